@@ -1,0 +1,32 @@
+/** The client APIs; each name is a folder beside this file. */
+export type DialectName = 'openai-chat' | 'anthropic-messages'
+
+/**
+ * Everything that the answering side must remember of a request. Made with the upstream payload by a
+ * dialect's `request.ts`; plain data and small, since it may come back from a thread.
+ */
+export interface ReplyPlan {
+  readonly dialect: DialectName
+  /** As the client named it; echoed in the answer. */
+  readonly model: string
+  /** As sent upstream. */
+  readonly upstreamModel: string
+  readonly isStream: boolean
+  /** OpenAI `stream_options.include_usage`; always true where the dialect always tells. */
+  readonly wantsUsage: boolean
+  /** Upstream tool name → the client's, only where they differ. */
+  readonly toolNames: Readonly<Record<string, string>>
+  readonly stopSequences: readonly string[]
+  /** Where reasoning comes from: nowhere, events of its own, or tags in the text. */
+  readonly reasoning: 'none' | 'native' | 'tags'
+  /** `parallel_tool_calls: false`: only the first call of the answer is delivered. */
+  readonly isSingleToolCall: boolean
+  /** The answer must be JSON: a code fence around the whole of it is removed. */
+  readonly isJsonAnswer: boolean
+  /** Local estimate of the request's tokens, used until the upstream says better. */
+  readonly inputTokens: number
+  /** The model's input window in tokens, to turn the upstream's percentage into tokens. */
+  readonly contextWindow: number
+  /** Codes of the repairs that were made, in order, without duplicates. */
+  readonly repairs: readonly string[]
+}

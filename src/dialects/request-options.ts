@@ -1,0 +1,21 @@
+import type { ModelFacts } from '../kiro/models.ts'
+
+/** What a dialect's `request.ts` needs to know of settings and catalogue. Plain data: it crosses threads. */
+export interface RequestOptions {
+  /** Client name → upstream name, from `MODEL_ALIASES`. */
+  readonly aliases: Readonly<Record<string, string>>
+  /** The upstream's catalogue, or the built-in list while `isCatalogueLive` is false. */
+  readonly models: readonly ModelFacts[]
+  readonly isCatalogueLive: boolean
+  readonly toolDescriptionMaxLength: number
+  readonly fakeReasoning: FakeReasoningOptions
+}
+
+/** Reasoning by tags in the text, for models without reasoning of their own (kiro-protocol §9.1). */
+export interface FakeReasoningOptions {
+  readonly isEnabled: boolean
+  /** Budget in tokens when the client names none. */
+  readonly maxTokens: number
+  /** Largest budget in tokens, whatever the client names. */
+  readonly budgetCap: number
+}

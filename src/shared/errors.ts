@@ -1,0 +1,213 @@
+/** Whose fault a failure is; it counts in that side's error rate. */
+export type ErrorSource = 'downstream' | 'upstream' | 'internal'
+
+/** Whether the same request may be sent again: never, or only if the upstream has not answered a byte. */
+export type RetryRule = 'never' | 'if-unanswered'
+
+interface ErrorEntry {
+  /** HTTP status for the client; dialects may refine it (`dialects/error-body.ts`). */
+  readonly status: number
+  readonly source: ErrorSource
+  readonly retry: RetryRule
+  /** What the client reads when the thrower has nothing more exact to say. */
+  readonly message: string
+}
+
+/** Every way in which the gateway fails. README's table is checked against this one. */
+export const ErrorTable = {
+  GW_CONFIG_INVALID: entry(500, 'internal', 'never', 'The configuration is not valid.'),
+  GW_KEY_MISSING: entry(
+    401,
+    'downstream',
+    'never',
+    'No API key was sent. Use "Authorization: Bearer <key>" or "x-api-key: <key>" with a key of PROXY_API_KEY.'
+  ),
+  GW_KEY_INVALID: entry(401, 'downstream', 'never', 'The API key is not one of PROXY_API_KEY.'),
+  GW_ROUTE_UNKNOWN: entry(404, 'downstream', 'never', 'There is no such route.'),
+  GW_METHOD_NOT_ALLOWED: entry(405, 'downstream', 'never', 'This route does not take this method.'),
+  GW_BODY_INVALID: entry(400, 'downstream', 'never', 'The request body is not valid.'),
+  GW_BODY_TOO_LARGE: entry(
+    413,
+    'downstream',
+    'never',
+    'The request body is larger than MAX_BODY_BYTES.'
+  ),
+  GW_BODY_TIMEOUT: entry(
+    408,
+    'downstream',
+    'never',
+    'The request body did not arrive within BODY_TIMEOUT.'
+  ),
+  GW_MODEL_UNKNOWN: entry(404, 'downstream', 'never', 'The model does not exist.'),
+  GW_CLIENT_CLOSED: entry(499, 'downstream', 'never', 'The client closed the connection.'),
+  GW_CLIENT_STALLED: entry(
+    499,
+    'downstream',
+    'never',
+    'The client did not read its answer within CLIENT_STALL_TIMEOUT.'
+  ),
+  GW_POOL_TIMEOUT: entry(
+    503,
+    'internal',
+    'never',
+    'PoolTimeout: no upstream connection became free within HTTP_POOL_TIMEOUT.'
+  ),
+  GW_QUEUE_FULL: entry(
+    503,
+    'internal',
+    'never',
+    'Too many requests wait for an upstream connection already (HTTP_POOL_MAX_WAITING).'
+  ),
+  GW_MEMORY_FULL: entry(
+    503,
+    'internal',
+    'never',
+    'The memory set aside for request bodies is in use. Try again shortly.'
+  ),
+  GW_DRAINING: entry(503, 'internal', 'never', 'The gateway is shutting down.'),
+  GW_NOT_READY: entry(503, 'internal', 'never', 'The gateway has no usable credentials yet.'),
+  GW_TRANSFORM_FAILED: entry(500, 'internal', 'never', 'The request could not be converted.'),
+  GW_TRANSFORM_QUEUE_FULL: entry(
+    503,
+    'internal',
+    'never',
+    'Too many large requests wait to be converted already (TRANSFORM_MAX_QUEUE).'
+  ),
+  GW_UPSTREAM_DNS: entry(
+    502,
+    'upstream',
+    'if-unanswered',
+    'The upstream host name could not be resolved.'
+  ),
+  GW_UPSTREAM_CONNECT: entry(
+    502,
+    'upstream',
+    'if-unanswered',
+    'The upstream refused the connection.'
+  ),
+  GW_UPSTREAM_TLS: entry(502, 'upstream', 'never', 'The TLS handshake with the upstream failed.'),
+  GW_UPSTREAM_CONNECT_TIMEOUT: entry(
+    504,
+    'upstream',
+    'if-unanswered',
+    'The upstream did not accept the connection in time.'
+  ),
+  GW_UPSTREAM_RESET: entry(
+    502,
+    'upstream',
+    'if-unanswered',
+    'The upstream closed the connection before its answer was complete.'
+  ),
+  GW_UPSTREAM_HEADERS_TIMEOUT: entry(
+    504,
+    'upstream',
+    'if-unanswered',
+    'The upstream did not begin to answer within FIRST_TOKEN_TIMEOUT.'
+  ),
+  GW_UPSTREAM_IDLE_TIMEOUT: entry(
+    504,
+    'upstream',
+    'never',
+    'The upstream fell silent for longer than STREAMING_READ_TIMEOUT.'
+  ),
+  GW_UPSTREAM_RATE_LIMITED: entry(
+    429,
+    'upstream',
+    'if-unanswered',
+    'The upstream limits the request rate.'
+  ),
+  GW_UPSTREAM_QUOTA: entry(
+    429,
+    'upstream',
+    'never',
+    'The quota of the upstream account is used up.'
+  ),
+  GW_UPSTREAM_OVERLOADED: entry(503, 'upstream', 'if-unanswered', 'The upstream is overloaded.'),
+  GW_UPSTREAM_AUTH: entry(
+    401,
+    'upstream',
+    'never',
+    'The upstream does not accept the credentials of this gateway.'
+  ),
+  GW_UPSTREAM_SUSPENDED: entry(403, 'upstream', 'never', 'The upstream account is suspended.'),
+  GW_UPSTREAM_FORBIDDEN: entry(403, 'upstream', 'never', 'The upstream account may not do this.'),
+  GW_UPSTREAM_REFUSED: entry(400, 'upstream', 'never', 'The upstream refused the request.'),
+  GW_CONTEXT_OVERFLOW: entry(
+    400,
+    'upstream',
+    'never',
+    'The conversation is too long for the model.'
+  ),
+  GW_UPSTREAM_STATUS: entry(502, 'upstream', 'if-unanswered', 'The upstream failed.'),
+  GW_FRAME_CORRUPT: entry(
+    502,
+    'upstream',
+    'never',
+    'The upstream sent bytes that are no event stream.'
+  ),
+  GW_FRAME_TOO_LARGE: entry(
+    502,
+    'upstream',
+    'never',
+    'The upstream sent a frame over the size limit.'
+  ),
+  GW_STREAM_TRUNCATED: entry(
+    502,
+    'upstream',
+    'never',
+    'The upstream stream ended in the middle of a frame.'
+  ),
+  GW_INTERNAL: entry(
+    500,
+    'internal',
+    'never',
+    'The gateway failed. The log has the reason under this request id.'
+  )
+} as const satisfies Record<string, ErrorEntry>
+
+export type ErrorCode = keyof typeof ErrorTable
+
+export interface GatewayErrorOptions {
+  /** What the client reads instead of the table's message. Never a secret, never a foreign stack. */
+  readonly message?: string
+  readonly cause?: unknown
+  /** Seconds after which the client may try again; becomes `retry-after`. */
+  readonly retryAfterS?: number
+  /** JSON pointer or name of the request part at fault; becomes OpenAI's `param`. */
+  readonly param?: string
+}
+
+/** The only error that is answered to clients. `message` is for them, `detail` and `cause` are for the log. */
+export class GatewayError extends Error {
+  override readonly name: string
+  readonly code: ErrorCode
+  readonly detail: string | undefined
+  readonly retryAfterS: number | undefined
+  readonly param: string | undefined
+
+  constructor(code: ErrorCode, detail?: string, options: GatewayErrorOptions = {}) {
+    const message = options.message ?? ErrorTable[code].message
+    super(message, options.cause === undefined ? {} : { cause: options.cause })
+    this.name = code === 'GW_POOL_TIMEOUT' ? 'PoolTimeout' : 'GatewayError'
+    this.code = code
+    this.detail = detail
+    this.retryAfterS = options.retryAfterS
+    this.param = options.param
+  }
+
+  get status(): number {
+    return ErrorTable[this.code].status
+  }
+
+  get source(): ErrorSource {
+    return ErrorTable[this.code].source
+  }
+
+  get retry(): RetryRule {
+    return ErrorTable[this.code].retry
+  }
+}
+
+function entry(status: number, source: ErrorSource, retry: RetryRule, message: string): ErrorEntry {
+  return { status, source, retry, message }
+}

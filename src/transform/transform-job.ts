@@ -1,0 +1,32 @@
+import type { DialectName, ReplyPlan } from '../dialects/reply-plan.ts'
+import type { RequestOptions } from '../dialects/request-options.ts'
+import type { ErrorCode } from '../shared/errors.ts'
+
+/** One request to transform. Crosses the thread border as bytes and a small record. */
+export interface TransformJob {
+  readonly dialect: DialectName
+  /** The client's body as it came. */
+  readonly body: Uint8Array
+  readonly options: RequestOptions
+}
+
+/** Errors travel as plain data: a class would lose its prototype on the way out of a thread. */
+export type TransformResult = TransformSuccess | TransformRefusal
+
+export interface TransformSuccess {
+  readonly ok: true
+  /**
+   * The upstream's JSON body without `profileArn`, which belongs to the credential: it begins with
+   * `{"conversationState"` so that the call can put the ARN in front without parsing it again.
+   */
+  readonly payload: Uint8Array
+  readonly plan: ReplyPlan
+}
+
+export interface TransformRefusal {
+  readonly ok: false
+  readonly code: ErrorCode
+  /** For the client. */
+  readonly message: string
+  readonly param?: string
+}
