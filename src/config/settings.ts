@@ -1,0 +1,303 @@
+import { Object as ObjectOf, type Static } from 'typebox'
+import { version } from '../shared/version.ts'
+import {
+  bytes,
+  count,
+  countOr,
+  optionalBytes,
+  optionalText,
+  seconds,
+  secondsOrNone,
+  setting,
+  text
+} from './setting.ts'
+
+/** Timers beyond a day serve nobody here, and Node's own end at 24.8 days. */
+const day = 86_400
+const mebibyte = 1024 * 1024
+const headerText = '^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$'
+const region = {
+  pattern: '^[a-z]{2}(-[a-z]+)+-[0-9]+$',
+  allowed: 'an AWS region such as us-east-1'
+}
+
+/**
+ * Every setting: where it is read from, its bounds, default and meaning. README and `.env.example` are checked
+ * against it. `null` means no limit, automatic or left out, as each sentence says.
+ */
+export const Settings = ObjectOf({
+  server: ObjectOf({
+    host: text(
+      'SERVER_HOST',
+      {
+        default: '127.0.0.1',
+        option: 'host',
+        pattern: '^[A-Za-z0-9:._%-]+$',
+        allowed: 'an IP address or a host name'
+      },
+      'Address to listen on; 0.0.0.0 means every interface and needs PROXY_API_KEY.'
+    ),
+    port: count(
+      'SERVER_PORT',
+      { min: 0, max: 65_535, default: 8000, option: 'port' },
+      'Port to listen on; 0 takes any free one.'
+    ),
+    apiKeys: setting<string[]>(
+      {
+        env: 'PROXY_API_KEY',
+        kind: 'list',
+        default: [],
+        isSecret: true,
+        allowed: 'keys separated by commas, each of printable ASCII characters without spaces',
+        description:
+          'Keys that clients must send, separated by commas; without any, everyone may call.'
+      },
+      { type: 'array', items: { type: 'string', pattern: '^[\\x21-\\x7e]+$' } }
+    ),
+    maxBodyBytes: bytes(
+      'MAX_BODY_BYTES',
+      { min: 1024, max: 1024 * mebibyte, default: 32 * mebibyte },
+      'Largest request body that is read.'
+    ),
+    bodyTimeoutMs: seconds(
+      'BODY_TIMEOUT',
+      { min: 0.1, max: day, default: 60 },
+      'Longest time a client may take to send its request body.'
+    ),
+    clientStallTimeoutMs: seconds(
+      'CLIENT_STALL_TIMEOUT',
+      { min: 0.1, max: day, default: 60 },
+      'Longest time a client may leave its answer unread before it loses the stream.'
+    ),
+    heartbeatMs: seconds(
+      'HEARTBEAT_INTERVAL',
+      { min: 0.01, max: day, default: 10 },
+      'Silence on a healthy stream after which the client is sent a heartbeat.'
+    )
+  }),
+  cluster: ObjectOf({
+    workers: countOr('auto', 'WORKERS', {
+      min: 1,
+      max: 64,
+      default: null,
+      option: 'workers',
+      description: 'Worker processes; auto takes one for each CPU of the container, at most 2.'
+    }),
+    drainTimeoutMs: seconds(
+      'DRAIN_TIMEOUT',
+      { min: 0, max: day, default: 30 },
+      'Longest time running streams get to finish at shutdown.'
+    )
+  }),
+  pool: ObjectOf({
+    maxConnections: countOr('none', 'HTTP_MAX_CONNECTIONS', {
+      min: 1,
+      max: 65_535,
+      default: 300,
+      description:
+        'Connections to the upstream that all workers together may hold, busy and idle; none means no limit.'
+    }),
+    maxKeepalive: countOr('none', 'HTTP_MAX_KEEPALIVE_CONNECTIONS', {
+      min: 0,
+      max: 65_535,
+      default: 150,
+      description: 'How many of these may sit idle; none means all of them.'
+    }),
+    keepaliveExpiryMs: secondsOrNone(
+      'HTTP_KEEPALIVE_EXPIRY',
+      { min: 0, max: day, default: 60 },
+      'Time after which an idle connection is closed; none means never.'
+    ),
+    poolTimeoutMs: secondsOrNone(
+      'HTTP_POOL_TIMEOUT',
+      { min: 0, max: day, default: null },
+      'Longest wait of a request for a connection; none means as long as its client waits.'
+    ),
+    maxWaiting: count(
+      'HTTP_POOL_MAX_WAITING',
+      { min: 0, max: 100_000, default: 1000 },
+      'Requests that may wait for a connection at once, over all workers; more are refused.'
+    )
+  }),
+  upstream: ObjectOf({
+    connectTimeoutMs: seconds(
+      'HTTP_CONNECT_TIMEOUT',
+      { min: 0.1, max: day, default: 30 },
+      'Longest time to open a connection to the upstream, TLS included.'
+    ),
+    firstTokenTimeoutMs: seconds(
+      'FIRST_TOKEN_TIMEOUT',
+      { min: 0.1, max: day, default: 60 },
+      'Longest wait for the first event of an answer.'
+    ),
+    firstTokenMaxRetries: count(
+      'FIRST_TOKEN_MAX_RETRIES',
+      { min: 1, max: 10, default: 3 },
+      'Attempts in all when the first event does not come.'
+    ),
+    readTimeoutMs: seconds(
+      'STREAMING_READ_TIMEOUT',
+      { min: 0.1, max: day, default: 300 },
+      'Longest silence of the upstream in the middle of an answer.'
+    ),
+    maxAttempts: count(
+      'UPSTREAM_MAX_ATTEMPTS',
+      { min: 1, max: 10, default: 3 },
+      'Attempts in all for a call that failed before a byte of its answer reached the client.'
+    ),
+    retryBudgetPercent: count(
+      'RETRY_BUDGET_PERCENT',
+      { min: 0, max: 100, default: 20 },
+      'Retries allowed for every hundred requests, so that retries never make an outage worse.'
+    ),
+    apiUrl: url('KIRO_API_URL', 'Replaces the upstream host for generation, model list and usage.'),
+    managementUrl: url(
+      'KIRO_MANAGEMENT_URL',
+      'Replaces the upstream host for model list and usage.'
+    ),
+    authUrl: url('KIRO_AUTH_URL', 'Replaces the host for the token refresh of a desktop sign-in.'),
+    oidcUrl: url('KIRO_OIDC_URL', 'Replaces the host for the token refresh of an AWS SSO sign-in.'),
+    userAgent: text(
+      'KIRO_USER_AGENT',
+      {
+        default: `kiro-gateway/${version}`,
+        pattern: headerText,
+        allowed: 'printable ASCII characters'
+      },
+      'How the gateway names itself to the upstream.'
+    )
+  }),
+  credentials: ObjectOf({
+    credsFile: optionalText(
+      'KIRO_CREDS_FILE',
+      { kind: 'path' },
+      'Credentials file of the Kiro IDE, such as ~/.aws/sso/cache/kiro-auth-token.json.'
+    ),
+    refreshToken: optionalText(
+      'REFRESH_TOKEN',
+      { isSecret: true, pattern: headerText, allowed: 'printable ASCII characters' },
+      'Refresh token of a Kiro desktop sign-in.'
+    ),
+    apiKey: optionalText(
+      'KIRO_API_KEY',
+      {
+        isSecret: true,
+        pattern: '^ksk_[\\x21-\\x7e]+$',
+        allowed: 'a Kiro API key, which starts with ksk_'
+      },
+      'Kiro API key; wins over the other sources of credentials.'
+    ),
+    profileArn: optionalText(
+      'PROFILE_ARN',
+      {
+        pattern: '^arn:aws:codewhisperer:[a-z0-9-]+:[0-9]{12}:profile/[A-Za-z0-9._-]+$',
+        allowed: 'arn:aws:codewhisperer:<region>:<12 digits>:profile/<id>'
+      },
+      'Profile that pays, where the credentials do not name it.'
+    ),
+    region: text(
+      'KIRO_REGION',
+      { default: 'us-east-1', ...region },
+      'Region of the sign-in, where the credentials do not name it.'
+    ),
+    apiRegion: optionalText('KIRO_API_REGION', region, 'Region of the API, where it is another.'),
+    stateDir: text(
+      'STATE_DIR',
+      { kind: 'path', default: 'state' },
+      'Folder for what the gateway must remember, such as rotated tokens.'
+    )
+  }),
+  models: ObjectOf({
+    aliases: setting<Record<string, string>>(
+      {
+        env: 'MODEL_ALIASES',
+        kind: 'pairs',
+        default: {},
+        allowed: 'name=model pairs separated by commas, each name once',
+        description: 'Further model names and what they stand for, as in my-opus=claude-opus-4.6.'
+      },
+      { type: 'object', additionalProperties: { type: 'string', minLength: 1 } }
+    )
+  }),
+  reasoning: ObjectOf({
+    isEnabled: setting<boolean>(
+      {
+        env: 'FAKE_REASONING',
+        kind: 'flag',
+        default: true,
+        description: 'Asks models without native reasoning to think in tags and tells it apart.'
+      },
+      { type: 'boolean' }
+    ),
+    maxTokens: count(
+      'FAKE_REASONING_MAX_TOKENS',
+      { min: 1, max: 1_000_000, default: 4000 },
+      'Thinking budget where the request does not name one.'
+    ),
+    budgetCap: count(
+      'FAKE_REASONING_BUDGET_CAP',
+      { min: 1, max: 1_000_000, default: 10_000 },
+      'Largest thinking budget that a request may ask for.'
+    )
+  }),
+  tools: ObjectOf({
+    descriptionMaxLength: count(
+      'TOOL_DESCRIPTION_MAX_LENGTH',
+      { min: 1, max: 1_000_000, default: 10_000 },
+      'Characters of a tool description; what is longer moves into the system prompt.'
+    )
+  }),
+  transform: ObjectOf({
+    threads: count(
+      'TRANSFORM_THREADS',
+      { min: 1, max: 16, default: 1 },
+      'Threads of each worker for converting large requests.'
+    ),
+    inlineMaxBytes: bytes(
+      'TRANSFORM_INLINE_MAX_BYTES',
+      { min: 0, max: 1024 * mebibyte, default: 65_536 },
+      'Largest body that is converted without a thread.'
+    ),
+    maxQueue: count(
+      'TRANSFORM_MAX_QUEUE',
+      { min: 1, max: 10_000, default: 32 },
+      'Large requests of a worker that may wait for a thread; more are refused.'
+    )
+  }),
+  memory: ObjectOf({
+    limitBytes: optionalBytes(
+      'MEMORY_LIMIT',
+      { min: 192 * mebibyte, max: 1024 * 1024 * mebibyte },
+      'Memory to plan for, as in 512M; left out, the limit of the container, or 512M where it has none.'
+    )
+  }),
+  observe: ObjectOf({
+    level: setting<LogLevel>(
+      {
+        env: 'LOG_LEVEL',
+        kind: 'choice',
+        default: 'info',
+        enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
+        description: 'Least severe level that is logged.'
+      },
+      { type: 'string' }
+    )
+  })
+})
+
+/** Names of pino's levels. */
+export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'
+
+type DeepReadonly<T> = T extends object ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> } : T
+
+/** The settings as the program sees them: checked, defaults filled in, deeply frozen, plain JSON. */
+export type Config = DeepReadonly<Static<typeof Settings>> & {
+  /** `NODE_ENV=production`: missing credentials are an error instead of a reason to simulate. */
+  readonly isProduction: boolean
+}
+
+function url(env: string, description: string) {
+  const allowed = 'an http:// or https:// URL without query'
+  const pattern = '^https?://[^\\s/?#]+(/[^\\s?#]*)?$'
+  return optionalText(env, { kind: 'url', pattern, allowed }, description)
+}
