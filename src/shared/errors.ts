@@ -175,6 +175,8 @@ export interface GatewayErrorOptions {
   readonly retryAfterS?: number
   /** JSON pointer or name of the request part at fault; becomes OpenAI's `param`. */
   readonly param?: string
+  /** Machine-readable facts for the client; becomes Anthropic's `error.details`. Plain JSON. */
+  readonly details?: Readonly<Record<string, unknown>>
 }
 
 /** The only error that is answered to clients. `message` is for them, `detail` and `cause` are for the log. */
@@ -184,6 +186,7 @@ export class GatewayError extends Error {
   readonly detail: string | undefined
   readonly retryAfterS: number | undefined
   readonly param: string | undefined
+  readonly details: Readonly<Record<string, unknown>> | undefined
 
   constructor(code: ErrorCode, detail?: string, options: GatewayErrorOptions = {}) {
     const message = options.message ?? ErrorTable[code].message
@@ -193,6 +196,7 @@ export class GatewayError extends Error {
     this.detail = detail
     this.retryAfterS = options.retryAfterS
     this.param = options.param
+    this.details = options.details
   }
 
   get status(): number {

@@ -29,4 +29,6 @@ export interface TransformRefusal {
   /** For the client. */
   readonly message: string
   readonly param?: string
+  /** Machine-readable facts for the client, see `GatewayErrorOptions.details`. */
+  readonly details?: Readonly<Record<string, unknown>>
 }
