@@ -1,0 +1,137 @@
+import type { Socket } from 'node:net'
+import { Client, type Dispatcher } from 'undici'
+
+/** How long a peer may take to answer our FIN before it gets a reset. */
+const FIN_PATIENCE_MS = 30
+/** After a reset nothing tells when the peer has noticed; this long its side is still counted as open. */
+export const RESET_GRACE_MS = 10
+
+/** Why a connection was closed; the label of `kiro_gateway_upstream_connections_closed_total`. */
+export type CloseReason =
+  | 'expired'
+  | 'excess_idle'
+  | 'reclaimed'
+  | 'peer_fin'
+  | 'error'
+  | 'abandoned'
+  | 'server_close'
+  | 'shutdown'
+
+export interface ConnectionOptions {
+  readonly origin: URL
+  /** Connected, and owned by the connection from now on. */
+  readonly socket: Socket
+  /** Called once, when the peer has let go of the socket too, as far as that can be known. */
+  readonly onClosed: (connection: Connection, reason: CloseReason) => void
+}
+
+/** The engine asked for a second socket: the first has closed. Named as undici names it. */
+class ConnectionGone extends Error {
+  readonly code = 'UND_ERR_SOCKET'
+}
+
+/**
+ * One socket to one origin and the HTTP/1.1 engine on top of it.
+ *
+ * ```
+ *   idle ──dispatch──▶ busy ──answer complete──▶ idle
+ *    └──close()──▶ closing ◀──abandon()──┘          any ──socket closes──▶ closed
+ * ```
+ * It counts as open until `onClosed`. We close with a FIN and wait for the peer's, since only that proves
+ * that the upstream has stopped counting the connection; a peer that does not answer is reset.
+ */
+export class Connection {
+  readonly origin: URL
+  readonly socket: Socket
+  /** Requests sent so far; more than one means the connection was reused. */
+  requests = 0
+  /** `performance.now()` of the moment it fell idle. */
+  idleSince = 0
+  #state: 'idle' | 'busy' | 'closing' | 'closed' = 'idle'
+  #reason: CloseReason | null = null
+  #sawPeerFin = false
+  readonly #client: Client
+  readonly #onClosed: ConnectionOptions['onClosed']
+
+  constructor({ origin, socket, onClosed }: ConnectionOptions) {
+    this.origin = origin
+    this.socket = socket
+    this.#onClosed = onClosed
+    let unused: Socket | null = socket
+    this.#client = new Client(origin.origin, {
+      pipelining: 1,
+      allowH2: false,
+      headersTimeout: 0, // the first token's deadline covers the headers
+      keepAliveTimeout: 2 ** 31 - 1, // expiry is the pool's; a server's own hint still counts
+      keepAliveMaxTimeout: 2 ** 31 - 1,
+      connect: (_options, callback) => {
+        const given = unused
+        unused = null
+        // Later, because the engine does not notice a socket that it gets while it is asking for one.
+        queueMicrotask(() => {
+          if (given === null || given.destroyed) callback(new ConnectionGone('closed'), null)
+          else callback(null, given)
+        })
+      }
+    })
+    socket.once('end', () => {
+      this.#sawPeerFin = true
+      this.#reason ??= 'peer_fin'
+      if (this.#state === 'idle') this.#state = 'closing'
+    })
+    socket.on('error', () => {
+      this.#reason ??= 'error'
+    })
+    socket.once('close', () => this.#onSocketClose())
+  }
+
+  get isIdle(): boolean {
+    return this.#state === 'idle' && !this.socket.destroyed
+  }
+
+  /** Sends one request. The handler's last call is `onResponseEnd` or `onResponseError`, after which `settle()` or `close()` is due. */
+  dispatch(request: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+    if (this.#state !== 'idle') throw new Error(`dispatch on a connection that is ${this.#state}`)
+    this.#state = 'busy'
+    this.requests += 1
+    this.#client.dispatch(request, handler)
+  }
+
+  /** The answer is complete. True if the connection can carry another request. */
+  settle(): boolean {
+    if (this.#state !== 'busy') return false
+    if (this.socket.destroyed || this.#sawPeerFin) {
+      this.#state = 'closing'
+      return false
+    }
+    this.#state = 'idle'
+    this.idleSince = performance.now()
+    return true
+  }
+
+  /** Closes politely. What was in flight is lost to its caller: the rest of the answer is thrown away. */
+  close(reason: CloseReason): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return
+    this.#state = 'closing'
+    this.#reason ??= reason
+    this.socket.end()
+    const timer = setTimeout(() => this.reset(reason), FIN_PATIENCE_MS)
+    this.socket.once('close', () => clearTimeout(timer))
+  }
+
+  /** Closes at once, with a reset. */
+  reset(reason: CloseReason): void {
+    this.#reason ??= reason
+    if (this.#state !== 'closed') this.#state = 'closing'
+    if (!this.socket.destroyed) this.socket.resetAndDestroy()
+  }
+
+  #onSocketClose(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    const reason = this.#reason ?? 'server_close'
+    void this.#client.destroy() // its socket is gone; nothing can be left to reject
+    if (this.#sawPeerFin) this.#onClosed(this, reason)
+    else setTimeout(() => this.#onClosed(this, reason), RESET_GRACE_MS)
+  }
+}

@@ -1,0 +1,177 @@
+import type { Dispatcher } from 'undici'
+import type { Connection } from './connection.ts'
+import type { ConnectionPool } from './pool.ts'
+
+export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>
+
+/** One HTTP request to one upstream host. The body is kept until the first byte of the answer, for a second try. */
+export interface UpstreamRequest {
+  readonly url: URL
+  readonly method: 'GET' | 'POST'
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array | string | null
+  /** Longest silence inside the answer's body. */
+  readonly bodyTimeoutMs: number
+}
+
+/** Who reads the answer. Exactly one of `onEnd` and `onError` is called, and nothing after it. */
+export interface ResponseReader {
+  /** The request is being written to an open connection. */
+  onSent(isReused: boolean): void
+  onHeaders(status: number, headers: ResponseHeaders): void
+  onChunk(chunk: Buffer): void
+  onEnd(): void
+  /** The raw cause; the signal's reason when that ended it. */
+  onError(cause: unknown): void
+}
+
+export interface ExchangeOptions {
+  readonly pool: ConnectionPool
+  readonly request: UpstreamRequest
+  readonly reader: ResponseReader
+  readonly signal: AbortSignal
+  /**
+   * The connection is idle again or gone: the permit may serve somebody else. Called once, always, and not
+   * before the peer has let go of a connection that was given up.
+   */
+  readonly onSettled: () => void
+}
+
+/**
+ * One request and its answer on a connection of the pool. Ends early only through the signal.
+ *
+ * ```
+ *   opening ──connected──▶ sent ──headers──▶ answering ──▶ over
+ *      ▲                    │
+ *      └─ a reused connection closed before any byte of an answer: once more, on a fresh one
+ * ```
+ */
+export class Exchange {
+  readonly #options: ExchangeOptions
+  readonly #onAbort = (): void => this.#giveUp()
+  #phase: 'opening' | 'sent' | 'answering' | 'over' = 'opening'
+  #connection: Connection | null = null
+  #controller: Dispatcher.DispatchController | null = null
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options
+    const { signal, pool, request } = options
+    signal.addEventListener('abort', this.#onAbort, { once: true })
+    void this.#start(pool.takeIdle(request.url)) // failures go to the reader
+  }
+
+  /** Stops reading, so that a slow client slows the upstream down. */
+  pause(): void {
+    this.#controller?.pause()
+  }
+
+  resume(): void {
+    this.#controller?.resume()
+  }
+
+  async #start(idle: Connection | null): Promise<void> {
+    const { pool, request, signal } = this.#options
+    let connection = idle
+    try {
+      connection ??= await pool.open(request.url, signal)
+    } catch (cause) {
+      this.#fail(cause)
+      this.#options.onSettled()
+      return
+    }
+    if (this.#phase === 'over' || signal.aborted) this.#fail(signal.reason, connection)
+    else this.#dispatch(connection)
+  }
+
+  #dispatch(connection: Connection): void {
+    const { request, reader } = this.#options
+    this.#connection = connection
+    this.#phase = 'sent'
+    reader.onSent(connection.requests > 0)
+    connection.dispatch(
+      {
+        origin: request.url.origin,
+        path: request.url.pathname + request.url.search,
+        method: request.method,
+        headers: request.headers,
+        body: request.body,
+        bodyTimeout: request.bodyTimeoutMs
+      },
+      this.#handlerFor(connection)
+    )
+  }
+
+  #handlerFor(connection: Connection): Dispatcher.DispatchHandler {
+    const { pool, reader, onSettled } = this.#options
+    const isMine = (): boolean => this.#connection === connection && this.#phase !== 'over'
+    return {
+      onRequestStart: (controller) => {
+        if (this.#connection === connection) this.#controller = controller
+      },
+      onResponseStart: (_controller, status, headers) => {
+        if (!isMine() || status < 200) return
+        this.#phase = 'answering'
+        reader.onHeaders(status, headers)
+      },
+      onResponseData: (_controller, chunk) => {
+        if (isMine()) reader.onChunk(chunk)
+      },
+      onResponseEnd: () => {
+        if (!isMine()) return
+        this.#end()
+        // The engine has to finish with the message before it can tell whether the connection lives on.
+        queueMicrotask(() => {
+          void pool.giveBack(connection).then(onSettled) // cannot reject
+        })
+        reader.onEnd()
+      },
+      onResponseError: (_controller, cause) => {
+        if (isMine()) this.#onBroken(connection, cause)
+      }
+    }
+  }
+
+  /** The peer may have closed a reused connection just as we wrote: that says nothing of the request. */
+  #onBroken(connection: Connection, cause: unknown): void {
+    if (this.#phase !== 'sent' || connection.requests < 2 || !isPeerClose(cause)) {
+      this.#fail(cause, connection)
+      return
+    }
+    this.#phase = 'opening'
+    this.#connection = null
+    this.#controller = null
+    // A fresh task: the engine must not be entered again from inside its error handler.
+    setImmediate(() => {
+      void this.#options.pool.discard(connection).then(() => this.#start(null)) // as above
+    })
+  }
+
+  #giveUp(): void {
+    const connection = this.#connection
+    // While a connection is being opened, the pool hears the same signal and `#start` ends the exchange.
+    if (connection !== null) this.#fail(this.#options.signal.reason, connection)
+  }
+
+  #fail(cause: unknown, connection?: Connection): void {
+    const isNews = this.#phase !== 'over'
+    this.#end()
+    if (connection !== undefined) this.#discard(connection)
+    if (isNews) this.#options.reader.onError(cause)
+  }
+
+  #end(): void {
+    this.#phase = 'over'
+    this.#options.signal.removeEventListener('abort', this.#onAbort)
+    this.#controller?.resume() // behind unread bytes the peer's FIN would never be seen
+  }
+
+  #discard(connection: Connection): void {
+    void this.#options.pool.discard(connection).then(this.#options.onSettled) // cannot reject
+  }
+}
+
+/** The connection was closed by its peer, with or without a reset. */
+function isPeerClose(cause: unknown): boolean {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE'
+}

@@ -1,0 +1,263 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type CloseReason, Connection, RESET_GRACE_MS } from './connection.ts'
+import { IdleConnections } from './idle-connections.ts'
+import { openSocket } from './open-socket.ts'
+
+/** What the pool may hold, asked anew each time because leases move. */
+export interface PoolLimits {
+  /** Sockets in any state: busy, idle, connecting or closing. */
+  maxSockets(): number
+  /** Of these, how many may sit idle. */
+  maxIdle(): number
+}
+
+export interface PoolOptions {
+  readonly limits: PoolLimits
+  readonly connectTimeoutMs: number
+  /** `null` keeps idle connections for ever. */
+  readonly keepaliveExpiryMs: number | null
+  /** CA certificates in PEM, instead of the system's. */
+  readonly ca?: string
+}
+
+/** What is open now, and counts since start. */
+export interface PoolStats {
+  readonly busy: number
+  readonly idle: number
+  readonly connecting: number
+  readonly closing: number
+  readonly opened: number
+  readonly reused: number
+  readonly closed: Readonly<Partial<Record<CloseReason, number>>>
+}
+
+/**
+ * The connections of one process to all upstream hosts.
+ *
+ * Invariant: sockets in any state ≤ `limits.maxSockets()`, except that after the limit was lowered `trim()`
+ * brings them down. Nothing queues here: a caller holds a permit, and as there are never more permits than
+ * sockets allowed, one is idle, closing or not yet open for it.
+ */
+export class ConnectionPool {
+  readonly #options: PoolOptions
+  readonly #open = new Set<Connection>()
+  readonly #idle = new IdleConnections()
+  readonly #tlsSessions = new Map<string, Buffer>()
+  readonly #closed: Partial<Record<CloseReason, number>> = {}
+  /** Callers for whom a closing socket makes room; each that goes wakes one. */
+  readonly #roomWaiters = new Set<() => void>()
+  readonly #closeWaiters = new Map<Connection, () => void>()
+  #keepaliveExpiryMs: number | null
+  #sweep: NodeJS.Timeout | null = null
+  #busy = 0
+  #connecting = 0
+  #opened = 0
+  #reused = 0
+  #isClosed = false
+
+  constructor(options: PoolOptions) {
+    this.#options = options
+    this.#keepaliveExpiryMs = options.keepaliveExpiryMs
+  }
+
+  /** The most recently used idle connection to this origin, or `null`. It is the caller's until `release()`. */
+  takeIdle(origin: URL): Connection | null {
+    const connection = this.#idle.takeNewest(origin)
+    if (connection === null) return null
+    this.#reused += 1
+    this.#busy += 1
+    return connection
+  }
+
+  /**
+   * Opens a connection for a caller that holds a permit; an idle one to another host makes room if needed.
+   *
+   * @throws the raw cause of a failed connect, or the signal's reason.
+   */
+  async open(origin: URL, signal: AbortSignal): Promise<Connection> {
+    signal.throwIfAborted()
+    while (this.#sockets() >= this.#options.limits.maxSockets()) await this.#makeRoom(signal)
+    if (this.#isClosed) throw new Error('the pool is closed')
+    this.#connecting += 1
+    const socket = await this.#connect(origin, signal).catch((cause: unknown) => {
+      this.#connecting -= 1
+      this.#wakeRoomWaiter()
+      throw cause
+    })
+    this.#connecting -= 1
+    const onClosed = this.#onClosed.bind(this)
+    const connection = new Connection({ origin, socket, onClosed })
+    this.#open.add(connection)
+    this.#opened += 1
+    this.#busy += 1
+    return connection
+  }
+
+  /** Takes a connection back after a complete answer. Resolves when it sits idle, or has gone after all. */
+  giveBack(connection: Connection): Promise<void> {
+    if (this.#isClosed || !connection.settle()) return this.discard(connection)
+    this.#busy -= 1
+    this.#rest(connection)
+    return Promise.resolve()
+  }
+
+  /**
+   * Takes a connection back whose answer failed or was given up. Resolves when it has really gone: only
+   * then may its permit serve somebody else.
+   */
+  discard(connection: Connection): Promise<void> {
+    this.#busy -= 1
+    return this.#close(connection, 'abandoned')
+  }
+
+  /** Closes idle connections, oldest first, until at most `max` sockets are open; resolves when they are gone. */
+  async trim(max: number): Promise<void> {
+    const going: Promise<void>[] = []
+    while (this.#sockets() - going.length > max) {
+      const oldest = this.#idle.takeOldest()
+      if (oldest === null) break
+      going.push(this.#close(oldest, 'reclaimed'))
+    }
+    await Promise.all(going)
+  }
+
+  /** Changes how long connections may sit idle from now on; `null` = for ever. */
+  setKeepaliveExpiry(keepaliveExpiryMs: number | null): void {
+    this.#keepaliveExpiryMs = keepaliveExpiryMs
+    if (this.#sweep !== null) clearTimeout(this.#sweep)
+    this.#sweep = null
+    this.#closeExpired()
+  }
+
+  stats(): PoolStats {
+    return {
+      busy: this.#busy,
+      idle: this.#idle.size,
+      connecting: this.#connecting,
+      closing: this.#open.size - this.#busy - this.#idle.size,
+      opened: this.#opened,
+      reused: this.#reused,
+      closed: { ...this.#closed }
+    }
+  }
+
+  /** Closes what is idle now; what is busy closes when it comes back. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    if (this.#sweep !== null) clearTimeout(this.#sweep)
+    await this.trim(0)
+  }
+
+  /** Resets every socket. */
+  destroy(): void {
+    this.#isClosed = true
+    if (this.#sweep !== null) clearTimeout(this.#sweep)
+    for (const connection of this.#open) connection.reset('shutdown')
+  }
+
+  #sockets(): number {
+    return this.#open.size + this.#connecting
+  }
+
+  async #connect(origin: URL, signal: AbortSignal) {
+    const { connectTimeoutMs, ca } = this.#options
+    const { socket, ready } = openSocket({
+      origin,
+      timeoutMs: connectTimeoutMs,
+      tlsSessions: this.#tlsSessions,
+      ...(ca === undefined ? {} : { ca })
+    })
+    const onAbort = (): void => void socket.destroy()
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      await ready
+      signal.throwIfAborted()
+      return socket
+    } catch (cause) {
+      // The peer may have accepted already; it is given the time to notice that nobody is there.
+      if (!socket.destroyed) socket.destroy()
+      if (!isRefusal(cause)) await delay(RESET_GRACE_MS)
+      throw signal.aborted ? signal.reason : cause
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  #rest(connection: Connection): void {
+    this.#idle.add(connection)
+    while (this.#idle.size > this.#options.limits.maxIdle()) {
+      const oldest = this.#idle.takeOldest()
+      if (oldest !== null) void this.#close(oldest, 'excess_idle') // nobody has to wait for it
+    }
+    this.#scheduleSweep()
+  }
+
+  #close(connection: Connection, reason: CloseReason): Promise<void> {
+    if (!this.#open.has(connection)) return Promise.resolve()
+    const gone = new Promise<void>((resolve) => this.#closeWaiters.set(connection, resolve))
+    connection.close(reason)
+    return gone
+  }
+
+  #makeRoom(signal: AbortSignal): Promise<void> {
+    const oldest = this.#idle.takeOldest()
+    if (oldest !== null) void this.#close(oldest, 'excess_idle') // its going wakes a waiter
+    return new Promise((resolve, reject) => {
+      const onRoom = (): void => {
+        signal.removeEventListener('abort', onAbort)
+        resolve()
+      }
+      const onAbort = (): void => {
+        this.#roomWaiters.delete(onRoom)
+        reject(signal.reason)
+      }
+      this.#roomWaiters.add(onRoom)
+      signal.addEventListener('abort', onAbort, { once: true })
+      if (signal.aborted) onAbort()
+    })
+  }
+
+  #onClosed(connection: Connection, reason: CloseReason): void {
+    this.#open.delete(connection)
+    this.#idle.remove(connection)
+    this.#closed[reason] = (this.#closed[reason] ?? 0) + 1
+    this.#closeWaiters.get(connection)?.()
+    this.#closeWaiters.delete(connection)
+    this.#wakeRoomWaiter()
+  }
+
+  #wakeRoomWaiter(): void {
+    const [next] = this.#roomWaiters
+    if (next === undefined) return
+    this.#roomWaiters.delete(next)
+    next()
+  }
+
+  #scheduleSweep(): void {
+    const oldestSince = this.#idle.oldestSince()
+    if (this.#sweep !== null || oldestSince === null) return
+    if (this.#keepaliveExpiryMs === null || this.#isClosed) return
+    const delayMs = Math.max(1, oldestSince + this.#keepaliveExpiryMs - performance.now())
+    this.#sweep = setTimeout(() => {
+      this.#sweep = null
+      this.#closeExpired()
+    }, delayMs)
+    this.#sweep.unref()
+  }
+
+  #closeExpired(): void {
+    if (this.#keepaliveExpiryMs === null) return
+    const limit = performance.now() - this.#keepaliveExpiryMs + 0.5 // timers may fire a little early
+    while ((this.#idle.oldestSince() ?? Infinity) <= limit) {
+      const oldest = this.#idle.takeOldest()
+      if (oldest !== null) void this.#close(oldest, 'expired') // nobody has to wait for it
+    }
+    this.#scheduleSweep()
+  }
+}
+
+/** Nothing listened there, or the name is unknown: no connection was made that the peer could still count. */
+function isRefusal(cause: unknown): boolean {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  return code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EAI_AGAIN'
+}
