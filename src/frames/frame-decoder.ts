@@ -1,7 +1,165 @@
+import { crc32 } from 'node:zlib'
+import { GatewayError } from '../shared/errors.ts'
+import type { Headers } from './frame-headers.ts'
+import { HeaderCache } from './header-cache.ts'
+
+export type { HeaderValue } from './frame-headers.ts'
+
 /** One message of the AWS event stream, checksums verified. `payload` may be a view into a larger buffer. */
 export interface Frame {
-  readonly headers: Readonly<Record<string, HeaderValue>>
+  readonly headers: Headers
   readonly payload: Uint8Array
 }
 
-export type HeaderValue = boolean | number | bigint | string | Uint8Array | Date
+export interface FrameDecoderOptions {
+  /** Longest frame accepted, both checksums included. */
+  readonly maxFrameBytes?: number
+}
+
+const DEFAULT_MAX_FRAME_BYTES = 16 * 1024 * 1024
+const PRELUDE_BYTES = 12
+const CHECKSUM_BYTES = 4
+const MIN_FRAME_BYTES = PRELUDE_BYTES + CHECKSUM_BYTES
+/** First size of the buffer for a frame that is split between chunks; it doubles as bytes arrive. */
+const FIRST_PARTIAL_BYTES = 512
+
+/**
+ * Cuts the upstream's bytes into frames.
+ *
+ * ```
+ * ┌─────────────┬───────────────┬────────────┬─────────┬─────────┬────────────┐
+ * │ total bytes │ headers bytes │ CRC of the │ headers │ payload │ CRC of all │
+ * │     u32     │      u32      │ first two  │         │         │ before it  │
+ * └─────────────┴───────────────┴────────────┴─────────┴─────────┴────────────┘
+ * 0             4               8            12                   total - 4
+ * ```
+ *
+ * Strict: a wrong byte fails the stream for good. Skipping a frame would lose text silently.
+ * Holds at most one incomplete frame, in a buffer of at most twice the bytes received of it.
+ */
+export class FrameDecoder {
+  readonly #maxFrameBytes: number
+  readonly #headers = new HeaderCache()
+  /** An incomplete frame: its first `#partialBytes` bytes are filled. */
+  #partial: Buffer = Buffer.alloc(0)
+  #partialBytes = 0
+  #failure: GatewayError | null = null
+
+  constructor(options: FrameDecoderOptions = {}) {
+    this.#maxFrameBytes = options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES
+  }
+
+  /**
+   * Takes the next bytes, cut anywhere, and returns the frames they complete.
+   *
+   * Payloads are views into `chunk` where a frame lies in it whole: read them before it is reused.
+   *
+   * @throws {GatewayError} GW_FRAME_CORRUPT for a wrong checksum, length or header;
+   *   GW_FRAME_TOO_LARGE as soon as the length of a frame is known. Later calls throw the same.
+   */
+  feed(chunk: Uint8Array): Frame[] {
+    if (this.#failure !== null) throw this.#failure
+    const frames: Frame[] = []
+    try {
+      this.#cut(asBuffer(chunk), frames)
+    } catch (error) {
+      if (error instanceof GatewayError) this.#failure = error
+      this.#forgetPartial()
+      throw error
+    }
+    return frames
+  }
+
+  /** Call when the stream has ended. @throws {GatewayError} GW_STREAM_TRUNCATED inside a frame. */
+  end(): void {
+    if (this.#failure !== null) throw this.#failure
+    if (this.#partialBytes === 0) return
+    const detail = `${this.#partialBytes} bytes of an incomplete frame`
+    this.#forgetPartial()
+    this.#failure = new GatewayError('GW_STREAM_TRUNCATED', detail)
+    throw this.#failure
+  }
+
+  #cut(chunk: Buffer, frames: Frame[]): void {
+    let at = this.#partialBytes === 0 ? 0 : this.#completePartial(chunk, frames)
+    while (chunk.length - at >= PRELUDE_BYTES) {
+      const frameBytes = this.#checkPrelude(chunk, at)
+      if (chunk.length - at < frameBytes) break
+      frames.push(this.#frameAt(chunk, at, frameBytes))
+      at += frameBytes
+    }
+    if (at < chunk.length) this.#keep(chunk, at, chunk.length)
+  }
+
+  /** Moves bytes of `chunk` to the incomplete frame until it is whole; returns how many were used. */
+  #completePartial(chunk: Buffer, frames: Frame[]): number {
+    let used = 0
+    if (this.#partialBytes < PRELUDE_BYTES) {
+      used = this.#keep(chunk, 0, PRELUDE_BYTES - this.#partialBytes)
+      if (this.#partialBytes < PRELUDE_BYTES) return used
+    }
+    const frameBytes = this.#checkPrelude(this.#partial, 0)
+    used += this.#keep(chunk, used, used + frameBytes - this.#partialBytes)
+    if (this.#partialBytes < frameBytes) return used
+    frames.push(this.#frameAt(this.#partial, 0, frameBytes))
+    this.#forgetPartial() // the frame just made keeps the buffer
+    return used
+  }
+
+  /** Appends `chunk` from `start` to `end`, or as far as it goes; returns how many bytes that were. */
+  #keep(chunk: Buffer, start: number, end: number): number {
+    const added = Math.min(end, chunk.length) - start
+    const needed = this.#partialBytes + added
+    if (needed > this.#partial.length) {
+      const doubled = Math.max(needed, 2 * this.#partialBytes, FIRST_PARTIAL_BYTES)
+      const grown = Buffer.allocUnsafe(Math.min(doubled, Math.max(needed, this.#maxFrameBytes)))
+      this.#partial.copy(grown, 0, 0, this.#partialBytes)
+      this.#partial = grown
+    }
+    chunk.copy(this.#partial, this.#partialBytes, start, start + added)
+    this.#partialBytes = needed
+    return added
+  }
+
+  #forgetPartial(): void {
+    this.#partial = Buffer.alloc(0)
+    this.#partialBytes = 0
+  }
+
+  /** Checksum first: a damaged length must not be taken for a large frame. Returns the frame's length. */
+  #checkPrelude(bytes: Buffer, at: number): number {
+    if (crc32(bytes.subarray(at, at + 8)) !== uint32(bytes, at + 8)) {
+      throw new GatewayError('GW_FRAME_CORRUPT', 'the checksum of a prelude is wrong')
+    }
+    const frameBytes = uint32(bytes, at)
+    if (frameBytes > this.#maxFrameBytes) {
+      throw new GatewayError('GW_FRAME_TOO_LARGE', `a frame of ${frameBytes} bytes`)
+    }
+    if (frameBytes < MIN_FRAME_BYTES || uint32(bytes, at + 4) > frameBytes - MIN_FRAME_BYTES) {
+      throw new GatewayError('GW_FRAME_CORRUPT', 'the lengths in a prelude contradict each other')
+    }
+    return frameBytes
+  }
+
+  /** The prelude at `at` was checked and all `frameBytes` are there. */
+  #frameAt(bytes: Buffer, at: number, frameBytes: number): Frame {
+    const checksumAt = at + frameBytes - CHECKSUM_BYTES
+    if (crc32(bytes.subarray(at, checksumAt)) !== uint32(bytes, checksumAt)) {
+      throw new GatewayError('GW_FRAME_CORRUPT', 'the checksum of a frame is wrong')
+    }
+    const payloadAt = at + PRELUDE_BYTES + uint32(bytes, at + 4)
+    return {
+      headers: this.#headers.get(bytes, at + PRELUDE_BYTES, payloadAt),
+      payload: bytes.subarray(payloadAt, checksumAt)
+    }
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  if (Buffer.isBuffer(bytes)) return bytes
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+function uint32(bytes: Buffer, at: number): number {
+  return bytes.readUInt32BE(at)
+}

@@ -1,0 +1,276 @@
+import { crc32 } from 'node:zlib'
+import { EventStreamCodec } from '@smithy/eventstream-codec'
+import * as fc from 'fast-check'
+import t from 'tap'
+import { type Frame, FrameDecoder } from '../../src/frames/frame-decoder.ts'
+import { encodeFrame } from '../../src/frames/frame-encoder.ts'
+import { REFERENCE_FRAMES } from '../fixtures/reference-frames.ts'
+
+const references = REFERENCE_FRAMES.map((frame) => Buffer.from(frame.hex, 'hex'))
+const referenceStream = Buffer.concat(references)
+const codec = new EventStreamCodec(
+  (bytes) => Buffer.from(bytes as Uint8Array).toString(),
+  (text) => Buffer.from(text)
+)
+
+t.test('feed()', async (t) => {
+  t.test('reads the reference frames', async (t) => {
+    for (const [index, reference] of REFERENCE_FRAMES.entries()) {
+      const frames = decode([references[index]!])
+      t.same(frames, [{ headers: reference.headers, payload: reference.payload }], reference.name)
+    }
+  })
+
+  t.test('gives the same frames for every slice size', async (t) => {
+    const expected = decode([referenceStream])
+    t.equal(expected.length, 3)
+    for (let size = 1; size <= referenceStream.length; size++) {
+      t.same(decode(slices(referenceStream, size)), expected, `slices of ${size} bytes`)
+    }
+  })
+
+  t.test('gives the same frames for any cut', async () => {
+    const expected = decode([referenceStream])
+    fc.assert(
+      fc.property(fc.array(fc.nat(referenceStream.length), { maxLength: 12 }), (cuts) => {
+        t.same(decode(cutAt(referenceStream, cuts)), expected)
+      }),
+      { numRuns: 200 }
+    )
+  })
+
+  t.test('returns a frame with the chunk that completes it, not later', async (t) => {
+    const decoder = new FrameDecoder()
+    const [first] = references
+    t.equal(decoder.feed(first!.subarray(0, -1)).length, 0)
+    t.equal(decoder.feed(first!.subarray(-1)).length, 1)
+    decoder.end()
+  })
+
+  t.test('keeps earlier payloads intact while later frames are assembled', async (t) => {
+    const decoder = new FrameDecoder()
+    const frames: Frame[] = []
+    for (const piece of slices(referenceStream, 5)) frames.push(...decoder.feed(piece))
+    t.equal(text(frames[0]!), '{"content":"Hi"}')
+    t.equal(text(frames[1]!), '{"message":"Slow down"}')
+  })
+
+  t.test('takes plain Uint8Arrays and views with an offset', async (t) => {
+    const padded = new Uint8Array(referenceStream.length + 7)
+    padded.set(referenceStream, 7)
+    t.same(decode([padded.subarray(7)]), decode([referenceStream]))
+  })
+
+  t.test('does not copy payloads of frames that lie in one chunk', async (t) => {
+    const [frame] = new FrameDecoder().feed(referenceStream)
+    t.equal(frame!.payload.buffer, referenceStream.buffer)
+  })
+
+  t.test('keeps a 4-byte character whole that chunks split', async (t) => {
+    const frame = encodeFrame({ ':event-type': 'x' }, '{"content":"a👩‍💻🎉b"}')
+    for (let size = 1; size < frame.length; size++) {
+      t.same(decode(slices(frame, size))[0]!.payload, '{"content":"a👩‍💻🎉b"}')
+    }
+  })
+
+  t.test('does not mix up header blocks of equal length', async (t) => {
+    const one = encodeFrame({ name: 'one' }, '')
+    const two = encodeFrame({ name: 'two' }, '')
+    const names = decode([Buffer.concat([one, two, one, two])]).map((frame) => frame.headers)
+    t.same(names, [{ name: 'one' }, { name: 'two' }, { name: 'one' }, { name: 'two' }])
+  })
+
+  t.test('reads many different header blocks', async (t) => {
+    const all = Array.from({ length: 40 }, (_, i) => ({ name: 'x'.repeat(i * 10) }))
+    const stream = Buffer.concat(all.map((headers) => encodeFrame(headers, '')))
+    t.same(
+      decode([stream, stream]).map((frame) => frame.headers),
+      [...all, ...all]
+    )
+  })
+
+  t.test('gives header names that are no inherited members', async (t) => {
+    const [frame] = new FrameDecoder().feed(encodeFrame({ ['__proto__']: 'x' }, ''))
+    t.equal(frame!.headers['constructor'], undefined)
+    t.same(Object.keys(frame!.headers), ['__proto__'])
+  })
+})
+
+t.test('feed() on damaged bytes', async (t) => {
+  t.test('finds every single flipped bit, whole and byte by byte', async (t) => {
+    const frame = references[1]!
+    for (let bit = 0; bit < frame.length * 8; bit++) {
+      const damaged = Buffer.from(frame)
+      damaged[bit >> 3]! ^= 1 << (bit & 7)
+      for (const size of [1, damaged.length]) {
+        const code = codeOf(() => decode(slices(damaged, size)))
+        if (code !== 'GW_FRAME_CORRUPT') t.fail(`bit ${bit} in slices of ${size}: ${code}`)
+      }
+    }
+  })
+
+  t.test('stays failed', async (t) => {
+    const decoder = new FrameDecoder()
+    t.throws(() => decoder.feed(Buffer.alloc(16, 7)), { code: 'GW_FRAME_CORRUPT' })
+    t.throws(() => decoder.feed(references[0]!), { code: 'GW_FRAME_CORRUPT' })
+    t.throws(() => decoder.end(), { code: 'GW_FRAME_CORRUPT' })
+  })
+
+  t.test('refuses lengths that contradict each other in spite of a good checksum', async (t) => {
+    const cases = [
+      { total: 15, headers: 0, why: 'shorter than any frame' },
+      { total: 0, headers: 0, why: 'no length at all' },
+      { total: 20, headers: 5, why: 'headers longer than the frame' },
+      { total: 20, headers: 0xffffffff, why: 'the largest header length' }
+    ]
+    for (const { total, headers, why } of cases) {
+      t.equal(
+        codeOf(() => decode([prelude(total, headers)])),
+        'GW_FRAME_CORRUPT',
+        why
+      )
+    }
+  })
+
+  t.test('does not wait for the rest of a frame whose prelude is wrong', async (t) => {
+    const damaged = Buffer.from(references[0]!.subarray(0, 12))
+    damaged[3]! ^= 1
+    t.throws(() => new FrameDecoder().feed(damaged), { code: 'GW_FRAME_CORRUPT' })
+  })
+})
+
+t.test('maxFrameBytes', async (t) => {
+  const frame = encodeFrame({}, Buffer.alloc(100))
+  for (const { name, maxFrameBytes, code } of [
+    { name: 'above the frame', maxFrameBytes: frame.length + 1, code: undefined },
+    { name: 'exactly the frame', maxFrameBytes: frame.length, code: undefined },
+    { name: 'below the frame', maxFrameBytes: frame.length - 1, code: 'GW_FRAME_TOO_LARGE' }
+  ]) {
+    t.test(`${name}, whole and byte by byte`, async (t) => {
+      t.equal(
+        codeOf(() => decode([frame], maxFrameBytes)),
+        code
+      )
+      t.equal(
+        codeOf(() => decode(slices(frame, 1), maxFrameBytes)),
+        code
+      )
+    })
+  }
+
+  t.test('is 16 MiB unless told otherwise', async (t) => {
+    const limit = 16 * 1024 * 1024
+    t.equal(
+      codeOf(() => new FrameDecoder().feed(prelude(limit, 0))),
+      undefined
+    )
+    t.equal(
+      codeOf(() => new FrameDecoder().feed(prelude(limit + 1, 0))),
+      'GW_FRAME_TOO_LARGE'
+    )
+  })
+
+  t.test('reads a frame of several MiB that arrives in network-sized chunks', async (t) => {
+    const payload = Buffer.alloc(5 * 1024 * 1024, 'payload ')
+    const decoder = new FrameDecoder()
+    const frames: Frame[] = []
+    for (const piece of slices(encodeFrame({ a: 'b' }, payload), 65_536)) {
+      frames.push(...decoder.feed(piece))
+    }
+    t.ok(payload.equals(frames[0]!.payload))
+  })
+})
+
+t.test('end()', async (t) => {
+  t.test('accepts a stream that ends between frames, and an empty one', async () => {
+    decode([referenceStream])
+    decode([])
+    decode([new Uint8Array(0)])
+  })
+
+  t.test('throws for a stream that ends inside a frame, wherever that is', async (t) => {
+    for (let length = 1; length < references[0]!.length; length++) {
+      t.equal(
+        codeOf(() => decode([references[0]!.subarray(0, length)])),
+        'GW_STREAM_TRUNCATED'
+      )
+    }
+  })
+})
+
+t.test('agrees with @smithy/eventstream-codec', async (t) => {
+  t.test('reads what that encodes', async () => {
+    fc.assert(
+      fc.property(
+        fc.dictionary(fc.string({ minLength: 1, maxLength: 20 }), fc.string()),
+        fc.uint8Array(),
+        (strings, body) => {
+          const headers = Object.fromEntries(
+            Object.entries(strings).map(([name, value]) => [name, { type: 'string', value }])
+          )
+          const bytes = codec.encode({ headers: headers as never, body })
+          const [frame] = new FrameDecoder().feed(bytes)
+          t.same({ ...frame!.headers }, strings)
+          t.same([...frame!.payload], [...body])
+        }
+      )
+    )
+  })
+
+  t.test('refuses what that refuses, when one byte is replaced', async (t) => {
+    const frame = references[0]!
+    for (let at = 0; at < frame.length; at++) {
+      const damaged = Buffer.from(frame)
+      damaged[at]! ^= 0xa5
+      t.throws(() => codec.decode(damaged))
+      t.equal(
+        codeOf(() => decode([damaged])),
+        'GW_FRAME_CORRUPT'
+      )
+    }
+  })
+})
+
+/** All frames with their payload as text; ends the stream. */
+function decode(chunks: readonly Uint8Array[], maxFrameBytes?: number) {
+  const decoder = new FrameDecoder(maxFrameBytes === undefined ? {} : { maxFrameBytes })
+  const frames = chunks.flatMap((chunk) => decoder.feed(chunk).map(readable))
+  decoder.end()
+  return frames
+}
+
+function readable(frame: Frame) {
+  return { headers: { ...frame.headers }, payload: text(frame) }
+}
+
+function text(frame: Frame): string {
+  return Buffer.from(frame.payload).toString()
+}
+
+function slices(bytes: Uint8Array, size: number): Uint8Array[] {
+  const pieces: Uint8Array[] = []
+  for (let at = 0; at < bytes.length; at += size) pieces.push(bytes.slice(at, at + size))
+  return pieces
+}
+
+function cutAt(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
+  const borders = [0, ...cuts.toSorted((a, b) => a - b), bytes.length]
+  return borders.slice(1).map((end, index) => bytes.slice(borders[index], end))
+}
+
+function prelude(total: number, headers: number): Buffer {
+  const bytes = Buffer.alloc(16)
+  bytes.writeUInt32BE(total, 0)
+  bytes.writeUInt32BE(headers, 4)
+  bytes.writeUInt32BE(crc32(bytes.subarray(0, 8)), 8)
+  return bytes
+}
+
+function codeOf(run: () => unknown): string | undefined {
+  try {
+    run()
+  } catch (error) {
+    return (error as { code: string }).code
+  }
+  return undefined
+}

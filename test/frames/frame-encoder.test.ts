@@ -1,0 +1,47 @@
+import { EventStreamCodec } from '@smithy/eventstream-codec'
+import * as fc from 'fast-check'
+import t from 'tap'
+import { encodeFrame, FrameEncoder } from '../../src/frames/frame-encoder.ts'
+import { REFERENCE_FRAMES } from '../fixtures/reference-frames.ts'
+
+const codec = new EventStreamCodec(
+  (bytes) => Buffer.from(bytes as Uint8Array).toString(),
+  (text) => Buffer.from(text)
+)
+
+t.test('encodeFrame()', async (t) => {
+  t.test('writes the reference frames byte for byte', async (t) => {
+    for (const { name, headers, payload, hex } of REFERENCE_FRAMES) {
+      t.equal(encodeFrame(headers, payload).toString('hex'), hex, name)
+    }
+  })
+
+  t.test('is read by @smithy/eventstream-codec', async (t) => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), fc.uint8Array(), (value, payload) => {
+        const headers = { text: value, number: 7, flag: true, when: new Date(5) }
+        const message = codec.decode(encodeFrame(headers, payload))
+        t.same([...message.body], [...payload])
+        t.same(message.headers, {
+          text: { type: 'string', value },
+          number: { type: 'integer', value: 7 },
+          flag: { type: 'boolean', value: true },
+          when: { type: 'timestamp', value: new Date(5) }
+        })
+      })
+    )
+  })
+})
+
+t.test('FrameEncoder', async (t) => {
+  t.test('writes text as UTF-8, the same as its bytes', async (t) => {
+    const encoder = new FrameEncoder({ a: 'b' })
+    t.same(encoder.encode('{"content":"é🎉"}'), encoder.encode(Buffer.from('{"content":"é🎉"}')))
+  })
+
+  t.test('writes what encodeFrame() writes, every time', async (t) => {
+    const encoder = new FrameEncoder({ a: 'b' })
+    t.same(encoder.encode('one'), encodeFrame({ a: 'b' }, 'one'))
+    t.same(encoder.encode('two'), encodeFrame({ a: 'b' }, 'two'))
+  })
+})
