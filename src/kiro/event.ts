@@ -1,4 +1,14 @@
 import type { Frame } from '../frames/frame-decoder.ts'
+import {
+  asNumber,
+  asText,
+  isObject,
+  type Payload,
+  parseObject,
+  parsePayload,
+  payloadText,
+  textHeader
+} from './event-payload.ts'
 
 /**
  * What the upstream says, one frame at a time (kiro-protocol §5.3). Events that nobody acts on are
@@ -24,11 +34,14 @@ export type UpstreamEvent =
       readonly type: 'metadata'
       readonly stopReason?: string
       readonly tokenUsage?: TokenUsage
+      /** Some accounts get it here, inside the token usage, and no `context-usage` event. */
+      readonly contextUsagePercentage?: number
     }
   | { readonly type: 'context-usage'; readonly percentage: number }
   | { readonly type: 'metering'; readonly credits: number }
   | {
       readonly type: 'exception'
+      /** As sent, without namespace: `ThrottlingException`; compare by §5.9. */
       readonly name: string
       readonly message: string
       readonly reason?: string
@@ -44,7 +57,138 @@ export interface TokenUsage {
   readonly totalTokens?: number
 }
 
-/** Gives a frame its type. Unknown types, headers and members never throw. */
-export function parseUpstreamEvent(_frame: Frame): UpstreamEvent {
-  throw new Error('not written')
+/**
+ * Gives a frame its type. Unknown types, headers and members never throw.
+ *
+ * @throws {GatewayError} GW_FRAME_CORRUPT when an event that matters carries no JSON object:
+ *   passing over it would lose text silently.
+ */
+export function parseUpstreamEvent(frame: Frame): UpstreamEvent {
+  const messageType = textHeader(frame, ':message-type')
+  // A frame without a message type is an event (§5.2).
+  if (messageType === 'event' || messageType === '') return parseEvent(frame)
+  if (messageType === 'exception') return parseException(frame)
+  if (messageType === 'error') return parseError(frame)
+  return { type: 'ignored', eventType: messageType }
+}
+
+function parseEvent(frame: Frame): UpstreamEvent {
+  const eventType = textHeader(frame, ':event-type')
+  switch (eventType) {
+    case 'assistantResponseEvent':
+    case 'codeEvent':
+      return toText(parsePayload(frame, eventType), eventType)
+    case 'reasoningContentEvent':
+      return toReasoning(parsePayload(frame, eventType))
+    case 'toolUseEvent':
+      return toTool(parsePayload(frame, eventType))
+    case 'metadataEvent':
+      return toMetadata(parsePayload(frame, eventType))
+    case 'contextUsageEvent': {
+      const percentage = asNumber(parsePayload(frame, eventType)['contextUsagePercentage'])
+      if (percentage === undefined) return { type: 'ignored', eventType }
+      return { type: 'context-usage', percentage }
+    }
+    case 'meteringEvent': {
+      const credits = asNumber(parsePayload(frame, eventType)['usage'])
+      return credits === undefined ? { type: 'ignored', eventType } : { type: 'metering', credits }
+    }
+    case 'invalidStateEvent':
+      return toException('InvalidStateException', parsePayload(frame, eventType))
+    default:
+      return { type: 'ignored', eventType }
+  }
+}
+
+/** Empty text around tool calls says nothing, unless it names the model behind `auto`. */
+function toText(payload: Payload, eventType: string): UpstreamEvent {
+  const text = asText(payload['content']) ?? ''
+  const modelId = asText(payload['modelId'])
+  if (modelId !== undefined) return { type: 'text', text, modelId }
+  return text === '' ? { type: 'ignored', eventType } : { type: 'text', text }
+}
+
+function toReasoning(payload: Payload): UpstreamEvent {
+  const text = asText(payload['text'])
+  const signature = asText(payload['signature'])
+  const redacted = asText(payload['redactedContent'])
+  return {
+    type: 'reasoning',
+    ...(text === undefined ? {} : { text }),
+    ...(signature === undefined ? {} : { signature }),
+    ...(redacted === undefined ? {} : { redacted })
+  }
+}
+
+function toTool(payload: Payload): UpstreamEvent {
+  const input = payload['input']
+  const tool = {
+    type: 'tool',
+    id: asText(payload['toolUseId']) ?? '',
+    name: asText(payload['name']) ?? '',
+    stop: payload['stop'] === true
+  } as const
+  return typeof input === 'string' || isObject(input) ? { ...tool, input } : tool
+}
+
+function toMetadata(payload: Payload): UpstreamEvent {
+  const stopReason = asText(payload['stopReason'])
+  const counts = isObject(payload['tokenUsage']) ? payload['tokenUsage'] : {}
+  const tokenUsage = toTokenUsage(counts)
+  const percentage =
+    asNumber(counts['contextUsagePercentage']) ?? asNumber(payload['contextUsagePercentage'])
+  return {
+    type: 'metadata',
+    ...(stopReason === undefined ? {} : { stopReason }),
+    ...(tokenUsage === undefined ? {} : { tokenUsage }),
+    ...(percentage === undefined ? {} : { contextUsagePercentage: percentage })
+  }
+}
+
+const TOKEN_COUNTS = [
+  'uncachedInputTokens',
+  'cacheReadInputTokens',
+  'cacheWriteInputTokens',
+  'outputTokens',
+  'totalTokens'
+] as const satisfies readonly (keyof TokenUsage)[]
+
+function toTokenUsage(counts: Payload): TokenUsage | undefined {
+  const usage: { -readonly [K in keyof TokenUsage]: TokenUsage[K] } = {}
+  for (const name of TOKEN_COUNTS) {
+    const count = asNumber(counts[name])
+    if (count !== undefined) usage[name] = count
+  }
+  return Object.keys(usage).length === 0 ? undefined : usage
+}
+
+/** An exception is one whatever its payload looks like: text that is no JSON becomes the message. */
+function parseException(frame: Frame): UpstreamEvent {
+  const text = payloadText(frame)
+  const payload = parseObject(text) ?? { message: text }
+  const name = textHeader(frame, ':exception-type') || asText(payload['__type']) || ''
+  return toException(name || 'UnknownException', payload)
+}
+
+function parseError(frame: Frame): UpstreamEvent {
+  const text = payloadText(frame)
+  const payload = parseObject(text) ?? { message: text }
+  const message = textHeader(frame, ':error-message')
+  const name = textHeader(frame, ':error-code') || 'UnknownError'
+  return toException(name, message === '' ? payload : { ...payload, message })
+}
+
+function toException(name: string, payload: Payload): UpstreamEvent {
+  const bareName = withoutNamespace(name)
+  const message = asText(payload['message']) ?? asText(payload['Message']) ?? ''
+  const reason = asText(payload['reason'])
+  const exception = { type: 'exception', name: bareName, message: message || bareName } as const
+  return reason === undefined ? exception : { ...exception, reason }
+}
+
+/** `com.amazon.aws#ThrottlingException:http://…` → `ThrottlingException`. */
+function withoutNamespace(name: string): string {
+  const bare = name.slice(name.indexOf('#') + 1)
+  const suffix = bare.indexOf(':')
+  return suffix === -1 ? bare : bare.slice(0, suffix)
 }
