@@ -133,14 +133,14 @@ export function optionalText(
   )
 }
 
-interface NumberFacts<Default> extends NumberBounds<Default> {
+interface NumberFacts extends NumberBounds<number | null> {
   readonly env: string
   readonly kind: 'count' | 'bytes' | 'seconds'
   readonly description: string
   readonly nullWord?: 'none' | 'auto'
 }
 
-function number<T extends number | null>(facts: NumberFacts<T>): Setting<T> {
+function number<T extends number | null>(facts: NumberFacts): Setting<T> {
   const { min: minimum, max: maximum, ...rest } = facts
   const isNullable = facts.nullWord !== undefined || facts.default === null
   return setting<T>(
@@ -149,8 +149,8 @@ function number<T extends number | null>(facts: NumberFacts<T>): Setting<T> {
   )
 }
 
-function inMilliseconds<T extends number | null>(bounds: NumberBounds<T>): NumberBounds<T> {
+function inMilliseconds(bounds: NumberBounds<number | null>): NumberBounds<number | null> {
   const { min, max, default: value } = bounds
-  const defaultMs = (value === null ? null : value * 1000) as T // null stays null, a number a number
+  const defaultMs = value === null ? null : value * 1000
   return { ...bounds, min: min * 1000, max: max * 1000, default: defaultMs }
 }

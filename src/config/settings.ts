@@ -267,7 +267,7 @@ export const Settings = ObjectOf({
   memory: ObjectOf({
     limitBytes: optionalBytes(
       'MEMORY_LIMIT',
-      { min: 192 * mebibyte, max: 1024 * 1024 * mebibyte },
+      { min: 224 * mebibyte, max: 1024 * 1024 * mebibyte },
       'Memory to plan for, as in 512M; left out, the limit of the container, or 512M where it has none.'
     )
   }),
@@ -298,6 +298,6 @@ export type Config = DeepReadonly<Static<typeof Settings>> & {
 
 function url(env: string, description: string) {
   const allowed = 'an http:// or https:// URL without query'
-  const pattern = '^https?://[^\\s/?#]+(/[^\\s?#]*)?$'
+  const pattern = '^https?://[^\\s/?#@]+(/[^\\s?#]*)?$'
   return optionalText(env, { kind: 'url', pattern, allowed }, description)
 }

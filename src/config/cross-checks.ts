@@ -1,0 +1,92 @@
+import { BlockList, isIP } from 'node:net'
+import type { Config } from './settings.ts'
+
+/** A sentence about settings that are fine alone and wrong together. */
+export interface Finding {
+  /** The settings it speaks of; it is moot while one of them is wrong by itself. */
+  readonly about: readonly string[]
+  readonly sentence: string
+}
+
+/** The config with what could be corrected, and what was found. */
+export interface CrossChecked {
+  readonly config: Config
+  readonly problems: readonly Finding[]
+  readonly warnings: readonly Finding[]
+}
+
+/** Checks settings against each other. Corrects what is harmless with a warning, refuses what is not. */
+export function crossCheck(config: Config): CrossChecked {
+  const keepalive = limitKeepalive(config)
+  const workers = limitWorkers(keepalive.config)
+  return {
+    config: workers.config,
+    problems: [...openToAnyone(config), ...noCredentials(config)],
+    warnings: [...keepalive.warnings, ...workers.warnings, ...severalSources(config)]
+  }
+}
+
+type Corrected = Pick<CrossChecked, 'config' | 'warnings'>
+
+function limitKeepalive(config: Config): Corrected {
+  const { maxConnections, maxKeepalive } = config.pool
+  if (maxConnections === null) return { config, warnings: [] }
+  const corrected = { ...config, pool: { ...config.pool, maxKeepalive: maxConnections } }
+  if (maxKeepalive === null) return { config: corrected, warnings: [] } // none: as many as connections
+  if (maxKeepalive <= maxConnections) return { config, warnings: [] }
+  const sentence = `HTTP_MAX_KEEPALIVE_CONNECTIONS is ${maxKeepalive}, more than HTTP_MAX_CONNECTIONS; ${maxConnections} is used.`
+  const about = ['HTTP_MAX_KEEPALIVE_CONNECTIONS', 'HTTP_MAX_CONNECTIONS']
+  return { config: corrected, warnings: [{ about, sentence }] }
+}
+
+function limitWorkers(config: Config): Corrected {
+  const { maxConnections } = config.pool
+  const { workers } = config.cluster
+  if (workers === null || maxConnections === null || workers <= maxConnections) {
+    return { config, warnings: [] }
+  }
+  const sentence = `WORKERS is ${workers}, more than HTTP_MAX_CONNECTIONS; ${maxConnections} workers are started, one for each connection.`
+  const corrected = { ...config, cluster: { ...config.cluster, workers: maxConnections } }
+  return { config: corrected, warnings: [{ about: ['WORKERS', 'HTTP_MAX_CONNECTIONS'], sentence }] }
+}
+
+function openToAnyone(config: Config): readonly Finding[] {
+  const { host, apiKeys } = config.server
+  if (apiKeys.length > 0 || isLoopback(host)) return []
+  const sentence = `SERVER_HOST is "${host}": anyone on the network could use your subscription; set PROXY_API_KEY.`
+  return [{ about: ['SERVER_HOST', 'PROXY_API_KEY'], sentence }]
+}
+
+function noCredentials(config: Config): readonly Finding[] {
+  if (!config.isProduction || sourcesOf(config).length > 0) return []
+  const sentence =
+    'There are no credentials: set KIRO_API_KEY, KIRO_CREDS_FILE or REFRESH_TOKEN (the simulator does not start with NODE_ENV=production).'
+  return [{ about: ['KIRO_API_KEY', 'KIRO_CREDS_FILE', 'REFRESH_TOKEN'], sentence }]
+}
+
+function severalSources(config: Config): readonly Finding[] {
+  const [winner, ...others] = sourcesOf(config)
+  if (winner === undefined || others.length === 0) return []
+  const verb = others.length === 1 ? 'is' : 'are'
+  const sentence = `Several sources of credentials are set: ${winner} is used, ${others.join(' and ')} ${verb} ignored.`
+  return [{ about: [winner, ...others], sentence }]
+}
+
+/** The sources that are set; the first one wins. */
+function sourcesOf(config: Config): readonly string[] {
+  const { apiKey, credsFile, refreshToken } = config.credentials
+  return [
+    apiKey === null ? [] : 'KIRO_API_KEY',
+    credsFile === null ? [] : 'KIRO_CREDS_FILE',
+    refreshToken === null ? [] : 'REFRESH_TOKEN'
+  ].flat()
+}
+
+function isLoopback(host: string): boolean {
+  const loopback = new BlockList()
+  loopback.addSubnet('127.0.0.0', 8, 'ipv4')
+  loopback.addAddress('::1', 'ipv6')
+  const family = isIP(host)
+  if (family === 0) return host.toLowerCase() === 'localhost'
+  return loopback.check(host, family === 4 ? 'ipv4' : 'ipv6')
+}

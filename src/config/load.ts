@@ -1,0 +1,172 @@
+import { readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
+import { parse } from 'dotenv'
+import { Check } from 'typebox/schema'
+import { GatewayError } from '../shared/errors.ts'
+import { version } from '../shared/version.ts'
+import { crossCheck, type Finding } from './cross-checks.ts'
+import { findMisspelt } from './misspelt.ts'
+import { describeAllowed, type ListedSetting, listSettings, readSetting } from './setting-text.ts'
+import type { Setting } from './setting.ts'
+import { type Config, Settings } from './settings.ts'
+import { usageText } from './usage.ts'
+
+/** Names and values as in `process.env`; an empty value counts as not set. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** What the program is to do: run with a config, or print a text (`--help`, `--version`) and leave. */
+export type LoadResult =
+  | { readonly name: 'config'; readonly config: Config; readonly warnings: readonly string[] }
+  | { readonly name: 'print'; readonly text: string }
+
+/**
+ * Reads the real environment, which wins over `envFile`, and the command line, which wins over both. Leaves
+ * `process.env` as it is, so that a later call (SIGHUP) sees what the file says then.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID
+ */
+export function loadProcessConfig(argv: readonly string[], envFile: string): LoadResult {
+  return loadConfig({ ...readEnvFile(envFile), ...withoutEmpty(process.env) }, argv)
+}
+
+/**
+ * Makes the config of an environment and a command line (`process.argv.slice(2)`). The result is deeply frozen.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID, whose message lists every problem on a line of its own
+ */
+export function loadConfig(env: Environment, argv: readonly string[]): LoadResult {
+  const options = readOptions(argv)
+  if (options.flags.has('help')) return { name: 'print', text: usageText() }
+  if (options.flags.has('version')) return { name: 'print', text: `${version}\n` }
+
+  const values = readValues(withoutEmpty(env), options.values)
+  const isProduction = env['NODE_ENV'] === 'production'
+  const checked = crossCheck({ ...toSettings(values.tree), isProduction })
+  const isUndisputed = (finding: Finding) => !finding.about.some((name) => values.wrong.has(name))
+  const moreProblems = checked.problems.filter(isUndisputed).map(({ sentence }) => sentence)
+  const problems = [...options.problems, ...values.wrong.values(), ...moreProblems]
+  if (problems.length > 0) throw configInvalid(problems)
+
+  const known = new Set(listSettings().map(({ setting }) => setting.env))
+  const misspelt = findMisspelt(Object.keys(withoutEmpty(env)), known)
+  const warnings = [...checked.warnings.map(({ sentence }) => sentence), ...misspelt]
+  return { name: 'config', config: deepFreeze(checked.config), warnings }
+}
+
+/**
+ * Reads a `.env` file without touching `process.env`. A file that does not exist is an empty one.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID when the file is there and cannot be read
+ */
+export function readEnvFile(path: string): Environment {
+  try {
+    return parse(readFileSync(path))
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return {}
+    throw configInvalid([`${path} cannot be read: ${String(cause)}`], cause)
+  }
+}
+
+interface Options {
+  readonly flags: ReadonlySet<string>
+  readonly values: ReadonlyMap<string, string>
+  readonly problems: readonly string[]
+}
+
+function readOptions(argv: readonly string[]): Options {
+  const valued = listSettings().flatMap(({ setting }) => setting.option ?? [])
+  const known: ParseArgsOptionsConfig = Object.fromEntries([
+    ...valued.map((option) => [option, { type: 'string' }] as const),
+    ...['help', 'version'].map((flag) => [flag, { type: 'boolean' }] as const)
+  ])
+  const { tokens } = parseArgs({ args: [...argv], options: known, strict: false, tokens: true })
+  const flags = new Set<string>()
+  const values = new Map<string, string>()
+  const problems: string[] = []
+  for (const token of tokens) {
+    if (token.kind === 'option-terminator') continue
+    if (token.kind === 'positional') problems.push(`"${token.value}" is not an option.`)
+    else if (!Object.hasOwn(known, token.name)) problems.push(`${token.rawName} is not an option.`)
+    else if (known[token.name]?.type === 'boolean') flags.add(token.name)
+    else if (token.value === undefined || token.value === '') {
+      problems.push(`${token.rawName} needs a value.`)
+    } else values.set(token.name, token.value)
+  }
+  return { flags, values, problems }
+}
+
+type Tree = Readonly<Record<string, Readonly<Record<string, unknown>>>>
+
+interface Values {
+  readonly tree: Tree
+  /** A sentence for each setting that is wrong, by its name in the environment; the tree has its default then. */
+  readonly wrong: ReadonlyMap<string, string>
+}
+
+function readValues(env: Environment, options: ReadonlyMap<string, string>): Values {
+  const wrong = new Map<string, string>()
+  const tree: Record<string, Record<string, unknown>> = {}
+  for (const listed of listSettings()) {
+    const group = (tree[listed.group] ??= {})
+    group[listed.name] = readValue(listed, env, options, wrong)
+  }
+  return { tree, wrong }
+}
+
+function readValue(
+  { setting }: ListedSetting,
+  env: Environment,
+  options: ReadonlyMap<string, string>,
+  wrong: Map<string, string>
+): unknown {
+  const fallback = structuredClone(setting.default)
+  const option = setting.option === undefined ? undefined : options.get(setting.option)
+  const text = (option ?? env[setting.env])?.trim()
+  if (text === undefined) return fallback
+  const value = readSetting(setting, text)
+  if (typeof value === 'string' && setting.kind === 'path') return expandHome(value, env)
+  if (value !== undefined) return value
+  const name = option === undefined ? setting.env : `--${setting.option}`
+  const given = describeGiven(setting, text)
+  wrong.set(setting.env, `${name} is ${given}, allowed is ${describeAllowed(setting)}.`)
+  return fallback
+}
+
+function describeGiven(setting: Setting<unknown>, text: string): string {
+  if (setting.isSecret === true) return `a secret of ${text.length} characters`
+  const shown = setting.kind === 'url' ? text.replace(/\/\/.*@/, '//***@') : text
+  return JSON.stringify(shown.length > 100 ? `${shown.slice(0, 100)}…` : shown)
+}
+
+function expandHome(path: string, env: Environment): string {
+  if (path !== '~' && !path.startsWith('~/')) return path
+  return join(env['HOME'] ?? homedir(), path.slice(1))
+}
+
+function toSettings(tree: unknown) {
+  if (!Check(Settings, tree)) throw new Error('a default in settings.ts is outside its own bounds')
+  return tree
+}
+
+function withoutEmpty(env: Environment): Environment {
+  return Object.fromEntries(Object.entries(env).filter(([, text = '']) => text.trim() !== ''))
+}
+
+function configInvalid(problems: readonly string[], cause?: unknown): GatewayError {
+  const heading =
+    problems.length === 1
+      ? 'The configuration is not valid:'
+      : `The configuration has ${problems.length} problems:`
+  const message = [heading, ...problems.map((problem) => `- ${problem}`)].join('\n')
+  return new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    for (const inner of Object.values(value)) deepFreeze(inner)
+    Object.freeze(value)
+  }
+  return value
+}

@@ -1,0 +1,132 @@
+import { Check } from 'typebox/schema'
+import type { Setting, SettingKind } from './setting.ts'
+import { Settings } from './settings.ts'
+
+/** A leaf of `Settings` and where its value stands in the config. */
+export interface ListedSetting {
+  readonly group: string
+  readonly name: string
+  readonly setting: Setting<unknown>
+}
+
+/** All settings in the order of `settings.ts`. */
+export function listSettings(): readonly ListedSetting[] {
+  return Object.entries(Settings.properties).flatMap(([group, { properties }]) =>
+    Object.entries<Setting<unknown>>(properties).map(([name, setting]) => ({
+      group,
+      name,
+      setting
+    }))
+  )
+}
+
+/** The value that a text stands for, in the unit of the config; `undefined` if it is not allowed. */
+export function readSetting(setting: Setting<unknown>, text: string): unknown {
+  const { nullWord } = setting
+  if (nullWord !== undefined && text.toLowerCase() === nullWord) return null
+  const value = kinds[setting.kind].parse(text, setting)
+  return value !== undefined && Check(setting, value) ? value : undefined
+}
+
+/** What a setting may be, for people: the second half of "SERVER_PORT is "x", allowed is …". */
+export function describeAllowed(setting: Setting<unknown>): string {
+  const { minimum = 0, maximum = Number.MAX_SAFE_INTEGER, nullWord } = setting
+  const range = `from ${writeSetting(setting, minimum)} to ${writeSetting(setting, maximum)}`
+  const allowed = setting.allowed ?? kinds[setting.kind].describe(range, setting)
+  return nullWord === undefined ? allowed : `${allowed}, or ${nullWord}`
+}
+
+/** A value of the config as one would write it in `.env`; empty for a setting that is left out by default. */
+export function writeSetting(setting: Setting<unknown>, value: unknown): string {
+  if (value === null) return setting.nullWord ?? ''
+  if (typeof value === 'string' || typeof value === 'boolean') return String(value)
+  if (typeof value === 'number') return writeNumber(setting, value)
+  const items = Array.isArray(value)
+    ? value
+    : Object.entries(value ?? {}).map(([name, target]) => `${name}=${target}`)
+  return items.join(',')
+}
+
+interface KindRules {
+  /** `undefined` if the text cannot be one. */
+  parse(text: string, setting: Setting<unknown>): unknown
+  /** What is allowed, for people. `range` is "from 1 to 5". */
+  describe(range: string, setting: Setting<unknown>): string
+}
+
+const kinds: Readonly<Record<SettingKind, KindRules>> = {
+  text: { parse: (text) => text, describe: () => 'a text' },
+  path: { parse: (text) => text, describe: () => 'a path' },
+  url: {
+    parse: (text) => (URL.canParse(text) ? text.replace(/\/+$/, '') : undefined),
+    describe: () => 'a URL'
+  },
+  choice: {
+    parse: (text, setting) => parseChoice(setting.enum ?? [], text.toLowerCase()),
+    describe: (_range, setting) => `one of ${(setting.enum ?? []).join(', ')}`
+  },
+  flag: { parse: (text) => parseFlag(text.toLowerCase()), describe: () => 'true or false' },
+  count: {
+    parse: (text) => (/^[0-9]+$/.test(text) ? Number(text) : undefined),
+    describe: (range) => `a whole number ${range}`
+  },
+  bytes: {
+    parse: parseBytes,
+    describe: (range) => `a size ${range}, such as 65536, 64K or 512M`
+  },
+  seconds: {
+    parse: parseSeconds,
+    describe: (range) => `seconds ${range}, fractions included`
+  },
+  list: {
+    parse: (text) => text.split(',').map((item) => item.trim()),
+    describe: () => 'a list separated by commas'
+  },
+  pairs: { parse: parsePairs, describe: () => 'a=b pairs separated by commas' }
+}
+
+const unitBytes = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 } as const
+const trueWords = ['true', '1', 'yes', 'on', 'enabled']
+const falseWords = ['false', '0', 'no', 'off', 'disabled']
+/** Names of other loggers for the same levels; people bring their `.env` along. */
+const choiceAliases: Readonly<Record<string, string>> = { warning: 'warn', critical: 'fatal' }
+
+function parseChoice(choices: readonly string[], word: string): string | undefined {
+  const choice = Object.hasOwn(choiceAliases, word) ? choiceAliases[word] : word
+  return choices.find((known) => known === choice)
+}
+
+function parseFlag(word: string): boolean | undefined {
+  if (trueWords.includes(word)) return true
+  return falseWords.includes(word) ? false : undefined
+}
+
+function parseBytes(text: string): number | undefined {
+  const match = /^([0-9]+)\s*(?:([KMG])(?:I?B)?|B)?$/.exec(text.toUpperCase())
+  if (match === null) return undefined
+  const unit = match[2] ?? ''
+  return unit === '' || unit === 'K' || unit === 'M' || unit === 'G'
+    ? Number(match[1]) * unitBytes[unit]
+    : undefined
+}
+
+function parseSeconds(text: string): number | undefined {
+  return /^([0-9]+(\.[0-9]*)?|\.[0-9]+)$/.test(text) ? Math.round(Number(text) * 1000) : undefined
+}
+
+function parsePairs(text: string): Readonly<Record<string, string>> | undefined {
+  const pairs = text.split(',').map((pair) => {
+    const at = pair.indexOf('=')
+    return [pair.slice(0, Math.max(at, 0)).trim(), pair.slice(at + 1).trim()] as const
+  })
+  const names = new Set(pairs.map(([name]) => name))
+  const isComplete = pairs.every(([name, target]) => name !== '' && target !== '')
+  return isComplete && names.size === pairs.length ? Object.fromEntries(pairs) : undefined
+}
+
+function writeNumber({ kind }: Setting<unknown>, value: number): string {
+  if (kind === 'seconds') return String(value / 1000)
+  if (kind !== 'bytes' || value === 0) return String(value)
+  const unit = (['G', 'M', 'K'] as const).find((name) => value % unitBytes[name] === 0)
+  return unit === undefined ? String(value) : `${value / unitBytes[unit]}${unit}`
+}
