@@ -1,0 +1,67 @@
+/**
+ * A place in the cluster. A worker fills it, dies, is replaced.
+ *
+ * ```
+ *               ┌──────────────exit──────────────┐
+ *               ▼                                │
+ *   starting ──ready──▶ ready ──settled──▶ ready (failures forgotten)
+ *     ▲  └──exit──▶ backoff ◀──exit───┘
+ *     └────retry───────┘       any ──drain──▶ draining ──exit──▶ stopped
+ * ```
+ */
+export type SlotState =
+  | { readonly name: 'starting'; readonly failures: number }
+  | { readonly name: 'backoff'; readonly failures: number; readonly delayMs: number }
+  | { readonly name: 'ready'; readonly failures: number }
+  | { readonly name: 'draining' }
+  | { readonly name: 'stopped' }
+
+export type SlotEvent = 'ready' | 'settled' | 'exit' | 'retry' | 'drain'
+
+export interface BackoffPolicy {
+  readonly firstMs: number
+  readonly maxMs: number
+}
+
+/** A worker that died this often in a row, without `settled` in between, is in a crash loop. */
+export const CRASH_LOOP_FAILURES = 3
+
+/** @throws Error when the event cannot happen in this state, which is a bug. */
+export function nextSlotState(
+  state: SlotState,
+  event: SlotEvent,
+  policy: BackoffPolicy
+): SlotState {
+  switch (event) {
+    case 'ready':
+      if (state.name === 'starting') return { name: 'ready', failures: state.failures }
+      if (state.name === 'draining') return state // it was told to drain while it started
+      break
+    case 'settled':
+      if (state.name === 'ready') return { name: 'ready', failures: 0 }
+      break
+    case 'exit':
+      if (state.name === 'draining') return { name: 'stopped' }
+      if (state.name === 'starting' || state.name === 'ready')
+        return backOff(state.failures, policy)
+      break
+    case 'retry':
+      if (state.name === 'backoff') return { name: 'starting', failures: state.failures }
+      break
+    case 'drain':
+      if (state.name === 'backoff') return { name: 'stopped' }
+      if (state.name === 'stopped') return state
+      return { name: 'draining' }
+  }
+  throw new Error(`slot: "${event}" cannot happen in state "${state.name}"`)
+}
+
+/** Whether the worker of this slot keeps dying. */
+export function isCrashLooping(state: SlotState): boolean {
+  return 'failures' in state && state.failures >= CRASH_LOOP_FAILURES
+}
+
+function backOff(failures: number, { firstMs, maxMs }: BackoffPolicy): SlotState {
+  const delayMs = Math.min(maxMs, firstMs * 2 ** failures)
+  return { name: 'backoff', failures: failures + 1, delayMs }
+}

@@ -1,0 +1,66 @@
+import type { LeaseReport, LeaseTerms } from './lease-messages.ts'
+
+/*
+ * Everything that the primary and a worker tell each other; there is no other way between them. Plain data
+ * only, and never a byte of a client's request.
+ */
+
+/** Worker → primary. */
+export type FromWorker<Metrics = unknown> =
+  /** Modules are loaded; the worker waits for `worker.start`. */
+  | { readonly type: 'worker.hello' }
+  /** It listens. */
+  | { readonly type: 'worker.ready'; readonly port: number }
+  /** It cannot serve and will exit; starting it again would not help. */
+  | { readonly type: 'worker.failed'; readonly message: string }
+  | LeaseReport
+  /** The upstream refused this token; answered by `credential.renewed` with the same `requestId`. */
+  | { readonly type: 'credential.refused'; readonly requestId: number; readonly token: string }
+  /** The upstream said that the account itself is suspended or its quota used up. */
+  | { readonly type: 'credential.blocked'; readonly code: string; readonly message: string }
+  | { readonly type: 'usage.wanted'; readonly requestId: number }
+  | { readonly type: 'metrics.snapshot'; readonly metrics: Metrics }
+
+/** What a worker must know to begin. `Config` and the rest are checked where they are made. */
+export interface WorkerStart<Config, Credential, Catalogue> {
+  readonly type: 'worker.start'
+  /** From 1; the same for whoever fills the slot later. */
+  readonly workerId: number
+  readonly config: Config
+  readonly credential: CredentialNews<Credential>
+  readonly catalogue: Catalogue
+  readonly isSimulated: boolean
+  readonly bodyBudgetBytes: number
+  readonly threadHeapMb: number
+}
+
+/** The credential now in force, or why there is none. */
+export interface CredentialNews<Credential> {
+  readonly snapshot: Credential | null
+  /** For clients and the log, when `snapshot` is null. */
+  readonly problem: string | null
+}
+
+/** Primary → worker. */
+export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown> =
+  | WorkerStart<Config, Credential, Catalogue>
+  | LeaseTerms
+  | { readonly type: 'config.changed'; readonly config: Config }
+  | { readonly type: 'credential.changed'; readonly news: CredentialNews<Credential> }
+  | {
+      readonly type: 'credential.renewed'
+      readonly requestId: number
+      readonly news: CredentialNews<Credential>
+    }
+  | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
+  /** Accept nothing new, let streams end, then exit. */
+  | { readonly type: 'worker.drain' }
+  | { readonly type: 'cluster.status'; readonly status: ClusterStatus }
+
+/** What `/readyz` reports beyond the worker that answers it. */
+export interface ClusterStatus {
+  readonly workers: readonly { readonly id: number; readonly state: string }[]
+  /** A worker has died several times in a row without serving in between. */
+  readonly isCrashLooping: boolean
+  readonly isDraining: boolean
+}
