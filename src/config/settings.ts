@@ -1,5 +1,6 @@
 import { Object as ObjectOf, type Static } from 'typebox'
 import { version } from '../shared/version.ts'
+import { minMemoryBytes } from './memory-plan.ts'
 import {
   bytes,
   count,
@@ -267,7 +268,7 @@ export const Settings = ObjectOf({
   memory: ObjectOf({
     limitBytes: optionalBytes(
       'MEMORY_LIMIT',
-      { min: 224 * mebibyte, max: 1024 * 1024 * mebibyte },
+      { min: minMemoryBytes, max: 1024 * 1024 * mebibyte },
       'Memory to plan for, as in 512M; left out, the limit of the container, or 512M where it has none.'
     )
   }),

@@ -1,0 +1,113 @@
+import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+
+/** What the container may use; `null` where nothing limits it. */
+export interface ContainerLimits {
+  /** CPUs as a fraction: a quota of half a period is 0.5. */
+  readonly cpus: number | null
+  readonly memoryBytes: number | null
+}
+
+/** Reads a file of /proc or /sys; `null` if there is none. */
+export type ReadText = (path: string) => string | null
+
+/** What limits this process: its own cgroup and all above it, v2 or v1, the tightest of them. */
+export function readContainerLimits(read: ReadText = readText): ContainerLimits {
+  const groups = parseOwnGroups(read('/proc/self/cgroup') ?? '')
+  const v2 = ancestors(groups.get('') ?? '/').map((path) => join('/sys/fs/cgroup', path))
+  const v1 = (controller: string) =>
+    ancestors(groups.get(controller) ?? '/').map((path) => join('/sys/fs/cgroup', controller, path))
+  const cpus = [
+    ...v2.map((path) => parseCpuMax(read(join(path, 'cpu.max')) ?? '')),
+    ...v1('cpu').map((path) =>
+      parseCfsQuota(
+        read(join(path, 'cpu.cfs_quota_us')) ?? '',
+        read(join(path, 'cpu.cfs_period_us')) ?? ''
+      )
+    )
+  ]
+  const memory = [
+    ...v2.map((path) => join(path, 'memory.max')),
+    ...v1('memory').map((path) => join(path, 'memory.limit_in_bytes'))
+  ]
+  return {
+    cpus: tightest(cpus),
+    memoryBytes: tightest(memory.map((path) => parseMemoryLimit(read(path) ?? '')))
+  }
+}
+
+/** CPUs of a cgroup v2 `cpu.max`, which is `<quota> <period>` or `max <period>`. */
+export function parseCpuMax(text: string): number | null {
+  const [quota = '', period = ''] = text.trim().split(/\s+/)
+  return parseCfsQuota(quota, period)
+}
+
+/** CPUs of a cgroup v1 quota and period in microseconds; a quota of -1 means none. */
+export function parseCfsQuota(quotaText: string, periodText: string): number | null {
+  const quota = toWholeNumber(quotaText)
+  const period = toWholeNumber(periodText)
+  return quota === null || period === null ? null : quota / period
+}
+
+/** Bytes of a `memory.max` (v2) or `memory.limit_in_bytes` (v1, where a huge number means none). */
+export function parseMemoryLimit(text: string): number | null {
+  const bytes = toWholeNumber(text)
+  return bytes === null || bytes >= unlimitedFrom ? null : bytes
+}
+
+/** CPUs to count on: what the container grants of what the machine has. */
+export function availableCpus(limits: ContainerLimits, parallelism = availableParallelism()) {
+  return Math.min(parallelism, limits.cpus ?? parallelism)
+}
+
+export interface WorkerWishes {
+  /** `cluster.workers` of the config; `null` decides by CPUs. */
+  readonly workers: number | null
+  /** `pool.maxConnections` of the config. */
+  readonly maxConnections: number | null
+  readonly cpus: number
+}
+
+/** How many workers to start: as configured, else one for each whole CPU up to 2; never more than connections. */
+export function chooseWorkers({ workers, maxConnections, cpus }: WorkerWishes): number {
+  const wanted = workers ?? Math.max(1, Math.min(2, Math.floor(cpus)))
+  return Math.min(wanted, maxConnections ?? wanted)
+}
+
+/** v1 says 2^63 less a page for "no limit"; no container is granted a pebibyte. */
+const unlimitedFrom = 1024 ** 5
+
+function toWholeNumber(text: string): number | null {
+  const trimmed = text.trim()
+  return /^[0-9]+$/.test(trimmed) && Number(trimmed) > 0 ? Number(trimmed) : null
+}
+
+function tightest(limits: readonly (number | null)[]): number | null {
+  const known = limits.filter((limit) => limit !== null)
+  return known.length === 0 ? null : Math.min(...known)
+}
+
+/** Lines of /proc/self/cgroup are `<id>:<controllers>:<path>`; v2 has no controllers, v1 may have several in one. */
+function parseOwnGroups(text: string): ReadonlyMap<string, string> {
+  const groups = new Map<string, string>()
+  for (const line of text.split('\n')) {
+    const [, controllers, ...path] = line.split(':')
+    for (const controller of controllers?.split(',') ?? []) groups.set(controller, path.join(':'))
+  }
+  return groups
+}
+
+/** `/a/b` is limited by `/a/b`, `/a` and `/`. In a container only `/` exists, whatever the path says. */
+function ancestors(path: string): readonly string[] {
+  const names = path.split('/').filter((name) => name !== '' && name !== '..')
+  return [...names.keys(), names.length].map((length) => `/${names.slice(0, length).join('/')}`)
+}
+
+function readText(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return null // no such controller here, or none of our business
+  }
+}
