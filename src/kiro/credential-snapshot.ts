@@ -1,0 +1,27 @@
+/** How an account signs in (kiro-protocol §3.4); decides headers, hosts and profile ARN. */
+export type AuthType = 'social' | 'builder-id' | 'idc' | 'external-idp' | 'api-key'
+
+/** Value of the `TokenType` header; `none` leaves the header out (kiro-protocol §2.3). */
+export type TokenType = 'none' | 'API_KEY' | 'EXTERNAL_IDP'
+
+/**
+ * What one upstream call needs to know of an account. Plain data: it crosses processes. Token, ARN and region
+ * belong together, so a call takes one snapshot and never mixes two.
+ */
+export interface CredentialSnapshot {
+  /** The same for all snapshots of one source; safe to log. */
+  readonly id: string
+  readonly token: string
+  readonly tokenType: TokenType
+  readonly authType: AuthType
+  /** The account's own ARN. Which ARN a host is sent, if any, is decided by `profileArnFor`. */
+  readonly profileArn: string | null
+  readonly apiRegion: string
+  /** Epoch ms; `null` never expires, or nobody knows when. */
+  readonly expiresAt: number | null
+}
+
+export function tokenTypeOf(authType: AuthType): TokenType {
+  if (authType === 'api-key') return 'API_KEY'
+  return authType === 'external-idp' ? 'EXTERNAL_IDP' : 'none'
+}
