@@ -1,0 +1,89 @@
+import t from 'tap'
+import {
+  availableCpus,
+  chooseWorkers,
+  parseCfsQuota,
+  parseCpuMax,
+  parseMemoryLimit,
+  readContainerLimits
+} from '../../src/config/container.ts'
+
+function limitsOf(files: Readonly<Record<string, string>>) {
+  return readContainerLimits((path) => files[path] ?? null)
+}
+
+t.test('parseCpuMax() and parseCfsQuota()', async (t) => {
+  t.equal(parseCpuMax('200000 100000\n'), 2)
+  t.equal(parseCpuMax('50000 100000'), 0.5)
+  for (const text of ['max 100000', 'max', '', 'garbage here', '0 0', '200000']) {
+    t.equal(parseCpuMax(text), null, text)
+  }
+  t.equal(parseCfsQuota('150000\n', '100000\n'), 1.5)
+  t.equal(parseCfsQuota('-1', '100000'), null)
+})
+
+t.test('parseMemoryLimit()', async (t) => {
+  t.equal(parseMemoryLimit('536870912\n'), 536_870_912)
+  for (const text of ['max\n', '9223372036854771712\n', '', '-1', '0']) {
+    t.equal(parseMemoryLimit(text), null, text)
+  }
+})
+
+t.test('readContainerLimits()', (t) => {
+  t.test('reads cgroup v2 in a container', async (t) => {
+    const limits = limitsOf({
+      '/proc/self/cgroup': '0::/\n',
+      '/sys/fs/cgroup/cpu.max': '200000 100000\n',
+      '/sys/fs/cgroup/memory.max': '536870912\n'
+    })
+    t.same(limits, { cpus: 2, memoryBytes: 536_870_912 })
+  })
+
+  t.test('takes the tightest limit of a service and what it is in', async (t) => {
+    const limits = limitsOf({
+      '/proc/self/cgroup': '0::/system.slice/gateway.service\n',
+      '/sys/fs/cgroup/system.slice/cpu.max': '100000 100000\n',
+      '/sys/fs/cgroup/system.slice/memory.max': 'max\n',
+      '/sys/fs/cgroup/system.slice/gateway.service/cpu.max': '400000 100000\n',
+      '/sys/fs/cgroup/system.slice/gateway.service/memory.max': '1073741824\n'
+    })
+    t.same(limits, { cpus: 1, memoryBytes: 1_073_741_824 })
+  })
+
+  t.test('reads cgroup v1, whose controllers may share a line', async (t) => {
+    const limits = limitsOf({
+      '/proc/self/cgroup': '5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n',
+      '/sys/fs/cgroup/cpu/cpu.cfs_quota_us': '150000',
+      '/sys/fs/cgroup/cpu/cpu.cfs_period_us': '100000',
+      '/sys/fs/cgroup/memory/memory.limit_in_bytes': '268435456'
+    })
+    t.same(limits, { cpus: 1.5, memoryBytes: 268_435_456 })
+  })
+
+  t.test('finds no limit where there is none', async (t) => {
+    t.same(limitsOf({}), { cpus: null, memoryBytes: null })
+    t.same(Object.keys(readContainerLimits()), ['cpus', 'memoryBytes'], 'on this machine')
+  })
+  t.end()
+})
+
+function choose(cpus: number, workers: number | null = null, maxConnections: number | null = 300) {
+  return chooseWorkers({ workers, maxConnections, cpus })
+}
+
+t.test('chooseWorkers()', async (t) => {
+  t.same(
+    [0.5, 1, 1.9, 2, 8].map((cpus) => choose(cpus)),
+    [1, 1, 1, 2, 2]
+  )
+  t.equal(choose(2, 6), 6, 'does as configured')
+  t.equal(choose(2, null, 1), 1, 'never more than connections')
+  t.equal(choose(2, 6, null), 6)
+})
+
+t.test('availableCpus()', async (t) => {
+  t.equal(availableCpus({ cpus: 0.5, memoryBytes: null }, 8), 0.5)
+  t.equal(availableCpus({ cpus: 16, memoryBytes: null }, 8), 8)
+  t.equal(availableCpus({ cpus: null, memoryBytes: null }, 8), 8)
+  t.ok(availableCpus({ cpus: null, memoryBytes: null }) >= 1)
+})

@@ -1,0 +1,70 @@
+import { assert, integer, property } from 'fast-check'
+import t from 'tap'
+import type { HeapPlan, MemoryPlan } from '../../src/config/memory-plan.ts'
+import { minMemoryBytes, planMemory } from '../../src/config/memory-plan.ts'
+
+const mebibyte = 1024 * 1024
+
+function heapBytes({ oldSpaceMb, semiSpaceMb }: HeapPlan): number {
+  return (oldSpaceMb + 3 * semiSpaceMb) * mebibyte
+}
+
+/** Counted again from the parts, so that a wrong `usedBytes` is noticed. */
+function sumOf(plan: MemoryPlan): number {
+  const perWorker =
+    heapBytes(plan.worker) + plan.threads * heapBytes(plan.thread) + plan.bodyBytesPerWorker
+  return plan.baseBytes + plan.socketBytes + heapBytes(plan.primary) + plan.workers * perWorker
+}
+
+t.test('planMemory()', (t) => {
+  for (const [limitMb, workers] of [
+    [256, 1],
+    [512, 2],
+    [1024, 2]
+  ] as const) {
+    t.test(`fits ${limitMb} MB with headroom`, async (t) => {
+      const plan = planMemory(limitMb * mebibyte, { workers: 2, threads: 1 })
+      t.equal(plan.workers, workers)
+      t.equal(plan.threads, 1)
+      t.equal(sumOf(plan), plan.usedBytes)
+      t.ok(plan.usedBytes <= limitMb * mebibyte * (11 / 12), 'a twelfth stays free')
+      t.ok(plan.worker.oldSpaceMb >= 32 && plan.thread.oldSpaceMb >= 22)
+      t.ok(plan.bodyBytesPerWorker >= 8 * mebibyte)
+    })
+  }
+
+  t.test('never exceeds any limit, whatever is wished for', async () => {
+    assert(
+      property(
+        integer({ min: minMemoryBytes, max: 64 * 1024 * mebibyte }),
+        integer({ min: 1, max: 64 }),
+        integer({ min: 1, max: 16 }),
+        (limitBytes, workers, threads) => {
+          const plan = planMemory(limitBytes, { workers, threads })
+          return (
+            sumOf(plan) === plan.usedBytes &&
+            plan.usedBytes + plan.headroomBytes <= limitBytes &&
+            plan.workers >= 1 &&
+            plan.workers <= workers &&
+            plan.threads >= 1 &&
+            plan.threads <= threads &&
+            plan.bodyBytesPerWorker >= 8 * mebibyte &&
+            plan.worker.oldSpaceMb > 0
+          )
+        }
+      )
+    )
+  })
+
+  t.test('drops threads before workers', async (t) => {
+    const plan = planMemory(512 * mebibyte, { workers: 2, threads: 8 })
+    t.match(plan, { workers: 2, threads: 1 })
+    t.match(planMemory(8192 * mebibyte, { workers: 2, threads: 8 }), { workers: 2, threads: 8 })
+  })
+
+  t.test('plans at the least memory and not below', async (t) => {
+    t.equal(planMemory(minMemoryBytes, { workers: 2, threads: 1 }).workers, 1)
+    t.throws(() => planMemory(minMemoryBytes - 1, { workers: 1, threads: 1 }), RangeError)
+  })
+  t.end()
+})
