@@ -1,0 +1,58 @@
+import type { PartReader } from '../dialects/part-reader.ts'
+import type { StreamPart } from '../dialects/stream-part.ts'
+import { FrameDecoder } from '../frames/frame-decoder.ts'
+import { parseUpstreamEvent } from '../kiro/event.ts'
+import { faultOfException, type UpstreamFault } from '../kiro/fault.ts'
+
+/** In the name of the exception that ends an answer at the model's limit. */
+const CUT_OFF = 'contentlengthexceeded'
+
+/** Upstream bytes → stream parts: frames are cut, typed and read. */
+export class AnswerReader {
+  readonly #decoder = new FrameDecoder()
+  readonly #parts: PartReader
+  readonly #onIgnored: (eventType: string) => void
+  #isCutOff = false
+
+  /** `onIgnored` is told the type of every event that nobody acts on. */
+  constructor(parts: PartReader, onIgnored: (eventType: string) => void) {
+    this.#parts = parts
+    this.#onIgnored = onIgnored
+  }
+
+  /** A stop sequence was found: what follows is of no interest. */
+  get isStopped(): boolean {
+    return this.#parts.isStopped || this.#isCutOff
+  }
+
+  /**
+   * Reads a chunk, cut anywhere. Parts are handed on as they appear, so that those before an exception in the
+   * same chunk are not lost. Gives the exception, after which nothing more may be fed.
+   *
+   * @throws {GatewayError} GW_FRAME_CORRUPT, GW_FRAME_TOO_LARGE.
+   */
+  feed(chunk: Uint8Array, onPart: (part: StreamPart) => void): UpstreamFault | null {
+    for (const frame of this.#decoder.feed(chunk)) {
+      if (this.isStopped) return null
+      const event = parseUpstreamEvent(frame)
+      if (event.type === 'exception') {
+        // Not a failure: the answer is whole up to the model's limit (kiro-protocol §5.8).
+        this.#isCutOff = event.name.toLowerCase().includes(CUT_OFF)
+        return this.#isCutOff ? null : faultOfException(event)
+      }
+      if (event.type === 'ignored') this.#onIgnored(event.eventType)
+      else for (const part of this.#parts.push(event)) onPart(part)
+    }
+    return null
+  }
+
+  /**
+   * The body has ended, or nothing more is wanted of it.
+   *
+   * @throws {GatewayError} GW_STREAM_TRUNCATED when it ended inside a frame.
+   */
+  end(onPart: (part: StreamPart) => void): void {
+    if (!this.isStopped) this.#decoder.end()
+    for (const part of this.#isCutOff ? this.#parts.cutOff() : this.#parts.end()) onPart(part)
+  }
+}

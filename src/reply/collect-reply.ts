@@ -1,0 +1,44 @@
+import type { ServerResponse } from 'node:http'
+import type { Collector, StreamPart } from '../dialects/stream-part.ts'
+import type { AnswerSink } from './answer-sink.ts'
+
+export interface CollectReplyOptions {
+  readonly response: ServerResponse
+  readonly collector: Collector
+  readonly headers: () => Readonly<Record<string, string>>
+}
+
+/** Parts → one JSON body. Nothing is sent before the answer is whole, so every failure has its own status. */
+export class CollectReply implements AnswerSink {
+  readonly hasBegun = false
+  readonly #options: CollectReplyOptions
+
+  constructor(options: CollectReplyOptions) {
+    this.#options = options
+  }
+
+  onSent(): void {}
+
+  push(part: StreamPart): void {
+    this.#options.collector.push(part)
+  }
+
+  flush(): void {}
+
+  end(): void {
+    const { response, collector, headers } = this.#options
+    const body = Buffer.from(collector.toJson())
+    response.writeHead(200, {
+      'content-type': 'application/json; charset=utf-8',
+      'content-length': body.byteLength,
+      ...headers()
+    })
+    response.end(body)
+  }
+
+  fail(): void {
+    throw new Error('a collected reply has no body to fail in')
+  }
+
+  dispose(): void {}
+}

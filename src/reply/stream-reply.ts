@@ -1,0 +1,123 @@
+import type { ServerResponse } from 'node:http'
+import { SseHeaders } from '../dialects/sse.ts'
+import type { StreamPart, Translator } from '../dialects/stream-part.ts'
+import type { GatewayError } from '../shared/errors.ts'
+import type { AnswerSink } from './answer-sink.ts'
+
+export interface StreamReplyOptions {
+  readonly response: ServerResponse
+  readonly translator: Translator
+  readonly heartbeatMs: number
+  readonly stallTimeoutMs: number
+  /** Headers that are only known when the answer begins. */
+  readonly headers: () => Readonly<Record<string, string>>
+  /** The client reads too slowly: stop reading from the upstream, until `onDrained`. */
+  readonly onFull: () => void
+  readonly onDrained: () => void
+  /** It has not read anything for `stallTimeoutMs`. */
+  readonly onStalled: () => void
+}
+
+/**
+ * Parts → one client API's event stream, with one write for each chunk of the upstream.
+ *
+ * Status and headers go out with the first text or the first heartbeat, whichever comes first. Never holds more
+ * than the text of one upstream chunk beyond the socket's own buffer.
+ */
+export class StreamReply implements AnswerSink {
+  readonly #options: StreamReplyOptions
+  readonly #onDrain = (): void => this.#drained()
+  #text = ''
+  #hasBegun = false
+  #wroteAt = 0
+  #heartbeat: NodeJS.Timeout | null = null
+  #stall: NodeJS.Timeout | null = null
+
+  constructor(options: StreamReplyOptions) {
+    this.#options = options
+  }
+
+  get hasBegun(): boolean {
+    return this.#hasBegun
+  }
+
+  onSent(): void {
+    this.#wroteAt = performance.now()
+    this.#heartbeat ??= setTimeout(() => this.#beat(), this.#options.heartbeatMs)
+  }
+
+  push(part: StreamPart): void {
+    this.#text += this.#options.translator.push(part)
+  }
+
+  flush(): void {
+    if (this.#text === '') return
+    const text = this.#text
+    this.#text = ''
+    this.#write(text)
+  }
+
+  end(): void {
+    this.#begin()
+    this.#finish(this.#text)
+  }
+
+  fail(error: GatewayError): void {
+    this.#finish(this.#text + this.#options.translator.fail(error))
+  }
+
+  dispose(): void {
+    if (this.#heartbeat !== null) clearTimeout(this.#heartbeat)
+    const { response } = this.#options
+    response.off('drain', this.#onDrain)
+    if (!response.writableEnded) this.#clearStall()
+  }
+
+  /** A client that never reads the rest of a finished answer is given only so long, too. */
+  #finish(text: string): void {
+    this.#text = ''
+    const { response, onStalled, stallTimeoutMs } = this.#options
+    response.end(text)
+    if (response.writableLength === 0) return
+    this.#stall ??= setTimeout(onStalled, stallTimeoutMs)
+    response.once('close', () => this.#clearStall())
+  }
+
+  #begin(): void {
+    if (this.#hasBegun) return
+    this.#hasBegun = true
+    const { response, headers } = this.#options
+    response.writeHead(200, { ...SseHeaders, ...headers() })
+  }
+
+  #write(text: string): void {
+    this.#begin()
+    this.#wroteAt = performance.now()
+    const { response, onFull, onStalled, stallTimeoutMs } = this.#options
+    if (response.write(text) || this.#stall !== null) return
+    onFull()
+    response.once('drain', this.#onDrain)
+    this.#stall = setTimeout(onStalled, stallTimeoutMs)
+  }
+
+  #drained(): void {
+    this.#clearStall()
+    this.#options.onDrained()
+  }
+
+  #clearStall(): void {
+    if (this.#stall !== null) clearTimeout(this.#stall)
+    this.#stall = null
+  }
+
+  /** Runs at most once per `heartbeatMs`, however much is written: a write only notes its time. */
+  #beat(): void {
+    const { heartbeatMs, translator } = this.#options
+    const silentMs = performance.now() - this.#wroteAt
+    const isDue = silentMs >= heartbeatMs - 1
+    // A client that does not read gets none: it would only fill the buffer.
+    if (isDue && this.#stall === null) this.#write(translator.heartbeat())
+    const waitMs = isDue ? heartbeatMs : heartbeatMs - silentMs
+    this.#heartbeat = setTimeout(() => this.#beat(), waitMs)
+  }
+}

@@ -1,0 +1,54 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
+import { GatewayError } from '../shared/errors.ts'
+
+/** Who is calling: a short name of the key, the same in all workers, from which the key can't be told. */
+export interface Caller {
+  readonly keyName: string
+}
+
+const ANYONE: Caller = { keyName: 'anyone' }
+
+/**
+ * Checks client keys in constant time: each is compared, as a digest, with every configured one, so that
+ * neither a key's content, nor its length, nor its place in the list shows in the time taken.
+ */
+export class Authenticator {
+  readonly #digests: readonly Buffer[]
+
+  constructor(apiKeys: readonly string[]) {
+    this.#digests = apiKeys.map(digestOf)
+  }
+
+  /**
+   * Takes `x-api-key` and `authorization: Bearer`, either or both; one good key is enough, as clients send both
+   * when both are configured.
+   *
+   * @throws {GatewayError} GW_KEY_MISSING, GW_KEY_INVALID
+   */
+  check(headers: IncomingHttpHeaders): Caller {
+    if (this.#digests.length === 0) return ANYONE
+    const given = keysOf(headers)
+    if (given.length === 0) throw new GatewayError('GW_KEY_MISSING')
+    for (const key of given) {
+      const digest = digestOf(key)
+      let isKnown = false
+      for (const known of this.#digests) isKnown = timingSafeEqual(digest, known) || isKnown
+      if (isKnown) return { keyName: digest.toString('hex', 0, 4) }
+    }
+    throw new GatewayError('GW_KEY_INVALID')
+  }
+}
+
+function keysOf(headers: IncomingHttpHeaders): readonly string[] {
+  const keys: string[] = []
+  const apiKey = headers['x-api-key']
+  if (typeof apiKey === 'string' && apiKey !== '') keys.push(apiKey)
+  const [scheme = '', token = ''] = headers.authorization?.trim().split(/\s+/, 2) ?? []
+  if (scheme.toLowerCase() === 'bearer' && token !== '') keys.push(token)
+  return keys
+}
+
+function digestOf(key: string): Buffer {
+  return createHash('sha256').update(key).digest()
+}
