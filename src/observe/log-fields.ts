@@ -1,0 +1,102 @@
+import { GatewayError } from '../shared/errors.ts'
+
+/** Bounds of one log line: whoever logs a prompt by mistake logs 512 characters of it. */
+const maxTextLength = 512
+const maxStackLength = 1200
+const maxItems = 20
+const maxDepth = 5
+const maxCauses = 3
+
+const redacted = '[redacted]'
+
+/** Names whose value is never logged, compared without case, `-` and `_`. */
+const secretNames = new Set([
+  'accesstoken',
+  'apikey',
+  'apikeys',
+  'authorization',
+  'bearer',
+  'clientsecret',
+  'cookie',
+  'idtoken',
+  'password',
+  'proxyapikey',
+  'proxyauthorization',
+  'kiroapikey',
+  'refreshtoken',
+  'secret',
+  'setcookie',
+  'token',
+  'xapikey',
+  'xamzsecuritytoken'
+])
+
+/** Secrets inside text: what follows "Bearer", keys and tokens as the upstream and the SDKs issue them, URL passwords. */
+const secretText =
+  /(\bbearer\s+)[^\s"',;]+|\b(?:ksk_|sk-|aoa|aor|eyJ)[\w~+/.=:-]{8,}|(?<=:\/\/)[^/\s@]+(?=@)/gi
+
+/** Fields as they may be logged: secrets out at any depth, long text and lists cut, errors flattened. */
+export function toLogFields(fields: object): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, toLogField(name, value, 1)])
+  )
+}
+
+/**
+ * An error as it may be logged: what it says and where, its causes, and no more. Foreign errors carry whole requests
+ * with headers, so only known facts are taken.
+ */
+export function toErrorFields(error: Error, depth = 1): Record<string, unknown> {
+  const facts: Record<string, unknown> = { type: error.name, msg: cleanText(error.message) }
+  for (const name of ['code', 'errno', 'syscall', 'hostname', 'address', 'port'] as const) {
+    const value: unknown = name in error ? Reflect.get(error, name) : undefined
+    if (typeof value === 'string' || typeof value === 'number') facts[name] = value
+  }
+  if (error instanceof GatewayError && error.detail !== undefined) {
+    facts['detail'] = cleanText(error.detail)
+  }
+  if (depth === 1) facts['stack'] = cleanText(error.stack ?? '', maxStackLength)
+  if (error.cause instanceof Error && depth < maxCauses) {
+    facts['cause'] = toErrorFields(error.cause, depth + 1)
+  }
+  return facts
+}
+
+/** Text without secrets, cut to a bearable length. */
+export function cleanText(text: string, maxLength = maxTextLength): string {
+  // Cut first: the text may be megabytes. A secret that is cut in half is still recognised by its beginning.
+  const cut = text.slice(0, maxLength)
+  const clean = cut.replace(secretText, (_match, scheme: string | undefined) =>
+    scheme === undefined ? redacted : `${scheme}${redacted}`
+  )
+  return text.length > maxLength ? `${clean}…` : clean
+}
+
+function toLogField(name: string, value: unknown, depth: number): unknown {
+  if (isSecretName(name) && isTelling(value)) return redacted
+  if (typeof value === 'string') return cleanText(value)
+  if (typeof value === 'bigint') return value.toString()
+  if (typeof value === 'function' || typeof value === 'symbol') return undefined
+  if (typeof value !== 'object' || value === null) return value
+  if (value instanceof Error) return toErrorFields(value)
+  if (value instanceof Date) return value
+  if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`
+  if (depth >= maxDepth) return '[deep]'
+  if (Array.isArray(value)) {
+    return value.slice(0, maxItems).map((item: unknown) => toLogField('', item, depth + 1))
+  }
+  return Object.fromEntries(
+    Object.entries(value)
+      .slice(0, maxItems)
+      .map(([inner, innerValue]) => [inner, toLogField(inner, innerValue, depth + 1)])
+  )
+}
+
+function isSecretName(name: string): boolean {
+  return secretNames.has(name.toLowerCase().replace(/[-_]/g, ''))
+}
+
+/** Numbers and flags under such a name are counts and facts, as in `{ token: true }`. */
+function isTelling(value: unknown): boolean {
+  return typeof value === 'string' || (typeof value === 'object' && value !== null)
+}
