@@ -1,0 +1,139 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { EventLoopDelay } from './event-loop-delay.ts'
+
+/** Seconds; from a permit at hand to a client that waits for minutes. */
+const waitBuckets = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 15, 60, 300]
+/** Seconds; answers take from a second to many minutes. */
+const durationBuckets = [0.05, 0.25, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640]
+/** Seconds; what the gateway adds should end in the first buckets. */
+const firstByteBuckets = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60]
+const transformBuckets = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2]
+
+/**
+ * Counters, gauges and histograms of one process. Every label has a closed set of values (routes, codes, slots):
+ * nothing a client sends ever becomes one. The primary merges the snapshots of all (`merge-snapshots.ts`).
+ */
+export class Metrics {
+  readonly #registry = new Registry()
+  readonly #eventLoopDelay: EventLoopDelay
+
+  readonly requests = this.#counter('requests_total', 'Requests answered.', [
+    'route',
+    'status',
+    'code'
+  ])
+  readonly requestsInFlight = this.#gauge('requests_in_flight', 'Requests being served.')
+  readonly requestSeconds = this.#histogram(
+    'request_duration_seconds',
+    'From the request to the end of its answer.',
+    durationBuckets,
+    ['route']
+  )
+  readonly firstByteSeconds = this.#histogram(
+    'first_byte_seconds',
+    'From the request to the first byte of its answer.',
+    firstByteBuckets,
+    ['route']
+  )
+  readonly tokens = this.#counter('tokens_total', 'Tokens, as reported or estimated.', ['type'])
+  readonly upstreamConnections = this.#gauge(
+    'upstream_connections',
+    'Connections to the upstream.',
+    ['state']
+  )
+  readonly connectionBudget = this.#gauge(
+    'upstream_connection_budget',
+    'Connections that all workers together may hold; 0 means no limit.'
+  )
+  readonly permitsLeased = this.#gauge(
+    'pool_permits_leased',
+    'Part of the budget that a worker holds, by its slot.',
+    ['worker']
+  )
+  readonly permitsInUse = this.#gauge('pool_permits_in_use', 'Permits held by requests.')
+  readonly waiters = this.#gauge('pool_waiters', 'Requests waiting for a permit.')
+  readonly waitSeconds = this.#histogram(
+    'pool_wait_seconds',
+    'Time a request waited for its permit.',
+    waitBuckets
+  )
+  readonly poolTimeouts = this.#counter(
+    'pool_timeouts_total',
+    'Requests that waited longer than HTTP_POOL_TIMEOUT.'
+  )
+  readonly queueRejected = this.#counter(
+    'pool_queue_rejected_total',
+    'Requests refused because too many waited.'
+  )
+  readonly connectionsOpened = this.#counter(
+    'upstream_connections_opened_total',
+    'Connections opened to the upstream.',
+    ['reason']
+  )
+  readonly connectionsClosed = this.#counter(
+    'upstream_connections_closed_total',
+    'Connections to the upstream that ended.',
+    ['reason']
+  )
+  readonly connectionReuse = this.#counter(
+    'connection_reuse_total',
+    'Upstream calls made on a connection that was open already.'
+  )
+  readonly upstreamRetries = this.#counter('upstream_retries_total', 'Upstream calls repeated.', [
+    'code'
+  ])
+  readonly unknownEvents = this.#counter(
+    'upstream_unknown_events_total',
+    'Events of the upstream that have no known type.'
+  )
+  readonly transformSeconds = this.#histogram(
+    'transform_seconds',
+    'Time to convert a request, waiting for a thread included.',
+    transformBuckets,
+    ['place']
+  )
+  readonly admittedBytes = this.#gauge(
+    'admitted_bytes',
+    'Memory set aside for request bodies at the moment.'
+  )
+  readonly workerRestarts = this.#counter('worker_restarts_total', 'Workers that were replaced.')
+
+  constructor() {
+    this.#eventLoopDelay = new EventLoopDelay(this.#registry, prefixed('event_loop_delay_seconds'))
+  }
+
+  /** Everything as plain JSON for IPC. Starts a new window of the event-loop delay. */
+  async snapshot(): Promise<MetricsSnapshot> {
+    return (await this.#registry.getMetricsAsJSON()).map((metric) => ({ ...metric }))
+  }
+
+  /** Stops the timer that measures the event loop. */
+  close(): void {
+    this.#eventLoopDelay.close()
+  }
+
+  #counter<Label extends string = never>(name: string, help: string, labelNames: Label[] = []) {
+    return new Counter({ name: prefixed(name), help, labelNames, registers: [this.#registry] })
+  }
+
+  #gauge<Label extends string = never>(name: string, help: string, labelNames: Label[] = []) {
+    return new Gauge({ name: prefixed(name), help, labelNames, registers: [this.#registry] })
+  }
+
+  #histogram<Label extends string = never>(
+    name: string,
+    help: string,
+    buckets: number[],
+    labelNames: Label[] = []
+  ) {
+    const registers = [this.#registry]
+    return new Histogram({ name: prefixed(name), help, buckets, labelNames, registers })
+  }
+}
+
+/** The metrics of one process at one moment, as prom-client writes them to JSON. */
+export type MetricsSnapshot = readonly object[]
+
+function prefixed(name: string): string {
+  return `kiro_gateway_${name}`
+}
