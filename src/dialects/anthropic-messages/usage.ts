@@ -1,0 +1,15 @@
+import type { Usage } from '../stream-part.ts'
+
+/** Usage in Anthropic's words; the cache counts appear together or, where nothing is known, not at all. */
+export function toAnthropicUsage(usage: Usage): object {
+  const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = usage
+  const isCacheKnown = cacheReadTokens !== undefined || cacheWriteTokens !== undefined
+  return {
+    input_tokens: inputTokens,
+    output_tokens: outputTokens,
+    ...(isCacheKnown && {
+      cache_read_input_tokens: cacheReadTokens ?? 0,
+      cache_creation_input_tokens: cacheWriteTokens ?? 0
+    })
+  }
+}

@@ -1,0 +1,137 @@
+import type { TokenUsage } from '../kiro/event.ts'
+import type { Usage } from './stream-part.ts'
+
+export interface UsageMeterOptions {
+  /** Local estimate of the request, for when the upstream tells nothing. */
+  readonly inputTokens: number
+  /** Tokens; what the upstream's percentage is a part of. */
+  readonly contextWindow: number
+  readonly countTokens: (text: string) => number
+}
+
+/**
+ * Adds up what one answer cost (kiro-protocol §6). Counts of the upstream win, then its percentage of
+ * the window less the local count of the answer, then the local estimate of the request. Never
+ * negative, never an input of zero, and cache counts only where the upstream gave some.
+ */
+export class UsageMeter {
+  readonly #options: UsageMeterOptions
+  readonly #answer: TokenCount
+  readonly #reasoning: TokenCount
+  #contextWindow: number
+  #percentage = 0
+  #credits: number | undefined
+  #counts: TokenUsage = {}
+
+  constructor(options: UsageMeterOptions) {
+    this.#options = options
+    this.#contextWindow = options.contextWindow
+    this.#answer = new TokenCount(options.countTokens)
+    this.#reasoning = new TokenCount(options.countTokens)
+  }
+
+  addText(text: string): void {
+    this.#answer.add(text)
+  }
+
+  addReasoning(text: string): void {
+    this.#reasoning.add(text)
+  }
+
+  addCredits(credits: number): void {
+    if (Number.isFinite(credits)) this.#credits = (this.#credits ?? 0) + credits
+  }
+
+  /** Later frames add to earlier ones, member by member. */
+  addCounts(counts: TokenUsage): void {
+    this.#counts = { ...this.#counts, ...counts }
+  }
+
+  setPercentage(percentage: number): void {
+    if (Number.isFinite(percentage)) this.#percentage = Math.max(0, percentage)
+  }
+
+  /** The window of the model that answers, once it is known to be another one than planned. */
+  setContextWindow(tokens: number): void {
+    this.#contextWindow = tokens
+  }
+
+  /** The input window is used up. */
+  get isWindowFull(): boolean {
+    return this.#percentage >= 100
+  }
+
+  total(): Usage {
+    const reasoningTokens = this.#reasoning.total()
+    const localTokens = this.#answer.total() + reasoningTokens
+    const counts = sumOf(this.#counts) > 0 ? this.#counts : {}
+    const outputTokens = countOf(counts.outputTokens) ?? localTokens
+    return {
+      ...this.#input(counts, outputTokens),
+      outputTokens,
+      ...(reasoningTokens > 0 && { reasoningTokens: Math.min(reasoningTokens, outputTokens) }),
+      ...(this.#credits !== undefined && { credits: this.#credits })
+    }
+  }
+
+  #input(counts: TokenUsage, outputTokens: number): Omit<Usage, 'outputTokens'> {
+    const cacheReadTokens = countOf(counts.cacheReadInputTokens)
+    const cacheWriteTokens = countOf(counts.cacheWriteInputTokens)
+    const cachedTokens = (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0)
+    const allTokens = countOf(counts.totalTokens) ?? this.#windowTokens()
+    const inputTokens =
+      countOf(counts.uncachedInputTokens) ?? Math.max(0, allTokens - outputTokens - cachedTokens)
+    return {
+      inputTokens: inputTokens + cachedTokens > 0 ? inputTokens : this.#options.inputTokens,
+      ...(cacheReadTokens !== undefined && { cacheReadTokens }),
+      ...(cacheWriteTokens !== undefined && { cacheWriteTokens })
+    }
+  }
+
+  /** Request and answer together, by the upstream's percentage; 0 if it gave none. */
+  #windowTokens(): number {
+    return Math.floor((this.#percentage / 100) * this.#contextWindow)
+  }
+}
+
+/** Counts text that comes in small pieces, a larger piece at a time: exact enough, and little is kept. */
+class TokenCount {
+  static readonly #pieceChars = 4096
+  readonly #countTokens: (text: string) => number
+  #uncounted = ''
+  #tokens = 0
+
+  constructor(countTokens: (text: string) => number) {
+    this.#countTokens = countTokens
+  }
+
+  add(text: string): void {
+    this.#uncounted += text
+    if (this.#uncounted.length >= TokenCount.#pieceChars) this.#count()
+  }
+
+  total(): number {
+    if (this.#uncounted !== '') this.#count()
+    return this.#tokens
+  }
+
+  #count(): void {
+    this.#tokens += this.#countTokens(this.#uncounted)
+    this.#uncounted = ''
+  }
+}
+
+/** A count as the upstream gave it; what is no count (negative, infinite) is none. */
+function countOf(tokens: number | undefined): number | undefined {
+  const isCount = tokens !== undefined && tokens >= 0 && Number.isFinite(tokens)
+  return isCount ? Math.floor(tokens) : undefined
+}
+
+function sumOf(counts: TokenUsage): number {
+  const { uncachedInputTokens, cacheReadInputTokens, cacheWriteInputTokens } = counts
+  const all = [uncachedInputTokens, cacheReadInputTokens, cacheWriteInputTokens]
+  return [...all, counts.outputTokens, counts.totalTokens].reduce<number>(
+    (sum, tokens) => sum + (countOf(tokens) ?? 0),
+    0
+  )
+}

@@ -1,0 +1,246 @@
+import t from 'tap'
+import { AnthropicTranslator } from '../../../src/dialects/anthropic-messages/translator.ts'
+import type { PartReaderOptions } from '../../../src/dialects/part-reader.ts'
+import type { ReplyPlan } from '../../../src/dialects/reply-plan.ts'
+import type { EndReason } from '../../../src/dialects/stream-part.ts'
+import type { UpstreamEvent } from '../../../src/kiro/event.ts'
+import { GatewayError } from '../../../src/shared/errors.ts'
+import { readAnthropicStream } from '../../helper/anthropic-grammar.ts'
+import { readParts, translate } from '../../helper/read-answer.ts'
+import { anthropicIdentity, replyPlan } from '../../helper/reply-plan.ts'
+import { closing, text, tool } from '../../helper/upstream-events.ts'
+
+const plain = replyPlan({ dialect: 'anthropic-messages' })
+const native = replyPlan({ dialect: 'anthropic-messages', reasoning: 'native' })
+
+function stream(
+  events: readonly UpstreamEvent[],
+  plan: ReplyPlan = plain,
+  options: PartReaderOptions = {}
+): string {
+  const translator = new AnthropicTranslator(plan, anthropicIdentity)
+  return translate(translator, readParts(plan, events, options))
+}
+
+const opening = `event: message_start
+data: {"type":"message_start","message":{"id":"msg_1f","type":"message","role":"assistant","model":"claude-haiku-4.5","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":900,"output_tokens":1}}}
+
+event: ping
+data: {"type":"ping"}
+
+`
+
+t.test('two parallel calls are exactly the events of A22', async (t) => {
+  const events = [
+    tool('t1', 'a'),
+    tool('t1', 'a', { stop: true }),
+    tool('t2', 'b', { input: '{"k":[1,' }),
+    tool('t2', 'b', { input: '2]}' }),
+    tool('t2', 'b', { stop: true }),
+    { type: 'context-usage', percentage: 0.5 } as const,
+    { type: 'metering', credits: 0.01 } as const
+  ]
+  t.equal(
+    stream(events, plain, { countTokens: () => 12 }),
+    `${opening}event: content_block_start
+data: {"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t1","name":"a","input":{}}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{}"}}
+
+event: content_block_stop
+data: {"type":"content_block_stop","index":0}
+
+event: content_block_start
+data: {"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t2","name":"b","input":{}}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\\"k\\":[1,2]}"}}
+
+event: content_block_stop
+data: {"type":"content_block_stop","index":1}
+
+event: message_delta
+data: {"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"input_tokens":988,"output_tokens":12}}
+
+event: message_stop
+data: {"type":"message_stop"}
+
+`
+  )
+})
+
+t.test('native reasoning is exactly the blocks of A23', async (t) => {
+  const events: readonly UpstreamEvent[] = [
+    { type: 'reasoning', text: 'Let me ' },
+    { type: 'reasoning', text: 'see' },
+    { type: 'reasoning', signature: 'c2ln' },
+    text('42'),
+    { type: 'metadata', stopReason: 'END_TURN' }
+  ]
+  const out = stream(events, native)
+  t.equal(
+    out.slice(opening.length, out.indexOf('event: message_delta')),
+    `event: content_block_start
+data: {"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"Let me "}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"see"}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"c2ln"}}
+
+event: content_block_stop
+data: {"type":"content_block_stop","index":0}
+
+event: content_block_start
+data: {"type":"content_block_start","index":1,"content_block":{"type":"text","text":""}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"42"}}
+
+event: content_block_stop
+data: {"type":"content_block_stop","index":1}
+
+`
+  )
+  t.same(readAnthropicStream(out).delta, { stop_reason: 'end_turn', stop_sequence: null })
+})
+
+t.test('a stop sequence ends the answer as in A25', async (t) => {
+  const plan = replyPlan({ dialect: 'anthropic-messages', stopSequences: ['END'] })
+  const stopped = readAnthropicStream(stream([text('abcE'), text('N'), text('Dxyz')], plan))
+  t.equal(stopped.blocks[0]?.text, 'abc')
+  t.same(stopped.delta, { stop_reason: 'stop_sequence', stop_sequence: 'END' })
+  const missed = stream([text('abcE'), text('N'), text('M'), ...closing()], plan)
+  t.match(missed, '"text":"ENM"')
+  t.same(readAnthropicStream(missed).delta, { stop_reason: 'end_turn', stop_sequence: null })
+})
+
+t.test('an exception after output is exactly the event of A28', async (t) => {
+  const translator = new AnthropicTranslator(plain, anthropicIdentity)
+  const before = translator.push({ type: 'text', text: 'a' })
+  const out = translator.fail(new GatewayError('GW_UPSTREAM_STATUS', '', { message: 'boom' }))
+  t.equal(
+    out,
+    'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"boom"}}\n\n'
+  )
+  t.match(readAnthropicStream(before + out).error, { message: 'boom' })
+  t.equal(translator.heartbeat(), '')
+})
+
+t.test('token counts of the upstream are told as in A38', async (t) => {
+  const events: readonly UpstreamEvent[] = [
+    { type: 'metadata', tokenUsage: { uncachedInputTokens: 100, cacheReadInputTokens: 900 } },
+    { type: 'metadata', tokenUsage: { outputTokens: 50, totalTokens: 1050 } },
+    { type: 'context-usage', percentage: 50 }
+  ]
+  t.same(readAnthropicStream(stream(events)).usage, {
+    input_tokens: 100,
+    output_tokens: 50,
+    cache_read_input_tokens: 900,
+    cache_creation_input_tokens: 0
+  })
+})
+
+t.test('push()', async (t) => {
+  t.test('opens a new text block after a call', async (t) => {
+    const events = [text('a'), tool('t1', 'f', { stop: true }), text('b'), ...closing()]
+    const { blocks } = readAnthropicStream(stream(events))
+    t.same(
+      blocks.map((block) => [block.type, block.text]),
+      [
+        ['text', 'a'],
+        ['tool_use', '{}'],
+        ['text', 'b']
+      ]
+    )
+  })
+
+  t.test('sends an empty answer without blocks', async (t) => {
+    const { blocks, delta, message } = readAnthropicStream(stream([]))
+    t.same(blocks, [])
+    t.same(delta, { stop_reason: 'end_turn', stop_sequence: null })
+    t.same(message['usage'], { input_tokens: 900, output_tokens: 1 })
+  })
+
+  t.test('sends a thinking-only answer as just that', async (t) => {
+    const events: readonly UpstreamEvent[] = [
+      { type: 'reasoning', text: 'hm' },
+      { type: 'reasoning', signature: 's' },
+      ...closing()
+    ]
+    const { blocks } = readAnthropicStream(stream(events, native))
+    t.match(blocks, [{ type: 'thinking', text: 'hm', signature: 's' }])
+  })
+
+  t.test('keeps a signature whose text the upstream left out', async (t) => {
+    const events = [{ type: 'reasoning', signature: 's' } as const, text('a'), ...closing()]
+    const { blocks } = readAnthropicStream(stream(events, native))
+    t.match(blocks, [{ type: 'thinking', text: '', signature: 's' }, { type: 'text' }])
+  })
+
+  t.test('begins a new thinking block after a signature', async (t) => {
+    const events: readonly UpstreamEvent[] = [
+      { type: 'reasoning', text: 'a', signature: '1' },
+      { type: 'reasoning', text: 'b', signature: '2' },
+      ...closing()
+    ]
+    const { blocks } = readAnthropicStream(stream(events, native))
+    t.match(blocks, [
+      { text: 'a', signature: '1' },
+      { text: 'b', signature: '2' }
+    ])
+  })
+
+  t.test('sends hidden reasoning as a block of its own', async (t) => {
+    const events: readonly UpstreamEvent[] = [
+      { type: 'reasoning', text: 'a' },
+      { type: 'reasoning', redacted: 'YQ==' },
+      text('b'),
+      ...closing()
+    ]
+    const { blocks } = readAnthropicStream(stream(events, native))
+    t.same(
+      blocks.map((block) => block.start),
+      [
+        { type: 'thinking', thinking: '', signature: '' },
+        { type: 'redacted_thinking', data: 'YQ==' },
+        { type: 'text', text: '' }
+      ]
+    )
+  })
+
+  t.test('has a word for every reason', async (t) => {
+    const words: Record<EndReason, string> = {
+      stop: 'end_turn',
+      tool: 'tool_use',
+      length: 'max_tokens',
+      context: 'model_context_window_exceeded',
+      'stop-sequence': 'stop_sequence',
+      filter: 'refusal',
+      pause: 'pause_turn'
+    }
+    for (const [reason, word] of Object.entries(words)) {
+      const translator = new AnthropicTranslator(plain, anthropicIdentity)
+      const usage = { inputTokens: 1, outputTokens: 1 }
+      const out = translator.push({ type: 'end', reason: reason as EndReason, usage })
+      t.equal(readAnthropicStream(out).delta['stop_reason'], word)
+    }
+  })
+})
+
+t.test(
+  'heartbeat() is a comment before message_start, a ping after it, nothing at the end',
+  async (t) => {
+    const translator = new AnthropicTranslator(plain, anthropicIdentity)
+    t.equal(translator.heartbeat(), ': ping\n\n')
+    translator.push({ type: 'text', text: 'a' })
+    t.equal(translator.heartbeat(), 'event: ping\ndata: {"type":"ping"}\n\n')
+    translator.push({ type: 'end', reason: 'stop', usage: { inputTokens: 1, outputTokens: 1 } })
+    t.equal(translator.heartbeat(), '')
+  }
+)

@@ -1,0 +1,175 @@
+import { array, assert, jsonValue, nat, property, record } from 'fast-check'
+import t from 'tap'
+import { type ToolCall, ToolCalls, type ToolEvent } from '../../src/dialects/tool-calls.ts'
+import { cutAt, sliceBy, tool } from '../helper/upstream-events.ts'
+
+function read(events: readonly ToolEvent[], names = {}): [readonly ToolCall[], boolean] {
+  const calls = new ToolCalls(names)
+  const whole = [...events.flatMap((event) => calls.push(event)), ...calls.end()]
+  return [whole, calls.hasDropped]
+}
+
+const call = (id: string, name: string, json: string): ToolCall => ({ id, name, json })
+
+const cases: readonly [
+  name: string,
+  events: readonly ToolEvent[],
+  calls: readonly ToolCall[],
+  hasDropped: boolean
+][] = [
+  [
+    'a call without input has empty arguments',
+    [tool('1', 'f'), tool('1', 'f', { stop: true })],
+    [call('1', 'f', '{}')],
+    false
+  ],
+  [
+    'fragments are joined as they are',
+    [
+      tool('1', 'f', { input: '{"a":"\\' }),
+      tool('1', 'f', { input: 'u00e9\\"\ud83d' }),
+      tool('1', 'f', { input: '\ude00", "n": 12345678901234567890}', stop: true })
+    ],
+    [call('1', 'f', '{"a":"\\u00e9\\"\ud83d\ude00", "n": 12345678901234567890}')],
+    false
+  ],
+  [
+    'a whole object is taken as input',
+    [tool('1', 'f', { input: { a: 1 } }), tool('1', 'f', { stop: true })],
+    [call('1', 'f', '{"a":1}')],
+    false
+  ],
+  [
+    'a whole object replaces the fragments before it',
+    [tool('1', 'f', { input: '{"a"' }), tool('1', 'f', { input: { a: 1 }, stop: true })],
+    [call('1', 'f', '{"a":1}')],
+    false
+  ],
+  [
+    'an empty object at the start is a placeholder',
+    [tool('1', 'f', { input: {} }), tool('1', 'f', { input: '{"a":1}', stop: true })],
+    [call('1', 'f', '{"a":1}')],
+    false
+  ],
+  [
+    'the text of an empty object at the start is a placeholder too',
+    [
+      tool('1', 'f', { input: '{}' }),
+      tool('1', 'f', { input: '' }),
+      tool('1', 'f', { input: '{"a":1}', stop: true })
+    ],
+    [call('1', 'f', '{"a":1}')],
+    false
+  ],
+  [
+    'what comes after the stop is a ghost',
+    [
+      tool('1', 'f', { input: '{"a":1}', stop: true }),
+      tool('1', 'f', { input: '{}' }),
+      tool('1', 'f'),
+      tool('1', 'f', { stop: true })
+    ],
+    [call('1', 'f', '{"a":1}')],
+    false
+  ],
+  [
+    'the first name that is one counts',
+    [tool('1', ''), tool('1', 'f'), tool('1', 'g', { stop: true })],
+    [call('1', 'f', '{}')],
+    false
+  ],
+  ['a call without a name is dropped', [tool('1', '', { stop: true })], [], true],
+  [
+    'a missing stop does not matter when the arguments are whole',
+    [tool('1', 'f', { input: '{"a":1}' })],
+    [call('1', 'f', '{"a":1}')],
+    false
+  ],
+  ['a call cut off before its arguments is dropped', [tool('1', 'f')], [], true],
+  ['a call cut off in its arguments is dropped', [tool('1', 'f', { input: '{"a' })], [], true],
+  [
+    'a stop does not make broken arguments whole',
+    [tool('1', 'f', { input: '{"a":1', stop: true })],
+    [],
+    true
+  ],
+  ['no lenient parser is at work', [tool('1', 'f', { input: '{"a":1,}', stop: true })], [], true],
+  ['arguments must be an object', [tool('1', 'f', { input: '[1]', stop: true })], [], true],
+  [
+    'the next call ends one that is whole',
+    [tool('1', 'f', { input: '{"a":1}' }), tool('2', 'g', { stop: true })],
+    [call('1', 'f', '{"a":1}'), call('2', 'g', '{}')],
+    false
+  ],
+  [
+    'the next call ends one that has no arguments',
+    [tool('1', 'f'), tool('2', 'g', { stop: true })],
+    [call('1', 'f', '{}'), call('2', 'g', '{}')],
+    false
+  ],
+  [
+    'a broken call does not take the next one with it',
+    [tool('1', 'f', { input: '{"a' }), tool('2', 'g', { stop: true })],
+    [call('2', 'g', '{}')],
+    true
+  ],
+  [
+    'interleaved calls come out in the order in which they began',
+    [
+      tool('1', 'f', { input: '{"a"' }),
+      tool('2', 'g', { input: '{"b"' }),
+      tool('1', 'f', { input: ':1' }),
+      tool('2', 'g', { input: ':2}', stop: true }),
+      tool('1', 'f', { input: '}', stop: true })
+    ],
+    [call('1', 'f', '{"a":1}'), call('2', 'g', '{"b":2}')],
+    false
+  ]
+]
+
+for (const [name, events, calls, hasDropped] of cases) {
+  t.test(name, async (t) => t.same(read(events), [calls, hasDropped]))
+}
+
+t.test('gives the client its own names back, and no inherited ones', async (t) => {
+  const names = { short: 'a.very.long.name' }
+  t.equal(read([tool('1', 'short', { stop: true })], names)[0][0]?.name, 'a.very.long.name')
+  t.equal(read([tool('1', 'toString', { stop: true })], names)[0][0]?.name, 'toString')
+})
+
+t.test('push() gives a call out at its stop, not before', async (t) => {
+  const calls = new ToolCalls({})
+  t.same(calls.push(tool('1', 'f', { input: '{}' })), [])
+  t.same(calls.push(tool('1', 'f', { stop: true })), [call('1', 'f', '{}')])
+  t.same(calls.end(), [])
+})
+
+t.test('drops a call whose arguments have no end', async (t) => {
+  const piece = 'x'.repeat(1024 * 1024)
+  const pieces = Array.from({ length: 9 }, () => tool('1', 'f', { input: piece }))
+  const events = [tool('1', 'f', { input: '{"a":"' }), ...pieces]
+  t.same(read([...events, tool('1', 'f', { input: '"}', stop: true })]), [[], true])
+})
+
+t.test('joins arguments cut in slices of every size', async (t) => {
+  const json = '{"path":"ä\\\\\\"\\n😀","n":[1,{"x":null}]}'
+  for (let size = 1; size <= json.length; size++) {
+    const events = sliceBy(json, size).map((input) => tool('1', 'f', { input }))
+    t.same(read([...events, tool('1', 'f', { stop: true })]), [[call('1', 'f', json)], false])
+  }
+})
+
+t.test(
+  'delivers any arguments, however they are cut, unless the last piece is missing',
+  async () => {
+    assert(
+      property(record({ a: jsonValue() }), array(nat(), { maxLength: 6 }), (value, places) => {
+        const json = JSON.stringify(value)
+        const events = cutAt(json, places).map((input) => tool('1', 'f', { input }))
+        t.same(read(events), [[call('1', 'f', json)], false])
+        const cut = sliceBy(json.slice(0, -1), 3).map((input) => tool('1', 'f', { input }))
+        t.same(read([...cut, tool('1', 'f', { stop: true })]), [[], true])
+      })
+    )
+  }
+)

@@ -1,0 +1,25 @@
+import type { AnswerIdentity } from '../../src/dialects/answer-identity.ts'
+import type { ReplyPlan } from '../../src/dialects/reply-plan.ts'
+
+/** A streamed answer without anything special; tests name what they need otherwise. */
+export function replyPlan(changes: Partial<ReplyPlan> = {}): ReplyPlan {
+  return {
+    dialect: 'openai-chat',
+    model: 'claude-haiku-4.5',
+    upstreamModel: 'claude-haiku-4.5',
+    isStream: true,
+    wantsUsage: true,
+    toolNames: {},
+    stopSequences: [],
+    reasoning: 'none',
+    isSingleToolCall: false,
+    isJsonAnswer: false,
+    inputTokens: 900,
+    contextWindow: 200_000,
+    repairs: [],
+    ...changes
+  }
+}
+
+export const openAiIdentity: AnswerIdentity = { id: 'chatcmpl-1f', created: 1_760_000_000 }
+export const anthropicIdentity: AnswerIdentity = { id: 'msg_1f', created: 1_760_000_000 }
