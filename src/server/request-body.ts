@@ -7,7 +7,7 @@ export interface BodyLimits {
 }
 
 /** Memory set aside for one body; given back by its owner. */
-export interface BodyMemory {
+export interface BodyRoom {
   /** Sets aside room for a body of this size; resolves when there is. Until then nothing is read. */
   reserve(bodyBytes: number): Promise<void>
 }
@@ -24,14 +24,14 @@ const UNDECLARED_STEP_BYTES = 256 * 1024
 export async function readBody(
   request: IncomingMessage,
   limits: BodyLimits,
-  memory: BodyMemory,
+  room: BodyRoom,
   signal: AbortSignal
 ): Promise<Uint8Array> {
   const declared = declaredLength(request)
   if (declared !== null && declared > limits.maxBytes) throw tooLarge(limits.maxBytes)
   if (declared === 0) return new Uint8Array()
-  await memory.reserve(declared ?? UNDECLARED_STEP_BYTES)
-  return new BodyReader(request, limits, memory, declared).read(signal)
+  await room.reserve(declared ?? UNDECLARED_STEP_BYTES)
+  return new BodyReader(request, limits, room, declared).read(signal)
 }
 
 /** Sends what is left of an unwanted body to nowhere, so that the client gets to read our answer first. */
@@ -51,7 +51,7 @@ export function discardBody(request: IncomingMessage, maxBytes: number, timeoutM
 class BodyReader {
   readonly #request: IncomingMessage
   readonly #limits: BodyLimits
-  readonly #memory: BodyMemory
+  readonly #room: BodyRoom
   /** With a declared length the body is read into its place at once: no second copy of it ever exists. */
   readonly #target: Buffer | null
   readonly #chunks: Buffer[] = []
@@ -62,12 +62,12 @@ class BodyReader {
   constructor(
     request: IncomingMessage,
     limits: BodyLimits,
-    memory: BodyMemory,
+    room: BodyRoom,
     declared: number | null
   ) {
     this.#request = request
     this.#limits = limits
-    this.#memory = memory
+    this.#room = room
     this.#target = declared === null ? null : Buffer.allocUnsafeSlow(declared)
     this.#reserved = declared ?? UNDECLARED_STEP_BYTES
   }
@@ -110,7 +110,7 @@ class BodyReader {
     const step = this.#reserved
     this.#reserved += step
     this.#request.pause()
-    this.#memory.reserve(step).then(
+    this.#room.reserve(step).then(
       () => this.#request.resume(),
       (error: unknown) => this.#done.reject(error)
     )

@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici'
 import type { Connection } from './connection.ts'
 import type { ConnectionPool } from './pool.ts'
+import { releaseSentBody } from './request-payload.ts'
 
 export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>
 
@@ -67,6 +68,15 @@ export class Exchange {
 
   resume(): void {
     this.#controller?.resume()
+  }
+
+  /** The answer has begun, so the request is never sent again: frees its body's memory. */
+  releaseBody(): void {
+    const socket = this.#connection?.socket
+    // What the socket has not sent yet is still being read by the kernel's writer.
+    if (this.#phase === 'answering' && socket?.writableLength === 0) {
+      releaseSentBody(this.#options.request.body)
+    }
   }
 
   async #start(idle: Connection | null): Promise<void> {

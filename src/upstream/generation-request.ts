@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto'
 import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
 import { generationHeaders } from '../kiro/headers.ts'
 import { generateUrl, profileArnFor, type UpstreamHost } from '../kiro/hosts.ts'
+import type { Approach } from './approach.ts'
 import type { UpstreamRequest } from './exchange.ts'
 
 export interface GenerationOptions {
@@ -8,8 +10,7 @@ export interface GenerationOptions {
   readonly payload: Uint8Array
   readonly snapshot: CredentialSnapshot
   readonly host: UpstreamHost
-  /** The upstream said that this account's ARN is not wanted. */
-  readonly isWithoutProfile: boolean
+  readonly approach: Pick<Approach, 'isWithoutProfile' | 'isNewConversation'>
   readonly userAgent: string
   readonly invocationId: string
   readonly attempt: number
@@ -21,8 +22,11 @@ const textEncoder = new TextEncoder()
 
 /** Makes one generation call: host, headers, and the body with the ARN that belongs to this credential. */
 export function generationRequest(options: GenerationOptions): UpstreamRequest {
-  const { payload, snapshot, host, userAgent, invocationId, attempt, maxAttempts } = options
-  const profileArn = options.isWithoutProfile ? null : profileArnFor(snapshot, host.kind)
+  const { snapshot, host, approach, userAgent, invocationId, attempt, maxAttempts } = options
+  const profileArn = approach.isWithoutProfile ? null : profileArnFor(snapshot, host.kind)
+  const payload = approach.isNewConversation
+    ? withConversationId(options.payload, randomUUID())
+    : options.payload
   return {
     url: new URL(generateUrl(host)),
     method: 'POST',
@@ -43,4 +47,17 @@ export function withProfileArn(payload: Uint8Array, profileArn: string | null): 
   if (profileArn === null) return payload
   const head = textEncoder.encode(`{"profileArn":${JSON.stringify(profileArn)},`)
   return Buffer.concat([head, payload.subarray(1)])
+}
+
+const CONVERSATION_HEAD = '{"conversationState":{"conversationId":"'
+
+/** The same payload under another conversation id, a UUID like the one that it has. */
+export function withConversationId(payload: Uint8Array, conversationId: string): Uint8Array {
+  const copy = Buffer.from(payload)
+  const end = CONVERSATION_HEAD.length + conversationId.length
+  const isAsExpected =
+    copy.toString('latin1', 0, CONVERSATION_HEAD.length) === CONVERSATION_HEAD && copy[end] === 0x22
+  if (!isAsExpected) throw new Error('the payload does not begin with its conversation id')
+  copy.write(conversationId, CONVERSATION_HEAD.length, 'latin1')
+  return copy
 }

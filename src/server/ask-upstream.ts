@@ -1,0 +1,171 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { AcquireOptions } from '../admission/lease-options.ts'
+import { PartReader } from '../dialects/part-reader.ts'
+import type { ReplyPlan } from '../dialects/reply-plan.ts'
+import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
+import { hostsFor } from '../kiro/hosts.ts'
+import { findModel } from '../kiro/models.ts'
+import type { Logger } from '../observe/logger.ts'
+import type { AnswerSink } from '../reply/answer-sink.ts'
+import { type Approach, nextApproach, PLAIN_APPROACH } from '../upstream/approach.ts'
+import { generationRequest } from '../upstream/generation-request.ts'
+import type { RequestPayload } from '../upstream/request-payload.ts'
+import { decideRetry } from '../upstream/retry-policy.ts'
+import { Attempt, type AttemptOutcome } from './attempt.ts'
+import type { DataPlane } from './data-plane.ts'
+import type { Phases } from './phases.ts'
+
+export interface UpstreamQuestion {
+  /** Let go as soon as the answer begins. */
+  readonly payload: RequestPayload
+  readonly plan: ReplyPlan
+  readonly sink: AnswerSink
+  readonly phases: Phases
+  /** Who waits, and since when, for a fair share of the connections. */
+  readonly waiter: AcquireOptions
+  readonly log: Logger
+  readonly requestId: string
+  /** Aborts when the client is gone. */
+  readonly signal: AbortSignal
+  /** The attempt that may now be paused for a slow client. */
+  readonly onAttempt: (attempt: Attempt) => void
+  /** The answer has begun: the request is not needed any more. */
+  readonly onAnswering: () => void
+}
+
+type Failure = Extract<AttemptOutcome, { name: 'failed' }>
+
+/**
+ * Asks the upstream until it answers or there is no point in asking again (kiro-protocol §8.3). A permit is held
+ * during an attempt and never between two.
+ *
+ * Resolves once the sink has got the whole answer.
+ *
+ * @throws {GatewayError} why there is none, or why it broke off: then the sink has begun already.
+ */
+export async function askUpstream(plane: DataPlane, question: UpstreamQuestion): Promise<void> {
+  const { log, requestId: reqId, signal } = question
+  plane.retryBudget.earn()
+  const invocationId = randomUUID()
+  let snapshot = plane.credentials.current()
+  let approach = PLAIN_APPROACH
+  let attempt = 1
+  for (;;) {
+    const outcome = await runAttempt(plane, question, {
+      approach,
+      snapshot,
+      attempt,
+      invocationId
+    })
+    if (outcome.name === 'answered') return
+    const { error, fault, hasAnswered } = outcome
+    if (hasAnswered || signal.aborted) throw error
+    const next = nextApproach(
+      approach,
+      { error, remedy: fault?.remedy ?? null },
+      {
+        hosts: hostsFor(snapshot, plane.config().upstream).length,
+        hasProfile: snapshot.profileArn !== null
+      }
+    )
+    if (next !== null) {
+      log.info(
+        { reqId, code: error.code, detail: error.detail, next },
+        'asking upstream another way'
+      )
+      if (next.hasRenewedToken && !approach.hasRenewedToken) {
+        snapshot = await plane.credentials.renew(snapshot, signal)
+      }
+      approach = next
+      continue
+    }
+    const delayMs = retryDelay(plane, question, outcome, attempt)
+    if (delayMs === null) throw error
+    plane.metrics.upstreamRetries.inc({ code: error.code })
+    log.warn(
+      { reqId, code: error.code, detail: error.detail, attempt, delayMs },
+      'retrying upstream'
+    )
+    await delay(delayMs, undefined, { signal }).catch((reason: unknown) => {
+      throw signal.reason ?? reason
+    })
+    attempt += 1
+  }
+}
+
+interface AttemptPlan {
+  readonly approach: Approach
+  readonly snapshot: CredentialSnapshot
+  readonly attempt: number
+  readonly invocationId: string
+}
+
+async function runAttempt(
+  plane: DataPlane,
+  question: UpstreamQuestion,
+  { approach, snapshot, attempt, invocationId }: AttemptPlan
+): Promise<AttemptOutcome> {
+  const { plan, phases, signal } = question
+  const { upstream } = plane.config()
+  const hosts = hostsFor(snapshot, upstream)
+  const host = hosts[approach.hostIndex] ?? hosts[0]
+  if (host === undefined) throw new Error('there is no upstream host')
+  const request = generationRequest({
+    payload: question.payload.bytes,
+    snapshot,
+    host,
+    approach,
+    userAgent: upstream.userAgent,
+    invocationId,
+    attempt,
+    maxAttempts: upstream.maxAttempts,
+    bodyTimeoutMs: upstream.readTimeoutMs
+  })
+  const permit = await plane.lease.acquire(question.waiter, signal)
+  phases.end('queue')
+  const { models } = plane.catalogue()
+  const call = new Attempt({
+    pool: plane.pool,
+    request,
+    token: snapshot.token,
+    parts: new PartReader(plan, { contextWindowOf: (id) => findModel(models, id)?.maxInputTokens }),
+    sink: question.sink,
+    firstTokenTimeoutMs: upstream.firstTokenTimeoutMs,
+    signal,
+    onSent: (isReused) => {
+      phases.end('connect')
+      if (isReused) plane.metrics.connectionReuse.inc()
+    },
+    onFirstPart: () => {
+      phases.end('ttfb')
+      question.payload.forget()
+      question.onAnswering()
+    },
+    onIgnoredEvent: () => plane.metrics.unknownEvents.inc(),
+    onSettled: () => permit.release()
+  })
+  question.onAttempt(call)
+  return call.outcome
+}
+
+/** Milliseconds to wait before the next attempt, or `null` if there should be none. */
+function retryDelay(
+  plane: DataPlane,
+  { plan }: UpstreamQuestion,
+  { error, fault, hasAnswered }: Failure,
+  attempt: number
+): number | null {
+  const { models, isLive } = plane.catalogue()
+  const decision = decideRetry(
+    fault ?? error,
+    {
+      attempt,
+      hasAnswered,
+      isModelListed: isLive && findModel(models, plan.upstreamModel) !== undefined,
+      budgetLeft: plane.retryBudget.left
+    },
+    { ...plane.config().upstream, random: Math.random }
+  )
+  return decision.retry && plane.retryBudget.spend() ? decision.delayMs : null
+}

@@ -1,0 +1,217 @@
+import type { PartReader } from '../dialects/part-reader.ts'
+import type { Usage } from '../dialects/stream-part.ts'
+import { MAX_FAULT_BODY_BYTES } from '../kiro/fault-body.ts'
+import { faultOfResponse, toGatewayError, type UpstreamFault } from '../kiro/fault.ts'
+import { AnswerReader } from '../reply/answer-reader.ts'
+import type { AnswerSink } from '../reply/answer-sink.ts'
+import { GatewayError } from '../shared/errors.ts'
+import { type CallPhase, classifyFailure } from '../upstream/classify.ts'
+import {
+  Exchange,
+  type ResponseHeaders,
+  type ResponseReader,
+  type UpstreamRequest
+} from '../upstream/exchange.ts'
+import type { ConnectionPool } from '../upstream/pool.ts'
+
+export interface AttemptOptions {
+  readonly pool: ConnectionPool
+  readonly request: UpstreamRequest
+  /** The token in the request, so that it is never repeated should the upstream echo it. */
+  readonly token: string
+  readonly parts: PartReader
+  readonly sink: AnswerSink
+  readonly firstTokenTimeoutMs: number
+  /** Ends the attempt with its reason: the client is gone, or the gateway gives up. */
+  readonly signal: AbortSignal
+  /** The request is being written to an open connection. */
+  readonly onSent: (isReused: boolean) => void
+  readonly onFirstPart: () => void
+  readonly onIgnoredEvent: (eventType: string) => void
+  /** The permit may serve somebody else. */
+  readonly onSettled: () => void
+}
+
+export type AttemptOutcome =
+  | { readonly name: 'answered' }
+  | {
+      readonly name: 'failed'
+      readonly error: GatewayError
+      /** What the upstream said, when it said something. */
+      readonly fault: UpstreamFault | null
+      /** Parts of an answer had come already: it can't be asked for again. */
+      readonly hasAnswered: boolean
+    }
+
+/** Thrown at an exchange whose answer is of no more interest. */
+class NothingMoreWanted extends Error {}
+
+/** One upstream call, from the permit to the last part of its answer. */
+export class Attempt implements ResponseReader {
+  readonly #options: AttemptOptions
+  readonly #reader: AnswerReader
+  readonly #abort = new AbortController()
+  readonly #outcome = Promise.withResolvers<AttemptOutcome>()
+  readonly #exchange: Exchange
+  #phase: CallPhase = 'connect'
+  #status = 0
+  #headers: ResponseHeaders = {}
+  #faultBody: Buffer[] = []
+  #faultBytes = 0
+  #hasAnswered = false
+  #isOver = false
+  #firstToken: NodeJS.Timeout | null = null
+  /** What the answer cost, once it is whole. */
+  usage: Usage | null = null
+  readonly #onClientGone = (): void => this.#abort.abort(this.#options.signal.reason)
+
+  constructor(options: AttemptOptions) {
+    this.#options = options
+    this.#reader = new AnswerReader(options.parts, options.onIgnoredEvent)
+    options.signal.addEventListener('abort', this.#onClientGone, { once: true })
+    if (options.signal.aborted) this.#onClientGone()
+    const { pool, request, onSettled } = options
+    this.#exchange = new Exchange({
+      pool,
+      request,
+      reader: this,
+      signal: this.#abort.signal,
+      onSettled
+    })
+  }
+
+  /** Never rejects. */
+  get outcome(): Promise<AttemptOutcome> {
+    return this.#outcome.promise
+  }
+
+  pause(): void {
+    this.#exchange.pause()
+  }
+
+  resume(): void {
+    this.#exchange.resume()
+  }
+
+  onSent(isReused: boolean): void {
+    this.#phase = 'headers'
+    this.#options.onSent(isReused)
+    this.#options.sink.onSent()
+    this.#firstToken ??= setTimeout(() => {
+      this.#abort.abort(new GatewayError('GW_UPSTREAM_HEADERS_TIMEOUT'))
+    }, this.#options.firstTokenTimeoutMs)
+  }
+
+  onHeaders(status: number, headers: ResponseHeaders): void {
+    this.#phase = 'body'
+    this.#status = status
+    this.#headers = headers
+  }
+
+  onChunk(chunk: Buffer): void {
+    if (this.#isOver) return
+    if (this.#status === 200) this.#readAnswer(chunk)
+    else this.#collectFault(chunk)
+  }
+
+  onEnd(): void {
+    if (this.#isOver) return
+    if (this.#status !== 200) this.#failWith(this.#faultOfBody())
+    else this.#finishAnswer()
+  }
+
+  onError(cause: unknown): void {
+    if (this.#isOver) return
+    const context = {
+      url: this.#options.request.url,
+      phase: this.#phase,
+      clientSignal: this.#abort.signal
+    }
+    // A refusal whose body breaks off still is that refusal.
+    if (this.#status !== 0 && this.#status !== 200) this.#failWith(this.#faultOfBody())
+    else this.#fail(classifyFailure(cause, context), null)
+  }
+
+  #readAnswer(chunk: Buffer): void {
+    const { sink } = this.#options
+    try {
+      const fault = this.#reader.feed(chunk, (part) => {
+        this.#noteAnswer()
+        sink.push(part)
+      })
+      if (fault === null) sink.flush()
+      else this.#leave(() => this.#failWith(fault))
+    } catch (cause) {
+      this.#leave(() => this.#fail(classifyFailure(cause, this.#context()), null))
+    }
+    if (!this.#isOver && this.#reader.isStopped) this.#leave(() => this.#finishAnswer())
+  }
+
+  #finishAnswer(): void {
+    const { sink } = this.#options
+    try {
+      this.#reader.end((part) => {
+        if (part.type === 'end') this.usage = part.usage
+        sink.push(part)
+      })
+      this.#noteAnswer()
+      this.#end({ name: 'answered' })
+      sink.end()
+    } catch (cause) {
+      this.#fail(classifyFailure(cause, this.#context()), null)
+    }
+  }
+
+  /** The rest of the body is not wanted: what follows from it first, then the connection goes. */
+  #leave(conclude: () => void): void {
+    conclude()
+    this.#abort.abort(new NothingMoreWanted('nothing more is wanted'))
+  }
+
+  #collectFault(chunk: Buffer): void {
+    this.#faultBytes += chunk.byteLength
+    if (this.#faultBytes <= MAX_FAULT_BODY_BYTES) this.#faultBody.push(chunk)
+    else this.#leave(() => this.#failWith(this.#faultOfBody()))
+  }
+
+  #faultOfBody(): UpstreamFault {
+    return faultOfResponse({
+      status: this.#status,
+      headers: this.#headers,
+      body: Buffer.concat(this.#faultBody).toString(),
+      token: this.#options.token,
+      now: Date.now()
+    })
+  }
+
+  #noteAnswer(): void {
+    if (this.#hasAnswered) return
+    this.#hasAnswered = true
+    this.#exchange.releaseBody()
+    this.#options.onFirstPart()
+    this.#clearFirstToken()
+  }
+
+  #failWith(fault: UpstreamFault): void {
+    this.#fail(toGatewayError(fault), fault)
+  }
+
+  #fail(error: GatewayError, fault: UpstreamFault | null): void {
+    this.#end({ name: 'failed', error, fault, hasAnswered: this.#hasAnswered })
+  }
+
+  #end(outcome: AttemptOutcome): void {
+    this.#isOver = true
+    this.#clearFirstToken()
+    this.#options.signal.removeEventListener('abort', this.#onClientGone)
+    this.#outcome.resolve(outcome)
+  }
+
+  #clearFirstToken(): void {
+    if (this.#firstToken !== null) clearTimeout(this.#firstToken)
+  }
+
+  #context() {
+    return { url: this.#options.request.url, phase: this.#phase }
+  }
+}

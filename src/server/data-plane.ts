@@ -1,0 +1,25 @@
+import type { Lease } from '../admission/lease.ts'
+import type { MemoryBudget } from '../admission/memory-budget.ts'
+import type { Config } from '../config/settings.ts'
+import type { Catalogue } from '../kiro/catalogue.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import type { TransformPool } from '../transform/transform-pool.ts'
+import type { ConnectionPool } from '../upstream/pool.ts'
+import type { RetryBudget } from '../upstream/retry-budget.ts'
+import type { Credentials } from './credentials.ts'
+
+/** What a worker has to serve requests with. Made once by `worker.ts`; settings and catalogue change in place. */
+export interface DataPlane {
+  readonly lease: Lease
+  readonly pool: ConnectionPool
+  readonly memory: MemoryBudget
+  readonly transforms: TransformPool
+  readonly credentials: Credentials
+  readonly retryBudget: RetryBudget
+  readonly metrics: Metrics
+  /** Upstream answers come from the built-in simulator. */
+  readonly isSimulated: boolean
+  config(): Config
+  catalogue(): Catalogue
+  isDraining(): boolean
+}

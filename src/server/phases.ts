@@ -1,0 +1,48 @@
+const NAMES = ['read', 'transform', 'queue', 'connect', 'ttfb', 'stream'] as const
+
+/** A stretch of a request's life; each begins where the one before it ended. */
+export type PhaseName = (typeof NAMES)[number]
+
+/** Measures the phases of one request. Several passes through a phase (retries) add up. */
+export class Phases {
+  /** `performance.now()` when the request arrived. */
+  readonly startedAt = performance.now()
+  readonly #spentMs: Partial<Record<PhaseName, number>> = {}
+  #markedAt = this.startedAt
+
+  /** Ends a phase now, or at the given `performance.now()`. */
+  end(name: PhaseName, at = performance.now()): void {
+    this.#spentMs[name] = (this.#spentMs[name] ?? 0) + Math.max(0, at - this.#markedAt)
+    this.#markedAt = at
+  }
+
+  /** Milliseconds since the request arrived. */
+  totalMs(): number {
+    return performance.now() - this.startedAt
+  }
+
+  spentMs(name: PhaseName): number {
+    return this.#spentMs[name] ?? 0
+  }
+
+  /** Whole milliseconds and tenths by phase, for the log. */
+  toJson(): Readonly<Record<string, number>> {
+    const json: Record<string, number> = {}
+    for (const name of NAMES) {
+      const spentMs = this.#spentMs[name]
+      if (spentMs !== undefined) json[name] = Math.round(spentMs * 10) / 10
+    }
+    return json
+  }
+
+  /** Value of the `Server-Timing` header, so far. */
+  toServerTiming(): string {
+    let value = ''
+    for (const name of NAMES) {
+      const spentMs = this.#spentMs[name]
+      if (spentMs === undefined) continue
+      value += `${value === '' ? '' : ', '}${name};dur=${spentMs.toFixed(1)}`
+    }
+    return value
+  }
+}

@@ -1,0 +1,40 @@
+import type { FastifyInstance } from 'fastify'
+import type { ClusterStatus } from '../../ipc/messages.ts'
+import type { DataPlane } from '../data-plane.ts'
+
+/** Whether this worker lives (`/health`) and whether requests can be served (`/readyz`), and if not, why. */
+export function healthRoutes(
+  app: FastifyInstance,
+  plane: DataPlane,
+  clusterStatus: () => ClusterStatus | null
+): void {
+  for (const path of ['/health', '/healthz', '/livez']) {
+    app.get(path, OPEN, (_request, reply) => {
+      const isDraining = plane.isDraining()
+      return reply.code(isDraining ? 503 : 200).send({ status: isDraining ? 'draining' : 'ok' })
+    })
+  }
+  app.get('/readyz', OPEN, (_request, reply) => {
+    const cluster = clusterStatus()
+    const problems = findProblems(plane, cluster)
+    return reply.code(problems.length === 0 ? 200 : 503).send({
+      status: problems.length === 0 ? 'ready' : 'not ready',
+      problems,
+      workers: cluster?.workers ?? [],
+      upstream: plane.isSimulated ? 'simulator' : 'kiro'
+    })
+  })
+}
+
+/** Health checks have no key. */
+const OPEN = { config: { isOpen: true } }
+
+function findProblems(plane: DataPlane, cluster: ClusterStatus | null): readonly string[] {
+  const problems: string[] = []
+  if (plane.isDraining()) problems.push('The gateway is shutting down.')
+  if (plane.credentials.problem !== null) problems.push(plane.credentials.problem)
+  if (cluster?.isCrashLooping === true) {
+    problems.push('A worker keeps dying before it serves: the log says why.')
+  }
+  return problems
+}

@@ -1,0 +1,86 @@
+import type { FastifyInstance } from 'fastify'
+import type { Catalogue } from '../../kiro/catalogue.ts'
+import { AUTO_MODEL, findModel, type ModelFacts } from '../../kiro/models.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import type { DataPlane } from '../data-plane.ts'
+
+/** `created` is asked for by the API and known by nobody: the day the upstream's API was first seen. */
+const CREATED_AT = new Date('2025-07-14T00:00:00Z')
+
+interface ListedModel {
+  readonly id: string
+  readonly name: string
+  readonly ownedBy: string
+}
+
+/** The models and aliases there are, in the shape of the API that asks: Anthropic's clients say `anthropic-version`. */
+export function modelRoutes(app: FastifyInstance, plane: DataPlane): void {
+  for (const prefix of ['/v1/models', '/models']) {
+    app.get(prefix, (request) => {
+      const models = listModels(plane.catalogue(), plane.config().models.aliases)
+      return isAnthropic(request.headers) ? toAnthropicList(models) : toOpenAiList(models)
+    })
+    app.get<{ Params: { id: string } }>(`${prefix}/:id`, (request) => {
+      const { id } = request.params
+      const models = listModels(plane.catalogue(), plane.config().models.aliases)
+      const model = models.find((one) => one.id === id)
+      if (model === undefined) throw unknownModel(id)
+      return isAnthropic(request.headers) ? toAnthropicModel(model) : toOpenAiModel(model)
+    })
+  }
+}
+
+/** `auto` is Cursor's own word, so it is also listed under a name that no client keeps for itself. */
+function listModels(
+  { models }: Catalogue,
+  aliases: Readonly<Record<string, string>>
+): readonly ListedModel[] {
+  const listed = models.map(toListed)
+  const aliased = Object.entries(aliases).map(([id, target]) => ({
+    id,
+    name: findModel(models, target)?.name ?? id,
+    ownedBy: ownerOf(target)
+  }))
+  return [...aliased, ...listed.filter((model) => !Object.hasOwn(aliases, model.id))]
+}
+
+function toListed({ id, name }: ModelFacts): ListedModel {
+  return { id, name, ownedBy: ownerOf(id) }
+}
+
+function ownerOf(id: string): string {
+  if (id.startsWith('claude')) return 'anthropic'
+  if (id.startsWith('gpt')) return 'openai'
+  return id === AUTO_MODEL ? 'kiro' : (id.split('-')[0] ?? 'kiro')
+}
+
+function isAnthropic(headers: { readonly [name: string]: unknown }): boolean {
+  return headers['anthropic-version'] !== undefined
+}
+
+function toOpenAiList(models: readonly ListedModel[]) {
+  return { object: 'list', data: models.map(toOpenAiModel) }
+}
+
+function toOpenAiModel({ id, ownedBy }: ListedModel) {
+  return { id, object: 'model', created: CREATED_AT.getTime() / 1000, owned_by: ownedBy }
+}
+
+function toAnthropicList(models: readonly ListedModel[]) {
+  const data = models.map(toAnthropicModel)
+  return {
+    data,
+    has_more: false,
+    first_id: data[0]?.id ?? null,
+    last_id: data.at(-1)?.id ?? null
+  }
+}
+
+function toAnthropicModel({ id, name }: ListedModel) {
+  return { type: 'model', id, display_name: name, created_at: CREATED_AT.toISOString() }
+}
+
+function unknownModel(id: string): GatewayError {
+  const message = `The model "${id.slice(0, 100)}" does not exist. GET /v1/models lists those that do.`
+  return new GatewayError('GW_MODEL_UNKNOWN', undefined, { message, param: 'model' })
+}

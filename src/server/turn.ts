@@ -1,0 +1,214 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { monotonicNow } from '../admission/monotonic-clock.ts'
+import { createCollector, createTranslator, toAnswerId } from '../dialects/answer-writers.ts'
+import { toErrorReply } from '../dialects/error-body.ts'
+import type { DialectName, ReplyPlan } from '../dialects/reply-plan.ts'
+import type { Logger } from '../observe/logger.ts'
+import type { AnswerSink } from '../reply/answer-sink.ts'
+import { CollectReply } from '../reply/collect-reply.ts'
+import { StreamReply } from '../reply/stream-reply.ts'
+import { GatewayError } from '../shared/errors.ts'
+import { RequestPayload } from '../upstream/request-payload.ts'
+import { askUpstream } from './ask-upstream.ts'
+import type { Attempt } from './attempt.ts'
+import { BodyMemory } from './body-memory.ts'
+import type { DataPlane } from './data-plane.ts'
+import { Phases } from './phases.ts'
+import { recordTurn } from './record-turn.ts'
+import { discardBody, readBody } from './request-body.ts'
+
+export interface TurnOptions {
+  readonly plane: DataPlane
+  readonly dialect: DialectName
+  /** Name of the route in log and metrics. */
+  readonly route: string
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly requestId: string
+  readonly keyName: string
+  readonly log: Logger
+}
+
+/**
+ * One request for an answer, from its first byte to its log line (design §5): body, transform, permit, upstream,
+ * answer. Everything it holds is given back by the time `run()` resolves, or shortly after by the exchange.
+ */
+export class Turn {
+  readonly #options: TurnOptions
+  readonly #phases = new Phases()
+  readonly #arrivedAt = monotonicNow()
+  readonly #gone = new AbortController()
+  readonly #onClose = (): void => {
+    if (!this.#options.response.writableFinished)
+      this.#gone.abort(new GatewayError('GW_CLIENT_CLOSED'))
+  }
+  #plan: ReplyPlan | null = null
+  #sink: AnswerSink | null = null
+  #call: Attempt | null = null
+  #bodyBytes = 0
+
+  constructor(options: TurnOptions) {
+    this.#options = options
+    options.response.once('close', this.#onClose)
+  }
+
+  /** Never rejects: a failure is answered, in the client's dialect, and logged. */
+  async run(): Promise<void> {
+    const { metrics } = this.#options.plane
+    metrics.requestsInFlight.inc()
+    let error: GatewayError | null = null
+    try {
+      await this.#serve()
+      this.#phases.end('stream')
+    } catch (cause) {
+      error = toGatewayError(cause)
+      this.#answerError(error)
+    } finally {
+      this.#sink?.dispose()
+      metrics.requestsInFlight.dec()
+    }
+    this.#record(error)
+  }
+
+  async #serve(): Promise<void> {
+    const { plane, keyName, log, requestId } = this.#options
+    const { signal } = this.#gone
+    if (plane.isDraining()) throw new GatewayError('GW_DRAINING')
+    plane.credentials.current() // a request that can't be served is not worth reading
+    // Nor is one that would be refused for want of a permit: this refuses it as the queue would.
+    if (plane.lease.isFull(keyName)) (await plane.lease.acquire(this.#waiter(), signal)).release()
+    using memory = new BodyMemory(plane.memory, signal)
+    const { payload, plan } = await this.#prepare(memory)
+    this.#plan = plan
+    const sink = this.#createSink(plan)
+    this.#sink = sink
+    await askUpstream(plane, {
+      payload,
+      plan,
+      sink,
+      phases: this.#phases,
+      waiter: this.#waiter(),
+      log,
+      requestId,
+      signal,
+      onAttempt: (call) => {
+        this.#call = call
+      },
+      onAnswering: () => memory.release()
+    })
+  }
+
+  /** Body → payload. When this returns, nobody holds the body any more. */
+  async #prepare(memory: BodyMemory): Promise<{ payload: RequestPayload; plan: ReplyPlan }> {
+    const { plane, request, dialect } = this.#options
+    const { signal } = this.#gone
+    const { server } = plane.config()
+    const limits = { maxBytes: server.maxBodyBytes, timeoutMs: server.bodyTimeoutMs }
+    const body = await readBody(request, limits, memory, signal)
+    this.#bodyBytes = body.byteLength
+    this.#phases.end('read')
+    const job = { dialect, body, options: this.#requestOptions() }
+    const { payload, plan } = await plane.transforms.run(job, signal)
+    this.#phases.end('transform')
+    plane.metrics.transformSeconds.observe(this.#phases.spentMs('transform') / 1000)
+    memory.shrinkTo(payload.byteLength)
+    return { payload: new RequestPayload(payload), plan }
+  }
+
+  #waiter() {
+    return { key: this.#options.keyName, arrivedAt: this.#arrivedAt }
+  }
+
+  #requestOptions() {
+    const config = this.#options.plane.config()
+    const { models, isLive } = this.#options.plane.catalogue()
+    return {
+      aliases: config.models.aliases,
+      models,
+      isCatalogueLive: isLive,
+      toolDescriptionMaxLength: config.tools.descriptionMaxLength,
+      fakeReasoning: config.reasoning
+    }
+  }
+
+  #createSink(plan: ReplyPlan): AnswerSink {
+    const { plane, response, dialect } = this.#options
+    const identity = {
+      id: toAnswerId(dialect, randomUUID().replaceAll('-', '')),
+      created: Math.floor(Date.now() / 1000)
+    }
+    const headers = () => this.#answerHeaders(plan)
+    if (!plan.isStream) {
+      return new CollectReply({ response, collector: createCollector(plan, identity), headers })
+    }
+    const { heartbeatMs, clientStallTimeoutMs } = plane.config().server
+    return new StreamReply({
+      response,
+      translator: createTranslator(plan, identity),
+      heartbeatMs,
+      stallTimeoutMs: clientStallTimeoutMs,
+      headers,
+      onFull: () => this.#call?.pause(),
+      onDrained: () => this.#call?.resume(),
+      onStalled: () => this.#drop(new GatewayError('GW_CLIENT_STALLED'))
+    })
+  }
+
+  #answerHeaders(plan: ReplyPlan): Record<string, string> {
+    const headers: Record<string, string> = { 'server-timing': this.#phases.toServerTiming() }
+    if (plan.repairs.length > 0) headers['x-kiro-gateway-repairs'] = plan.repairs.join(', ')
+    if (this.#options.plane.isDraining()) headers['connection'] = 'close'
+    return headers
+  }
+
+  /** Ends everything for a client that is no use waiting for. */
+  #drop(error: GatewayError): void {
+    this.#gone.abort(error)
+    this.#options.response.destroy()
+  }
+
+  #answerError(error: GatewayError): void {
+    const { request, response, dialect, requestId, plane } = this.#options
+    if (response.destroyed || response.writableEnded) return
+    if (this.#sink?.hasBegun === true) {
+      this.#sink.fail(error)
+      return
+    }
+    const { status, headers, body } = toErrorReply(dialect, error, requestId)
+    response.writeHead(status, {
+      ...headers,
+      ...(plane.isDraining() ? { connection: 'close' } : {}),
+      'content-length': Buffer.byteLength(body)
+    })
+    response.end(body)
+    const { maxBodyBytes } = plane.config().server
+    discardBody(request, maxBodyBytes, DISCARD_TIMEOUT_MS)
+  }
+
+  #record(error: GatewayError | null): void {
+    const { plane, response, route, log, requestId } = this.#options
+    recordTurn(
+      { metrics: plane.metrics, log },
+      {
+        requestId,
+        route,
+        status: this.#gone.signal.aborted ? 499 : response.statusCode,
+        error,
+        plan: this.#plan,
+        usage: this.#call?.usage ?? null,
+        bodyBytes: this.#bodyBytes,
+        phases: this.#phases
+      }
+    )
+  }
+}
+
+const DISCARD_TIMEOUT_MS = 10_000
+
+/** What is no error of ours by now is a bug; the client learns nothing of it and the log everything. */
+function toGatewayError(cause: unknown): GatewayError {
+  return cause instanceof GatewayError
+    ? cause
+    : new GatewayError('GW_INTERNAL', undefined, { cause })
+}
