@@ -1,0 +1,104 @@
+import t from 'tap'
+import { AnthropicAnswer } from '../../../src/dialects/anthropic-messages/answer.ts'
+import type { UpstreamEvent } from '../../../src/kiro/event.ts'
+import { collect, readParts } from '../../helper/read-answer.ts'
+import { anthropicIdentity, replyPlan } from '../../helper/reply-plan.ts'
+import { closing, text, tool } from '../../helper/upstream-events.ts'
+
+const plan = replyPlan({ dialect: 'anthropic-messages', reasoning: 'native', isStream: false })
+
+function answer(events: readonly UpstreamEvent[], stopSequences: readonly string[] = []): unknown {
+  const parts = readParts({ ...plan, stopSequences }, events, { countTokens: () => 3 })
+  return collect(new AnthropicAnswer(plan, anthropicIdentity), parts)
+}
+
+t.test('a text answer is a message', async (t) => {
+  t.same(answer([text('Hel'), text('lo'), ...closing()]), {
+    id: 'msg_1f',
+    type: 'message',
+    role: 'assistant',
+    model: 'claude-haiku-4.5',
+    content: [{ type: 'text', text: 'Hello' }],
+    stop_reason: 'end_turn',
+    stop_sequence: null,
+    usage: {
+      input_tokens: 2997,
+      output_tokens: 3,
+      cache_creation_input_tokens: 0,
+      cache_read_input_tokens: 0
+    }
+  })
+})
+
+const contents: readonly [name: string, events: readonly UpstreamEvent[], content: unknown][] = [
+  ['an empty answer has no content', [], []],
+  [
+    'blocks keep their order',
+    [
+      { type: 'reasoning', text: 'a' },
+      { type: 'reasoning', text: 'b' },
+      { type: 'reasoning', signature: 's' },
+      { type: 'reasoning', redacted: 'YQ==' },
+      text('c'),
+      tool('t1', 'f', { stop: true }),
+      text('d')
+    ],
+    [
+      { type: 'thinking', thinking: 'ab', signature: 's' },
+      { type: 'redacted_thinking', data: 'YQ==' },
+      { type: 'text', text: 'c' },
+      { type: 'tool_use', id: 't1', name: 'f', input: {} },
+      { type: 'text', text: 'd' }
+    ]
+  ],
+  [
+    'a signature ends its block',
+    [
+      { type: 'reasoning', text: 'a', signature: '1' },
+      { type: 'reasoning', text: 'b', signature: '2' }
+    ],
+    [
+      { type: 'thinking', thinking: 'a', signature: '1' },
+      { type: 'thinking', thinking: 'b', signature: '2' }
+    ]
+  ],
+  [
+    'reasoning without a signature has an empty one',
+    [{ type: 'reasoning', text: 'a' }],
+    [{ type: 'thinking', thinking: 'a', signature: '' }]
+  ]
+]
+
+for (const [name, events, content] of contents) {
+  t.test(name, async (t) => t.same(Object(answer(events)).content, content))
+}
+
+t.test('arguments are passed on as they are, large numbers and all', async (t) => {
+  const input = `{"n": 12345678901234567890, "s": "${'😀'.repeat(2000)}"}`
+  const collector = new AnthropicAnswer(plan, anthropicIdentity)
+  const parts = readParts(plan, [tool('t1', 'f', { input, stop: true })])
+  for (const part of parts) collector.push(part)
+  t.ok(collector.toJson().includes(`"input":${input}}`))
+})
+
+t.test('the stop sequence is named', async (t) => {
+  t.match(answer([text('abcENDx')], ['END']), {
+    content: [{ text: 'abc' }],
+    stop_reason: 'stop_sequence',
+    stop_sequence: 'END'
+  })
+})
+
+t.test('cache counts are told where the upstream gave them', async (t) => {
+  const counts = { uncachedInputTokens: 100, cacheReadInputTokens: 900, outputTokens: 50 }
+  t.same(Object(answer([{ type: 'metadata', tokenUsage: counts }])).usage, {
+    input_tokens: 100,
+    output_tokens: 50,
+    cache_creation_input_tokens: 0,
+    cache_read_input_tokens: 900
+  })
+})
+
+t.test('toJson() before the end is a bug', async (t) => {
+  t.throws(() => new AnthropicAnswer(plan, anthropicIdentity).toJson(), /not ended/)
+})

@@ -1,0 +1,69 @@
+import t from 'tap'
+import { OpenAiChatAnswer } from '../../../src/dialects/openai-chat/answer.ts'
+import type { UpstreamEvent } from '../../../src/kiro/event.ts'
+import { collect, readParts } from '../../helper/read-answer.ts'
+import { openAiIdentity, replyPlan } from '../../helper/reply-plan.ts'
+import { closing, text, tool } from '../../helper/upstream-events.ts'
+
+const plan = replyPlan({ reasoning: 'native', isStream: false })
+
+function answer(events: readonly UpstreamEvent[]): unknown {
+  const parts = readParts(plan, events, { countTokens: () => 3 })
+  return collect(new OpenAiChatAnswer(plan, openAiIdentity), parts)
+}
+
+t.test('a text answer is a chat completion', async (t) => {
+  t.same(answer([text('Hel'), text('lo'), ...closing()]), {
+    id: 'chatcmpl-1f',
+    object: 'chat.completion',
+    created: 1_760_000_000,
+    model: 'claude-haiku-4.5',
+    choices: [
+      {
+        index: 0,
+        message: { role: 'assistant', content: 'Hello' },
+        finish_reason: 'stop',
+        logprobs: null
+      }
+    ],
+    usage: { prompt_tokens: 2997, completion_tokens: 3, total_tokens: 3000, credits_used: 0.02 }
+  })
+})
+
+const call = {
+  id: 't1',
+  type: 'function',
+  function: { name: 'f', arguments: '{"n":12345678901234567890}' }
+}
+const callEvent = tool('t1', 'f', { input: '{"n":12345678901234567890}', stop: true })
+
+const messages: readonly [name: string, events: readonly UpstreamEvent[], message: object][] = [
+  [
+    'a call without text has null content',
+    [callEvent],
+    { role: 'assistant', content: null, tool_calls: [call] }
+  ],
+  [
+    'text before a call is kept',
+    [text('So: '), callEvent],
+    { role: 'assistant', content: 'So: ', tool_calls: [call] }
+  ],
+  [
+    'reasoning is told apart; its signature is nothing here',
+    [
+      { type: 'reasoning', text: 'a' },
+      { type: 'reasoning', text: 'b', signature: 's', redacted: 'YQ==' },
+      text('c')
+    ],
+    { role: 'assistant', content: 'c', reasoning_content: 'ab' }
+  ],
+  ['an empty answer has empty content', [], { role: 'assistant', content: '' }]
+]
+
+for (const [name, events, message] of messages) {
+  t.test(name, async (t) => t.same(Object(answer(events)).choices[0].message, message))
+}
+
+t.test('toJson() before the end is a bug', async (t) => {
+  t.throws(() => new OpenAiChatAnswer(plan, openAiIdentity).toJson(), /not ended/)
+})

@@ -1,0 +1,249 @@
+import { array, assert, constantFrom, nat, oneof, property, record, string } from 'fast-check'
+import t from 'tap'
+import { PartReader } from '../../src/dialects/part-reader.ts'
+import type { UpstreamEvent } from '../../src/kiro/event.ts'
+import { readParts, summarize } from '../helper/read-answer.ts'
+import { replyPlan } from '../helper/reply-plan.ts'
+import { closing, cutAt, text, tool } from '../helper/upstream-events.ts'
+
+const plain = replyPlan()
+
+function contextWindowOf(modelId: string): number | undefined {
+  return modelId === 'big' ? 1_000_000 : undefined
+}
+
+function types(events: readonly UpstreamEvent[], plan = plain): readonly string[] {
+  return readParts(plan, events).map((part) => part.type)
+}
+
+t.test('push()', async (t) => {
+  t.test('hands text on at once and as it is', async (t) => {
+    const reader = new PartReader(plain)
+    t.same(reader.push(text(' a\n')), [{ type: 'text', text: ' a\n' }])
+    t.same(reader.push(text('a\n')), [{ type: 'text', text: 'a\n' }])
+  })
+
+  t.test('keeps repeated deltas', async (t) => {
+    const events = [text('\n'), text('\n'), text('ha'), text('ha'), ...closing()]
+    t.equal(summarize(readParts(plain, events)).text, '\n\nhaha')
+  })
+
+  t.test('makes nothing of empty text, ignored events and exceptions', async (t) => {
+    const reader = new PartReader(plain)
+    t.same(reader.push(text('')), [])
+    t.same(reader.push({ type: 'ignored', eventType: 'followupPromptEvent' }), [])
+    t.same(reader.push({ type: 'exception', name: 'X', message: 'y' }), [])
+    t.match(reader.end(), [{ type: 'end', reason: 'stop' }])
+  })
+
+  t.test('hands a call on when it is whole', async (t) => {
+    const reader = new PartReader(plain)
+    t.same(reader.push(tool('1', 'f', { input: '{"a"' })), [])
+    t.same(reader.push(tool('1', 'f', { input: ':1}' })), [])
+    t.same(reader.push(tool('1', 'f', { stop: true })), [
+      { type: 'tool-start', id: '1', name: 'f' },
+      { type: 'tool-delta', json: '{"a":1}' },
+      { type: 'tool-end' }
+    ])
+  })
+
+  t.test('gives tools back the names that the client gave them', async (t) => {
+    const plan = replyPlan({ toolNames: { a1: 'mcp__server__a.b' } })
+    const { calls } = summarize(readParts(plan, [tool('1', 'a1', { stop: true })]))
+    t.equal(calls[0]?.name, 'mcp__server__a.b')
+  })
+
+  t.test('delivers only the first call where one was asked for', async (t) => {
+    const plan = replyPlan({ isSingleToolCall: true })
+    const events = [tool('1', 'f', { stop: true }), tool('2', 'g', { stop: true }), ...closing()]
+    const { calls, reason } = summarize(readParts(plan, events))
+    t.same(calls, [{ id: '1', name: 'f', json: '{}' }])
+    t.equal(reason, 'tool')
+  })
+})
+
+t.test('reasoning', async (t) => {
+  const events: readonly UpstreamEvent[] = [
+    { type: 'reasoning', text: 'hm' },
+    { type: 'reasoning', signature: 's' },
+    { type: 'reasoning', redacted: 'YQ==' },
+    text('a'),
+    ...closing()
+  ]
+
+  t.test('goes to those who asked', async (t) => {
+    const expected = ['reasoning', 'signature', 'redacted', 'text', 'end']
+    t.same(types(events, replyPlan({ reasoning: 'native' })), expected)
+    t.same(types(events, replyPlan({ reasoning: 'tags' })), expected)
+  })
+
+  t.test('goes to nobody else, but counts as output', async (t) => {
+    t.same(types(events), ['text', 'end'])
+    const options = { countTokens: (counted: string) => counted.length }
+    t.match(readParts(plain, events, options).at(-1), { usage: { outputTokens: 3 } })
+  })
+
+  t.test('in tags stays text unless tags were asked for', async (t) => {
+    const tagged = [text('<think>a</think>b'), ...closing()]
+    t.equal(summarize(readParts(plain, tagged)).text, '<think>a</think>b')
+    t.match(summarize(readParts(replyPlan({ reasoning: 'tags' }), tagged)), {
+      reasoning: 'a',
+      text: 'b'
+    })
+  })
+})
+
+t.test('held text goes before what comes next', async (t) => {
+  const plan = replyPlan({ stopSequences: ['END'], reasoning: 'native' })
+  t.test('before a call', async (t) => {
+    const events = [text('aE'), tool('1', 'f', { stop: true }), text('ND'), ...closing()]
+    t.same(types(events, plan), [
+      'text',
+      'text',
+      'tool-start',
+      'tool-delta',
+      'tool-end',
+      'text',
+      'end'
+    ])
+  })
+
+  t.test('before reasoning', async (t) => {
+    const events = [text('aE'), { type: 'reasoning', text: 'x' } as const, ...closing()]
+    t.same(types(events, plan), ['text', 'text', 'reasoning', 'end'])
+  })
+
+  t.test('before the end', async (t) => {
+    t.equal(summarize(readParts(plan, [text('aEN'), ...closing()])).text, 'aEN')
+  })
+})
+
+t.test('a stop sequence', async (t) => {
+  const plan = replyPlan({ stopSequences: ['END'] })
+
+  t.test('ends everything but the end itself', async (t) => {
+    const reader = new PartReader(plan)
+    t.same(reader.push(text('aEND')), [{ type: 'text', text: 'a' }])
+    t.ok(reader.isStopped)
+    t.same(reader.push(text('b')), [])
+    t.same(reader.push(tool('1', 'f', { stop: true })), [])
+    t.match(reader.end(), [
+      { type: 'end', reason: 'stop-sequence', stopSequence: 'END', usage: { inputTokens: 900 } }
+    ])
+  })
+
+  t.test('drops a call that was open', async (t) => {
+    const events = [tool('1', 'f', { input: '{}' }), text('END')]
+    t.same(types(events, plan), ['end'])
+  })
+
+  t.test('is not looked for in reasoning and arguments', async (t) => {
+    const native = replyPlan({ stopSequences: ['END'], reasoning: 'native' })
+    const events = [
+      { type: 'reasoning', text: 'END' } as const,
+      tool('1', 'f', { input: '{"a":"END"}', stop: true }),
+      ...closing()
+    ]
+    t.match(summarize(readParts(native, events)), { reasoning: 'END', reason: 'tool' })
+  })
+})
+
+t.test('end()', async (t) => {
+  const cases: readonly [name: string, events: readonly UpstreamEvent[], reason: string][] = [
+    ['an answer that the upstream finished', [text('a'), ...closing()], 'stop'],
+    ['a text without any closing event', [text('a')], 'length'],
+    ['a text with metering only', [text('a'), { type: 'metering', credits: 1 }], 'stop'],
+    ['a text with usage only', [text('a'), { type: 'context-usage', percentage: 1 }], 'stop'],
+    ['no answer at all', [], 'stop'],
+    ['a call without any closing event', [tool('1', 'f', { stop: true })], 'tool'],
+    ['a truncated call', [tool('1', 'f', { input: '{"a' }), ...closing('TOOL_USE')], 'length'],
+    [
+      'a truncated call after a whole one',
+      [tool('1', 'f', { stop: true }), tool('2', 'g', { input: '{' })],
+      'tool'
+    ],
+    ['a full window', [text('a'), { type: 'context-usage', percentage: 100 }], 'context'],
+    ['the limit of the model', [text('a'), ...closing('MAX_TOKENS')], 'length'],
+    ['a filtered answer', [text('a'), ...closing('content_filtered')], 'filter']
+  ]
+  for (const [name, events, reason] of cases) {
+    t.test(`${name} ends by ${reason}`, async (t) => {
+      t.equal(summarize(readParts(plain, events)).reason, reason)
+    })
+  }
+
+  t.test('of a JSON answer takes the fence off', async (t) => {
+    const plan = replyPlan({ isJsonAnswer: true })
+    const events = [text('```json\n{"title":'), text('"x"}\n``'), text('`\n'), ...closing()]
+    t.equal(summarize(readParts(plan, events)).text, '{"title":"x"}')
+  })
+})
+
+t.test('cutOff() is an end by length', async (t) => {
+  const reader = new PartReader(replyPlan({ stopSequences: ['END'] }))
+  reader.push(text('aE'))
+  t.match(reader.cutOff(), [
+    { type: 'text', text: 'E' },
+    { type: 'end', reason: 'length' }
+  ])
+})
+
+t.test('usage', async (t) => {
+  const percentage = { type: 'context-usage', percentage: 10 } as const
+
+  t.test('takes the window of the model that answered', async (t) => {
+    const plan = replyPlan({ upstreamModel: 'auto' })
+    const answer = { type: 'text', text: 'a', modelId: 'big' } as const
+    const options = { countTokens: () => 1, contextWindowOf }
+    const known = readParts(plan, [answer, percentage], options).at(-1)
+    t.match(known, { usage: { inputTokens: 99_999, outputTokens: 1 } })
+    const other = readParts(plan, [{ ...answer, modelId: 'new' }, percentage], options).at(-1)
+    t.match(other, { usage: { inputTokens: 19_999 } })
+  })
+
+  t.test('counts text, reasoning, names and arguments', async (t) => {
+    const events = [
+      { type: 'reasoning', text: 'ab' } as const,
+      text('cde'),
+      tool('1', 'fn', { input: '{"a":1}', stop: true })
+    ]
+    const options = { countTokens: (counted: string) => counted.length }
+    t.match(readParts(replyPlan({ reasoning: 'native' }), events, options).at(-1), {
+      usage: { outputTokens: 14, reasoningTokens: 2 }
+    })
+  })
+})
+
+t.test('loses and doubles nothing, however the upstream cuts it', async () => {
+  const piece = oneof(
+    record({ words: string({ unit: 'binary', minLength: 1, maxLength: 30 }) }),
+    record({ input: string({ maxLength: 10 }) })
+  )
+  const plans = constantFrom(
+    plain,
+    replyPlan({ stopSequences: ['\u0000never\u0000'] }),
+    replyPlan({ reasoning: 'tags', stopSequences: ['\u0000no'] }),
+    replyPlan({ isJsonAnswer: true })
+  )
+  assert(
+    property(
+      plans,
+      array(piece, { maxLength: 8 }),
+      array(nat(), { maxLength: 5 }),
+      (plan, list, cuts) => {
+        const events = list.flatMap((item, index) => {
+          if ('words' in item) return cutAt(`x${item.words}`, cuts).map(text)
+          const json = JSON.stringify({ a: item.input })
+          const pieces = cutAt(json, cuts).map((input) => tool(`t${index}`, 'f', { input }))
+          return [...pieces, tool(`t${index}`, 'f', { stop: true })]
+        })
+        const { text: whole, calls } = summarize(readParts(plan, [...events, ...closing()]))
+        t.equal(whole, list.map((item) => ('words' in item ? `x${item.words}` : '')).join(''))
+        t.same(
+          calls.map((call) => call.json),
+          list.flatMap((item) => ('input' in item ? [JSON.stringify({ a: item.input })] : []))
+        )
+      }
+    )
+  )
+})
