@@ -16,7 +16,11 @@ export function estimateTokens(text: string): number {
 
 /** The estimate before rounding, so that pieces of one text add up to the estimate of the whole. */
 export function weighTokens(text: string): number {
-  const extraBytes = Buffer.byteLength(text) - text.length
-  const asciiChars = text.length - extraBytes / 2
+  return tokensOf(text.length, Buffer.byteLength(text) - text.length)
+}
+
+/** The same from lengths alone: UTF-16 units, and the UTF-8 bytes that go beyond them. */
+export function tokensOf(chars: number, extraBytes: number): number {
+  const asciiChars = Math.max(0, chars - extraBytes / 2)
   return asciiChars * TOKENS_PER_ASCII_CHAR + extraBytes * TOKENS_PER_EXTRA_BYTE
 }

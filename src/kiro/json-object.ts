@@ -21,6 +21,7 @@ export function textMember(object: JsonObject, name: string): string | null {
   return typeof value === 'string' && value !== '' ? value : null
 }
 
-function isJsonObject(value: unknown): value is JsonObject {
+/** Whether a value is an object: no list and not null. */
+export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -11,3 +11,62 @@ export interface ModelFacts {
   /** `additionalModelRequestFieldsSchema`, where the upstream gave one. */
   readonly requestFieldsSchema?: Readonly<Record<string, unknown>>
 }
+
+/** Input window in tokens of a model of which nothing is known (§7.3). */
+export const DEFAULT_CONTEXT_WINDOW = 200_000
+
+/** Input window in tokens of the `-1m` variants (§7.3). */
+export const LONG_CONTEXT_WINDOW = 1_000_000
+
+/** The model that lets the upstream choose; allowed whatever the catalogue says. */
+export const AUTO_MODEL = 'auto'
+
+/**
+ * The models of §7.1 that were still served when the sheet was written: what `/v1/models` shows and
+ * what names are matched against until the upstream's own list has arrived.
+ */
+export const BUILT_IN_MODELS: readonly ModelFacts[] = [
+  model(AUTO_MODEL, 'Auto', DEFAULT_CONTEXT_WINDOW),
+  model('claude-opus-5', 'Claude Opus 5', LONG_CONTEXT_WINDOW, 128_000),
+  model('claude-opus-4.8', 'Claude Opus 4.8', LONG_CONTEXT_WINDOW, 64_000),
+  model('claude-opus-4.7', 'Claude Opus 4.7', LONG_CONTEXT_WINDOW),
+  model('claude-opus-4.6', 'Claude Opus 4.6', LONG_CONTEXT_WINDOW),
+  model('claude-opus-4.5', 'Claude Opus 4.5', DEFAULT_CONTEXT_WINDOW),
+  model('claude-sonnet-5', 'Claude Sonnet 5', LONG_CONTEXT_WINDOW, 128_000),
+  model('claude-sonnet-4.6', 'Claude Sonnet 4.6', LONG_CONTEXT_WINDOW),
+  model('claude-sonnet-4.5', 'Claude Sonnet 4.5', DEFAULT_CONTEXT_WINDOW),
+  model('claude-sonnet-4', 'Claude Sonnet 4', DEFAULT_CONTEXT_WINDOW),
+  model('claude-haiku-4.5', 'Claude Haiku 4.5', DEFAULT_CONTEXT_WINDOW),
+  model('claude-fable-5', 'Claude Fable 5', LONG_CONTEXT_WINDOW, 128_000),
+  model('gpt-5.6-sol', 'GPT-5.6 Sol', 272_000, 128_000),
+  model('gpt-5.6-terra', 'GPT-5.6 Terra', 272_000, 128_000),
+  model('gpt-5.6-luna', 'GPT-5.6 Luna', 272_000, 128_000),
+  model('deepseek-3.2', 'DeepSeek 3.2', DEFAULT_CONTEXT_WINDOW),
+  model('glm-5', 'GLM 5', 128_000),
+  model('minimax-m2.5', 'MiniMax M2.5', DEFAULT_CONTEXT_WINDOW),
+  model('qwen3-coder-next', 'Qwen3 Coder Next', DEFAULT_CONTEXT_WINDOW)
+]
+
+/** The names that are one model: case and "dots or dashes in versions" do not tell models apart. */
+export function canonicalModelId(id: string): string {
+  return id.toLowerCase().replaceAll('.', '-')
+}
+
+/** Finds a model by any spelling of its id. */
+export function findModel(models: readonly ModelFacts[], id: string): ModelFacts | undefined {
+  const wanted = canonicalModelId(id)
+  return (
+    models.find((one) => one.id === id) ?? models.find((one) => canonicalModelId(one.id) === wanted)
+  )
+}
+
+/** Images are assumed until the upstream's list says otherwise: a refusal upstream is readable, a guess is not. */
+function model(
+  id: string,
+  name: string,
+  maxInputTokens: number,
+  maxOutputTokens?: number
+): ModelFacts {
+  const facts = { id, name, maxInputTokens, takesImages: true }
+  return maxOutputTokens === undefined ? facts : { ...facts, maxOutputTokens }
+}

@@ -1,0 +1,57 @@
+import { Type, type Static } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { Content, OpenObject, optional, TextContent, Tokens } from '../body-schema.ts'
+
+const Message = Type.Object({
+  role: optional(Type.String()),
+  content: Type.Optional(Content)
+})
+
+const Tool = Type.Object({
+  type: optional(Type.String()),
+  name: Type.String({ minLength: 1 }),
+  description: optional(Type.String()),
+  input_schema: Type.Optional(Type.Unknown())
+})
+
+const OutputFormat = Type.Object({
+  type: Type.String(),
+  schema: Type.Optional(Type.Unknown())
+})
+
+/** The members of a Messages request that mean something here; all others are ignored. */
+const Body = Type.Object({
+  model: Type.String({ minLength: 1 }),
+  messages: Type.Array(Message, { minItems: 1 }),
+  system: optional(TextContent),
+  tools: optional(Type.Array(OpenObject)),
+  tool_choice: optional(
+    Type.Object({
+      type: Type.Enum(['auto', 'any', 'tool', 'none']),
+      name: optional(Type.String()),
+      disable_parallel_tool_use: optional(Type.Boolean())
+    })
+  ),
+  max_tokens: optional(Tokens),
+  stop_sequences: optional(Type.Array(Type.String())),
+  stream: optional(Type.Boolean()),
+  thinking: optional(
+    Type.Object({
+      type: Type.Enum(['enabled', 'adaptive', 'disabled']),
+      budget_tokens: optional(Tokens),
+      display: optional(Type.String())
+    })
+  ),
+  output_config: optional(
+    Type.Object({ effort: optional(Type.String()), format: optional(OutputFormat) })
+  ),
+  output_format: optional(OutputFormat),
+  metadata: optional(Type.Object({ user_id: optional(Type.String()) })),
+  thread: Type.Optional(Type.Unknown())
+})
+
+export type MessagesBody = Static<typeof Body>
+export type MessagesMessage = Static<typeof Message>
+
+export const MessagesBodyCheck = Compile(Body)
+export const ToolCheck = Compile(Tool)

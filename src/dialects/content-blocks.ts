@@ -1,0 +1,150 @@
+import { isJsonObject, type JsonObject } from '../kiro/json-object.ts'
+import { callText } from '../kiro/tool-text.ts'
+import type { Repairs } from '../kiro/repairs.ts'
+import type { Block, BlockContext, ContentValue } from './block-context.ts'
+import { Blocks } from './block-schema.ts'
+import { checkShape } from './check-shape.ts'
+import { readDocument } from './document-block.ts'
+import { imageOfBase64, imageOfUrl } from './image-content.ts'
+import { invalidPart } from './json-body.ts'
+import { toToolInput } from './tool-input.ts'
+import { readResultContent, readToolResult } from './tool-result-block.ts'
+
+/** What readers of a whole message's content need. */
+export type ContentContext = Pick<BlockContext, 'draft' | 'path' | 'repairs'> & {
+  readonly isInToolResult?: boolean
+}
+
+/**
+ * Reads a message's content into its draft. Clients mix the vendors' block types, so every dialect takes
+ * all of them; the path in an error says which block it was.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID for blocks of a known type that are not what they must be, and for
+ *   audio, files, PDFs and images behind URLs.
+ */
+export function readContent(content: ContentValue, context: ContentContext): void {
+  const { draft, path } = context
+  if (content === null || content === undefined) return
+  if (typeof content === 'string') {
+    draft.addText(content)
+    return
+  }
+  for (const [index, block] of content.entries()) {
+    readBlock(block, {
+      ...context,
+      path: `${path}[${index}]`,
+      isInToolResult: context.isInToolResult ?? false,
+      readBlock
+    })
+  }
+}
+
+/** The text of a tool's answer, each block on lines of its own; images go to the draft. */
+export function readResultText(content: ContentValue, context: ContentContext): string {
+  return readResultContent(content, { ...context, isInToolResult: true, readBlock })
+}
+
+function readBlock(block: Block, context: BlockContext): void {
+  if (typeof block === 'string') context.draft.addText(block)
+  else readTypedBlock(block, context)
+}
+
+function readTypedBlock(block: JsonObject, context: BlockContext): void {
+  const { draft, path, repairs } = context
+  switch (block['type']) {
+    case 'text':
+    case 'input_text':
+    case 'output_text':
+    case 'summary_text':
+      draft.addText(checkShape(Blocks.text, block, path).text)
+      break
+    case 'refusal':
+      draft.addText(checkShape(Blocks.refusal, block, path).refusal)
+      break
+    case 'image':
+      readImage(block, context)
+      break
+    case 'image_url':
+    case 'input_image':
+      readImageUrl(block, context)
+      break
+    case 'tool_use':
+      readToolUse(block, context)
+      break
+    case 'tool_result':
+      draft.toolResults.push(readToolResult(block, context))
+      break
+    case 'tool_reference': {
+      const { tool_name: name } = checkShape(Blocks.toolReference, block, path)
+      draft.addParagraph(`The tool "${name}" is available now.`)
+      break
+    }
+    case 'document':
+    case 'search_result':
+      readDocument(block, context)
+      break
+    case 'thinking':
+    case 'redacted_thinking':
+    case 'reasoning':
+      break
+    case 'input_audio':
+    case 'audio':
+      throw invalidPart(path, 'audio is not supported')
+    case 'file':
+    case 'input_file':
+      throw invalidPart(path, 'files are not supported; send their text as text')
+    default:
+      readOther(block, repairs, context)
+  }
+}
+
+function readImage(block: JsonObject, { draft, path, repairs }: BlockContext): void {
+  const { source } = checkShape(Blocks.image, block, path)
+  const context = { path: `${path}.source`, repairs }
+  if (source.type === 'base64') {
+    draft.images.push(imageOfBase64(source.media_type ?? '', source.data ?? '', context))
+  } else if (source.type === 'url') {
+    draft.images.push(imageOfUrl(source.url ?? '', context))
+  } else {
+    throw invalidPart(`${path}.source.type`, 'must be "base64"; uploaded files do not exist here')
+  }
+}
+
+function readImageUrl(block: JsonObject, { draft, path, repairs }: BlockContext): void {
+  const { image_url: image } = checkShape(Blocks.imageUrl, block, path)
+  const url = typeof image === 'string' ? image : image.url
+  const place = typeof image === 'string' ? `${path}.image_url` : `${path}.image_url.url`
+  draft.images.push(imageOfUrl(url, { path: place, repairs }))
+}
+
+function readToolUse(block: JsonObject, { draft, path, repairs }: BlockContext): void {
+  const { id, name, input } = checkShape(Blocks.toolUse, block, path)
+  draft.toolCalls.push({ id: id ?? '', name, input: toToolInput(input, repairs) })
+}
+
+/**
+ * Blocks of the vendors' own tools and of types to come: a call becomes words, text is kept wherever
+ * such a block has it, and what has none is left out.
+ */
+function readOther(block: JsonObject, repairs: Repairs, context: BlockContext): void {
+  const { text, content, name, input } = block
+  if (typeof name === 'string' && input !== undefined) {
+    const id = typeof block['id'] === 'string' ? block['id'] : ''
+    context.draft.addParagraph(callText({ id, name, input: toToolInput(input, repairs) }))
+  } else if (typeof text === 'string') {
+    context.draft.addText(text)
+  } else if (typeof content === 'string') {
+    context.draft.addParagraph(content)
+  } else {
+    const found = Array.isArray(content) ? content.map(wordsOf).filter((words) => words !== '') : []
+    if (found.length === 0) repairs.note('block-dropped')
+    context.draft.addParagraph(found.join('\n'))
+  }
+}
+
+/** Title, address and text of what a vendor's tool found. */
+function wordsOf(item: unknown): string {
+  if (!isJsonObject(item)) return ''
+  const { title, url, text } = item
+  return [title, url, text].filter((word) => typeof word === 'string').join(' ')
+}

@@ -1,0 +1,65 @@
+import type { Conversation } from '../../kiro/message.ts'
+import type { ReasoningWish } from '../../kiro/reasoning.ts'
+import { Repairs } from '../../kiro/repairs.ts'
+import { effortWish, jsonInstruction } from '../answer-wishes.ts'
+import { checkShape } from '../check-shape.ts'
+import { invalidPart, parseJsonBody } from '../json-body.ts'
+import type { RequestOptions } from '../request-options.ts'
+import { toUpstream, type UpstreamRequest } from '../upstream-request.ts'
+import { readMessages } from './messages.ts'
+import { type ChatBody, ChatBodyCheck } from './schema.ts'
+import { readTools } from './tools.ts'
+
+/**
+ * A Chat Completions request as the upstream takes it (kiro-protocol §10.2.1).
+ *
+ * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
+ */
+export function toUpstreamRequest(body: Uint8Array, options: RequestOptions): UpstreamRequest {
+  const repairs = new Repairs()
+  const chat = checkShape(ChatBodyCheck, parseJsonBody(body), '')
+  if ((chat.n ?? 1) > 1) throw invalidPart('n', 'must be 1: one answer at a time is supported')
+  const isStream = chat.stream === true
+  return toUpstream(
+    {
+      dialect: 'openai-chat',
+      model: chat.model,
+      conversation: readConversation(chat, repairs),
+      reasoning: readReasoning(chat, repairs),
+      maxTokens: chat.max_completion_tokens ?? chat.max_tokens ?? undefined,
+      stopSequences: readStop(chat.stop),
+      isStream,
+      wantsUsage: !isStream || chat.stream_options?.include_usage === true,
+      isSingleToolCall: chat.parallel_tool_calls === false,
+      isJsonAnswer: isJson(chat),
+      sessionKey: chat.prompt_cache_key ?? chat.user ?? undefined
+    },
+    options,
+    repairs
+  )
+}
+
+function readConversation(chat: ChatBody, repairs: Repairs): Conversation {
+  const { systemParts, messages } = readMessages(chat.messages, repairs)
+  const instructions = isJson(chat)
+    ? [jsonInstruction(chat.response_format?.json_schema?.schema)]
+    : []
+  return { systemParts, messages, instructions, ...readTools(chat, repairs) }
+}
+
+function readReasoning(
+  { reasoning_effort: effort, reasoning }: ChatBody,
+  repairs: Repairs
+): ReasoningWish {
+  const word = effort ?? reasoning?.effort
+  return word === undefined || word === null ? { mode: 'unsaid' } : effortWish(word, repairs)
+}
+
+function readStop(stop: ChatBody['stop']): readonly string[] {
+  if (stop === undefined || stop === null) return []
+  return typeof stop === 'string' ? [stop] : stop
+}
+
+function isJson({ response_format: format }: ChatBody): boolean {
+  return format?.type === 'json_object' || format?.type === 'json_schema'
+}

@@ -1,0 +1,81 @@
+import { Type, type Static } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { Content, OpenObject, optional, Tokens } from '../body-schema.ts'
+
+const FunctionCall = Type.Object({
+  name: Type.String({ minLength: 1 }),
+  /** JSON text; some clients send the object itself. */
+  arguments: Type.Optional(Type.Unknown())
+})
+
+const ToolCall = Type.Object({
+  id: optional(Type.String()),
+  function: optional(FunctionCall),
+  custom: optional(
+    Type.Object({ name: Type.String({ minLength: 1 }), input: optional(Type.String()) })
+  )
+})
+
+const Message = Type.Object({
+  role: optional(Type.String()),
+  content: Type.Optional(Content),
+  name: optional(Type.String()),
+  refusal: optional(Type.String()),
+  tool_calls: optional(Type.Array(ToolCall)),
+  tool_call_id: optional(Type.String()),
+  function_call: optional(FunctionCall)
+})
+
+const NamedFunction = Type.Object({
+  name: Type.String({ minLength: 1 }),
+  description: optional(Type.String()),
+  parameters: Type.Optional(Type.Unknown()),
+  input_schema: Type.Optional(Type.Unknown())
+})
+
+const ToolChoice = Type.Union([
+  Type.Enum(['none', 'auto', 'required', 'any']),
+  Type.Object({
+    type: Type.String(),
+    name: optional(Type.String()),
+    function: optional(Type.Object({ name: Type.String() })),
+    allowed_tools: optional(
+      Type.Object({ mode: optional(Type.String()), tools: optional(Type.Array(OpenObject)) })
+    )
+  })
+])
+
+/** The members of a Chat Completions request that mean something here; all others are ignored. */
+const Body = Type.Object({
+  model: Type.String({ minLength: 1 }),
+  messages: Type.Array(Message, { minItems: 1 }),
+  tools: optional(Type.Array(OpenObject)),
+  functions: optional(Type.Array(NamedFunction)),
+  tool_choice: optional(ToolChoice),
+  function_call: optional(
+    Type.Union([Type.Enum(['none', 'auto']), Type.Object({ name: Type.String() })])
+  ),
+  parallel_tool_calls: optional(Type.Boolean()),
+  stream: optional(Type.Boolean()),
+  stream_options: optional(Type.Object({ include_usage: optional(Type.Boolean()) })),
+  stop: optional(Type.Union([Type.String(), Type.Array(Type.String())])),
+  n: optional(Type.Integer({ minimum: 1 })),
+  max_tokens: optional(Tokens),
+  max_completion_tokens: optional(Tokens),
+  reasoning_effort: optional(Type.String()),
+  reasoning: optional(Type.Object({ effort: optional(Type.String()) })),
+  response_format: optional(
+    Type.Object({
+      type: Type.String(),
+      json_schema: optional(Type.Object({ schema: Type.Optional(Type.Unknown()) }))
+    })
+  ),
+  user: optional(Type.String()),
+  prompt_cache_key: optional(Type.String())
+})
+
+export type ChatBody = Static<typeof Body>
+export type ChatMessage = Static<typeof Message>
+
+export const ChatBodyCheck = Compile(Body)
+export const NamedFunctionCheck = Compile(NamedFunction)

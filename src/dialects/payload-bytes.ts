@@ -1,0 +1,79 @@
+import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../kiro/payload.ts'
+import type { Repairs } from '../kiro/repairs.ts'
+import { tokensOf } from './token-estimate.ts'
+
+/** The upstream's body in bytes, and how many tokens it comes to. */
+export interface EncodedPayload {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly tokens: number
+}
+
+// kiro-protocol §6.2
+const TOKENS_PER_MESSAGE = 4
+const TOKENS_PER_TOOL = 4
+const TOKENS_PER_IMAGE = 100
+const TOKENS_AT_END = 3
+
+/** Characters of JSON around every message, tool and image, which the model never sees. */
+const USER_CHARS = '{"userInputMessage":{"content":"","modelId":"","origin":"AI_EDITOR"}},'.length
+const ASSISTANT_CHARS = '{"assistantResponseMessage":{"content":""}},'.length
+const TOOL_CHARS = '{"toolSpecification":{"name":"","description":"","inputSchema":{"json":}}},'
+  .length
+const RESULT_CHARS = '{"toolUseId":"","content":[{"text":""}],"status":"success"},'.length
+const IMAGE_CHARS = '{"format":"jpeg","source":{"bytes":""}},'.length
+const ROOT_CHARS =
+  '{"conversationState":{"conversationId":"","chatTriggerType":"MANUAL","history":[],"currentMessage":}}'
+    .length + 36
+
+/**
+ * Writes the body once and counts its tokens from the same text: its length tells nearly all, so that no
+ * message has to be walked for the estimate.
+ */
+export function encodePayload(payload: UpstreamPayload, repairs: Repairs): EncodedPayload {
+  const json = replaceLoneSurrogates(JSON.stringify(payload), repairs)
+  const bytes = new TextEncoder().encode(json)
+  const { currentMessage, history = [] } = payload.conversationState
+  let unseenChars = ROOT_CHARS
+  let tokens = TOKENS_AT_END
+  for (const entry of [...history, currentMessage]) {
+    const overhead = overheadOf(entry)
+    unseenChars += overhead.unseenChars
+    tokens += overhead.tokens
+  }
+  const seenChars = Math.max(0, json.length - unseenChars)
+  return { bytes, tokens: tokens + Math.ceil(tokensOf(seenChars, bytes.length - json.length)) }
+}
+
+interface Overhead {
+  readonly unseenChars: number
+  readonly tokens: number
+}
+
+function overheadOf(entry: HistoryEntry): Overhead {
+  if ('assistantResponseMessage' in entry) {
+    return { unseenChars: ASSISTANT_CHARS, tokens: TOKENS_PER_MESSAGE }
+  }
+  const message: UserInputMessage = entry.userInputMessage
+  const { tools = [], toolResults = [] } = message.userInputMessageContext ?? {}
+  const images = message.images ?? []
+  const imageChars = images.reduce((sum, { source }) => sum + source.bytes.length + IMAGE_CHARS, 0)
+  return {
+    unseenChars:
+      USER_CHARS +
+      message.modelId.length +
+      tools.length * TOOL_CHARS +
+      toolResults.length * RESULT_CHARS +
+      imageChars,
+    tokens: TOKENS_PER_MESSAGE + tools.length * TOKENS_PER_TOOL + images.length * TOKENS_PER_IMAGE
+  }
+}
+
+/** JSON has half a surrogate pair only as an escape, `\ud8xx` with an odd number of backslashes. */
+function replaceLoneSurrogates(json: string, repairs: Repairs): string {
+  if (!json.includes('\\ud')) return json
+  return json.replace(/\\(?:\\|ud[89a-f][0-9a-f]{2})/g, (escape) => {
+    if (escape === '\\\\') return escape
+    repairs.note('surrogate-replaced')
+    return '\ufffd'
+  })
+}

@@ -1,0 +1,81 @@
+import { buildPayload } from '../kiro/conversation.ts'
+import type { Conversation } from '../kiro/message.ts'
+import { resolveModel } from '../kiro/model-resolution.ts'
+import { planReasoning, type ReasoningWish } from '../kiro/reasoning.ts'
+import type { Repairs } from '../kiro/repairs.ts'
+import { encodePayload } from './payload-bytes.ts'
+import type { DialectName, ReplyPlan } from './reply-plan.ts'
+import type { RequestOptions } from './request-options.ts'
+
+/** What a client's request became: the body to send and what to remember for the answer. */
+export interface UpstreamRequest {
+  /** JSON that begins with `{"conversationState"`, in an `ArrayBuffer` of its own. */
+  readonly payload: Uint8Array<ArrayBuffer>
+  readonly plan: ReplyPlan
+}
+
+/** A client's request after its dialect has been read. */
+export interface ClientRequest {
+  readonly dialect: DialectName
+  /** As the client named it. */
+  readonly model: string
+  readonly conversation: Conversation
+  readonly reasoning: ReasoningWish
+  /** The client's bound for the answer, in tokens. */
+  readonly maxTokens: number | undefined
+  readonly stopSequences: readonly string[]
+  readonly isStream: boolean
+  readonly wantsUsage: boolean
+  readonly isSingleToolCall: boolean
+  readonly isJsonAnswer: boolean
+  /** What all requests of one session have in common. */
+  readonly sessionKey: string | undefined
+}
+
+/**
+ * The part that all dialects share: model, reasoning, the upstream's body, the plan for the answer.
+ *
+ * @throws {GatewayError} GW_MODEL_UNKNOWN
+ */
+export function toUpstream(
+  request: ClientRequest,
+  options: RequestOptions,
+  repairs: Repairs
+): UpstreamRequest {
+  const { conversation, maxTokens } = request
+  const model = resolveModel(request.model, options)
+  if (model.isSubstitute) repairs.note('model-substituted')
+  const reasoning = planReasoning({
+    wish: request.reasoning,
+    model,
+    maxTokens,
+    tags: options.fakeReasoning,
+    repairs
+  })
+  const built = buildPayload({
+    conversation,
+    modelId: model.id,
+    takesImages: !options.isCatalogueLive || (model.facts?.takesImages ?? true),
+    reasoning,
+    toolDescriptionMaxLength: options.toolDescriptionMaxLength,
+    sessionKey: request.sessionKey,
+    repairs
+  })
+  const { bytes, tokens } = encodePayload(built.payload, repairs)
+  const plan: ReplyPlan = {
+    dialect: request.dialect,
+    model: request.model,
+    upstreamModel: model.id,
+    isStream: request.isStream,
+    wantsUsage: request.wantsUsage,
+    toolNames: built.toolNames,
+    stopSequences: request.stopSequences.filter((stop) => stop !== ''),
+    reasoning: reasoning.source,
+    isSingleToolCall: request.isSingleToolCall,
+    isJsonAnswer: request.isJsonAnswer,
+    inputTokens: tokens,
+    contextWindow: model.contextWindow,
+    repairs: repairs.codes
+  }
+  return { payload: bytes, plan }
+}

@@ -1,0 +1,167 @@
+import { randomUUID } from 'node:crypto'
+import { uuidOf } from './identifiers.ts'
+import { isBlank, joinText, type Conversation, type Message } from './message.ts'
+import type { HistoryEntry, UpstreamPayload, UserInputMessage } from './payload.ts'
+import type { ReasoningPlan } from './reasoning.ts'
+import type { Repairs } from './repairs.ts'
+import { composeSystemText } from './system-text.ts'
+import { THINKING_NOTE, thinkingPrefix } from './thinking-prompt.ts'
+import { assignToolIds } from './tool-ids.ts'
+import { pairToolTurns } from './tool-pairs.ts'
+import { EMPTY_RESULT, nameToolCalls, toolTurnsToText } from './tool-text.ts'
+import { offerTools, type OfferedTools } from './tools.ts'
+import { alternateTurns, CONTINUE } from './turns.ts'
+
+export interface PayloadOptions {
+  readonly conversation: Conversation
+  /** As the upstream spells it. */
+  readonly modelId: string
+  readonly takesImages: boolean
+  readonly reasoning: ReasoningPlan
+  readonly toolDescriptionMaxLength: number
+  /** What the client's session is known by; without it the first user text stands in. */
+  readonly sessionKey: string | undefined
+  readonly repairs: Repairs
+}
+
+export interface BuiltPayload {
+  readonly payload: UpstreamPayload
+  /** Upstream tool name → client's, only where they differ. */
+  readonly toolNames: Readonly<Record<string, string>>
+}
+
+/** A history turn without text; words there would be taken for content and echoed (kiro-protocol §4.9). */
+const BLANK = ' '
+/** Placeholders of other gateways that models have learned to repeat. */
+const ECHOED = new Set(['(empty)', '(empty placeholder)'])
+/** Characters of the first user text that tell sessions apart. */
+const SESSION_TEXT_CHARS = 8192
+
+/**
+ * Makes the upstream's body of any conversation, repairing what the upstream would refuse: the pipeline of
+ * kiro-protocol §4.8, step by step. The result always satisfies the invariants H1–H8 of §4.7.
+ */
+export function buildPayload(options: PayloadOptions): BuiltPayload {
+  const { conversation, reasoning, repairs } = options
+  const offered = offerTools({
+    tools: conversation.tools,
+    choice: conversation.toolChoice,
+    descriptionMaxLength: options.toolDescriptionMaxLength,
+    repairs
+  })
+  const turns = repairTurns(conversation.messages, offered, options).map((turn, index, all) =>
+    fillBlank(turn, index === all.length - 1, repairs)
+  )
+  const current = turns.pop() ?? unreachable()
+  const budget = reasoning.budgetTokens
+  const text = budget === undefined ? current.text : `${thinkingPrefix(budget)}\n\n${current.text}`
+  const systemText = composeSystemText(conversation.systemParts, [
+    ...offered.notes,
+    ...conversation.instructions,
+    ...(budget === undefined ? [] : [THINKING_NOTE])
+  ])
+  const [history, content] = placeSystemText(systemText, turns, text)
+  const userInputMessage = toUserInput({ ...current, text: content }, options.modelId, offered)
+  const payload: UpstreamPayload = {
+    conversationState: {
+      conversationId: conversationIdOf(options),
+      chatTriggerType: 'MANUAL',
+      ...(history.length > 0 && { history: history.map((turn) => toEntry(turn, options.modelId)) }),
+      currentMessage: { userInputMessage }
+    },
+    ...(reasoning.fields !== undefined && { additionalModelRequestFields: reasoning.fields })
+  }
+  return { payload, toolNames: offered.clientNames }
+}
+
+/** Steps 3 to 11: ids, tool turns, alternation, pairs. */
+function repairTurns(
+  messages: readonly Message[],
+  offered: OfferedTools,
+  { takesImages, repairs }: PayloadOptions
+): Message[] {
+  const seen = takesImages ? messages : messages.map((message) => withoutImages(message, repairs))
+  const identified = assignToolIds(seen, repairs)
+  const named =
+    offered.tools.length === 0
+      ? toolTurnsToText(identified, repairs)
+      : nameToolCalls(identified, offered, repairs)
+  return pairToolTurns(alternateTurns(named, repairs), repairs)
+}
+
+function withoutImages(message: Message, repairs: Repairs): Message {
+  if (message.images.length === 0) return message
+  repairs.note('image-omitted')
+  const note = `[${message.images.length} image(s) left out: this model takes no images.]`
+  return { ...message, images: [], text: joinText(message.text, note, '\n\n') }
+}
+
+/** Step 13, before prefixes could hide that there is nothing behind them. */
+function fillBlank(turn: Message, isCurrent: boolean, repairs: Repairs): Message {
+  const isEcho = turn.role === 'assistant' && ECHOED.has(turn.text.trim())
+  if (isEcho) repairs.note('placeholder-removed')
+  if (!isEcho && !isBlank(turn.text)) return turn
+  const { images, toolCalls, toolResults } = turn
+  if (!isEcho && images.length + toolCalls.length + toolResults.length === 0) {
+    repairs.note('turn-blank')
+  }
+  return { ...turn, text: isCurrent ? CONTINUE : BLANK }
+}
+
+/** Step 15: before the first user text, where it is a stable prefix for caches. */
+function placeSystemText(
+  systemText: string,
+  history: readonly Message[],
+  currentText: string
+): [readonly Message[], string] {
+  if (systemText === '') return [history, currentText]
+  const [first, ...rest] = history
+  if (first === undefined) return [history, `${systemText}\n\n${currentText}`]
+  const text = first.text === BLANK ? systemText : `${systemText}\n\n${first.text}`
+  return [[{ ...first, text }, ...rest], currentText]
+}
+
+function toEntry(turn: Message, modelId: string): HistoryEntry {
+  if (turn.role === 'user') return { userInputMessage: toUserInput(turn, modelId, undefined) }
+  const toolUses = turn.toolCalls.map(({ id, name, input }) => ({ toolUseId: id, name, input }))
+  return {
+    assistantResponseMessage: { content: turn.text, ...(toolUses.length > 0 && { toolUses }) }
+  }
+}
+
+/** Step 16: nothing empty is sent, and tools only with the current message. */
+function toUserInput(
+  { text, images, toolResults }: Message,
+  modelId: string,
+  offered: OfferedTools | undefined
+): UserInputMessage {
+  const results = toolResults.map((result) => ({
+    toolUseId: result.id,
+    content: [{ text: isBlank(result.text) ? EMPTY_RESULT : result.text }] as const,
+    status: result.isError ? ('error' as const) : ('success' as const)
+  }))
+  const tools = offered?.tools ?? []
+  const context = {
+    ...(tools.length > 0 && { tools }),
+    ...(results.length > 0 && { toolResults: results })
+  }
+  return {
+    content: text,
+    modelId,
+    origin: 'AI_EDITOR',
+    ...(images.length > 0 && { images }),
+    ...(tools.length + results.length > 0 && { userInputMessageContext: context })
+  }
+}
+
+/** One id for all requests of a session, so that the upstream's cache finds its prefix (§9.7). */
+function conversationIdOf({ sessionKey, conversation }: PayloadOptions): string {
+  if (sessionKey !== undefined) return uuidOf(`session ${sessionKey}`)
+  const first = conversation.messages.find(({ role, text }) => role === 'user' && !isBlank(text))
+  if (first === undefined) return randomUUID()
+  return uuidOf(`text ${first.text.slice(0, SESSION_TEXT_CHARS)}`)
+}
+
+function unreachable(): never {
+  throw new Error('alternateTurns() returned no turn')
+}

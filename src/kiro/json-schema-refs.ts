@@ -1,0 +1,93 @@
+import { getOwn } from './json-members.ts'
+import { isJsonObject, type JsonObject } from './json-object.ts'
+
+/** References inside references are followed this deep (§4.11). */
+const MAX_REF_DEPTH = 8
+
+/** JSON characters that inlined references may add to all tools of one request. */
+const MAX_INLINED_CHARS = 262_144
+
+/** How much references may still add; shared by the schemas of one request. */
+export class InlineBudget {
+  #chars: number
+
+  constructor(chars: number = MAX_INLINED_CHARS) {
+    this.#chars = chars
+  }
+
+  get isSpent(): boolean {
+    return this.#chars === 0
+  }
+
+  /** Takes `chars` out of the budget. The first that does not fit ends it, so that measuring ends too. */
+  take(chars: number): boolean {
+    const fits = chars <= this.#chars
+    this.#chars = fits ? this.#chars - chars : 0
+    return fits
+  }
+}
+
+/** Resolves the local references of one schema document, and knows which of them are being inlined now. */
+export class SchemaRefs {
+  readonly #root: JsonObject
+  readonly #budget: InlineBudget
+  readonly #entered: JsonObject[] = []
+  readonly #sizes = new Map<JsonObject, number>()
+
+  constructor(root: JsonObject, budget: InlineBudget) {
+    this.#root = root
+    this.#budget = budget
+  }
+
+  /**
+   * The schema that `ref` points to; then the caller owes a `leave()`. `cut` when following it would not
+   * end or cost too much, `unknown` when it points to nothing in this document.
+   */
+  enter(ref: string): JsonObject | 'cut' | 'unknown' {
+    const target = resolvePointer(this.#root, ref)
+    if (target === undefined) return 'unknown'
+    if (this.#entered.length >= MAX_REF_DEPTH || this.#entered.includes(target)) return 'cut'
+    if (this.#budget.isSpent || !this.#budget.take(this.#sizeOf(target))) return 'cut'
+    this.#entered.push(target)
+    return target
+  }
+
+  leave(): void {
+    this.#entered.pop()
+  }
+
+  #sizeOf(schema: JsonObject): number {
+    let size = this.#sizes.get(schema)
+    if (size === undefined) {
+      size = JSON.stringify(schema).length
+      this.#sizes.set(schema, size)
+    }
+    return size
+  }
+}
+
+/** Follows a JSON pointer in a URI fragment (RFC 6901 §6). */
+function resolvePointer(root: JsonObject, ref: string): JsonObject | undefined {
+  if (ref !== '#' && !ref.startsWith('#/')) return undefined
+  let current: unknown = root
+  for (const raw of ref.split('/').slice(1)) {
+    const key = unescapeToken(raw)
+    if (Array.isArray(current)) current = current[Number(key)]
+    else if (isJsonObject(current)) current = getOwn(current, key)
+    else return undefined
+  }
+  return isJsonObject(current) ? current : undefined
+}
+
+function unescapeToken(token: string): string {
+  return decode(token).replaceAll('~1', '/').replaceAll('~0', '~')
+}
+
+function decode(token: string): string {
+  if (!token.includes('%')) return token
+  try {
+    return decodeURIComponent(token)
+  } catch {
+    return token // not percent-encoded after all: the name is meant literally
+  }
+}

@@ -1,0 +1,66 @@
+import type { UpstreamImage } from './payload.ts'
+
+/**
+ * A conversation without any client API's habits (kiro-protocol §10.1): what every dialect's
+ * `request.ts` makes and what `conversation.ts` turns into the upstream's body.
+ */
+export interface Conversation {
+  /** In the client's order; joined by line breaks. */
+  readonly systemParts: readonly string[]
+  /** What the gateway itself asks of the model, such as an answer in JSON; follows the system text. */
+  readonly instructions: readonly string[]
+  readonly messages: readonly Message[]
+  readonly tools: readonly ToolDefinition[]
+  readonly toolChoice: ToolChoice
+}
+
+/** One turn. Assistant turns carry calls, user turns carry results; the rest may be in both. */
+export interface Message {
+  readonly role: Role
+  readonly text: string
+  /** Those inside tool results too: the upstream has no other place for them. */
+  readonly images: readonly UpstreamImage[]
+  readonly toolCalls: readonly ToolCall[]
+  readonly toolResults: readonly ToolResult[]
+}
+
+export type Role = 'user' | 'assistant'
+
+export interface ToolCall {
+  readonly id: string
+  readonly name: string
+  readonly input: Readonly<Record<string, unknown>>
+}
+
+export interface ToolResult {
+  readonly id: string
+  readonly text: string
+  readonly isError: boolean
+}
+
+export interface ToolDefinition {
+  readonly name: string
+  readonly description: string
+  /** As the client sent it; `json-schema.ts` makes an object schema of anything. */
+  readonly schema: unknown
+}
+
+export type ToolChoice =
+  | { readonly type: 'auto' | 'none' | 'required' }
+  | { readonly type: 'named'; readonly name: string }
+
+/** A turn of nothing but text. */
+export function textMessage(role: Role, text: string): Message {
+  return { role, text, images: [], toolCalls: [], toolResults: [] }
+}
+
+/** Joins two texts; the separator stands only between two that are not empty. */
+export function joinText(first: string, second: string, separator: string): string {
+  if (first === '') return second
+  return second === '' ? first : first + separator + second
+}
+
+/** Whether a text has nothing but white space. */
+export function isBlank(text: string): boolean {
+  return text.trim() === ''
+}

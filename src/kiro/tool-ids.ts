@@ -1,0 +1,59 @@
+import { makeToolId, toHashedToolId, toWireToolId } from './identifiers.ts'
+import type { Message } from './message.ts'
+import type { Repairs } from './repairs.ts'
+
+/**
+ * Gives every call and every result an id that the upstream takes (kiro-protocol §4.8 step 3, §4.10).
+ * One id is always one id: calls and results stay together, different ids stay different. Results
+ * without id belong to the calls without id before them, in order.
+ */
+export function assignToolIds(messages: readonly Message[], repairs: Repairs): Message[] {
+  const ids = new ToolIds(repairs)
+  return messages.map((message) => {
+    if (message.toolCalls.length === 0 && message.toolResults.length === 0) return message
+    const toolCalls = message.toolCalls.map((call) => ({ ...call, id: ids.ofCall(call.id) }))
+    const toolResults = message.toolResults.map((one) => ({ ...one, id: ids.ofResult(one.id) }))
+    return { ...message, toolCalls, toolResults }
+  })
+}
+
+class ToolIds {
+  readonly #repairs: Repairs
+  readonly #wireIds = new Map<string, string>()
+  readonly #taken = new Set<string>()
+  /** Made for calls without id, until their results come. */
+  readonly #unanswered: string[] = []
+  #made = 0
+
+  constructor(repairs: Repairs) {
+    this.#repairs = repairs
+  }
+
+  ofCall(id: string): string {
+    if (id.trim() !== '') return this.#map(id)
+    const made = this.#make()
+    this.#unanswered.push(made)
+    return made
+  }
+
+  ofResult(id: string): string {
+    return id.trim() === '' ? (this.#unanswered.shift() ?? this.#make()) : this.#map(id)
+  }
+
+  #map(id: string): string {
+    let wireId = this.#wireIds.get(id)
+    if (wireId === undefined) {
+      wireId = toWireToolId(id)
+      if (this.#taken.has(wireId)) wireId = toHashedToolId(id)
+      this.#taken.add(wireId)
+      this.#wireIds.set(id, wireId)
+      if (wireId !== id) this.#repairs.note('tool-id-changed')
+    }
+    return wireId
+  }
+
+  #make(): string {
+    this.#repairs.note('tool-id-added')
+    return makeToolId(this.#made++)
+  }
+}

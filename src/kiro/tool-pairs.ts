@@ -1,0 +1,72 @@
+import type { Message, ToolCall, ToolResult } from './message.ts'
+import type { Repairs } from './repairs.ts'
+import { appendPieces, callText, resultText } from './tool-text.ts'
+
+const INTERRUPTED = 'Tool execution was interrupted.'
+
+/**
+ * Makes every call have its result in the very next turn and every result its call in the turn before
+ * (kiro-protocol §4.8 step 10). Expects alternating turns that begin and end with the user. What cannot
+ * stay structured becomes text; nothing that was said is lost.
+ */
+export function pairToolTurns(turns: readonly Message[], repairs: Repairs): Message[] {
+  let calls: readonly ToolCall[] = []
+  return turns.map((turn) => {
+    const paired =
+      turn.role === 'assistant' ? dedupeCalls(turn, repairs) : pairResults(turn, calls, repairs)
+    calls = paired.toolCalls
+    return paired
+  })
+}
+
+/** Of calls with one id the one with the longest arguments stays a call. */
+function dedupeCalls(turn: Message, repairs: Repairs): Message {
+  if (turn.toolCalls.length < 2 && turn.toolResults.length === 0) return turn
+  const kept = new Map<string, ToolCall>()
+  const pieces: string[] = []
+  for (const call of turn.toolCalls) {
+    const earlier = kept.get(call.id)
+    if (earlier === undefined) {
+      kept.set(call.id, call)
+      continue
+    }
+    repairs.note('call-duplicate')
+    const isLonger = JSON.stringify(call.input).length > JSON.stringify(earlier.input).length
+    if (isLonger) kept.set(call.id, call)
+    const [stays, goes] = isLonger ? [call, earlier] : [earlier, call]
+    if (callText(stays) !== callText(goes)) pieces.push(callText(goes))
+  }
+  // An assistant cannot answer calls; what claims so is kept as text.
+  for (const result of turn.toolResults) {
+    repairs.note('result-orphan')
+    pieces.push(resultText(result))
+  }
+  const toolCalls = [...kept.values()]
+  return { ...turn, toolCalls, toolResults: [], text: appendPieces(turn.text, pieces) }
+}
+
+function pairResults(turn: Message, calls: readonly ToolCall[], repairs: Repairs): Message {
+  if (calls.length === 0 && turn.toolResults.length === 0 && turn.toolCalls.length === 0)
+    return turn
+  const missing = new Set(calls.map((call) => call.id))
+  const first = new Map<string, ToolResult>()
+  const pieces: string[] = []
+  for (const result of turn.toolResults) {
+    const earlier = first.get(result.id)
+    if (earlier !== undefined) {
+      repairs.note('result-duplicate')
+      if (earlier.text !== result.text) pieces.push(resultText(result))
+    } else if (missing.delete(result.id)) {
+      first.set(result.id, result)
+    } else {
+      repairs.note('result-orphan')
+      pieces.push(resultText(result))
+    }
+  }
+  if (missing.size > 0) repairs.note('call-interrupted')
+  const interrupted = [...missing].map((id) => ({ id, text: INTERRUPTED, isError: true }))
+  const toolResults = [...first.values(), ...interrupted]
+  const userCalls = turn.toolCalls.map(callText)
+  const text = appendPieces(turn.text, [...userCalls, ...pieces])
+  return { ...turn, toolCalls: [], toolResults, text }
+}

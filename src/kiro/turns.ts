@@ -1,0 +1,53 @@
+import { isBlank, joinText, type Message, textMessage } from './message.ts'
+import type { Repairs } from './repairs.ts'
+
+/** What the user says where a client left the user's last turn empty. */
+export const CONTINUE = 'Continue.'
+
+/**
+ * Turns that alternate, begin with the user and end with the user (kiro-protocol §4.8 steps 7–9). Adjacent
+ * messages of one role become one turn; a blank first turn and a last "Continue." fill what is missing.
+ */
+export function alternateTurns(messages: readonly Message[], repairs: Repairs): Message[] {
+  const turns = mergeAdjacent(messages, repairs)
+  if (turns[0]?.role === 'assistant') {
+    repairs.note('first-turn-added')
+    turns.unshift(textMessage('user', ''))
+  }
+  if (turns.at(-1)?.role !== 'user') {
+    repairs.note('last-turn-added')
+    turns.push(textMessage('user', CONTINUE))
+  }
+  return turns
+}
+
+function mergeAdjacent(messages: readonly Message[], repairs: Repairs): Message[] {
+  const turns: Message[] = []
+  let run: Message[] = []
+  const endRun = (): void => {
+    const turn = mergeRun(run, repairs)
+    if (turn !== undefined) turns.push(turn)
+    run = []
+  }
+  for (const message of messages) {
+    if (run.length > 0 && run[0]?.role !== message.role) endRun()
+    run.push(message)
+  }
+  endRun()
+  return turns
+}
+
+/** Joins a whole run at once: pairwise joining would copy its lists again for every message. */
+function mergeRun(run: readonly Message[], repairs: Repairs): Message | undefined {
+  const [first] = run
+  if (first === undefined || run.length === 1) return first
+  // Tool results and the user's words after them are one turn by design, not by repair.
+  if (run.filter((message) => !isBlank(message.text)).length > 1) repairs.note('turns-merged')
+  return {
+    role: first.role,
+    text: run.reduce((text, message) => joinText(text, message.text, '\n'), ''),
+    images: run.flatMap((message) => message.images),
+    toolCalls: run.flatMap((message) => message.toolCalls),
+    toolResults: run.flatMap((message) => message.toolResults)
+  }
+}

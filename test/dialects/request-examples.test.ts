@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { convertRequest } from '../../src/dialects/convert-request.ts'
+import type { DialectName } from '../../src/dialects/reply-plan.ts'
+import { requestOptions } from '../helper/request-options.ts'
+
+interface Example {
+  readonly name: string
+  readonly dialect: DialectName
+  readonly request: unknown
+  readonly upstream: unknown
+}
+
+const { examples } = JSON.parse(
+  readFileSync(new URL('../fixtures/request-examples.json', import.meta.url), 'utf8')
+) as { readonly examples: readonly Example[] }
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+
+t.test('the worked examples of kiro-protocol, Appendix A', async (t) => {
+  for (const { name, dialect, request, upstream } of examples) {
+    t.test(name, async (t) => {
+      const { payload, plan } = convert(dialect, request)
+      t.match(payload.conversationState.conversationId, UUID)
+      t.strictSame(withoutId(payload), upstream)
+      t.equal(plan.dialect, dialect)
+    })
+  }
+
+  t.test('A12. Tool call without a result', async (t) => {
+    const { payload, plan } = convert('openai-chat', {
+      model: 'auto',
+      tools: [
+        {
+          type: 'function',
+          function: {
+            name: 'f',
+            description: 'F',
+            parameters: { type: 'object', properties: {} }
+          }
+        }
+      ],
+      messages: [
+        { role: 'user', content: 'go' },
+        {
+          role: 'assistant',
+          tool_calls: [{ id: 'c1', type: 'function', function: { name: 'f', arguments: '{}' } }]
+        },
+        { role: 'user', content: 'never mind' }
+      ]
+    })
+    t.strictSame(payload.conversationState.currentMessage, {
+      userInputMessage: {
+        content: 'never mind',
+        modelId: 'auto',
+        origin: 'AI_EDITOR',
+        userInputMessageContext: {
+          tools: [
+            {
+              toolSpecification: {
+                name: 'f',
+                description: 'F',
+                inputSchema: { json: { type: 'object', properties: {} } }
+              }
+            }
+          ],
+          toolResults: [
+            {
+              toolUseId: 'c1',
+              content: [{ text: 'Tool execution was interrupted.' }],
+              status: 'error'
+            }
+          ]
+        }
+      }
+    })
+    t.same(plan.repairs, ['call-interrupted'])
+  })
+
+  t.test('A15. Emulated thinking', async (t) => {
+    const { payload, plan } = convert('anthropic-messages', {
+      model: 'claude-haiku-4.5',
+      max_tokens: 8000,
+      thinking: { type: 'enabled', budget_tokens: 2048 },
+      messages: [{ role: 'user', content: 'prove it' }]
+    })
+    const { content } = payload.conversationState.currentMessage.userInputMessage
+    t.match(
+      content,
+      /^[^\n]+\n\n<thinking_mode>enabled<\/thinking_mode>\n<max_thinking_length>2048<\/max_thinking_length>\n<thinking_instruction>[^\n]+<\/thinking_instruction>\n\nprove it$/
+    )
+    t.equal(plan.reasoning, 'tags')
+    t.notOk('additionalModelRequestFields' in payload)
+  })
+
+  t.test('A16. Native reasoning of a GPT model', async (t) => {
+    const { payload, plan } = convert('openai-chat', {
+      model: 'gpt-5.6-sol',
+      reasoning_effort: 'high',
+      messages: [{ role: 'user', content: 'hi' }]
+    })
+    t.strictSame(payload.additionalModelRequestFields, { reasoning: { effort: 'high' } })
+    t.equal(plan.reasoning, 'native')
+  })
+})
+
+interface SentPayload {
+  readonly conversationState: {
+    conversationId: string
+    readonly currentMessage: { readonly userInputMessage: { readonly content: string } }
+  }
+  readonly additionalModelRequestFields?: unknown
+}
+
+function convert(dialect: DialectName, request: unknown) {
+  const { payload, plan } = convertRequest(
+    dialect,
+    Buffer.from(JSON.stringify(request)),
+    requestOptions()
+  )
+  const text = Buffer.from(payload).toString()
+  assert.ok(text.startsWith('{"conversationState"'))
+  return { payload: JSON.parse(text) as SentPayload, plan }
+}
+
+function withoutId(payload: SentPayload): unknown {
+  payload.conversationState.conversationId = 'CID'
+  return payload
+}
