@@ -1,0 +1,128 @@
+import { access, constants, realpath, stat } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { type JsonObject, textMember } from '../kiro/json-object.ts'
+import type { Logger } from '../observe/logger.ts'
+import { writeAtomically } from './atomic-write.ts'
+import { type IdeToken, inlineClient, parseIdeToken, type Registration } from './ide-token.ts'
+import { fileError, type JsonFileOptions, readJsonFile } from './read-json-file.ts'
+import { type CredentialSource, hashOf, type StoredCredential } from './stored-credential.ts'
+
+const EXPECTED =
+  'Expected the token file of the Kiro IDE (~/.aws/sso/cache/kiro-auth-token.json) or an AWS SSO cache file: a JSON object with "accessToken" and "refreshToken".'
+
+export interface IdeFileOptions {
+  readonly path: string
+  /** Region of the sign-in where the file names none. */
+  readonly ssoRegion: string
+  readonly log: Pick<Logger, 'warn'>
+  /** Where the IDE keeps client registrations, besides the file's own folder. */
+  readonly cacheDir?: string
+}
+
+/**
+ * `KIRO_CREDS_FILE`: the sign-in that the Kiro IDE, or the AWS CLI, keeps in a file.
+ *
+ * The IDE may run beside us and lives on the same single-use refresh token. So renewed tokens are also written
+ * back here where that is safe: the file still holds the token that was used up, belongs to us and may be
+ * written. Otherwise it is left alone; the overlay has the tokens.
+ */
+export class IdeFileSource implements CredentialSource {
+  readonly id: string
+  readonly name: string
+  readonly loginHint: string
+  readonly #options: IdeFileOptions
+  readonly #file: JsonFileOptions
+  #warned = ''
+
+  constructor(options: IdeFileOptions) {
+    const path = resolve(options.path)
+    this.#options = options
+    this.#file = { path, setting: 'KIRO_CREDS_FILE', expected: EXPECTED }
+    this.id = hashOf(`file:${path}`)
+    this.name = `KIRO_CREDS_FILE ${path}`
+    this.loginHint =
+      'Log in again in Kiro IDE; the gateway notices the new token file by itself within a minute.'
+  }
+
+  async read(): Promise<StoredCredential> {
+    const file = await readJsonFile(this.#file)
+    const registration = inlineClient(file) ?? (await this.#readCompanion(file))
+    let token: IdeToken
+    try {
+      token = parseIdeToken(file, registration, this.#options.ssoRegion)
+    } catch (cause) {
+      throw fileError(this.#file, cause instanceof Error ? cause.message : 'is damaged.', cause)
+    }
+    this.#warn(token)
+    return token.stored
+  }
+
+  /** Read, change, write: members that we don't know stay. */
+  async writeBack(renewed: StoredCredential, previous: string | null): Promise<string | null> {
+    const path = await realpath(this.#file.path) // a link must stay one
+    const { mode, uid } = await stat(path)
+    if (process.geteuid !== undefined && uid !== process.geteuid())
+      return 'it belongs to another user'
+    if ((mode & 0o200) === 0 || !(await isWritable(path))) return 'it is read-only'
+    const file = await readJsonFile({ ...this.#file, path })
+    if (textMember(file, 'refreshToken') !== previous) return 'somebody else changed it'
+    const next = {
+      ...file,
+      accessToken: renewed.accessToken,
+      refreshToken: renewed.refreshToken,
+      ...(renewed.expiresAt === null
+        ? {}
+        : { expiresAt: new Date(renewed.expiresAt).toISOString() }),
+      ...(renewed.profileArn === null ? {} : { profileArn: renewed.profileArn })
+    }
+    await writeAtomically(path, `${JSON.stringify(next, null, 2)}\n`, mode & 0o777)
+    return null
+  }
+
+  /** The registration that belongs to the hash; beside the file when it was copied, else where the IDE puts it. */
+  async #readCompanion(file: JsonObject): Promise<Registration> {
+    const hash = textMember(file, 'clientIdHash')
+    if (hash === null) return null
+    if (!/^[0-9a-f]{8,128}$/i.test(hash)) return { problem: 'its "clientIdHash" is not a hash' }
+    const { cacheDir = join(homedir(), '.aws', 'sso', 'cache') } = this.#options
+    const folders = new Set([dirname(this.#file.path), resolve(cacheDir)])
+    const problems: string[] = []
+    for (const folder of folders) {
+      const path = join(folder, `${hash}.json`)
+      const expected = 'Expected a JSON object with "clientId" and "clientSecret".'
+      try {
+        const companion = await readJsonFile({ path, setting: 'Its companion file', expected })
+        const client = inlineClient(companion)
+        if (client !== null) return client
+        problems.push(`${path} has no "clientId" and "clientSecret"`)
+      } catch (error) {
+        problems.push(error instanceof Error ? error.message : path)
+      }
+    }
+    return {
+      problem: `the client registration named by its "clientIdHash" is missing: copy it beside the token file (${problems.join(' ')})`
+    }
+  }
+
+  /** Once for each new set of oddities, not with every read. */
+  #warn({ stored, oddities }: IdeToken): void {
+    const { renewalProblem } = stored
+    const all = renewalProblem === null ? oddities : [...oddities, renewalProblem]
+    const text = all.join('; ')
+    if (text !== '' && text !== this.#warned) {
+      this.#options.log.warn({ source: this.name, problems: all }, 'credentials file is odd')
+    }
+    this.#warned = text
+  }
+}
+
+/** Knows of read-only mounts too. */
+async function isWritable(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.W_OK)
+    return true
+  } catch {
+    return false // whatever the reason is
+  }
+}

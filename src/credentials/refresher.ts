@@ -1,0 +1,185 @@
+import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
+import { GatewayError } from '../shared/errors.ts'
+import type { Closable } from '../shared/lifecycle.ts'
+import type { Clock } from './clock.ts'
+import type { CredentialState, FailedAttempt } from './credential-state.ts'
+import { tokenAge } from './expiry.ts'
+import { ForcedRefreshLimit } from './forced-refresh-limit.ts'
+import { isFinalRefusal, type RenewedTokens } from './refresh-answer.ts'
+import { RenewalTimer } from './renewal-timer.ts'
+import { SignIn, type SignInOptions } from './sign-in.ts'
+import type { StoredCredential } from './stored-credential.ts'
+import type { CredentialVault } from './vault.ts'
+
+export interface CredentialRefresherOptions extends Omit<SignInOptions, 'source' | 'clock'> {
+  readonly vault: CredentialVault
+  /** Trades a refresh token for new tokens: `renewTokens` with its options. */
+  readonly renew: (stored: StoredCredential, signal: AbortSignal) => Promise<RenewedTokens>
+  readonly clock: Clock
+}
+
+/**
+ * The only one in the whole cluster who renews the sign-in (kiro-protocol §3.8).
+ *
+ * At most one renewal runs at a time and everybody who needs one waits for the same. A token that is still
+ * valid is renewed in the background; an expired or refused one is waited for. Before every renewal the source
+ * is read again, so that a refresh token which somebody else has used up is not used twice.
+ */
+export class CredentialRefresher implements Closable {
+  readonly #options: CredentialRefresherOptions
+  readonly #signIn: SignIn
+  readonly #timer: RenewalTimer
+  readonly #forced = new ForcedRefreshLimit()
+  readonly #abort = new AbortController()
+  #phase: 'new' | 'running' | 'closed' = 'new'
+  #flight: Promise<CredentialSnapshot> | null = null
+
+  constructor(options: CredentialRefresherOptions) {
+    this.#options = options
+    this.#signIn = new SignIn({ ...options, source: options.vault.source })
+    this.#timer = new RenewalTimer(options.clock, () => this.#renewInBackground())
+  }
+
+  /**
+   * Reads the sign-in. Touches the network only if the token is expired; resolves then when it is renewed or the
+   * first attempt has failed, which `state()` tells.
+   *
+   * @throws {GatewayError} GW_CONFIG_INVALID if the source cannot be read.
+   */
+  async start(): Promise<void> {
+    if (this.#phase !== 'new') throw new Error('the refresher was started before')
+    this.#phase = 'running'
+    const stored = await this.#options.vault.load()
+    if (tokenAge(stored, this.#options.clock.now()) === 'expired') {
+      await this.#refresh(null).catch(() => {}) // remembered by the sign-in, repeated by the timer
+    } else {
+      this.#signIn.adopt(stored)
+      this.#schedule()
+    }
+  }
+
+  /** The token to use now; `null` while there is no valid one. */
+  current(): CredentialSnapshot | null {
+    return this.#signIn.current()
+  }
+
+  state(): CredentialState {
+    return this.#signIn.state()
+  }
+
+  /**
+   * A valid token; waits for a renewal if there is none.
+   *
+   * @throws {GatewayError} the reason why there is none: GW_UPSTREAM_AUTH or GW_UPSTREAM_SUSPENDED for good,
+   *   others for now.
+   */
+  async fresh(): Promise<CredentialSnapshot> {
+    return this.current() ?? (await this.#refresh(null))
+  }
+
+  /**
+   * The upstream refused this token. Renews it unless that has happened since it was handed out.
+   *
+   * @throws {GatewayError} as `fresh()`.
+   */
+  async refused(token: string): Promise<CredentialSnapshot> {
+    const current = this.current()
+    if (current !== null && current.token !== token) return current
+    const snapshot = await this.#refresh(token)
+    return snapshot.token === token ? this.#refresh(token) : snapshot // joined one that knew nothing of it
+  }
+
+  /** The upstream says that the account of this token is suspended: nothing is renewed until somebody signs in anew. */
+  suspended(token: string, message: string): void {
+    const { stored } = this.#signIn
+    if (stored === null || stored.accessToken !== token) return
+    const error = new GatewayError('GW_UPSTREAM_SUSPENDED', undefined, { message })
+    this.#signIn.fail(error, { stored, refused: token })
+    this.#schedule()
+  }
+
+  /** Lets a renewal that is running end: its single-use token must not be lost. */
+  async close(): Promise<void> {
+    this.#stop()
+    await this.#flight?.catch(() => {}) // its callers hear of it
+  }
+
+  destroy(error: Error): Promise<void> {
+    this.#stop()
+    this.#abort.abort(error)
+    return Promise.resolve()
+  }
+
+  #stop(): void {
+    this.#phase = 'closed'
+    this.#timer.clear()
+  }
+
+  #schedule(): void {
+    if (this.#phase === 'running') this.#timer.set(this.#signIn.nextRenewalAt)
+  }
+
+  #renewInBackground(): void {
+    void this.#refresh(null).catch(() => {}) // remembered by the sign-in; nobody waits for it here
+  }
+
+  #refresh(refused: string | null): Promise<CredentialSnapshot> {
+    if (this.#phase !== 'running') return Promise.reject(new GatewayError('GW_DRAINING'))
+    this.#flight ??= this.#attempt(refused).finally(() => {
+      this.#flight = null
+      this.#schedule()
+    })
+    return this.#flight
+  }
+
+  async #attempt(refused: string | null): Promise<CredentialSnapshot> {
+    const { vault, clock } = this.#options
+    const { failure } = this.#signIn
+    if (failure !== null && clock.now() < failure.retryAt) throw failure.error
+    const stored = await vault.load()
+    if (this.#signIn.isNews(stored, refused)) return this.#signIn.adopt(stored)
+    if (failure?.isFinal === true && failure.stored.refreshToken === stored.refreshToken) {
+      throw this.#signIn.fail(failure.error, { stored, refused })
+    }
+    if (refused !== null && !this.#forced.allow(clock.now())) throw tooManyRefusals()
+    try {
+      return await this.#renew(stored)
+    } catch (cause) {
+      return this.#recover(cause, { stored, refused })
+    }
+  }
+
+  async #renew(stored: StoredCredential): Promise<CredentialSnapshot> {
+    const { vault, clock, renew } = this.#options
+    const tokens = await renew(stored, this.#abort.signal)
+    const issuedAt = clock.now()
+    return this.#signIn.adopt(await vault.keep(stored, tokens, issuedAt), issuedAt)
+  }
+
+  /** A refresh token that is refused may have been used by somebody else, who has left us a new one. */
+  async #recover(cause: unknown, attempt: FailedAttempt): Promise<CredentialSnapshot> {
+    const error = toGatewayError(cause)
+    if (!isFinalRefusal(error)) throw this.#signIn.fail(error, attempt)
+    const { refused } = attempt
+    const stored = await this.#options.vault.load()
+    if (this.#signIn.isNews(stored, refused)) return this.#signIn.adopt(stored)
+    if (stored.refreshToken === attempt.stored.refreshToken) throw this.#signIn.fail(error, attempt)
+    try {
+      return await this.#renew(stored)
+    } catch (again) {
+      throw this.#signIn.fail(toGatewayError(again), { stored, refused })
+    }
+  }
+}
+
+function toGatewayError(cause: unknown): GatewayError {
+  if (cause instanceof GatewayError) return cause
+  return new GatewayError('GW_INTERNAL', 'renewing the credentials failed', { cause })
+}
+
+function tooManyRefusals(): GatewayError {
+  return new GatewayError('GW_UPSTREAM_AUTH', undefined, {
+    message:
+      'The upstream refuses the tokens of this gateway although they were just renewed. Try again in a minute.'
+  })
+}

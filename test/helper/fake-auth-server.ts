@@ -1,0 +1,94 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+export interface AuthCall {
+  readonly path: string
+  readonly headers: IncomingMessage['headers']
+  readonly body: Record<string, unknown>
+}
+
+export interface AuthReply {
+  readonly status: number
+  readonly body: unknown
+  readonly headers?: Record<string, string>
+}
+
+/**
+ * Both token services on loopback: `/refreshToken` and `/token`. A refresh token works once, then only its
+ * successor does: `r1` gives `a2` and `r2`. Presenting a used one is answered as the real services do.
+ */
+export class FakeAuthServer {
+  readonly calls: AuthCall[] = []
+  /** Answers to give instead, first come first served. */
+  readonly replies: AuthReply[] = []
+  expiresIn = 3600
+  /** Members to add to good answers. */
+  extra: Record<string, unknown> = {}
+  /** Runs before each answer; lets a test hold it up. */
+  beforeReply: () => Promise<void> | void = () => {}
+  url = ''
+  #valid: string
+  #server: Server
+
+  constructor(firstToken = 'r1') {
+    this.#valid = firstToken
+    this.#server = createServer((request, response) => {
+      void this.#answer(request, response)
+    })
+  }
+
+  async listen(): Promise<this> {
+    this.#server.listen(0, '127.0.0.1')
+    await once(this.#server, 'listening')
+    this.url = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+    return this
+  }
+
+  close(): void {
+    this.#server.closeAllConnections()
+    this.#server.close()
+  }
+
+  /** The refresh token that would be accepted now. */
+  get validToken(): string {
+    return this.#valid
+  }
+
+  /** Somebody else uses the refresh token up; the tokens they got. */
+  rotateElsewhere(): { accessToken: string; refreshToken: string } {
+    const next = Number(this.#valid.slice(1)) + 1
+    this.#valid = `r${next}`
+    return { accessToken: `a${next}`, refreshToken: this.#valid }
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const reply = await this.#reply(request)
+    response.writeHead(reply.status, { 'content-type': 'application/json', ...reply.headers })
+    response.end(typeof reply.body === 'string' ? reply.body : JSON.stringify(reply.body))
+  }
+
+  async #reply(request: IncomingMessage): Promise<AuthReply> {
+    let text = ''
+    for await (const chunk of request.setEncoding('utf8')) text += String(chunk)
+    const body = JSON.parse(text) as Record<string, unknown>
+    this.calls.push({ path: request.url ?? '', headers: request.headers, body })
+    await this.beforeReply()
+    const scripted = this.replies.shift()
+    if (scripted !== undefined) return scripted
+    if (body['refreshToken'] !== this.#valid) return refusal(request.url ?? '')
+    return {
+      status: 200,
+      body: { ...this.rotateElsewhere(), expiresIn: this.expiresIn, ...this.extra }
+    }
+  }
+}
+
+function refusal(path: string): AuthReply {
+  return path === '/token'
+    ? {
+        status: 400,
+        body: { error: 'invalid_grant', error_description: 'Invalid refresh token provided' }
+      }
+    : { status: 401, body: { message: 'Bad credentials' } }
+}
