@@ -16,7 +16,8 @@ const Done = toSseData('[DONE]')
  * chunk and never again; `[DONE]` only after a whole answer.
  *
  * A chunk is glued from texts made once per answer: only what the model said goes through
- * `JSON.stringify` (test/bench/translator.bench.ts: a third of the time of stringifying whole chunks).
+ * `JSON.stringify` (test/bench/translator.bench.ts: an answer of 100 deltas takes 0.06 ms from event to
+ * bytes; stringifying whole chunks alone takes 0.09 ms).
  */
 export class OpenAiChatTranslator implements Translator {
   readonly #plan: ReplyPlan
