@@ -1,0 +1,104 @@
+import { execFile } from 'node:child_process'
+import { chmodSync, copyFileSync, existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import type { Test } from 'tap'
+
+interface Outcome {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const entry = join(import.meta.dirname, '../src/start.js')
+const printsTypedWord = `const word: string = 'started'\nprocess.stdout.write(word)\n`
+
+/** A project with nothing but the real `start.js`, an `engines` field and a small `main.ts`. */
+function project(
+  t: Test,
+  engines: string,
+  more: Readonly<Record<string, string | object>> = {}
+): string {
+  const root = t.testdir({
+    'package.json': JSON.stringify({ type: 'module', engines: { node: engines } }),
+    src: { 'main.ts': printsTypedWord },
+    tmp: {},
+    ...more
+  })
+  copyFileSync(entry, join(root, 'src/start.js'))
+  return root
+}
+
+function start(root: string, env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
+  const script = join(root, 'src/start.js')
+  return new Promise((resolve) => {
+    const options = { env: { TMPDIR: join(root, 'tmp'), ...env }, timeout: 20_000 }
+    execFile(process.execPath, [script], options, (error, stdout, stderr) => {
+      const code = error === null ? 0 : Number(error.code)
+      resolve({ code, stdout, stderr })
+    })
+  })
+}
+
+t.test('start.js', (t) => {
+  t.test('says in one line that Node is too old, and exits with 78', async (t) => {
+    for (const engines of ['>=99', '>=24.999', `>=${process.versions.node}9`]) {
+      const { code, stdout, stderr } = await start(project(t, engines))
+      t.equal(code, 78, engines)
+      t.equal(stdout, '')
+      t.equal(stderr.trimEnd().split('\n').length, 1)
+      t.match(stderr, `Node ${engines.slice(2)} or newer`)
+      t.match(stderr, process.versions.node)
+      t.match(stderr, 'npm ci && npm start')
+    }
+  })
+
+  t.test('starts on the very version that is needed', async (t) => {
+    for (const engines of ['>=16', '>=24.0', `>=${process.versions.node}`]) {
+      t.match(await start(project(t, engines)), { code: 0, stdout: 'started', stderr: '' })
+    }
+  })
+
+  t.test('keeps compiled code beside the modules', async (t) => {
+    const root = project(t, '>=16', { node_modules: {} })
+    t.match(await start(root), { code: 0 })
+    const [folder = ''] = readdirSync(join(root, 'node_modules/.cache'))
+    t.match(folder, /^kiro-gateway-/)
+    t.ok(readdirSync(join(root, 'node_modules/.cache', folder)).length > 0, 'and wrote some')
+    t.match(await start(root), { code: 0, stdout: 'started' })
+  })
+
+  t.test('keeps it in the temporary folder where the project is read-only', async (t) => {
+    const root = project(t, '>=16', { node_modules: 'a file, so that no folder can be made' })
+    t.match(await start(root), { code: 0, stdout: 'started', stderr: '' })
+    t.equal(readdirSync(join(root, 'tmp')).length, 1)
+  })
+
+  t.test('starts where nothing can be written', async (t) => {
+    const root = project(t, '>=16', { node_modules: '', nothing: '' })
+    const env = { TMPDIR: join(root, 'nothing/at/all') }
+    t.match(await start(root, env), { code: 0, stdout: 'started', stderr: '' })
+    t.match(await start(root, { TMPDIR: '/proc/none' }), { code: 0, stdout: 'started', stderr: '' })
+  })
+
+  t.test('trusts no cache that others can write to', async (t) => {
+    const name = `kiro-gateway-${process.getuid?.()}`
+    const root = project(t, '>=16', { node_modules: '' })
+    const planted = join(root, 'tmp', name)
+    t.match(await start(root), { code: 0 })
+    t.ok(existsSync(planted))
+    chmodSync(planted, 0o777)
+    const before = readdirSync(planted, { recursive: true }).length
+    await start(root)
+    t.equal(readdirSync(planted, { recursive: true }).length, before)
+  })
+
+  t.test('leaves the choice to NODE_COMPILE_CACHE', async (t) => {
+    const root = project(t, '>=16')
+    const env = { NODE_COMPILE_CACHE: join(root, 'chosen') }
+    t.match(await start(root, env), { code: 0, stdout: 'started' })
+    t.ok(existsSync(join(root, 'chosen')))
+    t.notOk(existsSync(join(root, 'node_modules')))
+  })
+  t.end()
+})
