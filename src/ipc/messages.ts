@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../shared/errors.ts'
 import type { LeaseReport, LeaseTerms } from './lease-messages.ts'
 
 /*
@@ -16,36 +17,14 @@ export type FromWorker<Metrics = unknown> =
   | LeaseReport
   /** The upstream refused this token; answered by `credential.renewed` with the same `requestId`. */
   | { readonly type: 'credential.refused'; readonly requestId: number; readonly token: string }
-  /** The upstream said that the account itself is suspended or its quota used up. */
-  | { readonly type: 'credential.blocked'; readonly code: string; readonly message: string }
-  | { readonly type: 'usage.wanted'; readonly requestId: number }
+  /** The upstream said that the account of this token is suspended. */
+  | { readonly type: 'credential.suspended'; readonly token: string; readonly message: string }
   | { readonly type: 'metrics.snapshot'; readonly metrics: Metrics }
-
-/** What a worker must know to begin. `Config` and the rest are checked where they are made. */
-export interface WorkerStart<Config, Credential, Catalogue> {
-  readonly type: 'worker.start'
-  /** From 1; the same for whoever fills the slot later. */
-  readonly workerId: number
-  readonly config: Config
-  readonly credential: CredentialNews<Credential>
-  readonly catalogue: Catalogue
-  readonly isSimulated: boolean
-  readonly bodyBudgetBytes: number
-  readonly threadHeapMb: number
-}
-
-/** The credential now in force, or why there is none. */
-export interface CredentialNews<Credential> {
-  readonly snapshot: Credential | null
-  /** For clients and the log, when `snapshot` is null. */
-  readonly problem: string | null
-}
 
 /** Primary → worker. */
 export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown> =
   | WorkerStart<Config, Credential, Catalogue>
   | LeaseTerms
-  | { readonly type: 'config.changed'; readonly config: Config }
   | { readonly type: 'credential.changed'; readonly news: CredentialNews<Credential> }
   | {
       readonly type: 'credential.renewed'
@@ -57,10 +36,42 @@ export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown
   | { readonly type: 'worker.drain' }
   | { readonly type: 'cluster.status'; readonly status: ClusterStatus }
 
+/** What a worker must know to begin. The types of what is passed on are those of the folders that make it. */
+export interface WorkerStart<Config, Credential, Catalogue> {
+  readonly type: 'worker.start'
+  /** From 1; the same for whoever fills the slot later. */
+  readonly workerId: number
+  readonly config: Config
+  readonly news: CredentialNews<Credential>
+  readonly catalogue: Catalogue
+  /** Upstream answers come from the built-in simulator. */
+  readonly isSimulated: boolean
+  readonly memory: WorkerMemory
+  readonly status: ClusterStatus
+}
+
+/** A worker's share of the container's memory. */
+export interface WorkerMemory {
+  readonly bodyBytes: number
+  readonly threads: number
+  readonly threadOldSpaceMb: number
+  readonly threadSemiSpaceMb: number
+}
+
+/** The credential now in force, or why there is none. */
+export type CredentialNews<Credential> =
+  | { readonly snapshot: Credential; readonly problem: null }
+  | { readonly snapshot: null; readonly problem: CredentialProblem }
+
+export interface CredentialProblem {
+  readonly code: ErrorCode
+  /** For clients, `/readyz` and the log. */
+  readonly message: string
+}
+
 /** What `/readyz` reports beyond the worker that answers it. */
 export interface ClusterStatus {
   readonly workers: readonly { readonly id: number; readonly state: string }[]
   /** A worker has died several times in a row without serving in between. */
   readonly isCrashLooping: boolean
-  readonly isDraining: boolean
 }

@@ -1,5 +1,5 @@
 import type { Channel } from '../ipc/channel.ts'
-import type { CredentialNews, FromWorker, ToWorker } from '../ipc/messages.ts'
+import type { CredentialNews, CredentialProblem, FromWorker, ToWorker } from '../ipc/messages.ts'
 import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
 import { GatewayError } from '../shared/errors.ts'
 
@@ -17,20 +17,19 @@ export class Credentials {
     this.#news = news
   }
 
-  /** @throws {GatewayError} GW_UPSTREAM_AUTH when there is none, with what the operator has to do. */
+  /** @throws {GatewayError} why there is none, and what the operator has to do. */
   current(): CredentialSnapshot {
-    const { snapshot, problem } = this.#news
-    if (snapshot === null) throw unusable(problem)
-    return snapshot
-  }
-
-  get isUsable(): boolean {
-    return this.#news.snapshot !== null
+    return snapshotOf(this.#news)
   }
 
   /** Why there is none, or `null`. */
-  get problem(): string | null {
+  get problem(): CredentialProblem | null {
     return this.#news.problem
+  }
+
+  /** Tells the primary that the upstream has suspended the account, so that nobody goes on asking. */
+  reportSuspended(token: string, message: string): void {
+    this.#channel.send({ type: 'credential.suspended', token, message })
   }
 
   onNews(news: News): void {
@@ -60,8 +59,8 @@ export class Credentials {
     this.#channel.send({ type: 'credential.refused', requestId, token: refused.token })
     try {
       signal.throwIfAborted()
-      const { snapshot, problem } = await promise
-      if (snapshot === null || snapshot.token === refused.token) throw unusable(problem)
+      const snapshot = snapshotOf(await promise)
+      if (snapshot.token === refused.token) throw new GatewayError('GW_UPSTREAM_AUTH')
       return snapshot
     } finally {
       signal.removeEventListener('abort', onAbort)
@@ -70,10 +69,7 @@ export class Credentials {
   }
 }
 
-function unusable(problem: string | null): GatewayError {
-  return new GatewayError(
-    'GW_UPSTREAM_AUTH',
-    undefined,
-    problem === null ? {} : { message: problem }
-  )
+function snapshotOf({ snapshot, problem }: News): CredentialSnapshot {
+  if (snapshot !== null) return snapshot
+  throw new GatewayError(problem.code, undefined, { message: problem.message })
 }

@@ -55,7 +55,8 @@ export class Turn {
 
   /** Never rejects: a failure is answered, in the client's dialect, and logged. */
   async run(): Promise<void> {
-    const { metrics } = this.#options.plane
+    const { metrics, turns } = this.#options.plane
+    turns.add(this)
     metrics.requestsInFlight.inc()
     let error: GatewayError | null = null
     try {
@@ -67,8 +68,14 @@ export class Turn {
     } finally {
       this.#sink?.dispose()
       metrics.requestsInFlight.dec()
+      turns.remove(this)
     }
     this.#record(error)
+  }
+
+  /** Ends it early; the client is told why. */
+  abort(error: GatewayError): void {
+    this.#gone.abort(error)
   }
 
   async #serve(): Promise<void> {
@@ -193,7 +200,7 @@ export class Turn {
       {
         requestId,
         route,
-        status: this.#gone.signal.aborted ? 499 : response.statusCode,
+        status: response.destroyed && !response.writableFinished ? 499 : response.statusCode,
         error,
         plan: this.#plan,
         usage: this.#call?.usage ?? null,

@@ -46,7 +46,8 @@ export class ConnectionPool {
   readonly #closed: Partial<Record<CloseReason, number>> = {}
   /** Callers for whom a closing socket makes room; each that goes wakes one. */
   readonly #roomWaiters = new Set<() => void>()
-  readonly #closeWaiters = new Map<Connection, () => void>()
+  /** Of those that were told to close: resolves when they are gone. */
+  readonly #closing = new Map<Connection, PromiseWithResolvers<void>>()
   #keepaliveExpiryMs: number | null
   #sweep: NodeJS.Timeout | null = null
   #busy = 0
@@ -110,15 +111,26 @@ export class ConnectionPool {
     return this.#close(connection, 'abandoned')
   }
 
-  /** Closes idle connections, oldest first, until at most `max` sockets are open; resolves when they are gone. */
+  /**
+   * Closes idle connections at once, oldest first, until at most `max` sockets are open or closing; resolves when
+   * all that are closing have gone.
+   */
   async trim(max: number): Promise<void> {
-    const going: Promise<void>[] = []
-    while (this.#sockets() - going.length > max) {
+    while (this.#sockets() - this.#closing.size > max) {
       const oldest = this.#idle.takeOldest()
       if (oldest === null) break
-      going.push(this.#close(oldest, 'reclaimed'))
+      void this.#close(oldest, 'reclaimed') // awaited below
     }
-    await Promise.all(going)
+    const gone = [...this.#closing.values()]
+    await Promise.all(gone.map(({ promise }) => promise))
+  }
+
+  /** Fewer than before may sit idle: closes what is too many. */
+  trimIdle(): void {
+    while (this.#idle.size > this.#options.limits.maxIdle()) {
+      const oldest = this.#idle.takeOldest()
+      if (oldest !== null) void this.#close(oldest, 'excess_idle') // nobody has to wait for it
+    }
   }
 
   /** Changes how long connections may sit idle from now on; `null` = for ever. */
@@ -134,7 +146,7 @@ export class ConnectionPool {
       busy: this.#busy,
       idle: this.#idle.size,
       connecting: this.#connecting,
-      closing: this.#open.size - this.#busy - this.#idle.size,
+      closing: this.#closing.size,
       opened: this.#opened,
       reused: this.#reused,
       closed: { ...this.#closed }
@@ -185,18 +197,16 @@ export class ConnectionPool {
 
   #rest(connection: Connection): void {
     this.#idle.add(connection)
-    while (this.#idle.size > this.#options.limits.maxIdle()) {
-      const oldest = this.#idle.takeOldest()
-      if (oldest !== null) void this.#close(oldest, 'excess_idle') // nobody has to wait for it
-    }
+    this.trimIdle()
     this.#scheduleSweep()
   }
 
   #close(connection: Connection, reason: CloseReason): Promise<void> {
     if (!this.#open.has(connection)) return Promise.resolve()
-    const gone = new Promise<void>((resolve) => this.#closeWaiters.set(connection, resolve))
+    const gone = this.#closing.get(connection) ?? Promise.withResolvers<void>()
+    this.#closing.set(connection, gone)
     connection.close(reason)
-    return gone
+    return gone.promise
   }
 
   #makeRoom(signal: AbortSignal): Promise<void> {
@@ -221,8 +231,8 @@ export class ConnectionPool {
     this.#open.delete(connection)
     this.#idle.remove(connection)
     this.#closed[reason] = (this.#closed[reason] ?? 0) + 1
-    this.#closeWaiters.get(connection)?.()
-    this.#closeWaiters.delete(connection)
+    this.#closing.get(connection)?.resolve()
+    this.#closing.delete(connection)
     this.#wakeRoomWaiter()
   }
 

@@ -32,7 +32,8 @@ const OPEN = { config: { isOpen: true } }
 function findProblems(plane: DataPlane, cluster: ClusterStatus | null): readonly string[] {
   const problems: string[] = []
   if (plane.isDraining()) problems.push('The gateway is shutting down.')
-  if (plane.credentials.problem !== null) problems.push(plane.credentials.problem)
+  const { problem } = plane.credentials
+  if (problem !== null) problems.push(problem.message)
   if (cluster?.isCrashLooping === true) {
     problems.push('A worker keeps dying before it serves: the log says why.')
   }

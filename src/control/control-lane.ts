@@ -1,0 +1,106 @@
+import { Lease } from '../admission/lease.ts'
+import { monotonicNow } from '../admission/monotonic-clock.ts'
+import type { Config } from '../config/settings.ts'
+import { classifyFailure } from '../upstream/classify.ts'
+import { Exchange, type ResponseHeaders } from '../upstream/exchange.ts'
+import type { JsonRequest, JsonResponse } from '../upstream/json-call.ts'
+import { ConnectionPool } from '../upstream/pool.ts'
+import type { Budget } from './budget.ts'
+
+const MEMBER = 'control'
+const MAX_BODY_BYTES = 4 * 1024 * 1024
+
+/**
+ * The primary's own calls: token refresh, model list, usage. They have a few connections of the budget for
+ * themselves, so that streams never hold them up, and use them like a worker does.
+ */
+export class ControlLane {
+  readonly #lease: Lease
+  readonly #pool: ConnectionPool
+
+  constructor(budget: Budget, config: Config) {
+    this.#pool = new ConnectionPool({
+      limits: {
+        maxSockets: () => this.#lease.state().size,
+        maxIdle: () => this.#lease.state().keepAlive
+      },
+      connectTimeoutMs: config.upstream.connectTimeoutMs,
+      keepaliveExpiryMs: config.pool.keepaliveExpiryMs
+    })
+    this.#lease = new Lease({
+      send: (report) => budget.report(MEMBER, report),
+      trimSockets: (max) => this.#pool.trim(max),
+      onKeepAlive: () => this.#pool.trimIdle(),
+      poolTimeoutMs: null, // each call has a timeout of its own, waiting included
+      maxWaiting: 100
+    })
+    budget.join(MEMBER, 'control', (terms) => this.#lease.onMessage(terms))
+  }
+
+  /**
+   * Makes one call (`JsonCall`).
+   *
+   * @throws {GatewayError} when there is no answer: the failure by kind.
+   */
+  readonly call = async (request: JsonRequest, signal: AbortSignal): Promise<JsonResponse> => {
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
+    const permit = await this.#lease.acquire({ key: MEMBER, arrivedAt: monotonicNow() }, deadline)
+    return this.#exchange(request, deadline, () => permit.release())
+  }
+
+  async close(): Promise<void> {
+    this.#lease.drain()
+    await this.#pool.close()
+  }
+
+  #exchange(
+    request: JsonRequest,
+    signal: AbortSignal,
+    onSettled: () => void
+  ): Promise<JsonResponse> {
+    const { promise, resolve, reject } = Promise.withResolvers<JsonResponse>()
+    const chunks: Buffer[] = []
+    let bytes = 0
+    let status = 0
+    let headers: ResponseHeaders = {}
+    const url = new URL(request.url)
+    void new Exchange({
+      pool: this.#pool,
+      request: {
+        url,
+        method: request.method,
+        headers: request.headers,
+        body: request.body ?? null,
+        bodyTimeoutMs: request.timeoutMs
+      },
+      signal,
+      onSettled,
+      reader: {
+        onSent: () => {},
+        onHeaders: (...answer) => {
+          ;[status, headers] = answer
+        },
+        onChunk: (chunk) => {
+          bytes += chunk.byteLength
+          if (bytes <= MAX_BODY_BYTES) chunks.push(chunk)
+        },
+        onEnd: () =>
+          resolve({ status, headers: flatten(headers), text: Buffer.concat(chunks).toString() }),
+        onError: (cause) => reject(classifyFailure(cause, { url, phase: phaseOf(status) }))
+      }
+    })
+    return promise
+  }
+}
+
+function phaseOf(status: number): 'connect' | 'body' {
+  return status === 0 ? 'connect' : 'body'
+}
+
+function flatten(headers: ResponseHeaders): Record<string, string> {
+  const flat: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) flat[name] = Array.isArray(value) ? value.join(', ') : value
+  }
+  return flat
+}

@@ -1,0 +1,94 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Config } from '../config/settings.ts'
+import type { CredentialState } from '../credentials/credential-state.ts'
+import type { CredentialRefresher } from '../credentials/refresher.ts'
+import { createCredentialRefresher, createCredentialSource } from '../credentials/select.ts'
+import { SimulatorSource } from '../credentials/simulator.ts'
+import type { CredentialProblem } from '../ipc/messages.ts'
+import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
+import type { Logger } from '../observe/logger.ts'
+import { GatewayError } from '../shared/errors.ts'
+import type { JsonCall } from '../upstream/json-call.ts'
+import type { News } from './cluster-types.ts'
+
+export interface CredentialDeskOptions {
+  readonly config: Config
+  readonly isSimulated: boolean
+  readonly call: JsonCall
+  readonly log: Logger
+  /** Called with every news for all workers. */
+  readonly onNews: (news: News) => void
+}
+
+/** A refresh at the start may take this long before workers serve without it. */
+const START_PATIENCE_MS = 1000
+
+/** Where workers get the credential: turns what the refresher knows into news for them. */
+export class CredentialDesk {
+  readonly #refresher: CredentialRefresher
+
+  /** @throws {GatewayError} GW_CONFIG_INVALID when no source is configured or one is unusable. */
+  constructor({ config, isSimulated, call, log, onNews }: CredentialDeskOptions) {
+    const settings = config.credentials
+    const source = isSimulated ? new SimulatorSource() : createCredentialSource(settings, log)
+    if (source === null) throw new GatewayError('GW_CONFIG_INVALID', 'no source of credentials')
+    this.#refresher = createCredentialRefresher({
+      source,
+      settings,
+      upstream: config.upstream,
+      call,
+      log,
+      onChange: (state) => onNews(toNews(state))
+    })
+  }
+
+  /**
+   * Reads the source. Resolves when the credential is known, or after a moment in which a refresh has not ended yet.
+   *
+   * @throws {GatewayError} GW_CONFIG_INVALID when the source can't be read.
+   */
+  async start(): Promise<void> {
+    const started = this.#refresher.start()
+    await Promise.race([started, delay(START_PATIENCE_MS, undefined, { ref: false })])
+  }
+
+  current(): CredentialSnapshot | null {
+    return this.#refresher.current()
+  }
+
+  news(): News {
+    return toNews(this.#refresher.state())
+  }
+
+  /** The upstream refused this token: the news after it was renewed, once for all who report it. */
+  async refused(token: string): Promise<News> {
+    try {
+      return { snapshot: await this.#refresher.refused(token), problem: null }
+    } catch (cause) {
+      return { snapshot: null, problem: toProblem(cause) }
+    }
+  }
+
+  suspended(token: string, message: string): void {
+    this.#refresher.suspended(token, message)
+  }
+
+  close(): Promise<void> {
+    return this.#refresher.close()
+  }
+}
+
+const WAITING: CredentialProblem = {
+  code: 'GW_NOT_READY',
+  message: 'The credentials are being renewed. Try again in a moment.'
+}
+
+function toNews(state: CredentialState): News {
+  if (state.name === 'usable') return { snapshot: state.snapshot, problem: null }
+  return { snapshot: null, problem: state.problem === null ? WAITING : toProblem(state.problem) }
+}
+
+function toProblem(cause: unknown): CredentialProblem {
+  if (cause instanceof GatewayError) return { code: cause.code, message: cause.message }
+  return { code: 'GW_INTERNAL', message: 'The credentials could not be renewed. The log says why.' }
+}

@@ -1,0 +1,125 @@
+import { fork } from 'node:child_process'
+import cluster from 'node:cluster'
+import { flushCompileCache } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { availableCpus, chooseWorkers, readContainerLimits } from './config/container.ts'
+import { loadProcessConfig } from './config/load.ts'
+import { defaultMemoryBytes, planMemory } from './config/memory-plan.ts'
+import type { Config } from './config/settings.ts'
+import { Primary } from './control/primary.ts'
+import { Channel } from './ipc/channel.ts'
+import { createLogger, type Logger } from './observe/logger.ts'
+import { GatewayWorker } from './server/worker.ts'
+import { GatewayError } from './shared/errors.ts'
+
+const EXIT_CRASH = 1
+const EXIT_CONFIG = 78
+const ENTRY = fileURLToPath(new URL('start.js', import.meta.url))
+const SIMULATOR_BANNER =
+  'NO CREDENTIALS ARE CONFIGURED: answers come from the built-in simulator, not from a model. ' +
+  'Set KIRO_CREDS_FILE, KIRO_API_KEY or REFRESH_TOKEN in .env to use your Kiro subscription.'
+const SIMULATOR = fileURLToPath(new URL('simulator/main.ts', import.meta.url))
+
+async function runPrimary(): Promise<void> {
+  const loaded = loadProcessConfig(process.argv.slice(2), '.env')
+  if (loaded.name === 'print') {
+    process.stdout.write(loaded.text)
+    return
+  }
+  const { config, warnings } = loaded
+  const log = createLogger(config.observe.level, { worker: 'primary' })
+  for (const warning of warnings) log.warn({ warning }, 'configuration corrected')
+  const isSimulated = !hasCredentials(config)
+  const primary = new Primary({
+    config: isSimulated ? await startSimulator(config, log) : config,
+    memory: planFor(config),
+    isSimulated,
+    workerEntry: ENTRY,
+    log
+  })
+  onShutdown(primary, log)
+  const port = await primary.start()
+  log.info({ url: `http://${config.server.host}:${port}`, pid: process.pid }, 'gateway ready')
+  flushCompileCache()
+}
+
+/** A worker that loses its primary drains like one that is told to. */
+async function runWorker(): Promise<void> {
+  // Node would end the process with the channel, and every stream with it.
+  if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
+  const worker = new GatewayWorker(new Channel(process))
+  process.once('disconnect', () => worker.drain())
+  process.on('SIGTERM', () => worker.drain())
+  process.on('SIGINT', () => {}) // Ctrl-C reaches the whole process group; the primary says what to do
+  await worker.stopped
+  process.exit(0)
+}
+
+function hasCredentials({ credentials, isProduction }: Config): boolean {
+  const { apiKey, credsFile, refreshToken } = credentials
+  return isProduction || apiKey !== null || credsFile !== null || refreshToken !== null
+}
+
+function planFor(config: Config) {
+  const limits = readContainerLimits()
+  return planMemory(config.memory.limitBytes ?? limits.memoryBytes ?? defaultMemoryBytes, {
+    workers: chooseWorkers({
+      workers: config.cluster.workers,
+      maxConnections: config.pool.maxConnections,
+      cpus: availableCpus(limits)
+    }),
+    threads: config.transform.threads
+  })
+}
+
+/** Starts the built-in simulator as a process of its own; it ends with us. */
+function startSimulator(config: Config, log: Logger): Promise<Config> {
+  const { promise, resolve, reject } = Promise.withResolvers<Config>()
+  const simulator = fork(SIMULATOR, [], {
+    execArgv: ['--max-old-space-size=64', '--max-semi-space-size=2']
+  })
+  simulator.once('message', (message) => {
+    const port: unknown = Reflect.get(Object(message), 'port')
+    const url = `http://127.0.0.1:${String(port)}`
+    log.warn(SIMULATOR_BANNER)
+    const { upstream } = config
+    resolve({ ...config, upstream: { ...upstream, apiUrl: url, managementUrl: url } })
+  })
+  simulator.once('exit', (code) => {
+    const message = `The built-in simulator ended (exit code ${code}).`
+    reject(new GatewayError('GW_INTERNAL', undefined, { message }))
+  })
+  return promise
+}
+
+/** The first signal lets streams end, the second ends everything at once. */
+function onShutdown(primary: Primary, log: Logger): void {
+  let signals = 0
+  const onSignal = (signal: NodeJS.Signals): void => {
+    signals += 1
+    if (signals > 1) {
+      log.warn({ signal }, 'second signal, ending now')
+      primary.destroy()
+      process.exit(EXIT_CRASH)
+    }
+    log.info({ signal }, 'draining')
+    primary.drain().then(() => {
+      log.info('drained')
+      process.exit(0)
+    }, fail)
+  }
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
+}
+
+/** Says on stderr why the gateway can't run. What is no error of ours is a bug, and shown whole. */
+function fail(cause: unknown): never {
+  const isKnown = cause instanceof GatewayError
+  process.stderr.write(`${isKnown ? cause.message : String(Object(cause).stack ?? cause)}\n`)
+  process.exit(isKnown && cause.code === 'GW_CONFIG_INVALID' ? EXIT_CONFIG : EXIT_CRASH)
+}
+
+if (cluster.isPrimary) {
+  await runPrimary().catch(fail)
+} else {
+  await runWorker()
+}

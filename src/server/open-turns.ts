@@ -1,0 +1,37 @@
+import type { GatewayError } from '../shared/errors.ts'
+
+/** Something that can be ended early. */
+interface Abortable {
+  abort(error: GatewayError): void
+}
+
+/** The requests being served now. */
+export class OpenTurns {
+  readonly #turns = new Set<Abortable>()
+  #onEmpty: (() => void) | null = null
+
+  get size(): number {
+    return this.#turns.size
+  }
+
+  add(turn: Abortable): void {
+    this.#turns.add(turn)
+  }
+
+  remove(turn: Abortable): void {
+    this.#turns.delete(turn)
+    if (this.#turns.size === 0) this.#onEmpty?.()
+  }
+
+  /** Resolves when all have ended; after `timeoutMs` those that are left are ended with `error`. */
+  async drain(timeoutMs: number, error: GatewayError): Promise<void> {
+    if (this.#turns.size === 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#onEmpty = resolve
+    const timer = setTimeout(() => {
+      for (const turn of this.#turns) turn.abort(error)
+    }, timeoutMs)
+    await promise
+    clearTimeout(timer)
+  }
+}

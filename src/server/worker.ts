@@ -1,0 +1,220 @@
+import { Server as NetServer } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import { Lease } from '../admission/lease.ts'
+import { MemoryBudget } from '../admission/memory-budget.ts'
+import type { Config } from '../config/settings.ts'
+import type { Channel } from '../ipc/channel.ts'
+import type { ClusterStatus, FromWorker, ToWorker, WorkerStart } from '../ipc/messages.ts'
+import type { Catalogue } from '../kiro/catalogue.ts'
+import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
+import { createLogger, type Logger } from '../observe/logger.ts'
+import { Metrics } from '../observe/metrics.ts'
+import { GatewayError } from '../shared/errors.ts'
+import { TransformPool } from '../transform/transform-pool.ts'
+import { ConnectionPool } from '../upstream/pool.ts'
+import { RetryBudget } from '../upstream/retry-budget.ts'
+import { createApp } from './app.ts'
+import { Authenticator } from './auth.ts'
+import { Credentials } from './credentials.ts'
+import type { DataPlane } from './data-plane.ts'
+import { OpenTurns } from './open-turns.ts'
+
+export type Incoming = ToWorker<Config, CredentialSnapshot, Catalogue>
+type Start = WorkerStart<Config, CredentialSnapshot, Catalogue>
+
+/** How many bodies may wait for memory: their clients hold a socket each, and nothing else. */
+const MAX_BODIES_WAITING = 500
+
+/**
+ * The data plane of one worker: wires what serves requests, and drains it.
+ *
+ * ```
+ *   waiting ──worker.start──▶ serving ──drain()──▶ draining ──▶ stopped
+ * ```
+ */
+export class GatewayWorker {
+  readonly #channel: Channel<Incoming, FromWorker>
+  readonly #turns = new OpenTurns()
+  readonly #stopped = Promise.withResolvers<void>()
+  #parts: Parts | null = null
+  #isDraining = false
+
+  /** Says hello at once and serves as soon as the primary has said how. */
+  constructor(channel: Channel<Incoming, FromWorker>) {
+    this.#channel = channel
+    channel.onMessage((message) => this.#onMessage(message))
+    channel.send({ type: 'worker.hello' })
+  }
+
+  /** Resolves when everything is closed and the process may end. */
+  get stopped(): Promise<void> {
+    return this.#stopped.promise
+  }
+
+  /** Accepts nothing new, lets running streams end within `DRAIN_TIMEOUT`, closes. Further calls do nothing. */
+  drain(): void {
+    if (this.#isDraining) return
+    this.#isDraining = true
+    this.#close().then(this.#stopped.resolve, this.#stopped.reject)
+  }
+
+  #onMessage(message: Incoming): void {
+    switch (message.type) {
+      case 'worker.start':
+        if (!this.#isDraining) this.#serve(message)
+        break
+      case 'lease.terms':
+        this.#parts?.lease.onMessage(message)
+        break
+      case 'credential.changed':
+        this.#parts?.credentials.onNews(message.news)
+        break
+      case 'credential.renewed':
+        this.#parts?.credentials.onRenewed(message.requestId, message.news)
+        break
+      case 'catalogue.changed':
+        if (this.#parts !== null) this.#parts.catalogue = message.catalogue
+        break
+      case 'cluster.status':
+        if (this.#parts !== null) this.#parts.status = message.status
+        break
+      case 'worker.drain':
+        this.drain()
+        break
+    }
+  }
+
+  #serve(start: Start): void {
+    const parts = createParts(start, {
+      channel: this.#channel,
+      turns: this.#turns,
+      isDraining: () => this.#isDraining
+    })
+    this.#parts = parts
+    void this.#listen(parts.app, start.config.server) // reports its own failure
+  }
+
+  async #listen(app: FastifyInstance, { host, port }: Config['server']): Promise<void> {
+    try {
+      await app.listen({ host, port })
+    } catch (cause) {
+      this.#channel.send({ type: 'worker.failed', message: listenProblem(cause, host, port) })
+      this.drain()
+      return
+    }
+    const address = app.server.address()
+    const bound = typeof address === 'object' && address !== null ? address.port : port
+    this.#channel.send({ type: 'worker.ready', port: bound })
+  }
+
+  async #close(): Promise<void> {
+    const parts = this.#parts
+    if (parts === null) return
+    // Only the listener: a client whose connection is open is told about the end by an answer, not by a reset.
+    NetServer.prototype.close.call(parts.app.server)
+    parts.lease.drain()
+    const error = new GatewayError('GW_DRAINING')
+    await this.#turns.drain(parts.config.cluster.drainTimeoutMs, error)
+    parts.app.server.closeAllConnections()
+    await Promise.all([parts.pool.close(), parts.transforms.close()])
+    parts.metrics.close()
+  }
+}
+
+interface Surroundings {
+  readonly channel: Channel<Incoming, FromWorker>
+  readonly turns: OpenTurns
+  readonly isDraining: () => boolean
+}
+
+interface Parts {
+  readonly app: FastifyInstance
+  readonly config: Config
+  readonly lease: Lease
+  readonly pool: ConnectionPool
+  readonly transforms: TransformPool
+  readonly credentials: Credentials
+  readonly metrics: Metrics
+  readonly log: Logger
+  catalogue: Catalogue
+  status: ClusterStatus
+}
+
+function createParts(start: Start, { channel, turns, isDraining }: Surroundings): Parts {
+  const { config, memory, workerId } = start
+  const log = createLogger(config.observe.level, { worker: workerId })
+  const pool = new ConnectionPool({
+    limits: {
+      maxSockets: () => lease.state().size,
+      maxIdle: () => lease.state().keepAlive
+    },
+    connectTimeoutMs: config.upstream.connectTimeoutMs,
+    keepaliveExpiryMs: config.pool.keepaliveExpiryMs
+  })
+  const lease = new Lease({
+    send: (report) => channel.send(report),
+    trimSockets: (max) => pool.trim(max),
+    onKeepAlive: () => pool.trimIdle(),
+    poolTimeoutMs: config.pool.poolTimeoutMs,
+    maxWaiting: config.pool.maxWaiting
+  })
+  const plane: DataPlane = {
+    lease,
+    pool,
+    memory: new MemoryBudget(memory.bodyBytes, MAX_BODIES_WAITING),
+    transforms: new TransformPool({
+      threads: memory.threads,
+      inlineMaxBytes: config.transform.inlineMaxBytes,
+      maxQueue: config.transform.maxQueue,
+      threadHeapMb: memory.threadOldSpaceMb,
+      idleTimeoutMs: THREAD_IDLE_MS
+    }),
+    credentials: new Credentials(channel, start.news),
+    retryBudget: new RetryBudget({
+      percent: config.upstream.retryBudgetPercent,
+      now: () => performance.now()
+    }),
+    metrics: new Metrics(),
+    turns,
+    isSimulated: start.isSimulated,
+    config: () => config,
+    catalogue: () => parts.catalogue,
+    isDraining
+  }
+  const authenticator = new Authenticator(config.server.apiKeys)
+  const app = createApp({
+    plane,
+    log,
+    authenticator: () => authenticator,
+    clusterStatus: () => parts.status
+  })
+  const { transforms, credentials, metrics } = plane
+  const { catalogue, status } = start
+  const parts = {
+    app,
+    config,
+    lease,
+    pool,
+    transforms,
+    credentials,
+    metrics,
+    log,
+    catalogue,
+    status
+  }
+  return parts
+}
+
+/** An idle thread is let go after this time, and its memory with it. */
+const THREAD_IDLE_MS = 30_000
+
+function listenProblem(cause: unknown, host: string, port: number): string {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+  const why =
+    code === 'EADDRINUSE'
+      ? 'another program listens there. Stop it, or choose another SERVER_PORT (or --port).'
+      : code === 'EACCES'
+        ? 'the system does not allow it. Ports below 1024 need rights; choose another SERVER_PORT.'
+        : 'see the code. SERVER_HOST must be an address of this machine.'
+  return `cannot listen on ${host}:${port} (${code}): ${why}`
+}
