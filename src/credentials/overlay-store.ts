@@ -78,6 +78,7 @@ function parseSuccessor(file: JsonObject): Successor | null {
     return null
   return {
     derivedFrom,
+    replaces: textMember(file, 'replaces') ?? '',
     accessToken,
     refreshToken,
     expiresAt,

@@ -4,6 +4,8 @@ import { hashOf, type StoredCredential } from './stored-credential.ts'
 export interface Successor {
   /** Hash of the refresh token that the source held when these were issued. */
   readonly derivedFrom: string
+  /** Hash of the access token that the source held then: it may have been refused long before its expiry. */
+  readonly replaces: string
   readonly accessToken: string
   readonly refreshToken: string | null
   /** Epoch ms. */
@@ -16,10 +18,15 @@ export function signInOf(source: StoredCredential): string {
   return hashOf(source.refreshToken ?? '')
 }
 
+/** Identifies the access token that a source holds now. */
+export function tokenOf(source: StoredCredential): string {
+  return hashOf(source.accessToken ?? '')
+}
+
 /**
  * The newest tokens of a sign-in. Successors of another sign-in are dropped: whoever wrote the source since
  * then had newer tokens than we. Of those that belong to it, the one that lives longest wins; when the source
- * itself has a younger access token, that one is used with the successor's refresh token.
+ * itself has got a younger access token since, that one is used with the successor's refresh token.
  */
 export function reconcile(
   source: StoredCredential,
@@ -36,8 +43,9 @@ export function reconcile(
   if (newest === null) return source
   const refreshToken = newest.refreshToken ?? source.refreshToken
   const profileArn = newest.profileArn ?? source.profileArn
-  const isSourceYounger = source.accessToken !== null && (source.expiresAt ?? 0) > newest.expiresAt
-  if (isSourceYounger) return { ...source, refreshToken, profileArn }
+  const hasOtherToken = source.accessToken !== null && tokenOf(source) !== newest.replaces
+  if (hasOtherToken && (source.expiresAt ?? 0) > newest.expiresAt)
+    return { ...source, refreshToken, profileArn }
   const { accessToken, expiresAt } = newest
   return { ...source, accessToken, refreshToken, expiresAt, profileArn }
 }

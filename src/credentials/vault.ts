@@ -3,7 +3,7 @@ import { expiryOf } from './expiry.ts'
 import type { OverlayStore } from './overlay-store.ts'
 import type { RenewedTokens } from './refresh-answer.ts'
 import type { CredentialSource, StoredCredential } from './stored-credential.ts'
-import { reconcile, signInOf, type Successor } from './successor.ts'
+import { reconcile, signInOf, type Successor, tokenOf } from './successor.ts'
 
 export interface VaultOptions {
   readonly source: CredentialSource
@@ -59,9 +59,10 @@ export class CredentialVault {
     const { accessToken } = tokens
     const refreshToken = tokens.refreshToken ?? before.refreshToken
     const profileArn = tokens.profileArn ?? before.profileArn
-    const derivedFrom = signInOf(this.#read ?? before)
-    this.#renewed = { derivedFrom, accessToken, refreshToken, expiresAt, profileArn }
     const renewed = { ...before, accessToken, refreshToken, expiresAt, profileArn }
+    const source = this.#read ?? before
+    const lineage = { derivedFrom: signInOf(source), replaces: tokenOf(source) }
+    this.#renewed = { ...lineage, accessToken, refreshToken, expiresAt, profileArn }
     await this.#saveOverlay(this.#renewed)
     await this.#writeBack(renewed)
     return renewed

@@ -7,6 +7,7 @@ import { recordedLog } from '../helper/recorded-log.ts'
 
 const successor: Successor = {
   derivedFrom: 'h',
+  replaces: 'x',
   accessToken: 'secret-a2',
   refreshToken: 'secret-r2',
   expiresAt: Date.parse('2026-09-01T00:59:00Z'),

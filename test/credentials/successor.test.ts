@@ -1,11 +1,12 @@
 import t from 'tap'
 import { hashOf } from '../../src/credentials/stored-credential.ts'
-import { reconcile, type Successor, signInOf } from '../../src/credentials/successor.ts'
+import { reconcile, signInOf, type Successor, tokenOf } from '../../src/credentials/successor.ts'
 import { storedCredential } from '../helper/stored-credential.ts'
 
 const source = storedCredential({ accessToken: 'a1', refreshToken: 'r1', expiresAt: 100 })
 const successor: Successor = {
   derivedFrom: signInOf(source),
+  replaces: tokenOf(source),
   accessToken: 'a2',
   refreshToken: 'r2',
   expiresAt: 200,
@@ -45,6 +46,11 @@ t.test('reconcile()', (t) => {
       expiresAt: 900,
       refreshToken: 'r2'
     })
+    t.end()
+  })
+  t.test('never goes back to the token it replaced, however long that was to live', (t) => {
+    const long = { ...source, expiresAt: 900 }
+    t.match(reconcile(long, [successor]), { accessToken: 'a2', expiresAt: 200 })
     t.end()
   })
   t.test('keeps the source’s refresh token and ARN where renewing gave none', (t) => {

@@ -1,0 +1,68 @@
+import t from 'tap'
+import { SimulatorSource } from '../../src/credentials/simulator.ts'
+import { createCredentialSource } from '../../src/credentials/select.ts'
+import { isProfileArn } from '../../src/kiro/regions.ts'
+import { recordedLog } from '../helper/recorded-log.ts'
+
+const nothing = {
+  apiKey: null,
+  credsFile: null,
+  refreshToken: null,
+  profileArn: null,
+  region: 'eu-west-1',
+  apiRegion: null,
+  stateDir: 'state'
+}
+
+t.test('createCredentialSource()', (t) => {
+  const { log } = recordedLog()
+  const all = { ...nothing, apiKey: 'ksk_1', credsFile: '/x/token.json', refreshToken: 'r1' }
+
+  t.test('prefers API key, then file, then refresh token', (t) => {
+    t.equal(createCredentialSource(all, log)?.name, 'KIRO_API_KEY')
+    const file = { ...all, apiKey: null }
+    t.equal(createCredentialSource(file, log)?.name, 'KIRO_CREDS_FILE /x/token.json')
+    const token = { ...file, credsFile: null }
+    t.equal(createCredentialSource(token, log)?.name, 'REFRESH_TOKEN')
+    t.equal(createCredentialSource(nothing, log), null)
+    t.end()
+  })
+  t.test('reads key and token as they are', async (t) => {
+    t.match(await createCredentialSource(all, log)?.read(), {
+      authType: 'api-key',
+      accessToken: 'ksk_1',
+      refreshToken: null
+    })
+    const source = createCredentialSource({ ...nothing, refreshToken: 'r1' }, log)
+    t.match(await source?.read(), {
+      authType: 'social',
+      accessToken: null,
+      refreshToken: 'r1',
+      ssoRegion: 'eu-west-1'
+    })
+  })
+  t.test('names each sign-in apart, and gives nothing away', (t) => {
+    const ids = ['r1', 'r2'].map(
+      (refreshToken) => createCredentialSource({ ...nothing, refreshToken }, log)?.id
+    )
+    t.not(ids[0], ids[1])
+    t.match(ids[0], /^[0-9a-f]{32}$/)
+    t.end()
+  })
+  t.test('notices a token that was cut short when it was copied', (t) => {
+    for (const refreshToken of ['abc...', 'abc def']) {
+      t.throws(() => createCredentialSource({ ...nothing, refreshToken }, log), {
+        code: 'GW_CONFIG_INVALID',
+        message: /cut short/
+      })
+    }
+    t.end()
+  })
+  t.end()
+})
+
+t.test('SimulatorSource is a valid sign-in that never expires', async (t) => {
+  const { profileArn, ...stored } = await new SimulatorSource().read()
+  t.ok(profileArn !== null && isProfileArn(profileArn))
+  t.match(stored, { authType: 'social', expiresAt: null, refreshToken: null })
+})

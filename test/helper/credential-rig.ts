@@ -1,0 +1,93 @@
+import { EventEmitter, once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import type { CredentialState } from '../../src/credentials/credential-state.ts'
+import type { CredentialRefresher } from '../../src/credentials/refresher.ts'
+import {
+  createCredentialRefresher,
+  createCredentialSource,
+  type CredentialSettings
+} from '../../src/credentials/select.ts'
+import { FakeAuthServer } from './fake-auth-server.ts'
+import { FakeClock } from './fake-clock.ts'
+import { recordedLog } from './recorded-log.ts'
+import { undiciJsonCall } from './undici-json-call.ts'
+
+export const START = '2026-09-01T00:00:00Z'
+
+/** A token file's content: a desktop sign-in whose token `a1` lives for so many minutes from `START`. */
+export function ideFile(minutes: number, changes: Record<string, unknown> = {}) {
+  const expiresAt = new Date(Date.parse(START) + minutes * 60_000).toISOString()
+  return { accessToken: 'a1', refreshToken: 'r1', expiresAt, ...changes }
+}
+
+export interface RigOptions {
+  readonly file?: Record<string, unknown>
+  readonly settings?: Partial<CredentialSettings>
+}
+
+/** A refresher over real files and a real token service, with time that a test moves. Not started. */
+export async function credentialRig(
+  t: Test,
+  { file = ideFile(60), settings = {} }: RigOptions = {}
+) {
+  const server = await new FakeAuthServer().listen()
+  const { call, close } = undiciJsonCall()
+  const dir = t.testdir({ 'token.json': JSON.stringify(file) })
+  const clock = new FakeClock(START)
+  const recorded = recordedLog()
+  const states: CredentialState[] = []
+  const changes = new EventEmitter()
+  const refreshers: CredentialRefresher[] = []
+  t.teardown(async () => {
+    for (const refresher of refreshers) await refresher.close()
+    server.close()
+    await close()
+  })
+  const path = join(dir, 'token.json')
+  const all: CredentialSettings = {
+    apiKey: null,
+    credsFile: path,
+    refreshToken: null,
+    profileArn: null,
+    region: 'us-east-1',
+    apiRegion: null,
+    stateDir: join(dir, 'state'),
+    ...settings
+  }
+  const upstream = {
+    apiUrl: null,
+    managementUrl: null,
+    authUrl: server.url,
+    oidcUrl: server.url,
+    userAgent: 'ua'
+  }
+  const onChange = (state: CredentialState): void => {
+    states.push(state)
+    changes.emit('change', state)
+  }
+  /** Another one over the same files, as after a restart. */
+  const create = (): CredentialRefresher => {
+    const source = createCredentialSource(all, recorded.log)
+    if (source === null) throw new Error('nothing configured')
+    const { log } = recorded
+    const parts = { source, settings: all, upstream, call, log, onChange, clock }
+    const refresher = createCredentialRefresher(parts)
+    refreshers.push(refresher)
+    return refresher
+  }
+  return {
+    server,
+    clock,
+    dir,
+    path,
+    states,
+    create,
+    refresher: create(),
+    text: recorded.text,
+    changed: () => once(changes, 'change'),
+    readFile: () => JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>,
+    writeFile: (content: unknown) => writeFileSync(path, JSON.stringify(content))
+  }
+}
