@@ -4,7 +4,7 @@ import type { EndReason } from './stream-part.ts'
 export interface EndSigns {
   readonly isStopped: boolean
   readonly hasToolCall: boolean
-  /** Something is missing: the upstream's limit, a dropped call, no closing event. */
+  /** Something is missing: the upstream's limit was met, or a call was dropped. */
   readonly isCutOff: boolean
   readonly isWindowFull: boolean
   /** The upstream's word, `''` if it said none. */

@@ -34,10 +34,7 @@ export class PartReader {
   readonly #contextWindowOf: (modelId: string) => number | undefined
   #modelId: string
   #stopReason = ''
-  #hasOutput = false
   #toolCount = 0
-  /** The upstream sent one of the events that follow an answer it finished. */
-  #isFinished = false
   #isCutOff = false
 
   constructor(plan: ReplyPlan, options: PartReaderOptions = {}) {
@@ -68,16 +65,13 @@ export class PartReader {
       case 'tool':
         return this.#readTool(event)
       case 'metadata':
-        this.#isFinished = true
         if (event.stopReason !== undefined) this.#stopReason = event.stopReason
         if (event.tokenUsage !== undefined) this.#meter.addCounts(event.tokenUsage)
         break
       case 'context-usage':
-        this.#isFinished = true
         this.#meter.setPercentage(event.percentage)
         break
       case 'metering':
-        this.#isFinished = true
         this.#meter.addCredits(event.credits)
         break
       case 'exception':
@@ -107,7 +101,6 @@ export class PartReader {
 
   #readText(delta: string): readonly StreamPart[] {
     if (delta === '') return NoParts
-    this.#hasOutput = true
     if (this.#tags === null && this.#isFilterOpen) {
       this.#meter.addText(delta)
       return [{ type: 'text', text: delta }]
@@ -120,10 +113,7 @@ export class PartReader {
 
   #readReasoning(event: Extract<UpstreamEvent, { type: 'reasoning' }>): readonly StreamPart[] {
     const { text, signature, redacted } = event
-    if (text) {
-      this.#hasOutput = true
-      this.#meter.addReasoning(text)
-    }
+    if (text) this.#meter.addReasoning(text)
     if (this.#plan.reasoning === 'none') return NoParts
     const parts: StreamPart[] = []
     this.#release(parts)
@@ -183,12 +173,11 @@ export class PartReader {
   }
 
   #reason(): EndReason {
-    // An answer that ends without any of the closing events was cut off on its way (§5.8).
-    const isUnfinished = this.#hasOutput && !this.#isFinished
+    // The closing events may be missing: older accounts send none, and the body's end is proof enough (A34).
     return toEndReason({
       isStopped: this.isStopped,
       hasToolCall: this.#toolCount > 0,
-      isCutOff: this.#isCutOff || this.#tools.hasDropped || isUnfinished,
+      isCutOff: this.#isCutOff || this.#tools.hasDropped,
       isWindowFull: this.#meter.isWindowFull,
       stopReason: this.#stopReason
     })

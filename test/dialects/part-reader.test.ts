@@ -151,7 +151,7 @@ t.test('a stop sequence', async (t) => {
 t.test('end()', async (t) => {
   const cases: readonly [name: string, events: readonly UpstreamEvent[], reason: string][] = [
     ['an answer that the upstream finished', [text('a'), ...closing()], 'stop'],
-    ['a text without any closing event', [text('a')], 'length'],
+    ['a text without any closing event', [text('a')], 'stop'],
     ['a text with metering only', [text('a'), { type: 'metering', credits: 1 }], 'stop'],
     ['a text with usage only', [text('a'), { type: 'context-usage', percentage: 1 }], 'stop'],
     ['no answer at all', [], 'stop'],
