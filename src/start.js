@@ -16,8 +16,6 @@ if (isOlder(process.versions.node, needed)) {
 } else {
   enableCompileCache()
   await import('./main.ts')
-  // Otherwise the cache is written at exit only, and the workers and the next start would not find it.
-  nodeModule.flushCompileCache()
 }
 
 /** The least version in `engines`, which is written as `>=24.12`. */
