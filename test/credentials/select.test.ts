@@ -1,7 +1,5 @@
 import t from 'tap'
-import { SimulatorSource } from '../../src/credentials/simulator.ts'
 import { createCredentialSource } from '../../src/credentials/select.ts'
-import { isProfileArn } from '../../src/kiro/regions.ts'
 import { recordedLog } from '../helper/recorded-log.ts'
 
 const nothing = {
@@ -59,10 +57,4 @@ t.test('createCredentialSource()', (t) => {
     t.end()
   })
   t.end()
-})
-
-t.test('SimulatorSource is a valid sign-in that never expires', async (t) => {
-  const { profileArn, ...stored } = await new SimulatorSource().read()
-  t.ok(profileArn !== null && isProfileArn(profileArn))
-  t.match(stored, { authType: 'social', expiresAt: null, refreshToken: null })
 })

@@ -1,0 +1,51 @@
+import t from 'tap'
+import { createCredentialRefresher } from '../../src/credentials/select.ts'
+import { SimulatorSource } from '../../src/credentials/simulator.ts'
+import { isProfileArn } from '../../src/kiro/regions.ts'
+import { FakeClock } from '../helper/fake-clock.ts'
+import { recordedLog } from '../helper/recorded-log.ts'
+
+t.test('SimulatorSource', (t) => {
+  t.test('is a valid sign-in that never expires', async (t) => {
+    const { profileArn, ...stored } = await new SimulatorSource().read()
+    t.ok(profileArn !== null && isProfileArn(profileArn))
+    t.match(stored, { authType: 'social', expiresAt: null, refreshToken: null })
+  })
+  t.test('lets a demo go on after a refused token and a suspended account', async (t) => {
+    const clock = new FakeClock(0)
+    const { log } = recordedLog()
+    const refresher = createCredentialRefresher({
+      source: new SimulatorSource(),
+      settings: {
+        apiKey: null,
+        credsFile: null,
+        refreshToken: null,
+        profileArn: null,
+        region: 'us-east-1',
+        apiRegion: null,
+        stateDir: t.testdirName
+      },
+      upstream: {
+        apiUrl: null,
+        managementUrl: null,
+        authUrl: null,
+        oidcUrl: null,
+        userAgent: 'ua'
+      },
+      call: () => Promise.reject(new Error('the simulator’s tokens are never renewed')),
+      log,
+      onChange: () => {},
+      clock
+    })
+    t.teardown(() => refresher.close())
+    await refresher.start()
+    const first = await refresher.fresh()
+    const second = await refresher.refused(first.token)
+    t.not(second.token, first.token)
+    refresher.suspended(second.token, 'temporarily is suspended')
+    t.equal(refresher.current(), null)
+    clock.suspend(5000)
+    t.ok(await refresher.fresh())
+  })
+  t.end()
+})
