@@ -31,7 +31,7 @@ const ROOT_CHARS =
  */
 export function encodePayload(payload: UpstreamPayload, repairs: Repairs): EncodedPayload {
   const json = replaceLoneSurrogates(JSON.stringify(payload), repairs)
-  const bytes = new TextEncoder().encode(json)
+  const bytes = Buffer.from(json)
   const { currentMessage, history = [] } = payload.conversationState
   let unseenChars = ROOT_CHARS
   let tokens = TOKENS_AT_END

@@ -9,7 +9,7 @@ import type { RequestOptions } from './request-options.ts'
 
 /** What a client's request became: the body to send and what to remember for the answer. */
 export interface UpstreamRequest {
-  /** JSON that begins with `{"conversationState"`, in an `ArrayBuffer` of its own. */
+  /** JSON that begins with `{"conversationState"`. */
   readonly payload: Uint8Array<ArrayBuffer>
   readonly plan: ReplyPlan
 }

@@ -1,0 +1,196 @@
+import t from 'tap'
+import type { TransformJob } from '../../src/transform/transform-job.ts'
+import { TransformPool, type TransformPoolOptions } from '../../src/transform/transform-pool.ts'
+import { chatBody } from '../helper/agent-request.ts'
+import { requestOptions } from '../helper/request-options.ts'
+
+const OPTIONS: TransformPoolOptions = {
+  threads: 1,
+  inlineMaxBytes: 1024,
+  maxQueue: 2,
+  threadHeapMb: 64,
+  idleTimeoutMs: 1000
+}
+
+t.test('run()', async (t) => {
+  t.test('gives the same inline and through a thread', async (t) => {
+    const inline = makePool(t, { inlineMaxBytes: 1_000_000 })
+    const threaded = makePool(t, { inlineMaxBytes: 0 })
+    const results = await Promise.all(
+      [inline, threaded].map((pool) => pool.run(largeJob(), idle()))
+    )
+    const [first, second] = results.map(({ payload, plan }) => ({
+      payload: Buffer.from(payload).toString(),
+      plan
+    }))
+    t.strictSame(first, second)
+    t.ok(first?.payload.startsWith('{"conversationState"'))
+  })
+
+  t.test('transforms at the threshold inline and above it in a thread', async (t) => {
+    const job = largeJob()
+    const at = makePool(t, { inlineMaxBytes: job.body.byteLength })
+    const atRun = at.run(largeJob(), idle())
+    t.equal(at.running, 0)
+    await atRun
+
+    const below = makePool(t, { inlineMaxBytes: job.body.byteLength - 1 })
+    const belowRun = below.run(largeJob(), idle())
+    t.equal(below.running, 1)
+    await belowRun
+  })
+
+  t.test(
+    'moves the body out of a buffer of its own and copies it out of a shared one',
+    async (t) => {
+      const pool = makePool(t, { inlineMaxBytes: 0 })
+      const own = new Uint8Array(chatBody({ bytes: 20_000, tools: 1 }))
+      await pool.run({ ...largeJob(), body: own }, idle())
+      t.equal(own.byteLength, 0, 'detached')
+
+      const shared = Buffer.alloc(40_000)
+      const body = shared.subarray(0, chatBody({ bytes: 20_000, tools: 1 }).copy(shared))
+      await pool.run({ ...largeJob(), body }, idle())
+      t.equal(shared.byteLength, 40_000, 'still there')
+    }
+  )
+
+  for (const inlineMaxBytes of [0, 1_000_000]) {
+    t.test(`refuses with the request's own error, threshold ${inlineMaxBytes}`, async (t) => {
+      const pool = makePool(t, { inlineMaxBytes })
+      await t.rejects(pool.run(jobOf({ model: 'auto', messages: [] }), idle()), {
+        code: 'GW_BODY_INVALID',
+        param: 'messages',
+        message: 'messages: must not be empty'
+      })
+      const options = requestOptions({ isCatalogueLive: true })
+      const unknown = { ...jobOf({ model: 'nope', messages: [{ role: 'user' }] }), options }
+      await t.rejects(pool.run(unknown, idle()), { code: 'GW_MODEL_UNKNOWN', status: 404 })
+      const threaded = {
+        ...jobOf({ model: 'auto', thread: { type: 'create' }, messages: [{ role: 'user' }] }),
+        dialect: 'anthropic-messages' as const
+      }
+      const error: unknown = await pool.run(threaded, idle()).catch((cause: unknown) => cause)
+      t.match(error, {
+        code: 'GW_BODY_INVALID',
+        details: { error_code: 'thread_unsupported_request' }
+      })
+    })
+  }
+
+  t.test('refuses at once when too many wait, and none of those that do', async (t) => {
+    const pool = makePool(t, {})
+    const admitted = [1, 2, 3].map(() => pool.run(largeJob(), idle()))
+    t.equal(pool.running, 1)
+    t.equal(pool.waiting, 2)
+    await t.rejects(pool.run(largeJob(), idle()), {
+      code: 'GW_TRANSFORM_QUEUE_FULL',
+      retryAfterS: 1
+    })
+    t.equal((await Promise.all(admitted)).length, 3)
+    t.equal(pool.running, 0)
+    t.equal(pool.waiting, 0)
+  })
+
+  t.test('still serves small bodies when the queue is full', async (t) => {
+    const pool = makePool(t, { maxQueue: 0 })
+    const large = pool.run(largeJob(), idle())
+    await t.rejects(pool.run(largeJob(), idle()), { code: 'GW_TRANSFORM_QUEUE_FULL' })
+    t.ok(await pool.run(jobOf({ model: 'auto', messages: [{ role: 'user' }] }), idle()))
+    await large
+  })
+
+  t.test('forgets who leaves while waiting and gives the place to another', async (t) => {
+    const pool = makePool(t, { maxQueue: 1 })
+    const first = pool.run(largeJob(), idle())
+    const leaving = new AbortController()
+    const left = pool.run(largeJob(), leaving.signal)
+    leaving.abort()
+    await t.rejects(left, { code: 'GW_CLIENT_CLOSED' })
+    t.equal(pool.waiting, 0)
+    const next = pool.run(largeJob(), idle())
+    t.ok(await first)
+    t.ok(await next)
+  })
+
+  t.test('lets go at once of who leaves while in a thread', async (t) => {
+    const pool = makePool(t, {})
+    const leaving = new AbortController()
+    const left = pool.run(largeJob(), leaving.signal)
+    leaving.abort()
+    await t.rejects(left, { code: 'GW_CLIENT_CLOSED' })
+    t.ok(await pool.run(largeJob(), idle()))
+  })
+
+  t.test('does not begin for who has left already', async (t) => {
+    const pool = makePool(t, {})
+    await t.rejects(pool.run(largeJob(), AbortSignal.abort()), { code: 'GW_CLIENT_CLOSED' })
+    t.equal(pool.running, 0)
+  })
+
+  t.test('fails only the request whose thread runs out of memory', async (t) => {
+    const pool = makePool(t, { threadHeapMb: 16 })
+    // Valid JSON, not deep, and a hundred times as large as objects.
+    const bomb = Buffer.from(`{"model":"auto","messages":[${'{},'.repeat(800_000)}{}]}`)
+    const before = pool.run(largeJob(), idle())
+    const killed = pool.run({ ...largeJob(), body: bomb }, idle())
+    const after = pool.run(largeJob(), idle())
+    t.ok(await before)
+    await t.rejects(killed, { code: 'GW_TRANSFORM_FAILED', status: 500 })
+    t.ok(await after)
+    t.equal(pool.running, 0)
+  })
+})
+
+t.test('close()', async (t) => {
+  t.test('lets what runs finish and refuses what waits and what comes', async (t) => {
+    const pool = new TransformPool(OPTIONS)
+    const running = pool.run(largeJob(), idle())
+    const waiting = pool.run(largeJob(), idle())
+    const closing = pool.close()
+    t.equal(pool.close(), closing)
+    await t.rejects(waiting, { code: 'GW_DRAINING' })
+    await t.rejects(pool.run(largeJob(), idle()), { code: 'GW_DRAINING' })
+    t.ok(await running)
+    await closing
+  })
+
+  t.test('is done at once when nothing ever ran', async () => {
+    await new TransformPool(OPTIONS).close()
+  })
+})
+
+t.test('destroy() fails what runs and what waits with its error', async (t) => {
+  const pool = new TransformPool(OPTIONS)
+  const jobs = [pool.run(largeJob(), idle()), pool.run(largeJob(), idle())]
+  const failed = Promise.all(jobs.map((job) => t.rejects(job, { message: 'the end' })))
+  await pool.destroy(new Error('the end'))
+  await failed
+  await t.rejects(pool.run(largeJob(), idle()), { message: 'the end' })
+})
+
+function makePool(t: Tap, changes: Partial<TransformPoolOptions>): TransformPool {
+  const pool = new TransformPool({ ...OPTIONS, ...changes })
+  t.teardown(() => pool.close())
+  return pool
+}
+
+type Tap = { teardown(tearDown: () => unknown): void }
+
+function largeJob(): TransformJob {
+  const body = chatBody({ bytes: 30_000, tools: 2 })
+  return { dialect: 'openai-chat', body, options: requestOptions() }
+}
+
+function jobOf(body: unknown): TransformJob {
+  return {
+    dialect: 'openai-chat',
+    body: Buffer.from(JSON.stringify(body)),
+    options: requestOptions()
+  }
+}
+
+/** The signal of a client that stays. */
+function idle(): AbortSignal {
+  return new AbortController().signal
+}
