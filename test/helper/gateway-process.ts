@@ -1,0 +1,138 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+const ENTRY = fileURLToPath(new URL('../../src/start.js', import.meta.url))
+
+export type LogLine = Readonly<Record<string, unknown>>
+
+export interface GatewayOptions {
+  /** Settings; the environment of the test is not passed on. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Base URL of the upstream; without one the gateway runs its own simulator. */
+  readonly upstreamUrl?: string
+}
+
+/** The real process tree of a gateway, in a folder of its own, on a free port of loopback. */
+export class GatewayProcess {
+  readonly child: ChildProcess
+  readonly lines: LogLine[] = []
+  /** Whatever was written to stderr. */
+  stderr = ''
+  url = ''
+  readonly #folder: string
+  readonly #watchers = new Set<() => void>()
+  readonly exited: Promise<number | null>
+
+  constructor({ env = {}, upstreamUrl }: GatewayOptions) {
+    this.#folder = mkdtempSync(join(tmpdir(), 'gateway-test-'))
+    this.child = spawn(process.execPath, ['--max-old-space-size=48', ENTRY], {
+      cwd: this.#folder,
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        HOME: this.#folder,
+        SERVER_PORT: '0',
+        ...(upstreamUrl === undefined ? {} : this.#upstream(upstreamUrl)),
+        ...env
+      },
+      stdio: ['ignore', 'pipe', 'pipe']
+    })
+    this.exited = once(this.child, 'close').then(([code]) => code as number | null)
+    this.child.stderr?.on('data', (chunk: Buffer) => {
+      this.stderr += chunk.toString()
+    })
+    if (this.child.stdout === null) throw new Error('no stdout')
+    createInterface({ input: this.child.stdout }).on('line', (line) => {
+      this.lines.push(toLogLine(line))
+      for (const check of this.#watchers) check()
+    })
+  }
+
+  /** Resolves when it serves; fails when it ends instead. */
+  async ready(): Promise<this> {
+    const line = await this.logged((one) => one['msg'] === 'gateway ready')
+    this.url = String(line['url'])
+    return this
+  }
+
+  /** The first log line, past or future, that fits. */
+  async logged(fits: (line: LogLine) => boolean): Promise<LogLine> {
+    const { promise, resolve } = Promise.withResolvers<LogLine>()
+    const check = (): void => {
+      const found = this.lines.find(fits)
+      if (found !== undefined) resolve(found)
+    }
+    this.#watchers.add(check)
+    check()
+    const ended = this.exited.then((code) => {
+      throw new Error(`the gateway ended (${code}) before it logged that:\n${this.stderr}`)
+    })
+    try {
+      return await Promise.race([promise, ended])
+    } finally {
+      this.#watchers.delete(check)
+      ended.catch(() => {})
+    }
+  }
+
+  /** Process ids of the workers that are ready, newest last. */
+  workerPids(): readonly number[] {
+    const ready = new Map<unknown, number>()
+    for (const line of this.lines) {
+      if (line['msg'] === 'worker changed state' && line['state'] === 'ready')
+        ready.set(line['worker'], Number(line['workerPid']))
+      if (line['msg'] === 'worker died') ready.delete(line['worker'])
+    }
+    return [...ready.values()]
+  }
+
+  /** Ends it with SIGTERM and resolves with its exit code. */
+  async stop(): Promise<number | null> {
+    this.child.kill('SIGTERM')
+    const code = await this.exited
+    rmSync(this.#folder, { recursive: true, force: true })
+    return code
+  }
+
+  /** For teardowns: ends it at once if it still runs. */
+  async destroy(): Promise<void> {
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      this.child.kill('SIGTERM')
+      this.child.kill('SIGTERM')
+    }
+    await this.exited
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  #upstream(url: string): Record<string, string> {
+    const file = join(this.#folder, 'kiro-auth-token.json')
+    writeFileSync(
+      file,
+      JSON.stringify({
+        accessToken: 'test-access-token',
+        refreshToken: 'test-refresh-token',
+        expiresAt: new Date(Date.now() + 3_600_000).toISOString(),
+        profileArn: 'arn:aws:codewhisperer:us-east-1:123456789012:profile/TEST',
+        region: 'us-east-1',
+        authMethod: 'social',
+        provider: 'Github'
+      })
+    )
+    return { KIRO_CREDS_FILE: file, KIRO_API_URL: url }
+  }
+}
+
+/** Starts a gateway and waits until it serves. */
+export function startGateway(options: GatewayOptions = {}): Promise<GatewayProcess> {
+  return new GatewayProcess(options).ready()
+}
+
+function toLogLine(line: string): LogLine {
+  const parsed: unknown = JSON.parse(line)
+  if (typeof parsed !== 'object' || parsed === null) throw new Error(`no log line: ${line}`)
+  return { ...parsed }
+}

@@ -1,0 +1,187 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { Simulator } from '../../src/simulator/simulator.ts'
+import { type ChatCall, isComplete, startChat } from '../helper/chat-client.ts'
+import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
+
+interface Cluster {
+  readonly gateway: GatewayProcess
+  readonly simulator: Simulator
+}
+
+async function startCluster(t: Test, env: Record<string, string> = {}): Promise<Cluster> {
+  const simulator = new Simulator()
+  const { url } = await simulator.start()
+  t.teardown(() => simulator.close())
+  const gateway = await startGateway({ upstreamUrl: url, env: { WORKERS: '2', ...env } })
+  t.teardown(() => gateway.destroy())
+  return { gateway, simulator }
+}
+
+/** Runs `count` streams at once and resolves with how many came to their regular end. */
+async function runStreams(url: string, count: number, prompt: string): Promise<number> {
+  const calls = Array.from({ length: count }, () => startChat(url, prompt))
+  const answers = await Promise.all(calls.map(({ answer }) => answer))
+  return answers.filter(isComplete).length
+}
+
+/** Polls until `check` holds: what it waits for happens in another process, which can't tell. */
+async function eventually(check: () => boolean): Promise<void> {
+  for (let i = 0; i < 200 && !check(); i++) await delay(25)
+}
+
+/** Streams that one worker serves: the other is stopped while they connect. */
+async function startChatsOn(url: string, other: number): Promise<ChatCall[]> {
+  process.kill(other, 'SIGSTOP')
+  const calls = Array.from({ length: 12 }, () => startChat(url, 'sim:events=80 sim:gap=50'))
+  await Promise.all(calls.map(({ firstBytes }) => firstBytes))
+  process.kill(other, 'SIGCONT')
+  return calls
+}
+
+/** Whether a process runs; one that has ended may still have an entry until its new parent takes notice. */
+function isRunning(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
+/** Machines that run the whole suite at once are slower than what is promised for one that serves. */
+const SLOWNESS = 4
+
+t.test('a cluster of two workers', async (t) => {
+  t.test('serves 37 and then 300 streams at once, and reuses connections', async (t) => {
+    const { gateway, simulator } = await startCluster(t)
+    t.equal(await runStreams(gateway.url, 37, 'sim:events=20 sim:gap=20'), 37)
+    t.equal(await runStreams(gateway.url, 300, 'sim:events=20 sim:gap=50'), 300)
+    t.ok(simulator.stats().connections.max <= 300)
+    await eventually(() => simulator.stats().connections.open <= 150)
+    t.ok(simulator.stats().connections.open <= 150, 'no more idle ones than allowed')
+    simulator.resetStats()
+    for (let round = 0; round < 5; round++) {
+      t.equal(await runStreams(gateway.url, 37, 'sim:events=10 sim:gap=5'), 37)
+    }
+    const { requests, requestsOnReusedConnections } = simulator.stats()
+    t.ok(requestsOnReusedConnections / requests.total > 0.95)
+  })
+
+  t.test(
+    'never has more connections than HTTP_MAX_CONNECTIONS, and serves all who wait',
+    async (t) => {
+      const { gateway, simulator } = await startCluster(t, { HTTP_MAX_CONNECTIONS: '7' })
+      t.equal(await runStreams(gateway.url, 60, 'sim:events=5 sim:gap=5'), 60)
+      t.ok(simulator.stats().connections.max <= 7)
+      t.ok(simulator.stats().connections.max >= 6, 'and uses what there is')
+    }
+  )
+
+  t.test('loses only its own streams when a worker is killed, and has it replaced', async (t) => {
+    const { gateway, simulator } = await startCluster(t, { HTTP_MAX_CONNECTIONS: '40' })
+    const [victim, other] = gateway.workerPids()
+    if (victim === undefined || other === undefined) throw new Error('there are not two workers')
+    const lostCalls = await startChatsOn(gateway.url, other)
+    const keptCalls = await startChatsOn(gateway.url, victim)
+    const linesBefore = gateway.lines.length
+    process.kill(victim, 'SIGKILL')
+    const killedAt = performance.now()
+    await gateway.logged(
+      (line) => line['state'] === 'ready' && gateway.lines.indexOf(line) >= linesBefore
+    )
+    const replacedMs = performance.now() - killedAt
+    t.comment(`replaced after ${Math.round(replacedMs)} ms`)
+    t.ok(replacedMs < 1000 * SLOWNESS, 'a new one serves within a second')
+    const lost = await Promise.all(lostCalls.map(({ answer }) => answer))
+    t.ok(
+      lost.every(({ isCut }) => isCut),
+      'its own streams are cut and look like it'
+    )
+    const after = Array.from({ length: 20 }, () => startChat(gateway.url, 'sim:events=3').answer)
+    t.ok((await Promise.all(after)).every(isComplete), 'new requests are served')
+    const kept = await Promise.all(keptCalls.map(({ answer }) => answer))
+    t.ok(kept.every(isComplete), 'the streams of the other worker are untouched')
+    t.ok(simulator.stats().connections.max <= 40)
+  })
+
+  t.test('ends every running stream on SIGTERM, refuses new requests, exits with 0', async (t) => {
+    const { gateway } = await startCluster(t)
+    const calls = Array.from({ length: 20 }, () =>
+      startChat(gateway.url, 'sim:events=30 sim:gap=40')
+    )
+    await Promise.all(calls.map(({ firstBytes }) => firstBytes))
+    const kept = connect(Number(new URL(gateway.url).port), '127.0.0.1')
+    await once(kept, 'connect')
+    kept.write('GET /health HTTP/1.1\r\nhost: x\r\n\r\n')
+    await once(kept, 'data')
+    const stopped = gateway.stop()
+    await gateway.logged((line) => line['state'] === 'draining')
+    await eventually(
+      () => gateway.lines.filter((line) => line['state'] === 'draining').length === 2
+    )
+    let refusal = ''
+    kept.on('data', (chunk: Buffer) => {
+      refusal += chunk.toString()
+    })
+    kept.write('POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}')
+    await once(kept, 'close')
+    t.match(refusal, /^HTTP\/1\.1 503 /)
+    t.match(refusal.toLowerCase(), /\r\nconnection: close\r\n/)
+    const answers = await Promise.all(calls.map(({ answer }) => answer))
+    t.equal(answers.filter(isComplete).length, 20)
+    t.equal(await stopped, 0)
+  })
+
+  t.test('ends streams with an error once DRAIN_TIMEOUT has passed', async (t) => {
+    const { gateway } = await startCluster(t, { DRAIN_TIMEOUT: '0.2' })
+    const call = startChat(gateway.url, 'sim:events=1000 sim:gap=50')
+    await call.firstBytes
+    t.equal(await gateway.stop(), 0)
+    const answer = await call.answer
+    t.match(answer.text, /"error":/)
+    t.notOk(answer.text.includes('[DONE]'))
+  })
+
+  t.test('ends at once on a second signal', async (t) => {
+    const { gateway } = await startCluster(t)
+    const call = startChat(gateway.url, 'sim:events=1000 sim:gap=50')
+    await call.firstBytes
+    gateway.child.kill('SIGTERM')
+    await gateway.logged((line) => line['msg'] === 'draining')
+    gateway.child.kill('SIGTERM')
+    t.equal(await gateway.exited, 1)
+    t.equal((await call.answer).isCut, true)
+  })
+
+  t.test('drains its workers when the primary is killed', async (t) => {
+    const { gateway } = await startCluster(t)
+    const call = startChat(gateway.url, 'sim:events=20 sim:gap=30')
+    await call.firstBytes
+    const pids = gateway.workerPids()
+    gateway.child.kill('SIGKILL')
+    t.ok(isComplete(await call.answer), 'the running stream ends regularly')
+    await gateway.exited // its pipes close with the last worker
+    for (const pid of pids) t.notOk(isRunning(pid))
+  })
+
+  t.test('gives back the permit of a client that leaves, in every phase', async (t) => {
+    const { gateway, simulator } = await startCluster(t, { HTTP_MAX_CONNECTIONS: '2' })
+    for (const prompt of [
+      'sim:stall-headers',
+      'sim:stall-first',
+      'sim:stall',
+      'sim:gap=20 sim:events=99'
+    ]) {
+      const calls = Array.from({ length: 6 }, () => startChat(gateway.url, prompt))
+      await eventually(() => simulator.stats().inFlight >= 2)
+      for (const call of calls) call.request.destroy()
+      await eventually(() => simulator.stats().inFlight === 0)
+      t.equal(simulator.stats().inFlight, 0, `${prompt}: the upstream call is aborted`)
+    }
+    t.equal(await runStreams(gateway.url, 4, 'sim:events=2'), 4)
+    t.ok(simulator.stats().connections.max <= 2)
+  })
+})
