@@ -1,13 +1,15 @@
 import { Lease } from '../admission/lease.ts'
 import { monotonicNow } from '../admission/monotonic-clock.ts'
 import type { Config } from '../config/settings.ts'
+import type { LeaseTerms } from '../ipc/lease-messages.ts'
 import { classifyFailure } from '../upstream/classify.ts'
 import { Exchange, type ResponseHeaders } from '../upstream/exchange.ts'
 import type { JsonRequest, JsonResponse } from '../upstream/json-call.ts'
 import { ConnectionPool } from '../upstream/pool.ts'
 import type { Budget } from './budget.ts'
 
-const MEMBER = 'control'
+/** The lane's name in the ledger. */
+export const CONTROL = 'control'
 const MAX_BODY_BYTES = 4 * 1024 * 1024
 
 /**
@@ -28,13 +30,13 @@ export class ControlLane {
       keepaliveExpiryMs: config.pool.keepaliveExpiryMs
     })
     this.#lease = new Lease({
-      send: (report) => budget.report(MEMBER, report),
+      send: (report) => budget.onReport(CONTROL, report),
       trimSockets: (max) => this.#pool.trim(max),
       onKeepAlive: () => this.#pool.trimIdle(),
       poolTimeoutMs: null, // each call has a timeout of its own, waiting included
       maxWaiting: 100
     })
-    budget.join(MEMBER, 'control', (terms) => this.#lease.onMessage(terms))
+    budget.join(CONTROL, 'control')
   }
 
   /**
@@ -44,8 +46,12 @@ export class ControlLane {
    */
   readonly call = async (request: JsonRequest, signal: AbortSignal): Promise<JsonResponse> => {
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
-    const permit = await this.#lease.acquire({ key: MEMBER, arrivedAt: monotonicNow() }, deadline)
+    const permit = await this.#lease.acquire({ key: CONTROL, arrivedAt: monotonicNow() }, deadline)
     return this.#exchange(request, deadline, () => permit.release())
+  }
+
+  onTerms(terms: LeaseTerms): void {
+    this.#lease.onMessage(terms)
   }
 
   async close(): Promise<void> {

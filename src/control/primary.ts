@@ -1,14 +1,14 @@
 import cluster from 'node:cluster'
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
+import type { LeaseTerms } from '../ipc/lease-messages.ts'
 import type { ClusterStatus, FromWorker } from '../ipc/messages.ts'
 import type { Logger } from '../observe/logger.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { Budget } from './budget.ts'
 import type { Outgoing } from './cluster-types.ts'
-import { ControlLane } from './control-lane.ts'
+import { CONTROL, ControlLane } from './control-lane.ts'
 import { CredentialDesk } from './credential-desk.ts'
-import { sharesAtStart } from './ledger-account.ts'
 import { ModelCatalogue } from './model-catalogue.ts'
 import { poolLine, shareLine } from './pool-lines.ts'
 import { type SlotChange, Supervisor, type WorkerEvents } from './supervisor.ts'
@@ -45,7 +45,10 @@ export class Primary {
   constructor(options: PrimaryOptions) {
     this.#options = options
     const { config, isSimulated, log } = options
-    this.#budget = new Budget({ ...config.pool, workers: options.memory.workers })
+    this.#budget = new Budget({
+      size: { ...config.pool, workers: options.memory.workers },
+      send: (member, terms) => this.#sendTerms(member, terms)
+    })
     this.#lane = new ControlLane(this.#budget, config)
     const { call } = this.#lane
     this.#credentials = new CredentialDesk({
@@ -111,7 +114,7 @@ export class Primary {
   #logPool(): void {
     const { config, memory, log } = this.#options
     log.info(poolLine(config))
-    const shares = sharesAtStart({ ...config.pool, workers: memory.workers })
+    const shares = this.#budget.shares()
     for (let index = 0; index < memory.workers; index++) {
       const share = {
         maxConnections: shares.maxConnections?.[index] ?? null,
@@ -139,13 +142,13 @@ export class Primary {
         break
       case 'worker.ready':
         events.onReady()
-        this.#ready.resolve(message.port)
+        if (this.#areAllReady()) this.#ready.resolve(message.port)
         break
       case 'worker.failed':
         this.#ready.reject(new GatewayError('GW_CONFIG_INVALID', undefined, message))
         break
       case 'lease.report':
-        this.#budget.report(link.member, message)
+        this.#budget.onReport(link.member, message)
         break
       case 'credential.refused':
         void this.#renew(link, message.requestId, message.token) // never rejects
@@ -156,6 +159,10 @@ export class Primary {
       case 'metrics.snapshot':
         break
     }
+  }
+
+  #areAllReady(): boolean {
+    return this.#supervisor.states().every(({ state }) => state.name === 'ready')
   }
 
   #letServe(link: WorkerLink): void {
@@ -175,7 +182,12 @@ export class Primary {
       },
       status: this.#status()
     })
-    this.#budget.join(link.member, link.id - 1, (terms) => link.send(terms))
+    this.#budget.join(link.member, link.id - 1)
+  }
+
+  #sendTerms(member: string, terms: LeaseTerms): void {
+    if (member === CONTROL) this.#lane.onTerms(terms)
+    for (const link of this.#links.values()) if (link.member === member) link.send(terms)
   }
 
   async #renew(link: WorkerLink, requestId: number, token: string): Promise<void> {
@@ -188,7 +200,8 @@ export class Primary {
 
   #onExit(link: WorkerLink): void {
     if (this.#links.get(link.id) === link) this.#links.delete(link.id)
-    this.#budget.left(link.member)
+    this.#budget.stopped(link.member)
+    setTimeout(() => this.#budget.left(link.member), SOCKETS_GONE_MS).unref()
   }
 
   #onSlotChange({ id, pid, state, reason }: SlotChange): void {
@@ -210,6 +223,12 @@ export class Primary {
     for (const link of this.#links.values()) link.send(message)
   }
 }
+
+/**
+ * After a process has died the kernel closes its sockets, but the upstream has to notice before others may take
+ * their places.
+ */
+const SOCKETS_GONE_MS = 150
 
 function heapArguments({ worker }: MemoryPlan): string[] {
   return [

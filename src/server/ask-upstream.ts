@@ -60,6 +60,9 @@ export async function askUpstream(plane: DataPlane, question: UpstreamQuestion):
     })
     if (outcome.name === 'answered') return
     const { error, fault, hasAnswered } = outcome
+    if (error.code === 'GW_UPSTREAM_SUSPENDED') {
+      plane.credentials.reportSuspended(snapshot.token, error.message)
+    }
     if (hasAnswered || signal.aborted) throw error
     const next = nextApproach(
       approach,
