@@ -7,7 +7,6 @@ import { loadProcessConfig } from './config/load.ts'
 import { defaultMemoryBytes, planMemory } from './config/memory-plan.ts'
 import type { Config } from './config/settings.ts'
 import { Primary } from './control/primary.ts'
-import { Channel } from './ipc/channel.ts'
 import { createLogger, type Logger } from './observe/logger.ts'
 import { GatewayWorker } from './server/worker.ts'
 import { GatewayError } from './shared/errors.ts'
@@ -47,7 +46,7 @@ async function runPrimary(): Promise<void> {
 async function runWorker(): Promise<void> {
   // Node would end the process with the channel, and every stream with it.
   if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
-  const worker = new GatewayWorker(new Channel(process))
+  const worker = new GatewayWorker(process)
   process.once('disconnect', () => worker.drain())
   process.on('SIGTERM', () => worker.drain())
   process.on('SIGINT', () => {}) // Ctrl-C reaches the whole process group; the primary says what to do

@@ -12,7 +12,8 @@ const layers: LayerTable = {
   server: words(
     'reply admission upstream transform dialects simulator kiro config ipc observe dashboard frames shared'
   ),
-  control: words('credentials upstream kiro dashboard ipc config observe shared'),
+  // The primary's own calls hold a lease of the budget like any worker.
+  control: words('admission credentials upstream kiro dashboard ipc config observe shared'),
   reply: ['admission', 'dialects', 'frames', 'kiro', 'shared'],
   credentials: ['kiro', 'upstream', 'config', 'observe', 'shared'],
   admission: ['ipc', 'shared'],

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { Lease } from '../admission/lease.ts'
 import { MemoryBudget } from '../admission/memory-budget.ts'
 import type { Config } from '../config/settings.ts'
-import type { Channel } from '../ipc/channel.ts'
+import { Channel, type Endpoint } from '../ipc/channel.ts'
 import type { ClusterStatus, FromWorker, ToWorker, WorkerStart } from '../ipc/messages.ts'
 import type { Catalogue } from '../kiro/catalogue.ts'
 import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
@@ -40,7 +40,8 @@ export class GatewayWorker {
   #isDraining = false
 
   /** Says hello at once and serves as soon as the primary has said how. */
-  constructor(channel: Channel<Incoming, FromWorker>) {
+  constructor(endpoint: Endpoint) {
+    const channel = new Channel<Incoming, FromWorker>(endpoint)
     this.#channel = channel
     channel.onMessage((message) => this.#onMessage(message))
     channel.send({ type: 'worker.hello' })
