@@ -60,13 +60,13 @@ export function createApp(options: AppOptions): FastifyInstance {
     if (known.code === 'GW_INTERNAL') log.error({ reqId: request.id, err: error }, 'request failed')
     else logRefusal(log, request, known)
     sendError(request, reply, known)
-    discardBody(request.raw, plane.config().server.maxBodyBytes, DISCARD_TIMEOUT_MS)
+    discardBody(request.raw)
   })
   app.setNotFoundHandler((request, reply) => {
     const error = noSuchRoute(app, request, reply)
     logRefusal(log, request, error)
     sendError(request, reply, error)
-    discardBody(request.raw, plane.config().server.maxBodyBytes, DISCARD_TIMEOUT_MS)
+    discardBody(request.raw)
   })
   answerRoutes(app, plane, log)
   modelRoutes(app, plane)
@@ -74,7 +74,6 @@ export function createApp(options: AppOptions): FastifyInstance {
   return app
 }
 
-const DISCARD_TIMEOUT_MS = 10_000
 const METHODS = ['GET', 'POST'] as const
 
 function noSuchRoute(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply) {

@@ -34,12 +34,16 @@ export async function readBody(
   return new BodyReader(request, limits, room, declared).read(signal)
 }
 
-/** Sends what is left of an unwanted body to nowhere, so that the client gets to read our answer first. */
-export function discardBody(request: IncomingMessage, maxBytes: number, timeoutMs: number): void {
+/** Clients read no answer before they have sent their body; more or longer than this nobody is listened to. */
+const DISCARD_MAX_BYTES = 256 * 1024 * 1024
+const DISCARD_TIMEOUT_MS = 10_000
+
+/** Reads what is left of an unwanted body to nowhere, so that its client gets to read our answer and not a reset. */
+export function discardBody(request: IncomingMessage): void {
   if (request.complete || request.destroyed) return
-  let left = maxBytes
+  let left = DISCARD_MAX_BYTES
   const give = (): void => void request.destroy()
-  const timer = setTimeout(give, timeoutMs)
+  const timer = setTimeout(give, DISCARD_TIMEOUT_MS)
   request.on('data', (chunk: Buffer) => {
     left -= chunk.byteLength
     if (left < 0) give()

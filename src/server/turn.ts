@@ -189,8 +189,7 @@ export class Turn {
       'content-length': Buffer.byteLength(body)
     })
     response.end(body)
-    const { maxBodyBytes } = plane.config().server
-    discardBody(request, maxBodyBytes, DISCARD_TIMEOUT_MS)
+    discardBody(request)
   }
 
   #record(error: GatewayError | null): void {
@@ -210,8 +209,6 @@ export class Turn {
     )
   }
 }
-
-const DISCARD_TIMEOUT_MS = 10_000
 
 /** What is no error of ours by now is a bug; the client learns nothing of it and the log everything. */
 function toGatewayError(cause: unknown): GatewayError {
