@@ -1,46 +1,107 @@
 import type { LeaseReport, LeaseTerms } from '../ipc/lease-messages.ts'
-import { type LedgerEvent, type LedgerState, nextLedger, openLedger } from './budget-ledger.ts'
-import type { BudgetSize } from './ledger-account.ts'
+import { nextLedger, openLedger, type LedgerEvent, type LedgerState } from './budget-ledger.ts'
+import {
+  leaseOf,
+  sharesAtStart,
+  unleasedPermits,
+  wantOf,
+  type BudgetSize
+} from './ledger-account.ts'
+
+export interface BudgetOptions {
+  readonly size: BudgetSize
+  /** Hands terms to a member. Called at most once per member and turn of the event loop. */
+  readonly send: (member: string, terms: LeaseTerms) => void
+  /** Runs a function once the current turn of the event loop is done; replaceable in tests. */
+  readonly setImmediate?: (onTurn: () => void) => void
+}
+
+/** What the primary knows about the budget, for `/metrics` and the log. */
+export interface BudgetState {
+  readonly maxConnections: number | null
+  /** `null` without limit, like `leased`. */
+  readonly unleased: number | null
+  readonly waiting: number
+  readonly members: readonly {
+    readonly member: string
+    readonly leased: number | null
+    readonly waiting: number
+  }[]
+}
 
 /**
- * After a process has died its sockets are closed by the kernel, but the upstream has to notice before others may
- * take their places.
+ * The primary's end of the connection budget: keeps the ledger and sends its terms, one message per member
+ * and turn of the event loop.
  */
-const SOCKETS_GONE_MS = 150
-
-/** The ledger with its members: hands reports in and terms out. */
 export class Budget {
-  readonly #send = new Map<string, (terms: LeaseTerms) => void>()
-  #state: LedgerState
+  readonly #options: BudgetOptions
+  readonly #setImmediate: (onTurn: () => void) => void
+  readonly #unsent = new Map<string, LeaseTerms>()
+  #ledger: LedgerState
 
-  constructor(size: BudgetSize) {
-    this.#state = openLedger(size)
+  constructor(options: BudgetOptions) {
+    this.#options = options
+    this.#setImmediate = options.setImmediate ?? ((onTurn) => void setImmediate(onTurn))
+    this.#ledger = openLedger(options.size)
   }
 
-  /** Opens an account. `send` delivers terms to the member and may be called at once. */
-  join(member: string, slot: number | 'control', send: (terms: LeaseTerms) => void): void {
-    this.#send.set(member, send)
-    this.#apply({ type: 'join', member, slot })
+  /** The exact shares, for the start-up log. */
+  shares(): ReturnType<typeof sharesAtStart> {
+    return sharesAtStart(this.#ledger.size)
   }
 
-  report(member: string, report: LeaseReport): void {
-    this.#apply({ type: 'report', member, report })
+  /** A process has started. Each process is a member of its own, also in the slot of a predecessor. */
+  join(member: string, slot: number | 'control'): void {
+    this.#record({ type: 'join', member, slot })
   }
 
-  /** The member's process is gone. Its permits are free again once its sockets are. */
+  onReport(member: string, report: LeaseReport): void {
+    this.#record({ type: 'report', member, report })
+  }
+
+  /** A process is gone; its permits stay out until `left`. */
+  stopped(member: string): void {
+    this.#record({ type: 'stopped', member })
+  }
+
+  /** The sockets of a process that is gone are closed at the upstream, too. */
   left(member: string): void {
-    this.#send.delete(member)
-    this.#apply({ type: 'stopped', member })
-    setTimeout(() => this.#apply({ type: 'left', member }), SOCKETS_GONE_MS).unref()
+    this.#unsent.delete(member)
+    this.#record({ type: 'left', member })
   }
 
+  /** Growing is at once; when it shrinks, what is in flight ends first. */
   resize(size: BudgetSize): void {
-    this.#apply({ type: 'resize', size })
+    this.#record({ type: 'resize', size })
   }
 
-  #apply(event: LedgerEvent): void {
-    const { state, terms } = nextLedger(this.#state, event)
-    this.#state = state
-    for (const [member, news] of terms) this.#send.get(member)?.(news)
+  state(): BudgetState {
+    const { size, accounts } = this.#ledger
+    const isLimited = size.maxConnections !== null
+    const members = [...accounts].map(([member, account]) => ({
+      member,
+      leased: isLimited ? leaseOf(account) : null,
+      waiting: wantOf(account)
+    }))
+    return {
+      maxConnections: size.maxConnections,
+      unleased: isLimited ? unleasedPermits(size, accounts) : null,
+      waiting: members.reduce((sum, { waiting }) => sum + waiting, 0),
+      members
+    }
+  }
+
+  #record(event: LedgerEvent): void {
+    const { state, terms } = nextLedger(this.#ledger, event)
+    this.#ledger = state
+    const isScheduled = this.#unsent.size > 0
+    for (const [member, news] of terms) this.#unsent.set(member, news)
+    if (!isScheduled && this.#unsent.size > 0) this.#setImmediate(() => this.#flush())
+  }
+
+  #flush(): void {
+    const unsent = [...this.#unsent]
+    this.#unsent.clear()
+    for (const [member, terms] of unsent) this.#options.send(member, terms)
   }
 }

@@ -1,0 +1,148 @@
+import type { WaiterHead } from '../ipc/service-order.ts'
+import { OrderedList, type Place } from './ordered-list.ts'
+
+interface Line {
+  readonly key: string
+  readonly waiters: OrderedList<Waiter>
+  /** When the key last had its turn. */
+  served: number
+  /** Where the line stands in the ring. */
+  place: Place<Line> | null
+}
+
+interface Waiter {
+  readonly id: number
+  readonly at: number
+  readonly line: Line
+  inLine: Place<Waiter> | null
+  inAll: Place<Waiter> | null
+}
+
+/**
+ * Who waits: round robin over client keys, first come first served inside a key, so that one greedy key
+ * delays the others by one turn and not by its whole backlog. With one key it is a plain queue.
+ *
+ * ```
+ *   ring, next turn first:   key b ─▶ key a ─▶ key c
+ *                            │oldest  │oldest  │oldest
+ *                            ▼        ▼        ▼
+ * ```
+ * Adding, removing and serving are O(1) while arrival times mostly grow. A key without waiters is forgotten.
+ */
+export class FairQueue {
+  readonly #waiters = new Map<number, Waiter>()
+  readonly #lines = new Map<string, Line>()
+  readonly #ring = new OrderedList<Line>()
+  readonly #byArrival = new OrderedList<Waiter>()
+
+  get size(): number {
+    return this.#waiters.size
+  }
+
+  /** Who has waited longest of all, whether or not it is next. */
+  get oldest(): { readonly id: number; readonly at: number } | null {
+    return this.#byArrival.first?.item ?? null
+  }
+
+  push(id: number, key: string, at: number): void {
+    const line = this.#lines.get(key) ?? this.#openLine(key)
+    const waiter: Waiter = { id, at, line, inLine: null, inAll: null }
+    waiter.inLine = line.waiters.insert(waiter, at)
+    waiter.inAll = this.#byArrival.insert(waiter, at)
+    this.#waiters.set(id, waiter)
+    if (line.waiters.first === waiter.inLine) this.#place(line)
+  }
+
+  /** False if nobody of this id waits. */
+  remove(id: number): boolean {
+    const waiter = this.#waiters.get(id)
+    if (waiter === undefined) return false
+    const { line, inLine, inAll } = waiter
+    const wasFirst = line.waiters.first === inLine
+    if (inLine !== null) line.waiters.remove(inLine)
+    if (inAll !== null) this.#byArrival.remove(inAll)
+    this.#waiters.delete(id)
+    if (wasFirst) this.#place(line)
+    return true
+  }
+
+  /** Whose turn it is. */
+  peek(): WaiterHead | null {
+    const line = this.#ring.first?.item
+    return line === undefined ? null : toHead(line, line.waiters.first)
+  }
+
+  /** Takes out whose turn it is. */
+  shift(now: number): number | null {
+    const line = this.#ring.first?.item
+    const waiter = line?.waiters.first?.item
+    if (line === undefined || waiter === undefined) return null
+    line.served = Math.max(line.served, now)
+    this.remove(waiter.id)
+    return waiter.id
+  }
+
+  /** Another worker gave this key a turn, so it joins the back of the ring here too. */
+  noteServed(key: string, at: number): void {
+    const line = this.#lines.get(key)
+    if (line === undefined || at <= line.served) return
+    line.served = at
+    this.#place(line)
+  }
+
+  /** When a key that waits here last had its turn; 0 if not known. */
+  servedAt(key: string): number {
+    return this.#lines.get(key)?.served ?? 0
+  }
+
+  /** The youngest waiter of the key with most of them: who is refused when there are too many. */
+  get excess(): { readonly id: number; readonly key: string; readonly keyWaiting: number } | null {
+    let longest: Line | null = null
+    for (const line of this.#lines.values())
+      if (longest === null || line.waiters.size > longest.waiters.size) longest = line
+    const last = longest?.waiters.last
+    if (longest === null || last === null || last === undefined) return null
+    return { id: last.item.id, key: longest.key, keyWaiting: longest.waiters.size }
+  }
+
+  waitingOf(key: string): number {
+    return this.#lines.get(key)?.waiters.size ?? 0
+  }
+
+  /** The first `limit` waiters in the order in which they will have their turns. */
+  heads(limit: number): readonly WaiterHead[] {
+    const heads: WaiterHead[] = []
+    let round: { readonly line: Line; readonly waiter: Place<Waiter> | null }[] = []
+    for (let place = this.#ring.first; place !== null && round.length < limit; place = place.next)
+      round.push({ line: place.item, waiter: place.item.waiters.first })
+    while (round.length > 0 && heads.length < limit) {
+      for (const { line, waiter } of round) {
+        const head = toHead(line, waiter)
+        if (head !== null && heads.length < limit) heads.push(head)
+      }
+      round = round
+        .map(({ line, waiter }) => ({ line, waiter: waiter?.next ?? null }))
+        .filter(({ waiter }) => waiter !== null)
+    }
+    return heads
+  }
+
+  #openLine(key: string): Line {
+    const line: Line = { key, waiters: new OrderedList(), served: 0, place: null }
+    this.#lines.set(key, line)
+    return line
+  }
+
+  /** Puts a line where it belongs in the ring, or away if nobody stands in it. */
+  #place(line: Line): void {
+    if (line.place !== null) this.#ring.remove(line.place)
+    line.place = null
+    const first = line.waiters.first?.item
+    if (first === undefined) this.#lines.delete(line.key)
+    else line.place = this.#ring.insert(line, Math.max(line.served, first.at))
+  }
+}
+
+function toHead(line: Line, waiter: Place<Waiter> | null): WaiterHead | null {
+  return waiter === null ? null : { key: line.key, at: waiter.item.at, served: line.served }
+}

@@ -1,0 +1,47 @@
+import { GatewayError } from '../shared/errors.ts'
+
+/** What was going on when a request could not have a permit. */
+export interface PoolState {
+  /** `null` without limit. */
+  readonly budget: number | null
+  readonly inUse: number
+  readonly waiting: number
+  readonly waitedMs: number
+  readonly retryAfterS: number
+}
+
+/** HTTP_POOL_TIMEOUT has passed. */
+export function poolTimeout(state: PoolState, poolTimeoutMs: number): GatewayError {
+  const message =
+    `PoolTimeout: no upstream connection became free within HTTP_POOL_TIMEOUT=${seconds(poolTimeoutMs)}: ` +
+    `${describe(state)}, waited ${seconds(state.waitedMs)}. ` +
+    'Raise HTTP_MAX_CONNECTIONS (more at once) or HTTP_POOL_TIMEOUT (longer waits).'
+  return new GatewayError('GW_POOL_TIMEOUT', undefined, {
+    message,
+    retryAfterS: state.retryAfterS
+  })
+}
+
+/** HTTP_POOL_MAX_WAITING requests wait already. */
+export function queueFull(state: PoolState, maxWaiting: number): GatewayError {
+  const message =
+    `Too many requests wait for an upstream connection already: ${describe(state)} ` +
+    `(this worker may queue ${maxWaiting}), waited ${seconds(state.waitedMs)}. ` +
+    'Raise HTTP_MAX_CONNECTIONS (more at once) or HTTP_POOL_MAX_WAITING (a longer queue).'
+  return new GatewayError('GW_QUEUE_FULL', undefined, { message, retryAfterS: state.retryAfterS })
+}
+
+/** The client left while it waited. */
+export function clientClosed(signal: AbortSignal): GatewayError {
+  return new GatewayError('GW_CLIENT_CLOSED', 'the client left while waiting for a connection', {
+    cause: signal.reason
+  })
+}
+
+function describe({ budget, inUse, waiting }: PoolState): string {
+  return `${inUse} of ${budget ?? 'unlimited'} connections in use, ${waiting} requests waiting`
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 10) / 100}s`
+}

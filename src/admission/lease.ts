@@ -1,0 +1,211 @@
+import type { LeaseTerms } from '../ipc/lease-messages.ts'
+import { GatewayError } from '../shared/errors.ts'
+import type { Closable } from '../shared/lifecycle.ts'
+import { SYSTEM_CLOCK, type Clock } from './clock.ts'
+import { DeadlineTimer } from './deadline-timer.ts'
+import { DrainRate } from './drain-rate.ts'
+import { LeaseCore, type LeaseCommand } from './lease-core.ts'
+import { clientClosed, poolTimeout, queueFull, type PoolState } from './lease-errors.ts'
+import type { AcquireOptions, LeaseOptions, LeaseState } from './lease-options.ts'
+import { Permit } from './permit.ts'
+import { WaitingList } from './waiting-list.ts'
+
+/**
+ * This worker's share of the connection budget: gives permits, or lets requests wait for one.
+ *
+ * A permit at hand costs no message to the primary. The decisions are `LeaseCore`'s; here are its
+ * promises, its one timer (for the oldest waiter's deadline) and its messages (one per turn of the loop).
+ */
+export class Lease implements Closable {
+  readonly #options: LeaseOptions
+  readonly #clock: Clock
+  readonly #core: LeaseCore
+  readonly #rate = new DrainRate()
+  readonly #waiters = new WaitingList()
+  readonly #deadline: DeadlineTimer
+  readonly #onRelease = (): void => this.#release()
+  readonly #closed = Promise.withResolvers<void>()
+  #lifecycle: 'open' | 'closing' | 'closed' = 'open'
+  #poolTimeoutMs: number | null
+  #nextId = 0
+  #isReportScheduled = false
+
+  constructor(options: LeaseOptions) {
+    this.#options = options
+    this.#clock = options.clock ?? SYSTEM_CLOCK
+    this.#core = new LeaseCore({ maxWaiting: options.maxWaiting })
+    this.#poolTimeoutMs = options.poolTimeoutMs
+    this.#deadline = new DeadlineTimer(this.#clock, () => this.#refuseOverdue())
+  }
+
+  /** Whether a request of this key would be refused at once. */
+  isFull(key: string): boolean {
+    return this.#core.isFull && this.#core.evictionFor(key) === null
+  }
+
+  /**
+   * Waits for a permit. Who gets it has to release it.
+   *
+   * @throws {GatewayError} GW_QUEUE_FULL when too many wait already, at once or when the primary finds so;
+   *   GW_POOL_TIMEOUT when HTTP_POOL_TIMEOUT has passed since the arrival; GW_CLIENT_CLOSED when `signal`
+   *   aborts first; GW_DRAINING after `drain()`.
+   */
+  acquire({ key, arrivedAt }: AcquireOptions, signal: AbortSignal): Promise<Permit> {
+    if (signal.aborted) return Promise.reject(clientClosed(signal))
+    const id = this.#nextId++
+    let answer = this.#core.acquire(id, key, arrivedAt)
+    if (answer === 'full' && this.#evictFor(key)) answer = this.#core.acquire(id, key, arrivedAt)
+    if (answer === 'issued') return Promise.resolve(new Permit(this.#onRelease))
+    if (answer === 'waiting') return this.#wait(id, arrivedAt, signal)
+    return Promise.reject(
+      this.#refusal(answer === 'full' ? 'GW_QUEUE_FULL' : 'GW_DRAINING', arrivedAt)
+    )
+  }
+
+  onMessage(terms: LeaseTerms): void {
+    const before = this.#core.terms.keepAlive
+    this.#apply(this.#core.onTerms(terms, this.#clock.now()))
+    const { keepAlive } = this.#core.terms
+    if (keepAlive < before) this.#options.onKeepAlive?.(keepAlive)
+  }
+
+  state(): LeaseState {
+    const { size, held, waiting, terms } = this.#core
+    return { budget: terms.budget, size, held, waiting, keepAlive: terms.keepAlive }
+  }
+
+  /** Takes effect for those who wait already, too. All other limits come from the primary. */
+  setLimits(limits: { readonly poolTimeoutMs: number | null }): void {
+    this.#poolTimeoutMs = limits.poolTimeoutMs
+    this.#refuseOverdue()
+  }
+
+  /** Refuses who waits and who comes; permits go back to the primary as they are released. */
+  drain(): void {
+    this.#apply(this.#core.drain(this.#clock.now()))
+  }
+
+  /** Drains; resolves when every permit is back with the primary, and so every socket closed. */
+  close(): Promise<void> {
+    if (this.#lifecycle === 'open') {
+      this.#lifecycle = 'closing'
+      this.drain()
+    }
+    return this.#closed.promise
+  }
+
+  /** Fails who waits with `error` and does not wait for permits that are still out. */
+  destroy(error: Error): Promise<void> {
+    for (const id of this.#waiters.ids) {
+      this.#core.abort(id)
+      this.#waiters.take(id).reject(error)
+    }
+    this.drain()
+    this.#lifecycle = 'closed'
+    this.#closed.resolve()
+    return this.#closed.promise
+  }
+
+  #release(): void {
+    const now = this.#clock.now()
+    this.#rate.note(now)
+    this.#apply(this.#core.release(now))
+  }
+
+  #apply(commands: readonly LeaseCommand[]): void {
+    for (const command of commands) {
+      switch (command.type) {
+        case 'issue':
+          this.#waiters.take(command.id).resolve(new Permit(this.#onRelease))
+          break
+        case 'refuse':
+          this.#refuse(command.id, command.code)
+          break
+        case 'trim':
+          void this.#trim(command) // rejects only by a bug of the pool, which has to crash
+          break
+      }
+    }
+    this.#afterChange()
+  }
+
+  async #trim({ max, permits }: { readonly max: number; readonly permits: number }): Promise<void> {
+    await this.#options.trimSockets(max)
+    this.#core.trimmed(permits)
+    this.#afterChange()
+  }
+
+  #afterChange(): void {
+    this.#aimDeadline()
+    if (this.#lifecycle === 'closing' && this.#core.isEmpty) {
+      this.#lifecycle = 'closed'
+      this.#closed.resolve()
+    }
+    if (this.#isReportScheduled || !this.#core.isReportDue) return
+    this.#isReportScheduled = true
+    this.#clock.setImmediate(() => {
+      this.#isReportScheduled = false
+      if (this.#core.isReportDue) this.#options.send(this.#core.takeReport())
+    })
+  }
+
+  #wait(id: number, arrivedAt: number, signal: AbortSignal): Promise<Permit> {
+    const onAbort = (): void => {
+      this.#core.abort(id)
+      this.#waiters.take(id).reject(clientClosed(signal))
+      this.#afterChange()
+    }
+    const permit = this.#waiters.add(id, { arrivedAt, signal, onAbort })
+    this.#refuseOverdue()
+    return permit
+  }
+
+  #evictFor(key: string): boolean {
+    const id = this.#core.evictionFor(key)
+    if (id === null) return false
+    this.#core.abort(id)
+    this.#refuse(id, 'GW_QUEUE_FULL')
+    return true
+  }
+
+  #refuse(id: number, code: 'GW_QUEUE_FULL' | 'GW_DRAINING'): void {
+    const { reject, arrivedAt } = this.#waiters.take(id)
+    reject(this.#refusal(code, arrivedAt))
+  }
+
+  #refusal(code: 'GW_QUEUE_FULL' | 'GW_DRAINING', arrivedAt: number): GatewayError {
+    if (code === 'GW_DRAINING') return new GatewayError(code)
+    return queueFull(this.#describe(arrivedAt), this.#core.terms.maxWaiting)
+  }
+
+  #refuseOverdue(): void {
+    const timeoutMs = this.#poolTimeoutMs
+    const now = this.#clock.now()
+    for (;;) {
+      const oldest = this.#core.oldest
+      if (oldest === null || timeoutMs === null || oldest.at + timeoutMs > now) break
+      const error = poolTimeout(this.#describe(oldest.at), timeoutMs)
+      this.#core.abort(oldest.id)
+      this.#waiters.take(oldest.id).reject(error)
+    }
+    this.#afterChange()
+  }
+
+  #aimDeadline(): void {
+    const oldest = this.#core.oldest
+    const timeoutMs = this.#poolTimeoutMs
+    this.#deadline.aim(oldest === null || timeoutMs === null ? null : oldest.at + timeoutMs)
+  }
+
+  #describe(arrivedAt: number): PoolState {
+    const { held, waiting, terms } = this.#core
+    const now = this.#clock.now()
+    return {
+      budget: terms.budget,
+      inUse: held + terms.elsewhere.leased,
+      waiting: waiting + terms.elsewhere.waiting,
+      waitedMs: now - arrivedAt,
+      retryAfterS: this.#rate.retryAfterS(waiting, now)
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import type { LeaseReport, LeaseTerms } from '../ipc/lease-messages.ts'
+import { newAccount, type Account, type Accounts, type BudgetSize } from './ledger-account.ts'
+import { grantPermits } from './ledger-grants.ts'
+import { hasNews, termsFor } from './ledger-terms.ts'
+import { admitWaiters } from './waiting-room.ts'
+
+/*
+ * The primary's record of leases, as a pure state machine:
+ *
+ *   join ─▶ account opened ──report──▶ (permits back, waiters known) ──stopped──▶ asks for nothing more
+ *                                                                        └──left──▶ permits free again
+ *
+ * After each event free permits are granted, oldest waiter first, and each member is told what has changed
+ * for it. A permit is in exactly one place: free, or granted to one member until that member reports it
+ * returned or `left` says that its sockets are gone. Hence the leases never add up to more than the budget,
+ * however late messages are; after a shrink they only go down until they fit.
+ */
+
+export interface LedgerState {
+  readonly size: BudgetSize
+  readonly accounts: Accounts
+}
+
+export type LedgerEvent =
+  | { readonly type: 'join'; readonly member: string; readonly slot: number | 'control' }
+  | { readonly type: 'report'; readonly member: string; readonly report: LeaseReport }
+  | { readonly type: 'stopped'; readonly member: string }
+  /** The member's sockets are gone, as counted by the operating system or by patience. */
+  | { readonly type: 'left'; readonly member: string }
+  | { readonly type: 'resize'; readonly size: BudgetSize }
+
+export interface LedgerStep {
+  readonly state: LedgerState
+  /** What to send to whom; a newer message to a member replaces an unsent one. */
+  readonly terms: ReadonlyMap<string, LeaseTerms>
+}
+
+export function openLedger(size: BudgetSize): LedgerState {
+  return { size, accounts: new Map() }
+}
+
+/** Reports of members that are unknown or have left are ignored: they may still have been under way. */
+export function nextLedger(state: LedgerState, event: LedgerEvent): LedgerStep {
+  const size = event.type === 'resize' ? event.size : state.size
+  const recorded = record(state.accounts, event)
+  const accounts = admitWaiters(size, grantPermits(size, recorded))
+  const told = new Map<string, Account>()
+  const news = new Map<string, LeaseTerms>()
+  for (const [member, account] of accounts) {
+    const terms = termsFor(size, accounts, member)
+    if (account.hasStopped || !hasNews(account.terms, terms)) {
+      told.set(member, account)
+      continue
+    }
+    news.set(member, terms)
+    told.set(member, { ...account, terms })
+  }
+  return { state: { size, accounts: told }, terms: news }
+}
+
+function record(accounts: Accounts, event: LedgerEvent): Accounts {
+  if (event.type === 'resize') return accounts
+  const next = new Map(accounts)
+  const account = accounts.get(event.member)
+  switch (event.type) {
+    case 'join':
+      if (account !== undefined) throw new Error(`${event.member} has joined already`)
+      next.set(event.member, newAccount(event.slot))
+      break
+    case 'report':
+      if (account !== undefined && event.report.seq > account.report.seq)
+        next.set(event.member, { ...account, report: event.report })
+      break
+    case 'stopped':
+      if (account !== undefined) next.set(event.member, { ...account, hasStopped: true })
+      break
+    case 'left':
+      next.delete(event.member)
+      break
+  }
+  return next
+}

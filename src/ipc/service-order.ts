@@ -1,0 +1,96 @@
+/** How many of its first waiters a worker tells the primary about. */
+export const HEADS_TOLD = 16
+
+/**
+ * A waiter as the rest of the cluster knows it. Times are milliseconds of the machine's monotonic clock,
+ * which all processes share.
+ */
+export interface WaiterHead {
+  /** Whose request it is: a short name of the client key, never the key. */
+  readonly key: string
+  /** When the request arrived. */
+  readonly at: number
+  /** When this key last got a permit after waiting, as far as known; 0 if never. */
+  readonly served: number
+}
+
+/**
+ * When a waiter's key joined the back of the ring: at its last turn, or when it began to wait.
+ * The lowest turn is served next, which is round robin over keys and first come first served inside one.
+ */
+export function turnOf(waiter: WaiterHead): number {
+  return Math.max(waiter.at, waiter.served)
+}
+
+/** A waiter and when its turn comes among those of all members; later waiters of a key have later turns. */
+export interface RankedHead extends WaiterHead {
+  readonly turn: number
+}
+
+/** How much older a waiter elsewhere must be, at least, before a permit moves to it. */
+const TOLERANCE_MS = 20
+/** The same as a part of its wait. */
+const TOLERANCE_OF_WAIT = 1 / 8
+
+/**
+ * Whether a waiter of another worker goes before one's own although that costs a warm connection.
+ * A small difference in age does not: under even load each worker then keeps to its own waiters, and
+ * connections are reused. Nobody starves, since everyone who waits becomes the oldest by more than that.
+ */
+export function outranks(theirs: RankedHead, ours: WaiterHead, now: number): boolean {
+  const tolerance = Math.max(TOLERANCE_MS, (now - theirs.at) * TOLERANCE_OF_WAIT)
+  if (theirs.key === ours.key) return theirs.at + tolerance < ours.at
+  return Math.max(theirs.turn, theirs.served) + tolerance < turnOf(ours)
+}
+
+/** Whether a list of heads has changed by so much that the other side should hear of it. */
+export function hasMoved(told: readonly WaiterHead[], heads: readonly WaiterHead[]): boolean {
+  const [before] = told
+  const [after] = heads
+  if (before === undefined || after === undefined) return before !== after
+  return before.key !== after.key || Math.abs(turnOf(before) - turnOf(after)) >= TOLERANCE_MS / 2
+}
+
+export interface Turn<Member> {
+  readonly member: Member
+  readonly head: RankedHead
+}
+
+/** Yields waiters of several members in the order in which free permits should reach them. */
+export function* serviceOrder<Member>(
+  lines: ReadonlyMap<Member, readonly WaiterHead[]>
+): Generator<Turn<Member>, void, undefined> {
+  const served = lastServed(lines)
+  /** When each key would next have its turn, if the permits were given out as they are yielded. */
+  const turns = new Map(served)
+  const next = new Map<Member, number>()
+  let latest = 0
+  for (const line of lines.values())
+    for (const head of line) latest = Math.max(latest, head.at, head.served)
+  for (;;) {
+    let best: Turn<Member> | null = null
+    for (const [member, line] of lines) {
+      const told = line[next.get(member) ?? 0]
+      if (told === undefined) continue
+      const turn = Math.max(told.at, turns.get(told.key) ?? 0)
+      if (best !== null && !isEarlier(turn, told.at, best.head)) continue
+      best = { member, head: { ...told, served: served.get(told.key) ?? 0, turn } }
+    }
+    if (best === null) return
+    next.set(best.member, (next.get(best.member) ?? 0) + 1)
+    latest += 1
+    turns.set(best.head.key, latest)
+    yield best
+  }
+}
+
+function lastServed(lines: ReadonlyMap<unknown, readonly WaiterHead[]>): Map<string, number> {
+  const served = new Map<string, number>()
+  for (const line of lines.values())
+    for (const head of line) served.set(head.key, Math.max(served.get(head.key) ?? 0, head.served))
+  return served
+}
+
+function isEarlier(turn: number, at: number, than: RankedHead): boolean {
+  return turn < than.turn || (turn === than.turn && at < than.at)
+}

@@ -1,0 +1,28 @@
+import { assert, property } from 'fast-check'
+import t from 'tap'
+import { LeaseCore } from '../../src/admission/lease-core.ts'
+import { nextLedger, openLedger } from '../../src/control/budget-ledger.ts'
+import { play, playPromptly, schedules } from '../helper/cluster-schedule.ts'
+
+const machines = { LeaseCore, nextLedger, openLedger }
+
+/** More for a long run by hand. */
+const RUNS = Number(process.env['SCHEDULES'] ?? 10_000)
+
+t.test('ledger and leases under any schedule', (t) => {
+  t.test('never exceed the budget, lose no permit and leave nobody waiting', (t) => {
+    assert(
+      property(schedules, (schedule) => play(machines, schedule)),
+      { numRuns: RUNS }
+    )
+    t.end()
+  })
+  t.test('serve the oldest of the whole cluster, and refuse only what has no room', (t) => {
+    assert(
+      property(schedules, (schedule) => playPromptly(machines, schedule)),
+      { numRuns: RUNS / 2 }
+    )
+    t.end()
+  })
+  t.end()
+})

@@ -1,0 +1,106 @@
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { check, property } from 'fast-check'
+import t from 'tap'
+import { play, playPromptly, schedules } from '../helper/cluster-schedule.ts'
+import type { Machines } from '../helper/simulated-cluster.ts'
+
+/** A fault, written as what a hasty change might do to one place of the source. */
+interface Mutant {
+  readonly story: string
+  readonly file: string
+  readonly from: string
+  readonly to: string
+}
+
+const mutants: readonly Mutant[] = [
+  {
+    story: 'the ledger frees the permits of a killed worker before its sockets are gone',
+    file: 'control/budget-ledger.ts',
+    from: `next.set(event.member, { ...account, hasStopped: true })`,
+    to: `next.delete(event.member)`
+  },
+  {
+    story: 'the ledger grants the reserve to streams and more than there is',
+    file: 'control/ledger-grants.ts',
+    from: `let left = free\n  const grants = new Map<string, number>()\n  const give`,
+    to: `let left = free + 1\n  const grants = new Map<string, number>()\n  const give`
+  },
+  {
+    story: 'the ledger believes an old report that arrives late',
+    file: 'control/budget-ledger.ts',
+    from: `event.report.seq > account.report.seq`,
+    to: `event.report.seq > 0`
+  },
+  {
+    story: 'the ledger forgets grants that are under way and grants them again',
+    file: 'control/ledger-account.ts',
+    from: `return account.granted - account.report.granted`,
+    to: `return 0`
+  },
+  {
+    story: 'the lease returns permits before the sockets behind them are closed',
+    file: 'admission/lease-core.ts',
+    from: `this.#surrendered += 1`,
+    to: `this.#surrendered += 1; this.#returned += 1; permits -= 1`
+  },
+  {
+    story: 'the lease keeps an idle permit that is wanted elsewhere',
+    file: 'admission/lease-core.ts',
+    from: `if (ours === null) return true`,
+    to: `if (ours === null) return false`
+  },
+  {
+    story: 'the lease never looks at who waits elsewhere',
+    file: 'admission/lease-core.ts',
+    from: `return outranks({ ...theirs, served }, ours, now)`,
+    to: `return outranks({ ...theirs, served }, ours, now) && false`
+  },
+  {
+    story: 'the lease serves the youngest first',
+    file: 'admission/fair-queue.ts',
+    from: `const waiter = line?.waiters.first?.item`,
+    to: `const waiter = line?.waiters.last?.item`
+  },
+  {
+    story: 'an aborted waiter is not reported',
+    file: 'admission/lease-core.ts',
+    from: `waiting > believed || believed - waiting > Math.floor(believed / 32)`,
+    to: `waiting > believed`
+  }
+]
+
+t.test('the properties of the budget', (t) => {
+  for (const mutant of mutants)
+    t.test(`notice when ${mutant.story}`, async (t) => {
+      const machines = await mutate(t.testdir({}), mutant)
+      const options = { numRuns: 4000, endOnFailure: true }
+      const details = check(
+        property(schedules, (schedule) => {
+          play(machines, schedule)
+          playPromptly(machines, schedule)
+        }),
+        options
+      )
+      t.equal(details.failed, true)
+      t.comment(JSON.stringify(details.counterexample?.[0]?.steps))
+    })
+  t.end()
+})
+
+async function mutate(folder: string, { file, from, to }: Mutant): Promise<Machines> {
+  for (const part of ['admission', 'control', 'ipc', 'shared'])
+    cpSync(join(import.meta.dirname, '../../src', part), join(folder, part), { recursive: true })
+  const path = join(folder, file)
+  const source = readFileSync(path, 'utf8')
+  if (source.split(from).length !== 2) throw new Error(`${file} has to hold this once: ${from}`)
+  writeFileSync(path, source.replace(from, to))
+  const { LeaseCore } = await importFrom(folder, 'admission/lease-core.ts')
+  const { nextLedger, openLedger } = await importFrom(folder, 'control/budget-ledger.ts')
+  return { LeaseCore, nextLedger, openLedger } as unknown as Machines
+}
+
+function importFrom(folder: string, file: string): Promise<Record<string, unknown>> {
+  return import(pathToFileURL(join(folder, file)).href)
+}

@@ -1,0 +1,184 @@
+import type { LeaseCommand, LeaseCore } from '../../src/admission/lease-core.ts'
+import type { LeaseReport, LeaseTerms } from '../../src/ipc/lease-messages.ts'
+import type { BudgetSize } from '../../src/control/ledger-account.ts'
+import type {
+  LedgerEvent,
+  LedgerState,
+  nextLedger,
+  openLedger
+} from '../../src/control/budget-ledger.ts'
+import { SimulatedSockets } from './simulated-sockets.ts'
+
+/** The code under test; mutants come in by the same door. */
+export interface Machines {
+  readonly LeaseCore: typeof LeaseCore
+  readonly openLedger: typeof openLedger
+  readonly nextLedger: typeof nextLedger
+}
+
+export interface Waiter {
+  readonly id: number
+  readonly key: string
+  readonly at: number
+}
+
+/** One member with its core, its sockets, and the messages that are under way. */
+export class Member {
+  readonly name: string
+  readonly slot: number | 'control'
+  readonly core: InstanceType<Machines['LeaseCore']>
+  readonly sockets: SimulatedSockets
+  readonly up: LeaseReport[] = []
+  readonly down: LeaseTerms[] = []
+  /** In order of arrival. */
+  waiting: Waiter[] = []
+  state: 'running' | 'draining' | 'killed' = 'running'
+
+  constructor(machines: Machines, name: string, slot: number | 'control', maxWaiting: number) {
+    this.name = name
+    this.slot = slot
+    this.core = new machines.LeaseCore({ maxWaiting })
+    this.sockets = new SimulatedSockets(
+      () => this.core.size,
+      (permits) => this.core.trimmed(permits)
+    )
+  }
+}
+
+export interface Issue {
+  readonly member: Member
+  readonly waiter: Waiter
+}
+
+/** A primary and its workers, whose messages and sockets move only when the schedule says so. */
+export class SimulatedCluster {
+  readonly machines: Machines
+  readonly members = new Map<string, Member>()
+  state: LedgerState
+  now = 1000
+  /** Called for each waiter that gets its permit, before it leaves the list. */
+  onIssue: (issue: Issue) => void = () => {}
+  /** Called for each request that may not wait. */
+  onFull: () => void = () => {}
+  /** All requests come with the same client key, whatever the schedule says. */
+  hasOneKey = false
+  #nextId = 0
+  #nextMember = 0
+
+  constructor(machines: Machines, size: BudgetSize) {
+    this.machines = machines
+    this.state = machines.openLedger(size)
+    this.join('control')
+    for (let slot = 0; slot < size.workers; slot += 1) this.join(slot)
+  }
+
+  get size(): BudgetSize {
+    return this.state.size
+  }
+
+  join(slot: number | 'control'): void {
+    const name = slot === 'control' ? slot : `worker ${this.#nextMember++} in slot ${slot}`
+    this.members.set(name, new Member(this.machines, name, slot, this.size.maxWaiting))
+    this.tell({ type: 'join', member: name, slot })
+  }
+
+  tell(event: LedgerEvent): void {
+    const step = this.machines.nextLedger(this.state, event)
+    this.state = step.state
+    for (const [name, terms] of step.terms) this.members.get(name)?.down.push(copyOf(terms))
+  }
+
+  acquire(member: Member, givenKey: string): void {
+    const key = this.hasOneKey ? 'a' : givenKey
+    const waiter = { id: this.#nextId++, key, at: this.now }
+    const answer = member.core.acquire(waiter.id, key, this.now)
+    if (answer === 'issued') member.sockets.take(waiter.id % 5 === 0)
+    if (answer === 'waiting') member.waiting.push(waiter)
+    if (answer === 'full') this.onFull()
+  }
+
+  release(member: Member): void {
+    if (member.core.held === 0) return
+    member.sockets.giveBack(member.core.terms.keepAlive)
+    this.#obey(member, member.core.release(this.now))
+  }
+
+  abort(member: Member, nth: number): void {
+    const waiter = member.waiting[nth % Math.max(1, member.waiting.length)]
+    if (waiter === undefined) return
+    member.core.abort(waiter.id)
+    member.waiting = member.waiting.filter(({ id }) => id !== waiter.id)
+  }
+
+  drain(member: Member): void {
+    member.state = 'draining'
+    this.#obey(member, member.core.drain(this.now))
+  }
+
+  kill(member: Member): void {
+    member.state = 'killed'
+    member.sockets.kill()
+    member.waiting = []
+    this.tell({ type: 'stopped', member: member.name })
+  }
+
+  /** The last socket of a member is gone. */
+  leave(member: Member): void {
+    this.members.delete(member.name)
+    this.tell({ type: 'left', member: member.name })
+  }
+
+  /** Puts a due report on its way. */
+  report(member: Member): boolean {
+    if (member.state === 'killed' || !member.core.isReportDue) return false
+    member.up.push(copyOf(member.core.takeReport()))
+    return true
+  }
+
+  deliverReport(member: Member, nth: number): boolean {
+    const report = arrive(member.up, nth)
+    if (report !== undefined) this.tell({ type: 'report', member: member.name, report })
+    return report !== undefined
+  }
+
+  deliverTerms(member: Member, nth: number): boolean {
+    const terms = arrive(member.down, nth)
+    if (terms === undefined) return false
+    if (member.state === 'killed') return true
+    this.#obey(member, member.core.onTerms(terms, this.now))
+    member.sockets.capIdle(member.core.terms.keepAlive)
+    return true
+  }
+
+  #obey(member: Member, commands: readonly LeaseCommand[]): void {
+    for (const command of commands) {
+      if (command.type === 'trim') {
+        member.sockets.trim(command.max, command.permits)
+        continue
+      }
+      const waiter = member.waiting.find(({ id }) => id === command.id)
+      if (waiter === undefined)
+        throw new Error(`${command.type} for ${command.id}, who does not wait`)
+      if (command.type === 'refuse' && command.code === 'GW_QUEUE_FULL') this.onFull()
+      if (command.type === 'issue') {
+        this.onIssue({ member, waiter })
+        member.sockets.take(waiter.id % 5 === 0)
+      }
+      member.waiting = member.waiting.filter(({ id }) => id !== command.id)
+    }
+  }
+}
+
+/** Messages overtake each other, and one number stands for one that arrives twice. */
+function arrive<Message>(underWay: Message[], nth: number): Message | undefined {
+  const index = nth % Math.max(1, underWay.length)
+  if (nth === DOUBLED) return underWay[index]
+  return underWay.splice(index, 1)[0]
+}
+
+const DOUBLED = 5
+
+/** As the channel does it. */
+function copyOf<Message>(message: Message): Message {
+  return JSON.parse(JSON.stringify(message)) as Message
+}
