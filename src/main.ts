@@ -37,6 +37,7 @@ async function runPrimary(): Promise<void> {
     log
   })
   onShutdown(primary, log)
+  process.on('SIGHUP', () => onReload(primary, log))
   const port = await primary.start()
   log.info({ url: `http://${config.server.host}:${port}`, pid: process.pid }, 'gateway ready')
   flushCompileCache()
@@ -108,6 +109,19 @@ function onShutdown(primary: Primary, log: Logger): void {
     }, fail)
   }
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
+}
+
+/** Reads `.env` again. A file with a mistake changes nothing. */
+function onReload(primary: Primary, log: Logger): void {
+  try {
+    const loaded = loadProcessConfig(process.argv.slice(2), '.env')
+    if (loaded.name !== 'config') return
+    for (const warning of loaded.warnings) log.warn({ warning }, 'configuration corrected')
+    primary.reload(loaded.config)
+    log.info('settings read again')
+  } catch (err) {
+    log.error({ err }, 'settings not read again, nothing has changed')
+  }
 }
 
 /** Says on stderr why the gateway can't run. What is no error of ours is a bug, and shown whole. */

@@ -1,4 +1,7 @@
 import type { Config } from '../config/settings.ts'
+import type { sharesAtStart } from './ledger-account.ts'
+
+type Shares = Pick<ReturnType<typeof sharesAtStart>, 'maxConnections' | 'maxKeepalive'>
 
 /**
  * The line that says what the pool was configured with. Operators grep for it, and it is worded as in the gateways
@@ -15,15 +18,12 @@ export function poolLine({ pool }: Pick<Config, 'pool'>): string {
   )
 }
 
-/** One worker's share of it; its part of the reserve is not for streams. */
-export function shareLine(
-  worker: number,
-  share: { readonly maxConnections: number | null; readonly maxKeepalive: number | null }
-): string {
-  const { maxConnections, maxKeepalive } = share
+/** The share of the worker in a slot, counted from 0; its part of the reserve is in it and not for streams. */
+export function shareLine(slot: number, shares: Shares): string {
   return (
-    `HTTP connection pool share: worker=${worker}, ` +
-    `max_connections=${maxConnections ?? 'None'}, max_keepalive=${maxKeepalive ?? 'None'}`
+    `HTTP connection pool share: worker=${slot + 1}, ` +
+    `max_connections=${shares.maxConnections?.[slot] ?? 'None'}, ` +
+    `max_keepalive=${shares.maxKeepalive?.[slot] ?? 'None'}`
   )
 }
 

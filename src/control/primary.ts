@@ -4,15 +4,20 @@ import type { Config } from '../config/settings.ts'
 import type { LeaseTerms } from '../ipc/lease-messages.ts'
 import type { ClusterStatus, FromWorker } from '../ipc/messages.ts'
 import type { Logger } from '../observe/logger.ts'
+import { Metrics, type MetricsSnapshot } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { Budget } from './budget.ts'
+import { noteBudget } from './budget-gauges.ts'
+import { ClusterMetrics } from './cluster-metrics.ts'
 import type { Outgoing } from './cluster-types.ts'
 import { CONTROL, ControlLane } from './control-lane.ts'
 import { CredentialDesk } from './credential-desk.ts'
 import { ModelCatalogue } from './model-catalogue.ts'
 import { poolLine, shareLine } from './pool-lines.ts'
+import { reload } from './reload.ts'
 import { type SlotChange, Supervisor, type WorkerEvents } from './supervisor.ts'
 import { WorkerLink } from './worker-link.ts'
+import { WorkerLinks } from './worker-links.ts'
 
 export interface PrimaryOptions {
   readonly config: Config
@@ -31,12 +36,15 @@ export interface PrimaryOptions {
  */
 export class Primary {
   readonly #options: PrimaryOptions
-  readonly #links = new Map<number, WorkerLink>()
+  #config: Config
+  readonly #links = new WorkerLinks()
   readonly #budget: Budget
   readonly #lane: ControlLane
   readonly #credentials: CredentialDesk
   readonly #catalogue: ModelCatalogue
   readonly #supervisor: Supervisor
+  readonly #own = new Metrics()
+  readonly #metrics: ClusterMetrics
   /** Workers are told to serve once this has resolved. */
   readonly #mayServe = Promise.withResolvers<void>()
   readonly #ready = Promise.withResolvers<number>()
@@ -44,6 +52,7 @@ export class Primary {
   /** @throws {GatewayError} GW_CONFIG_INVALID when there are no usable credentials. */
   constructor(options: PrimaryOptions) {
     this.#options = options
+    this.#config = options.config
     const { config, isSimulated, log } = options
     this.#budget = new Budget({
       size: { ...config.pool, workers: options.memory.workers },
@@ -56,15 +65,19 @@ export class Primary {
       isSimulated,
       call,
       log,
-      onNews: (news) => this.#broadcast({ type: 'credential.changed', news })
+      onNews: (news) => this.#links.broadcast({ type: 'credential.changed', news })
     })
     this.#catalogue = new ModelCatalogue({
       call,
       overrides: config.upstream,
       userAgent: config.upstream.userAgent,
       credential: () => this.#credentials.current(),
-      onChange: (catalogue) => this.#broadcast({ type: 'catalogue.changed', catalogue }),
+      onChange: (catalogue) => this.#links.broadcast({ type: 'catalogue.changed', catalogue }),
       log
+    })
+    this.#metrics = new ClusterMetrics({
+      own: this.#own,
+      ask: () => this.#links.broadcast({ type: 'metrics.collect' })
     })
     this.#supervisor = new Supervisor({
       slots: options.memory.workers,
@@ -98,12 +111,28 @@ export class Primary {
     return this.#ready.promise
   }
 
+  /**
+   * Takes settings that were read again into use, as far as that is possible without a restart. Streams are never
+   * cut: what is in flight beyond a smaller budget ends first.
+   */
+  reload(next: Config): void {
+    const { log, memory } = this.#options
+    const { config, needRestart } = reload(this.#config, next)
+    this.#config = config
+    if (needRestart.length > 0) log.warn({ needRestart }, 'settings that need a restart stay')
+    log.level = config.observe.level
+    this.#budget.resize({ ...config.pool, workers: memory.workers })
+    this.#logPool()
+    this.#links.broadcast({ type: 'config.changed', config })
+  }
+
   /** Lets running streams end; resolves when all workers have exited and everything is closed. */
   async drain(): Promise<void> {
     this.#catalogue.close()
     await this.#supervisor.drain()
     await this.#credentials.close()
     await this.#lane.close()
+    this.#own.close()
   }
 
   /** Ends every worker now. */
@@ -112,16 +141,10 @@ export class Primary {
   }
 
   #logPool(): void {
-    const { config, memory, log } = this.#options
-    log.info(poolLine(config))
+    const { memory, log } = this.#options
+    log.info(poolLine(this.#config))
     const shares = this.#budget.shares()
-    for (let index = 0; index < memory.workers; index++) {
-      const share = {
-        maxConnections: shares.maxConnections?.[index] ?? null,
-        maxKeepalive: shares.maxKeepalive?.[index] ?? null
-      }
-      log.info(shareLine(index + 1, share))
-    }
+    for (let slot = 0; slot < memory.workers; slot++) log.info(shareLine(slot, shares))
   }
 
   #fork(id: number, events: WorkerEvents): WorkerLink {
@@ -131,11 +154,11 @@ export class Primary {
       onMessage: (message) => this.#onMessage(link, message, events),
       onExit: () => this.#onExit(link)
     })
-    this.#links.set(id, link)
+    this.#links.add(link)
     return link
   }
 
-  #onMessage(link: WorkerLink, message: FromWorker, events: WorkerEvents): void {
+  #onMessage(link: WorkerLink, message: FromWorker<MetricsSnapshot>, events: WorkerEvents): void {
     switch (message.type) {
       case 'worker.hello':
         void this.#mayServe.promise.then(() => this.#letServe(link)) // never rejects
@@ -157,8 +180,19 @@ export class Primary {
         this.#credentials.suspended(message.token, message.message)
         break
       case 'metrics.snapshot':
+        this.#metrics.onSnapshot(link.member, message.metrics)
+        break
+      case 'metrics.wanted':
+        void this.#sendMetrics(link, message.requestId) // never rejects
         break
     }
+  }
+
+  async #sendMetrics(link: WorkerLink, requestId: number): Promise<void> {
+    noteBudget(this.#own, this.#budget.state(), (member) =>
+      member === CONTROL ? CONTROL : String(this.#links.find(member)?.id ?? 'leaving')
+    )
+    link.send({ type: 'metrics.text', requestId, text: await this.#metrics.toText() })
   }
 
   #areAllReady(): boolean {
@@ -166,11 +200,11 @@ export class Primary {
   }
 
   #letServe(link: WorkerLink): void {
-    const { config, isSimulated, memory } = this.#options
+    const { isSimulated, memory } = this.#options
     link.send({
       type: 'worker.start',
       workerId: link.id,
-      config,
+      config: this.#config,
       news: this.#credentials.news(),
       catalogue: this.#catalogue.current,
       isSimulated,
@@ -187,7 +221,7 @@ export class Primary {
 
   #sendTerms(member: string, terms: LeaseTerms): void {
     if (member === CONTROL) this.#lane.onTerms(terms)
-    for (const link of this.#links.values()) if (link.member === member) link.send(terms)
+    else this.#links.find(member)?.send(terms)
   }
 
   async #renew(link: WorkerLink, requestId: number, token: string): Promise<void> {
@@ -199,7 +233,8 @@ export class Primary {
   }
 
   #onExit(link: WorkerLink): void {
-    if (this.#links.get(link.id) === link) this.#links.delete(link.id)
+    this.#links.remove(link)
+    void this.#metrics.onLeft(link.member) // never rejects
     this.#budget.stopped(link.member)
     setTimeout(() => this.#budget.left(link.member), SOCKETS_GONE_MS).unref()
   }
@@ -207,9 +242,10 @@ export class Primary {
   #onSlotChange({ id, pid, state, reason }: SlotChange): void {
     const { log } = this.#options
     const facts = { worker: id, workerPid: pid, state: state.name }
+    if (state.name === 'backoff') this.#own.workerRestarts.inc()
     if (state.name === 'backoff') log.error({ ...facts, reason, ...state }, 'worker died')
     else log.info(facts, 'worker changed state')
-    this.#broadcast({ type: 'cluster.status', status: this.#status() })
+    this.#links.broadcast({ type: 'cluster.status', status: this.#status() })
   }
 
   #status(): ClusterStatus {
@@ -217,10 +253,6 @@ export class Primary {
       workers: this.#supervisor.states().map(({ id, state }) => ({ id, state: state.name })),
       isCrashLooping: this.#supervisor.isCrashLooping()
     }
-  }
-
-  #broadcast(message: Outgoing): void {
-    for (const link of this.#links.values()) link.send(message)
   }
 }
 

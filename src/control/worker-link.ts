@@ -1,13 +1,14 @@
 import cluster, { type Worker } from 'node:cluster'
 import { Channel } from '../ipc/channel.ts'
 import type { FromWorker } from '../ipc/messages.ts'
+import type { MetricsSnapshot } from '../observe/metrics.ts'
 import type { Outgoing } from './cluster-types.ts'
 import type { WorkerEvents, WorkerProcess } from './supervisor.ts'
 
 export interface WorkerLinkOptions {
   readonly id: number
   readonly events: WorkerEvents
-  readonly onMessage: (message: FromWorker) => void
+  readonly onMessage: (message: FromWorker<MetricsSnapshot>) => void
   /** Called before the supervisor hears of it. */
   readonly onExit: () => void
 }
@@ -18,7 +19,7 @@ export class WorkerLink implements WorkerProcess {
   readonly member: string
   readonly pid: number
   readonly #worker: Worker
-  readonly #channel: Channel<FromWorker, Outgoing>
+  readonly #channel: Channel<FromWorker<MetricsSnapshot>, Outgoing>
 
   constructor({ id, events, onMessage, onExit }: WorkerLinkOptions) {
     this.id = id

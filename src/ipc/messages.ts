@@ -20,6 +20,8 @@ export type FromWorker<Metrics = unknown> =
   /** The upstream said that the account of this token is suspended. */
   | { readonly type: 'credential.suspended'; readonly token: string; readonly message: string }
   | { readonly type: 'metrics.snapshot'; readonly metrics: Metrics }
+  /** Somebody asked for the metrics of the whole cluster; answered by `metrics.text`. */
+  | { readonly type: 'metrics.wanted'; readonly requestId: number }
 
 /** Primary → worker. */
 export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown> =
@@ -32,6 +34,11 @@ export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown
       readonly news: CredentialNews<Credential>
     }
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
+  /** The settings were read again; what can change while a worker runs, changes. */
+  | { readonly type: 'config.changed'; readonly config: Config }
+  /** Wants a `metrics.snapshot`. */
+  | { readonly type: 'metrics.collect' }
+  | { readonly type: 'metrics.text'; readonly requestId: number; readonly text: string }
   /** Accept nothing new, let streams end, then exit. */
   | { readonly type: 'worker.drain' }
   | { readonly type: 'cluster.status'; readonly status: ClusterStatus }

@@ -10,6 +10,7 @@ import { discardBody } from './request-body.ts'
 import { requestIdOf } from './request-id.ts'
 import { answerRoutes, dialectOfPath } from './routes/answers.ts'
 import { healthRoutes } from './routes/health.ts'
+import { metricsRoute } from './routes/metrics.ts'
 import { modelRoutes } from './routes/models.ts'
 
 declare module 'fastify' {
@@ -28,11 +29,13 @@ export interface AppOptions {
   readonly log: Logger
   readonly authenticator: () => Authenticator
   readonly clusterStatus: () => ClusterStatus | null
+  /** The metrics of the whole cluster in Prometheus' text format. */
+  readonly metricsText: () => Promise<string>
 }
 
 /** The HTTP side of a worker: routes, keys, request ids, and every error in the dialect of its route. */
 export function createApp(options: AppOptions): FastifyInstance {
-  const { plane, log, authenticator, clusterStatus } = options
+  const { plane, log, authenticator, clusterStatus, metricsText } = options
   const app = fastify({
     logger: false, // a turn logs its own line; fastify would make a child logger for each request
     genReqId: (request) => requestIdOf(request.headers['x-request-id']),
@@ -71,6 +74,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   answerRoutes(app, plane, log)
   modelRoutes(app, plane)
   healthRoutes(app, plane, clusterStatus)
+  metricsRoute(app, metricsText)
   return app
 }
 

@@ -136,10 +136,7 @@ async function runAttempt(
     sink: question.sink,
     firstTokenTimeoutMs: upstream.firstTokenTimeoutMs,
     signal,
-    onSent: (isReused) => {
-      phases.end('connect')
-      if (isReused) plane.metrics.connectionReuse.inc()
-    },
+    onSent: () => phases.end('connect'),
     onFirstPart: () => {
       phases.end('ttfb')
       question.payload.forget()

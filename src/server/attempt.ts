@@ -25,7 +25,7 @@ export interface AttemptOptions {
   /** Ends the attempt with its reason: the client is gone, or the gateway gives up. */
   readonly signal: AbortSignal
   /** The request is being written to an open connection. */
-  readonly onSent: (isReused: boolean) => void
+  readonly onSent: () => void
   readonly onFirstPart: () => void
   readonly onIgnoredEvent: (eventType: string) => void
   /** The permit may serve somebody else. */
@@ -93,9 +93,9 @@ export class Attempt implements ResponseReader {
     this.#exchange.resume()
   }
 
-  onSent(isReused: boolean): void {
+  onSent(): void {
     this.#phase = 'headers'
-    this.#options.onSent(isReused)
+    this.#options.onSent()
     this.#options.sink.onSent()
     this.#firstToken ??= setTimeout(() => {
       this.#abort.abort(new GatewayError('GW_UPSTREAM_HEADERS_TIMEOUT'))

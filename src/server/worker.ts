@@ -17,6 +17,7 @@ import { createApp } from './app.ts'
 import { Authenticator } from './auth.ts'
 import { Credentials } from './credentials.ts'
 import type { DataPlane } from './data-plane.ts'
+import { MetricsDesk } from './metrics-desk.ts'
 import { OpenTurns } from './open-turns.ts'
 
 export type Incoming = ToWorker<Config, CredentialSnapshot, Catalogue>
@@ -76,6 +77,15 @@ export class GatewayWorker {
       case 'catalogue.changed':
         if (this.#parts !== null) this.#parts.catalogue = message.catalogue
         break
+      case 'config.changed':
+        if (this.#parts !== null) changeConfig(this.#parts, message.config)
+        break
+      case 'metrics.collect':
+        void this.#parts?.metrics.push() // cannot reject
+        break
+      case 'metrics.text':
+        this.#parts?.metrics.onText(message.requestId, message.text)
+        break
       case 'cluster.status':
         if (this.#parts !== null) this.#parts.status = message.status
         break
@@ -118,6 +128,7 @@ export class GatewayWorker {
     await this.#turns.drain(parts.config.cluster.drainTimeoutMs, error)
     parts.app.server.closeAllConnections()
     await Promise.all([parts.pool.close(), parts.transforms.close()])
+    await parts.metrics.push()
     parts.metrics.close()
   }
 }
@@ -130,19 +141,29 @@ interface Surroundings {
 
 interface Parts {
   readonly app: FastifyInstance
-  readonly config: Config
   readonly lease: Lease
   readonly pool: ConnectionPool
   readonly transforms: TransformPool
   readonly credentials: Credentials
-  readonly metrics: Metrics
+  readonly metrics: MetricsDesk
   readonly log: Logger
+  config: Config
+  authenticator: Authenticator
   catalogue: Catalogue
   status: ClusterStatus
 }
 
+/** Takes settings that were read again into use; streams go on as they are. */
+function changeConfig(parts: Parts, config: Config): void {
+  parts.config = config
+  parts.authenticator = new Authenticator(config.server.apiKeys)
+  parts.log.level = config.observe.level
+  parts.pool.setKeepaliveExpiry(config.pool.keepaliveExpiryMs)
+  parts.lease.setLimits(config.pool)
+}
+
 function createParts(start: Start, { channel, turns, isDraining }: Surroundings): Parts {
-  const { config, memory, workerId } = start
+  const { config, memory, workerId, catalogue, status } = start
   const log = createLogger(config.observe.level, { worker: workerId })
   const pool = new ConnectionPool({
     limits: {
@@ -159,18 +180,20 @@ function createParts(start: Start, { channel, turns, isDraining }: Surroundings)
     poolTimeoutMs: config.pool.poolTimeoutMs,
     maxWaiting: config.pool.maxWaiting
   })
+  const credentials = new Credentials(channel, start.news)
+  const transforms = new TransformPool({
+    threads: memory.threads,
+    inlineMaxBytes: config.transform.inlineMaxBytes,
+    maxQueue: config.transform.maxQueue,
+    threadHeapMb: memory.threadOldSpaceMb,
+    idleTimeoutMs: THREAD_IDLE_MS
+  })
   const plane: DataPlane = {
     lease,
     pool,
     memory: new MemoryBudget(memory.bodyBytes, MAX_BODIES_WAITING),
-    transforms: new TransformPool({
-      threads: memory.threads,
-      inlineMaxBytes: config.transform.inlineMaxBytes,
-      maxQueue: config.transform.maxQueue,
-      threadHeapMb: memory.threadOldSpaceMb,
-      idleTimeoutMs: THREAD_IDLE_MS
-    }),
-    credentials: new Credentials(channel, start.news),
+    transforms,
+    credentials,
     retryBudget: new RetryBudget({
       percent: config.upstream.retryBudgetPercent,
       now: () => performance.now()
@@ -178,28 +201,29 @@ function createParts(start: Start, { channel, turns, isDraining }: Surroundings)
     metrics: new Metrics(),
     turns,
     isSimulated: start.isSimulated,
-    config: () => config,
+    config: () => parts.config,
     catalogue: () => parts.catalogue,
     isDraining
   }
-  const authenticator = new Authenticator(config.server.apiKeys)
+  const metrics = new MetricsDesk(channel, plane)
   const app = createApp({
     plane,
     log,
-    authenticator: () => authenticator,
-    clusterStatus: () => parts.status
+    authenticator: () => parts.authenticator,
+    clusterStatus: () => parts.status,
+    metricsText: () => metrics.clusterText()
   })
-  const { transforms, credentials, metrics } = plane
-  const { catalogue, status } = start
-  const parts = {
+  const authenticator = new Authenticator(config.server.apiKeys)
+  const parts: Parts = {
     app,
-    config,
     lease,
     pool,
     transforms,
     credentials,
     metrics,
     log,
+    config,
+    authenticator,
     catalogue,
     status
   }

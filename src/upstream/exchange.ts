@@ -18,7 +18,7 @@ export interface UpstreamRequest {
 /** Who reads the answer. Exactly one of `onEnd` and `onError` is called, and nothing after it. */
 export interface ResponseReader {
   /** The request is being written to an open connection. */
-  onSent(isReused: boolean): void
+  onSent(): void
   onHeaders(status: number, headers: ResponseHeaders): void
   onChunk(chunk: Buffer): void
   onEnd(): void
@@ -97,7 +97,7 @@ export class Exchange {
     const { request, reader } = this.#options
     this.#connection = connection
     this.#phase = 'sent'
-    reader.onSent(connection.requests > 0)
+    reader.onSent()
     connection.dispatch(
       {
         origin: request.url.origin,

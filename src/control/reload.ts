@@ -1,0 +1,44 @@
+import type { Config } from '../config/settings.ts'
+
+/** What a reload would change but can't: these are fixed when processes start. */
+const FIXED = [
+  ['SERVER_HOST', (config: Config) => config.server.host],
+  ['SERVER_PORT', (config: Config) => config.server.port],
+  ['WORKERS', (config: Config) => config.cluster.workers],
+  ['MEMORY_LIMIT', (config: Config) => config.memory.limitBytes],
+  ['TRANSFORM_THREADS', (config: Config) => config.transform.threads],
+  ['TRANSFORM_INLINE_MAX_BYTES', (config: Config) => config.transform.inlineMaxBytes],
+  ['TRANSFORM_MAX_QUEUE', (config: Config) => config.transform.maxQueue],
+  ['KIRO_CREDS_FILE, KIRO_API_KEY or another credential', (config: Config) => config.credentials],
+  ['KIRO_API_URL or another host', ({ upstream }: Config) => hostsOf(upstream)]
+] as const satisfies readonly (readonly [string, (config: Config) => unknown])[]
+
+/** A new config on top of the running one. */
+export interface Reload {
+  readonly config: Config
+  /** Names of settings that differ and take effect with the next start only. */
+  readonly needRestart: readonly string[]
+}
+
+/** Takes from `next` what can change while the gateway runs, and names what can't. */
+export function reload(running: Config, next: Config): Reload {
+  const { server, cluster, upstream, memory, transform, credentials } = running
+  const differs = ([, valueOf]: (typeof FIXED)[number]): boolean =>
+    JSON.stringify(valueOf(running)) !== JSON.stringify(valueOf(next))
+  return {
+    config: {
+      ...next,
+      server: { ...next.server, host: server.host, port: server.port },
+      cluster: { ...next.cluster, workers: cluster.workers },
+      upstream: { ...next.upstream, ...hostsOf(upstream) },
+      memory,
+      transform,
+      credentials
+    },
+    needRestart: FIXED.filter(differs).map(([name]) => name)
+  }
+}
+
+function hostsOf({ apiUrl, managementUrl, authUrl, oidcUrl }: Config['upstream']) {
+  return { apiUrl, managementUrl, authUrl, oidcUrl }
+}
