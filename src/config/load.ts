@@ -25,10 +25,20 @@ export type LoadResult =
  * Reads the real environment, which wins over `envFile`, and the command line, which wins over both. Leaves
  * `process.env` as it is, so that a later call (SIGHUP) sees what the file says then.
  *
+ * A file named by `ENV_FILE` takes the place of `envFile` and wins over the real environment: a container keeps
+ * the environment it was made with, and only a file can change between its restarts. Where to listen still is the
+ * environment's word, as published port and health check go by that.
+ *
  * @throws {GatewayError} GW_CONFIG_INVALID
  */
 export function loadProcessConfig(argv: readonly string[], envFile: string): LoadResult {
-  return loadConfig({ ...readEnvFile(envFile), ...withoutEmpty(process.env) }, argv)
+  const real = withoutEmpty(process.env)
+  const path = real['ENV_FILE']
+  if (path === undefined) return loadConfig({ ...readEnvFile(envFile), ...real }, argv)
+  const { values, warnings } = readRulingFile(path)
+  const loaded = loadConfig({ ...real, ...values, ...addressOf(real) }, argv)
+  if (loaded.name === 'print') return loaded
+  return { ...loaded, warnings: [...warnings, ...loaded.warnings] }
 }
 
 /**
@@ -67,6 +77,23 @@ export function readEnvFile(path: string): Environment {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return {}
     throw configInvalid([`${path} cannot be read: ${String(cause)}`], cause)
   }
+}
+
+/** One that can't be read is no reason to stay away: it may be readable for its owner only, and the environment is there. */
+function readRulingFile(path: string): {
+  readonly values: Environment
+  readonly warnings: readonly string[]
+} {
+  try {
+    return { values: parse(readFileSync(path)), warnings: [] }
+  } catch (cause) {
+    const warning = `ENV_FILE cannot be read, so the environment alone counts: ${String(cause)}`
+    return { values: {}, warnings: [warning] }
+  }
+}
+
+function addressOf({ SERVER_HOST, SERVER_PORT }: Environment): Environment {
+  return { ...(SERVER_HOST && { SERVER_HOST }), ...(SERVER_PORT && { SERVER_PORT }) }
 }
 
 interface Options {
