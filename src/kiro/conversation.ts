@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { uuidOf } from './identifiers.ts'
-import { isBlank, joinText, type Conversation, type Message } from './message.ts'
+import { limitImages } from './images.ts'
+import { isBlank, type Conversation, type Message } from './message.ts'
 import type { HistoryEntry, UpstreamPayload, UserInputMessage } from './payload.ts'
 import type { ReasoningPlan } from './reasoning.ts'
 import type { Repairs } from './repairs.ts'
@@ -80,20 +81,12 @@ function repairTurns(
   offered: OfferedTools,
   { takesImages, repairs }: PayloadOptions
 ): Message[] {
-  const seen = takesImages ? messages : messages.map((message) => withoutImages(message, repairs))
-  const identified = assignToolIds(seen, repairs)
+  const identified = assignToolIds(limitImages(messages, takesImages, repairs), repairs)
   const named =
     offered.tools.length === 0
       ? toolTurnsToText(identified, repairs)
       : nameToolCalls(identified, offered, repairs)
   return pairToolTurns(alternateTurns(named, repairs), repairs)
-}
-
-function withoutImages(message: Message, repairs: Repairs): Message {
-  if (message.images.length === 0) return message
-  repairs.note('image-omitted')
-  const note = `[${message.images.length} image(s) left out: this model takes no images.]`
-  return { ...message, images: [], text: joinText(message.text, note, '\n\n') }
 }
 
 /** Step 13, before prefixes could hide that there is nothing behind them. */

@@ -82,7 +82,9 @@ class SchemaCleaner {
     const inlined = this.clean(target, depth + 1)
     this.#refs.leave()
     for (const key of Object.keys(own)) setOwn(inlined, key, own[key])
-    return inlined
+    const { required, ...rest } = inlined
+    this.#copyRequired(required, rest) // the two halves may not know each other's properties
+    return rest
   }
 
   #copy(schema: JsonObject, depth: number): JsonDraft {

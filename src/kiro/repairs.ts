@@ -18,6 +18,7 @@ export const RepairTable = {
   'surrogate-replaced': 'Half a surrogate pair, which is no valid text, became U+FFFD.',
   'image-type-corrected': 'An image was sent as the type that its bytes have.',
   'image-omitted': 'The model takes no images; a note stands where one was.',
+  'image-limit': 'Only the newest images were sent; a note stands where older ones were.',
   'document-omitted':
     'A tool result held a document that the model cannot read; a note stands where it was.',
   'effort-clamped': 'The reasoning effort was moved to the nearest one that the model offers.',

@@ -1,4 +1,4 @@
-import type { Message } from '../../kiro/message.ts'
+import type { Message, Role } from '../../kiro/message.ts'
 import type { Repairs } from '../../kiro/repairs.ts'
 import { readContent, readResultText } from '../content-blocks.ts'
 import { MessageDraft } from '../message-draft.ts'
@@ -22,21 +22,21 @@ export function readMessages(messages: readonly ChatMessage[], repairs: Repairs)
       case 'system':
       case 'developer':
         if (turns.length > 0) repairs.note('system-hoisted')
-        systemParts.push(readDraft('user', message, context).toText())
+        systemParts.push(readTurn('user', message, context).toText())
         break
       case 'assistant':
-        turns.push(readAssistant(message, context))
+        turns.push(readTurn('assistant', message, context).toMessage())
         break
       case 'tool':
       case 'function':
         turns.push(readResult(message, context))
         break
       case 'user':
-        turns.push(readDraft('user', message, context).toMessage())
+        turns.push(readTurn('user', message, context).toMessage())
         break
       default:
         repairs.note('role-unknown')
-        turns.push(readDraft('user', message, context).toMessage())
+        turns.push(readTurn('user', message, context).toMessage())
     }
   }
   return { systemParts, messages: turns }
@@ -49,43 +49,39 @@ interface MessageContext {
   readonly functionIds: Map<string, string>
 }
 
-function readDraft(
-  role: Message['role'],
-  message: ChatMessage,
-  { index, repairs }: MessageContext
-): MessageDraft {
+function readTurn(role: Role, message: ChatMessage, context: MessageContext): MessageDraft {
   const draft = new MessageDraft(role)
-  readContent(message.content, { draft, path: `messages[${index}].content`, repairs })
+  const path = `messages[${context.index}].content`
+  readContent(message.content, { draft, path, repairs: context.repairs })
+  draft.addText(message.refusal ?? '')
+  readCalls(message, draft, context)
   return draft
 }
 
-function readAssistant(message: ChatMessage, context: MessageContext): Message {
-  const { repairs, index, functionIds } = context
-  const draft = readDraft('assistant', message, context)
-  draft.addText(message.refusal ?? '')
-  for (const { id, function: called, custom } of message.tool_calls ?? []) {
+function readCalls(
+  { tool_calls: calls, function_call: legacy }: ChatMessage,
+  draft: MessageDraft,
+  { index, repairs, functionIds }: MessageContext
+): void {
+  for (const { id, function: called, custom } of calls ?? []) {
     const input = called?.arguments ?? (custom ? { input: custom.input ?? '' } : undefined)
     const name = called?.name ?? custom?.name
     if (name === undefined) repairs.note('block-dropped')
     else draft.toolCalls.push({ id: id ?? '', name, input: toToolInput(input, repairs) })
   }
-  const legacy = message.function_call
-  if (legacy !== undefined && legacy !== null) {
-    const id = `call_${index}`
-    functionIds.set(legacy.name, id)
-    draft.toolCalls.push({ id, name: legacy.name, input: toToolInput(legacy.arguments, repairs) })
-  }
-  return draft.toMessage()
+  if (legacy === undefined || legacy === null) return
+  const id = `call_${index}`
+  functionIds.set(legacy.name, id)
+  draft.toolCalls.push({ id, name: legacy.name, input: toToolInput(legacy.arguments, repairs) })
 }
 
-function readResult(
-  message: ChatMessage,
-  { index, repairs, functionIds }: MessageContext
-): Message {
+function readResult(message: ChatMessage, context: MessageContext): Message {
+  const { index, repairs, functionIds } = context
   const draft = new MessageDraft('user')
   const path = `messages[${index}].content`
   const text = readResultText(message.content, { draft, path, repairs })
   const id = message.tool_call_id ?? functionIds.get(message.name ?? '') ?? ''
   draft.toolResults.push({ id, text, isError: false })
+  readCalls(message, draft, context)
   return draft.toMessage()
 }
