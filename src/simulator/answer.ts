@@ -1,0 +1,65 @@
+import { encodeFrame, FrameEncoder } from '../frames/frame-encoder.ts'
+import type { Step } from './script.ts'
+
+const JSON_TYPE = { ':content-type': 'application/json' }
+
+/** The steps that are bytes. */
+export type FrameStep = Extract<
+  Step,
+  { readonly type: 'event' | 'exception' | 'error' | 'corrupt-frame' | 'half-frame' }
+>
+
+/** Turns steps into the upstream's frames. Headers are encoded once for each event type. */
+export class AnswerEncoder {
+  readonly #events = new Map<string, FrameEncoder>()
+
+  encode(step: FrameStep): Buffer {
+    switch (step.type) {
+      case 'event':
+        return this.#encoderOf(step.name).encode(JSON.stringify(step.payload))
+      case 'exception':
+        return encodeFrame(
+          { ':message-type': 'exception', ':exception-type': step.name, ...JSON_TYPE },
+          JSON.stringify(step.payload)
+        )
+      case 'error':
+        return encodeFrame(
+          { ':message-type': 'error', ':error-code': step.code, ':error-message': step.message },
+          ''
+        )
+      case 'corrupt-frame':
+        return this.#corruptFrame()
+      case 'half-frame':
+        break
+    }
+    return this.#textFrame('This frame is never finished.').subarray(0, 60)
+  }
+
+  #corruptFrame(): Buffer {
+    const frame = this.#textFrame('This frame is damaged.')
+    frame.writeUInt32BE(~frame.readUInt32BE(frame.length - 4) >>> 0, frame.length - 4)
+    return frame
+  }
+
+  #textFrame(content: string): Buffer {
+    return this.#encoderOf('assistantResponseEvent').encode(JSON.stringify({ content }))
+  }
+
+  /** Event names are those of `script.ts`: few, and never of the client's choice. */
+  #encoderOf(eventType: string): FrameEncoder {
+    const known = this.#events.get(eventType)
+    if (known !== undefined) return known
+    const encoder = new FrameEncoder({
+      ':message-type': 'event',
+      ':event-type': eventType,
+      ...JSON_TYPE
+    })
+    this.#events.set(eventType, encoder)
+    return encoder
+  }
+}
+
+/** The payload inside an object that has the event's name, as some captures show it (§5.2). */
+export function wrapPayload(step: Step): Step {
+  return step.type === 'event' ? { ...step, payload: { [step.name]: step.payload } } : step
+}

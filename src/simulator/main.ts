@@ -1,0 +1,34 @@
+import { parseArgs } from 'node:util'
+import { CONTROL_WORDS } from './control-words.ts'
+import { Simulator } from './simulator.ts'
+
+/**
+ * Runs the simulator alone: `npm run simulator -- --port 8080`. Started by `fork()`, it tells its parent
+ * the port in `{type: 'simulator.ready', port}` and lives as long as the channel to it.
+ */
+const { values } = parseArgs({
+  options: {
+    host: { type: 'string', default: '127.0.0.1' },
+    port: { type: 'string', default: '0' }
+  }
+})
+const simulator = new Simulator({ host: values.host, port: Number(values.port) })
+const { url, port } = await simulator.start()
+
+// Listened to before anybody learns that it runs: from then on a signal may come.
+process.once('SIGTERM', stop)
+if (process.send === undefined) {
+  process.once('SIGINT', stop)
+  const words = Object.keys(CONTROL_WORDS).map((word) => `sim:${word}`)
+  process.stdout.write(`Kiro simulator on ${url}; control words: ${words.join(' ')}\n`)
+} else {
+  process.on('SIGINT', () => {}) // Ctrl-C reaches the whole group; the parent has answers to finish
+  process.once('disconnect', stop)
+  process.send({ type: 'simulator.ready', port })
+}
+
+/** The process ends by itself once the server and the channel are closed. */
+function stop(): void {
+  void simulator.close()
+  if (process.connected) process.disconnect()
+}

@@ -1,0 +1,170 @@
+import type { ServerResponse } from 'node:http'
+import type { AnswerEncoder } from './answer.ts'
+import type { Step } from './script.ts'
+
+/** A write this large is sent before the next one is built. */
+const BATCH_BYTES = 256 * 1024
+
+export interface Performance {
+  readonly steps: Iterable<Step>
+  /** What comes before the body: the head, nothing for ever, or a TCP reset. */
+  readonly opening: 'head' | 'stall' | 'reset'
+  readonly headDelayMs: number
+  /** Between two frames; 0 sends everything in one write. */
+  readonly gapMs: number
+  /** Cuts the body into pieces of so many bytes, each sent alone. */
+  readonly chunkBytes: number | undefined
+}
+
+/** Where and until when to play. */
+export interface Stage {
+  /** Its head is set but not sent. */
+  readonly response: ServerResponse
+  readonly encoder: AnswerEncoder
+  /** Fires when the connection is gone. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Plays a script. Waits for a client that reads slowly.
+ *
+ * Resolves when the answer has ended, as it should or as the script wanted it, or when the client left.
+ */
+export async function play(performance: Performance, stage: Stage): Promise<void> {
+  const player = new Player(performance, stage)
+  try {
+    await player.open()
+    for (const step of performance.steps) {
+      const pending = player.act(step)
+      if (pending !== undefined) await pending
+    }
+    await player.end()
+  } catch (error) {
+    if (!stage.signal.aborted) throw error
+  }
+}
+
+class Player {
+  readonly #performance: Performance
+  readonly #stage: Stage
+  /** Fails the write or wait that is under way when the client leaves. */
+  #onGone: (() => void) | null = null
+  #batch: Buffer[] = []
+  #batchBytes = 0
+
+  constructor(performance: Performance, stage: Stage) {
+    this.#performance = performance
+    this.#stage = stage
+    stage.signal.addEventListener('abort', () => this.#onGone?.(), { once: true })
+  }
+
+  async open(): Promise<void> {
+    const { opening, headDelayMs } = this.#performance
+    if (headDelayMs > 0) await this.#sleep(headDelayMs)
+    if (opening === 'reset') this.#stage.response.socket?.resetAndDestroy()
+    if (opening !== 'head') await this.#untilGone()
+  }
+
+  /** Does one step; there is nothing to wait for where frames are only collected. */
+  act(step: Step): Promise<void> | undefined {
+    switch (step.type) {
+      case 'pause':
+        return this.#pause(step.ms)
+      case 'stall':
+      case 'reset':
+      case 'fin':
+        return this.#breakOff(step.type)
+      case 'event':
+      case 'exception':
+      case 'error':
+      case 'corrupt-frame':
+      case 'half-frame':
+        break
+    }
+    return this.#send(this.#stage.encoder.encode(step))
+  }
+
+  async end(): Promise<void> {
+    if (this.#performance.chunkBytes !== undefined) await this.#flush()
+    const bytes = this.#takeBatch()
+    if (bytes.length > 0) this.#stage.response.end(bytes)
+    else this.#stage.response.end()
+  }
+
+  #send(bytes: Buffer): Promise<void> | undefined {
+    this.#batch.push(bytes)
+    this.#batchBytes += bytes.length
+    if (this.#performance.gapMs > 0) return this.#pause(this.#performance.gapMs)
+    return this.#batchBytes >= BATCH_BYTES ? this.#flush() : undefined
+  }
+
+  /** Sends what there is, then waits. */
+  async #pause(ms: number): Promise<void> {
+    await this.#flush()
+    if (ms > 0) await this.#sleep(ms)
+  }
+
+  /** Sends what there is, then leaves the answer as it is. Never resolves, see `#untilGone`. */
+  async #breakOff(how: 'stall' | 'reset' | 'fin'): Promise<void> {
+    await this.#flush()
+    const { socket } = this.#stage.response
+    if (how === 'reset') socket?.resetAndDestroy()
+    if (how === 'fin') socket?.end()
+    await this.#untilGone()
+  }
+
+  /** Resolves when the kernel has taken all bytes, the head included. */
+  async #flush(): Promise<void> {
+    const bytes = this.#takeBatch()
+    const { response } = this.#stage
+    if (bytes.length === 0) response.flushHeaders()
+    for (const piece of piecesOf(bytes, this.#performance.chunkBytes)) {
+      await this.#wait((resolve, reject) => {
+        response.write(piece, (error) => (error ? reject(error) : resolve()))
+      })
+    }
+  }
+
+  #takeBatch(): Buffer {
+    const [first] = this.#batch
+    const bytes = this.#batch.length === 1 && first ? first : Buffer.concat(this.#batch)
+    this.#batch = []
+    this.#batchBytes = 0
+    return bytes
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    try {
+      await this.#wait((resolve) => {
+        timer = setTimeout(resolve, ms)
+      })
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** Never resolves; fails when the connection is gone. */
+  #untilGone(): Promise<void> {
+    return this.#wait(() => {})
+  }
+
+  /** A promise that `start` settles, unless the client leaves first. */
+  async #wait(start: (resolve: () => void, reject: (error: unknown) => void) => void) {
+    const { signal } = this.#stage
+    signal.throwIfAborted()
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#onGone = () => reject(signal.reason)
+    start(resolve, reject)
+    await promise
+    this.#onGone = null
+  }
+}
+
+function piecesOf(bytes: Buffer, size: number | undefined): readonly Buffer[] {
+  if (bytes.length === 0) return []
+  if (size === undefined || size < 1) return [bytes]
+  return Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) =>
+    bytes.subarray(i * size, (i + 1) * size)
+  )
+}

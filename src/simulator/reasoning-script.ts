@@ -1,0 +1,40 @@
+import { createHash } from 'node:crypto'
+import { asJsonObject } from '../kiro/json-object.ts'
+import type { RequestView } from './request-view.ts'
+import type { Step } from './script.ts'
+import { lastWords, wordsOf } from './spoken-text.ts'
+
+/**
+ * Native reasoning, when `additionalModelRequestFields` asks for it (kiro-protocol §9.2): text deltas,
+ * and from Claude a signature. `display: omitted` leaves only the signature.
+ */
+export function* reasoningSteps(view: RequestView): Generator<Step> {
+  const fields = asJsonObject(view.root['additionalModelRequestFields']) ?? {}
+  const thinking = asJsonObject(fields['thinking'])
+  const effort = asJsonObject(fields['reasoning'])?.['effort']
+  const isClaude = thinking?.['type'] === 'adaptive'
+  if (!isClaude && (typeof effort !== 'string' || effort === 'none')) return
+  const thought = thoughtOn(view.current.content)
+  if (thinking?.['display'] !== 'omitted') {
+    for (const text of wordsOf(thought)) yield reasoning({ text })
+  }
+  if (isClaude) yield reasoning({ signature: signatureOf(thought) })
+}
+
+/** Emulated reasoning, when the text asks for it by tags (§9.1). The tags are cut between deltas. */
+export function thinkingDeltas(content: string): string[] {
+  if (!/<thinking_mode>(?:enabled|adaptive)<\/thinking_mode>/.test(content)) return []
+  return ['<thi', 'nking>', ...wordsOf(thoughtOn(content)), '</thin', 'king>\n', '\n']
+}
+
+function thoughtOn(content: string): string {
+  return `The person wrote ${lastWords(content).length} characters. A simulator answers plainly.`
+}
+
+function signatureOf(thought: string): string {
+  return createHash('sha256').update(thought).digest('base64')
+}
+
+function reasoning(payload: object): Step {
+  return { type: 'event', name: 'reasoningContentEvent', payload }
+}

@@ -1,0 +1,103 @@
+/** An answer that is no stream: what the upstream says when it will not or cannot serve a request. */
+export interface Refusal {
+  readonly status: number
+  /** Goes into `x-amzn-errortype` and `__type`. */
+  readonly errorType: string
+  readonly message: string
+  readonly reason: string | null
+  /** Seconds for `retry-after`. */
+  readonly retryAfterS?: number
+  /** A page of the network in front of the upstream instead of its JSON. */
+  readonly html?: string
+  /** What was broken, in words. Only the simulator says that, in `x-simulator-rule`. */
+  readonly rule?: string
+}
+
+/** The refusal that explains nothing: any violation of the request's shape (kiro-protocol §4.14). */
+export function improper(rule: string): Refusal {
+  return badRequest('Improperly formed request.', null, rule)
+}
+
+/** A shape violation that the newer validator catches. */
+export function invalidBody(rule: string, message = 'Improperly formed request.'): Refusal {
+  return badRequest(message, 'REQUEST_BODY_INVALID', rule)
+}
+
+export function badRequest(message: string, reason: string | null, rule: string): Refusal {
+  return { status: 400, errorType: 'ValidationException', message, reason, rule }
+}
+
+export function forbidden(message: string, reason: string | null = null): Refusal {
+  return { status: 403, errorType: 'AccessDeniedException', message, reason }
+}
+
+/** What `check` says of the first item it refuses. */
+export function firstRefusal<T>(
+  items: readonly T[],
+  check: (item: T, index: number) => Refusal | null
+): Refusal | null {
+  for (const [index, item] of items.entries()) {
+    const refusal = check(item, index)
+    if (refusal !== null) return refusal
+  }
+  return null
+}
+
+/** A fault on demand, with the status and wording of the real one (kiro-protocol §8.2). */
+export const FAULTS = {
+  quota: {
+    status: 402,
+    errorType: 'ServiceQuotaExceededException',
+    message: 'You have reached the limit.',
+    reason: 'MONTHLY_REQUEST_COUNT'
+  },
+  suspended: forbidden(
+    "Your User ID (d-simulated) temporarily is suspended. We've locked your account as a security precaution.",
+    'TEMPORARILY_SUSPENDED'
+  ),
+  expired: forbidden('The bearer token included in the request is invalid.'),
+  throttled: {
+    status: 429,
+    errorType: 'ThrottlingException',
+    message: 'Too many requests, please wait before trying again.',
+    reason: null,
+    retryAfterS: 1
+  },
+  overloaded: {
+    status: 500,
+    errorType: 'InternalServerException',
+    message: 'Encountered unexpectedly high load when processing the request, please try again.',
+    reason: 'MODEL_TEMPORARILY_UNAVAILABLE'
+  },
+  flaky: {
+    status: 500,
+    errorType: 'InternalServerException',
+    message:
+      'The request could not be processed due to an internal validation error. Please try again.',
+    reason: null
+  },
+  unavailable: {
+    status: 503,
+    errorType: 'ServiceUnavailableException',
+    message: 'Service is temporarily unavailable.',
+    reason: null
+  },
+  'context-overflow': badRequest(
+    'Input is too long.',
+    'CONTENT_LENGTH_EXCEEDS_THRESHOLD',
+    'asked for by sim:context-overflow'
+  ),
+  improper: improper('asked for by sim:improper'),
+  'invalid-model': badRequest(
+    'Invalid model. Please select a different model to continue.',
+    'INVALID_MODEL_ID',
+    'asked for by sim:invalid-model'
+  ),
+  html: {
+    status: 403,
+    errorType: '',
+    message: '',
+    reason: null,
+    html: '<html><head><title>403 Forbidden</title></head><body><h1>Request blocked.</h1></body></html>\n'
+  }
+} as const satisfies Record<string, Refusal>

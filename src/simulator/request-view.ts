@@ -1,0 +1,113 @@
+import { asJsonObject, type JsonObject } from '../kiro/json-object.ts'
+import { improper, type Refusal } from './refusal.ts'
+
+export interface UserTurn {
+  readonly role: 'user'
+  readonly content: string
+  readonly message: JsonObject
+  /** `userInputMessageContext`, `{}` when absent. */
+  readonly context: JsonObject
+  readonly images: readonly unknown[]
+  readonly tools: readonly unknown[]
+  readonly toolResults: readonly unknown[]
+}
+
+export interface AssistantTurn {
+  readonly role: 'assistant'
+  readonly content: string
+  readonly message: JsonObject
+  readonly toolUses: readonly unknown[]
+}
+
+export type Turn = UserTurn | AssistantTurn
+
+/** A generation request whose outer shape is right; members inside the lists are not checked yet. */
+export interface RequestView {
+  readonly root: JsonObject
+  readonly state: JsonObject
+  readonly history: readonly Turn[]
+  readonly current: UserTurn
+  /** As sent, control words included. */
+  readonly modelId: string
+}
+
+class ShapeError extends Error {}
+
+/** Reads the shape of kiro-protocol §4.1-§4.2 and §4.7; a wrong one is refused. */
+export function viewRequest(payload: unknown): RequestView | Refusal {
+  try {
+    return toView(payload)
+  } catch (error) {
+    if (error instanceof ShapeError) return improper(error.message)
+    throw error
+  }
+}
+
+function toView(payload: unknown): RequestView {
+  const root = object(payload, 'the body')
+  const state = object(root['conversationState'], 'conversationState')
+  const entry = object(state['currentMessage'], 'currentMessage')
+  const current = toUserTurn(entry['userInputMessage'], 'currentMessage')
+  const modelId = current.message['modelId'] ?? 'auto'
+  if (typeof modelId !== 'string') throw new ShapeError('modelId must be a string')
+  const history = list(state, 'history').map(toTurn)
+  return { root, state, history, current, modelId }
+}
+
+function toTurn(value: unknown, index: number): Turn {
+  const where = `history[${index}]`
+  const entry = object(value, where)
+  const keys = Object.keys(entry)
+  if (keys.length !== 1) throw new ShapeError(`${where} must be one message`)
+  if (keys[0] === 'userInputMessage') return toUserTurn(entry['userInputMessage'], where)
+  return toAssistantTurn(entry['assistantResponseMessage'], where)
+}
+
+function toUserTurn(value: unknown, where: string): UserTurn {
+  const message = object(value, `${where}.userInputMessage`)
+  const context = message['userInputMessageContext']
+  const known = context === undefined ? {} : object(context, `${where} context`)
+  if (context !== undefined && Object.keys(known).length === 0) {
+    throw new ShapeError(`${where} has an empty userInputMessageContext`)
+  }
+  return {
+    role: 'user',
+    content: text(message, where),
+    message,
+    context: known,
+    images: list(message, 'images'),
+    tools: list(known, 'tools'),
+    toolResults: list(known, 'toolResults')
+  }
+}
+
+function toAssistantTurn(value: unknown, where: string): AssistantTurn {
+  const message = object(value, `${where}.assistantResponseMessage`)
+  return {
+    role: 'assistant',
+    content: text(message, where),
+    message,
+    toolUses: list(message, 'toolUses')
+  }
+}
+
+function object(value: unknown, where: string): JsonObject {
+  const found = asJsonObject(value)
+  if (found === null) throw new ShapeError(`${where} must be an object`)
+  return found
+}
+
+function text(message: JsonObject, where: string): string {
+  const { content } = message
+  if (typeof content !== 'string') throw new ShapeError(`content of ${where} must be a string`)
+  return content
+}
+
+/** A list that is absent reads as empty; one that is sent must not be (§4.4, §4.7). */
+function list(owner: JsonObject, name: string): readonly unknown[] {
+  const value = owner[name]
+  if (value === undefined) return []
+  if (!Array.isArray(value)) throw new ShapeError(`${name} must be a list`)
+  if (value.length === 0) throw new ShapeError(`${name} must be left out when it is empty`)
+  return value
+}

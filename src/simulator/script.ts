@@ -1,0 +1,182 @@
+import type { FoundWords } from './control-words.ts'
+import type { SimulatedModel } from './models.ts'
+import { reasoningSteps, thinkingDeltas } from './reasoning-script.ts'
+import type { RequestView } from './request-view.ts'
+import { divideText, lastWords, shapeDeltas, spokenAnswer } from './spoken-text.ts'
+import { countTokens } from './token-count.ts'
+import { offeredTools } from './tool-rules.ts'
+import { toolSteps } from './tool-script.ts'
+import { findWishedCalls, type WishedCall } from './tool-wish.ts'
+
+/** One thing that happens in an answer, in its order. */
+export type Step =
+  | { readonly type: 'event'; readonly name: string; readonly payload: object }
+  | { readonly type: 'exception'; readonly name: string; readonly payload: object }
+  | { readonly type: 'error'; readonly code: string; readonly message: string }
+  /** A frame whose checksum is wrong. */
+  | { readonly type: 'corrupt-frame' }
+  /** The first half of a frame. */
+  | { readonly type: 'half-frame' }
+  | { readonly type: 'pause'; readonly ms: number }
+  /** Nothing more, for ever: until the client leaves. */
+  | { readonly type: 'stall' }
+  | { readonly type: 'reset' }
+  | { readonly type: 'fin' }
+
+export interface ScriptInput {
+  readonly view: RequestView
+  readonly words: FoundWords
+  readonly model: SimulatedModel
+  readonly inputTokens: number
+}
+
+/** After these nothing follows. */
+const LAST_STEPS: readonly Step['type'][] = [
+  'exception',
+  'error',
+  'half-frame',
+  'stall',
+  'reset',
+  'fin'
+]
+
+/** What an accepted request is answered, decided by the request alone (kiro-protocol §5.4). */
+export function* writeScript(input: ScriptInput): Generator<Step> {
+  for (const step of allSteps(input)) {
+    yield step
+    if (LAST_STEPS.includes(step.type)) return
+  }
+}
+
+function* allSteps(input: ScriptInput): Generator<Step> {
+  const { view, words } = input
+  const { flags, numbers } = words
+  if (numbers.first !== undefined) yield { type: 'pause', ms: numbers.first }
+  if (flags.has('stall-first')) yield { type: 'stall' }
+  if (flags.has('throttled-frame')) yield THROTTLED
+  if (flags.has('unknown-event')) yield* UNKNOWN_EVENTS
+  const reasoning = [...reasoningSteps(view)]
+  const calls = findWishedCalls(lastWords(view.current.content), offeredTools(view))
+  const deltas = [...thinkingDeltas(view.current.content), ...textDeltas(input, calls)]
+  yield* reasoning
+  yield* textSteps(deltas, words)
+  yield* toolSteps(calls, { view, words })
+  if (flags.has('cut-frame')) yield { type: 'half-frame' }
+  if (flags.has('no-end')) return
+  yield* endSteps(input, { calls, outputTokens: countOutput(reasoning, deltas, calls) })
+}
+
+function textDeltas({ view, words }: ScriptInput, calls: readonly WishedCall[]): string[] {
+  const { events, size } = words.numbers
+  if (words.say !== null && events !== undefined) return divideText(words.say, events)
+  const text = words.say ?? announce(calls) ?? spokenAnswer(view.current, view.history.length)
+  return shapeDeltas(text, { events, size })
+}
+
+function announce(calls: readonly WishedCall[]): string | null {
+  if (calls.length === 0) return null
+  return `The simulator calls ${calls.map((call) => call.name).join(' and ')}.`
+}
+
+/** The text, with the fault that was asked for after its first half. */
+function* textSteps(deltas: readonly string[], words: FoundWords): Generator<Step> {
+  const half = Math.ceil(deltas.length / 2)
+  yield* deltas.slice(0, half).map(toTextStep)
+  const fault = MID_FAULTS.find(([word]) => words.flags.has(word))
+  if (fault !== undefined) yield fault[1]
+  yield* deltas.slice(half).map(toTextStep)
+}
+
+function toTextStep(content: string): Step {
+  return { type: 'event', name: 'assistantResponseEvent', payload: { content } }
+}
+
+interface AnswerFacts {
+  readonly calls: readonly WishedCall[]
+  readonly outputTokens: number
+}
+
+function* endSteps(input: ScriptInput, facts: AnswerFacts): Generator<Step> {
+  const { words, model, inputTokens } = input
+  const totalTokens = inputTokens + facts.outputTokens
+  const percentage = (totalTokens / model.tokenLimits.maxInputTokens) * 100
+  const contextUsagePercentage = Math.round(percentage * 1e6) / 1e6
+  const isCut = words.flags.has('truncated-tool') && facts.calls.length > 0
+  // A call that was cut off has no stop reason either (Appendix A26).
+  if (!isCut) yield* metadataSteps(input, facts)
+  yield { type: 'event', name: 'contextUsageEvent', payload: { contextUsagePercentage } }
+  const usage = Math.round((totalTokens / 10_000) * model.rateMultiplier * 1e4 + 1) / 1e4
+  const metering = { unit: 'credit', unitPlural: 'credits', usage }
+  yield { type: 'event', name: 'meteringEvent', payload: metering }
+}
+
+function* metadataSteps(input: ScriptInput, facts: AnswerFacts): Generator<Step> {
+  const stopReason = stopReasonOf(input.words, facts.calls)
+  if (!input.words.flags.has('token-usage')) {
+    yield { type: 'event', name: 'metadataEvent', payload: { stopReason } }
+    return
+  }
+  const { inputTokens } = input
+  const { outputTokens } = facts
+  const cacheReadInputTokens = input.view.history.length === 0 ? 0 : Math.floor(inputTokens * 0.9)
+  const uncachedInputTokens = inputTokens - cacheReadInputTokens
+  const read = { tokenUsage: { uncachedInputTokens, cacheReadInputTokens } }
+  yield { type: 'event', name: 'metadataEvent', payload: read }
+  const written = {
+    tokenUsage: { outputTokens, totalTokens: inputTokens + outputTokens },
+    stopReason
+  }
+  yield { type: 'event', name: 'metadataEvent', payload: written }
+}
+
+function stopReasonOf({ flags }: FoundWords, calls: readonly WishedCall[]): string {
+  if (flags.has('context-full')) return 'MODEL_CONTEXT_WINDOW_EXCEEDED'
+  if (flags.has('max-tokens')) return 'MAX_TOKENS'
+  if (flags.has('filtered')) return 'CONTENT_FILTERED'
+  return calls.length > 0 ? 'TOOL_USE' : 'END_TURN'
+}
+
+function countOutput(
+  reasoning: readonly Step[],
+  deltas: readonly string[],
+  calls: readonly WishedCall[]
+): number {
+  const thought = reasoning
+    .map((step) => (step.type === 'event' && 'text' in step.payload ? step.payload.text : ''))
+    .join('')
+  const called = calls.length === 0 ? '' : JSON.stringify(calls)
+  return countTokens(thought) + countTokens(deltas.join('')) + countTokens(called)
+}
+
+const BROKEN = 'Encountered an unexpected error when processing the request, please try again.'
+
+const THROTTLED: Step = {
+  type: 'exception',
+  name: 'ThrottlingException',
+  payload: { message: 'Too many requests, please wait before trying again.', reason: null }
+}
+
+const MID_FAULTS = [
+  [
+    'exception-mid',
+    { type: 'exception', name: 'InternalServerException', payload: { message: BROKEN } }
+  ],
+  ['error-mid', { type: 'error', code: 'InternalServerException', message: BROKEN }],
+  ['stall', { type: 'stall' }],
+  ['reset', { type: 'reset' }],
+  ['fin', { type: 'fin' }],
+  ['corrupt', { type: 'corrupt-frame' }]
+] as const satisfies readonly (readonly [string, Step])[]
+
+/** Events that a client must pass over, some of them known, some not (kiro-protocol §5.3). */
+const UNKNOWN_EVENTS: readonly Step[] = [
+  { type: 'event', name: 'messageMetadataEvent', payload: { utteranceId: 'simulated' } },
+  { type: 'event', name: 'simulatedFutureEvent', payload: { content: 'not for clients' } },
+  {
+    type: 'event',
+    name: 'followupPromptEvent',
+    payload: { followupPrompt: { content: 'never shown' } }
+  },
+  { type: 'event', name: 'metricsEvent', payload: { inputTokens: 1, outputTokens: 1 } },
+  { type: 'event', name: 'assistantResponseEvent', payload: { content: '', future: { member: 1 } } }
+]

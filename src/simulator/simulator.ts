@@ -1,0 +1,92 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { AnswerEncoder } from './answer.ts'
+import { ConnectionCensus, type SimulatorStats } from './connection-census.ts'
+import { PromptMemory } from './prompt-memory.ts'
+import { RequestHandler } from './request-handler.ts'
+import { TokenIssuer } from './token-issuer.ts'
+
+export interface SimulatorOptions {
+  readonly host?: string
+  /** 0 takes any free port. */
+  readonly port?: number
+  /** Milliseconds between events where the prompt does not say. */
+  readonly gapMs?: number
+  /** How long an idle connection is kept before the simulator closes it. */
+  readonly keepAliveTimeoutMs?: number
+  /** Seconds after which an access token that it issued is refused. */
+  readonly tokenLifetimeS?: number
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number
+}
+
+const DEFAULT_GAP_MS = 15
+const DEFAULT_KEEP_ALIVE_MS = 600_000
+const DEFAULT_TOKEN_LIFETIME_S = 3_600
+/** A cluster opens its whole budget at once. */
+const LISTEN_BACKLOG = 4_096
+
+/**
+ * A fake of the upstream on loopback: the same endpoints, frames and refusals, and faults on demand
+ * (`docs/simulator.md`). Holds nothing but its socket; several can run in one process.
+ */
+export class Simulator {
+  readonly #options: SimulatorOptions
+  readonly #server: Server
+  readonly #census = new ConnectionCensus()
+  #closing: Promise<void> | null = null
+
+  constructor(options: SimulatorOptions = {}) {
+    this.#options = options
+    const now = options.now ?? Date.now
+    const handler = new RequestHandler({
+      census: this.#census,
+      encoder: new AnswerEncoder(),
+      issuer: new TokenIssuer({
+        lifetimeS: options.tokenLifetimeS ?? DEFAULT_TOKEN_LIFETIME_S,
+        now
+      }),
+      memory: new PromptMemory(),
+      gapMs: options.gapMs ?? DEFAULT_GAP_MS,
+      now
+    })
+    this.#server = createServer((request: IncomingMessage, response: ServerResponse) => {
+      void handler.handle(request, response) // rejects only for a bug, which must be seen
+    })
+    this.#server.keepAliveTimeout = options.keepAliveTimeoutMs ?? DEFAULT_KEEP_ALIVE_MS
+    this.#server.keepAliveTimeoutBuffer = 0
+    this.#server.on('connection', (socket) => this.#census.accept(socket))
+  }
+
+  /** Resolves when it listens. */
+  async start(): Promise<{ readonly url: string; readonly port: number }> {
+    const { host = '127.0.0.1', port = 0 } = this.#options
+    this.#server.listen({ host, port, backlog: LISTEN_BACKLOG })
+    await once(this.#server, 'listening')
+    const address = this.#server.address()
+    if (address === null || typeof address === 'string') throw new Error('not listening on TCP')
+    return { url: `http://${host}:${address.port}`, port: address.port }
+  }
+
+  /** Stops listening and cuts what still runs: answers may stall for ever on purpose. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  stats(): SimulatorStats {
+    return this.#census.stats()
+  }
+
+  resetStats(): void {
+    this.#census.reset()
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#server.listening) return
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    this.#server.closeAllConnections()
+    await closed
+  }
+}

@@ -1,0 +1,88 @@
+import { asJsonObject } from '../kiro/json-object.ts'
+import { withoutControlWords } from './control-words.ts'
+import type { UserTurn } from './request-view.ts'
+
+const QUOTED_CHARS = 160
+const FILLER =
+  'The simulator keeps talking so that the stream has enough events to look at, word by word. '
+const FILLER_WORDS = wordsOf(FILLER)
+/** Blocks that clients and gateways put around what a person wrote. */
+const TAGGED_BLOCK = /<([a-z][\w-]*)>[\s\S]*?<\/\1>/g
+
+/** What the person wrote last: without tagged blocks, system text before it, and control words. */
+export function lastWords(content: string): string {
+  const bare = content.replace(TAGGED_BLOCK, '').trim()
+  const paragraphs = (bare === '' ? content : bare).split(/\n{2,}/)
+  const last = paragraphs.findLast((paragraph) => paragraph.trim() !== '') ?? ''
+  return withoutControlWords(last)
+}
+
+/** The answer's text when `sim:say` does not set it. The same request always gets the same. */
+export function spokenAnswer(current: UserTurn, earlierTurns: number): string {
+  const results = current.toolResults.map(resultText)
+  if (results.length > 0) {
+    const quotes = results.map((result) => `"${quote(result)}"`).join(', and ')
+    return `The simulator received ${results.length} tool result(s): ${quotes}. That is all it needed.`
+  }
+  const turns =
+    earlierTurns === 0 ? 'This is our first turn' : `${earlierTurns} messages came before`
+  return (
+    `This is the built-in simulator, not a model. You wrote: "${quote(lastWords(current.content))}". ` +
+    `${turns}, and nothing was sent to Kiro.`
+  )
+}
+
+/** Text as deltas of a word each. */
+export function wordsOf(text: string): string[] {
+  return text.match(/\s*\S+\s*$|\s*\S+\s?|\s+/g) ?? []
+}
+
+/**
+ * Cuts or fills `text` to what `sim:events` and `sim:size` ask for. A `size` alone cuts `text` into
+ * pieces; `events` alone gives so many words, filling up with more talk. Characters are never split.
+ */
+export function shapeDeltas(
+  text: string,
+  shape: { readonly events: number | undefined; readonly size: number | undefined }
+): string[] {
+  const { events, size } = shape
+  if (events === undefined) return size === undefined ? wordsOf(text) : piecesOf(text, size)
+  const words = wordsOf(text)
+  return Array.from({ length: events }, (_, i) => {
+    const word = words[i] ?? FILLER_WORDS[(i - words.length) % FILLER_WORDS.length] ?? ''
+    return size === undefined ? word : (piecesOf(word.padEnd(size, FILLER), size)[0] ?? '')
+  })
+}
+
+/** Cuts the text of `sim:say` into `events` pieces of about the same length; nothing is added. */
+export function divideText(text: string, events: number): string[] {
+  const size = Math.max(1, Math.ceil(Array.from(text).length / Math.max(1, events)))
+  return piecesOf(text, size)
+}
+
+function piecesOf(text: string, size: number): string[] {
+  const characters = Array.from(text)
+  const length = Math.max(1, size)
+  const pieces: string[] = []
+  for (let at = 0; at < characters.length; at += length) {
+    pieces.push(characters.slice(at, at + length).join(''))
+  }
+  return pieces
+}
+
+function resultText(value: unknown): string {
+  const parts = asJsonObject(value)?.['content']
+  if (!Array.isArray(parts)) return ''
+  return parts
+    .map((part) => {
+      const { text, json } = asJsonObject(part) ?? {}
+      return typeof text === 'string' ? text : JSON.stringify(json)
+    })
+    .join('\n')
+}
+
+function quote(text: string): string {
+  const characters = Array.from(text.replaceAll(/\s+/g, ' ').trim())
+  if (characters.length <= QUOTED_CHARS) return characters.join('')
+  return `${characters.slice(0, QUOTED_CHARS).join('')}…`
+}

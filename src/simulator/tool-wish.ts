@@ -1,0 +1,84 @@
+import { parseJsonObject, type JsonObject } from '../kiro/json-object.ts'
+import { sampleArguments } from './sample-arguments.ts'
+import type { OfferedTool } from './tool-rules.ts'
+
+/** A tool call that the prompt asks for. */
+export interface WishedCall {
+  readonly name: string
+  readonly input: JsonObject
+}
+
+/** `call tool f`, `use the tools f and g`, `invoke function f with {…}`. */
+const LIST_FORM = /\b(?:call|use|invoke|run)\s+(?:the\s+)?(?:tools?|functions?)\s+/i
+/** `use the f tool`. */
+const NAME_FORM =
+  /\b(?:call|use|invoke|run)\s+(?:the\s+)?(?=[`"']?[\w.:/-]+[`"']?\s+(?:tool|function)\b)/i
+const NAME = /[`"']?([\w.:/-]*[\w])[`"']?(?:\s+(?:tool|function)\b)?/y
+const WITH = /\s+with\s+(?:the\s+)?(?:arguments\s+|args\s+|input\s+)?(?=\{)/y
+const SEPARATOR = /(?:\s*,\s*and\s+|\s*,\s*|\s+and\s+|\s*&\s*)/y
+
+/** The calls that `prompt` asks for, in its order. Names that nobody offers end the list. */
+export function findWishedCalls(prompt: string, tools: readonly OfferedTool[]): WishedCall[] {
+  const match = LIST_FORM.exec(prompt) ?? NAME_FORM.exec(prompt)
+  if (match === null || tools.length === 0) return []
+  const calls: WishedCall[] = []
+  let at = match.index + match[0].length
+  while (at < prompt.length) {
+    const name = matchAt(NAME, prompt, at)
+    const tool = name === null ? undefined : findTool(tools, name[1] ?? '')
+    if (name === null || tool === undefined) break
+    at += name[0].length
+    const given = readArguments(prompt, at)
+    calls.push({ name: tool.name, input: given?.input ?? sampleArguments(tool.schema) })
+    at = given?.end ?? at
+    const separator = matchAt(SEPARATOR, prompt, at)
+    if (separator === null) break
+    at += separator[0].length
+  }
+  return calls
+}
+
+/** A prompt has the client's name of a tool, which may have been cleaned and shortened on its way. */
+function findTool(tools: readonly OfferedTool[], wished: string): OfferedTool | undefined {
+  const clean = wished.replace(/[^A-Za-z0-9_-]/g, '_').toLowerCase()
+  return (
+    tools.find((tool) => tool.name.toLowerCase() === clean) ??
+    tools.find(
+      (tool) => clean.length > 54 && tool.name.toLowerCase().startsWith(clean.slice(0, 54))
+    )
+  )
+}
+
+function readArguments(
+  prompt: string,
+  at: number
+): { readonly input: JsonObject; readonly end: number } | null {
+  const words = matchAt(WITH, prompt, at)
+  if (words === null) return null
+  const start = at + words[0].length
+  const end = endOfObject(prompt, start)
+  const input = end === null ? null : parseJsonObject(prompt.slice(start, end))
+  return end === null || input === null ? null : { input, end }
+}
+
+/** Index after the brace that closes the one at `start`; braces inside strings do not count. */
+function endOfObject(text: string, start: number): number | null {
+  let depth = 0
+  let inString = false
+  for (let i = start; i < text.length; i++) {
+    const char = text.charAt(i)
+    if (inString) {
+      if (char === '\\') i++
+      else if (char === '"') inString = false
+    } else if (char === '"') inString = true
+    else if (char === '{') depth++
+    else if (char === '}' && --depth === 0) return i + 1
+  }
+  return null
+}
+
+function matchAt(sticky: RegExp, text: string, at: number): RegExpExecArray | null {
+  const pattern = new RegExp(sticky) // a copy: `lastIndex` is state
+  pattern.lastIndex = at
+  return pattern.exec(text)
+}

@@ -1,0 +1,15 @@
+/** A simulator for one test. */
+import type { Test } from 'tap'
+import { Simulator, type SimulatorOptions } from '../../src/simulator/simulator.ts'
+
+/** Starts one without pacing that is closed with the test. */
+export async function startSimulator(t: Test, options: SimulatorOptions = {}) {
+  const simulator = new Simulator({ gapMs: 0, ...options })
+  t.teardown(() => simulator.close())
+  return { simulator, ...(await simulator.start()) }
+}
+
+/** Lets everything that is ready happen. */
+export function tick(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

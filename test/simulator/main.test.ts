@@ -1,0 +1,48 @@
+import { fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { CONTROL_WORDS } from '../../src/simulator/control-words.ts'
+
+const MAIN = fileURLToPath(new URL('../../src/simulator/main.ts', import.meta.url))
+
+t.test('started alone', async (t) => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    t.test(`prints where it listens and ends cleanly on ${signal}`, async (t) => {
+      const child = spawn(process.execPath, [MAIN, '--port', '0'])
+      t.teardown(() => child.kill('SIGKILL'))
+      const [line] = (await once(child.stdout, 'data')) as [Buffer]
+      const url = /http:\/\/127\.0\.0\.1:\d+/.exec(line.toString())![0]
+      for (const word of Object.keys(CONTROL_WORDS)) t.match(line.toString(), `sim:${word}`)
+      t.equal((await fetch(`${url}/__simulator/stats`)).status, 200)
+      child.kill(signal)
+      t.same(await once(child, 'exit'), [0, null])
+    })
+  }
+})
+
+t.test('started by fork()', async (t) => {
+  t.test('tells its port, prints nothing and ends with the channel', async (t) => {
+    const child = fork(MAIN, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
+    t.teardown(() => child.kill('SIGKILL'))
+    let printed = ''
+    child.stdout!.on('data', (chunk: Buffer) => {
+      printed += chunk.toString()
+    })
+    const [message] = await once(child, 'message')
+    t.match(message, { type: 'simulator.ready', port: Number })
+    child.kill('SIGINT') // a Ctrl-C that also reached the parent, which is not done yet
+    t.equal((await fetch(`http://127.0.0.1:${message.port}/__simulator/stats`)).status, 200)
+    child.disconnect()
+    t.same(await once(child, 'exit'), [0, null])
+    t.equal(printed, '')
+  })
+
+  t.test('ends cleanly on SIGTERM', async (t) => {
+    const child = fork(MAIN, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    t.teardown(() => child.kill('SIGKILL'))
+    await once(child, 'message')
+    child.kill('SIGTERM')
+    t.same(await once(child, 'exit'), [0, null])
+  })
+})
