@@ -1,31 +1,19 @@
 import type { Frame } from '../frames/frame-decoder.ts'
 import { GatewayError } from '../shared/errors.ts'
-
-/** A JSON object of the upstream, members unchecked. */
-export type Payload = Readonly<Record<string, unknown>>
+import { asJsonObject, type JsonObject, parseJsonObject } from './json-object.ts'
 
 /**
  * The payload's object; one that is wrapped in its own event name is taken out (§5.2).
  *
  * @throws {GatewayError} GW_FRAME_CORRUPT when it is no JSON object.
  */
-export function parsePayload(frame: Frame, eventType: string): Payload {
-  const payload = parseObject(payloadText(frame))
-  if (payload === undefined) {
+export function parsePayload(frame: Frame, eventType: string): JsonObject {
+  const payload = parseJsonObject(payloadText(frame))
+  if (payload === null) {
     throw new GatewayError('GW_FRAME_CORRUPT', `the payload of ${eventType} is no JSON object`)
   }
-  const inner = payload[eventType]
-  return isObject(inner) && Object.keys(payload).length === 1 ? inner : payload
-}
-
-/** The object that `text` is in JSON; undefined for anything else. */
-export function parseObject(text: string): Payload | undefined {
-  try {
-    const value: unknown = JSON.parse(text)
-    return isObject(value) ? value : undefined
-  } catch {
-    return undefined
-  }
+  const inner = asJsonObject(payload[eventType])
+  return inner !== null && Object.keys(payload).length === 1 ? inner : payload
 }
 
 /** UTF-8 is decoded per payload: chunks may split a character, frames never do. */
@@ -48,9 +36,4 @@ export function asText(value: unknown): string | undefined {
 /** A finite number as it is, else undefined. */
 export function asNumber(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined
-}
-
-/** Whether `value` is a JSON object: neither null nor an array. */
-export function isObject(value: unknown): value is Payload {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

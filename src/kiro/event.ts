@@ -1,14 +1,6 @@
 import type { Frame } from '../frames/frame-decoder.ts'
-import {
-  asNumber,
-  asText,
-  isObject,
-  type Payload,
-  parseObject,
-  parsePayload,
-  payloadText,
-  textHeader
-} from './event-payload.ts'
+import { asNumber, asText, parsePayload, payloadText, textHeader } from './event-payload.ts'
+import { asJsonObject, type JsonObject, parseJsonObject } from './json-object.ts'
 
 /**
  * What the upstream says, one frame at a time (kiro-protocol §5.3). Events that nobody acts on are
@@ -101,14 +93,14 @@ function parseEvent(frame: Frame): UpstreamEvent {
 }
 
 /** Empty text around tool calls says nothing, unless it names the model behind `auto`. */
-function toText(payload: Payload, eventType: string): UpstreamEvent {
+function toText(payload: JsonObject, eventType: string): UpstreamEvent {
   const text = asText(payload['content']) ?? ''
   const modelId = asText(payload['modelId'])
   if (modelId !== undefined) return { type: 'text', text, modelId }
   return text === '' ? { type: 'ignored', eventType } : { type: 'text', text }
 }
 
-function toReasoning(payload: Payload): UpstreamEvent {
+function toReasoning(payload: JsonObject): UpstreamEvent {
   const text = asText(payload['text'])
   const signature = asText(payload['signature'])
   const redacted = asText(payload['redactedContent'])
@@ -120,20 +112,21 @@ function toReasoning(payload: Payload): UpstreamEvent {
   }
 }
 
-function toTool(payload: Payload): UpstreamEvent {
-  const input = payload['input']
+function toTool(payload: JsonObject): UpstreamEvent {
+  const { input } = payload
   const tool = {
     type: 'tool',
     id: asText(payload['toolUseId']) ?? '',
     name: asText(payload['name']) ?? '',
     stop: payload['stop'] === true
   } as const
-  return typeof input === 'string' || isObject(input) ? { ...tool, input } : tool
+  const known = typeof input === 'string' ? input : asJsonObject(input)
+  return known === null ? tool : { ...tool, input: known }
 }
 
-function toMetadata(payload: Payload): UpstreamEvent {
+function toMetadata(payload: JsonObject): UpstreamEvent {
   const stopReason = asText(payload['stopReason'])
-  const counts = isObject(payload['tokenUsage']) ? payload['tokenUsage'] : {}
+  const counts = asJsonObject(payload['tokenUsage']) ?? {}
   const tokenUsage = toTokenUsage(counts)
   const percentage =
     asNumber(counts['contextUsagePercentage']) ?? asNumber(payload['contextUsagePercentage'])
@@ -153,7 +146,7 @@ const TOKEN_COUNTS = [
   'totalTokens'
 ] as const satisfies readonly (keyof TokenUsage)[]
 
-function toTokenUsage(counts: Payload): TokenUsage | undefined {
+function toTokenUsage(counts: JsonObject): TokenUsage | undefined {
   const usage: { -readonly [K in keyof TokenUsage]: TokenUsage[K] } = {}
   for (const name of TOKEN_COUNTS) {
     const count = asNumber(counts[name])
@@ -165,20 +158,20 @@ function toTokenUsage(counts: Payload): TokenUsage | undefined {
 /** An exception is one whatever its payload looks like: text that is no JSON becomes the message. */
 function parseException(frame: Frame): UpstreamEvent {
   const text = payloadText(frame)
-  const payload = parseObject(text) ?? { message: text }
+  const payload = parseJsonObject(text) ?? { message: text }
   const name = textHeader(frame, ':exception-type') || asText(payload['__type']) || ''
   return toException(name || 'UnknownException', payload)
 }
 
 function parseError(frame: Frame): UpstreamEvent {
   const text = payloadText(frame)
-  const payload = parseObject(text) ?? { message: text }
+  const payload = parseJsonObject(text) ?? { message: text }
   const message = textHeader(frame, ':error-message')
   const name = textHeader(frame, ':error-code') || 'UnknownError'
   return toException(name, message === '' ? payload : { ...payload, message })
 }
 
-function toException(name: string, payload: Payload): UpstreamEvent {
+function toException(name: string, payload: JsonObject): UpstreamEvent {
   const bareName = withoutNamespace(name)
   const message = asText(payload['message']) ?? asText(payload['Message']) ?? ''
   const reason = asText(payload['reason'])
