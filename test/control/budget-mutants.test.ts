@@ -28,10 +28,10 @@ const mutants: readonly Mutant[] = [
     to: `let left = free + 1\n  const grants = new Map<string, number>()\n  const give`
   },
   {
-    story: 'the ledger believes an old report that arrives late',
-    file: 'control/budget-ledger.ts',
-    from: `event.report.seq > account.report.seq`,
-    to: `event.report.seq > 0`
+    story: 'the lease believes old terms that arrive late',
+    file: 'admission/lease-core.ts',
+    from: `terms.seq <= this.#terms.seq`,
+    to: `terms.seq < 0`
   },
   {
     story: 'the ledger forgets grants that are under way and grants them again',
@@ -75,7 +75,7 @@ t.test('the properties of the budget', (t) => {
   for (const mutant of mutants)
     t.test(`notice when ${mutant.story}`, async (t) => {
       const machines = await mutate(t.testdir({}), mutant)
-      const options = { numRuns: 4000, endOnFailure: true }
+      const options = { numRuns: 4000, seed: 1, endOnFailure: true }
       const details = check(
         property(schedules, (schedule) => {
           play(machines, schedule)

@@ -90,7 +90,7 @@ export class ClusterRules {
 
 /** How much older than who is served another waiter of its key may be: the tolerance, and what is not reported. */
 function slackMs(waitMs: number): number {
-  return Math.max(20, waitMs / 8) + 2 * 10 + 2
+  return Math.max(50, waitMs / 4) + 2 * 25 + 2
 }
 
 /** What holds in addition where every message arrives before the next step. */

@@ -1,0 +1,307 @@
+import t, { type Test } from 'tap'
+import { Lease } from '../../src/admission/lease.ts'
+import type { Permit } from '../../src/admission/permit.ts'
+import { NO_TERMS, type LeaseReport, type LeaseTerms } from '../../src/ipc/lease-messages.ts'
+import { ManualClock } from '../helper/manual-clock.ts'
+
+interface Stand {
+  readonly lease: Lease
+  readonly clock: ManualClock
+  readonly sent: LeaseReport[]
+  readonly trims: { readonly max: number; readonly done: () => void }[]
+  readonly idleLimits: number[]
+  readonly tell: (terms: Partial<LeaseTerms>) => void
+  readonly ask: (options?: {
+    readonly key?: string
+    readonly signal?: AbortSignal
+  }) => Promise<Permit>
+}
+
+function stand(options: { readonly poolTimeoutMs?: number | null } = {}): Stand {
+  const clock = new ManualClock()
+  const sent: LeaseReport[] = []
+  const trims: Stand['trims'] = []
+  const idleLimits: number[] = []
+  const lease = new Lease({
+    send: (report) => sent.push(report),
+    trimSockets: (max) => new Promise((resolve) => trims.push({ max, done: resolve })),
+    onKeepAlive: (keepAlive) => idleLimits.push(keepAlive),
+    poolTimeoutMs: options.poolTimeoutMs ?? null,
+    maxWaiting: 3,
+    clock
+  })
+  let terms: LeaseTerms = {
+    ...NO_TERMS,
+    maxWaiting: 3,
+    budget: 10,
+    elsewhere: { leased: 8, waiting: 5 }
+  }
+  const tell: Stand['tell'] = (news) => {
+    terms = { ...terms, seq: terms.seq + 1, ...news }
+    lease.onMessage(terms)
+  }
+  const ask: Stand['ask'] = ({ key = 'a', signal = new AbortController().signal } = {}) =>
+    lease.acquire({ key, arrivedAt: clock.now() }, signal)
+  return { lease, clock, sent, trims, idleLimits, tell, ask }
+}
+
+/** Lets promise reactions run. */
+const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+async function isPending(promise: Promise<unknown>): Promise<boolean> {
+  const pending = Symbol('pending')
+  return (await Promise.race([promise, settle().then(() => pending)])) === pending
+}
+
+t.test('acquire()', (t) => {
+  t.test('gives what is at hand without a message to the primary', async (t) => {
+    const { lease, clock, sent, tell, ask } = stand()
+    tell({ granted: 2 })
+    const permits = [await ask(), await ask()]
+    t.match(lease.state(), { budget: 10, size: 2, held: 2, waiting: 0 })
+    for (const permit of permits) permit.release()
+    clock.turn()
+    t.match(lease.state(), { held: 0 })
+    t.same(sent, [])
+  })
+  t.test('asks once for all who began to wait in one turn of the loop', async (t) => {
+    const { clock, sent, tell, ask } = stand()
+    const waiting = [ask(), ask()]
+    clock.turn()
+    t.match(sent, [
+      { type: 'lease.report', seq: 1, waiting: 2, heads: [{ key: 'a' }, { key: 'a' }] }
+    ])
+    tell({ granted: 2 })
+    t.equal((await Promise.all(waiting)).length, 2)
+  })
+  t.test('serves in order of arrival', async (t) => {
+    const { tell, ask } = stand()
+    tell({ granted: 1 })
+    const first = await ask()
+    const order: string[] = []
+    const second = ask().then((permit) => (order.push('second'), permit))
+    const third = ask().then((permit) => (order.push('third'), permit))
+    first.release()
+    ;(await second).release()
+    await third
+    t.same(order, ['second', 'third'])
+  })
+  t.test('forgets a waiter whose client left', async (t) => {
+    const { lease, clock, sent, ask } = stand()
+    const client = new AbortController()
+    const gone = ask({ signal: client.signal })
+    clock.turn()
+    client.abort()
+    await t.rejects(gone, { code: 'GW_CLIENT_CLOSED' })
+    clock.turn()
+    t.equal(lease.state().waiting, 0)
+    t.match(sent, [{ waiting: 1 }, { waiting: 0 }])
+  })
+  t.test('refuses a client that has left already', async (t) => {
+    const { tell, ask } = stand()
+    tell({ granted: 1 })
+    await t.rejects(ask({ signal: AbortSignal.abort() }), { code: 'GW_CLIENT_CLOSED' })
+  })
+  t.test('a permit released twice counts once', async (t) => {
+    const { lease, tell, ask } = stand()
+    tell({ granted: 2 })
+    const [one] = [await ask(), await ask()]
+    one.release()
+    one.release()
+    t.equal(lease.state().held, 1)
+  })
+  t.end()
+})
+
+t.test('a full queue', (t) => {
+  t.test('refuses at the limit, saying what is in use and what to change', async (t) => {
+    const { lease, tell, ask } = stand()
+    tell({ granted: 1 })
+    await ask()
+    const waiting = [ask(), ask()]
+    t.equal(lease.isFull('a'), false)
+    waiting.push(ask())
+    t.equal(lease.isFull('a'), true)
+    await t.rejects(ask(), {
+      code: 'GW_QUEUE_FULL',
+      message: /9 of 10 connections in use, 8 requests waiting .*HTTP_POOL_MAX_WAITING/,
+      retryAfterS: 5
+    })
+    lease.drain()
+    await Promise.allSettled(waiting)
+  })
+  t.test('makes room for another key at the cost of the greedy one', async (t) => {
+    const { lease, tell, ask } = stand()
+    tell({ granted: 1 })
+    const running = await ask()
+    const greedy = [ask(), ask(), ask()]
+    t.equal(lease.isFull('b'), false)
+    const modest = ask({ key: 'b' })
+    await t.rejects(greedy[2] as Promise<Permit>, { code: 'GW_QUEUE_FULL' })
+    running.release()
+    ;(await (greedy[0] as Promise<Permit>)).release()
+    t.equal(await isPending(modest), false)
+    lease.drain()
+    await Promise.allSettled(greedy)
+  })
+  t.test('refuses the youngest when the primary lowers the bound', async (t) => {
+    const { tell, ask } = stand()
+    const [first, second] = [ask(), ask()]
+    tell({ maxWaiting: 1 })
+    await t.rejects(second, { code: 'GW_QUEUE_FULL' })
+    t.equal(await isPending(first), true)
+  })
+  t.end()
+})
+
+t.test('HTTP_POOL_TIMEOUT', (t) => {
+  t.test(
+    'is counted from the arrival and ends in a PoolTimeout that explains itself',
+    async (t) => {
+      const { lease, clock, tell } = stand({ poolTimeoutMs: 5000 })
+      tell({ granted: 0 })
+      const { signal } = new AbortController()
+      const late = lease.acquire({ key: 'a', arrivedAt: clock.now() - 4000 }, signal)
+      clock.advance(999)
+      t.equal(await isPending(late), true)
+      clock.advance(1)
+      await t.rejects(late, {
+        name: 'PoolTimeout',
+        code: 'GW_POOL_TIMEOUT',
+        message: /HTTP_POOL_TIMEOUT=5s: 8 of 10 connections in use, 6 requests waiting, waited 5s\./
+      })
+      t.equal(clock.timers, 0)
+    }
+  )
+  t.test('needs one timer for any number of waiters', async (t) => {
+    const { clock, ask } = stand({ poolTimeoutMs: 5000 })
+    const first = ask()
+    clock.advance(10)
+    const second = ask()
+    t.equal(clock.timers, 1)
+    clock.advance(4990)
+    await t.rejects(first, { code: 'GW_POOL_TIMEOUT' })
+    t.equal(clock.timers, 1)
+    clock.advance(10)
+    await t.rejects(second, { code: 'GW_POOL_TIMEOUT' })
+  })
+  t.test('a new value holds for those who wait already', async (t) => {
+    const { lease, clock, ask } = stand()
+    const waiting = ask()
+    clock.advance(60_000)
+    lease.setLimits({ poolTimeoutMs: 1000 })
+    await t.rejects(waiting, { code: 'GW_POOL_TIMEOUT' })
+  })
+  t.test('does not touch who finds a permit at hand, however late', async (t) => {
+    const { lease, clock, tell } = stand({ poolTimeoutMs: 1000 })
+    tell({ granted: 1 })
+    const { signal } = new AbortController()
+    t.ok(await lease.acquire({ key: 'a', arrivedAt: clock.now() - 9000 }, signal))
+  })
+  t.test('retry-after follows the rate at which permits come free', async (t) => {
+    const { clock, tell, ask } = stand({ poolTimeoutMs: 1000 })
+    tell({ granted: 1 })
+    for (let i = 0; i < 30; i += 1) {
+      clock.advance(500)
+      ;(await ask()).release()
+    }
+    await ask()
+    const overdue = ask()
+    clock.advance(1000)
+    await t.rejects(overdue, { code: 'GW_POOL_TIMEOUT', retryAfterS: 2 })
+  })
+  t.end()
+})
+
+t.test('giving permits back', (t) => {
+  t.test('lowers the size first, closes the sockets, and only then reports', async (t) => {
+    const { lease, clock, sent, trims, tell } = stand()
+    tell({ granted: 5 })
+    tell({ granted: 5, wanted: 2, asked: 2, heads: [] })
+    t.equal(lease.state().size, 3)
+    t.match(trims, [{ max: 3 }])
+    clock.turn()
+    t.match(sent.at(-1), { returned: 0, spare: 5, seen: 2 })
+    trims[0]?.done()
+    await settle()
+    clock.turn()
+    t.match(sent.at(-1), { returned: 2, spare: 3 })
+  })
+  t.test('lets a clearly older waiter elsewhere go first', async (t) => {
+    const { lease, clock, trims, tell, ask } = stand()
+    tell({ granted: 1 })
+    const permit = await ask()
+    const own = ask()
+    const at = clock.now() - 100
+    const heads = [{ key: 'a', at, served: 0, turn: at }]
+    tell({ wanted: 1, asked: 2, heads })
+    permit.release()
+    t.equal(await isPending(own), true)
+    t.match(trims, [{ max: 0 }])
+    lease.drain()
+    await t.rejects(own, { code: 'GW_DRAINING' })
+  })
+  t.test('keeps to its own waiter while the difference is small', async (t) => {
+    const { clock, trims, tell, ask } = stand()
+    tell({ granted: 1 })
+    const permit = await ask()
+    const own = ask()
+    const at = clock.now() - 15
+    tell({ wanted: 1, asked: 2, heads: [{ key: 'a', at, served: 0, turn: at }] })
+    permit.release()
+    t.ok(await own)
+    t.same(trims, [])
+  })
+  t.test('after a shrink the budget goes before any waiter', async (t) => {
+    const { lease, trims, tell, ask } = stand()
+    tell({ granted: 2 })
+    const permits = [await ask(), await ask()] as const
+    const own = ask()
+    tell({ owed: 1 })
+    t.equal(lease.state().held, 2, 'nothing is cut')
+    permits[0].release()
+    t.match(trims, [{ max: 1 }])
+    permits[1].release()
+    t.ok(await own)
+  })
+  t.test('tells the pool when fewer connections may idle', async (t) => {
+    const { idleLimits, tell } = stand()
+    tell({ keepAlive: 5 })
+    tell({ keepAlive: 3 })
+    t.same(idleLimits, [3])
+  })
+  t.end()
+})
+
+t.test('lifecycle', (t) => {
+  t.test('drain() refuses who waits and who comes', async (t) => {
+    const { lease, clock, sent, ask } = stand()
+    const waiting = ask()
+    lease.drain()
+    await t.rejects(waiting, { code: 'GW_DRAINING' })
+    await t.rejects(ask(), { code: 'GW_DRAINING' })
+    clock.turn()
+    t.match(sent, [{ draining: true, waiting: 0 }])
+  })
+  t.test('close() resolves when every permit is back and its socket closed', async (t) => {
+    const { lease, trims, tell, ask } = stand()
+    tell({ granted: 1 })
+    const permit = await ask()
+    const closed = lease.close()
+    t.equal(lease.close(), closed)
+    t.equal(await isPending(closed), true)
+    permit.release()
+    t.equal(await isPending(closed), true)
+    trims[0]?.done()
+    await closed
+  })
+  t.test('destroy() fails who waits and waits for nobody', async (t: Test) => {
+    const { lease, tell, ask } = stand()
+    tell({ granted: 1 })
+    await ask()
+    const failed = t.rejects(ask(), { message: 'over' })
+    await lease.destroy(new Error('over'))
+    await failed
+  })
+  t.end()
+})

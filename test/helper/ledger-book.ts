@@ -1,0 +1,54 @@
+import { leaseOf, type BudgetSize } from '../../src/control/ledger-account.ts'
+import {
+  nextLedger,
+  openLedger,
+  type LedgerEvent,
+  type LedgerState
+} from '../../src/control/budget-ledger.ts'
+import { NO_REPORT, type LeaseReport, type LeaseTerms } from '../../src/ipc/lease-messages.ts'
+
+/** The defaults. */
+export const SIZE: BudgetSize = {
+  maxConnections: 300,
+  maxKeepalive: 150,
+  maxWaiting: 1000,
+  workers: 2
+}
+
+/** A ledger with the primary and two workers, and what each was told last. */
+export class LedgerBook {
+  state: LedgerState
+  readonly told = new Map<string, LeaseTerms>()
+
+  constructor(size: Partial<BudgetSize> = {}) {
+    this.state = openLedger({ ...SIZE, ...size })
+    this.do({ type: 'join', member: 'control', slot: 'control' })
+    this.do({ type: 'join', member: 'w1', slot: 0 })
+    this.do({ type: 'join', member: 'w2', slot: 1 })
+  }
+
+  /** Returns who was sent something. */
+  do(event: LedgerEvent): string[] {
+    const { state, terms } = nextLedger(this.state, event)
+    this.state = state
+    for (const [member, news] of terms) this.told.set(member, news)
+    return [...terms.keys()]
+  }
+
+  /** Sends a report like the last one but for `report`. Returns who was sent something. */
+  report(member: string, report: Partial<LeaseReport>): string[] {
+    const account = this.state.accounts.get(member)
+    const told = this.told.get(member)
+    const base = {
+      ...(account?.report ?? NO_REPORT),
+      granted: told?.granted ?? 0,
+      seen: told?.seq ?? 0
+    }
+    return this.do({ type: 'report', member, report: { ...base, seq: base.seq + 1, ...report } })
+  }
+
+  lease(member: string): number {
+    const account = this.state.accounts.get(member)
+    return account === undefined ? 0 : leaseOf(account)
+  }
+}
