@@ -4,7 +4,7 @@ import { flushCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { availableCpus, chooseWorkers, readContainerLimits } from './config/container.ts'
 import { loadProcessConfig } from './config/load.ts'
-import { defaultMemoryBytes, planMemory } from './config/memory-plan.ts'
+import { defaultMemoryBytes, type MemoryPlan, planMemory } from './config/memory-plan.ts'
 import type { Config } from './config/settings.ts'
 import { Primary } from './control/primary.ts'
 import { createLogger, type Logger } from './observe/logger.ts'
@@ -28,16 +28,19 @@ async function runPrimary(): Promise<void> {
   const { config, warnings } = loaded
   const log = createLogger(config.observe.level, { worker: 'primary' })
   for (const warning of warnings) log.warn({ warning }, 'configuration corrected')
-  const isSimulated = !hasCredentials(config)
+  const simulatorUrl = hasCredentials(config) ? null : await startSimulator(log)
   const primary = new Primary({
-    config: isSimulated ? await startSimulator(config, log) : config,
-    memory: planFor(config),
-    isSimulated,
+    config: withUpstream(config, simulatorUrl),
+    memory: planFor(config, log),
+    isSimulated: simulatorUrl !== null,
     workerEntry: ENTRY,
     log
   })
   onShutdown(primary, log)
-  process.on('SIGHUP', () => onReload(primary, log))
+  process.on('SIGHUP', () => {
+    const next = readAgain(log)
+    if (next !== null) primary.reload(withUpstream(next, simulatorUrl))
+  })
   const port = await primary.start()
   log.info({ url: `http://${config.server.host}:${port}`, pid: process.pid }, 'gateway ready')
   flushCompileCache()
@@ -60,36 +63,46 @@ function hasCredentials({ credentials, isProduction }: Config): boolean {
   return isProduction || apiKey !== null || credsFile !== null || refreshToken !== null
 }
 
-function planFor(config: Config) {
+function planFor(config: Config, log: Logger): MemoryPlan {
   const limits = readContainerLimits()
-  return planMemory(config.memory.limitBytes ?? limits.memoryBytes ?? defaultMemoryBytes, {
+  const wanted = {
     workers: chooseWorkers({
       workers: config.cluster.workers,
       maxConnections: config.pool.maxConnections,
       cpus: availableCpus(limits)
     }),
     threads: config.transform.threads
-  })
+  }
+  const limitBytes = config.memory.limitBytes ?? limits.memoryBytes ?? defaultMemoryBytes
+  const plan = planMemory(limitBytes, wanted)
+  const { workers, threads } = plan
+  if (workers < wanted.workers || threads < wanted.threads) {
+    log.warn({ limitBytes, wanted, workers, threads }, 'memory is too small for all workers')
+  }
+  return plan
 }
 
-/** Starts the built-in simulator as a process of its own; it ends with us. */
-function startSimulator(config: Config, log: Logger): Promise<Config> {
-  const { promise, resolve, reject } = Promise.withResolvers<Config>()
+/** Starts the built-in simulator as a process of its own, which ends with us; resolves with its URL. */
+function startSimulator(log: Logger): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
   const simulator = fork(SIMULATOR, [], {
     execArgv: ['--max-old-space-size=64', '--max-semi-space-size=2']
   })
   simulator.once('message', (message) => {
     const port: unknown = Reflect.get(Object(message), 'port')
-    const url = `http://127.0.0.1:${String(port)}`
     log.warn(SIMULATOR_BANNER)
-    const { upstream } = config
-    resolve({ ...config, upstream: { ...upstream, apiUrl: url, managementUrl: url } })
+    resolve(`http://127.0.0.1:${String(port)}`)
   })
   simulator.once('exit', (code) => {
     const message = `The built-in simulator ended (exit code ${code}).`
     reject(new GatewayError('GW_INTERNAL', undefined, { message }))
   })
   return promise
+}
+
+function withUpstream(config: Config, url: string | null): Config {
+  if (url === null) return config
+  return { ...config, upstream: { ...config.upstream, apiUrl: url, managementUrl: url } }
 }
 
 /** The first signal lets streams end, the second ends everything at once. */
@@ -111,16 +124,16 @@ function onShutdown(primary: Primary, log: Logger): void {
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
 }
 
-/** Reads `.env` again. A file with a mistake changes nothing. */
-function onReload(primary: Primary, log: Logger): void {
+/** Reads `.env` again; `null`, and a log line, if it has a mistake: then nothing changes. */
+function readAgain(log: Logger): Config | null {
   try {
     const loaded = loadProcessConfig(process.argv.slice(2), '.env')
-    if (loaded.name !== 'config') return
+    if (loaded.name === 'print') return null
     for (const warning of loaded.warnings) log.warn({ warning }, 'configuration corrected')
-    primary.reload(loaded.config)
-    log.info('settings read again')
+    return loaded.config
   } catch (err) {
     log.error({ err }, 'settings not read again, nothing has changed')
+    return null
   }
 }
 

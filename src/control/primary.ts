@@ -123,6 +123,7 @@ export class Primary {
     this.#budget.resize({ ...config.pool, workers: memory.workers })
     this.#logPool()
     this.#links.broadcast({ type: 'config.changed', config })
+    log.info('settings read again')
   }
 
   /** Lets running streams end; resolves when all workers have exited and everything is closed. */

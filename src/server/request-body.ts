@@ -81,7 +81,10 @@ class BodyReader {
     const { promise, resolve, reject } = this.#done
     const onData = (chunk: Buffer): void => this.#take(chunk)
     const onEnd = (): void => resolve(this.#target ?? Buffer.concat(this.#chunks))
-    const onGone = (): void => reject(signal.reason ?? new GatewayError('GW_CLIENT_CLOSED'))
+    const onGone = (): void => {
+      // A request that was read to its end closes, too.
+      if (!request.complete) reject(signal.reason ?? new GatewayError('GW_CLIENT_CLOSED'))
+    }
     const timer = setTimeout(
       () => reject(new GatewayError('GW_BODY_TIMEOUT')),
       this.#limits.timeoutMs
