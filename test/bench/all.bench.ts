@@ -1,0 +1,54 @@
+/**
+ * Measures the gateway's real processes beside a passthrough (docs/benchmarks.md). Run by hand:
+ * `npm run bench`, `npm run bench -- --quick`, `npm run bench -- --row memory`
+ */
+import { cpus } from 'node:os'
+import { parseArgs } from 'node:util'
+import { type Line, toTable } from './row.ts'
+import { cpuRows } from './rows/cpu.ts'
+import { firstByteRow } from './rows/first-byte.ts'
+import { loopDelayRow } from './rows/loop-delay.ts'
+import { memoryRow } from './rows/memory.ts'
+import { reuseRow } from './rows/reuse.ts'
+import { startRow } from './rows/start.ts'
+import { progress, Stand } from './stand.ts'
+
+const rows = [...cpuRows, loopDelayRow, memoryRow, firstByteRow, reuseRow, startRow]
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    row: { type: 'string', multiple: true }
+  }
+})
+const chosen = values.row ?? rows.map((row) => row.name)
+const unknown = chosen.filter((name) => rows.every((row) => row.name !== name))
+
+if (unknown.length > 0) {
+  process.stderr.write(
+    `no row ${unknown.join(', ')}; rows: ${rows.map((row) => row.name).join(', ')}\n`
+  )
+  process.exitCode = 1
+} else {
+  await run()
+}
+
+async function run(): Promise<void> {
+  const stand = new Stand({ isQuick: values.quick })
+  const lines: Line[] = []
+  try {
+    await stand.start()
+    for (const row of rows) {
+      if (!chosen.includes(row.name)) continue
+      progress(row.name)
+      lines.push(...(await row.run(stand)))
+    }
+  } finally {
+    await stand.close()
+  }
+  const [{ model } = { model: 'unknown' }] = cpus()
+  process.stdout.write(`Node ${process.version}, ${cpus().length} × ${model.trim()}\n`)
+  process.stdout.write(
+    'CPU and memory are those of the whole process tree; medians of the rounds.\n\n'
+  )
+  process.stdout.write(toTable(lines))
+}

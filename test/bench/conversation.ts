@@ -1,0 +1,89 @@
+/** Bodies of the bench's requests, OpenAI Chat Completions. */
+export type ConversationName = 'short' | 'long'
+
+const Model = 'claude-sonnet-4.5'
+const LongBytes = 400 * 1024
+const Tools = 20
+const Prose = 'Reads the file and says what is in it; "quotes", ümlauts and\tescapes\\n included. '
+const Code =
+  'export function add(left: number, right: number): number {\n  return left + right\n}\n'
+
+/** One question, or an agent's session of 400 KB with 20 tools. */
+export function writeConversation(name: ConversationName): Buffer {
+  return Buffer.from(JSON.stringify(name === 'short' ? short() : long()))
+}
+
+function short(): object {
+  return {
+    model: Model,
+    stream: true,
+    messages: [
+      { role: 'system', content: 'You are terse.' },
+      { role: 'user', content: 'What does the fox do?' }
+    ]
+  }
+}
+
+/** Turns of a question, a tool call and its result, until the body has its size. */
+function long(): object {
+  const messages: object[] = [{ role: 'system', content: Prose.repeat(80) }]
+  const body = {
+    model: Model,
+    stream: true,
+    tools: Array.from({ length: Tools }, (_, index) => tool(index)),
+    messages
+  }
+  let bytes = Buffer.byteLength(JSON.stringify(body))
+  for (let index = 0; bytes < LongBytes; index++) {
+    const turn = turnOf(index)
+    messages.push(...turn)
+    bytes += Buffer.byteLength(JSON.stringify(turn))
+  }
+  messages.push({ role: 'user', content: 'Go on.' })
+  return body
+}
+
+function turnOf(index: number): object[] {
+  const id = `call_${String(index).padStart(20, '0')}`
+  const fn = {
+    name: `tool_${index % Tools}`,
+    arguments: JSON.stringify({ path: `src/${index}.ts` })
+  }
+  return [
+    { role: 'user', content: Prose.repeat(4) },
+    {
+      role: 'assistant',
+      content: Prose.repeat(2),
+      tool_calls: [{ id, type: 'function', function: fn }]
+    },
+    { role: 'tool', tool_call_id: id, content: Code.repeat(50) },
+    { role: 'assistant', content: Prose.repeat(3) }
+  ]
+}
+
+function tool(index: number): object {
+  const option = (name: string) => ({ type: 'string', description: `${name}: ${Prose}` })
+  const properties = {
+    path: option('path'),
+    pattern: option('pattern'),
+    limit: { type: 'integer', minimum: 1, maximum: 1000, default: 20 },
+    mode: { type: 'string', enum: ['read', 'write', 'append'] },
+    edits: {
+      type: 'array',
+      items: {
+        type: 'object',
+        properties: { from: option('from'), to: option('to') },
+        required: ['from', 'to'],
+        additionalProperties: false
+      }
+    }
+  }
+  return {
+    type: 'function',
+    function: {
+      name: `tool_${index}`,
+      description: Prose.repeat(6),
+      parameters: { type: 'object', properties, required: ['path'], additionalProperties: false }
+    }
+  }
+}
