@@ -10,6 +10,7 @@ import type { Logger } from '../observe/logger.ts'
 import { GatewayError } from '../shared/errors.ts'
 import type { JsonCall } from '../upstream/json-call.ts'
 import type { News } from './cluster-types.ts'
+import { ProfileFinder } from './profile-finder.ts'
 
 export interface CredentialDeskOptions {
   readonly config: Config
@@ -26,20 +27,27 @@ const START_PATIENCE_MS = 1000
 /** Where workers get the credential: turns what the refresher knows into news for them. */
 export class CredentialDesk {
   readonly #refresher: CredentialRefresher
+  readonly #profiles: ProfileFinder
+  readonly #onNews: CredentialDeskOptions['onNews']
+  readonly #abort = new AbortController()
+  #search: Promise<void> | null = null
 
   /** @throws {GatewayError} GW_CONFIG_INVALID when no source is configured or one is unusable. */
   constructor({ config, isSimulated, call, log, onNews }: CredentialDeskOptions) {
     const settings = config.credentials
     const source = isSimulated ? new SimulatorSource() : createCredentialSource(settings, log)
     if (source === null) throw new GatewayError('GW_CONFIG_INVALID', 'no source of credentials')
+    this.#onNews = onNews
     this.#refresher = createCredentialRefresher({
       source,
       settings,
       upstream: config.upstream,
       call,
       log,
-      onChange: (state) => onNews(toNews(state))
+      onChange: () => this.#changed()
     })
+    const { userAgent } = config.upstream
+    this.#profiles = new ProfileFinder({ call, overrides: config.upstream, userAgent, log })
   }
 
   /**
@@ -48,22 +56,25 @@ export class CredentialDesk {
    * @throws {GatewayError} GW_CONFIG_INVALID when the source can't be read.
    */
   async start(): Promise<void> {
-    const started = this.#refresher.start()
+    const started = this.#refresher.start().then(() => this.#search)
     await Promise.race([started, delay(START_PATIENCE_MS, undefined, { ref: false })])
   }
 
   current(): CredentialSnapshot | null {
-    return this.#refresher.current()
+    return this.news().snapshot
   }
 
   news(): News {
-    return toNews(this.#refresher.state())
+    const news = toNews(this.#refresher.state())
+    if (news.snapshot === null) return news
+    return { snapshot: this.#profiles.complete(news.snapshot), problem: null }
   }
 
   /** The upstream refused this token: the news after it was renewed, once for all who report it. */
   async refused(token: string): Promise<News> {
     try {
-      return { snapshot: await this.#refresher.refused(token), problem: null }
+      const snapshot = await this.#refresher.refused(token)
+      return { snapshot: this.#profiles.complete(snapshot), problem: null }
     } catch (cause) {
       return { snapshot: null, problem: toProblem(cause) }
     }
@@ -73,8 +84,24 @@ export class CredentialDesk {
     this.#refresher.suspended(token, message)
   }
 
-  close(): Promise<void> {
-    return this.#refresher.close()
+  async close(): Promise<void> {
+    this.#abort.abort(new GatewayError('GW_DRAINING'))
+    await this.#refresher.close()
+    await this.#search
+  }
+
+  #changed(): void {
+    const news = this.news()
+    this.#onNews(news)
+    if (news.snapshot === null || !this.#profiles.needsProfile(news.snapshot)) return
+    this.#search ??= this.#findProfile(news.snapshot)
+  }
+
+  /** Requests go out without a profile meanwhile: there are hosts and models that want none. */
+  async #findProfile(snapshot: CredentialSnapshot): Promise<void> {
+    const isFound = await this.#profiles.find(snapshot, this.#abort.signal)
+    this.#search = null
+    if (isFound) this.#onNews(this.news())
   }
 }
 

@@ -1,5 +1,5 @@
 /** Where the API is known to exist; other regions are used only when somebody names them. */
-const API_REGIONS: readonly string[] = ['us-east-1', 'eu-central-1']
+export const API_REGIONS: readonly string[] = ['us-east-1', 'eu-central-1']
 const DEFAULT_REGION = 'us-east-1'
 const REGION = /^[a-z]{2}(-[a-z]+)+-\d{1,2}$/
 const ARN_REGION = /^[a-z]+-[a-z]+-\d+$/
