@@ -95,18 +95,19 @@ export class FairQueue {
     return this.#lines.get(key)?.served ?? 0
   }
 
-  /** The youngest waiter of the key with most of them: who is refused when there are too many. */
-  get excess(): { readonly id: number; readonly key: string; readonly keyWaiting: number } | null {
-    let longest: Line | null = null
-    for (const line of this.#lines.values())
-      if (longest === null || line.waiters.size > longest.waiters.size) longest = line
-    const last = longest?.waiters.last
-    if (longest === null || last === null || last === undefined) return null
-    return { id: last.item.id, key: longest.key, keyWaiting: longest.waiters.size }
+  /** Takes out the youngest waiter of the key with most of them: who is refused when there are too many. */
+  popExcess(): number | null {
+    const id = this.#longest()?.waiters.last?.item.id ?? null
+    if (id !== null) this.remove(id)
+    return id
   }
 
-  waitingOf(key: string): number {
-    return this.#lines.get(key)?.waiters.size ?? 0
+  /** The same without taking it out, if its key has so many more waiting than `key` that one more is fair. */
+  evictionFor(key: string): number | null {
+    const longest = this.#longest()
+    const waiting = this.#lines.get(key)?.waiters.size ?? 0
+    if (longest === null || longest.waiters.size <= waiting + 1) return null
+    return longest.waiters.last?.item.id ?? null
   }
 
   /** The first `limit` waiters in the order in which they will have their turns. */
@@ -125,6 +126,13 @@ export class FairQueue {
         .filter(({ waiter }) => waiter !== null)
     }
     return heads
+  }
+
+  #longest(): Line | null {
+    let longest: Line | null = null
+    for (const line of this.#lines.values())
+      if (longest === null || line.waiters.size > longest.waiters.size) longest = line
+    return longest
   }
 
   #openLine(key: string): Line {

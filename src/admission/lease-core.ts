@@ -1,14 +1,8 @@
 import { NO_REPORT, NO_TERMS, type LeaseReport, type LeaseTerms } from '../ipc/lease-messages.ts'
-import { HEADS_TOLD, hasMoved, outranks } from '../ipc/service-order.ts'
+import { HEADS_TOLD, outranks } from '../ipc/service-order.ts'
 import { FairQueue } from './fair-queue.ts'
-
-/** What the shell has to do. `trim`: bring the sockets down to `max`, then call `trimmed(permits)`. */
-export type LeaseCommand =
-  | { readonly type: 'issue'; readonly id: number }
-  | { readonly type: 'refuse'; readonly id: number; readonly code: 'GW_QUEUE_FULL' | 'GW_DRAINING' }
-  | { readonly type: 'trim'; readonly max: number; readonly permits: number }
-
-export type LeaseAnswer = 'issued' | 'waiting' | 'full' | 'draining'
+import type { LeaseAnswer, LeaseCommand } from './lease-command.ts'
+import { isQueueNews } from './queue-news.ts'
 
 const NOTHING: readonly LeaseCommand[] = []
 
@@ -86,8 +80,7 @@ export class LeaseCore {
 
   /** When the queue is full: who has to make room for a request of `key`, if its key has so many more waiting. */
   evictionFor(key: string): number | null {
-    const excess = this.#queue.excess
-    return excess !== null && excess.keyWaiting > this.#queue.waitingOf(key) + 1 ? excess.id : null
+    return this.#queue.evictionFor(key)
   }
 
   /** False if nobody of this id waits (any more). */
@@ -107,10 +100,10 @@ export class LeaseCore {
     this.#terms = terms
     for (const head of terms.heads) this.#queue.noteServed(head.key, head.served)
     const commands = [...this.#settle(now)]
-    while (this.#queue.size > terms.maxWaiting && this.#queue.excess !== null) {
-      const { id } = this.#queue.excess
-      this.#queue.remove(id)
-      commands.push({ type: 'refuse', id, code: 'GW_QUEUE_FULL' })
+    while (this.#queue.size > terms.maxWaiting) {
+      const id = this.#queue.popExcess()
+      if (id === null) break
+      commands.push({ type: 'refuse', id, reason: 'full' })
     }
     return commands
   }
@@ -126,7 +119,7 @@ export class LeaseCore {
     const commands: LeaseCommand[] = []
     for (let waiter = this.#queue.oldest; waiter !== null; waiter = this.#queue.oldest) {
       this.#queue.remove(waiter.id)
-      commands.push({ type: 'refuse', id: waiter.id, code: 'GW_DRAINING' })
+      commands.push({ type: 'refuse', id: waiter.id, reason: 'draining' })
     }
     return [...commands, ...this.#settle(now)]
   }
@@ -137,12 +130,7 @@ export class LeaseCore {
     if (this.#returned !== told.returned || this.#terms.asked > told.seen) return true
     if ((this.#state === 'draining') !== told.draining) return true
     if (this.#spare !== told.spare && this.#isAsked()) return true
-    const believed = Math.max(0, told.waiting - (this.#terms.granted - told.granted))
-    const waiting = this.#queue.size
-    if (waiting > believed || believed - waiting > Math.floor(believed / 32)) return true
-    if (waiting === 0) return false
-    const next = this.#queue.peek()
-    return next !== null && hasMoved(told.heads.slice(this.#terms.granted - told.granted), [next])
+    return isQueueNews(told, this.#terms.granted, this.#queue)
   }
 
   /** The message that is due. It must be sent. */

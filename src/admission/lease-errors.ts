@@ -1,4 +1,6 @@
 import { GatewayError } from '../shared/errors.ts'
+import type { DrainRate } from './drain-rate.ts'
+import type { LeaseCore } from './lease-core.ts'
 
 /** What was going on when a request could not have a permit. */
 export interface PoolState {
@@ -8,6 +10,20 @@ export interface PoolState {
   readonly waiting: number
   readonly waitedMs: number
   readonly retryAfterS: number
+}
+
+/** `rate` is how fast permits have been coming free in this worker. */
+export function poolStateOf(
+  { held, waiting, terms }: LeaseCore,
+  { arrivedAt, now, rate }: { arrivedAt: number; now: number; rate: DrainRate }
+): PoolState {
+  return {
+    budget: terms.budget,
+    inUse: held + terms.elsewhere.leased,
+    waiting: waiting + terms.elsewhere.waiting,
+    waitedMs: now - arrivedAt,
+    retryAfterS: rate.retryAfterS(waiting, now)
+  }
 }
 
 /** HTTP_POOL_TIMEOUT has passed. */

@@ -4,9 +4,17 @@ import type { Closable } from '../shared/lifecycle.ts'
 import { SYSTEM_CLOCK, type Clock } from './clock.ts'
 import { DeadlineTimer } from './deadline-timer.ts'
 import { DrainRate } from './drain-rate.ts'
-import { LeaseCore, type LeaseCommand } from './lease-core.ts'
-import { clientClosed, poolTimeout, queueFull, type PoolState } from './lease-errors.ts'
+import type { LeaseCommand } from './lease-command.ts'
+import { LeaseCore } from './lease-core.ts'
+import {
+  clientClosed,
+  poolTimeout,
+  poolStateOf,
+  queueFull,
+  type PoolState
+} from './lease-errors.ts'
 import type { AcquireOptions, LeaseOptions, LeaseState } from './lease-options.ts'
+import { OncePerTurn } from './once-per-turn.ts'
 import { Permit } from './permit.ts'
 import { WaitingList } from './waiting-list.ts'
 
@@ -23,12 +31,12 @@ export class Lease implements Closable {
   readonly #rate = new DrainRate()
   readonly #waiters = new WaitingList()
   readonly #deadline: DeadlineTimer
+  readonly #report: OncePerTurn
   readonly #onRelease = (): void => this.#release()
   readonly #closed = Promise.withResolvers<void>()
   #lifecycle: 'open' | 'closing' | 'closed' = 'open'
   #poolTimeoutMs: number | null
   #nextId = 0
-  #isReportScheduled = false
 
   constructor(options: LeaseOptions) {
     this.#options = options
@@ -36,6 +44,9 @@ export class Lease implements Closable {
     this.#core = new LeaseCore({ maxWaiting: options.maxWaiting })
     this.#poolTimeoutMs = options.poolTimeoutMs
     this.#deadline = new DeadlineTimer(this.#clock, () => this.#refuseOverdue())
+    this.#report = new OncePerTurn(this.#clock, () => {
+      if (this.#core.isReportDue) options.send(this.#core.takeReport())
+    })
   }
 
   /** Whether a request of this key would be refused at once. */
@@ -57,9 +68,7 @@ export class Lease implements Closable {
     if (answer === 'full' && this.#evictFor(key)) answer = this.#core.acquire(id, key, arrivedAt)
     if (answer === 'issued') return Promise.resolve(new Permit(this.#onRelease))
     if (answer === 'waiting') return this.#wait(id, arrivedAt, signal)
-    return Promise.reject(
-      this.#refusal(answer === 'full' ? 'GW_QUEUE_FULL' : 'GW_DRAINING', arrivedAt)
-    )
+    return Promise.reject(this.#refusal(answer, arrivedAt))
   }
 
   onMessage(terms: LeaseTerms): void {
@@ -119,7 +128,7 @@ export class Lease implements Closable {
           this.#waiters.take(command.id).resolve(new Permit(this.#onRelease))
           break
         case 'refuse':
-          this.#refuse(command.id, command.code)
+          this.#refuse(command.id, command.reason)
           break
         case 'trim':
           void this.#trim(command) // rejects only by a bug of the pool, which has to crash
@@ -136,17 +145,14 @@ export class Lease implements Closable {
   }
 
   #afterChange(): void {
-    this.#aimDeadline()
+    const { oldest } = this.#core
+    const timeoutMs = this.#poolTimeoutMs
+    this.#deadline.aim(oldest === null || timeoutMs === null ? null : oldest.at + timeoutMs)
     if (this.#lifecycle === 'closing' && this.#core.isEmpty) {
       this.#lifecycle = 'closed'
       this.#closed.resolve()
     }
-    if (this.#isReportScheduled || !this.#core.isReportDue) return
-    this.#isReportScheduled = true
-    this.#clock.setImmediate(() => {
-      this.#isReportScheduled = false
-      if (this.#core.isReportDue) this.#options.send(this.#core.takeReport())
-    })
+    if (this.#core.isReportDue) this.#report.ask()
   }
 
   #wait(id: number, arrivedAt: number, signal: AbortSignal): Promise<Permit> {
@@ -164,17 +170,17 @@ export class Lease implements Closable {
     const id = this.#core.evictionFor(key)
     if (id === null) return false
     this.#core.abort(id)
-    this.#refuse(id, 'GW_QUEUE_FULL')
+    this.#refuse(id, 'full')
     return true
   }
 
-  #refuse(id: number, code: 'GW_QUEUE_FULL' | 'GW_DRAINING'): void {
+  #refuse(id: number, reason: 'full' | 'draining'): void {
     const { reject, arrivedAt } = this.#waiters.take(id)
-    reject(this.#refusal(code, arrivedAt))
+    reject(this.#refusal(reason, arrivedAt))
   }
 
-  #refusal(code: 'GW_QUEUE_FULL' | 'GW_DRAINING', arrivedAt: number): GatewayError {
-    if (code === 'GW_DRAINING') return new GatewayError(code)
+  #refusal(reason: 'full' | 'draining', arrivedAt: number): GatewayError {
+    if (reason === 'draining') return new GatewayError('GW_DRAINING')
     return queueFull(this.#describe(arrivedAt), this.#core.terms.maxWaiting)
   }
 
@@ -191,21 +197,7 @@ export class Lease implements Closable {
     this.#afterChange()
   }
 
-  #aimDeadline(): void {
-    const oldest = this.#core.oldest
-    const timeoutMs = this.#poolTimeoutMs
-    this.#deadline.aim(oldest === null || timeoutMs === null ? null : oldest.at + timeoutMs)
-  }
-
   #describe(arrivedAt: number): PoolState {
-    const { held, waiting, terms } = this.#core
-    const now = this.#clock.now()
-    return {
-      budget: terms.budget,
-      inUse: held + terms.elsewhere.leased,
-      waiting: waiting + terms.elsewhere.waiting,
-      waitedMs: now - arrivedAt,
-      retryAfterS: this.#rate.retryAfterS(waiting, now)
-    }
+    return poolStateOf(this.#core, { arrivedAt, now: this.#clock.now(), rate: this.#rate })
   }
 }

@@ -73,13 +73,26 @@ t.test('noteServed() sends a key to the back of the ring', (t) => {
   t.end()
 })
 
-t.test('excess is the youngest of the key with most waiters', (t) => {
-  const queue = new FairQueue()
-  t.equal(queue.excess, null)
-  queue.push(1, 'a', 1)
-  queue.push(2, 'a', 2)
-  queue.push(3, 'b', 3)
-  t.same(queue.excess, { id: 2, key: 'a', keyWaiting: 2 })
+t.test('too many waiters', (t) => {
+  t.test('cost the youngest of the key with most of them', (t) => {
+    const queue = new FairQueue()
+    t.equal(queue.popExcess(), null)
+    for (const id of [1, 2]) queue.push(id, 'a', id)
+    queue.push(3, 'b', 3)
+    t.equal(queue.popExcess(), 2)
+    t.same(drain(queue), [1, 3])
+    t.end()
+  })
+  t.test('make room for a key that would still have fewer', (t) => {
+    const queue = new FairQueue()
+    t.equal(queue.evictionFor('b'), null)
+    for (const id of [1, 2]) queue.push(id, 'a', id)
+    t.equal(queue.evictionFor('a'), null)
+    t.equal(queue.evictionFor('b'), 2)
+    queue.push(3, 'b', 3)
+    t.equal(queue.evictionFor('b'), null)
+    t.end()
+  })
   t.end()
 })
 

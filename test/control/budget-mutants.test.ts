@@ -65,9 +65,9 @@ const mutants: readonly Mutant[] = [
   },
   {
     story: 'an aborted waiter is not reported',
-    file: 'admission/lease-core.ts',
-    from: `waiting > believed || believed - waiting > Math.floor(believed / 32)`,
-    to: `waiting > believed`
+    file: 'admission/queue-news.ts',
+    from: `queue.size > believed || believed - queue.size > Math.floor(believed / 32)`,
+    to: `queue.size > believed`
   }
 ]
 

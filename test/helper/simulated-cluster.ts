@@ -1,4 +1,5 @@
-import type { LeaseCommand, LeaseCore } from '../../src/admission/lease-core.ts'
+import type { LeaseCommand } from '../../src/admission/lease-command.ts'
+import type { LeaseCore } from '../../src/admission/lease-core.ts'
 import type { LeaseReport, LeaseTerms } from '../../src/ipc/lease-messages.ts'
 import type { BudgetSize } from '../../src/control/ledger-account.ts'
 import type {
@@ -159,7 +160,7 @@ export class SimulatedCluster {
       const waiter = member.waiting.find(({ id }) => id === command.id)
       if (waiter === undefined)
         throw new Error(`${command.type} for ${command.id}, who does not wait`)
-      if (command.type === 'refuse' && command.code === 'GW_QUEUE_FULL') this.onFull()
+      if (command.type === 'refuse' && command.reason === 'full') this.onFull()
       if (command.type === 'issue') {
         this.onIssue({ member, waiter })
         member.sockets.take(waiter.id % 5 === 0)
