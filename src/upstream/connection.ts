@@ -50,6 +50,8 @@ export class Connection {
   #state: 'idle' | 'busy' | 'closing' | 'closed' = 'idle'
   #reason: CloseReason | null = null
   #sawPeerFin = false
+  /** Bytes that had been read when the last request was sent. */
+  #bytesReadBefore = 0
   readonly #client: Client
   readonly #onClosed: ConnectionOptions['onClosed']
 
@@ -79,8 +81,8 @@ export class Connection {
       this.#reason ??= 'peer_fin'
       if (this.#state === 'idle') this.#state = 'closing'
     })
-    socket.on('error', () => {
-      this.#reason ??= 'error'
+    socket.on('error', (error) => {
+      this.#reason ??= isOrderly(error) ? 'server_close' : 'error'
     })
     socket.once('close', () => this.#onSocketClose())
   }
@@ -89,11 +91,17 @@ export class Connection {
     return this.#state === 'idle' && !this.socket.destroyed
   }
 
+  /** Not a byte has come since the last request was sent: it may never have been seen. */
+  get isUnanswered(): boolean {
+    return this.socket.bytesRead === this.#bytesReadBefore
+  }
+
   /** Sends one request. The handler's last call is `onResponseEnd` or `onResponseError`, after which `settle()` or `close()` is due. */
   dispatch(request: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
     if (this.#state !== 'idle') throw new Error(`dispatch on a connection that is ${this.#state}`)
     this.#state = 'busy'
     this.requests += 1
+    this.#bytesReadBefore = this.socket.bytesRead
     this.#client.dispatch(request, handler)
   }
 
@@ -114,6 +122,11 @@ export class Connection {
     if (this.#state === 'closing' || this.#state === 'closed') return
     this.#state = 'closing'
     this.#reason ??= reason
+    // Behind bytes that the peer does not take our FIN would never reach it.
+    if (this.socket.writableLength > 0) {
+      this.reset(reason)
+      return
+    }
     this.socket.end()
     const timer = setTimeout(() => this.reset(reason), FIN_PATIENCE_MS)
     this.socket.once('close', () => clearTimeout(timer))
@@ -134,4 +147,9 @@ export class Connection {
     if (this.#sawPeerFin) this.#onClosed(this, reason)
     else setTimeout(() => this.#onClosed(this, reason), RESET_GRACE_MS)
   }
+}
+
+/** The engine closes a connection in this way when the server has said that it will not be used again. */
+function isOrderly(error: Error): boolean {
+  return 'code' in error && error.code === 'UND_ERR_INFO'
 }

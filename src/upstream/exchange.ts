@@ -94,10 +94,11 @@ export class Exchange {
   }
 
   #dispatch(connection: Connection): void {
-    const { request, reader } = this.#options
+    const { request, reader, signal } = this.#options
     this.#connection = connection
     this.#phase = 'sent'
     reader.onSent()
+    if (signal.aborted) return // by the reader
     connection.dispatch(
       {
         origin: request.url.origin,
@@ -143,7 +144,8 @@ export class Exchange {
 
   /** The peer may have closed a reused connection just as we wrote: that says nothing of the request. */
   #onBroken(connection: Connection, cause: unknown): void {
-    if (this.#phase !== 'sent' || connection.requests < 2 || !isPeerClose(cause)) {
+    const isUnseen = this.#phase === 'sent' && connection.isUnanswered && isPeerClose(cause)
+    if (connection.requests < 2 || !isUnseen) {
       this.#fail(cause, connection)
       return
     }
