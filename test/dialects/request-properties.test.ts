@@ -8,7 +8,7 @@ import { RepairTable } from '../../src/kiro/repairs.ts'
 import { assertUpstreamRules } from '../helper/payload-rules.ts'
 import { requestOptions } from '../helper/request-options.ts'
 
-const RUNS = 20_000
+const RUNS = 4000
 const MARKER = /m\d{9}k/g
 
 // Few ids and names, so that calls and results meet, repeat and miss each other.
