@@ -6,13 +6,7 @@ import { DeadlineTimer } from './deadline-timer.ts'
 import { DrainRate } from './drain-rate.ts'
 import type { LeaseCommand } from './lease-command.ts'
 import { LeaseCore } from './lease-core.ts'
-import {
-  clientClosed,
-  poolTimeout,
-  poolStateOf,
-  queueFull,
-  type PoolState
-} from './lease-errors.ts'
+import { clientClosed, poolStateOf, poolTimeout, queueFull } from './lease-errors.ts'
 import type { AcquireOptions, LeaseOptions, LeaseState } from './lease-options.ts'
 import { OncePerTurn } from './once-per-turn.ts'
 import { Permit } from './permit.ts'
@@ -197,7 +191,7 @@ export class Lease implements Closable {
     this.#afterChange()
   }
 
-  #describe(arrivedAt: number): PoolState {
+  #describe(arrivedAt: number): ReturnType<typeof poolStateOf> {
     return poolStateOf(this.#core, { arrivedAt, now: this.#clock.now(), rate: this.#rate })
   }
 }

@@ -6,7 +6,9 @@ import { SimulatedCluster, type Machines, type Member } from './simulated-cluste
 export type Step = ClusterStep | MemberStep
 
 type ClusterStep =
-  | readonly ['all quiet' | 'last sockets vanish' | 'is replaced']
+  | readonly ['all quiet']
+  | readonly ['last sockets vanish']
+  | readonly ['is replaced']
   | readonly ['time passes', number]
   | readonly ['resize', number | null, number]
 
