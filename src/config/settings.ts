@@ -256,7 +256,7 @@ export const Settings = ObjectOf({
     ),
     inlineMaxBytes: bytes(
       'TRANSFORM_INLINE_MAX_BYTES',
-      { min: 0, max: 1024 * mebibyte, default: 65_536 },
+      { min: 0, max: 1024 * mebibyte, default: 131_072 },
       'Largest body that is converted without a thread.'
     ),
     maxQueue: count(
