@@ -6,6 +6,8 @@ import { play, playPromptly, schedules } from '../helper/cluster-schedule.ts'
 
 const machines = { LeaseCore, nextLedger, openLedger }
 
+t.setTimeout(300_000) // ten seconds alone, minutes on a busy machine
+
 /** More for a long run by hand. */
 const RUNS = Number(process.env['SCHEDULES'] ?? 10_000)
 

