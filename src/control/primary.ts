@@ -13,6 +13,7 @@ import { CONTROL, ControlLane } from './control-lane.ts'
 import { CredentialDesk } from './credential-desk.ts'
 import { ModelCatalogue } from './model-catalogue.ts'
 import { poolLine, shareLine } from './pool-lines.ts'
+import { QueueWatch } from './queue-watch.ts'
 import { reload } from './reload.ts'
 import { type SlotChange, Supervisor, type WorkerEvents } from './supervisor.ts'
 import { WorkerLink } from './worker-link.ts'
@@ -44,6 +45,7 @@ export class Primary {
   readonly #supervisor: Supervisor
   readonly #own = new Metrics()
   readonly #metrics: ClusterMetrics
+  readonly #watch: QueueWatch
   /** Workers are told to serve once this has resolved. */
   readonly #mayServe = Promise.withResolvers<void>()
   readonly #ready = Promise.withResolvers<number>()
@@ -74,6 +76,7 @@ export class Primary {
       onChange: (catalogue) => this.#links.broadcast({ type: 'catalogue.changed', catalogue }),
       log
     })
+    this.#watch = new QueueWatch(() => this.#budget.state(), log)
     this.#metrics = new ClusterMetrics({
       own: this.#own,
       ask: () => this.#links.broadcast({ type: 'metrics.collect' })
@@ -132,6 +135,7 @@ export class Primary {
     await this.#supervisor.drain()
     await this.#credentials.close()
     await this.#lane.close()
+    this.#watch.close()
     this.#own.close()
   }
 
