@@ -3,6 +3,9 @@ import type { BudgetState } from '../../src/control/budget.ts'
 import { QueueWatch } from '../../src/control/queue-watch.ts'
 
 t.test('tells of requests that wait, as long as some do', async (t) => {
+  // The watch alone keeps no process alive.
+  const alive = setTimeout(() => {}, 20_000)
+  t.teardown(() => clearTimeout(alive))
   const told = Promise.withResolvers<object>()
   let waiting = 0
   let asked = 0
