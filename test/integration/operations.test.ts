@@ -1,0 +1,136 @@
+import { readlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import t from 'tap'
+import { Simulator } from '../../src/simulator/simulator.ts'
+import { isComplete, startChat } from '../helper/chat-client.ts'
+import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
+
+function writeEnv(gateway: GatewayProcess, text: string): void {
+  writeFileSync(join(readlinkSync(`/proc/${gateway.child.pid}/cwd`), '.env'), text)
+}
+
+/** The next log line of this message that is not there yet. */
+function nextLogged(gateway: GatewayProcess, message: string) {
+  const seen = gateway.lines.length
+  return gateway.logged((line) => line['msg'] === message && gateway.lines.indexOf(line) >= seen)
+}
+
+async function metricsOf(gateway: GatewayProcess): Promise<(name: string) => number> {
+  const text = await (await fetch(`${gateway.url}/metrics`)).text()
+  const values = new Map(
+    text
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'))
+      .map((line) => [
+        line.slice(0, line.lastIndexOf(' ')),
+        Number(line.slice(line.lastIndexOf(' ')))
+      ])
+  )
+  return (name) => {
+    let sum = 0
+    for (const [key, value] of values) if (key === name || key.startsWith(`${name}{`)) sum += value
+    return sum
+  }
+}
+
+const simulator = new Simulator({ gapMs: 1 })
+const { url } = await simulator.start()
+t.teardown(() => simulator.close())
+
+t.test('SIGHUP', async (t) => {
+  const gateway = await startGateway({ upstreamUrl: url })
+  t.teardown(() => gateway.destroy())
+
+  t.test('shrinks the budget under running streams and cuts none of them', async (t) => {
+    const calls = Array.from({ length: 30 }, () =>
+      startChat(gateway.url, 'sim:events=40 sim:gap=40')
+    )
+    await Promise.all(calls.map(({ firstBytes }) => firstBytes))
+    writeEnv(gateway, 'HTTP_MAX_CONNECTIONS=6\nHTTP_MAX_KEEPALIVE_CONNECTIONS=2\n')
+    const reloaded = nextLogged(gateway, 'settings read again')
+    gateway.child.kill('SIGHUP')
+    await reloaded
+    t.ok(
+      gateway.lines.some(
+        (line) =>
+          line['msg'] ===
+          'HTTP connection pool configured: max_connections=6, max_keepalive=2, keepalive_expiry=60.0s, pool_timeout=None'
+      )
+    )
+    const answers = await Promise.all(calls.map(({ answer }) => answer))
+    t.ok(answers.every(isComplete))
+    // Each stream that ends lets its connection go; the last of them has just ended.
+    while (simulator.stats().connections.open > 6) await delay(10)
+    simulator.resetStats()
+    const more = Array.from(
+      { length: 20 },
+      () => startChat(gateway.url, 'sim:events=5 sim:gap=10').answer
+    )
+    t.ok((await Promise.all(more)).every(isComplete))
+    t.ok(simulator.stats().connections.max <= 6, 'the smaller budget holds')
+    const metric = await metricsOf(gateway)
+    t.equal(metric('kiro_gateway_pool_permits_leased'), 6)
+  })
+
+  t.test('grows it at once', async (t) => {
+    writeEnv(gateway, 'HTTP_MAX_CONNECTIONS=40\n')
+    const reloaded = nextLogged(gateway, 'settings read again')
+    gateway.child.kill('SIGHUP')
+    await reloaded
+    const calls = Array.from({ length: 30 }, () =>
+      startChat(gateway.url, 'sim:events=40 sim:gap=40')
+    )
+    await Promise.all(calls.map(({ firstBytes }) => firstBytes))
+    t.equal(simulator.stats().inFlight, 30)
+    t.ok((await Promise.all(calls.map(({ answer }) => answer))).every(isComplete))
+  })
+
+  t.test('changes nothing when the file has a mistake, and says which', async (t) => {
+    writeEnv(gateway, 'HTTP_MAX_CONNECTIONS=many\n')
+    const refused = nextLogged(gateway, 'settings not read again, nothing has changed')
+    gateway.child.kill('SIGHUP')
+    t.match(JSON.stringify(await refused), 'HTTP_MAX_CONNECTIONS')
+    const metric = await metricsOf(gateway)
+    t.equal(metric('kiro_gateway_upstream_connection_budget'), 40)
+    t.ok(isComplete(await startChat(gateway.url, 'hi').answer))
+  })
+
+  t.test('takes new client keys into use', async (t) => {
+    writeEnv(gateway, 'PROXY_API_KEY=fresh\n')
+    const reloaded = nextLogged(gateway, 'settings read again')
+    gateway.child.kill('SIGHUP')
+    await reloaded
+    t.equal((await startChat(gateway.url, 'hi').answer).status, 401)
+    const headers = { authorization: 'Bearer fresh' }
+    t.ok(isComplete(await startChat(gateway.url, 'hi', { headers }).answer))
+  })
+})
+
+t.test('/metrics counts over all workers and never back, also when one dies', async (t) => {
+  const gateway = await startGateway({ upstreamUrl: url })
+  t.teardown(() => gateway.destroy())
+  const calls = Array.from({ length: 25 }, () => startChat(gateway.url, 'sim:events=3').answer)
+  t.ok((await Promise.all(calls)).every(isComplete))
+  const before = await metricsOf(gateway)
+  t.equal(before('kiro_gateway_requests_total'), 25)
+  t.equal(
+    before('kiro_gateway_upstream_connections_opened_total') +
+      before('kiro_gateway_connection_reuse_total'),
+    25
+  )
+  t.equal(before('kiro_gateway_pool_permits_in_use'), 0)
+  const [victim] = gateway.workerPids()
+  if (victim === undefined) throw new Error('there is no worker')
+  const replaced = gateway.logged(
+    (line) =>
+      line['state'] === 'ready' &&
+      gateway.lines.some((one) => one['msg'] === 'worker died') &&
+      gateway.lines.indexOf(line) > gateway.lines.findIndex((one) => one['msg'] === 'worker died')
+  )
+  process.kill(victim, 'SIGKILL')
+  await replaced
+  const after = await metricsOf(gateway)
+  t.equal(after('kiro_gateway_requests_total'), 25)
+  t.equal(after('kiro_gateway_worker_restarts_total'), 1)
+})
