@@ -10,6 +10,8 @@ import t from 'tap'
 import { Simulator } from '../../src/simulator/simulator.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 
+t.setTimeout(180_000) // real processes, on a machine that may be busy
+
 const KEY = 'test-key'
 const PNG =
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
