@@ -1,0 +1,153 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { listSettings } from '../../src/config/setting-text.ts'
+import { flattenYaml } from '../helper/flat-yaml.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
+
+/** Instructions without comments, with continued lines joined. */
+const instructions = read('docker/Dockerfile')
+  .replace(/^#.*\n/gm, '')
+  .replace(/\\\n\s*/g, '')
+  .split('\n')
+  .filter((line) => line !== '')
+const lastStage = instructions.slice(instructions.findLastIndex((line) => line.startsWith('FROM ')))
+const manifest: { scripts: { start: string }; devDependencies: { node: string } } = JSON.parse(
+  read('package.json')
+)
+
+/** The words of an instruction in exec form; a shell form fails the test. */
+function execForm(instruction: string): readonly string[] {
+  const lines = lastStage.filter((line) => line.startsWith(`${instruction} `))
+  const words: unknown = JSON.parse(/\[.*\]$/.exec(lines.join('\n'))?.[0] ?? 'null')
+  if (!Array.isArray(words)) throw new Error(`${instruction} is not there once, in exec form`)
+  return words.map(String)
+}
+
+t.test('docker/Dockerfile', (t) => {
+  t.test('builds on the slim image of the Node that the project pins', async (t) => {
+    const bases = instructions.filter((line) => line.startsWith('FROM '))
+    const [major] = manifest.devDependencies.node.split('.')
+    t.equal(bases.length, 2)
+    for (const base of bases)
+      t.match(base, new RegExp(`^FROM node:${major}-[a-z]+-slim( AS [a-z]+)?$`))
+  })
+
+  t.test('starts the gateway as npm start does, without npm and without a shell', async (t) => {
+    t.same(execForm('CMD'), manifest.scripts.start.split(' '))
+  })
+
+  t.test('ends as an ordinary user, in production, on all interfaces', async (t) => {
+    t.equal(
+      lastStage.findLast((line) => line.startsWith('USER ')),
+      'USER node'
+    )
+    const settings = lastStage.filter((line) => line.startsWith('ENV ')).join(' ')
+    for (const pair of ['NODE_ENV=production', 'SERVER_HOST=0.0.0.0', 'SERVER_PORT=8000'])
+      t.ok(settings.includes(pair), pair)
+    t.ok(lastStage.includes('STOPSIGNAL SIGTERM'))
+  })
+
+  t.test('copies what is there and what .dockerignore lets through', async (t) => {
+    const letThrough = read('.dockerignore').split('\n')
+    const copied = instructions
+      .filter((line) => line.startsWith('COPY ') && !line.includes('--from='))
+      .flatMap((line) => line.split(' ').slice(1, -1))
+    t.ok(copied.includes('src') && copied.includes('workers'))
+    for (const path of copied) {
+      t.ok(existsSync(join(ROOT, path)), path)
+      t.ok(letThrough.includes(`!${path}`), path)
+    }
+  })
+  t.end()
+})
+
+/** A server whose `/health` answers with a status, and its port. */
+async function answering(t: Test, status: number): Promise<number> {
+  const server = createServer(({ url }, response) => {
+    response.writeHead(url === '/health' ? status : 404).end('{}')
+  })
+  t.teardown(() => server.close())
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+t.test('HEALTHCHECK', async (t) => {
+  const [node, ...options] = execForm('HEALTHCHECK')
+  t.equal(node, 'node')
+  const check = async (port: number): Promise<unknown> => {
+    const env = { SERVER_PORT: String(port) }
+    const child: ChildProcess = spawn(process.execPath, options, { env, stdio: 'ignore' })
+    const [code] = await once(child, 'exit')
+    return code
+  }
+  t.equal(await check(await answering(t, 200)), 0, 'passes while the gateway lives')
+  t.equal(await check(await answering(t, 503)), 1, 'fails while it shuts down')
+  t.equal(await check(1), 1, 'fails when nobody listens')
+})
+
+t.test('docker/docker-compose.deploy.yml', (t) => {
+  const compose = flattenYaml(read('docker/docker-compose.deploy.yml'))
+  const of = (path: string): unknown => compose.get(`services.kiro-gateway.${path}`)
+
+  t.test('names service, container and image as operators know them', async (t) => {
+    t.equal(of('container_name'), 'kiro-gateway')
+    t.equal(of('image'), 'kiro-gateway_kiro-gateway:latest')
+    t.equal(of('pull_policy'), 'never', 'and never takes an image of that name from elsewhere')
+    t.equal(of('restart'), 'unless-stopped')
+  })
+
+  t.test('limits memory and CPUs', async (t) => {
+    t.equal(of('deploy.resources.limits.memory'), '512M')
+    t.equal(of('deploy.resources.limits.cpus'), '2')
+  })
+
+  t.test(
+    'gives .env to the container twice: as environment, and to read at each start',
+    async (t) => {
+      t.equal(of('env_file'), '../.env')
+      t.equal(of('volumes[0].source'), '../.env')
+      t.equal(of('volumes[0].read_only'), 'true')
+      t.equal(of('volumes[0].target'), of('environment.ENV_FILE'))
+    }
+  )
+
+  t.test('publishes the port that the gateway listens on', async (t) => {
+    t.equal(of('ports[0]'), `\${SERVER_PORT:-8000}:${String(of('environment.SERVER_PORT'))}`)
+    t.equal(of('environment.SERVER_HOST'), '0.0.0.0')
+  })
+
+  t.test('lets the gateway write to its volumes only', async (t) => {
+    t.equal(of('read_only'), 'true')
+    t.equal(of('cap_drop[0]'), 'ALL')
+    t.equal(of('security_opt[0]'), 'no-new-privileges:true')
+    for (const name of ['state', 'debug_logs']) {
+      t.ok([...compose.values()].includes(`${name}:/app/${name}`), name)
+      t.ok(compose.has(`volumes.${name}`), name)
+      t.match(lastStage.join('\n'), new RegExp(`install -d .*\\b${name}\\b`), 'owned by its user')
+    }
+  })
+
+  t.test('gives running streams longer than DRAIN_TIMEOUT to end', async (t) => {
+    const drain = listSettings().find(({ setting }) => setting.env === 'DRAIN_TIMEOUT')
+    const graceMs = Number(/^([0-9]+)s$/.exec(String(of('stop_grace_period')))?.[1]) * 1000
+    t.ok(graceMs > Number(drain?.setting.default), `${graceMs} ms`)
+  })
+  t.end()
+})
+
+t.test('docker/docker-compose.yml', async (t) => {
+  const compose = flattenYaml(read('docker/docker-compose.yml'))
+  const of = (path: string): unknown => compose.get(`services.kiro-gateway.${path}`)
+  t.equal(of('extends.file'), 'docker-compose.deploy.yml', 'is the other file')
+  t.equal(of('extends.service'), 'kiro-gateway')
+  t.equal(of('build.context'), '..', 'built from the project')
+  t.equal(of('build.dockerfile'), 'docker/Dockerfile')
+})
