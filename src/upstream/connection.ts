@@ -1,10 +1,11 @@
 import type { Socket } from 'node:net'
 import { Client, type Dispatcher } from 'undici'
 
-/** How long a peer may take to answer our FIN before it gets a reset. */
-const FIN_PATIENCE_MS = 30
-/** After a reset nothing tells when the peer has noticed; this long its side is still counted as open. */
-export const RESET_GRACE_MS = 10
+/**
+ * Nothing tells when the peer has noticed our reset, or our answer to a FIN of its own; this long its side is still
+ * counted as open.
+ */
+export const NOTICE_GRACE_MS = 10
 
 /** Why a connection was closed; the label of `kiro_gateway_upstream_connections_closed_total`. */
 export type CloseReason =
@@ -21,9 +22,22 @@ export interface ConnectionOptions {
   readonly origin: URL
   /** Connected, and owned by the connection from now on. */
   readonly socket: Socket
+  /** The TCP socket underneath; the same without TLS. */
+  readonly transport: Socket
   /** Called once, when the peer has let go of the socket too, as far as that can be known. */
   readonly onClosed: (connection: Connection, reason: CloseReason) => void
 }
+
+/**
+ * How long a peer may take to answer our FIN before it gets a reset. Where somebody waits for the permit there is
+ * little time; a connection that nobody needs may take a round trip around the world.
+ */
+const FIN_PATIENCE_MS: Readonly<Partial<Record<CloseReason, number>>> = {
+  abandoned: 30,
+  reclaimed: 30,
+  excess_idle: 80
+}
+const USUAL_FIN_PATIENCE_MS = 1000
 
 /** The engine asked for a second socket: the first has closed. Named as undici names it. */
 class ConnectionGone extends Error {
@@ -50,14 +64,18 @@ export class Connection {
   #state: 'idle' | 'busy' | 'closing' | 'closed' = 'idle'
   #reason: CloseReason | null = null
   #sawPeerFin = false
+  /** The peer's FIN came after ours: it has let go. */
+  #hasPeerLetGo = false
   /** Bytes that had been read when the last request was sent. */
   #bytesReadBefore = 0
+  readonly #transport: Socket
   readonly #client: Client
   readonly #onClosed: ConnectionOptions['onClosed']
 
-  constructor({ origin, socket, onClosed }: ConnectionOptions) {
+  constructor({ origin, socket, transport, onClosed }: ConnectionOptions) {
     this.origin = origin
     this.socket = socket
+    this.#transport = transport
     this.#onClosed = onClosed
     let unused: Socket | null = socket
     this.#client = new Client(origin.origin, {
@@ -78,6 +96,7 @@ export class Connection {
     })
     socket.once('end', () => {
       this.#sawPeerFin = true
+      this.#hasPeerLetGo = this.#state === 'closing'
       this.#reason ??= 'peer_fin'
       if (this.#state === 'idle') this.#state = 'closing'
     })
@@ -128,7 +147,8 @@ export class Connection {
       return
     }
     this.socket.end()
-    const timer = setTimeout(() => this.reset(reason), FIN_PATIENCE_MS)
+    const patienceMs = FIN_PATIENCE_MS[reason] ?? USUAL_FIN_PATIENCE_MS
+    const timer = setTimeout(() => this.reset(reason), patienceMs)
     this.socket.once('close', () => clearTimeout(timer))
   }
 
@@ -136,7 +156,9 @@ export class Connection {
   reset(reason: CloseReason): void {
     this.#reason ??= reason
     if (this.#state !== 'closed') this.#state = 'closing'
-    if (!this.socket.destroyed) this.socket.resetAndDestroy()
+    if (this.socket.destroyed) return
+    this.#transport.resetAndDestroy()
+    this.socket.destroy()
   }
 
   #onSocketClose(): void {
@@ -144,8 +166,8 @@ export class Connection {
     this.#state = 'closed'
     const reason = this.#reason ?? 'server_close'
     void this.#client.destroy() // its socket is gone; nothing can be left to reject
-    if (this.#sawPeerFin) this.#onClosed(this, reason)
-    else setTimeout(() => this.#onClosed(this, reason), RESET_GRACE_MS)
+    if (this.#hasPeerLetGo) this.#onClosed(this, reason)
+    else setTimeout(() => this.#onClosed(this, reason), NOTICE_GRACE_MS)
   }
 }
 

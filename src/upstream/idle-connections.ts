@@ -21,15 +21,13 @@ export class IdleConnections {
     this.#size += 1
   }
 
-  /** Removes and gives the most recently used connection to this origin; skips those whose end has begun. */
+  /** Removes and gives the most recently used connection to this origin; leaves those whose end has begun. */
   takeNewest(origin: URL): Connection | null {
-    const stack = this.#stacks.get(origin.origin)
-    for (;;) {
-      const connection = stack?.pop()
-      if (connection === undefined) return null
-      this.#size -= 1
-      if (connection.isIdle) return connection
-    }
+    const stack = this.#stacks.get(origin.origin) ?? []
+    const index = stack.findLastIndex(({ isIdle }) => isIdle)
+    const [connection = null] = index < 0 ? [] : stack.splice(index, 1)
+    if (connection !== null) this.#size -= 1
+    return connection
   }
 
   /** Removes and gives the connection that has been idle longest. */

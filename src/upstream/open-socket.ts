@@ -12,7 +12,10 @@ export interface OpenSocketOptions {
 
 /** A connection attempt that can be given up. */
 export interface SocketAttempt {
+  /** What carries the requests: the TLS socket where there is TLS. */
   readonly socket: Socket
+  /** The TCP socket underneath, the same without TLS: a TLS socket can't be reset. */
+  readonly transport: Socket
   /** Resolves when the socket can carry a request (TLS included); rejects with the raw cause. */
   readonly ready: Promise<void>
 }
@@ -30,9 +33,10 @@ export class ConnectTimeout extends Error {
 export function openSocket(options: OpenSocketOptions): SocketAttempt {
   const { origin, timeoutMs } = options
   const isTls = origin.protocol === 'https:'
-  const socket = isTls ? openTls(options) : openTcp(origin)
-  socket.setNoDelay(true)
-  socket.setKeepAlive(true, 60_000)
+  const transport = connectTcp({ host: hostOf(origin), port: portOf(origin, isTls ? 443 : 80) })
+  transport.setNoDelay(true)
+  transport.setKeepAlive(true, 60_000)
+  const socket = isTls ? wrapInTls(transport, options) : transport
   const ready = new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => {
       socket.destroy(new ConnectTimeout(`no connection within ${timeoutMs} ms`))
@@ -57,25 +61,22 @@ export function openSocket(options: OpenSocketOptions): SocketAttempt {
       resolve()
     })
   })
-  return { socket, ready }
+  return { socket, transport, ready }
 }
 
-function openTcp(origin: URL): Socket {
-  return connectTcp({ host: hostOf(origin), port: portOf(origin, 80) })
-}
-
-function openTls({ origin, tlsSessions, ca }: OpenSocketOptions): TLSSocket {
+function wrapInTls(transport: Socket, { origin, tlsSessions, ca }: OpenSocketOptions): TLSSocket {
   const host = hostOf(origin)
   const session = tlsSessions.get(origin.host)
   const socket = connectTls({
-    host,
-    port: portOf(origin, 443),
+    socket: transport,
     ALPNProtocols: ['http/1.1'],
-    ...(isIP(host) === 0 ? { servername: host } : {}),
+    ...(isIP(host) === 0 ? { servername: host } : { host }),
     ...(session === undefined ? {} : { session }),
     ...(ca === undefined ? {} : { ca })
   })
   socket.on('session', (next) => tlsSessions.set(origin.host, next))
+  transport.on('error', (error) => socket.destroy(error))
+  transport.once('close', () => socket.destroy())
   return socket
 }
 

@@ -1,5 +1,6 @@
+import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type CloseReason, Connection, RESET_GRACE_MS } from './connection.ts'
+import { type CloseReason, Connection, NOTICE_GRACE_MS } from './connection.ts'
 import { IdleConnections } from './idle-connections.ts'
 import { openSocket } from './open-socket.ts'
 
@@ -44,7 +45,8 @@ export class ConnectionPool {
   readonly #idle = new IdleConnections()
   readonly #tlsSessions = new Map<string, Buffer>()
   readonly #closed: Partial<Record<CloseReason, number>> = {}
-  /** Callers for whom a closing socket makes room; each that goes wakes one. */
+  readonly #attempts = new Set<Socket>()
+  /** Callers who wait for room; each connection that goes, or can be made to go, wakes one. */
   readonly #roomWaiters = new Set<() => void>()
   /** Of those that were told to close: resolves when they are gone. */
   readonly #closing = new Map<Connection, PromiseWithResolvers<void>>()
@@ -80,14 +82,14 @@ export class ConnectionPool {
     while (this.#sockets() >= this.#options.limits.maxSockets()) await this.#makeRoom(signal)
     if (this.#isClosed) throw new Error('the pool is closed')
     this.#connecting += 1
-    const socket = await this.#connect(origin, signal).catch((cause: unknown) => {
+    const sockets = await this.#connect(origin, signal).catch((cause: unknown) => {
       this.#connecting -= 1
       this.#wakeRoomWaiter()
       throw cause
     })
     this.#connecting -= 1
     const onClosed = this.#onClosed.bind(this)
-    const connection = new Connection({ origin, socket, onClosed })
+    const connection = new Connection({ origin, ...sockets, onClosed })
     this.#open.add(connection)
     this.#opened += 1
     this.#busy += 1
@@ -165,6 +167,7 @@ export class ConnectionPool {
     this.#isClosed = true
     if (this.#sweep !== null) clearTimeout(this.#sweep)
     for (const connection of this.#open) connection.reset('shutdown')
+    for (const socket of this.#attempts) socket.destroy()
   }
 
   #sockets(): number {
@@ -173,24 +176,26 @@ export class ConnectionPool {
 
   async #connect(origin: URL, signal: AbortSignal) {
     const { connectTimeoutMs, ca } = this.#options
-    const { socket, ready } = openSocket({
+    const { socket, transport, ready } = openSocket({
       origin,
       timeoutMs: connectTimeoutMs,
       tlsSessions: this.#tlsSessions,
       ...(ca === undefined ? {} : { ca })
     })
     const onAbort = (): void => void socket.destroy()
+    this.#attempts.add(socket)
     signal.addEventListener('abort', onAbort, { once: true })
     try {
       await ready
       signal.throwIfAborted()
-      return socket
+      return { socket, transport }
     } catch (cause) {
       // The peer may have accepted already; it is given the time to notice that nobody is there.
       if (!socket.destroyed) socket.destroy()
-      if (!isRefusal(cause)) await delay(RESET_GRACE_MS)
+      if (!isRefusal(cause)) await delay(NOTICE_GRACE_MS)
       throw signal.aborted ? signal.reason : cause
     } finally {
+      this.#attempts.delete(socket)
       signal.removeEventListener('abort', onAbort)
     }
   }
@@ -199,6 +204,7 @@ export class ConnectionPool {
     this.#idle.add(connection)
     this.trimIdle()
     this.#scheduleSweep()
+    this.#wakeRoomWaiter()
   }
 
   #close(connection: Connection, reason: CloseReason): Promise<void> {
