@@ -1,3 +1,4 @@
+import { abortErrorOf } from '../shared/abort-error.ts'
 import { GatewayError } from '../shared/errors.ts'
 import type { DrainRate } from './drain-rate.ts'
 import type { LeaseCore } from './lease-core.ts'
@@ -47,11 +48,9 @@ export function queueFull(state: PoolState, maxWaiting: number): GatewayError {
   return new GatewayError('GW_QUEUE_FULL', undefined, { message, retryAfterS: state.retryAfterS })
 }
 
-/** The client left while it waited. */
+/** The client left while it waited, or `signal` says why else the wait is over. */
 export function clientClosed(signal: AbortSignal): GatewayError {
-  return new GatewayError('GW_CLIENT_CLOSED', 'the client left while waiting for a connection', {
-    cause: signal.reason
-  })
+  return abortErrorOf(signal, 'while waiting for a connection')
 }
 
 function describe({ budget, inUse, waiting }: PoolState): string {

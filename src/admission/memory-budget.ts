@@ -1,7 +1,11 @@
+import { abortErrorOf } from '../shared/abort-error.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { SYSTEM_CLOCK, type Clock } from './clock.ts'
 import { DrainRate } from './drain-rate.ts'
 import { OrderedList, type Place } from './ordered-list.ts'
+
+/** What was being waited for, for the log. */
+const WAIT = 'while waiting for memory'
 
 /** A part of the memory budget. Released once, by whoever holds it. */
 export class Reservation implements Disposable {
@@ -38,6 +42,7 @@ export class Reservation implements Disposable {
 interface Waiter {
   readonly bytes: number
   readonly admit: (reservation: Reservation) => void
+  readonly refuse: (error: GatewayError) => void
 }
 
 /**
@@ -55,6 +60,7 @@ export class MemoryBudget {
   readonly #onFreed = (bytes: number): void => this.#free(bytes)
   #reservedBytes = 0
   #nextRank = 0
+  #isDraining = false
 
   constructor(totalBytes: number, maxWaiting: number, clock: Clock = SYSTEM_CLOCK) {
     this.totalBytes = totalBytes
@@ -74,14 +80,35 @@ export class MemoryBudget {
    * Waits until so many bytes are free. Who gets the reservation has to release it.
    *
    * @throws {GatewayError} GW_BODY_TOO_LARGE for more than the total, GW_MEMORY_FULL when too many wait
-   *   already, GW_CLIENT_CLOSED when `signal` aborts first.
+   *   already, GW_DRAINING after `drain()`, `signal`'s own error when it aborts first (`abortErrorOf`).
    */
   reserve(bytes: number, signal: AbortSignal): Promise<Reservation> {
-    if (signal.aborted) return Promise.reject(clientClosed(signal))
+    if (signal.aborted) return Promise.reject(abortErrorOf(signal, WAIT))
+    if (this.#isDraining) return Promise.reject(new GatewayError('GW_DRAINING'))
     if (bytes > this.totalBytes) return Promise.reject(this.#neverFits(bytes))
     if (this.#waiting.size === 0 && this.#fits(bytes)) return Promise.resolve(this.#take(bytes))
     if (this.#waiting.size >= this.#maxWaiting) return Promise.reject(this.#full())
     return this.#wait(bytes, signal)
+  }
+
+  /**
+   * Takes so many bytes if they are free, even where others wait: it is for those who hold some already, who would
+   * otherwise wait for each other, and whose end makes room for everybody.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL when they are not.
+   */
+  grow(bytes: number): Reservation {
+    if (!this.#fits(bytes)) throw this.#full()
+    return this.#take(bytes)
+  }
+
+  /** Refuses who waits and who comes; those who hold some go on. */
+  drain(): void {
+    this.#isDraining = true
+    for (let first = this.#waiting.first; first !== null; first = this.#waiting.first) {
+      this.#waiting.remove(first)
+      first.item.refuse(new GatewayError('GW_DRAINING'))
+    }
   }
 
   #wait(bytes: number, signal: AbortSignal): Promise<Reservation> {
@@ -90,10 +117,15 @@ export class MemoryBudget {
         signal.removeEventListener('abort', onAbort)
         resolve(reservation)
       }
-      const place: Place<Waiter> = this.#waiting.insert({ bytes, admit }, this.#nextRank++)
+      const refuse = (error: GatewayError): void => {
+        signal.removeEventListener('abort', onAbort)
+        reject(error)
+      }
+      const waiter = { bytes, admit, refuse }
+      const place: Place<Waiter> = this.#waiting.insert(waiter, this.#nextRank++)
       const onAbort = (): void => {
         this.#waiting.remove(place)
-        reject(clientClosed(signal))
+        reject(abortErrorOf(signal, WAIT))
         this.#admit()
       }
       signal.addEventListener('abort', onAbort, { once: true })
@@ -137,12 +169,6 @@ export class MemoryBudget {
     const detail = `${this.#reservedBytes} of ${this.totalBytes} bytes, ${this.#waiting.size} waiting`
     return new GatewayError('GW_MEMORY_FULL', detail, { retryAfterS })
   }
-}
-
-function clientClosed(signal: AbortSignal): GatewayError {
-  return new GatewayError('GW_CLIENT_CLOSED', 'the client left while waiting for memory', {
-    cause: signal.reason
-  })
 }
 
 function mebibytes(bytes: number): string {

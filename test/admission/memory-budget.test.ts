@@ -1,6 +1,7 @@
 import { asyncProperty, assert, array, boolean, integer, tuple } from 'fast-check'
 import t from 'tap'
 import { MemoryBudget, type Reservation } from '../../src/admission/memory-budget.ts'
+import { GatewayError } from '../../src/shared/errors.ts'
 
 const { signal } = new AbortController()
 
@@ -51,7 +52,53 @@ t.test('reserve()', (t) => {
     t.equal(budget.waiting, 0)
     await t.rejects(budget.reserve(1, client.signal), { code: 'GW_CLIENT_CLOSED' })
   })
+  t.test('fails with the error that ended the wait', async (t) => {
+    const budget = new MemoryBudget(10, 10)
+    await budget.reserve(10, signal)
+    const turn = new AbortController()
+    const waiting = budget.reserve(1, turn.signal)
+    turn.abort(new GatewayError('GW_DRAINING'))
+    await t.rejects(waiting, { code: 'GW_DRAINING' })
+    await t.rejects(budget.reserve(1, turn.signal), { code: 'GW_DRAINING' })
+  })
   t.end()
+})
+
+t.test('grow()', (t) => {
+  t.test('takes what is free, up to the last byte, and never waits', async (t) => {
+    const budget = new MemoryBudget(100, 10)
+    await budget.reserve(40, signal)
+    const more = budget.grow(60)
+    t.throws(() => budget.grow(1), { code: 'GW_MEMORY_FULL' })
+    t.equal(budget.waiting, 0)
+    more.release()
+    t.equal(budget.reservedBytes, 40)
+  })
+  t.test('does not stand behind those who hold nothing yet', async (t) => {
+    const budget = new MemoryBudget(100, 10)
+    const held = await budget.reserve(50, signal)
+    const waiting = budget.reserve(95, signal)
+    const more = budget.grow(10)
+    held.release()
+    t.equal(await isPending(waiting), true)
+    more.release()
+    t.equal((await waiting).bytes, 95)
+  })
+  t.end()
+})
+
+t.test('drain() refuses who waits and who comes, and lets those who hold some go on', async (t) => {
+  const budget = new MemoryBudget(100, 10)
+  const held = await budget.reserve(90, signal)
+  const waiting = [budget.reserve(20, signal), budget.reserve(30, signal)]
+  const refused = waiting.map((one) => t.rejects(one, { code: 'GW_DRAINING' }))
+  budget.drain()
+  await Promise.all(refused)
+  t.equal(budget.waiting, 0)
+  await t.rejects(budget.reserve(1, signal), { code: 'GW_DRAINING' })
+  budget.grow(10).release()
+  held.release()
+  t.equal(budget.reservedBytes, 0)
 })
 
 t.test('a reservation', (t) => {
