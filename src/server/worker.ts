@@ -186,7 +186,9 @@ function createParts(start: Start, { channel, turns, isDraining }: Surroundings)
     inlineMaxBytes: config.transform.inlineMaxBytes,
     maxQueue: config.transform.maxQueue,
     threadHeapMb: memory.threadOldSpaceMb,
-    idleTimeoutMs: THREAD_IDLE_MS
+    threadSemiSpaceMb: memory.threadSemiSpaceMb,
+    idleTimeoutMs: THREAD_IDLE_MS,
+    closeTimeoutMs: THREAD_CLOSE_MS
   })
   const plane: DataPlane = {
     lease,
@@ -232,6 +234,8 @@ function createParts(start: Start, { channel, turns, isDraining }: Surroundings)
 
 /** An idle thread is let go after this time, and its memory with it. */
 const THREAD_IDLE_MS = 30_000
+/** All requests are over by then; what still runs in a thread runs for nobody. */
+const THREAD_CLOSE_MS = 2_000
 
 function listenProblem(cause: unknown, host: string, port: number): string {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'

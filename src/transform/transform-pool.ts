@@ -1,5 +1,6 @@
 import { Piscina } from 'piscina'
 import { convertRequest } from '../dialects/convert-request.ts'
+import { abortErrorOf } from '../shared/abort-error.ts'
 import { GatewayError } from '../shared/errors.ts'
 import type { TransformJob, TransformResult, TransformSuccess } from './transform-job.ts'
 
@@ -19,11 +20,15 @@ export interface TransformPoolOptions {
   readonly maxQueue: number
   /** V8 heap of one thread in MiB; a body that needs more fails alone. */
   readonly threadHeapMb: number
+  /** V8 semi-space of one thread in MiB, for short-lived objects, beside `threadHeapMb`. */
+  readonly threadSemiSpaceMb: number
   readonly idleTimeoutMs: number
+  /** How long `close()` waits for what runs. */
+  readonly closeTimeoutMs: number
 }
 
-/** Short-lived objects of one transform; part of every thread's memory beside `threadHeapMb`. */
-const YOUNG_GENERATION_MB = 16
+/** V8's young generation takes that many semi-spaces. */
+const SEMI_SPACES = 3
 
 const WORKER_FILE = new URL('../../workers/transform-request.ts', import.meta.url).href
 
@@ -52,6 +57,11 @@ export class TransformPool {
     this.#options = options
   }
 
+  /** Bodies up to this size are transformed on the event loop. */
+  get inlineMaxBytes(): number {
+    return this.#options.inlineMaxBytes
+  }
+
   /** Jobs that wait for a thread now. */
   get waiting(): number {
     return this.#waiting.size
@@ -65,13 +75,13 @@ export class TransformPool {
   /**
    * Transforms one request. Takes the job's body: its bytes may have moved to a thread afterwards.
    *
-   * @throws {GatewayError} what the request deserves (GW_BODY_INVALID, GW_MODEL_UNKNOWN); GW_CLIENT_CLOSED
-   *   as soon as `signal` aborts; GW_TRANSFORM_QUEUE_FULL at once when `maxQueue` jobs wait already;
+   * @throws {GatewayError} what the request deserves (GW_BODY_INVALID, GW_MODEL_UNKNOWN); `signal`'s own
+   *   error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL at once when `maxQueue` jobs wait already;
    *   GW_TRANSFORM_FAILED for a thread that died and for bugs; GW_DRAINING after `close()`.
    */
   run(job: TransformJob, signal: AbortSignal): Promise<TransformSuccess> {
     if (this.#refusal !== null) return Promise.reject(this.#refusal)
-    if (signal.aborted) return Promise.reject(clientClosed(signal))
+    if (signal.aborted) return Promise.reject(abortErrorOf(signal))
     if (job.body.byteLength <= this.#options.inlineMaxBytes) return transformInline(job)
     const isBusy = this.#running.size >= this.#options.threads
     if (isBusy && this.#waiting.size >= this.#options.maxQueue) {
@@ -82,7 +92,7 @@ export class TransformPool {
     return this.#enqueue(job, signal)
   }
 
-  /** Refuses who waits and who comes, lets what runs finish, then ends the threads. */
+  /** Refuses who waits and who comes, lets what runs finish within `closeTimeoutMs`, then ends the threads. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -96,9 +106,13 @@ export class TransformPool {
   }
 
   async #close(): Promise<void> {
-    this.#refuseWaiting(new GatewayError('GW_DRAINING'))
-    await Promise.all(this.#running.values())
-    await this.#piscina?.destroy()
+    const error = new GatewayError('GW_DRAINING')
+    this.#refuseWaiting(error)
+    const { promise: timeout, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, this.#options.closeTimeoutMs)
+    await Promise.race([Promise.all(this.#running.values()), timeout])
+    clearTimeout(timer)
+    await this.destroy(error)
   }
 
   #refuseWaiting(error: Error): void {
@@ -113,7 +127,7 @@ export class TransformPool {
     // A job that is in a thread already is left to end there: killing the thread would cost more.
     const onAbort = (): void => {
       this.#waiting.delete(pending)
-      reject(clientClosed(signal))
+      reject(abortErrorOf(signal))
     }
     signal.addEventListener('abort', onAbort, { once: true })
     this.#waiting.add(pending)
@@ -150,7 +164,7 @@ export class TransformPool {
   }
 
   #createPiscina(): Piscina<TransformJob, TransformResult> {
-    const { threads, threadHeapMb, idleTimeoutMs } = this.#options
+    const { threads, threadHeapMb, threadSemiSpaceMb, idleTimeoutMs } = this.#options
     const piscina = new Piscina<TransformJob, TransformResult>({
       filename: WORKER_FILE,
       minThreads: 0,
@@ -158,7 +172,7 @@ export class TransformPool {
       idleTimeout: idleTimeoutMs,
       resourceLimits: {
         maxOldGenerationSizeMb: threadHeapMb,
-        maxYoungGenerationSizeMb: YOUNG_GENERATION_MB
+        maxYoungGenerationSizeMb: SEMI_SPACES * threadSemiSpaceMb
       }
     })
     // The death of an idle thread hurts nobody: the next job starts another. Without a listener it would
@@ -199,8 +213,4 @@ function toGatewayError(refusal: Extract<TransformResult, { ok: false }>): Gatew
 function transformFailed(cause: unknown): GatewayError {
   const detail = cause instanceof Error ? cause.message : undefined
   return new GatewayError('GW_TRANSFORM_FAILED', detail, { cause })
-}
-
-function clientClosed(signal: AbortSignal): GatewayError {
-  return new GatewayError('GW_CLIENT_CLOSED', undefined, { cause: signal.reason })
 }

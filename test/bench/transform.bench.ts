@@ -20,7 +20,9 @@ const pool = new TransformPool({
   inlineMaxBytes: 0,
   maxQueue: 1,
   threadHeapMb: 128,
-  idleTimeoutMs: 10_000
+  threadSemiSpaceMb: 4,
+  idleTimeoutMs: 10_000,
+  closeTimeoutMs: 2_000
 })
 
 const rows: Record<string, string>[] = []

@@ -1,4 +1,6 @@
 import t from 'tap'
+import { planMemory } from '../../src/config/memory-plan.ts'
+import { GatewayError } from '../../src/shared/errors.ts'
 import type { TransformJob } from '../../src/transform/transform-job.ts'
 import { TransformPool, type TransformPoolOptions } from '../../src/transform/transform-pool.ts'
 import { chatBody } from '../helper/agent-request.ts'
@@ -9,7 +11,9 @@ const OPTIONS: TransformPoolOptions = {
   inlineMaxBytes: 1024,
   maxQueue: 2,
   threadHeapMb: 64,
-  idleTimeoutMs: 1000
+  threadSemiSpaceMb: 4,
+  idleTimeoutMs: 1000,
+  closeTimeoutMs: 10_000
 }
 
 t.test('run()', async (t) => {
@@ -122,6 +126,24 @@ t.test('run()', async (t) => {
     t.ok(await pool.run(largeJob(), idle()))
   })
 
+  t.test('fails with the error that ended the turn, waiting, running or not begun', async (t) => {
+    const pool = makePool(t, {})
+    const turn = new AbortController()
+    const jobs = [pool.run(largeJob(), turn.signal), pool.run(largeJob(), turn.signal)]
+    const failed = Promise.all(jobs.map((job) => t.rejects(job, { code: 'GW_DRAINING' })))
+    turn.abort(new GatewayError('GW_DRAINING'))
+    await failed
+    await t.rejects(pool.run(largeJob(), turn.signal), { code: 'GW_DRAINING' })
+  })
+
+  t.test('converts 5 MB in a thread as small as that of a container of 512 MiB', async (t) => {
+    const { oldSpaceMb, semiSpaceMb } = planMemory(2 ** 29, { workers: 2, threads: 1 }).thread
+    const pool = makePool(t, { threadHeapMb: oldSpaceMb, threadSemiSpaceMb: semiSpaceMb })
+    const body = chatBody({ bytes: 5 * 2 ** 20, tools: 20 })
+    const { payload } = await pool.run({ ...largeJob(), body }, idle())
+    t.ok(payload.byteLength > 5 * 2 ** 20)
+  })
+
   t.test('does not begin for who has left already', async (t) => {
     const pool = makePool(t, {})
     await t.rejects(pool.run(largeJob(), AbortSignal.abort()), { code: 'GW_CLIENT_CLOSED' })
@@ -154,6 +176,15 @@ t.test('close()', async (t) => {
     await t.rejects(pool.run(largeJob(), idle()), { code: 'GW_DRAINING' })
     t.ok(await running)
     await closing
+  })
+
+  t.test('does not wait for a job that takes too long', async (t) => {
+    const pool = new TransformPool({ ...OPTIONS, closeTimeoutMs: 1 })
+    const body = Buffer.from(`{"model":"auto","messages":[${'{},'.repeat(500_000)}{}]}`)
+    const running = t.rejects(pool.run({ ...largeJob(), body }, idle()), { code: 'GW_DRAINING' })
+    await pool.close()
+    t.equal(pool.running, 0)
+    await running
   })
 
   t.test('is done at once when nothing ever ran', async () => {
