@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { abortErrorOf } from '../shared/abort-error.ts'
 import { GatewayError } from '../shared/errors.ts'
 
 export interface BodyLimits {
@@ -8,8 +9,17 @@ export interface BodyLimits {
 
 /** Memory set aside for one body; given back by its owner. */
 export interface BodyRoom {
+  /** The largest body for which there could ever be room. */
+  readonly largestBytes: number
   /** Sets aside room for a body of this size; resolves when there is. Until then nothing is read. */
   reserve(bodyBytes: number): Promise<void>
+  /**
+   * Makes the room that is held large enough for this size, at once or not at all: two bodies that waited for more
+   * while holding some would wait for each other.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL
+   */
+  grow(bodyBytes: number): void
 }
 
 /** Room for a body whose size the client did not declare, and by how much it grows. */
@@ -28,10 +38,11 @@ export async function readBody(
   signal: AbortSignal
 ): Promise<Uint8Array> {
   const declared = declaredLength(request)
-  if (declared !== null && declared > limits.maxBytes) throw tooLarge(limits.maxBytes)
   if (declared === 0) return new Uint8Array()
-  await room.reserve(declared ?? UNDECLARED_STEP_BYTES)
-  return new BodyReader(request, limits, room, declared).read(signal)
+  const size = new BodySize(limits, room)
+  if (declared !== null) size.check(declared)
+  await room.reserve(declared ?? size.step(0))
+  return new BodyReader({ request, timeoutMs: limits.timeoutMs, room, size, declared }).read(signal)
 }
 
 /** Clients read no answer before they have sent their body; more or longer than this nobody is listened to. */
@@ -52,10 +63,43 @@ export function discardBody(request: IncomingMessage): void {
   request.resume()
 }
 
+/** How large a body may be: as the settings say, or less where the memory for bodies is small. */
+class BodySize {
+  readonly #maxBytes: number
+  readonly #isMemory: boolean
+
+  constructor({ maxBytes }: BodyLimits, { largestBytes }: BodyRoom) {
+    this.#isMemory = largestBytes < maxBytes
+    this.#maxBytes = this.#isMemory ? largestBytes : maxBytes
+  }
+
+  /** @throws {GatewayError} GW_BODY_TOO_LARGE, which names the setting to change. */
+  check(bytes: number): void {
+    if (bytes <= this.#maxBytes) return
+    const largest = `The request body is larger than ${this.#maxBytes} bytes`
+    const message = this.#isMemory
+      ? `${largest}, the most there is memory for: give the container more, or raise MEMORY_LIMIT.`
+      : `${largest} (MAX_BODY_BYTES).`
+    throw new GatewayError('GW_BODY_TOO_LARGE', undefined, { message })
+  }
+
+  /** For how many bytes to have room next, beyond so many. */
+  step(bytes: number): number {
+    return Math.min(bytes + UNDECLARED_STEP_BYTES, this.#maxBytes)
+  }
+}
+
+interface BodyReaderOptions {
+  readonly request: IncomingMessage
+  readonly timeoutMs: number
+  readonly room: BodyRoom
+  readonly size: BodySize
+  /** `null` when the client did not say. */
+  readonly declared: number | null
+}
+
 class BodyReader {
-  readonly #request: IncomingMessage
-  readonly #limits: BodyLimits
-  readonly #room: BodyRoom
+  readonly #options: BodyReaderOptions
   /** With a declared length the body is read into its place at once: no second copy of it ever exists. */
   readonly #target: Buffer | null
   readonly #chunks: Buffer[] = []
@@ -63,32 +107,23 @@ class BodyReader {
   #bytes = 0
   #reserved: number
 
-  constructor(
-    request: IncomingMessage,
-    limits: BodyLimits,
-    room: BodyRoom,
-    declared: number | null
-  ) {
-    this.#request = request
-    this.#limits = limits
-    this.#room = room
+  constructor(options: BodyReaderOptions) {
+    const { declared, size } = options
+    this.#options = options
     this.#target = declared === null ? null : Buffer.allocUnsafeSlow(declared)
-    this.#reserved = declared ?? UNDECLARED_STEP_BYTES
+    this.#reserved = declared ?? size.step(0)
   }
 
   async read(signal: AbortSignal): Promise<Uint8Array> {
-    const request = this.#request
+    const { request, timeoutMs } = this.#options
     const { promise, resolve, reject } = this.#done
     const onData = (chunk: Buffer): void => this.#take(chunk)
     const onEnd = (): void => resolve(this.#target ?? Buffer.concat(this.#chunks))
     const onGone = (): void => {
       // A request that was read to its end closes, too.
-      if (!request.complete) reject(signal.reason ?? new GatewayError('GW_CLIENT_CLOSED'))
+      if (!request.complete) reject(abortErrorOf(signal))
     }
-    const timer = setTimeout(
-      () => reject(new GatewayError('GW_BODY_TIMEOUT')),
-      this.#limits.timeoutMs
-    )
+    const timer = setTimeout(() => reject(new GatewayError('GW_BODY_TIMEOUT')), timeoutMs)
     request.on('data', onData).once('end', onEnd).once('error', onGone).once('close', onGone)
     signal.addEventListener('abort', onGone, { once: true })
     try {
@@ -107,20 +142,24 @@ class BodyReader {
       this.#bytes += chunk.byteLength
       return
     }
-    this.#chunks.push(chunk)
     this.#bytes += chunk.byteLength
-    if (this.#bytes > this.#limits.maxBytes) this.#done.reject(tooLarge(this.#limits.maxBytes))
-    else if (this.#bytes > this.#reserved) this.#reserveMore()
+    try {
+      this.#makeRoom()
+      this.#chunks.push(chunk)
+    } catch (error) {
+      this.#options.request.pause()
+      this.#chunks.length = 0
+      this.#done.reject(error)
+    }
   }
 
-  #reserveMore(): void {
-    const step = this.#reserved
-    this.#reserved += step
-    this.#request.pause()
-    this.#room.reserve(step).then(
-      () => this.#request.resume(),
-      (error: unknown) => this.#done.reject(error)
-    )
+  #makeRoom(): void {
+    const { room, size } = this.#options
+    size.check(this.#bytes)
+    while (this.#bytes > this.#reserved) {
+      this.#reserved = size.step(this.#reserved)
+      room.grow(this.#reserved)
+    }
   }
 }
 
@@ -128,9 +167,4 @@ function declaredLength(request: IncomingMessage): number | null {
   const length = request.headers['content-length']
   if (length !== undefined) return Number(length) // the parser has checked that it is one
   return request.headers['transfer-encoding'] === undefined ? 0 : null
-}
-
-function tooLarge(maxBytes: number): GatewayError {
-  const message = `The request body is larger than ${maxBytes} bytes (MAX_BODY_BYTES).`
-  return new GatewayError('GW_BODY_TOO_LARGE', undefined, { message })
 }

@@ -85,7 +85,8 @@ export class Turn {
     plane.credentials.current() // a request that can't be served is not worth reading
     // Nor is one that would be refused for want of a permit: this refuses it as the queue would.
     if (plane.lease.isFull(keyName)) (await plane.lease.acquire(this.#waiter(), signal)).release()
-    using memory = new BodyMemory(plane.memory, signal)
+    const { inlineMaxBytes } = plane.transforms
+    using memory = new BodyMemory({ budget: plane.memory, inlineMaxBytes, signal })
     const { payload, plan } = await this.#prepare(memory)
     this.#plan = plan
     const sink = this.#createSink(plan)

@@ -1,0 +1,123 @@
+import { assert, integer, property } from 'fast-check'
+import t from 'tap'
+import { MemoryBudget } from '../../src/admission/memory-budget.ts'
+import { BodyMemory } from '../../src/server/body-memory.ts'
+import { GatewayError } from '../../src/shared/errors.ts'
+
+const MIB = 2 ** 20
+/** Of each worker in a container of 512 MiB. */
+const BUDGET_BYTES = 22 * MIB
+const INLINE_MAX_BYTES = 128 * 1024
+const { signal } = new AbortController()
+
+t.test('the room of one body', (t) => {
+  t.test('is twice its size for a thread and four times for the event loop', async (t) => {
+    for (const [bodyBytes, bytes] of [
+      [100, 400],
+      [INLINE_MAX_BYTES, 4 * INLINE_MAX_BYTES],
+      [INLINE_MAX_BYTES + 1, 4 * INLINE_MAX_BYTES],
+      [8 * MIB, 16 * MIB]
+    ] as const) {
+      const budget = new MemoryBudget(BUDGET_BYTES, 10)
+      using memory = makeMemory(budget)
+      await memory.reserve(bodyBytes)
+      t.equal(budget.reservedBytes, bytes, `${bodyBytes} bytes`)
+    }
+  })
+  t.test('is enough for everyday bodies in a container of 512 MiB', async (t) => {
+    const budget = new MemoryBudget(BUDGET_BYTES, 10)
+    using memory = makeMemory(budget)
+    t.equal(memory.largestBytes, 11 * MIB)
+    await memory.reserve(memory.largestBytes)
+    t.equal(budget.reservedBytes, BUDGET_BYTES)
+  })
+  t.test('exists for the largest body and not for one byte more', async (t) => {
+    const sizes = integer({ min: 1, max: 10_000 })
+    assert(
+      property(sizes, sizes, (totalBytes, inlineMaxBytes) => {
+        const { largestBytes } = makeMemory(new MemoryBudget(totalBytes, 10), inlineMaxBytes)
+        const fits = (bodyBytes: number): boolean => {
+          try {
+            makeMemory(new MemoryBudget(totalBytes, 10), inlineMaxBytes).grow(bodyBytes)
+            return true
+          } catch {
+            return false
+          }
+        }
+        return fits(largestBytes) && !fits(largestBytes + 1)
+      })
+    )
+    t.pass('any budget and threshold')
+  })
+  t.test('grows to what is needed in all, at once or not at all', async (t) => {
+    const budget = new MemoryBudget(BUDGET_BYTES, 10)
+    using memory = makeMemory(budget)
+    await memory.reserve(MIB)
+    memory.grow(3 * MIB)
+    t.equal(budget.reservedBytes, 6 * MIB)
+    using other = makeMemory(budget)
+    await other.reserve(8 * MIB)
+    t.throws(() => memory.grow(4 * MIB), { code: 'GW_MEMORY_FULL' })
+    t.equal(budget.waiting, 0)
+    t.equal(budget.reservedBytes, BUDGET_BYTES)
+  })
+  t.test('shrinks to twice the payload, in however many steps it grew', async (t) => {
+    const budget = new MemoryBudget(BUDGET_BYTES, 10)
+    using memory = makeMemory(budget)
+    await memory.reserve(MIB)
+    for (let size = 2; size <= 8; size += 1) memory.grow(size * MIB)
+    memory.shrinkTo(3 * MIB)
+    t.equal(budget.reservedBytes, 6 * MIB)
+  })
+  t.end()
+})
+
+t.test('release()', (t) => {
+  t.test('gives everything back', async (t) => {
+    const budget = new MemoryBudget(BUDGET_BYTES, 10)
+    const memory = makeMemory(budget)
+    await memory.reserve(MIB)
+    memory.grow(2 * MIB)
+    memory.release()
+    t.equal(budget.reservedBytes, 0)
+    t.throws(() => memory.grow(3 * MIB), { code: 'GW_CLIENT_CLOSED' })
+    await t.rejects(memory.reserve(MIB), { code: 'GW_CLIENT_CLOSED' })
+    t.equal(budget.reservedBytes, 0)
+  })
+  t.test('leaves nobody in the queue', async (t) => {
+    const budget = new MemoryBudget(BUDGET_BYTES, 10)
+    using other = makeMemory(budget)
+    await other.reserve(11 * MIB)
+    const memory = makeMemory(budget)
+    const waiting = t.rejects(memory.reserve(MIB), { code: 'GW_CLIENT_CLOSED' })
+    memory.release()
+    await waiting
+    t.equal(budget.waiting, 0)
+  })
+  t.test('gives back what is admitted in the same moment', async (t) => {
+    const budget = new MemoryBudget(BUDGET_BYTES, 10)
+    const memory = makeMemory(budget)
+    const reserving = memory.reserve(MIB)
+    memory.release()
+    await reserving
+    t.equal(budget.reservedBytes, 0)
+  })
+  t.end()
+})
+
+t.test('a turn that ends early waits no longer, and says why', async (t) => {
+  const budget = new MemoryBudget(BUDGET_BYTES, 10)
+  using other = makeMemory(budget)
+  await other.reserve(11 * MIB)
+  const turn = new AbortController()
+  const inlineMaxBytes = INLINE_MAX_BYTES
+  using memory = new BodyMemory({ budget, inlineMaxBytes, signal: turn.signal })
+  const waiting = t.rejects(memory.reserve(MIB), { code: 'GW_DRAINING' })
+  turn.abort(new GatewayError('GW_DRAINING'))
+  await waiting
+  t.equal(budget.waiting, 0)
+})
+
+function makeMemory(budget: MemoryBudget, inlineMaxBytes = INLINE_MAX_BYTES): BodyMemory {
+  return new BodyMemory({ budget, inlineMaxBytes, signal })
+}
