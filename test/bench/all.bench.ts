@@ -35,6 +35,10 @@ if (unknown.length > 0) {
 async function run(): Promise<void> {
   const stand = new Stand({ isQuick: values.quick })
   const lines: Line[] = []
+  // Gateways are processes of their own: they would outlive a bench that is stopped.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void stand.close().finally(() => process.exit(1)))
+  }
   try {
     await stand.start()
     for (const row of rows) {

@@ -28,6 +28,7 @@ export class Stand {
   readonly #upstream = new Service<UpstreamQuestion, UpstreamFacts>('upstream.ts')
   readonly #generator = new Service<Load, LoadResult>('load-generator.ts')
   readonly #targets = new Set<Target>()
+  #closing: Promise<void> | null = null
   #folders = 0
   #upstreamUrl = ''
 
@@ -40,11 +41,10 @@ export class Stand {
     this.#upstreamUrl = `http://127.0.0.1:${port}`
   }
 
-  /** Frees everything, the folder with all output included. */
-  async close(): Promise<void> {
-    await Promise.all([...this.#targets].map((target) => target.close()))
-    await Promise.all([this.#upstream.close(), this.#generator.close()])
-    rmSync(this.#folder, { recursive: true, force: true })
+  /** Frees everything, the folder with all output included. Further calls give the same promise. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
   }
 
   /** A folder that does not exist yet. */
@@ -108,6 +108,12 @@ export class Stand {
   /** The upstream itself, without anything in between. */
   get direct(): { readonly url: string } {
     return { url: this.#upstreamUrl }
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#targets].map((target) => target.close()))
+    await Promise.all([this.#upstream.close(), this.#generator.close()])
+    rmSync(this.#folder, { recursive: true, force: true })
   }
 
   #withPlace(options: OwnOptions): TargetOptions {

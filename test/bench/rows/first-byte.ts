@@ -20,14 +20,14 @@ export const firstByteRow: Row = {
   run: (stand) =>
     stand.withPair({}, async (pair) => {
       const rounds = stand.isQuick ? 1 : 3
-      await stand.warmUp(pair, { ...Streams, requests: stand.isQuick ? 800 : 3000 })
+      await stand.warmUp(pair, { ...Streams, requests: stand.isQuick ? 800 : 2000 })
       const running = await measure(stand, pair, rounds, {
         ...Streams,
         requests: Streams.streams * (stand.isQuick ? 1 : 4),
         thinkMs: 200
       })
       progress('first-byte: all at the same moment')
-      const bursts = await measure(stand, pair, rounds * 4, {
+      const bursts = await measure(stand, pair, stand.isQuick ? 2 : 10, {
         ...Streams,
         requests: Streams.streams
       })

@@ -25,7 +25,7 @@ export const memoryRow: Row = {
 }
 
 async function measure(stand: Stand, pair: Pair): Promise<readonly Line[]> {
-  const settleMs = stand.isQuick ? 500 : 5000
+  const settleMs = stand.isQuick ? 500 : 4000
   const small = await stand.play({ events: 10, gapMs: 0, firstMs: 0 })
   const one = { conversation: 'short', streams: 1, requests: 1 } as const
   await stand.load({ ...loadTargets(pair, small).gateway, ...one })
@@ -34,14 +34,14 @@ async function measure(stand: Stand, pair: Pair): Promise<readonly Line[]> {
   const idle = now(pair)
   progress(`memory: idle ${idle[0].toFixed(1)} / ${idle[1].toFixed(1)} MB`)
 
-  const events = stand.isQuick ? 25 : 100
+  const events = stand.isQuick ? 15 : 100
   const open = loadTargets(pair, await stand.play({ events, gapMs: 100, firstMs: 0 }))
   const streams = { conversation: 'short', streams: 300, requests: 300 } as const
   const streaming = await peaks(stand, pair, open, streams)
   progress(`memory: 300 streams ${streaming.both[0].toFixed(1)} MB`)
 
   const many = loadTargets(pair, await stand.play({ events: 10, gapMs: 0, firstMs: 0 }))
-  const requests = stand.isQuick ? 160 : 800
+  const requests = stand.isQuick ? 96 : 800
   const bodies = await peaks(stand, pair, many, { conversation: 'long', streams: 16, requests })
   progress(`memory: 16 × 400 KB ${bodies.both[0].toFixed(1)} MB`)
   await delay(settleMs)
