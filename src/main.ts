@@ -3,7 +3,7 @@ import cluster from 'node:cluster'
 import { flushCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { availableCpus, chooseWorkers, readContainerLimits } from './config/container.ts'
-import { loadProcessConfig } from './config/load.ts'
+import { loadProcessConfig } from './config/load-process.ts'
 import { defaultMemoryBytes, type MemoryPlan, planMemory } from './config/memory-plan.ts'
 import type { Config } from './config/settings.ts'
 import { Primary } from './control/primary.ts'
@@ -37,10 +37,7 @@ async function runPrimary(): Promise<void> {
     log
   })
   onShutdown(primary, log)
-  process.on('SIGHUP', () => {
-    const next = readAgain(log)
-    if (next !== null) primary.reload(withUpstream(next, simulatorUrl))
-  })
+  onReload(loaded.file, log, (next) => primary.reload(withUpstream(next, simulatorUrl)))
   const port = await primary.start()
   log.info({ url: `http://${config.server.host}:${port}`, pid: process.pid }, 'gateway ready')
   flushCompileCache()
@@ -53,7 +50,8 @@ async function runWorker(): Promise<void> {
   const worker = new GatewayWorker(process)
   process.once('disconnect', () => worker.drain())
   process.on('SIGTERM', () => worker.drain())
-  process.on('SIGINT', () => {}) // Ctrl-C reaches the whole process group; the primary says what to do
+  // Ctrl-C, and the end of a terminal, reach the whole process group; the primary says what to do.
+  process.on('SIGINT', () => {}).on('SIGHUP', () => {})
   await worker.stopped
   process.exit(0)
 }
@@ -124,17 +122,20 @@ function onShutdown(primary: Primary, log: Logger): void {
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
 }
 
-/** Reads `.env` again; `null`, and a log line, if it has a mistake: then nothing changes. */
-function readAgain(log: Logger): Config | null {
-  try {
-    const loaded = loadProcessConfig(process.argv.slice(2), '.env')
-    if (loaded.name === 'print') return null
-    for (const warning of loaded.warnings) log.warn({ warning }, 'configuration corrected')
-    return loaded.config
-  } catch (err) {
-    log.error({ err }, 'settings not read again, nothing has changed')
-    return null
-  }
+/** On SIGHUP reads `.env` again; if it has a mistake, or is gone, nothing changes but the log. */
+function onReload(firstFile: string | null, log: Logger, reload: (next: Config) => void): void {
+  let lastFile = firstFile
+  process.on('SIGHUP', () => {
+    try {
+      const loaded = loadProcessConfig(process.argv.slice(2), '.env', lastFile)
+      if (loaded.name === 'print') return
+      for (const warning of loaded.warnings) log.warn({ warning }, 'configuration corrected')
+      reload(loaded.config)
+      lastFile = loaded.file
+    } catch (err) {
+      log.error({ err }, 'settings not read again, nothing has changed')
+    }
+  })
 }
 
 /** Says on stderr why the gateway can't run. What is no error of ours is a bug, and shown whole. */

@@ -1,8 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
-import { parse } from 'dotenv'
 import { Check } from 'typebox/schema'
 import { GatewayError } from '../shared/errors.ts'
 import { version } from '../shared/version.ts'
@@ -20,26 +18,6 @@ export type Environment = Readonly<Record<string, string | undefined>>
 export type LoadResult =
   | { readonly name: 'config'; readonly config: Config; readonly warnings: readonly string[] }
   | { readonly name: 'print'; readonly text: string }
-
-/**
- * Reads the real environment, which wins over `envFile`, and the command line, which wins over both. Leaves
- * `process.env` as it is, so that a later call (SIGHUP) sees what the file says then.
- *
- * A file named by `ENV_FILE` takes the place of `envFile` and wins over the real environment: a container keeps
- * the environment it was made with, and only a file can change between its restarts. Where to listen still is the
- * environment's word, as published port and health check go by that.
- *
- * @throws {GatewayError} GW_CONFIG_INVALID
- */
-export function loadProcessConfig(argv: readonly string[], envFile: string): LoadResult {
-  const real = withoutEmpty(process.env)
-  const path = real['ENV_FILE']
-  if (path === undefined) return loadConfig({ ...readEnvFile(envFile), ...real }, argv)
-  const { values, warnings } = readRulingFile(path)
-  const loaded = loadConfig({ ...real, ...values, ...addressOf(real) }, argv)
-  if (loaded.name === 'print') return loaded
-  return { ...loaded, warnings: [...warnings, ...loaded.warnings] }
-}
 
 /**
  * Makes the config of an environment and a command line (`process.argv.slice(2)`). The result is deeply frozen.
@@ -63,37 +41,6 @@ export function loadConfig(env: Environment, argv: readonly string[]): LoadResul
   const misspelt = findMisspelt(Object.keys(withoutEmpty(env)), known)
   const warnings = [...checked.warnings.map(({ sentence }) => sentence), ...misspelt]
   return { name: 'config', config: deepFreeze(checked.config), warnings }
-}
-
-/**
- * Reads a `.env` file without touching `process.env`. A file that does not exist is an empty one.
- *
- * @throws {GatewayError} GW_CONFIG_INVALID when the file is there and cannot be read
- */
-export function readEnvFile(path: string): Environment {
-  try {
-    return parse(readFileSync(path))
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return {}
-    throw configInvalid([`${path} cannot be read: ${String(cause)}`], cause)
-  }
-}
-
-/** One that can't be read is no reason to stay away: it may be readable for its owner only, and the environment is there. */
-function readRulingFile(path: string): {
-  readonly values: Environment
-  readonly warnings: readonly string[]
-} {
-  try {
-    return { values: parse(readFileSync(path)), warnings: [] }
-  } catch (cause) {
-    const warning = `ENV_FILE cannot be read, so the environment alone counts: ${String(cause)}`
-    return { values: {}, warnings: [warning] }
-  }
-}
-
-function addressOf({ SERVER_HOST, SERVER_PORT }: Environment): Environment {
-  return { ...(SERVER_HOST && { SERVER_HOST }), ...(SERVER_PORT && { SERVER_PORT }) }
 }
 
 interface Options {
@@ -177,11 +124,13 @@ function toSettings(tree: unknown) {
   return tree
 }
 
-function withoutEmpty(env: Environment): Environment {
+/** The same without what counts as not set. */
+export function withoutEmpty(env: Environment): Environment {
   return Object.fromEntries(Object.entries(env).filter(([, text = '']) => text.trim() !== ''))
 }
 
-function configInvalid(problems: readonly string[], cause?: unknown): GatewayError {
+/** The error that lists these problems. */
+export function configInvalid(problems: readonly string[], cause?: unknown): GatewayError {
   const heading =
     problems.length === 1
       ? 'The configuration is not valid:'

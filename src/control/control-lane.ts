@@ -54,6 +54,11 @@ export class ControlLane {
     this.#lease.onMessage(terms)
   }
 
+  /** Takes what can change while the gateway runs from settings that were read again. */
+  onConfig(config: Config): void {
+    this.#pool.setKeepaliveExpiry(config.pool.keepaliveExpiryMs)
+  }
+
   async close(): Promise<void> {
     this.#lease.drain()
     await this.#pool.close()

@@ -116,6 +116,8 @@ export class Primary {
   /**
    * Takes settings that were read again into use, as far as that is possible without a restart. Streams are never
    * cut: what is in flight beyond a smaller budget ends first.
+   *
+   * @throws {GatewayError} GW_CONFIG_INVALID, and nothing has changed.
    */
   reload(next: Config): void {
     const { log, memory } = this.#options
@@ -124,6 +126,7 @@ export class Primary {
     if (needRestart.length > 0) log.warn({ needRestart }, 'settings that need a restart stay')
     log.level = config.observe.level
     this.#budget.resize({ ...config.pool, workers: memory.workers })
+    this.#lane.onConfig(config)
     this.#logPool()
     this.#links.broadcast({ type: 'config.changed', config })
     log.info('settings read again')

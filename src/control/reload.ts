@@ -1,3 +1,5 @@
+import { crossCheck } from '../config/cross-checks.ts'
+import { configInvalid } from '../config/load.ts'
 import type { Config } from '../config/settings.ts'
 
 /** What a reload would change but can't: these are fixed when processes start. */
@@ -9,6 +11,9 @@ const FIXED = [
   ['TRANSFORM_THREADS', (config: Config) => config.transform.threads],
   ['TRANSFORM_INLINE_MAX_BYTES', (config: Config) => config.transform.inlineMaxBytes],
   ['TRANSFORM_MAX_QUEUE', (config: Config) => config.transform.maxQueue],
+  ['HTTP_CONNECT_TIMEOUT', (config: Config) => config.upstream.connectTimeoutMs],
+  ['RETRY_BUDGET_PERCENT', (config: Config) => config.upstream.retryBudgetPercent],
+  ['KIRO_USER_AGENT', (config: Config) => config.upstream.userAgent],
   ['KIRO_CREDS_FILE, KIRO_API_KEY or another credential', (config: Config) => config.credentials],
   ['KIRO_API_URL or another host', ({ upstream }: Config) => hostsOf(upstream)]
 ] as const satisfies readonly (readonly [string, (config: Config) => unknown])[]
@@ -20,23 +25,34 @@ export interface Reload {
   readonly needRestart: readonly string[]
 }
 
-/** Takes from `next` what can change while the gateway runs, and names what can't. */
+/**
+ * Takes from `next` what can change while the gateway runs, and names what can't.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID when what stays and what is new are wrong together, such as a public
+ *   address and no client key.
+ */
 export function reload(running: Config, next: Config): Reload {
-  const { server, cluster, upstream, memory, transform, credentials } = running
+  const { server, cluster, upstream, memory, transform, credentials, isProduction } = running
+  const config = {
+    ...next,
+    server: { ...next.server, host: server.host, port: server.port },
+    cluster: { ...next.cluster, workers: cluster.workers },
+    upstream: { ...next.upstream, ...fixedOf(upstream) },
+    memory,
+    transform,
+    credentials,
+    isProduction
+  }
+  const problems = crossCheck(config).problems.map(({ sentence }) => sentence)
+  if (problems.length > 0) throw configInvalid(problems)
   const differs = ([, valueOf]: (typeof FIXED)[number]): boolean =>
     JSON.stringify(valueOf(running)) !== JSON.stringify(valueOf(next))
-  return {
-    config: {
-      ...next,
-      server: { ...next.server, host: server.host, port: server.port },
-      cluster: { ...next.cluster, workers: cluster.workers },
-      upstream: { ...next.upstream, ...hostsOf(upstream) },
-      memory,
-      transform,
-      credentials
-    },
-    needRestart: FIXED.filter(differs).map(([name]) => name)
-  }
+  return { config, needRestart: FIXED.filter(differs).map(([name]) => name) }
+}
+
+function fixedOf(upstream: Config['upstream']) {
+  const { connectTimeoutMs, retryBudgetPercent, userAgent } = upstream
+  return { ...hostsOf(upstream), connectTimeoutMs, retryBudgetPercent, userAgent }
 }
 
 function hostsOf({ apiUrl, managementUrl, authUrl, oidcUrl }: Config['upstream']) {

@@ -22,7 +22,8 @@ if (process.send === undefined) {
   const words = Object.keys(CONTROL_WORDS).map((word) => `sim:${word}`)
   process.stdout.write(`Kiro simulator on ${url}; control words: ${words.join(' ')}\n`)
 } else {
-  process.on('SIGINT', () => {}) // Ctrl-C reaches the whole group; the parent has answers to finish
+  // Ctrl-C, and the end of a terminal, reach the whole group; the parent has answers to finish.
+  process.on('SIGINT', () => {}).on('SIGHUP', () => {})
   process.once('disconnect', stop)
   process.send({ type: 'simulator.ready', port })
 }

@@ -1,7 +1,5 @@
-import { chmodSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import t, { type Test } from 'tap'
-import { loadConfig, loadProcessConfig, readEnvFile } from '../../src/config/load.ts'
+import t from 'tap'
+import { loadConfig } from '../../src/config/load.ts'
 import type { Environment } from '../../src/config/load.ts'
 import { listSettings } from '../../src/config/setting-text.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
@@ -299,103 +297,6 @@ t.test('settings that depend on each other', (t) => {
       load({ KIRO_CLI_DB_FILE: 'x', HTTP_PROXY: 'y', WORKER: '1', KIRO_REGOI: '' }).warnings,
       []
     )
-  })
-  t.end()
-})
-
-t.test('readEnvFile()', (t) => {
-  t.test('reads a file without touching the environment', async (t) => {
-    const path = join(t.testdir({ '.env': 'A_TEST_NAME="b"\n# no\nexport C=d' }), '.env')
-    t.same(readEnvFile(path), { A_TEST_NAME: 'b', C: 'd' })
-    t.equal(process.env['A_TEST_NAME'], undefined)
-  })
-
-  t.test('takes a missing file for an empty one', async (t) => {
-    t.same(readEnvFile(join(t.testdir(), 'none')), {})
-  })
-
-  t.test('refuses one that cannot be read', async (t) => {
-    t.throws(() => readEnvFile(t.testdir()), { code: 'GW_CONFIG_INVALID' })
-  })
-  t.end()
-})
-
-t.test('loadProcessConfig()', async (t) => {
-  const path = join(t.testdir(), '.env')
-  writeFileSync(path, 'SERVER_PORT=4001\nHEARTBEAT_INTERVAL=4\nDRAIN_TIMEOUT=5\n')
-  chmodSync(path, 0o600)
-  const changed = { SERVER_PORT: '4002', HEARTBEAT_INTERVAL: '' }
-  const before = { ...process.env }
-  Object.assign(process.env, changed)
-  t.teardown(() => {
-    for (const name of Object.keys(changed)) {
-      if (before[name] === undefined) delete process.env[name]
-      else process.env[name] = before[name]
-    }
-  })
-  const result = loadProcessConfig([], path)
-  if (result.name !== 'config') throw new Error('expected a config')
-  t.equal(result.config.server.port, 4002, 'the real environment wins')
-  t.equal(result.config.server.heartbeatMs, 4000, 'unless it is empty')
-  t.equal(result.config.cluster.drainTimeoutMs, 5000, 'the file fills in')
-  t.equal(process.env['DRAIN_TIMEOUT'], before['DRAIN_TIMEOUT'], 'and nothing leaks')
-})
-
-function loadWithFile(t: Test, path: string, environment: Record<string, string>) {
-  const changed: Record<string, string> = { ...environment, ENV_FILE: path }
-  const before = { ...process.env }
-  Object.assign(process.env, changed)
-  t.teardown(() => {
-    for (const name of Object.keys(changed)) {
-      if (before[name] === undefined) delete process.env[name]
-      else process.env[name] = before[name]
-    }
-  })
-  const result = loadProcessConfig([], '/nonexistent/.env')
-  if (result.name !== 'config') throw new Error('expected a config')
-  return result
-}
-
-t.test('loadProcessConfig() with ENV_FILE', (t) => {
-  t.test(
-    'lets the file win, as the environment of a container is as old as the container',
-    async (t) => {
-      const path = join(
-        t.testdir({ file: 'HTTP_MAX_CONNECTIONS=40\nHTTP_POOL_TIMEOUT=\n' }),
-        'file'
-      )
-      const { config } = loadWithFile(t, path, {
-        HTTP_MAX_CONNECTIONS: '300',
-        HTTP_POOL_TIMEOUT: '5',
-        DRAIN_TIMEOUT: '7'
-      })
-      t.equal(config.pool.maxConnections, 40)
-      t.equal(config.pool.poolTimeoutMs, null, 'an empty value in the file takes the setting back')
-      t.equal(config.cluster.drainTimeoutMs, 7000, 'the environment fills in')
-    }
-  )
-
-  t.test('leaves it to the environment where to listen', async (t) => {
-    const path = join(t.testdir({ file: 'SERVER_HOST=10.0.0.1\nSERVER_PORT=9000\n' }), 'file')
-    const { server } = loadWithFile(t, path, {
-      SERVER_HOST: '127.0.0.1',
-      SERVER_PORT: '8000'
-    }).config
-    t.match(server, { host: '127.0.0.1', port: 8000 })
-  })
-
-  t.test('takes the address from the file where the environment names none', async (t) => {
-    const path = join(t.testdir({ file: 'SERVER_PORT=9000\n' }), 'file')
-    t.equal(loadWithFile(t, path, {}).config.server.port, 9000)
-  })
-
-  t.test('warns of a file that cannot be read and goes by the environment', async (t) => {
-    const folder = t.testdir()
-    for (const path of [join(folder, 'missing'), folder]) {
-      const { config, warnings } = loadWithFile(t, path, { HTTP_MAX_CONNECTIONS: '30' })
-      t.equal(config.pool.maxConnections, 30)
-      t.match(warnings, [/^ENV_FILE cannot be read, so the environment alone counts: /])
-    }
   })
   t.end()
 })

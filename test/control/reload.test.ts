@@ -1,5 +1,6 @@
 import t from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
+import { type ListedSetting, listSettings, writeSetting } from '../../src/config/setting-text.ts'
 import type { Config } from '../../src/config/settings.ts'
 import { reload } from '../../src/control/reload.ts'
 
@@ -45,3 +46,77 @@ t.test('keeps what is fixed at the start, and names it without its value', async
     t.match(needRestart.join('; '), name)
   t.notMatch(needRestart.join(), 'ksk_secret')
 })
+
+t.test('refuses what is wrong together with what stays', async (t) => {
+  const running = configOf({
+    KIRO_API_KEY: 'ksk_a',
+    SERVER_HOST: '0.0.0.0',
+    PROXY_API_KEY: 'secret'
+  })
+  t.throws(() => reload(running, configOf({ KIRO_API_KEY: 'ksk_a' })), {
+    code: 'GW_CONFIG_INVALID',
+    message: /SERVER_HOST is "0\.0\.0\.0".*set PROXY_API_KEY/
+  })
+})
+
+/** Another value than the default that each setting takes. */
+function otherText({ setting }: ListedSetting): string {
+  const { env, kind, default: value, minimum = 0, maximum = 100 } = setting
+  const texts: Readonly<Record<string, string>> = {
+    SERVER_HOST: '127.0.0.2',
+    KIRO_API_KEY: 'ksk_b',
+    PROFILE_ARN: 'arn:aws:codewhisperer:us-east-1:123456789012:profile/P',
+    LOG_LEVEL: 'debug',
+    FAKE_REASONING: 'false',
+    MODEL_ALIASES: 'a=b'
+  }
+  if (texts[env] !== undefined) return texts[env]
+  if (kind === 'url') return 'http://127.0.0.1:9'
+  if (kind === 'text') return 'eu-west-1'
+  if (kind === 'path' || kind === 'list') return 'other'
+  if (value === null)
+    return writeSetting(setting, minimum + 1000 > maximum ? minimum : minimum + 1000)
+  const number = Number(value)
+  const less = kind === 'seconds' ? number - 100 : number - 1
+  return writeSetting(setting, less < minimum ? number + 1 : less)
+}
+
+t.test('takes every setting live or names it: none is ignored silently', async (t) => {
+  const running = configOf({ KIRO_API_KEY: 'ksk_a' })
+  const at = (config: Config, { group, name }: ListedSetting): unknown =>
+    Reflect.get(Reflect.get(config, group), name)
+  for (const listed of listSettings()) {
+    const { env } = listed.setting
+    const next = configOf({ KIRO_API_KEY: 'ksk_a', [env]: otherText(listed) })
+    t.notSame(at(next, listed), at(running, listed), `${env} differs`)
+    const { config, needRestart } = reload(running, next)
+    t.same(at(config, listed), at(needRestart.length > 0 ? running : next, listed), env)
+    const isLive = LIVE.has(env)
+    t.equal(needRestart.length, isLive ? 0 : 1, `${env} is ${isLive ? 'live' : 'named'}`)
+  }
+})
+
+/** What running processes read afresh, or are told about: a new setting has to be put here or into `FIXED`. */
+const LIVE = new Set([
+  'PROXY_API_KEY',
+  'MAX_BODY_BYTES',
+  'BODY_TIMEOUT',
+  'CLIENT_STALL_TIMEOUT',
+  'HEARTBEAT_INTERVAL',
+  'DRAIN_TIMEOUT',
+  'HTTP_MAX_CONNECTIONS',
+  'HTTP_MAX_KEEPALIVE_CONNECTIONS',
+  'HTTP_KEEPALIVE_EXPIRY',
+  'HTTP_POOL_TIMEOUT',
+  'HTTP_POOL_MAX_WAITING',
+  'FIRST_TOKEN_TIMEOUT',
+  'FIRST_TOKEN_MAX_RETRIES',
+  'STREAMING_READ_TIMEOUT',
+  'UPSTREAM_MAX_ATTEMPTS',
+  'MODEL_ALIASES',
+  'FAKE_REASONING',
+  'FAKE_REASONING_MAX_TOKENS',
+  'FAKE_REASONING_BUDGET_CAP',
+  'TOOL_DESCRIPTION_MAX_LENGTH',
+  'LOG_LEVEL'
+])

@@ -32,6 +32,7 @@ t.test('started by fork()', async (t) => {
     const [message] = await once(child, 'message')
     t.match(message, { type: 'simulator.ready', port: Number })
     child.kill('SIGINT') // a Ctrl-C that also reached the parent, which is not done yet
+    child.kill('SIGHUP')
     t.equal((await fetch(`http://127.0.0.1:${message.port}/__simulator/stats`)).status, 200)
     child.disconnect()
     t.same(await once(child, 'exit'), [0, null])

@@ -1,0 +1,38 @@
+import { rmSync, writeFileSync } from 'node:fs'
+import t from 'tap'
+import { Simulator } from '../../src/simulator/simulator.ts'
+import { startGateway } from '../helper/gateway-process.ts'
+
+const simulator = new Simulator()
+const { url } = await simulator.start()
+t.teardown(() => simulator.close())
+
+t.test('SIGHUP', async (t) => {
+  t.test('never takes the client keys away because .env is gone', async (t) => {
+    const gateway = await startGateway({ upstreamUrl: url })
+    t.teardown(() => gateway.destroy())
+    const envFile = `/proc/${gateway.child.pid}/cwd/.env`
+    writeFileSync(envFile, 'PROXY_API_KEY=secret\n')
+    gateway.child.kill('SIGHUP')
+    await gateway.logged((line) => line['msg'] === 'settings read again')
+    rmSync(envFile)
+    gateway.child.kill('SIGHUP')
+    const refused = await gateway.logged(
+      (line) => line['msg'] === 'settings not read again, nothing has changed'
+    )
+    t.match(JSON.stringify(refused), '.env cannot be read')
+    t.equal((await fetch(`${gateway.url}/v1/models`)).status, 401)
+  })
+
+  t.test('of the whole process group leaves the workers alone', async (t) => {
+    const gateway = await startGateway({ upstreamUrl: url })
+    t.teardown(() => gateway.destroy())
+    const pids = gateway.workerPids()
+    for (const pid of pids) process.kill(pid, 'SIGHUP')
+    gateway.child.kill('SIGHUP')
+    await gateway.logged((line) => line['msg'] === 'settings read again')
+    t.equal(await gateway.stop(), 0)
+    t.notOk(gateway.lines.some((line) => line['msg'] === 'worker died'))
+    t.ok(pids.length > 0)
+  })
+})
