@@ -156,6 +156,12 @@ export class Connection {
   reset(reason: CloseReason): void {
     this.#reason ??= reason
     if (this.#state !== 'closed') this.#state = 'closing'
+    // In the turn in which our FIN is sent a reset would fail, and the socket then never close.
+    if (this.socket.writableEnded) setImmediate(() => this.#resetNow())
+    else this.#resetNow()
+  }
+
+  #resetNow(): void {
     if (this.socket.destroyed) return
     this.#transport.resetAndDestroy()
     this.socket.destroy()
@@ -165,7 +171,7 @@ export class Connection {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     const reason = this.#reason ?? 'server_close'
-    void this.#client.destroy() // its socket is gone; nothing can be left to reject
+    void this.#client.destroy(new ConnectionGone('closed')) // for what the engine has not begun to send
     if (this.#hasPeerLetGo) this.#onClosed(this, reason)
     else setTimeout(() => this.#onClosed(this, reason), NOTICE_GRACE_MS)
   }
