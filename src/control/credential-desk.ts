@@ -70,13 +70,16 @@ export class CredentialDesk {
     return { snapshot: this.#profiles.complete(news.snapshot), problem: null }
   }
 
-  /** The upstream refused this token: the news after it was renewed, once for all who report it. */
+  /**
+   * The upstream refused this token: the news after it was renewed, once for all who report it. The same token again
+   * if that failed for now: one refusal is no reason to bar what has not expired.
+   */
   async refused(token: string): Promise<News> {
     try {
       const snapshot = await this.#refresher.refused(token)
       return { snapshot: this.#profiles.complete(snapshot), problem: null }
     } catch (cause) {
-      return { snapshot: null, problem: toProblem(cause) }
+      return this.current() === null ? { snapshot: null, problem: toProblem(cause) } : this.news()
     }
   }
 

@@ -81,10 +81,12 @@ function otherText({ setting }: ListedSetting): string {
   return writeSetting(setting, less < minimum ? number + 1 : less)
 }
 
+function at(config: Config, { group, name }: ListedSetting): unknown {
+  return Reflect.get(Reflect.get(config, group), name)
+}
+
 t.test('takes every setting live or names it: none is ignored silently', async (t) => {
   const running = configOf({ KIRO_API_KEY: 'ksk_a' })
-  const at = (config: Config, { group, name }: ListedSetting): unknown =>
-    Reflect.get(Reflect.get(config, group), name)
   for (const listed of listSettings()) {
     const { env } = listed.setting
     const next = configOf({ KIRO_API_KEY: 'ksk_a', [env]: otherText(listed) })
