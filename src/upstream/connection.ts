@@ -39,9 +39,12 @@ const FIN_PATIENCE_MS: Readonly<Partial<Record<CloseReason, number>>> = {
 }
 const USUAL_FIN_PATIENCE_MS = 1000
 
-/** The engine asked for a second socket: the first has closed. Named as undici names it. */
+/**
+ * The engine asked for a second socket: the first has closed. Not with a code of undici's own: those of sockets count
+ * as passing there, and it would ask again and again, for ever, without ever letting anything else run.
+ */
 class ConnectionGone extends Error {
-  readonly code = 'UND_ERR_SOCKET'
+  readonly code = 'ECONNRESET'
 }
 
 /**

@@ -68,7 +68,9 @@ export class CountingUpstream {
   #accept(socket: Socket): void {
     this.sockets.push(socket)
     this.#open.add(socket)
-    this.max = Math.max(this.max, this.#open.size)
+    // Of those that the upstream has closed itself some have not said so yet.
+    const alive = [...this.#open].filter(({ destroyed }) => !destroyed)
+    this.max = Math.max(this.max, alive.length)
     socket.on('error', () => {}) // resets are part of many tests
     socket.once('close', () => this.#open.delete(socket))
   }

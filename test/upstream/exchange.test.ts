@@ -13,9 +13,7 @@ const SETTLE_MS = 50
 t.test('Exchange', (t) => {
   t.test('sends the request as it is and gives the answer on', async (t) => {
     const upstream = await CountingUpstream.start(t, (request, response) => {
-      void bodyOf(request).then((body) => {
-        response.end(`${request.method} ${request.url} ${body}`)
-      })
+      void bodyOf(request).then((body) => response.end(`${request.method} ${request.url} ${body}`))
     })
     const pool = connectionPool(t)
     const url = new URL('/a/b?c=%20d', upstream.url)
