@@ -67,8 +67,7 @@ export class Metrics {
   )
   readonly connectionsOpened = this.#counter(
     'upstream_connections_opened_total',
-    'Connections opened to the upstream.',
-    ['reason']
+    'Connections opened to the upstream.'
   )
   readonly connectionsClosed = this.#counter(
     'upstream_connections_closed_total',
@@ -89,8 +88,7 @@ export class Metrics {
   readonly transformSeconds = this.#histogram(
     'transform_seconds',
     'Time to convert a request, waiting for a thread included.',
-    transformBuckets,
-    ['place']
+    transformBuckets
   )
   readonly admittedBytes = this.#gauge(
     'admitted_bytes',

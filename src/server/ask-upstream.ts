@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AcquireOptions } from '../admission/lease-options.ts'
+import { monotonicNow } from '../admission/monotonic-clock.ts'
+import type { Permit } from '../admission/permit.ts'
 import { PartReader } from '../dialects/part-reader.ts'
 import type { ReplyPlan } from '../dialects/reply-plan.ts'
 import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
@@ -45,7 +47,7 @@ type Failure = Extract<AttemptOutcome, { name: 'failed' }>
  * @throws {GatewayError} why there is none, or why it broke off: then the sink has begun already.
  */
 export async function askUpstream(plane: DataPlane, question: UpstreamQuestion): Promise<void> {
-  const { log, requestId: reqId, signal } = question
+  const { log, requestId: reqId, phases, sink, signal } = question
   plane.retryBudget.earn()
   const invocationId = randomUUID()
   let snapshot = plane.credentials.current()
@@ -59,11 +61,13 @@ export async function askUpstream(plane: DataPlane, question: UpstreamQuestion):
       invocationId
     })
     if (outcome.name === 'answered') return
+    phases.end('retry')
     const { error, fault, hasAnswered } = outcome
     if (error.code === 'GW_UPSTREAM_SUSPENDED') {
       plane.credentials.reportSuspended(snapshot.token, error.message)
     }
-    if (hasAnswered || signal.aborted) throw error
+    // A heartbeat is a byte, too: the client has its status.
+    if (hasAnswered || sink.hasBegun || signal.aborted) throw error
     const next = nextApproach(
       approach,
       { error, remedy: fault?.remedy ?? null },
@@ -93,6 +97,7 @@ export async function askUpstream(plane: DataPlane, question: UpstreamQuestion):
     await delay(delayMs, undefined, { signal }).catch((reason: unknown) => {
       throw signal.reason ?? reason
     })
+    phases.end('retry')
     attempt += 1
   }
 }
@@ -125,8 +130,7 @@ async function runAttempt(
     maxAttempts: upstream.maxAttempts,
     bodyTimeoutMs: upstream.readTimeoutMs
   })
-  const permit = await plane.lease.acquire(question.waiter, signal)
-  phases.end('queue')
+  const permit = await acquirePermit(plane, question, attempt)
   const { models } = plane.catalogue()
   const call = new Attempt({
     pool: plane.pool,
@@ -139,7 +143,7 @@ async function runAttempt(
     onSent: () => phases.end('connect'),
     onFirstPart: () => {
       phases.end('ttfb')
-      question.payload.forget()
+      question.payload.forget(request.body)
       question.onAnswering()
     },
     onIgnoredEvent: () => plane.metrics.unknownEvents.inc(),
@@ -147,6 +151,22 @@ async function runAttempt(
   })
   question.onAttempt(call)
   return call.outcome
+}
+
+/** HTTP_POOL_TIMEOUT counts from the arrival of the request, for a retry from when that begins to wait. */
+async function acquirePermit(
+  plane: DataPlane,
+  { waiter, phases, signal }: UpstreamQuestion,
+  attempt: number
+): Promise<Permit> {
+  const startedAt = monotonicNow()
+  try {
+    const arrivedAt = attempt === 1 ? waiter.arrivedAt : startedAt
+    return await plane.lease.acquire({ ...waiter, arrivedAt }, signal)
+  } finally {
+    phases.end('queue')
+    plane.metrics.waitSeconds.observe((monotonicNow() - startedAt) / 1000)
+  }
 }
 
 /** Milliseconds to wait before the next attempt, or `null` if there should be none. */

@@ -139,12 +139,18 @@ export class Attempt implements ResponseReader {
         this.#noteAnswer()
         sink.push(part)
       })
-      if (fault === null) sink.flush()
-      else this.#leave(() => this.#failWith(fault))
+      this.#flush()
+      if (fault !== null) this.#leave(() => this.#failWith(fault))
     } catch (cause) {
+      this.#flush()
       this.#leave(() => this.#fail(classifyFailure(cause, this.#context()), null))
     }
     if (!this.#isOver && this.#reader.isStopped) this.#leave(() => this.#finishAnswer())
+  }
+
+  /** However the upstream's bytes are cut: what came before a failure reaches the client. */
+  #flush(): void {
+    if (this.#hasAnswered) this.#options.sink.flush()
   }
 
   #finishAnswer(): void {
@@ -155,8 +161,8 @@ export class Attempt implements ResponseReader {
         sink.push(part)
       })
       this.#noteAnswer()
-      this.#end({ name: 'answered' })
       sink.end()
+      this.#end({ name: 'answered' })
     } catch (cause) {
       this.#fail(classifyFailure(cause, this.#context()), null)
     }

@@ -5,6 +5,12 @@ interface Abortable {
   abort(error: GatewayError): void
 }
 
+export interface DrainOptions {
+  readonly timeoutMs: number
+  readonly graceMs: number
+  readonly error: GatewayError
+}
+
 /** The requests being served now. */
 export class OpenTurns {
   readonly #turns = new Set<Abortable>()
@@ -23,12 +29,16 @@ export class OpenTurns {
     if (this.#turns.size === 0) this.#onEmpty?.()
   }
 
-  /** Resolves when all have ended; after `timeoutMs` those that are left are ended with `error`. */
-  async drain(timeoutMs: number, error: GatewayError): Promise<void> {
+  /**
+   * Resolves when all have ended. After `timeoutMs` those that are left are ended with `error`, and after `graceMs`
+   * more nobody waits for clients that do not even read that.
+   */
+  async drain({ timeoutMs, graceMs, error }: DrainOptions): Promise<void> {
     if (this.#turns.size === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#onEmpty = resolve
-    const timer = setTimeout(() => {
+    let timer = setTimeout(() => {
+      timer = setTimeout(resolve, graceMs)
       for (const turn of this.#turns) turn.abort(error)
     }, timeoutMs)
     await promise

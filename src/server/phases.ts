@@ -1,6 +1,6 @@
-const NAMES = ['read', 'transform', 'queue', 'connect', 'ttfb', 'stream'] as const
+const NAMES = ['read', 'transform', 'queue', 'connect', 'ttfb', 'stream', 'retry'] as const
 
-/** A stretch of a request's life; each begins where the one before it ended. */
+/** A stretch of a request's life; each begins where the one before it ended. `retry` is what failed attempts took. */
 export type PhaseName = (typeof NAMES)[number]
 
 /** Measures the phases of one request. Several passes through a phase (retries) add up. */

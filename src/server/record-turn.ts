@@ -34,10 +34,11 @@ function recordMetrics(metrics: Metrics, record: TurnRecord): void {
   const { route, status, error, usage, phases } = record
   metrics.requests.inc({ route, status, code: error?.code ?? 'none' })
   metrics.requestSeconds.observe({ route }, phases.totalMs() / 1000)
-  metrics.waitSeconds.observe(phases.spentMs('queue') / 1000)
   if (error?.code === 'GW_POOL_TIMEOUT') metrics.poolTimeouts.inc()
   if (error?.code === 'GW_QUEUE_FULL') metrics.queueRejected.inc()
   if (usage === null) return
+  const firstByteMs = phases.totalMs() - phases.spentMs('stream')
+  metrics.firstByteSeconds.observe({ route }, firstByteMs / 1000)
   metrics.tokens.inc({ type: 'input' }, usage.inputTokens)
   metrics.tokens.inc({ type: 'output' }, usage.outputTokens)
 }

@@ -45,24 +45,6 @@ export async function readBody(
   return new BodyReader({ request, timeoutMs: limits.timeoutMs, room, size, declared }).read(signal)
 }
 
-/** Clients read no answer before they have sent their body; more or longer than this nobody is listened to. */
-const DISCARD_MAX_BYTES = 256 * 1024 * 1024
-const DISCARD_TIMEOUT_MS = 10_000
-
-/** Reads what is left of an unwanted body to nowhere, so that its client gets to read our answer and not a reset. */
-export function discardBody(request: IncomingMessage): void {
-  if (request.complete || request.destroyed) return
-  let left = DISCARD_MAX_BYTES
-  const give = (): void => void request.destroy()
-  const timer = setTimeout(give, DISCARD_TIMEOUT_MS)
-  request.on('data', (chunk: Buffer) => {
-    left -= chunk.byteLength
-    if (left < 0) give()
-  })
-  request.once('close', () => clearTimeout(timer))
-  request.resume()
-}
-
 /** How large a body may be: as the settings say, or less where the memory for bodies is small. */
 class BodySize {
   readonly #maxBytes: number

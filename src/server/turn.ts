@@ -7,16 +7,20 @@ import type { DialectName, ReplyPlan } from '../dialects/reply-plan.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { AnswerSink } from '../reply/answer-sink.ts'
 import { CollectReply } from '../reply/collect-reply.ts'
+import { StallTimer } from '../reply/stall-timer.ts'
 import { StreamReply } from '../reply/stream-reply.ts'
+import { whenSent } from '../reply/when-sent.ts'
+import { abortErrorOf } from '../shared/abort-error.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { RequestPayload } from '../upstream/request-payload.ts'
+import { answerEarly } from './answer-early.ts'
 import { askUpstream } from './ask-upstream.ts'
 import type { Attempt } from './attempt.ts'
 import { BodyMemory } from './body-memory.ts'
 import type { DataPlane } from './data-plane.ts'
 import { Phases } from './phases.ts'
 import { recordTurn } from './record-turn.ts'
-import { discardBody, readBody } from './request-body.ts'
+import { readBody } from './request-body.ts'
 
 export interface TurnOptions {
   readonly plane: DataPlane
@@ -43,6 +47,11 @@ export class Turn {
     if (!this.#options.response.writableFinished)
       this.#gone.abort(new GatewayError('GW_CLIENT_CLOSED'))
   }
+  /** Ends everything for a client that is no use waiting for. */
+  readonly #onStalled = (): void => {
+    this.#gone.abort(new GatewayError('GW_CLIENT_STALLED'))
+    this.#options.response.destroy()
+  }
   #plan: ReplyPlan | null = null
   #sink: AnswerSink | null = null
   #call: Attempt | null = null
@@ -53,29 +62,45 @@ export class Turn {
     options.response.once('close', this.#onClose)
   }
 
-  /** Never rejects: a failure is answered, in the client's dialect, and logged. */
+  /**
+   * Never rejects: a failure is answered, in the client's dialect, and logged. Resolves once the client has been
+   * sent everything, or is gone.
+   */
   async run(): Promise<void> {
-    const { metrics, turns } = this.#options.plane
-    turns.add(this)
-    metrics.requestsInFlight.inc()
+    const { plane, response } = this.#options
+    plane.turns.add(this)
+    plane.metrics.requestsInFlight.inc()
     let error: GatewayError | null = null
     try {
-      await this.#serve()
-      this.#phases.end('stream')
-    } catch (cause) {
-      error = toGatewayError(cause)
-      this.#answerError(error)
+      error = await this.#answer()
+      await whenSent(response)
     } finally {
-      this.#sink?.dispose()
-      metrics.requestsInFlight.dec()
-      turns.remove(this)
+      plane.metrics.requestsInFlight.dec()
+      plane.turns.remove(this)
     }
-    this.#record(error)
+    const { signal } = this.#gone
+    const isCutShort = signal.aborted && !response.writableFinished
+    this.#record(error ?? (isCutShort ? abortErrorOf(signal) : null))
   }
 
   /** Ends it early; the client is told why. */
   abort(error: GatewayError): void {
     this.#gone.abort(error)
+  }
+
+  /** Gives the failure that was answered, if it was one. */
+  async #answer(): Promise<GatewayError | null> {
+    try {
+      await this.#serve()
+      this.#phases.end('stream')
+      return null
+    } catch (cause) {
+      const error = toGatewayError(cause)
+      this.#answerError(error)
+      return error
+    } finally {
+      this.#sink?.dispose()
+    }
   }
 
   async #serve(): Promise<void> {
@@ -146,20 +171,18 @@ export class Turn {
       id: toAnswerId(dialect, randomUUID().replaceAll('-', '')),
       created: Math.floor(Date.now() / 1000)
     }
+    const { heartbeatMs, clientStallTimeoutMs: stallTimeoutMs } = plane.config().server
     const headers = () => this.#answerHeaders(plan)
+    const common = { response, stallTimeoutMs, headers, onStalled: this.#onStalled }
     if (!plan.isStream) {
-      return new CollectReply({ response, collector: createCollector(plan, identity), headers })
+      return new CollectReply({ ...common, collector: createCollector(plan, identity) })
     }
-    const { heartbeatMs, clientStallTimeoutMs } = plane.config().server
     return new StreamReply({
-      response,
+      ...common,
       translator: createTranslator(plan, identity),
       heartbeatMs,
-      stallTimeoutMs: clientStallTimeoutMs,
-      headers,
       onFull: () => this.#call?.pause(),
-      onDrained: () => this.#call?.resume(),
-      onStalled: () => this.#drop(new GatewayError('GW_CLIENT_STALLED'))
+      onDrained: () => this.#call?.resume()
     })
   }
 
@@ -170,12 +193,6 @@ export class Turn {
     return headers
   }
 
-  /** Ends everything for a client that is no use waiting for. */
-  #drop(error: GatewayError): void {
-    this.#gone.abort(error)
-    this.#options.response.destroy()
-  }
-
   #answerError(error: GatewayError): void {
     const { request, response, dialect, requestId, plane } = this.#options
     if (response.destroyed || response.writableEnded) return
@@ -183,14 +200,11 @@ export class Turn {
       this.#sink.fail(error)
       return
     }
-    const { status, headers, body } = toErrorReply(dialect, error, requestId)
-    response.writeHead(status, {
-      ...headers,
-      ...(plane.isDraining() ? { connection: 'close' } : {}),
-      'content-length': Buffer.byteLength(body)
-    })
-    response.end(body)
-    discardBody(request)
+    const reply = toErrorReply(dialect, error, requestId)
+    const headers = plane.isDraining() ? { ...reply.headers, connection: 'close' } : reply.headers
+    answerEarly(request, response, { ...reply, headers })
+    const timeoutMs = plane.config().server.clientStallTimeoutMs
+    new StallTimer({ response, timeoutMs, onStalled: this.#onStalled }).watchEnd()
   }
 
   #record(error: GatewayError | null): void {

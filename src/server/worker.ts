@@ -26,6 +26,9 @@ type Start = WorkerStart<Config, CredentialSnapshot, Catalogue>
 /** How many bodies may wait for memory: their clients hold a socket each, and nothing else. */
 const MAX_BODIES_WAITING = 500
 
+/** How long clients may take to read why their answer was cut short by the drain. */
+const LAST_WORDS_MS = 1_000
+
 /**
  * The data plane of one worker: wires what serves requests, and drains it.
  *
@@ -124,11 +127,14 @@ export class GatewayWorker {
     // Only the listener: a client whose connection is open is told about the end by an answer, not by a reset.
     NetServer.prototype.close.call(parts.app.server)
     parts.lease.drain()
+    parts.memory.drain()
+    const { drainTimeoutMs: timeoutMs } = parts.config.cluster
     const error = new GatewayError('GW_DRAINING')
-    await this.#turns.drain(parts.config.cluster.drainTimeoutMs, error)
-    parts.app.server.closeAllConnections()
+    await this.#turns.drain({ timeoutMs, graceMs: LAST_WORDS_MS, error })
+    parts.app.server.closeIdleConnections()
     await Promise.all([parts.pool.close(), parts.transforms.close()])
     await parts.metrics.push()
+    parts.app.server.closeAllConnections()
     parts.metrics.close()
   }
 }
@@ -142,6 +148,7 @@ interface Surroundings {
 interface Parts {
   readonly app: FastifyInstance
   readonly lease: Lease
+  readonly memory: MemoryBudget
   readonly pool: ConnectionPool
   readonly transforms: TransformPool
   readonly credentials: Credentials
@@ -190,10 +197,11 @@ function createParts(start: Start, { channel, turns, isDraining }: Surroundings)
     idleTimeoutMs: THREAD_IDLE_MS,
     closeTimeoutMs: THREAD_CLOSE_MS
   })
+  const bodyMemory = new MemoryBudget(memory.bodyBytes, MAX_BODIES_WAITING)
   const plane: DataPlane = {
     lease,
     pool,
-    memory: new MemoryBudget(memory.bodyBytes, MAX_BODIES_WAITING),
+    memory: bodyMemory,
     transforms,
     credentials,
     retryBudget: new RetryBudget({
@@ -219,6 +227,7 @@ function createParts(start: Start, { channel, turns, isDraining }: Surroundings)
   const parts: Parts = {
     app,
     lease,
+    memory: bodyMemory,
     pool,
     transforms,
     credentials,

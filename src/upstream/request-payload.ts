@@ -16,7 +16,9 @@ export class RequestPayload {
     return this.#bytes
   }
 
-  forget(): void {
+  /** Frees the bytes, unless they are themselves what was sent: then `releaseSentBody` knows when that is safe. */
+  forget(sent: Uint8Array | string | null): void {
+    if (this.#bytes !== sent) releaseSentBody(this.#bytes)
     this.#bytes = null
   }
 }
@@ -28,5 +30,6 @@ export class RequestPayload {
 export function releaseSentBody(body: Uint8Array | string | null): void {
   if (!(body instanceof Uint8Array)) return
   const { buffer } = body
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === body.byteLength) buffer.transfer(0)
+  if (!(buffer instanceof ArrayBuffer) || buffer.detached) return
+  if (buffer.byteLength === body.byteLength) buffer.transfer(0)
 }

@@ -53,6 +53,8 @@ export function decideRetry(
   const firstMs = cause.remedy === 'retry-model' ? FIRST_MODEL_DELAY_MS : FIRST_DELAY_MS
   const backOffMs = firstMs * 2 ** (attempt - 1) * (1 + JITTER * limits.random())
   const askedMs = (cause.retryAfterS ?? 0) * 1000
+  // Earlier than the upstream asks for is not an option, and nobody waits that long.
+  if (askedMs > MAX_DELAY_MS) return NO
   return { retry: true, delayMs: Math.min(Math.max(backOffMs, askedMs), MAX_DELAY_MS) }
 }
 

@@ -116,6 +116,38 @@ t.test('a request that is refused', async (t) => {
     }
   })
 
+  t.test('answers 413 to a client that closes after each answer, too', async (t) => {
+    for (let i = 0; i < 5; i++) {
+      const reply = await post('openai', request({ padding: 'x'.repeat(8_000_000) }), {
+        connection: 'close'
+      })
+      t.equal(reply.status, 413)
+    }
+  })
+
+  t.test('answers what is no HTTP, or no path, with an error of the API and an id', async (t) => {
+    const response = await fetch(`${gateway.url}/v1/messages%zz`, { method: 'POST' })
+    t.equal(response.status, 400)
+    t.match(response.headers.get('x-request-id'), /./)
+    t.match(await response.json(), { error: { type: 'invalid_request_error' } })
+    for (const bytes of [
+      'nonsense\r\n\r\n',
+      `GET / HTTP/1.1\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`
+    ]) {
+      const socket = connect(port, '127.0.0.1')
+      let text = ''
+      socket.on('data', (chunk: Buffer) => {
+        text += chunk.toString()
+      })
+      socket.on('error', () => {})
+      socket.write(bytes)
+      await once(socket, 'close')
+      t.match(text, /^HTTP\/1\.1 4\d\d /)
+      t.match(text, /x-request-id: req_/)
+      t.match(text, '"type":"invalid_request_error"')
+    }
+  })
+
   t.test('answers 401 without a key and with a wrong one, on every route', async (t) => {
     for (const path of ['/v1/models', '/v1/models/auto', ...Object.values(routes)]) {
       for (const headers of [{}, { authorization: 'Bearer bad' }, { 'x-api-key': 'bad' }]) {
