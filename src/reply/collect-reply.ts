@@ -1,11 +1,15 @@
 import type { ServerResponse } from 'node:http'
 import type { Collector, StreamPart } from '../dialects/stream-part.ts'
 import type { AnswerSink } from './answer-sink.ts'
+import { StallTimer } from './stall-timer.ts'
 
 export interface CollectReplyOptions {
   readonly response: ServerResponse
   readonly collector: Collector
+  readonly stallTimeoutMs: number
   readonly headers: () => Readonly<Record<string, string>>
+  /** The client has not read the answer within `stallTimeoutMs`. */
+  readonly onStalled: () => void
 }
 
 /** Parts → one JSON body. Nothing is sent before the answer is whole, so every failure has its own status. */
@@ -26,7 +30,7 @@ export class CollectReply implements AnswerSink {
   flush(): void {}
 
   end(): void {
-    const { response, collector, headers } = this.#options
+    const { response, collector, headers, stallTimeoutMs, onStalled } = this.#options
     const body = Buffer.from(collector.toJson())
     response.writeHead(200, {
       'content-type': 'application/json; charset=utf-8',
@@ -34,11 +38,13 @@ export class CollectReply implements AnswerSink {
       ...headers()
     })
     response.end(body)
+    new StallTimer({ response, timeoutMs: stallTimeoutMs, onStalled }).watchEnd()
   }
 
   fail(): void {
     throw new Error('a collected reply has no body to fail in')
   }
 
+  /** The timer of an answer that was sent ends with its connection. */
   dispose(): void {}
 }

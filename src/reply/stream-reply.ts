@@ -3,6 +3,7 @@ import { SseHeaders } from '../dialects/sse.ts'
 import type { StreamPart, Translator } from '../dialects/stream-part.ts'
 import type { GatewayError } from '../shared/errors.ts'
 import type { AnswerSink } from './answer-sink.ts'
+import { StallTimer } from './stall-timer.ts'
 
 export interface StreamReplyOptions {
   readonly response: ServerResponse
@@ -26,15 +27,17 @@ export interface StreamReplyOptions {
  */
 export class StreamReply implements AnswerSink {
   readonly #options: StreamReplyOptions
+  readonly #stall: StallTimer
   readonly #onDrain = (): void => this.#drained()
   #text = ''
   #hasBegun = false
   #wroteAt = 0
   #heartbeat: NodeJS.Timeout | null = null
-  #stall: NodeJS.Timeout | null = null
 
   constructor(options: StreamReplyOptions) {
     this.#options = options
+    const { response, stallTimeoutMs: timeoutMs, onStalled } = options
+    this.#stall = new StallTimer({ response, timeoutMs, onStalled })
   }
 
   get hasBegun(): boolean {
@@ -70,17 +73,14 @@ export class StreamReply implements AnswerSink {
     if (this.#heartbeat !== null) clearTimeout(this.#heartbeat)
     const { response } = this.#options
     response.off('drain', this.#onDrain)
-    if (!response.writableEnded) this.#clearStall()
+    if (!response.writableEnded) this.#stall.stop()
   }
 
   /** A client that never reads the rest of a finished answer is given only so long, too. */
   #finish(text: string): void {
     this.#text = ''
-    const { response, onStalled, stallTimeoutMs } = this.#options
-    response.end(text)
-    if (response.writableLength === 0) return
-    this.#stall ??= setTimeout(onStalled, stallTimeoutMs)
-    response.once('close', () => this.#clearStall())
+    this.#options.response.end(text)
+    this.#stall.watchEnd()
   }
 
   #begin(): void {
@@ -93,21 +93,16 @@ export class StreamReply implements AnswerSink {
   #write(text: string): void {
     this.#begin()
     this.#wroteAt = performance.now()
-    const { response, onFull, onStalled, stallTimeoutMs } = this.#options
-    if (response.write(text) || this.#stall !== null) return
+    const { response, onFull } = this.#options
+    if (response.write(text) || this.#stall.isRunning) return
     onFull()
     response.once('drain', this.#onDrain)
-    this.#stall = setTimeout(onStalled, stallTimeoutMs)
+    this.#stall.start()
   }
 
   #drained(): void {
-    this.#clearStall()
+    this.#stall.stop()
     this.#options.onDrained()
-  }
-
-  #clearStall(): void {
-    if (this.#stall !== null) clearTimeout(this.#stall)
-    this.#stall = null
   }
 
   /** Runs at most once per `heartbeatMs`, however much is written: a write only notes its time. */
@@ -116,7 +111,7 @@ export class StreamReply implements AnswerSink {
     const silentMs = performance.now() - this.#wroteAt
     const isDue = silentMs >= heartbeatMs - 1
     // A client that does not read gets none: it would only fill the buffer.
-    if (isDue && this.#stall === null) this.#write(translator.heartbeat())
+    if (isDue && !this.#stall.isRunning) this.#write(translator.heartbeat())
     const waitMs = isDue ? heartbeatMs : heartbeatMs - silentMs
     this.#heartbeat = setTimeout(() => this.#beat(), waitMs)
   }

@@ -1,0 +1,102 @@
+import { once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import t from 'tap'
+import type { Collector } from '../../src/dialects/stream-part.ts'
+import { CollectReply } from '../../src/reply/collect-reply.ts'
+import { StallTimer } from '../../src/reply/stall-timer.ts'
+import { whenSent } from '../../src/reply/when-sent.ts'
+import { serverUrl } from '../helper/server-url.ts'
+
+/** More than the kernel takes for a client that reads nothing. */
+const LARGE = 'x'.repeat(32 * 2 ** 20)
+
+t.test('an answer that is never read', (t) => {
+  t.test('is given up after the timeout, and not before', async (t) => {
+    const { response } = await ask(t)
+    const stalled = Promise.withResolvers<void>()
+    const stall = new StallTimer({ response, timeoutMs: 50, onStalled: stalled.resolve })
+    response.end(LARGE)
+    const endedAt = performance.now()
+    stall.watchEnd()
+    t.equal(stall.isRunning, true)
+    await stalled.promise
+    t.ok(performance.now() - endedAt >= 49)
+  })
+  t.test('is given up when it was collected, too', async (t) => {
+    const { response } = await ask(t)
+    const stalled = Promise.withResolvers<void>()
+    replyWith(LARGE, { response, stallTimeoutMs: 50, onStalled: stalled.resolve }).end()
+    await stalled.promise
+    t.equal(response.writableFinished, false)
+    response.destroy()
+    await whenSent(response)
+  })
+  t.end()
+})
+
+t.test('an answer that is read late but in time is complete', async (t) => {
+  const { client, response } = await ask(t)
+  const onStalled = (): void => void t.fail('stalled')
+  replyWith(LARGE, { response, stallTimeoutMs: 20_000, onStalled }).end()
+  const sent = whenSent(response).then(() => 'sent')
+  const turn = new Promise((resolve) => setImmediate(resolve, 'ended'))
+  t.equal(await Promise.race([sent, turn]), 'ended', 'but not sent')
+  client.resume()
+  await sent
+  t.equal(response.writableFinished, true)
+})
+
+t.test('whenSent()', (t) => {
+  t.test('resolves for a client that leaves', async (t) => {
+    const { client, response } = await ask(t)
+    response.end(LARGE)
+    const sent = whenSent(response)
+    client.destroy()
+    await sent
+    t.equal(response.writableFinished, false)
+    await whenSent(response)
+  })
+  t.test('resolves for what was sent before', async (t) => {
+    const { client, response } = await ask(t)
+    client.resume()
+    response.end('short')
+    await once(response, 'finish')
+    await whenSent(response)
+    const stall = new StallTimer({ response, timeoutMs: 1, onStalled: () => t.fail('stalled') })
+    stall.watchEnd()
+    t.equal(stall.isRunning, false)
+  })
+  t.end()
+})
+
+interface ReplyOptions {
+  readonly response: ServerResponse
+  readonly stallTimeoutMs: number
+  readonly onStalled: () => void
+}
+
+function replyWith(json: string, options: ReplyOptions): CollectReply {
+  const collector: Collector = { push: () => {}, toJson: () => json }
+  return new CollectReply({ ...options, collector, headers: () => ({}) })
+}
+
+interface Tap {
+  teardown(close: () => unknown): void
+}
+
+/** A request of a client that does not read yet. */
+async function ask(t: Tap): Promise<{ client: Socket; response: ServerResponse }> {
+  const server = createServer()
+  const url = await serverUrl(server)
+  const client = connect(Number(url.port), url.hostname)
+  client.on('error', () => {}) // the test may end before the answer does
+  client.write('GET / HTTP/1.1\r\nhost: gateway\r\n\r\n')
+  const [, response] = (await once(server, 'request')) as [unknown, ServerResponse]
+  t.teardown(() => {
+    client.destroy()
+    server.close()
+    server.closeAllConnections()
+  })
+  return { client, response }
+}
