@@ -13,13 +13,14 @@ import { whenSent } from '../reply/when-sent.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { RequestPayload } from '../upstream/request-payload.ts'
+import { answerEarly } from './answer-early.ts'
 import { askUpstream } from './ask-upstream.ts'
 import type { Attempt } from './attempt.ts'
 import { BodyMemory } from './body-memory.ts'
 import type { DataPlane } from './data-plane.ts'
 import { Phases } from './phases.ts'
 import { recordTurn } from './record-turn.ts'
-import { discardBody, readBody } from './request-body.ts'
+import { readBody } from './request-body.ts'
 
 export interface TurnOptions {
   readonly plane: DataPlane
@@ -199,14 +200,9 @@ export class Turn {
       this.#sink.fail(error)
       return
     }
-    const { status, headers, body } = toErrorReply(dialect, error, requestId)
-    response.writeHead(status, {
-      ...headers,
-      ...(plane.isDraining() ? { connection: 'close' } : {}),
-      'content-length': Buffer.byteLength(body)
-    })
-    response.end(body)
-    discardBody(request)
+    const reply = toErrorReply(dialect, error, requestId)
+    const headers = plane.isDraining() ? { ...reply.headers, connection: 'close' } : reply.headers
+    answerEarly(request, response, { ...reply, headers })
     const timeoutMs = plane.config().server.clientStallTimeoutMs
     new StallTimer({ response, timeoutMs, onStalled: this.#onStalled }).watchEnd()
   }
