@@ -12,6 +12,7 @@ import { ClusterMetrics } from './cluster-metrics.ts'
 import { CONTROL, ControlLane } from './control-lane.ts'
 import { CredentialDesk } from './credential-desk.ts'
 import { ModelCatalogue } from './model-catalogue.ts'
+import { orphansGone, portsOf } from './orphaned-sockets.ts'
 import { poolLine, shareLine } from './pool-lines.ts'
 import { QueueWatch } from './queue-watch.ts'
 import { reload } from './reload.ts'
@@ -243,7 +244,17 @@ export class Primary {
     this.#links.remove(link)
     void this.#metrics.onLeft(link.member) // never rejects
     this.#budget.stopped(link.member)
-    setTimeout(() => this.#budget.left(link.member), SOCKETS_GONE_MS).unref()
+    void this.#freePermits(link) // never rejects
+  }
+
+  /** The permits of a worker that died are free when the upstream has let go of its connections. */
+  async #freePermits({ id, pid, member }: WorkerLink): Promise<void> {
+    const news = await orphansGone({ ports: portsOf([this.#config.upstream.apiUrl]) })
+    if (news === 'still there') {
+      const facts = { worker: id, workerPid: pid }
+      this.#options.log.warn(facts, 'upstream keeps connections of a worker that died')
+    }
+    this.#budget.left(member)
   }
 
   #onSlotChange({ id, pid, state, reason }: SlotChange): void {
@@ -262,12 +273,6 @@ export class Primary {
     }
   }
 }
-
-/**
- * After a process has died the kernel closes its sockets, but the upstream has to notice before others may take
- * their places.
- */
-const SOCKETS_GONE_MS = 150
 
 function heapArguments({ worker }: MemoryPlan): string[] {
   return [

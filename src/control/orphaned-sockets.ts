@@ -1,0 +1,70 @@
+import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseSocketTable, type TcpState } from './socket-table.ts'
+
+export interface OrphanOptions {
+  /** Ports of the upstream, and of proxies before it. */
+  readonly ports: ReadonlySet<number>
+  /** The kernel's tables of TCP sockets, or `null` where there are none to read. Replaceable in tests. */
+  readonly readTables?: () => Promise<string | null>
+  readonly delay?: (ms: number) => Promise<unknown>
+}
+
+/** What is known of a dead process's connections: the kernel says they are gone, still there, or nothing at all. */
+export type OrphanNews = 'gone' | 'still there' | 'unknown'
+
+/** A socket that was reset is in no table any more, but its peer has to hear of it first. */
+const NOTICE_MS = 150
+const LOOK_MS = 50
+/** A peer that has not answered a FIN by then is given up; its own kernel may count the connection still. */
+const PATIENCE_MS = 10_000
+/** States in which the kernel says goodbye for a process that is gone. */
+const LEAVING: readonly TcpState[] = ['fin-wait-1', 'fin-wait-2', 'closing', 'last-ack']
+
+/**
+ * Waits until no connection to these ports is left over from a process that has died. Other programs' dying
+ * connections to the same ports may make it wait longer, but no longer than ten seconds.
+ */
+export async function orphansGone(options: OrphanOptions): Promise<OrphanNews> {
+  const { ports, readTables = readKernelTables, delay = idly } = options
+  await delay(NOTICE_MS)
+  for (let waitedMs = NOTICE_MS; waitedMs < PATIENCE_MS; waitedMs += LOOK_MS) {
+    const tables = await readTables()
+    if (tables === null) return 'unknown'
+    if (countOrphans(tables, ports) === 0) return 'gone'
+    await delay(LOOK_MS)
+  }
+  return 'still there'
+}
+
+/** Connections to these ports that nobody has open and whose peer has not let go. */
+export function countOrphans(tables: string, ports: ReadonlySet<number>): number {
+  return parseSocketTable(tables).filter(
+    ({ inode, remotePort, state }) =>
+      inode === 0 && ports.has(remotePort) && LEAVING.includes(state)
+  ).length
+}
+
+/** The ports that workers connect to, given the overridden hosts of the upstream. */
+export function portsOf(urls: readonly (string | null)[]): ReadonlySet<number> {
+  return new Set(urls.map((url) => portOf(new URL(url ?? 'https://any.host'))))
+}
+
+function portOf({ port, protocol }: URL): number {
+  if (port !== '') return Number(port)
+  return protocol === 'https:' ? 443 : 80
+}
+
+/** A wait that keeps no process alive. */
+function idly(ms: number): Promise<unknown> {
+  return sleep(ms, undefined, { ref: false })
+}
+
+async function readKernelTables(): Promise<string | null> {
+  try {
+    const tcp = await readFile('/proc/net/tcp', 'utf8')
+    return tcp + (await readFile('/proc/net/tcp6', 'utf8').catch(() => ''))
+  } catch {
+    return null // not on Linux
+  }
+}
