@@ -346,10 +346,11 @@ t.test('any storm of clients and failures', (t) => {
       const random = seededRandom(seed)
       const upstream = await CountingUpstream.start(t, (request, response) => {
         request.resume()
-        if (random() < 0.1) request.socket.destroy()
-        else if (random() < 0.1) request.socket.resetAndDestroy()
-        else if (random() < 0.1) response.setHeader('connection', 'close').end('bye')
-        else if (random() < 0.1) response.end('ok', () => request.socket.end())
+        const fate = random()
+        if (fate < 0.1) request.socket.destroy()
+        else if (fate < 0.2) request.socket.resetAndDestroy()
+        else if (fate < 0.3) response.setHeader('connection', 'close').end('bye')
+        else if (fate < 0.4) response.end('ok', () => request.socket.end())
         else answerSlowly(response, random)
       })
       const max = 8

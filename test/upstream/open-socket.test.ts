@@ -1,0 +1,144 @@
+import { createServer } from 'node:net'
+import t from 'tap'
+import { openSocket } from '../../src/upstream/open-socket.ts'
+import { CountingUpstream } from '../helper/counting-upstream.ts'
+import { connectionPool, RecordedExchange } from '../helper/recorded-exchange.ts'
+import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
+import { serverUrl } from '../helper/server-url.ts'
+
+const certificate = selfSignedCertificate()
+
+t.test('openSocket()', (t) => {
+  t.test('resolves when the socket can be written to', async (t) => {
+    const upstream = await CountingUpstream.start(t)
+    const { socket, transport, ready } = openSocket({
+      origin: upstream.url,
+      timeoutMs: 2000,
+      tlsSessions: new Map()
+    })
+    await ready
+    t.equal(socket, transport)
+    t.equal(socket.readyState, 'open')
+    socket.destroy()
+    await upstream.empty()
+  })
+
+  t.test('takes an IPv6 address as URLs write it', async (t) => {
+    const server = createServer((socket) => void socket.resume())
+    const url = await serverUrl(server)
+    t.teardown(() => server.close())
+    const { socket, ready } = openSocket({
+      origin: new URL(`http://[::ffff:127.0.0.1]:${url.port}`),
+      timeoutMs: 2000,
+      tlsSessions: new Map()
+    })
+    await t.resolves(ready)
+    socket.destroy()
+  })
+
+  t.test('rejects when it is destroyed before', async (t) => {
+    const upstream = await CountingUpstream.start(t)
+    const { socket, ready } = openSocket({
+      origin: upstream.url,
+      timeoutMs: 2000,
+      tlsSessions: new Map()
+    })
+    socket.destroy()
+    await t.rejects(ready, { code: 'ECONNRESET', message: 'closed while connecting' })
+  })
+
+  t.test('rejects when the peer closes in the middle of the handshake', async (t) => {
+    const server = createServer((socket) => void socket.end())
+    const origin = await serverUrl(server, 'https')
+    t.teardown(() => server.close())
+    const { socket, ready } = openSocket({ origin, timeoutMs: 2000, tlsSessions: new Map() })
+    await t.rejects(ready, { code: 'ECONNRESET' })
+    t.equal(socket.destroyed, true)
+  })
+
+  t.test('rejects when the peer speaks no TLS', async (t) => {
+    const { url } = await CountingUpstream.start(t)
+    const origin = new URL(`https://127.0.0.1:${url.port}`)
+    const { ready } = openSocket({ origin, timeoutMs: 2000, tlsSessions: new Map() })
+    await t.rejects(ready, { code: /EPROTO|ERR_SSL/ })
+  })
+  t.end()
+})
+
+t.test('an upstream with TLS', (t) => {
+  t.test('is refused if nobody vouches for it', async (t) => {
+    const upstream = await CountingUpstream.start(t, undefined, certificate)
+    const pool = connectionPool(t)
+    const call = await new RecordedExchange(pool, upstream.url).over()
+    t.match(call.cause, { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' })
+    t.same([call.sent, call.causes.length, call.settlements], [0, 1, 1])
+    await upstream.empty()
+    t.match(pool.stats(), { connecting: 0, opened: 0 })
+  })
+
+  t.test('is used when its CA is given, and its sessions are resumed', async (t) => {
+    const upstream = await CountingUpstream.start(t, undefined, certificate)
+    const pool = connectionPool(t, { ca: certificate.cert })
+    for (let i = 0; i < 4; i++) {
+      const call = await new RecordedExchange(pool, upstream.url).over()
+      t.equal(call.text, 'ok')
+      await pool.trim(0)
+    }
+    t.equal(upstream.resumed, 3)
+    t.equal(upstream.max, 1)
+  })
+
+  t.test(
+    'may close a reused connection before its answer: the request is sent once more',
+    async (t) => {
+      const upstream = await CountingUpstream.start(t, undefined, certificate)
+      const pool = connectionPool(t, { ca: certificate.cert })
+      await new RecordedExchange(pool, upstream.url).over()
+      let breaks = 1
+      upstream.onRequest = (request, response) => {
+        if (breaks-- > 0) request.socket.end()
+        else response.end('second')
+      }
+      const call = await new RecordedExchange(pool, upstream.url).over()
+      t.equal(call.text, 'second')
+      t.same([call.sent, call.ends, call.settlements], [2, 1, 1])
+    }
+  )
+
+  t.test('may not, after a byte of it', async (t) => {
+    const upstream = await CountingUpstream.start(t, undefined, certificate)
+    const pool = connectionPool(t, { ca: certificate.cert })
+    await new RecordedExchange(pool, upstream.url).over()
+    upstream.onRequest = ({ socket }) => socket.end('HTTP/1.1 2')
+    const call = await new RecordedExchange(pool, upstream.url).over()
+    t.same([call.sent, call.causes.length, call.settlements], [1, 1, 1])
+  })
+
+  t.test('sees a client leave in the middle of a flood', async (t) => {
+    const chunk = Buffer.alloc(256 * 1024)
+    const upstream = await CountingUpstream.start(
+      t,
+      (_request, response) => {
+        const write = (): void => void (response.destroyed || response.write(chunk, write))
+        write()
+      },
+      certificate
+    )
+    const pool = connectionPool(t, { ca: certificate.cert })
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const call: RecordedExchange = new RecordedExchange(pool, upstream.url, {
+      onChunk: () => {
+        call.exchange.pause()
+        resolve()
+      }
+    })
+    await promise
+    const leftAt = performance.now()
+    call.abort()
+    await call.over()
+    t.ok(performance.now() - leftAt <= 50)
+    await upstream.empty()
+    t.match(pool.stats(), { busy: 0, closing: 0 })
+  })
+  t.end()
+})

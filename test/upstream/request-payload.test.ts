@@ -1,0 +1,95 @@
+import { createHash } from 'node:crypto'
+import t from 'tap'
+import { releaseSentBody, RequestPayload } from '../../src/upstream/request-payload.ts'
+import { CountingUpstream } from '../helper/counting-upstream.ts'
+import { connectionPool, RecordedExchange } from '../helper/recorded-exchange.ts'
+
+t.test('RequestPayload', async (t) => {
+  const bytes = Buffer.from('payload')
+  const payload = new RequestPayload(bytes)
+  t.equal(payload.bytes, bytes)
+  payload.forget(bytes)
+  t.throws(() => payload.bytes, /let go/)
+  payload.forget(null)
+})
+
+t.test('releaseSentBody()', async (t) => {
+  const own = Buffer.allocUnsafeSlow(100_000)
+  releaseSentBody(own)
+  t.equal(own.byteLength, 0, 'frees memory that belongs to the body alone')
+  releaseSentBody(own)
+  const array = new Uint8Array(10)
+  releaseSentBody(array)
+  t.equal(array.byteLength, 0)
+  const shared = Buffer.alloc(100).subarray(10, 50)
+  releaseSentBody(shared)
+  t.equal(shared.byteLength, 40, 'leaves memory that others use too')
+  releaseSentBody('text')
+  releaseSentBody(null)
+})
+
+t.test('Exchange.releaseBody()', (t) => {
+  t.test('frees the body once the answer has begun, and nothing is corrupted', async (t) => {
+    const upstream = await CountingUpstream.start(t, (request, response) => {
+      const hash = createHash('sha256')
+      request.on('data', (chunk: Buffer) => hash.update(chunk))
+      request.on('end', () => {
+        response.write(hash.digest('hex'))
+        setImmediate(() => response.end('.'))
+      })
+    })
+    const pool = connectionPool(t)
+    for (let i = 0; i < 3; i++) {
+      const body = makeBody(3_000_000 + i)
+      const expected = digest(body)
+      const call: RecordedExchange = new RecordedExchange(pool, upstream.url, {
+        body,
+        onSent: (call) => call.exchange?.releaseBody(),
+        onChunk: () => call.exchange.releaseBody()
+      })
+      t.equal(body.byteLength, 3_000_000 + i, 'not before')
+      await call.over()
+      t.equal(call.text, `${expected}.`)
+      t.equal(body.byteLength, 0)
+    }
+    t.match(pool.stats(), { opened: 1, reused: 2 })
+  })
+
+  t.test('leaves a body alone that is still being written', async (t) => {
+    const { promise: mayRead, resolve: letRead } = Promise.withResolvers<void>()
+    const upstream = await CountingUpstream.start(t, (request, response) => {
+      response.write('early ')
+      const hash = createHash('sha256')
+      request.on('end', () => response.end(hash.digest('hex')))
+      void mayRead.then(() => request.on('data', (chunk: Buffer) => hash.update(chunk)))
+    })
+    const body = makeBody(20_000_000)
+    const expected = digest(body)
+    let bytesAtFirstPart = 0
+    const call: RecordedExchange = new RecordedExchange(connectionPool(t), upstream.url, {
+      body,
+      onChunk: () => {
+        if (bytesAtFirstPart > 0) return
+        call.exchange.releaseBody()
+        bytesAtFirstPart = body.byteLength
+        letRead()
+      }
+    })
+    await call.over()
+    t.equal(bytesAtFirstPart, 20_000_000)
+    t.equal(call.text, `early ${expected}`)
+    call.exchange.releaseBody()
+    t.equal(body.byteLength, 20_000_000, 'nor after the end')
+  })
+  t.end()
+})
+
+function makeBody(bytes: number): Buffer {
+  const body = Buffer.allocUnsafeSlow(bytes)
+  for (let i = 0; i < bytes; i++) body[i] = i % 251
+  return body
+}
+
+function digest(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
