@@ -23,6 +23,8 @@ export class CollectReply implements AnswerSink {
 
   onSent(): void {}
 
+  onFailed(): void {}
+
   push(part: StreamPart): void {
     this.#options.collector.push(part)
   }

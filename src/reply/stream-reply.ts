@@ -49,6 +49,11 @@ export class StreamReply implements AnswerSink {
     this.#heartbeat ??= setTimeout(() => this.#beat(), this.#options.heartbeatMs)
   }
 
+  onFailed(): void {
+    if (this.#heartbeat !== null) clearTimeout(this.#heartbeat)
+    this.#heartbeat = null
+  }
+
   push(part: StreamPart): void {
     this.#text += this.#options.translator.push(part)
   }
