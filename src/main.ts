@@ -28,15 +28,25 @@ async function runPrimary(): Promise<void> {
   const { config, warnings } = loaded
   const log = createLogger(config.observe.level, { worker: 'primary' })
   for (const warning of warnings) log.warn({ warning }, 'configuration corrected')
-  const simulatorUrl = hasCredentials(config) ? null : await startSimulator(log)
+  const shutdown = { hasBegun: false }
+  const onSimulatorGone = (error: GatewayError): void => {
+    if (shutdown.hasBegun) return // a signal to the whole group ends it first
+    log.error({ err: error }, 'no simulator, no answers: ending')
+    fail(error)
+  }
+  const simulatorUrl = hasCredentials(config) ? null : await startSimulator(log, onSimulatorGone)
   const primary = new Primary({
     config: withUpstream(config, simulatorUrl),
     memory: planFor(config, log),
     isSimulated: simulatorUrl !== null,
     workerEntry: ENTRY,
-    log
+    log,
+    onFatal: (cause) => {
+      log.error({ err: cause }, 'the credentials are unusable: ending')
+      fail(cause)
+    }
   })
-  onShutdown(primary, log)
+  onShutdown(primary, shutdown, log)
   onReload(loaded.file, log, (next) => primary.reload(withUpstream(next, simulatorUrl)))
   const port = await primary.start()
   log.info({ url: `http://${config.server.host}:${port}`, pid: process.pid }, 'gateway ready')
@@ -80,22 +90,31 @@ function planFor(config: Config, log: Logger): MemoryPlan {
   return plan
 }
 
-/** Starts the built-in simulator as a process of its own, which ends with us; resolves with its URL. */
-function startSimulator(log: Logger): Promise<string> {
+/**
+ * Starts the built-in simulator as a process of its own, which ends with us; resolves with its URL. Rejects when it
+ * ends before it serves, and calls `onGone` when it does later.
+ */
+function startSimulator(log: Logger, onGone: (error: GatewayError) => void): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const simulator = fork(SIMULATOR, [], {
     execArgv: ['--max-old-space-size=64', '--max-semi-space-size=2']
   })
+  const onFailed = (code: number | null): void => reject(simulatorEnded(code))
   simulator.once('message', (message) => {
+    simulator
+      .off('exit', onFailed)
+      .once('exit', (code, signal) => onGone(simulatorEnded(code ?? signal)))
     const port: unknown = Reflect.get(Object(message), 'port')
     log.warn(SIMULATOR_BANNER)
     resolve(`http://127.0.0.1:${String(port)}`)
   })
-  simulator.once('exit', (code) => {
-    const message = `The built-in simulator ended (exit code ${code}).`
-    reject(new GatewayError('GW_INTERNAL', undefined, { message }))
-  })
+  simulator.once('exit', onFailed)
   return promise
+}
+
+function simulatorEnded(code: number | string | null): GatewayError {
+  const message = `The built-in simulator ended (${code}).`
+  return new GatewayError('GW_INTERNAL', undefined, { message })
 }
 
 function withUpstream(config: Config, url: string | null): Config {
@@ -104,15 +123,14 @@ function withUpstream(config: Config, url: string | null): Config {
 }
 
 /** The first signal lets streams end, the second ends everything at once. */
-function onShutdown(primary: Primary, log: Logger): void {
-  let signals = 0
+function onShutdown(primary: Primary, shutdown: { hasBegun: boolean }, log: Logger): void {
   const onSignal = (signal: NodeJS.Signals): void => {
-    signals += 1
-    if (signals > 1) {
+    if (shutdown.hasBegun) {
       log.warn({ signal }, 'second signal, ending now')
       primary.destroy()
       process.exit(EXIT_CRASH)
     }
+    shutdown.hasBegun = true
     log.info({ signal }, 'draining')
     primary.drain().then(() => {
       log.info('drained')

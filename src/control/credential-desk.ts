@@ -19,6 +19,8 @@ export interface CredentialDeskOptions {
   readonly log: Logger
   /** Called with every news for all workers. */
   readonly onNews: (news: News) => void
+  /** Called when the source turns out to be unusable only after `start()` has resolved. */
+  readonly onUnusable: (cause: unknown) => void
 }
 
 /** A refresh at the start may take this long before workers serve without it. */
@@ -29,15 +31,17 @@ export class CredentialDesk {
   readonly #refresher: CredentialRefresher
   readonly #profiles: ProfileFinder
   readonly #onNews: CredentialDeskOptions['onNews']
+  readonly #onUnusable: CredentialDeskOptions['onUnusable']
   readonly #abort = new AbortController()
   #search: Promise<void> | null = null
 
   /** @throws {GatewayError} GW_CONFIG_INVALID when no source is configured or one is unusable. */
-  constructor({ config, isSimulated, call, log, onNews }: CredentialDeskOptions) {
+  constructor({ config, isSimulated, call, log, onNews, onUnusable }: CredentialDeskOptions) {
     const settings = config.credentials
     const source = isSimulated ? new SimulatorSource() : createCredentialSource(settings, log)
     if (source === null) throw new GatewayError('GW_CONFIG_INVALID', 'no source of credentials')
     this.#onNews = onNews
+    this.#onUnusable = onUnusable
     this.#refresher = createCredentialRefresher({
       source,
       settings,
@@ -57,7 +61,8 @@ export class CredentialDesk {
    */
   async start(): Promise<void> {
     const started = this.#refresher.start().then(() => this.#search)
-    await Promise.race([started, delay(START_PATIENCE_MS, undefined, { ref: false })])
+    const late = delay(START_PATIENCE_MS, 'late', { ref: false })
+    if ((await Promise.race([started, late])) === 'late') started.catch(this.#onUnusable)
   }
 
   current(): CredentialSnapshot | null {

@@ -17,6 +17,7 @@ import { poolLine, shareLine } from './pool-lines.ts'
 import { QueueWatch } from './queue-watch.ts'
 import { reload } from './reload.ts'
 import { type SlotChange, Supervisor, type WorkerEvents } from './supervisor.ts'
+import { toWorkerConfig } from './worker-config.ts'
 import { WorkerLink } from './worker-link.ts'
 import { WorkerLinks } from './worker-links.ts'
 
@@ -29,6 +30,8 @@ export interface PrimaryOptions {
   /** What a worker process runs. */
   readonly workerEntry: string
   readonly log: Logger
+  /** Called when the credentials turn out to be unusable after `start()` could have said so. */
+  readonly onFatal: (cause: unknown) => void
 }
 
 /**
@@ -67,6 +70,7 @@ export class Primary {
       isSimulated,
       call,
       log,
+      onUnusable: options.onFatal,
       onNews: (news) => this.#links.broadcast({ type: 'credential.changed', news })
     })
     this.#catalogue = new ModelCatalogue({
@@ -129,14 +133,20 @@ export class Primary {
     this.#budget.resize({ ...config.pool, workers: memory.workers })
     this.#lane.onConfig(config)
     this.#logPool()
-    this.#links.broadcast({ type: 'config.changed', config })
+    this.#links.broadcast({ type: 'config.changed', config: toWorkerConfig(config) })
     log.info('settings read again')
   }
 
-  /** Lets running streams end; resolves when all workers have exited and everything is closed. */
+  /**
+   * Lets running streams end; resolves when all workers have exited and everything is closed. A worker that is
+   * still there some seconds after `DRAIN_TIMEOUT` is stuck, and killed.
+   */
   async drain(): Promise<void> {
     this.#catalogue.close()
+    const patienceMs = this.#config.cluster.drainTimeoutMs + CLOSING_MS
+    const timer = setTimeout(() => this.#killStuck(), patienceMs)
     await this.#supervisor.drain()
+    clearTimeout(timer)
     await this.#credentials.close()
     await this.#lane.close()
     this.#watch.close()
@@ -146,6 +156,13 @@ export class Primary {
   /** Ends every worker now. */
   destroy(): void {
     this.#supervisor.destroy()
+  }
+
+  #killStuck(): void {
+    const left = this.#supervisor.states().filter(({ state }) => state.name === 'draining')
+    const workers = left.map(({ id, pid }) => ({ worker: id, workerPid: pid }))
+    this.#options.log.error({ workers }, 'workers did not end in time and are killed')
+    this.destroy()
   }
 
   #logPool(): void {
@@ -176,6 +193,7 @@ export class Primary {
         if (this.#areAllReady()) this.#ready.resolve(message.port)
         break
       case 'worker.failed':
+        this.#options.log.error({ worker: link.id, reason: message.message }, 'worker cannot serve')
         this.#ready.reject(new GatewayError('GW_CONFIG_INVALID', undefined, message))
         break
       case 'lease.report':
@@ -208,11 +226,12 @@ export class Primary {
   }
 
   #letServe(link: WorkerLink): void {
+    if (this.#links.find(link.member) !== link) return // it died meanwhile, and nobody would give its lease back
     const { isSimulated, memory } = this.#options
     link.send({
       type: 'worker.start',
       workerId: link.id,
-      config: this.#config,
+      config: toWorkerConfig(this.#config),
       news: this.#credentials.news(),
       catalogue: this.#catalogue.current,
       isSimulated,
@@ -273,6 +292,9 @@ export class Primary {
     }
   }
 }
+
+/** How long a worker may take to close what is left when its time for streams is over. */
+const CLOSING_MS = 5_000
 
 function heapArguments({ worker }: MemoryPlan): string[] {
   return [

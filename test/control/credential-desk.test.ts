@@ -27,13 +27,15 @@ async function deskRig(t: Test, env: Record<string, string> = {}) {
   )
   if (loaded.name !== 'config') throw new Error('no config')
   const told: News[] = []
+  const unusable: unknown[] = []
   const recorded = recordedLog()
   const desk = new CredentialDesk({
     config: loaded.config,
     isSimulated: false,
     call,
     log: recorded.log,
-    onNews: (news) => told.push(news)
+    onNews: (news) => told.push(news),
+    onUnusable: (cause) => unusable.push(cause)
   })
   t.teardown(async () => {
     await desk.close()
@@ -41,7 +43,7 @@ async function deskRig(t: Test, env: Record<string, string> = {}) {
     await close()
   })
   await desk.start()
-  return { desk, server, told, text: recorded.text }
+  return { desk, server, told, unusable, text: recorded.text }
 }
 
 /** What a worker makes of the desk's answers. */

@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import { Simulator } from '../../src/simulator/simulator.ts'
 import { startGateway } from '../helper/gateway-process.ts'
@@ -35,4 +35,31 @@ t.test('SIGHUP', async (t) => {
     t.notOk(gateway.lines.some((line) => line['msg'] === 'worker died'))
     t.ok(pids.length > 0)
   })
+})
+
+t.test('a worker that is stuck does not keep the gateway from ending', async (t) => {
+  const gateway = await startGateway({
+    upstreamUrl: url,
+    env: { DRAIN_TIMEOUT: '0', WORKERS: '2' }
+  })
+  t.teardown(() => gateway.destroy())
+  const [stuck = 0] = gateway.workerPids()
+  process.kill(stuck, 'SIGSTOP')
+  t.equal(await gateway.stop(), 0)
+  const line = gateway.lines.find((one) => String(one['msg']).startsWith('workers did not end'))
+  t.match(line, { level: 'error', workers: [{ workerPid: stuck }] })
+})
+
+t.test('a gateway whose simulator is gone ends, and says so', async (t) => {
+  const gateway = await startGateway()
+  t.teardown(() => gateway.destroy())
+  const { pid } = gateway.child
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
+  const simulatorPid = children.find((child) =>
+    readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('simulator/main.ts')
+  )
+  process.kill(Number(simulatorPid), 'SIGKILL')
+  t.equal(await gateway.exited, 1)
+  t.match(gateway.stderr, 'The built-in simulator ended (SIGKILL)')
+  t.ok(gateway.lines.some((one) => one['msg'] === 'no simulator, no answers: ending'))
 })
