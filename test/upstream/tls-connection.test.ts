@@ -12,11 +12,9 @@ const folder = mkdtempSync(join(tmpdir(), 'gateway-tls-'))
 t.teardown(() => rmSync(folder, { recursive: true }))
 const keyFile = join(folder, 'key.pem')
 const certFile = join(folder, 'cert.pem')
-execFileSync('openssl', [
-  ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
-  ...['-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'],
-  ...['-keyout', keyFile, '-out', certFile]
-])
+const openssl =
+  'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost'
+execFileSync('openssl', [...openssl.split(' '), '-keyout', keyFile, '-out', certFile])
 const tls = { key: readFileSync(keyFile, 'utf8'), cert: readFileSync(certFile, 'utf8') }
 
 /** An HTTPS upstream behind a relay that never passes on a FIN of the client: only a reset ends a connection. */
