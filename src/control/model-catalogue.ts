@@ -53,6 +53,7 @@ export class ModelCatalogue {
     let nextMs = REFRESH_MS
     try {
       const models = await this.#fetchAll()
+      this.#abort.signal.throwIfAborted()
       if (models.length === 0) throw new Error('the list is empty')
       this.#catalogue = { models, isLive: true }
       onChange(this.#catalogue)

@@ -83,12 +83,10 @@ export class Supervisor {
     return this.#allStopped.promise
   }
 
-  /** Kills what is left. */
+  /** Kills what is left; nobody is replaced. */
   destroy(): void {
-    for (const slot of this.#slots) {
-      this.#clearTimer(slot)
-      slot.worker?.kill()
-    }
+    void this.drain() // no slot may want to be filled again; whoever waits for the end hears of it
+    for (const { worker } of this.#slots) worker?.kill()
   }
 
   #on(slot: Slot, event: SlotEvent, reason: string | null): void {

@@ -50,7 +50,7 @@ export function nextSlotState(
       break
     case 'drain':
       if (state.name === 'backoff') return { name: 'stopped' }
-      if (state.name === 'stopped') return state
+      if (state.name === 'stopped' || state.name === 'draining') return state
       return { name: 'draining' }
   }
   throw new Error(`slot: "${event}" cannot happen in state "${state.name}"`)
