@@ -3,12 +3,10 @@ import cluster from 'node:cluster'
 import { flushCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { availableCpus, chooseWorkers, readContainerLimits } from './config/container.ts'
-import { loadProcessConfig } from './config/load-process.ts'
 import { defaultMemoryBytes, type MemoryPlan, planMemory } from './config/memory-plan.ts'
 import type { Config } from './config/settings.ts'
-import { Primary } from './control/primary.ts'
+import type { Primary } from './control/primary.ts'
 import { createLogger, type Logger } from './observe/logger.ts'
-import { GatewayWorker } from './server/worker.ts'
 import { GatewayError } from './shared/errors.ts'
 
 const EXIT_CRASH = 1
@@ -19,7 +17,10 @@ const SIMULATOR_BANNER =
   'Set KIRO_CREDS_FILE, KIRO_API_KEY or REFRESH_TOKEN in .env to use your Kiro subscription.'
 const SIMULATOR = fileURLToPath(new URL('simulator/main.ts', import.meta.url))
 
+// Each role loads only its own half of the program: the other half would cost every process some 20 MB.
+
 async function runPrimary(): Promise<void> {
+  const { loadProcessConfig } = await import('./config/load-process.ts')
   const loaded = loadProcessConfig(process.argv.slice(2), '.env')
   if (loaded.name === 'print') {
     process.stdout.write(loaded.text)
@@ -35,6 +36,7 @@ async function runPrimary(): Promise<void> {
     fail(error)
   }
   const simulatorUrl = hasCredentials(config) ? null : await startSimulator(log, onSimulatorGone)
+  const { Primary } = await import('./control/primary.ts')
   const primary = new Primary({
     config: withUpstream(config, simulatorUrl),
     memory: planFor(config, log),
@@ -47,7 +49,19 @@ async function runPrimary(): Promise<void> {
     }
   })
   onShutdown(primary, shutdown, log)
-  onReload(loaded.file, log, (next) => primary.reload(withUpstream(next, simulatorUrl)))
+  let envFile = loaded.file
+  // A file that has a mistake, or is gone, changes nothing but the log.
+  process.on('SIGHUP', () => {
+    try {
+      const next = loadProcessConfig(process.argv.slice(2), '.env', envFile)
+      if (next.name === 'print') return
+      for (const warning of next.warnings) log.warn({ warning }, 'configuration corrected')
+      primary.reload(withUpstream(next.config, simulatorUrl))
+      envFile = next.file
+    } catch (err) {
+      log.error({ err }, 'settings not read again, nothing has changed')
+    }
+  })
   const port = await primary.start()
   log.info({ url: `http://${config.server.host}:${port}`, pid: process.pid }, 'gateway ready')
   flushCompileCache()
@@ -57,6 +71,7 @@ async function runPrimary(): Promise<void> {
 async function runWorker(): Promise<void> {
   // Node would end the process with the channel, and every stream with it.
   if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
+  const { GatewayWorker } = await import('./server/worker.ts')
   const worker = new GatewayWorker(process)
   process.once('disconnect', () => worker.drain())
   process.on('SIGTERM', () => worker.drain())
@@ -138,22 +153,6 @@ function onShutdown(primary: Primary, shutdown: { hasBegun: boolean }, log: Logg
     }, fail)
   }
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
-}
-
-/** On SIGHUP reads `.env` again; if it has a mistake, or is gone, nothing changes but the log. */
-function onReload(firstFile: string | null, log: Logger, reload: (next: Config) => void): void {
-  let lastFile = firstFile
-  process.on('SIGHUP', () => {
-    try {
-      const loaded = loadProcessConfig(process.argv.slice(2), '.env', lastFile)
-      if (loaded.name === 'print') return
-      for (const warning of loaded.warnings) log.warn({ warning }, 'configuration corrected')
-      reload(loaded.config)
-      lastFile = loaded.file
-    } catch (err) {
-      log.error({ err }, 'settings not read again, nothing has changed')
-    }
-  })
 }
 
 /** Says on stderr why the gateway can't run. What is no error of ours is a bug, and shown whole. */

@@ -53,7 +53,7 @@ function check(path: string, text: string): readonly string[] {
 
 t.test('every file of src/ and workers/ keeps to the layers', async (t) => {
   const paths = sourcePaths()
-  t.ok(paths.includes('src/config/load.ts') && paths.length > 20, `${paths.length} files`)
+  t.ok(paths.includes('src/config/load-process.ts') && paths.length > 20, `${paths.length} files`)
   const violations = paths.flatMap((path) =>
     findViolations({ path, text: readFileSync(join(root, path), 'utf8') }, layers)
   )
@@ -140,7 +140,7 @@ t.test('the checker', (t) => {
       ['src/dialects/openai-chat/a.ts', '../../kiro/a.ts'],
       ['src/dialects/openai-chat/a.ts', '../anthropic-messages/a.ts'],
       ['src/server/routes/a.ts', '../app.ts'],
-      ['src/main.ts', './config/load.ts'],
+      ['src/main.ts', './config/load-process.ts'],
       ['src/shared/version.ts', '../../package.json'],
       ['workers/a.ts', '../src/transform/transform-job.ts'],
       ['src/kiro/a.ts', 'undici'],
@@ -155,7 +155,7 @@ t.test('the checker', (t) => {
     t.same(check('src/kiro/a.ts', `process['env']`), ['reads process.env'])
     t.same(check('src/kiro/a.ts', 'f({ ...process?.env })'), ['reads process.env'])
     t.same(check('src/kiro/a.ts', 'const a = `${process.env.HOME}`'), ['reads process.env'])
-    t.same(check('src/config/load.ts', 'process.env'), [])
+    t.same(check('src/config/load-process.ts', 'process.env'), [])
     t.same(check('src/kiro/a.ts', 'process.exit(1)'), ['calls process.exit'])
     t.same(check('src/kiro/a.ts', 'process.exitCode = 1'), [])
     t.same(check('src/main.ts', 'process.exit(1)'), [])
