@@ -10,13 +10,16 @@ export interface ClusterMetricsOptions {
 
 /** A worker that has not answered by then is busy: what it said last is told instead. */
 const PATIENCE_MS = 500
+/** Snapshots of workers that are gone before they are merged into one. */
+const MAX_RETIRED = 16
 
 /** The metrics of all processes as one. Counts survive the workers that made them: they never go back. */
 export class ClusterMetrics {
   readonly #options: ClusterMetricsOptions
   readonly #latest = new Map<string, MetricsSnapshot>()
-  /** Counts of the workers that are gone. */
-  #retired: MetricsSnapshot = []
+  /** Counts of the workers that are gone, to be merged when there are many. */
+  #retired: MetricsSnapshot[] = []
+  #isMerging = false
   #awaited: { readonly members: Set<string>; readonly onAll: () => void } | null = null
   #collecting: Promise<void> | null = null
 
@@ -29,13 +32,14 @@ export class ClusterMetrics {
     this.#noLongerAwaited(member)
   }
 
-  /** A worker is gone: its counts stay. */
-  async onLeft(member: string): Promise<void> {
+  /** A worker is gone: its counts stay. Several may leave at once. */
+  onLeft(member: string): void {
     this.#noLongerAwaited(member)
     const last = this.#latest.get(member)
     if (last === undefined) return
     this.#latest.delete(member)
-    this.#retired = await mergeSnapshots([this.#retired, withoutGauges(last)])
+    this.#retired.push(withoutGauges(last))
+    if (this.#retired.length > MAX_RETIRED && !this.#isMerging) void this.#mergeRetired() // never rejects
   }
 
   /** Everything in Prometheus' text format, fresh from the workers. Several who ask at once share one round. */
@@ -45,7 +49,16 @@ export class ClusterMetrics {
     })
     await this.#collecting
     const own = await this.#options.own.snapshot()
-    return toPrometheusText([own, this.#retired, ...this.#latest.values()])
+    return toPrometheusText([own, ...this.#retired, ...this.#latest.values()])
+  }
+
+  /** Only what was there before is replaced: others may leave meanwhile. */
+  async #mergeRetired(): Promise<void> {
+    this.#isMerging = true
+    const before = [...this.#retired]
+    const merged = await mergeSnapshots(before)
+    this.#retired.splice(0, before.length, merged)
+    this.#isMerging = false
   }
 
   async #collect(): Promise<void> {

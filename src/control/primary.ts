@@ -261,7 +261,7 @@ export class Primary {
 
   #onExit(link: WorkerLink): void {
     this.#links.remove(link)
-    void this.#metrics.onLeft(link.member) // never rejects
+    this.#metrics.onLeft(link.member)
     this.#budget.stopped(link.member)
     void this.#freePermits(link) // never rejects
   }

@@ -40,7 +40,7 @@ t.test('sums what all processes count, and keeps the counts of those that are go
   t.equal(valueOf(before, 'kiro_gateway_worker_restarts_total'), 1)
 
   all.delete('a')
-  await cluster.onLeft('a')
+  cluster.onLeft('a')
   const after = await cluster.toText()
   t.equal(valueOf(after, 'kiro_gateway_pool_timeouts_total'), 7, 'never go back')
   t.equal(valueOf(after, 'kiro_gateway_pool_waiters'), 6, 'what it held is gone')
@@ -53,4 +53,18 @@ t.test('tells what it knows when a worker does not answer', async (t) => {
   const [one, same] = await Promise.all([cluster.toText(), cluster.toText()])
   t.equal(valueOf(one, 'kiro_gateway_worker_restarts_total'), 2)
   t.equal(valueOf(same, 'kiro_gateway_worker_restarts_total'), 2)
+})
+
+t.test('loses nothing when many workers leave together, however often', async (t) => {
+  const own = processMetrics(t)
+  const worker = processMetrics(t)
+  worker.poolTimeouts.inc(1)
+  const snapshot = await worker.snapshot()
+  const cluster = new ClusterMetrics({ own, ask: () => [] })
+  for (let round = 1; round <= 5; round++) {
+    const members = Array.from({ length: 20 }, (_, index) => `${round}.${index}`)
+    for (const member of members) cluster.onSnapshot(member, snapshot)
+    for (const member of members) cluster.onLeft(member)
+    t.equal(valueOf(await cluster.toText(), 'kiro_gateway_pool_timeouts_total'), round * 20)
+  }
 })
