@@ -119,8 +119,11 @@ class Player {
     const { response } = this.#stage
     if (bytes.length === 0) response.flushHeaders()
     for (const piece of piecesOf(bytes, this.#performance.chunkBytes)) {
-      await this.#wait((resolve, reject) => {
-        response.write(piece, (error) => (error ? reject(error) : resolve()))
+      await this.#wait((resolve) => {
+        // It fails with the connection only, and perhaps before the signal says that the client has left.
+        response.write(piece, (error) => {
+          if (!error) resolve()
+        })
       })
     }
   }
@@ -150,12 +153,12 @@ class Player {
   }
 
   /** A promise that `start` settles, unless the client leaves first. */
-  async #wait(start: (resolve: () => void, reject: (error: unknown) => void) => void) {
+  async #wait(start: (resolve: () => void) => void) {
     const { signal } = this.#stage
     signal.throwIfAborted()
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#onGone = () => reject(signal.reason)
-    start(resolve, reject)
+    start(resolve)
     await promise
     this.#onGone = null
   }

@@ -68,6 +68,7 @@ export class RequestHandler {
     const { socket } = request
     const client = new AbortController()
     census.begin(socket, operation)
+    response.on('error', () => {}) // a write to a client that has left; 'close' follows
     response.once('close', () => {
       census.end(socket)
       client.abort()

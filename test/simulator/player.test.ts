@@ -1,0 +1,37 @@
+import { EventEmitter } from 'node:events'
+import type { ServerResponse } from 'node:http'
+import t from 'tap'
+import { AnswerEncoder } from '../../src/simulator/answer.ts'
+import { play } from '../../src/simulator/player.ts'
+
+t.test(
+  'a write that fails before the connection is closed is a client that left, no bug',
+  async (t) => {
+    const client = new AbortController()
+    let writes = 0
+    const response = Object.assign(new EventEmitter(), {
+      flushHeaders: () => {},
+      write: (_piece: Buffer, done: (error: Error) => void) => {
+        writes++
+        done(new Error('write EPIPE'))
+        setImmediate(() => client.abort())
+      }
+    }) as unknown as ServerResponse
+    await play(
+      {
+        steps: [
+          { type: 'event', name: 'assistantResponseEvent', payload: { content: 'hi' } },
+          { type: 'pause', ms: 0 },
+          { type: 'event', name: 'assistantResponseEvent', payload: { content: 'hi' } },
+          { type: 'pause', ms: 0 }
+        ],
+        opening: 'head',
+        headDelayMs: 0,
+        gapMs: 0,
+        chunkBytes: undefined
+      },
+      { response, encoder: new AnswerEncoder(), signal: client.signal }
+    )
+    t.equal(writes, 1, 'and the rest is not sent')
+  }
+)
