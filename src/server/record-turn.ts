@@ -27,6 +27,7 @@ export function recordTurn(
   const facts = toFacts(record)
   if (error === null) log.info(facts, 'request completed')
   else if (error.source === 'downstream') log.info(facts, 'request refused')
+  else if (error.code === 'GW_INTERNAL') log.error(facts, 'request failed')
   else log.warn(facts, error.name === 'PoolTimeout' ? 'PoolTimeout' : 'request failed')
 }
 

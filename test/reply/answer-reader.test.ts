@@ -1,0 +1,95 @@
+import t from 'tap'
+import { PartReader } from '../../src/dialects/part-reader.ts'
+import type { StreamPart } from '../../src/dialects/stream-part.ts'
+import { AnswerReader } from '../../src/reply/answer-reader.ts'
+import { summarize } from '../helper/read-answer.ts'
+import { replyPlan } from '../helper/reply-plan.ts'
+import { endFrame, eventFrame, exceptionFrame, textFrame } from '../helper/upstream-frames.ts'
+
+function setUp(stopSequences: readonly string[] = []) {
+  const parts: StreamPart[] = []
+  const ignored: string[] = []
+  const reader = new AnswerReader(new PartReader(replyPlan({ stopSequences })), (eventType) => {
+    ignored.push(eventType)
+  })
+  const feed = (bytes: Uint8Array) => reader.feed(bytes, (part) => void parts.push(part))
+  const end = () => reader.end((part) => void parts.push(part))
+  return { reader, parts, ignored, feed, end }
+}
+
+const answer = Buffer.concat([
+  textFrame('Hello '),
+  eventFrame('somethingNewEvent', { a: 1 }),
+  textFrame('wörld'),
+  endFrame
+])
+
+t.test('AnswerReader', (t) => {
+  t.test('reads an answer cut into slices of any size', async (t) => {
+    for (let size = 1; size <= answer.length; size++) {
+      const { parts, ignored, feed, end } = setUp()
+      for (let at = 0; at < answer.length; at += size) {
+        t.equal(feed(answer.subarray(at, at + size)), null)
+      }
+      end()
+      t.match(summarize(parts), { text: 'Hello wörld', reason: 'stop' })
+      t.same(ignored, ['somethingNewEvent'])
+    }
+  })
+
+  t.test('hands on what came before an exception in the same chunk', async (t) => {
+    const { reader, parts, feed } = setUp()
+    const exception = exceptionFrame('ThrottlingException', 'too fast')
+    const fault = feed(Buffer.concat([textFrame('so far'), exception, textFrame('never')]))
+    t.match(fault, { code: 'GW_UPSTREAM_RATE_LIMITED' })
+    t.equal(summarize(parts).text, 'so far')
+    t.equal(reader.isStopped, false)
+  })
+
+  t.test('takes an exception at the limit of the model for the end', async (t) => {
+    const { reader, parts, feed, end } = setUp()
+    const exception = exceptionFrame('ContentLengthExceededException', 'limit')
+    t.equal(feed(Buffer.concat([textFrame('so far'), exception, textFrame('never')])), null)
+    t.equal(reader.isStopped, true)
+    t.equal(feed(textFrame('never')), null)
+    end()
+    t.match(summarize(parts), { text: 'so far', reason: 'length' })
+  })
+
+  t.test('reads nothing behind a stop sequence, not even a broken rest', async (t) => {
+    const { reader, parts, feed, end } = setUp(['STOP'])
+    feed(Buffer.concat([textFrame('one ST'), textFrame('OP two'), textFrame('three')]))
+    t.equal(reader.isStopped, true)
+    feed(textFrame('four').subarray(0, 20))
+    end()
+    t.match(summarize(parts), { text: 'one ', reason: 'stop-sequence' })
+  })
+
+  t.test('does not take half a frame for an end', async (t) => {
+    for (let cut = 1; cut < 30; cut++) {
+      const { parts, feed, end } = setUp()
+      feed(answer.subarray(0, answer.length - cut))
+      t.throws(end, { code: 'GW_STREAM_TRUNCATED' })
+      t.notOk(parts.some(({ type }) => type === 'end'))
+    }
+  })
+
+  t.test('does not pass on a frame with a wrong bit', async (t) => {
+    const frame = textFrame('text')
+    for (let bit = 0; bit < frame.length * 8; bit++) {
+      const { parts, feed, end } = setUp()
+      const damaged = Buffer.from(frame)
+      damaged[bit >> 3] = damaged[bit >> 3]! ^ (1 << (bit & 7))
+      t.throws(
+        () => {
+          feed(damaged)
+          end()
+        },
+        { code: /GW_FRAME_CORRUPT|GW_FRAME_TOO_LARGE|GW_STREAM_TRUNCATED/ },
+        `bit ${bit}`
+      )
+      t.equal(parts.length, 0)
+    }
+  })
+  t.end()
+})

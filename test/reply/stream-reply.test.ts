@@ -1,0 +1,268 @@
+import { once } from 'node:events'
+import t from 'tap'
+import type { StreamPart, Translator } from '../../src/dialects/stream-part.ts'
+import { StreamReply, type StreamReplyOptions } from '../../src/reply/stream-reply.ts'
+import { GatewayError } from '../../src/shared/errors.ts'
+import { bodyText, type OpenReply, openReply } from '../helper/reply-server.ts'
+
+/** Says what it is given, so that a test sees who wrote what. */
+class PlainTranslator implements Translator {
+  push(part: StreamPart): string {
+    if (part.type === 'text') return part.text
+    return part.type === 'end' ? '[end]' : ''
+  }
+
+  fail(error: Error): string {
+    return `[fail ${error.message}]`
+  }
+
+  heartbeat(): string {
+    return '[beat]'
+  }
+}
+
+const text = (content: string): StreamPart => ({ type: 'text', text: content })
+const end: StreamPart = { type: 'end', reason: 'stop', usage: { inputTokens: 1, outputTokens: 1 } }
+
+function replyTo({ response }: OpenReply, changes: Partial<StreamReplyOptions> = {}) {
+  const events: string[] = []
+  const reply = new StreamReply({
+    response,
+    translator: new PlainTranslator(),
+    heartbeatMs: 60_000,
+    stallTimeoutMs: 60_000,
+    headers: () => ({ 'x-late': 'known now' }),
+    onFull: () => void events.push('full'),
+    onDrained: () => void events.push('drained'),
+    onStalled: () => void events.push('stalled'),
+    ...changes
+  })
+  return { reply, events }
+}
+
+t.test('StreamReply', (t) => {
+  t.test('begins with the first text, in one write for each chunk of the upstream', async (t) => {
+    const open = await openReply(t)
+    const { reply } = replyTo(open)
+    const writes: string[] = []
+    const write = open.response.write.bind(open.response)
+    open.response.write = ((chunk: string) => {
+      writes.push(chunk)
+      return write(chunk)
+    }) as typeof open.response.write
+    reply.onSent()
+    reply.flush()
+    t.equal(reply.hasBegun, false, 'nothing was said yet')
+    reply.push({ type: 'tool-end' })
+    reply.flush()
+    t.equal(reply.hasBegun, false)
+    reply.push(text('a'))
+    reply.push(text('b'))
+    reply.flush()
+    t.equal(reply.hasBegun, true)
+    reply.push(text('c'))
+    reply.flush()
+    reply.push(end)
+    reply.end()
+    reply.dispose()
+    const message = await open.received
+    t.match(message.headers, { 'content-type': /^text\/event-stream/, 'x-late': 'known now' })
+    t.equal(message.statusCode, 200)
+    t.equal(await bodyText(message), 'abc[end]')
+    t.same(writes, ['ab', 'c'])
+  })
+
+  t.test('is whole even if nothing was flushed before its end', async (t) => {
+    const open = await openReply(t)
+    const { reply } = replyTo(open)
+    reply.push(text('a'))
+    reply.push(end)
+    reply.end()
+    reply.dispose()
+    t.equal(await bodyText(await open.received), 'a[end]')
+  })
+
+  t.test('ends with the failure and what came before it, not with an end', async (t) => {
+    const open = await openReply(t)
+    const { reply } = replyTo(open)
+    reply.push(text('a'))
+    reply.flush()
+    reply.push(text('b'))
+    reply.fail(new GatewayError('GW_UPSTREAM_RESET', undefined, { message: 'broken' }))
+    reply.dispose()
+    t.equal(await bodyText(await open.received), 'ab[fail broken]')
+  })
+  t.end()
+})
+
+t.test('heartbeats', (t) => {
+  t.test('begin a silent answer, and go on until it speaks', async (t) => {
+    const open = await openReply(t)
+    const { reply } = replyTo(open, { heartbeatMs: 15 })
+    reply.onSent()
+    const message = await open.received // headers went out with the first
+    t.equal(reply.hasBegun, true)
+    message.setEncoding('utf8')
+    let received = ''
+    while (!received.includes('[beat][beat]')) received += (await once(message, 'data'))[0]
+    reply.push(text('a'))
+    reply.push(end)
+    reply.end()
+    reply.dispose()
+    for await (const chunk of message) received += chunk
+    t.match(received, /^(\[beat\]){2,}a\[end\]$/)
+  })
+
+  t.test('are silent before the request was sent, and while an attempt has failed', async (t) => {
+    const open = await openReply(t)
+    const { reply } = replyTo(open, { heartbeatMs: 5 })
+    const other = await openReply(t)
+    const { reply: witness } = replyTo(other, { heartbeatMs: 10 })
+    reply.onSent()
+    reply.onFailed()
+    witness.onSent()
+    await other.received // its first heartbeat came after the time of ours
+    t.equal(reply.hasBegun, false)
+    t.equal(open.response.headersSent, false)
+    reply.onSent() // the next attempt
+    await open.received
+    t.equal(reply.hasBegun, true)
+    for (const one of [reply, witness]) one.dispose()
+  })
+
+  t.test('are put off by what is written', async (t) => {
+    const open = await openReply(t)
+    const { reply } = replyTo(open, { heartbeatMs: 40 })
+    const message = await begin(open, reply)
+    message.setEncoding('utf8')
+    const startedAt = performance.now()
+    let received = ''
+    message.on('data', (chunk: string) => (received += chunk))
+    while (performance.now() - startedAt < 100) {
+      reply.push(text('.'))
+      reply.flush()
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    }
+    t.notMatch(received, /beat/)
+    await once(message, 'data')
+    while (!received.includes('[beat]')) await once(message, 'data')
+    reply.dispose()
+  })
+
+  t.test('end with dispose()', async (t) => {
+    const open = await openReply(t)
+    const { reply } = replyTo(open, { heartbeatMs: 5 })
+    reply.onSent()
+    reply.dispose()
+    const other = await openReply(t)
+    const { reply: witness } = replyTo(other, { heartbeatMs: 10 })
+    witness.onSent()
+    await other.received
+    witness.dispose()
+    t.equal(open.response.headersSent, false)
+  })
+  t.end()
+})
+
+t.test('a client that reads slowly', (t) => {
+  /** More than the kernel takes for a client that reads nothing. */
+  const chunk = 'x'.repeat(16 * 2 ** 20)
+
+  t.test('stops the upstream, and lets it go on when it has read', async (t) => {
+    const open = await openReply(t)
+    const { reply, events } = replyTo(open, { heartbeatMs: 5 })
+    const message = await begin(open, reply)
+    while (events.length === 0) {
+      reply.push(text(chunk))
+      reply.flush()
+    }
+    t.same(events, ['full'])
+    reply.push(text(chunk))
+    reply.flush() // what was read already still comes
+    t.same(events, ['full'], 'told once')
+    t.equal(open.response.listenerCount('drain'), 1)
+    message.resume()
+    await once(open.response, 'drain')
+    t.same(events, ['full', 'drained'])
+    reply.push(end)
+    reply.end()
+    reply.dispose()
+    await once(message, 'end')
+    t.equal(open.response.listenerCount('drain'), 0)
+  })
+
+  t.test('gets no heartbeats meanwhile: they would only fill memory', async (t) => {
+    const open = await openReply(t)
+    const { reply, events } = replyTo(open, { heartbeatMs: 5, stallTimeoutMs: 60 })
+    await begin(open, reply)
+    while (events.length === 0) {
+      reply.push(text(chunk))
+      reply.flush()
+    }
+    const waiting = open.response.writableLength
+    while (!events.includes('stalled')) await new Promise((resolve) => setTimeout(resolve, 5))
+    t.ok(open.response.writableLength <= waiting)
+    reply.dispose()
+  })
+
+  t.test('is given up after the timeout, once', async (t) => {
+    const open = await openReply(t)
+    const stalled = Promise.withResolvers<void>()
+    let stalls = 0
+    const onStalled = (): void => {
+      stalls += 1
+      stalled.resolve()
+    }
+    const { reply, events } = replyTo(open, { stallTimeoutMs: 30, onStalled })
+    await begin(open, reply)
+    const startedAt = performance.now()
+    while (events.length === 0) {
+      reply.push(text(chunk))
+      reply.flush()
+    }
+    await stalled.promise
+    t.ok(performance.now() - startedAt >= 29)
+    reply.dispose()
+    open.response.destroy()
+    await once(open.response, 'close')
+    t.equal(stalls, 1)
+  })
+
+  t.test('is not given up when its answer was disposed of', async (t) => {
+    const open = await openReply(t)
+    const { reply, events } = replyTo(open, { stallTimeoutMs: 20 })
+    await begin(open, reply)
+    while (events.length === 0) {
+      reply.push(text(chunk))
+      reply.flush()
+    }
+    reply.dispose()
+    await new Promise((resolve) => setTimeout(resolve, 40)) // past the timeout
+    t.same(events, ['full'])
+  })
+  t.end()
+})
+
+t.test('a client that has left gets nothing, and nothing breaks', async (t) => {
+  const open = await openReply(t)
+  const { reply } = replyTo(open)
+  await begin(open, reply)
+  open.leave()
+  await once(open.response, 'close')
+  for (let i = 0; i < 3; i++) {
+    reply.push(text('x'))
+    reply.flush()
+  }
+  reply.fail(new GatewayError('GW_CLIENT_CLOSED'))
+  reply.dispose()
+  await new Promise((resolve) => setImmediate(resolve)) // an error without listener would come now
+  t.equal(open.response.destroyed, true)
+})
+
+/** Lets the answer begin and its client have the headers. */
+function begin(open: OpenReply, reply: StreamReply) {
+  reply.onSent()
+  reply.push(text('begun '))
+  reply.flush()
+  return open.received
+}

@@ -1,0 +1,83 @@
+import t from 'tap'
+import { Authenticator } from '../../src/server/auth.ts'
+
+const bearer = (key: string) => ({ authorization: `Bearer ${key}` })
+
+t.test('Authenticator', (t) => {
+  const two = new Authenticator(['first-key', 'second key'])
+
+  t.test('lets everybody in when no key is configured', async (t) => {
+    t.same(new Authenticator([]).check({}), { keyName: 'anyone' })
+    t.same(new Authenticator([]).check(bearer('x')), { keyName: 'anyone' })
+  })
+
+  t.test('takes a key from either header, whatever the case of the scheme', async (t) => {
+    const { keyName } = two.check({ 'x-api-key': 'first-key' })
+    for (const authorization of [
+      'Bearer first-key',
+      'bearer first-key',
+      'BEARER   first-key',
+      ' Bearer\tfirst-key '
+    ]) {
+      t.equal(two.check({ authorization }).keyName, keyName, authorization)
+    }
+  })
+
+  t.test('takes one good key of two, as clients send both', async (t) => {
+    const { keyName } = two.check(bearer('first-key'))
+    t.equal(two.check({ ...bearer('bad'), 'x-api-key': 'first-key' }).keyName, keyName)
+    t.equal(two.check({ ...bearer('first-key'), 'x-api-key': 'bad' }).keyName, keyName)
+    t.equal(two.check({ ...bearer('first-key'), 'x-api-key': '' }).keyName, keyName)
+  })
+
+  t.test(
+    'names keys, differently and without telling them, the same in every worker',
+    async (t) => {
+      const first = two.check({ 'x-api-key': 'first-key' }).keyName
+      const second = two.check({ 'x-api-key': 'second key' }).keyName
+      t.match(first, /^[0-9a-f]{8}$/)
+      t.not(first, second)
+      t.equal(
+        new Authenticator(['other', 'first-key']).check({ 'x-api-key': 'first-key' }).keyName,
+        first
+      )
+    }
+  )
+
+  t.test('tells a missing key from a wrong one', async (t) => {
+    for (const headers of [
+      {},
+      { 'x-api-key': '' },
+      { authorization: '' },
+      { authorization: 'Bearer' },
+      { authorization: 'Basic Zmlyc3Q=' }
+    ]) {
+      t.throws(
+        () => two.check(headers),
+        { code: 'GW_KEY_MISSING', status: 401 },
+        JSON.stringify(headers)
+      )
+    }
+    for (const key of [
+      'bad',
+      'first-ke',
+      'first-key2',
+      'FIRST-KEY',
+      'first-key,second key',
+      'undefined'
+    ]) {
+      t.throws(() => two.check({ 'x-api-key': key }), { code: 'GW_KEY_INVALID', status: 401 }, key)
+    }
+    t.throws(() => two.check(bearer('first-key,')), { code: 'GW_KEY_INVALID' })
+  })
+
+  t.test('says nothing of the key that was sent', async (t) => {
+    try {
+      two.check({ 'x-api-key': 'my-secret' })
+      t.fail('it was let in')
+    } catch (error) {
+      t.notMatch(JSON.stringify([String(error), error]), /my-secret|first-key/)
+    }
+  })
+  t.end()
+})
