@@ -1,5 +1,4 @@
 import t from 'tap'
-import { planMemory } from '../../src/config/memory-plan.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import type { TransformJob } from '../../src/transform/transform-job.ts'
 import { TransformPool, type TransformPoolOptions } from '../../src/transform/transform-pool.ts'
@@ -134,14 +133,6 @@ t.test('run()', async (t) => {
     turn.abort(new GatewayError('GW_DRAINING'))
     await failed
     await t.rejects(pool.run(largeJob(), turn.signal), { code: 'GW_DRAINING' })
-  })
-
-  t.test('converts 5 MB in a thread as small as that of a container of 512 MiB', async (t) => {
-    const { oldSpaceMb, semiSpaceMb } = planMemory(2 ** 29, { workers: 2, threads: 1 }).thread
-    const pool = makePool(t, { threadHeapMb: oldSpaceMb, threadSemiSpaceMb: semiSpaceMb })
-    const body = chatBody({ bytes: 5 * 2 ** 20, tools: 20 })
-    const { payload } = await pool.run({ ...largeJob(), body }, idle())
-    t.ok(payload.byteLength > 5 * 2 ** 20)
   })
 
   t.test('does not begin for who has left already', async (t) => {
