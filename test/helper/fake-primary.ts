@@ -1,0 +1,100 @@
+import { EventEmitter } from 'node:events'
+import { loadConfig } from '../../src/config/load.ts'
+import type { Config } from '../../src/config/settings.ts'
+import { type LeaseTerms, NO_TERMS } from '../../src/ipc/lease-messages.ts'
+import type { FromWorker, WorkerStart } from '../../src/ipc/messages.ts'
+import { BUILT_IN_CATALOGUE, type Catalogue } from '../../src/kiro/catalogue.ts'
+import type { CredentialSnapshot } from '../../src/kiro/credential-snapshot.ts'
+import { GatewayWorker, type Incoming } from '../../src/server/worker.ts'
+import { credentialSnapshot } from './credential-snapshot.ts'
+
+type Start = WorkerStart<Config, CredentialSnapshot, Catalogue>
+
+export interface FakePrimaryOptions {
+  readonly env?: Readonly<Record<string, string>>
+  /** Changes what the worker is told at its start. */
+  readonly start?: Partial<Start>
+  readonly permits?: number
+}
+
+/** A worker that serves in this process, and the primary that it believes to have. */
+export class FakePrimary {
+  readonly worker: GatewayWorker
+  /** What the worker has said. */
+  readonly messages: FromWorker[] = []
+  url = ''
+  readonly #endpoint: EventEmitter
+
+  private constructor() {
+    this.#endpoint = Object.assign(new EventEmitter(), {
+      send: (message: FromWorker) => {
+        this.messages.push(message)
+        this.#endpoint.emit('said', message)
+        return true
+      }
+    })
+    this.worker = new GatewayWorker(this.#endpoint)
+  }
+
+  /** Resolves when the worker listens. */
+  static async start(
+    t: { teardown(close: () => unknown): void },
+    upstream: URL,
+    { env = {}, start = {}, permits = 10 }: FakePrimaryOptions = {}
+  ): Promise<FakePrimary> {
+    const primary = new FakePrimary()
+    const result = loadConfig(
+      {
+        SERVER_HOST: '127.0.0.1',
+        SERVER_PORT: '0',
+        PROXY_API_KEY: 'good-key',
+        KIRO_API_URL: upstream.origin,
+        LOG_LEVEL: 'silent',
+        DRAIN_TIMEOUT: '0',
+        ...env
+      },
+      []
+    )
+    if (result.name !== 'config') throw new Error('there is no config')
+    const ready = primary.heard('worker.ready')
+    primary.tell({
+      type: 'worker.start',
+      workerId: 1,
+      config: result.config,
+      news: { snapshot: credentialSnapshot(), problem: null },
+      catalogue: BUILT_IN_CATALOGUE,
+      isSimulated: false,
+      memory: { bodyBytes: 256 * 2 ** 20, threads: 1, threadOldSpaceMb: 128, threadSemiSpaceMb: 4 },
+      status: { workers: [{ id: 1, state: 'ready' }], isCrashLooping: false },
+      ...start
+    })
+    primary.grant({ granted: permits })
+    t.teardown(() => {
+      primary.worker.drain()
+      return primary.worker.stopped
+    })
+    primary.url = `http://127.0.0.1:${(await ready).port}`
+    return primary
+  }
+
+  tell(message: Incoming): void {
+    this.#endpoint.emit('message', message)
+  }
+
+  grant(terms: Partial<LeaseTerms>): void {
+    const all = { budget: 10, keepAlive: 10, maxWaiting: 10, ...terms }
+    this.tell({ ...NO_TERMS, seq: this.messages.length + 1, ...all })
+  }
+
+  /** The next message of a type. */
+  heard<T extends FromWorker['type']>(type: T): Promise<Extract<FromWorker, { type: T }>> {
+    return new Promise((resolve) => {
+      const onSaid = (message: FromWorker): void => {
+        if (message.type !== type) return
+        this.#endpoint.off('said', onSaid)
+        resolve(message as Extract<FromWorker, { type: T }>)
+      }
+      this.#endpoint.on('said', onSaid)
+    })
+  }
+}
