@@ -2,7 +2,7 @@ import { Lease } from '../admission/lease.ts'
 import { monotonicNow } from '../admission/monotonic-clock.ts'
 import type { Config } from '../config/settings.ts'
 import type { LeaseTerms } from '../ipc/lease-messages.ts'
-import { classifyFailure } from '../upstream/classify.ts'
+import { type CallPhase, classifyFailure } from '../upstream/classify.ts'
 import { Exchange, type ResponseHeaders } from '../upstream/exchange.ts'
 import type { JsonRequest, JsonResponse } from '../upstream/json-call.ts'
 import { ConnectionPool } from '../upstream/pool.ts'
@@ -72,6 +72,7 @@ export class ControlLane {
     const { promise, resolve, reject } = Promise.withResolvers<JsonResponse>()
     const chunks: Buffer[] = []
     let bytes = 0
+    let phase: CallPhase = 'connect'
     let status = 0
     let headers: ResponseHeaders = {}
     const url = new URL(request.url)
@@ -87,8 +88,11 @@ export class ControlLane {
       signal,
       onSettled,
       reader: {
-        onSent: () => {},
+        onSent: () => {
+          phase = 'headers'
+        },
         onHeaders: (...answer) => {
+          phase = 'body'
           ;[status, headers] = answer
         },
         onChunk: (chunk) => {
@@ -97,15 +101,11 @@ export class ControlLane {
         },
         onEnd: () =>
           resolve({ status, headers: flatten(headers), text: Buffer.concat(chunks).toString() }),
-        onError: (cause) => reject(classifyFailure(cause, { url, phase: phaseOf(status) }))
+        onError: (cause) => reject(classifyFailure(cause, { url, phase }))
       }
     })
     return promise
   }
-}
-
-function phaseOf(status: number): 'connect' | 'body' {
-  return status === 0 ? 'connect' : 'body'
 }
 
 function flatten(headers: ResponseHeaders): Record<string, string> {

@@ -1,0 +1,127 @@
+import { createServer } from 'node:net'
+import t, { type Test } from 'tap'
+import { loadConfig } from '../../src/config/load.ts'
+import { ControlLane, CONTROL } from '../../src/control/control-lane.ts'
+import { Budget } from '../../src/control/budget.ts'
+import type { JsonRequest } from '../../src/upstream/json-call.ts'
+import { CountingUpstream } from '../helper/counting-upstream.ts'
+import { serverUrl } from '../helper/server-url.ts'
+
+const never = new AbortController().signal
+
+/** `isBusy`: a worker has all of the budget that is not reserved, and gives nothing back. */
+function setUp(t: Test, { isBusy = false } = {}) {
+  const result = loadConfig({ HTTP_MAX_CONNECTIONS: '32' }, []) // of which two are reserved
+  if (result.name !== 'config') throw new Error('there is no config')
+  const { config } = result
+  const budget: Budget = new Budget({
+    size: { ...config.pool, workers: 1 },
+    send: (member, terms) => {
+      if (member === CONTROL) lane.onTerms(terms)
+    }
+  })
+  if (isBusy) budget.join('worker', 0)
+  const lane = new ControlLane(budget, config)
+  t.teardown(() => lane.close())
+  return lane
+}
+
+function request(url: URL, changes: Partial<JsonRequest> = {}): JsonRequest {
+  return {
+    method: 'POST',
+    url: url.href,
+    headers: {},
+    body: '{"a":1}',
+    timeoutMs: 2000,
+    ...changes
+  }
+}
+
+t.test('ControlLane.call()', (t) => {
+  t.test('gives status, headers and text of any answer', async (t) => {
+    const upstream = await CountingUpstream.start(t, (request, response) => {
+      let body = ''
+      request.on('data', (chunk) => (body += String(chunk)))
+      request.on('end', () => {
+        response.writeHead(418, [
+          ['X-One', '1'],
+          ['set-cookie', 'a'],
+          ['set-cookie', 'b']
+        ])
+        response.end(`${request.method} ${request.url} ${body}`)
+      })
+    })
+    const lane = setUp(t)
+    const url = new URL('/path?x=1', upstream.url)
+    t.match(await lane.call(request(url), never), {
+      status: 418,
+      headers: { 'x-one': '1', 'set-cookie': 'a, b' },
+      text: 'POST /path?x=1 {"a":1}'
+    })
+  })
+
+  t.test('uses no more connections than are reserved, and each again', async (t) => {
+    const upstream = await CountingUpstream.start(t, (_request, response) => {
+      setTimeout(() => response.end('ok'), 2)
+    })
+    const lane = setUp(t, { isBusy: true })
+    const calls = Array.from({ length: 20 }, () => lane.call(request(upstream.url), never))
+    t.same(new Set((await Promise.all(calls)).map(({ text }) => text)), new Set(['ok']))
+    t.equal(upstream.requests, 20)
+    t.equal(upstream.max, 2)
+    t.equal(upstream.sockets.length, 2)
+  })
+
+  t.test('does not read an answer without end into memory', async (t) => {
+    const upstream = await CountingUpstream.start(t, (_request, response) => {
+      response.end('x'.repeat(6 * 2 ** 20))
+    })
+    const { text } = await setUp(t).call(request(upstream.url), never)
+    t.ok(text.length <= 4 * 2 ** 20)
+    t.ok(text.length > 3 * 2 ** 20)
+  })
+
+  t.test('names what kept it from an answer', async (t) => {
+    const lane = setUp(t)
+    const server = createServer()
+    const closed = await serverUrl(server)
+    await new Promise((resolve) => server.close(resolve))
+    await t.rejects(lane.call(request(closed), never), { code: 'GW_UPSTREAM_CONNECT' })
+    const silent = await CountingUpstream.start(t, () => {})
+    const late = lane.call(request(silent.url, { timeoutMs: 50 }), never)
+    await t.rejects(late, { code: 'GW_UPSTREAM_HEADERS_TIMEOUT' }, 'it was connected')
+    const halting = await CountingUpstream.start(
+      t,
+      (_request, response) => void response.write('a')
+    )
+    const halted = lane.call(request(halting.url, { timeoutMs: 50 }), never)
+    await t.rejects(halted, { code: 'GW_UPSTREAM_IDLE_TIMEOUT' })
+    const breaking = await CountingUpstream.start(t, ({ socket }) => void socket.destroy())
+    await t.rejects(lane.call(request(breaking.url), never), { code: 'GW_UPSTREAM_RESET' })
+    const fine = await CountingUpstream.start(t)
+    t.match(await lane.call(request(fine.url), never), { text: 'ok' }, 'every permit is back')
+  })
+
+  t.test('ends with the signal', async (t) => {
+    const asked = Promise.withResolvers<void>()
+    const upstream = await CountingUpstream.start(t, () => asked.resolve())
+    const lane = setUp(t)
+    const abort = new AbortController()
+    const call = t.rejects(lane.call(request(upstream.url), abort.signal))
+    await asked.promise
+    abort.abort(new Error('shutting down'))
+    await call
+    await upstream.empty()
+  })
+  t.end()
+})
+
+t.test('ControlLane.close()', async (t) => {
+  const upstream = await CountingUpstream.start(t)
+  const lane = setUp(t)
+  await lane.call(request(upstream.url), never)
+  t.equal(upstream.open, 1)
+  await lane.close()
+  await upstream.empty()
+  await t.rejects(lane.call(request(upstream.url), never), { code: 'GW_DRAINING' })
+})
