@@ -15,6 +15,12 @@ export interface GatewayOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Base URL of the upstream; without one the gateway runs its own simulator. */
   readonly upstreamUrl?: string
+  /** What `.env` says at the start; `reload` changes it. */
+  readonly envFile?: Readonly<Record<string, string>>
+  /** How long the credential's first token lasts. */
+  readonly tokenLifeMs?: number
+  /** Which log lines are kept; by default all. */
+  readonly keeps?: (line: LogLine) => boolean
 }
 
 /** The real process tree of a gateway, in a folder of its own, on a free port of loopback. */
@@ -28,15 +34,17 @@ export class GatewayProcess {
   readonly #watchers = new Set<() => void>()
   readonly exited: Promise<number | null>
 
-  constructor({ env = {}, upstreamUrl }: GatewayOptions) {
+  constructor(options: GatewayOptions) {
+    const { env = {}, upstreamUrl, envFile, tokenLifeMs = 3_600_000, keeps = () => true } = options
     this.#folder = mkdtempSync(join(tmpdir(), 'gateway-test-'))
+    if (envFile !== undefined) this.#writeEnvFile(envFile)
     this.child = spawn(process.execPath, ['--max-old-space-size=48', ENTRY], {
       cwd: this.#folder,
       env: {
         PATH: process.env['PATH'] ?? '',
         HOME: this.#folder,
         SERVER_PORT: '0',
-        ...(upstreamUrl === undefined ? {} : this.#upstream(upstreamUrl)),
+        ...(upstreamUrl === undefined ? {} : this.#upstream(upstreamUrl, tokenLifeMs)),
         ...env
       },
       stdio: ['ignore', 'pipe', 'pipe']
@@ -47,7 +55,8 @@ export class GatewayProcess {
     })
     if (this.child.stdout === null) throw new Error('no stdout')
     createInterface({ input: this.child.stdout }).on('line', (line) => {
-      this.lines.push(toLogLine(line))
+      const logged = toLogLine(line)
+      if (keeps(logged)) this.lines.push(logged)
       for (const check of this.#watchers) check()
     })
   }
@@ -90,6 +99,16 @@ export class GatewayProcess {
     return [...ready.values()]
   }
 
+  /** Changes `.env` and resolves when it has been read again. */
+  async reload(envFile: Readonly<Record<string, string>>): Promise<void> {
+    const before = this.lines.length
+    this.#writeEnvFile(envFile)
+    this.child.kill('SIGHUP')
+    await this.logged(
+      (line) => line['msg'] === 'settings read again' && this.lines.indexOf(line) >= before
+    )
+  }
+
   /** Ends it with SIGTERM and resolves with its exit code. */
   async stop(): Promise<number | null> {
     this.child.kill('SIGTERM')
@@ -108,14 +127,19 @@ export class GatewayProcess {
     rmSync(this.#folder, { recursive: true, force: true })
   }
 
-  #upstream(url: string): Record<string, string> {
+  #writeEnvFile(values: Readonly<Record<string, string>>): void {
+    const lines = Object.entries(values).map(([name, value]) => `${name}=${value}\n`)
+    writeFileSync(join(this.#folder, '.env'), lines.join(''))
+  }
+
+  #upstream(url: string, tokenLifeMs: number): Record<string, string> {
     const file = join(this.#folder, 'kiro-auth-token.json')
     writeFileSync(
       file,
       JSON.stringify({
         accessToken: 'test-access-token',
         refreshToken: 'test-refresh-token',
-        expiresAt: new Date(Date.now() + 3_600_000).toISOString(),
+        expiresAt: new Date(Date.now() + tokenLifeMs).toISOString(),
         profileArn: 'arn:aws:codewhisperer:us-east-1:123456789012:profile/TEST',
         region: 'us-east-1',
         authMethod: 'social',

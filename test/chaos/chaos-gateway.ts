@@ -1,0 +1,128 @@
+import { createServer } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import { GatewayProcess, type LogLine } from '../helper/gateway-process.ts'
+import { serverUrl } from '../helper/server-url.ts'
+import { KEYS } from './client-keys.ts'
+import { type PoolView, viewPool } from './gateway-probe.ts'
+import { countCloseWait } from './gateway-sockets.ts'
+import { type PoolSize, toEnvFile } from './pool-size.ts'
+
+/** Longest time for a smaller budget to be kept, for rest and for an end: streams last for seconds here. */
+const PATIENCE_MS = 30_000
+
+/** Lines of single requests, of which there are too many to keep. */
+const REQUEST_LINES = [
+  'request completed',
+  'request refused',
+  'request failed',
+  'PoolTimeout',
+  'retrying upstream',
+  'asking upstream another way'
+]
+
+/** The gateway that is put under stress, with short timeouts so that every fault has its end within seconds. */
+export class ChaosGateway {
+  readonly #process: GatewayProcess
+
+  private constructor(process: GatewayProcess) {
+    this.#process = process
+  }
+
+  /** Resolves when it runs, not yet when it serves: whoever has it can end it. */
+  static async start(
+    upstreamUrl: string,
+    { size, workers }: { readonly size: PoolSize; readonly workers: number }
+  ): Promise<ChaosGateway> {
+    const port = await freePort()
+    const gateway = new GatewayProcess({
+      upstreamUrl,
+      tokenLifeMs: 610_000, // due for renewal in ten seconds
+      envFile: toEnvFile(size),
+      env: {
+        SERVER_PORT: String(port), // when all workers are dead at once, the next come back to it
+        MEMORY_LIMIT: '1G', // enough for four workers, whatever the machine has
+        WORKERS: String(workers),
+        PROXY_API_KEY: KEYS.join(','),
+        KIRO_AUTH_URL: upstreamUrl,
+        FIRST_TOKEN_TIMEOUT: '1.5',
+        FIRST_TOKEN_MAX_RETRIES: '2',
+        STREAMING_READ_TIMEOUT: '1',
+        FAKE_REASONING: 'false'
+      },
+      keeps: ({ msg }) => !REQUEST_LINES.includes(String(msg))
+    })
+    return new ChaosGateway(gateway)
+  }
+
+  /** Resolves with its base URL when it serves. */
+  async ready(): Promise<string> {
+    return (await this.#process.ready()).url
+  }
+
+  get workerPids(): readonly number[] {
+    return this.#process.workerPids()
+  }
+
+  /** Log lines that somebody would have to look at. Workers die here because they are killed. */
+  get errors(): readonly LogLine[] {
+    return this.#process.lines.filter(
+      ({ level, msg }) => level === 'error' && msg !== 'worker died'
+    )
+  }
+
+  get stderr(): string {
+    return this.#process.stderr
+  }
+
+  resize(size: PoolSize): Promise<void> {
+    return this.#process.reload(toEnvFile(size))
+  }
+
+  view(): Promise<PoolView | null> {
+    return viewPool(this.#process.url, KEYS[0])
+  }
+
+  /** The last view, which fits unless patience ran out. */
+  async until(fits: (view: PoolView) => boolean): Promise<PoolView> {
+    const deadline = performance.now() + PATIENCE_MS
+    for (;;) {
+      const view = await this.view()
+      const isOver = performance.now() > deadline
+      if (view !== null && (isOver || fits(view))) return view
+      if (isOver) throw new Error(`the gateway does not answer any more:\n${this.#lastWords()}`)
+      await delay(50)
+    }
+  }
+
+  /** Its half-closed sockets that stay: one that closes at this moment is no leak. */
+  async closeWait(): Promise<number> {
+    const pids = [this.#process.child.pid ?? 0, ...this.workerPids]
+    let count = countCloseWait(pids)
+    for (let i = 0; i < 20 && count > 0; i++) {
+      await delay(50)
+      count = countCloseWait(pids)
+    }
+    return count
+  }
+
+  /** Its exit code; `null` if it did not end. */
+  stop(): Promise<number | null> {
+    return Promise.race([this.#process.stop(), delay(PATIENCE_MS, null, { ref: false })])
+  }
+
+  destroy(): Promise<void> {
+    return this.#process.destroy()
+  }
+
+  #lastWords(): string {
+    const { stderr, lines } = this.#process
+    return [stderr, ...lines.slice(-20).map((line) => JSON.stringify(line))].join('\n')
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  const { port } = await serverUrl(server)
+  await new Promise((resolve) => server.close(resolve))
+  return Number(port)
+}

@@ -1,0 +1,154 @@
+/** The clients of the chaos test, all in one process of their own: each asks, thinks, asks again, and often leaves early. */
+import { Agent } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type CallPlan, type CancelPhase, callGateway } from './client-call.ts'
+import { KEYS } from './client-keys.ts'
+import { type Dialect, judgeAnswer } from './judge-answer.ts'
+import { Random } from './random.ts'
+import { serve } from './subprocess.ts'
+
+export type ClientsQuestion =
+  | { readonly type: 'start'; readonly clients: number }
+  /** A worker was killed: connections may break now. */
+  | { readonly type: 'killed' }
+  /** Nobody asks again; answered when all have their answers. */
+  | { readonly type: 'stop' }
+  /** So many requests at once. */
+  | { readonly type: 'burst'; readonly count: number }
+  | { readonly type: 'figures' }
+
+export interface ClientFacts {
+  readonly requests: number
+  /** Requests by how they ended. */
+  readonly outcomes: Readonly<Record<string, number>>
+  /** What must never happen. */
+  readonly violations: readonly string[]
+  /** Longest time to the first byte of an answer. */
+  readonly longestFirstByteMs: number
+}
+
+/** A connection that breaks longer than this after the last kill was broken by something else. */
+const KILL_BLAME_MS = 5_000
+/** All clients have come by then. */
+const ARRIVAL_MS = 3000
+const FILLER = 'All work and no play makes a good test. '
+
+const [url = '', seed = ''] = process.argv.slice(2)
+let outcomes: Record<string, number> = {}
+let requests = 0
+let longestFirstByteMs = 0
+let killedAt = -Infinity
+let isStopping = false
+const violations: string[] = []
+let loops: Promise<void>[] = []
+
+serve(async (question: ClientsQuestion): Promise<ClientFacts> => {
+  switch (question.type) {
+    case 'start':
+      loops = Array.from({ length: question.clients }, (_, index) => runClient(index))
+      break
+    case 'killed':
+      killedAt = performance.now()
+      break
+    case 'stop':
+      isStopping = true
+      await Promise.all(loops)
+      break
+    case 'burst':
+      await burst(question.count)
+      break
+    case 'figures':
+      break
+  }
+  return { requests, outcomes, violations, longestFirstByteMs }
+})
+
+async function runClient(index: number): Promise<void> {
+  const random = new Random(Number(seed) * 1_000_003 + index)
+  const agent = random.chance(0.5) ? new Agent({ keepAlive: true }) : false
+  const key = random.chance(0.6) ? KEYS[0] : random.pick(KEYS.slice(1))!
+  await delay(random.between(0, ARRIVAL_MS))
+  for (let round = 0; !isStopping; round++) {
+    await delay(random.between(0, random.chance(0.05) ? 3000 : 400))
+    const isRefused = await makeCall(nextPlan(random, { id: `${index}-${round}`, agent, key }))
+    if (isRefused) await delay(random.between(100, 1000))
+  }
+  if (agent !== false) agent.destroy()
+}
+
+function nextPlan(random: Random, given: Pick<CallPlan, 'id' | 'agent' | 'key'>): CallPlan {
+  const dialect: Dialect = random.chance(0.5) ? 'openai' : 'anthropic'
+  const isStream = random.chance(0.75)
+  const phase = random.weighted({
+    never: 70,
+    connected: 3,
+    body: 5,
+    waiting: 11,
+    'first-byte': 3,
+    'mid-stream': 8
+  })
+  return {
+    ...given,
+    url,
+    dialect,
+    isStream,
+    body: bodyOf({ id: given.id, isStream, bytes: random.chance(0.03) ? 150_000 : 200 }),
+    cancel: phase === 'never' ? null : { phase, afterMs: random.between(0, patienceOf(phase)) }
+  }
+}
+
+function patienceOf(phase: CancelPhase): number {
+  return phase === 'waiting' ? 2500 : phase === 'mid-stream' ? 300 : 60
+}
+
+function bodyOf(wish: { readonly id: string; readonly isStream: boolean; readonly bytes: number }) {
+  const content = `chaos-id:${wish.id} ${FILLER.repeat(wish.bytes / FILLER.length)}`
+  return Buffer.from(
+    JSON.stringify({
+      model: 'claude-sonnet-4.5',
+      max_tokens: 4096,
+      stream: wish.isStream,
+      messages: [{ role: 'user', content }]
+    })
+  )
+}
+
+/** Counts how it ended; true if it was refused for want of room. */
+async function makeCall(plan: CallPlan): Promise<boolean> {
+  requests += 1
+  const result = await callGateway(plan)
+  switch (result.name) {
+    case 'cancelled':
+      count(`cancelled: ${result.phase}`)
+      return false
+    case 'hung':
+      count('hung')
+      violations.push(`hung: ${plan.dialect} ${plan.id}, ${result.state}`)
+      return false
+    case 'answered':
+      break
+  }
+  longestFirstByteMs = Math.max(longestFirstByteMs, result.firstByteMs)
+  const { outcome, violation } = judgeAnswer(result.answer)
+  count(outcome)
+  if (violation !== null) violations.push(violation)
+  const isLost = result.answer.isCut || result.answer.status === 0
+  if (isLost && performance.now() - killedAt > KILL_BLAME_MS) {
+    violations.push(`lost without a worker's death: ${plan.dialect} ${plan.id} (${outcome})`)
+  }
+  return result.answer.status === 503
+}
+
+async function burst(size: number): Promise<void> {
+  outcomes = {}
+  const random = new Random(Number(seed))
+  const plans = Array.from({ length: size }, (_, index) => ({
+    ...nextPlan(random, { id: `burst-${index}`, agent: false, key: KEYS[index % KEYS.length]! }),
+    cancel: null
+  }))
+  await Promise.all(plans.map((plan) => makeCall(plan)))
+}
+
+function count(outcome: string): void {
+  outcomes[outcome] = (outcomes[outcome] ?? 0) + 1
+}

@@ -1,0 +1,82 @@
+import t from 'tap'
+import { type Findings, reportText, violationsOf } from './report.ts'
+
+const clients = { requests: 9, outcomes: { complete: 9 }, violations: [], longestFirstByteMs: 12 }
+const good: Findings = {
+  seed: 42,
+  seconds: 30,
+  workers: 2,
+  clients: 500,
+  kills: 3,
+  resizes: 2,
+  budget: 20,
+  maxKeepalive: 10,
+  upstream: {
+    open: 0,
+    idle: 0,
+    accepted: 100,
+    ceilings: { connections: 20, idle: 10 },
+    maxOpen: 20,
+    maxIdle: 12,
+    maxSettledIdle: 10,
+    slowSamples: 0,
+    overBudget: [],
+    overIdle: [],
+    lateNews: 1,
+    slowestFinMs: 3,
+    recentlyUsed: 0,
+    port: 1,
+    requests: 9,
+    controlCalls: 1,
+    faults: { status: 1 }
+  },
+  storm: clients,
+  burst: { ...clients, outcomes: { complete: 60 } },
+  burstSize: 60,
+  rest: { permitsOut: 0, waiting: 0, leased: 20, leaving: 0 },
+  closeWait: 0,
+  openAtRest: 10,
+  openAfterExit: 0,
+  exitCode: 0,
+  longestSettleMs: 100,
+  longestWaitWhileFreeMs: 0,
+  gatewayErrors: []
+}
+const excess = [{ counted: 21, confirmed: 21, ceiling: 20 }]
+
+t.test('violationsOf()', (t) => {
+  t.test('finds nothing in a good run', async (t) => {
+    t.same(violationsOf(good), [])
+    t.match(reportText(good), /^seed +42\n/)
+    t.match(reportText(good), /\nviolations +none\n/)
+  })
+
+  t.test('finds each figure that does not hold', async (t) => {
+    const { upstream, storm, burst, rest } = good
+    const bad: readonly Partial<Findings>[] = [
+      { upstream: { ...upstream, overBudget: excess } },
+      { upstream: { ...upstream, overIdle: excess } },
+      { upstream: { ...upstream, slowestFinMs: 5001 } },
+      { rest: { ...rest, permitsOut: 1 } },
+      { rest: { ...rest, waiting: 1 } },
+      { rest: { ...rest, leased: 19 } },
+      { rest: { ...rest, leased: 21 } },
+      { openAtRest: 11 },
+      { closeWait: 1 },
+      { openAfterExit: 1 },
+      { exitCode: null },
+      { exitCode: 1 },
+      { burst: { ...burst, outcomes: { complete: 59, cut: 1 } } },
+      { longestWaitWhileFreeMs: 2501 },
+      { storm: { ...storm, outcomes: {} } },
+      { storm: { ...storm, violations: ['hung'] } },
+      { gatewayErrors: ['a bug'] }
+    ]
+    for (const changes of bad) {
+      const found = { ...good, ...changes }
+      t.equal(violationsOf(found).length, 1, JSON.stringify(changes))
+      t.match(reportText(found), /\nVIOLATION /)
+    }
+  })
+  t.end()
+})
