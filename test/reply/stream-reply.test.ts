@@ -237,6 +237,7 @@ t.test('a client that reads slowly', (t) => {
       reply.flush()
     }
     reply.dispose()
+    t.equal(open.response.listenerCount('drain'), 0)
     await new Promise((resolve) => setTimeout(resolve, 40)) // past the timeout
     t.same(events, ['full'])
   })

@@ -280,7 +280,7 @@ t.test('a client that leaves gives its permit back in time', async (t) => {
   const next = await post('/v1/messages', question)
   const tookMs = performance.now() - leftAt
   t.equal(next.status, 200)
-  t.ok(tookMs < 150, `the only permit served the next one after ${tookMs.toFixed(0)} ms`)
+  t.ok(tookMs < 1000, `the only permit served the next one after ${tookMs.toFixed(0)} ms`)
   t.equal(upstream.max, 1)
 })
 

@@ -6,6 +6,7 @@ import type { AnswerSink } from '../../src/reply/answer-sink.ts'
 import { Attempt, type AttemptOptions } from '../../src/server/attempt.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
+import { inTime, SETTLE_MS } from '../helper/in-time.ts'
 import { summarize } from '../helper/read-answer.ts'
 import { connectionPool } from '../helper/recorded-exchange.ts'
 import { replyPlan } from '../helper/reply-plan.ts'
@@ -212,12 +213,8 @@ t.test('a refusal', (t) => {
   })
 
   t.test('that has no end is not read for ever', async (t) => {
-    const { over, upstream } = await attempt(t, (_request, response) => {
-      response.statusCode = 500
-      const write = (): void => {
-        if (!response.destroyed) response.write('x'.repeat(65_536), write)
-      }
-      write()
+    const { over, upstream } = await attempt(t, refuseForEver, {
+      firstTokenTimeoutMs: 600_000
     })
     t.match(await over(), { name: 'failed', fault: { status: 500 } })
     await upstream.empty()
@@ -227,17 +224,20 @@ t.test('a refusal', (t) => {
 
 t.test('a client that leaves', (t) => {
   t.test('ends it with its own reason, and its permit is back in time', async (t) => {
-    const began = Promise.withResolvers<void>()
-    const { abort, seen, call, over, upstream } = await attempt(t, () => began.resolve())
-    await began.promise
-    const error = new GatewayError('GW_CLIENT_CLOSED')
-    const leftAt = performance.now()
-    abort.abort(error)
-    t.match(await call.outcome, { name: 'failed', error })
-    await over()
-    t.ok(performance.now() - leftAt <= 50)
-    t.equal(seen.settlements, 1)
-    await upstream.empty()
+    await inTime(t, SETTLE_MS, async () => {
+      const began = Promise.withResolvers<void>()
+      const { abort, seen, call, over, upstream } = await attempt(t, () => began.resolve())
+      await began.promise
+      const error = new GatewayError('GW_CLIENT_CLOSED')
+      const leftAt = performance.now()
+      abort.abort(error)
+      t.match(await call.outcome, { name: 'failed', error })
+      await over()
+      const tookMs = performance.now() - leftAt
+      t.equal(seen.settlements, 1)
+      await upstream.empty()
+      return tookMs
+    })
   })
 
   t.test('before it began costs nothing', async (t) => {
@@ -251,3 +251,12 @@ t.test('a client that leaves', (t) => {
   })
   t.end()
 })
+
+/** An error page without end. */
+const refuseForEver: RequestListener = (_request, response) => {
+  response.statusCode = 500
+  const write = (): void => {
+    if (!response.destroyed) response.write('x'.repeat(65_536), write)
+  }
+  write()
+}
