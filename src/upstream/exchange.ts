@@ -53,6 +53,8 @@ export class Exchange {
   #phase: 'opening' | 'sent' | 'answering' | 'over' = 'opening'
   #connection: Connection | null = null
   #controller: Dispatcher.DispatchController | null = null
+  #silence: NodeJS.Timeout | null = null
+  #isPaused = false
 
   constructor(options: ExchangeOptions) {
     this.#options = options
@@ -63,10 +65,13 @@ export class Exchange {
 
   /** Stops reading, so that a slow client slows the upstream down. */
   pause(): void {
+    this.#isPaused = true
     this.#controller?.pause()
   }
 
   resume(): void {
+    this.#isPaused = false
+    if (this.#phase === 'answering') this.#silence?.refresh()
     this.#controller?.resume()
   }
 
@@ -106,7 +111,7 @@ export class Exchange {
         method: request.method,
         headers: request.headers,
         body: request.body,
-        bodyTimeout: request.bodyTimeoutMs
+        bodyTimeout: 0 // ours, since the engine would end the connection with a FIN that a silent peer may never hear
       },
       this.#handlerFor(connection)
     )
@@ -122,10 +127,13 @@ export class Exchange {
       onResponseStart: (_controller, status, headers) => {
         if (!isMine() || status < 200) return
         this.#phase = 'answering'
+        this.#awaitMore(connection)
         reader.onHeaders(status, headers)
       },
       onResponseData: (_controller, chunk) => {
-        if (isMine()) reader.onChunk(chunk)
+        if (!isMine()) return
+        this.#silence?.refresh()
+        reader.onChunk(chunk)
       },
       onResponseEnd: () => {
         if (!isMine()) return
@@ -158,6 +166,15 @@ export class Exchange {
     })
   }
 
+  /** Ends an answer in whose body nothing comes any more. Where nobody reads, nothing can come. */
+  #awaitMore(connection: Connection): void {
+    const { bodyTimeoutMs } = this.#options.request
+    this.#silence = setTimeout(() => {
+      if (this.#isPaused) this.#silence?.refresh()
+      else this.#fail(new BodyTimeout(`no byte for ${bodyTimeoutMs} ms`), connection)
+    }, bodyTimeoutMs)
+  }
+
   #giveUp(): void {
     const connection = this.#connection
     // While a connection is being opened, the pool hears the same signal and `#start` ends the exchange.
@@ -173,6 +190,7 @@ export class Exchange {
 
   #end(): void {
     this.#phase = 'over'
+    if (this.#silence !== null) clearTimeout(this.#silence)
     this.#options.signal.removeEventListener('abort', this.#onAbort)
     this.#controller?.resume() // behind unread bytes the peer's FIN would never be seen
   }
@@ -180,6 +198,11 @@ export class Exchange {
   #discard(connection: Connection): void {
     void this.#options.pool.discard(connection).then(this.#options.onSettled) // cannot reject
   }
+}
+
+/** Fails an answer in the words of undici, so that one classifier serves all. */
+class BodyTimeout extends Error {
+  readonly code = 'UND_ERR_BODY_TIMEOUT'
 }
 
 /** The connection was closed by its peer, with or without a reset. */

@@ -18,6 +18,8 @@ export interface SocketAttempt {
   readonly transport: Socket
   /** Resolves when the socket can carry a request (TLS included); rejects with the raw cause. */
   readonly ready: Promise<void>
+  /** Ends it now. What is connected is reset: a peer that is busy would not hear of a FIN, and count on. */
+  giveUp(error?: Error): void
 }
 
 /** Fails a connection attempt in the words of undici, so that one classifier serves both. */
@@ -37,31 +39,41 @@ export function openSocket(options: OpenSocketOptions): SocketAttempt {
   transport.setNoDelay(true)
   transport.setKeepAlive(true, 60_000)
   const socket = isTls ? wrapInTls(transport, options) : transport
-  const ready = new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => {
-      socket.destroy(new ConnectTimeout(`no connection within ${timeoutMs} ms`))
-    }, timeoutMs)
-    const settle = (): void => {
-      clearTimeout(timer)
-      socket.off('error', onError)
-      socket.off('close', onClose)
-    }
-    const onError = (error: Error): void => {
-      settle()
-      reject(error)
-    }
-    const onClose = (): void => {
-      settle()
-      reject(Object.assign(new Error('closed while connecting'), { code: 'ECONNRESET' }))
-    }
-    socket.once('error', onError)
-    socket.once('close', onClose)
-    socket.once(isTls ? 'secureConnect' : 'connect', () => {
-      settle()
-      resolve()
-    })
+  const end = (): void => {
+    if (!transport.connecting && !transport.destroyed) transport.resetAndDestroy()
+    socket.destroy()
+  }
+  const giveUp = (error?: Error): void => {
+    if (error !== undefined) fail(error)
+    socket.on('error', () => {}) // what the reset makes of the handshake is no news
+    // The peer may have accepted already, and the news of it be on its way: it comes with the next turn.
+    if (transport.connecting) setImmediate(() => setImmediate(end))
+    else end()
+  }
+  const { promise: ready, resolve, reject: fail } = Promise.withResolvers<void>()
+  const timer = setTimeout(() => {
+    giveUp(new ConnectTimeout(`no connection within ${timeoutMs} ms`))
+  }, timeoutMs)
+  const settle = (): void => {
+    clearTimeout(timer)
+    socket.off('error', onError)
+    socket.off('close', onClose)
+  }
+  const onError = (error: Error): void => {
+    settle()
+    fail(error)
+  }
+  const onClose = (): void => {
+    settle()
+    fail(Object.assign(new Error('closed while connecting'), { code: 'ECONNRESET' }))
+  }
+  socket.once('error', onError)
+  socket.once('close', onClose)
+  socket.once(isTls ? 'secureConnect' : 'connect', () => {
+    settle()
+    resolve()
   })
-  return { socket, transport, ready }
+  return { socket, transport, ready, giveUp }
 }
 
 function wrapInTls(transport: Socket, { origin, tlsSessions, ca }: OpenSocketOptions): TLSSocket {

@@ -1,8 +1,7 @@
-import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type CloseReason, Connection, NOTICE_GRACE_MS } from './connection.ts'
 import { IdleConnections } from './idle-connections.ts'
-import { openSocket } from './open-socket.ts'
+import { openSocket, type SocketAttempt } from './open-socket.ts'
 
 /** What the pool may hold, asked anew each time because leases move. */
 export interface PoolLimits {
@@ -45,7 +44,7 @@ export class ConnectionPool {
   readonly #idle = new IdleConnections()
   readonly #tlsSessions = new Map<string, Buffer>()
   readonly #closed: Partial<Record<CloseReason, number>> = {}
-  readonly #attempts = new Set<Socket>()
+  readonly #attempts = new Set<SocketAttempt>()
   /** Callers who wait for room; each connection that goes, or can be made to go, wakes one. */
   readonly #roomWaiters = new Set<() => void>()
   /** Of those that were told to close: resolves when they are gone. */
@@ -167,7 +166,7 @@ export class ConnectionPool {
     this.#isClosed = true
     if (this.#sweep !== null) clearTimeout(this.#sweep)
     for (const connection of this.#open) connection.reset('shutdown')
-    for (const socket of this.#attempts) socket.destroy()
+    for (const attempt of this.#attempts) attempt.giveUp()
   }
 
   #sockets(): number {
@@ -176,14 +175,15 @@ export class ConnectionPool {
 
   async #connect(origin: URL, signal: AbortSignal) {
     const { connectTimeoutMs, ca } = this.#options
-    const { socket, transport, ready } = openSocket({
+    const attempt = openSocket({
       origin,
       timeoutMs: connectTimeoutMs,
       tlsSessions: this.#tlsSessions,
       ...(ca === undefined ? {} : { ca })
     })
-    const onAbort = (): void => void socket.destroy()
-    this.#attempts.add(socket)
+    const { socket, transport, ready } = attempt
+    const onAbort = (): void => attempt.giveUp()
+    this.#attempts.add(attempt)
     signal.addEventListener('abort', onAbort, { once: true })
     try {
       await ready
@@ -191,11 +191,11 @@ export class ConnectionPool {
       return { socket, transport }
     } catch (cause) {
       // The peer may have accepted already; it is given the time to notice that nobody is there.
-      if (!socket.destroyed) socket.destroy()
+      attempt.giveUp()
       if (!isRefusal(cause)) await delay(NOTICE_GRACE_MS)
       throw signal.aborted ? signal.reason : cause
     } finally {
-      this.#attempts.delete(socket)
+      this.#attempts.delete(attempt)
       signal.removeEventListener('abort', onAbort)
     }
   }
