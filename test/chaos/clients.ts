@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type CallPlan, type CancelPhase, callGateway } from './client-call.ts'
 import { KEYS } from './client-keys.ts'
 import { type Dialect, judgeAnswer } from './judge-answer.ts'
+import { loadAt } from './load-curve.ts'
 import { Random } from './random.ts'
 import { serve } from './subprocess.ts'
 
@@ -38,6 +39,7 @@ let outcomes: Record<string, number> = {}
 let requests = 0
 let longestFirstByteMs = 0
 let killedAt = -Infinity
+let startedAt = 0
 let isStopping = false
 const violations: string[] = []
 let loops: Promise<void>[] = []
@@ -45,6 +47,7 @@ let loops: Promise<void>[] = []
 serve(async (question: ClientsQuestion): Promise<ClientFacts> => {
   switch (question.type) {
     case 'start':
+      startedAt = performance.now()
       loops = Array.from({ length: question.clients }, (_, index) => runClient(index))
       break
     case 'killed':
@@ -69,11 +72,22 @@ async function runClient(index: number): Promise<void> {
   const key = random.chance(0.6) ? KEYS[0] : random.pick(KEYS.slice(1))!
   await delay(random.between(0, ARRIVAL_MS))
   for (let round = 0; !isStopping; round++) {
+    await myTurn(index)
     await delay(random.between(0, random.chance(0.05) ? 3000 : 400))
     const isRefused = await makeCall(nextPlan(random, { id: `${index}-${round}`, agent, key }))
     if (isRefused) await delay(random.between(100, 1000))
   }
   if (agent !== false) agent.destroy()
+}
+
+/** At half load one client of ten asks, in a lull nobody does. */
+async function myTurn(index: number): Promise<void> {
+  for (;;) {
+    const { load, leftMs } = loadAt(performance.now() - startedAt)
+    const isMine = load === 'storm' || (load === 'half' && index % 10 === 0)
+    if (isMine || isStopping) return
+    await delay(Math.min(leftMs, 500))
+  }
 }
 
 function nextPlan(random: Random, given: Pick<CallPlan, 'id' | 'agent' | 'key'>): CallPlan {

@@ -96,6 +96,10 @@ export class ConnectionWatch {
     socket.resetAndDestroy()
   }
 
+  all(): readonly Socket[] {
+    return [...this.#census.ids()]
+  }
+
   /** Of those idle for a moment, this share. */
   someIdle(share: number): readonly Socket[] {
     const idle = this.#census.idle(performance.now(), 1)
@@ -143,11 +147,16 @@ export class ConnectionWatch {
   #confirmOpen(): void {
     const counted = this.#census.open
     const ceiling = this.#ceilings.connections
+    const table = this.#table()
     const alive = new Set(
-      this.#table()
+      table
         .filter(({ localPort, state }) => localPort === this.#port && ALIVE.includes(state))
         .map(({ remotePort }) => remotePort)
     )
+    // Both have sent their FIN: the last one is on its way between the two lines of the table.
+    for (const { remotePort, localPort, state } of table) {
+      if (remotePort === this.#port && state === 'last-ack') alive.delete(localPort)
+    }
     const confirmed = this.#countIn(this.#census.ids(), alive)
     if (confirmed > ceiling) this.#overBudget.push({ counted, confirmed, ceiling })
     else this.#lateNews += 1

@@ -73,17 +73,26 @@ function answer(random: Random, end: AnswerEnd): Script {
 /** What happens to the upstream as a whole, now and then. */
 export type Event =
   | { readonly name: 'fin-idle' | 'reset-idle'; readonly share: number }
-  | { readonly name: 'refuse'; readonly ms: number }
+  /** Accepts nothing, or hears nothing, for so long. */
+  | { readonly name: 'refuse' | 'deaf'; readonly ms: number }
   | { readonly name: 'slow-accept'; readonly ms: number; readonly delayMs: number }
 
 export function nextEvent(random: Random): Event {
-  const name = random.weighted({ 'fin-idle': 5, 'reset-idle': 3, refuse: 1, 'slow-accept': 1 })
+  const name = random.weighted({
+    'fin-idle': 4,
+    'reset-idle': 2,
+    refuse: 1,
+    'slow-accept': 1,
+    deaf: 2
+  })
   switch (name) {
     case 'fin-idle':
     case 'reset-idle':
       return { name, share: random.pick([0.1, 0.5, 1])! }
     case 'refuse':
       return { name, ms: random.between(50, 300) }
+    case 'deaf':
+      return { name, ms: random.between(200, 900) }
     case 'slow-accept':
       return { name, ms: random.between(200, 1000), delayMs: random.between(20, 300) }
   }

@@ -31,7 +31,7 @@ export interface Findings {
 }
 
 /** Nobody may wait this long while a permit lies unused; it is looked at five times a second on a busy machine. */
-const MAX_WAIT_WHILE_FREE_MS = 2500
+const MAX_WAIT_WHILE_FREE_MS = 1200
 /** A half-closed idle connection must be let go; milliseconds are usual. */
 const MAX_FIN_MS = 5000
 
@@ -54,6 +54,7 @@ export function violationsOf(found: Findings): readonly string[] {
       found.openAtRest <= maxKeepalive,
       `${found.openAtRest} connections at rest, ${maxKeepalive} may idle`
     ],
+    [found.openAtRest > 0, 'no connection was kept for reuse'],
     [found.closeWait === 0, `${found.closeWait} sockets of the gateway are in CLOSE_WAIT at rest`],
     [found.openAfterExit === 0, `${found.openAfterExit} connections outlived the gateway`],
     [found.exitCode === 0, `the gateway ended with ${found.exitCode}`],

@@ -24,6 +24,10 @@ type Clients = Subprocess<ClientsQuestion, ClientFacts>
 
 const GLANCE_MS = 200
 const PROGRESS_MS = 5000
+/** For what idles too much after the last burst, on a busy machine. */
+const SETTLE_MS = 1000
+/** Rest is looked at with a budget of which few may idle, and those for long. */
+const FINAL_SIZE: PoolSize = { connections: 40, idle: 10, expiryS: 60 }
 /** Workers die for a while, then live long enough to be forgiven; else they would be replaced ever more slowly. */
 const KILL_CYCLE_S = { killing: 25, peaceful: 35 }
 
@@ -78,7 +82,10 @@ class ChaosRun {
     this.#startedAt = performance.now()
     await Promise.all([
       this.#repeat(() => this.#kill(gateway, clients)),
-      this.#repeat(() => this.#resize(gateway)),
+      this.#repeat(async () => {
+        await delay(this.#random.between(1000, 5000))
+        await this.#resize(gateway, nextPoolSize(this.#random))
+      }),
       this.#repeat(() => this.#glance(gateway)),
       this.#repeat(() => this.#tell(clients))
     ])
@@ -119,10 +126,8 @@ class ChaosRun {
    * The upstream holds the larger of two budgets against the gateway from before the change until the gateway
    * itself says that its leases fit the new one, and the new one from then on.
    */
-  async #resize(gateway: ChaosGateway): Promise<void> {
-    await delay(this.#random.between(1000, 5000))
+  async #resize(gateway: ChaosGateway, next: PoolSize): Promise<void> {
     const before = this.#size
-    const next = nextPoolSize(this.#random)
     await this.#setCeilings({
       ...next,
       connections: Math.max(before.connections, next.connections),
@@ -170,18 +175,20 @@ class ChaosRun {
 
   async #conclude(gateway: ChaosGateway, clients: Clients): Promise<Findings> {
     const { seed, workers, clients: count } = this.#options
-    const { connections: budget, idle: maxKeepalive } = this.#size
+    const { connections: budget, idle: maxKeepalive } = FINAL_SIZE
     const seconds = Math.round(this.#elapsedS())
     const storm = await clients.ask({ type: 'stop' })
     await this.#upstream.ask({ type: 'calm' })
+    await this.#resize(gateway, FINAL_SIZE)
     const isAtRest = ({ permitsOut, waiting, leased }: PoolView) =>
       permitsOut === 0 && waiting === 0 && leased === budget
     const rest = await gateway.until(isAtRest)
     const closeWait = await gateway.closeWait()
-    const { open: openAtRest } = await this.#upstream.ask({ type: 'peek' })
     const burstSize = budget * 3
     const burst = await clients.ask({ type: 'burst', count: burstSize })
     await gateway.until(isAtRest)
+    await delay(SETTLE_MS)
+    const { open: openAtRest } = await this.#upstream.ask({ type: 'peek' })
     const exitCode = await gateway.stop()
     await delay(100) // the last sockets' ends are on their way
     const upstream = await this.#upstream.ask({ type: 'peek' })

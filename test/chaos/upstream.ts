@@ -163,6 +163,14 @@ function happen(event: Event): void {
       listener.close() // those that are open stay
       setTimeout(() => void listen(), event.ms) // cannot reject
       break
+    case 'deaf': {
+      const deaf = watch.all()
+      for (const socket of deaf) socket.pause()
+      setTimeout(() => {
+        for (const socket of deaf) socket.resume()
+      }, event.ms)
+      break
+    }
     case 'slow-accept':
       acceptDelayMs = event.delayMs
       setTimeout(() => {
