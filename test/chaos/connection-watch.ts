@@ -79,8 +79,8 @@ export class ConnectionWatch {
     socket.on('error', () => {}) // resets are what this is about
     socket.once('end', () => this.#gone(socket))
     socket.once('close', () => this.#gone(socket))
-    this.#maxOpen = Math.max(this.#maxOpen, this.#census.open)
-    if (this.#census.open > this.#ceilings.connections) this.#confirmOpen()
+    const isWithin = this.#census.open <= this.#ceilings.connections
+    this.#maxOpen = Math.max(this.#maxOpen, isWithin ? this.#census.open : this.#confirmOpen())
   }
 
   started(socket: Socket): void {
@@ -144,7 +144,7 @@ export class ConnectionWatch {
     if (finAt !== undefined) this.#slowestFinMs = Math.max(this.#slowestFinMs, now - finAt)
   }
 
-  #confirmOpen(): void {
+  #confirmOpen(): number {
     const counted = this.#census.open
     const ceiling = this.#ceilings.connections
     const table = this.#table()
@@ -160,6 +160,7 @@ export class ConnectionWatch {
     const confirmed = this.#countIn(this.#census.ids(), alive)
     if (confirmed > ceiling) this.#overBudget.push({ counted, confirmed, ceiling })
     else this.#lateNews += 1
+    return confirmed
   }
 
   #sample(): void {

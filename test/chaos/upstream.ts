@@ -36,11 +36,11 @@ export interface UpstreamFacts extends ConnectionFigures {
 const Models = JSON.stringify({
   models: [{ modelId: 'claude-sonnet-4.5', tokenLimits: { maxInputTokens: 200_000 } }]
 })
-/** Renewed ten minutes before its end, so every few seconds here: the control lane has something to do. */
+/** Renewed after a quarter of its life: the control lane has something to do. */
 const Token = JSON.stringify({
   accessToken: 'chaos-access-token',
   refreshToken: 'chaos-refresh-token',
-  expiresIn: 670
+  expiresIn: 70
 })
 
 const random = new Random(Number(process.argv[2]))
