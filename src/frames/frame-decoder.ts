@@ -52,27 +52,33 @@ export class FrameDecoder {
   /**
    * Takes the next bytes, cut anywhere, and returns the frames they complete.
    *
-   * Payloads are views into `chunk` where a frame lies in it whole: read them before it is reused.
+   * Payloads are views into `chunk` where a frame lies in it whole: read them before it is reused. Good frames
+   * before a bad one are returned, however the bytes are cut; ask `throwIfFailed()` once they are read.
    *
    * @throws {GatewayError} GW_FRAME_CORRUPT for a wrong checksum, length or header;
    *   GW_FRAME_TOO_LARGE as soon as the length of a frame is known. Later calls throw the same.
    */
   feed(chunk: Uint8Array): Frame[] {
-    if (this.#failure !== null) throw this.#failure
+    this.throwIfFailed()
     const frames: Frame[] = []
     try {
       this.#cut(asBuffer(chunk), frames)
     } catch (error) {
       if (error instanceof GatewayError) this.#failure = error
       this.#forgetPartial()
-      throw error
+      if (this.#failure === null || frames.length === 0) throw error
     }
     return frames
   }
 
+  /** @throws {GatewayError} what was wrong behind the frames that `feed()` returned. */
+  throwIfFailed(): void {
+    if (this.#failure !== null) throw this.#failure
+  }
+
   /** Call when the stream has ended. @throws {GatewayError} GW_STREAM_TRUNCATED inside a frame. */
   end(): void {
-    if (this.#failure !== null) throw this.#failure
+    this.throwIfFailed()
     if (this.#partialBytes === 0) return
     const detail = `${this.#partialBytes} bytes of an incomplete frame`
     this.#forgetPartial()

@@ -43,6 +43,7 @@ export class AnswerReader {
       if (event.type === 'ignored') this.#onIgnored(event.eventType)
       else for (const part of this.#parts.push(event)) onPart(part)
     }
+    if (!this.isStopped) this.#decoder.throwIfFailed()
     return null
   }
 

@@ -21,6 +21,24 @@ t.test('feed()', async (t) => {
     }
   })
 
+  t.test('gives the good frames before a bad one, however the bytes are cut', async (t) => {
+    const bad = Buffer.from(references[0]!)
+    bad[bad.length - 1]! ^= 1
+    const stream = Buffer.concat([referenceStream, bad, referenceStream])
+    for (let size = 1; size <= stream.length; size++) {
+      const decoder = new FrameDecoder()
+      const frames: Frame[] = []
+      const read = (): void => {
+        for (const slice of slices(stream, size)) {
+          frames.push(...decoder.feed(slice))
+          decoder.throwIfFailed()
+        }
+      }
+      t.throws(read, { code: 'GW_FRAME_CORRUPT' }, `slices of ${size} bytes`)
+      t.equal(frames.length, 3)
+    }
+  })
+
   t.test('gives the same frames for every slice size', async (t) => {
     const expected = decode([referenceStream])
     t.equal(expected.length, 3)

@@ -59,10 +59,7 @@ t.test(
 t.test('text and a corrupt frame in one chunk', async (t) => {
   const corrupt = Buffer.from(text)
   corrupt[corrupt.length - 1] = (corrupt.at(-1) ?? 0) ^ 1
-  answer = (_request, response) => {
-    response.write(text)
-    setTimeout(() => response.end(corrupt), 50)
-  }
+  answer = (_request, response) => response.end(Buffer.concat([text, corrupt]))
   const { status, text: body } = await startChat(gateway.url, 'x').answer
   t.equal(status, 200)
   t.match(body, '"content":"hi"')
