@@ -105,13 +105,26 @@ export class CredentialDesk {
     this.#search ??= this.#findProfile(news.snapshot)
   }
 
-  /** Requests go out without a profile meanwhile: there are hosts and models that want none. */
+  /**
+   * Goes on asking until the upstream has answered. Requests go out without a profile meanwhile: there are hosts and
+   * models that want none.
+   */
   async #findProfile(snapshot: CredentialSnapshot): Promise<void> {
-    const isFound = await this.#profiles.find(snapshot, this.#abort.signal)
+    const { signal } = this.#abort
+    let outcome = await this.#profiles.find(snapshot, signal)
+    for (let delayMs = FIRST_SEARCH_DELAY_MS; outcome === 'unknown' && !signal.aborted; ) {
+      await delay(delayMs, undefined, { signal, ref: false }).catch(() => {}) // closed: the loop ends
+      const { snapshot: current } = this.news()
+      if (!signal.aborted && current !== null) outcome = await this.#profiles.find(current, signal)
+      delayMs = Math.min(delayMs * 2, MAX_SEARCH_DELAY_MS)
+    }
     this.#search = null
-    if (isFound) this.#onNews(this.news())
+    if (outcome === 'found') this.#onNews(this.news())
   }
 }
+
+const FIRST_SEARCH_DELAY_MS = 1000
+const MAX_SEARCH_DELAY_MS = 60_000
 
 const WAITING: CredentialProblem = {
   code: 'GW_NOT_READY',

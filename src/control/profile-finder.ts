@@ -43,23 +43,31 @@ export class ProfileFinder {
     }
   }
 
-  /** Asks the upstream for the account's profiles, in its own region first. False if none was found. */
-  async find(snapshot: CredentialSnapshot, signal: AbortSignal): Promise<boolean> {
+  /**
+   * Asks the upstream for the account's profiles, in its own region first. `unknown` when a region could not be
+   * asked, so that it is worth asking again.
+   */
+  async find(
+    snapshot: CredentialSnapshot,
+    signal: AbortSignal
+  ): Promise<'found' | 'none' | 'unknown'> {
     const { log } = this.#options
+    let outcome: 'none' | 'unknown' = 'none'
     for (const apiRegion of new Set([snapshot.apiRegion, ...API_REGIONS])) {
-      const profileArn = await this.#ask({ ...snapshot, apiRegion }, signal).catch(
-        (err: unknown) => {
-          log.warn({ err, apiRegion }, 'profiles not listed')
-          return null
-        }
-      )
-      if (profileArn === null) continue
-      this.#found.set(snapshot.id, profileArn)
-      log.info({ apiRegion }, 'profile found')
-      return true
+      try {
+        const profileArn = await this.#ask({ ...snapshot, apiRegion }, signal)
+        if (profileArn === null) continue
+        this.#found.set(snapshot.id, profileArn)
+        log.info({ apiRegion }, 'profile found')
+        return 'found'
+      } catch (err) {
+        if (signal.aborted) return 'unknown'
+        log.warn({ err, apiRegion }, 'profiles not listed')
+        outcome = 'unknown'
+      }
     }
-    log.error('no profile found for this account, set PROFILE_ARN')
-    return false
+    if (outcome === 'none') log.error('no profile found for this account, set PROFILE_ARN')
+    return outcome
   }
 
   async #ask(snapshot: CredentialSnapshot, signal: AbortSignal): Promise<string | null> {
@@ -74,8 +82,10 @@ export class ProfileFinder {
       },
       signal
     )
+    const { status } = response
+    if (status === 429 || status >= 500) throw new Error(`profiles answered with status ${status}`)
     // 403 is how a region says that the account is not one of its own.
-    if (response.status !== 200) return null
+    if (status !== 200) return null
     const profiles: unknown = jsonObjectOf(response)?.['profiles']
     if (!Array.isArray(profiles)) return null
     for (const profile of profiles) {
