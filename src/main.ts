@@ -35,8 +35,10 @@ async function runPrimary(): Promise<void> {
     log.error({ err: error }, 'no simulator, no answers: ending')
     fail(error)
   }
-  const simulatorUrl = hasCredentials(config) ? null : await startSimulator(log, onSimulatorGone)
-  const { Primary } = await import('./control/primary.ts')
+  const [{ Primary }, simulatorUrl] = await Promise.all([
+    import('./control/primary.ts'),
+    hasCredentials(config) ? null : startSimulator(log, onSimulatorGone)
+  ])
   const primary = new Primary({
     config: withUpstream(config, simulatorUrl),
     memory: planFor(config, log),
