@@ -7,15 +7,17 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const needed = readNeededVersion()
+const isWarmUp = process.argv[2] === '--warm-up'
 
 if (isOlder(process.versions.node, needed)) {
   process.stderr.write(
     `kiro-gateway needs Node ${needed} or newer and this is ${process.versions.node}: run "npm ci && npm start", which brings its own.\n`
   )
-  process.exitCode = 78
+  process.exitCode = isWarmUp ? 0 : 78
 } else {
   enableCompileCache()
-  await import('./main.ts')
+  if (isWarmUp) await import('./warm-up.ts')
+  else await import('./main.ts')
 }
 
 /** The least version in `engines`, which is written as `>=24.12`. */
@@ -38,7 +40,9 @@ function enableCompileCache() {
   const parents = [path.join(root, 'node_modules', '.cache'), os.tmpdir()]
   const name = `kiro-gateway-${process.getuid ? process.getuid() : 'cache'}`
   const folder = parents.map((parent) => path.join(parent, name)).find(isOurs)
-  if (folder !== undefined) nodeModule.enableCompileCache(folder)
+  if (folder === undefined) return
+  nodeModule.enableCompileCache(folder)
+  process.env.NODE_COMPILE_CACHE = folder // for the processes that we start
 }
 
 /** Whether a folder is there or can be made, and only we can write to it: who writes there decides what we run. */
