@@ -27,6 +27,22 @@ export interface ReplyPlan {
   readonly inputTokens: number
   /** The model's input window in tokens, to turn the upstream's percentage into tokens. */
   readonly contextWindow: number
+  /** The client's tools that are no plain functions of one name, by the client's full name. */
+  readonly toolForms: Readonly<Record<string, ToolForm>>
+  /** Members of the request that the answer repeats, where the dialect does that. */
+  readonly echo: Readonly<Record<string, unknown>>
+  /** The client may refer to parts of the answer by their ids later on. */
+  readonly keepsItems: boolean
   /** Codes of the repairs that were made, in order, without duplicates. */
   readonly repairs: readonly string[]
+}
+
+/** How a client declared a tool, which is how a call of it must look in the answer. */
+export interface ToolForm {
+  /** `text`: takes one raw text, sent upstream as `{"input": "…"}`; `search`: looks for more tools. */
+  readonly kind: 'function' | 'text' | 'search'
+  /** The name inside its namespace. */
+  readonly name: string
+  /** The group that the tool was declared in. */
+  readonly namespace?: string
 }

@@ -10,13 +10,33 @@ export type StreamPart =
   | { readonly type: 'tool-start'; readonly id: string; readonly name: string }
   /** A piece of the arguments' JSON text. */
   | { readonly type: 'tool-delta'; readonly json: string }
-  | { readonly type: 'tool-end' }
+  /** `isCut`: the arguments broke off, so that the call must not look complete. */
+  | { readonly type: 'tool-end'; readonly isCut?: true }
+  /** A web search that the gateway made for the model, and what it found. */
+  | {
+      readonly type: 'search'
+      /** 32 hexadecimal digits. */
+      readonly id: string
+      readonly query: string
+      readonly results: readonly SearchResult[]
+      /** Why there are no results, if it failed. */
+      readonly problem?: string
+    }
   | {
       readonly type: 'end'
       readonly reason: EndReason
       readonly stopSequence?: string
       readonly usage: Usage
     }
+
+/** One page that a web search found (kiro-protocol §9.4). */
+export interface SearchResult {
+  readonly title: string
+  readonly url: string
+  readonly snippet: string
+  /** Milliseconds since the epoch. */
+  readonly publishedAt?: number
+}
 
 /** Why an answer ended (kiro-protocol §10.1); each dialect has its own words for these. */
 export type EndReason =

@@ -30,6 +30,10 @@ export interface ClientRequest {
   readonly isJsonAnswer: boolean
   /** What all requests of one session have in common. */
   readonly sessionKey: string | undefined
+  /** See `ReplyPlan`; nothing special unless given. */
+  readonly toolForms?: ReplyPlan['toolForms']
+  readonly echo?: ReplyPlan['echo']
+  readonly keepsItems?: boolean
 }
 
 /**
@@ -75,6 +79,9 @@ export function toUpstream(
     isJsonAnswer: request.isJsonAnswer,
     inputTokens: tokens,
     contextWindow: model.contextWindow,
+    toolForms: request.toolForms ?? {},
+    echo: request.echo ?? {},
+    keepsItems: request.keepsItems ?? false,
     repairs: repairs.codes
   }
   return { payload: bytes, plan }

@@ -16,6 +16,9 @@ export function replyPlan(changes: Partial<ReplyPlan> = {}): ReplyPlan {
     isJsonAnswer: false,
     inputTokens: 900,
     contextWindow: 200_000,
+    toolForms: {},
+    echo: {},
+    keepsItems: false,
     repairs: [],
     ...changes
   }

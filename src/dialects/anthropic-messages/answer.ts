@@ -1,6 +1,7 @@
 import type { AnswerIdentity } from '../answer-identity.ts'
 import type { ReplyPlan } from '../reply-plan.ts'
 import type { Collector, StreamPart } from '../stream-part.ts'
+import { toSearchBlocks } from './search-blocks.ts'
 import { StopReasons } from './stop-reason.ts'
 import { toAnthropicUsage } from './usage.ts'
 
@@ -9,12 +10,14 @@ type Block =
   | { readonly type: 'thinking'; text: string; signature: string }
   | { readonly type: 'redacted'; readonly content: string }
   | { readonly type: 'tool'; readonly id: string; readonly name: string; json: string }
+  | { readonly type: 'search'; readonly json: string }
 
 /** Collects one answer into a message (kiro-protocol §10.4.2). */
 export class AnthropicAnswer implements Collector {
   readonly #plan: ReplyPlan
   readonly #identity: AnswerIdentity
   readonly #blocks: Block[] = []
+  #searches = 0
   #end: Extract<StreamPart, { type: 'end' }> | null = null
 
   constructor(plan: ReplyPlan, identity: AnswerIdentity) {
@@ -46,6 +49,12 @@ export class AnthropicAnswer implements Collector {
         this.#end = part
         break
       case 'tool-end':
+        // Nobody could tell it from a whole one in here.
+        if (part.isCut === true) this.#blocks.pop()
+        break
+      case 'search':
+        this.#searches++
+        this.#blocks.push({ type: 'search', json: toSearchBlocks(part).join(',') })
         break
     }
   }
@@ -62,7 +71,7 @@ export class AnthropicAnswer implements Collector {
     const tail = {
       stop_reason: StopReasons[reason],
       stop_sequence: stopSequence ?? null,
-      usage: toAnthropicUsage({ cacheReadTokens: 0, cacheWriteTokens: 0, ...usage })
+      usage: toAnthropicUsage({ cacheReadTokens: 0, cacheWriteTokens: 0, ...usage }, this.#searches)
     }
     const content = this.#blocks.map(toBlockJson).join(',')
     return `${JSON.stringify(head).slice(0, -1)},"content":[${content}],${JSON.stringify(tail).slice(1)}`
@@ -91,6 +100,7 @@ export class AnthropicAnswer implements Collector {
 
 /** Tool arguments go in as the text they are: parsing them would round large numbers. */
 function toBlockJson(block: Block): string {
+  if (block.type === 'search') return block.json
   if (block.type === 'tool') {
     const head = JSON.stringify({ type: 'tool_use', id: block.id, name: block.name })
     return `${head.slice(0, -1)},"input":${block.json}}`

@@ -4,10 +4,12 @@ import type { ReplyPlan } from '../reply-plan.ts'
 import { SseComment, toSseEvent } from '../sse.ts'
 import type { StreamPart, Translator } from '../stream-part.ts'
 import { AnthropicErrors } from './error-format.ts'
+import { toSearchBlocks } from './search-blocks.ts'
 import { StopReasons } from './stop-reason.ts'
 import { toAnthropicUsage } from './usage.ts'
 
 type EndPart = Extract<StreamPart, { type: 'end' }>
+type SearchPart = Extract<StreamPart, { type: 'search' }>
 type BlockKind = 'text' | 'thinking' | 'tool'
 
 const Ping = toSseEvent('ping', '{"type":"ping"}')
@@ -31,6 +33,7 @@ export class AnthropicTranslator implements Translator {
   #state: 'new' | 'open' | 'ended' = 'new'
   #block: BlockKind | null = null
   #index = -1
+  #searches = 0
   /** The current block's delta event up to its own members; made once per block (hot path). */
   #deltaHead = ''
 
@@ -63,6 +66,8 @@ export class AnthropicTranslator implements Translator {
         return this.#delta(`"type":"input_json_delta","partial_json":${JSON.stringify(part.json)}`)
       case 'tool-end':
         return this.#close()
+      case 'search':
+        return this.#search(part)
       case 'end':
         return this.#end(part)
     }
@@ -90,13 +95,19 @@ export class AnthropicTranslator implements Translator {
     return this.#open('tool', `{${fixed},"name":${JSON.stringify(name)},"input":{}}`)
   }
 
+  #search(part: SearchPart): string {
+    this.#searches++
+    const [call, found] = toSearchBlocks(part)
+    return this.#open('tool', call) + this.#close() + this.#open('tool', found) + this.#close()
+  }
+
   #end(part: EndPart): string {
     const before = this.#start() + this.#close()
     const delta = {
       stop_reason: StopReasons[part.reason],
       stop_sequence: part.stopSequence ?? null
     }
-    const usage = toAnthropicUsage(part.usage)
+    const usage = toAnthropicUsage(part.usage, this.#searches)
     this.#state = 'ended'
     return (
       before +

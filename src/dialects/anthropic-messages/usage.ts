@@ -1,7 +1,7 @@
 import type { Usage } from '../stream-part.ts'
 
-/** Usage in Anthropic's words; the cache counts appear together or, where nothing is known, not at all. */
-export function toAnthropicUsage(usage: Usage): object {
+/** Usage in Anthropic's words; the cache counts appear together or, where nothing is known, not at all. Searches are counted once there were any. */
+export function toAnthropicUsage(usage: Usage, searches = 0): object {
   const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = usage
   const isCacheKnown = cacheReadTokens !== undefined || cacheWriteTokens !== undefined
   return {
@@ -10,6 +10,7 @@ export function toAnthropicUsage(usage: Usage): object {
     ...(isCacheKnown && {
       cache_read_input_tokens: cacheReadTokens ?? 0,
       cache_creation_input_tokens: cacheWriteTokens ?? 0
-    })
+    }),
+    ...(searches > 0 && { server_tool_use: { web_search_requests: searches } })
   }
 }

@@ -43,9 +43,13 @@ export class OpenAiChatAnswer implements Collector {
       case 'end':
         this.#end = part
         break
+      case 'tool-end':
+        // Nobody could tell it from a whole one in here.
+        if (part.isCut === true) this.#calls.pop()
+        break
       case 'signature':
       case 'redacted':
-      case 'tool-end':
+      case 'search':
         break
     }
   }

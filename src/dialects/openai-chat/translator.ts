@@ -53,6 +53,7 @@ export class OpenAiChatTranslator implements Translator {
       case 'signature':
       case 'redacted':
       case 'tool-end':
+      case 'search':
         break
     }
     return ''
