@@ -112,7 +112,7 @@ export const Settings = ObjectOf({
     poolTimeoutMs: secondsOrNone(
       'HTTP_POOL_TIMEOUT',
       { min: 0, max: day, default: null },
-      'Longest wait of a request for a connection; none means as long as its client waits.'
+      'Longest wait of a request for connections, from its arrival and over all its attempts together; none means as long as its client waits.'
     ),
     maxWaiting: count(
       'HTTP_POOL_MAX_WAITING',

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { AcquireOptions } from '../admission/lease-options.ts'
 import { monotonicNow } from '../admission/monotonic-clock.ts'
 import type { Permit } from '../admission/permit.ts'
+import { WaitClock } from '../admission/wait-clock.ts'
 import { PartReader } from '../dialects/part-reader.ts'
 import type { ReplyPlan } from '../dialects/reply-plan.ts'
 import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
@@ -53,12 +54,14 @@ export async function askUpstream(plane: DataPlane, question: UpstreamQuestion):
   let snapshot = plane.credentials.current()
   let approach = PLAIN_APPROACH
   let attempt = 1
+  const waited = new WaitClock(question.waiter.arrivedAt)
   for (;;) {
     const outcome = await runAttempt(plane, question, {
       approach,
       snapshot,
       attempt,
-      invocationId
+      invocationId,
+      waited
     })
     if (outcome.name === 'answered') return
     phases.end('retry')
@@ -107,12 +110,13 @@ interface AttemptPlan {
   readonly snapshot: CredentialSnapshot
   readonly attempt: number
   readonly invocationId: string
+  readonly waited: WaitClock
 }
 
 async function runAttempt(
   plane: DataPlane,
   question: UpstreamQuestion,
-  { approach, snapshot, attempt, invocationId }: AttemptPlan
+  { approach, snapshot, attempt, invocationId, waited }: AttemptPlan
 ): Promise<AttemptOutcome> {
   const { plan, phases, signal } = question
   const { upstream } = plane.config()
@@ -130,7 +134,7 @@ async function runAttempt(
     maxAttempts: upstream.maxAttempts,
     bodyTimeoutMs: upstream.readTimeoutMs
   })
-  const permit = await acquirePermit(plane, question, attempt)
+  const permit = await acquirePermit(plane, question, waited)
   const { models } = plane.catalogue()
   const call = new Attempt({
     pool: plane.pool,
@@ -153,19 +157,20 @@ async function runAttempt(
   return call.outcome
 }
 
-/** HTTP_POOL_TIMEOUT counts from the arrival of the request, for a retry from when that begins to wait. */
+/** HTTP_POOL_TIMEOUT bounds all waits of a request together: a retry may wait only for what the waits before it left. */
 async function acquirePermit(
   plane: DataPlane,
   { waiter, phases, signal }: UpstreamQuestion,
-  attempt: number
+  waited: WaitClock
 ): Promise<Permit> {
   const startedAt = monotonicNow()
   try {
-    const arrivedAt = attempt === 1 ? waiter.arrivedAt : startedAt
-    return await plane.lease.acquire({ ...waiter, arrivedAt }, signal)
+    return await plane.lease.acquire({ ...waiter, arrivedAt: waited.resume(startedAt) }, signal)
   } finally {
+    const now = monotonicNow()
+    waited.stop(now)
     phases.end('queue')
-    plane.metrics.waitSeconds.observe((monotonicNow() - startedAt) / 1000)
+    plane.metrics.waitSeconds.observe((now - startedAt) / 1000)
   }
 }
 
