@@ -1,12 +1,13 @@
+import { randomUUID } from 'node:crypto'
 import type { UpstreamEvent } from '../kiro/event.ts'
+import { AnswerLimit } from './answer-limit.ts'
+import { AnswerText } from './answer-text.ts'
+import { CallGate } from './call-gate.ts'
 import { toEndReason } from './end-reason.ts'
 import type { ReplyPlan } from './reply-plan.ts'
 import type { EndReason, StreamPart } from './stream-part.ts'
-import { TextFilter } from './text-filter.ts'
-import { ThinkingTags } from './thinking-tags.ts'
 import { estimateTokens } from './token-estimate.ts'
-import { type ToolCall, ToolCalls, type ToolEvent } from './tool-calls.ts'
-import { toToolParts } from './tool-parts.ts'
+import { ToolCalls, type ToolEvent } from './tool-calls.ts'
 import { UsageMeter } from './usage-meter.ts'
 
 export interface PartReaderOptions {
@@ -21,37 +22,43 @@ const NoParts: readonly StreamPart[] = []
 /**
  * Makes the parts of one answer from the upstream's events (kiro-protocol §5.5-§6, §10.1).
  *
- * Text passes at once unless something must be held: a tag, a stop string, a code fence. A tool call
- * comes out once it is whole. `exception` events are the caller's business and do nothing here.
+ * ```
+ *   text ──────▶ AnswerText ──────────────────┐
+ *   reasoning ──▶ (only for those who asked) ─┼─▶ parts
+ *   tool ──────▶ ToolCalls ──▶ CallGate ──────┘
+ * ```
+ *
+ * What comes while a call is being given out waits for the
+ * call's end. `exception` events are the caller's business and do nothing here.
  */
 export class PartReader {
   readonly #plan: ReplyPlan
   readonly #meter: UsageMeter
-  readonly #filter: TextFilter
-  readonly #isFilterOpen: boolean
-  readonly #tags: ThinkingTags | null
+  readonly #text: AnswerText
+  readonly #limit: AnswerLimit
   readonly #tools: ToolCalls
+  readonly #calls: CallGate
   readonly #contextWindowOf: (modelId: string) => number | undefined
+  #waiting: UpstreamEvent[] = []
   #modelId: string
   #stopReason = ''
-  #toolCount = 0
   #isCutOff = false
 
   constructor(plan: ReplyPlan, options: PartReaderOptions = {}) {
     const countTokens = options.countTokens ?? estimateTokens
     this.#plan = plan
     this.#meter = new UsageMeter({ ...plan, countTokens })
-    this.#filter = new TextFilter(plan)
-    this.#isFilterOpen = this.#filter.isOpen
-    this.#tags = plan.reasoning === 'tags' ? new ThinkingTags() : null
+    this.#limit = new AnswerLimit(plan.maxOutputTokens)
+    this.#text = new AnswerText({ plan, meter: this.#meter, limit: this.#limit })
     this.#tools = new ToolCalls(plan.toolNames)
+    this.#calls = new CallGate(this.#limit, plan.isSingleToolCall)
     this.#contextWindowOf = options.contextWindowOf ?? (() => undefined)
     this.#modelId = plan.upstreamModel
   }
 
-  /** A stop string was found: nothing more will come out but the end, so the upstream can be left. */
+  /** Nothing more will come out but the end, so the upstream can be left: a stop string or the client's limit. */
   get isStopped(): boolean {
-    return this.#filter.stopSequence !== null
+    return this.#text.stopSequence !== null || this.#limit.isReached
   }
 
   push(event: UpstreamEvent): readonly StreamPart[] {
@@ -59,7 +66,7 @@ export class PartReader {
     switch (event.type) {
       case 'text':
         if (event.modelId !== undefined) this.#noteModel(event.modelId)
-        return this.#readText(event.text)
+        return this.#readText(event)
       case 'reasoning':
         return this.#readReasoning(event)
       case 'tool':
@@ -67,6 +74,9 @@ export class PartReader {
       case 'metadata':
         if (event.stopReason !== undefined) this.#stopReason = event.stopReason
         if (event.tokenUsage !== undefined) this.#meter.addCounts(event.tokenUsage)
+        if (event.contextUsagePercentage !== undefined) {
+          this.#meter.setPercentage(event.contextUsagePercentage)
+        }
         break
       case 'context-usage':
         this.#meter.setPercentage(event.percentage)
@@ -84,9 +94,10 @@ export class PartReader {
   /** The clean end of the upstream's answer: what was held, then the `end` part. Call once. */
   end(): readonly StreamPart[] {
     const parts: StreamPart[] = []
-    if (!this.isStopped) this.#release(parts)
+    if (!this.#calls.isOpen && !this.isStopped) this.#endText(parts)
     if (!this.isStopped) this.#deliver(this.#tools.end(), parts)
-    const { stopSequence } = this.#filter
+    if (!this.isStopped) this.#endText(parts)
+    const { stopSequence } = this.#text
     const usage = this.#meter.total()
     const reason = this.#reason()
     parts.push({ type: 'end', reason, ...(stopSequence !== null && { stopSequence }), usage })
@@ -99,71 +110,74 @@ export class PartReader {
     return this.end()
   }
 
-  #readText(delta: string): readonly StreamPart[] {
-    if (delta === '') return NoParts
-    if (this.#tags === null && this.#isFilterOpen) {
-      this.#meter.addText(delta)
-      return [{ type: 'text', text: delta }]
-    }
+  #readText(event: Extract<UpstreamEvent, { type: 'text' }>): readonly StreamPart[] {
+    const { text } = event
+    if (text === '') return NoParts
+    if (this.#calls.isOpen) return this.#postpone(event)
     const parts: StreamPart[] = []
-    if (this.#tags === null) this.#passText(delta, parts)
-    else this.#passSplit(this.#tags.push(delta), parts)
+    this.#text.push(text, parts)
     return parts
   }
 
   #readReasoning(event: Extract<UpstreamEvent, { type: 'reasoning' }>): readonly StreamPart[] {
+    if (this.#calls.isOpen) return this.#postpone(event)
     const { text, signature, redacted } = event
-    if (text) this.#meter.addReasoning(text)
-    if (this.#plan.reasoning === 'none') return NoParts
+    if (this.#plan.reasoning === 'none') {
+      if (text) this.#meter.addReasoning(text)
+      return NoParts
+    }
     const parts: StreamPart[] = []
-    this.#release(parts)
-    if (text) parts.push({ type: 'reasoning', text })
+    this.#text.release(parts)
+    if (text) this.#text.reason(text, parts)
     if (signature) parts.push({ type: 'signature', signature })
     if (redacted) parts.push({ type: 'redacted', content: redacted })
     return parts
   }
 
   #readTool(event: ToolEvent): readonly StreamPart[] {
-    const calls = this.#tools.push(event)
-    if (calls.length === 0) return NoParts
+    const made = this.#tools.push(event)
+    if (made.length === 0) return NoParts
     const parts: StreamPart[] = []
-    this.#release(parts)
-    if (!this.isStopped) this.#deliver(calls, parts)
+    this.#deliver(made, parts)
     return parts
   }
 
-  #passSplit(
-    split: { readonly reasoning: string; readonly text: string },
-    out: StreamPart[]
-  ): void {
-    if (split.reasoning !== '') {
-      this.#meter.addReasoning(split.reasoning)
-      out.push({ type: 'reasoning', text: split.reasoning })
+  /** Blocks can't interleave: what comes inside a call waits until that is out. */
+  #postpone(event: UpstreamEvent): readonly StreamPart[] {
+    this.#waiting.push(event)
+    return NoParts
+  }
+
+  /** Nothing comes next: what is held may be calls, if the model made none otherwise. */
+  #endText(out: StreamPart[]): void {
+    if (this.#calls.hasBegunCalls) return this.#text.release(out)
+    for (const { name, json } of this.#text.end(out)) {
+      const id = `call_${randomUUID().replaceAll('-', '').slice(0, 24)}`
+      this.#deliver(this.#tools.push({ type: 'tool', id, name, input: json, stop: true }), out)
     }
-    if (split.text !== '') this.#passText(split.text, out)
   }
 
-  #passText(delta: string, out: StreamPart[]): void {
-    this.#meter.addText(delta)
-    const text = this.#filter.push(delta)
-    if (text !== '') out.push({ type: 'text', text })
-  }
-
-  /** Text that is held goes before whatever comes next. */
-  #release(out: StreamPart[]): void {
-    if (this.#tags !== null) this.#passSplit(this.#tags.release(), out)
-    const text = this.#filter.release()
-    if (text !== '') out.push({ type: 'text', text })
-  }
-
-  #deliver(calls: readonly ToolCall[], out: StreamPart[]): void {
-    for (const call of calls) {
-      this.#meter.addText(call.name)
-      this.#meter.addText(call.json)
-      if (this.#plan.isSingleToolCall && this.#toolCount > 0) continue
-      this.#toolCount++
-      out.push(...toToolParts(call))
+  #deliver(made: readonly StreamPart[], out: StreamPart[]): void {
+    for (const [index, part] of made.entries()) {
+      if (this.isStopped) return
+      if (part.type === 'tool-start') {
+        this.#text.release(out)
+        if (this.isStopped) return
+        this.#meter.addText(part.name)
+        this.#calls.start(part, made.slice(index + 1), out)
+      } else if (part.type === 'tool-delta') {
+        this.#meter.addText(part.json)
+        this.#calls.delta(part.json, out)
+      } else if (part.type === 'tool-end') this.#calls.end(part, out)
     }
+    if (!this.#calls.isOpen) this.#resume(out)
+  }
+
+  #resume(out: StreamPart[]): void {
+    const events = this.#waiting
+    if (events.length === 0) return
+    this.#waiting = []
+    for (const event of events) out.push(...this.push(event))
   }
 
   #noteModel(modelId: string): void {
@@ -175,9 +189,9 @@ export class PartReader {
   #reason(): EndReason {
     // The closing events may be missing: older accounts send none, and the body's end is proof enough (A34).
     return toEndReason({
-      isStopped: this.isStopped,
-      hasToolCall: this.#toolCount > 0,
-      isCutOff: this.#isCutOff || this.#tools.hasDropped,
+      isStopped: this.#text.stopSequence !== null,
+      hasToolCall: this.#calls.hasWholeCalls,
+      isCutOff: this.#isCutOff || this.#tools.hasBroken || this.#limit.isReached,
       isWindowFull: this.#meter.isWindowFull,
       stopReason: this.#stopReason
     })

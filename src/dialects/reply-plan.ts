@@ -1,5 +1,7 @@
+import type { TextCallForm } from './text-call-form.ts'
+
 /** The client APIs; each name is a folder beside this file. */
-export type DialectName = 'openai-chat' | 'anthropic-messages'
+export type DialectName = 'openai-chat' | 'openai-responses' | 'anthropic-messages'
 
 /**
  * Everything that the answering side must remember of a request. Made with the upstream payload by a
@@ -23,6 +25,10 @@ export interface ReplyPlan {
   readonly isSingleToolCall: boolean
   /** The answer must be JSON: a code fence around the whole of it is removed. */
   readonly isJsonAnswer: boolean
+  /** The client's bound on the answer in tokens, where the upstream does not keep it. */
+  readonly maxOutputTokens?: number
+  /** The tools on offer by upstream name, to recognise calls that a model writes as text. */
+  readonly textCallForms: Readonly<Record<string, TextCallForm>>
   /** Local estimate of the request's tokens, used until the upstream says better. */
   readonly inputTokens: number
   /** The model's input window in tokens, to turn the upstream's percentage into tokens. */
@@ -35,6 +41,8 @@ export interface ReplyPlan {
   readonly keepsItems: boolean
   /** Codes of the repairs that were made, in order, without duplicates. */
   readonly repairs: readonly string[]
+  /** Ids of the rules that the request may break in the upstream's eyes, see `kiro/borderline.ts`. */
+  readonly borderline: readonly string[]
 }
 
 /** How a client declared a tool, which is how a call of it must look in the answer. */

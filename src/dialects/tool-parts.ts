@@ -1,19 +1,29 @@
 import type { StreamPart } from './stream-part.ts'
-import type { ToolCall } from './tool-calls.ts'
+
+/** A call whose arguments are whole: `json` is the text of a JSON object. */
+export interface ToolCall {
+  readonly id: string
+  /** As the client knows it. */
+  readonly name: string
+  readonly json: string
+}
 
 /** Longest piece of a call's arguments in one part, in UTF-16 units. */
 const MaxSliceChars = 1024
 
 /** The parts of one whole call: its start, its arguments in order, its end. */
-export function toToolParts(call: ToolCall): readonly StreamPart[] {
-  const { id, name, json } = call
-  const parts: StreamPart[] = [{ type: 'tool-start', id, name }]
+export function toToolParts({ id, name, json }: ToolCall): readonly StreamPart[] {
+  return [{ type: 'tool-start', id, name }, ...toDeltas(json), { type: 'tool-end' }]
+}
+
+/** Arguments in pieces of a size that clients like. */
+export function toDeltas(json: string): readonly StreamPart[] {
+  const parts: StreamPart[] = []
   for (let from = 0; from < json.length; ) {
     const to = findCut(json, from)
     parts.push({ type: 'tool-delta', json: json.slice(from, to) })
     from = to
   }
-  parts.push({ type: 'tool-end' })
   return parts
 }
 

@@ -1,17 +1,22 @@
+import { type Borderline, borderlineSize } from '../kiro/borderline.ts'
 import { buildPayload } from '../kiro/conversation.ts'
 import type { Conversation } from '../kiro/message.ts'
 import { resolveModel } from '../kiro/model-resolution.ts'
+import { AUTO_MODEL } from '../kiro/models.ts'
 import { planReasoning, type ReasoningWish } from '../kiro/reasoning.ts'
 import type { Repairs } from '../kiro/repairs.ts'
 import { encodePayload } from './payload-bytes.ts'
 import type { DialectName, ReplyPlan } from './reply-plan.ts'
 import type { RequestOptions } from './request-options.ts'
+import { textCallFormsOf } from './text-call-form.ts'
 
 /** What a client's request became: the body to send and what to remember for the answer. */
 export interface UpstreamRequest {
   /** JSON that begins with `{"conversationState"`. */
   readonly payload: Uint8Array<ArrayBuffer>
   readonly plan: ReplyPlan
+  /** What `plan.borderline` means, with figures. */
+  readonly borderline: readonly Borderline[]
 }
 
 /** A client's request after its dialect has been read. */
@@ -48,7 +53,7 @@ export function toUpstream(
 ): UpstreamRequest {
   const { conversation, maxTokens } = request
   const model = resolveModel(request.model, options)
-  if (model.isSubstitute) repairs.note('model-substituted')
+  if (model.isSubstitute) repairs.note('model-substituted', 'model')
   const reasoning = planReasoning({
     wish: request.reasoning,
     model,
@@ -62,10 +67,17 @@ export function toUpstream(
     takesImages: !options.isCatalogueLive || (model.facts?.takesImages ?? true),
     reasoning,
     toolDescriptionMaxLength: options.toolDescriptionMaxLength,
+    maxTools: options.toolMaxCount,
     sessionKey: request.sessionKey,
     repairs
   })
-  const { bytes, tokens } = encodePayload(built.payload, repairs)
+  const { bytes, weight, tokens } = encodePayload(built.payload, repairs)
+  const { contextWindow } = model
+  const borderline = [
+    ...built.borderline,
+    ...borderlineSize({ bytes: bytes.byteLength, weight, tokens, contextWindow }),
+    ...(model.facts === undefined && model.id !== AUTO_MODEL ? [unknownModel(model.id)] : [])
+  ]
   const plan: ReplyPlan = {
     dialect: request.dialect,
     model: request.model,
@@ -77,12 +89,23 @@ export function toUpstream(
     reasoning: reasoning.source,
     isSingleToolCall: request.isSingleToolCall,
     isJsonAnswer: request.isJsonAnswer,
+    ...(maxTokens !== undefined &&
+      built.payload.additionalModelRequestFields?.['max_tokens'] !== maxTokens && {
+        maxOutputTokens: maxTokens
+      }),
+    textCallForms: textCallFormsOf(built.payload),
     inputTokens: tokens,
-    contextWindow: model.contextWindow,
+    contextWindow,
     toolForms: request.toolForms ?? {},
     echo: request.echo ?? {},
     keepsItems: request.keepsItems ?? false,
-    repairs: repairs.codes
+    repairs: repairs.codes,
+    borderline: [...new Set(borderline.map(({ rule }) => rule))]
   }
-  return { payload: bytes, plan }
+  return { payload: bytes, plan, borderline }
+}
+
+function unknownModel(id: string): Borderline {
+  const message = `The model ${id.slice(0, 100)} is not in the list; only the upstream knows whether it exists.`
+  return { rule: 'model-known', message, pointer: '/model' }
 }

@@ -4,7 +4,7 @@ import { PartReader } from '../../src/dialects/part-reader.ts'
 import type { UpstreamEvent } from '../../src/kiro/event.ts'
 import { readParts, summarize } from '../helper/read-answer.ts'
 import { replyPlan } from '../helper/reply-plan.ts'
-import { closing, cutAt, text, tool } from '../helper/upstream-events.ts'
+import { closing, cutAt, sliceBy, text, tool } from '../helper/upstream-events.ts'
 
 const plain = replyPlan()
 
@@ -14,6 +14,10 @@ function contextWindowOf(modelId: string): number | undefined {
 
 function types(events: readonly UpstreamEvent[], plan = plain): readonly string[] {
   return readParts(plan, events).map((part) => part.type)
+}
+
+function textAndCall(json: string): readonly UpstreamEvent[] {
+  return [text('x'), tool('1', 'f', { input: json, stop: true })]
 }
 
 t.test('push()', async (t) => {
@@ -176,6 +180,120 @@ t.test('end()', async (t) => {
     const plan = replyPlan({ isJsonAnswer: true })
     const events = [text('```json\n{"title":'), text('"x"}\n``'), text('`\n'), ...closing()]
     t.equal(summarize(readParts(plan, events)).text, '{"title":"x"}')
+  })
+})
+
+t.test('while a long call is being given out', async (t) => {
+  const native = replyPlan({ reasoning: 'native' })
+  const long = `{"body":"${'x'.repeat(3000)}`
+
+  t.test('text and reasoning wait for its end', async (t) => {
+    const events = [
+      tool('1', 'f', { input: long }),
+      text('b'),
+      { type: 'reasoning', text: 'r' } as const,
+      tool('1', 'f', { input: '"}', stop: true }),
+      text('c'),
+      ...closing()
+    ]
+    const parts = readParts(native, events)
+    t.same(
+      parts.map(({ type }) => type).filter((type) => type !== 'tool-delta'),
+      ['tool-start', 'tool-end', 'text', 'reasoning', 'text', 'end']
+    )
+    t.match(summarize(parts), { text: 'bc', reasoning: 'r', reason: 'tool' })
+  })
+
+  t.test('its break is an end by length', async (t) => {
+    const parts = readParts(native, [tool('1', 'f', { input: long }), text('b')])
+    t.match(parts.at(-3), { type: 'tool-end', isCut: true })
+    t.match(summarize(parts), { text: 'b', reason: 'length' })
+  })
+})
+
+t.test("the client's limit", async (t) => {
+  const limited = replyPlan({ maxOutputTokens: 10, reasoning: 'native' })
+
+  t.test('cuts text wherever the upstream cut it', async (t) => {
+    const whole = 'abcdefgh'.repeat(20)
+    for (let size = 1; size < whole.length; size++) {
+      const parts = readParts(limited, [...sliceBy(whole, size).map(text), ...closing()])
+      t.match(summarize(parts), { text: whole.slice(0, 36), reason: 'length' })
+    }
+  })
+
+  t.test('never halves a character', async (t) => {
+    const parts = readParts(replyPlan({ maxOutputTokens: 2 }), [text('\u{1f600}'.repeat(9))])
+    t.equal(summarize(parts).text, '\u{1f600}')
+  })
+
+  t.test('leaves alone what just fits', async (t) => {
+    const parts = readParts(limited, [text('x'.repeat(36)), ...closing()])
+    t.match(summarize(parts), { text: 'x'.repeat(36), reason: 'stop' })
+  })
+
+  t.test('counts reasoning', async (t) => {
+    const events = [{ type: 'reasoning', text: 'x'.repeat(30) } as const, text('y'.repeat(30))]
+    const { reasoning, text: said, reason } = summarize(readParts(limited, events))
+    t.same([reasoning.length, said.length, reason], [30, 6, 'length'])
+  })
+
+  t.test('takes a call as a whole or not at all', async (t) => {
+    t.match(summarize(readParts(limited, textAndCall('{"a":1}'))), {
+      calls: [{ id: '1' }],
+      reason: 'tool'
+    })
+    const tooLong = summarize(readParts(limited, textAndCall(`{"a":"${'x'.repeat(40)}"}`)))
+    t.same([tooLong.calls, tooLong.reason], [[], 'length'])
+  })
+
+  t.test('cuts off a call that is on its way', async (t) => {
+    const plan = replyPlan({ maxOutputTokens: 1000 })
+    const reader = new PartReader(plan)
+    const begun = reader.push(tool('1', 'f', { input: `{"a":"${'x'.repeat(3000)}` }))
+    t.match(begun[0], { type: 'tool-start' })
+    const parts = reader.push(tool('1', 'f', { input: 'y'.repeat(3000) }))
+    t.same(parts.at(-1), { type: 'tool-end', isCut: true })
+    t.ok(reader.isStopped)
+    t.match(reader.end(), [{ type: 'end', reason: 'length' }])
+  })
+})
+
+t.test('a call written as text', async (t) => {
+  const plan = replyPlan({
+    textCallForms: { write: { parameters: { path: 'text', size: 'json' }, required: ['path'] } }
+  })
+  const written = '[Called write with args: {"path":"a]}\\"","size":1}]'
+
+  t.test('is a call where the answer is nothing else from there on', async (t) => {
+    for (let size = 1; size <= written.length; size++) {
+      const events = [text('Sure.\n'), ...sliceBy(written, size).map(text), ...closing()]
+      const { text: said, calls, reason } = summarize(readParts(plan, events))
+      t.same([said, calls[0]?.json, reason], ['Sure.\n', '{"path":"a]}\\"","size":1}', 'tool'])
+    }
+  })
+
+  t.test(
+    'stays text after a real call, before more text, and with a real one behind it',
+    async (t) => {
+      const real = tool('1', 'write', { input: '{"path":"b"}', stop: true })
+      for (const events of [
+        [real, text(written)],
+        [text(written), text('\nDone.')],
+        [text(written), real]
+      ]) {
+        const { text: said, calls } = summarize(readParts(plan, [...events, ...closing()]))
+        t.ok(said.includes(written))
+        t.ok(calls.length <= 1 && calls.every(({ id }) => id === '1'))
+      }
+    }
+  )
+})
+
+t.test('the percentage of the window counts wherever it comes', async (t) => {
+  const event = { type: 'metadata', contextUsagePercentage: 10 } as const
+  t.match(readParts(plain, [text('a'), event], { countTokens: () => 1 }).at(-1), {
+    usage: { inputTokens: 19_999 }
   })
 })
 

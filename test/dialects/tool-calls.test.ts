@@ -1,12 +1,14 @@
 import { array, assert, jsonValue, nat, property, record } from 'fast-check'
 import t from 'tap'
-import { type ToolCall, ToolCalls, type ToolEvent } from '../../src/dialects/tool-calls.ts'
+import { ToolCalls, type ToolEvent } from '../../src/dialects/tool-calls.ts'
+import { type ToolCall, toToolParts } from '../../src/dialects/tool-parts.ts'
+import { summarize } from '../helper/read-answer.ts'
 import { cutAt, sliceBy, tool } from '../helper/upstream-events.ts'
 
 function read(events: readonly ToolEvent[], names = {}): [readonly ToolCall[], boolean] {
   const calls = new ToolCalls(names)
-  const whole = [...events.flatMap((event) => calls.push(event)), ...calls.end()]
-  return [whole, calls.hasDropped]
+  const parts = [...events.flatMap((event) => calls.push(event)), ...calls.end()]
+  return [summarize(parts).calls, calls.hasBroken]
 }
 
 const call = (id: string, name: string, json: string): ToolCall => ({ id, name, json })
@@ -15,7 +17,7 @@ const cases: readonly [
   name: string,
   events: readonly ToolEvent[],
   calls: readonly ToolCall[],
-  hasDropped: boolean
+  hasBroken: boolean
 ][] = [
   [
     'a call without input has empty arguments',
@@ -127,8 +129,8 @@ const cases: readonly [
   ]
 ]
 
-for (const [name, events, calls, hasDropped] of cases) {
-  t.test(name, async (t) => t.same(read(events), [calls, hasDropped]))
+for (const [name, events, calls, hasBroken] of cases) {
+  t.test(name, async (t) => t.same(read(events), [calls, hasBroken]))
 }
 
 t.test('gives the client its own names back, and no inherited ones', async (t) => {
@@ -140,15 +142,114 @@ t.test('gives the client its own names back, and no inherited ones', async (t) =
 t.test('push() gives a call out at its stop, not before', async (t) => {
   const calls = new ToolCalls({})
   t.same(calls.push(tool('1', 'f', { input: '{}' })), [])
-  t.same(calls.push(tool('1', 'f', { stop: true })), [call('1', 'f', '{}')])
+  t.same(calls.push(tool('1', 'f', { stop: true })), toToolParts(call('1', 'f', '{}')))
   t.same(calls.end(), [])
 })
 
-t.test('drops a call whose arguments have no end', async (t) => {
+t.test('cuts off a call whose arguments have no end', async (t) => {
   const piece = 'x'.repeat(1024 * 1024)
   const pieces = Array.from({ length: 9 }, () => tool('1', 'f', { input: piece }))
+  const calls = new ToolCalls({})
   const events = [tool('1', 'f', { input: '{"a":"' }), ...pieces]
-  t.same(read([...events, tool('1', 'f', { input: '"}', stop: true })]), [[], true])
+  const parts = [...events, tool('1', 'f', { input: '"}', stop: true })].flatMap((event) =>
+    calls.push(event)
+  )
+  t.same(parts.at(-1), { type: 'tool-end', isCut: true })
+  t.ok(calls.hasBroken)
+  t.ok(summarize(parts).calls[0]!.json.length <= 8 * 1024 * 1024)
+})
+
+t.test('a long call', async (t) => {
+  const long = `{"body":"${'x'.repeat(2040)}`
+
+  t.test('goes out as it comes, from 2048 characters on', async (t) => {
+    const calls = new ToolCalls({ f: 'F' })
+    t.same(calls.push(tool('1', 'f', { input: long.slice(0, 2047) })), [])
+    const begun = calls.push(tool('1', 'f', { input: long.slice(2047) }))
+    t.same(begun[0], { type: 'tool-start', id: '1', name: 'F' })
+    t.equal(summarize(begun).calls[0]?.json, long)
+    t.same(calls.push(tool('1', 'f', { input: 'abc' })), [{ type: 'tool-delta', json: 'abc' }])
+    t.same(calls.push(tool('1', 'f', { input: '"}' })), [{ type: 'tool-delta', json: '"}' }])
+    t.same(calls.push(tool('1', 'f', { stop: true })), [{ type: 'tool-end' }])
+    t.same([calls.end(), calls.hasBroken], [[], false])
+  })
+
+  t.test('that breaks off is told to be cut', async (t) => {
+    const calls = new ToolCalls({})
+    calls.push(tool('1', 'f', { input: long }))
+    t.same(calls.end(), [{ type: 'tool-end', isCut: true }])
+    t.ok(calls.hasBroken)
+  })
+
+  t.test('that is no object is never begun', async (t) => {
+    t.same(read([tool('1', 'f', { input: `[${long}`, stop: true })]), [[], true])
+  })
+
+  t.test('never ends a piece inside a character', async (t) => {
+    const calls = new ToolCalls({})
+    const begun = calls.push(tool('1', 'f', { input: `${long}\ud83d` }))
+    t.equal(summarize(begun).calls[0]?.json, long)
+    t.same(calls.push(tool('1', 'f', { input: '\ude00' })), [
+      { type: 'tool-delta', json: '\u{1f600}' }
+    ])
+  })
+
+  t.test('keeps the calls that begin meanwhile waiting', async (t) => {
+    const calls = new ToolCalls({})
+    calls.push(tool('1', 'f', { input: long }))
+    t.same(calls.push(tool('2', 'g', { input: '{"a":1}', stop: true })), [])
+    const rest = calls.push(tool('1', 'f', { input: '"}', stop: true }))
+    t.same(
+      rest.map(({ type }) => type),
+      ['tool-delta', 'tool-end', 'tool-start', 'tool-delta', 'tool-end']
+    )
+  })
+
+  t.test('is cut when whole arguments contradict what is out', async (t) => {
+    const calls = new ToolCalls({})
+    calls.push(tool('1', 'f', { input: long }))
+    t.same(calls.push(tool('1', 'f', { input: { a: 1 }, stop: true })), [
+      { type: 'tool-end', isCut: true }
+    ])
+  })
+})
+
+t.test('a call without an id', async (t) => {
+  t.test('gets one', async (t) => {
+    const [calls] = read([
+      tool('', 'f'),
+      tool('', '', { input: '{"a":1}' }),
+      tool('', 'f', { stop: true })
+    ])
+    t.match(calls, [{ id: /^toolu_[0-9a-f]{24}$/, name: 'f', json: '{"a":1}' }])
+    t.equal(calls.length, 1)
+  })
+
+  t.test('is told from the next one by its stop or its name', async (t) => {
+    const [calls] = read([
+      tool('', 'f', { input: '{"a":1}', stop: true }),
+      tool('', 'f', { input: '{"a":2}' }),
+      tool('', 'g', { input: '{}', stop: true })
+    ])
+    t.same(
+      calls.map(({ name, json }) => [name, json]),
+      [
+        ['f', '{"a":1}'],
+        ['f', '{"a":2}'],
+        ['g', '{}']
+      ]
+    )
+    t.equal(new Set(calls.map(({ id }) => id)).size, 3)
+  })
+
+  t.test('has no ghost', async (t) => {
+    const [calls] = read([
+      tool('', 'f', { input: '{"a":1}', stop: true }),
+      tool('', 'f'),
+      tool('', 'f', { stop: true })
+    ])
+    t.equal(calls.length, 1)
+  })
 })
 
 t.test('joins arguments cut in slices of every size', async (t) => {

@@ -16,10 +16,12 @@ export function replyPlan(changes: Partial<ReplyPlan> = {}): ReplyPlan {
     isJsonAnswer: false,
     inputTokens: 900,
     contextWindow: 200_000,
+    textCallForms: {},
     toolForms: {},
     echo: {},
     keepsItems: false,
     repairs: [],
+    borderline: [],
     ...changes
   }
 }

@@ -1,0 +1,79 @@
+import type { AnswerLimit } from './answer-limit.ts'
+import type { StreamPart } from './stream-part.ts'
+
+type StartPart = Extract<StreamPart, { type: 'tool-start' }>
+
+/**
+ * What stands between the model's tool calls and the client: only the first, where the client wants one at a time,
+ * and the client's limit. A call that is there as a whole is cut as a whole; one that comes in pieces is cut off.
+ *
+ * ```
+ *   none ──start──▶ whole | streamed | skipped ──end──▶ none
+ *                              └──limit──▶ none
+ * ```
+ */
+export class CallGate {
+  readonly #limit: AnswerLimit
+  readonly #isSingle: boolean
+  #state: 'none' | 'whole' | 'streamed' | 'skipped' = 'none'
+  #begun = 0
+  #whole = 0
+
+  constructor(limit: AnswerLimit, isSingle: boolean) {
+    this.#limit = limit
+    this.#isSingle = isSingle
+  }
+
+  /** A call has begun and not ended: nothing else may come in between. */
+  get isOpen(): boolean {
+    return this.#state !== 'none'
+  }
+
+  get hasBegunCalls(): boolean {
+    return this.#begun > 0
+  }
+
+  /** A call was delivered from its start to its end. */
+  get hasWholeCalls(): boolean {
+    return this.#whole > 0
+  }
+
+  /** `rest`: what is known to come after this start. */
+  start(part: StartPart, rest: readonly StreamPart[], out: StreamPart[]): void {
+    const json = wholeArguments(rest)
+    this.#state = 'skipped'
+    if (this.#isSingle && this.#begun > 0) return
+    if (!this.#limit.isNone && !this.#limit.takeWhole(part.name + (json ?? ''))) return
+    this.#begun++
+    this.#state = json === null ? 'streamed' : 'whole'
+    out.push(part)
+  }
+
+  delta(json: string, out: StreamPart[]): void {
+    if (this.#state === 'whole') out.push({ type: 'tool-delta', json })
+    if (this.#state !== 'streamed') return
+    const fitting = this.#limit.isNone ? json : this.#limit.take(json)
+    if (fitting !== '') out.push({ type: 'tool-delta', json: fitting })
+    if (fitting === json) return
+    out.push({ type: 'tool-end', isCut: true })
+    this.#state = 'none'
+  }
+
+  end(part: Extract<StreamPart, { type: 'tool-end' }>, out: StreamPart[]): void {
+    if (this.#state === 'whole' || this.#state === 'streamed') {
+      out.push(part)
+      if (part.isCut !== true) this.#whole++
+    }
+    this.#state = 'none'
+  }
+}
+
+/** The arguments up to the call's end; null if that is not among the parts. */
+function wholeArguments(parts: readonly StreamPart[]): string | null {
+  let json = ''
+  for (const part of parts) {
+    if (part.type === 'tool-delta') json += part.json
+    if (part.type === 'tool-end') return json
+  }
+  return null
+}
