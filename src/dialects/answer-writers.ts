@@ -3,6 +3,9 @@ import { AnthropicTranslator } from './anthropic-messages/translator.ts'
 import type { AnswerIdentity } from './answer-identity.ts'
 import { OpenAiChatAnswer } from './openai-chat/answer.ts'
 import { OpenAiChatTranslator } from './openai-chat/translator.ts'
+import { ResponsesAnswer } from './openai-responses/answer.ts'
+import { toResponseId } from './openai-responses/item-id.ts'
+import { ResponsesTranslator } from './openai-responses/translator.ts'
 import type { DialectName, ReplyPlan } from './reply-plan.ts'
 import type { Collector, Translator } from './stream-part.ts'
 
@@ -18,6 +21,11 @@ const Writers: Readonly<Record<DialectName, AnswerWriters>> = {
     toId: (hex) => `chatcmpl-${hex}`,
     createTranslator: (plan, identity) => new OpenAiChatTranslator(plan, identity),
     createCollector: (plan, identity) => new OpenAiChatAnswer(plan, identity)
+  },
+  'openai-responses': {
+    toId: toResponseId,
+    createTranslator: (plan, identity) => new ResponsesTranslator(plan, identity),
+    createCollector: (plan, identity) => new ResponsesAnswer(plan, identity)
   },
   'anthropic-messages': {
     toId: (hex) => `msg_${hex.slice(0, 24)}`,

@@ -18,6 +18,7 @@ export type ErrorDialect = DialectName | 'openai'
 const Formats: Readonly<Record<ErrorDialect, ErrorFormat>> = {
   openai: OpenAiErrors,
   'openai-chat': OpenAiErrors,
+  'openai-responses': OpenAiErrors,
   'anthropic-messages': AnthropicErrors
 }
 

@@ -68,6 +68,7 @@ export interface Translator {
   fail(error: Error): string
   /** Keeps a silent stream alive; never counts as part of the answer. */
   heartbeat(): string
+  readonly keptItems?: KeptItems
 }
 
 /** Collects the parts of one answer into the body of a non-streaming reply. */
@@ -75,4 +76,8 @@ export interface Collector {
   push(part: StreamPart): void
   /** The JSON text of the whole answer; call once, after the `end` part. */
   toJson(): string
+  readonly keptItems?: KeptItems
 }
+
+/** The finished items of an answer as JSON text, by their ids, where clients may refer to them by these. */
+export type KeptItems = ReadonlyMap<string, string>

@@ -62,10 +62,14 @@ export const OpenAiErrors: ErrorFormat = {
   toEvent: (error) => toSseData(toBody(error))
 }
 
+/** What a client of OpenAI's APIs reads. */
+export function toOpenAiMessage(error: GatewayError): string {
+  return error.code === 'GW_CONTEXT_OVERFLOW' ? toOverflowMessage(error.message) : error.message
+}
+
 function toBody(error: GatewayError): string {
   const { type, code, param } = Words[error.code]
-  const message =
-    error.code === 'GW_CONTEXT_OVERFLOW' ? toOverflowMessage(error.message) : error.message
+  const message = toOpenAiMessage(error)
   return JSON.stringify({ error: { message, type, param: error.param ?? param ?? null, code } })
 }
 

@@ -1,0 +1,151 @@
+import type { ReplyPlan } from '../reply-plan.ts'
+import type { StreamPart } from '../stream-part.ts'
+import { type ItemPrefix, toItemId } from './item-id.ts'
+
+export type ItemStatus = 'in_progress' | 'completed' | 'incomplete'
+
+export type ItemKind =
+  | 'message'
+  | 'reasoning'
+  | 'function_call'
+  | 'custom_tool_call'
+  | 'tool_search_call'
+
+/** One item of an answer's output while it is being written. */
+export interface OutputItem {
+  readonly kind: ItemKind
+  readonly id: string
+  /** Its place in the output. */
+  readonly index: number
+  /** JSON text of the members that never change, `id` and `type` first. */
+  readonly head: string
+  /** Members of a call that follow its status, as JSON text; `''` for the others. */
+  readonly callMembers: string
+  /** Words, summary, arguments or input, so far. */
+  text: string
+  /** Reasoning in a form that only the upstream can read. */
+  opaque: string | null
+}
+
+const PREFIXES: Readonly<Record<ItemKind, ItemPrefix>> = {
+  message: 'msg',
+  reasoning: 'rs',
+  function_call: 'fc',
+  custom_tool_call: 'ctc',
+  tool_search_call: 'tsc'
+}
+const CALL_KINDS = {
+  function: 'function_call',
+  text: 'custom_tool_call',
+  search: 'tool_search_call'
+} as const
+
+type SearchPart = Extract<StreamPart, { type: 'search' }>
+
+/** Makes the items of one answer: each gets the next place, and an id that tells its answer and its place. */
+export class ItemMaker {
+  readonly #responseId: string
+  readonly #forms: ReplyPlan['toolForms']
+  #count = 0
+
+  constructor(responseId: string, forms: ReplyPlan['toolForms']) {
+    this.#responseId = responseId
+    this.#forms = forms
+  }
+
+  make(kind: ItemKind, callMembers = ''): OutputItem {
+    const index = this.#count++
+    const id = toItemId(PREFIXES[kind], this.#responseId, index)
+    const head = `"id":"${id}","type":"${kind}"`
+    return { kind, id, index, head, callMembers, text: '', opaque: null }
+  }
+
+  /** A call as its tool was declared (client-requirements §4); `fullName` is the client's. */
+  makeCall(callId: string, fullName: string): OutputItem {
+    const form = Object.hasOwn(this.#forms, fullName) ? this.#forms[fullName] : undefined
+    const kind = CALL_KINDS[form?.kind ?? 'function']
+    if (kind === 'tool_search_call') {
+      return this.make(kind, `"execution":"client","call_id":${JSON.stringify(callId)}`)
+    }
+    const members = {
+      call_id: callId,
+      name: form?.name ?? fullName,
+      ...(form?.namespace !== undefined && { namespace: form.namespace })
+    }
+    return this.make(kind, JSON.stringify(members).slice(1, -1))
+  }
+
+  /** A web search, which is there as a whole. */
+  makeSearch({ query, results, problem }: SearchPart): SearchItem {
+    const index = this.#count++
+    const id = toItemId('ws', this.#responseId, index)
+    const sources = results.map(({ url }) => ({ type: 'url', url }))
+    const action = JSON.stringify({ type: 'search', query, queries: [query], sources })
+    const status = problem === undefined ? 'completed' : 'failed'
+    const head = `{"id":"${id}","type":"web_search_call"`
+    return {
+      id,
+      index,
+      begun: `${head},"status":"in_progress","action":${JSON.stringify({ type: 'search', query })}}`,
+      json: `${head},"status":"${status}","action":${action}}`
+    }
+  }
+}
+
+export interface SearchItem {
+  readonly id: string
+  readonly index: number
+  /** JSON text of the item before anything was found. */
+  readonly begun: string
+  readonly json: string
+}
+
+/** The item as it is announced: nothing in it yet. */
+export function toBegunItem({ kind, head, callMembers }: OutputItem): string {
+  switch (kind) {
+    case 'message':
+      return `{${head},"status":"in_progress","role":"assistant","content":[]}`
+    case 'reasoning':
+      return `{${head},"summary":[]}`
+    case 'function_call':
+      return `{${head},"status":"in_progress",${callMembers},"arguments":""}`
+    case 'custom_tool_call':
+      return `{${head},"status":"in_progress",${callMembers},"input":""}`
+    case 'tool_search_call':
+      return `{${head},"status":"in_progress",${callMembers},"arguments":{}}`
+  }
+  return ''
+}
+
+/** The item as JSON text; `text` is its text as JSON, which is long and may be at hand already. */
+export function toItemJson(item: OutputItem, status: ItemStatus, text: string): string {
+  const { kind, head, callMembers } = item
+  switch (kind) {
+    case 'message':
+      return `{${head},"status":"${status}","role":"assistant","content":[${toTextPart(text)}]}`
+    case 'reasoning': {
+      const summary = item.text === '' ? '' : toSummaryPart(text)
+      const opaque =
+        item.opaque === null ? '' : `,"encrypted_content":${JSON.stringify(item.opaque)}`
+      return `{${head},"summary":[${summary}]${opaque}}`
+    }
+    case 'function_call':
+      return `{${head},"status":"${status}",${callMembers},"arguments":${text}}`
+    case 'custom_tool_call':
+      return `{${head},"status":"${status}",${callMembers},"input":${text}}`
+    case 'tool_search_call': {
+      // An object, unless it broke off.
+      const json = status === 'completed' ? item.text : text
+      return `{${head},"status":"${status}",${callMembers},"arguments":${json}}`
+    }
+  }
+  return ''
+}
+
+export function toTextPart(text: string): string {
+  return `{"type":"output_text","text":${text},"annotations":[]}`
+}
+
+export function toSummaryPart(text: string): string {
+  return `{"type":"summary_text","text":${text}}`
+}

@@ -1,0 +1,100 @@
+import { parseJsonObject } from '../../kiro/json-object.ts'
+
+/** What a call of a text tool begins with, once it is there as a whole. */
+const OPENING = /^\s*\{\s*"input"\s*:\s*"/
+/** A beginning that is longer is none. */
+const MAX_OPENING_CHARS = 256
+
+/**
+ * The raw text of a call whose arguments arrive as `{"input": "…"}` in pieces cut anywhere. Text comes out as soon as
+ * it is certain; no half of a character ever does.
+ *
+ * ```
+ *   opening ──{"input":"──▶ text ──closing quote──▶ closed
+ *      └──anything else──▶ other: nothing until the end
+ * ```
+ */
+export class RawInput {
+  #state: 'opening' | 'text' | 'closed' | 'other' = 'opening'
+  /** Not yet decoded: what opens the arguments, or an escape that is not whole. */
+  #held = ''
+  /** The first half of a character that was written as two escapes. */
+  #half = ''
+
+  push(json: string): string {
+    switch (this.#state) {
+      case 'opening':
+        return this.#open(json)
+      case 'text':
+        return this.#read(this.#held + json)
+      case 'other':
+        this.#held += json
+        break
+      case 'closed':
+        break
+    }
+    return ''
+  }
+
+  /** The arguments are whole: the rest. Without a text named `input` that is all of them as they are. */
+  end(): string {
+    if (this.#state === 'text' || this.#state === 'closed') return ''
+    const input = parseJsonObject(this.#held)?.['input']
+    return typeof input === 'string' ? input : this.#held
+  }
+
+  #open(json: string): string {
+    this.#held += json
+    const opening = OPENING.exec(this.#held)?.[0]
+    if (opening !== undefined) {
+      this.#state = 'text'
+      return this.#read(this.#held.slice(opening.length))
+    }
+    if (this.#held.length > MAX_OPENING_CHARS) this.#state = 'other'
+    return ''
+  }
+
+  #read(json: string): string {
+    const end = findClosingQuote(json)
+    if (end !== -1) this.#state = 'closed'
+    const certain = end === -1 ? wholeEscapesEnd(json) : end
+    this.#held = end === -1 ? json.slice(certain) : ''
+    if (certain === 0 && this.#state === 'text') return ''
+    const text = this.#half + decode(json.slice(0, certain))
+    const last = text.charCodeAt(text.length - 1)
+    const isHalf = this.#state === 'text' && last >= 0xd800 && last <= 0xdbff
+    this.#half = isHalf ? text.slice(-1) : ''
+    return isHalf ? text.slice(0, -1) : text
+  }
+}
+
+/** Index of the first quote that no backslash escapes, or -1. */
+function findClosingQuote(json: string): number {
+  let at = json.indexOf('"')
+  while (at !== -1 && isEscaped(json, at)) at = json.indexOf('"', at + 1)
+  return at
+}
+
+/** Up to where no escape is cut. */
+function wholeEscapesEnd(json: string): number {
+  const at = json.lastIndexOf('\\')
+  if (at === -1 || isEscaped(json, at)) return json.length
+  const escapeChars = json[at + 1] === 'u' ? 6 : 2
+  return at + escapeChars <= json.length ? json.length : at
+}
+
+/** An odd number of backslashes stands before it. */
+function isEscaped(json: string, at: number): boolean {
+  let from = at
+  while (from > 0 && json[from - 1] === '\\') from--
+  return (at - from) % 2 === 1
+}
+
+/** What is no JSON belongs to a call that will be found broken at its end. */
+function decode(json: string): string {
+  try {
+    return String(JSON.parse(`"${json}"`))
+  } catch {
+    return ''
+  }
+}
