@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { GatewayProcess, type LogLine } from '../helper/gateway-process.ts'
 import { serverUrl } from '../helper/server-url.ts'
 import { KEYS } from './client-keys.ts'
-import { type PoolView, viewPool } from './gateway-probe.ts'
+import { countPool, type PoolCounts, type PoolView, viewPool } from './gateway-probe.ts'
 import { countCloseWait } from './gateway-sockets.ts'
 import { type PoolSize, toEnvFile } from './pool-size.ts'
 
@@ -20,6 +20,13 @@ const REQUEST_LINES = [
   'asking upstream another way'
 ]
 
+export interface ChaosGatewayOptions {
+  readonly size: PoolSize
+  readonly workers: number
+  /** The upstream's certificate, if it speaks TLS. */
+  readonly certFile: string | null
+}
+
 /** The gateway that is put under stress, with short timeouts so that every fault has its end within seconds. */
 export class ChaosGateway {
   readonly #process: GatewayProcess
@@ -31,7 +38,7 @@ export class ChaosGateway {
   /** Resolves when it runs, not yet when it serves: whoever has it can end it. */
   static async start(
     upstreamUrl: string,
-    { size, workers }: { readonly size: PoolSize; readonly workers: number }
+    { size, workers, certFile }: ChaosGatewayOptions
   ): Promise<ChaosGateway> {
     const port = await freePort()
     const gateway = new GatewayProcess({
@@ -47,7 +54,8 @@ export class ChaosGateway {
         FIRST_TOKEN_TIMEOUT: '1.5',
         FIRST_TOKEN_MAX_RETRIES: '2',
         STREAMING_READ_TIMEOUT: '1',
-        FAKE_REASONING: 'false'
+        FAKE_REASONING: 'false',
+        ...(certFile === null ? {} : { NODE_EXTRA_CA_CERTS: certFile })
       },
       keeps: ({ msg }) => !REQUEST_LINES.includes(String(msg))
     })
@@ -80,6 +88,12 @@ export class ChaosGateway {
 
   view(): Promise<PoolView | null> {
     return viewPool(this.#process.url, KEYS[0])
+  }
+
+  /** What it counted; nothing if it does not answer. */
+  async counts(): Promise<PoolCounts> {
+    const counts = await countPool(this.#process.url, KEYS[0])
+    return counts ?? { opened: 0, reused: 0, closed: {} }
   }
 
   /** The last view, which fits unless patience ran out. */

@@ -1,14 +1,16 @@
-/** `npm run chaos -- --minutes 60 --workers 2 --clients 500 --seed 1`: exits with 1 if anything was violated. */
+/** `npm run chaos -- --minutes 60 --workers 2 --clients 500 --seed 1 --tls`: exits with 1 if anything was violated. */
 import { parseArgs } from 'node:util'
-import { reportText, violationsOf } from './report.ts'
+import { reportText } from './report.ts'
 import { runChaos } from './run-chaos.ts'
+import { violationsOf } from './violations.ts'
 
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '1' },
     workers: { type: 'string', default: '2' },
     clients: { type: 'string', default: '500' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) }
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    tls: { type: 'boolean', default: false }
   }
 })
 const ended = new AbortController()
@@ -21,6 +23,7 @@ const findings = await runChaos({
   workers: Number(values.workers),
   clients: Number(values.clients),
   seed: Number(values.seed),
+  tls: values.tls,
   onProgress: (line) => void process.stderr.write(`chaos ${line}\n`)
 })
 process.stdout.write(reportText(findings))

@@ -3,7 +3,7 @@ import { Agent } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type CallPlan, type CancelPhase, callGateway } from './client-call.ts'
 import { KEYS } from './client-keys.ts'
-import { type Dialect, judgeAnswer } from './judge-answer.ts'
+import { type Dialect, judgeAnswer, type ReceivedAnswer } from './judge-answer.ts'
 import { loadAt } from './load-curve.ts'
 import { Random } from './random.ts'
 import { serve } from './subprocess.ts'
@@ -41,7 +41,7 @@ let longestFirstByteMs = 0
 let killedAt = -Infinity
 let startedAt = 0
 let isStopping = false
-const violations: string[] = []
+let violations: string[] = []
 let loops: Promise<void>[] = []
 
 serve(async (question: ClientsQuestion): Promise<ClientFacts> => {
@@ -74,8 +74,8 @@ async function runClient(index: number): Promise<void> {
   for (let round = 0; !isStopping; round++) {
     await myTurn(index)
     await delay(random.between(0, random.chance(0.05) ? 3000 : 400))
-    const isRefused = await makeCall(nextPlan(random, { id: `${index}-${round}`, agent, key }))
-    if (isRefused) await delay(random.between(100, 1000))
+    const answer = await makeCall(nextPlan(random, { id: `${index}-${round}`, agent, key }))
+    if (answer?.status === 503) await delay(random.between(100, 1000))
   }
   if (agent !== false) agent.destroy()
 }
@@ -127,18 +127,18 @@ function bodyOf(wish: { readonly id: string; readonly isStream: boolean; readonl
   )
 }
 
-/** Counts how it ended; true if it was refused for want of room. */
-async function makeCall(plan: CallPlan): Promise<boolean> {
+/** Counts how it ended. The answer, if it was not given up. */
+async function makeCall(plan: CallPlan): Promise<ReceivedAnswer | null> {
   requests += 1
   const result = await callGateway(plan)
   switch (result.name) {
     case 'cancelled':
       count(`cancelled: ${result.phase}`)
-      return false
+      return null
     case 'hung':
       count('hung')
       violations.push(`hung: ${plan.dialect} ${plan.id}, ${result.state}`)
-      return false
+      return null
     case 'answered':
       break
   }
@@ -150,17 +150,20 @@ async function makeCall(plan: CallPlan): Promise<boolean> {
   if (isLost && performance.now() - killedAt > KILL_BLAME_MS) {
     violations.push(`lost without a worker's death: ${plan.dialect} ${plan.id} (${outcome})`)
   }
-  return result.answer.status === 503
+  return result.answer
 }
 
 async function burst(size: number): Promise<void> {
   outcomes = {}
+  violations = []
   const random = new Random(Number(seed))
   const plans = Array.from({ length: size }, (_, index) => ({
     ...nextPlan(random, { id: `burst-${index}`, agent: false, key: KEYS[index % KEYS.length]! }),
     cancel: null
   }))
-  await Promise.all(plans.map((plan) => makeCall(plan)))
+  const answers = await Promise.all(plans.map((plan) => makeCall(plan)))
+  const failed = answers.find((answer) => answer !== null && answer.status !== 200)
+  if (failed != null) violations.push(`a calm request met ${failed.status}: ${failed.body}`)
 }
 
 function count(outcome: string): void {

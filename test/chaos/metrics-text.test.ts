@@ -15,4 +15,6 @@ kiro_gateway_pool_wait_seconds_sum 1.5e+3
   t.equal(scrape.sum('pool_permits_leased', { worker: 'leaving' }), 3)
   t.equal(scrape.sum('pool_wait_seconds_sum'), 1500)
   t.equal(scrape.sum('pool'), 0)
+  t.same(scrape.sumBy('pool_permits_leased', 'worker'), { '1': 5, leaving: 3 })
+  t.same(scrape.sumBy('pool_waiters', 'worker'), {})
 })

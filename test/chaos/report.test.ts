@@ -1,5 +1,7 @@
 import t from 'tap'
-import { type Findings, reportText, violationsOf } from './report.ts'
+import type { Findings } from './findings.ts'
+import { reportText } from './report.ts'
+import { violationsOf } from './violations.ts'
 
 const clients = { requests: 9, outcomes: { complete: 9 }, violations: [], longestFirstByteMs: 12 }
 const good: Findings = {
@@ -7,6 +9,7 @@ const good: Findings = {
   seconds: 30,
   workers: 2,
   clients: 500,
+  tls: false,
   kills: 3,
   resizes: 2,
   budget: 20,
@@ -15,21 +18,27 @@ const good: Findings = {
     open: 0,
     idle: 0,
     accepted: 100,
+    served: 10,
+    reused: 9,
     ceilings: { connections: 20, idle: 10 },
     maxOpen: 20,
     maxIdle: 12,
     maxSettledIdle: 10,
-    slowSamples: 0,
     overBudget: [],
-    overIdle: [],
+    longestIdleExcessMs: 0,
+    worstIdle: null,
+    slowestSampleMs: 12,
     lateNews: 1,
     slowestFinMs: 3,
     recentlyUsed: 0,
     port: 1,
     requests: 9,
     controlCalls: 1,
+    handshakes: 4,
+    resumed: 3,
     faults: { status: 1 }
   },
+  pool: { opened: 100, reused: 9, closed: { expired: 1 } },
   storm: clients,
   burst: { ...clients, outcomes: { complete: 60 } },
   burstSize: 60,
@@ -49,13 +58,16 @@ t.test('violationsOf()', (t) => {
     t.same(violationsOf(good), [])
     t.match(reportText(good), /^seed +42\n/)
     t.match(reportText(good), /\nviolations +none\n/)
+    t.match(reportText(good), /\nconnections accepted +100, 90.0 % of/)
+    t.notMatch(reportText(good), /handshakes/)
+    t.match(reportText({ ...good, tls: true }), /\nTLS handshakes +4, 75.0 % resumed/)
   })
 
   t.test('finds each figure that does not hold', async (t) => {
     const { upstream, storm, burst, rest } = good
     const bad: readonly Partial<Findings>[] = [
       { upstream: { ...upstream, overBudget: excess } },
-      { upstream: { ...upstream, overIdle: excess } },
+      { upstream: { ...upstream, longestIdleExcessMs: 251 } },
       { upstream: { ...upstream, slowestFinMs: 5001 } },
       { rest: { ...rest, permitsOut: 1 } },
       { rest: { ...rest, waiting: 1 } },
@@ -71,6 +83,7 @@ t.test('violationsOf()', (t) => {
       { longestWaitWhileFreeMs: 1201 },
       { storm: { ...storm, outcomes: {} } },
       { storm: { ...storm, violations: ['hung'] } },
+      { burst: { ...burst, violations: ['hung'] } },
       { gatewayErrors: ['a bug'] }
     ]
     for (const changes of bad) {

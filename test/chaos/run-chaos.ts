@@ -1,19 +1,24 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { BudgetChanges } from './budget-changes.ts'
+import { CertificateFiles } from './certificate-files.ts'
 import { ChaosGateway } from './chaos-gateway.ts'
 import type { ClientFacts, ClientsQuestion } from './clients.ts'
 import type { PoolView } from './gateway-probe.ts'
-import { nextPoolSize, type PoolSize, reservedOf } from './pool-size.ts'
+import { nextPoolSize, type PoolSize } from './pool-size.ts'
 import { Random } from './random.ts'
-import type { Findings } from './report.ts'
+import type { Findings } from './findings.ts'
 import { Subprocess } from './subprocess.ts'
 import type { UpstreamFacts, UpstreamQuestion } from './upstream.ts'
 import { WaitMonitor } from './wait-monitor.ts'
+import { WorkerKiller } from './worker-killer.ts'
 
 export interface ChaosOptions {
   readonly seconds: number
   readonly workers: number
   readonly clients: number
   readonly seed: number
+  /** Whether the upstream speaks TLS. */
+  readonly tls: boolean
   /** Hears one line every few seconds. */
   readonly onProgress: (line: string) => void
   /** Ends the run, and every process of it. */
@@ -28,9 +33,6 @@ const PROGRESS_MS = 5000
 const SETTLE_MS = 1000
 /** Rest is looked at with a budget of which few may idle, and those for long. */
 const FINAL_SIZE: PoolSize = { connections: 40, idle: 10, expiryS: 60 }
-/** Workers die for a while, then live long enough to be forgiven; else they would be replaced ever more slowly. */
-const KILL_CYCLE_S = { killing: 25, peaceful: 35 }
-
 /** Runs the whole chaos test: starts everything, lets it storm, waits for rest, ends everything. */
 export async function runChaos(options: ChaosOptions): Promise<Findings> {
   const run = new ChaosRun(options)
@@ -46,45 +48,48 @@ export async function runChaos(options: ChaosOptions): Promise<Findings> {
 class ChaosRun {
   readonly #options: ChaosOptions
   readonly #random: Random
+  readonly #certificate: CertificateFiles | null
   readonly #upstream: Subprocess<UpstreamQuestion, UpstreamFacts>
+  readonly #budget: BudgetChanges
   readonly #waits = new WaitMonitor()
   #gateway: ChaosGateway | null = null
   #clients: Clients | null = null
-  #size: PoolSize
-  /** Permits that requests may have at the moment; the smaller figure while the budget is changed. */
-  #usable: number
   #startedAt = 0
-  #kills = 0
-  #resizes = 0
-  #longestSettleMs = 0
+  #killer: WorkerKiller | null = null
   #waiting = 0
 
   constructor(options: ChaosOptions) {
     this.#options = options
     this.#random = new Random(options.seed)
-    this.#size = nextPoolSize(this.#random)
-    this.#usable = usableOf(this.#size)
-    this.#upstream = new Subprocess('./upstream.ts', [String(options.seed)])
+    this.#certificate = options.tls ? new CertificateFiles() : null
+    const files =
+      this.#certificate === null ? [] : [this.#certificate.keyFile, this.#certificate.certFile]
+    this.#upstream = new Subprocess('./upstream.ts', [String(options.seed), ...files])
+    this.#budget = new BudgetChanges(this.#upstream, nextPoolSize(this.#random))
   }
 
   async run(): Promise<Findings> {
     const { seed, clients: count, workers, seconds, onProgress } = this.#options
     const { port } = await this.#upstream.ask({ type: 'listen' })
-    await this.#setCeilings(this.#size)
-    const gateway = await ChaosGateway.start(`http://127.0.0.1:${port}`, {
-      size: this.#size,
-      workers
+    await this.#budget.promise()
+    const scheme = this.#certificate === null ? 'http' : 'https'
+    const gateway = await ChaosGateway.start(`${scheme}://127.0.0.1:${port}`, {
+      size: this.#budget.size,
+      workers,
+      certFile: this.#certificate?.certFile ?? null
     })
     this.#gateway = gateway
     const clients: Clients = new Subprocess('./clients.ts', [await gateway.ready(), String(seed)])
     this.#clients = clients
     await clients.ask({ type: 'start', clients: count })
+    const killer = new WorkerKiller(this.#random, () => clients.ask({ type: 'killed' }))
+    this.#killer = killer
     this.#startedAt = performance.now()
     await Promise.all([
-      this.#repeat(() => this.#kill(gateway, clients)),
+      this.#repeat(() => killer.act(gateway, () => this.#elapsedS())),
       this.#repeat(async () => {
         await delay(this.#random.between(1000, 5000))
-        await this.#resize(gateway, nextPoolSize(this.#random))
+        await this.#budget.change(gateway, nextPoolSize(this.#random))
       }),
       this.#repeat(() => this.#glance(gateway)),
       this.#repeat(() => this.#tell(clients))
@@ -98,6 +103,7 @@ class ChaosRun {
     await this.#gateway?.destroy()
     await this.#clients?.close()
     await this.#upstream.close()
+    this.#certificate?.remove()
   }
 
   async #repeat(act: () => Promise<void>): Promise<void> {
@@ -108,47 +114,10 @@ class ChaosRun {
     return (performance.now() - this.#startedAt) / 1000
   }
 
-  async #kill(gateway: ChaosGateway, clients: Clients): Promise<void> {
-    await delay(this.#random.between(1500, 4500))
-    const at = this.#elapsedS() % (KILL_CYCLE_S.killing + KILL_CYCLE_S.peaceful)
-    const pid = this.#random.pick(gateway.workerPids)
-    if (at > KILL_CYCLE_S.killing || pid === undefined) return
-    await clients.ask({ type: 'killed' })
-    try {
-      process.kill(pid, 'SIGKILL')
-      this.#kills += 1
-    } catch {
-      // It has ended already.
-    }
-  }
-
-  /**
-   * The upstream holds the larger of two budgets against the gateway from before the change until the gateway
-   * itself says that its leases fit the new one, and the new one from then on.
-   */
-  async #resize(gateway: ChaosGateway, next: PoolSize): Promise<void> {
-    const before = this.#size
-    await this.#setCeilings({
-      ...next,
-      connections: Math.max(before.connections, next.connections),
-      idle: Math.max(before.idle, next.idle)
-    })
-    this.#usable = Math.min(usableOf(before), usableOf(next))
-    await gateway.resize(next)
-    this.#size = next
-    this.#resizes += 1
-    const startedAt = performance.now()
-    await gateway.until(({ leased }) => leased <= next.connections)
-    this.#longestSettleMs = Math.max(this.#longestSettleMs, performance.now() - startedAt)
-    await delay(100) // what idles too much has this long to go
-    await this.#setCeilings(next)
-    this.#usable = usableOf(next)
-  }
-
   /** A permit counts as free if neither the upstream nor the gateway saw it used since the last glance. */
   async #glance(gateway: ChaosGateway): Promise<void> {
     await delay(GLANCE_MS)
-    const usable = this.#usable
+    const { usable } = this.#budget
     const view = await gateway.view()
     const { recentlyUsed } = await this.#upstream.ask({ type: 'figures' })
     if (view === null) {
@@ -164,22 +133,22 @@ class ChaosRun {
   async #tell(clients: Clients): Promise<void> {
     await delay(PROGRESS_MS)
     const { requests, outcomes, violations } = await clients.ask({ type: 'figures' })
-    const { open, maxOpen, overBudget, overIdle } = await this.#upstream.ask({ type: 'peek' })
-    const bad = violations.length + overBudget.length + overIdle.length
+    const { open, maxOpen, overBudget } = await this.#upstream.ask({ type: 'peek' })
+    const bad = violations.length + overBudget.length
     this.#options.onProgress(
       `${Math.round(this.#elapsedS())} s: ${requests} requests, ${outcomes['complete'] ?? 0} complete, ` +
-        `${open} connections (max ${maxOpen}, budget ${this.#size.connections}), ` +
-        `${this.#waiting} waiting, ${this.#kills} kills, ${this.#resizes} resizes, ${bad} violations`
+        `${open} connections (max ${maxOpen}, budget ${this.#budget.size.connections}), ` +
+        `${this.#waiting} waiting, ${this.#killer?.kills} kills, ${this.#budget.count} resizes, ${bad} violations`
     )
   }
 
   async #conclude(gateway: ChaosGateway, clients: Clients): Promise<Findings> {
-    const { seed, workers, clients: count } = this.#options
+    const { seed, workers, clients: count, tls } = this.#options
     const { connections: budget, idle: maxKeepalive } = FINAL_SIZE
     const seconds = Math.round(this.#elapsedS())
     const storm = await clients.ask({ type: 'stop' })
     await this.#upstream.ask({ type: 'calm' })
-    await this.#resize(gateway, FINAL_SIZE)
+    await this.#budget.change(gateway, FINAL_SIZE)
     const isAtRest = ({ permitsOut, waiting, leased }: PoolView) =>
       permitsOut === 0 && waiting === 0 && leased === budget
     const rest = await gateway.until(isAtRest)
@@ -189,6 +158,7 @@ class ChaosRun {
     await gateway.until(isAtRest)
     await delay(SETTLE_MS)
     const { open: openAtRest } = await this.#upstream.ask({ type: 'peek' })
+    const pool = await gateway.counts()
     const exitCode = await gateway.stop()
     await delay(100) // the last sockets' ends are on their way
     const upstream = await this.#upstream.ask({ type: 'peek' })
@@ -197,11 +167,13 @@ class ChaosRun {
       seconds,
       workers,
       clients: count,
-      kills: this.#kills,
-      resizes: this.#resizes,
+      tls,
+      kills: this.#killer?.kills ?? 0,
+      resizes: this.#budget.count,
       budget,
       maxKeepalive,
       upstream,
+      pool,
       storm,
       burst,
       burstSize,
@@ -210,19 +182,11 @@ class ChaosRun {
       openAtRest,
       openAfterExit: upstream.open,
       exitCode,
-      longestSettleMs: this.#longestSettleMs,
+      longestSettleMs: this.#budget.longestMs,
       longestWaitWhileFreeMs: this.#waits.longestMs,
       gatewayErrors: [gateway.stderr, ...gateway.errors.map((line) => JSON.stringify(line))].filter(
         (text) => text !== ''
       )
     }
   }
-
-  #setCeilings({ connections, idle }: PoolSize): Promise<UpstreamFacts> {
-    return this.#upstream.ask({ type: 'ceilings', ceilings: { connections, idle } })
-  }
-}
-
-function usableOf(size: PoolSize): number {
-  return size.connections - reservedOf(size)
 }

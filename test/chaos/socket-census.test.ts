@@ -29,6 +29,14 @@ t.test('SocketCensus', (t) => {
     t.same(census.idle(100, 41), ['fresh'])
   })
 
+  t.test('tells first requests from those on a connection that was there', async (t) => {
+    const census = new SocketCensus<string>()
+    for (const id of ['a', 'b']) census.accept(id, 0)
+    for (const id of ['a', 'b', 'a', 'a', 'gone']) census.started(id)
+    t.equal(census.served, 4)
+    t.equal(census.reused, 2)
+  })
+
   t.test('stays busy until the last of its requests has ended', async (t) => {
     const census = new SocketCensus<string>()
     census.accept('a', 0)

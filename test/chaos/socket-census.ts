@@ -23,6 +23,9 @@ export class SocketCensus<Id> {
   /** When connections that were in use have gone, oldest first. */
   #goneAt: number[] = []
   accepted = 0
+  /** Requests that have begun, and those of them on a connection that had carried one before. */
+  served = 0
+  reused = 0
 
   get open(): number {
     return this.#open.size
@@ -40,6 +43,8 @@ export class SocketCensus<Id> {
   started(id: Id): void {
     const entry = this.#open.get(id)
     if (entry === undefined) return
+    this.served += 1
+    if (entry.hasServed) this.reused += 1
     entry.requests += 1
     entry.hasServed = true
   }
@@ -56,11 +61,6 @@ export class SocketCensus<Id> {
     if (entry === undefined) return
     this.#open.delete(id)
     if (isRecent(entry, now)) this.#goneAt.push(now)
-  }
-
-  /** Whether it ever had a request. */
-  hasServed(id: Id): boolean {
-    return this.#open.get(id)?.hasServed ?? false
   }
 
   /** Those without a request for longer than `ms`. */

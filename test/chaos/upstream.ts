@@ -1,15 +1,17 @@
 /**
  * The upstream of the chaos test, a process of its own: real HTTP and real frames, every way to fail, and a count of
- * its connections.
+ * its connections. Its arguments: the seed, and the files of key and certificate if it is to speak TLS.
  */
+import { readFileSync } from 'node:fs'
 import {
   createServer as createHttpServer,
   type IncomingMessage,
   type ServerResponse
 } from 'node:http'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type ConnectionFigures, ConnectionWatch } from './connection-watch.ts'
 import { CALM, type Event, nextEvent, nextScript } from './faults.ts'
+import { Listener } from './listener.ts'
 import { playScript } from './play-script.ts'
 import { Random } from './random.ts'
 import type { Ceilings } from './socket-census.ts'
@@ -18,7 +20,7 @@ import { serve } from './subprocess.ts'
 export type UpstreamQuestion =
   | { readonly type: 'listen' }
   | { readonly type: 'ceilings'; readonly ceilings: Ceilings }
-  /** No faults from now on. */
+  /** No faults from now on; answered when those under way are over. */
   | { readonly type: 'calm' }
   /** What was seen, and a new beginning for `recentlyUsed`. */
   | { readonly type: 'figures' }
@@ -29,6 +31,9 @@ export interface UpstreamFacts extends ConnectionFigures {
   readonly port: number
   readonly requests: number
   readonly controlCalls: number
+  /** TLS handshakes, and those of them that resumed a session. */
+  readonly handshakes: number
+  readonly resumed: number
   /** What was done, by name. */
   readonly faults: Readonly<Record<string, number>>
 }
@@ -43,28 +48,36 @@ const Token = JSON.stringify({
   expiresIn: 70
 })
 
-const random = new Random(Number(process.argv[2]))
+const [seed, keyFile, certFile] = process.argv.slice(2)
+const random = new Random(Number(seed))
 const watch = new ConnectionWatch()
 const faults: Record<string, number> = {}
 const http = createHttpServer(
   { keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 },
   onRequest
 )
-const listener = createServer(
-  { allowHalfOpen: true, noDelay: true, pauseOnConnect: true },
-  onConnection
-)
+const listener = new Listener({
+  certificate:
+    keyFile === undefined || certFile === undefined
+      ? null
+      : { key: readFileSync(keyFile, 'utf8'), cert: readFileSync(certFile, 'utf8') },
+  onAccept: (transport) => watch.accept(transport),
+  onCarrier: (carrier, transport) => {
+    if (carrier !== transport) watch.carry(transport, carrier)
+    http.emit('connection', carrier)
+  }
+})
+/** Events that are not over yet. */
+const happening = new Set<Promise<void>>()
 let isCalm = false
-let acceptDelayMs = 0
 let requests = 0
 let controlCalls = 0
-let port = 0
 
 serve(async (question: UpstreamQuestion): Promise<UpstreamFacts> => {
   switch (question.type) {
     case 'listen':
-      await listen()
-      watch.start(port)
+      await listener.listen()
+      watch.start(listener.port)
       scheduleEvent()
       break
     case 'ceilings':
@@ -72,7 +85,7 @@ serve(async (question: UpstreamQuestion): Promise<UpstreamFacts> => {
       break
     case 'calm':
       isCalm = true
-      acceptDelayMs = 0
+      await Promise.all(happening)
       break
     case 'figures':
       return facts(watch.takeFigures())
@@ -83,30 +96,8 @@ serve(async (question: UpstreamQuestion): Promise<UpstreamFacts> => {
 })
 
 function facts(figures: ConnectionFigures): UpstreamFacts {
-  return { ...figures, port, requests, controlCalls, faults }
-}
-
-function listen(): Promise<void> {
-  return new Promise((resolve) => {
-    // Between closing and opening again somebody's outgoing connection may have been given this port.
-    const onError = (): void => void setTimeout(() => listener.listen(port, '127.0.0.1', 1024), 20)
-    listener.on('error', onError)
-    listener.listen({ port, host: '127.0.0.1', backlog: 1024 }, () => {
-      listener.off('error', onError)
-      port = (listener.address() as AddressInfo).port
-      resolve()
-    })
-  })
-}
-
-function onConnection(socket: Socket): void {
-  watch.accept(socket)
-  const take = (): void => {
-    http.emit('connection', socket)
-    socket.resume()
-  }
-  if (acceptDelayMs === 0) take()
-  else setTimeout(take, acceptDelayMs)
+  const { port, handshakes, resumed } = listener
+  return { ...figures, port, requests, controlCalls, handshakes, resumed, faults }
 }
 
 function onRequest(request: IncomingMessage, response: ServerResponse): void {
@@ -142,15 +133,19 @@ function answer(request: IncomingMessage, response: ServerResponse, body: string
 function scheduleEvent(): void {
   setTimeout(
     () => {
-      if (!isCalm) happen(nextEvent(random))
+      if (isCalm) return
+      const event = nextEvent(random)
+      faults[event.name] = (faults[event.name] ?? 0) + 1
+      const over = happen(event)
+      happening.add(over)
+      void over.then(() => happening.delete(over))
       scheduleEvent()
     },
     random.between(50, 600)
   )
 }
 
-function happen(event: Event): void {
-  faults[event.name] = (faults[event.name] ?? 0) + 1
+async function happen(event: Event): Promise<void> {
   switch (event.name) {
     case 'fin-idle':
       for (const socket of watch.someIdle(event.share)) watch.finIdle(socket)
@@ -159,23 +154,17 @@ function happen(event: Event): void {
       for (const socket of watch.someIdle(event.share)) watch.reset(socket)
       break
     case 'refuse':
-      if (!listener.listening) break
-      listener.close() // those that are open stay
-      setTimeout(() => void listen(), event.ms) // cannot reject
+      await listener.refuse(event.ms)
       break
     case 'deaf': {
       const deaf = watch.all()
       for (const socket of deaf) socket.pause()
-      setTimeout(() => {
-        for (const socket of deaf) socket.resume()
-      }, event.ms)
+      await delay(event.ms)
+      for (const socket of deaf) socket.resume()
       break
     }
     case 'slow-accept':
-      acceptDelayMs = event.delayMs
-      setTimeout(() => {
-        acceptDelayMs = 0
-      }, event.ms)
+      await listener.acceptSlowly(event.ms, event.delayMs)
       break
   }
 }

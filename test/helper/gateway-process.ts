@@ -68,11 +68,13 @@ export class GatewayProcess {
     return this
   }
 
-  /** The first log line, past or future, that fits. */
-  async logged(fits: (line: LogLine) => boolean): Promise<LogLine> {
+  /** The first log line, past or future, that fits; of those from `from` on. */
+  async logged(fits: (line: LogLine) => boolean, from = 0): Promise<LogLine> {
     const { promise, resolve } = Promise.withResolvers<LogLine>()
+    let next = from
     const check = (): void => {
-      const found = this.lines.find(fits)
+      const found = this.lines.slice(next).find(fits)
+      next = this.lines.length
       if (found !== undefined) resolve(found)
     }
     this.#watchers.add(check)
@@ -104,9 +106,7 @@ export class GatewayProcess {
     const before = this.lines.length
     this.#writeEnvFile(envFile)
     this.child.kill('SIGHUP')
-    await this.logged(
-      (line) => line['msg'] === 'settings read again' && this.lines.indexOf(line) >= before
-    )
+    await this.logged((line) => line['msg'] === 'settings read again', before)
   }
 
   /** Ends it with SIGTERM and resolves with its exit code. */

@@ -1,0 +1,33 @@
+import type { ClientFacts } from './clients.ts'
+import type { PoolCounts, PoolView } from './gateway-probe.ts'
+import type { UpstreamFacts } from './upstream.ts'
+
+/** What one run has found. */
+export interface Findings {
+  readonly seed: number
+  readonly seconds: number
+  readonly workers: number
+  readonly clients: number
+  readonly tls: boolean
+  readonly kills: number
+  readonly resizes: number
+  /** The budget at the end. */
+  readonly budget: number
+  readonly maxKeepalive: number
+  readonly upstream: UpstreamFacts
+  readonly pool: PoolCounts
+  readonly storm: ClientFacts
+  readonly burst: ClientFacts
+  readonly burstSize: number
+  /** At rest, as the gateway says, or when patience with it ran out. */
+  readonly rest: PoolView
+  readonly closeWait: number
+  /** Connections at the upstream when everything rested, and after the gateway had ended. */
+  readonly openAtRest: number
+  readonly openAfterExit: number
+  readonly exitCode: number | null
+  readonly longestSettleMs: number
+  readonly longestWaitWhileFreeMs: number
+  /** Its stderr, and log lines of level error. */
+  readonly gatewayErrors: readonly string[]
+}

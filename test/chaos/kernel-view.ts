@@ -1,0 +1,41 @@
+import { readFileSync } from 'node:fs'
+import { parseSocketTable, type TcpSocket } from '../../src/control/socket-table.ts'
+
+/** Both sides, or the peer alone, still hold on to a connection in these states. */
+const ALIVE = ['established', 'syn-received', 'fin-wait-1', 'fin-wait-2', 'close-wait']
+
+/** The peers' ports of the connections to this port of loopback that exist at this moment, as the kernel says. */
+export function alivePeers(port: number): ReadonlySet<number> {
+  const alive = new Set<number>()
+  const leaving: number[] = []
+  for (const { localPort, remotePort, state } of socketsOf(port)) {
+    if (localPort === port && ALIVE.includes(state)) alive.add(remotePort)
+    if (remotePort === port && state === 'last-ack') leaving.push(localPort)
+  }
+  // Both have sent their FIN: the last one is on its way between the two lines of the table.
+  for (const peer of leaving) alive.delete(peer)
+  return alive
+}
+
+/** Of these, where neither side has anything left to read: an answer's end that a busy peer has not read is on its way. */
+export function quietPeers(port: number): ReadonlySet<number> {
+  const here = new Set<number>()
+  const there = new Set<number>()
+  for (const socket of socketsOf(port)) {
+    if (!isQuiet(socket)) continue
+    if (socket.localPort === port) here.add(socket.remotePort)
+    else there.add(socket.localPort)
+  }
+  return new Set([...here].filter((peer) => there.has(peer)))
+}
+
+/** Only lines that have the port are parsed: after thousands of connections the table is long. */
+function socketsOf(port: number): readonly TcpSocket[] {
+  const mark = `:${port.toString(16).toUpperCase().padStart(4, '0')} `
+  const table = readFileSync('/proc/self/net/tcp', 'utf8').split('\n')
+  return parseSocketTable(table.filter((line) => line.includes(mark)).join('\n'))
+}
+
+function isQuiet({ state, unreadBytes }: TcpSocket): boolean {
+  return state === 'established' && unreadBytes === 0
+}

@@ -1,0 +1,57 @@
+import type { Findings } from './findings.ts'
+import { sortedJson } from './sorted-json.ts'
+
+/** Nobody may wait this long while a permit lies unused; it is looked at five times a second on a busy machine. */
+const MAX_WAIT_WHILE_FREE_MS = 1200
+/** What idles too much for longer than it may take to settle; a busy machine takes its time. */
+const MAX_IDLE_EXCESS_MS = 250
+/** A half-closed idle connection must be let go; milliseconds are usual. */
+const MAX_FIN_MS = 5000
+
+type Check = readonly [holds: boolean, sentence: string]
+
+/** Each figure that must hold and does not, as a sentence. */
+export function violationsOf(found: Findings): readonly string[] {
+  const checks = [...inTheStorm(found), ...atRest(found), ...atTheEnd(found)]
+  const broken = checks.filter(([holds]) => !holds).map(([, sentence]) => sentence)
+  return [...broken, ...found.storm.violations, ...found.burst.violations, ...found.gatewayErrors]
+}
+
+function inTheStorm({ upstream, storm, longestWaitWhileFreeMs }: Findings): readonly Check[] {
+  const { overBudget, longestIdleExcessMs, worstIdle, slowestFinMs } = upstream
+  return [
+    [overBudget.length === 0, `more connections than the budget: ${sortedJson(overBudget)}`],
+    [
+      longestIdleExcessMs <= MAX_IDLE_EXCESS_MS,
+      `more idle connections than allowed for ${Math.round(longestIdleExcessMs)} ms: ${sortedJson(worstIdle)}`
+    ],
+    [
+      longestWaitWhileFreeMs <= MAX_WAIT_WHILE_FREE_MS,
+      `somebody waited ${Math.round(longestWaitWhileFreeMs)} ms while a permit was unused`
+    ],
+    [slowestFinMs <= MAX_FIN_MS, `a half-closed connection stayed ${Math.round(slowestFinMs)} ms`],
+    [(storm.outcomes['complete'] ?? 0) > 0, 'no request was answered']
+  ]
+}
+
+function atRest({ rest, budget, maxKeepalive, openAtRest, closeWait }: Findings): readonly Check[] {
+  return [
+    [rest.permitsOut === 0, `${rest.permitsOut} permits are out at rest`],
+    [rest.waiting === 0, `${rest.waiting} requests wait at rest`],
+    [rest.leased === budget, `leases at rest add up to ${rest.leased}, the budget is ${budget}`],
+    [openAtRest <= maxKeepalive, `${openAtRest} connections at rest, ${maxKeepalive} may idle`],
+    [openAtRest > 0, 'no connection was kept for reuse'],
+    [closeWait === 0, `${closeWait} sockets of the gateway are in CLOSE_WAIT at rest`]
+  ]
+}
+
+function atTheEnd({ burst, burstSize, openAfterExit, exitCode }: Findings): readonly Check[] {
+  return [
+    [
+      burst.outcomes['complete'] === burstSize,
+      `of ${burstSize} calm requests: ${sortedJson(burst.outcomes)}`
+    ],
+    [openAfterExit === 0, `${openAfterExit} connections outlived the gateway`],
+    [exitCode === 0, `the gateway ended with ${exitCode}`]
+  ]
+}

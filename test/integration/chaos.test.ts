@@ -1,0 +1,42 @@
+import t from 'tap'
+import { reportText } from '../chaos/report.ts'
+import { runChaos } from '../chaos/run-chaos.ts'
+import { violationsOf } from '../chaos/violations.ts'
+
+/**
+ * A minute of chaos in all, with another seed each time; `npm run chaos` runs it for hours. The report prints the
+ * seed, and `npm run chaos -- --seed N` repeats what the upstream, the clients and the driver do.
+ */
+const RUNS = [
+  { workers: 2, seconds: 30, tls: true },
+  { workers: 4, seconds: 30, tls: false }
+] as const
+/** For starting, for the last answers and for rest, on a busy machine. */
+const PATIENCE_S = 150
+
+t.setTimeout(1000 * RUNS.reduce((sum, { seconds }) => sum + seconds + PATIENCE_S, 0))
+
+for (const { workers, seconds, tls } of RUNS) {
+  const wire = tls ? ' over TLS' : ''
+  t.test(`the connection budget holds in chaos, with ${workers} workers${wire}`, async (t) => {
+    t.setTimeout(1000 * (seconds + PATIENCE_S))
+    const ended = new AbortController()
+    t.teardown(() => ended.abort(new Error('the test is over')))
+    const findings = await runChaos({
+      seconds,
+      workers,
+      tls,
+      clients: 500,
+      seed: Date.now() % 1_000_000,
+      onProgress: (line) => t.comment(line),
+      signal: ended.signal
+    })
+    for (const line of reportText(findings).trimEnd().split('\n')) t.comment(line)
+    t.same(violationsOf(findings), [])
+    t.ok(findings.seconds >= seconds, 'it lasted as long as it should')
+    t.ok(findings.kills > 0, 'workers were killed')
+    t.ok(findings.resizes > 0, 'the budget was changed')
+    t.ok(findings.upstream.reused > 0, 'connections were reused')
+    if (tls) t.ok(findings.upstream.resumed > 0, 'TLS sessions were resumed')
+  })
+}
