@@ -48,7 +48,7 @@ export function nextLedger(state: LedgerState, event: LedgerEvent): LedgerStep {
   const news = new Map<string, LeaseTerms>()
   for (const [member, account] of accounts) {
     const terms = termsFor(size, accounts, member)
-    if (account.hasStopped || !hasNews(account.terms, terms)) {
+    if (account.hasStopped || !hasNews(account, terms)) {
       told.set(member, account)
       continue
     }

@@ -7,6 +7,7 @@ import { Exchange, type ResponseHeaders } from '../upstream/exchange.ts'
 import type { JsonRequest, JsonResponse } from '../upstream/json-call.ts'
 import { ConnectionPool } from '../upstream/pool.ts'
 import type { Budget } from './budget.ts'
+import { MAX_CALLS_WAITING } from './waiting-room.ts'
 
 /** The lane's name in the ledger. */
 export const CONTROL = 'control'
@@ -34,7 +35,7 @@ export class ControlLane {
       trimSockets: (max) => this.#pool.trim(max),
       onKeepAlive: () => this.#pool.trimIdle(),
       poolTimeoutMs: null, // each call has a timeout of its own, waiting included
-      maxWaiting: 100
+      maxWaiting: MAX_CALLS_WAITING
     })
     budget.join(CONTROL, 'control')
   }

@@ -11,7 +11,7 @@ import {
   type Accounts,
   type BudgetSize
 } from './ledger-account.ts'
-import { waitingAllowance } from './waiting-room.ts'
+import { isAllowanceNews, waitingAllowance } from './waiting-room.ts'
 
 /** What a member should know now, whether or not it does already. */
 export function termsFor(size: BudgetSize, accounts: Accounts, member: string): LeaseTerms {
@@ -38,8 +38,9 @@ export function termsFor(size: BudgetSize, accounts: Accounts, member: string): 
   }
 }
 
-/** Whether the member would do something else if it knew `terms` instead of what it was `told`. */
-export function hasNews(told: LeaseTerms | null, terms: LeaseTerms): boolean {
+/** Whether the member would do something else if it knew `terms` instead of what it was told last. */
+export function hasNews(account: Account, terms: LeaseTerms): boolean {
+  const told = account.terms
   if (told === null) return true
   return (
     told.granted !== terms.granted ||
@@ -50,7 +51,7 @@ export function hasNews(told: LeaseTerms | null, terms: LeaseTerms): boolean {
     told.budget !== terms.budget ||
     hasMoved(told.heads, terms.heads) ||
     headsLeft(told, terms) < terms.heads.length / 2 ||
-    Math.abs(told.maxWaiting - terms.maxWaiting) > Math.floor(terms.maxWaiting / 32)
+    isAllowanceNews(account, told.maxWaiting, terms.maxWaiting)
   )
 }
 

@@ -177,3 +177,31 @@ t.test('waiting is bounded over the cluster', (t) => {
   t.equal(book.told.get('w2')?.maxWaiting, 2, 'the room is open to all')
   t.end()
 })
+
+t.test('streams that wait leave the primary room for its own calls', (t) => {
+  const book = new LedgerBook({ maxConnections: 2, maxWaiting: 4 })
+  book.report('w1', waitingSince(1, 2, 3))
+  book.report('w2', waitingSince(4))
+  t.ok((book.told.get('control')?.maxWaiting ?? 0) >= 100)
+  book.report('control', waitingSince(9, 9, 9))
+  t.equal(book.told.get('w1')?.maxWaiting, 3, 'and those take none of theirs')
+  t.end()
+})
+
+const many = (count: number): Partial<LeaseReport> => ({ ...waitingSince(1), waiting: count })
+
+t.test('a worker at its limit hears of every change of it', (t) => {
+  const book = new LedgerBook({ maxConnections: 2, maxWaiting: 1000 })
+  for (const member of ['w1', 'w2', 'w1', 'w2']) book.report(member, many(10))
+  book.report('w1', many(990))
+  t.equal(book.told.get('w1')?.maxWaiting, 990)
+  book.report('w2', many(9))
+  t.equal(book.told.get('w1')?.maxWaiting, 991, 'there is room for one more')
+  book.report('w1', many(500))
+  const before = book.told.get('w1')
+  t.same(book.report('w2', many(8)), [], 'no limit is near')
+  book.report('w1', many(998))
+  t.equal(book.told.get('w1')?.maxWaiting, 992, 'six too many')
+  t.equal(before?.maxWaiting, 991)
+  t.end()
+})

@@ -68,6 +68,18 @@ const mutants: readonly Mutant[] = [
     file: 'admission/queue-news.ts',
     from: `queue.size > believed || believed - queue.size > Math.floor(believed / 32)`,
     to: `queue.size > believed`
+  },
+  {
+    story: 'a worker is not told that too many wait there by now',
+    file: 'control/waiting-room.ts',
+    from: `const isExceeded = waiting > allowance`,
+    to: `const isExceeded = false`
+  },
+  {
+    story: 'calls of the primary itself are refused because streams wait',
+    file: 'control/waiting-room.ts',
+    from: `if (accounts.get(member)?.slot === 'control') return MAX_CALLS_WAITING`,
+    to: ``
   }
 ]
 

@@ -4,6 +4,7 @@ import {
   unleasedPermits,
   freePermits
 } from '../../src/control/ledger-account.ts'
+import { MAX_CALLS_WAITING } from '../../src/control/waiting-room.ts'
 import { HEADS_TOLD } from '../../src/ipc/service-order.ts'
 import type { Issue, Member, SimulatedCluster } from './simulated-cluster.ts'
 
@@ -16,7 +17,11 @@ export class ClusterRules {
   constructor(cluster: SimulatedCluster) {
     this.cluster = cluster
     cluster.onIssue = (issue) => this.checkOrder(issue)
-    cluster.onFull = () => this.checkFull()
+    cluster.onFull = (member) => {
+      if (member.slot !== 'control') return this.checkFull()
+      const { length } = member.waiting
+      must(length >= MAX_CALLS_WAITING, `a call of the primary was refused, ${length} waited`)
+    }
   }
 
   check(): void {
@@ -71,7 +76,8 @@ export class ClusterRules {
     }
     const free = freePermits(size, state.accounts)
     must(waiting === 0 || free <= 0, `${waiting} wait and ${free} are free`)
-    must(waiting <= size.maxWaiting, `${waiting} wait, ${size.maxWaiting} may`)
+    const requests = requestsWaiting(members.values())
+    must(requests <= size.maxWaiting, `${requests} wait, ${size.maxWaiting} may`)
   }
 
   /** When all work is done: every permit is accounted for. */
@@ -120,10 +126,9 @@ export class PromptRules extends ClusterRules {
 
   override checkFull(): void {
     const { members, size, state } = this.cluster
-    let waiting = 0
+    const waiting = requestsWaiting(members.values())
     let idle = Math.max(0, freePermits(size, state.accounts))
     for (const member of members.values()) {
-      waiting += member.waiting.length
       const { held, size } = member.core
       if (member.state === 'running' && member.slot !== 'control') idle += size - held
     }
@@ -131,6 +136,13 @@ export class PromptRules extends ClusterRules {
     const untold = Math.floor(room / 32) // not worth a message each time
     must(waiting >= room - untold, `refused with ${waiting} waiting and room for ${room}`)
   }
+}
+
+/** Those of clients: the primary's own calls have a bound of their own. */
+function requestsWaiting(members: Iterable<Member>): number {
+  let waiting = 0
+  for (const { slot, waiting: line } of members) waiting += slot === 'control' ? 0 : line.length
+  return waiting
 }
 
 function checkMember({ name, core, sockets, state, waiting }: Member, lease: number): void {

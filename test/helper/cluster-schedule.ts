@@ -37,7 +37,7 @@ const connections = fc.oneof(
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 8, arbitrary: fc.tuple(fc.constant('acquire'), who, fc.constantFrom('a', 'b', 'c')) },
-  { weight: 2, arbitrary: fc.tuple(fc.constant('burst'), who, fc.integer({ min: 2, max: 25 })) },
+  { weight: 2, arbitrary: fc.tuple(fc.constant('burst'), who, fc.integer({ min: 2, max: 70 })) },
   { weight: 6, arbitrary: fc.tuple(fc.constant('release'), who, nth) },
   { weight: 2, arbitrary: fc.tuple(fc.constant('abort'), who, nth) },
   { weight: 5, arbitrary: fc.tuple(fc.constant('socket closes'), who, nth) },
@@ -57,7 +57,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 export const schedules: fc.Arbitrary<Schedule> = fc.record({
   workers: fc.integer({ min: 1, max: 4 }),
   maxConnections: connections,
-  maxWaiting: fc.constantFrom(2, 5, 1000),
+  maxWaiting: fc.constantFrom(2, 5, 64, 100, 1000),
   oneKey: fc.boolean(),
   steps: fc.array(step, { maxLength: 80, size: 'max' })
 })
@@ -175,7 +175,7 @@ function replace(cluster: SimulatedCluster): void {
 function finish(cluster: SimulatedCluster, rules: ClusterRules): void {
   buryKilled(cluster)
   rest(cluster, rules)
-  for (let rounds = 0; rounds < 200; rounds += 1) {
+  for (let rounds = 0; rounds < 2000; rounds += 1) {
     const busy = [...cluster.members.values()].filter(({ core }) => core.held > 0)
     if (busy.length === 0) return
     for (const member of busy) {

@@ -8,6 +8,7 @@ import type {
   nextLedger,
   openLedger
 } from '../../src/control/budget-ledger.ts'
+import { MAX_CALLS_WAITING } from '../../src/control/waiting-room.ts'
 import { SimulatedSockets } from './simulated-sockets.ts'
 
 /** The code under test; mutants come in by the same door. */
@@ -38,7 +39,9 @@ export class Member {
   constructor(machines: Machines, name: string, slot: number | 'control', maxWaiting: number) {
     this.name = name
     this.slot = slot
-    this.core = new machines.LeaseCore({ maxWaiting })
+    this.core = new machines.LeaseCore({
+      maxWaiting: slot === 'control' ? MAX_CALLS_WAITING : maxWaiting
+    })
     this.sockets = new SimulatedSockets(
       () => this.core.size,
       (permits) => this.core.trimmed(permits)
@@ -60,7 +63,7 @@ export class SimulatedCluster {
   /** Called for each waiter that gets its permit, before it leaves the list. */
   onIssue: (issue: Issue) => void = () => {}
   /** Called for each request that may not wait. */
-  onFull: () => void = () => {}
+  onFull: (member: Member) => void = () => {}
   /** All requests come with the same client key, whatever the schedule says. */
   hasOneKey = false
   #nextId = 0
@@ -95,7 +98,7 @@ export class SimulatedCluster {
     const answer = member.core.acquire(waiter.id, key, this.now)
     if (answer === 'issued') member.sockets.take(waiter.id % 5 === 0)
     if (answer === 'waiting') member.waiting.push(waiter)
-    if (answer === 'full') this.onFull()
+    if (answer === 'full') this.onFull(member)
   }
 
   release(member: Member): void {
@@ -160,7 +163,7 @@ export class SimulatedCluster {
       const waiter = member.waiting.find(({ id }) => id === command.id)
       if (waiter === undefined)
         throw new Error(`${command.type} for ${command.id}, who does not wait`)
-      if (command.type === 'refuse' && command.reason === 'full') this.onFull()
+      if (command.type === 'refuse' && command.reason === 'full') this.onFull(member)
       if (command.type === 'issue') {
         this.onIssue({ member, waiter })
         member.sockets.take(waiter.id % 5 === 0)
