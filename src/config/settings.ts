@@ -246,6 +246,11 @@ export const Settings = ObjectOf({
       'TOOL_DESCRIPTION_MAX_LENGTH',
       { min: 1, max: 1_000_000, default: 10_000 },
       'Characters of a tool description; what is longer moves into the system prompt.'
+    ),
+    maxCount: count(
+      'TOOL_MAX_COUNT',
+      { min: 1, max: 10_000, default: 120 },
+      'Tools offered to the model; refusals of more are reported. Those that were called come first, the rest is named in the system prompt.'
     )
   }),
   transform: ObjectOf({

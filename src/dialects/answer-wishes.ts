@@ -1,4 +1,5 @@
 import { isEffort, type Effort } from '../kiro/effort.ts'
+import type { Source } from '../kiro/message.ts'
 import type { ReasoningWish } from '../kiro/reasoning.ts'
 import type { Repairs } from '../kiro/repairs.ts'
 
@@ -13,16 +14,16 @@ export function jsonInstruction(schema: unknown): string {
 }
 
 /** A wish for reasoning by effort alone: `none` says no, an unknown word says yes without saying how much. */
-export function effortWish(effort: string, repairs: Repairs): ReasoningWish {
+export function effortWish(effort: string, repairs: Repairs, source?: Source): ReasoningWish {
   if (effort === 'none') return { mode: 'off' }
-  const known = knownEffort(effort, repairs)
-  return known === undefined ? { mode: 'on' } : { mode: 'on', effort: known }
+  const known = knownEffort(effort, repairs, source)
+  return known === undefined ? { mode: 'on' } : { mode: 'on', effort: known, source }
 }
 
 /** The effort that a client's word names, in any case. */
-export function knownEffort(word: string, repairs: Repairs): Effort | undefined {
+export function knownEffort(word: string, repairs: Repairs, source?: Source): Effort | undefined {
   const effort = word.toLowerCase()
   if (isEffort(effort)) return effort
-  repairs.note('effort-clamped')
+  repairs.note('effort-clamped', source)
   return undefined
 }

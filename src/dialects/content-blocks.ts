@@ -1,6 +1,5 @@
 import { isJsonObject, type JsonObject } from '../kiro/json-object.ts'
 import { callText } from '../kiro/tool-text.ts'
-import type { Repairs } from '../kiro/repairs.ts'
 import type { Block, BlockContext, ContentValue } from './block-context.ts'
 import { Blocks } from './block-schema.ts'
 import { checkShape } from './check-shape.ts'
@@ -50,7 +49,7 @@ function readBlock(block: Block, context: BlockContext): void {
 }
 
 function readTypedBlock(block: JsonObject, context: BlockContext): void {
-  const { draft, path, repairs } = context
+  const { draft, path } = context
   switch (block['type']) {
     case 'text':
     case 'input_text':
@@ -89,12 +88,12 @@ function readTypedBlock(block: JsonObject, context: BlockContext): void {
       break
     case 'input_audio':
     case 'audio':
-      throw invalidPart(path, 'audio is not supported')
+      throw invalidPart(path, 'audio is not supported', 'content-text')
     case 'file':
     case 'input_file':
-      throw invalidPart(path, 'files are not supported; send their text as text')
+      throw invalidPart(path, 'files are not supported; send their text as text', 'content-text')
     default:
-      readOther(block, repairs, context)
+      readOther(block, context)
   }
 }
 
@@ -106,7 +105,11 @@ function readImage(block: JsonObject, { draft, path, repairs }: BlockContext): v
   } else if (source.type === 'url') {
     draft.images.push(imageOfUrl(source.url ?? '', context))
   } else {
-    throw invalidPart(`${path}.source.type`, 'must be "base64"; uploaded files do not exist here')
+    throw invalidPart(
+      `${path}.source.type`,
+      'must be "base64"; uploaded files do not exist here',
+      'image-bytes'
+    )
   }
 }
 
@@ -119,25 +122,27 @@ function readImageUrl(block: JsonObject, { draft, path, repairs }: BlockContext)
 
 function readToolUse(block: JsonObject, { draft, path, repairs }: BlockContext): void {
   const { id, name, input } = checkShape(Blocks.toolUse, block, path)
-  draft.toolCalls.push({ id: id ?? '', name, input: toToolInput(input, repairs) })
+  const args = toToolInput(input, repairs, path)
+  draft.toolCalls.push({ id: id ?? '', name, input: args, source: path })
 }
 
 /**
  * Blocks of the vendors' own tools and of types to come: a call becomes words, text is kept wherever
  * such a block has it, and what has none is left out.
  */
-function readOther(block: JsonObject, repairs: Repairs, context: BlockContext): void {
+function readOther(block: JsonObject, context: BlockContext): void {
   const { text, content, name, input } = block
+  const { path, repairs } = context
   if (typeof name === 'string' && input !== undefined) {
     const id = typeof block['id'] === 'string' ? block['id'] : ''
-    context.draft.addParagraph(callText({ id, name, input: toToolInput(input, repairs) }))
+    context.draft.addParagraph(callText({ id, name, input: toToolInput(input, repairs, path) }))
   } else if (typeof text === 'string') {
     context.draft.addText(text)
   } else if (typeof content === 'string') {
     context.draft.addParagraph(content)
   } else {
     const found = Array.isArray(content) ? content.map(wordsOf).filter((words) => words !== '') : []
-    if (found.length === 0) repairs.note('block-dropped')
+    if (found.length === 0) repairs.note('block-dropped', path)
     context.draft.addParagraph(found.join('\n'))
   }
 }

@@ -30,12 +30,13 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
     const text = Buffer.from(source.data ?? '', 'base64').toString()
     context.draft.addParagraph(`${heading}\n${text}`)
   } else if (context.isInToolResult) {
-    context.repairs.note('document-omitted')
+    context.repairs.note('document-omitted', context.path)
     context.draft.addParagraph(`${heading}\n(This document cannot be read here: it is not text.)`)
   } else {
     throw invalidPart(
       `${context.path}.source`,
-      'only documents of text are supported; PDFs, URLs and uploaded files cannot be read'
+      'only documents of text are supported; PDFs, URLs and uploaded files cannot be read',
+      'content-text'
     )
   }
 }

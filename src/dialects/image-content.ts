@@ -14,6 +14,7 @@ const SNIFFED_CHARS = 16
 
 const DATA_URL = /^data:([^;,]*)((?:;[^;,]*)*),/i
 const WHITE_SPACE = /\s/
+const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/
 
 /** What image readers need besides the image. */
 export interface ImageContext {
@@ -34,10 +35,15 @@ export function imageOfUrl(url: string, context: ImageContext): UpstreamImage {
   if (/^https?:/i.test(url)) {
     throw invalidPart(
       context.path,
-      'images cannot be fetched from a URL yet; send the image itself as a base64 data URL'
+      'images cannot be fetched from a URL yet; send the image itself as a base64 data URL',
+      'image-bytes'
     )
   }
-  throw invalidPart(context.path, 'must be a data URL such as "data:image/png;base64,…"')
+  throw invalidPart(
+    context.path,
+    'must be a data URL such as "data:image/png;base64,…"',
+    'image-bytes'
+  )
 }
 
 /**
@@ -53,7 +59,8 @@ export function imageOfBase64(
   // Some clients put a whole data URL where the bytes belong.
   const bare = text.startsWith('data:') ? text.slice(text.indexOf(',') + 1) : text
   const bytes = WHITE_SPACE.test(bare) ? bare.replace(/\s+/g, '') : bare
-  if (bytes === '') throw invalidPart(path, 'the image is empty')
+  if (bytes === '') throw invalidPart(path, 'the image is empty', 'image-bytes')
+  if (!BASE64.test(bytes)) throw invalidPart(path, 'the image is not base64', 'image-bytes')
   const subtype = mediaType
     .trim()
     .toLowerCase()
@@ -64,10 +71,11 @@ export function imageOfBase64(
   if (format === undefined) {
     throw invalidPart(
       path,
-      `only PNG, JPEG, GIF and WebP images are supported, not "${mediaType.slice(0, 60)}"`
+      `only PNG, JPEG, GIF and WebP images are supported, not "${mediaType.slice(0, 60)}"`,
+      'image-format'
     )
   }
-  if (claimed !== undefined && claimed !== format) repairs.note('image-type-corrected')
+  if (claimed !== undefined && claimed !== format) repairs.note('image-type-corrected', path)
   return { format, source: { bytes } }
 }
 

@@ -1,3 +1,4 @@
+import type { RuleId } from '../kiro/rules.ts'
 import { isJsonObject, type JsonObject } from '../kiro/json-object.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { isTextDeeper, isValueDeeper } from './json-depth.ts'
@@ -26,11 +27,16 @@ export function parseJsonBody(body: Uint8Array): JsonObject {
   throw invalidBody('The request body must be a JSON object.')
 }
 
-/** The refusal of one part of a body; the message begins with the path that leads there. */
-export function invalidPart(path: string, problem: string): GatewayError {
+/** The refusal of one part of a body, and the rule that it breaks; the message begins with the path that leads there. */
+export function invalidPart(
+  path: string,
+  problem: string,
+  rule: RuleId = 'request-shape'
+): GatewayError {
   return new GatewayError('GW_BODY_INVALID', undefined, {
     message: `${path}: ${problem}`,
-    param: path
+    param: path,
+    rule
   })
 }
 

@@ -46,8 +46,9 @@ export class MessageDraft {
     return appendPieces(this.#text, pieces)
   }
 
-  toMessage(): Message {
+  /** `source` is the path of the message in the client's body. */
+  toMessage(source?: string): Message {
     const { role, text, images, toolCalls, toolResults } = this
-    return { role, text, images, toolCalls, toolResults }
+    return { role, text, images, toolCalls, toolResults, source }
   }
 }

@@ -1,4 +1,5 @@
 import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../kiro/payload.ts'
+import { UpstreamLimits, weighJson } from '../kiro/limits.ts'
 import type { Repairs } from '../kiro/repairs.ts'
 import { tokensOf } from './token-estimate.ts'
 
@@ -6,6 +7,8 @@ import { tokensOf } from './token-estimate.ts'
 export interface EncodedPayload {
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly tokens: number
+  /** As the upstream weighs it, see `weighJson()`; its length while that is far from the limit. */
+  readonly weight: number
 }
 
 // kiro-protocol §6.2
@@ -13,6 +16,9 @@ const TOKENS_PER_MESSAGE = 4
 const TOKENS_PER_TOOL = 4
 const TOKENS_PER_IMAGE = 100
 const TOKENS_AT_END = 3
+
+/** A character that is not ASCII takes at least one byte more than units, and weighs 7 more. */
+const WIDE_CHAR_EXTRA = 7
 
 /** Characters of JSON around every message, tool and image, which the model never sees. */
 const USER_CHARS = '{"userInputMessage":{"content":"","modelId":"","origin":"AI_EDITOR"}},'.length
@@ -40,8 +46,20 @@ export function encodePayload(payload: UpstreamPayload, repairs: Repairs): Encod
     unseenChars += overhead.unseenChars
     tokens += overhead.tokens
   }
+  const extraBytes = bytes.length - json.length
   const seenChars = Math.max(0, json.length - unseenChars)
-  return { bytes, tokens: tokens + Math.ceil(tokensOf(seenChars, bytes.length - json.length)) }
+  return {
+    bytes,
+    tokens: tokens + Math.ceil(tokensOf(seenChars, extraBytes)),
+    weight: weigh(json, extraBytes)
+  }
+}
+
+/** The lengths alone tell nearly always that a body is far from the limit. */
+function weigh(json: string, extraBytes: number): number {
+  const most = json.length + extraBytes * WIDE_CHAR_EXTRA
+  const isFar = extraBytes === 0 || most < UpstreamLimits.payloadWeight / 2
+  return isFar ? json.length : weighJson(json)
 }
 
 interface Overhead {

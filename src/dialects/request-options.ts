@@ -8,6 +8,8 @@ export interface RequestOptions {
   readonly models: readonly ModelFacts[]
   readonly isCatalogueLive: boolean
   readonly toolDescriptionMaxLength: number
+  /** Tools offered at most. */
+  readonly toolMaxCount: number
   readonly fakeReasoning: FakeReasoningOptions
 }
 

@@ -12,7 +12,12 @@ export function readToolResult(block: JsonObject, context: BlockContext): ToolRe
   const text = isJsonObject(content)
     ? JSON.stringify(content)
     : readResultContent(content, { ...context, path: `${context.path}.content` })
-  return { id: result.tool_use_id ?? '', text, isError: result.is_error === true }
+  return {
+    id: result.tool_use_id ?? '',
+    text,
+    isError: result.is_error === true,
+    source: context.path
+  }
 }
 
 /** The text of a tool's answer, each block on lines of its own; images go to `context.draft`. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { uuidOf } from './identifiers.ts'
+import { type Borderline, borderlineTurns, borderlineTools } from './borderline.ts'
 import { limitImages } from './images.ts'
 import { isBlank, type Conversation, type Message } from './message.ts'
 import type { HistoryEntry, UpstreamPayload, UserInputMessage } from './payload.ts'
@@ -20,6 +21,7 @@ export interface PayloadOptions {
   readonly takesImages: boolean
   readonly reasoning: ReasoningPlan
   readonly toolDescriptionMaxLength: number
+  readonly maxTools: number
   /** What the client's session is known by; without it the first user text stands in. */
   readonly sessionKey: string | undefined
   readonly repairs: Repairs
@@ -29,6 +31,8 @@ export interface BuiltPayload {
   readonly payload: UpstreamPayload
   /** Upstream tool name → client's, only where they differ. */
   readonly toolNames: Readonly<Record<string, string>>
+  /** What the upstream takes, as far as is known, and may refuse all the same. */
+  readonly borderline: readonly Borderline[]
 }
 
 /** A history turn without text; words there would be taken for content and echoed (kiro-protocol §4.9). */
@@ -47,6 +51,8 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
   const offered = offerTools({
     tools: conversation.tools,
     choice: conversation.toolChoice,
+    messages: conversation.messages,
+    maxTools: options.maxTools,
     descriptionMaxLength: options.toolDescriptionMaxLength,
     repairs
   })
@@ -72,7 +78,11 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
     },
     ...(reasoning.fields !== undefined && { additionalModelRequestFields: reasoning.fields })
   }
-  return { payload, toolNames: offered.clientNames }
+  const borderline = [
+    ...borderlineTurns([...history, { ...current, text: content }]),
+    ...borderlineTools(offered)
+  ]
+  return { payload, toolNames: offered.clientNames, borderline }
 }
 
 /** Steps 3 to 11: ids, tool turns, alternation, pairs. */
@@ -92,11 +102,11 @@ function repairTurns(
 /** Step 13, before prefixes could hide that there is nothing behind them. */
 function fillBlank(turn: Message, isCurrent: boolean, repairs: Repairs): Message {
   const isEcho = turn.role === 'assistant' && ECHOED.has(turn.text.trim())
-  if (isEcho) repairs.note('placeholder-removed')
+  if (isEcho) repairs.note('placeholder-removed', turn.source)
   if (!isEcho && !isBlank(turn.text)) return turn
   const { images, toolCalls, toolResults } = turn
   if (!isEcho && images.length + toolCalls.length + toolResults.length === 0) {
-    repairs.note('turn-blank')
+    repairs.note('turn-blank', turn.source)
   }
   return { ...turn, text: isCurrent ? CONTINUE : BLANK }
 }

@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto'
+import { UpstreamLimits } from './limits.ts'
 
-/** The upstream refuses longer tool names; 64 is documented, 63 is what works everywhere (§4.4). */
-export const MAX_TOOL_NAME_CHARS = 63
-/** @see kiro-protocol §4.5 */
-export const MAX_TOOL_ID_CHARS = 64
+const { toolNameChars: MAX_TOOL_NAME_CHARS, toolIdChars: MAX_TOOL_ID_CHARS } = UpstreamLimits
 
 const HASH_CHARS = 8
 const FORBIDDEN = /[^A-Za-z0-9_-]/g

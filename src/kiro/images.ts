@@ -1,8 +1,7 @@
 import { joinText, type Message } from './message.ts'
-import type { RepairCode, Repairs } from './repairs.ts'
-
-/** Images that the upstream takes in one request (kiro-protocol §4.6). */
-export const MAX_IMAGES = 10
+import { UpstreamLimits } from './limits.ts'
+import type { RepairCode } from './repair-table.ts'
+import type { Repairs } from './repairs.ts'
 
 /**
  * Keeps the newest images that the upstream takes: none for a model without eyes, else ten. A note stands
@@ -14,15 +13,15 @@ export function limitImages(
   repairs: Repairs
 ): readonly Message[] {
   const count = messages.reduce((sum, { images }) => sum + images.length, 0)
-  let excess = takesImages ? count - MAX_IMAGES : count
+  let excess = takesImages ? count - UpstreamLimits.images : count
   if (excess <= 0) return messages
   const code: RepairCode = takesImages ? 'image-limit' : 'image-omitted'
   const reason = takesImages ? 'only the newest ones are sent' : 'this model takes no images'
-  repairs.note(code)
   return messages.map((message) => {
     const left = Math.min(message.images.length, excess)
     if (left <= 0) return message
     excess -= left
+    repairs.note(code, message.source)
     const note = `[${left === 1 ? '1 image' : `${left} images`} left out: ${reason}.]`
     return {
       ...message,

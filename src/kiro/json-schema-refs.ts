@@ -1,5 +1,6 @@
 import { getOwn } from './json-members.ts'
 import { isJsonObject, type JsonObject } from './json-object.ts'
+import type { Source } from './message.ts'
 
 /** References inside references are followed this deep (§4.11). */
 const MAX_REF_DEPTH = 8
@@ -7,12 +8,22 @@ const MAX_REF_DEPTH = 8
 /** JSON characters that inlined references may add to all tools of one request. */
 const MAX_INLINED_CHARS = 262_144
 
-/** How much references may still add; shared by the schemas of one request. */
+/** How much references may still add, and how deep schemas got; shared by the schemas of one request. */
 export class InlineBudget {
   #chars: number
+  #deepest: { readonly depth: number; readonly source: Source } = { depth: 0, source: undefined }
 
   constructor(chars: number = MAX_INLINED_CHARS) {
     this.#chars = chars
+  }
+
+  /** The schema that nests deepest. */
+  get deepest(): { readonly depth: number; readonly source: Source } {
+    return this.#deepest
+  }
+
+  noteDepth(depth: number, source: Source): void {
+    if (depth > this.#deepest.depth) this.#deepest = { depth, source }
   }
 
   get isSpent(): boolean {
@@ -70,13 +81,17 @@ export class SchemaRefs {
 function resolvePointer(root: JsonObject, ref: string): JsonObject | undefined {
   if (ref !== '#' && !ref.startsWith('#/')) return undefined
   let current: unknown = root
-  for (const raw of ref.split('/').slice(1)) {
-    const key = unescapeToken(raw)
+  for (const key of refTokens(ref)) {
     if (Array.isArray(current)) current = current[Number(key)]
     else if (isJsonObject(current)) current = getOwn(current, key)
     else return undefined
   }
   return isJsonObject(current) ? current : undefined
+}
+
+/** The names that a reference goes along, from the root of its document. */
+export function refTokens(ref: string): string[] {
+  return ref.split('/').slice(1).map(unescapeToken)
 }
 
 function unescapeToken(token: string): string {

@@ -1,5 +1,7 @@
 import { setOwn, type JsonDraft } from './json-members.ts'
 import { isJsonObject, type JsonObject } from './json-object.ts'
+import { COMBINATORS } from './json-schema-keywords.ts'
+import type { Source } from './message.ts'
 import type { Repairs } from './repairs.ts'
 
 /** What a root combinator asks of the object, after merging. */
@@ -8,19 +10,18 @@ interface ObjectParts {
   readonly required: ReadonlySet<string>
 }
 
-const COMBINATORS = ['oneOf', 'anyOf', 'allOf'] as const
-
 /**
  * Gives a clean schema the root that the upstream insists on: type `object`, `properties`, and no `oneOf`,
  * `anyOf` or `allOf`, whose branches are merged into it. The first definition of a property wins; a
  * property is required if all branches require it (`allOf`: if any does).
  */
-export function flattenRoot(schema: JsonObject, repairs: Repairs): JsonObject {
-  const hasCombinator = COMBINATORS.some((name) => schema[name] !== undefined)
+export function flattenRoot(schema: JsonObject, repairs: Repairs, source?: Source): JsonObject {
+  const combinators = COMBINATORS.filter((name) => schema[name] !== undefined)
+  const hasCombinator = combinators.length > 0
   if (schema['type'] !== 'object' || !isJsonObject(schema['properties'])) {
-    repairs.note('tool-schema-cleaned')
+    repairs.note('tool-schema-typed', source)
   }
-  if (hasCombinator) repairs.note('tool-schema-flattened')
+  for (const name of combinators) repairs.note('tool-schema-flattened', source, [name])
   const { properties, required } = hasCombinator ? partsOf(schema) : ownParts(schema)
   const root: JsonDraft = { type: 'object', properties }
   for (const key of Object.keys(schema)) {

@@ -1,11 +1,15 @@
 import { setOwn, type JsonDraft } from './json-members.ts'
 import { isJsonObject, type JsonObject } from './json-object.ts'
-import { SchemaRefs, type InlineBudget } from './json-schema-refs.ts'
+import { NAME_LISTS, SCHEMA_MAPS, VALUES } from './json-schema-keywords.ts'
+import { refTokens, SchemaRefs, type InlineBudget } from './json-schema-refs.ts'
 import { flattenRoot } from './json-schema-root.ts'
+import { UpstreamLimits } from './limits.ts'
+import type { Source } from './message.ts'
+import type { RepairCode } from './repair-table.ts'
 import type { Repairs } from './repairs.ts'
 
-/** Subschemas below this depth are left open (`{}`). */
-const MAX_DEPTH = 128
+/** Subschemas below this depth are left open (`{}`), so that the schema is as deep as the upstream takes. */
+const MAX_DEPTH = UpstreamLimits.schemaDepth - 1
 
 /** Refused somewhere upstream, or pointless once references are inlined (§4.11). */
 const DROPPED = new Set([
@@ -13,27 +17,17 @@ const DROPPED = new Set([
   '$schema',
   '$id',
   '$ref',
+  '$dynamicRef',
+  '$recursiveRef',
+  '$anchor',
+  '$dynamicAnchor',
+  '$recursiveAnchor',
   '$defs',
   'definitions',
   'required' // comes back filtered, after the properties are known
 ])
 /** Keywords for which null is a value like any other. */
 const TAKES_NULL = new Set(['default', 'const'])
-/** Keywords whose members are schemas; the members' names are never keywords. */
-const SCHEMA_MAPS = new Set(['properties', 'patternProperties', 'dependentSchemas'])
-const SCHEMA_LISTS = new Set(['oneOf', 'anyOf', 'allOf', 'prefixItems'])
-const SCHEMAS = new Set([
-  'items',
-  'additionalItems',
-  'contains',
-  'not',
-  'if',
-  'then',
-  'else',
-  'propertyNames',
-  'unevaluatedItems',
-  'unevaluatedProperties'
-])
 
 /**
  * Makes of anything a tool schema that the upstream takes (kiro-protocol §4.11): an object schema without
@@ -42,29 +36,42 @@ const SCHEMAS = new Set([
  * Never changes its argument; cleaning twice is cleaning once. `budget` bounds what references may add
  * and is shared by all tools of a request, so that nested references cannot grow without end.
  */
-export function cleanSchema(schema: unknown, budget: InlineBudget, repairs: Repairs): JsonObject {
+export function cleanSchema(
+  schema: unknown,
+  budget: InlineBudget,
+  repairs: Repairs,
+  source?: Source
+): JsonObject {
   if (!isJsonObject(schema)) {
-    repairs.note('tool-schema-cleaned')
+    repairs.note('tool-schema-typed', source)
     return { type: 'object', properties: {} }
   }
-  const cleaner = new SchemaCleaner(new SchemaRefs(schema, budget), repairs)
-  return flattenRoot(cleaner.clean(schema, 0), repairs)
+  const cleaner = new SchemaCleaner(new SchemaRefs(schema, budget), repairs, source)
+  const clean = cleaner.clean(schema, 0)
+  budget.noteDepth(cleaner.deepest, source)
+  return flattenRoot(clean, repairs, source)
 }
 
 class SchemaCleaner {
   readonly #refs: SchemaRefs
   readonly #repairs: Repairs
+  readonly #source: Source
+  /** Names that lead from the root of the client's schema to where the cleaner is. */
+  #names: string[] = []
+  deepest = 0
 
-  constructor(refs: SchemaRefs, repairs: Repairs) {
+  constructor(refs: SchemaRefs, repairs: Repairs, source: Source) {
     this.#refs = refs
     this.#repairs = repairs
+    this.#source = source
   }
 
   clean(schema: JsonObject, depth: number): JsonDraft {
     if (depth > MAX_DEPTH) {
-      this.#repairs.note('tool-schema-cut')
+      this.#note('tool-schema-cut')
       return {}
     }
+    if (depth > this.deepest) this.deepest = depth
     const ref = schema['$ref']
     return typeof ref === 'string' ? this.#inline(schema, ref, depth) : this.#copy(schema, depth)
   }
@@ -75,11 +82,14 @@ class SchemaCleaner {
     const own = this.#copy(schema, depth)
     if (target === 'unknown') return own
     if (target === 'cut') {
-      this.#repairs.note('tool-schema-cut')
+      this.#note('tool-schema-cut')
       return { type: 'object', ...own }
     }
-    this.#repairs.note('tool-schema-inlined')
+    this.#note('tool-schema-inlined')
+    const names = this.#names
+    this.#names = refTokens(ref)
     const inlined = this.clean(target, depth + 1)
+    this.#names = names
     this.#refs.leave()
     for (const key of Object.keys(own)) setOwn(inlined, key, own[key])
     const { required, ...rest } = inlined
@@ -91,31 +101,48 @@ class SchemaCleaner {
     const copy: JsonDraft = {}
     for (const key of Object.keys(schema)) {
       const value = schema[key]
-      if (DROPPED.has(key) || (isNothing(value) && !TAKES_NULL.has(key))) {
-        if (key !== 'required') this.#repairs.note('tool-schema-cleaned')
-        continue
+      this.#names.push(key)
+      if (isDropped(key, value)) {
+        if (key !== 'required') this.#note('tool-schema-cleaned')
+      } else {
+        setOwn(copy, key, this.#copyKeyword(key, value, depth + 1))
       }
-      setOwn(copy, key, this.#copyKeyword(key, value, depth + 1))
+      this.#names.pop()
     }
     this.#copyRequired(schema['required'], copy)
     return copy
   }
 
+  /** Keywords that nobody knows may hold schemas as well as anything else. */
   #copyKeyword(key: string, value: unknown, depth: number): unknown {
+    if (VALUES.has(key)) return value
     if (isJsonObject(value)) {
-      if (SCHEMA_MAPS.has(key)) return this.#copyMap(value, depth)
-      return SCHEMAS.has(key) ? this.clean(value, depth) : value
+      return SCHEMA_MAPS.has(key) ? this.#copyMap(key, value, depth) : this.clean(value, depth)
     }
-    if (!Array.isArray(value) || !(SCHEMA_LISTS.has(key) || SCHEMAS.has(key))) return value
-    return value.map((one) => (isJsonObject(one) ? this.clean(one, depth) : one))
+    if (!Array.isArray(value)) return value
+    return value.map((one: unknown, index) =>
+      isJsonObject(one) ? this.#below(`${index}`, one, depth) : one
+    )
   }
 
-  #copyMap(map: JsonObject, depth: number): JsonObject {
+  #copyMap(key: string, map: JsonObject, depth: number): JsonObject {
     const copy: JsonDraft = {}
     for (const name of Object.keys(map)) {
-      const schema = map[name]
-      setOwn(copy, name, isJsonObject(schema) ? this.clean(schema, depth) : {})
+      const value = map[name]
+      if (isJsonObject(value)) setOwn(copy, name, this.#below(name, value, depth))
+      else if (Array.isArray(value) && NAME_LISTS.has(key)) setOwn(copy, name, value)
+      else {
+        this.#repairs.note('tool-schema-cleaned', this.#source, [...this.#names, name])
+        setOwn(copy, name, value === false ? { not: {} } : {})
+      }
     }
+    return copy
+  }
+
+  #below(name: string, schema: JsonObject, depth: number): JsonDraft {
+    this.#names.push(name)
+    const copy = this.clean(schema, depth)
+    this.#names.pop()
     return copy
   }
 
@@ -124,8 +151,22 @@ class SchemaCleaner {
     const kept = filterRequired(required, copy['properties'])
     if (kept.length > 0) copy['required'] = kept
     const isWhole = Array.isArray(required) && kept.length === required.length && kept.length > 0
-    if (!isWhole) this.#repairs.note('tool-schema-cleaned')
+    if (isWhole) return
+    this.#names.push('required')
+    this.#note('tool-schema-cleaned')
+    this.#names.pop()
   }
+
+  #note(code: RepairCode): void {
+    this.#repairs.note(code, this.#source, this.#names)
+  }
+}
+
+/** A keyword that must go, or whose value says nothing. */
+function isDropped(key: string, value: unknown): boolean {
+  if (DROPPED.has(key)) return true
+  if (isNothing(value)) return !TAKES_NULL.has(key)
+  return SCHEMA_MAPS.has(key) && !isJsonObject(value)
 }
 
 /** Null, or a number beyond what JSON can carry, which would become null on the way. */

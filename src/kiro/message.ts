@@ -22,7 +22,11 @@ export interface Message {
   readonly images: readonly UpstreamImage[]
   readonly toolCalls: readonly ToolCall[]
   readonly toolResults: readonly ToolResult[]
+  readonly source?: Source
 }
+
+/** Where in the client's body something stood, as `Repairs.note()` takes it; missing where nobody said. */
+export type Source = string | undefined
 
 export type Role = 'user' | 'assistant'
 
@@ -30,12 +34,14 @@ export interface ToolCall {
   readonly id: string
   readonly name: string
   readonly input: Readonly<Record<string, unknown>>
+  readonly source?: Source
 }
 
 export interface ToolResult {
   readonly id: string
   readonly text: string
   readonly isError: boolean
+  readonly source?: Source
 }
 
 export interface ToolDefinition {
@@ -43,6 +49,8 @@ export interface ToolDefinition {
   readonly description: string
   /** As the client sent it; `json-schema.ts` makes an object schema of anything. */
   readonly schema: unknown
+  readonly source?: Source
+  readonly schemaSource?: Source
 }
 
 export type ToolChoice =

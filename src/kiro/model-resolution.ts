@@ -1,5 +1,6 @@
 import { GatewayError } from '../shared/errors.ts'
 import { normaliseModelName } from './model-name.ts'
+import type { RuleId } from './rules.ts'
 import {
   AUTO_MODEL,
   DEFAULT_CONTEXT_WINDOW,
@@ -119,7 +120,8 @@ function modelUnknown(name: string, models: readonly ModelFacts[]): GatewayError
     .map(({ id }) => id)
   return new GatewayError('GW_MODEL_UNKNOWN', `model ${shown}`, {
     message: `The model "${shown}" does not exist. The nearest are: ${nearest.join(', ')}. GET /v1/models lists all.`,
-    param: 'model'
+    param: 'model',
+    rule: 'model-known' satisfies RuleId
   })
 }
 

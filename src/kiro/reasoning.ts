@@ -1,5 +1,6 @@
 import type { ResolvedModel } from './model-resolution.ts'
 import { nativeForm, type ClaudeForm, type NativeForm } from './reasoning-form.ts'
+import type { Source } from './message.ts'
 import { nearestEffort, type Effort } from './effort.ts'
 import type { Repairs } from './repairs.ts'
 
@@ -8,6 +9,8 @@ export interface ReasoningWish {
   readonly mode: 'on' | 'off' | 'unsaid'
   readonly effort?: Effort
   readonly budgetTokens?: number
+  /** Of the effort. */
+  readonly source?: Source
   /** Whether the reasoning's text comes with the answer. */
   readonly display?: 'summarized' | 'omitted'
 }
@@ -101,13 +104,13 @@ function claudeFields(
 
 function chooseEffort(
   form: NativeForm,
-  { effort, budgetTokens }: ReasoningWish,
+  { effort, budgetTokens, source }: ReasoningWish,
   repairs: Repairs
 ): Effort | undefined {
   const wanted = effort ?? (budgetTokens === undefined ? undefined : effortOfBudget(budgetTokens))
   if (wanted === undefined || form.type === 'none') return undefined
   const nearest = nearestEffort(wanted, form.efforts)
-  if (nearest !== effort && effort !== undefined) repairs.note('effort-clamped')
+  if (nearest !== effort && effort !== undefined) repairs.note('effort-clamped', source)
   return nearest
 }
 

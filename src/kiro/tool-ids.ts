@@ -1,5 +1,5 @@
 import { makeToolId, toHashedToolId, toWireToolId } from './identifiers.ts'
-import type { Message } from './message.ts'
+import type { Message, Source, ToolCall, ToolResult } from './message.ts'
 import type { Repairs } from './repairs.ts'
 
 /**
@@ -11,11 +11,13 @@ export function assignToolIds(messages: readonly Message[], repairs: Repairs): M
   const ids = new ToolIds(repairs)
   return messages.map((message) => {
     if (message.toolCalls.length === 0 && message.toolResults.length === 0) return message
-    const toolCalls = message.toolCalls.map((call) => ({ ...call, id: ids.ofCall(call.id) }))
-    const toolResults = message.toolResults.map((one) => ({ ...one, id: ids.ofResult(one.id) }))
+    const toolCalls = message.toolCalls.map((call) => ({ ...call, id: ids.ofCall(call) }))
+    const toolResults = message.toolResults.map((one) => ({ ...one, id: ids.ofResult(one) }))
     return { ...message, toolCalls, toolResults }
   })
 }
+
+type Identified = Pick<ToolCall | ToolResult, 'id' | 'source'>
 
 class ToolIds {
   readonly #repairs: Repairs
@@ -29,31 +31,32 @@ class ToolIds {
     this.#repairs = repairs
   }
 
-  ofCall(id: string): string {
-    if (id.trim() !== '') return this.#map(id)
-    const made = this.#make()
+  ofCall({ id, source }: Identified): string {
+    if (id.trim() !== '') return this.#map(id, source)
+    const made = this.#make(source)
     this.#unanswered.push(made)
     return made
   }
 
-  ofResult(id: string): string {
-    return id.trim() === '' ? (this.#unanswered.shift() ?? this.#make()) : this.#map(id)
+  ofResult({ id, source }: Identified): string {
+    if (id.trim() !== '') return this.#map(id, source)
+    return this.#unanswered.shift() ?? this.#make(source)
   }
 
-  #map(id: string): string {
+  #map(id: string, source: Source): string {
     let wireId = this.#wireIds.get(id)
     if (wireId === undefined) {
       wireId = toWireToolId(id)
       if (this.#taken.has(wireId)) wireId = toHashedToolId(id)
       this.#taken.add(wireId)
       this.#wireIds.set(id, wireId)
-      if (wireId !== id) this.#repairs.note('tool-id-changed')
+      if (wireId !== id) this.#repairs.note('tool-id-changed', source)
     }
     return wireId
   }
 
-  #make(): string {
-    this.#repairs.note('tool-id-added')
+  #make(source: Source): string {
+    this.#repairs.note('tool-id-added', source)
     return makeToolId(this.#made++)
   }
 }

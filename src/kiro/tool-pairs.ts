@@ -30,7 +30,7 @@ function dedupeCalls(turn: Message, repairs: Repairs): Message {
       kept.set(call.id, call)
       continue
     }
-    repairs.note('call-duplicate')
+    repairs.note('call-duplicate', call.source)
     const isLonger = JSON.stringify(call.input).length > JSON.stringify(earlier.input).length
     if (isLonger) kept.set(call.id, call)
     const [stays, goes] = isLonger ? [call, earlier] : [earlier, call]
@@ -38,7 +38,7 @@ function dedupeCalls(turn: Message, repairs: Repairs): Message {
   }
   // An assistant cannot answer calls; what claims so is kept as text.
   for (const result of turn.toolResults) {
-    repairs.note('result-orphan')
+    repairs.note('result-orphan', result.source)
     pieces.push(resultText(result))
   }
   const toolCalls = [...kept.values()]
@@ -48,24 +48,25 @@ function dedupeCalls(turn: Message, repairs: Repairs): Message {
 function pairResults(turn: Message, calls: readonly ToolCall[], repairs: Repairs): Message {
   if (calls.length === 0 && turn.toolResults.length === 0 && turn.toolCalls.length === 0)
     return turn
-  const missing = new Set(calls.map((call) => call.id))
+  const missing = new Map(calls.map((call) => [call.id, call]))
   const first = new Map<string, ToolResult>()
   const pieces: string[] = []
   for (const result of turn.toolResults) {
     const earlier = first.get(result.id)
     if (earlier !== undefined) {
-      repairs.note('result-duplicate')
+      repairs.note('result-duplicate', result.source)
       if (earlier.text !== result.text) pieces.push(resultText(result))
     } else if (missing.delete(result.id)) {
       first.set(result.id, result)
     } else {
-      repairs.note('result-orphan')
+      repairs.note('result-orphan', result.source)
       pieces.push(resultText(result))
     }
   }
-  if (missing.size > 0) repairs.note('call-interrupted')
-  const interrupted = [...missing].map((id) => ({ id, text: INTERRUPTED, isError: true }))
+  for (const call of missing.values()) repairs.note('call-interrupted', call.source)
+  const interrupted = [...missing.keys()].map((id) => ({ id, text: INTERRUPTED, isError: true }))
   const toolResults = [...first.values(), ...interrupted]
+  for (const call of turn.toolCalls) repairs.note('call-misplaced', call.source)
   const userCalls = turn.toolCalls.map(callText)
   const text = appendPieces(turn.text, [...userCalls, ...pieces])
   return { ...turn, toolCalls: [], toolResults, text }

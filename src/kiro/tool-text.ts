@@ -12,7 +12,9 @@ export const EMPTY_RESULT = '(empty result)'
 export function toolTurnsToText(messages: readonly Message[], repairs: Repairs): Message[] {
   return messages.map((message) => {
     if (message.toolCalls.length === 0 && message.toolResults.length === 0) return message
-    repairs.note('tools-as-text')
+    for (const { source } of [...message.toolCalls, ...message.toolResults]) {
+      repairs.note('tools-as-text', source)
+    }
     const pieces = [...message.toolCalls.map(callText), ...message.toolResults.map(resultText)]
     return { ...message, text: appendPieces(message.text, pieces), toolCalls: [], toolResults: [] }
   })
@@ -37,6 +39,7 @@ export function nameToolCalls(
       if (name === undefined) {
         undeclared.add(call.id)
         pieces.push(callText(call))
+        repairs.note('tool-undeclared', call.source)
       } else {
         undeclared.delete(call.id)
         toolCalls.push(name === call.name ? call : { ...call, name })
@@ -44,10 +47,13 @@ export function nameToolCalls(
     }
     const toolResults: ToolResult[] = []
     for (const result of message.toolResults) {
-      if (undeclared.has(result.id)) pieces.push(resultText(result))
-      else toolResults.push(result)
+      if (undeclared.has(result.id)) {
+        pieces.push(resultText(result))
+        repairs.note('tool-undeclared', result.source)
+      } else {
+        toolResults.push(result)
+      }
     }
-    if (pieces.length > 0) repairs.note('tool-undeclared')
     return { ...message, text: appendPieces(message.text, pieces), toolCalls, toolResults }
   })
 }

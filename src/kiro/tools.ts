@@ -1,9 +1,10 @@
 import { toHashedToolName, toWireToolName } from './identifiers.ts'
 import { cleanSchema } from './json-schema.ts'
 import { InlineBudget } from './json-schema-refs.ts'
-import { isBlank, type ToolChoice, type ToolDefinition } from './message.ts'
+import { isBlank, type Message, type ToolChoice, type ToolDefinition } from './message.ts'
 import type { UpstreamTool } from './payload.ts'
 import type { Repairs } from './repairs.ts'
+import { limitTools } from './tool-limit.ts'
 
 /** A request's tools as the upstream takes them, and what came of the client's names. */
 export interface OfferedTools {
@@ -14,11 +15,16 @@ export interface OfferedTools {
   readonly notes: readonly string[]
   /** The upstream's name of a tool on offer, by the client's name in any case. */
   readonly wireNameOf: (name: string) => string | undefined
+  /** The schema that nests deepest. */
+  readonly deepestSchema: InlineBudget['deepest']
 }
 
 export interface OfferToolsOptions {
   readonly tools: readonly ToolDefinition[]
   readonly choice: ToolChoice
+  /** Whose calls say which tools matter when there are too many. */
+  readonly messages: readonly Message[]
+  readonly maxTools: number
   /** Longer descriptions move to the system text. */
   readonly descriptionMaxLength: number
   readonly repairs: Repairs
@@ -31,36 +37,47 @@ export function offerTools(options: OfferToolsOptions): OfferedTools {
   const anyCase = new Map<string, string>()
   const wireNameOf = (name: string): string | undefined =>
     wireNames.get(name) ?? anyCase.get(name.toLowerCase())
-  if (choice.type === 'none') return { tools: [], clientNames: {}, notes: [], wireNameOf }
-
+  const budget = new InlineBudget()
   const tools: UpstreamTool[] = []
   const clientNames: Record<string, string> = {}
   const notes: string[] = []
   const taken = new Set<string>()
-  const budget = new InlineBudget()
-  for (const { name, description, schema } of options.tools) {
-    if (wireNames.has(name)) {
-      repairs.note('tool-duplicate-dropped')
-      continue
-    }
+  const wanted = choice.type === 'none' ? [] : withoutDuplicates(options.tools, repairs)
+  const { kept, left } = limitTools(wanted, options)
+  for (const tool of kept) {
+    const { name, source } = tool
     const wireName = nameTool(name, taken)
     wireNames.set(name, wireName)
     if (!anyCase.has(name.toLowerCase())) anyCase.set(name.toLowerCase(), wireName)
     if (wireName !== name) {
-      repairs.note('tool-name-changed')
+      repairs.note('tool-name-changed', source)
       clientNames[wireName] = name
     }
-    const told = describeTool(wireName, description, options)
+    const told = describeTool(wireName, tool, options)
     if (told.note !== undefined) notes.push(told.note)
-    const json = cleanSchema(schema, budget, repairs)
+    const json = cleanSchema(tool.schema, budget, repairs, tool.schemaSource)
     tools.push({
       toolSpecification: { name: wireName, description: told.description, inputSchema: { json } }
     })
   }
+  if (left.length > 0) notes.push(wordLimit(left, tools.length))
   const instruction = wordChoice(choice, tools, wireNameOf)
   if (instruction !== undefined) notes.push(instruction)
-  else if (choice.type !== 'auto') repairs.note('tool-choice-dropped')
-  return { tools, clientNames, notes, wireNameOf }
+  else if (choice.type === 'required' || choice.type === 'named') {
+    repairs.note('tool-choice-dropped', 'tool_choice')
+  }
+  return { tools, clientNames, notes, wireNameOf, deepestSchema: budget.deepest }
+}
+
+function withoutDuplicates(
+  tools: readonly ToolDefinition[],
+  repairs: Repairs
+): readonly ToolDefinition[] {
+  const names = new Set<string>()
+  return tools.filter(({ name, source }) => {
+    if (names.has(name)) repairs.note('tool-duplicate-dropped', source)
+    return !names.has(name) && names.add(name)
+  })
 }
 
 /** Two names that clean-up made equal are told apart by a hash of the later one. */
@@ -75,19 +92,24 @@ function nameTool(name: string, taken: Set<string>): string {
 
 function describeTool(
   name: string,
-  description: string,
+  { description, source }: ToolDefinition,
   { descriptionMaxLength, repairs }: OfferToolsOptions
 ): { readonly description: string; readonly note?: string } {
   if (isBlank(description)) {
-    repairs.note('tool-description-filled')
+    repairs.note('tool-description-filled', source)
     return { description: `Tool: ${name}` }
   }
   if (description.length <= descriptionMaxLength) return { description }
-  repairs.note('tool-description-moved')
+  repairs.note('tool-description-moved', source)
   return {
     description: `Full description is in the system prompt under "Tool: ${name}".`,
     note: `## Tool: ${name}\n\n${description}`
   }
+}
+
+/** The model and its user should know what is missing. */
+function wordLimit(left: readonly string[], offered: number): string {
+  return `Only ${offered} tools can be offered. These are left out and cannot be called: ${left.join(', ')}.`
 }
 
 /** The upstream has no tool choice of its own, so the model is told. */

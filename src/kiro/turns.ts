@@ -11,11 +11,12 @@ export const CONTINUE = 'Continue.'
 export function alternateTurns(messages: readonly Message[], repairs: Repairs): Message[] {
   const turns = mergeAdjacent(messages, repairs)
   if (turns[0]?.role === 'assistant') {
-    repairs.note('first-turn-added')
+    repairs.note('first-turn-added', turns[0].source)
     turns.unshift(textMessage('user', ''))
   }
-  if (turns.at(-1)?.role !== 'user') {
-    repairs.note('last-turn-added')
+  const last = turns.at(-1)
+  if (last?.role !== 'user') {
+    repairs.note('last-turn-added', last?.source)
     turns.push(textMessage('user', CONTINUE))
   }
   return turns
@@ -42,9 +43,11 @@ function mergeRun(run: readonly Message[], repairs: Repairs): Message | undefine
   const [first] = run
   if (first === undefined || run.length === 1) return first
   // Tool results and the user's words after them are one turn by design, not by repair.
-  if (run.filter((message) => !isBlank(message.text)).length > 1) repairs.note('turns-merged')
+  const [, ...joined] = run.filter((message) => !isBlank(message.text))
+  for (const { source } of joined) repairs.note('turns-merged', source)
   return {
     role: first.role,
+    source: first.source,
     text: run.reduce((text, message) => joinText(text, message.text, '\n'), ''),
     images: run.flatMap((message) => message.images),
     toolCalls: run.flatMap((message) => message.toolCalls),

@@ -161,6 +161,7 @@ export class Turn {
       models,
       isCatalogueLive: isLive,
       toolDescriptionMaxLength: config.tools.descriptionMaxLength,
+      toolMaxCount: config.tools.maxCount,
       fakeReasoning: config.reasoning
     }
   }

@@ -177,6 +177,8 @@ export interface GatewayErrorOptions {
   readonly param?: string
   /** Machine-readable facts for the client; becomes Anthropic's `error.details`. Plain JSON. */
   readonly details?: Readonly<Record<string, unknown>>
+  /** The rule of the upstream that the request breaks, by its id in `kiro/rules.ts`; for lint. */
+  readonly rule?: string
 }
 
 /** The only error that is answered to clients. `message` is for them, `detail` and `cause` are for the log. */
@@ -187,6 +189,7 @@ export class GatewayError extends Error {
   readonly retryAfterS: number | undefined
   readonly param: string | undefined
   readonly details: Readonly<Record<string, unknown>> | undefined
+  readonly rule: string | undefined
 
   constructor(code: ErrorCode, detail?: string, options: GatewayErrorOptions = {}) {
     const message = options.message ?? ErrorTable[code].message
@@ -197,6 +200,7 @@ export class GatewayError extends Error {
     this.retryAfterS = options.retryAfterS
     this.param = options.param
     this.details = options.details
+    this.rule = options.rule
   }
 
   get status(): number {

@@ -4,7 +4,7 @@ import t from 'tap'
 import { convertRequest } from '../../src/dialects/convert-request.ts'
 import type { DialectName } from '../../src/dialects/reply-plan.ts'
 import type { UpstreamPayload } from '../../src/kiro/payload.ts'
-import { RepairTable } from '../../src/kiro/repairs.ts'
+import { RepairTable } from '../../src/kiro/repair-table.ts'
 import { assertUpstreamRules } from '../helper/payload-rules.ts'
 import { requestOptions } from '../helper/request-options.ts'
 

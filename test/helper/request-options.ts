@@ -8,6 +8,7 @@ export function requestOptions(changes: Partial<RequestOptions> = {}): RequestOp
     models: BUILT_IN_MODELS,
     isCatalogueLive: false,
     toolDescriptionMaxLength: 10_000,
+    toolMaxCount: 120,
     fakeReasoning: { isEnabled: true, maxTokens: 4000, budgetCap: 10_000 },
     ...changes
   }

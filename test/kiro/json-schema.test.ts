@@ -30,7 +30,7 @@ t.test('cleanSchema()', async (t) => {
       required: ['a']
     })
     t.same(clean({ allOf: schema.anyOf })['required'], ['a', 'b'], 'allOf needs what any needs')
-    t.same(codesOf(schema), ['tool-schema-cleaned', 'tool-schema-flattened'])
+    t.same(codesOf(schema), ['tool-schema-typed', 'tool-schema-flattened'])
   })
 
   t.test('keeps combinators below the root', async (t) => {

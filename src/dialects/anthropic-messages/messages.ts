@@ -16,20 +16,21 @@ export function readMessages(messages: readonly MessagesMessage[], repairs: Repa
   const turns: Message[] = []
   for (const [index, { role, content }] of messages.entries()) {
     const draft = new MessageDraft(role === 'assistant' ? 'assistant' : 'user')
-    readContent(content, { draft, path: `messages[${index}].content`, repairs })
+    const source = `messages[${index}]`
+    readContent(content, { draft, path: `${source}.content`, repairs })
     switch (role ?? '') {
       case 'system':
       case 'developer':
-        if (turns.length > 0) repairs.note('system-hoisted')
+        if (turns.length > 0) repairs.note('system-hoisted', source)
         systemParts.push(draft.toText())
         break
       case 'assistant':
       case 'user':
-        turns.push(draft.toMessage())
+        turns.push(draft.toMessage(source))
         break
       default:
-        repairs.note('role-unknown')
-        turns.push(draft.toMessage())
+        repairs.note('role-unknown', `${source}.role`)
+        turns.push(draft.toMessage(source))
     }
   }
   return { systemParts, messages: turns }

@@ -17,8 +17,11 @@ import { readToolChoice, readTools } from './tools.ts'
  *
  * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
  */
-export function toUpstreamRequest(body: Uint8Array, options: RequestOptions): UpstreamRequest {
-  const repairs = new Repairs()
+export function toUpstreamRequest(
+  body: Uint8Array,
+  options: RequestOptions,
+  repairs = new Repairs()
+): UpstreamRequest {
   const messages = checkShape(MessagesBodyCheck, parseJsonBody(body), '')
   refuseThread(messages)
   return toUpstream(
@@ -67,8 +70,10 @@ function readConversation(body: MessagesBody, repairs: Repairs): Conversation {
 function readReasoning(body: MessagesBody, repairs: Repairs): ReasoningWish {
   const { thinking, output_config: config } = body
   const word = config?.effort
-  const effort = word === undefined || word === null ? undefined : knownEffort(word, repairs)
-  const said = effort === undefined ? {} : { effort }
+  const source = 'output_config.effort'
+  const effort =
+    word === undefined || word === null ? undefined : knownEffort(word, repairs, source)
+  const said = effort === undefined ? {} : { effort, source }
   if (thinking === undefined || thinking === null) return { mode: 'unsaid', ...said }
   if (thinking.type === 'disabled') return { mode: 'off' }
   const budget = thinking.type === 'enabled' ? thinking.budget_tokens : undefined

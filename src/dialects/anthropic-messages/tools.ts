@@ -13,17 +13,18 @@ const FUNCTION_TYPES = new Set<unknown>([undefined, null, 'custom', 'function'])
 export function readTools({ tools }: MessagesBody, repairs: Repairs): readonly ToolDefinition[] {
   const definitions: ToolDefinition[] = []
   for (const [index, tool] of (tools ?? []).entries()) {
+    const source = `tools[${index}]`
     if (!FUNCTION_TYPES.has(tool['type'])) {
-      repairs.note('server-tool-dropped')
+      repairs.note('server-tool-dropped', source)
       continue
     }
-    const {
-      name,
-      description,
-      input_schema: schema
-    } = checkShape(ToolCheck, tool, `tools[${index}]`)
-    if (name === PLACEHOLDER) repairs.note('tool-placeholder-dropped')
-    else definitions.push({ name, description: description ?? '', schema })
+    const { name, description, input_schema: schema } = checkShape(ToolCheck, tool, source)
+    if (name === PLACEHOLDER) {
+      repairs.note('tool-placeholder-dropped', source)
+      continue
+    }
+    const schemaSource = `${source}.input_schema`
+    definitions.push({ name, description: description ?? '', schema, source, schemaSource })
   }
   return definitions
 }

@@ -21,22 +21,22 @@ export function readMessages(messages: readonly ChatMessage[], repairs: Repairs)
     switch (message.role ?? '') {
       case 'system':
       case 'developer':
-        if (turns.length > 0) repairs.note('system-hoisted')
+        if (turns.length > 0) repairs.note('system-hoisted', `messages[${index}]`)
         systemParts.push(readTurn('user', message, context).toText())
         break
       case 'assistant':
-        turns.push(readTurn('assistant', message, context).toMessage())
+        turns.push(readTurn('assistant', message, context).toMessage(`messages[${index}]`))
         break
       case 'tool':
       case 'function':
         turns.push(readResult(message, context))
         break
       case 'user':
-        turns.push(readTurn('user', message, context).toMessage())
+        turns.push(readTurn('user', message, context).toMessage(`messages[${index}]`))
         break
       default:
-        repairs.note('role-unknown')
-        turns.push(readTurn('user', message, context).toMessage())
+        repairs.note('role-unknown', `messages[${index}].role`)
+        turns.push(readTurn('user', message, context).toMessage(`messages[${index}]`))
     }
   }
   return { systemParts, messages: turns }
@@ -63,25 +63,32 @@ function readCalls(
   draft: MessageDraft,
   { index, repairs, functionIds }: MessageContext
 ): void {
-  for (const { id, function: called, custom } of calls ?? []) {
+  for (const [at, { id, function: called, custom }] of (calls ?? []).entries()) {
+    const source = `messages[${index}].tool_calls[${at}]`
     const input = called?.arguments ?? (custom ? { input: custom.input ?? '' } : undefined)
     const name = called?.name ?? custom?.name
-    if (name === undefined) repairs.note('block-dropped')
-    else draft.toolCalls.push({ id: id ?? '', name, input: toToolInput(input, repairs) })
+    if (name === undefined) repairs.note('block-dropped', source)
+    else {
+      const args = toToolInput(input, repairs, source)
+      draft.toolCalls.push({ id: id ?? '', name, input: args, source })
+    }
   }
   if (legacy === undefined || legacy === null) return
   const id = `call_${index}`
   functionIds.set(legacy.name, id)
-  draft.toolCalls.push({ id, name: legacy.name, input: toToolInput(legacy.arguments, repairs) })
+  const source = `messages[${index}].function_call`
+  const input = toToolInput(legacy.arguments, repairs, source)
+  draft.toolCalls.push({ id, name: legacy.name, input, source })
 }
 
 function readResult(message: ChatMessage, context: MessageContext): Message {
   const { index, repairs, functionIds } = context
   const draft = new MessageDraft('user')
-  const path = `messages[${index}].content`
+  const source = `messages[${index}]`
+  const path = `${source}.content`
   const text = readResultText(message.content, { draft, path, repairs })
   const id = message.tool_call_id ?? functionIds.get(message.name ?? '') ?? ''
-  draft.toolResults.push({ id, text, isError: false })
+  draft.toolResults.push({ id, text, isError: false, source })
   readCalls(message, draft, context)
-  return draft.toMessage()
+  return draft.toMessage(source)
 }

@@ -15,8 +15,11 @@ import { readTools } from './tools.ts'
  *
  * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
  */
-export function toUpstreamRequest(body: Uint8Array, options: RequestOptions): UpstreamRequest {
-  const repairs = new Repairs()
+export function toUpstreamRequest(
+  body: Uint8Array,
+  options: RequestOptions,
+  repairs = new Repairs()
+): UpstreamRequest {
   const chat = checkShape(ChatBodyCheck, parseJsonBody(body), '')
   if ((chat.n ?? 1) > 1) throw invalidPart('n', 'must be 1: one answer at a time is supported')
   const isStream = chat.stream === true
@@ -51,8 +54,9 @@ function readReasoning(
   { reasoning_effort: effort, reasoning }: ChatBody,
   repairs: Repairs
 ): ReasoningWish {
-  const word = effort ?? reasoning?.effort
-  return word === undefined || word === null ? { mode: 'unsaid' } : effortWish(word, repairs)
+  const source = (effort ?? null) === null ? 'reasoning.effort' : 'reasoning_effort'
+  const word = effort ?? reasoning?.effort ?? null
+  return word === null ? { mode: 'unsaid' } : effortWish(word, repairs, source)
 }
 
 function readStop(stop: ChatBody['stop']): readonly string[] {

@@ -12,11 +12,14 @@ export function readTools(
 ): Pick<Conversation, 'tools' | 'toolChoice'> {
   const tools: ToolDefinition[] = []
   for (const [index, tool] of (chat.tools ?? []).entries()) {
-    const found = readTool(tool, `tools[${index}]`)
-    if (found === undefined) repairs.note('server-tool-dropped')
+    const source = `tools[${index}]`
+    const found = readTool(tool, source)
+    if (found === undefined) repairs.note('server-tool-dropped', source)
     else tools.push(found)
   }
-  for (const one of chat.functions ?? []) tools.push(toDefinition(one))
+  for (const [index, one] of (chat.functions ?? []).entries()) {
+    tools.push(toDefinition(one, `functions[${index}]`))
+  }
   const allowed = allowedNames(chat.tool_choice)
   return {
     tools: allowed === undefined ? tools : tools.filter((tool) => allowed.has(tool.name)),
@@ -28,19 +31,28 @@ export function readTools(
 function readTool(tool: JsonObject, path: string): ToolDefinition | undefined {
   const { type, function: nested } = tool
   if (isJsonObject(nested))
-    return toDefinition(checkShape(NamedFunctionCheck, nested, `${path}.function`))
+    return toDefinition(
+      checkShape(NamedFunctionCheck, nested, `${path}.function`),
+      `${path}.function`
+    )
   const isFunction = type === undefined || type === null || type === 'function'
-  if (isFunction) return toDefinition(checkShape(NamedFunctionCheck, tool, path))
+  if (isFunction) return toDefinition(checkShape(NamedFunctionCheck, tool, path), path)
   return undefined
 }
 
-function toDefinition(named: {
-  readonly name: string
-  readonly description?: string | null
-  readonly parameters?: unknown
-  readonly input_schema?: unknown
-}): ToolDefinition {
+function toDefinition(
+  named: {
+    readonly name: string
+    readonly description?: string | null
+    readonly parameters?: unknown
+    readonly input_schema?: unknown
+  },
+  source: string
+): ToolDefinition {
+  const isFlat = named.parameters === undefined || named.parameters === null
   return {
+    source,
+    schemaSource: `${source}.${isFlat ? 'input_schema' : 'parameters'}`,
     name: named.name,
     description: named.description ?? '',
     // A function without parameters is one that takes none.

@@ -127,7 +127,7 @@ t.test('a request of Claude Code becomes what it means', async (t) => {
     'system-hoisted',
     'tool-description-filled',
     'tool-placeholder-dropped',
-    'tool-schema-cleaned'
+    'tool-schema-typed'
   ])
   const later = convert('anthropic-messages', { ...request, messages: [USER] })
   t.equal(

@@ -1,0 +1,37 @@
+/**
+ * The JSON pointer (RFC 6901) of a place in a body: `messages[3].content[1]`, the form of error messages, is
+ * `/messages/3/content/1`. A pointer stays what it is. `below` are the names of members under it, as they are.
+ */
+export function toPointer(at: string, below: readonly string[] = []): string {
+  const start = at === '' || at === 'body' || at.startsWith('/') ? at : `/${tokensOf(at).join('/')}`
+  const base = start === 'body' ? '' : start
+  return below.reduce((pointer, name) => `${pointer}/${escapeToken(name)}`, base)
+}
+
+/** The value that a pointer leads to; undefined when it leads nowhere. */
+export function resolvePointer(root: unknown, pointer: string): unknown {
+  let current = root
+  for (const token of splitPointer(pointer)) {
+    if (typeof current !== 'object' || current === null) return undefined
+    if (!Object.hasOwn(current, token)) return undefined
+    current = Reflect.get(current, token)
+  }
+  return current
+}
+
+/** The names and indexes that a pointer is made of. */
+export function splitPointer(pointer: string): readonly string[] {
+  return pointer.split('/').slice(1).map(unescapeToken)
+}
+
+function tokensOf(path: string): readonly string[] {
+  return path.split(/[.[\]]+/).filter((token) => token !== '')
+}
+
+function escapeToken(name: string): string {
+  return name.replaceAll('~', '~0').replaceAll('/', '~1')
+}
+
+function unescapeToken(token: string): string {
+  return token.replaceAll('~1', '/').replaceAll('~0', '~')
+}
