@@ -1,5 +1,6 @@
 import { toUpstreamRequest as fromMessages } from './anthropic-messages/request.ts'
 import { toUpstreamRequest as fromChat } from './openai-chat/request.ts'
+import { toUpstreamRequest as fromResponses } from './openai-responses/request.ts'
 import type { DialectName } from './reply-plan.ts'
 import type { RequestOptions } from './request-options.ts'
 import type { UpstreamRequest } from './upstream-request.ts'
@@ -8,7 +9,8 @@ const CONVERTERS: Readonly<
   Record<DialectName, (body: Uint8Array, options: RequestOptions) => UpstreamRequest>
 > = {
   'anthropic-messages': fromMessages,
-  'openai-chat': fromChat
+  'openai-chat': fromChat,
+  'openai-responses': fromResponses
 }
 
 /**

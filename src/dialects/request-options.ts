@@ -11,6 +11,8 @@ export interface RequestOptions {
   /** Tools offered at most. */
   readonly toolMaxCount: number
   readonly fakeReasoning: FakeReasoningOptions
+  /** Parts of earlier answers, by id and as the client saw them, that the request may refer to. */
+  readonly items?: Readonly<Record<string, unknown>>
 }
 
 /** Reasoning by tags in the text, for models without reasoning of their own (kiro-protocol §9.1). */

@@ -1,0 +1,91 @@
+import { setOwn } from '../../kiro/json-members.ts'
+import type { ToolDefinition } from '../../kiro/message.ts'
+import type { Repairs } from '../../kiro/repairs.ts'
+import type { ReplyPlan, ToolForm } from '../reply-plan.ts'
+
+/** The name of OpenAI's tool that looks for more tools. */
+export const SEARCH_NAME = 'tool_search'
+
+/**
+ * The tools of one request, wherever in it they were declared. The upstream knows no namespaces, so each tool
+ * has one full name: its own, or `{namespace}__{name}`. Full names never repeat.
+ */
+export class DeclaredTools {
+  readonly #repairs: Repairs
+  readonly #definitions: ToolDefinition[] = []
+  readonly #forms = new Map<string, ToolForm>()
+  /** By namespace and name. */
+  readonly #fullNames = new Map<string, string>()
+  /** By the name alone; `undefined` where several namespaces have the name. */
+  readonly #namespaced = new Map<string, string | undefined>()
+
+  constructor(repairs: Repairs) {
+    this.#repairs = repairs
+  }
+
+  get definitions(): readonly ToolDefinition[] {
+    return this.#definitions
+  }
+
+  /** The forms that differ from a plain function of one name, see `ReplyPlan`. */
+  get forms(): ReplyPlan['toolForms'] {
+    const forms: Record<string, ToolForm> = {}
+    for (const [fullName, form] of this.#forms) {
+      const isPlain = form.kind === 'function' && form.name === fullName
+      if (!isPlain) setOwn(forms, fullName, form)
+    }
+    return forms
+  }
+
+  /** Of two tools with one name in one namespace the first stays; a search may find a tool again. */
+  declare(form: ToolForm, description: string, schema: unknown): void {
+    const { name, namespace } = form
+    const key = keyOf(name, namespace)
+    if (this.#fullNames.has(key)) {
+      this.#repairs.note('tool-duplicate-dropped')
+      return
+    }
+    const fullName = this.#freeName(joinName(name, namespace))
+    this.#fullNames.set(key, fullName)
+    this.#forms.set(fullName, form)
+    this.#definitions.push({ name: fullName, description, schema })
+    if (namespace !== undefined) {
+      this.#namespaced.set(name, this.#namespaced.has(name) ? undefined : fullName)
+    }
+  }
+
+  /**
+   * The full name of the tool that a client's words mean. Codex leaves out the namespace where the name alone
+   * is enough; a tool that was not declared gets the name that it would have.
+   */
+  fullNameOf(name: string, namespace: string | null | undefined): string {
+    const exact = this.#fullNames.get(keyOf(name, namespace))
+    if (exact !== undefined) return exact
+    if (namespace) return joinName(name, namespace)
+    return this.#forms.has(name) ? name : (this.#namespaced.get(name) ?? name)
+  }
+
+  /** The full names of a namespace's tools. */
+  namesIn(namespace: string): readonly string[] {
+    const names: string[] = []
+    for (const [fullName, form] of this.#forms) {
+      if (form.namespace === namespace) names.push(fullName)
+    }
+    return names
+  }
+
+  /** A tool may have the very name that joining makes of two others. */
+  #freeName(wanted: string): string {
+    let name = wanted
+    for (let count = 2; this.#forms.has(name); count++) name = `${wanted}_${count}`
+    return name
+  }
+}
+
+function joinName(name: string, namespace: string | undefined): string {
+  return namespace === undefined ? name : `${namespace}__${name}`
+}
+
+function keyOf(name: string, namespace: string | null | undefined): string {
+  return JSON.stringify(namespace ? [name, namespace] : [name])
+}

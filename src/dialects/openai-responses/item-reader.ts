@@ -1,0 +1,147 @@
+import type { Message, ToolCall, ToolResult } from '../../kiro/message.ts'
+import type { UpstreamImage } from '../../kiro/payload.ts'
+import type { Repairs } from '../../kiro/repairs.ts'
+import { checkShape } from '../check-shape.ts'
+import { readContent } from '../content-blocks.ts'
+import { MessageDraft } from '../message-draft.ts'
+import { toToolInput } from '../tool-input.ts'
+import { CallIds } from './call-ids.ts'
+import { type DeclaredTools, SEARCH_NAME } from './declared-tools.ts'
+import type { InputItem } from './input-items.ts'
+import { Items } from './item-schema.ts'
+import { readOutput } from './output-value.ts'
+import { wordFoundTools } from './tools.ts'
+import { isVendorCall, readVendorCall } from './vendor-calls.ts'
+
+/**
+ * Reads the items of an input into system text and messages, one message for each: adjacent ones of one role
+ * become one turn later on, so that an assistant's words and all its calls belong together.
+ */
+export class ItemReader {
+  readonly systemParts: string[] = []
+  readonly messages: Message[] = []
+  readonly #declared: DeclaredTools
+  readonly #repairs: Repairs
+  readonly #ids = new CallIds()
+
+  /** All tools must have been declared before, also those that stand in later items. */
+  constructor(declared: DeclaredTools, repairs: Repairs) {
+    this.#declared = declared
+    this.#repairs = repairs
+  }
+
+  /** @throws {GatewayError} GW_BODY_INVALID */
+  read(one: InputItem): void {
+    const { type, item, path } = one
+    switch (type) {
+      case 'message':
+        this.#readMessage(one)
+        break
+      case 'function_call': {
+        const call = checkShape(Items.functionCall, item, path)
+        this.#addCall(call, this.#nameOf(call), call.arguments)
+        break
+      }
+      case 'custom_tool_call': {
+        const call = checkShape(Items.customCall, item, path)
+        this.#addCall(call, this.#nameOf(call), { input: call.input ?? '' })
+        break
+      }
+      case 'tool_search_call': {
+        const call = checkShape(Items.searchCall, item, path)
+        this.#addCall(call, this.#declared.fullNameOf(SEARCH_NAME, undefined), call.arguments)
+        break
+      }
+      case 'tool_search_output': {
+        const found = checkShape(Items.toolList, item, path)
+        this.#addResult(found, wordFoundTools(found.tools, this.#declared), false)
+        break
+      }
+      case 'reasoning': // what it holds cannot be sent back to the upstream
+      case 'additional_tools': // declared already
+        break
+      default:
+        if (type.endsWith('_call_output')) this.#readOutput(one)
+        else if (isVendorCall(type)) this.#readVendorCall(one)
+        else this.#readOther(one)
+    }
+  }
+
+  #readMessage({ item, path }: InputItem): void {
+    const { role, content } = checkShape(Items.message, item, path)
+    const draft = new MessageDraft(role === 'assistant' ? 'assistant' : 'user')
+    readContent(content, { draft, path: `${path}.content`, repairs: this.#repairs })
+    switch (role ?? '') {
+      case 'system':
+      case 'developer':
+        if (this.messages.length > 0) this.#repairs.note('system-hoisted')
+        this.systemParts.push(draft.toText())
+        break
+      case 'assistant':
+      case 'user':
+        this.messages.push(draft.toMessage())
+        break
+      default:
+        this.#repairs.note('role-unknown')
+        this.messages.push(draft.toMessage())
+    }
+  }
+
+  /** The output of a function, a custom tool or any other call of a client's. */
+  #readOutput({ item, path }: InputItem): void {
+    const output = checkShape(Items.output, item, path)
+    const draft = new MessageDraft('user')
+    const text = readOutput(output.output, {
+      draft,
+      path: `${path}.output`,
+      repairs: this.#repairs
+    })
+    this.#addResult(output, text, output.status === 'failed', draft.images)
+  }
+
+  #readVendorCall(one: InputItem): void {
+    const { callId, name, input, words } = readVendorCall(one)
+    if (callId !== null) this.#addCall({ call_id: callId }, name, input)
+    else this.#addWords(words)
+  }
+
+  /** A bare part, or an item of a type to come: what it has of text is kept. */
+  #readOther({ type, item, path }: InputItem): void {
+    const isAssistant = item['role'] === 'assistant' || type.startsWith('output_')
+    const draft = new MessageDraft(isAssistant ? 'assistant' : 'user')
+    readContent([item], { draft, path, repairs: this.#repairs })
+    const message = draft.toMessage()
+    if (message.text !== '' || message.images.length > 0) this.messages.push(message)
+  }
+
+  #nameOf(call: { readonly name: string; readonly namespace?: string | null }): string {
+    return this.#declared.fullNameOf(call.name, call.namespace)
+  }
+
+  #addCall(ids: ItemIds, name: string, input: unknown): void {
+    const id = this.#ids.ofCall(ids.call_id, ids.id)
+    const call: ToolCall = { id, name, input: toToolInput(input, this.#repairs) }
+    this.messages.push({ ...EMPTY, role: 'assistant', toolCalls: [call] })
+  }
+
+  #addResult(
+    ids: ItemIds,
+    text: string,
+    isError: boolean,
+    images: readonly UpstreamImage[] = []
+  ): void {
+    const result: ToolResult = { id: this.#ids.ofOutput(ids.call_id), text, isError }
+    this.messages.push({ ...EMPTY, role: 'user', toolResults: [result], images })
+  }
+
+  #addWords(text: string): void {
+    this.messages.push({ ...EMPTY, role: 'assistant', text })
+  }
+}
+
+interface ItemIds {
+  readonly id?: string | null
+  readonly call_id?: string | null
+}
+
+const EMPTY = { text: '', images: [], toolCalls: [], toolResults: [] } as const

@@ -1,0 +1,65 @@
+import {
+  isJsonObject,
+  type JsonObject,
+  parseJsonObject,
+  textMember
+} from '../../kiro/json-object.ts'
+import { checkShape } from '../check-shape.ts'
+import { invalidPart } from '../json-body.ts'
+import { Items } from './item-schema.ts'
+
+const REFERENCE = 'item_reference'
+/** As it stands in JSON; inside a text its quotes would be escaped. */
+const REFERENCE_TEXT = `"${REFERENCE}"`
+/** How far from its type a reference's id may stand, in bytes. */
+const REACH = 256
+/** References that are looked at; a body could have millions, which would hold up the event loop. */
+const MAX_REFERENCES = 5000
+
+/**
+ * The ids of the parts of earlier answers that a Responses body names instead of repeating them, each once. For
+ * who fills `RequestOptions.items`; looks only at the bytes around each reference, so it costs no parsing.
+ */
+export function itemReferencesOf(body: Uint8Array): readonly string[] {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  const ids = new Set<string>()
+  let at = bytes.indexOf(REFERENCE_TEXT)
+  for (let count = 0; at !== -1 && count < MAX_REFERENCES; count++) {
+    const id = idAround(bytes, at)
+    if (id !== null) ids.add(id)
+    at = bytes.indexOf(REFERENCE_TEXT, at + REFERENCE_TEXT.length)
+  }
+  return [...ids]
+}
+
+/** The id in the object whose type stands `at` a place. */
+function idAround(bytes: Buffer, at: number): string | null {
+  const before = bytes.toString('utf8', Math.max(0, at - REACH), at)
+  const after = bytes.toString('utf8', at, at + REFERENCE_TEXT.length + REACH)
+  const text = before.slice(before.lastIndexOf('{')) + after.slice(0, after.indexOf('}') + 1)
+  const reference = parseJsonObject(text)
+  return reference?.['type'] === REFERENCE ? textMember(reference, 'id') : null
+}
+
+/**
+ * Puts the item that a reference names in its place; every other item stays what it is. Reasoning cannot be
+ * sent back to the upstream anyway, so it may be forgotten.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID when the item is not among `items`.
+ */
+export function resolveReference(
+  item: JsonObject,
+  items: Readonly<Record<string, unknown>>,
+  path: string
+): JsonObject {
+  if (item['type'] !== REFERENCE) return item
+  const { id } = checkShape(Items.reference, item, path)
+  const found = Object.hasOwn(items, id) ? items[id] : undefined
+  if (isJsonObject(found) && found['type'] !== REFERENCE) return found
+  if (id.startsWith('rs_')) return { type: 'reasoning' }
+  throw invalidPart(
+    `${path}.id`,
+    `Item with id '${id.slice(0, 100)}' not found. Answers are kept for a while only, and none of requests with ` +
+      '"store": false; send the item itself instead of a reference to it.'
+  )
+}

@@ -1,0 +1,142 @@
+import { isBlank, type Conversation } from '../../kiro/message.ts'
+import type { ReasoningWish } from '../../kiro/reasoning.ts'
+import { Repairs } from '../../kiro/repairs.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { effortWish, jsonInstruction } from '../answer-wishes.ts'
+import { checkShape } from '../check-shape.ts'
+import { invalidPart, parseJsonBody } from '../json-body.ts'
+import type { RequestOptions } from '../request-options.ts'
+import { toUpstream, type UpstreamRequest } from '../upstream-request.ts'
+import { DeclaredTools } from './declared-tools.ts'
+import { echoOf } from './echo.ts'
+import { type InputItem, listItems } from './input-items.ts'
+import { ItemReader } from './item-reader.ts'
+import { Items } from './item-schema.ts'
+import { type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
+import { sessionKeyOf } from './session-key.ts'
+import { allowedNames, readToolChoice } from './tool-choice.ts'
+import { declareTools } from './tools.ts'
+
+/**
+ * A Responses request as the upstream takes it (kiro-protocol §10.3.1).
+ *
+ * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
+ */
+export function toUpstreamRequest(body: Uint8Array, options: RequestOptions): UpstreamRequest {
+  const repairs = new Repairs()
+  const request = checkShape(ResponsesBodyCheck, parseJsonBody(body), '')
+  refuseStateOnServer(request)
+  const declared = new DeclaredTools(repairs)
+  const items = listItems(request.input, options.items ?? {})
+  const conversation = readConversation(request, items, declared, repairs)
+  return toUpstream(
+    {
+      dialect: 'openai-responses',
+      model: request.model,
+      conversation,
+      reasoning: readReasoning(request, repairs),
+      maxTokens: request.max_output_tokens ?? undefined,
+      stopSequences: [],
+      isStream: request.stream === true,
+      wantsUsage: true,
+      isSingleToolCall: request.parallel_tool_calls === false,
+      isJsonAnswer: jsonFormat(request) !== undefined,
+      sessionKey: sessionKeyOf(request),
+      toolForms: declared.forms,
+      echo: echoOf(request),
+      keepsItems: request.store !== false
+    },
+    options,
+    repairs
+  )
+}
+
+/**
+ * Members whose meaning is in something kept on the server; to ignore them would lose the conversation.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID
+ */
+function refuseStateOnServer(request: ResponsesBody): void {
+  const { background, previous_response_id: previousId, conversation, prompt } = request
+  if (background === true) {
+    throw invalidPart('background', 'must be false: answers are made while their client waits')
+  }
+  if (isGiven(conversation)) {
+    throw invalidPart('conversation', 'conversations are not kept here; send all items as input')
+  }
+  if (isGiven(prompt)) {
+    throw invalidPart('prompt', 'prompts are not kept here; send its text as instructions or input')
+  }
+  if (!previousId) return
+  throw new GatewayError('GW_BODY_INVALID', undefined, {
+    message:
+      `Previous response with id '${previousId.slice(0, 100)}' not found: responses are not kept here. ` +
+      'Send the whole conversation as input instead.',
+    param: 'previous_response_id',
+    details: { error_code: 'previous_response_not_found' }
+  })
+}
+
+function readConversation(
+  request: ResponsesBody,
+  items: readonly InputItem[],
+  declared: DeclaredTools,
+  repairs: Repairs
+): Conversation {
+  const instructions = request.instructions ?? ''
+  if (items.length === 0 && isBlank(instructions)) throw invalidPart('input', 'must not be empty')
+  const namespaceNotes = declareAll(request, items, declared, repairs)
+  const reader = new ItemReader(declared, repairs)
+  for (const item of items) reader.read(item)
+  const toolChoice = readToolChoice(request.tool_choice, declared)
+  const allowed = allowedNames(request.tool_choice, declared)
+  const format = jsonFormat(request)
+  return {
+    systemParts: [instructions, ...reader.systemParts],
+    messages: reader.messages,
+    instructions: [
+      ...(toolChoice.type === 'none' ? [] : namespaceNotes),
+      ...(format === undefined ? [] : [jsonInstruction(format.schema)])
+    ],
+    tools: declared.definitions.filter(({ name }) => allowed?.has(name) ?? true),
+    toolChoice
+  }
+}
+
+/**
+ * Declares the tools of the request and of its items: newer models of Codex have them all in the input, and what
+ * a search found stays callable for the rest of the conversation.
+ */
+function declareAll(
+  request: ResponsesBody,
+  items: readonly InputItem[],
+  declared: DeclaredTools,
+  repairs: Repairs
+): readonly string[] {
+  const notes = [...declareTools(request.tools, { path: 'tools', declared, repairs })]
+  for (const { type, item, path } of items) {
+    if (type !== 'additional_tools' && type !== 'tool_search_output') continue
+    const { tools } = checkShape(Items.toolList, item, path)
+    const found = declareTools(tools, { path: `${path}.tools`, declared, repairs })
+    // What a search found is told where it was found, so that the system text stays the same for caches.
+    if (type === 'additional_tools') notes.push(...found)
+  }
+  return notes
+}
+
+/** A summary that is asked for asks for reasoning, with or without an effort. */
+function readReasoning({ reasoning }: ResponsesBody, repairs: Repairs): ReasoningWish {
+  const { effort, summary } = reasoning ?? {}
+  if (effort !== undefined && effort !== null) return effortWish(effort, repairs)
+  return { mode: summary && summary !== 'none' ? 'on' : 'unsaid' }
+}
+
+function jsonFormat(request: ResponsesBody): { readonly schema?: unknown } | undefined {
+  const format = request.text?.format ?? request.response_format
+  if (format?.type !== 'json_schema' && format?.type !== 'json_object') return undefined
+  return { schema: format.schema ?? format.json_schema?.schema }
+}
+
+function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== ''
+}

@@ -1,0 +1,60 @@
+import { Type, type Static } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { OpenObject, optional, Tokens } from '../body-schema.ts'
+
+const ToolChoice = Type.Union([
+  Type.Enum(['none', 'auto', 'required', 'any']),
+  Type.Object({
+    type: Type.String(),
+    name: optional(Type.String()),
+    namespace: optional(Type.String()),
+    /** As Chat Completions nests it. */
+    function: optional(Type.Object({ name: Type.String() })),
+    mode: optional(Type.String()),
+    tools: optional(Type.Array(OpenObject))
+  })
+])
+
+const Format = Type.Object({
+  type: Type.String(),
+  schema: Type.Optional(Type.Unknown()),
+  /** As Chat Completions nests it. */
+  json_schema: optional(Type.Object({ schema: Type.Optional(Type.Unknown()) }))
+})
+
+/** The members of a Responses request that mean something here or in the answer; all others are ignored. */
+const Body = Type.Object({
+  model: Type.String({ minLength: 1 }),
+  input: Type.Union([Type.String(), Type.Array(Type.Union([Type.String(), OpenObject]))]),
+  instructions: optional(Type.String()),
+  tools: optional(Type.Array(OpenObject)),
+  tool_choice: optional(ToolChoice),
+  parallel_tool_calls: optional(Type.Boolean()),
+  stream: optional(Type.Boolean()),
+  store: optional(Type.Boolean()),
+  background: optional(Type.Boolean()),
+  previous_response_id: optional(Type.String()),
+  conversation: Type.Optional(Type.Unknown()),
+  prompt: Type.Optional(Type.Unknown()),
+  max_output_tokens: optional(Tokens),
+  max_tool_calls: optional(Tokens),
+  reasoning: optional(
+    Type.Object({ effort: optional(Type.String()), summary: optional(Type.String()) })
+  ),
+  text: optional(Type.Object({ format: optional(Format), verbosity: optional(Type.String()) })),
+  response_format: optional(Format),
+  temperature: optional(Type.Number()),
+  top_p: optional(Type.Number()),
+  top_logprobs: optional(Type.Integer()),
+  truncation: optional(Type.String()),
+  service_tier: optional(Type.String()),
+  metadata: optional(OpenObject),
+  client_metadata: optional(OpenObject),
+  user: optional(Type.String()),
+  safety_identifier: optional(Type.String()),
+  prompt_cache_key: optional(Type.String())
+})
+
+export type ResponsesBody = Static<typeof Body>
+
+export const ResponsesBodyCheck = Compile(Body)

@@ -1,0 +1,54 @@
+import { isJsonObject, type JsonObject } from '../../kiro/json-object.ts'
+import type { ToolChoice } from '../../kiro/message.ts'
+import { invalidPart } from '../json-body.ts'
+import type { DeclaredTools } from './declared-tools.ts'
+import type { ResponsesBody } from './schema.ts'
+
+type ChoiceMember = ResponsesBody['tool_choice']
+
+/**
+ * What `tool_choice` asks of the model. A tool of the vendor's, which is never on offer, counts by its type.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID when a tool must be called and it is not said which.
+ */
+export function readToolChoice(choice: ChoiceMember, declared: DeclaredTools): ToolChoice {
+  if (choice === undefined || choice === null) return { type: 'auto' }
+  if (typeof choice === 'string') return { type: choice === 'any' ? 'required' : choice }
+  const { type, mode, namespace } = choice
+  switch (type) {
+    case 'auto':
+    case 'none':
+    case 'required':
+      return { type }
+    case 'any':
+      return { type: 'required' }
+    case 'allowed_tools':
+      return { type: mode === 'required' ? 'required' : 'auto' }
+    case 'function':
+    case 'custom': {
+      const name = choice.name ?? choice.function?.name
+      if (name) return { type: 'named', name: declared.fullNameOf(name, namespace) }
+      throw invalidPart('tool_choice.name', 'is required: it says which tool must be called')
+    }
+    default:
+      return { type: 'named', name: declared.fullNameOf(choice.name ?? type, namespace) }
+  }
+}
+
+/** The full names of the tools that may be called; `undefined` for all. */
+export function allowedNames(
+  choice: ChoiceMember,
+  declared: DeclaredTools
+): ReadonlySet<string> | undefined {
+  if (!isJsonObject(choice) || choice.type !== 'allowed_tools') return undefined
+  return new Set((choice.tools ?? []).flatMap((tool) => namesOf(tool, declared)))
+}
+
+function namesOf(tool: JsonObject, declared: DeclaredTools): readonly string[] {
+  const { type, namespace } = tool
+  const { name } = isJsonObject(tool['function']) ? tool['function'] : tool
+  if (type === 'namespace' && typeof name === 'string') return declared.namesIn(name)
+  const word = typeof name === 'string' ? name : type
+  if (typeof word !== 'string') return []
+  return [declared.fullNameOf(word, typeof namespace === 'string' ? namespace : undefined)]
+}

@@ -1,0 +1,69 @@
+import t from 'tap'
+import { convert } from '../../helper/convert.ts'
+
+t.test('an answer can repeat its request', async (t) => {
+  t.test('as it was sent, and nothing else of it', async (t) => {
+    const members = {
+      instructions: 'I',
+      tools: [{ type: 'web_search' }, { type: 'function', name: 'f', strict: true }],
+      tool_choice: { type: 'function', name: 'f' },
+      parallel_tool_calls: false,
+      temperature: 0,
+      top_p: 0.5,
+      top_logprobs: 0,
+      max_output_tokens: 100,
+      max_tool_calls: 3,
+      metadata: { a: 'b' },
+      text: { format: { type: 'text' }, verbosity: 'low' },
+      reasoning: { effort: 'high', summary: 'auto', context: 'all_turns' },
+      truncation: 'auto',
+      store: false,
+      user: 'u',
+      safety_identifier: 's',
+      prompt_cache_key: 'p'
+    }
+    t.strictSame(echoOf({ ...members, stream: false, include: [], client_metadata: {} }), members)
+  })
+
+  t.test('without what was not set', async (t) => {
+    t.strictSame(echoOf({}), {})
+    t.strictSame(echoOf({ instructions: null, tools: null, metadata: null, store: null }), {})
+  })
+
+  t.test('without what is too large to be sent three times', async (t) => {
+    const atLimit = 'x'.repeat(16_384)
+    t.strictSame(echoOf({ instructions: atLimit, user: 'u' }), { instructions: atLimit, user: 'u' })
+    t.strictSame(echoOf({ instructions: `${atLimit}x`, user: 'u' }), { user: 'u' })
+    const tool = { type: 'function', name: 'f', description: 'x'.repeat(16_000) }
+    t.strictSame(echoOf({ tools: [tool] }), { tools: [tool] })
+    t.strictSame(echoOf({ tools: [tool, { ...tool, name: 'g' }] }), {})
+  })
+
+  t.test('with the one service tier that there is', async (t) => {
+    t.strictSame(echoOf({ service_tier: 'priority' }), { service_tier: 'default' })
+    t.strictSame(echoOf({ service_tier: null }), {})
+  })
+})
+
+t.test('one session of Responses requests has one conversation id', async (t) => {
+  const key = { prompt_cache_key: 's1' }
+  const thread = { client_metadata: { thread_id: 't1' } }
+  t.equal(idOf(key), idOf({ ...key, input: 'something else', user: 'u2' }))
+  t.not(idOf(key), idOf({ prompt_cache_key: 's2' }))
+  t.equal(idOf(thread), idOf({ ...thread, input: 'something else', user: 'u2' }))
+  t.not(idOf(thread), idOf({ client_metadata: { thread_id: 't2' } }))
+  t.equal(idOf({ user: 'u' }), idOf({ user: 'u', input: 'something else' }))
+  for (const unset of [{ prompt_cache_key: '' }, { client_metadata: { thread_id: 7 } }, {}]) {
+    t.equal(idOf(unset), idOf({}))
+    t.not(idOf(unset), idOf({ ...unset, input: 'something else' }))
+  }
+})
+
+function echoOf(more: object) {
+  return convert('openai-responses', { model: 'auto', input: 'hi', ...more }).plan.echo
+}
+
+function idOf(more: object) {
+  return convert('openai-responses', { model: 'auto', input: 'hi', ...more }).payload
+    .conversationState.conversationId
+}
