@@ -93,7 +93,7 @@ export function getUsageLimits(token: string, nowMs: number): JsonAnswer {
 /** Web search over JSON-RPC (§9.4). */
 export function callMcp(body: string): JsonAnswer | Refusal {
   const request = parseJsonObject(body)
-  if (request === null) return improper('the body must be a JSON-RPC request')
+  if (request === null) return improper('request-shape', 'the body must be a JSON-RPC request')
   return { status: 200, json: searchWeb(request) }
 }
 

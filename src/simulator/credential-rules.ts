@@ -1,4 +1,4 @@
-import { badRequest, FAULTS, forbidden, type Refusal } from './refusal.ts'
+import { badRequest, FAULTS, forbidden, invalidBody, type Refusal } from './refusal.ts'
 
 /** What a request says about who sends it. */
 export interface Credential {
@@ -34,11 +34,11 @@ export function checkProfile(credential: Credential): Refusal | null {
     return profileArn === undefined ? null : forbidden('User is not authorized to make this call.')
   }
   if (profileArn === undefined) {
-    const rule = 'only API keys sent with TokenType: API_KEY need no profileArn'
-    return badRequest('profileArn is required for this request.', null, rule)
+    const violation = 'only API keys sent with TokenType: API_KEY need no profileArn'
+    const refusal = badRequest('profileArn is required for this request.', null)
+    return { ...refusal, rule: 'profile-arn', violation }
   }
   const account = PROFILE_ARN.exec(profileArn)?.[1]
   if (account !== undefined && account !== FAKE_ACCOUNT) return null
-  const rule = 'profileArn is not one of a real profile'
-  return badRequest('Improperly formed request.', 'REQUEST_BODY_INVALID', rule)
+  return invalidBody('profile-arn', 'profileArn is not one of a real profile')
 }

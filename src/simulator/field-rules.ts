@@ -8,7 +8,8 @@ import { badRequest, type Refusal } from './refusal.ts'
 export function checkFields(fields: JsonObject, schema: JsonObject | undefined): Refusal | null {
   const problem = problemOf(fields, schema ?? { type: 'object', properties: {} }, '')
   if (problem === null) return null
-  return badRequest(`Invalid additionalModelRequestFields: ${problem}`, null, problem)
+  const refusal = badRequest(`Invalid additionalModelRequestFields: ${problem}`, null)
+  return { ...refusal, rule: 'model-fields', violation: problem }
 }
 
 function problemOf(value: unknown, schema: JsonObject, path: string): string | null {

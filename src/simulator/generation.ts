@@ -28,13 +28,14 @@ export function generate(
     return decide(bodyText, credential, memory)
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
-    return refuse(improper('the body nests too deeply'), NO_WORDS)
+    return refuse(improper('request-shape', 'the body nests too deeply'), NO_WORDS)
   }
 }
 
 function decide(bodyText: string, credential: Credential, memory: PromptMemory): Generation {
   const payload = parseJson(bodyText)
-  if (payload === undefined) return refuse(improper('the body is no JSON'), NO_WORDS)
+  if (payload === undefined)
+    return refuse(improper('request-shape', 'the body is no JSON'), NO_WORDS)
   const profile = checkProfile(withBodyProfile(credential, payload))
   if (profile !== null) return refuse(profile, NO_WORDS)
   const oversize = checkWeight(bodyText)

@@ -1,3 +1,5 @@
+import type { RuleId } from '../kiro/rules.ts'
+
 /** An answer that is no stream: what the upstream says when it will not or cannot serve a request. */
 export interface Refusal {
   readonly status: number
@@ -9,22 +11,26 @@ export interface Refusal {
   readonly retryAfterS?: number
   /** A page of the network in front of the upstream instead of its JSON. */
   readonly html?: string
-  /** What was broken, in words. Only the simulator says that, in `x-simulator-rule`. */
-  readonly rule?: string
+  /** What was broken; missing where the prompt asked for the refusal. Only the simulator says that, in `x-simulator-rule`. */
+  readonly rule?: RuleId
+  /** The same in words. */
+  readonly violation?: string
 }
 
+const IMPROPER = 'Improperly formed request.'
+
 /** The refusal that explains nothing: any violation of the request's shape (kiro-protocol §4.14). */
-export function improper(rule: string): Refusal {
-  return badRequest('Improperly formed request.', null, rule)
+export function improper(rule: RuleId, violation: string): Refusal {
+  return { ...badRequest(IMPROPER, null), rule, violation }
 }
 
 /** A shape violation that the newer validator catches. */
-export function invalidBody(rule: string, message = 'Improperly formed request.'): Refusal {
-  return badRequest(message, 'REQUEST_BODY_INVALID', rule)
+export function invalidBody(rule: RuleId, violation: string, message = IMPROPER): Refusal {
+  return { ...badRequest(message, 'REQUEST_BODY_INVALID'), rule, violation }
 }
 
-export function badRequest(message: string, reason: string | null, rule: string): Refusal {
-  return { status: 400, errorType: 'ValidationException', message, reason, rule }
+export function badRequest(message: string, reason: string | null): Refusal {
+  return { status: 400, errorType: 'ValidationException', message, reason }
 }
 
 export function forbidden(message: string, reason: string | null = null): Refusal {
@@ -82,16 +88,11 @@ export const FAULTS = {
     message: 'Service is temporarily unavailable.',
     reason: null
   },
-  'context-overflow': badRequest(
-    'Input is too long.',
-    'CONTENT_LENGTH_EXCEEDS_THRESHOLD',
-    'asked for by sim:context-overflow'
-  ),
-  improper: improper('asked for by sim:improper'),
+  'context-overflow': badRequest('Input is too long.', 'CONTENT_LENGTH_EXCEEDS_THRESHOLD'),
+  improper: badRequest(IMPROPER, null),
   'invalid-model': badRequest(
     'Invalid model. Please select a different model to continue.',
-    'INVALID_MODEL_ID',
-    'asked for by sim:invalid-model'
+    'INVALID_MODEL_ID'
   ),
   html: {
     status: 403,

@@ -10,7 +10,7 @@ import {
 import { checkContent, checkImages, checkMessages } from './message-rules.ts'
 import { splitModelName } from './model-words.ts'
 import { findModel } from './models.ts'
-import { badRequest, improper, type Refusal } from './refusal.ts'
+import { badRequest, FAULTS, improper, type Refusal } from './refusal.ts'
 import { type RequestView, viewRequest } from './request-view.ts'
 import { checkTools } from './tool-rules.ts'
 
@@ -56,36 +56,37 @@ export function checkRequest(payload: unknown): RequestView | Refusal {
 
 function checkRoot(view: RequestView): Refusal | null {
   const foreign = Object.keys(view.root).find((name) => !ROOT_MEMBERS.includes(name))
-  return foreign === undefined ? null : improper(`the root member ${foreign} does not exist`)
+  return foreign === undefined
+    ? null
+    : improper('root-members', `the root member ${foreign} does not exist`)
 }
 
 function checkState(view: RequestView): Refusal | null {
   const { conversationId, chatTriggerType } = view.state
-  if (!TRIGGERS.includes(chatTriggerType)) return improper('chatTriggerType must be MANUAL')
+  if (!TRIGGERS.includes(chatTriggerType))
+    return improper('trigger-type', 'chatTriggerType must be MANUAL')
   if (conversationId === undefined) return null
   if (typeof conversationId === 'string' && UUID.test(conversationId)) return null
-  return badRequest(
-    'Invalid conversation id.',
-    'INVALID_CONVERSATION_ID',
-    'conversationId must be a UUID'
-  )
+  const refusal = badRequest('Invalid conversation id.', 'INVALID_CONVERSATION_ID')
+  return { ...refusal, rule: 'conversation-id', violation: 'conversationId must be a UUID' }
 }
 
 function checkModel(view: RequestView): Refusal | null {
   const { modelId } = splitModelName(view.modelId)
   if (findModel(modelId) !== undefined) return null
-  return badRequest(
-    'Invalid model. Please select a different model to continue.',
-    'INVALID_MODEL_ID',
-    `there is no model ${modelId}`
-  )
+  return {
+    ...FAULTS['invalid-model'],
+    rule: 'model-known',
+    violation: `there is no model ${modelId}`
+  }
 }
 
 function checkAdditionalFields(view: RequestView): Refusal | null {
   const value = view.root['additionalModelRequestFields']
   if (value === undefined) return null
   const fields = asJsonObject(value)
-  if (fields === null) return improper('additionalModelRequestFields must be an object')
+  if (fields === null)
+    return improper('model-fields', 'additionalModelRequestFields must be an object')
   const model = findModel(splitModelName(view.modelId).modelId)
   return checkFields(fields, model?.additionalModelRequestFieldsSchema)
 }

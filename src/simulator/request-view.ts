@@ -1,4 +1,5 @@
 import { asJsonObject, type JsonObject } from '../kiro/json-object.ts'
+import type { RuleId } from '../kiro/rules.ts'
 import { improper, type Refusal } from './refusal.ts'
 
 export interface UserTurn {
@@ -31,14 +32,21 @@ export interface RequestView {
   readonly modelId: string
 }
 
-class ShapeError extends Error {}
+class ShapeError extends Error {
+  readonly rule: RuleId
+
+  constructor(rule: RuleId, violation: string) {
+    super(violation)
+    this.rule = rule
+  }
+}
 
 /** Reads the shape of kiro-protocol §4.1-§4.2 and §4.7; a wrong one is refused. */
 export function viewRequest(payload: unknown): RequestView | Refusal {
   try {
     return toView(payload)
   } catch (error) {
-    if (error instanceof ShapeError) return improper(error.message)
+    if (error instanceof ShapeError) return improper(error.rule, error.message)
     throw error
   }
 }
@@ -49,7 +57,7 @@ function toView(payload: unknown): RequestView {
   const entry = object(state['currentMessage'], 'currentMessage')
   const current = toUserTurn(entry['userInputMessage'], 'currentMessage')
   const modelId = current.message['modelId'] ?? 'auto'
-  if (typeof modelId !== 'string') throw new ShapeError('modelId must be a string')
+  if (typeof modelId !== 'string') throw new ShapeError('request-shape', 'modelId must be a string')
   const history = list(state, 'history').map(toTurn)
   return { root, state, history, current, modelId }
 }
@@ -58,9 +66,12 @@ function toTurn(value: unknown, index: number): Turn {
   const where = `history[${index}]`
   const entry = object(value, where)
   const keys = Object.keys(entry)
-  if (keys.length !== 1) throw new ShapeError(`${where} must be one message`)
-  if (keys[0] === 'userInputMessage') return toUserTurn(entry['userInputMessage'], where)
-  return toAssistantTurn(entry['assistantResponseMessage'], where)
+  const { userInputMessage, assistantResponseMessage } = entry
+  if (keys.length !== 1 || (userInputMessage ?? assistantResponseMessage) === undefined) {
+    throw new ShapeError('turn-role', `${where} must be one message of user or assistant`)
+  }
+  if (userInputMessage !== undefined) return toUserTurn(userInputMessage, where)
+  return toAssistantTurn(assistantResponseMessage, where)
 }
 
 function toUserTurn(value: unknown, where: string): UserTurn {
@@ -68,7 +79,7 @@ function toUserTurn(value: unknown, where: string): UserTurn {
   const context = message['userInputMessageContext']
   const known = context === undefined ? {} : object(context, `${where} context`)
   if (context !== undefined && Object.keys(known).length === 0) {
-    throw new ShapeError(`${where} has an empty userInputMessageContext`)
+    throw new ShapeError('empty-members', `${where} has an empty userInputMessageContext`)
   }
   return {
     role: 'user',
@@ -93,13 +104,15 @@ function toAssistantTurn(value: unknown, where: string): AssistantTurn {
 
 function object(value: unknown, where: string): JsonObject {
   const found = asJsonObject(value)
-  if (found === null) throw new ShapeError(`${where} must be an object`)
+  if (found === null) throw new ShapeError('request-shape', `${where} must be an object`)
   return found
 }
 
 function text(message: JsonObject, where: string): string {
   const { content } = message
-  if (typeof content !== 'string') throw new ShapeError(`content of ${where} must be a string`)
+  if (typeof content !== 'string') {
+    throw new ShapeError('content-text', `content of ${where} must be a string`)
+  }
   return content
 }
 
@@ -107,7 +120,9 @@ function text(message: JsonObject, where: string): string {
 function list(owner: JsonObject, name: string): readonly unknown[] {
   const value = owner[name]
   if (value === undefined) return []
-  if (!Array.isArray(value)) throw new ShapeError(`${name} must be a list`)
-  if (value.length === 0) throw new ShapeError(`${name} must be left out when it is empty`)
+  if (!Array.isArray(value)) throw new ShapeError('request-shape', `${name} must be a list`)
+  if (value.length === 0) {
+    throw new ShapeError('empty-members', `${name} must be left out when it is empty`)
+  }
   return value
 }

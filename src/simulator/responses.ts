@@ -22,8 +22,10 @@ export function sendJson(response: ServerResponse, status: number, json: object)
 
 /** The upstream's error body (kiro-protocol §8.1), and in `x-simulator-rule` what it would not tell. */
 export function sendRefusal(response: ServerResponse, refusal: Refusal): void {
-  const { status, errorType, message, reason, retryAfterS, html, rule } = refusal
-  if (rule !== undefined) response.setHeader('x-simulator-rule', toHeaderText(rule))
+  const { status, errorType, message, reason, retryAfterS, html, rule, violation } = refusal
+  if (rule !== undefined) {
+    response.setHeader('x-simulator-rule', toHeaderText(`${rule}: ${violation ?? ''}`))
+  }
   if (retryAfterS !== undefined) response.setHeader('retry-after', retryAfterS)
   if (html !== undefined) {
     response.writeHead(status, { ...commonHeaders(), 'content-type': 'text/html' })
@@ -44,7 +46,7 @@ export function startStream(response: ServerResponse, connection: 'keep-alive' |
   })
 }
 
-/** Names in a rule come from the request and may hold anything. */
+/** Names in a violation come from the request and may hold anything. */
 function toHeaderText(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 200)
 }
