@@ -28,3 +28,7 @@ export function replyPlan(changes: Partial<ReplyPlan> = {}): ReplyPlan {
 
 export const openAiIdentity: AnswerIdentity = { id: 'chatcmpl-1f', created: 1_760_000_000 }
 export const anthropicIdentity: AnswerIdentity = { id: 'msg_1f', created: 1_760_000_000 }
+export const responsesIdentity: AnswerIdentity = {
+  id: 'resp_0123456789abcdef0123456789abcdef',
+  created: 1_760_000_000
+}

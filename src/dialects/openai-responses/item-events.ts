@@ -11,9 +11,11 @@ import {
 
 const Added = toEventHead('response.output_item.added')
 const Done = toEventHead('response.output_item.done')
-const SearchSteps = ['in_progress', 'searching', 'completed'].map((step) =>
-  toEventHead(`response.web_search_call.${step}`)
-)
+const SearchSteps = [
+  toEventHead('response.web_search_call.in_progress'),
+  toEventHead('response.web_search_call.searching')
+] as const
+const SearchCompleted = toEventHead('response.web_search_call.completed')
 
 /** What tells how the text of one kind of item is streamed; `null` where it is not. */
 interface TextEvents {
@@ -142,11 +144,12 @@ export class ItemEvents {
 
 /** All events of a web search, which is over when it is told of. */
 export function toSearchEvents(item: SearchItem, events: EventWriter): string {
-  const { id, index, begun, json } = item
+  const { id, index, hasFailed, begun, json } = item
   const place = `,"item_id":"${id}","output_index":${index}`
   return (
     events.write(Added, `,"output_index":${index},"item":${begun}`) +
     SearchSteps.map((step) => events.write(step, place)).join('') +
+    (hasFailed ? '' : events.write(SearchCompleted, place)) +
     events.write(Done, `,"output_index":${index},"item":${json}`)
   )
 }

@@ -86,6 +86,7 @@ export class ItemMaker {
     return {
       id,
       index,
+      hasFailed: problem !== undefined,
       begun: `${head},"status":"in_progress","action":${JSON.stringify({ type: 'search', query })}}`,
       json: `${head},"status":"${status}","action":${action}}`
     }
@@ -95,6 +96,7 @@ export class ItemMaker {
 export interface SearchItem {
   readonly id: string
   readonly index: number
+  readonly hasFailed: boolean
   /** JSON text of the item before anything was found. */
   readonly begun: string
   readonly json: string
