@@ -10,6 +10,7 @@ import { answerRoutes } from './routes/answers.ts'
 import { healthRoutes } from './routes/health.ts'
 import { metricsRoute } from './routes/metrics.ts'
 import { modelRoutes } from './routes/models.ts'
+import { refuseWebSocket } from './websocket.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -53,6 +54,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
   app.addHook('onRequest', (request, reply, done) => {
     name(request, reply, plane)
+    refuseWebSocket(request.raw, reply.raw)
     // Bodies are bytes here, whatever their client calls them; an empty name would be refused.
     if (request.method === 'POST') request.raw.headers['content-type'] = 'application/json'
     if (!request.is404 && request.routeOptions.config.isOpen !== true) {

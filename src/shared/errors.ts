@@ -25,6 +25,12 @@ export const ErrorTable = {
   GW_KEY_INVALID: entry(401, 'downstream', 'never', 'The API key is not one of PROXY_API_KEY.'),
   GW_ROUTE_UNKNOWN: entry(404, 'downstream', 'never', 'There is no such route.'),
   GW_METHOD_NOT_ALLOWED: entry(405, 'downstream', 'never', 'This route does not take this method.'),
+  GW_UPGRADE_REFUSED: entry(
+    426,
+    'downstream',
+    'never',
+    'WebSocket connections are not served. Send the request over HTTP.'
+  ),
   GW_BODY_INVALID: entry(400, 'downstream', 'never', 'The request body is not valid.'),
   GW_BODY_TOO_LARGE: entry(
     413,

@@ -15,6 +15,7 @@ const Types: Readonly<Record<ErrorCode, string>> = {
   GW_KEY_INVALID: 'authentication_error',
   GW_ROUTE_UNKNOWN: 'not_found_error',
   GW_METHOD_NOT_ALLOWED: 'invalid_request_error',
+  GW_UPGRADE_REFUSED: 'invalid_request_error',
   GW_BODY_INVALID: 'invalid_request_error',
   GW_BODY_TOO_LARGE: 'request_too_large',
   GW_BODY_TIMEOUT: 'invalid_request_error',

@@ -15,6 +15,7 @@ const Words: Readonly<Record<ErrorCode, OpenAiWords>> = {
   GW_KEY_INVALID: { type: 'invalid_request_error', code: 'invalid_api_key' },
   GW_ROUTE_UNKNOWN: { type: 'invalid_request_error', code: 'unknown_url' },
   GW_METHOD_NOT_ALLOWED: { type: 'invalid_request_error', code: 'method_not_allowed' },
+  GW_UPGRADE_REFUSED: { type: 'invalid_request_error', code: 'upgrade_refused' },
   GW_BODY_INVALID: { type: 'invalid_request_error', code: null },
   GW_BODY_TOO_LARGE: { type: 'invalid_request_error', code: 'request_too_large' },
   GW_BODY_TIMEOUT: { type: 'invalid_request_error', code: 'request_timeout' },

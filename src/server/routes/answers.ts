@@ -8,6 +8,8 @@ import { Turn } from '../turn.ts'
 const AnswerPaths: ReadonlyMap<string, DialectName> = new Map([
   ['/v1/chat/completions', 'openai-chat'],
   ['/chat/completions', 'openai-chat'],
+  ['/v1/responses', 'openai-responses'],
+  ['/responses', 'openai-responses'],
   ['/v1/messages', 'anthropic-messages'],
   ['/messages', 'anthropic-messages'],
   ['/anthropic/v1/messages', 'anthropic-messages']
