@@ -253,6 +253,18 @@ export const Settings = ObjectOf({
       'Tools offered to the model; refusals of more are reported. Those that were called come first, the rest is named in the system prompt.'
     )
   }),
+  responses: ObjectOf({
+    storeMaxBytes: bytes(
+      'RESPONSE_STORE_MAX_BYTES',
+      { min: 0, max: 1024 * 1024 * mebibyte, default: 64 * mebibyte },
+      'Most room on disk, in STATE_DIR, for answers that clients of the Responses API may refer to by id; 0 keeps none.'
+    ),
+    storeMaxAgeMs: seconds(
+      'RESPONSE_STORE_MAX_AGE',
+      { min: 1, max: 30 * day, default: 7 * day },
+      'How long such answers are kept.'
+    )
+  }),
   transform: ObjectOf({
     threads: count(
       'TRANSFORM_THREADS',

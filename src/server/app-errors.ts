@@ -33,7 +33,7 @@ export function noSuchRoute(
   const path = pathOf(request)
   const allowed = METHODS.filter((method) => app.findRoute({ url: path, method }) !== null)
   if (allowed.length === 0) {
-    const message = `There is no route ${request.method} ${path}.`
+    const message = `There is no route ${request.method} ${path}.${hintFor(path)}`
     return new GatewayError('GW_ROUTE_UNKNOWN', undefined, { message })
   }
   reply.raw.setHeader('allow', allowed.join(', '))
@@ -70,6 +70,13 @@ export function refuseConnection(log: Logger, cause: Error, socket: Socket): voi
   }).map(([name, value]) => `${name}: ${value}\r\n`)
   const statusLine = `HTTP/1.1 ${shownStatus} ${STATUS_CODES[shownStatus] ?? ''}`
   socket.end(`${statusLine}\r\n${lines.join('')}\r\n${body}`)
+}
+
+/** Why there is nothing below a path where the vendor has something. */
+function hintFor(path: string): string {
+  return /^(\/v1)?\/responses\//.test(path)
+    ? ' Responses are not kept here, so they can be neither read, changed, cancelled nor compacted: send the whole conversation with each request.'
+    : ''
 }
 
 const METHODS = ['GET', 'POST'] as const

@@ -7,6 +7,7 @@ import type { TransformPool } from '../transform/transform-pool.ts'
 import type { ConnectionPool } from '../upstream/pool.ts'
 import type { RetryBudget } from '../upstream/retry-budget.ts'
 import type { Credentials } from './credentials.ts'
+import type { ItemStore } from './items/item-store.ts'
 import type { OpenTurns } from './open-turns.ts'
 
 /** What a worker has to serve requests with. Made once by `worker.ts`; settings and catalogue change in place. */
@@ -18,6 +19,7 @@ export interface DataPlane {
   readonly credentials: Credentials
   readonly retryBudget: RetryBudget
   readonly metrics: Metrics
+  readonly items: ItemStore
   readonly turns: OpenTurns
   /** Upstream answers come from the built-in simulator. */
   readonly isSimulated: boolean

@@ -1,14 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { monotonicNow } from '../admission/monotonic-clock.ts'
-import { createCollector, createTranslator, toAnswerId } from '../dialects/answer-writers.ts'
 import { toErrorReply } from '../dialects/error-body.ts'
 import type { DialectName, ReplyPlan } from '../dialects/reply-plan.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { AnswerSink } from '../reply/answer-sink.ts'
-import { CollectReply } from '../reply/collect-reply.ts'
 import { StallTimer } from '../reply/stall-timer.ts'
-import { StreamReply } from '../reply/stream-reply.ts'
 import { whenSent } from '../reply/when-sent.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
 import { GatewayError } from '../shared/errors.ts'
@@ -17,7 +13,9 @@ import { answerEarly } from './answer-early.ts'
 import { askUpstream } from './ask-upstream.ts'
 import type { Attempt } from './attempt.ts'
 import { BodyMemory } from './body-memory.ts'
+import { createSink } from './create-sink.ts'
 import type { DataPlane } from './data-plane.ts'
+import { referencedItems } from './items/referenced-items.ts'
 import { Phases } from './phases.ts'
 import { recordTurn } from './record-turn.ts'
 import { readBody } from './request-body.ts'
@@ -141,7 +139,8 @@ export class Turn {
     const body = await readBody(request, limits, memory, signal)
     this.#bodyBytes = body.byteLength
     this.#phases.end('read')
-    const job = { dialect, body, options: this.#requestOptions() }
+    const items = await referencedItems(plane, { dialect, body, memory })
+    const job = { dialect, body, options: { ...this.#requestOptions(), items } }
     const { payload, plan } = await plane.transforms.run(job, signal)
     this.#phases.end('transform')
     plane.metrics.transformSeconds.observe(this.#phases.spentMs('transform') / 1000)
@@ -167,23 +166,15 @@ export class Turn {
   }
 
   #createSink(plan: ReplyPlan): AnswerSink {
-    const { plane, response, dialect } = this.#options
-    const identity = {
-      id: toAnswerId(dialect, randomUUID().replaceAll('-', '')),
-      created: Math.floor(Date.now() / 1000)
-    }
-    const { heartbeatMs, clientStallTimeoutMs: stallTimeoutMs } = plane.config().server
-    const headers = () => this.#answerHeaders(plan)
-    const common = { response, stallTimeoutMs, headers, onStalled: this.#onStalled }
-    if (!plan.isStream) {
-      return new CollectReply({ ...common, collector: createCollector(plan, identity) })
-    }
-    return new StreamReply({
-      ...common,
-      translator: createTranslator(plan, identity),
-      heartbeatMs,
+    const { plane, response } = this.#options
+    return createSink({
+      plane,
+      plan,
+      response,
+      headers: () => this.#answerHeaders(plan),
       onFull: () => this.#call?.pause(),
-      onDrained: () => this.#call?.resume()
+      onDrained: () => this.#call?.resume(),
+      onStalled: this.#onStalled
     })
   }
 

@@ -1,4 +1,5 @@
 import { Server as NetServer } from 'node:net'
+import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { Lease } from '../admission/lease.ts'
 import { MemoryBudget } from '../admission/memory-budget.ts'
@@ -17,6 +18,7 @@ import { createApp } from './app.ts'
 import { Authenticator } from './auth.ts'
 import { Credentials } from './credentials.ts'
 import type { DataPlane } from './data-plane.ts'
+import { ItemStore } from './items/item-store.ts'
 import { MetricsDesk } from './metrics-desk.ts'
 import { OpenTurns } from './open-turns.ts'
 
@@ -136,6 +138,7 @@ export class GatewayWorker {
     await parts.metrics.push()
     parts.app.server.closeAllConnections()
     parts.metrics.close()
+    parts.items.close()
   }
 }
 
@@ -152,6 +155,7 @@ interface Parts {
   readonly pool: ConnectionPool
   readonly transforms: TransformPool
   readonly credentials: Credentials
+  readonly items: ItemStore
   readonly metrics: MetricsDesk
   readonly log: Logger
   config: Config
@@ -198,6 +202,15 @@ function createParts(start: Start, { channel, turns, isDraining }: Surroundings)
     closeTimeoutMs: THREAD_CLOSE_MS
   })
   const bodyMemory = new MemoryBudget(memory.bodyBytes, MAX_BODIES_WAITING)
+  const items = new ItemStore({
+    folder: join(config.credentials.stateDir, 'responses'),
+    writers: config.cluster.workers ?? AUTO_WORKERS_MAX,
+    limits: () => {
+      const { storeMaxBytes: maxBytes, storeMaxAgeMs: maxAgeMs } = parts.config.responses
+      return { maxBytes, maxAgeMs }
+    },
+    log
+  })
   const plane: DataPlane = {
     lease,
     pool,
@@ -209,6 +222,7 @@ function createParts(start: Start, { channel, turns, isDraining }: Surroundings)
       now: () => performance.now()
     }),
     metrics: new Metrics(),
+    items,
     turns,
     isSimulated: start.isSimulated,
     config: () => parts.config,
@@ -231,6 +245,7 @@ function createParts(start: Start, { channel, turns, isDraining }: Surroundings)
     pool,
     transforms,
     credentials,
+    items,
     metrics,
     log,
     config,
@@ -241,6 +256,8 @@ function createParts(start: Start, { channel, turns, isDraining }: Surroundings)
   return parts
 }
 
+/** Workers at most where the settings leave it open. */
+const AUTO_WORKERS_MAX = 2
 /** An idle thread is let go after this time, and its memory with it. */
 const THREAD_IDLE_MS = 30_000
 /** All requests are over by then; what still runs in a thread runs for nobody. */

@@ -1,0 +1,49 @@
+import { randomUUID } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
+import { createCollector, createTranslator, toAnswerId } from '../dialects/answer-writers.ts'
+import type { ReplyPlan } from '../dialects/reply-plan.ts'
+import type { Collector, Translator } from '../dialects/stream-part.ts'
+import type { AnswerSink } from '../reply/answer-sink.ts'
+import { CollectReply } from '../reply/collect-reply.ts'
+import { KeptReply } from '../reply/kept-reply.ts'
+import { StreamReply } from '../reply/stream-reply.ts'
+import type { DataPlane } from './data-plane.ts'
+
+export interface SinkOptions {
+  readonly plane: Pick<DataPlane, 'config' | 'items'>
+  readonly plan: ReplyPlan
+  readonly response: ServerResponse
+  /** Headers that are only known when the answer begins. */
+  readonly headers: () => Readonly<Record<string, string>>
+  /** The client reads too slowly, until `onDrained`. */
+  readonly onFull: () => void
+  readonly onDrained: () => void
+  /** It has not read anything for CLIENT_STALL_TIMEOUT. */
+  readonly onStalled: () => void
+}
+
+/** Where the answer to one request goes, as its plan says: streamed or in one piece, and kept for later or not. */
+export function createSink(options: SinkOptions): AnswerSink {
+  const { plane, plan, response } = options
+  const identity = {
+    id: toAnswerId(plan.dialect, randomUUID().replaceAll('-', '')),
+    created: Math.floor(Date.now() / 1000)
+  }
+  const writer = plan.isStream ? createTranslator(plan, identity) : createCollector(plan, identity)
+  const sink = toReply(writer, options)
+  if (!plan.keepsItems) return sink
+  return new KeptReply({
+    sink,
+    save: () => plane.items.save(identity.id, writer.keptItems ?? new Map()),
+    isGone: () => response.destroyed
+  })
+}
+
+function toReply(writer: Translator | Collector, options: SinkOptions): AnswerSink {
+  const { plane, response, headers, onFull, onDrained, onStalled } = options
+  const { heartbeatMs, clientStallTimeoutMs: stallTimeoutMs } = plane.config().server
+  const common = { response, stallTimeoutMs, headers, onStalled }
+  return 'toJson' in writer
+    ? new CollectReply({ ...common, collector: writer })
+    : new StreamReply({ ...common, translator: writer, heartbeatMs, onFull, onDrained })
+}

@@ -1,0 +1,199 @@
+import { mkdir, open, rename, unlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { responseKeyOf } from '../../dialects/openai-responses/item-id.ts'
+import type { KeptItems } from '../../dialects/stream-part.ts'
+import { type JsonObject, parseJsonObject } from '../../kiro/json-object.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { inBatches } from './in-batches.ts'
+import { sweepItems } from './item-sweeper.ts'
+import { MemoryItems } from './memory-items.ts'
+
+export interface ItemStoreLimits {
+  /** Of all workers together; 0 keeps nothing. */
+  readonly maxBytes: number
+  readonly maxAgeMs: number
+}
+
+export interface ItemStoreOptions {
+  /** For these files alone; made when the first is written. */
+  readonly folder: string
+  /** How many processes write into the folder. */
+  readonly writers: number
+  readonly limits: () => ItemStoreLimits
+  readonly log: Pick<Logger, 'warn'>
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number
+}
+
+export interface FoundItems {
+  /** By id; what is not known is not in it. */
+  readonly items: Readonly<Record<string, unknown>>
+  /** What was read to find them. */
+  readonly bytes: number
+}
+
+/** A longer one is not kept, in characters. */
+const MAX_ITEM_CHARS = 1024 * 1024
+const MAX_FILE_BYTES = 4 * 1024 * 1024
+/** Of memory, where there is no folder. */
+const MAX_MEMORY_BYTES = 4 * 1024 * 1024
+/** Answers that one request may refer to; a conversation of a few thousand turns fits into no model. */
+const MAX_ANSWERS = 4096
+/** A disk that takes longer holds up no client. */
+const SAVE_TIMEOUT_MS = 2_000
+const SWEEP_INTERVAL_MS = 600_000
+
+/**
+ * The items of answers that clients may refer to by id, for all workers: one file for each answer, named by what its
+ * items' ids have in common, open to us alone, there as a whole or not at all.
+ *
+ * The files together stay below the limit: whoever has written his share of an eighth of it sweeps down to three
+ * quarters. Without a folder that can be written the newest items are held in memory, for this worker only.
+ */
+export class ItemStore {
+  readonly #options: ItemStoreOptions
+  readonly #now: () => number
+  readonly #timer: NodeJS.Timeout
+  #memory: MemoryItems | null = null
+  #unsweptBytes = 0
+  #sweeping: Promise<void> | null = null
+
+  constructor(options: ItemStoreOptions) {
+    this.#options = options
+    this.#now = options.now ?? Date.now
+    this.#timer = setInterval(() => void this.sweep(), SWEEP_INTERVAL_MS).unref() // cannot reject
+  }
+
+  /** Resolves when the items can be found, or soon after that failed: an answer does not depend on it. */
+  async save(responseId: string, items: KeptItems): Promise<void> {
+    const { maxBytes } = this.#options.limits()
+    const key = responseKeyOf(responseId)
+    const text = toFileText(items)
+    if (key === null || text === null || text.length > Math.min(maxBytes, MAX_FILE_BYTES)) return
+    if (this.#memory !== null) return this.#remember(this.#memory, key, text)
+    try {
+      await withinTime(this.#write(key, text))
+      this.#noteWritten(text.length)
+    } catch (cause) {
+      this.#remember(this.#fallBack(cause), key, text)
+    }
+  }
+
+  /**
+   * Looks items up; those that were never kept or are gone are left out.
+   *
+   * @throws {GatewayError} GW_BODY_TOO_LARGE when there is more to them than `maxBytes`.
+   */
+  async find(ids: readonly string[], maxBytes: number): Promise<FoundItems> {
+    if (ids.length === 0 || this.#options.limits().maxBytes === 0) return { items: {}, bytes: 0 }
+    const keys = new Set(ids.map(responseKeyOf).filter((key) => key !== null))
+    const found = new Map<string, JsonObject>()
+    let bytes = 0
+    await inBatches([...keys].slice(0, MAX_ANSWERS), async (key) => {
+      const text = await this.#read(key)
+      if (text === null) return
+      bytes += text.length
+      if (bytes > maxBytes) throw tooLarge()
+      found.set(key, parseJsonObject(text) ?? {})
+    })
+    const items = ids.flatMap((id): [string, unknown][] => {
+      const answer = found.get(responseKeyOf(id) ?? '') ?? {}
+      return Object.hasOwn(answer, id) ? [[id, answer[id]]] : []
+    })
+    return { items: Object.fromEntries(items), bytes }
+  }
+
+  /** Deletes what is too old or too much. One at a time; never rejects. */
+  sweep(): Promise<void> {
+    this.#sweeping ??= this.#sweep().finally(() => {
+      this.#sweeping = null
+    })
+    return this.#sweeping
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  async #sweep(): Promise<void> {
+    const { maxBytes, maxAgeMs } = this.#options.limits()
+    this.#unsweptBytes = 0
+    const limits = { maxBytes: (maxBytes / 4) * 3, maxAgeMs, now: this.#now() }
+    // There may be no folder yet, and one that is of no use shows when it is written.
+    await sweepItems(this.#options.folder, limits).catch(() => {})
+  }
+
+  #noteWritten(bytes: number): void {
+    const { limits, writers } = this.#options
+    this.#unsweptBytes += Math.max(bytes, 4096)
+    if (this.#unsweptBytes > limits().maxBytes / 8 / writers) void this.sweep() // cannot reject
+  }
+
+  async #write(key: string, text: string): Promise<void> {
+    const path = join(this.#options.folder, key)
+    const draft = `${path}.draft`
+    await mkdir(this.#options.folder, { recursive: true, mode: 0o700 })
+    try {
+      await writeFile(draft, text, { mode: 0o600 })
+      await rename(draft, path)
+    } catch (cause) {
+      await unlink(draft).catch(() => {}) // may never have been made
+      throw cause
+    }
+  }
+
+  async #read(key: string): Promise<string | null> {
+    const { folder, limits } = this.#options
+    const remembered = this.#memory?.get(key, limits())
+    if (remembered !== undefined && remembered !== null) return remembered
+    try {
+      await using file = await open(join(folder, key))
+      const { size, mtimeMs } = await file.stat()
+      const isUsable = size <= MAX_FILE_BYTES && this.#now() - mtimeMs <= limits().maxAgeMs
+      return isUsable ? await file.readFile('utf8') : null
+    } catch {
+      return null // never kept here, or deleted
+    }
+  }
+
+  #remember(memory: MemoryItems, key: string, text: string): void {
+    const { maxBytes, maxAgeMs } = this.#options.limits()
+    memory.set(key, text, { maxBytes: Math.min(maxBytes, MAX_MEMORY_BYTES), maxAgeMs })
+  }
+
+  #fallBack(cause: unknown): MemoryItems {
+    if (this.#memory !== null) return this.#memory
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+    const { folder: path } = this.#options
+    this.#options.log.warn(
+      { path, code },
+      'items of answers cannot be written and stay in the memory of this worker'
+    )
+    this.#memory = new MemoryItems(this.#now)
+    return this.#memory
+  }
+}
+
+function toFileText(items: KeptItems): string | null {
+  const members = [...items]
+    .filter(([, json]) => json.length <= MAX_ITEM_CHARS)
+    .map(([id, json]) => `"${id}":${json}`)
+  return members.length === 0 ? null : `{${members.join(',')}}`
+}
+
+async function withinTime(task: Promise<void>): Promise<void> {
+  const { promise: timeout, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, SAVE_TIMEOUT_MS)
+  try {
+    await Promise.race([task, timeout])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function tooLarge(): GatewayError {
+  const message =
+    'The request and the items that it refers to are together larger than MAX_BODY_BYTES.'
+  return new GatewayError('GW_BODY_TOO_LARGE', undefined, { message })
+}

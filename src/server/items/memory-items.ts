@@ -1,0 +1,47 @@
+export interface MemoryItemsLimits {
+  readonly maxBytes: number
+  readonly maxAgeMs: number
+}
+
+interface Entry {
+  readonly text: string
+  readonly savedAt: number
+}
+
+/** The items of answers while there is no folder for them: the newest, of this worker alone. */
+export class MemoryItems {
+  readonly #now: () => number
+  /** Oldest first. */
+  readonly #entries = new Map<string, Entry>()
+  #chars = 0
+
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  set(key: string, text: string, { maxBytes }: MemoryItemsLimits): void {
+    this.#forget(key)
+    this.#entries.set(key, { text, savedAt: this.#now() })
+    this.#chars += text.length
+    for (const oldest of this.#entries.keys()) {
+      if (this.#chars * BYTES_PER_CHAR <= maxBytes) break
+      this.#forget(oldest)
+    }
+  }
+
+  get(key: string, { maxAgeMs }: MemoryItemsLimits): string | null {
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return null
+    if (this.#now() - entry.savedAt <= maxAgeMs) return entry.text
+    this.#forget(key)
+    return null
+  }
+
+  #forget(key: string): void {
+    this.#chars -= this.#entries.get(key)?.text.length ?? 0
+    this.#entries.delete(key)
+  }
+}
+
+/** At most, in this process. */
+const BYTES_PER_CHAR = 2
