@@ -1,24 +1,26 @@
 import { move, transferableSymbol, valueSymbol } from 'piscina'
-import { convertRequest } from '../src/dialects/convert-request.ts'
+import { AttachmentNeeded } from '../src/dialects/attachments.ts'
+import { attachmentNeedsOf, convertRequest } from '../src/dialects/convert-request.ts'
+import { inlineAttachments } from '../src/dialects/inline-attachments.ts'
 import { GatewayError } from '../src/shared/errors.ts'
 import type { TransformJob, TransformResult } from '../src/transform/transform-job.ts'
+import { readPdfText } from '../src/dialects/pdf-text.ts'
 
 /**
  * What piscina calls in a thread: one job in, one result out, both as bytes and plain data. A refusal is a
  * result too; any other error is a bug and fails the job. Bytes are moved, not copied, where they have a buffer
  * of their own.
  */
-export default function transformRequest(job: TransformJob): unknown {
-  const result = toResult(job)
-  if (!result.ok) return result
-  const { buffer, byteLength } = result.payload
-  if (buffer.byteLength !== byteLength) return result
-  return move({ [transferableSymbol]: [buffer], [valueSymbol]: result })
+export default async function transformRequest(job: TransformJob): Promise<unknown> {
+  const result = await toResult(job)
+  const bytes = result.ok ? result.payload : 'needs' in result ? result.body : null
+  if (bytes === null || bytes.buffer.byteLength !== bytes.byteLength) return result
+  return move({ [transferableSymbol]: [bytes.buffer], [valueSymbol]: result })
 }
 
-function toResult({ dialect, body, options }: TransformJob): TransformResult {
+async function toResult(job: TransformJob): Promise<TransformResult> {
   try {
-    return { ok: true, ...convertRequest(dialect, body, options) }
+    return await convert(job)
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error
     const { code, message, param, details } = error
@@ -29,5 +31,23 @@ function toResult({ dialect, body, options }: TransformJob): TransformResult {
       ...(param !== undefined && { param }),
       ...(details !== undefined && { details })
     }
+  }
+}
+
+async function convert({
+  dialect,
+  body,
+  options,
+  attachments
+}: TransformJob): Promise<TransformResult> {
+  const whole =
+    attachments === undefined
+      ? body
+      : await inlineAttachments(body, { fetched: attachments, readPdf: readPdfText })
+  try {
+    return { ok: true, ...convertRequest(dialect, whole, options) }
+  } catch (error) {
+    if (!(error instanceof AttachmentNeeded) || attachments !== undefined) throw error
+    return { ok: false, needs: attachmentNeedsOf(body), body }
   }
 }

@@ -3,7 +3,7 @@ import { callText } from '../kiro/tool-text.ts'
 import type { Block, BlockContext, ContentValue } from './block-context.ts'
 import { Blocks } from './block-schema.ts'
 import { checkShape } from './check-shape.ts'
-import { readDocument } from './document-block.ts'
+import { readDocument, readFile } from './document-block.ts'
 import { imageOfBase64, imageOfUrl } from './image-content.ts'
 import { invalidPart } from './json-body.ts'
 import { toToolInput } from './tool-input.ts'
@@ -18,8 +18,8 @@ export type ContentContext = Pick<BlockContext, 'draft' | 'path' | 'repairs'> & 
  * Reads a message's content into its draft. Clients mix the vendors' block types, so every dialect takes
  * all of them; the path in an error says which block it was.
  *
- * @throws {GatewayError} GW_BODY_INVALID for blocks of a known type that are not what they must be, and for
- *   audio, files, PDFs and images behind URLs.
+ * @throws {AttachmentNeeded} for what must be fetched or turned into text first
+ * @throws {GatewayError} GW_BODY_INVALID for blocks of a known type that are not what they must be, and for audio
  */
 export function readContent(content: ContentValue, context: ContentContext): void {
   const { draft, path } = context
@@ -91,7 +91,8 @@ function readTypedBlock(block: JsonObject, context: BlockContext): void {
       throw invalidPart(path, 'audio is not supported', 'content-text')
     case 'file':
     case 'input_file':
-      throw invalidPart(path, 'files are not supported; send their text as text', 'content-text')
+      readFile(block, context)
+      break
     default:
       readOther(block, context)
   }

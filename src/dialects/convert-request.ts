@@ -1,4 +1,6 @@
+import { findAttachments } from './attachments.ts'
 import { toUpstreamRequest as fromMessages } from './anthropic-messages/request.ts'
+import { parseJsonBody } from './json-body.ts'
 import { toUpstreamRequest as fromChat } from './openai-chat/request.ts'
 import { toUpstreamRequest as fromResponses } from './openai-responses/request.ts'
 import type { DialectName } from './reply-plan.ts'
@@ -13,10 +15,31 @@ const CONVERTERS: Readonly<
   'openai-responses': fromResponses
 }
 
+/** What a request must have got before it can be converted. */
+export interface AttachmentNeeds {
+  readonly urls: readonly string[]
+  /** Some attachments only have to be turned into text. */
+  readonly hasPdfs: boolean
+}
+
+/**
+ * The attachments of a body that `convertRequest()` could not read.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID for one that is no JSON
+ */
+export function attachmentNeedsOf(body: Uint8Array): AttachmentNeeds {
+  const attachments = findAttachments(parseJsonBody(body)).map((block) => block.attachment)
+  return {
+    urls: [...new Set(attachments.flatMap((one) => (one.kind === 'url' ? [one.url] : [])))],
+    hasPdfs: attachments.some(({ kind }) => kind === 'pdf')
+  }
+}
+
 /**
  * Makes the upstream's request of a client's body in any dialect. Pure but for a random conversation id
  * where nothing tells the session.
  *
+ * @throws {AttachmentNeeded} for a body with attachments that have to be got first
  * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
  */
 export function convertRequest(

@@ -1,16 +1,20 @@
-import type { JsonObject } from '../kiro/json-object.ts'
+import { asJsonObject, type JsonObject } from '../kiro/json-object.ts'
 import type { BlockContext, ContentValue } from './block-context.ts'
+import { AttachmentNeeded, attachmentOf } from './attachments.ts'
 import { Blocks } from './block-schema.ts'
 import { checkShape } from './check-shape.ts'
 import { invalidPart } from './json-body.ts'
 import { MessageDraft } from './message-draft.ts'
 
+const TEXT_DATA_URL = /^data:text\/[^;,]+(?:;[^;,]*)*;base64,/i
+
 /**
  * A `document` or `search_result` block: the upstream has no documents, so their text goes inline under a
  * line with their title.
  *
- * @throws {GatewayError} GW_BODY_INVALID for PDFs and other documents that are not text, except in tool
- *   results: an agent that once opened a PDF must be able to go on.
+ * @throws {AttachmentNeeded} for PDFs and documents on the web
+ * @throws {GatewayError} GW_BODY_INVALID for other documents that are not text, except in tool results: an agent
+ *   that once opened one must be able to go on
  */
 export function readDocument(block: JsonObject, context: BlockContext): void {
   if (block['type'] === 'search_result') {
@@ -29,16 +33,43 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
   } else if (source.type === 'base64' && mediaType.startsWith('text/')) {
     const text = Buffer.from(source.data ?? '', 'base64').toString()
     context.draft.addParagraph(`${heading}\n${text}`)
+  } else if (attachmentOf(block) !== null) {
+    throw new AttachmentNeeded('the document has to be fetched or turned into text')
   } else if (context.isInToolResult) {
     context.repairs.note('document-omitted', context.path)
     context.draft.addParagraph(`${heading}\n(This document cannot be read here: it is not text.)`)
   } else {
     throw invalidPart(
       `${context.path}.source`,
-      'only documents of text are supported; PDFs, URLs and uploaded files cannot be read',
+      'only PDFs and documents of text are supported, by themselves or by URL; uploaded files do not exist here',
       'content-text'
     )
   }
+}
+
+/**
+ * OpenAI's `file` and `input_file`: text inline under its name, like a document.
+ *
+ * @throws {AttachmentNeeded} for PDFs and files on the web
+ * @throws {GatewayError} GW_BODY_INVALID for everything else
+ */
+export function readFile(block: JsonObject, { draft, path }: BlockContext): void {
+  if (attachmentOf(block) !== null) {
+    throw new AttachmentNeeded('the file has to be fetched or turned into text')
+  }
+  const file = asJsonObject(block['file']) ?? block
+  const { file_data: data, filename } = file
+  const head = typeof data === 'string' ? TEXT_DATA_URL.exec(data.slice(0, 256)) : null
+  if (typeof data !== 'string' || head === null) {
+    throw invalidPart(
+      path,
+      'only PDFs and files of text are supported, as "file_data" with a data URL; uploaded files do not exist here',
+      'content-text'
+    )
+  }
+  const text = Buffer.from(data.slice(head[0].length), 'base64').toString()
+  const title = typeof filename === 'string' ? `[Document: ${filename}]` : '[Document]'
+  draft.addParagraph(`${title}\n${text}`)
 }
 
 function addNested(heading: string, content: ContentValue, context: BlockContext): void {

@@ -1,3 +1,4 @@
+import { AttachmentNeeded } from './attachments.ts'
 import type { ImageFormat, UpstreamImage } from '../kiro/payload.ts'
 import type { Repairs } from '../kiro/repairs.ts'
 import { invalidPart } from './json-body.ts'
@@ -25,7 +26,8 @@ export interface ImageContext {
 /**
  * The image of a `data:` URL.
  *
- * @throws {GatewayError} GW_BODY_INVALID for other URLs, which are not fetched, and for what is no image.
+ * @throws {AttachmentNeeded} for what is on the web
+ * @throws {GatewayError} GW_BODY_INVALID for other URLs and for what is no image
  */
 export function imageOfUrl(url: string, context: ImageContext): UpstreamImage {
   const head = DATA_URL.exec(url.slice(0, 256))
@@ -33,11 +35,7 @@ export function imageOfUrl(url: string, context: ImageContext): UpstreamImage {
     return imageOfBase64(head[1] ?? '', url.slice(head[0].length), context)
   }
   if (/^https?:/i.test(url)) {
-    throw invalidPart(
-      context.path,
-      'images cannot be fetched from a URL yet; send the image itself as a base64 data URL',
-      'image-bytes'
-    )
+    throw new AttachmentNeeded('the image has to be fetched')
   }
   throw invalidPart(
     context.path,

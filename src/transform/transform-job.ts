@@ -1,3 +1,5 @@
+import type { FetchedContent } from '../dialects/attachments.ts'
+import type { AttachmentNeeds } from '../dialects/convert-request.ts'
 import type { DialectName, ReplyPlan } from '../dialects/reply-plan.ts'
 import type { RequestOptions } from '../dialects/request-options.ts'
 import type { ErrorCode } from '../shared/errors.ts'
@@ -8,10 +10,12 @@ export interface TransformJob {
   /** The client's body as it came. */
   readonly body: Uint8Array
   readonly options: RequestOptions
+  /** What the body's URLs lead to; given in the second run for a body that needed it. */
+  readonly attachments?: Readonly<Record<string, FetchedContent>>
 }
 
 /** Errors travel as plain data: a class would lose its prototype on the way out of a thread. */
-export type TransformResult = TransformSuccess | TransformRefusal
+export type TransformResult = TransformSuccess | TransformRefusal | TransformNeeds
 
 export interface TransformSuccess {
   readonly ok: true
@@ -21,6 +25,14 @@ export interface TransformSuccess {
    */
   readonly payload: Uint8Array
   readonly plan: ReplyPlan
+}
+
+/** The body can't be converted before these attachments have been got. */
+export interface TransformNeeds {
+  readonly ok: false
+  readonly needs: AttachmentNeeds
+  /** Comes back to who gave it. */
+  readonly body: Uint8Array
 }
 
 export interface TransformRefusal {

@@ -1,8 +1,15 @@
 import { Piscina } from 'piscina'
-import { convertRequest } from '../dialects/convert-request.ts'
+import { AttachmentNeeded } from '../dialects/attachments.ts'
+import { attachmentNeedsOf, convertRequest } from '../dialects/convert-request.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
 import { GatewayError } from '../shared/errors.ts'
-import type { TransformJob, TransformResult, TransformSuccess } from './transform-job.ts'
+import { AttachmentsNeeded } from './attachments-needed.ts'
+import type {
+  TransformJob,
+  TransformRefusal,
+  TransformResult,
+  TransformSuccess
+} from './transform-job.ts'
 
 export interface TransformPoolOptions {
   /** Threads at most; they start with the first large body and end when idle. */
@@ -75,6 +82,7 @@ export class TransformPool {
   /**
    * Transforms one request. Takes the job's body: its bytes may have moved to a thread afterwards.
    *
+   * @throws {AttachmentsNeeded} with the body, which then has to come again with its attachments
    * @throws {GatewayError} what the request deserves (GW_BODY_INVALID, GW_MODEL_UNKNOWN); `signal`'s own
    *   error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL at once when `maxQueue` jobs wait already;
    *   GW_TRANSFORM_FAILED for a thread that died and for bugs; GW_DRAINING after `close()`.
@@ -82,7 +90,9 @@ export class TransformPool {
   run(job: TransformJob, signal: AbortSignal): Promise<TransformSuccess> {
     if (this.#refusal !== null) return Promise.reject(this.#refusal)
     if (signal.aborted) return Promise.reject(abortErrorOf(signal))
-    if (job.body.byteLength <= this.#options.inlineMaxBytes) return transformInline(job)
+    // Reading attachments takes too long for the event loop, however small they are.
+    const isSmall = job.body.byteLength <= this.#options.inlineMaxBytes
+    if (isSmall && job.attachments === undefined) return transformInline(job)
     const isBusy = this.#running.size >= this.#options.threads
     if (isBusy && this.#waiting.size >= this.#options.maxQueue) {
       return Promise.reject(
@@ -154,7 +164,9 @@ export class TransformPool {
       const job = { ...pending.job, body }
       const result = await this.#piscina.run(job, { transferList: [body.buffer] })
       if (result.ok) pending.resolve(result)
-      else pending.reject(toGatewayError(result))
+      else if ('needs' in result) {
+        pending.reject(new AttachmentsNeeded(result.needs, result.body))
+      } else pending.reject(toGatewayError(result))
     } catch (cause) {
       pending.reject(transformFailed(cause))
     } finally {
@@ -190,6 +202,8 @@ async function transformInline({
   try {
     return { ok: true, ...convertRequest(dialect, body, options) }
   } catch (cause) {
+    if (cause instanceof AttachmentNeeded)
+      throw new AttachmentsNeeded(attachmentNeedsOf(body), body)
     throw cause instanceof GatewayError ? cause : transformFailed(cause)
   }
 }
@@ -201,7 +215,7 @@ function ownBytes(body: Uint8Array): Uint8Array<ArrayBuffer> {
   return isOwn ? new Uint8Array(buffer) : new Uint8Array(body)
 }
 
-function toGatewayError(refusal: Extract<TransformResult, { ok: false }>): GatewayError {
+function toGatewayError(refusal: TransformRefusal): GatewayError {
   const { code, message, param, details } = refusal
   return new GatewayError(code, undefined, {
     message,

@@ -68,10 +68,11 @@ function otherText({ setting }: ListedSetting): string {
     PROFILE_ARN: 'arn:aws:codewhisperer:us-east-1:123456789012:profile/P',
     LOG_LEVEL: 'debug',
     FAKE_REASONING: 'false',
+    FETCH_URLS: 'false',
     MODEL_ALIASES: 'a=b'
   }
   if (texts[env] !== undefined) return texts[env]
-  if (kind === 'url') return 'http://127.0.0.1:9'
+  if (kind === 'url' || kind === 'proxy') return 'http://127.0.0.1:9'
   if (kind === 'text') return 'eu-west-1'
   if (kind === 'path' || kind === 'list') return 'other'
   if (value === null)
@@ -120,5 +121,9 @@ const LIVE = new Set([
   'FAKE_REASONING_MAX_TOKENS',
   'FAKE_REASONING_BUDGET_CAP',
   'TOOL_DESCRIPTION_MAX_LENGTH',
+  'TOOL_MAX_COUNT',
+  'FETCH_URLS',
+  'FETCH_MAX_BYTES',
+  'FETCH_TIMEOUT',
   'LOG_LEVEL'
 ])

@@ -1,0 +1,43 @@
+import t from 'tap'
+import { isPublicAddress } from '../../../src/server/attachments/public-address.ts'
+
+t.test('isPublicAddress()', async (t) => {
+  for (const address of [
+    '8.8.8.8',
+    '1.0.0.1',
+    '172.15.255.255',
+    '172.32.0.0',
+    '2606:4700::1111',
+    '::ffff:8.8.8.8'
+  ]) {
+    t.ok(isPublicAddress(address), address)
+  }
+  for (const address of [
+    '',
+    'localhost',
+    '0.0.0.0',
+    '127.0.0.1',
+    '127.255.255.255',
+    '10.0.0.1',
+    '100.64.0.1',
+    '169.254.169.254',
+    '172.16.0.1',
+    '172.31.255.255',
+    '192.168.1.1',
+    '224.0.0.1',
+    '255.255.255.255',
+    '::',
+    '::1',
+    '::ffff:127.0.0.1',
+    '::ffff:a9fe:a9fe',
+    '::ffff:10.0.0.1',
+    '64:ff9b::7f00:1',
+    'fd00::1',
+    'fe80::1',
+    'fe80::1%eth0',
+    'ff02::1',
+    '2002:7f00:1::'
+  ]) {
+    t.notOk(isPublicAddress(address), address)
+  }
+})
