@@ -106,12 +106,12 @@ t.test('every error', async (t) => {
     })
 
     t.test(`${code} says when to come back, or not to`, async (t) => {
-      for (const dialect of ['openai', 'anthropic-messages'] as const) {
+      for (const dialect of ['openai', 'openai-responses', 'anthropic-messages'] as const) {
         const { status, headers } = toErrorReply(dialect, new GatewayError(code), 'r1')
         const isLater = [429, 503, 529].includes(status)
         t.equal(headers['retry-after'] !== undefined, isLater)
         const isFinal =
-          code === 'GW_UPSTREAM_QUOTA' || [400, 401, 403, 404, 405, 413].includes(status)
+          code === 'GW_UPSTREAM_QUOTA' || [400, 401, 403, 404, 405, 413, 426].includes(status)
         t.equal(headers['x-should-retry'], isFinal ? 'false' : undefined)
       }
     })

@@ -14,7 +14,7 @@ export interface InputItem {
 
 /**
  * The items of an input in order: text stands for a user message, an item without type is a message, and
- * references are replaced by what `stored` has under their ids.
+ * references are replaced by what `stored` has under their ids, where they stand first.
  *
  * @throws {GatewayError} GW_BODY_INVALID
  */
@@ -23,10 +23,16 @@ export function listItems(
   stored: Readonly<Record<string, unknown>>
 ): readonly InputItem[] {
   if (typeof input === 'string') return [toUserMessage(input, 'input')]
-  return input.map((one, index) => {
+  const referred = new Set<JsonObject>()
+  return input.flatMap((one, index): InputItem | readonly InputItem[] => {
     const path = `input[${index}]`
     if (typeof one === 'string') return toUserMessage(one, path)
     const item = resolveReference(one, stored, path)
+    if (item !== one) {
+      // A few bytes for each time must not make a megabyte each time.
+      if (referred.has(item)) return []
+      referred.add(item)
+    }
     return { type: checkShape(Items.any, item, path).type ?? 'message', item, path }
   })
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
 import t from 'tap'
 import { itemReferencesOf } from '../../../src/dialects/openai-responses/item-references.ts'
+import { convertRequest } from '../../../src/dialects/convert-request.ts'
 import { convert as convertAny, refusalOf } from '../../helper/convert.ts'
 import { requestOptions } from '../../helper/request-options.ts'
 
@@ -143,3 +144,16 @@ function convert(input: unknown, items: Record<string, unknown>) {
   const request = { model: 'auto', input, tools }
   return convertAny('openai-responses', request, requestOptions({ items }))
 }
+
+t.test('an item that is referred to again and again is there once', async (t) => {
+  const text = 'x'.repeat(100_000)
+  const items = { msg_1: { ...MESSAGE, content: [{ type: 'output_text', text }] } }
+  const input = [
+    { role: 'user', content: 'a' },
+    ...Array.from({ length: 1000 }, () => reference('msg_1')),
+    { role: 'user', content: 'b' }
+  ]
+  const body = Buffer.from(JSON.stringify({ model: 'auto', input }))
+  const { payload } = convertRequest('openai-responses', body, requestOptions({ items }))
+  t.ok(payload.byteLength > 100_000 && payload.byteLength < 110_000)
+})
