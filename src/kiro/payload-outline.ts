@@ -1,0 +1,59 @@
+import { isJsonObject } from './json-object.ts'
+
+/** Members whose text says how a request is built, and nothing of what anybody wrote. */
+const STRUCTURE = new Set([
+  'conversationId',
+  'chatTriggerType',
+  'modelId',
+  'origin',
+  'format',
+  'toolUseId',
+  'name',
+  'status'
+])
+
+/** A longer one would be somebody's text under the name of a structure. */
+const MAX_STRUCTURE_CHARS = 128
+const MAX_KEY_CHARS = 64
+
+/**
+ * How an upstream request is built, without a word of what is in it: every text is replaced by its length. Ids, names
+ * of tools and models and the keywords of schemas stay, since the upstream refuses requests for those.
+ */
+export function outlineOf(value: unknown): unknown {
+  return outline(value, { key: '', isSchema: false })
+}
+
+interface Place {
+  readonly key: string
+  /** In a schema words are keywords, but for the descriptions. */
+  readonly isSchema: boolean
+}
+
+/** Members of schemas that hold words of whoever wrote them, or values. */
+const SCHEMA_TEXTS = new Set(['description', 'title', 'default', 'example', 'examples', '$comment'])
+
+function outline(value: unknown, place: Place): unknown {
+  if (typeof value === 'string') return outlineText(value, place)
+  if (Array.isArray(value)) return value.map((item) => outline(item, place))
+  if (!isJsonObject(value)) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]) => [
+      key.length <= MAX_KEY_CHARS ? key : `${lengthOf(key)} as a key`,
+      outline(member, {
+        key,
+        isSchema: (place.isSchema || key === 'inputSchema') && !SCHEMA_TEXTS.has(key)
+      })
+    ])
+  )
+}
+
+function outlineText(text: string, { key, isSchema }: Place): string {
+  const isKept = (isSchema || STRUCTURE.has(key)) && text.length <= MAX_STRUCTURE_CHARS
+  return isKept || text === '' ? text : lengthOf(text)
+}
+
+function lengthOf(text: string): string {
+  const blank = text.trim() === '' ? ', all white space' : ''
+  return `‹${text.length} characters${blank}›`
+}

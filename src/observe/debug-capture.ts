@@ -1,0 +1,77 @@
+import { mkdir, readdir, unlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+export type DebugMode = 'off' | 'errors' | 'all'
+
+export interface DebugCaptureOptions {
+  readonly mode: () => DebugMode
+  /** Made when the first file is written. */
+  readonly folder: string
+  /** Of all processes together; the oldest go first. */
+  readonly maxFiles: number
+  readonly log: { warn(facts: object, message: string): void }
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number
+}
+
+/** A file holds no more than this: what is longer says nothing that its beginning does not. */
+const MAX_FILE_CHARS = 1024 * 1024
+
+const FILE_NAME = /^\d{8}T\d{9}Z-[\w-]*\.json$/
+
+/**
+ * Keeps facts about requests in files that only we can read, for whoever looks for an error. Who calls it makes sure
+ * that there is nothing secret in them. A full disk or a missing folder is warned about once and hurts no request.
+ */
+export class DebugCapture {
+  readonly #options: DebugCaptureOptions
+  readonly #now: () => number
+  #hasWarned = false
+  #writing: Promise<void> = Promise.resolve()
+
+  constructor(options: DebugCaptureOptions) {
+    this.#options = options
+    this.#now = options.now ?? Date.now
+  }
+
+  /** Whether a request with this outcome is kept; asked before facts are gathered. */
+  wants(outcome: 'failed' | 'answered'): boolean {
+    const mode = this.#options.mode()
+    return mode === 'all' || (mode === 'errors' && outcome === 'failed')
+  }
+
+  /** Resolves when the file is written, or could not be. Never rejects. */
+  keep(requestId: string, facts: Readonly<Record<string, unknown>>): Promise<void> {
+    const name = `${this.#timestamp()}-${requestId.replaceAll(/[^\w-]/g, '').slice(0, 64)}.json`
+    const text = JSON.stringify(facts, null, 2)
+    const kept =
+      text.length <= MAX_FILE_CHARS ? text : `${text.slice(0, MAX_FILE_CHARS)}\n… cut off\n`
+    this.#writing = this.#writing.then(() => this.#write(name, kept))
+    return this.#writing
+  }
+
+  #timestamp(): string {
+    return new Date(this.#now()).toISOString().replaceAll(/[-:.]/g, '')
+  }
+
+  async #write(name: string, text: string): Promise<void> {
+    const { folder, log } = this.#options
+    try {
+      await mkdir(folder, { recursive: true, mode: 0o700 })
+      await writeFile(join(folder, name), text, { mode: 0o600, flag: 'w' })
+      await this.#sweep()
+    } catch (err) {
+      if (this.#hasWarned) return
+      this.#hasWarned = true
+      log.warn({ err, folder }, 'debug files cannot be written; check DEBUG_DIR')
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    const { folder, maxFiles } = this.#options
+    const names = (await readdir(folder)).filter((name) => FILE_NAME.test(name)).toSorted()
+    const old = names.slice(0, Math.max(0, names.length - maxFiles))
+    // Another process may have been faster.
+    await Promise.all(old.map((name) => unlink(join(folder, name)).catch(() => {})))
+  }
+}

@@ -1,0 +1,74 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { DebugCapture, type DebugMode } from '../../src/observe/debug-capture.ts'
+
+function setUp(folder: string, mode: DebugMode = 'errors', maxFiles = 3) {
+  const warnings: string[] = []
+  let now = Date.UTC(2026, 10, 24)
+  const capture = new DebugCapture({
+    mode: () => mode,
+    folder,
+    maxFiles,
+    log: { warn: (_facts: unknown, message: string) => void warnings.push(message) },
+    now: () => now++
+  })
+  return { capture, warnings }
+}
+
+function wants(mode: DebugMode): readonly boolean[] {
+  const { capture } = setUp('unused', mode)
+  return [capture.wants('failed'), capture.wants('answered')]
+}
+
+t.test('wants()', async (t) => {
+  t.same(
+    [wants('off'), wants('errors'), wants('all')],
+    [
+      [false, false],
+      [true, false],
+      [true, true]
+    ]
+  )
+})
+
+t.test('keep()', async (t) => {
+  t.test('writes a file for us alone, in a folder for us alone', async (t) => {
+    const folder = join(t.testdir({}), 'debug')
+    const { capture } = setUp(folder)
+    await capture.keep('../r/1', { code: 'GW_X' })
+    const [name] = readdirSync(folder)
+    t.equal(name, '20261124T000000000Z-r1.json')
+    t.same(JSON.parse(readFileSync(join(folder, name!), 'utf8')), { code: 'GW_X' })
+    t.equal(statSync(join(folder, name!)).mode & 0o777, 0o600)
+    t.equal(statSync(folder).mode & 0o777, 0o700)
+  })
+
+  t.test('keeps the newest and leaves alone what is not its own', async (t) => {
+    const folder = t.testdir({})
+    writeFileSync(join(folder, '.gitkeep'), '')
+    const { capture } = setUp(folder)
+    await Promise.all(['a', 'b', 'c', 'd', 'e'].map((id) => capture.keep(id, {})))
+    const names = readdirSync(folder).toSorted()
+    t.same(
+      names.map((name) => name.replace(/^.*-/, '')),
+      ['.gitkeep', 'c.json', 'd.json', 'e.json']
+    )
+  })
+
+  t.test('cuts what is too long', async (t) => {
+    const folder = t.testdir({})
+    await setUp(folder).capture.keep('a', { text: 'x'.repeat(3 * 1024 * 1024) })
+    const [name] = readdirSync(folder)
+    t.ok(statSync(join(folder, name!)).size < 1.1 * 1024 * 1024)
+  })
+
+  t.test('warns once where it cannot write', async (t) => {
+    const folder = join(t.testdir({ file: '' }), 'file')
+    const { capture, warnings } = setUp(folder)
+    await capture.keep('a', {})
+    await capture.keep('b', {})
+    t.match(warnings, [/DEBUG_DIR/])
+    t.equal(warnings.length, 1)
+  })
+})
