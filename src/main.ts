@@ -64,6 +64,7 @@ async function runPrimary(): Promise<void> {
       log.error({ err }, 'settings not read again, nothing has changed')
     }
   })
+  process.on('SIGUSR2', () => void primary.restartWorkers()) // never rejects
   const port = await primary.start()
   log.info({ url: `http://${config.server.host}:${port}`, pid: process.pid }, 'gateway ready')
   flushCompileCache()
@@ -78,7 +79,10 @@ async function runWorker(): Promise<void> {
   process.once('disconnect', () => worker.drain())
   process.on('SIGTERM', () => worker.drain())
   // Ctrl-C, and the end of a terminal, reach the whole process group; the primary says what to do.
-  process.on('SIGINT', () => {}).on('SIGHUP', () => {})
+  process
+    .on('SIGINT', () => {})
+    .on('SIGHUP', () => {})
+    .on('SIGUSR2', () => {})
   await worker.stopped
   process.exit(0)
 }

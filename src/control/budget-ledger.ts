@@ -8,7 +8,7 @@ import { admitWaiters } from './waiting-room.ts'
  * The primary's record of leases, as a pure state machine:
  *
  *   join ─▶ account opened ──report──▶ (permits back, waiters known) ──stopped──▶ asks for nothing more
- *                                                                        └──left──▶ permits free again
+ *             └──retire──▶ gives back what falls idle ────────────────────┘    └──left──▶ permits free again
  *
  * After each event free permits are granted, oldest waiter first, and each member is told what has changed
  * for it. A permit is in exactly one place: free, or granted to one member until that member reports it
@@ -24,6 +24,8 @@ export interface LedgerState {
 export type LedgerEvent =
   | { readonly type: 'join'; readonly member: string; readonly slot: number | 'control' }
   | { readonly type: 'report'; readonly member: string; readonly report: LeaseReport }
+  /** The member's successor serves: it gets no share any more, only what its last clients wait for. */
+  | { readonly type: 'retire'; readonly member: string }
   | { readonly type: 'stopped'; readonly member: string }
   /** The member's sockets are gone, as counted by the operating system or by patience. */
   | { readonly type: 'left'; readonly member: string }
@@ -70,6 +72,9 @@ function record(accounts: Accounts, event: LedgerEvent): Accounts {
     case 'report':
       if (account !== undefined && event.report.seq > account.report.seq)
         next.set(event.member, { ...account, report: event.report })
+      break
+    case 'retire':
+      if (account !== undefined) next.set(event.member, { ...account, isRetiring: true })
       break
     case 'stopped':
       if (account !== undefined) next.set(event.member, { ...account, hasStopped: true })

@@ -59,6 +59,11 @@ export class Budget {
     this.#record({ type: 'report', member, report })
   }
 
+  /** The successor of a process serves: what the old one has comes back as its last clients leave. */
+  retire(member: string): void {
+    this.#record({ type: 'retire', member })
+  }
+
   /** A process is gone; its permits stay out until `left`. */
   stopped(member: string): void {
     this.#record({ type: 'stopped', member })

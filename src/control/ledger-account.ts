@@ -25,6 +25,8 @@ export interface Account {
   readonly report: LeaseReport
   /** What the member was told last. */
   readonly terms: LeaseTerms | null
+  /** Serves only the clients it has: whatever falls idle goes back. */
+  readonly isRetiring: boolean
   /** Its process is gone, its sockets may not be. */
   readonly hasStopped: boolean
 }
@@ -33,7 +35,15 @@ export type Accounts = ReadonlyMap<string, Account>
 
 /** The account of a member that has said nothing yet. */
 export function newAccount(slot: number | 'control'): Account {
-  return { slot, granted: 0, kept: 0, report: NO_REPORT, terms: null, hasStopped: false }
+  return {
+    slot,
+    granted: 0,
+    kept: 0,
+    report: NO_REPORT,
+    terms: null,
+    isRetiring: false,
+    hasStopped: false
+  }
 }
 
 /** The exact shares for the start-up log, `null` without limit; the reserve is taken from them in equal parts. */
@@ -55,12 +65,21 @@ export function reserveOf(size: BudgetSize): number {
   return Math.min(4, Math.floor((size.maxConnections ?? UNLIMITED) / 16))
 }
 
-/** What a member holds at rest. One that leaves is entitled to nothing. */
-export function entitlementOf(size: BudgetSize, account: Account): number {
-  if (account.report.draining || account.hasStopped) return 0
+/** What a member holds at rest. One that leaves is entitled to nothing, nor is its successor until it does. */
+export function entitlementOf(size: BudgetSize, accounts: Accounts, member: string): number {
+  const account = accounts.get(member)
+  if (account === undefined || isLeaving(account)) return 0
   const reserve = reserveOf(size)
   if (account.slot === 'control') return reserve
+  for (const [name, other] of accounts) {
+    if (name === member) break
+    if (other.slot === account.slot && !isLeaving(other)) return 0
+  }
   return shareAt(account.slot, (size.maxConnections ?? UNLIMITED) - reserve, size.workers)
+}
+
+function isLeaving({ report, isRetiring, hasStopped }: Account): boolean {
+  return report.draining || isRetiring || hasStopped
 }
 
 export function leaseOf(account: Account): number {

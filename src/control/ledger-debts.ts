@@ -13,8 +13,8 @@ import {
 export function owedBy(size: BudgetSize, accounts: Accounts, member: string): number {
   const missing = -freePermits(size, accounts)
   if (missing <= 0) return 0
-  const excess = [...accounts.values()].map((account) =>
-    Math.max(0, leaseOf(account) - entitlementOf(size, account))
+  const excess = [...accounts].map(([name, account]) =>
+    Math.max(0, leaseOf(account) - entitlementOf(size, accounts, name))
   )
   const total = excess.reduce((a, b) => a + b, 0)
   return apportion(Math.min(missing, total), excess)[[...accounts.keys()].indexOf(member)] ?? 0
@@ -22,13 +22,15 @@ export function owedBy(size: BudgetSize, accounts: Accounts, member: string): nu
 
 /**
  * What a member is asked for beyond that: all that waits elsewhere, since nobody knows here who has
- * something idle. The primary's own calls give back what they borrowed as soon as it is idle.
+ * something idle. The primary's own calls give back what they borrowed as soon as it is idle, and a worker
+ * that retires gives back everything.
  */
 export function wantedFrom(size: BudgetSize, accounts: Accounts, member: string): number {
   const account = accounts.get(member)
   if (account === undefined) return 0
   const lease = leaseOf(account) - owedBy(size, accounts, member)
   if (account.slot === 'control') return Math.max(0, lease - reserveOf(size))
+  if (account.isRetiring) return Math.max(0, lease)
   let wanted = 0
   for (const [name, other] of accounts) if (name !== member) wanted += wantOf(other)
   return Math.max(0, Math.min(lease, wanted))

@@ -32,7 +32,7 @@ function topUp(
   const grants = new Map<string, number>()
   for (const [member, account] of accounts) {
     if ((account.slot === 'control') !== (of === 'control')) continue
-    const missing = entitlementOf(size, account) - leaseOf(account)
+    const missing = entitlementOf(size, accounts, member) - leaseOf(account)
     const permits = Math.min(left, missing)
     if (permits <= 0) continue
     grants.set(member, permits)

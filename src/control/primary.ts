@@ -16,7 +16,9 @@ import { orphansGone, portsOf } from './orphaned-sockets.ts'
 import { poolLine, shareLine } from './pool-lines.ts'
 import { QueueWatch } from './queue-watch.ts'
 import { reload } from './reload.ts'
-import { type SlotChange, Supervisor, type WorkerEvents } from './supervisor.ts'
+import { RollingRestart } from './rolling-restart.ts'
+import { Supervisor } from './supervisor.ts'
+import type { SlotChange, WorkerEvents } from './supervisor-options.ts'
 import { toWorkerConfig } from './worker-config.ts'
 import { WorkerLink } from './worker-link.ts'
 import { WorkerLinks } from './worker-links.ts'
@@ -47,6 +49,7 @@ export class Primary {
   readonly #credentials: CredentialDesk
   readonly #catalogue: ModelCatalogue
   readonly #supervisor: Supervisor
+  readonly #rolling: RollingRestart
   readonly #own = new Metrics()
   readonly #metrics: ClusterMetrics
   readonly #watch: QueueWatch
@@ -89,8 +92,10 @@ export class Primary {
     this.#supervisor = new Supervisor({
       slots: options.memory.workers,
       fork: (id, events) => this.#fork(id, events),
-      onChange: (change) => this.#onSlotChange(change)
+      onChange: (change) => this.#onSlotChange(change),
+      retireTimeoutMs: () => this.#config.cluster.drainTimeoutMs + CLOSING_MS
     })
+    this.#rolling = new RollingRestart({ supervisor: this.#supervisor, log })
   }
 
   /**
@@ -137,6 +142,11 @@ export class Primary {
     log.info('settings read again')
   }
 
+  /** Replaces the workers one after another: no client is refused and no stream cut. Resolves when that is over. */
+  restartWorkers(): Promise<void> {
+    return this.#rolling.run()
+  }
+
   /**
    * Lets running streams end; resolves when all workers have exited and everything is closed. A worker that is
    * still there some seconds after `DRAIN_TIMEOUT` is stuck, and killed.
@@ -161,7 +171,8 @@ export class Primary {
   #killStuck(): void {
     const left = this.#supervisor.states().filter(({ state }) => state.name === 'draining')
     const workers = left.map(({ id, pid }) => ({ worker: id, workerPid: pid }))
-    this.#options.log.error({ workers }, 'workers did not end in time and are killed')
+    const leavingPids = this.#supervisor.leavingPids()
+    this.#options.log.error({ workers, leavingPids }, 'workers did not end in time and are killed')
     this.destroy()
   }
 
@@ -177,6 +188,7 @@ export class Primary {
       id,
       events,
       onMessage: (message) => this.#onMessage(link, message, events),
+      onRetire: () => this.#budget.retire(link.member),
       onExit: () => this.#onExit(link)
     })
     this.#links.add(link)
@@ -279,9 +291,12 @@ export class Primary {
   #onSlotChange({ id, pid, state, reason }: SlotChange): void {
     const { log } = this.#options
     const facts = { worker: id, workerPid: pid, state: state.name }
-    if (state.name === 'backoff') this.#own.workerRestarts.inc()
-    if (state.name === 'backoff') log.error({ ...facts, reason, ...state }, 'worker died')
-    else log.info(facts, 'worker changed state')
+    if (state.name === 'ready' && reason !== null) {
+      log.error({ worker: id, reason }, 'the new worker died before it served, the old one stays')
+    } else if (reason !== null && state.name !== 'stopped') {
+      this.#own.workerRestarts.inc()
+      log.error({ ...facts, reason, ...state }, 'worker died')
+    } else log.info(facts, 'worker changed state')
     this.#links.broadcast({ type: 'cluster.status', status: this.#status() })
   }
 

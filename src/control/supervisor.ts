@@ -1,42 +1,15 @@
+import { LeavingWorkers } from './leaving-workers.ts'
+import type { Replacement, SupervisorOptions, WorkerProcess } from './supervisor-options.ts'
 import { type BackoffPolicy, isCrashLooping, nextSlotState } from './worker-slot.ts'
 import type { SlotEvent, SlotState } from './worker-slot.ts'
-
-/** One worker process, as far as the supervisor is concerned. */
-export interface WorkerProcess {
-  readonly pid: number
-  /** Asks it to accept nothing new, finish what runs and exit. */
-  drain(): void
-  /** Ends it now (SIGKILL). */
-  kill(): void
-}
-
-/** What a fork tells its supervisor. `onExit` is called exactly once, and last. */
-export interface WorkerEvents {
-  onReady(): void
-  onExit(reason: string): void
-}
-
-export interface SupervisorOptions {
-  readonly slots: number
-  readonly fork: (id: number, events: WorkerEvents) => WorkerProcess
-  readonly onChange: (change: SlotChange) => void
-  readonly backoff?: BackoffPolicy
-  /** How long a worker must have served before its earlier deaths are forgotten. */
-  readonly settleMs?: number
-}
-
-export interface SlotChange {
-  readonly id: number
-  readonly pid: number | null
-  readonly state: SlotState
-  /** Why the worker is gone, when it is. */
-  readonly reason: string | null
-}
 
 interface Slot {
   readonly id: number
   state: SlotState
   worker: WorkerProcess | null
+  /** Starts while `worker` serves. */
+  successor: WorkerProcess | null
+  replacement: PromiseWithResolvers<Replacement> | null
   timer: NodeJS.Timeout | null
 }
 
@@ -48,6 +21,7 @@ export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #backoff: BackoffPolicy
   readonly #slots: readonly Slot[]
+  readonly #leaving = new LeavingWorkers()
   readonly #allStopped = Promise.withResolvers<void>()
 
   constructor(options: SupervisorOptions) {
@@ -55,14 +29,17 @@ export class Supervisor {
     this.#backoff = options.backoff ?? { firstMs: 50, maxMs: 30_000 }
     this.#slots = Array.from({ length: options.slots }, (_, index) => ({
       id: index + 1,
-      state: { name: 'starting', failures: 0 },
+      state: { name: 'empty' },
       worker: null,
+      successor: null,
+      replacement: null,
       timer: null
     }))
   }
 
+  /** Forks the first workers. A second call is a bug and throws. */
   start(): void {
-    for (const slot of this.#slots) this.#fork(slot)
+    for (const slot of this.#slots) this.#on(slot, 'start', null)
   }
 
   states(): readonly {
@@ -73,12 +50,35 @@ export class Supervisor {
     return this.#slots.map(({ id, worker, state }) => ({ id, pid: worker?.pid ?? null, state }))
   }
 
+  /** Workers that have a successor and are not gone yet. */
+  leavingPids(): readonly number[] {
+    return this.#leaving.pids
+  }
+
   isCrashLooping(): boolean {
     return this.#slots.some((slot) => isCrashLooping(slot.state))
   }
 
+  /**
+   * Gives a slot a new worker without an interruption: the old one serves until the new one does, and then its last
+   * clients. Resolves when the old one is gone; a slot that is being filled anyway counts as replaced.
+   */
+  replace(id: number): Promise<Replacement> {
+    const slot = this.#slots.find((one) => one.id === id)
+    if (slot === undefined) throw new Error(`there is no slot ${id}`)
+    if (slot.replacement !== null) return slot.replacement.promise
+    const { name } = slot.state
+    if (name === 'draining' || name === 'stopped') return Promise.resolve({ name: 'drained' })
+    if (name !== 'ready') return Promise.resolve({ name: 'replaced' })
+    slot.replacement = Promise.withResolvers()
+    const { promise } = slot.replacement
+    this.#on(slot, 'replace', null)
+    return promise
+  }
+
   /** Resolves when every worker has exited by itself. */
   drain(): Promise<void> {
+    this.#leaving.drain()
     for (const slot of this.#slots) this.#on(slot, 'drain', null)
     return this.#allStopped.promise
   }
@@ -87,6 +87,7 @@ export class Supervisor {
   destroy(): void {
     void this.drain() // no slot may want to be filled again; whoever waits for the end hears of it
     for (const { worker } of this.#slots) worker?.kill()
+    this.#leaving.kill()
   }
 
   #on(slot: Slot, event: SlotEvent, reason: string | null): void {
@@ -95,7 +96,8 @@ export class Supervisor {
     slot.state = state
     this.#enter(slot)
     this.#options.onChange({ id: slot.id, pid: slot.worker?.pid ?? null, state, reason })
-    if (this.#slots.every((each) => each.state.name === 'stopped')) this.#allStopped.resolve()
+    this.#settleReplacement(slot, event, reason)
+    this.#resolveIfStopped()
   }
 
   /** Does what the state that was just entered asks for. */
@@ -104,33 +106,90 @@ export class Supervisor {
     this.#clearTimer(slot)
     switch (state.name) {
       case 'starting':
-        this.#fork(slot)
+        slot.worker ??= this.#fork(slot)
         break
       case 'backoff':
-        slot.timer = setTimeout(() => this.#on(slot, 'retry', null), state.delayMs)
+        this.#after(slot, state.delayMs, () => this.#on(slot, 'retry', null))
         break
       case 'ready':
-        if (state.failures > 0) {
-          const { settleMs = 30_000 } = this.#options
-          slot.timer = setTimeout(() => this.#on(slot, 'settled', null), settleMs)
-        }
+        if (state.failures === 0) break
+        this.#after(slot, this.#options.settleMs ?? 30_000, () => this.#on(slot, 'settled', null))
+        break
+      case 'replacing':
+        slot.successor = this.#fork(slot)
+        this.#after(slot, this.#options.startTimeoutMs ?? 30_000, () => slot.successor?.kill())
         break
       case 'draining':
         slot.worker?.drain()
+        this.#letGo(slot.successor, () => {})?.drain()
+        slot.successor = null
         break
+      case 'empty':
       case 'stopped':
         break
     }
   }
 
-  #fork(slot: Slot): void {
-    slot.worker = this.#options.fork(slot.id, {
-      onReady: () => this.#on(slot, 'ready', null),
-      onExit: (reason) => {
-        slot.worker = null
-        this.#on(slot, 'exit', reason)
-      }
+  #fork(slot: Slot): WorkerProcess {
+    const worker = this.#options.fork(slot.id, {
+      onReady: () => this.#onReady(slot, worker),
+      onExit: (reason) => this.#onExit(slot, worker, reason)
     })
+    return worker
+  }
+
+  #onReady(slot: Slot, worker: WorkerProcess): void {
+    if (slot.worker === worker) this.#on(slot, 'ready', null)
+    if (slot.successor !== worker) return // one that leaves already has nothing to be ready for
+    const { worker: predecessor, replacement } = slot
+    slot.worker = worker
+    slot.successor = null
+    const onGone = (): void => {
+      if (slot.replacement === replacement) this.#replaced(slot, { name: 'replaced' })
+    }
+    this.#letGo(predecessor, onGone)?.retire()
+    this.#on(slot, 'successor ready', null)
+  }
+
+  #onExit(slot: Slot, worker: WorkerProcess, reason: string): void {
+    if (slot.worker === worker) {
+      slot.worker = slot.successor
+      slot.successor = null
+      this.#on(slot, 'exit', reason)
+    } else if (slot.successor === worker) {
+      slot.successor = null
+      this.#on(slot, 'successor exit', reason)
+    } else if (this.#leaving.gone(worker)) {
+      this.#resolveIfStopped()
+    }
+  }
+
+  /** What a transition means for the replacement that is under way, if it decides it. */
+  #settleReplacement(slot: Slot, event: SlotEvent, reason: string | null): void {
+    if (event === 'drain') this.#replaced(slot, { name: 'drained' })
+    // The old one died early: all is well once the new one serves, and only then.
+    if (event === 'ready') this.#replaced(slot, { name: 'replaced' })
+    if (event === 'successor exit') this.#replaced(slot, { name: 'failed', reason })
+    if (slot.state.name === 'backoff') this.#replaced(slot, { name: 'failed', reason })
+  }
+
+  #replaced(slot: Slot, outcome: Replacement): void {
+    slot.replacement?.resolve(outcome)
+    slot.replacement = null
+  }
+
+  #letGo(worker: WorkerProcess | null, onGone: () => void): WorkerProcess | null {
+    if (worker !== null) this.#leaving.add(worker, this.#options.retireTimeoutMs(), onGone)
+    return worker
+  }
+
+  #resolveIfStopped(): void {
+    const areStopped = this.#slots.every(({ state }) => state.name === 'stopped')
+    if (areStopped && this.#leaving.pids.length === 0) this.#allStopped.resolve()
+  }
+
+  #after(slot: Slot, delayMs: number, act: () => void): void {
+    slot.timer = setTimeout(act, delayMs)
   }
 
   #clearTimer(slot: Slot): void {

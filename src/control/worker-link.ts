@@ -3,47 +3,82 @@ import { Channel } from '../ipc/channel.ts'
 import type { FromWorker } from '../ipc/messages.ts'
 import type { MetricsSnapshot } from '../observe/metrics.ts'
 import type { Outgoing } from './cluster-types.ts'
-import type { WorkerEvents, WorkerProcess } from './supervisor.ts'
+import type { WorkerEvents, WorkerProcess } from './supervisor-options.ts'
 
 export interface WorkerLinkOptions {
   readonly id: number
   readonly events: WorkerEvents
   readonly onMessage: (message: FromWorker<MetricsSnapshot>) => void
+  /** Called when it is asked to leave for its successor. */
+  readonly onRetire: () => void
   /** Called before the supervisor hears of it. */
   readonly onExit: () => void
 }
 
-/** A forked worker: its process, its channel, and its name in the ledger, which no other worker ever has. */
+/**
+ * A forked worker: its process, its channel, and its name in the ledger, which no other worker ever has. A process
+ * that can't be started at all counts as one that has died.
+ */
 export class WorkerLink implements WorkerProcess {
   readonly id: number
   readonly member: string
   readonly pid: number
-  readonly #worker: Worker
-  readonly #channel: Channel<FromWorker<MetricsSnapshot>, Outgoing>
+  readonly #options: WorkerLinkOptions
+  readonly #worker: Worker | null
+  readonly #channel: Channel<FromWorker<MetricsSnapshot>, Outgoing> | null
+  #hasExited = false
 
-  constructor({ id, events, onMessage, onExit }: WorkerLinkOptions) {
-    this.id = id
-    this.#worker = cluster.fork()
-    this.pid = this.#worker.process.pid ?? 0
-    this.member = `worker ${id} pid ${this.pid}`
-    this.#channel = new Channel(this.#worker)
-    this.#channel.onMessage(onMessage)
-    this.#worker.on('error', () => {}) // a fork that failed also exits; a message that failed has no receiver
-    this.#worker.once('exit', (code, signal) => {
-      onExit()
-      events.onExit(signal ?? `exit code ${code}`)
-    })
+  constructor(options: WorkerLinkOptions) {
+    this.#options = options
+    this.id = options.id
+    this.#worker = this.#fork()
+    this.pid = this.#worker?.process.pid ?? 0
+    this.member = `worker ${options.id} pid ${this.pid}`
+    this.#channel = this.#worker === null ? null : new Channel(this.#worker)
+    this.#channel?.onMessage(options.onMessage)
   }
 
   send(message: Outgoing): void {
-    this.#channel.send(message)
+    this.#channel?.send(message)
+  }
+
+  retire(): void {
+    this.#options.onRetire()
+    this.send({ type: 'worker.retire' })
   }
 
   drain(): void {
-    this.#channel.send({ type: 'worker.drain' })
+    this.send({ type: 'worker.drain' })
   }
 
   kill(): void {
-    this.#worker.process.kill('SIGKILL')
+    this.#worker?.process.kill('SIGKILL')
   }
+
+  /** Some systems say at once that there is no room for another process, others a moment later. */
+  #fork(): Worker | null {
+    try {
+      const worker = cluster.fork()
+      worker.once('exit', (code, signal) => this.#exited(signal ?? `exit code ${code}`))
+      worker.on('error', (cause) => {
+        // A message that failed has no receiver, whose exit is reported; a fork that failed has none to report.
+        if (worker.process.pid === undefined) this.#exited(notStarted(cause))
+      })
+      return worker
+    } catch (cause) {
+      setImmediate(() => this.#exited(notStarted(cause)))
+      return null
+    }
+  }
+
+  #exited(reason: string): void {
+    if (this.#hasExited) return
+    this.#hasExited = true
+    this.#options.onExit()
+    this.#options.events.onExit(reason)
+  }
+}
+
+function notStarted(cause: unknown): string {
+  return `cannot be started: ${cause instanceof Error ? cause.message : String(cause)}`
 }

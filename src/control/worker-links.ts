@@ -1,23 +1,20 @@
 import type { Outgoing } from './cluster-types.ts'
 import type { WorkerLink } from './worker-link.ts'
 
-/** The workers that run now, by slot. */
+/** The workers that run now, by their names in the ledger; while one replaces another, two of a slot. */
 export class WorkerLinks {
-  readonly #links = new Map<number, WorkerLink>()
+  readonly #links = new Map<string, WorkerLink>()
 
-  /** A worker fills its slot; the predecessor, if any, is gone. */
   add(link: WorkerLink): void {
-    this.#links.set(link.id, link)
+    this.#links.set(link.member, link)
   }
 
-  remove(link: WorkerLink): void {
-    if (this.#links.get(link.id) === link) this.#links.delete(link.id)
+  remove({ member }: WorkerLink): void {
+    this.#links.delete(member)
   }
 
-  /** By its name in the ledger. */
   find(member: string): WorkerLink | null {
-    for (const link of this.#links.values()) if (link.member === member) return link
-    return null
+    return this.#links.get(member) ?? null
   }
 
   /** Sends to all; returns the members that it was sent to. */

@@ -2,21 +2,36 @@
  * A place in the cluster. A worker fills it, dies, is replaced.
  *
  * ```
- *               ┌──────────────exit──────────────┐
- *               ▼                                │
+ *     empty
+ *     start
+ *       ▼
  *   starting ──ready──▶ ready ──settled──▶ ready (failures forgotten)
- *     ▲  └──exit──▶ backoff ◀──exit───┘
- *     └────retry───────┘       any ──drain──▶ draining ──exit──▶ stopped
+ *   ▲ ▲  └──exit──▶ backoff ◀──exit───┘ │ ▲
+ *   │ └────retry───────┘        replace │ │ successor ready: it is the worker now, and the old one leaves
+ *   │                                   ▼ │ successor exit: the old one stays
+ *   └──────exit: the successor is ── replacing
+ *          the worker now                      any ──drain──▶ draining ──exit──▶ stopped
  * ```
+ * A worker that leaves for its successor belongs to no slot any more.
  */
 export type SlotState =
+  | { readonly name: 'empty' }
   | { readonly name: 'starting'; readonly failures: number }
   | { readonly name: 'backoff'; readonly failures: number; readonly delayMs: number }
-  | { readonly name: 'ready'; readonly failures: number }
+  | { readonly name: 'ready' | 'replacing'; readonly failures: number }
   | { readonly name: 'draining' }
   | { readonly name: 'stopped' }
 
-export type SlotEvent = 'ready' | 'settled' | 'exit' | 'retry' | 'drain'
+export type SlotEvent =
+  | 'start'
+  | 'ready'
+  | 'settled'
+  | 'exit'
+  | 'retry'
+  | 'replace'
+  | 'successor ready'
+  | 'successor exit'
+  | 'drain'
 
 export interface BackoffPolicy {
   readonly firstMs: number
@@ -33,6 +48,9 @@ export function nextSlotState(
   policy: BackoffPolicy
 ): SlotState {
   switch (event) {
+    case 'start':
+      if (state.name === 'empty') return { name: 'starting', failures: 0 }
+      break
     case 'ready':
       if (state.name === 'starting') return { name: 'ready', failures: state.failures }
       if (state.name === 'draining') return state // it was told to drain while it started
@@ -42,14 +60,22 @@ export function nextSlotState(
       break
     case 'exit':
       if (state.name === 'draining') return { name: 'stopped' }
+      if (state.name === 'replacing') return { name: 'starting', failures: state.failures + 1 }
       if (state.name === 'starting' || state.name === 'ready')
         return backOff(state.failures, policy)
       break
     case 'retry':
       if (state.name === 'backoff') return { name: 'starting', failures: state.failures }
       break
+    case 'replace':
+      if (state.name === 'ready') return { name: 'replacing', failures: state.failures }
+      break
+    case 'successor ready':
+    case 'successor exit':
+      if (state.name === 'replacing') return { name: 'ready', failures: state.failures }
+      break
     case 'drain':
-      if (state.name === 'backoff') return { name: 'stopped' }
+      if (state.name === 'empty' || state.name === 'backoff') return { name: 'stopped' }
       if (state.name === 'stopped' || state.name === 'draining') return state
       return { name: 'draining' }
   }

@@ -74,8 +74,9 @@ export function createApp(options: AppOptions): FastifyInstance {
 }
 
 /** The headers of every answer. */
-function name(request: FastifyRequest, { raw }: FastifyReply, { isSimulated }: DataPlane): void {
+function name(request: FastifyRequest, { raw }: FastifyReply, plane: DataPlane): void {
   raw.setHeader('x-request-id', request.id)
   raw.setHeader('request-id', request.id)
-  if (isSimulated) raw.setHeader('x-kiro-gateway-upstream', 'simulator')
+  if (plane.isLeaving()) raw.setHeader('connection', 'close')
+  if (plane.isSimulated) raw.setHeader('x-kiro-gateway-upstream', 'simulator')
 }

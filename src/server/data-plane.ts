@@ -25,5 +25,8 @@ export interface DataPlane {
   readonly isSimulated: boolean
   config(): Config
   catalogue(): Catalogue
+  /** Nothing new is served any more. */
   isDraining(): boolean
+  /** The worker will be gone soon: connections that are open should not be used again. */
+  isLeaving(): boolean
 }

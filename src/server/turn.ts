@@ -181,7 +181,7 @@ export class Turn {
   #answerHeaders(plan: ReplyPlan): Record<string, string> {
     const headers: Record<string, string> = { 'server-timing': this.#phases.toServerTiming() }
     if (plan.repairs.length > 0) headers['x-kiro-gateway-repairs'] = plan.repairs.join(', ')
-    if (this.#options.plane.isDraining()) headers['connection'] = 'close'
+    if (this.#options.plane.isLeaving()) headers['connection'] = 'close'
     return headers
   }
 
@@ -193,7 +193,7 @@ export class Turn {
       return
     }
     const reply = toErrorReply(dialect, error, requestId)
-    const headers = plane.isDraining() ? { ...reply.headers, connection: 'close' } : reply.headers
+    const headers = plane.isLeaving() ? { ...reply.headers, connection: 'close' } : reply.headers
     answerEarly(request, response, { ...reply, headers })
     const timeoutMs = plane.config().server.clientStallTimeoutMs
     new StallTimer({ response, timeoutMs, onStalled: this.#onStalled }).watchEnd()

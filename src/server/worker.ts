@@ -36,6 +36,7 @@ const LAST_WORDS_MS = 1_000
  *
  * ```
  *   waiting ──worker.start──▶ serving ──drain()──▶ draining ──▶ stopped
+ *                                └───retire()──▶ retiring ──┘ the last client has left, or DRAIN_TIMEOUT has passed
  * ```
  */
 export class GatewayWorker {
@@ -43,7 +44,7 @@ export class GatewayWorker {
   readonly #turns = new OpenTurns()
   readonly #stopped = Promise.withResolvers<void>()
   #parts: Parts | null = null
-  #isDraining = false
+  #state: 'open' | 'retiring' | 'draining' = 'open'
 
   /** Says hello at once and serves as soon as the primary has said how. */
   constructor(endpoint: Endpoint) {
@@ -60,15 +61,40 @@ export class GatewayWorker {
 
   /** Accepts nothing new, lets running streams end within `DRAIN_TIMEOUT`, closes. Further calls do nothing. */
   drain(): void {
-    if (this.#isDraining) return
-    this.#isDraining = true
-    this.#close().then(this.#stopped.resolve, this.#stopped.reject)
+    this.#end(this.#parts?.config.cluster.drainTimeoutMs ?? 0)
+  }
+
+  /**
+   * For a worker whose successor serves: takes no new connections, and serves those that are open a last time. Ends
+   * when they are closed, or `DRAIN_TIMEOUT` has passed.
+   */
+  retire(): void {
+    if (this.#state !== 'open') return
+    if (this.#parts === null) return this.drain()
+    this.#state = 'retiring'
+    void this.#retire(this.#parts) // cannot reject
+  }
+
+  async #retire({ app, config }: Parts): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, config.cluster.drainTimeoutMs)
+    closeListener(app.server, resolve)
+    await promise
+    clearTimeout(timer)
+    this.#end(0)
+  }
+
+  /** Streams may take so much longer. */
+  #end(timeoutMs: number): void {
+    if (this.#state === 'draining') return
+    this.#state = 'draining'
+    this.#close(timeoutMs).then(this.#stopped.resolve, this.#stopped.reject)
   }
 
   #onMessage(message: Incoming): void {
     switch (message.type) {
       case 'worker.start':
-        if (!this.#isDraining) this.#serve(message)
+        if (this.#state === 'open') this.#serve(message)
         break
       case 'lease.terms':
         this.#parts?.lease.onMessage(message)
@@ -94,6 +120,9 @@ export class GatewayWorker {
       case 'cluster.status':
         if (this.#parts !== null) this.#parts.status = message.status
         break
+      case 'worker.retire':
+        this.retire()
+        break
       case 'worker.drain':
         this.drain()
         break
@@ -104,7 +133,8 @@ export class GatewayWorker {
     const parts = createParts(start, {
       channel: this.#channel,
       turns: this.#turns,
-      isDraining: () => this.#isDraining
+      isDraining: () => this.#state === 'draining',
+      isLeaving: () => this.#state !== 'open'
     })
     this.#parts = parts
     void this.#listen(parts.app, start.config.server) // reports its own failure
@@ -123,14 +153,12 @@ export class GatewayWorker {
     this.#channel.send({ type: 'worker.ready', port: bound })
   }
 
-  async #close(): Promise<void> {
+  async #close(timeoutMs: number): Promise<void> {
     const parts = this.#parts
     if (parts === null) return
-    // Only the listener: a client whose connection is open is told about the end by an answer, not by a reset.
-    NetServer.prototype.close.call(parts.app.server)
+    closeListener(parts.app.server)
     parts.lease.drain()
     parts.memory.drain()
-    const { drainTimeoutMs: timeoutMs } = parts.config.cluster
     const error = new GatewayError('GW_DRAINING')
     await this.#turns.drain({ timeoutMs, graceMs: LAST_WORDS_MS, error })
     parts.app.server.closeIdleConnections()
@@ -146,6 +174,7 @@ interface Surroundings {
   readonly channel: Channel<Incoming, FromWorker>
   readonly turns: OpenTurns
   readonly isDraining: () => boolean
+  readonly isLeaving: () => boolean
 }
 
 interface Parts {
@@ -164,6 +193,14 @@ interface Parts {
   status: ClusterStatus
 }
 
+/**
+ * Only the listener: a client whose connection is open is told about the end by an answer, not by a reset. Calls back
+ * when no connection is open any more.
+ */
+function closeListener(server: NetServer, onEmpty?: () => void): void {
+  NetServer.prototype.close.call(server, onEmpty)
+}
+
 /** Takes settings that were read again into use; streams go on as they are. */
 function changeConfig(parts: Parts, config: Config): void {
   parts.config = config
@@ -173,7 +210,7 @@ function changeConfig(parts: Parts, config: Config): void {
   parts.lease.setLimits(config.pool)
 }
 
-function createParts(start: Start, { channel, turns, isDraining }: Surroundings): Parts {
+function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Surroundings): Parts {
   const { config, memory, workerId, catalogue, status } = start
   const log = createLogger(config.observe.level, { worker: workerId })
   const pool = new ConnectionPool({
@@ -227,7 +264,8 @@ function createParts(start: Start, { channel, turns, isDraining }: Surroundings)
     isSimulated: start.isSimulated,
     config: () => parts.config,
     catalogue: () => parts.catalogue,
-    isDraining
+    isDraining,
+    isLeaving
   }
   const metrics = new MetricsDesk(channel, plane)
   const app = createApp({

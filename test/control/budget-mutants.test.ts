@@ -80,6 +80,24 @@ const mutants: readonly Mutant[] = [
     file: 'control/waiting-room.ts',
     from: `if (accounts.get(member)?.slot === 'control') return MAX_CALLS_WAITING`,
     to: ``
+  },
+  {
+    story: 'a worker that retires is treated like one that stays',
+    file: 'control/ledger-account.ts',
+    from: `return report.draining || isRetiring || hasStopped`,
+    to: `return report.draining || hasStopped`
+  },
+  {
+    story: 'a worker and its successor have a share each',
+    file: 'control/ledger-account.ts',
+    from: `if (other.slot === account.slot && !isLeaving(other)) return 0`,
+    to: ``
+  },
+  {
+    story: 'a worker that retires keeps what is idle until somebody waits',
+    file: 'control/ledger-debts.ts',
+    from: `if (account.isRetiring) return Math.max(0, lease)`,
+    to: ``
   }
 ]
 

@@ -1,6 +1,7 @@
 import { mock } from 'node:test'
 import t, { type Test } from 'tap'
-import { Supervisor, type SlotChange } from '../../src/control/supervisor.ts'
+import { Supervisor } from '../../src/control/supervisor.ts'
+import type { SlotChange } from '../../src/control/supervisor-options.ts'
 import { FakeWorkers } from '../helper/fake-workers.ts'
 
 mock.timers.enable({ apis: ['setTimeout'] })
@@ -14,7 +15,9 @@ function setUp(_t: Test, slots = 2) {
     fork: workers.fork,
     onChange: (change) => void changes.push(change),
     backoff: { firstMs: 50, maxMs: 400 },
-    settleMs: 1000
+    settleMs: 1000,
+    startTimeoutMs: 5000,
+    retireTimeoutMs: () => 9000
   })
   return { workers, changes, supervisor }
 }
@@ -34,7 +37,7 @@ t.test('start()', async (t) => {
     { id: 2, pid: 1001, state: { name: 'starting' } }
   ])
   workers.at(2).events.onReady()
-  t.match(changes, [{ id: 2, pid: 1001, state: { name: 'ready' }, reason: null }])
+  t.match(changes.at(-1), { id: 2, pid: 1001, state: { name: 'ready' }, reason: null })
 })
 
 t.test('a worker that dies', (t) => {
@@ -163,6 +166,165 @@ t.test('destroy()', (t) => {
     t.same(workers.at(1).told, ['drain', 'kill'])
     workers.at(1).events.onExit('SIGKILL')
     await drained
+  })
+  t.end()
+})
+
+t.test('start() twice is a bug', async (t) => {
+  const { supervisor, workers } = setUp(t)
+  supervisor.start()
+  t.throws(() => supervisor.start(), /"start" cannot happen/)
+  t.equal(workers.all.length, 2)
+})
+
+/** Two workers that serve. */
+function serving(t: Test) {
+  const stand = setUp(t)
+  stand.supervisor.start()
+  for (const { events } of stand.workers.all) events.onReady()
+  return stand
+}
+
+const names = (supervisor: Supervisor) => supervisor.states().map(({ state }) => state.name)
+
+t.test('replace()', (t) => {
+  t.test('lets the old worker serve until the new one does, and then leave', async (t) => {
+    const { supervisor, workers } = serving(t)
+    const [old] = workers.all
+    let outcome = ''
+    void supervisor.replace(1).then(({ name }) => (outcome = name))
+    t.equal(workers.all.length, 3)
+    t.same(old?.told, [])
+    t.match(supervisor.states()[0], { pid: 1000, state: { name: 'replacing' } })
+    workers.at(1).events.onReady()
+    t.same(old?.told, ['retire'])
+    t.match(supervisor.states()[0], { pid: 1002, state: { name: 'ready' } })
+    t.same(supervisor.leavingPids(), [1000])
+    await turn()
+    t.equal(outcome, '', 'the old one still has clients')
+    old?.events.onExit('exit code 0')
+    await turn()
+    t.equal(outcome, 'replaced')
+    t.same(supervisor.leavingPids(), [])
+    t.equal(workers.all.length, 3, 'nobody follows who left')
+  })
+
+  t.test('keeps the old worker when the new one dies before it serves', async (t) => {
+    const { supervisor, workers, changes } = serving(t)
+    const outcome = supervisor.replace(1)
+    workers.at(1).events.onExit('exit code 1')
+    t.same(await outcome, { name: 'failed', reason: 'exit code 1' })
+    t.match(changes.at(-1), { pid: 1000, state: { name: 'ready' }, reason: 'exit code 1' })
+    t.same(workers.all[0]?.told, [])
+    mock.timers.tick(60_000)
+    t.equal(workers.all.length, 3)
+  })
+
+  t.test('gives up on a new worker that does not come to serve', async (t) => {
+    const { supervisor, workers } = serving(t)
+    const outcome = supervisor.replace(1)
+    mock.timers.tick(4999)
+    t.same(workers.at(1).told, [])
+    mock.timers.tick(1)
+    t.same(workers.at(1).told, ['kill'])
+    workers.at(1).events.onExit('SIGKILL')
+    t.match(await outcome, { name: 'failed' })
+    t.same(names(supervisor), ['ready', 'ready'])
+  })
+
+  t.test('takes the new worker at once when the old one dies meanwhile', async (t) => {
+    const { supervisor, workers } = serving(t)
+    const outcome = supervisor.replace(1)
+    workers.all[0]?.events.onExit('SIGKILL')
+    t.match(supervisor.states()[0], { pid: 1002, state: { name: 'starting', failures: 1 } })
+    workers.at(1).events.onReady()
+    t.same(await outcome, { name: 'replaced' })
+    t.equal(workers.all.length, 3)
+  })
+
+  t.test('fails when both die, and the slot is filled as ever', async (t) => {
+    const { supervisor, workers } = serving(t)
+    const outcome = supervisor.replace(1)
+    workers.all[0]?.events.onExit('SIGKILL')
+    workers.at(1).events.onExit('exit code 1')
+    t.same(await outcome, { name: 'failed', reason: 'exit code 1' })
+    mock.timers.tick(400)
+    workers.at(1).events.onReady()
+    t.same(names(supervisor), ['ready', 'ready'])
+  })
+
+  t.test('fails when the new worker dies while the old one leaves', async (t) => {
+    const { supervisor, workers } = serving(t)
+    const outcome = supervisor.replace(1)
+    workers.at(1).events.onReady()
+    workers.at(1).events.onExit('SIGSEGV')
+    t.same(await outcome, { name: 'failed', reason: 'SIGSEGV' })
+    const again = supervisor.replace(1)
+    t.same(await again, { name: 'replaced' }, 'a new one is about to start anyway')
+    mock.timers.tick(50)
+    workers.at(1).events.onReady()
+    let isOver = false
+    void supervisor.replace(1).then(() => (isOver = true))
+    workers.all[0]?.events.onExit('exit code 0') // of an earlier replacement
+    await turn()
+    t.equal(isOver, false)
+  })
+
+  t.test('kills a worker that does not leave in time', async (t) => {
+    const { supervisor, workers } = serving(t)
+    const outcome = supervisor.replace(1)
+    workers.at(1).events.onReady()
+    mock.timers.tick(8999)
+    t.same(workers.all[0]?.told, ['retire'])
+    mock.timers.tick(1)
+    t.same(workers.all[0]?.told, ['retire', 'kill'])
+    workers.all[0]?.events.onExit('SIGKILL')
+    t.same(await outcome, { name: 'replaced' })
+  })
+
+  t.test('is one replacement, however often it is asked for', async (t) => {
+    const { supervisor, workers } = serving(t)
+    const both = [supervisor.replace(1), supervisor.replace(1)]
+    t.equal(workers.all.length, 3)
+    workers.at(1).events.onReady()
+    workers.all[0]?.events.onExit('exit code 0')
+    t.same(await Promise.all(both), [{ name: 'replaced' }, { name: 'replaced' }])
+  })
+
+  t.test('is cut short by a drain, which waits for all three', async (t) => {
+    const { supervisor, workers } = serving(t)
+    const outcome = supervisor.replace(1)
+    let isDrained = false
+    const drained = supervisor.drain().then(() => (isDrained = true))
+    t.same(await outcome, { name: 'drained' })
+    t.same(
+      workers.all.map(({ told }) => told),
+      [['drain'], ['drain'], ['drain']]
+    )
+    workers.at(1).events.onReady() // it was about to
+    workers.all[0]?.events.onExit('exit code 0')
+    workers.all[1]?.events.onExit('exit code 0')
+    await turn()
+    t.equal(isDrained, false)
+    workers.all[2]?.events.onExit('exit code 0')
+    await drained
+    t.same(await supervisor.replace(1), { name: 'drained' })
+  })
+
+  t.test('leaves nobody out of a drain or an end', async (t) => {
+    const { supervisor, workers } = serving(t)
+    void supervisor.replace(1)
+    workers.at(1).events.onReady()
+    const drained = supervisor.drain()
+    t.same(workers.all[0]?.told, ['retire', 'drain'])
+    supervisor.destroy()
+    t.equal(workers.all[0]?.told.at(-1), 'kill')
+    for (const { events } of workers.all) events.onExit('SIGKILL')
+    await drained
+  })
+
+  t.test('knows its slots', async (t) => {
+    t.throws(() => serving(t).supervisor.replace(3), /no slot 3/)
   })
   t.end()
 })

@@ -8,37 +8,57 @@ import {
 } from '../../src/control/worker-slot.ts'
 
 const policy = { firstMs: 50, maxMs: 400 }
+const empty = { name: 'empty' } as const
 const draining = { name: 'draining' } as const
 const stopped = { name: 'stopped' } as const
 const starting = (failures: number): SlotState => ({ name: 'starting', failures })
 const ready = (failures: number): SlotState => ({ name: 'ready', failures })
+const replacing = (failures: number): SlotState => ({ name: 'replacing', failures })
 const backoff = (failures: number, delayMs: number): SlotState => ({
   name: 'backoff',
   failures,
   delayMs
 })
 
-/** Every state × event; `null` cannot happen. */
-const table: readonly (readonly [SlotState, Readonly<Record<SlotEvent, SlotState | null>>])[] = [
+const events = [
+  'start',
+  'ready',
+  'settled',
+  'exit',
+  'retry',
+  'replace',
+  'successor ready',
+  'successor exit',
+  'drain'
+] as const satisfies readonly SlotEvent[]
+
+/** What can happen in each state; every other event is a bug there. */
+const table: readonly (readonly [SlotState, Readonly<Partial<Record<SlotEvent, SlotState>>>])[] = [
+  [empty, { start: starting(0), drain: stopped }],
+  [starting(2), { ready: ready(2), exit: backoff(3, 200), drain: draining }],
+  [ready(2), { settled: ready(0), exit: backoff(3, 200), replace: replacing(2), drain: draining }],
   [
-    starting(2),
-    { ready: ready(2), settled: null, exit: backoff(3, 200), retry: null, drain: draining }
+    replacing(2),
+    {
+      exit: starting(3),
+      'successor ready': ready(2),
+      'successor exit': ready(2),
+      drain: draining
+    }
   ],
-  [
-    ready(2),
-    { ready: null, settled: ready(0), exit: backoff(3, 200), retry: null, drain: draining }
-  ],
-  [backoff(2, 100), { ready: null, settled: null, exit: null, retry: starting(2), drain: stopped }],
-  [draining, { ready: draining, settled: null, exit: stopped, retry: null, drain: draining }],
-  [stopped, { ready: null, settled: null, exit: null, retry: null, drain: stopped }]
+  [backoff(2, 100), { retry: starting(2), drain: stopped }],
+  [draining, { ready: draining, exit: stopped, drain: draining }],
+  [stopped, { drain: stopped }]
 ]
 
 t.test('nextSlotState()', (t) => {
   for (const [state, row] of table) {
-    for (const [event, expected] of Object.entries(row) as [SlotEvent, SlotState | null][]) {
+    for (const event of events) {
+      const expected = row[event]
       t.test(`${state.name}, ${event}: ${expected?.name ?? 'is a bug'}`, async (t) => {
-        if (expected === null) t.throws(() => nextSlotState(state, event, policy), /cannot happen/)
-        else t.strictSame(nextSlotState(state, event, policy), expected)
+        if (expected === undefined) {
+          t.throws(() => nextSlotState(state, event, policy), /cannot happen/)
+        } else t.strictSame(nextSlotState(state, event, policy), expected)
       })
     }
   }
@@ -70,6 +90,7 @@ t.test('isCrashLooping()', async (t) => {
   t.equal(isCrashLooping(backoff(CRASH_LOOP_FAILURES, 1)), true)
   t.equal(isCrashLooping(starting(CRASH_LOOP_FAILURES)), true)
   t.equal(isCrashLooping(ready(CRASH_LOOP_FAILURES)), true, 'until it has settled')
+  t.equal(isCrashLooping(replacing(CRASH_LOOP_FAILURES)), true)
   t.equal(isCrashLooping(draining), false)
   t.equal(isCrashLooping(stopped), false)
 })

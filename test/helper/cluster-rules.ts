@@ -71,6 +71,8 @@ export class ClusterRules {
         core.size === leaseOf(account),
         `${name} has ${core.size}, the ledger ${leaseOf(account)}`
       )
+      if (account.isRetiring)
+        must(core.size === core.held, `${name} retires and keeps ${core.size - core.held} idle`)
       const idle = core.size - core.held - (account.slot === 'control' ? reserveOf(size) : 0)
       must(waiting === 0 || idle <= 0, `${waiting} wait and ${name} has ${idle} idle`)
     }
@@ -91,6 +93,10 @@ export class ClusterRules {
     must(held === 0, `${held} permits are out`)
     const unleased = unleasedPermits(size, state.accounts)
     must(unleased >= 0, `${-unleased} permits too many are leased at rest`)
+    for (const [name, account] of state.accounts) {
+      const lease = leaseOf(account)
+      must(!account.isRetiring || lease === 0, `${name} retires and keeps ${lease} at rest`)
+    }
   }
 }
 

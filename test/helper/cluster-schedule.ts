@@ -18,6 +18,7 @@ type MemberStep =
   | readonly ['burst', number, number]
   | readonly ['release' | 'abort' | 'socket closes', number, number]
   | readonly ['socket expires' | 'reports' | 'drains' | 'is killed', number]
+  | readonly ['gets a successor' | 'retires', number]
   | readonly ['report arrives' | 'terms arrive', number, number]
 
 export interface Schedule {
@@ -48,6 +49,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.tuple(fc.constant('all quiet')) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('is killed'), who) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('drains'), who) },
+  { weight: 1, arbitrary: fc.tuple(fc.constant('gets a successor'), who) },
+  { weight: 1, arbitrary: fc.tuple(fc.constant('retires'), who) },
   { weight: 2, arbitrary: fc.tuple(fc.constant('last sockets vanish')) },
   { weight: 2, arbitrary: fc.tuple(fc.constant('is replaced')) },
   { weight: 2, arbitrary: fc.tuple(fc.constant('time passes'), fc.integer({ min: 1, max: 200 })) },
@@ -136,6 +139,10 @@ function takeAt(cluster: SimulatedCluster, member: Member, step: MemberStep): vo
       return void cluster.report(member)
     case 'terms arrive':
       return void cluster.deliverTerms(member, step[2])
+    case 'gets a successor':
+      return member.slot === 'control' ? undefined : cluster.join(member.slot)
+    case 'retires':
+      return member.slot === 'control' ? undefined : cluster.retire(member)
     case 'drains':
       return member.slot === 'control' ? undefined : cluster.drain(member)
     case 'is killed':

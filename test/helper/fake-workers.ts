@@ -1,4 +1,4 @@
-import type { WorkerEvents, WorkerProcess } from '../../src/control/supervisor.ts'
+import type { WorkerEvents, WorkerProcess } from '../../src/control/supervisor-options.ts'
 
 /** A worker process that does what the test says. */
 export class FakeWorker implements WorkerProcess {
@@ -12,6 +12,10 @@ export class FakeWorker implements WorkerProcess {
     this.id = id
     this.pid = pid
     this.events = events
+  }
+
+  retire(): void {
+    this.told.push('retire')
   }
 
   drain(): void {

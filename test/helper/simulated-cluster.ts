@@ -119,6 +119,11 @@ export class SimulatedCluster {
     this.#obey(member, member.core.drain(this.now))
   }
 
+  /** Its successor serves. */
+  retire(member: Member): void {
+    this.tell({ type: 'retire', member: member.name })
+  }
+
   kill(member: Member): void {
     member.state = 'killed'
     member.sockets.kill()
