@@ -56,7 +56,7 @@ function measure(name: string, run: () => string): void {
   process.stdout.write(`${name.padEnd(44)} ${best.toFixed(4)} ms an answer\n`)
 }
 
-const dialects: readonly DialectName[] = ['openai-chat', 'anthropic-messages']
+const dialects: readonly DialectName[] = ['openai-chat', 'openai-responses', 'anthropic-messages']
 for (const dialect of dialects) {
   measure(dialect, () => answer(replyPlan({ dialect })))
   const stopSequences = ['</severity>', '\n\nHuman:']
