@@ -38,17 +38,17 @@ export class DeclaredTools {
   }
 
   /** Of two tools with one name in one namespace the first stays; a search may find a tool again. */
-  declare(form: ToolForm, description: string, schema: unknown): void {
+  declare(form: ToolForm, definition: Omit<ToolDefinition, 'name'>): void {
     const { name, namespace } = form
     const key = keyOf(name, namespace)
     if (this.#fullNames.has(key)) {
-      this.#repairs.note('tool-duplicate-dropped')
+      this.#repairs.note('tool-duplicate-dropped', definition.source)
       return
     }
     const fullName = this.#freeName(joinName(name, namespace))
     this.#fullNames.set(key, fullName)
     this.#forms.set(fullName, form)
-    this.#definitions.push({ name: fullName, description, schema })
+    this.#definitions.push({ ...definition, name: fullName })
     if (namespace !== undefined) {
       this.#namespaced.set(name, this.#namespaced.has(name) ? undefined : fullName)
     }

@@ -39,22 +39,25 @@ export class ItemReader {
         break
       case 'function_call': {
         const call = checkShape(Items.functionCall, item, path)
-        this.#addCall(call, this.#nameOf(call), call.arguments)
+        this.#addCall(one, call, { name: this.#nameOf(call), input: call.arguments })
         break
       }
       case 'custom_tool_call': {
         const call = checkShape(Items.customCall, item, path)
-        this.#addCall(call, this.#nameOf(call), { input: call.input ?? '' })
+        const input = { input: call.input ?? '' }
+        this.#addCall(one, call, { name: this.#nameOf(call), input })
         break
       }
       case 'tool_search_call': {
         const call = checkShape(Items.searchCall, item, path)
-        this.#addCall(call, this.#declared.fullNameOf(SEARCH_NAME, undefined), call.arguments)
+        const name = this.#declared.fullNameOf(SEARCH_NAME, undefined)
+        this.#addCall(one, call, { name, input: call.arguments })
         break
       }
       case 'tool_search_output': {
         const found = checkShape(Items.toolList, item, path)
-        this.#addResult(found, wordFoundTools(found.tools, this.#declared), false)
+        const text = wordFoundTools(found.tools, this.#declared)
+        this.#addResult(one, found, { text, isError: false })
         break
       }
       case 'reasoning': // what it holds cannot be sent back to the upstream
@@ -74,21 +77,22 @@ export class ItemReader {
     switch (role ?? '') {
       case 'system':
       case 'developer':
-        if (this.messages.length > 0) this.#repairs.note('system-hoisted')
+        if (this.messages.length > 0) this.#repairs.note('system-hoisted', path)
         this.systemParts.push(draft.toText())
         break
       case 'assistant':
       case 'user':
-        this.messages.push(draft.toMessage())
+        this.messages.push(draft.toMessage(path))
         break
       default:
-        this.#repairs.note('role-unknown')
-        this.messages.push(draft.toMessage())
+        this.#repairs.note('role-unknown', `${path}.role`)
+        this.messages.push(draft.toMessage(path))
     }
   }
 
   /** The output of a function, a custom tool or any other call of a client's. */
-  #readOutput({ item, path }: InputItem): void {
+  #readOutput(one: InputItem): void {
+    const { item, path } = one
     const output = checkShape(Items.output, item, path)
     const draft = new MessageDraft('user')
     const text = readOutput(output.output, {
@@ -96,48 +100,55 @@ export class ItemReader {
       path: `${path}.output`,
       repairs: this.#repairs
     })
-    this.#addResult(output, text, output.status === 'failed', draft.images)
+    const isError = output.status === 'failed'
+    this.#addResult(one, output, { text, isError }, draft.images)
   }
 
   #readVendorCall(one: InputItem): void {
     const { callId, name, input, words } = readVendorCall(one)
-    if (callId !== null) this.#addCall({ call_id: callId }, name, input)
-    else this.#addWords(words)
+    if (callId !== null) this.#addCall(one, { call_id: callId }, { name, input })
+    else this.messages.push({ ...EMPTY, role: 'assistant', text: words, source: one.path })
   }
 
   /** A bare part, or an item of a type to come: what it has of text is kept. */
   #readOther({ type, item, path }: InputItem): void {
-    const isAssistant = item['role'] === 'assistant' || type.startsWith('output_')
+    const isAssistant = item['role'] === 'assistant' || ASSISTANT_PARTS.has(type)
     const draft = new MessageDraft(isAssistant ? 'assistant' : 'user')
     readContent([item], { draft, path, repairs: this.#repairs })
-    const message = draft.toMessage()
-    if (message.text !== '' || message.images.length > 0) this.messages.push(message)
+    if (draft.toText() !== '' || draft.images.length > 0) this.messages.push(draft.toMessage(path))
   }
 
   #nameOf(call: { readonly name: string; readonly namespace?: string | null }): string {
     return this.#declared.fullNameOf(call.name, call.namespace)
   }
 
-  #addCall(ids: ItemIds, name: string, input: unknown): void {
-    const id = this.#ids.ofCall(ids.call_id, ids.id)
-    const call: ToolCall = { id, name, input: toToolInput(input, this.#repairs) }
-    this.messages.push({ ...EMPTY, role: 'assistant', toolCalls: [call] })
+  #addCall(
+    { path }: InputItem,
+    ids: ItemIds,
+    { name, input }: { readonly name: string; readonly input: unknown }
+  ): void {
+    const call: ToolCall = {
+      id: this.#ids.ofCall(ids.call_id, ids.id),
+      name,
+      input: toToolInput(input, this.#repairs, path),
+      source: path
+    }
+    this.messages.push({ ...EMPTY, role: 'assistant', toolCalls: [call], source: path })
   }
 
   #addResult(
+    { path }: InputItem,
     ids: ItemIds,
-    text: string,
-    isError: boolean,
+    said: Pick<ToolResult, 'text' | 'isError'>,
     images: readonly UpstreamImage[] = []
   ): void {
-    const result: ToolResult = { id: this.#ids.ofOutput(ids.call_id), text, isError }
-    this.messages.push({ ...EMPTY, role: 'user', toolResults: [result], images })
-  }
-
-  #addWords(text: string): void {
-    this.messages.push({ ...EMPTY, role: 'assistant', text })
+    const result: ToolResult = { ...said, id: this.#ids.ofOutput(ids.call_id), source: path }
+    this.messages.push({ ...EMPTY, role: 'user', toolResults: [result], images, source: path })
   }
 }
+
+/** Parts that only an assistant's words are made of. */
+const ASSISTANT_PARTS = new Set(['output_text', 'refusal', 'tool_use'])
 
 interface ItemIds {
   readonly id?: string | null

@@ -22,8 +22,11 @@ import { declareTools } from './tools.ts'
  *
  * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
  */
-export function toUpstreamRequest(body: Uint8Array, options: RequestOptions): UpstreamRequest {
-  const repairs = new Repairs()
+export function toUpstreamRequest(
+  body: Uint8Array,
+  options: RequestOptions,
+  repairs = new Repairs()
+): UpstreamRequest {
   const request = checkShape(ResponsesBodyCheck, parseJsonBody(body), '')
   refuseStateOnServer(request)
   const declared = new DeclaredTools(repairs)
@@ -127,7 +130,8 @@ function declareAll(
 /** A summary that is asked for asks for reasoning, with or without an effort. */
 function readReasoning({ reasoning }: ResponsesBody, repairs: Repairs): ReasoningWish {
   const { effort, summary } = reasoning ?? {}
-  if (effort !== undefined && effort !== null) return effortWish(effort, repairs)
+  if (effort !== undefined && effort !== null)
+    return effortWish(effort, repairs, 'reasoning.effort')
   return { mode: summary && summary !== 'none' ? 'on' : 'unsaid' }
 }
 

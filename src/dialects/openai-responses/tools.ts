@@ -54,7 +54,7 @@ function declareTool(tool: JsonObject, place: ToolPlace): readonly string[] {
       declareSearch(tool, place)
       return []
     default:
-      repairs.note('server-tool-dropped')
+      repairs.note('server-tool-dropped', path)
       return []
   }
 }
@@ -62,15 +62,19 @@ function declareTool(tool: JsonObject, place: ToolPlace): readonly string[] {
 /** Functions come flat, or nested as Chat Completions has them. */
 function declareFunction(tool: JsonObject, { path, declared, namespace }: ToolPlace): void {
   const { function: nested } = tool
-  const named = isJsonObject(nested)
-    ? checkShape(Tools.function, nested, `${path}.function`)
-    : checkShape(Tools.function, tool, path)
+  const isNested = isJsonObject(nested)
+  const source = isNested ? `${path}.function` : path
+  const named = checkShape(Tools.function, isNested ? nested : tool, source)
   const { name, description, parameters, input_schema: schema } = named
-  // A function without parameters is one that takes none.
   declared.declare(
     { kind: 'function', name, ...(namespace !== undefined && { namespace }) },
-    description ?? '',
-    parameters ?? schema ?? NO_PARAMETERS
+    {
+      description: description ?? '',
+      // A function without parameters is one that takes none.
+      schema: parameters ?? schema ?? NO_PARAMETERS,
+      source,
+      schemaSource: `${source}.${parameters || !schema ? 'parameters' : 'input_schema'}`
+    }
   )
 }
 
@@ -81,8 +85,7 @@ function declareCustom(tool: JsonObject, { path, declared, namespace }: ToolPlac
     : checkShape(Tools.custom, tool, path)
   declared.declare(
     { kind: 'text', name: custom.name, ...(namespace !== undefined && { namespace }) },
-    customDescription(custom),
-    CUSTOM_SCHEMA
+    { description: customDescription(custom), schema: CUSTOM_SCHEMA, source: path }
   )
 }
 
@@ -101,13 +104,17 @@ function wordNamespace(name: string): string {
 function declareSearch(tool: JsonObject, { path, declared, repairs }: ToolPlace): void {
   const { description, execution, parameters } = checkShape(Tools.search, tool, path)
   if (execution !== 'client') {
-    repairs.note('server-tool-dropped')
+    repairs.note('server-tool-dropped', path)
     return
   }
   declared.declare(
     { kind: 'search', name: SEARCH_NAME },
-    description ?? 'Searches for more tools and makes them available.',
-    parameters ?? QUERY_SCHEMA
+    {
+      description: description ?? 'Searches for more tools and makes them available.',
+      schema: parameters ?? QUERY_SCHEMA,
+      source: path,
+      schemaSource: `${path}.parameters`
+    }
   )
 }
 

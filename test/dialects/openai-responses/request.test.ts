@@ -184,7 +184,6 @@ t.test('images of a Responses request', async (t) => {
 
   t.test('are refused where they cannot be had', async (t) => {
     for (const [part, message] of [
-      [{ type: 'input_image', image_url: 'https://x/y.png' }, /fetched/],
       [{ type: 'input_image', file_id: 'file_1' }, /image_url: is required/],
       [{ type: 'input_audio', input_audio: {} }, /audio is not supported/]
     ] as const) {

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict'
+import * as fc from 'fast-check'
+import type { Test } from 'tap'
+import { convertRequest } from '../../src/dialects/convert-request.ts'
+import type { DialectName, ReplyPlan } from '../../src/dialects/reply-plan.ts'
+import type { UpstreamPayload } from '../../src/kiro/payload.ts'
+import { parseModelPage } from '../../src/kiro/catalogue.ts'
+import { RepairTable } from '../../src/kiro/repair-table.ts'
+import { listModels } from '../../src/simulator/models.ts'
+import { checkRequest } from '../../src/simulator/request-rules.ts'
+import { assertUpstreamRules } from './payload-rules.ts'
+import { MARKER } from './random-content.ts'
+import { requestOptions } from './request-options.ts'
+
+const RUNS = 20_000
+
+/** As the simulator lists its models, which is what it checks requests against. */
+const CATALOGUE = { isCatalogueLive: true, models: parseModelPage(listModels({})).models }
+
+/** What must hold for the requests of one dialect. */
+export interface RequestProperties {
+  readonly dialect: DialectName
+  readonly body: fc.Arbitrary<object>
+  /** The part of a request whose markers must arrive, as JSON. */
+  readonly keptOf: (request: object) => string
+  /** What earlier answers left for requests to refer to. */
+  readonly items?: Readonly<Record<string, unknown>>
+}
+
+/** Tests that any request becomes a payload that the upstream takes, the same each time, with names that lead back. */
+export function testRequests(t: Test, properties: RequestProperties): void {
+  const { body, keptOf } = properties
+
+  t.test('becomes a payload that the upstream takes, without losing text', async () => {
+    const property = fc.property(body, (request) => {
+      const { json, payload, plan } = convert(properties, request)
+      assertUpstreamRules(payload)
+      const checked = checkRequest(payload)
+      assert.ok(!('status' in checked), JSON.stringify(checked))
+      for (const marker of keptOf(request).match(MARKER) ?? []) {
+        assert.ok(json.includes(marker), marker)
+      }
+      for (const code of plan.repairs) assert.ok(Object.hasOwn(RepairTable, code), code)
+    })
+    fc.assert(property, { numRuns: RUNS })
+  })
+
+  t.test('always becomes the same payload, so that caches can find it', async () => {
+    const property = fc.property(body, (request) => {
+      const [first, second] = [convert(properties, request), convert(properties, request)]
+      const ids = [first, second].map(({ payload }) => payload.conversationState.conversationId)
+      assert.equal(
+        first.json.replace(ids[0] ?? '', 'CID'),
+        second.json.replace(ids[1] ?? '', 'CID')
+      )
+    })
+    fc.assert(property, { numRuns: 300 })
+  })
+
+  t.test('keeps its tools’ names reversible', async () => {
+    const property = fc.property(body, (request) => {
+      const { payload, plan } = convert(properties, request)
+      const { userInputMessageContext } = payload.conversationState.currentMessage.userInputMessage
+      const sent = userInputMessageContext?.tools ?? []
+      const back = sent.map(({ toolSpecification: { name } }) => clientNamesOf(name, plan))
+      assert.equal(new Set(back.map((names) => JSON.stringify(names))).size, sent.length)
+      const json = JSON.stringify(request)
+      for (const name of back.flat()) assert.ok(json.includes(JSON.stringify(name)), name)
+    })
+    fc.assert(property, { numRuns: 300 })
+  })
+}
+
+function convert({ dialect, items }: RequestProperties, request: object) {
+  const bytes = Buffer.from(JSON.stringify(request))
+  const options = requestOptions({ ...CATALOGUE, ...(items !== undefined && { items }) })
+  const { payload, plan } = convertRequest(dialect, bytes, options)
+  const json = Buffer.from(payload).toString()
+  assert.ok(plan.inputTokens > 0)
+  // Bytes have no halves of surrogate pairs, but escapes may stand for them.
+  if (/\\ud[89a-f]/.test(json)) {
+    JSON.parse(json, (_key, value: unknown) => {
+      assert.ok(typeof value !== 'string' || value.isWellFormed(), 'half of a surrogate pair')
+      return value
+    })
+  }
+  return { json, payload: JSON.parse(json) as UpstreamPayload, plan }
+}
+
+/** The client's name of a tool, and of its namespace. */
+function clientNamesOf(
+  wireName: string,
+  { toolNames, toolForms }: Pick<ReplyPlan, 'toolNames' | 'toolForms'>
+): readonly string[] {
+  const name = (Object.hasOwn(toolNames, wireName) ? toolNames[wireName] : undefined) ?? wireName
+  const form = Object.hasOwn(toolForms, name) ? toolForms[name] : undefined
+  if (form === undefined) return [name]
+  return form.namespace === undefined ? [form.name] : [form.namespace, form.name]
+}
