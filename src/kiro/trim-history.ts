@@ -1,0 +1,115 @@
+import type { HistoryEntry, UpstreamPayload, UserInputMessage } from './payload.ts'
+
+/** What the model reads where something was left out. */
+const LEFT_OUT = '[Earlier messages were left out here: the conversation had become too long.]'
+
+/** A text is not cut below this: without any of its words a turn makes no sense. */
+const SHORTEST_CUT_CHARS = 2000
+
+/**
+ * Makes a conversation fit into so many characters of JSON, the oldest first (kiro-protocol §4.12): a call goes with
+ * its result or not at all, so nothing is orphaned. The first turn stays, since it carries the system text, and so
+ * do the latest answer and the current message. If that is still too much, the longest texts lose their middle.
+ *
+ * `null` when it can't be made to fit.
+ */
+export function trimHistory(payload: UpstreamPayload, maxChars: number): UpstreamPayload | null {
+  const shorter = dropOldest(payload, maxChars)
+  return charsOf(shorter) <= maxChars ? shorter : cutTexts(shorter, maxChars)
+}
+
+/**
+ * ```
+ *   u0 a0 u1 a1 u2 a2 │ current        a0's calls have their results in u1,
+ *      └─┬─┘                           so a0 and u1 go together
+ * ```
+ */
+function dropOldest(payload: UpstreamPayload, maxChars: number): UpstreamPayload {
+  const { history = [] } = payload.conversationState
+  const [first, ...rest] = history
+  if (first === undefined) return payload
+  let chars = charsOf(payload) + LEFT_OUT.length
+  let from = 0
+  while (chars > maxChars && rest.length - from > 1) {
+    chars -= charsOf(rest[from]) + charsOf(rest[from + 1])
+    from += 2
+  }
+  if (from === 0) return payload
+  return withHistory(payload, [addNote(first), ...rest.slice(from)])
+}
+
+function addNote(entry: HistoryEntry): HistoryEntry {
+  if (!('userInputMessage' in entry)) return entry
+  const message = entry.userInputMessage
+  return { userInputMessage: { ...message, content: `${message.content}\n\n${LEFT_OUT}` } }
+}
+
+/** Halves the longest text again and again. */
+function cutTexts(payload: UpstreamPayload, maxChars: number): UpstreamPayload | null {
+  let cut = payload
+  for (let limit = longestText(cut); limit > SHORTEST_CUT_CHARS; limit = Math.floor(limit / 2)) {
+    cut = mapTexts(cut, (text) => cutMiddle(text, limit))
+    if (charsOf(cut) <= maxChars) return cut
+  }
+  return null
+}
+
+function cutMiddle(text: string, limit: number): string {
+  if (text.length <= limit) return text
+  const kept = Math.floor(limit / 2)
+  const head = text.slice(0, kept).toWellFormed()
+  const tail = text.slice(-kept).toWellFormed()
+  return `${head}\n[${text.length - 2 * kept} characters left out]\n${tail}`
+}
+
+function longestText(payload: UpstreamPayload): number {
+  let longest = 0
+  mapTexts(payload, (text) => {
+    longest = Math.max(longest, text.length)
+    return text
+  })
+  return longest
+}
+
+/** Changes what users and tools said; tools, calls and the model's own words stay as they are. */
+function mapTexts(payload: UpstreamPayload, change: (text: string) => string): UpstreamPayload {
+  const { history = [], currentMessage } = payload.conversationState
+  const changed = withHistory(
+    payload,
+    history.map((entry) =>
+      'userInputMessage' in entry
+        ? { userInputMessage: mapMessage(entry.userInputMessage, change) }
+        : entry
+    )
+  )
+  const userInputMessage = mapMessage(currentMessage.userInputMessage, change)
+  const conversationState = { ...changed.conversationState, currentMessage: { userInputMessage } }
+  return { ...changed, conversationState }
+}
+
+function mapMessage(message: UserInputMessage, change: (text: string) => string): UserInputMessage {
+  const { userInputMessageContext: context } = message
+  const toolResults = context?.toolResults?.map(({ content: [{ text }], ...result }) => ({
+    ...result,
+    content: [{ text: change(text) }] as const
+  }))
+  return {
+    ...message,
+    content: change(message.content),
+    ...(context !== undefined && {
+      userInputMessageContext: { ...context, ...(toolResults !== undefined && { toolResults }) }
+    })
+  }
+}
+
+function withHistory(payload: UpstreamPayload, history: readonly HistoryEntry[]): UpstreamPayload {
+  const { history: _, ...state } = payload.conversationState
+  return {
+    ...payload,
+    conversationState: { ...state, ...(history.length > 0 && { history }) }
+  }
+}
+
+function charsOf(value: unknown): number {
+  return value === undefined ? 0 : JSON.stringify(value).length
+}
