@@ -69,9 +69,12 @@ export function toOpenAiMessage(error: GatewayError): string {
 }
 
 function toBody(error: GatewayError): string {
-  const { type, code, param } = Words[error.code]
+  const words = Words[error.code]
   const message = toOpenAiMessage(error)
-  return JSON.stringify({ error: { message, type, param: error.param ?? param ?? null, code } })
+  const param = error.param ?? words.param ?? null
+  // Some refusals have a code of their own, which clients know.
+  const code = error.details?.['error_code'] ?? words.code
+  return JSON.stringify({ error: { message, type: words.type, param, code } })
 }
 
 /**

@@ -1,4 +1,6 @@
 import t from 'tap'
+import { toErrorReply } from '../../../src/dialects/error-body.ts'
+import { GatewayError } from '../../../src/shared/errors.ts'
 import { convert as convertAny, refusalOf as refusalOfAny } from '../../helper/convert.ts'
 import { requestOptions } from '../../helper/request-options.ts'
 
@@ -78,11 +80,17 @@ t.test('a Responses body that is not one is refused with the part at fault', asy
 })
 
 t.test('what is kept on a server of OpenAI is refused, never ignored', async (t) => {
-  t.match(refusalOf({ ...body('hi'), previous_response_id: 'resp_1' }), {
-    code: 'GW_BODY_INVALID',
-    param: 'previous_response_id',
-    message: /^Previous response with id 'resp_1' not found.* Send the whole conversation/,
-    details: { error_code: 'previous_response_not_found' }
+  const refusal = refusalOf({ ...body('hi'), previous_response_id: 'resp_1' })
+  const reply = toErrorReply('openai-responses', refusal, 'req_1')
+  t.equal(reply.status, 400)
+  t.equal(reply.headers['x-should-retry'], 'false')
+  t.match(JSON.parse(reply.body), {
+    error: {
+      message: /^Previous response with id 'resp_1' not found.* Send the whole conversation/,
+      type: 'invalid_request_error',
+      param: 'previous_response_id',
+      code: 'previous_response_not_found'
+    }
   })
   for (const [name, value] of [
     ['conversation', 'conv_1'],
@@ -487,5 +495,7 @@ function convert(request: unknown) {
 }
 
 function refusalOf(request: unknown) {
-  return refusalOfAny('openai-responses', request) as Error & { readonly param?: string }
+  const error = refusalOfAny('openai-responses', request)
+  if (error instanceof GatewayError) return error
+  throw error
 }
