@@ -138,9 +138,11 @@ function simulatorEnded(code: number | string | null): GatewayError {
   return new GatewayError('GW_INTERNAL', undefined, { message })
 }
 
+/** No proxy leads to the simulator, which is on this machine. */
 function withUpstream(config: Config, url: string | null): Config {
   if (url === null) return config
-  return { ...config, upstream: { ...config.upstream, apiUrl: url, managementUrl: url } }
+  const upstream = { ...config.upstream, apiUrl: url, managementUrl: url }
+  return { ...config, upstream, proxy: { url: null, httpsUrl: null, exceptions: null } }
 }
 
 /** The first signal lets streams end, the second ends everything at once. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { parse } from 'dotenv'
 import type { Config } from './settings.ts'
-import { configInvalid, type Environment, loadConfig, withoutEmpty } from './load.ts'
+import { configInvalid, type Environment, loadConfig, withoutEmpty, withOwnNames } from './load.ts'
 
 /** As `LoadResult`, and what was read. */
 export type ProcessLoadResult =
@@ -32,9 +32,11 @@ export function loadProcessConfig(
   envFile: string,
   lastFile: string | null = null
 ): ProcessLoadResult {
-  const real = withoutEmpty(process.env)
+  const real = withOwnNames(withoutEmpty(process.env))
   const ruling = real['ENV_FILE']
-  const { values, warnings } = ruling === undefined ? readFile(envFile) : readRulingFile(ruling)
+  const content = ruling === undefined ? readFile(envFile) : readRulingFile(ruling)
+  const { warnings } = content
+  const values = content.values === null ? null : withOwnNames(content.values)
   const file = values === null ? null : (ruling ?? envFile)
   if (file === null && lastFile !== null) throw configInvalid([`${lastFile} cannot be read.`])
   const env =

@@ -29,7 +29,8 @@ export function loadConfig(env: Environment, argv: readonly string[]): LoadResul
   if (options.flags.has('help')) return { name: 'print', text: usageText() }
   if (options.flags.has('version')) return { name: 'print', text: `${version}\n` }
 
-  const values = readValues(withoutEmpty(env), options.values)
+  const own = withOwnNames(withoutEmpty(env))
+  const values = readValues(own, options.values)
   const isProduction = env['NODE_ENV'] === 'production'
   const checked = crossCheck({ ...toSettings(values.tree), isProduction })
   const isUndisputed = (finding: Finding) => !finding.about.some((name) => values.wrong.has(name))
@@ -37,8 +38,9 @@ export function loadConfig(env: Environment, argv: readonly string[]): LoadResul
   const problems = [...options.problems, ...values.wrong.values(), ...moreProblems]
   if (problems.length > 0) throw configInvalid(problems)
 
-  const known = new Set(listSettings().map(({ setting }) => setting.env))
-  const misspelt = findMisspelt(Object.keys(withoutEmpty(env)), known)
+  // HTTP_PROXY stands beside HTTPS_PROXY in many environments, and means calls that are not made here.
+  const known = new Set([...listSettings().map(({ setting }) => setting.env), 'HTTP_PROXY'])
+  const misspelt = findMisspelt(Object.keys(own), known)
   const warnings = [...checked.warnings.map(({ sentence }) => sentence), ...misspelt]
   return { name: 'config', config: deepFreeze(checked.config), warnings }
 }
@@ -109,7 +111,11 @@ function readValue(
 }
 
 function describeGiven(setting: Setting<unknown>, text: string): string {
-  if (setting.isSecret === true) return `a secret of ${text.length} characters`
+  if (setting.isSecret === true) {
+    const scheme = setting.kind === 'proxy' ? /^[a-z][a-z0-9+.-]{0,15}:\/\//i.exec(text) : null
+    const beginning = scheme === null ? '' : ` that begins with ${scheme[0]}`
+    return `a secret of ${text.length} characters${beginning}`
+  }
   const shown = setting.kind === 'url' ? text.replace(/\/\/.*@/, '//***@') : text
   return JSON.stringify(shown.length > 100 ? `${shown.slice(0, 100)}…` : shown)
 }
@@ -127,6 +133,19 @@ function toSettings(tree: unknown) {
 /** The same without what counts as not set. */
 export function withoutEmpty(env: Environment): Environment {
   return Object.fromEntries(Object.entries(env).filter(([, text = '']) => text.trim() !== ''))
+}
+
+/** The same with every setting under its own name, whatever spelling was used. */
+export function withOwnNames(env: Environment): Environment {
+  const named = { ...env }
+  for (const { setting } of listSettings()) {
+    const { env: name, alias } = setting
+    const text = alias === undefined ? undefined : env[alias]
+    if (alias === undefined || text === undefined) continue
+    if (text.trim() !== '' || env[name] === undefined) named[name] = text
+    delete named[alias]
+  }
+  return named
 }
 
 /** The error that lists these problems. */

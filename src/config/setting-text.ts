@@ -1,4 +1,5 @@
 import { Check } from 'typebox/schema'
+import { toProxyUrl } from './proxy-url.ts'
 import type { Setting, SettingKind } from './setting.ts'
 import { Settings } from './settings.ts'
 
@@ -61,6 +62,7 @@ const kinds: Readonly<Record<SettingKind, KindRules>> = {
     parse: (text) => (URL.canParse(text) ? text.replace(/\/+$/, '') : undefined),
     describe: () => 'a URL'
   },
+  proxy: { parse: toProxyUrl, describe: () => 'the address of a proxy' },
   choice: {
     parse: (text, setting) => parseChoice(setting.enum ?? [], text.toLowerCase()),
     describe: (_range, setting) => `one of ${(setting.enum ?? []).join(', ')}`

@@ -2,12 +2,13 @@ import { type TSchema, type TUnsafe, Unsafe } from 'typebox'
 
 /**
  * How the text of a setting is written. `seconds` become milliseconds, `bytes` may end in K, M or G (powers of 1024),
- * a `list` is separated by commas, `pairs` are `a=b,c=d`.
+ * a `list` is separated by commas, `pairs` are `a=b,c=d`, a `proxy` is what `proxy-url.ts` says.
  */
 export type SettingKind =
   | 'text'
   | 'path'
   | 'url'
+  | 'proxy'
   | 'choice'
   | 'flag'
   | 'count'
@@ -22,6 +23,8 @@ export type SettingOption = 'host' | 'port' | 'workers'
 /** What a leaf of `Settings` says besides its JSON Schema; both live in the same object. */
 export interface SettingFacts {
   readonly env: string
+  /** Another spelling of `env` that people and tools use; where both are set, this one wins. */
+  readonly alias?: string
   readonly kind: SettingKind
   /** In the unit of the config: milliseconds, bytes. `null` is what `none` means, or that nothing was set. */
   readonly default: unknown
@@ -104,7 +107,8 @@ export function secondsOrNone(
 
 interface TextRules<Default> {
   readonly default: Default
-  readonly kind?: 'text' | 'path' | 'url'
+  readonly kind?: 'text' | 'path' | 'url' | 'proxy'
+  readonly alias?: string
   readonly pattern?: string
   readonly allowed?: string
   readonly isSecret?: boolean

@@ -168,6 +168,27 @@ export const Settings = ObjectOf({
       'How the gateway names itself to the upstream.'
     )
   }),
+  proxy: ObjectOf({
+    url: proxy(
+      'VPN_PROXY_URL',
+      undefined,
+      'Proxy for every call to the upstream, token refresh included; wins over HTTPS_PROXY.'
+    ),
+    httpsUrl: proxy(
+      'HTTPS_PROXY',
+      'https_proxy',
+      'Proxy for calls to https:// hosts, where VPN_PROXY_URL is not set.'
+    ),
+    exceptions: optionalText(
+      'NO_PROXY',
+      {
+        alias: 'no_proxy',
+        allowed:
+          'hosts separated by commas: example.com, .example.com for its subdomains, an IP address or range (10.0.0.0/8), each with :port if wanted; * for all'
+      },
+      'Hosts that are called without a proxy.'
+    )
+  }),
   credentials: ObjectOf({
     credsFile: optionalText(
       'KIRO_CREDS_FILE',
@@ -318,4 +339,11 @@ function url(env: string, description: string) {
   const allowed = 'an http:// or https:// URL without query'
   const pattern = '^https?://[^\\s/?#@]+(/[^\\s?#]*)?$'
   return optionalText(env, { kind: 'url', pattern, allowed }, description)
+}
+
+function proxy(env: string, alias: string | undefined, description: string) {
+  const allowed =
+    'http://, https:// or socks5:// and [user:password@]host:port, with special characters of user and password percent-encoded'
+  const spelling = alias === undefined ? {} : { alias }
+  return optionalText(env, { kind: 'proxy', isSecret: true, allowed, ...spelling }, description)
 }

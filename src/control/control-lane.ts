@@ -6,6 +6,7 @@ import { type CallPhase, classifyFailure } from '../upstream/classify.ts'
 import { Exchange, type ResponseHeaders } from '../upstream/exchange.ts'
 import type { JsonRequest, JsonResponse } from '../upstream/json-call.ts'
 import { ConnectionPool } from '../upstream/pool.ts'
+import { chooseProxy } from '../upstream/proxy.ts'
 import type { Budget } from './budget.ts'
 import { MAX_CALLS_WAITING } from './waiting-room.ts'
 
@@ -27,6 +28,7 @@ export class ControlLane {
         maxSockets: () => this.#lease.state().size,
         maxIdle: () => this.#lease.state().keepAlive
       },
+      chooseProxy: chooseProxy(config.proxy),
       connectTimeoutMs: config.upstream.connectTimeoutMs,
       keepaliveExpiryMs: config.pool.keepaliveExpiryMs
     })

@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { addressOf } from '../upstream/address.ts'
+import type { Proxy } from '../upstream/proxy.ts'
 import { parseSocketTable, type TcpState } from './socket-table.ts'
 
 export interface OrphanOptions {
@@ -45,14 +47,13 @@ export function countOrphans(tables: string, ports: ReadonlySet<number>): number
   ).length
 }
 
-/** The ports that workers connect to, given the overridden hosts of the upstream. */
-export function portsOf(urls: readonly (string | null)[]): ReadonlySet<number> {
-  return new Set(urls.map((url) => portOf(new URL(url ?? 'https://any.host'))))
-}
-
-function portOf({ port, protocol }: URL): number {
-  if (port !== '') return Number(port)
-  return protocol === 'https:' ? 443 : 80
+/** The ports that workers connect to, given the overridden hosts of the upstream; behind a proxy that may be both. */
+export function portsOf(
+  urls: readonly (string | null)[],
+  proxy: Proxy | null
+): ReadonlySet<number> {
+  const ports = urls.map((url) => addressOf(new URL(url ?? 'https://any.host')).port)
+  return new Set(proxy === null ? ports : [...ports, proxy.port])
 }
 
 /** A wait that keeps no process alive. */

@@ -6,6 +6,7 @@ import type { ClusterStatus, FromWorker } from '../ipc/messages.ts'
 import type { Logger } from '../observe/logger.ts'
 import { Metrics, type MetricsSnapshot } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
+import { proxyOf } from '../upstream/proxy.ts'
 import { Budget } from './budget.ts'
 import { noteBudget } from './budget-gauges.ts'
 import { ClusterMetrics } from './cluster-metrics.ts'
@@ -105,6 +106,7 @@ export class Primary {
    */
   async start(): Promise<number> {
     this.#logPool()
+    this.#logProxy()
     cluster.schedulingPolicy = cluster.SCHED_NONE // else a dying worker takes new connections with it
     cluster.setupPrimary({
       exec: this.#options.workerEntry,
@@ -181,6 +183,14 @@ export class Primary {
     log.info(poolLine(this.#config))
     const shares = this.#budget.shares()
     for (let slot = 0; slot < memory.workers; slot++) log.info(shareLine(slot, shares))
+  }
+
+  #logProxy(): void {
+    const { proxy } = this.#config
+    const used = proxyOf(proxy)
+    if (used === null) return
+    const facts = { proxy: used.name, setting: used.setting, exceptions: proxy.exceptions }
+    this.#options.log.info(facts, 'upstream is called through a proxy')
   }
 
   #fork(id: number, events: WorkerEvents): WorkerLink {
@@ -280,7 +290,8 @@ export class Primary {
 
   /** The permits of a worker that died are free when the upstream has let go of its connections. */
   async #freePermits({ id, pid, member }: WorkerLink): Promise<void> {
-    const news = await orphansGone({ ports: portsOf([this.#config.upstream.apiUrl]) })
+    const { upstream, proxy } = this.#config
+    const news = await orphansGone({ ports: portsOf([upstream.apiUrl], proxyOf(proxy)) })
     if (news === 'still there') {
       const facts = { worker: id, workerPid: pid }
       this.#options.log.warn(facts, 'upstream keeps connections of a worker that died')

@@ -15,7 +15,8 @@ const FIXED = [
   ['RETRY_BUDGET_PERCENT', (config: Config) => config.upstream.retryBudgetPercent],
   ['KIRO_USER_AGENT', (config: Config) => config.upstream.userAgent],
   ['KIRO_CREDS_FILE, KIRO_API_KEY or another credential', (config: Config) => config.credentials],
-  ['KIRO_API_URL or another host', ({ upstream }: Config) => hostsOf(upstream)]
+  ['KIRO_API_URL or another host', ({ upstream }: Config) => hostsOf(upstream)],
+  ['VPN_PROXY_URL, HTTPS_PROXY or NO_PROXY', (config: Config) => config.proxy]
 ] as const satisfies readonly (readonly [string, (config: Config) => unknown])[]
 
 /** A new config on top of the running one. */
@@ -32,7 +33,7 @@ export interface Reload {
  *   address and no client key.
  */
 export function reload(running: Config, next: Config): Reload {
-  const { server, cluster, upstream, memory, transform, credentials, isProduction } = running
+  const { server, cluster, upstream, memory, transform, credentials, isProduction, proxy } = running
   const config = {
     ...next,
     server: { ...next.server, host: server.host, port: server.port },
@@ -41,6 +42,7 @@ export function reload(running: Config, next: Config): Reload {
     memory,
     transform,
     credentials,
+    proxy,
     isProduction
   }
   const problems = crossCheck(config).problems.map(({ sentence }) => sentence)

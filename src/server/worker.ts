@@ -13,6 +13,7 @@ import { Metrics } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { TransformPool } from '../transform/transform-pool.ts'
 import { ConnectionPool } from '../upstream/pool.ts'
+import { chooseProxy } from '../upstream/proxy.ts'
 import { RetryBudget } from '../upstream/retry-budget.ts'
 import { createApp } from './app.ts'
 import { Authenticator } from './auth.ts'
@@ -218,6 +219,7 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
       maxSockets: () => lease.state().size,
       maxIdle: () => lease.state().keepAlive
     },
+    chooseProxy: chooseProxy(config.proxy),
     connectTimeoutMs: config.upstream.connectTimeoutMs,
     keepaliveExpiryMs: config.pool.keepaliveExpiryMs
   })

@@ -24,17 +24,26 @@ const MAX_CAUSES = 20
 export function classifyFailure(cause: unknown, context: FailureContext): GatewayError {
   const { clientSignal, phase } = context
   if (clientSignal?.aborted === true) return ofAbort(clientSignal.reason, cause)
-  const causes = flattenCauses(cause)
-  const ours = causes.find((error) => error instanceof GatewayError)
+  const ours = flattenCauses(cause).find((error) => error instanceof GatewayError)
   if (ours !== undefined) return ours
-  for (const error of causes) {
-    const code = codeOf(error)
-    const kind = kindOf(error, code, phase)
-    if (kind !== null) return describe(kind, code, { cause, context })
-  }
+  const found = findKind(cause, phase)
+  if (found !== null) return describe(found.kind, found.code, { cause, context })
   return new GatewayError('GW_INTERNAL', `unknown failure of an upstream call (${phase})`, {
     cause
   })
+}
+
+/** The kind of a failure and the foreign code that told it; `null` if there is nothing to go by. */
+export function findKind(
+  cause: unknown,
+  phase: CallPhase
+): { readonly kind: FailureKind; readonly code: string } | null {
+  for (const error of flattenCauses(cause)) {
+    const code = codeOf(error)
+    const kind = kindOf(error, code, phase)
+    if (kind !== null) return { kind, code }
+  }
+  return null
 }
 
 const UNREACHED: readonly ErrorCode[] = [

@@ -1,8 +1,18 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { type Address, addressOf } from './address.ts'
+import { HttpTunnel } from './http-tunnel.ts'
+import type { Proxy } from './proxy.ts'
+import { toProxyFailure } from './proxy-failure.ts'
+import { type ProxyHandshake, shakeHands } from './proxy-handshake.ts'
+import { ClosedWhileConnecting, socketEvent } from './socket-step.ts'
+import { Socks5Handshake } from './socks5.ts'
 
 export interface OpenSocketOptions {
   readonly origin: URL
+  /** What the connection goes through; `null` leads straight to the origin. */
+  readonly proxy: Proxy | null
+  /** For the whole way, proxy and TLS included. */
   readonly timeoutMs: number
   /** Where TLS sessions are kept, so that a new handshake can resume. Owned by the pool. */
   readonly tlsSessions: Map<string, Buffer>
@@ -12,12 +22,13 @@ export interface OpenSocketOptions {
 
 /** A connection attempt that can be given up. */
 export interface SocketAttempt {
-  /** What carries the requests: the TLS socket where there is TLS. */
-  readonly socket: Socket
-  /** The TCP socket underneath, the same without TLS: a TLS socket can't be reset. */
+  /** The TCP socket underneath everything: a TLS socket can't be reset. */
   readonly transport: Socket
-  /** Resolves when the socket can carry a request (TLS included); rejects with the raw cause. */
-  readonly ready: Promise<void>
+  /**
+   * Resolves with what carries the requests, TLS included: `transport` itself where there is no TLS. Rejects with the
+   * raw cause, or with an error of ours where it was the proxy that failed.
+   */
+  readonly ready: Promise<Socket>
   /** Ends it now. What is connected is reset: a peer that is busy would not hear of a FIN, and count on. */
   giveUp(error?: Error): void
 }
@@ -28,76 +39,110 @@ export class ConnectTimeout extends Error {
 }
 
 /**
- * Opens a TCP or TLS connection to one origin. The sockets are opened here and not by undici, because the
- * budget has to know each of them from its first packet to its last, and because undici holds TLS sessions
- * weakly: with one `Client` for each connection no handshake was ever resumed (0 of 40; 40 of 40 here).
+ * Opens a connection to one origin, through a proxy or not:
+ *
+ * ```
+ *   TCP ──▶ (TLS with the proxy ──▶) (handshake with the proxy ──▶) (TLS with the origin)
+ * ```
+ * The sockets are opened here and not by undici, because the budget has to know each of them from its first packet
+ * to its last, and because undici holds TLS sessions weakly: with one `Client` for each connection no handshake was
+ * ever resumed (0 of 40; 40 of 40 here).
  */
 export function openSocket(options: OpenSocketOptions): SocketAttempt {
-  const { origin, timeoutMs } = options
-  const isTls = origin.protocol === 'https:'
-  const transport = connectTcp({ host: hostOf(origin), port: portOf(origin, isTls ? 443 : 80) })
+  const { origin, proxy, timeoutMs } = options
+  const { host, port } = proxy ?? addressOf(origin)
+  const transport = connectTcp({ host, port })
   transport.setNoDelay(true)
   transport.setKeepAlive(true, 60_000)
-  const socket = isTls ? wrapInTls(transport, options) : transport
+  transport.on('error', () => {}) // between two steps nobody else listens
+  const abort = new AbortController()
+  let reason: Error | null = null
   const end = (): void => {
     if (!transport.connecting && !transport.destroyed) transport.resetAndDestroy()
-    socket.destroy()
+    transport.destroy()
+    abort.abort(reason)
   }
-  const giveUp = (error?: Error): void => {
-    if (error !== undefined) fail(error)
-    socket.on('error', () => {}) // what the reset makes of the handshake is no news
+  const giveUp = (error: Error = new ClosedWhileConnecting()): void => {
+    reason ??= error
     // The peer may have accepted already, and the news of it be on its way: it comes with the next turn.
     if (transport.connecting) setImmediate(() => setImmediate(end))
     else end()
   }
-  const { promise: ready, resolve, reject: fail } = Promise.withResolvers<void>()
   const timer = setTimeout(() => {
     giveUp(new ConnectTimeout(`no connection within ${timeoutMs} ms`))
   }, timeoutMs)
-  const settle = (): void => {
-    clearTimeout(timer)
-    socket.off('error', onError)
-    socket.off('close', onClose)
-  }
-  const onError = (error: Error): void => {
-    settle()
-    fail(error)
-  }
-  const onClose = (): void => {
-    settle()
-    fail(Object.assign(new Error('closed while connecting'), { code: 'ECONNRESET' }))
-  }
-  socket.once('error', onError)
-  socket.once('close', onClose)
-  socket.once(isTls ? 'secureConnect' : 'connect', () => {
-    settle()
-    resolve()
-  })
-  return { socket, transport, ready, giveUp }
+  const ready = buildUp(transport, options, abort.signal)
+    .then((socket) => {
+      if (reason !== null) throw reason // while the last step was taken
+      return socket
+    })
+    .finally(() => clearTimeout(timer))
+  return { transport, ready, giveUp }
 }
 
-function wrapInTls(transport: Socket, { origin, tlsSessions, ca }: OpenSocketOptions): TLSSocket {
-  const host = hostOf(origin)
-  const session = tlsSessions.get(origin.host)
+async function buildUp(
+  transport: Socket,
+  options: OpenSocketOptions,
+  signal: AbortSignal
+): Promise<Socket> {
+  const { origin, proxy } = options
+  let socket = transport
+  if (proxy === null) await socketEvent(transport, 'connect', signal)
+  else socket = await goThrough(proxy, transport, { ...options, signal })
+  if (origin.protocol !== 'https:') return socket
+  const target = addressOf(origin)
+  return secure(socket, { ...options, signal, target, sessionKey: origin.host })
+}
+
+/** Everything up to the moment in which the proxy has opened the way to the origin. */
+async function goThrough(
+  proxy: Proxy,
+  transport: Socket,
+  options: OpenSocketOptions & { readonly signal: AbortSignal }
+): Promise<Socket> {
+  const { origin, signal } = options
+  const target = addressOf(origin)
+  try {
+    await socketEvent(transport, 'connect', signal)
+    const socket =
+      proxy.protocol === 'https:'
+        ? await secure(transport, { ...options, target: proxy, sessionKey: proxy.name })
+        : transport
+    await shakeHands(socket, handshakeWith(proxy, target), signal)
+    return socket
+  } catch (cause) {
+    throw toProxyFailure(cause, { proxy, target })
+  }
+}
+
+function handshakeWith({ protocol, credentials }: Proxy, target: Address): ProxyHandshake {
+  return protocol === 'socks5:'
+    ? new Socks5Handshake(target, credentials)
+    : new HttpTunnel(target, credentials)
+}
+
+interface TlsOptions extends Pick<OpenSocketOptions, 'tlsSessions' | 'ca'> {
+  /** Whose certificate it has to be. */
+  readonly target: Address
+  readonly sessionKey: string
+  readonly signal: AbortSignal
+}
+
+async function secure(below: Socket, options: TlsOptions): Promise<TLSSocket> {
+  const { target, sessionKey, tlsSessions, ca, signal } = options
+  if (below.destroyed) throw new ClosedWhileConnecting()
+  const session = tlsSessions.get(sessionKey)
   const socket = connectTls({
-    socket: transport,
+    socket: below,
     ALPNProtocols: ['http/1.1'],
-    ...(isIP(host) === 0 ? { servername: host } : { host }),
+    ...(isIP(target.host) === 0 ? { servername: target.host } : { host: target.host }),
     ...(session === undefined ? {} : { session }),
     ...(ca === undefined ? {} : { ca })
   })
-  socket.on('session', (next) => tlsSessions.set(origin.host, next))
-  transport.on('error', (error) => socket.destroy(error))
-  transport.once('close', () => socket.destroy())
+  socket.on('error', () => {}) // as for the transport
+  socket.on('session', (next) => tlsSessions.set(sessionKey, next))
+  below.on('error', (error) => socket.destroy(error))
+  below.once('close', () => socket.destroy())
+  await socketEvent(socket, 'secureConnect', signal)
   return socket
-}
-
-/** URL keeps the brackets of an IPv6 address; sockets do not want them. */
-function hostOf(origin: URL): string {
-  const { hostname } = origin
-  return hostname.startsWith('[') ? hostname.slice(1, -1) : hostname
-}
-
-function portOf(origin: URL, fallback: number): number {
-  return origin.port === '' ? fallback : Number(origin.port)
 }

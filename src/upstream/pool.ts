@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type CloseReason, Connection, NOTICE_GRACE_MS } from './connection.ts'
 import { IdleConnections } from './idle-connections.ts'
 import { openSocket, type SocketAttempt } from './open-socket.ts'
+import type { ProxyChoice } from './proxy.ts'
 
 /** What the pool may hold, asked anew each time because leases move. */
 export interface PoolLimits {
@@ -13,6 +14,7 @@ export interface PoolLimits {
 
 export interface PoolOptions {
   readonly limits: PoolLimits
+  readonly chooseProxy: ProxyChoice
   readonly connectTimeoutMs: number
   /** `null` keeps idle connections for ever. */
   readonly keepaliveExpiryMs: number | null
@@ -174,19 +176,20 @@ export class ConnectionPool {
   }
 
   async #connect(origin: URL, signal: AbortSignal) {
-    const { connectTimeoutMs, ca } = this.#options
+    const { chooseProxy, connectTimeoutMs, ca } = this.#options
     const attempt = openSocket({
       origin,
+      proxy: chooseProxy(origin),
       timeoutMs: connectTimeoutMs,
       tlsSessions: this.#tlsSessions,
       ...(ca === undefined ? {} : { ca })
     })
-    const { socket, transport, ready } = attempt
+    const { transport, ready } = attempt
     const onAbort = (): void => attempt.giveUp()
     this.#attempts.add(attempt)
     signal.addEventListener('abort', onAbort, { once: true })
     try {
-      await ready
+      const socket = await ready
       signal.throwIfAborted()
       return { socket, transport }
     } catch (cause) {

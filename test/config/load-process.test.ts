@@ -101,6 +101,17 @@ t.test('loadProcessConfig() with ENV_FILE', (t) => {
   t.end()
 })
 
+t.test('loadProcessConfig() with a name in another spelling', async (t) => {
+  const path = join(t.testdir({ '.env': 'HTTPS_PROXY=http://file.test:1\n' }), '.env')
+  const fromFile = loadWithFile(t, path, { https_proxy: 'http://real.test:1', NO_PROXY: 'a' })
+  t.equal(fromFile.config.proxy.httpsUrl, 'http://file.test:1', 'the file of ENV_FILE wins')
+  t.equal(fromFile.config.proxy.exceptions, 'a')
+  delete process.env['ENV_FILE']
+  const result = loadProcessConfig([], path)
+  if (result.name !== 'config') throw new Error('expected a config')
+  t.equal(result.config.proxy.httpsUrl, 'http://real.test:1', 'the environment over a plain .env')
+})
+
 t.test('loadProcessConfig() of a gateway that has read a file before', (t) => {
   t.test('says which file it was', async (t) => {
     const path = join(t.testdir({ '.env': 'DRAIN_TIMEOUT=5\n' }), '.env')

@@ -203,6 +203,33 @@ t.test('loadConfig()', (t) => {
     t.ok(problems.every((problem) => problem.length < 250))
   })
 
+  t.test('says of a proxy how it begins, and nothing that may be a password', async (t) => {
+    const problems = problemsOf({
+      VPN_PROXY_URL: 'proxy.test:3128:me:hunter2',
+      HTTPS_PROXY: 'socks4://me:hunter2@proxy.test'
+    })
+    t.match(problems, [
+      /VPN_PROXY_URL is a secret of 26 characters, allowed is http:\/\/, https:\/\/ or socks5:\/\//,
+      /HTTPS_PROXY is a secret of 30 characters that begins with socks4:\/\/, allowed is http/
+    ])
+    t.notMatch(problems.join(), 'hunter2')
+  })
+
+  t.test('reads proxies under the names that other programs use', async (t) => {
+    t.same(load({}).config.proxy, { url: null, httpsUrl: null, exceptions: null })
+    t.same(load({ https_proxy: 'p.test:1', no_proxy: 'a' }).config.proxy, {
+      url: null,
+      httpsUrl: 'http://p.test:1',
+      exceptions: 'a'
+    })
+    const both = { HTTPS_PROXY: 'http://upper.test:1', https_proxy: 'http://lower.test:1' }
+    t.equal(load(both).config.proxy.httpsUrl, 'http://lower.test:1')
+    const empty = { HTTPS_PROXY: 'http://upper.test:1', https_proxy: '' }
+    t.equal(load(empty).config.proxy.httpsUrl, 'http://upper.test:1')
+    t.equal(load({ vpn_proxy_url: 'p.test:1' }).config.proxy.url, null, 'not our own')
+    t.match(problemsOf({ https_proxy: 'x' }), [/^- HTTPS_PROXY is a secret of 1 characters/])
+  })
+
   t.test('is deeply frozen and survives JSON', async (t) => {
     const { config } = load({ PROXY_API_KEY: 'a', MODEL_ALIASES: 'a=b' })
     t.ok(Object.isFrozen(config) && Object.isFrozen(config.server.apiKeys))

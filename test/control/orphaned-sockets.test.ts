@@ -5,6 +5,7 @@ import { createServer, type Socket } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { countOrphans, orphansGone, portsOf } from '../../src/control/orphaned-sockets.ts'
+import { proxyOf } from '../../src/upstream/proxy.ts'
 import { serverUrl } from '../helper/server-url.ts'
 
 const HEADING =
@@ -102,8 +103,11 @@ t.test('orphansGone()', (t) => {
 })
 
 t.test('portsOf()', async (t) => {
-  t.same(portsOf([null]), new Set([443]))
-  t.same(portsOf(['http://127.0.0.1:8123', null, 'http://a.example']), new Set([8123, 443, 80]))
+  t.same(portsOf([null], null), new Set([443]))
+  const urls = ['http://127.0.0.1:8123', null, 'http://a.example']
+  t.same(portsOf(urls, null), new Set([8123, 443, 80]))
+  const proxy = proxyOf({ url: 'socks5://127.0.0.1:1080', httpsUrl: null, exceptions: null })
+  t.same(portsOf(urls, proxy), new Set([8123, 443, 80, 1080]), 'a proxy comes on top')
 })
 
 function connectForEver(port: string): string {

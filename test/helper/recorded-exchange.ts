@@ -8,6 +8,7 @@ export function connectionPool(
 ): ConnectionPool {
   const pool = new ConnectionPool({
     limits: { maxSockets: () => max, maxIdle: () => maxIdle },
+    chooseProxy: () => null,
     connectTimeoutMs: 2000,
     keepaliveExpiryMs: null,
     ...changes

@@ -6,10 +6,15 @@ export interface SelfSignedCertificate {
   readonly cert: string
 }
 
-/** A certificate for 127.0.0.1 that nobody has signed but itself, good for one day (X.509 v3, ECDSA P-256). */
-export function selfSignedCertificate(): SelfSignedCertificate {
+/**
+ * A certificate that nobody has signed but itself, good for one day (X.509 v3, ECDSA P-256): for 127.0.0.1, or for a
+ * host name.
+ */
+export function selfSignedCertificate(hostName: string | null = null): SelfSignedCertificate {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const name = sequence(set(sequence(oid('550403'), der(0x0c, Buffer.from('127.0.0.1')))))
+  const name = sequence(
+    set(sequence(oid('550403'), der(0x0c, Buffer.from(hostName ?? '127.0.0.1'))))
+  )
   const hour = 3_600_000
   const content = sequence(
     der(0xa0, der(0x02, Buffer.from([2]))), // v3
@@ -19,7 +24,7 @@ export function selfSignedCertificate(): SelfSignedCertificate {
     sequence(utcTime(Date.now() - hour), utcTime(Date.now() + 23 * hour)),
     name,
     publicKey.export({ type: 'spki', format: 'der' }),
-    der(0xa3, sequence(altName([127, 0, 0, 1]), IS_CA))
+    der(0xa3, sequence(altName(hostName), IS_CA))
   )
   const signature = sign('sha256', content, privateKey)
   const bits = der(0x03, Buffer.concat([Buffer.from([0]), signature]))
@@ -56,6 +61,8 @@ function utcTime(time: number): Buffer {
 const ECDSA_SHA256 = sequence(oid('2a8648ce3d040302'))
 const IS_CA = sequence(oid('551d13'), der(0x04, sequence(der(0x01, Buffer.from([0xff])))))
 
-function altName(address: readonly number[]): Buffer {
-  return sequence(oid('551d11'), der(0x04, sequence(der(0x87, Buffer.from(address)))))
+function altName(hostName: string | null): Buffer {
+  const name =
+    hostName === null ? der(0x87, Buffer.from([127, 0, 0, 1])) : der(0x82, Buffer.from(hostName))
+  return sequence(oid('551d11'), der(0x04, sequence(name)))
 }

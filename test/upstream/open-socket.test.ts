@@ -12,12 +12,13 @@ const certificate = selfSignedCertificate()
 t.test('openSocket()', (t) => {
   t.test('resolves when the socket can be written to', async (t) => {
     const upstream = await CountingUpstream.start(t)
-    const { socket, transport, ready } = openSocket({
+    const { transport, ready } = openSocket({
       origin: upstream.url,
+      proxy: null,
       timeoutMs: 2000,
       tlsSessions: new Map()
     })
-    await ready
+    const socket = await ready
     t.equal(socket, transport)
     t.equal(socket.readyState, 'open')
     socket.destroy()
@@ -28,23 +29,25 @@ t.test('openSocket()', (t) => {
     const server = createServer((socket) => void socket.resume())
     const url = await serverUrl(server)
     t.teardown(() => server.close())
-    const { socket, ready } = openSocket({
+    const { transport, ready } = openSocket({
       origin: new URL(`http://[::ffff:127.0.0.1]:${url.port}`),
+      proxy: null,
       timeoutMs: 2000,
       tlsSessions: new Map()
     })
     await t.resolves(ready)
-    socket.destroy()
+    transport.destroy()
   })
 
   t.test('rejects when it is destroyed before', async (t) => {
     const upstream = await CountingUpstream.start(t)
-    const { socket, ready } = openSocket({
+    const { transport, ready } = openSocket({
       origin: upstream.url,
+      proxy: null,
       timeoutMs: 2000,
       tlsSessions: new Map()
     })
-    socket.destroy()
+    transport.destroy()
     await t.rejects(ready, { code: 'ECONNRESET', message: 'closed while connecting' })
   })
 
@@ -52,15 +55,20 @@ t.test('openSocket()', (t) => {
     const server = createServer((socket) => void socket.end())
     const origin = await serverUrl(server, 'https')
     t.teardown(() => server.close())
-    const { socket, ready } = openSocket({ origin, timeoutMs: 2000, tlsSessions: new Map() })
+    const { transport, ready } = openSocket({
+      origin,
+      proxy: null,
+      timeoutMs: 2000,
+      tlsSessions: new Map()
+    })
     await t.rejects(ready, { code: 'ECONNRESET' })
-    t.equal(socket.destroyed, true)
+    t.equal(transport.destroyed, true)
   })
 
   t.test('rejects when the peer speaks no TLS', async (t) => {
     const { url } = await CountingUpstream.start(t)
     const origin = new URL(`https://127.0.0.1:${url.port}`)
-    const { ready } = openSocket({ origin, timeoutMs: 2000, tlsSessions: new Map() })
+    const { ready } = openSocket({ origin, proxy: null, timeoutMs: 2000, tlsSessions: new Map() })
     await t.rejects(ready, { code: /EPROTO|ERR_SSL/ })
   })
   t.end()

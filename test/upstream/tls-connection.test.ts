@@ -83,6 +83,7 @@ t.test('a TLS connection whose peer does not answer our FIN is reset', async (t)
   const limits = { maxSockets: () => 4, maxIdle: () => 4 }
   const pool = new ConnectionPool({
     limits,
+    chooseProxy: () => null,
     connectTimeoutMs: 5000,
     keepaliveExpiryMs: null,
     ca: tls.cert
@@ -124,6 +125,7 @@ t.test('TLS connections', async (t) => {
   const limits = { maxSockets: () => 1, maxIdle: () => 1 }
   const pool = new ConnectionPool({
     limits,
+    chooseProxy: () => null,
     connectTimeoutMs: 5000,
     keepaliveExpiryMs: null,
     ca: tls.cert

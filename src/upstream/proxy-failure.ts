@@ -1,0 +1,83 @@
+import { GatewayError } from '../shared/errors.ts'
+import { type Address, toAuthority } from './address.ts'
+import { findKind } from './classify.ts'
+import { FailureKinds } from './failure-codes.ts'
+import type { Proxy } from './proxy.ts'
+import { ProxyRefusal, type RefusalKind } from './proxy-handshake.ts'
+
+interface Advice {
+  /** Follows the name of the proxy. `{target}` is the upstream host. */
+  readonly event: string
+  /** What to look at or to change; `{setting}` is the setting that names the proxy. */
+  readonly hint: string
+}
+
+const REFUSALS = {
+  'credentials-missing': {
+    event: 'wants a user and a password',
+    hint: 'Put them into {setting}, as in http://user:password@host:port.'
+  },
+  'credentials-refused': {
+    event: 'does not accept the user and password that it was given',
+    hint: 'Correct them in {setting}, with special characters percent-encoded.'
+  },
+  denied: {
+    event: 'refuses to connect to {target}',
+    hint: 'Allow that host there, or change {setting}; NO_PROXY names hosts that need no proxy.'
+  },
+  unreachable: {
+    event: 'could not connect to {target}',
+    hint: 'Check the network behind the proxy, or change {setting}.'
+  },
+  'not-a-proxy': {
+    event: 'does not answer like a proxy of its kind',
+    hint: 'Check scheme and port in {setting}: http://, https:// or socks5://.'
+  }
+} as const satisfies Record<RefusalKind, Advice>
+
+const CLOSED: Advice = {
+  event: 'closed the connection before there was one to {target}',
+  hint: 'Check scheme, port and the rules of the proxy in {setting}.'
+}
+
+/** A failure on the way to a proxy, or to get through it. */
+export interface ProxyFailureContext {
+  readonly proxy: Proxy
+  readonly target: Address
+}
+
+/**
+ * Says what went wrong with a proxy and which setting to change, without its credentials. What is no failure of a
+ * connection is given back as it is.
+ */
+export function toProxyFailure(cause: unknown, context: ProxyFailureContext): unknown {
+  if (cause instanceof ProxyRefusal) {
+    const advice = REFUSALS[cause.code]
+    return describe('GW_UPSTREAM_CONNECT', advice, { ...context, cause, fact: cause.message })
+  }
+  const found = findKind(cause, 'connect')
+  if (found === null) return cause
+  const facts = { ...context, cause, fact: found.code }
+  if (found.kind === 'reset') return describe('GW_UPSTREAM_CONNECT', CLOSED, facts)
+  const { code, ...advice } = FailureKinds[found.kind]
+  return describe(code, advice, facts)
+}
+
+interface Facts extends ProxyFailureContext {
+  readonly cause: unknown
+  readonly fact: string
+}
+
+function describe(
+  code: GatewayError['code'],
+  { event, hint }: Advice,
+  { proxy, target, cause, fact }: Facts
+): GatewayError {
+  const authority = toAuthority(target)
+  const fill = (text: string): string =>
+    text.replaceAll('{target}', authority).replaceAll('{setting}', proxy.setting)
+  return new GatewayError(code, `proxy ${proxy.name} to ${authority}: ${fact}`, {
+    message: `The proxy ${proxy.name} (${proxy.setting}) ${fill(event)} (${fact}). ${fill(hint)}`,
+    cause
+  })
+}
