@@ -68,7 +68,7 @@ class SchemaCleaner {
 
   clean(schema: JsonObject, depth: number): JsonDraft {
     if (depth > MAX_DEPTH) {
-      this.#note('tool-schema-cut')
+      if (Object.keys(schema).length > 0) this.#note('tool-schema-cut')
       return {}
     }
     if (depth > this.deepest) this.deepest = depth
@@ -119,30 +119,33 @@ class SchemaCleaner {
     if (isJsonObject(value)) {
       return SCHEMA_MAPS.has(key) ? this.#copyMap(key, value, depth) : this.clean(value, depth)
     }
-    if (!Array.isArray(value)) return value
-    return value.map((one: unknown, index) =>
-      isJsonObject(one) ? this.#below(`${index}`, one, depth) : one
-    )
+    return Array.isArray(value) ? this.#copyList(value, depth) : value
+  }
+
+  #copyList(list: readonly unknown[], depth: number): unknown[] {
+    return list.map((one, index) => {
+      if (!isJsonObject(one) && !Array.isArray(one)) return one
+      this.#names.push(`${index}`)
+      const copy = isJsonObject(one) ? this.clean(one, depth) : this.#copyList(one, depth)
+      this.#names.pop()
+      return copy
+    })
   }
 
   #copyMap(key: string, map: JsonObject, depth: number): JsonObject {
     const copy: JsonDraft = {}
     for (const name of Object.keys(map)) {
       const value = map[name]
-      if (isJsonObject(value)) setOwn(copy, name, this.#below(name, value, depth))
-      else if (Array.isArray(value) && NAME_LISTS.has(key)) setOwn(copy, name, value)
-      else {
-        this.#repairs.note('tool-schema-cleaned', this.#source, [...this.#names, name])
+      this.#names.push(name)
+      if (isJsonObject(value)) setOwn(copy, name, this.clean(value, depth))
+      else if (Array.isArray(value) && NAME_LISTS.has(key)) {
+        setOwn(copy, name, this.#copyList(value, depth))
+      } else {
+        this.#note('tool-schema-cleaned')
         setOwn(copy, name, value === false ? { not: {} } : {})
       }
+      this.#names.pop()
     }
-    return copy
-  }
-
-  #below(name: string, schema: JsonObject, depth: number): JsonDraft {
-    this.#names.push(name)
-    const copy = this.clean(schema, depth)
-    this.#names.pop()
     return copy
   }
 

@@ -1,5 +1,7 @@
 import type { RequestOptions } from '../../src/dialects/request-options.ts'
+import { parseModelPage } from '../../src/kiro/catalogue.ts'
 import { BUILT_IN_MODELS } from '../../src/kiro/models.ts'
+import { MODELS } from '../../src/simulator/models.ts'
 
 /** The options of a gateway with default settings that has not seen the upstream's catalogue yet. */
 export function requestOptions(changes: Partial<RequestOptions> = {}): RequestOptions {
@@ -9,7 +11,14 @@ export function requestOptions(changes: Partial<RequestOptions> = {}): RequestOp
     isCatalogueLive: false,
     toolDescriptionMaxLength: 10_000,
     toolMaxCount: 120,
+    servesWebSearch: true,
     fakeReasoning: { isEnabled: true, maxTokens: 4000, budgetCap: 10_000 },
     ...changes
   }
+}
+
+/** The same once the simulator has told which models there are. */
+export function simulatorOptions(changes: Partial<RequestOptions> = {}): RequestOptions {
+  const { models } = parseModelPage({ models: MODELS })
+  return requestOptions({ models, isCatalogueLive: true, ...changes })
 }

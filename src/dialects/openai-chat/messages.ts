@@ -89,6 +89,7 @@ function readResult(message: ChatMessage, context: MessageContext): Message {
   const text = readResultText(message.content, { draft, path, repairs })
   const id = message.tool_call_id ?? functionIds.get(message.name ?? '') ?? ''
   draft.toolResults.push({ id, text, isError: false, source })
+  draft.addText(message.refusal ?? '')
   readCalls(message, draft, context)
   return draft.toMessage(source)
 }

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import * as fc from 'fast-check'
+import t from 'tap'
+import { isJsonObject, type JsonObject } from '../../src/kiro/json-object.ts'
+import { resolvePointer } from '../../src/kiro/json-pointer.ts'
+import { SCHEMA_MAPS, VALUES } from '../../src/kiro/json-schema-keywords.ts'
+import { InlineBudget } from '../../src/kiro/json-schema-refs.ts'
+import { cleanSchema } from '../../src/kiro/json-schema.ts'
+import { PlacedRepairs, Repairs } from '../../src/kiro/repairs.ts'
+import { checkRequest } from '../../src/simulator/request-rules.ts'
+import { hostileSchema } from '../helper/hostile-schemas.ts'
+import { upstreamRequest, upstreamTool } from '../helper/simulator-request.ts'
+
+t.setTimeout(240_000) // tens of thousands of cases, on a machine that may be busy
+
+const RUNS = 20_000
+const REFERENCES = ['$ref', '$defs', 'definitions', '$schema', '$id', '$anchor']
+
+t.test('any schema', async (t) => {
+  t.test('becomes one that the upstream takes, and stays it', async () => {
+    fc.assert(
+      fc.property(hostileSchema, (schema) => {
+        const sent = asSent(cleanSchema(schema, new InlineBudget(), new Repairs()))
+        const tools = [upstreamTool('f', { ...sent })]
+        const verdict = checkRequest(upstreamRequest('hi', { context: { tools } }))
+        assert.ok(!('status' in verdict), JSON.stringify(verdict))
+        assert.ok(isJsonObject(sent['properties']))
+        assertNoReferences(sent)
+        const again = new Repairs()
+        assert.deepEqual(asSent(cleanSchema(sent, new InlineBudget(), again)), sent)
+        assert.deepEqual(again.codes, [])
+      }),
+      { numRuns: RUNS }
+    )
+  })
+
+  t.test('is not changed itself, and stays bounded however its references multiply', async () => {
+    fc.assert(
+      fc.property(hostileSchema, (schema) => {
+        const before = JSON.stringify(schema)
+        const sent = cleanSchema(schema, new InlineBudget(), new Repairs())
+        assert.equal(JSON.stringify(schema), before)
+        assert.ok(JSON.stringify(sent).length <= 2 * (before ?? '').length + 300_000)
+      }),
+      { numRuns: 2000 }
+    )
+  })
+
+  t.test('has its repairs where the client wrote what was repaired', async () => {
+    fc.assert(
+      fc.property(hostileSchema, (schema) => {
+        const repairs = new PlacedRepairs()
+        cleanSchema(schema, new InlineBudget(), repairs, 'tools[0].input_schema')
+        const body = { tools: [{ input_schema: schema }] }
+        for (const { code, pointer } of repairs.places) {
+          assert.ok(pointer.startsWith('/tools/0/input_schema'), pointer)
+          assert.notEqual(resolvePointer(body, pointer), undefined, `${code} ${pointer}`)
+        }
+      }),
+      { numRuns: 2000 }
+    )
+  })
+})
+
+/** As JSON makes it: numbers that JSON has no word for become null. */
+function asSent(schema: JsonObject): JsonObject {
+  return JSON.parse(JSON.stringify(schema)) as JsonObject
+}
+
+function assertNoReferences(schema: JsonObject): void {
+  for (const [keyword, value] of Object.entries(schema)) {
+    assert.ok(!REFERENCES.includes(keyword), keyword)
+    if (VALUES.has(keyword)) continue
+    const nested = SCHEMA_MAPS.has(keyword) && isJsonObject(value) ? Object.values(value) : [value]
+    for (const one of nested.flat(9)) if (isJsonObject(one)) assertNoReferences(one)
+  }
+}
