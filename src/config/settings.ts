@@ -272,6 +272,38 @@ export const Settings = ObjectOf({
       'TOOL_MAX_COUNT',
       { min: 1, max: 10_000, default: 120 },
       'Tools offered to the model; refusals of more are reported. Those that were called come first, the rest is named in the system prompt.'
+    ),
+    webSearch: setting<boolean>(
+      {
+        env: 'WEB_SEARCH',
+        kind: 'flag',
+        default: true,
+        description:
+          "Makes the web searches that a model asks for where a client offers the vendor's tool for it; `false` leaves that tool out."
+      },
+      { type: 'boolean' }
+    )
+  }),
+  fetch: ObjectOf({
+    isEnabled: setting<boolean>(
+      {
+        env: 'FETCH_URLS',
+        kind: 'flag',
+        default: true,
+        description:
+          'Fetches images and documents that requests name by http(s) URL, from the public internet only.'
+      },
+      { type: 'boolean' }
+    ),
+    maxBytes: bytes(
+      'FETCH_MAX_BYTES',
+      { min: 1024, max: 256 * mebibyte, default: 10 * mebibyte },
+      'Largest image or document that is fetched.'
+    ),
+    timeoutMs: seconds(
+      'FETCH_TIMEOUT',
+      { min: 1, max: 120, default: 15 },
+      'Longest time that one of them may take.'
     )
   }),
   responses: ObjectOf({

@@ -61,6 +61,11 @@ export class PartReader {
     return this.#text.stopSequence !== null || this.#limit.isReached
   }
 
+  /** Tokens of the request as the upstream counted them; null while it has not. */
+  get measuredInputTokens(): number | null {
+    return this.#meter.measuredInput()
+  }
+
   push(event: UpstreamEvent): readonly StreamPart[] {
     if (this.isStopped) return NoParts
     switch (event.type) {

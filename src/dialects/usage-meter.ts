@@ -63,29 +63,47 @@ export class UsageMeter {
 
   total(): Usage {
     const reasoningTokens = this.#reasoning.total()
-    const localTokens = this.#answer.total() + reasoningTokens
-    const counts = sumOf(this.#counts) > 0 ? this.#counts : {}
-    const outputTokens = countOf(counts.outputTokens) ?? localTokens
+    const outputTokens = this.#outputTokens()
+    const told = this.#toldInput()
     return {
-      ...this.#input(counts, outputTokens),
+      ...told,
+      inputTokens: this.measuredInput() === null ? this.#options.inputTokens : told.inputTokens,
       outputTokens,
       ...(reasoningTokens > 0 && { reasoningTokens: Math.min(reasoningTokens, outputTokens) }),
       ...(this.#credits !== undefined && { credits: this.#credits })
     }
   }
 
-  #input(counts: TokenUsage, outputTokens: number): Omit<Usage, 'outputTokens'> {
+  /** Tokens of the request, cached ones included, as the upstream tells them; null while it has told nothing. */
+  measuredInput(): number | null {
+    const { inputTokens, cacheReadTokens, cacheWriteTokens } = this.#toldInput()
+    const tokens = inputTokens + (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0)
+    return tokens > 0 ? tokens : null
+  }
+
+  /** 0 where the upstream told nothing. */
+  #toldInput(): Omit<Usage, 'outputTokens'> {
+    const counts = this.#toldCounts()
     const cacheReadTokens = countOf(counts.cacheReadInputTokens)
     const cacheWriteTokens = countOf(counts.cacheWriteInputTokens)
     const cachedTokens = (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0)
     const allTokens = countOf(counts.totalTokens) ?? this.#windowTokens()
-    const inputTokens =
-      countOf(counts.uncachedInputTokens) ?? Math.max(0, allTokens - outputTokens - cachedTokens)
     return {
-      inputTokens: inputTokens + cachedTokens > 0 ? inputTokens : this.#options.inputTokens,
+      inputTokens:
+        countOf(counts.uncachedInputTokens) ??
+        Math.max(0, allTokens - this.#outputTokens() - cachedTokens),
       ...(cacheReadTokens !== undefined && { cacheReadTokens }),
       ...(cacheWriteTokens !== undefined && { cacheWriteTokens })
     }
+  }
+
+  #outputTokens(): number {
+    const told = countOf(this.#toldCounts().outputTokens)
+    return told ?? this.#answer.total() + this.#reasoning.total()
+  }
+
+  #toldCounts(): TokenUsage {
+    return sumOf(this.#counts) > 0 ? this.#counts : {}
   }
 
   /** Request and answer together, by the upstream's percentage; 0 if it gave none. */

@@ -110,7 +110,8 @@ function newestOf(family: string, models: readonly ModelFacts[]): ModelFacts | u
   return newest
 }
 
-function modelUnknown(name: string, models: readonly ModelFacts[]): GatewayError {
+/** Says which of the models that do exist are nearest to a name. */
+export function modelUnknown(name: string, models: readonly ModelFacts[]): GatewayError {
   const shown = name.slice(0, MAX_COMPARED_CHARS)
   const wanted = shown.toLowerCase()
   const nearest = models

@@ -1,11 +1,13 @@
 import type { Lease } from '../admission/lease.ts'
 import type { MemoryBudget } from '../admission/memory-budget.ts'
 import type { Config } from '../config/settings.ts'
+import type { TokenCalibration } from '../dialects/token-calibration.ts'
 import type { Catalogue } from '../kiro/catalogue.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { TransformPool } from '../transform/transform-pool.ts'
 import type { ConnectionPool } from '../upstream/pool.ts'
 import type { RetryBudget } from '../upstream/retry-budget.ts'
+import type { UrlFetcher } from './attachments/url-fetcher.ts'
 import type { Credentials } from './credentials.ts'
 import type { ItemStore } from './items/item-store.ts'
 import type { OpenTurns } from './open-turns.ts'
@@ -17,9 +19,13 @@ export interface DataPlane {
   readonly memory: MemoryBudget
   readonly transforms: TransformPool
   readonly credentials: Credentials
+  /** For images and documents that requests name by URL. */
+  readonly fetcher: UrlFetcher
   readonly retryBudget: RetryBudget
   readonly metrics: Metrics
   readonly items: ItemStore
+  /** What this worker has learnt of the upstream's tokenizers. */
+  readonly calibration: TokenCalibration
   readonly turns: OpenTurns
   /** Upstream answers come from the built-in simulator. */
   readonly isSimulated: boolean

@@ -6,6 +6,7 @@ import { MemoryBudget } from '../admission/memory-budget.ts'
 import type { Config } from '../config/settings.ts'
 import { Channel, type Endpoint } from '../ipc/channel.ts'
 import type { ClusterStatus, FromWorker, ToWorker, WorkerStart } from '../ipc/messages.ts'
+import { TokenCalibration } from '../dialects/token-calibration.ts'
 import type { Catalogue } from '../kiro/catalogue.ts'
 import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
 import { createLogger, type Logger } from '../observe/logger.ts'
@@ -17,6 +18,8 @@ import { chooseProxy } from '../upstream/proxy.ts'
 import { RetryBudget } from '../upstream/retry-budget.ts'
 import { createApp } from './app.ts'
 import { Authenticator } from './auth.ts'
+import { isPublicAddress } from './attachments/public-address.ts'
+import { UrlFetcher } from './attachments/url-fetcher.ts'
 import { Credentials } from './credentials.ts'
 import type { DataPlane } from './data-plane.ts'
 import { ItemStore } from './items/item-store.ts'
@@ -256,6 +259,11 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
     memory: bodyMemory,
     transforms,
     credentials,
+    calibration: new TokenCalibration(),
+    fetcher: new UrlFetcher({
+      limits: () => parts.config.fetch,
+      isAllowedAddress: isPublicAddress
+    }),
     retryBudget: new RetryBudget({
       percent: config.upstream.retryBudgetPercent,
       now: () => performance.now()

@@ -163,6 +163,12 @@ export const ErrorTable = {
     'never',
     'The upstream stream ended in the middle of a frame.'
   ),
+  GW_ANSWER_INVALID: entry(
+    502,
+    'upstream',
+    'never',
+    'The model did not answer in the form that was asked for, not even when it was asked again.'
+  ),
   GW_INTERNAL: entry(
     500,
     'internal',
@@ -220,6 +226,13 @@ export class GatewayError extends Error {
   get retry(): RetryRule {
     return ErrorTable[this.code].retry
   }
+}
+
+/** What is no error of ours by now is a bug; the client learns nothing of it and the log everything. */
+export function asGatewayError(cause: unknown): GatewayError {
+  return cause instanceof GatewayError
+    ? cause
+    : new GatewayError('GW_INTERNAL', undefined, { cause })
 }
 
 function entry(status: number, source: ErrorSource, retry: RetryRule, message: string): ErrorEntry {

@@ -161,3 +161,26 @@ t.test('is never negative nor without input, whatever the upstream counts', asyn
     })
   )
 })
+
+t.test('measuredInput()', async (t) => {
+  t.test('is null while the upstream has told nothing of use', async (t) => {
+    const usage = meter()
+    usage.addText('abc')
+    t.equal(usage.measuredInput(), null)
+    usage.setPercentage(0.001)
+    t.equal(usage.measuredInput(), null)
+  })
+
+  t.test('is the percentage less the answer', async (t) => {
+    const usage = meter()
+    usage.setPercentage(1)
+    usage.addText('abc')
+    t.equal(usage.measuredInput(), 2000 - 3)
+  })
+
+  t.test('counts what was cached', async (t) => {
+    const usage = meter()
+    usage.addCounts({ uncachedInputTokens: 100, cacheReadInputTokens: 900 })
+    t.equal(usage.measuredInput(), 1000)
+  })
+})

@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import type { Catalogue } from '../../kiro/catalogue.ts'
-import { AUTO_MODEL, findModel, type ModelFacts } from '../../kiro/models.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { normaliseModelName } from '../../kiro/model-name.ts'
+import { modelUnknown } from '../../kiro/model-resolution.ts'
+import { AUTO_MODEL, canonicalModelId, findModel, type ModelFacts } from '../../kiro/models.ts'
 import type { DataPlane } from '../data-plane.ts'
 
 /** `created` is asked for by the API and known by nobody: the day the upstream's API was first seen. */
@@ -22,9 +23,9 @@ export function modelRoutes(app: FastifyInstance, plane: DataPlane): void {
     })
     app.get<{ Params: { id: string } }>(`${prefix}/:id`, (request) => {
       const { id } = request.params
-      const models = listModels(plane.catalogue(), plane.config().models.aliases)
-      const model = models.find((one) => one.id === id)
-      if (model === undefined) throw unknownModel(id)
+      const catalogue = plane.catalogue()
+      const model = findListed(id, listModels(catalogue, plane.config().models.aliases))
+      if (model === undefined) throw modelUnknown(id, catalogue.models)
       return isAnthropic(request.headers) ? toAnthropicModel(model) : toOpenAiModel(model)
     })
   }
@@ -42,6 +43,14 @@ function listModels(
     ownedBy: ownerOf(target)
   }))
   return [...aliased, ...listed.filter((model) => !Object.hasOwn(aliases, model.id))]
+}
+
+/** By any spelling that a request may use, and under the name that was asked for. */
+function findListed(id: string, models: readonly ListedModel[]): ListedModel | undefined {
+  const wanted = canonicalModelId(normaliseModelName(id).id)
+  const model =
+    models.find((one) => one.id === id) ?? models.find((one) => canonicalModelId(one.id) === wanted)
+  return model === undefined ? undefined : { ...model, id }
 }
 
 function toListed({ id, name }: ModelFacts): ListedModel {
@@ -78,9 +87,4 @@ function toAnthropicList(models: readonly ListedModel[]) {
 
 function toAnthropicModel({ id, name }: ListedModel) {
   return { type: 'model', id, display_name: name, created_at: CREATED_AT.toISOString() }
-}
-
-function unknownModel(id: string): GatewayError {
-  const message = `The model "${id.slice(0, 100)}" does not exist. GET /v1/models lists those that do.`
-  return new GatewayError('GW_MODEL_UNKNOWN', undefined, { message, param: 'model' })
 }
