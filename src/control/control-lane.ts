@@ -2,11 +2,13 @@ import { Lease } from '../admission/lease.ts'
 import { monotonicNow } from '../admission/monotonic-clock.ts'
 import type { Config } from '../config/settings.ts'
 import type { LeaseTerms } from '../ipc/lease-messages.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import { type CallPhase, classifyFailure } from '../upstream/classify.ts'
 import { Exchange, type ResponseHeaders } from '../upstream/exchange.ts'
 import type { JsonRequest, JsonResponse } from '../upstream/json-call.ts'
 import { ConnectionPool } from '../upstream/pool.ts'
 import { chooseProxy } from '../upstream/proxy.ts'
+import { PoolMetrics } from '../upstream/pool-metrics.ts'
 import type { Budget } from './budget.ts'
 import { MAX_CALLS_WAITING } from './waiting-room.ts'
 
@@ -22,7 +24,9 @@ export class ControlLane {
   readonly #lease: Lease
   readonly #pool: ConnectionPool
 
-  constructor(budget: Budget, config: Config) {
+  readonly #metrics: PoolMetrics
+
+  constructor(budget: Budget, config: Config, metrics: Metrics) {
     this.#pool = new ConnectionPool({
       limits: {
         maxSockets: () => this.#lease.state().size,
@@ -30,8 +34,10 @@ export class ControlLane {
       },
       chooseProxy: chooseProxy(config.proxy),
       connectTimeoutMs: config.upstream.connectTimeoutMs,
-      keepaliveExpiryMs: config.pool.keepaliveExpiryMs
+      keepaliveExpiryMs: config.pool.keepaliveExpiryMs,
+      onConnectionClosed: (seconds) => metrics.connectionSeconds.observe(seconds)
     })
+    this.#metrics = new PoolMetrics({ pool: this.#pool, metrics, owner: CONTROL })
     this.#lease = new Lease({
       send: (report) => budget.onReport(CONTROL, report),
       trimSockets: (max) => this.#pool.trim(max),
@@ -60,6 +66,11 @@ export class ControlLane {
   /** Takes what can change while the gateway runs from settings that were read again. */
   onConfig(config: Config): void {
     this.#pool.setKeepaliveExpiry(config.pool.keepaliveExpiryMs)
+  }
+
+  /** Tells the metrics about the lane's connections. */
+  noteMetrics(): void {
+    this.#metrics.note()
   }
 
   async close(): Promise<void> {

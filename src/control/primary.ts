@@ -67,7 +67,7 @@ export class Primary {
       size: { ...config.pool, workers: options.memory.workers },
       send: (member, terms) => this.#sendTerms(member, terms)
     })
-    this.#lane = new ControlLane(this.#budget, config)
+    this.#lane = new ControlLane(this.#budget, config, this.#own)
     const { call } = this.#lane
     this.#credentials = new CredentialDesk({
       config,
@@ -237,6 +237,7 @@ export class Primary {
   }
 
   async #sendMetrics(link: WorkerLink, requestId: number): Promise<void> {
+    this.#lane.noteMetrics()
     noteBudget(this.#own, this.#budget.state(), (member) =>
       member === CONTROL ? CONTROL : String(this.#links.find(member)?.id ?? 'leaving')
     )

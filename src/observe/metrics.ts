@@ -7,6 +7,8 @@ const waitBuckets = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 15, 60, 300]
 const durationBuckets = [0.05, 0.25, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640]
 /** Seconds; what the gateway adds should end in the first buckets. */
 const firstByteBuckets = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60]
+/** Seconds; from a handshake for nothing to a connection that is used for hours. */
+const connectionBuckets = [0.1, 1, 10, 60, 300, 1800, 7200, 43_200]
 const transformBuckets = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2]
 
 /**
@@ -41,6 +43,24 @@ export class Metrics {
     'Connections to the upstream.',
     ['state']
   )
+  readonly workerConnections = this.#gauge(
+    'worker_upstream_connections',
+    "The same of one worker, by its slot; 'control' are those of the gateway's own calls.",
+    ['worker', 'state']
+  )
+  /** Named by OpenTelemetry, with its attributes as Prometheus writes them. */
+  readonly openConnections = new Gauge({
+    name: 'http_client_open_connections',
+    help: 'Connections to the upstream, as OpenTelemetry names them.',
+    labelNames: ['http_connection_state'],
+    registers: [this.#registry]
+  })
+  readonly connectionSeconds = new Histogram({
+    name: 'http_client_connection_duration_seconds',
+    help: 'How long connections to the upstream were open.',
+    buckets: connectionBuckets,
+    registers: [this.#registry]
+  })
   readonly connectionBudget = this.#gauge(
     'upstream_connection_budget',
     'Connections that all workers together may hold; 0 means no limit.'
@@ -51,7 +71,17 @@ export class Metrics {
     ['worker']
   )
   readonly permitsInUse = this.#gauge('pool_permits_in_use', 'Permits held by requests.')
+  readonly workerPermits = this.#gauge(
+    'worker_permits_in_use',
+    'The same of one worker, by its slot.',
+    ['worker']
+  )
   readonly waiters = this.#gauge('pool_waiters', 'Requests waiting for a permit.')
+  readonly workerWaiters = this.#gauge(
+    'worker_pool_waiters',
+    'The same of one worker, by its slot.',
+    ['worker']
+  )
   readonly waitSeconds = this.#histogram(
     'pool_wait_seconds',
     'Time a request waited for its permit.',
@@ -67,7 +97,8 @@ export class Metrics {
   )
   readonly connectionsOpened = this.#counter(
     'upstream_connections_opened_total',
-    'Connections opened to the upstream.'
+    'Connections opened to the upstream, because there was none to the host or all were busy.',
+    ['reason']
   )
   readonly connectionsClosed = this.#counter(
     'upstream_connections_closed_total',

@@ -1,7 +1,6 @@
 import type { Channel } from '../ipc/channel.ts'
 import type { FromWorker, ToWorker } from '../ipc/messages.ts'
-import type { Metrics } from '../observe/metrics.ts'
-import type { PoolStats } from '../upstream/pool.ts'
+import { PoolMetrics } from '../upstream/pool-metrics.ts'
 import type { DataPlane } from './data-plane.ts'
 
 /** Between scrapes the primary hears of this worker's counts this often, so that its death loses few of them. */
@@ -12,14 +11,22 @@ export class MetricsDesk {
   readonly #channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
   readonly #plane: DataPlane
   readonly #texts = new Map<number, (text: string) => void>()
+  readonly #worker: string
+  readonly #poolMetrics: PoolMetrics
   readonly #timer: NodeJS.Timeout
-  #told: PoolStats
   #nextRequestId = 1
 
-  constructor(channel: Pick<Channel<ToWorker, FromWorker>, 'send'>, plane: DataPlane) {
+  /** `workerId` is the worker's slot. */
+  constructor(
+    channel: Pick<Channel<ToWorker, FromWorker>, 'send'>,
+    plane: DataPlane,
+    workerId: number
+  ) {
     this.#channel = channel
     this.#plane = plane
-    this.#told = plane.pool.stats()
+    this.#worker = String(workerId)
+    const { pool, metrics } = plane
+    this.#poolMetrics = new PoolMetrics({ pool, metrics, owner: this.#worker })
     this.#timer = setInterval(() => void this.push(), PUSH_MS) // cannot reject
     this.#timer.unref()
   }
@@ -52,27 +59,14 @@ export class MetricsDesk {
   }
 
   #noteGauges(): void {
-    const { metrics, lease, pool, memory } = this.#plane
+    const { metrics, lease, memory } = this.#plane
+    const worker = this.#worker
     const { held, waiting } = lease.state()
     metrics.permitsInUse.set(held)
+    metrics.workerPermits.set({ worker }, held)
     metrics.waiters.set(waiting)
+    metrics.workerWaiters.set({ worker }, waiting)
     metrics.admittedBytes.set(memory.reservedBytes)
-    const stats = pool.stats()
-    metrics.upstreamConnections.set({ state: 'active' }, stats.busy)
-    metrics.upstreamConnections.set({ state: 'idle' }, stats.idle)
-    metrics.upstreamConnections.set({ state: 'connecting' }, stats.connecting)
-    metrics.upstreamConnections.set({ state: 'closing' }, stats.closing)
-    countConnections(metrics, this.#told, stats)
-    this.#told = stats
-  }
-}
-
-/** The pool counts for itself; what has come since the last time is added. */
-function countConnections(metrics: Metrics, before: PoolStats, now: PoolStats): void {
-  metrics.connectionsOpened.inc(now.opened - before.opened)
-  metrics.connectionReuse.inc(now.reused - before.reused)
-  for (const [reason, count] of Object.entries(now.closed)) {
-    const known = Object.entries(before.closed).find(([name]) => name === reason)?.[1] ?? 0
-    metrics.connectionsClosed.inc({ reason }, count - known)
+    this.#poolMetrics.note()
   }
 }

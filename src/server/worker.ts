@@ -217,6 +217,7 @@ function changeConfig(parts: Parts, config: Config): void {
 function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Surroundings): Parts {
   const { config, memory, workerId, catalogue, status } = start
   const log = createLogger(config.observe.level, { worker: workerId })
+  const counts = new Metrics()
   const pool = new ConnectionPool({
     limits: {
       maxSockets: () => lease.state().size,
@@ -224,7 +225,8 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
     },
     chooseProxy: chooseProxy(config.proxy),
     connectTimeoutMs: config.upstream.connectTimeoutMs,
-    keepaliveExpiryMs: config.pool.keepaliveExpiryMs
+    keepaliveExpiryMs: config.pool.keepaliveExpiryMs,
+    onConnectionClosed: (seconds) => counts.connectionSeconds.observe(seconds)
   })
   const lease = new Lease({
     send: (report) => channel.send(report),
@@ -268,7 +270,7 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
       percent: config.upstream.retryBudgetPercent,
       now: () => performance.now()
     }),
-    metrics: new Metrics(),
+    metrics: counts,
     items,
     turns,
     isSimulated: start.isSimulated,
@@ -277,7 +279,7 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
     isDraining,
     isLeaving
   }
-  const metrics = new MetricsDesk(channel, plane)
+  const metrics = new MetricsDesk(channel, plane, workerId)
   const app = createApp({
     plane,
     log,

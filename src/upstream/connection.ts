@@ -62,6 +62,8 @@ export class Connection {
   readonly socket: Socket
   /** Requests sent so far; more than one means the connection was reused. */
   requests = 0
+  /** `performance.now()` of the moment it was connected. */
+  readonly openedAt = performance.now()
   /** `performance.now()` of the moment it fell idle. */
   idleSince = 0
   #state: 'idle' | 'busy' | 'closing' | 'closed' = 'idle'

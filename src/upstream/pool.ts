@@ -18,9 +18,14 @@ export interface PoolOptions {
   readonly connectTimeoutMs: number
   /** `null` keeps idle connections for ever. */
   readonly keepaliveExpiryMs: number | null
+  /** Called with the seconds that a connection was open, when it is gone. */
+  readonly onConnectionClosed?: (openSeconds: number) => void
   /** CA certificates in PEM, instead of the system's. */
   readonly ca?: string
 }
+
+/** Why a connection was opened: none to the origin was open, or all of them were busy. */
+export type OpenReason = 'first' | 'all_busy'
 
 /** What is open now, and counts since start. */
 export interface PoolStats {
@@ -29,6 +34,8 @@ export interface PoolStats {
   readonly connecting: number
   readonly closing: number
   readonly opened: number
+  /** The same by what made it necessary. */
+  readonly openedFor: Readonly<Partial<Record<OpenReason, number>>>
   readonly reused: number
   readonly closed: Readonly<Partial<Record<CloseReason, number>>>
 }
@@ -55,6 +62,7 @@ export class ConnectionPool {
   #sweep: NodeJS.Timeout | null = null
   #busy = 0
   #connecting = 0
+  readonly #openedFor: Partial<Record<OpenReason, number>> = {}
   #opened = 0
   #reused = 0
   #isClosed = false
@@ -90,6 +98,8 @@ export class ConnectionPool {
     })
     this.#connecting -= 1
     const onClosed = this.#onClosed.bind(this)
+    const reason = this.#hasOpen(origin) ? 'all_busy' : 'first'
+    this.#openedFor[reason] = (this.#openedFor[reason] ?? 0) + 1
     const connection = new Connection({ origin, ...sockets, onClosed })
     this.#open.add(connection)
     this.#opened += 1
@@ -151,6 +161,7 @@ export class ConnectionPool {
       connecting: this.#connecting,
       closing: this.#closing.size,
       opened: this.#opened,
+      openedFor: { ...this.#openedFor },
       reused: this.#reused,
       closed: { ...this.#closed }
     }
@@ -169,6 +180,11 @@ export class ConnectionPool {
     if (this.#sweep !== null) clearTimeout(this.#sweep)
     for (const connection of this.#open) connection.reset('shutdown')
     for (const attempt of this.#attempts) attempt.giveUp()
+  }
+
+  #hasOpen({ origin }: URL): boolean {
+    for (const connection of this.#open) if (connection.origin.origin === origin) return true
+    return false
   }
 
   #sockets(): number {
@@ -240,6 +256,7 @@ export class ConnectionPool {
     this.#open.delete(connection)
     this.#idle.remove(connection)
     this.#closed[reason] = (this.#closed[reason] ?? 0) + 1
+    this.#options.onConnectionClosed?.((performance.now() - connection.openedAt) / 1000)
     this.#closing.get(connection)?.resolve()
     this.#closing.delete(connection)
     this.#wakeRoomWaiter()

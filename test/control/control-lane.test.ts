@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import { ControlLane, CONTROL } from '../../src/control/control-lane.ts'
 import { Budget } from '../../src/control/budget.ts'
+import { Metrics } from '../../src/observe/metrics.ts'
 import type { JsonRequest } from '../../src/upstream/json-call.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { serverUrl } from '../helper/server-url.ts'
@@ -21,7 +22,9 @@ function setUp(t: Test, { isBusy = false } = {}) {
     }
   })
   if (isBusy) budget.join('worker', 0)
-  const lane = new ControlLane(budget, config)
+  const metrics = new Metrics()
+  t.teardown(() => metrics.close())
+  const lane = new ControlLane(budget, config, metrics)
   t.teardown(() => lane.close())
   return lane
 }

@@ -116,11 +116,10 @@ t.test('/metrics counts over all workers and never back, also when one dies', as
   t.ok((await Promise.all(calls)).every(isComplete))
   const before = await metricsOf(gateway)
   t.equal(before('kiro_gateway_requests_total'), 25)
-  t.equal(
+  const upstreamCalls =
     before('kiro_gateway_upstream_connections_opened_total') +
-      before('kiro_gateway_connection_reuse_total'),
-    25
-  )
+    before('kiro_gateway_connection_reuse_total')
+  t.ok(upstreamCalls > 25, "the gateway's own calls are counted, too")
   t.equal(before('kiro_gateway_pool_permits_in_use'), 0)
   const [victim] = gateway.workerPids()
   if (victim === undefined) throw new Error('there is no worker')
@@ -136,3 +135,63 @@ t.test('/metrics counts over all workers and never back, also when one dies', as
   t.equal(after('kiro_gateway_requests_total'), 25)
   t.equal(after('kiro_gateway_worker_restarts_total'), 1)
 })
+
+t.test(
+  '/metrics tells of the pool per worker and in sum, under the documented names',
+  async (t) => {
+    const gateway = await startGateway({ upstreamUrl: url, env: { WORKERS: '2' } })
+    t.teardown(() => gateway.destroy())
+    const calls = Array.from({ length: 20 }, () =>
+      startChat(gateway.url, 'sim:events=40 sim:gap=40')
+    )
+    await Promise.all(calls.map(({ firstBytes }) => firstBytes))
+    const text = await (await fetch(`${gateway.url}/metrics`)).text()
+    const samples = new Map(
+      text.split('\n').map((line) => {
+        const end = line.lastIndexOf(' ')
+        return [line.slice(0, end), Number(line.slice(end))]
+      })
+    )
+    for (const name of [
+      'kiro_gateway_upstream_connections{state="active"}',
+      'kiro_gateway_upstream_connections{state="idle"}',
+      'kiro_gateway_upstream_connections{state="connecting"}',
+      'kiro_gateway_upstream_connection_budget',
+      'kiro_gateway_pool_permits_leased{worker="1"}',
+      'kiro_gateway_pool_permits_leased{worker="2"}',
+      'kiro_gateway_pool_permits_leased{worker="control"}',
+      'kiro_gateway_pool_permits_in_use',
+      'kiro_gateway_pool_waiters',
+      'kiro_gateway_pool_wait_seconds_count',
+      'kiro_gateway_pool_timeouts_total',
+      'kiro_gateway_pool_queue_rejected_total',
+      'kiro_gateway_upstream_connections_opened_total{reason="first"}',
+      'kiro_gateway_upstream_connections_opened_total{reason="all_busy"}',
+      'kiro_gateway_connection_reuse_total',
+      'kiro_gateway_worker_restarts_total',
+      'kiro_gateway_admitted_bytes',
+      'http_client_open_connections{http_connection_state="active"}',
+      'http_client_open_connections{http_connection_state="idle"}',
+      'http_client_connection_duration_seconds_count'
+    ])
+      t.type(samples.get(name), 'number', name)
+    t.match(text, '# TYPE kiro_gateway_upstream_connections_closed_total counter')
+    t.match(text, '# TYPE kiro_gateway_event_loop_delay_seconds ')
+    const of = (name: string, labels: string) =>
+      samples.get(`kiro_gateway_${name}{${labels}}`) ?? NaN
+    const perWorker = (name: string, labels = '') =>
+      of(name, `worker="1"${labels}`) + of(name, `worker="2"${labels}`)
+    t.equal(perWorker('worker_permits_in_use'), 20)
+    t.equal(samples.get('kiro_gateway_pool_permits_in_use'), 20)
+    t.equal(perWorker('worker_pool_waiters'), 0)
+    const active = ',state="active"'
+    t.equal(perWorker('worker_upstream_connections', active), 20)
+    const own = of('worker_upstream_connections', `worker="control"${active}`)
+    t.equal(
+      of('upstream_connections', 'state="active"'),
+      20 + own,
+      "the gateway's own are in the sum"
+    )
+    await Promise.all(calls.map(({ answer }) => answer))
+  }
+)

@@ -62,10 +62,15 @@ t.test('Metrics', (t) => {
       'connection_reuse_total',
       'worker_restarts_total',
       'event_loop_delay_seconds',
-      'admitted_bytes'
+      'admitted_bytes',
+      'worker_permits_in_use',
+      'worker_pool_waiters',
+      'worker_upstream_connections'
     ]) {
       t.match(text, `# TYPE kiro_gateway_${name} `)
     }
+    t.match(text, '# TYPE http_client_open_connections gauge')
+    t.match(text, '# TYPE http_client_connection_duration_seconds histogram')
   })
 
   t.test('measures how long the event loop was blocked, once', async (t) => {
