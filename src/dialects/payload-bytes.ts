@@ -11,10 +11,11 @@ export interface EncodedPayload {
   readonly weight: number
 }
 
-// kiro-protocol §6.2
+// kiro-protocol §6.2, but for images
 const TOKENS_PER_MESSAGE = 4
 const TOKENS_PER_TOOL = 4
-const TOKENS_PER_IMAGE = 100
+/** What a model takes for a picture of a screen; the upstream scales larger ones down. */
+const TOKENS_PER_IMAGE = 1500
 const TOKENS_AT_END = 3
 
 /** A character that is not ASCII takes at least one byte more than units, and weighs 7 more. */

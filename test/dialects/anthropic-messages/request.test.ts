@@ -100,7 +100,8 @@ t.test('a request of Claude Code becomes what it means', async (t) => {
       TOOL,
       { name: 'WebSearch', input_schema: {}, defer_loading: true },
       { name: 'DeferredToolPlaceholder', input_schema: {}, defer_loading: true },
-      { type: 'web_search_20250305', name: 'web_search', max_uses: 8 }
+      { type: 'web_search_20250305', name: 'web_search', max_uses: 8 },
+      { type: 'code_execution_20250825', name: 'code_execution' }
     ],
     thinking: { type: 'adaptive', display: 'omitted' },
     output_config: { effort: 'high' },
@@ -114,7 +115,7 @@ t.test('a request of Claude Code becomes what it means', async (t) => {
   })
   t.same(
     tools.map(({ name }) => name),
-    ['f', 'WebSearch']
+    ['web_search', 'f', 'WebSearch']
   )
   t.match(toolResults, [{ content: [{ text: 'The tool "WebSearch" is available now.' }] }])
   t.same(payload.additionalModelRequestFields, {
@@ -183,27 +184,27 @@ t.test('documents', async (t) => {
     )
   })
 
-  const pdf = {
+  const office = {
     type: 'document',
-    source: { type: 'base64', media_type: 'application/pdf', data: 'JVBERi0=' }
+    source: { type: 'base64', media_type: 'application/msword', data: '0M8R4A==' }
   }
 
-  t.test('that are PDFs are refused', async (t) => {
-    const request = { model: 'auto', messages: [{ role: 'user', content: [pdf] }] }
+  t.test('that are neither text nor PDF are refused', async (t) => {
+    const request = { model: 'auto', messages: [{ role: 'user', content: [office] }] }
     t.match(refusalOf('anthropic-messages', request), {
       code: 'GW_BODY_INVALID',
-      message: /^messages\[0\]\.content\[0\]\.source: only documents of text/
+      message: /^messages\[0\]\.content\[0\]\.source: only PDFs and documents of text/
     })
   })
 
-  t.test('that are PDFs do not end a session that has one in a tool result', async (t) => {
+  t.test('that cannot be read do not end a session that has one in a tool result', async (t) => {
     const { toolResults, plan } = convert('anthropic-messages', {
       model: 'auto',
       tools: [TOOL],
       messages: [
         USER,
         { role: 'assistant', content: [CALL] },
-        { role: 'user', content: [{ type: 'tool_result', tool_use_id: 't1', content: [pdf] }] }
+        { role: 'user', content: [{ type: 'tool_result', tool_use_id: 't1', content: [office] }] }
       ]
     })
     t.match(toolResults[0]?.content[0].text, /cannot be read here/)

@@ -74,10 +74,6 @@ t.test('a Chat Completions body that is not valid is refused by name', async (t)
 
 t.test('a Chat Completions body with content that cannot be sent is refused', async (t) => {
   const parts: readonly (readonly [unknown, RegExp])[] = [
-    [
-      { type: 'image_url', image_url: { url: 'https://x/y.png' } },
-      /cannot be fetched from a URL yet/
-    ],
     [{ type: 'image_url', image_url: { url: 'data:image/bmp;base64,Qk0=' } }, /only PNG, JPEG/],
     [{ type: 'image_url', image_url: { url: 'data:image/png;base64,' } }, /image is empty/],
     [{ type: 'image_url', image_url: { url: 'picture' } }, /must be a data URL/],
@@ -219,7 +215,7 @@ t.test('repairs of Chat Completions conversations', async (t) => {
     const { tools, plan } = convert('openai-chat', {
       model: 'auto',
       messages: [USER],
-      tools: [{ type: 'web_search' }, { type: 'function', name: 'flat', parameters: {} }]
+      tools: [{ type: 'file_search' }, { type: 'function', name: 'flat', parameters: {} }]
     })
     t.same(
       tools.map(({ name }) => name),
