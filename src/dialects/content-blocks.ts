@@ -29,13 +29,13 @@ export function readContent(content: ContentValue, context: ContentContext): voi
     return
   }
   for (const [index, block] of content.entries()) {
-    readBlock(block, {
-      ...context,
-      path: `${path}[${index}]`,
-      isInToolResult: context.isInToolResult ?? false,
-      readBlock
-    })
+    readPart(block, { ...context, path: `${path}[${index}]` })
   }
+}
+
+/** The same for one block that stands by itself at `context.path`. */
+export function readPart(block: Block, context: ContentContext): void {
+  readBlock(block, { ...context, isInToolResult: context.isInToolResult ?? false, readBlock })
 }
 
 /** The text of a tool's answer, each block on lines of its own; images go to the draft. */

@@ -2,7 +2,7 @@ import type { Message, ToolCall, ToolResult } from '../../kiro/message.ts'
 import type { UpstreamImage } from '../../kiro/payload.ts'
 import type { Repairs } from '../../kiro/repairs.ts'
 import { checkShape } from '../check-shape.ts'
-import { readContent } from '../content-blocks.ts'
+import { readContent, readPart } from '../content-blocks.ts'
 import { MessageDraft } from '../message-draft.ts'
 import { toToolInput } from '../tool-input.ts'
 import { CallIds } from './call-ids.ts'
@@ -114,7 +114,7 @@ export class ItemReader {
   #readOther({ type, item, path }: InputItem): void {
     const isAssistant = item['role'] === 'assistant' || ASSISTANT_PARTS.has(type)
     const draft = new MessageDraft(isAssistant ? 'assistant' : 'user')
-    readContent([item], { draft, path, repairs: this.#repairs })
+    readPart(item, { draft, path, repairs: this.#repairs })
     if (draft.toText() !== '' || draft.images.length > 0) this.messages.push(draft.toMessage(path))
   }
 

@@ -24,6 +24,7 @@ t.test('a Responses body that is not one is refused with the part at fault', asy
       body([{ role: 'user', content: [{ type: 'input_text', text: 7 }] }]),
       'input[0].content[0].text: must be a string, not 7'
     ],
+    ['a bare part', body([USER, { type: 'input_text' }]), 'input[1].text: is required'],
     ['a call without name', body([{ type: 'function_call' }]), 'input[0].name: is required'],
     [
       'a custom call with an object',
@@ -369,6 +370,22 @@ t.test('items of the vendor’s own tools lose no text', async (t) => {
         ].join('\n')
       }
     })
+  })
+
+  t.test('a bare part is what its sender said', async (t) => {
+    const { history, toolResults } = convert({
+      ...body([
+        USER,
+        { type: 'output_text', text: 'I look.' },
+        { type: 'tool_use', id: 'c', name: 'f', input: {} },
+        { type: 'tool_result', tool_use_id: 'c', content: 'done' }
+      ]),
+      tools: [fn('f')]
+    })
+    t.match(history[1], {
+      assistantResponseMessage: { content: 'I look.', toolUses: [{ toolUseId: 'c', name: 'f' }] }
+    })
+    t.match(toolResults, [{ toolUseId: 'c', content: [{ text: 'done' }], status: 'success' }])
   })
 
   t.test('an unknown item gives its text or is dropped', async (t) => {
