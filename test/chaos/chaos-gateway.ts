@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { GatewayProcess, type LogLine } from '../helper/gateway-process.ts'
@@ -18,6 +19,13 @@ const REQUEST_LINES = [
   'PoolTimeout',
   'retrying upstream',
   'asking upstream another way'
+]
+
+/** Lines of deaths, which are errors unless it was us. */
+const DEATH_LINES = [
+  'worker died',
+  'the new worker died before it served, the old one stays',
+  'rolling restart stopped: the new worker did not serve'
 ]
 
 export interface ChaosGatewayOptions {
@@ -62,24 +70,52 @@ export class ChaosGateway {
     return new ChaosGateway(gateway)
   }
 
-  /** Resolves with its base URL when it serves. */
+  /** Resolves with its base URL when it serves; fails if it does not in time. */
   async ready(): Promise<string> {
-    return (await this.#process.ready()).url
+    const gateway = await Promise.race([
+      this.#process.ready(),
+      delay(PATIENCE_MS, null, { ref: false })
+    ])
+    if (gateway === null) throw new Error(`the gateway does not start:\n${this.#lastWords()}`)
+    return gateway.url
   }
 
+  /** Of the workers that serve. */
   get workerPids(): readonly number[] {
     return this.#process.workerPids()
   }
 
-  /** Log lines that somebody would have to look at. Workers die here because they are killed. */
+  /** Of all workers, those that start and those that leave as well. */
+  get childPids(): readonly number[] {
+    const { pid } = this.#process.child
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    return children
+      .split(' ')
+      .map(Number)
+      .filter((child) => child > 0)
+  }
+
+  /** Rolling restarts that came to their end. */
+  get rollingRestarts(): number {
+    return this.#process.lines.filter(({ msg }) => msg === 'rolling restart complete').length
+  }
+
+  /** Log lines that somebody would have to look at. Workers may die here, but only because they are killed. */
   get errors(): readonly LogLine[] {
     return this.#process.lines.filter(
-      ({ level, msg }) => level === 'error' && msg !== 'worker died'
+      ({ level, msg, reason }) =>
+        level === 'error' &&
+        !(DEATH_LINES.includes(String(msg)) && String(reason).includes('SIGKILL'))
     )
   }
 
   get stderr(): string {
     return this.#process.stderr
+  }
+
+  /** Begins a rolling restart. */
+  restartWorkers(): void {
+    this.#process.child.kill('SIGUSR2')
   }
 
   resize(size: PoolSize): Promise<void> {
@@ -110,7 +146,7 @@ export class ChaosGateway {
 
   /** Its half-closed sockets that stay: one that closes at this moment is no leak. */
   async closeWait(): Promise<number> {
-    const pids = [this.#process.child.pid ?? 0, ...this.workerPids]
+    const pids = [this.#process.child.pid ?? 0, ...this.childPids]
     let count = countCloseWait(pids)
     for (let i = 0; i < 20 && count > 0; i++) {
       await delay(50)

@@ -10,8 +10,8 @@ import { serve } from './subprocess.ts'
 
 export type ClientsQuestion =
   | { readonly type: 'start'; readonly clients: number }
-  /** A worker was killed: connections may break now. */
-  | { readonly type: 'killed' }
+  /** A worker has been killed or is still missing: connections may break now. */
+  | { readonly type: 'bereft' }
   /** Nobody asks again; answered when all have their answers. */
   | { readonly type: 'stop' }
   /** So many requests at once. */
@@ -28,7 +28,7 @@ export interface ClientFacts {
   readonly longestFirstByteMs: number
 }
 
-/** A connection that breaks longer than this after the last kill was broken by something else. */
+/** A connection that breaks longer than this after all workers are there again was broken by something else. */
 const KILL_BLAME_MS = 5_000
 /** All clients have come by then. */
 const ARRIVAL_MS = 3000
@@ -38,7 +38,7 @@ const [url = '', seed = ''] = process.argv.slice(2)
 let outcomes: Record<string, number> = {}
 let requests = 0
 let longestFirstByteMs = 0
-let killedAt = -Infinity
+let bereftAt = -Infinity
 let startedAt = 0
 let isStopping = false
 let violations: string[] = []
@@ -50,8 +50,8 @@ serve(async (question: ClientsQuestion): Promise<ClientFacts> => {
       startedAt = performance.now()
       loops = Array.from({ length: question.clients }, (_, index) => runClient(index))
       break
-    case 'killed':
-      killedAt = performance.now()
+    case 'bereft':
+      bereftAt = performance.now()
       break
     case 'stop':
       isStopping = true
@@ -147,7 +147,7 @@ async function makeCall(plan: CallPlan): Promise<ReceivedAnswer | null> {
   count(outcome)
   if (violation !== null) violations.push(violation)
   const isLost = result.answer.isCut || result.answer.status === 0
-  if (isLost && performance.now() - killedAt > KILL_BLAME_MS) {
+  if (isLost && performance.now() - bereftAt > KILL_BLAME_MS) {
     violations.push(`lost without a worker's death: ${plan.dialect} ${plan.id} (${outcome})`)
   }
   return result.answer

@@ -11,6 +11,8 @@ export interface Findings {
   readonly tls: boolean
   readonly kills: number
   readonly resizes: number
+  /** Those that came to their end. */
+  readonly rollingRestarts: number
   /** The budget at the end. */
   readonly budget: number
   readonly maxKeepalive: number

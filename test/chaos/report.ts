@@ -21,7 +21,10 @@ function runLines(found: Findings): readonly Line[] {
   return [
     ['seed', found.seed],
     ['ran', `${found.seconds} s, ${workers} workers, ${clients} clients, ${wire}`],
-    ['workers killed, resizes', `${found.kills}, ${found.resizes}`],
+    [
+      'kills, resizes, rolling restarts',
+      `${found.kills}, ${found.resizes}, ${found.rollingRestarts}`
+    ],
     ['upstream calls', `${upstream.requests}, and ${upstream.controlCalls} of the primary's own`],
     ['upstream did', sortedJson(upstream.faults)]
   ]

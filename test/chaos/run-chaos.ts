@@ -82,7 +82,7 @@ class ChaosRun {
     const clients: Clients = new Subprocess('./clients.ts', [await gateway.ready(), String(seed)])
     this.#clients = clients
     await clients.ask({ type: 'start', clients: count })
-    const killer = new WorkerKiller(this.#random, () => clients.ask({ type: 'killed' }))
+    const killer = new WorkerKiller(this.#random, () => clients.ask({ type: 'bereft' }))
     this.#killer = killer
     this.#startedAt = performance.now()
     await Promise.all([
@@ -91,7 +91,11 @@ class ChaosRun {
         await delay(this.#random.between(1000, 5000))
         await this.#budget.change(gateway, nextPoolSize(this.#random))
       }),
-      this.#repeat(() => this.#glance(gateway)),
+      this.#repeat(async () => {
+        await delay(this.#random.between(5000, 10_000))
+        gateway.restartWorkers()
+      }),
+      this.#repeat(() => this.#glance(gateway, clients)),
       this.#repeat(() => this.#tell(clients))
     ])
     onProgress(`${seconds} s are over, waiting for rest`)
@@ -115,8 +119,10 @@ class ChaosRun {
   }
 
   /** A permit counts as free if neither the upstream nor the gateway saw it used since the last glance. */
-  async #glance(gateway: ChaosGateway): Promise<void> {
+  async #glance(gateway: ChaosGateway, clients: Clients): Promise<void> {
     await delay(GLANCE_MS)
+    const isBereft = gateway.workerPids.length < this.#options.workers
+    if (isBereft) await clients.ask({ type: 'bereft' })
     const { usable } = this.#budget
     const view = await gateway.view()
     const { recentlyUsed } = await this.#upstream.ask({ type: 'figures' })
@@ -169,6 +175,7 @@ class ChaosRun {
       clients: count,
       tls,
       kills: this.#killer?.kills ?? 0,
+      rollingRestarts: gateway.rollingRestarts,
       resizes: this.#budget.count,
       budget,
       maxKeepalive,

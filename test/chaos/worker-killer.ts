@@ -3,9 +3,9 @@ import type { ChaosGateway } from './chaos-gateway.ts'
 import type { Random } from './random.ts'
 
 /** Workers die for a while, then live long enough to be forgiven; else they would be replaced ever more slowly. */
-const CYCLE_S = { killing: 25, peaceful: 35 }
+const CYCLE_S = { killing: 20, peaceful: 40 }
 
-/** Kills workers with SIGKILL, one now and then. */
+/** Kills workers with SIGKILL, one now and then: most while they serve, some while they start or leave. */
 export class WorkerKiller {
   readonly #random: Random
   readonly #beforeKill: () => Promise<unknown>
@@ -24,7 +24,8 @@ export class WorkerKiller {
   /** Waits for a while, then kills one unless it is time for peace. */
   async act(gateway: ChaosGateway, elapsedS: () => number): Promise<void> {
     await delay(this.#random.between(1500, 4500))
-    const pid = this.#random.pick(gateway.workerPids)
+    const isAnyone = this.#random.chance(0.25)
+    const pid = this.#random.pick(isAnyone ? gateway.childPids : gateway.workerPids)
     const isPeaceful = elapsedS() % (CYCLE_S.killing + CYCLE_S.peaceful) > CYCLE_S.killing
     if (isPeaceful || pid === undefined) return
     await this.#beforeKill()

@@ -1,0 +1,10 @@
+/** `node test/chaos/what-happens.ts [row…]` measures the figures of README's table "What happens when…", row by row. */
+import * as budget from './what-happens/budget-rows.ts'
+import * as failures from './what-happens/failure-rows.ts'
+
+const Rows: Readonly<Record<string, () => Promise<string>>> = { ...budget, ...failures }
+const wanted = process.argv.slice(2)
+for (const [name, measure] of Object.entries(Rows)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue
+  process.stdout.write(`${name}: ${await measure()}\n`)
+}
