@@ -3,16 +3,22 @@ import { toUpstreamRequest as fromMessages } from './anthropic-messages/request.
 import { parseJsonBody } from './json-body.ts'
 import { toUpstreamRequest as fromChat } from './openai-chat/request.ts'
 import { toUpstreamRequest as fromResponses } from './openai-responses/request.ts'
+import { Repairs } from '../kiro/repairs.ts'
 import type { DialectName } from './reply-plan.ts'
 import type { RequestOptions } from './request-options.ts'
 import type { UpstreamRequest } from './upstream-request.ts'
 
-const CONVERTERS: Readonly<
-  Record<DialectName, (body: Uint8Array, options: RequestOptions) => UpstreamRequest>
-> = {
+type Converter = (body: Uint8Array, options: RequestOptions, repairs: Repairs) => UpstreamRequest
+
+const CONVERTERS: Readonly<Record<DialectName, Converter>> = {
   'anthropic-messages': fromMessages,
   'openai-chat': fromChat,
   'openai-responses': fromResponses
+}
+
+/** Whether a client API of that name is known. */
+export function isDialectName(name: string): name is DialectName {
+  return Object.hasOwn(CONVERTERS, name)
 }
 
 /** What a request must have got before it can be converted. */
@@ -37,7 +43,7 @@ export function attachmentNeedsOf(body: Uint8Array): AttachmentNeeds {
 
 /**
  * Makes the upstream's request of a client's body in any dialect. Pure but for a random conversation id
- * where nothing tells the session.
+ * where nothing tells the session. What is repaired is noted in `repairs`, and its codes in the plan.
  *
  * @throws {AttachmentNeeded} for a body with attachments that have to be got first
  * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
@@ -45,7 +51,8 @@ export function attachmentNeedsOf(body: Uint8Array): AttachmentNeeds {
 export function convertRequest(
   dialect: DialectName,
   body: Uint8Array,
-  options: RequestOptions
+  options: RequestOptions,
+  repairs = new Repairs()
 ): UpstreamRequest {
-  return CONVERTERS[dialect](body, options)
+  return CONVERTERS[dialect](body, options, repairs)
 }

@@ -12,7 +12,7 @@ import { assignToolIds } from './tool-ids.ts'
 import { pairToolTurns } from './tool-pairs.ts'
 import { EMPTY_RESULT, nameToolCalls, toolTurnsToText } from './tool-text.ts'
 import { offerTools, type OfferedTools } from './tools.ts'
-import { alternateTurns, CONTINUE } from './turns.ts'
+import { alternateTurns, CONTINUE, FIRST_TURN } from './turns.ts'
 
 export interface PayloadOptions {
   readonly conversation: Conversation
@@ -105,7 +105,8 @@ function fillBlank(turn: Message, isCurrent: boolean, repairs: Repairs): Message
   if (isEcho) repairs.note('placeholder-removed', turn.source)
   if (!isEcho && !isBlank(turn.text)) return turn
   const { images, toolCalls, toolResults } = turn
-  if (!isEcho && images.length + toolCalls.length + toolResults.length === 0) {
+  const isEmpty = images.length + toolCalls.length + toolResults.length === 0
+  if (isEmpty && !isEcho && turn !== FIRST_TURN) {
     repairs.note('turn-blank', turn.source)
   }
   return { ...turn, text: isCurrent ? CONTINUE : BLANK }

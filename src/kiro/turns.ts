@@ -1,6 +1,9 @@
 import { isBlank, joinText, type Message, textMessage } from './message.ts'
 import type { Repairs } from './repairs.ts'
 
+/** What comes first where the assistant speaks first. */
+export const FIRST_TURN: Message = textMessage('user', '')
+
 /** What the user says where a client left the user's last turn empty. */
 export const CONTINUE = 'Continue.'
 
@@ -12,7 +15,7 @@ export function alternateTurns(messages: readonly Message[], repairs: Repairs): 
   const turns = mergeAdjacent(messages, repairs)
   if (turns[0]?.role === 'assistant') {
     repairs.note('first-turn-added', turns[0].source)
-    turns.unshift(textMessage('user', ''))
+    turns.unshift(FIRST_TURN)
   }
   const last = turns.at(-1)
   if (last?.role !== 'user') {

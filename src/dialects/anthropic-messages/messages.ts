@@ -1,6 +1,6 @@
 import type { Message } from '../../kiro/message.ts'
 import type { Repairs } from '../../kiro/repairs.ts'
-import { readContent } from '../content-blocks.ts'
+import { readContent, readPart } from '../content-blocks.ts'
 import { MessageDraft } from '../message-draft.ts'
 import type { MessagesBody, MessagesMessage } from './schema.ts'
 
@@ -41,7 +41,7 @@ export function readSystem(system: MessagesBody['system'], repairs: Repairs): re
   const blocks = typeof system === 'string' ? [system] : (system ?? [])
   return blocks.map((block, index) => {
     const draft = new MessageDraft('user')
-    readContent([block], {
+    readPart(block, {
       draft,
       path: typeof block === 'string' ? 'system' : `system[${index}]`,
       repairs
