@@ -5,14 +5,15 @@ import { ControlLane, CONTROL } from '../../src/control/control-lane.ts'
 import { Budget } from '../../src/control/budget.ts'
 import { Metrics } from '../../src/observe/metrics.ts'
 import type { JsonRequest } from '../../src/upstream/json-call.ts'
+import { CountingProxy } from '../helper/counting-proxy.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { serverUrl } from '../helper/server-url.ts'
 
 const never = new AbortController().signal
 
 /** `isBusy`: a worker has all of the budget that is not reserved, and gives nothing back. */
-function setUp(t: Test, { isBusy = false } = {}) {
-  const result = loadConfig({ HTTP_MAX_CONNECTIONS: '32' }, []) // of which two are reserved
+function setUp(t: Test, { isBusy = false, env = {} } = {}) {
+  const result = loadConfig({ HTTP_MAX_CONNECTIONS: '32', ...env }, []) // of which two are reserved
   if (result.name !== 'config') throw new Error('there is no config')
   const { config } = result
   const budget: Budget = new Budget({
@@ -73,6 +74,19 @@ t.test('ControlLane.call()', (t) => {
     t.equal(upstream.requests, 20)
     t.equal(upstream.max, 2)
     t.equal(upstream.sockets.length, 2)
+  })
+
+  t.test('goes through the proxy that is set', async (t) => {
+    const upstream = await CountingUpstream.start(t)
+    const proxy = await CountingProxy.start(t, 'socks5', { credentials: 'me:secret' })
+    const lane = setUp(t, { isBusy: true, env: { VPN_PROXY_URL: proxy.url } })
+    const url = new URL(`http://auth.test:${upstream.url.port}`)
+    const calls = Array.from({ length: 20 }, () => lane.call(request(url), never))
+    t.ok((await Promise.all(calls)).every(({ text }) => text === 'ok'))
+    t.same([proxy.max, proxy.targets.length], [2, 2])
+    t.equal(proxy.targets[0], url.host)
+    const denied = lane.call(request(new URL('https://forbidden.test')), never)
+    await t.rejects(denied, { code: 'GW_UPSTREAM_CONNECT', message: /\(VPN_PROXY_URL\) refuses/ })
   })
 
   t.test('does not read an answer without end into memory', async (t) => {
