@@ -262,6 +262,18 @@ export const Settings = ObjectOf({
       'Largest thinking budget that a request may ask for.'
     )
   }),
+  payload: ObjectOf({
+    isTrimmed: setting<boolean>(
+      {
+        env: 'AUTO_TRIM_PAYLOAD',
+        kind: 'flag',
+        default: false,
+        description:
+          'Leaves out the oldest turns of a conversation that the upstream refuses as too long, and asks once more; otherwise the client is told, so that it can compact.'
+      },
+      { type: 'boolean' }
+    )
+  }),
   tools: ObjectOf({
     descriptionMaxLength: count(
       'TOOL_DESCRIPTION_MAX_LENGTH',
@@ -352,9 +364,28 @@ export const Settings = ObjectOf({
         description: 'Least severe level that is logged.'
       },
       { type: 'string' }
+    ),
+    debugMode: setting<DebugMode>(
+      {
+        env: 'DEBUG_MODE',
+        kind: 'choice',
+        default: 'off',
+        enum: ['off', 'errors', 'all'],
+        description:
+          'Which requests leave a file in DEBUG_DIR: how they were built and what became of them, but none of their text.'
+      },
+      { type: 'string' }
+    ),
+    debugDir: text(
+      'DEBUG_DIR',
+      { kind: 'path', default: 'debug_logs' },
+      'Folder for these files; the newest 200 are kept.'
     )
   })
 })
+
+/** Of which requests debug files are kept. */
+export type DebugMode = 'off' | 'errors' | 'all'
 
 /** Names of pino's levels. */
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'

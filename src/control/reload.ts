@@ -16,6 +16,7 @@ const FIXED = [
   ['KIRO_USER_AGENT', (config: Config) => config.upstream.userAgent],
   ['KIRO_CREDS_FILE, KIRO_API_KEY or another credential', (config: Config) => config.credentials],
   ['KIRO_API_URL or another host', ({ upstream }: Config) => hostsOf(upstream)],
+  ['DEBUG_DIR', (config: Config) => config.observe.debugDir],
   ['VPN_PROXY_URL, HTTPS_PROXY or NO_PROXY', (config: Config) => config.proxy]
 ] as const satisfies readonly (readonly [string, (config: Config) => unknown])[]
 
@@ -42,6 +43,7 @@ export function reload(running: Config, next: Config): Reload {
     memory,
     transform,
     credentials,
+    observe: { ...next.observe, debugDir: running.observe.debugDir },
     proxy,
     isProduction
   }

@@ -69,6 +69,8 @@ function otherText({ setting }: ListedSetting): string {
     LOG_LEVEL: 'debug',
     FAKE_REASONING: 'false',
     FETCH_URLS: 'false',
+    DEBUG_MODE: 'all',
+    AUTO_TRIM_PAYLOAD: 'true',
     MODEL_ALIASES: 'a=b'
   }
   if (texts[env] !== undefined) return texts[env]
@@ -128,5 +130,7 @@ const LIVE = new Set([
   'FETCH_URLS',
   'FETCH_MAX_BYTES',
   'FETCH_TIMEOUT',
-  'LOG_LEVEL'
+  'LOG_LEVEL',
+  'DEBUG_MODE',
+  'AUTO_TRIM_PAYLOAD'
 ])
