@@ -7,8 +7,18 @@ import { hostileSchema } from './hostile-schemas.ts'
 export const MARKER = /m\d{9}k/g
 
 // Few ids and names, so that calls and results meet, repeat and miss each other.
-const id = fc.constantFrom('a', 'b', 'c d', 'c_d', '', ' ', 'x|y'.repeat(30), 'ü', '__proto__')
-const toolName = fc.constantFrom(
+export const id = fc.constantFrom(
+  'a',
+  'b',
+  'c d',
+  'c_d',
+  '',
+  ' ',
+  'x|y'.repeat(30),
+  'ü',
+  '__proto__'
+)
+export const toolName = fc.constantFrom(
   'f',
   'F',
   'g',
@@ -27,7 +37,7 @@ const toolName = fc.constantFrom(
   'many_150'
 )
 const marked = fc.integer({ min: 0, max: 999_999_999 }).map(toMarker)
-const text = fc.oneof(
+export const text = fc.oneof(
   { weight: 3, arbitrary: marked },
   fc.constantFrom(
     '',
@@ -45,7 +55,7 @@ const text = fc.oneof(
     'Continue.'
   )
 )
-const input = fc.oneof(
+export const input = fc.oneof(
   fc.record({ path: text }),
   fc.constant(JSON.parse('{"__proto__":{"a":1}}')),
   fc.constantFrom(null, [1], [], 'plain', '', '{"cut": "of', 7, false)
@@ -60,7 +70,7 @@ const resultContent = fc.oneof(
   fc.record({ json: text }),
   fc.array(fc.oneof(textBlock, text, fc.constantFrom(image, imageUrl)), { maxLength: 3 })
 )
-const block = fc.oneof(
+export const block = fc.oneof(
   textBlock,
   text,
   fc.record({ type: fc.constant('tool_use'), id, name: toolName, input }),
@@ -100,14 +110,14 @@ function toolsOf<T>(tool: fc.Arbitrary<T>, named: (name: string) => T): fc.Arbit
   )
 }
 // Any schema has tests of its own; here they only have to be around.
-const toolSchema = fc.oneof(
+export const toolSchema = fc.oneof(
   {
     weight: 5,
     arbitrary: fc.constantFrom<unknown>(null, {}, { type: 'object', properties: { path: {} } })
   },
   { weight: 1, arbitrary: hostileSchema }
 )
-const description = fc.oneof(
+export const description = fc.oneof(
   { weight: 9, arbitrary: text },
   { weight: 1, arbitrary: marked.map((word) => `${'long '.repeat(2500)}${word}`) }
 )

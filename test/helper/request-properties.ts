@@ -4,32 +4,26 @@ import type { Test } from 'tap'
 import { convertRequest } from '../../src/dialects/convert-request.ts'
 import type { DialectName, ReplyPlan } from '../../src/dialects/reply-plan.ts'
 import type { UpstreamPayload } from '../../src/kiro/payload.ts'
-import { parseModelPage } from '../../src/kiro/catalogue.ts'
 import { RepairTable } from '../../src/kiro/repair-table.ts'
-import { listModels } from '../../src/simulator/models.ts'
 import { checkRequest } from '../../src/simulator/request-rules.ts'
 import { assertUpstreamRules } from './payload-rules.ts'
-import { MARKER } from './random-content.ts'
-import { requestOptions } from './request-options.ts'
+import { simulatorOptions } from './request-options.ts'
 
 const RUNS = 20_000
-
-/** As the simulator lists its models, which is what it checks requests against. */
-const CATALOGUE = { isCatalogueLive: true, models: parseModelPage(listModels({})).models }
 
 /** What must hold for the requests of one dialect. */
 export interface RequestProperties {
   readonly dialect: DialectName
   readonly body: fc.Arbitrary<object>
-  /** The part of a request whose markers must arrive, as JSON. */
-  readonly keptOf: (request: object) => string
+  /** Every marker of a request that must arrive. */
+  readonly markersOf: (request: object) => readonly string[]
   /** What earlier answers left for requests to refer to. */
   readonly items?: Readonly<Record<string, unknown>>
 }
 
 /** Tests that any request becomes a payload that the upstream takes, the same each time, with names that lead back. */
 export function testRequests(t: Test, properties: RequestProperties): void {
-  const { body, keptOf } = properties
+  const { body, markersOf } = properties
 
   t.test('becomes a payload that the upstream takes, without losing text', async () => {
     const property = fc.property(body, (request) => {
@@ -37,9 +31,7 @@ export function testRequests(t: Test, properties: RequestProperties): void {
       assertUpstreamRules(payload)
       const checked = checkRequest(payload)
       assert.ok(!('status' in checked), JSON.stringify(checked))
-      for (const marker of keptOf(request).match(MARKER) ?? []) {
-        assert.ok(json.includes(marker), marker)
-      }
+      for (const marker of markersOf(request)) assert.ok(json.includes(marker), marker)
       for (const code of plan.repairs) assert.ok(Object.hasOwn(RepairTable, code), code)
     })
     fc.assert(property, { numRuns: RUNS })
@@ -73,7 +65,7 @@ export function testRequests(t: Test, properties: RequestProperties): void {
 
 function convert({ dialect, items }: RequestProperties, request: object) {
   const bytes = Buffer.from(JSON.stringify(request))
-  const options = requestOptions({ ...CATALOGUE, ...(items !== undefined && { items }) })
+  const options = simulatorOptions(items === undefined ? {} : { items })
   const { payload, plan } = convertRequest(dialect, bytes, options)
   const json = Buffer.from(payload).toString()
   assert.ok(plan.inputTokens > 0)

@@ -1,14 +1,15 @@
 import * as fc from 'fast-check'
 import t from 'tap'
 import {
-  anthropicBlock,
-  argumentsText,
+  block,
+  description,
   id,
   input,
-  schema,
+  MARKER,
   text,
-  toolName as anyToolName
-} from '../../helper/random-content.ts'
+  toolName as anyToolName,
+  toolSchema
+} from '../../helper/hostile-requests.ts'
 import { testRequests } from '../../helper/request-properties.ts'
 
 t.setTimeout(240_000) // tens of thousands of cases, on a machine that may be busy
@@ -24,6 +25,11 @@ const toolName = fc.oneof(anyToolName, fc.constant('n__f'))
 const namespace = fc.constantFrom('n', 'f', 'mcp__x.y', 'long'.repeat(30), '__proto__')
 const maybeNamespace = fc.option(namespace)
 
+const argumentsOfCall = fc.oneof(
+  input,
+  input.map((value) => JSON.stringify(value))
+)
+
 const part = fc.oneof(
   text,
   fc.record({
@@ -36,15 +42,15 @@ const part = fc.oneof(
     { type: 'input_image', image_url: { url: IMAGE_URL }, detail: 'low' },
     { type: 'reasoning_text', text: 'hm' }
   ),
-  anthropicBlock
+  block
 )
 
 const flatTool = fc.oneof(
   fc.record({
     type: fc.constant('function'),
     name: toolName,
-    description: text,
-    parameters: schema
+    description,
+    parameters: toolSchema
   }),
   fc.record({
     type: fc.constant('custom'),
@@ -98,7 +104,7 @@ const item = fc.oneof(
       call_id: id,
       name: toolName,
       namespace: maybeNamespace,
-      arguments: argumentsText
+      arguments: argumentsOfCall
     },
     { requiredKeys: ['type', 'name', 'arguments'] }
   ),
@@ -133,7 +139,9 @@ const item = fc.oneof(
     action: fc.record({ command: text })
   }),
   fc.record({ type: fc.constant('mcp_call'), id, name: toolName, arguments: text, output: text }),
-  part.filter((one) => typeof one === 'object' && one.type !== 'reasoning_text'),
+  part.filter(
+    (one) => typeof one === 'object' && !('type' in one && one.type === 'reasoning_text')
+  ),
   fc.constantFrom(
     { type: 'reasoning', id: 'rs_1', summary: [], content: null, encrypted_content: 'x' },
     { type: 'item_reference', id: 'msg_kept' },
@@ -166,7 +174,7 @@ const body = fc.record(
 )
 
 t.test('any Responses conversation', async (t) => {
-  testRequests(t, { dialect: 'openai-responses', body, keptOf, items: KEPT_ITEMS })
+  testRequests(t, { dialect: 'openai-responses', body, markersOf, items: KEPT_ITEMS })
 })
 
 interface AnyTool {
@@ -189,13 +197,14 @@ function isOffering(request: object): boolean {
   return !/"tool_choice":("none"|\{"type":"none"\})/.test(JSON.stringify(request))
 }
 
-/** What of a request must arrive, as JSON: its words, and every tool on offer, wherever in it that was declared. */
-function keptOf(request: object): string {
+/** What of a request must arrive: its words, and every tool on offer, wherever in it that was declared. */
+function markersOf(request: object): readonly string[] {
   const { input: items, instructions, tools: listed = [] } = request as AnyRequest
   const objects = typeof items === 'string' ? [] : items.filter((one) => typeof one !== 'string')
   const lists = [listed, ...objects.map((one) => one.tools ?? [])]
   const words = typeof items === 'string' ? items : items.filter(hasWords)
-  return JSON.stringify([words, instructions, isOffering(request) ? offeredOf(lists.flat()) : []])
+  const offered = isOffering(request) ? offeredOf(lists.flat()) : []
+  return JSON.stringify([words, instructions, offered]).match(MARKER) ?? []
 }
 
 function hasWords(one: AnyRequest['input'][number]): boolean {
