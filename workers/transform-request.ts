@@ -2,8 +2,9 @@ import { move, transferableSymbol, valueSymbol } from 'piscina'
 import { AttachmentNeeded } from '../src/dialects/attachments.ts'
 import { attachmentNeedsOf, convertRequest } from '../src/dialects/convert-request.ts'
 import { inlineAttachments } from '../src/dialects/inline-attachments.ts'
+import { lintRequest } from '../src/dialects/lint/lint-request.ts'
 import { GatewayError } from '../src/shared/errors.ts'
-import type { TransformJob, TransformResult } from '../src/transform/transform-job.ts'
+import type { ThreadJob, TransformJob, TransformResult } from '../src/transform/transform-job.ts'
 import { readPdfText } from '../src/dialects/pdf-text.ts'
 
 /**
@@ -11,7 +12,8 @@ import { readPdfText } from '../src/dialects/pdf-text.ts'
  * result too; any other error is a bug and fails the job. Bytes are moved, not copied, where they have a buffer
  * of their own.
  */
-export default async function transformRequest(job: TransformJob): Promise<unknown> {
+export default async function transformRequest(job: ThreadJob): Promise<unknown> {
+  if ('lint' in job) return { ok: true, report: lintRequest(job.body, job.lint) }
   const result = await toResult(job)
   const bytes = result.ok ? result.payload : 'needs' in result ? result.body : null
   if (bytes === null || bytes.buffer.byteLength !== bytes.byteLength) return result

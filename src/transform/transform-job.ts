@@ -1,5 +1,7 @@
 import type { FetchedContent } from '../dialects/attachments.ts'
 import type { AttachmentNeeds } from '../dialects/convert-request.ts'
+import type { LintOptions } from '../dialects/lint/lint-request.ts'
+import type { LintReport } from '../dialects/lint/report.ts'
 import type { DialectName, ReplyPlan } from '../dialects/reply-plan.ts'
 import type { RequestOptions } from '../dialects/request-options.ts'
 import type { ErrorCode } from '../shared/errors.ts'
@@ -13,6 +15,21 @@ export interface TransformJob {
   /** What the body's URLs lead to; given in the second run for a body that needed it. */
   readonly attachments?: Readonly<Record<string, FetchedContent>>
 }
+
+/** One request to explain instead of to send. */
+export interface LintJob {
+  readonly body: Uint8Array
+  readonly lint: LintOptions
+}
+
+export interface LintSuccess {
+  readonly ok: true
+  readonly report: LintReport
+}
+
+/** What a thread takes, and what it gives. */
+export type ThreadJob = TransformJob | LintJob
+export type ThreadResult = TransformResult | LintSuccess
 
 /** Errors travel as plain data: a class would lose its prototype on the way out of a thread. */
 export type TransformResult = TransformSuccess | TransformRefusal | TransformNeeds

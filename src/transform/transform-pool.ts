@@ -1,15 +1,11 @@
 import { Piscina } from 'piscina'
-import { AttachmentNeeded } from '../dialects/attachments.ts'
-import { attachmentNeedsOf, convertRequest } from '../dialects/convert-request.ts'
+import type { LintOptions } from '../dialects/lint/lint-request.ts'
+import type { LintReport } from '../dialects/lint/report.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
 import { GatewayError } from '../shared/errors.ts'
-import { AttachmentsNeeded } from './attachments-needed.ts'
-import type {
-  TransformJob,
-  TransformRefusal,
-  TransformResult,
-  TransformSuccess
-} from './transform-job.ts'
+import { ownBytes, reportOf, successOf, transformFailed } from './thread-result.ts'
+import { lintInline, transformInline } from './transform-inline.ts'
+import type { ThreadJob, ThreadResult, TransformJob, TransformSuccess } from './transform-job.ts'
 
 export interface TransformPoolOptions {
   /** Threads at most; they start with the first large body and end when idle. */
@@ -37,12 +33,15 @@ export interface TransformPoolOptions {
 /** V8's young generation takes that many semi-spaces. */
 const SEMI_SPACES = 3
 
+/** Explaining takes several conversions, so even of small bodies only the smallest are explained on the event loop. */
+const LINT_SHARE = 8
+
 const WORKER_FILE = new URL('../../workers/transform-request.ts', import.meta.url).href
 
 /** One body on its way through a thread. */
 interface PendingJob {
-  readonly job: TransformJob
-  readonly resolve: (success: TransformSuccess) => void
+  readonly job: ThreadJob
+  readonly settle: (result: ThreadResult) => void
   readonly reject: (error: Error) => void
 }
 
@@ -56,7 +55,7 @@ export class TransformPool {
   readonly #options: TransformPoolOptions
   readonly #waiting = new Set<PendingJob>()
   readonly #running = new Map<PendingJob, Promise<void>>()
-  #piscina: Piscina<TransformJob, TransformResult> | null = null
+  #piscina: Piscina<ThreadJob, ThreadResult> | null = null
   #refusal: Error | null = null
   #closing: Promise<void> | null = null
 
@@ -87,19 +86,28 @@ export class TransformPool {
    *   error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL at once when `maxQueue` jobs wait already;
    *   GW_TRANSFORM_FAILED for a thread that died and for bugs; GW_DRAINING after `close()`.
    */
-  run(job: TransformJob, signal: AbortSignal): Promise<TransformSuccess> {
-    if (this.#refusal !== null) return Promise.reject(this.#refusal)
-    if (signal.aborted) return Promise.reject(abortErrorOf(signal))
+  async run(job: TransformJob, signal: AbortSignal): Promise<TransformSuccess> {
+    this.#throwIfOver(signal)
     // Reading attachments takes too long for the event loop, however small they are.
     const isSmall = job.body.byteLength <= this.#options.inlineMaxBytes
     if (isSmall && job.attachments === undefined) return transformInline(job)
-    const isBusy = this.#running.size >= this.#options.threads
-    if (isBusy && this.#waiting.size >= this.#options.maxQueue) {
-      return Promise.reject(
-        new GatewayError('GW_TRANSFORM_QUEUE_FULL', undefined, { retryAfterS: 1 })
-      )
-    }
-    return this.#enqueue(job, signal)
+    return this.#enqueue(job, successOf, signal)
+  }
+
+  /**
+   * Explains one request. Takes the body as `run()` does.
+   *
+   * @throws {GatewayError} as `run()`, but never for what is wrong with the request: the report says that
+   */
+  async lint(body: Uint8Array, lint: LintOptions, signal: AbortSignal): Promise<LintReport> {
+    this.#throwIfOver(signal)
+    const isSmall = body.byteLength <= this.#options.inlineMaxBytes / LINT_SHARE
+    return isSmall ? lintInline(body, lint) : this.#enqueue({ body, lint }, reportOf, signal)
+  }
+
+  #throwIfOver(signal: AbortSignal): void {
+    if (this.#refusal !== null) throw this.#refusal
+    if (signal.aborted) throw abortErrorOf(signal)
   }
 
   /** Refuses who waits and who comes, lets what runs finish within `closeTimeoutMs`, then ends the threads. */
@@ -131,9 +139,17 @@ export class TransformPool {
     this.#waiting.clear()
   }
 
-  async #enqueue(job: TransformJob, signal: AbortSignal): Promise<TransformSuccess> {
-    const { promise, resolve, reject } = Promise.withResolvers<TransformSuccess>()
-    const pending: PendingJob = { job, resolve, reject }
+  async #enqueue<T>(
+    job: ThreadJob,
+    read: (result: ThreadResult) => T,
+    signal: AbortSignal
+  ): Promise<T> {
+    const isBusy = this.#running.size >= this.#options.threads
+    if (isBusy && this.#waiting.size >= this.#options.maxQueue) {
+      throw new GatewayError('GW_TRANSFORM_QUEUE_FULL', undefined, { retryAfterS: 1 })
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<ThreadResult>()
+    const pending: PendingJob = { job, settle: resolve, reject }
     // A job that is in a thread already is left to end there: killing the thread would cost more.
     const onAbort = (): void => {
       this.#waiting.delete(pending)
@@ -143,7 +159,7 @@ export class TransformPool {
     this.#waiting.add(pending)
     this.#startWaiting()
     try {
-      return await promise
+      return read(await promise)
     } finally {
       signal.removeEventListener('abort', onAbort)
     }
@@ -162,11 +178,7 @@ export class TransformPool {
     try {
       this.#piscina ??= this.#createPiscina()
       const job = { ...pending.job, body }
-      const result = await this.#piscina.run(job, { transferList: [body.buffer] })
-      if (result.ok) pending.resolve(result)
-      else if ('needs' in result) {
-        pending.reject(new AttachmentsNeeded(result.needs, result.body))
-      } else pending.reject(toGatewayError(result))
+      pending.settle(await this.#piscina.run(job, { transferList: [body.buffer] }))
     } catch (cause) {
       pending.reject(transformFailed(cause))
     } finally {
@@ -175,9 +187,9 @@ export class TransformPool {
     }
   }
 
-  #createPiscina(): Piscina<TransformJob, TransformResult> {
+  #createPiscina(): Piscina<ThreadJob, ThreadResult> {
     const { threads, threadHeapMb, threadSemiSpaceMb, idleTimeoutMs } = this.#options
-    const piscina = new Piscina<TransformJob, TransformResult>({
+    const piscina = new Piscina<ThreadJob, ThreadResult>({
       filename: WORKER_FILE,
       minThreads: 0,
       maxThreads: threads,
@@ -192,39 +204,4 @@ export class TransformPool {
     piscina.on('error', () => {})
     return piscina
   }
-}
-
-async function transformInline({
-  dialect,
-  body,
-  options
-}: TransformJob): Promise<TransformSuccess> {
-  try {
-    return { ok: true, ...convertRequest(dialect, body, options) }
-  } catch (cause) {
-    if (cause instanceof AttachmentNeeded)
-      throw new AttachmentsNeeded(attachmentNeedsOf(body), body)
-    throw cause instanceof GatewayError ? cause : transformFailed(cause)
-  }
-}
-
-/** The body in a buffer of its own, which can be moved: small reads share the buffer of a pool. */
-function ownBytes(body: Uint8Array): Uint8Array<ArrayBuffer> {
-  const { buffer } = body
-  const isOwn = buffer instanceof ArrayBuffer && buffer.byteLength === body.byteLength
-  return isOwn ? new Uint8Array(buffer) : new Uint8Array(body)
-}
-
-function toGatewayError(refusal: TransformRefusal): GatewayError {
-  const { code, message, param, details } = refusal
-  return new GatewayError(code, undefined, {
-    message,
-    ...(param !== undefined && { param }),
-    ...(details !== undefined && { details })
-  })
-}
-
-function transformFailed(cause: unknown): GatewayError {
-  const detail = cause instanceof Error ? cause.message : undefined
-  return new GatewayError('GW_TRANSFORM_FAILED', detail, { cause })
 }

@@ -1,0 +1,44 @@
+import type { LintReport } from '../dialects/lint/report.ts'
+import { GatewayError } from '../shared/errors.ts'
+import { AttachmentsNeeded } from './attachments-needed.ts'
+import type { ThreadResult, TransformRefusal, TransformSuccess } from './transform-job.ts'
+
+/**
+ * What a conversion came to.
+ *
+ * @throws {AttachmentsNeeded | GatewayError} for all but a success
+ */
+export function successOf(result: ThreadResult): TransformSuccess {
+  if (result.ok && 'plan' in result) return result
+  if (result.ok) throw new Error('a conversion gave a report')
+  if ('needs' in result) throw new AttachmentsNeeded(result.needs, result.body)
+  throw toGatewayError(result)
+}
+
+/** What an explanation came to. */
+export function reportOf(result: ThreadResult): LintReport {
+  if (result.ok && 'report' in result) return result.report
+  throw new Error('an explanation gave no report')
+}
+
+/** A bug in a conversion, or the end of its thread. */
+export function transformFailed(cause: unknown): GatewayError {
+  const detail = cause instanceof Error ? cause.message : undefined
+  return new GatewayError('GW_TRANSFORM_FAILED', detail, { cause })
+}
+
+/** The body in a buffer of its own, which can be moved: small reads share the buffer of a pool. */
+export function ownBytes(body: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer } = body
+  const isOwn = buffer instanceof ArrayBuffer && buffer.byteLength === body.byteLength
+  return isOwn ? new Uint8Array(buffer) : new Uint8Array(body)
+}
+
+function toGatewayError(refusal: TransformRefusal): GatewayError {
+  const { code, message, param, details } = refusal
+  return new GatewayError(code, undefined, {
+    message,
+    ...(param !== undefined && { param }),
+    ...(details !== undefined && { details })
+  })
+}
