@@ -141,6 +141,8 @@ function readOther(block: JsonObject, context: BlockContext): void {
     context.draft.addText(text)
   } else if (typeof content === 'string') {
     context.draft.addParagraph(content)
+  } else if (isJsonObject(content) && typeof content['error_code'] === 'string') {
+    context.draft.addParagraph(`It failed: ${content['error_code']}`)
   } else {
     const found = Array.isArray(content) ? content.map(wordsOf).filter((words) => words !== '') : []
     if (found.length === 0) repairs.note('block-dropped', path)
@@ -151,6 +153,8 @@ function readOther(block: JsonObject, context: BlockContext): void {
 /** Title, address and text of what a vendor's tool found. */
 function wordsOf(item: unknown): string {
   if (!isJsonObject(item)) return ''
-  const { title, url, text } = item
-  return [title, url, text].filter((word) => typeof word === 'string').join(' ')
+  const { title, url, text, encrypted_content: content } = item
+  // Ours is what the page says; the vendor's is one long word that only the vendor can read.
+  const excerpt = typeof content === 'string' && content.includes(' ') ? content : undefined
+  return [title, url, text, excerpt].filter((word) => typeof word === 'string').join(' ')
 }

@@ -57,5 +57,6 @@ function toRetryAfter(error: GatewayError, status: number): number | null {
 }
 
 function isFinal(error: GatewayError, status: number): boolean {
-  return error.code === 'GW_UPSTREAM_QUOTA' || FinalStatuses.includes(status)
+  const isFinalCode = error.code === 'GW_UPSTREAM_QUOTA' || error.code === 'GW_ANSWER_INVALID'
+  return isFinalCode || FinalStatuses.includes(status)
 }

@@ -1,3 +1,4 @@
+import type { RoundPlan } from './round-plan.ts'
 import type { TextCallForm } from './text-call-form.ts'
 
 /** The client APIs; each name is a folder beside this file. */
@@ -33,6 +34,8 @@ export interface ReplyPlan {
   readonly inputTokens: number
   /** The model's input window in tokens, to turn the upstream's percentage into tokens. */
   readonly contextWindow: number
+  /** What may make the gateway ask more than once; `null` where the first answer is the answer. */
+  readonly rounds: RoundPlan | null
   /** The client's tools that are no plain functions of one name, by the client's full name. */
   readonly toolForms: Readonly<Record<string, ToolForm>>
   /** Members of the request that the answer repeats, where the dialect does that. */

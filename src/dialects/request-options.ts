@@ -10,6 +10,8 @@ export interface RequestOptions {
   readonly toolDescriptionMaxLength: number
   /** Tools offered at most. */
   readonly toolMaxCount: number
+  /** Web searches are made for the model; otherwise the vendor's tool for it is left out. */
+  readonly servesWebSearch: boolean
   readonly fakeReasoning: FakeReasoningOptions
   /** Parts of earlier answers, by id and as the client saw them, that the request may refer to. */
   readonly items?: Readonly<Record<string, unknown>>

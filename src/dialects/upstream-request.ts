@@ -5,9 +5,12 @@ import { resolveModel } from '../kiro/model-resolution.ts'
 import { AUTO_MODEL } from '../kiro/models.ts'
 import { planReasoning, type ReasoningWish } from '../kiro/reasoning.ts'
 import type { Repairs } from '../kiro/repairs.ts'
+import type { JsonForm } from './json-answer.ts'
 import { encodePayload } from './payload-bytes.ts'
 import type { DialectName, ReplyPlan } from './reply-plan.ts'
 import type { RequestOptions } from './request-options.ts'
+import { offeredNames, planRounds, planSearch } from './round-plan.ts'
+import type { WebSearchWish } from './search-tool.ts'
 import { textCallFormsOf } from './text-call-form.ts'
 
 /** What a client's request became: the body to send and what to remember for the answer. */
@@ -33,6 +36,10 @@ export interface ClientRequest {
   readonly wantsUsage: boolean
   readonly isSingleToolCall: boolean
   readonly isJsonAnswer: boolean
+  /** What the JSON must be, checked in the answer (`readJsonForm`). */
+  readonly jsonForm?: JsonForm | undefined
+  /** The vendor's web search, which the gateway makes for the model (`findSearchTool`). */
+  readonly webSearch?: WebSearchWish | undefined
   /** What all requests of one session have in common. */
   readonly sessionKey: string | undefined
   /** See `ReplyPlan`; nothing special unless given. */
@@ -51,7 +58,7 @@ export function toUpstream(
   options: RequestOptions,
   repairs: Repairs
 ): UpstreamRequest {
-  const { conversation, maxTokens } = request
+  const { maxTokens } = request
   const model = resolveModel(request.model, options)
   if (model.isSubstitute) repairs.note('model-substituted', 'model')
   const reasoning = planReasoning({
@@ -59,6 +66,10 @@ export function toUpstream(
     model,
     maxTokens,
     tags: options.fakeReasoning,
+    repairs
+  })
+  const { conversation, webSearch } = planSearch(request, {
+    isServed: options.servesWebSearch,
     repairs
   })
   const built = buildPayload({
@@ -95,6 +106,11 @@ export function toUpstream(
       }),
     textCallForms: textCallFormsOf(built.payload),
     inputTokens: tokens,
+    rounds: planRounds(
+      { jsonForm: request.jsonForm, webSearch },
+      conversation.toolChoice,
+      offeredNames(built.payload, built.toolNames)
+    ),
     contextWindow,
     toolForms: request.toolForms ?? {},
     echo: request.echo ?? {},

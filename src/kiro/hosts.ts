@@ -48,6 +48,11 @@ export function generateUrl(host: UpstreamHost): string {
   return `${host.url}/generateAssistantResponse`
 }
 
+/** Where the upstream's own tools are called (kiro-protocol §9.4). */
+export function mcpUrl(host: UpstreamHost): string {
+  return `${host.url}/mcp`
+}
+
 /** Base URL for model list, profiles and usage. */
 export function managementUrl(
   snapshot: Pick<CredentialSnapshot, 'apiRegion'>,

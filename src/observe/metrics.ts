@@ -112,6 +112,14 @@ export class Metrics {
   readonly upstreamRetries = this.#counter('upstream_retries_total', 'Upstream calls repeated.', [
     'code'
   ])
+  readonly answersAskedAgain = this.#counter(
+    'answers_asked_again_total',
+    'Answers that were not as the client insists on, so that the model was asked once more.',
+    ['reason']
+  )
+  readonly webSearches = this.#counter('web_searches_total', 'Web searches made for a model.', [
+    'outcome'
+  ])
   readonly unknownEvents = this.#counter(
     'upstream_unknown_events_total',
     'Events of the upstream that have no known type.'

@@ -7,7 +7,7 @@ export interface AnswerSink {
   readonly hasBegun: boolean
   /** A request for this answer is on its way upstream: silence is now worth a heartbeat. */
   onSent(): void
-  /** That request failed, and there may be another: nobody is alive up there, so silence is what there is to tell. */
+  /** That request is over and there may be another: nobody is at work up there, so silence is what there is to tell. */
   onFailed(): void
   push(part: StreamPart): void
   /** One chunk of the upstream has been pushed: time to write. */

@@ -1,9 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { AcquireOptions } from '../admission/lease-options.ts'
-import { monotonicNow } from '../admission/monotonic-clock.ts'
-import type { Permit } from '../admission/permit.ts'
-import { WaitClock } from '../admission/wait-clock.ts'
 import { PartReader } from '../dialects/part-reader.ts'
 import type { ReplyPlan } from '../dialects/reply-plan.ts'
 import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
@@ -15,22 +11,17 @@ import { type Approach, nextApproach, PLAIN_APPROACH } from '../upstream/approac
 import { generationRequest } from '../upstream/generation-request.ts'
 import type { RequestPayload } from '../upstream/request-payload.ts'
 import { decideRetry } from '../upstream/retry-policy.ts'
+import { acquirePermit, type PermitWait } from './acquire-permit.ts'
 import { Attempt, type AttemptOutcome } from './attempt.ts'
 import type { DataPlane } from './data-plane.ts'
-import type { Phases } from './phases.ts'
 
-export interface UpstreamQuestion {
-  /** Let go as soon as the answer begins. */
+export interface UpstreamQuestion extends PermitWait {
+  /** Let go as soon as the answer begins, unless it is a kept one. */
   readonly payload: RequestPayload
   readonly plan: ReplyPlan
   readonly sink: AnswerSink
-  readonly phases: Phases
-  /** Who waits, and since when, for a fair share of the connections. */
-  readonly waiter: AcquireOptions
   readonly log: Logger
   readonly requestId: string
-  /** Aborts when the client is gone. */
-  readonly signal: AbortSignal
   /** The attempt that may now be paused for a slow client. */
   readonly onAttempt: (attempt: Attempt) => void
   /** The answer has begun: the request is not needed any more. */
@@ -54,15 +45,9 @@ export async function askUpstream(plane: DataPlane, question: UpstreamQuestion):
   let snapshot = plane.credentials.current()
   let approach = PLAIN_APPROACH
   let attempt = 1
-  const waited = new WaitClock(question.waiter.arrivedAt)
   for (;;) {
-    const outcome = await runAttempt(plane, question, {
-      approach,
-      snapshot,
-      attempt,
-      invocationId,
-      waited
-    })
+    const call = { approach, snapshot, attempt, invocationId }
+    const outcome = await runAttempt(plane, question, call)
     if (outcome.name === 'answered') return
     phases.end('retry')
     const { error, fault, hasAnswered } = outcome
@@ -110,13 +95,12 @@ interface AttemptPlan {
   readonly snapshot: CredentialSnapshot
   readonly attempt: number
   readonly invocationId: string
-  readonly waited: WaitClock
 }
 
 async function runAttempt(
   plane: DataPlane,
   question: UpstreamQuestion,
-  { approach, snapshot, attempt, invocationId, waited }: AttemptPlan
+  { approach, snapshot, attempt, invocationId }: AttemptPlan
 ): Promise<AttemptOutcome> {
   const { plan, phases, signal } = question
   const { upstream } = plane.config()
@@ -134,7 +118,7 @@ async function runAttempt(
     maxAttempts: upstream.maxAttempts,
     bodyTimeoutMs: upstream.readTimeoutMs
   })
-  const permit = await acquirePermit(plane, question, waited)
+  const permit = await acquirePermit(plane, question)
   const { models } = plane.catalogue()
   const call = new Attempt({
     pool: plane.pool,
@@ -147,6 +131,7 @@ async function runAttempt(
     onSent: () => phases.end('connect'),
     onFirstPart: () => {
       phases.end('ttfb')
+      if (question.payload.isDoneWith(request.body)) call.releaseBody()
       question.payload.forget(request.body)
       question.onAnswering()
     },
@@ -155,23 +140,6 @@ async function runAttempt(
   })
   question.onAttempt(call)
   return call.outcome
-}
-
-/** HTTP_POOL_TIMEOUT bounds all waits of a request together: a retry may wait only for what the waits before it left. */
-async function acquirePermit(
-  plane: DataPlane,
-  { waiter, phases, signal }: UpstreamQuestion,
-  waited: WaitClock
-): Promise<Permit> {
-  const startedAt = monotonicNow()
-  try {
-    return await plane.lease.acquire({ ...waiter, arrivedAt: waited.resume(startedAt) }, signal)
-  } finally {
-    const now = monotonicNow()
-    waited.stop(now)
-    phases.end('queue')
-    plane.metrics.waitSeconds.observe((now - startedAt) / 1000)
-  }
 }
 
 /** Milliseconds to wait before the next attempt, or `null` if there should be none. */

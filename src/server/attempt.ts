@@ -85,12 +85,22 @@ export class Attempt implements ResponseReader {
     return this.#outcome.promise
   }
 
+  /** Tokens of the request as the upstream counted them; null while it has not, and if it never does. */
+  get measuredInputTokens(): number | null {
+    return this.#options.parts.measuredInputTokens
+  }
+
   pause(): void {
     this.#exchange.pause()
   }
 
   resume(): void {
     this.#exchange.resume()
+  }
+
+  /** The request is never sent again: frees its body's memory. After `onFirstPart` only. */
+  releaseBody(): void {
+    this.#exchange.releaseBody()
   }
 
   onSent(): void {
@@ -193,7 +203,6 @@ export class Attempt implements ResponseReader {
   #noteAnswer(): void {
     if (this.#hasAnswered) return
     this.#hasAnswered = true
-    this.#exchange.releaseBody()
     this.#options.onFirstPart()
     this.#clearFirstToken()
   }

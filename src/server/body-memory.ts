@@ -64,6 +64,18 @@ export class BodyMemory implements BodyRoom, Disposable {
     }
   }
 
+  /**
+   * The payload that is left has grown.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL; the signal's own error.
+   */
+  growTo(payloadBytes: number): void {
+    if (this.#signal.aborted) throw abortErrorOf(this.#signal)
+    const held = this.#reservations.reduce((sum, { bytes }) => sum + bytes, 0)
+    const more = payloadBytes * FACTOR_WHILE_HELD - held
+    if (more > 0) this.#add(this.#budget.grow(more))
+  }
+
   release(): void {
     this.#released.abort()
     for (const reservation of this.#reservations) reservation.release()

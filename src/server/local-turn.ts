@@ -6,10 +6,9 @@ import { StallTimer } from '../reply/stall-timer.ts'
 import { whenSent } from '../reply/when-sent.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
 import { asGatewayError, GatewayError } from '../shared/errors.ts'
-import type { TransformSuccess } from '../transform/transform-job.ts'
 import { answerEarly } from './answer-early.ts'
 import { BodyMemory } from './body-memory.ts'
-import { convertBody } from './convert-body.ts'
+import type { ClientBody } from './convert-body.ts'
 import type { DataPlane } from './data-plane.ts'
 import { Phases } from './phases.ts'
 import { recordTurn } from './record-turn.ts'
@@ -24,12 +23,12 @@ export interface LocalTurnOptions {
   readonly response: ServerResponse
   readonly requestId: string
   readonly log: Logger
-  /** The answer's body, made of what a real request would have sent. */
-  readonly toAnswer: (converted: TransformSuccess) => object
+  /** Makes the answer's body of the client's. */
+  readonly answer: (body: ClientBody, signal: AbortSignal) => Promise<object>
 }
 
 /**
- * One request that is answered from its body alone: converted like any other and never sent. It needs memory and a
+ * One request that is answered from its body alone: looked at like any other and never sent. It needs memory and a
  * thread, but no connection and no credential.
  */
 export class LocalTurn {
@@ -71,7 +70,7 @@ export class LocalTurn {
   /** Gives the failure that was answered, if it was one. */
   async #answer(): Promise<GatewayError | null> {
     try {
-      const answer = this.#options.toAnswer(await this.#convert())
+      const answer = await this.#makeAnswer()
       this.#send(200, { 'content-type': 'application/json; charset=utf-8' }, JSON.stringify(answer))
       return null
     } catch (cause) {
@@ -83,7 +82,7 @@ export class LocalTurn {
     }
   }
 
-  async #convert(): Promise<TransformSuccess> {
+  async #makeAnswer(): Promise<object> {
     const { plane, request, dialect } = this.#options
     const { signal } = this.#gone
     if (plane.isDraining()) throw new GatewayError('GW_DRAINING')
@@ -94,9 +93,9 @@ export class LocalTurn {
     const body = await readBody(request, limits, memory, signal)
     this.#bodyBytes = body.byteLength
     this.#phases.end('read')
-    const converted = await convertBody(plane, { dialect, body, memory }, signal)
+    const answer = await this.#options.answer({ dialect, body, memory }, signal)
     this.#phases.end('transform')
-    return converted
+    return answer
   }
 
   #send(status: number, headers: Readonly<Record<string, string>>, body: string): void {

@@ -1,21 +1,25 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { monotonicNow } from '../admission/monotonic-clock.ts'
+import { WaitClock } from '../admission/wait-clock.ts'
 import { toErrorReply } from '../dialects/error-body.ts'
 import type { DialectName, ReplyPlan } from '../dialects/reply-plan.ts'
+import type { Usage } from '../dialects/stream-part.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { AnswerSink } from '../reply/answer-sink.ts'
 import { StallTimer } from '../reply/stall-timer.ts'
 import { whenSent } from '../reply/when-sent.ts'
+import { whenWritable } from '../reply/when-writable.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
-import { GatewayError } from '../shared/errors.ts'
+import { asGatewayError, GatewayError } from '../shared/errors.ts'
 import { RequestPayload } from '../upstream/request-payload.ts'
 import { answerEarly } from './answer-early.ts'
+import { answerInRounds } from './answer-rounds.ts'
 import { askUpstream } from './ask-upstream.ts'
 import type { Attempt } from './attempt.ts'
 import { BodyMemory } from './body-memory.ts'
 import { createSink } from './create-sink.ts'
+import { convertBody } from './convert-body.ts'
 import type { DataPlane } from './data-plane.ts'
-import { referencedItems } from './items/referenced-items.ts'
 import { Phases } from './phases.ts'
 import { recordTurn } from './record-turn.ts'
 import { readBody } from './request-body.ts'
@@ -53,7 +57,11 @@ export class Turn {
   #plan: ReplyPlan | null = null
   #sink: AnswerSink | null = null
   #call: Attempt | null = null
+  /** Of all rounds, where the answer takes several. */
+  #usage: Usage | null = null
   #bodyBytes = 0
+  /** The bare estimate, before it was corrected by what was learnt. */
+  #estimatedTokens = 0
 
   constructor(options: TurnOptions) {
     this.#options = options
@@ -93,7 +101,7 @@ export class Turn {
       this.#phases.end('stream')
       return null
     } catch (cause) {
-      const error = toGatewayError(cause)
+      const error = asGatewayError(cause)
       this.#answerError(error)
       return error
     } finally {
@@ -102,7 +110,7 @@ export class Turn {
   }
 
   async #serve(): Promise<void> {
-    const { plane, keyName, log, requestId } = this.#options
+    const { plane, response, keyName, log, requestId } = this.#options
     const { signal } = this.#gone
     if (plane.isDraining()) throw new GatewayError('GW_DRAINING')
     plane.credentials.current() // a request that can't be served is not worth reading
@@ -114,20 +122,35 @@ export class Turn {
     this.#plan = plan
     const sink = this.#createSink(plan)
     this.#sink = sink
-    await askUpstream(plane, {
+    const question = {
       payload,
       plan,
       sink,
       phases: this.#phases,
       waiter: this.#waiter(),
+      waited: new WaitClock(this.#arrivedAt),
       log,
       requestId,
       signal,
-      onAttempt: (call) => {
+      onAttempt: (call: Attempt) => {
         this.#call = call
       },
       onAnswering: () => memory.release()
-    })
+    }
+    const { rounds } = plan
+    if (rounds !== null) {
+      const onUsage = (usage: Usage): void => {
+        this.#usage = usage
+      }
+      const whenDrained = (): Promise<void> => whenWritable(response, signal)
+      await answerInRounds(plane, { ...question, rounds, memory, whenDrained, onUsage })
+      return
+    }
+    await askUpstream(plane, question)
+    const measured = this.#call?.measuredInputTokens ?? null
+    if (measured !== null) {
+      plane.calibration.learn(plan.upstreamModel, this.#estimatedTokens, measured)
+    }
   }
 
   /** Body → payload. When this returns, nobody holds the body any more. */
@@ -139,30 +162,20 @@ export class Turn {
     const body = await readBody(request, limits, memory, signal)
     this.#bodyBytes = body.byteLength
     this.#phases.end('read')
-    const items = await referencedItems(plane, { dialect, body, memory })
-    const job = { dialect, body, options: { ...this.#requestOptions(), items } }
-    const { payload, plan } = await plane.transforms.run(job, signal)
+    const { payload, plan } = await convertBody(plane, { dialect, body, memory }, signal)
     this.#phases.end('transform')
     plane.metrics.transformSeconds.observe(this.#phases.spentMs('transform') / 1000)
     memory.shrinkTo(payload.byteLength)
-    return { payload: new RequestPayload(payload), plan }
+    this.#estimatedTokens = plan.inputTokens
+    const inputTokens = plane.calibration.correct(plan.upstreamModel, plan.inputTokens)
+    return {
+      payload: new RequestPayload(payload, { isKept: plan.rounds !== null }),
+      plan: { ...plan, inputTokens }
+    }
   }
 
   #waiter() {
     return { key: this.#options.keyName, arrivedAt: this.#arrivedAt }
-  }
-
-  #requestOptions() {
-    const config = this.#options.plane.config()
-    const { models, isLive } = this.#options.plane.catalogue()
-    return {
-      aliases: config.models.aliases,
-      models,
-      isCatalogueLive: isLive,
-      toolDescriptionMaxLength: config.tools.descriptionMaxLength,
-      toolMaxCount: config.tools.maxCount,
-      fakeReasoning: config.reasoning
-    }
   }
 
   #createSink(plan: ReplyPlan): AnswerSink {
@@ -209,17 +222,10 @@ export class Turn {
         status: response.destroyed && !response.writableFinished ? 499 : response.statusCode,
         error,
         plan: this.#plan,
-        usage: this.#call?.usage ?? null,
+        usage: this.#usage ?? this.#call?.usage ?? null,
         bodyBytes: this.#bodyBytes,
         phases: this.#phases
       }
     )
   }
-}
-
-/** What is no error of ours by now is a bug; the client learns nothing of it and the log everything. */
-function toGatewayError(cause: unknown): GatewayError {
-  return cause instanceof GatewayError
-    ? cause
-    : new GatewayError('GW_INTERNAL', undefined, { cause })
 }

@@ -1,9 +1,9 @@
 import { type JsonObject, parseJsonObject, textMember } from '../kiro/json-object.ts'
-import type { Credential } from './credential-rules.ts'
+import { checkProfile, type Credential } from './credential-rules.ts'
 import { listModels } from './models.ts'
-import { forbidden, improper, type Refusal } from './refusal.ts'
+import { FAULTS, forbidden, improper, type Refusal } from './refusal.ts'
 import type { TokenIssuer } from './token-issuer.ts'
-import { searchWeb } from './web-search.ts'
+import { faultOfSearch, searchWeb } from './web-search.ts'
 
 /** A small JSON answer. */
 export interface JsonAnswer {
@@ -90,11 +90,15 @@ export function getUsageLimits(token: string, nowMs: number): JsonAnswer {
   return { status: 200, json }
 }
 
-/** Web search over JSON-RPC (§9.4). */
-export function callMcp(body: string): JsonAnswer | Refusal {
+/** Web search over JSON-RPC (§9.4); `null` for one that is never answered. Wants a profile like a generation. */
+export function callMcp(body: string, credential: Credential): JsonAnswer | Refusal | null {
+  const refusal = checkProfile(credential)
+  if (refusal !== null) return refusal
   const request = parseJsonObject(body)
   if (request === null) return improper('request-shape', 'the body must be a JSON-RPC request')
-  return { status: 200, json: searchWeb(request) }
+  const fault = faultOfSearch(request)
+  if (fault === 'stall') return null
+  return fault === 'refused' ? FAULTS.overloaded : { status: 200, json: searchWeb(request) }
 }
 
 function oidcError(error: string, description: string): JsonAnswer {

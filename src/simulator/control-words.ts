@@ -10,6 +10,10 @@ interface ControlWord {
  */
 export const CONTROL_WORDS = {
   say: word('json', 'The whole text of the answer, a JSON string.'),
+  next: word(
+    'json',
+    'What the next user turn, if it has no words of its own, is answered as if it had said.'
+  ),
   events: word('number', 'Number of text events.'),
   size: word('number', 'Characters in each text event.'),
   gap: word('number', 'Milliseconds between events; 0 sends all in one write.'),
@@ -65,35 +69,38 @@ export interface FoundWords {
   readonly flags: ReadonlySet<FlagWord>
   readonly numbers: Readonly<Partial<Record<NumberWord, number>>>
   readonly say: string | null
+  /** What the next turn counts as. */
+  readonly next: string | null
 }
 
 /** Larger values would only be typing errors. */
 const MAX_NUMBER = 100_000_000
-const SAY = /sim:say=("(?:[^"\\]|\\.)*")/
+/** Words with a JSON string; nothing inside it counts as a word of this text. */
+const JSON_WORD = /sim:(say|next)=("(?:[^"\\]|\\.)*")/g
 const WORD = /sim:([a-z][a-z-]*)(?:=(\d+))?/g
 
-/** Finds control words anywhere in `text`; those inside the value of `sim:say` do not count. */
+/** Finds control words anywhere in `text`; those inside the value of another do not count. */
 export function findControlWords(text: string): FoundWords {
   const flags = new Set<FlagWord>()
   const numbers: Partial<Record<NumberWord, number>> = {}
-  for (const [, name = '', value] of text.replace(SAY, ' ').matchAll(WORD)) {
+  for (const [, name = '', value] of text.replace(JSON_WORD, ' ').matchAll(WORD)) {
     if (isWord(name, 'none')) flags.add(name)
     else if (isWord(name, 'number')) numbers[name] = Math.min(Number(value ?? 1), MAX_NUMBER)
   }
-  return { flags, numbers, say: findSay(text) }
+  return { flags, numbers, say: findText(text, 'say'), next: findText(text, 'next') }
 }
 
 /** `text` without its control words, as a person would read it. */
 export function withoutControlWords(text: string): string {
   return text
-    .replace(SAY, '')
+    .replace(JSON_WORD, '')
     .replace(WORD, '')
     .replaceAll(/[^\S\n]{2,}/g, ' ')
     .trim()
 }
 
-function findSay(text: string): string | null {
-  const literal = SAY.exec(text)?.[1]
+function findText(text: string, name: WordOf<'json'>): string | null {
+  const literal = [...text.matchAll(JSON_WORD)].find((match) => match[1] === name)?.[2]
   if (literal === undefined) return null
   try {
     const value: unknown = JSON.parse(literal)

@@ -5,6 +5,7 @@ import { splitModelName } from './model-words.ts'
 import { findModel } from './models.ts'
 import type { PromptMemory } from './prompt-memory.ts'
 import { FAULTS, improper, type Refusal } from './refusal.ts'
+import { promptOf } from './next-prompt.ts'
 import { checkRequest } from './request-rules.ts'
 import { countRequestTokens } from './request-tokens.ts'
 import type { RequestView } from './request-view.ts'
@@ -46,7 +47,8 @@ function decide(bodyText: string, credential: Credential, memory: PromptMemory):
 
 function answer(view: RequestView, credential: Credential, memory: PromptMemory): Generation {
   const { modelId, words: modelWords } = splitModelName(view.modelId)
-  const prompt = `${view.current.content}\n${modelWords}`
+  const content = promptOf(view)
+  const prompt = `${content}\n${modelWords}`
   const words = findControlWords(prompt)
   const model = findModel(modelId)
   if (model === undefined) return refuse(FAULTS['invalid-model'], words)
@@ -55,7 +57,9 @@ function answer(view: RequestView, credential: Credential, memory: PromptMemory)
   const inputTokens = countRequestTokens(view)
   const overflow = checkWindow(inputTokens, model.tokenLimits.maxInputTokens)
   if (overflow !== null) return refuse(overflow, words)
-  return { type: 'script', steps: writeScript({ view, words, model, inputTokens }), words }
+  const asked = { ...view, current: { ...view.current, content } }
+  const steps = writeScript({ view: asked, words, model, inputTokens })
+  return { type: 'script', steps, words }
 }
 
 function refuse(refusal: Refusal, words: FoundWords): Generation {

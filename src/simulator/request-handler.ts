@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type AnswerEncoder, wrapPayload } from './answer.ts'
 import type { ConnectionCensus } from './connection-census.ts'
@@ -59,7 +60,7 @@ export class RequestHandler {
     else if (operation === undefined) sendJson(response, 404, { message: 'UnknownOperation' })
     else if (operation === 'generateAssistantResponse') {
       await this.#serveGeneration(request, response, { body, signal })
-    } else sendAnswer(response, this.#answer(operation, { url, body, request }))
+    } else await sendAnswer(response, this.#answer(operation, { url, body, request }), signal)
   }
 
   /** Counts the request until its response is closed; the signal fires then. */
@@ -105,7 +106,7 @@ export class RequestHandler {
   #answer(
     operation: Exclude<Operation, 'generateAssistantResponse'>,
     asked: { readonly url: URL; readonly body: string; readonly request: IncomingMessage }
-  ): JsonAnswer | Refusal {
+  ): JsonAnswer | Refusal | null {
     const { issuer, now } = this.#shared
     const { body, url } = asked
     if (operation === 'refreshToken') return this.#countRefresh(refreshDesktop(body, issuer))
@@ -126,7 +127,7 @@ export class RequestHandler {
       case 'mcp':
         break
     }
-    return callMcp(body)
+    return callMcp(body, credential)
   }
 
   #countRefresh(answer: JsonAnswer): JsonAnswer {
@@ -155,8 +156,15 @@ function* wrapAll(steps: Iterable<Step>): Generator<Step> {
   for (const step of steps) yield wrapPayload(step)
 }
 
-function sendAnswer(response: ServerResponse, answer: JsonAnswer | Refusal): void {
-  if ('json' in answer) sendJson(response, answer.status, answer.json)
+/** Where there is no answer, until the client has left. */
+async function sendAnswer(
+  response: ServerResponse,
+  answer: JsonAnswer | Refusal | null,
+  signal: AbortSignal
+): Promise<void> {
+  if (answer === null) {
+    if (!signal.aborted) await once(signal, 'abort')
+  } else if ('json' in answer) sendJson(response, answer.status, answer.json)
   else sendRefusal(response, answer)
 }
 

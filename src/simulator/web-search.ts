@@ -2,30 +2,60 @@ import { asJsonObject, type JsonObject, textMember } from '../kiro/json-object.t
 
 /** 2026-01-01, in milliseconds. */
 const PUBLISHED_AT = 1_767_225_600_000
+const INVALID_REQUEST = -32_600
 const METHOD_NOT_FOUND = -32_601
 const INVALID_PARAMS = -32_602
+const INTERNAL_ERROR = -32_603
+
+/** Faults on demand: a query that contains `fault:<name>`. `docs/simulator.md` lists them. */
+export const SEARCH_FAULTS = ['refused', 'error', 'failed', 'garbled', 'none', 'stall'] as const
+
+export type SearchFault = (typeof SEARCH_FAULTS)[number]
+
+/** The fault that a search asks for; `null` for none. */
+export function faultOfSearch(request: JsonObject): SearchFault | null {
+  const query = queryOf(request) ?? ''
+  return SEARCH_FAULTS.find((name) => query.includes(`fault:${name}`)) ?? null
+}
 
 /** Answers `tools/list` and `tools/call` of `web_search` (kiro-protocol §9.4), always with the same finds. */
 export function searchWeb(request: JsonObject): JsonObject {
-  const { id, method } = request
+  const { id, method, jsonrpc } = request
   const envelope = { id: id ?? null, jsonrpc: '2.0' }
+  if (jsonrpc !== '2.0' || typeof id !== 'string' || id === '') {
+    return { ...envelope, error: rpcError(INVALID_REQUEST, 'Invalid request') }
+  }
   if (method === 'tools/list') return { ...envelope, result: { tools: [WEB_SEARCH] } }
   if (method !== 'tools/call')
     return { ...envelope, error: rpcError(METHOD_NOT_FOUND, 'Unknown method') }
-  const params = asJsonObject(request['params']) ?? {}
-  const query = textMember(asJsonObject(params['arguments']) ?? {}, 'query')
-  if (params['name'] !== 'web_search' || query === null) {
+  const query = queryOf(request)
+  if (asJsonObject(request['params'])?.['name'] !== 'web_search' || query === null) {
     return { ...envelope, error: rpcError(INVALID_PARAMS, 'web_search needs a query') }
   }
-  const found = { results: resultsFor(query), totalResults: 2, query, error: null }
-  const content = [{ type: 'text', text: JSON.stringify(found) }]
-  return { ...envelope, result: { content, isError: false } }
+  const fault = faultOfSearch(request)
+  if (fault === 'error') {
+    return { ...envelope, error: rpcError(INTERNAL_ERROR, 'The search is not available') }
+  }
+  return { ...envelope, result: resultOf(query, fault) }
 }
 
 const WEB_SEARCH = {
   name: 'web_search',
   description: 'Search the web',
   inputSchema: { type: 'object', properties: { query: { type: 'string' } }, required: ['query'] }
+}
+
+function queryOf(request: JsonObject): string | null {
+  const params = asJsonObject(request['params']) ?? {}
+  return textMember(asJsonObject(params['arguments']) ?? {}, 'query')
+}
+
+function resultOf(query: string, fault: SearchFault | null): JsonObject {
+  if (fault === 'garbled') return { content: [{ type: 'text', text: '{"results":' }] }
+  const isError = fault === 'failed'
+  const results = fault === 'none' || isError ? [] : resultsFor(query)
+  const found = { results, totalResults: results.length, query, error: isError ? 'failed' : null }
+  return { content: [{ type: 'text', text: JSON.stringify(found) }], isError }
 }
 
 function resultsFor(query: string): JsonObject[] {

@@ -65,6 +65,7 @@ export class Exchange {
 
   /** Stops reading, so that a slow client slows the upstream down. */
   pause(): void {
+    if (this.#phase === 'over') return // by now the connection may serve somebody else
     this.#isPaused = true
     this.#controller?.pause()
   }

@@ -1,24 +1,42 @@
+export interface PayloadUse {
+  /** Another round may have to be made of it: it stays until `drop()`. */
+  readonly isKept: boolean
+}
+
 /**
- * A request's payload for as long as it may have to be sent again: until the first part of its answer. Answers run
- * for minutes and dozens of them at once, so nobody else may keep a reference to the bytes.
+ * A request's payload for as long as it may have to be sent again: until the first part of its answer, unless it is
+ * kept. Answers run for minutes and dozens of them at once, so nobody else may keep a reference to the bytes.
  */
 export class RequestPayload {
+  readonly #isKept: boolean
   #bytes: Uint8Array | null
 
   /** Takes the bytes: the caller must not keep them. */
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, { isKept }: PayloadUse = { isKept: false }) {
     this.#bytes = bytes
+    this.#isKept = isKept
   }
 
-  /** @throws Error after `forget()`. */
+  /** @throws Error after `forget()` and `drop()`. */
   get bytes(): Uint8Array {
     if (this.#bytes === null) throw new Error('the payload has been let go')
     return this.#bytes
   }
 
+  /** Whether a body that was sent is of no more use: not so a kept payload that went out as it is. */
+  isDoneWith(sent: Uint8Array | string | null): boolean {
+    return !this.#isKept || this.#bytes !== sent
+  }
+
   /** Frees the bytes, unless they are themselves what was sent: then `releaseSentBody` knows when that is safe. */
   forget(sent: Uint8Array | string | null): void {
+    if (this.#isKept) return
     if (this.#bytes !== sent) releaseSentBody(this.#bytes)
+    this.#bytes = null
+  }
+
+  /** Lets a kept payload go. Its memory is freed once nobody reads it any more, perhaps a socket. */
+  drop(): void {
     this.#bytes = null
   }
 }

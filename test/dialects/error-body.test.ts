@@ -111,7 +111,8 @@ t.test('every error', async (t) => {
         const isLater = [429, 503, 529].includes(status)
         t.equal(headers['retry-after'] !== undefined, isLater)
         const isFinal =
-          code === 'GW_UPSTREAM_QUOTA' || [400, 401, 403, 404, 405, 413, 426].includes(status)
+          ['GW_UPSTREAM_QUOTA', 'GW_ANSWER_INVALID'].includes(code) ||
+          [400, 401, 403, 404, 405, 413, 426].includes(status)
         t.equal(headers['x-should-retry'], isFinal ? 'false' : undefined)
       }
     })

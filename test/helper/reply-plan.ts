@@ -17,6 +17,7 @@ export function replyPlan(changes: Partial<ReplyPlan> = {}): ReplyPlan {
     inputTokens: 900,
     contextWindow: 200_000,
     textCallForms: {},
+    rounds: null,
     toolForms: {},
     echo: {},
     keepsItems: false,

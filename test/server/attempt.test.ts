@@ -67,7 +67,10 @@ async function attempt(t: Test, onRequest: RequestListener, changes: Changes = {
     firstTokenTimeoutMs: 5000,
     signal: abort.signal,
     onSent: () => {},
-    onFirstPart: () => void (seen.firstParts += 1),
+    onFirstPart: () => {
+      seen.firstParts += 1
+      call.releaseBody()
+    },
     onIgnoredEvent: (eventType) => void seen.ignored.push(eventType),
     onSettled: () => {
       seen.settlements += 1

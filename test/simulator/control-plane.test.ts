@@ -1,6 +1,6 @@
 import t from 'tap'
 import { startSimulator } from '../helper/run-simulator.ts'
-import { call, jsonOf } from '../helper/simulator-request.ts'
+import { call, jsonOf, TEST_PROFILE_ARN } from '../helper/simulator-request.ts'
 
 t.test('control plane', async (t) => {
   const { url } = await startSimulator(t)
@@ -50,12 +50,16 @@ t.test('control plane', async (t) => {
   t.test('searches the web over JSON-RPC', async (t) => {
     const params = { name: 'web_search', arguments: { query: 'kiro pricing' } }
     const body = { id: 'w1', jsonrpc: '2.0', method: 'tools/call', params }
-    const answer = await jsonOf(call(url, 'POST', '/mcp', { body }))
+    const headers = { 'x-amzn-kiro-profile-arn': TEST_PROFILE_ARN }
+    const answer = await jsonOf(call(url, 'POST', '/mcp', { body, headers }))
     const { content } = answer['result'] as { content: { text: string }[] }
     t.match(answer, { id: 'w1', jsonrpc: '2.0', result: { isError: false } })
     t.match(JSON.parse(content[0]!.text), { query: 'kiro pricing', totalResults: 2, error: null })
     const unknown = { ...body, method: 'resources/list' }
-    t.match(await jsonOf(call(url, 'POST', '/mcp', { body: unknown })), { error: { code: -32601 } })
+    t.match(await jsonOf(call(url, 'POST', '/mcp', { body: unknown, headers })), {
+      error: { code: -32601 }
+    })
+    t.equal((await call(url, 'POST', '/mcp', { body })).status, 400)
   })
 
   t.test('needs a token everywhere, and knows no other paths', async (t) => {

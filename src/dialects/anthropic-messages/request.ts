@@ -4,8 +4,10 @@ import { Repairs } from '../../kiro/repairs.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { jsonInstruction, knownEffort } from '../answer-wishes.ts'
 import { checkShape } from '../check-shape.ts'
+import { type JsonFormat, readJsonForm } from '../json-answer.ts'
 import { parseJsonBody } from '../json-body.ts'
 import type { RequestOptions } from '../request-options.ts'
+import { findSearchTool } from '../search-tool.ts'
 import { toUpstream, type UpstreamRequest } from '../upstream-request.ts'
 import { readMessages, readSystem } from './messages.ts'
 import { type MessagesBody, MessagesBodyCheck } from './schema.ts'
@@ -36,6 +38,8 @@ export function toUpstreamRequest(
       wantsUsage: true,
       isSingleToolCall: messages.tool_choice?.disable_parallel_tool_use === true,
       isJsonAnswer: jsonFormat(messages) !== undefined,
+      jsonForm: readJsonForm(jsonFormat(messages), `${formatPath(messages)}.schema`),
+      webSearch: findSearchTool(messages.tools, 'tools'),
       sessionKey: sessionKeyOf(messages.metadata?.user_id)
     },
     options,
@@ -85,7 +89,12 @@ function readReasoning(body: MessagesBody, repairs: Repairs): ReasoningWish {
   }
 }
 
-function jsonFormat(body: MessagesBody): { readonly schema?: unknown } | undefined {
+/** Older clients say it at the root. */
+function formatPath({ output_config: config }: MessagesBody): string {
+  return config?.format ? 'output_config.format' : 'output_format'
+}
+
+function jsonFormat(body: MessagesBody): JsonFormat | undefined {
   const format = body.output_config?.format ?? body.output_format
   return format?.type === 'json_schema' || format?.type === 'json_object' ? format : undefined
 }

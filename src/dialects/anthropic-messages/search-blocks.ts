@@ -12,9 +12,21 @@ export function toSearchBlocks(
   const content =
     part.problem === undefined
       ? part.results.map(toResult)
-      : { type: 'web_search_tool_result_error', error_code: 'unavailable' }
+      : { type: 'web_search_tool_result_error', error_code: toErrorCode(part.problem) }
   const found = { type: 'web_search_tool_result', tool_use_id: id, content }
   return [JSON.stringify(call), JSON.stringify(found)]
+}
+
+/** The vendor's words, and the one for all other problems. */
+const ErrorCodes = [
+  'invalid_tool_input',
+  'max_uses_exceeded',
+  'query_too_long',
+  'too_many_requests'
+]
+
+function toErrorCode(problem: string): string {
+  return ErrorCodes.includes(problem) ? problem : 'unavailable'
 }
 
 function toResult({ title, url, snippet, publishedAt }: SearchResult): object {

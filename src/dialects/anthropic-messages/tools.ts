@@ -2,6 +2,7 @@ import type { ToolChoice, ToolDefinition } from '../../kiro/message.ts'
 import type { Repairs } from '../../kiro/repairs.ts'
 import { checkShape } from '../check-shape.ts'
 import { invalidPart } from '../json-body.ts'
+import { isSearchTool } from '../search-tool.ts'
 import { type MessagesBody, ToolCheck } from './schema.ts'
 
 /** Claude Code's stand-in for tools that it loads later; a model that calls it gets an error. */
@@ -14,6 +15,7 @@ export function readTools({ tools }: MessagesBody, repairs: Repairs): readonly T
   const definitions: ToolDefinition[] = []
   for (const [index, tool] of (tools ?? []).entries()) {
     const source = `tools[${index}]`
+    if (isSearchTool(tool)) continue // made by the gateway
     if (!FUNCTION_TYPES.has(tool['type'])) {
       repairs.note('server-tool-dropped', source)
       continue

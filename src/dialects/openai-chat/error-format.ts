@@ -52,6 +52,7 @@ const Words: Readonly<Record<ErrorCode, OpenAiWords>> = {
   GW_FRAME_CORRUPT: { type: 'server_error', code: 'upstream_error' },
   GW_FRAME_TOO_LARGE: { type: 'server_error', code: 'upstream_error' },
   GW_STREAM_TRUNCATED: { type: 'server_error', code: 'upstream_error' },
+  GW_ANSWER_INVALID: { type: 'server_error', code: 'answer_invalid' },
   GW_INTERNAL: { type: 'server_error', code: 'internal_error' }
 }
 

@@ -3,8 +3,10 @@ import type { ReasoningWish } from '../../kiro/reasoning.ts'
 import { Repairs } from '../../kiro/repairs.ts'
 import { effortWish, jsonInstruction } from '../answer-wishes.ts'
 import { checkShape } from '../check-shape.ts'
+import { type JsonFormat, readJsonForm } from '../json-answer.ts'
 import { invalidPart, parseJsonBody } from '../json-body.ts'
 import type { RequestOptions } from '../request-options.ts'
+import { findSearchTool, readSearchWish, type WebSearchWish } from '../search-tool.ts'
 import { toUpstream, type UpstreamRequest } from '../upstream-request.ts'
 import { readMessages } from './messages.ts'
 import { type ChatBody, ChatBodyCheck } from './schema.ts'
@@ -35,6 +37,8 @@ export function toUpstreamRequest(
       wantsUsage: !isStream || chat.stream_options?.include_usage === true,
       isSingleToolCall: chat.parallel_tool_calls === false,
       isJsonAnswer: isJson(chat),
+      jsonForm: readJsonForm(jsonFormat(chat), 'response_format.json_schema.schema'),
+      webSearch: readSearch(chat),
       sessionKey: chat.prompt_cache_key ?? chat.user ?? undefined
     },
     options,
@@ -62,6 +66,16 @@ function readReasoning(
 function readStop(stop: ChatBody['stop']): readonly string[] {
   if (stop === undefined || stop === null) return []
   return typeof stop === 'string' ? [stop] : stop
+}
+
+/** Asked for by a member of its own, or by a tool as in the vendor's other APIs. */
+function readSearch({ web_search_options: options, tools }: ChatBody): WebSearchWish | undefined {
+  if (options) return readSearchWish(options, 'web_search_options')
+  return findSearchTool(tools, 'tools')
+}
+
+function jsonFormat({ response_format: format }: ChatBody): JsonFormat | undefined {
+  return format ? { type: format.type, schema: format.json_schema?.schema } : undefined
 }
 
 function isJson({ response_format: format }: ChatBody): boolean {

@@ -70,6 +70,7 @@ const Body = Type.Object({
       json_schema: optional(Type.Object({ schema: Type.Optional(Type.Unknown()) }))
     })
   ),
+  web_search_options: optional(OpenObject),
   user: optional(Type.String()),
   prompt_cache_key: optional(Type.String())
 })

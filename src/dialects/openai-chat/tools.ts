@@ -3,6 +3,7 @@ import type { Conversation, ToolChoice, ToolDefinition } from '../../kiro/messag
 import type { Repairs } from '../../kiro/repairs.ts'
 import { checkShape } from '../check-shape.ts'
 import { invalidPart } from '../json-body.ts'
+import { isSearchTool } from '../search-tool.ts'
 import { type ChatBody, NamedFunctionCheck } from './schema.ts'
 
 /** The tools of a Chat Completions request and which of them must be called, the legacy `functions` included. */
@@ -13,6 +14,7 @@ export function readTools(
   const tools: ToolDefinition[] = []
   for (const [index, tool] of (chat.tools ?? []).entries()) {
     const source = `tools[${index}]`
+    if (isSearchTool(tool)) continue // made by the gateway
     const found = readTool(tool, source)
     if (found === undefined) repairs.note('server-tool-dropped', source)
     else tools.push(found)

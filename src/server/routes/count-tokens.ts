@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from '../../observe/logger.ts'
 import type { DataPlane } from '../data-plane.ts'
+import { convertBody } from '../convert-body.ts'
 import { LocalTurn } from '../local-turn.ts'
 
 const PATHS = [
@@ -22,9 +23,11 @@ export function countTokensRoute(app: FastifyInstance, plane: DataPlane, log: Lo
         response: reply.raw,
         requestId: id,
         log,
-        toAnswer: ({ plan }) => ({
-          input_tokens: plane.calibration.correct(plan.upstreamModel, plan.inputTokens)
-        })
+        answer: async (body, signal) => {
+          const { plan } = await convertBody(plane, body, signal)
+          const { upstreamModel, inputTokens } = plan
+          return { input_tokens: plane.calibration.correct(upstreamModel, inputTokens) }
+        }
       }).run()
     })
   }

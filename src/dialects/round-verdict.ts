@@ -1,0 +1,52 @@
+import { problemsOf } from './json-answer.ts'
+import type { RoundPlan } from './round-plan.ts'
+import type { RoundReport } from './round-reader.ts'
+import type { EndReason } from './stream-part.ts'
+
+/** What becomes of a round. */
+export type RoundVerdict =
+  /** It is the answer; what is held goes out, and the end with this reason. */
+  | { readonly type: 'deliver'; readonly reason: EndReason }
+  /** It is not what was asked for. `reply` tells the model, `problem` the client. */
+  | { readonly type: 'repair'; readonly reply: string; readonly problem: string }
+  /** The model wants searches; with a call of the client's beside them they are the end of the answer. */
+  | { readonly type: 'search'; readonly isLast: boolean }
+
+/**
+ * Judges a round by what the client insists on. An answer that was cut short, refused or ended by a stop string is
+ * delivered as it is: its reason says so. One that consists of tool calls need not be JSON.
+ */
+export function judgeRound(report: RoundReport, plan: RoundPlan, isTooLong: boolean): RoundVerdict {
+  const { searches, hasDelivered, end } = report
+  if (end.reason === 'stop-sequence') return { type: 'deliver', reason: end.reason }
+  if (searches.length > 0) return { type: 'search', isLast: hasDelivered }
+  if (hasDelivered || (end.reason !== 'stop' && end.reason !== 'tool')) {
+    return { type: 'deliver', reason: end.reason }
+  }
+  if (plan.dueCall !== null) return missingCall(plan.dueCall.name)
+  if (plan.jsonForm === null) return { type: 'deliver', reason: 'stop' }
+  const problems = isTooLong ? [TOO_LONG] : problemsOf(report.text, plan.jsonForm)
+  return problems.length === 0 ? { type: 'deliver', reason: 'stop' } : invalidJson(problems)
+}
+
+const TOO_LONG = 'it is too long to be checked'
+
+function missingCall(name: string | null): RoundVerdict {
+  const wanted = name === null ? 'one of the tools' : `the tool "${name}"`
+  return {
+    type: 'repair',
+    reply: `Your answer does not call ${wanted}, and it has to. Call it now, with complete arguments and without any text.`,
+    problem: `The model did not call ${wanted}, which tool_choice asks for`
+  }
+}
+
+function invalidJson(problems: readonly string[]): RoundVerdict {
+  const list = problems.map((problem) => `- ${problem}`).join('\n')
+  return {
+    type: 'repair',
+    reply:
+      `Your answer is not the JSON that was asked for:\n${list}\n` +
+      'Give the whole answer again: one valid JSON value that has none of these problems, and nothing else.',
+    problem: 'The model did not answer with the JSON that the requested format describes'
+  }
+}

@@ -1,0 +1,53 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { isDialectName } from '../../dialects/convert-request.ts'
+import type { DialectName } from '../../dialects/reply-plan.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import type { DataPlane } from '../data-plane.ts'
+import { referencedItems } from '../items/referenced-items.ts'
+import { LocalTurn } from '../local-turn.ts'
+import { requestOptionsOf } from '../request-options.ts'
+
+const PATH = '/v1/lint'
+
+/**
+ * Says of a request of any dialect which rules of the upstream it breaks and what becomes of that. Looks at the body
+ * as it would be looked at for an answer, and sends it nowhere.
+ */
+export function lintRoute(app: FastifyInstance, plane: DataPlane, log: Logger): void {
+  app.post(PATH, async (request, reply) => {
+    const dialect = askedDialect(request)
+    reply.hijack()
+    await new LocalTurn({
+      plane,
+      dialect: dialect ?? dialectOfErrors(request),
+      route: PATH,
+      request: request.raw,
+      response: reply.raw,
+      requestId: request.id,
+      log,
+      answer: async ({ body, memory }, signal) => {
+        const mayRefer = dialect ?? 'openai-responses'
+        const items = await referencedItems(plane, { dialect: mayRefer, body, memory })
+        const options = { ...requestOptionsOf(plane), items }
+        return await plane.transforms.lint(body, { dialect, request: options }, signal)
+      }
+    }).run()
+  })
+}
+
+/** @throws {GatewayError} GW_BODY_INVALID for a name that is none */
+function askedDialect({ query }: FastifyRequest): DialectName | undefined {
+  const name: unknown = Reflect.get(Object(query), 'dialect')
+  if (name === undefined) return undefined
+  if (typeof name === 'string' && isDialectName(name)) return name
+  throw new GatewayError('GW_BODY_INVALID', undefined, {
+    message: 'dialect: must be openai-chat, openai-responses or anthropic-messages',
+    param: 'dialect'
+  })
+}
+
+/** What this route itself refuses, it refuses as its client's API would. */
+function dialectOfErrors({ headers }: FastifyRequest): DialectName {
+  return headers['anthropic-version'] === undefined ? 'openai-chat' : 'anthropic-messages'
+}
