@@ -9,6 +9,7 @@ import { requestIdOf } from './request-id.ts'
 import { answerRoutes } from './routes/answers.ts'
 import { countTokensRoute } from './routes/count-tokens.ts'
 import { healthRoutes } from './routes/health.ts'
+import { lintRoute } from './routes/lint.ts'
 import { metricsRoute } from './routes/metrics.ts'
 import { modelRoutes } from './routes/models.ts'
 import { refuseWebSocket } from './websocket.ts'
@@ -69,6 +70,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   })
   answerRoutes(app, plane, log)
   countTokensRoute(app, plane, log)
+  lintRoute(app, plane, log)
   modelRoutes(app, plane)
   healthRoutes(app, plane, clusterStatus)
   metricsRoute(app, metricsText)
