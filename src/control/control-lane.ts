@@ -3,9 +3,8 @@ import { monotonicNow } from '../admission/monotonic-clock.ts'
 import type { Config } from '../config/settings.ts'
 import type { LeaseTerms } from '../ipc/lease-messages.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import { type CallPhase, classifyFailure } from '../upstream/classify.ts'
-import { Exchange, type ResponseHeaders } from '../upstream/exchange.ts'
 import type { JsonRequest, JsonResponse } from '../upstream/json-call.ts'
+import { exchangeJson } from '../upstream/json-exchange.ts'
 import { ConnectionPool } from '../upstream/pool.ts'
 import { chooseProxy } from '../upstream/proxy.ts'
 import { PoolMetrics } from '../upstream/pool-metrics.ts'
@@ -14,7 +13,6 @@ import { MAX_CALLS_WAITING } from './waiting-room.ts'
 
 /** The lane's name in the ledger. */
 export const CONTROL = 'control'
-const MAX_BODY_BYTES = 4 * 1024 * 1024
 
 /**
  * The primary's own calls: token refresh, model list, usage. They have a few connections of the budget for
@@ -56,7 +54,12 @@ export class ControlLane {
   readonly call = async (request: JsonRequest, signal: AbortSignal): Promise<JsonResponse> => {
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
     const permit = await this.#lease.acquire({ key: CONTROL, arrivedAt: monotonicNow() }, deadline)
-    return this.#exchange(request, deadline, () => permit.release())
+    return exchangeJson({
+      pool: this.#pool,
+      request,
+      signal: deadline,
+      onSettled: () => permit.release()
+    })
   }
 
   onTerms(terms: LeaseTerms): void {
@@ -77,55 +80,4 @@ export class ControlLane {
     this.#lease.drain()
     await this.#pool.close()
   }
-
-  #exchange(
-    request: JsonRequest,
-    signal: AbortSignal,
-    onSettled: () => void
-  ): Promise<JsonResponse> {
-    const { promise, resolve, reject } = Promise.withResolvers<JsonResponse>()
-    const chunks: Buffer[] = []
-    let bytes = 0
-    let phase: CallPhase = 'connect'
-    let status = 0
-    let headers: ResponseHeaders = {}
-    const url = new URL(request.url)
-    void new Exchange({
-      pool: this.#pool,
-      request: {
-        url,
-        method: request.method,
-        headers: request.headers,
-        body: request.body ?? null,
-        bodyTimeoutMs: request.timeoutMs
-      },
-      signal,
-      onSettled,
-      reader: {
-        onSent: () => {
-          phase = 'headers'
-        },
-        onHeaders: (...answer) => {
-          phase = 'body'
-          ;[status, headers] = answer
-        },
-        onChunk: (chunk) => {
-          bytes += chunk.byteLength
-          if (bytes <= MAX_BODY_BYTES) chunks.push(chunk)
-        },
-        onEnd: () =>
-          resolve({ status, headers: flatten(headers), text: Buffer.concat(chunks).toString() }),
-        onError: (cause) => reject(classifyFailure(cause, { url, phase }))
-      }
-    })
-    return promise
-  }
-}
-
-function flatten(headers: ResponseHeaders): Record<string, string> {
-  const flat: Record<string, string> = {}
-  for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined) flat[name] = Array.isArray(value) ? value.join(', ') : value
-  }
-  return flat
 }
