@@ -4,6 +4,7 @@ import { loadConfig } from '../../src/config/load.ts'
 import { ControlLane, CONTROL } from '../../src/control/control-lane.ts'
 import { Budget } from '../../src/control/budget.ts'
 import { Metrics } from '../../src/observe/metrics.ts'
+import { NO_REPORT } from '../../src/ipc/lease-messages.ts'
 import type { JsonRequest } from '../../src/upstream/json-call.ts'
 import { CountingProxy } from '../helper/counting-proxy.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
@@ -11,9 +12,19 @@ import { serverUrl } from '../helper/server-url.ts'
 
 const never = new AbortController().signal
 
-/** `isBusy`: a worker has all of the budget that is not reserved, and gives nothing back. */
-function setUp(t: Test, { isBusy = false, env = {} } = {}) {
-  const result = loadConfig({ HTTP_MAX_CONNECTIONS: '32', ...env }, []) // of which two are reserved
+interface Setting {
+  /** A worker has all of the budget that is not reserved, and gives nothing back. */
+  readonly isBusy?: boolean
+  /** By default there are 32 connections, of which two are reserved. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+function setUp(t: Test, setting: Setting = {}) {
+  return setUpBudget(t, setting).lane
+}
+
+function setUpBudget(t: Test, { isBusy = false, env = {} }: Setting) {
+  const result = loadConfig({ HTTP_MAX_CONNECTIONS: '32', ...env }, [])
   if (result.name !== 'config') throw new Error('there is no config')
   const { config } = result
   const budget: Budget = new Budget({
@@ -27,7 +38,7 @@ function setUp(t: Test, { isBusy = false, env = {} } = {}) {
   t.teardown(() => metrics.close())
   const lane = new ControlLane(budget, config, metrics)
   t.teardown(() => lane.close())
-  return lane
+  return { lane, budget }
 }
 
 function request(url: URL, changes: Partial<JsonRequest> = {}): JsonRequest {
@@ -87,6 +98,19 @@ t.test('ControlLane.call()', (t) => {
     t.equal(proxy.targets[0], url.host)
     const denied = lane.call(request(new URL('https://forbidden.test')), never)
     await t.rejects(denied, { code: 'GW_UPSTREAM_CONNECT', message: /\(VPN_PROXY_URL\) refuses/ })
+  })
+
+  t.test('goes first where nothing is reserved, however many streams wait', async (t) => {
+    const upstream = await CountingUpstream.start(t)
+    const { lane, budget } = setUpBudget(t, { isBusy: true, env: { HTTP_MAX_CONNECTIONS: '4' } })
+    const heads = [{ key: 'a', at: 1, served: 0 }]
+    const report = { ...NO_REPORT, seen: 1, granted: 4, waiting: 1000, heads }
+    budget.onReport('worker', { ...report, seq: 1 })
+    await new Promise((resolve) => setImmediate(resolve)) // the queue is full, and the lane knows
+    const call = lane.call(request(upstream.url), never)
+    await new Promise((resolve) => setImmediate(resolve))
+    budget.onReport('worker', { ...report, seq: 2, returned: 1 })
+    t.match(await call, { text: 'ok' })
   })
 
   t.test('does not read an answer without end into memory', async (t) => {

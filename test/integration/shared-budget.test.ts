@@ -1,0 +1,122 @@
+import type { ServerResponse } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import t from 'tap'
+import { Simulator } from '../../src/simulator/simulator.ts'
+import { quantile } from '../bench/statistics.ts'
+import { startChat } from '../helper/chat-client.ts'
+import { CountingUpstream } from '../helper/counting-upstream.ts'
+import { FakeAuthServer } from '../helper/fake-auth-server.ts'
+import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
+import { inTime } from '../helper/in-time.ts'
+import { runLending } from '../helper/lending-run.ts'
+import { PinnedClients } from '../helper/pinned-clients.ts'
+import { endFrame, textFrame } from '../helper/upstream-frames.ts'
+
+t.setTimeout(240_000) // real processes, on a machine that may be busy
+
+async function metric(gateway: GatewayProcess, name: string): Promise<number> {
+  const text = await (await fetch(`${gateway.url}/metrics`)).text()
+  const line = text.split('\n').find((one) => one.startsWith(`kiro_gateway_${name} `))
+  return Number(line?.split(' ')[1])
+}
+
+t.test('one worker that has all clients gets the whole budget', async (t) => {
+  const simulator = new Simulator()
+  const { url } = await simulator.start()
+  t.teardown(() => simulator.close())
+  const env = { WORKERS: '2', HTTP_MAX_CONNECTIONS: '40', HTTP_POOL_MAX_WAITING: '20' }
+  const gateway = await startGateway({ upstreamUrl: url, env })
+  t.teardown(() => gateway.destroy())
+  const others = gateway.workerPids().slice(1)
+  const clients = await PinnedClients.connect(t, gateway.url, { count: 60, others })
+  const answers = Array.from({ length: 58 }, () => clients.chat('sim:events=20 sim:gap=50'))
+  while (simulator.stats().inFlight < 38) await delay(5) // all but the reserve of two; else the test's time is up
+  while ((await metric(gateway, 'pool_waiters')) < 20) await delay(5)
+  const { status, text } = await clients.chat('hi')
+  t.equal(status, 503, 'and all of the queue, but not more')
+  t.match(text, / 40 of 40 connections in use, 20 requests waiting/)
+  t.equal((await Promise.all(answers)).filter((one) => one.text.endsWith('[DONE]\n\n')).length, 58)
+  t.ok(simulator.stats().connections.max <= 40)
+})
+
+t.test('a request that waits for a permit of another worker hardly waits', async (t) => {
+  await inTime(t, 5, async () => {
+    const { lent, own } = await runLending(t, 4)
+    t.comment(`p50 ${quantile(lent, 0.5)} ms, of a single worker ${quantile(own, 0.5)} ms`)
+    t.ok(lent.length > 60, `${lent.length} of 120 had to wait`)
+    return quantile(lent, 0.5)
+  })
+})
+
+t.test('idle connections settle within HTTP_MAX_KEEPALIVE_CONNECTIONS at once', async (t) => {
+  const held: ServerResponse[] = []
+  const upstream = await CountingUpstream.start(t, (request, response) => {
+    if (request.url?.includes('generateAssistantResponse') === true) held.push(response)
+    else response.writeHead(404).end()
+  })
+  const gateway = await startGateway({
+    upstreamUrl: upstream.url.origin,
+    env: {
+      WORKERS: '2',
+      HTTP_MAX_CONNECTIONS: '60',
+      HTTP_MAX_KEEPALIVE_CONNECTIONS: '10'
+    }
+  })
+  t.teardown(() => gateway.destroy())
+  await inTime(t, 100, async () => {
+    const calls = Array.from({ length: 40 }, () => startChat(gateway.url, 'hi').answer)
+    while (held.length < 40) await delay(2)
+    t.ok(upstream.open >= 40)
+    for (const response of held.splice(0)) response.end(Buffer.concat([textFrame('x'), endFrame]))
+    const endedAt = performance.now()
+    while (upstream.open > 10) await delay(1)
+    const tookMs = performance.now() - endedAt
+    await Promise.all(calls)
+    return tookMs
+  })
+})
+
+t.test('a token is renewed at once while all is in use and thousands wait', async (t) => {
+  const held: ServerResponse[] = []
+  const upstream = await CountingUpstream.start(t, (request, response) => {
+    if (request.url?.includes('generateAssistantResponse') === true) held.push(response)
+    else response.writeHead(404).end()
+  })
+  const auth = await new FakeAuthServer().listen()
+  t.teardown(() => auth.close())
+  let askedAt = NaN
+  auth.beforeReply = () => {
+    askedAt = performance.now()
+  }
+  const gateway = await startGateway({
+    upstreamUrl: upstream.url.origin,
+    env: {
+      WORKERS: '2',
+      HTTP_MAX_CONNECTIONS: '32',
+      HTTP_POOL_MAX_WAITING: '5000',
+      KIRO_AUTH_URL: auth.url
+    }
+  })
+  t.teardown(() => gateway.destroy())
+  const calls = Array.from({ length: 2030 }, () => startChat(gateway.url, 'hi'))
+  t.teardown(() => calls.forEach(({ request }) => request.destroy()))
+  while (held.length < 30 || (await metric(gateway, 'pool_waiters')) < 2000) await delay(20)
+  let tries = 0
+  await inTime(t, 200, async () => {
+    tries += 1
+    const accessToken = `renewed-${tries}`
+    auth.replies.push({
+      status: 200,
+      body: { accessToken, refreshToken: `next-${tries}`, expiresIn: 3600 }
+    })
+    const refused = held.shift()
+    const calledBefore = auth.calls.length
+    refused?.writeHead(403, { 'content-type': 'application/json' })
+    refused?.end('{"message":"The bearer token included in the request is invalid."}')
+    const refusedAt = performance.now()
+    while (auth.calls.length === calledBefore) await delay(1)
+    return askedAt - refusedAt
+  })
+  t.ok(upstream.open + 1 <= 32, 'within the budget')
+  t.ok((await metric(gateway, 'pool_waiters')) > 1900, 'and all the others wait still')
+})
