@@ -2,6 +2,7 @@ import { setOwn } from '../../kiro/json-members.ts'
 import type { ToolDefinition } from '../../kiro/message.ts'
 import type { Repairs } from '../../kiro/repairs.ts'
 import type { ReplyPlan, ToolForm } from '../reply-plan.ts'
+import type { WebSearchWish } from '../search-tool.ts'
 
 /** The name of OpenAI's tool that looks for more tools. */
 export const SEARCH_NAME = 'tool_search'
@@ -18,6 +19,7 @@ export class DeclaredTools {
   readonly #fullNames = new Map<string, string>()
   /** By the name alone; `undefined` where several namespaces have the name. */
   readonly #namespaced = new Map<string, string | undefined>()
+  #webSearch: WebSearchWish | undefined
 
   constructor(repairs: Repairs) {
     this.#repairs = repairs
@@ -25,6 +27,11 @@ export class DeclaredTools {
 
   get definitions(): readonly ToolDefinition[] {
     return this.#definitions
+  }
+
+  /** The vendor's web search, which the gateway makes for the model. */
+  get webSearch(): WebSearchWish | undefined {
+    return this.#webSearch
   }
 
   /** The forms that differ from a plain function of one name, see `ReplyPlan`. */
@@ -52,6 +59,11 @@ export class DeclaredTools {
     if (namespace !== undefined) {
       this.#namespaced.set(name, this.#namespaced.has(name) ? undefined : fullName)
     }
+  }
+
+  /** Of several the first counts. */
+  declareSearch(wish: WebSearchWish): void {
+    this.#webSearch ??= wish
   }
 
   /**

@@ -4,6 +4,7 @@ import { Repairs } from '../../kiro/repairs.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { effortWish, jsonInstruction } from '../answer-wishes.ts'
 import { checkShape } from '../check-shape.ts'
+import { type JsonFormat, readJsonForm } from '../json-answer.ts'
 import { invalidPart, parseJsonBody } from '../json-body.ts'
 import type { RequestOptions } from '../request-options.ts'
 import { toUpstream, type UpstreamRequest } from '../upstream-request.ts'
@@ -14,7 +15,7 @@ import { ItemReader } from './item-reader.ts'
 import { Items } from './item-schema.ts'
 import { type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
 import { sessionKeyOf } from './session-key.ts'
-import { allowedNames, readToolChoice } from './tool-choice.ts'
+import { allowedNames, allowedSearch, readToolChoice } from './tool-choice.ts'
 import { declareTools } from './tools.ts'
 
 /**
@@ -44,6 +45,8 @@ export function toUpstreamRequest(
       wantsUsage: true,
       isSingleToolCall: request.parallel_tool_calls === false,
       isJsonAnswer: jsonFormat(request) !== undefined,
+      jsonForm: readJsonForm(jsonFormat(request), 'text.format.schema'),
+      webSearch: allowedSearch(request.tool_choice, declared),
       sessionKey: sessionKeyOf(request),
       toolForms: declared.forms,
       echo: echoOf(request),
@@ -135,10 +138,10 @@ function readReasoning({ reasoning }: ResponsesBody, repairs: Repairs): Reasonin
   return { mode: summary && summary !== 'none' ? 'on' : 'unsaid' }
 }
 
-function jsonFormat(request: ResponsesBody): { readonly schema?: unknown } | undefined {
+function jsonFormat(request: ResponsesBody): JsonFormat | undefined {
   const format = request.text?.format ?? request.response_format
   if (format?.type !== 'json_schema' && format?.type !== 'json_object') return undefined
-  return { schema: format.schema ?? format.json_schema?.schema }
+  return { type: format.type, schema: format.schema ?? format.json_schema?.schema }
 }
 
 function isGiven(value: unknown): boolean {

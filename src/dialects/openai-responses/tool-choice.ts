@@ -1,6 +1,7 @@
 import { isJsonObject, type JsonObject } from '../../kiro/json-object.ts'
 import type { ToolChoice } from '../../kiro/message.ts'
 import { invalidPart } from '../json-body.ts'
+import { isSearchTool, nameSearchTool, type WebSearchWish } from '../search-tool.ts'
 import type { DeclaredTools } from './declared-tools.ts'
 import type { ResponsesBody } from './schema.ts'
 
@@ -31,6 +32,9 @@ export function readToolChoice(choice: ChoiceMember, declared: DeclaredTools): T
       throw invalidPart('tool_choice.name', 'is required: it says which tool must be called')
     }
     default:
+      if (isSearchTool(choice) && declared.webSearch !== undefined) {
+        return { type: 'named', name: nameSearchTool(declared.definitions) }
+      }
       return { type: 'named', name: declared.fullNameOf(choice.name ?? type, namespace) }
   }
 }
@@ -42,6 +46,15 @@ export function allowedNames(
 ): ReadonlySet<string> | undefined {
   if (!isJsonObject(choice) || choice.type !== 'allowed_tools') return undefined
   return new Set((choice.tools ?? []).flatMap((tool) => namesOf(tool, declared)))
+}
+
+/** The web search, unless it is not among the tools that may be called. */
+export function allowedSearch(
+  choice: ChoiceMember,
+  { webSearch }: DeclaredTools
+): WebSearchWish | undefined {
+  if (!isJsonObject(choice) || choice.type !== 'allowed_tools') return webSearch
+  return choice.tools?.some(isSearchTool) ? webSearch : undefined
 }
 
 function namesOf(tool: JsonObject, declared: DeclaredTools): readonly string[] {

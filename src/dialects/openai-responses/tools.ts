@@ -3,6 +3,7 @@ import { isJsonObject, type JsonObject } from '../../kiro/json-object.ts'
 import { isBlank } from '../../kiro/message.ts'
 import type { Repairs } from '../../kiro/repairs.ts'
 import { checkShape } from '../check-shape.ts'
+import { isSearchTool, readSearchWish } from '../search-tool.ts'
 import { customDescription, CUSTOM_SCHEMA } from './custom-tool.ts'
 import { type DeclaredTools, SEARCH_NAME } from './declared-tools.ts'
 import { Tools } from './tool-schema.ts'
@@ -26,7 +27,7 @@ const QUERY_SCHEMA = {
 
 /**
  * Declares the tools of a list and gives back what its namespaces say of themselves. Tools that only the vendor
- * can run are left out; deferred ones are offered as soon as they are listed.
+ * can run are left out, but for the search of the web; deferred ones are offered as soon as they are listed.
  *
  * @throws {GatewayError} GW_BODY_INVALID
  */
@@ -40,7 +41,7 @@ export function declareTools(
 }
 
 function declareTool(tool: JsonObject, place: ToolPlace): readonly string[] {
-  const { path, repairs } = place
+  const { path, declared, repairs } = place
   switch (checkShape(Tools.any, tool, path).type ?? 'function') {
     case 'function':
       declareFunction(tool, place)
@@ -54,7 +55,8 @@ function declareTool(tool: JsonObject, place: ToolPlace): readonly string[] {
       declareSearch(tool, place)
       return []
     default:
-      repairs.note('server-tool-dropped', path)
+      if (isSearchTool(tool)) declared.declareSearch(readSearchWish(tool, path))
+      else repairs.note('server-tool-dropped', path)
       return []
   }
 }

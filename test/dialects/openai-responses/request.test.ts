@@ -70,6 +70,11 @@ t.test('a Responses body that is not one is refused with the part at fault', asy
       { model: 'auto', input: 'hi', tool_choice: { type: 'function' } },
       'tool_choice.name: is required'
     ],
+    [
+      'a schema that is none',
+      { model: 'auto', input: 'hi', text: { format: { type: 'json_schema', schema: 7 } } },
+      'text.format.schema: must be'
+    ],
     ['text', { model: 'auto', input: 'hi', text: { format: 'json' } }, 'text.format: must be']
   ]
   for (const [name, request, message] of refusals) {
@@ -463,6 +468,7 @@ t.test('JSON answers are asked for in words', async (t) => {
   for (const wish of wishes) {
     const { current, plan } = convert({ ...body('hi'), ...wish })
     t.ok(plan.isJsonAnswer)
+    t.equal(plan.rounds?.jsonForm?.type, 'schema')
     t.ok(current.content.endsWith(`must match this JSON Schema:\n${JSON.stringify(schema)}\n\nhi`))
   }
   t.match(

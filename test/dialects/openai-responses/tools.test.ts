@@ -1,5 +1,6 @@
 import t from 'tap'
 import { convert as convertAny } from '../../helper/convert.ts'
+import { requestOptions } from '../../helper/request-options.ts'
 
 const INPUT_NOTE =
   'Put the entire raw payload of this tool, as plain text, into the string field "input".'
@@ -148,8 +149,6 @@ t.test('tools of a Responses request', async (t) => {
 
   t.test('of the vendor are left out, without an error', async (t) => {
     for (const tool of [
-      { type: 'web_search', external_web_access: true },
-      { type: 'web_search_preview' },
       { type: 'file_search', vector_store_ids: [] },
       { type: 'code_interpreter', container: { type: 'auto' } },
       { type: 'image_generation', output_format: 'png' },
@@ -251,6 +250,57 @@ t.test('a search for tools that the client makes', async (t) => {
       ['weather', 'mcp__x__get_it']
     )
     t.equal(current.userInputMessageContext?.toolResults?.length, 1)
+  })
+})
+
+t.test('the web search of the vendor is made by the gateway', async (t) => {
+  const search = {
+    type: 'web_search',
+    external_web_access: true,
+    filters: { allowed_domains: ['nodejs.org'] }
+  }
+
+  t.test('wherever its tool is listed', async (t) => {
+    for (const request of [
+      { tools: [search, fn('f')] },
+      { tools: [fn('f')], input: [USER, { type: 'additional_tools', tools: [search] }] }
+    ]) {
+      const { tools, plan } = convert(request)
+      t.same(
+        tools.map(({ name }) => name),
+        ['web_search', 'f']
+      )
+      t.match(plan.rounds, {
+        webSearch: { toolName: 'web_search', allowedDomains: ['nodejs.org'] }
+      })
+      t.same(plan.repairs, [])
+    }
+  })
+
+  t.test('unless it cannot be', async (t) => {
+    const options = requestOptions({ servesWebSearch: false })
+    const request = { model: 'auto', input: 'hi', tools: [search, fn('f')] }
+    const { tools, plan } = convertAny('openai-responses', request, options)
+    t.same(
+      tools.map(({ name }) => name),
+      ['f']
+    )
+    t.equal(plan.rounds, null)
+    t.same(plan.repairs, ['server-tool-dropped'])
+  })
+
+  t.test('if it may or must be', async (t) => {
+    const tools = [search, fn('f')]
+    const named = convert({ tools, tool_choice: { type: 'web_search_preview' } })
+    t.match(named.current.content, /exactly the tool "web_search"/)
+    t.match(named.plan.rounds, { dueCall: { name: 'web_search' } })
+    const allow = (...list: object[]) =>
+      convert({ tools, tool_choice: { type: 'allowed_tools', mode: 'auto', tools: list } })
+    t.same(
+      allow({ type: 'web_search' }).tools.map(({ name }) => name),
+      ['web_search']
+    )
+    t.equal(allow({ type: 'function', name: 'f' }).plan.rounds, null)
   })
 })
 
