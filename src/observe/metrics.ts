@@ -120,6 +120,11 @@ export class Metrics {
   readonly webSearches = this.#counter('web_searches_total', 'Web searches made for a model.', [
     'outcome'
   ])
+  readonly repairs = this.#counter(
+    'repairs_total',
+    'Repairs of requests that the upstream would have refused.',
+    ['code']
+  )
   readonly unknownEvents = this.#counter(
     'upstream_unknown_events_total',
     'Events of the upstream that have no known type.'

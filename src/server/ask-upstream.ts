@@ -14,6 +14,7 @@ import { decideRetry } from '../upstream/retry-policy.ts'
 import { acquirePermit, type PermitWait } from './acquire-permit.ts'
 import { Attempt, type AttemptOutcome } from './attempt.ts'
 import type { DataPlane } from './data-plane.ts'
+import { explainRefusal } from './explain-refusal.ts'
 
 export interface UpstreamQuestion extends PermitWait {
   /** Let go as soon as the answer begins, unless it is a kept one. */
@@ -50,7 +51,8 @@ export async function askUpstream(plane: DataPlane, question: UpstreamQuestion):
     const outcome = await runAttempt(plane, question, call)
     if (outcome.name === 'answered') return
     phases.end('retry')
-    const { error, fault, hasAnswered } = outcome
+    const { fault, hasAnswered } = outcome
+    const error = explainRefusal(outcome.error, fault, question.plan)
     if (error.code === 'GW_UPSTREAM_SUSPENDED') {
       plane.credentials.reportSuspended(snapshot.token, error.message)
     }

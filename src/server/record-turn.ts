@@ -32,11 +32,12 @@ export function recordTurn(
 }
 
 function recordMetrics(metrics: Metrics, record: TurnRecord): void {
-  const { route, status, error, usage, phases } = record
+  const { route, status, error, plan, usage, phases } = record
   metrics.requests.inc({ route, status, code: error?.code ?? 'none' })
   metrics.requestSeconds.observe({ route }, phases.totalMs() / 1000)
   if (error?.code === 'GW_POOL_TIMEOUT') metrics.poolTimeouts.inc()
   if (error?.code === 'GW_QUEUE_FULL') metrics.queueRejected.inc()
+  for (const code of plan?.repairs ?? []) metrics.repairs.inc({ code })
   if (usage === null) return
   const firstByteMs = phases.totalMs() - phases.spentMs('stream')
   metrics.firstByteSeconds.observe({ route }, firstByteMs / 1000)

@@ -193,7 +193,7 @@ export class Turn {
 
   #answerHeaders(plan: ReplyPlan): Record<string, string> {
     const headers: Record<string, string> = { 'server-timing': this.#phases.toServerTiming() }
-    if (plan.repairs.length > 0) headers['x-kiro-gateway-repairs'] = plan.repairs.join(', ')
+    Object.assign(headers, repairsHeader(plan))
     if (this.#options.plane.isLeaving()) headers['connection'] = 'close'
     return headers
   }
@@ -206,7 +206,11 @@ export class Turn {
       return
     }
     const reply = toErrorReply(dialect, error, requestId)
-    const headers = plane.isLeaving() ? { ...reply.headers, connection: 'close' } : reply.headers
+    const headers = {
+      ...reply.headers,
+      ...repairsHeader(this.#plan),
+      ...(plane.isLeaving() && { connection: 'close' })
+    }
     answerEarly(request, response, { ...reply, headers })
     const timeoutMs = plane.config().server.clientStallTimeoutMs
     new StallTimer({ response, timeoutMs, onStalled: this.#onStalled }).watchEnd()
@@ -228,4 +232,10 @@ export class Turn {
       }
     )
   }
+}
+
+/** Which repairs were made; on errors, too, since a repair may be what the upstream refused. */
+function repairsHeader(plan: ReplyPlan | null): Record<string, string> {
+  const repairs = plan?.repairs ?? []
+  return repairs.length === 0 ? {} : { 'x-kiro-gateway-repairs': repairs.join(', ') }
 }

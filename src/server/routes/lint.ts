@@ -30,7 +30,7 @@ export function lintRoute(app: FastifyInstance, plane: DataPlane, log: Logger): 
         const mayRefer = dialect ?? 'openai-responses'
         const items = await referencedItems(plane, { dialect: mayRefer, body, memory })
         const options = { ...requestOptionsOf(plane), items }
-        return await plane.transforms.lint(body, { dialect, request: options }, signal)
+        return plane.transforms.lint(body, { dialect, request: options }, signal)
       }
     }).run()
   })

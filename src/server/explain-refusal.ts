@@ -1,0 +1,38 @@
+import type { ReplyPlan } from '../dialects/reply-plan.ts'
+import type { UpstreamFault } from '../kiro/fault.ts'
+import { isRuleId, RuleTable } from '../kiro/rules.ts'
+import { GatewayError } from '../shared/errors.ts'
+
+/**
+ * The error for the client; one by which the upstream explains nothing ("Improperly formed request.") also says
+ * which rules the request is near to break (kiro-protocol §4.14).
+ */
+export function explainRefusal(
+  error: GatewayError,
+  fault: UpstreamFault | null,
+  { borderline }: Pick<ReplyPlan, 'borderline'>
+): GatewayError {
+  if (fault === null || !isUnexplained(fault)) return error
+  const { code, detail, cause, retryAfterS, param, details } = error
+  const said = error.message.replace(/[.\s]+$/, '')
+  return new GatewayError(code, detail, {
+    message: `${said}. ${wordBorderline(borderline)}`,
+    cause,
+    ...(retryAfterS !== undefined && { retryAfterS }),
+    ...(param !== undefined && { param }),
+    ...(details !== undefined && { details })
+  })
+}
+
+function isUnexplained({ code, reason, message }: UpstreamFault): boolean {
+  if (code !== 'GW_UPSTREAM_REFUSED') return false
+  return reason === 'REQUEST_BODY_INVALID' || /^improperly formed request/i.test(message)
+}
+
+function wordBorderline(borderline: readonly string[]): string {
+  if (borderline.length === 0) {
+    return 'Nothing in the request is near a known limit; POST /v1/lint says what the gateway repaired in it.'
+  }
+  const rules = borderline.filter(isRuleId).map((id) => `${id} (${RuleTable[id].what})`)
+  return `Near or beyond a limit in this request: ${rules.join(' ')} POST /v1/lint has the figures.`
+}

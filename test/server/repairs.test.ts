@@ -1,0 +1,140 @@
+import type { ServerResponse } from 'node:http'
+import t, { type Test } from 'tap'
+import { CountingUpstream } from '../helper/counting-upstream.ts'
+import { FakePrimary } from '../helper/fake-primary.ts'
+import { endFrame, textFrame } from '../helper/upstream-frames.ts'
+
+/** The tool's name and the second user turn need a repair in every dialect. */
+const requests = {
+  '/v1/chat/completions': {
+    model: 'auto',
+    messages: [
+      { role: 'user', content: 'one' },
+      { role: 'user', content: 'two' }
+    ],
+    tools: [{ type: 'function', function: { name: 'a.b', description: 'A' } }]
+  },
+  '/v1/messages': {
+    model: 'auto',
+    max_tokens: 100,
+    messages: [
+      { role: 'user', content: 'one' },
+      { role: 'user', content: 'two' }
+    ],
+    tools: [{ name: 'a.b', description: 'A', input_schema: { type: 'object', properties: {} } }]
+  },
+  '/v1/responses': {
+    model: 'auto',
+    store: false,
+    input: [
+      { role: 'user', content: 'one' },
+      { role: 'user', content: 'two' }
+    ],
+    tools: [
+      {
+        type: 'function',
+        name: 'a.b',
+        description: 'A',
+        parameters: { type: 'object', properties: {} }
+      }
+    ]
+  }
+} as const
+const REPAIRS = 'tool-name-changed, turns-merged'
+
+async function setUp(t: Test) {
+  const answer = Buffer.concat([textFrame('hello'), endFrame])
+  const upstream = await CountingUpstream.start(t, (_request, response) => response.end(answer))
+  const primary = await FakePrimary.start(t, upstream.url)
+  const post = (path: string, body: object) =>
+    fetch(`${primary.url}${path}`, {
+      method: 'POST',
+      headers: { authorization: 'Bearer good-key' },
+      body: JSON.stringify(body)
+    })
+  /** How often each repair was made. */
+  const counted = async (): Promise<Readonly<Record<string, number>>> => {
+    const snapshot = primary.heard('metrics.snapshot')
+    primary.tell({ type: 'metrics.collect' })
+    const all = (await snapshot).metrics as readonly CounterSnapshot[]
+    const found = all.find(({ name }) => name === 'kiro_gateway_repairs_total')
+    return Object.fromEntries(
+      (found?.values ?? []).map(({ labels, value }) => [labels.code, value])
+    )
+  }
+  return { upstream, post, counted }
+}
+
+interface CounterSnapshot {
+  readonly name: string
+  readonly values: readonly { readonly labels: { readonly code: string }; readonly value: number }[]
+}
+
+function refuse(message: string, reason: string | null, status = 400) {
+  return (_request: unknown, response: ServerResponse): void => {
+    response.writeHead(status, { 'content-type': 'application/json' })
+    response.end(JSON.stringify({ message, reason }))
+  }
+}
+
+t.test('repairs are named in a header and counted', async (t) => {
+  const { upstream, post, counted } = await setUp(t)
+  for (const [path, body] of Object.entries(requests)) {
+    for (const stream of [false, true]) {
+      const response = await post(path, { ...body, stream })
+      await response.text()
+      t.equal(response.status, 200, path)
+      t.equal(response.headers.get('x-kiro-gateway-repairs'), REPAIRS, `${path} ${stream}`)
+    }
+  }
+  t.match(await counted(), { 'tool-name-changed': 6, 'turns-merged': 6 })
+
+  t.test('on errors too', async (t) => {
+    upstream.onRequest = refuse('Improperly formed request.', null)
+    for (const [path, body] of Object.entries(requests)) {
+      const response = await post(path, body)
+      await response.text()
+      t.equal(response.status, 400, path)
+      t.equal(response.headers.get('x-kiro-gateway-repairs'), REPAIRS, path)
+    }
+    t.match(await counted(), { 'tool-name-changed': 9 })
+  })
+
+  t.test('and a request that needs none has no header', async (t) => {
+    const body = { model: 'auto', messages: [{ role: 'user', content: 'hi' }] }
+    const response = await post('/v1/chat/completions', body)
+    t.equal(response.headers.get('x-kiro-gateway-repairs'), null)
+    await response.text()
+  })
+})
+
+t.test('a refusal that explains nothing names what is borderline', async (t) => {
+  const { upstream, post } = await setUp(t)
+  const messageOf = async (path: string, body: object): Promise<string> => {
+    const json = (await (await post(path, body)).json()) as { error: { message: string } }
+    return json.error.message
+  }
+  const large = {
+    model: 'auto',
+    max_tokens: 100,
+    messages: [{ role: 'user', content: 'x'.repeat(610_000) }]
+  }
+  for (const [message, reason] of [
+    ['Improperly formed request.', null],
+    ['Improperly formed request.', 'REQUEST_BODY_INVALID'],
+    ['Something else.', 'REQUEST_BODY_INVALID']
+  ] as const) {
+    upstream.onRequest = refuse(message, reason)
+    for (const path of ['/v1/chat/completions', '/v1/messages']) {
+      const told = await messageOf(path, large)
+      t.match(told, message.slice(0, -1))
+      t.match(told, /payload-size \(The body has at most about 600 000 bytes\.\)/)
+      t.match(told, /turn-length/)
+      t.match(told, 'POST /v1/lint')
+    }
+    const small = { ...large, messages: [{ role: 'user', content: 'hi' }] }
+    t.match(await messageOf('/v1/messages', small), /Nothing in the request is near a known limit/)
+  }
+  upstream.onRequest = refuse('profile is not allowed', null)
+  t.notMatch(await messageOf('/v1/messages', large), /payload-size/, 'others explain themselves')
+})
