@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // Where every start begins. Plain JavaScript that any Node since 16 can read, so that one too old for the rest says so.
 import fs from 'node:fs'
 import nodeModule from 'node:module'
@@ -17,6 +18,7 @@ if (isOlder(process.versions.node, needed)) {
 } else {
   enableCompileCache()
   if (isWarmUp) await import('./warm-up.ts')
+  else if (process.argv[2] === 'lint') await import('./lint.ts')
   else await import('./main.ts')
 }
 

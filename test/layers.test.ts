@@ -7,7 +7,8 @@ import { tokenize } from './helper/source-tokens.ts'
 
 /** From top to bottom: each row imports only from rows below it, and of these only what stands here. */
 const layers: LayerTable = {
-  'start.js': ['main.ts', 'warm-up.ts'],
+  'start.js': ['main.ts', 'warm-up.ts', 'lint.ts'],
+  'lint.ts': ['config', 'server', 'dialects', 'kiro'],
   'warm-up.ts': ['config', 'control', 'server', 'simulator'],
   'main.ts': ['config', 'control', 'server', 'simulator', 'observe', 'shared'],
   server: words(

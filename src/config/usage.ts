@@ -18,6 +18,7 @@ export function usageText(): string {
     `kiro-gateway ${version}: the models of a Kiro subscription behind OpenAI and Anthropic APIs.`,
     '',
     'Usage: kiro-gateway [options]',
+    '       kiro-gateway lint FILE   explains a request: which rules of the upstream it breaks',
     '',
     ...options,
     '  --help             Prints this text.',

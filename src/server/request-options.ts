@@ -2,7 +2,7 @@ import type { RequestOptions } from '../dialects/request-options.ts'
 import type { DataPlane } from './data-plane.ts'
 
 /** What a conversion must know of settings and catalogue as they are now. */
-export function requestOptionsOf(plane: DataPlane): RequestOptions {
+export function requestOptionsOf(plane: Pick<DataPlane, 'config' | 'catalogue'>): RequestOptions {
   const config = plane.config()
   const { models, isLive } = plane.catalogue()
   return {
