@@ -42,6 +42,8 @@ export interface ReplyPlan {
   readonly echo: Readonly<Record<string, unknown>>
   /** The client may refer to parts of the answer by their ids later on. */
   readonly keepsItems: boolean
+  /** Kinds of safety verdict that the client asked for; all are answered as unsupported, none is made up. */
+  readonly safeguards?: readonly string[]
   /** Codes of the repairs that were made, in order, without duplicates. */
   readonly repairs: readonly string[]
   /** Ids of the rules that the request may break in the upstream's eyes, see `kiro/borderline.ts`. */

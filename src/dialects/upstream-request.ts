@@ -46,6 +46,7 @@ export interface ClientRequest {
   readonly toolForms?: ReplyPlan['toolForms']
   readonly echo?: ReplyPlan['echo']
   readonly keepsItems?: boolean
+  readonly safeguards?: readonly string[]
 }
 
 /**
@@ -115,6 +116,7 @@ export function toUpstream(
     toolForms: request.toolForms ?? {},
     echo: request.echo ?? {},
     keepsItems: request.keepsItems ?? false,
+    ...(request.safeguards?.length && { safeguards: request.safeguards }),
     repairs: repairs.codes,
     borderline: [...new Set(borderline.map(({ rule }) => rule))]
   }

@@ -2,21 +2,25 @@ import type { ReplyPlan } from '../dialects/reply-plan.ts'
 import type { UpstreamFault } from '../kiro/fault.ts'
 import { isRuleId, RuleTable } from '../kiro/rules.ts'
 import { GatewayError } from '../shared/errors.ts'
+import { nameOverflow } from './overflow-error.ts'
+
+type RequestFacts = Pick<ReplyPlan, 'borderline' | 'inputTokens' | 'contextWindow'>
 
 /**
- * The error for the client; one by which the upstream explains nothing ("Improperly formed request.") also says
- * which rules the request is near to break (kiro-protocol §4.14).
+ * The error for the client. One about a conversation that is too long says by how much; one by which the upstream
+ * explains nothing ("Improperly formed request.") also says which rules the request is near to break
+ * (kiro-protocol §4.14).
  */
 export function explainRefusal(
   error: GatewayError,
   fault: UpstreamFault | null,
-  { borderline }: Pick<ReplyPlan, 'borderline'>
+  plan: RequestFacts
 ): GatewayError {
-  if (fault === null || !isUnexplained(fault)) return error
+  if (fault === null || !isUnexplained(fault)) return nameOverflow(error, plan)
   const { code, detail, cause, retryAfterS, param, details } = error
   const said = error.message.replace(/[.\s]+$/, '')
   return new GatewayError(code, detail, {
-    message: `${said}. ${wordBorderline(borderline)}`,
+    message: `${said}. ${wordBorderline(plan.borderline)}`,
     cause,
     ...(retryAfterS !== undefined && { retryAfterS }),
     ...(param !== undefined && { param }),

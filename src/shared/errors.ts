@@ -191,6 +191,15 @@ export interface GatewayErrorOptions {
   readonly details?: Readonly<Record<string, unknown>>
   /** The rule of the upstream that the request breaks, by its id in `kiro/rules.ts`; for lint. */
   readonly rule?: string
+  /** How much too long the conversation is; dialects word it as their clients expect. */
+  readonly overflow?: TokenOverflow
+}
+
+/** A conversation that is too long for its model, in tokens. */
+export interface TokenOverflow {
+  /** More than `maximum`. */
+  readonly tokens: number
+  readonly maximum: number
 }
 
 /** The only error that is answered to clients. `message` is for them, `detail` and `cause` are for the log. */
@@ -202,6 +211,7 @@ export class GatewayError extends Error {
   readonly param: string | undefined
   readonly details: Readonly<Record<string, unknown>> | undefined
   readonly rule: string | undefined
+  readonly overflow: TokenOverflow | undefined
 
   constructor(code: ErrorCode, detail?: string, options: GatewayErrorOptions = {}) {
     const message = options.message ?? ErrorTable[code].message
@@ -213,6 +223,7 @@ export class GatewayError extends Error {
     this.param = options.param
     this.details = options.details
     this.rule = options.rule
+    this.overflow = options.overflow
   }
 
   get status(): number {

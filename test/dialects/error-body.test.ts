@@ -137,6 +137,20 @@ t.test('context overflow', async (t) => {
     )
   })
 
+  t.test('has the figures first where they are known, in the words of each vendor', async (t) => {
+    const overflow = { tokens: 215_000, maximum: 200_000 }
+    const exact = new GatewayError('GW_CONTEXT_OVERFLOW', undefined, { message: said, overflow })
+    t.equal(
+      anthropic(exact).error['message'],
+      `prompt is too long: 215000 tokens > 200000 maximum. ${said}`
+    )
+    t.equal(
+      openAi(exact).error['message'],
+      "This model's maximum context length is 200000 tokens. However, your messages resulted in 215000 tokens. " +
+        'Input is too long and exceeds the model context window. (reason: CONTENT_LENGTH_EXCEEDS_THRESHOLD)'
+    )
+  })
+
   t.test('names the window without a reason too, and the prefix only once', async (t) => {
     const message = 'prompt is too long: 5 tokens > 4 maximum'
     const exact = new GatewayError('GW_CONTEXT_OVERFLOW', undefined, { message })

@@ -1,6 +1,7 @@
 import type { AnswerIdentity } from '../answer-identity.ts'
 import type { ReplyPlan } from '../reply-plan.ts'
 import type { Collector, StreamPart } from '../stream-part.ts'
+import { safeguardMembers } from './safeguards.ts'
 import { toSearchBlocks } from './search-blocks.ts'
 import { StopReasons } from './stop-reason.ts'
 import { toAnthropicUsage } from './usage.ts'
@@ -71,6 +72,7 @@ export class AnthropicAnswer implements Collector {
     const tail = {
       stop_reason: StopReasons[reason],
       stop_sequence: stopSequence ?? null,
+      ...safeguardMembers(this.#plan),
       usage: toAnthropicUsage({ cacheReadTokens: 0, cacheWriteTokens: 0, ...usage }, this.#searches)
     }
     const content = this.#blocks.map(toBlockJson).join(',')

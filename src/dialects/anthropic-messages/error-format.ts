@@ -76,8 +76,10 @@ function toError(error: GatewayError): object {
   }
 }
 
-function toMessage(error: GatewayError): string {
-  const isPrefixed = error.message.startsWith(OverflowPrefix)
-  if (error.code !== 'GW_CONTEXT_OVERFLOW' || isPrefixed) return error.message
-  return OverflowPrefix + error.message
+/** `prompt is too long: N tokens > M maximum. {the upstream's words}` */
+function toMessage({ code, message, overflow }: GatewayError): string {
+  const isPrefixed = message.startsWith(OverflowPrefix)
+  if (code !== 'GW_CONTEXT_OVERFLOW' || isPrefixed) return message
+  if (overflow === undefined) return OverflowPrefix + message
+  return `${OverflowPrefix}${overflow.tokens} tokens > ${overflow.maximum} maximum. ${message}`
 }

@@ -10,6 +10,7 @@ import type { RequestOptions } from '../request-options.ts'
 import { findSearchTool } from '../search-tool.ts'
 import { toUpstream, type UpstreamRequest } from '../upstream-request.ts'
 import { readMessages, readSystem } from './messages.ts'
+import { safeguardTypesOf } from './safeguards.ts'
 import { type MessagesBody, MessagesBodyCheck } from './schema.ts'
 import { sessionKeyOf } from './session-key.ts'
 import { readToolChoice, readTools } from './tools.ts'
@@ -40,7 +41,8 @@ export function toUpstreamRequest(
       isJsonAnswer: jsonFormat(messages) !== undefined,
       jsonForm: readJsonForm(jsonFormat(messages), `${formatPath(messages)}.schema`),
       webSearch: findSearchTool(messages.tools, 'tools'),
-      sessionKey: sessionKeyOf(messages.metadata?.user_id)
+      sessionKey: sessionKeyOf(messages.metadata?.user_id),
+      safeguards: safeguardTypesOf(messages.safeguards)
     },
     options,
     repairs

@@ -47,7 +47,8 @@ const Body = Type.Object({
   ),
   output_format: optional(OutputFormat),
   metadata: optional(Type.Object({ user_id: optional(Type.String()) })),
-  thread: Type.Optional(Type.Unknown())
+  thread: Type.Optional(Type.Unknown()),
+  safeguards: Type.Optional(Type.Unknown())
 })
 
 export type MessagesBody = Static<typeof Body>

@@ -4,6 +4,7 @@ import type { ReplyPlan } from '../reply-plan.ts'
 import { SseComment, toSseEvent } from '../sse.ts'
 import type { StreamPart, Translator } from '../stream-part.ts'
 import { AnthropicErrors } from './error-format.ts'
+import { safeguardMembers } from './safeguards.ts'
 import { toSearchBlocks } from './search-blocks.ts'
 import { StopReasons } from './stop-reason.ts'
 import { toAnthropicUsage } from './usage.ts'
@@ -105,7 +106,8 @@ export class AnthropicTranslator implements Translator {
     const before = this.#start() + this.#close()
     const delta = {
       stop_reason: StopReasons[part.reason],
-      stop_sequence: part.stopSequence ?? null
+      stop_sequence: part.stopSequence ?? null,
+      ...safeguardMembers(this.#plan)
     }
     const usage = toAnthropicUsage(part.usage, this.#searches)
     this.#state = 'ended'

@@ -66,7 +66,7 @@ export const OpenAiErrors: ErrorFormat = {
 
 /** What a client of OpenAI's APIs reads. */
 export function toOpenAiMessage(error: GatewayError): string {
-  return error.code === 'GW_CONTEXT_OVERFLOW' ? toOverflowMessage(error.message) : error.message
+  return error.code === 'GW_CONTEXT_OVERFLOW' ? toOverflowMessage(error) : error.message
 }
 
 function toBody(error: GatewayError): string {
@@ -79,13 +79,19 @@ function toBody(error: GatewayError): string {
 }
 
 /**
- * Names the context window before the upstream's reason, if there is one: clients compact the
- * conversation by such words. `Too long. (reason: X)` → `Too long and exceeds the … window. (reason: X)`
+ * Names the vendor's words for it first, with the figures, and the context window before the upstream's reason, if
+ * there is one: clients compact the conversation by such words.
+ * `Too long. (reason: X)` → `This model's maximum … tokens. Too long and exceeds the … window. (reason: X)`
  */
-function toOverflowMessage(message: string): string {
+function toOverflowMessage({ message, overflow }: GatewayError): string {
   const at = message.lastIndexOf(' (reason: ')
   const said = at === -1 ? message : message.slice(0, at)
   const reason = at === -1 ? '' : message.slice(at)
   const sentence = said.endsWith('.') ? said.slice(0, -1) : said
-  return `${sentence} and exceeds the model context window.${reason}`
+  const figures =
+    overflow === undefined
+      ? ''
+      : `This model's maximum context length is ${overflow.maximum} tokens. ` +
+        `However, your messages resulted in ${overflow.tokens} tokens. `
+  return `${figures}${sentence} and exceeds the model context window.${reason}`
 }

@@ -14,6 +14,8 @@ export function healthRoutes(
       return reply.code(isDraining ? 503 : 200).send({ status: isDraining ? 'draining' : 'ok' })
     })
   }
+  // Claude Code asks for it when it starts, to see whether there is a way to its server.
+  app.get('/api/hello', OPEN, (_request, reply) => reply.send({ message: 'hello' }))
   app.get('/readyz', OPEN, (_request, reply) => {
     const cluster = clusterStatus()
     const problems = findProblems(plane, cluster)
