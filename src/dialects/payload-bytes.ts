@@ -1,4 +1,5 @@
 import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../kiro/payload.ts'
+import { isJsonObject } from '../kiro/json-object.ts'
 import { UpstreamLimits, weighJson } from '../kiro/limits.ts'
 import type { Repairs } from '../kiro/repairs.ts'
 import { tokensOf } from './token-estimate.ts'
@@ -61,6 +62,19 @@ function weigh(json: string, extraBytes: number): number {
   const most = json.length + extraBytes * WIDE_CHAR_EXTRA
   const isFar = extraBytes === 0 || most < UpstreamLimits.payloadWeight / 2
   return isFar ? json.length : weighJson(json)
+}
+
+/** Reads a body back. Throws for bytes that `encodePayload()` has not written. */
+export function decodePayload(bytes: Uint8Array): UpstreamPayload {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()
+  const payload: unknown = JSON.parse(text)
+  if (!isPayload(payload)) throw new Error('these are not the bytes of a payload')
+  return payload
+}
+
+/** Nobody but `encodePayload()` writes what begins like this. */
+function isPayload(value: unknown): value is UpstreamPayload {
+  return isJsonObject(value) && isJsonObject(value['conversationState'])
 }
 
 interface Overhead {

@@ -1,3 +1,4 @@
+import type { getDocumentProxy } from 'unpdf'
 import type { AttachmentContent } from './attachments.ts'
 
 /** More text than this fits into no model's window. */
@@ -14,11 +15,11 @@ const MaxMs = 15_000
  * words for the client. The library is loaded with the first PDF.
  */
 export async function readPdfText(base64: string, maxChars = MaxChars): Promise<AttachmentContent> {
-  const { getDocumentProxy } = await import('unpdf')
+  const { getDocumentProxy: open } = await import('unpdf')
   const deadline = performance.now() + MaxMs
   try {
     const bytes = new Uint8Array(Buffer.from(base64, 'base64'))
-    const pdf = await getDocumentProxy(bytes, { verbosity: SILENT })
+    const pdf = await open(bytes, { verbosity: SILENT })
     try {
       return await readPages(pdf, maxChars, deadline)
     } finally {
@@ -30,7 +31,7 @@ export async function readPdfText(base64: string, maxChars = MaxChars): Promise<
   }
 }
 
-type Pdf = Awaited<ReturnType<typeof import('unpdf')['getDocumentProxy']>>
+type Pdf = Awaited<ReturnType<typeof getDocumentProxy>>
 
 async function readPages(pdf: Pdf, maxChars: number, deadline: number): Promise<AttachmentContent> {
   let text = ''

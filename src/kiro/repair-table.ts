@@ -57,6 +57,10 @@ export const RepairTable = {
     'content-text',
     'A tool result held a document that the model cannot read; a note stands where it was.'
   ),
+  'history-trimmed': repair(
+    'context-window',
+    'The upstream refused the conversation as too long; its oldest turns were left out (AUTO_TRIM_PAYLOAD).'
+  ),
   'surrogate-replaced': repair(
     'text-unicode',
     'Half a surrogate pair, which is no valid text, became U+FFFD.'

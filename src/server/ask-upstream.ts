@@ -14,6 +14,7 @@ import { decideRetry } from '../upstream/retry-policy.ts'
 import { acquirePermit, type PermitWait } from './acquire-permit.ts'
 import { Attempt, type AttemptOutcome } from './attempt.ts'
 import type { DataPlane } from './data-plane.ts'
+import { trimPayload } from './trim-payload.ts'
 import { explainRefusal } from './explain-refusal.ts'
 
 export interface UpstreamQuestion extends PermitWait {
@@ -25,6 +26,8 @@ export interface UpstreamQuestion extends PermitWait {
   readonly requestId: string
   /** The attempt that may now be paused for a slow client. */
   readonly onAttempt: (attempt: Attempt) => void
+  /** The oldest turns of the conversation were left out. */
+  readonly onTrimmed: () => void
   /** The answer has begun: the request is not needed any more. */
   readonly onAnswering: () => void
 }
@@ -46,6 +49,7 @@ export async function askUpstream(plane: DataPlane, question: UpstreamQuestion):
   let snapshot = plane.credentials.current()
   let approach = PLAIN_APPROACH
   let attempt = 1
+  let isTrimmed = false
   for (;;) {
     const call = { approach, snapshot, attempt, invocationId }
     const outcome = await runAttempt(plane, question, call)
@@ -75,6 +79,13 @@ export async function askUpstream(plane: DataPlane, question: UpstreamQuestion):
         snapshot = await plane.credentials.renew(snapshot, signal)
       }
       approach = next
+      continue
+    }
+    if (error.code === 'GW_CONTEXT_OVERFLOW' && !isTrimmed && plane.config().payload.isTrimmed) {
+      isTrimmed = true
+      if (!trimPayload(question.payload, question.plan)) throw error
+      question.onTrimmed()
+      log.warn({ reqId, detail: error.detail }, 'conversation trimmed')
       continue
     }
     const delayMs = retryDelay(plane, question, outcome, attempt)

@@ -3,6 +3,7 @@ import type { MemoryBudget } from '../admission/memory-budget.ts'
 import type { Config } from '../config/settings.ts'
 import type { TokenCalibration } from '../dialects/token-calibration.ts'
 import type { Catalogue } from '../kiro/catalogue.ts'
+import type { DebugCapture } from '../observe/debug-capture.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { TransformPool } from '../transform/transform-pool.ts'
 import type { ConnectionPool } from '../upstream/pool.ts'
@@ -23,6 +24,7 @@ export interface DataPlane {
   readonly fetcher: UrlFetcher
   readonly retryBudget: RetryBudget
   readonly metrics: Metrics
+  readonly debug: DebugCapture
   readonly items: ItemStore
   /** What this worker has learnt of the upstream's tokenizers. */
   readonly calibration: TokenCalibration

@@ -1,4 +1,13 @@
-const NAMES = ['read', 'transform', 'queue', 'connect', 'ttfb', 'search', 'stream', 'retry'] as const
+const NAMES = [
+  'read',
+  'transform',
+  'queue',
+  'connect',
+  'ttfb',
+  'search',
+  'stream',
+  'retry'
+] as const
 
 /** A stretch of a request's life; each begins where the one before it ended. `retry` is what failed attempts took. */
 export type PhaseName = (typeof NAMES)[number]

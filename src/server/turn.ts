@@ -23,6 +23,7 @@ import type { DataPlane } from './data-plane.ts'
 import { Phases } from './phases.ts'
 import { recordTurn } from './record-turn.ts'
 import { readBody } from './request-body.ts'
+import { TurnDebug } from './turn-debug.ts'
 
 export interface TurnOptions {
   readonly plane: DataPlane
@@ -54,6 +55,7 @@ export class Turn {
     this.#gone.abort(new GatewayError('GW_CLIENT_STALLED'))
     this.#options.response.destroy()
   }
+  readonly #debug: TurnDebug
   #plan: ReplyPlan | null = null
   #sink: AnswerSink | null = null
   #call: Attempt | null = null
@@ -65,6 +67,7 @@ export class Turn {
 
   constructor(options: TurnOptions) {
     this.#options = options
+    this.#debug = new TurnDebug(options.plane.debug)
     options.response.once('close', this.#onClose)
   }
 
@@ -102,6 +105,7 @@ export class Turn {
       return null
     } catch (cause) {
       const error = asGatewayError(cause)
+      this.#debug.noteFailure()
       this.#answerError(error)
       return error
     } finally {
@@ -120,6 +124,7 @@ export class Turn {
     using memory = new BodyMemory({ budget: plane.memory, inlineMaxBytes, signal })
     const { payload, plan } = await this.#prepare(memory)
     this.#plan = plan
+    this.#debug.noteRequest(payload)
     const sink = this.#createSink(plan)
     this.#sink = sink
     const question = {
@@ -134,6 +139,9 @@ export class Turn {
       signal,
       onAttempt: (call: Attempt) => {
         this.#call = call
+      },
+      onTrimmed: () => {
+        this.#plan = { ...plan, repairs: [...plan.repairs, 'history-trimmed'] }
       },
       onAnswering: () => memory.release()
     }
@@ -184,16 +192,16 @@ export class Turn {
       plane,
       plan,
       response,
-      headers: () => this.#answerHeaders(plan),
+      headers: () => this.#answerHeaders(),
       onFull: () => this.#call?.pause(),
       onDrained: () => this.#call?.resume(),
       onStalled: this.#onStalled
     })
   }
 
-  #answerHeaders(plan: ReplyPlan): Record<string, string> {
+  #answerHeaders(): Record<string, string> {
     const headers: Record<string, string> = { 'server-timing': this.#phases.toServerTiming() }
-    Object.assign(headers, repairsHeader(plan))
+    Object.assign(headers, repairsHeader(this.#plan))
     if (this.#options.plane.isLeaving()) headers['connection'] = 'close'
     return headers
   }
@@ -218,19 +226,18 @@ export class Turn {
 
   #record(error: GatewayError | null): void {
     const { plane, response, route, log, requestId } = this.#options
-    recordTurn(
-      { metrics: plane.metrics, log },
-      {
-        requestId,
-        route,
-        status: response.destroyed && !response.writableFinished ? 499 : response.statusCode,
-        error,
-        plan: this.#plan,
-        usage: this.#usage ?? this.#call?.usage ?? null,
-        bodyBytes: this.#bodyBytes,
-        phases: this.#phases
-      }
-    )
+    const record = {
+      requestId,
+      route,
+      status: response.destroyed && !response.writableFinished ? 499 : response.statusCode,
+      error,
+      plan: this.#plan,
+      usage: this.#usage ?? this.#call?.usage ?? null,
+      bodyBytes: this.#bodyBytes,
+      phases: this.#phases
+    }
+    recordTurn({ metrics: plane.metrics, log }, record)
+    this.#debug.keep(record)
   }
 }
 

@@ -10,6 +10,7 @@ import { TokenCalibration } from '../dialects/token-calibration.ts'
 import type { Catalogue } from '../kiro/catalogue.ts'
 import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
 import { createLogger, type Logger } from '../observe/logger.ts'
+import { DebugCapture } from '../observe/debug-capture.ts'
 import { Metrics } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { TransformPool } from '../transform/transform-pool.ts'
@@ -271,6 +272,12 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
       now: () => performance.now()
     }),
     metrics: counts,
+    debug: new DebugCapture({
+      mode: () => parts.config.observe.debugMode,
+      folder: config.observe.debugDir,
+      maxFiles: DEBUG_FILES_MAX,
+      log
+    }),
     items,
     turns,
     isSimulated: start.isSimulated,
@@ -308,6 +315,8 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
 
 /** Workers at most where the settings leave it open. */
 const AUTO_WORKERS_MAX = 2
+/** Debug files that are kept. */
+const DEBUG_FILES_MAX = 200
 /** An idle thread is let go after this time, and its memory with it. */
 const THREAD_IDLE_MS = 30_000
 /** All requests are over by then; what still runs in a thread runs for nobody. */

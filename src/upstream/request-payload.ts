@@ -23,6 +23,16 @@ export class RequestPayload {
     return this.#bytes
   }
 
+  /** What is left of the payload; null once it has been let go. */
+  peek(): Uint8Array | null {
+    return this.#bytes
+  }
+
+  /** Takes other bytes in place of those there were. */
+  replace(bytes: Uint8Array): void {
+    this.#bytes = bytes
+  }
+
   /** Whether a body that was sent is of no more use: not so a kept payload that went out as it is. */
   isDoneWith(sent: Uint8Array | string | null): boolean {
     return !this.#isKept || this.#bytes !== sent

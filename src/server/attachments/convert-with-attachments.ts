@@ -27,7 +27,7 @@ export async function convertWithAttachments(
     const attachments = await fetchAll(plane, needs.urls, signal)
     const fetchedChars = Object.values(attachments).reduce((sum, one) => sum + charsOf(one), 0)
     room.grow(body.byteLength + fetchedChars)
-    return await plane.transforms.run({ ...job, body, attachments }, signal)
+    return plane.transforms.run({ ...job, body, attachments }, signal)
   }
 }
 

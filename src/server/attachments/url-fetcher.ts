@@ -67,7 +67,7 @@ export class UrlFetcher {
         headers: { accept: [...ImageTypes, 'application/pdf', 'text/*;q=0.5'].join(', ') }
       })
       if (!RedirectStatuses.includes(statusCode)) {
-        if (statusCode === 200) return await readContent(headers['content-type'], body, maxBytes)
+        if (statusCode === 200) return readContent(headers['content-type'], body, maxBytes)
         await body.dump()
         throw new FetchRefused(`the server answered with status ${statusCode}`)
       }
