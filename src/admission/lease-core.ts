@@ -158,8 +158,11 @@ export class LeaseCore {
     const idle = this.size - this.#held
     if (idle <= 0 || (this.#queue.size === 0 && !this.#isAsked())) return NOTHING
     const commands: LeaseCommand[] = []
-    let permits = 0
-    for (let left = idle; left > 0; left -= 1) {
+    const { returned, owed } = this.#terms
+    const overdue = returned + owed - this.#surrendered // after "no limit" these are millions
+    let permits = this.#state === 'draining' ? idle : Math.min(idle, Math.max(0, overdue))
+    this.#surrendered += permits
+    for (let left = idle - permits; left > 0; left -= 1) {
       if (this.#mustReturn(now)) {
         permits += 1
         this.#surrendered += 1
@@ -180,10 +183,8 @@ export class LeaseCore {
   }
 
   #mustReturn(now: number): boolean {
-    if (this.#state === 'draining') return true
     const { returned, owed, wanted, heads } = this.#terms
     const done = this.#surrendered - returned - owed
-    if (done < 0) return true
     if (done >= wanted) return false
     const ours = this.#queue.peek()
     const theirs = heads[done]

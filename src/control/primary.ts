@@ -137,7 +137,12 @@ export class Primary {
     this.#config = config
     if (needRestart.length > 0) log.warn({ needRestart }, 'settings that need a restart stay')
     log.level = config.observe.level
-    this.#budget.resize({ ...config.pool, workers: memory.workers })
+    const { maxConnections } = config.pool
+    const { workers } = memory
+    if (maxConnections !== null && maxConnections < workers) {
+      log.warn({ maxConnections, workers }, 'fewer connections than workers: they take turns')
+    }
+    this.#budget.resize({ ...config.pool, workers })
     this.#lane.onConfig(config)
     this.#logPool()
     this.#links.broadcast({ type: 'config.changed', config: toWorkerConfig(config) })

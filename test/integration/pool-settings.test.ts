@@ -1,0 +1,94 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { Simulator } from '../../src/simulator/simulator.ts'
+import { isComplete, startChat } from '../helper/chat-client.ts'
+import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
+
+t.setTimeout(180_000) // real processes, on a machine that may be busy
+
+/** The settings stand in `.env`, so that a reload can change them. */
+async function setUp(t: Test, envFile: Record<string, string>) {
+  const simulator = new Simulator()
+  const { url } = await simulator.start()
+  t.teardown(() => simulator.close())
+  const gateway = await startGateway({ upstreamUrl: url, env: { WORKERS: '2' }, envFile })
+  t.teardown(() => gateway.destroy())
+  return { gateway, simulator }
+}
+
+async function completeStreams(url: string, count: number, prompt: string): Promise<number> {
+  const calls = Array.from({ length: count }, () => startChat(url, prompt).answer)
+  return (await Promise.all(calls)).filter(isComplete).length
+}
+
+const warnings = ({ lines }: GatewayProcess) =>
+  lines.filter(({ level }) => level === 'warn').map((line) => JSON.stringify(line))
+
+t.test('pool settings', async (t) => {
+  t.test('none means no limit, and what it lifts is lent to nobody', async (t) => {
+    const { gateway, simulator } = await setUp(t, {
+      HTTP_MAX_CONNECTIONS: 'none',
+      HTTP_MAX_KEEPALIVE_CONNECTIONS: 'none',
+      HTTP_KEEPALIVE_EXPIRY: 'none',
+      HTTP_POOL_TIMEOUT: 'none'
+    })
+    const line = gateway.lines.find(({ msg }) => String(msg).includes('pool configured'))
+    t.equal(
+      line?.['msg'],
+      'HTTP connection pool configured: max_connections=None, max_keepalive=None, keepalive_expiry=None, pool_timeout=None'
+    )
+    t.equal(await completeStreams(gateway.url, 330, 'sim:events=20 sim:gap=50'), 330)
+    t.ok(simulator.stats().connections.max > 300, `${simulator.stats().connections.max}`)
+    t.ok(simulator.stats().connections.open > 300, 'all of them sit idle')
+    t.same(warnings(gateway), [])
+    await gateway.reload({ HTTP_MAX_CONNECTIONS: '6', HTTP_MAX_KEEPALIVE_CONNECTIONS: '4' })
+    while (simulator.stats().connections.open > 4) await delay(5)
+    simulator.resetStats()
+    t.equal(await completeStreams(gateway.url, 30, 'sim:events=3 sim:gap=5'), 30)
+    t.ok(simulator.stats().connections.max <= 6, 'a limit that comes later holds')
+  })
+
+  t.test('one connection for two workers is served by one, and the log says so', async (t) => {
+    const { gateway, simulator } = await setUp(t, {
+      HTTP_MAX_CONNECTIONS: '1',
+      HTTP_MAX_KEEPALIVE_CONNECTIONS: '0'
+    })
+    t.equal(gateway.workerPids().length, 1)
+    t.match(warnings(gateway).join(), 'WORKERS is 2, more than HTTP_MAX_CONNECTIONS')
+    t.equal(await completeStreams(gateway.url, 6, 'sim:events=2 sim:gap=5'), 6)
+    t.equal(simulator.stats().connections.max, 1)
+    while (simulator.stats().connections.open > 0) await delay(5) // none may sit idle
+  })
+
+  t.test(
+    'fewer connections than workers later on are shared by turns, and the log says so',
+    async (t) => {
+      const { gateway, simulator } = await setUp(t, {})
+      await gateway.reload({ HTTP_MAX_CONNECTIONS: '1', HTTP_MAX_KEEPALIVE_CONNECTIONS: '1' })
+      t.match(warnings(gateway).join(), 'fewer connections than workers')
+      while (simulator.stats().connections.open > 1) await delay(5)
+      simulator.resetStats()
+      t.equal(await completeStreams(gateway.url, 12, 'sim:events=2 sim:gap=5'), 12)
+      t.ok(simulator.stats().connections.max <= 1)
+    }
+  )
+
+  t.test('HTTP_POOL_MAX_WAITING=0 refuses whoever would have to wait', async (t) => {
+    const { gateway, simulator } = await setUp(t, {
+      HTTP_MAX_CONNECTIONS: '3',
+      HTTP_MAX_KEEPALIVE_CONNECTIONS: '3',
+      HTTP_POOL_MAX_WAITING: '0'
+    })
+    const held = []
+    // Whether a permit of the other worker is idle is known only a moment later.
+    while (simulator.stats().inFlight < 3) {
+      const call = startChat(gateway.url, 'sim:events=1000 sim:gap=50')
+      held.push(call)
+      await Promise.race([call.firstBytes.catch(() => {}), call.answer])
+    }
+    const { status, text } = await startChat(gateway.url, 'hi').answer
+    t.equal(status, 503)
+    t.match(text, 'HTTP_POOL_MAX_WAITING')
+    for (const { request } of held) request.destroy()
+  })
+})
