@@ -29,7 +29,7 @@ export function readJsonForm(format: JsonFormat | undefined, path: string): Json
 }
 
 /** Problems that are told; the first ones explain most of the others. */
-const MAX_PROBLEMS = 10
+const MAX_PROBLEMS = 8
 const MAX_PROBLEM_CHARS = 300
 
 /**

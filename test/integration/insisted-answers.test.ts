@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import Anthropic from '@anthropic-ai/sdk'
 import { jsonSchemaOutputFormat } from '@anthropic-ai/sdk/helpers/json-schema'
 import OpenAI from 'openai'
@@ -15,7 +16,12 @@ const { url } = await simulator.start()
 t.teardown(() => simulator.close())
 const gateway = await startGateway({
   upstreamUrl: url,
-  env: { PROXY_API_KEY: KEY, UPSTREAM_MAX_ATTEMPTS: '1', HTTP_MAX_CONNECTIONS: '2' }
+  env: {
+    PROXY_API_KEY: KEY,
+    UPSTREAM_MAX_ATTEMPTS: '1',
+    HTTP_MAX_CONNECTIONS: '2',
+    HEARTBEAT_INTERVAL: '0.1'
+  }
 })
 t.teardown(() => gateway.destroy())
 
@@ -303,6 +309,55 @@ t.test('a tool that must be called', async (t) => {
     t.equal(missing.choices[0]?.message.content, 'fine')
   })
 })
+
+t.test('an answer that is held', async (t) => {
+  const stream = (prompt: string, signal?: AbortSignal) =>
+    fetch(`${gateway.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${KEY}` },
+      body: JSON.stringify({
+        model,
+        messages: user(prompt),
+        response_format: { type: 'json_object' },
+        stream: true
+      }),
+      ...(signal && { signal })
+    })
+
+  t.test('is announced by heartbeats, in both rounds', async (t) => {
+    const second = `${say('{"a": 1, "b": 2}')} sim:gap=150`
+    const text = await (await stream(`${say('one two three')} sim:gap=150 ${next(second)}`)).text()
+    t.match(text, /^(: ping\n\n){2,}data: \{.*\n\ndata: .*\n\ndata: \[DONE\]\n\n$/)
+    t.match(text, /\{\\"a\\": 1, \\"b\\": 2\}/)
+  })
+
+  t.test('and fails after a heartbeat fails inside the stream, without an end', async (t) => {
+    const wrong = `${say('one two three')} sim:gap=150`
+    const text = await (await stream(`${wrong} ${next(wrong)}`)).text()
+    t.match(text, /"code":"answer_invalid"/)
+    t.notMatch(text, /DONE|finish_reason/)
+  })
+
+  t.test('is given up with its client, in either round', async (t) => {
+    for (const prompt of [
+      `${say('one two')} sim:stall`,
+      `${say('one two')} ${next(`${say('one two')} sim:stall`)}`
+    ]) {
+      const stop = new AbortController()
+      const response = await stream(prompt, stop.signal)
+      t.equal(response.status, 200, 'by a heartbeat')
+      stop.abort()
+      await response.text().catch(() => {})
+      await whenNothingRuns()
+    }
+    t.equal(simulator.stats().inFlight, 0)
+  })
+})
+
+/** The upstream sees at once when a call is given up. */
+async function whenNothingRuns(): Promise<void> {
+  while (simulator.stats().inFlight > 0) await delay(5)
+}
 
 t.test('no permit is left behind', async (t) => {
   const metrics = await (

@@ -292,6 +292,23 @@ t.test('a client that leaves during a search leaves nothing behind', async (t) =
   t.equal(simulator.stats().connections.max, 1)
 })
 
+t.test('a client that leaves in a later round leaves nothing behind', async (t) => {
+  const stop = new AbortController()
+  const before = operations()['generateAssistantResponse'] ?? 0
+  const prompt = `${next(`${say('one two three four')} sim:stall`)}\n\n${searchFor('oslo')}`
+  const stream = anthropic.messages.stream(
+    { model, max_tokens, messages: user(prompt), tools: [weather, search] },
+    { signal: stop.signal }
+  )
+  stream.on('error', () => {})
+  while ((operations()['generateAssistantResponse'] ?? 0) < before + 2) await delay(5)
+  stop.abort()
+  await t.rejects(stream.finalMessage())
+  const after = await anthropic.messages.create({ model, max_tokens, messages: user('hi') })
+  t.equal(after.stop_reason, 'end_turn')
+  t.equal(simulator.stats().connections.max, 1)
+})
+
 t.test('WEB_SEARCH=false leaves the tool out and says so', async (t) => {
   const other = await startGateway({
     upstreamUrl: url,

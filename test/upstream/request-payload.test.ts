@@ -13,6 +13,21 @@ t.test('RequestPayload', async (t) => {
   payload.forget(null)
 })
 
+t.test('a kept RequestPayload stays until it is dropped', async (t) => {
+  const bytes = Buffer.allocUnsafeSlow(100)
+  const payload = new RequestPayload(bytes, { isKept: true })
+  t.equal(payload.isDoneWith(bytes), false, 'it is needed for the next round')
+  t.equal(payload.isDoneWith(Buffer.alloc(1)), true, 'a copy that was sent is not')
+  payload.forget(bytes)
+  payload.forget(null)
+  t.equal(payload.bytes, bytes)
+  t.equal(bytes.byteLength, 100)
+  payload.drop()
+  t.throws(() => payload.bytes, /let go/)
+  t.equal(bytes.byteLength, 100, 'a socket may still be reading')
+  t.equal(new RequestPayload(bytes).isDoneWith(bytes), true)
+})
+
 t.test('releaseSentBody()', async (t) => {
   const own = Buffer.allocUnsafeSlow(100_000)
   releaseSentBody(own)

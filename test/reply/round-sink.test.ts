@@ -1,0 +1,50 @@
+import t from 'tap'
+import { RoundReader } from '../../src/dialects/round-reader.ts'
+import type { StreamPart } from '../../src/dialects/stream-part.ts'
+import type { AnswerSink } from '../../src/reply/answer-sink.ts'
+import { RoundSink } from '../../src/reply/round-sink.ts'
+import { GatewayError } from '../../src/shared/errors.ts'
+
+class RecordedSink implements AnswerSink {
+  hasBegun = false
+  readonly calls: unknown[] = []
+  readonly onSent = (): void => void this.calls.push('sent')
+  readonly onFailed = (): void => void this.calls.push('idle')
+  readonly push = (part: StreamPart): void => void this.calls.push(part)
+  readonly flush = (): void => void this.calls.push('flush')
+  readonly end = (): void => void this.calls.push('end')
+  readonly fail = (error: GatewayError): void => void this.calls.push(error.code)
+  readonly dispose = (): void => void this.calls.push('dispose')
+}
+
+const usage = { inputTokens: 1, outputTokens: 1 }
+
+t.test('RoundSink', async (t) => {
+  t.test('hands on what passes, and never the end of the round', async (t) => {
+    const inner = new RecordedSink()
+    const jsonForm = { type: 'value' as const }
+    const reader = new RoundReader({ jsonForm, dueCall: null, webSearch: null })
+    const sink = new RoundSink(inner, reader)
+    sink.onSent()
+    sink.push({ type: 'reasoning', text: 'hm' })
+    sink.push({ type: 'text', text: '1' })
+    sink.flush()
+    sink.push({ type: 'end', reason: 'stop', usage })
+    sink.end()
+    t.same(inner.calls, ['sent', { type: 'reasoning', text: 'hm' }, 'flush', 'flush', 'idle'])
+    t.equal(reader.report().text, '1')
+  })
+
+  t.test('is as far as the client’s sink, and fails with it', async (t) => {
+    const inner = new RecordedSink()
+    const reader = new RoundReader({ jsonForm: null, dueCall: null, webSearch: null })
+    const sink = new RoundSink(inner, reader)
+    t.equal(sink.hasBegun, false)
+    inner.hasBegun = true
+    t.equal(sink.hasBegun, true)
+    sink.onFailed()
+    sink.fail(new GatewayError('GW_UPSTREAM_RESET'))
+    sink.dispose()
+    t.same(inner.calls, ['idle', 'GW_UPSTREAM_RESET', 'dispose'])
+  })
+})
