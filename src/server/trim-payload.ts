@@ -19,10 +19,8 @@ export function trimPayload(
   { inputTokens, contextWindow }: Pick<ReplyPlan, 'inputTokens' | 'contextWindow'>
 ): boolean {
   const share = Math.min(KEPT_SHARE, (FILLED_SHARE * contextWindow) / inputTokens)
-  const trimmed = trimHistory(
-    decodePayload(payload.bytes),
-    Math.floor(payload.bytes.byteLength * share)
-  )
+  const whole = decodePayload(payload.bytes)
+  const trimmed = trimHistory(whole, Math.floor(JSON.stringify(whole).length * share))
   if (trimmed === null) return false
   payload.replace(encodePayload(trimmed, new Repairs()).bytes)
   return true
