@@ -37,7 +37,7 @@ function connectionLines({ upstream, pool, tls, longestSettleMs }: Findings): re
     ['accepts explained by late resets', upstream.lateNews],
     [
       'max idle',
-      `${upstream.maxIdle} at any moment, ${upstream.maxSettledIdle} for over 100 ms (too many for ${Math.round(upstream.longestIdleExcessMs)} ms)`
+      `${upstream.maxIdle} at any moment, ${upstream.maxSettledIdle} for over 100 ms (too many for ${Math.round(upstream.longestIdleExcessMs)} ms: ${sortedJson(upstream.worstIdle)})`
     ],
     [
       'connections accepted',

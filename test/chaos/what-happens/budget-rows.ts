@@ -79,9 +79,10 @@ export async function badSettings(): Promise<string> {
   const line = await gateway.logged(
     ({ msg }) => msg === 'settings not read again, nothing has changed'
   )
+  const { msg: message } = line['err'] as { readonly msg: string }
   const budget = (await stage.scrape()).sum('upstream_connection_budget')
   upstream.finishAll()
-  return `the budget stayed ${budget}, ${await countComplete(calls)} of 10 streams complete; the log: ${JSON.stringify(line['err']).slice(0, 400)}`
+  return `the budget stayed ${budget}, ${await countComplete(calls)} of 10 streams complete; the log: ${message.replaceAll('\n', ' ')}`
 }
 
 /** Clients that keep their connections, all of them to one worker: the other is stopped while they connect. */
@@ -113,6 +114,23 @@ export async function allOnOneWorker(): Promise<string> {
   agent.destroy()
   const leases = Object.entries(scrape.sumBy('pool_permits_leased', 'worker'))
   return `${complete.length} of ${usable} streams ran at once, all at the upstream after ${ms(tookMs)} (leases ${leases.map(([name, permits]) => `${name}: ${permits}`).join(', ')})`
+}
+
+/** Streams run and more come all the time while every worker is replaced. */
+export async function workersReplaced(): Promise<string> {
+  await using stage = await Stage.open({ HTTP_MAX_CONNECTIONS: '40' })
+  const { gateway, upstream } = stage
+  const calls = [...(await stage.running(20))]
+  const before = gateway.workerPids()
+  const at = performance.now()
+  gateway.child.kill('SIGUSR2')
+  while (gateway.workerPids().some((pid) => before.includes(pid))) {
+    calls.push(...(await stage.running(1)))
+    upstream.finishAll()
+  }
+  await gateway.logged(({ msg }) => msg === 'rolling restart complete')
+  const tookMs = performance.now() - at
+  return `${await countComplete(calls)} of ${calls.length} streams complete, all workers replaced after ${ms(tookMs)}; at most ${upstream.counting.max} of 40 connections`
 }
 
 function send(agent: Agent, url: string, body: string | null): Promise<string> {
