@@ -5,7 +5,7 @@ import { type EncodedPayload, decodePayload, encodePayload } from './payload-byt
 /**
  * A payload's bytes (`encodePayload`) with another round behind them.
  *
- * Runs on the event loop: the upstream refuses more than 1.34 MB, which take 8 ms here (test/bench/follow-up.bench.ts).
+ * Runs on the event loop: the upstream refuses more than 1.34 MB, which take 7 ms here (test/bench/follow-up.bench.ts).
  */
 export function extendPayload(bytes: Uint8Array, followUp: FollowUp): EncodedPayload {
   const payload = decodePayload(bytes)

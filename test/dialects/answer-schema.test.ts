@@ -15,6 +15,11 @@ function refusal(schema: unknown): GatewayError {
   throw new Error('the schema was taken')
 }
 
+/** A schema of so many characters. */
+function padded(chars: number): object {
+  return { title: 'x'.repeat(chars - '{"title":""}'.length) }
+}
+
 t.test('readAnswerSchema()', async (t) => {
   t.test('takes what clients send', async (t) => {
     const schemas: unknown[] = [
@@ -83,7 +88,6 @@ t.test('readAnswerSchema()', async (t) => {
   })
 
   t.test('bounds the size', async (t) => {
-    const padded = (chars: number) => ({ title: 'x'.repeat(chars - '{"title":""}'.length) })
     t.ok(readAnswerSchema(padded(MAX_SCHEMA_CHARS), PATH))
     t.match(refusal(padded(MAX_SCHEMA_CHARS + 1)).message, /at most 262144 characters/)
   })

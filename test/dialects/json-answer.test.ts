@@ -91,7 +91,7 @@ t.test('problemsOf()', async (t) => {
     t.not(problemsOf('{"slug":"a b"}', slug).length, 0)
     const named = form({ properties: { pattern: { type: 'string' } }, const: { pattern: '(' } })
     t.same(problemsOf('{"pattern":"("}', named), [], 'a value that only looks like a schema')
-    t.same(problemsOf('{}', form({ if: { required: ['a'] }, then: false })), [])
+    t.same(problemsOf('{}', form({ if: { required: ['a'] }, else: {} })), [])
     t.same(problemsOf('{}', { type: 'schema', schema: true }), [])
     t.not(problemsOf('{}', { type: 'schema', schema: false }).length, 0)
   })

@@ -100,20 +100,24 @@ t.test('searchTool() tells the model what the client said', async (t) => {
   t.notMatch(searchTool('web_search', plain).description, /Only|Never|user/)
 })
 
+function nameBeside(...names: string[]): string {
+  return nameSearchTool(names.map((name) => ({ name, description: '', schema: {} })))
+}
+
 t.test('nameSearchTool() never takes a name of the client’s', async (t) => {
-  const named = (...names: string[]) =>
-    nameSearchTool(names.map((name) => ({ name, description: '', schema: {} })))
-  t.equal(named('f'), 'web_search')
-  t.equal(named('Web_Search'), 'search_the_web')
+  t.equal(nameBeside('f'), 'web_search')
+  t.equal(nameBeside('Web_Search'), 'search_the_web')
   t.equal(
-    named('web_search', 'search_the_web', 'gateway_web_search', 'web_search_2'),
+    nameBeside('web_search', 'search_the_web', 'gateway_web_search', 'web_search_2'),
     'web_search_3'
   )
 })
 
+function opened(text: string, changes: Partial<Conversation> = {}) {
+  return openingSearch(conversation({ messages: [textMessage('user', text)], ...changes }))
+}
+
 t.test('openingSearch()', async (t) => {
-  const opened = (text: string, changes: Partial<Conversation> = {}) =>
-    openingSearch(conversation({ messages: [textMessage('user', text)], ...changes }))
   t.same(opened('Perform a web search for the query: kiro pricing'), {
     query: 'kiro pricing',
     isWhole: true

@@ -60,6 +60,21 @@ function user(content: string) {
   return [{ role: 'user' as const, content }]
 }
 
+/** Raw, to see what comes before the first data. */
+function streamJson(prompt: string, signal?: AbortSignal): Promise<Response> {
+  return fetch(`${gateway.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${KEY}` },
+    body: JSON.stringify({
+      model,
+      messages: user(prompt),
+      response_format: { type: 'json_object' },
+      stream: true
+    }),
+    ...(signal && { signal })
+  })
+}
+
 async function generations(run: () => Promise<unknown>): Promise<number> {
   const before = simulator.stats().requests.byOperation['generateAssistantResponse'] ?? 0
   await run()
@@ -311,29 +326,18 @@ t.test('a tool that must be called', async (t) => {
 })
 
 t.test('an answer that is held', async (t) => {
-  const stream = (prompt: string, signal?: AbortSignal) =>
-    fetch(`${gateway.url}/v1/chat/completions`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${KEY}` },
-      body: JSON.stringify({
-        model,
-        messages: user(prompt),
-        response_format: { type: 'json_object' },
-        stream: true
-      }),
-      ...(signal && { signal })
-    })
-
   t.test('is announced by heartbeats, in both rounds', async (t) => {
     const second = `${say('{"a": 1, "b": 2}')} sim:gap=150`
-    const text = await (await stream(`${say('one two three')} sim:gap=150 ${next(second)}`)).text()
+    const text = await (
+      await streamJson(`${say('one two three')} sim:gap=150 ${next(second)}`)
+    ).text()
     t.match(text, /^(: ping\n\n){2,}data: \{.*\n\ndata: .*\n\ndata: \[DONE\]\n\n$/)
     t.match(text, /\{\\"a\\": 1, \\"b\\": 2\}/)
   })
 
   t.test('and fails after a heartbeat fails inside the stream, without an end', async (t) => {
     const wrong = `${say('one two three')} sim:gap=150`
-    const text = await (await stream(`${wrong} ${next(wrong)}`)).text()
+    const text = await (await streamJson(`${wrong} ${next(wrong)}`)).text()
     t.match(text, /"code":"answer_invalid"/)
     t.notMatch(text, /DONE|finish_reason/)
   })
@@ -344,7 +348,7 @@ t.test('an answer that is held', async (t) => {
       `${say('one two')} ${next(`${say('one two')} sim:stall`)}`
     ]) {
       const stop = new AbortController()
-      const response = await stream(prompt, stop.signal)
+      const response = await streamJson(prompt, stop.signal)
       t.equal(response.status, 200, 'by a heartbeat')
       stop.abort()
       await response.text().catch(() => {})

@@ -44,7 +44,9 @@ t.test('parseSearchAnswer()', async (t) => {
   t.test('leaves out what is no page and bounds what is', async (t) => {
     const long = { ...page, snippet: 's'.repeat(9000), title: '' }
     const results = [null, 1, { title: 'no address' }, { ...page, url: 'x'.repeat(3000) }, long]
-    const { pages } = parseSearchAnswer(answer({ results: [...results, ...Array(50).fill(page)] }))
+    const { pages } = parseSearchAnswer(
+      answer({ results: [...results, ...Array.from({ length: 50 }, () => page)] })
+    )
     t.equal(pages.length, 20)
     t.match(pages[0], { title: page.url, snippet: 's'.repeat(4000) })
     const [dated] = parseSearchAnswer(

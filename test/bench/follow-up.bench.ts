@@ -1,0 +1,28 @@
+/**
+ * What the payload of another round costs the event loop: run it by hand on an idle machine. The upstream refuses
+ * payloads over 1.34 MB, so the last row is the worst that can happen.
+ */
+import { convertRequest } from '../../src/dialects/convert-request.ts'
+import { extendPayload } from '../../src/dialects/follow-up.ts'
+import { messagesBody } from '../helper/agent-request.ts'
+import { requestOptions } from '../helper/request-options.ts'
+
+const SIZES_KB = [16, 128, 400, 1300]
+const RUNS = 50
+
+const followUp = {
+  answer: { text: 'Let me search.', toolCalls: [] },
+  reply: { text: 'Go on.', toolResults: [] }
+}
+
+const rows = SIZES_KB.map((kb) => {
+  const body = messagesBody({ bytes: kb * 1024, tools: 20 })
+  const { payload } = convertRequest('anthropic-messages', body, requestOptions())
+  for (let warm = 0; warm < RUNS; warm++) extendPayload(payload, followUp)
+  const cpu = process.threadCpuUsage()
+  for (let run = 0; run < RUNS; run++) extendPayload(payload, followUp)
+  const { user, system } = process.threadCpuUsage(cpu)
+  const ms = (user + system) / 1000 / RUNS
+  return { KB: Math.round(payload.byteLength / 1024), 'cpu ms': ms.toFixed(2) }
+})
+console.table(rows)
