@@ -8,7 +8,7 @@ export interface AnswerSink {
   /** A request for this answer is on its way upstream: silence is now worth a heartbeat. */
   onSent(): void
   /** That request is over and there may be another: nobody is at work up there, so silence is what there is to tell. */
-  onFailed(): void
+  onIdle(): void
   push(part: StreamPart): void
   /** One chunk of the upstream has been pushed: time to write. */
   flush(): void

@@ -23,7 +23,7 @@ export class CollectReply implements AnswerSink {
 
   onSent(): void {}
 
-  onFailed(): void {}
+  onIdle(): void {}
 
   push(part: StreamPart): void {
     this.#options.collector.push(part)

@@ -32,8 +32,8 @@ export class KeptReply implements AnswerSink {
     this.#sink.onSent()
   }
 
-  onFailed(): void {
-    this.#sink.onFailed()
+  onIdle(): void {
+    this.#sink.onIdle()
   }
 
   push(part: StreamPart): void {

@@ -24,8 +24,8 @@ export class RoundSink implements AnswerSink {
     this.#sink.onSent()
   }
 
-  onFailed(): void {
-    this.#sink.onFailed()
+  onIdle(): void {
+    this.#sink.onIdle()
   }
 
   push(part: StreamPart): void {
@@ -38,7 +38,7 @@ export class RoundSink implements AnswerSink {
 
   end(): void {
     this.#sink.flush()
-    this.#sink.onFailed()
+    this.#sink.onIdle()
   }
 
   fail(error: GatewayError): void {

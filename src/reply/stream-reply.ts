@@ -49,7 +49,7 @@ export class StreamReply implements AnswerSink {
     this.#heartbeat ??= setTimeout(() => this.#beat(), this.#options.heartbeatMs)
   }
 
-  onFailed(): void {
+  onIdle(): void {
     if (this.#heartbeat !== null) clearTimeout(this.#heartbeat)
     this.#heartbeat = null
   }

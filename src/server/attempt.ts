@@ -212,7 +212,7 @@ export class Attempt implements ResponseReader {
   }
 
   #fail(error: GatewayError, fault: UpstreamFault | null): void {
-    this.#options.sink.onFailed()
+    this.#options.sink.onIdle()
     this.#end({ name: 'failed', error, fault, hasAnswered: this.#hasAnswered })
   }
 

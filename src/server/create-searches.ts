@@ -24,7 +24,7 @@ export function createSearches(
       try {
         return await searchWeb(plane, { ...context, query, onSent: () => sink.onSent() })
       } finally {
-        sink.onFailed()
+        sink.onIdle()
       }
     },
     show: (part) => {

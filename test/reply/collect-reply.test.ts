@@ -20,7 +20,7 @@ t.test('CollectReply', async (t) => {
   reply.onSent()
   reply.push({ type: 'text', text: 'a' })
   reply.flush()
-  reply.onFailed()
+  reply.onIdle()
   t.equal(
     open.response.headersSent,
     false,

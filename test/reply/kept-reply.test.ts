@@ -9,7 +9,7 @@ function setUp() {
   const sink: AnswerSink = {
     hasBegun: true,
     onSent: note('onSent'),
-    onFailed: note('onFailed'),
+    onIdle: note('onIdle'),
     push: (part) => calls.push(part.type),
     flush: note('flush'),
     end: note('end()'),
@@ -72,8 +72,8 @@ t.test('a client that left meanwhile is told nothing', async (t) => {
 
 t.test('a broken answer is not kept', async (t) => {
   const { reply, calls } = setUp()
-  reply.onFailed()
+  reply.onIdle()
   reply.fail(new GatewayError('GW_UPSTREAM_RESET'))
   reply.dispose()
-  t.same(calls, ['onFailed', 'GW_UPSTREAM_RESET', 'dispose'])
+  t.same(calls, ['onIdle', 'GW_UPSTREAM_RESET', 'dispose'])
 })

@@ -9,7 +9,7 @@ class RecordedSink implements AnswerSink {
   hasBegun = false
   readonly calls: unknown[] = []
   readonly onSent = (): void => void this.calls.push('sent')
-  readonly onFailed = (): void => void this.calls.push('idle')
+  readonly onIdle = (): void => void this.calls.push('idle')
   readonly push = (part: StreamPart): void => void this.calls.push(part)
   readonly flush = (): void => void this.calls.push('flush')
   readonly end = (): void => void this.calls.push('end')
@@ -42,7 +42,7 @@ t.test('RoundSink', async (t) => {
     t.equal(sink.hasBegun, false)
     inner.hasBegun = true
     t.equal(sink.hasBegun, true)
-    sink.onFailed()
+    sink.onIdle()
     sink.fail(new GatewayError('GW_UPSTREAM_RESET'))
     sink.dispose()
     t.same(inner.calls, ['idle', 'GW_UPSTREAM_RESET', 'dispose'])

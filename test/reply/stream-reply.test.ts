@@ -119,7 +119,7 @@ t.test('heartbeats', (t) => {
     const other = await openReply(t)
     const { reply: witness } = replyTo(other, { heartbeatMs: 10 })
     reply.onSent()
-    reply.onFailed()
+    reply.onIdle()
     witness.onSent()
     await other.received // its first heartbeat came after the time of ours
     t.equal(reply.hasBegun, false)

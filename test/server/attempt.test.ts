@@ -22,7 +22,7 @@ class RecordedSink implements AnswerSink {
     this.calls.push('sent')
   }
 
-  onFailed(): void {
+  onIdle(): void {
     this.calls.push('failed')
   }
 
