@@ -246,6 +246,22 @@ t.test('JSON in Messages', async (t) => {
   })
 })
 
+t.test('JSON and calls in Responses', async (t) => {
+  const text = { format: { type: 'json_schema' as const, name: 'weather', strict: true, schema } }
+  const input = `${say(WRONG)} ${next(say(GOOD))}`
+  const whole = await openai.responses.create({ model, input, text })
+  t.equal(whole.output_text, GOOD)
+  const streamed = await openai.responses.stream({ model, input, text }).finalResponse()
+  t.equal(streamed.output_text, GOOD)
+  const call = await openai.responses.create({
+    model,
+    input: `${say('No need to.')} ${next('use tool f with {"city":"Oslo"}')}`,
+    tools: [{ type: 'function', name: 'f', parameters: { type: 'object' }, strict: false }],
+    tool_choice: { type: 'function', name: 'f' }
+  })
+  t.match(call.output.at(-1), { type: 'function_call', name: 'f', arguments: '{"city":"Oslo"}' })
+})
+
 t.test('a tool that must be called', async (t) => {
   const call = 'use tool get_weather with {"city":"Oslo"}'
 

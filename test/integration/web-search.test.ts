@@ -257,6 +257,25 @@ t.test('Chat Completions asks with web_search_options and gets the answer alone'
   t.match((await stream.finalChatCompletion()).choices[0]?.message.content, /Simulated result 1/)
 })
 
+t.test('Responses shows each search as an item of the answer', async (t) => {
+  const tools = [
+    { type: 'web_search' as const },
+    { type: 'function' as const, name: 'f', parameters: { type: 'object' }, strict: false }
+  ]
+  const request = { model, input: searchFor('oslo'), tools }
+  const whole = await openai.responses.create(request)
+  const streamed = await openai.responses.stream(request).finalResponse()
+  for (const { output, status } of [whole, streamed]) {
+    t.equal(status, 'completed')
+    t.same(
+      output.map(({ type }) => type),
+      ['message', 'web_search_call', 'message']
+    )
+    t.match(output[1], { status: 'completed', action: { type: 'search', query: 'oslo' } })
+    t.match(output[2], { content: [{ text: /Simulated result 1 for oslo/ }] })
+  }
+})
+
 t.test('an answer in JSON holds none of the words around the search', async (t) => {
   const message = await anthropic.messages.create({
     model,
