@@ -81,6 +81,7 @@ export function createApp(options: AppOptions): FastifyInstance {
 function name(request: FastifyRequest, { raw }: FastifyReply, plane: DataPlane): void {
   raw.setHeader('x-request-id', request.id)
   raw.setHeader('request-id', request.id)
-  if (plane.isLeaving()) raw.setHeader('connection', 'close')
+  // While it drains, a client keeps its connection until a request of it is refused.
+  if (plane.isLeaving() && !plane.isDraining()) raw.setHeader('connection', 'close')
   if (plane.isSimulated) raw.setHeader('x-kiro-gateway-upstream', 'simulator')
 }
