@@ -118,6 +118,14 @@ export class ChaosGateway {
     this.#process.child.kill('SIGUSR2')
   }
 
+  /** Resolves when a rolling restart has come to its end, or patience to its. */
+  async replaceWorkers(): Promise<void> {
+    const before = this.rollingRestarts
+    const deadline = performance.now() + PATIENCE_MS
+    this.restartWorkers()
+    while (this.rollingRestarts === before && performance.now() < deadline) await delay(50)
+  }
+
   resize(size: PoolSize): Promise<void> {
     return this.#process.reload(toEnvFile(size))
   }

@@ -19,7 +19,10 @@ export interface Findings {
   readonly upstream: UpstreamFacts
   readonly pool: PoolCounts
   readonly storm: ClientFacts
+  /** Requests in the calm after it, the first while all workers were replaced. */
+  readonly replacing: ClientFacts
   readonly burst: ClientFacts
+  /** Of each. */
   readonly burstSize: number
   /** At rest, as the gateway says, or when patience with it ran out. */
   readonly rest: PoolView

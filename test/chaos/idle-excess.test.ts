@@ -17,4 +17,8 @@ t.test('IdleExcess', async (t) => {
   t.match(excess, { longestMs: 30, worst: { confirmed: 11 }, max: 15 }, 'the longest counts')
   note(13, 100)
   t.match(excess, { longestMs: 40, worst: { confirmed: 13 } })
+  note(20, 201)
+  t.match(excess, { longestMs: 40, max: 20 }, 'what was not looked at is not held against it')
+  note(20, 300)
+  t.match(excess, { longestMs: 99, worst: { confirmed: 20 } })
 })

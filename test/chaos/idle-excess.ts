@@ -5,9 +5,13 @@ export interface Excess {
   readonly ceiling: number
 }
 
+/** Two samples further apart say nothing about the time between them. */
+const MAX_PAUSE_MS = 100
+
 /** Finds for how long too many connections were idle at a stretch. Pure: `now` comes with each call, in milliseconds. */
 export class IdleExcess {
   #since: number | null = null
+  #lastAt = 0
   #longestMs = 0
   #worst: Excess | null = null
   #max = 0
@@ -33,7 +37,8 @@ export class IdleExcess {
       this.#since = null
       return
     }
-    this.#since ??= now
+    if (this.#since === null || now - this.#lastAt > MAX_PAUSE_MS) this.#since = now
+    this.#lastAt = now
     if (this.#worst !== null && now - this.#since <= this.#longestMs) return
     this.#longestMs = now - this.#since
     this.#worst = sample

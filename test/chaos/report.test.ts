@@ -42,6 +42,7 @@ const good: Findings = {
   pool: { opened: 100, reused: 9, closed: { expired: 1 } },
   storm: clients,
   burst: { ...clients, outcomes: { complete: 60 } },
+  replacing: { ...clients, outcomes: { complete: 60 } },
   burstSize: 60,
   rest: { permitsOut: 0, waiting: 0, leased: 20, leaving: 0 },
   closeWait: 0,
@@ -84,6 +85,9 @@ t.test('violationsOf()', (t) => {
       { longestWaitWhileFreeMs: 613 },
       { storm: { ...storm, outcomes: {} } },
       { storm: { ...storm, violations: ['hung'] } },
+      { replacing: { ...burst, outcomes: { complete: 59 } } },
+      { replacing: { ...burst, violations: ['hung'] } },
+      { rollingRestarts: 0 },
       { burst: { ...burst, violations: ['hung'] } },
       { gatewayErrors: ['a bug'] }
     ]

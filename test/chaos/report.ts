@@ -68,6 +68,7 @@ function requestLines(found: Findings): readonly Line[] {
     ],
     ['connections at rest, after exit', `${found.openAtRest}, ${found.openAfterExit}`],
     ['CLOSE_WAIT at rest', found.closeWait],
+    ['burst while workers are replaced', sortedJson(found.replacing.outcomes)],
     ['burst at the end', sortedJson(found.burst.outcomes)],
     ['slowest sample', `${Math.round(upstream.slowestSampleMs)} ms instead of 10`]
   ]

@@ -3,8 +3,8 @@ import { BudgetChanges } from './budget-changes.ts'
 import { CertificateFiles } from './certificate-files.ts'
 import { ChaosGateway } from './chaos-gateway.ts'
 import type { ClientFacts, ClientsQuestion } from './clients.ts'
-import type { PoolView } from './gateway-probe.ts'
-import { nextPoolSize, type PoolSize } from './pool-size.ts'
+import { conclude } from './conclude.ts'
+import { nextPoolSize } from './pool-size.ts'
 import { Random } from './random.ts'
 import type { Findings } from './findings.ts'
 import { Subprocess } from './subprocess.ts'
@@ -29,10 +29,6 @@ type Clients = Subprocess<ClientsQuestion, ClientFacts>
 
 const GLANCE_MS = 200
 const PROGRESS_MS = 5000
-/** For what idles too much after the last burst, on a busy machine. */
-const SETTLE_MS = 1000
-/** Rest is looked at with a budget of which few may idle, and those for long. */
-const FINAL_SIZE: PoolSize = { connections: 40, idle: 10, expiryS: 60 }
 /** Runs the whole chaos test: starts everything, lets it storm, waits for rest, ends everything. */
 export async function runChaos(options: ChaosOptions): Promise<Findings> {
   const run = new ChaosRun(options)
@@ -99,7 +95,7 @@ class ChaosRun {
       this.#repeat(() => this.#tell(clients))
     ])
     onProgress(`${seconds} s are over, waiting for rest`)
-    return this.#conclude(gateway, clients)
+    return this.#findings(gateway, clients)
   }
 
   /** Ends whatever still runs. */
@@ -144,51 +140,25 @@ class ChaosRun {
     this.#options.onProgress(
       `${Math.round(this.#elapsedS())} s: ${requests} requests, ${outcomes['complete'] ?? 0} complete, ` +
         `${open} connections (max ${maxOpen}, budget ${this.#budget.size.connections}), ` +
-        `${this.#waiting} waiting, ${this.#killer?.kills} kills, ${this.#budget.count} resizes, ${bad} violations`
+        `${this.#waiting} waiting, ${this.#killer?.kills} kills, ${this.#budget.count} resizes, ` +
+        `${this.#gateway?.rollingRestarts} rolling restarts, ${bad} violations`
     )
   }
 
-  async #conclude(gateway: ChaosGateway, clients: Clients): Promise<Findings> {
+  async #findings(gateway: ChaosGateway, clients: Clients): Promise<Findings> {
     const { seed, workers, clients: count, tls } = this.#options
-    const { connections: budget, idle: maxKeepalive } = FINAL_SIZE
     const seconds = Math.round(this.#elapsedS())
-    const storm = await clients.ask({ type: 'stop' })
-    await this.#upstream.ask({ type: 'calm' })
-    await this.#budget.change(gateway, FINAL_SIZE)
-    const isAtRest = ({ permitsOut, waiting, leased }: PoolView) =>
-      permitsOut === 0 && waiting === 0 && leased === budget
-    const rest = await gateway.until(isAtRest)
-    const closeWait = await gateway.closeWait()
-    const burstSize = budget * 3
-    const burst = await clients.ask({ type: 'burst', count: burstSize })
-    await gateway.until(isAtRest)
-    await delay(SETTLE_MS)
-    const { open: openAtRest } = await this.#upstream.ask({ type: 'peek' })
-    const pool = await gateway.counts()
-    const exitCode = await gateway.stop()
-    await delay(100) // the last sockets' ends are on their way
-    const upstream = await this.#upstream.ask({ type: 'peek' })
+    const upstream = this.#upstream
+    const ending = await conclude({ gateway, clients, upstream, budget: this.#budget })
     return {
+      ...ending,
       seed,
       seconds,
       workers,
       clients: count,
       tls,
       kills: this.#killer?.kills ?? 0,
-      rollingRestarts: gateway.rollingRestarts,
       resizes: this.#budget.count,
-      budget,
-      maxKeepalive,
-      upstream,
-      pool,
-      storm,
-      burst,
-      burstSize,
-      rest,
-      closeWait,
-      openAtRest,
-      openAfterExit: upstream.open,
-      exitCode,
       longestSettleMs: this.#budget.longestMs,
       longestWaitWhileFreeMs: this.#waits.longestMs,
       gatewayErrors: [gateway.stderr, ...gateway.errors.map((line) => JSON.stringify(line))].filter(

@@ -14,7 +14,9 @@ type Check = readonly [holds: boolean, sentence: string]
 export function violationsOf(found: Findings): readonly string[] {
   const checks = [...inTheStorm(found), ...atRest(found), ...atTheEnd(found)]
   const broken = checks.filter(([holds]) => !holds).map(([, sentence]) => sentence)
-  return [...broken, ...found.storm.violations, ...found.burst.violations, ...found.gatewayErrors]
+  const { storm, replacing, burst } = found
+  const seen = [storm, replacing, burst].flatMap(({ violations }) => violations)
+  return [...broken, ...seen, ...found.gatewayErrors]
 }
 
 function inTheStorm({ upstream, storm, longestWaitWhileFreeMs }: Findings): readonly Check[] {
@@ -47,8 +49,14 @@ function atRest({ rest, budget, maxKeepalive, openAtRest, closeWait }: Findings)
   ]
 }
 
-function atTheEnd({ burst, burstSize, openAfterExit, exitCode }: Findings): readonly Check[] {
+function atTheEnd(found: Findings): readonly Check[] {
+  const { replacing, burst, burstSize, rollingRestarts, openAfterExit, exitCode } = found
   return [
+    [
+      replacing.outcomes['complete'] === burstSize,
+      `of ${burstSize} calm requests while workers were replaced: ${sortedJson(replacing.outcomes)}`
+    ],
+    [rollingRestarts > 0, 'the workers were never replaced'],
     [
       burst.outcomes['complete'] === burstSize,
       `of ${burstSize} calm requests: ${sortedJson(burst.outcomes)}`

@@ -36,7 +36,6 @@ for (const { workers, seconds, tls } of RUNS) {
     t.ok(findings.seconds >= seconds, 'it lasted as long as it should')
     t.ok(findings.kills > 0, 'workers were killed')
     t.ok(findings.resizes > 0, 'the budget was changed')
-    t.ok(findings.rollingRestarts > 0, 'all workers were replaced')
     t.ok(findings.upstream.reused > 0, 'connections were reused')
     if (tls) t.ok(findings.upstream.resumed > 0, 'TLS sessions were resumed')
   })

@@ -1,0 +1,87 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { BudgetChanges } from './budget-changes.ts'
+import type { ChaosGateway } from './chaos-gateway.ts'
+import type { ClientFacts, ClientsQuestion } from './clients.ts'
+import type { Findings } from './findings.ts'
+import type { PoolView } from './gateway-probe.ts'
+import type { PoolSize } from './pool-size.ts'
+import type { Subprocess } from './subprocess.ts'
+import type { UpstreamFacts, UpstreamQuestion } from './upstream.ts'
+
+export interface Cast {
+  readonly gateway: ChaosGateway
+  readonly clients: Subprocess<ClientsQuestion, ClientFacts>
+  readonly upstream: Subprocess<UpstreamQuestion, UpstreamFacts>
+  readonly budget: BudgetChanges
+}
+
+/** For what idles too much after the last burst, on a busy machine. */
+const SETTLE_MS = 1000
+/** Rest is looked at with a budget of which few may idle, and those for long. */
+const FINAL_SIZE: PoolSize = { connections: 40, idle: 10, expiryS: 60 }
+/** More than can be served at once. */
+const BURST_SIZE = FINAL_SIZE.connections * 3
+
+export type Ending = Pick<
+  Findings,
+  | 'storm'
+  | 'budget'
+  | 'maxKeepalive'
+  | 'rest'
+  | 'closeWait'
+  | 'burstSize'
+  | 'replacing'
+  | 'burst'
+  | 'rollingRestarts'
+  | 'openAtRest'
+  | 'openAfterExit'
+  | 'pool'
+  | 'exitCode'
+  | 'upstream'
+>
+
+/**
+ * After the storm: waits for rest, replaces all workers under a burst of requests, sends another burst, ends the
+ * gateway.
+ */
+export async function conclude({ gateway, clients, upstream, budget }: Cast): Promise<Ending> {
+  const storm = await clients.ask({ type: 'stop' })
+  await upstream.ask({ type: 'calm' })
+  await budget.change(gateway, FINAL_SIZE)
+  const rest = await gateway.until(isAtRest)
+  const closeWait = await gateway.closeWait()
+  const [replacing] = await Promise.all([
+    clients.ask({ type: 'burst', count: BURST_SIZE }),
+    gateway.replaceWorkers()
+  ])
+  await gateway.until(isAtRest)
+  const burst = await clients.ask({ type: 'burst', count: BURST_SIZE })
+  await gateway.until(isAtRest)
+  await delay(SETTLE_MS)
+  const { open: openAtRest } = await upstream.ask({ type: 'peek' })
+  const pool = await gateway.counts()
+  const { rollingRestarts } = gateway
+  const exitCode = await gateway.stop()
+  await delay(100) // the last sockets' ends are on their way
+  const facts = await upstream.ask({ type: 'peek' })
+  return {
+    storm,
+    budget: FINAL_SIZE.connections,
+    maxKeepalive: FINAL_SIZE.idle,
+    rest,
+    closeWait,
+    burstSize: BURST_SIZE,
+    replacing,
+    burst,
+    rollingRestarts,
+    openAtRest,
+    openAfterExit: facts.open,
+    pool,
+    exitCode,
+    upstream: facts
+  }
+}
+
+function isAtRest({ permitsOut, waiting, leased }: PoolView): boolean {
+  return permitsOut === 0 && waiting === 0 && leased === FINAL_SIZE.connections
+}
