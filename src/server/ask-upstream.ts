@@ -56,7 +56,10 @@ export async function askUpstream(plane: DataPlane, question: UpstreamQuestion):
     if (outcome.name === 'answered') return
     phases.end('retry')
     const { fault, hasAnswered } = outcome
-    const error = explainRefusal(outcome.error, fault, question.plan)
+    const error = explainRefusal(outcome.error, fault, {
+      plan: question.plan,
+      payloadBytes: question.payload.peek()?.byteLength ?? 0
+    })
     if (error.code === 'GW_UPSTREAM_SUSPENDED') {
       plane.credentials.reportSuspended(snapshot.token, error.message)
     }

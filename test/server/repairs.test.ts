@@ -108,17 +108,19 @@ t.test('repairs are named in a header and counted', async (t) => {
   })
 })
 
+/** A Messages request, and one of Chat Completions. */
+function long(chars: number): object {
+  const messages = [{ role: 'user', content: 'x'.repeat(chars) }]
+  return { model: 'auto', max_tokens: 100, messages }
+}
+
 t.test('a refusal that explains nothing names what is borderline', async (t) => {
   const { upstream, post } = await setUp(t)
   const messageOf = async (path: string, body: object): Promise<string> => {
     const json = (await (await post(path, body)).json()) as { error: { message: string } }
     return json.error.message
   }
-  const large = {
-    model: 'auto',
-    max_tokens: 100,
-    messages: [{ role: 'user', content: 'x'.repeat(610_000) }]
-  }
+  const large = long(590_000)
   for (const [message, reason] of [
     ['Improperly formed request.', null],
     ['Improperly formed request.', 'REQUEST_BODY_INVALID'],
@@ -132,9 +134,21 @@ t.test('a refusal that explains nothing names what is borderline', async (t) => 
       t.match(told, /turn-length/)
       t.match(told, 'POST /v1/lint')
     }
-    const small = { ...large, messages: [{ role: 'user', content: 'hi' }] }
-    t.match(await messageOf('/v1/messages', small), /Nothing in the request is near a known limit/)
+    t.match(
+      await messageOf('/v1/messages', long(5)),
+      /Nothing in the request is near a known limit/
+    )
   }
   upstream.onRequest = refuse('profile is not allowed', null)
   t.notMatch(await messageOf('/v1/messages', large), /payload-size/, 'others explain themselves')
+
+  t.test('and if that is its size, the client is told what makes it compact', async (t) => {
+    upstream.onRequest = refuse('Improperly formed request.', null)
+    const answer = await post('/v1/chat/completions', long(610_000))
+    t.equal(answer.status, 400)
+    t.match(await answer.json(), { error: { code: 'context_length_exceeded' } })
+    t.match(await messageOf('/v1/messages', long(610_000)), /^prompt is too long: /)
+    upstream.onRequest = refuse('Improperly formed request.', 'REQUEST_BODY_INVALID')
+    t.notMatch(await messageOf('/v1/messages', long(610_000)), /too long/)
+  })
 })
