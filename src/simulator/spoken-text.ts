@@ -6,12 +6,15 @@ const QUOTED_CHARS = 160
 const FILLER =
   'The simulator keeps talking so that the stream has enough events to look at, word by word. '
 const FILLER_WORDS = wordsOf(FILLER)
-/** Blocks that clients and gateways put around what a person wrote. */
-const TAGGED_BLOCK = /<([a-z][\w-]*)>[\s\S]*?<\/\1>/g
+/**
+ * Blocks that clients and gateways put around what a person wrote: `<system-reminder>`, `<thinking_mode>`. No element
+ * of HTML has such a name, so what a person wants to have written into a file stays.
+ */
+const TAGGED_BLOCK = /<([a-z]+[_-][\w-]*)>[\s\S]*?<\/\1>/g
 
 /** What the person wrote last: without tagged blocks, system text before it, and control words. */
 export function lastWords(content: string): string {
-  const bare = content.replace(TAGGED_BLOCK, '').trim()
+  const bare = content.replace(TAGGED_BLOCK, '\n\n').trim() // a block ends a paragraph
   const paragraphs = (bare === '' ? content : bare).split(/\n{2,}/)
   const last = paragraphs.findLast((paragraph) => paragraph.trim() !== '') ?? ''
   return withoutControlWords(last)

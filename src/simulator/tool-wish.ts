@@ -9,20 +9,30 @@ export interface WishedCall {
 }
 
 /** `call tool f`, `use the tools f and g`, `invoke function f with {…}`. */
-const LIST_FORM = /\b(?:call|use|invoke|run)\s+(?:the\s+)?(?:tools?|functions?)\s+/i
+const LIST_FORM = /\b(?:call|use|invoke|run)\s+(?:the\s+)?(?:tools?|functions?)\s+/gi
 /** `use the f tool`. */
 const NAME_FORM =
-  /\b(?:call|use|invoke|run)\s+(?:the\s+)?(?=[`"']?[\w.:/-]+[`"']?\s+(?:tool|function)\b)/i
+  /\b(?:call|use|invoke|run)\s+(?:the\s+)?(?=[`"']?[\w.:/-]+[`"']?\s+(?:tool|function)\b)/gi
 const NAME = /[`"']?([\w.:/-]*[\w])[`"']?(?:\s+(?:tool|function)\b)?/y
 const WITH = /\s+with\s+(?:the\s+)?(?:arguments\s+|args\s+|input\s+)?(?=\{)/y
 const SEPARATOR = /(?:\s*,\s*and\s+|\s*,\s*|\s+and\s+|\s*&\s*)/y
 
 /** The calls that `prompt` asks for, in its order. Names that nobody offers end the list. */
 export function findWishedCalls(prompt: string, tools: readonly OfferedTool[]): WishedCall[] {
-  const match = LIST_FORM.exec(prompt) ?? NAME_FORM.exec(prompt)
-  if (match === null || tools.length === 0) return []
+  if (tools.length === 0) return []
+  for (const form of [LIST_FORM, NAME_FORM]) {
+    for (const match of prompt.matchAll(form)) {
+      const calls = readCalls(prompt, match.index + match[0].length, tools)
+      if (calls.length > 0) return calls
+    }
+  }
+  return []
+}
+
+/** The list of calls that begins at `start`; empty if the first name is no tool's. */
+function readCalls(prompt: string, start: number, tools: readonly OfferedTool[]): WishedCall[] {
   const calls: WishedCall[] = []
-  let at = match.index + match[0].length
+  let at = start
   while (at < prompt.length) {
     const name = matchAt(NAME, prompt, at)
     const tool = name === null ? undefined : findTool(tools, name[1] ?? '')

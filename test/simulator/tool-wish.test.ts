@@ -16,6 +16,8 @@ t.test('findWishedCalls()', async (t) => {
     ['call tool f', [['f', SAMPLE]]],
     ['Please CALL the tool `get_weather`.', [['get_weather', SAMPLE]]],
     ['use the get_weather tool, thanks', [['get_weather', SAMPLE]]],
+    ['Never run tools blindly. Now call tool f.', [['f', SAMPLE]]],
+    ['use the others tool, then use the my_tool tool', [['my_tool', SAMPLE]]],
     ['use tool f with {"a":{"b":"}"}} now', [['f', { a: { b: '}' } }]]],
     ['invoke function f with arguments {"a":"\\"}"}', [['f', { a: '"}' }]]],
     [

@@ -1,0 +1,25 @@
+import t from 'tap'
+import { lastWords } from '../../src/simulator/spoken-text.ts'
+
+t.test('lastWords()', async (t) => {
+  t.test('leaves out what clients and gateways put around a prompt', async (t) => {
+    const content =
+      'A system prompt that mentions <system-reminder> tags.\n<system-reminder>\nold\n' +
+      '</system-reminder><system-reminder>\nnew\n</system-reminder>\ncall tool f'
+    t.equal(lastWords(content), 'call tool f')
+  })
+
+  t.test('keeps the HTML that a file is to have', async (t) => {
+    const prompt = 'use tool write with {"text":"<p>Hello <b>you</b></p>"}'
+    t.equal(lastWords(`<thinking_mode>enabled</thinking_mode>${prompt}`), prompt)
+  })
+
+  t.test('is the last paragraph, without control words', async (t) => {
+    t.equal(lastWords('First.\n\nSecond. sim:gap=0'), 'Second.')
+  })
+
+  t.test('is all there is when everything is in a block', async (t) => {
+    const content = '<user_query>call tool f</user_query>'
+    t.equal(lastWords(content), content)
+  })
+})
