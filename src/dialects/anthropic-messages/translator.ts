@@ -153,7 +153,13 @@ export class AnthropicTranslator implements Translator {
       content: [],
       stop_reason: null,
       stop_sequence: null,
-      usage: { input_tokens: this.#plan.inputTokens, output_tokens: 1 }
+      // Clients add the cache counts up, so they are told from the start; so far nothing is known of any.
+      usage: {
+        input_tokens: this.#plan.inputTokens,
+        cache_creation_input_tokens: 0,
+        cache_read_input_tokens: 0,
+        output_tokens: 1
+      }
     }
     const json = JSON.stringify({ type: 'message_start', message })
     return toSseEvent('message_start', json) + Ping

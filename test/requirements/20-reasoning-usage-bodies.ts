@@ -1,0 +1,205 @@
+import type { Test } from 'tap'
+import { readAnthropicStream } from '../helper/anthropic-grammar.ts'
+import { readOpenAiStream } from '../helper/openai-grammar.ts'
+import { readResponsesStream } from '../helper/responses-grammar.ts'
+import { smallPdf } from '../helper/small-pdf.ts'
+import { APIS, CHAT, chat, MESSAGES, messages, RESPONSES, responses } from './dialects.ts'
+import { MODEL, type Stand, THINKING_MODEL } from './stand.ts'
+
+type Json = Record<string, unknown>
+
+const MEBIBYTE = 2 ** 20
+const PIXEL =
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+const PDF = smallPdf(['The page says heliotrope']).toString('base64')
+
+/** Reasoning out and back in, usage that is true, bodies to 32 MB, images and PDFs wherever they stand. */
+export async function check(t: Test, stand: Stand): Promise<void> {
+  t.test('reasoning goes out to those who ask, signed where the API has signatures', async (t) => {
+    for (const model of [THINKING_MODEL, MODEL]) {
+      const anthropic = await stand.call(MESSAGES, {
+        body: messages.ask('hi', {
+          model,
+          stream: true,
+          thinking: { type: 'enabled', budget_tokens: 2000 }
+        })
+      })
+      const [thinking] = readAnthropicStream(anthropic.text).blocks
+      t.match(thinking, { type: 'thinking', text: /\w/ }, model)
+      if (model === THINKING_MODEL) t.match(thinking?.signature, /\w/)
+      const openAi = await stand.call(CHAT, {
+        body: chat.ask('hi', { model, stream: true, reasoning_effort: 'high' })
+      })
+      t.match(readOpenAiStream(openAi.text).reasoning, /\w/, model)
+      const response = await stand.call(RESPONSES, {
+        body: responses.ask('hi', {
+          model,
+          stream: true,
+          reasoning: { effort: 'high', summary: 'auto' },
+          include: ['reasoning.encrypted_content']
+        })
+      })
+      const [item] = readResponsesStream(response.text).output
+      t.match(item, { type: 'reasoning', summary: [{ type: 'summary_text', text: /\w/ }] }, model)
+      if (model === THINKING_MODEL) t.match(item, { encrypted_content: /\w/ })
+    }
+  })
+
+  t.test('and to nobody else', async (t) => {
+    for (const api of APIS) {
+      for (const stream of [false, true]) {
+        const { text } = await stand.call(api.path, { body: api.ask('hi', { stream }) })
+        const { reasoning } = stream
+          ? api.readStream(text)
+          : api.readWhole(JSON.parse(text) as Json)
+        t.equal(reasoning, '')
+        t.notMatch(text, /thinking|<think/)
+      }
+    }
+    const disabled = { model: THINKING_MODEL, thinking: { type: 'disabled' } }
+    const { json } = await stand.call(MESSAGES, { body: messages.ask('hi', disabled) })
+    t.equal(messages.readWhole(json).reasoning, '')
+  })
+
+  t.test('it is taken back in every form, whoever signed it', async (t) => {
+    const asked = { role: 'user', content: 'one' }
+    const again = { role: 'user', content: 'two' }
+    const text = { type: 'text', text: 'Yes.' }
+    for (const block of [
+      { type: 'thinking', thinking: 'hm', signature: 'EqQBCgIYAhIM' },
+      { type: 'thinking', thinking: '', signature: 'x'.repeat(5000) },
+      { type: 'thinking', thinking: 'hm' },
+      { type: 'redacted_thinking', data: 'b3BhcXVl' }
+    ]) {
+      const { status } = await stand.call(MESSAGES, {
+        body: messages.ask('', {
+          thinking: { type: 'adaptive' },
+          messages: [asked, { role: 'assistant', content: [block, text] }, again]
+        })
+      })
+      t.equal(status, 200, JSON.stringify(block).slice(0, 80))
+      t.match(stand.lastSent.conversationState.history?.[1], {
+        assistantResponseMessage: { content: 'Yes.' }
+      })
+    }
+    const assistant = { role: 'assistant', content: 'Yes.', reasoning_content: 'hm' }
+    const openAi = await stand.call(CHAT, {
+      body: chat.ask('', { messages: [asked, assistant, again] })
+    })
+    t.equal(openAi.status, 200)
+    for (const reasoning of [
+      { type: 'reasoning', id: 'rs_1', summary: [], content: null, encrypted_content: 'gAAAA' },
+      { type: 'reasoning', id: 'rs_1', summary: [{ type: 'summary_text', text: 'hm' }] }
+    ]) {
+      const { status } = await stand.call(RESPONSES, {
+        body: {
+          model: MODEL,
+          store: false,
+          input: [asked, reasoning, { role: 'assistant', content: 'Yes.' }, again]
+        }
+      })
+      t.equal(status, 200)
+      t.notMatch(JSON.stringify(stand.lastSent), /rs_1|gAAAA/)
+    }
+  })
+
+  t.test('usage is what the upstream counts, the same in every API', async (t) => {
+    // Tells uncached, cached and written tokens apart.
+    const prompt = 'sim:token-usage sim:say="one two three"'
+    const anthropic = await stand.call(MESSAGES, { body: messages.ask(prompt) })
+    const usage = anthropic.json['usage'] as Record<string, number>
+    const input =
+      (usage['input_tokens'] ?? 0) +
+      (usage['cache_read_input_tokens'] ?? 0) +
+      (usage['cache_creation_input_tokens'] ?? 0)
+    const output = usage['output_tokens']
+    t.ok(input > 0 && Number(output) > 0)
+    const openAi = await stand.call(CHAT, { body: chat.ask(prompt) })
+    t.match(openAi.json['usage'], { prompt_tokens: input, completion_tokens: output })
+    const response = await stand.call(RESPONSES, { body: responses.ask(prompt) })
+    t.match(response.json['usage'], { input_tokens: input, output_tokens: output })
+    const streamed = await stand.call(MESSAGES, { body: messages.ask(prompt, { stream: true }) })
+    t.match(readAnthropicStream(streamed.text).usage, usage)
+  })
+
+  t.test('usage grows with the conversation, also where only a percentage is told', async (t) => {
+    for (const api of APIS) {
+      let before = 0
+      for (const words of [10, 2000, 8000]) {
+        const { json } = await stand.call(api.path, {
+          body: api.ask(`${'word '.repeat(words)}\n\nhi`)
+        })
+        const usage = json['usage'] as Record<string, number>
+        const input = usage['input_tokens'] ?? usage['prompt_tokens'] ?? 0
+        t.ok(input > before + words * 0.5 - 10, `${api.path}: ${input} tokens of ${words} words`)
+        before = input
+      }
+    }
+  })
+
+  t.test('a body of 31 MB is read and counted', async (t) => {
+    const content = 'lorem "ipsum" dolor\n'.repeat((31 * MEBIBYTE) / 23)
+    const body = JSON.stringify({ model: MODEL, messages: [{ role: 'user', content }] })
+    t.ok(body.length > 30 * MEBIBYTE && body.length < 32 * MEBIBYTE, `${body.length} bytes`)
+    const { status, json } = await stand.call(`${MESSAGES}/count_tokens`, { body })
+    t.equal(status, 200)
+    t.ok(Number(json['input_tokens']) > 5_000_000)
+  })
+
+  t.test('images and PDFs in content and in tool results reach the model', async (t) => {
+    const image = { type: 'image', source: base64('image/png', PIXEL) }
+    const pdf = { type: 'document', source: base64('application/pdf', PDF) }
+    const imageUrl = `data:image/png;base64,${PIXEL}`
+    const pdfUrl = `data:application/pdf;base64,${PDF}`
+    const checkSent = async (path: string, body: object): Promise<void> => {
+      const { status, text } = await stand.call(path, { body: { model: MODEL, ...body } })
+      t.equal(status, 200, text.slice(0, 300))
+      const sent = JSON.stringify(stand.lastSent)
+      t.equal(sent.split(PIXEL).length - 1, 2, `${path}: both images`)
+      t.equal(sent.split('The page says heliotrope').length - 1, 2, `${path}: both PDFs`)
+    }
+
+    await checkSent(MESSAGES, {
+      max_tokens: 100,
+      tools: [messages.tool('Read')],
+      messages: [
+        user([image, pdf, { type: 'text', text: 'Read.' }]),
+        { role: 'assistant', content: [{ type: 'tool_use', id: 't1', name: 'Read', input: {} }] },
+        user([{ type: 'tool_result', tool_use_id: 't1', content: [image, pdf] }])
+      ]
+    })
+    const called = { id: 'c1', type: 'function', function: { name: 'Read', arguments: '{}' } }
+    const parts = [
+      { type: 'image_url', image_url: { url: imageUrl, detail: 'auto' } },
+      { type: 'file', file: { filename: 'a.pdf', file_data: pdfUrl } }
+    ]
+    await checkSent(CHAT, {
+      tools: [chat.tool('Read')],
+      messages: [
+        user(parts),
+        { role: 'assistant', content: null, tool_calls: [called] },
+        { role: 'tool', tool_call_id: 'c1', content: parts }
+      ]
+    })
+    const inputParts = [
+      { type: 'input_image', image_url: imageUrl, detail: 'auto' },
+      { type: 'input_file', filename: 'a.pdf', file_data: pdfUrl }
+    ]
+    await checkSent(RESPONSES, {
+      tools: [responses.tool('Read')],
+      input: [
+        user(inputParts),
+        { type: 'function_call', call_id: 'c1', name: 'Read', arguments: '{}' },
+        { type: 'function_call_output', call_id: 'c1', output: inputParts }
+      ]
+    })
+  })
+}
+
+function base64(media_type: string, data: string) {
+  return { type: 'base64', media_type, data }
+}
+
+function user(content: unknown) {
+  return { role: 'user', content }
+}

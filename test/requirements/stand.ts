@@ -1,0 +1,151 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
+import type { Test } from 'tap'
+import type { UpstreamPayload } from '../../src/kiro/payload.ts'
+import { Simulator } from '../../src/simulator/simulator.ts'
+import { startGateway } from '../helper/gateway-process.ts'
+import { serverUrl } from '../helper/server-url.ts'
+
+export const KEY = 'key-one'
+export const OTHER_KEY = 'key-two'
+/** Without reasoning of its own, window of 200 000. */
+export const MODEL = 'claude-sonnet-4.5'
+/** With reasoning of its own, window of 1 000 000. */
+export const THINKING_MODEL = 'claude-sonnet-5'
+export const HEARTBEAT_MS = 60
+
+/** In a prompt: the upstream takes its time before it says anything. */
+export const LATE = 'stand:late'
+const LATE_MS = 8 * HEARTBEAT_MS
+
+type Json = Record<string, unknown>
+
+export interface Call {
+  readonly method?: string
+  readonly body?: unknown
+  /** Sent as they are; without any, `authorization` has a good key. */
+  readonly headers?: Readonly<Record<string, string>>
+  readonly onText?: (text: string) => void
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: IncomingMessage['headers']
+  readonly text: string
+  /** The parsed body. */
+  readonly json: Json
+  /** The connection broke before the answer was whole. */
+  readonly isBroken: boolean
+}
+
+/** A gateway of two workers, and the simulator behind an ear that hears what is sent upstream. */
+export class Stand {
+  readonly url: string
+  readonly #sent: UpstreamPayload[]
+
+  private constructor(url: string, sent: UpstreamPayload[]) {
+    this.url = url
+    this.#sent = sent
+  }
+
+  static async start(t: Test): Promise<Stand> {
+    const simulator = new Simulator({ gapMs: 0 })
+    const { url } = await simulator.start()
+    t.teardown(() => simulator.close())
+    const sent: UpstreamPayload[] = []
+    const ear = createServer((incoming, response) => void forward(incoming, response, url, sent))
+    const upstreamUrl = (await serverUrl(ear, 'http')).href
+    t.teardown(() => {
+      ear.close()
+      ear.closeAllConnections()
+    })
+    const gateway = await startGateway({
+      upstreamUrl: upstreamUrl.replace(/\/$/, ''),
+      env: {
+        PROXY_API_KEY: `${KEY},${OTHER_KEY}`,
+        WORKERS: '2',
+        MEMORY_LIMIT: '2G',
+        HEARTBEAT_INTERVAL: String(HEARTBEAT_MS / 1000),
+        UPSTREAM_MAX_ATTEMPTS: '1'
+      }
+    })
+    t.teardown(() => gateway.destroy())
+    return new Stand(gateway.url, sent)
+  }
+
+  /** The request that the upstream got last. */
+  get lastSent(): UpstreamPayload {
+    const last = this.#sent.at(-1)
+    if (last === undefined) throw new Error('nothing was sent upstream')
+    return last
+  }
+
+  get sentCount(): number {
+    return this.#sent.length
+  }
+
+  /** One request on a connection of its own, so that both workers get some. */
+  async call(path: string, { method, body, headers, onText }: Call = {}): Promise<Answer> {
+    const text = typeof body === 'string' || body === undefined ? body : JSON.stringify(body)
+    const outgoing = request(this.url + path, {
+      agent: false,
+      method: method ?? (body === undefined ? 'GET' : 'POST'),
+      headers: {
+        ...(text !== undefined && { 'content-type': 'application/json' }),
+        ...(headers ?? { authorization: `Bearer ${KEY}` })
+      }
+    })
+    outgoing.end(text)
+    const [response] = (await once(outgoing, 'response')) as [IncomingMessage]
+    let received = ''
+    response.setEncoding('utf8').on('data', (chunk: string) => {
+      received += chunk
+      onText?.(chunk)
+    })
+    const isBroken = await new Promise<boolean>((resolve) => {
+      response.once('error', () => resolve(true)).once('end', () => resolve(false))
+    })
+    const { statusCode: status = 0 } = response
+    return {
+      status,
+      headers: response.headers,
+      text: received,
+      isBroken,
+      get json() {
+        return JSON.parse(received) as Json
+      }
+    }
+  }
+}
+
+async function forward(
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  simulatorUrl: string,
+  sent: UpstreamPayload[]
+): Promise<void> {
+  const chunks: Buffer[] = []
+  for await (const chunk of incoming) chunks.push(chunk as Buffer)
+  const body = Buffer.concat(chunks)
+  if (incoming.url?.startsWith('/generate') === true) {
+    const payload = JSON.parse(body.toString()) as UpstreamPayload
+    sent.push(payload)
+    const { content } = payload.conversationState.currentMessage.userInputMessage
+    if (content.includes(LATE)) await new Promise((resolve) => setTimeout(resolve, LATE_MS))
+  }
+  const { host: _, ...headers } = incoming.headers
+  const outgoing = request(simulatorUrl + (incoming.url ?? ''), {
+    method: incoming.method,
+    headers
+  })
+  outgoing.on('response', (answer) => {
+    response.writeHead(answer.statusCode ?? 500, answer.headers)
+    response.flushHeaders()
+    answer.on('data', (chunk: Buffer) => response.write(chunk))
+    answer.on('end', () => response.end())
+    answer.on('error', () => response.destroy())
+  })
+  outgoing.on('error', () => response.destroy())
+  response.on('close', () => outgoing.destroy())
+  outgoing.end(body)
+}
