@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { uuidOf } from './identifiers.ts'
+import { moveAssistantImages } from './assistant-images.ts'
 import { type Borderline, borderlineTurns, borderlineTools } from './borderline.ts'
 import { limitImages } from './images.ts'
 import { isBlank, type Conversation, type Message } from './message.ts'
@@ -96,7 +97,8 @@ function repairTurns(
     offered.tools.length === 0
       ? toolTurnsToText(identified, repairs)
       : nameToolCalls(identified, offered, repairs)
-  return pairToolTurns(alternateTurns(named, repairs), repairs)
+  const turns = moveAssistantImages(alternateTurns(named, repairs), repairs)
+  return pairToolTurns(turns, repairs)
 }
 
 /** Step 13, before prefixes could hide that there is nothing behind them. */

@@ -8,12 +8,15 @@ export function toPointer(at: string, below: readonly string[] = []): string {
   return below.reduce((pointer, name) => `${pointer}/${escapeToken(name)}`, base)
 }
 
+const INDEX = /^\d+$/
+
 /** The value that a pointer leads to; undefined when it leads nowhere. */
 export function resolvePointer(root: unknown, pointer: string): unknown {
   let current = root
   for (const token of splitPointer(pointer)) {
     if (typeof current !== 'object' || current === null) return undefined
     if (!Object.hasOwn(current, token)) return undefined
+    if (Array.isArray(current) && !INDEX.test(token)) return undefined
     current = Reflect.get(current, token)
   }
   return current

@@ -73,6 +73,10 @@ export const RepairTable = {
     'image-support',
     'The model takes no images; a note stands where one was.'
   ),
+  'image-moved': repair(
+    'image-place',
+    'An image of the assistant moved to the next user turn, the only place for one.'
+  ),
   'image-limit': repair(
     'image-count',
     'Only the newest images were sent; a note stands where older ones were.'

@@ -199,7 +199,7 @@ export const RuleTable = {
   'image-size': rule('§4.6', 'An image has at most 10 MiB.', 'Scale the image down.'),
   'image-count': rule('§4.6', 'There are at most 10 images.', 'Send fewer images.'),
   'image-support': rule('§7.4', 'The model takes images.', 'Choose a model that does.'),
-  'image-place': own('§4.3', 'Images stand in the message, not in its context.')
+  'image-place': rule('§4.3', 'Images stand in user messages.', 'Send images in user messages.')
 } as const satisfies Record<string, Rule>
 
 export type RuleId = keyof typeof RuleTable

@@ -60,6 +60,9 @@ export function checkImages(view: RequestView, modelId: string): Refusal | null 
   if (turns.some((turn) => turn.role === 'user' && 'images' in turn.context)) {
     return improper('image-place', 'images belong to the message, not to its context')
   }
+  if (turns.some((turn) => turn.role === 'assistant' && 'images' in turn.message)) {
+    return improper('image-place', 'images belong to user messages')
+  }
   const images = turns.flatMap(imagesOf)
   if (images.length === 0) return null
   if (images.length > maxImages) return improper('image-count', `more than ${maxImages} images`)

@@ -89,7 +89,7 @@ const PAYLOADS: Partial<Record<RuleId, unknown>> = {
   'image-size': images(image({ source: { bytes: 'A'.repeat(14_000_000) } })),
   'image-count': images(...Array.from({ length: 11 }, () => image())),
   'image-support': upstreamRequest('hi', { message: { modelId: 'glm-5', images: [image()] } }),
-  'image-place': upstreamRequest('hi', { context: { images: [image()] } })
+  'image-place': history(user('a'), { assistantResponseMessage: { content: 'b', images: [] } })
 }
 
 /** What the simulator says; `null` where it takes the request or does not know the rule. */

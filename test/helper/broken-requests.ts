@@ -120,6 +120,12 @@ const repaired: readonly BrokenRequest[] = [
     model: 'glm-5'
   }),
   anthropic(
+    'image-place',
+    'image-moved',
+    '/messages/1',
+    claude([hi, say('assistant', [image()]), hi])
+  ),
+  anthropic(
     'image-count',
     'image-limit',
     '/messages/0',

@@ -146,6 +146,14 @@ const CONTENT: Violation[] = [
     message: /images/
   },
   {
+    name: 'images of the assistant',
+    request: withHistory([
+      user('a'),
+      { assistantResponseMessage: { content: 'b', images: images(1) } }
+    ]),
+    reason: null
+  },
+  {
     name: 'images in the context',
     request: upstreamRequest('hi', { context: { images: [IMAGE] } }),
     reason: null
