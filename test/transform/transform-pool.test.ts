@@ -156,6 +156,47 @@ t.test('run()', async (t) => {
   })
 })
 
+t.test('lint()', async (t) => {
+  t.test('gives the same inline and through a thread', async (t) => {
+    const inline = makePool(t, { inlineMaxBytes: 8_000_000 })
+    const threaded = makePool(t, { inlineMaxBytes: 0 })
+    const { body, options } = largeJob()
+    const [first, second] = await Promise.all(
+      [inline, threaded].map((pool) =>
+        pool.lint(new Uint8Array(body), { request: options }, idle())
+      )
+    )
+    t.strictSame(first, second)
+    t.match(first, { ok: true, dialect: 'openai-chat' })
+  })
+
+  t.test('explains on the event loop only an eighth of what is converted there', async (t) => {
+    const { body, options } = largeJob()
+    for (const [inlineMaxBytes, running] of [
+      [body.byteLength * 8, 0],
+      [body.byteLength * 8 - 8, 1]
+    ] as const) {
+      const pool = makePool(t, { inlineMaxBytes })
+      const report = pool.lint(new Uint8Array(body), { request: options }, idle())
+      t.equal(pool.running, running)
+      t.equal((await report).ok, true)
+    }
+  })
+
+  t.test('waits in the same queue, and is refused and given up like any job', async (t) => {
+    const pool = makePool(t, { inlineMaxBytes: 0, maxQueue: 0 })
+    const { body, options } = largeJob()
+    const lint = (signal: AbortSignal) =>
+      pool.lint(new Uint8Array(body), { request: options }, signal)
+    const first = pool.run(largeJob(), idle())
+    await t.rejects(lint(idle()), { code: 'GW_TRANSFORM_QUEUE_FULL' })
+    await first
+    await t.rejects(lint(AbortSignal.abort()), { code: 'GW_CLIENT_CLOSED' })
+    await pool.close()
+    await t.rejects(lint(idle()), { code: 'GW_DRAINING' })
+  })
+})
+
 t.test('close()', async (t) => {
   t.test('lets what runs finish and refuses what waits and what comes', async (t) => {
     const pool = new TransformPool(OPTIONS)

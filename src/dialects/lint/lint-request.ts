@@ -20,6 +20,9 @@ const MAX_REFUSALS = 20
 /** The same for bodies whose conversion takes long. */
 const MAX_REFUSALS_OF_LARGE = 4
 const LARGE_BYTES = 1024 * 1024
+/** Attachments that are told of. */
+const MAX_ATTACHMENTS = 100
+const LEFT_OUT = { kind: 'text', text: 'an attachment' } as const
 
 export interface LintOptions {
   /** As asked for; without, the body's shape tells. */
@@ -77,8 +80,9 @@ function convertAll(body: JsonObject, { dialect, request, maxRefusals }: Rounds)
 
 /** What has to be fetched or read first is replaced by a note: whether that can be done, nobody knows before. */
 function leaveOutAttachments(body: JsonObject): readonly Finding[] {
-  return findAttachments(body).map((block) => {
-    block.replaceWith(toBlock(block, { kind: 'text', text: 'an attachment' }))
+  const blocks = findAttachments(body)
+  for (const block of blocks) block.replaceWith(toBlock(block, LEFT_OUT))
+  return blocks.slice(0, MAX_ATTACHMENTS).map((block) => {
     const what = block.attachment.kind === 'url' ? 'What this URL leads to' : 'This PDF'
     const message = `${what} is read when the request is made; it was not looked at now.`
     return toFinding('content-text', 'borderline', { pointer: block.pointer, message })
