@@ -29,10 +29,6 @@ export class CallGate {
     return this.#state !== 'none'
   }
 
-  get hasBegunCalls(): boolean {
-    return this.#begun > 0
-  }
-
   /** A call was delivered from its start to its end. */
   get hasWholeCalls(): boolean {
     return this.#whole > 0

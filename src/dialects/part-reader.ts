@@ -102,6 +102,8 @@ export class PartReader {
     if (!this.#calls.isOpen && !this.isStopped) this.#endText(parts)
     if (!this.isStopped) this.#deliver(this.#tools.end(), parts)
     if (!this.isStopped) this.#endText(parts)
+    // Text before a stop string may still be held, for what it might have become.
+    if (this.#text.stopSequence !== null) this.#text.release(parts)
     const { stopSequence } = this.#text
     const usage = this.#meter.total()
     const reason = this.#reason()
@@ -153,9 +155,9 @@ export class PartReader {
     return NoParts
   }
 
-  /** Nothing comes next: what is held may be calls, if the model made none otherwise. */
+  /** Nothing comes next: what is held may be calls, if the model made none otherwise, not even one that broke off. */
   #endText(out: StreamPart[]): void {
-    if (this.#calls.hasBegunCalls) return this.#text.release(out)
+    if (this.#tools.hasSeen) return this.#text.release(out)
     for (const { name, json } of this.#text.end(out)) {
       const id = `call_${randomUUID().replaceAll('-', '').slice(0, 24)}`
       this.#deliver(this.#tools.push({ type: 'tool', id, name, input: json, stop: true }), out)

@@ -42,6 +42,11 @@ export class ToolCalls {
     return this.#hasBroken
   }
 
+  /** The model has made a call, whatever became of it. */
+  get hasSeen(): boolean {
+    return this.#open.size + this.#settledIds.size > 0
+  }
+
   /** What can be given out after this event. Repeats of a settled call are ignored. */
   push(event: ToolEvent): readonly StreamPart[] {
     const id = event.id === '' ? this.#nameless.idOf(event) : event.id

@@ -136,6 +136,25 @@ t.test('a stop sequence', async (t) => {
     ])
   })
 
+  t.test('loses nothing of the text before it that was held for another reason', async (t) => {
+    const stopSequences = ['STOP']
+    const textCallForms = { f: { parameters: {}, required: [] } }
+    const forms = replyPlan({ stopSequences, textCallForms })
+    const json = replyPlan({ stopSequences, isJsonAnswer: true })
+    for (const [plan, before, said] of [
+      [forms, 'See:\n[Called f with args: {} as text ', undefined],
+      [forms, 'See:\n[', undefined],
+      [json, '```json\n{"a":1}\n```', '{"a":1}'],
+      [json, '```js', undefined]
+    ] as const) {
+      const whole = `${before}STOP and more`
+      for (let size = 1; size <= whole.length; size++) {
+        const parts = readParts(plan, [...sliceBy(whole, size).map(text), ...closing()])
+        t.match(summarize(parts), { text: said ?? before, reason: 'stop-sequence' }, `by ${size}`)
+      }
+    }
+  })
+
   t.test('drops a call that was open', async (t) => {
     const events = [tool('1', 'f', { input: '{}' }), text('END')]
     t.same(types(events, plan), ['end'])
@@ -280,7 +299,9 @@ t.test('a call written as text', async (t) => {
       for (const events of [
         [real, text(written)],
         [text(written), text('\nDone.')],
-        [text(written), real]
+        [text(written), real],
+        [text(written), tool('1', 'write', { input: '{"path":"b"}' })],
+        [text(written), tool('1', 'write', { input: '{"path":"b' })]
       ]) {
         const { text: said, calls } = summarize(readParts(plan, [...events, ...closing()]))
         t.ok(said.includes(written))
