@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ChaosGateway } from './chaos-gateway.ts'
-import { type PoolSize, reservedOf } from './pool-size.ts'
+import { type PoolSize, usableOf } from './pool-size.ts'
 import type { Subprocess } from './subprocess.ts'
 import type { UpstreamFacts, UpstreamQuestion } from './upstream.ts'
 
@@ -67,8 +67,4 @@ export class BudgetChanges {
     await this.promise(next)
     this.#usable = usableOf(next)
   }
-}
-
-function usableOf(size: PoolSize): number {
-  return size.connections - reservedOf(size)
 }

@@ -80,6 +80,10 @@ export class ChaosGateway {
     return gateway.url
   }
 
+  get url(): string {
+    return this.#process.url
+  }
+
   /** Of the workers that serve. */
   get workerPids(): readonly number[] {
     return this.#process.workerPids()

@@ -2,9 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { BudgetChanges } from './budget-changes.ts'
 import type { ChaosGateway } from './chaos-gateway.ts'
 import type { ClientFacts, ClientsQuestion } from './clients.ts'
-import type { Findings } from './findings.ts'
+import type { Crowd, Findings } from './findings.ts'
 import type { PoolView } from './gateway-probe.ts'
-import type { PoolSize } from './pool-size.ts'
+import { crowdOneWorker } from './one-sided.ts'
+import { type PoolSize, usableOf } from './pool-size.ts'
 import type { Subprocess } from './subprocess.ts'
 import type { UpstreamFacts, UpstreamQuestion } from './upstream.ts'
 
@@ -29,6 +30,7 @@ export type Ending = Pick<
   | 'maxKeepalive'
   | 'rest'
   | 'closeWait'
+  | 'crowd'
   | 'burstSize'
   | 'replacing'
   | 'burst'
@@ -41,7 +43,7 @@ export type Ending = Pick<
 >
 
 /**
- * After the storm: waits for rest, replaces all workers under a burst of requests, sends another burst, ends the
+ * After the storm: waits for rest, gives one worker as much as all can serve, replaces all workers under a burst of requests, sends another burst, ends the
  * gateway.
  */
 export async function conclude({ gateway, clients, upstream, budget }: Cast): Promise<Ending> {
@@ -50,6 +52,7 @@ export async function conclude({ gateway, clients, upstream, budget }: Cast): Pr
   await budget.change(gateway, FINAL_SIZE)
   const rest = await gateway.until(isAtRest)
   const closeWait = await gateway.closeWait()
+  const crowd = await gatherCrowd(gateway, upstream)
   const [replacing] = await Promise.all([
     clients.ask({ type: 'burst', count: BURST_SIZE }),
     gateway.replaceWorkers()
@@ -70,6 +73,7 @@ export async function conclude({ gateway, clients, upstream, budget }: Cast): Pr
     maxKeepalive: FINAL_SIZE.idle,
     rest,
     closeWait,
+    crowd,
     burstSize: BURST_SIZE,
     replacing,
     burst,
@@ -80,6 +84,19 @@ export async function conclude({ gateway, clients, upstream, budget }: Cast): Pr
     exitCode,
     upstream: facts
   }
+}
+
+/** One worker's clients take the whole budget. */
+async function gatherCrowd(
+  gateway: ChaosGateway,
+  upstream: Subprocess<UpstreamQuestion, UpstreamFacts>
+): Promise<Crowd> {
+  const usable = usableOf(FINAL_SIZE)
+  await upstream.ask({ type: 'figures' })
+  const complete = await crowdOneWorker(gateway, usable)
+  const { recentlyUsed: atOnce } = await upstream.ask({ type: 'figures' })
+  await gateway.until(isAtRest)
+  return { usable, complete, atOnce }
 }
 
 function isAtRest({ permitsOut, waiting, leased }: PoolView): boolean {

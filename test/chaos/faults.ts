@@ -38,6 +38,9 @@ const KINDS = {
   'stall-before-headers': 2
 } as const
 
+/** The same, for three seconds. */
+export const LONG = { ...CALM, sent: 150, words: 150, gapMs: 20 } as const
+
 /** The next request's fate: four of five are answered well, the others in every way that upstreams fail. */
 export function nextScript(random: Random): Script {
   const name = random.weighted(KINDS)

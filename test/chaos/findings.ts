@@ -2,6 +2,14 @@ import type { ClientFacts } from './clients.ts'
 import type { PoolCounts, PoolView } from './gateway-probe.ts'
 import type { UpstreamFacts } from './upstream.ts'
 
+/** Clients of one worker who ask for all that requests may have. */
+export interface Crowd {
+  readonly usable: number
+  /** Of so many requests, those that came whole, and the most connections that they had at once. */
+  readonly complete: number
+  readonly atOnce: number
+}
+
 /** What one run has found. */
 export interface Findings {
   readonly seed: number
@@ -19,6 +27,7 @@ export interface Findings {
   readonly upstream: UpstreamFacts
   readonly pool: PoolCounts
   readonly storm: ClientFacts
+  readonly crowd: Crowd
   /** Requests in the calm after it, the first while all workers were replaced. */
   readonly replacing: ClientFacts
   readonly burst: ClientFacts
@@ -33,6 +42,8 @@ export interface Findings {
   readonly exitCode: number | null
   readonly longestSettleMs: number
   readonly longestWaitWhileFreeMs: number
+  /** For which more permits were out than connections in use. */
+  readonly longestLossMs: number
   /** Its stderr, and log lines of level error. */
   readonly gatewayErrors: readonly string[]
 }

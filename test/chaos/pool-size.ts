@@ -31,3 +31,8 @@ export function toEnvFile({ connections, idle, expiryS }: PoolSize): Record<stri
 export function reservedOf({ connections }: PoolSize): number {
   return Math.min(4, Math.floor(connections / 16))
 }
+
+/** Permits that requests may have. */
+export function usableOf(size: PoolSize): number {
+  return size.connections - reservedOf(size)
+}

@@ -42,6 +42,7 @@ const good: Findings = {
   pool: { opened: 100, reused: 9, closed: { expired: 1 } },
   storm: clients,
   burst: { ...clients, outcomes: { complete: 60 } },
+  crowd: { usable: 38, complete: 38, atOnce: 38 },
   replacing: { ...clients, outcomes: { complete: 60 } },
   burstSize: 60,
   rest: { permitsOut: 0, waiting: 0, leased: 20, leaving: 0 },
@@ -51,6 +52,7 @@ const good: Findings = {
   exitCode: 0,
   longestSettleMs: 100,
   longestWaitWhileFreeMs: 0,
+  longestLossMs: 0,
   gatewayErrors: []
 }
 const excess = [{ counted: 21, confirmed: 21, ceiling: 20 }]
@@ -88,6 +90,9 @@ t.test('violationsOf()', (t) => {
       { replacing: { ...burst, outcomes: { complete: 59 } } },
       { replacing: { ...burst, violations: ['hung'] } },
       { rollingRestarts: 0 },
+      { longestLossMs: 4013 },
+      { crowd: { usable: 38, complete: 37, atOnce: 38 } },
+      { crowd: { usable: 38, complete: 38, atOnce: 37 } },
       { burst: { ...burst, violations: ['hung'] } },
       { gatewayErrors: ['a bug'] }
     ]

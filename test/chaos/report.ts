@@ -62,12 +62,17 @@ function requestLines(found: Findings): readonly Line[] {
     ['outcomes', sortedJson(storm.outcomes)],
     ['longest to first byte', `${Math.round(storm.longestFirstByteMs)} ms`],
     ['longest wait while free', `${Math.round(found.longestWaitWhileFreeMs)} ms`],
+    ['longest with a permit unaccounted', `${Math.round(found.longestLossMs)} ms`],
     [
       'permits out, waiting, leased',
       `${rest.permitsOut}, ${rest.waiting}, ${rest.leased} of ${budget} at rest`
     ],
     ['connections at rest, after exit', `${found.openAtRest}, ${found.openAfterExit}`],
     ['CLOSE_WAIT at rest', found.closeWait],
+    [
+      'all clients on one worker',
+      `${found.crowd.complete} of ${found.crowd.usable} streams complete, ${found.crowd.atOnce} connections in use at once`
+    ],
     ['burst while workers are replaced', sortedJson(found.replacing.outcomes)],
     ['burst at the end', sortedJson(found.burst.outcomes)],
     ['slowest sample', `${Math.round(upstream.slowestSampleMs)} ms instead of 10`]

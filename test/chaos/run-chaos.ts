@@ -29,6 +29,8 @@ type Clients = Subprocess<ClientsQuestion, ClientFacts>
 
 const GLANCE_MS = 200
 const PROGRESS_MS = 5000
+/** At the end workers live this long at least: what they have lost is not forgotten with them. */
+const LAST_S = 8
 /** Runs the whole chaos test: starts everything, lets it storm, waits for rest, ends everything. */
 export async function runChaos(options: ChaosOptions): Promise<Findings> {
   const run = new ChaosRun(options)
@@ -48,6 +50,7 @@ class ChaosRun {
   readonly #upstream: Subprocess<UpstreamQuestion, UpstreamFacts>
   readonly #budget: BudgetChanges
   readonly #waits = new WaitMonitor()
+  readonly #losses = new WaitMonitor()
   #gateway: ChaosGateway | null = null
   #clients: Clients | null = null
   #startedAt = 0
@@ -82,7 +85,7 @@ class ChaosRun {
     this.#killer = killer
     this.#startedAt = performance.now()
     await Promise.all([
-      this.#repeat(() => killer.act(gateway, () => this.#elapsedS())),
+      this.#repeat(() => killer.act(gateway, () => this.#elapsedS()), LAST_S),
       this.#repeat(async () => {
         await delay(this.#random.between(1000, 5000))
         await this.#budget.change(gateway, nextPoolSize(this.#random))
@@ -90,7 +93,7 @@ class ChaosRun {
       this.#repeat(async () => {
         await delay(this.#random.between(5000, 10_000))
         gateway.restartWorkers()
-      }),
+      }, LAST_S),
       this.#repeat(() => this.#glance(gateway, clients)),
       this.#repeat(() => this.#tell(clients))
     ])
@@ -106,8 +109,9 @@ class ChaosRun {
     this.#certificate?.remove()
   }
 
-  async #repeat(act: () => Promise<void>): Promise<void> {
-    while (this.#elapsedS() < this.#options.seconds && !this.#options.signal.aborted) await act()
+  async #repeat(act: () => Promise<void>, beforeEndS = 0): Promise<void> {
+    const { seconds, signal } = this.#options
+    while (this.#elapsedS() < seconds - beforeEndS && !signal.aborted) await act()
   }
 
   #elapsedS(): number {
@@ -124,12 +128,15 @@ class ChaosRun {
     const { recentlyUsed } = await this.#upstream.ask({ type: 'figures' })
     if (view === null) {
       this.#waits.note(null)
+      this.#losses.note(null)
       return
     }
     const { waiting, leaving, permitsOut } = view
     this.#waiting = waiting
     const free = usable - leaving - Math.max(recentlyUsed, permitsOut)
-    this.#waits.note({ at: performance.now(), waiting, free })
+    const at = performance.now()
+    this.#waits.note({ at, waiting, free })
+    this.#losses.note({ at, waiting: permitsOut, free: permitsOut - recentlyUsed })
   }
 
   async #tell(clients: Clients): Promise<void> {
@@ -161,6 +168,7 @@ class ChaosRun {
       resizes: this.#budget.count,
       longestSettleMs: this.#budget.longestMs,
       longestWaitWhileFreeMs: this.#waits.longestMs,
+      longestLossMs: this.#losses.longestMs,
       gatewayErrors: [gateway.stderr, ...gateway.errors.map((line) => JSON.stringify(line))].filter(
         (text) => text !== ''
       )

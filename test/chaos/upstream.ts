@@ -10,8 +10,9 @@ import {
 } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type ConnectionFigures, ConnectionWatch } from './connection-watch.ts'
-import { CALM, type Event, nextEvent, nextScript } from './faults.ts'
+import { CALM, type Event, LONG, nextEvent, nextScript, type Script } from './faults.ts'
 import { Listener } from './listener.ts'
+import { LONG_MARK } from './one-sided.ts'
 import { playScript } from './play-script.ts'
 import { Random } from './random.ts'
 import type { Ceilings } from './socket-census.ts'
@@ -123,11 +124,16 @@ function answer(request: IncomingMessage, response: ServerResponse, body: string
     return
   }
   requests += 1
-  const script = isCalm ? CALM : nextScript(random)
+  const script = scriptFor(body)
   const name = script.name === 'answer' ? `answer ${script.end}` : script.name
   faults[name] = (faults[name] ?? 0) + 1
   const { socket } = request
   playScript({ request, response, socket, id, reset: (socket) => watch.reset(socket) }, script)
+}
+
+function scriptFor(body: string): Script {
+  if (!isCalm) return nextScript(random)
+  return body.includes(LONG_MARK) ? LONG : CALM
 }
 
 function scheduleEvent(): void {

@@ -5,6 +5,8 @@ import { sortedJson } from './sorted-json.ts'
 const MAX_WAIT_WHILE_FREE_MS = 600
 /** What idles too much may do so for this long after it should have settled. */
 const MAX_IDLE_EXCESS_MS = 250
+/** A connect may take its time, and its request has a permit; one that is lost never comes back. */
+const MAX_LOSS_MS = 4000
 /** A half-closed idle connection must be let go; milliseconds are usual. */
 const MAX_FIN_MS = 5000
 
@@ -19,7 +21,8 @@ export function violationsOf(found: Findings): readonly string[] {
   return [...broken, ...seen, ...found.gatewayErrors]
 }
 
-function inTheStorm({ upstream, storm, longestWaitWhileFreeMs }: Findings): readonly Check[] {
+function inTheStorm(found: Findings): readonly Check[] {
+  const { upstream, storm, longestWaitWhileFreeMs, longestLossMs } = found
   const { overBudget, longestIdleExcessMs, worstIdle, slowestFinMs } = upstream
   // A machine that keeps us waiting for the CPU keeps the gateway waiting, too.
   const { slowestSampleMs: busyMs } = upstream
@@ -32,6 +35,10 @@ function inTheStorm({ upstream, storm, longestWaitWhileFreeMs }: Findings): read
     [
       longestWaitWhileFreeMs <= MAX_WAIT_WHILE_FREE_MS + busyMs,
       `somebody waited ${Math.round(longestWaitWhileFreeMs)} ms while a permit was unused`
+    ],
+    [
+      longestLossMs <= MAX_LOSS_MS + busyMs,
+      `for ${Math.round(longestLossMs)} ms more permits were out than connections in use`
     ],
     [slowestFinMs <= MAX_FIN_MS, `a half-closed connection stayed ${Math.round(slowestFinMs)} ms`],
     [(storm.outcomes['complete'] ?? 0) > 0, 'no request was answered']
@@ -50,8 +57,16 @@ function atRest({ rest, budget, maxKeepalive, openAtRest, closeWait }: Findings)
 }
 
 function atTheEnd(found: Findings): readonly Check[] {
-  const { replacing, burst, burstSize, rollingRestarts, openAfterExit, exitCode } = found
+  const { crowd, replacing, burst, burstSize, rollingRestarts, openAfterExit, exitCode } = found
   return [
+    [
+      crowd.complete === crowd.usable,
+      `of ${crowd.usable} streams of one worker ${crowd.complete} complete`
+    ],
+    [
+      crowd.atOnce >= crowd.usable,
+      `one worker had ${crowd.atOnce} connections at once, ${crowd.usable} were free`
+    ],
     [
       replacing.outcomes['complete'] === burstSize,
       `of ${burstSize} calm requests while workers were replaced: ${sortedJson(replacing.outcomes)}`
