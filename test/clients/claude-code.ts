@@ -1,0 +1,48 @@
+import { answersByTool, compacts, looksAtImage, survivesInterruption } from './cli-trials.ts'
+import { binaryOf, type Client, type Command, type Place, shellTools } from './client.ts'
+
+/** Claude Code asks before it uses others. */
+const ALLOWED = 'Bash,Read,Write,Edit'
+
+const SHELL = shellTools((command) => `Bash with ${JSON.stringify({ command })}`)
+
+export const CLAUDE_CODE: Client = {
+  name: 'Claude Code',
+  id: 'claude-code',
+  packages: { '@anthropic-ai/claude-code': '2.1.331' },
+  ways: [
+    {
+      api: 'Messages',
+      ask: (prompt, place) => claude(['--', prompt], place),
+      resume: (prompt, place) => claude(['--continue', '--', prompt], place),
+      more: [
+        answersByTool('StructuredOutput', (prompt, schema, place) =>
+          claude(['--output-format', 'json', '--json-schema', schema, '--', prompt], place)
+        ),
+        looksAtImage((path) => `Read with ${JSON.stringify({ file_path: path })}`),
+        compacts('compact_boundary', resumeVerbosely, 'sim:context-overflow'),
+        survivesInterruption(SHELL)
+      ],
+      tools: SHELL
+    }
+  ]
+}
+
+function resumeVerbosely(prompt: string, place: Place): Command {
+  const format = ['--output-format', 'stream-json', '--verbose']
+  return claude(['--continue', ...format, '--', prompt], place)
+}
+
+function claude(argv: readonly string[], place: Place): Command {
+  const program = binaryOf(place, '@anthropic-ai/claude-code', 'claude')
+  return {
+    argv: [program, '-p', '--model', place.model, '--allowedTools', ALLOWED, ...argv],
+    env: {
+      ANTHROPIC_BASE_URL: place.url,
+      ANTHROPIC_AUTH_TOKEN: place.key,
+      DISABLE_ERROR_REPORTING: '1',
+      DISABLE_AUTOUPDATER: '1',
+      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1'
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import {
+  type Api,
+  type Client,
+  type Command,
+  type Place,
+  programOf,
+  shellTools,
+  type Way
+} from './client.ts'
+
+const SHELL = shellTools(
+  (command) => `run_commands with ${JSON.stringify({ commands: [command] })}`
+)
+
+export const CLINE: Client = {
+  name: 'Cline',
+  id: 'cline',
+  packages: { cline: '3.0.65' },
+  ways: [
+    {
+      ...providerWay('Chat Completions', 'openai-compatible'),
+      files: () => ({}),
+      setUp: (place) => [
+        cline(['auth', '-p', 'openai-compatible', '-k', place.key, ...addressOf(place)], place)
+      ]
+    },
+    providerWay('Responses', 'openai-native'),
+    providerWay('Messages', 'anthropic')
+  ]
+}
+
+/** Its `auth` command takes an address for one provider only; for the others the file has to be written. */
+function providerWay(api: Api, provider: string): Way {
+  return {
+    api,
+    files: (place) => ({ '.cline/data/settings/providers.json': settingsOf(provider, place) }),
+    ask: (prompt, place) => cline(['--auto-approve', 'true', prompt], place),
+    tools: SHELL
+  }
+}
+
+function cline(argv: readonly string[], place: Place): Command {
+  return { argv: [programOf(place, 'cline'), ...argv] }
+}
+
+function addressOf({ url, model }: Place): readonly string[] {
+  return ['-b', `${url}/v1`, '-m', model]
+}
+
+function settingsOf(provider: string, { url, key, model }: Place): string {
+  const settings = { provider, apiKey: key, model, baseUrl: `${url}/v1` }
+  const entry = { settings, updatedAt: new Date().toISOString(), tokenSource: 'manual' }
+  const providers = { [provider]: entry }
+  return JSON.stringify({ version: 1, lastUsedProvider: provider, modes: {}, providers })
+}

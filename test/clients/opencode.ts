@@ -1,0 +1,68 @@
+import { survivesInterruption } from './cli-trials.ts'
+import {
+  type Api,
+  binaryOf,
+  type Client,
+  type Command,
+  type Place,
+  shellTools,
+  type Way
+} from './client.ts'
+
+const SHELL = shellTools(
+  (command) => `bash with ${JSON.stringify({ command, description: 'runs it' })}`
+)
+
+export const OPENCODE: Client = {
+  name: 'OpenCode',
+  id: 'opencode',
+  packages: { 'opencode-ai': '1.18.33' },
+  ways: [
+    providerWay('Chat Completions', '@ai-sdk/openai-compatible'),
+    providerWay('Responses', '@ai-sdk/openai'),
+    providerWay('Messages', '@ai-sdk/anthropic')
+  ]
+}
+
+function providerWay(api: Api, npm: string): Way {
+  return {
+    api,
+    files: (place) => ({ '.config/opencode/opencode.json': configOf(npm, place) }),
+    ask: (prompt, place) => opencode([], prompt, place),
+    resume: (prompt, place) => opencode(['--continue'], prompt, place),
+    tools: SHELL,
+    more: [survivesInterruption(SHELL)]
+  }
+}
+
+/** The prompt is read from standard input: OpenCode puts arguments with spaces in quotes. */
+function opencode(argv: readonly string[], prompt: string, place: Place): Command {
+  const program = binaryOf(place, 'opencode', 'bin/opencode')
+  return {
+    argv: [program, 'run', '--model', `gateway/${place.model}`, ...argv],
+    stdin: prompt,
+    env: {
+      OPENCODE_DISABLE_AUTOUPDATE: '1',
+      OPENCODE_DISABLE_MODELS_FETCH: '1',
+      OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
+      OPENCODE_DISABLE_DEFAULT_PLUGINS: '1'
+    }
+  }
+}
+
+function configOf(npm: string, { url, key, model }: Place): string {
+  return JSON.stringify({
+    $schema: 'https://opencode.ai/config.json',
+    autoupdate: false,
+    share: 'disabled',
+    permission: { bash: 'allow', edit: 'allow' },
+    provider: {
+      gateway: {
+        npm,
+        name: 'gateway',
+        options: { baseURL: `${url}/v1`, apiKey: key },
+        models: { [model]: { name: model } }
+      }
+    }
+  })
+}

@@ -1,0 +1,39 @@
+import { survivesInterruption } from './cli-trials.ts'
+import { type Api, type Client, type Place, programOf, shellTools, type Way } from './client.ts'
+
+const SHELL = shellTools(
+  (command) => `run_shell_command with ${JSON.stringify({ command, is_background: false })}`
+)
+
+export const QWEN_CODE: Client = {
+  name: 'Qwen Code',
+  id: 'qwen-code',
+  packages: { '@qwen-code/qwen-code': '0.24.4' },
+  ways: [
+    authWay('Chat Completions', 'openai'),
+    authWay('Responses', 'openai-responses'),
+    authWay('Messages', 'anthropic')
+  ]
+}
+
+function authWay(api: Api, authType: string): Way {
+  const qwen = (argv: readonly string[], place: Place) => ({
+    argv: [programOf(place, 'qwen'), '--auth-type', authType, '--yolo', ...argv],
+    env: authType === 'anthropic' ? anthropicEnvironment(place) : openaiEnvironment(place)
+  })
+  return {
+    api,
+    ask: (prompt, place) => qwen(['-p', prompt], place),
+    resume: (prompt, place) => qwen(['--continue', '-p', prompt], place),
+    tools: SHELL,
+    more: [survivesInterruption(SHELL)]
+  }
+}
+
+function openaiEnvironment({ url, key, model }: Place): Readonly<Record<string, string>> {
+  return { OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: key, OPENAI_MODEL: model }
+}
+
+function anthropicEnvironment({ url, key, model }: Place): Readonly<Record<string, string>> {
+  return { ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: key, ANTHROPIC_MODEL: model }
+}

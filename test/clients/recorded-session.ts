@@ -1,0 +1,84 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { GatewayProcess } from '../helper/gateway-process.ts'
+import type { Command, Place, Way } from './client.ts'
+import { endLeftovers } from './leftovers.ts'
+import { type Outcome, runCommand } from './run-command.ts'
+import type { Session, Trial } from './trial.ts'
+
+/** Longest time that one command of a client may take. */
+const COMMAND_TIMEOUT_MS = 90_000
+
+export interface RecordedSessionOptions {
+  readonly way: Way
+  readonly place: Place
+  readonly gateway: GatewayProcess
+  readonly signal: AbortSignal
+}
+
+/** A client that is set up and remembers what it was asked, what it said, and what the gateway logged meanwhile. */
+export class RecordedSession implements Session {
+  readonly way: Way
+  readonly place: Place
+  readonly #gateway: GatewayProcess
+  readonly #signal: AbortSignal
+  readonly #firstLine: number
+  readonly #runs: { readonly command: Command; readonly outcome: Outcome }[] = []
+
+  constructor({ way, place, gateway, signal }: RecordedSessionOptions) {
+    this.way = way
+    this.place = place
+    this.#gateway = gateway
+    this.#signal = signal
+    this.#firstLine = gateway.lines.length
+  }
+
+  /** Tries something; resolves with what went wrong, or `null`, when nothing of the client runs any more. */
+  async attempt(trial: Trial): Promise<string | null> {
+    try {
+      return await trial.attempt(this)
+    } catch (error) {
+      return String(error)
+    } finally {
+      endLeftovers(this.place.home)
+    }
+  }
+
+  /** Sets the client up for `place`, which may be another one than its own, and runs the command. */
+  async run(command: Command, place = this.place): Promise<Outcome> {
+    for (const [path, text] of Object.entries(this.way.files?.(place) ?? {})) {
+      const file = join(place.home, path)
+      mkdirSync(dirname(file), { recursive: true })
+      writeFileSync(file, text)
+    }
+    for (const step of this.way.setUp?.(place) ?? []) await this.#run(step, place)
+    return this.#run(command, place)
+  }
+
+  /** Writes down all that is known; resolves with the file's path. */
+  writeLog(): string {
+    const file = join(dirname(this.place.home), 'log.txt')
+    const runs = this.#runs.map(({ command, outcome }) =>
+      [
+        `$ ${command.argv.join(' ')}`,
+        `exit code ${outcome.exitCode}, ${outcome.seconds.toFixed(1)} s`,
+        `--- stdout\n${outcome.stdout}`,
+        `--- stderr\n${outcome.stderr}`
+      ].join('\n')
+    )
+    const lines = this.#gateway.lines.slice(this.#firstLine).map((line) => JSON.stringify(line))
+    writeFileSync(file, [...runs, '--- gateway', ...lines, ''].join('\n'))
+    return file
+  }
+
+  async #run(command: Command, place: Place): Promise<Outcome> {
+    const outcome = await runCommand({
+      command,
+      place,
+      timeoutMs: COMMAND_TIMEOUT_MS,
+      signal: this.#signal
+    })
+    this.#runs.push({ command, outcome })
+    return outcome
+  }
+}

@@ -1,0 +1,48 @@
+import { createAnthropic } from '@ai-sdk/anthropic'
+import { createOpenAI } from '@ai-sdk/openai'
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
+import { generateText, isStepCount, jsonSchema, Output, streamText, tool } from 'ai'
+import {
+  earlierMessages,
+  endSession,
+  functions,
+  key,
+  mode,
+  model,
+  placeSchema,
+  prompt,
+  url
+} from './session.mjs'
+
+const options = { baseURL: `${url}/v1`, apiKey: key }
+const models = {
+  responses: () => createOpenAI(options)(model),
+  chat: () => createOpenAI(options).chat(model),
+  messages: () => createAnthropic(options)(model),
+  compatible: () => createOpenAICompatible({ ...options, name: 'gateway' })(model)
+}
+const request = {
+  model: models[process.env.AI_PROVIDER](),
+  messages: [...earlierMessages(), { role: 'user', content: prompt }],
+  onError: ({ error }) => {
+    throw error
+  }
+}
+if (mode === 'schema') {
+  const output = Output.object({ schema: jsonSchema(placeSchema) })
+  const result = await generateText({ ...request, output })
+  endSession([], JSON.stringify(result.output))
+} else {
+  const ask = mode === 'whole' ? generateText : streamText
+  const result = await ask({ ...request, tools: toTools(), stopWhen: isStepCount(8) })
+  const { messages } = await result.response
+  endSession([...request.messages, ...messages], await result.text)
+}
+
+function toTools() {
+  const entries = functions.map(({ name, description, parameters, run }) => [
+    name,
+    tool({ description, inputSchema: jsonSchema(parameters), execute: run })
+  ])
+  return Object.fromEntries(entries)
+}
