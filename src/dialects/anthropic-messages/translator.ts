@@ -35,6 +35,8 @@ export class AnthropicTranslator implements Translator {
   #block: BlockKind | null = null
   #index = -1
   #searches = 0
+  /** A call broke off that the client has seen the beginning of. */
+  #isCut = false
   /** The current block's delta event up to its own members; made once per block (hot path). */
   #deltaHead = ''
 
@@ -66,6 +68,7 @@ export class AnthropicTranslator implements Translator {
       case 'tool-delta':
         return this.#delta(`"type":"input_json_delta","partial_json":${JSON.stringify(part.json)}`)
       case 'tool-end':
+        if (part.isCut === true) this.#isCut = true
         return this.#close()
       case 'search':
         return this.#search(part)
@@ -105,7 +108,7 @@ export class AnthropicTranslator implements Translator {
   #end(part: EndPart): string {
     const before = this.#start() + this.#close()
     const delta = {
-      stop_reason: StopReasons[part.reason],
+      stop_reason: StopReasons[this.#isCut && part.reason === 'tool' ? 'length' : part.reason],
       stop_sequence: part.stopSequence ?? null,
       ...safeguardMembers(this.#plan)
     }

@@ -27,6 +27,8 @@ export class OpenAiChatTranslator implements Translator {
   readonly #deltaHead: string
   #state: 'new' | 'open' | 'ended' = 'new'
   #toolIndex = -1
+  /** A call broke off that the client has seen the beginning of. */
+  #isCut = false
 
   constructor(plan: ReplyPlan, identity: AnswerIdentity) {
     const { id, created } = identity
@@ -50,9 +52,11 @@ export class OpenAiChatTranslator implements Translator {
         )
       case 'end':
         return this.#end(part)
+      case 'tool-end':
+        if (part.isCut === true) this.#isCut = true
+        break
       case 'signature':
       case 'redacted':
-      case 'tool-end':
       case 'search':
         break
     }
@@ -78,7 +82,8 @@ export class OpenAiChatTranslator implements Translator {
 
   #end(part: EndPart): string {
     const role = this.#state === 'new' ? this.#delta('"content":""') : ''
-    const finish = `${this.#deltaHead}},"finish_reason":"${FinishReasons[part.reason]}"}]}\n\n`
+    const reason = this.#isCut && part.reason === 'tool' ? 'length' : part.reason
+    const finish = `${this.#deltaHead}},"finish_reason":"${FinishReasons[reason]}"}]}\n\n`
     const usage = this.#plan.wantsUsage
       ? `${this.#head}[],"usage":${JSON.stringify(toOpenAiUsage(part.usage))}}\n\n`
       : ''

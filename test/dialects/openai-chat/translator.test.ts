@@ -191,3 +191,13 @@ t.test('heartbeat() is a comment while the answer lasts, and nothing after it', 
   translator.push({ type: 'end', reason: 'stop', usage })
   t.equal(translator.heartbeat(), '')
 })
+
+t.test('a call that broke off is told by the reason, also behind a whole one', async (t) => {
+  const events = [
+    tool('1', 'f', { stop: true }),
+    tool('2', 'f', { input: `{"a":"${'x'.repeat(3000)}` })
+  ]
+  const out = stream(events)
+  t.match(out, '"id":"2"')
+  t.match(out, '"finish_reason":"length"')
+})
