@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib'
 import { GatewayError } from '../shared/errors.ts'
 import type { Headers } from './frame-headers.ts'
 import { HeaderCache } from './header-cache.ts'
+import { preludeChecksum } from './prelude-checksum.ts'
 
 export type { HeaderValue } from './frame-headers.ts'
 
@@ -134,7 +135,7 @@ export class FrameDecoder {
 
   /** Checksum first: a damaged length must not be taken for a large frame. Returns the frame's length. */
   #checkPrelude(bytes: Buffer, at: number): number {
-    if (crc32(bytes.subarray(at, at + 8)) !== uint32(bytes, at + 8)) {
+    if (preludeChecksum(bytes, at) !== uint32(bytes, at + 8)) {
       throw new GatewayError('GW_FRAME_CORRUPT', 'the checksum of a prelude is wrong')
     }
     const frameBytes = uint32(bytes, at)

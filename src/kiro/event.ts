@@ -1,6 +1,7 @@
 import type { Frame } from '../frames/frame-decoder.ts'
 import { asNumber, asText, parsePayload, payloadText, textHeader } from './event-payload.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from './json-object.ts'
+import { plainContent } from './plain-content.ts'
 
 /**
  * What the upstream says, one frame at a time (kiro-protocol §5.3). Events that nobody acts on are
@@ -69,7 +70,7 @@ function parseEvent(frame: Frame): UpstreamEvent {
   switch (eventType) {
     case 'assistantResponseEvent':
     case 'codeEvent':
-      return toText(parsePayload(frame, eventType), eventType)
+      return toPlainText(frame) ?? toText(parsePayload(frame, eventType), eventType)
     case 'reasoningContentEvent':
       return toReasoning(parsePayload(frame, eventType))
     case 'toolUseEvent':
@@ -90,6 +91,11 @@ function parseEvent(frame: Frame): UpstreamEvent {
     default:
       return { type: 'ignored', eventType }
   }
+}
+
+function toPlainText({ payload }: Frame): UpstreamEvent | null {
+  const text = Buffer.isBuffer(payload) ? plainContent(payload) : null
+  return text === null || text === '' ? null : { type: 'text', text }
 }
 
 /** Empty text around tool calls says nothing, unless it names the model behind `auto`. */

@@ -2,11 +2,14 @@
  * Microseconds per frame, beside `@smithy/eventstream-codec`. Run by hand:
  * `node test/bench/frames.bench.ts`
  */
+import { crc32 } from 'node:zlib'
 import { EventStreamCodec } from '@smithy/eventstream-codec'
 import { FrameDecoder } from '../../src/frames/frame-decoder.ts'
 import { FrameEncoder } from '../../src/frames/frame-encoder.ts'
 import { parseHeaders } from '../../src/frames/frame-headers.ts'
+import { preludeChecksum } from '../../src/frames/prelude-checksum.ts'
 import { parseUpstreamEvent } from '../../src/kiro/event.ts'
+import { plainContent } from '../../src/kiro/plain-content.ts'
 
 const FRAMES = 100
 const ROUNDS = 3000
@@ -21,6 +24,7 @@ const pieces = Array.from({ length: Math.ceil(stream.length / 1000) }, (_, i) =>
   stream.subarray(i * 1000, (i + 1) * 1000)
 )
 const headerBlock = frames[0]!.subarray(12, 12 + frames[0]!.readUInt32BE(4))
+const payload = Buffer.from('{"content":"word 50"}')
 const codec = new EventStreamCodec(
   (bytes) => Buffer.from(bytes as Uint8Array).toString(),
   (text) => Buffer.from(text)
@@ -34,6 +38,18 @@ const cases: Record<string, () => void> = {
   },
   'FrameDecoder and parseUpstreamEvent': () => {
     for (const frame of new FrameDecoder().feed(stream)) parseUpstreamEvent(frame)
+  },
+  'plainContent alone': () => {
+    for (let i = 0; i < FRAMES; i++) plainContent(payload)
+  },
+  'JSON.parse of the same': () => {
+    for (let i = 0; i < FRAMES; i++) JSON.parse(payload.toString())
+  },
+  'preludeChecksum alone': () => {
+    for (let i = 0; i < FRAMES; i++) preludeChecksum(stream, 0)
+  },
+  'crc32 of the same': () => {
+    for (let i = 0; i < FRAMES; i++) crc32(stream.subarray(0, 8))
   },
   'parseHeaders alone': () => {
     for (let i = 0; i < FRAMES; i++) parseHeaders(headerBlock)
