@@ -76,6 +76,11 @@ export class MemoryBudget {
     return this.#waiting.size
   }
 
+  /** Whether a reservation of so many bytes need not wait. */
+  isFree(bytes: number): boolean {
+    return this.#waiting.size === 0 && this.#fits(bytes)
+  }
+
   /**
    * Waits until so many bytes are free. Who gets the reservation has to release it.
    *
@@ -86,7 +91,7 @@ export class MemoryBudget {
     if (signal.aborted) return Promise.reject(abortErrorOf(signal, WAIT))
     if (this.#isDraining) return Promise.reject(new GatewayError('GW_DRAINING'))
     if (bytes > this.totalBytes) return Promise.reject(this.#neverFits(bytes))
-    if (this.#waiting.size === 0 && this.#fits(bytes)) return Promise.resolve(this.#take(bytes))
+    if (this.isFree(bytes)) return Promise.resolve(this.#take(bytes))
     if (this.#waiting.size >= this.#maxWaiting) return Promise.reject(this.#full())
     return this.#wait(bytes, signal)
   }

@@ -3,6 +3,7 @@ import { SseHeaders } from '../dialects/sse.ts'
 import type { StreamPart, Translator } from '../dialects/stream-part.ts'
 import type { GatewayError } from '../shared/errors.ts'
 import type { AnswerSink } from './answer-sink.ts'
+import { ChunkWriter } from './chunk-writer.ts'
 import { StallTimer } from './stall-timer.ts'
 
 export interface StreamReplyOptions {
@@ -30,6 +31,7 @@ export class StreamReply implements AnswerSink {
   readonly #stall: StallTimer
   readonly #onDrain = (): void => this.#drained()
   #text = ''
+  readonly #writer: ChunkWriter
   #hasBegun = false
   #wroteAt = 0
   #heartbeat: NodeJS.Timeout | null = null
@@ -38,6 +40,7 @@ export class StreamReply implements AnswerSink {
     this.#options = options
     const { response, stallTimeoutMs: timeoutMs, onStalled } = options
     this.#stall = new StallTimer({ response, timeoutMs, onStalled })
+    this.#writer = new ChunkWriter(response)
   }
 
   get hasBegun(): boolean {
@@ -77,7 +80,7 @@ export class StreamReply implements AnswerSink {
   dispose(): void {
     if (this.#heartbeat !== null) clearTimeout(this.#heartbeat)
     const { response } = this.#options
-    response.off('drain', this.#onDrain)
+    this.#writer.off(this.#onDrain)
     if (!response.writableEnded) this.#stall.stop()
   }
 
@@ -98,10 +101,9 @@ export class StreamReply implements AnswerSink {
   #write(text: string): void {
     this.#begin()
     this.#wroteAt = performance.now()
-    const { response, onFull } = this.#options
-    if (response.write(text) || this.#stall.isRunning) return
-    onFull()
-    response.once('drain', this.#onDrain)
+    if (this.#writer.write(text) || this.#stall.isRunning) return
+    this.#options.onFull()
+    this.#writer.onceDrained(this.#onDrain)
     this.#stall.start()
   }
 

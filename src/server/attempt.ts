@@ -50,7 +50,6 @@ class NothingMoreWanted extends Error {}
 export class Attempt implements ResponseReader {
   readonly #options: AttemptOptions
   readonly #reader: AnswerReader
-  readonly #abort = new AbortController()
   readonly #outcome = Promise.withResolvers<AttemptOutcome>()
   readonly #exchange: Exchange
   #phase: CallPhase = 'connect'
@@ -60,24 +59,20 @@ export class Attempt implements ResponseReader {
   #faultBytes = 0
   #hasAnswered = false
   #isOver = false
+  #isFlushDue = false
+  readonly #flush = (): void => {
+    if (this.#isFlushDue && !this.#isOver) this.#options.sink.flush()
+    this.#isFlushDue = false
+  }
   #firstToken: NodeJS.Timeout | null = null
   /** What the answer cost, once it is whole. */
   usage: Usage | null = null
-  readonly #onClientGone = (): void => this.#abort.abort(this.#options.signal.reason)
 
   constructor(options: AttemptOptions) {
     this.#options = options
     this.#reader = new AnswerReader(options.parts, options.onIgnoredEvent)
-    options.signal.addEventListener('abort', this.#onClientGone, { once: true })
-    if (options.signal.aborted) this.#onClientGone()
-    const { pool, request, onSettled } = options
-    this.#exchange = new Exchange({
-      pool,
-      request,
-      reader: this,
-      signal: this.#abort.signal,
-      onSettled
-    })
+    const { pool, request, signal, onSettled } = options
+    this.#exchange = new Exchange({ pool, request, reader: this, signal, onSettled })
   }
 
   /** Never rejects. */
@@ -108,7 +103,7 @@ export class Attempt implements ResponseReader {
     this.#options.onSent()
     this.#options.sink.onSent()
     this.#firstToken ??= setTimeout(() => {
-      this.#abort.abort(new GatewayError('GW_UPSTREAM_HEADERS_TIMEOUT'))
+      this.#exchange.abort(new GatewayError('GW_UPSTREAM_HEADERS_TIMEOUT'))
     }, this.#options.firstTokenTimeoutMs)
   }
 
@@ -135,7 +130,7 @@ export class Attempt implements ResponseReader {
     const context = {
       url: this.#options.request.url,
       phase: this.#phase,
-      clientSignal: this.#abort.signal
+      clientSignal: this.#options.signal
     }
     // A refusal whose body breaks off still is that refusal.
     if (this.#status !== 0 && this.#status !== 200) this.#failWith(this.#faultOfBody())
@@ -149,18 +144,19 @@ export class Attempt implements ResponseReader {
         this.#noteAnswer()
         sink.push(part)
       })
-      this.#flush()
+      if (this.#hasAnswered) this.#flushSoon()
       if (fault !== null) this.#leave(() => this.#failWith(fault))
     } catch (cause) {
-      this.#flush()
       this.#leave(() => this.#fail(classifyFailure(cause, this.#context()), null))
     }
     if (!this.#isOver && this.#reader.isStopped) this.#leave(() => this.#finishAnswer())
   }
 
-  /** However the upstream's bytes are cut: what came before a failure reaches the client. */
-  #flush(): void {
-    if (this.#hasAnswered) this.#options.sink.flush()
+  /** Once for all that was read from the socket at a time: that may be several chunks, and the end. */
+  #flushSoon(): void {
+    if (this.#isFlushDue) return
+    this.#isFlushDue = true
+    queueMicrotask(this.#flush)
   }
 
   #finishAnswer(): void {
@@ -181,7 +177,7 @@ export class Attempt implements ResponseReader {
   /** The rest of the body is not wanted: what follows from it first, then the connection goes. */
   #leave(conclude: () => void): void {
     conclude()
-    this.#abort.abort(new NothingMoreWanted('nothing more is wanted'))
+    this.#exchange.abort(new NothingMoreWanted('nothing more is wanted'))
   }
 
   #collectFault(chunk: Buffer): void {
@@ -212,6 +208,8 @@ export class Attempt implements ResponseReader {
   }
 
   #fail(error: GatewayError, fault: UpstreamFault | null): void {
+    // However the upstream's bytes are cut: what came before a failure reaches the client.
+    if (this.#hasAnswered) this.#options.sink.flush()
     this.#options.sink.onIdle()
     this.#end({ name: 'failed', error, fault, hasAnswered: this.#hasAnswered })
   }
@@ -219,7 +217,6 @@ export class Attempt implements ResponseReader {
   #end(outcome: AttemptOutcome): void {
     this.#isOver = true
     this.#clearFirstToken()
-    this.#options.signal.removeEventListener('abort', this.#onClientGone)
     this.#outcome.resolve(outcome)
   }
 

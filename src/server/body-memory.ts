@@ -13,7 +13,7 @@ import type { BodyRoom } from './request-body.ts'
  */
 const FACTOR_IN_THREAD = 2
 const FACTOR_INLINE = 4
-/** The payload, and once more with the profile ARN in front, until the answer begins. */
+/** The payload, and once more where it is copied for another attempt, until the answer begins. */
 const FACTOR_WHILE_HELD = 2
 
 export interface BodyMemoryOptions {
@@ -30,27 +30,31 @@ export class BodyMemory implements BodyRoom, Disposable {
   readonly largestBytes: number
   readonly #budget: MemoryBudget
   readonly #inlineMaxBytes: number
-  readonly #released = new AbortController()
   readonly #signal: AbortSignal
   readonly #reservations: Reservation[] = []
   #bytes = 0
+  #isReleased = false
+  /** Ends a wait for memory; most requests need not wait, and joining two signals costs them more than all else here. */
+  #wait: AbortController | null = null
 
   constructor({ budget, inlineMaxBytes, signal }: BodyMemoryOptions) {
     this.#budget = budget
     this.#inlineMaxBytes = inlineMaxBytes
-    this.#signal = AbortSignal.any([signal, this.#released.signal])
+    this.#signal = signal
     this.largestBytes = largestThatFits(budget.totalBytes, inlineMaxBytes)
   }
 
   async reserve(bodyBytes: number): Promise<void> {
     const bytes = bytesFor(bodyBytes, this.#inlineMaxBytes)
-    const reservation = await this.#budget.reserve(bytes, this.#signal)
-    if (this.#released.signal.aborted) reservation.release()
+    this.#refuseReleased()
+    const signal = this.#budget.isFree(bytes) ? this.#signal : this.#waitSignal()
+    const reservation = await this.#budget.reserve(bytes, signal)
+    if (this.#isReleased) reservation.release()
     else this.#add(reservation)
   }
 
   grow(bodyBytes: number): void {
-    if (this.#signal.aborted) throw abortErrorOf(this.#signal)
+    this.#refuseReleased()
     const more = bytesFor(bodyBytes, this.#inlineMaxBytes) - this.#bytes
     if (more > 0) this.#add(this.#budget.grow(more))
   }
@@ -70,19 +74,29 @@ export class BodyMemory implements BodyRoom, Disposable {
    * @throws {GatewayError} GW_MEMORY_FULL; the signal's own error.
    */
   growTo(payloadBytes: number): void {
-    if (this.#signal.aborted) throw abortErrorOf(this.#signal)
+    this.#refuseReleased()
     const held = this.#reservations.reduce((sum, { bytes }) => sum + bytes, 0)
     const more = payloadBytes * FACTOR_WHILE_HELD - held
     if (more > 0) this.#add(this.#budget.grow(more))
   }
 
   release(): void {
-    this.#released.abort()
+    this.#isReleased = true
+    this.#wait?.abort()
     for (const reservation of this.#reservations) reservation.release()
   }
 
   [Symbol.dispose](): void {
     this.release()
+  }
+
+  #refuseReleased(): void {
+    if (this.#signal.aborted || this.#isReleased) throw abortErrorOf(this.#signal)
+  }
+
+  #waitSignal(): AbortSignal {
+    this.#wait ??= new AbortController()
+    return AbortSignal.any([this.#signal, this.#wait.signal])
   }
 
   #add(reservation: Reservation): void {

@@ -39,7 +39,7 @@ export interface ExchangeOptions {
 }
 
 /**
- * One request and its answer on a connection of the pool. Ends early only through the signal.
+ * One request and its answer on a connection of the pool. Ends early only through the signal and `abort()`.
  *
  * ```
  *   opening ──connected──▶ sent ──headers──▶ answering ──▶ over
@@ -49,8 +49,10 @@ export interface ExchangeOptions {
  */
 export class Exchange {
   readonly #options: ExchangeOptions
-  readonly #onAbort = (): void => this.#giveUp()
+  readonly #onAbort = (): void => this.abort(this.#options.signal.reason)
   #phase: 'opening' | 'sent' | 'answering' | 'over' = 'opening'
+  /** Ends the opening of a connection; made only where one is opened, since it costs more than all else here. */
+  #opening: AbortController | null = null
   #connection: Connection | null = null
   #controller: Dispatcher.DispatchController | null = null
   #silence: NodeJS.Timeout | null = null
@@ -59,8 +61,16 @@ export class Exchange {
   constructor(options: ExchangeOptions) {
     this.#options = options
     const { signal, pool, request } = options
-    signal.addEventListener('abort', this.#onAbort, { once: true })
+    signal.addEventListener('abort', this.#onAbort)
     void this.#start(pool.takeIdle(request.url)) // failures go to the reader
+  }
+
+  /** Ends it as the signal does: the reader is told `reason`, unless it is over already. */
+  abort(reason: unknown): void {
+    if (this.#phase === 'over') return
+    const connection = this.#connection
+    if (connection !== null) this.#fail(reason, connection)
+    else this.#openingAbort().abort(reason) // and `#start` ends the exchange
   }
 
   /** Stops reading, so that a slow client slows the upstream down. */
@@ -86,25 +96,37 @@ export class Exchange {
   }
 
   async #start(idle: Connection | null): Promise<void> {
-    const { pool, request, signal } = this.#options
     let connection = idle
     try {
-      connection ??= await pool.open(request.url, signal)
+      connection ??= await this.#open()
     } catch (cause) {
       this.#fail(cause)
       this.#options.onSettled()
       return
     }
-    if (this.#phase === 'over' || signal.aborted) this.#fail(signal.reason, connection)
+    const { signal } = this.#opening ?? this.#options
+    if (signal.aborted) this.#fail(signal.reason, connection)
     else this.#dispatch(connection)
   }
 
+  #open(): Promise<Connection> {
+    const { pool, request, signal } = this.#options
+    const opening = this.#openingAbort()
+    if (signal.aborted) opening.abort(signal.reason)
+    return pool.open(request.url, opening.signal)
+  }
+
+  #openingAbort(): AbortController {
+    this.#opening ??= new AbortController()
+    return this.#opening
+  }
+
   #dispatch(connection: Connection): void {
-    const { request, reader, signal } = this.#options
+    const { request, reader } = this.#options
     this.#connection = connection
     this.#phase = 'sent'
     reader.onSent()
-    if (signal.aborted) return // by the reader
+    if (this.#hasEnded()) return // by the reader
     connection.dispatch(
       {
         origin: request.url.origin,
@@ -176,10 +198,8 @@ export class Exchange {
     }, bodyTimeoutMs)
   }
 
-  #giveUp(): void {
-    const connection = this.#connection
-    // While a connection is being opened, the pool hears the same signal and `#start` ends the exchange.
-    if (connection !== null) this.#fail(this.#options.signal.reason, connection)
+  #hasEnded(): boolean {
+    return this.#phase === 'over'
   }
 
   #fail(cause: unknown, connection?: Connection): void {

@@ -104,6 +104,30 @@ t.test('an answer', (t) => {
     }
   )
 
+  t.test('is written once for all that came at a time, with its end', async (t) => {
+    const { sink, over } = await attempt(t, ({ socket }, response) => {
+      socket.cork() // three chunks of HTTP that arrive together
+      for (const text of ['a', 'b']) response.write(textFrame(text))
+      response.end(endFrame)
+    })
+    t.same(await over(), { name: 'answered' })
+    t.same(sink.calls, ['sent', 'text', 'text', 'end', 'ended'])
+  })
+
+  t.test('is written as soon as something has come', async (t) => {
+    const flushed = Promise.withResolvers<void>()
+    const { sink, over } = await attempt(t, (_request, response) => {
+      response.write(textFrame('a'))
+      void flushed.promise.then(() => response.end(endFrame))
+    })
+    sink.flush = () => {
+      sink.calls.push('flush')
+      flushed.resolve()
+    }
+    t.same(await over(), { name: 'answered' })
+    t.same(sink.calls, ['sent', 'text', 'flush', 'end', 'ended'])
+  })
+
   t.test('that stops at a stop sequence leaves the rest', async (t) => {
     const { sink, seen, pool, over, upstream } = await attempt(
       t,

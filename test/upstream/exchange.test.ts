@@ -188,6 +188,80 @@ t.test('a connection that breaks', (t) => {
   t.end()
 })
 
+t.test('abort()', (t) => {
+  const reason = new Error('nothing more is wanted')
+
+  t.test('ends a call that waits for its answer, or is in the middle of it', async (t) => {
+    for (const text of ['', 'half']) {
+      const began = Promise.withResolvers<void>()
+      const upstream = await CountingUpstream.start(t, (_request, response) => {
+        if (text === '') began.resolve()
+        else response.write(text)
+      })
+      const pool = connectionPool(t)
+      const call = new RecordedExchange(pool, upstream.url, { onChunk: () => began.resolve() })
+      await began.promise
+      call.exchange.abort(reason)
+      t.same(call.causes, [reason])
+      await call.over()
+      t.same([call.ends, call.settlements], [0, 1])
+      await upstream.empty()
+      t.match(pool.stats(), { busy: 0, idle: 0 })
+    }
+  })
+
+  t.test('ends a call whose connection is being opened', async (t) => {
+    const upstream = await CountingUpstream.start(t)
+    const pool = connectionPool(t)
+    const call = new RecordedExchange(pool, upstream.url)
+    call.exchange.abort(reason)
+    await call.over()
+    t.same([call.sent, call.causes, call.settlements], [0, [reason], 1])
+    t.match(pool.stats(), { busy: 0, connecting: 0 })
+    await upstream.empty()
+  })
+
+  t.test('ends a call between a connection that broke and a fresh one', async (t) => {
+    let requests = 0
+    const upstream = await CountingUpstream.start(t, (request, response) => {
+      requests += 1
+      if (requests === 1) response.end('a')
+      else request.socket.destroy()
+    })
+    const pool = connectionPool(t)
+    await new RecordedExchange(pool, upstream.url).over()
+    const call = new RecordedExchange(pool, upstream.url)
+    const discard = pool.discard.bind(pool)
+    pool.discard = (connection) => {
+      call.exchange.abort(reason)
+      return discard(connection)
+    }
+    await call.over()
+    t.same([call.sent, call.causes, call.settlements], [1, [reason], 1])
+    t.equal(requests, 2, 'it is not sent again')
+  })
+
+  t.test('by the reader that is told of the sending sends nothing', async (t) => {
+    const upstream = await CountingUpstream.start(t)
+    const pool = connectionPool(t)
+    const call = new RecordedExchange(pool, upstream.url, {
+      onSent: ({ exchange }) => exchange.abort(reason)
+    })
+    await call.over()
+    t.same([call.causes, call.settlements, upstream.requests], [[reason], 1, 0])
+  })
+
+  t.test('does nothing after the end', async (t) => {
+    const upstream = await CountingUpstream.start(t, (_request, response) => response.end('a'))
+    const pool = connectionPool(t)
+    const call = await new RecordedExchange(pool, upstream.url).over()
+    call.exchange.abort(reason)
+    t.same([call.ends, call.causes, call.settlements], [1, [], 1])
+    t.match(pool.stats(), { busy: 0, idle: 1 })
+  })
+  t.end()
+})
+
 t.test('a client that leaves', (t) => {
   t.test('while the upstream is silent', async (t) => {
     const upstream = await CountingUpstream.start(t)

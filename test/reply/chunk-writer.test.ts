@@ -1,0 +1,123 @@
+import { once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import t from 'tap'
+import { ChunkWriter } from '../../src/reply/chunk-writer.ts'
+import { serverUrl } from '../helper/server-url.ts'
+
+type Answer = (writer: ChunkWriter, response: ServerResponse) => void
+
+/** All that a client gets which sends `requests` at once on one connection and then closes its side. */
+async function bytesOf(t: Tap, requests: string, answers: readonly Answer[]): Promise<string> {
+  const left = [...answers]
+  const server = createServer((_request, response) => {
+    response.sendDate = false
+    left.shift()?.(new ChunkWriter(response), response)
+  })
+  const url = await serverUrl(server)
+  t.teardown(() => server.close())
+  const socket = connect(Number(url.port), url.hostname)
+  socket.write(requests)
+  return text(socket)
+}
+
+const last = 'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+
+t.test('ChunkWriter', async (t) => {
+  t.test('frames every chunk as Node does', async (t) => {
+    const chunks = ['a', 'über — 👩‍💻', 'x'.repeat(70_000), ' ', '\r\n']
+    const [ours, theirs] = await Promise.all([
+      bytesOf(t, last, [
+        (writer, response) => {
+          for (const chunk of chunks) writer.write(chunk)
+          response.end('end')
+        }
+      ]),
+      bytesOf(t, last, [
+        (_writer, response) => {
+          for (const chunk of chunks) response.write(chunk)
+          response.end('end')
+        }
+      ])
+    ])
+    t.equal(ours, theirs)
+    t.match(ours, /^HTTP\/1.1 200 OK\r\n.*\r\n\r\n1\r\na\r\n15\r\nüber/s)
+  })
+
+  t.test('leaves a body without framing to clients that know none', async (t) => {
+    const got = await bytesOf(t, 'GET / HTTP/1.0\r\n\r\n', [
+      (writer, response) => {
+        writer.write('a')
+        writer.write('b')
+        response.end('c')
+      }
+    ])
+    t.match(got, /\r\n\r\nabc$/)
+  })
+
+  t.test('keeps the order of answers on a connection', async (t) => {
+    const first = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
+    const later: (() => void)[] = []
+    const got = await bytesOf(t, first + last, [
+      (writer, response) => {
+        writer.write('a1')
+        later.push(() => {
+          writer.write('a2')
+          response.end()
+        })
+      },
+      (writer, response) => {
+        t.equal(response.socket, null, 'it waits for the first answer')
+        writer.write('b1')
+        writer.write('b2')
+        for (const end of later) end()
+        response.end()
+      }
+    ])
+    t.same(got.match(/[ab]\d/g), ['a1', 'a2', 'b1', 'b2'])
+  })
+
+  t.test('says when the client should read first, and when it has', async (t) => {
+    for (const isFirst of [true, false]) {
+      const drained = Promise.withResolvers<void>()
+      const server = createServer((_request, response) => {
+        const writer = new ChunkWriter(response)
+        if (!isFirst) t.equal(writer.write('small'), true)
+        t.equal(writer.write('x'.repeat(16 * 2 ** 20)), false)
+        writer.onceDrained(drained.resolve)
+        void drained.promise.then(() => response.end())
+      })
+      const url = await serverUrl(server)
+      t.teardown(() => server.close())
+      const socket = connect(Number(url.port), url.hostname)
+      socket.write(last)
+      socket.resume()
+      await Promise.all([drained.promise, once(socket, 'close')])
+    }
+  })
+
+  t.test('forgets a listener that was taken back', async (t) => {
+    const fail = (): void => void t.fail('nobody listens any more')
+    for (const isFirst of [true, false]) {
+      const server = createServer((_request, response) => {
+        const writer = new ChunkWriter(response)
+        if (!isFirst) writer.write('small')
+        writer.write('x'.repeat(16 * 2 ** 20))
+        writer.onceDrained(fail)
+        writer.off(fail)
+        response.end()
+      })
+      const url = await serverUrl(server)
+      t.teardown(() => server.close())
+      const socket = connect(Number(url.port), url.hostname)
+      socket.write(last)
+      socket.resume()
+      await once(socket, 'close')
+    }
+  })
+})
+
+interface Tap {
+  teardown(close: () => unknown): void
+}
