@@ -4,6 +4,7 @@ import { attachmentNeedsOf, convertRequest } from '../src/dialects/convert-reque
 import { inlineAttachments } from '../src/dialects/inline-attachments.ts'
 import { lintRequest } from '../src/dialects/lint/lint-request.ts'
 import { GatewayError } from '../src/shared/errors.ts'
+import { ownsMemory } from '../src/shared/own-memory.ts'
 import type { ThreadJob, TransformJob, TransformResult } from '../src/transform/transform-job.ts'
 import { readPdfText } from '../src/dialects/pdf-text.ts'
 
@@ -16,7 +17,7 @@ export default async function transformRequest(job: ThreadJob): Promise<unknown>
   if ('lint' in job) return { ok: true, report: lintRequest(job.body, job.lint) }
   const result = await toResult(job)
   const bytes = result.ok ? result.payload : 'needs' in result ? result.body : null
-  if (bytes === null || bytes.buffer.byteLength !== bytes.byteLength) return result
+  if (bytes === null || !ownsMemory(bytes)) return result
   return move({ [transferableSymbol]: [bytes.buffer], [valueSymbol]: result })
 }
 

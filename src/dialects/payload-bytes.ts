@@ -1,5 +1,6 @@
 import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../kiro/payload.ts'
 import { isJsonObject } from '../kiro/json-object.ts'
+import { allocateWithHeadroom } from '../shared/own-memory.ts'
 import { UpstreamLimits, weighJson } from '../kiro/limits.ts'
 import type { Repairs } from '../kiro/repairs.ts'
 import { tokensOf } from './token-estimate.ts'
@@ -22,6 +23,9 @@ const TOKENS_AT_END = 3
 /** A character that is not ASCII takes at least one byte more than units, and weighs 7 more. */
 const WIDE_CHAR_EXTRA = 7
 
+/** Smaller bodies come out of a pool, and are cheap to copy. */
+const MIN_HEADROOM_CHARS = 16_384
+
 /** Characters of JSON around every message, tool and image, which the model never sees. */
 const USER_CHARS = '{"userInputMessage":{"content":"","modelId":"","origin":"AI_EDITOR"}},'.length
 const ASSISTANT_CHARS = '{"assistantResponseMessage":{"content":""}},'.length
@@ -39,7 +43,7 @@ const ROOT_CHARS =
  */
 export function encodePayload(payload: UpstreamPayload, repairs: Repairs): EncodedPayload {
   const json = replaceLoneSurrogates(JSON.stringify(payload), repairs)
-  const bytes = Buffer.from(json)
+  const bytes = toBytes(json)
   const { currentMessage, history = [] } = payload.conversationState
   let unseenChars = ROOT_CHARS
   let tokens = TOKENS_AT_END
@@ -55,6 +59,14 @@ export function encodePayload(payload: UpstreamPayload, repairs: Repairs): Encod
     tokens: tokens + Math.ceil(tokensOf(seenChars, extraBytes)),
     weight: weigh(json, extraBytes)
   }
+}
+
+/** Where a copy would cost something, there is room in front for what only the call knows. */
+function toBytes(json: string): Buffer<ArrayBuffer> {
+  if (json.length < MIN_HEADROOM_CHARS) return Buffer.from(json)
+  const bytes = allocateWithHeadroom(Buffer.byteLength(json))
+  bytes.write(json)
+  return bytes
 }
 
 /** The lengths alone tell nearly always that a body is far from the limit. */

@@ -8,7 +8,7 @@ const Steps = Int32Array.from({ length: 256 }, (_, byte) => {
 const PRELUDE_LENGTHS_BYTES = 8
 
 /**
- * CRC-32 of the two lengths that begin a frame at `at`. For so few bytes a table takes a fifth of what it costs to
+ * CRC-32 of the two lengths that begin a frame at `at`. For so few bytes a table takes an eighth of what it costs to
  * make a view of them for zlib (`test/bench/frames.bench.ts`).
  */
 export function preludeChecksum(bytes: Uint8Array, at: number): number {

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { abortErrorOf } from '../shared/abort-error.ts'
 import { GatewayError } from '../shared/errors.ts'
+import { freeMemory } from '../shared/own-memory.ts'
 
 export interface BodyLimits {
   readonly maxBytes: number
@@ -71,6 +72,9 @@ class BodySize {
   }
 }
 
+/** Smaller chunks may share the memory of a pool, and are not worth the trouble. */
+const MIN_FREED_BYTES = 16 * 1024
+
 interface BodyReaderOptions {
   readonly request: IncomingMessage
   readonly timeoutMs: number
@@ -86,6 +90,8 @@ class BodyReader {
   readonly #target: Buffer | null
   readonly #chunks: Buffer[] = []
   readonly #done = Promise.withResolvers<Uint8Array>()
+  /** Were copied; to be freed once the parser that gave them is through with them. */
+  #spent: Buffer[] = []
   #bytes = 0
   #reserved: number
 
@@ -122,6 +128,7 @@ class BodyReader {
     if (this.#target !== null) {
       chunk.copy(this.#target, this.#bytes) // Node ends the message at its declared length
       this.#bytes += chunk.byteLength
+      this.#freeSoon(chunk)
       return
     }
     this.#bytes += chunk.byteLength
@@ -133,6 +140,16 @@ class BodyReader {
       this.#chunks.length = 0
       this.#done.reject(error)
     }
+  }
+
+  /** Memory of buffers makes V8 collect its whole heap every few dozen bodies; freed here, it does not count. */
+  #freeSoon(chunk: Buffer): void {
+    if (chunk.byteLength < MIN_FREED_BYTES) return
+    if (this.#spent.push(chunk) > 1) return
+    setImmediate(() => {
+      for (const spent of this.#spent) freeMemory(spent)
+      this.#spent = []
+    })
   }
 
   #makeRoom(): void {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
 import { generationHeaders } from '../kiro/headers.ts'
 import { generateUrl, profileArnFor, type UpstreamHost } from '../kiro/hosts.ts'
+import { ownsMemory } from '../shared/own-memory.ts'
 import type { Approach } from './approach.ts'
 import type { UpstreamRequest } from './exchange.ts'
 
@@ -42,11 +43,18 @@ export function generationRequest(options: GenerationOptions): UpstreamRequest {
   }
 }
 
-/** Puts `profileArn` in front of a payload's first member, without parsing or copying it more than once. */
+/**
+ * Puts `profileArn` in front of a payload's first member without parsing it, and without a copy where there is room:
+ * it is written over the payload's opening brace, which `RequestPayload` puts back for the next attempt.
+ */
 export function withProfileArn(payload: Uint8Array, profileArn: string | null): Uint8Array {
   if (profileArn === null) return payload
   const head = textEncoder.encode(`{"profileArn":${JSON.stringify(profileArn)},`)
-  return Buffer.concat([head, payload.subarray(1)])
+  const start = payload.byteOffset + 1 - head.byteLength
+  if (start < 0 || !ownsMemory(payload)) return Buffer.concat([head, payload.subarray(1)])
+  const body = new Uint8Array(payload.buffer, start)
+  body.set(head)
+  return body
 }
 
 const CONVERSATION_HEAD = '{"conversationState":{"conversationId":"'

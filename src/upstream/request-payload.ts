@@ -1,3 +1,7 @@
+import { freeMemory } from '../shared/own-memory.ts'
+
+const OPENING_BRACE = 0x7b
+
 export interface PayloadUse {
   /** Another round may have to be made of it: it stays until `drop()`. */
   readonly isKept: boolean
@@ -17,9 +21,14 @@ export class RequestPayload {
     this.#isKept = isKept
   }
 
-  /** @throws Error after `forget()` and `drop()`. */
+  /**
+   * As they were given, also after a call that wrote its own head over the opening brace (`withProfileArn`).
+   *
+   * @throws Error after `forget()` and `drop()`.
+   */
   get bytes(): Uint8Array {
     if (this.#bytes === null) throw new Error('the payload has been let go')
+    this.#bytes[0] = OPENING_BRACE
     return this.#bytes
   }
 
@@ -35,19 +44,23 @@ export class RequestPayload {
 
   /** Whether a body that was sent is of no more use: not so a kept payload that went out as it is. */
   isDoneWith(sent: Uint8Array | string | null): boolean {
-    return !this.#isKept || this.#bytes !== sent
+    return !this.#isKept || !this.#isIn(sent)
   }
 
-  /** Frees the bytes, unless they are themselves what was sent: then `releaseSentBody` knows when that is safe. */
+  /** Frees the bytes, unless what was sent lies in their memory: then `releaseSentBody` knows when that is safe. */
   forget(sent: Uint8Array | string | null): void {
     if (this.#isKept) return
-    if (this.#bytes !== sent) releaseSentBody(this.#bytes)
+    if (!this.#isIn(sent)) releaseSentBody(this.#bytes)
     this.#bytes = null
   }
 
   /** Lets a kept payload go. Its memory is freed once nobody reads it any more, perhaps a socket. */
   drop(): void {
     this.#bytes = null
+  }
+
+  #isIn(sent: Uint8Array | string | null): boolean {
+    return sent instanceof Uint8Array && sent.buffer === this.#bytes?.buffer
   }
 }
 
@@ -56,8 +69,5 @@ export class RequestPayload {
  * answer. Does nothing unless the body has its memory for itself.
  */
 export function releaseSentBody(body: Uint8Array | string | null): void {
-  if (!(body instanceof Uint8Array)) return
-  const { buffer } = body
-  if (!(buffer instanceof ArrayBuffer) || buffer.detached) return
-  if (buffer.byteLength === body.byteLength) buffer.transfer(0)
+  if (body instanceof Uint8Array) freeMemory(body)
 }

@@ -85,6 +85,19 @@ t.test('a body of declared length', (t) => {
     using memory = makeMemory(budget)
     t.ok(body.equals(await readBody(incoming, LIMITS, memory, signal)))
   })
+  t.test('is whole although the memory of its chunks is freed as they come', async (t) => {
+    const budget = new MemoryBudget(4096 * KIB, 10)
+    const body = Buffer.from(Array.from({ length: 1000 * KIB }, (_, index) => index % 251))
+    const { client, incoming } = await upload(t, { 'content-length': body.byteLength })
+    const chunks: Buffer[] = []
+    incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
+    client.end(body)
+    using memory = makeMemory(budget)
+    t.ok(body.equals(await readBody(incoming, LIMITS, memory, signal)))
+    await new Promise((resolve) => setImmediate(resolve))
+    t.ok(chunks.length > 1)
+    t.ok(chunks.every(({ byteLength }) => byteLength < 16 * KIB))
+  })
   t.test('is refused one byte above it before anything is read', async (t) => {
     const budget = new MemoryBudget(1024 * KIB, 10)
     const { incoming } = await upload(t, { 'content-length': 512 * KIB + 1 })

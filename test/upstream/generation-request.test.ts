@@ -1,12 +1,14 @@
 import t from 'tap'
 import type { CredentialSnapshot } from '../../src/kiro/credential-snapshot.ts'
 import { SharedProfileArn } from '../../src/kiro/regions.ts'
+import { allocateWithHeadroom, HEADROOM_BYTES } from '../../src/shared/own-memory.ts'
 import {
   type GenerationOptions,
   generationRequest,
   withConversationId,
   withProfileArn
 } from '../../src/upstream/generation-request.ts'
+import { RequestPayload } from '../../src/upstream/request-payload.ts'
 
 const id = '11111111-2222-3333-4444-555555555555'
 const content = { conversationState: { conversationId: id, text: 'é "quoted"' } }
@@ -81,6 +83,24 @@ t.test('withProfileArn()', async (t) => {
   t.equal(
     Buffer.from(withProfileArn(payload, arn)).toString(),
     JSON.stringify({ profileArn: arn, ...content })
+  )
+  const roomy = allocateWithHeadroom(payload.length)
+  payload.copy(roomy)
+  const kept = new RequestPayload(roomy)
+  for (const each of [arn, `${arn}2`, null, arn]) {
+    const { buffer, byteLength } = withProfileArn(kept.bytes, each)
+    t.equal(buffer, roomy.buffer, 'no copy where there is room')
+    t.same(
+      JSON.parse(Buffer.from(buffer).toString('utf8', buffer.byteLength - byteLength)),
+      each === null ? content : { profileArn: each, ...content },
+      'attempt after attempt'
+    )
+  }
+  const long = 'x'.repeat(HEADROOM_BYTES)
+  t.equal(
+    Buffer.from(withProfileArn(kept.bytes, long)).toString(),
+    JSON.stringify({ profileArn: long, ...content }),
+    'a copy where there is too little'
   )
   const large = Buffer.from(JSON.stringify({ text: 'x'.repeat(100_000) }))
   const { buffer, byteLength } = withProfileArn(large, arn)

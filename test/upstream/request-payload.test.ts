@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
+import { allocateWithHeadroom } from '../../src/shared/own-memory.ts'
 import { releaseSentBody, RequestPayload } from '../../src/upstream/request-payload.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { connectionPool, RecordedExchange } from '../helper/recorded-exchange.ts'
 
 t.test('RequestPayload', async (t) => {
-  const bytes = Buffer.from('payload')
+  const bytes = Buffer.from('{}')
   const payload = new RequestPayload(bytes)
   t.equal(payload.bytes, bytes)
+  bytes[0] = 0x2c
+  t.equal(String(payload.bytes), '{}', 'as it was given, whatever a call wrote over it')
   payload.forget(bytes)
   t.throws(() => payload.bytes, /let go/)
   payload.forget(null)
@@ -26,6 +29,15 @@ t.test('a kept RequestPayload stays until it is dropped', async (t) => {
   t.throws(() => payload.bytes, /let go/)
   t.equal(bytes.byteLength, 100, 'a socket may still be reading')
   t.equal(new RequestPayload(bytes).isDoneWith(bytes), true)
+})
+
+t.test('RequestPayload.forget() leaves memory alone that is still being sent', async (t) => {
+  const bytes = allocateWithHeadroom(100)
+  const sent = new Uint8Array(bytes.buffer, 200)
+  new RequestPayload(bytes).forget(sent)
+  t.equal(sent.byteLength, bytes.buffer.byteLength - 200)
+  new RequestPayload(bytes).forget(new Uint8Array(10))
+  t.equal(sent.byteLength, 0, 'and frees what is not')
 })
 
 t.test('releaseSentBody()', async (t) => {
