@@ -1,4 +1,4 @@
-import { Piscina } from 'piscina'
+import type { Piscina } from 'piscina'
 import type { LintOptions } from '../dialects/lint/lint-request.ts'
 import type { LintReport } from '../dialects/lint/report.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
@@ -55,7 +55,7 @@ export class TransformPool {
   readonly #options: TransformPoolOptions
   readonly #waiting = new Set<PendingJob>()
   readonly #running = new Map<PendingJob, Promise<void>>()
-  #piscina: Piscina<ThreadJob, ThreadResult> | null = null
+  #piscina: Promise<Piscina<ThreadJob, ThreadResult>> | null = null
   #refusal: Error | null = null
   #closing: Promise<void> | null = null
 
@@ -120,7 +120,7 @@ export class TransformPool {
   async destroy(error: Error): Promise<void> {
     this.#refuseWaiting(error)
     for (const pending of this.#running.keys()) pending.reject(error)
-    await this.#piscina?.destroy()
+    await (await this.#piscina)?.destroy()
   }
 
   async #close(): Promise<void> {
@@ -178,7 +178,8 @@ export class TransformPool {
     try {
       this.#piscina ??= this.#createPiscina()
       const job = { ...pending.job, body }
-      pending.settle(await this.#piscina.run(job, { transferList: [body.buffer] }))
+      const piscina = await this.#piscina
+      pending.settle(await piscina.run(job, { transferList: [body.buffer] }))
     } catch (cause) {
       pending.reject(transformFailed(cause))
     } finally {
@@ -187,8 +188,10 @@ export class TransformPool {
     }
   }
 
-  #createPiscina(): Piscina<ThreadJob, ThreadResult> {
+  /** Loaded with the first body that needs it: many gateways never get one. */
+  async #createPiscina(): Promise<Piscina<ThreadJob, ThreadResult>> {
     const { threads, threadHeapMb, threadSemiSpaceMb, idleTimeoutMs } = this.#options
+    const { Piscina } = await import('piscina')
     const piscina = new Piscina<ThreadJob, ThreadResult>({
       filename: WORKER_FILE,
       minThreads: 0,

@@ -1,5 +1,7 @@
 import type { Socket } from 'node:net'
-import { Client, type Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
+// Alone: the package's entry loads `fetch`, caches, mocks and web sockets as well, 12 MB in every process.
+import Client from 'undici/lib/dispatcher/client.js'
 
 /**
  * Nothing tells when the peer has noticed our reset, or our answer to a FIN of its own; this long its side is still
@@ -74,7 +76,7 @@ export class Connection {
   /** Bytes that had been read when the last request was sent. */
   #bytesReadBefore = 0
   readonly #transport: Socket
-  readonly #client: Client
+  readonly #client: Dispatcher
   readonly #onClosed: ConnectionOptions['onClosed']
 
   constructor({ origin, socket, transport, onClosed }: ConnectionOptions) {

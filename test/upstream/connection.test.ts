@@ -1,9 +1,14 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
-import type { Dispatcher } from 'undici'
+import { Client, type Dispatcher } from 'undici'
+import SameClient from 'undici/lib/dispatcher/client.js'
 import { type CloseReason, Connection } from '../../src/upstream/connection.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
+
+t.test('the engine is the client that undici exports', async (t) => {
+  t.equal(SameClient, Client)
+})
 
 t.test('dispatch()', (t) => {
   t.test('fails once, and the process lives on, if the socket closed before', async (t) => {

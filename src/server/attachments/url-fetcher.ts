@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'
-import { Agent, request } from 'undici'
+import type { Agent } from 'undici'
 import type { FetchedContent } from '../../dialects/attachments.ts'
 
 export interface FetchLimits {
@@ -29,16 +29,10 @@ class FetchRefused extends Error {}
  */
 export class UrlFetcher {
   readonly #options: UrlFetcherOptions
-  readonly #agent: Agent
+  #agent: Agent | null = null
 
   constructor(options: UrlFetcherOptions) {
     this.#options = options
-    this.#agent = new Agent({
-      connections: 4,
-      pipelining: 1,
-      connect: { lookup: checkedLookup(options.isAllowedAddress) },
-      keepAliveTimeout: 1000
-    })
   }
 
   /** Rejects only when `signal` aborts; everything else is `failed` with words for the client. */
@@ -53,16 +47,24 @@ export class UrlFetcher {
     }
   }
 
-  close(): Promise<void> {
-    return this.#agent.destroy()
+  async close(): Promise<void> {
+    await this.#agent?.destroy()
   }
 
   async #follow(first: URL, maxBytes: number, signal: AbortSignal): Promise<FetchedContent> {
+    const { Agent, request } = await import('undici') // 12 MB, which few gateways ever need
+    this.#agent ??= new Agent({
+      connections: 4,
+      pipelining: 1,
+      connect: { lookup: checkedLookup(this.#options.isAllowedAddress) },
+      keepAliveTimeout: 1000
+    })
+    const agent = this.#agent
     let url = first
     for (let redirects = 0; redirects <= MaxRedirects; redirects++) {
       this.#check(url)
       const { statusCode, headers, body } = await request(url, {
-        dispatcher: this.#agent,
+        dispatcher: agent,
         signal,
         headers: { accept: [...ImageTypes, 'application/pdf', 'text/*;q=0.5'].join(', ') }
       })
