@@ -56,7 +56,7 @@ async function post(
 function request(changes: Record<string, unknown>): string {
   return JSON.stringify({
     model: 'claude-sonnet-4.5',
-    max_tokens: 100,
+    max_tokens: 100_000_000,
     messages: [{ role: 'user', content: 'hello' }],
     ...changes
   })
@@ -168,8 +168,7 @@ t.test('a request that is refused', async (t) => {
       ['DELETE', '/v1/messages', 405],
       ['POST', '/v1/models', 405],
       ['GET', '/v1/nothing', 404],
-      ['GET', '/', 404],
-      ['HEAD', '/api/hello', 404]
+      ['GET', '/', 404]
     ]
     for (const [method, path, status] of wrong) {
       const response = await fetch(`${gateway.url}${path}`, { method })
