@@ -18,7 +18,7 @@ export interface PermitWait {
 
 /** HTTP_POOL_TIMEOUT bounds all waits of a request together: each may last only for what those before it left. */
 export async function acquirePermit(
-  plane: DataPlane,
+  plane: Pick<DataPlane, 'lease' | 'metrics'>,
   { waiter, waited, phases, signal }: PermitWait
 ): Promise<Permit> {
   const startedAt = monotonicNow()

@@ -5,6 +5,7 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { type Line, toTable } from './row.ts'
+import { budgetRow } from './rows/budget.ts'
 import { cpuRows } from './rows/cpu.ts'
 import { firstByteRow } from './rows/first-byte.ts'
 import { loopDelayRow } from './rows/loop-delay.ts'
@@ -13,7 +14,7 @@ import { reuseRow } from './rows/reuse.ts'
 import { startRow } from './rows/start.ts'
 import { progress, Stand } from './stand.ts'
 
-const rows = [...cpuRows, loopDelayRow, memoryRow, firstByteRow, reuseRow, startRow]
+const rows = [...cpuRows, budgetRow, loopDelayRow, memoryRow, firstByteRow, reuseRow, startRow]
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },

@@ -1,0 +1,27 @@
+/**
+ * Loaded into the processes of a gateway (`--import`): its workers get the lease and the wait for a permit from this
+ * folder. The primary's ledger goes on, with nobody to lend to.
+ */
+import cluster from 'node:cluster'
+import { registerHooks } from 'node:module'
+
+const Replaced: ReadonlyMap<string, string> = new Map(
+  [
+    ['../../../src/admission/lease.ts', './lease.ts'],
+    ['../../../src/server/acquire-permit.ts', './acquire-permit.ts']
+  ].map(([real, free]) => [href(real!), href(free!)])
+)
+
+if (cluster.isWorker) {
+  registerHooks({
+    resolve: (specifier, context, next) => {
+      const resolved = next(specifier, context)
+      const url = Replaced.get(resolved.url)
+      return url === undefined ? resolved : { ...resolved, url }
+    }
+  })
+}
+
+function href(path: string): string {
+  return new URL(path, import.meta.url).href
+}
