@@ -62,7 +62,7 @@ export class Turn {
   /** Of all rounds, where the answer takes several. */
   #usage: Usage | null = null
   #bodyBytes = 0
-  /** The bare estimate, before it was corrected by what was learnt. */
+  /** The bare estimate, before it was corrected by what was learnt; 0 once another request is sent than the client's. */
   #estimatedTokens = 0
 
   constructor(options: TurnOptions) {
@@ -141,6 +141,7 @@ export class Turn {
         this.#call = call
       },
       onTrimmed: () => {
+        this.#estimatedTokens = 0
         this.#plan = { ...plan, repairs: [...plan.repairs, 'history-trimmed'] }
       },
       onAnswering: () => memory.release()

@@ -53,14 +53,17 @@ t.test('a conversation that is too long', async (t) => {
   })
 
   t.test('is trimmed and asked again where the operator wants that', async (t) => {
-    const gateway = await startGateway({ env: { ...env, AUTO_TRIM_PAYLOAD: 'true' } })
+    const gateway = await startGateway({ env: { ...env, AUTO_TRIM_PAYLOAD: 'true', WORKERS: '1' } })
     t.teardown(() => gateway.destroy())
+    const count = await post(gateway.url, '/v1/messages/count_tokens', body)
     for (const stream of [false, true]) {
       const answer = await post(gateway.url, '/v1/messages', { ...body, stream })
       t.equal(answer.status, 200)
       t.match(answer.headers.get('x-kiro-gateway-repairs'), /history-trimmed/)
       t.match(await answer.text(), /simulator/)
     }
+    const recount = await post(gateway.url, '/v1/messages/count_tokens', body)
+    t.same(await recount.json(), await count.json(), 'what was trimmed teaches nothing')
   })
 })
 
