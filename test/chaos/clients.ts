@@ -5,6 +5,7 @@ import { type CallPlan, type CancelPhase, callGateway } from './client-call.ts'
 import { KEYS } from './client-keys.ts'
 import { type Dialect, judgeAnswer, type ReceivedAnswer } from './judge-answer.ts'
 import { loadAt } from './load-curve.ts'
+import { LONG_MARK } from './one-sided.ts'
 import { Random } from './random.ts'
 import { serve } from './subprocess.ts'
 
@@ -16,6 +17,8 @@ export type ClientsQuestion =
   | { readonly type: 'stop' }
   /** So many requests at once. */
   | { readonly type: 'burst'; readonly count: number }
+  /** So many long streams at once, each of them given up. */
+  | { readonly type: 'leave'; readonly count: number }
   | { readonly type: 'figures' }
 
 export interface ClientFacts {
@@ -59,6 +62,9 @@ serve(async (question: ClientsQuestion): Promise<ClientFacts> => {
       break
     case 'burst':
       await burst(question.count)
+      break
+    case 'leave':
+      await leave(question.count)
       break
     case 'figures':
       break
@@ -164,6 +170,22 @@ async function burst(size: number): Promise<void> {
   const answers = await Promise.all(plans.map((plan) => makeCall(plan)))
   const failed = answers.find((answer) => answer !== null && answer.status !== 200)
   if (failed != null) violations.push(`a calm request met ${failed.status}: ${failed.body}`)
+}
+
+async function leave(size: number): Promise<void> {
+  const random = new Random(Number(seed) + 1)
+  const plans = Array.from({ length: size }, (_, index) => {
+    const id = `leaver-${index}`
+    const key = KEYS[index % KEYS.length]!
+    const phase = random.pick(['waiting', 'first-byte', 'mid-stream'] as const)!
+    return {
+      ...nextPlan(random, { id, agent: false, key }),
+      isStream: true,
+      body: bodyOf({ id: `${id} ${LONG_MARK}`, isStream: true, bytes: 200 }),
+      cancel: { phase, afterMs: random.between(0, patienceOf(phase)) }
+    }
+  })
+  await Promise.all(plans.map((plan) => makeCall(plan)))
 }
 
 function count(outcome: string): void {

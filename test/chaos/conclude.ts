@@ -20,6 +20,8 @@ export interface Cast {
 const SETTLE_MS = 1000
 /** Rest is looked at with a budget of which few may idle, and those for long. */
 const FINAL_SIZE: PoolSize = { connections: 40, idle: 10, expiryS: 60 }
+/** Enough for a loss that happens once in a hundred times to show. */
+const LEAVERS = 400
 /** More than can be served at once. */
 const BURST_SIZE = FINAL_SIZE.connections * 3
 
@@ -29,6 +31,7 @@ export type Ending = Pick<
   | 'budget'
   | 'maxKeepalive'
   | 'rest'
+  | 'restAfterLeavers'
   | 'closeWait'
   | 'crowd'
   | 'burstSize'
@@ -43,21 +46,22 @@ export type Ending = Pick<
 >
 
 /**
- * After the storm: waits for rest, gives one worker as much as all can serve, replaces all workers under a burst of requests, sends another burst, ends the
- * gateway.
+ * After the storm: waits for rest, gives one worker as much as all can serve, replaces all workers under a burst of
+ * requests, lets many leave, waits for rest again, sends another burst, ends the gateway.
  */
 export async function conclude({ gateway, clients, upstream, budget }: Cast): Promise<Ending> {
   const storm = await clients.ask({ type: 'stop' })
   await upstream.ask({ type: 'calm' })
   await budget.change(gateway, FINAL_SIZE)
   const rest = await gateway.until(isAtRest)
-  const closeWait = await gateway.closeWait()
   const crowd = await gatherCrowd(gateway, upstream)
   const [replacing] = await Promise.all([
     clients.ask({ type: 'burst', count: BURST_SIZE }),
     gateway.replaceWorkers()
   ])
-  await gateway.until(isAtRest)
+  await clients.ask({ type: 'leave', count: LEAVERS })
+  const restAfterLeavers = await gateway.until(isAtRest)
+  const closeWait = await gateway.closeWait()
   const burst = await clients.ask({ type: 'burst', count: BURST_SIZE })
   await gateway.until(isAtRest)
   await delay(SETTLE_MS)
@@ -72,6 +76,7 @@ export async function conclude({ gateway, clients, upstream, budget }: Cast): Pr
     budget: FINAL_SIZE.connections,
     maxKeepalive: FINAL_SIZE.idle,
     rest,
+    restAfterLeavers,
     closeWait,
     crowd,
     burstSize: BURST_SIZE,

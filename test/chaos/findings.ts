@@ -33,8 +33,9 @@ export interface Findings {
   readonly burst: ClientFacts
   /** Of each. */
   readonly burstSize: number
-  /** At rest, as the gateway says, or when patience with it ran out. */
+  /** At rest, as the gateway says, or when patience with it ran out: after the storm, and after many have left at once. */
   readonly rest: PoolView
+  readonly restAfterLeavers: PoolView
   readonly closeWait: number
   /** Connections at the upstream when everything rested, and after the gateway had ended. */
   readonly openAtRest: number

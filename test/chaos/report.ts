@@ -1,4 +1,5 @@
 import type { Findings } from './findings.ts'
+import type { PoolView } from './gateway-probe.ts'
 import { sortedJson } from './sorted-json.ts'
 import { violationsOf } from './violations.ts'
 
@@ -56,17 +57,15 @@ function connectionLines({ upstream, pool, tls, longestSettleMs }: Findings): re
 }
 
 function requestLines(found: Findings): readonly Line[] {
-  const { storm, rest, budget, upstream } = found
+  const { storm, rest, restAfterLeavers, budget, upstream } = found
   return [
     ['client requests', storm.requests],
     ['outcomes', sortedJson(storm.outcomes)],
     ['longest to first byte', `${Math.round(storm.longestFirstByteMs)} ms`],
     ['longest wait while free', `${Math.round(found.longestWaitWhileFreeMs)} ms`],
     ['longest with a permit unaccounted', `${Math.round(found.longestLossMs)} ms`],
-    [
-      'permits out, waiting, leased',
-      `${rest.permitsOut}, ${rest.waiting}, ${rest.leased} of ${budget} at rest`
-    ],
+    ['permits out, waiting, leased', `${restText(rest)} of ${budget} after the storm`],
+    ['the same after many have left', `${restText(restAfterLeavers)} of ${budget}`],
     ['connections at rest, after exit', `${found.openAtRest}, ${found.openAfterExit}`],
     ['CLOSE_WAIT at rest', found.closeWait],
     [
@@ -77,6 +76,10 @@ function requestLines(found: Findings): readonly Line[] {
     ['burst at the end', sortedJson(found.burst.outcomes)],
     ['slowest sample', `${Math.round(upstream.slowestSampleMs)} ms instead of 10`]
   ]
+}
+
+function restText({ permitsOut, waiting, leased }: PoolView): string {
+  return `${permitsOut}, ${waiting}, ${leased}`
 }
 
 function percent(part: number, whole: number): string {

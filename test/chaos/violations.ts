@@ -1,4 +1,5 @@
 import type { Findings } from './findings.ts'
+import type { PoolView } from './gateway-probe.ts'
 import { sortedJson } from './sorted-json.ts'
 
 /** Nobody may wait this long while a permit lies unused, which is looked at five times a second. */
@@ -45,14 +46,22 @@ function inTheStorm(found: Findings): readonly Check[] {
   ]
 }
 
-function atRest({ rest, budget, maxKeepalive, openAtRest, closeWait }: Findings): readonly Check[] {
+function atRest(found: Findings): readonly Check[] {
+  const { rest, restAfterLeavers, maxKeepalive, openAtRest, closeWait } = found
   return [
-    [rest.permitsOut === 0, `${rest.permitsOut} permits are out at rest`],
-    [rest.waiting === 0, `${rest.waiting} requests wait at rest`],
-    [rest.leased === budget, `leases at rest add up to ${rest.leased}, the budget is ${budget}`],
+    ...restChecks(rest, found.budget),
+    ...restChecks(restAfterLeavers, found.budget),
     [openAtRest <= maxKeepalive, `${openAtRest} connections at rest, ${maxKeepalive} may idle`],
     [openAtRest > 0, 'no connection was kept for reuse'],
     [closeWait === 0, `${closeWait} sockets of the gateway are in CLOSE_WAIT at rest`]
+  ]
+}
+
+function restChecks({ permitsOut, waiting, leased }: PoolView, budget: number): readonly Check[] {
+  return [
+    [permitsOut === 0, `${permitsOut} permits are out at rest`],
+    [waiting === 0, `${waiting} requests wait at rest`],
+    [leased === budget, `leases at rest add up to ${leased}, the budget is ${budget}`]
   ]
 }
 
