@@ -32,9 +32,9 @@ export class RequestPayload {
     return this.#bytes
   }
 
-  /** What is left of the payload; null once it has been let go. */
+  /** What is left of the payload, as `bytes` has it; null once it has been let go. Not while it is being sent. */
   peek(): Uint8Array | null {
-    return this.#bytes
+    return this.#bytes === null ? null : this.bytes
   }
 
   /** Takes other bytes in place of those there were. */
