@@ -21,13 +21,13 @@ const MAX_KEY_CHARS = 64
  * of tools and models and the keywords of schemas stay, since the upstream refuses requests for those.
  */
 export function outlineOf(value: unknown): unknown {
-  return outline(value, { key: '', isSchema: false })
+  return outline(value, { key: '', area: 'payload' })
 }
 
 interface Place {
   readonly key: string
-  /** In a schema words are keywords, but for the descriptions. */
-  readonly isSchema: boolean
+  /** In a schema texts are keywords, but for the descriptions; in the arguments of a call none is, whatever its name. */
+  readonly area: 'payload' | 'schema' | 'words'
 }
 
 /** Members of schemas that hold words of whoever wrote them, or values. */
@@ -40,16 +40,20 @@ function outline(value: unknown, place: Place): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([key, member]) => [
       key.length <= MAX_KEY_CHARS ? key : `${lengthOf(key)} as a key`,
-      outline(member, {
-        key,
-        isSchema: (place.isSchema || key === 'inputSchema') && !SCHEMA_TEXTS.has(key)
-      })
+      outline(member, { key, area: areaOf(key, place) })
     ])
   )
 }
 
-function outlineText(text: string, { key, isSchema }: Place): string {
-  const isKept = (isSchema || STRUCTURE.has(key)) && text.length <= MAX_STRUCTURE_CHARS
+function areaOf(key: string, { area }: Place): Place['area'] {
+  if (area === 'payload' && key === 'input') return 'words'
+  if (area === 'payload' && key === 'inputSchema') return 'schema'
+  return area === 'schema' && SCHEMA_TEXTS.has(key) ? 'words' : area
+}
+
+function outlineText(text: string, { key, area }: Place): string {
+  const isStructure = area === 'schema' || (area === 'payload' && STRUCTURE.has(key))
+  const isKept = isStructure && text.length <= MAX_STRUCTURE_CHARS
   return isKept || text === '' ? text : lengthOf(text)
 }
 

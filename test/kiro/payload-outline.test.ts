@@ -91,6 +91,18 @@ t.test('outlineOf()', async (t) => {
     })
   })
 
+  t.test('keeps no text of arguments and defaults, whatever its name', async (t) => {
+    const words = { name: 'secret', status: 'secret', nested: [{ format: 'secret' }] }
+    const tool = {
+      name: 'run',
+      inputSchema: { json: { default: words, properties: { input: { type: 'string' } } } }
+    }
+    const outline = JSON.stringify(outlineOf({ toolUses: [{ name: 'run', input: words }], tool }))
+    t.notMatch(outline, 'secret')
+    t.match(outline, '"input":{"type":"string"}', 'a property of that name is no arguments')
+    t.equal(outline.split('"name":"run"').length, 3)
+  })
+
   t.test('takes anything', async () => {
     assert(
       property(
