@@ -1,7 +1,16 @@
 import { asJsonObject, isJsonObject, type JsonObject } from '../kiro/json-object.ts'
+import { GatewayError } from '../shared/errors.ts'
 
-/** Thrown where a block can't be read before its content is there: fetched, or turned into text. */
-export class AttachmentNeeded extends Error {}
+/**
+ * Thrown where a block can't be read before its content is there: fetched, or turned into text. Where it stands in a
+ * place that `findAttachments()` does not look at, that is the client's mistake.
+ */
+export class AttachmentNeeded extends GatewayError {
+  constructor(path: string) {
+    const message = `${path}: what has to be fetched, or turned into text, can stand in the content of messages only`
+    super('GW_BODY_INVALID', undefined, { message, param: path, rule: 'content-text' })
+  }
+}
 
 /** Content that a request names or carries in a form that the upstream does not take. */
 export type Attachment =

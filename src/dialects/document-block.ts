@@ -34,7 +34,7 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
     const text = Buffer.from(source.data ?? '', 'base64').toString()
     context.draft.addParagraph(`${heading}\n${text}`)
   } else if (attachmentOf(block) !== null) {
-    throw new AttachmentNeeded('the document has to be fetched or turned into text')
+    throw new AttachmentNeeded(context.path)
   } else if (context.isInToolResult) {
     context.repairs.note('document-omitted', context.path)
     context.draft.addParagraph(`${heading}\n(This document cannot be read here: it is not text.)`)
@@ -55,7 +55,7 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
  */
 export function readFile(block: JsonObject, { draft, path }: BlockContext): void {
   if (attachmentOf(block) !== null) {
-    throw new AttachmentNeeded('the file has to be fetched or turned into text')
+    throw new AttachmentNeeded(path)
   }
   const file = asJsonObject(block['file']) ?? block
   const { file_data: data, filename } = file

@@ -34,8 +34,8 @@ export function imageOfUrl(url: string, context: ImageContext): UpstreamImage {
   if (head !== null && (head[2] ?? '').toLowerCase().includes(';base64')) {
     return imageOfBase64(head[1] ?? '', url.slice(head[0].length), context)
   }
-  if (/^https?:/i.test(url)) {
-    throw new AttachmentNeeded('the image has to be fetched')
+  if (/^https?:\/\//i.test(url)) {
+    throw new AttachmentNeeded(context.path)
   }
   throw invalidPart(
     context.path,

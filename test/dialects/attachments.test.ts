@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { FetchedContent } from '../../src/dialects/attachments.ts'
 import { attachmentNeedsOf, convertRequest } from '../../src/dialects/convert-request.ts'
+import { lintRequest } from '../../src/dialects/lint/lint-request.ts'
 import { inlineAttachments } from '../../src/dialects/inline-attachments.ts'
 import { readPdfText } from '../../src/dialects/pdf-text.ts'
 import type { DialectName } from '../../src/dialects/reply-plan.ts'
@@ -169,3 +170,27 @@ t.test("what looks like an attachment in a tool's arguments is left alone", asyn
   ]
   t.same(attachmentNeedsOf(encode({ model: 'm', messages })), { urls: [], hasPdfs: false })
 })
+
+t.test(
+  'what would have to be fetched where nothing is fetched is a mistake of the client',
+  async (t) => {
+    const image = { type: 'image', source: { type: 'url', url } }
+    const system = {
+      model: 'claude-haiku-4.5',
+      system: [image],
+      messages: [{ role: 'user', content: 'x' }]
+    }
+    await t.rejects(convert('anthropic-messages', system), {
+      code: 'GW_BODY_INVALID',
+      message: /^system\[0\]/
+    })
+    t.match(
+      lintRequest(encode(system), { dialect: 'anthropic-messages', request: requestOptions() }),
+      {
+        findings: [{ severity: 'refused', rule: 'content-text', pointer: /^\/system\/0/ }]
+      }
+    )
+    const noUrl = bodyOf('openai-chat', { type: 'image_url', image_url: { url: 'https:a.png' } })
+    await t.rejects(convert('openai-chat', noUrl), { message: /must be a data URL/ })
+  }
+)
