@@ -33,7 +33,7 @@ export interface FoundItems {
   readonly bytes: number
 }
 
-/** A longer one is not kept, in characters. */
+/** A longer one is not kept. */
 const MAX_ITEM_CHARS = 1024 * 1024
 const MAX_FILE_BYTES = 4 * 1024 * 1024
 /** Of memory, where there is no folder. */
@@ -70,11 +70,13 @@ export class ItemStore {
     const { maxBytes } = this.#options.limits()
     const key = responseKeyOf(responseId)
     const text = toFileText(items)
-    if (key === null || text === null || text.length > Math.min(maxBytes, MAX_FILE_BYTES)) return
+    if (key === null || text === null) return
+    const bytes = Buffer.byteLength(text)
+    if (bytes > Math.min(maxBytes, MAX_FILE_BYTES)) return
     if (this.#memory !== null) return this.#remember(this.#memory, key, text)
     try {
       await withinTime(this.#write(key, text))
-      this.#noteWritten(text.length)
+      this.#noteWritten(bytes)
     } catch (cause) {
       this.#remember(this.#fallBack(cause), key, text)
     }

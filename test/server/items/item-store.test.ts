@@ -66,6 +66,17 @@ t.test('an item of an answer that is kept, but not in it, is not found', async (
   t.same((await store.find([toItemId('msg', responseId, 1)], MUCH)).items, {})
 })
 
+t.test('what is too long to be read again is not written', async (t) => {
+  const { folder, store } = setUp(t)
+  const { responseId, id } = answer()
+  const wide = JSON.stringify('世'.repeat(1_000_000))
+  await store.save(responseId, new Map([[id, wide]]))
+  t.equal(readdirSync(folder).length, 1)
+  const long = answer()
+  await store.save(long.responseId, new Map(['a', 'b'].map((name) => [long.id + name, wide])))
+  t.equal(readdirSync(folder).length, 1, 'characters are not bytes')
+})
+
 t.test('no id leads out of the folder', async (t) => {
   const { folder, store } = setUp(t)
   const { responseId, items, id } = answer()
