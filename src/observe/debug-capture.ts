@@ -17,6 +17,9 @@ export interface DebugCaptureOptions {
 /** A file holds no more than this: what is longer says nothing that its beginning does not. */
 const MAX_FILE_CHARS = 1024 * 1024
 
+/** Files that wait for a slow disk; more would only fill the memory, and are left out. */
+const MAX_WAITING = 16
+
 const FILE_NAME = /^\d{8}T\d{9}Z-[\w-]*\.json$/
 
 /**
@@ -27,6 +30,7 @@ export class DebugCapture {
   readonly #options: DebugCaptureOptions
   readonly #now: () => number
   #hasWarned = false
+  #waiting = 0
   #writing: Promise<void> = Promise.resolve()
 
   constructor(options: DebugCaptureOptions) {
@@ -42,6 +46,8 @@ export class DebugCapture {
 
   /** Resolves when the file is written, or could not be. Never rejects. */
   keep(requestId: string, facts: Readonly<Record<string, unknown>>): Promise<void> {
+    if (this.#waiting >= MAX_WAITING) return this.#writing
+    this.#waiting++
     const name = `${this.#timestamp()}-${requestId.replaceAll(/[^\w-]/g, '').slice(0, 64)}.json`
     const text = JSON.stringify(facts, null, 2)
     const kept =
@@ -56,6 +62,7 @@ export class DebugCapture {
 
   async #write(name: string, text: string): Promise<void> {
     const { folder, log } = this.#options
+    this.#waiting--
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 })
       await writeFile(join(folder, name), text, { mode: 0o600, flag: 'w' })
