@@ -34,6 +34,8 @@ export class RoundReader {
   #text = ''
   /** How much of the text has passed. */
   #passedChars = 0
+  /** Nothing is added to the text any more, so that it has no gaps. */
+  #isFull = false
   #isTooLong = false
   readonly #searches: ToolCall[] = []
   readonly #strays: ToolCall[] = []
@@ -104,7 +106,8 @@ export class RoundReader {
   }
 
   #readText(part: Extract<StreamPart, { type: 'text' }>): readonly StreamPart[] {
-    const isFull = this.#text.length + part.text.length > MAX_HELD_CHARS
+    this.#isFull ||= this.#text.length + part.text.length > MAX_HELD_CHARS
+    const isFull = this.#isFull
     if (isFull && this.#isHolding) {
       if (!this.#mustBeJson) return [...this.release(), part]
       this.#isTooLong = true

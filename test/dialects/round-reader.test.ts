@@ -113,6 +113,8 @@ t.test('RoundReader', async (t) => {
       'text that need not be JSON goes out'
     )
     t.equal(open.reader.isTooLong, false)
+    const gap = read(JSON_PLAN, [words(most.slice(5)), words('123456'), words('y'), end()])
+    t.equal(gap.reader.report().text.length, MAX_HELD_CHARS - 5, 'and what it holds has no gaps')
     const huge: readonly StreamPart[] = [
       { type: 'tool-start', id: 'c1', name: 'web_search' },
       { type: 'tool-delta', json: most },
