@@ -1,9 +1,18 @@
+import type { Config } from '../../config/settings.ts'
 import type { FetchedContent } from '../../dialects/attachments.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { AttachmentsNeeded } from '../../transform/attachments-needed.ts'
 import type { TransformJob, TransformSuccess } from '../../transform/transform-job.ts'
-import type { DataPlane } from '../data-plane.ts'
+import type { TransformPool } from '../../transform/transform-pool.ts'
 import type { BodyRoom } from '../request-body.ts'
+import type { FetchTerms, UrlFetcher } from './url-fetcher.ts'
+
+/** The part of a `DataPlane` that gets attachments and converts. */
+export interface AttachmentPlane {
+  readonly transforms: Pick<TransformPool, 'run'>
+  readonly fetcher: Pick<UrlFetcher, 'fetch'>
+  readonly config: () => Pick<Config, 'fetch'>
+}
 
 /** Attachments of one request that are fetched; more is no conversation any more. */
 const MAX_URLS = 20
@@ -14,7 +23,7 @@ const MAX_URLS = 20
  * @throws {GatewayError} GW_MEMORY_FULL when there is no room for what was fetched, and all of `TransformPool.run()`
  */
 export async function convertWithAttachments(
-  plane: DataPlane,
+  plane: AttachmentPlane,
   job: TransformJob,
   room: BodyRoom,
   signal: AbortSignal
@@ -24,17 +33,36 @@ export async function convertWithAttachments(
   } catch (cause) {
     if (!(cause instanceof AttachmentsNeeded)) throw cause
     const { body, needs } = cause
-    const attachments = await fetchAll(plane, needs.urls, signal)
-    const fetchedChars = Object.values(attachments).reduce((sum, one) => sum + charsOf(one), 0)
-    room.grow(body.byteLength + fetchedChars)
+    const attachments = await fetchAll(plane, needs.urls, {
+      signal,
+      admit: admitInto(room, body.byteLength)
+    })
     return plane.transforms.run({ ...job, body, attachments }, signal)
   }
 }
 
+/** Memory is set aside in steps of this size while content arrives. */
+const STEP_BYTES = 256 * 1024
+/** Content is held as base64. */
+const BASE64_FACTOR = 4 / 3
+
+/** Makes room beside a body for what is fetched, before it is kept: nobody knows how much it will be. */
+function admitInto(room: BodyRoom, bodyBytes: number): FetchTerms['admit'] {
+  let fetchedBytes = 0
+  let admittedBytes = 0
+  return (bytes) => {
+    fetchedBytes += bytes
+    if (fetchedBytes <= admittedBytes) return
+    admittedBytes = Math.ceil(fetchedBytes / STEP_BYTES) * STEP_BYTES
+    room.grow(bodyBytes + Math.ceil(admittedBytes * BASE64_FACTOR))
+  }
+}
+
+/** All of them, or none: what one of them rejects with ends the others. */
 async function fetchAll(
-  plane: DataPlane,
+  plane: AttachmentPlane,
   urls: readonly string[],
-  signal: AbortSignal
+  { signal, admit }: FetchTerms
 ): Promise<Readonly<Record<string, FetchedContent>>> {
   if (urls.length > MAX_URLS) {
     throw new GatewayError('GW_BODY_INVALID', undefined, {
@@ -42,16 +70,18 @@ async function fetchAll(
     })
   }
   const { isEnabled } = plane.config().fetch
-  const contents = await Promise.all(
-    urls.map(async (url): Promise<readonly [string, FetchedContent]> => {
-      if (isEnabled) return [url, await plane.fetcher.fetch(url, signal)]
-      return [url, { kind: 'failed', reason: 'URLs are not fetched here (FETCH_URLS=false)' }]
-    })
-  )
-  return Object.fromEntries(contents)
-}
-
-function charsOf(content: FetchedContent): number {
-  if (content.kind === 'failed') return 0
-  return content.kind === 'text' ? content.text.length : content.base64.length
+  const failed = new AbortController()
+  const terms = { signal: AbortSignal.any([signal, failed.signal]), admit }
+  try {
+    const contents = await Promise.all(
+      urls.map(async (url): Promise<readonly [string, FetchedContent]> => {
+        if (isEnabled) return [url, await plane.fetcher.fetch(url, terms)]
+        return [url, { kind: 'failed', reason: 'URLs are not fetched here (FETCH_URLS=false)' }]
+      })
+    )
+    return Object.fromEntries(contents)
+  } catch (cause) {
+    failed.abort(cause)
+    throw cause
+  }
 }

@@ -2,6 +2,7 @@ import { lookup } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'
 import type { Agent } from 'undici'
 import type { FetchedContent } from '../../dialects/attachments.ts'
+import { GatewayError } from '../../shared/errors.ts'
 
 export interface FetchLimits {
   readonly maxBytes: number
@@ -13,6 +14,14 @@ export interface UrlFetcherOptions {
   readonly limits: () => FetchLimits
   /** Says which IP addresses may be connected to. */
   readonly isAllowedAddress: (address: string) => boolean
+}
+
+/** Who wants a URL's content. */
+export interface FetchTerms {
+  /** Ends the fetch when nobody waits for it any more. */
+  readonly signal: AbortSignal
+  /** Hears of bytes before they are kept; a GatewayError that it throws ends the fetch. */
+  readonly admit: (bytes: number) => void
 }
 
 const MaxRedirects = 3
@@ -35,14 +44,15 @@ export class UrlFetcher {
     this.#options = options
   }
 
-  /** Rejects only when `signal` aborts; everything else is `failed` with words for the client. */
-  async fetch(url: string, signal: AbortSignal): Promise<FetchedContent> {
+  /** Rejects only by its terms; everything else is `failed` with words for the client. */
+  async fetch(url: string, { signal, admit }: FetchTerms): Promise<FetchedContent> {
     const limits = this.#options.limits()
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(limits.timeoutMs)])
     try {
-      return await this.#follow(new URL(url), limits.maxBytes, bounded)
+      return await this.#follow(new URL(url), limits.maxBytes, { signal: bounded, admit })
     } catch (cause) {
       signal.throwIfAborted()
+      if (cause instanceof GatewayError) throw cause
       return { kind: 'failed', reason: reasonOf(cause, limits, bounded) }
     }
   }
@@ -51,7 +61,7 @@ export class UrlFetcher {
     await this.#agent?.destroy()
   }
 
-  async #follow(first: URL, maxBytes: number, signal: AbortSignal): Promise<FetchedContent> {
+  async #follow(first: URL, maxBytes: number, terms: FetchTerms): Promise<FetchedContent> {
     const { Agent, request } = await import('undici') // 12 MB, which few gateways ever need
     this.#agent ??= new Agent({
       connections: 4,
@@ -65,11 +75,14 @@ export class UrlFetcher {
       this.#check(url)
       const { statusCode, headers, body } = await request(url, {
         dispatcher: agent,
-        signal,
+        signal: terms.signal,
         headers: { accept: [...ImageTypes, 'application/pdf', 'text/*;q=0.5'].join(', ') }
       })
       if (!RedirectStatuses.includes(statusCode)) {
-        if (statusCode === 200) return readContent(headers['content-type'], body, maxBytes)
+        if (statusCode === 200) {
+          const content = await readBytes(body, maxBytes, terms.admit)
+          return toContent(headers['content-type'], content)
+        }
         await body.dump()
         throw new FetchRefused(`the server answered with status ${statusCode}`)
       }
@@ -100,19 +113,20 @@ function reasonOf(cause: unknown, { timeoutMs }: FetchLimits, signal: AbortSigna
   return 'it could not be fetched'
 }
 
-async function readContent(
-  contentType: string | string[] | undefined,
+async function readBytes(
   body: AsyncIterable<Buffer>,
-  maxBytes: number
-): Promise<FetchedContent> {
+  maxBytes: number,
+  admit: FetchTerms['admit']
+): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of body) {
     bytes += chunk.byteLength
     if (bytes > maxBytes) throw new FetchRefused(`it is larger than ${maxBytes} bytes`)
+    admit(chunk.byteLength)
     chunks.push(chunk)
   }
-  return toContent(contentType, Buffer.concat(chunks))
+  return Buffer.concat(chunks)
 }
 
 function toContent(contentType: string | string[] | undefined, content: Buffer): FetchedContent {

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { isPublicAddress } from '../../../src/server/attachments/public-address.ts'
 import { UrlFetcher } from '../../../src/server/attachments/url-fetcher.ts'
 
-const forever = new AbortController().signal
+const forever = { signal: new AbortController().signal, admit: () => {} }
 
 async function serve(t: Test, listener: RequestListener): Promise<string> {
   const server = createServer(listener)
@@ -105,7 +105,9 @@ t.test('fetch()', async (t) => {
   t.test('ends with its client', async (t) => {
     const abort = new AbortController()
     const url = await serve(t, () => abort.abort(new Error('gone')))
-    await t.rejects(fetcher(t).fetch(url, abort.signal), { message: 'gone' })
+    await t.rejects(fetcher(t).fetch(url, { ...forever, signal: abort.signal }), {
+      message: 'gone'
+    })
   })
 })
 

@@ -1,0 +1,85 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t, { type Test } from 'tap'
+import { MemoryBudget } from '../../../src/admission/memory-budget.ts'
+import { convertWithAttachments } from '../../../src/server/attachments/convert-with-attachments.ts'
+import { UrlFetcher } from '../../../src/server/attachments/url-fetcher.ts'
+import { BodyMemory } from '../../../src/server/body-memory.ts'
+import { AttachmentsNeeded } from '../../../src/transform/attachments-needed.ts'
+import type { TransformJob, TransformSuccess } from '../../../src/transform/transform-job.ts'
+
+const MIB = 1024 * 1024
+const never = new AbortController().signal
+
+/** A web server whose images are so large, and how many requests it is answering. */
+async function serveImages(t: Test, bytes: number) {
+  const image = Buffer.alloc(bytes, 1)
+  const count = { open: 0 }
+  const server = createServer((_, response) => {
+    count.open++
+    response.once('close', () => count.open--)
+    response.writeHead(200, { 'content-type': 'image/png' }).end(image)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, count }
+}
+
+/** Converts a body that names `images` URLs, with so much memory for all bodies. */
+function convert(
+  t: Test,
+  { url, images, totalBytes }: Record<'images' | 'totalBytes', number> & { url: string }
+) {
+  const fetcher = new UrlFetcher({
+    limits: () => ({ maxBytes: 10 * MIB, timeoutMs: 20_000 }),
+    isAllowedAddress: () => true
+  })
+  t.teardown(() => fetcher.close())
+  const urls = Array.from({ length: images }, (_, index) => `${url}/${index}`)
+  const body = new Uint8Array(1000)
+  const success = { ok: true, payload: body, plan: {} } as unknown as TransformSuccess
+  let given: TransformJob['attachments']
+  const run = async (job: TransformJob): Promise<TransformSuccess> => {
+    given = job.attachments
+    if (given === undefined) throw new AttachmentsNeeded({ urls, hasPdfs: false }, body)
+    return success
+  }
+  const budget = new MemoryBudget(totalBytes, 10)
+  const memory = new BodyMemory({ budget, inlineMaxBytes: 0, signal: never })
+  t.teardown(() => memory.release())
+  const plane = {
+    fetcher,
+    transforms: { run },
+    config: () => ({ fetch: { isEnabled: true, maxBytes: 10 * MIB, timeoutMs: 20_000 } })
+  }
+  const job = { dialect: 'openai-chat', body, options: {} } as unknown as TransformJob
+  const outcome = convertWithAttachments(plane, job, memory, never)
+  return { outcome, budget, given: () => given }
+}
+
+t.test('what is fetched is held within the memory for bodies', async (t) => {
+  const { url } = await serveImages(t, MIB)
+  const { outcome, budget, given } = convert(t, { url, images: 5, totalBytes: 40 * MIB })
+  await outcome
+  t.equal(Object.keys(given() ?? {}).length, 5)
+  // As base64, and once more in the thread that converts it.
+  t.ok(budget.reservedBytes >= (5 * MIB * 4 * 2) / 3, `${budget.reservedBytes} bytes`)
+})
+
+t.test(
+  'more than there is memory for is refused while it arrives, and the rest is not fetched',
+  async (t) => {
+    const { url, count } = await serveImages(t, 5 * MIB)
+    const { outcome, budget } = convert(t, { url, images: 20, totalBytes: 20 * MIB })
+    await t.rejects(outcome, { code: 'GW_MEMORY_FULL' })
+    t.ok(budget.reservedBytes <= 20 * MIB)
+    const deadline = performance.now() + 5_000
+    while (count.open > 0 && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    t.equal(count.open, 0)
+  }
+)
