@@ -13,6 +13,8 @@ const { values } = parseArgs({
     write: { type: 'boolean', default: false }
   }
 })
+if (values.write && values.only.length > 0)
+  throw new Error('--write needs all clients, without --only')
 const ended = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.once(name, () => ended.abort(new Error(`ended by ${name}`)))

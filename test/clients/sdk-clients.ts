@@ -11,6 +11,18 @@ const PROGRAMS = fileURLToPath(new URL('./sdk', import.meta.url))
 /** Modes that most of the programs in `sdk/` have besides `ask` and `resume`. */
 const MORE: readonly string[] = ['whole', 'schema']
 
+const AI_SDK = {
+  ai: '7.0.173',
+  '@ai-sdk/openai': '4.0.118',
+  '@ai-sdk/anthropic': '4.0.105',
+  '@ai-sdk/openai-compatible': '3.0.92'
+} as const
+const LANGCHAIN = {
+  langchain: '1.5.14',
+  '@langchain/openai': '1.6.0',
+  '@langchain/anthropic': '1.5.11'
+} as const
+
 /** The SDKs, each with a program of ours that has two functions to offer (`sdk/session.mjs`). */
 export const SDK_CLIENTS: readonly Client[] = [
   {
@@ -33,31 +45,26 @@ export const SDK_CLIENTS: readonly Client[] = [
   {
     name: 'AI SDK',
     id: 'ai-sdk',
-    packages: {
-      ai: '7.0.173',
-      '@ai-sdk/openai': '4.0.118',
-      '@ai-sdk/anthropic': '4.0.105',
-      '@ai-sdk/openai-compatible': '3.0.92'
-    },
+    packages: AI_SDK,
     ways: [
-      aiSdkWay('Responses', 'responses', '@ai-sdk/openai'),
-      aiSdkWay('Chat Completions', 'chat', '@ai-sdk/openai, .chat()'),
-      aiSdkWay('Chat Completions', 'compatible', '@ai-sdk/openai-compatible'),
-      aiSdkWay('Messages', 'messages', '@ai-sdk/anthropic')
+      aiSdkWay('Responses', 'responses', `@ai-sdk/openai ${AI_SDK['@ai-sdk/openai']}`),
+      aiSdkWay('Chat Completions', 'chat', `@ai-sdk/openai ${AI_SDK['@ai-sdk/openai']}, .chat()`),
+      aiSdkWay(
+        'Chat Completions',
+        'compatible',
+        `@ai-sdk/openai-compatible ${AI_SDK['@ai-sdk/openai-compatible']}`
+      ),
+      aiSdkWay('Messages', 'messages', `@ai-sdk/anthropic ${AI_SDK['@ai-sdk/anthropic']}`)
     ]
   },
   {
     name: 'LangChain',
     id: 'langchain',
-    packages: {
-      langchain: '1.5.14',
-      '@langchain/openai': '1.6.0',
-      '@langchain/anthropic': '1.5.11'
-    },
+    packages: LANGCHAIN,
     ways: [
-      langChainWay('Chat Completions', 'chat'),
-      langChainWay('Responses', 'responses'),
-      langChainWay('Messages', 'messages')
+      langChainWay('Chat Completions', 'chat', '@langchain/openai'),
+      langChainWay('Responses', 'responses', '@langchain/openai'),
+      langChainWay('Messages', 'messages', '@langchain/anthropic')
     ]
   },
   {
@@ -72,8 +79,9 @@ function aiSdkWay(api: Api, provider: string, note: string): Way {
   return sdkWay({ api, program: 'ai-sdk.mjs', note, env: { AI_PROVIDER: provider } })
 }
 
-function langChainWay(api: Api, name: string): Way {
-  return sdkWay({ api, program: 'langchain.mjs', env: { LANGCHAIN_API: name } })
+function langChainWay(api: Api, name: string, part: keyof typeof LANGCHAIN): Way {
+  const note = `${part} ${LANGCHAIN[part]}`
+  return sdkWay({ api, program: 'langchain.mjs', note, env: { LANGCHAIN_API: name } })
 }
 
 function agentsWay(api: Api, name: string): Way {
