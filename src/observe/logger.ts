@@ -2,11 +2,11 @@ import {
   type Bindings,
   type ChildLoggerOptions,
   type DestinationStream,
-  destination,
   type Logger,
   pino,
   stdTimeFunctions
 } from 'pino'
+import { LineWriter } from './line-writer.ts'
 import { cleanText, toLogFields } from './log-fields.ts'
 
 export type { Logger } from 'pino'
@@ -27,7 +27,7 @@ export type LoggerLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace
 export function createLogger(
   level: LoggerLevel,
   bindings: Readonly<Record<string, unknown>>,
-  stream: DestinationStream = destination({ fd: 1, sync: true })
+  stream: DestinationStream = new LineWriter(STDOUT)
 ): Logger {
   const logger = pino(
     {
@@ -61,6 +61,8 @@ export function createLogger(
   }
   return logger
 }
+
+const STDOUT = 1
 
 /** Linux writes this much to a pipe in one piece. */
 const maxLineBytes = 4096
