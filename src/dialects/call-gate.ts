@@ -18,6 +18,7 @@ export class CallGate {
   #state: 'none' | 'whole' | 'streamed' | 'skipped' = 'none'
   #begun = 0
   #whole = 0
+  #hasCutCalls = false
 
   constructor(limit: AnswerLimit, isSingle: boolean) {
     this.#limit = limit
@@ -32,6 +33,11 @@ export class CallGate {
   /** A call was delivered from its start to its end. */
   get hasWholeCalls(): boolean {
     return this.#whole > 0
+  }
+
+  /** A call was begun and broke off: a client that reads along has half of it. */
+  get hasCutCalls(): boolean {
+    return this.#hasCutCalls
   }
 
   /** `rest`: what is known to come after this start. */
@@ -52,13 +58,15 @@ export class CallGate {
     if (fitting !== '') out.push({ type: 'tool-delta', json: fitting })
     if (fitting === json) return
     out.push({ type: 'tool-end', isCut: true })
+    this.#hasCutCalls = true
     this.#state = 'none'
   }
 
   end(part: Extract<StreamPart, { type: 'tool-end' }>, out: StreamPart[]): void {
     if (this.#state === 'whole' || this.#state === 'streamed') {
       out.push(part)
-      if (part.isCut !== true) this.#whole++
+      if (part.isCut === true) this.#hasCutCalls = true
+      else this.#whole++
     }
     this.#state = 'none'
   }

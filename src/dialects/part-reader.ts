@@ -194,10 +194,12 @@ export class PartReader {
   }
 
   #reason(): EndReason {
+    const { hasWholeCalls, hasCutCalls } = this.#calls
     // The closing events may be missing: older accounts send none, and the body's end is proof enough (A34).
     return toEndReason({
       isStopped: this.#text.stopSequence !== null,
-      hasToolCall: this.#calls.hasWholeCalls,
+      // Half a call that a client has seen must not end like a whole one, whatever came after it.
+      hasToolCall: hasWholeCalls && !(hasCutCalls && this.#plan.isStream),
       isCutOff: this.#isCutOff || this.#tools.hasBroken || this.#limit.isReached,
       isWindowFull: this.#meter.isWindowFull,
       stopReason: this.#stopReason

@@ -228,6 +228,30 @@ t.test('while a long call is being given out', async (t) => {
     t.match(parts.at(-3), { type: 'tool-end', isCut: true })
     t.match(summarize(parts), { text: 'b', reason: 'length' })
   })
+
+  t.test(
+    'its break is an end by length for who has seen it, though a whole call follows',
+    async (t) => {
+      const whole = tool('2', 'g', { input: '{"a":1}', stop: true })
+      const events = [
+        tool('1', 'f', { input: long }),
+        tool('1', 'f', { stop: true }),
+        whole,
+        ...closing()
+      ]
+      const streamed = summarize(readParts({ ...native, isStream: true }, events))
+      t.match(streamed, { reason: 'length' })
+      // Collected, the broken one is left out.
+      t.match(summarize(readParts({ ...native, isStream: false }, events)), { reason: 'tool' })
+    }
+  )
+
+  t.test("the client's limit in the middle of a second call is an end by length", async (t) => {
+    const plan = replyPlan({ maxOutputTokens: 1500, isStream: true })
+    const first = tool('1', 'f', { input: '{"a":1}', stop: true })
+    const events = [first, tool('2', 'f', { input: long }), tool('2', 'f', { input: long })]
+    t.match(summarize(readParts(plan, events)), { reason: 'length' })
+  })
 })
 
 t.test("the client's limit", async (t) => {
