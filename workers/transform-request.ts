@@ -1,12 +1,25 @@
+import { threadId } from 'node:worker_threads'
 import { move, transferableSymbol, valueSymbol } from 'piscina'
 import { AttachmentNeeded } from '../src/dialects/attachments.ts'
 import { attachmentNeedsOf, convertRequest } from '../src/dialects/convert-request.ts'
 import { inlineAttachments } from '../src/dialects/inline-attachments.ts'
+import { checkAnswer } from '../src/dialects/json-answer.ts'
 import { lintRequest } from '../src/dialects/lint/lint-request.ts'
 import { GatewayError } from '../src/shared/errors.ts'
 import { ownsMemory } from '../src/shared/own-memory.ts'
-import type { ThreadJob, TransformJob, TransformResult } from '../src/transform/transform-job.ts'
-import { readPdfText } from '../src/dialects/pdf-text.ts'
+import type { AttachmentContent } from '../src/dialects/attachments.ts'
+import { PDF_TOO_COSTLY, readPdfText } from '../src/dialects/pdf-text.ts'
+import {
+  PDF_CELL,
+  type PdfReading,
+  THREAD_CELL,
+  type ThreadJob,
+  type TransformJob,
+  type TransformResult
+} from '../src/transform/transform-job.ts'
+
+/** Longest check of an answer. Sensible schemas take a few milliseconds; meanwhile others wait for the thread. */
+const CHECK_MS = 2000
 
 /**
  * What piscina calls in a thread: one job in, one result out, both as bytes and plain data. A refusal is a
@@ -15,6 +28,7 @@ import { readPdfText } from '../src/dialects/pdf-text.ts'
  */
 export default async function transformRequest(job: ThreadJob): Promise<unknown> {
   if ('lint' in job) return { ok: true, report: lintRequest(job.body, job.lint) }
+  if ('form' in job) return { ok: true, check: checkAnswer(decode(job.body), job.form, CHECK_MS) }
   const result = await toResult(job)
   const bytes = result.ok ? result.payload : 'needs' in result ? result.body : null
   if (bytes === null || !ownsMemory(bytes)) return result
@@ -41,16 +55,33 @@ async function convert({
   dialect,
   body,
   options,
-  attachments
+  attachments,
+  pdfs
 }: TransformJob): Promise<TransformResult> {
   const whole =
     attachments === undefined
       ? body
-      : await inlineAttachments(body, { fetched: attachments, readPdf: readPdfText })
+      : await inlineAttachments(body, { fetched: attachments, readPdf: pdfReader(pdfs) })
   try {
     return { ok: true, ...convertRequest(dialect, whole, options) }
   } catch (error) {
     if (!(error instanceof AttachmentNeeded) || attachments !== undefined) throw error
     return { ok: false, needs: attachmentNeedsOf(body), body }
   }
+}
+
+/** Tells who watches the thread which PDF it is at, and does not try those again that ended one. */
+function pdfReader(pdfs: PdfReading | undefined): (base64: string) => Promise<AttachmentContent> {
+  if (pdfs === undefined) return (base64) => readPdfText(base64)
+  const { progress, costly } = pdfs
+  Atomics.store(progress, THREAD_CELL, threadId)
+  return async (base64) => {
+    const number = Atomics.add(progress, PDF_CELL, 1) + 1
+    if (costly.includes(number)) return { kind: 'failed', reason: PDF_TOO_COSTLY }
+    return readPdfText(base64)
+  }
+}
+
+function decode(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
 }

@@ -32,28 +32,35 @@ export function readJsonForm(format: JsonFormat | undefined, path: string): Json
 const MAX_PROBLEMS = 8
 const MAX_PROBLEM_CHARS = 300
 
-/**
- * Longest check. Patterns and references of a client's schema can make it take for ever, and meanwhile nothing
- * else happens here; sensible ones take a few milliseconds.
- */
-const CHECK_MS = 250
+/** What a check found. */
+export interface AnswerCheck {
+  /** What keeps the text from being the JSON that was asked for, in words for the model; nothing when it is. */
+  readonly problems: readonly string[]
+  /**
+   * False when the check had to be given up: it is JSON, but patterns or references of the schema cost too much. That
+   * is no mistake of the model's.
+   */
+  readonly isComplete: boolean
+}
 
-const TOO_COSTLY =
-  'the schema could not be checked in time; its patterns or references are too costly'
-
-/** What keeps a text from being the JSON that was asked for, in words for the model; nothing when it is. */
-export function problemsOf(text: string, form: JsonForm): readonly string[] {
+/** Checks a text against what was asked for, here and now, and gives up after so many milliseconds. */
+export function checkAnswer(text: string, form: JsonForm, timeoutMs: number): AnswerCheck {
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (error) {
-    return [`it is no valid JSON (${error instanceof Error ? error.message : 'unreadable'})`]
+    const detail = error instanceof Error ? error.message : 'unreadable'
+    return complete([`it is no valid JSON (${detail})`])
   }
-  if (form.type === 'schema') return problemsWith(value, form.schema)
-  return form.type === 'value' || isJsonObject(value) ? [] : ['it is no JSON object']
+  if (form.type === 'schema') return checkValue(value, form.schema, timeoutMs)
+  return complete(form.type === 'value' || isJsonObject(value) ? [] : ['it is no JSON object'])
 }
 
-function problemsWith(value: unknown, schema: AnswerSchema): readonly string[] {
+function complete(problems: readonly string[]): AnswerCheck {
+  return { problems, isComplete: true }
+}
+
+function checkValue(value: unknown, schema: AnswerSchema, timeoutMs: number): AnswerCheck {
   const prepared = withPatterns(schema)
   const check = (): readonly string[] => {
     if (Check(prepared, value)) return []
@@ -64,11 +71,11 @@ function problemsWith(value: unknown, schema: AnswerSchema): readonly string[] {
     })
   }
   try {
-    return runWithin(CHECK_MS, check)
+    return complete(runWithin(timeoutMs, check))
   } catch (error) {
     // A watchdog's end, or a recursion without end; anything else is a bug.
     const isEndless = error instanceof RangeError || isTimeout(error)
-    if (isEndless) return [TOO_COSTLY]
+    if (isEndless) return { problems: [], isComplete: false }
     throw error
   }
 }

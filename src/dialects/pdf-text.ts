@@ -1,5 +1,6 @@
 import type { getDocumentProxy } from 'unpdf'
 import type { AttachmentContent } from './attachments.ts'
+import { unpacksToTooMuch } from './pdf-streams.ts'
 
 /** More text than this fits into no model's window. */
 const MaxChars = 400_000
@@ -10,6 +11,9 @@ const SILENT = 0
 /** One document must not keep a thread from everybody else's requests. */
 const MaxMs = 15_000
 
+/** For the client, whoever finds it out. */
+export const PDF_TOO_COSTLY = 'the PDF takes too much to read'
+
 /**
  * The text of a PDF, page by page; the upstream takes none. Never rejects: what can't be read is `failed` with
  * words for the client. The library is loaded with the first PDF.
@@ -19,6 +23,7 @@ export async function readPdfText(base64: string, maxChars = MaxChars): Promise<
   const deadline = performance.now() + MaxMs
   try {
     const bytes = new Uint8Array(Buffer.from(base64, 'base64'))
+    if (unpacksToTooMuch(bytes, deadline)) return failed(PDF_TOO_COSTLY)
     const pdf = await open(bytes, { verbosity: SILENT })
     try {
       return await readPages(pdf, maxChars, deadline)

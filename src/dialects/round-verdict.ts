@@ -1,4 +1,4 @@
-import { problemsOf } from './json-answer.ts'
+import type { JsonForm } from './json-answer.ts'
 import type { RoundPlan } from './round-plan.ts'
 import type { RoundReport } from './round-reader.ts'
 import type { EndReason } from './stream-part.ts'
@@ -12,11 +12,18 @@ export type RoundVerdict =
   /** The model wants searches; with a call of the client's beside them they are the end of the answer. */
   | { readonly type: 'search'; readonly isLast: boolean }
 
+/** Finds what keeps a text from being the JSON that was asked for, in words for the model. */
+export type FindProblems = (text: string, form: JsonForm) => Promise<readonly string[]>
+
 /**
  * Judges a round by what the client insists on. An answer that was cut short, refused or ended by a stop string is
  * delivered as it is: its reason says so. One that consists of tool calls need not be JSON.
  */
-export function judgeRound(report: RoundReport, plan: RoundPlan, isTooLong: boolean): RoundVerdict {
+export async function judgeRound(
+  report: RoundReport,
+  plan: RoundPlan,
+  { isTooLong, problemsOf }: { readonly isTooLong: boolean; readonly problemsOf: FindProblems }
+): Promise<RoundVerdict> {
   const { searches, hasDelivered, end } = report
   if (end.reason === 'stop-sequence') return { type: 'deliver', reason: end.reason }
   if (searches.length > 0) return { type: 'search', isLast: hasDelivered }
@@ -25,7 +32,7 @@ export function judgeRound(report: RoundReport, plan: RoundPlan, isTooLong: bool
   }
   if (plan.dueCall !== null) return missingCall(plan.dueCall.name)
   if (plan.jsonForm === null) return { type: 'deliver', reason: 'stop' }
-  const problems = isTooLong ? [TOO_LONG] : problemsOf(report.text, plan.jsonForm)
+  const problems = isTooLong ? [TOO_LONG] : await problemsOf(report.text, plan.jsonForm)
   return problems.length === 0 ? { type: 'deliver', reason: 'stop' } : invalidJson(problems)
 }
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { JsonForm } from '../dialects/json-answer.ts'
 import type { RoundPlan } from '../dialects/round-plan.ts'
 import { RoundReader, type RoundReport } from '../dialects/round-reader.ts'
 import { judgeRound, type RoundVerdict } from '../dialects/round-verdict.ts'
@@ -71,7 +72,10 @@ class AnswerRounds {
       await this.#ask(reader)
       const report = reader.report()
       this.#spend(report.end.usage)
-      const verdict = judgeRound(report, this.#rounds, reader.isTooLong)
+      const verdict = await judgeRound(report, this.#rounds, {
+        isTooLong: reader.isTooLong,
+        problemsOf: (text, form) => this.#problemsOf(text, form)
+      })
       switch (verdict.type) {
         case 'deliver':
           this.#release(reader)
@@ -87,6 +91,16 @@ class AnswerRounds {
       }
       await this.#question.whenDrained()
     }
+  }
+
+  /** An answer that can't be checked is no mistake of the model's, and is delivered. */
+  async #problemsOf(text: string, form: JsonForm): Promise<readonly string[]> {
+    const { log, requestId: reqId, signal } = this.#question
+    const { problems, isComplete } = await this.#plane.transforms.check(text, form, signal)
+    if (!isComplete) {
+      log.warn({ reqId, code: 'answer-unchecked', chars: text.length }, 'answer not checked')
+    }
+    return problems
   }
 
   /** Makes the search that the client's words ask for. True if that was the answer. */

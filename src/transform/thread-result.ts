@@ -1,5 +1,7 @@
+import type { AnswerCheck } from '../dialects/json-answer.ts'
 import type { LintReport } from '../dialects/lint/report.ts'
 import { GatewayError } from '../shared/errors.ts'
+import { freeMemory } from '../shared/own-memory.ts'
 import { AttachmentsNeeded } from './attachments-needed.ts'
 import type { ThreadResult, TransformRefusal, TransformSuccess } from './transform-job.ts'
 
@@ -21,6 +23,12 @@ export function reportOf(result: ThreadResult): LintReport {
   throw new Error('an explanation gave no report')
 }
 
+/** What a check came to. */
+export function checkOf(result: ThreadResult): AnswerCheck {
+  if (result.ok && 'check' in result) return result.check
+  throw new Error('a check gave no verdict')
+}
+
 /** A bug in a conversion, or the end of its thread. */
 export function transformFailed(cause: unknown): GatewayError {
   const detail = cause instanceof Error ? cause.message : undefined
@@ -32,6 +40,14 @@ export function ownBytes(body: Uint8Array): Uint8Array<ArrayBuffer> {
   const { buffer } = body
   const isOwn = buffer instanceof ArrayBuffer && buffer.byteLength === body.byteLength
   return isOwn ? new Uint8Array(buffer) : new Uint8Array(body)
+}
+
+/** The body in memory that outlives a thread; its own is freed. */
+export function sharedBytes(body: Uint8Array): Uint8Array<SharedArrayBuffer> {
+  const shared = new Uint8Array(new SharedArrayBuffer(body.byteLength))
+  shared.set(body)
+  freeMemory(body)
+  return shared
 }
 
 function toGatewayError(refusal: TransformRefusal): GatewayError {

@@ -1,5 +1,6 @@
 import type { FetchedContent } from '../dialects/attachments.ts'
 import type { AttachmentNeeds } from '../dialects/convert-request.ts'
+import type { AnswerCheck, JsonForm } from '../dialects/json-answer.ts'
 import type { LintOptions } from '../dialects/lint/lint-request.ts'
 import type { LintReport } from '../dialects/lint/report.ts'
 import type { DialectName, ReplyPlan } from '../dialects/reply-plan.ts'
@@ -14,7 +15,20 @@ export interface TransformJob {
   readonly options: RequestOptions
   /** What the body's URLs lead to; given in the second run for a body that needed it. */
   readonly attachments?: Readonly<Record<string, FetchedContent>>
+  readonly pdfs?: PdfReading
 }
+
+/** How the PDFs of a job are read, and which of them the job is at: reading one may end a thread. */
+export interface PdfReading {
+  /** In shared memory: the thread's id, and the number of PDFs that it has begun to read. */
+  readonly progress: Int32Array<SharedArrayBuffer>
+  /** Those that ended a thread, by their place in the order of reading, from 1. */
+  readonly costly: readonly number[]
+}
+
+/** The cells of `PdfReading.progress`. */
+export const THREAD_CELL = 0
+export const PDF_CELL = 1
 
 /** One request to explain instead of to send. */
 export interface LintJob {
@@ -27,9 +41,21 @@ export interface LintSuccess {
   readonly report: LintReport
 }
 
+/** One answer to check against the client's schema. */
+export interface CheckJob {
+  /** The answer's text in UTF-8. */
+  readonly body: Uint8Array
+  readonly form: JsonForm
+}
+
+export interface CheckSuccess {
+  readonly ok: true
+  readonly check: AnswerCheck
+}
+
 /** What a thread takes, and what it gives. */
-export type ThreadJob = TransformJob | LintJob
-export type ThreadResult = TransformResult | LintSuccess
+export type ThreadJob = TransformJob | LintJob | CheckJob
+export type ThreadResult = TransformResult | LintSuccess | CheckSuccess
 
 /** Errors travel as plain data: a class would lose its prototype on the way out of a thread. */
 export type TransformResult = TransformSuccess | TransformRefusal | TransformNeeds

@@ -1,11 +1,20 @@
 import type { Piscina } from 'piscina'
+import { type AnswerCheck, checkAnswer, type JsonForm } from '../dialects/json-answer.ts'
 import type { LintOptions } from '../dialects/lint/lint-request.ts'
 import type { LintReport } from '../dialects/lint/report.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
 import { GatewayError } from '../shared/errors.ts'
-import { ownBytes, reportOf, successOf, transformFailed } from './thread-result.ts'
+import {
+  checkOf,
+  ownBytes,
+  reportOf,
+  sharedBytes,
+  successOf,
+  transformFailed
+} from './thread-result.ts'
 import { lintInline, transformInline } from './transform-inline.ts'
 import type { ThreadJob, ThreadResult, TransformJob, TransformSuccess } from './transform-job.ts'
+import { runWatched } from './watched-run.ts'
 
 export interface TransformPoolOptions {
   /** Threads at most; they start with the first large body and end when idle. */
@@ -38,9 +47,25 @@ const LINT_SHARE = 8
 
 const WORKER_FILE = new URL('../../workers/transform-request.ts', import.meta.url).href
 
+/**
+ * Longest run of a job with attachments, and the array buffers that it may fill per byte of its body, beside as much
+ * as a thread's heap: base64, file, text and payload.
+ */
+const ATTACHMENTS_MAX_MS = 20_000
+const BUFFERS_PER_BODY = 5
+const MEBIBYTE = 1024 * 1024
+
+/**
+ * Answers and schemas up to this size are checked on the event loop, within a few milliseconds. Measured: 1 ms for a
+ * usual schema; what takes longer is checked again in a thread, whatever the cause.
+ */
+const CHECK_INLINE_CHARS = 8192
+const CHECK_INLINE_MS = 20
+
 /** One body on its way through a thread. */
 interface PendingJob {
   readonly job: ThreadJob
+  readonly signal: AbortSignal
   readonly settle: (result: ThreadResult) => void
   readonly reject: (error: Error) => void
 }
@@ -105,6 +130,33 @@ export class TransformPool {
     return isSmall ? lintInline(body, lint) : this.#enqueue({ body, lint }, reportOf, signal)
   }
 
+  /**
+   * Checks an answer against what its client asked for. It has been paid for, so it waits however many wait, and a
+   * thread that dies of it is no verdict.
+   *
+   * @throws {GatewayError} `signal`'s own error; GW_DRAINING after `close()`
+   */
+  async check(text: string, form: JsonForm, signal: AbortSignal): Promise<AnswerCheck> {
+    this.#throwIfOver(signal)
+    if (this.#isCheckedInline(text, form)) {
+      const check = checkAnswer(text, form, CHECK_INLINE_MS)
+      if (check.isComplete) return check
+    }
+    try {
+      return await this.#enter({ body: Buffer.from(text), form }, checkOf, signal)
+    } catch (cause) {
+      if (!(cause instanceof GatewayError && cause.code === 'GW_TRANSFORM_FAILED')) throw cause
+      const { problems } = checkAnswer(text, { type: 'value' }, CHECK_INLINE_MS)
+      return { problems, isComplete: problems.length > 0 }
+    }
+  }
+
+  #isCheckedInline(text: string, form: JsonForm): boolean {
+    if (form.type !== 'schema') return text.length <= this.#options.inlineMaxBytes
+    const max = CHECK_INLINE_CHARS
+    return text.length <= max && JSON.stringify(form.schema).length <= max
+  }
+
   #throwIfOver(signal: AbortSignal): void {
     if (this.#refusal !== null) throw this.#refusal
     if (signal.aborted) throw abortErrorOf(signal)
@@ -148,9 +200,17 @@ export class TransformPool {
     if (isBusy && this.#waiting.size >= this.#options.maxQueue) {
       throw new GatewayError('GW_TRANSFORM_QUEUE_FULL', undefined, { retryAfterS: 1 })
     }
+    return this.#enter(job, read, signal)
+  }
+
+  async #enter<T>(
+    job: ThreadJob,
+    read: (result: ThreadResult) => T,
+    signal: AbortSignal
+  ): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<ThreadResult>()
-    const pending: PendingJob = { job, settle: resolve, reject }
-    // A job that is in a thread already is left to end there: killing the thread would cost more.
+    const pending: PendingJob = { job, signal, settle: resolve, reject }
+    // In a thread already it is left to end there, as killing the thread would cost more; but see `runWatched()`.
     const onAbort = (): void => {
       this.#waiting.delete(pending)
       reject(abortErrorOf(signal))
@@ -174,18 +234,32 @@ export class TransformPool {
   }
 
   async #runInThread(pending: PendingJob): Promise<void> {
-    const body = ownBytes(pending.job.body)
     try {
-      this.#piscina ??= this.#createPiscina()
-      const job = { ...pending.job, body }
-      const piscina = await this.#piscina
-      pending.settle(await piscina.run(job, { transferList: [body.buffer] }))
+      pending.settle(await this.#runJob(pending))
     } catch (cause) {
-      pending.reject(transformFailed(cause))
+      pending.reject(cause instanceof GatewayError ? cause : transformFailed(cause))
     } finally {
       this.#running.delete(pending)
       this.#startWaiting()
     }
+  }
+
+  async #runJob({ job, signal }: PendingJob): Promise<ThreadResult> {
+    const isWatched = 'attachments' in job && job.attachments !== undefined
+    const body = isWatched ? sharedBytes(job.body) : ownBytes(job.body)
+    this.#piscina ??= this.#createPiscina()
+    const piscina = await this.#piscina
+    if (!isWatched) {
+      const transferList = body.buffer instanceof ArrayBuffer ? [body.buffer] : []
+      return piscina.run({ ...job, body }, { transferList })
+    }
+    const maxBufferBytes =
+      this.#options.threadHeapMb * MEBIBYTE + body.byteLength * BUFFERS_PER_BODY
+    return runWatched(
+      piscina,
+      { ...job, body },
+      { maxBufferBytes, maxMs: ATTACHMENTS_MAX_MS, signal }
+    )
   }
 
   /** Loaded with the first body that needs it: many gateways never get one. */

@@ -1,10 +1,16 @@
 import t from 'tap'
-import { type JsonForm, problemsOf, readJsonForm } from '../../src/dialects/json-answer.ts'
+import { checkAnswer, type JsonForm, readJsonForm } from '../../src/dialects/json-answer.ts'
 
 function form(schema: object): JsonForm {
   const read = readJsonForm({ type: 'json_schema', schema }, 'schema')
   if (read === undefined) throw new Error('no form')
   return read
+}
+
+/** What is wrong, and that all was looked at. */
+function problemsOf(text: string, form: JsonForm): readonly string[] {
+  const { problems, isComplete } = checkAnswer(text, form, 5000)
+  return isComplete ? problems : ['given up']
 }
 
 t.test('readJsonForm()', async (t) => {
@@ -19,7 +25,7 @@ t.test('readJsonForm()', async (t) => {
   })
 })
 
-t.test('problemsOf()', async (t) => {
+t.test('checkAnswer()', async (t) => {
   t.test('takes nothing but JSON', async (t) => {
     for (const text of [
       '',
@@ -96,7 +102,7 @@ t.test('problemsOf()', async (t) => {
     t.not(problemsOf('{}', { type: 'schema', schema: false }).length, 0)
   })
 
-  t.test('ends checks that would take for ever', async (t) => {
+  t.test('gives up checks that would take for ever, without a verdict', async (t) => {
     const defs: Record<string, object> = { d40: { type: 'number' } }
     for (let i = 0; i < 40; i++) {
       const $ref = `#/$defs/d${i + 1}`
@@ -109,7 +115,7 @@ t.test('problemsOf()', async (t) => {
       ['{"a":1}', { propertyNames: { $ref: '#/propertyNames' } }]
     ] as const) {
       const start = performance.now()
-      t.match(problemsOf(text, form(schema)), [/could not be checked in time/])
+      t.same(checkAnswer(text, form(schema), 100), { problems: [], isComplete: false })
       t.ok(performance.now() - start < 5000)
     }
     t.same(problemsOf('1', form({ type: 'integer' })), [], 'and the next check is none the worse')
@@ -118,6 +124,6 @@ t.test('problemsOf()', async (t) => {
   t.test('survives answers that nest deeply', async (t) => {
     const deep = `${'['.repeat(50_000)}${']'.repeat(50_000)}`
     t.same(problemsOf(deep, form({ type: 'array' })), [])
-    t.match(problemsOf(deep, form({ items: { $ref: '#' } })), [/could not be checked/])
+    t.same(problemsOf(deep, form({ items: { $ref: '#' } })), ['given up'])
   })
 })

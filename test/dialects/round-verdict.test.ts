@@ -1,7 +1,8 @@
 import t from 'tap'
 import type { RoundPlan } from '../../src/dialects/round-plan.ts'
 import type { RoundReport } from '../../src/dialects/round-reader.ts'
-import { judgeRound } from '../../src/dialects/round-verdict.ts'
+import { checkAnswer } from '../../src/dialects/json-answer.ts'
+import { type FindProblems, judgeRound } from '../../src/dialects/round-verdict.ts'
 import type { EndReason } from '../../src/dialects/stream-part.ts'
 
 const NONE: RoundPlan = { jsonForm: null, dueCall: null, webSearch: null }
@@ -22,66 +23,68 @@ function report(reason: EndReason, changes: Partial<RoundReport> = {}): RoundRep
   }
 }
 
+const problemsOf: FindProblems = async (text, form) => checkAnswer(text, form, 5000).problems
+
+function judge(found: RoundReport, plan: RoundPlan, isTooLong = false) {
+  return judgeRound(found, plan, { isTooLong, problemsOf })
+}
+
 t.test('judgeRound()', async (t) => {
   t.test('delivers what was cut short, refused or stopped, whatever was insisted on', async (t) => {
     for (const reason of ['length', 'context', 'filter', 'pause', 'stop-sequence'] as const) {
       for (const plan of [JSON_PLAN, NAMED, ANY]) {
-        t.same(judgeRound(report(reason, { text: '{' }), plan, false), { type: 'deliver', reason })
+        t.same(await judge(report(reason, { text: '{' }), plan), { type: 'deliver', reason })
       }
     }
   })
 
   t.test('delivers an answer of calls without looking at its text', async (t) => {
     for (const plan of [JSON_PLAN, NAMED, ANY]) {
-      const verdict = judgeRound(
-        report('tool', { text: 'no JSON', hasDelivered: true }),
-        plan,
-        false
-      )
+      const verdict = await judge(report('tool', { text: 'no JSON', hasDelivered: true }), plan)
       t.same(verdict, { type: 'deliver', reason: 'tool' })
     }
   })
 
   t.test('wants the call first, then the JSON', async (t) => {
     const both = { ...NAMED, jsonForm: JSON_PLAN.jsonForm }
-    t.match(judgeRound(report('stop', { text: '{}' }), both, false), {
+    t.match(await judge(report('stop', { text: '{}' }), both), {
       type: 'repair',
       reply: /call the tool "f"/,
       problem: /tool_choice/
     })
-    t.match(judgeRound(report('tool', { strays: [search] }), NAMED, false), { type: 'repair' })
-    t.match(judgeRound(report('stop'), ANY, false), { type: 'repair', reply: /one of the tools/ })
-    t.match(judgeRound(report('stop', { text: 'x' }), JSON_PLAN, false), {
+    t.match(await judge(report('tool', { strays: [search] }), NAMED), { type: 'repair' })
+    t.match(await judge(report('stop'), ANY), { type: 'repair', reply: /one of the tools/ })
+    t.match(await judge(report('stop', { text: 'x' }), JSON_PLAN), {
       type: 'repair',
       reply: /no valid JSON/
     })
-    t.match(judgeRound(report('stop', { text: '{}' }), JSON_PLAN, true), {
+    t.match(await judge(report('stop', { text: '{}' }), JSON_PLAN, true), {
       type: 'repair',
       reply: /too long/
     })
-    t.match(judgeRound(report('stop', { text: '{}' }), JSON_PLAN, false), { type: 'deliver' })
+    t.match(await judge(report('stop', { text: '{}' }), JSON_PLAN), { type: 'deliver' })
   })
 
   t.test('tells the client nothing of what the model said', async (t) => {
-    const verdict = judgeRound(report('stop', { text: 'secret' }), JSON_PLAN, false)
+    const verdict = await judge(report('stop', { text: 'secret' }), JSON_PLAN)
     t.ok(verdict.type === 'repair' && !verdict.problem.includes('secret'))
   })
 
   t.test('goes on searching unless the client has its turn', async (t) => {
     for (const reason of ['tool', 'length'] as const) {
       const found = { searches: [search] }
-      t.same(judgeRound(report(reason, found), NONE, false), { type: 'search', isLast: false })
-      t.same(judgeRound(report(reason, { ...found, hasDelivered: true }), NONE, false), {
+      t.same(await judge(report(reason, found), NONE), { type: 'search', isLast: false })
+      t.same(await judge(report(reason, { ...found, hasDelivered: true }), NONE), {
         type: 'search',
         isLast: true
       })
     }
-    t.match(judgeRound(report('stop-sequence', { searches: [search] }), NONE, false), {
+    t.match(await judge(report('stop-sequence', { searches: [search] }), NONE), {
       type: 'deliver'
     })
   })
 
   t.test('calls an answer whose calls were all kept a plain one', async (t) => {
-    t.same(judgeRound(report('tool'), NONE, false), { type: 'deliver', reason: 'stop' })
+    t.same(await judge(report('tool'), NONE), { type: 'deliver', reason: 'stop' })
   })
 })

@@ -1,0 +1,124 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import t from 'tap'
+import { type JsonForm, readJsonForm } from '../../src/dialects/json-answer.ts'
+import { TransformPool } from '../../src/transform/transform-pool.ts'
+import { chatBody } from '../helper/agent-request.ts'
+import { requestOptions } from '../helper/request-options.ts'
+
+const nested = formOf({
+  $defs: {
+    n: {
+      anyOf: [
+        { type: 'string' },
+        {
+          type: 'object',
+          properties: { c: { type: 'array', items: { $ref: '#/$defs/n' } } },
+          required: ['c'],
+          additionalProperties: false
+        }
+      ]
+    }
+  },
+  $ref: '#/$defs/n'
+})
+
+t.test('check()', async (t) => {
+  const pool = makePool(t)
+
+  t.test('finds the same on the event loop and in a thread', async (t) => {
+    const form = formOf({ type: 'object', properties: { a: { type: 'integer' } }, required: ['a'] })
+    const pad = ' '.repeat(10_000)
+    for (const text of ['{"a":1}', '{"a":"x"}', '{}', '{"ä":"€😀"}', '{"a":1']) {
+      const here = await pool.check(text, form, idle())
+      const there = pool.check(`${text}${pad}`, form, idle())
+      t.equal(pool.running, 1)
+      t.equal((await there).problems.length, here.problems.length)
+      t.equal(here.isComplete, true)
+    }
+  })
+
+  t.test(
+    'takes a long valid answer with a recursive schema, and leaves the loop free',
+    async (t) => {
+      let value: unknown = 'x'
+      for (let depth = 0; depth < 12; depth++) value = { c: [value, value] }
+      const text = JSON.stringify(value)
+      t.ok(text.length > 40_000)
+      await pool.check(' '.repeat(10_000), nested, idle())
+      const delay = monitorEventLoopDelay({ resolution: 5 })
+      delay.enable()
+      const checks = await Promise.all([1, 2, 3].map(() => pool.check(text, nested, idle())))
+      delay.disable()
+      for (const { problems } of checks) t.same(problems, [])
+      t.ok(delay.max / 1e6 < 200, `${delay.max / 1e6} ms`)
+    }
+  )
+
+  for (const [name, text] of [
+    ['short', `"${'a'.repeat(50)}!"`],
+    ['long', `"${'a'.repeat(10_000)}!"`]
+  ] as const) {
+    t.test(`gives no verdict on a ${name} answer that a pattern never ends with`, async (t) => {
+      const form = formOf({ type: 'string', pattern: '^(a+)+$' })
+      const ticks = { count: 0 }
+      const timer = setInterval(() => ticks.count++, 20)
+      t.same(await pool.check(text, form, idle()), { problems: [], isComplete: false })
+      clearInterval(timer)
+      t.ok(ticks.count > 10, 'meanwhile all else went on')
+    })
+  }
+
+  t.test('waits even where no other job may, and ends with its client', async (t) => {
+    const full = makePool(t)
+    const running = full.run(largeJob(), idle())
+    await t.rejects(full.run(largeJob(), idle()), { code: 'GW_TRANSFORM_QUEUE_FULL' })
+    const text = `"${'x'.repeat(10_000)}"`
+    const leaving = new AbortController()
+    const left = full.check(text, nested, leaving.signal)
+    const stays = full.check(text, nested, idle())
+    leaving.abort()
+    await t.rejects(left, { code: 'GW_CLIENT_CLOSED' })
+    t.same(await stays, { problems: [], isComplete: true })
+    t.ok(await running)
+  })
+
+  t.test('outlives a thread that dies of the problems it finds', async (t) => {
+    const objects = `[${'{},'.repeat(300_000)}{}]`
+    const tight = makePool(t, 24)
+    const check = await tight.check(objects, formOf({ items: { type: 'integer' } }), idle())
+    t.same(check, { problems: [], isComplete: false })
+    t.same((await tight.check('[1]', formOf({ type: 'array' }), idle())).isComplete, true)
+  })
+})
+
+function makePool(
+  t: { teardown(tearDown: () => unknown): void },
+  threadHeapMb = 48
+): TransformPool {
+  const pool = new TransformPool({
+    threads: 1,
+    inlineMaxBytes: 1024,
+    maxQueue: 0,
+    threadHeapMb,
+    threadSemiSpaceMb: 4,
+    idleTimeoutMs: 1000,
+    closeTimeoutMs: 10_000
+  })
+  t.teardown(() => pool.close())
+  return pool
+}
+
+function formOf(schema: object): JsonForm {
+  const form = readJsonForm({ type: 'json_schema', schema }, 'schema')
+  if (form === undefined) throw new Error('no form')
+  return form
+}
+
+function largeJob() {
+  const body = chatBody({ bytes: 30_000, tools: 2 })
+  return { dialect: 'openai-chat', body, options: requestOptions() } as const
+}
+
+function idle(): AbortSignal {
+  return new AbortController().signal
+}
