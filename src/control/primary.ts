@@ -94,7 +94,7 @@ export class Primary {
       slots: options.memory.workers,
       fork: (id, events) => this.#fork(id, events),
       onChange: (change) => this.#onSlotChange(change),
-      retireTimeoutMs: () => this.#config.cluster.drainTimeoutMs + CLOSING_MS
+      retireTimeoutMs: () => this.#config.cluster.drainTimeoutMs + PATIENCE_MS + CLOSING_MS
     })
     this.#rolling = new RollingRestart({ supervisor: this.#supervisor, log })
   }
@@ -202,6 +202,7 @@ export class Primary {
     const link = new WorkerLink({
       id,
       events,
+      patienceMs: PATIENCE_MS,
       onMessage: (message) => this.#onMessage(link, message, events),
       onRetire: () => this.#budget.retire(link.member),
       onExit: () => this.#onExit(link)
@@ -327,6 +328,12 @@ export class Primary {
 
 /** How long a worker may take to close what is left when its time for streams is over. */
 const CLOSING_MS = 5_000
+
+/**
+ * How long a replaced worker may go on with streams. Each of them ends by itself, for silence of either side is bounded;
+ * this is for what never does, or the next worker would never be replaced.
+ */
+const PATIENCE_MS = 3_600_000
 
 function heapArguments({ worker }: MemoryPlan): string[] {
   return [

@@ -9,6 +9,8 @@ export interface WorkerLinkOptions {
   readonly id: number
   readonly events: WorkerEvents
   readonly onMessage: (message: FromWorker<MetricsSnapshot>) => void
+  /** How long beyond `DRAIN_TIMEOUT` its streams may last when it leaves for its successor. */
+  readonly patienceMs: number
   /** Called when it is asked to leave for its successor. */
   readonly onRetire: () => void
   /** Called before the supervisor hears of it. */
@@ -44,7 +46,7 @@ export class WorkerLink implements WorkerProcess {
 
   retire(): void {
     this.#options.onRetire()
-    this.send({ type: 'worker.retire' })
+    this.send({ type: 'worker.retire', patienceMs: this.#options.patienceMs })
   }
 
   drain(): void {

@@ -39,8 +39,11 @@ export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown
   /** Wants a `metrics.snapshot`. */
   | { readonly type: 'metrics.collect' }
   | { readonly type: 'metrics.text'; readonly requestId: number; readonly text: string }
-  /** A successor serves: accept no new connections, serve those that are open a last time, then exit. */
-  | { readonly type: 'worker.retire' }
+  /**
+   * A successor serves: accept no new connections, serve those that are open a last time, then exit. What still
+   * streams after `DRAIN_TIMEOUT` may do so for `patienceMs` more.
+   */
+  | { readonly type: 'worker.retire'; readonly patienceMs: number }
   /** Accept nothing new, let streams end, then exit. */
   | { readonly type: 'worker.drain' }
   | { readonly type: 'cluster.status'; readonly status: ClusterStatus }

@@ -31,11 +31,13 @@ export class OpenTurns {
 
   /**
    * Resolves when all have ended. After `timeoutMs` those that are left are ended with `error`, and after `graceMs`
-   * more nobody waits for clients that do not even read that.
+   * more nobody waits for clients that do not even read that. A later call takes the place of an earlier one, which
+   * resolves at once.
    */
   async drain({ timeoutMs, graceMs, error }: DrainOptions): Promise<void> {
     if (this.#turns.size === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
+    this.#onEmpty?.()
     this.#onEmpty = resolve
     let timer = setTimeout(() => {
       timer = setTimeout(resolve, graceMs)

@@ -25,7 +25,7 @@ import { Credentials } from './credentials.ts'
 import type { DataPlane } from './data-plane.ts'
 import { ItemStore } from './items/item-store.ts'
 import { MetricsDesk } from './metrics-desk.ts'
-import { OpenTurns } from './open-turns.ts'
+import { type DrainOptions, OpenTurns } from './open-turns.ts'
 
 export type Incoming = ToWorker<Config, CredentialSnapshot, Catalogue>
 type Start = WorkerStart<Config, CredentialSnapshot, Catalogue>
@@ -41,7 +41,7 @@ const LAST_WORDS_MS = 1_000
  *
  * ```
  *   waiting ──worker.start──▶ serving ──drain()──▶ draining ──▶ stopped
- *                                └───retire()──▶ retiring ──┘ the last client has left, or DRAIN_TIMEOUT has passed
+ *                                └───retire()──▶ retiring ──┘ the last client has left, or the last stream has ended
  * ```
  */
 export class GatewayWorker {
@@ -71,21 +71,23 @@ export class GatewayWorker {
 
   /**
    * For a worker whose successor serves: takes no new connections, and serves those that are open a last time. Ends
-   * when they are closed, or `DRAIN_TIMEOUT` has passed.
+   * when they are closed. After `DRAIN_TIMEOUT` it waits for streams alone, which are cut after `patienceMs` more.
    */
-  retire(): void {
+  retire(patienceMs: number): void {
     if (this.#state !== 'open') return
     if (this.#parts === null) return this.drain()
     this.#state = 'retiring'
-    void this.#retire(this.#parts) // cannot reject
+    void this.#retire(this.#parts, patienceMs) // cannot reject
   }
 
-  async #retire({ app, config }: Parts): Promise<void> {
+  async #retire({ app, config }: Parts, patienceMs: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, config.cluster.drainTimeoutMs)
     closeListener(app.server, resolve)
     await promise
     clearTimeout(timer)
+    if (this.#state !== 'retiring') return
+    await this.#turns.drain({ timeoutMs: patienceMs, ...lastWords() })
     this.#end(0)
   }
 
@@ -126,7 +128,7 @@ export class GatewayWorker {
         if (this.#parts !== null) this.#parts.status = message.status
         break
       case 'worker.retire':
-        this.retire()
+        this.retire(message.patienceMs)
         break
       case 'worker.drain':
         this.drain()
@@ -164,15 +166,18 @@ export class GatewayWorker {
     closeListener(parts.app.server)
     parts.lease.drain()
     parts.memory.drain()
-    const error = new GatewayError('GW_DRAINING')
-    await this.#turns.drain({ timeoutMs, graceMs: LAST_WORDS_MS, error })
+    await this.#turns.drain({ timeoutMs, ...lastWords() })
     parts.app.server.closeIdleConnections()
-    await Promise.all([parts.pool.close(), parts.transforms.close()])
+    await Promise.all([parts.pool.close(), parts.transforms.close(), parts.fetcher.close()])
     await parts.metrics.push()
     parts.app.server.closeAllConnections()
     parts.metrics.close()
     parts.items.close()
   }
+}
+
+function lastWords(): Pick<DrainOptions, 'graceMs' | 'error'> {
+  return { graceMs: LAST_WORDS_MS, error: new GatewayError('GW_DRAINING') }
 }
 
 interface Surroundings {
@@ -188,6 +193,7 @@ interface Parts {
   readonly memory: MemoryBudget
   readonly pool: ConnectionPool
   readonly transforms: TransformPool
+  readonly fetcher: UrlFetcher
   readonly credentials: Credentials
   readonly items: ItemStore
   readonly metrics: MetricsDesk
@@ -256,6 +262,10 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
     },
     log
   })
+  const fetcher = new UrlFetcher({
+    limits: () => parts.config.fetch,
+    isAllowedAddress: isPublicAddress
+  })
   const plane: DataPlane = {
     lease,
     pool,
@@ -263,10 +273,7 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
     transforms,
     credentials,
     calibration: new TokenCalibration(),
-    fetcher: new UrlFetcher({
-      limits: () => parts.config.fetch,
-      isAllowedAddress: isPublicAddress
-    }),
+    fetcher,
     retryBudget: new RetryBudget({
       percent: config.upstream.retryBudgetPercent,
       now: () => performance.now()
@@ -301,6 +308,7 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
     memory: bodyMemory,
     pool,
     transforms,
+    fetcher,
     credentials,
     items,
     metrics,

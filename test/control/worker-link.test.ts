@@ -9,6 +9,7 @@ async function startWorker(t: Test): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>()
   const link = new WorkerLink({
     id: 1,
+    patienceMs: 0,
     events: { onReady: () => {}, onExit: resolve },
     onMessage: () => {},
     onRetire: () => void calls.push('retire'),

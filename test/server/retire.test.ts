@@ -19,7 +19,7 @@ async function openConnection(url: string) {
 async function setUp(t: Test, DRAIN_TIMEOUT: string) {
   const upstream = await CountingUpstream.start(t)
   const primary = await FakePrimary.start(t, upstream.url, { env: { DRAIN_TIMEOUT } })
-  return { primary, client: await openConnection(primary.url) }
+  return { upstream, primary, client: await openConnection(primary.url) }
 }
 
 t.test('a worker that retires', async (t) => {
@@ -27,8 +27,8 @@ t.test('a worker that retires', async (t) => {
     const { primary, client } = await setUp(t, '60')
     const other = await openConnection(primary.url)
     t.notMatch((await client.ask('/health')).toLowerCase(), '\r\nconnection: close')
-    primary.tell({ type: 'worker.retire' })
-    primary.tell({ type: 'worker.retire' })
+    primary.tell({ type: 'worker.retire', patienceMs: 60_000 })
+    primary.tell({ type: 'worker.retire', patienceMs: 60_000 })
     await t.rejects(fetch(`${primary.url}/health`))
     for (const { ask, socket } of [client, other]) {
       const closed = once(socket, 'close')
@@ -42,16 +42,38 @@ t.test('a worker that retires', async (t) => {
 
   t.test('closes connections on which nothing comes any more after DRAIN_TIMEOUT', async (t) => {
     const { primary, client } = await setUp(t, '0.05')
-    primary.tell({ type: 'worker.retire' })
+    primary.tell({ type: 'worker.retire', patienceMs: 60_000 })
     await once(client.socket, 'close')
     await t.resolves(primary.worker.stopped)
   })
 
   t.test('drains when it is told to meanwhile', async (t) => {
     const { primary, client } = await setUp(t, '60')
-    primary.tell({ type: 'worker.retire' })
+    primary.tell({ type: 'worker.retire', patienceMs: 60_000 })
     primary.tell({ type: 'worker.drain' })
     await once(client.socket, 'close')
+    await t.resolves(primary.worker.stopped)
+  })
+
+  t.test('waits for streams for as long as it was told, and then tells them', async (t) => {
+    const { upstream, primary } = await setUp(t, '0.01')
+    const came = new Promise<void>((resolve) => {
+      upstream.onRequest = () => resolve() // and never answers
+    })
+    const answer = fetch(`${primary.url}/v1/messages`, {
+      method: 'POST',
+      headers: { authorization: 'Bearer good-key', 'content-type': 'application/json' },
+      body: JSON.stringify({
+        model: 'claude-sonnet-4.5',
+        max_tokens: 10,
+        messages: [{ role: 'user', content: 'hi' }]
+      })
+    })
+    await came
+    const began = performance.now()
+    primary.tell({ type: 'worker.retire', patienceMs: 300 })
+    t.equal((await answer).status, 503)
+    t.ok(performance.now() - began > 300)
     await t.resolves(primary.worker.stopped)
   })
 })
