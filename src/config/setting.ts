@@ -1,4 +1,4 @@
-import { type TSchema, type TUnsafe, Unsafe } from 'typebox'
+import { type TSchema, type TUnsafe, Type } from '../shared/schema-type.ts'
 
 /**
  * How the text of a setting is written. `seconds` become milliseconds, `bytes` may end in K, M or G (powers of 1024),
@@ -46,7 +46,7 @@ export type Setting<T> = TUnsafe<T> & SettingFacts
 
 /** Makes a leaf: the JSON Schema in `schema` and the facts stay in one object. */
 export function setting<T>(facts: SettingFacts, schema: TSchema): Setting<T> {
-  return Object.assign(Unsafe<T>(schema), facts)
+  return Object.assign(Type.Unsafe<T>(schema), facts)
 }
 
 interface NumberBounds<Default> {

@@ -1,4 +1,4 @@
-import { Object as ObjectOf, type Static } from 'typebox'
+import { type Static, Type } from '../shared/schema-type.ts'
 import { version } from '../shared/version.ts'
 import { minMemoryBytes } from './memory-plan.ts'
 import {
@@ -26,8 +26,8 @@ const region = {
  * Every setting: where it is read from, its bounds, default and meaning. README and `.env.example` are checked
  * against it. `null` means no limit, automatic or left out, as each sentence says.
  */
-export const Settings = ObjectOf({
-  server: ObjectOf({
+export const Settings = Type.Object({
+  server: Type.Object({
     host: text(
       'SERVER_HOST',
       {
@@ -76,7 +76,7 @@ export const Settings = ObjectOf({
       'Silence on a healthy stream after which the client is sent a heartbeat.'
     )
   }),
-  cluster: ObjectOf({
+  cluster: Type.Object({
     workers: countOr('auto', 'WORKERS', {
       min: 1,
       max: 64,
@@ -90,7 +90,7 @@ export const Settings = ObjectOf({
       'Longest time running streams get to finish at shutdown.'
     )
   }),
-  pool: ObjectOf({
+  pool: Type.Object({
     maxConnections: countOr('none', 'HTTP_MAX_CONNECTIONS', {
       min: 1,
       max: 65_535,
@@ -120,7 +120,7 @@ export const Settings = ObjectOf({
       'Requests that may wait for a connection at once, over all workers; more are refused.'
     )
   }),
-  upstream: ObjectOf({
+  upstream: Type.Object({
     connectTimeoutMs: seconds(
       'HTTP_CONNECT_TIMEOUT',
       { min: 0.1, max: day, default: 30 },
@@ -168,7 +168,7 @@ export const Settings = ObjectOf({
       'How the gateway names itself to the upstream.'
     )
   }),
-  proxy: ObjectOf({
+  proxy: Type.Object({
     url: proxy(
       'VPN_PROXY_URL',
       undefined,
@@ -189,7 +189,7 @@ export const Settings = ObjectOf({
       'Hosts that are called without a proxy.'
     )
   }),
-  credentials: ObjectOf({
+  credentials: Type.Object({
     credsFile: optionalText(
       'KIRO_CREDS_FILE',
       { kind: 'path' },
@@ -229,7 +229,7 @@ export const Settings = ObjectOf({
       'Folder for what the gateway must remember, such as rotated tokens.'
     )
   }),
-  models: ObjectOf({
+  models: Type.Object({
     aliases: setting<Record<string, string>>(
       {
         env: 'MODEL_ALIASES',
@@ -241,7 +241,7 @@ export const Settings = ObjectOf({
       { type: 'object', additionalProperties: { type: 'string', minLength: 1 } }
     )
   }),
-  reasoning: ObjectOf({
+  reasoning: Type.Object({
     isEnabled: setting<boolean>(
       {
         env: 'FAKE_REASONING',
@@ -262,7 +262,7 @@ export const Settings = ObjectOf({
       'Largest thinking budget that a request may ask for.'
     )
   }),
-  payload: ObjectOf({
+  payload: Type.Object({
     isTrimmed: setting<boolean>(
       {
         env: 'AUTO_TRIM_PAYLOAD',
@@ -274,7 +274,7 @@ export const Settings = ObjectOf({
       { type: 'boolean' }
     )
   }),
-  tools: ObjectOf({
+  tools: Type.Object({
     descriptionMaxLength: count(
       'TOOL_DESCRIPTION_MAX_LENGTH',
       { min: 1, max: 1_000_000, default: 10_000 },
@@ -296,7 +296,7 @@ export const Settings = ObjectOf({
       { type: 'boolean' }
     )
   }),
-  fetch: ObjectOf({
+  fetch: Type.Object({
     isEnabled: setting<boolean>(
       {
         env: 'FETCH_URLS',
@@ -318,7 +318,7 @@ export const Settings = ObjectOf({
       'Longest time that one of them may take.'
     )
   }),
-  responses: ObjectOf({
+  responses: Type.Object({
     storeMaxBytes: bytes(
       'RESPONSE_STORE_MAX_BYTES',
       { min: 0, max: 1024 * 1024 * mebibyte, default: 64 * mebibyte },
@@ -330,7 +330,7 @@ export const Settings = ObjectOf({
       'How long such answers are kept.'
     )
   }),
-  transform: ObjectOf({
+  transform: Type.Object({
     threads: count(
       'TRANSFORM_THREADS',
       { min: 1, max: 16, default: 1 },
@@ -347,14 +347,14 @@ export const Settings = ObjectOf({
       'Large requests of a worker that may wait for a thread; more are refused.'
     )
   }),
-  memory: ObjectOf({
+  memory: Type.Object({
     limitBytes: optionalBytes(
       'MEMORY_LIMIT',
       { min: minMemoryBytes, max: 1024 * 1024 * mebibyte },
       'Memory to plan for, as in 512M; left out, the limit of the container, or 512M where it has none.'
     )
   }),
-  observe: ObjectOf({
+  observe: Type.Object({
     level: setting<LogLevel>(
       {
         env: 'LOG_LEVEL',

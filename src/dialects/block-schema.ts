@@ -1,5 +1,5 @@
-import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Type } from '../shared/schema-type.ts'
+import { Compile } from 'typebox/schema'
 import { Content, OpenObject, optional } from './body-schema.ts'
 
 /** The blocks that messages of any dialect are made of; what else they hold is not looked at. */

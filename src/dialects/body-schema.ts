@@ -1,4 +1,4 @@
-import { Type, type TSchema } from 'typebox'
+import { type TSchema, Type } from '../shared/schema-type.ts'
 import type { JsonObject } from '../kiro/json-object.ts'
 
 /** A member that may be missing or null; many clients send null for "not set". */

@@ -5,7 +5,7 @@ import { invalidPart } from './json-body.ts'
 /** What is used here of a compiled TypeBox schema. */
 export interface Shape<T> {
   Check(value: unknown): value is T
-  Errors(value: unknown): TLocalizedValidationError[]
+  Errors(value: unknown): [isValid: boolean, errors: TLocalizedValidationError[]]
 }
 
 /**
@@ -17,7 +17,7 @@ export interface Shape<T> {
  */
 export function checkShape<T>(shape: Shape<T>, value: unknown, path: string): T {
   if (shape.Check(value)) return value
-  const errors = shape.Errors(value)
+  const [, errors] = shape.Errors(value)
   // Of an alternative that failed everywhere, the branch that came furthest is the one that was meant.
   const deepest = errors.reduce((best, error) => (depthOf(error) > depthOf(best) ? error : best))
   const atDeepest = errors.filter((error) => error.instancePath === deepest.instancePath)

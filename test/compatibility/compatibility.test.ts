@@ -13,8 +13,8 @@ import { checkTreatment, type Probed } from './probe.ts'
 import { RESPONSES_FIELDS } from './responses-fields.ts'
 import { pathsOf } from './schema-paths.ts'
 
-const itemPaths = Object.values(Items).flatMap((item) => pathsOf(item.Type(), 'input[]'))
-const toolPaths = Object.values(Tools).flatMap((tool) => pathsOf(tool.Type(), 'tools[]'))
+const itemPaths = Object.values(Items).flatMap((item) => pathsOf(item.Schema(), 'input[]'))
+const toolPaths = Object.values(Tools).flatMap((tool) => pathsOf(tool.Schema(), 'tools[]'))
 
 /** Each heading of docs/compatibility.md, what shows its rows, and all members that the code names. */
 const TABLES: readonly {
@@ -26,19 +26,19 @@ const TABLES: readonly {
     heading: 'Chat Completions',
     probed: CHAT_FIELDS,
     schema: [
-      ...pathsOf(ChatBodyCheck.Type()),
-      ...pathsOf(NamedFunctionCheck.Type(), 'tools[].function')
+      ...pathsOf(ChatBodyCheck.Schema()),
+      ...pathsOf(NamedFunctionCheck.Schema(), 'tools[].function')
     ]
   },
   {
     heading: 'Responses',
     probed: RESPONSES_FIELDS,
-    schema: [...pathsOf(ResponsesBodyCheck.Type()), ...itemPaths, ...toolPaths]
+    schema: [...pathsOf(ResponsesBodyCheck.Schema()), ...itemPaths, ...toolPaths]
   },
   {
     heading: 'Messages',
     probed: MESSAGES_FIELDS,
-    schema: [...pathsOf(MessagesBodyCheck.Type()), ...pathsOf(ToolCheck.Type(), 'tools[]')]
+    schema: [...pathsOf(MessagesBodyCheck.Schema()), ...pathsOf(ToolCheck.Schema(), 'tools[]')]
   },
   { heading: 'Content blocks', probed: BLOCK_FIELDS, schema: [] }
 ]
@@ -72,7 +72,7 @@ t.test('a member of a wrong type is refused by its name, wherever the type matte
       'openai-responses': ResponsesBodyCheck,
       'anthropic-messages': MessagesBodyCheck
     }[dialect]
-    const { properties } = check.Type()
+    const { properties } = check.Schema()
     for (const [name, schema] of Object.entries(properties)) {
       if (Object.keys(schema).length === 0) continue // of any type
       const takesNumbers = JSON.stringify(schema).includes('"number"')

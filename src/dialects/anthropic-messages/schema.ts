@@ -1,5 +1,5 @@
-import { Type, type Static } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { type Static, Type } from '../../shared/schema-type.ts'
+import { Compile } from 'typebox/schema'
 import { Content, OpenObject, optional, TextContent, Tokens } from '../body-schema.ts'
 
 const Message = Type.Object({

@@ -1,5 +1,5 @@
-import { Type, type Static } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { type Static, Type } from '../../shared/schema-type.ts'
+import { Compile } from 'typebox/schema'
 import { Content, OpenObject, optional, Tokens } from '../body-schema.ts'
 
 const FunctionCall = Type.Object({

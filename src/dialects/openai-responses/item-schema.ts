@@ -1,5 +1,5 @@
-import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Type } from '../../shared/schema-type.ts'
+import { Compile } from 'typebox/schema'
 import { Content, OpenObject, optional } from '../body-schema.ts'
 
 const Ids = { id: optional(Type.String()), call_id: optional(Type.String()) }

@@ -1,5 +1,5 @@
-import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Type } from '../../shared/schema-type.ts'
+import { Compile } from 'typebox/schema'
 import { OpenObject, optional } from '../body-schema.ts'
 
 const Described = {
