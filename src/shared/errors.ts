@@ -91,6 +91,12 @@ export const ErrorTable = {
     'if-unanswered',
     'The upstream refused the connection.'
   ),
+  GW_PROXY_REFUSED: entry(
+    502,
+    'upstream',
+    'never',
+    'The proxy before the upstream does not accept its user and password.'
+  ),
   GW_UPSTREAM_TLS: entry(502, 'upstream', 'never', 'The TLS handshake with the upstream failed.'),
   GW_UPSTREAM_CONNECT_TIMEOUT: entry(
     504,

@@ -1,4 +1,4 @@
-import { GatewayError } from '../shared/errors.ts'
+import { type ErrorCode, GatewayError } from '../shared/errors.ts'
 import { type Address, toAuthority } from './address.ts'
 import { findKind } from './classify.ts'
 import { FailureKinds } from './failure-codes.ts'
@@ -6,6 +6,8 @@ import type { Proxy } from './proxy.ts'
 import { ProxyRefusal, type RefusalKind } from './proxy-handshake.ts'
 
 interface Advice {
+  /** Credentials that were refused are tried with no other host and not again: it may lock their account. */
+  readonly code: ErrorCode
   /** Follows the name of the proxy. `{target}` is the upstream host. */
   readonly event: string
   /** What to look at or to change; `{setting}` is the setting that names the proxy. */
@@ -14,28 +16,34 @@ interface Advice {
 
 const REFUSALS = {
   'credentials-missing': {
+    code: 'GW_PROXY_REFUSED',
     event: 'wants a user and a password',
     hint: 'Put them into {setting}, as in http://user:password@host:port.'
   },
   'credentials-refused': {
+    code: 'GW_PROXY_REFUSED',
     event: 'does not accept the user and password that it was given',
     hint: 'Correct them in {setting}, with special characters percent-encoded.'
   },
   denied: {
+    code: 'GW_UPSTREAM_CONNECT',
     event: 'refuses to connect to {target}',
     hint: 'Allow that host there, or change {setting}; NO_PROXY names hosts that need no proxy.'
   },
   unreachable: {
+    code: 'GW_UPSTREAM_CONNECT',
     event: 'could not connect to {target}',
     hint: 'Check the network behind the proxy, or change {setting}.'
   },
   'not-a-proxy': {
+    code: 'GW_UPSTREAM_CONNECT',
     event: 'does not answer like a proxy of its kind',
     hint: 'Check scheme and port in {setting}: http://, https:// or socks5://.'
   }
 } as const satisfies Record<RefusalKind, Advice>
 
 const CLOSED: Advice = {
+  code: 'GW_UPSTREAM_CONNECT',
   event: 'closed the connection before there was one to {target}',
   hint: 'Check scheme, port and the rules of the proxy in {setting}.'
 }
@@ -52,15 +60,12 @@ export interface ProxyFailureContext {
  */
 export function toProxyFailure(cause: unknown, context: ProxyFailureContext): unknown {
   if (cause instanceof ProxyRefusal) {
-    const advice = REFUSALS[cause.code]
-    return describe('GW_UPSTREAM_CONNECT', advice, { ...context, cause, fact: cause.message })
+    return describe(REFUSALS[cause.code], { ...context, cause, fact: cause.message })
   }
   const found = findKind(cause, 'connect')
   if (found === null) return cause
   const facts = { ...context, cause, fact: found.code }
-  if (found.kind === 'reset') return describe('GW_UPSTREAM_CONNECT', CLOSED, facts)
-  const { code, ...advice } = FailureKinds[found.kind]
-  return describe(code, advice, facts)
+  return describe(found.kind === 'reset' ? CLOSED : FailureKinds[found.kind], facts)
 }
 
 interface Facts extends ProxyFailureContext {
@@ -69,8 +74,7 @@ interface Facts extends ProxyFailureContext {
 }
 
 function describe(
-  code: GatewayError['code'],
-  { event, hint }: Advice,
+  { code, event, hint }: Advice,
   { proxy, target, cause, fact }: Facts
 ): GatewayError {
   const authority = toAuthority(target)

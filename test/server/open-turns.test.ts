@@ -34,6 +34,17 @@ t.test('drain()', (t) => {
     await turns.drain({ timeoutMs: 1, graceMs: 60_000, error })
     t.strictSame(told, [error])
   })
+  t.test('gives way to a later call', async (t) => {
+    const turns = new OpenTurns()
+    const told: GatewayError[] = []
+    turns.add({ abort: (reason) => void told.push(reason) })
+    const patient = turns.drain({ timeoutMs: 10, graceMs: 60_000, error })
+    const hasty = turns.drain({ timeoutMs: 20, graceMs: 20, error })
+    await patient
+    t.same(told, [])
+    await hasty
+    t.equal(told.length, 1)
+  })
   t.test('does not wait for ever for those that do not end even then', async (t) => {
     const turns = new OpenTurns()
     let told = 0

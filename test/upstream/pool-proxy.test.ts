@@ -120,10 +120,10 @@ for (const kind of kinds) {
     const proxy = await CountingProxy.start(t, kind, { certificate: ofProxy, credentials: 'a:b' })
     const name = `${kind}://127.0.0.1:${proxy.port}`
     const missing = await failureOf(t, name)
-    t.equal(missing.code, 'GW_UPSTREAM_CONNECT')
+    t.equal(missing.code, 'GW_PROXY_REFUSED')
     t.match(missing.message, `The proxy ${name} (VPN_PROXY_URL) wants a user and a password`)
     const refused = await failureOf(t, `${kind}://joe:hunter2@127.0.0.1:${proxy.port}`)
-    t.equal(refused.code, 'GW_UPSTREAM_CONNECT')
+    t.equal(refused.code, 'GW_PROXY_REFUSED')
     t.match(refused.message, /does not accept the user and password .*VPN_PROXY_URL/)
     t.notMatch(
       JSON.stringify([refused.message, refused.detail, String(refused.cause)]),

@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { GatewayError } from '../../src/shared/errors.ts'
+import { isConnectFailure } from '../../src/upstream/classify.ts'
 import { proxyOf } from '../../src/upstream/proxy.ts'
 import { toProxyFailure } from '../../src/upstream/proxy-failure.ts'
 import { ProxyRefusal } from '../../src/upstream/proxy-handshake.ts'
@@ -31,7 +32,10 @@ t.test('toProxyFailure()', (t) => {
     ] as const) {
       const cause = new ProxyRefusal(kind, 'HTTP 1')
       const error = failureOf(cause)
-      t.equal(error.code, 'GW_UPSTREAM_CONNECT', kind)
+      const isFinal = kind.startsWith('credentials')
+      t.equal(error.code, isFinal ? 'GW_PROXY_REFUSED' : 'GW_UPSTREAM_CONNECT', kind)
+      t.equal(error.retry, isFinal ? 'never' : 'if-unanswered', kind)
+      t.equal(isConnectFailure(error), !isFinal, 'whether the next host is tried')
       t.equal(error.cause, cause)
       t.ok(error.message.startsWith('The proxy http://proxy.test:3128 (HTTPS_PROXY) '))
       t.ok(error.message.includes(sentence), error.message)

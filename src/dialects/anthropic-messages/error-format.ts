@@ -31,6 +31,7 @@ const Types: Readonly<Record<ErrorCode, string>> = {
   GW_TRANSFORM_QUEUE_FULL: 'overloaded_error',
   GW_UPSTREAM_DNS: 'api_error',
   GW_UPSTREAM_CONNECT: 'api_error',
+  GW_PROXY_REFUSED: 'api_error',
   GW_UPSTREAM_TLS: 'api_error',
   GW_UPSTREAM_CONNECT_TIMEOUT: 'api_error',
   GW_UPSTREAM_RESET: 'api_error',

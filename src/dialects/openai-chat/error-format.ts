@@ -31,6 +31,7 @@ const Words: Readonly<Record<ErrorCode, OpenAiWords>> = {
   GW_TRANSFORM_QUEUE_FULL: { type: 'server_error', code: 'gw_transform_queue_full' },
   GW_UPSTREAM_DNS: { type: 'server_error', code: 'upstream_error' },
   GW_UPSTREAM_CONNECT: { type: 'server_error', code: 'upstream_error' },
+  GW_PROXY_REFUSED: { type: 'server_error', code: 'upstream_error' },
   GW_UPSTREAM_TLS: { type: 'server_error', code: 'upstream_error' },
   GW_UPSTREAM_CONNECT_TIMEOUT: { type: 'server_error', code: 'timeout' },
   GW_UPSTREAM_RESET: { type: 'server_error', code: 'upstream_error' },
