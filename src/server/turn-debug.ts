@@ -32,14 +32,14 @@ export class TurnDebug {
   }
 
   /** It failed: what is left of it is looked at now. */
-  noteFailure(): void {
-    if (this.#outline === null && this.#capture.wants('failed')) this.#outlinePayload()
+  noteFailure(error: GatewayError): void {
+    if (this.#outline === null && this.#capture.wants(outcomeOf(error))) this.#outlinePayload()
   }
 
   /** The request is over. */
   keep(record: DebugRecord): void {
     const { requestId, route, status, plan, error, phases } = record
-    if (!this.#capture.wants(error === null ? 'answered' : 'failed')) return
+    if (!this.#capture.wants(outcomeOf(error))) return
     void this.#capture.keep(requestId, {
       at: new Date().toISOString(),
       requestId,
@@ -65,4 +65,9 @@ export class TurnDebug {
     if (bytes === null) return
     this.#outline = outlineOf(parseJsonObject(Buffer.from(bytes).toString()))
   }
+}
+
+/** A client that left before it had its answer is no failure of anything: 499. */
+function outcomeOf(error: GatewayError | null): 'failed' | 'answered' {
+  return error === null || error.status === 499 ? 'answered' : 'failed'
 }

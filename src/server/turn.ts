@@ -105,7 +105,7 @@ export class Turn {
       return null
     } catch (cause) {
       const error = asGatewayError(cause)
-      this.#debug.noteFailure()
+      this.#debug.noteFailure(error)
       this.#answerError(error)
       return error
     } finally {

@@ -8,6 +8,7 @@ import { GatewayError } from '../../shared/errors.ts'
 import { inBatches } from './in-batches.ts'
 import { sweepItems } from './item-sweeper.ts'
 import { MemoryItems } from './memory-items.ts'
+import { withinTime } from './within-time.ts'
 
 export interface ItemStoreLimits {
   /** Of all workers together; 0 keeps nothing. */
@@ -43,19 +44,23 @@ const MAX_ANSWERS = 4096
 /** A disk that takes longer holds up no client. */
 const SAVE_TIMEOUT_MS = 2_000
 const SWEEP_INTERVAL_MS = 600_000
+/** A full disk or too many open files pass; so long after a failed write the next is tried. */
+const DISK_RETRY_MS = 60_000
 
 /**
  * The items of answers that clients may refer to by id, for all workers: one file for each answer, named by what its
  * items' ids have in common, open to us alone, there as a whole or not at all.
  *
  * The files together stay below the limit: whoever has written his share of an eighth of it sweeps down to three
- * quarters. Without a folder that can be written the newest items are held in memory, for this worker only.
+ * quarters. While the folder can't be written the newest items are held in memory, for this worker only.
  */
 export class ItemStore {
   readonly #options: ItemStoreOptions
   readonly #now: () => number
   readonly #timer: NodeJS.Timeout
   #memory: MemoryItems | null = null
+  /** When the disk is worth another try; `null` while it works. */
+  #retryAt: number | null = null
   #unsweptBytes = 0
   #sweeping: Promise<void> | null = null
 
@@ -73,12 +78,14 @@ export class ItemStore {
     if (key === null || text === null) return
     const bytes = Buffer.byteLength(text)
     if (bytes > Math.min(maxBytes, MAX_FILE_BYTES)) return
-    if (this.#memory !== null) return this.#remember(this.#memory, key, text)
+    if (this.#retryAt !== null && this.#now() < this.#retryAt) return this.#remember(key, text)
     try {
-      await withinTime(this.#write(key, text))
+      await withinTime(this.#write(key, text), SAVE_TIMEOUT_MS)
+      this.#retryAt = null
       this.#noteWritten(bytes)
     } catch (cause) {
-      this.#remember(this.#fallBack(cause), key, text)
+      this.#noteFailed(cause)
+      this.#remember(key, text)
     }
   }
 
@@ -159,21 +166,23 @@ export class ItemStore {
     }
   }
 
-  #remember(memory: MemoryItems, key: string, text: string): void {
+  #remember(key: string, text: string): void {
     const { maxBytes, maxAgeMs } = this.#options.limits()
-    memory.set(key, text, { maxBytes: Math.min(maxBytes, MAX_MEMORY_BYTES), maxAgeMs })
+    this.#memory ??= new MemoryItems(this.#now)
+    this.#memory.set(key, text, { maxBytes: Math.min(maxBytes, MAX_MEMORY_BYTES), maxAgeMs })
   }
 
-  #fallBack(cause: unknown): MemoryItems {
-    if (this.#memory !== null) return this.#memory
+  /** Warned about once, until the disk has worked again. */
+  #noteFailed(cause: unknown): void {
+    const isKnown = this.#retryAt !== null
+    this.#retryAt = this.#now() + DISK_RETRY_MS
+    if (isKnown) return
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
     const { folder: path } = this.#options
     this.#options.log.warn(
       { path, code },
       'items of answers cannot be written and stay in the memory of this worker'
     )
-    this.#memory = new MemoryItems(this.#now)
-    return this.#memory
   }
 }
 
@@ -182,16 +191,6 @@ function toFileText(items: KeptItems): string | null {
     .filter(([, json]) => json.length <= MAX_ITEM_CHARS)
     .map(([id, json]) => `"${id}":${json}`)
   return members.length === 0 ? null : `{${members.join(',')}}`
-}
-
-async function withinTime(task: Promise<void>): Promise<void> {
-  const { promise: timeout, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, SAVE_TIMEOUT_MS)
-  try {
-    await Promise.race([task, timeout])
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 function tooLarge(): GatewayError {

@@ -3,7 +3,9 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
+  unlinkSync,
   utimesSync,
   writeFileSync
 } from 'node:fs'
@@ -189,6 +191,42 @@ t.test('without a folder that can be written', async (t) => {
     now++
     t.same((await store.find([id], MUCH)).items, {})
   })
+})
+
+const HOUR = { ...LIMITS, maxAgeMs: 3_600_000 }
+
+async function foundBy(one: ItemStore, ids: readonly string[]): Promise<readonly string[]> {
+  return Object.keys((await one.find(ids, MUCH)).items)
+}
+
+t.test('a disk that fails for a while', async (t) => {
+  let now = Date.now()
+  const parent = mkdtempSync(join(tmpdir(), 'item-store-'))
+  const blocked = join(parent, 'file')
+  writeFileSync(blocked, '')
+  const options = { folder: join(blocked, 'responses'), now: () => now, limits: () => HOUR }
+  const { store, warnings, create } = setUp(t, options)
+  const keep = async (): Promise<string> => {
+    const { responseId, items, id } = answer()
+    await store.save(responseId, items)
+    return id
+  }
+  const first = await keep()
+  unlinkSync(blocked)
+  now += 59_999
+  const second = await keep()
+  t.same(await foundBy(create(), [first, second]), [], 'it is not asked again at once')
+  now += 1
+  const third = await keep()
+  t.same(await foundBy(create(), [first, second, third]), [third], 'but after a minute')
+  t.same(await foundBy(store, [first, second, third]), [first, second, third], 'nothing is lost')
+  t.equal(warnings.length, 1)
+  rmSync(blocked, { recursive: true })
+  writeFileSync(blocked, '')
+  await keep()
+  now += 60_000
+  await keep()
+  t.equal(warnings.length, 2, 'once each time')
 })
 
 t.test('a damaged file is as good as none', async (t) => {
