@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { dropSocket } from './drop-socket.ts'
 import type { Dispatcher } from 'undici'
 // Alone: the package's entry loads `fetch`, caches, mocks and web sockets as well, 12 MB in every process.
 import Client from 'undici/lib/dispatcher/client.js'
@@ -170,7 +171,7 @@ export class Connection {
 
   #resetNow(): void {
     if (this.socket.destroyed) return
-    this.#transport.resetAndDestroy()
+    dropSocket(this.#transport)
     this.socket.destroy()
   }
 

@@ -1,6 +1,7 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { type Address, addressOf } from './address.ts'
+import { dropSocket } from './drop-socket.ts'
 import { HttpTunnel } from './http-tunnel.ts'
 import type { Proxy } from './proxy.ts'
 import { toProxyFailure } from './proxy-failure.ts'
@@ -58,8 +59,7 @@ export function openSocket(options: OpenSocketOptions): SocketAttempt {
   const abort = new AbortController()
   let reason: Error | null = null
   const end = (): void => {
-    if (!transport.connecting && !transport.destroyed) transport.resetAndDestroy()
-    transport.destroy()
+    dropSocket(transport)
     abort.abort(reason)
   }
   const giveUp = (error: Error = new ClosedWhileConnecting()): void => {
