@@ -3,6 +3,7 @@ import type { StreamPart } from '../dialects/stream-part.ts'
 import { FrameDecoder } from '../frames/frame-decoder.ts'
 import { parseUpstreamEvent } from '../kiro/event.ts'
 import { faultOfException, type UpstreamFault } from '../kiro/fault.ts'
+import { GatewayError } from '../shared/errors.ts'
 
 /** In the name of the exception that ends an answer at the model's limit. */
 const CUT_OFF = 'contentlengthexceeded'
@@ -13,6 +14,7 @@ export class AnswerReader {
   readonly #parts: PartReader
   readonly #onIgnored: (eventType: string) => void
   #isCutOff = false
+  #hasFrames = false
 
   /** `onIgnored` is told the type of every event that nobody acts on. */
   constructor(parts: PartReader, onIgnored: (eventType: string) => void) {
@@ -34,6 +36,7 @@ export class AnswerReader {
   feed(chunk: Uint8Array, onPart: (part: StreamPart) => void): UpstreamFault | null {
     for (const frame of this.#decoder.feed(chunk)) {
       if (this.isStopped) return null
+      this.#hasFrames = true
       const event = parseUpstreamEvent(frame)
       if (event.type === 'exception') {
         // Not a failure: the answer is whole up to the model's limit (kiro-protocol §5.8).
@@ -50,10 +53,12 @@ export class AnswerReader {
   /**
    * The body has ended, or nothing more is wanted of it.
    *
-   * @throws {GatewayError} GW_STREAM_TRUNCATED when it ended inside a frame.
+   * @throws {GatewayError} GW_STREAM_TRUNCATED when it ended inside a frame; GW_UPSTREAM_RESET when it held none: an
+   *   answer without words still says that it is over.
    */
   end(onPart: (part: StreamPart) => void): void {
     if (!this.isStopped) this.#decoder.end()
+    if (!this.#hasFrames) throw new GatewayError('GW_UPSTREAM_RESET', 'an answer of no bytes')
     for (const part of this.#isCutOff ? this.#parts.cutOff() : this.#parts.end()) onPart(part)
   }
 }

@@ -46,6 +46,19 @@ t.test('AnswerReader', (t) => {
     t.equal(reader.isStopped, false)
   })
 
+  t.test(
+    'takes a body of nothing for no answer, and one that only ends for an empty one',
+    async (t) => {
+      const nothing = setUp()
+      t.throws(() => nothing.end(), { code: 'GW_UPSTREAM_RESET' })
+      t.same(nothing.parts, [])
+      const empty = setUp()
+      empty.feed(endFrame)
+      empty.end()
+      t.match(summarize(empty.parts), { text: '', reason: 'stop' })
+    }
+  )
+
   t.test('takes an exception at the limit of the model for the end', async (t) => {
     const { reader, parts, feed, end } = setUp()
     const exception = exceptionFrame('ContentLengthExceededException', 'limit')
