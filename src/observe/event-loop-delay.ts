@@ -32,7 +32,11 @@ export class EventLoopDelay {
   }
 }
 
-const resolutionMs = 20
+/**
+ * Between two looks. Each wakes the process: every 20 ms, an idle gateway took 1 % of a core for it, and a slow stream an
+ * eighth more CPU (`npm run bench -- --row paced`).
+ */
+const resolutionMs = 100
 
 /** The histogram holds nanoseconds between ticks of its own timer; what is beyond its interval is delay. */
 function toDelaySeconds(nanoseconds: number): number {
