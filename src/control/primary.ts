@@ -4,6 +4,7 @@ import type { Config } from '../config/settings.ts'
 import type { LeaseTerms } from '../ipc/lease-messages.ts'
 import type { ClusterStatus, FromWorker } from '../ipc/messages.ts'
 import type { Logger } from '../observe/logger.ts'
+import { type Learnt, TokenCalibration } from '../kiro/token-calibration.ts'
 import { Metrics, type MetricsSnapshot } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { proxyOf } from '../upstream/proxy.ts'
@@ -49,6 +50,7 @@ export class Primary {
   readonly #lane: ControlLane
   readonly #credentials: CredentialDesk
   readonly #catalogue: ModelCatalogue
+  readonly #calibration = new TokenCalibration()
   readonly #supervisor: Supervisor
   readonly #rolling: RollingRestart
   readonly #own = new Metrics()
@@ -233,6 +235,9 @@ export class Primary {
       case 'credential.suspended':
         this.#credentials.suspended(message.token, message.message)
         break
+      case 'calibration.lesson':
+        this.#onLesson(message)
+        break
       case 'metrics.snapshot':
         this.#metrics.onSnapshot(link.member, message.metrics)
         break
@@ -240,6 +245,11 @@ export class Primary {
         void this.#sendMetrics(link, message.requestId) // never rejects
         break
     }
+  }
+
+  #onLesson({ modelId, estimated, measured }: Learnt): void {
+    const learnt = this.#calibration.learn(modelId, estimated, measured)
+    if (learnt !== null) this.#links.broadcast({ type: 'calibration.learnt', ...learnt })
   }
 
   async #sendMetrics(link: WorkerLink, requestId: number): Promise<void> {
@@ -272,6 +282,9 @@ export class Primary {
       },
       status: this.#status()
     })
+    for (const learnt of this.#calibration.learnt()) {
+      link.send({ type: 'calibration.learnt', ...learnt })
+    }
     this.#budget.join(link.member, link.id - 1)
   }
 

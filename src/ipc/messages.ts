@@ -19,6 +19,8 @@ export type FromWorker<Metrics = unknown> =
   | { readonly type: 'credential.refused'; readonly requestId: number; readonly token: string }
   /** The upstream said that the account of this token is suspended. */
   | { readonly type: 'credential.suspended'; readonly token: string; readonly message: string }
+  /** The upstream has counted what was estimated; one for each model in a second. */
+  | ({ readonly type: 'calibration.lesson' } & TokenSums)
   | { readonly type: 'metrics.snapshot'; readonly metrics: Metrics }
   /** Somebody asked for the metrics of the whole cluster; answered by `metrics.text`. */
   | { readonly type: 'metrics.wanted'; readonly requestId: number }
@@ -34,6 +36,8 @@ export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown
       readonly news: CredentialNews<Credential>
     }
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
+  /** What all workers together have learnt of a model's tokenizer. */
+  | ({ readonly type: 'calibration.learnt' } & TokenSums)
   /** The settings were read again; what can change while a worker runs, changes. */
   | { readonly type: 'config.changed'; readonly config: Config }
   /** Wants a `metrics.snapshot`. */
@@ -47,6 +51,13 @@ export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown
   /** Accept nothing new, let streams end, then exit. */
   | { readonly type: 'worker.drain' }
   | { readonly type: 'cluster.status'; readonly status: ClusterStatus }
+
+/** Tokens of a model's requests: as estimated, and as the upstream counted them. */
+export interface TokenSums {
+  readonly modelId: string
+  readonly estimated: number
+  readonly measured: number
+}
 
 /** What a worker must know to begin. The types of what is passed on are those of the folders that make it. */
 export interface WorkerStart<Config, Credential, Catalogue> {

@@ -1,7 +1,6 @@
 import type { Lease } from '../admission/lease.ts'
 import type { MemoryBudget } from '../admission/memory-budget.ts'
 import type { Config } from '../config/settings.ts'
-import type { TokenCalibration } from '../dialects/token-calibration.ts'
 import type { Catalogue } from '../kiro/catalogue.ts'
 import type { DebugCapture } from '../observe/debug-capture.ts'
 import type { Metrics } from '../observe/metrics.ts'
@@ -12,6 +11,7 @@ import type { UrlFetcher } from './attachments/url-fetcher.ts'
 import type { Credentials } from './credentials.ts'
 import type { ItemStore } from './items/item-store.ts'
 import type { OpenTurns } from './open-turns.ts'
+import type { SharedCalibration } from './shared-calibration.ts'
 
 /** What a worker has to serve requests with. Made once by `worker.ts`; settings and catalogue change in place. */
 export interface DataPlane {
@@ -26,8 +26,8 @@ export interface DataPlane {
   readonly metrics: Metrics
   readonly debug: DebugCapture
   readonly items: ItemStore
-  /** What this worker has learnt of the upstream's tokenizers. */
-  readonly calibration: TokenCalibration
+  /** What all workers have learnt of the upstream's tokenizers. */
+  readonly calibration: SharedCalibration
   readonly turns: OpenTurns
   /** Upstream answers come from the built-in simulator. */
   readonly isSimulated: boolean

@@ -6,7 +6,6 @@ import { MemoryBudget } from '../admission/memory-budget.ts'
 import type { Config } from '../config/settings.ts'
 import { Channel, type Endpoint } from '../ipc/channel.ts'
 import type { ClusterStatus, FromWorker, ToWorker, WorkerStart } from '../ipc/messages.ts'
-import { TokenCalibration } from '../dialects/token-calibration.ts'
 import type { Catalogue } from '../kiro/catalogue.ts'
 import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
 import { createLogger, type Logger } from '../observe/logger.ts'
@@ -26,6 +25,7 @@ import type { DataPlane } from './data-plane.ts'
 import { ItemStore } from './items/item-store.ts'
 import { MetricsDesk } from './metrics-desk.ts'
 import { type DrainOptions, OpenTurns } from './open-turns.ts'
+import { SharedCalibration } from './shared-calibration.ts'
 
 export type Incoming = ToWorker<Config, CredentialSnapshot, Catalogue>
 type Start = WorkerStart<Config, CredentialSnapshot, Catalogue>
@@ -115,6 +115,9 @@ export class GatewayWorker {
       case 'catalogue.changed':
         if (this.#parts !== null) this.#parts.catalogue = message.catalogue
         break
+      case 'calibration.learnt':
+        this.#parts?.calibration.onLearnt(message)
+        break
       case 'config.changed':
         if (this.#parts !== null) changeConfig(this.#parts, message.config)
         break
@@ -195,6 +198,7 @@ interface Parts {
   readonly transforms: TransformPool
   readonly fetcher: UrlFetcher
   readonly credentials: Credentials
+  readonly calibration: SharedCalibration
   readonly items: ItemStore
   readonly metrics: MetricsDesk
   readonly log: Logger
@@ -243,6 +247,7 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
     maxWaiting: config.pool.maxWaiting
   })
   const credentials = new Credentials(channel, start.news)
+  const calibration = new SharedCalibration({ channel, now: () => performance.now() })
   const transforms = new TransformPool({
     threads: memory.threads,
     inlineMaxBytes: config.transform.inlineMaxBytes,
@@ -272,7 +277,7 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
     memory: bodyMemory,
     transforms,
     credentials,
-    calibration: new TokenCalibration(),
+    calibration,
     fetcher,
     retryBudget: new RetryBudget({
       percent: config.upstream.retryBudgetPercent,
@@ -310,6 +315,7 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
     transforms,
     fetcher,
     credentials,
+    calibration,
     items,
     metrics,
     log,

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { TokenCalibration } from '../../src/dialects/token-calibration.ts'
+import { TokenCalibration } from '../../src/kiro/token-calibration.ts'
 
 t.test('correct()', async (t) => {
   t.test('leaves an estimate alone while nothing was learnt of the model', async (t) => {
@@ -45,6 +45,12 @@ t.test('learn()', async (t) => {
     })
   }
 
+  t.test('says whether it has made something of it', async (t) => {
+    const calibration = new TokenCalibration()
+    t.same(calibration.learn('a', 1000, 1300), { modelId: 'a', estimated: 1000, measured: 1300 })
+    t.equal(calibration.learn('a', 100, 130), null)
+  })
+
   t.test('is bounded in models', async (t) => {
     const calibration = new TokenCalibration()
     for (let i = 0; i <= 64; i++) calibration.learn(`m${i}`, 1000, 2000)
@@ -52,4 +58,17 @@ t.test('learn()', async (t) => {
     t.equal(calibration.correct('m1', 1000), 2000)
     t.equal(calibration.correct('m64', 1000), 2000)
   })
+})
+
+t.test('adopt() takes over what another has learnt, and goes on from there', async (t) => {
+  const one = new TokenCalibration()
+  for (let i = 0; i < 5; i++) one.learn('a', 1000, 1300 + i)
+  one.learn('b', 1000, 900)
+  const other = new TokenCalibration()
+  other.learn('a', 1000, 2000)
+  for (const learnt of one.learnt()) other.adopt(learnt)
+  t.same([...other.learnt()], [...one.learnt()])
+  one.learn('a', 1000, 1400)
+  other.learn('a', 1000, 1400)
+  t.same([...other.learnt()], [...one.learnt()])
 })
