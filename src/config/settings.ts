@@ -58,7 +58,7 @@ export const Settings = Type.Object({
     maxBodyBytes: bytes(
       'MAX_BODY_BYTES',
       { min: 1024, max: 1024 * mebibyte, default: 32 * mebibyte },
-      'Largest request body that is read.'
+      'Largest request body that is read, as far as there is memory for it: 512M allow 11 MB, 2G the whole 32 MB.'
     ),
     bodyTimeoutMs: seconds(
       'BODY_TIMEOUT',

@@ -9,6 +9,11 @@ export interface UsageMeterOptions {
   readonly countTokens: (text: string) => number
 }
 
+/** What is beyond these is an error of the upstream and no figure: clients compact by them, and metrics add them up. */
+const MaxTokens = 100_000_000
+const MaxPercentage = 1000
+const MaxCredits = 1_000_000
+
 /**
  * Adds up what one answer cost (kiro-protocol §6). Counts of the upstream win, then its percentage of
  * the window less the local count of the answer, then the local estimate of the request. Never
@@ -39,7 +44,7 @@ export class UsageMeter {
   }
 
   addCredits(credits: number): void {
-    if (Number.isFinite(credits)) this.#credits = (this.#credits ?? 0) + credits
+    if (credits >= 0 && credits <= MaxCredits) this.#credits = (this.#credits ?? 0) + credits
   }
 
   /** Later frames add to earlier ones, member by member. */
@@ -48,7 +53,7 @@ export class UsageMeter {
   }
 
   setPercentage(percentage: number): void {
-    if (Number.isFinite(percentage)) this.#percentage = Math.max(0, percentage)
+    if (percentage >= 0 && percentage <= MaxPercentage) this.#percentage = percentage
   }
 
   /** The window of the model that answers, once it is known to be another one than planned. */
@@ -139,9 +144,9 @@ class TokenCount {
   }
 }
 
-/** A count as the upstream gave it; what is no count (negative, infinite) is none. */
+/** A count as the upstream gave it; what can be none (negative, beyond any model) is none. */
 function countOf(tokens: number | undefined): number | undefined {
-  const isCount = tokens !== undefined && tokens >= 0 && Number.isFinite(tokens)
+  const isCount = tokens !== undefined && tokens >= 0 && tokens <= MaxTokens
   return isCount ? Math.floor(tokens) : undefined
 }
 

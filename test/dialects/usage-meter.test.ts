@@ -184,3 +184,13 @@ t.test('measuredInput()', async (t) => {
     t.equal(usage.measuredInput(), 1000)
   })
 })
+
+t.test('figures beyond all reason are none', async (t) => {
+  const usage = meter()
+  usage.setPercentage(1e9)
+  usage.addCounts({ uncachedInputTokens: 1e308, outputTokens: 1e12 })
+  usage.addCredits(-5)
+  usage.addCredits(1e300)
+  usage.addText('abc')
+  t.same(usage.total(), { inputTokens: 900, outputTokens: 3 })
+})
