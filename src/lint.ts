@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs'
-import { buffer } from 'node:stream/consumers'
+import { createReadStream } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { loadProcessConfig } from './config/load-process.ts'
 import { isDialectName } from './dialects/convert-request.ts'
@@ -15,6 +14,8 @@ import { requestOptionsOf } from './server/request-options.ts'
 
 const EXIT_REFUSED = 1
 const EXIT_USAGE = 2
+/** Twice of what a gateway reads unless it is told otherwise. */
+const MAX_BYTES = 64 * 1024 * 1024
 const USAGE = `Usage: kiro-gateway lint [--json] [--dialect=NAME] FILE
 
 Says which rules of the upstream a request breaks, where, and what the gateway does about it.
@@ -44,7 +45,7 @@ async function run(argv: readonly string[]): Promise<number> {
     if (dialect !== undefined && !isDialectName(dialect)) {
       throw new Error(`there is no dialect "${dialect}"`)
     }
-    const body = file === '-' ? await buffer(process.stdin) : readFileSync(file)
+    const body = await readBody(file === '-' ? process.stdin : createReadStream(file))
     const report = lintRequest(body, { dialect, request: readOptions() })
     const text = values.json === true ? `${JSON.stringify(report, null, 2)}\n` : reportText(report)
     return print(text, report.ok ? 0 : EXIT_REFUSED)
@@ -53,6 +54,17 @@ async function run(argv: readonly string[]): Promise<number> {
     process.stderr.write(`kiro-gateway lint: ${problem}\n\n${USAGE}`)
     return EXIT_USAGE
   }
+}
+
+async function readBody(source: AsyncIterable<Buffer>): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of source) {
+    bytes += chunk.byteLength
+    if (bytes > MAX_BYTES) throw new Error(`a request has at most ${MAX_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
 }
 
 /** What the settings say; the upstream's own list of models is known to a running gateway only. */
