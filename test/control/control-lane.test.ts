@@ -135,7 +135,7 @@ t.test('ControlLane.call()', (t) => {
       t,
       (_request, response) => void response.write('a')
     )
-    const halted = lane.call(request(halting.url, { timeoutMs: 50 }), never)
+    const halted = lane.call(request(halting.url, { timeoutMs: 1000 }), never)
     await t.rejects(halted, { code: 'GW_UPSTREAM_IDLE_TIMEOUT' })
     const breaking = await CountingUpstream.start(t, ({ socket }) => void socket.destroy())
     await t.rejects(lane.call(request(breaking.url), never), { code: 'GW_UPSTREAM_RESET' })
