@@ -15,7 +15,7 @@ import { serverUrl } from '../helper/server-url.ts'
 t.setTimeout(180_000) // real processes, on a machine that may be busy
 
 const BUDGET = 6
-const STREAMS = 300
+const STREAMS = 500
 const ofProxy = selfSignedCertificate()
 const ofUpstream = selfSignedCertificate('upstream.test')
 const folder = mkdtempSync(join(tmpdir(), 'gateway-proxy-'))
