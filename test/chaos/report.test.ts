@@ -72,7 +72,7 @@ t.test('violationsOf()', (t) => {
     const { upstream, storm, burst, rest } = good
     const bad: readonly Partial<Findings>[] = [
       { upstream: { ...upstream, overBudget: excess } },
-      { upstream: { ...upstream, longestIdleExcessMs: 263 } },
+      { upstream: { ...upstream, longestIdleExcessMs: 1013 } },
       { upstream: { ...upstream, slowestFinMs: 5001 } },
       { rest: { ...rest, permitsOut: 1 } },
       { restAfterLeavers: { ...rest, permitsOut: 1 } },

@@ -5,7 +5,7 @@ import { sortedJson } from './sorted-json.ts'
 /** Nobody may wait this long while a permit lies unused, which is looked at five times a second. */
 const MAX_WAIT_WHILE_FREE_MS = 600
 /** What idles too much may do so for this long after it should have settled. */
-const MAX_IDLE_EXCESS_MS = 250
+const MAX_IDLE_EXCESS_MS = 1000
 /** A connect may take its time, and its request has a permit; one that is lost never comes back. */
 const MAX_LOSS_MS = 4000
 /** A half-closed idle connection must be let go; milliseconds are usual. */
