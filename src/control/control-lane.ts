@@ -5,6 +5,7 @@ import type { LeaseTerms } from '../ipc/lease-messages.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { JsonRequest, JsonResponse } from '../upstream/json-call.ts'
 import { exchangeJson } from '../upstream/json-exchange.ts'
+import { classifyFailure } from '../upstream/classify.ts'
 import { ConnectionPool } from '../upstream/pool.ts'
 import { chooseProxy } from '../upstream/proxy.ts'
 import { PoolMetrics } from '../upstream/pool-metrics.ts'
@@ -53,7 +54,11 @@ export class ControlLane {
    */
   readonly call = async (request: JsonRequest, signal: AbortSignal): Promise<JsonResponse> => {
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
-    const permit = await this.#lease.acquire({ key: CONTROL, arrivedAt: monotonicNow() }, deadline)
+    const waiter = { key: CONTROL, arrivedAt: monotonicNow() }
+    const permit = await this.#lease.acquire(waiter, deadline).catch((cause: unknown) => {
+      signal.throwIfAborted()
+      throw classifyFailure(deadline.reason ?? cause, { url: request.url, phase: 'connect' })
+    })
     return exchangeJson({
       pool: this.#pool,
       request,

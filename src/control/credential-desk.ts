@@ -4,7 +4,7 @@ import type { CredentialState } from '../credentials/credential-state.ts'
 import type { CredentialRefresher } from '../credentials/refresher.ts'
 import { createCredentialRefresher, createCredentialSource } from '../credentials/select.ts'
 import { SimulatorSource } from '../credentials/simulator.ts'
-import type { CredentialProblem } from '../ipc/messages.ts'
+import type { Problem } from '../ipc/messages.ts'
 import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
 import type { Logger } from '../observe/logger.ts'
 import { GatewayError } from '../shared/errors.ts'
@@ -126,7 +126,7 @@ export class CredentialDesk {
 const FIRST_SEARCH_DELAY_MS = 1000
 const MAX_SEARCH_DELAY_MS = 60_000
 
-const WAITING: CredentialProblem = {
+const WAITING: Problem = {
   code: 'GW_NOT_READY',
   message: 'The credentials are being renewed. Try again in a moment.'
 }
@@ -136,7 +136,7 @@ function toNews(state: CredentialState): News {
   return { snapshot: null, problem: state.problem === null ? WAITING : toProblem(state.problem) }
 }
 
-function toProblem(cause: unknown): CredentialProblem {
+function toProblem(cause: unknown): Problem {
   if (cause instanceof GatewayError) return { code: cause.code, message: cause.message }
   return { code: 'GW_INTERNAL', message: 'The credentials could not be renewed. The log says why.' }
 }

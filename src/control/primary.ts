@@ -21,6 +21,7 @@ import { reload } from './reload.ts'
 import { RollingRestart } from './rolling-restart.ts'
 import { Supervisor } from './supervisor.ts'
 import type { SlotChange, WorkerEvents } from './supervisor-options.ts'
+import { UsageDesk } from './usage-desk.ts'
 import { toWorkerConfig } from './worker-config.ts'
 import { WorkerLink } from './worker-link.ts'
 import { WorkerLinks } from './worker-links.ts'
@@ -50,6 +51,7 @@ export class Primary {
   readonly #lane: ControlLane
   readonly #credentials: CredentialDesk
   readonly #catalogue: ModelCatalogue
+  readonly #usage: UsageDesk
   readonly #calibration = new TokenCalibration()
   readonly #supervisor: Supervisor
   readonly #rolling: RollingRestart
@@ -86,6 +88,14 @@ export class Primary {
       credential: () => this.#credentials.current(),
       onChange: (catalogue) => this.#links.broadcast({ type: 'catalogue.changed', catalogue }),
       log
+    })
+    this.#usage = new UsageDesk({
+      call,
+      overrides: config.upstream,
+      userAgent: config.upstream.userAgent,
+      credential: () => this.#credentials.news(),
+      renew: (token) => this.#credentials.refused(token),
+      now: () => performance.now()
     })
     this.#watch = new QueueWatch(() => this.#budget.state(), log)
     this.#metrics = new ClusterMetrics({
@@ -162,6 +172,7 @@ export class Primary {
    */
   async drain(): Promise<void> {
     this.#catalogue.close()
+    this.#usage.close()
     const patienceMs = this.#config.cluster.drainTimeoutMs + CLOSING_MS
     const timer = setTimeout(() => this.#killStuck(), patienceMs)
     await this.#supervisor.drain()
@@ -244,6 +255,9 @@ export class Primary {
       case 'metrics.wanted':
         void this.#sendMetrics(link, message.requestId) // never rejects
         break
+      case 'usage.wanted':
+        void this.#sendUsage(link, message.requestId) // never rejects
+        break
     }
   }
 
@@ -258,6 +272,10 @@ export class Primary {
       member === CONTROL ? CONTROL : String(this.#links.find(member)?.id ?? 'leaving')
     )
     link.send({ type: 'metrics.text', requestId, text: await this.#metrics.toText() })
+  }
+
+  async #sendUsage(link: WorkerLink, requestId: number): Promise<void> {
+    link.send({ type: 'usage.told', requestId, news: await this.#usage.current() })
   }
 
   #areAllReady(): boolean {

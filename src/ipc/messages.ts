@@ -24,9 +24,11 @@ export type FromWorker<Metrics = unknown> =
   | { readonly type: 'metrics.snapshot'; readonly metrics: Metrics }
   /** Somebody asked for the metrics of the whole cluster; answered by `metrics.text`. */
   | { readonly type: 'metrics.wanted'; readonly requestId: number }
+  /** Somebody asked what the account has used; answered by `usage.told`. */
+  | { readonly type: 'usage.wanted'; readonly requestId: number }
 
 /** Primary → worker. */
-export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown> =
+export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown, Usage = unknown> =
   | WorkerStart<Config, Credential, Catalogue>
   | LeaseTerms
   | { readonly type: 'credential.changed'; readonly news: CredentialNews<Credential> }
@@ -43,6 +45,7 @@ export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown
   /** Wants a `metrics.snapshot`. */
   | { readonly type: 'metrics.collect' }
   | { readonly type: 'metrics.text'; readonly requestId: number; readonly text: string }
+  | { readonly type: 'usage.told'; readonly requestId: number; readonly news: UsageNews<Usage> }
   /**
    * A successor serves: accept no new connections, serve those that are open a last time, then exit. What still
    * streams after `DRAIN_TIMEOUT` may do so for `patienceMs` more.
@@ -84,9 +87,15 @@ export interface WorkerMemory {
 /** The credential now in force, or why there is none. */
 export type CredentialNews<Credential> =
   | { readonly snapshot: Credential; readonly problem: null }
-  | { readonly snapshot: null; readonly problem: CredentialProblem }
+  | { readonly snapshot: null; readonly problem: Problem }
 
-export interface CredentialProblem {
+/** What the account has used, or why that is not known. */
+export type UsageNews<Usage> =
+  | { readonly usage: Usage; readonly problem: null }
+  | { readonly usage: null; readonly problem: Problem }
+
+/** A failure in the primary, told to workers. */
+export interface Problem {
   readonly code: ErrorCode
   /** For clients, `/readyz` and the log. */
   readonly message: string

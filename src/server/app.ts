@@ -1,6 +1,7 @@
 import { fastify, type FastifyInstance, type FastifyReply } from 'fastify'
 import type { FastifyRequest } from 'fastify'
 import type { ClusterStatus } from '../ipc/messages.ts'
+import type { AccountUsage } from '../kiro/account-usage.ts'
 import type { Logger } from '../observe/logger.ts'
 import { noSuchRoute, refuse, refuseConnection } from './app-errors.ts'
 import type { Authenticator } from './auth.ts'
@@ -12,6 +13,7 @@ import { healthRoutes } from './routes/health.ts'
 import { lintRoute } from './routes/lint.ts'
 import { metricsRoute } from './routes/metrics.ts'
 import { modelRoutes } from './routes/models.ts'
+import { usageRoute } from './routes/usage.ts'
 import { refuseWebSocket } from './websocket.ts'
 
 declare module 'fastify' {
@@ -32,11 +34,12 @@ export interface AppOptions {
   readonly clusterStatus: () => ClusterStatus | null
   /** The metrics of the whole cluster in Prometheus' text format. */
   readonly metricsText: () => Promise<string>
+  readonly accountUsage: () => Promise<AccountUsage>
 }
 
 /** The HTTP side of a worker: routes, keys, request ids, and every error in the dialect of its route. */
 export function createApp(options: AppOptions): FastifyInstance {
-  const { plane, log, authenticator, clusterStatus, metricsText } = options
+  const { plane, log, authenticator, clusterStatus } = options
   const app = fastify({
     logger: false, // a turn logs its own line; fastify would make a child logger for each request
     genReqId: (request) => requestIdOf(request.headers['x-request-id']),
@@ -74,7 +77,8 @@ export function createApp(options: AppOptions): FastifyInstance {
   lintRoute(app, plane, log)
   modelRoutes(app, plane)
   healthRoutes(app, plane, clusterStatus)
-  metricsRoute(app, metricsText)
+  metricsRoute(app, options.metricsText)
+  usageRoute(app, options.accountUsage)
   return app
 }
 

@@ -1,5 +1,6 @@
 import type { Channel } from '../ipc/channel.ts'
-import type { CredentialNews, CredentialProblem, FromWorker, ToWorker } from '../ipc/messages.ts'
+import type { CredentialNews, FromWorker, Problem, ToWorker } from '../ipc/messages.ts'
+import { Pending } from '../ipc/pending.ts'
 import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
 import { GatewayError } from '../shared/errors.ts'
 
@@ -8,9 +9,8 @@ type News = CredentialNews<CredentialSnapshot>
 /** The worker's view of the credential: what the primary last sent. The primary alone reads and refreshes it. */
 export class Credentials {
   readonly #channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
-  readonly #renewals = new Map<number, (news: News) => void>()
+  readonly #renewals = new Pending<News>()
   #news: News
-  #nextRequestId = 1
 
   constructor(channel: Pick<Channel<ToWorker, FromWorker>, 'send'>, news: News) {
     this.#channel = channel
@@ -23,7 +23,7 @@ export class Credentials {
   }
 
   /** Why there is none, or `null`. */
-  get problem(): CredentialProblem | null {
+  get problem(): Problem | null {
     return this.#news.problem
   }
 
@@ -38,8 +38,7 @@ export class Credentials {
 
   onRenewed(requestId: number, news: News): void {
     this.#news = news
-    this.#renewals.get(requestId)?.(news)
-    this.#renewals.delete(requestId)
+    this.#renewals.answer(requestId, news)
   }
 
   /**
@@ -51,21 +50,13 @@ export class Credentials {
   async renew(refused: CredentialSnapshot, signal: AbortSignal): Promise<CredentialSnapshot> {
     const current = this.current()
     if (current.token !== refused.token) return current // somebody else was first
-    const requestId = this.#nextRequestId++
-    const { promise, resolve, reject } = Promise.withResolvers<News>()
-    const onAbort = (): void => reject(signal.reason)
-    this.#renewals.set(requestId, resolve)
-    signal.addEventListener('abort', onAbort, { once: true })
-    this.#channel.send({ type: 'credential.refused', requestId, token: refused.token })
-    try {
-      signal.throwIfAborted()
-      const snapshot = snapshotOf(await promise)
-      if (snapshot.token === refused.token) throw new GatewayError('GW_UPSTREAM_AUTH')
-      return snapshot
-    } finally {
-      signal.removeEventListener('abort', onAbort)
-      this.#renewals.delete(requestId)
-    }
+    const { token } = refused
+    const news = await this.#renewals.ask((requestId) => {
+      this.#channel.send({ type: 'credential.refused', requestId, token })
+    }, signal)
+    const snapshot = snapshotOf(news)
+    if (snapshot.token === token) throw new GatewayError('GW_UPSTREAM_AUTH')
+    return snapshot
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Channel } from '../ipc/channel.ts'
 import type { FromWorker, ToWorker } from '../ipc/messages.ts'
+import { Pending } from '../ipc/pending.ts'
 import { PoolMetrics } from '../upstream/pool-metrics.ts'
 import type { DataPlane } from './data-plane.ts'
 
@@ -10,11 +11,10 @@ const PUSH_MS = 5_000
 export class MetricsDesk {
   readonly #channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
   readonly #plane: DataPlane
-  readonly #texts = new Map<number, (text: string) => void>()
+  readonly #texts = new Pending<string>()
   readonly #worker: string
   readonly #poolMetrics: PoolMetrics
   readonly #timer: NodeJS.Timeout
-  #nextRequestId = 1
 
   /** `workerId` is the worker's slot. */
   constructor(
@@ -42,16 +42,13 @@ export class MetricsDesk {
 
   /** The metrics of the whole cluster, in Prometheus' text format. */
   clusterText(): Promise<string> {
-    const requestId = this.#nextRequestId++
-    const { promise, resolve } = Promise.withResolvers<string>()
-    this.#texts.set(requestId, resolve)
-    this.#channel.send({ type: 'metrics.wanted', requestId })
-    return promise
+    return this.#texts.ask((requestId) => {
+      this.#channel.send({ type: 'metrics.wanted', requestId })
+    })
   }
 
   onText(requestId: number, text: string): void {
-    this.#texts.get(requestId)?.(text)
-    this.#texts.delete(requestId)
+    this.#texts.answer(requestId, text)
   }
 
   close(): void {

@@ -6,6 +6,7 @@ import { MemoryBudget } from '../admission/memory-budget.ts'
 import type { Config } from '../config/settings.ts'
 import { Channel, type Endpoint } from '../ipc/channel.ts'
 import type { ClusterStatus, FromWorker, ToWorker, WorkerStart } from '../ipc/messages.ts'
+import type { AccountUsage } from '../kiro/account-usage.ts'
 import type { Catalogue } from '../kiro/catalogue.ts'
 import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
 import { createLogger, type Logger } from '../observe/logger.ts'
@@ -26,8 +27,9 @@ import { ItemStore } from './items/item-store.ts'
 import { MetricsDesk } from './metrics-desk.ts'
 import { type DrainOptions, OpenTurns } from './open-turns.ts'
 import { SharedCalibration } from './shared-calibration.ts'
+import { UsageReports } from './usage-reports.ts'
 
-export type Incoming = ToWorker<Config, CredentialSnapshot, Catalogue>
+export type Incoming = ToWorker<Config, CredentialSnapshot, Catalogue, AccountUsage>
 type Start = WorkerStart<Config, CredentialSnapshot, Catalogue>
 
 /** How many bodies may wait for memory: their clients hold a socket each, and nothing else. */
@@ -127,6 +129,9 @@ export class GatewayWorker {
       case 'metrics.text':
         this.#parts?.metrics.onText(message.requestId, message.text)
         break
+      case 'usage.told':
+        this.#parts?.usage.onTold(message.requestId, message.news)
+        break
       case 'cluster.status':
         if (this.#parts !== null) this.#parts.status = message.status
         break
@@ -201,6 +206,7 @@ interface Parts {
   readonly calibration: SharedCalibration
   readonly items: ItemStore
   readonly metrics: MetricsDesk
+  readonly usage: UsageReports
   readonly log: Logger
   config: Config
   authenticator: Authenticator
@@ -299,12 +305,14 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
     isLeaving
   }
   const metrics = new MetricsDesk(channel, plane, workerId)
+  const usage = new UsageReports(channel)
   const app = createApp({
     plane,
     log,
     authenticator: () => parts.authenticator,
     clusterStatus: () => parts.status,
-    metricsText: () => metrics.clusterText()
+    metricsText: () => metrics.clusterText(),
+    accountUsage: () => usage.current()
   })
   const authenticator = new Authenticator(config.server.apiKeys)
   const parts: Parts = {
@@ -318,6 +326,7 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
     calibration,
     items,
     metrics,
+    usage,
     log,
     config,
     authenticator,
