@@ -40,6 +40,13 @@ export class ConnectTimeout extends Error {
 }
 
 /**
+ * So long a connection may be silent before the kernel asks whether the peer is still there. A path that has vanished
+ * (a VPN that went down, a NAT that forgot) is noticed ten probes later, a second apart, instead of when a timeout of
+ * the answer passes; and the NAT is reminded.
+ */
+const PROBE_AFTER_MS = 15_000
+
+/**
  * Opens a connection to one origin, through a proxy or not:
  *
  * ```
@@ -54,7 +61,7 @@ export function openSocket(options: OpenSocketOptions): SocketAttempt {
   const { host, port } = proxy ?? addressOf(origin)
   const transport = connectTcp({ host, port })
   transport.setNoDelay(true)
-  transport.setKeepAlive(true, 60_000)
+  transport.setKeepAlive(true, PROBE_AFTER_MS)
   transport.on('error', () => {}) // between two steps nobody else listens
   const abort = new AbortController()
   let reason: Error | null = null

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import t from 'tap'
 import { openSocket } from '../../src/upstream/open-socket.ts'
@@ -8,6 +9,19 @@ import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
 import { serverUrl } from '../helper/server-url.ts'
 
 const certificate = selfSignedCertificate()
+
+/** Timers of `tr` in /proc/net/tcp, which counts in 1/100 s. */
+const KERNEL_TIMERS: Readonly<Record<string, string>> = { '00': 'none', '02': 'keep-alive' }
+
+/** What the kernel waits for on the connection from this port. */
+function kernelTimer(localPort: number) {
+  const address = `:${localPort.toString(16).toUpperCase().padStart(4, '0')}`
+  const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n')
+  const fields = lines.map((line) => line.trim().split(/\s+/))
+  const [timer = '', when = ''] =
+    fields.find(([, local]) => local?.endsWith(address))?.[5]?.split(':') ?? []
+  return { timer: KERNEL_TIMERS[timer], inSeconds: parseInt(when, 16) / 100 }
+}
 
 t.test('openSocket()', (t) => {
   t.test('resolves when the socket can be written to', async (t) => {
@@ -24,6 +38,25 @@ t.test('openSocket()', (t) => {
     socket.destroy()
     await upstream.empty()
   })
+
+  t.test(
+    'has the kernel ask after 15 silent seconds whether the peer is still there',
+    async (t) => {
+      const upstream = await CountingUpstream.start(t)
+      const { transport, ready } = openSocket({
+        origin: upstream.url,
+        proxy: null,
+        timeoutMs: 2000,
+        tlsSessions: new Map()
+      })
+      await ready
+      const { timer, inSeconds } = kernelTimer(transport.localPort ?? 0)
+      t.equal(timer, 'keep-alive')
+      t.ok(inSeconds > 0 && inSeconds <= 15, `in ${inSeconds} s`)
+      transport.destroy()
+      await upstream.empty()
+    }
+  )
 
   t.test('takes an IPv6 address as URLs write it', async (t) => {
     const server = createServer((socket) => void socket.resume())
