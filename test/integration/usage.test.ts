@@ -27,7 +27,9 @@ t.test(
     t.teardown(() => calls.forEach(({ request }) => request.destroy()))
     while (simulator.stats().inFlight < 30) await delay(5)
     let answer = new Response()
+    let tries = 0
     await inTime(t, 200, async () => {
+      if (tries++ > 0) await delay(FRESH_MS) // or the last answer would do
       const askedAt = performance.now()
       answer = await usage()
       return performance.now() - askedAt
