@@ -95,8 +95,9 @@ class AnswerRounds {
 
   /** An answer that can't be checked is no mistake of the model's, and is delivered. */
   async #problemsOf(text: string, form: JsonForm): Promise<readonly string[]> {
-    const { log, requestId: reqId, signal } = this.#question
-    const { problems, isComplete } = await this.#plane.transforms.check(text, form, signal)
+    const { log, requestId: reqId, signal, waiter } = this.#question
+    const owner = { key: waiter.key, signal }
+    const { problems, isComplete } = await this.#plane.transforms.check(text, form, owner)
     if (!isComplete) {
       log.warn({ reqId, code: 'answer-unchecked', chars: text.length }, 'answer not checked')
     }

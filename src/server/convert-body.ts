@@ -11,6 +11,8 @@ export interface ClientBody {
   /** Taken: its bytes may have moved to a thread afterwards. */
   readonly body: Uint8Array
   readonly memory: BodyMemory
+  /** Name of its client's key. */
+  readonly key: string
 }
 
 /**
@@ -20,10 +22,10 @@ export interface ClientBody {
  */
 export async function convertBody(
   plane: DataPlane,
-  { dialect, body, memory }: ClientBody,
+  { dialect, body, memory, key }: ClientBody,
   signal: AbortSignal
 ): Promise<TransformSuccess> {
   const items = await referencedItems(plane, { dialect, body, memory })
   const job = { dialect, body, options: { ...requestOptionsOf(plane), items } }
-  return convertWithAttachments(plane, job, memory, signal)
+  return convertWithAttachments(plane, job, memory, { key, signal })
 }

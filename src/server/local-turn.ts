@@ -22,6 +22,7 @@ export interface LocalTurnOptions {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly requestId: string
+  readonly keyName: string
   readonly log: Logger
   /** Makes the answer's body of the client's. */
   readonly answer: (body: ClientBody, signal: AbortSignal) => Promise<object>
@@ -83,7 +84,7 @@ export class LocalTurn {
   }
 
   async #makeAnswer(): Promise<object> {
-    const { plane, request, dialect } = this.#options
+    const { plane, request, dialect, keyName: key } = this.#options
     const { signal } = this.#gone
     if (plane.isDraining()) throw new GatewayError('GW_DRAINING')
     const { server } = plane.config()
@@ -93,7 +94,7 @@ export class LocalTurn {
     const body = await readBody(request, limits, memory, signal)
     this.#bodyBytes = body.byteLength
     this.#phases.end('read')
-    const answer = await this.#options.answer({ dialect, body, memory }, signal)
+    const answer = await this.#options.answer({ dialect, body, memory, key }, signal)
     this.#phases.end('transform')
     return answer
   }

@@ -164,14 +164,14 @@ export class Turn {
 
   /** Body → payload. When this returns, nobody holds the body any more. */
   async #prepare(memory: BodyMemory): Promise<{ payload: RequestPayload; plan: ReplyPlan }> {
-    const { plane, request, dialect } = this.#options
+    const { plane, request, dialect, keyName: key } = this.#options
     const { signal } = this.#gone
     const { server } = plane.config()
     const limits = { maxBytes: server.maxBodyBytes, timeoutMs: server.bodyTimeoutMs }
     const body = await readBody(request, limits, memory, signal)
     this.#bodyBytes = body.byteLength
     this.#phases.end('read')
-    const { payload, plan } = await convertBody(plane, { dialect, body, memory }, signal)
+    const { payload, plan } = await convertBody(plane, { dialect, body, memory, key }, signal)
     this.#phases.end('transform')
     plane.metrics.transformSeconds.observe(this.#phases.spentMs('transform') / 1000)
     memory.shrinkTo(payload.byteLength)

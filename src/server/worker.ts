@@ -1,6 +1,7 @@
 import { Server as NetServer } from 'node:net'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
+import { FairQueue } from '../admission/fair-queue.ts'
 import { Lease } from '../admission/lease.ts'
 import { MemoryBudget } from '../admission/memory-budget.ts'
 import type { Config } from '../config/settings.ts'
@@ -258,6 +259,7 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
     threads: memory.threads,
     inlineMaxBytes: config.transform.inlineMaxBytes,
     maxQueue: config.transform.maxQueue,
+    queue: new FairQueue(),
     threadHeapMb: memory.threadOldSpaceMb,
     threadSemiSpaceMb: memory.threadSemiSpaceMb,
     idleTimeoutMs: THREAD_IDLE_MS,

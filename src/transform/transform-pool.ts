@@ -14,6 +14,7 @@ import {
 } from './thread-result.ts'
 import { lintInline, transformInline } from './transform-inline.ts'
 import type { ThreadJob, ThreadResult, TransformJob, TransformSuccess } from './transform-job.ts'
+import type { TurnQueue } from './turn-queue.ts'
 import { runWatched } from './watched-run.ts'
 
 export interface TransformPoolOptions {
@@ -30,6 +31,8 @@ export interface TransformPoolOptions {
   readonly inlineMaxBytes: number
   /** Large bodies that may wait for a thread. */
   readonly maxQueue: number
+  /** Theirs, empty. */
+  readonly queue: TurnQueue
   /** V8 heap of one thread in MiB; a body that needs more fails alone. */
   readonly threadHeapMb: number
   /** V8 semi-space of one thread in MiB, for short-lived objects, beside `threadHeapMb`. */
@@ -62,8 +65,16 @@ const MEBIBYTE = 1024 * 1024
 const CHECK_INLINE_CHARS = 8192
 const CHECK_INLINE_MS = 20
 
+/** Who wants something done. */
+export interface JobOwner {
+  /** Name of the client's key: keys take turns. */
+  readonly key: string
+  readonly signal: AbortSignal
+}
+
 /** One body on its way through a thread. */
 interface PendingJob {
+  readonly id: number
   readonly job: ThreadJob
   readonly signal: AbortSignal
   readonly settle: (result: ThreadResult) => void
@@ -74,13 +85,16 @@ interface PendingJob {
  * Transforms requests, small ones here and large ones in threads.
  *
  * Never more jobs in threads than threads: whoever comes later waits in this queue, where a client that
- * leaves is forgotten at once and where the death of a thread strands nobody.
+ * leaves is forgotten at once, where the death of a thread strands nobody, and where one key's backlog delays
+ * another key by one job.
  */
 export class TransformPool {
   readonly #options: TransformPoolOptions
-  readonly #waiting = new Set<PendingJob>()
+  readonly #waiting = new Map<number, PendingJob>()
   readonly #running = new Map<PendingJob, Promise<void>>()
   #piscina: Promise<Piscina<ThreadJob, ThreadResult>> | null = null
+  /** Counts what comes and what begins: who came first, and whose turn was last. */
+  #moments = 0
   #refusal: Error | null = null
   #closing: Promise<void> | null = null
 
@@ -108,15 +122,16 @@ export class TransformPool {
    *
    * @throws {AttachmentsNeeded} with the body, which then has to come again with its attachments
    * @throws {GatewayError} what the request deserves (GW_BODY_INVALID, GW_MODEL_UNKNOWN); `signal`'s own
-   *   error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL at once when `maxQueue` jobs wait already;
+   *   error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL when `maxQueue` jobs wait already,
+   *   at once or for one of a key with fewer of them;
    *   GW_TRANSFORM_FAILED for a thread that died and for bugs; GW_DRAINING after `close()`.
    */
-  async run(job: TransformJob, signal: AbortSignal): Promise<TransformSuccess> {
-    this.#throwIfOver(signal)
+  async run(job: TransformJob, owner: JobOwner): Promise<TransformSuccess> {
+    this.#throwIfOver(owner.signal)
     // Reading attachments takes too long for the event loop, however small they are.
     const isSmall = job.body.byteLength <= this.#options.inlineMaxBytes
     if (isSmall && job.attachments === undefined) return transformInline(job)
-    return this.#enqueue(job, successOf, signal)
+    return this.#enqueue(job, successOf, owner)
   }
 
   /**
@@ -124,10 +139,10 @@ export class TransformPool {
    *
    * @throws {GatewayError} as `run()`, but never for what is wrong with the request: the report says that
    */
-  async lint(body: Uint8Array, lint: LintOptions, signal: AbortSignal): Promise<LintReport> {
-    this.#throwIfOver(signal)
+  async lint(body: Uint8Array, lint: LintOptions, owner: JobOwner): Promise<LintReport> {
+    this.#throwIfOver(owner.signal)
     const isSmall = body.byteLength <= this.#options.inlineMaxBytes / LINT_SHARE
-    return isSmall ? lintInline(body, lint) : this.#enqueue({ body, lint }, reportOf, signal)
+    return isSmall ? lintInline(body, lint) : this.#enqueue({ body, lint }, reportOf, owner)
   }
 
   /**
@@ -136,14 +151,14 @@ export class TransformPool {
    *
    * @throws {GatewayError} `signal`'s own error; GW_DRAINING after `close()`
    */
-  async check(text: string, form: JsonForm, signal: AbortSignal): Promise<AnswerCheck> {
-    this.#throwIfOver(signal)
+  async check(text: string, form: JsonForm, owner: JobOwner): Promise<AnswerCheck> {
+    this.#throwIfOver(owner.signal)
     if (this.#isCheckedInline(text, form)) {
       const check = checkAnswer(text, form, CHECK_INLINE_MS)
       if (check.isComplete) return check
     }
     try {
-      return await this.#enter({ body: Buffer.from(text), form }, checkOf, signal)
+      return await this.#enter({ body: Buffer.from(text), form }, checkOf, owner)
     } catch (cause) {
       if (!(cause instanceof GatewayError && cause.code === 'GW_TRANSFORM_FAILED')) throw cause
       const { problems } = checkAnswer(text, { type: 'value' }, CHECK_INLINE_MS)
@@ -187,36 +202,43 @@ export class TransformPool {
 
   #refuseWaiting(error: Error): void {
     this.#refusal ??= error
-    for (const pending of this.#waiting) pending.reject(error)
-    this.#waiting.clear()
+    for (const id of this.#waiting.keys()) this.#take(id)?.reject(error)
   }
 
   async #enqueue<T>(
     job: ThreadJob,
     read: (result: ThreadResult) => T,
-    signal: AbortSignal
+    owner: JobOwner
   ): Promise<T> {
     const isBusy = this.#running.size >= this.#options.threads
-    if (isBusy && this.#waiting.size >= this.#options.maxQueue) {
-      throw new GatewayError('GW_TRANSFORM_QUEUE_FULL', undefined, { retryAfterS: 1 })
-    }
-    return this.#enter(job, read, signal)
+    if (isBusy && this.#waiting.size >= this.#options.maxQueue) this.#refuseOne(owner.key)
+    return this.#enter(job, read, owner)
+  }
+
+  /** The youngest of the key with most that wait, or who comes now. */
+  #refuseOne(key: string): void {
+    const error = new GatewayError('GW_TRANSFORM_QUEUE_FULL', undefined, { retryAfterS: 1 })
+    const id = this.#options.queue.evictionFor(key)
+    if (id === null) throw error
+    this.#take(id)?.reject(error)
   }
 
   async #enter<T>(
     job: ThreadJob,
     read: (result: ThreadResult) => T,
-    signal: AbortSignal
+    { key, signal }: JobOwner
   ): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<ThreadResult>()
-    const pending: PendingJob = { job, signal, settle: resolve, reject }
+    const id = this.#moments++
+    const pending: PendingJob = { id, job, signal, settle: resolve, reject }
     // In a thread already it is left to end there, as killing the thread would cost more; but see `runWatched()`.
     const onAbort = (): void => {
-      this.#waiting.delete(pending)
+      this.#take(id)
       reject(abortErrorOf(signal))
     }
     signal.addEventListener('abort', onAbort, { once: true })
-    this.#waiting.add(pending)
+    this.#waiting.set(id, pending)
+    this.#options.queue.push(id, key, id)
     this.#startWaiting()
     try {
       return read(await promise)
@@ -226,11 +248,20 @@ export class TransformPool {
   }
 
   #startWaiting(): void {
-    for (const pending of this.#waiting) {
-      if (this.#running.size >= this.#options.threads) return
-      this.#waiting.delete(pending)
+    while (this.#running.size < this.#options.threads) {
+      const id = this.#options.queue.shift(this.#moments++)
+      const pending = id === null ? null : this.#take(id)
+      if (pending === null) return
       this.#running.set(pending, this.#runInThread(pending))
     }
+  }
+
+  /** `null` if it does not wait. */
+  #take(id: number): PendingJob | null {
+    const pending = this.#waiting.get(id) ?? null
+    this.#waiting.delete(id)
+    this.#options.queue.remove(id)
+    return pending
   }
 
   async #runInThread(pending: PendingJob): Promise<void> {

@@ -3,6 +3,7 @@
  * are milliseconds for one request: CPU time of the event loop's thread, then wall time. The inline threshold
  * is where inline work would hold the loop longer than the other streams may wait.
  */
+import { FairQueue } from '../../src/admission/fair-queue.ts'
 import { convertRequest } from '../../src/dialects/convert-request.ts'
 import type { DialectName } from '../../src/dialects/reply-plan.ts'
 import { TransformPool } from '../../src/transform/transform-pool.ts'
@@ -14,11 +15,12 @@ const MIN_RUNS = 20
 const BUDGET_MS = 1500
 
 const options = requestOptions()
-const signal = new AbortController().signal
+const owner = { key: 'one', signal: new AbortController().signal }
 const pool = new TransformPool({
   threads: 1,
   inlineMaxBytes: 0,
   maxQueue: 1,
+  queue: new FairQueue(),
   threadHeapMb: 128,
   threadSemiSpaceMb: 4,
   idleTimeoutMs: 10_000,
@@ -46,7 +48,7 @@ console.table(rows)
 await pool.close()
 
 async function runInThread(dialect: DialectName, body: Buffer): Promise<void> {
-  await pool.run({ dialect, body: new Uint8Array(body), options }, signal)
+  await pool.run({ dialect, body: new Uint8Array(body), options }, owner)
 }
 
 /** CPU time of this thread alone, and wall time, per run; medians would hide the garbage collector. */

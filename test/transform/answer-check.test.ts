@@ -1,7 +1,8 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import t from 'tap'
+import { FairQueue } from '../../src/admission/fair-queue.ts'
 import { type JsonForm, readJsonForm } from '../../src/dialects/json-answer.ts'
-import { TransformPool } from '../../src/transform/transform-pool.ts'
+import { type JobOwner, TransformPool } from '../../src/transform/transform-pool.ts'
 import { chatBody } from '../helper/agent-request.ts'
 import { requestOptions } from '../helper/request-options.ts'
 
@@ -74,7 +75,7 @@ t.test('check()', async (t) => {
     await t.rejects(full.run(largeJob(), idle()), { code: 'GW_TRANSFORM_QUEUE_FULL' })
     const text = `"${'x'.repeat(10_000)}"`
     const leaving = new AbortController()
-    const left = full.check(text, nested, leaving.signal)
+    const left = full.check(text, nested, ownedBy(leaving.signal))
     const stays = full.check(text, nested, idle())
     leaving.abort()
     await t.rejects(left, { code: 'GW_CLIENT_CLOSED' })
@@ -88,6 +89,7 @@ function makePool(t: { teardown(tearDown: () => unknown): void }): TransformPool
     threads: 1,
     inlineMaxBytes: 1024,
     maxQueue: 0,
+    queue: new FairQueue(),
     threadHeapMb: 48,
     threadSemiSpaceMb: 4,
     idleTimeoutMs: 1000,
@@ -108,6 +110,10 @@ function largeJob() {
   return { dialect: 'openai-chat', body, options: requestOptions() } as const
 }
 
-function idle(): AbortSignal {
-  return new AbortController().signal
+function idle(): JobOwner {
+  return ownedBy(new AbortController().signal)
+}
+
+function ownedBy(signal: AbortSignal): JobOwner {
+  return { key: 'one', signal }
 }

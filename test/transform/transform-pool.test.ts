@@ -1,7 +1,12 @@
 import t from 'tap'
+import { FairQueue } from '../../src/admission/fair-queue.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import type { TransformJob } from '../../src/transform/transform-job.ts'
-import { TransformPool, type TransformPoolOptions } from '../../src/transform/transform-pool.ts'
+import {
+  type JobOwner,
+  TransformPool,
+  type TransformPoolOptions
+} from '../../src/transform/transform-pool.ts'
 import { chatBody } from '../helper/agent-request.ts'
 import { requestOptions } from '../helper/request-options.ts'
 
@@ -9,6 +14,7 @@ const OPTIONS: TransformPoolOptions = {
   threads: 1,
   inlineMaxBytes: 1024,
   maxQueue: 2,
+  queue: new FairQueue(),
   threadHeapMb: 64,
   threadSemiSpaceMb: 4,
   idleTimeoutMs: 1000,
@@ -95,6 +101,30 @@ t.test('run()', async (t) => {
     t.equal(pool.waiting, 0)
   })
 
+  t.test("one key's expensive requests delay another key by one of them, not by all", async (t) => {
+    const pool = makePool(t, { maxQueue: 20 })
+    const order: string[] = []
+    const run = async (key: string): Promise<void> => {
+      await pool.run(largeJob(), { ...idle(), key })
+      order.push(key)
+    }
+    const greedy = Array.from({ length: 10 }, () => run('greedy'))
+    await Promise.all([...greedy, run('modest'), run('modest')])
+    t.same(order.slice(0, 5), ['greedy', 'greedy', 'modest', 'greedy', 'modest'])
+  })
+
+  t.test('a full queue of one key has room for another key', async (t) => {
+    const pool = makePool(t, { maxQueue: 2 })
+    const run = (key: string) => pool.run(largeJob(), { ...idle(), key })
+    const [first, second, third] = [run('greedy'), run('greedy'), run('greedy')]
+    const refused = t.rejects(third, { code: 'GW_TRANSFORM_QUEUE_FULL', retryAfterS: 1 })
+    const modest = run('modest')
+    await t.rejects(run('modest'), { code: 'GW_TRANSFORM_QUEUE_FULL' }, 'which has its share')
+    await refused
+    t.equal((await Promise.all([first, second, modest])).length, 3)
+    t.equal(pool.waiting, 0)
+  })
+
   t.test('still serves small bodies when the queue is full', async (t) => {
     const pool = makePool(t, { maxQueue: 0 })
     const large = pool.run(largeJob(), idle())
@@ -107,7 +137,7 @@ t.test('run()', async (t) => {
     const pool = makePool(t, { maxQueue: 1 })
     const first = pool.run(largeJob(), idle())
     const leaving = new AbortController()
-    const left = pool.run(largeJob(), leaving.signal)
+    const left = pool.run(largeJob(), ownedBy(leaving.signal))
     leaving.abort()
     await t.rejects(left, { code: 'GW_CLIENT_CLOSED' })
     t.equal(pool.waiting, 0)
@@ -119,7 +149,7 @@ t.test('run()', async (t) => {
   t.test('lets go at once of who leaves while in a thread', async (t) => {
     const pool = makePool(t, {})
     const leaving = new AbortController()
-    const left = pool.run(largeJob(), leaving.signal)
+    const left = pool.run(largeJob(), ownedBy(leaving.signal))
     leaving.abort()
     await t.rejects(left, { code: 'GW_CLIENT_CLOSED' })
     t.ok(await pool.run(largeJob(), idle()))
@@ -128,16 +158,21 @@ t.test('run()', async (t) => {
   t.test('fails with the error that ended the turn, waiting, running or not begun', async (t) => {
     const pool = makePool(t, {})
     const turn = new AbortController()
-    const jobs = [pool.run(largeJob(), turn.signal), pool.run(largeJob(), turn.signal)]
+    const jobs = [
+      pool.run(largeJob(), ownedBy(turn.signal)),
+      pool.run(largeJob(), ownedBy(turn.signal))
+    ]
     const failed = Promise.all(jobs.map((job) => t.rejects(job, { code: 'GW_DRAINING' })))
     turn.abort(new GatewayError('GW_DRAINING'))
     await failed
-    await t.rejects(pool.run(largeJob(), turn.signal), { code: 'GW_DRAINING' })
+    await t.rejects(pool.run(largeJob(), ownedBy(turn.signal)), { code: 'GW_DRAINING' })
   })
 
   t.test('does not begin for who has left already', async (t) => {
     const pool = makePool(t, {})
-    await t.rejects(pool.run(largeJob(), AbortSignal.abort()), { code: 'GW_CLIENT_CLOSED' })
+    await t.rejects(pool.run(largeJob(), ownedBy(AbortSignal.abort())), {
+      code: 'GW_CLIENT_CLOSED'
+    })
     t.equal(pool.running, 0)
   })
 
@@ -186,12 +221,11 @@ t.test('lint()', async (t) => {
   t.test('waits in the same queue, and is refused and given up like any job', async (t) => {
     const pool = makePool(t, { inlineMaxBytes: 0, maxQueue: 0 })
     const { body, options } = largeJob()
-    const lint = (signal: AbortSignal) =>
-      pool.lint(new Uint8Array(body), { request: options }, signal)
+    const lint = (owner: JobOwner) => pool.lint(new Uint8Array(body), { request: options }, owner)
     const first = pool.run(largeJob(), idle())
     await t.rejects(lint(idle()), { code: 'GW_TRANSFORM_QUEUE_FULL' })
     await first
-    await t.rejects(lint(AbortSignal.abort()), { code: 'GW_CLIENT_CLOSED' })
+    await t.rejects(lint(ownedBy(AbortSignal.abort())), { code: 'GW_CLIENT_CLOSED' })
     await pool.close()
     await t.rejects(lint(idle()), { code: 'GW_DRAINING' })
   })
@@ -234,7 +268,7 @@ t.test('destroy() fails what runs and what waits with its error', async (t) => {
 })
 
 function makePool(t: Tap, changes: Partial<TransformPoolOptions>): TransformPool {
-  const pool = new TransformPool({ ...OPTIONS, ...changes })
+  const pool = new TransformPool({ ...OPTIONS, queue: new FairQueue(), ...changes })
   t.teardown(() => pool.close())
   return pool
 }
@@ -254,7 +288,11 @@ function jobOf(body: unknown): TransformJob {
   }
 }
 
-/** The signal of a client that stays. */
-function idle(): AbortSignal {
-  return new AbortController().signal
+/** A client that stays. */
+function idle(): JobOwner {
+  return ownedBy(new AbortController().signal)
+}
+
+function ownedBy(signal: AbortSignal): JobOwner {
+  return { key: 'one', signal }
 }

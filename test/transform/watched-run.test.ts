@@ -1,6 +1,7 @@
 import t from 'tap'
+import { FairQueue } from '../../src/admission/fair-queue.ts'
 import type { TransformJob } from '../../src/transform/transform-job.ts'
-import { TransformPool } from '../../src/transform/transform-pool.ts'
+import { type JobOwner, TransformPool } from '../../src/transform/transform-pool.ts'
 import { chatBody } from '../helper/agent-request.ts'
 import { blankPdf, twicePackedPdf } from '../helper/packed-pdf.ts'
 import { requestOptions } from '../helper/request-options.ts'
@@ -55,7 +56,7 @@ t.test('a client that leaves takes its thread along', async (t) => {
   const pool = makePool(t)
   await pool.run(largeJob(), idle())
   const leaving = new AbortController()
-  const left = pool.run(jobOf([user(bomb)]), leaving.signal)
+  const left = pool.run(jobOf([user(bomb)]), ownedBy(leaving.signal))
   const other = pool.run(largeJob(), idle())
   // By now it is being read.
   setTimeout(() => leaving.abort(), 100)
@@ -75,6 +76,7 @@ function makePool(t: { teardown(tearDown: () => unknown): void }): TransformPool
     threads: 1,
     inlineMaxBytes: 1024,
     maxQueue: 4,
+    queue: new FairQueue(),
     threadHeapMb: 64,
     threadSemiSpaceMb: 4,
     idleTimeoutMs: 1000,
@@ -103,6 +105,10 @@ function largeJob(): TransformJob {
   return { dialect: 'openai-chat', body, options: requestOptions() }
 }
 
-function idle(): AbortSignal {
-  return new AbortController().signal
+function idle(): JobOwner {
+  return ownedBy(new AbortController().signal)
+}
+
+function ownedBy(signal: AbortSignal): JobOwner {
+  return { key: 'one', signal }
 }

@@ -3,7 +3,7 @@ import type { FetchedContent } from '../../dialects/attachments.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { AttachmentsNeeded } from '../../transform/attachments-needed.ts'
 import type { TransformJob, TransformSuccess } from '../../transform/transform-job.ts'
-import type { TransformPool } from '../../transform/transform-pool.ts'
+import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
 import type { BodyRoom } from '../request-body.ts'
 import type { FetchTerms, UrlFetcher } from './url-fetcher.ts'
 
@@ -26,18 +26,18 @@ export async function convertWithAttachments(
   plane: AttachmentPlane,
   job: TransformJob,
   room: BodyRoom,
-  signal: AbortSignal
+  owner: JobOwner
 ): Promise<TransformSuccess> {
   try {
-    return await plane.transforms.run(job, signal)
+    return await plane.transforms.run(job, owner)
   } catch (cause) {
     if (!(cause instanceof AttachmentsNeeded)) throw cause
     const { body, needs } = cause
     const attachments = await fetchAll(plane, needs.urls, {
-      signal,
+      signal: owner.signal,
       admit: admitInto(room, body.byteLength)
     })
-    return plane.transforms.run({ ...job, body, attachments }, signal)
+    return plane.transforms.run({ ...job, body, attachments }, owner)
   }
 }
 

@@ -13,7 +13,7 @@ const PATHS = [
 /** How many tokens a Messages request has (kiro-protocol §9.6): the upstream can't be asked, so it is estimated. */
 export function countTokensRoute(app: FastifyInstance, plane: DataPlane, log: Logger): void {
   for (const path of PATHS) {
-    app.post(path, async ({ raw, id }, reply) => {
+    app.post(path, async ({ raw, id, keyName }, reply) => {
       reply.hijack()
       await new LocalTurn({
         plane,
@@ -22,6 +22,7 @@ export function countTokensRoute(app: FastifyInstance, plane: DataPlane, log: Lo
         request: raw,
         response: reply.raw,
         requestId: id,
+        keyName,
         log,
         answer: async (body, signal) => {
           const { plan } = await convertBody(plane, body, signal)

@@ -25,12 +25,13 @@ export function lintRoute(app: FastifyInstance, plane: DataPlane, log: Logger): 
       request: request.raw,
       response: reply.raw,
       requestId: request.id,
+      keyName: request.keyName,
       log,
-      answer: async ({ body, memory }, signal) => {
+      answer: async ({ body, memory, key }, signal) => {
         const mayRefer = dialect ?? 'openai-responses'
         const items = await referencedItems(plane, { dialect: mayRefer, body, memory })
         const options = { ...requestOptionsOf(plane), items }
-        return plane.transforms.lint(body, { dialect, request: options }, signal)
+        return plane.transforms.lint(body, { dialect, request: options }, { key, signal })
       }
     }).run()
   })

@@ -56,7 +56,7 @@ function convert(
     config: () => ({ fetch: { isEnabled: true, maxBytes: 10 * MIB, timeoutMs: 20_000 } })
   }
   const job = { dialect: 'openai-chat', body, options: {} } as unknown as TransformJob
-  const outcome = convertWithAttachments(plane, job, memory, never)
+  const outcome = convertWithAttachments(plane, job, memory, { key: 'one', signal: never })
   return { outcome, budget, given: () => given }
 }
 
