@@ -1,4 +1,4 @@
-import { threadId } from 'node:worker_threads'
+import { resourceLimits, threadId } from 'node:worker_threads'
 import { move, transferableSymbol, valueSymbol } from 'piscina'
 import { AttachmentNeeded } from '../src/dialects/attachments.ts'
 import { attachmentNeedsOf, convertRequest } from '../src/dialects/convert-request.ts'
@@ -10,6 +10,8 @@ import { ownsMemory } from '../src/shared/own-memory.ts'
 import type { AttachmentContent } from '../src/dialects/attachments.ts'
 import { PDF_TOO_COSTLY, readPdfText } from '../src/dialects/pdf-text.ts'
 import {
+  type LintJob,
+  type LintSuccess,
   PDF_CELL,
   type PdfReading,
   THREAD_CELL,
@@ -27,17 +29,19 @@ const CHECK_MS = 2000
  * of their own.
  */
 export default async function transformRequest(job: ThreadJob): Promise<unknown> {
-  if ('lint' in job) return { ok: true, report: lintRequest(job.body, job.lint) }
   if ('form' in job) return { ok: true, check: checkAnswer(decode(job.body), job.form, CHECK_MS) }
   const result = await toResult(job)
-  const bytes = result.ok ? result.payload : 'needs' in result ? result.body : null
+  const bytes = bytesOf(result)
   if (bytes === null || !ownsMemory(bytes)) return result
   return move({ [transferableSymbol]: [bytes.buffer], [valueSymbol]: result })
 }
 
-async function toResult(job: TransformJob): Promise<TransformResult> {
+/** What the limits of this thread leave for objects that live long. */
+const HEAP_BYTES = (resourceLimits.maxOldGenerationSizeMb ?? Infinity) * 1024 * 1024
+
+async function toResult(job: TransformJob | LintJob): Promise<TransformResult | LintSuccess> {
   try {
-    return await convert(job)
+    return 'lint' in job ? explain(job) : await convert(job)
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error
     const { code, message, param, details } = error
@@ -49,6 +53,16 @@ async function toResult(job: TransformJob): Promise<TransformResult> {
       ...(details !== undefined && { details })
     }
   }
+}
+
+function bytesOf(result: TransformResult | LintSuccess): Uint8Array | null {
+  if ('payload' in result) return result.payload
+  return 'needs' in result ? result.body : null
+}
+
+function explain({ body, lint }: LintJob): LintSuccess {
+  const request = { ...lint.request, heapBytes: HEAP_BYTES }
+  return { ok: true, report: lintRequest(body, { ...lint, request }) }
 }
 
 async function convert({
@@ -63,7 +77,7 @@ async function convert({
       ? body
       : await inlineAttachments(body, { fetched: attachments, readPdf: pdfReader(pdfs) })
   try {
-    return { ok: true, ...convertRequest(dialect, whole, options) }
+    return { ok: true, ...convertRequest(dialect, whole, { ...options, heapBytes: HEAP_BYTES }) }
   } catch (error) {
     if (!(error instanceof AttachmentNeeded) || attachments !== undefined) throw error
     return { ok: false, needs: attachmentNeedsOf(body), body }

@@ -1,7 +1,8 @@
 import type { RuleId } from '../kiro/rules.ts'
 import { isJsonObject, type JsonObject } from '../kiro/json-object.ts'
 import { GatewayError } from '../shared/errors.ts'
-import { isTextDeeper, isValueDeeper } from './json-depth.ts'
+import { refuseCostly } from './conversion-cost.ts'
+import { isValueDeeper, outlineText } from './json-depth.ts'
 
 /** Deeper nesting is refused: no client needs it, and whatever walks it could overflow the stack. */
 export const MAX_JSON_DEPTH = 256
@@ -15,12 +16,17 @@ const MAX_TRUSTED_BYTES = 1_048_576
 /**
  * The JSON object in a request's body. Broken UTF-8 becomes U+FFFD, as every JSON parser here does it.
  *
- * @throws {GatewayError} GW_BODY_INVALID for anything else.
+ * @throws {GatewayError} GW_BODY_INVALID for anything else; GW_BODY_TOO_LARGE for one that seems to take more than
+ *   `heapBytes` to convert.
  */
-export function parseJsonBody(body: Uint8Array): JsonObject {
+export function parseJsonBody(body: Uint8Array, heapBytes = Infinity): JsonObject {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
   const isTrusted = bytes.length <= MAX_TRUSTED_BYTES
-  if (!isTrusted && isTextDeeper(bytes, MAX_JSON_DEPTH)) throw tooDeep()
+  if (!isTrusted) {
+    const outline = outlineText(bytes, MAX_JSON_DEPTH)
+    if (outline.isDeeper) throw tooDeep()
+    refuseCostly(bytes, outline, heapBytes)
+  }
   const value = parse(bytes)
   if (isTrusted && isValueDeeper(value, MAX_JSON_DEPTH)) throw tooDeep()
   if (isJsonObject(value)) return value

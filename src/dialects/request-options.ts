@@ -13,6 +13,8 @@ export interface RequestOptions {
   /** Web searches are made for the model; otherwise the vendor's tool for it is left out. */
   readonly servesWebSearch: boolean
   readonly fakeReasoning: FakeReasoningOptions
+  /** Heap that there is for the conversion, where it is bounded. */
+  readonly heapBytes?: number
   /** Parts of earlier answers, by id and as the client saw them, that the request may refer to. */
   readonly items?: Readonly<Record<string, unknown>>
 }

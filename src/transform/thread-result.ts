@@ -1,3 +1,4 @@
+import { tooCostly } from '../dialects/conversion-cost.ts'
 import type { AnswerCheck } from '../dialects/json-answer.ts'
 import type { LintReport } from '../dialects/lint/report.ts'
 import { GatewayError } from '../shared/errors.ts'
@@ -17,9 +18,14 @@ export function successOf(result: ThreadResult): TransformSuccess {
   throw toGatewayError(result)
 }
 
-/** What an explanation came to. */
+/**
+ * What an explanation came to.
+ *
+ * @throws {GatewayError} for a body that is too much to be explained
+ */
 export function reportOf(result: ThreadResult): LintReport {
   if (result.ok && 'report' in result) return result.report
+  if (!result.ok && 'code' in result) throw toGatewayError(result)
   throw new Error('an explanation gave no report')
 }
 
@@ -29,10 +35,16 @@ export function checkOf(result: ThreadResult): AnswerCheck {
   throw new Error('a check gave no verdict')
 }
 
-/** A bug in a conversion, or the end of its thread. */
+/** A bug in a conversion, or the end of its thread: it has one job at a time, so that is what took too much. */
 export function transformFailed(cause: unknown): GatewayError {
+  if (isHeapFull(cause)) return tooCostly()
   const detail = cause instanceof Error ? cause.message : undefined
   return new GatewayError('GW_TRANSFORM_FAILED', detail, { cause })
+}
+
+/** Whether a thread has ended because its heap was full. */
+export function isHeapFull(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'ERR_WORKER_OUT_OF_MEMORY'
 }
 
 /** The body in a buffer of its own, which can be moved: small reads share the buffer of a pool. */

@@ -3,7 +3,7 @@ import { type AnswerCheck, checkAnswer, type JsonForm } from '../dialects/json-a
 import type { LintOptions } from '../dialects/lint/lint-request.ts'
 import type { LintReport } from '../dialects/lint/report.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
-import { GatewayError } from '../shared/errors.ts'
+import { type ErrorCode, GatewayError } from '../shared/errors.ts'
 import {
   checkOf,
   ownBytes,
@@ -65,6 +65,9 @@ const MEBIBYTE = 1024 * 1024
 const CHECK_INLINE_CHARS = 8192
 const CHECK_INLINE_MS = 20
 
+/** What a thread ends with, by its own fault or that of its job. */
+const THREAD_FAILURES: readonly ErrorCode[] = ['GW_TRANSFORM_FAILED', 'GW_BODY_TOO_LARGE']
+
 /** Who wants something done. */
 export interface JobOwner {
   /** Name of the client's key: keys take turns. */
@@ -121,10 +124,10 @@ export class TransformPool {
    * Transforms one request. Takes the job's body: its bytes may have moved to a thread afterwards.
    *
    * @throws {AttachmentsNeeded} with the body, which then has to come again with its attachments
-   * @throws {GatewayError} what the request deserves (GW_BODY_INVALID, GW_MODEL_UNKNOWN); `signal`'s own
+   * @throws {GatewayError} what the request deserves (GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN); `signal`'s own
    *   error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL when `maxQueue` jobs wait already,
    *   at once or for one of a key with fewer of them;
-   *   GW_TRANSFORM_FAILED for a thread that died and for bugs; GW_DRAINING after `close()`.
+   *   GW_TRANSFORM_FAILED for bugs; GW_DRAINING after `close()`.
    */
   async run(job: TransformJob, owner: JobOwner): Promise<TransformSuccess> {
     this.#throwIfOver(owner.signal)
@@ -160,7 +163,7 @@ export class TransformPool {
     try {
       return await this.#enter({ body: Buffer.from(text), form }, checkOf, owner)
     } catch (cause) {
-      if (!(cause instanceof GatewayError && cause.code === 'GW_TRANSFORM_FAILED')) throw cause
+      if (!(cause instanceof GatewayError && THREAD_FAILURES.includes(cause.code))) throw cause
       const { problems } = checkAnswer(text, { type: 'value' }, CHECK_INLINE_MS)
       return { problems, isComplete: problems.length > 0 }
     }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Piscina } from 'piscina'
 import { GatewayError } from '../shared/errors.ts'
+import { isHeapFull } from './thread-result.ts'
 import {
   PDF_CELL,
   THREAD_CELL,
@@ -87,10 +88,6 @@ async function watch(
     if (isOver || performance.now() > deadline) return limit.abort()
     await sleep(POLL_MS, null, { ref: false })
   }
-}
-
-function isHeapFull(cause: unknown): boolean {
-  return cause instanceof Error && 'code' in cause && cause.code === 'ERR_WORKER_OUT_OF_MEMORY'
 }
 
 function tooCostly(): GatewayError {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { MAX_JSON_DEPTH, parseJsonBody } from '../../src/dialects/json-body.ts'
-import { isTextDeeper, isValueDeeper } from '../../src/dialects/json-depth.ts'
+import { isValueDeeper, outlineText } from '../../src/dialects/json-depth.ts'
 import { convert } from '../helper/convert.ts'
 
 t.test('parseJsonBody()', async (t) => {
@@ -37,13 +37,13 @@ t.test('parseJsonBody()', async (t) => {
   })
 })
 
-t.test('isTextDeeper() and isValueDeeper() agree', async (t) => {
+t.test('outlineText() and isValueDeeper() agree', async (t) => {
   const texts = ['1', '"[[["', '[]', '[[]]', '{"a":{"b":[]}}', '["\\"[",[["x\\\\"]]]', '{"[":"]"}']
   for (const text of texts) {
     for (let levels = 0; levels < 5; levels++) {
       const value: unknown = JSON.parse(text)
       t.equal(
-        isTextDeeper(Buffer.from(text), levels),
+        outlineText(Buffer.from(text), levels).isDeeper,
         isValueDeeper(value, levels),
         `${text} ${levels}`
       )

@@ -35,16 +35,15 @@ t.test('in the memory of a container of 512 MiB', async (t) => {
   })
   t.teardown(() => gateway.destroy())
 
+  const send = async (path: string, members: object): Promise<[number, string]> => {
+    const body = JSON.stringify({ model: 'claude-sonnet-4.5', max_tokens: 100, ...members })
+    const response = await fetch(`${gateway.url}${path}`, { method: 'POST', body })
+    return [response.status, await response.text()]
+  }
   const post = async (path: string, megabytes: number): Promise<number> => {
     const content = 'lorem "ipsum" dolor\n'.repeat((megabytes * MEBIBYTE) / 20)
-    const body = JSON.stringify({
-      model: 'claude-sonnet-4.5',
-      max_tokens: 100,
-      messages: [{ role: 'user', content }]
-    })
-    const response = await fetch(`${gateway.url}${path}`, { method: 'POST', body })
-    await response.text()
-    return response.status
+    const [status] = await send(path, { messages: [{ role: 'user', content }] })
+    return status
   }
 
   t.test('conversations of 5 MB are converted, several at once', async (t) => {
@@ -60,4 +59,44 @@ t.test('in the memory of a container of 512 MiB', async (t) => {
     t.equal(await post('/v1/messages', 1), 200)
     t.notOk(gateway.lines.some((line) => line['msg'] === 'worker died'))
   })
+
+  t.test('very many small parts are converted, and 413 when they are too many', async (t) => {
+    const user = { role: 'user', content: 'hi' }
+    const turns = (count: number) => ({
+      messages: list(count, (index) => (index % 2 === 0 ? user : { ...user, role: 'assistant' }))
+    })
+    const names = (count: number) => ({
+      messages: [user],
+      metadata: Object.fromEntries(list(count, (index) => [`k${index}`, 1]))
+    })
+    for (const [path, make, many, tooMany] of [
+      ['/v1/chat/completions', turns, 40_000, 60_000],
+      ['/v1/chat/completions', turns, 40_000, 200_000],
+      ['/v1/messages', calls, 6_000, 13_000],
+      ['/v1/chat/completions', names, 300_000, 700_000]
+    ] as const) {
+      t.equal((await send(path, make(many)))[0], 200, `${many} ${make.name}`)
+      const [status, answer] = await send(path, make(tooMany))
+      t.equal(status, 413, `${tooMany} ${make.name}`)
+      t.match(answer, /objects with \d+ members.*shorter conversation or fewer tools.*MEMORY_LIMIT/)
+      if (path === '/v1/messages') t.match(answer, '"type":"request_too_large"')
+    }
+    t.notOk(gateway.lines.some((line) => line['msg'] === 'worker died'))
+  })
 })
+
+function calls(count: number) {
+  return { messages: list(count, toolRound).flat() }
+}
+
+function toolRound(index: number): readonly object[] {
+  const id = `c${index}`
+  return [
+    { role: 'assistant', content: [{ type: 'tool_use', id, name: 'f', input: { a: 1 } }] },
+    { role: 'user', content: [{ type: 'tool_result', tool_use_id: id, content: 'r' }] }
+  ]
+}
+
+function list<T>(count: number, make: (index: number) => T): readonly T[] {
+  return Array.from({ length: count }, (_, index) => make(index))
+}

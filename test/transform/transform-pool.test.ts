@@ -176,16 +176,32 @@ t.test('run()', async (t) => {
     t.equal(pool.running, 0)
   })
 
+  t.test('refuses a million names in 11 MB before they end the process', async (t) => {
+    const pool = makePool(t, { threadHeapMb: 48 })
+    const names = Array.from({ length: 1_000_000 }, (_, index) => `"k${index}":1`).join(',')
+    const body = Buffer.from(`{"model":"auto","messages":[{"role":"user"}],"metadata":{${names}}}`)
+    const results = await Promise.allSettled([
+      pool.run({ ...largeJob(), body: new Uint8Array(body) }, idle()),
+      pool.lint(new Uint8Array(body), { request: requestOptions() }, idle())
+    ])
+    const reason = { code: 'GW_BODY_TOO_LARGE', status: 413, message: /with 1000004 members/ }
+    t.match(results, [{ reason }, { reason }])
+    t.ok(await pool.run(largeJob(), idle()))
+  })
+
   t.test('fails only the request whose thread runs out of memory', async (t) => {
     const pool = makePool(t, { threadHeapMb: 48 })
-    // Valid JSON and not deep, but many times as large in objects as in bytes.
-    const bomb = Buffer.from(`{"model":"auto","messages":[${'{},'.repeat(2_000_000)}{}]}`)
+    // Small enough to be trusted, but many times as large in objects as in bytes.
+    const bomb = Buffer.from(`{"model":"auto","messages":[${'{},'.repeat(340_000)}{}]}`)
     const jobs = [largeJob(), { ...largeJob(), body: bomb }, largeJob()]
     const [before, killed, after] = await Promise.allSettled(
       jobs.map((job) => pool.run(job, idle()))
     )
     t.equal(before?.status, 'fulfilled')
-    t.match(killed, { status: 'rejected', reason: { code: 'GW_TRANSFORM_FAILED', status: 500 } })
+    t.match(killed, {
+      status: 'rejected',
+      reason: { code: 'GW_BODY_TOO_LARGE', status: 413, message: /shorter conversation/ }
+    })
     t.equal(after?.status, 'fulfilled')
     t.equal(pool.running, 0)
   })
@@ -246,7 +262,7 @@ t.test('close()', async (t) => {
 
   t.test('does not wait for a job that takes too long', async (t) => {
     const pool = new TransformPool({ ...OPTIONS, closeTimeoutMs: 1 })
-    const body = Buffer.from(`{"model":"auto","messages":[${'{},'.repeat(500_000)}{}]}`)
+    const body = Buffer.from(`{"model":"auto","messages":[${'{},'.repeat(300_000)}{}]}`)
     const running = t.rejects(pool.run({ ...largeJob(), body }, idle()), { code: 'GW_DRAINING' })
     await pool.close()
     t.equal(pool.running, 0)

@@ -25,7 +25,7 @@ export function toUpstreamRequest(
   options: RequestOptions,
   repairs = new Repairs()
 ): UpstreamRequest {
-  const messages = checkShape(MessagesBodyCheck, parseJsonBody(body), '')
+  const messages = checkShape(MessagesBodyCheck, parseJsonBody(body, options.heapBytes), '')
   refuseThread(messages)
   return toUpstream(
     {

@@ -34,12 +34,15 @@ export interface LintOptions {
  * Says of a request which rules of the upstream it breaks, where, and what becomes of that. Converts it as a real
  * request would be, again and again with something harmless in the place of what was refused, so that all
  * refusals come out and not only the first. Nothing is fetched.
+ *
+ * @throws {GatewayError} GW_BODY_TOO_LARGE for a request that takes more than `request.heapBytes`
  */
 export function lintRequest(bytes: Uint8Array, { dialect, request }: LintOptions): LintReport {
   let body: JsonObject
   try {
-    body = parseJsonBody(bytes)
+    body = parseJsonBody(bytes, request.heapBytes)
   } catch (error) {
+    if (error instanceof GatewayError && error.code === 'GW_BODY_TOO_LARGE') throw error
     return toReport(dialect ?? 'unknown', [toRefusal(error)])
   }
   const spoken = dialect ?? detectDialect(body)

@@ -22,7 +22,7 @@ export function toUpstreamRequest(
   options: RequestOptions,
   repairs = new Repairs()
 ): UpstreamRequest {
-  const chat = checkShape(ChatBodyCheck, parseJsonBody(body), '')
+  const chat = checkShape(ChatBodyCheck, parseJsonBody(body, options.heapBytes), '')
   if ((chat.n ?? 1) > 1) throw invalidPart('n', 'must be 1: one answer at a time is supported')
   const isStream = chat.stream === true
   return toUpstream(

@@ -28,7 +28,7 @@ export function toUpstreamRequest(
   options: RequestOptions,
   repairs = new Repairs()
 ): UpstreamRequest {
-  const request = checkShape(ResponsesBodyCheck, parseJsonBody(body), '')
+  const request = checkShape(ResponsesBodyCheck, parseJsonBody(body, options.heapBytes), '')
   refuseStateOnServer(request)
   const declared = new DeclaredTools(repairs)
   const items = listItems(request.input, options.items ?? {})
