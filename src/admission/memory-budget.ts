@@ -10,11 +10,13 @@ const WAIT = 'while waiting for memory'
 /** A part of the memory budget. Released once, by whoever holds it. */
 export class Reservation implements Disposable {
   #bytes: number
-  readonly #onFreed: (bytes: number) => void
+  #isLoose: boolean
+  readonly #budget: Ledger
 
-  constructor(bytes: number, onFreed: (bytes: number) => void) {
+  constructor(bytes: number, isLoose: boolean, budget: Ledger) {
     this.#bytes = bytes
-    this.#onFreed = onFreed
+    this.#isLoose = isLoose
+    this.#budget = budget
   }
 
   get bytes(): number {
@@ -26,7 +28,14 @@ export class Reservation implements Disposable {
     const freed = this.#bytes - Math.max(0, bytes)
     if (freed <= 0) return
     this.#bytes -= freed
-    this.#onFreed(freed)
+    this.#budget.free(freed, this.#isLoose)
+  }
+
+  /** The same, for one that nobody knows the end of: see `MemoryBudget`. */
+  loosenTo(bytes: number): void {
+    if (!this.#isLoose) this.#budget.loosen(this.#bytes)
+    this.#isLoose = true
+    this.shrinkTo(bytes)
   }
 
   /** Gives everything back. Later calls do nothing. */
@@ -39,15 +48,35 @@ export class Reservation implements Disposable {
   }
 }
 
+/** What a reservation tells its budget. */
+interface Ledger {
+  free(bytes: number, isLoose: boolean): void
+  loosen(bytes: number): void
+}
+
 interface Waiter {
   readonly bytes: number
+  /** Of the one who waits. */
+  readonly heldBytes: number
   readonly admit: (reservation: Reservation) => void
   readonly refuse: (error: GatewayError) => void
 }
 
+/** How long somebody waits. */
+export interface MemoryWait {
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+}
+
+/** Who holds something already stands before all who hold nothing. */
+const FIRST_RANK = 0
+const LATER_RANK = 2 ** 52
+
 /**
- * The memory set aside for request bodies. What does not fit waits, first come first served: a small
- * request never overtakes a large one, which would otherwise wait for ever.
+ * The memory set aside for request bodies. What does not fit waits, first come first served: a small request does not
+ * overtake a large one, which would otherwise wait for ever. Loose reservations are those of bodies that arrive slowly,
+ * or whose size is not known: they grow step by step, and nobody knows when they end. One that waits and would not fit
+ * beside them, even if all others had ended, is overtaken.
  *
  * Invariant: what is reserved never exceeds the total.
  */
@@ -57,8 +86,16 @@ export class MemoryBudget {
   readonly #clock: Clock
   readonly #rate = new DrainRate()
   readonly #waiting = new OrderedList<Waiter>()
-  readonly #onFreed = (bytes: number): void => this.#free(bytes)
+  readonly #ledger: Ledger = {
+    free: (bytes, isLoose) => this.#free(bytes, isLoose),
+    loosen: (bytes) => {
+      this.#looseBytes += bytes
+    }
+  }
   #reservedBytes = 0
+  #looseBytes = 0
+  /** Held by those who wait for more. */
+  #stuckBytes = 0
   #nextRank = 0
   #isDraining = false
 
@@ -85,15 +122,31 @@ export class MemoryBudget {
    * Waits until so many bytes are free. Who gets the reservation has to release it.
    *
    * @throws {GatewayError} GW_BODY_TOO_LARGE for more than the total, GW_MEMORY_FULL when too many wait
-   *   already, GW_DRAINING after `drain()`, `signal`'s own error when it aborts first (`abortErrorOf`).
+   *   already and after `timeoutMs`, GW_DRAINING after `drain()`, `signal`'s own error when it aborts first
+   *   (`abortErrorOf`).
    */
-  reserve(bytes: number, signal: AbortSignal): Promise<Reservation> {
+  reserve(bytes: number, wait: MemoryWait): Promise<Reservation> {
+    const { signal } = wait
     if (signal.aborted) return Promise.reject(abortErrorOf(signal, WAIT))
     if (this.#isDraining) return Promise.reject(new GatewayError('GW_DRAINING'))
     if (bytes > this.totalBytes) return Promise.reject(this.#neverFits(bytes))
     if (this.isFree(bytes)) return Promise.resolve(this.#take(bytes))
     if (this.#waiting.size >= this.#maxWaiting) return Promise.reject(this.#full())
-    return this.#wait(bytes, signal)
+    return this.#wait({ bytes, heldBytes: 0 }, wait)
+  }
+
+  /**
+   * The next step of a loose reservation that has `heldBytes` by now: waits for it before all who hold nothing.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL at once where everybody who holds something would wait for the others, and
+   *   as `reserve()`
+   */
+  extend(bytes: number, heldBytes: number, wait: MemoryWait): Promise<Reservation> {
+    const { signal } = wait
+    if (signal.aborted) return Promise.reject(abortErrorOf(signal, WAIT))
+    if (this.#fits(bytes)) return Promise.resolve(this.#take(bytes, true))
+    if (this.#stuckBytes + heldBytes >= this.#reservedBytes) return Promise.reject(this.#full())
+    return this.#wait({ bytes, heldBytes }, wait)
   }
 
   /**
@@ -110,45 +163,70 @@ export class MemoryBudget {
   /** Refuses who waits and who comes; those who hold some go on. */
   drain(): void {
     this.#isDraining = true
-    for (let first = this.#waiting.first; first !== null; first = this.#waiting.first) {
-      this.#waiting.remove(first)
-      first.item.refuse(new GatewayError('GW_DRAINING'))
+    let next: Place<Waiter> | null = null
+    for (let place = this.#waiting.first; place !== null; place = next) {
+      next = place.next
+      if (place.item.heldBytes > 0) continue
+      this.#remove(place)
+      place.item.refuse(new GatewayError('GW_DRAINING'))
     }
   }
 
-  #wait(bytes: number, signal: AbortSignal): Promise<Reservation> {
+  #wait(
+    { bytes, heldBytes }: Pick<Waiter, 'bytes' | 'heldBytes'>,
+    { signal, timeoutMs }: MemoryWait
+  ): Promise<Reservation> {
     return new Promise((resolve, reject) => {
-      const admit = (reservation: Reservation): void => {
+      const rank = this.#nextRank++ + (heldBytes > 0 ? FIRST_RANK : LATER_RANK)
+      const leave = (error: GatewayError): void => {
+        this.#remove(place)
+        place.item.refuse(error)
+        this.#admit()
+      }
+      const onAbort = (): void => leave(abortErrorOf(signal, WAIT))
+      const cancelTimer = this.#clock.setTimeout(() => leave(this.#full()), timeoutMs)
+      const end = (): void => {
+        cancelTimer()
         signal.removeEventListener('abort', onAbort)
+      }
+      const admit = (reservation: Reservation): void => {
+        end()
         resolve(reservation)
       }
       const refuse = (error: GatewayError): void => {
-        signal.removeEventListener('abort', onAbort)
+        end()
         reject(error)
       }
-      const waiter = { bytes, admit, refuse }
-      const place: Place<Waiter> = this.#waiting.insert(waiter, this.#nextRank++)
-      const onAbort = (): void => {
-        this.#waiting.remove(place)
-        reject(abortErrorOf(signal, WAIT))
-        this.#admit()
-      }
+      const place: Place<Waiter> = this.#waiting.insert({ bytes, heldBytes, admit, refuse }, rank)
+      this.#stuckBytes += heldBytes
       signal.addEventListener('abort', onAbort, { once: true })
+      this.#admit() // it may be one that overtakes
     })
   }
 
-  #free(bytes: number): void {
+  #remove(place: Place<Waiter>): void {
+    this.#waiting.remove(place)
+    this.#stuckBytes -= place.item.heldBytes
+  }
+
+  #free(bytes: number, isLoose: boolean): void {
     this.#reservedBytes -= bytes
+    if (isLoose) this.#looseBytes -= bytes
     this.#rate.note(this.#clock.now())
     this.#admit()
   }
 
   #admit(): void {
-    for (;;) {
-      const first = this.#waiting.first
-      if (first === null || !this.#fits(first.item.bytes)) return
-      this.#waiting.remove(first)
-      first.item.admit(this.#take(first.item.bytes))
+    let next: Place<Waiter> | null = null
+    for (let place = this.#waiting.first; place !== null; place = next) {
+      next = place.next
+      const { bytes, heldBytes, admit } = place.item
+      if (this.#fits(bytes)) {
+        this.#remove(place)
+        admit(this.#take(bytes, heldBytes > 0))
+      } else if (bytes <= this.totalBytes - this.#looseBytes) {
+        return
+      }
     }
   }
 
@@ -156,9 +234,10 @@ export class MemoryBudget {
     return this.#reservedBytes + bytes <= this.totalBytes
   }
 
-  #take(bytes: number): Reservation {
+  #take(bytes: number, isLoose = false): Reservation {
     this.#reservedBytes += bytes
-    return new Reservation(bytes, this.#onFreed)
+    if (isLoose) this.#looseBytes += bytes
+    return new Reservation(bytes, isLoose, this.#ledger)
   }
 
   #neverFits(bytes: number): GatewayError {

@@ -19,6 +19,8 @@ export interface MemoryPlan {
   readonly thread: HeapPlan
   /** Request bodies of one worker: being read, transformed and held. */
   readonly bodyBytesPerWorker: number
+  /** The same for small bodies alone, while the other is in use. */
+  readonly smallLaneBytesPerWorker: number
   /** What processes and threads take outside their heaps. */
   readonly baseBytes: number
   /** Socket buffers in the kernel, which the container pays for. */
@@ -66,6 +68,8 @@ const minHeapMb = { primary: 28, worker: 44, thread: 28 } as const
 /** Beyond these, a larger heap only collects later. */
 const maxHeapMb = { primary: 64, worker: 1024, thread: 1024 } as const
 const minBodiesMb = 8
+/** Four small bodies at the limit of what is small, or dozens of usual ones. */
+const smallLaneMb = 2
 
 /**
  * ```
@@ -73,7 +77,7 @@ const minBodiesMb = 8
  *        ├─ sockets  1/16
  *        ├─ base     for each process and thread
  *        └─ rest ─┬─ primary heap 12 %
- *                 └─ 15 % bodies · 50 % worker heaps · 35 % thread heaps
+ *                 └─ 15 % bodies · 50 % worker heaps, of which 2 MiB for small bodies · 35 % thread heaps
  * ```
  */
 function share(limitBytes: number, { workers, threads }: MemoryWishes): MemoryPlan {
@@ -84,11 +88,11 @@ function share(limitBytes: number, { workers, threads }: MemoryWishes): MemoryPl
   const restMb = limitMb - headroomMb - socketMb - baseMb
   const primaryMb = clamp(restMb * 0.12, minHeapMb.primary, maxHeapMb.primary)
   const sharedMb = (restMb - primaryMb) / workers
-  const workerMb = clamp(sharedMb * 0.5, 0, maxHeapMb.worker)
+  const workerMb = clamp(sharedMb * 0.5 - smallLaneMb, 0, maxHeapMb.worker)
   const threadMb = clamp((sharedMb * 0.35) / threads, 0, maxHeapMb.thread)
   const bodiesMb = Math.max(0, Math.floor(sharedMb * 0.15))
-  const usedMb =
-    baseMb + socketMb + primaryMb + workers * (workerMb + threadMb * threads + bodiesMb)
+  const perWorkerMb = workerMb + threadMb * threads + bodiesMb + smallLaneMb
+  const usedMb = baseMb + socketMb + primaryMb + workers * perWorkerMb
   return {
     limitBytes,
     workers,
@@ -97,6 +101,7 @@ function share(limitBytes: number, { workers, threads }: MemoryWishes): MemoryPl
     worker: toHeap(workerMb, workerMb >= 64 ? 4 : 2),
     thread: toHeap(threadMb, threadMb >= 64 ? 4 : 2),
     bodyBytesPerWorker: bodiesMb * mebibyte,
+    smallLaneBytesPerWorker: smallLaneMb * mebibyte,
     baseBytes: baseMb * mebibyte,
     socketBytes: socketMb * mebibyte,
     headroomBytes: headroomMb * mebibyte,

@@ -63,7 +63,7 @@ export const Settings = Type.Object({
     bodyTimeoutMs: seconds(
       'BODY_TIMEOUT',
       { min: 0.1, max: day, default: 60 },
-      'Longest time a client may take to send its request body.'
+      'Longest time a client may take to send its request body, and longest wait for memory to read it into.'
     ),
     clientStallTimeoutMs: seconds(
       'CLIENT_STALL_TIMEOUT',

@@ -294,6 +294,7 @@ export class Primary {
       isSimulated,
       memory: {
         bodyBytes: memory.bodyBytesPerWorker,
+        smallLaneBytes: memory.smallLaneBytesPerWorker,
         threads: memory.threads,
         threadOldSpaceMb: memory.thread.oldSpaceMb,
         threadSemiSpaceMb: memory.thread.semiSpaceMb

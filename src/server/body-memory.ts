@@ -1,5 +1,6 @@
 import type { MemoryBudget, Reservation } from '../admission/memory-budget.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
+import type { DataPlane } from './data-plane.ts'
 import type { BodyRoom } from './request-body.ts'
 
 /**
@@ -16,56 +17,71 @@ const FACTOR_INLINE = 4
 /** The payload, and once more where it is copied for another attempt, until the answer begins. */
 const FACTOR_WHILE_HELD = 2
 
+/** Bodies up to this size have a lane of their own beside the budget, so that large ones never hold them up. */
+export const SMALL_BODY_BYTES = 128 * 1024
+
 export interface BodyMemoryOptions {
   readonly budget: MemoryBudget
+  /** For small bodies, while the budget is in use. */
+  readonly smallLane: MemoryBudget
   /** Bodies up to this size are converted on the event loop. */
   readonly inlineMaxBytes: number
   /** Ends the wait for memory. */
   readonly signal: AbortSignal
+  /** Longest wait for memory. */
+  readonly timeoutMs: number
 }
 
 /** The memory set aside for one request. After `release()` nothing is held, and nothing is waited for. */
 export class BodyMemory implements BodyRoom, Disposable {
   /** Of the bodies that will ever fit. */
   readonly largestBytes: number
-  readonly #budget: MemoryBudget
-  readonly #inlineMaxBytes: number
-  readonly #signal: AbortSignal
+  readonly #options: BodyMemoryOptions
   readonly #reservations: Reservation[] = []
   #bytes = 0
   #isReleased = false
   /** Ends a wait for memory; most requests need not wait, and joining two signals costs them more than all else here. */
   #wait: AbortController | null = null
 
-  constructor({ budget, inlineMaxBytes, signal }: BodyMemoryOptions) {
-    this.#budget = budget
-    this.#inlineMaxBytes = inlineMaxBytes
-    this.#signal = signal
+  constructor(options: BodyMemoryOptions) {
+    const { budget, inlineMaxBytes } = options
+    this.#options = options
     this.largestBytes = largestThatFits(budget.totalBytes, inlineMaxBytes)
   }
 
   async reserve(bodyBytes: number): Promise<void> {
-    const bytes = bytesFor(bodyBytes, this.#inlineMaxBytes)
+    const bytes = this.#bytesFor(bodyBytes)
     this.#refuseReleased()
-    const signal = this.#budget.isFree(bytes) ? this.#signal : this.#waitSignal()
-    const reservation = await this.#budget.reserve(bytes, signal)
-    if (this.#isReleased) reservation.release()
-    else this.#add(reservation)
+    const { budget, smallLane, signal, timeoutMs } = this.#options
+    const isBudgetFree = budget.isFree(bytes)
+    const isSmall = bodyBytes <= SMALL_BODY_BYTES
+    if (!isBudgetFree && isSmall && smallLane.isFree(bytes)) return this.#add(smallLane.grow(bytes))
+    const wait = { signal: isBudgetFree ? signal : this.#waitSignal(), timeoutMs }
+    this.#keep(await budget.reserve(bytes, wait))
+  }
+
+  async extend(bodyBytes: number): Promise<void> {
+    this.#refuseReleased()
+    const bytes = this.#bytesFor(bodyBytes) - this.#bytes
+    if (bytes <= 0) return
+    const { budget, timeoutMs } = this.#options
+    const wait = { signal: this.#waitSignal(), timeoutMs }
+    this.#keep(await budget.extend(bytes, this.#bytes, wait))
+  }
+
+  loosenTo(bodyBytes: number): void {
+    this.#bytes = this.#shrink(this.#bytesFor(bodyBytes), 'loosenTo')
   }
 
   grow(bodyBytes: number): void {
     this.#refuseReleased()
-    const more = bytesFor(bodyBytes, this.#inlineMaxBytes) - this.#bytes
-    if (more > 0) this.#add(this.#budget.grow(more))
+    const more = this.#bytesFor(bodyBytes) - this.#bytes
+    if (more > 0) this.#add(this.#options.budget.grow(more))
   }
 
   /** The body is gone, its payload is left. */
   shrinkTo(payloadBytes: number): void {
-    let left = payloadBytes * FACTOR_WHILE_HELD
-    for (const reservation of this.#reservations) {
-      reservation.shrinkTo(left)
-      left -= reservation.bytes
-    }
+    this.#shrink(payloadBytes * FACTOR_WHILE_HELD, 'shrinkTo')
   }
 
   /**
@@ -77,7 +93,7 @@ export class BodyMemory implements BodyRoom, Disposable {
     this.#refuseReleased()
     const held = this.#reservations.reduce((sum, { bytes }) => sum + bytes, 0)
     const more = payloadBytes * FACTOR_WHILE_HELD - held
-    if (more > 0) this.#add(this.#budget.grow(more))
+    if (more > 0) this.#add(this.#options.budget.grow(more))
   }
 
   release(): void {
@@ -91,12 +107,32 @@ export class BodyMemory implements BodyRoom, Disposable {
   }
 
   #refuseReleased(): void {
-    if (this.#signal.aborted || this.#isReleased) throw abortErrorOf(this.#signal)
+    const { signal } = this.#options
+    if (signal.aborted || this.#isReleased) throw abortErrorOf(signal)
   }
 
   #waitSignal(): AbortSignal {
     this.#wait ??= new AbortController()
-    return AbortSignal.any([this.#signal, this.#wait.signal])
+    return AbortSignal.any([this.#options.signal, this.#wait.signal])
+  }
+
+  /** Gives how much is held then. */
+  #shrink(bytes: number, how: 'shrinkTo' | 'loosenTo'): number {
+    let left = bytes
+    for (const reservation of this.#reservations) {
+      reservation[how](left)
+      left -= reservation.bytes
+    }
+    return bytes - left
+  }
+
+  #bytesFor(bodyBytes: number): number {
+    return bytesFor(bodyBytes, this.#options.inlineMaxBytes)
+  }
+
+  #keep(reservation: Reservation): void {
+    if (this.#isReleased) reservation.release()
+    else this.#add(reservation)
   }
 
   #add(reservation: Reservation): void {
@@ -104,6 +140,18 @@ export class BodyMemory implements BodyRoom, Disposable {
     this.#bytes += reservation.bytes
   }
 }
+
+/** For one request to this worker. */
+export function bodyMemoryOf(
+  { memory: budget, smallLane, transforms, config }: BodyMemoryPlane,
+  signal: AbortSignal
+): BodyMemory {
+  const timeoutMs = config().server.bodyTimeoutMs
+  const { inlineMaxBytes } = transforms
+  return new BodyMemory({ budget, smallLane, inlineMaxBytes, signal, timeoutMs })
+}
+
+type BodyMemoryPlane = Pick<DataPlane, 'memory' | 'smallLane' | 'transforms' | 'config'>
 
 /** Grows with the body: one byte more never needs less. */
 function bytesFor(bodyBytes: number, inlineMaxBytes: number): number {

@@ -18,6 +18,8 @@ export interface DataPlane {
   readonly lease: Lease
   readonly pool: ConnectionPool
   readonly memory: MemoryBudget
+  /** Memory for small bodies while `memory` is in use. */
+  readonly smallLane: MemoryBudget
   readonly transforms: TransformPool
   readonly credentials: Credentials
   /** For images and documents that requests name by URL. */

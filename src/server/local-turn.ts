@@ -7,7 +7,7 @@ import { whenSent } from '../reply/when-sent.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
 import { asGatewayError, GatewayError } from '../shared/errors.ts'
 import { answerEarly } from './answer-early.ts'
-import { BodyMemory } from './body-memory.ts'
+import { bodyMemoryOf } from './body-memory.ts'
 import type { ClientBody } from './convert-body.ts'
 import type { DataPlane } from './data-plane.ts'
 import { Phases } from './phases.ts'
@@ -88,8 +88,7 @@ export class LocalTurn {
     const { signal } = this.#gone
     if (plane.isDraining()) throw new GatewayError('GW_DRAINING')
     const { server } = plane.config()
-    const { inlineMaxBytes } = plane.transforms
-    using memory = new BodyMemory({ budget: plane.memory, inlineMaxBytes, signal })
+    using memory = bodyMemoryOf(plane, signal)
     const limits = { maxBytes: server.maxBodyBytes, timeoutMs: server.bodyTimeoutMs }
     const body = await readBody(request, limits, memory, signal)
     this.#bodyBytes = body.byteLength

@@ -12,19 +12,34 @@ export interface BodyLimits {
 export interface BodyRoom {
   /** The largest body for which there could ever be room. */
   readonly largestBytes: number
-  /** Sets aside room for a body of this size; resolves when there is. Until then nothing is read. */
-  reserve(bodyBytes: number): Promise<void>
   /**
-   * Makes the room that is held large enough for this size, at once or not at all: two bodies that waited for more
-   * while holding some would wait for each other.
+   * Sets aside room for a body of this size; resolves when there is. Until then nothing is read.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL when it takes too long
+   */
+  reserve(bodyBytes: number): Promise<void>
+  /** Gives room back: the body comes so slowly that others would wait for it, and has room for this much for now. */
+  loosenTo(bodyBytes: number): void
+  /**
+   * Waits until there is room for this much of a body that is being read.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL at once where all bodies would wait for each other
+   */
+  extend(bodyBytes: number): Promise<void>
+  /**
+   * Makes the room that is held large enough for this size, at once or not at all.
    *
    * @throws {GatewayError} GW_MEMORY_FULL
    */
   grow(bodyBytes: number): void
 }
 
-/** Room for a body whose size the client did not declare, and by how much it grows. */
-const UNDECLARED_STEP_BYTES = 256 * 1024
+/** Room for a body that comes slowly or whose size the client did not declare, and by how much it grows. */
+const STEP_BYTES = 256 * 1024
+
+/** A body of declared size has room for all of it while it is on its way to be whole within this time. */
+const WHOLE_WITHIN_MS = 5_000
+const PACE_CHECK_MS = 250
 
 /**
  * Reads a request's body as bytes, not before there is memory for it.
@@ -42,7 +57,7 @@ export async function readBody(
   if (declared === 0) return new Uint8Array()
   const size = new BodySize(limits, room)
   if (declared !== null) size.check(declared)
-  await room.reserve(declared ?? size.step(0))
+  await room.reserve(declared ?? size.step(0, null))
   return new BodyReader({ request, timeoutMs: limits.timeoutMs, room, size, declared }).read(signal)
 }
 
@@ -67,8 +82,8 @@ class BodySize {
   }
 
   /** For how many bytes to have room next, beyond so many. */
-  step(bytes: number): number {
-    return Math.min(bytes + UNDECLARED_STEP_BYTES, this.#maxBytes)
+  step(bytes: number, declared: number | null): number {
+    return Math.min(bytes + STEP_BYTES, declared ?? this.#maxBytes)
   }
 }
 
@@ -94,12 +109,13 @@ class BodyReader {
   #spent: Buffer[] = []
   #bytes = 0
   #reserved: number
+  #isMakingRoom = false
 
   constructor(options: BodyReaderOptions) {
     const { declared, size } = options
     this.#options = options
     this.#target = declared === null ? null : Buffer.allocUnsafeSlow(declared)
-    this.#reserved = declared ?? size.step(0)
+    this.#reserved = declared ?? size.step(0, null)
   }
 
   async read(signal: AbortSignal): Promise<Uint8Array> {
@@ -111,7 +127,11 @@ class BodyReader {
       // A request that was read to its end closes, too.
       if (!request.complete) reject(abortErrorOf(signal))
     }
-    const timer = setTimeout(() => reject(new GatewayError('GW_BODY_TIMEOUT')), timeoutMs)
+    const timer = setTimeout(() => {
+      reject(new GatewayError(this.#isMakingRoom ? 'GW_MEMORY_FULL' : 'GW_BODY_TIMEOUT'))
+    }, timeoutMs)
+    const startedAt = performance.now()
+    const pace = setInterval(() => this.#checkPace(performance.now() - startedAt), PACE_CHECK_MS)
     request.on('data', onData).once('end', onEnd).once('error', onGone).once('close', onGone)
     signal.addEventListener('abort', onGone, { once: true })
     try {
@@ -119,6 +139,7 @@ class BodyReader {
       return await promise
     } finally {
       clearTimeout(timer)
+      clearInterval(pace)
       request.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone)
       signal.removeEventListener('abort', onGone)
     }
@@ -127,19 +148,12 @@ class BodyReader {
   #take(chunk: Buffer): void {
     if (this.#target !== null) {
       chunk.copy(this.#target, this.#bytes) // Node ends the message at its declared length
-      this.#bytes += chunk.byteLength
       this.#freeSoon(chunk)
-      return
+    } else {
+      this.#chunks.push(chunk)
     }
     this.#bytes += chunk.byteLength
-    try {
-      this.#makeRoom()
-      this.#chunks.push(chunk)
-    } catch (error) {
-      this.#options.request.pause()
-      this.#chunks.length = 0
-      this.#done.reject(error)
-    }
+    if (this.#bytes > this.#reserved && !this.#isMakingRoom) void this.#makeRoom() // cannot reject
   }
 
   /** Memory of buffers makes V8 collect its whole heap every few dozen bodies; freed here, it does not count. */
@@ -152,13 +166,34 @@ class BodyReader {
     })
   }
 
-  #makeRoom(): void {
-    const { room, size } = this.#options
-    size.check(this.#bytes)
-    while (this.#bytes > this.#reserved) {
-      this.#reserved = size.step(this.#reserved)
-      room.grow(this.#reserved)
+  /** Reads on when there is room for what has come. */
+  async #makeRoom(): Promise<void> {
+    const { request, room, size, declared } = this.#options
+    request.pause()
+    this.#isMakingRoom = true
+    try {
+      size.check(this.#bytes)
+      while (this.#bytes > this.#reserved) {
+        const next = size.step(this.#reserved, declared)
+        await room.extend(next)
+        this.#reserved = next
+      }
+      this.#isMakingRoom = false
+      request.resume()
+    } catch (error) {
+      this.#chunks.length = 0
+      this.#done.reject(error)
     }
+  }
+
+  /** What comes slowly, or not at all, has room for what has come, and gets more as it comes. */
+  #checkPace(elapsedMs: number): void {
+    const { room, size, declared } = this.#options
+    if (declared === null || this.#bytes >= (declared * elapsedMs) / WHOLE_WITHIN_MS) return
+    const enough = size.step(this.#bytes, declared)
+    if (enough >= this.#reserved) return
+    this.#reserved = enough
+    room.loosenTo(enough)
   }
 }
 

@@ -16,7 +16,7 @@ import { answerEarly } from './answer-early.ts'
 import { answerInRounds } from './answer-rounds.ts'
 import { askUpstream } from './ask-upstream.ts'
 import type { Attempt } from './attempt.ts'
-import { BodyMemory } from './body-memory.ts'
+import { type BodyMemory, bodyMemoryOf } from './body-memory.ts'
 import { createSink } from './create-sink.ts'
 import { convertBody } from './convert-body.ts'
 import type { DataPlane } from './data-plane.ts'
@@ -120,8 +120,7 @@ export class Turn {
     plane.credentials.current() // a request that can't be served is not worth reading
     // Nor is one that would be refused for want of a permit: this refuses it as the queue would.
     if (plane.lease.isFull(keyName)) (await plane.lease.acquire(this.#waiter(), signal)).release()
-    const { inlineMaxBytes } = plane.transforms
-    using memory = new BodyMemory({ budget: plane.memory, inlineMaxBytes, signal })
+    using memory = bodyMemoryOf(plane, signal)
     const { payload, plan } = await this.#prepare(memory)
     this.#plan = plan
     this.#debug.noteRequest(payload)

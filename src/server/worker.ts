@@ -283,6 +283,7 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
     lease,
     pool,
     memory: bodyMemory,
+    smallLane: new MemoryBudget(memory.smallLaneBytes, 0),
     transforms,
     credentials,
     calibration,

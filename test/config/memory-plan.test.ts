@@ -11,8 +11,8 @@ function heapBytes({ oldSpaceMb, semiSpaceMb }: HeapPlan): number {
 
 /** Counted again from the parts, so that a wrong `usedBytes` is noticed. */
 function sumOf(plan: MemoryPlan): number {
-  const perWorker =
-    heapBytes(plan.worker) + plan.threads * heapBytes(plan.thread) + plan.bodyBytesPerWorker
+  const bodies = plan.bodyBytesPerWorker + plan.smallLaneBytesPerWorker
+  const perWorker = heapBytes(plan.worker) + plan.threads * heapBytes(plan.thread) + bodies
   return plan.baseBytes + plan.socketBytes + heapBytes(plan.primary) + plan.workers * perWorker
 }
 

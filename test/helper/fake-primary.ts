@@ -64,7 +64,13 @@ export class FakePrimary {
       news: { snapshot: credentialSnapshot(), problem: null },
       catalogue: BUILT_IN_CATALOGUE,
       isSimulated: false,
-      memory: { bodyBytes: 256 * 2 ** 20, threads: 1, threadOldSpaceMb: 128, threadSemiSpaceMb: 4 },
+      memory: {
+        bodyBytes: 256 * 2 ** 20,
+        smallLaneBytes: 2 ** 21,
+        threads: 1,
+        threadOldSpaceMb: 128,
+        threadSemiSpaceMb: 4
+      },
       status: { workers: [{ id: 1, state: 'ready' }], isCrashLooping: false },
       ...start
     })

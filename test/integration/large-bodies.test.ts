@@ -1,5 +1,6 @@
+import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import t from 'tap'
 import { encodeFrame } from '../../src/frames/frame-encoder.ts'
 import { startGateway } from '../helper/gateway-process.ts'
@@ -58,6 +59,21 @@ t.test('in the memory of a container of 512 MiB', async (t) => {
     t.equal(await post('/v1/messages', 30), 413)
     t.equal(await post('/v1/messages', 1), 200)
     t.notOk(gateway.lines.some((line) => line['msg'] === 'worker died'))
+  })
+
+  t.test('silent uploads of 11 MB hold up no other request', async (t) => {
+    const silent = list(8, () => connect(Number(new URL(gateway.url).port), '127.0.0.1'))
+    t.teardown(() => silent.map((socket) => socket.destroy()))
+    for (const socket of silent) {
+      socket.write('POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 11000000\r\n\r\n{')
+      await once(socket, 'connect')
+    }
+    const calls = [0.001, 0.001, 1, 1].map((megabytes) => post('/v1/messages', megabytes))
+    t.same(await Promise.all(calls), [200, 200, 200, 200])
+    t.notOk(
+      gateway.lines.some((line) => line['code'] === 'GW_BODY_TIMEOUT'),
+      'which still wait'
+    )
   })
 
   t.test('very many small parts are converted, and 413 when they are too many', async (t) => {

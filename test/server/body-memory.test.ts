@@ -1,7 +1,7 @@
 import { assert, integer, property } from 'fast-check'
 import t from 'tap'
 import { MemoryBudget } from '../../src/admission/memory-budget.ts'
-import { BodyMemory } from '../../src/server/body-memory.ts'
+import { BodyMemory, SMALL_BODY_BYTES } from '../../src/server/body-memory.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 
 const MIB = 2 ** 20
@@ -9,6 +9,7 @@ const MIB = 2 ** 20
 const BUDGET_BYTES = 22 * MIB
 const INLINE_MAX_BYTES = 128 * 1024
 const { signal } = new AbortController()
+const REST = { smallLane: new MemoryBudget(2 * MIB, 0), timeoutMs: 60_000 }
 
 t.test('the room of one body', (t) => {
   t.test('is twice its size for a thread and four times for the event loop', async (t) => {
@@ -89,6 +90,28 @@ t.test('the room of one body', (t) => {
   t.end()
 })
 
+t.test(
+  "a small body has room while large ones have taken all, up to the lane's own limit",
+  async (t) => {
+    const budget = new MemoryBudget(BUDGET_BYTES, 10)
+    const smallLane = new MemoryBudget(2 * MIB, 0)
+    const make = () =>
+      new BodyMemory({ ...REST, smallLane, budget, inlineMaxBytes: INLINE_MAX_BYTES, signal })
+    using large = make()
+    await large.reserve(11 * MIB)
+    const small = Array.from({ length: 4 }, make)
+    for (const memory of small) await memory.reserve(SMALL_BODY_BYTES)
+    t.equal(smallLane.reservedBytes, 2 * MIB)
+    const [fifth, notSmall] = [make(), make()]
+    const waiting = Promise.all([fifth.reserve(1000), notSmall.reserve(SMALL_BODY_BYTES + 1)])
+    t.equal(budget.waiting, 2)
+    large.release()
+    await waiting
+    for (const memory of [...small, fifth, notSmall]) memory.release()
+    t.equal(smallLane.reservedBytes + budget.reservedBytes, 0)
+  }
+)
+
 t.test('release()', (t) => {
   t.test('gives everything back', async (t) => {
     const budget = new MemoryBudget(BUDGET_BYTES, 10)
@@ -128,7 +151,7 @@ t.test('a turn that ends early waits no longer, and says why', async (t) => {
   await other.reserve(11 * MIB)
   const turn = new AbortController()
   const inlineMaxBytes = INLINE_MAX_BYTES
-  using memory = new BodyMemory({ budget, inlineMaxBytes, signal: turn.signal })
+  using memory = new BodyMemory({ ...REST, budget, inlineMaxBytes, signal: turn.signal })
   const waiting = t.rejects(memory.reserve(MIB), { code: 'GW_DRAINING' })
   turn.abort(new GatewayError('GW_DRAINING'))
   await waiting
@@ -136,5 +159,5 @@ t.test('a turn that ends early waits no longer, and says why', async (t) => {
 })
 
 function makeMemory(budget: MemoryBudget, inlineMaxBytes = INLINE_MAX_BYTES): BodyMemory {
-  return new BodyMemory({ budget, inlineMaxBytes, signal })
+  return new BodyMemory({ ...REST, budget, inlineMaxBytes, signal })
 }

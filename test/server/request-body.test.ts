@@ -22,7 +22,7 @@ t.test('a body of undeclared length', (t) => {
     t.ok(body.equals(read))
     t.equal(budget.reservedBytes, 2 * 1536 * KIB)
   })
-  t.test('never waits for memory while it holds some', async (t) => {
+  t.test('waits for memory, but not where two would wait for each other', async (t) => {
     const budget = new MemoryBudget(2048 * KIB, 10)
     const [first, second] = [await upload(t), await upload(t)]
     const bodies = [first, second].map(async ({ client, incoming }) => {
@@ -32,7 +32,6 @@ t.test('a body of undeclared length', (t) => {
     })
     const refused = await Promise.race(bodies).catch((error: unknown) => error)
     t.match(refused, { code: 'GW_MEMORY_FULL', status: 503 })
-    t.equal(budget.waiting, 0)
     first.client.end()
     second.client.end()
     const results = await Promise.allSettled(bodies)
@@ -41,6 +40,17 @@ t.test('a body of undeclared length', (t) => {
       'the other one is served'
     )
     t.equal(budget.reservedBytes, 0)
+    t.equal(budget.waiting, 0)
+  })
+  t.test('that waits for memory until its time is over is told so', async (t) => {
+    const budget = new MemoryBudget(1024 * KIB, 10)
+    const { client, incoming } = await upload(t)
+    client.write(Buffer.alloc(400 * KIB))
+    using memory = makeMemory(budget)
+    const read = readBody(incoming, { ...LIMITS, timeoutMs: 2000 }, memory, signal)
+    using other = await budget.reserve(512 * KIB, { signal, timeoutMs: 60_000 })
+    t.equal(other.bytes, 512 * KIB)
+    await t.rejects(read, { code: 'GW_MEMORY_FULL' })
   })
   t.test('is refused when it outgrows the settings, or the memory there is', async (t) => {
     for (const [totalBytes, message] of [
@@ -98,6 +108,25 @@ t.test('a body of declared length', (t) => {
     t.ok(chunks.length > 1)
     t.ok(chunks.every(({ byteLength }) => byteLength < 16 * KIB))
   })
+  t.test('that comes slowly or not at all does not hold up another one', async (t) => {
+    const budget = new MemoryBudget(2048 * KIB, 10)
+    const body = Buffer.from(Array.from({ length: 1024 * KIB }, (_, index) => index % 251))
+    const slow = await upload(t, { 'content-length': body.byteLength })
+    using memory = makeMemory(budget)
+    const read = readBody(slow.incoming, { ...LIMITS, timeoutMs: 60_000 }, memory, signal)
+    slow.client.write(body.subarray(0, 10 * KIB))
+    const other = await upload(t, { 'content-length': 512 * KIB })
+    other.client.end(body.subarray(0, 512 * KIB))
+    {
+      using otherMemory = makeMemory(budget)
+      const otherBody = await readBody(other.incoming, LIMITS, otherMemory, signal)
+      t.equal(otherBody.byteLength, 512 * KIB)
+      t.equal(budget.reservedBytes, 1024 * KIB + 266 * 2 * KIB)
+    }
+    slow.client.end(body.subarray(10 * KIB))
+    t.ok(body.equals(await read), 'and is read whole when it comes at last')
+    t.equal(budget.reservedBytes, 2 * body.byteLength)
+  })
   t.test('is refused one byte above it before anything is read', async (t) => {
     const budget = new MemoryBudget(1024 * KIB, 10)
     const { incoming } = await upload(t, { 'content-length': 512 * KIB + 1 })
@@ -137,5 +166,11 @@ interface Tap {
 }
 
 function makeMemory(budget: MemoryBudget): BodyMemory {
-  return new BodyMemory({ budget, inlineMaxBytes: 128 * KIB, signal })
+  return new BodyMemory({
+    budget,
+    smallLane: new MemoryBudget(2048 * KIB, 0),
+    inlineMaxBytes: 128 * KIB,
+    signal,
+    timeoutMs: 60_000
+  })
 }

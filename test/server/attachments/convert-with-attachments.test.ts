@@ -48,7 +48,13 @@ function convert(
     return success
   }
   const budget = new MemoryBudget(totalBytes, 10)
-  const memory = new BodyMemory({ budget, inlineMaxBytes: 0, signal: never })
+  const memory = new BodyMemory({
+    budget,
+    smallLane: new MemoryBudget(0, 0),
+    inlineMaxBytes: 0,
+    signal: never,
+    timeoutMs: 60_000
+  })
   t.teardown(() => memory.release())
   const plane = {
     fetcher,
