@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from '../kiro/json-object.ts'
+import type { JsonObject } from '../kiro/json-object.ts'
 import { callText } from '../kiro/tool-text.ts'
 import type { Block, BlockContext, ContentValue } from './block-context.ts'
 import { Blocks } from './block-schema.ts'
@@ -8,6 +8,7 @@ import { imageOfBase64, imageOfUrl } from './image-content.ts'
 import { invalidPart } from './json-body.ts'
 import { toToolInput } from './tool-input.ts'
 import { readResultContent, readToolResult } from './tool-result-block.ts'
+import { wordsOf } from './vendor-words.ts'
 
 /** What readers of a whole message's content need. */
 export type ContentContext = Pick<BlockContext, 'draft' | 'path' | 'repairs'> & {
@@ -131,30 +132,16 @@ function readToolUse(block: JsonObject, { draft, path, repairs }: BlockContext):
  * Blocks of the vendors' own tools and of types to come: a call becomes words, text is kept wherever
  * such a block has it, and what has none is left out.
  */
-function readOther(block: JsonObject, context: BlockContext): void {
-  const { text, content, name, input } = block
-  const { path, repairs } = context
+function readOther(block: JsonObject, { draft, path, repairs }: BlockContext): void {
+  const { text, name, input } = block
   if (typeof name === 'string' && input !== undefined) {
     const id = typeof block['id'] === 'string' ? block['id'] : ''
-    context.draft.addParagraph(callText({ id, name, input: toToolInput(input, repairs, path) }))
+    draft.addParagraph(callText({ id, name, input: toToolInput(input, repairs, path) }))
   } else if (typeof text === 'string') {
-    context.draft.addText(text)
-  } else if (typeof content === 'string') {
-    context.draft.addParagraph(content)
-  } else if (isJsonObject(content) && typeof content['error_code'] === 'string') {
-    context.draft.addParagraph(`It failed: ${content['error_code']}`)
+    draft.addText(text)
   } else {
-    const found = Array.isArray(content) ? content.map(wordsOf).filter((words) => words !== '') : []
-    if (found.length === 0) repairs.note('block-dropped', path)
-    context.draft.addParagraph(found.join('\n'))
+    const words = wordsOf(block)
+    if (words === '') repairs.note('block-dropped', path)
+    draft.addParagraph(words)
   }
-}
-
-/** Title, address and text of what a vendor's tool found. */
-function wordsOf(item: unknown): string {
-  if (!isJsonObject(item)) return ''
-  const { title, url, text, encrypted_content: content } = item
-  // Ours is what the page says; the vendor's is one long word that only the vendor can read.
-  const excerpt = typeof content === 'string' && content.includes(' ') ? content : undefined
-  return [title, url, text, excerpt].filter((word) => typeof word === 'string').join(' ')
 }
