@@ -34,6 +34,8 @@ export interface AttachmentBlock {
   /** RFC 6901, from the body's root. */
   readonly pointer: string
   readonly title: string
+  /** What its sender says about it. */
+  readonly context: string
   /** The user has just sent it, so that they can be told if it can't be read; else the conversation must go on. */
   readonly isNew: boolean
   replaceWith(block: JsonObject): void
@@ -79,7 +81,9 @@ function visit(value: unknown, place: Place, found: AttachmentBlock[]): void {
   const attachment = attachmentOf(value)
   if (attachment !== null) {
     const { pointer, isNew, replace } = place
-    found.push({ attachment, pointer, isNew, title: titleOf(value), replaceWith: replace })
+    const title = titleOf(value)
+    const context = typeof value['context'] === 'string' ? value['context'] : ''
+    found.push({ attachment, pointer, isNew, title, context, replaceWith: replace })
     return
   }
   const isNew = place.isNew && value['type'] !== 'tool_result'
@@ -155,12 +159,20 @@ function titleOf(block: JsonObject): string {
 }
 
 /** The block that stands for an attachment once its content is there; every dialect reads these. */
-export function toBlock({ title }: AttachmentBlock, content: AttachmentContent): JsonObject {
+export function toBlock(
+  { title, context }: AttachmentBlock,
+  content: AttachmentContent
+): JsonObject {
   if (content.kind === 'image') {
     const { mediaType, base64 } = content
     return { type: 'image', source: { type: 'base64', media_type: mediaType, data: base64 } }
   }
   const text =
     content.kind === 'text' ? content.text : `(This could not be read: ${content.reason})`
-  return { type: 'document', ...(title !== '' && { title }), source: { type: 'text', data: text } }
+  return {
+    type: 'document',
+    ...(title !== '' && { title }),
+    ...(context !== '' && { context }),
+    source: { type: 'text', data: text }
+  }
 }

@@ -24,6 +24,7 @@ export const Blocks = {
   document: Compile(
     Type.Object({
       title: optional(Type.String()),
+      context: optional(Type.String()),
       source: Type.Object({
         type: Type.String(),
         media_type: optional(Type.String()),

@@ -23,8 +23,8 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
     addNested(`[Search result: ${heading}]`, content, context)
     return
   }
-  const { title, source } = checkShape(Blocks.document, block, context.path)
-  const heading = title ? `[Document: ${title}]` : '[Document]'
+  const { title, context: about, source } = checkShape(Blocks.document, block, context.path)
+  const heading = [title ? `[Document: ${title}]` : '[Document]', about].filter(Boolean).join('\n')
   const mediaType = (source.media_type ?? '').toLowerCase()
   if (source.type === 'text') {
     context.draft.addParagraph(`${heading}\n${source.data ?? ''}`)

@@ -70,8 +70,8 @@ export const BLOCK_FIELDS: Probed = {
       without: said({ type: 'input_image', image_url: `data:image/png;base64,${PNG}` }).with
     },
     'type: document, source.type: text': said(
-      { type: 'document', title: 'T', source: { type: 'text', data: 'WORDS' } },
-      { sent: '[Document: T]\\nWORDS' }
+      { type: 'document', title: 'T', context: 'ABOUT', source: { type: 'text', data: 'WORDS' } },
+      { sent: '[Document: T]\\nABOUT\\nWORDS' }
     ),
     'type: document, source.type: content': said(
       { type: 'document', source: { type: 'content', content: 'WORDS' } },

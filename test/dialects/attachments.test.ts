@@ -89,6 +89,16 @@ for (const [dialect, block] of documents) {
   })
 }
 
+t.test('what is said about a document stays with it, also with a PDF', async (t) => {
+  const pdfSource = { type: 'base64', media_type: 'application/pdf', data: pdf }
+  const about = { type: 'document', title: 'T', context: 'Of 2019; outdated.' }
+  const { current } = await convert(
+    'anthropic-messages',
+    bodyOf('anthropic-messages', { ...about, source: pdfSource })
+  )
+  t.match(current.content, /^\[Document: T\]\nOf 2019; outdated\.\n\[Page 1\]/)
+})
+
 t.test('documents by URL', async (t) => {
   const cases: readonly [DialectName, block: unknown][] = [
     ['anthropic-messages', { type: 'document', source: { type: 'url', url } }],
