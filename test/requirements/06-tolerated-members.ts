@@ -120,6 +120,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
       { type: 'enabled', budget_tokens: 31_999, display: 'updates' },
       { type: 'adaptive' },
       { type: 'adaptive', display: 'a-word-to-come' },
+      { type: 'between_tools' },
       { type: 'disabled' }
     ]) {
       for (const model of ['claude-sonnet-4.5', 'claude-sonnet-5', 'claude-haiku-4.5']) {

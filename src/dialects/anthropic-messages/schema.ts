@@ -37,7 +37,7 @@ const Body = Type.Object({
   stream: optional(Type.Boolean()),
   thinking: optional(
     Type.Object({
-      type: Type.Enum(['enabled', 'adaptive', 'disabled']),
+      type: Type.Enum(['enabled', 'adaptive', 'between_tools', 'disabled']),
       budget_tokens: optional(Tokens),
       display: optional(Type.String())
     })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { convert, refusalOf } from '../../helper/convert.ts'
-import { requestOptions } from '../../helper/request-options.ts'
+import { requestOptions, simulatorOptions } from '../../helper/request-options.ts'
 
 const USER = { role: 'user', content: 'hi' }
 const TOOL = { name: 'f', description: 'F', input_schema: { type: 'object', properties: {} } }
@@ -13,7 +13,7 @@ t.test('a Messages body that is not valid is refused by name', async (t) => {
     [{ system: 7 }, 'system: must be a string or an array, not 7'],
     [
       { thinking: { type: 'maybe' } },
-      'thinking.type: must be "enabled" or "adaptive" or "disabled", not "maybe"'
+      'thinking.type: must be "enabled" or "adaptive" or "between_tools" or "disabled", not "maybe"'
     ],
     [
       { tool_choice: { type: 'tool' } },
@@ -57,6 +57,18 @@ t.test('message threads are refused in the way that makes the SDK go on without'
       details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] }
     })
   }
+})
+
+t.test('thinking between tools, which the upstream does not know, is no thinking', async (t) => {
+  const [between, disabled] = ['between_tools', 'disabled'].map((type) =>
+    convert(
+      'anthropic-messages',
+      { model: 'claude-opus-5', messages: [USER], thinking: { type } },
+      simulatorOptions()
+    )
+  )
+  t.same(between?.payload, disabled?.payload)
+  t.equal(between?.plan.reasoning, 'none')
 })
 
 t.test('a request of Claude Code becomes what it means', async (t) => {
