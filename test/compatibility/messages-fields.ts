@@ -22,6 +22,10 @@ export const MESSAGES_FIELDS: Probed = {
       sent: 'Be brief.\\n\\nhi'
     },
     'messages[].content': { with: { messages: [{ role: 'user', content: 'ho' }] }, sent: '"ho"' },
+    'messages[].clear_at': {
+      with: { messages: [HI, { role: 'system', content: 'S', clear_at: 'next_user_message' }, HI] },
+      without: { messages: [HI, { role: 'system', content: 'S' }, HI] }
+    },
     'messages[].output_config': {
       with: { messages: [{ role: 'system', content: 'S', output_config: { effort: 'low' } }, HI] },
       without: { messages: [{ role: 'system', content: 'S' }, HI] }

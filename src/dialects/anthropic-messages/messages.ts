@@ -10,11 +10,16 @@ export interface ReadMessages {
   readonly messages: readonly Message[]
 }
 
-/** Reads the messages; system turns between them, as Claude Code sends them, join the system text. */
+/**
+ * Reads the messages; system turns between them, as Claude Code sends them, join the system text, unless their time is
+ * over.
+ */
 export function readMessages(messages: readonly MessagesMessage[], repairs: Repairs): ReadMessages {
   const systemParts: string[] = []
   const turns: Message[] = []
-  for (const [index, { role, content }] of messages.entries()) {
+  const lastUser = messages.findLastIndex(({ role }) => role === 'user')
+  for (const [index, { role, content, clear_at: clearAt }] of messages.entries()) {
+    if (role === 'system' && clearAt === 'next_user_message' && index < lastUser) continue
     const draft = new MessageDraft(role === 'assistant' ? 'assistant' : 'user')
     const source = `messages[${index}]`
     readContent(content, { draft, path: `${source}.content`, repairs })

@@ -4,7 +4,9 @@ import { Content, OpenObject, optional, TextContent, Tokens } from '../body-sche
 
 const Message = Type.Object({
   role: optional(Type.String()),
-  content: Type.Optional(Content)
+  content: Type.Optional(Content),
+  /** Of a system message: `next_user_message` when it is for the turn before it only. */
+  clear_at: optional(Type.String())
 })
 
 const Tool = Type.Object({

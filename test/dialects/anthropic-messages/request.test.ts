@@ -59,6 +59,21 @@ t.test('message threads are refused in the way that makes the SDK go on without'
   }
 })
 
+t.test('a reminder for one turn is not repeated for the rest of the session', async (t) => {
+  const reminder = { role: 'system', content: 'ONCE', clear_at: 'next_user_message' }
+  const answer = { role: 'assistant', content: 'ok' }
+  const cases: readonly (readonly [isSaid: boolean, messages: readonly object[]])[] = [
+    [true, [USER, reminder]],
+    [true, [USER, reminder, answer]],
+    [false, [USER, reminder, answer, USER]],
+    [true, [USER, { ...reminder, clear_at: 'never' }, answer, USER]]
+  ]
+  for (const [isSaid, messages] of cases) {
+    const { payload } = convert('anthropic-messages', { model: 'auto', messages })
+    t.equal(JSON.stringify(payload).includes('ONCE'), isSaid)
+  }
+})
+
 t.test('thinking between tools, which the upstream does not know, is no thinking', async (t) => {
   const [between, disabled] = ['between_tools', 'disabled'].map((type) =>
     convert(
