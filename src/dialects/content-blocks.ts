@@ -6,6 +6,7 @@ import { checkShape } from './check-shape.ts'
 import { readDocument, readFile } from './document-block.ts'
 import { imageOfBase64, imageOfUrl } from './image-content.ts'
 import { invalidPart } from './json-body.ts'
+import { changedToolName } from './tool-changes.ts'
 import { toToolInput } from './tool-input.ts'
 import { readResultContent, readToolResult } from './tool-result-block.ts'
 import { wordsOf } from './vendor-words.ts'
@@ -79,6 +80,10 @@ function readTypedBlock(block: JsonObject, context: BlockContext): void {
       draft.addParagraph(`The tool "${name}" is available now.`)
       break
     }
+    case 'tool_addition':
+    case 'tool_removal':
+      readToolChange(block, context)
+      break
     case 'document':
     case 'search_result':
       readDocument(block, context)
@@ -126,6 +131,14 @@ function readToolUse(block: JsonObject, { draft, path, repairs }: BlockContext):
   const { id, name, input } = checkShape(Blocks.toolUse, block, path)
   const args = toToolInput(input, repairs, path)
   draft.toolCalls.push({ id: id ?? '', name, input: args, source: path })
+}
+
+/** In words; what is on offer is another matter (`readToolChanges`). */
+function readToolChange(block: JsonObject, { draft, path, repairs }: BlockContext): void {
+  const name = changedToolName(block)
+  if (name === '') return repairs.note('block-dropped', path)
+  const state = block['type'] === 'tool_addition' ? 'now' : 'no longer'
+  draft.addParagraph(`The tool "${name}" is ${state} available.`)
 }
 
 /**

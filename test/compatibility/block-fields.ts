@@ -137,6 +137,20 @@ export const BLOCK_FIELDS: Probed = {
       { content: [{ type: 'tool_reference', tool_name: 'f' }] },
       { sent: 'The tool \\"f\\" is available now.' }
     ),
+    'type: tool_addition, tool_removal': {
+      with: {
+        tools: TOOLS,
+        messages: [
+          {
+            role: 'system',
+            content: [{ type: 'tool_removal', tool: { type: 'tool_reference', name: 'f' } }]
+          },
+          { role: 'user', content: 'hi' }
+        ]
+      },
+      without: { messages: [{ role: 'user', content: 'hi' }] },
+      sent: 'The tool \\"f\\" is no longer available.'
+    },
     'type: thinking, redacted_thinking, reasoning': answered({
       type: 'thinking',
       thinking: 'hm',

@@ -3,6 +3,7 @@ import type { Repairs } from '../../kiro/repairs.ts'
 import { checkShape } from '../check-shape.ts'
 import { invalidPart } from '../json-body.ts'
 import { isSearchTool } from '../search-tool.ts'
+import { readToolChanges } from '../tool-changes.ts'
 import { type MessagesBody, ToolCheck } from './schema.ts'
 
 /** Claude Code's stand-in for tools that it loads later; a model that calls it gets an error. */
@@ -10,12 +11,20 @@ const PLACEHOLDER = 'DeferredToolPlaceholder'
 
 const FUNCTION_TYPES = new Set<unknown>([undefined, null, 'custom', 'function'])
 
-/** The tools that a client runs itself. Deferred ones are offered as soon as they are listed. */
-export function readTools({ tools }: MessagesBody, repairs: Repairs): readonly ToolDefinition[] {
+/**
+ * The tools that a client runs itself, listed or brought by a message. Deferred ones are offered as soon as they are
+ * listed.
+ */
+export function readTools(
+  { tools, messages }: MessagesBody,
+  repairs: Repairs
+): readonly ToolDefinition[] {
+  const { added, withdrawn } = readToolChanges(messages)
+  const listed = (tools ?? []).map((tool, index) => ({ tool, source: `tools[${index}]` }))
   const definitions: ToolDefinition[] = []
-  for (const [index, tool] of (tools ?? []).entries()) {
-    const source = `tools[${index}]`
+  for (const { tool, source } of [...listed, ...added]) {
     if (isSearchTool(tool)) continue // made by the gateway
+    if (withdrawn.has(tool['name'])) continue
     if (!FUNCTION_TYPES.has(tool['type'])) {
       repairs.note('server-tool-dropped', source)
       continue
