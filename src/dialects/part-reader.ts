@@ -105,7 +105,7 @@ export class PartReader {
     // Text before a stop string may still be held, for what it might have become.
     if (this.#text.stopSequence !== null) this.#text.release(parts)
     const { stopSequence } = this.#text
-    const usage = this.#meter.total()
+    const usage = this.#meter.total(this.#limit.isReached ? this.#plan.maxOutputTokens : undefined)
     const reason = this.#reason()
     parts.push({ type: 'end', reason, ...(stopSequence !== null && { stopSequence }), usage })
     return parts

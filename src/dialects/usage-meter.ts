@@ -66,9 +66,10 @@ export class UsageMeter {
     return this.#percentage >= 100
   }
 
-  total(): Usage {
+  /** `maxOutputTokens`: where the answer was cut there, what the model had said beyond it is not the client's. */
+  total(maxOutputTokens = Number.POSITIVE_INFINITY): Usage {
     const reasoningTokens = this.#reasoning.total()
-    const outputTokens = this.#outputTokens()
+    const outputTokens = Math.min(this.#outputTokens(), maxOutputTokens)
     const told = this.#toldInput()
     return {
       ...told,

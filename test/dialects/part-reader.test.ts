@@ -281,6 +281,19 @@ t.test("the client's limit", async (t) => {
     t.same([reasoning.length, said.length, reason], [30, 6, 'length'])
   })
 
+  t.test('is never exceeded by the usage that the client is told', async (t) => {
+    for (let size = 1; size <= 90; size++) {
+      const thought = { type: 'reasoning', text: 'x'.repeat(20) } as const
+      const said = sliceBy('y'.repeat(90), size).map(text)
+      const end = readParts(limited, [thought, ...said, ...closing()]).at(-1)
+      t.match(end, { reason: 'length', usage: { outputTokens: 10, reasoningTokens: 6 } })
+      const thoughts = { type: 'reasoning', text: 'x'.repeat(90) } as const
+      t.match(readParts(limited, [thoughts, ...said]).at(-1), {
+        usage: { outputTokens: 10, reasoningTokens: 10 }
+      })
+    }
+  })
+
   t.test('takes a call as a whole or not at all', async (t) => {
     t.match(summarize(readParts(limited, textAndCall('{"a":1}'))), {
       calls: [{ id: '1' }],
