@@ -78,6 +78,7 @@ export class OpenAiChatAnswer implements Collector {
     return {
       role: 'assistant',
       content: this.#text === '' && hasCalls ? null : this.#text,
+      refusal: null,
       ...(this.#reasoning !== '' && { reasoning_content: this.#reasoning }),
       ...(hasCalls && { tool_calls: this.#calls.map(toToolCall) })
     }

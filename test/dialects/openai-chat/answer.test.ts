@@ -21,7 +21,7 @@ t.test('a text answer is a chat completion', async (t) => {
     choices: [
       {
         index: 0,
-        message: { role: 'assistant', content: 'Hello' },
+        message: { role: 'assistant', content: 'Hello', refusal: null },
         finish_reason: 'stop',
         logprobs: null
       }
@@ -41,12 +41,12 @@ const messages: readonly [name: string, events: readonly UpstreamEvent[], messag
   [
     'a call without text has null content',
     [callEvent],
-    { role: 'assistant', content: null, tool_calls: [call] }
+    { role: 'assistant', content: null, refusal: null, tool_calls: [call] }
   ],
   [
     'text before a call is kept',
     [text('So: '), callEvent],
-    { role: 'assistant', content: 'So: ', tool_calls: [call] }
+    { role: 'assistant', content: 'So: ', refusal: null, tool_calls: [call] }
   ],
   [
     'reasoning is told apart; its signature is nothing here',
@@ -55,9 +55,9 @@ const messages: readonly [name: string, events: readonly UpstreamEvent[], messag
       { type: 'reasoning', text: 'b', signature: 's', redacted: 'YQ==' },
       text('c')
     ],
-    { role: 'assistant', content: 'c', reasoning_content: 'ab' }
+    { role: 'assistant', content: 'c', refusal: null, reasoning_content: 'ab' }
   ],
-  ['an empty answer has empty content', [], { role: 'assistant', content: '' }]
+  ['an empty answer has empty content', [], { role: 'assistant', content: '', refusal: null }]
 ]
 
 for (const [name, events, message] of messages) {
