@@ -170,6 +170,11 @@ export const CHAT_FIELDS: Probed = {
       without: TOOLS,
       plan: { rounds: { dueCall: { name: 'g' } } }
     },
+    'tool_choice.custom.name': {
+      with: { ...TOOLS, tool_choice: { type: 'custom', custom: { name: 'g' } } },
+      without: TOOLS,
+      plan: { rounds: { dueCall: { name: 'g' } } }
+    },
     'tool_choice.name': {
       with: { ...TOOLS, tool_choice: { type: 'function', name: 'g' } },
       without: TOOLS,

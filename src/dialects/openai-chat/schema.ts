@@ -39,6 +39,7 @@ const ToolChoice = Type.Union([
     type: Type.String(),
     name: optional(Type.String()),
     function: optional(Type.Object({ name: Type.String() })),
+    custom: optional(Type.Object({ name: Type.String() })),
     allowed_tools: optional(
       Type.Object({ mode: optional(Type.String()), tools: optional(Type.Array(OpenObject)) })
     )

@@ -71,7 +71,7 @@ function readToolChoice({ tool_choice: choice, function_call: legacy }: ChatBody
   if (choice.allowed_tools) {
     return { type: choice.allowed_tools.mode === 'required' ? 'required' : 'auto' }
   }
-  const name = choice.function?.name ?? choice.name
+  const name = choice.function?.name ?? choice.custom?.name ?? choice.name
   if (typeof name === 'string') return { type: 'named', name }
   const { type } = choice
   if (type === 'auto' || type === 'none' || type === 'required') return { type }

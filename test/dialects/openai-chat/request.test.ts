@@ -338,3 +338,18 @@ function idOf(more: object) {
   return convert('openai-chat', { model: 'auto', messages: [USER], ...more }).payload
     .conversationState.conversationId
 }
+
+t.test(
+  'a custom tool that must be called is left out like any custom tool, not a 400',
+  async (t) => {
+    const { plan, tools } = convert('openai-chat', {
+      model: 'auto',
+      messages: [USER],
+      tools: [{ type: 'custom', custom: { name: 'patch', description: 'Patches.' } }],
+      tool_choice: { type: 'custom', custom: { name: 'patch' } }
+    })
+    t.same(tools, [])
+    t.equal(plan.rounds, null)
+    t.same(plan.repairs, ['server-tool-dropped', 'tool-choice-dropped'])
+  }
+)
