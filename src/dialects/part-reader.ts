@@ -104,6 +104,7 @@ export class PartReader {
     if (!this.isStopped) this.#endText(parts)
     // Text before a stop string may still be held, for what it might have become.
     if (this.#text.stopSequence !== null) this.#text.release(parts)
+    this.#meter.addText(this.#tools.lostText)
     const { stopSequence } = this.#text
     const usage = this.#meter.total(this.#limit.isReached ? this.#plan.maxOutputTokens : undefined)
     const reason = this.#reason()

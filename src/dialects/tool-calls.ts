@@ -31,6 +31,7 @@ export class ToolCalls {
   readonly #queue: OpenCall[] = []
   readonly #nameless = new NamelessCalls()
   #hasBroken = false
+  #lostText = ''
 
   /** `toolNames` gives the client's names for upstream names where they differ. */
   constructor(toolNames: Readonly<Record<string, string>>) {
@@ -40,6 +41,11 @@ export class ToolCalls {
   /** A call broke off: it was cut short, or it never came out. */
   get hasBroken(): boolean {
     return this.#hasBroken
+  }
+
+  /** What the model said in calls that broke off and is in no part: it has its price all the same. */
+  get lostText(): string {
+    return this.#lostText
   }
 
   /** The model has made a call, whatever became of it. */
@@ -94,7 +100,11 @@ export class ToolCalls {
   #settle(call: OpenCall): void {
     const isWhole = !call.isSpoilt && call.name !== '' && isObjectText(call.json)
     call.state = isWhole ? 'whole' : 'broken'
-    if (!isWhole) this.#hasBroken = true
+    if (!isWhole) {
+      this.#hasBroken = true
+      this.#lostText +=
+        call.sentChars === 0 ? call.name + call.json : call.json.slice(call.sentChars)
+    }
     this.#open.delete(call.id)
     this.#settledIds.add(call.id)
   }

@@ -254,6 +254,26 @@ t.test('while a long call is being given out', async (t) => {
   })
 })
 
+t.test(
+  'arguments that broke off count as what the model said, not as what it was asked',
+  async (t) => {
+    const plan = replyPlan({ contextWindow: 1_000_000 })
+    for (const chars of [1000, 3000]) {
+      const json = `{"a":"${'x'.repeat(chars)}`
+      for (let size = 100; size <= json.length + 100; size += 100) {
+        const calls = sliceBy(json, size).map((input) => tool('1', 'f', { input }))
+        const events = [text('y'), ...calls, ...closing()]
+        const outputTokens = 'y'.length + 'f'.length + json.length
+        // 1.5 % of the window: 15,000 tokens in all.
+        t.match(readParts(plan, events, { countTokens: ({ length }) => length }).at(-1), {
+          reason: 'length',
+          usage: { inputTokens: 15_000 - outputTokens, outputTokens }
+        })
+      }
+    }
+  }
+)
+
 t.test("the client's limit", async (t) => {
   const limited = replyPlan({ maxOutputTokens: 10, reasoning: 'native' })
 
