@@ -80,8 +80,8 @@ export class ToolCalls {
   #begin(id: string): OpenCall {
     for (const other of this.#open.values()) {
       other.isSuperseded = true
-      // The text of a whole object can't go on, so nothing that still comes can belong to it.
-      if (isObjectText(other.json)) this.#settle(other)
+      // The text of a whole object can't go on, so nothing that still comes can belong to it. `{}` may be a placeholder.
+      if (other.json !== '{}' && isObjectText(other.json)) this.#settle(other)
     }
     const call: OpenCall = {
       id,

@@ -116,6 +116,17 @@ const cases: readonly [
     true
   ],
   [
+    'a placeholder is none the less one when the next call begins behind it',
+    [
+      tool('1', 'f', { input: '{}' }),
+      tool('2', 'g', { input: '{"b":2}', stop: true }),
+      tool('1', 'f', { input: '{"a":1}' }),
+      tool('1', 'f', { stop: true })
+    ],
+    [call('1', 'f', '{"a":1}'), call('2', 'g', '{"b":2}')],
+    false
+  ],
+  [
     'interleaved calls come out in the order in which they began',
     [
       tool('1', 'f', { input: '{"a"' }),
