@@ -1,6 +1,7 @@
 import { Check, Errors } from 'typebox/schema'
 import { runInNewContext } from 'node:vm'
-import { isJsonObject, type JsonObject } from '../kiro/json-object.ts'
+import type { JsonDraft } from '../kiro/json-members.ts'
+import { isJsonObject } from '../kiro/json-object.ts'
 import { type AnswerSchema, readAnswerSchema, toPattern } from './answer-schema.ts'
 import { schemasIn } from './schema-words.ts'
 
@@ -61,7 +62,7 @@ function complete(problems: readonly string[]): AnswerCheck {
 }
 
 function checkValue(value: unknown, schema: AnswerSchema, timeoutMs: number): AnswerCheck {
-  const prepared = withPatterns(schema)
+  const prepared = forValidator(schema)
   const check = (): readonly string[] => {
     if (Check(prepared, value)) return []
     const [, errors] = Errors(prepared, value)
@@ -94,15 +95,26 @@ function isTimeout(error: unknown): boolean {
   return isObject && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
 }
 
-/** The schema with its patterns compiled, since the validator would take all of them for Unicode ones. */
-function withPatterns(schema: AnswerSchema): AnswerSchema {
+/** The schema in the validator's words: it would take all patterns for Unicode ones, and knows no `nullable`. */
+function forValidator(schema: AnswerSchema): AnswerSchema {
   if (typeof schema === 'boolean') return schema
-  const copy = structuredClone(schema)
-  const open: JsonObject[] = [copy]
+  const copy: JsonDraft = structuredClone(schema)
+  const open = [copy]
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const pattern = toPattern(next['pattern'])
-    if (pattern !== null) Reflect.set(next, 'pattern', pattern)
+    if (pattern !== null) next['pattern'] = pattern
     for (const { value } of schemasIn(next, '')) if (isJsonObject(value)) open.push(value)
+    if (next['nullable'] === true) allowNull(next)
   }
   return copy
+}
+
+/** `nullable` is OpenAPI's; the helper of OpenAI's SDK for schemas of Zod 3 says it, too. */
+function allowNull(schema: JsonDraft): void {
+  const { type, enum: values, anyOf, allOf } = schema
+  if (type !== undefined) schema['type'] = [type, 'null'].flat()
+  if (Array.isArray(values)) schema['enum'] = [...values, null]
+  if (!Array.isArray(allOf) || anyOf !== undefined) return
+  schema['anyOf'] = [{ allOf }, { type: 'null' }]
+  delete schema['allOf']
 }

@@ -49,6 +49,24 @@ t.test('checkAnswer()', async (t) => {
     t.same(problemsOf('{"a":1}', { type: 'object' }), [])
   })
 
+  t.test('takes null where the schema has it in the words of OpenAPI', async (t) => {
+    const schema = form({
+      type: 'object',
+      properties: {
+        name: { type: 'string', nullable: true },
+        size: { type: ['number', 'string'], enum: [1, 'big'], nullable: true },
+        owner: { allOf: [{ $ref: '#/$defs/owner' }], nullable: true },
+        never: { type: 'string', nullable: false }
+      },
+      $defs: { owner: { type: 'object', required: ['id'] } }
+    })
+    t.same(problemsOf('{"name":null,"size":null,"owner":null}', schema), [])
+    t.same(problemsOf('{"name":"a","size":"big","owner":{"id":1},"never":"b"}', schema), [])
+    for (const wrong of ['{"name":1}', '{"size":2}', '{"owner":{}}', '{"never":null}']) {
+      t.not(problemsOf(wrong, schema).length, 0, wrong)
+    }
+  })
+
   t.test('says where an answer differs from its schema', async (t) => {
     const schema = form({
       type: 'object',
