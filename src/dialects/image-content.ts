@@ -77,7 +77,8 @@ export function imageOfBase64(
   return { format, source: { bytes } }
 }
 
-function sniffFormat(head: Buffer): ImageFormat | undefined {
+/** The type of an image by its first 12 bytes. */
+export function sniffFormat(head: Buffer): ImageFormat | undefined {
   const text = head.toString('latin1')
   if (text.startsWith('\x89PNG')) return 'png'
   if (text.startsWith('\xff\xd8\xff')) return 'jpeg'

@@ -2,6 +2,7 @@ import { lookup } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'
 import type { Agent } from 'undici'
 import type { FetchedContent } from '../../dialects/attachments.ts'
+import { sniffFormat } from '../../dialects/image-content.ts'
 import { GatewayError } from '../../shared/errors.ts'
 
 export interface FetchLimits {
@@ -27,6 +28,8 @@ export interface FetchTerms {
 const MaxRedirects = 3
 const RedirectStatuses: readonly number[] = [301, 302, 303, 307, 308]
 const ImageTypes: readonly string[] = ['image/png', 'image/jpeg', 'image/gif', 'image/webp']
+
+const PdfHead = '%PDF-'
 
 /** Never answered with what an error said: that could hold an address or a header. */
 class FetchRefused extends Error {}
@@ -133,13 +136,23 @@ function toContent(contentType: string | string[] | undefined, content: Buffer):
   const [mediaType = ''] = String(contentType ?? '')
     .toLowerCase()
     .split(';')
-  const type = mediaType.trim()
+  const type = typeOf(mediaType.trim(), content)
   if (ImageTypes.includes(type)) {
     return { kind: 'image', mediaType: type, base64: content.toString('base64') }
   }
   if (type === 'application/pdf') return { kind: 'pdf', base64: content.toString('base64') }
   if (type.startsWith('text/')) return { kind: 'text', text: content.toString() }
   throw new FetchRefused('it is neither a PNG, JPEG, GIF or WebP image nor a PDF nor text')
+}
+
+/** Many stores call everything bytes, and some servers JPEGs `image/jpg`: then the bytes themselves tell. */
+function typeOf(type: string, content: Buffer): string {
+  const isNamed =
+    ImageTypes.includes(type) || type === 'application/pdf' || type.startsWith('text/')
+  if (isNamed) return type
+  const format = sniffFormat(content.subarray(0, 12))
+  if (format !== undefined) return `image/${format}`
+  return content.toString('latin1', 0, PdfHead.length) === PdfHead ? 'application/pdf' : type
 }
 
 function privateAddress(): FetchRefused {

@@ -41,6 +41,26 @@ t.test('fetch()', async (t) => {
     t.same(await one.fetch(`${url}/d`, forever), { kind: 'text', text: 'hi' })
   })
 
+  t.test('looks at the bytes of what a server only calls bytes', async (t) => {
+    const png = Buffer.from('\x89PNG\r\n\x1a\n rest', 'latin1')
+    const files: Record<string, Buffer> = {
+      '/png': png,
+      '/jpeg': Buffer.from('\xff\xd8\xff\xe0 rest', 'latin1'),
+      '/pdf': Buffer.from('%PDF-1.7 rest')
+    }
+    for (const type of ['application/octet-stream', 'binary/octet-stream', 'image/jpg', '']) {
+      const url = await serve(t, ({ url: path = '' }, response) => {
+        response.writeHead(200, type === '' ? {} : { 'content-type': type }).end(files[path])
+      })
+      const one = fetcher(t)
+      const base64 = png.toString('base64')
+      const mediaType = 'image/png'
+      t.same(await one.fetch(`${url}/png`, forever), { kind: 'image', mediaType, base64 }, type)
+      t.match(await one.fetch(`${url}/jpeg`, forever), { mediaType: 'image/jpeg' }, type)
+      t.match(await one.fetch(`${url}/pdf`, forever), { kind: 'pdf' }, type)
+    }
+  })
+
   t.test('sends nothing that tells who asks', async (t) => {
     let headers: readonly string[] = []
     const url = await serve(t, (request, response) => {
