@@ -1,12 +1,15 @@
 import type { PartReader } from '../dialects/part-reader.ts'
 import type { StreamPart } from '../dialects/stream-part.ts'
 import { FrameDecoder } from '../frames/frame-decoder.ts'
-import { parseUpstreamEvent } from '../kiro/event.ts'
+import { parseUpstreamEvent, type UpstreamEvent } from '../kiro/event.ts'
 import { faultOfException, type UpstreamFault } from '../kiro/fault.ts'
 import { GatewayError } from '../shared/errors.ts'
 
 /** In the name of the exception that ends an answer at the model's limit. */
 const CUT_OFF = 'contentlengthexceeded'
+
+/** Events that are the model's own words; before the first of them the request is what was too long. */
+const ANSWERING: ReadonlySet<UpstreamEvent['type']> = new Set(['text', 'reasoning', 'tool'])
 
 /** Upstream bytes → stream parts: frames are cut, typed and read. */
 export class AnswerReader {
@@ -15,6 +18,8 @@ export class AnswerReader {
   readonly #onIgnored: (eventType: string) => void
   #isCutOff = false
   #hasFrames = false
+  /** The model has said something, or the beginning of it. */
+  #hasBegun = false
 
   /** `onIgnored` is told the type of every event that nobody acts on. */
   constructor(parts: PartReader, onIgnored: (eventType: string) => void) {
@@ -39,10 +44,11 @@ export class AnswerReader {
       this.#hasFrames = true
       const event = parseUpstreamEvent(frame)
       if (event.type === 'exception') {
-        // Not a failure: the answer is whole up to the model's limit (kiro-protocol §5.8).
-        this.#isCutOff = event.name.toLowerCase().includes(CUT_OFF)
+        // Not a failure where an answer has begun: it is whole up to the model's limit (kiro-protocol §5.8).
+        this.#isCutOff = this.#hasBegun && event.name.toLowerCase().includes(CUT_OFF)
         return this.#isCutOff ? null : faultOfException(event)
       }
+      this.#hasBegun ||= ANSWERING.has(event.type)
       if (event.type === 'ignored') this.#onIgnored(event.eventType)
       else for (const part of this.#parts.push(event)) onPart(part)
     }

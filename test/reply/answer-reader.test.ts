@@ -69,6 +69,15 @@ t.test('AnswerReader', (t) => {
     t.match(summarize(parts), { text: 'so far', reason: 'length' })
   })
 
+  t.test('takes the same before the first word for a request that is too long', async (t) => {
+    const { reader, parts, feed } = setUp()
+    const exception = exceptionFrame('ContentLengthExceededException', 'Input is too long.')
+    const fault = feed(Buffer.concat([eventFrame('messageMetadataEvent', {}), exception]))
+    t.match(fault, { code: 'GW_CONTEXT_OVERFLOW', status: 400 })
+    t.same(parts, [])
+    t.equal(reader.isStopped, false)
+  })
+
   t.test('reads nothing behind a stop sequence, not even a broken rest', async (t) => {
     const { reader, parts, feed, end } = setUp(['STOP'])
     feed(Buffer.concat([textFrame('one ST'), textFrame('OP two'), textFrame('three')]))
