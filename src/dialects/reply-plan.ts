@@ -42,6 +42,8 @@ export interface ReplyPlan {
   readonly echo: Readonly<Record<string, unknown>>
   /** The client may refer to parts of the answer by their ids later on. */
   readonly keepsItems: boolean
+  /** The answer's text is a summary that will stand for the conversation. */
+  readonly isCompaction?: boolean
   /** Kinds of safety verdict that the client asked for; all are answered as unsupported, none is made up. */
   readonly safeguards?: readonly string[]
   /** Codes of the repairs that were made, in order, without duplicates. */

@@ -46,6 +46,7 @@ export interface ClientRequest {
   readonly toolForms?: ReplyPlan['toolForms']
   readonly echo?: ReplyPlan['echo']
   readonly keepsItems?: boolean
+  readonly isCompaction?: boolean
   readonly safeguards?: readonly string[]
 }
 
@@ -116,6 +117,7 @@ export function toUpstream(
     toolForms: request.toolForms ?? {},
     echo: request.echo ?? {},
     keepsItems: request.keepsItems ?? false,
+    ...(request.isCompaction === true && { isCompaction: true }),
     ...(request.safeguards?.length && { safeguards: request.safeguards }),
     repairs: repairs.codes,
     borderline: [...new Set(borderline.map(({ rule }) => rule))]

@@ -30,7 +30,8 @@ export const CODEX: Client = {
       }),
       setUp: (place) => [
         { argv: [programOf(place, 'codex'), 'login', '--with-api-key'], stdin: place.key }
-      ]
+      ],
+      more: [compaction()]
     },
     {
       ...providerWay({ note: 'as gpt-5.5', model: 'gpt-5.5' }),

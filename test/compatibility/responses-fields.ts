@@ -1,3 +1,4 @@
+import { sealSummary } from '../../src/dialects/openai-responses/compaction.ts'
 import { ignored } from './chat-fields.ts'
 import type { Probed } from './probe.ts'
 
@@ -94,6 +95,15 @@ export const RESPONSES_FIELDS: Probed = {
     'input[].type: item_reference': {
       with: { input: [HI, { type: 'item_reference', id: 'msg_kept' }, HI] },
       sent: 'KEPT-WORDS'
+    },
+    'input[].type: compaction_trigger': {
+      with: { input: [{ type: 'compaction_trigger' }] },
+      sent: 'summary',
+      plan: { isCompaction: true }
+    },
+    'input[].type: compaction': {
+      with: { input: [{ type: 'compaction', encrypted_content: sealSummary('SUMMED-UP') }] },
+      sent: 'SUMMED-UP'
     },
     'input[].type: reasoning': {
       with: { input: [HI, { type: 'reasoning', id: 'rs_1', summary: [], encrypted_content: 'x' }] }

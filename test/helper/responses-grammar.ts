@@ -45,7 +45,8 @@ const Prefixes: Record<string, string> = {
   function_call: 'fc',
   custom_tool_call: 'ctc',
   tool_search_call: 'tsc',
-  web_search_call: 'ws'
+  web_search_call: 'ws',
+  compaction: 'cmp'
 }
 const Ends = ['response.completed', 'response.incomplete', 'response.failed']
 

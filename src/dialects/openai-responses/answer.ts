@@ -2,7 +2,7 @@ import type { AnswerIdentity } from '../answer-identity.ts'
 import type { ReplyPlan } from '../reply-plan.ts'
 import type { Collector, StreamPart } from '../stream-part.ts'
 import { IncompleteReasons } from './incomplete-reason.ts'
-import { ItemMaker, type OutputItem, toItemJson } from './output-items.ts'
+import { type ItemKind, ItemMaker, type OutputItem, toItemJson } from './output-items.ts'
 import { RawInput } from './raw-input.ts'
 import { ResponseObject } from './response-object.ts'
 
@@ -19,7 +19,7 @@ export class ResponsesAnswer implements Collector {
 
   constructor(plan: ReplyPlan, identity: AnswerIdentity) {
     this.#response = new ResponseObject(plan, identity)
-    this.#items = new ItemMaker(identity.id, plan.toolForms)
+    this.#items = new ItemMaker(identity.id, plan)
   }
 
   get keptItems(): ReadonlyMap<string, string> {
@@ -29,7 +29,7 @@ export class ResponsesAnswer implements Collector {
   push(part: StreamPart): void {
     switch (part.type) {
       case 'text':
-        if (part.text !== '') this.#enter('message').text += part.text
+        if (part.text !== '') this.#enter(this.#items.textKind).text += part.text
         break
       case 'reasoning':
         if (part.text !== '') this.#enter('reasoning').text += part.text
@@ -78,7 +78,7 @@ export class ResponsesAnswer implements Collector {
     return IncompleteReasons[reason] ?? (this.#isCut ? 'max_output_tokens' : null)
   }
 
-  #enter(kind: 'message' | 'reasoning'): OutputItem {
+  #enter(kind: ItemKind): OutputItem {
     return this.#item?.kind === kind ? this.#item : this.#open(this.#items.make(kind))
   }
 

@@ -63,7 +63,8 @@ const Streams: Readonly<Record<ItemKind, TextEvents | null>> = {
   },
   function_call: toCallEvents('function_call_arguments', 'arguments'),
   custom_tool_call: toCallEvents('custom_tool_call_input', 'input'),
-  tool_search_call: null
+  tool_search_call: null,
+  compaction: null
 }
 
 function toCallEvents(name: string, member: string): TextEvents {

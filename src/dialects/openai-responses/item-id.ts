@@ -1,10 +1,10 @@
 /** What the ids of items begin with, by what they are. */
-export type ItemPrefix = 'msg' | 'rs' | 'fc' | 'ctc' | 'tsc' | 'ws'
+export type ItemPrefix = 'msg' | 'rs' | 'fc' | 'ctc' | 'tsc' | 'ws' | 'cmp'
 
 /** Hexadecimal digits that a response's id shares with the ids of its items; the last four of theirs count them. */
 const KEY_DIGITS = 28
 const RESPONSE_PREFIX = 'resp_'
-const KNOWN_ID = /^(?:resp|msg|rs|fc|ctc|tsc|ws)_([0-9a-f]{28})[0-9a-f]{4}$/
+const KNOWN_ID = /^(?:resp|msg|rs|fc|ctc|tsc|ws|cmp)_([0-9a-f]{28})[0-9a-f]{4}$/
 
 /** The id of a response, made of 32 hexadecimal digits. */
 export function toResponseId(hex: string): string {

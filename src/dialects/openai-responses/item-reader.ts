@@ -6,6 +6,7 @@ import { readContent, readPart } from '../content-blocks.ts'
 import { MessageDraft } from '../message-draft.ts'
 import { toToolInput } from '../tool-input.ts'
 import { CallIds } from './call-ids.ts'
+import { COMPACTION_REQUEST, COMPACTION_TRIGGER, readCompaction } from './compaction.ts'
 import { type DeclaredTools, SEARCH_NAME } from './declared-tools.ts'
 import type { InputItem } from './input-items.ts'
 import { Items } from './item-schema.ts'
@@ -60,6 +61,15 @@ export class ItemReader {
         this.#addResult(one, found, { text, isError: false })
         break
       }
+      case 'compaction': {
+        const { text, isRead } = readCompaction(item)
+        if (!isRead) this.#repairs.note('block-dropped', path)
+        this.messages.push({ ...EMPTY, role: 'user', text, source: path })
+        break
+      }
+      case COMPACTION_TRIGGER:
+        this.messages.push({ ...EMPTY, role: 'user', text: COMPACTION_REQUEST, source: path })
+        break
       case 'reasoning': // what it holds cannot be sent back to the upstream
       case 'additional_tools': // declared already
         break

@@ -1,5 +1,6 @@
 import type { ReplyPlan } from '../reply-plan.ts'
 import type { StreamPart } from '../stream-part.ts'
+import { sealSummary } from './compaction.ts'
 import { type ItemPrefix, toItemId } from './item-id.ts'
 
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete'
@@ -10,6 +11,7 @@ export type ItemKind =
   | 'function_call'
   | 'custom_tool_call'
   | 'tool_search_call'
+  | 'compaction'
 
 /** One item of an answer's output while it is being written. */
 export interface OutputItem {
@@ -32,7 +34,8 @@ const PREFIXES: Readonly<Record<ItemKind, ItemPrefix>> = {
   reasoning: 'rs',
   function_call: 'fc',
   custom_tool_call: 'ctc',
-  tool_search_call: 'tsc'
+  tool_search_call: 'tsc',
+  compaction: 'cmp'
 }
 const CALL_KINDS = {
   function: 'function_call',
@@ -47,10 +50,13 @@ export class ItemMaker {
   readonly #responseId: string
   readonly #forms: ReplyPlan['toolForms']
   #count = 0
+  /** What the model's words are. */
+  readonly textKind: 'message' | 'compaction'
 
-  constructor(responseId: string, forms: ReplyPlan['toolForms']) {
+  constructor(responseId: string, plan: Pick<ReplyPlan, 'toolForms' | 'isCompaction'>) {
     this.#responseId = responseId
-    this.#forms = forms
+    this.#forms = plan.toolForms
+    this.textKind = plan.isCompaction === true ? 'compaction' : 'message'
   }
 
   make(kind: ItemKind, callMembers = ''): OutputItem {
@@ -115,6 +121,8 @@ export function toBegunItem({ kind, head, callMembers }: OutputItem): string {
       return `{${head},"status":"in_progress",${callMembers},"input":""}`
     case 'tool_search_call':
       return `{${head},"status":"in_progress",${callMembers},"arguments":{}}`
+    case 'compaction':
+      return `{${head},"encrypted_content":""}`
   }
   return ''
 }
@@ -139,6 +147,11 @@ export function toItemJson(item: OutputItem, status: ItemStatus, text: string): 
       // An object, unless it broke off.
       const json = status === 'completed' ? item.text : text
       return `{${head},"status":"${status}",${callMembers},"arguments":${json}}`
+    }
+    case 'compaction': {
+      // It has no status, and half a summary must not stand for the whole conversation.
+      const sealed = status === 'completed' ? sealSummary(item.text) : ''
+      return `{${head},"encrypted_content":"${sealed}"}`
     }
   }
   return ''

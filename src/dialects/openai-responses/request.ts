@@ -8,6 +8,7 @@ import { type JsonFormat, readJsonForm } from '../json-answer.ts'
 import { invalidPart, parseJsonBody } from '../json-body.ts'
 import type { RequestOptions } from '../request-options.ts'
 import { toUpstream, type UpstreamRequest } from '../upstream-request.ts'
+import { COMPACTION_TRIGGER } from './compaction.ts'
 import { DeclaredTools } from './declared-tools.ts'
 import { echoOf } from './echo.ts'
 import { type InputItem, listItems } from './input-items.ts'
@@ -17,6 +18,14 @@ import { type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
 import { sessionKeyOf } from './session-key.ts'
 import { allowedNames, allowedSearch, readToolChoice } from './tool-choice.ts'
 import { declareTools } from './tools.ts'
+
+/** The answer to a compaction is one item, made of text. */
+const SUMMARY_ALONE = {
+  tool_choice: 'none',
+  reasoning: { effort: 'none' },
+  text: null,
+  response_format: null
+} as const
 
 /**
  * A Responses request as the upstream takes it (kiro-protocol §10.3.1).
@@ -28,10 +37,12 @@ export function toUpstreamRequest(
   options: RequestOptions,
   repairs = new Repairs()
 ): UpstreamRequest {
-  const request = checkShape(ResponsesBodyCheck, parseJsonBody(body, options.heapBytes), '')
-  refuseStateOnServer(request)
+  const sent = checkShape(ResponsesBodyCheck, parseJsonBody(body, options.heapBytes), '')
+  refuseStateOnServer(sent)
   const declared = new DeclaredTools(repairs)
-  const items = listItems(request.input, options.items ?? {})
+  const items = listItems(sent.input, options.items ?? {})
+  const isCompaction = items.some(({ type }) => type === COMPACTION_TRIGGER)
+  const request = isCompaction ? { ...sent, ...SUMMARY_ALONE } : sent
   const conversation = readConversation(request, items, declared, repairs)
   return toUpstream(
     {
@@ -49,8 +60,9 @@ export function toUpstreamRequest(
       webSearch: allowedSearch(request.tool_choice, declared),
       sessionKey: sessionKeyOf(request),
       toolForms: declared.forms,
-      echo: echoOf(request),
-      keepsItems: request.store !== false
+      echo: echoOf(sent),
+      keepsItems: request.store !== false,
+      isCompaction
     },
     options,
     repairs

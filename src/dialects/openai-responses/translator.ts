@@ -7,7 +7,7 @@ import { toResponseError } from './error-format.ts'
 import { EventWriter, toEventHead } from './event-writer.ts'
 import { IncompleteReasons } from './incomplete-reason.ts'
 import { ItemEvents, toSearchEvents } from './item-events.ts'
-import { ItemMaker, type OutputItem, toItemJson } from './output-items.ts'
+import { type ItemKind, ItemMaker, type OutputItem, toItemJson } from './output-items.ts'
 import { RawInput } from './raw-input.ts'
 import { ResponseObject, type ResponseState } from './response-object.ts'
 
@@ -45,7 +45,7 @@ export class ResponsesTranslator implements Translator {
 
   constructor(plan: ReplyPlan, identity: AnswerIdentity) {
     this.#response = new ResponseObject(plan, identity)
-    this.#items = new ItemMaker(identity.id, plan.toolForms)
+    this.#items = new ItemMaker(identity.id, plan)
   }
 
   get keptItems(): ReadonlyMap<string, string> {
@@ -55,7 +55,7 @@ export class ResponsesTranslator implements Translator {
   push(part: StreamPart): string {
     switch (part.type) {
       case 'text':
-        return this.#add('message', part.text)
+        return this.#add(this.#items.textKind, part.text)
       case 'reasoning':
         return this.#add('reasoning', part.text)
       case 'signature':
@@ -92,7 +92,7 @@ export class ResponsesTranslator implements Translator {
     return this.#state === 'ended' ? '' : SseComment
   }
 
-  #add(kind: 'message' | 'reasoning', text: string): string {
+  #add(kind: ItemKind, text: string): string {
     if (text === '') return ''
     if (this.#item?.item.kind === kind) return this.#item.add(text)
     const before = this.#start() + this.#close() + this.#open(this.#items.make(kind))

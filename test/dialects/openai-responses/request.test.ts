@@ -397,7 +397,7 @@ t.test('items of the vendor’s own tools lose no text', async (t) => {
     const { current, plan } = convert(
       body([
         { type: 'news', content: [{ text: 'kept' }] },
-        { type: 'compaction', id: 'cmp_1', encrypted_content: 'x' },
+        { type: 'hologram', id: 'holo_1' },
         USER
       ])
     )
