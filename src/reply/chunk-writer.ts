@@ -21,6 +21,7 @@ export class ChunkWriter {
 
   /** False when the client should read first: see `onceDrained`. */
   write(text: string): boolean {
+    if (text === '') return true // a chunk without bytes would end the body
     const response = this.#response
     const { socket } = response
     // A response that waits for another one on its connection has no socket yet.

@@ -45,6 +45,16 @@ t.test('ChunkWriter', async (t) => {
     t.match(ours, /^HTTP\/1.1 200 OK\r\n.*\r\n\r\n1\r\na\r\n15\r\nüber/s)
   })
 
+  t.test('ends no stream by writing nothing: an empty chunk is the last', async (t) => {
+    const got = await bytesOf(t, last, [
+      (writer, response) => {
+        for (const chunk of ['', 'a', '', 'b', '']) t.ok(writer.write(chunk))
+        response.end('end')
+      }
+    ])
+    t.match(got, /\r\n\r\n1\r\na\r\n1\r\nb\r\n3\r\nend\r\n0\r\n\r\n$/)
+  })
+
   t.test('leaves a body without framing to clients that know none', async (t) => {
     const got = await bytesOf(t, 'GET / HTTP/1.0\r\n\r\n', [
       (writer, response) => {
