@@ -32,6 +32,12 @@ export function itemReferencesOf(body: Uint8Array): readonly string[] {
   return [...ids]
 }
 
+/** OpenAI takes this for a reference, too; as a message it would be an empty one. */
+function isBareId({ type, role, content, id }: JsonObject): boolean {
+  const isEmpty = [type, role, content].every((member) => member === undefined || member === null)
+  return isEmpty && typeof id === 'string'
+}
+
 /** The id in the object whose type stands `at` a place. */
 function idAround(bytes: Buffer, at: number): string | null {
   const before = bytes.toString('utf8', Math.max(0, at - REACH), at)
@@ -52,7 +58,10 @@ export function resolveReference(
   items: Readonly<Record<string, unknown>>,
   path: string
 ): JsonObject {
-  if (item['type'] !== REFERENCE) return item
+  if (item['type'] !== REFERENCE) {
+    if (!isBareId(item)) return item
+    throw invalidPart(`${path}.type`, `must be "${REFERENCE}" where an item is nothing but an id`)
+  }
   const { id } = checkShape(Items.reference, item, path)
   const found = Object.hasOwn(items, id) ? items[id] : undefined
   if (isJsonObject(found) && found['type'] !== REFERENCE) return found

@@ -133,6 +133,18 @@ t.test('a reference stands for the item that it names', async (t) => {
       param: 'input[0].id'
     })
   })
+
+  t.test('and is not taken for an empty message where its type is missing', async (t) => {
+    for (const bare of [{ id: 'msg_1' }, { id: 'msg_1', type: null }]) {
+      const request = { model: 'auto', input: ['hi', bare, 'go on'] }
+      const options = requestOptions({ items: { msg_1: MESSAGE } })
+      t.match(refusalOf('openai-responses', request, options), {
+        code: 'GW_BODY_INVALID',
+        param: 'input[1].type',
+        message: /must be "item_reference"/
+      })
+    }
+  })
 })
 
 function reference(id: string) {
