@@ -12,7 +12,7 @@ import type { InputItem } from './input-items.ts'
 import { Items } from './item-schema.ts'
 import { readOutput } from './output-value.ts'
 import { wordFoundTools } from './tools.ts'
-import { isVendorCall, readVendorCall } from './vendor-calls.ts'
+import { isVendorCall, outputOf, readVendorCall } from './vendor-calls.ts'
 
 /**
  * Reads the items of an input into system text and messages, one message for each: adjacent ones of one role
@@ -73,10 +73,12 @@ export class ItemReader {
       case 'reasoning': // what it holds cannot be sent back to the upstream
       case 'additional_tools': // declared already
         break
-      default:
-        if (type.endsWith('_call_output')) this.#readOutput(one)
+      default: {
+        const output = outputOf(one)
+        if (output !== null) this.#readOutput({ ...one, item: output })
         else if (isVendorCall(type)) this.#readVendorCall(one)
         else this.#readOther(one)
+      }
     }
   }
 
@@ -115,8 +117,8 @@ export class ItemReader {
   }
 
   #readVendorCall(one: InputItem): void {
-    const { callId, name, input, words } = readVendorCall(one)
-    if (callId !== null) this.#addCall(one, { call_id: callId }, { name, input })
+    const { id, callId, name, input, words } = readVendorCall(one)
+    if (callId !== null) this.#addCall(one, { id, call_id: callId }, { name, input })
     else this.messages.push({ ...EMPTY, role: 'assistant', text: words, source: one.path })
   }
 

@@ -351,6 +351,36 @@ t.test('items of the vendor’s own tools lose no text', async (t) => {
     }
   )
 
+  t.test('an output finds its call by what its type has for it', async (t) => {
+    const pairs: readonly (readonly [object, object, string])[] = [
+      [
+        { type: 'local_shell_call', id: 'lsh_1', call_id: 'c', action: { command: ['ls'] } },
+        { type: 'local_shell_call_output', id: 'c', output: 'a.txt' },
+        '[Tool Result (c)]\na.txt'
+      ],
+      [
+        { type: 'local_shell_call', id: 'lsh_1', call_id: 'c', action: { command: ['ls'] } },
+        { type: 'local_shell_call_output', id: 'lsh_1', output: 'a.txt' },
+        '[Tool Result (c)]\na.txt'
+      ],
+      [
+        { type: 'program', id: 'p_1', call_id: 'c', code: 'print(7391)', fingerprint: 'f' },
+        { type: 'program_output', id: 'po_1', call_id: 'c', result: '7391', status: 'completed' },
+        '[Tool Result (c)]\n7391'
+      ],
+      [
+        { type: 'mcp_approval_request', id: 'c', name: 'send', arguments: '{}', server_label: 's' },
+        { type: 'mcp_approval_response', approval_request_id: 'c', approve: false, reason: 'no' },
+        '[Tool Result (c)]\n{"approve":false,"reason":"no"}'
+      ]
+    ]
+    for (const [call, output, told] of pairs) {
+      const { history, current } = convert(body([USER, call, output]))
+      t.match(JSON.stringify(history[1]), /\[Tool: .* \(c\)\].*(ls|7391|send)/)
+      t.equal(current.content, told)
+    }
+  })
+
   t.test('a call that the vendor ran is told in words, without bytes', async (t) => {
     const { history } = convert({
       ...body([
