@@ -121,6 +121,10 @@ function readImage(block: JsonObject, { draft, path, repairs }: BlockContext): v
 }
 
 function readImageUrl(block: JsonObject, { draft, path, repairs }: BlockContext): void {
+  if (typeof block['file_id'] === 'string' && !block['image_url']) {
+    const problem = 'uploaded files do not exist here; send the image itself as "image_url"'
+    throw invalidPart(`${path}.file_id`, problem, 'image-bytes')
+  }
   const { image_url: image } = checkShape(Blocks.imageUrl, block, path)
   const url = typeof image === 'string' ? image : image.url
   const place = typeof image === 'string' ? `${path}.image_url` : `${path}.image_url.url`

@@ -85,6 +85,10 @@ export const BLOCK_FIELDS: Probed = {
       { type: 'document', source: base64('application/pdf', PDF) },
       { isGot: true }
     ),
+    'type: input_image by file_id': said(
+      { type: 'input_image', file_id: 'x' },
+      { refusedAt: 'messages[0].content[1].file_id' }
+    ),
     'type: document, source.type: file': said(
       {
         type: 'document',

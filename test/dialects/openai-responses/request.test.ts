@@ -198,7 +198,9 @@ t.test('images of a Responses request', async (t) => {
 
   t.test('are refused where they cannot be had', async (t) => {
     for (const [part, message] of [
-      [{ type: 'input_image', file_id: 'file_1' }, /image_url: is required/],
+      [{ type: 'input_image', file_id: 'file_1' }, /content\[0\]\.file_id: uploaded files do not/],
+      [{ type: 'input_image', file_id: 'f', image_url: null }, /\.file_id: uploaded files do not/],
+      [{ type: 'input_image' }, /image_url: is required/],
       [{ type: 'input_audio', input_audio: {} }, /audio is not supported/]
     ] as const) {
       t.match(refusalOf(body([{ role: 'user', content: [part] }])), {
@@ -261,6 +263,9 @@ t.test('calls and outputs of a Responses input', async (t) => {
       [{ ok: true }, '{"ok":true}'],
       [[{ stdout: 'x', outcome: { type: 'exit' } }], '[{"stdout":"x","outcome":{"type":"exit"}}]'],
       [[1, null], '[1,null]'],
+      [[{ type: 'dir', name: 'src' }], '[{"type":"dir","name":"src"}]'],
+      [[{ type: 'file', name: 'a', size: 1 }], '[{"type":"file","name":"a","size":1}]'],
+      [['there:', { type: 'dir', name: 'src' }], 'there:\n{"type":"dir","name":"src"}'],
       [7, '7'],
       [false, 'false']
     ]
