@@ -82,6 +82,9 @@ export async function check(t: Test, stand: Stand): Promise<void> {
       const { status, json } = await stand.call(MESSAGES, { body: messages.ask('hi', { model }) })
       t.equal(status, 200, model)
       t.equal(json['model'], model)
+      const found = await stand.call(`/v1/models/${model}`)
+      t.equal(found.status, 200, `${model} can be looked up`)
+      t.match(found.json, { id: model, owned_by: 'anthropic' })
     }
   })
 

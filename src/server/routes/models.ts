@@ -1,9 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import type { Catalogue } from '../../kiro/catalogue.ts'
 import { normaliseModelName } from '../../kiro/model-name.ts'
-import { modelUnknown } from '../../kiro/model-resolution.ts'
+import { modelUnknown, resolveModel } from '../../kiro/model-resolution.ts'
 import { AUTO_MODEL, canonicalModelId, findModel, type ModelFacts } from '../../kiro/models.ts'
 import type { DataPlane } from '../data-plane.ts'
+import { requestOptionsOf } from '../request-options.ts'
 
 /** `created` is asked for by the API and known by nobody: the day the upstream's API was first seen. */
 const CREATED_AT = new Date('2025-07-14T00:00:00Z')
@@ -23,9 +24,8 @@ export function modelRoutes(app: FastifyInstance, plane: DataPlane): void {
     })
     app.get<{ Params: { id: string } }>(`${prefix}/:id`, (request) => {
       const { id } = request.params
-      const catalogue = plane.catalogue()
-      const model = findListed(id, listModels(catalogue, plane.config().models.aliases))
-      if (model === undefined) throw modelUnknown(id, catalogue.models)
+      const listed = listModels(plane.catalogue(), plane.config().models.aliases)
+      const model = findListed(id, listed) ?? findSubstitute(id, plane)
       return isAnthropic(request.headers) ? toAnthropicModel(model) : toOpenAiModel(model)
     })
   }
@@ -51,6 +51,18 @@ function findListed(id: string, models: readonly ListedModel[]): ListedModel | u
   const model =
     models.find((one) => one.id === id) ?? models.find((one) => canonicalModelId(one.id) === wanted)
   return model === undefined ? undefined : { ...model, id }
+}
+
+/**
+ * The model that answers in the place of one that is not listed: whoever looks a name up means to use it.
+ *
+ * @throws {GatewayError} GW_MODEL_UNKNOWN
+ */
+function findSubstitute(id: string, plane: DataPlane): ListedModel {
+  const options = requestOptionsOf(plane)
+  const { facts } = resolveModel(id, options)
+  if (facts === undefined) throw modelUnknown(id, options.models)
+  return { ...toListed(facts), id }
 }
 
 function toListed({ id, name }: ModelFacts): ListedModel {
