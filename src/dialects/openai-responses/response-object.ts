@@ -12,8 +12,9 @@ export type ResponseState =
   | { readonly status: 'incomplete'; readonly usage: Usage; readonly reason: IncompleteReason }
   | { readonly status: 'failed'; readonly error: ResponseError }
 
-/** Members that a request may set and a response always has. */
+/** Members that a response always has, whether or not its request could set them. */
 const DEFAULTS = {
+  access_programs: null,
   background: false,
   instructions: null,
   max_output_tokens: null,

@@ -1,3 +1,4 @@
+import type { Response } from 'openai/resources/responses/responses'
 import t from 'tap'
 import type { ReplyPlan } from '../../../src/dialects/reply-plan.ts'
 import { ResponsesTranslator } from '../../../src/dialects/openai-responses/translator.ts'
@@ -300,6 +301,34 @@ t.test('usage counts cached tokens as a part of the input', async (t) => {
     total_tokens: 127,
     credits_used: 0.5
   })
+})
+
+/** Members that the SDK's type has without a question mark; `output_text` is the SDK's own. */
+type Due = Exclude<
+  { [K in keyof Response]-?: object extends Pick<Response, K> ? never : K }[keyof Response],
+  'output_text'
+>
+const DUE: Readonly<Record<Due, true>> = {
+  id: true,
+  access_programs: true,
+  created_at: true,
+  error: true,
+  incomplete_details: true,
+  instructions: true,
+  metadata: true,
+  model: true,
+  object: true,
+  output: true,
+  parallel_tool_calls: true,
+  temperature: true,
+  tool_choice: true,
+  tools: true,
+  top_p: true
+}
+
+t.test('the response has all that the SDK does not expect to be missing', async (t) => {
+  const { response } = readResponsesStream(streamOf([end()]))
+  for (const name of Object.keys(DUE)) t.ok(name in response, name)
 })
 
 t.test('the response repeats members of the request, but never its own', async (t) => {
