@@ -75,7 +75,7 @@ export function refuseConnection(log: Logger, cause: Error, socket: Socket): voi
 /** Why there is nothing below a path where the vendor has something. */
 function hintFor(path: string): string {
   return /^(\/v1)?\/responses\//.test(path)
-    ? ' Responses are not kept here, so they can be neither read, changed, cancelled nor compacted: send the whole conversation with each request.'
+    ? ' Responses are not kept here, so they can be neither read, changed nor cancelled: send the whole conversation with each request, and an item of type "compaction_trigger" at its end to have it compacted.'
     : ''
 }
 

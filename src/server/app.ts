@@ -8,7 +8,7 @@ import type { Authenticator } from './auth.ts'
 import type { DataPlane } from './data-plane.ts'
 import { requestIdOf } from './request-id.ts'
 import { answerRoutes } from './routes/answers.ts'
-import { countTokensRoute } from './routes/count-tokens.ts'
+import { countTokensRoutes } from './routes/count-tokens.ts'
 import { healthRoutes } from './routes/health.ts'
 import { lintRoute } from './routes/lint.ts'
 import { metricsRoute } from './routes/metrics.ts'
@@ -73,7 +73,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     refuse(log, request, reply, noSuchRoute(app, request, reply))
   })
   answerRoutes(app, plane, log)
-  countTokensRoute(app, plane, log)
+  countTokensRoutes(app, plane, log)
   lintRoute(app, plane, log)
   modelRoutes(app, plane)
   healthRoutes(app, plane, clusterStatus)

@@ -72,3 +72,17 @@ t.test('POST /v1/messages/count_tokens', async (t) => {
     t.equal(await count(body), MEASURED)
   })
 })
+
+t.test('POST /v1/responses/input_tokens counts the same words as that API counts', async (t) => {
+  const { upstream, post, count } = await setUp(t)
+  const model = 'claude-haiku-4.5'
+  const response = await post('/v1/responses/input_tokens', { model, input: text })
+  t.same(await response.json(), {
+    object: 'response.input_tokens',
+    input_tokens: await count(body)
+  })
+  const refused = await post('/v1/responses/input_tokens', { model, input: 7 })
+  t.equal(refused.status, 400)
+  t.match(await refused.json(), { error: { type: 'invalid_request_error', param: 'input' } })
+  t.equal(upstream.sockets.length, 0)
+})
