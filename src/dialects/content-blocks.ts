@@ -51,7 +51,7 @@ function readBlock(block: Block, context: BlockContext): void {
 }
 
 function readTypedBlock(block: JsonObject, context: BlockContext): void {
-  const { draft, path } = context
+  const { draft, path, repairs } = context
   switch (block['type']) {
     case 'text':
     case 'input_text':
@@ -94,7 +94,11 @@ function readTypedBlock(block: JsonObject, context: BlockContext): void {
       break
     case 'input_audio':
     case 'audio':
-      throw invalidPart(path, 'audio is not supported', 'content-text')
+      if (!context.isInToolResult) throw invalidPart(path, 'audio is not supported', 'content-text')
+      // Where a tool has said it, every later request would be refused as well.
+      repairs.note('document-omitted', path)
+      draft.addParagraph('[Audio]\n(It cannot be heard here.)')
+      break
     case 'file':
     case 'input_file':
       readFile(block, context)

@@ -36,8 +36,7 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
   } else if (attachmentOf(block) !== null) {
     throw new AttachmentNeeded(context.path)
   } else if (context.isInToolResult) {
-    context.repairs.note('document-omitted', context.path)
-    context.draft.addParagraph(`${heading}\n(This document cannot be read here: it is not text.)`)
+    omitDocument(heading, context)
   } else {
     throw invalidPart(
       `${context.path}.source`,
@@ -51,16 +50,19 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
  * OpenAI's `file` and `input_file`: text inline under its name, like a document.
  *
  * @throws {AttachmentNeeded} for PDFs and files on the web
- * @throws {GatewayError} GW_BODY_INVALID for everything else
+ * @throws {GatewayError} GW_BODY_INVALID for everything else, except in tool results
  */
-export function readFile(block: JsonObject, { draft, path }: BlockContext): void {
+export function readFile(block: JsonObject, context: BlockContext): void {
+  const { draft, path } = context
   if (attachmentOf(block) !== null) {
     throw new AttachmentNeeded(path)
   }
   const file = asJsonObject(block['file']) ?? block
   const { file_data: data, filename } = file
   const head = typeof data === 'string' ? TEXT_DATA_URL.exec(data.slice(0, 256)) : null
+  const title = typeof filename === 'string' ? `[Document: ${filename}]` : '[Document]'
   if (typeof data !== 'string' || head === null) {
+    if (context.isInToolResult) return omitDocument(title, context)
     throw invalidPart(
       path,
       'only PDFs and files of text are supported, as "file_data" with a data URL; uploaded files do not exist here',
@@ -68,8 +70,12 @@ export function readFile(block: JsonObject, { draft, path }: BlockContext): void
     )
   }
   const text = Buffer.from(data.slice(head[0].length), 'base64').toString()
-  const title = typeof filename === 'string' ? `[Document: ${filename}]` : '[Document]'
   draft.addParagraph(`${title}\n${text}`)
+}
+
+function omitDocument(heading: string, { draft, path, repairs }: BlockContext): void {
+  repairs.note('document-omitted', path)
+  draft.addParagraph(`${heading}\n(This document cannot be read here: it is not text.)`)
 }
 
 function addNested(heading: string, content: ContentValue, context: BlockContext): void {

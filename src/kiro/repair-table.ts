@@ -55,7 +55,7 @@ export const RepairTable = {
   ),
   'document-omitted': repair(
     'content-text',
-    'A tool result held a document that the model cannot read; a note stands where it was.'
+    'A tool result held a document or audio that the model cannot take; a note stands where it was.'
   ),
   'history-trimmed': repair(
     'context-window',

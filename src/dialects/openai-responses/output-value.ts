@@ -44,5 +44,6 @@ const PART_MEMBERS = [
   'file_data',
   'file_id',
   'file_url',
+  'encrypted_content',
   'tool_name'
 ] as const

@@ -280,6 +280,21 @@ t.test('calls and outputs of a Responses input', async (t) => {
     }
   })
 
+  t.test('an agent goes on after a tool gave what the model cannot take', async (t) => {
+    for (const [part, told] of [
+      [{ type: 'input_audio', input_audio: { data: 'x', format: 'wav' } }, /cannot be heard/],
+      [{ type: 'input_file', file_id: 'file_1' }, /cannot be read/],
+      [{ type: 'input_file', filename: 'a.bin', file_data: 'data:x/y;base64,AA==' }, /a\.bin/]
+    ] as const) {
+      const { toolResults, plan } = convert({
+        ...body([USER, call('c', 'f'), outputOf('c', [part])]),
+        tools: [fn('f')]
+      })
+      t.match(toolResults[0]?.content, [{ text: told }])
+      t.match(plan.repairs, ['document-omitted'])
+    }
+  })
+
   t.test('know a failed output', async (t) => {
     const { toolResults } = convert({
       ...body([USER, call('c', 'f'), { ...outputOf('c', 'x'), status: 'failed' }]),
