@@ -91,6 +91,10 @@ export class ItemReader {
       case 'developer':
         if (this.messages.length > 0) this.#repairs.note('system-hoisted', path)
         this.systemParts.push(draft.toText())
+        // The system text has no place for images.
+        if (draft.images.length > 0) {
+          this.messages.push({ ...EMPTY, role: 'user', images: draft.images, source: path })
+        }
         break
       case 'assistant':
       case 'user':

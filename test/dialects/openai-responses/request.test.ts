@@ -196,6 +196,16 @@ t.test('images of a Responses request', async (t) => {
     }
   })
 
+  t.test('in a developer message are seen, too', async (t) => {
+    const content = [
+      { type: 'input_text', text: 'It looks so:' },
+      { type: 'input_image', image_url: url }
+    ]
+    const { current } = convert(body([{ role: 'developer', content }, USER]))
+    t.equal(current.content, 'It looks so:\n\nhi')
+    t.same(current.images, [{ format: 'png', source: { bytes: PNG } }])
+  })
+
   t.test('are refused where they cannot be had', async (t) => {
     for (const [part, message] of [
       [{ type: 'input_image', file_id: 'file_1' }, /content\[0\]\.file_id: uploaded files do not/],
