@@ -60,13 +60,14 @@ export function findSearchTool(
 export function readSearchWish(tool: JsonObject, path: string): WebSearchWish {
   const { max_uses: maxUses, user_location: location } = tool
   const filters = isJsonObject(tool['filters']) ? tool['filters'] : tool
+  const filtersPath = filters === tool ? path : `${path}.filters`
   if (isGiven(maxUses) && !(Number.isInteger(maxUses) && Number(maxUses) > 0)) {
     throw invalidPart(`${path}.max_uses`, 'must be a whole number of at least 1')
   }
   return {
     maxUses: isGiven(maxUses) ? Math.min(Number(maxUses), MAX_USES) : MAX_USES,
-    allowedDomains: readDomains(filters['allowed_domains'], `${path}.allowed_domains`),
-    blockedDomains: readDomains(filters['blocked_domains'], `${path}.blocked_domains`),
+    allowedDomains: readDomains(filters['allowed_domains'], `${filtersPath}.allowed_domains`),
+    blockedDomains: readDomains(filters['blocked_domains'], `${filtersPath}.blocked_domains`),
     location: readLocation(location),
     source: path
   }

@@ -83,6 +83,10 @@ t.test('findSearchTool()', async (t) => {
         code: 'GW_BODY_INVALID',
         param: 'tools[0].allowed_domains'
       })
+      t.throws(() => readSearchWish({ filters: { allowed_domains } }, 'tools[0]'), {
+        code: 'GW_BODY_INVALID',
+        param: 'tools[0].filters.allowed_domains'
+      })
     }
   })
 })
