@@ -4,6 +4,7 @@ import type { ClusterStatus } from '../ipc/messages.ts'
 import type { AccountUsage } from '../kiro/account-usage.ts'
 import type { Logger } from '../observe/logger.ts'
 import { noSuchRoute, refuse, refuseConnection } from './app-errors.ts'
+import { discardRest } from './answer-early.ts'
 import type { Authenticator } from './auth.ts'
 import type { DataPlane } from './data-plane.ts'
 import { requestIdOf } from './request-id.ts'
@@ -66,6 +67,10 @@ export function createApp(options: AppOptions): FastifyInstance {
     if (!request.is404 && request.routeOptions.config.isOpen !== true) {
       request.keyName = authenticator().check(request.raw.headers).keyName
     }
+    done()
+  })
+  app.addHook('onResponse', ({ raw }, _reply, done) => {
+    if (!raw.complete && !raw.destroyed) discardRest(raw, () => {}) // no route that fastify answers reads a body
     done()
   })
   app.setErrorHandler((error, request, reply) => refuse(log, request, reply, error))
