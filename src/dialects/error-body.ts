@@ -32,7 +32,7 @@ const DefaultRetryAfterS = 3
 const QuotaRetryAfterS = 3600
 
 /** The same request will fail again, so the SDKs must not repeat it (they would for minutes on a 401). */
-const FinalStatuses: readonly number[] = [400, 401, 403, 404, 405, 413, 426]
+const FinalStatuses: readonly number[] = [400, 401, 403, 404, 405, 413, 415, 426]
 
 /** The whole HTTP answer for an error, before anything else was sent. */
 export function toErrorReply(

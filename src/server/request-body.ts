@@ -44,8 +44,8 @@ const PACE_CHECK_MS = 250
 /**
  * Reads a request's body as bytes, not before there is memory for it.
  *
- * @throws {GatewayError} GW_BODY_TOO_LARGE, GW_BODY_TIMEOUT, GW_MEMORY_FULL; the signal's reason when the client
- *   leaves.
+ * @throws {GatewayError} GW_BODY_ENCODED, GW_BODY_TOO_LARGE, GW_BODY_TIMEOUT, GW_MEMORY_FULL; the signal's reason when
+ *   the client leaves.
  */
 export async function readBody(
   request: IncomingMessage,
@@ -53,6 +53,8 @@ export async function readBody(
   room: BodyRoom,
   signal: AbortSignal
 ): Promise<Uint8Array> {
+  const encoding = request.headers['content-encoding']?.trim().toLowerCase() ?? ''
+  if (encoding !== '' && encoding !== 'identity') throw new GatewayError('GW_BODY_ENCODED')
   const declared = declaredLength(request)
   if (declared === 0) return new Uint8Array()
   const size = new BodySize(limits, room)

@@ -38,6 +38,12 @@ export const ErrorTable = {
     'never',
     'The request body is larger than MAX_BODY_BYTES.'
   ),
+  GW_BODY_ENCODED: entry(
+    415,
+    'downstream',
+    'never',
+    'Compressed request bodies are not taken. Send the body without content-encoding.'
+  ),
   GW_BODY_TIMEOUT: entry(
     408,
     'downstream',

@@ -112,7 +112,7 @@ t.test('every error', async (t) => {
         t.equal(headers['retry-after'] !== undefined, isLater)
         const isFinal =
           ['GW_UPSTREAM_QUOTA', 'GW_ANSWER_INVALID'].includes(code) ||
-          [400, 401, 403, 404, 405, 413, 426].includes(status)
+          [400, 401, 403, 404, 405, 413, 415, 426].includes(status)
         t.equal(headers['x-should-retry'], isFinal ? 'false' : undefined)
       }
     })

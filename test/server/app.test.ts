@@ -63,6 +63,42 @@ t.test('the routes for answers', async (t) => {
   }
 })
 
+t.test('models are listed below every base URL that clients have', async (t) => {
+  const { ask } = await setUp(t)
+  for (const base of ['/v1', '', '/anthropic/v1']) {
+    for (const path of [`${base}/models`, `${base}/models/auto`]) {
+      const response = await ask(path, { headers: { ...key, 'anthropic-version': '2023-06-01' } })
+      t.equal(response.status, 200, path)
+      t.match(await response.text(), '"type":"model"')
+    }
+  }
+})
+
+t.test('a compressed body is refused as what it is', async (t) => {
+  const { post } = await setUp(t)
+  for (const encoding of ['gzip', 'deflate', 'br', 'zstd', 'GZIP, identity']) {
+    const response = await post('/v1/messages', question, { 'content-encoding': encoding })
+    t.equal(response.status, 415, encoding)
+    t.equal(response.headers.get('x-should-retry'), 'false')
+    t.match((await errorOf(response)).error, {
+      type: 'invalid_request_error',
+      message: /content-encoding/
+    })
+  }
+  const plain = await post('/v1/messages', question, { 'content-encoding': 'identity' })
+  t.equal(plain.status, 200)
+  await plain.body?.cancel()
+})
+
+t.test('a GET whose body never comes loses its connection in the end', async (t) => {
+  const { primary } = await setUp(t)
+  const socket = connect(Number(new URL(primary.url).port), '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  socket.write('GET /health HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n')
+  socket.resume()
+  await once(socket, 'close')
+})
+
 t.test('errors have the shape of their route', async (t) => {
   const { ask, post } = await setUp(t)
   for (const [path, init, status] of [

@@ -18,6 +18,7 @@ const Types: Readonly<Record<ErrorCode, string>> = {
   GW_UPGRADE_REFUSED: 'invalid_request_error',
   GW_BODY_INVALID: 'invalid_request_error',
   GW_BODY_TOO_LARGE: 'request_too_large',
+  GW_BODY_ENCODED: 'invalid_request_error',
   GW_BODY_TIMEOUT: 'invalid_request_error',
   GW_MODEL_UNKNOWN: 'not_found_error',
   GW_CLIENT_CLOSED: 'invalid_request_error',

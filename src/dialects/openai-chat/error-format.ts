@@ -18,6 +18,7 @@ const Words: Readonly<Record<ErrorCode, OpenAiWords>> = {
   GW_UPGRADE_REFUSED: { type: 'invalid_request_error', code: 'upgrade_refused' },
   GW_BODY_INVALID: { type: 'invalid_request_error', code: null },
   GW_BODY_TOO_LARGE: { type: 'invalid_request_error', code: 'request_too_large' },
+  GW_BODY_ENCODED: { type: 'invalid_request_error', code: 'unsupported_media_type' },
   GW_BODY_TIMEOUT: { type: 'invalid_request_error', code: 'request_timeout' },
   GW_MODEL_UNKNOWN: { type: 'invalid_request_error', code: 'model_not_found', param: 'model' },
   GW_CLIENT_CLOSED: { type: 'invalid_request_error', code: 'gw_client_closed' },

@@ -17,7 +17,7 @@ interface ListedModel {
 
 /** The models and aliases there are, in the shape of the API that asks: Anthropic's clients say `anthropic-version`. */
 export function modelRoutes(app: FastifyInstance, plane: DataPlane): void {
-  for (const prefix of ['/v1/models', '/models']) {
+  for (const prefix of ['/v1/models', '/models', '/anthropic/v1/models']) {
     app.get(prefix, (request) => {
       const models = listModels(plane.catalogue(), plane.config().models.aliases)
       return isAnthropic(request.headers) ? toAnthropicList(models) : toOpenAiList(models)
