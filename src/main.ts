@@ -7,6 +7,7 @@ import { defaultMemoryBytes, type MemoryPlan, planMemory } from './config/memory
 import type { Config } from './config/settings.ts'
 import type { Primary } from './control/primary.ts'
 import { createLogger, type Logger } from './observe/logger.ts'
+import { DeferredSignals } from './shared/deferred-signals.ts'
 import { GatewayError } from './shared/errors.ts'
 
 const EXIT_CRASH = 1
@@ -20,6 +21,7 @@ const SIMULATOR = fileURLToPath(new URL('simulator/main.ts', import.meta.url))
 // Each role loads only its own half of the program: the other half would cost every process some 20 MB.
 
 async function runPrimary(): Promise<void> {
+  const signals = new DeferredSignals(process, ['SIGHUP', 'SIGUSR2'])
   const { loadProcessConfig } = await import('./config/load-process.ts')
   const loaded = loadProcessConfig(process.argv.slice(2), '.env')
   if (loaded.name === 'print') {
@@ -53,7 +55,7 @@ async function runPrimary(): Promise<void> {
   onShutdown(primary, shutdown, log)
   let envFile = loaded.file
   // A file that has a mistake, or is gone, changes nothing but the log.
-  process.on('SIGHUP', () => {
+  const reload = (): void => {
     try {
       const next = loadProcessConfig(process.argv.slice(2), '.env', envFile)
       if (next.name === 'print') return
@@ -63,9 +65,12 @@ async function runPrimary(): Promise<void> {
     } catch (err) {
       log.error({ err }, 'settings not read again, nothing has changed')
     }
-  })
-  process.on('SIGUSR2', () => void primary.restartWorkers()) // never rejects
+  }
   const port = await primary.start()
+  signals.handle((signal) => {
+    if (signal === 'SIGHUP') reload()
+    else void primary.restartWorkers() // never rejects
+  })
   log.info({ url: `http://${config.server.host}:${port}`, pid: process.pid }, 'gateway ready')
   flushCompileCache()
 }

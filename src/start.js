@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const needed = readNeededVersion()
 const isWarmUp = process.argv[2] === '--warm-up'
+const isCommand = isWarmUp || process.argv[2] === 'lint'
 
 if (isOlder(process.versions.node, needed)) {
   process.stderr.write(
@@ -16,6 +17,8 @@ if (isOlder(process.versions.node, needed)) {
   )
   process.exitCode = isWarmUp ? 0 : 78
 } else {
+  // They end a process that does not listen yet; main.ts does as soon as it is loaded.
+  if (!isCommand) for (const signal of ['SIGHUP', 'SIGUSR2']) process.on(signal, () => {})
   enableCompileCache()
   if (isWarmUp) await import('./warm-up.ts')
   else if (process.argv[2] === 'lint') await import('./lint.ts')

@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import { Simulator } from '../../src/simulator/simulator.ts'
-import { startGateway } from '../helper/gateway-process.ts'
+import { GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
 const simulator = new Simulator()
 const { url } = await simulator.start()
@@ -36,6 +36,27 @@ t.test('SIGHUP', async (t) => {
     t.ok(pids.length > 0)
   })
 })
+
+for (const [signal, message] of [
+  ['SIGHUP', 'settings read again'],
+  ['SIGUSR2', 'rolling restart complete']
+] as const) {
+  t.test(`${signal} that comes while the gateway starts is acted on when it has`, async (t) => {
+    // Sent by the process itself while it waits for the simulator: its entry file has run, which sets this variable.
+    const early = `
+      const timer = setInterval(() => {
+        if (process.env.NODE_UNIQUE_ID || !process.argv[1]?.endsWith('start.js')) clearInterval(timer)
+        else if (process.env.NODE_COMPILE_CACHE) process.kill(process.pid, '${signal}', clearInterval(timer))
+      })
+      timer.unref()`
+    const preload = `data:text/javascript,${encodeURIComponent(early)}`
+    const gateway = new GatewayProcess({ env: { NODE_OPTIONS: `--import=${preload}` } })
+    t.teardown(() => gateway.destroy())
+    const acted = gateway.logged((line) => line['msg'] === message)
+    t.ok(await Promise.race([acted, gateway.exited]), 'and has not ended it')
+    t.equal(await gateway.stop(), 0)
+  })
+}
 
 t.test('a worker that is stuck does not keep the gateway from ending', async (t) => {
   const gateway = await startGateway({

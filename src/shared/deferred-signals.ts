@@ -1,0 +1,24 @@
+/**
+ * Signals that are listened to from the start and kept until somebody can act on them: by itself, one that comes too
+ * early ends the process.
+ */
+export class DeferredSignals {
+  readonly #kept = new Set<NodeJS.Signals>()
+  #act: ((signal: NodeJS.Signals) => void) | null = null
+
+  constructor(source: NodeJS.EventEmitter, signals: readonly NodeJS.Signals[]) {
+    for (const signal of signals) source.on(signal, () => this.#take(signal))
+  }
+
+  /** From now on `act` is called for each, at once for those that were kept. */
+  handle(act: (signal: NodeJS.Signals) => void): void {
+    this.#act = act
+    for (const signal of this.#kept) act(signal)
+    this.#kept.clear()
+  }
+
+  #take(signal: NodeJS.Signals): void {
+    if (this.#act === null) this.#kept.add(signal)
+    else this.#act(signal)
+  }
+}
