@@ -40,6 +40,8 @@ const STEP_BYTES = 256 * 1024
 /** A body of declared size has room for all of it while it is on its way to be whole within this time. */
 const WHOLE_WITHIN_MS = 5_000
 const PACE_CHECK_MS = 250
+/** A stream keeps as much of a body that nobody reads yet: what has not gone beyond is counted as little. */
+const UNREAD_BYTES = 64 * 1024
 
 /**
  * Reads a request's body as bytes, not before there is memory for it.
@@ -192,7 +194,7 @@ class BodyReader {
   #checkPace(elapsedMs: number): void {
     const { room, size, declared } = this.#options
     if (declared === null || this.#bytes >= (declared * elapsedMs) / WHOLE_WITHIN_MS) return
-    const enough = size.step(this.#bytes, declared)
+    const enough = this.#bytes <= UNREAD_BYTES ? 0 : size.step(this.#bytes, declared)
     if (enough >= this.#reserved) return
     this.#reserved = enough
     room.loosenTo(enough)
