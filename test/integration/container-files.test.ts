@@ -40,7 +40,7 @@ t.test('docker/Dockerfile', (t) => {
   })
 
   t.test('starts the gateway as npm start does, without npm and without a shell', async (t) => {
-    t.same(execForm('CMD'), manifest.scripts.start.split(' '))
+    t.same(['exec', ...execForm('CMD')], manifest.scripts.start.split(' '))
   })
 
   t.test('ends as an ordinary user, in production, on all interfaces', async (t) => {

@@ -1,4 +1,8 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
 import t from 'tap'
 import { Simulator } from '../../src/simulator/simulator.ts'
 import { GatewayProcess, startGateway } from '../helper/gateway-process.ts'
@@ -57,6 +61,27 @@ for (const [signal, message] of [
     t.equal(await gateway.stop(), 0)
   })
 }
+
+t.test('npm start that is killed leaves no gateway behind on its port', async (t) => {
+  const root = join(import.meta.dirname, '../..')
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const shell = spawn('sh', ['-c', scripts.start], {
+    cwd: root, // where npm runs it
+    env: {
+      PATH: `${dirname(process.execPath)}:${process.env['PATH']}`,
+      HOME: t.testdirName,
+      STATE_DIR: join(t.testdirName, 'state'),
+      ENV_FILE: join(t.testdir({ '.env': 'SERVER_PORT=0\n' }), '.env')
+    },
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  t.teardown(() => shell.kill('SIGKILL'))
+  const exited = once(shell, 'exit')
+  for await (const line of createInterface({ input: shell.stdout })) {
+    if (line.includes('"gateway ready"')) shell.kill('SIGTERM')
+  }
+  t.same(await exited, [0, null], 'and ends in peace')
+})
 
 t.test('a worker that is stuck does not keep the gateway from ending', async (t) => {
   const gateway = await startGateway({
