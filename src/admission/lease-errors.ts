@@ -30,7 +30,7 @@ export function poolStateOf(
 /** HTTP_POOL_TIMEOUT has passed. */
 export function poolTimeout(state: PoolState, poolTimeoutMs: number): GatewayError {
   const message =
-    `PoolTimeout: no upstream connection became free within HTTP_POOL_TIMEOUT=${seconds(poolTimeoutMs)}: ` +
+    `PoolTimeout: no upstream connection became free within HTTP_POOL_TIMEOUT=${poolTimeoutMs / 1000}s: ` +
     `${describe(state)}, waited ${seconds(state.waitedMs)}. ` +
     'Raise HTTP_MAX_CONNECTIONS (more at once) or HTTP_POOL_TIMEOUT (longer waits).'
   return new GatewayError('GW_POOL_TIMEOUT', undefined, {

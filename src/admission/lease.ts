@@ -2,6 +2,7 @@ import type { LeaseTerms } from '../ipc/lease-messages.ts'
 import { GatewayError } from '../shared/errors.ts'
 import type { Closable } from '../shared/lifecycle.ts'
 import { SYSTEM_CLOCK, type Clock } from './clock.ts'
+import { countedFrom } from './counted-from.ts'
 import { DeadlineTimer } from './deadline-timer.ts'
 import { DrainRate } from './drain-rate.ts'
 import type { LeaseCommand } from './lease-command.ts'
@@ -52,14 +53,15 @@ export class Lease implements Closable {
    * Waits for a permit. Who gets it has to release it.
    *
    * @throws {GatewayError} GW_QUEUE_FULL when too many wait already, at once or when the primary finds so;
-   *   GW_POOL_TIMEOUT when HTTP_POOL_TIMEOUT has passed since the arrival; GW_CLIENT_CLOSED when `signal`
-   *   aborts first; GW_DRAINING after `drain()`.
+   *   GW_POOL_TIMEOUT when HTTP_POOL_TIMEOUT has passed since the arrival and other workers could be asked;
+   *   GW_CLIENT_CLOSED when `signal` aborts first; GW_DRAINING after `drain()`.
    */
   acquire({ key, arrivedAt }: AcquireOptions, signal: AbortSignal): Promise<Permit> {
     if (signal.aborted) return Promise.reject(clientClosed(signal))
     const id = this.#nextId++
-    let answer = this.#core.acquire(id, key, arrivedAt)
-    if (answer === 'full' && this.#evictFor(key)) answer = this.#core.acquire(id, key, arrivedAt)
+    const at = countedFrom(arrivedAt, this.#clock.now(), this.#poolTimeoutMs)
+    let answer = this.#core.acquire(id, key, at)
+    if (answer === 'full' && this.#evictFor(key)) answer = this.#core.acquire(id, key, at)
     if (answer === 'issued') return Promise.resolve(new Permit(this.#onRelease))
     if (answer === 'waiting') return this.#wait(id, arrivedAt, signal)
     return Promise.reject(this.#refusal(answer, arrivedAt))
@@ -184,9 +186,9 @@ export class Lease implements Closable {
     for (;;) {
       const oldest = this.#core.oldest
       if (oldest === null || timeoutMs === null || oldest.at + timeoutMs > now) break
-      const error = poolTimeout(this.#describe(oldest.at), timeoutMs)
+      const { reject, arrivedAt } = this.#waiters.take(oldest.id)
+      reject(poolTimeout(this.#describe(arrivedAt), timeoutMs))
       this.#core.abort(oldest.id)
-      this.#waiters.take(oldest.id).reject(error)
     }
     this.#afterChange()
   }

@@ -173,6 +173,25 @@ t.test('HTTP_POOL_TIMEOUT', (t) => {
       t.equal(clock.timers, 0)
     }
   )
+  for (const poolTimeoutMs of [0, 1]) {
+    t.test(`of ${poolTimeoutMs} ms refuses nobody whom another worker can lend to`, async (t) => {
+      const { clock, tell, ask } = stand({ poolTimeoutMs })
+      tell({ granted: 0 })
+      const lucky = ask()
+      const waiting = ask()
+      clock.advance(20)
+      tell({ granted: 1 })
+      t.ok(await lucky)
+      clock.advance(79)
+      t.equal(await isPending(waiting), true)
+      clock.advance(1)
+      await t.rejects(waiting, {
+        code: 'GW_POOL_TIMEOUT',
+        message: new RegExp(`HTTP_POOL_TIMEOUT=${poolTimeoutMs / 1000}s: .* waited 0.1s`)
+      })
+      t.equal(clock.timers, 0)
+    })
+  }
   t.test('needs one timer for any number of waiters', async (t) => {
     const { clock, ask } = stand({ poolTimeoutMs: 5000 })
     const first = ask()
