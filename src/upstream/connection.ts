@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { dropSocket } from './drop-socket.ts'
+import { takeOverEngineClose } from './engine-close.ts'
 import type { Dispatcher } from 'undici'
 // Alone: the package's entry loads `fetch`, caches, mocks and web sockets as well, 12 MB in every process.
 import Client from 'undici/lib/dispatcher/client.js'
@@ -38,6 +39,7 @@ export interface ConnectionOptions {
 const FIN_PATIENCE_MS: Readonly<Partial<Record<CloseReason, number>>> = {
   abandoned: 30,
   reclaimed: 30,
+  server_close: 30,
   excess_idle: 80
 }
 const USUAL_FIN_PATIENCE_MS = 1000
@@ -108,10 +110,11 @@ export class Connection {
       this.#reason ??= 'peer_fin'
       if (this.#state === 'idle') this.#state = 'closing'
     })
-    socket.on('error', (error) => {
-      this.#reason ??= isOrderly(error) ? 'server_close' : 'error'
+    socket.on('error', () => {
+      this.#reason ??= 'error'
     })
     socket.once('close', () => this.#onSocketClose())
+    takeOverEngineClose(socket, () => this.close('server_close'))
   }
 
   get isIdle(): boolean {
@@ -183,9 +186,4 @@ export class Connection {
     if (this.#hasPeerLetGo) this.#onClosed(this, reason)
     else setTimeout(() => this.#onClosed(this, reason), NOTICE_GRACE_MS)
   }
-}
-
-/** The engine closes a connection in this way when the server has said that it will not be used again. */
-function isOrderly(error: Error): boolean {
-  return 'code' in error && error.code === 'UND_ERR_INFO'
 }

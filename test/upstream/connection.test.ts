@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { Client, type Dispatcher } from 'undici'
 import SameClient from 'undici/lib/dispatcher/client.js'
@@ -89,6 +89,37 @@ t.test('close()', (t) => {
     connection.reset('expired')
     t.equal(connection.isIdle, false)
     t.throws(() => void send(connection), /closed/)
+  })
+  t.end()
+})
+
+t.test('a server that said `connection: close`', (t) => {
+  const answer = 'HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok'
+
+  t.test('has its connection counted until it lets go', async (t) => {
+    const { connection, upstream, closed } = await connected(t)
+    const { promise: heard, resolve: onHeard } = Promise.withResolvers<Socket>()
+    upstream.onRequest = ({ socket }) => {
+      socket.removeAllListeners('end').once('end', () => onHeard(socket))
+      socket.write(answer)
+    }
+    t.equal(await send(connection), 'ok')
+    const peer = await heard
+    t.equal(connection.socket.destroyed, false, 'its FIN is waited for')
+    t.equal(connection.settle(), false)
+    peer.end()
+    t.equal(await closed, 'server_close')
+    await upstream.empty()
+  })
+
+  t.test('is not waited for longer than for another that somebody needs', async (t) => {
+    const { connection, upstream, closed } = await connected(t)
+    upstream.onRequest = ({ socket }) => {
+      socket.removeAllListeners('end')
+      socket.write(answer)
+    }
+    t.equal(await send(connection), 'ok')
+    t.equal(await closed, 'server_close')
   })
   t.end()
 })
