@@ -124,8 +124,10 @@ t.test('open()', (t) => {
   })
 
   t.test('gives up a handshake whose client leaves', async (t) => {
+    const left: Promise<unknown>[] = []
     const server = createServer((socket) => {
       socket.on('error', () => {}).resume() // the attempt is reset
+      left.push(new Promise((resolve) => socket.once('close', resolve)))
       server.emit('accepted')
     })
     const url = await serverUrl(server, 'https')
@@ -141,6 +143,7 @@ t.test('open()', (t) => {
       return performance.now() - leftAt
     })
     t.equal(pool.stats().connecting, 0)
+    await Promise.all(left) // none is left open, or the time is up
   })
 
   t.test(
