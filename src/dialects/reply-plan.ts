@@ -44,6 +44,8 @@ export interface ReplyPlan {
   readonly keepsItems: boolean
   /** The answer's text is a summary that will stand for the conversation. */
   readonly isCompaction?: boolean
+  /** Chat Completions: the client offered `functions`, so it reads its one call from `function_call`. */
+  readonly isLegacyCall?: true
   /** Kinds of safety verdict that the client asked for; all are answered as unsupported, none is made up. */
   readonly safeguards?: readonly string[]
   /** Codes of the repairs that were made, in order, without duplicates. */

@@ -48,6 +48,7 @@ export interface ClientRequest {
   readonly keepsItems?: boolean
   readonly isCompaction?: boolean
   readonly safeguards?: readonly string[]
+  readonly isLegacyCall?: boolean
 }
 
 /**
@@ -119,6 +120,7 @@ export function toUpstream(
     keepsItems: request.keepsItems ?? false,
     ...(request.isCompaction === true && { isCompaction: true }),
     ...(request.safeguards?.length && { safeguards: request.safeguards }),
+    ...(request.isLegacyCall === true && { isLegacyCall: true }),
     repairs: repairs.codes,
     borderline: [...new Set(borderline.map(({ rule }) => rule))]
   }

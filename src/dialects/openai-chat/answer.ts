@@ -1,7 +1,7 @@
 import type { AnswerIdentity } from '../answer-identity.ts'
 import type { ReplyPlan } from '../reply-plan.ts'
 import type { Collector, StreamPart } from '../stream-part.ts'
-import { FinishReasons } from './finish-reason.ts'
+import { toFinishReason } from './finish-reason.ts'
 import { toOpenAiUsage } from './usage.ts'
 
 interface CollectedCall {
@@ -60,7 +60,7 @@ export class OpenAiChatAnswer implements Collector {
     const choice = {
       index: 0,
       message: this.#message(),
-      finish_reason: FinishReasons[reason],
+      finish_reason: toFinishReason(reason, this.#plan),
       logprobs: null
     }
     return JSON.stringify({
@@ -74,15 +74,21 @@ export class OpenAiChatAnswer implements Collector {
   }
 
   #message(): object {
-    const hasCalls = this.#calls.length > 0
+    const [first] = this.#calls
+    const calls = this.#calls.map(toToolCall)
+    const isLegacy = this.#plan.isLegacyCall === true
     return {
       role: 'assistant',
-      content: this.#text === '' && hasCalls ? null : this.#text,
+      content: this.#text === '' && first !== undefined ? null : this.#text,
       refusal: null,
       ...(this.#reasoning !== '' && { reasoning_content: this.#reasoning }),
-      ...(hasCalls && { tool_calls: this.#calls.map(toToolCall) })
+      ...(first !== undefined && (isLegacy ? toFunctionCall(first) : { tool_calls: calls }))
     }
   }
+}
+
+function toFunctionCall({ name, json }: CollectedCall): object {
+  return { function_call: { name, arguments: json } }
 }
 
 function toToolCall(call: CollectedCall): object {

@@ -25,6 +25,7 @@ export function toUpstreamRequest(
   const chat = checkShape(ChatBodyCheck, parseJsonBody(body, options.heapBytes), '')
   if ((chat.n ?? 1) > 1) throw invalidPart('n', 'must be 1: one answer at a time is supported')
   const isStream = chat.stream === true
+  const isLegacyCall = (chat.functions ?? []).length > 0 && (chat.tools ?? []).length === 0
   return toUpstream(
     {
       dialect: 'openai-chat',
@@ -35,11 +36,12 @@ export function toUpstreamRequest(
       stopSequences: readStop(chat.stop),
       isStream,
       wantsUsage: !isStream || chat.stream_options?.include_usage === true,
-      isSingleToolCall: chat.parallel_tool_calls === false,
+      isSingleToolCall: isLegacyCall || chat.parallel_tool_calls === false,
       isJsonAnswer: isJson(chat),
       jsonForm: readJsonForm(jsonFormat(chat), 'response_format.json_schema.schema'),
       webSearch: readSearch(chat),
-      sessionKey: chat.prompt_cache_key ?? chat.user ?? undefined
+      sessionKey: chat.prompt_cache_key ?? chat.user ?? undefined,
+      isLegacyCall
     },
     options,
     repairs

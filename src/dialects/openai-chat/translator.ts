@@ -4,7 +4,7 @@ import type { ReplyPlan } from '../reply-plan.ts'
 import { SseComment, toSseData } from '../sse.ts'
 import type { StreamPart, Translator } from '../stream-part.ts'
 import { OpenAiErrors } from './error-format.ts'
-import { FinishReasons } from './finish-reason.ts'
+import { toFinishReason } from './finish-reason.ts'
 import { toOpenAiUsage } from './usage.ts'
 
 type EndPart = Extract<StreamPart, { type: 'end' }>
@@ -47,9 +47,7 @@ export class OpenAiChatTranslator implements Translator {
       case 'tool-start':
         return this.#startTool(part.id, part.name)
       case 'tool-delta':
-        return this.#delta(
-          `"tool_calls":[{"index":${this.#toolIndex},"function":{"arguments":${JSON.stringify(part.json)}}}]`
-        )
+        return this.#addArguments(JSON.stringify(part.json))
       case 'end':
         return this.#end(part)
       case 'tool-end':
@@ -73,17 +71,25 @@ export class OpenAiChatTranslator implements Translator {
   }
 
   #startTool(id: string, name: string): string {
+    const called = `{"name":${JSON.stringify(name)},"arguments":""}`
+    if (this.#plan.isLegacyCall === true) return this.#delta(`"function_call":${called}`)
     this.#toolIndex++
     const fixed = `"index":${this.#toolIndex},"id":${JSON.stringify(id)},"type":"function"`
+    return this.#delta(`"tool_calls":[{${fixed},"function":${called}}]`)
+  }
+
+  #addArguments(json: string): string {
+    if (this.#plan.isLegacyCall === true)
+      return this.#delta(`"function_call":{"arguments":${json}}`)
     return this.#delta(
-      `"tool_calls":[{${fixed},"function":{"name":${JSON.stringify(name)},"arguments":""}}]`
+      `"tool_calls":[{"index":${this.#toolIndex},"function":{"arguments":${json}}}]`
     )
   }
 
   #end(part: EndPart): string {
     const role = this.#state === 'new' ? this.#delta('"content":""') : ''
     const reason = this.#isCut && part.reason === 'tool' ? 'length' : part.reason
-    const finish = `${this.#deltaHead}},"finish_reason":"${FinishReasons[reason]}"}]}\n\n`
+    const finish = `${this.#deltaHead}},"finish_reason":"${toFinishReason(reason, this.#plan)}"}]}\n\n`
     const usage = this.#plan.wantsUsage
       ? `${this.#head}[],"usage":${JSON.stringify(toOpenAiUsage(part.usage))}}\n\n`
       : ''

@@ -67,3 +67,24 @@ for (const [name, events, message] of messages) {
 t.test('toJson() before the end is a bug', async (t) => {
   t.throws(() => new OpenAiChatAnswer(plan, openAiIdentity).toJson(), /not ended/)
 })
+
+t.test('a call of a legacy function is one', async (t) => {
+  const legacy = replyPlan({ isLegacyCall: true, isStream: false })
+  const collector = new OpenAiChatAnswer(legacy, openAiIdentity)
+  t.match(collect(collector, readParts(legacy, [callEvent])), {
+    choices: [
+      {
+        message: {
+          content: null,
+          function_call: { name: 'f', arguments: '{"n":12345678901234567890}' },
+          tool_calls: undefined
+        },
+        finish_reason: 'function_call'
+      }
+    ]
+  })
+  const wordy = new OpenAiChatAnswer(legacy, openAiIdentity)
+  t.match(collect(wordy, readParts(legacy, [text('a')])), {
+    choices: [{ message: { content: 'a' }, finish_reason: 'stop' }]
+  })
+})

@@ -288,6 +288,15 @@ t.test('legacy functions work like tools', async (t) => {
   t.match(toolResults, [{ toolUseId: 'call_1', content: [{ text: 'one' }] }])
 })
 
+t.test('who offers functions alone is answered in their words', async (t) => {
+  const functions = [{ name: 'f' }]
+  const { plan } = convert('openai-chat', { model: 'auto', messages: [USER], functions })
+  t.match(plan, { isLegacyCall: true, isSingleToolCall: true })
+  const tools = [{ type: 'function', function: { name: 'g' } }]
+  const both = convert('openai-chat', { model: 'auto', messages: [USER], functions, tools })
+  t.match(both.plan, { isLegacyCall: undefined, isSingleToolCall: false })
+})
+
 t.test('an unknown model is 404 with a live catalogue', async (t) => {
   const options = requestOptions({ isCatalogueLive: true })
   t.match(refusalOf('openai-chat', { model: 'gpt-4o', messages: [USER] }, options), {

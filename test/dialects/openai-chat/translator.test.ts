@@ -201,3 +201,18 @@ t.test('a call that broke off is told by the reason, also behind a whole one', a
   t.match(out, '"id":"2"')
   t.match(out, '"finish_reason":"length"')
 })
+
+t.test('a call of a legacy function is one, and the only one', async (t) => {
+  const plan = replyPlan({ isLegacyCall: true, isSingleToolCall: true, wantsUsage: false })
+  const calls = [tool('1', 'f', { input: '{"a":1}', stop: true }), tool('2', 'g', { stop: true })]
+  t.equal(
+    stream(calls, plan),
+    [
+      `${head}[{"index":0,"delta":{"role":"assistant","function_call":{"name":"f","arguments":""}},"finish_reason":null}]}`,
+      `${head}[{"index":0,"delta":{"function_call":{"arguments":"{\\"a\\":1}"}},"finish_reason":null}]}`,
+      `${head}[{"index":0,"delta":{},"finish_reason":"function_call"}]}`,
+      'data: [DONE]',
+      ''
+    ].join('\n\n')
+  )
+})
