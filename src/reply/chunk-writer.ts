@@ -21,8 +21,8 @@ export class ChunkWriter {
 
   /** False when the client should read first: see `onceDrained`. */
   write(text: string): boolean {
-    if (text === '') return true // a chunk without bytes would end the body
     const response = this.#response
+    if (text === '') return !response.writableNeedDrain // as a chunk, it would end the body
     const { socket } = response
     // A response that waits for another one on its connection has no socket yet.
     const isOurs = this.#isHeadWritten && response.chunkedEncoding && socket !== null

@@ -118,7 +118,8 @@ export class StreamReply implements AnswerSink {
     const silentMs = performance.now() - this.#wroteAt
     const isDue = silentMs >= heartbeatMs - 1
     // A client that does not read gets none: it would only fill the buffer.
-    if (isDue && !this.#stall.isRunning) this.#write(translator.heartbeat())
+    const text = isDue && !this.#stall.isRunning ? translator.heartbeat() : ''
+    if (text !== '') this.#write(text)
     const waitMs = isDue ? heartbeatMs : heartbeatMs - silentMs
     this.#heartbeat = setTimeout(() => this.#beat(), waitMs)
   }

@@ -145,6 +145,26 @@ t.test('heartbeats', (t) => {
     reply.dispose()
   })
 
+  t.test('that say nothing do not end an answer which is still being saved', async (t) => {
+    const open = await openReply(t)
+    const { promise: wasAsked, resolve } = Promise.withResolvers<void>()
+    const translator = new PlainTranslator()
+    const beats = ['[beat]', '']
+    translator.heartbeat = () => {
+      const beat = beats.shift()
+      if (beat === undefined) resolve()
+      return beat ?? ''
+    }
+    const { reply } = replyTo(open, { translator, heartbeatMs: 2 })
+    reply.onSent()
+    await wasAsked
+    reply.push(text('all of it'))
+    reply.push(end)
+    reply.end()
+    reply.dispose()
+    t.equal(await bodyText(await open.received), '[beat]all of it[end]')
+  })
+
   t.test('end with dispose()', async (t) => {
     const open = await openReply(t)
     const { reply } = replyTo(open, { heartbeatMs: 5 })
