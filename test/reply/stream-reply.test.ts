@@ -134,13 +134,16 @@ t.test('heartbeats', (t) => {
     const startedAt = performance.now()
     let received = ''
     message.on('data', (chunk: string) => (received += chunk))
-    while (performance.now() - startedAt < 100) {
+    let longestMs = 0
+    for (let wroteAt = startedAt; wroteAt - startedAt < 100; ) {
       reply.push(text('.'))
       reply.flush()
       await new Promise((resolve) => setTimeout(resolve, 2))
+      longestMs = Math.max(longestMs, performance.now() - wroteAt)
+      wroteAt = performance.now()
     }
-    t.notMatch(received, /beat/)
-    await once(message, 'data')
+    // A busy machine may have been silent for that long between two writes.
+    t.ok(!received.includes('beat') || longestMs >= 35, `silent for ${longestMs} ms at most`)
     while (!received.includes('[beat]')) await once(message, 'data')
     reply.dispose()
   })
