@@ -105,7 +105,7 @@ export class PartReader {
     // Text before a stop string may still be held, for what it might have become.
     if (this.#text.stopSequence !== null) this.#text.release(parts)
     this.#meter.addText(this.#tools.lostText)
-    const { stopSequence } = this.#text
+    const stopSequence = this.#stopSequence()
     const usage = this.#meter.total(this.#limit.isReached ? this.#plan.maxOutputTokens : undefined)
     const reason = this.#reason()
     parts.push({ type: 'end', reason, ...(stopSequence !== null && { stopSequence }), usage })
@@ -194,11 +194,16 @@ export class PartReader {
     this.#meter.setContextWindow(this.#contextWindowOf(modelId) ?? this.#plan.contextWindow)
   }
 
+  /** A stop string behind the client's limit was never reached, although it came in the same delta. */
+  #stopSequence(): string | null {
+    return this.#limit.isReached ? null : this.#text.stopSequence
+  }
+
   #reason(): EndReason {
     const { hasWholeCalls, hasCutCalls } = this.#calls
     // The closing events may be missing: older accounts send none, and the body's end is proof enough (A34).
     return toEndReason({
-      isStopped: this.#text.stopSequence !== null,
+      isStopped: this.#stopSequence() !== null,
       // Half a call that a client has seen must not end like a whole one, whatever came after it.
       hasToolCall: hasWholeCalls && !(hasCutCalls && this.#plan.isStream),
       isCutOff: this.#isCutOff || this.#tools.hasBroken || this.#limit.isReached,

@@ -285,6 +285,21 @@ t.test("the client's limit", async (t) => {
     }
   })
 
+  t.test('comes before a stop string behind it, wherever the upstream cut the text', async (t) => {
+    const plan = replyPlan({ maxOutputTokens: 10, stopSequences: ['END'] })
+    for (const [before, end] of [
+      [36, { reason: 'stop-sequence', stopSequence: 'END' }],
+      [37, { reason: 'length', stopSequence: undefined }]
+    ] as const) {
+      const whole = `${'x'.repeat(before)}END and more`
+      for (let size = 1; size <= whole.length; size++) {
+        const parts = readParts(plan, [...sliceBy(whole, size).map(text), ...closing()])
+        t.match(parts.at(-1), end, `${before} characters in slices of ${size}`)
+        t.equal(summarize(parts).text, 'x'.repeat(36))
+      }
+    }
+  })
+
   t.test('never halves a character', async (t) => {
     const parts = readParts(replyPlan({ maxOutputTokens: 2 }), [text('\u{1f600}'.repeat(9))])
     t.equal(summarize(parts).text, '\u{1f600}')
