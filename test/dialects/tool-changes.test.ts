@@ -76,6 +76,14 @@ t.test('a definition that is none is refused by its place', async (t) => {
   })
 })
 
+t.test('a tool of the vendor that is defined there is left out, and said to be', async (t) => {
+  const { names, repairs } = offered(
+    add(definition({ type: 'web_search_20250305', name: 'web_search' }))
+  )
+  t.same(names, ['get_weather', 'get_news'])
+  t.same(repairs, ['server-tool-dropped'])
+})
+
 t.test('a change that names no tool is left out', async (t) => {
   for (const change of [null, 7, {}, { type: 'tool_reference', name: 5 }]) {
     const { names, repairs } = offered({ type: 'tool_removal', tool: change })

@@ -20,10 +20,11 @@ export function readTools(
   repairs: Repairs
 ): readonly ToolDefinition[] {
   const { added, withdrawn } = readToolChanges(messages)
-  const listed = (tools ?? []).map((tool, index) => ({ tool, source: `tools[${index}]` }))
+  const listed = (tools ?? [])
+    .map((tool, index) => ({ tool, source: `tools[${index}]` }))
+    .filter(({ tool }) => !isSearchTool(tool)) // made by the gateway
   const definitions: ToolDefinition[] = []
   for (const { tool, source } of [...listed, ...added]) {
-    if (isSearchTool(tool)) continue // made by the gateway
     if (withdrawn.has(tool['name'])) continue
     if (!FUNCTION_TYPES.has(tool['type'])) {
       repairs.note('server-tool-dropped', source)
