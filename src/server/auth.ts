@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
+import { isIPv4 } from 'node:net'
 import { GatewayError } from '../shared/errors.ts'
 
 /** Who is calling: a short name of the key, the same in all workers, from which the key can't be told. */
@@ -24,10 +25,13 @@ export class Authenticator {
    * Takes `x-api-key` and `authorization: Bearer`, either or both; one good key is enough, as clients send both
    * when both are configured.
    *
-   * @throws {GatewayError} GW_KEY_MISSING, GW_KEY_INVALID
+   * @throws {GatewayError} GW_KEY_MISSING, also for a foreign web page where there are no keys; GW_KEY_INVALID
    */
   check(headers: IncomingHttpHeaders): Caller {
-    if (this.#digests.length === 0) return ANYONE
+    if (this.#digests.length === 0) {
+      if (isForeignPage(headers)) throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_PAGE)
+      return ANYONE
+    }
     const given = keysOf(headers)
     if (given.length === 0) throw new GatewayError('GW_KEY_MISSING')
     for (const key of given) {
@@ -38,6 +42,20 @@ export class Authenticator {
     }
     throw new GatewayError('GW_KEY_INVALID')
   }
+}
+
+const FOREIGN_PAGE = {
+  message:
+    'Web pages of other sites may not use a gateway that asks for no key: set PROXY_API_KEY and send one of its keys.'
+}
+
+/** Any page that is open in a browser may send requests to this machine; without keys it would spend the subscription. */
+function isForeignPage({ origin = '', host }: IncomingHttpHeaders): boolean {
+  const page = URL.parse(origin)
+  if (page === null || !/^https?:$/.test(page.protocol)) return false // programs have others, or none
+  const { hostname } = page
+  const isOwn = hostname === 'localhost' || hostname === '[::1]'
+  return page.host !== host && !isOwn && !(isIPv4(hostname) && hostname.startsWith('127.'))
 }
 
 function keysOf(headers: IncomingHttpHeaders): readonly string[] {

@@ -11,6 +11,33 @@ t.test('Authenticator', (t) => {
     t.same(new Authenticator([]).check(bearer('x')), { keyName: 'anyone' })
   })
 
+  t.test('lets no web page of another site spend the subscription without a key', async (t) => {
+    const open = new Authenticator([])
+    const host = '192.0.2.7:8000'
+    for (const origin of [
+      'https://evil.example',
+      'http://127.0.0.1.evil.example',
+      'http://192.0.2.7:81'
+    ])
+      t.throws(
+        () => open.check({ origin, host }),
+        { code: 'GW_KEY_MISSING', message: /PROXY_API_KEY/ },
+        origin
+      )
+    for (const origin of [
+      'http://192.0.2.7:8000',
+      'http://localhost:3000',
+      'http://127.0.0.1:5173',
+      'http://[::1]:80',
+      'null',
+      'app://obsidian.md',
+      'vscode-webview://x'
+    ])
+      t.same(open.check({ origin, host }), { keyName: 'anyone' }, origin)
+    const withKey = { ...bearer('first-key'), origin: 'https://good.example', host }
+    t.match(two.check(withKey), { keyName: /./ }, 'with a key any page may')
+  })
+
   t.test('takes a key from either header, whatever the case of the scheme', async (t) => {
     const { keyName } = two.check({ 'x-api-key': 'first-key' })
     for (const authorization of [
