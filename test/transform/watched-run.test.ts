@@ -29,7 +29,7 @@ t.test('a PDF that fills memory ends its thread, and only its own request', asyn
   })
   t.ok(await other)
   clearInterval(watch)
-  t.ok(performance.now() - start < 8000, `${performance.now() - start} ms`)
+  t.ok(performance.now() - start < 20_000, `${performance.now() - start} ms`)
   t.ok(peak - before < 500 * MEBIBYTE, `${(peak - before) / MEBIBYTE} MiB`)
   t.equal(pool.running, 0)
 })
