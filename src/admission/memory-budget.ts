@@ -3,56 +3,10 @@ import { GatewayError } from '../shared/errors.ts'
 import { SYSTEM_CLOCK, type Clock } from './clock.ts'
 import { DrainRate } from './drain-rate.ts'
 import { OrderedList, type Place } from './ordered-list.ts'
+import { Reservation, type ReservationOwner } from './reservation.ts'
 
 /** What was being waited for, for the log. */
 const WAIT = 'while waiting for memory'
-
-/** A part of the memory budget. Released once, by whoever holds it. */
-export class Reservation implements Disposable {
-  #bytes: number
-  #isLoose: boolean
-  readonly #budget: Ledger
-
-  constructor(bytes: number, isLoose: boolean, budget: Ledger) {
-    this.#bytes = bytes
-    this.#isLoose = isLoose
-    this.#budget = budget
-  }
-
-  get bytes(): number {
-    return this.#bytes
-  }
-
-  /** Gives back what is above `bytes`; a reservation never grows. */
-  shrinkTo(bytes: number): void {
-    const freed = this.#bytes - Math.max(0, bytes)
-    if (freed <= 0) return
-    this.#bytes -= freed
-    this.#budget.free(freed, this.#isLoose)
-  }
-
-  /** The same, for one that nobody knows the end of: see `MemoryBudget`. */
-  loosenTo(bytes: number): void {
-    if (!this.#isLoose) this.#budget.loosen(this.#bytes)
-    this.#isLoose = true
-    this.shrinkTo(bytes)
-  }
-
-  /** Gives everything back. Later calls do nothing. */
-  release(): void {
-    this.shrinkTo(0)
-  }
-
-  [Symbol.dispose](): void {
-    this.release()
-  }
-}
-
-/** What a reservation tells its budget. */
-interface Ledger {
-  free(bytes: number, isLoose: boolean): void
-  loosen(bytes: number): void
-}
 
 interface Waiter {
   readonly bytes: number
@@ -86,7 +40,7 @@ export class MemoryBudget {
   readonly #clock: Clock
   readonly #rate = new DrainRate()
   readonly #waiting = new OrderedList<Waiter>()
-  readonly #ledger: Ledger = {
+  readonly #owner: ReservationOwner = {
     free: (bytes, isLoose) => this.#free(bytes, isLoose),
     loosen: (bytes) => {
       this.#looseBytes += bytes
@@ -237,7 +191,7 @@ export class MemoryBudget {
   #take(bytes: number, isLoose = false): Reservation {
     this.#reservedBytes += bytes
     if (isLoose) this.#looseBytes += bytes
-    return new Reservation(bytes, isLoose, this.#ledger)
+    return new Reservation(bytes, isLoose, this.#owner)
   }
 
   #neverFits(bytes: number): GatewayError {

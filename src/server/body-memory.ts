@@ -1,4 +1,5 @@
-import type { MemoryBudget, Reservation } from '../admission/memory-budget.ts'
+import type { MemoryBudget } from '../admission/memory-budget.ts'
+import type { Reservation } from '../admission/reservation.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
 import type { DataPlane } from './data-plane.ts'
 import type { BodyRoom } from './request-body.ts'

@@ -1,10 +1,7 @@
 import { asyncProperty, assert, array, boolean, integer, tuple } from 'fast-check'
 import t from 'tap'
-import {
-  MemoryBudget,
-  type MemoryWait,
-  type Reservation
-} from '../../src/admission/memory-budget.ts'
+import { MemoryBudget, type MemoryWait } from '../../src/admission/memory-budget.ts'
+import type { Reservation } from '../../src/admission/reservation.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { ManualClock } from '../helper/manual-clock.ts'
 

@@ -5,6 +5,8 @@ import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { FakePrimary, type FakePrimaryOptions } from '../helper/fake-primary.ts'
 import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 
+t.setTimeout(180_000) // one wait takes ten seconds, on a machine that may be busy
+
 const key = { authorization: 'Bearer good-key' }
 const question = {
   model: 'claude-haiku-4.5',

@@ -1,0 +1,46 @@
+/** A part of the memory budget. Released once, by whoever holds it. */
+export class Reservation implements Disposable {
+  #bytes: number
+  #isLoose: boolean
+  readonly #owner: ReservationOwner
+
+  constructor(bytes: number, isLoose: boolean, owner: ReservationOwner) {
+    this.#bytes = bytes
+    this.#isLoose = isLoose
+    this.#owner = owner
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Gives back what is above `bytes`; a reservation never grows. */
+  shrinkTo(bytes: number): void {
+    const freed = this.#bytes - Math.max(0, bytes)
+    if (freed <= 0) return
+    this.#bytes -= freed
+    this.#owner.free(freed, this.#isLoose)
+  }
+
+  /** The same, for one that nobody knows the end of: see `MemoryBudget`. */
+  loosenTo(bytes: number): void {
+    if (!this.#isLoose) this.#owner.loosen(this.#bytes)
+    this.#isLoose = true
+    this.shrinkTo(bytes)
+  }
+
+  /** Gives everything back. Later calls do nothing. */
+  release(): void {
+    this.shrinkTo(0)
+  }
+
+  [Symbol.dispose](): void {
+    this.release()
+  }
+}
+
+/** What a reservation tells its budget. */
+export interface ReservationOwner {
+  free(bytes: number, isLoose: boolean): void
+  loosen(bytes: number): void
+}
