@@ -159,7 +159,7 @@ for (const kind of kinds) {
       return performance.now() - leftAt
     })
     t.equal(pool.stats().connecting, 0)
-    t.equal(proxy.sockets.size, 0, 'the proxy has noticed')
+    while (proxy.sockets.size > 0) await new Promise(setImmediate) // the proxy notices, or the time is up
   })
 
   t.test(`${kind}: a proxy that says nothing is given up in time`, async (t) => {

@@ -384,6 +384,7 @@ t.test('any storm of clients and failures', (t) => {
       // The same upstream under another name: idle connections to one have to make room for the other.
       const other = new URL(`http://[::ffff:127.0.0.1]:${upstream.url.port}/`)
       const max = 8
+      upstream.ceiling = max
       const pool = connectionPool(t, { max, maxIdle: 5, keepaliveExpiryMs: 15 })
       const calls: RecordedExchange[] = []
       const client = async (): Promise<void> => {
