@@ -8,11 +8,11 @@ import { admitWaiters } from './waiting-room.ts'
  * The primary's record of leases, as a pure state machine:
  *
  *   join ─▶ account opened ──report──▶ (permits back, waiters known) ──stopped──▶ asks for nothing more
- *             └──retire──▶ gives back what falls idle ────────────────────┘    └──left──▶ permits free again
+ *             └──retire──▶ gives back what falls idle ────────────────────┘    └──remains, left──▶ permits free again
  *
  * After each event free permits are granted, oldest waiter first, and each member is told what has changed
  * for it. A permit is in exactly one place: free, or granted to one member until that member reports it
- * returned or `left` says that its sockets are gone. Hence the leases never add up to more than the budget,
+ * returned or `remains` or `left` says that its sockets are gone. Hence the leases never add up to more than the budget,
  * however late messages are; after a shrink they only go down until they fit.
  */
 
@@ -27,6 +27,8 @@ export type LedgerEvent =
   /** The member's successor serves: it gets no share any more, only what its last clients wait for. */
   | { readonly type: 'retire'; readonly member: string }
   | { readonly type: 'stopped'; readonly member: string }
+  /** Of a member that has stopped at most so many sockets are left. */
+  | { readonly type: 'remains'; readonly member: string; readonly sockets: number }
   /** The member's sockets are gone, as counted by the operating system or by patience. */
   | { readonly type: 'left'; readonly member: string }
   | { readonly type: 'resize'; readonly size: BudgetSize }
@@ -79,9 +81,19 @@ function record(accounts: Accounts, event: LedgerEvent): Accounts {
     case 'stopped':
       if (account !== undefined) next.set(event.member, { ...account, hasStopped: true })
       break
+    case 'remains':
+      if (account?.hasStopped === true) next.set(event.member, withRemains(account, event.sockets))
+      break
     case 'left':
       next.delete(event.member)
       break
   }
   return next
+}
+
+/** What it said itself does not count any more, even if it arrives only now. */
+function withRemains(account: Account, sockets: number): Account {
+  const { granted, report } = account
+  const returned = Math.max(report.returned, granted - sockets)
+  return { ...account, report: { ...report, seq: Infinity, returned } }
 }

@@ -64,7 +64,12 @@ export class Budget {
     this.#record({ type: 'retire', member })
   }
 
-  /** A process is gone; its permits stay out until `left`. */
+  /** Of a process that is gone no more than so many sockets are open at the upstream: the other permits are free. */
+  remains(member: string, sockets: number): void {
+    this.#record({ type: 'remains', member, sockets })
+  }
+
+  /** A process is gone; its permits stay out until `remains` and `left`. */
   stopped(member: string): void {
     this.#record({ type: 'stopped', member })
   }

@@ -7,6 +7,8 @@ import { parseSocketTable, type TcpState } from './socket-table.ts'
 export interface OrphanOptions {
   /** Ports of the upstream, and of proxies before it. */
   readonly ports: ReadonlySet<number>
+  /** Hears how many are left, each time that it is looked up. */
+  readonly onLeft?: (sockets: number) => void
   /** The kernel's tables of TCP sockets, or `null` where there are none to read. Replaceable in tests. */
   readonly readTables?: () => Promise<string | null>
   readonly delay?: (ms: number) => Promise<unknown>
@@ -17,24 +19,30 @@ export type OrphanNews = 'gone' | 'still there' | 'unknown'
 
 /** A socket that was reset is in no table any more, but its peer has to hear of it first. */
 const NOTICE_MS = 150
+/** The next look comes so soon, and later the longer it has taken already. */
 const LOOK_MS = 50
-/** A peer that has not answered a FIN by then is given up; its own kernel may count the connection still. */
-const PATIENCE_MS = 10_000
+const LATER = 1 / 10
+/** Linux forgets a connection whose peer does not answer a FIN after a minute, or two when not even the FIN arrives. */
+const PATIENCE_MS = 150_000
 /** States in which the kernel says goodbye for a process that is gone. */
 const LEAVING: readonly TcpState[] = ['fin-wait-1', 'fin-wait-2', 'closing', 'last-ack']
 
 /**
  * Waits until no connection to these ports is left over from a process that has died. Other programs' dying
- * connections to the same ports may make it wait longer, but no longer than ten seconds.
+ * connections to the same ports may make it wait longer, but not beyond the time after which the kernel gives them up.
  */
 export async function orphansGone(options: OrphanOptions): Promise<OrphanNews> {
-  const { ports, readTables = readKernelTables, delay = idly } = options
+  const { ports, onLeft, readTables = readKernelTables, delay = idly } = options
   await delay(NOTICE_MS)
-  for (let waitedMs = NOTICE_MS; waitedMs < PATIENCE_MS; waitedMs += LOOK_MS) {
+  for (let waitedMs = NOTICE_MS; waitedMs < PATIENCE_MS; ) {
     const tables = await readTables()
     if (tables === null) return 'unknown'
-    if (countOrphans(tables, ports) === 0) return 'gone'
-    await delay(LOOK_MS)
+    const left = countOrphans(tables, ports)
+    if (left === 0) return 'gone'
+    onLeft?.(left)
+    const pauseMs = Math.max(LOOK_MS, waitedMs * LATER)
+    await delay(pauseMs)
+    waitedMs += pauseMs
   }
   return 'still there'
 }

@@ -330,7 +330,10 @@ export class Primary {
   /** The permits of a worker that died are free when the upstream has let go of its connections. */
   async #freePermits({ id, pid, member }: WorkerLink): Promise<void> {
     const { upstream, proxy } = this.#config
-    const news = await orphansGone({ ports: portsOf([upstream.apiUrl], proxyOf(proxy)) })
+    const news = await orphansGone({
+      ports: portsOf([upstream.apiUrl], proxyOf(proxy)),
+      onLeft: (sockets) => this.#budget.remains(member, sockets)
+    })
     if (news === 'still there') {
       const facts = { worker: id, workerPid: pid }
       this.#options.log.warn(facts, 'upstream keeps connections of a worker that died')

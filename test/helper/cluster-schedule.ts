@@ -120,7 +120,10 @@ function take(cluster: SimulatedCluster, step: Step, rules: ClusterRules): void 
 
 function takeAt(cluster: SimulatedCluster, member: Member, step: MemberStep): void {
   if (step[0] === 'report arrives') return void cluster.deliverReport(member, step[2])
-  if (member.state === 'killed') return
+  if (member.state === 'killed') {
+    if (step[0] === 'socket closes') cluster.loseOrphan(member)
+    return
+  }
   switch (step[0]) {
     case 'acquire':
       return cluster.acquire(member, step[2])

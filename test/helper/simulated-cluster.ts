@@ -131,6 +131,12 @@ export class SimulatedCluster {
     this.tell({ type: 'stopped', member: member.name })
   }
 
+  /** One socket of a killed member is gone, and the primary is told what is left. */
+  loseOrphan(member: Member): void {
+    member.sockets.loseOne()
+    this.tell({ type: 'remains', member: member.name, sockets: member.sockets.open })
+  }
+
   /** The last socket of a member is gone. */
   leave(member: Member): void {
     this.members.delete(member.name)

@@ -74,6 +74,13 @@ export class SimulatedSockets {
     this.pending = 0
   }
 
+  /** One of those that linger is gone. */
+  loseOne(): void {
+    if (this.busy > 0) this.busy -= 1
+    else if (this.idle > 0) this.idle -= 1
+    else this.#closing.pop()
+  }
+
   #close(): void {
     this.idle -= 1
     this.#closing.push(this.#nextSocket++)
