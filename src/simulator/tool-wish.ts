@@ -1,3 +1,4 @@
+import { toWireToolName } from '../kiro/identifiers.ts'
 import { parseJsonObject, type JsonObject } from '../kiro/json-object.ts'
 import { sampleArguments } from './sample-arguments.ts'
 import type { OfferedTool } from './tool-rules.ts'
@@ -51,11 +52,10 @@ function readCalls(prompt: string, start: number, tools: readonly OfferedTool[])
 /** A prompt has the client's name of a tool, which may have been cleaned and shortened on its way. */
 function findTool(tools: readonly OfferedTool[], wished: string): OfferedTool | undefined {
   const clean = wished.replace(/[^A-Za-z0-9_-]/g, '_').toLowerCase()
+  const wireName = toWireToolName(wished)
   return (
     tools.find((tool) => tool.name.toLowerCase() === clean) ??
-    tools.find(
-      (tool) => clean.length > 54 && tool.name.toLowerCase().startsWith(clean.slice(0, 54))
-    )
+    tools.find((tool) => tool.name === wireName)
   )
 }
 

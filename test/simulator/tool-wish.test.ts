@@ -5,7 +5,8 @@ import { fragmentsOf } from '../../src/simulator/tool-script.ts'
 import { findWishedCalls } from '../../src/simulator/tool-wish.ts'
 
 const LONG_NAME = `mcp__${'server_'.repeat(12)}tool`
-const TOOLS = ['f', 'get_weather', 'my_tool', toWireToolName(LONG_NAME)].map((name) => ({
+const LONG_NAMES = [`${LONG_NAME}_other`, LONG_NAME]
+const TOOLS = ['f', 'get_weather', 'my_tool', ...LONG_NAMES.map(toWireToolName)].map((name) => ({
   name,
   schema: { type: 'object', properties: { city: { type: 'string' } } }
 }))
@@ -42,7 +43,10 @@ t.test('findWishedCalls()', async (t) => {
         ['get_weather', { city: 'Oslo' }]
       ]
     ],
-    [`call tool ${LONG_NAME}`, [[toWireToolName(LONG_NAME), SAMPLE]]],
+    [
+      `call tools ${LONG_NAME} and ${LONG_NAME}_other`,
+      [LONG_NAME, `${LONG_NAME}_other`].map((name) => [toWireToolName(name), SAMPLE])
+    ],
     ['call tool f with {broken', [['f', SAMPLE]]],
     ['call tool unknown', []],
     ['call tools f and unknown', [['f', SAMPLE]]],
