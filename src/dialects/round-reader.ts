@@ -57,7 +57,7 @@ export class RoundReader {
       case 'text':
         return this.#readText(part)
       case 'tool-start':
-        if (this.#isClients(part.name)) return [...this.release(), part]
+        if (this.#isClients(part.name)) return this.#mustBeJson ? [part] : [...this.release(), part]
         this.#kept = { id: part.id, name: part.name, json: '' }
         return NoParts
       case 'tool-delta':
@@ -80,8 +80,12 @@ export class RoundReader {
     return [part]
   }
 
-  /** The text that is held; from here on text passes as it comes. */
+  /**
+   * The text that is held; from here on text passes as it comes. Words around a call are no answer in JSON: clients
+   * read all text as JSON, so they are given none.
+   */
   release(): readonly StreamPart[] {
+    if (this.#mustBeJson && this.#hasDelivered) return NoParts
     this.#isHolding = false
     const text = this.#text.slice(this.#passedChars)
     this.#passedChars = this.#text.length

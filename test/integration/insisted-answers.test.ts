@@ -96,6 +96,27 @@ t.test('JSON in Chat Completions', async (t) => {
     t.equal(rounds, 1)
   })
 
+  t.test(
+    'can be parsed by the SDK where tools are called first, with words beside the call',
+    async (t) => {
+      const messages = user(`use tool look with {"city":"Oslo"} ${next(say(GOOD))}`)
+      const strict = {
+        type: 'function' as const,
+        function: { ...tool('look').function, strict: true }
+      }
+      const turn = { model, tools: [strict], response_format: format }
+      const first = (await openai.chat.completions.parse({ ...turn, messages })).choices[0]
+      if (first === undefined) throw new Error('no answer')
+      t.match(first, { finish_reason: 'tool_calls', message: { tool_calls: { length: 1 } } })
+      t.notOk(first.message.content, 'words are no JSON')
+      const [call] = first.message.tool_calls ?? []
+      const result = { role: 'tool' as const, tool_call_id: call?.id ?? '', content: 'cold' }
+      const asked = [...messages, first.message, result]
+      const answer = await openai.chat.completions.parse({ ...turn, messages: asked })
+      t.equal(answer.choices[0]?.message.content, GOOD)
+    }
+  )
+
   t.test('comes without its code fence', async (t) => {
     const messages = user(say(`\`\`\`json\n${GOOD}\n\`\`\``))
     const answer = await openai.chat.completions.parse({ model, messages, response_format: format })
@@ -168,21 +189,6 @@ t.test('JSON in Chat Completions', async (t) => {
     })
     t.equal(answer.choices[0]?.finish_reason, 'length')
     t.equal(answer.choices[0]?.message.content, '{"city":')
-  })
-
-  t.test('need not be in an answer of tool calls', async (t) => {
-    const messages = user('use tool get_weather with {"city":"Oslo"}')
-    const answer = await openai.chat.completions.create({
-      model,
-      messages,
-      response_format: format,
-      tools: [tool('get_weather')]
-    })
-    t.match(answer.choices[0], {
-      finish_reason: 'tool_calls',
-      message: { tool_calls: { length: 1 } }
-    })
-    t.match(answer.choices[0]?.message.content, /The simulator calls/)
   })
 
   t.test('of a schema that is none is refused with its place', async (t) => {
