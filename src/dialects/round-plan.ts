@@ -20,10 +20,14 @@ export interface RoundPlan {
 }
 
 /** A call that the client insists on. */
-export interface DueCall {
-  /** As the client knows the tool; `null` for any. */
-  readonly name: string | null
-}
+export type DueCall =
+  /** Of this tool, as the client knows it. */
+  | { readonly name: string }
+  /** Of any tool; the model is reminded of these. */
+  | { readonly name: null; readonly oneOf: readonly string[] }
+
+/** The model knows the others from the request. */
+const MaxReminded = 8
 
 /** Searches that the gateway makes for the model. */
 export interface WebSearchPlan extends WebSearchWish {
@@ -86,7 +90,9 @@ export function offeredNames(
 
 /** What cannot be called is not insisted on. */
 function dueCallOf(choice: ToolChoice, offered: readonly string[]): DueCall | null {
-  if (choice.type === 'required') return offered.length > 0 ? { name: null } : null
+  if (choice.type === 'required') {
+    return offered.length > 0 ? { name: null, oneOf: offered.slice(0, MaxReminded) } : null
+  }
   if (choice.type !== 'named') return null
   const wanted = choice.name.toLowerCase()
   const name =

@@ -1,5 +1,5 @@
 import type { JsonForm } from './json-answer.ts'
-import type { RoundPlan } from './round-plan.ts'
+import type { DueCall, RoundPlan } from './round-plan.ts'
 import type { RoundReport } from './round-reader.ts'
 import type { EndReason } from './stream-part.ts'
 
@@ -30,7 +30,7 @@ export async function judgeRound(
   if (hasDelivered || (end.reason !== 'stop' && end.reason !== 'tool')) {
     return { type: 'deliver', reason: end.reason }
   }
-  if (plan.dueCall !== null) return missingCall(plan.dueCall.name)
+  if (plan.dueCall !== null) return missingCall(plan.dueCall)
   if (plan.jsonForm === null) return { type: 'deliver', reason: 'stop' }
   const problems = isTooLong ? [TOO_LONG] : await problemsOf(report.text, plan.jsonForm)
   return problems.length === 0 ? { type: 'deliver', reason: 'stop' } : invalidJson(problems)
@@ -38,11 +38,15 @@ export async function judgeRound(
 
 const TOO_LONG = 'it is too long to be checked'
 
-function missingCall(name: string | null): RoundVerdict {
-  const wanted = name === null ? 'one of the tools' : `the tool "${name}"`
+function missingCall(due: DueCall): RoundVerdict {
+  const wanted = due.name === null ? 'one of the tools' : `the tool "${due.name}"`
+  const names = due.name === null ? due.oneOf : [due.name]
+  const reminder = names.map((name) => `"${name}"`).join(' or ')
   return {
     type: 'repair',
-    reply: `Your answer does not call ${wanted}, and it has to. Call it now, with complete arguments and without any text.`,
+    reply:
+      `Your answer does not call ${wanted}, and it has to. ` +
+      `Call the tool ${reminder} now, with complete arguments and without any text.`,
     problem: `The model did not call ${wanted}, which tool_choice asks for`
   }
 }

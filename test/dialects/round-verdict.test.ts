@@ -8,7 +8,7 @@ import type { EndReason } from '../../src/dialects/stream-part.ts'
 const NONE: RoundPlan = { jsonForm: null, dueCall: null, webSearch: null }
 const JSON_PLAN: RoundPlan = { ...NONE, jsonForm: { type: 'object' } }
 const NAMED: RoundPlan = { ...NONE, dueCall: { name: 'f' } }
-const ANY: RoundPlan = { ...NONE, dueCall: { name: null } }
+const ANY: RoundPlan = { ...NONE, dueCall: { name: null, oneOf: ['f', 'g'] } }
 const search = { id: 's', name: 'web_search', json: '{}' }
 
 function report(reason: EndReason, changes: Partial<RoundReport> = {}): RoundReport {
@@ -49,11 +49,14 @@ t.test('judgeRound()', async (t) => {
     const both = { ...NAMED, jsonForm: JSON_PLAN.jsonForm }
     t.match(await judge(report('stop', { text: '{}' }), both), {
       type: 'repair',
-      reply: /call the tool "f"/,
+      reply: /Call the tool "f" now/,
       problem: /tool_choice/
     })
     t.match(await judge(report('tool', { strays: [search] }), NAMED), { type: 'repair' })
-    t.match(await judge(report('stop'), ANY), { type: 'repair', reply: /one of the tools/ })
+    t.match(await judge(report('stop'), ANY), {
+      type: 'repair',
+      reply: /one of the tools.* tool "f" or "g"/
+    })
     t.match(await judge(report('stop', { text: 'x' }), JSON_PLAN), {
       type: 'repair',
       reply: /no valid JSON/

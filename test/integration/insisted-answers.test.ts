@@ -317,11 +317,23 @@ t.test('a tool that must be called', async (t) => {
     }
   })
 
+  t.test('is called in the second round by a model that is reminded of the tools', async (t) => {
+    const tools = [tool('get_weather'), tool('get_time')]
+    const messages = user('Hello.')
+    const answer = await openai.chat.completions.create({
+      model,
+      messages,
+      tools,
+      tool_choice: 'required'
+    })
+    t.match(answer.choices[0]?.message.tool_calls, [{ function: { name: 'get_weather' } }])
+  })
+
   t.test('and is not called in two rounds is an error', async (t) => {
     await t.rejects(
       openai.chat.completions.create({
         model,
-        messages: user(say('Never.')),
+        messages: user(`${say('Never.')} ${next(say('Never, I said.'))}`),
         tools: [tool('get_weather')],
         tool_choice: 'required'
       }),
