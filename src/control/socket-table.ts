@@ -20,6 +20,8 @@ export interface TcpSocket {
   readonly localPort: number
   readonly remotePort: number
   readonly state: TcpState
+  /** Bytes that the peer has not acknowledged; a FIN counts as one. */
+  readonly unsentBytes: number
   /** Bytes that have arrived and nobody has read. */
   readonly unreadBytes: number
   /** 0 for a socket that no process has open any more. */
@@ -45,12 +47,14 @@ export function parseSocketTable(text: string): readonly TcpSocket[] {
     const [, local = '', remote = '', state = '', rest = ''] = LINE.exec(line) ?? []
     const name = STATES[Number.parseInt(state, 16) - 1]
     const [queues = '', , , , , inode] = rest.split(/\s+/)
+    const [unsent = '', unread = ''] = queues.split(':')
     if (name === undefined || inode === undefined) continue
     sockets.push({
       localPort: Number.parseInt(local, 16),
       remotePort: Number.parseInt(remote, 16),
       state: name,
-      unreadBytes: Number.parseInt(queues.slice(queues.indexOf(':') + 1), 16),
+      unsentBytes: Number.parseInt(unsent, 16),
+      unreadBytes: Number.parseInt(unread, 16),
       inode: Number(inode)
     })
   }

@@ -74,6 +74,8 @@ export class Connection {
   #state: 'idle' | 'busy' | 'closing' | 'closed' = 'idle'
   #reason: CloseReason | null = null
   #sawPeerFin = false
+  /** Every request so far was answered to its end, and so read by the peer. */
+  #isSettled = true
   /** The peer's FIN came after ours: it has let go. */
   #hasPeerLetGo = false
   /** Bytes that had been read when the last request was sent. */
@@ -108,13 +110,21 @@ export class Connection {
       this.#sawPeerFin = true
       this.#hasPeerLetGo = this.#state === 'closing'
       this.#reason ??= 'peer_fin'
-      if (this.#state === 'idle') this.#state = 'closing'
+      if (this.#state === 'idle') this.close('peer_fin')
     })
     socket.on('error', () => {
       this.#reason ??= 'error'
     })
     socket.once('close', () => this.#onSocketClose())
-    takeOverEngineClose(socket, () => this.close('server_close'))
+    takeOverEngineClose(socket, {
+      onLastAnswer: () => this.close('server_close'),
+      isEnding: () => this.#isSettled && socket.writableEnded && !socket.writableFinished,
+      // What the kernel has not sent of a request would keep the connection open behind our back. After both FINs a
+      // reset goes out only where there is such a rest; but TLS says goodbye before the FINs.
+      onDestroy: () => {
+        if (socket === transport || !this.#isSettled) dropSocket(transport)
+      }
+    })
   }
 
   get isIdle(): boolean {
@@ -131,6 +141,7 @@ export class Connection {
     if (this.#state !== 'idle') throw new Error(`dispatch on a connection that is ${this.#state}`)
     this.#state = 'busy'
     this.requests += 1
+    this.#isSettled = false
     this.#bytesReadBefore = this.socket.bytesRead
     this.#client.dispatch(request, handler)
   }
@@ -143,6 +154,7 @@ export class Connection {
       return false
     }
     this.#state = 'idle'
+    this.#isSettled = true
     this.idleSince = performance.now()
     return true
   }

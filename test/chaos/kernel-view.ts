@@ -8,11 +8,12 @@ const ALIVE = ['established', 'syn-received', 'fin-wait-1', 'fin-wait-2', 'close
 export function alivePeers(port: number): ReadonlySet<number> {
   const alive = new Set<number>()
   const leaving: number[] = []
-  for (const { localPort, remotePort, state } of socketsOf(port)) {
+  for (const { localPort, remotePort, state, unsentBytes } of socketsOf(port)) {
     if (localPort === port && ALIVE.includes(state)) alive.add(remotePort)
-    if (remotePort === port && state === 'last-ack') leaving.push(localPort)
+    const isLastFin = state === 'last-ack' && unsentBytes <= 1
+    if (remotePort === port && isLastFin) leaving.push(localPort)
   }
-  // Both have sent their FIN: the last one is on its way between the two lines of the table.
+  // Both have sent their FIN, and nothing stands before the last one: it is on its way between two lines of the table.
   for (const peer of leaving) alive.delete(peer)
   return alive
 }

@@ -3,6 +3,7 @@ import { createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { parseSocketTable } from '../../src/control/socket-table.ts'
 import { connectionPool, RecordedExchange } from '../helper/recorded-exchange.ts'
+import { alivePeers } from '../chaos/kernel-view.ts'
 import { serverUrl } from '../helper/server-url.ts'
 
 /** An upstream that hears nothing: too busy to read a request, or to notice a FIN. */
@@ -24,6 +25,11 @@ function openAt(url: URL): number {
   return parseSocketTable(readFileSync('/proc/net/tcp', 'utf8')).filter(
     ({ localPort, state }) => localPort === Number(url.port) && open.includes(state)
   ).length
+}
+
+/** Of an answer of two bytes. */
+function head(lines: string): string {
+  return `HTTP/1.1 200 OK\r\ncontent-length: 2\r\n${lines}\r\n`
 }
 
 t.test('a permit comes back when a peer that hears nothing has lost the connection', async (t) => {
@@ -62,3 +68,29 @@ t.test('a permit comes back when a peer that hears nothing has lost the connecti
     t.equal(openAt(url), 0)
   })
 })
+
+t.test(
+  'nothing is left of a connection whose peer closed it with most of a request unread',
+  async (t) => {
+    for (const [what, answer, ends] of [
+      ['after a whole answer', `${head('')}ok`, 1],
+      ['after its last answer', `${head('connection: close\r\n')}ok`, 1],
+      ['in the middle of an answer', `${head('')}o`, 0],
+      ['without an answer', '', 0]
+    ] as const) {
+      t.test(what, async (t) => {
+        const { url, accepted } = await deafUpstream(t, 'http')
+        const pool = connectionPool(t)
+        const call = new RecordedExchange(pool, url, { body: Buffer.alloc(1_000_000, 'x') })
+        const peer = await accepted
+        peer.end(answer)
+        await call.over()
+        t.equal(call.ends, ends)
+        while (pool.stats().idle > 0) await new Promise((resolve) => setImmediate(resolve))
+        await pool.trim(0)
+        t.same([...alivePeers(Number(url.port))], [])
+        t.match(pool.stats(), { busy: 0, idle: 0, closing: 0 })
+      })
+    }
+  }
+)
