@@ -49,13 +49,17 @@ const FOREIGN_PAGE = {
     'Web pages of other sites may not use a gateway that asks for no key: set PROXY_API_KEY and send one of its keys.'
 }
 
-/** Any page that is open in a browser may send requests to this machine; without keys it would spend the subscription. */
-function isForeignPage({ origin = '', host }: IncomingHttpHeaders): boolean {
+/**
+ * Any page that is open in a browser may send requests to this machine; without keys it would spend the subscription. A
+ * frame without rights of its own says `null`, and a name that its owner lets point to this machine is no name of ours.
+ */
+function isForeignPage({ origin = '' }: IncomingHttpHeaders): boolean {
+  if (origin === 'null') return true
   const page = URL.parse(origin)
   if (page === null || !/^https?:$/.test(page.protocol)) return false // programs have others, or none
   const { hostname } = page
   const isOwn = hostname === 'localhost' || hostname === '[::1]'
-  return page.host !== host && !isOwn && !(isIPv4(hostname) && hostname.startsWith('127.'))
+  return !isOwn && !(isIPv4(hostname) && hostname.startsWith('127.'))
 }
 
 function keysOf(headers: IncomingHttpHeaders): readonly string[] {
