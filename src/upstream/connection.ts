@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { dropSocket } from './drop-socket.ts'
-import { takeOverEngineClose } from './engine-close.ts'
+import { dropOnDestroy, takeOverEngineClose } from './engine-close.ts'
 import type { Dispatcher } from 'undici'
 // Alone: the package's entry loads `fetch`, caches, mocks and web sockets as well, 12 MB in every process.
 import Client from 'undici/lib/dispatcher/client.js'
@@ -116,14 +116,11 @@ export class Connection {
       this.#reason ??= 'error'
     })
     socket.once('close', () => this.#onSocketClose())
+    // TLS says goodbye before the FINs, which a reset would overtake.
+    dropOnDestroy(transport, () => socket === transport || !this.#isSettled)
     takeOverEngineClose(socket, {
       onLastAnswer: () => this.close('server_close'),
-      isEnding: () => this.#isSettled && socket.writableEnded && !socket.writableFinished,
-      // What the kernel has not sent of a request would keep the connection open behind our back. After both FINs a
-      // reset goes out only where there is such a rest; but TLS says goodbye before the FINs.
-      onDestroy: () => {
-        if (socket === transport || !this.#isSettled) dropSocket(transport)
-      }
+      isEnding: () => this.#isSettled && socket.writableEnded && !socket.writableFinished
     })
   }
 

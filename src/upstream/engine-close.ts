@@ -1,12 +1,11 @@
 import type { Socket } from 'node:net'
+import { dropSocket } from './drop-socket.ts'
 
 export interface CloseRules {
   /** The server has said that it will not use the connection again: closes the socket, without haste. */
   readonly onLastAnswer: () => void
   /** Whether our answer to the peer's FIN is on its way: then the socket is destroyed after that. */
   readonly isEnding: () => boolean
-  /** Called once before the socket is destroyed, by whomever. */
-  readonly onDestroy: () => void
 }
 
 /**
@@ -16,8 +15,6 @@ export interface CloseRules {
  */
 export function takeOverEngineClose(socket: Socket, rules: CloseRules): void {
   const destroy = socket.destroy.bind(socket)
-  let isGoing = false
-  let reason: Error | undefined
   socket.destroy = (error) => {
     const code = codeOf(error)
     if (code === LAST_ANSWER) {
@@ -25,11 +22,26 @@ export function takeOverEngineClose(socket: Socket, rules: CloseRules): void {
       socket.removeAllListeners('readable').on('data', () => {}) // the engine reads no more
       return socket
     }
-    if (code === PEER_CLOSED && rules.isEnding()) return socket
+    return code === PEER_CLOSED && rules.isEnding() ? socket : destroy(error)
+  }
+}
+
+/**
+ * Makes everybody who destroys a TCP socket drop it, where that is wanted by then. What the kernel has not sent yet would
+ * keep the connection open behind our back; after both FINs a reset goes out only where there is such a rest.
+ *
+ * Below TLS it has to be this socket and not the one above: that would tell its close before its error, which the
+ * engine does not survive.
+ */
+export function dropOnDestroy(transport: Socket, isWanted: () => boolean): void {
+  const destroy = transport.destroy.bind(transport)
+  let isGoing = false
+  let reason: Error | undefined
+  transport.destroy = (error) => {
     if (!isGoing) {
       isGoing = true
       reason = error
-      rules.onDestroy() // which may come back here
+      if (isWanted()) dropSocket(transport) // which may come back here
     }
     return destroy(reason)
   }

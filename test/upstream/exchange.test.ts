@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { inTime, SETTLE_MS } from '../helper/in-time.ts'
 import { connectionPool, RecordedExchange } from '../helper/recorded-exchange.ts'
+import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
 import { serverUrl } from '../helper/server-url.ts'
 
 /** So long a peer may take to answer our FIN, here always more than it needs. */
@@ -517,3 +518,31 @@ async function stuck(socket: Socket): Promise<void> {
     before = written
   }
 }
+
+const certificate = selfSignedCertificate()
+
+t.test('an upstream that resets a connection over TLS', async (t) => {
+  for (const [when, begins] of [
+    ['before its answer', false],
+    ['in the middle of it', true]
+  ] as const) {
+    t.test(`${when} fails that exchange alone`, async (t) => {
+      const upstream = await CountingUpstream.start(
+        t,
+        (_request, response) => {
+          if (begins) response.writeHead(200).write('half')
+          setImmediate(() => upstream.sockets.at(-1)?.resetAndDestroy())
+        },
+        certificate
+      )
+      const pool = connectionPool(t, { ca: certificate.cert })
+      for (let i = 0; i < 20; i++) {
+        const { causes, settlements } = await new RecordedExchange(pool, upstream.url, {
+          body: Buffer.alloc(300_000, 'x')
+        }).over()
+        t.same([causes.length, settlements], [1, 1])
+      }
+      t.match(pool.stats(), { busy: 0, idle: 0, closing: 0 })
+    })
+  }
+})
