@@ -53,7 +53,8 @@ export async function startGateway(options: TargetOptions): Promise<Target> {
   const credentials = join(folder, 'credentials.json')
   writeFileSync(credentials, JSON.stringify(signIn()), { mode: 0o600 })
   const { start } = readManifest().scripts
-  return launch(options, [...start.split(' ').slice(1, -1), `${Root}src/start.js`, '--port', '0'], {
+  const flags = start.split(' ').filter((word) => word.startsWith('--'))
+  return launch(options, [...flags, `${Root}src/start.js`, '--port', '0'], {
     KIRO_CREDS_FILE: credentials,
     KIRO_API_URL: upstreamUrl,
     STATE_DIR: join(folder, 'state'),
