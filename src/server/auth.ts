@@ -58,7 +58,7 @@ function isForeignPage({ origin = '' }: IncomingHttpHeaders): boolean {
   const page = URL.parse(origin)
   if (page === null || !/^https?:$/.test(page.protocol)) return false // programs have others, or none
   const { hostname } = page
-  const isOwn = hostname === 'localhost' || hostname === '[::1]'
+  const isOwn = /(^|\.)localhost$/.test(hostname) || hostname === '[::1]'
   return !isOwn && !(isIPv4(hostname) && hostname.startsWith('127.'))
 }
 

@@ -65,7 +65,9 @@ export class BodyMemory implements BodyRoom, Disposable {
     this.#refuseReleased()
     const bytes = this.#bytesFor(bodyBytes) - this.#bytes
     if (bytes <= 0) return
-    const { budget, timeoutMs } = this.#options
+    const { budget, smallLane, timeoutMs } = this.#options
+    const isInLane = bodyBytes <= SMALL_BODY_BYTES && smallLane.isFree(bytes)
+    if (isInLane && !budget.isFree(bytes)) return this.#keep(smallLane.grow(bytes))
     const wait = { signal: this.#waitSignal(), timeoutMs }
     this.#keep(await budget.extend(bytes, this.#bytes, wait))
   }

@@ -218,11 +218,12 @@ export class TransformPool {
     return this.#enter(job, read, owner)
   }
 
-  /** The youngest of the key with most that wait, or who comes now. */
+  /** The youngest of the key with most that wait, or who comes now. Answers have been paid for, and wait in any case. */
   #refuseOne(key: string): void {
     const error = new GatewayError('GW_TRANSFORM_QUEUE_FULL', undefined, { retryAfterS: 1 })
     const id = this.#options.queue.evictionFor(key)
-    if (id === null) throw error
+    const pending = id === null ? undefined : this.#waiting.get(id)
+    if (id === null || pending === undefined || 'form' in pending.job) throw error
     this.#take(id)?.reject(error)
   }
 

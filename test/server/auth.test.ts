@@ -18,6 +18,7 @@ t.test('Authenticator', (t) => {
       'https://evil.example',
       'http://127.0.0.1.evil.example',
       'http://rebound.example:8000',
+      'http://evillocalhost',
       'null'
     ])
       t.throws(
@@ -27,6 +28,7 @@ t.test('Authenticator', (t) => {
       )
     for (const origin of [
       'http://localhost:3000',
+      'http://tauri.localhost',
       'http://127.0.0.1:5173',
       'http://[::1]:80',
       'app://obsidian.md',

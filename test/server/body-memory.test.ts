@@ -112,6 +112,22 @@ t.test(
   }
 )
 
+t.test('a small body that comes late has room in the lane, too', async (t) => {
+  const budget = new MemoryBudget(BUDGET_BYTES, 10)
+  const smallLane = new MemoryBudget(2 * MIB, 0)
+  const make = () =>
+    new BodyMemory({ ...REST, smallLane, budget, inlineMaxBytes: INLINE_MAX_BYTES, signal })
+  using late = make()
+  await late.reserve(20_000)
+  late.loosenTo(0)
+  using large = make()
+  await large.reserve(11 * MIB)
+  await late.extend(20_000)
+  t.equal(smallLane.reservedBytes, 80_000)
+  late.release()
+  t.equal(smallLane.reservedBytes, 0)
+})
+
 t.test('release()', (t) => {
   t.test('gives everything back', async (t) => {
     const budget = new MemoryBudget(BUDGET_BYTES, 10)

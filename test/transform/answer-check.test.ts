@@ -82,6 +82,17 @@ t.test('check()', async (t) => {
     t.same(await stays, { problems: [], isComplete: true })
     t.ok(await running)
   })
+
+  t.test('keeps its place when another key comes to a full queue', async (t) => {
+    const full = makePool(t)
+    const running = full.run(largeJob(), idle())
+    const text = `"${'x'.repeat(10_000)}"`
+    const checks = Array.from({ length: 3 }, () => full.check(text, nested, idle()))
+    const other = { ...idle(), key: 'other' }
+    await t.rejects(full.run(largeJob(), other), { code: 'GW_TRANSFORM_QUEUE_FULL' })
+    for (const check of await Promise.all(checks)) t.ok(check.isComplete)
+    t.ok(await running)
+  })
 })
 
 function makePool(t: { teardown(tearDown: () => unknown): void }): TransformPool {
