@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
+/** Those of `npm start`. */
+const START_FLAGS = ['--max-old-space-size=48', '--max-semi-space-size=2']
 const ENTRY = fileURLToPath(new URL('../../src/start.js', import.meta.url))
 
 export type LogLine = Readonly<Record<string, unknown>>
@@ -19,6 +21,8 @@ export interface GatewayOptions {
   readonly envFile?: Readonly<Record<string, string>>
   /** How long the credential's first token lasts. */
   readonly tokenLifeMs?: number
+  /** Program and arguments that start it, where it is not started directly. */
+  readonly launcher?: readonly string[]
   /** Which log lines are kept; by default all. */
   readonly keeps?: (line: LogLine) => boolean
 }
@@ -36,9 +40,10 @@ export class GatewayProcess {
 
   constructor(options: GatewayOptions) {
     const { env = {}, upstreamUrl, envFile, tokenLifeMs = 3_600_000, keeps = () => true } = options
+    const command = [...(options.launcher ?? []), process.execPath, ...START_FLAGS, ENTRY]
     this.#folder = mkdtempSync(join(tmpdir(), 'gateway-test-'))
     if (envFile !== undefined) this.#writeEnvFile(envFile)
-    this.child = spawn(process.execPath, ['--max-old-space-size=48', ENTRY], {
+    this.child = spawn(command[0] ?? '', command.slice(1), {
       cwd: this.#folder,
       env: {
         PATH: process.env['PATH'] ?? '',

@@ -1,0 +1,184 @@
+/** Those who use the gateway while it is abused, in a process of their own: running streams, small requests, health probes. */
+import { type ClientRequest, request } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import { serve } from '../bench/service.ts'
+
+export type BystanderQuestion =
+  | { readonly type: 'begin'; readonly url: string; readonly key: string; readonly streams: number }
+  | { readonly type: 'end' }
+
+export interface BystanderFigures {
+  readonly small: ProbeFigures
+  readonly health: ProbeFigures
+  readonly streams: { readonly whole: number; readonly broken: number }
+  /** What went wrong, a few of each. */
+  readonly problems: readonly string[]
+}
+
+export interface ProbeFigures {
+  readonly count: number
+  readonly failed: number
+  readonly medianMs: number
+  readonly p99Ms: number
+  readonly worstMs: number
+}
+
+/** Of each stream: 200 events in 6 s, so that one that is held up is seen. */
+const StreamPrompt = 'sim:events=200 sim:gap=30'
+const SmallPrompt = `Say a few words about this. ${'A usual line of text. '.repeat(80)}`
+const HealthGapMs = 25
+const SmallGapMs = 100
+/** Nothing of a bystander takes longer; what does has failed. */
+const PatienceMs = 60_000
+const MaxProblems = 10
+
+class Bystanders {
+  readonly #url: string
+  readonly #key: string
+  readonly #over = new AbortController()
+  readonly #small: number[] = []
+  readonly #health: number[] = []
+  readonly #loops: Promise<void>[] = []
+  #smallFailed = 0
+  #healthFailed = 0
+  #whole = 0
+  #broken = 0
+  readonly #problems: string[] = []
+
+  constructor(url: string, key: string) {
+    this.#url = url
+    this.#key = key
+  }
+
+  begin(streams: number): void {
+    this.#loops.push(this.#probeHealth(), this.#askSmall())
+    for (let index = 0; index < streams; index++) this.#loops.push(this.#stream(index))
+  }
+
+  /** Resolves when what had begun is over. */
+  async end(): Promise<BystanderFigures> {
+    this.#over.abort()
+    await Promise.all(this.#loops)
+    return {
+      small: toFigures(this.#small, this.#smallFailed),
+      health: toFigures(this.#health, this.#healthFailed),
+      streams: { whole: this.#whole, broken: this.#broken },
+      problems: this.#problems
+    }
+  }
+
+  async #probeHealth(): Promise<void> {
+    while (!this.#over.signal.aborted) {
+      const startedAt = performance.now()
+      const answer = await this.#ask('GET', '/health')
+      if (answer.status === 200) this.#health.push(performance.now() - startedAt)
+      else {
+        this.#healthFailed += 1
+        this.#note(`health: ${answer.status} ${answer.problem ?? answer.text}`)
+      }
+      await delay(HealthGapMs)
+    }
+  }
+
+  /** The next begins on time although the one before is not over: who is held up must not hide others who are. */
+  async #askSmall(): Promise<void> {
+    const running = new Set<Promise<void>>()
+    while (!this.#over.signal.aborted) {
+      const one = this.#askOne().finally(() => running.delete(one))
+      running.add(one)
+      await delay(SmallGapMs)
+    }
+    await Promise.all(running)
+  }
+
+  async #askOne(): Promise<void> {
+    const startedAt = performance.now()
+    const answer = await this.#chat(`${SmallPrompt} sim:events=5 sim:gap=0 sim:first=0`)
+    if (isWhole(answer)) this.#small.push(performance.now() - startedAt)
+    else {
+      this.#smallFailed += 1
+      this.#note(`small: ${answer.status} ${answer.problem ?? answer.text.slice(-200)}`)
+    }
+  }
+
+  async #stream(index: number): Promise<void> {
+    await delay(index * 20)
+    while (!this.#over.signal.aborted) {
+      const answer = await this.#chat(StreamPrompt)
+      // 200 deltas and some at beginning and end; what is lost in between is seen.
+      const deltas = answer.text.split('"content":"').length - 1
+      if (isWhole(answer) && deltas >= 200) this.#whole += 1
+      else {
+        this.#broken += 1
+        const cause = answer.problem ?? answer.text.slice(-200)
+        this.#note(`stream: ${answer.status} with ${deltas} deltas: ${cause}`)
+        await delay(50)
+      }
+    }
+  }
+
+  #chat(prompt: string): Promise<BystanderAnswer> {
+    return this.#ask('POST', '/v1/chat/completions', {
+      model: 'claude-sonnet-4.5',
+      stream: true,
+      messages: [{ role: 'user', content: prompt }]
+    })
+  }
+
+  /** Over a connection of its own, so that every worker gets some. */
+  #ask(method: string, path: string, body?: unknown): Promise<BystanderAnswer> {
+    const { promise, resolve } = Promise.withResolvers<BystanderAnswer>()
+    const headers = { authorization: `Bearer ${this.#key}`, 'content-type': 'application/json' }
+    const call: ClientRequest = request(this.#url + path, { method, agent: false, headers })
+    let text = ''
+    let status = 0
+    const fail = (error: Error): void => resolve({ status, text, problem: error.message })
+    const timer = setTimeout(() => call.destroy(new Error('no answer in time')), PatienceMs)
+    call.on('response', (response) => {
+      status = response.statusCode ?? 0
+      response.setEncoding('utf8')
+      response.on('data', (piece: string) => (text += piece))
+      response.on('end', () => resolve({ status, text }))
+      response.on('error', fail)
+    })
+    call.on('error', fail)
+    call.end(body === undefined ? undefined : JSON.stringify(body))
+    return promise.finally(() => clearTimeout(timer))
+  }
+
+  #note(problem: string): void {
+    if (this.#problems.length < MaxProblems) this.#problems.push(problem)
+  }
+}
+
+interface BystanderAnswer {
+  readonly status: number
+  readonly text: string
+  readonly problem?: string
+}
+
+function isWhole({ status, text, problem }: BystanderAnswer): boolean {
+  return status === 200 && problem === undefined && text.endsWith('data: [DONE]\n\n')
+}
+
+function toFigures(times: readonly number[], failed: number): ProbeFigures {
+  const sorted = times.toSorted((a, b) => a - b)
+  const at = (share: number): number => sorted[Math.floor((sorted.length - 1) * share)] ?? 0
+  return {
+    count: sorted.length,
+    failed,
+    medianMs: at(0.5),
+    p99Ms: at(0.99),
+    worstMs: at(1)
+  }
+}
+
+if (process.send !== undefined) {
+  let bystanders: Bystanders | null = null
+  serve(async (question: BystanderQuestion) => {
+    if (question.type === 'end') return bystanders?.end()
+    bystanders = new Bystanders(question.url, question.key)
+    bystanders.begin(question.streams)
+    return undefined
+  })
+}

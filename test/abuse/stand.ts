@@ -1,0 +1,135 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Service } from '../bench/service.ts'
+import { GatewayProcess } from '../helper/gateway-process.ts'
+import type { BystanderFigures, BystanderQuestion } from './bystanders.ts'
+import type { AbuseFindings, AbuseRow } from './row.ts'
+import { createSmallBox, type SmallBox } from './small-box.ts'
+
+/** Key of the one who attacks; `OtherKey` is everybody else's. */
+export const AttackerKey = 'attacker-0123456789abcdef'
+export const OtherKey = 'bystander-0123456789abcdef'
+/** Streams of others that run all the while. */
+const Streams = 20
+const IdleMs = 3000
+/** What an attack leaves behind shows itself within that time. */
+const AftermathMs = 1500
+
+/** What a row attacks. */
+export interface AbuseStand {
+  /** Base URL of the gateway. */
+  readonly url: string
+  readonly host: string
+  readonly port: number
+  /** Key of the attacker; the bystanders have another. */
+  readonly key: string
+  readonly simulatorUrl: string
+  readonly gateway: GatewayProcess
+  /** Says on stderr what is going on. */
+  progress(text: string): void
+}
+
+/** One row against a gateway of its own, which stands in the container's limits where they can be had. */
+export async function runRow(
+  row: AbuseRow,
+  progress: (text: string) => void
+): Promise<AbuseFindings> {
+  const simulator = await startSimulator()
+  const box = createSmallBox()
+  const bystanders = new Service<BystanderQuestion, BystanderFigures>('../abuse/bystanders.ts')
+  progress(`${row.name}: ${row.what} (${box.name})`)
+  const gateway = new GatewayProcess({
+    upstreamUrl: simulator.url,
+    launcher: box.launcher,
+    env: {
+      MEMORY_LIMIT: '512M',
+      WORKERS: '2',
+      PROXY_API_KEY: `${AttackerKey},${OtherKey}`,
+      ...row.settings
+    },
+    keeps: isTelling
+  })
+  try {
+    await gateway.ready()
+    if (gateway.child.pid !== undefined) box.watch(gateway.child.pid)
+    return await attack({ row, gateway, box, bystanders, simulatorUrl: simulator.url, progress })
+  } finally {
+    await bystanders.close()
+    await gateway.destroy()
+    await simulator.close()
+    await box.close()
+  }
+}
+
+interface Attack {
+  readonly row: AbuseRow
+  readonly gateway: GatewayProcess
+  readonly box: SmallBox
+  readonly bystanders: Service<BystanderQuestion, BystanderFigures>
+  readonly simulatorUrl: string
+  readonly progress: (text: string) => void
+}
+
+async function attack(options: Attack): Promise<AbuseFindings> {
+  const { row, gateway, box, bystanders, simulatorUrl, progress } = options
+  const { url } = gateway
+  const begin = { type: 'begin', url, key: OtherKey, streams: Streams } as const
+  await bystanders.ask(begin)
+  await delay(IdleMs)
+  const idle = await bystanders.ask({ type: 'end' })
+  await bystanders.ask(begin)
+  await delay(500) // all streams run
+  const startedAt = performance.now()
+  const { hostname: host, port } = new URL(url)
+  const stand = { url, host, port: Number(port), key: AttackerKey, simulatorUrl, gateway, progress }
+  let seen: string
+  let hasFailed = false
+  try {
+    seen = await row.attack(stand)
+  } catch (error) {
+    seen = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    hasFailed = true
+  }
+  const seconds = (performance.now() - startedAt) / 1000
+  await delay(AftermathMs)
+  const during = await bystanders.ask({ type: 'end' })
+  for (const problem of during.problems) progress(`${row.name}: ${problem}`)
+  return {
+    row,
+    seen,
+    hasFailed,
+    deaths: gateway.lines.filter((line) => line['msg'] === 'worker died').length,
+    outOfMemoryKills: box.kills(),
+    idle,
+    during,
+    memoryMb: box.peakMb(),
+    seconds
+  }
+}
+
+/** All but the lines of single requests: an attack makes too many. */
+function isTelling({ msg, level }: Readonly<Record<string, unknown>>): boolean {
+  return (
+    msg === 'gateway ready' ||
+    msg === 'worker died' ||
+    msg === 'worker changed state' ||
+    level === 'error'
+  )
+}
+
+async function startSimulator(): Promise<{ url: string; close: () => Promise<void> }> {
+  const file = fileURLToPath(new URL('../../src/simulator/main.ts', import.meta.url))
+  const child: ChildProcess = fork(file, [], { execArgv: [] })
+  const [{ port }] = (await once(child, 'message')) as [{ port: number }]
+  return {
+    url: `http://127.0.0.1:${port}`,
+    close: async () => {
+      const exit = once(child, 'exit')
+      child.disconnect()
+      await Promise.race([exit, delay(2000)])
+      if (child.exitCode === null) child.kill('SIGKILL')
+    }
+  }
+}
