@@ -22,8 +22,9 @@ export class ChunkWriter {
   /** False when the client should read first: see `onceDrained`. */
   write(text: string): boolean {
     const response = this.#response
-    if (text === '') return !response.writableNeedDrain // as a chunk, it would end the body
     const { socket } = response
+    // As a chunk, it would end the body.
+    if (text === '') return !(response.writableNeedDrain || socket?.writableNeedDrain === true)
     // A response that waits for another one on its connection has no socket yet.
     const isOurs = this.#isHeadWritten && response.chunkedEncoding && socket !== null
     this.#isHeadWritten = true

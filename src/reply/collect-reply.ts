@@ -21,6 +21,13 @@ export class CollectReply implements AnswerSink {
     this.#options = options
   }
 
+  attach(): void {}
+
+  /** Nothing is written before the end, so there is nothing to wait for. */
+  async whenDrained(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+  }
+
   onSent(): void {}
 
   onIdle(): void {}

@@ -1,6 +1,6 @@
 import type { StreamPart } from '../dialects/stream-part.ts'
 import type { GatewayError } from '../shared/errors.ts'
-import type { AnswerSink } from './answer-sink.ts'
+import type { AnswerSink, AnswerSource } from './answer-sink.ts'
 
 export interface KeptReplyOptions {
   readonly sink: AnswerSink
@@ -26,6 +26,14 @@ export class KeptReply implements AnswerSink {
 
   get hasBegun(): boolean {
     return this.#sink.hasBegun
+  }
+
+  attach(source: AnswerSource): void {
+    this.#sink.attach(source)
+  }
+
+  whenDrained(signal: AbortSignal): Promise<void> {
+    return this.#sink.whenDrained(signal)
   }
 
   onSent(): void {

@@ -1,7 +1,7 @@
 import type { RoundReader } from '../dialects/round-reader.ts'
 import type { StreamPart } from '../dialects/stream-part.ts'
 import type { GatewayError } from '../shared/errors.ts'
-import type { AnswerSink } from './answer-sink.ts'
+import type { AnswerSink, AnswerSource } from './answer-sink.ts'
 
 /**
  * Takes one round of an answer in place of the client's sink. What the reader lets pass goes on to that; the end of
@@ -18,6 +18,14 @@ export class RoundSink implements AnswerSink {
 
   get hasBegun(): boolean {
     return this.#sink.hasBegun
+  }
+
+  attach(source: AnswerSource): void {
+    this.#sink.attach(source)
+  }
+
+  whenDrained(signal: AbortSignal): Promise<void> {
+    return this.#sink.whenDrained(signal)
   }
 
   onSent(): void {

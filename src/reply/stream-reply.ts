@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { SseHeaders } from '../dialects/sse.ts'
 import type { StreamPart, Translator } from '../dialects/stream-part.ts'
 import type { GatewayError } from '../shared/errors.ts'
-import type { AnswerSink } from './answer-sink.ts'
+import type { AnswerSink, AnswerSource } from './answer-sink.ts'
 import { ChunkWriter } from './chunk-writer.ts'
 import { StallTimer } from './stall-timer.ts'
 
@@ -13,10 +13,7 @@ export interface StreamReplyOptions {
   readonly stallTimeoutMs: number
   /** Headers that are only known when the answer begins. */
   readonly headers: () => Readonly<Record<string, string>>
-  /** The client reads too slowly: stop reading from the upstream, until `onDrained`. */
-  readonly onFull: () => void
-  readonly onDrained: () => void
-  /** It has not read anything for `stallTimeoutMs`. */
+  /** The client has not read anything for `stallTimeoutMs`. */
   readonly onStalled: () => void
 }
 
@@ -35,6 +32,9 @@ export class StreamReply implements AnswerSink {
   #hasBegun = false
   #wroteAt = 0
   #heartbeat: NodeJS.Timeout | null = null
+  #source: AnswerSource | null = null
+  /** Pending while the client reads too slowly. */
+  #drain: PromiseWithResolvers<void> | null = null
 
   constructor(options: StreamReplyOptions) {
     this.#options = options
@@ -45,6 +45,25 @@ export class StreamReply implements AnswerSink {
 
   get hasBegun(): boolean {
     return this.#hasBegun
+  }
+
+  attach(source: AnswerSource): void {
+    this.#source = source
+    if (this.#drain !== null) source.pause()
+  }
+
+  async whenDrained(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    if (this.#drain === null) return
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const onAbort = (): void => reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    void this.#drain.promise.then(resolve) // never rejects
+    try {
+      await promise
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
   }
 
   onSent(): void {
@@ -81,6 +100,7 @@ export class StreamReply implements AnswerSink {
     if (this.#heartbeat !== null) clearTimeout(this.#heartbeat)
     const { response } = this.#options
     this.#writer.off(this.#onDrain)
+    this.#source = null
     if (!response.writableEnded) this.#stall.stop()
   }
 
@@ -101,15 +121,18 @@ export class StreamReply implements AnswerSink {
   #write(text: string): void {
     this.#begin()
     this.#wroteAt = performance.now()
-    if (this.#writer.write(text) || this.#stall.isRunning) return
-    this.#options.onFull()
+    if (this.#writer.write(text) || this.#drain !== null) return
+    this.#drain = Promise.withResolvers()
+    this.#source?.pause()
     this.#writer.onceDrained(this.#onDrain)
     this.#stall.start()
   }
 
   #drained(): void {
     this.#stall.stop()
-    this.#options.onDrained()
+    this.#drain?.resolve()
+    this.#drain = null
+    this.#source?.resume()
   }
 
   /** Runs at most once per `heartbeatMs`, however much is written: a write only notes its time. */
@@ -118,7 +141,7 @@ export class StreamReply implements AnswerSink {
     const silentMs = performance.now() - this.#wroteAt
     const isDue = silentMs >= heartbeatMs - 1
     // A client that does not read gets none: it would only fill the buffer.
-    const text = isDue && !this.#stall.isRunning ? translator.heartbeat() : ''
+    const text = isDue && this.#drain === null ? translator.heartbeat() : ''
     if (text !== '') this.#write(text)
     const waitMs = isDue ? heartbeatMs : heartbeatMs - silentMs
     this.#heartbeat = setTimeout(() => this.#beat(), waitMs)

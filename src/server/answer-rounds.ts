@@ -22,8 +22,6 @@ export interface RoundsQuestion extends UpstreamQuestion {
   readonly rounds: RoundPlan
   /** Holds the payload, which grows with each round. */
   readonly memory: BodyMemory
-  /** Resolves when the client has read enough for more to be written. */
-  readonly whenDrained: () => Promise<void>
   /** What all rounds so far have cost. */
   readonly onUsage: (usage: Usage) => void
 }
@@ -67,6 +65,7 @@ class AnswerRounds {
 
   async run(): Promise<void> {
     if (await this.#open()) return
+    const { sink, signal } = this.#question
     for (;;) {
       const reader = new RoundReader(this.#rounds)
       await this.#ask(reader)
@@ -89,7 +88,7 @@ class AnswerRounds {
           if (this.#rounds.jsonForm === null || verdict.isLast) this.#release(reader)
           if (await this.#searchFor(report, verdict.isLast)) return
       }
-      await this.#question.whenDrained()
+      await sink.whenDrained(signal)
     }
   }
 

@@ -24,13 +24,14 @@ export interface UpstreamQuestion extends PermitWait {
   readonly sink: AnswerSink
   readonly log: Logger
   readonly requestId: string
-  /** The attempt that may now be paused for a slow client. */
-  readonly onAttempt: (attempt: Attempt) => void
   /** The oldest turns of the conversation were left out. */
   readonly onTrimmed: () => void
   /** The answer has begun: the request is not needed any more. */
   readonly onAnswering: () => void
 }
+
+/** The call that was answered: what it cost. */
+export type AnsweredCall = Pick<Attempt, 'usage' | 'measuredInputTokens'>
 
 type Failure = Extract<AttemptOutcome, { name: 'failed' }>
 
@@ -42,7 +43,10 @@ type Failure = Extract<AttemptOutcome, { name: 'failed' }>
  *
  * @throws {GatewayError} why there is none, or why it broke off: then the sink has begun already.
  */
-export async function askUpstream(plane: DataPlane, question: UpstreamQuestion): Promise<void> {
+export async function askUpstream(
+  plane: DataPlane,
+  question: UpstreamQuestion
+): Promise<AnsweredCall> {
   const { log, requestId: reqId, phases, sink, signal } = question
   plane.retryBudget.earn()
   const invocationId = randomUUID()
@@ -51,9 +55,9 @@ export async function askUpstream(plane: DataPlane, question: UpstreamQuestion):
   let attempt = 1
   let isTrimmed = false
   for (;;) {
-    const call = { approach, snapshot, attempt, invocationId }
-    const outcome = await runAttempt(plane, question, call)
-    if (outcome.name === 'answered') return
+    const call = await startAttempt(plane, question, { approach, snapshot, attempt, invocationId })
+    const outcome = await call.outcome
+    if (outcome.name === 'answered') return call
     phases.end('retry')
     const { fault, hasAnswered } = outcome
     const error = explainRefusal(outcome.error, fault, {
@@ -113,11 +117,12 @@ interface AttemptPlan {
   readonly invocationId: string
 }
 
-async function runAttempt(
+/** Waits for a permit. */
+async function startAttempt(
   plane: DataPlane,
   question: UpstreamQuestion,
   { approach, snapshot, attempt, invocationId }: AttemptPlan
-): Promise<AttemptOutcome> {
+): Promise<Attempt> {
   const { plan, phases, signal } = question
   const { upstream } = plane.config()
   const hosts = hostsFor(snapshot, upstream)
@@ -154,8 +159,7 @@ async function runAttempt(
     onIgnoredEvent: () => plane.metrics.unknownEvents.inc(),
     onSettled: () => permit.release()
   })
-  question.onAttempt(call)
-  return call.outcome
+  return call
 }
 
 /** Milliseconds to wait before the next attempt, or `null` if there should be none. */

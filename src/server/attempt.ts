@@ -3,7 +3,7 @@ import type { Usage } from '../dialects/stream-part.ts'
 import { MAX_FAULT_BODY_BYTES } from '../kiro/fault-body.ts'
 import { faultOfResponse, toGatewayError, type UpstreamFault } from '../kiro/fault.ts'
 import { AnswerReader } from '../reply/answer-reader.ts'
-import type { AnswerSink } from '../reply/answer-sink.ts'
+import type { AnswerSink, AnswerSource } from '../reply/answer-sink.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { type CallPhase, classifyFailure } from '../upstream/classify.ts'
 import {
@@ -47,7 +47,7 @@ export type AttemptOutcome =
 class NothingMoreWanted extends Error {}
 
 /** One upstream call, from the permit to the last part of its answer. */
-export class Attempt implements ResponseReader {
+export class Attempt implements ResponseReader, AnswerSource {
   readonly #options: AttemptOptions
   readonly #reader: AnswerReader
   readonly #outcome = Promise.withResolvers<AttemptOutcome>()
@@ -73,6 +73,7 @@ export class Attempt implements ResponseReader {
     this.#reader = new AnswerReader(options.parts, options.onIgnoredEvent)
     const { pool, request, signal, onSettled } = options
     this.#exchange = new Exchange({ pool, request, reader: this, signal, onSettled })
+    options.sink.attach(this)
   }
 
   /** Never rejects. */
@@ -103,7 +104,9 @@ export class Attempt implements ResponseReader {
     this.#options.onSent()
     this.#options.sink.onSent()
     this.#firstToken ??= setTimeout(() => {
-      this.#exchange.abort(new GatewayError('GW_UPSTREAM_HEADERS_TIMEOUT'))
+      // Where nobody reads, nothing can come.
+      if (this.#exchange.isPaused) this.#firstToken?.refresh()
+      else this.#exchange.abort(new GatewayError('GW_UPSTREAM_HEADERS_TIMEOUT'))
     }, this.#options.firstTokenTimeoutMs)
   }
 

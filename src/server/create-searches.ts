@@ -7,8 +7,6 @@ import { searchWeb, type WebSearch } from './search-web.ts'
 /** What the searches of one answer share. */
 export interface SearchContext extends Omit<WebSearch, 'query' | 'onSent'> {
   readonly sink: AnswerSink
-  /** Resolves when the client has read enough for more to be written. */
-  readonly whenDrained: () => Promise<void>
 }
 
 /** The searches of one answer, made through the upstream and shown to the client as soon as they are made. */
@@ -17,7 +15,7 @@ export function createSearches(
   context: SearchContext,
   plan: WebSearchPlan
 ): RoundSearches {
-  const { sink, whenDrained } = context
+  const { sink, signal } = context
   return new RoundSearches({
     plan,
     search: async (query) => {
@@ -30,7 +28,7 @@ export function createSearches(
     show: (part) => {
       sink.push(part)
       sink.flush()
-      return whenDrained()
+      return sink.whenDrained(signal)
     }
   })
 }

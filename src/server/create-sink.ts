@@ -15,10 +15,7 @@ export interface SinkOptions {
   readonly response: ServerResponse
   /** Headers that are only known when the answer begins. */
   readonly headers: () => Readonly<Record<string, string>>
-  /** The client reads too slowly, until `onDrained`. */
-  readonly onFull: () => void
-  readonly onDrained: () => void
-  /** It has not read anything for CLIENT_STALL_TIMEOUT. */
+  /** The client has not read anything for CLIENT_STALL_TIMEOUT. */
   readonly onStalled: () => void
 }
 
@@ -40,10 +37,10 @@ export function createSink(options: SinkOptions): AnswerSink {
 }
 
 function toReply(writer: Translator | Collector, options: SinkOptions): AnswerSink {
-  const { plane, response, headers, onFull, onDrained, onStalled } = options
+  const { plane, response, headers, onStalled } = options
   const { heartbeatMs, clientStallTimeoutMs: stallTimeoutMs } = plane.config().server
   const common = { response, stallTimeoutMs, headers, onStalled }
   return 'toJson' in writer
     ? new CollectReply({ ...common, collector: writer })
-    : new StreamReply({ ...common, translator: writer, heartbeatMs, onFull, onDrained })
+    : new StreamReply({ ...common, translator: writer, heartbeatMs })
 }

@@ -8,14 +8,12 @@ import type { Logger } from '../observe/logger.ts'
 import type { AnswerSink } from '../reply/answer-sink.ts'
 import { StallTimer } from '../reply/stall-timer.ts'
 import { whenSent } from '../reply/when-sent.ts'
-import { whenWritable } from '../reply/when-writable.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
 import { asGatewayError, GatewayError } from '../shared/errors.ts'
 import { RequestPayload } from '../upstream/request-payload.ts'
 import { answerEarly } from './answer-early.ts'
 import { answerInRounds } from './answer-rounds.ts'
 import { askUpstream } from './ask-upstream.ts'
-import type { Attempt } from './attempt.ts'
 import { type BodyMemory, bodyMemoryOf } from './body-memory.ts'
 import { createSink } from './create-sink.ts'
 import { convertBody } from './convert-body.ts'
@@ -58,7 +56,6 @@ export class Turn {
   readonly #debug: TurnDebug
   #plan: ReplyPlan | null = null
   #sink: AnswerSink | null = null
-  #call: Attempt | null = null
   /** Of all rounds, where the answer takes several. */
   #usage: Usage | null = null
   #bodyBytes = 0
@@ -114,7 +111,7 @@ export class Turn {
   }
 
   async #serve(): Promise<void> {
-    const { plane, response, keyName, log, requestId } = this.#options
+    const { plane, keyName, log, requestId } = this.#options
     const { signal } = this.#gone
     if (plane.isDraining()) throw new GatewayError('GW_DRAINING')
     plane.credentials.current() // a request that can't be served is not worth reading
@@ -136,9 +133,6 @@ export class Turn {
       log,
       requestId,
       signal,
-      onAttempt: (call: Attempt) => {
-        this.#call = call
-      },
       onTrimmed: () => {
         this.#estimatedTokens = 0
         this.#plan = { ...plan, repairs: [...plan.repairs, 'history-trimmed'] }
@@ -150,14 +144,13 @@ export class Turn {
       const onUsage = (usage: Usage): void => {
         this.#usage = usage
       }
-      const whenDrained = (): Promise<void> => whenWritable(response, signal)
-      await answerInRounds(plane, { ...question, rounds, memory, whenDrained, onUsage })
+      await answerInRounds(plane, { ...question, rounds, memory, onUsage })
       return
     }
-    await askUpstream(plane, question)
-    const measured = this.#call?.measuredInputTokens ?? null
-    if (measured !== null) {
-      plane.calibration.learn(plan.upstreamModel, this.#estimatedTokens, measured)
+    const { usage, measuredInputTokens } = await askUpstream(plane, question)
+    this.#usage = usage
+    if (measuredInputTokens !== null) {
+      plane.calibration.learn(plan.upstreamModel, this.#estimatedTokens, measuredInputTokens)
     }
   }
 
@@ -193,8 +186,6 @@ export class Turn {
       plan,
       response,
       headers: () => this.#answerHeaders(),
-      onFull: () => this.#call?.pause(),
-      onDrained: () => this.#call?.resume(),
       onStalled: this.#onStalled
     })
   }
@@ -232,7 +223,7 @@ export class Turn {
       status: response.destroyed && !response.writableFinished ? 499 : response.statusCode,
       error,
       plan: this.#plan,
-      usage: this.#usage ?? this.#call?.usage ?? null,
+      usage: this.#usage,
       bodyBytes: this.#bodyBytes,
       phases: this.#phases
     }

@@ -73,7 +73,11 @@ export class Exchange {
     else this.#openingAbort().abort(reason) // and `#start` ends the exchange
   }
 
-  /** Stops reading, so that a slow client slows the upstream down. */
+  get isPaused(): boolean {
+    return this.#isPaused
+  }
+
+  /** Stops reading, so that a slow client slows the upstream down. At any time: also before there is a connection. */
   pause(): void {
     if (this.#phase === 'over') return // by now the connection may serve somebody else
     this.#isPaused = true
@@ -145,7 +149,9 @@ export class Exchange {
     const isMine = (): boolean => this.#connection === connection && this.#phase !== 'over'
     return {
       onRequestStart: (controller) => {
-        if (this.#connection === connection) this.#controller = controller
+        if (this.#connection !== connection) return
+        this.#controller = controller
+        if (this.#isPaused) controller.pause()
       },
       onResponseStart: (_controller, status, headers) => {
         if (!isMine() || status < 200) return

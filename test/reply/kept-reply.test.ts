@@ -8,6 +8,8 @@ function setUp() {
   const note = (name: string) => (): void => void calls.push(name)
   const sink: AnswerSink = {
     hasBegun: true,
+    attach: note('attach'),
+    whenDrained: async () => void calls.push('whenDrained'),
     onSent: note('onSent'),
     onIdle: note('onIdle'),
     push: (part) => calls.push(part.type),
@@ -46,6 +48,13 @@ t.test('the end is told when the answer has been kept', async (t) => {
   saved.resolve()
   await settled()
   t.same(calls.slice(5), ['end()', 'dispose'])
+})
+
+t.test('it is as full as its sink', async (t) => {
+  const { reply, calls } = setUp()
+  reply.attach({ pause() {}, resume() {} })
+  await reply.whenDrained(new AbortController().signal)
+  t.same(calls, ['attach', 'whenDrained'])
 })
 
 t.test('it is disposed of at once when nothing is being kept', async (t) => {

@@ -1,13 +1,15 @@
 import t from 'tap'
 import { RoundReader } from '../../src/dialects/round-reader.ts'
 import type { StreamPart } from '../../src/dialects/stream-part.ts'
-import type { AnswerSink } from '../../src/reply/answer-sink.ts'
+import type { AnswerSink, AnswerSource } from '../../src/reply/answer-sink.ts'
 import { RoundSink } from '../../src/reply/round-sink.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 
 class RecordedSink implements AnswerSink {
   hasBegun = false
   readonly calls: unknown[] = []
+  readonly attach = (source: AnswerSource): void => void this.calls.push(source)
+  readonly whenDrained = async (): Promise<void> => void this.calls.push('when-drained')
   readonly onSent = (): void => void this.calls.push('sent')
   readonly onIdle = (): void => void this.calls.push('idle')
   readonly push = (part: StreamPart): void => void this.calls.push(part)
@@ -42,9 +44,12 @@ t.test('RoundSink', async (t) => {
     t.equal(sink.hasBegun, false)
     inner.hasBegun = true
     t.equal(sink.hasBegun, true)
+    const source = { pause() {}, resume() {} }
+    sink.attach(source)
+    await sink.whenDrained(new AbortController().signal)
     sink.onIdle()
     sink.fail(new GatewayError('GW_UPSTREAM_RESET'))
     sink.dispose()
-    t.same(inner.calls, ['idle', 'GW_UPSTREAM_RESET', 'dispose'])
+    t.same(inner.calls, [source, 'when-drained', 'idle', 'GW_UPSTREAM_RESET', 'dispose'])
   })
 })

@@ -33,11 +33,14 @@ function replyTo({ response }: OpenReply, changes: Partial<StreamReplyOptions> =
     heartbeatMs: 60_000,
     stallTimeoutMs: 60_000,
     headers: () => ({ 'x-late': 'known now' }),
-    onFull: () => void events.push('full'),
-    onDrained: () => void events.push('drained'),
     onStalled: () => void events.push('stalled'),
     ...changes
   })
+  const source = {
+    pause: () => void events.push('paused'),
+    resume: () => void events.push('resumed')
+  }
+  reply.attach(source)
   return { reply, events }
 }
 
@@ -195,14 +198,14 @@ t.test('a client that reads slowly', (t) => {
       reply.push(text(chunk))
       reply.flush()
     }
-    t.same(events, ['full'])
+    t.same(events, ['paused'])
     reply.push(text(chunk))
     reply.flush() // what was read already still comes
-    t.same(events, ['full'], 'told once')
+    t.same(events, ['paused'], 'told once')
     const { socket } = open.response
     message.resume()
     await once(socket!, 'drain')
-    t.same(events, ['full', 'drained'])
+    t.same(events, ['paused', 'resumed'])
     reply.push(end)
     reply.end()
     reply.dispose()
@@ -258,7 +261,49 @@ t.test('a client that reads slowly', (t) => {
     reply.dispose()
     t.equal(drainListeners(open, open.response.socket), 0)
     await new Promise((resolve) => setTimeout(resolve, 40)) // past the timeout
-    t.same(events, ['full'])
+    t.same(events, ['paused'])
+  })
+
+  t.test('stops the call that comes after the one which filled its connection', async (t) => {
+    const open = await openReply(t)
+    const { reply, events } = replyTo(open)
+    const message = await begin(open, reply)
+    const { signal } = new AbortController()
+    await reply.whenDrained(signal)
+    while (events.length === 0) {
+      reply.push(text(chunk))
+      reply.flush()
+    }
+    const calls: string[] = []
+    reply.attach({
+      pause: () => void calls.push('paused'),
+      resume: () => void calls.push('resumed')
+    })
+    t.same(calls, ['paused'])
+    const drained = reply.whenDrained(signal).then(() => calls.push('drained'))
+    message.resume()
+    await drained
+    t.same(calls, ['paused', 'resumed', 'drained'])
+    t.same(events, ['paused'], 'the call before is over')
+    await reply.whenDrained(signal)
+    reply.dispose()
+  })
+
+  t.test('is waited for until its request is given up', async (t) => {
+    const open = await openReply(t)
+    const { reply, events } = replyTo(open)
+    await begin(open, reply)
+    while (events.length === 0) {
+      reply.push(text(chunk))
+      reply.flush()
+    }
+    const abort = new AbortController()
+    const drained = reply.whenDrained(abort.signal)
+    const gone = new GatewayError('GW_CLIENT_STALLED')
+    abort.abort(gone)
+    await t.rejects(drained, gone)
+    await t.rejects(reply.whenDrained(abort.signal), gone)
+    reply.dispose()
   })
   t.end()
 })

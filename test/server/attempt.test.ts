@@ -2,7 +2,7 @@ import type { RequestListener } from 'node:http'
 import t, { type Test } from 'tap'
 import { PartReader } from '../../src/dialects/part-reader.ts'
 import type { StreamPart } from '../../src/dialects/stream-part.ts'
-import type { AnswerSink } from '../../src/reply/answer-sink.ts'
+import type { AnswerSink, AnswerSource } from '../../src/reply/answer-sink.ts'
 import { Attempt, type AttemptOptions } from '../../src/server/attempt.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
@@ -17,6 +17,17 @@ class RecordedSink implements AnswerSink {
   readonly hasBegun = false
   readonly calls: string[] = []
   readonly parts: StreamPart[] = []
+
+  /** The client reads nothing. */
+  isFull = false
+  source: AnswerSource | null = null
+
+  attach(source: AnswerSource): void {
+    this.source = source
+    if (this.isFull) source.pause()
+  }
+
+  async whenDrained(): Promise<void> {}
 
   onSent(): void {
     this.calls.push('sent')
@@ -48,12 +59,15 @@ class RecordedSink implements AnswerSink {
 
 interface Changes extends Partial<AttemptOptions> {
   readonly stopSequences?: readonly string[]
+  /** Its client has not read what the call before this one brought. */
+  readonly isFull?: boolean
 }
 
 async function attempt(t: Test, onRequest: RequestListener, changes: Changes = {}) {
   const upstream = await CountingUpstream.start(t, onRequest)
   const pool = connectionPool(t)
   const sink = new RecordedSink()
+  sink.isFull = changes.isFull === true
   const abort = new AbortController()
   const seen = { firstParts: 0, ignored: [] as string[], settlements: 0 }
   const settled = Promise.withResolvers<void>()
@@ -151,6 +165,21 @@ t.test('an answer', (t) => {
     t.same(sink.calls, ['sent', 'failed'])
     t.same([seen.firstParts, seen.settlements], [0, 1])
     t.equal(body.byteLength, 100_000, 'it may be sent again')
+  })
+
+  t.test('is not read for a client that reads nothing, however long that takes', async (t) => {
+    const { sink, call, over } = await attempt(
+      t,
+      (_request, response) => void response.end(Buffer.concat([textFrame('a'), endFrame])),
+      { isFull: true, firstTokenTimeoutMs: 20 }
+    )
+    const witness = await attempt(t, () => {}, { firstTokenTimeoutMs: 100 })
+    t.match(await witness.over(), { error: { code: 'GW_UPSTREAM_HEADERS_TIMEOUT' } })
+    t.same(sink.parts, [])
+    t.equal(sink.source, call)
+    sink.source?.resume()
+    t.same(await over(), { name: 'answered' })
+    t.match(summarize(sink.parts), { text: 'a' })
   })
 
   t.test('whose headers alone have come has not begun', async (t) => {

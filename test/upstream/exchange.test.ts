@@ -425,6 +425,24 @@ t.test('pause() and resume()', (t) => {
     t.same([call.bytes, call.ends], [total, 1])
   })
 
+  for (const which of ['fresh', 'reused']) {
+    t.test(`stop an answer before it has begun, on a ${which} connection`, async (t) => {
+      const upstream = await CountingUpstream.start(t)
+      const pool = connectionPool(t)
+      if (which === 'reused') await new RecordedExchange(pool, upstream.url).over()
+      const total = 16 * 1024 * 1024
+      upstream.onRequest = (_request, response) => flood(response, total)
+      const call = new RecordedExchange(pool, upstream.url)
+      call.exchange.pause()
+      while (call.statuses.length === 0) await new Promise((resolve) => setImmediate(resolve))
+      const [socket] = upstream.sockets
+      await stuck(socket!)
+      t.equal(call.bytes, 0)
+      call.exchange.resume()
+      await call.over()
+      t.same([call.bytes, call.ends], [total, 1])
+    })
+  }
   t.end()
 })
 
