@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from '../kiro/json-object.ts'
+import { asJsonObject, isJsonObject, type JsonObject } from '../kiro/json-object.ts'
 import { invalidPart } from './json-body.ts'
 import { schemasIn, SchemaWords, type WordKind } from './schema-words.ts'
 
@@ -12,21 +12,28 @@ const TYPES = new Set<unknown>('array boolean integer null number object string'
 
 /**
  * Looks through the schema that an answer must match, so that a mistake in it is the client's 400 and not an
- * answer that nobody can check. References must lead somewhere inside it: nothing is ever fetched.
+ * answer that nobody can check. References must lead somewhere inside it: nothing is ever fetched. Gives its JSON text.
  *
  * `path` leads to the schema from the body's root.
  *
  * @throws {GatewayError} GW_BODY_INVALID that names the part at fault.
  */
-export function readAnswerSchema(schema: unknown, path: string): AnswerSchema {
-  if (typeof schema === 'boolean') return schema
+export function readAnswerSchema(schema: unknown, path: string): string {
+  if (typeof schema === 'boolean') return JSON.stringify(schema)
   if (!isJsonObject(schema))
     throw invalidPart(path, 'must be a JSON schema: an object or a boolean')
-  if (JSON.stringify(schema).length > MAX_SCHEMA_CHARS) {
+  const json = JSON.stringify(schema)
+  if (json.length > MAX_SCHEMA_CHARS) {
     throw invalidPart(path, `must be at most ${MAX_SCHEMA_CHARS} characters long`)
   }
   checkSchema(schema, path, { resource: schema, anchors: anchorsOf(schema) })
-  return schema
+  return json
+}
+
+/** The schema of the text that `readAnswerSchema()` gave; nobody else has it. */
+export function parseAnswerSchema(json: string): AnswerSchema {
+  const schema: unknown = JSON.parse(json)
+  return schema === false ? false : (asJsonObject(schema) ?? true)
 }
 
 /** Where the references of a schema lead. */

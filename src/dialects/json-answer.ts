@@ -2,13 +2,19 @@ import { Check, Errors } from 'typebox/schema'
 import { runInNewContext } from 'node:vm'
 import type { JsonDraft } from '../kiro/json-members.ts'
 import { isJsonObject } from '../kiro/json-object.ts'
-import { type AnswerSchema, readAnswerSchema, toPattern } from './answer-schema.ts'
+import {
+  type AnswerSchema,
+  parseAnswerSchema,
+  readAnswerSchema,
+  toPattern
+} from './answer-schema.ts'
 import { schemasIn } from './schema-words.ts'
 
 /** What an answer in JSON must be. */
 export type JsonForm =
   | { readonly type: 'value' | 'object' }
-  | { readonly type: 'schema'; readonly schema: AnswerSchema }
+  /** The schema is kept as JSON text: as objects it would take many times the memory for as long as the answer lasts. */
+  | { readonly type: 'schema'; readonly schemaJson: string }
 
 /** How a client asks for JSON, in any dialect. */
 export interface JsonFormat {
@@ -26,7 +32,7 @@ export function readJsonForm(format: JsonFormat | undefined, path: string): Json
   if (format?.type !== 'json_schema') return undefined
   const { schema } = format
   if (schema === undefined || schema === null) return { type: 'value' }
-  return { type: 'schema', schema: readAnswerSchema(schema, path) }
+  return { type: 'schema', schemaJson: readAnswerSchema(schema, path) }
 }
 
 /** Problems that are told; the first ones explain most of the others. */
@@ -53,7 +59,8 @@ export function checkAnswer(text: string, form: JsonForm, timeoutMs: number): An
     const detail = error instanceof Error ? error.message : 'unreadable'
     return complete([`it is no valid JSON (${detail})`])
   }
-  if (form.type === 'schema') return checkValue(value, form.schema, timeoutMs)
+  if (form.type === 'schema')
+    return checkValue(value, parseAnswerSchema(form.schemaJson), timeoutMs)
   return complete(form.type === 'value' || isJsonObject(value) ? [] : ['it is no JSON object'])
 }
 
@@ -95,10 +102,13 @@ function isTimeout(error: unknown): boolean {
   return isObject && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
 }
 
-/** The schema in the validator's words: it would take all patterns for Unicode ones, and knows no `nullable`. */
+/**
+ * The schema in the validator's words: it would take all patterns for Unicode ones, and knows no `nullable`. Takes the
+ * schema, which must be nobody else's.
+ */
 function forValidator(schema: AnswerSchema): AnswerSchema {
   if (typeof schema === 'boolean') return schema
-  const copy: JsonDraft = structuredClone(schema)
+  const copy: JsonDraft = { ...schema }
   const open = [copy]
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const pattern = toPattern(next['pattern'])

@@ -36,10 +36,10 @@ export interface ReplyPlan {
   readonly contextWindow: number
   /** What may make the gateway ask more than once; `null` where the first answer is the answer. */
   readonly rounds: RoundPlan | null
-  /** The client's tools that are no plain functions of one name, by the client's full name. */
+  /** The tools on offer that are no plain functions of one name, by the client's full name. */
   readonly toolForms: Readonly<Record<string, ToolForm>>
-  /** Members of the request that the answer repeats, where the dialect does that. */
-  readonly echo: Readonly<Record<string, unknown>>
+  /** JSON text of an object: members of the request that the answer repeats, where the dialect does that. */
+  readonly echo: string
   /** The client may refer to parts of the answer by their ids later on. */
   readonly keepsItems: boolean
   /** The answer's text is a summary that will stand for the conversation. */
@@ -52,6 +52,8 @@ export interface ReplyPlan {
   readonly repairs: readonly string[]
   /** Ids of the rules that the request may break in the upstream's eyes, see `kiro/borderline.ts`. */
   readonly borderline: readonly string[]
+  /** What all of this takes in memory until the answer has ended, see `keptBytesOf()`. */
+  readonly keptBytes: number
 }
 
 /** How a client declared a tool, which is how a call of it must look in the answer. */
@@ -62,4 +64,26 @@ export interface ToolForm {
   readonly name: string
   /** The group that the tool was declared in. */
   readonly namespace?: string
+}
+
+// Of V8 with pointers of eight bytes, rounded up.
+const STRING_BYTES = 24
+const OBJECT_BYTES = 56
+const SLOT_BYTES = 8
+/** A character that is not Latin-1 makes a whole string take two for each. */
+const CHAR_BYTES = 2
+
+/** About how much memory plain data takes, at most. Walks all of it, so it is for what has a bound. */
+export function keptBytesOf(value: unknown): number {
+  if (typeof value === 'string') return STRING_BYTES + value.length * CHAR_BYTES
+  if (typeof value !== 'object' || value === null) return SLOT_BYTES
+  let bytes = OBJECT_BYTES
+  if (Array.isArray(value)) {
+    for (const item of value) bytes += SLOT_BYTES + keptBytesOf(item)
+    return bytes
+  }
+  for (const [name, member] of Object.entries(value)) {
+    bytes += SLOT_BYTES + keptBytesOf(name) + keptBytesOf(member)
+  }
+  return bytes
 }

@@ -8,14 +8,32 @@ export interface TextCallForm {
   readonly required: readonly string[]
 }
 
-/** The forms of all tools on offer, by the names that the model knows. */
+/**
+ * Characters of parameters' names that are remembered for as long as the answer lasts: 100 tools with 10 parameters
+ * have some 15,000. A call of a tool beyond that is not recognised in a text.
+ */
+const MAX_NAME_CHARS = 65_536
+/** What a name takes beside its characters, in characters. */
+const NAME_OVERHEAD_CHARS = 16
+
+/** The forms of the tools on offer, by the names that the model knows. */
 export function textCallFormsOf(payload: UpstreamPayload): Readonly<Record<string, TextCallForm>> {
   const { userInputMessageContext: context } =
     payload.conversationState.currentMessage.userInputMessage
-  const tools = context?.tools ?? []
-  return Object.fromEntries(
-    tools.map(({ toolSpecification: { name, inputSchema } }) => [name, toForm(inputSchema.json)])
-  )
+  const forms: [name: string, form: TextCallForm][] = []
+  let chars = 0
+  for (const { toolSpecification } of context?.tools ?? []) {
+    const form = toForm(toolSpecification.inputSchema.json)
+    const more = charsOf([...Object.keys(form.parameters), ...form.required])
+    if (chars + more > MAX_NAME_CHARS) continue
+    chars += more
+    forms.push([toolSpecification.name, form])
+  }
+  return Object.fromEntries(forms)
+}
+
+function charsOf(names: readonly string[]): number {
+  return names.reduce((sum, name) => sum + name.length + NAME_OVERHEAD_CHARS, 0)
 }
 
 function toForm(schema: Readonly<Record<string, unknown>>): TextCallForm {

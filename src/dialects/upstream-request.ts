@@ -1,5 +1,6 @@
 import { type Borderline, borderlineSize } from '../kiro/borderline.ts'
 import { buildPayload } from '../kiro/conversation.ts'
+import { setOwn } from '../kiro/json-members.ts'
 import type { Conversation } from '../kiro/message.ts'
 import { resolveModel } from '../kiro/model-resolution.ts'
 import { AUTO_MODEL } from '../kiro/models.ts'
@@ -7,7 +8,7 @@ import { planReasoning, type ReasoningWish } from '../kiro/reasoning.ts'
 import type { Repairs } from '../kiro/repairs.ts'
 import type { JsonForm } from './json-answer.ts'
 import { encodePayload } from './payload-bytes.ts'
-import type { DialectName, ReplyPlan } from './reply-plan.ts'
+import { type DialectName, keptBytesOf, type ReplyPlan, type ToolForm } from './reply-plan.ts'
 import type { RequestOptions } from './request-options.ts'
 import { offeredNames, planRounds, planSearch } from './round-plan.ts'
 import type { WebSearchWish } from './search-tool.ts'
@@ -42,8 +43,9 @@ export interface ClientRequest {
   readonly webSearch?: WebSearchWish | undefined
   /** What all requests of one session have in common. */
   readonly sessionKey: string | undefined
+  /** How the client declared each tool, by its full name. */
+  readonly toolForms?: ReadonlyMap<string, ToolForm>
   /** See `ReplyPlan`; nothing special unless given. */
-  readonly toolForms?: ReplyPlan['toolForms']
   readonly echo?: ReplyPlan['echo']
   readonly keepsItems?: boolean
   readonly isCompaction?: boolean
@@ -92,7 +94,8 @@ export function toUpstream(
     ...borderlineSize({ bytes: bytes.byteLength, weight, tokens, contextWindow }),
     ...(model.facts === undefined && model.id !== AUTO_MODEL ? [unknownModel(model.id)] : [])
   ]
-  const plan: ReplyPlan = {
+  const offered = offeredNames(built.payload, built.toolNames)
+  const plan: Omit<ReplyPlan, 'keptBytes'> = {
     dialect: request.dialect,
     model: request.model,
     upstreamModel: model.id,
@@ -109,14 +112,10 @@ export function toUpstream(
       }),
     textCallForms: textCallFormsOf(built.payload),
     inputTokens: tokens,
-    rounds: planRounds(
-      { jsonForm: request.jsonForm, webSearch },
-      conversation.toolChoice,
-      offeredNames(built.payload, built.toolNames)
-    ),
+    rounds: planRounds({ jsonForm: request.jsonForm, webSearch }, conversation.toolChoice, offered),
     contextWindow,
-    toolForms: request.toolForms ?? {},
-    echo: request.echo ?? {},
+    toolForms: formsOf(offered, request.toolForms),
+    echo: request.echo ?? '{}',
     keepsItems: request.keepsItems ?? false,
     ...(request.isCompaction === true && { isCompaction: true }),
     ...(request.safeguards?.length && { safeguards: request.safeguards }),
@@ -124,7 +123,22 @@ export function toUpstream(
     repairs: repairs.codes,
     borderline: [...new Set(borderline.map(({ rule }) => rule))]
   }
-  return { payload: bytes, plan, borderline }
+  return { payload: bytes, plan: { ...plan, keptBytes: keptBytesOf(plan) }, borderline }
+}
+
+/** A request may declare many more tools than are offered, and only those can be called. */
+function formsOf(
+  offered: readonly string[],
+  forms: ReadonlyMap<string, ToolForm> | undefined
+): ReplyPlan['toolForms'] {
+  const kept: Record<string, ToolForm> = {}
+  if (forms === undefined) return kept
+  for (const name of offered) {
+    const form = forms.get(name)
+    const isPlain = form?.kind === 'function' && form.name === name
+    if (form !== undefined && !isPlain) setOwn(kept, name, form)
+  }
+  return kept
 }
 
 function unknownModel(id: string): Borderline {

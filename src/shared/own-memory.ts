@@ -17,3 +17,12 @@ export function ownsMemory(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> 
 export function freeMemory(bytes: Uint8Array): void {
   if (ownsMemory(bytes)) bytes.buffer.transfer(0)
 }
+
+/**
+ * The same text in memory of its own. A piece that was cut out of a long text keeps all of it alive: whatever outlives
+ * the text it was cut from goes through here.
+ */
+export function ownText(text: string): string {
+  const copy: unknown = JSON.parse(JSON.stringify(text))
+  return typeof copy === 'string' ? copy : text
+}

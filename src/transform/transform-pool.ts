@@ -172,7 +172,7 @@ export class TransformPool {
   #isCheckedInline(text: string, form: JsonForm): boolean {
     if (form.type !== 'schema') return text.length <= this.#options.inlineMaxBytes
     const max = CHECK_INLINE_CHARS
-    return text.length <= max && JSON.stringify(form.schema).length <= max
+    return text.length <= max && form.schemaJson.length <= max
   }
 
   #throwIfOver(signal: AbortSignal): void {

@@ -91,5 +91,5 @@ function checkRefusal(t: Test, name: string, outcome: Outcome): void {
 /** All that decides about the answer, but for what is only repeated, counted or listed. */
 function toText(plan: Exclude<Outcome, Error>['plan']): string {
   const { echo: _echo, inputTokens: _tokens, repairs: _repairs, borderline: _rules, ...rest } = plan
-  return JSON.stringify(rest)
+  return JSON.stringify({ ...rest, keptBytes: 0 })
 }

@@ -18,7 +18,10 @@ t.test('readJsonForm()', async (t) => {
   t.equal(readJsonForm({ type: 'text' }, ''), undefined)
   t.same(readJsonForm({ type: 'json_object' }, ''), { type: 'object' })
   t.same(readJsonForm({ type: 'json_schema' }, ''), { type: 'value' })
-  t.same(readJsonForm({ type: 'json_schema', schema: {} }, ''), { type: 'schema', schema: {} })
+  t.same(readJsonForm({ type: 'json_schema', schema: {} }, ''), {
+    type: 'schema',
+    schemaJson: '{}'
+  })
   t.throws(() => readJsonForm({ type: 'json_schema', schema: 1 }, 'a.b'), {
     code: 'GW_BODY_INVALID',
     param: 'a.b'
@@ -116,8 +119,8 @@ t.test('checkAnswer()', async (t) => {
     const named = form({ properties: { pattern: { type: 'string' } }, const: { pattern: '(' } })
     t.same(problemsOf('{"pattern":"("}', named), [], 'a value that only looks like a schema')
     t.same(problemsOf('{}', form({ if: { required: ['a'] }, else: {} })), [])
-    t.same(problemsOf('{}', { type: 'schema', schema: true }), [])
-    t.not(problemsOf('{}', { type: 'schema', schema: false }).length, 0)
+    t.same(problemsOf('{}', { type: 'schema', schemaJson: 'true' }), [])
+    t.not(problemsOf('{}', { type: 'schema', schemaJson: 'false' }).length, 0)
   })
 
   t.test('gives up checks that would take for ever, without a verdict', async (t) => {

@@ -23,7 +23,7 @@ t.test('the rounds of a plan', async (t) => {
 
   t.test('know the form of JSON in both dialects', async (t) => {
     const schema = { type: 'object' }
-    const form = { type: 'schema', schema }
+    const form = { type: 'schema', schemaJson: JSON.stringify(schema) }
     const format = { type: 'json_schema', schema }
     t.same(planOf({ output_config: { format } }).plan.rounds?.jsonForm, form)
     t.same(planOf({ output_format: format }).plan.rounds?.jsonForm, form)

@@ -19,10 +19,11 @@ export function replyPlan(changes: Partial<ReplyPlan> = {}): ReplyPlan {
     textCallForms: {},
     rounds: null,
     toolForms: {},
-    echo: {},
+    echo: '{}',
     keepsItems: false,
     repairs: [],
     borderline: [],
+    keptBytes: 0,
     ...changes
   }
 }

@@ -1,7 +1,6 @@
-import { setOwn } from '../../kiro/json-members.ts'
 import type { ToolDefinition } from '../../kiro/message.ts'
 import type { Repairs } from '../../kiro/repairs.ts'
-import type { ReplyPlan, ToolForm } from '../reply-plan.ts'
+import type { ToolForm } from '../reply-plan.ts'
 import type { WebSearchWish } from '../search-tool.ts'
 
 /** The name of OpenAI's tool that looks for more tools. */
@@ -34,14 +33,9 @@ export class DeclaredTools {
     return this.#webSearch
   }
 
-  /** The forms that differ from a plain function of one name, see `ReplyPlan`. */
-  get forms(): ReplyPlan['toolForms'] {
-    const forms: Record<string, ToolForm> = {}
-    for (const [fullName, form] of this.#forms) {
-      const isPlain = form.kind === 'function' && form.name === fullName
-      if (!isPlain) setOwn(forms, fullName, form)
-    }
-    return forms
+  /** How each tool was declared, by its full name. */
+  get forms(): ReadonlyMap<string, ToolForm> {
+    return this.#forms
   }
 
   /** Of two tools with one name in one namespace the first stays; a search may find a tool again. */

@@ -28,21 +28,18 @@ const ECHOED = [
 const MAX_ECHO_CHARS = 16_384
 
 /**
- * What the answer repeats of its request: members that the client set and that are not too large. There is
- * one way of processing only, so a service tier that was asked for is answered as `default`.
+ * What the answer repeats of its request, as JSON text: members that the client set and that are not too large. There
+ * is one way of processing only, so a service tier that was asked for is answered as `default`.
  */
-export function echoOf(body: ResponsesBody): Readonly<Record<string, unknown>> {
-  const echo: Record<string, unknown> = {}
+export function echoOf(body: ResponsesBody): string {
+  const echo: string[] = []
   for (const name of ECHOED) {
     const value = body[name]
-    if (value !== undefined && value !== null && isSmall(value)) echo[name] = value
+    if (value === undefined || value === null) continue
+    if (typeof value === 'string' && value.length > MAX_ECHO_CHARS) continue
+    const json = JSON.stringify(value)
+    if (typeof value === 'string' || json.length <= MAX_ECHO_CHARS) echo.push(`"${name}":${json}`)
   }
-  if (body.service_tier) echo['service_tier'] = 'default'
-  return echo
-}
-
-function isSmall(value: unknown): boolean {
-  if (typeof value === 'string') return value.length <= MAX_ECHO_CHARS
-  if (typeof value !== 'object') return true
-  return JSON.stringify(value).length <= MAX_ECHO_CHARS
+  if (body.service_tier) echo.push('"service_tier":"default"')
+  return `{${echo.join(',')}}`
 }

@@ -1,3 +1,4 @@
+import { asJsonObject } from '../../kiro/json-object.ts'
 import type { AnswerIdentity } from '../answer-identity.ts'
 import type { ReplyPlan } from '../reply-plan.ts'
 import type { Usage } from '../stream-part.ts'
@@ -36,7 +37,8 @@ export class ResponseObject {
 
   constructor({ model, echo, keepsItems }: ReplyPlan, { id, created }: AnswerIdentity) {
     const own = { id, object: 'response', created_at: created, model, store: keepsItems }
-    this.#head = JSON.stringify({ ...own, ...DEFAULTS, ...echo, ...own }).slice(0, -1)
+    const said = { ...own, ...DEFAULTS, ...asJsonObject(JSON.parse(echo)), ...own }
+    this.#head = JSON.stringify(said).slice(0, -1)
   }
 
   /** JSON text; `output` are the JSON texts of the items. */

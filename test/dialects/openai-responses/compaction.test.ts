@@ -40,7 +40,11 @@ t.test('Codex with openai_base_url: "expected exactly one compaction output item
     t.same(tools, [])
     t.match(payload.additionalModelRequestFields, { thinking: { type: 'disabled' } })
     t.match(plan, { isCompaction: true, reasoning: 'none', isJsonAnswer: false, rounds: null })
-    t.match(plan.echo, { tool_choice: 'auto', reasoning: { effort: 'high' } }, 'as it was sent')
+    t.match(
+      JSON.parse(plan.echo),
+      { tool_choice: 'auto', reasoning: { effort: 'high' } },
+      'as it was sent'
+    )
   })
 
   t.test('its words are one item, streamed or not', async (t) => {

@@ -60,7 +60,7 @@ t.test('one session of Responses requests has one conversation id', async (t) =>
 })
 
 function echoOf(more: object) {
-  return convert('openai-responses', { model: 'auto', input: 'hi', ...more }).plan.echo
+  return JSON.parse(convert('openai-responses', { model: 'auto', input: 'hi', ...more }).plan.echo)
 }
 
 function idOf(more: object) {
