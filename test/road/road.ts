@@ -1,0 +1,99 @@
+/**
+ * `npm run road`: which files and functions of `src/` a warm streamed request runs through, and one frame of its answer.
+ * Exits with 1 if these are more than somebody can follow.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { startGateway } from '../helper/gateway-process.ts'
+import type { Called } from './coverage-probe.ts'
+
+const MaxFiles = { request: 70, frame: 15 }
+const WarmUps = 20
+const PatienceMs = 10_000
+
+const folder = mkdtempSync(join(tmpdir(), 'road-'))
+const probe = new URL('coverage-probe.ts', import.meta.url)
+probe.searchParams.set('folder', folder)
+const gateway = await startGateway({
+  env: { WORKERS: '1', NODE_OPTIONS: `--import=${probe.href}` }
+})
+try {
+  const pid = gateway.workerPids()[0]
+  if (pid === undefined) throw new Error('there is no worker')
+  let taken = 0
+  const take = async (): Promise<Called> => {
+    process.kill(pid, 'SIGUSR2')
+    return readSoon(join(folder, `${pid}.${taken++}`))
+  }
+  for (let count = 0; count < WarmUps; count++) await stream('sim:events=10 sim:gap=0')
+  await take()
+  await stream('sim:events=10 sim:gap=0')
+  const ofRequest = await take()
+  let ofFrame: Called = {}
+  let events = 0
+  await stream('sim:events=6 sim:gap=400', async (text) => {
+    events += text.split('event: content_block_delta').length - 1
+    if (events === 3) await take()
+    if (events === 4) ofFrame = await take()
+  })
+  show('a warm streamed /v1/messages', ofRequest)
+  show('one frame of it', ofFrame)
+  const counts = { request: Object.keys(ofRequest).length, frame: Object.keys(ofFrame).length }
+  for (const what of ['request', 'frame'] as const) {
+    const isFine = counts[what] > 0 && counts[what] <= MaxFiles[what]
+    process.stdout.write(`${what}: ${counts[what]} files, at most ${MaxFiles[what]}\n`)
+    if (!isFine) process.exitCode = 1
+  }
+} finally {
+  await gateway.destroy()
+  rmSync(folder, { recursive: true, force: true })
+}
+
+/** One request to its end; `onText` sees each piece of its answer before the next is read. */
+async function stream(prompt: string, onText?: (text: string) => Promise<void>): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const headers = { 'content-type': 'application/json', 'anthropic-version': '2023-06-01' }
+  const call = request(`${gateway.url}/v1/messages`, { method: 'POST', headers }, (response) => {
+    response.setEncoding('utf8')
+    void (async () => {
+      let last = ''
+      for await (const piece of response) {
+        last = String(piece)
+        await onText?.(last)
+      }
+      if (!last.includes('event: message_stop')) throw new Error(`no whole answer: ${last}`)
+    })().then(resolve, reject)
+  })
+  call.on('error', reject)
+  call.end(
+    JSON.stringify({
+      model: 'claude-sonnet-4.5',
+      max_tokens: 4096,
+      stream: true,
+      messages: [{ role: 'user', content: prompt }]
+    })
+  )
+  return promise
+}
+
+async function readSoon(file: string): Promise<Called> {
+  const deadline = performance.now() + PatienceMs
+  for (;;) {
+    try {
+      return JSON.parse(readFileSync(file, 'utf8')) as Called
+    } catch (error) {
+      if (performance.now() > deadline) throw error
+      await delay(5)
+    }
+  }
+}
+
+function show(title: string, called: Called): void {
+  const functions = Object.values(called).flat().length
+  process.stdout.write(`${title}: ${Object.keys(called).length} files, ${functions} functions\n`)
+  for (const [file, names] of Object.entries(called).toSorted())
+    process.stdout.write(`  ${file}: ${names.join(' ')}\n`)
+}
