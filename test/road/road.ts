@@ -102,6 +102,6 @@ async function readSoon(file: string): Promise<Called> {
 function show(title: string, called: Called): void {
   const functions = Object.values(called).flat().length
   process.stdout.write(`${title}: ${Object.keys(called).length} files, ${functions} functions\n`)
-  for (const [file, names] of Object.entries(called).toSorted())
+  for (const [file, names] of Object.entries(called).toSorted(([a], [b]) => a.localeCompare(b)))
     process.stdout.write(`  ${file}: ${names.join(' ')}\n`)
 }
