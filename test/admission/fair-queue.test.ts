@@ -1,4 +1,13 @@
-import { array, assert, constantFrom, nat, oneof, property, tuple, constant } from 'fast-check'
+import {
+  array,
+  assert,
+  constantFrom,
+  nat,
+  oneof,
+  property,
+  tuple,
+  constant
+} from '../helper/fast-check.ts'
 import t from 'tap'
 import { FairQueue } from '../../src/admission/fair-queue.ts'
 

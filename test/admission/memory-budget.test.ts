@@ -1,4 +1,4 @@
-import { asyncProperty, assert, array, boolean, integer, tuple } from 'fast-check'
+import { asyncProperty, assert, array, boolean, integer, tuple } from '../helper/fast-check.ts'
 import t from 'tap'
 import { MemoryBudget, type MemoryWait } from '../../src/admission/memory-budget.ts'
 import type { Reservation } from '../../src/admission/reservation.ts'

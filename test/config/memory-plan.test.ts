@@ -1,4 +1,4 @@
-import { assert, integer, property } from 'fast-check'
+import { assert, integer, property } from '../helper/fast-check.ts'
 import t from 'tap'
 import type { HeapPlan, MemoryPlan } from '../../src/config/memory-plan.ts'
 import { minMemoryBytes, planMemory } from '../../src/config/memory-plan.ts'

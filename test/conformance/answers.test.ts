@@ -1,5 +1,5 @@
 // kiro-protocol, Appendix C, 1, 2, 7 to 10 and 15 to 18: what is made of the upstream's stream.
-import * as fc from 'fast-check'
+import * as fc from '../helper/fast-check.ts'
 import t from 'tap'
 import { createTranslator } from '../../src/dialects/answer-writers.ts'
 import { PartReader } from '../../src/dialects/part-reader.ts'

@@ -1,5 +1,6 @@
+import { equal } from 'node:assert/strict'
 // kiro-protocol, Appendix C, 3 to 6: what is sent upstream. Each point is tested in depth beside its code, too.
-import * as fc from 'fast-check'
+import * as fc from '../helper/fast-check.ts'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import type { DialectName } from '../../src/dialects/reply-plan.ts'
@@ -68,8 +69,8 @@ t.test('C4. sanitisers are idempotent and pure; names come back as they were', a
   fc.assert(
     fc.property(fc.string({ maxLength: 200 }), (text) => {
       for (const clean of [toWireToolName, toWireToolId]) {
-        t.equal(clean(clean(text)), clean(text))
-        t.equal(clean(text), clean(text))
+        equal(clean(clean(text)), clean(text))
+        equal(clean(text), clean(text))
       }
     }),
     { numRuns: 500 }

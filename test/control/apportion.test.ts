@@ -1,4 +1,4 @@
-import { array, assert, nat, property } from 'fast-check'
+import { array, assert, nat, property } from '../helper/fast-check.ts'
 import t from 'tap'
 import { apportion, shareAt, sharesOf } from '../../src/control/apportion.ts'
 

@@ -1,4 +1,4 @@
-import { assert, property } from 'fast-check'
+import { assert, property } from '../helper/fast-check.ts'
 import t from 'tap'
 import { LeaseCore } from '../../src/admission/lease-core.ts'
 import { nextLedger, openLedger } from '../../src/control/budget-ledger.ts'
@@ -8,8 +8,8 @@ const machines = { LeaseCore, nextLedger, openLedger }
 
 t.setTimeout(300_000) // ten seconds alone, minutes on a busy machine
 
-/** More for a long run by hand. */
-const RUNS = Number(process.env['SCHEDULES'] ?? 10_000)
+/** `npm run fuzz` plays as many as there is time for. */
+const RUNS = 2000
 
 t.test('ledger and leases under any schedule', (t) => {
   t.test('never exceed the budget, lose no permit and leave nobody waiting', (t) => {

@@ -1,7 +1,7 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { check, property } from 'fast-check'
+import { check, property } from '../helper/fast-check.ts'
 import t from 'tap'
 import { play, playPromptly, schedules } from '../helper/cluster-schedule.ts'
 import type { Machines } from '../helper/simulated-cluster.ts'

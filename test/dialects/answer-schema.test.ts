@@ -1,4 +1,4 @@
-import { anything, assert, property } from 'fast-check'
+import { anything, assert, property } from '../helper/fast-check.ts'
 import t from 'tap'
 import { MAX_SCHEMA_CHARS, readAnswerSchema, toPattern } from '../../src/dialects/answer-schema.ts'
 import { GatewayError } from '../../src/shared/errors.ts'

@@ -1,3 +1,4 @@
+import { deepEqual, doesNotMatch, equal, notEqual } from 'node:assert/strict'
 import {
   type Arbitrary,
   array,
@@ -10,7 +11,7 @@ import {
   property,
   record,
   string
-} from 'fast-check'
+} from '../helper/fast-check.ts'
 import t from 'tap'
 import { createCollector, createTranslator, toAnswerId } from '../../src/dialects/answer-writers.ts'
 import type { StreamPart } from '../../src/dialects/stream-part.ts'
@@ -69,10 +70,10 @@ t.test(
         const parts = readParts(openAi, events)
         const said = summarize(parts)
         const stream = readOpenAiStream(write(openAi, parts, at))
-        t.equal(stream.text, said.text)
-        t.equal(stream.reasoning, said.reasoning)
-        t.same(stream.calls, said.calls)
-        t.not(stream.finishReason, null)
+        equal(stream.text, said.text)
+        equal(stream.reasoning, said.reasoning)
+        deepEqual(stream.calls, said.calls)
+        notEqual(stream.finishReason, null)
       })
     )
   }
@@ -88,15 +89,15 @@ t.test(
         const { blocks, error } = readAnthropicStream(write(anthropic, parts, at))
         const textOf = (type: string): string =>
           blocks.map((block) => (block.type === type ? block.text : '')).join('')
-        t.equal(textOf('text'), said.text)
-        t.equal(textOf('thinking'), said.reasoning)
-        t.same(
+        equal(textOf('text'), said.text)
+        equal(textOf('thinking'), said.reasoning)
+        deepEqual(
           blocks.flatMap(({ type, start, text: json }) =>
             type === 'tool_use' ? [{ id: start['id'], name: start['name'], json }] : []
           ),
           said.calls
         )
-        t.equal(error, null)
+        equal(error, null)
       })
     )
   }
@@ -112,9 +113,9 @@ t.test('an answer that breaks anywhere ends with its error and nothing else', as
         const before = parts.slice(0, place % parts.length).map((part) => translator.push(part))
         const out = before.join('') + translator.fail(error)
         const stream = plan === openAi ? readOpenAiStream(out) : readAnthropicStream(out)
-        t.match(stream.error, { message: error.message })
-        t.notMatch(out, /\[DONE\]|message_stop/)
-        t.equal(translator.heartbeat(), '')
+        equal(stream.error?.['message'], error.message)
+        doesNotMatch(out, /\[DONE\]|message_stop/)
+        equal(translator.heartbeat(), '')
       }
     })
   )
@@ -128,12 +129,12 @@ t.test('a collected answer has the content of the streamed one', async () => {
       const collector = createCollector(anthropic, anthropicIdentity)
       for (const part of parts) collector.push(part)
       const message = JSON.parse(collector.toJson())
-      t.equal(message.stop_reason, delta['stop_reason'])
-      t.same(
+      equal(message.stop_reason, delta['stop_reason'])
+      deepEqual(
         message.content.map((block: { type: string }) => block.type),
         blocks.map((block) => block.type)
       )
-      t.same(
+      deepEqual(
         message.content.map((block: Record<string, unknown>) => block['text'] ?? block['thinking']),
         blocks.map(({ type, text: said }) =>
           ['text', 'thinking'].includes(type) ? said : undefined

@@ -9,7 +9,7 @@ import {
   property,
   record,
   string
-} from 'fast-check'
+} from '../helper/fast-check.ts'
 import t from 'tap'
 import { extendPayload } from '../../src/dialects/follow-up.ts'
 import type { FollowUp } from '../../src/kiro/follow-up.ts'

@@ -1,4 +1,5 @@
-import { assert, property, string } from 'fast-check'
+import { equal } from 'node:assert/strict'
+import { assert, property, string } from '../helper/fast-check.ts'
 import t from 'tap'
 import { findPartial } from '../../src/dialects/hold-back.ts'
 
@@ -31,7 +32,7 @@ t.test('finds the longest tail that begins the needle, and never the whole needl
         const tail = text.slice(at)
         return tail.length < needle.length && needle.startsWith(tail)
       })
-      t.equal(findPartial(text, needle), first ?? text.length)
+      equal(findPartial(text, needle), first ?? text.length)
     })
   )
 })

@@ -1,4 +1,14 @@
-import { array, assert, constantFrom, nat, oneof, property, record, string } from 'fast-check'
+import { deepEqual, equal } from 'node:assert/strict'
+import {
+  array,
+  assert,
+  constantFrom,
+  nat,
+  oneof,
+  property,
+  record,
+  string
+} from '../helper/fast-check.ts'
 import t from 'tap'
 import { PartReader } from '../../src/dialects/part-reader.ts'
 import type { UpstreamEvent } from '../../src/kiro/event.ts'
@@ -449,8 +459,8 @@ t.test('loses and doubles nothing, however the upstream cuts it', async () => {
           return [...pieces, tool(`t${index}`, 'f', { stop: true })]
         })
         const { text: whole, calls } = summarize(readParts(plan, [...events, ...closing()]))
-        t.equal(whole, list.map((item) => ('words' in item ? `x${item.words}` : '')).join(''))
-        t.same(
+        equal(whole, list.map((item) => ('words' in item ? `x${item.words}` : '')).join(''))
+        deepEqual(
           calls.map((call) => call.json),
           list.flatMap((item) => ('input' in item ? [JSON.stringify({ a: item.input })] : []))
         )

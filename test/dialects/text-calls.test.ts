@@ -1,4 +1,5 @@
-import { array, assert, nat, property, string } from 'fast-check'
+import { ok } from 'node:assert/strict'
+import { array, assert, nat, property, string } from '../helper/fast-check.ts'
 import t from 'tap'
 import { textCallFormsOf } from '../../src/dialects/text-call-form.ts'
 import { parseTextCalls } from '../../src/dialects/text-call-parser.ts'
@@ -122,7 +123,7 @@ t.test('TextCalls', async (t) => {
     t.ok(calls.isDone)
   })
 
-  t.test('loses nothing, however the text is cut', async (t) => {
+  t.test('loses nothing, however the text is cut', async () => {
     const beginnings = [
       '',
       'x\n',
@@ -138,7 +139,7 @@ t.test('TextCalls', async (t) => {
         (words, index, cuts) => {
           const whole = words.join('\n') + (beginnings[index] ?? '') + (words[0] ?? '')
           const { text, found } = read(cutAt(whole, cuts))
-          t.ok(found.length > 0 || text === whole)
+          ok(found.length > 0 || text === whole)
         }
       )
     )

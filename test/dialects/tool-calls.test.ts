@@ -1,4 +1,5 @@
-import { array, assert, jsonValue, nat, property, record } from 'fast-check'
+import { deepEqual } from 'node:assert/strict'
+import { array, assert, jsonValue, nat, property, record } from '../helper/fast-check.ts'
 import t from 'tap'
 import { ToolCalls, type ToolEvent } from '../../src/dialects/tool-calls.ts'
 import { type ToolCall, toToolParts } from '../../src/dialects/tool-parts.ts'
@@ -278,9 +279,9 @@ t.test(
       property(record({ a: jsonValue() }), array(nat(), { maxLength: 6 }), (value, places) => {
         const json = JSON.stringify(value)
         const events = cutAt(json, places).map((input) => tool('1', 'f', { input }))
-        t.same(read(events), [[call('1', 'f', json)], false])
+        deepEqual(read(events), [[call('1', 'f', json)], false])
         const cut = sliceBy(json.slice(0, -1), 3).map((input) => tool('1', 'f', { input }))
-        t.same(read([...cut, tool('1', 'f', { stop: true })]), [[], true])
+        deepEqual(read([...cut, tool('1', 'f', { stop: true })]), [[], true])
       })
     )
   }

@@ -1,4 +1,5 @@
-import { assert, double, integer, option, property, record } from 'fast-check'
+import { ok } from 'node:assert/strict'
+import { assert, double, integer, option, property, record } from '../helper/fast-check.ts'
 import t from 'tap'
 import { UsageMeter } from '../../src/dialects/usage-meter.ts'
 import type { TokenUsage } from '../../src/kiro/event.ts'
@@ -155,9 +156,9 @@ t.test('is never negative nor without input, whatever the upstream counts', asyn
       usage.addCounts(given as TokenUsage)
       usage.setPercentage(percentage)
       const { inputTokens, outputTokens, cacheReadTokens = 0, cacheWriteTokens = 0 } = usage.total()
-      t.ok(inputTokens >= 0 && outputTokens >= 0 && cacheReadTokens >= 0 && cacheWriteTokens >= 0)
-      t.ok(inputTokens + cacheReadTokens + cacheWriteTokens > 0)
-      t.ok(Number.isInteger(inputTokens) && Number.isInteger(outputTokens))
+      ok(inputTokens >= 0 && outputTokens >= 0 && cacheReadTokens >= 0 && cacheWriteTokens >= 0)
+      ok(inputTokens + cacheReadTokens + cacheWriteTokens > 0)
+      ok(Number.isInteger(inputTokens) && Number.isInteger(outputTokens))
     })
   )
 })

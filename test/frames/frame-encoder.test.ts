@@ -1,5 +1,6 @@
+import { deepEqual } from 'node:assert/strict'
 import { EventStreamCodec } from '@smithy/eventstream-codec'
-import * as fc from 'fast-check'
+import * as fc from '../helper/fast-check.ts'
 import t from 'tap'
 import { encodeFrame, FrameEncoder } from '../../src/frames/frame-encoder.ts'
 import { REFERENCE_FRAMES } from '../fixtures/reference-frames.ts'
@@ -16,13 +17,13 @@ t.test('encodeFrame()', async (t) => {
     }
   })
 
-  t.test('is read by @smithy/eventstream-codec', async (t) => {
+  t.test('is read by @smithy/eventstream-codec', async () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), fc.uint8Array(), (value, payload) => {
         const headers = { text: value, number: 7, flag: true, when: new Date(5) }
         const message = codec.decode(encodeFrame(headers, payload))
-        t.same([...message.body], [...payload])
-        t.same(message.headers, {
+        deepEqual([...message.body], [...payload])
+        deepEqual(message.headers, {
           text: { type: 'string', value },
           number: { type: 'integer', value: 7 },
           flag: { type: 'boolean', value: true },

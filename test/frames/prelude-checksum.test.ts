@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { assert, nat, property, uint8Array } from 'fast-check'
+import { assert, nat, property, uint8Array } from '../helper/fast-check.ts'
 import t from 'tap'
 import { preludeChecksum } from '../../src/frames/prelude-checksum.ts'
 

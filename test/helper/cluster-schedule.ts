@@ -1,4 +1,4 @@
-import * as fc from 'fast-check'
+import * as fc from './fast-check.ts'
 import { ClusterRules, PromptRules } from './cluster-rules.ts'
 import { SimulatedCluster, type Machines, type Member } from './simulated-cluster.ts'
 

@@ -1,5 +1,5 @@
 /** Requests as broken agents, compaction and interruption make them, for property tests of all dialects. */
-import * as fc from 'fast-check'
+import * as fc from './fast-check.ts'
 import type { DialectName } from '../../src/dialects/reply-plan.ts'
 import { hostileSchema } from './hostile-schemas.ts'
 

@@ -1,5 +1,5 @@
 /** Tool schemas of every kind: valid, nonsensical, recursive, deep, with names that are words of the language. */
-import * as fc from 'fast-check'
+import * as fc from './fast-check.ts'
 
 const name = fc.constantFrom(
   'a',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import * as fc from 'fast-check'
+import * as fc from './fast-check.ts'
 import type { Test } from 'tap'
 import { convertRequest } from '../../src/dialects/convert-request.ts'
 import type { DialectName, ReplyPlan } from '../../src/dialects/reply-plan.ts'

@@ -3,10 +3,7 @@ import { reportText } from '../chaos/report.ts'
 import { runChaos } from '../chaos/run-chaos.ts'
 import { violationsOf } from '../chaos/violations.ts'
 
-/**
- * A minute of chaos in all, with another seed each time; `npm run chaos` runs it for hours. The report prints the
- * seed, and `npm run chaos -- --seed N` repeats what the upstream, the clients and the driver do.
- */
+/** A minute of chaos in all, always with the same seed; `npm run chaos` runs it for hours, and with others. */
 const RUNS = [
   { workers: 2, seconds: 30, tls: true },
   { workers: 4, seconds: 30, tls: false }
@@ -27,7 +24,7 @@ for (const { workers, seconds, tls } of RUNS) {
       workers,
       tls,
       clients: 500,
-      seed: Date.now() % 1_000_000,
+      seed: 20_261_125,
       onProgress: (line) => t.comment(line),
       signal: ended.signal
     })

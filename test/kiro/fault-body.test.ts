@@ -1,4 +1,4 @@
-import * as fc from 'fast-check'
+import * as fc from '../helper/fast-check.ts'
 import t from 'tap'
 import { MAX_FAULT_BODY_BYTES, normalizeType, parseFaultBody } from '../../src/kiro/fault-body.ts'
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import * as fc from 'fast-check'
+import * as fc from '../helper/fast-check.ts'
 import t from 'tap'
 import { makeToolId, toWireToolId, toWireToolName, uuidOf } from '../../src/kiro/identifiers.ts'
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import * as fc from 'fast-check'
+import * as fc from '../helper/fast-check.ts'
 import t from 'tap'
 import { isJsonObject, type JsonObject } from '../../src/kiro/json-object.ts'
 import { resolvePointer } from '../../src/kiro/json-pointer.ts'

@@ -1,4 +1,4 @@
-import { anything, assert, property } from 'fast-check'
+import { anything, assert, property } from '../helper/fast-check.ts'
 import t from 'tap'
 import { outlineOf } from '../../src/kiro/payload-outline.ts'
 

@@ -1,4 +1,12 @@
-import { assert, constantFrom, array, oneof, property, string, uint8Array } from 'fast-check'
+import {
+  assert,
+  constantFrom,
+  array,
+  oneof,
+  property,
+  string,
+  uint8Array
+} from '../helper/fast-check.ts'
 import t from 'tap'
 import { plainContent } from '../../src/kiro/plain-content.ts'
 

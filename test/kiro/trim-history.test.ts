@@ -1,4 +1,4 @@
-import { array, assert, boolean, integer, property, record, string } from 'fast-check'
+import { array, assert, boolean, integer, property, record, string } from '../helper/fast-check.ts'
 import t from 'tap'
 import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../../src/kiro/payload.ts'
 import { trimHistory } from '../../src/kiro/trim-history.ts'

@@ -1,4 +1,4 @@
-import { assert, json, property, string } from 'fast-check'
+import { assert, json, property, string } from '../helper/fast-check.ts'
 import t from 'tap'
 import { makeSearchId, parseSearchAnswer, searchBody } from '../../src/kiro/web-search.ts'
 

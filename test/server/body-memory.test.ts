@@ -1,4 +1,4 @@
-import { assert, integer, property } from 'fast-check'
+import { assert, integer, property } from '../helper/fast-check.ts'
 import t from 'tap'
 import { MemoryBudget } from '../../src/admission/memory-budget.ts'
 import { BodyMemory, SMALL_BODY_BYTES } from '../../src/server/body-memory.ts'

@@ -1,4 +1,4 @@
-import * as fc from 'fast-check'
+import * as fc from '../helper/fast-check.ts'
 import t from 'tap'
 import { RetryBudget } from '../../src/upstream/retry-budget.ts'
 

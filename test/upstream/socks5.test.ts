@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from '../helper/fast-check.ts'
 import t from 'tap'
 import type { ProxyCredentials } from '../../src/upstream/proxy.ts'
 import { type HandshakeStep, ProxyRefusal } from '../../src/upstream/proxy-handshake.ts'

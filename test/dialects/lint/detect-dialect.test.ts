@@ -1,4 +1,4 @@
-import * as fc from 'fast-check'
+import * as fc from '../../helper/fast-check.ts'
 import t from 'tap'
 import { detectDialect } from '../../../src/dialects/lint/detect-dialect.ts'
 import { chatBody, messagesBody } from '../../helper/agent-request.ts'

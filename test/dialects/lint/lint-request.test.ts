@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import * as fc from 'fast-check'
+import * as fc from '../../helper/fast-check.ts'
 import t from 'tap'
 import { convertRequest } from '../../../src/dialects/convert-request.ts'
 import { lintRequest } from '../../../src/dialects/lint/lint-request.ts'

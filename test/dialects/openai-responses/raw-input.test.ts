@@ -1,4 +1,5 @@
-import { array, assert, nat, property, string } from 'fast-check'
+import { equal, ok } from 'node:assert/strict'
+import { array, assert, nat, property, string } from '../../helper/fast-check.ts'
 import t from 'tap'
 import { RawInput } from '../../../src/dialects/openai-responses/raw-input.ts'
 import { cutAt, sliceBy } from '../../helper/upstream-events.ts'
@@ -64,8 +65,8 @@ t.test('never gives half of a character', async () => {
     property(texts, array(nat(), { maxLength: 6 }), (text, places) => {
       for (const json of [JSON.stringify({ input: text }), `{"input":"${escapeAll(text)}"}`]) {
         const { pieces, whole } = read(cutAt(json, places))
-        t.equal(whole, text)
-        t.ok(pieces.every((piece) => piece.isWellFormed()))
+        equal(whole, text)
+        ok(pieces.every((piece) => piece.isWellFormed()))
       }
     })
   )
