@@ -1,3 +1,4 @@
+import { Resolver } from 'node:dns'
 import { BlockList, isIP } from 'node:net'
 import type { Config } from './settings.ts'
 
@@ -21,7 +22,7 @@ export function crossCheck(config: Config): CrossChecked {
   const workers = limitWorkers(keepalive.config)
   return {
     config: workers.config,
-    problems: [...openToAnyone(config), ...noCredentials(config)],
+    problems: [...openToAnyone(config), ...noCredentials(config), ...noNameServers(config)],
     warnings: [...keepalive.warnings, ...workers.warnings, ...severalSources(config)]
   }
 }
@@ -62,6 +63,22 @@ function noCredentials(config: Config): readonly Finding[] {
   const sentence =
     'There are no credentials: set KIRO_API_KEY, KIRO_CREDS_FILE or REFRESH_TOKEN (the simulator does not start with NODE_ENV=production).'
   return [{ about: ['KIRO_API_KEY', 'KIRO_CREDS_FILE', 'REFRESH_TOKEN'], sentence }]
+}
+
+/** The resolver itself says what it takes: the many ways to write an address and a port are its business. */
+function noNameServers({ names }: Config): readonly Finding[] {
+  const resolver = new Resolver()
+  const wrong = names.servers.find((server) => {
+    try {
+      resolver.setServers([server])
+      return false
+    } catch {
+      return true
+    }
+  })
+  if (wrong === undefined) return []
+  const sentence = `DNS_SERVERS has "${wrong}", which is no IP address with or without a port: 10.0.0.2, 10.0.0.2:5353, [fd00::2]:53.`
+  return [{ about: ['DNS_SERVERS'], sentence }]
 }
 
 function severalSources(config: Config): readonly Finding[] {

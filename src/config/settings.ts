@@ -168,11 +168,24 @@ export const Settings = Type.Object({
       'How the gateway names itself to the upstream.'
     )
   }),
+  names: Type.Object({
+    servers: setting<string[]>(
+      {
+        env: 'DNS_SERVERS',
+        kind: 'list',
+        default: [],
+        allowed:
+          'IP addresses separated by commas, each with :port if wanted: 10.0.0.2, [fd00::2]:53',
+        description: 'Name servers to ask instead of those of the system (/etc/resolv.conf).'
+      },
+      { type: 'array', items: { type: 'string', pattern: '^[0-9A-Fa-f.:\\[\\]]+$' } }
+    )
+  }),
   proxy: Type.Object({
     url: proxy(
       'VPN_PROXY_URL',
       undefined,
-      'Proxy for every call to the upstream, token refresh included; wins over HTTPS_PROXY.'
+      'Proxy for every call to the upstream, token refresh included, and for what FETCH_URLS fetches; wins over HTTPS_PROXY.'
     ),
     httpsUrl: proxy(
       'HTTPS_PROXY',
@@ -316,6 +329,11 @@ export const Settings = Type.Object({
       'FETCH_TIMEOUT',
       { min: 1, max: 120, default: 15 },
       'Longest time that one of them may take.'
+    ),
+    maxConcurrent: count(
+      'FETCH_MAX_CONCURRENT',
+      { min: 1, max: 1000, default: 16 },
+      'Images and documents that a worker fetches at once; half of it for one client key, the rest waits.'
     )
   }),
   responses: Type.Object({

@@ -6,6 +6,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import type { JsonRequest, JsonResponse } from '../upstream/json-call.ts'
 import { exchangeJson } from '../upstream/json-exchange.ts'
 import { classifyFailure } from '../upstream/classify.ts'
+import { upstreamNames } from '../upstream/host-names.ts'
 import { ConnectionPool } from '../upstream/pool.ts'
 import { chooseProxy } from '../upstream/proxy.ts'
 import { PoolMetrics } from '../upstream/pool-metrics.ts'
@@ -32,6 +33,7 @@ export class ControlLane {
         maxIdle: () => this.#lease.state().keepAlive
       },
       chooseProxy: chooseProxy(config.proxy),
+      names: upstreamNames(config.names.servers),
       connectTimeoutMs: config.upstream.connectTimeoutMs,
       keepaliveExpiryMs: config.pool.keepaliveExpiryMs,
       onConnectionClosed: (seconds) => metrics.connectionSeconds.observe(seconds)

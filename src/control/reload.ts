@@ -17,6 +17,7 @@ const FIXED = [
   ['KIRO_CREDS_FILE, KIRO_API_KEY or another credential', (config: Config) => config.credentials],
   ['KIRO_API_URL or another host', ({ upstream }: Config) => hostsOf(upstream)],
   ['DEBUG_DIR', (config: Config) => config.observe.debugDir],
+  ['DNS_SERVERS', (config: Config) => config.names],
   ['VPN_PROXY_URL, HTTPS_PROXY or NO_PROXY', (config: Config) => config.proxy]
 ] as const satisfies readonly (readonly [string, (config: Config) => unknown])[]
 
@@ -34,7 +35,7 @@ export interface Reload {
  *   address and no client key.
  */
 export function reload(running: Config, next: Config): Reload {
-  const { server, cluster, upstream, memory, transform, credentials, isProduction, proxy } = running
+  const { server, cluster, upstream, memory, transform, credentials, isProduction } = running
   const config = {
     ...next,
     server: { ...next.server, host: server.host, port: server.port },
@@ -44,7 +45,8 @@ export function reload(running: Config, next: Config): Reload {
     transform,
     credentials,
     observe: { ...next.observe, debugDir: running.observe.debugDir },
-    proxy,
+    names: running.names,
+    proxy: running.proxy,
     isProduction
   }
   const problems = crossCheck(config).problems.map(({ sentence }) => sentence)

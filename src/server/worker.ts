@@ -15,6 +15,8 @@ import { DebugCapture } from '../observe/debug-capture.ts'
 import { Metrics } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { TransformPool } from '../transform/transform-pool.ts'
+import { upstreamNames } from '../upstream/host-names.ts'
+import { createNameLookup } from '../upstream/name-lookup.ts'
 import { ConnectionPool } from '../upstream/pool.ts'
 import { chooseProxy } from '../upstream/proxy.ts'
 import { RetryBudget } from '../upstream/retry-budget.ts'
@@ -177,7 +179,8 @@ export class GatewayWorker {
     parts.memory.drain()
     await this.#turns.drain({ timeoutMs, ...lastWords() })
     parts.app.server.closeIdleConnections()
-    await Promise.all([parts.pool.close(), parts.transforms.close(), parts.fetcher.close()])
+    parts.fetcher.close()
+    await Promise.all([parts.pool.close(), parts.transforms.close()])
     await parts.metrics.push()
     parts.app.server.closeAllConnections()
     parts.metrics.close()
@@ -242,6 +245,7 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
       maxIdle: () => lease.state().keepAlive
     },
     chooseProxy: chooseProxy(config.proxy),
+    names: upstreamNames(config.names.servers),
     connectTimeoutMs: config.upstream.connectTimeoutMs,
     keepaliveExpiryMs: config.pool.keepaliveExpiryMs,
     onConnectionClosed: (seconds) => counts.connectionSeconds.observe(seconds)
@@ -277,7 +281,9 @@ function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Su
   })
   const fetcher = new UrlFetcher({
     limits: () => parts.config.fetch,
-    isAllowedAddress: isPublicAddress
+    isAllowedAddress: isPublicAddress,
+    lookUp: createNameLookup({ servers: config.names.servers }),
+    chooseProxy: chooseProxy(config.proxy)
   })
   const plane: DataPlane = {
     lease,

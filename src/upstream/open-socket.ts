@@ -1,8 +1,10 @@
-import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { callbackify } from 'node:util'
 import { type Address, addressOf } from './address.ts'
 import { dropSocket } from './drop-socket.ts'
 import { HttpTunnel } from './http-tunnel.ts'
+import type { HostAddress } from './name-lookup.ts'
 import type { Proxy } from './proxy.ts'
 import { toProxyFailure } from './proxy-failure.ts'
 import { type ProxyHandshake, shakeHands } from './proxy-handshake.ts'
@@ -13,7 +15,9 @@ export interface OpenSocketOptions {
   readonly origin: URL
   /** What the connection goes through; `null` leads straight to the origin. */
   readonly proxy: Proxy | null
-  /** For the whole way, proxy and TLS included. */
+  /** Where a name leads, of the origin or of the proxy. At least one address; rejects when the signal aborts. */
+  readonly resolveHost: (host: string, signal: AbortSignal) => Promise<readonly HostAddress[]>
+  /** For the whole way, name, proxy and TLS included. */
   readonly timeoutMs: number
   /** Where TLS sessions are kept, so that a new handshake can resume. Owned by the pool. */
   readonly tlsSessions: Map<string, Buffer>
@@ -57,13 +61,13 @@ const PROBE_AFTER_MS = 15_000
  * ever resumed (0 of 40; 40 of 40 here).
  */
 export function openSocket(options: OpenSocketOptions): SocketAttempt {
-  const { origin, proxy, timeoutMs } = options
+  const { origin, proxy, timeoutMs, resolveHost } = options
   const { host, port } = proxy ?? addressOf(origin)
-  const transport = connectTcp({ host, port })
+  const abort = new AbortController()
+  const transport = connectTcp({ host, port, lookup: toLookup(resolveHost, abort.signal) })
   transport.setNoDelay(true)
   transport.setKeepAlive(true, PROBE_AFTER_MS)
   transport.on('error', () => {}) // between two steps nobody else listens
-  const abort = new AbortController()
   let reason: Error | null = null
   const end = (): void => {
     dropSocket(transport)
@@ -85,6 +89,22 @@ export function openSocket(options: OpenSocketOptions): SocketAttempt {
     })
     .finally(() => clearTimeout(timer))
   return { transport, ready, giveUp }
+}
+
+/** In the shape in which sockets ask for it. */
+function toLookup(
+  resolveHost: OpenSocketOptions['resolveHost'],
+  signal: AbortSignal
+): LookupFunction {
+  const resolve = callbackify((host: string) => resolveHost(host, signal))
+  return (host, { all }, callback) => {
+    resolve(host, (error, addresses) => {
+      const [first] = addresses ?? []
+      if (error !== null || first === undefined) callback(error, '')
+      else if (all === true) callback(null, [...addresses])
+      else callback(null, first.address, first.family)
+    })
+  }
 }
 
 async function buildUp(

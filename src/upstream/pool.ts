@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type CloseReason, Connection, NOTICE_GRACE_MS } from './connection.ts'
+import { addressOf } from './address.ts'
+import { HostNames } from './host-names.ts'
 import { IdleConnections } from './idle-connections.ts'
 import { openSocket, type SocketAttempt } from './open-socket.ts'
 import type { ProxyChoice } from './proxy.ts'
@@ -15,6 +17,8 @@ export interface PoolLimits {
 export interface PoolOptions {
   readonly limits: PoolLimits
   readonly chooseProxy: ProxyChoice
+  /** Taken: closed with the pool. */
+  readonly names?: HostNames
   readonly connectTimeoutMs: number
   /** `null` keeps idle connections for ever. */
   readonly keepaliveExpiryMs: number | null
@@ -49,6 +53,7 @@ export interface PoolStats {
  */
 export class ConnectionPool {
   readonly #options: PoolOptions
+  readonly #names: HostNames
   readonly #open = new Set<Connection>()
   readonly #idle = new IdleConnections()
   readonly #tlsSessions = new Map<string, Buffer>()
@@ -69,6 +74,7 @@ export class ConnectionPool {
 
   constructor(options: PoolOptions) {
     this.#options = options
+    this.#names = options.names ?? new HostNames()
     this.#keepaliveExpiryMs = options.keepaliveExpiryMs
   }
 
@@ -171,12 +177,14 @@ export class ConnectionPool {
   async close(): Promise<void> {
     this.#isClosed = true
     if (this.#sweep !== null) clearTimeout(this.#sweep)
+    this.#names.close()
     await this.trim(0)
   }
 
   /** Resets every socket. */
   destroy(): void {
     this.#isClosed = true
+    this.#names.close()
     if (this.#sweep !== null) clearTimeout(this.#sweep)
     for (const connection of this.#open) connection.reset('shutdown')
     for (const attempt of this.#attempts) attempt.giveUp()
@@ -193,9 +201,11 @@ export class ConnectionPool {
 
   async #connect(origin: URL, signal: AbortSignal) {
     const { chooseProxy, connectTimeoutMs, ca } = this.#options
+    const proxy = chooseProxy(origin)
     const attempt = openSocket({
       origin,
-      proxy: chooseProxy(origin),
+      proxy,
+      resolveHost: (host, ended) => this.#names.resolve(host, ended),
       timeoutMs: connectTimeoutMs,
       tlsSessions: this.#tlsSessions,
       ...(ca === undefined ? {} : { ca })
@@ -211,6 +221,7 @@ export class ConnectionPool {
     } catch (cause) {
       // The peer may have accepted already; it is given the time to notice that nobody is there.
       attempt.giveUp()
+      if (!signal.aborted) this.#names.doubt((proxy ?? addressOf(origin)).host)
       if (!isRefusal(cause)) await delay(NOTICE_GRACE_MS)
       throw signal.aborted ? signal.reason : cause
     } finally {

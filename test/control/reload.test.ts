@@ -69,6 +69,7 @@ function otherText({ setting }: ListedSetting): string {
     LOG_LEVEL: 'debug',
     FAKE_REASONING: 'false',
     FETCH_URLS: 'false',
+    DNS_SERVERS: '127.0.0.9',
     DEBUG_MODE: 'all',
     AUTO_TRIM_PAYLOAD: 'true',
     MODEL_ALIASES: 'a=b'
@@ -130,6 +131,7 @@ const LIVE = new Set([
   'FETCH_URLS',
   'FETCH_MAX_BYTES',
   'FETCH_TIMEOUT',
+  'FETCH_MAX_CONCURRENT',
   'LOG_LEVEL',
   'DEBUG_MODE',
   'AUTO_TRIM_PAYLOAD'

@@ -9,6 +9,8 @@ import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
 import { serverUrl } from '../helper/server-url.ts'
 
 const certificate = selfSignedCertificate()
+/** Addresses in URLs are not looked up. */
+const resolveHost = (): Promise<never> => Promise.reject(new Error('a name was looked up'))
 
 /** Timers of `tr` in /proc/net/tcp, which counts in 1/100 s. */
 const KERNEL_TIMERS: Readonly<Record<string, string>> = { '00': 'none', '02': 'keep-alive' }
@@ -29,6 +31,7 @@ t.test('openSocket()', (t) => {
     const { transport, ready } = openSocket({
       origin: upstream.url,
       proxy: null,
+      resolveHost,
       timeoutMs: 2000,
       tlsSessions: new Map()
     })
@@ -46,6 +49,7 @@ t.test('openSocket()', (t) => {
       const { transport, ready } = openSocket({
         origin: upstream.url,
         proxy: null,
+        resolveHost,
         timeoutMs: 2000,
         tlsSessions: new Map()
       })
@@ -65,6 +69,7 @@ t.test('openSocket()', (t) => {
     const { transport, ready } = openSocket({
       origin: new URL(`http://[::ffff:127.0.0.1]:${url.port}`),
       proxy: null,
+      resolveHost,
       timeoutMs: 2000,
       tlsSessions: new Map()
     })
@@ -77,6 +82,7 @@ t.test('openSocket()', (t) => {
     const { transport, ready } = openSocket({
       origin: upstream.url,
       proxy: null,
+      resolveHost,
       timeoutMs: 2000,
       tlsSessions: new Map()
     })
@@ -91,6 +97,7 @@ t.test('openSocket()', (t) => {
     const { transport, ready } = openSocket({
       origin,
       proxy: null,
+      resolveHost,
       timeoutMs: 2000,
       tlsSessions: new Map()
     })
@@ -101,7 +108,13 @@ t.test('openSocket()', (t) => {
   t.test('rejects when the peer speaks no TLS', async (t) => {
     const { url } = await CountingUpstream.start(t)
     const origin = new URL(`https://127.0.0.1:${url.port}`)
-    const { ready } = openSocket({ origin, proxy: null, timeoutMs: 2000, tlsSessions: new Map() })
+    const { ready } = openSocket({
+      origin,
+      proxy: null,
+      resolveHost,
+      timeoutMs: 2000,
+      tlsSessions: new Map()
+    })
     await t.rejects(ready, { code: /EPROTO|ERR_SSL/ })
   })
   t.end()

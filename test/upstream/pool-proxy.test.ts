@@ -239,6 +239,7 @@ t.test('what the upstream says right behind the answer of the proxy is not lost'
     const attempt = openSocket({
       origin: new URL('http://upstream.test'),
       proxy: proxyOf(settingsOf(proxy.url)),
+      resolveHost: () => Promise.reject(new Error('a name was looked up')),
       timeoutMs: 2000,
       tlsSessions: new Map()
     })

@@ -34,6 +34,7 @@ export async function convertWithAttachments(
     if (!(cause instanceof AttachmentsNeeded)) throw cause
     const { body, needs } = cause
     const attachments = await fetchAll(plane, needs.urls, {
+      key: owner.key,
       signal: owner.signal,
       admit: admitInto(room, body.byteLength)
     })
@@ -62,7 +63,7 @@ function admitInto(room: BodyRoom, bodyBytes: number): FetchTerms['admit'] {
 async function fetchAll(
   plane: AttachmentPlane,
   urls: readonly string[],
-  { signal, admit }: FetchTerms
+  { key, signal, admit }: FetchTerms
 ): Promise<Readonly<Record<string, FetchedContent>>> {
   if (urls.length > MAX_URLS) {
     throw new GatewayError('GW_BODY_INVALID', undefined, {
@@ -71,7 +72,7 @@ async function fetchAll(
   }
   const { isEnabled } = plane.config().fetch
   const failed = new AbortController()
-  const terms = { signal: AbortSignal.any([signal, failed.signal]), admit }
+  const terms = { key, signal: AbortSignal.any([signal, failed.signal]), admit }
   try {
     const contents = await Promise.all(
       urls.map(async (url): Promise<readonly [string, FetchedContent]> => {

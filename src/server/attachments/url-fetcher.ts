@@ -1,24 +1,36 @@
-import { lookup } from 'node:dns'
-import { isIP, type LookupFunction } from 'node:net'
-import type { Agent } from 'undici'
+import { request as sendRequest, type IncomingMessage } from 'node:http'
+import { isIP, type Socket } from 'node:net'
 import type { FetchedContent } from '../../dialects/attachments.ts'
 import { sniffFormat } from '../../dialects/image-content.ts'
 import { GatewayError } from '../../shared/errors.ts'
+import { addressOf } from '../../upstream/address.ts'
+import type { HostAddress, NameLookup } from '../../upstream/name-lookup.ts'
+import { openSocket } from '../../upstream/open-socket.ts'
+import type { Proxy, ProxyChoice } from '../../upstream/proxy.ts'
+import { FetchSlots } from './fetch-slots.ts'
+import { mayBePublicHost } from './public-address.ts'
 
 export interface FetchLimits {
   readonly maxBytes: number
   /** For all of one URL: name, connection, redirects, content. */
   readonly timeoutMs: number
+  /** Fetches at once, over all requests. */
+  readonly maxConcurrent: number
 }
 
 export interface UrlFetcherOptions {
   readonly limits: () => FetchLimits
   /** Says which IP addresses may be connected to. */
   readonly isAllowedAddress: (address: string) => boolean
+  /** Not the upstream's own: what clients name must not wait in its line, nor fill its memory. */
+  readonly lookUp: NameLookup
+  readonly chooseProxy: ProxyChoice
 }
 
 /** Who wants a URL's content. */
 export interface FetchTerms {
+  /** Name of the client's key: keys take turns. */
+  readonly key: string
   /** Ends the fetch when nobody waits for it any more. */
   readonly signal: AbortSignal
   /** Hears of bytes before they are kept; a GatewayError that it throws ends the fetch. */
@@ -38,21 +50,36 @@ class FetchRefused extends Error {}
  * Fetches what a request names by URL: images, PDFs and text of the public internet. Every address is checked where
  * it is connected to, so that no name and no redirect leads to a private one. Sends nothing but the request line,
  * `host` and `accept`.
+ *
+ * Each URL has connections of its own, which end with it: what a client names can hold neither a file thread (a name
+ * that nobody answers for) nor a socket longer than its fetch.
  */
 export class UrlFetcher {
   readonly #options: UrlFetcherOptions
-  #agent: Agent | null = null
+  readonly #slots: FetchSlots
+  readonly #closing = new AbortController()
 
   constructor(options: UrlFetcherOptions) {
     this.#options = options
+    this.#slots = new FetchSlots(() => options.limits().maxConcurrent)
   }
 
   /** Rejects only by its terms; everything else is `failed` with words for the client. */
-  async fetch(url: string, { signal, admit }: FetchTerms): Promise<FetchedContent> {
+  async fetch(url: string, terms: FetchTerms): Promise<FetchedContent> {
+    const signal = AbortSignal.any([terms.signal, this.#closing.signal])
+    return this.#slots.run(terms.key, signal, () => this.#fetchNow(url, { ...terms, signal }))
+  }
+
+  close(): void {
+    this.#closing.abort(new GatewayError('GW_DRAINING'))
+  }
+
+  async #fetchNow(url: string, terms: FetchTerms): Promise<FetchedContent> {
     const limits = this.#options.limits()
+    const { signal } = terms
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(limits.timeoutMs)])
     try {
-      return await this.#follow(new URL(url), limits.maxBytes, { signal: bounded, admit })
+      return await this.#follow(new URL(url), limits, { ...terms, signal: bounded })
     } catch (cause) {
       signal.throwIfAborted()
       if (cause instanceof GatewayError) throw cause
@@ -60,53 +87,90 @@ export class UrlFetcher {
     }
   }
 
-  async close(): Promise<void> {
-    await this.#agent?.destroy()
-  }
-
-  async #follow(first: URL, maxBytes: number, terms: FetchTerms): Promise<FetchedContent> {
-    const { Agent, request } = await import('undici') // 12 MB, which few gateways ever need
-    this.#agent ??= new Agent({
-      connections: 4,
-      pipelining: 1,
-      connect: { lookup: checkedLookup(this.#options.isAllowedAddress) },
-      keepAliveTimeout: 1000
-    })
-    const agent = this.#agent
+  async #follow(first: URL, limits: FetchLimits, terms: FetchTerms): Promise<FetchedContent> {
     let url = first
     for (let redirects = 0; redirects <= MaxRedirects; redirects++) {
-      this.#check(url)
-      const { statusCode, headers, body } = await request(url, {
-        dispatcher: agent,
-        signal: terms.signal,
-        headers: { accept: [...ImageTypes, 'application/pdf', 'text/*;q=0.5'].join(', ') }
-      })
-      if (!RedirectStatuses.includes(statusCode)) {
-        if (statusCode === 200) {
-          const content = await readBytes(body, maxBytes, terms.admit)
-          return toContent(headers['content-type'], content)
-        }
-        await body.dump()
-        throw new FetchRefused(`the server answered with status ${statusCode}`)
-      }
-      await body.dump()
-      const location = String(headers['location'] ?? '')
-      if (!URL.canParse(location, url.href)) throw new FetchRefused('a redirect leads nowhere')
-      url = new URL(location, url)
+      const next = await this.#step(url, limits, terms)
+      if (!(next instanceof URL)) return next
+      url = next
     }
     throw new FetchRefused('too many redirects')
   }
 
-  /** Addresses in the URL itself are not looked up, so they are checked here. */
-  #check({ protocol, hostname, username, password }: URL): void {
+  /** One request: its content, or where it leads. */
+  async #step(url: URL, limits: FetchLimits, terms: FetchTerms): Promise<FetchedContent | URL> {
+    const proxy = this.#options.chooseProxy(url)
+    this.#check(url, proxy)
+    const socket = await this.#connect(url, proxy, { ...terms, timeoutMs: limits.timeoutMs })
+    try {
+      const response = await ask(url, socket, terms.signal)
+      const { statusCode = 0, headers } = response
+      if (RedirectStatuses.includes(statusCode)) return redirectTarget(headers.location, url)
+      if (statusCode !== 200)
+        throw new FetchRefused(`the server answered with status ${statusCode}`)
+      const content = await readBytes(response, limits.maxBytes, terms.admit)
+      return toContent(headers['content-type'], content)
+    } finally {
+      socket.destroy()
+    }
+  }
+
+  /** Addresses in the URL itself are not looked up, and names behind a proxy not by us, so both are checked here. */
+  #check({ protocol, hostname, username, password }: URL, proxy: Proxy | null): void {
     if (protocol !== 'http:' && protocol !== 'https:') {
       throw new FetchRefused('only http and https URLs are fetched')
     }
     if (username !== '' || password !== '') {
       throw new FetchRefused('URLs with credentials are not fetched')
     }
+    const { isAllowedAddress } = this.#options
     const host = hostname.replace(/^\[|\]$/g, '')
-    if (isIP(host) !== 0 && !this.#options.isAllowedAddress(host)) throw privateAddress()
+    const isPublic =
+      proxy === null
+        ? isIP(host) === 0 || isAllowedAddress(host)
+        : mayBePublicHost(host, isAllowedAddress)
+    if (!isPublic) throw privateAddress()
+  }
+
+  async #connect(
+    origin: URL,
+    proxy: Proxy | null,
+    { signal, timeoutMs }: FetchTerms & { readonly timeoutMs: number }
+  ): Promise<Socket> {
+    const attempt = openSocket({
+      origin,
+      proxy,
+      timeoutMs,
+      resolveHost: (host, ended) => this.#resolve(host, proxy, ended),
+      tlsSessions: new Map()
+    })
+    const onAbort = (): void => attempt.giveUp()
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
+    try {
+      return await attempt.ready
+    } catch (cause) {
+      attempt.giveUp()
+      if (!(cause instanceof GatewayError)) throw cause
+      // Its message is for the operator, and names the proxy.
+      throw new FetchRefused(`it could not be reached through the proxy of ${proxy?.setting}`)
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** Gives out only addresses that may be connected to, at the moment of connecting: a later answer can't differ. */
+  async #resolve(
+    host: string,
+    proxy: Proxy | null,
+    signal: AbortSignal
+  ): Promise<readonly HostAddress[]> {
+    const { lookUp, isAllowedAddress } = this.#options
+    const { addresses } = await lookUp(host, signal)
+    if (proxy !== null) return addresses // the operator's own choice
+    const usable = addresses.filter(({ address }) => isAllowedAddress(address))
+    if (usable.length === 0) throw privateAddress()
+    return usable
   }
 }
 
@@ -116,6 +180,32 @@ function reasonOf(cause: unknown, { timeoutMs }: FetchLimits, signal: AbortSigna
   return 'it could not be fetched'
 }
 
+/** Sends the request on a socket of its own; resolves with the answer's head. */
+function ask(url: URL, socket: Socket, signal: AbortSignal): Promise<IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+  const { host, port } = addressOf(url)
+  sendRequest({
+    createConnection: () => socket,
+    host,
+    port,
+    path: url.pathname + url.search,
+    headers: {
+      host: url.host,
+      accept: [...ImageTypes, 'application/pdf', 'text/*;q=0.5'].join(', ')
+    },
+    signal
+  })
+    .on('response', resolve)
+    .on('error', reject)
+    .end()
+  return promise
+}
+
+function redirectTarget(location: string | undefined, from: URL): URL {
+  const target = URL.parse(location ?? '', from.href)
+  if (target === null) throw new FetchRefused('a redirect leads nowhere')
+  return target
+}
 async function readBytes(
   body: AsyncIterable<Buffer>,
   maxBytes: number,
@@ -157,18 +247,4 @@ function typeOf(type: string, content: Buffer): string {
 
 function privateAddress(): FetchRefused {
   return new FetchRefused('its address is not on the public internet')
-}
-
-/** Gives out only addresses that may be connected to, at the moment of connecting: a later answer can't differ. */
-function checkedLookup(isAllowed: (address: string) => boolean): LookupFunction {
-  return (hostname, options, callback) => {
-    lookup(hostname, { ...options, all: true }, (error, addresses) => {
-      if (error !== null) return callback(error, '')
-      const allowed = addresses.filter(({ address }) => isAllowed(address))
-      const [first] = allowed
-      if (first === undefined) return callback(privateAddress(), '')
-      if (options.all === true) return callback(null, allowed)
-      callback(null, first.address, first.family)
-    })
-  }
 }

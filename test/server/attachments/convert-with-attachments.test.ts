@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { MemoryBudget } from '../../../src/admission/memory-budget.ts'
 import { convertWithAttachments } from '../../../src/server/attachments/convert-with-attachments.ts'
 import { UrlFetcher } from '../../../src/server/attachments/url-fetcher.ts'
+import { createNameLookup } from '../../../src/upstream/name-lookup.ts'
 import { BodyMemory } from '../../../src/server/body-memory.ts'
 import { AttachmentsNeeded } from '../../../src/transform/attachments-needed.ts'
 import type { TransformJob, TransformSuccess } from '../../../src/transform/transform-job.ts'
@@ -34,8 +35,10 @@ function convert(
   { url, images, totalBytes }: Record<'images' | 'totalBytes', number> & { url: string }
 ) {
   const fetcher = new UrlFetcher({
-    limits: () => ({ maxBytes: 10 * MIB, timeoutMs: 20_000 }),
-    isAllowedAddress: () => true
+    limits: () => ({ maxBytes: 10 * MIB, timeoutMs: 20_000, maxConcurrent: 40 }),
+    isAllowedAddress: () => true,
+    lookUp: createNameLookup(),
+    chooseProxy: () => null
   })
   t.teardown(() => fetcher.close())
   const urls = Array.from({ length: images }, (_, index) => `${url}/${index}`)
@@ -59,7 +62,9 @@ function convert(
   const plane = {
     fetcher,
     transforms: { run },
-    config: () => ({ fetch: { isEnabled: true, maxBytes: 10 * MIB, timeoutMs: 20_000 } })
+    config: () => ({
+      fetch: { isEnabled: true, maxBytes: 10 * MIB, timeoutMs: 20_000, maxConcurrent: 40 }
+    })
   }
   const job = { dialect: 'openai-chat', body, options: {} } as unknown as TransformJob
   const outcome = convertWithAttachments(plane, job, memory, { key: 'one', signal: never })

@@ -1,10 +1,19 @@
+import { readFile } from 'node:fs/promises'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { isPublicAddress } from '../../../src/server/attachments/public-address.ts'
-import { UrlFetcher } from '../../../src/server/attachments/url-fetcher.ts'
+import {
+  type FetchLimits,
+  UrlFetcher,
+  type UrlFetcherOptions
+} from '../../../src/server/attachments/url-fetcher.ts'
+import { createNameLookup } from '../../../src/upstream/name-lookup.ts'
+import { chooseProxy } from '../../../src/upstream/proxy.ts'
+import { CountingProxy } from '../../helper/counting-proxy.ts'
+import { NameServer } from '../../helper/name-server.ts'
 
-const forever = { signal: new AbortController().signal, admit: () => {} }
+const forever = { key: 'one', signal: new AbortController().signal, admit: () => {} }
 
 async function serve(t: Test, listener: RequestListener): Promise<string> {
   const server = createServer(listener)
@@ -16,8 +25,17 @@ async function serve(t: Test, listener: RequestListener): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-function fetcher(t: Test, isAllowedAddress = (_address: string) => true, timeoutMs = 5000) {
-  const made = new UrlFetcher({ limits: () => ({ maxBytes: 1000, timeoutMs }), isAllowedAddress })
+interface Changes extends Partial<Omit<UrlFetcherOptions, 'limits'>>, Partial<FetchLimits> {}
+
+function fetcher(t: Test, changes: Changes = {}) {
+  const { maxBytes = 1000, timeoutMs = 5000, maxConcurrent = 16, ...options } = changes
+  const made = new UrlFetcher({
+    limits: () => ({ maxBytes, timeoutMs, maxConcurrent }),
+    isAllowedAddress: () => true,
+    lookUp: createNameLookup(),
+    chooseProxy: () => null,
+    ...options
+  })
   t.teardown(() => made.close())
   return made
 }
@@ -118,7 +136,7 @@ t.test('fetch()', async (t) => {
 
   t.test('gives up on silence', async (t) => {
     const url = await serve(t, () => {})
-    const content = await fetcher(t, undefined, 50).fetch(url, forever)
+    const content = await fetcher(t, { timeoutMs: 50 }).fetch(url, forever)
     t.match(content, { kind: 'failed', reason: /longer than 0.05 s/ })
   })
 
@@ -139,7 +157,7 @@ t.test('private addresses', async (t) => {
       response.end('secret')
     })
     const { port } = new URL(url)
-    const one = fetcher(t, isPublicAddress)
+    const one = fetcher(t, { isAllowedAddress: isPublicAddress })
     const places = [
       `127.0.0.1:${port}`,
       `localhost:${port}`,
@@ -160,7 +178,9 @@ t.test('private addresses', async (t) => {
     const url = await serve(t, (_, response) => {
       response.writeHead(302, { location: target.replace('127.0.0.1', '127.0.0.2') }).end()
     })
-    const content = await fetcher(t, (address) => address === '127.0.0.1').fetch(url, forever)
+    const content = await fetcher(t, {
+      isAllowedAddress: (address) => address === '127.0.0.1'
+    }).fetch(url, forever)
     t.match(content, { kind: 'failed', reason: /not on the public internet/ })
     t.equal(secrets, 0)
   })
@@ -171,4 +191,132 @@ t.test('private addresses', async (t) => {
     t.match(content, { kind: 'failed', reason: /credentials/ })
     t.notMatch(JSON.stringify(content), /secret/)
   })
+})
+
+t.test('names that nobody answers for', (t) => {
+  t.test('hold no file thread, and are given up with their client', async (t) => {
+    const server = await NameServer.start(t)
+    const one = fetcher(t, { lookUp: createNameLookup({ servers: [server.address] }) })
+    const abort = new AbortController()
+    const terms = { ...forever, signal: abort.signal }
+    const all = Promise.allSettled(
+      Array.from({ length: 20 }, (_, index) => one.fetch(`http://${index}.silent.example/`, terms))
+    )
+    await server.asked('7.silent.example')
+    t.ok((await readFile(import.meta.filename)).length > 0, 'files can be read meanwhile')
+    const leftAt = performance.now()
+    abort.abort(new Error('left'))
+    const outcomes = await all
+    t.ok(outcomes.every(({ status }) => status === 'rejected'))
+    t.ok(performance.now() - leftAt < 1000, 'at once')
+  })
+
+  t.test('are failures that say no more than that', async (t) => {
+    const server = await NameServer.start(t, () => 'no such name')
+    const one = fetcher(t, { lookUp: createNameLookup({ servers: [server.address] }) })
+    const content = await one.fetch('http://gone.example/', forever)
+    t.same(content, { kind: 'failed', reason: 'it could not be fetched' })
+  })
+
+  t.test('leave room for what other keys name', async (t) => {
+    const server = await NameServer.start(t)
+    const url = await serve(t, (_, response) => {
+      response.writeHead(200, { 'content-type': 'text/plain' }).end('x')
+    })
+    const lookUp = createNameLookup({ servers: [server.address] })
+    const one = fetcher(t, { lookUp, maxConcurrent: 4 })
+    const abort = new AbortController()
+    const terms = { ...forever, key: 'greedy', signal: abort.signal }
+    const all = Promise.allSettled(
+      Array.from({ length: 20 }, (_, index) => one.fetch(`http://${index}.silent.example/`, terms))
+    )
+    await server.asked('1.silent.example')
+    t.match(await one.fetch(url, { ...forever, key: 'other' }), { kind: 'text' })
+    t.notOk(
+      server.questions.some((question) => question.includes(' 2.silent')),
+      'two at a time'
+    )
+    abort.abort(new Error('left'))
+    await all
+  })
+  t.end()
+})
+
+t.test('a name that has public and private addresses leads to the public ones', async (t) => {
+  let host = ''
+  const url = await serve(t, (request, response) => {
+    host = request.headers.host ?? ''
+    response.writeHead(200, { 'content-type': 'text/plain' }).end('x')
+  })
+  const server = await NameServer.start(t, (_, type) =>
+    type === 'A' ? ['127.0.0.2', '127.0.0.1'] : []
+  )
+  const { port } = new URL(url)
+  const one = fetcher(t, {
+    lookUp: createNameLookup({ servers: [server.address] }),
+    isAllowedAddress: (address) => address === '127.0.0.1'
+  })
+  t.match(await one.fetch(`http://both.example:${port}/`, forever), { kind: 'text' })
+  t.equal(host, `both.example:${port}`)
+  server.reply = (_, type) => (type === 'A' ? ['127.0.0.2'] : [])
+  t.match(await one.fetch(`http://rebound.example:${port}/`, forever), {
+    kind: 'failed',
+    reason: /not on the public internet/
+  })
+})
+
+t.test('through the proxy of the upstream', (t) => {
+  t.test('goes what is fetched, and the proxy resolves the name', async (t) => {
+    const proxy = await CountingProxy.start(t, 'http')
+    const url = await serve(t, (_, response) => {
+      response.writeHead(200, { 'content-type': 'text/plain' }).end('through')
+    })
+    const { port } = new URL(url)
+    const server = await NameServer.start(t)
+    const one = fetcher(t, {
+      lookUp: createNameLookup({ servers: [server.address] }),
+      chooseProxy: chooseProxy({ url: proxy.url, httpsUrl: null, exceptions: '127.0.0.1' })
+    })
+    t.match(await one.fetch(`http://images.example:${port}/`, forever), { text: 'through' })
+    t.same(proxy.targets, [`images.example:${port}`])
+    t.same(server.questions, [])
+    t.match(await one.fetch(url, forever), { kind: 'text' }, 'NO_PROXY goes directly')
+  })
+
+  t.test('comes a reason that does not tell its address', async (t) => {
+    const one = fetcher(t, {
+      chooseProxy: chooseProxy({ url: 'http://127.0.0.1:1', httpsUrl: null, exceptions: null })
+    })
+    t.same(await one.fetch('http://images.example/', forever), {
+      kind: 'failed',
+      reason: 'it could not be reached through the proxy of VPN_PROXY_URL'
+    })
+  })
+
+  t.test('goes nothing whose address or name is private', async (t) => {
+    const proxy = await CountingProxy.start(t, 'http')
+    const one = fetcher(t, {
+      isAllowedAddress: isPublicAddress,
+      chooseProxy: chooseProxy({ url: proxy.url, httpsUrl: null, exceptions: null })
+    })
+    for (const host of [
+      '10.0.0.1',
+      '[::1]',
+      'localhost',
+      'a.localhost',
+      'printer.local',
+      'metadata.google.internal',
+      'metadata.google.internal.',
+      'router.lan',
+      'vault'
+    ]) {
+      t.match(
+        await one.fetch(`http://${host}/`, forever),
+        { kind: 'failed', reason: /not on the public internet/ },
+        host
+      )
+    }
+    t.equal(proxy.max, 0)
+  })
+  t.end()
 })

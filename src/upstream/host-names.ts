@@ -1,0 +1,230 @@
+import { lookup } from 'node:dns/promises'
+import {
+  createNameLookup,
+  type HostAddress,
+  type NameAnswer,
+  type NameLookup,
+  NameUnresolved
+} from './name-lookup.ts'
+
+/** An answer is used again for as long as its servers allow, but within these bounds: containers move. */
+const MIN_FRESH_MS = 1_000
+const MAX_FRESH_MS = 10_000
+/** The last good answer serves so long while name servers are silent or broken. */
+const MAX_STALE_MS = 24 * 3_600_000
+/** With a last good answer at hand, a caller waits for a new one no longer than this. */
+const STALE_PATIENCE_MS = 500
+/** After a failure servers are left alone for so long, if there is a last good answer. */
+const RETRY_MS = 5_000
+/** Upstream hosts and proxies are a handful; beyond this many the oldest is forgotten. */
+const MAX_HOSTS = 64
+
+/** What is known of one host. */
+interface Known {
+  readonly addresses: readonly HostAddress[]
+  readonly foundAt: number
+  freshUntil: number
+  /** No new look-up before this. */
+  retryAt: number
+}
+
+/** One look-up that is under way, for all who want the same name. */
+interface Running {
+  readonly found: Promise<readonly HostAddress[]>
+  readonly abort: AbortController
+  /** Who has not given up; with a last good answer nobody does, for a new one is of use to all. */
+  waiting: number
+}
+
+export interface HostNamesOptions {
+  readonly lookUp?: NameLookup
+  /** Milliseconds on a clock that never goes back. */
+  readonly now?: () => number
+}
+
+/** Name servers of the operator, or none for those of the system. */
+export function upstreamNames(servers: readonly string[]): HostNames {
+  const ask = createNameLookup({ servers })
+  return new HostNames({ lookUp: servers.length > 0 ? ask : withSystem(ask) })
+}
+
+/**
+ * The names of the upstream's hosts and of proxies: asked once for all who want the same, remembered for seconds, and
+ * the last good answer kept for a day, so that name servers that fail do not cut off a gateway that works.
+ *
+ * ```
+ *   unknown ──found──▶ fresh ──time──▶ stale ──found──▶ fresh
+ *      ▲                                 │ └─ no answer: the last one serves, and is asked for again
+ *      └────── there is no such name ────┘
+ * ```
+ * They share nothing with the look-ups of what clients name. @see https://www.rfc-editor.org/rfc/rfc8767
+ */
+export class HostNames {
+  readonly #lookUp: NameLookup
+  readonly #now: () => number
+  readonly #known = new Map<string, Known>()
+  readonly #running = new Map<string, Running>()
+
+  constructor({ lookUp, now = () => performance.now() }: HostNamesOptions = {}) {
+    this.#lookUp = lookUp ?? withSystem(createNameLookup())
+    this.#now = now
+  }
+
+  /**
+   * The addresses of a host.
+   *
+   * @throws {NameUnresolved} when there are none; the signal's reason when it aborts first.
+   */
+  async resolve(host: string, signal: AbortSignal): Promise<readonly HostAddress[]> {
+    signal.throwIfAborted()
+    const known = this.#recall(host)
+    const now = this.#now()
+    if (known !== null && (now < known.freshUntil || now < known.retryAt)) return known.addresses
+    const running = this.#running.get(host) ?? this.#start(host)
+    running.waiting += 1
+    return known === null
+      ? this.#whole(host, running, signal)
+      : this.#unlessLate(running, known, signal)
+  }
+
+  /** A connection to one of its addresses has failed: the next caller asks anew. */
+  doubt(host: string): void {
+    const known = this.#known.get(host)
+    if (known !== undefined) known.freshUntil = 0
+  }
+
+  /** Gives up what is under way. */
+  close(reason: Error = new Error('names are not looked up any more')): void {
+    for (const { abort } of this.#running.values()) abort.abort(reason)
+  }
+
+  #recall(host: string): Known | null {
+    const known = this.#known.get(host)
+    if (known === undefined) return null
+    if (this.#now() - known.foundAt <= MAX_STALE_MS) return known
+    this.#known.delete(host)
+    return null
+  }
+
+  #start(host: string): Running {
+    const abort = new AbortController()
+    const found = this.#lookUp(host, abort.signal)
+      .then((answer) => this.#remember(host, answer))
+      .catch((cause: unknown) => {
+        this.#noteFailure(host, cause)
+        throw cause
+      })
+      .finally(() => {
+        if (this.#running.get(host) === running) this.#running.delete(host)
+      })
+    found.catch(() => {}) // where the last good answer serves nobody waits for this one
+    const running: Running = { found, abort, waiting: 0 }
+    this.#running.set(host, running)
+    return running
+  }
+
+  #remember(host: string, { addresses, ttlMs }: NameAnswer): readonly HostAddress[] {
+    const now = this.#now()
+    const freshUntil = now + Math.min(Math.max(ttlMs, MIN_FRESH_MS), MAX_FRESH_MS)
+    this.#known.delete(host) // so that the newest stands last
+    this.#known.set(host, { addresses, foundAt: now, freshUntil, retryAt: 0 })
+    const [oldest] = this.#known.keys()
+    if (this.#known.size > MAX_HOSTS && oldest !== undefined) this.#known.delete(oldest)
+    return addresses
+  }
+
+  #noteFailure(host: string, cause: unknown): void {
+    const known = this.#known.get(host)
+    if (known === undefined) return
+    if (cause instanceof NameUnresolved && cause.code === 'ENOTFOUND') this.#known.delete(host)
+    else known.retryAt = this.#now() + RETRY_MS
+  }
+
+  /** Ends the look-up when the last one who waits for it has given up. */
+  #whole(host: string, running: Running, signal: AbortSignal): Promise<readonly HostAddress[]> {
+    return unlessAborted(running.found, signal, () => {
+      running.waiting -= 1
+      if (running.waiting > 0) return
+      this.#running.delete(host)
+      running.abort.abort(signal.reason)
+    })
+  }
+
+  /** The answer if it comes soon, else the last good one. */
+  async #unlessLate(
+    { found }: Running,
+    known: Known,
+    signal: AbortSignal
+  ): Promise<readonly HostAddress[]> {
+    const { promise: late, resolve } = Promise.withResolvers<readonly HostAddress[]>()
+    const timer = setTimeout(() => {
+      known.retryAt = this.#now() + RETRY_MS // until the answer comes, others need not find out as well
+      resolve(known.addresses)
+    }, STALE_PATIENCE_MS)
+    try {
+      return await unlessAborted(Promise.race([found, late]), signal)
+    } catch (cause) {
+      if (cause instanceof NameUnresolved && cause.code === 'EAI_AGAIN') return known.addresses
+      throw cause
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+async function unlessAborted<T>(
+  promise: Promise<T>,
+  signal: AbortSignal,
+  onGivenUp: () => void = () => {}
+): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => {
+    reject(signal.reason)
+    onGivenUp()
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** What the system's look-up says has no time to live. */
+const SYSTEM_TTL_MS = MAX_FRESH_MS
+
+/**
+ * Asks the system for names that its name servers do not know: `nsswitch.conf` may have them from elsewhere (mDNS, LDAP,
+ * the machine itself), and `resolv.conf` may complete short ones, as in Kubernetes. One at a time, since such a look-up
+ * can't be called off; never after servers were silent, since they would be asked the same again.
+ */
+export function withSystem(lookUp: NameLookup): NameLookup {
+  let last: Promise<unknown> = Promise.resolve()
+  return async (host, signal) => {
+    try {
+      return await lookUp(host, signal)
+    } catch (cause) {
+      if (!(cause instanceof NameUnresolved && cause.code === 'ENOTFOUND')) throw cause
+      const turn = last.then(async () => {
+        signal.throwIfAborted()
+        return askSystem(host)
+      })
+      last = turn.catch(() => {})
+      return unlessAborted(turn, signal)
+    }
+  }
+}
+
+async function askSystem(host: string): Promise<NameAnswer> {
+  try {
+    const found = await lookup(host, { all: true })
+    const addresses = found.map(
+      ({ address, family }): HostAddress => ({ address, family: family === 6 ? 6 : 4 })
+    )
+    if (addresses.length > 0) return { addresses, ttlMs: SYSTEM_TTL_MS }
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+    throw new NameUnresolved(code === 'EAI_AGAIN' ? 'EAI_AGAIN' : 'ENOTFOUND', host, code)
+  }
+  throw new NameUnresolved('ENOTFOUND', host, 'no address')
+}

@@ -1,0 +1,182 @@
+import { Resolver } from 'node:dns/promises'
+import { isIP } from 'node:net'
+import { networkInterfaces } from 'node:os'
+import { HostsFile } from './hosts-file.ts'
+
+export interface HostAddress {
+  readonly address: string
+  readonly family: 4 | 6
+}
+
+/** What a name stands for, in the order in which the addresses are worth trying; at least one. */
+export interface NameAnswer {
+  readonly addresses: readonly HostAddress[]
+  /** So long the answer may be used again. */
+  readonly ttlMs: number
+}
+
+/**
+ * Finds the addresses of a host.
+ *
+ * @throws {NameUnresolved} when there are none; the signal's reason when it aborts first.
+ */
+export type NameLookup = (host: string, signal: AbortSignal) => Promise<NameAnswer>
+
+/** A name without addresses, in the words of `getaddrinfo`, so that one classifier serves both. */
+export class NameUnresolved extends Error {
+  /** `ENOTFOUND`: the name servers say that there are none. `EAI_AGAIN`: no useful answer came. */
+  readonly code: 'ENOTFOUND' | 'EAI_AGAIN'
+  readonly hostname: string
+
+  constructor(code: NameUnresolved['code'], hostname: string, fact: string) {
+    super(`${hostname} could not be resolved (${fact})`)
+    this.code = code
+    this.hostname = hostname
+  }
+}
+
+export interface NameLookupOptions {
+  /** Name servers, as `address` or `address:port`; if there are none, those of the system. */
+  readonly servers?: readonly string[]
+  readonly hosts?: HostsFile
+  /** For all questions about one name together. */
+  readonly timeoutMs?: number
+}
+
+/** Name servers that have said nothing by now are down, and a client is waiting. */
+const TIMEOUT_MS = 5_000
+/** After so long a question is asked again, of the next server if there is one; doubled each time. */
+const FIRST_TRY_MS = 1_500
+const TRIES = 3
+/**
+ * With addresses of one kind at hand, those of the other are waited for this much longer: some servers never answer
+ * for a kind that they have none of.
+ */
+const OTHER_KIND_MS = 100
+/** An answer without half of what was asked is soon asked for again. */
+const PARTIAL_TTL_MS = 1_000
+
+/** What servers mean by "there is no such name, or nothing of that kind". */
+const DEFINITE: readonly string[] = ['ENOTFOUND', 'ENODATA', 'EBADNAME']
+
+/**
+ * Look-ups that can be given up. `getaddrinfo` can't: a name that nobody answers for takes one of the process's four
+ * file threads for tens of seconds, and the process does not end before it is through.
+ *
+ * ```
+ *   an address ─▶ itself     the hosts file ─▶ localhost ─▶ A and AAAA, asked at the same time
+ * ```
+ * Each look-up has its own resolver, which costs some 15 µs: it can be called off without touching another, and reads
+ * the system's settings (`/etc/resolv.conf`) as they are then.
+ */
+export function createNameLookup(options: NameLookupOptions = {}): NameLookup {
+  const { servers = [], hosts = new HostsFile(), timeoutMs = TIMEOUT_MS } = options
+  return async (host, signal) => {
+    signal.throwIfAborted()
+    const family = isIP(host)
+    if (family === 4 || family === 6) return { addresses: [{ address: host, family }], ttlMs: 0 }
+    const name = host.toLowerCase().replace(/\.$/, '')
+    const own = hosts.find(name) ?? localAddresses(name)
+    if (own !== null) return { addresses: own, ttlMs: 0 }
+    return askServers(name, { servers, timeoutMs }, signal)
+  }
+}
+
+/** @see https://www.rfc-editor.org/rfc/rfc6761#section-6.3 */
+function localAddresses(name: string): readonly HostAddress[] | null {
+  if (name !== 'localhost' && !name.endsWith('.localhost')) return null
+  return [
+    { address: '127.0.0.1', family: 4 },
+    { address: '::1', family: 6 }
+  ]
+}
+
+/** What came of one question. */
+type Reply =
+  | { readonly addresses: readonly HostAddress[]; readonly ttlMs: number }
+  | { readonly code: string }
+
+async function askServers(
+  name: string,
+  { servers, timeoutMs }: Required<Pick<NameLookupOptions, 'servers' | 'timeoutMs'>>,
+  signal: AbortSignal
+): Promise<NameAnswer> {
+  const resolver = new Resolver({ timeout: FIRST_TRY_MS, tries: TRIES })
+  if (servers.length > 0) resolver.setServers(servers)
+  const replies: Reply[] = []
+  const { promise: enough, resolve: stop } = Promise.withResolvers<void>()
+  let otherKind: NodeJS.Timeout | undefined
+  const onReply = (reply: Reply): void => {
+    replies.push(reply)
+    if (replies.length === 2) stop()
+    else if ('addresses' in reply) otherKind = setTimeout(stop, OTHER_KIND_MS)
+  }
+  const deadline = setTimeout(stop, timeoutMs)
+  const onAbort = (): void => stop()
+  signal.addEventListener('abort', onAbort)
+  void ask(resolver.resolve4(name, { ttl: true }), 4).then(onReply) // never rejects
+  void ask(resolver.resolve6(name, { ttl: true }), 6).then(onReply)
+  await enough
+  const inTime = [...replies]
+  clearTimeout(deadline)
+  clearTimeout(otherKind)
+  signal.removeEventListener('abort', onAbort)
+  resolver.cancel()
+  signal.throwIfAborted()
+  return toAnswer(name, inTime)
+}
+
+async function ask(
+  records: Promise<readonly { readonly address: string; readonly ttl: number }[]>,
+  family: 4 | 6
+): Promise<Reply> {
+  try {
+    const found = await records
+    if (found.length === 0) return { code: 'ENODATA' }
+    const ttlMs = Math.min(...found.map(({ ttl }) => ttl)) * 1000
+    return { addresses: found.map(({ address }) => ({ address, family })), ttlMs }
+  } catch (cause) {
+    return { code: cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown' }
+  }
+}
+
+function toAnswer(name: string, replies: readonly Reply[]): NameAnswer {
+  const answers = replies.filter((reply) => 'addresses' in reply)
+  const codes = replies.flatMap((reply) => ('code' in reply ? [reply.code] : []))
+  if (answers.length === 0) {
+    const isDefinite =
+      codes.includes('ENOTFOUND') ||
+      (codes.length === 2 && codes.every((code) => DEFINITE.includes(code)))
+    const fact = codes.length === 0 ? 'no answer' : codes.join(', ')
+    throw new NameUnresolved(isDefinite ? 'ENOTFOUND' : 'EAI_AGAIN', name, fact)
+  }
+  const isWhole = replies.length === 2 && codes.every((code) => DEFINITE.includes(code))
+  const ttlMs = Math.min(...answers.map((answer) => answer.ttlMs))
+  return {
+    addresses: inOrder(answers.flatMap(({ addresses }) => addresses)),
+    ttlMs: isWhole ? ttlMs : Math.min(ttlMs, PARTIAL_TTL_MS)
+  }
+}
+
+/**
+ * As `getaddrinfo` orders them where it matters: IPv6 first with a public IPv6 address of our own, else IPv4 first; and
+ * without any IPv6 address none are tried, unless there is nothing else.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc6724
+ */
+function inOrder(addresses: readonly HostAddress[]): readonly HostAddress[] {
+  const reach = ipv6Reach()
+  const v4 = addresses.filter(({ family }) => family === 4)
+  const v6 = addresses.filter(({ family }) => family === 6)
+  if (reach === 'public') return [...v6, ...v4]
+  return reach === 'private' || v4.length === 0 ? [...v4, ...v6] : v4
+}
+
+function ipv6Reach(): 'public' | 'private' | 'none' {
+  const own = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .filter(({ family, internal }) => family === 'IPv6' && !internal)
+    .map(({ address }) => address.toLowerCase())
+  if (own.some((address) => /^[23]/.test(address))) return 'public'
+  return own.some((address) => !address.startsWith('fe80')) ? 'private' : 'none'
+}
