@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { type JsonObject, textMember } from '../kiro/json-object.ts'
 import type { Logger } from '../observe/logger.ts'
-import { writeAtomically } from './atomic-write.ts'
+import { replaceFile } from '../shared/private-files.ts'
 import { type IdeToken, inlineClient, parseIdeToken, type Registration } from './ide-token.ts'
 import { fileError, type JsonFileOptions, readJsonFile } from './read-json-file.ts'
 import { type CredentialSource, hashOf, type StoredCredential } from './stored-credential.ts'
@@ -76,7 +76,8 @@ export class IdeFileSource implements CredentialSource {
         : { expiresAt: new Date(renewed.expiresAt).toISOString() }),
       ...(renewed.profileArn === null ? {} : { profileArn: renewed.profileArn })
     }
-    await writeAtomically(path, `${JSON.stringify(next, null, 2)}\n`, mode & 0o777)
+    const text = `${JSON.stringify(next, null, 2)}\n`
+    await replaceFile(path, { text, mode: mode & 0o777, isDurable: true })
     return null
   }
 

@@ -1,8 +1,8 @@
-import { mkdir, readFile, stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type JsonObject, parseJsonObject, textMember } from '../kiro/json-object.ts'
 import type { Logger } from '../observe/logger.ts'
-import { writeAtomically } from './atomic-write.ts'
+import { makePrivateFolder, replaceFile } from '../shared/private-files.ts'
 import { parseExpiry } from './expiry.ts'
 import { isTokenText } from './stored-credential.ts'
 import type { Successor } from './successor.ts'
@@ -43,14 +43,16 @@ export class OverlayStore {
 
   /** Keeps members that we don't know. Rejects with Node's error if the folder cannot be written. */
   async save(successor: Successor): Promise<void> {
-    await mkdir(this.#dir, { recursive: true, mode: 0o700 })
+    await makePrivateFolder(this.#dir)
     const before = (await this.#read()) ?? {}
     const next = {
       ...before,
       ...successor,
       expiresAt: new Date(successor.expiresAt).toISOString()
     }
-    await writeAtomically(this.path, `${JSON.stringify(next, null, 2)}\n`, 0o600)
+    // A single-use token that is lost cannot be asked for again.
+    const text = `${JSON.stringify(next, null, 2)}\n`
+    await replaceFile(this.path, { text, mode: 0o600, isDurable: true })
   }
 
   async #read(): Promise<JsonObject | null> {

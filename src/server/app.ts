@@ -19,7 +19,7 @@ import { refuseWebSocket } from './websocket.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Short name of the client's key. */
+    /** Name of the client's key. */
     keyName: string
   }
   interface FastifyContextConfig {

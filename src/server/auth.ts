@@ -3,10 +3,13 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { isIPv4 } from 'node:net'
 import { GatewayError } from '../shared/errors.ts'
 
-/** Who is calling: a short name of the key, the same in all workers, from which the key can't be told. */
+/** Who is calling: a name of the key, the same in all workers and after every start, from which the key can't be told. */
 export interface Caller {
   readonly keyName: string
 }
+
+/** Of a key's digest: enough that no other key has the name, since what is kept for a client is kept under it. */
+const NAME_BYTES = 16
 
 const ANYONE: Caller = { keyName: 'anyone' }
 
@@ -38,7 +41,7 @@ export class Authenticator {
       const digest = digestOf(key)
       let isKnown = false
       for (const known of this.#digests) isKnown = timingSafeEqual(digest, known) || isKnown
-      if (isKnown) return { keyName: digest.toString('hex', 0, 4) }
+      if (isKnown) return { keyName: digest.toString('hex', 0, NAME_BYTES) }
     }
     throw new GatewayError('GW_KEY_INVALID')
   }

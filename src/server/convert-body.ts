@@ -25,7 +25,7 @@ export async function convertBody(
   { dialect, body, memory, key }: ClientBody,
   signal: AbortSignal
 ): Promise<TransformSuccess> {
-  const items = await referencedItems(plane, { dialect, body, memory })
+  const items = await referencedItems(plane, { dialect, body, key, memory })
   const job = { dialect, body, options: { ...requestOptionsOf(plane), items } }
   return convertWithAttachments(plane, job, memory, { key, signal })
 }

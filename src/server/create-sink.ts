@@ -12,6 +12,8 @@ import type { DataPlane } from './data-plane.ts'
 export interface SinkOptions {
   readonly plane: Pick<DataPlane, 'config' | 'items'>
   readonly plan: ReplyPlan
+  /** Name of the client's key. */
+  readonly keyName: string
   readonly response: ServerResponse
   /** Headers that are only known when the answer begins. */
   readonly headers: () => Readonly<Record<string, string>>
@@ -21,7 +23,7 @@ export interface SinkOptions {
 
 /** Where the answer to one request goes, as its plan says: streamed or in one piece, and kept for later or not. */
 export function createSink(options: SinkOptions): AnswerSink {
-  const { plane, plan, response } = options
+  const { plane, plan, keyName: owner, response } = options
   const identity = {
     id: toAnswerId(plan.dialect, randomUUID().replaceAll('-', '')),
     created: Math.floor(Date.now() / 1000)
@@ -31,7 +33,8 @@ export function createSink(options: SinkOptions): AnswerSink {
   if (!plan.keepsItems) return sink
   return new KeptReply({
     sink,
-    save: () => plane.items.save(identity.id, writer.keptItems ?? new Map()),
+    save: () =>
+      plane.items.save({ owner, responseId: identity.id, items: writer.keptItems ?? new Map() }),
     isGone: () => response.destroyed
   })
 }

@@ -180,10 +180,11 @@ export class Turn {
   }
 
   #createSink(plan: ReplyPlan): AnswerSink {
-    const { plane, response } = this.#options
+    const { plane, response, keyName } = this.#options
     return createSink({
       plane,
       plan,
+      keyName,
       response,
       headers: () => this.#answerHeaders(),
       onStalled: this.#onStalled

@@ -63,7 +63,7 @@ t.test('Authenticator', (t) => {
     async (t) => {
       const first = two.check({ 'x-api-key': 'first-key' }).keyName
       const second = two.check({ 'x-api-key': 'second key' }).keyName
-      t.match(first, /^[0-9a-f]{8}$/)
+      t.match(first, /^[0-9a-f]{32}$/)
       t.not(first, second)
       t.equal(
         new Authenticator(['other', 'first-key']).check({ 'x-api-key': 'first-key' }).keyName,

@@ -1,12 +1,13 @@
-import { mkdir, open, rename, unlink, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { responseKeyOf } from '../../dialects/openai-responses/item-id.ts'
 import type { KeptItems } from '../../dialects/stream-part.ts'
 import { type JsonObject, parseJsonObject } from '../../kiro/json-object.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { GatewayError } from '../../shared/errors.ts'
+import { makePrivateFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
 import { inBatches } from './in-batches.ts'
-import { sweepItems } from './item-sweeper.ts'
+import { NAME_DIGITS, sweepItems } from './item-sweeper.ts'
 import { MemoryItems } from './memory-items.ts'
 import { withinTime } from './within-time.ts'
 
@@ -47,9 +48,20 @@ const SWEEP_INTERVAL_MS = 600_000
 /** A full disk or too many open files pass; so long after a failed write the next is tried. */
 const DISK_RETRY_MS = 60_000
 
+/** An answer, and whose it is. */
+export interface KeptAnswer {
+  /** Name of the client's key: nobody else finds the items. */
+  readonly owner: string
+  readonly responseId: string
+  readonly items: KeptItems
+}
+
 /**
- * The items of answers that clients may refer to by id, for all workers: one file for each answer, named by what its
- * items' ids have in common, open to us alone, there as a whole or not at all.
+ * The items of answers that clients may refer to by id, for all workers: one file for each answer, open to us alone,
+ * there as a whole or not at all.
+ *
+ * A file is named by its owner and by what the ids of its items have in common. So another client that has learnt an
+ * id asks for another file, and there is nothing to tell that one exists.
  *
  * The files together stay below the limit: whoever has written his share of an eighth of it sweeps down to three
  * quarters. While the folder can't be written the newest items are held in memory, for this worker only.
@@ -71,36 +83,37 @@ export class ItemStore {
   }
 
   /** Resolves when the items can be found, or soon after that failed: an answer does not depend on it. */
-  async save(responseId: string, items: KeptItems): Promise<void> {
+  async save({ owner, responseId, items }: KeptAnswer): Promise<void> {
     const { maxBytes } = this.#options.limits()
     const key = responseKeyOf(responseId)
     const text = toFileText(items)
     if (key === null || text === null) return
+    const name = fileNameOf(owner, key)
     const bytes = Buffer.byteLength(text)
     if (bytes > Math.min(maxBytes, MAX_FILE_BYTES)) return
-    if (this.#retryAt !== null && this.#now() < this.#retryAt) return this.#remember(key, text)
+    if (this.#retryAt !== null && this.#now() < this.#retryAt) return this.#remember(name, text)
     try {
-      await withinTime(this.#write(key, text), SAVE_TIMEOUT_MS)
+      await withinTime(this.#write(name, text), SAVE_TIMEOUT_MS)
       this.#retryAt = null
       this.#noteWritten(bytes)
     } catch (cause) {
       this.#noteFailed(cause)
-      this.#remember(key, text)
+      this.#remember(name, text)
     }
   }
 
   /**
-   * Looks items up; those that were never kept or are gone are left out.
+   * Looks items up; those that were never kept for this owner or are gone are left out.
    *
    * @throws {GatewayError} GW_BODY_TOO_LARGE when there is more to them than `maxBytes`.
    */
-  async find(ids: readonly string[], maxBytes: number): Promise<FoundItems> {
+  async find(owner: string, ids: readonly string[], maxBytes: number): Promise<FoundItems> {
     if (ids.length === 0 || this.#options.limits().maxBytes === 0) return { items: {}, bytes: 0 }
     const keys = new Set(ids.map(responseKeyOf).filter((key) => key !== null))
     const found = new Map<string, JsonObject>()
     let bytes = 0
     await inBatches([...keys].slice(0, MAX_ANSWERS), async (key) => {
-      const text = await this.#read(key)
+      const text = await this.#read(fileNameOf(owner, key))
       if (text === null) return
       bytes += text.length
       if (bytes > maxBytes) throw tooLarge()
@@ -139,25 +152,18 @@ export class ItemStore {
     if (this.#unsweptBytes > limits().maxBytes / 8 / writers) void this.sweep() // cannot reject
   }
 
-  async #write(key: string, text: string): Promise<void> {
-    const path = join(this.#options.folder, key)
-    const draft = `${path}.draft`
-    await mkdir(this.#options.folder, { recursive: true, mode: 0o700 })
-    try {
-      await writeFile(draft, text, { mode: 0o600 })
-      await rename(draft, path)
-    } catch (cause) {
-      await unlink(draft).catch(() => {}) // may never have been made
-      throw cause
-    }
+  async #write(name: string, text: string): Promise<void> {
+    const { folder } = this.#options
+    await makePrivateFolder(folder)
+    await replaceFile(join(folder, name), { text, mode: 0o600, isDurable: false })
   }
 
-  async #read(key: string): Promise<string | null> {
+  async #read(name: string): Promise<string | null> {
     const { folder, limits } = this.#options
-    const remembered = this.#memory?.get(key, limits())
+    const remembered = this.#memory?.get(name, limits())
     if (remembered !== undefined && remembered !== null) return remembered
     try {
-      await using file = await open(join(folder, key))
+      await using file = await openPrivateFile(join(folder, name))
       const { size, mtimeMs } = await file.stat()
       const isUsable = size <= MAX_FILE_BYTES && this.#now() - mtimeMs <= limits().maxAgeMs
       return isUsable ? await file.readFile('utf8') : null
@@ -166,10 +172,10 @@ export class ItemStore {
     }
   }
 
-  #remember(key: string, text: string): void {
+  #remember(name: string, text: string): void {
     const { maxBytes, maxAgeMs } = this.#options.limits()
     this.#memory ??= new MemoryItems(this.#now)
-    this.#memory.set(key, text, { maxBytes: Math.min(maxBytes, MAX_MEMORY_BYTES), maxAgeMs })
+    this.#memory.set(name, text, { maxBytes: Math.min(maxBytes, MAX_MEMORY_BYTES), maxAgeMs })
   }
 
   /** Warned about once, until the disk has worked again. */
@@ -184,6 +190,11 @@ export class ItemStore {
       'items of answers cannot be written and stay in the memory of this worker'
     )
   }
+}
+
+/** The key of a response is random, so that nothing of its owner's key can be told from the name. */
+function fileNameOf(owner: string, responseKey: string): string {
+  return createHash('sha256').update(`${owner} ${responseKey}`).digest('hex').slice(0, NAME_DIGITS)
 }
 
 function toFileText(items: KeptItems): string | null {

@@ -1,4 +1,4 @@
-import { readdir, stat, unlink } from 'node:fs/promises'
+import { lstat, readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { inBatches } from './in-batches.ts'
 
@@ -14,11 +14,16 @@ export interface SweepLimits {
 const BLOCK_BYTES = 4096
 /** A draft that is older was left by a worker that died. */
 const MAX_DRAFT_AGE_MS = 60_000
-const FILE_NAME = /^[0-9a-f]{28}(?<draft>\.draft)?$/
+/** Hexadecimal digits of a file's name. */
+export const NAME_DIGITS = 40
+const FILE_NAME = /^(?:[0-9a-f]{40}|(?<draft>\.[0-9a-f]{40}\.[0-9a-f-]{36}\.tmp))$/
+/** What versions before kept, which belongs to nobody and is not found any more. */
+const OLD_NAME = /^[0-9a-f]{28}(?:\.draft)?$/
 
 interface FoundFile {
   readonly name: string
   readonly isDraft: boolean
+  readonly isOwnerless: boolean
   readonly bytes: number
   readonly ageMs: number
 }
@@ -34,8 +39,8 @@ export async function sweepItems(folder: string, limits: SweepLimits): Promise<v
   let bytes = files.reduce((sum, file) => sum + file.bytes, 0)
   const doomed = files
     .toSorted((a, b) => b.ageMs - a.ageMs)
-    .filter(({ isDraft, ageMs, bytes: own }) => {
-      const isOld = ageMs > (isDraft ? MAX_DRAFT_AGE_MS : limits.maxAgeMs)
+    .filter(({ isDraft, isOwnerless, ageMs, bytes: own }) => {
+      const isOld = isOwnerless || ageMs > (isDraft ? MAX_DRAFT_AGE_MS : limits.maxAgeMs)
       // A young draft is being written.
       if (!isOld && (isDraft || bytes <= limits.maxBytes)) return false
       bytes -= own
@@ -48,11 +53,14 @@ async function listFiles(folder: string, now: number): Promise<readonly FoundFil
   const names = await readdir(folder)
   const found = await inBatches(names, async (name): Promise<FoundFile | null> => {
     const match = FILE_NAME.exec(name)
-    const facts = match === null ? null : await stat(join(folder, name)).catch(() => null)
-    if (match === null || facts === null) return null
+    const isOwnerless = OLD_NAME.test(name)
+    if (match === null && !isOwnerless) return null
+    const facts = await lstat(join(folder, name)).catch(() => null)
+    if (facts === null) return null
     return {
       name,
-      isDraft: match.groups?.['draft'] !== undefined,
+      isDraft: match?.groups?.['draft'] !== undefined,
+      isOwnerless,
       bytes: Math.max(facts.size, BLOCK_BYTES),
       ageMs: now - facts.mtimeMs
     }

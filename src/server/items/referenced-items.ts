@@ -6,6 +6,8 @@ import type { BodyRoom } from '../request-body.ts'
 interface ReadRequest {
   readonly dialect: DialectName
   readonly body: Uint8Array
+  /** Name of the client's key: only what was kept for it is found. */
+  readonly key: string
   /** What is held for the body; grows by what is found. */
   readonly memory: BodyRoom
 }
@@ -18,12 +20,12 @@ interface ReadRequest {
  */
 export async function referencedItems(
   plane: Pick<DataPlane, 'items' | 'config'>,
-  { dialect, body, memory }: ReadRequest
+  { dialect, body, key, memory }: ReadRequest
 ): Promise<Readonly<Record<string, unknown>>> {
   const ids = itemReferencesOf(dialect, body)
   if (ids.length === 0) return {}
   const left = plane.config().server.maxBodyBytes - body.byteLength
-  const { items, bytes } = await plane.items.find(ids, left)
+  const { items, bytes } = await plane.items.find(key, ids, left)
   memory.grow(body.byteLength + bytes)
   return items
 }

@@ -29,7 +29,7 @@ export function lintRoute(app: FastifyInstance, plane: DataPlane, log: Logger): 
       log,
       answer: async ({ body, memory, key }, signal) => {
         const mayRefer = dialect ?? 'openai-responses'
-        const items = await referencedItems(plane, { dialect: mayRefer, body, memory })
+        const items = await referencedItems(plane, { dialect: mayRefer, body, key, memory })
         const options = { ...requestOptionsOf(plane), items }
         return plane.transforms.lint(body, { dialect, request: options }, { key, signal })
       }

@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import {
+  chmodSync,
+  lstatSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   unlinkSync,
   utimesSync,
   writeFileSync
@@ -17,6 +20,7 @@ import { ItemStore, type ItemStoreOptions } from '../../../src/server/items/item
 
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxAgeMs: 60_000 }
 const MUCH = 32 * 1024 * 1024
+const OWNER = 'first-key'
 
 interface Warning {
   readonly fields: object
@@ -49,40 +53,79 @@ t.test('what one worker keeps every worker finds', async (t) => {
   const other = create()
   const first = answer('Grüße, 世界')
   const second = answer()
-  await store.save(first.responseId, first.items)
-  await other.save(second.responseId, second.items)
-  const found = await other.find([first.id, second.id, answer().id], MUCH)
+  await store.save({ owner: OWNER, ...first })
+  await other.save({ owner: OWNER, ...second })
+  const found = await other.find(OWNER, [first.id, second.id, answer().id], MUCH)
   t.same(found.items, { [first.id]: first.item, [second.id]: second.item })
   t.ok(found.bytes > 100)
   t.equal(statSync(folder).mode & 0o777, 0o700)
   for (const name of readdirSync(folder)) {
     t.equal(statSync(join(folder, name)).mode & 0o777, 0o600)
-    t.match(name, /^[0-9a-f]{28}$/, 'and no draft is left')
+    t.match(name, /^[0-9a-f]{40}$/, 'and no draft is left')
   }
 })
+
+t.test('an answer belongs to the key that made it', async (t) => {
+  const { folder, store, create } = setUp(t)
+  const kept = answer('secret')
+  await store.save({ ...kept, owner: 'first-key' })
+  for (const one of [store, create()]) {
+    t.same((await one.find('first-key', [kept.id], MUCH)).items, { [kept.id]: kept.item })
+    const nothing = { items: {}, bytes: 0 }
+    t.same(await one.find('second-key', [kept.id], MUCH), nothing, 'as if it had never been')
+    t.same(await one.find('second-key', [answer().id], MUCH), nothing)
+    t.same(await one.find('', [kept.id], MUCH), nothing)
+  }
+  await store.save({ ...kept, owner: 'second-key', items: answer('mine').items })
+  t.match((await store.find('first-key', [kept.id], MUCH)).items, { [kept.id]: kept.item })
+  t.equal(readdirSync(folder).length, 2)
+  t.notMatch(readdirSync(folder).join(), kept.id.slice(4, 32), 'no name tells an id')
+})
+
+t.test(
+  'what another user could have put into the folder is neither followed nor read',
+  async (t) => {
+    const { folder, store } = setUp(t)
+    const kept = answer()
+    await store.save({ ...kept, owner: OWNER })
+    const [name = ''] = readdirSync(folder)
+    const target = join(folder, '..', 'target')
+    writeFileSync(target, JSON.stringify({ [kept.id]: 'planted' }))
+    unlinkSync(join(folder, name))
+    symlinkSync(target, join(folder, name))
+    t.same((await store.find(OWNER, [kept.id], MUCH)).items, {})
+    await store.save({ ...kept, owner: OWNER })
+    t.notOk(lstatSync(join(folder, name)).isSymbolicLink(), 'the link gives way to the file')
+    t.match(readFileSync(target, 'utf8'), /planted/)
+    chmodSync(folder, 0o777)
+    await store.save({ ...answer(), owner: OWNER })
+    t.equal(statSync(folder).mode & 0o777, 0o700)
+  }
+)
 
 t.test('an item of an answer that is kept, but not in it, is not found', async (t) => {
   const { store } = setUp(t)
   const { responseId, items } = answer()
-  await store.save(responseId, items)
-  t.same((await store.find([toItemId('msg', responseId, 1)], MUCH)).items, {})
+  await store.save({ owner: OWNER, responseId, items })
+  t.same((await store.find(OWNER, [toItemId('msg', responseId, 1)], MUCH)).items, {})
 })
 
 t.test('what is too long to be read again is not written', async (t) => {
   const { folder, store } = setUp(t)
   const { responseId, id } = answer()
   const wide = JSON.stringify('世'.repeat(1_000_000))
-  await store.save(responseId, new Map([[id, wide]]))
+  await store.save({ owner: OWNER, responseId, items: new Map([[id, wide]]) })
   t.equal(readdirSync(folder).length, 1)
   const long = answer()
-  await store.save(long.responseId, new Map(['a', 'b'].map((name) => [long.id + name, wide])))
+  const items = new Map(['a', 'b'].map((name) => [long.id + name, wide]))
+  await store.save({ ...long, owner: OWNER, items })
   t.equal(readdirSync(folder).length, 1, 'characters are not bytes')
 })
 
 t.test('no id leads out of the folder', async (t) => {
   const { folder, store } = setUp(t)
   const { responseId, items, id } = answer()
-  await store.save(responseId, items)
+  await store.save({ owner: OWNER, responseId, items })
   writeFileSync(join(folder, '..', 'secret'), '{"msg_../secret":{"a":1}}')
   for (const bad of [
     'msg_../secret',
@@ -96,41 +139,42 @@ t.test('no id leads out of the folder', async (t) => {
     '__proto__',
     ''
   ]) {
-    t.same(await store.find([bad], MUCH), { items: {}, bytes: 0 }, JSON.stringify(bad))
+    t.same(await store.find(OWNER, [bad], MUCH), { items: {}, bytes: 0 }, JSON.stringify(bad))
   }
-  await store.save('resp_../../x', items)
+  await store.save({ owner: OWNER, responseId: 'resp_../../x', items })
   t.equal(readdirSync(folder).length, 1)
 })
 
 t.test('nothing is kept with a limit of 0', async (t) => {
   const { store, folder } = setUp(t, { limits: () => ({ ...LIMITS, maxBytes: 0 }) })
   const { responseId, items, id } = answer()
-  await store.save(responseId, items)
+  await store.save({ owner: OWNER, responseId, items })
   t.throws(() => readdirSync(folder), { code: 'ENOENT' })
-  t.same((await store.find([id], MUCH)).items, {})
+  t.same((await store.find(OWNER, [id], MUCH)).items, {})
 })
 
 t.test('what is too old is not found, and deleted in time', async (t) => {
   const { store, folder } = setUp(t)
   const old = answer()
   const young = answer()
-  await store.save(old.responseId, old.items)
-  await store.save(young.responseId, young.items)
-  const name = old.id.slice(4, 32)
+  await store.save({ owner: OWNER, ...old })
+  const [name = ''] = readdirSync(folder)
+  await store.save({ owner: OWNER, ...young })
+  const youngName = readdirSync(folder).filter((other) => other !== name)
   utimesSync(join(folder, name), new Date(), new Date(Date.now() - LIMITS.maxAgeMs - 1))
-  t.same(Object.keys((await store.find([old.id, young.id], MUCH)).items), [young.id])
+  t.same(Object.keys((await store.find(OWNER, [old.id, young.id], MUCH)).items), [young.id])
   await store.sweep()
-  t.same(readdirSync(folder), [young.id.slice(4, 32)])
+  t.same(readdirSync(folder), youngName)
 })
 
 t.test('a request may refer to so much and no more', async (t) => {
   const { store } = setUp(t)
   const kept = [answer('x'.repeat(1000)), answer('y'.repeat(1000))]
-  for (const { responseId, items } of kept) await store.save(responseId, items)
+  for (const { responseId, items } of kept) await store.save({ owner: OWNER, responseId, items })
   const ids = kept.map(({ id }) => id)
-  const { bytes } = await store.find(ids, MUCH)
-  t.same(Object.keys((await store.find(ids, bytes)).items), ids)
-  await t.rejects(store.find(ids, bytes - 1), { code: 'GW_BODY_TOO_LARGE' })
+  const { bytes } = await store.find(OWNER, ids, MUCH)
+  t.same(Object.keys((await store.find(OWNER, ids, bytes)).items), ids)
+  await t.rejects(store.find(OWNER, ids, bytes - 1), { code: 'GW_BODY_TOO_LARGE' })
 })
 
 t.test('the files of all workers together stay below the limit', async (t) => {
@@ -140,12 +184,12 @@ t.test('the files of all workers together stay below the limit', async (t) => {
   const ids: string[] = []
   for (let count = 0; count < 400; count++) {
     const { responseId, items, id } = answer('z'.repeat(3000))
-    await stores[count % 2]?.save(responseId, items)
+    await stores[count % 2]?.save({ owner: OWNER, responseId, items })
     ids.push(id)
     if (count % 4 === 0) await Promise.all(stores.map((one) => one.sweep()))
     t.ok(readdirSync(folder).length * 4096 <= maxBytes)
   }
-  const { items } = await store.find(ids, MUCH)
+  const { items } = await store.find(OWNER, ids, MUCH)
   const kept = ids.map((id) => Object.hasOwn(items, id))
   t.ok(kept.filter(Boolean).length >= 32, 'much is left')
   t.ok(kept.slice(-20).every(Boolean), 'and that is the newest')
@@ -158,10 +202,10 @@ t.test(
     const { responseId, items, id } = answer()
     const large = toItemId('fc', responseId, 1)
     const both = new Map([...items, [large, JSON.stringify('x'.repeat(1024 * 1024))]])
-    await store.save(responseId, both)
-    t.same(Object.keys((await store.find([id, large], MUCH)).items), [id])
+    await store.save({ owner: OWNER, responseId, items: both })
+    t.same(Object.keys((await store.find(OWNER, [id, large], MUCH)).items), [id])
     const next = answer('x'.repeat(1024 * 1024))
-    await store.save(next.responseId, next.items)
+    await store.save({ owner: OWNER, ...next })
     t.equal(readdirSync(folder).length, 1)
   }
 )
@@ -172,9 +216,9 @@ t.test('without a folder that can be written', async (t) => {
   t.test('the newest stay in memory, and one warning says so', async (t) => {
     const { store, warnings } = setUp(t, { folder: join(blocked, 'responses') })
     const kept = Array.from({ length: 12 }, () => answer('x'.repeat(500_000)))
-    for (const { responseId, items } of kept) await store.save(responseId, items)
+    for (const { responseId, items } of kept) await store.save({ owner: OWNER, responseId, items })
     const ids = kept.map(({ id }) => id)
-    const { items } = await store.find(ids, MUCH)
+    const { items } = await store.find(OWNER, ids, MUCH)
     t.same(Object.keys(items), ids.slice(-4), '4 MiB of them')
     t.equal(warnings.length, 1)
     t.match(warnings[0], { fields: { code: 'ENOTDIR' }, message: /memory of this worker/ })
@@ -185,18 +229,18 @@ t.test('without a folder that can be written', async (t) => {
     let now = 0
     const { store } = setUp(t, { folder: join(blocked, 'responses'), now: () => now })
     const { responseId, items, id } = answer()
-    await store.save(responseId, items)
+    await store.save({ owner: OWNER, responseId, items })
     now = LIMITS.maxAgeMs
-    t.same(Object.keys((await store.find([id], MUCH)).items), [id])
+    t.same(Object.keys((await store.find(OWNER, [id], MUCH)).items), [id])
     now++
-    t.same((await store.find([id], MUCH)).items, {})
+    t.same((await store.find(OWNER, [id], MUCH)).items, {})
   })
 })
 
 const HOUR = { ...LIMITS, maxAgeMs: 3_600_000 }
 
 async function foundBy(one: ItemStore, ids: readonly string[]): Promise<readonly string[]> {
-  return Object.keys((await one.find(ids, MUCH)).items)
+  return Object.keys((await one.find(OWNER, ids, MUCH)).items)
 }
 
 t.test('a disk that fails for a while', async (t) => {
@@ -208,7 +252,7 @@ t.test('a disk that fails for a while', async (t) => {
   const { store, warnings, create } = setUp(t, options)
   const keep = async (): Promise<string> => {
     const { responseId, items, id } = answer()
-    await store.save(responseId, items)
+    await store.save({ owner: OWNER, responseId, items })
     return id
   }
   const first = await keep()
@@ -232,8 +276,8 @@ t.test('a disk that fails for a while', async (t) => {
 t.test('a damaged file is as good as none', async (t) => {
   const { store, folder } = setUp(t)
   const { responseId, items, id } = answer()
-  await store.save(responseId, items)
-  const path = join(folder, id.slice(4, 32))
+  await store.save({ owner: OWNER, responseId, items })
+  const path = join(folder, readdirSync(folder)[0] ?? '')
   writeFileSync(path, readFileSync(path, 'utf8').slice(0, -5))
-  t.same((await store.find([id], MUCH)).items, {})
+  t.same((await store.find(OWNER, [id], MUCH)).items, {})
 })

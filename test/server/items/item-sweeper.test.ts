@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { mkdtempSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,8 +21,24 @@ function setUp(t: Test) {
 }
 
 function nameOf(digit: string): string {
-  return digit.repeat(28)
+  return digit.repeat(40)
 }
+
+/** Of a file that is being written. */
+function draftOf(digit: string): string {
+  return `.${nameOf(digit)}.${randomUUID()}.tmp`
+}
+
+t.test(
+  'deletes at once what belongs to nobody: answers that were kept without an owner',
+  async (t) => {
+    const { put, sweep, left } = setUp(t)
+    for (const name of ['a'.repeat(28), `${'b'.repeat(28)}.draft`]) put(name, 1)
+    const kept = put(nameOf('c'), 1)
+    await sweep()
+    t.same(left(), [kept])
+  }
+)
 
 t.test('deletes what is older than allowed', async (t) => {
   const { put, sweep, left } = setUp(t)
@@ -47,8 +64,8 @@ t.test(
   'leaves drafts that may be being written, and deletes those that nobody writes',
   async (t) => {
     const { put, sweep, left } = setUp(t)
-    put(`${nameOf('a')}.draft`, 60_001)
-    const young = put(`${nameOf('b')}.draft`, 60_000)
+    put(draftOf('a'), 60_001)
+    const young = put(draftOf('b'), 60_000)
     await sweep(0)
     t.same(left(), [young])
   }
@@ -56,7 +73,14 @@ t.test(
 
 t.test('leaves what it did not make', async (t) => {
   const { put, sweep, left } = setUp(t)
-  const names = ['README', nameOf('A'), `${nameOf('a')}.txt`, nameOf('a').slice(1), '.draft']
+  const names = [
+    'README',
+    nameOf('A'),
+    `${nameOf('a')}.txt`,
+    nameOf('a').slice(1),
+    `.${nameOf('a')}`,
+    '.tmp'
+  ]
   for (const name of names) put(name, 1e9)
   await sweep(0)
   t.same(left(), names.toSorted())
@@ -65,12 +89,12 @@ t.test('leaves what it did not make', async (t) => {
 t.test('any number of workers may sweep at once', async (t) => {
   const { put, sweep, left } = setUp(t)
   for (let index = 0; index < 200; index++) {
-    put(index.toString(16).padStart(28, '0'), 1000 + (200 - index))
+    put(index.toString(16).padStart(40, '0'), 1000 + (200 - index))
   }
   await Promise.all(Array.from({ length: 5 }, () => sweep(50 * 4096)))
   t.same(
     left(),
-    Array.from({ length: 50 }, (_, index) => (150 + index).toString(16).padStart(28, '0'))
+    Array.from({ length: 50 }, (_, index) => (150 + index).toString(16).padStart(40, '0'))
   )
 })
 

@@ -1,0 +1,78 @@
+import { randomUUID } from 'node:crypto'
+import type { Stats } from 'node:fs'
+import { chmod, constants, lstat, mkdir, open, rename, unlink } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+
+/**
+ * Makes a folder, open to us alone where it is new. One that is there stays as its owner made it.
+ *
+ * Rejects with Node's error, or with ELOOP where the folder is a link that another user has made: what is written into
+ * it would land where that user wants it. A link of our own or of root's is the operator's choice.
+ */
+export async function makeFolder(folder: string): Promise<void> {
+  await made(folder)
+}
+
+/** Makes a folder as `makeFolder()` does, which nobody else puts anything into: it is closed to others again. */
+export async function makePrivateFolder(folder: string): Promise<void> {
+  const { mode } = await made(folder)
+  if ((mode & 0o077) === 0 || process.platform === 'win32') return
+  await chmod(folder, 0o700).catch(() => {}) // some file systems know no modes, or no owner
+}
+
+/**
+ * Writes a file that is not there yet and that only we can read. Rejects with EEXIST where the name is taken, also by a
+ * link: `x` never follows one.
+ */
+export async function createPrivateFile(path: string, text: string): Promise<void> {
+  await using file = await open(path, 'wx', 0o600)
+  await file.writeFile(text)
+}
+
+export interface ReplacedFile {
+  readonly text: string
+  readonly mode: number
+  /** Waits until the disk has it: for what cannot be had again. */
+  readonly isDurable: boolean
+}
+
+/**
+ * Replaces a file, or the link of that name: readers see the old text or the new one, also after a crash. The folder
+ * must exist and be writable. Rejects with Node's own error and leaves nothing behind.
+ */
+export async function replaceFile(path: string, replaced: ReplacedFile): Promise<void> {
+  const { text, mode, isDurable } = replaced
+  const draft = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`)
+  try {
+    const file = await open(draft, 'wx', mode)
+    try {
+      await file.writeFile(text)
+      await file.chmod(mode) // the umask had its say when the file was made
+      if (isDurable) await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(draft, path)
+  } catch (error) {
+    await unlink(draft).catch(() => {}) // may never have been made
+    throw error
+  }
+}
+
+/** Opens a file of ours for reading. Rejects with ELOOP for a link. */
+export function openPrivateFile(path: string) {
+  return open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0)) // Windows has no such flag
+}
+
+async function made(folder: string): Promise<Stats> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const facts = await lstat(folder)
+  if (facts.isSymbolicLink() && !isTrusted(facts.uid)) {
+    throw Object.assign(new Error(`another user has made the link ${folder}`), { code: 'ELOOP' })
+  }
+  return facts
+}
+
+function isTrusted(uid: number): boolean {
+  return process.getuid === undefined || uid === process.getuid() || uid === 0
+}

@@ -1,0 +1,105 @@
+import { chmodSync, lchownSync, lstatSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import {
+  createPrivateFile,
+  makeFolder,
+  makePrivateFolder,
+  openPrivateFile,
+  replaceFile
+} from '../../src/shared/private-files.ts'
+
+const modeOf = (path: string): number => statSync(path).mode & 0o777
+
+for (const isDurable of [false, true]) {
+  const replaced = { text: 'new', mode: 0o600, isDurable }
+  t.test(`replaceFile(), ${isDurable ? '' : 'not '}durable`, (t) => {
+    t.test('replaces text and mode', async (t) => {
+      const dir = t.testdir({ file: 'old' })
+      await replaceFile(join(dir, 'file'), replaced)
+      t.equal(readFileSync(join(dir, 'file'), 'utf8'), 'new')
+      t.equal(modeOf(join(dir, 'file')), 0o600)
+      t.same(readdirSync(dir), ['file'])
+    })
+
+    t.test('leaves everything as it was when it cannot replace the file', async (t) => {
+      const dir = t.testdir({ file: { inside: 'a folder is in the way' } })
+      await t.rejects(replaceFile(join(dir, 'file'), replaced), { code: /EISDIR|ENOTEMPTY/ })
+      t.same(readdirSync(dir), ['file'])
+    })
+
+    t.test('rejects where there is no folder', async (t) => {
+      await t.rejects(replaceFile(join(t.testdir(), 'no', 'file'), replaced), { code: 'ENOENT' })
+    })
+
+    t.test('replaces a link, and not what it leads to', async (t) => {
+      const dir = t.testdir({ target: 'old', file: t.fixture('symlink', 'target') })
+      await replaceFile(join(dir, 'file'), replaced)
+      t.notOk(lstatSync(join(dir, 'file')).isSymbolicLink())
+      t.equal(readFileSync(join(dir, 'target'), 'utf8'), 'old')
+    })
+    t.end()
+  })
+}
+
+t.test('createPrivateFile()', async (t) => {
+  const dir = t.testdir({ taken: 'old', link: t.fixture('symlink', 'target') })
+  await createPrivateFile(join(dir, 'file'), 'new')
+  t.equal(readFileSync(join(dir, 'file'), 'utf8'), 'new')
+  t.equal(modeOf(join(dir, 'file')), 0o600)
+  for (const name of ['taken', 'link']) {
+    await t.rejects(createPrivateFile(join(dir, name), 'new'), { code: 'EEXIST' }, name)
+  }
+  t.equal(readFileSync(join(dir, 'taken'), 'utf8'), 'old')
+  t.notOk(readdirSync(dir).includes('target'), 'the link leads nowhere still')
+})
+
+t.test('openPrivateFile() follows no link', async (t) => {
+  const dir = t.testdir({ file: 'text', link: t.fixture('symlink', 'file') })
+  await using file = await openPrivateFile(join(dir, 'file'))
+  t.equal(await file.readFile('utf8'), 'text')
+  await t.rejects(openPrivateFile(join(dir, 'link')), { code: 'ELOOP' })
+})
+
+t.test('folders', async (t) => {
+  t.test('are open to us alone where they are new', async (t) => {
+    const dir = t.testdir()
+    await makeFolder(join(dir, 'a', 'b'))
+    await makePrivateFolder(join(dir, 'c', 'd'))
+    for (const name of ['a', 'a/b', 'c', 'c/d']) t.equal(modeOf(join(dir, name)), 0o700, name)
+  })
+
+  t.test('stay as the operator made them, and are closed where they are ours', async (t) => {
+    const dir = t.testdir({ theirs: {}, ours: {} })
+    for (const name of ['theirs', 'ours']) chmodSync(join(dir, name), 0o755)
+    await makeFolder(join(dir, 'theirs'))
+    await makePrivateFolder(join(dir, 'ours'))
+    t.same([modeOf(join(dir, 'theirs')), modeOf(join(dir, 'ours'))], [0o755, 0o700])
+  })
+
+  t.test('may be links of ours', async (t) => {
+    const dir = t.testdir({ target: {}, link: t.fixture('symlink', 'target') })
+    await makeFolder(join(dir, 'link'))
+    await makePrivateFolder(join(dir, 'link'))
+    t.ok(lstatSync(join(dir, 'link')).isSymbolicLink())
+    t.equal(modeOf(join(dir, 'target')), 0o700)
+  })
+
+  t.test(
+    'are never links of another user',
+    { skip: process.getuid?.() !== 0 && 'only root can make a link for another user' },
+    async (t) => {
+      const dir = t.testdir({ target: {}, link: t.fixture('symlink', 'target') })
+      lchownSync(join(dir, 'link'), 4321, 4321)
+      for (const make of [makeFolder, makePrivateFolder]) {
+        await t.rejects(make(join(dir, 'link')), { code: 'ELOOP', message: /another user/ })
+      }
+    }
+  )
+
+  t.test('are not made where a file is in the way', async (t) => {
+    const dir = t.testdir({ file: '' })
+    await t.rejects(makeFolder(join(dir, 'file', 'folder')), { code: 'ENOTDIR' })
+    await t.rejects(makeFolder(join(dir, 'file')), { code: 'EEXIST' })
+  })
+})
