@@ -2,6 +2,11 @@ import { isEffort, type Effort } from '../kiro/effort.ts'
 import type { Source } from '../kiro/message.ts'
 import type { ReasoningWish } from '../kiro/reasoning.ts'
 import type { Repairs } from '../kiro/repairs.ts'
+import { invalidPart } from './json-body.ts'
+
+/** OpenAI takes 4 stop strings; every part of an answer is searched for all of them. */
+const MAX_STOPS = 16
+const MAX_STOP_CHARS = 4096
 
 /** What asks a model without JSON mode for JSON (kiro-protocol §9.9). */
 export function jsonInstruction(schema: unknown): string {
@@ -26,4 +31,29 @@ export function knownEffort(word: string, repairs: Repairs, source?: Source): Ef
   if (isEffort(effort)) return effort
   repairs.note('effort-clamped', source)
   return undefined
+}
+
+/**
+ * The strings that end an answer, without empty ones. `path` leads to them.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID for more or longer ones than are looked for.
+ */
+export function readStops(
+  stops: string | readonly string[] | null | undefined,
+  path: string
+): readonly string[] {
+  if (typeof stops === 'string') return readStop(stops, path)
+  if (stops === undefined || stops === null) return []
+  if (stops.length > MAX_STOPS) {
+    throw invalidPart(path, `must have at most ${MAX_STOPS} stop strings, not ${stops.length}`)
+  }
+  return stops.flatMap((stop, index) => readStop(stop, `${path}[${index}]`))
+}
+
+function readStop(stop: string, path: string): readonly string[] {
+  if (stop.length > MAX_STOP_CHARS) {
+    const problem = `must have at most ${MAX_STOP_CHARS} characters, not ${stop.length}`
+    throw invalidPart(path, problem)
+  }
+  return stop === '' ? [] : [stop]
 }

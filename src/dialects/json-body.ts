@@ -1,8 +1,12 @@
 import type { RuleId } from '../kiro/rules.ts'
 import { isJsonObject, type JsonObject } from '../kiro/json-object.ts'
 import { GatewayError } from '../shared/errors.ts'
+import { ownText } from '../shared/own-memory.ts'
 import { refuseCostly } from './conversion-cost.ts'
 import { isValueDeeper, outlineText } from './json-depth.ts'
+
+/** Longest path that an error names. */
+const MAX_PATH_CHARS = 500
 
 /** Deeper nesting is refused: no client needs it, and whatever walks it could overflow the stack. */
 export const MAX_JSON_DEPTH = 256
@@ -39,11 +43,19 @@ export function invalidPart(
   problem: string,
   rule: RuleId = 'request-shape'
 ): GatewayError {
+  const place = shortenPath(path)
   return new GatewayError('GW_BODY_INVALID', undefined, {
-    message: `${path}: ${problem}`,
-    param: path,
+    message: `${place}: ${problem}`,
+    param: place,
     rule
   })
+}
+
+/** Names inside a schema may be as long as the schema; a place around the one at fault is told then. */
+function shortenPath(path: string): string {
+  if (path.length <= MAX_PATH_CHARS) return path
+  const start = path.slice(0, MAX_PATH_CHARS)
+  return ownText(start.slice(0, Math.max(start.lastIndexOf('.'), start.lastIndexOf('['))))
 }
 
 function parse(bytes: Buffer): unknown {

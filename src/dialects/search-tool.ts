@@ -1,6 +1,7 @@
 import type { FoundPage } from '../kiro/web-search.ts'
 import { isJsonObject, type JsonObject } from '../kiro/json-object.ts'
 import { isBlank, type Conversation, type ToolDefinition } from '../kiro/message.ts'
+import { ownText } from '../shared/own-memory.ts'
 import { invalidPart } from './json-body.ts'
 
 /** How a client wants the vendor's web search. Plain data. */
@@ -26,8 +27,13 @@ export interface OpeningSearch {
 /** Where the client sets no bound. */
 const MAX_USES = 10
 const MAX_DOMAINS = 200
+/** A host has at most 253, the rest is for a path. */
+const MAX_DOMAIN_CHARS = 512
+const MAX_LOCATION_CHARS = 200
 /** Longest words that are taken for a query as they are. */
 const MAX_OPENING_CHARS = 400
+/** Longest query that is asked as it is; the upstream's own limit is unknown. */
+const MAX_QUERY_CHARS = 2000
 
 const SEARCH_PREFIX = 'Perform a web search for the query: '
 const TOOL_NAMES = ['web_search', 'search_the_web', 'gateway_web_search'] as const
@@ -113,11 +119,12 @@ export function openingSearch({ tools, messages }: Conversation): OpeningSearch 
   if (message.images.length + message.toolResults.length > 0) return null
   const text = message.text.trim()
   const line = text.slice(text.lastIndexOf('\n') + 1)
-  if (line.startsWith(SEARCH_PREFIX) && line.length > SEARCH_PREFIX.length) {
-    return { query: line.slice(SEARCH_PREFIX.length), isWhole: true }
+  const queryChars = line.length - SEARCH_PREFIX.length
+  if (line.startsWith(SEARCH_PREFIX) && queryChars > 0 && queryChars <= MAX_QUERY_CHARS) {
+    return { query: ownText(line.slice(SEARCH_PREFIX.length)), isWhole: true }
   }
   const isQuery = !isBlank(text) && text.length <= MAX_OPENING_CHARS && !text.includes('\n')
-  return isQuery ? { query: text, isWhole: false } : null
+  return isQuery ? { query: ownText(text), isWhole: false } : null
 }
 
 /** The pages that the client's domains leave. */
@@ -168,12 +175,16 @@ function readDomains(value: unknown, path: string): readonly string[] {
   if (!isList) throw invalidPart(path, 'must be a list of domains')
   return value
     .slice(0, MAX_DOMAINS)
-    .map((domain: string) =>
-      domain
+    .map((domain: string, index) => {
+      if (domain.length > MAX_DOMAIN_CHARS) {
+        const problem = `must have at most ${MAX_DOMAIN_CHARS} characters, not ${domain.length}`
+        throw invalidPart(`${path}[${index}]`, problem)
+      }
+      return domain
         .trim()
         .replace(/^https?:\/\//i, '')
         .replace(/^\*\./, '')
-    )
+    })
     .filter((domain) => domain !== '')
 }
 
@@ -181,11 +192,10 @@ function readDomains(value: unknown, path: string): readonly string[] {
 function readLocation(value: unknown): string {
   if (!isJsonObject(value)) return ''
   const place = isJsonObject(value['approximate']) ? value['approximate'] : value
-  return ['city', 'region', 'country']
+  const words = ['city', 'region', 'country']
     .map((name) => place[name])
     .filter((word) => typeof word === 'string' && !isBlank(word))
-    .join(', ')
-    .slice(0, 200)
+  return ownText(words.join(', ').slice(0, MAX_LOCATION_CHARS))
 }
 
 function isGiven(value: unknown): boolean {

@@ -6,7 +6,10 @@ import { resolveModel } from '../kiro/model-resolution.ts'
 import { AUTO_MODEL } from '../kiro/models.ts'
 import { planReasoning, type ReasoningWish } from '../kiro/reasoning.ts'
 import type { Repairs } from '../kiro/repairs.ts'
+import type { RuleId } from '../kiro/rules.ts'
+import type { GatewayError } from '../shared/errors.ts'
 import type { JsonForm } from './json-answer.ts'
+import { invalidPart } from './json-body.ts'
 import { encodePayload } from './payload-bytes.ts'
 import { type DialectName, keptBytesOf, type ReplyPlan, type ToolForm } from './reply-plan.ts'
 import type { RequestOptions } from './request-options.ts'
@@ -56,7 +59,7 @@ export interface ClientRequest {
 /**
  * The part that all dialects share: model, reasoning, the upstream's body, the plan for the answer.
  *
- * @throws {GatewayError} GW_MODEL_UNKNOWN
+ * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
  */
 export function toUpstream(
   request: ClientRequest,
@@ -64,6 +67,7 @@ export function toUpstream(
   repairs: Repairs
 ): UpstreamRequest {
   const { maxTokens } = request
+  refuseLongNames(request)
   const model = resolveModel(request.model, options)
   if (model.isSubstitute) repairs.note('model-substituted', 'model')
   const reasoning = planReasoning({
@@ -102,7 +106,7 @@ export function toUpstream(
     isStream: request.isStream,
     wantsUsage: request.wantsUsage,
     toolNames: built.toolNames,
-    stopSequences: request.stopSequences.filter((stop) => stop !== ''),
+    stopSequences: request.stopSequences,
     reasoning: reasoning.source,
     isSingleToolCall: request.isSingleToolCall,
     isJsonAnswer: request.isJsonAnswer,
@@ -139,6 +143,24 @@ function formsOf(
     if (form !== undefined && !isPlain) setOwn(kept, name, form)
   }
   return kept
+}
+
+/** Nobody's names are longer; they are repeated in every turn and with every call. */
+const MAX_MODEL_CHARS = 256
+/** The vendors take 64 and 128; here a namespace may stand before. */
+const MAX_TOOL_NAME_CHARS = 512
+
+function refuseLongNames({ model, conversation }: ClientRequest): void {
+  if (model.length > MAX_MODEL_CHARS) throw tooLong('model', model, MAX_MODEL_CHARS)
+  for (const { name, source } of conversation.tools) {
+    if (name.length > MAX_TOOL_NAME_CHARS) {
+      throw tooLong(`${source}.name`, name, MAX_TOOL_NAME_CHARS, 'tool-name')
+    }
+  }
+}
+
+function tooLong(path: string, name: string, max: number, rule?: RuleId): GatewayError {
+  return invalidPart(path, `must have at most ${max} characters, not ${name.length}`, rule)
 }
 
 function unknownModel(id: string): Borderline {

@@ -1,6 +1,8 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import type { DialectName } from '../../src/dialects/reply-plan.ts'
-import { convert } from '../helper/convert.ts'
+import { convert, refusalOf } from '../helper/convert.ts'
 
 const KIB = 1024
 const messages = [{ role: 'user', content: 'hi' }]
@@ -67,3 +69,120 @@ t.test('what an answer keeps of its request', async (t) => {
     t.ok(plan.keptBytes < 5 * KIB)
   })
 })
+
+t.test('what has no bound with the vendors either is refused, with its place', async (t) => {
+  const stop = 's'.repeat(4096)
+  const name = 'n'.repeat(512)
+  const cases: readonly (readonly [DialectName, taken: object, refused: object, param: string])[] =
+    [
+      ['openai-chat', { stop }, { stop: `${stop}s` }, 'stop'],
+      ['openai-chat', { stop: ['a', stop] }, { stop: ['a', `${stop}s`] }, 'stop[1]'],
+      ['openai-chat', { stop: repeat('a', 16) }, { stop: repeat('a', 17) }, 'stop'],
+      [
+        'anthropic-messages',
+        { stop_sequences: repeat(stop, 16) },
+        { stop_sequences: repeat(stop, 17) },
+        'stop_sequences'
+      ],
+      [
+        'anthropic-messages',
+        { stop_sequences: ['', stop] },
+        { stop_sequences: ['', `${stop}s`] },
+        'stop_sequences[1]'
+      ],
+      ...(['openai-chat', 'anthropic-messages', 'openai-responses'] as const).map(
+        (dialect) =>
+          [dialect, { model: 'm'.repeat(256) }, { model: 'm'.repeat(257) }, 'model'] as const
+      ),
+      [
+        'anthropic-messages',
+        { tools: [{ name }] },
+        { tools: [{ name: `${name}n` }] },
+        'tools[0].name'
+      ],
+      [
+        'openai-chat',
+        { tools: [{ function: { name } }] },
+        { tools: [{ function: { name: `${name}n` } }] },
+        'tools[0].function.name'
+      ],
+      ...['allowed_domains', 'blocked_domains'].map(
+        (member) =>
+          [
+            'anthropic-messages',
+            { tools: [{ type: 'web_search_20250305', [member]: ['d'.repeat(512)] }] },
+            { tools: [{ type: 'web_search_20250305', [member]: ['d', 'd'.repeat(513)] }] },
+            `tools[0].${member}[1]`
+          ] as const
+      )
+    ]
+  for (const [dialect, taken, refused, param] of cases) {
+    const at = { model: 'auto', ...inputs[dialect], ...taken }
+    t.ok(convert(dialect, at).plan.keptBytes < 200 * KIB, `${dialect} ${param}`)
+    const error = refusalOf(dialect, { ...at, ...refused })
+    t.match(error, { code: 'GW_BODY_INVALID', param, message: `${param}: must have at most` })
+  }
+})
+
+t.test('a refusal inside a schema is short, however long the names there are', async (t) => {
+  const properties = { ['p'.repeat(200_000)]: { type: 'nothing' } }
+  const response_format = { type: 'json_schema', json_schema: { schema: { properties } } }
+  const error = refusalOf('openai-chat', { model: 'auto', messages, response_format })
+  t.match(error, { param: 'response_format.json_schema.schema.properties' })
+  t.ok(error instanceof Error && error.message.length < 700)
+})
+
+t.test('nothing keeps the body of a request alive', async (t) => {
+  const long = ' '.repeat(1_000_000)
+  const tool = { type: 'web_search_20250305', user_location: { city: `Ghent${long}` } }
+  const bodies: readonly (readonly [DialectName, object])[] = [
+    [
+      'anthropic-messages',
+      { tools: [tool], messages: [{ role: 'user', content: `${long} a long question` }] }
+    ],
+    [
+      'anthropic-messages',
+      {
+        tools: [tool],
+        messages: [
+          {
+            role: 'user',
+            content: `${long}\nPerform a web search for the query: something long enough`
+          }
+        ]
+      }
+    ],
+    [
+      'openai-responses',
+      {
+        input: long,
+        instructions: 'a short one, but not too short',
+        user: 'somebody whose name is long'
+      }
+    ],
+    [
+      'openai-chat',
+      { messages: [{ role: 'user', content: long }], stop: ['a string that is not short'] }
+    ]
+  ]
+  for (const [dialect, body] of bodies) {
+    const request = JSON.stringify({ model: `a-model-that-nobody-knows-${dialect}`, ...body })
+    convert(dialect, request)
+    gc()
+    const before = process.memoryUsage().heapUsed
+    const plans = Array.from({ length: 8 }, () => convert(dialect, request).plan)
+    gc()
+    const kept = (process.memoryUsage().heapUsed - before) / plans.length
+    t.ok(kept < 64 * KIB, `${dialect} keeps ${kept}`)
+  }
+})
+
+/** As `--expose-gc` would have it. */
+function gc(): void {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc()')
+}
+
+function repeat<T>(value: T, times: number): T[] {
+  return Array.from({ length: times }, () => value)
+}

@@ -2,7 +2,7 @@ import type { Conversation } from '../../kiro/message.ts'
 import type { ReasoningWish } from '../../kiro/reasoning.ts'
 import { Repairs } from '../../kiro/repairs.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { jsonInstruction, knownEffort } from '../answer-wishes.ts'
+import { jsonInstruction, knownEffort, readStops } from '../answer-wishes.ts'
 import { checkShape } from '../check-shape.ts'
 import { type JsonFormat, readJsonForm } from '../json-answer.ts'
 import { parseJsonBody } from '../json-body.ts'
@@ -34,7 +34,7 @@ export function toUpstreamRequest(
       conversation: readConversation(messages, repairs),
       reasoning: readReasoning(messages, repairs),
       maxTokens: messages.max_tokens ?? undefined,
-      stopSequences: messages.stop_sequences ?? [],
+      stopSequences: readStops(messages.stop_sequences, 'stop_sequences'),
       isStream: messages.stream === true,
       wantsUsage: true,
       isSingleToolCall: messages.tool_choice?.disable_parallel_tool_use === true,

@@ -1,7 +1,7 @@
 import type { Conversation } from '../../kiro/message.ts'
 import type { ReasoningWish } from '../../kiro/reasoning.ts'
 import { Repairs } from '../../kiro/repairs.ts'
-import { effortWish, jsonInstruction } from '../answer-wishes.ts'
+import { effortWish, jsonInstruction, readStops } from '../answer-wishes.ts'
 import { checkShape } from '../check-shape.ts'
 import { type JsonFormat, readJsonForm } from '../json-answer.ts'
 import { invalidPart, parseJsonBody } from '../json-body.ts'
@@ -33,7 +33,7 @@ export function toUpstreamRequest(
       conversation: readConversation(chat, repairs),
       reasoning: readReasoning(chat, repairs),
       maxTokens: chat.max_completion_tokens ?? chat.max_tokens ?? undefined,
-      stopSequences: readStop(chat.stop),
+      stopSequences: readStops(chat.stop, 'stop'),
       isStream,
       wantsUsage: !isStream || chat.stream_options?.include_usage === true,
       isSingleToolCall: isLegacyCall || chat.parallel_tool_calls === false,
@@ -63,11 +63,6 @@ function readReasoning(
   const source = (effort ?? null) === null ? 'reasoning.effort' : 'reasoning_effort'
   const word = effort ?? reasoning?.effort ?? null
   return word === null ? { mode: 'unsaid' } : effortWish(word, repairs, source)
-}
-
-function readStop(stop: ChatBody['stop']): readonly string[] {
-  if (stop === undefined || stop === null) return []
-  return typeof stop === 'string' ? [stop] : stop
 }
 
 /** Asked for by a member of its own, or by a tool as in the vendor's other APIs. */
