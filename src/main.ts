@@ -2,34 +2,44 @@ import { fork } from 'node:child_process'
 import cluster from 'node:cluster'
 import { flushCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
 import { availableCpus, chooseWorkers, readContainerLimits } from './config/container.ts'
 import { defaultMemoryBytes, type MemoryPlan, planMemory } from './config/memory-plan.ts'
 import type { Config } from './config/settings.ts'
 import type { Primary } from './control/primary.ts'
+import { LineWriter, openOutput, STDERR, STDOUT, WORKER_LOG_FD } from './observe/line-writer.ts'
 import { createLogger, type Logger } from './observe/logger.ts'
 import { DeferredSignals } from './shared/deferred-signals.ts'
 import { GatewayError } from './shared/errors.ts'
 
 const EXIT_CRASH = 1
 const EXIT_CONFIG = 78
+/** How long the end of a process may wait for whoever reads its log. */
+const LAST_LINES_MS = 500
 const ENTRY = fileURLToPath(new URL('start.js', import.meta.url))
 const SIMULATOR_BANNER =
   'NO CREDENTIALS ARE CONFIGURED: answers come from the built-in simulator, not from a model. ' +
   'Set KIRO_CREDS_FILE, KIRO_API_KEY or REFRESH_TOKEN in .env to use your Kiro subscription.'
 const SIMULATOR = fileURLToPath(new URL('simulator/main.ts', import.meta.url))
 
+/** Where what is no log line goes: why the gateway can't run, and what workers say when they crash. */
+const stderr = lastWritten(new LineWriter(cluster.isPrimary ? openOutput(STDERR) : STDERR))
+
 // Each role loads only its own half of the program: the other half would cost every process some 20 MB.
 
 async function runPrimary(): Promise<void> {
   const signals = new DeferredSignals(process, ['SIGHUP', 'SIGUSR2'])
-  const { loadProcessConfig } = await import('./config/load-process.ts')
+  const { loadProcessConfig, childEnvironment } = await import('./config/load-process.ts')
   const loaded = loadProcessConfig(process.argv.slice(2), '.env')
   if (loaded.name === 'print') {
     process.stdout.write(loaded.text)
     return
   }
   const { config, warnings } = loaded
-  const log = createLogger(config.observe.level, { worker: 'primary' })
+  const logFd = openOutput(STDOUT)
+  const stdout = lastWritten(new LineWriter(logFd))
+  const log = createLogger(config.observe.level, { worker: 'primary' }, stdout)
+  logWarnings(log)
   for (const warning of warnings) log.warn({ warning }, 'configuration corrected')
   const shutdown = { hasBegun: false }
   const onSimulatorGone = (error: GatewayError): void => {
@@ -39,7 +49,7 @@ async function runPrimary(): Promise<void> {
   }
   const [{ Primary }, simulatorUrl] = await Promise.all([
     import('./control/primary.ts'),
-    hasCredentials(config) ? null : startSimulator(log, onSimulatorGone)
+    hasCredentials(config) ? null : startSimulator(childEnvironment(), log, onSimulatorGone)
   ])
   const primary = new Primary({
     config: withUpstream(config, simulatorUrl),
@@ -47,6 +57,8 @@ async function runPrimary(): Promise<void> {
     isSimulated: simulatorUrl !== null,
     workerEntry: ENTRY,
     log,
+    logFd,
+    onStderr: (text) => stderr.write(text),
     onFatal: (cause) => {
       log.error({ err: cause }, 'the credentials are unusable: ending')
       fail(cause)
@@ -80,7 +92,7 @@ async function runWorker(): Promise<void> {
   // Node would end the process with the channel, and every stream with it.
   if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
   const { GatewayWorker } = await import('./server/worker.ts')
-  const worker = new GatewayWorker(process)
+  const worker = new GatewayWorker(process, lastWritten(new LineWriter(WORKER_LOG_FD)))
   process.once('disconnect', () => worker.drain())
   process.on('SIGTERM', () => worker.drain())
   // Ctrl-C, and the end of a terminal, reach the whole process group; the primary says what to do.
@@ -120,11 +132,18 @@ function planFor(config: Config, log: Logger): MemoryPlan {
  * Starts the built-in simulator as a process of its own, which ends with us; resolves with its URL. Rejects when it
  * ends before it serves, and calls `onGone` when it does later.
  */
-function startSimulator(log: Logger, onGone: (error: GatewayError) => void): Promise<string> {
+function startSimulator(
+  env: NodeJS.ProcessEnv,
+  log: Logger,
+  onGone: (error: GatewayError) => void
+): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const simulator = fork(SIMULATOR, [], {
-    execArgv: ['--max-old-space-size=64', '--max-semi-space-size=2']
+    env,
+    execArgv: ['--max-old-space-size=64', '--max-semi-space-size=2'],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'] // see WORKER_LOG_FD
   })
+  simulator.stderr?.setEncoding('utf8').on('data', (text: string) => stderr.write(text))
   const onFailed = (code: number | null): void => reject(simulatorEnded(code))
   simulator.once('message', (message) => {
     simulator
@@ -168,13 +187,28 @@ function onShutdown(primary: Primary, shutdown: { hasBegun: boolean }, log: Logg
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
 }
 
+/** What is written last is worth a moment. */
+function lastWritten(output: LineWriter): LineWriter {
+  process.on('exit', () => output.flush(LAST_LINES_MS))
+  return output
+}
+
+/** Node would write them to a stream that may make it wait. */
+function logWarnings(log: Logger): void {
+  if (process.listenerCount('warning') === 0) return // not wanted, says NODE_OPTIONS
+  process
+    .removeAllListeners('warning')
+    .on('warning', (err) => log.warn({ err }, 'warning of the runtime'))
+}
+
 /** Says on stderr why the gateway can't run. What is no error of ours is a bug, and shown whole. */
 function fail(cause: unknown): never {
   const isKnown = cause instanceof GatewayError
-  process.stderr.write(`${isKnown ? cause.message : String(Object(cause).stack ?? cause)}\n`)
+  stderr.write(`${isKnown ? cause.message : inspect(cause)}\n`)
   process.exit(isKnown && cause.code === 'GW_CONFIG_INVALID' ? EXIT_CONFIG : EXIT_CRASH)
 }
 
+process.on('uncaughtException', fail) // Node itself would write to a stream that may make it wait
 if (cluster.isPrimary) {
   await runPrimary().catch(fail)
 } else {

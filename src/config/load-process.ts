@@ -60,6 +60,32 @@ export function readEnvFile(path: string): Environment | null {
   }
 }
 
+/**
+ * What of our environment the processes are given that we start: what Node and the system's libraries go by, and no
+ * secret. Settings reach workers by messages, without what could renew the sign-in; their environment, which whoever
+ * takes one over would read first, has nothing of it. Left-out names are there without a value, because Node adds what
+ * is not mentioned.
+ */
+export function childEnvironment(): Readonly<Record<string, string | undefined>> {
+  const entries = Object.entries(process.env)
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name, isForChildren(name) ? value : undefined])
+  )
+}
+
+const FOR_CHILDREN: ReadonlySet<string> = new Set(
+  `PATH HOME TMPDIR TZ TZDIR LANG LANGUAGE RES_OPTIONS LOCALDOMAIN LD_PRELOAD LD_LIBRARY_PATH
+  NODE_ENV NODE_OPTIONS NODE_DEBUG NODE_NO_WARNINGS NODE_ICU_DATA NODE_V8_COVERAGE
+  NODE_COMPILE_CACHE NODE_COMPILE_CACHE_PORTABLE NODE_DISABLE_COMPILE_CACHE
+  NODE_EXTRA_CA_CERTS NODE_USE_SYSTEM_CA NODE_TLS_REJECT_UNAUTHORIZED
+  SSL_CERT_FILE SSL_CERT_DIR OPENSSL_CONF OPENSSL_MODULES`.split(/\s+/)
+)
+
+/** `LC_` names a language, `UV_` sizes libuv's threads, `MALLOC_` tunes the heap of the C library. */
+function isForChildren(name: string): boolean {
+  return FOR_CHILDREN.has(name) || /^(LC|UV|MALLOC)_[A-Z_]+$/.test(name)
+}
+
 interface FileContent {
   readonly values: Environment | null
   readonly warnings: readonly string[]

@@ -1,4 +1,5 @@
 import cluster from 'node:cluster'
+import { childEnvironment } from '../config/load-process.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
 import type { LeaseTerms } from '../ipc/lease-messages.ts'
@@ -35,6 +36,10 @@ export interface PrimaryOptions {
   /** What a worker process runs. */
   readonly workerEntry: string
   readonly log: Logger
+  /** Descriptor to which workers write their log lines. */
+  readonly logFd: number
+  /** Hears what workers write to standard error, which is why they crash. */
+  readonly onStderr: (text: string) => void
   /** Called when the credentials turn out to be unusable after `start()` could have said so. */
   readonly onFatal: (cause: unknown) => void
 }
@@ -123,7 +128,8 @@ export class Primary {
     cluster.setupPrimary({
       exec: this.#options.workerEntry,
       args: [],
-      execArgv: heapArguments(this.#options.memory)
+      execArgv: heapArguments(this.#options.memory),
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc', this.#options.logFd] // the last is WORKER_LOG_FD
     })
     this.#supervisor.start() // before the credentials are read, as starting a process takes longer
     try {
@@ -214,9 +220,11 @@ export class Primary {
   #fork(id: number, events: WorkerEvents): WorkerLink {
     const link = new WorkerLink({
       id,
+      env: childEnvironment(),
       events,
       patienceMs: PATIENCE_MS,
       onMessage: (message) => this.#onMessage(link, message, events),
+      onStderr: this.#options.onStderr,
       onRetire: () => this.#budget.retire(link.member),
       onExit: () => this.#onExit(link)
     })

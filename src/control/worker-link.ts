@@ -13,8 +13,12 @@ const WORKER_ENV = { MALLOC_ARENA_MAX: '2' } as const
 
 export interface WorkerLinkOptions {
   readonly id: number
+  /** What of our environment it is not to have, and what besides. */
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly events: WorkerEvents
   readonly onMessage: (message: FromWorker<MetricsSnapshot>) => void
+  /** Hears what it writes to standard error. */
+  readonly onStderr: (text: string) => void
   /** How long beyond `DRAIN_TIMEOUT` its streams may last when it leaves for its successor. */
   readonly patienceMs: number
   /** Called when it is asked to leave for its successor. */
@@ -66,7 +70,8 @@ export class WorkerLink implements WorkerProcess {
   /** Some systems say at once that there is no room for another process, others a moment later. */
   #fork(): Worker | null {
     try {
-      const worker = cluster.fork(WORKER_ENV)
+      const worker = cluster.fork({ ...this.#options.env, ...WORKER_ENV })
+      worker.process.stderr?.setEncoding('utf8').on('data', this.#options.onStderr)
       worker.once('exit', (code, signal) => this.#exited(signal ?? `exit code ${code}`))
       worker.on('error', (cause) => {
         // A message that failed has no receiver, whose exit is reported; a fork that failed has none to report.

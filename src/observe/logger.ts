@@ -6,7 +6,7 @@ import {
   pino,
   stdTimeFunctions
 } from 'pino'
-import { LineWriter } from './line-writer.ts'
+import { LineWriter, STDOUT } from './line-writer.ts'
 import { cleanText, toLogFields } from './log-fields.ts'
 
 export type { Logger } from 'pino'
@@ -14,20 +14,25 @@ export type { Logger } from 'pino'
 /** Levels of pino; `silent` logs nothing. */
 export type LoggerLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'
 
+/** Where lines go; what loses some says so in a line of its own. */
+export interface LogStream extends DestinationStream {
+  readonly onLoss?: (tell: (lines: number) => void) => void
+}
+
 /**
  * Makes the logger of a process: JSON lines with a constant lower-case message and facts as fields. Errors belong
  * under `err`, request ids under `reqId`. Secrets are taken out of fields at any depth.
  *
  * Lines are written at once, synchronously, and stay under 4 KiB. Several processes share the pipe: what is at most
- * `PIPE_BUF` long is written whole or not at all, never mixed with another process's line. Nothing is buffered, so a
- * crash loses no line and there is nothing to flush. One line for each request makes that cheap.
+ * `PIPE_BUF` long is written whole or not at all, never mixed with another process's line. While its reader keeps up
+ * nothing is buffered, so that a crash loses no line. One line for each request makes that cheap.
  *
  * @see https://man7.org/linux/man-pages/man7/pipe.7.html
  */
 export function createLogger(
   level: LoggerLevel,
   bindings: Readonly<Record<string, unknown>>,
-  stream: DestinationStream = new LineWriter(STDOUT)
+  stream: LogStream = new LineWriter(STDOUT)
 ): Logger {
   const logger = pino(
     {
@@ -59,10 +64,9 @@ export function createLogger(
   ): Logger<Levels> {
     return Reflect.apply(makeChild<Levels>, this, [toLogFields(fields), options])
   }
+  stream.onLoss?.((lines) => logger.warn({ lines }, 'log lines dropped'))
   return logger
 }
-
-const STDOUT = 1
 
 /** Linux writes this much to a pipe in one piece. */
 const maxLineBytes = 4096

@@ -10,7 +10,7 @@ import type { ClusterStatus, FromWorker, ToWorker, WorkerStart } from '../ipc/me
 import type { AccountUsage } from '../kiro/account-usage.ts'
 import type { Catalogue } from '../kiro/catalogue.ts'
 import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
-import { createLogger, type Logger } from '../observe/logger.ts'
+import { createLogger, type Logger, type LogStream } from '../observe/logger.ts'
 import { DebugCapture } from '../observe/debug-capture.ts'
 import { Metrics } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
@@ -51,13 +51,15 @@ const LAST_WORDS_MS = 1_000
  */
 export class GatewayWorker {
   readonly #channel: Channel<Incoming, FromWorker>
+  readonly #logStream: LogStream
   readonly #turns = new OpenTurns()
   readonly #stopped = Promise.withResolvers<void>()
   #parts: Parts | null = null
   #state: 'open' | 'retiring' | 'draining' = 'open'
 
   /** Says hello at once and serves as soon as the primary has said how. */
-  constructor(endpoint: Endpoint) {
+  constructor(endpoint: Endpoint, logStream: LogStream) {
+    this.#logStream = logStream
     const channel = new Channel<Incoming, FromWorker>(endpoint)
     this.#channel = channel
     channel.onMessage((message) => this.#onMessage(message))
@@ -150,6 +152,7 @@ export class GatewayWorker {
   #serve(start: Start): void {
     const parts = createParts(start, {
       channel: this.#channel,
+      logStream: this.#logStream,
       turns: this.#turns,
       isDraining: () => this.#state === 'draining',
       isLeaving: () => this.#state !== 'open'
@@ -194,6 +197,7 @@ function lastWords(): Pick<DrainOptions, 'graceMs' | 'error'> {
 
 interface Surroundings {
   readonly channel: Channel<Incoming, FromWorker>
+  readonly logStream: LogStream
   readonly turns: OpenTurns
   readonly isDraining: () => boolean
   readonly isLeaving: () => boolean
@@ -235,9 +239,10 @@ function changeConfig(parts: Parts, config: Config): void {
   parts.lease.setLimits(config.pool)
 }
 
-function createParts(start: Start, { channel, turns, isDraining, isLeaving }: Surroundings): Parts {
+function createParts(start: Start, surroundings: Surroundings): Parts {
+  const { channel, logStream, turns, isDraining, isLeaving } = surroundings
   const { config, memory, workerId, catalogue, status } = start
-  const log = createLogger(config.observe.level, { worker: workerId })
+  const log = createLogger(config.observe.level, { worker: workerId }, logStream)
   const counts = new Metrics()
   const pool = new ConnectionPool({
     limits: {

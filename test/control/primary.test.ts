@@ -58,6 +58,8 @@ function primaryRig(t: Test) {
     isSimulated: false,
     workerEntry: 'none',
     log: recorded.log,
+    logFd: 1,
+    onStderr: () => {},
     onFatal: () => {}
   })
   t.teardown(async () => {

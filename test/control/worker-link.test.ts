@@ -9,9 +9,11 @@ async function startWorker(t: Test): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>()
   const link = new WorkerLink({
     id: 1,
+    env: {},
     patienceMs: 0,
     events: { onReady: () => {}, onExit: resolve },
     onMessage: () => {},
+    onStderr: () => {},
     onRetire: () => void calls.push('retire'),
     onExit: () => void calls.push('exit')
   })

@@ -6,6 +6,7 @@ import type { FromWorker, WorkerStart } from '../../src/ipc/messages.ts'
 import { BUILT_IN_CATALOGUE, type Catalogue } from '../../src/kiro/catalogue.ts'
 import type { CredentialSnapshot } from '../../src/kiro/credential-snapshot.ts'
 import { GatewayWorker, type Incoming } from '../../src/server/worker.ts'
+import { LineWriter, STDOUT } from '../../src/observe/line-writer.ts'
 import { credentialSnapshot } from './credential-snapshot.ts'
 
 type Start = WorkerStart<Config, CredentialSnapshot, Catalogue>
@@ -33,7 +34,7 @@ export class FakePrimary {
         return true
       }
     })
-    this.worker = new GatewayWorker(this.#endpoint)
+    this.worker = new GatewayWorker(this.#endpoint, new LineWriter(STDOUT))
   }
 
   /** Resolves when the worker listens. */

@@ -1,9 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
+import { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 
 /** Those of `npm start`. */
@@ -25,11 +27,15 @@ export interface GatewayOptions {
   readonly launcher?: readonly string[]
   /** Which log lines are kept; by default all. */
   readonly keeps?: (line: LogLine) => boolean
+  /** What its output is: a socket, as of a service manager, or a pipe, as in a container. */
+  readonly output?: 'socket' | 'pipe'
 }
 
 /** The real process tree of a gateway, in a folder of its own, on a free port of loopback. */
 export class GatewayProcess {
   readonly child: ChildProcess
+  /** Where its log lines come from; while it is paused nobody reads them. */
+  readonly output: Readable
   readonly lines: LogLine[] = []
   /** Whatever was written to stderr. */
   stderr = ''
@@ -42,6 +48,7 @@ export class GatewayProcess {
     const { env = {}, upstreamUrl, envFile, tokenLifeMs = 3_600_000, keeps = () => true } = options
     const command = [...(options.launcher ?? []), process.execPath, ...START_FLAGS, ENTRY]
     this.#folder = mkdtempSync(join(tmpdir(), 'gateway-test-'))
+    const pipe = options.output === 'pipe' ? makePipe(this.#folder) : null
     if (envFile !== undefined) this.#writeEnvFile(envFile)
     this.child = spawn(command[0] ?? '', command.slice(1), {
       cwd: this.#folder,
@@ -52,14 +59,17 @@ export class GatewayProcess {
         ...(upstreamUrl === undefined ? {} : this.#upstream(upstreamUrl, tokenLifeMs)),
         ...env
       },
-      stdio: ['ignore', 'pipe', 'pipe']
+      stdio: ['ignore', pipe?.writer ?? 'pipe', 'pipe']
     })
+    if (pipe !== null) closeSync(pipe.writer)
     this.exited = once(this.child, 'close').then(([code]) => code as number | null)
     this.child.stderr?.on('data', (chunk: Buffer) => {
       this.stderr += chunk.toString()
     })
-    if (this.child.stdout === null) throw new Error('no stdout')
-    createInterface({ input: this.child.stdout }).on('line', (line) => {
+    const output = pipe?.reader ?? this.child.stdout
+    if (output === null) throw new Error('no stdout')
+    this.output = output
+    createInterface({ input: output }).on('line', (line) => {
       const logged = toLogLine(line)
       if (keeps(logged)) this.lines.push(logged)
       for (const check of this.#watchers) check()
@@ -158,6 +168,15 @@ export class GatewayProcess {
 /** Starts a gateway and waits until it serves. */
 export function startGateway(options: GatewayOptions = {}): Promise<GatewayProcess> {
   return new GatewayProcess(options).ready()
+}
+
+/** A pipe of the kernel; what Node calls so are sockets. */
+function makePipe(folder: string): { readonly reader: Socket; readonly writer: number } {
+  const path = join(folder, 'output')
+  execFileSync('mkfifo', [path])
+  const { O_RDONLY, O_NONBLOCK } = constants
+  const reader = new Socket({ fd: openSync(path, O_RDONLY | O_NONBLOCK), writable: false })
+  return { reader, writer: openSync(path, 'w') }
 }
 
 function toLogLine(line: string): LogLine {

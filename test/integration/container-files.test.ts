@@ -135,6 +135,12 @@ t.test('docker/docker-compose.deploy.yml', (t) => {
     }
   })
 
+  t.test('keeps a bounded log, and drops lines rather than to hold the gateway up', async (t) => {
+    t.equal(of('logging.options.mode'), 'non-blocking')
+    for (const option of ['max-buffer-size', 'max-size'])
+      t.match(of(`logging.options.${option}`), /^[1-9][0-9]?m$/)
+  })
+
   t.test('gives running streams longer than DRAIN_TIMEOUT to end', async (t) => {
     const drain = listSettings().find(({ setting }) => setting.env === 'DRAIN_TIMEOUT')
     const graceMs = Number(/^([0-9]+)s$/.exec(String(of('stop_grace_period')))?.[1]) * 1000
