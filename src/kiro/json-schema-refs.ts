@@ -55,7 +55,7 @@ export class SchemaRefs {
    * end or cost too much, `unknown` when it points to nothing in this document.
    */
   enter(ref: string): JsonObject | 'cut' | 'unknown' {
-    const target = resolvePointer(this.#root, ref)
+    const target = this.#targetOf(ref)
     if (target === undefined) return 'unknown'
     if (this.#entered.length >= MAX_REF_DEPTH || this.#entered.includes(target)) return 'cut'
     if (this.#budget.isSpent || !this.#budget.take(this.#sizeOf(target))) return 'cut'
@@ -65,6 +65,26 @@ export class SchemaRefs {
 
   leave(): void {
     this.#entered.pop()
+  }
+
+  /**
+   * Where a keyword stands in the document that the schema at `names` has when its references are inlined: in it, or
+   * in the nearest schema that they lead to.
+   */
+  placeOf(keyword: string, schema: JsonObject, names: readonly string[]): readonly string[] {
+    let [at, holder] = [names, schema]
+    for (let depth = 0; depth <= MAX_REF_DEPTH; depth += 1) {
+      if ((getOwn(holder, keyword) ?? null) !== null) return [...at, keyword]
+      const ref = holder['$ref']
+      const target = typeof ref === 'string' ? this.#targetOf(ref) : undefined
+      if (typeof ref !== 'string' || target === undefined) break
+      ;[at, holder] = [refTokens(ref), target]
+    }
+    return names
+  }
+
+  #targetOf(ref: string): JsonObject | undefined {
+    return resolvePointer(this.#root, ref)
   }
 
   #sizeOf(schema: JsonObject): number {
@@ -77,12 +97,14 @@ export class SchemaRefs {
   }
 }
 
+const INDEX = /^(?:0|[1-9]\d*)$/
+
 /** Follows a JSON pointer in a URI fragment (RFC 6901 §6). */
 function resolvePointer(root: JsonObject, ref: string): JsonObject | undefined {
   if (ref !== '#' && !ref.startsWith('#/')) return undefined
   let current: unknown = root
   for (const key of refTokens(ref)) {
-    if (Array.isArray(current)) current = current[Number(key)]
+    if (Array.isArray(current)) current = INDEX.test(key) ? current[Number(key)] : undefined
     else if (isJsonObject(current)) current = getOwn(current, key)
     else return undefined
   }

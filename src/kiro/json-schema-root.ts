@@ -13,15 +13,21 @@ interface ObjectParts {
 /**
  * Gives a clean schema the root that the upstream insists on: type `object`, `properties`, and no `oneOf`,
  * `anyOf` or `allOf`, whose branches are merged into it. The first definition of a property wins; a
- * property is required if all branches require it (`allOf`: if any does).
+ * property is required if all branches require it (`allOf`: if any does). `placeOf` knows where the client wrote
+ * a keyword of it.
  */
-export function flattenRoot(schema: JsonObject, repairs: Repairs, source?: Source): JsonObject {
+export function flattenRoot(
+  schema: JsonObject,
+  repairs: Repairs,
+  source: Source,
+  placeOf: (keyword: string) => readonly string[]
+): JsonObject {
   const combinators = COMBINATORS.filter((name) => schema[name] !== undefined)
   const hasCombinator = combinators.length > 0
   if (schema['type'] !== 'object' || !isJsonObject(schema['properties'])) {
     repairs.note('tool-schema-typed', source)
   }
-  for (const name of combinators) repairs.note('tool-schema-flattened', source, [name])
+  for (const name of combinators) repairs.note('tool-schema-flattened', source, placeOf(name))
   const { properties, required } = hasCombinator ? partsOf(schema) : ownParts(schema)
   const root: JsonDraft = { type: 'object', properties }
   for (const key of Object.keys(schema)) {

@@ -46,10 +46,11 @@ export function cleanSchema(
     repairs.note('tool-schema-typed', source)
     return { type: 'object', properties: {} }
   }
-  const cleaner = new SchemaCleaner(new SchemaRefs(schema, budget), repairs, source)
+  const refs = new SchemaRefs(schema, budget)
+  const cleaner = new SchemaCleaner(refs, repairs, source)
   const clean = cleaner.clean(schema, 0)
   budget.noteDepth(cleaner.deepest, source)
-  return flattenRoot(clean, repairs, source)
+  return flattenRoot(clean, repairs, source, (keyword) => refs.placeOf(keyword, schema, []))
 }
 
 class SchemaCleaner {
@@ -93,7 +94,12 @@ class SchemaCleaner {
     this.#refs.leave()
     for (const key of Object.keys(own)) setOwn(inlined, key, own[key])
     const { required, ...rest } = inlined
-    this.#copyRequired(required, rest) // the two halves may not know each other's properties
+    // The two halves may not know each other's properties.
+    this.#copyRequired(required, rest, () =>
+      own['required'] === undefined
+        ? this.#refs.placeOf('required', target, refTokens(ref))
+        : [...names, 'required']
+    )
     return rest
   }
 
@@ -109,7 +115,7 @@ class SchemaCleaner {
       }
       this.#names.pop()
     }
-    this.#copyRequired(schema['required'], copy)
+    this.#copyRequired(schema['required'], copy, () => [...this.#names, 'required'])
     return copy
   }
 
@@ -149,19 +155,16 @@ class SchemaCleaner {
     return copy
   }
 
-  #copyRequired(required: unknown, copy: JsonDraft): void {
+  #copyRequired(required: unknown, copy: JsonDraft, placeOf: () => readonly string[]): void {
     if (required === undefined) return
     const kept = filterRequired(required, copy['properties'])
     if (kept.length > 0) copy['required'] = kept
     const isWhole = Array.isArray(required) && kept.length === required.length && kept.length > 0
-    if (isWhole) return
-    this.#names.push('required')
-    this.#note('tool-schema-cleaned')
-    this.#names.pop()
+    if (!isWhole) this.#note('tool-schema-cleaned', placeOf())
   }
 
-  #note(code: RepairCode): void {
-    this.#repairs.note(code, this.#source, this.#names)
+  #note(code: RepairCode, place: readonly string[] = this.#names): void {
+    this.#repairs.note(code, this.#source, place)
   }
 }
 
