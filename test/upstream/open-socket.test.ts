@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import t from 'tap'
 import { openSocket } from '../../src/upstream/open-socket.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
@@ -15,13 +15,15 @@ const resolveHost = (): Promise<never> => Promise.reject(new Error('a name was l
 /** Timers of `tr` in /proc/net/tcp, which counts in 1/100 s. */
 const KERNEL_TIMERS: Readonly<Record<string, string>> = { '00': 'none', '02': 'keep-alive' }
 
-/** What the kernel waits for on the connection from this port. */
-function kernelTimer(localPort: number) {
-  const address = `:${localPort.toString(16).toUpperCase().padStart(4, '0')}`
+/** What the kernel waits for on this connection; only both of its ends tell it from others, which may share a port. */
+function kernelTimer({ localPort = 0, remotePort = 0 }: Socket) {
+  const [near, far] = [localPort, remotePort].map(
+    (port) => `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  )
   const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n')
   const fields = lines.map((line) => line.trim().split(/\s+/))
   const [timer = '', when = ''] =
-    fields.find(([, local]) => local?.endsWith(address))?.[5]?.split(':') ?? []
+    fields.find(([, local, remote]) => local === near && remote === far)?.[5]?.split(':') ?? []
   return { timer: KERNEL_TIMERS[timer], inSeconds: parseInt(when, 16) / 100 }
 }
 
@@ -54,7 +56,7 @@ t.test('openSocket()', (t) => {
         tlsSessions: new Map()
       })
       await ready
-      const { timer, inSeconds } = kernelTimer(transport.localPort ?? 0)
+      const { timer, inSeconds } = kernelTimer(transport)
       t.equal(timer, 'keep-alive')
       t.ok(inSeconds > 0 && inSeconds <= 15, `in ${inSeconds} s`)
       transport.destroy()
