@@ -28,6 +28,7 @@ const stderr = lastWritten(new LineWriter(cluster.isPrimary ? openOutput(STDERR)
 // Each role loads only its own half of the program: the other half would cost every process some 20 MB.
 
 async function runPrimary(): Promise<void> {
+  process.on('SIGTERM', leave).on('SIGINT', leave)
   const signals = new DeferredSignals(process, ['SIGHUP', 'SIGUSR2'])
   const { loadProcessConfig, childEnvironment } = await import('./config/load-process.ts')
   const loaded = loadProcessConfig(process.argv.slice(2), '.env')
@@ -184,6 +185,7 @@ function onShutdown(primary: Primary, shutdown: { hasBegun: boolean }, log: Logg
       process.exit(0)
     }, fail)
   }
+  process.off('SIGTERM', leave).off('SIGINT', leave)
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
 }
 
@@ -199,6 +201,14 @@ function logWarnings(log: Logger): void {
   process
     .removeAllListeners('warning')
     .on('warning', (err) => log.warn({ err }, 'warning of the runtime'))
+}
+
+/**
+ * While nothing serves yet there is nothing to end. Without a handler the first process of a container would not hear of
+ * a signal at all, and be killed when the engine's patience is over.
+ */
+function leave(): void {
+  process.exit(0)
 }
 
 /** Says on stderr why the gateway can't run. What is no error of ours is a bug, and shown whole. */

@@ -4,7 +4,7 @@ import type { Config } from '../config/settings.ts'
 import type { LeaseTerms } from '../ipc/lease-messages.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { JsonRequest, JsonResponse } from '../upstream/json-call.ts'
-import { exchangeJson } from '../upstream/json-exchange.ts'
+import { exchangeJson, named } from '../upstream/json-exchange.ts'
 import { classifyFailure } from '../upstream/classify.ts'
 import { upstreamNames } from '../upstream/host-names.ts'
 import { ConnectionPool } from '../upstream/pool.ts'
@@ -55,17 +55,27 @@ export class ControlLane {
    * @throws {GatewayError} when there is no answer: the failure by kind.
    */
   readonly call = async (request: JsonRequest, signal: AbortSignal): Promise<JsonResponse> => {
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
+    const { unlessSent, timeoutMs } = request
+    const unsent = new AbortController()
+    const giveUp = (): void => unsent.abort(unlessSent?.reason)
+    if (unlessSent?.aborted === true) giveUp()
+    unlessSent?.addEventListener('abort', giveUp, { once: true })
+    const deadline = AbortSignal.any([signal, unsent.signal, AbortSignal.timeout(timeoutMs)])
     const waiter = { key: CONTROL, arrivedAt: monotonicNow() }
     const permit = await this.#lease.acquire(waiter, deadline).catch((cause: unknown) => {
       signal.throwIfAborted()
-      throw classifyFailure(deadline.reason ?? cause, { url: request.url, phase: 'connect' })
+      const { url } = request
+      throw classifyFailure(deadline.reason ?? cause, { url, phase: 'connect', ...named(request) })
     })
     return exchangeJson({
       pool: this.#pool,
       request,
       signal: deadline,
-      onSettled: () => permit.release()
+      onSent: () => unlessSent?.removeEventListener('abort', giveUp),
+      onSettled: () => {
+        unlessSent?.removeEventListener('abort', giveUp)
+        permit.release()
+      }
     })
   }
 

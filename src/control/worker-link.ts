@@ -39,6 +39,7 @@ export class WorkerLink implements WorkerProcess {
   readonly #worker: Worker | null
   readonly #channel: Channel<FromWorker<MetricsSnapshot>, Outgoing> | null
   #hasExited = false
+  #mayServe = false
 
   constructor(options: WorkerLinkOptions) {
     this.#options = options
@@ -51,6 +52,7 @@ export class WorkerLink implements WorkerProcess {
   }
 
   send(message: Outgoing): void {
+    if (message.type === 'worker.start') this.#mayServe = true
     this.#channel?.send(message)
   }
 
@@ -59,8 +61,10 @@ export class WorkerLink implements WorkerProcess {
     this.send({ type: 'worker.retire', patienceMs: this.#options.patienceMs })
   }
 
+  /** A process that has not been told to serve holds nothing, and would first load for a second what it never uses. */
   drain(): void {
-    this.send({ type: 'worker.drain' })
+    if (this.#mayServe) this.send({ type: 'worker.drain' })
+    else this.kill()
   }
 
   kill(): void {

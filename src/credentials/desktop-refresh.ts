@@ -21,6 +21,7 @@ export function desktopRefreshRequest(options: DesktopRefreshOptions): JsonReque
       'user-agent': userAgent
     },
     body: JSON.stringify({ refreshToken }),
+    setting: 'KIRO_AUTH_URL',
     timeoutMs: REFRESH_TIMEOUT_MS
   }
 }

@@ -24,6 +24,7 @@ export function oidcRefreshRequest(options: OidcRefreshOptions): JsonRequest {
       'user-agent': userAgent
     },
     body: JSON.stringify({ grantType: 'refresh_token', clientId, clientSecret, refreshToken }),
+    setting: 'KIRO_OIDC_URL',
     timeoutMs: REFRESH_TIMEOUT_MS
   }
 }

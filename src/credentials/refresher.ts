@@ -14,7 +14,11 @@ import type { CredentialVault } from './vault.ts'
 export interface CredentialRefresherOptions extends Omit<SignInOptions, 'source' | 'clock'> {
   readonly vault: CredentialVault
   /** Trades a refresh token for new tokens: `renewTokens` with its options. */
-  readonly renew: (stored: StoredCredential, signal: AbortSignal) => Promise<RenewedTokens>
+  readonly renew: (
+    stored: StoredCredential,
+    signal: AbortSignal,
+    leaving: AbortSignal
+  ) => Promise<RenewedTokens>
   readonly clock: Clock
 }
 
@@ -31,6 +35,7 @@ export class CredentialRefresher implements Closable {
   readonly #timer: RenewalTimer
   readonly #forced = new ForcedRefreshLimit()
   readonly #abort = new AbortController()
+  readonly #leaving = new AbortController()
   #phase: 'new' | 'running' | 'closed' = 'new'
   #flight: Promise<CredentialSnapshot> | null = null
 
@@ -98,9 +103,10 @@ export class CredentialRefresher implements Closable {
     this.#schedule()
   }
 
-  /** Lets a renewal that is running end: its single-use token must not be lost. */
+  /** Lets a renewal end that has been sent: its single-use token must not be lost. Any other is given up. */
   async close(): Promise<void> {
     this.#stop()
+    this.#leaving.abort(new GatewayError('GW_DRAINING'))
     await this.#flight?.catch(() => {}) // its callers hear of it
   }
 
@@ -151,7 +157,7 @@ export class CredentialRefresher implements Closable {
 
   async #renew(stored: StoredCredential): Promise<CredentialSnapshot> {
     const { vault, clock, renew } = this.#options
-    const tokens = await renew(stored, this.#abort.signal)
+    const tokens = await renew(stored, this.#abort.signal, this.#leaving.signal)
     const issuedAt = clock.now()
     return this.#signIn.adopt(await vault.keep(stored, tokens, issuedAt), issuedAt)
   }

@@ -20,6 +20,8 @@ export interface RenewOptions {
   readonly hosts: HostOverrides
   readonly userAgent: string
   readonly loginHint: string
+  /** Aborts when nothing new is to be sent. */
+  readonly leaving: AbortSignal
 }
 
 const ATTEMPTS = 3
@@ -27,7 +29,8 @@ const FIRST_DELAY_MS = 1000
 const MAX_DELAY_MS = 10_000
 
 /**
- * Trades the refresh token for new tokens; tries three times where the failure may pass. Remembers nothing.
+ * Trades the refresh token for new tokens; tries three times where the failure may pass. Remembers nothing. Once we are
+ * `leaving`, it only waits for an answer to what was sent: the token in it is used up.
  *
  * @throws {GatewayError} as `readRefreshAnswer` and `classifyFailure` say; the last failure counts.
  */
@@ -36,17 +39,21 @@ export async function renewTokens(
   options: RenewOptions,
   signal: AbortSignal
 ): Promise<RenewedTokens> {
-  const { clock } = options
-  const request = requestFor(stored, options)
+  const { clock, leaving } = options
+  const request = { ...requestFor(stored, options), unlessSent: leaving }
+  const over = AbortSignal.any([signal, leaving])
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await attemptRenewal(request, { stored, options }, signal)
     } catch (cause) {
       const error = toRefreshError(cause, stored, request)
-      if (attempt >= ATTEMPTS || isFinalRefusal(error) || signal.aborted) throw error
+      if (attempt >= ATTEMPTS || isFinalRefusal(error) || over.aborted) throw error
       const askedMs = (error.retryAfterS ?? 0) * 1000
       if (askedMs > MAX_DELAY_MS) throw error // not while requests wait for it
-      await clock.sleep(Math.max(FIRST_DELAY_MS * 2 ** (attempt - 1), askedMs), signal)
+      const delayMs = Math.max(FIRST_DELAY_MS * 2 ** (attempt - 1), askedMs)
+      await clock.sleep(delayMs, over).catch(() => {
+        throw error
+      })
     }
   }
 }

@@ -56,7 +56,7 @@ export function createCredentialRefresher(parts: CredentialRefresherParts): Cred
   const renewal = { call, clock, hosts: upstream, userAgent: upstream.userAgent, loginHint }
   return new CredentialRefresher({
     vault: new CredentialVault({ source, overlay, log }),
-    renew: (stored, signal) => renewTokens(stored, renewal, signal),
+    renew: (stored, signal, leaving) => renewTokens(stored, { ...renewal, leaving }, signal),
     settings,
     clock,
     log,

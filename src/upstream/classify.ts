@@ -5,7 +5,7 @@ import { FailureKinds, type FailureKind, kindOfCode } from './failure-codes.ts'
 export type CallPhase = 'connect' | 'headers' | 'body'
 
 export interface FailureContext {
-  /** Any URL of the host that was called. Only its origin is told. */
+  /** Any URL of the host that was called. Only its origin is told, and only to the log: it may be a private one. */
   readonly url: string | URL
   readonly phase: CallPhase
   /** Aborts when the client is gone; asked first, since a vanished client is no upstream failure. */
@@ -18,8 +18,8 @@ export interface FailureContext {
 const MAX_CAUSES = 20
 
 /**
- * Turns whatever undici, Node or OpenSSL throw into one of our errors, whose message names host, phase and
- * what to change. The one place where foreign errors of upstream calls are looked at.
+ * Turns whatever undici, Node or OpenSSL throw into one of our errors, whose message names phase and what to change,
+ * and whose detail the host. The one place where foreign errors of upstream calls are looked at.
  */
 export function classifyFailure(cause: unknown, context: FailureContext): GatewayError {
   const { clientSignal, phase } = context
@@ -121,7 +121,7 @@ function describe(kind: FailureKind, code: string, { cause, context }: Failure):
   const where = [code, PHASE_NAMES[context.phase]].filter((part) => part !== '').join(', ')
   const hint = entry.hint.replace('{setting}', context.setting ?? 'KIRO_API_URL')
   return new GatewayError(entry.code, `${kind} ${where} ${origin}`, {
-    message: `The upstream ${origin} ${entry.event} (${where}). ${hint}`,
+    message: `The upstream ${entry.event} (${where}). ${hint}`,
     cause
   })
 }

@@ -17,7 +17,7 @@ export type FailureKind =
 
 interface KindEntry {
   readonly code: ErrorCode
-  /** Follows the name of the host. */
+  /** Follows "The upstream", or "The proxy". */
   readonly event: string
   /** What to look at or to change; `{setting}` is the setting that names the host. */
   readonly hint: string

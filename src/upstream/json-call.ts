@@ -7,6 +7,10 @@ export interface JsonRequest {
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>
   readonly body?: string
+  /** The setting that names the host, for advice; `KIRO_API_URL` if left out. */
+  readonly setting?: string
+  /** Gives the call up as long as it waits for a connection or opens one; what was sent goes on. */
+  readonly unlessSent?: AbortSignal
   /** For the whole call, connecting included. */
   readonly timeoutMs: number
 }

@@ -57,10 +57,15 @@ export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse
       },
       onEnd: () =>
         resolve({ status, headers: flatten(headers), text: Buffer.concat(chunks).toString() }),
-      onError: (cause) => reject(classifyFailure(cause, { url, phase }))
+      onError: (cause) => reject(classifyFailure(cause, { url, phase, ...named(request) }))
     }
   })
   return promise
+}
+
+/** What the classifier has to know of a call besides its URL. */
+export function named({ setting }: JsonRequest): { readonly setting?: string } {
+  return setting === undefined ? {} : { setting }
 }
 
 function flatten(headers: ResponseHeaders): Record<string, string> {

@@ -8,7 +8,7 @@ import { ProxyRefusal, type RefusalKind } from './proxy-handshake.ts'
 interface Advice {
   /** Credentials that were refused are tried with no other host and not again: it may lock their account. */
   readonly code: ErrorCode
-  /** Follows the name of the proxy. `{target}` is the upstream host. */
+  /** Follows "The proxy". */
   readonly event: string
   /** What to look at or to change; `{setting}` is the setting that names the proxy. */
   readonly hint: string
@@ -27,12 +27,12 @@ const REFUSALS = {
   },
   denied: {
     code: 'GW_UPSTREAM_CONNECT',
-    event: 'refuses to connect to {target}',
-    hint: 'Allow that host there, or change {setting}; NO_PROXY names hosts that need no proxy.'
+    event: 'refuses to connect to the upstream',
+    hint: 'Allow its host there (the log has it), or change {setting}; NO_PROXY names hosts that need no proxy.'
   },
   unreachable: {
     code: 'GW_UPSTREAM_CONNECT',
-    event: 'could not connect to {target}',
+    event: 'could not connect to the upstream',
     hint: 'Check the network behind the proxy, or change {setting}.'
   },
   'not-a-proxy': {
@@ -44,7 +44,7 @@ const REFUSALS = {
 
 const CLOSED: Advice = {
   code: 'GW_UPSTREAM_CONNECT',
-  event: 'closed the connection before there was one to {target}',
+  event: 'closed the connection before there was one to the upstream',
   hint: 'Check scheme, port and the rules of the proxy in {setting}.'
 }
 
@@ -55,8 +55,8 @@ export interface ProxyFailureContext {
 }
 
 /**
- * Says what went wrong with a proxy and which setting to change, without its credentials. What is no failure of a
- * connection is given back as it is.
+ * Says what went wrong with a proxy and which setting to change: its address and the upstream's are for the log alone,
+ * its credentials for nobody. What is no failure of a connection is given back as it is.
  */
 export function toProxyFailure(cause: unknown, context: ProxyFailureContext): unknown {
   if (cause instanceof ProxyRefusal) {
@@ -78,10 +78,8 @@ function describe(
   { proxy, target, cause, fact }: Facts
 ): GatewayError {
   const authority = toAuthority(target)
-  const fill = (text: string): string =>
-    text.replaceAll('{target}', authority).replaceAll('{setting}', proxy.setting)
   return new GatewayError(code, `proxy ${proxy.name} to ${authority}: ${fact}`, {
-    message: `The proxy ${proxy.name} (${proxy.setting}) ${fill(event)} (${fact}). ${fill(hint)}`,
+    message: `The proxy of ${proxy.setting} ${event} (${fact}). ${hint.replaceAll('{setting}', proxy.setting)}`,
     cause
   })
 }

@@ -7,6 +7,8 @@ import { Metrics } from '../../src/observe/metrics.ts'
 import { NO_REPORT } from '../../src/ipc/lease-messages.ts'
 import type { JsonRequest } from '../../src/upstream/json-call.ts'
 import { CountingProxy } from '../helper/counting-proxy.ts'
+import { NameServer } from '../helper/name-server.ts'
+import { GatewayError } from '../../src/shared/errors.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { serverUrl } from '../helper/server-url.ts'
 
@@ -53,6 +55,36 @@ function request(url: URL, changes: Partial<JsonRequest> = {}): JsonRequest {
 }
 
 t.test('ControlLane.call()', (t) => {
+  t.test('gives up at once what has not been sent, and lets go on what has', async (t) => {
+    const server = await NameServer.start(t)
+    const lane = setUp(t, { env: { DNS_SERVERS: server.address } })
+    const leaving = new AbortController()
+    const unlessSent = leaving.signal
+    const unsent = lane.call(
+      request(new URL('http://silent.example/'), { unlessSent, timeoutMs: 60_000 }),
+      never
+    )
+    const upstream = await CountingUpstream.start(t, (_request, response) => {
+      leaving.abort(new GatewayError('GW_DRAINING'))
+      response.end('answered')
+    })
+    await server.asked('silent.example')
+    t.match(await lane.call(request(upstream.url, { unlessSent }), never), { text: 'answered' })
+    await t.rejects(unsent, { code: 'GW_DRAINING' })
+    await t.rejects(lane.call(request(upstream.url, { unlessSent }), never), {
+      code: 'GW_DRAINING'
+    })
+  })
+
+  t.test('names the setting of the host that it could not reach', async (t) => {
+    const lane = setUp(t)
+    const refused = lane.call(
+      request(new URL('http://127.0.0.1:1/'), { setting: 'KIRO_AUTH_URL' }),
+      never
+    )
+    await t.rejects(refused, { code: 'GW_UPSTREAM_CONNECT', message: /KIRO_AUTH_URL/ })
+  })
+
   t.test('gives status, headers and text of any answer', async (t) => {
     const upstream = await CountingUpstream.start(t, (request, response) => {
       let body = ''
@@ -97,7 +129,10 @@ t.test('ControlLane.call()', (t) => {
     t.same([proxy.max, proxy.targets.length], [2, 2])
     t.equal(proxy.targets[0], url.host)
     const denied = lane.call(request(new URL('https://forbidden.test')), never)
-    await t.rejects(denied, { code: 'GW_UPSTREAM_CONNECT', message: /\(VPN_PROXY_URL\) refuses/ })
+    await t.rejects(denied, {
+      code: 'GW_UPSTREAM_CONNECT',
+      message: /proxy of VPN_PROXY_URL refuses/
+    })
   })
 
   t.test('goes first where nothing is reserved, however many streams wait', async (t) => {
@@ -129,7 +164,7 @@ t.test('ControlLane.call()', (t) => {
     await new Promise((resolve) => server.close(resolve))
     await t.rejects(lane.call(request(closed), never), { code: 'GW_UPSTREAM_CONNECT' })
     const silent = await CountingUpstream.start(t, () => {})
-    const late = lane.call(request(silent.url, { timeoutMs: 50 }), never)
+    const late = lane.call(request(silent.url, { timeoutMs: 500 }), never)
     await t.rejects(late, { code: 'GW_UPSTREAM_HEADERS_TIMEOUT' }, 'it was connected')
     const halting = await CountingUpstream.start(
       t,

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { WorkerLink } from '../../src/control/worker-link.ts'
 
 /** Tries to start a worker and resolves with why it is gone. */
-async function startWorker(t: Test): Promise<string> {
+async function startWorker(t: Test, act = (_link: WorkerLink): void => {}): Promise<string> {
   const calls: string[] = []
   const { promise, resolve } = Promise.withResolvers<string>()
   const link = new WorkerLink({
@@ -18,8 +18,9 @@ async function startWorker(t: Test): Promise<string> {
     onExit: () => void calls.push('exit')
   })
   link.retire()
-  link.drain()
+  act(link)
   const reason = await promise
+  link.drain()
   link.kill()
   link.send({ type: 'metrics.collect' })
   t.same(calls, ['retire', 'exit'], 'each once, the exit before the supervisor hears of it')
@@ -59,3 +60,9 @@ t.test(
     t.equal(reason, 'SIGKILL')
   }
 )
+
+t.test('a worker that is still loading when the gateway stops is not waited for', async (t) => {
+  const exec = `${t.testdir({ 'worker.cjs': 'setInterval(() => {}, 1000)' })}/worker.cjs`
+  cluster.setupPrimary({ exec, args: [] })
+  t.equal(await startWorker(t, (link) => link.drain()), 'SIGKILL')
+})

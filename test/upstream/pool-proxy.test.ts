@@ -121,7 +121,7 @@ for (const kind of kinds) {
     const name = `${kind}://127.0.0.1:${proxy.port}`
     const missing = await failureOf(t, name)
     t.equal(missing.code, 'GW_PROXY_REFUSED')
-    t.match(missing.message, `The proxy ${name} (VPN_PROXY_URL) wants a user and a password`)
+    t.match(missing.message, `The proxy of VPN_PROXY_URL wants a user and a password`)
     const refused = await failureOf(t, `${kind}://joe:hunter2@127.0.0.1:${proxy.port}`)
     t.equal(refused.code, 'GW_PROXY_REFUSED')
     t.match(refused.message, /does not accept the user and password .*VPN_PROXY_URL/)
@@ -139,7 +139,7 @@ for (const kind of kinds) {
     const { cause } = await new RecordedExchange(pool, url).over()
     const error = classifyFailure(cause, { url, phase: 'connect' })
     t.equal(error.code, 'GW_UPSTREAM_CONNECT')
-    t.match(error.message, /refuses to connect to forbidden\.test:443 .*NO_PROXY/)
+    t.match(error.message, /refuses to connect to the upstream .*NO_PROXY/)
   })
 
   t.test(`${kind}: a client that leaves during the handshake`, async (t) => {
@@ -166,7 +166,7 @@ for (const kind of kinds) {
     const proxy = await oddProxy(t, kind, (socket) => socket.resume())
     const error = await failureOf(t, proxy.url, { connectTimeoutMs: 40 })
     t.equal(error.code, 'GW_UPSTREAM_CONNECT_TIMEOUT')
-    t.match(error.message, `The proxy ${proxy.url} (VPN_PROXY_URL)`)
+    t.match(error.message, `The proxy of VPN_PROXY_URL`)
     t.match(error.message, 'HTTP_CONNECT_TIMEOUT')
   })
 
@@ -175,7 +175,7 @@ for (const kind of kinds) {
       const proxy = await oddProxy(t, kind, (socket) => socket.once('data', () => socket[verb]()))
       const error = await failureOf(t, proxy.url)
       t.equal(error.code, 'GW_UPSTREAM_CONNECT', verb)
-      t.match(error.message, `The proxy ${proxy.url} (VPN_PROXY_URL) closed the connection`, verb)
+      t.match(error.message, `The proxy of VPN_PROXY_URL closed the connection`, verb)
     }
   })
 
@@ -192,21 +192,21 @@ for (const kind of kinds) {
     const proxy = await oddProxy(t, kind, (socket) => socket.write('SSH-2.0-OpenSSH_9.9\r\n'))
     const error = await failureOf(t, proxy.url)
     t.equal(error.code, kind === 'https' ? 'GW_UPSTREAM_TLS' : 'GW_UPSTREAM_CONNECT')
-    t.match(error.message, `The proxy ${proxy.url} (VPN_PROXY_URL) does not`)
+    t.match(error.message, `The proxy of VPN_PROXY_URL does not`)
   })
 }
 
 t.test('a proxy whose name does not exist', async (t) => {
   const error = await failureOf(t, 'http://no-such-proxy.invalid:3128')
   t.equal(error.code, 'GW_UPSTREAM_DNS')
-  t.match(error.message, 'The proxy http://no-such-proxy.invalid:3128 (VPN_PROXY_URL)')
+  t.match(error.message, 'The proxy of VPN_PROXY_URL')
 })
 
 t.test('an https proxy that nobody vouches for', async (t) => {
   const proxy = await CountingProxy.start(t, 'https', { certificate: ofUpstream })
   const error = await failureOf(t, proxy.url)
   t.equal(error.code, 'GW_UPSTREAM_TLS')
-  t.match(error.message, `The proxy ${proxy.url} (VPN_PROXY_URL) showed a certificate`)
+  t.match(error.message, `The proxy of VPN_PROXY_URL showed a certificate`)
   t.same(proxy.targets, [])
 })
 
@@ -224,7 +224,7 @@ t.test('an upstream that the proxy cannot reach', async (t) => {
     socket.once('data', () => socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n<html>'))
   })
   const error = await failureOf(t, proxy.url)
-  t.match(error.message, /could not connect to upstream\.test:443 \(HTTP 502\)/)
+  t.match(error.message, /could not connect to the upstream \(HTTP 502\)/)
 })
 
 t.test('what the upstream says right behind the answer of the proxy is not lost', async (t) => {

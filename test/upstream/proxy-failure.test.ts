@@ -26,8 +26,8 @@ t.test('toProxyFailure()', (t) => {
     for (const [kind, sentence] of [
       ['credentials-missing', 'wants a user and a password (HTTP 1). Put them into HTTPS_PROXY,'],
       ['credentials-refused', 'was given (HTTP 1). Correct them in HTTPS_PROXY,'],
-      ['denied', 'refuses to connect to a.test:443 (HTTP 1). Allow that host there,'],
-      ['unreachable', 'could not connect to a.test:443 (HTTP 1).'],
+      ['denied', 'refuses to connect to the upstream (HTTP 1). Allow its host there'],
+      ['unreachable', 'could not connect to the upstream (HTTP 1).'],
       ['not-a-proxy', 'Check scheme and port in HTTPS_PROXY']
     ] as const) {
       const cause = new ProxyRefusal(kind, 'HTTP 1')
@@ -37,7 +37,9 @@ t.test('toProxyFailure()', (t) => {
       t.equal(error.retry, isFinal ? 'never' : 'if-unanswered', kind)
       t.equal(isConnectFailure(error), !isFinal, 'whether the next host is tried')
       t.equal(error.cause, cause)
-      t.ok(error.message.startsWith('The proxy http://proxy.test:3128 (HTTPS_PROXY) '))
+      t.ok(error.message.startsWith('The proxy of HTTPS_PROXY '))
+      t.notMatch(error.message, /a\.test|proxy\.test/, 'hosts are for the log')
+      t.match(error.detail, /http:\/\/proxy\.test:3128 to a\.test:443/)
       t.ok(error.message.includes(sentence), error.message)
       t.notMatch([error.message, error.detail].join(), /hunter2|\{/)
     }
@@ -56,7 +58,7 @@ t.test('toProxyFailure()', (t) => {
     ] as const) {
       const error = failureOf(new AggregateError([coded(code)]))
       t.equal(error.code, expected, code)
-      t.match(error.message, `The proxy http://proxy.test:3128 (HTTPS_PROXY) `)
+      t.match(error.message, 'The proxy of HTTPS_PROXY ')
       t.match(error.message, `(${code}). `)
       t.notMatch(error.message, /foreign|\{/)
     }
