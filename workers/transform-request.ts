@@ -1,23 +1,24 @@
-import { resourceLimits, threadId } from 'node:worker_threads'
+import { resourceLimits } from 'node:worker_threads'
 import { move, transferableSymbol, valueSymbol } from 'piscina'
 import { AttachmentNeeded } from '../src/dialects/attachments.ts'
 import { attachmentNeedsOf, convertRequest } from '../src/dialects/convert-request.ts'
-import { inlineAttachments } from '../src/dialects/inline-attachments.ts'
+import { type AttachmentContents, inlineAttachments } from '../src/dialects/inline-attachments.ts'
 import { checkAnswer } from '../src/dialects/json-answer.ts'
 import { lintRequest } from '../src/dialects/lint/lint-request.ts'
 import { GatewayError } from '../src/shared/errors.ts'
 import { ownsMemory } from '../src/shared/own-memory.ts'
 import type { AttachmentContent } from '../src/dialects/attachments.ts'
-import { PDF_TOO_COSTLY, readPdfText } from '../src/dialects/pdf-text.ts'
-import {
-  type LintJob,
-  type LintSuccess,
-  PDF_CELL,
-  type PdfReading,
-  THREAD_CELL,
-  type ThreadJob,
-  type TransformJob,
-  type TransformResult
+import { readPdfText } from '../src/dialects/pdf-text.ts'
+import type {
+  GotAttachments,
+  LintJob,
+  LintSuccess,
+  PdfJob,
+  PdfSuccess,
+  PdfText,
+  ThreadJob,
+  TransformJob,
+  TransformResult
 } from '../src/transform/transform-job.ts'
 
 /** Longest check of an answer. Sensible schemas take a few milliseconds; meanwhile others wait for the thread. */
@@ -30,18 +31,19 @@ const CHECK_MS = 2000
  */
 export default async function transformRequest(job: ThreadJob): Promise<unknown> {
   if ('form' in job) return { ok: true, check: checkAnswer(decode(job.body), job.form, CHECK_MS) }
-  const result = await toResult(job)
-  const bytes = bytesOf(result)
-  if (bytes === null || !ownsMemory(bytes)) return result
-  return move({ [transferableSymbol]: [bytes.buffer], [valueSymbol]: result })
+  const result = 'pdf' in job ? await readPdf(job) : toResult(job)
+  const buffers = bytesOf(result).flatMap((bytes) => (ownsMemory(bytes) ? [bytes.buffer] : []))
+  return buffers.length === 0
+    ? result
+    : move({ [transferableSymbol]: buffers, [valueSymbol]: result })
 }
 
 /** What the limits of this thread leave for objects that live long. */
 const HEAP_BYTES = (resourceLimits.maxOldGenerationSizeMb ?? Infinity) * 1024 * 1024
 
-async function toResult(job: TransformJob | LintJob): Promise<TransformResult | LintSuccess> {
+function toResult(job: TransformJob | LintJob): TransformResult | LintSuccess {
   try {
-    return 'lint' in job ? explain(job) : await convert(job)
+    return 'lint' in job ? explain(job) : convert(job)
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error
     const { code, message, param, details } = error
@@ -55,9 +57,10 @@ async function toResult(job: TransformJob | LintJob): Promise<TransformResult | 
   }
 }
 
-function bytesOf(result: TransformResult | LintSuccess): Uint8Array | null {
-  if ('payload' in result) return result.payload
-  return 'needs' in result ? result.body : null
+function bytesOf(result: TransformResult | LintSuccess | PdfSuccess): readonly Uint8Array[] {
+  if ('payload' in result) return [result.payload]
+  if ('needs' in result) return [result.body, ...result.needs.pdfs]
+  return 'text' in result && result.text.kind === 'utf8' ? [result.text.bytes] : []
 }
 
 function explain({ body, lint }: LintJob): LintSuccess {
@@ -65,17 +68,8 @@ function explain({ body, lint }: LintJob): LintSuccess {
   return { ok: true, report: lintRequest(body, { ...lint, request }) }
 }
 
-async function convert({
-  dialect,
-  body,
-  options,
-  attachments,
-  pdfs
-}: TransformJob): Promise<TransformResult> {
-  const whole =
-    attachments === undefined
-      ? body
-      : await inlineAttachments(body, { fetched: attachments, readPdf: pdfReader(pdfs) })
+function convert({ dialect, body, options, attachments }: TransformJob): TransformResult {
+  const whole = attachments === undefined ? body : inlineAttachments(body, toContents(attachments))
   try {
     return { ok: true, ...convertRequest(dialect, whole, { ...options, heapBytes: HEAP_BYTES }) }
   } catch (error) {
@@ -84,16 +78,21 @@ async function convert({
   }
 }
 
-/** Tells who watches the thread which PDF it is at, and does not try those again that ended one. */
-function pdfReader(pdfs: PdfReading | undefined): (base64: string) => Promise<AttachmentContent> {
-  if (pdfs === undefined) return (base64) => readPdfText(base64)
-  const { progress, costly } = pdfs
-  Atomics.store(progress, THREAD_CELL, threadId)
-  return async (base64) => {
-    const number = Atomics.add(progress, PDF_CELL, 1) + 1
-    if (costly.includes(number)) return { kind: 'failed', reason: PDF_TOO_COSTLY }
-    return readPdfText(base64)
-  }
+function toContents({ fetched, pdfs }: GotAttachments): AttachmentContents {
+  const contents = Object.entries(fetched).map(([url, content]) => [url, toContent(content)])
+  return { fetched: Object.fromEntries(contents), pdfs: pdfs.map(toContent) }
+}
+
+function toContent(content: AttachmentContent | PdfText): AttachmentContent {
+  return content.kind === 'utf8' ? { kind: 'text', text: decode(content.bytes) } : content
+}
+
+/** Tells who watches the thread when it has begun: until then it was busy with itself. */
+async function readPdf({ body, pdf }: PdfJob): Promise<PdfSuccess> {
+  const onBegin = (): void => void Atomics.store(pdf.progress, 0, 1)
+  const content = await readPdfText(body, { onBegin })
+  if (content.kind === 'failed') return { ok: true, text: content }
+  return { ok: true, text: { kind: 'utf8', bytes: new TextEncoder().encode(content.text) } }
 }
 
 function decode(bytes: Uint8Array): string {

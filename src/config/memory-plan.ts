@@ -16,7 +16,10 @@ export interface MemoryPlan {
   readonly threads: number
   readonly primary: HeapPlan
   readonly worker: HeapPlan
+  /** Of those that convert; what they have together is shared with the one that reads PDFs. */
   readonly thread: HeapPlan
+  /** Part of `thread`: while a PDF is read, no large body is converted. */
+  readonly pdfThread: HeapPlan
   /** Request bodies of one worker: being read, transformed and held. */
   readonly bodyBytesPerWorker: number
   /** The same for small bodies alone, while the other is in use. */
@@ -63,6 +66,8 @@ const mebibyte = 1024 * 1024
 const processBaseMb = 26
 /** An isolate with Node's own code in it, less its heap. */
 const threadBaseMb = 6
+/** A book of some hundred pages takes 20 MB to read, a thread's own code included. */
+const pdfHeapMb = 34
 /** Below these, starting alone collects garbage all the time. */
 const minHeapMb = { primary: 28, worker: 44, thread: 28 } as const
 /** Beyond these, a larger heap only collects later. */
@@ -75,7 +80,7 @@ const smallLaneMb = 2
  * ```
  * limit ─┬─ headroom 1/12
  *        ├─ sockets  1/16
- *        ├─ base     for each process and thread
+ *        ├─ base     for each process and thread, and one more for PDFs
  *        └─ rest ─┬─ primary heap 12 %
  *                 └─ 15 % bodies · 50 % worker heaps, of which 2 MiB for small bodies · 35 % thread heaps
  * ```
@@ -84,12 +89,13 @@ function share(limitBytes: number, { workers, threads }: MemoryWishes): MemoryPl
   const limitMb = Math.floor(limitBytes / mebibyte)
   const headroomMb = Math.ceil(limitMb / 12)
   const socketMb = Math.ceil(limitMb / 16)
-  const baseMb = processBaseMb * (1 + workers) + threadBaseMb * workers * threads
+  const baseMb = processBaseMb * (1 + workers) + threadBaseMb * workers * (threads + 1)
   const restMb = limitMb - headroomMb - socketMb - baseMb
   const primaryMb = clamp(restMb * 0.12, minHeapMb.primary, maxHeapMb.primary)
   const sharedMb = (restMb - primaryMb) / workers
   const workerMb = clamp(sharedMb * 0.5 - smallLaneMb, 0, maxHeapMb.worker)
   const threadMb = clamp((sharedMb * 0.35) / threads, 0, maxHeapMb.thread)
+  const pdfMb = Math.min(threadMb, Math.max(pdfHeapMb, Math.floor(threadMb / 2)))
   const bodiesMb = Math.max(0, Math.floor(sharedMb * 0.15))
   const perWorkerMb = workerMb + threadMb * threads + bodiesMb + smallLaneMb
   const usedMb = baseMb + socketMb + primaryMb + workers * perWorkerMb
@@ -100,6 +106,7 @@ function share(limitBytes: number, { workers, threads }: MemoryWishes): MemoryPl
     primary: toHeap(primaryMb, 1),
     worker: toHeap(workerMb, workerMb >= 64 ? 4 : 2),
     thread: toHeap(threadMb, threadMb >= 64 ? 4 : 2),
+    pdfThread: toHeap(pdfMb, threadMb >= 64 ? 4 : 2),
     bodyBytesPerWorker: bodiesMb * mebibyte,
     smallLaneBytesPerWorker: smallLaneMb * mebibyte,
     baseBytes: baseMb * mebibyte,

@@ -363,6 +363,11 @@ export const Settings = Type.Object({
       'TRANSFORM_MAX_QUEUE',
       { min: 1, max: 10_000, default: 32 },
       'Large requests of a worker that may wait for a thread; more are refused.'
+    ),
+    timeoutMs: seconds(
+      'TRANSFORM_TIMEOUT',
+      { min: 0.1, max: 600, default: 5 },
+      'Longest conversion of one request; one that takes longer is refused.'
     )
   }),
   memory: Type.Object({

@@ -305,7 +305,8 @@ export class Primary {
         smallLaneBytes: memory.smallLaneBytesPerWorker,
         threads: memory.threads,
         threadOldSpaceMb: memory.thread.oldSpaceMb,
-        threadSemiSpaceMb: memory.thread.semiSpaceMb
+        threadSemiSpaceMb: memory.thread.semiSpaceMb,
+        pdfOldSpaceMb: memory.pdfThread.oldSpaceMb
       },
       status: this.#status()
     })

@@ -24,8 +24,8 @@ export function isDialectName(name: string): name is DialectName {
 /** What a request must have got before it can be converted. */
 export interface AttachmentNeeds {
   readonly urls: readonly string[]
-  /** Some attachments only have to be turned into text. */
-  readonly hasPdfs: boolean
+  /** Those that it carries, which only have to be turned into text. Each has memory of its own. */
+  readonly pdfs: readonly Uint8Array<ArrayBuffer>[]
 }
 
 /**
@@ -37,8 +37,13 @@ export function attachmentNeedsOf(body: Uint8Array): AttachmentNeeds {
   const attachments = findAttachments(parseJsonBody(body)).map((block) => block.attachment)
   return {
     urls: [...new Set(attachments.flatMap((one) => (one.kind === 'url' ? [one.url] : [])))],
-    hasPdfs: attachments.some(({ kind }) => kind === 'pdf')
+    pdfs: attachments.flatMap((one) => (one.kind === 'pdf' ? [decodeBase64(one.base64)] : []))
   }
+}
+
+/** In memory of its own, however small it is. */
+function decodeBase64(base64: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Buffer.from(base64, 'base64'))
 }
 
 /**

@@ -1,18 +1,13 @@
 import { GatewayError } from '../shared/errors.ts'
-import {
-  type Attachment,
-  type AttachmentContent,
-  type FetchedContent,
-  findAttachments,
-  toBlock
-} from './attachments.ts'
+import { type Attachment, type AttachmentContent, findAttachments, toBlock } from './attachments.ts'
 import { parseJsonBody } from './json-body.ts'
 
-export interface InlineOptions {
-  /** What was got from the web, by URL. */
-  readonly fetched: Readonly<Record<string, FetchedContent>>
-  /** Takes base64 text. */
-  readonly readPdf: (base64: string) => Promise<AttachmentContent>
+/** What was got for the attachments of a body. */
+export interface AttachmentContents {
+  /** From the web, by URL. */
+  readonly fetched: Readonly<Record<string, AttachmentContent>>
+  /** What is in the PDFs that it carries, in their order. */
+  readonly pdfs: readonly AttachmentContent[]
 }
 
 /**
@@ -21,18 +16,18 @@ export interface InlineOptions {
  * @throws {GatewayError} GW_BODY_INVALID when one that the user has just sent can't be read; an older one becomes a
  *   note, so that the conversation can go on
  */
-export async function inlineAttachments(
+export function inlineAttachments(
   body: Uint8Array,
-  { fetched, readPdf }: InlineOptions
-): Promise<Uint8Array> {
-  const contentOf = (attachment: Attachment): FetchedContent | undefined => {
-    if (attachment.kind === 'pdf') return attachment
+  { fetched, pdfs }: AttachmentContents
+): Uint8Array {
+  let pdfsSeen = 0
+  const contentOf = (attachment: Attachment): AttachmentContent | undefined => {
+    if (attachment.kind === 'pdf') return pdfs[pdfsSeen++]
     return Object.hasOwn(fetched, attachment.url) ? fetched[attachment.url] : undefined
   }
   const json = parseJsonBody(body)
   for (const block of findAttachments(json)) {
-    const found = contentOf(block.attachment) ?? { kind: 'failed', reason: 'it was not fetched' }
-    const content = found.kind === 'pdf' ? await readPdf(found.base64) : found
+    const content = contentOf(block.attachment) ?? { kind: 'failed', reason: 'it was not fetched' }
     if (content.kind === 'failed' && block.isNew) throw unreadable(block.pointer, content.reason)
     block.replaceWith(toBlock(block, content))
   }

@@ -8,23 +8,38 @@ const MaxChars = 400_000
 /** The library writes warnings to the console otherwise. */
 const SILENT = 0
 
-/** One document must not keep a thread from everybody else's requests. */
-const MaxMs = 15_000
+/** What has been read by then is the text; one page that takes longer ends the thread (`PDF_MAX_MS`). */
+const MaxMs = 2_500
 
 /** For the client, whoever finds it out. */
 export const PDF_TOO_COSTLY = 'the PDF takes too much to read'
 
+/** What is in a PDF. */
+export type PdfContent = Exclude<AttachmentContent, { kind: 'image' }>
+
+export interface PdfTextOptions {
+  readonly maxChars?: number
+  /** The library has been loaded. */
+  readonly onBegin?: () => void
+}
+
 /**
  * The text of a PDF, page by page; the upstream takes none. Never rejects: what can't be read is `failed` with
- * words for the client. The library is loaded with the first PDF.
+ * words for the client. Takes the bytes. The library is loaded with the first PDF.
  */
-export async function readPdfText(base64: string, maxChars = MaxChars): Promise<AttachmentContent> {
-  const { getDocumentProxy: open } = await import('unpdf')
+export async function readPdfText(
+  bytes: Uint8Array,
+  { maxChars = MaxChars, onBegin }: PdfTextOptions = {}
+): Promise<PdfContent> {
+  const { getDocumentProxy: open, getResolvedPDFJS: load } = await import('unpdf')
+  await load()
+  onBegin?.()
   const deadline = performance.now() + MaxMs
   try {
-    const bytes = new Uint8Array(Buffer.from(base64, 'base64'))
     if (unpacksToTooMuch(bytes, deadline)) return failed(PDF_TOO_COSTLY)
-    const pdf = await open(bytes, { verbosity: SILENT })
+    // The library takes no `Buffer`.
+    const taken = Buffer.isBuffer(bytes) ? new Uint8Array(bytes) : bytes
+    const pdf = await open(taken, { verbosity: SILENT })
     try {
       return await readPages(pdf, maxChars, deadline)
     } finally {
@@ -38,7 +53,7 @@ export async function readPdfText(base64: string, maxChars = MaxChars): Promise<
 
 type Pdf = Awaited<ReturnType<typeof getDocumentProxy>>
 
-async function readPages(pdf: Pdf, maxChars: number, deadline: number): Promise<AttachmentContent> {
+async function readPages(pdf: Pdf, maxChars: number, deadline: number): Promise<PdfContent> {
   let text = ''
   let hasText = false
   for (let number = 1; number <= pdf.numPages; number++) {
@@ -64,6 +79,6 @@ async function readPage(pdf: Pdf, number: number): Promise<string> {
   return text.trim()
 }
 
-function failed(reason: string): AttachmentContent {
+function failed(reason: string): PdfContent {
   return { kind: 'failed', reason }
 }

@@ -84,6 +84,8 @@ export interface WorkerMemory {
   readonly threads: number
   readonly threadOldSpaceMb: number
   readonly threadSemiSpaceMb: number
+  /** Of the thread that reads PDFs. */
+  readonly pdfOldSpaceMb: number
 }
 
 /** The credential now in force, or why there is none. */

@@ -1,7 +1,7 @@
 import { Server as NetServer } from 'node:net'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
-import { FairQueue } from '../admission/fair-queue.ts'
+import { CostQueue } from '../admission/cost-queue.ts'
 import { Lease } from '../admission/lease.ts'
 import { MemoryBudget } from '../admission/memory-budget.ts'
 import type { Config } from '../config/settings.ts'
@@ -268,8 +268,10 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
     threads: memory.threads,
     inlineMaxBytes: config.transform.inlineMaxBytes,
     maxQueue: config.transform.maxQueue,
-    queue: new FairQueue(),
+    timeoutMs: config.transform.timeoutMs,
+    createQueue: () => new CostQueue(),
     threadHeapMb: memory.threadOldSpaceMb,
+    pdfHeapMb: memory.pdfOldSpaceMb,
     threadSemiSpaceMb: memory.threadSemiSpaceMb,
     idleTimeoutMs: THREAD_IDLE_MS,
     closeTimeoutMs: THREAD_CLOSE_MS

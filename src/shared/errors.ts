@@ -85,6 +85,12 @@ export const ErrorTable = {
     'never',
     'Too many large requests wait to be converted already (TRANSFORM_MAX_QUEUE).'
   ),
+  GW_TRANSFORM_TIMEOUT: entry(
+    400,
+    'downstream',
+    'never',
+    'The request took longer to convert than it may (TRANSFORM_TIMEOUT). Send a shorter conversation or fewer tools.'
+  ),
   GW_UPSTREAM_DNS: entry(
     502,
     'upstream',

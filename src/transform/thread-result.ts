@@ -2,9 +2,8 @@ import { tooCostly } from '../dialects/conversion-cost.ts'
 import type { AnswerCheck } from '../dialects/json-answer.ts'
 import type { LintReport } from '../dialects/lint/report.ts'
 import { GatewayError } from '../shared/errors.ts'
-import { freeMemory } from '../shared/own-memory.ts'
 import { AttachmentsNeeded } from './attachments-needed.ts'
-import type { ThreadResult, TransformRefusal, TransformSuccess } from './transform-job.ts'
+import type { PdfText, ThreadResult, TransformRefusal, TransformSuccess } from './transform-job.ts'
 
 /**
  * What a conversion came to.
@@ -35,6 +34,12 @@ export function checkOf(result: ThreadResult): AnswerCheck {
   throw new Error('a check gave no verdict')
 }
 
+/** What a PDF came to. */
+export function pdfTextOf(result: ThreadResult): PdfText {
+  if (result.ok && 'text' in result) return result.text
+  throw new Error('a PDF gave no text')
+}
+
 /** A bug in a conversion, or the end of its thread: it has one job at a time, so that is what took too much. */
 export function transformFailed(cause: unknown): GatewayError {
   if (isHeapFull(cause)) return tooCostly()
@@ -52,14 +57,6 @@ export function ownBytes(body: Uint8Array): Uint8Array<ArrayBuffer> {
   const { buffer } = body
   const isOwn = buffer instanceof ArrayBuffer && buffer.byteLength === body.byteLength
   return isOwn ? new Uint8Array(buffer) : new Uint8Array(body)
-}
-
-/** The body in memory that outlives a thread; its own is freed. */
-export function sharedBytes(body: Uint8Array): Uint8Array<SharedArrayBuffer> {
-  const shared = new Uint8Array(new SharedArrayBuffer(body.byteLength))
-  shared.set(body)
-  freeMemory(body)
-  return shared
 }
 
 function toGatewayError(refusal: TransformRefusal): GatewayError {

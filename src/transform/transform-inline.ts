@@ -8,11 +8,7 @@ import { transformFailed } from './thread-result.ts'
 import type { TransformJob, TransformSuccess } from './transform-job.ts'
 
 /** Transforms a request on the event loop, with the errors of a thread. */
-export async function transformInline({
-  dialect,
-  body,
-  options
-}: TransformJob): Promise<TransformSuccess> {
+export function transformInline({ dialect, body, options }: TransformJob): TransformSuccess {
   try {
     return { ok: true, ...convertRequest(dialect, body, options) }
   } catch (cause) {

@@ -13,22 +13,40 @@ export interface TransformJob {
   /** The client's body as it came. */
   readonly body: Uint8Array
   readonly options: RequestOptions
-  /** What the body's URLs lead to; given in the second run for a body that needed it. */
-  readonly attachments?: Readonly<Record<string, FetchedContent>>
-  readonly pdfs?: PdfReading
+  /** What was got for the body; given in the second run for one that needed it. */
+  readonly attachments?: GotAttachments
 }
 
-/** How the PDFs of a job are read, and which of them the job is at: reading one may end a thread. */
+/** What the attachments of a body came to. */
+export interface GotAttachments {
+  /** What URLs lead to. */
+  readonly fetched: Readonly<Record<string, Exclude<FetchedContent, { kind: 'pdf' }> | PdfText>>
+  /** Of the PDFs in the body, in their order. */
+  readonly pdfs: readonly PdfText[]
+}
+
+/** A PDF to read. */
+export interface PdfJob {
+  /** The PDF. */
+  readonly body: Uint8Array
+  readonly pdf: PdfReading
+}
+
+/** How far its thread has come. */
 export interface PdfReading {
-  /** In shared memory: the thread's id, and the number of PDFs that it has begun to read. */
+  /** In shared memory: 1 as soon as it has begun to read. */
   readonly progress: Int32Array<SharedArrayBuffer>
-  /** Those that ended a thread, by their place in the order of reading, from 1. */
-  readonly costly: readonly number[]
 }
 
-/** The cells of `PdfReading.progress`. */
-export const THREAD_CELL = 0
-export const PDF_CELL = 1
+/** What is in a PDF, in bytes: they are moved from thread to thread, and are on no heap on their way. */
+export type PdfText =
+  | { readonly kind: 'utf8'; readonly bytes: Uint8Array }
+  | { readonly kind: 'failed'; readonly reason: string }
+
+export interface PdfSuccess {
+  readonly ok: true
+  readonly text: PdfText
+}
 
 /** One request to explain instead of to send. */
 export interface LintJob {
@@ -54,8 +72,8 @@ export interface CheckSuccess {
 }
 
 /** What a thread takes, and what it gives. */
-export type ThreadJob = TransformJob | LintJob | CheckJob
-export type ThreadResult = TransformResult | LintSuccess | CheckSuccess
+export type ThreadJob = TransformJob | LintJob | CheckJob | PdfJob
+export type ThreadResult = TransformResult | LintSuccess | CheckSuccess | PdfSuccess
 
 /** Errors travel as plain data: a class would lose its prototype on the way out of a thread. */
 export type TransformResult = TransformSuccess | TransformRefusal | TransformNeeds

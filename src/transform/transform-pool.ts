@@ -1,27 +1,24 @@
-import type { Piscina } from 'piscina'
 import { type AnswerCheck, checkAnswer, type JsonForm } from '../dialects/json-answer.ts'
 import type { LintOptions } from '../dialects/lint/lint-request.ts'
 import type { LintReport } from '../dialects/lint/report.ts'
+import { PDF_TOO_COSTLY } from '../dialects/pdf-text.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
 import { type ErrorCode, GatewayError } from '../shared/errors.ts'
-import {
-  checkOf,
-  ownBytes,
-  reportOf,
-  sharedBytes,
-  successOf,
-  transformFailed
-} from './thread-result.ts'
+import { InlineLane, TOO_LONG } from './inline-lane.ts'
+import { SharedHeap } from './shared-heap.ts'
+import { type JobOwner, type JobTerms, type Lane, ThreadLane } from './thread-lane.ts'
+import { checkOf, pdfTextOf, reportOf, successOf } from './thread-result.ts'
 import { lintInline, transformInline } from './transform-inline.ts'
-import type { ThreadJob, ThreadResult, TransformJob, TransformSuccess } from './transform-job.ts'
+import type { GotAttachments, PdfText, TransformJob, TransformSuccess } from './transform-job.ts'
 import type { TurnQueue } from './turn-queue.ts'
-import { runWatched } from './watched-run.ts'
+
+export type { JobOwner } from './thread-lane.ts'
 
 export interface TransformPoolOptions {
-  /** Threads at most; they start with the first large body and end when idle. */
+  /** Threads at most; they start with the first large body and end when idle. One more reads PDFs. */
   readonly threads: number
   /**
-   * Bodies up to this size are transformed on the event loop.
+   * Bodies up to this size are transformed on the event loop, unless they take too long there.
    *
    * Measured (`test/bench/transform.bench.ts`): inline holds the loop for 0.6 ms per 100 KB, a thread's round
    * trip for 0.1 ms and another 0.1 ms per 100 KB, so that from 16 KB on a thread is easier on the loop. It also
@@ -31,32 +28,40 @@ export interface TransformPoolOptions {
   readonly inlineMaxBytes: number
   /** Large bodies that may wait for a thread. */
   readonly maxQueue: number
-  /** Theirs, empty. */
-  readonly queue: TurnQueue
+  /** Longest conversion of one request in a thread. */
+  readonly timeoutMs: number
+  /** Makes an empty one. */
+  readonly createQueue: () => TurnQueue
   /** V8 heap of one thread in MiB; a body that needs more fails alone. */
   readonly threadHeapMb: number
-  /** V8 semi-space of one thread in MiB, for short-lived objects, beside `threadHeapMb`. */
+  /** V8 heap of the thread that reads PDFs; large bodies are not converted at the same time. */
+  readonly pdfHeapMb: number
+  /** V8 semi-space of one thread in MiB, for short-lived objects, beside its heap. */
   readonly threadSemiSpaceMb: number
   readonly idleTimeoutMs: number
   /** How long `close()` waits for what runs. */
   readonly closeTimeoutMs: number
 }
 
-/** V8's young generation takes that many semi-spaces. */
-const SEMI_SPACES = 3
-
 /** Explaining takes several conversions, so even of small bodies only the smallest are explained on the event loop. */
 const LINT_SHARE = 8
 
-const WORKER_FILE = new URL('../../workers/transform-request.ts', import.meta.url).href
-
-/**
- * Longest run of a job with attachments, and the array buffers that it may fill per byte of its body, beside as much
- * as a thread's heap: base64, file, text and payload.
- */
-const ATTACHMENTS_MAX_MS = 20_000
-const BUFFERS_PER_BODY = 5
 const MEBIBYTE = 1024 * 1024
+/** A thread's own code takes so much of its heap, and a conversion so much per byte of its body. */
+const OWN_HEAP_MB = 8
+const HEAP_PER_BODY = 5
+
+/** Longest reading of one PDF, from when its thread has begun with it. */
+const PDF_MAX_MS = 3_000
+/** So many times as long where the machine was too busy to read it for half of that time. */
+const BUSY_MACHINE = 3
+/** To load the library before that, on a busy machine. */
+const PDF_LOAD_MS = 10_000
+/** Array buffers that reading a PDF may fill, beside so many per byte of it. */
+const PDF_BUFFER_BYTES = 32 * MEBIBYTE
+const PDF_BUFFERS_PER_BYTE = 3
+/** The thread for PDFs is gone after this time: many conversations have none, and its heap is another's meanwhile. */
+const PDF_IDLE_MS = 2_000
 
 /**
  * Answers and schemas up to this size are checked on the event loop, within a few milliseconds. Measured: 1 ms for a
@@ -65,44 +70,51 @@ const MEBIBYTE = 1024 * 1024
 const CHECK_INLINE_CHARS = 8192
 const CHECK_INLINE_MS = 20
 
-/** What a thread ends with, by its own fault or that of its job. */
-const THREAD_FAILURES: readonly ErrorCode[] = ['GW_TRANSFORM_FAILED', 'GW_BODY_TOO_LARGE']
-
-/** Who wants something done. */
-export interface JobOwner {
-  /** Name of the client's key: keys take turns. */
-  readonly key: string
-  readonly signal: AbortSignal
-}
-
-/** One body on its way through a thread. */
-interface PendingJob {
-  readonly id: number
-  readonly job: ThreadJob
-  readonly signal: AbortSignal
-  readonly settle: (result: ThreadResult) => void
-  readonly reject: (error: Error) => void
-}
+/** What a thread ends with when its job takes too much, and by whatever fault. */
+const TOO_COSTLY: readonly ErrorCode[] = ['GW_TRANSFORM_TIMEOUT', 'GW_BODY_TOO_LARGE']
+const THREAD_FAILURES: readonly ErrorCode[] = [...TOO_COSTLY, 'GW_TRANSFORM_FAILED']
 
 /**
- * Transforms requests, small ones here and large ones in threads.
+ * Transforms requests, small ones here and large ones in threads, each for a bounded time: a job that takes longer,
+ * or whose client has left, ends with its thread.
  *
- * Never more jobs in threads than threads: whoever comes later waits in this queue, where a client that
- * leaves is forgotten at once, where the death of a thread strands nobody, and where one key's backlog delays
- * another key by one job.
+ * ```
+ *   small ──▶ inline ─────────────────▶ result
+ *               └─takes too long─▶┐
+ *   large ────────────────────▶ threads ─▶ result
+ *   a PDF ──▶ its own thread ──▶ text ──▶ (with the body) ──▶ threads
+ * ```
+ * Keys take turns in each of the three, by what their jobs have cost.
  */
 export class TransformPool {
   readonly #options: TransformPoolOptions
-  readonly #waiting = new Map<number, PendingJob>()
-  readonly #running = new Map<PendingJob, Promise<void>>()
-  #piscina: Promise<Piscina<ThreadJob, ThreadResult>> | null = null
-  /** Counts what comes and what begins: who came first, and whose turn was last. */
-  #moments = 0
+  readonly #inline: InlineLane
+  readonly #conversions: ThreadLane
+  readonly #pdfs: ThreadLane
   #refusal: Error | null = null
   #closing: Promise<void> | null = null
 
   constructor(options: TransformPoolOptions) {
+    const { threads, threadHeapMb, pdfHeapMb, threadSemiSpaceMb, idleTimeoutMs } = options
+    const { maxQueue, createQueue } = options
+    const heap = new SharedHeap(threadHeapMb * threads)
+    const common = { maxQueue, heap, semiSpaceMb: threadSemiSpaceMb }
     this.#options = options
+    this.#inline = new InlineLane(createQueue())
+    this.#conversions = new ThreadLane({
+      ...common,
+      threads,
+      queue: createQueue(),
+      heapMb: threadHeapMb,
+      idleTimeoutMs
+    })
+    this.#pdfs = new ThreadLane({
+      ...common,
+      threads: 1,
+      queue: createQueue(),
+      heapMb: pdfHeapMb,
+      idleTimeoutMs: Math.min(idleTimeoutMs, PDF_IDLE_MS)
+    })
   }
 
   /** Bodies up to this size are transformed on the event loop. */
@@ -112,29 +124,35 @@ export class TransformPool {
 
   /** Jobs that wait for a thread now. */
   get waiting(): number {
-    return this.#waiting.size
+    return this.#conversions.waiting + this.#pdfs.waiting
   }
 
   /** Jobs in threads now, those of clients that have left included. */
   get running(): number {
-    return this.#running.size
+    return this.#conversions.running + this.#pdfs.running
   }
 
   /**
    * Transforms one request. Takes the job's body: its bytes may have moved to a thread afterwards.
    *
    * @throws {AttachmentsNeeded} with the body, which then has to come again with its attachments
-   * @throws {GatewayError} what the request deserves (GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN); `signal`'s own
-   *   error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL when `maxQueue` jobs wait already,
-   *   at once or for one of a key with fewer of them;
+   * @throws {GatewayError} what the request deserves (GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN,
+   *   GW_TRANSFORM_TIMEOUT); `signal`'s own error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL when
+   *   `maxQueue` jobs wait already, at once or for one of a key with fewer of them;
    *   GW_TRANSFORM_FAILED for bugs; GW_DRAINING after `close()`.
    */
   async run(job: TransformJob, owner: JobOwner): Promise<TransformSuccess> {
     this.#throwIfOver(owner.signal)
-    // Reading attachments takes too long for the event loop, however small they are.
-    const isSmall = job.body.byteLength <= this.#options.inlineMaxBytes
-    if (isSmall && job.attachments === undefined) return transformInline(job)
-    return this.#enqueue(job, successOf, owner)
+    const bytes = job.body.byteLength
+    // What attachments come to may be large, however small the body is.
+    if (job.attachments === undefined && this.#isInline(bytes, owner.key)) {
+      const result = await this.#inline.run(() => transformInline(job), bytes, owner)
+      if (result !== TOO_LONG) return result
+      this.#throwIfOver(owner.signal)
+    }
+    const { attachments } = job
+    const terms = this.#termsFor(bytes + (attachments === undefined ? 0 : bytesOf(attachments)))
+    return successOf(await this.#conversions.run(job, terms, owner))
   }
 
   /**
@@ -144,8 +162,13 @@ export class TransformPool {
    */
   async lint(body: Uint8Array, lint: LintOptions, owner: JobOwner): Promise<LintReport> {
     this.#throwIfOver(owner.signal)
-    const isSmall = body.byteLength <= this.#options.inlineMaxBytes / LINT_SHARE
-    return isSmall ? lintInline(body, lint) : this.#enqueue({ body, lint }, reportOf, owner)
+    const bytes = body.byteLength
+    if (this.#isInline(bytes * LINT_SHARE, owner.key)) {
+      const report = await this.#inline.run(() => lintInline(body, lint), bytes * LINT_SHARE, owner)
+      if (report !== TOO_LONG) return report
+      this.#throwIfOver(owner.signal)
+    }
+    return reportOf(await this.#conversions.run({ body, lint }, this.#termsFor(bytes), owner))
   }
 
   /**
@@ -160,8 +183,10 @@ export class TransformPool {
       const check = checkAnswer(text, form, CHECK_INLINE_MS)
       if (check.isComplete) return check
     }
+    const body = Buffer.from(text)
+    const terms = { ...this.#termsFor(body.byteLength), isPaidFor: true }
     try {
-      return await this.#enter({ body: Buffer.from(text), form }, checkOf, owner)
+      return checkOf(await this.#conversions.run({ body, form }, terms, owner))
     } catch (cause) {
       if (!(cause instanceof GatewayError && THREAD_FAILURES.includes(cause.code))) throw cause
       const { problems } = checkAnswer(text, { type: 'value' }, CHECK_INLINE_MS)
@@ -169,10 +194,49 @@ export class TransformPool {
     }
   }
 
+  /**
+   * Reads one PDF, in a thread that does nothing else: a library that others' files can keep busy is trusted with
+   * nothing more. Takes the bytes.
+   *
+   * Gives a failure for one that takes too much time or memory.
+   *
+   * @throws {GatewayError} as `run()`, but never for what is wrong with the PDF
+   */
+  async readPdf(body: Uint8Array, owner: JobOwner): Promise<PdfText> {
+    this.#throwIfOver(owner.signal)
+    const progress = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+    const maxBytes = PDF_BUFFER_BYTES + body.byteLength * PDF_BUFFERS_PER_BYTE
+    const terms: JobTerms = {
+      heapMb: this.#options.pdfHeapMb,
+      maxMs: PDF_LOAD_MS + PDF_MAX_MS * BUSY_MACHINE,
+      onTime: timedOut,
+      isTooMuch: watchPdf(progress, maxBytes)
+    }
+    try {
+      return pdfTextOf(await this.#pdfs.run({ body, pdf: { progress } }, terms, owner))
+    } catch (cause) {
+      if (!(cause instanceof GatewayError && TOO_COSTLY.includes(cause.code))) throw cause
+      return { kind: 'failed', reason: PDF_TOO_COSTLY }
+    }
+  }
+
+  #isInline(bytes: number, key: string): boolean {
+    return bytes <= this.#options.inlineMaxBytes && this.#inline.mayTake(bytes, key)
+  }
+
   #isCheckedInline(text: string, form: JsonForm): boolean {
     if (form.type !== 'schema') return text.length <= this.#options.inlineMaxBytes
     const max = CHECK_INLINE_CHARS
     return text.length <= max && form.schemaJson.length <= max
+  }
+
+  /** A body that fits beside a PDF has only the heap that this one leaves; a larger one all of it. */
+  #termsFor(bytes: number): JobTerms {
+    const { threadHeapMb, pdfHeapMb, timeoutMs } = this.#options
+    const besideMb = Math.max(0, threadHeapMb - pdfHeapMb)
+    const neededMb = OWN_HEAP_MB + (bytes * HEAP_PER_BODY) / MEBIBYTE
+    const heapMb = neededMb <= besideMb ? besideMb : threadHeapMb
+    return { heapMb, maxMs: timeoutMs, onTime: timedOut }
   }
 
   #throwIfOver(signal: AbortSignal): void {
@@ -188,132 +252,59 @@ export class TransformPool {
 
   /** Ends the threads now; what waits and what runs fails with `error`. */
   async destroy(error: Error): Promise<void> {
-    this.#refuseWaiting(error)
-    for (const pending of this.#running.keys()) pending.reject(error)
-    await (await this.#piscina)?.destroy()
+    this.#refuse(error)
+    await this.#conversions.destroy(error)
+    await this.#pdfs.destroy(error)
   }
 
   async #close(): Promise<void> {
     const error = new GatewayError('GW_DRAINING')
-    this.#refuseWaiting(error)
+    this.#refuse(error)
     const { promise: timeout, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, this.#options.closeTimeoutMs)
-    await Promise.race([Promise.all(this.#running.values()), timeout])
+    const idle = Promise.all([this.#conversions.whenIdle(), this.#pdfs.whenIdle()])
+    await Promise.race([idle, timeout])
     clearTimeout(timer)
     await this.destroy(error)
   }
 
-  #refuseWaiting(error: Error): void {
+  #refuse(error: Error): void {
     this.#refusal ??= error
-    for (const id of this.#waiting.keys()) this.#take(id)?.reject(error)
+    this.#conversions.refuseWaiting(error)
+    this.#pdfs.refuseWaiting(error)
   }
+}
 
-  async #enqueue<T>(
-    job: ThreadJob,
-    read: (result: ThreadResult) => T,
-    owner: JobOwner
-  ): Promise<T> {
-    const isBusy = this.#running.size >= this.#options.threads
-    if (isBusy && this.#waiting.size >= this.#options.maxQueue) this.#refuseOne(owner.key)
-    return this.#enter(job, read, owner)
+function timedOut(): GatewayError {
+  return new GatewayError('GW_TRANSFORM_TIMEOUT')
+}
+
+function bytesOf({ fetched, pdfs }: GotAttachments): number {
+  let bytes = 0
+  for (const content of [...Object.values(fetched), ...pdfs]) {
+    if (content.kind === 'utf8') bytes += content.bytes.byteLength
+    else if (content.kind === 'text') bytes += content.text.length
+    else if (content.kind === 'image') bytes += content.base64.length
   }
+  return bytes
+}
 
-  /** The youngest of the key with most that wait, or who comes now. Answers have been paid for, and wait in any case. */
-  #refuseOne(key: string): void {
-    const error = new GatewayError('GW_TRANSFORM_QUEUE_FULL', undefined, { retryAfterS: 1 })
-    const id = this.#options.queue.evictionFor(key)
-    const pending = id === null ? undefined : this.#waiting.get(id)
-    if (id === null || pending === undefined || 'form' in pending.job) throw error
-    this.#take(id)?.reject(error)
-  }
-
-  async #enter<T>(
-    job: ThreadJob,
-    read: (result: ThreadResult) => T,
-    { key, signal }: JobOwner
-  ): Promise<T> {
-    const { promise, resolve, reject } = Promise.withResolvers<ThreadResult>()
-    const id = this.#moments++
-    const pending: PendingJob = { id, job, signal, settle: resolve, reject }
-    // In a thread already it is left to end there, as killing the thread would cost more; but see `runWatched()`.
-    const onAbort = (): void => {
-      this.#take(id)
-      reject(abortErrorOf(signal))
-    }
-    signal.addEventListener('abort', onAbort, { once: true })
-    this.#waiting.set(id, pending)
-    this.#options.queue.push(id, key, id)
-    this.#startWaiting()
-    try {
-      return read(await promise)
-    } finally {
-      signal.removeEventListener('abort', onAbort)
-    }
-  }
-
-  #startWaiting(): void {
-    while (this.#running.size < this.#options.threads) {
-      const id = this.#options.queue.shift(this.#moments++)
-      const pending = id === null ? null : this.#take(id)
-      if (pending === null) return
-      this.#running.set(pending, this.#runInThread(pending))
-    }
-  }
-
-  /** `null` if it does not wait. */
-  #take(id: number): PendingJob | null {
-    const pending = this.#waiting.get(id) ?? null
-    this.#waiting.delete(id)
-    this.#options.queue.remove(id)
-    return pending
-  }
-
-  async #runInThread(pending: PendingJob): Promise<void> {
-    try {
-      pending.settle(await this.#runJob(pending))
-    } catch (cause) {
-      pending.reject(cause instanceof GatewayError ? cause : transformFailed(cause))
-    } finally {
-      this.#running.delete(pending)
-      this.#startWaiting()
-    }
-  }
-
-  async #runJob({ job, signal }: PendingJob): Promise<ThreadResult> {
-    const isWatched = 'attachments' in job && job.attachments !== undefined
-    const body = isWatched ? sharedBytes(job.body) : ownBytes(job.body)
-    this.#piscina ??= this.#createPiscina()
-    const piscina = await this.#piscina
-    if (!isWatched) {
-      const transferList = body.buffer instanceof ArrayBuffer ? [body.buffer] : []
-      return piscina.run({ ...job, body }, { transferList })
-    }
-    const maxBufferBytes =
-      this.#options.threadHeapMb * MEBIBYTE + body.byteLength * BUFFERS_PER_BODY
-    return runWatched(
-      piscina,
-      { ...job, body },
-      { maxBufferBytes, maxMs: ATTACHMENTS_MAX_MS, signal }
-    )
-  }
-
-  /** Loaded with the first body that needs it: many gateways never get one. */
-  async #createPiscina(): Promise<Piscina<ThreadJob, ThreadResult>> {
-    const { threads, threadHeapMb, threadSemiSpaceMb, idleTimeoutMs } = this.#options
-    const { Piscina } = await import('piscina')
-    const piscina = new Piscina<ThreadJob, ThreadResult>({
-      filename: WORKER_FILE,
-      minThreads: 0,
-      maxThreads: threads,
-      idleTimeout: idleTimeoutMs,
-      resourceLimits: {
-        maxOldGenerationSizeMb: threadHeapMb,
-        maxYoungGenerationSizeMb: SEMI_SPACES * threadSemiSpaceMb
-      }
-    })
-    // The death of an idle thread hurts nobody: the next job starts another. Without a listener it would
-    // end the process.
-    piscina.on('error', () => {})
-    return piscina
+/** Says when reading a PDF has taken too much time, or array buffers, which a heap's limit does not count. */
+function watchPdf(
+  progress: Int32Array<SharedArrayBuffer>,
+  maxBytes: number
+): (lane: Lane) => Promise<boolean> {
+  let begun: { readonly at: number; readonly cpuMs: number } | null = null
+  return async ({ threads: [thread] }) => {
+    const now = performance.now()
+    // A thread that ends has no figures any more.
+    const statistics = await thread?.getHeapStatistics().catch(() => null)
+    const usage = await thread?.cpuUsage().catch(() => null)
+    const cpuMs = ((usage?.user ?? 0) + (usage?.system ?? 0)) / 1000
+    if (begun === null && Atomics.load(progress, 0) === 1) begun = { at: now, cpuMs }
+    const ranMs = begun === null ? 0 : now - begun.at
+    const isBusy = ranMs > 0 && cpuMs - (begun?.cpuMs ?? 0) > PDF_MAX_MS / 2
+    if (ranMs > PDF_MAX_MS * (isBusy ? 1 : BUSY_MACHINE)) return true
+    return (statistics?.external_memory ?? 0) > maxBytes
   }
 }

@@ -3,7 +3,7 @@
  * are milliseconds for one request: CPU time of the event loop's thread, then wall time. The inline threshold
  * is where inline work would hold the loop longer than the other streams may wait.
  */
-import { FairQueue } from '../../src/admission/fair-queue.ts'
+import { CostQueue } from '../../src/admission/cost-queue.ts'
 import { convertRequest } from '../../src/dialects/convert-request.ts'
 import type { DialectName } from '../../src/dialects/reply-plan.ts'
 import { TransformPool } from '../../src/transform/transform-pool.ts'
@@ -20,8 +20,10 @@ const pool = new TransformPool({
   threads: 1,
   inlineMaxBytes: 0,
   maxQueue: 1,
-  queue: new FairQueue(),
+  timeoutMs: 60_000,
+  createQueue: () => new CostQueue(),
   threadHeapMb: 128,
+  pdfHeapMb: 32,
   threadSemiSpaceMb: 4,
   idleTimeoutMs: 10_000,
   closeTimeoutMs: 2_000

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { FetchedContent } from '../../src/dialects/attachments.ts'
+import type { AttachmentContent } from '../../src/dialects/attachments.ts'
 import { attachmentNeedsOf, convertRequest } from '../../src/dialects/convert-request.ts'
 import { lintRequest } from '../../src/dialects/lint/lint-request.ts'
 import { inlineAttachments } from '../../src/dialects/inline-attachments.ts'
@@ -11,16 +11,18 @@ import { smallPdf } from '../helper/small-pdf.ts'
 const url = 'https://example.com/a'
 const png = Buffer.from('\x89PNG\r\n\x1a\nrest', 'latin1').toString('base64')
 const pdf = smallPdf(['Hello from a PDF']).toString('base64')
-const image: FetchedContent = { kind: 'image', mediaType: 'image/png', base64: png }
+const image: AttachmentContent = { kind: 'image', mediaType: 'image/png', base64: png }
 
 const encode = (body: unknown) => new TextEncoder().encode(JSON.stringify(body))
 
 async function convert(
   dialect: DialectName,
   body: unknown,
-  fetched: Record<string, FetchedContent> = {}
+  fetched: Record<string, AttachmentContent> = {}
 ) {
-  const bytes = await inlineAttachments(encode(body), { fetched, readPdf: readPdfText })
+  const { pdfs } = attachmentNeedsOf(encode(body))
+  const contents = await Promise.all(pdfs.map((bytes) => readPdfText(bytes)))
+  const bytes = inlineAttachments(encode(body), { fetched, pdfs: contents })
   const { payload } = convertRequest(dialect, bytes, requestOptions())
   const { history = [], currentMessage } = JSON.parse(
     Buffer.from(payload).toString()
@@ -48,7 +50,7 @@ for (const [dialect, block] of images) {
     t.throws(() => convertRequest(dialect, encode(body), requestOptions()), {
       message: /has to be fetched/
     })
-    t.same(attachmentNeedsOf(encode(body)), { urls: [url], hasPdfs: false })
+    t.same(attachmentNeedsOf(encode(body)), { urls: [url], pdfs: [] })
     const { current } = await convert(dialect, body, { [url]: image })
     t.same(current.images, [{ format: 'png', source: { bytes: png } }])
     await t.rejects(convert(dialect, body, { [url]: { kind: 'failed', reason: 'status 404' } }), {
@@ -83,7 +85,12 @@ for (const [dialect, block] of documents) {
     t.throws(() => convertRequest(dialect, encode(body), requestOptions()), {
       message: /has to be fetched/
     })
-    t.same(attachmentNeedsOf(encode(body)), { urls: [], hasPdfs: true })
+    const needs = attachmentNeedsOf(encode(body))
+    t.same(needs.urls, [])
+    t.same(
+      needs.pdfs.map((bytes) => Buffer.from(bytes).toString('base64')),
+      [pdf]
+    )
     const { current } = await convert(dialect, body)
     t.equal(current.content, '[Document: a.pdf]\n[Page 1]\nHello from a PDF')
   })
@@ -106,9 +113,6 @@ t.test('documents by URL', async (t) => {
   ]
   for (const [dialect, block] of cases) {
     const body = bodyOf(dialect, block)
-    t.match((await convert(dialect, body, { [url]: { kind: 'pdf', base64: pdf } })).current, {
-      content: /Hello from a PDF/
-    })
     t.match((await convert(dialect, body, { [url]: { kind: 'text', text: 'plain' } })).current, {
       content: '[Document]\nplain'
     })
@@ -129,7 +133,7 @@ t.test('uploaded files and other types are refused', async (t) => {
 })
 
 t.test('what can no longer be read does not end a conversation', async (t) => {
-  const failed: FetchedContent = { kind: 'failed', reason: 'status 410' }
+  const failed: AttachmentContent = { kind: 'failed', reason: 'status 410' }
 
   t.test('in an earlier turn', async (t) => {
     const messages = [
@@ -178,7 +182,7 @@ t.test("what looks like an attachment in a tool's arguments is left alone", asyn
     { role: 'assistant', content: [{ type: 'tool_use', id: 't1', name: 'f', input }] },
     { role: 'user', content: [{ type: 'tool_result', tool_use_id: 't1', content: 'ok' }] }
   ]
-  t.same(attachmentNeedsOf(encode({ model: 'm', messages })), { urls: [], hasPdfs: false })
+  t.same(attachmentNeedsOf(encode({ model: 'm', messages })), { urls: [], pdfs: [] })
 })
 
 t.test(

@@ -70,7 +70,8 @@ export class FakePrimary {
         smallLaneBytes: 2 ** 21,
         threads: 1,
         threadOldSpaceMb: 128,
-        threadSemiSpaceMb: 4
+        threadSemiSpaceMb: 4,
+        pdfOldSpaceMb: 32
       },
       status: { workers: [{ id: 1, state: 'ready' }], isCrashLooping: false },
       ...start

@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import t from 'tap'
-import { FairQueue } from '../../src/admission/fair-queue.ts'
+import { CostQueue } from '../../src/admission/cost-queue.ts'
 import { type JsonForm, readJsonForm } from '../../src/dialects/json-answer.ts'
 import { type JobOwner, TransformPool } from '../../src/transform/transform-pool.ts'
 import { chatBody } from '../helper/agent-request.ts'
@@ -100,8 +100,10 @@ function makePool(t: { teardown(tearDown: () => unknown): void }): TransformPool
     threads: 1,
     inlineMaxBytes: 1024,
     maxQueue: 0,
-    queue: new FairQueue(),
+    timeoutMs: 60_000,
+    createQueue: () => new CostQueue(),
     threadHeapMb: 48,
+    pdfHeapMb: 32,
     threadSemiSpaceMb: 4,
     idleTimeoutMs: 1000,
     closeTimeoutMs: 10_000

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { FairQueue } from '../../src/admission/fair-queue.ts'
+import { CostQueue } from '../../src/admission/cost-queue.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import type { TransformJob } from '../../src/transform/transform-job.ts'
 import {
@@ -16,8 +16,10 @@ const OPTIONS: TransformPoolOptions = {
   threads: 1,
   inlineMaxBytes: 1024,
   maxQueue: 2,
-  queue: new FairQueue(),
+  timeoutMs: 60_000,
+  createQueue: () => new CostQueue(),
   threadHeapMb: 64,
+  pdfHeapMb: 32,
   threadSemiSpaceMb: 4,
   idleTimeoutMs: 1000,
   closeTimeoutMs: 10_000
@@ -112,7 +114,8 @@ t.test('run()', async (t) => {
     }
     const greedy = Array.from({ length: 10 }, () => run('greedy'))
     await Promise.all([...greedy, run('modest'), run('modest')])
-    t.same(order.slice(0, 5), ['greedy', 'greedy', 'modest', 'greedy', 'modest'])
+    t.equal(order[1], 'modest')
+    t.ok(order.slice(0, 6).filter((key) => key === 'modest').length === 2, order.join())
   })
 
   t.test('a full queue of one key has room for another key', async (t) => {
@@ -286,7 +289,7 @@ t.test('destroy() fails what runs and what waits with its error', async (t) => {
 })
 
 function makePool(t: Tap, changes: Partial<TransformPoolOptions>): TransformPool {
-  const pool = new TransformPool({ ...OPTIONS, queue: new FairQueue(), ...changes })
+  const pool = new TransformPool({ ...OPTIONS, ...changes })
   t.teardown(() => pool.close())
   return pool
 }

@@ -30,6 +30,7 @@ const Types: Readonly<Record<ErrorCode, string>> = {
   GW_NOT_READY: 'overloaded_error',
   GW_TRANSFORM_FAILED: 'api_error',
   GW_TRANSFORM_QUEUE_FULL: 'overloaded_error',
+  GW_TRANSFORM_TIMEOUT: 'invalid_request_error',
   GW_UPSTREAM_DNS: 'api_error',
   GW_UPSTREAM_CONNECT: 'api_error',
   GW_PROXY_REFUSED: 'api_error',

@@ -30,6 +30,7 @@ const Words: Readonly<Record<ErrorCode, OpenAiWords>> = {
   GW_NOT_READY: { type: 'server_error', code: 'gw_not_ready' },
   GW_TRANSFORM_FAILED: { type: 'server_error', code: 'gw_transform_failed' },
   GW_TRANSFORM_QUEUE_FULL: { type: 'server_error', code: 'gw_transform_queue_full' },
+  GW_TRANSFORM_TIMEOUT: { type: 'invalid_request_error', code: 'gw_transform_timeout' },
   GW_UPSTREAM_DNS: { type: 'server_error', code: 'upstream_error' },
   GW_UPSTREAM_CONNECT: { type: 'server_error', code: 'upstream_error' },
   GW_PROXY_REFUSED: { type: 'server_error', code: 'upstream_error' },

@@ -1,15 +1,21 @@
 import type { Config } from '../../config/settings.ts'
 import type { FetchedContent } from '../../dialects/attachments.ts'
+import { PDF_TOO_COSTLY } from '../../dialects/pdf-text.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { AttachmentsNeeded } from '../../transform/attachments-needed.ts'
-import type { TransformJob, TransformSuccess } from '../../transform/transform-job.ts'
+import type {
+  GotAttachments,
+  PdfText,
+  TransformJob,
+  TransformSuccess
+} from '../../transform/transform-job.ts'
 import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
 import type { BodyRoom } from '../request-body.ts'
 import type { FetchTerms, UrlFetcher } from './url-fetcher.ts'
 
 /** The part of a `DataPlane` that gets attachments and converts. */
 export interface AttachmentPlane {
-  readonly transforms: Pick<TransformPool, 'run'>
+  readonly transforms: Pick<TransformPool, 'run' | 'readPdf'>
   readonly fetcher: Pick<UrlFetcher, 'fetch'>
   readonly config: () => Pick<Config, 'fetch'>
 }
@@ -33,13 +39,61 @@ export async function convertWithAttachments(
   } catch (cause) {
     if (!(cause instanceof AttachmentsNeeded)) throw cause
     const { body, needs } = cause
-    const attachments = await fetchAll(plane, needs.urls, {
-      key: owner.key,
-      signal: owner.signal,
-      admit: admitInto(room, body.byteLength)
-    })
+    const admit = admitInto(room, body.byteLength)
+    const { key, signal } = owner
+    const fetched = await fetchAll(plane, needs.urls, { key, signal, admit })
+    const attachments = await readPdfs(plane, { fetched, pdfs: needs.pdfs }, { owner, admit })
     return plane.transforms.run({ ...job, body, attachments }, owner)
   }
+}
+
+/** The second PDF of a request that takes too much ends the request. */
+const MAX_COSTLY_PDFS = 2
+
+interface PdfTerms {
+  readonly owner: JobOwner
+  /** Takes the bytes of what was read. */
+  readonly admit: FetchTerms['admit']
+}
+
+interface UnreadAttachments {
+  readonly fetched: Readonly<Record<string, FetchedContent>>
+  readonly pdfs: readonly Uint8Array[]
+}
+
+/**
+ * Reads the PDFs among what was got, one after the other: each takes its turn anew.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID for several that take too much
+ */
+async function readPdfs(
+  { transforms }: AttachmentPlane,
+  { fetched, pdfs }: UnreadAttachments,
+  { owner, admit }: PdfTerms
+): Promise<GotAttachments> {
+  let costly = 0
+  const read = async (bytes: Uint8Array): Promise<PdfText> => {
+    const text = await transforms.readPdf(bytes, owner)
+    if (text.kind === 'utf8') admit(text.bytes.byteLength)
+    else if (text.reason === PDF_TOO_COSTLY && ++costly >= MAX_COSTLY_PDFS) throw tooCostly()
+    return text
+  }
+  const texts: PdfText[] = []
+  for (const bytes of pdfs) texts.push(await read(bytes))
+  const contents: Record<string, GotAttachments['fetched'][string]> = {}
+  for (const [url, content] of Object.entries(fetched)) {
+    contents[url] = content.kind === 'pdf' ? await read(ofBase64(content.base64)) : content
+  }
+  return { fetched: contents, pdfs: texts }
+}
+
+function tooCostly(): GatewayError {
+  const message = 'The PDFs of this request take too much to read.'
+  return new GatewayError('GW_BODY_INVALID', undefined, { message })
+}
+
+function ofBase64(base64: string): Uint8Array {
+  return new Uint8Array(Buffer.from(base64, 'base64'))
 }
 
 /** Memory is set aside in steps of this size while content arrives. */

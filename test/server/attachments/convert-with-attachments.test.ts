@@ -47,7 +47,7 @@ function convert(
   let given: TransformJob['attachments']
   const run = async (job: TransformJob): Promise<TransformSuccess> => {
     given = job.attachments
-    if (given === undefined) throw new AttachmentsNeeded({ urls, hasPdfs: false }, body)
+    if (given === undefined) throw new AttachmentsNeeded({ urls, pdfs: [] }, body)
     return success
   }
   const budget = new MemoryBudget(totalBytes, 10)
@@ -61,7 +61,7 @@ function convert(
   t.teardown(() => memory.release())
   const plane = {
     fetcher,
-    transforms: { run },
+    transforms: { run, readPdf: () => Promise.reject(new Error('there is no PDF')) },
     config: () => ({
       fetch: { isEnabled: true, maxBytes: 10 * MIB, timeoutMs: 20_000, maxConcurrent: 40 }
     })
@@ -75,7 +75,7 @@ t.test('what is fetched is held within the memory for bodies', async (t) => {
   const { url } = await serveImages(t, MIB)
   const { outcome, budget, given } = convert(t, { url, images: 5, totalBytes: 40 * MIB })
   await outcome
-  t.equal(Object.keys(given() ?? {}).length, 5)
+  t.equal(Object.keys(given()?.fetched ?? {}).length, 5)
   // As base64, and once more in the thread that converts it.
   t.ok(budget.reservedBytes >= (5 * MIB * 4 * 2) / 3, `${budget.reservedBytes} bytes`)
 })

@@ -1,0 +1,166 @@
+import { type Context, createContext, Script } from 'node:vm'
+import { abortErrorOf } from '../shared/abort-error.ts'
+import type { JobOwner } from './thread-lane.ts'
+import type { TurnQueue } from './turn-queue.ts'
+
+/**
+ * So long jobs may hold one turn of the event loop, all together; the next ones wait for the turns after it, in which
+ * others are served first.
+ */
+const TURN_MS = 5
+/**
+ * One job may take so long: what takes longer is given up here, and belongs in a thread. Usual ones take 0.6 ms per
+ * 100 KB. Measured on a busy machine: 200 times as long as the largest of them needs.
+ */
+const JOB_MS = 25
+/**
+ * Up to this size nothing can take so long, and nobody looks at the clock: being ready to end a job costs 0.08 ms of
+ * a CPU, as V8 starts a thread for it.
+ */
+const TRUSTED_BYTES = 32 * 1024
+/** For so long after a job that took too long its key has its larger ones in threads. */
+const DISTRUST_MS = 10_000
+
+/** What a job came to that took too long: `run()` gives it instead of a result. */
+export const TOO_LONG = Symbol('too long')
+
+/**
+ * Jobs on the event loop, one after the other, each for a bounded time: keys take turns, and nobody else on the loop
+ * waits longer than for one job.
+ *
+ * What waits here is bounded by the memory for bodies, of which each holds some.
+ */
+export class InlineLane {
+  readonly #queue: TurnQueue
+  readonly #waiting = new Map<number, () => void>()
+  /** Keys whose jobs took too long, and until when that is held against them: no more than there are keys. */
+  readonly #distrusted = new Map<string, number>()
+  readonly #watchdog = new Watchdog()
+  #nextId = 0
+  /** In this turn of the loop. */
+  #spentMs = 0
+  #isInTurn = false
+
+  constructor(queue: TurnQueue) {
+    this.#queue = queue
+  }
+
+  /** Whether a job of so many bytes may be run here for this key. */
+  mayTake(bytes: number, key: string): boolean {
+    return bytes <= TRUSTED_BYTES || !this.#isDistrusted(key)
+  }
+
+  /**
+   * Runs a job when it is its turn, mostly at once.
+   *
+   * Gives `TOO_LONG` when it was ended for taking too long, wherever it was by then: it must not leave anything half
+   * done behind.
+   *
+   * @throws whatever it throws; the signal's own error when that aborts first
+   */
+  async run<T>(job: () => T, bytes: number, owner: JobOwner): Promise<T | typeof TOO_LONG> {
+    const isFree = this.#waiting.size === 0 && this.#spentMs < TURN_MS
+    const run = (): T | typeof TOO_LONG => this.#run(job, bytes, owner.key)
+    return isFree ? run() : this.#runInTurn(run, owner)
+  }
+
+  #run<T>(job: () => T, bytes: number, key: string): T | typeof TOO_LONG {
+    const startedAt = performance.now()
+    try {
+      const result = bytes <= TRUSTED_BYTES ? job() : this.#watchdog.run(JOB_MS, job)
+      if (result === TOO_LONG) this.#distrusted.set(key, startedAt + DISTRUST_MS)
+      return result
+    } finally {
+      const costMs = performance.now() - startedAt
+      this.#queue.charge(key, costMs)
+      this.#spend(costMs)
+    }
+  }
+
+  #isDistrusted(key: string): boolean {
+    const until = this.#distrusted.get(key)
+    if (until === undefined) return false
+    if (performance.now() < until) return true
+    this.#distrusted.delete(key)
+    return false
+  }
+
+  #runInTurn<T>(run: () => T, { key, signal }: JobOwner): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    const id = this.#nextId++
+    const onAbort = (): void => {
+      this.#waiting.delete(id)
+      this.#queue.remove(id)
+      reject(abortErrorOf(signal))
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    this.#queue.push(id, key)
+    this.#waiting.set(id, () => {
+      signal.removeEventListener('abort', onAbort)
+      try {
+        resolve(run())
+      } catch (error) {
+        reject(error)
+      }
+    })
+    return promise
+  }
+
+  /** The first job of a turn sees to it that the turn has an end. */
+  #spend(costMs: number): void {
+    if (!this.#isInTurn) setImmediate(() => this.#onNextTurn())
+    this.#isInTurn = true
+    this.#spentMs += costMs
+  }
+
+  #onNextTurn(): void {
+    this.#isInTurn = false
+    this.#spentMs = 0
+    while (this.#waiting.size > 0 && this.#spentMs < TURN_MS) {
+      const id = this.#queue.shift()
+      const run = id === null ? undefined : this.#waiting.get(id)
+      if (id === null || run === undefined) return
+      this.#waiting.delete(id)
+      run()
+    }
+  }
+}
+
+/** The word by which a job is called in a context of its own. */
+const CALL = new Script('job()')
+
+/** Ends functions that run too long, even inside a regular expression. */
+class Watchdog {
+  readonly #scope: { job: (() => void) | null } = { job: null }
+  /** Making one takes a millisecond and a megabyte. */
+  #context: Context | null = null
+
+  run<T>(timeoutMs: number, run: () => T): T | typeof TOO_LONG {
+    this.#context ??= createContext(this.#scope)
+    const results: T[] = []
+    const errors: unknown[] = []
+    this.#scope.job = () => {
+      try {
+        results.push(run())
+      } catch (error) {
+        errors.push(error)
+      }
+    }
+    try {
+      CALL.runInContext(this.#context, { timeout: timeoutMs })
+    } catch (error) {
+      if (!isTimeout(error)) throw error
+    } finally {
+      this.#scope.job = null
+    }
+    if (errors.length > 0) throw errors[0]
+    for (const result of results) return result
+    return TOO_LONG
+  }
+}
+
+/** It is an error of the other context, so no instance of ours. */
+function isTimeout(error: unknown): boolean {
+  const isObject = typeof error === 'object' && error !== null
+  return isObject && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
+}

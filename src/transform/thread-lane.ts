@@ -1,0 +1,295 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import type { Piscina } from 'piscina'
+import { abortErrorOf } from '../shared/abort-error.ts'
+import { GatewayError } from '../shared/errors.ts'
+import type { HeapClaim, SharedHeap } from './shared-heap.ts'
+import { ownBytes, transformFailed } from './thread-result.ts'
+import type { ThreadJob, ThreadResult } from './transform-job.ts'
+import type { TurnQueue } from './turn-queue.ts'
+
+/** Who wants something done. */
+export interface JobOwner {
+  /** Name of the client's key: keys take turns. */
+  readonly key: string
+  readonly signal: AbortSignal
+}
+
+export interface ThreadLaneOptions {
+  /** At most; they start with the first job and end when idle. */
+  readonly threads: number
+  /** Jobs that may wait for a thread. */
+  readonly maxQueue: number
+  /** Theirs, empty. */
+  readonly queue: TurnQueue
+  /** Of all threads of all lanes together. */
+  readonly heap: SharedHeap
+  /** V8 heap of one thread in MiB; a job that needs more fails alone. */
+  readonly heapMb: number
+  /** V8 semi-space of one thread in MiB, for short-lived objects, beside `heapMb`. */
+  readonly semiSpaceMb: number
+  readonly idleTimeoutMs: number
+}
+
+/** What a job may take. */
+export interface JobTerms {
+  /** Of the heap that all threads share. */
+  readonly heapMb: number
+  /** Longest run; its thread ends with it. */
+  readonly maxMs: number
+  /** What it fails with then. */
+  readonly onTime: () => GatewayError
+  /** It waits however many wait. */
+  readonly isPaidFor?: boolean
+  /** Looks at the thread that runs it from time to time, and says when that has gone too far. */
+  readonly isTooMuch?: (piscina: Lane) => Promise<boolean>
+}
+
+/** The threads of one lane. */
+export type Lane = Piscina<ThreadJob, ThreadResult>
+
+/** V8's young generation takes that many semi-spaces. */
+const SEMI_SPACES = 3
+
+/**
+ * What a process is started with wins over the limits of its threads, which would have its own heap each. It counts
+ * when a heap is made: that of the process has been.
+ */
+const HEAP_FLAGS = ['--max-old-space-size=0', '--max-semi-space-size=0']
+
+const WORKER_FILE = new URL('../../workers/transform-request.ts', import.meta.url).href
+
+/**
+ * A job whose client has left may go on for as long: most end by themselves sooner, and a new thread costs 30 ms of a
+ * CPU and the warmth of the old one.
+ */
+const GRACE_MS = 250
+/** A thread may take so long to start, on a busy machine; usual are 30 ms. */
+const START_MS = 10_000
+/** What unpacks fills some hundred megabytes a second. */
+const LOOK_MS = 25
+
+/** One job on its way through a thread. */
+interface PendingJob extends HeapClaim {
+  readonly id: number
+  readonly job: ThreadJob
+  readonly terms: JobTerms
+  readonly owner: JobOwner
+  readonly settle: (result: ThreadResult) => void
+  readonly reject: (error: Error) => void
+}
+
+/**
+ * Jobs in threads, one at a time in each. Whoever comes later waits in this queue, where a client that leaves is
+ * forgotten at once, where the death of a thread strands nobody, and where one key's backlog delays another key by
+ * one job. A job that takes too long, or whose client is gone, ends with its thread.
+ */
+export class ThreadLane {
+  readonly #options: ThreadLaneOptions
+  readonly #waiting = new Map<number, PendingJob>()
+  /** Of those who wait: it was their turn, but there was no heap. */
+  readonly #parked = new Set<PendingJob>()
+  readonly #running = new Map<PendingJob, Promise<void>>()
+  #piscina: Promise<Lane> | null = null
+  #nextId = 0
+
+  constructor(options: ThreadLaneOptions) {
+    this.#options = options
+    options.heap.onFree(() => this.#startWaiting())
+  }
+
+  /** Jobs that wait for a thread now. */
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
+  /** Jobs in threads now, those of clients that have left included. */
+  get running(): number {
+    return this.#running.size
+  }
+
+  /**
+   * Runs one job. Takes its bytes: they may have moved to a thread afterwards.
+   *
+   * @throws {GatewayError} the signal's own error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL when
+   *   `maxQueue` jobs wait already, at once or for one of a key with fewer of them; that of `terms.onTime`;
+   *   GW_BODY_TOO_LARGE, GW_TRANSFORM_FAILED when its thread ends
+   */
+  async run(job: ThreadJob, terms: JobTerms, owner: JobOwner): Promise<ThreadResult> {
+    const { threads, maxQueue, queue } = this.#options
+    const isBusy = this.#running.size >= threads || this.#parked.size > 0
+    const isFull = isBusy && this.#waiting.size >= maxQueue
+    if (isFull && terms.isPaidFor !== true) this.#refuseOne(owner.key)
+    const { promise, resolve: settle, reject } = Promise.withResolvers<ThreadResult>()
+    const id = this.#nextId++
+    const { heapMb } = terms
+    const pending: PendingJob = { id, job, terms, owner, settle, reject, lane: this, heapMb }
+    const onAbort = (): void => {
+      this.#forget(id)
+      reject(abortErrorOf(owner.signal))
+    }
+    owner.signal.addEventListener('abort', onAbort, { once: true })
+    this.#waiting.set(id, pending)
+    queue.push(id, owner.key)
+    this.#startWaiting()
+    try {
+      return await promise
+    } finally {
+      owner.signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** Refuses all who wait. */
+  refuseWaiting(error: Error): void {
+    for (const [id, pending] of this.#waiting) {
+      this.#forget(id)
+      pending.reject(error)
+    }
+  }
+
+  /** Resolves when nothing runs any more. */
+  async whenIdle(): Promise<void> {
+    await Promise.all(this.#running.values())
+  }
+
+  /** Ends the threads now; what waits and what runs fails with `error`. */
+  async destroy(error: Error): Promise<void> {
+    this.refuseWaiting(error)
+    for (const pending of this.#running.keys()) pending.reject(error)
+    await (await this.#piscina)?.destroy()
+  }
+
+  /** The youngest of the key with most that wait, or who comes now. Answers have been paid for, and wait in any case. */
+  #refuseOne(key: string): void {
+    const error = new GatewayError('GW_TRANSFORM_QUEUE_FULL', undefined, { retryAfterS: 1 })
+    const id = this.#options.queue.evictionFor(key)
+    const pending = id === null ? undefined : this.#waiting.get(id)
+    if (pending === undefined || pending.terms.isPaidFor === true) throw error
+    this.#forget(pending.id)
+    pending.reject(error)
+  }
+
+  /** Somebody does not wait any more. */
+  #forget(id: number): void {
+    const pending = this.#waiting.get(id)
+    if (pending === undefined) return
+    this.#waiting.delete(id)
+    this.#options.queue.remove(id)
+    if (this.#parked.delete(pending)) this.#options.heap.withdraw(pending)
+  }
+
+  #startWaiting(): void {
+    while (this.#running.size < this.#options.threads) {
+      const pending = this.#next()
+      if (pending === null) return
+      this.#waiting.delete(pending.id)
+      this.#running.set(pending, this.#run(pending))
+    }
+  }
+
+  /** Whose turn it is among those for whom there is heap. */
+  #next(): PendingJob | null {
+    const { heap, queue } = this.#options
+    for (const pending of this.#parked) {
+      if (!heap.tryTake(pending)) continue
+      this.#parked.delete(pending)
+      return pending
+    }
+    for (let id = queue.shift(); id !== null; id = queue.shift()) {
+      const pending = this.#waiting.get(id)
+      if (pending === undefined) continue
+      if (heap.tryTake(pending)) return pending
+      this.#parked.add(pending)
+    }
+    return null
+  }
+
+  async #run(pending: PendingJob): Promise<void> {
+    const startedAt = performance.now()
+    try {
+      pending.settle(await this.#runInThread(pending))
+    } catch (cause) {
+      pending.reject(cause instanceof GatewayError ? cause : transformFailed(cause))
+    } finally {
+      this.#running.delete(pending)
+      this.#options.queue.charge(pending.owner.key, performance.now() - startedAt)
+      this.#options.heap.release(pending) // and whoever waits for it may begin
+    }
+  }
+
+  async #runInThread({ job, terms, owner: { signal } }: PendingJob): Promise<ThreadResult> {
+    const body = ownBytes(job.body)
+    this.#piscina ??= this.#createPiscina()
+    const piscina = await this.#piscina
+    const end = new AbortController()
+    let hasTakenTooMuch = false
+    const onTooMuch = (): void => {
+      hasTakenTooMuch = true
+      end.abort()
+    }
+    const isStarting = piscina.threads.length < this.#running.size
+    const limit = setTimeout(onTooMuch, terms.maxMs + (isStarting ? START_MS : 0))
+    let grace: NodeJS.Timeout | undefined
+    const onLeft = (): void => {
+      grace = setTimeout(() => end.abort(), GRACE_MS)
+    }
+    if (signal.aborted)
+      onLeft() // while piscina was loaded
+    else signal.addEventListener('abort', onLeft, { once: true })
+    const ended = new AbortController()
+    if (terms.isTooMuch !== undefined)
+      void look(piscina, terms.isTooMuch, { ended: ended.signal, onTooMuch }) // cannot reject
+    try {
+      return await piscina.run(
+        { ...job, body },
+        { transferList: [body.buffer], signal: end.signal }
+      )
+    } catch (cause) {
+      throw hasTakenTooMuch ? terms.onTime() : cause
+    } finally {
+      clearTimeout(limit)
+      clearTimeout(grace)
+      signal.removeEventListener('abort', onLeft)
+      ended.abort()
+    }
+  }
+
+  /** Loaded with the first job: many gateways never get one. */
+  async #createPiscina(): Promise<Lane> {
+    const { threads, heapMb, semiSpaceMb, idleTimeoutMs } = this.#options
+    const { Piscina } = await import('piscina')
+    for (const flag of HEAP_FLAGS) setFlagsFromString(flag)
+    const piscina = new Piscina<ThreadJob, ThreadResult>({
+      filename: WORKER_FILE,
+      minThreads: 0,
+      maxThreads: threads,
+      idleTimeout: idleTimeoutMs,
+      resourceLimits: {
+        maxOldGenerationSizeMb: heapMb,
+        maxYoungGenerationSizeMb: SEMI_SPACES * semiSpaceMb
+      }
+    })
+    // The death of an idle thread hurts nobody: the next job starts another. Without a listener it would
+    // end the process.
+    piscina.on('error', () => {})
+    return piscina
+  }
+}
+
+interface Look {
+  /** The job is over. */
+  readonly ended: AbortSignal
+  readonly onTooMuch: () => void
+}
+
+async function look(
+  piscina: Lane,
+  isTooMuch: NonNullable<JobTerms['isTooMuch']>,
+  { ended, onTooMuch }: Look
+): Promise<void> {
+  while (!ended.aborted) {
+    const isOver = await isTooMuch(piscina)
+    if (isOver && !ended.aborted) return onTooMuch()
+    await sleep(LOOK_MS, null, { ref: false })
+  }
+}

@@ -1,0 +1,186 @@
+import { setFlagsFromString } from 'node:v8'
+import t from 'tap'
+import { CostQueue } from '../../src/admission/cost-queue.ts'
+import { type JsonForm, readJsonForm } from '../../src/dialects/json-answer.ts'
+import { GatewayError } from '../../src/shared/errors.ts'
+import { InlineLane, TOO_LONG } from '../../src/transform/inline-lane.ts'
+import { SharedHeap } from '../../src/transform/shared-heap.ts'
+import { type JobTerms, ThreadLane } from '../../src/transform/thread-lane.ts'
+import type { TransformJob } from '../../src/transform/transform-job.ts'
+import { chatBody } from '../helper/agent-request.ts'
+import { requestOptions } from '../helper/request-options.ts'
+
+t.setTimeout(120_000)
+
+const { signal } = new AbortController()
+const owner = { key: 'one', signal }
+const TERMS: JobTerms = {
+  heapMb: 64,
+  maxMs: 60_000,
+  onTime: () => new GatewayError('GW_TRANSFORM_TIMEOUT')
+}
+
+t.test('in a thread', async (t) => {
+  t.test('a job that takes too long ends with its thread, and the next one is done', async (t) => {
+    const lane = makeLane(t)
+    await lane.run(quickJob(), TERMS, owner) // its thread has been started
+    const started = performance.now()
+    const ended = t.rejects(lane.run(slowJob(), { ...TERMS, maxMs: 100 }, owner), {
+      code: 'GW_TRANSFORM_TIMEOUT',
+      status: 400,
+      message: /TRANSFORM_TIMEOUT/
+    })
+    const next = lane.run(quickJob(), TERMS, owner)
+    await ended
+    t.ok(performance.now() - started < 1500, 'it would have taken 2 s')
+    t.match(await next, { ok: true })
+    t.equal(lane.running, 0)
+  })
+
+  t.test('a job whose client has left holds up nobody', async (t) => {
+    const lane = makeLane(t)
+    await lane.run(quickJob(), TERMS, owner)
+    const leaving = new AbortController()
+    const left = lane.run(slowJob(), TERMS, { key: 'one', signal: leaving.signal })
+    const next = lane.run(quickJob(), TERMS, { key: 'two', signal })
+    leaving.abort()
+    await t.rejects(left, { code: 'GW_CLIENT_CLOSED' })
+    const started = performance.now()
+    while (lane.waiting > 0 && performance.now() - started < 10_000) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    t.ok(performance.now() - started < 1500, 'it would have taken 2 s')
+    t.match(await next, { ok: true })
+  })
+
+  t.test('a quick one whose client has left leaves its thread to the next', async (t) => {
+    const lane = makeLane(t)
+    await lane.run(quickJob(), TERMS, owner)
+    const leaving = new AbortController()
+    const left = lane.run(quickJob(), TERMS, { key: 'one', signal: leaving.signal })
+    leaving.abort()
+    await t.rejects(left, { code: 'GW_CLIENT_CLOSED' })
+    await lane.whenIdle()
+    t.match(await lane.run(quickJob(), TERMS, owner), { ok: true })
+  })
+})
+
+t.test('a thread has the heap that is planned for it, not that of its process', async (t) => {
+  setFlagsFromString('--max-old-space-size=200')
+  const lane = makeLane(t)
+  const limits = new Set<number>()
+  const isTooMuch: JobTerms['isTooMuch'] = async ({ threads: [thread] }) => {
+    const statistics = await thread?.getHeapStatistics().catch(() => null)
+    limits.add((statistics?.heap_size_limit ?? 0) / 2 ** 20)
+    return limits.has(64 + 3 * 4)
+  }
+  await t.rejects(lane.run(slowJob(), { ...TERMS, isTooMuch }, owner), {
+    code: 'GW_TRANSFORM_TIMEOUT'
+  })
+})
+
+t.test('on the event loop', async (t) => {
+  t.test('one job that takes too long is given up', async (t) => {
+    const lane = new InlineLane(new CostQueue())
+    const started = performance.now()
+    t.equal(await lane.run(forever, 100_000, owner), TOO_LONG)
+    t.ok(performance.now() - started < 1000)
+    t.notOk(lane.mayTake(100_000, 'one'), 'and is held against its key')
+    t.ok(lane.mayTake(10_000, 'one'), 'though not for small ones')
+    t.ok(lane.mayTake(100_000, 'two'))
+  })
+
+  t.test('eight heavy bodies do not hold the loop in one go', async (t) => {
+    const lane = new InlineLane(new CostQueue())
+    let running = 0
+    let most = 0
+    const job = (): void => {
+      running++
+      most = Math.max(most, running)
+      burn(10)
+    }
+    const jobs = Array.from({ length: 8 }, () => lane.run(job, 100_000, owner))
+    let turns = 0
+    const count = (): void => {
+      turns++
+      running = 0
+      if (turns < 1000) setImmediate(count)
+    }
+    setImmediate(count)
+    await Promise.all(jobs)
+    t.ok(most <= 2, `${most} in one turn of the loop`)
+    t.ok(turns >= 4, `${turns} turns`)
+  })
+
+  t.test("another key's job has its turn before a greedy one's second", async (t) => {
+    const lane = new InlineLane(new CostQueue())
+    const order: string[] = []
+    const run = (key: string, ms: number): Promise<unknown> =>
+      lane.run(
+        () => {
+          order.push(key)
+          burn(ms)
+        },
+        100,
+        { key, signal }
+      )
+    const greedy = Array.from({ length: 5 }, () => run('greedy', 10))
+    await Promise.all([...greedy, run('modest', 0)])
+    t.same(order.slice(0, 3).includes('modest'), true, order.join())
+  })
+
+  t.test('who leaves while waiting is forgotten, and errors come through', async (t) => {
+    const lane = new InlineLane(new CostQueue())
+    const leaving = new AbortController()
+    const first = lane.run(() => burn(10), 100, owner)
+    const left = lane.run(() => t.fail('it ran'), 100, { key: 'one', signal: leaving.signal })
+    const failed = lane.run(
+      () => {
+        throw new RangeError('no')
+      },
+      100_000,
+      owner
+    )
+    leaving.abort()
+    await t.rejects(left, { code: 'GW_CLIENT_CLOSED' })
+    await t.rejects(failed, new RangeError('no'))
+    await first
+  })
+})
+
+function makeLane(t: { teardown(tearDown: () => unknown): void }): ThreadLane {
+  const lane = new ThreadLane({
+    threads: 1,
+    maxQueue: 4,
+    queue: new CostQueue(),
+    heap: new SharedHeap(64),
+    heapMb: 64,
+    semiSpaceMb: 4,
+    idleTimeoutMs: 10_000
+  })
+  t.teardown(() => lane.destroy(new Error('the test is over')))
+  return lane
+}
+
+/** A check that goes on for 2 s, until it is given up inside the thread. */
+function slowJob() {
+  const form = readJsonForm(
+    { type: 'json_schema', schema: { type: 'string', pattern: '^(a+)+$' } },
+    'schema'
+  ) as JsonForm
+  return { body: Buffer.from(`"${'a'.repeat(50)}!"`), form }
+}
+
+function quickJob(): TransformJob {
+  const body = chatBody({ bytes: 30_000, tools: 2 })
+  return { dialect: 'openai-chat', body, options: requestOptions() }
+}
+
+function forever(): never {
+  for (;;) burn(1)
+}
+
+function burn(ms: number): void {
+  const until = performance.now() + ms
+  while (performance.now() < until);
+}

@@ -1,0 +1,190 @@
+import t from 'tap'
+import { CostQueue } from '../../src/admission/cost-queue.ts'
+import { MemoryBudget } from '../../src/admission/memory-budget.ts'
+import type { FetchedContent } from '../../src/dialects/attachments.ts'
+import { convertWithAttachments } from '../../src/server/attachments/convert-with-attachments.ts'
+import { BodyMemory } from '../../src/server/body-memory.ts'
+import type { TransformJob } from '../../src/transform/transform-job.ts'
+import { type JobOwner, TransformPool } from '../../src/transform/transform-pool.ts'
+import { chatBody } from '../helper/agent-request.ts'
+import { blankPdf, twicePackedPdf } from '../helper/packed-pdf.ts'
+import { requestOptions } from '../helper/request-options.ts'
+import { endlessPdf } from '../helper/endless-pdf.ts'
+import { smallPdf } from '../helper/small-pdf.ts'
+
+t.setTimeout(300_000) // threads that start anew, on a busy machine
+
+const MEBIBYTE = 2 ** 20
+/** Small, and found out only while it is read. */
+const bomb = documentOf(twicePackedPdf(400))
+const good = documentOf(smallPdf(['Hello from a PDF']))
+
+t.test('a PDF that fills memory ends its thread, and only its own request', async (t) => {
+  const pool = makePool(t)
+  const before = process.memoryUsage.rss()
+  let peak = before
+  const watch = setInterval(() => {
+    peak = Math.max(peak, process.memoryUsage.rss())
+  }, 5)
+  const start = performance.now()
+  const refused = convert(pool, [user(bomb)])
+  const other = pool.run(largeJob(), idle())
+  await t.rejects(refused, {
+    code: 'GW_BODY_INVALID',
+    param: '/messages/0/content/0',
+    message: /the PDF takes too much to read/
+  })
+  t.ok(await other)
+  clearInterval(watch)
+  t.ok(performance.now() - start < 20_000, `${performance.now() - start} ms`)
+  t.ok(peak - before < 500 * MEBIBYTE, `${(peak - before) / MEBIBYTE} MiB`)
+  t.equal(pool.running, 0)
+})
+
+t.test("a 4 KB PDF that never ends is given up, and holds up nobody's requests", async (t) => {
+  const pdf = endlessPdf()
+  t.ok(pdf.byteLength < 4096, `${pdf.byteLength} bytes`)
+  const pool = makePool(t)
+  await pool.run(largeJob(), idle()) // its thread has been started
+  let isOver = false
+  const refused = convert(pool, [user(documentOf(pdf))]).finally(() => {
+    isOver = true
+  })
+  const failed = t.rejects(refused, { code: 'GW_BODY_INVALID', message: /takes too much to read/ })
+  const waits: number[] = []
+  const start = performance.now()
+  while (!isOver) {
+    const asked = performance.now()
+    await pool.run(largeJob(), { ...idle(), key: 'other' })
+    waits.push(performance.now() - asked)
+  }
+  await failed
+  t.ok(performance.now() - start < 15_000, `${performance.now() - start} ms, of which 3 s to read`)
+  t.ok(waits.length > 10 && Math.max(...waits) < 1000, `${Math.max(...waits)} ms at most`)
+})
+
+t.test("of several of one key, the turns of another key's come in between", async (t) => {
+  const pool = makePool(t)
+  const order: string[] = []
+  const read = async (key: string, pdf: Buffer): Promise<void> => {
+    await pool.readPdf(new Uint8Array(pdf), { ...idle(), key })
+    order.push(key)
+  }
+  const greedy = [1, 2].map(() => read('greedy', endlessPdf()))
+  const modest = [1, 2].map(() => read('modest', smallPdf(['a page'])))
+  await Promise.all([...greedy, ...modest])
+  t.equal(order[1], 'modest')
+})
+
+t.test('an old one becomes a note, and the others are read', async (t) => {
+  const pool = makePool(t)
+  const messages = [user(good, bomb), { role: 'assistant', content: 'Yes.' }, user(good)]
+  const { payload } = await convert(pool, messages)
+  const text = Buffer.from(payload).toString()
+  t.match(text, /This could not be read: the PDF takes too much to read/)
+  t.equal(text.split('Hello from a PDF').length - 1, 2)
+})
+
+t.test('the second one in a request that takes too much ends it', async (t) => {
+  const pool = makePool(t)
+  const messages = [user(bomb, bomb), { role: 'assistant', content: 'Yes.' }, user(good)]
+  await t.rejects(convert(pool, messages), {
+    code: 'GW_BODY_INVALID',
+    message: /PDFs of this request take too much/
+  })
+})
+
+t.test('one that a URL leads to is read like one in the body', async (t) => {
+  const pool = makePool(t)
+  const url = 'https://example.com/a.pdf'
+  const block = { type: 'document', source: { type: 'url', url } }
+  const base64 = smallPdf(['Hello from the web']).toString('base64')
+  const { payload } = await convert(pool, [user(good, block)], { kind: 'pdf', base64 })
+  t.match(Buffer.from(payload).toString(), /Hello from a PDF.*Hello from the web/s)
+})
+
+t.test('a client that leaves takes its thread along', async (t) => {
+  const pool = makePool(t)
+  const leaving = new AbortController()
+  const left = pool.readPdf(new Uint8Array(endlessPdf()), ownedBy(leaving.signal))
+  const other = pool.readPdf(new Uint8Array(smallPdf(['a page'])), idle())
+  // By now it is being read.
+  setTimeout(() => leaving.abort(), 1000)
+  await t.rejects(left, { code: 'GW_CLIENT_CLOSED' })
+  t.match(await other, { kind: 'utf8' })
+})
+
+t.test('PDFs found out beforehand cost no thread', async (t) => {
+  const pool = makePool(t)
+  const messages = [user(documentOf(blankPdf(250)), good), { role: 'assistant', content: 'Yes.' }]
+  const { payload } = await convert(pool, [...messages, user(good)])
+  t.match(Buffer.from(payload).toString(), /takes too much to read/)
+})
+
+t.test('texts of PDFs are held in the memory for bodies', async (t) => {
+  const pool = makePool(t)
+  const budget = new MemoryBudget(64 * 1024, 10)
+  const page = documentOf(smallPdf(Array.from({ length: 300 }, () => 'x'.repeat(100))))
+  await t.rejects(convert(pool, [user(page)], undefined, budget), { code: 'GW_MEMORY_FULL' })
+})
+
+function makePool(t: { teardown(tearDown: () => unknown): void }): TransformPool {
+  const pool = new TransformPool({
+    threads: 1,
+    inlineMaxBytes: 1024,
+    maxQueue: 6,
+    timeoutMs: 60_000,
+    createQueue: () => new CostQueue(),
+    threadHeapMb: 64,
+    pdfHeapMb: 40,
+    threadSemiSpaceMb: 4,
+    idleTimeoutMs: 1000,
+    closeTimeoutMs: 10_000
+  })
+  t.teardown(() => pool.close())
+  return pool
+}
+
+/** As a turn does it; URLs lead to `fetched`. */
+function convert(
+  pool: TransformPool,
+  messages: readonly unknown[],
+  fetched: FetchedContent = { kind: 'failed', reason: 'there is no web' },
+  budget = new MemoryBudget(64 * MEBIBYTE, 10)
+) {
+  const { signal } = new AbortController()
+  const body = Buffer.from(JSON.stringify({ model: 'auto', max_tokens: 9, messages }))
+  const job: TransformJob = { dialect: 'anthropic-messages', body, options: requestOptions() }
+  const plane = {
+    transforms: pool,
+    fetcher: { fetch: async () => fetched },
+    config: () => ({
+      fetch: { isEnabled: true, maxBytes: 10 * MEBIBYTE, timeoutMs: 20_000, maxConcurrent: 40 }
+    })
+  }
+  const smallLane = new MemoryBudget(0, 0)
+  const room = new BodyMemory({ budget, smallLane, inlineMaxBytes: 0, signal, timeoutMs: 60_000 })
+  return convertWithAttachments(plane, job, room, idle())
+}
+
+function documentOf(pdf: Buffer) {
+  const source = { type: 'base64', media_type: 'application/pdf', data: pdf.toString('base64') }
+  return { type: 'document', source }
+}
+
+function user(...content: readonly unknown[]) {
+  return { role: 'user', content }
+}
+
+function largeJob(): TransformJob {
+  const body = chatBody({ bytes: 30_000, tools: 2 })
+  return { dialect: 'openai-chat', body, options: requestOptions() }
+}
+
+function idle(): JobOwner {
+  return ownedBy(new AbortController().signal)
+}
+
+function ownedBy(signal: AbortSignal): JobOwner {
+  return { key: 'one', signal }
+}
