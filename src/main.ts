@@ -3,7 +3,13 @@ import cluster from 'node:cluster'
 import { flushCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
-import { availableCpus, chooseWorkers, readContainerLimits } from './config/container.ts'
+import {
+  availableCpus,
+  chooseConnections,
+  chooseWorkers,
+  readContainerLimits,
+  readOpenFilesLimit
+} from './config/container.ts'
 import { defaultMemoryBytes, type MemoryPlan, planMemory } from './config/memory-plan.ts'
 import type { Config } from './config/settings.ts'
 import type { Primary } from './control/primary.ts'
@@ -126,7 +132,14 @@ function planFor(config: Config, log: Logger): MemoryPlan {
   if (workers < wanted.workers || threads < wanted.threads) {
     log.warn({ limitBytes, wanted, workers, threads }, 'memory is too small for all workers')
   }
-  return plan
+  const connectionsPerWorker = chooseConnections({
+    wanted: config.server.maxConnections,
+    planned: plan.connectionsPerWorker,
+    workers,
+    openFiles: readOpenFilesLimit(),
+    maxUpstream: config.pool.maxConnections
+  })
+  return { ...plan, connectionsPerWorker }
 }
 
 /**

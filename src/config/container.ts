@@ -75,6 +75,39 @@ export function chooseWorkers({ workers, maxConnections, cpus }: WorkerWishes): 
   return Math.min(wanted, maxConnections ?? wanted)
 }
 
+export interface ConnectionWishes {
+  /** `server.maxConnections` of the config; `null` takes what the memory plan has room for. */
+  readonly wanted: number | null
+  readonly planned: number
+  readonly workers: number
+  /** Files that a process may have open; `null` where nothing limits it. */
+  readonly openFiles: number | null
+  /** `pool.maxConnections` of the config: each worker may be lent all of them. */
+  readonly maxUpstream: number | null
+}
+
+/**
+ * How many connections of clients a worker may hold. It never runs out of files: at that point Node would close
+ * connections that it has just accepted, without a word.
+ */
+export function chooseConnections(wishes: ConnectionWishes): number {
+  const { wanted, planned, workers, openFiles, maxUpstream } = wishes
+  const share = wanted === null ? planned : Math.max(1, Math.floor(wanted / workers))
+  if (openFiles === null) return share
+  const free = openFiles - OWN_FILES
+  const unused = free - (maxUpstream ?? free)
+  return Math.max(1, Math.min(share, Math.max(unused, Math.floor(free / 2))))
+}
+
+/** Files of a worker beside its sockets (25, with all of its threads), connections that are refused, and some to spare. */
+const OWN_FILES = 80
+
+/** Reads from `/proc/self/limits` how many files a process may have open; `null` where nothing limits it. */
+export function readOpenFilesLimit(read: ReadText = readText): number | null {
+  const [, soft = ''] = /^Max open files\s+(\S+)/m.exec(read('/proc/self/limits') ?? '') ?? []
+  return toWholeNumber(soft)
+}
+
 /** v1 says 2^63 less a page for "no limit"; no container is granted a pebibyte. */
 const unlimitedFrom = 1024 ** 5
 

@@ -65,10 +65,17 @@ export const Settings = Type.Object({
       { min: 0.1, max: day, default: 60 },
       'Longest time a client may take to send its request body, and longest wait for memory to read it into.'
     ),
+    maxConnections: countOr('auto', 'MAX_CLIENT_CONNECTIONS', {
+      min: 1,
+      max: 1_000_000,
+      default: null,
+      description:
+        'Connections that clients may hold open, over all workers; auto takes as many as there are memory and open files for: about 3000 in 512M.'
+    }),
     clientStallTimeoutMs: seconds(
       'CLIENT_STALL_TIMEOUT',
       { min: 0.1, max: day, default: 60 },
-      'Longest time a client may leave its answer unread before it loses the stream.'
+      'Longest time a client may leave an answer unread before its connection is reset.'
     ),
     heartbeatMs: seconds(
       'HEARTBEAT_INTERVAL',

@@ -302,6 +302,7 @@ export class Primary {
       isSimulated,
       memory: {
         bodyBytes: memory.bodyBytesPerWorker,
+        maxConnections: memory.connectionsPerWorker,
         smallLaneBytes: memory.smallLaneBytesPerWorker,
         threads: memory.threads,
         threadOldSpaceMb: memory.thread.oldSpaceMb,

@@ -79,6 +79,8 @@ export interface WorkerStart<Config, Credential, Catalogue> {
 /** A worker's share of the container's memory. */
 export interface WorkerMemory {
   readonly bodyBytes: number
+  /** Of clients, at once. */
+  readonly maxConnections: number
   /** For small ones beside it. */
   readonly smallLaneBytes: number
   readonly threads: number

@@ -7,6 +7,15 @@ export interface StallTimerOptions {
   readonly onStalled: () => void
 }
 
+/**
+ * Ends a connection whose client does not read. It is reset: closed, it would live on in the system for minutes, with
+ * all that is unread.
+ */
+export function cutOff(response: ServerResponse): void {
+  response.socket?.resetAndDestroy()
+  response.destroy()
+}
+
 /** How long a client may leave its answer unread. Runs only while something waits to be read. */
 export class StallTimer {
   readonly #options: StallTimerOptions

@@ -1,12 +1,17 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { STATUS_CODES } from 'node:http'
-import type { Socket } from 'node:net'
+import {
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+  STATUS_CODES
+} from 'node:http'
 import { type ErrorDialect, toErrorReply } from '../dialects/error-body.ts'
 import type { Logger } from '../observe/logger.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { answerEarly } from './answer-early.ts'
 import { requestIdOf } from './request-id.ts'
 import { dialectOfPath } from './routes/answers.ts'
+import { HEALTH_PATHS } from './routes/health.ts'
 
 /** Answers and logs a request that no route serves, in the dialect of its path or of its client. */
 export function refuse(
@@ -41,13 +46,12 @@ export function noSuchRoute(
   return new GatewayError('GW_METHOD_NOT_ALLOWED', undefined, { message })
 }
 
-/** Bytes that are no HTTP request, or one that never came whole: there is no route, and so no dialect, to speak in. */
-export function refuseConnection(log: Logger, cause: Error, socket: Socket): void {
+/**
+ * The whole answer to bytes that are no HTTP request, or to one that never came whole: there is no route, and so no
+ * dialect, to speak in.
+ */
+export function describeBadRequest(log: Logger, cause: Error): string {
   const code = 'code' in cause ? String(cause.code) : ''
-  if (code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
   const requestId = requestIdOf(undefined)
   const isLate = code === 'ERR_HTTP_REQUEST_TIMEOUT'
   const isLarge = code === 'HPE_HEADER_OVERFLOW'
@@ -68,8 +72,22 @@ export function refuseConnection(log: Logger, cause: Error, socket: Socket): voi
     connection: 'close',
     'content-length': Buffer.byteLength(body)
   }).map(([name, value]) => `${name}: ${value}\r\n`)
-  const statusLine = `HTTP/1.1 ${shownStatus} ${STATUS_CODES[shownStatus] ?? ''}`
-  socket.end(`${statusLine}\r\n${lines.join('')}\r\n${body}`)
+  return `HTTP/1.1 ${shownStatus} ${STATUS_CODES[shownStatus] ?? ''}\r\n${lines.join('')}\r\n${body}`
+}
+
+/**
+ * Refuses a request on a connection beyond the limit, in the dialect of its path; health checks are let through, or a
+ * busy gateway would be restarted.
+ */
+export function refuseCrowd(request: IncomingMessage, response: ServerResponse): boolean {
+  const { url = '', headers } = request
+  const [path = ''] = url.split('?', 1)
+  if (HEALTH_PATHS.has(path.replace(/\/+$/, ''))) return false
+  const error = new GatewayError('GW_CONNECTIONS_FULL', undefined, { retryAfterS: 1 })
+  const requestId = requestIdOf(headers['x-request-id'])
+  const dialect = dialectOfPath(path) ?? dialectOfHeaders(headers)
+  answerEarly(request, response, toErrorReply(dialect, error, requestId))
+  return true
 }
 
 /** Why there is nothing below a path where the vendor has something. */
@@ -88,9 +106,11 @@ function pathOf({ url }: FastifyRequest): string {
 }
 
 function dialectOf(request: FastifyRequest, path: string): ErrorDialect {
-  const dialect = dialectOfPath(path)
-  if (dialect !== null) return dialect
-  return request.headers['anthropic-version'] === undefined ? 'openai' : 'anthropic-messages'
+  return dialectOfPath(path) ?? dialectOfHeaders(request.headers)
+}
+
+function dialectOfHeaders(headers: IncomingHttpHeaders): ErrorDialect {
+  return headers['anthropic-version'] === undefined ? 'openai' : 'anthropic-messages'
 }
 
 /** Fastify's own refusals are about the shape of a request. */

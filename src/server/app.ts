@@ -1,11 +1,14 @@
 import { fastify, type FastifyInstance, type FastifyReply } from 'fastify'
 import type { FastifyRequest } from 'fastify'
+import type { IncomingMessage } from 'node:http'
 import type { ClusterStatus } from '../ipc/messages.ts'
 import type { AccountUsage } from '../kiro/account-usage.ts'
 import type { Logger } from '../observe/logger.ts'
-import { noSuchRoute, refuse, refuseConnection } from './app-errors.ts'
+import { GatewayError } from '../shared/errors.ts'
+import { noSuchRoute, refuse } from './app-errors.ts'
 import { discardRest } from './answer-early.ts'
 import type { Authenticator } from './auth.ts'
+import type { ClientConnections } from './connections.ts'
 import type { DataPlane } from './data-plane.ts'
 import { requestIdOf } from './request-id.ts'
 import { answerRoutes } from './routes/answers.ts'
@@ -31,6 +34,7 @@ declare module 'fastify' {
 export interface AppOptions {
   readonly plane: DataPlane
   readonly log: Logger
+  readonly connections: ClientConnections
   readonly authenticator: () => Authenticator
   readonly clusterStatus: () => ClusterStatus | null
   /** The metrics of the whole cluster in Prometheus' text format. */
@@ -40,19 +44,18 @@ export interface AppOptions {
 
 /** The HTTP side of a worker: routes, keys, request ids, and every error in the dialect of its route. */
 export function createApp(options: AppOptions): FastifyInstance {
-  const { plane, log, authenticator, clusterStatus } = options
+  const { plane, log, connections, authenticator, clusterStatus } = options
   const app = fastify({
     logger: false, // a turn logs its own line; fastify would make a child logger for each request
     genReqId: (request) => requestIdOf(request.headers['x-request-id']),
     forceCloseConnections: false,
-    keepAliveTimeout: 65_000, // longer than the minute that proxies in front keep theirs
+    serverFactory: (handler) => connections.createServer(handler),
     frameworkErrors: (error, request, reply) => {
       name(request, reply, plane)
       refuse(log, request, reply, error)
     },
-    clientErrorHandler: (error, socket) => refuseConnection(log, error, socket),
+    clientErrorHandler: () => {}, // `connections` answers
     schemaController: { compilersFactory: NO_COMPILERS },
-    requestTimeout: 0, // the body has a deadline of its own, which tells the client what happened
     routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, maxParamLength: 200 }
   })
   app.decorateRequest('keyName', '')
@@ -61,11 +64,13 @@ export function createApp(options: AppOptions): FastifyInstance {
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
   app.addHook('onRequest', (request, reply, done) => {
     name(request, reply, plane)
+    refuseWithoutHost(request.raw)
     refuseWebSocket(request.raw, reply.raw)
     // Bodies are bytes here, whatever their client calls them; an empty name would be refused.
     if (request.method === 'POST') request.raw.headers['content-type'] = 'application/json'
     if (!request.is404 && request.routeOptions.config.isOpen !== true) {
       request.keyName = authenticator().check(request.raw.headers).keyName
+      connections.vouch(request.raw.socket)
     }
     done()
   })
@@ -92,6 +97,13 @@ const NO_COMPILERS = { buildValidator: refuseSchema, buildSerializer: refuseSche
 
 function refuseSchema(): never {
   throw new Error('bodies are checked by their dialect, not by fastify')
+}
+
+/** RFC 9112 §3.2. Node would answer it itself, in no dialect. */
+function refuseWithoutHost({ headers, httpVersion }: IncomingMessage): void {
+  if (headers.host !== undefined || httpVersion !== '1.1') return
+  const message = 'An HTTP/1.1 request needs a Host header.'
+  throw new GatewayError('GW_BODY_INVALID', undefined, { message })
 }
 
 /** The headers of every answer. */

@@ -19,20 +19,26 @@ const ANYONE: Caller = { keyName: 'anyone' }
  */
 export class Authenticator {
   readonly #digests: readonly Buffer[]
+  readonly #ownName: string
 
-  constructor(apiKeys: readonly string[]) {
+  /** `ownName` is what the gateway is called besides the names of this machine: `SERVER_HOST`. */
+  constructor(apiKeys: readonly string[], ownName = 'localhost') {
     this.#digests = apiKeys.map(digestOf)
+    this.#ownName = ownName.toLowerCase()
   }
 
   /**
    * Takes `x-api-key` and `authorization: Bearer`, either or both; one good key is enough, as clients send both
    * when both are configured.
    *
-   * @throws {GatewayError} GW_KEY_MISSING, also for a foreign web page where there are no keys; GW_KEY_INVALID
+   * @throws {GatewayError} GW_KEY_MISSING, also for foreign web pages and names where there are no keys; GW_KEY_INVALID
    */
   check(headers: IncomingHttpHeaders): Caller {
     if (this.#digests.length === 0) {
-      if (isForeignPage(headers)) throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_PAGE)
+      if (this.#isForeignPage(headers))
+        throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_PAGE)
+      if (this.#isForeignName(headers))
+        throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_NAME)
       return ANYONE
     }
     const given = keysOf(headers)
@@ -45,6 +51,32 @@ export class Authenticator {
     }
     throw new GatewayError('GW_KEY_INVALID')
   }
+
+  /**
+   * Any page that is open in a browser may send requests to this machine; without keys it would spend the subscription.
+   * A frame without rights of its own says `null`.
+   */
+  #isForeignPage({ origin = '' }: IncomingHttpHeaders): boolean {
+    if (origin === 'null') return true
+    const page = URL.parse(origin)
+    if (page === null || !/^https?:$/.test(page.protocol)) return false // programs have others, or none
+    return !this.#isOwn(page.hostname)
+  }
+
+  /**
+   * To a browser, a page whose owner lets its name point to this machine is at home here: it sends no origin with what
+   * it reads, but the name. Old programs send none.
+   */
+  #isForeignName({ host }: IncomingHttpHeaders): boolean {
+    if (host === undefined) return false
+    const name = URL.parse(`http://${host}`)?.hostname ?? ''
+    return !this.#isOwn(name)
+  }
+
+  /** Of a name as `URL` gives it: lower case, and addresses in their usual form. */
+  #isOwn(name: string): boolean {
+    return isOwnMachine(name) || name === this.#ownName
+  }
 }
 
 const FOREIGN_PAGE = {
@@ -52,17 +84,15 @@ const FOREIGN_PAGE = {
     'Web pages of other sites may not use a gateway that asks for no key: set PROXY_API_KEY and send one of its keys.'
 }
 
-/**
- * Any page that is open in a browser may send requests to this machine; without keys it would spend the subscription. A
- * frame without rights of its own says `null`, and a name that its owner lets point to this machine is no name of ours.
- */
-function isForeignPage({ origin = '' }: IncomingHttpHeaders): boolean {
-  if (origin === 'null') return true
-  const page = URL.parse(origin)
-  if (page === null || !/^https?:$/.test(page.protocol)) return false // programs have others, or none
-  const { hostname } = page
-  const isOwn = /(^|\.)localhost$/.test(hostname) || hostname === '[::1]'
-  return !isOwn && !(isIPv4(hostname) && hostname.startsWith('127.'))
+const FOREIGN_NAME = {
+  message:
+    'A gateway that asks for no key answers only by a name of its own machine, such as http://localhost or http://127.0.0.1: call it so, or set PROXY_API_KEY and send one of its keys.'
+}
+
+/** `localhost`, below it or with the dot of the root, and the loopback addresses; not what only begins like them. */
+function isOwnMachine(name: string): boolean {
+  if (name === '[::1]' || /(^|\.)localhost\.?$/.test(name)) return true
+  return isIPv4(name) && name.startsWith('127.')
 }
 
 function keysOf(headers: IncomingHttpHeaders): readonly string[] {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { toErrorReply } from '../dialects/error-body.ts'
 import type { DialectName } from '../dialects/reply-plan.ts'
 import type { Logger } from '../observe/logger.ts'
-import { StallTimer } from '../reply/stall-timer.ts'
+import { cutOff, StallTimer } from '../reply/stall-timer.ts'
 import { whenSent } from '../reply/when-sent.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
 import { asGatewayError, GatewayError } from '../shared/errors.ts'
@@ -104,7 +104,7 @@ export class LocalTurn {
     const closing = plane.isDraining() ? { connection: 'close' } : {}
     answerEarly(request, response, { status, headers: { ...headers, ...closing }, body })
     const timeoutMs = plane.config().server.clientStallTimeoutMs
-    new StallTimer({ response, timeoutMs, onStalled: () => response.destroy() }).watchEnd()
+    new StallTimer({ response, timeoutMs, onStalled: () => cutOff(response) }).watchEnd()
   }
 
   #record(error: GatewayError | null): void {

@@ -6,7 +6,7 @@ import type { DialectName, ReplyPlan } from '../dialects/reply-plan.ts'
 import type { Usage } from '../dialects/stream-part.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { AnswerSink } from '../reply/answer-sink.ts'
-import { StallTimer } from '../reply/stall-timer.ts'
+import { cutOff, StallTimer } from '../reply/stall-timer.ts'
 import { whenSent } from '../reply/when-sent.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
 import { asGatewayError, GatewayError } from '../shared/errors.ts'
@@ -51,7 +51,7 @@ export class Turn {
   /** Ends everything for a client that is no use waiting for. */
   readonly #onStalled = (): void => {
     this.#gone.abort(new GatewayError('GW_CLIENT_STALLED'))
-    this.#options.response.destroy()
+    cutOff(this.#options.response)
   }
   readonly #debug: TurnDebug
   #plan: ReplyPlan | null = null

@@ -21,9 +21,11 @@ import { ConnectionPool } from '../upstream/pool.ts'
 import { chooseProxy } from '../upstream/proxy.ts'
 import { RetryBudget } from '../upstream/retry-budget.ts'
 import { createApp } from './app.ts'
+import { describeBadRequest, refuseCrowd } from './app-errors.ts'
 import { Authenticator } from './auth.ts'
 import { isPublicAddress } from './attachments/public-address.ts'
 import { UrlFetcher } from './attachments/url-fetcher.ts'
+import { ClientConnections } from './connections.ts'
 import { Credentials } from './credentials.ts'
 import type { DataPlane } from './data-plane.ts'
 import { ItemStore } from './items/item-store.ts'
@@ -185,7 +187,7 @@ export class GatewayWorker {
     parts.fetcher.close()
     await Promise.all([parts.pool.close(), parts.transforms.close()])
     await parts.metrics.push()
-    parts.app.server.closeAllConnections()
+    parts.connections.destroy()
     parts.metrics.close()
     parts.items.close()
   }
@@ -205,6 +207,7 @@ interface Surroundings {
 
 interface Parts {
   readonly app: FastifyInstance
+  readonly connections: ClientConnections
   readonly lease: Lease
   readonly memory: MemoryBudget
   readonly pool: ConnectionPool
@@ -233,7 +236,7 @@ function closeListener(server: NetServer, onEmpty?: () => void): void {
 /** Takes settings that were read again into use; streams go on as they are. */
 function changeConfig(parts: Parts, config: Config): void {
   parts.config = config
-  parts.authenticator = new Authenticator(config.server.apiKeys)
+  parts.authenticator = new Authenticator(config.server.apiKeys, config.server.host)
   parts.log.level = config.observe.level
   parts.pool.setKeepaliveExpiry(config.pool.keepaliveExpiryMs)
   parts.lease.setLimits(config.pool)
@@ -322,17 +325,27 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
   }
   const metrics = new MetricsDesk(channel, plane, workerId)
   const usage = new UsageReports(channel)
+  const connections = new ClientConnections({
+    maxConnections: memory.maxConnections,
+    stallTimeoutMs: () => parts.config.server.clientStallTimeoutMs,
+    headersTimeoutMs: Math.min(HEADERS_TIMEOUT_MS, config.server.bodyTimeoutMs),
+    describeError: (error) => describeBadRequest(log, error),
+    refuse: refuseCrowd,
+    onDropped: (dropped) => log.warn({ ...dropped }, 'client connections dropped')
+  })
   const app = createApp({
     plane,
     log,
+    connections,
     authenticator: () => parts.authenticator,
     clusterStatus: () => parts.status,
     metricsText: () => metrics.clusterText(),
     accountUsage: () => usage.current()
   })
-  const authenticator = new Authenticator(config.server.apiKeys)
+  const authenticator = new Authenticator(config.server.apiKeys, config.server.host)
   const parts: Parts = {
     app,
+    connections,
     lease,
     memory: bodyMemory,
     pool,
@@ -354,6 +367,8 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
 
 /** Workers at most where the settings leave it open. */
 const AUTO_WORKERS_MAX = 2
+/** Clients send the headers of a request at once; only its body may take its time. */
+const HEADERS_TIMEOUT_MS = 20_000
 /** Debug files that are kept. */
 const DEBUG_FILES_MAX = 200
 /** An idle thread is let go after this time, and its memory with it. */

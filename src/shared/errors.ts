@@ -70,6 +70,12 @@ export const ErrorTable = {
     'never',
     'Too many requests wait for an upstream connection already (HTTP_POOL_MAX_WAITING).'
   ),
+  GW_CONNECTIONS_FULL: entry(
+    503,
+    'internal',
+    'never',
+    'All client connections that the gateway may hold are in use (MAX_CLIENT_CONNECTIONS). Try again shortly.'
+  ),
   GW_MEMORY_FULL: entry(
     503,
     'internal',

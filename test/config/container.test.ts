@@ -1,11 +1,13 @@
 import t from 'tap'
 import {
   availableCpus,
+  chooseConnections,
   chooseWorkers,
   parseCfsQuota,
   parseCpuMax,
   parseMemoryLimit,
-  readContainerLimits
+  readContainerLimits,
+  readOpenFilesLimit
 } from '../../src/config/container.ts'
 
 function limitsOf(files: Readonly<Record<string, string>>) {
@@ -86,4 +88,34 @@ t.test('availableCpus()', async (t) => {
   t.equal(availableCpus({ cpus: 16, memoryBytes: null }, 8), 8)
   t.equal(availableCpus({ cpus: null, memoryBytes: null }, 8), 8)
   t.ok(availableCpus({ cpus: null, memoryBytes: null }) >= 1)
+})
+
+function limits(soft: string) {
+  return () => `Limit                     Soft Limit           Hard Limit           Units
+Max processes             unlimited            unlimited            processes
+Max open files            ${soft}                 1048576              files
+`
+}
+
+t.test('readOpenFilesLimit()', async (t) => {
+  t.equal(readOpenFilesLimit(limits('1024')), 1024)
+  t.equal(readOpenFilesLimit(limits('unlimited')), null)
+  t.equal(
+    readOpenFilesLimit(() => null),
+    null
+  )
+  t.ok((readOpenFilesLimit() ?? Infinity) > 10, 'of this process')
+})
+
+t.test('chooseConnections()', async (t) => {
+  const usual = { wanted: null, planned: 1500, workers: 2, openFiles: 1_048_576, maxUpstream: 300 }
+  t.equal(chooseConnections(usual), 1500, 'as planned')
+  t.equal(chooseConnections({ ...usual, wanted: 5000 }), 2500, 'a share of what is wanted')
+  t.equal(chooseConnections({ ...usual, wanted: 1 }), 1)
+  t.equal(chooseConnections({ ...usual, openFiles: null }), 1500)
+  const few = { ...usual, openFiles: 1024 }
+  t.equal(chooseConnections(few), 644, 'files for all connections to the upstream are left')
+  t.equal(chooseConnections({ ...few, maxUpstream: null }), 472, 'or half of them')
+  t.equal(chooseConnections({ ...few, openFiles: 128 }), 24)
+  t.equal(chooseConnections({ ...few, openFiles: 20 }), 1)
 })

@@ -68,3 +68,16 @@ t.test('planMemory()', (t) => {
   })
   t.end()
 })
+
+t.test('connections of clients have room among the sockets', async (t) => {
+  const plan = planMemory(512 * mebibyte, { workers: 2, threads: 1 })
+  t.ok(plan.connectionsPerWorker * plan.workers > 2_500, 'a few thousand')
+  for (const limitMb of [224, 256, 512, 2048, 65_536]) {
+    const { connectionsPerWorker, workers, socketBytes } = planMemory(limitMb * mebibyte, {
+      workers: 4,
+      threads: 1
+    })
+    t.ok(connectionsPerWorker >= 500, `${limitMb} MB: ${connectionsPerWorker}`)
+    t.ok(connectionsPerWorker * workers * 11 * 1024 <= socketBytes)
+  }
+})

@@ -67,6 +67,7 @@ export class FakePrimary {
       isSimulated: false,
       memory: {
         bodyBytes: 256 * 2 ** 20,
+        maxConnections: 1_000,
         smallLaneBytes: 2 ** 21,
         threads: 1,
         threadOldSpaceMb: 128,

@@ -120,7 +120,7 @@ t.test('a cluster of two workers', async (t) => {
     const kept = connect(Number(new URL(gateway.url).port), '127.0.0.1')
     await once(kept, 'connect')
     const health = async (): Promise<string> => {
-      kept.write('GET /health HTTP/1.1\r\nhost: x\r\n\r\n')
+      kept.write('GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n')
       const [chunk] = (await once(kept, 'data')) as [Buffer]
       return chunk.toString()
     }
@@ -131,7 +131,9 @@ t.test('a cluster of two workers', async (t) => {
     kept.on('data', (chunk: Buffer) => {
       refusal += chunk.toString()
     })
-    kept.write('POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}')
+    kept.write(
+      'POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}'
+    )
     await once(kept, 'close')
     t.match(refusal, /^HTTP\/1\.1 503 /)
     t.match(refusal.toLowerCase(), /\r\nconnection: close\r\n/)

@@ -65,7 +65,9 @@ t.test('in the memory of a container of 512 MiB', async (t) => {
     const silent = list(8, () => connect(Number(new URL(gateway.url).port), '127.0.0.1'))
     t.teardown(() => silent.map((socket) => socket.destroy()))
     for (const socket of silent) {
-      socket.write('POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 11000000\r\n\r\n{')
+      socket.write(
+        'POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: 11000000\r\n\r\n{'
+      )
       await once(socket, 'connect')
     }
     const calls = [0.001, 0.001, 1, 1].map((megabytes) => post('/v1/messages', megabytes))

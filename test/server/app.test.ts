@@ -154,6 +154,26 @@ t.test('keys', async (t) => {
   }
 })
 
+t.test('a page whose name was pointed to this machine reads nothing without a key', async (t) => {
+  const { primary } = await setUp(t, { env: { PROXY_API_KEY: '' } })
+  const get = async (path: string, host: string, version = '1.1'): Promise<string> => {
+    const socket = connect(Number(new URL(primary.url).port), '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    socket.write(`GET ${path} HTTP/${version}\r\n${host}connection: close\r\n\r\n`)
+    let received = ''
+    for await (const part of socket) received += String(part)
+    return received
+  }
+  for (const path of ['/v1/usage', '/metrics', '/v1/models', '/v1/models/auto', '/usage']) {
+    t.match(await get(path, 'host: rebound.example\r\n'), /^HTTP\/1\.1 401 [\s\S]*localhost/, path)
+  }
+  t.match(await get('/v1/models', `host: ${new URL(primary.url).host}\r\n`), /^HTTP\/1\.1 200 /)
+  t.match(await get('/v1/models', 'host: localhost\r\n'), /^HTTP\/1\.1 200 /)
+  t.match(await get('/v1/models', '', '1.0'), /^HTTP\/1\.1 200 /, 'an old program')
+  t.match(await get('/v1/models', ''), /^HTTP\/1\.1 400 [\s\S]*Host header/)
+  t.match(await get('/health', 'host: probe.example\r\n'), /^HTTP\/1\.1 200 /)
+})
+
 t.test('HEAD is answered without a body', async (t) => {
   const { ask } = await setUp(t)
   for (const [path, headers, status] of [

@@ -34,9 +34,46 @@ t.test('Authenticator', (t) => {
       'app://obsidian.md',
       'vscode-webview://x'
     ])
-      t.same(open.check({ origin, host }), { keyName: 'anyone' }, origin)
+      t.same(open.check({ origin, host: 'localhost:8000' }), { keyName: 'anyone' }, origin)
     const withKey = { ...bearer('first-key'), origin: 'https://good.example', host }
     t.match(two.check(withKey), { keyName: /./ }, 'with a key any page may')
+  })
+
+  t.test('lets no page read anything by a name that was pointed to this machine', async (t) => {
+    const open = new Authenticator([])
+    for (const host of [
+      'rebound.example:8000',
+      'rebound.example',
+      '127.0.0.1.rebound.example',
+      'localhost.rebound.example:8000',
+      'notlocalhost:8000',
+      '10.0.0.7:8000',
+      '0.0.0.0:8000',
+      '[::2]:8000',
+      '127.0.0.1@rebound.example',
+      'a b',
+      ''
+    ])
+      t.throws(
+        () => open.check({ host }),
+        { code: 'GW_KEY_MISSING', message: /localhost.*PROXY_API_KEY/ },
+        host
+      )
+    for (const host of [
+      'localhost:8000',
+      'LOCALHOST',
+      'localhost.:8000',
+      'kiro.localhost:8000',
+      '127.0.0.1:8000',
+      '127.1.2.3',
+      '[::1]:8000',
+      '[0:0:0:0:0:0:0:1]'
+    ])
+      t.same(open.check({ host }), { keyName: 'anyone' }, host)
+    t.same(open.check({}), { keyName: 'anyone' }, 'a program that speaks HTTP/1.0')
+    const named = new Authenticator([], 'Box.internal')
+    t.same(named.check({ host: 'box.internal:8000' }), { keyName: 'anyone' })
+    t.match(two.check({ ...bearer('first-key'), host: 'any.example' }), { keyName: /./ })
   })
 
   t.test('takes a key from either header, whatever the case of the scheme', async (t) => {

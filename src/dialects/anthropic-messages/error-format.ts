@@ -25,6 +25,7 @@ const Types: Readonly<Record<ErrorCode, string>> = {
   GW_CLIENT_STALLED: 'invalid_request_error',
   GW_POOL_TIMEOUT: 'overloaded_error',
   GW_QUEUE_FULL: 'overloaded_error',
+  GW_CONNECTIONS_FULL: 'overloaded_error',
   GW_MEMORY_FULL: 'overloaded_error',
   GW_DRAINING: 'overloaded_error',
   GW_NOT_READY: 'overloaded_error',

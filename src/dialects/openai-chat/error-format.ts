@@ -25,6 +25,7 @@ const Words: Readonly<Record<ErrorCode, OpenAiWords>> = {
   GW_CLIENT_STALLED: { type: 'invalid_request_error', code: 'gw_client_stalled' },
   GW_POOL_TIMEOUT: { type: 'server_error', code: 'gw_pool_timeout' },
   GW_QUEUE_FULL: { type: 'server_error', code: 'gw_queue_full' },
+  GW_CONNECTIONS_FULL: { type: 'server_error', code: 'gw_connections_full' },
   GW_MEMORY_FULL: { type: 'server_error', code: 'gw_memory_full' },
   GW_DRAINING: { type: 'server_error', code: 'gw_draining' },
   GW_NOT_READY: { type: 'server_error', code: 'gw_not_ready' },

@@ -2,13 +2,16 @@ import type { FastifyInstance } from 'fastify'
 import type { ClusterStatus } from '../../ipc/messages.ts'
 import type { DataPlane } from '../data-plane.ts'
 
+/** Where this worker says whether it lives. Answered whatever else is refused. */
+export const HEALTH_PATHS: ReadonlySet<string> = new Set(['/health', '/healthz', '/livez'])
+
 /** Whether this worker lives (`/health`) and whether requests can be served (`/readyz`), and if not, why. */
 export function healthRoutes(
   app: FastifyInstance,
   plane: DataPlane,
   clusterStatus: () => ClusterStatus | null
 ): void {
-  for (const path of ['/health', '/healthz', '/livez']) {
+  for (const path of HEALTH_PATHS) {
     app.get(path, OPEN, (_request, reply) => {
       const isDraining = plane.isDraining()
       return reply.code(isDraining ? 503 : 200).send({ status: isDraining ? 'draining' : 'ok' })
