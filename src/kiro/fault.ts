@@ -7,9 +7,12 @@ import {
   parseFaultBody
 } from './fault-body.ts'
 import { judgeFault, type Remedy, statusOfType } from './fault-table.ts'
-import { redactText } from './redact.ts'
+import { cut, redactText, withoutQuotations } from './redact.ts'
 
-const MAX_MESSAGE_LENGTH = 2000
+/** What is looked at to tell what a refusal means. */
+const MAX_READ_CHARS = 2000
+/** What clients and logs are told of it. Its longest known message has some 300 characters. */
+const MAX_MESSAGE_CHARS = 400
 const MAX_RETRY_AFTER_S = 86_400
 
 /** A refusal by the upstream, by HTTP status or inside a stream, and what follows from it. Plain data. */
@@ -19,7 +22,10 @@ export interface UpstreamFault {
   readonly status: number
   /** Exception name as sent, `''` if none was. */
   readonly type: string
-  /** The upstream's message with ` (reason: X)` after it; free of secrets, bounded, fit for clients. */
+  /**
+   * The upstream's message with ` (reason: X)` after it; free of secrets and of what it quotes, bounded, fit for clients
+   * and logs.
+   */
   readonly message: string
   readonly reason: string | null
   readonly retryAfterS: number | null
@@ -112,7 +118,7 @@ interface FaultParts {
 function makeFault({ status, body, secrets, retryAfterS, requestId }: FaultParts): UpstreamFault {
   const clean = (text: string, limit: number): string => redactText(text, limit, secrets)
   const reason = body.reason === null ? null : clean(body.reason, 100)
-  const said = body.message === null ? null : clean(body.message, MAX_MESSAGE_LENGTH)
+  const said = body.message === null ? null : clean(body.message, MAX_READ_CHARS)
   const type = clean(body.type ?? '', 100)
   const verdict = judgeFault({
     status,
@@ -121,12 +127,13 @@ function makeFault({ status, body, secrets, retryAfterS, requestId }: FaultParts
     text: said?.toLowerCase() ?? '',
     form: body.form
   })
-  const message = said ?? describeSilence(status, body.form, verdict.code)
+  const message = said === null ? null : cut(withoutQuotations(said), MAX_MESSAGE_CHARS)
+  const shown = message ?? describeSilence(status, body.form, verdict.code)
   return {
     ...verdict,
     status,
     type,
-    message: reason === null ? message : `${message} (reason: ${reason})`,
+    message: reason === null ? shown : `${shown} (reason: ${reason})`,
     reason,
     retryAfterS,
     isTokenRefused: verdict.remedy === 'refresh-token',

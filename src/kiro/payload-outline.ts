@@ -35,15 +35,23 @@ const SCHEMA_TEXTS = new Set(['description', 'title', 'default', 'example', 'exa
 
 function outline(value: unknown, place: Place): unknown {
   if (typeof value === 'string') return outlineText(value, place)
+  if (typeof value === 'number' && place.area === 'words') return '‹number›'
   if (Array.isArray(value)) return value.map((item) => outline(item, place))
   if (!isJsonObject(value)) return value
   return Object.fromEntries(
-    Object.entries(value).map(([key, member]) => [
-      key.length <= MAX_KEY_CHARS ? key : `${lengthOf(key)} as a key`,
+    Object.entries(value).map(([key, member], index) => [
+      isStructural(key, place) ? key : `key ${index + 1}: ${lengthOf(key)}`,
       outline(member, { key, area: areaOf(key, place) })
     ])
   )
 }
+
+/** Whether a key is a name, as of a parameter. Arguments may have others: what somebody wrote. */
+function isStructural(key: string, { area }: Place): boolean {
+  return key.length <= MAX_KEY_CHARS && (area !== 'words' || NAME.test(key))
+}
+
+const NAME = /^[a-z_$][\w$-]*$/i
 
 function areaOf(key: string, { area }: Place): Place['area'] {
   if (area === 'payload' && key === 'input') return 'words'

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto'
+import { cut, redactText, withoutQuotations } from './redact.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from './json-object.ts'
 
 /** One page that a search found (kiro-protocol §9.4). */
@@ -85,7 +86,10 @@ function isTime(value: unknown): value is number {
 }
 
 function failed(problem: string): SearchOutcome {
-  return { pages: [], problem: problem.slice(0, MAX_PROBLEM_CHARS) }
+  return {
+    pages: [],
+    problem: cut(withoutQuotations(redactText(problem, MAX_PROBLEM_CHARS)), MAX_PROBLEM_CHARS)
+  }
 }
 
 function randomText(alphabet: string, length: number): string {

@@ -1,5 +1,6 @@
-import { mkdir, readdir, unlink, writeFile } from 'node:fs/promises'
+import { readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createPrivateFile, makeFolder } from '../shared/private-files.ts'
 
 export type DebugMode = 'off' | 'errors' | 'all'
 
@@ -64,8 +65,8 @@ export class DebugCapture {
     const { folder, log } = this.#options
     this.#waiting--
     try {
-      await mkdir(folder, { recursive: true, mode: 0o700 })
-      await writeFile(join(folder, name), text, { mode: 0o600, flag: 'w' })
+      await makeFolder(folder)
+      await createPrivateFile(join(folder, name), text)
       await this.#sweep()
     } catch (err) {
       if (this.#hasWarned) return

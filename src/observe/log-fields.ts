@@ -47,7 +47,8 @@ export function toLogFields(fields: object): Record<string, unknown> {
  * with headers, so only known facts are taken.
  */
 export function toErrorFields(error: Error, depth = 1): Record<string, unknown> {
-  const facts: Record<string, unknown> = { type: error.name, msg: cleanText(error.message) }
+  const message = messageOf(error)
+  const facts: Record<string, unknown> = { type: error.name, msg: cleanText(message) }
   for (const name of ['code', 'errno', 'syscall', 'hostname', 'address', 'port'] as const) {
     const value: unknown = name in error ? Reflect.get(error, name) : undefined
     if (typeof value === 'string' || typeof value === 'number') facts[name] = value
@@ -55,11 +56,19 @@ export function toErrorFields(error: Error, depth = 1): Record<string, unknown> 
   if (error instanceof GatewayError && error.detail !== undefined) {
     facts['detail'] = cleanText(error.detail)
   }
-  if (depth === 1) facts['stack'] = cleanText(error.stack ?? '', maxStackLength)
+  if (depth === 1) {
+    const stack = error.stack?.replace(error.message, () => message) ?? ''
+    facts['stack'] = cleanText(stack, maxStackLength)
+  }
   if (error.cause instanceof Error && depth < maxCauses) {
     facts['cause'] = toErrorFields(error.cause, depth + 1)
   }
   return facts
+}
+
+/** `Unexpected token 'x', ..."some text"... is not valid JSON`: a parser quotes what it was given. */
+function messageOf({ name, message }: Error): string {
+  return name === 'SyntaxError' ? message.replace(/".*"/s, '‹text›') : message
 }
 
 /** Text without secrets, cut to a bearable length. */

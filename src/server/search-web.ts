@@ -40,7 +40,10 @@ export async function searchWeb(plane: DataPlane, search: WebSearch): Promise<Se
     const answer = await ask(plane, search, snapshot, approach)
     const problem = 'failure' in answer ? answer.failure.error.message : answer.outcome.problem
     plane.metrics.webSearches.inc({ outcome: problem === undefined ? 'found' : 'failed' })
-    if (problem !== undefined) log.warn({ reqId, detail: problem }, 'web search failed')
+    if (problem !== undefined) {
+      // A service may repeat what it was asked for.
+      log.warn({ reqId, detail: problem.replaceAll(search.query, '‹query›') }, 'web search failed')
+    }
     if ('outcome' in answer) return answer.outcome
     const next = nextApproach(approach, answer.failure, {
       hosts: hostsFor(snapshot, plane.config().upstream).length,

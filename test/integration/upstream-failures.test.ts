@@ -1,5 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
 import { encodeFrame } from '../../src/frames/frame-encoder.ts'
 import { startChat } from '../helper/chat-client.ts'
@@ -36,9 +39,16 @@ t.teardown(() => {
   upstream.close()
   upstream.closeAllConnections()
 })
+const debugDir = mkdtempSync(join(tmpdir(), 'gateway-debug-'))
+t.teardown(() => rmSync(debugDir, { recursive: true }))
 const gateway = await startGateway({
   upstreamUrl: `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`,
-  env: { HEARTBEAT_INTERVAL: '0.1', WORKERS: '1' }
+  env: {
+    HEARTBEAT_INTERVAL: '0.1',
+    WORKERS: '1',
+    DEBUG_MODE: 'all',
+    DEBUG_DIR: debugDir
+  }
 })
 t.teardown(() => gateway.destroy())
 
@@ -90,5 +100,40 @@ t.test(
     t.match(slow.text, 'too late')
     t.notMatch(slow.text, '[DONE]')
     t.equal(calls, 1)
+  }
+)
+
+t.test(
+  'a refusal that quotes the prompt leaves no word of it in log and debug files',
+  async (t) => {
+    const prompt = `it's my "secret" heliotrope ${'and more of it '.repeat(20)}`
+    const place = 'conversationState.currentMessage.userInputMessage.content'
+    const message = `1 validation error detected: Value '${prompt}' at '${place}' failed to satisfy constraint: Member must have length less than or equal to 10`
+    const refusals: (typeof answer)[] = [
+      (_request, response) => response.writeHead(400).end(JSON.stringify({ message })),
+      (_request, response) => response.writeHead(400).end(`The text "${prompt}" was refused`),
+      (_request, response) => {
+        const exception = { ':message-type': 'exception', ':exception-type': 'ValidationException' }
+        response.end(Buffer.concat([text, encodeFrame(exception, JSON.stringify({ message }))]))
+      }
+    ]
+    for (const refusal of refusals) {
+      answer = refusal
+      const before = gateway.lines.length
+      const refused = await startChat(gateway.url, prompt).answer
+      t.notMatch(refused.text, 'heliotrope', 'nor does its client need to read it')
+      await gateway.logged(({ phaseMs }) => phaseMs !== undefined, before)
+    }
+    const broken = await fetch(`${gateway.url}/v1/chat/completions`, {
+      method: 'POST',
+      body: '{"messages": heliotrope'
+    })
+    t.equal(broken.status, 400)
+    await gateway.stop() // the last debug file is written by then
+    t.match(JSON.stringify(gateway.lines), place, 'the place is what helps')
+    t.notMatch(JSON.stringify(gateway.lines), 'heliotrope')
+    const files = readdirSync(debugDir)
+    t.ok(files.length >= 4)
+    for (const name of files) t.notMatch(readFileSync(join(debugDir, name), 'utf8'), 'heliotrope')
   }
 )

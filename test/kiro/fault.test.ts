@@ -191,7 +191,7 @@ t.test('faultOfResponse()', (t) => {
     t.end()
   })
   t.test('bounds what it repeats', (t) => {
-    t.equal(respond(500, { message: 'word '.repeat(10_000) }).message.length, 2000)
+    t.equal(respond(500, { message: 'word '.repeat(10_000) }).message.length, 400)
     t.end()
   })
   t.test('tells when to try again, and the upstream’s own request id', (t) => {

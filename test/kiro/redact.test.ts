@@ -1,5 +1,50 @@
 import t from 'tap'
-import { redactText } from '../../src/kiro/redact.ts'
+import { redactText, withoutQuotations } from '../../src/kiro/redact.ts'
+
+t.test('withoutQuotations()', (t) => {
+  t.test('leaves out what a message quotes, with all that is between', (t) => {
+    const secret = "my secret, \"word\" by 'word' and `word`, it's not long enough for you to guess"
+    for (const marks of ['""', "''", '``', '“”', '„“', '‘’']) {
+      const [open = '', close = ''] = marks
+      const shown = withoutQuotations(`Refused ${open}${secret}${close} in this place`)
+      t.notMatch(shown, /secret|guess/, open)
+      t.match(shown, /^Refused ‹\d+ characters› in this place$/, open)
+      t.match(withoutQuotations(`Refused ${open}${secret}…`), /^Refused ‹\d+ characters›$/, open)
+    }
+    t.end()
+  })
+
+  t.test('leaves out a value that AWS refuses, however short, and keeps its place', (t) => {
+    t.equal(
+      withoutQuotations(
+        "1 validation error detected: Value 'it's x' at 'conversationState.history.1.content' failed to satisfy constraint"
+      ),
+      '1 validation error detected: Value ‹6 characters› at conversationState.history.1.content failed to satisfy constraint'
+    )
+    t.end()
+  })
+
+  t.test('leaves names, and apostrophes', (t) => {
+    for (const text of [
+      "The tool 'mcp__server__a_name' has no result.",
+      'The model "claude-x" is not available.',
+      "We've locked it. Users' requests don't pass while it's so, and they won't pass before it isn't any more."
+    ]) {
+      t.equal(withoutQuotations(text), text)
+    }
+    t.end()
+  })
+
+  t.test('takes no time that grows by the square of much', (t) => {
+    const startedAt = performance.now()
+    for (const text of ["'", " '", '"', "value '", "value 'a' at '", '“', '`']) {
+      withoutQuotations(text.repeat(2000).slice(0, 2000))
+    }
+    t.ok(performance.now() - startedAt < 1000)
+    t.end()
+  })
+  t.end()
+})
 
 t.test('redactText()', (t) => {
   t.test('takes out tokens of every known shape, and the secrets it is told', (t) => {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { DebugCapture, type DebugMode } from '../../src/observe/debug-capture.ts'
@@ -42,6 +42,19 @@ t.test('keep()', async (t) => {
     t.same(JSON.parse(readFileSync(join(folder, name!), 'utf8')), { code: 'GW_X' })
     t.equal(statSync(join(folder, name!)).mode & 0o777, 0o600)
     t.equal(statSync(folder).mode & 0o777, 0o700)
+  })
+
+  t.test('follows no link, and replaces no file', async (t) => {
+    const dir = t.testdir({ debug: {}, target: 'old' })
+    const folder = join(dir, 'debug')
+    const { capture, warnings } = setUp(folder)
+    symlinkSync(join(dir, 'target'), join(folder, '20261124T000000000Z-r1.json'))
+    writeFileSync(join(folder, '20261124T000000001Z-r2.json'), 'old')
+    for (const id of ['r1', 'r2', 'r3']) await capture.keep(id, { code: 'GW_X' })
+    t.equal(readFileSync(join(dir, 'target'), 'utf8'), 'old')
+    t.equal(readFileSync(join(folder, '20261124T000000001Z-r2.json'), 'utf8'), 'old')
+    t.match(readFileSync(join(folder, '20261124T000000002Z-r3.json'), 'utf8'), 'GW_X')
+    t.same(warnings, ['debug files cannot be written; check DEBUG_DIR'])
   })
 
   t.test('keeps the newest and leaves alone what is not its own', async (t) => {

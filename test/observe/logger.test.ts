@@ -96,6 +96,21 @@ t.test('createLogger()', (t) => {
     t.match(read()[0], { err: { stack: /logger\.test/ } })
   })
 
+  t.test('does not repeat what a parser was given', async (t) => {
+    const { logger, lines, read } = recording()
+    for (const text of ['my secret', '{"a": "my secret" x', '{"a": my secret', '["my secret']) {
+      try {
+        JSON.parse(text)
+      } catch (err) {
+        logger.error({ err }, 'unreadable')
+        logger.error({ err: new Error('no body', { cause: err }) }, 'unreadable')
+      }
+    }
+    t.equal(lines.length, 8)
+    t.notMatch(lines.join(''), 'secret')
+    t.match(read()[0], { err: { type: 'SyntaxError', stack: /logger\.test/ } })
+  })
+
   t.test('tells what a gateway error hides from clients, and its causes', async (t) => {
     const { logger, read } = recording()
     const cause = new Error('one', { cause: new Error('two', { cause: new Error('three') }) })
