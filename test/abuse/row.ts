@@ -8,6 +8,8 @@ export interface AbuseRow {
   readonly what: string
   /** Settings of the gateway beside the stand's own. */
   readonly settings?: Readonly<Record<string, string>>
+  /** What the gateway calls the upstream's host; by default its address, which is not looked up. */
+  readonly upstreamHost?: string
   /** Where more or less is allowed than for other rows. */
   readonly must?: Partial<AbuseBounds>
   /**

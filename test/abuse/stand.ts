@@ -41,7 +41,7 @@ export async function runRow(
   const bystanders = new Service<BystanderQuestion, BystanderFigures>('../abuse/bystanders.ts')
   progress(`${row.name}: ${row.what} (${box.name})`)
   const gateway = new GatewayProcess({
-    upstreamUrl: simulator.url,
+    upstreamUrl: simulator.url.replace('127.0.0.1', row.upstreamHost ?? '127.0.0.1'),
     launcher: box.launcher,
     env: {
       MEMORY_LIMIT: '512M',
