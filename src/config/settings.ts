@@ -95,6 +95,11 @@ export const Settings = Type.Object({
       'DRAIN_TIMEOUT',
       { min: 0, max: day, default: 30 },
       'Longest time running streams get to finish at shutdown.'
+    ),
+    stallTimeoutMs: secondsOrNone(
+      'WORKER_STALL_TIMEOUT',
+      { min: 2, max: day, default: 10 },
+      'Time without a sign of life after which a worker is killed and replaced; none means never.'
     )
   }),
   pool: Type.Object({

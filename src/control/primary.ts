@@ -20,6 +20,7 @@ import { poolLine, shareLine } from './pool-lines.ts'
 import { QueueWatch } from './queue-watch.ts'
 import { reload } from './reload.ts'
 import { RollingRestart } from './rolling-restart.ts'
+import { StallWatch } from './stall-watch.ts'
 import { Supervisor } from './supervisor.ts'
 import type { SlotChange, WorkerEvents } from './supervisor-options.ts'
 import { UsageDesk } from './usage-desk.ts'
@@ -63,6 +64,7 @@ export class Primary {
   readonly #own = new Metrics()
   readonly #metrics: ClusterMetrics
   readonly #watch: QueueWatch
+  readonly #stalls: StallWatch<WorkerLink>
   /** Workers are told to serve once this has resolved. */
   readonly #mayServe = Promise.withResolvers<void>()
   readonly #ready = Promise.withResolvers<number>()
@@ -103,6 +105,13 @@ export class Primary {
       now: () => performance.now()
     })
     this.#watch = new QueueWatch(() => this.#budget.state(), log)
+    this.#stalls = new StallWatch<WorkerLink>({
+      timeoutMs: () => this.#config.cluster.stallTimeoutMs,
+      log,
+      onStalled: () => this.#own.workerStalls.inc(),
+      onChange: () => this.#tellStatus(),
+      onBeat: () => this.#links.broadcast({ type: 'primary.alive' })
+    })
     this.#metrics = new ClusterMetrics({
       own: this.#own,
       ask: () => this.#links.broadcast({ type: 'metrics.collect' })
@@ -186,6 +195,7 @@ export class Primary {
     await this.#credentials.close()
     await this.#lane.close()
     this.#watch.close()
+    this.#stalls.close()
     this.#own.close()
   }
 
@@ -229,11 +239,16 @@ export class Primary {
       onExit: () => this.#onExit(link)
     })
     this.#links.add(link)
+    this.#stalls.add(link)
     return link
   }
 
   #onMessage(link: WorkerLink, message: FromWorker<MetricsSnapshot>, events: WorkerEvents): void {
+    this.#stalls.heard(link)
     switch (message.type) {
+      case 'worker.alive':
+        this.#stalls.onDebugger(link, message.isDebugged)
+        break
       case 'worker.hello':
         void this.#mayServe.promise.then(() => this.#letServe(link)) // never rejects
         break
@@ -332,6 +347,7 @@ export class Primary {
 
   #onExit(link: WorkerLink): void {
     this.#links.remove(link)
+    this.#stalls.remove(link)
     this.#metrics.onLeft(link.member)
     this.#budget.stopped(link.member)
     void this.#freePermits(link) // never rejects
@@ -360,12 +376,18 @@ export class Primary {
       this.#own.workerRestarts.inc()
       log.error({ ...facts, reason, ...state }, 'worker died')
     } else log.info(facts, 'worker changed state')
+    this.#tellStatus()
+  }
+
+  #tellStatus(): void {
     this.#links.broadcast({ type: 'cluster.status', status: this.#status() })
   }
 
   #status(): ClusterStatus {
     return {
-      workers: this.#supervisor.states().map(({ id, state }) => ({ id, state: state.name })),
+      workers: this.#supervisor.states().map(({ id, pid, state }) => {
+        return { id, state: this.#stalls.isSuspect(pid) ? 'silent' : state.name }
+      }),
       isCrashLooping: this.#supervisor.isCrashLooping()
     }
   }

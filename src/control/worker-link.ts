@@ -40,6 +40,7 @@ export class WorkerLink implements WorkerProcess {
   readonly #channel: Channel<FromWorker<MetricsSnapshot>, Outgoing> | null
   #hasExited = false
   #mayServe = false
+  #killReason: string | null = null
 
   constructor(options: WorkerLinkOptions) {
     this.#options = options
@@ -67,7 +68,9 @@ export class WorkerLink implements WorkerProcess {
     else this.kill()
   }
 
-  kill(): void {
+  /** `reason` is what its exit is reported with. */
+  kill(reason?: string): void {
+    this.#killReason = reason ?? this.#killReason
     this.#worker?.process.kill('SIGKILL')
   }
 
@@ -92,7 +95,7 @@ export class WorkerLink implements WorkerProcess {
     if (this.#hasExited) return
     this.#hasExited = true
     this.#options.onExit()
-    this.#options.events.onExit(reason)
+    this.#options.events.onExit(this.#killReason ?? reason)
   }
 }
 

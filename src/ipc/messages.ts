@@ -10,6 +10,8 @@ import type { LeaseReport, LeaseTerms } from './lease-messages.ts'
 export type FromWorker<Metrics = unknown> =
   /** Modules are loaded; the worker waits for `worker.start`. */
   | { readonly type: 'worker.hello' }
+  /** Its event loop turns. A debugger may stop it. */
+  | { readonly type: 'worker.alive'; readonly isDebugged: boolean }
   /** It listens. */
   | { readonly type: 'worker.ready'; readonly port: number }
   /** It cannot serve and will exit; starting it again would not help. */
@@ -31,6 +33,8 @@ export type FromWorker<Metrics = unknown> =
 export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown, Usage = unknown> =
   | WorkerStart<Config, Credential, Catalogue>
   | LeaseTerms
+  /** Its event loop turns. */
+  | { readonly type: 'primary.alive' }
   | { readonly type: 'credential.changed'; readonly news: CredentialNews<Credential> }
   | {
       readonly type: 'credential.renewed'
@@ -109,6 +113,7 @@ export interface Problem {
 
 /** What `/readyz` reports beyond the worker that answers it. */
 export interface ClusterStatus {
+  /** The state of each slot; `silent` for a worker that seems to hang. */
   readonly workers: readonly { readonly id: number; readonly state: string }[]
   /** A worker has died several times in a row without serving in between. */
   readonly isCrashLooping: boolean

@@ -16,6 +16,8 @@ export type LoggerLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace
 
 /** Where lines go; what loses some says so in a line of its own. */
 export interface LogStream extends DestinationStream {
+  /** Lines that were lost so far. */
+  readonly lost?: number
   readonly onLoss?: (tell: (lines: number) => void) => void
 }
 

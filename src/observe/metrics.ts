@@ -139,6 +139,14 @@ export class Metrics {
     'Memory set aside for request bodies at the moment.'
   )
   readonly workerRestarts = this.#counter('worker_restarts_total', 'Workers that were replaced.')
+  readonly workerStalls = this.#counter(
+    'worker_stalls_total',
+    'Workers that were killed because they gave no sign of life for WORKER_STALL_TIMEOUT.'
+  )
+  readonly logLinesLost = this.#counter(
+    'log_lines_lost_total',
+    'Log lines that were dropped because nobody read them in time.'
+  )
 
   constructor() {
     this.#eventLoopDelay = new EventLoopDelay(this.#registry, prefixed('event_loop_delay_seconds'))

@@ -37,6 +37,7 @@ export interface AppOptions {
   readonly connections: ClientConnections
   readonly authenticator: () => Authenticator
   readonly clusterStatus: () => ClusterStatus | null
+  readonly isPrimarySilent: () => boolean
   /** The metrics of the whole cluster in Prometheus' text format. */
   readonly metricsText: () => Promise<string>
   readonly accountUsage: () => Promise<AccountUsage>
@@ -44,7 +45,7 @@ export interface AppOptions {
 
 /** The HTTP side of a worker: routes, keys, request ids, and every error in the dialect of its route. */
 export function createApp(options: AppOptions): FastifyInstance {
-  const { plane, log, connections, authenticator, clusterStatus } = options
+  const { plane, log, connections, authenticator } = options
   const app = fastify({
     logger: false, // a turn logs its own line; fastify would make a child logger for each request
     genReqId: (request) => requestIdOf(request.headers['x-request-id']),
@@ -86,7 +87,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   countTokensRoutes(app, plane, log)
   lintRoute(app, plane, log)
   modelRoutes(app, plane)
-  healthRoutes(app, plane, clusterStatus)
+  healthRoutes(app, plane, options)
   metricsRoute(app, options.metricsText)
   usageRoute(app, options.accountUsage)
   return app

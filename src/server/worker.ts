@@ -31,6 +31,7 @@ import type { DataPlane } from './data-plane.ts'
 import { ItemStore } from './items/item-store.ts'
 import { MetricsDesk } from './metrics-desk.ts'
 import { type DrainOptions, OpenTurns } from './open-turns.ts'
+import { PrimaryPulse } from './primary-pulse.ts'
 import { SharedCalibration } from './shared-calibration.ts'
 import { UsageReports } from './usage-reports.ts'
 
@@ -54,6 +55,7 @@ const LAST_WORDS_MS = 1_000
 export class GatewayWorker {
   readonly #channel: Channel<Incoming, FromWorker>
   readonly #logStream: LogStream
+  readonly #pulse: PrimaryPulse
   readonly #turns = new OpenTurns()
   readonly #stopped = Promise.withResolvers<void>()
   #parts: Parts | null = null
@@ -64,6 +66,7 @@ export class GatewayWorker {
     this.#logStream = logStream
     const channel = new Channel<Incoming, FromWorker>(endpoint)
     this.#channel = channel
+    this.#pulse = new PrimaryPulse(channel)
     channel.onMessage((message) => this.#onMessage(message))
     channel.send({ type: 'worker.hello' })
   }
@@ -112,6 +115,9 @@ export class GatewayWorker {
       case 'worker.start':
         if (this.#state === 'open') this.#serve(message)
         break
+      case 'primary.alive':
+        this.#pulse.heard()
+        break
       case 'lease.terms':
         this.#parts?.lease.onMessage(message)
         break
@@ -155,6 +161,7 @@ export class GatewayWorker {
     const parts = createParts(start, {
       channel: this.#channel,
       logStream: this.#logStream,
+      pulse: this.#pulse,
       turns: this.#turns,
       isDraining: () => this.#state === 'draining',
       isLeaving: () => this.#state !== 'open'
@@ -200,6 +207,7 @@ function lastWords(): Pick<DrainOptions, 'graceMs' | 'error'> {
 interface Surroundings {
   readonly channel: Channel<Incoming, FromWorker>
   readonly logStream: LogStream
+  readonly pulse: PrimaryPulse
   readonly turns: OpenTurns
   readonly isDraining: () => boolean
   readonly isLeaving: () => boolean
@@ -243,7 +251,7 @@ function changeConfig(parts: Parts, config: Config): void {
 }
 
 function createParts(start: Start, surroundings: Surroundings): Parts {
-  const { channel, logStream, turns, isDraining, isLeaving } = surroundings
+  const { channel, logStream, pulse, turns, isDraining, isLeaving } = surroundings
   const { config, memory, workerId, catalogue, status } = start
   const log = createLogger(config.observe.level, { worker: workerId }, logStream)
   const counts = new Metrics()
@@ -265,7 +273,7 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
     poolTimeoutMs: config.pool.poolTimeoutMs,
     maxWaiting: config.pool.maxWaiting
   })
-  const credentials = new Credentials(channel, start.news)
+  const credentials = new Credentials(channel, start.news, pulse)
   const calibration = new SharedCalibration({ channel, now: () => performance.now() })
   const transforms = new TransformPool({
     threads: memory.threads,
@@ -323,8 +331,8 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
     isDraining,
     isLeaving
   }
-  const metrics = new MetricsDesk(channel, plane, workerId)
-  const usage = new UsageReports(channel)
+  const metrics = new MetricsDesk({ channel, plane, workerId, pulse, logStream })
+  const usage = new UsageReports(channel, pulse)
   const connections = new ClientConnections({
     maxConnections: memory.maxConnections,
     stallTimeoutMs: () => parts.config.server.clientStallTimeoutMs,
@@ -339,6 +347,7 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
     connections,
     authenticator: () => parts.authenticator,
     clusterStatus: () => parts.status,
+    isPrimarySilent: () => pulse.isSilent,
     metricsText: () => metrics.clusterText(),
     accountUsage: () => usage.current()
   })

@@ -84,6 +84,12 @@ export const ErrorTable = {
   ),
   GW_DRAINING: entry(503, 'internal', 'never', 'The gateway is shutting down.'),
   GW_NOT_READY: entry(503, 'internal', 'never', 'The gateway has no usable credentials yet.'),
+  GW_PRIMARY_SILENT: entry(
+    503,
+    'internal',
+    'never',
+    'The process that knows this does not answer: it hangs or was stopped. Running answers go on. Try again shortly, and restart the gateway if that does not help.'
+  ),
   GW_TRANSFORM_FAILED: entry(500, 'internal', 'never', 'The request could not be converted.'),
   GW_TRANSFORM_QUEUE_FULL: entry(
     503,

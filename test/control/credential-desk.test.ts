@@ -56,7 +56,8 @@ function workerOf(desk: CredentialDesk): Credentials {
         void desk.refused(token).then((news) => credentials.onRenewed(requestId, news))
       }
     },
-    desk.news()
+    desk.news(),
+    { silence: new AbortController().signal }
   )
   return credentials
 }

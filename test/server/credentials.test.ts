@@ -7,11 +7,12 @@ const old = credentialSnapshot({ token: 'old' })
 const fresh = credentialSnapshot({ token: 'fresh' })
 const problem = { code: 'GW_NOT_READY', message: 'sign in again' } as const
 const usable = (snapshot = old) => ({ snapshot, problem: null })
+const pulse = { silence: new AbortController().signal }
 const never = new AbortController().signal
 
 function setUp(news: ConstructorParameters<typeof Credentials>[1] = usable()) {
   const sent: FromWorker[] = []
-  const credentials = new Credentials({ send: (message) => void sent.push(message) }, news)
+  const credentials = new Credentials({ send: (message) => void sent.push(message) }, news, pulse)
   return { credentials, sent }
 }
 

@@ -28,6 +28,7 @@ const Types: Readonly<Record<ErrorCode, string>> = {
   GW_CONNECTIONS_FULL: 'overloaded_error',
   GW_MEMORY_FULL: 'overloaded_error',
   GW_DRAINING: 'overloaded_error',
+  GW_PRIMARY_SILENT: 'overloaded_error',
   GW_NOT_READY: 'overloaded_error',
   GW_TRANSFORM_FAILED: 'api_error',
   GW_TRANSFORM_QUEUE_FULL: 'overloaded_error',

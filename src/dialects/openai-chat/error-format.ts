@@ -28,6 +28,7 @@ const Words: Readonly<Record<ErrorCode, OpenAiWords>> = {
   GW_CONNECTIONS_FULL: { type: 'server_error', code: 'gw_connections_full' },
   GW_MEMORY_FULL: { type: 'server_error', code: 'gw_memory_full' },
   GW_DRAINING: { type: 'server_error', code: 'gw_draining' },
+  GW_PRIMARY_SILENT: { type: 'server_error', code: 'gw_primary_silent' },
   GW_NOT_READY: { type: 'server_error', code: 'gw_not_ready' },
   GW_TRANSFORM_FAILED: { type: 'server_error', code: 'gw_transform_failed' },
   GW_TRANSFORM_QUEUE_FULL: { type: 'server_error', code: 'gw_transform_queue_full' },

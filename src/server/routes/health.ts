@@ -9,7 +9,13 @@ export const HEALTH_PATHS: ReadonlySet<string> = new Set(['/health', '/healthz',
 export function healthRoutes(
   app: FastifyInstance,
   plane: DataPlane,
-  clusterStatus: () => ClusterStatus | null
+  {
+    clusterStatus,
+    isPrimarySilent
+  }: {
+    readonly clusterStatus: () => ClusterStatus | null
+    readonly isPrimarySilent: () => boolean
+  }
 ): void {
   for (const path of HEALTH_PATHS) {
     app.get(path, OPEN, (_request, reply) => {
@@ -21,7 +27,8 @@ export function healthRoutes(
   app.get('/api/hello', OPEN, (_request, reply) => reply.send({ message: 'hello' }))
   app.get('/readyz', OPEN, (_request, reply) => {
     const cluster = clusterStatus()
-    const problems = findProblems(plane, cluster)
+    const problems = [...findProblems(plane, cluster)]
+    if (isPrimarySilent()) problems.push(PRIMARY_SILENT)
     return reply.code(problems.length === 0 ? 200 : 503).send({
       status: problems.length === 0 ? 'ready' : 'not ready',
       problems,
@@ -30,6 +37,9 @@ export function healthRoutes(
     })
   })
 }
+
+const PRIMARY_SILENT =
+  'The primary process hangs or was stopped: nobody renews tokens and lends connections.'
 
 /** Health checks have no key. */
 const OPEN = { config: { isOpen: true } }

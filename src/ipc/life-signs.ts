@@ -1,0 +1,63 @@
+/** How often the primary and each worker tell each other that their event loops turn. */
+export const BEAT_MS = 1_000
+
+interface Signs {
+  /** Ticks since the last sign. */
+  silence: number
+  /** It has given one. */
+  wasHeard: boolean
+}
+
+/** How much silence of a process is too much, in milliseconds; `null` for never. */
+export interface Patience {
+  readonly ms: number | null
+  /** For the first sign, which a process gives when it has loaded its code. */
+  readonly firstMs: number
+}
+
+/**
+ * Tells who has fallen silent. Silence is counted in beats of the listener's own timer, and not on a clock: one that
+ * comes late, because the listener was stopped itself (SIGSTOP, a suspended machine, a frozen container, a debugger, no
+ * CPU), counts as one. What the others have said meanwhile is heard before the next, so nobody pays for that time.
+ */
+export class LifeSigns<Name> {
+  readonly #signs = new Map<Name, Signs>()
+
+  /** Listens to one more, from now on. */
+  add(name: Name): void {
+    this.#signs.set(name, { silence: 0, wasHeard: false })
+  }
+
+  /** Somebody who is not listened to may speak, and is not heard. */
+  heard(name: Name): void {
+    const signs = this.#signs.get(name)
+    if (signs === undefined) return
+    signs.silence = 0
+    signs.wasHeard = true
+  }
+
+  remove(name: Name): void {
+    this.#signs.delete(name)
+  }
+
+  /** One beat has passed. */
+  beat(): void {
+    for (const signs of this.#signs.values()) signs.silence++
+  }
+
+  /** How long somebody has given no sign; 0 while nothing is missing. */
+  silentMs(name: Name): number {
+    const silence = this.#signs.get(name)?.silence ?? 0
+    return Math.max(0, silence - 1) * BEAT_MS
+  }
+
+  /** Who has been silent for longer than that. */
+  silent({ ms, firstMs }: Patience): readonly Name[] {
+    if (ms === null) return []
+    return [...this.#signs]
+      .filter(([name, { wasHeard }]) => {
+        return this.silentMs(name) >= (wasHeard ? ms : Math.max(ms, firstMs))
+      })
+      .map(([name]) => name)
+  }
+}
