@@ -198,8 +198,9 @@ function onShutdown(primary: Primary, shutdown: { hasBegun: boolean }, log: Logg
       process.exit(0)
     }, fail)
   }
-  process.off('SIGTERM', leave).off('SIGINT', leave)
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
+  // Only now: with the last listener a signal goes that has come and was not told yet.
+  process.off('SIGTERM', leave).off('SIGINT', leave)
 }
 
 /** What is written last is worth a moment. */

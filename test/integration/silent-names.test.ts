@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { startChat } from '../helper/chat-client.ts'
 import { GatewayProcess, type GatewayOptions, startGateway } from '../helper/gateway-process.ts'
@@ -48,6 +49,18 @@ t.test('a gateway whose upstream nobody can name', (t) => {
     t.teardown(() => gateway.destroy())
     await gateway.logged((line) => line['msg'] === 'configuration corrected')
     await stopTime(t, gateway)
+  })
+
+  t.test('stops whenever the signal comes', async (t) => {
+    for (const delayMs of [150, 300, 450, 600, 800]) {
+      const { options: silent } = await options(t)
+      const gateway = new GatewayProcess(silent)
+      t.teardown(() => gateway.destroy())
+      await delay(delayMs)
+      const hasBegun = gateway.lines.length > 0
+      const code = await gateway.stop()
+      t.ok(code === 0 || (code === null && !hasBegun), `after ${delayMs} ms: ${code}`)
+    }
   })
 
   t.test('stops at once with a client that waits for the upstream', async (t) => {
