@@ -6,10 +6,12 @@ import type { Config } from '../config/settings.ts'
 const FIXED = [
   ['SERVER_HOST', (config: Config) => config.server.host],
   ['SERVER_PORT', (config: Config) => config.server.port],
+  ['MAX_CLIENT_CONNECTIONS', (config: Config) => config.server.maxConnections],
   ['WORKERS', (config: Config) => config.cluster.workers],
   ['MEMORY_LIMIT', (config: Config) => config.memory.limitBytes],
   ['TRANSFORM_THREADS', (config: Config) => config.transform.threads],
   ['TRANSFORM_INLINE_MAX_BYTES', (config: Config) => config.transform.inlineMaxBytes],
+  ['TRANSFORM_TIMEOUT', (config: Config) => config.transform.timeoutMs],
   ['TRANSFORM_MAX_QUEUE', (config: Config) => config.transform.maxQueue],
   ['HTTP_CONNECT_TIMEOUT', (config: Config) => config.upstream.connectTimeoutMs],
   ['RETRY_BUDGET_PERCENT', (config: Config) => config.upstream.retryBudgetPercent],
@@ -38,7 +40,7 @@ export function reload(running: Config, next: Config): Reload {
   const { server, cluster, upstream, memory, transform, credentials, isProduction } = running
   const config = {
     ...next,
-    server: { ...next.server, host: server.host, port: server.port },
+    server: { ...next.server, ...addressOf(server) },
     cluster: { ...next.cluster, workers: cluster.workers },
     upstream: { ...next.upstream, ...fixedOf(upstream) },
     memory,
@@ -54,6 +56,11 @@ export function reload(running: Config, next: Config): Reload {
   const differs = ([, valueOf]: (typeof FIXED)[number]): boolean =>
     JSON.stringify(valueOf(running)) !== JSON.stringify(valueOf(next))
   return { config, needRestart: FIXED.filter(differs).map(([name]) => name) }
+}
+
+/** Where clients are listened to, and how many. */
+function addressOf({ host, port, maxConnections }: Config['server']) {
+  return { host, port, maxConnections }
 }
 
 function fixedOf(upstream: Config['upstream']) {
