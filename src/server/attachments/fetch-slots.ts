@@ -6,7 +6,7 @@ interface Line {
 
 /**
  * How much a worker fetches at once. One key holds at most half, so that what it names can be as slow as it likes and
- * others still find room; keys that wait take turns.
+ * others still find room; keys that hold as much take turns.
  *
  * Invariant: slots held by all ≤ `size()`, by one key ≤ half of it, but at least one. Who waits waits as long as its
  * client does.
@@ -66,15 +66,18 @@ export class FetchSlots {
     }
   }
 
+  /** The key that holds least; of those that hold as much, whose turn is longest ago. */
   #next(): readonly [string, Line] | null {
     const size = this.#size()
     if (this.#held >= size) return null
     const most = Math.max(1, Math.floor(size / 2))
+    let next: readonly [string, Line] | null = null
     for (const entry of this.#lines) {
       const [, { waiting, held }] = entry
-      if (waiting.size > 0 && held < most) return entry
+      const isNext = held < (next?.[1].held ?? most)
+      if (waiting.size > 0 && isNext) next = entry
     }
-    return null
+    return next
   }
 
   #forget(key: string, line: Line): void {
