@@ -13,7 +13,7 @@ const isCommand = isWarmUp || process.argv[2] === 'lint'
 
 if (isOlder(process.versions.node, needed)) {
   process.stderr.write(
-    `kiro-gateway needs Node ${needed} or newer and this is ${process.versions.node}: run "npm ci && npm start", which brings its own.\n`
+    `kiro-gateway needs Node ${needed} or newer and this is ${process.versions.node}: run "npm ci && npm start", which brings its own to most systems, or install a newer one.\n`
   )
   process.exitCode = isWarmUp ? 0 : 78
 } else {
