@@ -15,7 +15,12 @@ const SNIFFED_CHARS = 16
 
 const DATA_URL = /^data:([^;,]*)((?:;[^;,]*)*),/i
 const WHITE_SPACE = /\s/
-const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/
+/** Sets of characters and no repetition: an image is as long as a body, and a repetition remembers each character. */
+const NOT_BASE64 = /[^A-Za-z0-9+/]/
+const NOT_BASE64_OR_SPACE = /[^A-Za-z0-9+/=\s]/
+const PADDING = /^={1,2}$/
+/** Characters that stand for whole bytes. */
+const BASE64_GROUP = 4
 
 /** What image readers need besides the image. */
 export interface ImageContext {
@@ -45,9 +50,10 @@ export function imageOfUrl(url: string, context: ImageContext): UpstreamImage {
 }
 
 /**
- * The image of base64 text. Its bytes say what it is; the media type is believed where they say nothing.
+ * The image of base64 text. Its first bytes say what it is, whatever its media type says: the upstream refuses a whole
+ * conversation for one image that it cannot read.
  *
- * @throws {GatewayError} GW_BODY_INVALID when neither names a PNG, JPEG, GIF or WebP image.
+ * @throws {GatewayError} GW_BODY_INVALID for what is no PNG, JPEG, GIF or WebP image.
  */
 export function imageOfBase64(
   mediaType: string,
@@ -56,22 +62,21 @@ export function imageOfBase64(
 ): UpstreamImage {
   // Some clients put a whole data URL where the bytes belong.
   const bare = text.startsWith('data:') ? text.slice(text.indexOf(',') + 1) : text
-  const bytes = WHITE_SPACE.test(bare) ? bare.replace(/\s+/g, '') : bare
+  const bytes = toCanonical(bare)
   if (bytes === '') throw invalidPart(path, 'the image is empty', 'image-bytes')
-  if (!BASE64.test(bytes)) throw invalidPart(path, 'the image is not base64', 'image-bytes')
+  if (!isBase64(bytes)) throw invalidPart(path, 'the image is not base64', 'image-bytes')
   const subtype = mediaType
     .trim()
     .toLowerCase()
     .replace(/^image\//, '')
   const claimed = Object.hasOwn(FORMATS, subtype) ? FORMATS[subtype] : undefined
-  const sniffed = sniffFormat(Buffer.from(bytes.slice(0, SNIFFED_CHARS), 'base64'))
-  const format = sniffed ?? claimed
+  const format = sniffFormat(Buffer.from(bytes.slice(0, SNIFFED_CHARS), 'base64'))
   if (format === undefined) {
-    throw invalidPart(
-      path,
-      `only PNG, JPEG, GIF and WebP images are supported, not "${mediaType.slice(0, 60)}"`,
-      'image-format'
-    )
+    const problem =
+      claimed === undefined
+        ? `only PNG, JPEG, GIF and WebP images are supported, not "${mediaType.slice(0, 60)}"`
+        : 'the bytes are those of no PNG, JPEG, GIF or WebP image; convert the image, or leave it out'
+    throw invalidPart(path, problem, 'image-format')
   }
   if (claimed !== undefined && claimed !== format) repairs.note('image-type-corrected', path)
   return { format, source: { bytes } }
@@ -84,4 +89,16 @@ export function sniffFormat(head: Buffer): ImageFormat | undefined {
   if (text.startsWith('\xff\xd8\xff')) return 'jpeg'
   if (text.startsWith('GIF8')) return 'gif'
   return text.startsWith('RIFF') && text.startsWith('WEBP', 8) ? 'webp' : undefined
+}
+
+/** Without white space, and padded. What is not base64 stays as it is. */
+function toCanonical(text: string): string {
+  const isCanonical = text.length % BASE64_GROUP === 0 && !WHITE_SPACE.test(text)
+  if (isCanonical || NOT_BASE64_OR_SPACE.test(text)) return text
+  return Buffer.from(text, 'base64').toString('base64')
+}
+
+function isBase64(text: string): boolean {
+  const end = text.search(NOT_BASE64)
+  return end === -1 || (end > 0 && text.length - end <= 2 && PADDING.test(text.slice(end)))
 }

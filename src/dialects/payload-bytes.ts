@@ -1,6 +1,6 @@
 import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../kiro/payload.ts'
 import { isJsonObject } from '../kiro/json-object.ts'
-import { allocateWithHeadroom } from '../shared/own-memory.ts'
+import { allocateWithHeadroom, ownsMemory } from '../shared/own-memory.ts'
 import { UpstreamLimits, weighJson } from '../kiro/limits.ts'
 import type { Repairs } from '../kiro/repairs.ts'
 import { tokensOf } from './token-estimate.ts'
@@ -42,8 +42,10 @@ const ROOT_CHARS =
  * message has to be walked for the estimate.
  */
 export function encodePayload(payload: UpstreamPayload, repairs: Repairs): EncodedPayload {
-  const json = replaceLoneSurrogates(JSON.stringify(payload), repairs)
-  const bytes = toBytes(json)
+  const json = JSON.stringify(payload)
+  const { bytes, replaced } = replaceLoneSurrogates(toBytes(json), json)
+  if (replaced > 0) repairs.note('surrogate-replaced')
+  const chars = json.length - replaced * (ESCAPE_CHARS - 1)
   const { currentMessage, history = [] } = payload.conversationState
   let unseenChars = ROOT_CHARS
   let tokens = TOKENS_AT_END
@@ -52,8 +54,8 @@ export function encodePayload(payload: UpstreamPayload, repairs: Repairs): Encod
     unseenChars += overhead.unseenChars
     tokens += overhead.tokens
   }
-  const extraBytes = bytes.length - json.length
-  const seenChars = Math.max(0, json.length - unseenChars)
+  const extraBytes = bytes.length - chars
+  const seenChars = Math.max(0, chars - unseenChars)
   return {
     bytes,
     tokens: tokens + Math.ceil(tokensOf(seenChars, extraBytes)),
@@ -113,12 +115,55 @@ function overheadOf(entry: HistoryEntry): Overhead {
   }
 }
 
-/** JSON has half a surrogate pair only as an escape, `\ud8xx` with an odd number of backslashes. */
-function replaceLoneSurrogates(json: string, repairs: Repairs): string {
-  if (!json.includes('\\ud')) return json
-  return json.replace(/\\(?:\\|ud[89a-f][0-9a-f]{2})/g, (escape) => {
-    if (escape === '\\\\') return escape
-    repairs.note('surrogate-replaced')
-    return '\ufffd'
-  })
+const LONE_SURROGATE = '\\ud'
+const ESCAPE_CHARS = '\\ud800'.length
+const BACKSLASH = 0x5c
+const REPLACEMENT = Buffer.from('\ufffd')
+
+/**
+ * JSON has half a surrogate pair only as an escape, `\ud8xx` with an odd number of backslashes. Works on the bytes and in
+ * their place: a text may have a million of them, and as many that only look like one.
+ */
+function replaceLoneSurrogates(
+  bytes: Buffer<ArrayBuffer>,
+  json: string
+): { readonly bytes: Buffer<ArrayBuffer>; readonly replaced: number } {
+  if (!json.includes(LONE_SURROGATE)) return { bytes, replaced: 0 }
+  let [from, to, replaced] = [0, 0, 0]
+  for (let at = bytes.indexOf(LONE_SURROGATE); at !== -1; ) {
+    const isEscape = isEscapeAt(bytes, at)
+    if (isEscape) {
+      to = move(bytes, { from, end: at, to })
+      to += REPLACEMENT.copy(bytes, to)
+      from = at + ESCAPE_CHARS
+      replaced++
+    }
+    at = bytes.indexOf(LONE_SURROGATE, at + LONE_SURROGATE.length)
+  }
+  to = move(bytes, { from, end: bytes.length, to })
+  return { bytes: shorten(bytes, to), replaced }
+}
+
+/** What has memory of its own gives the rest of it back, and can still be moved out of a thread. */
+function shorten(bytes: Buffer<ArrayBuffer>, length: number): Buffer<ArrayBuffer> {
+  const { buffer, byteOffset } = bytes
+  const isAlone: boolean = ownsMemory(bytes)
+  if (!isAlone) return Buffer.from(buffer, byteOffset, length)
+  return Buffer.from(buffer.transfer(byteOffset + length), byteOffset, length)
+}
+
+/** Gives where the moved bytes end. */
+function move(
+  bytes: Buffer,
+  { from, end, to }: { readonly from: number; readonly end: number; readonly to: number }
+): number {
+  if (from !== to) bytes.copyWithin(to, from, end)
+  return to + end - from
+}
+
+/** A backslash behind an even number of others. */
+function isEscapeAt(bytes: Buffer, at: number): boolean {
+  let first = at
+  while (first > 0 && bytes[first - 1] === BACKSLASH) first--
+  return (at - first) % 2 === 0
 }

@@ -17,31 +17,32 @@ const NESTED_MEMBERS = [
 
 /** What there is to read in a block of a vendor's own tool, whichever of their shapes it has; `''` if there is nothing. */
 export function wordsOf(value: unknown): string {
-  if (typeof value === 'string') return value
-  if (Array.isArray(value)) return joinWords(value.map(wordsOf), '\n')
-  return isJsonObject(value) ? wordsOfObject(value) : ''
+  const lines: string[] = []
+  addLines(value, lines)
+  return lines.join('\n')
 }
 
-function wordsOfObject(value: JsonObject): string {
+function addLines(value: unknown, lines: string[]): void {
+  if (typeof value === 'string') addLine(value, lines)
+  else if (Array.isArray(value)) for (const one of value) addLines(one, lines)
+  else if (isJsonObject(value)) addLinesOfObject(value, lines)
+}
+
+function addLinesOfObject(value: JsonObject, lines: string[]): void {
   const { error_code: code, encrypted_content: content, type, data } = value
   // Ours is what the page says; the vendor's is one long word that only the vendor can read.
   const excerpt = typeof content === 'string' && content.includes(' ') ? content : ''
-  const line = joinWords([...LINE_MEMBERS.map((name) => textOf(value[name])), excerpt], ' ')
-  return joinWords(
-    [
-      line,
-      typeof code === 'string' ? `It failed: ${code}` : '',
-      type === 'text' ? textOf(data) : '',
-      ...NESTED_MEMBERS.map((name) => wordsOf(value[name]))
-    ],
-    '\n'
-  )
+  const words = [...LINE_MEMBERS.map((name) => textOf(value[name])), excerpt]
+  addLine(words.filter((word) => word !== '').join(' '), lines)
+  if (typeof code === 'string') lines.push(`It failed: ${code}`)
+  if (type === 'text') addLine(textOf(data), lines)
+  for (const name of NESTED_MEMBERS) addLines(value[name], lines)
+}
+
+function addLine(line: string, lines: string[]): void {
+  if (line !== '') lines.push(line)
 }
 
 function textOf(value: unknown): string {
   return typeof value === 'string' ? value : ''
-}
-
-function joinWords(words: readonly string[], separator: string): string {
-  return words.filter((word) => word !== '').join(separator)
 }

@@ -1,12 +1,19 @@
 /**
  * The JSON pointer (RFC 6901) of a place in a body: `messages[3].content[1]`, the form of error messages, is
- * `/messages/3/content/1`. A pointer stays what it is. `below` are the names of members under it, as they are.
+ * `/messages/3/content/1`. A pointer stays what it is. `below` are the names of members under it, as they are; names can
+ * be as long as a body, so a pointer that would be very long leads to what is around the place.
  */
 export function toPointer(at: string, below: readonly string[] = []): string {
   const start = at === '' || at === 'body' || at.startsWith('/') ? at : `/${tokensOf(at).join('/')}`
-  const base = start === 'body' ? '' : start
-  return below.reduce((pointer, name) => `${pointer}/${escapeToken(name)}`, base)
+  let pointer = start === 'body' ? '' : start
+  for (const name of below) {
+    if (pointer.length + name.length > MAX_POINTER_CHARS) break
+    pointer += `/${escapeToken(name)}`
+  }
+  return pointer
 }
+
+const MAX_POINTER_CHARS = 4096
 
 const INDEX = /^\d+$/
 

@@ -4,12 +4,6 @@ import { COMBINATORS } from './json-schema-keywords.ts'
 import type { Source } from './message.ts'
 import type { Repairs } from './repairs.ts'
 
-/** What a root combinator asks of the object, after merging. */
-interface ObjectParts {
-  readonly properties: JsonObject
-  readonly required: ReadonlySet<string>
-}
-
 /**
  * Gives a clean schema the root that the upstream insists on: type `object`, `properties`, and no `oneOf`,
  * `anyOf` or `allOf`, whose branches are merged into it. The first definition of a property wins; a
@@ -28,7 +22,9 @@ export function flattenRoot(
     repairs.note('tool-schema-typed', source)
   }
   for (const name of combinators) repairs.note('tool-schema-flattened', source, placeOf(name))
-  const { properties, required } = hasCombinator ? partsOf(schema) : ownParts(schema)
+  const properties = hasCombinator ? mergeProperties(schema) : ownProperties(schema)
+  const required = new Set<string>()
+  addRequired(schema, required)
   const root: JsonDraft = { type: 'object', properties }
   for (const key of Object.keys(schema)) {
     if (!ROOT_KEYS.has(key)) setOwn(root, key, schema[key])
@@ -40,37 +36,52 @@ export function flattenRoot(
 
 const ROOT_KEYS = new Set<string>([...COMBINATORS, 'type', 'properties', 'required'])
 
-/** Own and merged parts; branches may have combinators of their own. */
-function partsOf(schema: JsonObject): ObjectParts {
-  const own = ownParts(schema)
-  const properties: JsonDraft = {}
-  addMissing(properties, own.properties)
-  let required = own.required
-  for (const name of COMBINATORS) {
-    const branches = schema[name]
-    if (!Array.isArray(branches)) continue
-    const parts = branches.filter(isJsonObject).map(partsOf)
-    for (const part of parts) addMissing(properties, part.properties)
-    required = new Set([...required, ...joinRequired(name, parts)])
+/** Those of all branches, which may have combinators of their own. Nothing is copied for each level between. */
+function mergeProperties(schema: JsonObject): JsonDraft {
+  const merged: JsonDraft = {}
+  const add = (branch: JsonObject): void => {
+    addMissing(merged, ownProperties(branch))
+    for (const name of COMBINATORS) for (const inner of branchesOf(branch, name)) add(inner)
   }
-  return { properties, required }
+  add(schema)
+  return merged
 }
 
-function ownParts(schema: JsonObject): ObjectParts {
-  const properties = schema['properties']
-  const required = schema['required']
-  return {
-    properties: isJsonObject(properties) ? properties : {},
-    required: new Set(Array.isArray(required) ? required : [])
+/** What a schema requires of its object: all of each branch of `allOf`, what all branches of the others agree on. */
+function addRequired(schema: JsonObject, required: Set<string>): void {
+  const own = schema['required']
+  if (Array.isArray(own)) for (const name of own) required.add(name)
+  for (const combinator of COMBINATORS) {
+    const branches = branchesOf(schema, combinator)
+    if (combinator === 'allOf' || branches.length === 1) {
+      for (const branch of branches) addRequired(branch, required)
+    } else {
+      addAgreed(branches, required)
+    }
   }
 }
 
-function joinRequired(
-  name: (typeof COMBINATORS)[number],
-  parts: readonly ObjectParts[]
-): readonly string[] {
-  const all = [...new Set(parts.flatMap((part) => [...part.required]))]
-  return name === 'allOf' ? all : all.filter((one) => parts.every((part) => part.required.has(one)))
+function addAgreed(branches: readonly JsonObject[], required: Set<string>): void {
+  const [first, ...others] = branches.map((branch) => {
+    const names = new Set<string>()
+    addRequired(branch, names)
+    return names
+  })
+  for (const name of first ?? []) {
+    if (others.every((names) => names.has(name))) required.add(name)
+  }
+}
+
+function ownProperties({ properties }: JsonObject): JsonObject {
+  return isJsonObject(properties) ? properties : {}
+}
+
+function branchesOf(
+  schema: JsonObject,
+  combinator: (typeof COMBINATORS)[number]
+): readonly JsonObject[] {
+  const branches = schema[combinator]
+  return Array.isArray(branches) ? branches.filter(isJsonObject) : []
 }
 
 function addMissing(target: JsonDraft, source: JsonObject): void {

@@ -23,8 +23,10 @@ class ToolIds {
   readonly #repairs: Repairs
   readonly #wireIds = new Map<string, string>()
   readonly #taken = new Set<string>()
-  /** Made for calls without id, until their results come. */
-  readonly #unanswered: string[] = []
+  /** Made for calls without id, in order. */
+  readonly #ofCalls: string[] = []
+  /** How many of these have got their result. A list that gives up its first one is moved each time. */
+  #answered = 0
   #made = 0
 
   constructor(repairs: Repairs) {
@@ -34,13 +36,16 @@ class ToolIds {
   ofCall({ id, source }: Identified): string {
     if (id.trim() !== '') return this.#map(id, source)
     const made = this.#make(source)
-    this.#unanswered.push(made)
+    this.#ofCalls.push(made)
     return made
   }
 
   ofResult({ id, source }: Identified): string {
     if (id.trim() !== '') return this.#map(id, source)
-    return this.#unanswered.shift() ?? this.#make(source)
+    const ofCall = this.#ofCalls[this.#answered]
+    if (ofCall === undefined) return this.#make(source)
+    this.#answered++
+    return ofCall
   }
 
   #map(id: string, source: Source): string {

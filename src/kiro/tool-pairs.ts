@@ -1,6 +1,6 @@
 import type { Message, ToolCall, ToolResult } from './message.ts'
 import type { Repairs } from './repairs.ts'
-import { appendPieces, callText, resultText } from './tool-text.ts'
+import { appendPieces, callText, type CallWords, callWords, resultText } from './tool-text.ts'
 
 const INTERRUPTED = 'Tool execution was interrupted.'
 
@@ -22,27 +22,36 @@ export function pairToolTurns(turns: readonly Message[], repairs: Repairs): Mess
 /** Of calls with one id the one with the longest arguments stays a call. */
 function dedupeCalls(turn: Message, repairs: Repairs): Message {
   if (turn.toolCalls.length < 2 && turn.toolResults.length === 0) return turn
-  const kept = new Map<string, ToolCall>()
+  const kept = new Map<string, WordedCall>()
   const pieces: string[] = []
   for (const call of turn.toolCalls) {
     const earlier = kept.get(call.id)
     if (earlier === undefined) {
-      kept.set(call.id, call)
+      kept.set(call.id, { call, words: null })
       continue
     }
     repairs.note('call-duplicate', call.source)
-    const isLonger = JSON.stringify(call.input).length > JSON.stringify(earlier.input).length
-    if (isLonger) kept.set(call.id, call)
-    const [stays, goes] = isLonger ? [call, earlier] : [earlier, call]
-    if (callText(stays) !== callText(goes)) pieces.push(callText(goes))
+    // The one that stays may be long and meet many others, so it is put into words once.
+    earlier.words ??= callWords(earlier.call)
+    const later = { call, words: callWords(call) }
+    const isLonger = later.words.json.length > earlier.words.json.length
+    if (isLonger) kept.set(call.id, later)
+    const [stays, goes] = isLonger ? [later.words, earlier.words] : [earlier.words, later.words]
+    if (stays.json !== goes.json || stays.head !== goes.head) pieces.push(goes.head + goes.json)
   }
   // An assistant cannot answer calls; what claims so is kept as text.
   for (const result of turn.toolResults) {
     repairs.note('result-orphan', result.source)
     pieces.push(resultText(result))
   }
-  const toolCalls = [...kept.values()]
+  const toolCalls = [...kept.values()].map(({ call }) => call)
   return { ...turn, toolCalls, toolResults: [], text: appendPieces(turn.text, pieces) }
+}
+
+interface WordedCall {
+  readonly call: ToolCall
+  /** Made when another call has the same id. */
+  words: CallWords | null
 }
 
 function pairResults(turn: Message, calls: readonly ToolCall[], repairs: Repairs): Message {

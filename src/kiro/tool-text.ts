@@ -59,8 +59,19 @@ export function nameToolCalls(
 }
 
 /** A call in words. */
-export function callText({ name, id, input }: ToolCall): string {
-  return `[Tool: ${name} (${id})]\n${JSON.stringify(input)}`
+export function callText(call: ToolCall): string {
+  const { head, json } = callWords(call)
+  return head + json
+}
+
+/** The two halves of a call in words: which one it is, and its arguments. */
+export interface CallWords {
+  readonly head: string
+  readonly json: string
+}
+
+export function callWords({ name, id, input }: ToolCall): CallWords {
+  return { head: `[Tool: ${name} (${id})]\n`, json: JSON.stringify(input) }
 }
 
 /** A result in words. */

@@ -60,7 +60,10 @@ export const input = fc.oneof(
   fc.constant(JSON.parse('{"__proto__":{"a":1}}')),
   fc.constantFrom(null, [1], [], 'plain', '', '{"cut": "of', 7, false)
 )
-const image = { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'AAAA' } }
+const image = {
+  type: 'image',
+  source: { type: 'base64', media_type: 'image/png', data: 'iVBORw0KGgo=' }
+}
 const imageUrl = { type: 'image_url', image_url: { url: 'data:image/gif;base64,R0lGODlh' } }
 
 const textBlock = text.map((value) => ({ type: 'text', text: value }))

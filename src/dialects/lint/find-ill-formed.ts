@@ -5,17 +5,20 @@ const MAX_PLACES = 100
 
 /** Pointers to the texts that have half a surrogate pair, names of members included; `['']` if there is none. */
 export function findIllFormed(body: unknown): readonly string[] {
-  const found: string[] = []
+  const found = new Set<string>()
   visit(body, [], found)
-  return found.length === 0 ? [''] : found
+  return found.size === 0 ? [''] : [...found]
 }
 
-function visit(value: unknown, names: readonly string[], found: string[]): void {
-  if (found.length >= MAX_PLACES) return
-  if (typeof value === 'string' && !value.isWellFormed()) found.push(toPointer('', names))
+/** `names` lead to the value, and do so again when this is over. */
+function visit(value: unknown, names: string[], found: Set<string>): void {
+  if (found.size >= MAX_PLACES) return
+  if (typeof value === 'string' && !value.isWellFormed()) found.add(toPointer('', names))
   if (typeof value !== 'object' || value === null) return
   for (const [name, member] of Object.entries(value)) {
-    if (!name.isWellFormed()) found.push(toPointer('', [...names, name]))
-    visit(member, [...names, name], found)
+    names.push(name)
+    if (!name.isWellFormed()) found.add(toPointer('', names))
+    visit(member, names, found)
+    names.pop()
   }
 }

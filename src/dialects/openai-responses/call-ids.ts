@@ -1,5 +1,6 @@
 /** Between the two ids that some clients join into one: `call_…|fc_…`. */
 const JOINT = /[|\n]/
+const JOINED = 2
 
 /**
  * Brings calls and outputs together that name one call differently: by the id of the call, by the id of its item,
@@ -14,7 +15,7 @@ export class CallIds {
     const id = callId || itemId || ''
     if (id === '') return ''
     this.#calls.add(id)
-    for (const other of [itemId ?? '', ...id.split(JOINT)]) {
+    for (const other of [itemId ?? '', ...id.split(JOINT, JOINED)]) {
       if (other !== '' && !this.#others.has(other)) this.#others.set(other, id)
     }
     return id
@@ -24,7 +25,7 @@ export class CallIds {
   ofOutput(callId: string | null | undefined): string {
     const id = callId ?? ''
     if (this.#calls.has(id)) return id
-    for (const word of [id, ...id.split(JOINT)]) {
+    for (const word of [id, ...id.split(JOINT, JOINED)]) {
       const call = this.#calls.has(word) ? word : this.#others.get(word)
       if (call !== undefined) return call
     }

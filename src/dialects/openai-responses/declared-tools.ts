@@ -18,6 +18,10 @@ export class DeclaredTools {
   readonly #fullNames = new Map<string, string>()
   /** By the name alone; `undefined` where several namespaces have the name. */
   readonly #namespaced = new Map<string, string | undefined>()
+  /** Full names by namespace. */
+  readonly #byNamespace = new Map<string, string[]>()
+  /** The count behind a full name that was wanted again, for the next one that wants it. */
+  readonly #tried = new Map<string, number>()
   #webSearch: WebSearchWish | undefined
 
   constructor(repairs: Repairs) {
@@ -51,6 +55,9 @@ export class DeclaredTools {
     this.#forms.set(fullName, form)
     this.#definitions.push({ ...definition, name: fullName })
     if (namespace !== undefined) {
+      const names = this.#byNamespace.get(namespace)
+      if (names === undefined) this.#byNamespace.set(namespace, [fullName])
+      else names.push(fullName)
       this.#namespaced.set(name, this.#namespaced.has(name) ? undefined : fullName)
     }
   }
@@ -73,18 +80,16 @@ export class DeclaredTools {
 
   /** The full names of a namespace's tools. */
   namesIn(namespace: string): readonly string[] {
-    const names: string[] = []
-    for (const [fullName, form] of this.#forms) {
-      if (form.namespace === namespace) names.push(fullName)
-    }
-    return names
+    return this.#byNamespace.get(namespace) ?? []
   }
 
-  /** A tool may have the very name that joining makes of two others. */
+  /** A tool may have the very name that joining makes of two others; what was tried before is not free now. */
   #freeName(wanted: string): string {
-    let name = wanted
-    for (let count = 2; this.#forms.has(name); count++) name = `${wanted}_${count}`
-    return name
+    if (!this.#forms.has(wanted)) return wanted
+    let count = this.#tried.get(wanted) ?? 2
+    while (this.#forms.has(`${wanted}_${count}`)) count++
+    this.#tried.set(wanted, count)
+    return `${wanted}_${count}`
   }
 }
 

@@ -45,7 +45,18 @@ export function allowedNames(
   declared: DeclaredTools
 ): ReadonlySet<string> | undefined {
   if (!isJsonObject(choice) || choice.type !== 'allowed_tools') return undefined
-  return new Set((choice.tools ?? []).flatMap((tool) => namesOf(tool, declared)))
+  const names = new Set<string>()
+  const namespaces = new Set<string>()
+  for (const tool of choice.tools ?? []) {
+    const { type, name } = namedOf(tool)
+    if (type !== 'namespace' || typeof name !== 'string') {
+      addName(names, tool, declared)
+    } else if (!namespaces.has(name)) {
+      namespaces.add(name)
+      for (const one of declared.namesIn(name)) names.add(one)
+    }
+  }
+  return names
 }
 
 /** The web search, unless it is not among the tools that may be called. */
@@ -57,11 +68,16 @@ export function allowedSearch(
   return choice.tools?.some(isSearchTool) ? webSearch : undefined
 }
 
-function namesOf(tool: JsonObject, declared: DeclaredTools): readonly string[] {
+/** A tool by its name, one of the vendor's by its type. */
+function addName(names: Set<string>, tool: JsonObject, declared: DeclaredTools): void {
+  const { type, name, namespace } = namedOf(tool)
+  const word = typeof name === 'string' ? name : type
+  if (typeof word !== 'string') return
+  names.add(declared.fullNameOf(word, typeof namespace === 'string' ? namespace : undefined))
+}
+
+function namedOf(tool: JsonObject): Pick<JsonObject, 'type' | 'name' | 'namespace'> {
   const { type, namespace } = tool
   const { name } = isJsonObject(tool['function']) ? tool['function'] : tool
-  if (type === 'namespace' && typeof name === 'string') return declared.namesIn(name)
-  const word = typeof name === 'string' ? name : type
-  if (typeof word !== 'string') return []
-  return [declared.fullNameOf(word, typeof namespace === 'string' ? namespace : undefined)]
+  return { type, name, namespace }
 }

@@ -41,6 +41,8 @@ const MaxRedirects = 3
 const RedirectStatuses: readonly number[] = [301, 302, 303, 307, 308]
 const ImageTypes: readonly string[] = ['image/png', 'image/jpeg', 'image/gif', 'image/webp']
 
+/** By which the types of images are told. */
+const HeadBytes = 12
 const PdfHead = '%PDF-'
 
 /** Never answered with what an error said: that could hold an address or a header. */
@@ -228,6 +230,9 @@ function toContent(contentType: string | string[] | undefined, content: Buffer):
     .split(';')
   const type = typeOf(mediaType.trim(), content)
   if (ImageTypes.includes(type)) {
+    if (sniffFormat(content.subarray(0, HeadBytes)) === undefined) {
+      throw new FetchRefused('its bytes are those of no PNG, JPEG, GIF or WebP image')
+    }
     return { kind: 'image', mediaType: type, base64: content.toString('base64') }
   }
   if (type === 'application/pdf') return { kind: 'pdf', base64: content.toString('base64') }
@@ -240,7 +245,7 @@ function typeOf(type: string, content: Buffer): string {
   const isNamed =
     ImageTypes.includes(type) || type === 'application/pdf' || type.startsWith('text/')
   if (isNamed) return type
-  const format = sniffFormat(content.subarray(0, 12))
+  const format = sniffFormat(content.subarray(0, HeadBytes))
   if (format !== undefined) return `image/${format}`
   return content.toString('latin1', 0, PdfHead.length) === PdfHead ? 'application/pdf' : type
 }

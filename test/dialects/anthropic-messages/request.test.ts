@@ -2,6 +2,7 @@ import t from 'tap'
 import { convert, refusalOf } from '../../helper/convert.ts'
 import { requestOptions, simulatorOptions } from '../../helper/request-options.ts'
 
+const PNG = 'iVBORw0KGgoAAAANSUhEUg=='
 const USER = { role: 'user', content: 'hi' }
 const TOOL = { name: 'f', description: 'F', input_schema: { type: 'object', properties: {} } }
 const CALL = { type: 'tool_use', id: 't1', name: 'f', input: {} }
@@ -341,7 +342,7 @@ t.test('long tool descriptions move to the system text', async (t) => {
 t.test('images for a model that takes none are named, not dropped in silence', async (t) => {
   const blind = { id: 'glm-5', name: 'GLM', maxInputTokens: 128_000, takesImages: false }
   const options = requestOptions({ models: [blind], isCatalogueLive: true })
-  const image = { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'AAAA' } }
+  const image = { type: 'image', source: { type: 'base64', media_type: 'image/png', data: PNG } }
   const request = { model: 'glm-5', messages: [{ role: 'user', content: [image] }] }
   const { current, plan } = convert('anthropic-messages', request, options)
   t.equal(current.content, '[1 image left out: this model takes no images.]')
@@ -369,7 +370,7 @@ t.test('the estimate of tokens', async (t) => {
   t.ok(Math.abs(tokensOf(words) / 11_000 - 1) < 0.2, 'is near the truth for prose')
   const image = {
     type: 'image',
-    source: { type: 'base64', media_type: 'image/png', data: 'A'.repeat(1e6) }
+    source: { type: 'base64', media_type: 'image/png', data: `iVBORw0KGgoA${'A'.repeat(1e6)}` }
   }
   const withImage = convert('anthropic-messages', {
     model: 'auto',

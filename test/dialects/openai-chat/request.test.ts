@@ -236,12 +236,12 @@ t.test('repairs of Chat Completions conversations', async (t) => {
   })
 })
 
-t.test('images are what their bytes say, else what their type says', async (t) => {
+t.test('images are what their bytes say, whatever their type says', async (t) => {
   t.equal(formatOf(`data:image/jpeg;base64,${PNG}`), 'png')
   t.equal(formatOf('data:image/png;base64,/9j/4AAQSkZJRg=='), 'jpeg')
   t.equal(formatOf('data:;base64,R0lGODlhAQABAAAAACw='), 'gif')
   t.equal(formatOf('data:application/octet-stream;base64,UklGRiQAAABXRUJQVlA4'), 'webp')
-  t.equal(formatOf('data:image/JPG;charset=x;base64,QUJD'), 'jpeg')
+  t.equal(formatOf('data:image/JPG;charset=x;base64,/9j/4AAQSkZJRg=='), 'jpeg')
 })
 
 t.test('tool choice is put into words', async (t) => {

@@ -41,6 +41,18 @@ function fetcher(t: Test, changes: Changes = {}) {
 }
 
 t.test('fetch()', async (t) => {
+  const png = Buffer.from('iVBORw0KGgoAAAANSUhEUg==', 'base64')
+
+  t.test('takes nothing for an image that is none, whatever the server calls it', async (t) => {
+    for (const content of ['hi', '<svg/>', 'BM', '']) {
+      const url = await serve(t, (_request, response) => {
+        response.writeHead(200, { 'content-type': 'image/png' }).end(content)
+      })
+      const found = await fetcher(t).fetch(url, forever)
+      t.match(found, { kind: 'failed', reason: /no PNG, JPEG, GIF or WebP/ }, content)
+    }
+  })
+
   t.test('gives images, PDFs and text by what the server calls them', async (t) => {
     const types: Record<string, string> = {
       '/a': 'image/png',
@@ -49,12 +61,19 @@ t.test('fetch()', async (t) => {
       '/d': 'text/html; charset=utf-8'
     }
     const url = await serve(t, (request, response) => {
-      response.writeHead(200, { 'content-type': types[request.url ?? ''] }).end('hi')
+      const isImage = request.url === '/a' || request.url === '/b'
+      const type = types[request.url ?? '']
+      response.writeHead(200, { 'content-type': type }).end(isImage ? png : 'hi')
     })
     const one = fetcher(t)
     const base64 = 'aGk='
-    t.same(await one.fetch(`${url}/a`, forever), { kind: 'image', mediaType: 'image/png', base64 })
-    t.same(await one.fetch(`${url}/b`, forever), { kind: 'image', mediaType: 'image/jpeg', base64 })
+    for (const [path, mediaType] of [
+      ['/a', 'image/png'],
+      ['/b', 'image/jpeg']
+    ]) {
+      const image = { kind: 'image', mediaType, base64: png.toString('base64') }
+      t.same(await one.fetch(`${url}${path}`, forever), image)
+    }
     t.same(await one.fetch(`${url}/c`, forever), { kind: 'pdf', base64 })
     t.same(await one.fetch(`${url}/d`, forever), { kind: 'text', text: 'hi' })
   })

@@ -1,0 +1,71 @@
+/** How the time of something grows with its input: for tests that must not pass or fail by luck. */
+
+export interface Growth {
+  readonly isLinear: boolean
+  /** The figures, for whoever reads a failure. */
+  readonly told: string
+}
+
+export interface GrowthOptions {
+  /** Kilobytes at first; grows until the work is long enough to be judged. */
+  readonly fromKb?: number
+  readonly toKb?: number
+}
+
+/** Shorter work is not judged: the collector and other processes take milliseconds, too. */
+const FLOOR_MS = 12
+/** What is this fast for its size has no part that grows by the square. */
+const FAST_MS_PER_KB = 0.03
+const REPEATS = 3
+/** Twice the input may take three times the time. */
+const MAX_RATIO = 3
+/** Where it seemed to take more, it is looked at once more at twice the size, and more often. */
+const MORE_REPEATS = 6
+
+/**
+ * Judges whether twice the input takes at most three times as long: CPU time of this thread, the best of several runs.
+ * `prepare` makes the work for an input of so many kilobytes.
+ */
+export function growthOf(
+  prepare: (kb: number) => () => void,
+  { fromKb = 64, toKb = 512 }: GrowthOptions = {}
+): Growth {
+  let kb = fromKb
+  let ms = bestOf(prepare(kb), 2)
+  while (ms < FLOOR_MS && kb < toKb) {
+    kb *= 2
+    ms = bestOf(prepare(kb), 2)
+  }
+  if (ms < Math.max(FLOOR_MS, kb * FAST_MS_PER_KB)) return { isLinear: true, told: word(kb, ms) }
+  const first = compare(prepare, kb, REPEATS)
+  if (first.ratio <= MAX_RATIO) return { isLinear: true, told: first.told }
+  const second = compare(prepare, kb * 2, MORE_REPEATS)
+  return { isLinear: second.ratio <= MAX_RATIO, told: `${first.told}; ${second.told}` }
+}
+
+function compare(
+  prepare: (kb: number) => () => void,
+  kb: number,
+  repeats: number
+): { readonly ratio: number; readonly told: string } {
+  const once = bestOf(prepare(kb), repeats)
+  const twice = bestOf(prepare(kb * 2), repeats)
+  return { ratio: twice / once, told: `${word(kb, once)}, ${word(kb * 2, twice)}` }
+}
+
+function word(kb: number, ms: number): string {
+  return `${kb} KB in ${ms.toFixed(1)} ms`
+}
+
+/** Of work that takes long once is enough. */
+function bestOf(run: () => void, repeats: number): number {
+  let best = Number.POSITIVE_INFINITY
+  for (let count = 0; count < repeats; count++) {
+    const start = process.threadCpuUsage()
+    run()
+    const { user, system } = process.threadCpuUsage(start)
+    best = Math.min(best, (user + system) / 1000)
+    if (best > 1000) break
+  }
+  return best
+}
