@@ -39,6 +39,23 @@ export class FairQueue {
     return this.#waiters.size
   }
 
+  /** Of how many keys somebody waits. */
+  get keys(): number {
+    return this.#lines.size
+  }
+
+  /** Whether somebody of this key waits. */
+  has(key: string): boolean {
+    return this.#lines.has(key)
+  }
+
+  /** How many keys wait that are not among these. */
+  keysBeside(keys: ReadonlyMap<string, unknown>): number {
+    let count = 0
+    for (const key of this.#lines.keys()) if (!keys.has(key)) count++
+    return count
+  }
+
   /** Who has waited longest of all, whether or not it is next. */
   get oldest(): { readonly id: number; readonly at: number } | null {
     return this.#byArrival.first?.item ?? null
@@ -126,6 +143,22 @@ export class FairQueue {
         .filter(({ waiter }) => waiter !== null)
     }
     return heads
+  }
+
+  /** Everybody in the order of their turns, as long as nothing changes meanwhile. */
+  *ids(): Generator<number, void, undefined> {
+    let round: (Place<Waiter> | null)[] = []
+    for (let place = this.#ring.first; place !== null; place = place.next)
+      round.push(place.item.waiters.first)
+    while (round.length > 0) {
+      const next: (Place<Waiter> | null)[] = []
+      for (const place of round) {
+        if (place === null) continue
+        yield place.item.id
+        next.push(place.next)
+      }
+      round = next
+    }
   }
 
   #longest(): Line | null {

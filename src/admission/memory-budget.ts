@@ -2,13 +2,16 @@ import { abortErrorOf } from '../shared/abort-error.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { SYSTEM_CLOCK, type Clock } from './clock.ts'
 import { DrainRate } from './drain-rate.ts'
+import { FairQueue } from './fair-queue.ts'
 import { OrderedList, type Place } from './ordered-list.ts'
-import { Reservation, type ReservationOwner } from './reservation.ts'
+import { type Held, Reservation, type ReservationOwner } from './reservation.ts'
 
 /** What was being waited for, for the log. */
 const WAIT = 'while waiting for memory'
 
 interface Waiter {
+  readonly id: number
+  readonly key: string
   readonly bytes: number
   /** Of the one who waits. */
   readonly heldBytes: number
@@ -16,32 +19,54 @@ interface Waiter {
   readonly refuse: (error: GatewayError) => void
 }
 
-/** How long somebody waits. */
+/** How long somebody waits, and who. */
 export interface MemoryWait {
   readonly timeoutMs: number
   readonly signal: AbortSignal
+  /** Name of the client's key: keys take turns. */
+  readonly key?: string
 }
 
-/** Who holds something already stands before all who hold nothing. */
-const FIRST_RANK = 0
-const LATER_RANK = 2 ** 52
+/** What a body that waits keeps at most in the stream that nobody reads yet. */
+const UNREAD_BYTES = 64 * 1024
+/** A body takes at least so much of the budget for each of its bytes. */
+const LEAST_FACTOR = 2
+
+/** How many may wait. */
+export interface LineLimits {
+  readonly maxWaiting: number
+  /** Beside the budget, for what the streams of those who wait have taken in already. */
+  readonly maxUnreadBytes: number
+}
+
+/** Answers, and whoever has no name. */
+const NO_KEY = ''
 
 /**
- * The memory set aside for request bodies. What does not fit waits, first come first served: a small request does not
- * overtake a large one, which would otherwise wait for ever. Loose reservations are those of bodies that arrive slowly,
- * or whose size is not known: they grow step by step, and nobody knows when they end. One that waits and would not fit
- * beside them, even if all others had ended, is overtaken.
+ * The memory set aside for request bodies. What does not fit waits: keys take turns, and within a key it is first come
+ * first served. A small request does not overtake a large one whose turn it is, which would otherwise wait for ever,
+ * unless the large one's key has more than its share by now: what it holds must not keep others waiting.
+ *
+ * Loose reservations are those of bodies that arrive slowly, or whose size is not known: they grow step by step, and
+ * nobody knows when they end. One that waits and would not fit beside them, even if all others had ended, is overtaken.
  *
  * Invariant: what is reserved never exceeds the total.
  */
 export class MemoryBudget {
   readonly totalBytes: number
-  readonly #maxWaiting: number
+  readonly #limits: LineLimits
   readonly #clock: Clock
   readonly #rate = new DrainRate()
-  readonly #waiting = new OrderedList<Waiter>()
+  /** Who holds nothing yet. */
+  readonly #newcomers = new FairQueue()
+  /** Who holds something already: they stand before all who hold nothing. */
+  readonly #growing = new OrderedList<Waiter>()
+  readonly #waiters = new Map<number, Waiter>()
+  readonly #places = new Map<number, Place<Waiter>>()
+  /** What each key holds, of those that hold something. */
+  readonly #held = new Map<string, number>()
   readonly #owner: ReservationOwner = {
-    free: (bytes, isLoose) => this.#free(bytes, isLoose),
+    free: (freed) => this.#free(freed),
     loosen: (bytes) => {
       this.#looseBytes += bytes
     }
@@ -50,12 +75,15 @@ export class MemoryBudget {
   #looseBytes = 0
   /** Held by those who wait for more. */
   #stuckBytes = 0
-  #nextRank = 0
+  /** In the streams of newcomers. */
+  #unreadBytes = 0
+  #turns = 0
   #isDraining = false
 
-  constructor(totalBytes: number, maxWaiting: number, clock: Clock = SYSTEM_CLOCK) {
+  constructor(totalBytes: number, limits: number | LineLimits, clock: Clock = SYSTEM_CLOCK) {
     this.totalBytes = totalBytes
-    this.#maxWaiting = maxWaiting
+    this.#limits =
+      typeof limits === 'number' ? { maxWaiting: limits, maxUnreadBytes: Infinity } : limits
     this.#clock = clock
   }
 
@@ -64,28 +92,47 @@ export class MemoryBudget {
   }
 
   get waiting(): number {
-    return this.#waiting.size
+    return this.#waiters.size
   }
 
   /** Whether a reservation of so many bytes need not wait. */
   isFree(bytes: number): boolean {
-    return this.#waiting.size === 0 && this.#fits(bytes)
+    return this.#waiters.size === 0 && this.#fits(bytes)
+  }
+
+  /** The same for a key that is to leave as much to the next one as it takes. */
+  isFreeFor(bytes: number, key: string): boolean {
+    const held = this.#held.get(key) ?? 0
+    const leftByOthers = this.totalBytes - (this.#reservedBytes - held)
+    return this.isFree(bytes) && held + bytes <= leftByOthers / 2
+  }
+
+  /** Whether a key holds more than its share while others wait. */
+  isContested(key: string): boolean {
+    return this.#isWaitedForBeside(key) && (this.#held.get(key) ?? 0) > this.#share()
+  }
+
+  /** Whether somebody waits for so much that it does not fit beside the loose reservations. */
+  get isBlocked(): boolean {
+    for (const { bytes, heldBytes } of this.#waiters.values())
+      if (heldBytes === 0 && !this.#isDue(bytes)) return true
+    return false
   }
 
   /**
    * Waits until so many bytes are free. Who gets the reservation has to release it.
    *
    * @throws {GatewayError} GW_BODY_TOO_LARGE for more than the total, GW_MEMORY_FULL when too many wait
-   *   already and after `timeoutMs`, GW_DRAINING after `drain()`, `signal`'s own error when it aborts first
-   *   (`abortErrorOf`).
+   *   already, at once or for one of a key with fewer of them, and after `timeoutMs`, GW_DRAINING after `drain()`,
+   *   `signal`'s own error when it aborts first (`abortErrorOf`).
    */
   reserve(bytes: number, wait: MemoryWait): Promise<Reservation> {
-    const { signal } = wait
+    const { signal, key = NO_KEY } = wait
     if (signal.aborted) return Promise.reject(abortErrorOf(signal, WAIT))
     if (this.#isDraining) return Promise.reject(new GatewayError('GW_DRAINING'))
     if (bytes > this.totalBytes) return Promise.reject(this.#neverFits(bytes))
-    if (this.isFree(bytes)) return Promise.resolve(this.#take(bytes))
-    if (this.#waiting.size >= this.#maxWaiting) return Promise.reject(this.#full())
+    if (this.isFree(bytes)) return Promise.resolve(this.#take(bytes, key))
+    if (this.#isLineFull(bytes) && !this.#refuseOneFor(key)) return Promise.reject(this.#full())
     return this.#wait({ bytes, heldBytes: 0 }, wait)
   }
 
@@ -96,9 +143,11 @@ export class MemoryBudget {
    *   as `reserve()`
    */
   extend(bytes: number, heldBytes: number, wait: MemoryWait): Promise<Reservation> {
-    const { signal } = wait
+    const { signal, key = NO_KEY } = wait
     if (signal.aborted) return Promise.reject(abortErrorOf(signal, WAIT))
-    if (this.#fits(bytes)) return Promise.resolve(this.#take(bytes, true))
+    if (this.#fits(bytes) && !this.isContested(key)) {
+      return Promise.resolve(this.#take(bytes, key, true))
+    }
     if (this.#stuckBytes + heldBytes >= this.#reservedBytes) return Promise.reject(this.#full())
     return this.#wait({ bytes, heldBytes }, wait)
   }
@@ -109,32 +158,29 @@ export class MemoryBudget {
    *
    * @throws {GatewayError} GW_MEMORY_FULL when they are not.
    */
-  grow(bytes: number): Reservation {
+  grow(bytes: number, key = NO_KEY): Reservation {
     if (!this.#fits(bytes)) throw this.#full()
-    return this.#take(bytes)
+    return this.#take(bytes, key)
   }
 
   /** Refuses who waits and who comes; those who hold some go on. */
   drain(): void {
     this.#isDraining = true
-    let next: Place<Waiter> | null = null
-    for (let place = this.#waiting.first; place !== null; place = next) {
-      next = place.next
-      if (place.item.heldBytes > 0) continue
-      this.#remove(place)
-      place.item.refuse(new GatewayError('GW_DRAINING'))
+    for (const waiter of this.#waiters.values()) {
+      if (waiter.heldBytes > 0) continue
+      this.#remove(waiter)
+      waiter.refuse(new GatewayError('GW_DRAINING'))
     }
   }
 
   #wait(
     { bytes, heldBytes }: Pick<Waiter, 'bytes' | 'heldBytes'>,
-    { signal, timeoutMs }: MemoryWait
+    { signal, timeoutMs, key = NO_KEY }: MemoryWait
   ): Promise<Reservation> {
     return new Promise((resolve, reject) => {
-      const rank = this.#nextRank++ + (heldBytes > 0 ? FIRST_RANK : LATER_RANK)
       const leave = (error: GatewayError): void => {
-        this.#remove(place)
-        place.item.refuse(error)
+        this.#remove(waiter)
+        waiter.refuse(error)
         this.#admit()
       }
       const onAbort = (): void => leave(abortErrorOf(signal, WAIT))
@@ -143,55 +189,138 @@ export class MemoryBudget {
         cancelTimer()
         signal.removeEventListener('abort', onAbort)
       }
-      const admit = (reservation: Reservation): void => {
-        end()
-        resolve(reservation)
+      const waiter: Waiter = {
+        id: this.#turns++,
+        key,
+        bytes,
+        heldBytes,
+        admit: (reservation) => {
+          end()
+          resolve(reservation)
+        },
+        refuse: (error) => {
+          end()
+          reject(error)
+        }
       }
-      const refuse = (error: GatewayError): void => {
-        end()
-        reject(error)
-      }
-      const place: Place<Waiter> = this.#waiting.insert({ bytes, heldBytes, admit, refuse }, rank)
-      this.#stuckBytes += heldBytes
+      this.#add(waiter)
       signal.addEventListener('abort', onAbort, { once: true })
       this.#admit() // it may be one that overtakes
     })
   }
 
-  #remove(place: Place<Waiter>): void {
-    this.#waiting.remove(place)
-    this.#stuckBytes -= place.item.heldBytes
+  #add(waiter: Waiter): void {
+    const { id, key, heldBytes } = waiter
+    this.#waiters.set(id, waiter)
+    this.#stuckBytes += heldBytes
+    if (heldBytes > 0) {
+      this.#places.set(id, this.#growing.insert(waiter, id))
+    } else {
+      this.#newcomers.push(id, key, id)
+      this.#unreadBytes += unreadBytesOf(waiter)
+    }
   }
 
-  #free(bytes: number, isLoose: boolean): void {
+  #remove(waiter: Waiter): void {
+    const { id, heldBytes } = waiter
+    this.#waiters.delete(id)
+    this.#stuckBytes -= heldBytes
+    if (this.#newcomers.remove(id)) this.#unreadBytes -= unreadBytesOf(waiter)
+    const place = this.#places.get(id)
+    if (place !== undefined) this.#growing.remove(place)
+    this.#places.delete(id)
+  }
+
+  #isLineFull(bytes: number): boolean {
+    const { maxWaiting, maxUnreadBytes } = this.#limits
+    const unreadBytes = this.#unreadBytes + unreadBytesOf({ bytes })
+    return this.#waiters.size >= maxWaiting || unreadBytes > maxUnreadBytes
+  }
+
+  /** Refuses the youngest of the key with most that wait, if that is fairer. */
+  #refuseOneFor(key: string): boolean {
+    const id = this.#newcomers.evictionFor(key)
+    const waiter = id === null ? undefined : this.#waiters.get(id)
+    if (waiter === undefined) return false
+    const error = this.#full()
+    this.#remove(waiter)
+    waiter.refuse(error)
+    return true
+  }
+
+  #free({ bytes, isLoose, key }: Held): void {
     this.#reservedBytes -= bytes
     if (isLoose) this.#looseBytes -= bytes
+    const left = (this.#held.get(key) ?? 0) - bytes
+    if (left > 0) this.#held.set(key, left)
+    else this.#held.delete(key)
     this.#rate.note(this.#clock.now())
     this.#admit()
   }
 
   #admit(): void {
     let next: Place<Waiter> | null = null
-    for (let place = this.#waiting.first; place !== null; place = next) {
+    for (let place = this.#growing.first; place !== null; place = next) {
       next = place.next
-      const { bytes, heldBytes, admit } = place.item
-      if (this.#fits(bytes)) {
-        this.#remove(place)
-        admit(this.#take(bytes, heldBytes > 0))
-      } else if (bytes <= this.totalBytes - this.#looseBytes) {
-        return
-      }
+      const { bytes, key } = place.item
+      if (this.isContested(key)) continue
+      if (this.#fits(bytes)) this.#letIn(place.item)
+      else if (this.#isDue(bytes)) return
     }
+    while (this.#admitNewcomer());
+  }
+
+  /** The first in the order of turns who fits; false if there is none, or none before one whose turn it is. */
+  #admitNewcomer(): boolean {
+    for (const id of this.#newcomers.ids()) {
+      const waiter = this.#waiters.get(id)
+      if (waiter === undefined) continue
+      const { key, bytes } = waiter
+      if (this.#fits(bytes)) {
+        this.#letIn(waiter)
+        this.#newcomers.noteServed(key, this.#turns++)
+        return true
+      }
+      if (this.#isDue(bytes) && !this.#hasEnough(key, bytes)) return false
+    }
+    return false
+  }
+
+  #letIn(waiter: Waiter): void {
+    const { key, bytes, heldBytes } = waiter
+    this.#remove(waiter)
+    waiter.admit(this.#take(bytes, key, heldBytes > 0))
+  }
+
+  /** Whether it fits as soon as those have ended of whom that can be said. */
+  #isDue(bytes: number): boolean {
+    return bytes <= this.totalBytes - this.#looseBytes
+  }
+
+  /** Whether a key holds something, and with so much more would have more than its share while others wait. */
+  #hasEnough(key: string, bytes: number): boolean {
+    const held = this.#held.get(key) ?? 0
+    return held > 0 && held + bytes > this.#share() && this.#isWaitedForBeside(key)
+  }
+
+  #isWaitedForBeside(key: string): boolean {
+    return this.#newcomers.keys > (this.#newcomers.has(key) ? 1 : 0)
+  }
+
+  /** Of each key that holds something or waits. */
+  #share(): number {
+    return this.totalBytes / Math.max(1, this.#held.size + this.#newcomers.keysBeside(this.#held))
   }
 
   #fits(bytes: number): boolean {
     return this.#reservedBytes + bytes <= this.totalBytes
   }
 
-  #take(bytes: number, isLoose = false): Reservation {
+  #take(bytes: number, key: string, isLoose = false): Reservation {
     this.#reservedBytes += bytes
     if (isLoose) this.#looseBytes += bytes
-    return new Reservation(bytes, isLoose, this.#owner)
+    if (bytes > 0) this.#held.set(key, (this.#held.get(key) ?? 0) + bytes)
+    return new Reservation({ bytes, isLoose, key }, this.#owner)
   }
 
   #neverFits(bytes: number): GatewayError {
@@ -203,10 +332,14 @@ export class MemoryBudget {
   }
 
   #full(): GatewayError {
-    const retryAfterS = this.#rate.retryAfterS(this.#waiting.size, this.#clock.now())
-    const detail = `${this.#reservedBytes} of ${this.totalBytes} bytes, ${this.#waiting.size} waiting`
+    const retryAfterS = this.#rate.retryAfterS(this.#waiters.size, this.#clock.now())
+    const detail = `${this.#reservedBytes} of ${this.totalBytes} bytes, ${this.#waiters.size} waiting`
     return new GatewayError('GW_MEMORY_FULL', detail, { retryAfterS })
   }
+}
+
+function unreadBytesOf({ bytes }: Pick<Waiter, 'bytes'>): number {
+  return Math.min(bytes / LEAST_FACTOR, UNREAD_BYTES)
 }
 
 function mebibytes(bytes: number): string {

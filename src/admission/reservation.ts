@@ -1,12 +1,15 @@
 /** A part of the memory budget. Released once, by whoever holds it. */
 export class Reservation implements Disposable {
+  /** Name of the client's key for which it is held. */
+  readonly key: string
   #bytes: number
   #isLoose: boolean
   readonly #owner: ReservationOwner
 
-  constructor(bytes: number, isLoose: boolean, owner: ReservationOwner) {
+  constructor({ bytes, isLoose, key }: Held, owner: ReservationOwner) {
     this.#bytes = bytes
     this.#isLoose = isLoose
+    this.key = key
     this.#owner = owner
   }
 
@@ -19,7 +22,7 @@ export class Reservation implements Disposable {
     const freed = this.#bytes - Math.max(0, bytes)
     if (freed <= 0) return
     this.#bytes -= freed
-    this.#owner.free(freed, this.#isLoose)
+    this.#owner.free({ bytes: freed, isLoose: this.#isLoose, key: this.key })
   }
 
   /** The same, for one that nobody knows the end of: see `MemoryBudget`. */
@@ -39,8 +42,15 @@ export class Reservation implements Disposable {
   }
 }
 
+/** What is held, or given back. */
+export interface Held {
+  readonly bytes: number
+  readonly isLoose: boolean
+  readonly key: string
+}
+
 /** What a reservation tells its budget. */
 export interface ReservationOwner {
-  free(bytes: number, isLoose: boolean): void
+  free(freed: Held): void
   loosen(bytes: number): void
 }

@@ -1,6 +1,8 @@
 import type { MemoryBudget } from '../admission/memory-budget.ts'
 import type { Reservation } from '../admission/reservation.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
+import { GatewayError } from '../shared/errors.ts'
+import type { JobOwner } from '../transform/thread-lane.ts'
 import type { DataPlane } from './data-plane.ts'
 import type { BodyRoom } from './request-body.ts'
 
@@ -21,12 +23,21 @@ const FACTOR_WHILE_HELD = 2
 /** Bodies up to this size have a lane of their own beside the budget, so that large ones never hold them up. */
 export const SMALL_BODY_BYTES = 128 * 1024
 
+/** What every answer may need of its request is part of the plan for its connection: of a request with thirty tools. */
+const FREE_KEPT_BYTES = 32 * 1024
+/** The prompts of the gateway itself may make so much more of a small body. */
+const FREE_PAYLOAD_BYTES = 16 * 1024
+
 export interface BodyMemoryOptions {
   readonly budget: MemoryBudget
+  /** Counts what answers need of their requests, which is held in the other two: no key may fill them with that. */
+  readonly kept: MemoryBudget
   /** For small bodies, while the budget is in use. */
   readonly smallLane: MemoryBudget
   /** Bodies up to this size are converted on the event loop. */
   readonly inlineMaxBytes: number
+  /** Name of the client's key. */
+  readonly key: string
   /** Ends the wait for memory. */
   readonly signal: AbortSignal
   /** Longest wait for memory. */
@@ -40,6 +51,9 @@ export class BodyMemory implements BodyRoom, Disposable {
   readonly #options: BodyMemoryOptions
   readonly #reservations: Reservation[] = []
   #bytes = 0
+  /** Of these, what is held until the end. */
+  #keptBytes = 0
+  #kept: Reservation | null = null
   #isReleased = false
   /** Ends a wait for memory; most requests need not wait, and joining two signals costs them more than all else here. */
   #wait: AbortController | null = null
@@ -53,23 +67,30 @@ export class BodyMemory implements BodyRoom, Disposable {
   async reserve(bodyBytes: number): Promise<void> {
     const bytes = this.#bytesFor(bodyBytes)
     this.#refuseReleased()
-    const { budget, smallLane, signal, timeoutMs } = this.#options
+    const { budget, smallLane, key, signal, timeoutMs } = this.#options
     const isBudgetFree = budget.isFree(bytes)
     const isSmall = bodyBytes <= SMALL_BODY_BYTES
-    if (!isBudgetFree && isSmall && smallLane.isFree(bytes)) return this.#add(smallLane.grow(bytes))
-    const wait = { signal: isBudgetFree ? signal : this.#waitSignal(), timeoutMs }
-    this.#keep(await budget.reserve(bytes, wait))
+    if (!isBudgetFree && isSmall && smallLane.isFreeFor(bytes, key)) {
+      return this.#add(smallLane.grow(bytes, key))
+    }
+    const wait = { key, signal: isBudgetFree ? signal : this.#waitSignal(), timeoutMs }
+    this.#own(await budget.reserve(bytes, wait))
+  }
+
+  get isContested(): boolean {
+    const { budget, key } = this.#options
+    return budget.isContested(key) || budget.isBlocked
   }
 
   async extend(bodyBytes: number): Promise<void> {
     this.#refuseReleased()
     const bytes = this.#bytesFor(bodyBytes) - this.#bytes
     if (bytes <= 0) return
-    const { budget, smallLane, timeoutMs } = this.#options
-    const isInLane = bodyBytes <= SMALL_BODY_BYTES && smallLane.isFree(bytes)
-    if (isInLane && !budget.isFree(bytes)) return this.#keep(smallLane.grow(bytes))
-    const wait = { signal: this.#waitSignal(), timeoutMs }
-    this.#keep(await budget.extend(bytes, this.#bytes, wait))
+    const { budget, smallLane, key, timeoutMs } = this.#options
+    const isInLane = bodyBytes <= SMALL_BODY_BYTES && smallLane.isFreeFor(bytes, key)
+    if (isInLane && !budget.isFree(bytes)) return this.#own(smallLane.grow(bytes, key))
+    const wait = { key, signal: this.#waitSignal(), timeoutMs }
+    this.#own(await budget.extend(bytes, this.#bytes, wait))
   }
 
   loosenTo(bodyBytes: number): void {
@@ -79,12 +100,19 @@ export class BodyMemory implements BodyRoom, Disposable {
   grow(bodyBytes: number): void {
     this.#refuseReleased()
     const more = this.#bytesFor(bodyBytes) - this.#bytes
-    if (more > 0) this.#add(this.#options.budget.grow(more))
+    if (more > 0) this.#add(this.#grow(more))
   }
 
-  /** The body is gone, its payload is left. */
-  shrinkTo(payloadBytes: number): void {
-    this.#shrink(payloadBytes * FACTOR_WHILE_HELD, 'shrinkTo')
+  /**
+   * The body is gone, its payload is left, and what the answer needs of the request until it has ended.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL where answers of this key need too much of that; and as `growTo()`
+   */
+  shrinkTo(payloadBytes: number, keptBytes = 0): void {
+    this.#refuseReleased()
+    this.#keep(keptBytes - FREE_KEPT_BYTES)
+    this.#shrink(payloadBytes * FACTOR_WHILE_HELD + this.#keptBytes, 'shrinkTo')
+    this.growTo(payloadBytes)
   }
 
   /**
@@ -95,18 +123,40 @@ export class BodyMemory implements BodyRoom, Disposable {
   growTo(payloadBytes: number): void {
     this.#refuseReleased()
     const held = this.#reservations.reduce((sum, { bytes }) => sum + bytes, 0)
-    const more = payloadBytes * FACTOR_WHILE_HELD - held
-    if (more > 0) this.#add(this.#options.budget.grow(more))
+    const more = payloadBytes * FACTOR_WHILE_HELD + this.#keptBytes - held
+    if (more > FREE_PAYLOAD_BYTES) this.#add(this.#grow(more))
+  }
+
+  /** The payload is gone, too. */
+  shrinkToKept(): void {
+    this.#shrink(this.#keptBytes, 'shrinkTo')
   }
 
   release(): void {
     this.#isReleased = true
     this.#wait?.abort()
+    this.#kept?.release()
     for (const reservation of this.#reservations) reservation.release()
   }
 
   [Symbol.dispose](): void {
     this.release()
+  }
+
+  #keep(bytes: number): void {
+    if (bytes <= 0 || this.#kept !== null) return
+    const { kept, key } = this.#options
+    if (!kept.isFreeFor(bytes, key)) {
+      const message =
+        'Answers that are under way need too much of what their requests said. Try again shortly.'
+      throw new GatewayError('GW_MEMORY_FULL', `${bytes} bytes`, { message, retryAfterS: 5 })
+    }
+    this.#kept = kept.grow(bytes, key)
+    this.#keptBytes = bytes
+  }
+
+  #grow(bytes: number): Reservation {
+    return this.#options.budget.grow(bytes, this.#options.key)
   }
 
   #refuseReleased(): void {
@@ -133,7 +183,7 @@ export class BodyMemory implements BodyRoom, Disposable {
     return bytesFor(bodyBytes, this.#options.inlineMaxBytes)
   }
 
-  #keep(reservation: Reservation): void {
+  #own(reservation: Reservation): void {
     if (this.#isReleased) reservation.release()
     else this.#add(reservation)
   }
@@ -146,15 +196,15 @@ export class BodyMemory implements BodyRoom, Disposable {
 
 /** For one request to this worker. */
 export function bodyMemoryOf(
-  { memory: budget, smallLane, transforms, config }: BodyMemoryPlane,
-  signal: AbortSignal
+  { memory: budget, smallLane, kept, transforms, config }: BodyMemoryPlane,
+  { key, signal }: JobOwner
 ): BodyMemory {
   const timeoutMs = config().server.bodyTimeoutMs
   const { inlineMaxBytes } = transforms
-  return new BodyMemory({ budget, smallLane, inlineMaxBytes, signal, timeoutMs })
+  return new BodyMemory({ budget, smallLane, kept, inlineMaxBytes, key, signal, timeoutMs })
 }
 
-type BodyMemoryPlane = Pick<DataPlane, 'memory' | 'smallLane' | 'transforms' | 'config'>
+type BodyMemoryPlane = Pick<DataPlane, 'memory' | 'smallLane' | 'kept' | 'transforms' | 'config'>
 
 /** Grows with the body: one byte more never needs less. */
 function bytesFor(bodyBytes: number, inlineMaxBytes: number): number {

@@ -20,6 +20,8 @@ export interface DataPlane {
   readonly memory: MemoryBudget
   /** Memory for small bodies while `memory` is in use. */
   readonly smallLane: MemoryBudget
+  /** Counts what of both is held for answers that are under way. */
+  readonly kept: MemoryBudget
   readonly transforms: TransformPool
   readonly credentials: Credentials
   /** For images and documents that requests name by URL. */

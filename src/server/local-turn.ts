@@ -88,7 +88,7 @@ export class LocalTurn {
     const { signal } = this.#gone
     if (plane.isDraining()) throw new GatewayError('GW_DRAINING')
     const { server } = plane.config()
-    using memory = bodyMemoryOf(plane, signal)
+    using memory = bodyMemoryOf(plane, { key, signal })
     const limits = { maxBytes: server.maxBodyBytes, timeoutMs: server.bodyTimeoutMs }
     const body = await readBody(request, limits, memory, signal)
     this.#bodyBytes = body.byteLength

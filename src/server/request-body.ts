@@ -18,6 +18,8 @@ export interface BodyRoom {
    * @throws {GatewayError} GW_MEMORY_FULL when it takes too long
    */
   reserve(bodyBytes: number): Promise<void>
+  /** Others wait for room, and have none while this body is as slow as it is. */
+  readonly isContested: boolean
   /** Gives room back: the body comes so slowly that others would wait for it, and has room for this much for now. */
   loosenTo(bodyBytes: number): void
   /**
@@ -37,11 +39,16 @@ export interface BodyRoom {
 /** Room for a body that comes slowly or whose size the client did not declare, and by how much it grows. */
 const STEP_BYTES = 256 * 1024
 
-/** A body of declared size has room for all of it while it is on its way to be whole within this time. */
+/**
+ * A body has all its room while it is on its way to be whole within this time; one of unknown size while each step
+ * comes within it.
+ */
 const WHOLE_WITHIN_MS = 5_000
 const PACE_CHECK_MS = 250
-/** A stream keeps as much of a body that nobody reads yet: what has not gone beyond is counted as little. */
-const UNREAD_BYTES = 64 * 1024
+/** Room beyond what has come of a slow one; a silent one has none. */
+const SLACK_BYTES = 32 * 1024
+/** So long nobody is too slow. */
+const PATIENCE_MS = 1_000
 
 /**
  * Reads a request's body as bytes, not before there is memory for it.
@@ -190,15 +197,29 @@ class BodyReader {
     }
   }
 
-  /** What comes slowly, or not at all, has room for what has come, and gets more as it comes. */
+  /**
+   * What comes slowly, or not at all, has room for what has come, and gets more as it comes. Where others wait for
+   * what one key's slow bodies hold, it has to go.
+   */
   #checkPace(elapsedMs: number): void {
-    const { room, size, declared } = this.#options
-    if (declared === null || this.#bytes >= (declared * elapsedMs) / WHOLE_WITHIN_MS) return
-    const enough = this.#bytes <= UNREAD_BYTES ? 0 : size.step(this.#bytes, declared)
+    const { room, declared } = this.#options
+    if (this.#bytes >= ((declared ?? STEP_BYTES) * elapsedMs) / WHOLE_WITHIN_MS) return
+    if (elapsedMs > PATIENCE_MS && this.#reserved > 0 && room.isContested) {
+      this.#chunks.length = 0
+      this.#done.reject(tooSlow())
+      return
+    }
+    const enough = this.#bytes === 0 ? 0 : Math.min(this.#bytes + SLACK_BYTES, declared ?? Infinity)
     if (enough >= this.#reserved) return
     this.#reserved = enough
     room.loosenTo(enough)
   }
+}
+
+function tooSlow(): GatewayError {
+  const message =
+    'The request body came so slowly that others would have had to wait for the memory it holds. Try again shortly.'
+  return new GatewayError('GW_MEMORY_FULL', 'slow body', { message, retryAfterS: 1 })
 }
 
 function declaredLength(request: IncomingMessage): number | null {

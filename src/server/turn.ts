@@ -55,6 +55,8 @@ export class Turn {
   }
   readonly #debug: TurnDebug
   #plan: ReplyPlan | null = null
+  /** Held until the client has its answer: the plan is, too. */
+  #memory: BodyMemory | null = null
   #sink: AnswerSink | null = null
   /** Of all rounds, where the answer takes several. */
   #usage: Usage | null = null
@@ -81,6 +83,7 @@ export class Turn {
       error = await this.#answer()
       await whenSent(response)
     } finally {
+      this.#memory?.release()
       plane.metrics.requestsInFlight.dec()
       plane.turns.remove(this)
     }
@@ -117,7 +120,8 @@ export class Turn {
     plane.credentials.current() // a request that can't be served is not worth reading
     // Nor is one that would be refused for want of a permit: this refuses it as the queue would.
     if (plane.lease.isFull(keyName)) (await plane.lease.acquire(this.#waiter(), signal)).release()
-    using memory = bodyMemoryOf(plane, signal)
+    const memory = bodyMemoryOf(plane, { key: keyName, signal })
+    this.#memory = memory
     const { payload, plan } = await this.#prepare(memory)
     this.#plan = plan
     this.#debug.noteRequest(payload)
@@ -137,7 +141,7 @@ export class Turn {
         this.#estimatedTokens = 0
         this.#plan = { ...plan, repairs: [...plan.repairs, 'history-trimmed'] }
       },
-      onAnswering: () => memory.release()
+      onAnswering: () => memory.shrinkToKept()
     }
     const { rounds } = plan
     if (rounds !== null) {
@@ -166,7 +170,7 @@ export class Turn {
     const { payload, plan } = await convertBody(plane, { dialect, body, memory, key }, signal)
     this.#phases.end('transform')
     plane.metrics.transformSeconds.observe(this.#phases.spentMs('transform') / 1000)
-    memory.shrinkTo(payload.byteLength)
+    memory.shrinkTo(payload.byteLength, plan.keptBytes)
     this.#estimatedTokens = plan.inputTokens
     const inputTokens = plane.calibration.correct(plan.upstreamModel, plan.inputTokens)
     return {

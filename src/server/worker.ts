@@ -38,7 +38,7 @@ import { UsageReports } from './usage-reports.ts'
 export type Incoming = ToWorker<Config, CredentialSnapshot, Catalogue, AccountUsage>
 type Start = WorkerStart<Config, CredentialSnapshot, Catalogue>
 
-/** How many bodies may wait for memory: their clients hold a socket each, and nothing else. */
+/** How many bodies may wait for memory: their clients hold a socket each, and what its stream has taken in. */
 const MAX_BODIES_WAITING = 500
 
 /** How long clients may take to read why their answer was cut short by the drain. */
@@ -287,7 +287,10 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
     idleTimeoutMs: THREAD_IDLE_MS,
     closeTimeoutMs: THREAD_CLOSE_MS
   })
-  const bodyMemory = new MemoryBudget(memory.bodyBytes, MAX_BODIES_WAITING)
+  const bodyMemory = new MemoryBudget(memory.bodyBytes, {
+    maxWaiting: MAX_BODIES_WAITING,
+    maxUnreadBytes: memory.bodyBytes / 2
+  })
   const items = new ItemStore({
     folder: join(config.credentials.stateDir, 'responses'),
     writers: config.cluster.workers ?? AUTO_WORKERS_MAX,
@@ -308,6 +311,7 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
     pool,
     memory: bodyMemory,
     smallLane: new MemoryBudget(memory.smallLaneBytes, 0),
+    kept: new MemoryBudget(memory.bodyBytes, 0),
     transforms,
     credentials,
     calibration,

@@ -66,6 +66,77 @@ t.test('reserve()', (t) => {
   t.end()
 })
 
+t.test('keys', (t) => {
+  t.test('take turns: a backlog of one delays another by one of it', async (t) => {
+    const budget = new MemoryBudget(100, 10, new ManualClock())
+    const held = await budget.reserve(100, of('a'))
+    const order: string[] = []
+    const ask = async (key: string): Promise<void> => {
+      const reservation = await budget.reserve(100, of(key))
+      order.push(key)
+      reservation.release()
+    }
+    const all = Promise.all(['a', 'a', 'a', 'b', 'b'].map(ask))
+    held.release()
+    await all
+    t.same(order, ['a', 'b', 'a', 'b', 'a'])
+  })
+  t.test('one that holds its share does not keep what is free from others', async (t) => {
+    const budget = new MemoryBudget(100, 10, new ManualClock())
+    const held = await budget.reserve(60, of('a'))
+    const large = budget.reserve(80, of('a'))
+    t.equal((await budget.reserve(30, of('b'))).bytes, 30)
+    t.equal(await isPending(large), true)
+    held.release()
+    t.equal(await isPending(large), true, 'while the other holds its own')
+    t.equal(await isPending(budget.reserve(5, of('b'))), true, 'and it holds nothing: its turn')
+  })
+  t.test('more than may wait are refused of the key with most of them', async (t) => {
+    const budget = new MemoryBudget(10, 3, new ManualClock())
+    await budget.reserve(10, of('a'))
+    const [first, second, third] = [1, 1, 1].map((bytes) => budget.reserve(bytes, of('a')))
+    const refused = t.rejects(Promise.resolve(third), { code: 'GW_MEMORY_FULL' })
+    const other = budget.reserve(1, of('b'))
+    await refused
+    for (const one of [first, second, other])
+      t.equal(one !== undefined && (await isPending(one)), true)
+    await t.rejects(budget.reserve(1, of('a')), { code: 'GW_MEMORY_FULL' })
+  })
+  t.test('what their streams have taken in while they wait has a bound', async (t) => {
+    const limits = { maxWaiting: 100, maxUnreadBytes: 128 * 1024 }
+    const budget = new MemoryBudget(2 ** 20, limits, new ManualClock())
+    await budget.reserve(2 ** 20, of('a'))
+    const waiting = [1, 2].map(() => budget.reserve(2 ** 20, of('a')))
+    await t.rejects(budget.reserve(1024, of('a')), { code: 'GW_MEMORY_FULL' })
+    t.equal(await isPending(Promise.race(waiting)), true)
+  })
+  t.test('are contested when they hold more than their share and others wait', async (t) => {
+    const budget = new MemoryBudget(100, 10, new ManualClock())
+    const held = await budget.reserve(100, of('a'))
+    t.equal(budget.isContested('a'), false)
+    const more = budget.reserve(10, of('a'))
+    t.equal(budget.isContested('a'), false, 'only by itself')
+    const other = budget.reserve(60, of('b'))
+    t.equal(budget.isContested('a'), true)
+    t.equal(budget.isContested('b'), false)
+    held.shrinkTo(30)
+    t.ok(await other)
+    t.equal(budget.isContested('a'), false)
+    held.release()
+    t.ok(await more)
+  })
+  t.test('leave as much to the next one as they take, where that is asked for', async (t) => {
+    const budget = new MemoryBudget(100, 0, new ManualClock())
+    t.equal(budget.isFreeFor(51, 'a'), false)
+    t.equal(budget.isFreeFor(50, 'a'), true)
+    budget.grow(50, 'a')
+    t.equal(budget.isFreeFor(1, 'a'), false)
+    t.equal(budget.isFreeFor(25, 'b'), true)
+    t.equal(budget.isFreeFor(26, 'b'), false)
+  })
+  t.end()
+})
+
 t.test('grow()', (t) => {
   t.test('takes what is free, up to the last byte, and never waits', async (t) => {
     const budget = new MemoryBudget(100, 10, new ManualClock())
@@ -253,6 +324,10 @@ t.test('any order of requests keeps to the total and serves everybody', async (t
   )
   t.pass('200 schedules')
 })
+
+function of(key: string): MemoryWait {
+  return { ...wait, key }
+}
 
 function waitOf(signal: AbortSignal): MemoryWait {
   return { signal, timeoutMs: 60_000 }

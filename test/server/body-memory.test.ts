@@ -9,7 +9,12 @@ const MIB = 2 ** 20
 const BUDGET_BYTES = 22 * MIB
 const INLINE_MAX_BYTES = 128 * 1024
 const { signal } = new AbortController()
-const REST = { smallLane: new MemoryBudget(2 * MIB, 0), timeoutMs: 60_000 }
+const REST = {
+  smallLane: new MemoryBudget(2 * MIB, 0),
+  kept: new MemoryBudget(BUDGET_BYTES, 0),
+  key: 'one',
+  timeoutMs: 60_000
+}
 
 t.test('the room of one body', (t) => {
   t.test('is twice its size for a thread and four times for the event loop', async (t) => {
@@ -91,23 +96,23 @@ t.test('the room of one body', (t) => {
 })
 
 t.test(
-  "a small body has room while large ones have taken all, up to the lane's own limit",
+  'a small body has room while large ones have taken all, each key up to half of what is left',
   async (t) => {
     const budget = new MemoryBudget(BUDGET_BYTES, 10)
     const smallLane = new MemoryBudget(2 * MIB, 0)
-    const make = () =>
-      new BodyMemory({ ...REST, smallLane, budget, inlineMaxBytes: INLINE_MAX_BYTES, signal })
-    using large = make()
+    const make = (key: string) =>
+      new BodyMemory({ ...REST, key, smallLane, budget, inlineMaxBytes: INLINE_MAX_BYTES, signal })
+    using large = make('greedy')
     await large.reserve(11 * MIB)
-    const small = Array.from({ length: 4 }, make)
+    const small = ['greedy', 'greedy', 'modest'].map(make)
     for (const memory of small) await memory.reserve(SMALL_BODY_BYTES)
-    t.equal(smallLane.reservedBytes, 2 * MIB)
-    const [fifth, notSmall] = [make(), make()]
-    const waiting = Promise.all([fifth.reserve(1000), notSmall.reserve(SMALL_BODY_BYTES + 1)])
+    t.equal(smallLane.reservedBytes, 1.5 * MIB)
+    const [third, notSmall] = [make('greedy'), make('other')]
+    const waiting = Promise.all([third.reserve(1000), notSmall.reserve(SMALL_BODY_BYTES + 1)])
     t.equal(budget.waiting, 2)
     large.release()
     await waiting
-    for (const memory of [...small, fifth, notSmall]) memory.release()
+    for (const memory of [...small, third, notSmall]) memory.release()
     t.equal(smallLane.reservedBytes + budget.reservedBytes, 0)
   }
 )
@@ -159,6 +164,67 @@ t.test('release()', (t) => {
     t.equal(budget.reservedBytes, 0)
   })
   t.end()
+})
+
+function plans(budget: MemoryBudget, kept: MemoryBudget, key = 'one'): BodyMemory {
+  return new BodyMemory({ ...REST, key, kept, budget, inlineMaxBytes: INLINE_MAX_BYTES, signal })
+}
+
+t.test('what an answer needs of its request', (t) => {
+  t.test('is held until the answer has ended', async (t) => {
+    const budget = new MemoryBudget(BUDGET_BYTES, 10)
+    const kept = new MemoryBudget(BUDGET_BYTES, 0)
+    const memory = plans(budget, kept)
+    await memory.reserve(4 * MIB)
+    memory.shrinkTo(4 * MIB, 544 * 1024)
+    t.equal(budget.reservedBytes, 8.5 * MIB)
+    memory.shrinkToKept()
+    t.equal(budget.reservedBytes, MIB / 2)
+    t.equal(kept.reservedBytes, MIB / 2)
+    memory.release()
+    t.equal(budget.reservedBytes + kept.reservedBytes, 0)
+  })
+  t.test('is no more than half of the memory for one key', async (t) => {
+    const budget = new MemoryBudget(BUDGET_BYTES, 10)
+    const kept = new MemoryBudget(BUDGET_BYTES, 0)
+    const hold = async (key: string): Promise<void> => {
+      const memory = plans(budget, kept, key)
+      await memory.reserve(2 * MIB)
+      try {
+        memory.shrinkTo(MIB, MIB)
+        memory.shrinkToKept()
+      } catch (error) {
+        memory.release()
+        throw error
+      }
+    }
+    for (let streams = 0; streams < 11; streams++) await hold('greedy')
+    await t.rejects(hold('greedy'), { code: 'GW_MEMORY_FULL', retryAfterS: 5 })
+    await hold('modest')
+    t.ok(budget.reservedBytes < 12 * MIB)
+  })
+  t.test('costs nothing where it is as much as usual', async (t) => {
+    const budget = new MemoryBudget(BUDGET_BYTES, 10)
+    const kept = new MemoryBudget(BUDGET_BYTES, 0)
+    const streams = Array.from({ length: 300 }, () => plans(budget, kept))
+    for (const memory of streams) {
+      await memory.reserve(100_000)
+      memory.shrinkTo(100_000, 22_000)
+      memory.shrinkToKept()
+    }
+    t.equal(budget.reservedBytes, 0)
+  })
+  t.end()
+})
+
+t.test('a payload larger than its body is held in full, or refused', async (t) => {
+  const budget = new MemoryBudget(BUDGET_BYTES, 10)
+  using memory = makeMemory(budget)
+  await memory.reserve(4 * MIB)
+  memory.shrinkTo(9 * MIB)
+  t.equal(budget.reservedBytes, 18 * MIB)
+  t.throws(() => memory.shrinkTo(12 * MIB), { code: 'GW_MEMORY_FULL' })
+  t.equal(budget.reservedBytes, 18 * MIB)
 })
 
 t.test('a turn that ends early waits no longer, and says why', async (t) => {

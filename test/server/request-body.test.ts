@@ -108,13 +108,12 @@ t.test('a body of declared length', (t) => {
     t.ok(chunks.length > 1)
     t.ok(chunks.every(({ byteLength }) => byteLength < 16 * KIB))
   })
-  t.test('that comes slowly or not at all does not hold up another one', async (t) => {
+  t.test('that does not come does not hold up another one', async (t) => {
     const budget = new MemoryBudget(2048 * KIB, 10)
     const body = Buffer.from(Array.from({ length: 1024 * KIB }, (_, index) => index % 251))
     const slow = await upload(t, { 'content-length': body.byteLength })
     using memory = makeMemory(budget)
     const read = readBody(slow.incoming, { ...LIMITS, timeoutMs: 60_000 }, memory, signal)
-    slow.client.write(body.subarray(0, 10 * KIB))
     const other = await upload(t, { 'content-length': body.byteLength })
     other.client.end(body)
     {
@@ -122,9 +121,25 @@ t.test('a body of declared length', (t) => {
       t.ok(body.equals(await readBody(other.incoming, LIMITS, otherMemory, signal)))
       t.equal(budget.reservedBytes, 2 * body.byteLength, 'not even one that needs all memory')
     }
-    slow.client.end(body.subarray(10 * KIB))
+    slow.client.end(body)
     t.ok(body.equals(await read), 'and is read whole when it comes at last')
     t.equal(budget.reservedBytes, 2 * body.byteLength)
+  })
+  t.test('that stopped gives way to one that does not fit beside it', async (t) => {
+    const budget = new MemoryBudget(2048 * KIB, 10)
+    const slow = await upload(t, { 'content-length': 1024 * KIB })
+    using memory = makeMemory(budget)
+    slow.client.write(Buffer.alloc(10 * KIB))
+    const read = readBody(slow.incoming, { ...LIMITS, timeoutMs: 60_000 }, memory, signal)
+    const gone = t.rejects(
+      read.finally(() => memory.release()),
+      { code: 'GW_MEMORY_FULL' }
+    )
+    const other = await upload(t, { 'content-length': 1024 * KIB })
+    other.client.end(Buffer.alloc(1024 * KIB))
+    using otherMemory = makeMemory(budget)
+    t.equal((await readBody(other.incoming, LIMITS, otherMemory, signal)).byteLength, 1024 * KIB)
+    await gone
   })
   t.test('has room for what has come when it stops in the middle', async (t) => {
     const budget = new MemoryBudget(4096 * KIB, 10)
@@ -132,8 +147,8 @@ t.test('a body of declared length', (t) => {
     using memory = makeMemory(budget)
     const read = readBody(slow.incoming, { ...LIMITS, timeoutMs: 60_000 }, memory, signal)
     slow.client.write(Buffer.alloc(100 * KIB))
-    using rest = await budget.reserve(3384 * KIB, { signal, timeoutMs: 60_000 })
-    t.equal(budget.reservedBytes - rest.bytes, 2 * 356 * KIB)
+    using rest = await budget.reserve(3584 * KIB, { signal, timeoutMs: 60_000 })
+    t.equal(budget.reservedBytes - rest.bytes, 4 * 128 * KIB)
     slow.client.write(Buffer.alloc(300 * KIB))
     while (budget.waiting === 0) await new Promise((done) => setImmediate(done))
     rest.release()
@@ -153,6 +168,64 @@ t.test('a body of declared length', (t) => {
   })
   t.end()
 })
+
+t.test('bodies that stall', (t) => {
+  const limits = { ...LIMITS, timeoutMs: 60_000 }
+  /** One that stops in the middle; gives what becomes of it. */
+  async function stall(t: Tap, budget: MemoryBudget, sentBytes: number) {
+    const { client, incoming } = await upload(t, { 'content-length': 200 * KIB })
+    client.write(Buffer.alloc(sentBytes))
+    const memory = makeMemory(budget, 'greedy')
+    const read = readBody(incoming, limits, memory, signal)
+    return { outcome: read.catch((error: unknown) => error).finally(() => memory.release()) }
+  }
+  t.test("of one key hold up another key's for a moment only", async (t) => {
+    const budget = new MemoryBudget(2048 * KIB, 400)
+    const greedy = [await stall(t, budget, 100 * KIB)]
+    for (let more = 0; more < 29; more++) greedy.push(await stall(t, budget, 100 * KIB))
+    t.equal(budget.reservedBytes, 2048 * KIB)
+    t.ok(budget.waiting > 20)
+    const other = await upload(t, { 'content-length': 200 * KIB })
+    other.client.end(Buffer.alloc(200 * KIB))
+    using memory = makeMemory(budget, 'modest')
+    const asked = performance.now()
+    t.equal((await readBody(other.incoming, limits, memory, signal)).byteLength, 200 * KIB)
+    t.ok(performance.now() - asked < 10_000, 'the first of them would have gone after 60 s')
+    const [first] = greedy
+    t.match(await first?.outcome, { code: 'GW_MEMORY_FULL', message: /so slowly/, retryAfterS: 1 })
+    t.ok(budget.waiting > 20, 'and no more of them than had to')
+  })
+  t.test('hold what has come of them, however little', async (t) => {
+    const budget = new MemoryBudget(4096 * KIB, 400)
+    for (let index = 0; index < 4; index++) await stall(t, budget, 60 * KIB)
+    const until = performance.now() + 5_000
+    while (budget.reservedBytes > 4 * 4 * 92 * KIB && performance.now() < until) await turn()
+    t.equal(budget.reservedBytes, 4 * 4 * 92 * KIB)
+  })
+  t.test('before a byte of them has come hold nothing, with or without a length', async (t) => {
+    const budget = new MemoryBudget(4096 * KIB, 10)
+    const silent = [await upload(t, { 'content-length': 200 * KIB }), await upload(t)]
+    const memories = silent.map(() => makeMemory(budget))
+    const gone = new AbortController()
+    const reads = silent.map(async ({ incoming }, index) => {
+      const memory = memories[index]
+      if (memory !== undefined) await readBody(incoming, limits, memory, gone.signal)
+    })
+    const failed = Promise.all(reads.map((read) => t.rejects(read, { code: 'GW_CLIENT_CLOSED' })))
+    await turn()
+    t.ok(budget.reservedBytes > 0)
+    const until = performance.now() + 5_000
+    while (budget.reservedBytes > 0 && performance.now() < until) await turn()
+    t.equal(budget.reservedBytes, 0)
+    gone.abort()
+    await failed
+  })
+  t.end()
+})
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 5))
+}
 
 interface Upload {
   readonly client: ClientRequest
@@ -179,11 +252,13 @@ interface Tap {
   teardown(close: () => unknown): void
 }
 
-function makeMemory(budget: MemoryBudget): BodyMemory {
+function makeMemory(budget: MemoryBudget, key = 'one'): BodyMemory {
   return new BodyMemory({
     budget,
     smallLane: new MemoryBudget(2048 * KIB, 0),
+    kept: new MemoryBudget(0, 0),
     inlineMaxBytes: 128 * KIB,
+    key,
     signal,
     timeoutMs: 60_000
   })

@@ -162,8 +162,16 @@ function convert(
       fetch: { isEnabled: true, maxBytes: 10 * MEBIBYTE, timeoutMs: 20_000, maxConcurrent: 40 }
     })
   }
-  const smallLane = new MemoryBudget(0, 0)
-  const room = new BodyMemory({ budget, smallLane, inlineMaxBytes: 0, signal, timeoutMs: 60_000 })
+  const empty = new MemoryBudget(0, 0)
+  const room = new BodyMemory({
+    budget,
+    smallLane: empty,
+    kept: empty,
+    inlineMaxBytes: 0,
+    key: 'one',
+    signal,
+    timeoutMs: 60_000
+  })
   return convertWithAttachments(plane, job, room, idle())
 }
 

@@ -54,7 +54,9 @@ function convert(
   const memory = new BodyMemory({
     budget,
     smallLane: new MemoryBudget(0, 0),
+    kept: new MemoryBudget(0, 0),
     inlineMaxBytes: 0,
+    key: 'one',
     signal: never,
     timeoutMs: 60_000
   })
