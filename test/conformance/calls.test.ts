@@ -13,7 +13,7 @@ import { credentialSnapshot } from '../helper/credential-snapshot.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { storedCredential } from '../helper/stored-credential.ts'
 
-t.setTimeout(180_000) // real processes, on a machine that may be busy
+t.setTimeout(300_000) // real processes, on a machine that may be busy
 
 t.test(
   'C11. one refresh for all; a 403 forces one, a suspension none; what is rotated is kept',

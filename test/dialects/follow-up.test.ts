@@ -100,7 +100,7 @@ t.test('extendPayload() keeps every rule of the upstream, whatever the model sai
         }
       }
     ),
-    { numRuns: 1500 }
+    { numRuns: 300 }
   )
   t.pass()
 })

@@ -26,7 +26,7 @@ import { anthropicIdentity, openAiIdentity, replyPlan } from '../helper/reply-pl
 import { cutAt } from '../helper/upstream-events.ts'
 import { endFrame, eventFrame } from '../helper/upstream-frames.ts'
 
-t.setTimeout(120_000) // tens of thousands of answers, on a machine that may be busy
+t.setTimeout(300_000) // tens of thousands of answers, on a machine that may be busy
 
 /** Each is cut at every byte. */
 const ANSWERS = 30

@@ -4,7 +4,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { fuzzFile, propertyFiles, runFuzz } from './run-fuzz.ts'
 
-t.setTimeout(180_000) // processes, on a machine that may be busy
+t.setTimeout(300_000) // processes, on a machine that may be busy
 
 const root = join(import.meta.dirname, '../..')
 const HELPER = join(root, 'test/helper/fast-check.ts')

@@ -9,7 +9,7 @@ import { checkRequest } from '../../src/simulator/request-rules.ts'
 import { assertUpstreamRules } from './payload-rules.ts'
 import { simulatorOptions } from './request-options.ts'
 
-const RUNS = 20_000
+const RUNS = 2000
 
 /** What must hold for the requests of one dialect. */
 export interface RequestProperties {

@@ -16,7 +16,7 @@ import { startGateway } from '../helper/gateway-process.ts'
 import { readResponsesStream } from '../helper/responses-grammar.ts'
 import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 
-t.setTimeout(180_000) // real processes, on a machine that may be busy
+t.setTimeout(300_000) // real processes, on a machine that may be busy
 
 const KEY = 'test-key'
 const model = 'claude-sonnet-4.5'

@@ -4,7 +4,7 @@ import { startChat } from '../helper/chat-client.ts'
 import { GatewayProcess, type GatewayOptions, startGateway } from '../helper/gateway-process.ts'
 import { NameServer } from '../helper/name-server.ts'
 
-t.setTimeout(180_000) // real processes, on a machine that may be busy
+t.setTimeout(300_000) // real processes, on a machine that may be busy
 
 /** A pending `getaddrinfo` took 4 to 10 s. The processes themselves end within 0.3 s where the machine is idle. */
 const STOP_MS = 3000

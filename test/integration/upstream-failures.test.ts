@@ -8,7 +8,7 @@ import { encodeFrame } from '../../src/frames/frame-encoder.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 
-t.setTimeout(180_000) // real processes, on a machine that may be busy
+t.setTimeout(300_000) // real processes, on a machine that may be busy
 
 function event(type: string, payload: object): Uint8Array {
   const headers = { ':message-type': 'event', ':event-type': type }

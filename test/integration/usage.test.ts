@@ -5,7 +5,7 @@ import { startGateway } from '../helper/gateway-process.ts'
 import { inTime } from '../helper/in-time.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
 
-t.setTimeout(180_000) // real processes, on a machine that may be busy
+t.setTimeout(300_000) // real processes, on a machine that may be busy
 
 /** So long the upstream is not asked again. */
 const FRESH_MS = 15_000

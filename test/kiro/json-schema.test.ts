@@ -183,7 +183,7 @@ t.test('cleanSchema()', async (t) => {
         cleanSchema(once, new InlineBudget(), repairs)
         assert.deepEqual(repairs.codes, [], 'a clean schema needs no repair')
       }),
-      { numRuns: 1000 }
+      { numRuns: 300 }
     )
   })
 })

@@ -1,3 +1,4 @@
+import { equal } from 'node:assert/strict'
 import t from 'tap'
 import { PartReader } from '../../src/dialects/part-reader.ts'
 import type { StreamPart } from '../../src/dialects/stream-part.ts'
@@ -29,7 +30,7 @@ t.test('AnswerReader', (t) => {
     for (let size = 1; size <= answer.length; size++) {
       const { parts, ignored, feed, end } = setUp()
       for (let at = 0; at < answer.length; at += size) {
-        t.equal(feed(answer.subarray(at, at + size)), null)
+        equal(feed(answer.subarray(at, at + size)), null)
       }
       end()
       t.match(summarize(parts), { text: 'Hello wörld', reason: 'stop' })

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { Stand } from './stand.ts'
 
-t.setTimeout(180_000) // real processes, on a machine that may be busy
+t.setTimeout(300_000) // real processes, on a machine that may be busy
 
 /** client-requirements §12, in its order and in short. */
 const REQUIREMENTS = {

@@ -5,7 +5,7 @@ import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { FakePrimary, type FakePrimaryOptions } from '../helper/fake-primary.ts'
 import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 
-t.setTimeout(180_000) // one wait takes ten seconds, on a machine that may be busy
+t.setTimeout(300_000) // one wait takes ten seconds, on a machine that may be busy
 
 const key = { authorization: 'Bearer good-key' }
 const question = {

@@ -10,7 +10,7 @@ import type { TransformJob } from '../../src/transform/transform-job.ts'
 import { chatBody } from '../helper/agent-request.ts'
 import { requestOptions } from '../helper/request-options.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const { signal } = new AbortController()
 const owner = { key: 'one', signal }

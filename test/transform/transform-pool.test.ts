@@ -10,7 +10,7 @@ import {
 import { chatBody } from '../helper/agent-request.ts'
 import { requestOptions } from '../helper/request-options.ts'
 
-t.setTimeout(180_000) // threads that fill their heaps, on a machine that may be busy
+t.setTimeout(300_000) // threads that fill their heaps, on a machine that may be busy
 
 const OPTIONS: TransformPoolOptions = {
   threads: 1,
