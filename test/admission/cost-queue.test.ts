@@ -1,4 +1,4 @@
-import { array, assert, constantFrom, integer, property, tuple } from 'fast-check'
+import { array, assert, constantFrom, integer, property, tuple } from '../helper/fast-check.ts'
 import t from 'tap'
 import { CostQueue } from '../../src/admission/cost-queue.ts'
 

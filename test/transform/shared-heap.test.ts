@@ -1,4 +1,4 @@
-import { array, assert, boolean, integer, property, tuple } from 'fast-check'
+import { array, assert, boolean, integer, property, tuple } from '../helper/fast-check.ts'
 import t from 'tap'
 import { type HeapClaim, SharedHeap } from '../../src/transform/shared-heap.ts'
 
