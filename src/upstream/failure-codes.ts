@@ -27,7 +27,7 @@ export const FailureKinds = {
   dns: {
     code: 'GW_UPSTREAM_DNS',
     event: 'could not be resolved',
-    hint: 'Check the DNS of this machine or container, and {setting}.'
+    hint: 'Check the DNS of this machine or container (DNS_SERVERS), and {setting}.'
   },
   refused: {
     code: 'GW_UPSTREAM_CONNECT',

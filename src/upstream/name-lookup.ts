@@ -151,12 +151,16 @@ function toAnswer(name: string, replies: readonly Reply[]): NameAnswer {
     throw new NameUnresolved(isDefinite ? 'ENOTFOUND' : 'EAI_AGAIN', name, fact)
   }
   const isWhole = replies.length === 2 && codes.every((code) => DEFINITE.includes(code))
+  const found = answers.flatMap(({ addresses }) => addresses)
   const ttlMs = Math.min(...answers.map((answer) => answer.ttlMs))
   return {
-    addresses: inOrder(answers.flatMap(({ addresses }) => addresses)),
+    addresses: inOrder(found, ipv6ReachOf(networkInterfaces())),
     ttlMs: isWhole ? ttlMs : Math.min(ttlMs, PARTIAL_TTL_MS)
   }
 }
+
+/** Which IPv6 addresses this machine has itself, beside those of its own links. */
+export type Ipv6Reach = 'public' | 'private' | 'none'
 
 /**
  * As `getaddrinfo` orders them where it matters: IPv6 first with a public IPv6 address of our own, else IPv4 first; and
@@ -164,16 +168,19 @@ function toAnswer(name: string, replies: readonly Reply[]): NameAnswer {
  *
  * @see https://www.rfc-editor.org/rfc/rfc6724
  */
-function inOrder(addresses: readonly HostAddress[]): readonly HostAddress[] {
-  const reach = ipv6Reach()
+export function inOrder(
+  addresses: readonly HostAddress[],
+  reach: Ipv6Reach
+): readonly HostAddress[] {
   const v4 = addresses.filter(({ family }) => family === 4)
   const v6 = addresses.filter(({ family }) => family === 6)
   if (reach === 'public') return [...v6, ...v4]
   return reach === 'private' || v4.length === 0 ? [...v4, ...v6] : v4
 }
 
-function ipv6Reach(): 'public' | 'private' | 'none' {
-  const own = Object.values(networkInterfaces())
+/** From what `networkInterfaces()` gives. */
+export function ipv6ReachOf(interfaces: ReturnType<typeof networkInterfaces>): Ipv6Reach {
+  const own = Object.values(interfaces)
     .flatMap((addresses) => addresses ?? [])
     .filter(({ family, internal }) => family === 'IPv6' && !internal)
     .map(({ address }) => address.toLowerCase())

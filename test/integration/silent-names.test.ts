@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { startChat } from '../helper/chat-client.ts'
+import { isComplete, startChat } from '../helper/chat-client.ts'
 import { GatewayProcess, type GatewayOptions, startGateway } from '../helper/gateway-process.ts'
 import { NameServer } from '../helper/name-server.ts'
+import { startSimulator } from '../helper/run-simulator.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
@@ -86,4 +87,55 @@ t.test('a gateway whose upstream nobody can name', (t) => {
     await gateway.stop()
   })
   t.end()
+})
+
+/** A gateway of one worker that opens a connection for each call, to an upstream that has a name. */
+async function gatewayByName(t: Test) {
+  const { url } = await startSimulator(t)
+  const names = await NameServer.start(t, (name, type) => {
+    if (name !== HOST) return 'silent'
+    return type === 'A' ? ['127.0.0.1'] : []
+  })
+  names.ttlS = 0
+  const env = { DNS_SERVERS: names.address, WORKERS: '1', HTTP_MAX_KEEPALIVE_CONNECTIONS: '0' }
+  const upstreamUrl = `http://${HOST}:${new URL(url).port}`
+  const gateway = await startGateway({ upstreamUrl, env })
+  t.teardown(() => gateway.destroy())
+  return { gateway, names }
+}
+
+t.test('images whose names nobody answers for hold up no new connection', async (t) => {
+  const { gateway, names } = await gatewayByName(t)
+  const abort = new AbortController()
+  const content = Array.from({ length: 20 }, (_, index) => ({
+    type: 'image_url',
+    image_url: { url: `http://${index}.example/image.png` }
+  }))
+  const images = fetch(`${gateway.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'claude-sonnet-4.5', messages: [{ role: 'user', content }] }),
+    signal: abort.signal
+  }).catch(() => 'left')
+  await names.asked('7.example')
+  for (let count = 0; count < 5; count++) {
+    t.ok(isComplete(await startChat(gateway.url, 'hello').answer))
+  }
+  abort.abort()
+  t.equal(await images, 'left', 'they were still being looked up')
+  t.equal(await gateway.stop(), 0)
+})
+
+t.test('a gateway that works goes on while name servers are silent', async (t) => {
+  const { gateway, names } = await gatewayByName(t)
+  t.ok(isComplete(await startChat(gateway.url, 'hello').answer))
+  names.reply = () => 'silent'
+  const before = names.questions.length
+  const deadline = performance.now() + 60_000
+  while (names.questions.length === before && performance.now() < deadline) {
+    t.ok(isComplete(await startChat(gateway.url, 'hello').answer))
+  }
+  t.ok(names.questions.length > before, 'it was looked up again')
+  t.ok(isComplete(await startChat(gateway.url, 'hello').answer))
+  await gateway.stop()
 })

@@ -1,9 +1,14 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
+import type { NetworkInterfaceInfo } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { HostsFile, parseHosts } from '../../src/upstream/hosts-file.ts'
-import { createNameLookup } from '../../src/upstream/name-lookup.ts'
+import {
+  createNameLookup,
+  type HostAddress,
+  inOrder,
+  ipv6ReachOf
+} from '../../src/upstream/name-lookup.ts'
 import { NameServer } from '../helper/name-server.ts'
 
 const never = new AbortController().signal
@@ -12,6 +17,23 @@ const noHosts = new HostsFile('/nowhere/hosts')
 function hostsFile(t: Test, text: string) {
   const path = join(t.testdir({ hosts: text }), 'hosts')
   return { path, hosts: new HostsFile(path) }
+}
+
+/** The interfaces of a machine with these IPv6 addresses. */
+function interfacesWith(...addresses: string[]) {
+  const facts = { netmask: '', mac: '', cidr: null, internal: false }
+  const ipv6 = (address: string): NetworkInterfaceInfo => ({
+    ...facts,
+    address,
+    family: 'IPv6',
+    scopeid: 0
+  })
+  const ipv4: NetworkInterfaceInfo = { ...facts, address: '10.0.0.2', family: 'IPv4' }
+  return {
+    lo: [{ ...ipv6('::1'), internal: true }],
+    eth0: [ipv4, ...addresses.map(ipv6)],
+    gone: undefined
+  }
 }
 
 t.test('a name', (t) => {
@@ -122,7 +144,7 @@ t.test('the hosts file', (t) => {
     writeFileSync(path, '192.0.2.77 moved # elsewhere\n')
     t.match(hosts.find('moved'), [{ address: '192.0.2.77' }])
     t.equal(noHosts.find('moved'), null)
-    t.equal(new HostsFile(mkdtempSync(join(tmpdir(), 'hosts-'))).find('moved'), null, 'a folder')
+    t.equal(new HostsFile(t.testdir()).find('moved'), null, 'a folder')
   })
 
   t.test('is only read to a limit, and what is no address is passed over', async (t) => {
@@ -131,4 +153,20 @@ t.test('the hosts file', (t) => {
     t.same([...parseHosts('nonsense name\n\n  \n127.0.0.1\n').keys()], [])
   })
   t.end()
+})
+
+t.test('addresses are tried in the order in which they can be reached', async (t) => {
+  const [four, six]: HostAddress[] = [
+    { address: '192.0.2.1', family: 4 },
+    { address: '2001:db8::1', family: 6 }
+  ]
+  if (four === undefined || six === undefined) throw new Error('there are none')
+  t.equal(ipv6ReachOf(interfacesWith()), 'none')
+  t.equal(ipv6ReachOf(interfacesWith('fe80::1')), 'none')
+  t.equal(ipv6ReachOf(interfacesWith('fe80::1', 'fd00::2')), 'private')
+  t.equal(ipv6ReachOf(interfacesWith('fd00::2', '2A00::2')), 'public')
+  t.same(inOrder([four, six], 'public'), [six, four])
+  t.same(inOrder([six, four], 'private'), [four, six])
+  t.same(inOrder([six, four], 'none'), [four])
+  t.same(inOrder([six], 'none'), [six])
 })
