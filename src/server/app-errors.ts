@@ -7,15 +7,22 @@ import {
 } from 'node:http'
 import { type ErrorDialect, toErrorReply } from '../dialects/error-body.ts'
 import type { Logger } from '../observe/logger.ts'
+import type { RefusalLog } from '../observe/refusal-log.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { answerEarly } from './answer-early.ts'
 import { requestIdOf } from './request-id.ts'
 import { dialectOfPath } from './routes/answers.ts'
 import { HEALTH_PATHS } from './routes/health.ts'
 
+/** Where refusals are logged; `unknown` for those of clients who have shown no key. */
+export interface RefusalLogs {
+  readonly log: Logger
+  readonly unknown: Pick<RefusalLog, 'note'>
+}
+
 /** Answers and logs a request that no route serves, in the dialect of its path or of its client. */
 export function refuse(
-  log: Logger,
+  { log, unknown }: RefusalLogs,
   request: FastifyRequest,
   reply: FastifyReply,
   cause: unknown
@@ -24,6 +31,7 @@ export function refuse(
   const path = pathOf(request)
   const facts = { reqId: request.id, method: request.method, path, code: error.code }
   if (error.code === 'GW_INTERNAL') log.error({ ...facts, err: cause }, 'request failed')
+  else if (request.keyName === '') unknown.note({ ...facts, status: error.status })
   else log.info({ ...facts, status: error.status }, 'request refused')
   reply.hijack()
   answerEarly(request.raw, reply.raw, toErrorReply(dialectOf(request, path), error, request.id))
@@ -50,7 +58,7 @@ export function noSuchRoute(
  * The whole answer to bytes that are no HTTP request, or to one that never came whole: there is no route, and so no
  * dialect, to speak in.
  */
-export function describeBadRequest(log: Logger, cause: Error): string {
+export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Error): string {
   const code = 'code' in cause ? String(cause.code) : ''
   const requestId = requestIdOf(undefined)
   const isLate = code === 'ERR_HTTP_REQUEST_TIMEOUT'
@@ -63,10 +71,7 @@ export function describeBadRequest(log: Logger, cause: Error): string {
   const error = new GatewayError(isLate ? 'GW_BODY_TIMEOUT' : 'GW_BODY_INVALID', code, { message })
   const { status, headers, body } = toErrorReply('openai', error, requestId)
   const shownStatus = isLarge ? 431 : status
-  log.info(
-    { reqId: requestId, status: shownStatus, code: error.code, detail: code },
-    'request refused'
-  )
+  unknown.note({ reqId: requestId, status: shownStatus, code: error.code, detail: code })
   const lines = Object.entries({
     ...headers,
     connection: 'close',

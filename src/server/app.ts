@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import type { ClusterStatus } from '../ipc/messages.ts'
 import type { AccountUsage } from '../kiro/account-usage.ts'
 import type { Logger } from '../observe/logger.ts'
+import type { RefusalLog } from '../observe/refusal-log.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { noSuchRoute, refuse } from './app-errors.ts'
 import { discardRest } from './answer-early.ts'
@@ -34,6 +35,8 @@ declare module 'fastify' {
 export interface AppOptions {
   readonly plane: DataPlane
   readonly log: Logger
+  /** For requests without a key. */
+  readonly refusals: Pick<RefusalLog, 'note'>
   readonly connections: ClientConnections
   readonly authenticator: () => Authenticator
   readonly clusterStatus: () => ClusterStatus | null
@@ -46,6 +49,7 @@ export interface AppOptions {
 /** The HTTP side of a worker: routes, keys, request ids, and every error in the dialect of its route. */
 export function createApp(options: AppOptions): FastifyInstance {
   const { plane, log, connections, authenticator } = options
+  const logs = { log, unknown: options.refusals }
   const app = fastify({
     logger: false, // a turn logs its own line; fastify would make a child logger for each request
     genReqId: (request) => requestIdOf(request.headers['x-request-id']),
@@ -53,7 +57,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     serverFactory: (handler) => connections.createServer(handler),
     frameworkErrors: (error, request, reply) => {
       name(request, reply, plane)
-      refuse(log, request, reply, error)
+      refuse(logs, request, reply, error)
     },
     clientErrorHandler: () => {}, // `connections` answers
     schemaController: { compilersFactory: NO_COMPILERS },
@@ -79,9 +83,9 @@ export function createApp(options: AppOptions): FastifyInstance {
     if (!raw.complete && !raw.destroyed) discardRest(raw, () => {}) // no route that fastify answers reads a body
     done()
   })
-  app.setErrorHandler((error, request, reply) => refuse(log, request, reply, error))
+  app.setErrorHandler((error, request, reply) => refuse(logs, request, reply, error))
   app.setNotFoundHandler((request, reply) => {
-    refuse(log, request, reply, noSuchRoute(app, request, reply))
+    refuse(logs, request, reply, noSuchRoute(app, request, reply))
   })
   answerRoutes(app, plane, log)
   countTokensRoutes(app, plane, log)

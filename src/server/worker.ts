@@ -11,6 +11,7 @@ import type { AccountUsage } from '../kiro/account-usage.ts'
 import type { Catalogue } from '../kiro/catalogue.ts'
 import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
 import { createLogger, type Logger, type LogStream } from '../observe/logger.ts'
+import { RefusalLog } from '../observe/refusal-log.ts'
 import { DebugCapture } from '../observe/debug-capture.ts'
 import { Metrics } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
@@ -196,6 +197,7 @@ export class GatewayWorker {
     await parts.metrics.push()
     parts.connections.destroy()
     parts.metrics.close()
+    parts.refusals.close()
     parts.items.close()
   }
 }
@@ -227,6 +229,7 @@ interface Parts {
   readonly metrics: MetricsDesk
   readonly usage: UsageReports
   readonly log: Logger
+  readonly refusals: RefusalLog
   config: Config
   authenticator: Authenticator
   catalogue: Catalogue
@@ -337,17 +340,19 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
   }
   const metrics = new MetricsDesk({ channel, plane, workerId, pulse, logStream })
   const usage = new UsageReports(channel, pulse)
+  const refusals = new RefusalLog(log)
   const connections = new ClientConnections({
     maxConnections: memory.maxConnections,
     stallTimeoutMs: () => parts.config.server.clientStallTimeoutMs,
     headersTimeoutMs: Math.min(HEADERS_TIMEOUT_MS, config.server.bodyTimeoutMs),
-    describeError: (error) => describeBadRequest(log, error),
+    describeError: (error) => describeBadRequest(refusals, error),
     refuse: refuseCrowd,
     onDropped: (dropped) => log.warn({ ...dropped }, 'client connections dropped')
   })
   const app = createApp({
     plane,
     log,
+    refusals,
     connections,
     authenticator: () => parts.authenticator,
     clusterStatus: () => parts.status,
@@ -370,6 +375,7 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
     metrics,
     usage,
     log,
+    refusals,
     config,
     authenticator,
     catalogue,

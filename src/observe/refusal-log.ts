@@ -1,0 +1,47 @@
+import type { Logger } from './logger.ts'
+
+/** So many lines are written in each such time; of what comes then there is one line with the count. */
+const LINES = 10
+const WINDOW_MS = 10_000
+
+/** What is said of a refusal. */
+export interface Refusal {
+  readonly code: string
+  readonly [fact: string]: unknown
+}
+
+/**
+ * Logs refusals of requests that came without a key. Everybody who reaches the port can make as many of them as he
+ * likes, so the log has a bounded number of lines for them, and the count of the rest: nobody may push out what others'
+ * requests have left there.
+ */
+export class RefusalLog {
+  readonly #log: Pick<Logger, 'info'>
+  #written = 0
+  readonly #unwritten = new Map<string, number>()
+  #timer: NodeJS.Timeout | null = null
+
+  constructor(log: Pick<Logger, 'info'>) {
+    this.#log = log
+  }
+
+  note(refusal: Refusal): void {
+    this.#timer ??= setTimeout(() => this.#endWindow(), WINDOW_MS).unref()
+    if (this.#written++ < LINES) this.#log.info(refusal, 'request refused')
+    else this.#unwritten.set(refusal.code, (this.#unwritten.get(refusal.code) ?? 0) + 1)
+  }
+
+  /** Says what was not said yet. */
+  close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#endWindow()
+  }
+
+  #endWindow(): void {
+    this.#timer = null
+    this.#written = 0
+    if (this.#unwritten.size === 0) return
+    this.#log.info({ codes: Object.fromEntries(this.#unwritten) }, 'more requests refused')
+    this.#unwritten.clear()
+  }
+}
