@@ -23,7 +23,12 @@ export function crossCheck(config: Config): CrossChecked {
   return {
     config: workers.config,
     problems: [...openToAnyone(config), ...noCredentials(config), ...noNameServers(config)],
-    warnings: [...keepalive.warnings, ...workers.warnings, ...severalSources(config)]
+    warnings: [
+      ...keepalive.warnings,
+      ...workers.warnings,
+      ...severalSources(config),
+      ...shortKeys(config)
+    ]
   }
 }
 
@@ -87,6 +92,18 @@ function severalSources(config: Config): readonly Finding[] {
   const verb = others.length === 1 ? 'is' : 'are'
   const sentence = `Several sources of credentials are set: ${winner} is used, ${others.join(' and ')} ${verb} ignored.`
   return [{ about: [winner, ...others], sentence }]
+}
+
+/** Random text of 16 letters and digits can't be guessed; a word or a name can. */
+const MIN_KEY_CHARS = 16
+
+/** Says which keys by their places: the log is no place for keys. */
+function shortKeys({ server: { apiKeys } }: Config): readonly Finding[] {
+  const places = apiKeys.flatMap((key, index) => (key.length < MIN_KEY_CHARS ? [index + 1] : []))
+  if (places.length === 0) return []
+  const which = apiKeys.length === 1 ? 'The key' : `Of the keys, number ${places.join(', ')}`
+  const sentence = `${which} in PROXY_API_KEY has fewer than ${MIN_KEY_CHARS} characters and could be guessed: "openssl rand -hex 24" makes a good one.`
+  return [{ about: ['PROXY_API_KEY'], sentence }]
 }
 
 /** The sources that are set; the first one wins. */

@@ -51,7 +51,7 @@ export const Settings = Type.Object({
         isSecret: true,
         allowed: 'keys separated by commas, each of printable ASCII characters without spaces',
         description:
-          'Keys that clients must send, separated by commas; without any, everyone may call.'
+          'Keys that clients must send, separated by commas; without any, everyone may call. Shorter ones than 16 characters are warned of.'
       },
       { type: 'array', items: { type: 'string', pattern: '^[\\x21-\\x7e]+$' } }
     ),

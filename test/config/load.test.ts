@@ -297,6 +297,17 @@ t.test('settings that depend on each other', (t) => {
     }
   })
 
+  t.test('says which keys could be guessed, and never what they are', async (t) => {
+    const long = 'sixteen-letters-'
+    t.same(load({ PROXY_API_KEY: `${long},${long}x` }).warnings, [])
+    t.match(load({ PROXY_API_KEY: 'fifteen-letters' }).warnings, [
+      /^The key in PROXY_API_KEY has fewer than 16 characters/
+    ])
+    const { warnings } = load({ PROXY_API_KEY: `hunter2,${long},fifteen-letters` })
+    t.match(warnings, [/^Of the keys, number 1, 3 in PROXY_API_KEY/])
+    t.notMatch(warnings.join(''), /hunter2|letters/)
+  })
+
   t.test('does not ask for a key that was given wrong', async (t) => {
     t.equal(problemsOf({ SERVER_HOST: '0.0.0.0', PROXY_API_KEY: 'a b' }).length, 1)
     t.equal(problemsOf({ NODE_ENV: 'production', KIRO_API_KEY: 'a' }).length, 1)
