@@ -32,6 +32,11 @@ export type DropReason = 'unread' | 'lingering' | 'crowded' | 'unfinished-header
 const MAX_PIPELINED = 16
 /** Of all connections together: what is parsed is held in memory, and headers may have 16 KiB each. */
 const MAX_PIPELINED_IN_ALL = 512
+/**
+ * Answers on one connection to a client that has shown no key, health checks and refusals: what it leaves unread is in
+ * the system's memory, where only its size tells that it is there.
+ */
+const MAX_ANSWERS_TO_STRANGER = 32
 /** Connections beyond the limit while all others are in use by clients with a key: for health checks. */
 const MAX_GUESTS = 32
 /** Bytes of headers that all clients together may have sent of requests that are not complete. */
@@ -79,6 +84,8 @@ class ClientConnection {
   /** Node has stopped to parse it, and to read it. */
   isDetached = false
   answering: ServerResponse | null = null
+  /** So far, as long as it is not known. */
+  answers = 0
   readonly waiting: Exchange[] = []
   /** What was read and written when its present standing began. */
   bytesRead = 0
@@ -226,10 +233,9 @@ export class ClientConnections {
     connection.bytesWritten = socket.bytesWritten
     this.#move(connection, connection.isKnown ? 'busy' : 'stranger-busy')
     response.once('close', () => this.#onAnswered(connection))
-    if (connection.isGuest) {
-      response.setHeader('connection', 'close')
-      if (this.#options.refuse(request, response)) return
-    }
+    const isLast = !connection.isKnown && ++connection.answers >= MAX_ANSWERS_TO_STRANGER
+    if (isLast || connection.isGuest) response.setHeader('connection', 'close')
+    if (connection.isGuest && this.#options.refuse(request, response)) return
     handler(request, response)
   }
 

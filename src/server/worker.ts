@@ -173,7 +173,7 @@ export class GatewayWorker {
 
   async #listen(app: FastifyInstance, { host, port }: Config['server']): Promise<void> {
     try {
-      await app.listen({ host, port })
+      await app.listen({ host, port, backlog: LISTEN_BACKLOG })
     } catch (cause) {
       this.#channel.send({ type: 'worker.failed', message: listenProblem(cause, host, port) })
       this.drain()
@@ -386,6 +386,11 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
 
 /** Workers at most where the settings leave it open. */
 const AUTO_WORKERS_MAX = 2
+/**
+ * Connections that the kernel holds until a worker takes them; it may allow fewer. Those beyond are lost, and their
+ * clients try again after a second, the next time after three.
+ */
+const LISTEN_BACKLOG = 4_096
 /** Clients send the headers of a request at once; only its body may take its time. */
 const HEADERS_TIMEOUT_MS = 20_000
 /** Debug files that are kept. */

@@ -68,7 +68,7 @@ async function rest(socket: Socket): Promise<{ text: string; isReset: boolean }>
   socket.on('error', () => {
     isReset = true
   })
-  if (!socket.destroyed) await closed(socket)
+  await closed(socket)
   return { text, isReset }
 }
 
@@ -84,7 +84,10 @@ function turn(): Promise<void> {
 
 /** For those that may be reset. */
 function closed(socket: Socket): Promise<void> {
-  return new Promise((resolve) => socket.once('close', () => resolve()))
+  return new Promise((resolve) => {
+    if (socket.destroyed) resolve()
+    else socket.once('close', () => resolve())
+  })
 }
 
 t.test('requests that a client sends before it has an answer', (t) => {
@@ -114,6 +117,8 @@ t.test('requests that a client sends before it has an answer', (t) => {
     const stand = await setUp(t)
     const client = await stand.client()
     for (let round = 0; round < 3; round++) {
+      if (round === 1)
+        for (const { request } of stand.requests) stand.connections.vouch(request.socket)
       client.write(GET.repeat(16))
       let seen = ''
       while (seen.split('HTTP/1.1 200').length <= 16) seen += (await once(client, 'data'))[0]
@@ -202,6 +207,27 @@ t.test('an answer that is not read', (t) => {
     t.ok(await gone(stand), 'no socket is left')
   })
   t.end()
+})
+
+t.test('a client that never shows a key gets only so many answers on a connection', async (t) => {
+  const stand: Stand = await setUp(t, (request, response) => {
+    if (request.url === '/known') stand.connections.vouch(request.socket)
+    response.end('ok')
+  })
+  const stranger = await stand.client()
+  const known = await stand.client()
+  known.write(GET.replace('/', '/known'))
+  await once(known, 'data')
+  for (let answers = 1; answers <= 100; answers++) {
+    known.write(GET)
+    await once(known, 'data')
+    if (answers > 32) continue
+    stranger.write(GET)
+    const [text] = (await once(stranger, 'data')) as [Buffer]
+    t.match(text.toString(), answers < 32 ? /connection: keep-alive/i : /connection: close/i)
+  }
+  await closed(stranger)
+  t.equal(stand.connections.size, 1)
 })
 
 t.test('a client that reads slowly gets all of its last answer', async (t) => {
@@ -321,7 +347,7 @@ t.test('more connections than there may be', (t) => {
     if (last !== undefined) stand.connections.vouch(last.request.socket)
     for (const loser of [silent, asked]) {
       const next = await stand.client()
-      if (!loser.destroyed) await closed(loser)
+      await closed(loser)
       next.write(GET)
       await once(next, 'data')
     }
