@@ -30,6 +30,13 @@ export function quietPeers(port: number): ReadonlySet<number> {
   return new Set([...here].filter((peer) => there.has(peer)))
 }
 
+/** What the kernel holds for a server at this port: its connections, those that nobody has open any more among them. */
+export function heldFor(port: number): readonly TcpSocket[] {
+  return socketsOf(port).filter(
+    ({ localPort, state }) => localPort === port && [...ALIVE, 'last-ack'].includes(state)
+  )
+}
+
 /** Only lines that have the port are parsed: after thousands of connections the table is long. */
 function socketsOf(port: number): readonly TcpSocket[] {
   const mark = `:${port.toString(16).toUpperCase().padStart(4, '0')} `

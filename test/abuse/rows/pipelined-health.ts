@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AbuseRow } from '../row.ts'
 
-const Connections = 20
+const Connections = 50
 const Requests = 20_000
 
 /** Answers that nobody reads must not pile up in a worker, however many are asked for in one go. */
