@@ -340,7 +340,7 @@ export const Settings = Type.Object({
     timeoutMs: seconds(
       'FETCH_TIMEOUT',
       { min: 1, max: 120, default: 15 },
-      'Longest time that one of them may take.'
+      'Longest time that one of them may take, and may wait for its turn.'
     ),
     maxConcurrent: count(
       'FETCH_MAX_CONCURRENT',

@@ -13,7 +13,7 @@ const MAX_FRESH_MS = 10_000
 /** The last good answer serves so long while name servers are silent or broken. */
 const MAX_STALE_MS = 24 * 3_600_000
 /** With a last good answer at hand, a caller waits for a new one no longer than this. */
-const STALE_PATIENCE_MS = 500
+const STALE_PATIENCE_MS = 200
 /** After a failure servers are left alone for so long, if there is a last good answer. */
 const RETRY_MS = 5_000
 /** Upstream hosts and proxies are a handful; beyond this many the oldest is forgotten. */

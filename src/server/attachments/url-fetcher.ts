@@ -69,7 +69,18 @@ export class UrlFetcher {
   /** Rejects only by its terms; everything else is `failed` with words for the client. */
   async fetch(url: string, terms: FetchTerms): Promise<FetchedContent> {
     const signal = AbortSignal.any([terms.signal, this.#closing.signal])
-    return this.#slots.run(terms.key, signal, () => this.#fetchNow(url, { ...terms, signal }))
+    const { timeoutMs } = this.#options.limits()
+    // Who waits holds the memory of its body.
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+    try {
+      return await this.#slots.run(terms.key, patience, () =>
+        this.#fetchNow(url, { ...terms, signal })
+      )
+    } catch (cause) {
+      signal.throwIfAborted()
+      if (cause !== patience.reason) throw cause
+      return { kind: 'failed', reason: `its turn did not come within ${timeoutMs / 1000} s` }
+    }
   }
 
   close(): void {

@@ -159,6 +159,13 @@ t.test('fetch()', async (t) => {
     t.match(content, { kind: 'failed', reason: /longer than 0.05 s/ })
   })
 
+  t.test('gives up on a turn that does not come', async (t) => {
+    const url = await serve(t, () => {})
+    const one = fetcher(t, { timeoutMs: 100, maxConcurrent: 1 })
+    const both = await Promise.all([one.fetch(url, forever), one.fetch(url, forever)])
+    t.match(both, [{ reason: /longer than 0.1 s/ }, { reason: /turn did not come within 0.1 s/ }])
+  })
+
   t.test('ends with its client', async (t) => {
     const abort = new AbortController()
     const url = await serve(t, () => abort.abort(new Error('gone')))
