@@ -4,6 +4,7 @@ import { MAX_FAULT_BODY_BYTES } from '../kiro/fault-body.ts'
 import { faultOfResponse, toGatewayError, type UpstreamFault } from '../kiro/fault.ts'
 import { AnswerReader } from '../reply/answer-reader.ts'
 import type { AnswerSink, AnswerSource } from '../reply/answer-sink.ts'
+import { ByteBlocks } from '../shared/byte-blocks.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { type CallPhase, classifyFailure } from '../upstream/classify.ts'
 import {
@@ -55,7 +56,7 @@ export class Attempt implements ResponseReader, AnswerSource {
   #phase: CallPhase = 'connect'
   #status = 0
   #headers: ResponseHeaders = {}
-  #faultBody: Buffer[] = []
+  readonly #faultBody = new ByteBlocks()
   #faultBytes = 0
   #hasAnswered = false
   #isOver = false
@@ -185,7 +186,7 @@ export class Attempt implements ResponseReader, AnswerSource {
 
   #collectFault(chunk: Buffer): void {
     this.#faultBytes += chunk.byteLength
-    if (this.#faultBytes <= MAX_FAULT_BODY_BYTES) this.#faultBody.push(chunk)
+    if (this.#faultBytes <= MAX_FAULT_BODY_BYTES) this.#faultBody.append(chunk)
     else this.#leave(() => this.#failWith(this.#faultOfBody()))
   }
 
@@ -193,7 +194,7 @@ export class Attempt implements ResponseReader, AnswerSource {
     return faultOfResponse({
       status: this.#status,
       headers: this.#headers,
-      body: Buffer.concat(this.#faultBody).toString(),
+      body: this.#faultBody.take().toString(),
       token: this.#options.token,
       now: Date.now()
     })

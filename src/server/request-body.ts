@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { abortErrorOf } from '../shared/abort-error.ts'
+import { ByteBlocks } from '../shared/byte-blocks.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { freeMemory } from '../shared/own-memory.ts'
 
@@ -114,9 +115,9 @@ class BodyReader {
   readonly #options: BodyReaderOptions
   /** With a declared length the body is read into its place at once: no second copy of it ever exists. */
   readonly #target: Buffer | null
-  readonly #chunks: Buffer[] = []
+  readonly #blocks = new ByteBlocks()
   readonly #done = Promise.withResolvers<Uint8Array>()
-  /** Were copied; to be freed once the parser that gave them is through with them. */
+  /** Were copied; to be freed once the parser that gave them is through with them. Bounded by a turn of the loop. */
   #spent: Buffer[] = []
   #bytes = 0
   #reserved: number
@@ -133,7 +134,7 @@ class BodyReader {
     const { request, timeoutMs } = this.#options
     const { promise, resolve, reject } = this.#done
     const onData = (chunk: Buffer): void => this.#take(chunk)
-    const onEnd = (): void => resolve(this.#target ?? Buffer.concat(this.#chunks))
+    const onEnd = (): void => resolve(this.#target ?? this.#blocks.take())
     const onGone = (): void => {
       // A request that was read to its end closes, too.
       if (!request.complete) reject(abortErrorOf(signal))
@@ -159,10 +160,10 @@ class BodyReader {
   #take(chunk: Buffer): void {
     if (this.#target !== null) {
       chunk.copy(this.#target, this.#bytes) // Node ends the message at its declared length
-      this.#freeSoon(chunk)
     } else {
-      this.#chunks.push(chunk)
+      this.#blocks.append(chunk)
     }
+    this.#freeSoon(chunk)
     this.#bytes += chunk.byteLength
     if (this.#bytes > this.#reserved && !this.#isMakingRoom) void this.#makeRoom() // cannot reject
   }
@@ -192,7 +193,7 @@ class BodyReader {
       this.#isMakingRoom = false
       request.resume()
     } catch (error) {
-      this.#chunks.length = 0
+      this.#blocks.clear()
       this.#done.reject(error)
     }
   }
@@ -205,7 +206,7 @@ class BodyReader {
     const { room, declared } = this.#options
     if (this.#bytes >= ((declared ?? STEP_BYTES) * elapsedMs) / WHOLE_WITHIN_MS) return
     if (elapsedMs > PATIENCE_MS && this.#reserved > 0 && room.isContested) {
-      this.#chunks.length = 0
+      this.#blocks.clear()
       this.#done.reject(tooSlow())
       return
     }

@@ -1,3 +1,4 @@
+import { ByteBlocks } from '../shared/byte-blocks.ts'
 import { type CallPhase, classifyFailure } from './classify.ts'
 import { Exchange, type ResponseHeaders } from './exchange.ts'
 import type { JsonRequest, JsonResponse } from './json-call.ts'
@@ -25,7 +26,7 @@ const MAX_BODY_BYTES = 4 * 1024 * 1024
 export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse> {
   const { pool, request, signal, onSent, onSettled } = options
   const { promise, resolve, reject } = Promise.withResolvers<JsonResponse>()
-  const chunks: Buffer[] = []
+  const blocks = new ByteBlocks()
   let bytes = 0
   let phase: CallPhase = 'connect'
   let status = 0
@@ -53,10 +54,9 @@ export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse
       },
       onChunk: (chunk) => {
         bytes += chunk.byteLength
-        if (bytes <= MAX_BODY_BYTES) chunks.push(chunk)
+        if (bytes <= MAX_BODY_BYTES) blocks.append(chunk)
       },
-      onEnd: () =>
-        resolve({ status, headers: flatten(headers), text: Buffer.concat(chunks).toString() }),
+      onEnd: () => resolve({ status, headers: flatten(headers), text: blocks.take().toString() }),
       onError: (cause) => reject(classifyFailure(cause, { url, phase, ...named(request) }))
     }
   })

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import { createServer, request as httpRequest, type ClientRequest } from 'node:http'
 import type { IncomingMessage } from 'node:http'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { MemoryBudget } from '../../src/admission/memory-budget.ts'
 import { BodyMemory } from '../../src/server/body-memory.ts'
@@ -21,6 +23,25 @@ t.test('a body of undeclared length', (t) => {
     const read = await readBody(incoming, LIMITS, memory, signal)
     t.ok(body.equals(read))
     t.equal(budget.reservedBytes, 2 * 1536 * KIB)
+  })
+  t.test('takes no more memory where it comes a byte at a time', async (t) => {
+    const bytes = 100 * KIB
+    const { client, incoming } = await upload(t)
+    using memory = makeMemory(new MemoryBudget(4096 * KIB, 10))
+    const read = readBody(incoming, LIMITS, memory, signal)
+    const before = heapInUse()
+    let came = 0
+    const all = Promise.withResolvers<void>()
+    incoming.on('data', (chunk: Buffer) => {
+      came += chunk.byteLength
+      if (came === bytes) all.resolve()
+    })
+    client.socket?.write('1\r\nx\r\n'.repeat(bytes))
+    await all.promise
+    const each = (heapInUse() - before) / bytes
+    t.ok(each < 20, `${each.toFixed(1)} bytes of the heap for each`)
+    client.end()
+    t.equal((await read).byteLength, bytes)
   })
   t.test('waits for memory, but not where two would wait for each other', async (t) => {
     const budget = new MemoryBudget(2048 * KIB, 10)
@@ -262,4 +283,11 @@ function makeMemory(budget: MemoryBudget, key = 'one'): BodyMemory {
     signal,
     timeoutMs: 60_000
   })
+}
+
+/** What is left after a collection. */
+function heapInUse(): number {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+  return process.memoryUsage().heapUsed
 }

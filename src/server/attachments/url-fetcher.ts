@@ -2,6 +2,7 @@ import { request as sendRequest, type IncomingMessage } from 'node:http'
 import { isIP, type Socket } from 'node:net'
 import type { FetchedContent } from '../../dialects/attachments.ts'
 import { sniffFormat } from '../../dialects/image-content.ts'
+import { ByteBlocks } from '../../shared/byte-blocks.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { addressOf } from '../../upstream/address.ts'
 import type { HostAddress, NameLookup } from '../../upstream/name-lookup.ts'
@@ -224,15 +225,14 @@ async function readBytes(
   maxBytes: number,
   admit: FetchTerms['admit']
 ): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let bytes = 0
+  const blocks = new ByteBlocks()
   for await (const chunk of body) {
-    bytes += chunk.byteLength
-    if (bytes > maxBytes) throw new FetchRefused(`it is larger than ${maxBytes} bytes`)
+    if (blocks.bytes + chunk.byteLength > maxBytes)
+      throw new FetchRefused(`it is larger than ${maxBytes} bytes`)
     admit(chunk.byteLength)
-    chunks.push(chunk)
+    blocks.append(chunk)
   }
-  return Buffer.concat(chunks)
+  return blocks.take()
 }
 
 function toContent(contentType: string | string[] | undefined, content: Buffer): FetchedContent {
