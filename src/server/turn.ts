@@ -105,6 +105,7 @@ export class Turn {
       return null
     } catch (cause) {
       const error = asGatewayError(cause)
+      this.#memory?.release() // it may take its client 10 s to be through with a body that nobody reads
       this.#debug.noteFailure(error)
       this.#answerError(error)
       return error
