@@ -31,7 +31,7 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
   } else if (source.type === 'content') {
     addNested(heading, source.content, context)
   } else if (source.type === 'base64' && mediaType.startsWith('text/')) {
-    const text = Buffer.from(source.data ?? '', 'base64').toString()
+    const text = textOfBase64(source.data ?? '', `${context.path}.source.data`)
     context.draft.addParagraph(`${heading}\n${text}`)
   } else if (attachmentOf(block) !== null) {
     throw new AttachmentNeeded(context.path)
@@ -69,8 +69,27 @@ export function readFile(block: JsonObject, context: BlockContext): void {
       'content-text'
     )
   }
-  const text = Buffer.from(data.slice(head[0].length), 'base64').toString()
+  const text = textOfBase64(data.slice(head[0].length), path)
   draft.addParagraph(`${title}\n${text}`)
+}
+
+/** Each of these takes six characters of JSON, where base64 has not two for it. */
+const CONTROL = /[^\P{Cc}\s]/gu
+const MAX_CONTROL_SHARE = 0.1
+const MAX_TEXT_CONTROLS = 1000
+
+/** @throws {GatewayError} GW_BODY_INVALID for bytes that are no text. */
+function textOfBase64(data: string, path: string): string {
+  const text = Buffer.from(data, 'base64').toString()
+  let controls = 0
+  CONTROL.lastIndex = 0
+  while (CONTROL.test(text)) {
+    controls++
+    if (controls > MAX_TEXT_CONTROLS && controls > text.length * MAX_CONTROL_SHARE) {
+      throw invalidPart(path, 'is called text, and its bytes are none', 'content-text')
+    }
+  }
+  return text
 }
 
 function omitDocument(heading: string, { draft, path, repairs }: BlockContext): void {

@@ -1,5 +1,11 @@
 import { GatewayError } from '../shared/errors.ts'
-import { type Attachment, type AttachmentContent, findAttachments, toBlock } from './attachments.ts'
+import {
+  type Attachment,
+  type AttachmentBlock,
+  type AttachmentContent,
+  findAttachments,
+  toBlock
+} from './attachments.ts'
 import { parseJsonBody } from './json-body.ts'
 
 /** What was got for the attachments of a body. */
@@ -26,12 +32,23 @@ export function inlineAttachments(
     return Object.hasOwn(fetched, attachment.url) ? fetched[attachment.url] : undefined
   }
   const json = parseJsonBody(body)
-  for (const block of findAttachments(json)) {
+  const blocks = findAttachments(json)
+  const newest = new Map(blocks.map((block) => [nameOf(block), block]))
+  for (const block of blocks) {
     const content = contentOf(block.attachment) ?? { kind: 'failed', reason: 'it was not fetched' }
     if (content.kind === 'failed' && block.isNew) throw unreadable(block.pointer, content.reason)
-    block.replaceWith(toBlock(block, content))
+    const isAgain = newest.get(nameOf(block)) !== block && content.kind !== 'failed'
+    block.replaceWith(isAgain ? { type: 'text', text: NAMED_AGAIN } : toBlock(block, content))
   }
   return Buffer.from(JSON.stringify(json))
+}
+
+/** A URL is a few bytes wherever it stands, its content megabytes: that stands once, as memory was set aside for it once. */
+const NAMED_AGAIN = '[What stood here comes again below and is shown there.]'
+
+/** What is not named but carried is itself and no other. */
+function nameOf({ attachment, pointer }: AttachmentBlock): string {
+  return attachment.kind === 'url' ? attachment.url : pointer
 }
 
 function unreadable(pointer: string, reason: string): GatewayError {

@@ -1,5 +1,6 @@
 import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../kiro/payload.ts'
 import { isJsonObject } from '../kiro/json-object.ts'
+import { GatewayError } from '../shared/errors.ts'
 import { allocateWithHeadroom, ownsMemory } from '../shared/own-memory.ts'
 import { UpstreamLimits, weighJson } from '../kiro/limits.ts'
 import type { Repairs } from '../kiro/repairs.ts'
@@ -38,11 +39,29 @@ const ROOT_CHARS =
     .length + 36
 
 /**
+ * Bytes of a payload for each byte of its body, and beside them. Conversations of agents become 1.03 of their size;
+ * memory is set aside for that and not for what a request could be made to become: a million empty messages have a
+ * frame each, and every turn names the model.
+ */
+const MAX_GROWTH = 2
+const FREE_BYTES = 256 * 1024
+
+/**
  * Writes the body once and counts its tokens from the same text: its length tells nearly all, so that no
  * message has to be walked for the estimate.
+ *
+ * @throws {GatewayError} GW_BODY_TOO_LARGE for much more than the `bodyBytes` that it was made of, mostly before any of
+ *   it is written.
  */
-export function encodePayload(payload: UpstreamPayload, repairs: Repairs): EncodedPayload {
+export function encodePayload(
+  payload: UpstreamPayload,
+  repairs: Repairs,
+  bodyBytes = Infinity
+): EncodedPayload {
+  const maxBytes = bodyBytes * MAX_GROWTH + FREE_BYTES
+  if (leastCharsOf(payload) > maxBytes) throw grownTooMuch(bodyBytes, maxBytes)
   const json = JSON.stringify(payload)
+  if (json.length > maxBytes) throw grownTooMuch(bodyBytes, maxBytes)
   const { bytes, replaced } = replaceLoneSurrogates(toBytes(json), json)
   if (replaced > 0) repairs.note('surrogate-replaced')
   const chars = json.length - replaced * (ESCAPE_CHARS - 1)
@@ -76,6 +95,31 @@ function weigh(json: string, extraBytes: number): number {
   const most = json.length + extraBytes * WIDE_CHAR_EXTRA
   const isFar = extraBytes === 0 || most < UpstreamLimits.payloadWeight / 2
   return isFar ? json.length : weighJson(json)
+}
+
+/** Characters of a payload at least: its texts without escapes, and what is around them. Takes no look at a text. */
+function leastCharsOf({ conversationState }: UpstreamPayload): number {
+  const { currentMessage, history = [] } = conversationState
+  let chars = 0
+  for (const entry of [...history, currentMessage]) {
+    chars += overheadOf(entry).unseenChars
+    if ('assistantResponseMessage' in entry) {
+      chars += entry.assistantResponseMessage.content.length
+      continue
+    }
+    const { content, userInputMessageContext: context } = entry.userInputMessage
+    chars += content.length
+    for (const { content: parts } of context?.toolResults ?? []) chars += parts[0].text.length
+  }
+  return chars
+}
+
+function grownTooMuch(bodyBytes: number, maxBytes: number): GatewayError {
+  return new GatewayError('GW_BODY_TOO_LARGE', `${bodyBytes} bytes`, {
+    message:
+      `The request would become more than ${maxBytes} bytes for the upstream, where it has ${bodyBytes}: every turn gets a ` +
+      'frame of its own and repeats the name of the model. Send fewer and longer messages, or a shorter model name.'
+  })
 }
 
 /** Reads a body back. Throws for bytes that `encodePayload()` has not written. */

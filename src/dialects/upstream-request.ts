@@ -29,6 +29,8 @@ export interface UpstreamRequest {
 /** A client's request after its dialect has been read. */
 export interface ClientRequest {
   readonly dialect: DialectName
+  /** Of its body, and of what stands outside it. */
+  readonly bodyBytes: number
   /** As the client named it. */
   readonly model: string
   readonly conversation: Conversation
@@ -59,7 +61,7 @@ export interface ClientRequest {
 /**
  * The part that all dialects share: model, reasoning, the upstream's body, the plan for the answer.
  *
- * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
+ * @throws {GatewayError} GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN
  */
 export function toUpstream(
   request: ClientRequest,
@@ -91,7 +93,7 @@ export function toUpstream(
     sessionKey: request.sessionKey,
     repairs
   })
-  const { bytes, weight, tokens } = encodePayload(built.payload, repairs)
+  const { bytes, weight, tokens } = encodePayload(built.payload, repairs, request.bodyBytes)
   const { contextWindow } = model
   const borderline = [
     ...built.borderline,

@@ -30,6 +30,7 @@ export function toUpstreamRequest(
   return toUpstream(
     {
       dialect: 'anthropic-messages',
+      bodyBytes: body.byteLength,
       model: messages.model,
       conversation: readConversation(messages, repairs),
       reasoning: readReasoning(messages, repairs),

@@ -29,6 +29,7 @@ export function toUpstreamRequest(
   return toUpstream(
     {
       dialect: 'openai-chat',
+      bodyBytes: body.byteLength,
       model: chat.model,
       conversation: readConversation(chat, repairs),
       reasoning: readReasoning(chat, repairs),

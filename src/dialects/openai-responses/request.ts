@@ -6,6 +6,7 @@ import { effortWish, jsonInstruction } from '../answer-wishes.ts'
 import { checkShape } from '../check-shape.ts'
 import { type JsonFormat, readJsonForm } from '../json-answer.ts'
 import { invalidPart, parseJsonBody } from '../json-body.ts'
+import { keptBytesOf } from '../reply-plan.ts'
 import type { RequestOptions } from '../request-options.ts'
 import { toUpstream, type UpstreamRequest } from '../upstream-request.ts'
 import { COMPACTION_TRIGGER } from './compaction.ts'
@@ -47,6 +48,7 @@ export function toUpstreamRequest(
   return toUpstream(
     {
       dialect: 'openai-responses',
+      bodyBytes: body.byteLength + keptBytesOf(options.items ?? {}),
       model: request.model,
       conversation,
       reasoning: readReasoning(request, repairs),
