@@ -24,6 +24,8 @@ export interface MemoryPlan {
   readonly bodyBytesPerWorker: number
   /** The same for small bodies alone, while the other is in use. */
   readonly smallLaneBytesPerWorker: number
+  /** Answers of a usual size that are held, while the memory for bodies is in use. */
+  readonly answerLaneBytesPerWorker: number
   /** What processes and threads take outside their heaps. */
   readonly baseBytes: number
   /** Sockets: what the kernel holds for them, which the container pays for, and Node outside its heaps. */
@@ -77,6 +79,8 @@ const maxHeapMb = { primary: 64, worker: 1024, thread: 1024 } as const
 const minBodiesMb = 8
 /** Four small bodies at the limit of what is small, or dozens of usual ones. */
 const smallLaneMb = 2
+/** Some thirty answers of a usual size that are long; what is shorter needs none of it. */
+const answerLaneMb = 2
 
 /**
  * An idle connection of a client, measured with 4,000 of them on Node 24: 7 KiB outside the heap and 4 KiB in the
@@ -92,7 +96,7 @@ const maxConnections = 16_384
  *        ├─ sockets  1/16
  *        ├─ base     for each process and thread, and one more for PDFs
  *        └─ rest ─┬─ primary heap 12 %
- *                 └─ 15 % bodies · 50 % worker heaps, of which 2 MiB for small bodies · 35 % thread heaps
+ *                 └─ 15 % bodies · 50 % worker heaps, of which 2 MiB each for small bodies and answers · 35 % thread heaps
  * ```
  */
 function share(limitBytes: number, { workers, threads }: MemoryWishes): MemoryPlan {
@@ -103,11 +107,11 @@ function share(limitBytes: number, { workers, threads }: MemoryWishes): MemoryPl
   const restMb = limitMb - headroomMb - socketMb - baseMb
   const primaryMb = clamp(restMb * 0.12, minHeapMb.primary, maxHeapMb.primary)
   const sharedMb = (restMb - primaryMb) / workers
-  const workerMb = clamp(sharedMb * 0.5 - smallLaneMb, 0, maxHeapMb.worker)
+  const workerMb = clamp(sharedMb * 0.5 - smallLaneMb - answerLaneMb, 0, maxHeapMb.worker)
   const threadMb = clamp((sharedMb * 0.35) / threads, 0, maxHeapMb.thread)
   const pdfMb = Math.min(threadMb, Math.max(pdfHeapMb, Math.floor(threadMb / 2)))
   const bodiesMb = Math.max(0, Math.floor(sharedMb * 0.15))
-  const perWorkerMb = workerMb + threadMb * threads + bodiesMb + smallLaneMb
+  const perWorkerMb = workerMb + threadMb * threads + bodiesMb + smallLaneMb + answerLaneMb
   const usedMb = baseMb + socketMb + primaryMb + workers * perWorkerMb
   return {
     limitBytes,
@@ -119,6 +123,7 @@ function share(limitBytes: number, { workers, threads }: MemoryWishes): MemoryPl
     pdfThread: toHeap(pdfMb, threadMb >= 64 ? 4 : 2),
     bodyBytesPerWorker: bodiesMb * mebibyte,
     smallLaneBytesPerWorker: smallLaneMb * mebibyte,
+    answerLaneBytesPerWorker: answerLaneMb * mebibyte,
     baseBytes: baseMb * mebibyte,
     socketBytes: socketMb * mebibyte,
     connectionsPerWorker: Math.min(

@@ -60,6 +60,11 @@ export const Settings = Type.Object({
       { min: 1024, max: 1024 * mebibyte, default: 32 * mebibyte },
       'Largest request body that is read, as far as there is memory for it: 512M allow 11 MB, 2G the whole 32 MB.'
     ),
+    maxAnswerBytes: bytes(
+      'MAX_ANSWER_BYTES',
+      { min: 65_536, max: 1024 * mebibyte, default: 16 * mebibyte },
+      'Longest answer, reasoning and tool calls included. A stream ends there as an incomplete answer, one that is sent in one piece is an error, as it is where there is no memory for it: 512M hold 11 MB at once.'
+    ),
     bodyTimeoutMs: seconds(
       'BODY_TIMEOUT',
       { min: 0.1, max: day, default: 60 },

@@ -319,6 +319,7 @@ export class Primary {
         bodyBytes: memory.bodyBytesPerWorker,
         maxConnections: memory.connectionsPerWorker,
         smallLaneBytes: memory.smallLaneBytesPerWorker,
+        answerLaneBytes: memory.answerLaneBytesPerWorker,
         threads: memory.threads,
         threadOldSpaceMb: memory.thread.oldSpaceMb,
         threadSemiSpaceMb: memory.thread.semiSpaceMb,

@@ -1,4 +1,5 @@
 import type { AnswerLimit } from './answer-limit.ts'
+import type { AnswerRoom } from './answer-room.ts'
 import type { ReplyPlan } from './reply-plan.ts'
 import type { StreamPart } from './stream-part.ts'
 import type { TextCall } from './text-call-parser.ts'
@@ -11,6 +12,8 @@ export interface AnswerTextOptions {
   readonly plan: ReplyPlan
   readonly meter: UsageMeter
   readonly limit: AnswerLimit
+  /** For what is held. */
+  readonly room: AnswerRoom
 }
 
 const NoCalls: readonly TextCall[] = []
@@ -30,12 +33,12 @@ export class AnswerText {
   readonly #calls: TextCalls
   readonly #isOpen: boolean
 
-  constructor({ plan, meter, limit }: AnswerTextOptions) {
+  constructor({ plan, meter, limit, room }: AnswerTextOptions) {
     this.#meter = meter
     this.#limit = limit
     this.#tags = plan.reasoning === 'tags' ? new ThinkingTags() : null
-    this.#filter = new TextFilter(plan)
-    this.#calls = new TextCalls(plan.isJsonAnswer ? {} : plan.textCallForms)
+    this.#filter = new TextFilter(plan, room)
+    this.#calls = new TextCalls(plan.isJsonAnswer ? {} : plan.textCallForms, room)
     this.#isOpen = this.#tags === null && this.#filter.isOpen && this.#calls.isDone && limit.isNone
   }
 

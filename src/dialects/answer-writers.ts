@@ -1,6 +1,7 @@
 import { AnthropicAnswer } from './anthropic-messages/answer.ts'
 import { AnthropicTranslator } from './anthropic-messages/translator.ts'
 import type { AnswerIdentity } from './answer-identity.ts'
+import { type AnswerRoom, ENDLESS_ROOM } from './answer-room.ts'
 import { OpenAiChatAnswer } from './openai-chat/answer.ts'
 import { OpenAiChatTranslator } from './openai-chat/translator.ts'
 import { ResponsesAnswer } from './openai-responses/answer.ts'
@@ -12,25 +13,33 @@ import type { Collector, Translator } from './stream-part.ts'
 /** What writes answers in one client API. */
 interface AnswerWriters {
   readonly toId: (hex: string) => string
-  readonly createTranslator: (plan: ReplyPlan, identity: AnswerIdentity) => Translator
-  readonly createCollector: (plan: ReplyPlan, identity: AnswerIdentity) => Collector
+  readonly createTranslator: (
+    plan: ReplyPlan,
+    identity: AnswerIdentity,
+    room: AnswerRoom
+  ) => Translator
+  readonly createCollector: (
+    plan: ReplyPlan,
+    identity: AnswerIdentity,
+    room: AnswerRoom
+  ) => Collector
 }
 
 const Writers: Readonly<Record<DialectName, AnswerWriters>> = {
   'openai-chat': {
     toId: (hex) => `chatcmpl-${hex}`,
     createTranslator: (plan, identity) => new OpenAiChatTranslator(plan, identity),
-    createCollector: (plan, identity) => new OpenAiChatAnswer(plan, identity)
+    createCollector: (plan, identity, room) => new OpenAiChatAnswer(plan, identity, room)
   },
   'openai-responses': {
     toId: toResponseId,
-    createTranslator: (plan, identity) => new ResponsesTranslator(plan, identity),
-    createCollector: (plan, identity) => new ResponsesAnswer(plan, identity)
+    createTranslator: (plan, identity, room) => new ResponsesTranslator(plan, identity, room),
+    createCollector: (plan, identity, room) => new ResponsesAnswer(plan, identity, room)
   },
   'anthropic-messages': {
     toId: (hex) => `msg_${hex.slice(0, 24)}`,
     createTranslator: (plan, identity) => new AnthropicTranslator(plan, identity),
-    createCollector: (plan, identity) => new AnthropicAnswer(plan, identity)
+    createCollector: (plan, identity, room) => new AnthropicAnswer(plan, identity, room)
   }
 }
 
@@ -40,11 +49,19 @@ export function toAnswerId(dialect: DialectName, hex: string): string {
 }
 
 /** For `plan.isStream`: parts of one answer in, text of its dialect out. */
-export function createTranslator(plan: ReplyPlan, identity: AnswerIdentity): Translator {
-  return Writers[plan.dialect].createTranslator(plan, identity)
+export function createTranslator(
+  plan: ReplyPlan,
+  identity: AnswerIdentity,
+  room: AnswerRoom = ENDLESS_ROOM
+): Translator {
+  return Writers[plan.dialect].createTranslator(plan, identity, room)
 }
 
 /** For an answer in one piece. */
-export function createCollector(plan: ReplyPlan, identity: AnswerIdentity): Collector {
-  return Writers[plan.dialect].createCollector(plan, identity)
+export function createCollector(
+  plan: ReplyPlan,
+  identity: AnswerIdentity,
+  room: AnswerRoom = ENDLESS_ROOM
+): Collector {
+  return Writers[plan.dialect].createCollector(plan, identity, room)
 }

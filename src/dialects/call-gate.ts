@@ -1,8 +1,6 @@
 import type { AnswerLimit } from './answer-limit.ts'
 import type { StreamPart } from './stream-part.ts'
 
-type StartPart = Extract<StreamPart, { type: 'tool-start' }>
-
 /**
  * What stands between the model's tool calls and the client: only the first, where the client wants one at a time,
  * and the client's limit. A call that is there as a whole is cut as a whole; one that comes in pieces is cut off.
@@ -40,14 +38,17 @@ export class CallGate {
     return this.#hasCutCalls
   }
 
-  /** `rest`: what is known to come after this start. */
-  start(part: StartPart, rest: readonly StreamPart[], out: StreamPart[]): void {
-    const json = wholeArguments(rest)
+  /** `made`: the part at `index`, which begins the call, and what is known to come after it. */
+  start(made: readonly StreamPart[], index: number, out: StreamPart[]): void {
+    const part = made[index]
+    if (part?.type !== 'tool-start') throw new Error('no call begins there')
+    const end = endOfCall(made, index)
     this.#state = 'skipped'
     if (this.#isSingle && this.#begun > 0) return
-    if (!this.#limit.isNone && !this.#limit.takeWhole(part.name + (json ?? ''))) return
+    const json = end === null ? [] : made.slice(index, end).map(jsonOf)
+    if (!this.#limit.isNone && !this.#limit.takeWhole(part.name + json.join(''))) return
     this.#begun++
-    this.#state = json === null ? 'streamed' : 'whole'
+    this.#state = end === null ? 'streamed' : 'whole'
     out.push(part)
   }
 
@@ -56,9 +57,15 @@ export class CallGate {
     if (this.#state !== 'streamed') return
     const fitting = this.#limit.isNone ? json : this.#limit.take(json)
     if (fitting !== '') out.push({ type: 'tool-delta', json: fitting })
-    if (fitting === json) return
-    out.push({ type: 'tool-end', isCut: true })
-    this.#hasCutCalls = true
+    if (fitting !== json) this.cut(out)
+  }
+
+  /** Nothing more will come: breaks off what the client has half of. */
+  cut(out: StreamPart[]): void {
+    if (this.#state === 'whole' || this.#state === 'streamed') {
+      out.push({ type: 'tool-end', isCut: true })
+      this.#hasCutCalls = true
+    }
     this.#state = 'none'
   }
 
@@ -72,12 +79,12 @@ export class CallGate {
   }
 }
 
-/** The arguments up to the call's end; null if that is not among the parts. */
-function wholeArguments(parts: readonly StreamPart[]): string | null {
-  let json = ''
-  for (const part of parts) {
-    if (part.type === 'tool-delta') json += part.json
-    if (part.type === 'tool-end') return json
-  }
+/** Where the call that begins at `index` ends; null if that is not among the parts. */
+function endOfCall(parts: readonly StreamPart[], index: number): number | null {
+  for (let at = index; at < parts.length; at++) if (parts[at]?.type === 'tool-end') return at
   return null
+}
+
+function jsonOf(part: StreamPart): string {
+  return part.type === 'tool-delta' ? part.json : ''
 }

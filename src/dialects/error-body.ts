@@ -1,4 +1,4 @@
-import type { GatewayError } from '../shared/errors.ts'
+import type { ErrorCode, GatewayError } from '../shared/errors.ts'
 import { AnthropicErrors } from './anthropic-messages/error-format.ts'
 import type { ErrorFormat } from './error-format.ts'
 import { OpenAiErrors } from './openai-chat/error-format.ts'
@@ -34,6 +34,13 @@ const QuotaRetryAfterS = 3600
 /** The same request will fail again, so the SDKs must not repeat it (they would for minutes on a 401). */
 const FinalStatuses: readonly number[] = [400, 401, 403, 404, 405, 413, 415, 426]
 
+/** The next attempt would cost as much and come to the same. */
+const FinalCodes: readonly ErrorCode[] = [
+  'GW_UPSTREAM_QUOTA',
+  'GW_ANSWER_INVALID',
+  'GW_ANSWER_TOO_LARGE'
+]
+
 /** The whole HTTP answer for an error, before anything else was sent. */
 export function toErrorReply(
   dialect: ErrorDialect,
@@ -57,6 +64,5 @@ function toRetryAfter(error: GatewayError, status: number): number | null {
 }
 
 function isFinal(error: GatewayError, status: number): boolean {
-  const isFinalCode = error.code === 'GW_UPSTREAM_QUOTA' || error.code === 'GW_ANSWER_INVALID'
-  return isFinalCode || FinalStatuses.includes(status)
+  return FinalCodes.includes(error.code) || FinalStatuses.includes(status)
 }

@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { UpstreamEvent } from '../kiro/event.ts'
 import { AnswerLimit } from './answer-limit.ts'
+import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf } from './answer-room.ts'
 import { AnswerText } from './answer-text.ts'
 import { CallGate } from './call-gate.ts'
 import { toEndReason } from './end-reason.ts'
+import { LongText } from './long-text.ts'
 import type { ReplyPlan } from './reply-plan.ts'
 import type { EndReason, StreamPart } from './stream-part.ts'
 import { estimateTokens } from './token-estimate.ts'
@@ -15,6 +17,8 @@ export interface PartReaderOptions {
   readonly countTokens?: (text: string) => number
   /** The window of an upstream model, undefined if unknown; asked when another model answers than planned. */
   readonly contextWindowOf?: (modelId: string) => number | undefined
+  /** How long the answer may become, and how much of it may be held; endless unless given. */
+  readonly room?: AnswerRoom
 }
 
 const NoParts: readonly StreamPart[] = []
@@ -39,7 +43,8 @@ export class PartReader {
   readonly #tools: ToolCalls
   readonly #calls: CallGate
   readonly #contextWindowOf: (modelId: string) => number | undefined
-  #waiting: UpstreamEvent[] = []
+  readonly #room: AnswerRoom
+  readonly #waiting: WaitingEvents
   #modelId: string
   #stopReason = ''
   #isCutOff = false
@@ -49,16 +54,26 @@ export class PartReader {
     this.#plan = plan
     this.#meter = new UsageMeter({ ...plan, countTokens })
     this.#limit = new AnswerLimit(plan.maxOutputTokens)
-    this.#text = new AnswerText({ plan, meter: this.#meter, limit: this.#limit })
-    this.#tools = new ToolCalls(plan.toolNames)
+    const room = options.room ?? ENDLESS_ROOM
+    this.#room = room
+    this.#waiting = new WaitingEvents(room)
+    this.#text = new AnswerText({ plan, meter: this.#meter, limit: this.#limit, room })
+    this.#tools = new ToolCalls({
+      toolNames: plan.toolNames,
+      room,
+      onLost: (text) => this.#meter.addText(text)
+    })
     this.#calls = new CallGate(this.#limit, plan.isSingleToolCall)
     this.#contextWindowOf = options.contextWindowOf ?? (() => undefined)
     this.#modelId = plan.upstreamModel
   }
 
-  /** Nothing more will come out but the end, so the upstream can be left: a stop string or the client's limit. */
+  /**
+   * Nothing more will come out but the end, so the upstream can be left: a stop string, the client's limit, or no more
+   * room.
+   */
   get isStopped(): boolean {
-    return this.#text.stopSequence !== null || this.#limit.isReached
+    return this.#text.stopSequence !== null || this.#limit.isReached || this.#room.isFull
   }
 
   /** Tokens of the request as the upstream counted them; null while it has not. */
@@ -67,6 +82,10 @@ export class PartReader {
   }
 
   push(event: UpstreamEvent): readonly StreamPart[] {
+    return this.isStopped || !this.#room.say(bytesOf(event)) ? NoParts : this.#read(event)
+  }
+
+  #read(event: UpstreamEvent): readonly StreamPart[] {
     if (this.isStopped) return NoParts
     switch (event.type) {
       case 'text':
@@ -99,12 +118,12 @@ export class PartReader {
   /** The clean end of the upstream's answer: what was held, then the `end` part. Call once. */
   end(): readonly StreamPart[] {
     const parts: StreamPart[] = []
+    if (this.#room.isFull) this.#breakOff(parts)
     if (!this.#calls.isOpen && !this.isStopped) this.#endText(parts)
     if (!this.isStopped) this.#deliver(this.#tools.end(), parts)
     if (!this.isStopped) this.#endText(parts)
     // Text before a stop string may still be held, for what it might have become.
     if (this.#text.stopSequence !== null) this.#text.release(parts)
-    this.#meter.addText(this.#tools.lostText)
     const stopSequence = this.#stopSequence()
     const usage = this.#meter.total(this.#limit.isReached ? this.#plan.maxOutputTokens : undefined)
     const reason = this.#reason()
@@ -152,8 +171,14 @@ export class PartReader {
 
   /** Blocks can't interleave: what comes inside a call waits until that is out. */
   #postpone(event: UpstreamEvent): readonly StreamPart[] {
-    this.#waiting.push(event)
+    this.#waiting.add(event)
     return NoParts
+  }
+
+  /** There is no more room: what the client has half of is cut off, and what may only be text is text. */
+  #breakOff(out: StreamPart[]): void {
+    if (this.#calls.isOpen) this.#calls.cut(out)
+    else if (this.#text.stopSequence === null) this.#text.release(out)
   }
 
   /** Nothing comes next: what is held may be calls, if the model made none otherwise, not even one that broke off. */
@@ -172,7 +197,7 @@ export class PartReader {
         this.#text.release(out)
         if (this.isStopped) return
         this.#meter.addText(part.name)
-        this.#calls.start(part, made.slice(index + 1), out)
+        this.#calls.start(made, index, out)
       } else if (part.type === 'tool-delta') {
         this.#meter.addText(part.json)
         this.#calls.delta(part.json, out)
@@ -182,10 +207,9 @@ export class PartReader {
   }
 
   #resume(out: StreamPart[]): void {
-    const events = this.#waiting
-    if (events.length === 0) return
-    this.#waiting = []
-    for (const event of events) out.push(...this.push(event))
+    for (const event of this.#waiting.take()) {
+      for (const part of this.#read(event)) out.push(part)
+    }
   }
 
   #noteModel(modelId: string): void {
@@ -205,10 +229,85 @@ export class PartReader {
     return toEndReason({
       isStopped: this.#stopSequence() !== null,
       // Half a call that a client has seen must not end like a whole one, whatever came after it.
-      hasToolCall: hasWholeCalls && !(hasCutCalls && this.#plan.isStream),
-      isCutOff: this.#isCutOff || this.#tools.hasBroken || this.#limit.isReached,
+      hasToolCall: hasWholeCalls && !(hasCutCalls && this.#plan.isStream) && !this.#room.isFull,
+      isCutOff:
+        this.#isCutOff || this.#tools.hasBroken || this.#limit.isReached || this.#room.isFull,
       isWindowFull: this.#meter.isWindowFull,
       stopReason: this.#stopReason
     })
   }
+}
+
+/** What an event takes that waits, beside its text. */
+const EVENT_BYTES = 256
+
+interface WaitingText {
+  readonly type: 'text' | 'reasoning'
+  readonly pieces: LongText
+}
+
+/** What comes while a call is being given out. Pieces of one text become one: each would take more than its text. */
+class WaitingEvents {
+  readonly #room: AnswerRoom
+  #events: (UpstreamEvent | WaitingText)[] = []
+
+  constructor(room: AnswerRoom) {
+    this.#room = room
+  }
+
+  add(event: UpstreamEvent): void {
+    const text = plainText(event)
+    if (text === null) return this.#keep(event, bytesOf(event))
+    const last = this.#events.at(-1)
+    if (last !== undefined && 'pieces' in last && last.type === event.type) {
+      if (this.#room.hold(heapBytesOf(text))) last.pieces.add(text)
+      return
+    }
+    const pieces = new LongText()
+    pieces.add(text)
+    this.#keep({ type: event.type === 'text' ? 'text' : 'reasoning', pieces }, heapBytesOf(text))
+  }
+
+  /** In their order; none is left. */
+  take(): readonly UpstreamEvent[] {
+    if (this.#events.length === 0) return []
+    const events = this.#events
+    this.#events = []
+    return events.flatMap((event): readonly UpstreamEvent[] => {
+      if (!('pieces' in event)) return [event]
+      return event.pieces.take().map((text) => ({ type: event.type, text }))
+    })
+  }
+
+  #keep(event: UpstreamEvent | WaitingText, bytes: number): void {
+    if (this.#room.hold(EVENT_BYTES + bytes)) this.#events.push(event)
+  }
+}
+
+/** The text of an event that is nothing else; `null` for others. */
+function plainText(event: UpstreamEvent): string | null {
+  if (event.type === 'text') return event.text
+  if (event.type !== 'reasoning' || event.signature || event.redacted) return null
+  return event.text ?? ''
+}
+
+/** What the model says with it, in UTF-8. Arguments that come as an object are counted where they are written out. */
+function bytesOf(event: UpstreamEvent): number {
+  switch (event.type) {
+    case 'text':
+      return Buffer.byteLength(event.text)
+    case 'reasoning': {
+      const { text = '', signature = '', redacted = '' } = event
+      return Buffer.byteLength(text) + signature.length + redacted.length
+    }
+    case 'tool':
+      return typeof event.input === 'string' ? Buffer.byteLength(event.input) : 0
+    case 'metadata':
+    case 'context-usage':
+    case 'metering':
+    case 'exception':
+    case 'ignored':
+      break
+  }
+  return 0
 }

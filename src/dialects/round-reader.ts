@@ -1,3 +1,5 @@
+import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf } from './answer-room.ts'
+import { LongText } from './long-text.ts'
 import type { DueCall, RoundPlan } from './round-plan.ts'
 import type { StreamPart } from './stream-part.ts'
 import type { ToolCall } from './tool-parts.ts'
@@ -20,6 +22,9 @@ export interface RoundReport {
 /** Text and arguments that are held or sent back, in UTF-16 units; the longest answer of any model is half of it. */
 export const MAX_HELD_CHARS = 1_048_576
 
+/** What a call takes beside its texts, at most. */
+const CALL_BYTES = 1024
+
 const NoParts: readonly StreamPart[] = []
 
 /**
@@ -31,20 +36,22 @@ export class RoundReader {
   readonly #searchTool: string | null
   readonly #mustBeJson: boolean
   #isHolding: boolean
-  #text = ''
-  /** How much of the text has passed. */
-  #passedChars = 0
+  readonly #room: AnswerRoom
+  /** What has passed, and what has not yet. */
+  readonly #passed = new LongText()
+  readonly #held = new LongText()
   /** Nothing is added to the text any more, so that it has no gaps. */
   #isFull = false
   #isTooLong = false
   readonly #searches: ToolCall[] = []
   readonly #strays: ToolCall[] = []
   /** The call that is being kept from the client. */
-  #kept: { readonly id: string; readonly name: string; json: string } | null = null
+  #kept: { readonly id: string; readonly name: string; readonly json: LongText } | null = null
   #hasDelivered = false
   #end: EndPart | null = null
 
-  constructor({ jsonForm, dueCall, webSearch }: RoundPlan) {
+  constructor({ jsonForm, dueCall, webSearch }: RoundPlan, room: AnswerRoom = ENDLESS_ROOM) {
+    this.#room = room
     this.#dueCall = dueCall
     this.#searchTool = webSearch?.toolName ?? null
     this.#mustBeJson = jsonForm !== null
@@ -58,11 +65,12 @@ export class RoundReader {
         return this.#readText(part)
       case 'tool-start':
         if (this.#isClients(part.name)) return this.#mustBeJson ? [part] : [...this.release(), part]
-        this.#kept = { id: part.id, name: part.name, json: '' }
+        this.#room.hold(CALL_BYTES)
+        this.#kept = { id: part.id, name: part.name, json: new LongText() }
         return NoParts
       case 'tool-delta':
         if (this.#kept === null) return [part]
-        if (this.#kept.json.length <= MAX_HELD_CHARS) this.#kept.json += part.json
+        if (this.#kept.json.length <= MAX_HELD_CHARS) this.#keep(this.#kept.json, part.json)
         return NoParts
       case 'tool-end':
         if (this.#kept !== null) return this.#endKept(part.isCut === true)
@@ -87,9 +95,10 @@ export class RoundReader {
   release(): readonly StreamPart[] {
     if (this.#mustBeJson && this.#hasDelivered) return NoParts
     this.#isHolding = false
-    const text = this.#text.slice(this.#passedChars)
-    this.#passedChars = this.#text.length
-    return text === '' ? NoParts : [{ type: 'text', text }]
+    return this.#held.take().map((text) => {
+      this.#passed.add(text)
+      return { type: 'text', text }
+    })
   }
 
   /** The text was longer than what can be held, so that its end is missing. */
@@ -101,7 +110,7 @@ export class RoundReader {
   report(): RoundReport {
     if (this.#end === null) throw new Error('the round has not ended')
     return {
-      text: this.#text,
+      text: this.#passed.toString() + this.#held.toString(),
       searches: this.#searches,
       strays: this.#strays,
       hasDelivered: this.#hasDelivered,
@@ -110,16 +119,19 @@ export class RoundReader {
   }
 
   #readText(part: Extract<StreamPart, { type: 'text' }>): readonly StreamPart[] {
-    this.#isFull ||= this.#text.length + part.text.length > MAX_HELD_CHARS
-    const isFull = this.#isFull
-    if (isFull && this.#isHolding) {
+    const { text } = part
+    const length = this.#passed.length + this.#held.length + text.length
+    this.#isFull ||= length > MAX_HELD_CHARS || !this.#room.hold(heapBytesOf(text))
+    if (this.#isFull && this.#isHolding) {
       if (!this.#mustBeJson) return [...this.release(), part]
       this.#isTooLong = true
     }
-    if (!isFull) this.#text += part.text
-    if (this.#isHolding) return NoParts
-    if (!isFull) this.#passedChars = this.#text.length
-    return [part]
+    if (!this.#isFull) (this.#isHolding ? this.#held : this.#passed).add(text)
+    return this.#isHolding ? NoParts : [part]
+  }
+
+  #keep(held: LongText, text: string): void {
+    if (this.#room.hold(heapBytesOf(text))) held.add(text)
   }
 
   /** A search is ours, and where one tool was named no other may be called. */
@@ -133,9 +145,11 @@ export class RoundReader {
   }
 
   #endKept(isCut: boolean): readonly StreamPart[] {
-    const call = this.#kept
+    const kept = this.#kept
     this.#kept = null
-    if (call === null || isCut || call.json.length > MAX_HELD_CHARS) return NoParts
+    const isGone = kept === null || isCut || this.#room.isFull
+    if (isGone || kept.json.length > MAX_HELD_CHARS) return NoParts
+    const call = { ...kept, json: kept.json.take().join('') }
     if (this.#isStray(call.name)) this.#strays.push(call)
     else this.#searches.push(call)
     return NoParts

@@ -1,3 +1,5 @@
+import type { Written } from './output-text.ts'
+
 /**
  * Our own vocabulary for an answer, between the upstream's events and the clients' dialects
  * (kiro-protocol §10.1). A `PartReader` makes parts from events, a `Translator` makes dialect text.
@@ -63,9 +65,9 @@ export interface Usage {
  * Every method returns text to send, `''` for nothing.
  */
 export interface Translator {
-  push(part: StreamPart): string
+  push(part: StreamPart): Written
   /** A failure after the first byte: the dialect's error event, never its end marker. */
-  fail(error: Error): string
+  fail(error: Error): Written
   /** Keeps a silent stream alive; never counts as part of the answer. */
   heartbeat(): string
   readonly keptItems?: KeptItems
@@ -75,9 +77,9 @@ export interface Translator {
 export interface Collector {
   push(part: StreamPart): void
   /** The JSON text of the whole answer; call once, after the `end` part. */
-  toJson(): string
+  toJson(): Written
   readonly keptItems?: KeptItems
 }
 
 /** The finished items of an answer as JSON text, by their ids, where clients may refer to them by these. */
-export type KeptItems = ReadonlyMap<string, string>
+export type KeptItems = ReadonlyMap<string, Written>

@@ -1,4 +1,6 @@
+import { type AnswerRoom, heapBytesOf } from './answer-room.ts'
 import { findPartial } from './hold-back.ts'
+import { detach, LongText } from './long-text.ts'
 import type { TextCallForm } from './text-call-form.ts'
 import { parseTextCalls, type TextCall } from './text-call-parser.ts'
 
@@ -10,6 +12,8 @@ const NameHead = /^(?:\[Called |(?:<function_calls>\s*)?<invoke name=")([^\s"]*)
 
 /** A longer text is no call of a tool any more, only held for nothing. */
 const MaxHeldChars = 256 * 1024
+/** Nor is one that has not come to a name by then. */
+const MaxHeadChars = 512
 
 /**
  * Finds tool calls that a model wrote as text instead of making them (kiro-protocol §5.7). A text is taken for
@@ -23,12 +27,16 @@ const MaxHeldChars = 256 * 1024
  */
 export class TextCalls {
   readonly #forms: Readonly<Record<string, TextCallForm>>
+  readonly #room: AnswerRoom
   #state: 'passing' | 'holding' | 'done'
-  #held = ''
+  readonly #held = new LongText()
+  /** What is held names a tool on offer. */
+  #isNamed = false
   #isLineStart = true
 
-  constructor(forms: Readonly<Record<string, TextCallForm>>) {
+  constructor(forms: Readonly<Record<string, TextCallForm>>, room: AnswerRoom) {
     this.#forms = forms
+    this.#room = room
     this.#state = Object.keys(forms).length === 0 ? 'done' : 'passing'
   }
 
@@ -40,39 +48,42 @@ export class TextCalls {
   /** The text that is sure to be no call. */
   push(delta: string): string {
     if (this.#state === 'done') return delta
-    this.#held += delta
+    this.#held.add(delta)
     const passed = this.#state === 'passing' ? this.#pass() : ''
-    return this.#isHopeless() ? passed + this.release() : passed
+    return this.#isHopeless(delta) ? passed + this.release() : passed
   }
 
   /** Gives out what is held: something else comes up in the answer, so it was text. */
   release(): string {
-    const text = this.#held
+    const text = this.#held.take().join('')
     if (this.#state === 'holding') this.#state = 'done'
-    this.#held = ''
     this.#noteLine(text)
     return text
   }
 
   /** The answer has no real calls: what is held, as calls if it is some. */
   end(): { readonly text: string; readonly calls: readonly TextCall[] } {
-    const calls = this.#state === 'holding' ? parseTextCalls(this.#held, this.#forms) : null
+    const calls =
+      this.#state === 'holding' ? parseTextCalls(this.#held.toString(), this.#forms) : null
     const text = this.release()
     return calls === null ? { text, calls: [] } : { text: '', calls }
   }
 
-  #isHopeless(): boolean {
+  #isHopeless(delta: string): boolean {
     if (this.#state !== 'holding') return false
-    if (this.#held.length > MaxHeldChars) return true
-    const name = NameHead.exec(this.#held)?.[1]
-    return name !== undefined && !Object.hasOwn(this.#forms, name)
+    const { length } = this.#held
+    if (length > MaxHeldChars || !this.#room.hold(heapBytesOf(delta))) return true
+    if (this.#isNamed) return false
+    const name = NameHead.exec(this.#held.toString())?.[1]
+    this.#isNamed = name !== undefined && Object.hasOwn(this.#forms, name)
+    return !this.#isNamed && (name !== undefined || length > MaxHeadChars)
   }
 
   #pass(): string {
-    const text = this.#held
+    const text = this.#held.take().join('')
     const at = this.#findOpening(text)
     if (at.isWhole) this.#state = 'holding'
-    this.#held = text.slice(at.index)
+    this.#held.add(detach(text.slice(at.index)))
     const passed = text.slice(0, at.index)
     this.#noteLine(passed)
     return passed

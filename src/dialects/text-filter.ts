@@ -1,3 +1,4 @@
+import type { AnswerRoom } from './answer-room.ts'
 import { JsonFence } from './json-fence.ts'
 import type { ReplyPlan } from './reply-plan.ts'
 import { StopSequences } from './stop-sequences.ts'
@@ -7,9 +8,9 @@ export class TextFilter {
   readonly #stops: StopSequences
   readonly #fence: JsonFence | null
 
-  constructor(plan: Pick<ReplyPlan, 'stopSequences' | 'isJsonAnswer'>) {
+  constructor(plan: Pick<ReplyPlan, 'stopSequences' | 'isJsonAnswer'>, room: AnswerRoom) {
     this.#stops = new StopSequences(plan.stopSequences)
-    this.#fence = plan.isJsonAnswer ? new JsonFence() : null
+    this.#fence = plan.isJsonAnswer ? new JsonFence(room) : null
   }
 
   /** Lets all text through as it is, so that it need not be asked. */

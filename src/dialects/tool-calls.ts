@@ -1,18 +1,31 @@
 import { randomUUID } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 import type { UpstreamEvent } from '../kiro/event.ts'
+import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf } from './answer-room.ts'
+import { JsonScanner } from './json-scanner.ts'
+import { LongText, wholeCharsEnd } from './long-text.ts'
 import type { StreamPart } from './stream-part.ts'
-import { toDeltas, toToolParts } from './tool-parts.ts'
+import { toDeltas } from './tool-parts.ts'
 
 export type ToolEvent = Extract<UpstreamEvent, { type: 'tool' }>
 
-/** Longest arguments of one call; a longer call is cut off. */
-const MaxArgumentChars = 8 * 1024 * 1024
+export interface ToolCallsOptions {
+  /** The client's names for upstream names where they differ. */
+  readonly toolNames: Readonly<Record<string, string>>
+  /** For what is held: endless unless given. */
+  readonly room?: AnswerRoom
+  /** What the model said in a call that broke off and is in no part: it has its price all the same. */
+  readonly onLost?: (text: string) => void
+}
 
 /**
  * Up to here a call is held until it is whole, so that one which breaks off leaves no trace (kiro-protocol A26).
  * A longer one would leave its client without a sign of life for a minute, so its arguments go out as they come.
  */
 const HoldChars = 2048
+
+/** What a call takes beside its texts, at most. */
+const CallBytes = 1024
 
 /**
  * Gathers the tool calls of one answer (kiro-protocol §5.5) and gives them out as parts, one call at a time and
@@ -22,30 +35,33 @@ const HoldChars = 2048
  *   open ──stop, or whole when the next begins──▶ whole ──all before it are out──▶ given out
  *     └────stop or end of stream, not whole─────▶ broken ─▶ cut off if it was begun, else never seen
  * ```
+ *
+ * Each fragment is looked at once: whether arguments are whole is known at any time without their text, which is
+ * kept only until it is given out.
  */
 export class ToolCalls {
   readonly #toolNames: Readonly<Record<string, string>>
+  readonly #room: AnswerRoom
+  readonly #onLost: (text: string) => void
   readonly #open = new Map<string, OpenCall>()
   readonly #settledIds = new Set<string>()
+  /** The open ones that can't go on, so that nothing which still comes can belong to them. */
+  readonly #complete = new Set<OpenCall>()
   /** Every call that is not given out yet, in order of appearance. */
-  readonly #queue: OpenCall[] = []
+  readonly #queue = new CallQueue()
   readonly #nameless = new NamelessCalls()
+  #newest: OpenCall | null = null
   #hasBroken = false
-  #lostText = ''
 
-  /** `toolNames` gives the client's names for upstream names where they differ. */
-  constructor(toolNames: Readonly<Record<string, string>>) {
+  constructor({ toolNames, room, onLost }: ToolCallsOptions) {
     this.#toolNames = toolNames
+    this.#room = room ?? ENDLESS_ROOM
+    this.#onLost = onLost ?? (() => {})
   }
 
   /** A call broke off: it was cut short, or it never came out. */
   get hasBroken(): boolean {
     return this.#hasBroken
-  }
-
-  /** What the model said in calls that broke off and is in no part: it has its price all the same. */
-  get lostText(): string {
-    return this.#lostText
   }
 
   /** The model has made a call, whatever became of it. */
@@ -58,10 +74,10 @@ export class ToolCalls {
     const id = event.id === '' ? this.#nameless.idOf(event) : event.id
     if (id === null || this.#settledIds.has(id)) return []
     const call = this.#open.get(id) ?? this.#begin(id)
-    if (call.name === '') call.name = event.name
-    append(call, event.input)
+    if (call.name === '' && event.name !== '') this.#name(call, event.name)
+    this.#append(call, event.input)
     if (event.stop) {
-      if (call.json.trim() === '') call.json = '{}'
+      if (call.isBlank) this.#replaceText(call, '{}')
       this.#settle(call)
     }
     return this.#drain()
@@ -71,47 +87,89 @@ export class ToolCalls {
   end(): readonly StreamPart[] {
     for (const call of this.#open.values()) {
       // Without arguments it is a call without arguments only if the model went on to another one.
-      if (call.isSuperseded && call.json.trim() === '') call.json = '{}'
+      if (call.isSuperseded && call.isBlank) this.#replaceText(call, '{}')
       this.#settle(call)
     }
     return this.#drain()
   }
 
   #begin(id: string): OpenCall {
-    for (const other of this.#open.values()) {
-      other.isSuperseded = true
-      // The text of a whole object can't go on, so nothing that still comes can belong to it. `{}` may be a placeholder.
-      if (other.json !== '{}' && isObjectText(other.json)) this.#settle(other)
-    }
-    const call: OpenCall = {
-      id,
-      name: '',
-      json: '',
-      sentChars: 0,
-      state: 'open',
-      isSuperseded: false,
-      isSpoilt: false
-    }
+    if (this.#newest !== null) this.#newest.isSuperseded = true
+    for (const other of this.#complete) this.#settle(other)
+    const call = new OpenCall(id)
+    this.#room.hold(CallBytes + heapBytesOf(id))
+    this.#newest = call
     this.#open.set(id, call)
     this.#queue.push(call)
     return call
   }
 
+  #name(call: OpenCall, name: string): void {
+    call.name = name
+    this.#room.hold(heapBytesOf(name))
+  }
+
+  #append(call: OpenCall, input: ToolEvent['input']): void {
+    if (input === undefined || call.isSpoilt) return
+    if (typeof input !== 'string') return this.#replace(call, input)
+    if (input === '') return
+    // Some streams open with a placeholder `{}` before the fragments (an empty object can't go on).
+    if (call.isPlaceholder) call.clear()
+    this.#add(call, input)
+    call.isPlaceholder = call.unsent.length === 2 && call.unsent.toString() === '{}'
+    this.#noteComplete(call)
+  }
+
+  /** Arguments that come whole stand for the fragments before them, unless those are out already. */
+  #replace(call: OpenCall, input: Readonly<Record<string, unknown>>): void {
+    if (Object.keys(input).length === 0) return
+    const json = JSON.stringify(input)
+    if (!this.#room.say(Buffer.byteLength(json))) return
+    if (!call.isBegun) this.#replaceText(call, json)
+    else if (!call.isSame(json)) call.isSpoilt = true
+  }
+
+  #replaceText(call: OpenCall, json: string): void {
+    call.clear()
+    this.#add(call, json)
+    this.#noteComplete(call)
+  }
+
+  #add(call: OpenCall, json: string): void {
+    call.scan(json)
+    if (call.isBegun) call.unsent.add(json)
+    else if (call.isHopeless) this.#lose(call, json)
+    else if (this.#room.hold(heapBytesOf(json))) call.unsent.add(json)
+    else call.isSpoilt = true
+  }
+
+  /** It will never be seen, unless the arguments come once more as a whole. */
+  #lose(call: OpenCall, json: string): void {
+    for (const text of call.unsent.take()) this.#onLost(text)
+    this.#onLost(json)
+  }
+
+  #noteComplete(call: OpenCall): void {
+    if (call.isWhole && !call.isPlaceholder) this.#complete.add(call)
+    else this.#complete.delete(call)
+  }
+
   #settle(call: OpenCall): void {
-    const isWhole = !call.isSpoilt && call.name !== '' && isObjectText(call.json)
+    const isWhole = !call.isSpoilt && call.name !== '' && call.isWhole
     call.state = isWhole ? 'whole' : 'broken'
     if (!isWhole) {
       this.#hasBroken = true
-      this.#lostText +=
-        call.sentChars === 0 ? call.name + call.json : call.json.slice(call.sentChars)
+      if (!call.isBegun) this.#onLost(call.name)
+      for (const text of call.unsent.take()) this.#onLost(text)
     }
     this.#open.delete(call.id)
+    this.#complete.delete(call)
     this.#settledIds.add(call.id)
   }
 
   #drain(): readonly StreamPart[] {
     const parts: StreamPart[] = []
-    for (let call = this.#queue[0]; call !== undefined; call = this.#queue[0]) {
+    for (let call = this.#queue.first; call !== null; call = this.#queue.first) {
       if (call.state === 'open') {
         this.#giveBeginning(call, parts)
         break
@@ -123,25 +181,24 @@ export class ToolCalls {
   }
 
   #giveBeginning(call: OpenCall, out: StreamPart[]): void {
-    const { id, name, json } = call
-    if (call.sentChars === 0) {
-      if (json.length < HoldChars || name === '' || json.trimStart()[0] !== '{') return
-      out.push({ type: 'tool-start', id, name: this.#clientName(name) })
+    if (!call.isBegun) {
+      if (call.unsent.length < HoldChars || call.name === '' || call.isBlank) return
+      this.#start(call, out)
     }
-    const end = wholeCharsEnd(json)
-    out.push(...toDeltas(json.slice(call.sentChars, end)))
-    call.sentChars = end
+    call.giveOut(out)
   }
 
   #giveRest(call: OpenCall, out: StreamPart[]): void {
-    const { id, json, sentChars } = call
-    if (sentChars > 0) {
-      const isCut = call.state === 'broken'
-      if (!isCut) out.push(...toDeltas(json.slice(sentChars)))
-      out.push(isCut ? { type: 'tool-end', isCut } : { type: 'tool-end' })
-    } else if (call.state === 'whole') {
-      out.push(...toToolParts({ id, name: this.#clientName(call.name), json }))
-    }
+    if (call.state === 'whole') {
+      if (!call.isBegun) this.#start(call, out)
+      call.giveAllOut(out)
+      out.push({ type: 'tool-end' })
+    } else if (call.isBegun) out.push({ type: 'tool-end', isCut: true })
+  }
+
+  #start(call: OpenCall, out: StreamPart[]): void {
+    call.isBegun = true
+    out.push({ type: 'tool-start', id: call.id, name: this.#clientName(call.name) })
   }
 
   #clientName(name: string): string {
@@ -149,17 +206,98 @@ export class ToolCalls {
   }
 }
 
-interface OpenCall {
+class OpenCall {
   readonly id: string
-  name: string
-  json: string
-  /** How much of `json` has been given out. */
-  sentChars: number
-  state: 'open' | 'whole' | 'broken'
+  name = ''
+  state: 'open' | 'whole' | 'broken' = 'open'
+  /** The client has seen its beginning. */
+  isBegun = false
   /** Another call began after this one. */
-  isSuperseded: boolean
+  isSuperseded = false
   /** Its arguments are too long, or contradict what has been given out. */
-  isSpoilt: boolean
+  isSpoilt = false
+  /** It has an empty object so far, which may stand for arguments that are still to come. */
+  isPlaceholder = false
+  /** Nothing but blanks so far. */
+  isBlank = true
+  /** What has not been given out. */
+  readonly unsent = new LongText()
+  #scanner = new JsonScanner()
+  #sentChars = 0
+  /** Of what has been given out. */
+  #checksum = 0
+
+  constructor(id: string) {
+    this.id = id
+  }
+
+  /** The arguments are an object, which can't go on. */
+  get isWhole(): boolean {
+    return this.#scanner.progress === 'whole'
+  }
+
+  /** They are none, whatever comes. */
+  get isHopeless(): boolean {
+    return this.#scanner.progress === 'broken' && !this.isBlank
+  }
+
+  clear(): void {
+    this.unsent.take()
+    this.isPlaceholder = false
+    this.isBlank = true
+    this.#scanner = new JsonScanner()
+  }
+
+  scan(json: string): void {
+    if (this.isBlank) this.isBlank = json.trim() === ''
+    this.#scanner.feed(json)
+  }
+
+  giveOut(out: StreamPart[]): void {
+    const parts = this.unsent.take()
+    for (const [index, text] of parts.entries()) {
+      const end = index < parts.length - 1 ? text.length : wholeCharsEnd(text)
+      this.#give(text.slice(0, end), out)
+      this.unsent.add(text.slice(end))
+    }
+  }
+
+  giveAllOut(out: StreamPart[]): void {
+    for (const text of this.unsent.take()) this.#give(text, out)
+  }
+
+  /** What has been given out, and what is about to be, is exactly this. */
+  isSame(json: string): boolean {
+    const rest = this.unsent.toString()
+    const isLong = this.#sentChars + rest.length === json.length
+    return isLong && crc32(rest, this.#checksum) === crc32(json)
+  }
+
+  #give(text: string, out: StreamPart[]): void {
+    this.#sentChars += text.length
+    this.#checksum = crc32(text, this.#checksum)
+    out.push(...toDeltas(text))
+  }
+}
+
+/** `Array.shift` moves all that is left, and an upstream decides how much that is. */
+class CallQueue {
+  #calls: OpenCall[] = []
+  #next = 0
+
+  get first(): OpenCall | null {
+    return this.#calls[this.#next] ?? null
+  }
+
+  push(call: OpenCall): void {
+    this.#calls.push(call)
+  }
+
+  shift(): void {
+    if (++this.#next * 2 <= this.#calls.length) return
+    this.#calls = this.#calls.slice(this.#next)
+    this.#next = 0
+  }
 }
 
 /** Frames without an id belong to one call until its stop; clients can't do without an id, so it gets one. */
@@ -184,42 +322,4 @@ class NamelessCalls {
     }
     return id
   }
-}
-
-function append(call: OpenCall, input: ToolEvent['input']): void {
-  if (input === undefined || call.isSpoilt) return
-  if (typeof input !== 'string') return replace(call, input)
-  // Some streams open with a placeholder `{}` before the fragments (an empty object can't go on).
-  const json = call.json === '{}' ? input || '{}' : call.json + input
-  if (json.length > MaxArgumentChars) spoil(call)
-  else call.json = json
-}
-
-/** Arguments that come whole stand for the fragments before them, unless those are out already. */
-function replace(call: OpenCall, input: Readonly<Record<string, unknown>>): void {
-  if (Object.keys(input).length === 0) return
-  const json = JSON.stringify(input)
-  if (call.sentChars === 0) call.json = json
-  else if (call.json !== json) spoil(call)
-}
-
-function spoil(call: OpenCall): void {
-  call.isSpoilt = true
-  if (call.sentChars === 0) call.json = ''
-}
-
-function isObjectText(json: string): boolean {
-  if (json.trimStart()[0] !== '{') return false
-  try {
-    JSON.parse(json)
-    return true
-  } catch {
-    return false
-  }
-}
-
-/** Leaves out the first half of a character whose second half is still to come. */
-function wholeCharsEnd(text: string): number {
-  const last = text.charCodeAt(text.length - 1)
-  return last >= 0xd800 && last <= 0xdbff ? text.length - 1 : text.length
 }

@@ -87,6 +87,8 @@ export interface WorkerMemory {
   readonly maxConnections: number
   /** For small ones beside it. */
   readonly smallLaneBytes: number
+  /** For answers of a usual size. */
+  readonly answerLaneBytes: number
   readonly threads: number
   readonly threadOldSpaceMb: number
   readonly threadSemiSpaceMb: number

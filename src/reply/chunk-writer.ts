@@ -1,4 +1,6 @@
 import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { byteLengthOf, type Written } from '../dialects/output-text.ts'
 
 /**
  * Writes the body of a streamed answer.
@@ -20,7 +22,7 @@ export class ChunkWriter {
   }
 
   /** False when the client should read first: see `onceDrained`. */
-  write(text: string): boolean {
+  write(text: Written): boolean {
     const response = this.#response
     const { socket } = response
     // As a chunk, it would end the body.
@@ -28,8 +30,11 @@ export class ChunkWriter {
     // A response that waits for another one on its connection has no socket yet.
     const isOurs = this.#isHeadWritten && response.chunkedEncoding && socket !== null
     this.#isHeadWritten = true
-    if (!isOurs) return response.write(text)
-    return socket.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`)
+    const size = isOurs ? `${byteLengthOf(text).toString(16)}\r\n` : ''
+    if (typeof text !== 'string') {
+      return isOurs ? writeAll(socket, [size, ...text, '\r\n']) : writeAll(response, text)
+    }
+    return isOurs ? socket.write(`${size}${text}\r\n`) : response.write(text)
   }
 
   /** Calls `listener` when the client has read enough after a `write` that was false. */
@@ -44,4 +49,16 @@ export class ChunkWriter {
     this.#response.off('drain', listener)
     this.#response.socket?.off('drain', listener)
   }
+}
+
+/** Bytes among the parts are never copied, however long they wait for the client. */
+function writeAll(
+  stream: Socket | ServerResponse,
+  parts: readonly (string | Uint8Array)[]
+): boolean {
+  stream.cork()
+  let isRoomy = true
+  for (const part of parts) isRoomy = stream.write(part)
+  stream.uncork()
+  return isRoomy
 }

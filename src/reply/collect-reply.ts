@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { byteLengthOf } from '../dialects/output-text.ts'
 import type { Collector, StreamPart } from '../dialects/stream-part.ts'
 import type { AnswerSink } from './answer-sink.ts'
 import { StallTimer } from './stall-timer.ts'
@@ -40,13 +41,15 @@ export class CollectReply implements AnswerSink {
 
   end(): void {
     const { response, collector, headers, stallTimeoutMs, onStalled } = this.#options
-    const body = Buffer.from(collector.toJson())
+    const json = collector.toJson()
+    const body = typeof json === 'string' ? Buffer.from(json) : json
     response.writeHead(200, {
       'content-type': 'application/json; charset=utf-8',
-      'content-length': body.byteLength,
+      'content-length': Buffer.isBuffer(body) ? body.byteLength : byteLengthOf(body),
       ...headers()
     })
-    response.end(body)
+    if (Buffer.isBuffer(body)) response.end(body)
+    else endInParts(response, body)
     new StallTimer({ response, timeoutMs: stallTimeoutMs, onStalled }).watchEnd()
   }
 
@@ -56,4 +59,12 @@ export class CollectReply implements AnswerSink {
 
   /** The timer of an answer that was sent ends with its connection. */
   dispose(): void {}
+}
+
+/** The parts are bytes that are held already: they wait for a slow client as they are, and are never copied. */
+function endInParts(response: ServerResponse, parts: readonly (string | Uint8Array)[]): void {
+  response.cork()
+  for (const part of parts) response.write(part)
+  response.uncork()
+  response.end()
 }

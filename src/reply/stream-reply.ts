@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { glue, type Written } from '../dialects/output-text.ts'
 import { SseHeaders } from '../dialects/sse.ts'
 import type { StreamPart, Translator } from '../dialects/stream-part.ts'
 import type { GatewayError } from '../shared/errors.ts'
@@ -17,6 +18,9 @@ export interface StreamReplyOptions {
   readonly onStalled: () => void
 }
 
+/** What was held of an answer may come out at once; text that is longer is made bytes. */
+const LONG_TEXT_CHARS = 65_536
+
 /**
  * Parts → one client API's event stream, with one write for each chunk of the upstream.
  *
@@ -28,6 +32,8 @@ export class StreamReply implements AnswerSink {
   readonly #stall: StallTimer
   readonly #onDrain = (): void => this.#drained()
   #text = ''
+  /** What stands before the text, where that is long. */
+  #parts: (string | Uint8Array)[] = []
   readonly #writer: ChunkWriter
   #hasBegun = false
   #wroteAt = 0
@@ -77,23 +83,22 @@ export class StreamReply implements AnswerSink {
   }
 
   push(part: StreamPart): void {
-    this.#text += this.#options.translator.push(part)
+    this.#add(this.#options.translator.push(part))
   }
 
   flush(): void {
-    if (this.#text === '') return
-    const text = this.#text
-    this.#text = ''
-    this.#write(text)
+    const text = this.#take()
+    if (text !== '') this.#write(text)
   }
 
   end(): void {
     this.#begin()
-    this.#finish(this.#text)
+    this.#finish()
   }
 
   fail(error: GatewayError): void {
-    this.#finish(this.#text + this.#options.translator.fail(error))
+    this.#add(this.#options.translator.fail(error))
+    this.#finish()
   }
 
   dispose(): void {
@@ -104,10 +109,34 @@ export class StreamReply implements AnswerSink {
     if (!response.writableEnded) this.#stall.stop()
   }
 
-  /** A client that never reads the rest of a finished answer is given only so long, too. */
-  #finish(text: string): void {
+  #add(written: Written): void {
+    if (typeof written === 'string') this.#text += written
+    else {
+      this.#parts.push(this.#text, ...written)
+      this.#text = ''
+    }
+    // As text it would cost the heap a multiple, all at once.
+    if (this.#text.length < LONG_TEXT_CHARS) return
+    this.#parts.push(Buffer.from(this.#text))
     this.#text = ''
-    this.#options.response.end(text)
+  }
+
+  #take(): Written {
+    const text = this.#parts.length === 0 ? this.#text : glue(this.#parts, this.#text)
+    this.#text = ''
+    this.#parts = []
+    return text
+  }
+
+  /** A client that never reads the rest of a finished answer is given only so long, too. */
+  #finish(): void {
+    const { response } = this.#options
+    const text = this.#take()
+    if (typeof text === 'string') response.end(text)
+    else {
+      this.#writer.write(text)
+      response.end()
+    }
     this.#stall.watchEnd()
   }
 
@@ -118,7 +147,7 @@ export class StreamReply implements AnswerSink {
     response.writeHead(200, { ...SseHeaders, ...headers() })
   }
 
-  #write(text: string): void {
+  #write(text: Written): void {
     this.#begin()
     this.#wroteAt = performance.now()
     if (this.#writer.write(text) || this.#drain !== null) return

@@ -65,12 +65,13 @@ class AnswerRounds {
 
   async run(): Promise<void> {
     if (await this.#open()) return
-    const { sink, signal } = this.#question
+    const { sink, room, signal } = this.#question
     for (;;) {
-      const reader = new RoundReader(this.#rounds)
+      const reader = new RoundReader(this.#rounds, room)
       await this.#ask(reader)
       const report = reader.report()
       this.#spend(report.end.usage)
+      if (room.isFull) return this.#giveUp(reader, report)
       const verdict = await judgeRound(report, this.#rounds, {
         isTooLong: reader.isTooLong,
         problemsOf: (text, form) => this.#problemsOf(text, form)
@@ -90,6 +91,12 @@ class AnswerRounds {
       }
       await sink.whenDrained(signal)
     }
+  }
+
+  /** There is no more room: what there is of the answer is told, as an incomplete one. */
+  #giveUp(reader: RoundReader, report: RoundReport): void {
+    this.#release(reader)
+    this.#finish(report, 'length')
   }
 
   /** An answer that can't be checked is no mistake of the model's, and is delivered. */

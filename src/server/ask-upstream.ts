@@ -6,6 +6,7 @@ import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
 import { hostsFor } from '../kiro/hosts.ts'
 import { findModel } from '../kiro/models.ts'
 import type { Logger } from '../observe/logger.ts'
+import type { AnswerMemory } from '../reply/answer-memory.ts'
 import type { AnswerSink } from '../reply/answer-sink.ts'
 import { type Approach, nextApproach, PLAIN_APPROACH } from '../upstream/approach.ts'
 import { generationRequest } from '../upstream/generation-request.ts'
@@ -22,6 +23,8 @@ export interface UpstreamQuestion extends PermitWait {
   readonly payload: RequestPayload
   readonly plan: ReplyPlan
   readonly sink: AnswerSink
+  /** For what is said and held of the answer, over all its attempts. */
+  readonly room: AnswerMemory
   readonly log: Logger
   readonly requestId: string
   /** The oldest turns of the conversation were left out. */
@@ -145,7 +148,10 @@ async function startAttempt(
     pool: plane.pool,
     request,
     token: snapshot.token,
-    parts: new PartReader(plan, { contextWindowOf: (id) => findModel(models, id)?.maxInputTokens }),
+    parts: new PartReader(plan, {
+      contextWindowOf: (id) => findModel(models, id)?.maxInputTokens,
+      room: question.room
+    }),
     sink: question.sink,
     firstTokenTimeoutMs: upstream.firstTokenTimeoutMs,
     signal,

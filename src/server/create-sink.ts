@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
+import type { AnswerRoom } from '../dialects/answer-room.ts'
 import { createCollector, createTranslator, toAnswerId } from '../dialects/answer-writers.ts'
 import type { ReplyPlan } from '../dialects/reply-plan.ts'
 import type { Collector, Translator } from '../dialects/stream-part.ts'
@@ -15,6 +16,8 @@ export interface SinkOptions {
   /** Name of the client's key. */
   readonly keyName: string
   readonly response: ServerResponse
+  /** For what is held of the answer. */
+  readonly room: AnswerRoom
   /** Headers that are only known when the answer begins. */
   readonly headers: () => Readonly<Record<string, string>>
   /** The client has not read anything for CLIENT_STALL_TIMEOUT. */
@@ -23,12 +26,13 @@ export interface SinkOptions {
 
 /** Where the answer to one request goes, as its plan says: streamed or in one piece, and kept for later or not. */
 export function createSink(options: SinkOptions): AnswerSink {
-  const { plane, plan, keyName: owner, response } = options
+  const { plane, plan, keyName: owner, response, room } = options
   const identity = {
     id: toAnswerId(plan.dialect, randomUUID().replaceAll('-', '')),
     created: Math.floor(Date.now() / 1000)
   }
-  const writer = plan.isStream ? createTranslator(plan, identity) : createCollector(plan, identity)
+  const create = plan.isStream ? createTranslator : createCollector
+  const writer = create(plan, identity, room)
   const sink = toReply(writer, options)
   if (!plan.keepsItems) return sink
   return new KeptReply({

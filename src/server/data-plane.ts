@@ -4,6 +4,7 @@ import type { Config } from '../config/settings.ts'
 import type { Catalogue } from '../kiro/catalogue.ts'
 import type { DebugCapture } from '../observe/debug-capture.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import type { AnswerBudget } from '../reply/answer-memory.ts'
 import type { TransformPool } from '../transform/transform-pool.ts'
 import type { ConnectionPool } from '../upstream/pool.ts'
 import type { RetryBudget } from '../upstream/retry-budget.ts'
@@ -22,6 +23,8 @@ export interface DataPlane {
   readonly smallLane: MemoryBudget
   /** Counts what of both is held for answers that are under way. */
   readonly kept: MemoryBudget
+  /** Memory for what is held of answers. */
+  readonly answers: AnswerBudget
   readonly transforms: TransformPool
   readonly credentials: Credentials
   /** For images and documents that requests name by URL. */

@@ -5,6 +5,7 @@ import { toErrorReply } from '../dialects/error-body.ts'
 import type { DialectName, ReplyPlan } from '../dialects/reply-plan.ts'
 import type { Usage } from '../dialects/stream-part.ts'
 import type { Logger } from '../observe/logger.ts'
+import type { AnswerMemory } from '../reply/answer-memory.ts'
 import type { AnswerSink } from '../reply/answer-sink.ts'
 import { cutOff, StallTimer } from '../reply/stall-timer.ts'
 import { whenSent } from '../reply/when-sent.ts'
@@ -58,6 +59,8 @@ export class Turn {
   /** Held until the client has its answer: the plan is, too. */
   #memory: BodyMemory | null = null
   #sink: AnswerSink | null = null
+  /** Held until the client has the answer: it may read slowly. */
+  #room: AnswerMemory | null = null
   /** Of all rounds, where the answer takes several. */
   #usage: Usage | null = null
   #bodyBytes = 0
@@ -84,6 +87,7 @@ export class Turn {
       await whenSent(response)
     } finally {
       this.#memory?.release()
+      this.#room?.release()
       plane.metrics.requestsInFlight.dec()
       plane.turns.remove(this)
     }
@@ -126,12 +130,16 @@ export class Turn {
     const { payload, plan } = await this.#prepare(memory)
     this.#plan = plan
     this.#debug.noteRequest(payload)
-    const sink = this.#createSink(plan)
+    const maxBytes = plane.config().server.maxAnswerBytes
+    const room = plane.answers.open({ maxBytes, isStream: plan.isStream })
+    this.#room = room
+    const sink = this.#createSink(plan, room)
     this.#sink = sink
     const question = {
       payload,
       plan,
       sink,
+      room,
       phases: this.#phases,
       waiter: this.#waiter(),
       waited: new WaitClock(this.#arrivedAt),
@@ -184,13 +192,14 @@ export class Turn {
     return { key: this.#options.keyName, arrivedAt: this.#arrivedAt }
   }
 
-  #createSink(plan: ReplyPlan): AnswerSink {
+  #createSink(plan: ReplyPlan, room: AnswerMemory): AnswerSink {
     const { plane, response, keyName } = this.#options
     return createSink({
       plane,
       plan,
       keyName,
       response,
+      room,
       headers: () => this.#answerHeaders(),
       onStalled: this.#onStalled
     })

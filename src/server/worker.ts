@@ -14,6 +14,7 @@ import { createLogger, type Logger, type LogStream } from '../observe/logger.ts'
 import { RefusalLog } from '../observe/refusal-log.ts'
 import { DebugCapture } from '../observe/debug-capture.ts'
 import { Metrics } from '../observe/metrics.ts'
+import { AnswerBudget } from '../reply/answer-memory.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { TransformPool } from '../transform/transform-pool.ts'
 import { upstreamNames } from '../upstream/host-names.ts'
@@ -315,6 +316,10 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
     memory: bodyMemory,
     smallLane: new MemoryBudget(memory.smallLaneBytes, 0),
     kept: new MemoryBudget(memory.bodyBytes, 0),
+    answers: new AnswerBudget({
+      budget: bodyMemory,
+      lane: new MemoryBudget(memory.answerLaneBytes, 0)
+    }),
     transforms,
     credentials,
     calibration,

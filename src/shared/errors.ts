@@ -80,7 +80,7 @@ export const ErrorTable = {
     503,
     'internal',
     'never',
-    'The memory set aside for request bodies is in use. Try again shortly.'
+    'The memory set aside for request bodies and answers is in use. Try again shortly.'
   ),
   GW_DRAINING: entry(503, 'internal', 'never', 'The gateway is shutting down.'),
   GW_NOT_READY: entry(503, 'internal', 'never', 'The gateway has no usable credentials yet.'),
@@ -198,6 +198,12 @@ export const ErrorTable = {
     'upstream',
     'never',
     'The model did not answer in the form that was asked for, not even when it was asked again.'
+  ),
+  GW_ANSWER_TOO_LARGE: entry(
+    502,
+    'upstream',
+    'never',
+    'The answer is longer than MAX_ANSWER_BYTES. Ask for a shorter one, or raise that setting.'
   ),
   GW_INTERNAL: entry(
     500,

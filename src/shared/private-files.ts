@@ -30,7 +30,7 @@ export async function createPrivateFile(path: string, text: string): Promise<voi
 }
 
 export interface ReplacedFile {
-  readonly text: string
+  readonly text: string | Uint8Array
   readonly mode: number
   /** Waits until the disk has it: for what cannot be had again. */
   readonly isDurable: boolean

@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { createTranslator } from '../../src/dialects/answer-writers.ts'
+import { toText } from '../../src/dialects/output-text.ts'
 import { PartReader } from '../../src/dialects/part-reader.ts'
 import type { DialectName, ReplyPlan } from '../../src/dialects/reply-plan.ts'
 import type { UpstreamEvent } from '../../src/kiro/event.ts'
@@ -40,8 +41,9 @@ function answer(plan: ReplyPlan): string {
   const reader = new PartReader(plan)
   const translator = createTranslator(plan, openAiIdentity)
   let out = ''
-  for (const event of events) for (const part of reader.push(event)) out += translator.push(part)
-  for (const part of reader.end()) out += translator.push(part)
+  for (const event of events)
+    for (const part of reader.push(event)) out += toText(translator.push(part))
+  for (const part of reader.end()) out += toText(translator.push(part))
   return out
 }
 

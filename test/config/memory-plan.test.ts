@@ -11,7 +11,8 @@ function heapBytes({ oldSpaceMb, semiSpaceMb }: HeapPlan): number {
 
 /** Counted again from the parts, so that a wrong `usedBytes` is noticed. */
 function sumOf(plan: MemoryPlan): number {
-  const bodies = plan.bodyBytesPerWorker + plan.smallLaneBytesPerWorker
+  const lanes = plan.smallLaneBytesPerWorker + plan.answerLaneBytesPerWorker
+  const bodies = plan.bodyBytesPerWorker + lanes
   const perWorker = heapBytes(plan.worker) + plan.threads * heapBytes(plan.thread) + bodies
   return plan.baseBytes + plan.socketBytes + heapBytes(plan.primary) + plan.workers * perWorker
 }

@@ -13,6 +13,7 @@ import {
   string
 } from '../helper/fast-check.ts'
 import t from 'tap'
+import { toText } from '../../src/dialects/output-text.ts'
 import { createCollector, createTranslator, toAnswerId } from '../../src/dialects/answer-writers.ts'
 import type { StreamPart } from '../../src/dialects/stream-part.ts'
 import type { UpstreamEvent } from '../../src/kiro/event.ts'
@@ -128,7 +129,7 @@ t.test('a collected answer has the content of the streamed one', async () => {
       const { blocks, delta } = readAnthropicStream(write(anthropic, parts, []))
       const collector = createCollector(anthropic, anthropicIdentity)
       for (const part of parts) collector.push(part)
-      const message = JSON.parse(collector.toJson())
+      const message = JSON.parse(toText(collector.toJson()))
       equal(message.stop_reason, delta['stop_reason'])
       deepEqual(
         message.content.map((block: { type: string }) => block.type),

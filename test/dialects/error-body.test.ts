@@ -111,7 +111,7 @@ t.test('every error', async (t) => {
         const isLater = [429, 503, 529].includes(status)
         t.equal(headers['retry-after'] !== undefined, isLater)
         const isFinal =
-          ['GW_UPSTREAM_QUOTA', 'GW_ANSWER_INVALID'].includes(code) ||
+          ['GW_UPSTREAM_QUOTA', 'GW_ANSWER_INVALID', 'GW_ANSWER_TOO_LARGE'].includes(code) ||
           [400, 401, 403, 404, 405, 413, 415, 426].includes(status)
         t.equal(headers['x-should-retry'], isFinal ? 'false' : undefined)
       }

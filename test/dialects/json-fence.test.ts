@@ -1,11 +1,12 @@
 import { equal } from 'node:assert/strict'
 import { array, assert, constantFrom, nat, property } from '../helper/fast-check.ts'
 import t from 'tap'
+import { ENDLESS_ROOM } from '../../src/dialects/answer-room.ts'
 import { JsonFence } from '../../src/dialects/json-fence.ts'
 import { cutAt, sliceBy } from '../helper/upstream-events.ts'
 
 function read(deltas: readonly string[]): string {
-  const fence = new JsonFence()
+  const fence = new JsonFence(ENDLESS_ROOM)
   return deltas.map((delta) => fence.push(delta)).join('') + fence.release()
 }
 
@@ -45,13 +46,13 @@ t.test('reads any answer the same, however it is cut', async () => {
 })
 
 t.test('passes an answer without a fence from its first character on', async (t) => {
-  const fence = new JsonFence()
+  const fence = new JsonFence(ENDLESS_ROOM)
   t.equal(fence.push('{'), '{')
   t.equal(fence.push('}'), '}')
 })
 
 t.test('gives out a fenced answer that grows too long, and all that follows', async (t) => {
-  const fence = new JsonFence()
+  const fence = new JsonFence(ENDLESS_ROOM)
   const half = 'x'.repeat(512 * 1024)
   t.equal(fence.push('```'), '')
   t.equal(fence.push(half), '')

@@ -1,6 +1,7 @@
 import * as Anthropic from '@anthropic-ai/sdk'
 import * as OpenAI from 'openai'
 import t from 'tap'
+import { toText } from '../../src/dialects/output-text.ts'
 import { createCollector, createTranslator } from '../../src/dialects/answer-writers.ts'
 import { toErrorReply } from '../../src/dialects/error-body.ts'
 import type { ReplyPlan } from '../../src/dialects/reply-plan.ts'
@@ -42,7 +43,7 @@ function bodyOf(plan: ReplyPlan): string {
   const identity = plan === openAiPlan ? openAiIdentity : anthropicIdentity
   const collector = createCollector(plan, identity)
   for (const part of readParts(plan, events)) collector.push(part)
-  return collector.toJson()
+  return toText(collector.toJson())
 }
 
 /** An SDK's way to the network, answered on the spot. */

@@ -10,6 +10,7 @@ import {
   string
 } from '../helper/fast-check.ts'
 import t from 'tap'
+import type { AnswerRoom } from '../../src/dialects/answer-room.ts'
 import { PartReader } from '../../src/dialects/part-reader.ts'
 import type { UpstreamEvent } from '../../src/kiro/event.ts'
 import { readParts, summarize } from '../helper/read-answer.ts'
@@ -467,4 +468,63 @@ t.test('loses and doubles nothing, however the upstream cuts it', async () => {
       }
     )
   )
+})
+
+/** Room for so many bytes that are said. */
+function roomFor(bytes: number): AnswerRoom {
+  let left = bytes
+  return {
+    get isFull() {
+      return left < 0
+    },
+    say: (more) => (left -= more) >= 0,
+    hold: () => true
+  }
+}
+
+t.test('an answer for which there is no more room', async (t) => {
+  t.test('ends as one that was cut short', async (t) => {
+    const room = roomFor(5)
+    const reader = new PartReader(plain, { room })
+    t.same(reader.push(text('Hello')), [{ type: 'text', text: 'Hello' }])
+    t.notOk(reader.isStopped)
+    t.same(reader.push(text('!')), [])
+    t.ok(reader.isStopped)
+    t.match(reader.end(), [{ type: 'end', reason: 'length' }])
+  })
+
+  t.test('breaks the call off that a client has half of', async (t) => {
+    const reader = new PartReader(plain, { room: roomFor(4000) })
+    reader.push(tool('1', 'f', { input: `{"a":"${'x'.repeat(3000)}` }))
+    reader.push(text('behind it'))
+    reader.push(tool('1', 'f', { input: 'y'.repeat(3000) }))
+    t.match(reader.end(), [
+      { type: 'tool-end', isCut: true },
+      { type: 'end', reason: 'length' }
+    ])
+  })
+
+  t.test('is incomplete although its calls are whole', async (t) => {
+    const reader = new PartReader(plain, { room: roomFor(10) })
+    reader.push(tool('1', 'f', { input: '{"a":1}', stop: true }))
+    reader.push(text('more than that'))
+    t.match(reader.end(), [{ type: 'end', reason: 'length' }])
+  })
+
+  t.test('gives out what was held for what it might have become', async (t) => {
+    const plan = replyPlan({ isJsonAnswer: true })
+    const reader = new PartReader(plan, { room: roomFor(12) })
+    t.same(reader.push(text('```json\n{')), [])
+    reader.push(text('"a":1}'))
+    t.match(reader.end(), [
+      { type: 'text', text: '```json\n{' },
+      { type: 'end', reason: 'length' }
+    ])
+  })
+
+  t.test('counts objects as they are written out', async (t) => {
+    const reader = new PartReader(plain, { room: roomFor(1000) })
+    reader.push(tool('1', 'f', { input: { a: 'x'.repeat(1000) }, stop: true }))
+    t.match(reader.end(), [{ type: 'end', reason: 'length' }])
+  })
 })

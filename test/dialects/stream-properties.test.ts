@@ -14,6 +14,7 @@ import {
 } from '../helper/fast-check.ts'
 import OpenAI from 'openai'
 import t from 'tap'
+import { toText } from '../../src/dialects/output-text.ts'
 import { createTranslator } from '../../src/dialects/answer-writers.ts'
 import { PartReader } from '../../src/dialects/part-reader.ts'
 import type { ReplyPlan } from '../../src/dialects/reply-plan.ts'
@@ -73,7 +74,7 @@ function answer(plan: ReplyPlan, chunks: readonly Uint8Array[]) {
   let text = ''
   const onPart = (part: StreamPart): void => {
     note(part, said)
-    text += translator.push(part)
+    text += toText(translator.push(part))
   }
   const reader = new AnswerReader(new PartReader(plan), () => {})
   for (const chunk of chunks) reader.feed(chunk, onPart)

@@ -1,6 +1,7 @@
 import { ok } from 'node:assert/strict'
 import { array, assert, nat, property, string } from '../helper/fast-check.ts'
 import t from 'tap'
+import { ENDLESS_ROOM } from '../../src/dialects/answer-room.ts'
 import { textCallFormsOf } from '../../src/dialects/text-call-form.ts'
 import { parseTextCalls } from '../../src/dialects/text-call-parser.ts'
 import { TextCalls } from '../../src/dialects/text-calls.ts'
@@ -93,7 +94,7 @@ t.test('parseTextCalls()', async (t) => {
 })
 
 function read(pieces: readonly string[]) {
-  const calls = new TextCalls(forms)
+  const calls = new TextCalls(forms, ENDLESS_ROOM)
   let passed = ''
   for (const piece of pieces) passed += calls.push(piece)
   const { text, calls: found } = calls.end()
@@ -102,7 +103,7 @@ function read(pieces: readonly string[]) {
 
 t.test('TextCalls', async (t) => {
   t.test('holds nothing without tools', async (t) => {
-    t.ok(new TextCalls({}).isDone)
+    t.ok(new TextCalls({}, ENDLESS_ROOM).isDone)
   })
 
   t.test('passes what cannot be a call at once', async (t) => {
@@ -116,7 +117,7 @@ t.test('TextCalls', async (t) => {
   })
 
   t.test('gives up a text that grows too long for a call', async (t) => {
-    const calls = new TextCalls(forms)
+    const calls = new TextCalls(forms, ENDLESS_ROOM)
     t.equal(calls.push('[Called run with args: {"cmd":"'), '')
     const long = 'x'.repeat(256 * 1024)
     t.ok(calls.push(long).endsWith(long))

@@ -3,11 +3,12 @@ import { array, assert, jsonValue, nat, property, record } from '../helper/fast-
 import t from 'tap'
 import { ToolCalls, type ToolEvent } from '../../src/dialects/tool-calls.ts'
 import { type ToolCall, toToolParts } from '../../src/dialects/tool-parts.ts'
+import { fastestMs, heapGrowth } from '../helper/cost.ts'
 import { summarize } from '../helper/read-answer.ts'
 import { cutAt, sliceBy, tool } from '../helper/upstream-events.ts'
 
 function read(events: readonly ToolEvent[], names = {}): [readonly ToolCall[], boolean] {
-  const calls = new ToolCalls(names)
+  const calls = new ToolCalls({ toolNames: names })
   const parts = [...events.flatMap((event) => calls.push(event)), ...calls.end()]
   return [summarize(parts).calls, calls.hasBroken]
 }
@@ -152,30 +153,68 @@ t.test('gives the client its own names back, and no inherited ones', async (t) =
 })
 
 t.test('push() gives a call out at its stop, not before', async (t) => {
-  const calls = new ToolCalls({})
+  const calls = new ToolCalls({ toolNames: {} })
   t.same(calls.push(tool('1', 'f', { input: '{}' })), [])
   t.same(calls.push(tool('1', 'f', { stop: true })), toToolParts(call('1', 'f', '{}')))
   t.same(calls.end(), [])
 })
 
-t.test('cuts off a call whose arguments have no end', async (t) => {
-  const piece = 'x'.repeat(1024 * 1024)
-  const pieces = Array.from({ length: 9 }, () => tool('1', 'f', { input: piece }))
-  const calls = new ToolCalls({})
-  const events = [tool('1', 'f', { input: '{"a":"' }), ...pieces]
-  const parts = [...events, tool('1', 'f', { input: '"}', stop: true })].flatMap((event) =>
-    calls.push(event)
-  )
-  t.same(parts.at(-1), { type: 'tool-end', isCut: true })
+t.test('keeps nothing of long arguments that are given out', async (t) => {
+  const calls = new ToolCalls({ toolNames: {} })
+  calls.push(tool('1', 'f', { input: `{"a":"${'x'.repeat(4096)}` }))
+  const grown = await heapGrowth(() => {
+    const piece = 'y'.repeat(20)
+    for (let count = 0; count < 100_000; count++)
+      calls.push(tool('1', 'f', { input: piece + count }))
+  })
+  t.ok(grown < 1e6, `${grown} bytes of 2.5 MB`)
+  t.same(calls.push(tool('1', 'f', { input: '"}', stop: true })).at(-1), { type: 'tool-end' })
+})
+
+t.test('drops what can be no call any more, and tells its price', async (t) => {
+  let lost = ''
+  const calls = new ToolCalls({ toolNames: {}, onLost: (text) => (lost += text) })
+  for (const input of ['{"a"', ' 1', '}'.repeat(5000)])
+    t.same(calls.push(tool('1', 'f', { input })), [])
+  t.same(calls.push(tool('1', 'f', { stop: true })), [])
+  t.equal(lost, `{"a" 1${'}'.repeat(5000)}f`)
   t.ok(calls.hasBroken)
-  t.ok(summarize(parts).calls[0]!.json.length <= 8 * 1024 * 1024)
+})
+
+t.test('a whole object still stands for fragments that were no JSON', async (t) => {
+  const calls = new ToolCalls({ toolNames: {} })
+  calls.push(tool('1', 'f', { input: '}}' }))
+  t.same(summarize(calls.push(tool('1', 'f', { input: { a: 1 }, stop: true }))).calls, [
+    call('1', 'f', '{"a":1}')
+  ])
+})
+
+t.test('a long call that comes once more as a whole is the same call', async (t) => {
+  const calls = new ToolCalls({ toolNames: {} })
+  const input = { a: 'ä😀'.repeat(2000) }
+  for (const piece of sliceBy(JSON.stringify(input), 7))
+    calls.push(tool('1', 'f', { input: piece }))
+  t.same(calls.push(tool('1', 'f', { input, stop: true })), [{ type: 'tool-end' }])
+})
+
+function openMany(count: number): void {
+  const calls = new ToolCalls({ toolNames: {} })
+  for (let id = 0; id < count; id++) calls.push(tool(`${id}`, 'f', { input: '{"a":1' }))
+  for (let id = count; id > 0; id--) calls.push(tool(`${id - 1}`, 'f', { input: '}', stop: true }))
+  calls.end()
+}
+
+t.test('many calls that are open at once take a time that grows with their number', async (t) => {
+  openMany(1000)
+  const [short, long] = [fastestMs(() => openMany(10_000)), fastestMs(() => openMany(20_000))]
+  t.ok(long < 3 * short + 20, `${short} ms, ${long} ms`)
 })
 
 t.test('a long call', async (t) => {
   const long = `{"body":"${'x'.repeat(2040)}`
 
   t.test('goes out as it comes, from 2048 characters on', async (t) => {
-    const calls = new ToolCalls({ f: 'F' })
+    const calls = new ToolCalls({ toolNames: { f: 'F' } })
     t.same(calls.push(tool('1', 'f', { input: long.slice(0, 2047) })), [])
     const begun = calls.push(tool('1', 'f', { input: long.slice(2047) }))
     t.same(begun[0], { type: 'tool-start', id: '1', name: 'F' })
@@ -187,7 +226,7 @@ t.test('a long call', async (t) => {
   })
 
   t.test('that breaks off is told to be cut', async (t) => {
-    const calls = new ToolCalls({})
+    const calls = new ToolCalls({ toolNames: {} })
     calls.push(tool('1', 'f', { input: long }))
     t.same(calls.end(), [{ type: 'tool-end', isCut: true }])
     t.ok(calls.hasBroken)
@@ -198,7 +237,7 @@ t.test('a long call', async (t) => {
   })
 
   t.test('never ends a piece inside a character', async (t) => {
-    const calls = new ToolCalls({})
+    const calls = new ToolCalls({ toolNames: {} })
     const begun = calls.push(tool('1', 'f', { input: `${long}\ud83d` }))
     t.equal(summarize(begun).calls[0]?.json, long)
     t.same(calls.push(tool('1', 'f', { input: '\ude00' })), [
@@ -207,7 +246,7 @@ t.test('a long call', async (t) => {
   })
 
   t.test('keeps the calls that begin meanwhile waiting', async (t) => {
-    const calls = new ToolCalls({})
+    const calls = new ToolCalls({ toolNames: {} })
     calls.push(tool('1', 'f', { input: long }))
     t.same(calls.push(tool('2', 'g', { input: '{"a":1}', stop: true })), [])
     const rest = calls.push(tool('1', 'f', { input: '"}', stop: true }))
@@ -218,7 +257,7 @@ t.test('a long call', async (t) => {
   })
 
   t.test('is cut when whole arguments contradict what is out', async (t) => {
-    const calls = new ToolCalls({})
+    const calls = new ToolCalls({ toolNames: {} })
     calls.push(tool('1', 'f', { input: long }))
     t.same(calls.push(tool('1', 'f', { input: { a: 1 }, stop: true })), [
       { type: 'tool-end', isCut: true }

@@ -69,6 +69,7 @@ export class FakePrimary {
         bodyBytes: 256 * 2 ** 20,
         maxConnections: 1_000,
         smallLaneBytes: 2 ** 21,
+        answerLaneBytes: 2 ** 21,
         threads: 1,
         threadOldSpaceMb: 128,
         threadSemiSpaceMb: 4,

@@ -1,3 +1,4 @@
+import { toText } from '../../src/dialects/output-text.ts'
 import { PartReader, type PartReaderOptions } from '../../src/dialects/part-reader.ts'
 import type { ReplyPlan } from '../../src/dialects/reply-plan.ts'
 import type { Collector, StreamPart, Translator } from '../../src/dialects/stream-part.ts'
@@ -21,13 +22,13 @@ export function readParts(
 
 /** The whole text that a client gets for these parts. */
 export function translate(translator: Translator, parts: readonly StreamPart[]): string {
-  return parts.map((part) => translator.push(part)).join('')
+  return parts.map((part) => toText(translator.push(part))).join('')
 }
 
 /** The parsed body that a client gets for these parts. */
 export function collect(collector: Collector, parts: readonly StreamPart[]): unknown {
   for (const part of parts) collector.push(part)
-  return JSON.parse(collector.toJson())
+  return JSON.parse(toText(collector.toJson()))
 }
 
 /** Text, reasoning and calls of an answer, however they were cut into parts. */

@@ -1,4 +1,6 @@
 import type { AnswerIdentity } from '../answer-identity.ts'
+import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf } from '../answer-room.ts'
+import { glue, glueWith, OutputText, type Written } from '../output-text.ts'
 import type { ReplyPlan } from '../reply-plan.ts'
 import type { Collector, StreamPart } from '../stream-part.ts'
 import { safeguardMembers } from './safeguards.ts'
@@ -7,23 +9,28 @@ import { StopReasons } from './stop-reason.ts'
 import { toAnthropicUsage } from './usage.ts'
 
 type Block =
-  | { readonly type: 'text'; text: string }
-  | { readonly type: 'thinking'; text: string; signature: string }
+  | { readonly type: 'text'; readonly text: OutputText }
+  | { readonly type: 'thinking'; readonly text: OutputText; signature: string }
   | { readonly type: 'redacted'; readonly content: string }
-  | { readonly type: 'tool'; readonly id: string; readonly name: string; json: string }
+  | { readonly type: 'tool'; readonly id: string; readonly name: string; readonly json: OutputText }
   | { readonly type: 'search'; readonly json: string }
+
+/** What a block takes beside its texts, at most. */
+const BlockBytes = 1024
 
 /** Collects one answer into a message (kiro-protocol §10.4.2). */
 export class AnthropicAnswer implements Collector {
   readonly #plan: ReplyPlan
   readonly #identity: AnswerIdentity
+  readonly #room: AnswerRoom
   readonly #blocks: Block[] = []
   #searches = 0
   #end: Extract<StreamPart, { type: 'end' }> | null = null
 
-  constructor(plan: ReplyPlan, identity: AnswerIdentity) {
+  constructor(plan: ReplyPlan, identity: AnswerIdentity, room: AnswerRoom = ENDLESS_ROOM) {
     this.#plan = plan
     this.#identity = identity
+    this.#room = room
   }
 
   push(part: StreamPart): void {
@@ -32,16 +39,18 @@ export class AnthropicAnswer implements Collector {
         this.#addText(part.text)
         break
       case 'reasoning':
-        this.#thinking().text += part.text
+        this.#thinking().text.add(part.text)
         break
       case 'signature':
+        this.#room.hold(heapBytesOf(part.signature))
         this.#thinking().signature = part.signature
         break
       case 'redacted':
-        this.#blocks.push(part)
+        this.#room.hold(heapBytesOf(part.content))
+        this.#add(part)
         break
       case 'tool-start':
-        this.#blocks.push({ type: 'tool', id: part.id, name: part.name, json: '' })
+        this.#add(this.#newCall(part.id, part.name))
         break
       case 'tool-delta':
         this.#addJson(part.json)
@@ -55,12 +64,12 @@ export class AnthropicAnswer implements Collector {
         break
       case 'search':
         this.#searches++
-        this.#blocks.push({ type: 'search', json: toSearchBlocks(part).join(',') })
+        this.#addSearch(toSearchBlocks(part).join(','))
         break
     }
   }
 
-  toJson(): string {
+  toJson(): Written {
     if (this.#end === null) throw new Error('The answer has not ended')
     const { reason, stopSequence, usage } = this.#end
     const head = {
@@ -75,41 +84,68 @@ export class AnthropicAnswer implements Collector {
       ...safeguardMembers(this.#plan),
       usage: toAnthropicUsage({ cacheReadTokens: 0, cacheWriteTokens: 0, ...usage }, this.#searches)
     }
-    const content = this.#blocks.map(toBlockJson).join(',')
-    return `${JSON.stringify(head).slice(0, -1)},"content":[${content}],${JSON.stringify(tail).slice(1)}`
+    return glue(
+      `${JSON.stringify(head).slice(0, -1)},"content":[`,
+      glueWith(',', this.#blocks.map(toBlockJson)),
+      `],${JSON.stringify(tail).slice(1)}`
+    )
+  }
+
+  #add<B extends Block>(block: B): B {
+    this.#room.hold(BlockBytes)
+    this.#blocks.push(block)
+    return block
   }
 
   #addText(text: string): void {
     const last = this.#blocks.at(-1)
-    if (last?.type === 'text') last.text += text
-    else this.#blocks.push({ type: 'text', text })
+    const block =
+      last?.type === 'text'
+        ? last
+        : this.#add({ type: 'text', text: new OutputText(this.#room) } as const)
+    block.text.add(text)
   }
 
   /** The thinking block that is being written; a signed one is complete. */
   #thinking(): Extract<Block, { type: 'thinking' }> {
     const last = this.#blocks.at(-1)
     if (last?.type === 'thinking' && last.signature === '') return last
-    const block: Block = { type: 'thinking', text: '', signature: '' }
-    this.#blocks.push(block)
-    return block
+    return this.#add({ type: 'thinking', text: new OutputText(this.#room), signature: '' })
+  }
+
+  #newCall(id: string, name: string): Block {
+    return { type: 'tool', id, name, json: new OutputText(this.#room, 'plain') }
+  }
+
+  #addSearch(json: string): void {
+    this.#room.hold(heapBytesOf(json))
+    this.#add({ type: 'search', json })
   }
 
   #addJson(json: string): void {
     const last = this.#blocks.at(-1)
-    if (last?.type === 'tool') last.json += json
+    if (last?.type === 'tool') last.json.add(json)
   }
 }
 
 /** Tool arguments go in as the text they are: parsing them would round large numbers. */
-function toBlockJson(block: Block): string {
-  if (block.type === 'search') return block.json
-  if (block.type === 'tool') {
-    const head = JSON.stringify({ type: 'tool_use', id: block.id, name: block.name })
-    return `${head.slice(0, -1)},"input":${block.json}}`
+function toBlockJson(block: Block): Written {
+  switch (block.type) {
+    case 'search':
+      return block.json
+    case 'redacted':
+      return JSON.stringify({ type: 'redacted_thinking', data: block.content })
+    case 'tool': {
+      const head = JSON.stringify({ type: 'tool_use', id: block.id, name: block.name })
+      return glue(`${head.slice(0, -1)},"input":`, block.json.written(), '}')
+    }
+    case 'text':
+      return glue('{"type":"text","text":', block.text.written(), '}')
+    case 'thinking': {
+      const signature = JSON.stringify(block.signature)
+      const text = block.text.written()
+      return glue('{"type":"thinking","thinking":', text, `,"signature":${signature}}`)
+    }
   }
-  if (block.type === 'text') return JSON.stringify({ type: 'text', text: block.text })
-  if (block.type === 'redacted') {
-    return JSON.stringify({ type: 'redacted_thinking', data: block.content })
-  }
-  return JSON.stringify({ type: 'thinking', thinking: block.text, signature: block.signature })
+  return ''
 }

@@ -54,6 +54,7 @@ const Types: Readonly<Record<ErrorCode, string>> = {
   GW_FRAME_TOO_LARGE: 'api_error',
   GW_STREAM_TRUNCATED: 'api_error',
   GW_ANSWER_INVALID: 'api_error',
+  GW_ANSWER_TOO_LARGE: 'api_error',
   GW_INTERNAL: 'api_error'
 }
 

@@ -58,6 +58,7 @@ const Words: Readonly<Record<ErrorCode, OpenAiWords>> = {
   GW_FRAME_TOO_LARGE: { type: 'server_error', code: 'upstream_error' },
   GW_STREAM_TRUNCATED: { type: 'server_error', code: 'upstream_error' },
   GW_ANSWER_INVALID: { type: 'server_error', code: 'answer_invalid' },
+  GW_ANSWER_TOO_LARGE: { type: 'server_error', code: 'answer_too_large' },
   GW_INTERNAL: { type: 'server_error', code: 'internal_error' }
 }
 

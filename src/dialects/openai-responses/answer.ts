@@ -1,6 +1,8 @@
 import type { AnswerIdentity } from '../answer-identity.ts'
+import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf } from '../answer-room.ts'
+import type { Written } from '../output-text.ts'
 import type { ReplyPlan } from '../reply-plan.ts'
-import type { Collector, StreamPart } from '../stream-part.ts'
+import type { Collector, KeptItems, StreamPart } from '../stream-part.ts'
 import { IncompleteReasons } from './incomplete-reason.ts'
 import { type ItemKind, ItemMaker, type OutputItem, toItemJson } from './output-items.ts'
 import { RawInput } from './raw-input.ts'
@@ -10,29 +12,31 @@ import { ResponseObject } from './response-object.ts'
 export class ResponsesAnswer implements Collector {
   readonly #response: ResponseObject
   readonly #items: ItemMaker
-  readonly #output: string[] = []
-  readonly #kept = new Map<string, string>()
+  readonly #room: AnswerRoom
+  readonly #output: Written[] = []
+  readonly #kept = new Map<string, Written>()
   #item: OutputItem | null = null
   #rawInput: RawInput | null = null
   #isCut = false
   #end: Extract<StreamPart, { type: 'end' }> | null = null
 
-  constructor(plan: ReplyPlan, identity: AnswerIdentity) {
+  constructor(plan: ReplyPlan, identity: AnswerIdentity, room: AnswerRoom = ENDLESS_ROOM) {
+    this.#room = room
     this.#response = new ResponseObject(plan, identity)
-    this.#items = new ItemMaker(identity.id, plan)
+    this.#items = new ItemMaker(identity.id, plan, room)
   }
 
-  get keptItems(): ReadonlyMap<string, string> {
+  get keptItems(): KeptItems {
     return this.#kept
   }
 
   push(part: StreamPart): void {
     switch (part.type) {
       case 'text':
-        if (part.text !== '') this.#enter(this.#items.textKind).text += part.text
+        if (part.text !== '') this.#enter(this.#items.textKind).text.add(part.text)
         break
       case 'reasoning':
-        if (part.text !== '') this.#enter('reasoning').text += part.text
+        if (part.text !== '') this.#enter('reasoning').text.add(part.text)
         break
       case 'signature':
         this.#sign(part.signature)
@@ -45,7 +49,7 @@ export class ResponsesAnswer implements Collector {
         this.#open(this.#items.makeCall(part.id, part.name))
         break
       case 'tool-delta':
-        if (this.#item !== null) this.#item.text += this.#rawInput?.push(part.json) ?? part.json
+        this.#item?.text.add(this.#rawInput?.push(part.json) ?? part.json)
         break
       case 'tool-end':
         this.#endCall(part.isCut === true)
@@ -64,7 +68,7 @@ export class ResponsesAnswer implements Collector {
     }
   }
 
-  toJson(): string {
+  toJson(): Written {
     if (this.#end === null) throw new Error('The answer has not ended')
     const { usage } = this.#end
     const reason = this.#incompleteReason(this.#end)
@@ -85,25 +89,26 @@ export class ResponsesAnswer implements Collector {
   #open(item: OutputItem): OutputItem {
     this.#close('completed')
     this.#item = item
-    this.#rawInput = item.kind === 'custom_tool_call' ? new RawInput() : null
+    this.#rawInput = item.kind === 'custom_tool_call' ? new RawInput(this.#room) : null
     return item
   }
 
   #sign(opaque: string): void {
+    this.#room.hold(heapBytesOf(opaque))
     this.#enter('reasoning').opaque = opaque
     this.#close('completed')
   }
 
   #endCall(isCut: boolean): void {
     if (isCut) this.#isCut = true
-    else if (this.#item !== null) this.#item.text += this.#rawInput?.end() ?? ''
+    else this.#item?.text.add(this.#rawInput?.end() ?? '')
     this.#close(isCut ? 'incomplete' : 'completed')
   }
 
   #close(status: 'completed' | 'incomplete'): void {
     const item = this.#item
     if (item === null) return
-    const json = toItemJson(item, status, JSON.stringify(item.text))
+    const json = toItemJson(item, status, item.text.written())
     this.#output.push(json)
     // A call that broke off must not come back as one.
     if (status === 'completed' || item.callMembers === '') this.#kept.set(item.id, json)

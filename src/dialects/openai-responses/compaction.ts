@@ -21,7 +21,7 @@ const UNREADABLE =
 const SEAL = 'kiro-gateway.'
 
 /** A summary as clients keep it: a word that means nothing to them. */
-export function sealSummary(summary: string): string {
+export function sealSummary(summary: string | Uint8Array): string {
   return SEAL + Buffer.from(summary).toString('base64')
 }
 

@@ -1,3 +1,5 @@
+import { glue, type Written } from '../output-text.ts'
+
 /** The beginning of an event, up to its number. */
 export type EventHead = `event: ${string}`
 
@@ -10,7 +12,11 @@ export class EventWriter {
   #count = 0
 
   /** `members` is JSON text that begins with a comma. */
-  write(head: EventHead, members: string): string {
-    return `${head}${this.#count++}${members}}\n\n`
+  write(head: EventHead, members: string): string
+  write(head: EventHead, members: Written): Written
+  write(head: EventHead, members: Written): Written {
+    const beginning = `${head}${this.#count++}`
+    if (typeof members === 'string') return `${beginning}${members}}\n\n`
+    return glue(beginning, members, '}\n\n')
   }
 }

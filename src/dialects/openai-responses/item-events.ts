@@ -1,3 +1,4 @@
+import { glue, type Written } from '../output-text.ts'
 import { type EventHead, type EventWriter, toEventHead } from './event-writer.ts'
 import {
   type ItemKind,
@@ -33,7 +34,7 @@ interface TextEvents {
 interface PartEvents {
   readonly added: EventHead
   readonly done: EventHead
-  readonly toJson: (text: string) => string
+  readonly toJson: (text: Written) => Written
 }
 
 const Streams: Readonly<Record<ItemKind, TextEvents | null>> = {
@@ -105,41 +106,41 @@ export class ItemEvents {
     return this.#events.write(Added, `,"output_index":${index},"item":${toBegunItem(this.item)}`)
   }
 
-  add(text: string): string {
-    this.item.text += text
-    if (this.#stream === null || text === '') return ''
-    const before = this.#hasPart ? '' : this.#beginPart()
+  /** Nothing is sent that could not be repeated at the end, for want of room. */
+  add(text: string): Written {
+    const hasRoom = this.item.text.add(text)
+    if (this.#stream === null || text === '' || !hasRoom) return ''
     const members = this.#deltaPlace + JSON.stringify(text) + this.#deltaEnd
-    return before + this.#events.write(this.#stream.delta, members)
+    if (this.#hasPart) return this.#events.write(this.#stream.delta, members)
+    const before = this.#beginPart()
+    return glue(before, this.#events.write(this.#stream.delta, members))
   }
 
   /** `json` is the item as `toItemJson` has it. */
-  end(status: 'completed' | 'incomplete'): { readonly events: string; readonly json: string } {
+  end(status: 'completed' | 'incomplete'): { readonly events: Written; readonly json: Written } {
     const { item } = this
-    const text = JSON.stringify(item.text)
+    const text = item.text.written()
     const json = toItemJson(item, status, text)
-    const done = this.#events
     const before = this.#endText(text)
-    return {
-      events: before + done.write(Done, `,"output_index":${item.index},"item":${json}`),
-      json
-    }
+    const done = glue(`,"output_index":${item.index},"item":`, json)
+    return { events: glue(before, this.#events.write(Done, done)), json }
   }
 
-  #beginPart(): string {
+  #beginPart(): Written {
     this.#hasPart = true
     const part = this.#stream?.part ?? null
     if (part === null) return ''
-    return this.#events.write(part.added, `${this.#place},"part":${part.toJson('""')}`)
+    return this.#events.write(part.added, glue(`${this.#place},"part":`, part.toJson('""')))
   }
 
-  #endText(text: string): string {
+  #endText(text: Written): Written {
     const stream = this.#stream
     if (stream === null || (stream.part !== null && !this.#hasPart)) return ''
     const { done, member, extra, part } = stream
-    const ended = this.#events.write(done, `${this.#place},"${member}":${text}${extra}`)
+    const ended = this.#events.write(done, glue(`${this.#place},"${member}":`, text, extra))
     if (part === null) return ended
-    return ended + this.#events.write(part.done, `${this.#place},"part":${part.toJson(text)}`)
+    const ofPart = glue(`${this.#place},"part":`, part.toJson(text))
+    return glue(ended, this.#events.write(part.done, ofPart))
   }
 }
 

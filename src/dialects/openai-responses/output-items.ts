@@ -1,3 +1,5 @@
+import { type AnswerRoom, heapBytesOf } from '../answer-room.ts'
+import { glue, OutputText, toBytes, toText, type Written } from '../output-text.ts'
 import type { ReplyPlan } from '../reply-plan.ts'
 import type { StreamPart } from '../stream-part.ts'
 import { sealSummary } from './compaction.ts'
@@ -23,8 +25,8 @@ export interface OutputItem {
   readonly head: string
   /** Members of a call that follow its status, as JSON text; `''` for the others. */
   readonly callMembers: string
-  /** Words, summary, arguments or input, so far. */
-  text: string
+  /** Words, summary, arguments or input, so far; plain where they are no string of the item. */
+  readonly text: OutputText
   /** Reasoning in a form that only the upstream can read. */
   opaque: string | null
 }
@@ -43,17 +45,28 @@ const CALL_KINDS = {
   search: 'tool_search_call'
 } as const
 
+/** Their text is an object, or sealed. */
+const PLAIN_KINDS: ReadonlySet<ItemKind> = new Set(['tool_search_call', 'compaction'])
+/** What an item takes beside its texts, at most. */
+const ITEM_BYTES = 2048
+
 type SearchPart = Extract<StreamPart, { type: 'search' }>
 
 /** Makes the items of one answer: each gets the next place, and an id that tells its answer and its place. */
 export class ItemMaker {
   readonly #responseId: string
   readonly #forms: ReplyPlan['toolForms']
+  readonly #room: AnswerRoom
   #count = 0
   /** What the model's words are. */
   readonly textKind: 'message' | 'compaction'
 
-  constructor(responseId: string, plan: Pick<ReplyPlan, 'toolForms' | 'isCompaction'>) {
+  constructor(
+    responseId: string,
+    plan: Pick<ReplyPlan, 'toolForms' | 'isCompaction'>,
+    room: AnswerRoom
+  ) {
+    this.#room = room
     this.#responseId = responseId
     this.#forms = plan.toolForms
     this.textKind = plan.isCompaction === true ? 'compaction' : 'message'
@@ -63,7 +76,9 @@ export class ItemMaker {
     const index = this.#count++
     const id = toItemId(PREFIXES[kind], this.#responseId, index)
     const head = `"id":"${id}","type":"${kind}"`
-    return { kind, id, index, head, callMembers, text: '', opaque: null }
+    this.#room.hold(ITEM_BYTES)
+    const text = new OutputText(this.#room, PLAIN_KINDS.has(kind) ? 'plain' : 'json')
+    return { kind, id, index, head, callMembers, text, opaque: null }
   }
 
   /** A call as its tool was declared (client-requirements §4); `fullName` is the client's. */
@@ -88,6 +103,7 @@ export class ItemMaker {
     const sources = results.map(({ url }) => ({ type: 'url', url }))
     const action = JSON.stringify({ type: 'search', query, queries: [query], sources })
     const status = problem === undefined ? 'completed' : 'failed'
+    this.#room.hold(ITEM_BYTES + heapBytesOf(action))
     const head = `{"id":"${id}","type":"web_search_call"`
     return {
       id,
@@ -127,40 +143,44 @@ export function toBegunItem({ kind, head, callMembers }: OutputItem): string {
   return ''
 }
 
-/** The item as JSON text; `text` is its text as JSON, which is long and may be at hand already. */
-export function toItemJson(item: OutputItem, status: ItemStatus, text: string): string {
+/** The item as JSON text; `text` is what its text has written, which is long and may be at hand already. */
+export function toItemJson(item: OutputItem, status: ItemStatus, text: Written): Written {
   const { kind, head, callMembers } = item
   switch (kind) {
     case 'message':
-      return `{${head},"status":"${status}","role":"assistant","content":[${toTextPart(text)}]}`
+      return glue(
+        `{${head},"status":"${status}","role":"assistant","content":[`,
+        toTextPart(text),
+        ']}'
+      )
     case 'reasoning': {
-      const summary = item.text === '' ? '' : toSummaryPart(text)
+      const summary = item.text.isEmpty ? '' : toSummaryPart(text)
       const opaque =
         item.opaque === null ? '' : `,"encrypted_content":${JSON.stringify(item.opaque)}`
-      return `{${head},"summary":[${summary}]${opaque}}`
+      return glue(`{${head},"summary":[`, summary, `]${opaque}}`)
     }
     case 'function_call':
-      return `{${head},"status":"${status}",${callMembers},"arguments":${text}}`
+      return glue(`{${head},"status":"${status}",${callMembers},"arguments":`, text, '}')
     case 'custom_tool_call':
-      return `{${head},"status":"${status}",${callMembers},"input":${text}}`
+      return glue(`{${head},"status":"${status}",${callMembers},"input":`, text, '}')
     case 'tool_search_call': {
       // An object, unless it broke off.
-      const json = status === 'completed' ? item.text : text
-      return `{${head},"status":"${status}",${callMembers},"arguments":${json}}`
+      const json = status === 'completed' ? text : JSON.stringify(toText(text))
+      return glue(`{${head},"status":"${status}",${callMembers},"arguments":`, json, '}')
     }
     case 'compaction': {
       // It has no status, and half a summary must not stand for the whole conversation.
-      const sealed = status === 'completed' ? sealSummary(item.text) : ''
+      const sealed = status === 'completed' ? sealSummary(toBytes(text)) : ''
       return `{${head},"encrypted_content":"${sealed}"}`
     }
   }
   return ''
 }
 
-export function toTextPart(text: string): string {
-  return `{"type":"output_text","text":${text},"annotations":[]}`
+export function toTextPart(text: Written): Written {
+  return glue('{"type":"output_text","text":', text, ',"annotations":[]}')
 }
 
-export function toSummaryPart(text: string): string {
-  return `{"type":"summary_text","text":${text}}`
+export function toSummaryPart(text: Written): Written {
+  return glue('{"type":"summary_text","text":', text, '}')
 }

@@ -1,9 +1,13 @@
 import { parseJsonObject } from '../../kiro/json-object.ts'
+import { type AnswerRoom, heapBytesOf } from '../answer-room.ts'
+import { LongText } from '../long-text.ts'
 
 /** What a call of a text tool begins with, once it is there as a whole. */
 const OPENING = /^\s*\{\s*"input"\s*:\s*"/
 /** A beginning that is longer is none. */
 const MAX_OPENING_CHARS = 256
+/** Longest arguments of another form that are looked into for a text: what is made of them takes many times as much. */
+const MAX_OTHER_CHARS = 262_144
 
 /**
  * The raw text of a call whose arguments arrive as `{"input": "…"}` in pieces cut anywhere. Text comes out as soon as
@@ -18,8 +22,15 @@ export class RawInput {
   #state: 'opening' | 'text' | 'closed' | 'other' = 'opening'
   /** Not yet decoded: what opens the arguments, or an escape that is not whole. */
   #held = ''
+  /** Arguments of another form. */
+  readonly #other = new LongText()
+  readonly #room: AnswerRoom
   /** The first half of a character that was written as two escapes. */
   #half = ''
+
+  constructor(room: AnswerRoom) {
+    this.#room = room
+  }
 
   push(json: string): string {
     switch (this.#state) {
@@ -28,7 +39,7 @@ export class RawInput {
       case 'text':
         return this.#read(this.#held + json)
       case 'other':
-        this.#held += json
+        if (this.#room.hold(heapBytesOf(json))) this.#other.add(json)
         break
       case 'closed':
         break
@@ -39,8 +50,9 @@ export class RawInput {
   /** The arguments are whole: the rest. Without a text named `input` that is all of them as they are. */
   end(): string {
     if (this.#state === 'text' || this.#state === 'closed') return ''
-    const input = parseJsonObject(this.#held)?.['input']
-    return typeof input === 'string' ? input : this.#held
+    const json = this.#held + this.#other.take().join('')
+    const input = json.length > MAX_OTHER_CHARS ? null : parseJsonObject(json)?.['input']
+    return typeof input === 'string' ? input : json
   }
 
   #open(json: string): string {

@@ -1,5 +1,6 @@
 import { asJsonObject } from '../../kiro/json-object.ts'
 import type { AnswerIdentity } from '../answer-identity.ts'
+import { glue, glueWith, type Written } from '../output-text.ts'
 import type { ReplyPlan } from '../reply-plan.ts'
 import type { Usage } from '../stream-part.ts'
 import type { ResponseError } from './error-format.ts'
@@ -42,13 +43,17 @@ export class ResponseObject {
   }
 
   /** JSON text; `output` are the JSON texts of the items. */
-  toJson(state: ResponseState, output: readonly string[]): string {
+  toJson(state: ResponseState, output: readonly Written[]): Written {
     const tail = {
       status: state.status,
       error: state.status === 'failed' ? state.error : null,
       incomplete_details: state.status === 'incomplete' ? { reason: state.reason } : null,
       usage: 'usage' in state ? toResponseUsage(state.usage) : null
     }
-    return `${this.#head},"output":[${output.join(',')}],${JSON.stringify(tail).slice(1)}`
+    return glue(
+      `${this.#head},"output":[`,
+      glueWith(',', output),
+      `],${JSON.stringify(tail).slice(1)}`
+    )
   }
 }

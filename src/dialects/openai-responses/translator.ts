@@ -1,8 +1,10 @@
 import type { AnswerIdentity } from '../answer-identity.ts'
 import { toTellable } from '../error-format.ts'
+import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf } from '../answer-room.ts'
+import { glue, type Written } from '../output-text.ts'
 import type { ReplyPlan } from '../reply-plan.ts'
 import { SseComment } from '../sse.ts'
-import type { StreamPart, Translator } from '../stream-part.ts'
+import type { KeptItems, StreamPart, Translator } from '../stream-part.ts'
 import { toResponseError } from './error-format.ts'
 import { EventWriter, toEventHead } from './event-writer.ts'
 import { IncompleteReasons } from './incomplete-reason.ts'
@@ -36,23 +38,25 @@ export class ResponsesTranslator implements Translator {
   readonly #response: ResponseObject
   readonly #items: ItemMaker
   readonly #events = new EventWriter()
-  readonly #output: string[] = []
-  readonly #kept = new Map<string, string>()
+  readonly #room: AnswerRoom
+  readonly #output: Written[] = []
+  readonly #kept = new Map<string, Written>()
   #state: 'new' | 'open' | 'ended' = 'new'
   #item: ItemEvents | null = null
   #rawInput: RawInput | null = null
   #isCut = false
 
-  constructor(plan: ReplyPlan, identity: AnswerIdentity) {
+  constructor(plan: ReplyPlan, identity: AnswerIdentity, room: AnswerRoom = ENDLESS_ROOM) {
+    this.#room = room
     this.#response = new ResponseObject(plan, identity)
-    this.#items = new ItemMaker(identity.id, plan)
+    this.#items = new ItemMaker(identity.id, plan, room)
   }
 
-  get keptItems(): ReadonlyMap<string, string> {
+  get keptItems(): KeptItems {
     return this.#kept
   }
 
-  push(part: StreamPart): string {
+  push(part: StreamPart): Written {
     switch (part.type) {
       case 'text':
         return this.#add(this.#items.textKind, part.text)
@@ -61,10 +65,10 @@ export class ResponsesTranslator implements Translator {
       case 'signature':
         return this.#sign(part.signature)
       case 'redacted':
-        return this.#close() + this.#sign(part.content)
+        return glue(this.#close(), this.#sign(part.content))
       case 'tool-start': {
-        const before = this.#start() + this.#close()
-        return before + this.#open(this.#items.makeCall(part.id, part.name))
+        const before = glue(this.#start(), this.#close())
+        return glue(before, this.#open(this.#items.makeCall(part.id, part.name)))
       }
       case 'tool-delta':
         return this.#item?.add(this.#rawInput?.push(part.json) ?? part.json) ?? ''
@@ -72,9 +76,9 @@ export class ResponsesTranslator implements Translator {
         return part.isCut === true ? this.#cut() : this.#endCall()
       case 'search': {
         const item = this.#items.makeSearch(part)
-        const before = this.#start() + this.#close()
+        const before = glue(this.#start(), this.#close())
         this.#finish(item.id, item.json)
-        return before + toSearchEvents(item, this.#events)
+        return glue(before, toSearchEvents(item, this.#events))
       }
       case 'end':
         return this.#end(part)
@@ -82,45 +86,48 @@ export class ResponsesTranslator implements Translator {
     return ''
   }
 
-  fail(error: Error): string {
+  fail(error: Error): Written {
     const before = this.#start()
     this.#cut()
-    return before + this.#conclude({ status: 'failed', error: toResponseError(toTellable(error)) })
+    const failed = { status: 'failed', error: toResponseError(toTellable(error)) } as const
+    return glue(before, this.#conclude(failed))
   }
 
   heartbeat(): string {
     return this.#state === 'ended' ? '' : SseComment
   }
 
-  #add(kind: ItemKind, text: string): string {
+  #add(kind: ItemKind, text: string): Written {
     if (text === '') return ''
     if (this.#item?.item.kind === kind) return this.#item.add(text)
-    const before = this.#start() + this.#close() + this.#open(this.#items.make(kind))
-    return before + (this.#item?.add(text) ?? '')
+    const before = glue(this.#start(), this.#close(), this.#open(this.#items.make(kind)))
+    return glue(before, this.#item?.add(text) ?? '')
   }
 
   /** What only the upstream can read is the last thing in its item; without words before it the item is just that. */
-  #sign(opaque: string): string {
+  #sign(opaque: string): Written {
     const isOpen = this.#item?.item.kind === 'reasoning'
     const before = isOpen
       ? ''
-      : this.#start() + this.#close() + this.#open(this.#items.make('reasoning'))
-    if (this.#item !== null) this.#item.item.opaque = opaque
-    return before + this.#close()
+      : glue(this.#start(), this.#close(), this.#open(this.#items.make('reasoning')))
+    if (this.#item !== null && this.#room.hold(heapBytesOf(opaque))) {
+      this.#item.item.opaque = opaque
+    }
+    return glue(before, this.#close())
   }
 
   #open(item: OutputItem): string {
     this.#item = new ItemEvents(item, this.#events)
-    this.#rawInput = item.kind === 'custom_tool_call' ? new RawInput() : null
+    this.#rawInput = item.kind === 'custom_tool_call' ? new RawInput(this.#room) : null
     return this.#item.begin()
   }
 
-  #endCall(): string {
+  #endCall(): Written {
     const rest = this.#rawInput?.end() ?? ''
-    return (this.#item?.add(rest) ?? '') + this.#close()
+    return glue(this.#item?.add(rest) ?? '', this.#close())
   }
 
-  #close(status: 'completed' | 'incomplete' = 'completed'): string {
+  #close(status: 'completed' | 'incomplete' = 'completed'): Written {
     if (this.#item === null) return ''
     const { events, json } = this.#item.end(status)
     this.#finish(this.#item.item.id, json)
@@ -132,39 +139,41 @@ export class ResponsesTranslator implements Translator {
   #cut(): string {
     if (this.#item === null) return ''
     const { item } = this.#item
-    this.#output.push(toItemJson(item, 'incomplete', JSON.stringify(item.text)))
+    this.#output.push(toItemJson(item, 'incomplete', item.text.written()))
     this.#item = null
     this.#isCut = true
     return ''
   }
 
-  #finish(id: string, json: string): void {
+  #finish(id: string, json: Written): void {
     this.#output.push(json)
     this.#kept.set(id, json)
   }
 
-  #end({ reason, usage }: EndPart): string {
+  #end({ reason, usage }: EndPart): Written {
     const incomplete = IncompleteReasons[reason] ?? (this.#isCut ? 'max_output_tokens' : null)
-    const before = this.#start() + this.#close(incomplete === null ? 'completed' : 'incomplete')
+    const closed = incomplete === null ? 'completed' : 'incomplete'
+    const before = glue(this.#start(), this.#close(closed))
     const state: ResponseState =
       incomplete === null
         ? { status: 'completed', usage }
         : { status: 'incomplete', usage, reason: incomplete }
-    return before + this.#conclude(state)
+    return glue(before, this.#conclude(state))
   }
 
-  #start(): string {
+  #start(): Written {
     if (this.#state !== 'new') return ''
     this.#state = 'open'
-    const members = `,"response":${this.#response.toJson({ status: 'in_progress' }, [])}`
-    return (
-      this.#events.write(Heads.created, members) + this.#events.write(Heads.in_progress, members)
+    const members = glue(',"response":', this.#response.toJson({ status: 'in_progress' }, []))
+    return glue(
+      this.#events.write(Heads.created, members),
+      this.#events.write(Heads.in_progress, members)
     )
   }
 
-  #conclude(state: ResponseState): string {
+  #conclude(state: ResponseState): Written {
     this.#state = 'ended'
     const response = this.#response.toJson(state, this.#output)
-    return this.#events.write(Heads[state.status], `,"response":${response}`)
+    return this.#events.write(Heads[state.status], glue(',"response":', response))
   }
 }

@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { responseKeyOf } from '../../dialects/openai-responses/item-id.ts'
+import {
+  byteLengthOf,
+  glue,
+  glueWith,
+  toBytes,
+  toText,
+  type Written
+} from '../../dialects/output-text.ts'
 import type { KeptItems } from '../../dialects/stream-part.ts'
 import { type JsonObject, parseJsonObject } from '../../kiro/json-object.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -36,8 +44,10 @@ export interface FoundItems {
 }
 
 /** A longer one is not kept. */
-const MAX_ITEM_CHARS = 1024 * 1024
+const MAX_ITEM_BYTES = 3 * 1024 * 1024
 const MAX_FILE_BYTES = 4 * 1024 * 1024
+/** Of all answers that are being written; while a disk takes longer than that, further ones are not kept. */
+const MAX_WRITING_BYTES = 8 * 1024 * 1024
 /** Of memory, where there is no folder. */
 const MAX_MEMORY_BYTES = 4 * 1024 * 1024
 /** Answers that one request may refer to; a conversation of a few thousand turns fits into no model. */
@@ -74,6 +84,7 @@ export class ItemStore {
   /** When the disk is worth another try; `null` while it works. */
   #retryAt: number | null = null
   #unsweptBytes = 0
+  #writingBytes = 0
   #sweeping: Promise<void> | null = null
 
   constructor(options: ItemStoreOptions) {
@@ -89,11 +100,16 @@ export class ItemStore {
     const text = toFileText(items)
     if (key === null || text === null) return
     const name = fileNameOf(owner, key)
-    const bytes = Buffer.byteLength(text)
+    const bytes = byteLengthOf(text)
     if (bytes > Math.min(maxBytes, MAX_FILE_BYTES)) return
+    if (this.#writingBytes + bytes > MAX_WRITING_BYTES) return
     if (this.#retryAt !== null && this.#now() < this.#retryAt) return this.#remember(name, text)
     try {
-      await withinTime(this.#write(name, text), SAVE_TIMEOUT_MS)
+      this.#writingBytes += bytes
+      const written = this.#write(name, text).finally(() => {
+        this.#writingBytes -= bytes
+      })
+      await withinTime(written, SAVE_TIMEOUT_MS)
       this.#retryAt = null
       this.#noteWritten(bytes)
     } catch (cause) {
@@ -152,9 +168,10 @@ export class ItemStore {
     if (this.#unsweptBytes > limits().maxBytes / 8 / writers) void this.sweep() // cannot reject
   }
 
-  async #write(name: string, text: string): Promise<void> {
+  async #write(name: string, written: Written): Promise<void> {
     const { folder } = this.#options
     await makePrivateFolder(folder)
+    const text = typeof written === 'string' ? written : toBytes(written)
     await replaceFile(join(folder, name), { text, mode: 0o600, isDurable: false })
   }
 
@@ -172,10 +189,13 @@ export class ItemStore {
     }
   }
 
-  #remember(name: string, text: string): void {
+  #remember(name: string, text: Written): void {
     const { maxBytes, maxAgeMs } = this.#options.limits()
     this.#memory ??= new MemoryItems(this.#now)
-    this.#memory.set(name, text, { maxBytes: Math.min(maxBytes, MAX_MEMORY_BYTES), maxAgeMs })
+    this.#memory.set(name, toText(text), {
+      maxBytes: Math.min(maxBytes, MAX_MEMORY_BYTES),
+      maxAgeMs
+    })
   }
 
   /** Warned about once, until the disk has worked again. */
@@ -197,11 +217,11 @@ function fileNameOf(owner: string, responseKey: string): string {
   return createHash('sha256').update(`${owner} ${responseKey}`).digest('hex').slice(0, NAME_DIGITS)
 }
 
-function toFileText(items: KeptItems): string | null {
+function toFileText(items: KeptItems): Written | null {
   const members = [...items]
-    .filter(([, json]) => json.length <= MAX_ITEM_CHARS)
-    .map(([id, json]) => `"${id}":${json}`)
-  return members.length === 0 ? null : `{${members.join(',')}}`
+    .filter(([, json]) => byteLengthOf(json) <= MAX_ITEM_BYTES)
+    .map(([id, json]) => glue(`"${id}":`, json))
+  return members.length === 0 ? null : glue('{', glueWith(',', members), '}')
 }
 
 function tooLarge(): GatewayError {

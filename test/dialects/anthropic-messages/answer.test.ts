@@ -1,4 +1,5 @@
 import t from 'tap'
+import { toText } from '../../../src/dialects/output-text.ts'
 import { AnthropicAnswer } from '../../../src/dialects/anthropic-messages/answer.ts'
 import type { UpstreamEvent } from '../../../src/kiro/event.ts'
 import { collect, readParts } from '../../helper/read-answer.ts'
@@ -78,7 +79,7 @@ t.test('arguments are passed on as they are, large numbers and all', async (t) =
   const collector = new AnthropicAnswer(plan, anthropicIdentity)
   const parts = readParts(plan, [tool('t1', 'f', { input, stop: true })])
   for (const part of parts) collector.push(part)
-  t.ok(collector.toJson().includes(`"input":${input}}`))
+  t.ok(toText(collector.toJson()).includes(`"input":${input}}`))
 })
 
 t.test('the stop sequence is named', async (t) => {

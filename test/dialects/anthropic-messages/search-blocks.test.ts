@@ -1,4 +1,5 @@
 import t from 'tap'
+import { toText } from '../../../src/dialects/output-text.ts'
 import { AnthropicAnswer } from '../../../src/dialects/anthropic-messages/answer.ts'
 import { AnthropicTranslator } from '../../../src/dialects/anthropic-messages/translator.ts'
 import type { StreamPart } from '../../../src/dialects/stream-part.ts'
@@ -45,7 +46,7 @@ const blocks = [
 t.test('a search in a message is its two blocks, and is counted (A36)', async (t) => {
   const answer = new AnthropicAnswer(plan, anthropicIdentity)
   for (const part of parts) answer.push(part)
-  const message = JSON.parse(answer.toJson())
+  const message = JSON.parse(toText(answer.toJson()))
   t.same(message.content, blocks)
   t.same(message.usage.server_tool_use, { web_search_requests: 1 })
 })
@@ -71,7 +72,7 @@ t.test('a search that failed says so', async (t) => {
   const answer = new AnthropicAnswer(plan, anthropicIdentity)
   answer.push({ ...found, results: [], problem: 'no answer' })
   for (const part of parts.slice(1)) answer.push(part)
-  t.match(JSON.parse(answer.toJson()).content[1], {
+  t.match(JSON.parse(toText(answer.toJson())).content[1], {
     content: { type: 'web_search_tool_result_error', error_code: 'unavailable' }
   })
 })

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { toText } from '../../../src/dialects/output-text.ts'
 import { ResponsesAnswer } from '../../../src/dialects/openai-responses/answer.ts'
 import { ResponsesTranslator } from '../../../src/dialects/openai-responses/translator.ts'
 import type { StreamPart } from '../../../src/dialects/stream-part.ts'
@@ -39,7 +40,7 @@ function collect(all: readonly StreamPart[]): ResponsesAnswer {
 }
 
 t.test('collects what the stream tells', async (t) => {
-  const json = collect([...parts, end]).toJson()
+  const json = toText(collect([...parts, end]).toJson())
   const stream = translate(new ResponsesTranslator(plan, responsesIdentity), [...parts, end])
   t.same(JSON.parse(json), readResponsesStream(stream).response)
   t.match(JSON.parse(json), {
@@ -65,7 +66,7 @@ t.test('a call that broke off makes the response incomplete and is not kept', as
     end
   ]
   const answer = collect(cut)
-  const { status, incomplete_details: details, output } = JSON.parse(answer.toJson())
+  const { status, incomplete_details: details, output } = JSON.parse(toText(answer.toJson()))
   t.equal(status, 'incomplete')
   t.same(details, { reason: 'max_output_tokens' })
   t.match(output.at(-1), { status: 'incomplete', call_id: 'c3' })

@@ -1,6 +1,7 @@
 import { equal, ok } from 'node:assert/strict'
 import { array, assert, nat, property, string } from '../../helper/fast-check.ts'
 import t from 'tap'
+import { ENDLESS_ROOM } from '../../../src/dialects/answer-room.ts'
 import { RawInput } from '../../../src/dialects/openai-responses/raw-input.ts'
 import { cutAt, sliceBy } from '../../helper/upstream-events.ts'
 
@@ -10,7 +11,7 @@ interface ReadInput {
 }
 
 function read(slices: readonly string[]): ReadInput {
-  const raw = new RawInput()
+  const raw = new RawInput(ENDLESS_ROOM)
   const pieces = [...slices.map((slice) => raw.push(slice)), raw.end()].filter(
     (piece) => piece !== ''
   )
@@ -48,7 +49,7 @@ t.test('gives the text whatever the arguments are cut into', async (t) => {
 })
 
 t.test('gives text as soon as it is certain', async (t) => {
-  const raw = new RawInput()
+  const raw = new RawInput(ENDLESS_ROOM)
   t.equal(raw.push('{"in'), '')
   t.equal(raw.push('put":"a'), 'a')
   t.equal(raw.push('b\\'), 'b')

@@ -14,6 +14,7 @@ import {
 import OpenAI from 'openai'
 import type { ResponseStreamEvent } from 'openai/resources/responses/responses'
 import t from 'tap'
+import { toText } from '../../../src/dialects/output-text.ts'
 import { createCollector, createTranslator } from '../../../src/dialects/answer-writers.ts'
 import { PartReader } from '../../../src/dialects/part-reader.ts'
 import { SseHeaders } from '../../../src/dialects/sse.ts'
@@ -76,12 +77,12 @@ function answer(chunks: readonly Uint8Array[], isWhole = true) {
   let text = ''
   const onPart = (part: StreamPart): void => {
     parts.push(part)
-    text += translator.push(part)
+    text += toText(translator.push(part))
   }
   const reader = new AnswerReader(new PartReader(plan), () => {})
   for (const chunk of chunks) reader.feed(chunk, onPart)
   if (isWhole) reader.end(onPart)
-  else text += translator.fail(new GatewayError('GW_UPSTREAM_RESET'))
+  else text += toText(translator.fail(new GatewayError('GW_UPSTREAM_RESET')))
   return { text, parts }
 }
 
@@ -156,7 +157,7 @@ t.test('any answer, cut at every byte, is the same valid stream', async () => {
       equal(sdk.events.length, types.length)
       const collector = createCollector(plan, responsesIdentity)
       for (const part of parts) collector.push(part)
-      const collected = JSON.parse(collector.toJson())
+      const collected = JSON.parse(toText(collector.toJson()))
       deepEqual(collected.output, output, 'and in one piece')
       for (let at = 1; at < body.byteLength; at++) {
         if (answer([body.subarray(0, at), body.subarray(at)]).text !== text) {

@@ -1,5 +1,6 @@
 import type { Response } from 'openai/resources/responses/responses'
 import t from 'tap'
+import { toText } from '../../../src/dialects/output-text.ts'
 import type { ReplyPlan } from '../../../src/dialects/reply-plan.ts'
 import { ResponsesTranslator } from '../../../src/dialects/openai-responses/translator.ts'
 import type { StreamPart, Usage } from '../../../src/dialects/stream-part.ts'
@@ -375,14 +376,14 @@ t.test('a failure', async (t) => {
     ['GW_CLIENT_STALLED', 'server_error', /read/]
   ] as const) {
     t.test(`of ${code} is ${told}`, async (t) => {
-      const { response } = readResponsesStream(translator().fail(new GatewayError(code)))
+      const { response } = readResponsesStream(toText(translator().fail(new GatewayError(code))))
       t.match(response['error'], { code: told, message })
     })
   }
 
   t.test('says when to come back, as exactly as is known', async (t) => {
     const error = new GatewayError('GW_UPSTREAM_RATE_LIMITED', '', { retryAfterS: 1.5 })
-    const { response } = readResponsesStream(translator().fail(error))
+    const { response } = readResponsesStream(toText(translator().fail(error)))
     t.match(response['error'], { message: /try again in 1\.5s\.$/ })
   })
 })

@@ -201,10 +201,10 @@ t.test(
     const { store, folder } = setUp(t)
     const { responseId, items, id } = answer()
     const large = toItemId('fc', responseId, 1)
-    const both = new Map([...items, [large, JSON.stringify('x'.repeat(1024 * 1024))]])
+    const both = new Map([...items, [large, JSON.stringify('x'.repeat(3 * 1024 * 1024))]])
     await store.save({ owner: OWNER, responseId, items: both })
     t.same(Object.keys((await store.find(OWNER, [id, large], MUCH)).items), [id])
-    const next = answer('x'.repeat(1024 * 1024))
+    const next = answer('x'.repeat(3 * 1024 * 1024))
     await store.save({ owner: OWNER, ...next })
     t.equal(readdirSync(folder).length, 1)
   }

@@ -1,0 +1,253 @@
+/** Deeper arguments are none: no client could send them back, and few could read them. */
+const MAX_DEPTH = 1024
+
+/** What may come next. */
+const Next = {
+  start: 0,
+  /** Nothing but blanks. */
+  end: 1,
+  value: 2,
+  /** Of an array, which may also be empty. */
+  firstValue: 3,
+  /** A name, or the end of an empty object. */
+  firstName: 4,
+  name: 5,
+  colon: 6,
+  /** A comma, or the end of what is open. */
+  comma: 7,
+  string: 8,
+  escape: 9,
+  hex: 10,
+  literal: 11,
+  /** A digit that has to come: after a sign, a point, an exponent. */
+  minus: 12,
+  zero: 13,
+  digits: 14,
+  point: 15,
+  fraction: 16,
+  exponent: 17,
+  exponentSign: 18,
+  exponentDigits: 19
+} as const
+
+type State = (typeof Next)[keyof typeof Next]
+
+/**
+ * Follows the text of one JSON object that comes in pieces cut anywhere, as strictly as `JSON.parse`. Neither the text
+ * is kept nor any value made: what costs memory is how deep it is nested at the moment.
+ *
+ * ```
+ *   blank ──{──▶ open ──its }──▶ whole
+ *     └────────────┴───────────────┴── what JSON has not there ──▶ broken
+ * ```
+ */
+export class JsonScanner {
+  #progress: 'blank' | 'open' | 'whole' | 'broken' = 'blank'
+  #next: State = Next.start
+  /** What is open, from outside to inside: arrays are true. */
+  readonly #isArray: boolean[] = []
+  #isName = false
+  /** The literal that is being read, or how much of an escape. */
+  #word = ''
+  #read = 0
+
+  get progress(): 'blank' | 'open' | 'whole' | 'broken' {
+    return this.#progress
+  }
+
+  feed(text: string): void {
+    for (let at = 0; at < text.length && this.#progress !== 'broken'; at++) {
+      if (this.#next === Next.string) at = skipPlain(text, at)
+      if (at < text.length && !this.#accept(text.charCodeAt(at))) this.#progress = 'broken'
+    }
+  }
+
+  #accept(code: number): boolean {
+    switch (this.#next) {
+      case Next.string:
+        return this.#readString(code)
+      case Next.escape:
+        return this.#readEscape(code)
+      case Next.hex:
+        if (++this.#read === 4) this.#next = Next.string
+        return isHex(code)
+      case Next.literal:
+        if (code !== this.#word.charCodeAt(this.#read)) return false
+        if (++this.#read === this.#word.length) this.#next = Next.comma
+        return true
+      case Next.minus:
+      case Next.zero:
+      case Next.digits:
+      case Next.point:
+      case Next.fraction:
+      case Next.exponent:
+      case Next.exponentSign:
+      case Next.exponentDigits:
+        return this.#readNumber(code)
+      case Next.start:
+      case Next.end:
+      case Next.value:
+      case Next.firstValue:
+      case Next.firstName:
+      case Next.name:
+      case Next.colon:
+      case Next.comma:
+        break
+    }
+    return isBlank(code) || this.#readStructure(code)
+  }
+
+  #readStructure(code: number): boolean {
+    const next = this.#next
+    if (next === Next.comma) return this.#readComma(code)
+    if (next === Next.value) return this.#openValue(code)
+    if (next === Next.name) return this.#openName(code)
+    if (next === Next.firstValue) {
+      return code === Code.closeArray ? this.#close(true) : this.#openValue(code)
+    }
+    if (next === Next.firstName) {
+      return code === Code.closeObject ? this.#close(false) : this.#openName(code)
+    }
+    if (next === Next.colon) {
+      this.#next = Next.value
+      return code === Code.colon
+    }
+    if (next !== Next.start) return false
+    this.#progress = 'open'
+    return code === Code.openObject && this.#open(false)
+  }
+
+  #readComma(code: number): boolean {
+    if (code !== Code.comma) {
+      return (
+        (code === Code.closeArray || code === Code.closeObject) &&
+        this.#close(code === Code.closeArray)
+      )
+    }
+    this.#next = this.#isArray.at(-1) === true ? Next.value : Next.name
+    return true
+  }
+
+  #openName(code: number): boolean {
+    this.#isName = true
+    this.#next = Next.string
+    return code === Code.quote
+  }
+
+  #openValue(code: number): boolean {
+    this.#isName = false
+    this.#read = 1
+    this.#word = Literals.get(code) ?? ''
+    if (code === Code.openObject || code === Code.openArray)
+      return this.#open(code === Code.openArray)
+    if (code === Code.quote) this.#next = Next.string
+    else if (code === Code.minus) this.#next = Next.minus
+    else if (code === Code.zero) this.#next = Next.zero
+    else if (isDigit(code)) this.#next = Next.digits
+    else if (this.#word !== '') this.#next = Next.literal
+    else return false
+    return true
+  }
+
+  #open(isArray: boolean): boolean {
+    this.#isArray.push(isArray)
+    this.#next = isArray ? Next.firstValue : Next.firstName
+    return this.#isArray.length <= MAX_DEPTH
+  }
+
+  #close(isArray: boolean): boolean {
+    if (this.#isArray.pop() !== isArray) return false
+    this.#next = this.#isArray.length === 0 ? Next.end : Next.comma
+    if (this.#next === Next.end) this.#progress = 'whole'
+    return true
+  }
+
+  #readString(code: number): boolean {
+    if (code === Code.quote) this.#next = this.#isName ? Next.colon : Next.comma
+    else if (code === Code.backslash) this.#next = Next.escape
+    return code >= Code.space
+  }
+
+  #readEscape(code: number): boolean {
+    this.#read = 0
+    this.#next = code === Code.u ? Next.hex : Next.string
+    return code === Code.u || Escapes.has(code)
+  }
+
+  #readNumber(code: number): boolean {
+    const next = nextOfNumber(this.#next, code)
+    if (next !== null) {
+      this.#next = next
+      return true
+    }
+    const isEnd = NumberEnds.has(this.#next)
+    this.#next = Next.comma
+    return isEnd && (isBlank(code) || this.#readComma(code))
+  }
+}
+
+const Code = {
+  space: 0x20,
+  quote: 0x22,
+  plus: 0x2b,
+  comma: 0x2c,
+  minus: 0x2d,
+  point: 0x2e,
+  zero: 0x30,
+  colon: 0x3a,
+  openArray: 0x5b,
+  backslash: 0x5c,
+  closeArray: 0x5d,
+  u: 0x75,
+  openObject: 0x7b,
+  closeObject: 0x7d
+} as const
+
+const Literals: ReadonlyMap<number, string> = new Map(
+  ['true', 'false', 'null'].map((word) => [word.charCodeAt(0), word])
+)
+const Escapes: ReadonlySet<number> = new Set(Array.from('"\\/bfnrt', (char) => char.charCodeAt(0)))
+const NumberEnds: ReadonlySet<State> = new Set([
+  Next.zero,
+  Next.digits,
+  Next.fraction,
+  Next.exponentDigits
+])
+
+/** Where a number goes on with this character; `null` if it does not. */
+function nextOfNumber(state: State, code: number): State | null {
+  if (isDigit(code)) {
+    if (state === Next.minus) return code === Code.zero ? Next.zero : Next.digits
+    if (state === Next.point) return Next.fraction
+    if (state === Next.exponent || state === Next.exponentSign) return Next.exponentDigits
+    return state === Next.zero ? null : state
+  }
+  const isInteger = state === Next.zero || state === Next.digits
+  if (code === Code.point) return isInteger ? Next.point : null
+  // `e` and `E`
+  if ((code | 0x20) === 0x65) return isInteger || state === Next.fraction ? Next.exponent : null
+  const isSign = code === Code.plus || code === Code.minus
+  return isSign && state === Next.exponent ? Next.exponentSign : null
+}
+
+/** The first character of a string's text from `at` on that means something. Most of all arguments is passed here. */
+function skipPlain(text: string, at: number): number {
+  for (let index = at; index < text.length; index++) {
+    const code = text.charCodeAt(index)
+    if (code === Code.quote || code === Code.backslash || code < Code.space) return index
+  }
+  return text.length
+}
+
+function isBlank(code: number): boolean {
+  return code === Code.space || code === 0x0a || code === 0x0d || code === 0x09
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39
+}
+
+function isHex(code: number): boolean {
+  const lower = code | 0x20
+  return isDigit(code) || (lower >= 0x61 && lower <= 0x66)
+}

@@ -1,0 +1,217 @@
+import t from 'tap'
+import { createCollector, createTranslator } from '../../src/dialects/answer-writers.ts'
+import { PartReader } from '../../src/dialects/part-reader.ts'
+import type { DialectName, ReplyPlan } from '../../src/dialects/reply-plan.ts'
+import { RoundReader } from '../../src/dialects/round-reader.ts'
+import type { StreamPart } from '../../src/dialects/stream-part.ts'
+import { byteLengthOf } from '../../src/dialects/output-text.ts'
+import type { UpstreamEvent } from '../../src/kiro/event.ts'
+import { bytesInUse, fastestMs } from '../helper/cost.ts'
+import { replyPlan, responsesIdentity } from '../helper/reply-plan.ts'
+import { closing, text, tool } from '../helper/upstream-events.ts'
+
+// What an answer costs must grow with its length and no faster, whatever it is made of: time, and the memory that is
+// held in the middle of it. Each kind says what is sent piece by piece, and how the request changes its way.
+
+interface AnswerKind {
+  readonly what: string
+  /** Before the pieces, each of them, and after. */
+  readonly opening?: readonly UpstreamEvent[]
+  readonly piece: (piece: string, index: number) => UpstreamEvent
+  readonly plan?: Partial<ReplyPlan>
+}
+
+const longStop = `${'ab'.repeat(2000)}!`
+const openCall = tool('1', 'f', { input: `{"a":"${'x'.repeat(4096)}` })
+t.setTimeout(120_000) // a hundred answers, on a machine that may be busy
+
+const textCallForms = { f: { parameters: { a: 'text' }, required: [] } } as const
+
+const kinds: readonly AnswerKind[] = [
+  { what: 'text', piece: text },
+  { what: 'reasoning', piece: (one) => ({ type: 'reasoning', text: one }) },
+  {
+    what: 'reasoning and text in turn',
+    piece: (one, index) => (index % 2 === 0 ? text(one) : { type: 'reasoning', text: one })
+  },
+  { what: 'signatures', piece: (one) => ({ type: 'reasoning', text: one, signature: one }) },
+  {
+    what: 'arguments of one call',
+    opening: [openCall],
+    piece: (one) => tool('1', 'f', { input: one })
+  },
+  {
+    what: 'arguments of a call that waits for another',
+    opening: [openCall, tool('2', 'f', { input: '{"a":"' })],
+    piece: (one) => tool('2', 'f', { input: one })
+  },
+  {
+    what: 'arguments that can be none',
+    opening: [tool('1', 'f', { input: '[' })],
+    piece: (one) => tool('1', 'f', { input: one })
+  },
+  {
+    what: 'small calls',
+    piece: (one, index) => tool(`${index}`, 'f', { input: JSON.stringify({ a: one }), stop: true })
+  },
+  {
+    what: 'small calls behind a long one',
+    opening: [openCall],
+    piece: (one, index) => tool(`c${index}`, 'f', { input: JSON.stringify({ a: one }), stop: true })
+  },
+  {
+    what: 'calls that are never whole',
+    piece: (one, index) => tool(`${index}`, 'f', { input: `{"a":"${one}` })
+  },
+  {
+    what: 'two calls in turn, each whole again and again',
+    piece: (_, index) => tool(`${index % 2}`, 'f', { input: index < 2 ? '{"a":1}' : ' ' })
+  },
+  { what: 'text behind an open call', opening: [openCall], piece: text },
+  {
+    what: 'reasoning behind an open call',
+    opening: [openCall],
+    piece: (one, index) => (index % 2 === 0 ? text(one) : { type: 'reasoning', text: one })
+  },
+  {
+    what: 'text that all but reaches a stop string',
+    plan: { stopSequences: [longStop, `${longStop.slice(2)}?`, 'ab'.repeat(2040)] },
+    piece: (_, index) => text(index % 200 === 199 ? 'x' : 'abababababababababab')
+  },
+  {
+    what: 'text in thinking tags',
+    plan: { reasoning: 'tags' },
+    opening: [text('<thinking>')],
+    piece: (one) => text(`${one}</thinkin`)
+  },
+  {
+    what: 'text that may be a call',
+    plan: { textCallForms },
+    opening: [text('[Called f with args: {"a":"')],
+    piece: text
+  },
+  {
+    what: 'text that may become a call of an unnamed tool',
+    plan: { textCallForms },
+    opening: [text('<function_calls>')],
+    piece: () => text(' '.repeat(20))
+  },
+  {
+    what: 'JSON in a fence',
+    plan: { isJsonAnswer: true },
+    opening: [text('```json\n')],
+    piece: (one) => text(`${one}\n`)
+  },
+  { what: 'blanks before JSON', plan: { isJsonAnswer: true }, piece: () => text(' '.repeat(20)) },
+  {
+    what: 'text that is held until it is checked',
+    plan: { rounds: { jsonForm: { type: 'object' }, dueCall: null, webSearch: null } },
+    piece: text
+  },
+  {
+    what: 'calls that the client did not want',
+    plan: { rounds: { jsonForm: null, dueCall: { name: 'other' }, webSearch: null } },
+    piece: (one, index) => tool(`${index}`, 'f', { input: JSON.stringify({ a: one }), stop: true })
+  },
+  {
+    what: 'an answer with a limit',
+    plan: { maxOutputTokens: 10_000_000 },
+    piece: (one, index) => (index % 2 === 0 ? text(one) : { type: 'reasoning', text: one })
+  },
+  {
+    what: 'the text of a custom tool',
+    plan: { toolForms: { f: { kind: 'text', name: 'f' } } },
+    opening: [tool('1', 'f', { input: '{"input":"' })],
+    piece: (one) => tool('1', 'f', { input: one })
+  },
+  {
+    what: 'other arguments of a custom tool',
+    plan: { toolForms: { f: { kind: 'text', name: 'f' } } },
+    opening: [tool('1', 'f', { input: '{"other":"' })],
+    piece: (one) => tool('1', 'f', { input: one })
+  }
+]
+
+const dialects: readonly DialectName[] = ['openai-chat', 'openai-responses', 'anthropic-messages']
+
+/** As the gateway does it, from the upstream's events to the bytes that go to a client who reads at once. */
+class Answer {
+  readonly #kind: AnswerKind
+  readonly #reader: PartReader
+  readonly #rounds: RoundReader | null
+  readonly #push: (part: StreamPart) => void
+  sentBytes = 0
+
+  constructor(kind: AnswerKind, plan: ReplyPlan) {
+    this.#kind = kind
+    this.#reader = new PartReader(plan)
+    this.#rounds = plan.rounds === null ? null : new RoundReader(plan.rounds)
+    if (plan.isStream) {
+      const translator = createTranslator(plan, responsesIdentity)
+      this.#push = (part) => void (this.sentBytes += byteLengthOf(translator.push(part)))
+    } else {
+      const collector = createCollector(plan, responsesIdentity)
+      this.#push = (part) => {
+        collector.push(part)
+        if (part.type === 'end') this.sentBytes = byteLengthOf(collector.toJson())
+      }
+    }
+  }
+
+  run(chars: number): this {
+    const { opening = [], piece } = this.#kind
+    for (const event of opening) this.#take(this.#reader.push(event))
+    for (let index = 0; index * 20 < chars; index++) {
+      // A slice, as what is cut out of a larger text may be.
+      const words = `${index}. The quick brown fox`.slice(1, 21)
+      this.#take(this.#reader.push(piece(words, index)))
+    }
+    return this
+  }
+
+  end(): void {
+    for (const event of closing()) this.#take(this.#reader.push(event))
+    this.#take(this.#reader.end())
+    for (const part of this.#rounds?.release() ?? []) this.#push(part)
+    const usage = { inputTokens: 1, outputTokens: 1 }
+    if (this.#rounds !== null) this.#push({ type: 'end', reason: 'stop', usage })
+  }
+
+  #take(parts: readonly StreamPart[]): void {
+    for (const part of parts) {
+      for (const passed of this.#rounds?.push(part) ?? [part]) this.#push(passed)
+    }
+  }
+}
+
+const CHARS = 40_000
+/** All that is held of one answer, at most: a byte or two for each character, and what small things take. */
+const HELD_PER_CHAR = 4
+/** A small call, signature or block is an object with texts of its own. */
+const HELD_PER_THING = 1500
+
+for (const kind of kinds) {
+  for (const dialect of dialects) {
+    for (const isStream of [true, false]) {
+      const how = isStream ? 'streamed' : 'collected'
+      t.test(`${kind.what}, ${dialect}, ${how}: as much again costs as much again`, async (t) => {
+        const plan = replyPlan({ dialect, isStream, reasoning: 'native', ...kind.plan })
+        const start = (chars: number): Answer => new Answer(kind, plan).run(chars)
+        start(CHARS / 10).end()
+        const before = await bytesInUse()
+        const answer = start(CHARS)
+        const { heap, outside } = await bytesInUse()
+        const held = heap - before.heap + outside - before.outside
+        answer.end()
+        t.ok(answer.sentBytes > 0)
+        const isOfThings = /calls|signatures|in turn|behind|limit/.test(kind.what)
+        const perPiece = isOfThings ? HELD_PER_THING : 20 * HELD_PER_CHAR
+        const most = 200_000 + (CHARS / 20) * perPiece
+        t.ok(held < most, `${held} bytes held, at most ${most}`)
+        const run = (chars: number) => () => start(chars).end()
+        const [once, twice] = [fastestMs(run(CHARS), 2), fastestMs(run(2 * CHARS), 2)]
+        t.ok(twice <= 3 * once + 10, `${once} ms, ${twice} ms for twice as much`)
+      })
+    }
+  }
+}
