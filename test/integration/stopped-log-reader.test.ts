@@ -83,6 +83,26 @@ for (const output of ['pipe', 'socket'] as const) {
   })
 }
 
+for (const output of ['pipe', 'socket'] as const) {
+  t.test(`a log reader that is gone, at the end of a ${output}, ends nothing`, async (t) => {
+    const gateway = await start(t, output)
+    const pids = gateway.workerPids()
+    gateway.output.destroy()
+    t.same([...(await refuse(gateway.url, 200))], [[400, 200]])
+    t.ok(pids.every(isRunning), 'the workers are those that it had')
+    gateway.child.kill('SIGTERM')
+    t.equal(await gateway.exited, 0)
+  })
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
 function hasExited({ child }: GatewayProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null
 }
