@@ -1,3 +1,5 @@
+import { subjectOf } from './messages.ts'
+
 /** The part of `process`, `Worker` and `ChildProcess` that a channel needs. */
 export interface Endpoint {
   on(event: 'message', listener: (message: unknown) => void): unknown
@@ -6,12 +8,20 @@ export interface Endpoint {
   send?(message: object, callback: (error: Error | null) => void): boolean
 }
 
+/** Messages that the other side has not been given room for; from then on, older news give way to newer. */
+const MAX_UNDELIVERED = 64
+
 /**
  * A typed view of one end of Node's IPC channel. Messages arrive in order or not at all: once the other side
  * is gone, `send` does nothing, since the exit of a process is reported elsewhere.
+ *
+ * Node keeps what the other side does not read, without a bound, and a process that hangs reads nothing. So while much
+ * is undelivered, of messages that tell the latest of something (`subjectOf`) only the last is kept.
  */
 export class Channel<In extends { type: string }, Out extends { type: string }> {
   readonly #endpoint: Endpoint
+  #undelivered = 0
+  readonly #latest = new Map<string, Out>()
 
   /** Takes the other side's handle in the primary, `process` in a worker. */
   constructor(endpoint: Endpoint) {
@@ -19,8 +29,25 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
   }
 
   send(message: Out): void {
+    const subject = this.#undelivered < MAX_UNDELIVERED ? null : subjectOf(message)
+    if (subject === null) this.#post(message)
+    else this.#latest.set(subject, message)
+  }
+
+  #post(message: Out): void {
+    if (this.#endpoint.send === undefined) return
+    this.#undelivered++
     // Without a callback a channel that closes in between would raise 'error' on the endpoint.
-    this.#endpoint.send?.(message, () => {})
+    this.#endpoint.send(message, () => this.#onDelivered())
+  }
+
+  #onDelivered(): void {
+    this.#undelivered--
+    for (const [subject, message] of this.#latest) {
+      if (this.#undelivered >= MAX_UNDELIVERED) return
+      this.#latest.delete(subject)
+      this.#post(message)
+    }
   }
 
   /** Calls `listener` for each message of the other side, until the returned function is called. */

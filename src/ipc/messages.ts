@@ -59,6 +59,27 @@ export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown
   | { readonly type: 'worker.drain' }
   | { readonly type: 'cluster.status'; readonly status: ClusterStatus }
 
+/**
+ * What a message tells the latest of, so that a later one about the same makes it superfluous; `null` for one that must
+ * arrive.
+ */
+export function subjectOf(message: { readonly type: string }): string | null {
+  if (!LATEST_COUNTS.has(message.type)) return null
+  return 'modelId' in message ? `${message.type} ${String(message.modelId)}` : message.type
+}
+
+const LATEST_COUNTS: ReadonlySet<string> = new Set<(FromWorker | ToWorker)['type']>([
+  'worker.alive',
+  'primary.alive',
+  'lease.report',
+  'lease.terms',
+  'metrics.collect',
+  'metrics.snapshot',
+  'calibration.lesson',
+  'calibration.learnt',
+  'cluster.status'
+])
+
 /** Tokens of a model's requests: as estimated, and as the upstream counted them. */
 export interface TokenSums {
   readonly modelId: string

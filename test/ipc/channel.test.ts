@@ -1,4 +1,6 @@
-import { EventEmitter } from 'node:events'
+import { fork } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
+import { join } from 'node:path'
 import t from 'tap'
 import { Channel } from '../../src/ipc/channel.ts'
 
@@ -49,3 +51,40 @@ t.test('Channel', (t) => {
   })
   t.end()
 })
+
+interface Told {
+  readonly type: string
+  readonly seq: number
+}
+
+t.test(
+  'a process that hangs does not fill the memory of the one that tells it things',
+  async (t) => {
+    const folder = t.testdir({
+      'child.cjs': `
+      let reports = 0
+      const answers = []
+      process.on('message', ({ type, seq }) => {
+        if (type === 'lease.report') reports++
+        else answers.push(seq)
+        if (type === 'lease.report' && seq === 9999) process.send({ type: 'told', reports, answers })
+      })
+      process.send({ type: 'ready' })`
+    })
+    const child = fork(join(folder, 'child.cjs'), { execArgv: [] })
+    t.teardown(() => child.kill('SIGKILL'))
+    await once(child, 'message')
+    const channel = new Channel<Message, Told & { readonly pad: string }>(child)
+    child.kill('SIGSTOP')
+    const pad = 'x'.repeat(1000)
+    for (let seq = 0; seq < 10_000; seq++) {
+      if (seq % 1000 === 0) channel.send({ type: 'metrics.text', seq, pad })
+      channel.send({ type: 'lease.report', seq, pad })
+      if (seq % 100 === 0) await new Promise(setImmediate) // lets what is taken be taken
+    }
+    child.kill('SIGCONT')
+    const [told] = (await once(child, 'message')) as [{ reports: number; answers: number[] }]
+    t.ok(told.reports < 1000, `${told.reports} of 10000 reports, the last of them last`)
+    t.same(told.answers, [0, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000])
+  }
+)
