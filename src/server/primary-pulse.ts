@@ -32,7 +32,7 @@ export class PrimaryPulse {
     return this.#silence.signal.aborted
   }
 
-  /** The primary has spoken. */
+  /** The primary has spoken, whatever it said. From the first time on its silence counts. */
   heard(): void {
     this.#signs.add('primary')
     if (this.isSilent) this.#silence = new AbortController()

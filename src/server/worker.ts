@@ -113,13 +113,13 @@ export class GatewayWorker {
   }
 
   #onMessage(message: Incoming): void {
+    this.#pulse.heard()
     switch (message.type) {
       case 'worker.start':
         if (this.#state === 'open') this.#serve(message)
         break
       case 'primary.alive':
-        this.#pulse.heard()
-        break
+        break // has been heard
       case 'lease.terms':
         this.#parts?.lease.onMessage(message)
         break

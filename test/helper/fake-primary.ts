@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/settings.ts'
 import { type LeaseTerms, NO_TERMS } from '../../src/ipc/lease-messages.ts'
+import { BEAT_MS } from '../../src/ipc/life-signs.ts'
 import type { FromWorker, WorkerStart } from '../../src/ipc/messages.ts'
 import { BUILT_IN_CATALOGUE, type Catalogue } from '../../src/kiro/catalogue.ts'
 import type { CredentialSnapshot } from '../../src/kiro/credential-snapshot.ts'
@@ -58,6 +59,8 @@ export class FakePrimary {
     )
     if (result.name !== 'config') throw new Error('there is no config')
     const ready = primary.heard('worker.ready')
+    const beat = setInterval(() => primary.tell({ type: 'primary.alive' }), BEAT_MS)
+    t.teardown(() => clearInterval(beat))
     primary.tell({
       type: 'worker.start',
       workerId: 1,

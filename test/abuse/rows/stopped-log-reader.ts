@@ -7,7 +7,8 @@ const Connections = 6
 export const row: AbuseRow = {
   name: 'stopped-log-reader',
   what: `${Requests} refused requests while nobody reads the log`,
-  async attack({ url, key, gateway, progress }) {
+  async attack(stand) {
+    const { url, key, gateway } = stand
     gateway.output.pause()
     let left = Requests
     let refused = 0
@@ -25,7 +26,7 @@ export const row: AbuseRow = {
       }
     }
     await Promise.all(Array.from({ length: Connections }, one))
-    progress(`stopped-log-reader: ${refused} refused, the log is read again`)
+    stand.progress(`stopped-log-reader: ${refused} refused, the log is read again`)
     const metrics = await fetch(`${url}/metrics`, { headers })
     const lost = /^kiro_gateway_log_lines_lost_total (\d+)$/m.exec(await metrics.text())?.[1]
     gateway.output.resume()
