@@ -14,8 +14,9 @@ import { FairQueue } from './fair-queue.ts'
  * State is kept for keys that wait or have cost something since last nobody waited.
  */
 export class CostQueue {
+  /** Bounded by what its owner lets wait. */
   readonly #queue = new FairQueue()
-  /** The virtual time up to which a key has had its share. */
+  /** The virtual time up to which a key has had its share. Bounded by the number of keys. */
   readonly #charged = new Map<string, number>()
   #now = 0
 

@@ -30,9 +30,13 @@ interface Waiter {
  * Adding, removing and serving are O(1) while arrival times mostly grow. A key without waiters is forgotten.
  */
 export class FairQueue {
+  /** Bounded by what its owner lets in. */
   readonly #waiters = new Map<number, Waiter>()
+  /** Bounded by who waits: a key without waiters has none. */
   readonly #lines = new Map<string, Line>()
+  /** Bounded by the number of lines. */
   readonly #ring = new OrderedList<Line>()
+  /** Bounded by the number of waiters. */
   readonly #byArrival = new OrderedList<Waiter>()
 
   get size(): number {

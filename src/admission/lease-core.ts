@@ -21,6 +21,7 @@ const NOTHING: readonly LeaseCommand[] = []
  * permit is idle.
  */
 export class LeaseCore {
+  /** Bounded by `maxWaiting` of the terms. */
   readonly #queue = new FairQueue()
   #terms: LeaseTerms
   #told: LeaseReport = NO_REPORT

@@ -24,6 +24,7 @@ export class Lease implements Closable {
   readonly #clock: Clock
   readonly #core: LeaseCore
   readonly #rate = new DrainRate()
+  /** Bounded by the queue of the core. */
   readonly #waiters = new WaitingList()
   readonly #deadline: DeadlineTimer
   readonly #report: OncePerTurn

@@ -57,13 +57,15 @@ export class MemoryBudget {
   readonly #limits: LineLimits
   readonly #clock: Clock
   readonly #rate = new DrainRate()
-  /** Who holds nothing yet. */
+  /** Who holds nothing yet. Bounded by `maxWaiting`. */
   readonly #newcomers = new FairQueue()
-  /** Who holds something already: they stand before all who hold nothing. */
+  /** Who holds something already: they stand before all who hold nothing. Bounded by the bodies that do. */
   readonly #growing = new OrderedList<Waiter>()
+  /** Bounded by both lines. */
   readonly #waiters = new Map<number, Waiter>()
+  /** Bounded by `#growing`. */
   readonly #places = new Map<number, Place<Waiter>>()
-  /** What each key holds, of those that hold something. */
+  /** What each key holds, of those that hold something. Bounded by the number of keys. */
   readonly #held = new Map<string, number>()
   readonly #owner: ReservationOwner = {
     free: (freed) => this.#free(freed),

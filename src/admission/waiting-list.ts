@@ -13,6 +13,7 @@ interface Entry extends WaitingRequest {
 
 /** The promises of those who wait. Each is settled by whoever takes it out, or stays until then. */
 export class WaitingList {
+  /** Bounded by the queue whose promises these are. */
   readonly #entries = new Map<number, Entry>()
 
   get ids(): readonly number[] {

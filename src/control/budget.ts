@@ -36,6 +36,7 @@ export interface BudgetState {
 export class Budget {
   readonly #options: BudgetOptions
   readonly #setImmediate: (onTurn: () => void) => void
+  /** Bounded by the number of members. */
   readonly #unsent = new Map<string, LeaseTerms>()
   #ledger: LedgerState
 

@@ -16,10 +16,12 @@ const MAX_RETIRED = 16
 /** The metrics of all processes as one. Counts survive the workers that made them: they never go back. */
 export class ClusterMetrics {
   readonly #options: ClusterMetricsOptions
+  /** Bounded by the number of workers. */
   readonly #latest = new Map<string, MetricsSnapshot>()
-  /** Counts of the workers that are gone, to be merged when there are many. */
+  /** Counts of the workers that are gone, merged when there are many. Bounded by MAX_RETIRED and who leaves meanwhile. */
   #retired: MetricsSnapshot[] = []
   #isMerging = false
+  /** Bounded by the number of workers. */
   #awaited: { readonly members: Set<string>; readonly onAll: () => void } | null = null
   #collecting: Promise<void> | null = null
 

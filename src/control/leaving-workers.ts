@@ -2,6 +2,7 @@ import type { WorkerProcess } from './supervisor-options.ts'
 
 /** Workers that belong to no slot any more: each has a successor, and ends when its last clients have left. */
 export class LeavingWorkers {
+  /** Bounded by one for each slot and restart, killed when its patience is over. */
   readonly #workers = new Map<WorkerProcess, { readonly timer: NodeJS.Timeout; onGone(): void }>()
 
   get pids(): readonly number[] {

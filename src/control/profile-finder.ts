@@ -21,7 +21,7 @@ const CALL_TIMEOUT_MS = 10_000
  */
 export class ProfileFinder {
   readonly #options: ProfileFinderOptions
-  /** By account; a profile does not change while we run. */
+  /** By account; a profile does not change while we run. Bounded by the operator's sign-ins. */
   readonly #found = new Map<string, string>()
 
   constructor(options: ProfileFinderOptions) {

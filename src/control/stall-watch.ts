@@ -27,7 +27,9 @@ const START_MS = 30_000
 export class StallWatch<Worker extends Watched> {
   readonly #options: StallWatchOptions<Worker>
   readonly #signs = new LifeSigns<Worker>()
+  /** Bounded by the number of workers. */
   readonly #debugged = new Set<Worker>()
+  /** Bounded by the number of workers. */
   #suspects: ReadonlySet<Worker> = new Set()
   readonly #timer: NodeJS.Timeout
 

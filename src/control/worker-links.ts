@@ -3,6 +3,7 @@ import type { WorkerLink } from './worker-link.ts'
 
 /** The workers that run now, by their names in the ledger; while one replaces another, two of a slot. */
 export class WorkerLinks {
+  /** Bounded by WORKERS, twice while they are replaced. */
   readonly #links = new Map<string, WorkerLink>()
 
   add(link: WorkerLink): void {

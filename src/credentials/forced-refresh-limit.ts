@@ -6,6 +6,7 @@ const WINDOW_MS = 60_000
  * request fetch another one.
  */
 export class ForcedRefreshLimit {
+  /** Bounded by MAX_FORCED. */
   #times: readonly number[] = []
 
   /** Counts one. False, and nothing is counted, if there were too many. */

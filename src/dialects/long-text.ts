@@ -46,6 +46,7 @@ export class LongText {
     const text = flatten(this.#pieces)
     const end = wholeCharsEnd(text)
     const rest = text.slice(end)
+    // A slice that leaves out half a character.
     this.#blocks.push(rest === '' ? text : text.slice(0, end))
     this.#pieces = rest === '' ? [] : [rest]
     this.#pieceChars = rest.length

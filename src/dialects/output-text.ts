@@ -73,6 +73,7 @@ export class OutputText {
     const text = this.#pieces.join('') + piece
     const end = wholeCharsEnd(text)
     if (!this.#write(this.#toForm(end === text.length ? text : text.slice(0, end)))) return false
+    // The slice is half a character.
     this.#pieces = end === text.length ? [] : [text.slice(end)]
     this.#pieceChars = text.length - end
     return true

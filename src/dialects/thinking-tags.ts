@@ -48,6 +48,7 @@ export class ThinkingTags {
     const tag = OpeningTags.find((opening) => beginning.startsWith(opening))
     if (tag !== undefined) {
       this.#state = 'inside'
+      // A slice of few characters.
       this.#closingTag = `</${tag.slice(1)}`
       this.#held = ''
       return this.#readInside(beginning.slice(tag.length))
@@ -61,6 +62,7 @@ export class ThinkingTags {
     const end = inside.indexOf(this.#closingTag)
     if (end === -1) {
       const safe = findPartial(inside, this.#closingTag)
+      // A slice that the next piece replaces.
       this.#held = inside.slice(safe)
       return { reasoning: inside.slice(0, safe), text: '' }
     }

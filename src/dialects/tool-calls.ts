@@ -258,6 +258,7 @@ class OpenCall {
     for (const [index, text] of parts.entries()) {
       const end = index < parts.length - 1 ? text.length : wholeCharsEnd(text)
       this.#give(text.slice(0, end), out)
+      // The slice is half a character.
       this.unsent.add(text.slice(end))
     }
   }
@@ -295,6 +296,7 @@ class CallQueue {
 
   shift(): void {
     if (++this.#next * 2 <= this.#calls.length) return
+    // A slice of a list is a copy.
     this.#calls = this.#calls.slice(this.#next)
     this.#next = 0
   }
@@ -312,6 +314,7 @@ class NamelessCalls {
       this.#id = null
     const isGhost = this.#id === null && input === undefined && name === this.#lastName
     if (isGhost) return null
+    // A slice of a short text.
     this.#id ??= `toolu_${randomUUID().replaceAll('-', '').slice(0, 24)}`
     const id = this.#id
     if (name !== '') this.#name = name

@@ -21,6 +21,7 @@ const MAX_UNDELIVERED = 64
 export class Channel<In extends { type: string }, Out extends { type: string }> {
   readonly #endpoint: Endpoint
   #undelivered = 0
+  /** Bounded by the subjects of messages. */
   readonly #latest = new Map<string, Out>()
 
   /** Takes the other side's handle in the primary, `process` in a worker. */

@@ -21,6 +21,7 @@ export interface Patience {
  * CPU), counts as one. What the others have said meanwhile is heard before the next, so nobody pays for that time.
  */
 export class LifeSigns<Name> {
+  /** Bounded by who is listened to. */
   readonly #signs = new Map<Name, Signs>()
 
   /** Listens to one more, from now on. */

@@ -1,5 +1,6 @@
 /** Questions to the other side that wait for their answers. */
 export class Pending<Answer> {
+  /** Bounded by the requests that ask, each of which ends. */
   readonly #waiting = new Map<number, (answer: Answer) => void>()
   #nextId = 1
 

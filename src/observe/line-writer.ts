@@ -61,7 +61,7 @@ export class LineWriter {
   #state: 'flowing' | 'waiting' | 'losing' = 'flowing'
   /** What is left of the line that was begun, or has its turn. */
   #rest: Buffer = NOTHING
-  /** The lines after it, oldest first. */
+  /** The lines after it, oldest first. Bounded by `maxWaitingBytes`. */
   #waiting: Buffer[] = []
   #waitingBytes = 0
   /** The last byte that was written did not end a line. */
@@ -147,6 +147,7 @@ export class LineWriter {
       this.#waitingBytes -= line.byteLength
       outcome = this.#begin(line)
     }
+    // A slice of a list is a copy.
     this.#waiting = this.#waiting.slice(next)
     if (outcome === 'busy') return next > 0
     if (this.#timer !== null) clearTimeout(this.#timer)
@@ -174,6 +175,7 @@ export class LineWriter {
       while (this.#rest.byteLength > 0) {
         const written = writeSync(this.#fd, this.#rest)
         this.#isMidLine = this.#rest[written - 1] !== NEWLINE[0]
+        // A slice of one line, until it is written.
         this.#rest = this.#rest.subarray(written)
       }
       return 'written'

@@ -18,6 +18,7 @@ export interface Refusal {
 export class RefusalLog {
   readonly #log: Pick<Logger, 'info'>
   #written = 0
+  /** Bounded by the number of error codes. */
   readonly #unwritten = new Map<string, number>()
   #timer: NodeJS.Timeout | null = null
 

@@ -92,6 +92,7 @@ const FULL_MESSAGE =
 export class AnswerMemory implements AnswerRoom, Disposable {
   readonly #budget: AnswerBudget
   readonly #limits: AnswerLimits
+  /** Bounded by the steps of an answer of the largest size. */
   readonly #reservations: Disposable[] = []
   #saidBytes = 0
   #heldBytes = 0

@@ -32,7 +32,7 @@ export class StreamReply implements AnswerSink {
   readonly #stall: StallTimer
   readonly #onDrain = (): void => this.#drained()
   #text = ''
-  /** What stands before the text, where that is long. */
+  /** What stands before the text, where that is long. Bounded by what one chunk of the upstream, or an end, comes to. */
   #parts: (string | Uint8Array)[] = []
   readonly #writer: ChunkWriter
   #hasBegun = false

@@ -49,6 +49,7 @@ export class BodyMemory implements BodyRoom, Disposable {
   /** Of the bodies that will ever fit. */
   readonly largestBytes: number
   readonly #options: BodyMemoryOptions
+  /** Bounded by the steps of a body of the largest size. */
   readonly #reservations: Reservation[] = []
   #bytes = 0
   /** Of these, what is held until the end. */

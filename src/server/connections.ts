@@ -86,6 +86,7 @@ class ClientConnection {
   answering: ServerResponse | null = null
   /** So far, as long as it is not known. */
   answers = 0
+  /** Bounded by MAX_PIPELINED. */
   readonly waiting: Exchange[] = []
   /** What was read and written when its present standing began. */
   bytesRead = 0
@@ -109,7 +110,9 @@ class ClientConnection {
  */
 export class ClientConnections {
   readonly #options: ConnectionsOptions
+  /** Bounded by `maxConnections` and MAX_GUESTS. */
   readonly #connections = new Map<Duplex, ClientConnection>()
+  /** Bounded by the number of connections. */
   readonly #byStanding: Readonly<Record<Standing, Set<ClientConnection>>> = {
     ending: new Set(),
     new: new Set(),
@@ -118,6 +121,7 @@ export class ClientConnections {
     idle: new Set(),
     busy: new Set()
   }
+  /** Bounded by MAX_GUESTS. */
   readonly #guests = new Set<ClientConnection>()
   #waiting = 0
   #sweep: NodeJS.Timeout | null = null

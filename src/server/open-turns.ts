@@ -13,6 +13,7 @@ export interface DrainOptions {
 
 /** The requests being served now. */
 export class OpenTurns {
+  /** Bounded by the number of connections, which have one request under way each. */
   readonly #turns = new Set<Abortable>()
   #onEmpty: (() => void) | null = null
 

@@ -19,7 +19,7 @@ const INTERVAL_MS = 1_000
 export class SharedCalibration {
   readonly #options: SharedCalibrationOptions
   readonly #calibration = new TokenCalibration()
-  /** When a lesson of a model was last told. */
+  /** When a lesson of a model was last told. Bounded by the answers that end within INTERVAL_MS. */
   readonly #toldAt = new Map<string, number>()
 
   constructor(options: SharedCalibrationOptions) {

@@ -32,8 +32,9 @@ export const TOO_LONG = Symbol('too long')
  */
 export class InlineLane {
   readonly #queue: TurnQueue
+  /** Bounded by the memory for bodies, of which each job holds some. */
   readonly #waiting = new Map<number, () => void>()
-  /** Keys whose jobs took too long, and until when that is held against them: no more than there are keys. */
+  /** Keys whose jobs took too long, and until when that is held against them. Bounded by the number of keys. */
   readonly #distrusted = new Map<string, number>()
   readonly #watchdog = new Watchdog()
   #nextId = 0

@@ -14,7 +14,9 @@ export interface HeapClaim {
  * Invariant: what is taken never exceeds the total.
  */
 export class SharedHeap {
+  /** Bounded by the jobs of its lanes. */
   readonly #waiting = new Set<HeapClaim>()
+  /** Bounded by the number of lanes. */
   readonly #onFree: (() => void)[] = []
   #freeMb: number
 

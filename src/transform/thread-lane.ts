@@ -86,9 +86,11 @@ interface PendingJob extends HeapClaim {
  */
 export class ThreadLane {
   readonly #options: ThreadLaneOptions
+  /** Bounded by `maxQueue`, and the answers under way. */
   readonly #waiting = new Map<number, PendingJob>()
-  /** Of those who wait: it was their turn, but there was no heap. */
+  /** Of those who wait: it was their turn, but there was no heap. Bounded by them. */
   readonly #parked = new Set<PendingJob>()
+  /** Bounded by the number of threads. */
   readonly #running = new Map<PendingJob, Promise<void>>()
   #piscina: Promise<Lane> | null = null
   #nextId = 0

@@ -62,7 +62,9 @@ export function upstreamNames(servers: readonly string[]): HostNames {
 export class HostNames {
   readonly #lookUp: NameLookup
   readonly #now: () => number
+  /** Bounded by MAX_HOSTS. */
   readonly #known = new Map<string, Known>()
+  /** Bounded by the number of hosts, which no client names. */
   readonly #running = new Map<string, Running>()
 
   constructor({ lookUp, now = () => performance.now() }: HostNamesOptions = {}) {

@@ -20,6 +20,7 @@ type Entries = ReadonlyMap<string, readonly HostAddress[]>
  */
 export class HostsFile {
   readonly #path: string
+  /** Bounded by MAX_BYTES. */
   #entries: Entries = new Map()
   #version = ''
 

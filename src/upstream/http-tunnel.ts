@@ -43,6 +43,7 @@ export class HttpTunnel implements ProxyHandshake {
       if (at === -1) return { name: 'more' }
       this.#headBytes += end
       const head = this.#unread.toString('latin1', 0, end)
+      // A slice that the connection reads at once.
       this.#unread = this.#unread.subarray(end)
       if (this.#isOpen(head)) return { name: 'open', rest: this.#unread }
     }

@@ -5,7 +5,10 @@ import type { Connection } from './connection.ts'
  * the others can grow old; the one that has been idle longest, over all origins, goes first.
  */
 export class IdleConnections {
-  /** By origin, the most recently used one last. */
+  /**
+   * By origin, the most recently used one last.
+   * Bounded by the idle connections; and its keys by the number of origins, which no client names.
+   */
   readonly #stacks = new Map<string, Connection[]>()
   #size = 0
 

@@ -54,14 +54,17 @@ export interface PoolStats {
 export class ConnectionPool {
   readonly #options: PoolOptions
   readonly #names: HostNames
+  /** Bounded by `limits.maxSockets()`. */
   readonly #open = new Set<Connection>()
   readonly #idle = new IdleConnections()
+  /** Bounded by the number of hosts, which no client names. */
   readonly #tlsSessions = new Map<string, Buffer>()
   readonly #closed: Partial<Record<CloseReason, number>> = {}
+  /** Bounded by `limits.maxSockets()`. */
   readonly #attempts = new Set<SocketAttempt>()
-  /** Callers who wait for room; each connection that goes, or can be made to go, wakes one. */
+  /** Callers who wait for room; each connection that goes, or can be made to, wakes one. Bounded by the permits. */
   readonly #roomWaiters = new Set<() => void>()
-  /** Of those that were told to close: resolves when they are gone. */
+  /** Of those that were told to close: resolves when they are gone. Bounded by `limits.maxSockets()`. */
   readonly #closing = new Map<Connection, PromiseWithResolvers<void>>()
   #keepaliveExpiryMs: number | null
   #sweep: NodeJS.Timeout | null = null

@@ -74,6 +74,7 @@ export class Socks5Handshake implements ProxyHandshake {
     const [version, method] = this.#unread
     if (version !== VERSION) throw notSocks(`version ${version} instead of 5`)
     if (method === undefined) return { name: 'more' }
+    // A slice of a handshake.
     this.#unread = this.#unread.subarray(2)
     if (method === NO_AUTHENTICATION) return this.#askFor('reply', toRequest(this.#target))
     if (method === PASSWORD && this.#credentials !== null) {
@@ -89,6 +90,7 @@ export class Socks5Handshake implements ProxyHandshake {
     const [, status] = this.#unread
     if (status === undefined) return { name: 'more' }
     if (status !== 0) throw new ProxyRefusal('credentials-refused', `SOCKS5 status ${status}`)
+    // A slice of a handshake.
     this.#unread = this.#unread.subarray(2)
     return this.#askFor('reply', toRequest(this.#target))
   }

@@ -194,9 +194,9 @@ t.test('an answer', (t) => {
       t,
       (_request, response) => {
         response.write(textFrame('a'))
-        setTimeout(() => response.end(endFrame), 60)
+        setTimeout(() => response.end(endFrame), 3500)
       },
-      { firstTokenTimeoutMs: 30 }
+      { firstTokenTimeoutMs: 3000 }
     )
     t.same(await over(), { name: 'answered' })
     t.ok(call.usage)

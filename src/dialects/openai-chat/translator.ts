@@ -34,6 +34,7 @@ export class OpenAiChatTranslator implements Translator {
     const { id, created } = identity
     const fixed = { id, object: 'chat.completion.chunk', created, model: plan.model }
     this.#plan = plan
+    // A slice of a text that is as long.
     this.#head = `data: ${JSON.stringify(fixed).slice(0, -1)},"choices":`
     this.#deltaHead = `${this.#head}[{"index":0,"delta":{`
   }

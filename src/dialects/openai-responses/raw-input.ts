@@ -70,11 +70,13 @@ export class RawInput {
     const end = findClosingQuote(json)
     if (end !== -1) this.#state = 'closed'
     const certain = end === -1 ? wholeEscapesEnd(json) : end
+    // A slice that the next piece replaces.
     this.#held = end === -1 ? json.slice(certain) : ''
     if (certain === 0 && this.#state === 'text') return ''
     const text = this.#half + decode(json.slice(0, certain))
     const last = text.charCodeAt(text.length - 1)
     const isHalf = this.#state === 'text' && last >= 0xd800 && last <= 0xdbff
+    // A slice of one character is a copy.
     this.#half = isHalf ? text.slice(-1) : ''
     return isHalf ? text.slice(0, -1) : text
   }

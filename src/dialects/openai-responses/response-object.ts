@@ -39,6 +39,7 @@ export class ResponseObject {
   constructor({ model, echo, keepsItems }: ReplyPlan, { id, created }: AnswerIdentity) {
     const own = { id, object: 'response', created_at: created, model, store: keepsItems }
     const said = { ...own, ...DEFAULTS, ...asJsonObject(JSON.parse(echo)), ...own }
+    // A slice that leaves one character out.
     this.#head = JSON.stringify(said).slice(0, -1)
   }
 

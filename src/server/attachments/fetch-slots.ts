@@ -13,7 +13,10 @@ interface Line {
  */
 export class FetchSlots {
   readonly #size: () => number
-  /** Of keys that hold or wait; whose turn comes first stands first. */
+  /**
+   * Of keys that hold or wait; whose turn comes first stands first.
+   * Bounded by the requests that are converted, and their attachments.
+   */
   readonly #lines = new Map<string, Line>()
   #held = 0
 

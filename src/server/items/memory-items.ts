@@ -11,7 +11,7 @@ interface Entry {
 /** The items of answers while there is no folder for them: the newest, of this worker alone. */
 export class MemoryItems {
   readonly #now: () => number
-  /** Oldest first. */
+  /** Oldest first. Bounded by `maxBytes`. */
   readonly #entries = new Map<string, Entry>()
   #chars = 0
 
