@@ -16,6 +16,15 @@ export const CONTROL_WORDS = {
   ),
   events: word('number', 'Number of text events.'),
   size: word('number', 'Characters in each text event.'),
+  thoughts: word(
+    'number',
+    'Number of reasoning events, each as long as `size` says, or 20 characters.'
+  ),
+  arguments: word(
+    'number',
+    'Characters that the last text among the arguments of every call is filled up to.'
+  ),
+  piece: word('number', 'Characters in each fragment of arguments.'),
   gap: word('number', 'Milliseconds between events; 0 sends all in one write.'),
   first: word('number', 'Milliseconds between the headers and the first event.'),
   headers: word('number', 'Milliseconds before the status line and headers.'),

@@ -1,14 +1,17 @@
 import { createHash } from 'node:crypto'
 import { asJsonObject } from '../kiro/json-object.ts'
+import type { FoundWords } from './control-words.ts'
 import type { RequestView } from './request-view.ts'
 import type { Step } from './script.ts'
-import { lastWords, wordsOf } from './spoken-text.ts'
+import { lastWords, shapeDeltas, wordsOf } from './spoken-text.ts'
+
+const THOUGHT_CHARS = 20
 
 /**
  * Native reasoning, when `additionalModelRequestFields` asks for it (kiro-protocol §9.2): text deltas,
  * and from Claude a signature. `display: omitted` leaves only the signature.
  */
-export function* reasoningSteps(view: RequestView): Generator<Step> {
+export function* reasoningSteps(view: RequestView, { numbers }: FoundWords): Generator<Step> {
   const fields = asJsonObject(view.root['additionalModelRequestFields']) ?? {}
   const thinking = asJsonObject(fields['thinking'])
   const effort = asJsonObject(fields['reasoning'])?.['effort']
@@ -16,7 +19,9 @@ export function* reasoningSteps(view: RequestView): Generator<Step> {
   if (!isClaude && (typeof effort !== 'string' || effort === 'none')) return
   const thought = thoughtOn(view.current.content)
   if (thinking?.['display'] !== 'omitted') {
-    for (const text of wordsOf(thought)) yield reasoning({ text })
+    const { thoughts: events, size = THOUGHT_CHARS } = numbers
+    const deltas = events === undefined ? wordsOf(thought) : shapeDeltas(thought, { events, size })
+    for (const text of deltas) yield reasoning({ text })
   }
   if (isClaude) yield reasoning({ signature: signatureOf(thought) })
 }

@@ -55,7 +55,7 @@ function* allSteps(input: ScriptInput): Generator<Step> {
   if (flags.has('stall-first')) yield { type: 'stall' }
   if (flags.has('throttled-frame')) yield THROTTLED
   if (flags.has('unknown-event')) yield* UNKNOWN_EVENTS
-  const reasoning = [...reasoningSteps(view)]
+  const reasoning = [...reasoningSteps(view, words)]
   const calls = findWishedCalls(lastWords(view.current.content), offeredTools(view))
   const deltas = [...thinkingDeltas(view.current.content), ...textDeltas(input, calls)]
   yield* reasoning

@@ -63,7 +63,8 @@ export function divideText(text: string, events: number): string[] {
   return piecesOf(text, size)
 }
 
-function piecesOf(text: string, size: number): string[] {
+/** Pieces of so many characters, none of which is split. */
+export function piecesOf(text: string, size: number): string[] {
   const characters = Array.from(text)
   const length = Math.max(1, size)
   const pieces: string[] = []

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
+import type { JsonObject } from '../kiro/json-object.ts'
 import type { FoundWords } from './control-words.ts'
 import type { RequestView } from './request-view.ts'
 import type { Step } from './script.ts'
+import { piecesOf } from './spoken-text.ts'
 import type { WishedCall } from './tool-wish.ts'
 
 /** Lengths of argument fragments, used in turn: some end inside a key, a number or an escape. */
@@ -22,8 +24,9 @@ export function* toolSteps(calls: readonly WishedCall[], context: ToolContext): 
     const head = { name: call.name, toolUseId: toolUseId(context.view, index) }
     const isCut = flags.has('truncated-tool') && index === calls.length - 1
     yield toolEvent(head)
-    if (flags.has('tool-object')) yield toolEvent({ ...head, input: call.input })
-    else yield* fragmentSteps(head, argumentsText(call, isCut))
+    const input = fillUp(call.input, context.words.numbers.arguments)
+    if (flags.has('tool-object')) yield toolEvent({ ...head, input })
+    else yield* fragmentSteps(head, argumentsText(input, isCut), context.words.numbers.piece)
     if (isCut || flags.has('tool-no-stop')) continue
     yield toolEvent({ ...head, stop: true })
     if (flags.has('ghost-tool')) yield* ghostSteps(head)
@@ -48,14 +51,38 @@ export function fragmentsOf(text: string): string[] {
 
 type ToolHead = { readonly name: string; readonly toolUseId: string }
 
-function* fragmentSteps(head: ToolHead, text: string): Generator<Step> {
-  for (const input of fragmentsOf(text)) yield toolEvent({ ...head, input })
+function* fragmentSteps(
+  head: ToolHead,
+  text: string,
+  pieceChars: number | undefined
+): Generator<Step> {
+  const fragments = pieceChars === undefined ? fragmentsOf(text) : piecesOf(text, pieceChars)
+  for (const input of fragments) yield toolEvent({ ...head, input })
+}
+
+/** Numbered lines with quotes, backslashes and wide characters, so that what is lost or swapped shows. */
+export function fillerText(chars: number): string {
+  const lines: string[] = []
+  for (let length = 0; length < chars; length += lines.at(-1)?.length ?? 0) {
+    lines.push(`${lines.length}: "a\\b" é 世 😀\n`)
+  }
+  return lines
+    .join('')
+    .slice(0, chars)
+    .replace(/[\ud800-\udbff]$/, '.')
+}
+
+/** `chars`: of the last text among the arguments. */
+function fillUp(input: JsonObject, chars: number | undefined): JsonObject {
+  const name = Object.keys(input).findLast((key) => typeof input[key] === 'string')
+  if (chars === undefined || name === undefined) return input
+  return { ...input, [name]: fillerText(chars) }
 }
 
 /** No arguments at all are sent as no fragment, not as `{}`. */
-function argumentsText(call: WishedCall, isCut: boolean): string {
-  if (Object.keys(call.input).length === 0 && !isCut) return ''
-  const text = JSON.stringify(call.input)
+function argumentsText(input: JsonObject, isCut: boolean): string {
+  if (Object.keys(input).length === 0 && !isCut) return ''
+  const text = JSON.stringify(input)
   return isCut ? text.slice(0, Math.ceil(text.length / 2)) : text
 }
 
