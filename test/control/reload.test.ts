@@ -106,6 +106,7 @@ t.test('takes every setting live or names it: none is ignored silently', async (
 const LIVE = new Set([
   'PROXY_API_KEY',
   'MAX_BODY_BYTES',
+  'MAX_ANSWER_BYTES',
   'BODY_TIMEOUT',
   'CLIENT_STALL_TIMEOUT',
   'HEARTBEAT_INTERVAL',
