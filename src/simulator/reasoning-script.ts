@@ -11,7 +11,7 @@ const THOUGHT_CHARS = 20
  * Native reasoning, when `additionalModelRequestFields` asks for it (kiro-protocol §9.2): text deltas,
  * and from Claude a signature. `display: omitted` leaves only the signature.
  */
-export function* reasoningSteps(view: RequestView, { numbers }: FoundWords): Generator<Step> {
+export function* reasoningSteps(view: RequestView, words: FoundWords): Generator<Step> {
   const fields = asJsonObject(view.root['additionalModelRequestFields']) ?? {}
   const thinking = asJsonObject(fields['thinking'])
   const effort = asJsonObject(fields['reasoning'])?.['effort']
@@ -19,17 +19,20 @@ export function* reasoningSteps(view: RequestView, { numbers }: FoundWords): Gen
   if (!isClaude && (typeof effort !== 'string' || effort === 'none')) return
   const thought = thoughtOn(view.current.content)
   if (thinking?.['display'] !== 'omitted') {
-    const { thoughts: events, size = THOUGHT_CHARS } = numbers
-    const deltas = events === undefined ? wordsOf(thought) : shapeDeltas(thought, { events, size })
-    for (const text of deltas) yield reasoning({ text })
+    for (const text of thoughtDeltas(thought, words)) yield reasoning({ text })
   }
   if (isClaude) yield reasoning({ signature: signatureOf(thought) })
 }
 
 /** Emulated reasoning, when the text asks for it by tags (§9.1). The tags are cut between deltas. */
-export function thinkingDeltas(content: string): string[] {
+export function thinkingDeltas(content: string, words: FoundWords): string[] {
   if (!/<thinking_mode>(?:enabled|adaptive)<\/thinking_mode>/.test(content)) return []
-  return ['<thi', 'nking>', ...wordsOf(thoughtOn(content)), '</thin', 'king>\n', '\n']
+  return ['<thi', 'nking>', ...thoughtDeltas(thoughtOn(content), words), '</thin', 'king>\n', '\n']
+}
+
+function thoughtDeltas(thought: string, { numbers }: FoundWords): string[] {
+  const { thoughts: events, size = THOUGHT_CHARS } = numbers
+  return events === undefined ? wordsOf(thought) : shapeDeltas(thought, { events, size })
 }
 
 function thoughtOn(content: string): string {

@@ -57,7 +57,7 @@ function* allSteps(input: ScriptInput): Generator<Step> {
   if (flags.has('unknown-event')) yield* UNKNOWN_EVENTS
   const reasoning = [...reasoningSteps(view, words)]
   const calls = findWishedCalls(lastWords(view.current.content), offeredTools(view))
-  const deltas = [...thinkingDeltas(view.current.content), ...textDeltas(input, calls)]
+  const deltas = [...thinkingDeltas(view.current.content, words), ...textDeltas(input, calls)]
   yield* reasoning
   yield* textSteps(deltas, words)
   yield* toolSteps(calls, { view, words })
