@@ -14,6 +14,7 @@ import { noteBudget } from './budget-gauges.ts'
 import { ClusterMetrics } from './cluster-metrics.ts'
 import { CONTROL, ControlLane } from './control-lane.ts'
 import { CredentialDesk } from './credential-desk.ts'
+import { Doors } from './doors.ts'
 import { ModelCatalogue } from './model-catalogue.ts'
 import { orphansGone, portsOf } from './orphaned-sockets.ts'
 import { poolLine, shareLine } from './pool-lines.ts'
@@ -65,6 +66,7 @@ export class Primary {
   readonly #metrics: ClusterMetrics
   readonly #watch: QueueWatch
   readonly #stalls: StallWatch<WorkerLink>
+  readonly #doors: Doors<string>
   /** Workers are told to serve once this has resolved. */
   readonly #mayServe = Promise.withResolvers<void>()
   readonly #ready = Promise.withResolvers<number>()
@@ -111,6 +113,9 @@ export class Primary {
       onStalled: () => this.#own.workerStalls.inc(),
       onChange: () => this.#tellStatus(),
       onBeat: () => this.#links.broadcast({ type: 'primary.alive' })
+    })
+    this.#doors = new Doors((member, isAccepting) => {
+      this.#links.find(member)?.send({ type: 'clients.accept', isAccepting })
     })
     this.#metrics = new ClusterMetrics({
       own: this.#own,
@@ -235,7 +240,10 @@ export class Primary {
       patienceMs: PATIENCE_MS,
       onMessage: (message) => this.#onMessage(link, message, events),
       onStderr: this.#options.onStderr,
-      onRetire: () => this.#budget.retire(link.member),
+      onRetire: () => {
+        this.#doors.onLeft(link.member)
+        this.#budget.retire(link.member)
+      },
       onExit: () => this.#onExit(link)
     })
     this.#links.add(link)
@@ -254,11 +262,15 @@ export class Primary {
         break
       case 'worker.ready':
         events.onReady()
+        this.#doors.onReady(link.member)
         if (this.#areAllReady()) this.#ready.resolve(message.port)
         break
       case 'worker.failed':
         this.#options.log.error({ worker: link.id, reason: message.message }, 'worker cannot serve')
         this.#ready.reject(new GatewayError('GW_CONFIG_INVALID', undefined, message))
+        break
+      case 'clients.full':
+        this.#doors.onFull(link.member, message.isFull)
         break
       case 'lease.report':
         this.#budget.onReport(link.member, message)
@@ -348,6 +360,7 @@ export class Primary {
 
   #onExit(link: WorkerLink): void {
     this.#links.remove(link)
+    this.#doors.onLeft(link.member)
     this.#stalls.remove(link)
     this.#metrics.onLeft(link.member)
     this.#budget.stopped(link.member)

@@ -16,6 +16,8 @@ export type FromWorker<Metrics = unknown> =
   | { readonly type: 'worker.ready'; readonly port: number }
   /** It cannot serve and will exit; starting it again would not help. */
   | { readonly type: 'worker.failed'; readonly message: string }
+  /** It holds as many connections of clients as it may, or has room again; answered by `clients.accept` or not. */
+  | { readonly type: 'clients.full'; readonly isFull: boolean }
   | LeaseReport
   /** The upstream refused this token; answered by `credential.renewed` with the same `requestId`. */
   | { readonly type: 'credential.refused'; readonly requestId: number; readonly token: string }
@@ -57,6 +59,8 @@ export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown
   | { readonly type: 'worker.retire'; readonly patienceMs: number }
   /** Accept nothing new, let streams end, then exit. */
   | { readonly type: 'worker.drain' }
+  /** Leave new connections of clients to the other workers, or take them again. */
+  | { readonly type: 'clients.accept'; readonly isAccepting: boolean }
   | { readonly type: 'cluster.status'; readonly status: ClusterStatus }
 
 /**

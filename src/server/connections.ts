@@ -16,6 +16,8 @@ export interface ConnectionsOptions {
   readonly describeError: (error: Error) => string
   /** Answers a request for which there is no connection to spare; `false` leaves it to the usual handler. */
   readonly refuse: (request: IncomingMessage, response: ServerResponse) => boolean
+  /** There is no room for a new connection, or there is again. Other workers may have some. */
+  readonly onFull?: (isFull: boolean) => void
   /** Said at most every ten seconds: how many connections were given up since then, and for what. */
   readonly onDropped?: (counts: Readonly<Record<DropReason, number>>) => void
   readonly keepAliveTimeoutMs?: number
@@ -39,6 +41,8 @@ const MAX_PIPELINED_IN_ALL = 512
 const MAX_ANSWERS_TO_STRANGER = 32
 /** Connections beyond the limit while all others are in use by clients with a key: for health checks. */
 const MAX_GUESTS = 32
+/** A client whose connection was just accepted is about to send its request. */
+const FIRST_WORDS_MS = 1_000
 /** Bytes of headers that all clients together may have sent of requests that are not complete. */
 const MAX_HEADER_BYTES = 4 * 1024 * 1024
 /** What a client may go on to send after its last answer, so that it is there to read it. */
@@ -49,6 +53,8 @@ const LINGER_MS = 5_000
 /** Longer than the minute that proxies in front keep theirs. */
 const KEEP_ALIVE_MS = 65_000
 const SWEEP_MS = 250
+/** Of `maxConnections`: with fewer there is room again. */
+const ROOM_AGAIN = 15 / 16
 const REPORT_MS = 10_000
 
 /**
@@ -75,6 +81,7 @@ interface Exchange {
 /** One client's connection. Its requests are answered one after the other. */
 class ClientConnection {
   readonly socket: Socket
+  readonly acceptedAt = performance.now()
   standing: Standing = 'new'
   isKnown = false
   /** Was taken in although there was no room; is refused, and ends. */
@@ -124,6 +131,7 @@ export class ClientConnections {
   /** Bounded by MAX_GUESTS. */
   readonly #guests = new Set<ClientConnection>()
   #waiting = 0
+  #isFull = false
   #sweep: NodeJS.Timeout | null = null
   #drops = noDrops()
   #reportedAt = -Infinity
@@ -192,19 +200,44 @@ export class ClientConnections {
     // Node calls this after a last answer. Closed then, a socket would live on in the system with what is unread.
     socket.destroySoon = () => this.#end(socket, this.#patienceMs(connection))
     this.#sweep ??= setInterval(() => this.#check(), this.#sweepMs()).unref()
+    if (this.#connections.size >= this.#options.maxConnections) this.#setFull(true)
   }
 
+  #setFull(isFull: boolean): void {
+    if (isFull === this.#isFull) return
+    this.#isFull = isFull
+    this.#options.onFull?.(isFull)
+  }
+
+  /** A guest gets a place when it asks for something and there is one by then. */
   #makeRoomFor(connection: ClientConnection): void {
-    for (const standing of STANDINGS) {
-      if (standing === 'busy') continue
-      for (const oldest of this.#byStanding[standing]) {
-        if (!oldest.isGuest) return this.#drop(oldest, 'crowded')
-      }
-    }
+    if (this.#makeRoom()) return
     const [oldest] = this.#guests
     if (oldest !== undefined && this.#guests.size >= MAX_GUESTS) this.#drop(oldest, 'crowded')
     connection.isGuest = true
     this.#guests.add(connection)
+  }
+
+  /** Gives up the connection that is missed least; false where all are needed. */
+  #makeRoom(): boolean {
+    const now = performance.now()
+    for (const standing of STANDINGS) {
+      if (standing === 'busy') continue
+      for (const oldest of this.#byStanding[standing]) {
+        if (standing === 'new' && now - oldest.acceptedAt < FIRST_WORDS_MS) break
+        if (oldest.isGuest) continue
+        this.#drop(oldest, 'crowded')
+        return true
+      }
+    }
+    return false
+  }
+
+  #seat(guest: ClientConnection): void {
+    const hasRoom = this.#connections.size - this.#guests.size < this.#options.maxConnections
+    if (!hasRoom && !this.#makeRoom()) return
+    guest.isGuest = false
+    this.#guests.delete(guest)
   }
 
   #forget(connection: ClientConnection): void {
@@ -215,6 +248,7 @@ export class ClientConnections {
     if (this.#connections.size > 0 || this.#sweep === null) return
     clearInterval(this.#sweep)
     this.#sweep = null
+    this.#setFull(false)
   }
 
   #move(connection: ClientConnection, standing: Standing): void {
@@ -237,6 +271,7 @@ export class ClientConnections {
     connection.bytesWritten = socket.bytesWritten
     this.#move(connection, connection.isKnown ? 'busy' : 'stranger-busy')
     response.once('close', () => this.#onAnswered(connection))
+    if (connection.isGuest) this.#seat(connection)
     const isLast = !connection.isKnown && ++connection.answers >= MAX_ANSWERS_TO_STRANGER
     if (isLast || connection.isGuest) response.setHeader('connection', 'close')
     if (connection.isGuest && this.#options.refuse(request, response)) return
@@ -362,6 +397,7 @@ export class ClientConnections {
     for (const connection of this.#byStanding.busy) this.#checkUnread(connection, now)
     for (const connection of this.#byStanding['stranger-busy']) this.#checkUnread(connection, now)
     this.#checkHeaders()
+    if (this.#connections.size < this.#options.maxConnections * ROOM_AGAIN) this.#setFull(false)
     this.#report(now)
   }
 

@@ -150,6 +150,12 @@ export class GatewayWorker {
       case 'cluster.status':
         if (this.#parts !== null) this.#parts.status = message.status
         break
+      case 'clients.accept':
+        if (this.#parts !== null && this.#state === 'open') {
+          if (message.isAccepting) this.#accept(this.#parts)
+          else closeListener(this.#parts.app.server)
+        }
+        break
       case 'worker.retire':
         this.retire(message.patienceMs)
         break
@@ -170,6 +176,20 @@ export class GatewayWorker {
     })
     this.#parts = parts
     void this.#listen(parts.app, start.config.server) // reports its own failure
+  }
+
+  /** Listens again, where it does not. */
+  #accept({ app, config }: Parts): void {
+    const { server } = app
+    if (server.listening) return
+    const { host, port } = config.server
+    const again = (): void =>
+      void setTimeout(() => {
+        if (this.#state === 'open' && this.#parts !== null) this.#accept(this.#parts)
+      }, LISTEN_AGAIN_MS)
+    server.once('error', again)
+    server.once('listening', () => server.off('error', again))
+    server.listen({ host, port, backlog: LISTEN_BACKLOG })
   }
 
   async #listen(app: FastifyInstance, { host, port }: Config['server']): Promise<void> {
@@ -352,6 +372,7 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
     headersTimeoutMs: Math.min(HEADERS_TIMEOUT_MS, config.server.bodyTimeoutMs),
     describeError: (error) => describeBadRequest(refusals, error),
     refuse: refuseCrowd,
+    onFull: (isFull) => channel.send({ type: 'clients.full', isFull }),
     onDropped: (dropped) => log.warn({ ...dropped }, 'client connections dropped')
   })
   const app = createApp({
@@ -396,6 +417,7 @@ const AUTO_WORKERS_MAX = 2
  * clients try again after a second, the next time after three.
  */
 const LISTEN_BACKLOG = 4_096
+const LISTEN_AGAIN_MS = 500
 /** Clients send the headers of a request at once; only its body may take its time. */
 const HEADERS_TIMEOUT_MS = 20_000
 /** Debug files that are kept. */

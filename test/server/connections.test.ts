@@ -345,6 +345,7 @@ t.test('more connections than there may be', (t) => {
     await once(known, 'data')
     const [, last] = stand.requests
     if (last !== undefined) stand.connections.vouch(last.request.socket)
+    await new Promise((resolve) => setTimeout(resolve, 1_100)) // a second for its first words
     for (const loser of [silent, asked]) {
       const next = await stand.client()
       await closed(loser)
@@ -354,6 +355,17 @@ t.test('more connections than there may be', (t) => {
     known.write(GET)
     await once(known, 'data')
     t.equal(stand.connections.size, 3)
+  })
+
+  t.test('get a place when they ask for something, in a burst as well', async (t) => {
+    const stand = await setUp(t, undefined, { maxConnections: 4 })
+    const clients = await Promise.all(Array.from({ length: 30 }, () => stand.client()))
+    const statuses: string[] = []
+    for (const client of clients) {
+      client.write(GET.replace('\r\n\r\n', '\r\nconnection: close\r\n\r\n'))
+      statuses.push((await rest(client)).text.slice(0, 12))
+    }
+    t.same(new Set(statuses), new Set(['HTTP/1.1 200']))
   })
 
   t.test('are refused while all are in use, but health checks are answered', async (t) => {
