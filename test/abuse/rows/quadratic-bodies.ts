@@ -3,9 +3,9 @@ import type { DialectName } from '../../../src/dialects/reply-plan.ts'
 import { post, tally } from '../probe.ts'
 import type { AbuseRow } from '../row.ts'
 
-const Sizes = [120_000, 1_000_000, 6_000_000]
+const Sizes = [120_000, 1_000_000, 3_000_000]
 const Paths: Readonly<Record<DialectName, string>> = {
-  'openai-chat': '/v1/chat/completions',
+  'openai-chat': '/v1/lint?dialect=openai-chat',
   'anthropic-messages': '/v1/messages/count_tokens',
   'openai-responses': '/v1/responses/input_tokens'
 }
