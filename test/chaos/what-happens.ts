@@ -1,4 +1,7 @@
-/** `node test/chaos/what-happens.ts [row…]` measures the figures of README's table "What happens when…", row by row. */
+/**
+ * `node test/chaos/what-happens.ts [row…]` measures the figures of the tables "What happens when" in docs/connections.md
+ * and docs/operations.md, row by row.
+ */
 import * as budget from './what-happens/budget-rows.ts'
 import * as failures from './what-happens/failure-rows.ts'
 

@@ -7,23 +7,22 @@ import { startGateway } from '../helper/gateway-process.ts'
 
 const run = promisify(execFile)
 const ROOT = join(import.meta.dirname, '../..')
-const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')
 
-/** The code blocks of one language in a section. */
-function examples(language: string, heading: string): readonly string[] {
-  const [, section = ''] = readme.split(`\n## ${heading}\n`)
+/** The code blocks of one language in a section of a page. */
+function examples(page: string, language: string, heading: string): readonly string[] {
+  const [, section = ''] = readFileSync(join(ROOT, page), 'utf8').split(`\n## ${heading}\n`)
   const [text = ''] = section.split('\n## ')
   return [...text.matchAll(/^```(\w+)\n([^]*?)^```$/gm)]
     .filter(([, name]) => name === language)
     .map(([, , code = '']) => code)
 }
 
-t.test("README's first requests, run as written", async (t) => {
+t.test('the first requests of README and docs/clients.md, run as written', async (t) => {
   const gateway = await startGateway({})
   t.teardown(() => gateway.destroy())
   const here = (code: string): string => code.replaceAll('http://127.0.0.1:8000', gateway.url)
 
-  const shell = examples('sh', 'First requests')
+  const shell = examples('README.md', 'sh', 'First request')
   t.equal(shell.length, 2)
   for (const [index, ending] of ['data: [DONE]\n\n', '}'].entries()) {
     const { stdout } = await run('sh', ['-c', here(shell[index] ?? '')])
@@ -31,7 +30,7 @@ t.test("README's first requests, run as written", async (t) => {
     t.ok(stdout.endsWith(ending), stdout.slice(-200))
   }
 
-  const scripts = examples('js', 'First requests')
+  const scripts = examples('docs/clients.md', 'js', 'SDKs')
   t.equal(scripts.length, 2)
   for (const code of scripts) {
     const options = ['--input-type=module', '--eval', here(code)]

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { listSettings, writeSetting } from '../src/config/setting-text.ts'
+import { listSettings, writeSetting } from '../../src/config/setting-text.ts'
 
-/** Rows of Markdown whose first cell is a setting; other tables of the README are none of our business. */
+/** Rows of Markdown whose first cell is a setting; other tables of the page are none of our business. */
 function settingRows(markdown: string): readonly (readonly string[])[] {
-  const [, section = ''] = markdown.split('\n## Settings\n')
+  const [, section = ''] = markdown.split('\n## All settings\n')
   const [table = ''] = section.split('\n## ')
   return table
     .split('\n')
@@ -18,16 +18,16 @@ function settingRows(markdown: string): readonly (readonly string[])[] {
     )
 }
 
-t.test("README's table of settings", async (t) => {
-  const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
+t.test('the table of docs/settings.md', async (t) => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/settings.md'), 'utf8')
   const expected = listSettings().map(({ setting }) => {
     const value = writeSetting(setting, setting.default)
     return [`\`${setting.env}\``, value === '' ? 'not set' : `\`${value}\``, setting.description]
   })
-  t.same(settingRows(readme), expected, 'is the table of src/config/settings.ts, row by row')
+  t.same(settingRows(page), expected, 'is the table of src/config/settings.ts, row by row')
 })
 
 t.test('settingRows()', async (t) => {
-  const markdown = '| `A` | x |\n## Settings\n| `A_B` | `1` | one |\nC\n## More\n| `D` | y |\n'
+  const markdown = '| `A` | x |\n## All settings\n| `A_B` | `1` | one |\nC\n## More\n| `D` | y |\n'
   t.same(settingRows(`\n${markdown}`), [['`A_B`', '`1`', 'one']])
 })

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { ErrorTable } from '../src/shared/errors.ts'
+import { ErrorTable } from '../../src/shared/errors.ts'
 
-/** Rows of Markdown whose first cell is a code; other tables of the README are none of our business. */
+/** Rows of Markdown whose first cell is a code; other tables of the page are none of our business. */
 function errorRows(markdown: string): readonly (readonly string[])[] {
   return markdown
     .split('\n')
@@ -17,15 +17,14 @@ function errorRows(markdown: string): readonly (readonly string[])[] {
 }
 
 /** What a row must say. A code that no client sees has a word in place of its status. */
-const expected = Object.entries(ErrorTable).map(([code, { status, source, retry }]) => {
-  if (code === 'GW_CONFIG_INVALID') return [code, 'exit 78', source, retry]
-  return [code, status === 499 ? '499 (log only)' : String(status), source, retry]
+const expected = Object.entries(ErrorTable).map(([code, { status, source, retry, message }]) => {
+  if (code === 'GW_CONFIG_INVALID') return [code, 'exit 78', source, retry, message]
+  return [code, status === 499 ? '499 (log only)' : String(status), source, retry, message]
 })
 
-t.test("README's table of errors", async (t) => {
-  const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
-  const rows = errorRows(readme).map((row) => row.slice(0, 4))
-  t.same(rows, expected, 'is the table of src/shared/errors.ts, row by row')
+t.test('the table of docs/errors.md', async (t) => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/errors.md'), 'utf8')
+  t.same(errorRows(page), expected, 'is the table of src/shared/errors.ts, row by row')
 })
 
 t.test('errorRows()', async (t) => {

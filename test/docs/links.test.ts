@@ -1,0 +1,98 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import t from 'tap'
+
+const ROOT = join(import.meta.dirname, '../..')
+
+/** Every page of the project, by its path from the root. */
+const pages = ['.', 'docs', '.github'].flatMap((folder) =>
+  readdirSync(join(ROOT, folder))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join(folder, name))
+)
+
+interface Link {
+  /** From the root; the page itself where the link is a mere fragment. */
+  readonly path: string
+  readonly fragment: string
+}
+
+/** The relative links of a page, without those in code. */
+function linksOf(path: string, markdown: string): readonly Link[] {
+  const targets = [...withoutCode(markdown).matchAll(/\]\(([^)\s]+)\)/g)].map(
+    ([, target = '']) => target
+  )
+  return targets
+    .filter((target) => !/^[a-z]+:/.test(target))
+    .map((target) => {
+      const [file = '', fragment = ''] = target.split('#')
+      return { path: file === '' ? path : join(dirname(path), file), fragment }
+    })
+}
+
+/** The names by which GitHub finds the headings of a page. */
+function anchorsOf(markdown: string): readonly string[] {
+  const seen = new Map<string, number>()
+  return [...markdown.replaceAll(/^```[^]*?^```$/gm, '').matchAll(/^#+ (.+)$/gm)].map(
+    ([, heading = '']) => {
+      const name = heading
+        .toLowerCase()
+        .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+        .replaceAll(' ', '-')
+      const count = seen.get(name) ?? 0
+      seen.set(name, count + 1)
+      return count === 0 ? name : `${name}-${count}`
+    }
+  )
+}
+
+function withoutCode(markdown: string): string {
+  return markdown.replaceAll(/^```[^]*?^```$/gm, '').replaceAll(/`[^`\n]*`/g, '')
+}
+
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
+
+t.test('every link of a page leads to a file, and its fragment to a heading', async (t) => {
+  const links = pages.flatMap((from) => linksOf(from, read(from)).map((link) => ({ from, link })))
+  t.ok(links.length > 40, `${links.length} links`)
+  for (const { from, link } of links) {
+    const { path, fragment } = link
+    if (!existsSync(join(ROOT, path))) t.fail(`${from} leads to ${path}, which is not there`)
+    else if (fragment !== '' && !anchorsOf(read(path)).includes(fragment))
+      t.fail(`${from} leads to ${path}#${fragment}, which has no such heading`)
+  }
+})
+
+t.test('README leads to every page of docs/, directly or by another page', async (t) => {
+  const reached = new Set<string>(['README.md'])
+  for (const path of reached) {
+    if (!path.endsWith('.md') || !existsSync(join(ROOT, path))) continue
+    for (const link of linksOf(path, read(path))) reached.add(link.path)
+  }
+  const docs = pages.filter((path) => dirname(path) === 'docs')
+  t.ok(docs.length > 5)
+  t.same(
+    docs.filter((path) => !reached.has(path)),
+    []
+  )
+})
+
+t.test('README is short enough to be read to the end', async (t) => {
+  const lines = read('README.md').split('\n').length
+  t.ok(lines <= 160, `${lines} lines`)
+})
+
+t.test('linksOf()', async (t) => {
+  const markdown =
+    '[a](b.md) [`c`](../d.md#e-f) [g](#h) [i](https://j) `[k](l)`\n```\n[m](n)\n```\n'
+  t.same(linksOf('docs/x.md', markdown), [
+    { path: 'docs/b.md', fragment: '' },
+    { path: 'd.md', fragment: 'e-f' },
+    { path: 'docs/x.md', fragment: 'h' }
+  ])
+})
+
+t.test('anchorsOf()', async (t) => {
+  const markdown = '# `A` b, c_d\n```sh\n# no heading\n```\n## 1. Über-x\n## Same\n### Same\n'
+  t.same(anchorsOf(markdown), ['a-b-c_d', '1-über-x', 'same', 'same-1'])
+})
