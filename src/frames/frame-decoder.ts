@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { GatewayError } from '../shared/errors.ts'
+import { freeMemory } from '../shared/own-memory.ts'
 import type { Headers } from './frame-headers.ts'
 import { HeaderCache } from './header-cache.ts'
 import { preludeChecksum } from './prelude-checksum.ts'
@@ -15,14 +16,24 @@ export interface Frame {
 export interface FrameDecoderOptions {
   /** Longest frame accepted, both checksums included. */
   readonly maxFrameBytes?: number
+  /**
+   * Told how many bytes are about to be held of a frame that has come in part, in place of those before; 0 as soon as
+   * it is whole. Refuses with a GatewayError.
+   */
+  readonly onHold?: (bytes: number) => void
 }
 
-const DEFAULT_MAX_FRAME_BYTES = 16 * 1024 * 1024
+/**
+ * The upstream's events are deltas of some hundred bytes, and the largest known, arguments of a call in one piece, stay
+ * below 1 MB: twice of it is room for more. The format itself would allow many times that.
+ */
+export const MAX_FRAME_BYTES = 2 * 1024 * 1024
 const PRELUDE_BYTES = 12
 const CHECKSUM_BYTES = 4
 const MIN_FRAME_BYTES = PRELUDE_BYTES + CHECKSUM_BYTES
 /** First size of the buffer for a frame that is split between chunks; it doubles as bytes arrive. */
 const FIRST_PARTIAL_BYTES = 512
+const NOTHING = Buffer.alloc(0)
 
 /**
  * Cuts the upstream's bytes into frames.
@@ -36,18 +47,22 @@ const FIRST_PARTIAL_BYTES = 512
  * ```
  *
  * Strict: a wrong byte fails the stream for good. Skipping a frame would lose text silently.
- * Holds at most one incomplete frame, in a buffer of at most twice the bytes received of it.
+ * Holds at most one incomplete frame, in a buffer of at most twice the bytes received of it, and never more than it has.
  */
 export class FrameDecoder {
   readonly #maxFrameBytes: number
+  readonly #onHold: (bytes: number) => void
   readonly #headers = new HeaderCache()
   /** An incomplete frame: its first `#partialBytes` bytes are filled. */
-  #partial: Buffer = Buffer.alloc(0)
+  #partial: Buffer = NOTHING
   #partialBytes = 0
+  /** Of the incomplete frame; `null` before its prelude has come. */
+  #frameBytes: number | null = null
   #failure: GatewayError | null = null
 
   constructor(options: FrameDecoderOptions = {}) {
-    this.#maxFrameBytes = options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES
+    this.#maxFrameBytes = options.maxFrameBytes ?? MAX_FRAME_BYTES
+    this.#onHold = options.onHold ?? (() => {})
   }
 
   /**
@@ -57,7 +72,7 @@ export class FrameDecoder {
    * before a bad one are returned, however the bytes are cut; ask `throwIfFailed()` once they are read.
    *
    * @throws {GatewayError} GW_FRAME_CORRUPT for a wrong checksum, length or header;
-   *   GW_FRAME_TOO_LARGE as soon as the length of a frame is known. Later calls throw the same.
+   *   GW_FRAME_TOO_LARGE as soon as the length of a frame is known; what `onHold` throws. Later calls throw the same.
    */
   feed(chunk: Uint8Array): Frame[] {
     this.throwIfFailed()
@@ -77,6 +92,11 @@ export class FrameDecoder {
     if (this.#failure !== null) throw this.#failure
   }
 
+  /** Of a frame that has come in part, its buffer as a whole. */
+  get heldBytes(): number {
+    return this.#partial.length
+  }
+
   /** Call when the stream has ended. @throws {GatewayError} GW_STREAM_TRUNCATED inside a frame. */
   end(): void {
     this.throwIfFailed()
@@ -91,7 +111,10 @@ export class FrameDecoder {
     let at = this.#partialBytes === 0 ? 0 : this.#completePartial(chunk, frames)
     while (chunk.length - at >= PRELUDE_BYTES) {
       const frameBytes = this.#checkPrelude(chunk, at)
-      if (chunk.length - at < frameBytes) break
+      if (chunk.length - at < frameBytes) {
+        this.#frameBytes = frameBytes
+        break
+      }
       frames.push(this.#frameAt(chunk, at, frameBytes))
       at += frameBytes
     }
@@ -105,7 +128,8 @@ export class FrameDecoder {
       used = this.#keep(chunk, 0, PRELUDE_BYTES - this.#partialBytes)
       if (this.#partialBytes < PRELUDE_BYTES) return used
     }
-    const frameBytes = this.#checkPrelude(this.#partial, 0)
+    const frameBytes = this.#frameBytes ?? this.#checkPrelude(this.#partial, 0)
+    this.#frameBytes = frameBytes
     used += this.#keep(chunk, used, used + frameBytes - this.#partialBytes)
     if (this.#partialBytes < frameBytes) return used
     frames.push(this.#frameAt(this.#partial, 0, frameBytes))
@@ -117,20 +141,27 @@ export class FrameDecoder {
   #keep(chunk: Buffer, start: number, end: number): number {
     const added = Math.min(end, chunk.length) - start
     const needed = this.#partialBytes + added
-    if (needed > this.#partial.length) {
-      const doubled = Math.max(needed, 2 * this.#partialBytes, FIRST_PARTIAL_BYTES)
-      const grown = Buffer.allocUnsafe(Math.min(doubled, Math.max(needed, this.#maxFrameBytes)))
-      this.#partial.copy(grown, 0, 0, this.#partialBytes)
-      this.#partial = grown
-    }
+    if (needed > this.#partial.length) this.#grow(needed)
     chunk.copy(this.#partial, this.#partialBytes, start, start + added)
     this.#partialBytes = needed
     return added
   }
 
+  #grow(needed: number): void {
+    const doubled = Math.max(needed, 2 * this.#partialBytes, FIRST_PARTIAL_BYTES)
+    const bytes = Math.min(doubled, this.#frameBytes ?? doubled)
+    this.#onHold(bytes)
+    const grown = Buffer.allocUnsafe(bytes)
+    this.#partial.copy(grown, 0, 0, this.#partialBytes)
+    freeMemory(this.#partial) // no frame is made of it
+    this.#partial = grown
+  }
+
   #forgetPartial(): void {
-    this.#partial = Buffer.alloc(0)
+    if (this.#partial.length > 0) this.#onHold(0)
+    this.#partial = NOTHING
     this.#partialBytes = 0
+    this.#frameBytes = null
   }
 
   /** Checksum first: a damaged length must not be taken for a large frame. Returns the frame's length. */

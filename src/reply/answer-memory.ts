@@ -74,6 +74,12 @@ export class AnswerBudget {
   }
 }
 
+/** A part of the budget. */
+interface Taken {
+  readonly part: Disposable
+  readonly bytes: number
+}
+
 /** Until other answers have ended, in all likelihood. */
 const RETRY_AFTER_S = 5
 
@@ -83,7 +89,7 @@ const FULL_MESSAGE =
 
 /**
  * The memory of one answer. Counts what is held, in bytes of this process, and takes it from the budget in steps; gives
- * it back in the end, all at once.
+ * it back in the end, all at once, but for what was only lent.
  *
  * ```
  *   open ──more than MAX_ANSWER_BYTES, or no memory left──▶ full: a stream ends, an answer in one piece throws
@@ -94,6 +100,8 @@ export class AnswerMemory implements AnswerRoom, Disposable {
   readonly #limits: AnswerLimits
   /** Bounded by the steps of an answer of the largest size. */
   readonly #reservations: Disposable[] = []
+  /** What is held for a moment. Bounded likewise, by the largest frame. */
+  readonly #lent: Taken[] = []
   #saidBytes = 0
   #heldBytes = 0
   #reservedBytes = 0
@@ -130,13 +138,41 @@ export class AnswerMemory implements AnswerRoom, Disposable {
     return true
   }
 
+  /**
+   * So many bytes are held for a moment, in place of those before. It is the upstream's doing that they are many, not the
+   * length of the answer, so that this breaks off.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL
+   */
+  lend(bytes: number): void {
+    let spare = this.#lentBytes + Math.max(0, FREE_BYTES - this.#heldBytes) - bytes
+    if (spare < 0) {
+      const missing = Math.max(STEP_BYTES, -spare)
+      const part = this.#budget.take(missing, this.#reservedBytes + this.#lentBytes)
+      this.#lent.push({ part, bytes: missing })
+      return
+    }
+    for (let last = this.#lent.at(-1); last && last.bytes <= spare; last = this.#lent.at(-1)) {
+      this.#lent.pop()
+      last.part[Symbol.dispose]()
+      spare -= last.bytes
+    }
+  }
+
   release(): void {
     for (const reservation of this.#reservations.splice(0)) reservation[Symbol.dispose]()
+    for (const { part } of this.#lent.splice(0)) part[Symbol.dispose]()
     this.#reservedBytes = 0
   }
 
   [Symbol.dispose](): void {
     this.release()
+  }
+
+  get #lentBytes(): number {
+    let sum = 0
+    for (const { bytes } of this.#lent) sum += bytes
+    return sum
   }
 
   #reserve(bytes: number): boolean {

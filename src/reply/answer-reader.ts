@@ -1,6 +1,7 @@
+import { outlineText } from '../dialects/json-depth.ts'
 import type { PartReader } from '../dialects/part-reader.ts'
 import type { StreamPart } from '../dialects/stream-part.ts'
-import { FrameDecoder } from '../frames/frame-decoder.ts'
+import { type Frame, FrameDecoder } from '../frames/frame-decoder.ts'
 import { parseUpstreamEvent, type UpstreamEvent } from '../kiro/event.ts'
 import { faultOfException, type UpstreamFault } from '../kiro/fault.ts'
 import { GatewayError } from '../shared/errors.ts'
@@ -11,9 +12,25 @@ const CUT_OFF = 'contentlengthexceeded'
 /** Events that are the model's own words; before the first of them the request is what was too long. */
 const ANSWERING: ReadonlySet<UpstreamEvent['type']> = new Set(['text', 'reasoning', 'tool'])
 
+/** Smaller frames are read as they are: what becomes of one of them is gone before the next. */
+const LARGE_FRAME_BYTES = 65_536
+/** Of a frame's text while it is read: as it came, parsed, and written out again, in two bytes for a character. */
+const TEXT_COPIES = 6
+/** What an event takes on the heap while it is read. Measured: an empty object 34 bytes, a member with a new name 76. */
+const OBJECT_BYTES = 40
+const MEMBER_BYTES = 80
+const ARRAY_BYTES = 24
+const COMMA_BYTES = 16
+
+/** Memory that is needed for a moment, see `AnswerMemory.lend()`. */
+export interface MomentaryRoom {
+  lend(bytes: number): void
+}
+
 /** Upstream bytes → stream parts: frames are cut, typed and read. */
 export class AnswerReader {
-  readonly #decoder = new FrameDecoder()
+  readonly #decoder: FrameDecoder
+  readonly #room: MomentaryRoom | null
   readonly #parts: PartReader
   readonly #onIgnored: (eventType: string) => void
   #isCutOff = false
@@ -21,10 +38,16 @@ export class AnswerReader {
   /** The model has said something, or the beginning of it. */
   #hasBegun = false
 
-  /** `onIgnored` is told the type of every event that nobody acts on. */
-  constructor(parts: PartReader, onIgnored: (eventType: string) => void) {
+  /** `onIgnored` is told the type of every event that nobody acts on. Large frames are held in `room`. */
+  constructor(
+    parts: PartReader,
+    onIgnored: (eventType: string) => void,
+    room: MomentaryRoom | null = null
+  ) {
     this.#parts = parts
     this.#onIgnored = onIgnored
+    this.#room = room
+    this.#decoder = new FrameDecoder(room === null ? {} : { onHold: (bytes) => room.lend(bytes) })
   }
 
   /** A stop sequence was found: what follows is of no interest. */
@@ -36,12 +59,14 @@ export class AnswerReader {
    * Reads a chunk, cut anywhere. Parts are handed on as they appear, so that those before an exception in the
    * same chunk are not lost. Gives the exception, after which nothing more may be fed.
    *
-   * @throws {GatewayError} GW_FRAME_CORRUPT, GW_FRAME_TOO_LARGE.
+   * @throws {GatewayError} GW_FRAME_CORRUPT, GW_FRAME_TOO_LARGE; GW_MEMORY_FULL for a frame that there is no room for.
    */
   feed(chunk: Uint8Array, onPart: (part: StreamPart) => void): UpstreamFault | null {
     for (const frame of this.#decoder.feed(chunk)) {
       if (this.isStopped) return null
       this.#hasFrames = true
+      const isLarge = frame.payload.byteLength > LARGE_FRAME_BYTES
+      if (isLarge) this.#room?.lend(this.#decoder.heldBytes + heapBytesOf(frame))
       const event = parseUpstreamEvent(frame)
       if (event.type === 'exception') {
         // Not a failure where an answer has begun: it is whole up to the model's limit (kiro-protocol §5.8).
@@ -51,6 +76,7 @@ export class AnswerReader {
       this.#hasBegun ||= ANSWERING.has(event.type)
       if (event.type === 'ignored') this.#onIgnored(event.eventType)
       else for (const part of this.#parts.push(event)) onPart(part)
+      if (isLarge) this.#room?.lend(this.#decoder.heldBytes)
     }
     if (!this.isStopped) this.#decoder.throwIfFailed()
     return null
@@ -67,4 +93,15 @@ export class AnswerReader {
     if (!this.#hasFrames) throw new GatewayError('GW_UPSTREAM_RESET', 'an answer of no bytes')
     for (const part of this.#isCutOff ? this.#parts.cutOff() : this.#parts.end()) onPart(part)
   }
+}
+
+function heapBytesOf({ payload }: Frame): number {
+  const { objects, arrays, members, commas } = outlineText(payload, Infinity)
+  return (
+    payload.byteLength * TEXT_COPIES +
+    objects * OBJECT_BYTES +
+    members * MEMBER_BYTES +
+    arrays * ARRAY_BYTES +
+    commas * COMMA_BYTES
+  )
 }

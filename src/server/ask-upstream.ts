@@ -152,6 +152,7 @@ async function startAttempt(
       contextWindowOf: (id) => findModel(models, id)?.maxInputTokens,
       room: question.room
     }),
+    room: question.room,
     sink: question.sink,
     firstTokenTimeoutMs: upstream.firstTokenTimeoutMs,
     signal,

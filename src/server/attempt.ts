@@ -2,7 +2,7 @@ import type { PartReader } from '../dialects/part-reader.ts'
 import type { Usage } from '../dialects/stream-part.ts'
 import { MAX_FAULT_BODY_BYTES } from '../kiro/fault-body.ts'
 import { faultOfResponse, toGatewayError, type UpstreamFault } from '../kiro/fault.ts'
-import { AnswerReader } from '../reply/answer-reader.ts'
+import { AnswerReader, type MomentaryRoom } from '../reply/answer-reader.ts'
 import type { AnswerSink, AnswerSource } from '../reply/answer-sink.ts'
 import { ByteBlocks } from '../shared/byte-blocks.ts'
 import { GatewayError } from '../shared/errors.ts'
@@ -21,6 +21,8 @@ export interface AttemptOptions {
   /** The token in the request, so that it is never repeated should the upstream echo it. */
   readonly token: string
   readonly parts: PartReader
+  /** For frames that come in part, and large ones. */
+  readonly room: MomentaryRoom
   readonly sink: AnswerSink
   readonly firstTokenTimeoutMs: number
   /** Ends the attempt with its reason: the client is gone, or the gateway gives up. */
@@ -71,7 +73,7 @@ export class Attempt implements ResponseReader, AnswerSource {
 
   constructor(options: AttemptOptions) {
     this.#options = options
-    this.#reader = new AnswerReader(options.parts, options.onIgnoredEvent)
+    this.#reader = new AnswerReader(options.parts, options.onIgnoredEvent, options.room)
     const { pool, request, signal, onSettled } = options
     this.#exchange = new Exchange({ pool, request, reader: this, signal, onSettled })
     options.sink.attach(this)

@@ -1,10 +1,11 @@
-import { deepEqual } from 'node:assert/strict'
+import { deepEqual, equal, ok } from 'node:assert/strict'
 import { crc32 } from 'node:zlib'
 import { EventStreamCodec } from '@smithy/eventstream-codec'
 import * as fc from '../helper/fast-check.ts'
 import t from 'tap'
 import { type Frame, FrameDecoder } from '../../src/frames/frame-decoder.ts'
 import { encodeFrame } from '../../src/frames/frame-encoder.ts'
+import { GatewayError } from '../../src/shared/errors.ts'
 import { REFERENCE_FRAMES } from '../fixtures/reference-frames.ts'
 
 const references = REFERENCE_FRAMES.map((frame) => Buffer.from(frame.hex, 'hex'))
@@ -177,8 +178,8 @@ t.test('maxFrameBytes', async (t) => {
     })
   }
 
-  t.test('is 16 MiB unless told otherwise', async (t) => {
-    const limit = 16 * 1024 * 1024
+  t.test('is 2 MiB unless told otherwise', async (t) => {
+    const limit = 2 * 1024 * 1024
     t.equal(
       codeOf(() => new FrameDecoder().feed(prelude(limit, 0))),
       undefined
@@ -189,14 +190,56 @@ t.test('maxFrameBytes', async (t) => {
     )
   })
 
-  t.test('reads a frame of several MiB that arrives in network-sized chunks', async (t) => {
-    const payload = Buffer.alloc(5 * 1024 * 1024, 'payload ')
+  t.test('reads the largest frame, which arrives in network-sized chunks', async (t) => {
+    const payload = Buffer.alloc(2 * 1024 * 1024 - 100, 'payload ')
     const decoder = new FrameDecoder()
     const frames: Frame[] = []
     for (const piece of slices(encodeFrame({ a: 'b' }, payload), 65_536)) {
       frames.push(...decoder.feed(piece))
     }
     t.ok(payload.equals(frames[0]!.payload))
+  })
+})
+
+t.test('onHold', async (t) => {
+  const frame = encodeFrame({ a: 'b' }, Buffer.alloc(300_000, 'payload '))
+
+  t.test('is told of a frame that has come in part before it is held', async (t) => {
+    for (const size of [97, 1000, 65_536]) {
+      const told: number[] = []
+      const decoder = new FrameDecoder({ onHold: (bytes) => void told.push(bytes) })
+      let received = 0
+      for (const piece of slices(frame, size)) {
+        received += piece.length
+        const frames = decoder.feed(piece)
+        equal(frames.length, received === frame.length ? 1 : 0)
+        if (told.length > 0) equal(decoder.heldBytes, told.at(-1))
+        if (received === frame.length) continue
+        ok(decoder.heldBytes >= received, 'all of it')
+        ok(decoder.heldBytes <= Math.max(2 * received, 512), 'twice of it at most')
+        ok(decoder.heldBytes <= frame.length, 'and no more than there will be')
+      }
+      t.equal(told.at(-1), 0)
+      t.ok(told.length < 30)
+    }
+  })
+
+  t.test('may refuse: nothing is held, and the frames before are given', async (t) => {
+    const told: number[] = []
+    const onHold = (bytes: number): void => {
+      told.push(bytes)
+      if (bytes > 100_000) throw new GatewayError('GW_MEMORY_FULL')
+    }
+    const decoder = new FrameDecoder({ onHold })
+    const before = references[0]!
+    t.equal(decoder.feed(Buffer.concat([before, frame.subarray(0, 1000)])).length, 1)
+    t.throws(() => decoder.feed(frame.subarray(1000, 200_000)), { code: 'GW_MEMORY_FULL' })
+    t.throws(() => decoder.feed(frame.subarray(200_000)), { code: 'GW_MEMORY_FULL' })
+    t.equal(decoder.heldBytes, 0)
+    t.equal(told.at(-1), 0)
+    const other = new FrameDecoder({ onHold })
+    t.equal(other.feed(Buffer.concat([before, frame.subarray(0, 200_000)])).length, 1)
+    t.throws(() => other.throwIfFailed(), { code: 'GW_MEMORY_FULL' })
   })
 })
 

@@ -100,3 +100,31 @@ t.test('what the model says is counted over the whole answer', async (t) => {
   t.throws(() => collected?.say(1), { code: 'GW_ANSWER_TOO_LARGE' })
   t.equal(budget.reservedBytes, 0)
 })
+
+t.test('what is held for a moment is given back before the answer is over', async (t) => {
+  const { budget, answers } = setUp()
+  const memory = answers.open(stream)
+  memory.lend(16 * KIB)
+  t.equal(budget.reservedBytes, 0, 'as much as every answer has')
+  memory.lend(MIB)
+  t.ok(budget.reservedBytes >= MIB - 16 * KIB)
+  t.ok(memory.hold(100 * KIB))
+  t.ok(budget.reservedBytes >= MIB + 68 * KIB, 'beside what stays')
+  memory.lend(0)
+  t.ok(budget.reservedBytes >= 84 * KIB)
+  t.ok(budget.reservedBytes <= 148 * KIB)
+  memory.lend(500 * KIB)
+  memory.release()
+  t.equal(budget.reservedBytes, 0)
+})
+
+t.test('what there is no room for even for a moment breaks the answer off', async (t) => {
+  const { budget, answers } = setUp()
+  const [memory, other] = [answers.open(stream), answers.open(whole)]
+  memory.lend(MIB)
+  t.throws(() => memory.lend(3 * MIB), { code: 'GW_MEMORY_FULL', retryAfterS: 5 })
+  t.throws(() => other.lend(2 * MIB), { code: 'GW_MEMORY_FULL' })
+  t.notOk(memory.isFull, 'what it has said and may say is no matter')
+  memory.lend(0)
+  t.equal(budget.reservedBytes, 0)
+})

@@ -1,11 +1,18 @@
 import { equal } from 'node:assert/strict'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
+import { MemoryBudget } from '../../src/admission/memory-budget.ts'
 import { PartReader } from '../../src/dialects/part-reader.ts'
 import type { StreamPart } from '../../src/dialects/stream-part.ts'
+import { type AnswerMemory, AnswerBudget } from '../../src/reply/answer-memory.ts'
 import { AnswerReader } from '../../src/reply/answer-reader.ts'
+import { GatewayError } from '../../src/shared/errors.ts'
 import { summarize } from '../helper/read-answer.ts'
 import { replyPlan } from '../helper/reply-plan.ts'
 import { endFrame, eventFrame, exceptionFrame, textFrame } from '../helper/upstream-frames.ts'
+
+const MIB = 2 ** 20
 
 function setUp(stopSequences: readonly string[] = []) {
   const parts: StreamPart[] = []
@@ -116,3 +123,68 @@ t.test('AnswerReader', (t) => {
   })
   t.end()
 })
+
+t.test('300 streams of an upstream that sends half of a large frame each', async (t) => {
+  const budget = new MemoryBudget(24 * MIB, 10)
+  const answers = new AnswerBudget({ budget, lane: new MemoryBudget(2 * MIB, 0) })
+  const frame = textFrame('x'.repeat(2 * MIB - 200))
+  const half = frame.subarray(0, frame.length / 2)
+  const ends: Record<string, number> = {}
+  const readers: AnswerReader[] = []
+  const rooms: AnswerMemory[] = []
+  collectGarbage()
+  const before = process.memoryUsage().arrayBuffers
+  for (let count = 0; count < 300; count++) {
+    const room = answers.open({ maxBytes: 16 * MIB, isStream: count % 2 === 0 })
+    const reader = new AnswerReader(new PartReader(replyPlan(), { room }), () => {}, room)
+    let end = 'waits'
+    try {
+      for (let at = 0; at < half.length; at += 65_536) {
+        reader.feed(half.subarray(at, at + 65_536), () => {})
+      }
+    } catch (error) {
+      end = error instanceof GatewayError ? error.code : String(error)
+    }
+    ends[end] = (ends[end] ?? 0) + 1
+    readers.push(reader)
+    rooms.push(room)
+  }
+  collectGarbage()
+  const held = process.memoryUsage().arrayBuffers - before
+  t.ok(held < 20 * MIB, `${held} bytes are held`)
+  t.same(Object.keys(ends).toSorted(), ['GW_MEMORY_FULL', 'waits'])
+  t.ok(ends['waits']! >= 5, `${ends['waits']} wait for the rest`)
+  t.ok(budget.reservedBytes <= 12 * MIB)
+  t.equal(readers.length, 300)
+  for (const room of rooms) room.release()
+  t.equal(budget.reservedBytes, 0)
+})
+
+t.test('an event of many small objects is not read where it has no room on the heap', async (t) => {
+  const budget = new MemoryBudget(24 * MIB, 10)
+  const answers = new AnswerBudget({ budget, lane: new MemoryBudget(2 * MIB, 0) })
+  const read = (input: unknown): StreamPart[] => {
+    const parts: StreamPart[] = []
+    using room = answers.open({ maxBytes: 16 * MIB, isStream: true })
+    const reader = new AnswerReader(new PartReader(replyPlan(), { room }), () => {}, room)
+    const event = { toolUseId: 'call', name: 'write', input, stop: true }
+    reader.feed(eventFrame('toolUseEvent', event), (part) => void parts.push(part))
+    reader.feed(endFrame, () => {})
+    return parts
+  }
+  const edits = Array.from({ length: 5000 }, (_, line) => ({ line, old: 'a'.repeat(40), new: '' }))
+  const usual = [{ text: 'x\n'.repeat(300_000) }, { edits }, {}]
+  for (const input of usual) {
+    t.same(JSON.parse(summarize(read(input)).calls[0]!.json), input, 'usual ones are')
+    t.equal(budget.reservedBytes, 0)
+  }
+  const many = { list: Array.from({ length: 600_000 }, () => ({})) }
+  t.throws(() => read(many), { code: 'GW_MEMORY_FULL' })
+  t.equal(budget.reservedBytes, 0)
+})
+
+/** As `--expose-gc` would have it. */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc()')
+}

@@ -77,6 +77,7 @@ async function attempt(t: Test, onRequest: RequestListener, changes: Changes = {
     request: { url: upstream.url, method: 'POST', headers: {}, body, bodyTimeoutMs: 5000 },
     token: 'secret-token',
     parts: new PartReader(replyPlan({ stopSequences: changes.stopSequences ?? [] })),
+    room: { lend: () => {} },
     sink,
     firstTokenTimeoutMs: 5000,
     signal: abort.signal,
