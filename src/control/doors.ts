@@ -8,8 +8,9 @@ export type TellDoor<Member> = (member: Member, isAccepting: boolean) => void
  */
 export class Doors<Member> {
   readonly #tell: TellDoor<Member>
-  /** Of those that serve: whether they are full. */
+  /** Of those that serve: whether they are full. Bounded by the number of workers. */
   readonly #serving = new Map<Member, boolean>()
+  /** Bounded by the number of workers. */
   readonly #closed = new Set<Member>()
 
   constructor(tell: TellDoor<Member>) {
