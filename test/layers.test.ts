@@ -28,7 +28,7 @@ const layers: LayerTable = {
   ipc: ['shared'],
   observe: ['shared'],
   dashboard: ['shared'],
-  // Not in house-style's table: frames are refused with codes of shared/errors.ts, which knows nothing of frames.
+  // Frames are refused with codes of shared/errors.ts, which knows nothing of frames.
   frames: ['shared'],
   shared: [],
   workers: ['dialects', 'transform/transform-job.ts', 'shared']

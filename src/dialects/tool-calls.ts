@@ -19,7 +19,7 @@ export interface ToolCallsOptions {
 }
 
 /**
- * Up to here a call is held until it is whole, so that one which breaks off leaves no trace (kiro-protocol A26).
+ * Up to here a call is held until it is whole, so that one which breaks off leaves no trace (A26).
  * A longer one would leave its client without a sign of life for a minute, so its arguments go out as they come.
  */
 const HoldChars = 2048

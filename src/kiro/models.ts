@@ -22,7 +22,7 @@ export const LONG_CONTEXT_WINDOW = 1_000_000
 export const AUTO_MODEL = 'auto'
 
 /**
- * The models of §7.1 that were still served when the sheet was written: what `/v1/models` shows and
+ * The models of §7.1 that were still served when this list was made: what `/v1/models` shows and
  * what names are matched against until the upstream's own list has arrived.
  */
 export const BUILT_IN_MODELS: readonly ModelFacts[] = [

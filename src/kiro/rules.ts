@@ -7,7 +7,7 @@ export interface Rule {
   readonly what: string
   /** What to change in the client's request. */
   readonly fix: string
-  /** Section of the protocol notes. */
+  /** Section of `docs/kiro-protocol.md`. */
   readonly source: string
   /** Why no client can break it: there is nothing to repair and nothing to find. */
   readonly own?: string

@@ -37,7 +37,7 @@ export interface TurnOptions {
 }
 
 /**
- * One request for an answer, from its first byte to its log line (design §5): body, transform, permit, upstream,
+ * One request for an answer, from its first byte to its log line (architecture §2): body, transform, permit, upstream,
  * answer. Everything it holds is given back by the time `run()` resolves, or shortly after by the exchange.
  */
 export class Turn {

@@ -102,7 +102,7 @@ function* endSteps(input: ScriptInput, facts: AnswerFacts): Generator<Step> {
   const percentage = (totalTokens / model.tokenLimits.maxInputTokens) * 100
   const contextUsagePercentage = Math.round(percentage * 1e6) / 1e6
   const isCut = words.flags.has('truncated-tool') && facts.calls.length > 0
-  // A call that was cut off has no stop reason either (Appendix A26).
+  // A call that was cut off has no stop reason either (A26).
   if (!isCut) yield* metadataSteps(input, facts)
   yield { type: 'event', name: 'contextUsageEvent', payload: { contextUsagePercentage } }
   const usage = Math.round((totalTokens / 10_000) * model.rateMultiplier * 1e4 + 1) / 1e4

@@ -27,7 +27,7 @@ export function toEnvFile({ connections, idle, expiryS }: PoolSize): Record<stri
   }
 }
 
-/** What is kept for the primary's own calls (design §3). */
+/** What is kept for the primary's own calls. */
 export function reservedOf({ connections }: PoolSize): number {
   return Math.min(4, Math.floor(connections / 16))
 }

@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 
-/** A permit has to be back so soon after its client has left (design §5). */
+/** A permit has to be back so soon after its client has left (architecture §5). */
 export const SETTLE_MS = 50
 
 /**

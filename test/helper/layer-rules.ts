@@ -1,7 +1,7 @@
 import { dirname, posix } from 'node:path'
 import { tokenize, type Token } from './source-tokens.ts'
 
-/** What each part of the project may import besides itself; `house-style.md` has the same table. */
+/** What each part of the project may import besides itself; `test/layers.test.ts` has it. */
 export type LayerTable = Readonly<Record<string, readonly string[]>>
 
 /** A source file by its path from the root, with `/`. */

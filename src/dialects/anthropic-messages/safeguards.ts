@@ -17,7 +17,7 @@ export function safeguardTypesOf(safeguards: unknown): readonly string[] {
 
 /**
  * The verdicts, as a member beside the stop reason: nothing here judges tool calls, and saying so lets Claude Code ask
- * its user. A verdict that nobody has made would be worse than none (client-requirements §3).
+ * its user. A verdict that nobody has made would be worse than none (kiro-protocol §11.3).
  */
 export function safeguardMembers({ safeguards }: Pick<ReplyPlan, 'safeguards'>): object {
   if (safeguards === undefined) return {}

@@ -12,7 +12,7 @@ const DEFAULT_RETRY_AFTER_S = 3
 
 /**
  * Codes that clients act on: they compact, wait or give up. Every other failure is one that may pass, and Codex tries
- * again on `server_error` (client-requirements §4).
+ * again on `server_error` (kiro-protocol §11.4).
  */
 const CODES: Readonly<Partial<Record<ErrorCode, string>>> = {
   GW_CONTEXT_OVERFLOW: 'context_length_exceeded',

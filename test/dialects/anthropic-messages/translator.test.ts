@@ -30,7 +30,7 @@ data: {"type":"ping"}
 
 `
 
-// With the cache counts in message_start that client-requirements §12.15 adds.
+// With the cache counts in message_start that requirement 15 adds (kiro-protocol §11.8).
 t.test('two parallel calls are exactly the events of A22', async (t) => {
   const events = [
     tool('t1', 'a'),

@@ -1,4 +1,4 @@
-// The bodies of client-requirements §4 to §10, with their long texts cut.
+// Bodies of the clients of kiro-protocol §11.4 to §11.6, with their long texts cut.
 import t from 'tap'
 import { convert as convertAny } from '../../helper/convert.ts'
 import { requestOptions } from '../../helper/request-options.ts'

@@ -1,0 +1,163 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+
+/** What can be cited of a page of `docs/`. */
+interface Page {
+  /** `4`, `4.7`, `10.2.1`. */
+  readonly sections: ReadonlySet<string>
+  /** `A26`, `E4` and `H1` begin a row of a table, `C3` and `requirement 9` are items of a list. */
+  readonly items: ReadonlySet<string>
+}
+
+type Pages = ReadonlyMap<string, Page>
+
+/** Where a section without the name of its page is, and everything that has a number of its own. */
+const MAIN_PAGE = 'kiro-protocol'
+/** Words that may stand before such a section; any other word there is taken for the name of a page. */
+const JOINING_WORDS: ReadonlySet<string> = new Set('and by in of see to'.split(' '))
+
+const SECTION = /(?:(?<before>RFC \d+|[\w-]+) )?§(?<number>\d+(?:\.\d+)*)?/g
+const ITEM = /(?<![\w%#-])[ACEH]\d{1,2}(?![\w%-])|\brequirement \d+/g
+const APPENDIX = /\bAppendix (?<letter>[A-Z])\b/g
+const FILE = /(?<![\w/-])docs\/(?<name>[\w-]+)\.md/g
+
+const root = join(import.meta.dirname, '..')
+
+function readPage(text: string): Page {
+  const rows = [...text.matchAll(/^\| ([A-Z]\d+) \|/gm)].map(([, item = '']) => item)
+  return {
+    sections: new Set(
+      [...text.matchAll(/^#{2,6} (?:(\d+(?:\.\d+)*)\.? |(Appendix [A-Z])\. )/gm)].map(
+        ([, number, appendix]) => number ?? appendix ?? ''
+      )
+    ),
+    items: new Set([
+      ...rows,
+      ...numbersBelow(text, '## Appendix C. ').map((number) => `C${number}`),
+      ...numbersBelow(text, '### 11.8 ').map((number) => `requirement ${number}`)
+    ])
+  }
+}
+
+/** The numbers of the list below a heading. */
+function numbersBelow(text: string, heading: string): readonly string[] {
+  const [, below = ''] = text.split(`\n${heading}`)
+  const [section = ''] = below.split(/\n#+ /)
+  return [...section.matchAll(/^(\d+)\. /gm)].map(([, number = '']) => number)
+}
+
+/** Citations that lead nowhere, as they stand in the text. */
+function lostCitations(text: string, pages: Pages): readonly string[] {
+  const line = text.replaceAll(/\n[ \t]*(?:\*|\/\/)?[ \t]*/g, ' ')
+  const main = pages.get(MAIN_PAGE)
+  return [
+    ...[...line.matchAll(SECTION)].filter(({ groups }) => {
+      const { before = '', number = '' } = groups ?? {}
+      if (before.startsWith('RFC ')) return false
+      const page = before === '' || JOINING_WORDS.has(before) ? main : pages.get(before)
+      return page?.sections.has(number) !== true
+    }),
+    ...[...line.matchAll(ITEM)].filter(([item]) => main?.items.has(item) !== true),
+    ...[...line.matchAll(APPENDIX)].filter(([name]) => main?.sections.has(name) !== true),
+    ...[...line.matchAll(FILE)].filter(({ groups }) => !pages.has(groups?.['name'] ?? ''))
+  ].map(([citation]) => citation)
+}
+
+function readPages(): Pages {
+  const folder = join(root, 'docs')
+  const names = readdirSync(folder).filter((name) => name.endsWith('.md'))
+  return new Map(
+    names.map((name) => [name.slice(0, -3), readPage(readFileSync(join(folder, name), 'utf8'))])
+  )
+}
+
+/** All sources but this one, whose citations are made up, and the pages themselves. */
+function citingPaths(): readonly string[] {
+  return ['src', 'workers', 'test', 'docs'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && /\.(?:[cm]?[jt]s|md)$/.test(entry.name))
+      .map((entry) => join(entry.parentPath, entry.name))
+      .filter((path) => path !== import.meta.filename)
+  )
+}
+
+t.test('what comments and pages cite of docs/ is there', async (t) => {
+  const pages = readPages()
+  const paths = citingPaths()
+  let citations = 0
+  for (const path of paths) {
+    const text = readFileSync(path, 'utf8')
+    citations += text.split('§').length - 1
+    const lost = lostCitations(text, pages)
+    if (lost.length > 0) t.fail(`${path.slice(root.length + 1)} cites ${lost.join(', ')}`)
+  }
+  t.ok(citations > 150, `${citations} citations in ${paths.length} files`)
+})
+
+t.test('the protocol page has what the conformance tests count', async (t) => {
+  const items = readPages().get(MAIN_PAGE)?.items ?? new Set()
+  for (let number = 1; number <= 38; number++) t.ok(items.has(`A${number}`), `A${number}`)
+  for (let number = 1; number <= 20; number++) {
+    t.ok(items.has(`C${number}`), `C${number}`)
+    t.ok(items.has(`requirement ${number}`), `requirement ${number}`)
+  }
+})
+
+t.test('the checker', (t) => {
+  const pages: Pages = new Map([
+    [
+      MAIN_PAGE,
+      readPage(
+        [
+          '# Title\n',
+          '## 1. One\n',
+          '### 1.1 Part',
+          '#### 1.1.2 Part of it',
+          '| A7 | example |',
+          '### 11.8 Requirements\n',
+          '1. Keys.',
+          '## Appendix C. Points\n',
+          '3. Bodies.'
+        ].join('\n')
+      )
+    ],
+    ['architecture', readPage('# Title\n\n## 5. Rules\n')]
+  ])
+
+  t.test('finds what is there', async (t) => {
+    for (const text of [
+      '/** As it must be (kiro-protocol §1.1). */',
+      '/** As it must be (§1.1.2, §1), after architecture §5. */',
+      '/**\n * As it must be (kiro-protocol\n * §1.1, A7).\n */',
+      "source: '§1.1 with more words'",
+      '// images of §1.1, see §1 and §1.1.2: RFC 9110 §15.5',
+      "t.test('C3. bodies, as requirement 1 wants')",
+      '// kiro-protocol, Appendix C',
+      '// docs/architecture.md, https://example.com/docs/other.md',
+      "const colour = '#A99 %A99 xA99 A99B'"
+    ]) {
+      t.same(lostCitations(text, pages), [], text)
+    }
+  })
+
+  t.test('finds what is missing', async (t) => {
+    for (const [text, lost] of [
+      ['/** (kiro-protocol §1.2) */', 'kiro-protocol §1.2'],
+      ['/** (§1.1.1) */', '§1.1.1'],
+      ['// architecture §1', 'architecture §1'],
+      ['/** (kiro-protocol §1.1, §2) */', '§2'],
+      ['/** (kiro-protocol\n * §9) */', 'kiro-protocol §9'],
+      ['// design §1', 'design §1'],
+      ['// §one', '§'],
+      ['/** (A8) */', 'A8'],
+      ["t.test('C4. more')", 'C4'],
+      ['// requirement 2', 'requirement 2'],
+      ['// Appendix B', 'Appendix B'],
+      ['// see docs/design.md', 'docs/design.md']
+    ] as const) {
+      t.same(lostCitations(text, pages), [lost], text)
+    }
+  })
+  t.end()
+})
