@@ -20,6 +20,7 @@ const JOINING_WORDS: ReadonlySet<string> = new Set('and by in of see to'.split('
 const SECTION = /(?:(?<before>RFC \d+|[\w-]+) )?§(?<number>\d+(?:\.\d+)*)?/g
 const ITEM = /(?<![\w%#-])[ACEH]\d{1,2}(?![\w%-])|\brequirement \d+/g
 const APPENDIX = /\bAppendix (?<letter>[A-Z])\b/g
+const COMMENT = /\/\*[^]*?\*\/|(?<![:'"`])\/\/.*/g
 const FILE = /(?<![\w/-])docs\/(?<name>[\w-]+)\.md/g
 
 const root = join(import.meta.dirname, '..')
@@ -60,8 +61,15 @@ function lostCitations(text: string, pages: Pages): readonly string[] {
     }),
     ...[...line.matchAll(ITEM)].filter(([item]) => main?.items.has(item) !== true),
     ...[...line.matchAll(APPENDIX)].filter(([name]) => main?.sections.has(name) !== true),
-    ...[...line.matchAll(FILE)].filter(({ groups }) => !pages.has(groups?.['name'] ?? ''))
+    ...commentsOf(text)
+      .flatMap((comment) => [...comment.matchAll(FILE)])
+      .filter(({ groups }) => !pages.has(groups?.['name'] ?? ''))
   ].map(([citation]) => citation)
+}
+
+/** Strings may hold made-up paths. */
+function commentsOf(text: string): readonly string[] {
+  return [...text.matchAll(COMMENT)].map(([comment]) => comment)
 }
 
 function readPages(): Pages {
@@ -135,6 +143,7 @@ t.test('the checker', (t) => {
       "t.test('C3. bodies, as requirement 1 wants')",
       '// kiro-protocol, Appendix C',
       '// docs/architecture.md, https://example.com/docs/other.md',
+      "read('docs/made-up.md')",
       "const colour = '#A99 %A99 xA99 A99B'"
     ]) {
       t.same(lostCitations(text, pages), [], text)
@@ -154,7 +163,9 @@ t.test('the checker', (t) => {
       ["t.test('C4. more')", 'C4'],
       ['// requirement 2', 'requirement 2'],
       ['// Appendix B', 'Appendix B'],
-      ['// see docs/design.md', 'docs/design.md']
+      ['// see docs/design.md', 'docs/design.md'],
+      ['/**\n * See\n * docs/design.md.\n */', 'docs/design.md'],
+      ['f() // docs/design.md', 'docs/design.md']
     ] as const) {
       t.same(lostCitations(text, pages), [lost], text)
     }
