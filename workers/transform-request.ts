@@ -5,6 +5,7 @@ import { attachmentNeedsOf, convertRequest } from '../src/dialects/convert-reque
 import { type AttachmentContents, inlineAttachments } from '../src/dialects/inline-attachments.ts'
 import { checkAnswer } from '../src/dialects/json-answer.ts'
 import { lintRequest } from '../src/dialects/lint/lint-request.ts'
+import { PayloadRoomNeeded } from '../src/dialects/payload-bytes.ts'
 import { GatewayError } from '../src/shared/errors.ts'
 import { ownsMemory } from '../src/shared/own-memory.ts'
 import type { AttachmentContent } from '../src/dialects/attachments.ts'
@@ -60,6 +61,7 @@ function toResult(job: TransformJob | LintJob): TransformResult | LintSuccess {
 function bytesOf(result: TransformResult | LintSuccess | PdfSuccess): readonly Uint8Array[] {
   if ('payload' in result) return [result.payload]
   if ('needs' in result) return [result.body, ...result.needs.pdfs]
+  if ('payloadBytes' in result) return [result.body]
   return 'text' in result && result.text.kind === 'utf8' ? [result.text.bytes] : []
 }
 
@@ -73,6 +75,10 @@ function convert({ dialect, body, options, attachments }: TransformJob): Transfo
   try {
     return { ok: true, ...convertRequest(dialect, whole, { ...options, heapBytes: HEAP_BYTES }) }
   } catch (error) {
+    if (error instanceof PayloadRoomNeeded) {
+      const { payloadBytes, bodyBytes } = error
+      return { ok: false, payloadBytes, bodyBytes, body }
+    }
     if (!(error instanceof AttachmentNeeded) || attachments !== undefined) throw error
     return { ok: false, needs: attachmentNeedsOf(body), body }
   }

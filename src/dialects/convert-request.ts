@@ -51,6 +51,7 @@ function decodeBase64(base64: string): Uint8Array<ArrayBuffer> {
  * where nothing tells the session. What is repaired is noted in `repairs`, and its codes in the plan.
  *
  * @throws {AttachmentNeeded} for a body with attachments that have to be got first
+ * @throws {PayloadRoomNeeded} for one that becomes so large that memory must be set aside for it first
  * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
  */
 export function convertRequest(

@@ -45,6 +45,28 @@ const ROOT_CHARS =
  */
 const MAX_GROWTH = 2
 const FREE_BYTES = 256 * 1024
+/** What memory is set aside for without being asked: nearly all payloads have less. */
+const USUAL_GROWTH = 1.125
+const USUAL_FREE_BYTES = 16 * 1024
+
+export interface PayloadLimits {
+  /** Of what it was made of; unbounded unless given. */
+  readonly bodyBytes?: number
+  /** For which memory has been set aside, if that is more than usual; unbounded unless given. */
+  readonly roomBytes?: number
+}
+
+/** A payload that is larger than usual for its body: nothing of it is written before there is memory for it. */
+export class PayloadRoomNeeded extends Error {
+  readonly payloadBytes: number
+  readonly bodyBytes: number
+
+  constructor(payloadBytes: number, bodyBytes: number) {
+    super(`a payload of ${payloadBytes} bytes needs room`)
+    this.payloadBytes = payloadBytes
+    this.bodyBytes = bodyBytes
+  }
+}
 
 /**
  * Writes the body once and counts its tokens from the same text: its length tells nearly all, so that no
@@ -52,17 +74,22 @@ const FREE_BYTES = 256 * 1024
  *
  * @throws {GatewayError} GW_BODY_TOO_LARGE for much more than the `bodyBytes` that it was made of, mostly before any of
  *   it is written.
+ * @throws {PayloadRoomNeeded} for more than there is room for
  */
 export function encodePayload(
   payload: UpstreamPayload,
   repairs: Repairs,
-  bodyBytes = Infinity
+  { bodyBytes = Infinity, roomBytes = Infinity }: PayloadLimits = {}
 ): EncodedPayload {
   const maxBytes = bodyBytes * MAX_GROWTH + FREE_BYTES
   if (leastCharsOf(payload) > maxBytes) throw grownTooMuch(bodyBytes, maxBytes)
   const json = JSON.stringify(payload)
-  if (json.length > maxBytes) throw grownTooMuch(bodyBytes, maxBytes)
-  const { bytes, replaced } = replaceLoneSurrogates(toBytes(json), json)
+  const jsonBytes = Buffer.byteLength(json)
+  if (jsonBytes > maxBytes) throw grownTooMuch(bodyBytes, maxBytes)
+  if (jsonBytes > Math.max(roomBytes, bodyBytes * USUAL_GROWTH + USUAL_FREE_BYTES)) {
+    throw new PayloadRoomNeeded(jsonBytes, bodyBytes)
+  }
+  const { bytes, replaced } = replaceLoneSurrogates(toBytes(json, jsonBytes), json)
   if (replaced > 0) repairs.note('surrogate-replaced')
   const chars = json.length - replaced * (ESCAPE_CHARS - 1)
   const { currentMessage, history = [] } = payload.conversationState
@@ -83,9 +110,9 @@ export function encodePayload(
 }
 
 /** Where a copy would cost something, there is room in front for what only the call knows. */
-function toBytes(json: string): Buffer<ArrayBuffer> {
+function toBytes(json: string, jsonBytes: number): Buffer<ArrayBuffer> {
   if (json.length < MIN_HEADROOM_CHARS) return Buffer.from(json)
-  const bytes = allocateWithHeadroom(Buffer.byteLength(json))
+  const bytes = allocateWithHeadroom(jsonBytes)
   bytes.write(json)
   return bytes
 }

@@ -15,6 +15,11 @@ export interface RequestOptions {
   readonly fakeReasoning: FakeReasoningOptions
   /** Heap that there is for the conversion, where it is bounded. */
   readonly heapBytes?: number
+  /**
+   * For the payload, where it becomes larger than usual: so much memory has been set aside. 0 asks for it first;
+   * unbounded unless given.
+   */
+  readonly payloadRoomBytes?: number
   /** Parts of earlier answers, by id and as the client saw them, that the request may refer to. */
   readonly items?: Readonly<Record<string, unknown>>
 }

@@ -62,6 +62,7 @@ export interface ClientRequest {
  * The part that all dialects share: model, reasoning, the upstream's body, the plan for the answer.
  *
  * @throws {GatewayError} GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN
+ * @throws {PayloadRoomNeeded} where `options` bound the room for it
  */
 export function toUpstream(
   request: ClientRequest,
@@ -93,7 +94,10 @@ export function toUpstream(
     sessionKey: request.sessionKey,
     repairs
   })
-  const { bytes, weight, tokens } = encodePayload(built.payload, repairs, request.bodyBytes)
+  const { bytes, weight, tokens } = encodePayload(built.payload, repairs, {
+    bodyBytes: request.bodyBytes,
+    ...(options.payloadRoomBytes !== undefined && { roomBytes: options.payloadRoomBytes })
+  })
   const { contextWindow } = model
   const borderline = [
     ...built.borderline,

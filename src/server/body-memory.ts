@@ -104,6 +104,19 @@ export class BodyMemory implements BodyRoom, Disposable {
     if (more > 0) this.#add(this.#grow(more))
   }
 
+  growForPayload(payloadBytes: number, bodyBytes: number): void {
+    this.#refuseReleased()
+    const bytes = this.#bytesFor(bodyBytes) + Math.max(0, payloadBytes - bodyBytes)
+    const { totalBytes } = this.#options.budget
+    if (Math.max(bytes, payloadBytes * FACTOR_WHILE_HELD) > totalBytes) {
+      const message =
+        `The request becomes ${payloadBytes} bytes for the upstream, for which the gateway never has memory: it has ` +
+        `${totalBytes} bytes for all requests. Send a shorter one, or give its container more memory.`
+      throw new GatewayError('GW_BODY_TOO_LARGE', undefined, { message })
+    }
+    if (bytes > this.#bytes) this.#add(this.#grow(bytes - this.#bytes))
+  }
+
   /**
    * The body is gone, its payload is left, and what the answer needs of the request until it has ended.
    *

@@ -35,6 +35,12 @@ export interface BodyRoom {
    * @throws {GatewayError} GW_MEMORY_FULL
    */
   grow(bodyBytes: number): void
+  /**
+   * The same for a payload of more than the usual size beside the body that it is made of.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL; GW_BODY_TOO_LARGE where there could never be room
+   */
+  growForPayload(payloadBytes: number, bodyBytes: number): void
 }
 
 /** Room for a body that comes slowly or whose size the client did not declare, and by how much it grows. */

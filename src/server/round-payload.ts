@@ -65,6 +65,9 @@ export class RoundPayload {
   /** @throws {GatewayError} GW_MEMORY_FULL; the signal's reason when the client has left. */
   extend({ text, calls, reply, deliveredTokens }: RoundWords): void {
     const answer = { text, toolCalls: this.#toWireCalls(calls) }
+    // Before it is there; what stands around it is little.
+    const addedBytes = Buffer.byteLength(JSON.stringify({ answer, reply }))
+    this.#memory.growTo(this.#payload.bytes.byteLength + addedBytes)
     const { bytes, tokens } = extendPayload(this.#payload.bytes, { answer, reply })
     this.#payload.drop()
     this.#payload = new RequestPayload(bytes, { isKept: true })

@@ -2,18 +2,19 @@ import { tooCostly } from '../dialects/conversion-cost.ts'
 import type { AnswerCheck } from '../dialects/json-answer.ts'
 import type { LintReport } from '../dialects/lint/report.ts'
 import { GatewayError } from '../shared/errors.ts'
-import { AttachmentsNeeded } from './attachments-needed.ts'
+import { AttachmentsNeeded, RoomNeeded } from './what-is-needed.ts'
 import type { PdfText, ThreadResult, TransformRefusal, TransformSuccess } from './transform-job.ts'
 
 /**
  * What a conversion came to.
  *
- * @throws {AttachmentsNeeded | GatewayError} for all but a success
+ * @throws {AttachmentsNeeded | RoomNeeded | GatewayError} for all but a success
  */
 export function successOf(result: ThreadResult): TransformSuccess {
   if (result.ok && 'plan' in result) return result
   if (result.ok) throw new Error('a conversion gave a report')
   if ('needs' in result) throw new AttachmentsNeeded(result.needs, result.body)
+  if ('payloadBytes' in result) throw new RoomNeeded(result)
   throw toGatewayError(result)
 }
 

@@ -76,7 +76,11 @@ export type ThreadJob = TransformJob | LintJob | CheckJob | PdfJob
 export type ThreadResult = TransformResult | LintSuccess | CheckSuccess | PdfSuccess
 
 /** Errors travel as plain data: a class would lose its prototype on the way out of a thread. */
-export type TransformResult = TransformSuccess | TransformRefusal | TransformNeeds
+export type TransformResult =
+  | TransformSuccess
+  | TransformRefusal
+  | TransformNeeds
+  | TransformNeedsRoom
 
 export interface TransformSuccess {
   readonly ok: true
@@ -92,6 +96,16 @@ export interface TransformSuccess {
 export interface TransformNeeds {
   readonly ok: false
   readonly needs: AttachmentNeeds
+  /** Comes back to who gave it. */
+  readonly body: Uint8Array
+}
+
+/** The body can't be converted before there is memory for what becomes of it. */
+export interface TransformNeedsRoom {
+  readonly ok: false
+  readonly payloadBytes: number
+  /** Of all that it is made of, attachments included. */
+  readonly bodyBytes: number
   /** Comes back to who gave it. */
   readonly body: Uint8Array
 }

@@ -136,6 +136,7 @@ export class TransformPool {
    * Transforms one request. Takes the job's body: its bytes may have moved to a thread afterwards.
    *
    * @throws {AttachmentsNeeded} with the body, which then has to come again with its attachments
+   * @throws {RoomNeeded} with the body, which then has to come again with more `payloadRoomBytes`
    * @throws {GatewayError} what the request deserves (GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN,
    *   GW_TRANSFORM_TIMEOUT); `signal`'s own error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL when
    *   `maxQueue` jobs wait already, at once or for one of a key with fewer of them;

@@ -2,7 +2,7 @@ import type { Config } from '../../config/settings.ts'
 import type { FetchedContent } from '../../dialects/attachments.ts'
 import { PDF_TOO_COSTLY } from '../../dialects/pdf-text.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { AttachmentsNeeded } from '../../transform/attachments-needed.ts'
+import { AttachmentsNeeded, RoomNeeded } from '../../transform/what-is-needed.ts'
 import type {
   GotAttachments,
   PdfText,
@@ -35,7 +35,7 @@ export async function convertWithAttachments(
   owner: JobOwner
 ): Promise<TransformSuccess> {
   try {
-    return await plane.transforms.run(job, owner)
+    return await runInRoom(plane, job, room, owner)
   } catch (cause) {
     if (!(cause instanceof AttachmentsNeeded)) throw cause
     const { body, needs } = cause
@@ -43,7 +43,28 @@ export async function convertWithAttachments(
     const { key, signal } = owner
     const fetched = await fetchAll(plane, needs.urls, { key, signal, admit })
     const attachments = await readPdfs(plane, { fetched, pdfs: needs.pdfs }, { owner, admit })
-    return plane.transforms.run({ ...job, body, attachments }, owner)
+    return runInRoom(plane, { ...job, body, attachments }, room, owner)
+  }
+}
+
+/** Converts, and once more where the payload becomes so large that memory has to be set aside for it before it is there. */
+async function runInRoom(
+  { transforms }: AttachmentPlane,
+  job: TransformJob,
+  room: BodyRoom,
+  owner: JobOwner
+): Promise<TransformSuccess> {
+  const { options } = job
+  try {
+    return await transforms.run({ ...job, options: { ...options, payloadRoomBytes: 0 } }, owner)
+  } catch (cause) {
+    if (!(cause instanceof RoomNeeded)) throw cause
+    const { body, payloadBytes, bodyBytes } = cause
+    room.growForPayload(payloadBytes, bodyBytes)
+    return transforms.run(
+      { ...job, body, options: { ...options, payloadRoomBytes: payloadBytes } },
+      owner
+    )
   }
 }
 

@@ -6,8 +6,14 @@ import { convertWithAttachments } from '../../../src/server/attachments/convert-
 import { UrlFetcher } from '../../../src/server/attachments/url-fetcher.ts'
 import { createNameLookup } from '../../../src/upstream/name-lookup.ts'
 import { BodyMemory } from '../../../src/server/body-memory.ts'
-import { AttachmentsNeeded } from '../../../src/transform/attachments-needed.ts'
+import { CostQueue } from '../../../src/admission/cost-queue.ts'
+import { TransformPool } from '../../../src/transform/transform-pool.ts'
+import { AttachmentsNeeded } from '../../../src/transform/what-is-needed.ts'
+import { bytesInUse } from '../../helper/cost.ts'
+import { requestOptions } from '../../helper/request-options.ts'
 import type { TransformJob, TransformSuccess } from '../../../src/transform/transform-job.ts'
+
+t.setTimeout(120_000)
 
 const MIB = 1024 * 1024
 const never = new AbortController().signal
@@ -96,3 +102,100 @@ t.test(
     t.equal(count.open, 0)
   }
 )
+
+const INLINE_MAX_BYTES = 128 * 1024
+
+/** Half of what the result of a tool says is escaped once more when it becomes text. */
+function growingBody(bytes: number): Uint8Array {
+  const input = { command: 'cat' }
+  const content = { output: '\\é'.repeat(bytes / 4) }
+  const messages = [
+    { role: 'user', content: 'Read it.' },
+    { role: 'assistant', content: [{ type: 'tool_use', id: 'call', name: 'bash', input }] },
+    { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'call', content }] }
+  ]
+  const body = JSON.stringify({ model: 'claude-sonnet-4.5', max_tokens: 100, messages })
+  return new Uint8Array(Buffer.from(body))
+}
+
+/** Converts a body for real, with memory for it, and so much beside it. */
+async function convertGrowing(t: Test, body: Uint8Array, freeBytes: number) {
+  const transforms = new TransformPool({
+    threads: 1,
+    inlineMaxBytes: INLINE_MAX_BYTES,
+    maxQueue: 2,
+    timeoutMs: 60_000,
+    createQueue: () => new CostQueue(),
+    threadHeapMb: 128,
+    pdfHeapMb: 32,
+    threadSemiSpaceMb: 4,
+    idleTimeoutMs: 1000,
+    closeTimeoutMs: 10_000
+  })
+  t.teardown(() => transforms.close())
+  const isInline = body.byteLength <= INLINE_MAX_BYTES
+  const reservedBytes = body.byteLength * (isInline ? 4 : 2)
+  const budget = new MemoryBudget(64 * MIB, 10)
+  const memory = new BodyMemory({
+    budget,
+    smallLane: new MemoryBudget(0, 0),
+    kept: new MemoryBudget(0, 0),
+    inlineMaxBytes: isInline ? INLINE_MAX_BYTES : 0,
+    key: 'one',
+    signal: never,
+    timeoutMs: 60_000
+  })
+  t.teardown(() => memory.release())
+  await memory.reserve(body.byteLength)
+  budget.grow(64 * MIB - reservedBytes - freeBytes)
+  const plane = {
+    transforms,
+    fetcher: { fetch: () => Promise.reject(new Error('there is no URL')) },
+    config: () => ({
+      fetch: { isEnabled: true, maxBytes: 10 * MIB, timeoutMs: 20_000, maxConcurrent: 40 }
+    })
+  }
+  const job = { dialect: 'anthropic-messages', body, options: requestOptions() } as const
+  const outcome = convertWithAttachments(plane, job, memory, { key: 'one', signal: never })
+  return { outcome, memory, budget, reservedBytes }
+}
+
+for (const [how, bytes] of [
+  ['in a thread', 3 * MIB],
+  ['inline', 100 * 1024]
+] as const) {
+  t.test(`a payload that is much larger than its body, made ${how}`, async (t) => {
+    t.test('has memory before it is there', async (t) => {
+      const body = growingBody(bytes)
+      const bodyBytes = body.byteLength
+      const { outcome, budget, reservedBytes } = await convertGrowing(t, body, 6 * MIB)
+      const { payload } = await outcome
+      t.ok(payload.byteLength > bodyBytes * 1.3, `${payload.byteLength} bytes of ${bodyBytes}`)
+      const grownBytes = budget.reservedBytes - (64 * MIB - 6 * MIB)
+      t.ok(reservedBytes + grownBytes >= bodyBytes + payload.byteLength)
+      t.ok(grownBytes >= payload.byteLength - bodyBytes)
+    })
+
+    t.test('is never made where there is none', async (t) => {
+      const before = await bytesInUse()
+      const body = growingBody(bytes)
+      const bodyBytes = body.byteLength
+      const { outcome, budget } = await convertGrowing(t, body, bytes / 20)
+      await t.rejects(outcome, { code: 'GW_MEMORY_FULL' })
+      const heldBytes = (await bytesInUse()).outside - before.outside
+      t.ok(heldBytes <= bodyBytes * 1.1 + 100_000, `${heldBytes} bytes are held`)
+      t.ok(budget.reservedBytes <= 64 * MIB - bytes / 20)
+    })
+
+    t.test('is refused for good where there could never be any', async (t) => {
+      const body = growingBody(bytes)
+      const bodyBytes = body.byteLength
+      const { outcome, memory } = await convertGrowing(t, body, 0)
+      await t.rejects(outcome, { code: 'GW_MEMORY_FULL' })
+      t.throws(() => memory.growForPayload(40 * MIB, bodyBytes), {
+        code: 'GW_BODY_TOO_LARGE',
+        message: /never has memory/
+      })
+    })
+  })
+}
