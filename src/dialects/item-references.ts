@@ -9,7 +9,7 @@ const Finders: Readonly<Record<DialectName, (body: Uint8Array) => readonly strin
   'anthropic-messages': NoReferences
 }
 
-/** The ids of parts of earlier answers that a body refers to, each once; for `RequestOptions.items`. */
+/** The ids of parts of earlier answers that a body refers to, each once; for `RequestOptions.answers`. */
 export function itemReferencesOf(dialect: DialectName, body: Uint8Array): readonly string[] {
   return Finders[dialect](body)
 }

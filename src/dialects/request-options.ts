@@ -20,8 +20,11 @@ export interface RequestOptions {
    * unbounded unless given.
    */
   readonly payloadRoomBytes?: number
-  /** Parts of earlier answers, by id and as the client saw them, that the request may refer to. */
-  readonly items?: Readonly<Record<string, unknown>>
+  /**
+   * Earlier answers that the request refers to: of each, its items by id as the client saw them, as the JSON text of one
+   * object. In bytes, since nobody knows how large they are where the body is small.
+   */
+  readonly answers?: readonly Uint8Array[]
 }
 
 /** Reasoning by tags in the text, for models without reasoning of their own (kiro-protocol §9.1). */

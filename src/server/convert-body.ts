@@ -3,7 +3,7 @@ import type { TransformSuccess } from '../transform/transform-job.ts'
 import { convertWithAttachments } from './attachments/convert-with-attachments.ts'
 import type { BodyMemory } from './body-memory.ts'
 import type { DataPlane } from './data-plane.ts'
-import { referencedItems } from './items/referenced-items.ts'
+import { referencedAnswers } from './items/referenced-answers.ts'
 import { requestOptionsOf } from './request-options.ts'
 
 export interface ClientBody {
@@ -25,7 +25,7 @@ export async function convertBody(
   { dialect, body, memory, key }: ClientBody,
   signal: AbortSignal
 ): Promise<TransformSuccess> {
-  const items = await referencedItems(plane, { dialect, body, key, memory })
-  const job = { dialect, body, options: { ...requestOptionsOf(plane), items } }
+  const answers = await referencedAnswers(plane, { dialect, body, key, memory })
+  const job = { dialect, body, options: { ...requestOptionsOf(plane), answers } }
   return convertWithAttachments(plane, job, memory, { key, signal })
 }

@@ -2,6 +2,7 @@ import { type AnswerCheck, checkAnswer, type JsonForm } from '../dialects/json-a
 import type { LintOptions } from '../dialects/lint/lint-request.ts'
 import type { LintReport } from '../dialects/lint/report.ts'
 import { PDF_TOO_COSTLY } from '../dialects/pdf-text.ts'
+import type { RequestOptions } from '../dialects/request-options.ts'
 import { abortErrorOf } from '../shared/abort-error.ts'
 import { type ErrorCode, GatewayError } from '../shared/errors.ts'
 import { InlineLane, TOO_LONG } from './inline-lane.ts'
@@ -144,7 +145,7 @@ export class TransformPool {
    */
   async run(job: TransformJob, owner: JobOwner): Promise<TransformSuccess> {
     this.#throwIfOver(owner.signal)
-    const bytes = job.body.byteLength
+    const bytes = job.body.byteLength + answersBytesOf(job.options)
     // What attachments come to may be large, however small the body is.
     if (job.attachments === undefined && this.#isInline(bytes, owner.key)) {
       const result = await this.#inline.run(() => transformInline(job), bytes, owner)
@@ -163,7 +164,7 @@ export class TransformPool {
    */
   async lint(body: Uint8Array, lint: LintOptions, owner: JobOwner): Promise<LintReport> {
     this.#throwIfOver(owner.signal)
-    const bytes = body.byteLength
+    const bytes = body.byteLength + answersBytesOf(lint.request)
     if (this.#isInline(bytes * LINT_SHARE, owner.key)) {
       const report = await this.#inline.run(() => lintInline(body, lint), bytes * LINT_SHARE, owner)
       if (report !== TOO_LONG) return report
@@ -278,6 +279,10 @@ export class TransformPool {
 
 function timedOut(): GatewayError {
   return new GatewayError('GW_TRANSFORM_TIMEOUT')
+}
+
+function answersBytesOf({ answers = [] }: RequestOptions): number {
+  return answers.reduce((sum, { byteLength }) => sum + byteLength, 0)
 }
 
 function bytesOf({ fetched, pdfs }: GotAttachments): number {

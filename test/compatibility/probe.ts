@@ -3,7 +3,7 @@ import { AttachmentNeeded } from '../../src/dialects/attachments.ts'
 import type { DialectName } from '../../src/dialects/reply-plan.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { convert } from '../helper/convert.ts'
-import { simulatorOptions } from '../helper/request-options.ts'
+import { simulatorOptions, toAnswer } from '../helper/request-options.ts'
 import type { FieldRow } from './field-table.ts'
 
 type Json = Record<string, unknown>
@@ -34,7 +34,7 @@ export interface Probed {
 }
 
 const options = simulatorOptions({
-  items: { msg_kept: { type: 'message', role: 'assistant', content: 'KEPT-WORDS' } }
+  answers: [toAnswer({ msg_kept: { type: 'message', role: 'assistant', content: 'KEPT-WORDS' } })]
 })
 
 /** Checks by what becomes of a request that a field is treated as its row says. */

@@ -17,7 +17,12 @@ export function requestOptions(changes: Partial<RequestOptions> = {}): RequestOp
   }
 }
 
-/** The same once the simulator has told which models there are. */
+/** An earlier answer with these items, for `RequestOptions.answers`. */
+export function toAnswer(items: Readonly<Record<string, unknown>>): Uint8Array {
+  return Buffer.from(JSON.stringify(items))
+}
+
+/** As `requestOptions()`, once the simulator has told which models there are. */
 export function simulatorOptions(changes: Partial<RequestOptions> = {}): RequestOptions {
   const { models } = parseModelPage({ models: MODELS })
   return requestOptions({ models, isCatalogueLive: true, ...changes })

@@ -7,7 +7,7 @@ import type { UpstreamPayload } from '../../src/kiro/payload.ts'
 import { RepairTable } from '../../src/kiro/repair-table.ts'
 import { checkRequest } from '../../src/simulator/request-rules.ts'
 import { assertUpstreamRules } from './payload-rules.ts'
-import { simulatorOptions } from './request-options.ts'
+import { simulatorOptions, toAnswer } from './request-options.ts'
 
 const RUNS = 2000
 
@@ -65,7 +65,7 @@ export function testRequests(t: Test, properties: RequestProperties): void {
 
 function convert({ dialect, items }: RequestProperties, request: object) {
   const bytes = Buffer.from(JSON.stringify(request))
-  const options = simulatorOptions(items === undefined ? {} : { items })
+  const options = simulatorOptions(items === undefined ? {} : { answers: [toAnswer(items)] })
   const { payload, plan } = convertRequest(dialect, bytes, options)
   const json = Buffer.from(payload).toString()
   assert.ok(plan.inputTokens > 0)

@@ -8,7 +8,7 @@ import {
   type TransformPoolOptions
 } from '../../src/transform/transform-pool.ts'
 import { chatBody } from '../helper/agent-request.ts'
-import { requestOptions } from '../helper/request-options.ts'
+import { requestOptions, toAnswer } from '../helper/request-options.ts'
 
 t.setTimeout(300_000) // threads that fill their heaps, on a machine that may be busy
 
@@ -51,6 +51,25 @@ t.test('run()', async (t) => {
     const belowRun = below.run(largeJob(), idle())
     t.equal(below.running, 1)
     await belowRun
+  })
+
+  t.test('and counts the answers that a body refers to, however small that is', async (t) => {
+    const input = [
+      { type: 'item_reference', id: 'msg_1' },
+      { role: 'user', content: 'go on' }
+    ]
+    const body = Buffer.from(JSON.stringify({ model: 'auto', input }))
+    for (const [chars, running] of [
+      [10, 0],
+      [10_000, 1]
+    ] as const) {
+      const pool = makePool(t, { inlineMaxBytes: 1024 })
+      const message = { type: 'message', role: 'assistant', content: 'x'.repeat(chars) }
+      const options = requestOptions({ answers: [toAnswer({ msg_1: message })] })
+      const run = pool.run({ dialect: 'openai-responses', body, options }, idle())
+      t.equal(pool.running, running)
+      t.match(Buffer.from((await run).payload).toString(), message.content)
+    }
   })
 
   t.test(

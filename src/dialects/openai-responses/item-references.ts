@@ -18,7 +18,7 @@ const MAX_REFERENCES = 5000
 
 /**
  * The ids of the parts of earlier answers that a Responses body names instead of repeating them, each once. For
- * who fills `RequestOptions.items`; looks only at the bytes around each reference, so it costs no parsing.
+ * who fills `RequestOptions.answers`; looks only at the bytes around each reference, so it costs no parsing.
  */
 export function itemReferencesOf(body: Uint8Array): readonly string[] {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
@@ -30,6 +30,15 @@ export function itemReferencesOf(body: Uint8Array): readonly string[] {
     at = bytes.indexOf(REFERENCE_TEXT, at + REFERENCE_TEXT.length)
   }
   return [...ids]
+}
+
+/** The items of earlier answers, by id; of an answer that can't be read there are none. */
+export function itemsOf(answers: readonly Uint8Array[]): JsonObject {
+  const items = answers.flatMap(({ buffer, byteOffset, byteLength }) => {
+    const text = Buffer.from(buffer, byteOffset, byteLength).toString('utf8')
+    return Object.entries(parseJsonObject(text) ?? {})
+  })
+  return Object.fromEntries(items)
 }
 
 /** OpenAI takes this for a reference, too; as a message it would be an empty one. */

@@ -6,13 +6,13 @@ import { effortWish, jsonInstruction } from '../answer-wishes.ts'
 import { checkShape } from '../check-shape.ts'
 import { type JsonFormat, readJsonForm } from '../json-answer.ts'
 import { invalidPart, parseJsonBody } from '../json-body.ts'
-import { keptBytesOf } from '../reply-plan.ts'
 import type { RequestOptions } from '../request-options.ts'
 import { toUpstream, type UpstreamRequest } from '../upstream-request.ts'
 import { COMPACTION_TRIGGER } from './compaction.ts'
 import { DeclaredTools } from './declared-tools.ts'
 import { echoOf } from './echo.ts'
 import { type InputItem, listItems } from './input-items.ts'
+import { itemsOf } from './item-references.ts'
 import { ItemReader } from './item-reader.ts'
 import { Items } from './item-schema.ts'
 import { type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
@@ -41,14 +41,15 @@ export function toUpstreamRequest(
   const sent = checkShape(ResponsesBodyCheck, parseJsonBody(body, options.heapBytes), '')
   refuseStateOnServer(sent)
   const declared = new DeclaredTools(repairs)
-  const items = listItems(sent.input, options.items ?? {})
+  const { answers = [] } = options
+  const items = listItems(sent.input, itemsOf(answers))
   const isCompaction = items.some(({ type }) => type === COMPACTION_TRIGGER)
   const request = isCompaction ? { ...sent, ...SUMMARY_ALONE } : sent
   const conversation = readConversation(request, items, declared, repairs)
   return toUpstream(
     {
       dialect: 'openai-responses',
-      bodyBytes: body.byteLength + keptBytesOf(options.items ?? {}),
+      bodyBytes: answers.reduce((sum, { byteLength }) => sum + byteLength, body.byteLength),
       model: request.model,
       conversation,
       reasoning: readReasoning(request, repairs),

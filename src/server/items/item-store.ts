@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { responseKeyOf } from '../../dialects/openai-responses/item-id.ts'
 import {
@@ -10,9 +11,7 @@ import {
   type Written
 } from '../../dialects/output-text.ts'
 import type { KeptItems } from '../../dialects/stream-part.ts'
-import { type JsonObject, parseJsonObject } from '../../kiro/json-object.ts'
 import type { Logger } from '../../observe/logger.ts'
-import { GatewayError } from '../../shared/errors.ts'
 import { makePrivateFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
 import { inBatches } from './in-batches.ts'
 import { NAME_DIGITS, sweepItems } from './item-sweeper.ts'
@@ -36,12 +35,8 @@ export interface ItemStoreOptions {
   readonly now?: () => number
 }
 
-export interface FoundItems {
-  /** By id; what is not known is not in it. */
-  readonly items: Readonly<Record<string, unknown>>
-  /** What was read to find them. */
-  readonly bytes: number
-}
+/** Makes room for so many bytes before they are read; rejects where there is none. */
+export type Admit = (bytes: number) => Promise<void>
 
 /** A longer one is not kept. */
 const MAX_ITEM_BYTES = 3 * 1024 * 1024
@@ -119,27 +114,23 @@ export class ItemStore {
   }
 
   /**
-   * Looks items up; those that were never kept for this owner or are gone are left out.
+   * Looks up the answers that these items are of: each as the JSON text of an object with its items by id. Those that
+   * were never kept for this owner or are gone are left out. A few ids may lead to many megabytes, so nothing is read
+   * before all of it has been admitted.
    *
-   * @throws {GatewayError} GW_BODY_TOO_LARGE when there is more to them than `maxBytes`.
+   * Rejects as `admit` does.
    */
-  async find(owner: string, ids: readonly string[], maxBytes: number): Promise<FoundItems> {
-    if (ids.length === 0 || this.#options.limits().maxBytes === 0) return { items: {}, bytes: 0 }
+  async find(owner: string, ids: readonly string[], admit: Admit): Promise<readonly Uint8Array[]> {
+    if (ids.length === 0 || this.#options.limits().maxBytes === 0) return []
     const keys = new Set(ids.map(responseKeyOf).filter((key) => key !== null))
-    const found = new Map<string, JsonObject>()
-    let bytes = 0
-    await inBatches([...keys].slice(0, MAX_ANSWERS), async (key) => {
-      const text = await this.#read(fileNameOf(owner, key))
-      if (text === null) return
-      bytes += text.length
-      if (bytes > maxBytes) throw tooLarge()
-      found.set(key, parseJsonObject(text) ?? {})
-    })
-    const items = ids.flatMap((id): [string, unknown][] => {
-      const answer = found.get(responseKeyOf(id) ?? '') ?? {}
-      return Object.hasOwn(answer, id) ? [[id, answer[id]]] : []
-    })
-    return { items: Object.fromEntries(items), bytes }
+    const names = [...keys].slice(0, MAX_ANSWERS).map((key) => fileNameOf(owner, key))
+    const sizes = await inBatches(names, (name) => this.#sizeOf(name))
+    const kept = names
+      .map((name, index) => ({ name, size: sizes[index] ?? 0 }))
+      .filter(({ size }) => size > 0)
+    await admit(kept.reduce((sum, { size }) => sum + size, 0))
+    const answers = await inBatches(kept, ({ name, size }) => this.#read(name, size))
+    return answers.filter((answer) => answer !== null)
   }
 
   /** Deletes what is too old or too much. One at a time; never rejects. */
@@ -175,17 +166,31 @@ export class ItemStore {
     await replaceFile(join(folder, name), { text, mode: 0o600, isDurable: false })
   }
 
-  async #read(name: string): Promise<string | null> {
+  /** 0 for what was never kept here, or is gone. */
+  async #sizeOf(name: string): Promise<number> {
     const { folder, limits } = this.#options
-    const remembered = this.#memory?.get(name, limits())
-    if (remembered !== undefined && remembered !== null) return remembered
+    const remembered = this.#memory?.get(name, limits()) ?? null
+    if (remembered !== null) return Buffer.byteLength(remembered)
+    try {
+      const { size, mtimeMs } = await lstat(join(folder, name))
+      const isUsable = size <= MAX_FILE_BYTES && this.#now() - mtimeMs <= limits().maxAgeMs
+      return isUsable ? size : 0
+    } catch {
+      return 0
+    }
+  }
+
+  /** `null` for what has gone or grown since it was `maxBytes`. */
+  async #read(name: string, maxBytes: number): Promise<Uint8Array | null> {
+    const { folder, limits } = this.#options
+    const remembered = this.#memory?.get(name, limits()) ?? null
+    if (remembered !== null) return Buffer.from(remembered)
     try {
       await using file = await openPrivateFile(join(folder, name))
-      const { size, mtimeMs } = await file.stat()
-      const isUsable = size <= MAX_FILE_BYTES && this.#now() - mtimeMs <= limits().maxAgeMs
-      return isUsable ? await file.readFile('utf8') : null
+      const { size } = await file.stat()
+      return size <= maxBytes ? await file.readFile() : null
     } catch {
-      return null // never kept here, or deleted
+      return null
     }
   }
 
@@ -222,10 +227,4 @@ function toFileText(items: KeptItems): Written | null {
     .filter(([, json]) => byteLengthOf(json) <= MAX_ITEM_BYTES)
     .map(([id, json]) => glue(`"${id}":`, json))
   return members.length === 0 ? null : glue('{', glueWith(',', members), '}')
-}
-
-function tooLarge(): GatewayError {
-  const message =
-    'The request and the items that it refers to are together larger than MAX_BODY_BYTES.'
-  return new GatewayError('GW_BODY_TOO_LARGE', undefined, { message })
 }

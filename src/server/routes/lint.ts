@@ -4,7 +4,7 @@ import type { DialectName } from '../../dialects/reply-plan.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DataPlane } from '../data-plane.ts'
-import { referencedItems } from '../items/referenced-items.ts'
+import { referencedAnswers } from '../items/referenced-answers.ts'
 import { LocalTurn } from '../local-turn.ts'
 import { requestOptionsOf } from '../request-options.ts'
 
@@ -29,8 +29,8 @@ export function lintRoute(app: FastifyInstance, plane: DataPlane, log: Logger): 
       log,
       answer: async ({ body, memory, key }, signal) => {
         const mayRefer = dialect ?? 'openai-responses'
-        const items = await referencedItems(plane, { dialect: mayRefer, body, key, memory })
-        const options = { ...requestOptionsOf(plane), items }
+        const answers = await referencedAnswers(plane, { dialect: mayRefer, body, key, memory })
+        const options = { ...requestOptionsOf(plane), answers }
         return plane.transforms.lint(body, { dialect, request: options }, { key, signal })
       }
     }).run()

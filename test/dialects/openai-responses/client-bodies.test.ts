@@ -1,7 +1,7 @@
 // Bodies of the clients of kiro-protocol §11.4 to §11.6, with their long texts cut.
 import t from 'tap'
 import { convert as convertAny } from '../../helper/convert.ts'
-import { requestOptions } from '../../helper/request-options.ts'
+import { requestOptions, toAnswer } from '../../helper/request-options.ts'
 
 const EXEC_SCHEMA = {
   type: 'object',
@@ -352,7 +352,7 @@ t.test('other clients', async (t) => {
           { type: 'function_call_output', call_id: 'call_1', output: '{"ok":true}' }
         ]
       },
-      requestOptions({ items })
+      requestOptions({ answers: [toAnswer(items)] })
     )
     t.match(history[1], {
       assistantResponseMessage: { content: 'Hello.', toolUses: [{ toolUseId: 'call_1' }] }

@@ -4,7 +4,7 @@ import t from 'tap'
 import { itemReferencesOf } from '../../../src/dialects/openai-responses/item-references.ts'
 import { convertRequest } from '../../../src/dialects/convert-request.ts'
 import { convert as convertAny, refusalOf } from '../../helper/convert.ts'
-import { requestOptions } from '../../helper/request-options.ts'
+import { requestOptions, toAnswer } from '../../helper/request-options.ts'
 
 const MESSAGE = {
   id: 'msg_1',
@@ -121,7 +121,7 @@ t.test('a reference stands for the item that it names', async (t) => {
     ]
     for (const [id, items] of missing) {
       const request = { model: 'auto', input: ['hi', reference(id)] }
-      const options = requestOptions(items === undefined ? {} : { items })
+      const options = requestOptions(items === undefined ? {} : { answers: [toAnswer(items)] })
       t.match(refusalOf('openai-responses', request, options), {
         code: 'GW_BODY_INVALID',
         status: 400,
@@ -137,7 +137,7 @@ t.test('a reference stands for the item that it names', async (t) => {
   t.test('and is not taken for an empty message where its type is missing', async (t) => {
     for (const bare of [{ id: 'msg_1' }, { id: 'msg_1', type: null }]) {
       const request = { model: 'auto', input: ['hi', bare, 'go on'] }
-      const options = requestOptions({ items: { msg_1: MESSAGE } })
+      const options = requestOptions({ answers: [toAnswer({ msg_1: MESSAGE })] })
       t.match(refusalOf('openai-responses', request, options), {
         code: 'GW_BODY_INVALID',
         param: 'input[1].type',
@@ -154,7 +154,7 @@ function reference(id: string) {
 function convert(input: unknown, items: Record<string, unknown>) {
   const tools = [{ type: 'function', name: 'f' }]
   const request = { model: 'auto', input, tools }
-  return convertAny('openai-responses', request, requestOptions({ items }))
+  return convertAny('openai-responses', request, requestOptions({ answers: [toAnswer(items)] }))
 }
 
 t.test('an item that is referred to again and again is there once', async (t) => {
@@ -166,6 +166,10 @@ t.test('an item that is referred to again and again is there once', async (t) =>
     { role: 'user', content: 'b' }
   ]
   const body = Buffer.from(JSON.stringify({ model: 'auto', input }))
-  const { payload } = convertRequest('openai-responses', body, requestOptions({ items }))
+  const { payload } = convertRequest(
+    'openai-responses',
+    body,
+    requestOptions({ answers: [toAnswer(items)] })
+  )
   t.ok(payload.byteLength > 100_000 && payload.byteLength < 110_000)
 })

@@ -15,11 +15,11 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { itemsOf } from '../../../src/dialects/openai-responses/item-references.ts'
 import { toItemId, toResponseId } from '../../../src/dialects/openai-responses/item-id.ts'
 import { ItemStore, type ItemStoreOptions } from '../../../src/server/items/item-store.ts'
 
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxAgeMs: 60_000 }
-const MUCH = 32 * 1024 * 1024
 const OWNER = 'first-key'
 
 interface Warning {
@@ -40,6 +40,12 @@ function setUp(t: Test, options: Partial<ItemStoreOptions> = {}) {
   return { folder, warnings, store: create(), create }
 }
 
+/** Of the items with these ids those that are found. */
+async function found(store: ItemStore, owner: string, ids: readonly string[]) {
+  const items = itemsOf(await store.find(owner, ids, async () => {}))
+  return Object.fromEntries(Object.entries(items).filter(([id]) => ids.includes(id)))
+}
+
 /** An answer of one message, with an id of its own. */
 function answer(text = 'hello') {
   const responseId = toResponseId(randomUUID().replaceAll('-', ''))
@@ -55,9 +61,8 @@ t.test('what one worker keeps every worker finds', async (t) => {
   const second = answer()
   await store.save({ owner: OWNER, ...first })
   await other.save({ owner: OWNER, ...second })
-  const found = await other.find(OWNER, [first.id, second.id, answer().id], MUCH)
-  t.same(found.items, { [first.id]: first.item, [second.id]: second.item })
-  t.ok(found.bytes > 100)
+  const ids = [first.id, second.id, answer().id]
+  t.same(await found(other, OWNER, ids), { [first.id]: first.item, [second.id]: second.item })
   t.equal(statSync(folder).mode & 0o777, 0o700)
   for (const name of readdirSync(folder)) {
     t.equal(statSync(join(folder, name)).mode & 0o777, 0o600)
@@ -70,14 +75,13 @@ t.test('an answer belongs to the key that made it', async (t) => {
   const kept = answer('secret')
   await store.save({ ...kept, owner: 'first-key' })
   for (const one of [store, create()]) {
-    t.same((await one.find('first-key', [kept.id], MUCH)).items, { [kept.id]: kept.item })
-    const nothing = { items: {}, bytes: 0 }
-    t.same(await one.find('second-key', [kept.id], MUCH), nothing, 'as if it had never been')
-    t.same(await one.find('second-key', [answer().id], MUCH), nothing)
-    t.same(await one.find('', [kept.id], MUCH), nothing)
+    t.same(await found(one, 'first-key', [kept.id]), { [kept.id]: kept.item })
+    t.same(await found(one, 'second-key', [kept.id]), {}, 'as if it had never been')
+    t.same(await found(one, 'second-key', [answer().id]), {})
+    t.same(await found(one, '', [kept.id]), {})
   }
   await store.save({ ...kept, owner: 'second-key', items: answer('mine').items })
-  t.match((await store.find('first-key', [kept.id], MUCH)).items, { [kept.id]: kept.item })
+  t.match(await found(store, 'first-key', [kept.id]), { [kept.id]: kept.item })
   t.equal(readdirSync(folder).length, 2)
   t.notMatch(readdirSync(folder).join(), kept.id.slice(4, 32), 'no name tells an id')
 })
@@ -93,7 +97,7 @@ t.test(
     writeFileSync(target, JSON.stringify({ [kept.id]: 'planted' }))
     unlinkSync(join(folder, name))
     symlinkSync(target, join(folder, name))
-    t.same((await store.find(OWNER, [kept.id], MUCH)).items, {})
+    t.same(await found(store, OWNER, [kept.id]), {})
     await store.save({ ...kept, owner: OWNER })
     t.notOk(lstatSync(join(folder, name)).isSymbolicLink(), 'the link gives way to the file')
     t.match(readFileSync(target, 'utf8'), /planted/)
@@ -107,7 +111,7 @@ t.test('an item of an answer that is kept, but not in it, is not found', async (
   const { store } = setUp(t)
   const { responseId, items } = answer()
   await store.save({ owner: OWNER, responseId, items })
-  t.same((await store.find(OWNER, [toItemId('msg', responseId, 1)], MUCH)).items, {})
+  t.same(await found(store, OWNER, [toItemId('msg', responseId, 1)]), {})
 })
 
 t.test('what is too long to be read again is not written', async (t) => {
@@ -139,7 +143,7 @@ t.test('no id leads out of the folder', async (t) => {
     '__proto__',
     ''
   ]) {
-    t.same(await store.find(OWNER, [bad], MUCH), { items: {}, bytes: 0 }, JSON.stringify(bad))
+    t.same(await found(store, OWNER, [bad]), {}, JSON.stringify(bad))
   }
   await store.save({ owner: OWNER, responseId: 'resp_../../x', items })
   t.equal(readdirSync(folder).length, 1)
@@ -150,7 +154,7 @@ t.test('nothing is kept with a limit of 0', async (t) => {
   const { responseId, items, id } = answer()
   await store.save({ owner: OWNER, responseId, items })
   t.throws(() => readdirSync(folder), { code: 'ENOENT' })
-  t.same((await store.find(OWNER, [id], MUCH)).items, {})
+  t.same(await found(store, OWNER, [id]), {})
 })
 
 t.test('what is too old is not found, and deleted in time', async (t) => {
@@ -162,19 +166,30 @@ t.test('what is too old is not found, and deleted in time', async (t) => {
   await store.save({ owner: OWNER, ...young })
   const youngName = readdirSync(folder).filter((other) => other !== name)
   utimesSync(join(folder, name), new Date(), new Date(Date.now() - LIMITS.maxAgeMs - 1))
-  t.same(Object.keys((await store.find(OWNER, [old.id, young.id], MUCH)).items), [young.id])
+  t.same(Object.keys(await found(store, OWNER, [old.id, young.id])), [young.id])
   await store.sweep()
   t.same(readdirSync(folder), youngName)
 })
 
-t.test('a request may refer to so much and no more', async (t) => {
-  const { store } = setUp(t)
+t.test('nothing is read before all of it has been admitted', async (t) => {
+  const { store, folder } = setUp(t)
   const kept = [answer('x'.repeat(1000)), answer('y'.repeat(1000))]
   for (const { responseId, items } of kept) await store.save({ owner: OWNER, responseId, items })
   const ids = kept.map(({ id }) => id)
-  const { bytes } = await store.find(OWNER, ids, MUCH)
-  t.same(Object.keys((await store.find(OWNER, ids, bytes)).items), ids)
-  await t.rejects(store.find(OWNER, ids, bytes - 1), { code: 'GW_BODY_TOO_LARGE' })
+  const names = readdirSync(folder).map((name) => join(folder, name))
+  const bytes = names.reduce((sum, name) => sum + statSync(name).size, 0)
+  const refusal = new Error('no room')
+  const admitted: number[] = []
+  const refuse = async (more: number): Promise<void> => {
+    admitted.push(more)
+    throw refusal
+  }
+  await t.rejects(store.find(OWNER, [...ids, ...ids, answer().id], refuse), refusal)
+  t.same(admitted, [bytes], 'each answer once')
+  const answers = await store.find(OWNER, ids, async () => {
+    for (const name of names) writeFileSync(name, Buffer.alloc(bytes, ' '), { flag: 'a' })
+  })
+  t.same(answers, [], 'what has grown since then is not read')
 })
 
 t.test('the files of all workers together stay below the limit', async (t) => {
@@ -189,7 +204,7 @@ t.test('the files of all workers together stay below the limit', async (t) => {
     if (count % 4 === 0) await Promise.all(stores.map((one) => one.sweep()))
     t.ok(readdirSync(folder).length * 4096 <= maxBytes)
   }
-  const { items } = await store.find(OWNER, ids, MUCH)
+  const items = await found(store, OWNER, ids)
   const kept = ids.map((id) => Object.hasOwn(items, id))
   t.ok(kept.filter(Boolean).length >= 32, 'much is left')
   t.ok(kept.slice(-20).every(Boolean), 'and that is the newest')
@@ -203,7 +218,7 @@ t.test(
     const large = toItemId('fc', responseId, 1)
     const both = new Map([...items, [large, JSON.stringify('x'.repeat(3 * 1024 * 1024))]])
     await store.save({ owner: OWNER, responseId, items: both })
-    t.same(Object.keys((await store.find(OWNER, [id, large], MUCH)).items), [id])
+    t.same(Object.keys(await found(store, OWNER, [id, large])), [id])
     const next = answer('x'.repeat(3 * 1024 * 1024))
     await store.save({ owner: OWNER, ...next })
     t.equal(readdirSync(folder).length, 1)
@@ -218,7 +233,7 @@ t.test('without a folder that can be written', async (t) => {
     const kept = Array.from({ length: 12 }, () => answer('x'.repeat(500_000)))
     for (const { responseId, items } of kept) await store.save({ owner: OWNER, responseId, items })
     const ids = kept.map(({ id }) => id)
-    const { items } = await store.find(OWNER, ids, MUCH)
+    const items = await found(store, OWNER, ids)
     t.same(Object.keys(items), ids.slice(-4), '4 MiB of them')
     t.equal(warnings.length, 1)
     t.match(warnings[0], { fields: { code: 'ENOTDIR' }, message: /memory of this worker/ })
@@ -231,16 +246,16 @@ t.test('without a folder that can be written', async (t) => {
     const { responseId, items, id } = answer()
     await store.save({ owner: OWNER, responseId, items })
     now = LIMITS.maxAgeMs
-    t.same(Object.keys((await store.find(OWNER, [id], MUCH)).items), [id])
+    t.same(Object.keys(await found(store, OWNER, [id])), [id])
     now++
-    t.same((await store.find(OWNER, [id], MUCH)).items, {})
+    t.same(await found(store, OWNER, [id]), {})
   })
 })
 
 const HOUR = { ...LIMITS, maxAgeMs: 3_600_000 }
 
 async function foundBy(one: ItemStore, ids: readonly string[]): Promise<readonly string[]> {
-  return Object.keys((await one.find(OWNER, ids, MUCH)).items)
+  return Object.keys(await found(one, OWNER, ids))
 }
 
 t.test('a disk that fails for a while', async (t) => {
@@ -279,5 +294,5 @@ t.test('a damaged file is as good as none', async (t) => {
   await store.save({ owner: OWNER, responseId, items })
   const path = join(folder, readdirSync(folder)[0] ?? '')
   writeFileSync(path, readFileSync(path, 'utf8').slice(0, -5))
-  t.same((await store.find(OWNER, [id], MUCH)).items, {})
+  t.same(await found(store, OWNER, [id]), {})
 })

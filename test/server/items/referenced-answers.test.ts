@@ -2,6 +2,10 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import type { Config } from '../../../src/config/settings.ts'
+import type { Admit, ItemStore } from '../../../src/server/items/item-store.ts'
+import { referencedAnswers } from '../../../src/server/items/referenced-answers.ts'
+import type { BodyRoom } from '../../../src/server/request-body.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { FakePrimary } from '../../helper/fake-primary.ts'
 import { endFrame, textFrame } from '../../helper/upstream-frames.ts'
@@ -71,5 +75,36 @@ t.test('an answer can be referred to with the key alone that asked for it', asyn
     t.equal((await open('/v1/responses', refer(own), null)).status, 200)
     const closed = await setUp(t, 'the-first-key-of-all', stateDir)
     t.equal((await closed('/v1/responses', refer(own), 'the-first-key-of-all')).status, 400)
+  })
+})
+
+t.test('answers that a request refers to', async (t) => {
+  const sizes: number[] = []
+  const memory = {
+    largestBytes: 5000,
+    extend: async (bytes: number) => void sizes.push(bytes)
+  } as unknown as BodyRoom
+  const settings = { server: { maxBodyBytes: 4000 } } as Config
+  const readOf = (bytes: number) => {
+    const items = {
+      find: async (_owner: string, _ids: readonly string[], admit: Admit) => {
+        await admit(bytes)
+        return [Buffer.alloc(bytes)]
+      }
+    } as unknown as ItemStore
+    const body = Buffer.from(JSON.stringify({ input: refer(UNKNOWN) }))
+    const read = { dialect: 'openai-responses', body, key: 'one', memory } as const
+    return { body, answers: referencedAnswers({ items, config: () => settings }, read) }
+  }
+
+  t.test('wait for memory before they are read, as a body of that size does', async (t) => {
+    const { body, answers } = readOf(1000)
+    t.equal((await answers).length, 1)
+    t.same(sizes, [body.byteLength + 1000])
+  })
+
+  t.test('are refused where they are too large together', async (t) => {
+    await t.rejects(readOf(3990).answers, { code: 'GW_BODY_TOO_LARGE', message: /MAX_BODY_BYTES/ })
+    t.equal(sizes.length, 1)
   })
 })
