@@ -13,13 +13,24 @@ const PATIENCE_MS = 500
 /** Snapshots of workers that are gone before they are merged into one. */
 const MAX_RETIRED = 16
 
-/** The metrics of all processes as one. Counts survive the workers that made them: they never go back. */
+/** What a worker had counted when it left; `member` is null for several that were merged. */
+interface Retired {
+  readonly member: string | null
+  readonly snapshot: MetricsSnapshot
+}
+
+/**
+ * The metrics of all processes as one. Counts survive the workers that made them, each once: they never go back, and the
+ * last words of a worker, which may come after its exit, take the place of those before.
+ */
 export class ClusterMetrics {
   readonly #options: ClusterMetricsOptions
   /** Bounded by the number of workers. */
+  readonly #members = new Set<string>()
+  /** Of members only. */
   readonly #latest = new Map<string, MetricsSnapshot>()
   /** Counts of the workers that are gone, merged when there are many. Bounded by MAX_RETIRED and who leaves meanwhile. */
-  #retired: MetricsSnapshot[] = []
+  readonly #retired: Retired[] = []
   #isMerging = false
   /** Bounded by the number of workers. */
   #awaited: { readonly members: Set<string>; readonly onAll: () => void } | null = null
@@ -29,7 +40,12 @@ export class ClusterMetrics {
     this.#options = options
   }
 
+  onJoined(member: string): void {
+    this.#members.add(member)
+  }
+
   onSnapshot(member: string, snapshot: MetricsSnapshot): void {
+    if (!this.#members.has(member)) return this.#onLastWords(member, snapshot)
     this.#latest.set(member, snapshot)
     this.#noLongerAwaited(member)
   }
@@ -37,10 +53,10 @@ export class ClusterMetrics {
   /** A worker is gone: its counts stay. Several may leave at once. */
   onLeft(member: string): void {
     this.#noLongerAwaited(member)
+    this.#members.delete(member)
     const last = this.#latest.get(member)
-    if (last === undefined) return
     this.#latest.delete(member)
-    this.#retired.push(withoutGauges(last))
+    this.#retired.push({ member, snapshot: last === undefined ? [] : withoutGauges(last) })
     if (this.#retired.length > MAX_RETIRED && !this.#isMerging) void this.#mergeRetired() // never rejects
   }
 
@@ -51,15 +67,22 @@ export class ClusterMetrics {
     })
     await this.#collecting
     const own = await this.#options.own.snapshot()
-    return toPrometheusText([own, ...this.#retired, ...this.#latest.values()])
+    const gone = this.#retired.map(({ snapshot }) => snapshot)
+    return toPrometheusText([own, ...gone, ...this.#latest.values()])
+  }
+
+  /** Those of a worker that was merged with others by then are lost: its counts can't be told apart any more. */
+  #onLastWords(member: string, snapshot: MetricsSnapshot): void {
+    const at = this.#retired.findLastIndex((retired) => retired.member === member)
+    if (at !== -1) this.#retired[at] = { member, snapshot: withoutGauges(snapshot) }
   }
 
   /** Only what was there before is replaced: others may leave meanwhile. */
   async #mergeRetired(): Promise<void> {
     this.#isMerging = true
     const before = [...this.#retired]
-    const merged = await mergeSnapshots(before)
-    this.#retired.splice(0, before.length, merged)
+    const snapshot = await mergeSnapshots(before.map((retired) => retired.snapshot))
+    this.#retired.splice(0, before.length, { member: null, snapshot })
     this.#isMerging = false
   }
 

@@ -248,6 +248,7 @@ export class Primary {
     })
     this.#links.add(link)
     this.#stalls.add(link)
+    this.#metrics.onJoined(link.member)
     return link
   }
 

@@ -29,6 +29,7 @@ t.test('sums what all processes count, and keeps the counts of those that are go
       return [...all.keys()]
     }
   })
+  for (const member of all.keys()) cluster.onJoined(member)
   worker.poolTimeouts.inc(3)
   worker.waiters.set(5)
   other.poolTimeouts.inc(4)
@@ -63,8 +64,47 @@ t.test('loses nothing when many workers leave together, however often', async (t
   const cluster = new ClusterMetrics({ own, ask: () => [] })
   for (let round = 1; round <= 5; round++) {
     const members = Array.from({ length: 20 }, (_, index) => `${round}.${index}`)
-    for (const member of members) cluster.onSnapshot(member, snapshot)
+    for (const member of members) {
+      cluster.onJoined(member)
+      cluster.onSnapshot(member, snapshot)
+    }
     for (const member of members) cluster.onLeft(member)
     t.equal(valueOf(await cluster.toText(), 'kiro_gateway_pool_timeouts_total'), round * 20)
   }
 })
+
+t.test(
+  'the last words of a worker that has left count once, and what it held is gone',
+  async (t) => {
+    const worker = processMetrics(t)
+    const cluster = new ClusterMetrics({ own: processMetrics(t), ask: () => [] })
+    const figures = async () => {
+      const text = await cluster.toText()
+      const timeouts = valueOf(text, 'kiro_gateway_pool_timeouts_total')
+      return { timeouts, waiters: valueOf(text, 'kiro_gateway_pool_waiters') }
+    }
+    cluster.onJoined('worker 1 pid 7')
+    worker.poolTimeouts.inc(3)
+    worker.waiters.set(5)
+    cluster.onSnapshot('worker 1 pid 7', await worker.snapshot())
+    t.same(await figures(), { timeouts: 3, waiters: 5 })
+    cluster.onLeft('worker 1 pid 7')
+    worker.poolTimeouts.inc(1)
+    cluster.onSnapshot('worker 1 pid 7', await worker.snapshot())
+    t.equal((await figures()).timeouts, 4)
+    t.not((await figures()).waiters, 5)
+    cluster.onSnapshot('worker 1 pid 7', await worker.snapshot())
+    t.equal((await figures()).timeouts, 4, 'however often they come')
+
+    t.comment('a worker that never said anything before it left')
+    cluster.onJoined('worker 2 pid 8')
+    cluster.onLeft('worker 2 pid 8')
+    cluster.onSnapshot('worker 2 pid 8', await worker.snapshot())
+    t.equal((await figures()).timeouts, 8)
+
+    t.comment('one with the same name, as process numbers come again')
+    cluster.onJoined('worker 1 pid 7')
+    cluster.onSnapshot('worker 1 pid 7', await worker.snapshot())
+    t.equal((await figures()).timeouts, 12)
+  }
+)

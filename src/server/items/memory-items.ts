@@ -13,7 +13,7 @@ export class MemoryItems {
   readonly #now: () => number
   /** Oldest first. Bounded by `maxBytes`. */
   readonly #entries = new Map<string, Entry>()
-  #chars = 0
+  #bytes = 0
 
   constructor(now: () => number) {
     this.#now = now
@@ -22,9 +22,9 @@ export class MemoryItems {
   set(key: string, text: string, { maxBytes }: MemoryItemsLimits): void {
     this.#forget(key)
     this.#entries.set(key, { text, savedAt: this.#now() })
-    this.#chars += text.length
+    this.#bytes += bytesOf(key, text)
     for (const oldest of this.#entries.keys()) {
-      if (this.#chars * BYTES_PER_CHAR <= maxBytes) break
+      if (this.#bytes <= maxBytes) break
       this.#forget(oldest)
     }
   }
@@ -38,10 +38,18 @@ export class MemoryItems {
   }
 
   #forget(key: string): void {
-    this.#chars -= this.#entries.get(key)?.text.length ?? 0
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return
+    this.#bytes -= bytesOf(key, entry.text)
     this.#entries.delete(key)
   }
 }
 
 /** At most, in this process. */
 const BYTES_PER_CHAR = 2
+/** Measured: the entry, its place among the others, and the heads of its two strings. */
+const BYTES_PER_ENTRY = 160
+
+function bytesOf(key: string, text: string): number {
+  return BYTES_PER_ENTRY + (key.length + text.length) * BYTES_PER_CHAR
+}
