@@ -1,13 +1,13 @@
 import { setFlagsFromString } from 'node:v8'
 import t from 'tap'
 import { CostQueue } from '../../src/admission/cost-queue.ts'
-import { type JsonForm, readJsonForm } from '../../src/dialects/json-answer.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { InlineLane, TOO_LONG } from '../../src/transform/inline-lane.ts'
 import { SharedHeap } from '../../src/transform/shared-heap.ts'
 import { type JobTerms, ThreadLane } from '../../src/transform/thread-lane.ts'
-import type { TransformJob } from '../../src/transform/transform-job.ts'
+import type { PdfJob, TransformJob } from '../../src/transform/transform-job.ts'
 import { chatBody } from '../helper/agent-request.ts'
+import { endlessPdf } from '../helper/endless-pdf.ts'
 import { requestOptions } from '../helper/request-options.ts'
 
 t.setTimeout(300_000)
@@ -24,15 +24,13 @@ t.test('in a thread', async (t) => {
   t.test('a job that takes too long ends with its thread, and the next one is done', async (t) => {
     const lane = makeLane(t)
     await lane.run(quickJob(), TERMS, owner) // its thread has been started
-    const started = performance.now()
-    const ended = t.rejects(lane.run(slowJob(), { ...TERMS, maxMs: 100 }, owner), {
+    const ended = t.rejects(lane.run(endlessJob(), { ...TERMS, maxMs: 100 }, owner), {
       code: 'GW_TRANSFORM_TIMEOUT',
       status: 400,
       message: /TRANSFORM_TIMEOUT/
     })
     const next = lane.run(quickJob(), TERMS, owner)
     await ended
-    t.ok(performance.now() - started < 1500, 'it would have taken 2 s')
     t.match(await next, { ok: true })
     t.equal(lane.running, 0)
   })
@@ -41,15 +39,10 @@ t.test('in a thread', async (t) => {
     const lane = makeLane(t)
     await lane.run(quickJob(), TERMS, owner)
     const leaving = new AbortController()
-    const left = lane.run(slowJob(), TERMS, { key: 'one', signal: leaving.signal })
+    const left = lane.run(endlessJob(), TERMS, { key: 'one', signal: leaving.signal })
     const next = lane.run(quickJob(), TERMS, { key: 'two', signal })
     leaving.abort()
     await t.rejects(left, { code: 'GW_CLIENT_CLOSED' })
-    const started = performance.now()
-    while (lane.waiting > 0 && performance.now() - started < 10_000) {
-      await new Promise((resolve) => setTimeout(resolve, 5))
-    }
-    t.ok(performance.now() - started < 1500, 'it would have taken 2 s')
     t.match(await next, { ok: true })
   })
 
@@ -74,7 +67,7 @@ t.test('a thread has the heap that is planned for it, not that of its process', 
     limits.add((statistics?.heap_size_limit ?? 0) / 2 ** 20)
     return limits.has(64 + 3 * 4)
   }
-  await t.rejects(lane.run(slowJob(), { ...TERMS, isTooMuch }, owner), {
+  await t.rejects(lane.run(endlessJob(), { ...TERMS, isTooMuch }, owner), {
     code: 'GW_TRANSFORM_TIMEOUT'
   })
 })
@@ -82,9 +75,7 @@ t.test('a thread has the heap that is planned for it, not that of its process', 
 t.test('on the event loop', async (t) => {
   t.test('one job that takes too long is given up', async (t) => {
     const lane = new InlineLane(new CostQueue())
-    const started = performance.now()
     t.equal(await lane.run(forever, 100_000, owner), TOO_LONG)
-    t.ok(performance.now() - started < 1000)
     t.notOk(lane.mayTake(100_000, 'one'), 'and is held against its key')
     t.ok(lane.mayTake(10_000, 'one'), 'though not for small ones')
     t.ok(lane.mayTake(100_000, 'two'))
@@ -162,13 +153,10 @@ function makeLane(t: { teardown(tearDown: () => unknown): void }): ThreadLane {
   return lane
 }
 
-/** A check that goes on for 2 s, until it is given up inside the thread. */
-function slowJob() {
-  const form = readJsonForm(
-    { type: 'json_schema', schema: { type: 'string', pattern: '^(a+)+$' } },
-    'schema'
-  ) as JsonForm
-  return { body: Buffer.from(`"${'a'.repeat(50)}!"`), form }
+/** The reading of a PDF that nobody ends but who waits for it. */
+function endlessJob(): PdfJob {
+  const progress = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+  return { body: endlessPdf(), pdf: { progress } }
 }
 
 function quickJob(): TransformJob {
