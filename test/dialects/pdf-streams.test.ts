@@ -7,7 +7,7 @@ import { blankPdf, packedPdf } from '../helper/packed-pdf.ts'
 const MEBIBYTE = 2 ** 20
 
 function isTooMuch(pdf: Uint8Array): boolean {
-  return unpacksToTooMuch(pdf, performance.now() + 10_000)
+  return unpacksToTooMuch(pdf, Infinity)
 }
 
 t.test('unpacksToTooMuch()', async (t) => {
@@ -56,8 +56,6 @@ t.test('unpacksToTooMuch()', async (t) => {
 t.test('a PDF that unpacks to 250 MB is refused before it does', async (t) => {
   const pdf = blankPdf(250)
   const before = process.memoryUsage().rss
-  const start = performance.now()
   t.match(await readPdfText(pdf), { kind: 'failed', reason: /takes too much/ })
-  t.ok(performance.now() - start < 2000)
   t.ok(process.memoryUsage().rss - before < 100 * MEBIBYTE)
 })

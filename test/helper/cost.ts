@@ -22,6 +22,14 @@ export async function heapGrowth(run: () => unknown): Promise<number> {
   return (await bytesInUse()).heap - before.heap
 }
 
+/** CPU time of this thread that `run` takes, however busy the machine is. */
+export function cpuMs(run: () => void): number {
+  const before = process.threadCpuUsage()
+  run()
+  const { user, system } = process.threadCpuUsage(before)
+  return (user + system) / 1000
+}
+
 /** The shortest of several runs: others that use the machine only ever make one longer. */
 export function fastestMs(run: () => void, runs = 5): number {
   let best = Number.POSITIVE_INFINITY

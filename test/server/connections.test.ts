@@ -378,7 +378,6 @@ t.test('more connections than there may be', (t) => {
       },
       {
         maxConnections: 2,
-        lingerMs: 500,
         refuse: (request, response) => {
           if (request.url === '/health') return false
           response.writeHead(503, { 'retry-after': '1' }).end('full')

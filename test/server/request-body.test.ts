@@ -209,9 +209,7 @@ t.test('bodies that stall', (t) => {
     const other = await upload(t, { 'content-length': 200 * KIB })
     other.client.end(Buffer.alloc(200 * KIB))
     using memory = makeMemory(budget, 'modest')
-    const asked = performance.now()
     t.equal((await readBody(other.incoming, limits, memory, signal)).byteLength, 200 * KIB)
-    t.ok(performance.now() - asked < 10_000, 'the first of them would have gone after 60 s')
     const [first] = greedy
     t.match(await first?.outcome, { code: 'GW_MEMORY_FULL', message: /so slowly/, retryAfterS: 1 })
     t.ok(budget.waiting > 20, 'and no more of them than had to')
@@ -219,8 +217,7 @@ t.test('bodies that stall', (t) => {
   t.test('hold what has come of them, however little', async (t) => {
     const budget = new MemoryBudget(4096 * KIB, 400)
     for (let index = 0; index < 4; index++) await stall(t, budget, 60 * KIB)
-    const until = performance.now() + 5_000
-    while (budget.reservedBytes > 4 * 4 * 92 * KIB && performance.now() < until) await turn()
+    while (budget.reservedBytes > 4 * 4 * 92 * KIB) await turn()
     t.equal(budget.reservedBytes, 4 * 4 * 92 * KIB)
   })
   t.test('before a byte of them has come hold nothing, with or without a length', async (t) => {
@@ -235,8 +232,7 @@ t.test('bodies that stall', (t) => {
     const failed = Promise.all(reads.map((read) => t.rejects(read, { code: 'GW_CLIENT_CLOSED' })))
     await turn()
     t.ok(budget.reservedBytes > 0)
-    const until = performance.now() + 5_000
-    while (budget.reservedBytes > 0 && performance.now() < until) await turn()
+    while (budget.reservedBytes > 0) await turn()
     t.equal(budget.reservedBytes, 0)
     gone.abort()
     await failed

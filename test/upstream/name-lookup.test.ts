@@ -63,12 +63,17 @@ t.test('a name', (t) => {
   })
 
   t.test('does not wait for a kind that its servers never answer for', async (t) => {
-    const server = await NameServer.start(t, (_, type) => (type === 'A' ? ['192.0.2.1'] : 'silent'))
+    const server = await NameServer.start(t, (name, type) =>
+      name === 'half.example' && type === 'A' ? ['192.0.2.1'] : 'silent'
+    )
     const lookUp = createNameLookup({ servers: [server.address], hosts: noHosts })
-    const startedAt = performance.now()
+    let isGivenUp = false
+    const silent = t.rejects(lookUp('silent.example', never)).finally(() => {
+      isGivenUp = true
+    })
     const { addresses, ttlMs } = await lookUp('half.example', never)
-    const tookMs = performance.now() - startedAt
-    t.ok(tookMs < 1400, `${tookMs} ms, less than a second try would take`)
+    t.notOk(isGivenUp, 'one of which nothing is known is asked for longer')
+    await silent
     t.same(addresses, [{ address: '192.0.2.1', family: 4 }])
     t.equal(ttlMs, 1000, 'and is soon asked for again')
   })
@@ -77,13 +82,16 @@ t.test('a name', (t) => {
     const server = await NameServer.start(t, (name) =>
       name === 'gone.example' ? 'no such name' : name === 'ill.example' ? 'failure' : []
     )
-    const options = { servers: [server.address], hosts: noHosts, timeoutMs: 200 }
+    const options = { servers: [server.address], hosts: noHosts }
     const lookUp = createNameLookup(options)
     await t.rejects(lookUp('gone.example', never), { code: 'ENOTFOUND', hostname: 'gone.example' })
     await t.rejects(lookUp('empty.example', never), { code: 'ENOTFOUND' })
     await t.rejects(lookUp('ill.example', never), { code: 'EAI_AGAIN' })
     server.reply = () => 'silent'
-    await t.rejects(lookUp('silent.example', never), { code: 'EAI_AGAIN', message: /no answer/ })
+    await t.rejects(createNameLookup({ ...options, timeoutMs: 200 })('silent.example', never), {
+      code: 'EAI_AGAIN',
+      message: /no answer/
+    })
     const nobody = createNameLookup({ ...options, servers: ['127.0.0.1:1'] })
     await t.rejects(nobody('any.example', never), { code: 'EAI_AGAIN' })
     await t.rejects(lookUp('two..dots', never), { code: 'ENOTFOUND' })

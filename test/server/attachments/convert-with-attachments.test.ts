@@ -95,8 +95,7 @@ t.test(
     const { outcome, budget } = convert(t, { url, images: 20, totalBytes: 20 * MIB })
     await t.rejects(outcome, { code: 'GW_MEMORY_FULL' })
     t.ok(budget.reservedBytes <= 20 * MIB)
-    const deadline = performance.now() + 5_000
-    while (count.open > 0 && performance.now() < deadline) {
+    while (count.open > 0) {
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
     t.equal(count.open, 0)

