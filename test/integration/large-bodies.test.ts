@@ -43,7 +43,8 @@ t.test('in the memory of a container of 512 MiB', async (t) => {
   }
   const post = async (path: string, megabytes: number): Promise<number> => {
     const content = 'lorem "ipsum" dolor\n'.repeat((megabytes * MEBIBYTE) / 20)
-    const [status] = await send(path, { messages: [{ role: 'user', content }] })
+    const [status, text] = await send(path, { messages: [{ role: 'user', content }] })
+    if (status >= 500) t.comment(status, text, gateway.lines.slice(-5))
     return status
   }
 

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { isComplete, startChat } from '../helper/chat-client.ts'
 import { GatewayProcess, type GatewayOptions, startGateway } from '../helper/gateway-process.ts'
+import { inTime } from '../helper/in-time.ts'
 import { NameServer } from '../helper/name-server.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
 
@@ -12,11 +13,15 @@ const STOP_MS = 3000
 
 const HOST = 'upstream.silent.example'
 
-async function stopTime(t: Test, gateway: GatewayProcess): Promise<void> {
-  const startedAt = performance.now()
-  t.equal(await gateway.stop(), 0)
-  const tookMs = performance.now() - startedAt
-  t.ok(tookMs < STOP_MS, `${tookMs.toFixed(0)} ms from SIGTERM to the end`)
+/** Stops what `begin` has begun; a busy machine may spoil some tries, but not all. */
+async function stopsInTime(t: Test, begin: () => Promise<GatewayProcess>): Promise<void> {
+  await inTime(t, STOP_MS, async () => {
+    const gateway = await begin()
+    t.teardown(() => gateway.destroy())
+    const startedAt = performance.now()
+    t.equal(await gateway.stop(), 0)
+    return performance.now() - startedAt
+  })
 }
 
 async function options(t: Test, changes: Partial<GatewayOptions> = {}) {
@@ -27,29 +32,32 @@ async function options(t: Test, changes: Partial<GatewayOptions> = {}) {
 
 t.test('a gateway whose upstream nobody can name', (t) => {
   t.test('stops at once while its own calls look the name up', async (t) => {
-    const { names, options: silent } = await options(t)
-    const gateway = await startGateway(silent)
-    t.teardown(() => gateway.destroy())
-    await names.asked(HOST)
-    await stopTime(t, gateway)
+    await stopsInTime(t, async () => {
+      const { names, options: silent } = await options(t)
+      const gateway = await startGateway(silent)
+      await names.asked(HOST)
+      return gateway
+    })
   })
 
   t.test('stops at once while it starts, and its token is to be renewed', async (t) => {
     const env = { KIRO_AUTH_URL: `http://${HOST}:2` }
-    const { names, options: silent } = await options(t, { env, tokenLifeMs: -1000 })
-    const gateway = new GatewayProcess(silent)
-    t.teardown(() => gateway.destroy())
-    await names.asked(HOST)
-    await stopTime(t, gateway)
+    await stopsInTime(t, async () => {
+      const { names, options: silent } = await options(t, { env, tokenLifeMs: -1000 })
+      const gateway = new GatewayProcess(silent)
+      await names.asked(HOST)
+      return gateway
+    })
   })
 
   t.test('stops at once before anything has started', async (t) => {
     const env = { WORKERS: '3', HTTP_MAX_CONNECTIONS: '2' }
     const { options: silent } = await options(t, { env })
-    const gateway = new GatewayProcess(silent)
-    t.teardown(() => gateway.destroy())
-    await gateway.logged((line) => line['msg'] === 'configuration corrected')
-    await stopTime(t, gateway)
+    await stopsInTime(t, async () => {
+      const gateway = new GatewayProcess(silent)
+      await gateway.logged((line) => line['msg'] === 'configuration corrected')
+      return gateway
+    })
   })
 
   t.test('stops whenever the signal comes', async (t) => {
@@ -66,12 +74,11 @@ t.test('a gateway whose upstream nobody can name', (t) => {
 
   t.test('stops at once with a client that waits for the upstream', async (t) => {
     const { options: silent } = await options(t, { env: { DRAIN_TIMEOUT: '0' } })
-    const gateway = await startGateway(silent)
-    t.teardown(() => gateway.destroy())
-    const { answer } = startChat(gateway.url, 'x')
-    const ended = answer.catch(() => null)
-    await stopTime(t, gateway)
-    await ended
+    await stopsInTime(t, async () => {
+      const gateway = await startGateway(silent)
+      startChat(gateway.url, 'x').answer.catch(() => null)
+      return gateway
+    })
   })
 
   t.test('says so soon, and not where it is', async (t) => {

@@ -5,6 +5,7 @@ import { type ChatCall, isComplete, startChat } from '../helper/chat-client.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
 t.setTimeout(180_000) // real processes, on a machine that may be busy
+t.jobs = 6 // they wait for silence to become too long, which takes no CPU
 
 const STALL_SECONDS = 3
 /** On `SIGPWR`, which nobody else sends, the event loop never turns again. */
@@ -55,7 +56,7 @@ async function get(url: string): Promise<Answer> {
 /** Streams that a worker serves: the other is stopped while they connect. */
 async function startChatsOn(url: string, other: number, count: number): Promise<ChatCall[]> {
   process.kill(other, 'SIGSTOP')
-  const calls = Array.from({ length: count }, () => startChat(url, 'sim:events=400 sim:gap=50'))
+  const calls = Array.from({ length: count }, () => startChat(url, 'sim:events=4000 sim:gap=50'))
   await Promise.all(calls.map(({ firstBytes }) => firstBytes))
   process.kill(other, 'SIGCONT')
   return calls
@@ -74,28 +75,37 @@ for (const [what, signal] of [
   ['was stopped', 'SIGSTOP'],
   ['runs in circles', 'SIGPWR']
 ] as const) {
-  t.test(`a worker that ${what} is killed and replaced, and its connections with it`, async (t) => {
-    const gateway = await start(t, { NODE_OPTIONS: HANGS_ON_SIGNAL })
-    const [victim = 0, other = 0] = gateway.workerPids()
-    const lost = await startChatsOn(gateway.url, other, 6)
-    const before = gateway.lines.length
-    kill(victim, signal)
-    const died = await gateway.logged(({ msg }) => msg === 'worker died', before)
-    t.match(died, { workerPid: null, reason: /^gave no sign of life for [3-9] s$/ })
-    const line = gateway.lines.find(({ msg }) => msg === 'worker hangs and is killed')
-    t.match(line, { level: 'error', workerPid: victim })
-    await gateway.logged((one) => one['state'] === 'ready', gateway.lines.indexOf(died))
-    for (const call of lost) t.ok((await call.answer).isCut)
-    const all = Array.from({ length: 20 }, () => startChat(gateway.url, 'sim:events=40 sim:gap=50'))
-    t.ok((await Promise.all(all.map(({ answer }) => answer))).every(isComplete), 'all permits work')
-    const { text } = await get(`${gateway.url}/metrics`)
-    t.match(text, /^kiro_gateway_worker_stalls_total 1$/m)
-    t.match((await get(`${gateway.url}/readyz`)).text, /"status":"ready"/)
-    t.equal(await gateway.stop(), 0)
-  })
+  t.test(
+    `a worker that ${what} is killed and replaced, and its connections with it`,
+    { buffered: true },
+    async (t) => {
+      const gateway = await start(t, { NODE_OPTIONS: HANGS_ON_SIGNAL })
+      const [victim = 0, other = 0] = gateway.workerPids()
+      const lost = await startChatsOn(gateway.url, other, 6)
+      const before = gateway.lines.length
+      kill(victim, signal)
+      const died = await gateway.logged(({ msg }) => msg === 'worker died', before)
+      t.match(died, { workerPid: null, reason: /^gave no sign of life for [3-9] s$/ })
+      const line = gateway.lines.find(({ msg }) => msg === 'worker hangs and is killed')
+      t.match(line, { level: 'error', workerPid: victim })
+      await gateway.logged((one) => one['state'] === 'ready', gateway.lines.indexOf(died))
+      for (const call of lost) t.ok((await call.answer).isCut)
+      const all = Array.from({ length: 20 }, () =>
+        startChat(gateway.url, 'sim:events=40 sim:gap=50')
+      )
+      t.ok(
+        (await Promise.all(all.map(({ answer }) => answer))).every(isComplete),
+        'all permits work'
+      )
+      const { text } = await get(`${gateway.url}/metrics`)
+      t.match(text, /^kiro_gateway_worker_stalls_total 1$/m)
+      t.match((await get(`${gateway.url}/readyz`)).text, /"status":"ready"/)
+      t.equal(await gateway.stop(), 0)
+    }
+  )
 }
 
-t.test('a worker that hangs is told of before it is killed', async (t) => {
+t.test('a worker that hangs is told of before it is killed', { buffered: true }, async (t) => {
   const gateway = await start(t, { WORKER_STALL_TIMEOUT: '20' })
   const [victim = 0] = gateway.workerPids()
   process.kill(victim, 'SIGSTOP')
@@ -107,7 +117,7 @@ t.test('a worker that hangs is told of before it is killed', async (t) => {
   t.notOk(gateway.lines.some(({ msg }) => msg === 'worker died'))
 })
 
-t.test('a worker that hangs while it drains holds nobody up', async (t) => {
+t.test('a worker that hangs while it drains holds nobody up', { buffered: true }, async (t) => {
   const gateway = await start(t, { DRAIN_TIMEOUT: '100' })
   const [victim = 0] = gateway.workerPids()
   process.kill(victim, 'SIGSTOP')
@@ -116,7 +126,7 @@ t.test('a worker that hangs while it drains holds nobody up', async (t) => {
   t.ok(performance.now() - startedAt < 50_000)
 })
 
-t.test('a gateway that was stopped as a whole goes on as it was', async (t) => {
+t.test('a gateway that was stopped as a whole goes on as it was', { buffered: true }, async (t) => {
   const gateway = await start(t)
   const [first = 0, second = 0] = gateway.workerPids()
   const call = startChat(gateway.url, 'sim:events=200 sim:gap=50')
@@ -131,10 +141,10 @@ t.test('a gateway that was stopped as a whole goes on as it was', async (t) => {
   t.notOk(gateway.lines.some(({ msg }) => msg === 'worker hangs and is killed'))
 })
 
-t.test('while the primary is stopped', async (t) => {
+t.test('while the primary is stopped', { buffered: true }, async (t) => {
   const gateway = await start(t)
   const pids = gateway.workerPids()
-  const running = startChat(gateway.url, 'sim:events=300 sim:gap=50')
+  const running = startChat(gateway.url, 'sim:events=200 sim:gap=50')
   await running.firstBytes
   gateway.child.kill('SIGSTOP')
   const waiting = ['/metrics', '/v1/usage', '/readyz', '/health'].map((path) =>
