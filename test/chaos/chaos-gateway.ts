@@ -59,9 +59,7 @@ export class ChaosGateway {
         WORKERS: String(workers),
         PROXY_API_KEY: KEYS.join(','),
         KIRO_AUTH_URL: upstreamUrl,
-        FIRST_TOKEN_TIMEOUT: '1.5',
         FIRST_TOKEN_MAX_RETRIES: '2',
-        STREAMING_READ_TIMEOUT: '1',
         FAKE_REASONING: 'false',
         ...(certFile === null ? {} : { NODE_EXTRA_CA_CERTS: certFile })
       },

@@ -19,7 +19,7 @@ export interface Cast {
 /** For what idles too much after the last burst, on a busy machine. */
 const SETTLE_MS = 1000
 /** Rest is looked at with a budget of which few may idle, and those for long. */
-const FINAL_SIZE: PoolSize = { connections: 40, idle: 10, expiryS: 60 }
+const FINAL_SIZE: PoolSize = { connections: 40, idle: 10, expiryS: 60, patience: 'calm' }
 /** Enough for a loss that happens once in a hundred times to show. */
 const LEAVERS = 400
 /** More than can be served at once. */
