@@ -11,7 +11,8 @@ export const row: AbuseRow = {
   name: 'referred-answers',
   what: `tokens counted of ${AtOnce} requests at once that refer to ${Answers} kept answers of ${AnswerBytes / 1e6} MB each`,
   async attack({ url, key }) {
-    const ids = await Promise.all(Array.from({ length: Answers }, () => keep(url, key)))
+    const ids: string[] = []
+    while (ids.length < Answers) ids.push(await keep(url, key))
     const input = [
       ...ids.map((id) => ({ type: 'item_reference', id })),
       { role: 'user', content: 'go on' }
