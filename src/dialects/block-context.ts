@@ -16,6 +16,8 @@ export interface BlockContext {
   readonly repairs: Repairs
   /** A document that cannot be read is no reason to refuse in there. */
   readonly isInToolResult: boolean
+  /** Blocks around it; 0 in the message itself. */
+  readonly level: number
   /** Reads a block inside a block. */
   readonly readBlock: (block: Block, context: BlockContext) => void
 }

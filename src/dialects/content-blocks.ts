@@ -11,6 +11,12 @@ import { toToolInput } from './tool-input.ts'
 import { readResultContent, readToolResult } from './tool-result-block.ts'
 import { wordsOf } from './vendor-words.ts'
 
+/**
+ * Clients have a text in a document in the result of a tool, and nothing deeper. What is has its words read in one go:
+ * every level between would copy them.
+ */
+const MAX_LEVELS = 4
+
 /** What readers of a whole message's content need. */
 export type ContentContext = Pick<BlockContext, 'draft' | 'path' | 'repairs'> & {
   readonly isInToolResult?: boolean
@@ -37,16 +43,18 @@ export function readContent(content: ContentValue, context: ContentContext): voi
 
 /** The same for one block that stands by itself at `context.path`. */
 export function readPart(block: Block, context: ContentContext): void {
-  readBlock(block, { ...context, isInToolResult: context.isInToolResult ?? false, readBlock })
+  const isInToolResult = context.isInToolResult ?? false
+  readBlock(block, { ...context, isInToolResult, level: 0, readBlock })
 }
 
 /** The text of a tool's answer, each block on lines of its own; images go to the draft. */
 export function readResultText(content: ContentValue, context: ContentContext): string {
-  return readResultContent(content, { ...context, isInToolResult: true, readBlock })
+  return readResultContent(content, { ...context, isInToolResult: true, level: 0, readBlock })
 }
 
 function readBlock(block: Block, context: BlockContext): void {
   if (typeof block === 'string') context.draft.addText(block)
+  else if (context.level > MAX_LEVELS) readWords(block, context)
   else readTypedBlock(block, context)
 }
 
@@ -153,7 +161,8 @@ function readToolChange(block: JsonObject, { draft, path, repairs }: BlockContex
  * Blocks of the vendors' own tools and of types to come: a call becomes words, text is kept wherever
  * such a block has it, and what has none is left out.
  */
-function readOther(block: JsonObject, { draft, path, repairs }: BlockContext): void {
+function readOther(block: JsonObject, context: BlockContext): void {
+  const { draft, path, repairs } = context
   const { text, name, input } = block
   if (typeof name === 'string' && input !== undefined) {
     const id = typeof block['id'] === 'string' ? block['id'] : ''
@@ -161,8 +170,12 @@ function readOther(block: JsonObject, { draft, path, repairs }: BlockContext): v
   } else if (typeof text === 'string') {
     draft.addText(text)
   } else {
-    const words = wordsOf(block)
-    if (words === '') repairs.note('block-dropped', path)
-    draft.addParagraph(words)
+    readWords(block, context)
   }
+}
+
+function readWords(block: JsonObject, { draft, path, repairs }: BlockContext): void {
+  const words = wordsOf(block)
+  if (words === '') repairs.note('block-dropped', path)
+  draft.addParagraph(words)
 }

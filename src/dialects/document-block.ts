@@ -100,7 +100,8 @@ function omitDocument(heading: string, { draft, path, repairs }: BlockContext): 
 function addNested(heading: string, content: ContentValue, context: BlockContext): void {
   const draft = new MessageDraft(context.draft.role)
   const blocks = typeof content === 'string' ? [content] : (content ?? [])
-  for (const block of blocks) context.readBlock(block, { ...context, draft })
+  const level = context.level + 1
+  for (const block of blocks) context.readBlock(block, { ...context, draft, level })
   context.draft.addParagraph(`${heading}\n${draft.toText()}`)
   context.draft.images.push(...draft.images)
 }

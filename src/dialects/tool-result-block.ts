@@ -27,7 +27,13 @@ export function readResultContent(content: ContentValue, context: BlockContext):
   for (const [index, block] of (content ?? []).entries()) {
     const draft = new MessageDraft(context.draft.role)
     const path = `${context.path}[${index}]`
-    context.readBlock(block, { ...context, path, draft, isInToolResult: true })
+    context.readBlock(block, {
+      ...context,
+      path,
+      draft,
+      isInToolResult: true,
+      level: context.level + 1
+    })
     const text = draft.toText()
     if (text !== '') lines.push(text)
     context.draft.images.push(...draft.images)

@@ -1,6 +1,7 @@
 import { deepEqual } from 'node:assert/strict'
 import { array, assert, nat, property, string } from '../helper/fast-check.ts'
 import t from 'tap'
+import { fastestMs } from '../helper/cost.ts'
 import { StopSequences } from '../../src/dialects/stop-sequences.ts'
 import { cutAt, sliceBy } from '../helper/upstream-events.ts'
 
@@ -87,4 +88,25 @@ t.test('says nothing after a match', async (t) => {
 t.test('isEmpty when only empty strings were given', async (t) => {
   t.ok(new StopSequences(['', '']).isEmpty)
   t.notOk(new StopSequences(['a']).isEmpty)
+})
+
+t.test('long stop strings that are begun again and again cost time like short ones', async (t) => {
+  const long = Array.from({ length: 16 }, (_, index) => `${'a'.repeat(4095 - index)}b`)
+  const short = Array.from({ length: 16 }, (_, index) => `stop ${index}`)
+  for (const [what, unit] of [
+    ['the same character', 'a'],
+    ['near misses', 'aaac'],
+    ['misses at the end', `${'a'.repeat(4000)}c`]
+  ] as const) {
+    const run = (stops: readonly string[], chars: number) => (): void => {
+      const stopSequences = new StopSequences(stops)
+      const text = unit.repeat(Math.ceil(chars / unit.length))
+      for (let at = 0; at < chars; at += 20) stopSequences.push(text.slice(at, at + 20))
+    }
+    const once = fastestMs(run(long, 200_000))
+    const twice = fastestMs(run(long, 400_000))
+    const usual = fastestMs(run(short, 200_000))
+    t.ok(twice <= once * 3 + 10, `${what}: ${once} ms, ${twice} ms for twice of it`)
+    t.ok(once <= usual * 20 + 20, `${what}: ${once} ms, ${usual} ms with short ones`)
+  }
 })
