@@ -9,7 +9,7 @@ import { countCloseWait } from './gateway-sockets.ts'
 import { type PoolSize, toEnvFile } from './pool-size.ts'
 
 /** Longest time for a smaller budget to be kept, for rest and for an end: streams last for seconds here. */
-const PATIENCE_MS = 30_000
+const PATIENCE_MS = 60_000
 
 /** Lines of single requests, of which there are too many to keep. */
 const REQUEST_LINES = [

@@ -19,6 +19,9 @@ export interface PoolCounts {
   readonly closed: Readonly<Record<string, number>>
 }
 
+/** All processes have a word in an answer, and wait for the CPU of a busy machine. */
+const ANSWER_MS = 10_000
+
 /** Asks `/metrics`; `null` if there was no answer, as when the worker that was asked has just been killed. */
 export async function viewPool(url: string, key: string): Promise<PoolView | null> {
   const scrape = await scrapeMetrics(url, key)
@@ -50,7 +53,7 @@ async function scrapeMetrics(url: string, key: string): Promise<Scrape | null> {
 function fetchText(url: string, key: string): Promise<string | null> {
   return new Promise((resolve) => {
     const headers = { authorization: `Bearer ${key}` }
-    const call = get(url, { agent: false, headers, timeout: 3000 }, (response) => {
+    const call = get(url, { agent: false, headers, timeout: ANSWER_MS }, (response) => {
       let text = ''
       response.setEncoding('utf8')
       response.on('data', (piece: string) => {
