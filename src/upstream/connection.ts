@@ -117,7 +117,7 @@ export class Connection {
     })
     socket.once('close', () => this.#onSocketClose())
     // TLS says goodbye before the FINs, which a reset would overtake.
-    dropOnDestroy(transport, () => socket === transport || !this.#isSettled)
+    dropOnDestroy(transport, socket, () => socket === transport || !this.#isSettled)
     takeOverEngineClose(socket, {
       onLastAnswer: () => this.close('server_close'),
       isEnding: () => this.#isSettled && socket.writableEnded && !socket.writableFinished
@@ -183,7 +183,7 @@ export class Connection {
 
   #resetNow(): void {
     if (this.socket.destroyed) return
-    dropSocket(this.#transport)
+    dropSocket(this.#transport, this.socket)
     this.socket.destroy()
   }
 

@@ -33,7 +33,7 @@ export function takeOverEngineClose(socket: Socket, rules: CloseRules): void {
  * Below TLS it has to be this socket and not the one above: that would tell its close before its error, which the
  * engine does not survive.
  */
-export function dropOnDestroy(transport: Socket, isWanted: () => boolean): void {
+export function dropOnDestroy(transport: Socket, top: Socket, isWanted: () => boolean): void {
   const destroy = transport.destroy.bind(transport)
   let isGoing = false
   let reason: Error | undefined
@@ -41,7 +41,7 @@ export function dropOnDestroy(transport: Socket, isWanted: () => boolean): void 
     if (!isGoing) {
       isGoing = true
       reason = error
-      if (isWanted()) dropSocket(transport) // which may come back here
+      if (isWanted()) dropSocket(transport, top) // which may come back here
     }
     return destroy(reason)
   }

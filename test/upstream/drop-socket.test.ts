@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { connect as connectTls, createServer as createTlsServer } from 'node:tls'
 import t, { type Test } from 'tap'
 import { dropSocket } from '../../src/upstream/drop-socket.ts'
+import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
 
 /** Both ends of a connection; the peer keeps its half open whatever comes. */
 async function pair(t: Test): Promise<readonly [Socket, Socket]> {
@@ -38,6 +40,28 @@ t.test('dropSocket()', async (t) => {
     peer.destroy()
     await once(peer, 'close')
     t.equal(process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length, 0)
+  })
+
+  t.test('leaves no connection behind over which TLS sends its FIN', async (t) => {
+    const certificate = selfSignedCertificate()
+    const server = createTlsServer(certificate, (peer) => peer.on('error', () => {}).resume())
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as AddressInfo
+    const transport = connect(port, '127.0.0.1')
+    const socket = connectTls({ socket: transport, host: '127.0.0.1', ca: certificate.cert })
+    socket.on('error', () => {})
+    transport.on('error', () => {})
+    await once(socket, 'secureConnect')
+    const closed = once(transport, 'close')
+    socket.end()
+    dropSocket(transport, socket)
+    await closed
+    // Does not come about while a connection is left.
+    await new Promise((resolve) => server.close(resolve))
+    while (process.getActiveResourcesInfo().includes('TCPSocketWrap')) {
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    t.pass('the system knows of none either')
   })
 
   t.test('does nothing to one that is closed', async (t) => {
