@@ -47,7 +47,12 @@ async function setUp(t: Test, stallTimeout: string) {
   })
   const gateway = await startGateway({
     upstreamUrl: upstream.url.href,
-    env: { PROXY_API_KEY: 'good-key', CLIENT_STALL_TIMEOUT: stallTimeout, WORKERS: '1' }
+    env: {
+      PROXY_API_KEY: 'good-key',
+      CLIENT_STALL_TIMEOUT: stallTimeout,
+      WORKERS: '1',
+      MEMORY_LIMIT: '4G' // calls of 7 MB that wait for their searches are too much to hold in 512M
+    }
   })
   t.teardown(() => gateway.destroy())
   const client = connect(Number(new URL(gateway.url).port), '127.0.0.1')
