@@ -63,11 +63,7 @@ export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Err
   const requestId = requestIdOf(undefined)
   const isLate = code === 'ERR_HTTP_REQUEST_TIMEOUT'
   const isLarge = code === 'HPE_HEADER_OVERFLOW'
-  const message = isLarge
-    ? 'The headers of the request are too large.'
-    : isLate
-      ? 'The headers of the request did not arrive in time.'
-      : 'The connection carried no valid HTTP request.'
+  const message = BAD_REQUESTS.get(code) ?? 'The connection carried no valid HTTP request.'
   const error = new GatewayError(isLate ? 'GW_BODY_TIMEOUT' : 'GW_BODY_INVALID', code, { message })
   const { status, headers, body } = toErrorReply('openai', error, requestId)
   const shownStatus = isLarge ? 431 : status
@@ -79,6 +75,16 @@ export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Err
   }).map(([name, value]) => `${name}: ${value}\r\n`)
   return `HTTP/1.1 ${shownStatus} ${STATUS_CODES[shownStatus] ?? ''}\r\n${lines.join('')}\r\n${body}`
 }
+
+/** By the code of what was wrong with it. */
+const BAD_REQUESTS: ReadonlyMap<string, string> = new Map([
+  ['HPE_HEADER_OVERFLOW', 'The headers of the request are too large.'],
+  ['ERR_HTTP_REQUEST_TIMEOUT', 'The headers of the request did not arrive in time.'],
+  [
+    'BODY_IN_CRUMBS',
+    'The request body came in chunks of a few bytes each: send it with a content-length, or in larger chunks.'
+  ]
+])
 
 /**
  * Refuses a request on a connection beyond the limit, in the dialect of its path; health checks are let through, or a

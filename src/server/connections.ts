@@ -26,9 +26,14 @@ export interface ConnectionsOptions {
 
 /**
  * Why a connection was reset: an answer on it was not read, it did not end after its last answer, there were too
- * many connections, or too many bytes of headers that were never completed.
+ * many connections, too many bytes of headers that were never completed, or a body in crumbs behind another request.
  */
-export type DropReason = 'unread' | 'lingering' | 'crowded' | 'unfinished-headers'
+export type DropReason = 'unread' | 'lingering' | 'crowded' | 'unfinished-headers' | 'crumbs'
+
+/** A body comes in chunks of so few bytes that reading it would cost others more than it can be worth to its client. */
+export class BodyInCrumbs extends Error {
+  readonly code = 'BODY_IN_CRUMBS'
+}
 
 /** Requests that one client may send before its first is answered; beyond, the connection ends after these. */
 const MAX_PIPELINED = 16
@@ -52,6 +57,14 @@ const SHORT_ANSWER_BYTES = 64 * 1024
 const LINGER_MS = 5_000
 /** Longer than the minute that proxies in front keep theirs. */
 const KEEP_ALIVE_MS = 65_000
+/**
+ * Each chunk of a body costs a microsecond, however small it is, and libuv reads up to 2 MiB of one connection before it
+ * looks at another. Whoever sends more chunks is read on in the next turn of the event loop.
+ */
+const MAX_CHUNKS_A_TURN = 256
+/** A body of more chunks than that has so many bytes in each on average. The chunks of real clients have kilobytes. */
+const MIN_COUNTED_CHUNKS = 4_096
+const MIN_CHUNK_BYTES = 16
 const SWEEP_MS = 250
 /** Of `maxConnections`: with fewer there is room again. */
 const ROOM_AGAIN = 15 / 16
@@ -364,13 +377,50 @@ export class ClientConnections {
    */
   #requestClass(): typeof IncomingMessage {
     const isTooMany = (socket: Socket): boolean => this.#isTooMany(socket)
+    const refuseCrumbs = (request: IncomingMessage): void => this.#refuseCrumbs(request)
     return class ClientRequest extends IncomingMessage {
+      readonly #pace = new BodyPace()
+      /** Was asked for while it had to wait; nobody asks twice. */
+      #isReadDue = false
+
       constructor(socket: Socket) {
         super(socket)
         if (!isTooMany(socket)) return
         Object.defineProperty(this, 'upgrade', { get: () => true, set: () => {} })
       }
+
+      /** Node's parser calls it with each chunk, and stops to read the socket when it gives false. */
+      override push(chunk: Buffer | null): boolean {
+        if (chunk === null) return super.push(chunk)
+        const pace = this.#pace.note(chunk.byteLength, () => this.#readOn())
+        if (pace === 'refused') return false
+        if (pace === 'absurd') {
+          refuseCrumbs(this)
+          return false
+        }
+        return super.push(chunk) && pace === 'steady'
+      }
+
+      override _read(bytes: number): void {
+        if (this.#pace.mayRead)
+          super._read(bytes) // oxlint-disable-line no-underscore-dangle
+        else this.#isReadDue = true
+      }
+
+      #readOn(): void {
+        const isWanted = this.#isReadDue || this.readableLength < this.readableHighWaterMark
+        this.#isReadDue = false
+        if (isWanted && !this.complete) super._read(0) // oxlint-disable-line no-underscore-dangle
+      }
     }
+  }
+
+  /** What is left of the body is not read any more: the client has a moment to read why. */
+  #refuseCrumbs(request: IncomingMessage): void {
+    const connection = this.#connections.get(request.socket)
+    if (connection === undefined || connection.standing === 'ending') return
+    if (connection.answering?.req === request) this.#onError(new BodyInCrumbs(), connection)
+    else this.#drop(connection, 'crumbs')
   }
 
   #isTooMany(socket: Socket): boolean {
@@ -437,6 +487,42 @@ export class ClientConnections {
   }
 }
 
+/** How fast the chunks of one body are taken. */
+class BodyPace {
+  #chunks = 0
+  #bytes = 0
+  #chunksInTurn = 0
+  #state: 'steady' | 'held' | 'refused' = 'steady'
+
+  /** Not while it waits for the next turn of the event loop, nor ever once it is refused. */
+  get mayRead(): boolean {
+    return this.#state === 'steady'
+  }
+
+  /** What to do after one more chunk; calls `onNextTurn` to read on where it said `held`. `absurd` is said once. */
+  note(bytes: number, onNextTurn: () => void): 'steady' | 'held' | 'absurd' | 'refused' {
+    if (this.#state === 'refused') return 'refused'
+    this.#chunks += 1
+    this.#bytes += bytes
+    if (this.#chunks > MIN_COUNTED_CHUNKS && this.#bytes < this.#chunks * MIN_CHUNK_BYTES) {
+      this.#state = 'refused'
+      return 'absurd'
+    }
+    if (this.#chunksInTurn++ === 0) this.#awaitTurn(onNextTurn)
+    if (this.#chunksInTurn > MAX_CHUNKS_A_TURN) this.#state = 'held'
+    return this.#state
+  }
+
+  #awaitTurn(onNextTurn: () => void): void {
+    setImmediate(() => {
+      this.#chunksInTurn = 0
+      if (this.#state !== 'held') return
+      this.#state = 'steady'
+      onNextTurn()
+    })
+  }
+}
+
 /** Reads on, so that the client's end is noticed. */
 function discard(socket: Socket): void {
   socket.on('data', () => {}).resume()
@@ -451,5 +537,5 @@ function unfinished({ socket, bytesRead }: ClientConnection): number {
 }
 
 function noDrops(): Record<DropReason, number> {
-  return { unread: 0, lingering: 0, crowded: 0, 'unfinished-headers': 0 }
+  return { unread: 0, lingering: 0, crowded: 0, 'unfinished-headers': 0, crumbs: 0 }
 }

@@ -314,6 +314,83 @@ t.test('bytes that are no request', (t) => {
   t.end()
 })
 
+/** Reads all, with pauses. */
+async function echoLength(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  let bytes = 0
+  for await (const chunk of request) {
+    bytes += (chunk as Buffer).byteLength
+    if (bytes % 7 === 0) await turn()
+  }
+  response.end(`${bytes} bytes`)
+}
+const pausing: RequestHandler = (request, response) => {
+  echoLength(request, response).catch(() => {}) // it was cut off
+}
+const refusing: RequestHandler = (request, response) => {
+  request.resume()
+  response.write('refused')
+}
+
+t.test('bodies in chunks', (t) => {
+  const CHUNKED = 'POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n'
+  t.test('arrive whole, however many turns they take', async (t) => {
+    const stand = await setUp(t, pausing)
+    const client = await stand.client()
+    for (const bytes of [24, 100, 5_000]) {
+      const chunk = `${bytes.toString(16)}\r\n${'x'.repeat(bytes)}\r\n`
+      client.write(`${CHUNKED}${chunk.repeat(20_000 / Math.sqrt(bytes))}0\r\n\r\n`)
+      const [answer] = (await once(client, 'data')) as [Buffer]
+      t.match(answer.toString(), `${Math.floor(20_000 / Math.sqrt(bytes)) * bytes} bytes`)
+    }
+  })
+  t.test('of a byte each are refused, whoever reads them', async (t) => {
+    const errors: Error[] = []
+    const describeError = (error: Error): string => {
+      errors.push(error)
+      return 'HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n'
+    }
+    for (const [name, serve, answer] of [
+      ['read', pausing, /^HTTP\/1\.1 400/],
+      ['refused already', refusing, /refused/]
+    ] as const) {
+      const stand = await setUp(t, serve, { describeError, lingerMs: 200 })
+      const client = await stand.client()
+      client.write(CHUNKED)
+      client.write('1\r\nx\r\n'.repeat(1_000_000))
+      const { text } = await rest(client)
+      t.match(text, answer, name)
+      const request = stand.requests[0]?.request
+      t.ok((request?.socket.bytesRead ?? 0) < 256 * 1024, 'most of it is never read')
+      t.ok(await gone(stand), 'no socket is left')
+    }
+    t.match(errors, [{ code: 'BODY_IN_CRUMBS' }])
+    t.equal(errors.length, 1)
+  })
+  t.test('of many connections leave the event loop to others', async (t) => {
+    const stand = await setUp(t, (request, response) => {
+      request.resume().once('end', () => response.end('ok'))
+    })
+    const clients = await Promise.all(Array.from({ length: 8 }, () => stand.client()))
+    let bytesBefore = 0
+    let most = 0
+    let isOver = false
+    const read = (): number =>
+      stand.requests.reduce((sum, { request }) => sum + request.socket.bytesRead, 0)
+    const onTurn = (): void => {
+      most = Math.max(most, read() - bytesBefore)
+      bytesBefore = read()
+      if (!isOver) setImmediate(onTurn)
+    }
+    setImmediate(onTurn)
+    for (const client of clients)
+      client.write(`${CHUNKED}${'18\r\n0123456789abcdef01234567\r\n'.repeat(20_000)}0\r\n\r\n`)
+    await Promise.all(clients.map((client) => once(client, 'data')))
+    isOver = true
+    t.ok(most <= clients.length * 128 * 1024, `${most} bytes in one turn`)
+  })
+  t.end()
+})
+
 t.test('CONNECT and strange expectations leave no socket', async (t) => {
   const stand = await setUp(t, undefined, { lingerMs: 200, keepAliveTimeoutMs: 100 })
   for (const [request, status] of [
