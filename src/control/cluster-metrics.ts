@@ -27,7 +27,7 @@ export class ClusterMetrics {
   readonly #options: ClusterMetricsOptions
   /** Bounded by the number of workers. */
   readonly #members = new Set<string>()
-  /** Of members only. */
+  /** Of members only. Bounded by their number. */
   readonly #latest = new Map<string, MetricsSnapshot>()
   /** Counts of the workers that are gone, merged when there are many. Bounded by MAX_RETIRED and who leaves meanwhile. */
   readonly #retired: Retired[] = []

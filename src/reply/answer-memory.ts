@@ -100,7 +100,7 @@ export class AnswerMemory implements AnswerRoom, Disposable {
   readonly #limits: AnswerLimits
   /** Bounded by the steps of an answer of the largest size. */
   readonly #reservations: Disposable[] = []
-  /** What is held for a moment. Bounded likewise, by the largest frame. */
+  /** What is held for a moment. Bounded by the steps of the largest frame. */
   readonly #lent: Taken[] = []
   #saidBytes = 0
   #heldBytes = 0
