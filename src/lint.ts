@@ -1,11 +1,10 @@
 import { createReadStream } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { loadProcessConfig } from './config/load-process.ts'
-import { isDialectName } from './dialects/convert-request.ts'
-import { lintRequest } from './dialects/lint/lint-request.ts'
-import { reportText } from './dialects/lint/report-text.ts'
-import { BUILT_IN_CATALOGUE } from './kiro/catalogue.ts'
-import { requestOptionsOf } from './server/request-options.ts'
+import { isDialectName } from './dialects/convert.ts'
+import { lintRequest, reportText } from './dialects/lint/lint-request.ts'
+import { BUILT_IN_CATALOGUE } from './kiro/models/models.ts'
+import { requestOptionsOf } from './server/turn/body.ts'
 
 /*
  * `kiro-gateway lint FILE`: explains a request as POST /v1/lint does, with the settings of this folder and without a

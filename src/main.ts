@@ -13,8 +13,15 @@ import {
 import { defaultMemoryBytes, type MemoryPlan, planMemory } from './config/memory-plan.ts'
 import type { Config } from './config/settings.ts'
 import type { Primary } from './control/primary.ts'
-import { LineWriter, openOutput, STDERR, STDOUT, WORKER_LOG_FD } from './observe/line-writer.ts'
-import { createLogger, type Logger } from './observe/logger.ts'
+import {
+  createLogger,
+  LineWriter,
+  type Logger,
+  openOutput,
+  STDERR,
+  STDOUT,
+  WORKER_LOG_FD
+} from './observe/logger.ts'
 import { DeferredSignals } from './shared/deferred-signals.ts'
 import { GatewayError } from './shared/errors.ts'
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env node
-// Where every start begins. Plain JavaScript that any Node since 16 can read, so that one too old for the rest says so.
 import fs from 'node:fs'
 import nodeModule from 'node:module'
 import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+
+// Where every start begins. Plain JavaScript that any Node since 16 can read, so that one too old for the rest says so.
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const needed = readNeededVersion()

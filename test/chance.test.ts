@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { importsOf } from './helper/layer-rules.ts'
-import { tokenize, type Token } from './helper/source-tokens.ts'
+import { type Token, tokenize } from './helper/source-tokens.ts'
 
 /** Where fast-check comes from, with seeds that are the same each time. */
 const HELPER = 'helper/fast-check.ts'

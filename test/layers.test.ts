@@ -1,8 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import type { LayerTable } from './helper/layer-rules.ts'
-import { findViolations, importsOf, partOf } from './helper/layer-rules.ts'
+import {
+  circlesBetween,
+  findViolations,
+  importsOf,
+  type LayerTable,
+  partOf
+} from './helper/layer-rules.ts'
 import { tokenize } from './helper/source-tokens.ts'
 
 /** From top to bottom: each row imports only from rows below it, and of these only what stands here. */
@@ -48,6 +53,10 @@ function sourcePaths(): readonly string[] {
   )
 }
 
+function fileOf(path: string, ...specifiers: readonly string[]) {
+  return { path, text: specifiers.map((specifier) => `import '${specifier}'`).join('\n') }
+}
+
 /** What is found wrong with a text, without the path. */
 function check(path: string, text: string): readonly string[] {
   return findViolations({ path, text }, layers).map((found) => found.slice(path.length + 2))
@@ -62,6 +71,26 @@ t.test('every file of src/ and workers/ keeps to the layers', async (t) => {
   t.same(violations, [])
   const unknown = paths.filter((path) => layers[partOf(path)] === undefined)
   t.same(unknown, [], 'every folder has a row')
+})
+
+t.test('no rooms import each other in a circle', async (t) => {
+  const files = sourcePaths().map((path) => ({
+    path,
+    text: readFileSync(join(root, path), 'utf8')
+  }))
+  t.same(circlesBetween(files), [])
+  t.same(
+    circlesBetween([
+      fileOf('src/a/one.ts', './b/two.ts', '../c/three.ts'),
+      fileOf('src/a/b/two.ts', '../../c/three.ts'),
+      fileOf('src/c/three.ts', '../a/b/other.ts')
+    ]),
+    ['src/a/b > src/c > src/a/b']
+  )
+  t.same(
+    circlesBetween([fileOf('src/a/one.ts', './b/two.ts'), fileOf('src/a/b/two.ts', './x.ts')]),
+    []
+  )
 })
 
 t.test('the table', async (t) => {

@@ -1,15 +1,18 @@
 import { resourceLimits } from 'node:worker_threads'
 import { move, transferableSymbol, valueSymbol } from 'piscina'
-import { AttachmentNeeded } from '../src/dialects/attachments.ts'
-import { attachmentNeedsOf, convertRequest } from '../src/dialects/convert-request.ts'
-import { type AttachmentContents, inlineAttachments } from '../src/dialects/inline-attachments.ts'
-import { checkAnswer } from '../src/dialects/json-answer.ts'
+import { attachmentNeedsOf, convertRequest } from '../src/dialects/convert.ts'
 import { lintRequest } from '../src/dialects/lint/lint-request.ts'
-import { PayloadRoomNeeded } from '../src/dialects/payload-bytes.ts'
+import { checkAnswer } from '../src/dialects/plan/json-answer.ts'
+import {
+  type AttachmentContent,
+  type AttachmentContents,
+  AttachmentNeeded,
+  inlineAttachments
+} from '../src/dialects/request/attachments.ts'
+import { PayloadRoomNeeded } from '../src/dialects/request/payload-bytes.ts'
+import { readPdfText } from '../src/dialects/request/pdf.ts'
 import { GatewayError } from '../src/shared/errors.ts'
 import { ownsMemory } from '../src/shared/own-memory.ts'
-import type { AttachmentContent } from '../src/dialects/attachments.ts'
-import { readPdfText } from '../src/dialects/pdf-text.ts'
 import type {
   GotAttachments,
   LintJob,

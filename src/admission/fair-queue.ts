@@ -1,5 +1,4 @@
 import type { WaiterHead } from '../ipc/service-order.ts'
-import { OrderedList, type Place } from './ordered-list.ts'
 
 interface Line {
   readonly key: string
@@ -190,4 +189,116 @@ export class FairQueue {
 
 function toHead(line: Line, waiter: Place<Waiter> | null): WaiterHead | null {
   return waiter === null ? null : { key: line.key, at: waiter.item.at, served: line.served }
+}
+
+/** An item's place in an `OrderedList`; what `remove()` takes. */
+export interface Place<Item> {
+  readonly item: Item
+  readonly rank: number
+  prev: Place<Item> | null
+  next: Place<Item> | null
+}
+
+/**
+ * Items by ascending rank, equal ranks in order of insertion. Removal is O(1) anywhere; insertion walks
+ * from the end, which is O(1) for ranks that mostly grow, like times.
+ */
+export class OrderedList<Item> {
+  #first: Place<Item> | null = null
+  #last: Place<Item> | null = null
+  #size = 0
+
+  get first(): Place<Item> | null {
+    return this.#first
+  }
+
+  get last(): Place<Item> | null {
+    return this.#last
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  insert(item: Item, rank: number): Place<Item> {
+    let prev = this.#last
+    while (prev !== null && prev.rank > rank) prev = prev.prev
+    const next = prev === null ? this.#first : prev.next
+    const place: Place<Item> = { item, rank, prev, next }
+    if (prev === null) this.#first = place
+    else prev.next = place
+    if (next === null) this.#last = place
+    else next.prev = place
+    this.#size += 1
+    return place
+  }
+
+  /** The place must be in this list; it is not usable afterwards. */
+  remove(place: Place<Item>): void {
+    if (place.prev === null) this.#first = place.next
+    else place.prev.next = place.next
+    if (place.next === null) this.#last = place.prev
+    else place.next.prev = place.prev
+    this.#size -= 1
+  }
+}
+
+/**
+ * Who waits for something that takes others' time: keys have their turns by what they have cost so far, so that a key
+ * with one expensive job after the other delays another key by the one that runs, and then waits while that key has
+ * its own for as long. Where nobody waits, everything is forgiven.
+ *
+ * Time is virtual: it is that of the job that began last, and a key's next turn comes after all that its jobs have
+ * cost beyond it (start-time fair queueing, Goyal et al. 1996).
+ * ```
+ *   key a  ├────── 3000 ──────┤next
+ *   key b  ├10┤next ├10┤next           b has some 300 turns before a has its second
+ * ```
+ * State is kept for keys that wait or have cost something since last nobody waited.
+ */
+export class CostQueue {
+  /** Bounded by what its owner lets wait. */
+  readonly #queue = new FairQueue()
+  /** The virtual time up to which a key has had its share. Bounded by the number of keys. */
+  readonly #charged = new Map<string, number>()
+  #now = 0
+
+  get size(): number {
+    return this.#queue.size
+  }
+
+  push(id: number, key: string): void {
+    this.#queue.push(id, key, this.#now)
+    this.#queue.noteServed(key, this.#charged.get(key) ?? 0)
+  }
+
+  /** False if nobody of this id waits. */
+  remove(id: number): boolean {
+    return this.#queue.remove(id)
+  }
+
+  /** Takes out whose turn it is. */
+  shift(): number | null {
+    const head = this.#queue.peek()
+    if (head === null) return null
+    this.#now = Math.max(this.#now, head.at, head.served)
+    const id = this.#queue.shift(this.#now)
+    return id
+  }
+
+  /** A job of this key has taken so much of what is shared, in milliseconds. */
+  charge(key: string, costMs: number): void {
+    if (this.#queue.size === 0) {
+      this.#charged.clear()
+      return
+    }
+    const until = Math.max(this.#charged.get(key) ?? 0, this.#now) + costMs
+    this.#charged.set(key, until)
+    this.#queue.noteServed(key, until)
+  }
+
+  /** Who may be refused in favour of one more of this key; `null` where that would be no fairer. */
+  evictionFor(key: string): number | null {
+    return this.#queue.evictionFor(key)
+  }
 }

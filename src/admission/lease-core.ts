@@ -1,8 +1,6 @@
-import { NO_REPORT, NO_TERMS, type LeaseReport, type LeaseTerms } from '../ipc/lease-messages.ts'
-import { HEADS_TOLD, outranks } from '../ipc/service-order.ts'
+import { type LeaseReport, type LeaseTerms, NO_REPORT, NO_TERMS } from '../ipc/messages.ts'
+import { hasMoved, HEADS_TOLD, outranks } from '../ipc/service-order.ts'
 import { FairQueue } from './fair-queue.ts'
-import type { LeaseAnswer, LeaseCommand } from './lease-command.ts'
-import { isQueueNews } from './queue-news.ts'
 
 const NOTHING: readonly LeaseCommand[] = []
 
@@ -194,4 +192,26 @@ export class LeaseCore {
     const served = Math.max(theirs.served, this.#queue.servedAt(theirs.key))
     return outranks({ ...theirs, served }, ours, now)
   }
+}
+
+/** What the shell has to do. `trim`: bring the sockets down to `max`, then call `trimmed(permits)`. */
+export type LeaseCommand =
+  | { readonly type: 'issue'; readonly id: number }
+  | { readonly type: 'refuse'; readonly id: number; readonly reason: 'full' | 'draining' }
+  | { readonly type: 'trim'; readonly max: number; readonly permits: number }
+
+/** What becomes of a request for a permit; who is `waiting` hears more by a command. */
+export type LeaseAnswer = 'issued' | 'waiting' | 'full' | 'draining'
+
+/**
+ * Whether the primary has a wrong picture of who waits: it takes what it was told, less what it has
+ * granted since. More waiting is always news, less only when it matters, since under load every request
+ * would be a message otherwise.
+ */
+export function isQueueNews(told: LeaseReport, granted: number, queue: FairQueue): boolean {
+  const served = granted - told.granted
+  const believed = Math.max(0, told.waiting - served)
+  if (queue.size > believed || believed - queue.size > Math.floor(believed / 32)) return true
+  const next = queue.peek()
+  return next !== null && hasMoved(told.heads.slice(served), [next])
 }

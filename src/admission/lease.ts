@@ -1,17 +1,9 @@
-import type { LeaseTerms } from '../ipc/lease-messages.ts'
+import type { LeaseReport, LeaseTerms } from '../ipc/messages.ts'
 import { GatewayError } from '../shared/errors.ts'
 import type { Closable } from '../shared/lifecycle.ts'
-import { SYSTEM_CLOCK, type Clock } from './clock.ts'
-import { countedFrom } from './counted-from.ts'
-import { DeadlineTimer } from './deadline-timer.ts'
-import { DrainRate } from './drain-rate.ts'
-import type { LeaseCommand } from './lease-command.ts'
-import { LeaseCore } from './lease-core.ts'
-import { clientClosed, poolStateOf, poolTimeout, queueFull } from './lease-errors.ts'
-import type { AcquireOptions, LeaseOptions, LeaseState } from './lease-options.ts'
-import { OncePerTurn } from './once-per-turn.ts'
-import { Permit } from './permit.ts'
-import { WaitingList } from './waiting-list.ts'
+import { type Clock, SYSTEM_CLOCK } from './clock.ts'
+import { type LeaseCommand, LeaseCore } from './lease-core.ts'
+import { clientClosed, DrainRate, poolStateOf, poolTimeout, queueFull } from './lease-errors.ts'
 
 /**
  * This worker's share of the connection budget: gives permits, or lets requests wait for one.
@@ -196,5 +188,162 @@ export class Lease implements Closable {
 
   #describe(arrivedAt: number): ReturnType<typeof poolStateOf> {
     return poolStateOf(this.#core, { arrivedAt, now: this.#clock.now(), rate: this.#rate })
+  }
+}
+
+export interface WaitingRequest {
+  readonly arrivedAt: number
+  readonly resolve: (permit: Permit) => void
+  readonly reject: (error: Error) => void
+}
+
+interface Entry extends WaitingRequest {
+  readonly signal: AbortSignal
+  readonly onAbort: () => void
+}
+
+/** The promises of those who wait. Each is settled by whoever takes it out, or stays until then. */
+export class WaitingList {
+  /** Bounded by the queue whose promises these are. */
+  readonly #entries = new Map<number, Entry>()
+
+  get ids(): readonly number[] {
+    return [...this.#entries.keys()]
+  }
+
+  /** `onAbort` is called when the signal aborts while the request is in the list. */
+  add(
+    id: number,
+    { arrivedAt, signal, onAbort }: { arrivedAt: number; signal: AbortSignal; onAbort: () => void }
+  ): Promise<Permit> {
+    return new Promise((resolve, reject) => {
+      this.#entries.set(id, { arrivedAt, resolve, reject, signal, onAbort })
+      signal.addEventListener('abort', onAbort, { once: true })
+    })
+  }
+
+  /** Takes a request out, whose promise the caller has to settle. */
+  take(id: number): WaitingRequest {
+    const entry = this.#entries.get(id)
+    if (entry === undefined) throw new Error(`request ${id} does not wait`)
+    this.#entries.delete(id)
+    entry.signal.removeEventListener('abort', entry.onAbort)
+    return entry
+  }
+}
+
+/** Node fires a longer delay at once. */
+const LONGEST_DELAY_MS = 2 ** 31 - 1
+
+/** One timer for many deadlines: it is aimed at the earliest, and may go off before that one, never after. */
+export class DeadlineTimer {
+  readonly #clock: Clock
+  readonly #onTime: () => void
+  #armed: { readonly at: number; readonly cancel: () => void } | null = null
+
+  constructor(clock: Clock, onTime: () => void) {
+    this.#clock = clock
+    this.#onTime = onTime
+  }
+
+  /** `null` when nothing is due any more. A timer that is early already stays as it is. */
+  aim(at: number | null): void {
+    if (this.#armed !== null) {
+      if (at !== null && this.#armed.at <= at) return
+      this.#armed.cancel()
+      this.#armed = null
+    }
+    if (at === null) return
+    const delayMs = Math.min(LONGEST_DELAY_MS, Math.max(1, Math.ceil(at - this.#clock.now())))
+    const cancel = this.#clock.setTimeout(() => {
+      this.#armed = null
+      this.#onTime()
+    }, delayMs)
+    this.#armed = { at, cancel }
+  }
+}
+
+/** Runs something at the end of the turn of the event loop in which it was asked for, once however often. */
+export class OncePerTurn {
+  readonly #clock: Clock
+  readonly #run: () => void
+  #isAsked = false
+
+  constructor(clock: Clock, run: () => void) {
+    this.#clock = clock
+    this.#run = run
+  }
+
+  ask(): void {
+    if (this.#isAsked) return
+    this.#isAsked = true
+    this.#clock.setImmediate(() => {
+      this.#isAsked = false
+      this.#run()
+    })
+  }
+}
+
+/**
+ * So long anybody may wait, however short HTTP_POOL_TIMEOUT is: the other workers have to be asked for what they have
+ * idle, and what is busy here says nothing about them.
+ */
+const LENDING_MS = 100
+
+/** From when HTTP_POOL_TIMEOUT is counted for a request that begins to wait now: its arrival, or later. */
+export function countedFrom(arrivedAt: number, now: number, poolTimeoutMs: number | null): number {
+  return poolTimeoutMs === null ? arrivedAt : Math.max(arrivedAt, now + LENDING_MS - poolTimeoutMs)
+}
+
+export interface LeaseOptions {
+  /** Hands a report to the primary. Called at most once per turn of the event loop. */
+  readonly send: (report: LeaseReport) => void
+  /**
+   * Closes idle sockets at once until at most `max` are open or closing, and resolves when those it had to
+   * close, and those that were closing already, are really gone.
+   */
+  readonly trimSockets: (max: number) => Promise<void>
+  /** Called when fewer connections than before may sit idle. */
+  readonly onKeepAlive?: (keepAlive: number) => void
+  /** `null`: as long as the client waits. */
+  readonly poolTimeoutMs: number | null
+  /** How many may wait until the primary has said how many. */
+  readonly maxWaiting: number
+  readonly clock?: Clock
+}
+
+export interface AcquireOptions {
+  /** Whose request it is: a short name of the client key, never the key itself. */
+  readonly key: string
+  /** `monotonicNow()` of the request's arrival; the wait is counted from here. */
+  readonly arrivedAt: number
+}
+
+export interface LeaseState {
+  /** `null` without limit. */
+  readonly budget: number | null
+  readonly size: number
+  readonly held: number
+  readonly waiting: number
+  readonly keepAlive: number
+}
+
+/** The right to have one request in flight upstream. Released once, by whoever holds it. */
+export class Permit implements Disposable {
+  #onRelease: (() => void) | null
+
+  constructor(onRelease: () => void) {
+    this.#onRelease = onRelease
+  }
+
+  /** Gives the permit back. Later calls do nothing, so `finally` blocks need no guard. */
+  release(): void {
+    const onRelease = this.#onRelease
+    this.#onRelease = null
+    onRelease?.()
+  }
+
+  [Symbol.dispose](): void {
+    this.release()
   }
 }

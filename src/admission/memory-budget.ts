@@ -1,10 +1,7 @@
-import { abortErrorOf } from '../shared/abort-error.ts'
-import { GatewayError } from '../shared/errors.ts'
-import { SYSTEM_CLOCK, type Clock } from './clock.ts'
-import { DrainRate } from './drain-rate.ts'
-import { FairQueue } from './fair-queue.ts'
-import { OrderedList, type Place } from './ordered-list.ts'
-import { type Held, Reservation, type ReservationOwner } from './reservation.ts'
+import { abortErrorOf, GatewayError } from '../shared/errors.ts'
+import { type Clock, SYSTEM_CLOCK } from './clock.ts'
+import { FairQueue, OrderedList, type Place } from './fair-queue.ts'
+import { DrainRate } from './lease-errors.ts'
 
 /** What was being waited for, for the log. */
 const WAIT = 'while waiting for memory'
@@ -346,4 +343,61 @@ function unreadBytesOf({ bytes }: Pick<Waiter, 'bytes'>): number {
 
 function mebibytes(bytes: number): string {
   return `${(bytes / 2 ** 20).toFixed(1)} MiB`
+}
+
+/** A part of the memory budget. Released once, by whoever holds it. */
+export class Reservation implements Disposable {
+  /** Name of the client's key for which it is held. */
+  readonly key: string
+  #bytes: number
+  #isLoose: boolean
+  readonly #owner: ReservationOwner
+
+  constructor({ bytes, isLoose, key }: Held, owner: ReservationOwner) {
+    this.#bytes = bytes
+    this.#isLoose = isLoose
+    this.key = key
+    this.#owner = owner
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Gives back what is above `bytes`; a reservation never grows. */
+  shrinkTo(bytes: number): void {
+    const freed = this.#bytes - Math.max(0, bytes)
+    if (freed <= 0) return
+    this.#bytes -= freed
+    this.#owner.free({ bytes: freed, isLoose: this.#isLoose, key: this.key })
+  }
+
+  /** The same, for one that nobody knows the end of: see `MemoryBudget`. */
+  loosenTo(bytes: number): void {
+    if (!this.#isLoose) this.#owner.loosen(this.#bytes)
+    this.#isLoose = true
+    this.shrinkTo(bytes)
+  }
+
+  /** Gives everything back. Later calls do nothing. */
+  release(): void {
+    this.shrinkTo(0)
+  }
+
+  [Symbol.dispose](): void {
+    this.release()
+  }
+}
+
+/** What is held, or given back. */
+export interface Held {
+  readonly bytes: number
+  readonly isLoose: boolean
+  readonly key: string
+}
+
+/** What a reservation tells its budget. */
+export interface ReservationOwner {
+  free(freed: Held): void
+  loosen(bytes: number): void
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { parse } from 'dotenv'
-import type { Config } from './settings.ts'
 import { configInvalid, type Environment, loadConfig, withoutEmpty, withOwnNames } from './load.ts'
+import type { Config } from './settings.ts'
 
 /** As `LoadResult`, and what was read. */
 export type ProcessLoadResult =

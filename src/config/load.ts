@@ -1,15 +1,19 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
+import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
 import { Check } from 'typebox/schema'
 import { GatewayError } from '../shared/errors.ts'
 import { version } from '../shared/version.ts'
 import { crossCheck, type Finding } from './cross-checks.ts'
-import { findMisspelt } from './misspelt.ts'
-import { describeAllowed, type ListedSetting, listSettings, readSetting } from './setting-text.ts'
+import {
+  describeAllowed,
+  type ListedSetting,
+  listSettings,
+  readSetting,
+  writeSetting
+} from './setting-text.ts'
 import type { Setting } from './setting.ts'
 import { type Config, Settings } from './settings.ts'
-import { usageText } from './usage.ts'
 
 /** Names and values as in `process.env`; an empty value counts as not set. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -164,4 +168,63 @@ function deepFreeze<T>(value: T): T {
     Object.freeze(value)
   }
   return value
+}
+
+/** Sentences about names of the environment that look like misspelt settings: at most two letters off. */
+export function findMisspelt(
+  given: readonly string[],
+  known: ReadonlySet<string>
+): readonly string[] {
+  return given
+    .filter((name) => /^(HTTP|KIRO)_/.test(name) && !known.has(name))
+    .flatMap((name) => {
+      const meant = [...known].find((setting) => editDistance(name, setting) <= 2)
+      return meant === undefined ? [] : `${name} is not a setting; was ${meant} meant?`
+    })
+}
+
+/** Letters to insert, remove or replace to get from one word to the other. */
+function editDistance(from: string, to: string): number {
+  let above = Array.from({ length: to.length + 1 }, (_, column) => column)
+  for (let row = 1; row <= from.length; row++) {
+    const current = [row]
+    for (let column = 1; column <= to.length; column++) {
+      const replaced = (above[column - 1] ?? 0) + (from[row - 1] === to[column - 1] ? 0 : 1)
+      const inserted = (current[column - 1] ?? 0) + 1
+      const removed = (above[column] ?? 0) + 1
+      current.push(Math.min(replaced, inserted, removed))
+    }
+    above = current
+  }
+  return above[to.length] ?? 0
+}
+
+/** What `--help` prints: options, and every setting with what is allowed and its default. */
+export function usageText(): string {
+  const settings = listSettings().map(({ setting }) => setting)
+  const options = settings.flatMap((setting) =>
+    setting.option === undefined
+      ? []
+      : `  ${`--${setting.option} <value>`.padEnd(18)} ${setting.description} Wins over ${setting.env}.`
+  )
+  const rows = settings.map((setting) => {
+    const value = writeSetting(setting, setting.default)
+    const allowed = `${describeAllowed(setting)}; default ${value === '' ? 'not set' : value}`
+    return `  ${setting.env}\n      ${setting.description}\n      ${allowed}`
+  })
+  return [
+    `kiro-gateway ${version}: the models of a Kiro subscription behind OpenAI and Anthropic APIs.`,
+    '',
+    'Usage: kiro-gateway [options]',
+    '       kiro-gateway lint FILE   explains a request: which rules of the upstream it breaks',
+    '',
+    ...options,
+    '  --help             Prints this text.',
+    '  --version          Prints the version.',
+    '',
+    'Settings, from the environment or from .env in the working folder:',
+    '',
+    ...rows,
+    ''
+  ].join('\n')
 }

@@ -23,7 +23,7 @@ const region = {
 }
 
 /**
- * Every setting: where it is read from, its bounds, default and meaning. README and `.env.example` are checked
+ * Every setting: where it is read from, its bounds, default and meaning. docs/settings.md and `.env.example` are checked
  * against it. `null` means no limit, automatic or left out, as each sentence says.
  */
 export const Settings = Type.Object({

@@ -1,12 +1,20 @@
-import { access, constants, realpath, stat } from 'node:fs/promises'
+import { access, constants, readFile, realpath, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import { type JsonObject, textMember } from '../kiro/json-object.ts'
+import type { AuthType } from '../kiro/wire/credential-snapshot.ts'
+import { isProfileArn, isRegion } from '../kiro/wire/hosts.ts'
 import type { Logger } from '../observe/logger.ts'
+import { GatewayError } from '../shared/errors.ts'
+import { type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
 import { replaceFile } from '../shared/private-files.ts'
-import { type IdeToken, inlineClient, parseIdeToken, type Registration } from './ide-token.ts'
-import { fileError, type JsonFileOptions, readJsonFile } from './read-json-file.ts'
-import { type CredentialSource, hashOf, type StoredCredential } from './stored-credential.ts'
+import { parseExpiry } from './sign-in.ts'
+import {
+  type CredentialSource,
+  hashOf,
+  isTokenText,
+  type OidcClient,
+  type StoredCredential
+} from './sources.ts'
 
 const EXPECTED =
   'Expected the token file of the Kiro IDE (~/.aws/sso/cache/kiro-auth-token.json) or an AWS SSO cache file: a JSON object with "accessToken" and "refreshToken".'
@@ -126,4 +134,181 @@ async function isWritable(path: string): Promise<boolean> {
   } catch {
     return false // whatever the reason is
   }
+}
+
+const BUILDER_ID_START_URL = 'https://view.awsapps.com/start'
+
+/** A file's sign-in, and what was odd about it but not fatal. */
+export interface IdeToken {
+  readonly stored: StoredCredential
+  /** Sentences for a warning; without any secret. */
+  readonly oddities: readonly string[]
+}
+
+/** The client registration, or why there is none. */
+export type Registration = OidcClient | { readonly problem: string } | null
+
+/**
+ * Reads the token file of the Kiro IDE or an AWS SSO cache file (kiro-protocol §3.2, §3.4). The registration
+ * comes from the companion file where the token file does not hold it.
+ *
+ * @throws {Error} whose message completes the sentence "the file …".
+ */
+export function parseIdeToken(
+  file: JsonObject,
+  registration: Registration,
+  fallbackRegion: string
+): IdeToken {
+  const oddities: string[] = []
+  const accessToken = tokenOf(file, 'accessToken')
+  const refreshToken = tokenOf(file, 'refreshToken')
+  if (accessToken === null && refreshToken === null) {
+    throw new Error('has neither "accessToken" nor "refreshToken".')
+  }
+  const authType = authTypeOf(file, accessToken, registration)
+  const arn = textMember(file, 'profileArn')
+  if (arn !== null && !isProfileArn(arn)) oddities.push('profileArn is malformed and not used')
+  const expiresAt = parseExpiry(file['expiresAt'])
+  if (expiresAt === null && authType !== 'api-key')
+    oddities.push('expiresAt is missing or unreadable')
+  // The shared ARN of Builder ID depends on the host; a stored one would be sent where it must not be.
+  const profileArn = arn !== null && isProfileArn(arn) && authType !== 'builder-id' ? arn : null
+  const stored: StoredCredential = {
+    authType,
+    accessToken,
+    refreshToken: authType === 'api-key' ? null : refreshToken,
+    expiresAt: authType === 'api-key' ? null : expiresAt,
+    profileArn,
+    ssoRegion: regionOf(file, 'region') ?? fallbackRegion,
+    apiRegion: regionOf(file, 'apiRegion'),
+    client: registration !== null && 'clientId' in registration ? registration : null,
+    renewalProblem: renewalProblemOf(authType, registration)
+  }
+  return { stored, oddities }
+}
+
+/** The registration inside the token file itself. */
+export function inlineClient(file: JsonObject): OidcClient | null {
+  const clientId = textMember(file, 'clientId')
+  const clientSecret = textMember(file, 'clientSecret')
+  return clientId === null || clientSecret === null ? null : { clientId, clientSecret }
+}
+
+/** What the file says of how it was made, without case and separators. */
+function methodOf(file: JsonObject): string {
+  return (textMember(file, 'authMethod') ?? '').toLowerCase().replaceAll(/[-_ ]/g, '')
+}
+
+function authTypeOf(
+  file: JsonObject,
+  accessToken: string | null,
+  registration: Registration
+): AuthType {
+  const method = methodOf(file)
+  if (accessToken?.startsWith('ksk_') === true) return 'api-key'
+  if (method === 'apikey') throw new Error('says it holds an API key, but "accessToken" is none.')
+  if (method === 'externalidp') return 'external-idp'
+  const hasClient = registration !== null && 'clientId' in registration
+  if (method === 'social' && !hasClient) return 'social'
+  const isOidc = registration !== null || ['idc', 'builderid', 'iam'].includes(method)
+  if (!isOidc) return 'social'
+  const provider = (textMember(file, 'provider') ?? '').toLowerCase()
+  const isBuilderId =
+    method === 'builderid' ||
+    provider === 'builderid' ||
+    textMember(file, 'startUrl')?.replace(/\/+$/, '') === BUILDER_ID_START_URL
+  return isBuilderId ? 'builder-id' : 'idc'
+}
+
+function renewalProblemOf(authType: AuthType, registration: Registration): string | null {
+  if (authType === 'api-key') return 'an API key cannot be renewed'
+  if (authType === 'external-idp') {
+    return 'a sign-in through an external identity provider can only be renewed by the Kiro IDE'
+  }
+  if (authType === 'social') return null
+  if (registration === null) {
+    return 'the file names no client registration ("clientIdHash", or "clientId" and "clientSecret")'
+  }
+  return 'problem' in registration ? registration.problem : null
+}
+
+function tokenOf(file: JsonObject, name: string): string | null {
+  const token = textMember(file, name)
+  if (token !== null && (!isTokenText(token) || token.includes('...'))) {
+    throw new Error(`has a damaged "${name}": it was cut short or changed when it was copied.`)
+  }
+  return token
+}
+
+function regionOf(file: JsonObject, name: string): string | null {
+  const region = textMember(file, name)
+  if (region !== null && !isRegion(region)) {
+    throw new Error(`has a "${name}" that is no AWS region.`)
+  }
+  return region
+}
+
+const MAX_FILE_BYTES = 1024 * 1024
+
+export interface JsonFileOptions {
+  readonly path: string
+  /** The setting that names the file. */
+  readonly setting: string
+  /** A sentence about what should be in it. */
+  readonly expected: string
+}
+
+/**
+ * Reads a small JSON file that people or other programs wrote.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID that names setting, path, problem and what is expected; never content.
+ */
+export async function readJsonFile(options: JsonFileOptions): Promise<JsonObject> {
+  const { path } = options
+  let text: string
+  try {
+    const { size, ...stats } = await statFile(path)
+    if (stats.isFolder) {
+      // Docker makes a folder when the file to mount does not exist.
+      throw fileError(options, 'is a folder. In a container: does the mounted file exist?')
+    }
+    if (size > MAX_FILE_BYTES)
+      throw fileError(options, `has ${size} bytes, over the limit of 1 MB.`)
+    text = await readFile(path, 'utf8')
+  } catch (cause) {
+    if (cause instanceof GatewayError) throw cause
+    throw fileError(options, describeCause(cause), cause)
+  }
+  const object = parseJsonObject(text.replace(/^\uFEFF/, ''))
+  if (object === null) throw fileError(options, 'is not a JSON object.')
+  return object
+}
+
+/** An error about a file, for the operator. */
+export function fileError(
+  options: JsonFileOptions,
+  problem: string,
+  cause?: unknown
+): GatewayError {
+  const { setting, path, expected } = options
+  return new GatewayError('GW_CONFIG_INVALID', undefined, {
+    message: `${setting}: ${path} ${problem} ${expected}`,
+    ...(cause === undefined ? {} : { cause })
+  })
+}
+
+/** Anything that is not a plain file (a pipe would wait for ever) counts as a folder or as nothing. */
+async function statFile(path: string): Promise<{ size: number; isFolder: boolean }> {
+  const stats = await stat(path)
+  if (!stats.isFile() && !stats.isDirectory()) throw new Error('not a plain file')
+  return { size: stats.size, isFolder: stats.isDirectory() }
+}
+
+function describeCause(cause: unknown): string {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  if (code === 'ENOENT' || code === 'ENOTDIR') return 'does not exist.'
+  if (code === 'EACCES' || code === 'EPERM') {
+    return `may not be read by this user (uid ${process.geteuid?.() ?? 'unknown'}).`
+  }
+  return typeof code === 'string' ? `cannot be read (${code}).` : 'is not a plain file.'
 }

@@ -1,14 +1,16 @@
-import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
+import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
 import { GatewayError } from '../shared/errors.ts'
 import type { Closable } from '../shared/lifecycle.ts'
 import type { Clock } from './clock.ts'
-import type { CredentialState, FailedAttempt } from './credential-state.ts'
-import { tokenAge } from './expiry.ts'
-import { ForcedRefreshLimit } from './forced-refresh-limit.ts'
-import { isFinalRefusal, type RenewedTokens } from './refresh-answer.ts'
-import { RenewalTimer } from './renewal-timer.ts'
-import { SignIn, type SignInOptions } from './sign-in.ts'
-import type { StoredCredential } from './stored-credential.ts'
+import { isFinalRefusal, type RenewedTokens } from './renew.ts'
+import {
+  type CredentialState,
+  type FailedAttempt,
+  SignIn,
+  type SignInOptions,
+  tokenAge
+} from './sign-in.ts'
+import type { StoredCredential } from './sources.ts'
 import type { CredentialVault } from './vault.ts'
 
 export interface CredentialRefresherOptions extends Omit<SignInOptions, 'source' | 'clock'> {
@@ -188,4 +190,58 @@ function tooManyRefusals(): GatewayError {
     message:
       'The upstream refuses the tokens of this gateway although they were just renewed. Try again in a minute.'
   })
+}
+
+/** Timers do not count while a machine sleeps, so none is longer than this. */
+const MAX_TIMER_MS = 60_000
+/** Whatever goes wrong, nothing is renewed in a tight loop. */
+const MIN_TIMER_MS = 1000
+
+/** An alarm for a point of wall-clock time; at most one is set. Never keeps the process alive. */
+export class RenewalTimer {
+  readonly #clock: Clock
+  readonly #onDue: () => void
+  #cancel: (() => void) | null = null
+
+  constructor(clock: Clock, onDue: () => void) {
+    this.#clock = clock
+    this.#onDue = onDue
+  }
+
+  /** Replaces the alarm; a time in the past means soon, `null` means never. */
+  set(at: number | null): void {
+    this.clear()
+    if (at === null) return
+    const delayMs = Math.min(Math.max(at - this.#clock.now(), MIN_TIMER_MS), MAX_TIMER_MS)
+    this.#cancel = this.#clock.after(delayMs, () => {
+      this.#cancel = null
+      if (this.#clock.now() < at) this.set(at)
+      else this.#onDue()
+    })
+  }
+
+  clear(): void {
+    this.#cancel?.()
+    this.#cancel = null
+  }
+}
+
+const MAX_FORCED = 5
+const WINDOW_MS = 60_000
+
+/**
+ * At most five forced refreshes a minute. An upstream that refuses every new token would otherwise have each
+ * request fetch another one.
+ */
+export class ForcedRefreshLimit {
+  /** Bounded by MAX_FORCED. */
+  #times: readonly number[] = []
+
+  /** Counts one. False, and nothing is counted, if there were too many. */
+  allow(now: number): boolean {
+    const recent = this.#times.filter((time) => now - time < WINDOW_MS)
+    const isAllowed = recent.length < MAX_FORCED
+    this.#times = isAllowed ? [...recent, now] : recent
+    return isAllowed
+  }
 }

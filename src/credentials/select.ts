@@ -1,16 +1,13 @@
-import type { HostOverrides } from '../kiro/hosts.ts'
+import type { HostOverrides } from '../kiro/wire/hosts.ts'
 import type { Logger } from '../observe/logger.ts'
-import type { JsonCall } from '../upstream/json-call.ts'
-import { ApiKeySource } from './api-key.ts'
+import type { JsonCall } from '../upstream/call/json-exchange.ts'
 import { type Clock, systemClock } from './clock.ts'
-import type { CredentialState } from './credential-state.ts'
-import { EnvRefreshTokenSource } from './env-refresh-token.ts'
 import { IdeFileSource } from './ide-file.ts'
-import { OverlayStore } from './overlay-store.ts'
 import { CredentialRefresher } from './refresher.ts'
 import { renewTokens } from './renew.ts'
-import type { CredentialSource } from './stored-credential.ts'
-import { CredentialVault } from './vault.ts'
+import type { CredentialState } from './sign-in.ts'
+import { ApiKeySource, type CredentialSource, EnvRefreshTokenSource } from './sources.ts'
+import { CredentialVault, OverlayStore } from './vault.ts'
 
 /** `config.credentials`. */
 export interface CredentialSettings {

@@ -1,19 +1,10 @@
-import type { CredentialSnapshot } from '../kiro/credential-snapshot.ts'
+import { type CredentialSnapshot, tokenTypeOf } from '../kiro/wire/credential-snapshot.ts'
+import { resolveApiRegion } from '../kiro/wire/hosts.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { GatewayError } from '../shared/errors.ts'
 import type { Clock } from './clock.ts'
-import {
-  type CredentialState,
-  type FailedAttempt,
-  failureAfter,
-  type HeldCredential,
-  nextRenewalAt,
-  type RenewalFailure,
-  stateOf
-} from './credential-state.ts'
-import { dueAtOf, tokenAge } from './expiry.ts'
-import type { CredentialSource, StoredCredential } from './stored-credential.ts'
-import { type SnapshotSettings, toSnapshot } from './to-snapshot.ts'
+import { isFinalRefusal } from './renew.ts'
+import type { CredentialSource, StoredCredential } from './sources.ts'
 
 export interface SignInOptions {
   readonly source: Pick<CredentialSource, 'id' | 'name'>
@@ -101,5 +92,188 @@ export class SignIn {
     if (state.name !== this.#reported) onChange(state)
     this.#reported = state.name
     return error
+  }
+}
+
+/**
+ * How the sign-in is, for readiness and for the workers.
+ *
+ * ```
+ *             ┌────── renewed, or a new sign-in ──────┐
+ *             ▼                                       │
+ *   waiting ──token──▶ usable ──expired──▶ waiting    │
+ *                        │                   │        │
+ *                        └─refused for good──┴──▶ dead┘
+ * ```
+ */
+export type CredentialState =
+  /** `problem` is why renewing fails at the moment, while the token still works. */
+  | {
+      readonly name: 'usable'
+      readonly snapshot: CredentialSnapshot
+      readonly problem: GatewayError | null
+    }
+  /** No valid token now; renewing goes on. */
+  | { readonly name: 'waiting'; readonly problem: GatewayError | null }
+  /** Only a new sign-in helps; the source is looked at from time to time. */
+  | { readonly name: 'dead'; readonly problem: GatewayError }
+
+/** The sign-in in use. */
+export interface HeldCredential {
+  readonly stored: StoredCredential
+  readonly snapshot: CredentialSnapshot
+  /** Epoch ms from which on it is renewed in the background; `null` is never. */
+  readonly dueAt: number | null
+}
+
+/** The last attempt to renew, if it failed. */
+export interface RenewalFailure {
+  readonly error: GatewayError
+  /** The refresh token is used up; only another one is worth an attempt. */
+  readonly isFinal: boolean
+  /** The sign-in that failed. */
+  readonly stored: StoredCredential
+  /** Failures in a row. */
+  readonly count: number
+  /** Epoch ms before which nobody asks again; whoever wants a token gets `error`. */
+  readonly retryAt: number
+  /** A token that the upstream refused and that must not come back. */
+  readonly spentToken: string | null
+}
+
+const MAX_RETRY_DELAY_MS = 60_000
+const MAX_ASKED_DELAY_MS = 600_000
+/** How often a dead sign-in's source is looked at. */
+const DEAD_RETRY_DELAY_MS = 5_000
+
+export function stateOf(
+  held: HeldCredential | null,
+  failure: RenewalFailure | null,
+  now: number
+): CredentialState {
+  if (held !== null && !isExpired(held, now)) {
+    return { name: 'usable', snapshot: held.snapshot, problem: failure?.error ?? null }
+  }
+  if (failure?.isFinal === true) return { name: 'dead', problem: failure.error }
+  return { name: 'waiting', problem: failure?.error ?? null }
+}
+
+function isExpired(held: HeldCredential, now: number): boolean {
+  const { expiresAt } = held.snapshot
+  return expiresAt !== null && expiresAt <= now
+}
+
+/** When to renew next, in epoch ms; `null` is never. */
+export function nextRenewalAt(
+  held: HeldCredential | null,
+  failure: RenewalFailure | null
+): number | null {
+  if (failure !== null) return failure.retryAt
+  return held === null ? null : held.dueAt
+}
+
+export interface FailedAttempt {
+  readonly stored: StoredCredential
+  /** The token that the upstream refused, if that was the reason for the attempt. */
+  readonly refused: string | null
+}
+
+/** What is remembered of a failed attempt, after the failures before it. */
+export function failureAfter(
+  before: RenewalFailure | null,
+  error: GatewayError,
+  attempt: FailedAttempt & { readonly now: number }
+): RenewalFailure {
+  const { stored, refused, now } = attempt
+  const isFinal = isFinalRefusal(error)
+  const count = (before?.count ?? 0) + 1
+  const retryAt = now + (isFinal ? DEAD_RETRY_DELAY_MS : retryDelayMs(error, count))
+  const spentToken = (isFinal ? refused : null) ?? before?.spentToken ?? null
+  return { error, isFinal, stored, count, retryAt, spentToken }
+}
+
+/** Delay after so many failures in a row: 1, 2, 4 … 60 s, or what the service asked for. */
+function retryDelayMs(error: GatewayError, count: number): number {
+  const askedMs = Math.min((error.retryAfterS ?? 0) * 1000, MAX_ASKED_DELAY_MS)
+  return Math.max(askedMs, Math.min(1000 * 2 ** Math.min(count - 1, 10), MAX_RETRY_DELAY_MS))
+}
+
+/** With less than this left, a token is renewed in the background. */
+const REFRESH_AHEAD_MS = 600_000
+/** Our clock, the upstream's clock and a request on its way may differ by this much. */
+const SKEW_MS = 60_000
+
+/**
+ * `fresh` is used as it is; `due` is used while it is renewed in the background; `expired` has to be renewed
+ * before anything is sent.
+ */
+export type TokenAge = 'fresh' | 'due' | 'expired'
+
+/** Age of a sign-in's access token. An unknown expiry is only trusted where nothing could be renewed. */
+export function tokenAge(stored: StoredCredential, now: number): TokenAge {
+  const { accessToken, expiresAt, refreshToken } = stored
+  if (accessToken === null) return 'expired'
+  if (expiresAt === null) return refreshToken === null ? 'fresh' : 'expired'
+  if (expiresAt <= now) return 'expired'
+  return expiresAt - REFRESH_AHEAD_MS <= now ? 'due' : 'fresh'
+}
+
+/** When a token that was issued now for so many seconds is to be thought of as expired. */
+export function expiryOf(expiresInS: number, now: number): number {
+  const lifeMs = expiresInS * 1000
+  return now + Math.max(lifeMs - SKEW_MS, lifeMs / 2)
+}
+
+/**
+ * When to renew in the background; `null` is never. Tokens that were issued just now and live for minutes only
+ * are renewed at half their life, or their renewal would never end.
+ */
+export function dueAtOf(expiresAt: number | null, issuedAt?: number): number | null {
+  if (expiresAt === null) return null
+  const ahead = expiresAt - REFRESH_AHEAD_MS
+  return issuedAt === undefined ? ahead : Math.max(ahead, issuedAt + (expiresAt - issuedAt) / 2)
+}
+
+/** Epoch ms of an expiry as files have it; `null` if it is none. */
+export function parseExpiry(value: unknown): number | null {
+  if (typeof value === 'number' && Number.isFinite(value))
+    return value < 1e11 ? value * 1000 : value
+  if (typeof value !== 'string') return null
+  // kiro-cli writes nine digits of a second, older AWS tools "UTC"; not every parser knows these.
+  const text = value
+    .trim()
+    .replace(/(\.\d{3})\d+/, '$1')
+    .replace(/UTC$/, 'Z')
+  const time = Date.parse(text)
+  return Number.isNaN(time) ? null : time
+}
+
+export interface SnapshotSettings {
+  /** `PROFILE_ARN`: used where the sign-in does not name its profile. */
+  readonly profileArn: string | null
+  /** `KIRO_API_REGION`. */
+  readonly apiRegion: string | null
+}
+
+/** What workers are given of a sign-in: no refresh token, no client secret. */
+export function toSnapshot(
+  id: string,
+  stored: StoredCredential & { readonly accessToken: string },
+  settings: SnapshotSettings
+): CredentialSnapshot {
+  const { authType, accessToken, expiresAt, ssoRegion } = stored
+  const profileArn = stored.profileArn ?? settings.profileArn
+  return {
+    id,
+    token: accessToken,
+    tokenType: tokenTypeOf(authType),
+    authType,
+    profileArn,
+    apiRegion: resolveApiRegion({
+      explicit: stored.apiRegion ?? settings.apiRegion,
+      profileArn,
+      ssoRegion
+    }),
+    expiresAt
   }
 }

@@ -1,9 +1,11 @@
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Logger } from '../observe/logger.ts'
-import { expiryOf } from './expiry.ts'
-import type { OverlayStore } from './overlay-store.ts'
-import type { RenewedTokens } from './refresh-answer.ts'
-import type { CredentialSource, StoredCredential } from './stored-credential.ts'
-import { reconcile, signInOf, type Successor, tokenOf } from './successor.ts'
+import { type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
+import { makePrivateFolder, replaceFile } from '../shared/private-files.ts'
+import type { RenewedTokens } from './renew.ts'
+import { expiryOf, parseExpiry } from './sign-in.ts'
+import { type CredentialSource, hashOf, isTokenText, type StoredCredential } from './sources.ts'
 
 export interface VaultOptions {
   readonly source: CredentialSource
@@ -91,4 +93,135 @@ export class CredentialVault {
       this.#log.warn({ source: source.name, err }, 'credentials file cannot be updated')
     }
   }
+}
+
+const MAX_OVERLAY_BYTES = 1024 * 1024
+
+export interface OverlayStoreOptions {
+  /** `STATE_DIR`; made when the first token is saved. */
+  readonly stateDir: string
+  readonly sourceId: string
+  readonly log: Pick<Logger, 'warn'>
+}
+
+/**
+ * Rotated tokens in a file of our own, so that they survive a restart although their source is read-only.
+ * The folder is open to us alone (0700), the file too (0600), and it is never seen half-written.
+ */
+export class OverlayStore {
+  readonly path: string
+  readonly #dir: string
+  readonly #log: Pick<Logger, 'warn'>
+
+  constructor({ stateDir, sourceId, log }: OverlayStoreOptions) {
+    this.#dir = join(stateDir, 'credentials')
+    this.path = join(this.#dir, `${sourceId}.json`)
+    this.#log = log
+  }
+
+  /** The saved tokens; `null` if there are none. A damaged file is reported and counts as none. */
+  async load(): Promise<Successor | null> {
+    const file = await this.#read()
+    if (file === null) return null
+    const successor = parseSuccessor(file)
+    if (successor === null)
+      this.#log.warn({ path: this.path }, 'overlay file is damaged and ignored')
+    return successor
+  }
+
+  /** Keeps members that we don't know. Rejects with Node's error if the folder cannot be written. */
+  async save(successor: Successor): Promise<void> {
+    await makePrivateFolder(this.#dir)
+    const before = (await this.#read()) ?? {}
+    const next = {
+      ...before,
+      ...successor,
+      expiresAt: new Date(successor.expiresAt).toISOString()
+    }
+    // A single-use token that is lost cannot be asked for again.
+    const text = `${JSON.stringify(next, null, 2)}\n`
+    await replaceFile(this.path, { text, mode: 0o600, isDurable: true })
+  }
+
+  async #read(): Promise<JsonObject | null> {
+    try {
+      const { size } = await stat(this.path)
+      if (size > MAX_OVERLAY_BYTES) return {}
+      return parseJsonObject(await readFile(this.path, 'utf8')) ?? {}
+    } catch (cause) {
+      const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+      if (code !== 'ENOENT' && code !== 'ENOTDIR') {
+        this.#log.warn({ path: this.path, code }, 'overlay file cannot be read')
+      }
+      return null
+    }
+  }
+}
+
+function parseSuccessor(file: JsonObject): Successor | null {
+  const derivedFrom = textMember(file, 'derivedFrom')
+  const accessToken = textMember(file, 'accessToken')
+  const expiresAt = parseExpiry(file['expiresAt'])
+  if (derivedFrom === null || accessToken === null || expiresAt === null) return null
+  const refreshToken = textMember(file, 'refreshToken')
+  if (!isTokenText(accessToken) || (refreshToken !== null && !isTokenText(refreshToken)))
+    return null
+  return {
+    derivedFrom,
+    replaces: textMember(file, 'replaces') ?? '',
+    accessToken,
+    refreshToken,
+    expiresAt,
+    profileArn: textMember(file, 'profileArn')
+  }
+}
+
+/** Tokens that we got for what a source holds; they supersede it until somebody signs in anew. */
+export interface Successor {
+  /** Hash of the refresh token that the source held when these were issued. */
+  readonly derivedFrom: string
+  /** Hash of the access token that the source held then: it may have been refused long before its expiry. */
+  readonly replaces: string
+  readonly accessToken: string
+  readonly refreshToken: string | null
+  /** Epoch ms. */
+  readonly expiresAt: number
+  readonly profileArn: string | null
+}
+
+/** Identifies the sign-in that a source holds now. */
+export function signInOf(source: StoredCredential): string {
+  return hashOf(source.refreshToken ?? '')
+}
+
+/** Identifies the access token that a source holds now. */
+export function tokenOf(source: StoredCredential): string {
+  return hashOf(source.accessToken ?? '')
+}
+
+/**
+ * The newest tokens of a sign-in. Successors of another sign-in are dropped: whoever wrote the source since
+ * then had newer tokens than we. Of those that belong to it, the one that lives longest wins; when the source
+ * itself has got a younger access token since, that one is used with the successor's refresh token.
+ */
+export function reconcile(
+  source: StoredCredential,
+  successors: readonly (Successor | null)[]
+): StoredCredential {
+  const signIn = signInOf(source)
+  let newest: Successor | null = null
+  for (const successor of successors) {
+    if (successor === null) continue
+    const isOurs =
+      successor.derivedFrom === signIn || hashOf(successor.refreshToken ?? '') === signIn
+    if (isOurs && (newest === null || successor.expiresAt > newest.expiresAt)) newest = successor
+  }
+  if (newest === null) return source
+  const refreshToken = newest.refreshToken ?? source.refreshToken
+  const profileArn = newest.profileArn ?? source.profileArn
+  const hasOtherToken = source.accessToken !== null && tokenOf(source) !== newest.replaces
+  if (hasOtherToken && (source.expiresAt ?? 0) > newest.expiresAt)
+    return { ...source, refreshToken, profileArn }
+  const { accessToken, expiresAt } = newest
+  return { ...source, accessToken, refreshToken, expiresAt, profileArn }
 }

@@ -1,14 +1,11 @@
-import { AnthropicAnswer } from './anthropic-messages/answer.ts'
-import { AnthropicTranslator } from './anthropic-messages/translator.ts'
-import type { AnswerIdentity } from './answer-identity.ts'
-import { type AnswerRoom, ENDLESS_ROOM } from './answer-room.ts'
-import { OpenAiChatAnswer } from './openai-chat/answer.ts'
-import { OpenAiChatTranslator } from './openai-chat/translator.ts'
-import { ResponsesAnswer } from './openai-responses/answer.ts'
-import { toResponseId } from './openai-responses/item-id.ts'
+import { type AnswerRoom, ENDLESS_ROOM } from './answer/long-text.ts'
+import type { AnswerIdentity, Collector, Translator } from './answer/stream-part.ts'
+import { AnthropicAnswer, AnthropicTranslator } from './anthropic-messages/answer.ts'
+import { OpenAiChatAnswer, OpenAiChatTranslator } from './openai-chat/answer.ts'
+import { toResponseId } from './openai-responses/output-items.ts'
+import { ResponsesAnswer } from './openai-responses/response-object.ts'
 import { ResponsesTranslator } from './openai-responses/translator.ts'
-import type { DialectName, ReplyPlan } from './reply-plan.ts'
-import type { Collector, Translator } from './stream-part.ts'
+import type { DialectName, ReplyPlan } from './plan/plan.ts'
 
 /** What writes answers in one client API. */
 interface AnswerWriters {

@@ -1,8 +1,8 @@
 import type { ErrorCode, GatewayError } from '../shared/errors.ts'
-import { AnthropicErrors } from './anthropic-messages/error-format.ts'
-import type { ErrorFormat } from './error-format.ts'
-import { OpenAiErrors } from './openai-chat/error-format.ts'
-import type { DialectName } from './reply-plan.ts'
+import { OpenAiErrors } from './answer/openai-error.ts'
+import type { ErrorFormat } from './answer/sse.ts'
+import { AnthropicErrors } from './anthropic-messages/error.ts'
+import type { DialectName } from './plan/plan.ts'
 
 /** An error as one client API says it. */
 export interface ErrorReply {

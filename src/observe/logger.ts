@@ -1,3 +1,4 @@
+import { constants, fstatSync, openSync, writeSync } from 'node:fs'
 import {
   type Bindings,
   type ChildLoggerOptions,
@@ -6,7 +7,6 @@ import {
   pino,
   stdTimeFunctions
 } from 'pino'
-import { LineWriter, STDOUT } from './line-writer.ts'
 import { cleanText, toLogFields } from './log-fields.ts'
 
 export type { Logger } from 'pino'
@@ -90,4 +90,202 @@ function toShortLine(line: string): string {
 
 function shorten(value: unknown): unknown {
   return typeof value === 'string' ? value.slice(0, maxKeptLength) : value
+}
+
+/** Standard output and standard error. */
+export const STDOUT = 1
+export const STDERR = 2
+
+/**
+ * Where workers find the descriptor that the primary has opened for log lines. Not below 3: whenever libuv starts a
+ * process it makes what that one inherits as 0 to 2 wait again, for everybody who shares it, and so does Node at its end.
+ */
+export const WORKER_LOG_FD = 4
+
+/**
+ * Opens standard output or standard error anew, so that a write finds room or fails, and never waits for a reader that
+ * has stopped. Whoever shares the original keeps it as it is. A file is left alone: it never makes anybody wait, and its
+ * position is shared with who else writes to it. A socket can't be opened again, so it is changed for all who have it.
+ *
+ * @see https://man7.org/linux/man-pages/man7/pipe.7.html
+ */
+export function openOutput(fd: typeof STDOUT | typeof STDERR): number {
+  const stats = fstatSync(fd)
+  if (stats.isFile()) return fd
+  if (stats.isFIFO() || stats.isCharacterDevice()) {
+    const { O_WRONLY, O_NONBLOCK, O_APPEND, O_NOCTTY } = constants
+    try {
+      return openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_APPEND | O_NOCTTY)
+    } catch {
+      // Another user's, without a reader, or not on Linux.
+    }
+  }
+  makeNonBlocking(fd)
+  return fd
+}
+
+/** Node does it for its own stream, and nowhere else. */
+function makeNonBlocking(fd: typeof STDOUT | typeof STDERR): NodeJS.WriteStream {
+  return fd === STDOUT ? process.stdout : process.stderr
+}
+
+/** Lines of a process that wait for a reader. Part of what a process takes outside its heap (`memory-plan.ts`). */
+const MAX_WAITING_BYTES = 256 * 1024
+/** The first new try comes so soon, each further one after twice the time. */
+const FIRST_PAUSE_MS = 10
+const LONGEST_PAUSE_MS = 250
+
+/**
+ * Writes lines to a file descriptor, at once where it takes them. Nobody ever waits for its reader: while that one
+ * stands still up to `maxWaitingBytes` are kept; what comes then, until these are written, is lost and counted. A line
+ * that can't be written, because the disk is full or the reader is gone, is lost and counted, too: no request is worth
+ * less than its log line. The next one is tried again.
+ *
+ * ```
+ *   flowing ──no room──▶ waiting ──maxWaitingBytes──▶ losing
+ *      ▲                    │                            │
+ *      └────all written─────┴──all written, loss told────┘
+ * ```
+ */
+export class LineWriter {
+  readonly #fd: number
+  readonly #maxWaitingBytes: number
+  #state: 'flowing' | 'waiting' | 'losing' = 'flowing'
+  /** What is left of the line that was begun, or has its turn. */
+  #rest: Buffer = NOTHING
+  /** The lines after it, oldest first. Bounded by `maxWaitingBytes`. */
+  #waiting: Buffer[] = []
+  #waitingBytes = 0
+  /** The last byte that was written did not end a line. */
+  #isMidLine = false
+  #pauseMs = FIRST_PAUSE_MS
+  #timer: NodeJS.Timeout | null = null
+  #lost = 0
+  #toldLost = 0
+  #tellLoss: ((lines: number) => void) | null = null
+
+  constructor(fd: number, maxWaitingBytes = MAX_WAITING_BYTES) {
+    this.#fd = fd
+    this.#maxWaitingBytes = maxWaitingBytes
+  }
+
+  /** How many lines were lost so far. */
+  get lost(): number {
+    return this.#lost
+  }
+
+  /** Calls `tell` with the number of lines that were lost since the last call, once one is written again. */
+  onLoss(tell: (lines: number) => void): void {
+    this.#tellLoss = tell
+  }
+
+  /** Never throws, never waits. */
+  write(line: string): void {
+    const bytes = Buffer.from(line)
+    switch (this.#state) {
+      case 'flowing': {
+        const outcome = this.#begin(bytes)
+        if (outcome === 'busy') this.#wait()
+        else if (outcome === 'written') this.#tell()
+        break
+      }
+      case 'waiting':
+        if (this.#waitingBytes + bytes.byteLength <= this.#maxWaitingBytes) this.#keep(bytes)
+        else {
+          this.#state = 'losing'
+          this.#lost++
+        }
+        break
+      case 'losing':
+        this.#lost++
+        break
+    }
+  }
+
+  /** For the end of the process: waits for the reader, but no longer than this. */
+  flush(maxMs: number): void {
+    for (let leftMs = maxMs; this.#state !== 'flowing' && leftMs > 0; leftMs -= FIRST_PAUSE_MS) {
+      this.#resume()
+      if (this.#rest.byteLength > 0) Atomics.wait(SLEEPER, 0, 0, FIRST_PAUSE_MS)
+    }
+  }
+
+  #wait(): void {
+    this.#state = 'waiting'
+    this.#pauseMs = FIRST_PAUSE_MS
+    this.#tryLater()
+  }
+
+  #keep(bytes: Buffer): void {
+    this.#waiting.push(bytes)
+    this.#waitingBytes += bytes.byteLength
+  }
+
+  #tryLater(): void {
+    this.#timer = setTimeout(() => {
+      const hasMoved = this.#resume()
+      this.#pauseMs = hasMoved ? FIRST_PAUSE_MS : Math.min(LONGEST_PAUSE_MS, this.#pauseMs * 2)
+      if (this.#rest.byteLength > 0) this.#tryLater()
+    }, this.#pauseMs)
+    this.#timer.unref()
+  }
+
+  /** Writes what waits, as far as it is taken. Gives whether any of it was. */
+  #resume(): boolean {
+    let outcome = this.#put(this.#rest)
+    let next = 0
+    while (outcome !== 'busy' && next < this.#waiting.length) {
+      const line = this.#waiting[next++] ?? NOTHING
+      this.#waitingBytes -= line.byteLength
+      outcome = this.#begin(line)
+    }
+    // A slice of a list is a copy.
+    this.#waiting = this.#waiting.slice(next)
+    if (outcome === 'busy') return next > 0
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#state = 'flowing'
+    if (outcome === 'written') this.#tell()
+    return true
+  }
+
+  #tell(): void {
+    const lines = this.#lost - this.#toldLost
+    if (lines === 0) return
+    this.#toldLost = this.#lost
+    this.#tellLoss?.(lines)
+  }
+
+  /** A line that broke off does not swallow the next. */
+  #begin(line: Buffer): Outcome {
+    return this.#put(this.#isMidLine ? Buffer.concat([NEWLINE, line]) : line)
+  }
+
+  /** Keeps as `#rest` what there is no room for. */
+  #put(bytes: Buffer): Outcome {
+    this.#rest = bytes
+    try {
+      while (this.#rest.byteLength > 0) {
+        const written = writeSync(this.#fd, this.#rest)
+        this.#isMidLine = this.#rest[written - 1] !== NEWLINE[0]
+        // A slice of one line, until it is written.
+        this.#rest = this.#rest.subarray(written)
+      }
+      return 'written'
+    } catch (error) {
+      if (isBusy(error)) return 'busy'
+      this.#rest = NOTHING
+      this.#lost++
+      return 'lost'
+    }
+  }
+}
+
+type Outcome = 'written' | 'busy' | 'lost'
+
+const NOTHING = Buffer.alloc(0)
+const NEWLINE = Buffer.from('\n')
+const SLEEPER = new Int32Array(new SharedArrayBuffer(4))
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EAGAIN'
 }

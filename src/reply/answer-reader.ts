@@ -1,9 +1,9 @@
-import { outlineText } from '../dialects/json-depth.ts'
-import type { PartReader } from '../dialects/part-reader.ts'
-import type { StreamPart } from '../dialects/stream-part.ts'
+import type { PartReader } from '../dialects/answer/part-reader.ts'
+import type { StreamPart } from '../dialects/answer/stream-part.ts'
+import { outlineText } from '../dialects/plan/json-body.ts'
 import { type Frame, FrameDecoder } from '../frames/frame-decoder.ts'
-import { parseUpstreamEvent, type UpstreamEvent } from '../kiro/event.ts'
-import { faultOfException, type UpstreamFault } from '../kiro/fault.ts'
+import { parseUpstreamEvent, type UpstreamEvent } from '../kiro/wire/event.ts'
+import { faultOfException, type UpstreamFault } from '../kiro/wire/fault.ts'
 import { GatewayError } from '../shared/errors.ts'
 
 /** In the name of the exception that ends an answer at the model's limit. */

@@ -49,3 +49,11 @@ export class StallTimer {
     response.once('close', () => this.stop())
   }
 }
+
+/** Resolves once the system has taken all of an answer, or its client is gone. */
+export function whenSent(response: ServerResponse): Promise<void> {
+  if (response.writableFinished || response.destroyed) return Promise.resolve()
+  return new Promise((resolve) => {
+    response.once('finish', resolve).once('close', resolve)
+  })
+}

@@ -13,7 +13,7 @@ interface ErrorEntry {
   readonly message: string
 }
 
-/** Every way in which the gateway fails. README's table is checked against this one. */
+/** Every way in which the gateway fails. The table of docs/errors.md is checked against this one. */
 export const ErrorTable = {
   GW_CONFIG_INVALID: entry(500, 'internal', 'never', 'The configuration is not valid.'),
   GW_KEY_MISSING: entry(
@@ -284,4 +284,15 @@ export function asGatewayError(cause: unknown): GatewayError {
 
 function entry(status: number, source: ErrorSource, retry: RetryRule, message: string): ErrorEntry {
   return { status, source, retry, message }
+}
+
+/**
+ * The error of a wait that `signal` has ended: its own reason where that is one of ours, such as GW_DRAINING or
+ * GW_CLIENT_STALLED; otherwise the client has left. `detail` says for the log what was being waited for.
+ */
+export function abortErrorOf(signal: AbortSignal, detail?: string): GatewayError {
+  const { reason } = signal
+  return reason instanceof GatewayError
+    ? reason
+    : new GatewayError('GW_CLIENT_CLOSED', detail, { cause: reason })
 }

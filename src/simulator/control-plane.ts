@@ -1,8 +1,6 @@
-import { type JsonObject, parseJsonObject, textMember } from '../kiro/json-object.ts'
-import { checkProfile, type Credential } from './credential-rules.ts'
+import { type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
 import { listModels } from './models.ts'
-import { FAULTS, forbidden, improper, type Refusal } from './refusal.ts'
-import type { TokenIssuer } from './token-issuer.ts'
+import { badRequest, FAULTS, forbidden, improper, invalidBody, type Refusal } from './refusal.ts'
 import { faultOfSearch, searchWeb } from './web-search.ts'
 
 /** A small JSON answer. */
@@ -103,4 +101,106 @@ export function callMcp(body: string, credential: Credential): JsonAnswer | Refu
 
 function oidcError(error: string, description: string): JsonAnswer {
   return { status: 400, json: { error, error_description: description } }
+}
+
+/** Both maps forget their oldest entries beyond this many. */
+const MAX_REMEMBERED = 10_000
+
+export interface IssuedTokens {
+  readonly accessToken: string
+  readonly refreshToken: string
+  /** Seconds. */
+  readonly expiresIn: number
+}
+
+export interface TokenIssuerOptions {
+  /** Seconds until an access token is refused. */
+  readonly lifetimeS: number
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+}
+
+/**
+ * Swaps refresh tokens. Any refresh token is good once, also one that was never handed out: the
+ * simulator has no accounts. `dead-refresh-token` never is.
+ */
+export class TokenIssuer {
+  readonly #options: TokenIssuerOptions
+  readonly #used = new Set<string>(['dead-refresh-token'])
+  readonly #expiresAt = new Map<string, number>()
+  #issued = 0
+
+  constructor(options: TokenIssuerOptions) {
+    this.#options = options
+  }
+
+  /** New tokens for a refresh token, or null when it was used before. */
+  exchange(refreshToken: string): IssuedTokens | null {
+    if (this.#used.has(refreshToken)) return null
+    this.#used.add(refreshToken)
+    this.#issued++
+    const accessToken = `sim-access-${this.#issued}`
+    const { lifetimeS, now } = this.#options
+    this.#expiresAt.set(accessToken, now() + lifetimeS * 1000)
+    this.#forgetOldest()
+    // Long enough for clients that take a short token for one that was cut when it was copied.
+    const next = `sim-refresh-${this.#issued}`.padEnd(128, '-0123456789')
+    return { accessToken, refreshToken: next, expiresIn: lifetimeS }
+  }
+
+  /** Whether `accessToken` was issued here and has had its time. */
+  isExpired(accessToken: string): boolean {
+    const expiresAt = this.#expiresAt.get(accessToken)
+    return expiresAt !== undefined && expiresAt <= this.#options.now()
+  }
+
+  #forgetOldest(): void {
+    for (const remembered of [this.#used, this.#expiresAt]) {
+      const [oldest] = remembered.keys()
+      if (remembered.size > MAX_REMEMBERED && oldest !== undefined) remembered.delete(oldest)
+    }
+  }
+}
+
+/** What a request says about who sends it. */
+export interface Credential {
+  /** The bearer token, empty when there is none. */
+  readonly token: string
+  /** Header `TokenType`. */
+  readonly tokenType: string | undefined
+  /** Of the body, else of the header. */
+  readonly profileArn: string | undefined
+}
+
+const PROFILE_ARN_FORM = /^arn:aws:codewhisperer:[a-z0-9-]+:(\d{12}):profile\/[A-Za-z0-9._-]+$/
+const FAKE_ACCOUNT = '000000000000'
+
+/** Tokens that always meet the same end. Every other token is good. */
+const SPECIAL_TOKENS: Readonly<Record<string, Refusal>> = {
+  'expired-token': FAULTS.expired,
+  'suspended-token': FAULTS.suspended,
+  'quota-token': FAULTS.quota
+}
+
+/** Whether somebody may call at all, whatever they ask for. */
+export function checkToken(credential: Credential): Refusal | null {
+  const { token } = credential
+  if (token === '') return forbidden('Missing Authentication Token')
+  return Object.hasOwn(SPECIAL_TOKENS, token) ? (SPECIAL_TOKENS[token] ?? null) : null
+}
+
+/** The profile a generation needs, or must not have (kiro-protocol §2.3, §3.9). */
+export function checkProfile(credential: Credential): Refusal | null {
+  const { token, tokenType, profileArn } = credential
+  if (token.startsWith('ksk_') && tokenType === 'API_KEY') {
+    return profileArn === undefined ? null : forbidden('User is not authorized to make this call.')
+  }
+  if (profileArn === undefined) {
+    const violation = 'only API keys sent with TokenType: API_KEY need no profileArn'
+    const refusal = badRequest('profileArn is required for this request.', null)
+    return { ...refusal, rule: 'profile-arn', violation }
+  }
+  const account = PROFILE_ARN_FORM.exec(profileArn)?.[1]
+  if (account !== undefined && account !== FAKE_ACCOUNT) return null
+  return invalidBody('profile-arn', 'profileArn is not one of a real profile')
 }

@@ -1,16 +1,17 @@
-import { findControlWords, type FoundWords } from './control-words.ts'
-import { checkProfile, type Credential } from './credential-rules.ts'
-import { findFault } from './fault-words.ts'
-import { splitModelName } from './model-words.ts'
+import { checkProfile, type Credential } from './control-plane.ts'
 import { findModel } from './models.ts'
-import type { PromptMemory } from './prompt-memory.ts'
 import { FAULTS, improper, type Refusal } from './refusal.ts'
-import { promptOf } from './next-prompt.ts'
-import { checkRequest } from './request-rules.ts'
-import { countRequestTokens } from './request-tokens.ts'
+import { checkRequest, checkWeight, checkWindow } from './request-rules.ts'
 import type { RequestView } from './request-view.ts'
 import { type Step, writeScript } from './script.ts'
-import { checkWeight, checkWindow } from './size-rules.ts'
+import { countRequestTokens } from './tokens.ts'
+import {
+  findControlWords,
+  findFault,
+  type FoundWords,
+  type PromptMemory,
+  splitModelName
+} from './words.ts'
 
 /** What the client is answered: an error status, or steps to play. */
 export type Generation =
@@ -79,4 +80,26 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined
   }
+}
+
+/**
+ * What the current message is answered as: its own text, unless an earlier one said with `sim:next` what its next
+ * turns should count as. A message with control words of its own keeps them.
+ */
+export function promptOf({ current, history }: RequestView): string {
+  const { content } = current
+  if (hasWords(content)) return content
+  const earlier = history.filter((turn) => turn.role === 'user').toReversed()
+  const origin = earlier.findIndex((turn) => findControlWords(turn.content).next !== null)
+  let prompt: string | null = earlier[origin]?.content ?? null
+  // The origin's own turn is the first of the chain, and each turn since has used up one link.
+  for (let turn = 0; turn <= origin && prompt !== null; turn++) {
+    prompt = findControlWords(prompt).next
+  }
+  return prompt ?? content
+}
+
+function hasWords(text: string): boolean {
+  const { flags, numbers, say, next } = findControlWords(text)
+  return flags.size > 0 || Object.keys(numbers).length > 0 || say !== null || next !== null
 }

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
-import { CONTROL_WORDS } from './control-words.ts'
 import { Simulator } from './simulator.ts'
+import { CONTROL_WORDS } from './words.ts'
 
 /**
  * Runs the simulator alone: `npm run simulator -- --port 8080`. Started by `fork()`, it tells its parent

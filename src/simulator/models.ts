@@ -1,4 +1,4 @@
-import type { JsonObject } from '../kiro/json-object.ts'
+import type { JsonObject } from '../shared/json.ts'
 
 /** A model as `ListAvailableModels` shows it (kiro-protocol §7.4). */
 export interface SimulatedModel {

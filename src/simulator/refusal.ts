@@ -1,4 +1,4 @@
-import type { RuleId } from '../kiro/rules.ts'
+import type { RuleId } from '../kiro/rules/rules.ts'
 
 /** An answer that is no stream: what the upstream says when it will not or cannot serve a request. */
 export interface Refusal {

@@ -1,26 +1,25 @@
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type AnswerEncoder, wrapPayload } from './answer.ts'
 import type { ConnectionCensus } from './connection-census.ts'
 import {
   callMcp,
+  checkToken,
   createToken,
+  type Credential,
   getUsageLimits,
   type JsonAnswer,
   listAvailableModels,
   listAvailableProfiles,
-  refreshDesktop
+  refreshDesktop,
+  type TokenIssuer
 } from './control-plane.ts'
-import { checkToken, type Credential } from './credential-rules.ts'
-import { type Generation, generate } from './generation.ts'
-import { findOperation, type Operation } from './operations.ts'
-import { play, type Performance } from './player.ts'
-import type { PromptMemory } from './prompt-memory.ts'
-import { readBody } from './read-body.ts'
+import { generate, type Generation } from './generation.ts'
+import { type Performance, play } from './player.ts'
 import { FAULTS, type Refusal } from './refusal.ts'
-import { sendJson, sendRefusal, startStream } from './responses.ts'
 import type { Step } from './script.ts'
-import type { TokenIssuer } from './token-issuer.ts'
+import type { PromptMemory } from './words.ts'
 
 /** What the requests of one simulator share. */
 export interface SharedParts {
@@ -180,4 +179,114 @@ function credentialOf(request: IncomingMessage): Credential {
 function headerOf(request: IncomingMessage, name: string): string | undefined {
   const value = request.headers[name]
   return typeof value === 'string' ? value : undefined
+}
+
+/** Far more than the upstream takes; only protects this process. */
+const MAX_BODY_BYTES = 32 * 1024 * 1024
+
+/** The whole body as text; null when the client left before its end or sent too much. */
+export async function readBody(request: IncomingMessage): Promise<string | null> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      bytes += chunk.length
+      if (bytes > MAX_BODY_BYTES) return null
+      chunks.push(chunk)
+    }
+  } catch {
+    return null // the connection broke: nobody is there to be told
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+/**
+ * Headers of every answer. `connection` is set by hand so that Node adds no `keep-alive: timeout=…`,
+ * which the real upstream does not send and clients would act on.
+ */
+function commonHeaders(): Record<string, string> {
+  return { connection: 'keep-alive', 'x-amzn-requestid': randomUUID() }
+}
+
+export function sendJson(response: ServerResponse, status: number, json: object): void {
+  const body = Buffer.from(JSON.stringify(json))
+  response.writeHead(status, {
+    ...commonHeaders(),
+    'content-type': 'application/json',
+    'content-length': body.length
+  })
+  response.end(body)
+}
+
+/** The upstream's error body (kiro-protocol §8.1), and in `x-simulator-rule` what it would not tell. */
+export function sendRefusal(response: ServerResponse, refusal: Refusal): void {
+  const { status, errorType, message, reason, retryAfterS, html, rule, violation } = refusal
+  if (rule !== undefined) {
+    response.setHeader('x-simulator-rule', toHeaderText(`${rule}: ${violation ?? ''}`))
+  }
+  if (retryAfterS !== undefined) response.setHeader('retry-after', retryAfterS)
+  if (html !== undefined) {
+    response.writeHead(status, { ...commonHeaders(), 'content-type': 'text/html' })
+    response.end(html)
+    return
+  }
+  response.setHeader('x-amzn-errortype', errorType)
+  sendJson(response, status, { __type: errorType, message, reason })
+}
+
+/** Sets the head of an event stream; it leaves with the first bytes of the body. */
+export function startStream(response: ServerResponse, connection: 'keep-alive' | 'close'): void {
+  response.writeHead(200, {
+    ...commonHeaders(),
+    connection,
+    'content-type': 'application/vnd.amazon.eventstream',
+    'transfer-encoding': 'chunked'
+  })
+}
+
+/** Names in a violation come from the request and may hold anything. */
+function toHeaderText(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 200)
+}
+
+/** What the simulator serves, by the names that its statistics use. */
+export type Operation =
+  | 'generateAssistantResponse'
+  | 'listAvailableModels'
+  | 'listAvailableProfiles'
+  | 'getUsageLimits'
+  | 'refreshToken'
+  | 'createToken'
+  | 'mcp'
+
+/** Paths without their dashes, in lower case: `/List-Available-Models` is `/ListAvailableModels`. */
+const BY_PATH: Readonly<Record<string, Operation>> = {
+  'POST /generateassistantresponse': 'generateAssistantResponse',
+  'GET /listavailablemodels': 'listAvailableModels',
+  'POST /listavailablemodels': 'listAvailableModels',
+  'POST /listavailableprofiles': 'listAvailableProfiles',
+  'GET /getusagelimits': 'getUsageLimits',
+  'POST /getusagelimits': 'getUsageLimits',
+  'POST /refreshtoken': 'refreshToken',
+  'POST /token': 'createToken',
+  'POST /mcp': 'mcp'
+}
+
+/** Second half of `x-amz-target`; the service before it differs between clients. */
+const BY_TARGET: Readonly<Record<string, Operation>> = {
+  GenerateAssistantResponse: 'generateAssistantResponse',
+  ListAvailableModels: 'listAvailableModels',
+  ListAvailableProfiles: 'listAvailableProfiles',
+  GetUsageLimits: 'getUsageLimits'
+}
+
+/** Finds the operation as kiro-protocol §1.3 addresses it: by path, or by target on `POST /`. */
+export function findOperation(
+  method: string,
+  path: string,
+  target: string | undefined
+): Operation | undefined {
+  if (path !== '/') return BY_PATH[`${method} ${path.replaceAll('-', '').toLowerCase()}`]
+  const action = target?.slice(target.lastIndexOf('.') + 1)
+  return method === 'POST' && action !== undefined ? BY_TARGET[action] : undefined
 }

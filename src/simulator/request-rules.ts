@@ -1,18 +1,20 @@
-import { asJsonObject } from '../kiro/json-object.ts'
-import { checkFields } from './field-rules.ts'
-import {
-  checkHistoryTools,
-  checkOrder,
-  checkPairs,
-  checkToolsPresent,
-  checkToolTurns
-} from './history-rules.ts'
-import { checkContent, checkImages, checkMessages } from './message-rules.ts'
-import { splitModelName } from './model-words.ts'
+import { isHeavier, type RuleId, UpstreamLimits } from '../kiro/rules/rules.ts'
+import { asJsonObject, type JsonObject } from '../shared/json.ts'
 import { findModel } from './models.ts'
 import { badRequest, FAULTS, improper, type Refusal } from './refusal.ts'
 import { type RequestView, viewRequest } from './request-view.ts'
 import { checkTools } from './tool-rules.ts'
+import {
+  checkContent,
+  checkHistoryTools,
+  checkImages,
+  checkMessages,
+  checkOrder,
+  checkPairs,
+  checkToolsPresent,
+  checkToolTurns
+} from './turn-rules.ts'
+import { splitModelName } from './words.ts'
 
 const ROOT_MEMBERS: readonly string[] = [
   'conversationState',
@@ -89,4 +91,76 @@ function checkAdditionalFields(view: RequestView): Refusal | null {
     return improper('model-fields', 'additionalModelRequestFields must be an object')
   const model = findModel(splitModelName(view.modelId).modelId)
   return checkFields(fields, model?.additionalModelRequestFieldsSchema)
+}
+
+/** Weighs a body by its text (kiro-protocol §4.12). */
+export function checkWeight(bodyText: string): Refusal | null {
+  const isTooHeavy = isHeavier(bodyText, UpstreamLimits.payloadWeight)
+  return isTooHeavy ? tooLong('payload-weight', 'Input is too long.') : null
+}
+
+/** Compares a request with the window of its model. */
+export function checkWindow(inputTokens: number, maxInputTokens: number): Refusal | null {
+  if (inputTokens <= maxInputTokens) return null
+  return tooLong(
+    'context-window',
+    `Input is too long for requested model. Maximum input length is ${maxInputTokens} tokens.`
+  )
+}
+
+function tooLong(rule: RuleId, message: string): Refusal {
+  const refusal = badRequest(message, 'CONTENT_LENGTH_EXCEEDS_THRESHOLD')
+  return { ...refusal, rule, violation: 'the request is too large' }
+}
+
+/**
+ * Checks `additionalModelRequestFields` against the model's schema (kiro-protocol §9.2). A model without
+ * a schema takes no member at all. Knows the keywords that `models.ts` uses, no others.
+ */
+export function checkFields(fields: JsonObject, schema: JsonObject | undefined): Refusal | null {
+  const problem = problemOf(fields, schema ?? { type: 'object', properties: {} }, '')
+  if (problem === null) return null
+  const refusal = badRequest(`Invalid additionalModelRequestFields: ${problem}`, null)
+  return { ...refusal, rule: 'model-fields', violation: problem }
+}
+
+function problemOf(value: unknown, schema: JsonObject, path: string): string | null {
+  switch (schema['type']) {
+    case 'object':
+      return objectProblem(value, asJsonObject(schema['properties']) ?? {}, path)
+    case 'string':
+      return stringProblem(value, schema['enum'], path)
+    default:
+      return integerProblem(value, schema, path)
+  }
+}
+
+function objectProblem(value: unknown, properties: JsonObject, path: string): string | null {
+  const object = asJsonObject(value)
+  if (object === null) return `property '${path}' is not an object`
+  for (const [name, member] of Object.entries(object)) {
+    const memberPath = path === '' ? name : `${path}.${name}`
+    const schema = Object.hasOwn(properties, name) ? asJsonObject(properties[name]) : null
+    if (schema === null) return `property '${memberPath}' is not defined in the schema`
+    const problem = problemOf(member, schema, memberPath)
+    if (problem !== null) return problem
+  }
+  return null
+}
+
+function stringProblem(value: unknown, allowed: unknown, path: string): string | null {
+  if (typeof value !== 'string') return `property '${path}' is not a string`
+  if (!Array.isArray(allowed) || allowed.includes(value)) return null
+  return `property '${path}' is not one of ${allowed.join(', ')}`
+}
+
+function integerProblem(value: unknown, schema: JsonObject, path: string): string | null {
+  if (typeof value !== 'number' || !Number.isInteger(value))
+    return `property '${path}' is not an integer`
+  const { minimum, maximum } = schema
+  if (typeof minimum === 'number' && value < minimum)
+    return `property '${path}' is below ${minimum}`
+  if (typeof maximum === 'number' && value > maximum)
+    return `property '${path}' is above ${maximum}`
+  return null
 }

@@ -1,5 +1,5 @@
-import { asJsonObject, type JsonObject } from '../kiro/json-object.ts'
-import type { RuleId } from '../kiro/rules.ts'
+import type { RuleId } from '../kiro/rules/rules.ts'
+import { asJsonObject, type JsonObject } from '../shared/json.ts'
 import { improper, type Refusal } from './refusal.ts'
 
 export interface UserTurn {

@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { AnswerEncoder } from './answer.ts'
 import { ConnectionCensus, type SimulatorStats } from './connection-census.ts'
-import { PromptMemory } from './prompt-memory.ts'
+import { TokenIssuer } from './control-plane.ts'
 import { RequestHandler } from './request-handler.ts'
-import { TokenIssuer } from './token-issuer.ts'
+import { PromptMemory } from './words.ts'
 
 export interface SimulatorOptions {
   readonly host?: string

@@ -1,6 +1,6 @@
-import { asJsonObject } from '../kiro/json-object.ts'
-import { withoutControlWords } from './control-words.ts'
+import { asJsonObject } from '../shared/json.ts'
 import type { UserTurn } from './request-view.ts'
+import { withoutControlWords } from './words.ts'
 
 const QUOTED_CHARS = 160
 const FILLER =

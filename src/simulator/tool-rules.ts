@@ -1,7 +1,6 @@
-import { asJsonObject, type JsonObject } from '../kiro/json-object.ts'
-import { COMBINATORS, SCHEMA_MAPS, VALUES } from '../kiro/json-schema-keywords.ts'
-import { UpstreamLimits } from '../kiro/limits.ts'
-import type { RuleId } from '../kiro/rules.ts'
+import { type RuleId, UpstreamLimits } from '../kiro/rules/rules.ts'
+import { COMBINATORS, SCHEMA_MAPS, VALUES } from '../kiro/schema/json-schema-keywords.ts'
+import { asJsonObject, type JsonObject } from '../shared/json.ts'
 import { badRequest, firstRefusal, improper, invalidBody, type Refusal } from './refusal.ts'
 import type { RequestView } from './request-view.ts'
 

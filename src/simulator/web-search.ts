@@ -1,4 +1,4 @@
-import { asJsonObject, type JsonObject, textMember } from '../kiro/json-object.ts'
+import { asJsonObject, type JsonObject, textMember } from '../shared/json.ts'
 
 /** 2026-01-01, in milliseconds. */
 const PUBLISHED_AT = 1_767_225_600_000

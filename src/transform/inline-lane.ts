@@ -1,7 +1,7 @@
 import { type Context, createContext, Script } from 'node:vm'
-import { abortErrorOf } from '../shared/abort-error.ts'
+import { abortErrorOf } from '../shared/errors.ts'
 import type { JobOwner } from './thread-lane.ts'
-import type { TurnQueue } from './turn-queue.ts'
+import type { TurnQueue } from './transform-pool.ts'
 
 /**
  * So long jobs may hold one turn of the event loop, all together; the next ones wait for the turns after it, in which

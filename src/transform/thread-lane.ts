@@ -1,12 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import type { Piscina } from 'piscina'
-import { abortErrorOf } from '../shared/abort-error.ts'
-import { GatewayError } from '../shared/errors.ts'
+import { abortErrorOf, GatewayError } from '../shared/errors.ts'
 import type { HeapClaim, SharedHeap } from './shared-heap.ts'
-import { ownBytes, transformFailed } from './thread-result.ts'
-import type { ThreadJob, ThreadResult } from './transform-job.ts'
-import type { TurnQueue } from './turn-queue.ts'
+import { ownBytes, type ThreadJob, type ThreadResult, transformFailed } from './transform-job.ts'
+import type { TurnQueue } from './transform-pool.ts'
 
 /** Who wants something done. */
 export interface JobOwner {

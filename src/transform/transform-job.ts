@@ -1,11 +1,11 @@
-import type { FetchedContent } from '../dialects/attachments.ts'
-import type { AttachmentNeeds } from '../dialects/convert-request.ts'
-import type { AnswerCheck, JsonForm } from '../dialects/json-answer.ts'
-import type { LintOptions } from '../dialects/lint/lint-request.ts'
-import type { LintReport } from '../dialects/lint/report.ts'
-import type { DialectName, ReplyPlan } from '../dialects/reply-plan.ts'
-import type { RequestOptions } from '../dialects/request-options.ts'
-import type { ErrorCode } from '../shared/errors.ts'
+import type { AttachmentNeeds } from '../dialects/convert.ts'
+import type { LintOptions, LintReport } from '../dialects/lint/lint-request.ts'
+import type { AnswerCheck, JsonForm } from '../dialects/plan/json-answer.ts'
+import { tooCostly } from '../dialects/plan/json-body.ts'
+import type { DialectName, ReplyPlan } from '../dialects/plan/plan.ts'
+import type { FetchedContent } from '../dialects/request/attachments.ts'
+import type { RequestOptions } from '../dialects/request/to-upstream.ts'
+import { type ErrorCode, GatewayError } from '../shared/errors.ts'
 
 /** One request to transform. Crosses the thread border as bytes and a small record. */
 export interface TransformJob {
@@ -118,4 +118,94 @@ export interface TransformRefusal {
   readonly param?: string
   /** Machine-readable facts for the client, see `GatewayErrorOptions.details`. */
   readonly details?: Readonly<Record<string, unknown>>
+}
+
+/**
+ * What a conversion came to.
+ *
+ * @throws {AttachmentsNeeded | RoomNeeded | GatewayError} for all but a success
+ */
+export function successOf(result: ThreadResult): TransformSuccess {
+  if (result.ok && 'plan' in result) return result
+  if (result.ok) throw new Error('a conversion gave a report')
+  if ('needs' in result) throw new AttachmentsNeeded(result.needs, result.body)
+  if ('payloadBytes' in result) throw new RoomNeeded(result)
+  throw toGatewayError(result)
+}
+
+/**
+ * What an explanation came to.
+ *
+ * @throws {GatewayError} for a body that is too much to be explained
+ */
+export function reportOf(result: ThreadResult): LintReport {
+  if (result.ok && 'report' in result) return result.report
+  if (!result.ok && 'code' in result) throw toGatewayError(result)
+  throw new Error('an explanation gave no report')
+}
+
+/** What a check came to. */
+export function checkOf(result: ThreadResult): AnswerCheck {
+  if (result.ok && 'check' in result) return result.check
+  throw new Error('a check gave no verdict')
+}
+
+/** What a PDF came to. */
+export function pdfTextOf(result: ThreadResult): PdfText {
+  if (result.ok && 'text' in result) return result.text
+  throw new Error('a PDF gave no text')
+}
+
+/** A bug in a conversion, or the end of its thread: it has one job at a time, so that is what took too much. */
+export function transformFailed(cause: unknown): GatewayError {
+  if (isHeapFull(cause)) return tooCostly()
+  const detail = cause instanceof Error ? cause.message : undefined
+  return new GatewayError('GW_TRANSFORM_FAILED', detail, { cause })
+}
+
+/** Whether a thread has ended because its heap was full. */
+export function isHeapFull(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'ERR_WORKER_OUT_OF_MEMORY'
+}
+
+/** The body in a buffer of its own, which can be moved: small reads share the buffer of a pool. */
+export function ownBytes(body: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer } = body
+  const isOwn = buffer instanceof ArrayBuffer && buffer.byteLength === body.byteLength
+  return isOwn ? new Uint8Array(buffer) : new Uint8Array(body)
+}
+
+function toGatewayError(refusal: TransformRefusal): GatewayError {
+  const { code, message, param, details } = refusal
+  return new GatewayError(code, undefined, {
+    message,
+    ...(param !== undefined && { param }),
+    ...(details !== undefined && { details })
+  })
+}
+
+/** A body that can't be converted before its attachments have been got; it comes back with this. */
+export class AttachmentsNeeded extends Error {
+  readonly needs: AttachmentNeeds
+  readonly body: Uint8Array
+
+  constructor(needs: AttachmentNeeds, body: Uint8Array) {
+    super('attachments are needed')
+    this.needs = needs
+    this.body = body
+  }
+}
+
+/** A body that can't be converted before there is memory for its payload; it comes back with this, too. */
+export class RoomNeeded extends Error {
+  readonly payloadBytes: number
+  readonly bodyBytes: number
+  readonly body: Uint8Array
+
+  constructor({ payloadBytes, bodyBytes, body }: Omit<TransformNeedsRoom, 'ok'>) {
+    super('memory is needed')
+    this.payloadBytes = payloadBytes
+    this.bodyBytes = bodyBytes
+    this.body = body
+  }
 }

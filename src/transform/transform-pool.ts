@@ -1,17 +1,27 @@
-import { type AnswerCheck, checkAnswer, type JsonForm } from '../dialects/json-answer.ts'
-import type { LintOptions } from '../dialects/lint/lint-request.ts'
-import type { LintReport } from '../dialects/lint/report.ts'
-import { PDF_TOO_COSTLY } from '../dialects/pdf-text.ts'
-import type { RequestOptions } from '../dialects/request-options.ts'
-import { abortErrorOf } from '../shared/abort-error.ts'
-import { type ErrorCode, GatewayError } from '../shared/errors.ts'
+import { attachmentNeedsOf, convertRequest } from '../dialects/convert.ts'
+import { type LintOptions, type LintReport, lintRequest } from '../dialects/lint/lint-request.ts'
+import { type AnswerCheck, checkAnswer, type JsonForm } from '../dialects/plan/json-answer.ts'
+import { AttachmentNeeded } from '../dialects/request/attachments.ts'
+import { PayloadRoomNeeded } from '../dialects/request/payload-bytes.ts'
+import { PDF_TOO_COSTLY } from '../dialects/request/pdf.ts'
+import type { RequestOptions } from '../dialects/request/to-upstream.ts'
+import { abortErrorOf, type ErrorCode, GatewayError } from '../shared/errors.ts'
 import { InlineLane, TOO_LONG } from './inline-lane.ts'
 import { SharedHeap } from './shared-heap.ts'
 import { type JobOwner, type JobTerms, type Lane, ThreadLane } from './thread-lane.ts'
-import { checkOf, pdfTextOf, reportOf, successOf } from './thread-result.ts'
-import { lintInline, transformInline } from './transform-inline.ts'
-import type { GotAttachments, PdfText, TransformJob, TransformSuccess } from './transform-job.ts'
-import type { TurnQueue } from './turn-queue.ts'
+import {
+  AttachmentsNeeded,
+  checkOf,
+  type GotAttachments,
+  type PdfText,
+  pdfTextOf,
+  reportOf,
+  RoomNeeded,
+  successOf,
+  transformFailed,
+  type TransformJob,
+  type TransformSuccess
+} from './transform-job.ts'
 
 export type { JobOwner } from './thread-lane.ts'
 
@@ -313,4 +323,39 @@ function watchPdf(
     if (ranMs > PDF_MAX_MS * (isBusy ? 1 : BUSY_MACHINE)) return true
     return (statistics?.external_memory ?? 0) > maxBytes
   }
+}
+
+/** Transforms a request on the event loop, with the errors of a thread. */
+export function transformInline({ dialect, body, options }: TransformJob): TransformSuccess {
+  try {
+    return { ok: true, ...convertRequest(dialect, body, options) }
+  } catch (cause) {
+    if (cause instanceof AttachmentNeeded)
+      throw new AttachmentsNeeded(attachmentNeedsOf(body), body)
+    if (cause instanceof PayloadRoomNeeded)
+      throw new RoomNeeded({ payloadBytes: cause.payloadBytes, bodyBytes: cause.bodyBytes, body })
+    throw cause instanceof GatewayError ? cause : transformFailed(cause)
+  }
+}
+
+/** The same for an explanation. */
+export function lintInline(body: Uint8Array, lint: LintOptions): LintReport {
+  try {
+    return lintRequest(body, lint)
+  } catch (cause) {
+    throw transformFailed(cause)
+  }
+}
+
+/** Whose turn it is among those who wait, by key. Given from above, as this folder knows nothing of admission. */
+export interface TurnQueue {
+  push(id: number, key: string): void
+  /** False if nobody of this id waits. */
+  remove(id: number): boolean
+  /** Takes out whose turn it is. */
+  shift(): number | null
+  /** A job of this key has taken so long; dear keys have their next turns later. */
+  charge(key: string, costMs: number): void
+  /** Who may be refused in favour of one more of this key; `null` where that would be no fairer. */
+  evictionFor(key: string): number | null
 }

@@ -1,5 +1,4 @@
 import { type ErrorCode, GatewayError } from '../shared/errors.ts'
-import { FailureKinds, type FailureKind, kindOfCode } from './failure-codes.ts'
 
 /** How far a call had come when it failed. */
 export type CallPhase = 'connect' | 'headers' | 'body'
@@ -124,4 +123,146 @@ function describe(kind: FailureKind, code: string, { cause, context }: Failure):
     message: `The upstream ${entry.event} (${where}). ${hint}`,
     cause
   })
+}
+
+/** Kinds of failure below HTTP; each has its own advice. */
+export type FailureKind =
+  | 'dns'
+  | 'refused'
+  | 'unreachable'
+  | 'exhausted'
+  | 'connect-timeout'
+  | 'tls'
+  | 'not-tls'
+  | 'certificate'
+  | 'reset'
+  | 'not-http'
+  | 'headers-timeout'
+  | 'idle-timeout'
+
+interface KindEntry {
+  readonly code: ErrorCode
+  /** Follows "The upstream", or "The proxy". */
+  readonly event: string
+  /** What to look at or to change; `{setting}` is the setting that names the host. */
+  readonly hint: string
+}
+
+export const FailureKinds = {
+  dns: {
+    code: 'GW_UPSTREAM_DNS',
+    event: 'could not be resolved',
+    hint: 'Check the DNS of this machine or container (DNS_SERVERS), and {setting}.'
+  },
+  refused: {
+    code: 'GW_UPSTREAM_CONNECT',
+    event: 'refused the connection',
+    hint: 'Nothing listens there: check host and port in {setting}.'
+  },
+  unreachable: {
+    code: 'GW_UPSTREAM_CONNECT',
+    event: 'cannot be reached',
+    hint: 'Check the network, VPN and firewall of this machine.'
+  },
+  exhausted: {
+    code: 'GW_UPSTREAM_CONNECT',
+    event: 'could not be called because this process may open no more sockets',
+    hint: 'Raise the limit of open files (ulimit -n) or lower HTTP_MAX_CONNECTIONS.'
+  },
+  'connect-timeout': {
+    code: 'GW_UPSTREAM_CONNECT_TIMEOUT',
+    event: 'did not accept the connection in time',
+    hint: 'Check the network and firewall, or raise HTTP_CONNECT_TIMEOUT.'
+  },
+  tls: {
+    code: 'GW_UPSTREAM_TLS',
+    event: 'failed the TLS handshake',
+    hint: 'Check {setting} and any proxy that opens TLS connections.'
+  },
+  'not-tls': {
+    code: 'GW_UPSTREAM_TLS',
+    event: 'does not speak TLS',
+    hint: 'Use http:// instead of https:// in {setting} if that is intended.'
+  },
+  certificate: {
+    code: 'GW_UPSTREAM_TLS',
+    event: 'showed a certificate that is not trusted',
+    hint: 'Behind a proxy that opens TLS connections, set NODE_EXTRA_CA_CERTS to its CA; check the clock.'
+  },
+  reset: {
+    code: 'GW_UPSTREAM_RESET',
+    event: 'closed the connection before its answer was complete',
+    hint: 'If it happens often, a proxy, VPN or firewall on the way may be cutting connections.'
+  },
+  'not-http': {
+    code: 'GW_UPSTREAM_STATUS',
+    event: 'answered with bytes that are not HTTP',
+    hint: 'Check {setting}: a TLS port needs https://, and the port must be one of an HTTP server.'
+  },
+  'headers-timeout': {
+    code: 'GW_UPSTREAM_HEADERS_TIMEOUT',
+    event: 'did not begin to answer in time',
+    hint: 'Long conversations take longer to start: raise FIRST_TOKEN_TIMEOUT.'
+  },
+  'idle-timeout': {
+    code: 'GW_UPSTREAM_IDLE_TIMEOUT',
+    event: 'fell silent in the middle of its answer',
+    hint: 'Raise STREAMING_READ_TIMEOUT if such pauses are normal.'
+  }
+} as const satisfies Record<FailureKind, KindEntry>
+
+const KIND_OF_CODE: Readonly<Record<string, FailureKind>> = {
+  ENOTFOUND: 'dns',
+  EAI_AGAIN: 'dns',
+  EAI_FAIL: 'dns',
+  EAI_NODATA: 'dns',
+  EAI_NONAME: 'dns',
+  ENODATA: 'dns',
+  ESERVFAIL: 'dns',
+  ECONNREFUSED: 'refused',
+  EHOSTUNREACH: 'unreachable',
+  EHOSTDOWN: 'unreachable',
+  ENETUNREACH: 'unreachable',
+  ENETDOWN: 'unreachable',
+  EACCES: 'unreachable',
+  EPERM: 'unreachable',
+  EADDRNOTAVAIL: 'exhausted',
+  EMFILE: 'exhausted',
+  ENFILE: 'exhausted',
+  UND_ERR_CONNECT_TIMEOUT: 'connect-timeout',
+  EPROTO: 'tls',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'not-tls',
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'not-tls',
+  ERR_SSL_HTTP_REQUEST: 'not-tls',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'certificate',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'certificate',
+  SELF_SIGNED_CERT_IN_CHAIN: 'certificate',
+  HOSTNAME_MISMATCH: 'certificate',
+  INVALID_CA: 'certificate',
+  INVALID_PURPOSE: 'certificate',
+  PATH_LENGTH_EXCEEDED: 'certificate',
+  ECONNRESET: 'reset',
+  ECONNABORTED: 'reset',
+  EPIPE: 'reset',
+  UND_ERR_SOCKET: 'reset',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'reset',
+  ERR_STREAM_PREMATURE_CLOSE: 'reset',
+  UND_ERR_HEADERS_OVERFLOW: 'not-http',
+  UND_ERR_HEADERS_TIMEOUT: 'headers-timeout',
+  UND_ERR_BODY_TIMEOUT: 'idle-timeout'
+}
+
+const KIND_OF_PREFIX: readonly (readonly [string, FailureKind])[] = [
+  ['CERT_', 'certificate'],
+  ['UNABLE_TO_', 'certificate'],
+  ['CRL_', 'certificate'],
+  ['ERR_SSL_', 'tls'],
+  ['ERR_TLS_', 'tls'],
+  ['HPE_', 'not-http']
+]
+
+/** The kind of failure that a code of Node, OpenSSL or undici stands for; `null` for codes of other things. */
+export function kindOfCode(code: string): FailureKind | null {
+  const kind = Object.hasOwn(KIND_OF_CODE, code) ? KIND_OF_CODE[code] : undefined
+  return kind ?? KIND_OF_PREFIX.find(([prefix]) => code.startsWith(prefix))?.[1] ?? null
 }

@@ -1,7 +1,8 @@
-/** Those who use the gateway while it is abused, in a process of their own: running streams, small requests, health probes. */
 import { type ClientRequest, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { serve } from '../bench/service.ts'
+
+/** Those who use the gateway while it is abused, in a process of their own: running streams, small requests, health probes. */
 
 export type BystanderQuestion =
   | { readonly type: 'begin'; readonly url: string; readonly key: string; readonly streams: number }

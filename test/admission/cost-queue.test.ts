@@ -1,6 +1,6 @@
-import { array, assert, constantFrom, integer, property, tuple } from '../helper/fast-check.ts'
 import t from 'tap'
-import { CostQueue } from '../../src/admission/cost-queue.ts'
+import { CostQueue } from '../../src/admission/fair-queue.ts'
+import { array, assert, constantFrom, integer, property, tuple } from '../helper/fast-check.ts'
 
 /** Serves all, one after the other; every job costs what its key's do. */
 function serve(queue: CostQueue, keys: string, costs: Record<string, number>): string {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { DeadlineTimer } from '../../src/admission/deadline-timer.ts'
+import { DeadlineTimer } from '../../src/admission/lease.ts'
 import { ManualClock } from '../helper/manual-clock.ts'
 
 t.test('aim()', (t) => {

@@ -1,15 +1,15 @@
+import t from 'tap'
+import { FairQueue } from '../../src/admission/fair-queue.ts'
 import {
   array,
   assert,
+  constant,
   constantFrom,
   nat,
   oneof,
   property,
-  tuple,
-  constant
+  tuple
 } from '../helper/fast-check.ts'
-import t from 'tap'
-import { FairQueue } from '../../src/admission/fair-queue.ts'
 
 function drain(queue: FairQueue, now = 1000): (number | null)[] {
   const order: (number | null)[] = []

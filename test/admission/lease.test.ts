@@ -1,7 +1,6 @@
 import t, { type Test } from 'tap'
-import { Lease } from '../../src/admission/lease.ts'
-import type { Permit } from '../../src/admission/permit.ts'
-import { NO_TERMS, type LeaseReport, type LeaseTerms } from '../../src/ipc/lease-messages.ts'
+import { Lease, type Permit } from '../../src/admission/lease.ts'
+import { type LeaseReport, type LeaseTerms, NO_TERMS } from '../../src/ipc/messages.ts'
 import { ManualClock } from '../helper/manual-clock.ts'
 
 interface Stand {

@@ -1,8 +1,11 @@
-import { asyncProperty, assert, array, boolean, integer, tuple } from '../helper/fast-check.ts'
 import t from 'tap'
-import { MemoryBudget, type MemoryWait } from '../../src/admission/memory-budget.ts'
-import type { Reservation } from '../../src/admission/reservation.ts'
+import {
+  MemoryBudget,
+  type MemoryWait,
+  type Reservation
+} from '../../src/admission/memory-budget.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
+import { array, assert, asyncProperty, boolean, integer, tuple } from '../helper/fast-check.ts'
 import { ManualClock } from '../helper/manual-clock.ts'
 
 const wait = waitOf(new AbortController().signal)

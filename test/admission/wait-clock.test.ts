@@ -1,5 +1,5 @@
 import t from 'tap'
-import { WaitClock } from '../../src/admission/wait-clock.ts'
+import { WaitClock } from '../../src/admission/clock.ts'
 
 t.test('WaitClock', (t) => {
   t.test('counts the first wait from the arrival', (t) => {

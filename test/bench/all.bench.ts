@@ -1,7 +1,3 @@
-/**
- * Measures the gateway's real processes beside a passthrough (docs/benchmarks.md). Run by hand:
- * `npm run bench`, `npm run bench -- --quick`, `npm run bench -- --row memory`
- */
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { type Line, toTable } from './row.ts'
@@ -13,6 +9,11 @@ import { memoryRow } from './rows/memory.ts'
 import { reuseRow } from './rows/reuse.ts'
 import { startRow } from './rows/start.ts'
 import { progress, Stand } from './stand.ts'
+
+/**
+ * Measures the gateway's real processes beside a passthrough (docs/benchmarks.md). Run by hand:
+ * `npm run bench`, `npm run bench -- --quick`, `npm run bench -- --row memory`
+ */
 
 const rows = [...cpuRows, budgetRow, loopDelayRow, memoryRow, firstByteRow, reuseRow, startRow]
 const { values } = parseArgs({

@@ -1,11 +1,12 @@
+import { convertRequest } from '../../src/dialects/convert.ts'
+import { extendPayload } from '../../src/dialects/request/payload-bytes.ts'
+import { messagesBody } from '../helper/agent-request.ts'
+import { requestOptions } from '../helper/request-options.ts'
+
 /**
  * What the payload of another round costs the event loop: run it by hand on an idle machine. The upstream refuses
  * payloads over 1.34 MB, so the last row is the worst that can happen.
  */
-import { convertRequest } from '../../src/dialects/convert-request.ts'
-import { extendPayload } from '../../src/dialects/follow-up.ts'
-import { messagesBody } from '../helper/agent-request.ts'
-import { requestOptions } from '../helper/request-options.ts'
 
 const SIZES_KB = [16, 128, 400, 1300]
 const RUNS = 50

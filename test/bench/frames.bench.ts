@@ -1,15 +1,14 @@
+import { crc32 } from 'node:zlib'
+import { EventStreamCodec } from '@smithy/eventstream-codec'
+import { FrameDecoder, preludeChecksum } from '../../src/frames/frame-decoder.ts'
+import { FrameEncoder } from '../../src/frames/frame-encoder.ts'
+import { parseHeaders } from '../../src/frames/frame-headers.ts'
+import { parseUpstreamEvent, plainContent } from '../../src/kiro/wire/event.ts'
+
 /**
  * Microseconds per frame, beside `@smithy/eventstream-codec`. Run by hand:
  * `node test/bench/frames.bench.ts`
  */
-import { crc32 } from 'node:zlib'
-import { EventStreamCodec } from '@smithy/eventstream-codec'
-import { FrameDecoder } from '../../src/frames/frame-decoder.ts'
-import { FrameEncoder } from '../../src/frames/frame-encoder.ts'
-import { parseHeaders } from '../../src/frames/frame-headers.ts'
-import { preludeChecksum } from '../../src/frames/prelude-checksum.ts'
-import { parseUpstreamEvent } from '../../src/kiro/event.ts'
-import { plainContent } from '../../src/kiro/plain-content.ts'
 
 const FRAMES = 100
 const ROUNDS = 3000

@@ -1,5 +1,6 @@
-/** What a permit costs, with and without waiting. Run by hand: `node test/bench/lease.bench.ts` */
 import { cpuMicroseconds, takeAsRequest, takeAtHand, takeInTurn } from './permit-cost.ts'
+
+/** What a permit costs, with and without waiting. Run by hand: `node test/bench/lease.bench.ts` */
 
 for (const [name, run] of [
   ['at hand', takeAtHand],

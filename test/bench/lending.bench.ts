@@ -1,9 +1,10 @@
+import { runLending } from '../helper/lending-run.ts'
+import { quantile } from './statistics.ts'
+
 /**
  * What a request waits for a permit that another worker has, beside a single worker that has all of them. On a busy
  * machine the waits are those of the scheduler.   node test/bench/lending.bench.ts
  */
-import { runLending } from '../helper/lending-run.ts'
-import { quantile } from './statistics.ts'
 
 const ROUNDS = 20
 const closers: (() => unknown)[] = []

@@ -1,8 +1,9 @@
-/** Asks and listens, in a process of its own, so that its work is not taken for that of what is measured. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { Pool } from 'undici'
 import { type ConversationName, writeConversation } from './conversation.ts'
 import { serve } from './service.ts'
+
+/** Asks and listens, in a process of its own, so that its work is not taken for that of what is measured. */
 
 export interface Load {
   /** Origin to ask; its connections are kept from one load to the next. */

@@ -1,10 +1,11 @@
+import { renameSync, writeFileSync } from 'node:fs'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { isMainThread } from 'node:worker_threads'
+
 /**
  * Loaded into every process of a target (`--import`): measures how late its event loop runs. SIGUSR2 writes what was
  * measured since the last one to `BENCH_PROBE_DIR/<pid>`.
  */
-import { renameSync, writeFileSync } from 'node:fs'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { isMainThread } from 'node:worker_threads'
 
 /** Of one process; in milliseconds. */
 export interface LoopDelay {

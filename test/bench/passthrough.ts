@@ -1,11 +1,12 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { Pool } from 'undici'
+
 /**
  * What the gateway is compared with: the least that a Node process can do between a client and the upstream. Bytes
  * in, bytes out, one pool, connections reused; nothing is read, checked, limited, counted or logged.
  *
  * `node test/bench/passthrough.ts <upstream url>` prints its port.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { Pool } from 'undici'
 
 const pool = new Pool(process.argv[2] ?? 'http://127.0.0.1:8001', {
   connections: 300,

@@ -1,10 +1,9 @@
-import { Lease } from '../../src/admission/lease.ts'
-import type { Permit } from '../../src/admission/permit.ts'
-import { WaitClock } from '../../src/admission/wait-clock.ts'
-import { NO_TERMS } from '../../src/ipc/lease-messages.ts'
+import { WaitClock } from '../../src/admission/clock.ts'
+import { Lease, type Permit } from '../../src/admission/lease.ts'
+import { NO_TERMS } from '../../src/ipc/messages.ts'
 import { Metrics } from '../../src/observe/metrics.ts'
-import { acquirePermit } from '../../src/server/acquire-permit.ts'
-import { Phases } from '../../src/server/phases.ts'
+import { acquirePermit } from '../../src/server/ask/ask-upstream.ts'
+import { Phases } from '../../src/server/plane/open-turns.ts'
 
 /** Later than now, so that nobody's time runs out. */
 const START = 1e9

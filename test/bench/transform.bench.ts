@@ -1,14 +1,15 @@
+import { CostQueue } from '../../src/admission/fair-queue.ts'
+import { convertRequest } from '../../src/dialects/convert.ts'
+import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import { TransformPool } from '../../src/transform/transform-pool.ts'
+import { chatBody, messagesBody } from '../helper/agent-request.ts'
+import { requestOptions } from '../helper/request-options.ts'
+
 /**
  * What transforming a request costs, inline and through a warm thread: run it by hand on an idle machine. The columns
  * are milliseconds for one request: CPU time of the event loop's thread, then wall time. The inline threshold
  * is where inline work would hold the loop longer than the other streams may wait.
  */
-import { CostQueue } from '../../src/admission/cost-queue.ts'
-import { convertRequest } from '../../src/dialects/convert-request.ts'
-import type { DialectName } from '../../src/dialects/reply-plan.ts'
-import { TransformPool } from '../../src/transform/transform-pool.ts'
-import { chatBody, messagesBody } from '../helper/agent-request.ts'
-import { requestOptions } from '../helper/request-options.ts'
 
 const SIZES_KB = [4, 16, 64, 128, 256, 400, 1024, 4096]
 const MIN_RUNS = 20

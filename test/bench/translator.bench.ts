@@ -1,9 +1,9 @@
 import { performance } from 'node:perf_hooks'
 import { createTranslator } from '../../src/dialects/answer-writers.ts'
-import { toText } from '../../src/dialects/output-text.ts'
-import { PartReader } from '../../src/dialects/part-reader.ts'
-import type { DialectName, ReplyPlan } from '../../src/dialects/reply-plan.ts'
-import type { UpstreamEvent } from '../../src/kiro/event.ts'
+import { toText } from '../../src/dialects/answer/output-text.ts'
+import { PartReader } from '../../src/dialects/answer/part-reader.ts'
+import type { DialectName, ReplyPlan } from '../../src/dialects/plan/plan.ts'
+import type { UpstreamEvent } from '../../src/kiro/wire/event.ts'
 import { openAiIdentity, replyPlan } from '../helper/reply-plan.ts'
 import { closing, text } from '../helper/upstream-events.ts'
 

@@ -1,11 +1,12 @@
-/**
- * The upstream of the bench, a process of its own: real HTTP and real frames, all of them encoded before a request
- * comes, so that it takes as little as possible of the machine that it shares with what is measured.
- */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { FrameEncoder } from '../../src/frames/frame-encoder.ts'
 import { serve } from './service.ts'
+
+/**
+ * The upstream of the bench, a process of its own: real HTTP and real frames, all of them encoded before a request
+ * comes, so that it takes as little as possible of the machine that it shares with what is measured.
+ */
 
 /** What every request is answered from now on. */
 export interface AnswerScript {

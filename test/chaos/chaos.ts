@@ -1,8 +1,9 @@
-/** `npm run chaos -- --minutes 60 --workers 2 --clients 500 --seed 1 --tls`: exits with 1 if anything was violated. */
 import { parseArgs } from 'node:util'
 import { reportText } from './report.ts'
 import { runChaos } from './run-chaos.ts'
 import { violationsOf } from './violations.ts'
+
+/** `npm run chaos -- --minutes 60 --workers 2 --clients 500 --seed 1 --tls`: exits with 1 if anything was violated. */
 
 const { values } = parseArgs({
   options: {

@@ -1,13 +1,14 @@
-/** The clients of the chaos test, all in one process of their own: each asks, thinks, asks again, and often leaves early. */
 import { Agent } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type CallPlan, type CancelPhase, callGateway } from './client-call.ts'
+import { callGateway, type CallPlan, type CancelPhase } from './client-call.ts'
 import { KEYS } from './client-keys.ts'
 import { type Dialect, judgeAnswer, type ReceivedAnswer } from './judge-answer.ts'
 import { loadAt } from './load-curve.ts'
 import { LONG_MARK } from './one-sided.ts'
 import { Random } from './random.ts'
 import { serve } from './subprocess.ts'
+
+/** The clients of the chaos test, all in one process of their own: each asks, thinks, asks again, and often leaves early. */
 
 export type ClientsQuestion =
   | { readonly type: 'start'; readonly clients: number }

@@ -1,7 +1,3 @@
-/**
- * The upstream of the chaos test, a process of its own: real HTTP and real frames, every way to fail, and a count of
- * its connections. Its arguments: the seed, and the files of key and certificate if it is to speak TLS.
- */
 import { readFileSync } from 'node:fs'
 import {
   createServer as createHttpServer,
@@ -17,6 +13,11 @@ import { playScript } from './play-script.ts'
 import { Random } from './random.ts'
 import type { Ceilings } from './socket-census.ts'
 import { serve } from './subprocess.ts'
+
+/**
+ * The upstream of the chaos test, a process of its own: real HTTP and real frames, every way to fail, and a count of
+ * its connections. Its arguments: the seed, and the files of key and certificate if it is to speak TLS.
+ */
 
 export type UpstreamQuestion =
   | { readonly type: 'listen' }

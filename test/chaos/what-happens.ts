@@ -1,9 +1,10 @@
+import * as budget from './what-happens/budget-rows.ts'
+import * as failures from './what-happens/failure-rows.ts'
+
 /**
  * `node test/chaos/what-happens.ts [row…]` measures the figures of the tables "What happens when" in docs/connections.md
  * and docs/operations.md, row by row.
  */
-import * as budget from './what-happens/budget-rows.ts'
-import * as failures from './what-happens/failure-rows.ts'
 
 const Rows: Readonly<Record<string, () => Promise<string>>> = { ...budget, ...failures }
 const wanted = process.argv.slice(2)

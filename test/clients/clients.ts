@@ -1,9 +1,10 @@
-/** `npm run test:clients [-- --only codex] [--keep] [--write]`: exits with 1 if anything failed. */
 import { parseArgs } from 'node:util'
 import { CLIENTS } from './catalogue.ts'
 import { writeCompatibility } from './compatibility-page.ts'
 import { resultsTable } from './results-table.ts'
 import { runClients } from './run-clients.ts'
+
+/** `npm run test:clients [-- --only codex] [--keep] [--write]`: exits with 1 if anything failed. */
 
 const { values } = parseArgs({
   options: {

@@ -1,4 +1,3 @@
-import { type Client, type Command, type Place, programOf, shellTools, type Way } from './client.ts'
 import {
   answersBySchema,
   compacts,
@@ -6,6 +5,7 @@ import {
   survivesInterruption,
   toolCallTrial
 } from './cli-trials.ts'
+import { type Client, type Command, type Place, programOf, shellTools, type Way } from './client.ts'
 
 const CONFIG = '.codex/config.toml'
 const FREE = ['--skip-git-repo-check', '--dangerously-bypass-approvals-and-sandbox']

@@ -1,6 +1,6 @@
-import { fileURLToPath } from 'node:url'
 import { cpSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { Api, Client, Command, Place, Way } from './client.ts'
 import { hiddenString } from './hidden-words.ts'
 import type { Session, Trial } from './trial.ts'

@@ -1,4 +1,4 @@
-import type { Way, Place, Command } from './client.ts'
+import type { Command, Place, Way } from './client.ts'
 import type { Outcome } from './run-command.ts'
 
 /** A client that is set up and can be asked. */

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { findControlWords } from '../../src/simulator/control-words.ts'
-import { findWishedCalls } from '../../src/simulator/tool-wish.ts'
+import { findWishedCalls } from '../../src/simulator/wished-calls.ts'
+import { findControlWords } from '../../src/simulator/words.ts'
 import { shellTools } from './client.ts'
 import { hasText, hiddenString } from './hidden-words.ts'
 

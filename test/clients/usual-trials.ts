@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { next } from '../helper/simulated-words.ts'
-import { hasText, hiddenString, secretWord } from './hidden-words.ts'
 import type { Way } from './client.ts'
+import { hasText, hiddenString, secretWord } from './hidden-words.ts'
 import type { Outcome } from './run-command.ts'
 import type { Session, Trial } from './trial.ts'
 

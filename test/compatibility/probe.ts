@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
-import { AttachmentNeeded } from '../../src/dialects/attachments.ts'
-import type { DialectName } from '../../src/dialects/reply-plan.ts'
+import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import { AttachmentNeeded } from '../../src/dialects/request/attachments.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { convert } from '../helper/convert.ts'
 import { simulatorOptions, toAnswer } from '../helper/request-options.ts'

@@ -1,7 +1,6 @@
 import { chmodSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
-import type { Test } from 'tap'
+import t, { type Test } from 'tap'
 import { loadProcessConfig, readEnvFile } from '../../src/config/load-process.ts'
 
 t.test('readEnvFile()', (t) => {

@@ -1,6 +1,5 @@
 import t from 'tap'
-import { loadConfig } from '../../src/config/load.ts'
-import type { Environment } from '../../src/config/load.ts'
+import { type Environment, loadConfig } from '../../src/config/load.ts'
 import { listSettings } from '../../src/config/setting-text.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { version } from '../../src/shared/version.ts'

@@ -1,7 +1,11 @@
-import { assert, integer, property } from '../helper/fast-check.ts'
 import t from 'tap'
-import type { HeapPlan, MemoryPlan } from '../../src/config/memory-plan.ts'
-import { minMemoryBytes, planMemory } from '../../src/config/memory-plan.ts'
+import {
+  type HeapPlan,
+  type MemoryPlan,
+  minMemoryBytes,
+  planMemory
+} from '../../src/config/memory-plan.ts'
+import { assert, integer, property } from '../helper/fast-check.ts'
 
 const mebibyte = 1024 * 1024
 

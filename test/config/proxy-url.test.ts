@@ -1,5 +1,5 @@
 import t from 'tap'
-import { toProxyUrl } from '../../src/config/proxy-url.ts'
+import { toProxyUrl } from '../../src/config/setting-text.ts'
 
 t.test('toProxyUrl()', (t) => {
   t.test('writes every address in one form', async (t) => {

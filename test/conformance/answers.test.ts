@@ -1,21 +1,22 @@
-// kiro-protocol, Appendix C, 1, 2, 7 to 10 and 15 to 18: what is made of the upstream's stream.
-import * as fc from '../helper/fast-check.ts'
 import t from 'tap'
 import { createTranslator } from '../../src/dialects/answer-writers.ts'
-import { PartReader } from '../../src/dialects/part-reader.ts'
-import type { DialectName, ReplyPlan } from '../../src/dialects/reply-plan.ts'
+import { PartReader } from '../../src/dialects/answer/part-reader.ts'
+import type { DialectName, ReplyPlan } from '../../src/dialects/plan/plan.ts'
 import { FrameDecoder } from '../../src/frames/frame-decoder.ts'
 import { encodeFrame } from '../../src/frames/frame-encoder.ts'
-import { parseUpstreamEvent, type UpstreamEvent } from '../../src/kiro/event.ts'
+import { parseUpstreamEvent, type UpstreamEvent } from '../../src/kiro/wire/event.ts'
 import { AnswerReader } from '../../src/reply/answer-reader.ts'
 import { REFERENCE_FRAMES } from '../fixtures/reference-frames.ts'
 import { readAnthropicStream } from '../helper/anthropic-grammar.ts'
+import * as fc from '../helper/fast-check.ts'
 import { readOpenAiStream } from '../helper/openai-grammar.ts'
 import { readParts, summarize, translate } from '../helper/read-answer.ts'
 import { replyPlan, responsesIdentity } from '../helper/reply-plan.ts'
 import { readResponsesStream } from '../helper/responses-grammar.ts'
 import { closing, sliceBy, text, tool } from '../helper/upstream-events.ts'
 import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
+
+// kiro-protocol, Appendix C, 1, 2, 7 to 10 and 15 to 18: what is made of the upstream's stream.
 
 t.test(
   'C1. frames: the references byte by byte, a wrong CRC between good ones, a cut emoji',

@@ -1,17 +1,21 @@
-// kiro-protocol, Appendix C, 11 to 14, 19 and 20, and A30: tokens, hosts, retries, and what must not get out.
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { toSnapshot } from '../../src/credentials/to-snapshot.ts'
-import { oidcTokenUrl, profileArnFor } from '../../src/kiro/hosts.ts'
-import { generationHeaders } from '../../src/kiro/headers.ts'
-import { SharedProfileArn } from '../../src/kiro/regions.ts'
+import { toSnapshot } from '../../src/credentials/sign-in.ts'
+import {
+  generationHeaders,
+  oidcTokenUrl,
+  profileArnFor,
+  SharedProfileArn
+} from '../../src/kiro/wire/hosts.ts'
 import { Simulator } from '../../src/simulator/simulator.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { credentialRig } from '../helper/credential-rig.ts'
 import { credentialSnapshot } from '../helper/credential-snapshot.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { storedCredential } from '../helper/stored-credential.ts'
+
+// kiro-protocol, Appendix C, 11 to 14, 19 and 20, and A30: tokens, hosts, retries, and what must not get out.
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 

@@ -1,12 +1,13 @@
 import { equal } from 'node:assert/strict'
-// kiro-protocol, Appendix C, 3 to 6: what is sent upstream. Each point is tested in depth beside its code, too.
-import * as fc from '../helper/fast-check.ts'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import type { DialectName } from '../../src/dialects/reply-plan.ts'
-import { toWireToolId, toWireToolName } from '../../src/kiro/identifiers.ts'
+import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import { toWireToolId, toWireToolName } from '../../src/kiro/conversation/tools.ts'
 import { convert } from '../helper/convert.ts'
+import * as fc from '../helper/fast-check.ts'
 import { assertUpstreamRules } from '../helper/payload-rules.ts'
+
+// kiro-protocol, Appendix C, 3 to 6: what is sent upstream. Each point is tested in depth beside its code, too.
 
 interface Example {
   readonly name: string

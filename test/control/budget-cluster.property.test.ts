@@ -1,8 +1,8 @@
-import { assert, property } from '../helper/fast-check.ts'
 import t from 'tap'
 import { LeaseCore } from '../../src/admission/lease-core.ts'
-import { nextLedger, openLedger } from '../../src/control/budget-ledger.ts'
+import { nextLedger, openLedger } from '../../src/control/budget/ledger.ts'
 import { play, playPromptly, schedules } from '../helper/cluster-schedule.ts'
+import { assert, property } from '../helper/fast-check.ts'
 
 const machines = { LeaseCore, nextLedger, openLedger }
 

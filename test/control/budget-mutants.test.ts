@@ -1,9 +1,9 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { check, property } from '../helper/fast-check.ts'
 import t from 'tap'
 import { play, playPromptly, schedules } from '../helper/cluster-schedule.ts'
+import { check, property } from '../helper/fast-check.ts'
 import type { Machines } from '../helper/simulated-cluster.ts'
 
 /** A fault, written as what a hasty change might do to one place of the source. */
@@ -17,13 +17,13 @@ interface Mutant {
 const mutants: readonly Mutant[] = [
   {
     story: 'the ledger frees the permits of a killed worker before its sockets are gone',
-    file: 'control/budget-ledger.ts',
+    file: 'control/budget/ledger.ts',
     from: `next.set(event.member, { ...account, hasStopped: true })`,
     to: `next.delete(event.member)`
   },
   {
     story: 'the ledger grants the reserve to streams and more than there is',
-    file: 'control/ledger-grants.ts',
+    file: 'control/budget/ledger.ts',
     from: `let left = free\n  const grants = new Map<string, number>()\n  const give`,
     to: `let left = free + 1\n  const grants = new Map<string, number>()\n  const give`
   },
@@ -35,7 +35,7 @@ const mutants: readonly Mutant[] = [
   },
   {
     story: 'the ledger forgets grants that are under way and grants them again',
-    file: 'control/ledger-account.ts',
+    file: 'control/budget/ledger-account.ts',
     from: `return account.granted - account.report.granted`,
     to: `return 0`
   },
@@ -65,37 +65,37 @@ const mutants: readonly Mutant[] = [
   },
   {
     story: 'an aborted waiter is not reported',
-    file: 'admission/queue-news.ts',
+    file: 'admission/lease-core.ts',
     from: `queue.size > believed || believed - queue.size > Math.floor(believed / 32)`,
     to: `queue.size > believed`
   },
   {
     story: 'a worker is not told that too many wait there by now',
-    file: 'control/waiting-room.ts',
+    file: 'control/budget/ledger-terms.ts',
     from: `const isExceeded = waiting > allowance`,
     to: `const isExceeded = false`
   },
   {
     story: 'calls of the primary itself are refused because streams wait',
-    file: 'control/waiting-room.ts',
+    file: 'control/budget/ledger-terms.ts',
     from: `if (accounts.get(member)?.slot === 'control') return MAX_CALLS_WAITING`,
     to: ``
   },
   {
     story: 'a worker that retires is treated like one that stays',
-    file: 'control/ledger-account.ts',
+    file: 'control/budget/ledger-account.ts',
     from: `return report.draining || isRetiring || hasStopped`,
     to: `return report.draining || hasStopped`
   },
   {
     story: 'a worker and its successor have a share each',
-    file: 'control/ledger-account.ts',
+    file: 'control/budget/ledger-account.ts',
     from: `if (other.slot === account.slot && !isLeaving(other)) return 0`,
     to: ``
   },
   {
     story: 'a worker that retires keeps what is idle until somebody waits',
-    file: 'control/ledger-debts.ts',
+    file: 'control/budget/ledger-account.ts',
     from: `if (account.isRetiring) return Math.max(0, lease)`,
     to: ``
   }
@@ -127,7 +127,7 @@ async function mutate(folder: string, { file, from, to }: Mutant): Promise<Machi
   if (source.split(from).length !== 2) throw new Error(`${file} has to hold this once: ${from}`)
   writeFileSync(path, source.replace(from, to))
   const { LeaseCore } = await importFrom(folder, 'admission/lease-core.ts')
-  const { nextLedger, openLedger } = await importFrom(folder, 'control/budget-ledger.ts')
+  const { nextLedger, openLedger } = await importFrom(folder, 'control/budget/ledger.ts')
   return { LeaseCore, nextLedger, openLedger } as unknown as Machines
 }
 

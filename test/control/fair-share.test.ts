@@ -1,10 +1,10 @@
 import t from 'tap'
 import { LeaseCore } from '../../src/admission/lease-core.ts'
-import { nextLedger, openLedger } from '../../src/control/budget-ledger.ts'
+import { nextLedger, openLedger } from '../../src/control/budget/ledger.ts'
 import { ClusterRules } from '../helper/cluster-rules.ts'
 import { rest } from '../helper/cluster-schedule.ts'
 import { seededRandom } from '../helper/seeded-random.ts'
-import { SimulatedCluster, type Member } from '../helper/simulated-cluster.ts'
+import { type Member, SimulatedCluster } from '../helper/simulated-cluster.ts'
 
 /** A client key and where its requests arrive: it always has `backlog` of them waiting or running. */
 interface Client {

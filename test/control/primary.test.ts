@@ -1,7 +1,6 @@
 import cluster, { type Worker } from 'node:cluster'
 import { EventEmitter } from 'node:events'
-import t from 'tap'
-import type { Test } from 'tap'
+import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import { planMemory } from '../../src/config/memory-plan.ts'
 import type { Config } from '../../src/config/settings.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { dueAtOf, expiryOf, parseExpiry, tokenAge } from '../../src/credentials/expiry.ts'
+import { dueAtOf, expiryOf, parseExpiry, tokenAge } from '../../src/credentials/sign-in.ts'
 import { storedCredential } from '../helper/stored-credential.ts'
 
 const at = (text: string): number => Date.parse(text)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseIdeToken, type Registration } from '../../src/credentials/ide-token.ts'
+import { parseIdeToken, type Registration } from '../../src/credentials/ide-file.ts'
 
 const ARN = 'arn:aws:codewhisperer:us-east-1:123456789012:profile/ABC'
 const client = { clientId: 'ci', clientSecret: 'cs' }

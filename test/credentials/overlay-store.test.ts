@@ -1,8 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
-import { OverlayStore } from '../../src/credentials/overlay-store.ts'
-import type { Successor } from '../../src/credentials/successor.ts'
+import { OverlayStore, type Successor } from '../../src/credentials/vault.ts'
 import { recordedLog } from '../helper/recorded-log.ts'
 
 const successor: Successor = {

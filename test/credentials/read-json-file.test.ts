@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import t from 'tap'
-import { readJsonFile } from '../../src/credentials/read-json-file.ts'
+import { readJsonFile } from '../../src/credentials/ide-file.ts'
 
 const MEGABYTE = 1024 * 1024
 

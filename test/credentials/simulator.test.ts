@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createCredentialRefresher } from '../../src/credentials/select.ts'
-import { SimulatorSource } from '../../src/credentials/simulator.ts'
-import { isProfileArn } from '../../src/kiro/regions.ts'
+import { SimulatorSource } from '../../src/credentials/sources.ts'
+import { isProfileArn } from '../../src/kiro/wire/hosts.ts'
 import { FakeClock } from '../helper/fake-clock.ts'
 import { recordedLog } from '../helper/recorded-log.ts'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { hashOf } from '../../src/credentials/stored-credential.ts'
-import { reconcile, signInOf, type Successor, tokenOf } from '../../src/credentials/successor.ts'
+import { hashOf } from '../../src/credentials/sources.ts'
+import { reconcile, signInOf, type Successor, tokenOf } from '../../src/credentials/vault.ts'
 import { storedCredential } from '../helper/stored-credential.ts'
 
 const source = storedCredential({ accessToken: 'a1', refreshToken: 'r1', expiresAt: 100 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { toSnapshot } from '../../src/credentials/to-snapshot.ts'
+import { toSnapshot } from '../../src/credentials/sign-in.ts'
 import { storedCredential } from '../helper/stored-credential.ts'
 
 const ARN = 'arn:aws:codewhisperer:eu-central-1:123456789012:profile/ABC'

@@ -1,4 +1,11 @@
 import { deepEqual, doesNotMatch, equal, notEqual } from 'node:assert/strict'
+import t from 'tap'
+import { createCollector, createTranslator, toAnswerId } from '../../src/dialects/answer-writers.ts'
+import { toText } from '../../src/dialects/answer/output-text.ts'
+import type { StreamPart } from '../../src/dialects/answer/stream-part.ts'
+import type { UpstreamEvent } from '../../src/kiro/wire/event.ts'
+import { GatewayError } from '../../src/shared/errors.ts'
+import { readAnthropicStream } from '../helper/anthropic-grammar.ts'
 import {
   type Arbitrary,
   array,
@@ -12,13 +19,6 @@ import {
   record,
   string
 } from '../helper/fast-check.ts'
-import t from 'tap'
-import { toText } from '../../src/dialects/output-text.ts'
-import { createCollector, createTranslator, toAnswerId } from '../../src/dialects/answer-writers.ts'
-import type { StreamPart } from '../../src/dialects/stream-part.ts'
-import type { UpstreamEvent } from '../../src/kiro/event.ts'
-import { GatewayError } from '../../src/shared/errors.ts'
-import { readAnthropicStream } from '../helper/anthropic-grammar.ts'
 import { readOpenAiStream } from '../helper/openai-grammar.ts'
 import { readParts, summarize } from '../helper/read-answer.ts'
 import { anthropicIdentity, openAiIdentity, replyPlan } from '../helper/reply-plan.ts'

@@ -1,8 +1,8 @@
 import t from 'tap'
+import { OpenAiErrors } from '../../src/dialects/answer/openai-error.ts'
+import { toTellable } from '../../src/dialects/answer/sse.ts'
+import { AnthropicErrors } from '../../src/dialects/anthropic-messages/error.ts'
 import { toErrorReply } from '../../src/dialects/error-body.ts'
-import { toTellable } from '../../src/dialects/error-format.ts'
-import { AnthropicErrors } from '../../src/dialects/anthropic-messages/error-format.ts'
-import { OpenAiErrors } from '../../src/dialects/openai-chat/error-format.ts'
 import { type ErrorCode, ErrorTable, GatewayError } from '../../src/shared/errors.ts'
 
 function openAi(error: GatewayError): { status: number; error: Record<string, unknown> } {

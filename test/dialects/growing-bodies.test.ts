@@ -1,11 +1,11 @@
 import t from 'tap'
-import { convertRequest } from '../../src/dialects/convert-request.ts'
+import { convertRequest } from '../../src/dialects/convert.ts'
 import { lintRequest } from '../../src/dialects/lint/lint-request.ts'
-import type { DialectName } from '../../src/dialects/reply-plan.ts'
+import type { DialectName } from '../../src/dialects/plan/plan.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
-import { requestOptions } from '../helper/request-options.ts'
-import { quadraticBodies } from '../helper/quadratic-bodies.ts'
 import { growthOf } from '../helper/growth.ts'
+import { quadraticBodies } from '../helper/quadratic-bodies.ts'
+import { requestOptions } from '../helper/request-options.ts'
 
 const options = requestOptions()
 

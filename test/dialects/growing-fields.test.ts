@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
-import { convertRequest } from '../../src/dialects/convert-request.ts'
+import { convertRequest } from '../../src/dialects/convert.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import * as fc from '../helper/fast-check.ts'
-import { growthOf } from '../helper/growth.ts'
 import { type GrowingField, growingFields } from '../helper/growing-fields.ts'
+import { growthOf } from '../helper/growth.ts'
 import { requestOptions } from '../helper/request-options.ts'
 
 const KIB = 1024

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
-import type { DialectName } from '../../src/dialects/reply-plan.ts'
+import type { DialectName } from '../../src/dialects/plan/plan.ts'
 import { convert, refusalOf } from '../helper/convert.ts'
 
 const KIB = 1024

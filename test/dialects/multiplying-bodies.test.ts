@@ -1,9 +1,9 @@
 import t from 'tap'
-import { convertRequest } from '../../src/dialects/convert-request.ts'
-import { inlineAttachments } from '../../src/dialects/inline-attachments.ts'
-import type { DialectName } from '../../src/dialects/reply-plan.ts'
-import { multiplyingBodies } from '../helper/multiplying-bodies.ts'
+import { convertRequest } from '../../src/dialects/convert.ts'
+import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import { inlineAttachments } from '../../src/dialects/request/attachments.ts'
 import { refusalOf } from '../helper/convert.ts'
+import { multiplyingBodies } from '../helper/multiplying-bodies.ts'
 import { requestOptions } from '../helper/request-options.ts'
 
 const KIB = 1024

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { convertRequest } from '../../src/dialects/convert-request.ts'
-import type { DialectName } from '../../src/dialects/reply-plan.ts'
+import { convertRequest } from '../../src/dialects/convert.ts'
+import type { DialectName } from '../../src/dialects/plan/plan.ts'
 import { requestOptions } from '../helper/request-options.ts'
 
 interface Example {

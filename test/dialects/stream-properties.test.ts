@@ -1,5 +1,15 @@
 import { deepEqual } from 'node:assert/strict'
 import Anthropic from '@anthropic-ai/sdk'
+import OpenAI from 'openai'
+import t from 'tap'
+import { createTranslator } from '../../src/dialects/answer-writers.ts'
+import { toText } from '../../src/dialects/answer/output-text.ts'
+import { PartReader } from '../../src/dialects/answer/part-reader.ts'
+import { SseHeaders } from '../../src/dialects/answer/sse.ts'
+import type { StreamPart } from '../../src/dialects/answer/stream-part.ts'
+import type { ReplyPlan } from '../../src/dialects/plan/plan.ts'
+import { AnswerReader } from '../../src/reply/answer-reader.ts'
+import { readAnthropicStream } from '../helper/anthropic-grammar.ts'
 import {
   type Arbitrary,
   array,
@@ -12,16 +22,6 @@ import {
   record,
   string
 } from '../helper/fast-check.ts'
-import OpenAI from 'openai'
-import t from 'tap'
-import { toText } from '../../src/dialects/output-text.ts'
-import { createTranslator } from '../../src/dialects/answer-writers.ts'
-import { PartReader } from '../../src/dialects/part-reader.ts'
-import type { ReplyPlan } from '../../src/dialects/reply-plan.ts'
-import { SseHeaders } from '../../src/dialects/sse.ts'
-import type { StreamPart } from '../../src/dialects/stream-part.ts'
-import { AnswerReader } from '../../src/reply/answer-reader.ts'
-import { readAnthropicStream } from '../helper/anthropic-grammar.ts'
 import { readOpenAiStream } from '../helper/openai-grammar.ts'
 import { anthropicIdentity, openAiIdentity, replyPlan } from '../helper/reply-plan.ts'
 import { cutAt } from '../helper/upstream-events.ts'

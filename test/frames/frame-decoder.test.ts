@@ -1,12 +1,12 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { crc32 } from 'node:zlib'
 import { EventStreamCodec } from '@smithy/eventstream-codec'
-import * as fc from '../helper/fast-check.ts'
 import t from 'tap'
 import { type Frame, FrameDecoder } from '../../src/frames/frame-decoder.ts'
 import { encodeFrame } from '../../src/frames/frame-encoder.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { REFERENCE_FRAMES } from '../fixtures/reference-frames.ts'
+import * as fc from '../helper/fast-check.ts'
 
 const references = REFERENCE_FRAMES.map((frame) => Buffer.from(frame.hex, 'hex'))
 const referenceStream = Buffer.concat(references)

@@ -1,9 +1,9 @@
 import { deepEqual } from 'node:assert/strict'
 import { EventStreamCodec } from '@smithy/eventstream-codec'
-import * as fc from '../helper/fast-check.ts'
 import t from 'tap'
 import { encodeFrame, FrameEncoder } from '../../src/frames/frame-encoder.ts'
 import { REFERENCE_FRAMES } from '../fixtures/reference-frames.ts'
+import * as fc from '../helper/fast-check.ts'
 
 const codec = new EventStreamCodec(
   (bytes) => Buffer.from(bytes as Uint8Array).toString(),

@@ -1,5 +1,4 @@
 import { deepEqual } from 'node:assert/strict'
-import * as fc from '../helper/fast-check.ts'
 import t from 'tap'
 import {
   encodeHeaders,
@@ -7,6 +6,7 @@ import {
   type HeaderValue,
   parseHeaders
 } from '../../src/frames/frame-headers.ts'
+import * as fc from '../helper/fast-check.ts'
 
 /** A value to encode and what must come back. */
 interface Sample {

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib'
-import { assert, nat, property, uint8Array } from '../helper/fast-check.ts'
 import t from 'tap'
-import { preludeChecksum } from '../../src/frames/prelude-checksum.ts'
+import { preludeChecksum } from '../../src/frames/frame-decoder.ts'
+import { assert, nat, property, uint8Array } from '../helper/fast-check.ts'
 
 t.test('is the CRC-32 of eight bytes, wherever they lie', async (t) => {
   assert(

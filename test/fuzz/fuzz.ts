@@ -1,10 +1,11 @@
+import { parseArgs } from 'node:util'
+import { fuzzFile, propertyFiles, runFuzz } from './run-fuzz.ts'
+
 /**
  * `npm run fuzz -- --minutes 10 [--jobs 2] [--seed 1] [FILE…]`: all properties of all test files, or of these, on
  * fresh seeds until the time is over. Exits with 1 if any failed, and says how to replay it:
  * `npm run fuzz -- --replay FILE --seed 1 --property 3 --path 210:8`.
  */
-import { parseArgs } from 'node:util'
-import { fuzzFile, propertyFiles, runFuzz } from './run-fuzz.ts'
 
 const { values, positionals } = parseArgs({
   options: {

@@ -1,7 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import t from 'tap'
-import type { Test } from 'tap'
+import t, { type Test } from 'tap'
 import { fuzzFile, propertyFiles, runFuzz } from './run-fuzz.ts'
 
 t.setTimeout(300_000) // processes, on a machine that may be busy

@@ -1,11 +1,11 @@
-/** For every rule that the simulator enforces: what it says of a request to the upstream that breaks this rule alone. */
-import type { RuleId } from '../../src/kiro/rules.ts'
-import { checkProfile } from '../../src/simulator/credential-rules.ts'
+import type { RuleId } from '../../src/kiro/rules/rules.ts'
+import { checkProfile } from '../../src/simulator/control-plane.ts'
 import type { Refusal } from '../../src/simulator/refusal.ts'
-import { checkRequest } from '../../src/simulator/request-rules.ts'
+import { checkRequest, checkWeight, checkWindow } from '../../src/simulator/request-rules.ts'
 import type { RequestView } from '../../src/simulator/request-view.ts'
-import { checkWeight, checkWindow } from '../../src/simulator/size-rules.ts'
 import { upstreamRequest, upstreamTool } from './simulator-request.ts'
+
+/** For every rule that the simulator enforces: what it says of a request to the upstream that breaks this rule alone. */
 
 type Json = Record<string, unknown>
 

@@ -1,9 +1,10 @@
+import type { Severity } from '../../src/dialects/lint/lint-request.ts'
+import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import type { RequestOptions } from '../../src/dialects/request/to-upstream.ts'
+import type { RepairCode } from '../../src/kiro/rules/repairs.ts'
+import type { RuleId } from '../../src/kiro/rules/rules.ts'
+
 /** For every rule that a client can break: requests that do, what becomes of them, and where. */
-import type { Severity } from '../../src/dialects/lint/report.ts'
-import type { DialectName } from '../../src/dialects/reply-plan.ts'
-import type { RequestOptions } from '../../src/dialects/request-options.ts'
-import type { RepairCode } from '../../src/kiro/repair-table.ts'
-import type { RuleId } from '../../src/kiro/rules.ts'
 
 export interface BrokenRequest {
   readonly rule: RuleId

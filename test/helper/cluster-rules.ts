@@ -1,10 +1,10 @@
 import {
+  freePermits,
   leaseOf,
   reserveOf,
-  unleasedPermits,
-  freePermits
-} from '../../src/control/ledger-account.ts'
-import { MAX_CALLS_WAITING } from '../../src/control/waiting-room.ts'
+  unleasedPermits
+} from '../../src/control/budget/ledger-account.ts'
+import { MAX_CALLS_WAITING } from '../../src/control/budget/ledger-terms.ts'
 import { HEADS_TOLD } from '../../src/ipc/service-order.ts'
 import type { Issue, Member, SimulatedCluster } from './simulated-cluster.ts'
 

@@ -1,6 +1,6 @@
-import * as fc from './fast-check.ts'
 import { ClusterRules, PromptRules } from './cluster-rules.ts'
-import { SimulatedCluster, type Machines, type Member } from './simulated-cluster.ts'
+import * as fc from './fast-check.ts'
+import { type Machines, type Member, SimulatedCluster } from './simulated-cluster.ts'
 
 /** A step of a schedule, written so that a counter-example reads like a story. */
 export type Step = ClusterStep | MemberStep

@@ -1,7 +1,7 @@
-import { convertRequest } from '../../src/dialects/convert-request.ts'
-import type { DialectName } from '../../src/dialects/reply-plan.ts'
-import type { RequestOptions } from '../../src/dialects/request-options.ts'
-import type { UpstreamPayload, UserInputMessage } from '../../src/kiro/payload.ts'
+import { convertRequest } from '../../src/dialects/convert.ts'
+import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import type { RequestOptions } from '../../src/dialects/request/to-upstream.ts'
+import type { UpstreamPayload, UserInputMessage } from '../../src/kiro/wire/payload.ts'
 import { requestOptions } from './request-options.ts'
 
 /** Converts a request and takes its payload apart for assertions. */

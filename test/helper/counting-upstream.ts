@@ -3,8 +3,8 @@ import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { alivePeers } from '../chaos/kernel-view.ts'
-import { serverUrl } from './server-url.ts'
 import type { SelfSignedCertificate } from './self-signed-certificate.ts'
+import { serverUrl } from './server-url.ts'
 
 interface Teardown {
   teardown(close: () => unknown): void

@@ -2,13 +2,13 @@ import { EventEmitter, once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import type { CredentialState } from '../../src/credentials/credential-state.ts'
 import type { CredentialRefresher } from '../../src/credentials/refresher.ts'
 import {
   createCredentialRefresher,
   createCredentialSource,
   type CredentialSettings
 } from '../../src/credentials/select.ts'
+import type { CredentialState } from '../../src/credentials/sign-in.ts'
 import { FakeAuthServer } from './fake-auth-server.ts'
 import { FakeClock } from './fake-clock.ts'
 import { recordedLog } from './recorded-log.ts'

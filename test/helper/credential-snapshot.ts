@@ -1,4 +1,4 @@
-import type { CredentialSnapshot } from '../../src/kiro/credential-snapshot.ts'
+import type { CredentialSnapshot } from '../../src/kiro/wire/credential-snapshot.ts'
 
 /** What the primary tells of a desktop sign-in, with some members changed. */
 export function credentialSnapshot(changes: Partial<CredentialSnapshot> = {}): CredentialSnapshot {

@@ -1,13 +1,17 @@
 import { EventEmitter } from 'node:events'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/settings.ts'
-import { type LeaseTerms, NO_TERMS } from '../../src/ipc/lease-messages.ts'
 import { BEAT_MS } from '../../src/ipc/life-signs.ts'
-import type { FromWorker, WorkerStart } from '../../src/ipc/messages.ts'
-import { BUILT_IN_CATALOGUE, type Catalogue } from '../../src/kiro/catalogue.ts'
-import type { CredentialSnapshot } from '../../src/kiro/credential-snapshot.ts'
+import {
+  type FromWorker,
+  type LeaseTerms,
+  NO_TERMS,
+  type WorkerStart
+} from '../../src/ipc/messages.ts'
+import { BUILT_IN_CATALOGUE, type Catalogue } from '../../src/kiro/models/models.ts'
+import type { CredentialSnapshot } from '../../src/kiro/wire/credential-snapshot.ts'
+import { LineWriter, STDOUT } from '../../src/observe/logger.ts'
 import { GatewayWorker, type Incoming } from '../../src/server/worker.ts'
-import { LineWriter, STDOUT } from '../../src/observe/line-writer.ts'
 import { credentialSnapshot } from './credential-snapshot.ts'
 
 type Start = WorkerStart<Config, CredentialSnapshot, Catalogue>

@@ -1,4 +1,4 @@
-import type { WorkerEvents, WorkerProcess } from '../../src/control/supervisor-options.ts'
+import type { WorkerEvents, WorkerProcess } from '../../src/control/workers/supervisor.ts'
 
 /** A worker process that does what the test says. */
 export class FakeWorker implements WorkerProcess {

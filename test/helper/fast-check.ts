@@ -1,8 +1,9 @@
+import * as fc from 'fast-check'
+
 /**
  * fast-check for every test of the project: `assert()` checks the same cases each time. `npm run fuzz` runs the same
  * files, and every property there gets a fresh seed and as much time as it is given instead of a number of cases.
  */
-import * as fc from 'fast-check'
 
 export * from 'fast-check'
 

@@ -1,11 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { MessagesBodyCheck, ToolCheck } from '../../src/dialects/anthropic-messages/schema.ts'
-import { Blocks } from '../../src/dialects/block-schema.ts'
 import { ChatBodyCheck, NamedFunctionCheck } from '../../src/dialects/openai-chat/schema.ts'
-import { Items } from '../../src/dialects/openai-responses/item-schema.ts'
-import { ResponsesBodyCheck } from '../../src/dialects/openai-responses/schema.ts'
-import { Tools } from '../../src/dialects/openai-responses/tool-schema.ts'
-import type { DialectName } from '../../src/dialects/reply-plan.ts'
+import { Items, ResponsesBodyCheck, Tools } from '../../src/dialects/openai-responses/schema.ts'
+import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import { Blocks } from '../../src/dialects/request/shape.ts'
 
 /** One field of a request, which can hold as much as one likes of something. */
 export interface GrowingField {
@@ -275,11 +273,11 @@ function typesIn(file: string): readonly string[] {
 }
 
 function blockTypes(): readonly string[] {
-  return [...typesIn('content-blocks.ts'), 'a_type_to_come']
+  return [...typesIn('request/blocks.ts'), 'a_type_to_come']
 }
 
 function itemTypes(): readonly string[] {
-  const types = ['openai-responses/item-reader.ts', 'openai-responses/vendor-calls.ts']
+  const types = ['openai-responses/items.ts']
   return [...types.flatMap(typesIn), 'function_call_output', 'web_search_call', 'item_reference']
 }
 

@@ -1,7 +1,8 @@
-/** Requests as broken agents, compaction and interruption make them, for property tests of all dialects. */
+import type { DialectName } from '../../src/dialects/plan/plan.ts'
 import * as fc from './fast-check.ts'
-import type { DialectName } from '../../src/dialects/reply-plan.ts'
 import { hostileSchema } from './hostile-schemas.ts'
+
+/** Requests as broken agents, compaction and interruption make them, for property tests of all dialects. */
 
 /** A word that stands for text that must not be lost. */
 export const MARKER = /m\d{9}k/g

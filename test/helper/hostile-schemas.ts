@@ -1,5 +1,6 @@
-/** Tool schemas of every kind: valid, nonsensical, recursive, deep, with names that are words of the language. */
 import * as fc from './fast-check.ts'
+
+/** Tool schemas of every kind: valid, nonsensical, recursive, deep, with names that are words of the language. */
 
 const name = fc.constantFrom(
   'a',

@@ -1,5 +1,5 @@
 import { dirname, posix } from 'node:path'
-import { tokenize, type Token } from './source-tokens.ts'
+import { type Token, tokenize } from './source-tokens.ts'
 
 /** What each part of the project may import besides itself; `test/layers.test.ts` has it. */
 export type LayerTable = Readonly<Record<string, readonly string[]>>
@@ -39,6 +39,33 @@ export function importsOf(tokens: readonly Token[]): readonly (string | null)[] 
 export function partOf(path: string): string {
   const [top = '', second = ''] = path.split('/')
   return top === 'src' ? second : top
+}
+
+/**
+ * Rooms that import each other in a circle, each circle once: `a > b > a`. A room is a folder, whatever it lies in.
+ */
+export function circlesBetween(files: readonly SourceFile[]): readonly string[] {
+  const imports = new Map<string, Set<string>>()
+  for (const { path, text } of files) {
+    const from = dirname(path)
+    for (const specifier of importsOf(tokenize(text))) {
+      if (specifier === null || !specifier.startsWith('.')) continue
+      const to = dirname(posix.join(from, specifier))
+      if (to === from || !to.startsWith('src')) continue
+      imports.set(from, (imports.get(from) ?? new Set()).add(to))
+    }
+  }
+  const circles: string[] = []
+  const done = new Set<string>()
+  const visit = (room: string, path: readonly string[]): void => {
+    const begin = path.indexOf(room)
+    if (begin >= 0) circles.push([...path.slice(begin), room].join(' > '))
+    if (begin >= 0 || done.has(room)) return
+    for (const next of imports.get(room) ?? []) visit(next, [...path, room])
+    done.add(room)
+  }
+  for (const room of imports.keys()) visit(room, [])
+  return circles
 }
 
 const entries = ['src/main.ts', 'src/start.js']

@@ -1,11 +1,11 @@
-import { leaseOf, type BudgetSize } from '../../src/control/ledger-account.ts'
+import { type BudgetSize, leaseOf } from '../../src/control/budget/ledger-account.ts'
 import {
-  nextLedger,
-  openLedger,
   type LedgerEvent,
-  type LedgerState
-} from '../../src/control/budget-ledger.ts'
-import { NO_REPORT, type LeaseReport, type LeaseTerms } from '../../src/ipc/lease-messages.ts'
+  type LedgerState,
+  nextLedger,
+  openLedger
+} from '../../src/control/budget/ledger.ts'
+import { type LeaseReport, type LeaseTerms, NO_REPORT } from '../../src/ipc/messages.ts'
 
 /** The defaults. */
 export const SIZE: BudgetSize = {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { UpstreamPayload, UserInputMessage } from '../../src/kiro/payload.ts'
+import type { UpstreamPayload, UserInputMessage } from '../../src/kiro/wire/payload.ts'
 
 const TOOL_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,62}$/
 const TOOL_ID = /^[A-Za-z0-9_-]{1,64}$/

@@ -1,8 +1,8 @@
-import { toText } from '../../src/dialects/output-text.ts'
-import { PartReader, type PartReaderOptions } from '../../src/dialects/part-reader.ts'
-import type { ReplyPlan } from '../../src/dialects/reply-plan.ts'
-import type { Collector, StreamPart, Translator } from '../../src/dialects/stream-part.ts'
-import type { UpstreamEvent } from '../../src/kiro/event.ts'
+import { toText } from '../../src/dialects/answer/output-text.ts'
+import { PartReader, type PartReaderOptions } from '../../src/dialects/answer/part-reader.ts'
+import type { Collector, StreamPart, Translator } from '../../src/dialects/answer/stream-part.ts'
+import type { ReplyPlan } from '../../src/dialects/plan/plan.ts'
+import type { UpstreamEvent } from '../../src/kiro/wire/event.ts'
 
 /** All parts of an answer that ends cleanly; reading stops where the reader says so, as the caller's does. */
 export function readParts(

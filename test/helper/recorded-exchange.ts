@@ -1,5 +1,9 @@
-import { Exchange, type ResponseReader, type UpstreamRequest } from '../../src/upstream/exchange.ts'
-import { ConnectionPool, type PoolOptions } from '../../src/upstream/pool.ts'
+import {
+  Exchange,
+  type ResponseReader,
+  type UpstreamRequest
+} from '../../src/upstream/call/exchange.ts'
+import { ConnectionPool, type PoolOptions } from '../../src/upstream/connections/pool.ts'
 
 /** A pool with a fixed number of connections; tests name what they need otherwise. */
 export function connectionPool(

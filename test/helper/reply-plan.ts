@@ -1,5 +1,5 @@
-import type { AnswerIdentity } from '../../src/dialects/answer-identity.ts'
-import type { ReplyPlan } from '../../src/dialects/reply-plan.ts'
+import type { AnswerIdentity } from '../../src/dialects/answer/stream-part.ts'
+import type { ReplyPlan } from '../../src/dialects/plan/plan.ts'
 
 /** A streamed answer without anything special; tests name what they need otherwise. */
 export function replyPlan(changes: Partial<ReplyPlan> = {}): ReplyPlan {

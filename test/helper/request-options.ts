@@ -1,6 +1,5 @@
-import type { RequestOptions } from '../../src/dialects/request-options.ts'
-import { parseModelPage } from '../../src/kiro/catalogue.ts'
-import { BUILT_IN_MODELS } from '../../src/kiro/models.ts'
+import type { RequestOptions } from '../../src/dialects/request/to-upstream.ts'
+import { BUILT_IN_MODELS, parseModelPage } from '../../src/kiro/models/models.ts'
 import { MODELS } from '../../src/simulator/models.ts'
 
 /** The options of a gateway with default settings that has not seen the upstream's catalogue yet. */

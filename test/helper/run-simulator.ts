@@ -1,6 +1,7 @@
-/** A simulator for one test. */
 import type { Test } from 'tap'
 import { Simulator, type SimulatorOptions } from '../../src/simulator/simulator.ts'
+
+/** A simulator for one test. */
 
 /** Starts one without pacing that is closed with the test. */
 export async function startSimulator(t: Test, options: SimulatorOptions = {}) {

@@ -1,14 +1,13 @@
-import type { LeaseCommand } from '../../src/admission/lease-command.ts'
-import type { LeaseCore } from '../../src/admission/lease-core.ts'
-import type { LeaseReport, LeaseTerms } from '../../src/ipc/lease-messages.ts'
-import type { BudgetSize } from '../../src/control/ledger-account.ts'
+import type { LeaseCommand, LeaseCore } from '../../src/admission/lease-core.ts'
+import type { BudgetSize } from '../../src/control/budget/ledger-account.ts'
+import { MAX_CALLS_WAITING } from '../../src/control/budget/ledger-terms.ts'
 import type {
   LedgerEvent,
   LedgerState,
   nextLedger,
   openLedger
-} from '../../src/control/budget-ledger.ts'
-import { MAX_CALLS_WAITING } from '../../src/control/waiting-room.ts'
+} from '../../src/control/budget/ledger.ts'
+import type { LeaseReport, LeaseTerms } from '../../src/ipc/messages.ts'
 import { SimulatedSockets } from './simulated-sockets.ts'
 
 /** The code under test; mutants come in by the same door. */

@@ -1,6 +1,7 @@
-/** Requests to the simulator, and its answers as events. */
 import { FrameDecoder } from '../../src/frames/frame-decoder.ts'
-import { parseUpstreamEvent, type UpstreamEvent } from '../../src/kiro/event.ts'
+import { parseUpstreamEvent, type UpstreamEvent } from '../../src/kiro/wire/event.ts'
+
+/** Requests to the simulator, and its answers as events. */
 
 export const TEST_PROFILE_ARN = 'arn:aws:codewhisperer:us-east-1:123456789012:profile/TEST'
 

@@ -1,5 +1,5 @@
 import { Agent, request } from 'undici'
-import type { JsonCall } from '../../src/upstream/json-call.ts'
+import type { JsonCall } from '../../src/upstream/call/json-exchange.ts'
 
 /** A `JsonCall` over plain undici, and what closes its sockets. */
 export function undiciJsonCall(): { call: JsonCall; close: () => Promise<void> } {

@@ -1,4 +1,4 @@
-import type { UpstreamEvent } from '../../src/kiro/event.ts'
+import type { UpstreamEvent } from '../../src/kiro/wire/event.ts'
 
 export type ToolEvent = Extract<UpstreamEvent, { type: 'tool' }>
 

@@ -6,7 +6,7 @@ import { makeParseableResponseFormat } from 'openai/lib/parser'
 import t from 'tap'
 import { Simulator } from '../../src/simulator/simulator.ts'
 import { startGateway } from '../helper/gateway-process.ts'
-import { say, next } from '../helper/simulated-words.ts'
+import { next, say } from '../helper/simulated-words.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 

@@ -1,3 +1,7 @@
+import { readdirSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import OpenAI, { AuthenticationError, BadRequestError, NotFoundError, RateLimitError } from 'openai'
 import type {
   FunctionTool,
@@ -5,10 +9,6 @@ import type {
   ResponseInputItem,
   ResponseOutputItem
 } from 'openai/resources/responses/responses'
-import { readdirSync } from 'node:fs'
-import { mkdtemp } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import t from 'tap'
 import { Simulator } from '../../src/simulator/simulator.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { isComplete, startChat } from '../helper/chat-client.ts'
-import { GatewayProcess, type GatewayOptions, startGateway } from '../helper/gateway-process.ts'
+import { type GatewayOptions, GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { inTime } from '../helper/in-time.ts'
 import { NameServer } from '../helper/name-server.ts'
 import { startSimulator } from '../helper/run-simulator.ts'

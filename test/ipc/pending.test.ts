@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Pending } from '../../src/ipc/pending.ts'
+import { Pending } from '../../src/ipc/channel.ts'
 
 t.test('Pending', (t) => {
   t.test('gives each question its own answer, in any order', async (t) => {

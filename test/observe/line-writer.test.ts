@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
-import { LineWriter } from '../../src/observe/line-writer.ts'
+import { LineWriter } from '../../src/observe/logger.ts'
 
-const url = pathToFileURL(join(import.meta.dirname, '../../src/observe/line-writer.ts')).href
+const url = pathToFileURL(join(import.meta.dirname, '../../src/observe/logger.ts')).href
 
 /** Runs a script in which `writer` writes to standard output and `fs` is Node's own, to be tampered with. */
 async function run(body: string, stdout: 'pipe' | number = 'pipe') {

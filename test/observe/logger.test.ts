@@ -1,11 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { pathToFileURL } from 'node:url'
-import { join } from 'node:path'
 import t from 'tap'
-import type { LoggerLevel } from '../../src/observe/logger.ts'
-import { createLogger } from '../../src/observe/logger.ts'
+import { createLogger, type LoggerLevel } from '../../src/observe/logger.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 
 interface Line {

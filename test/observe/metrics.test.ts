@@ -1,13 +1,12 @@
 import { setTimeout as nextTimer } from 'node:timers/promises'
-import t from 'tap'
-import type { Test } from 'tap'
+import t, { type Test } from 'tap'
 import {
   mergeSnapshots,
+  Metrics,
   prometheusContentType,
   toPrometheusText,
   withoutGauges
-} from '../../src/observe/merge-snapshots.ts'
-import { Metrics } from '../../src/observe/metrics.ts'
+} from '../../src/observe/metrics.ts'
 
 /** The samples of a text in Prometheus' format. */
 function samplesOf(text: string): ReadonlyMap<string, number> {

@@ -3,7 +3,7 @@ import { createServer, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
-import { ChunkWriter } from '../../src/reply/chunk-writer.ts'
+import { ChunkWriter } from '../../src/reply/stream-reply.ts'
 import { serverUrl } from '../helper/server-url.ts'
 
 type Answer = (writer: ChunkWriter, response: ServerResponse) => void

@@ -1,6 +1,6 @@
 import t from 'tap'
-import type { Collector, StreamPart } from '../../src/dialects/stream-part.ts'
-import { CollectReply } from '../../src/reply/collect-reply.ts'
+import type { Collector, StreamPart } from '../../src/dialects/answer/stream-part.ts'
+import { CollectReply } from '../../src/reply/sinks.ts'
 import { bodyText, openReply } from '../helper/reply-server.ts'
 
 t.test('CollectReply', async (t) => {

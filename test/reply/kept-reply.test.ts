@@ -1,6 +1,5 @@
 import t from 'tap'
-import type { AnswerSink } from '../../src/reply/answer-sink.ts'
-import { KeptReply } from '../../src/reply/kept-reply.ts'
+import { type AnswerSink, KeptReply } from '../../src/reply/sinks.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 
 function setUp() {

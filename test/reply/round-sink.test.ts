@@ -1,8 +1,7 @@
 import t from 'tap'
-import { RoundReader } from '../../src/dialects/round-reader.ts'
-import type { StreamPart } from '../../src/dialects/stream-part.ts'
-import type { AnswerSink, AnswerSource } from '../../src/reply/answer-sink.ts'
-import { RoundSink } from '../../src/reply/round-sink.ts'
+import { RoundReader } from '../../src/dialects/answer/round.ts'
+import type { StreamPart } from '../../src/dialects/answer/stream-part.ts'
+import { type AnswerSink, type AnswerSource, RoundSink } from '../../src/reply/sinks.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 
 class RecordedSink implements AnswerSink {

@@ -2,10 +2,9 @@ import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
-import type { Collector } from '../../src/dialects/stream-part.ts'
-import { CollectReply } from '../../src/reply/collect-reply.ts'
-import { StallTimer } from '../../src/reply/stall-timer.ts'
-import { whenSent } from '../../src/reply/when-sent.ts'
+import type { Collector } from '../../src/dialects/answer/stream-part.ts'
+import { CollectReply } from '../../src/reply/sinks.ts'
+import { StallTimer, whenSent } from '../../src/reply/stall-timer.ts'
 import { serverUrl } from '../helper/server-url.ts'
 
 /** More than the kernel takes for a client that reads nothing. */

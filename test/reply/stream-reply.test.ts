@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import t from 'tap'
-import type { StreamPart, Translator } from '../../src/dialects/stream-part.ts'
+import type { StreamPart, Translator } from '../../src/dialects/answer/stream-part.ts'
 import { StreamReply, type StreamReplyOptions } from '../../src/reply/stream-reply.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { bodyText, type OpenReply, openReply } from '../helper/reply-server.ts'

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import { readAnthropicStream } from '../helper/anthropic-grammar.ts'
-import { readSse } from '../helper/sse-messages.ts'
 import { say } from '../helper/simulated-words.ts'
+import { readSse } from '../helper/sse-messages.ts'
 import { MESSAGES, messages } from './dialects.ts'
 import { MODEL, type Stand } from './stand.ts'
 

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import { readResponsesStream } from '../helper/responses-grammar.ts'
-import { readSse } from '../helper/sse-messages.ts'
 import { say } from '../helper/simulated-words.ts'
+import { readSse } from '../helper/sse-messages.ts'
 import { RESPONSES, responses } from './dialects.ts'
 import { MODEL, type Stand, THINKING_MODEL } from './stand.ts'
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import type { Test } from 'tap'
-import type { UpstreamPayload } from '../../src/kiro/payload.ts'
+import type { UpstreamPayload } from '../../src/kiro/wire/payload.ts'
 import { Simulator } from '../../src/simulator/simulator.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { serverUrl } from '../helper/server-url.ts'

@@ -1,11 +1,12 @@
-/**
- * Loaded into a worker (`--import`): counts calls of the gateway's functions. Each SIGUSR2 writes what was called since the
- * one before to `ROAD_PROBE_DIR/<pid>.<n>`, n from 0 on.
- */
 import cluster from 'node:cluster'
 import { renameSync, writeFileSync } from 'node:fs'
 import { type Profiler, Session } from 'node:inspector'
 import { isMainThread } from 'node:worker_threads'
+
+/**
+ * Loaded into a worker (`--import`): counts calls of the gateway's functions. Each SIGUSR2 writes what was called since the
+ * one before to `ROAD_PROBE_DIR/<pid>.<n>`, n from 0 on.
+ */
 
 /** Functions that were called, by file below `src/`. */
 export type Called = Readonly<Record<string, readonly string[]>>

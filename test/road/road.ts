@@ -1,7 +1,3 @@
-/**
- * `npm run road`: which files and functions of `src/` a warm streamed request runs through, and one frame of its answer.
- * Exits with 1 if these are more than somebody can follow.
- */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -9,6 +5,11 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { startGateway } from '../helper/gateway-process.ts'
 import type { Called } from './coverage-probe.ts'
+
+/**
+ * `npm run road`: which files and functions of `src/` a warm streamed request runs through, and one frame of its answer.
+ * Exits with 1 if these are more than somebody can follow.
+ */
 
 const MaxFiles = { request: 70, frame: 15 }
 const WarmUps = 20

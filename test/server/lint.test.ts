@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { LintReport } from '../../src/dialects/lint/report.ts'
+import type { LintReport } from '../../src/dialects/lint/lint-request.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { FakePrimary } from '../helper/fake-primary.ts'
 

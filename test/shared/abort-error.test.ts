@@ -1,6 +1,5 @@
 import t from 'tap'
-import { abortErrorOf } from '../../src/shared/abort-error.ts'
-import { GatewayError } from '../../src/shared/errors.ts'
+import { abortErrorOf, GatewayError } from '../../src/shared/errors.ts'
 
 t.test('the error of an aborted wait', (t) => {
   t.test('is the very error that ended it', async (t) => {

@@ -3,9 +3,9 @@ import t from 'tap'
 import {
   CONTROL_WORDS,
   findControlWords,
+  splitModelName,
   withoutControlWords
-} from '../../src/simulator/control-words.ts'
-import { splitModelName } from '../../src/simulator/model-words.ts'
+} from '../../src/simulator/words.ts'
 
 t.test('findControlWords()', async (t) => {
   t.test('finds words with and without values anywhere in the text', async (t) => {

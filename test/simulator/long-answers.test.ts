@@ -1,6 +1,6 @@
 import t from 'tap'
-import { findControlWords } from '../../src/simulator/control-words.ts'
-import { fillerText, toolSteps } from '../../src/simulator/tool-script.ts'
+import { fillerText, toolSteps } from '../../src/simulator/script.ts'
+import { findControlWords } from '../../src/simulator/words.ts'
 
 t.test('arguments of any length come in pieces of any size', async (t) => {
   const calls = [{ name: 'write', input: { path: 'a', text: 'x', count: 1 } }]

@@ -2,7 +2,7 @@ import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { CONTROL_WORDS } from '../../src/simulator/control-words.ts'
+import { CONTROL_WORDS } from '../../src/simulator/words.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/simulator/main.ts', import.meta.url))
 

@@ -1,6 +1,6 @@
 import t from 'tap'
+import { promptOf } from '../../src/simulator/generation.ts'
 import { checkRequest } from '../../src/simulator/request-rules.ts'
-import { promptOf } from '../../src/simulator/next-prompt.ts'
 import { next } from '../helper/simulated-words.ts'
 import { upstreamRequest } from '../helper/simulator-request.ts'
 

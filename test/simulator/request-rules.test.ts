@@ -1,6 +1,5 @@
 import t from 'tap'
-import { checkRequest } from '../../src/simulator/request-rules.ts'
-import { checkWeight, checkWindow } from '../../src/simulator/size-rules.ts'
+import { checkRequest, checkWeight, checkWindow } from '../../src/simulator/request-rules.ts'
 import { upstreamRequest, upstreamTool } from '../helper/simulator-request.ts'
 
 type Json = Record<string, unknown>

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { findControlWords } from '../../src/simulator/control-words.ts'
 import { findModel } from '../../src/simulator/models.ts'
 import { checkRequest } from '../../src/simulator/request-rules.ts'
 import { type Step, writeScript } from '../../src/simulator/script.ts'
+import { findControlWords } from '../../src/simulator/words.ts'
 import { upstreamRequest, upstreamTool } from '../helper/simulator-request.ts'
 
 type Json = Record<string, unknown>

@@ -1,8 +1,7 @@
 import t from 'tap'
-import { toWireToolName } from '../../src/kiro/identifiers.ts'
-import { sampleArguments } from '../../src/simulator/sample-arguments.ts'
-import { fragmentsOf } from '../../src/simulator/tool-script.ts'
-import { findWishedCalls } from '../../src/simulator/tool-wish.ts'
+import { toWireToolName } from '../../src/kiro/conversation/tools.ts'
+import { fragmentsOf } from '../../src/simulator/script.ts'
+import { findWishedCalls, sampleArguments } from '../../src/simulator/wished-calls.ts'
 
 const LONG_NAME = `mcp__${'server_'.repeat(12)}tool`
 const LONG_NAMES = [`${LONG_NAME}_other`, LONG_NAME]

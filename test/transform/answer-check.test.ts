@@ -1,6 +1,6 @@
 import t from 'tap'
-import { CostQueue } from '../../src/admission/cost-queue.ts'
-import { type JsonForm, readJsonForm } from '../../src/dialects/json-answer.ts'
+import { CostQueue } from '../../src/admission/fair-queue.ts'
+import { type JsonForm, readJsonForm } from '../../src/dialects/plan/json-answer.ts'
 import { type JobOwner, TransformPool } from '../../src/transform/transform-pool.ts'
 import { chatBody } from '../helper/agent-request.ts'
 import { requestOptions } from '../helper/request-options.ts'

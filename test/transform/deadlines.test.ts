@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import t from 'tap'
-import { CostQueue } from '../../src/admission/cost-queue.ts'
+import { CostQueue } from '../../src/admission/fair-queue.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { InlineLane, TOO_LONG } from '../../src/transform/inline-lane.ts'
 import { SharedHeap } from '../../src/transform/shared-heap.ts'

@@ -1,6 +1,6 @@
-import { array, assert, boolean, integer, property, tuple } from '../helper/fast-check.ts'
 import t from 'tap'
 import { type HeapClaim, SharedHeap } from '../../src/transform/shared-heap.ts'
+import { array, assert, boolean, integer, property, tuple } from '../helper/fast-check.ts'
 
 const bodies = {}
 const pdfs = {}

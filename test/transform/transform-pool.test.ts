@@ -1,5 +1,5 @@
 import t from 'tap'
-import { CostQueue } from '../../src/admission/cost-queue.ts'
+import { CostQueue } from '../../src/admission/fair-queue.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import type { TransformJob } from '../../src/transform/transform-job.ts'
 import {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { type CloseReason, Connection } from '../../src/upstream/connection.ts'
+import { type CloseReason, Connection } from '../../src/upstream/connections/connection.ts'
 import { serverUrl } from '../helper/server-url.ts'
 
 /** A connection whose peer never answers a FIN. */

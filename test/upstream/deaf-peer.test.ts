@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { parseSocketTable } from '../../src/control/socket-table.ts'
-import { connectionPool, RecordedExchange } from '../helper/recorded-exchange.ts'
+import { parseSocketTable } from '../../src/control/workers/orphans.ts'
 import { alivePeers } from '../chaos/kernel-view.ts'
+import { connectionPool, RecordedExchange } from '../helper/recorded-exchange.ts'
 import { serverUrl } from '../helper/server-url.ts'
 
 /** An upstream that hears nothing: too busy to read a request, or to notice a FIN. */

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls'
 import t, { type Test } from 'tap'
-import { dropSocket } from '../../src/upstream/drop-socket.ts'
+import { dropSocket } from '../../src/upstream/socket.ts'
 import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
 
 /** Both ends of a connection; the peer keeps its half open whatever comes. */

@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer as createHttpsServer } from 'node:https'
-import { createServer as createTcpServer, type AddressInfo, connect, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { Exchange } from '../../src/upstream/exchange.ts'
-import { ConnectionPool } from '../../src/upstream/pool.ts'
+import { Exchange } from '../../src/upstream/call/exchange.ts'
+import { ConnectionPool } from '../../src/upstream/connections/pool.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'gateway-tls-'))
 t.teardown(() => rmSync(folder, { recursive: true }))

@@ -1,19 +1,24 @@
-import type { Conversation } from '../../kiro/message.ts'
-import type { ReasoningWish } from '../../kiro/reasoning.ts'
-import { Repairs } from '../../kiro/repairs.ts'
+import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
+import { Repairs } from '../../kiro/rules/repairs.ts'
+import type { Conversation, Message, ToolChoice, ToolDefinition } from '../../kiro/wire/message.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { jsonInstruction, knownEffort, readStops } from '../answer-wishes.ts'
-import { checkShape } from '../check-shape.ts'
-import { type JsonFormat, readJsonForm } from '../json-answer.ts'
-import { parseJsonBody } from '../json-body.ts'
-import type { RequestOptions } from '../request-options.ts'
-import { findSearchTool } from '../search-tool.ts'
-import { toUpstream, type UpstreamRequest } from '../upstream-request.ts'
-import { readMessages, readSystem } from './messages.ts'
-import { safeguardTypesOf } from './safeguards.ts'
-import { type MessagesBody, MessagesBodyCheck } from './schema.ts'
-import { sessionKeyOf } from './session-key.ts'
-import { readToolChoice, readTools } from './tools.ts'
+import { isJsonObject } from '../../shared/json.ts'
+import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
+import { invalidPart, parseJsonBody } from '../plan/json-body.ts'
+import { findSearchTool, isSearchTool } from '../plan/search-tool.ts'
+import { readContent, readPart, readToolChanges } from '../request/blocks.ts'
+import { MessageDraft } from '../request/draft.ts'
+import { checkShape } from '../request/shape.ts'
+import {
+  jsonInstruction,
+  knownEffort,
+  readStops,
+  type RequestOptions,
+  toUpstream,
+  type UpstreamRequest
+} from '../request/to-upstream.ts'
+import { safeguardTypesOf } from './answer.ts'
+import { type MessagesBody, MessagesBodyCheck, type MessagesMessage, ToolCheck } from './schema.ts'
 
 /**
  * A Messages request as the upstream takes it (kiro-protocol §10.4.1).
@@ -101,4 +106,122 @@ function formatPath({ output_config: config }: MessagesBody): string {
 function jsonFormat(body: MessagesBody): JsonFormat | undefined {
   const format = body.output_config?.format ?? body.output_format
   return format?.type === 'json_schema' || format?.type === 'json_object' ? format : undefined
+}
+
+/** A request's messages, sorted into system text and turns. */
+export interface ReadMessages {
+  readonly systemParts: readonly string[]
+  readonly messages: readonly Message[]
+}
+
+/**
+ * Reads the messages; system turns between them, as Claude Code sends them, join the system text, unless their time is
+ * over.
+ */
+export function readMessages(messages: readonly MessagesMessage[], repairs: Repairs): ReadMessages {
+  const systemParts: string[] = []
+  const turns: Message[] = []
+  const lastUser = messages.findLastIndex(({ role }) => role === 'user')
+  for (const [index, { role, content, clear_at: clearAt }] of messages.entries()) {
+    if (role === 'system' && clearAt === 'next_user_message' && index < lastUser) continue
+    const draft = new MessageDraft(role === 'assistant' ? 'assistant' : 'user')
+    const source = `messages[${index}]`
+    readContent(content, { draft, path: `${source}.content`, repairs })
+    switch (role ?? '') {
+      case 'system':
+      case 'developer':
+        if (turns.length > 0) repairs.note('system-hoisted', source)
+        systemParts.push(draft.toText())
+        break
+      case 'assistant':
+      case 'user':
+        turns.push(draft.toMessage(source))
+        break
+      default:
+        repairs.note('role-unknown', `${source}.role`)
+        turns.push(draft.toMessage(source))
+    }
+  }
+  return { systemParts, messages: turns }
+}
+
+/** The parts of the `system` member, one for each block. */
+export function readSystem(system: MessagesBody['system'], repairs: Repairs): readonly string[] {
+  const blocks = typeof system === 'string' ? [system] : (system ?? [])
+  return blocks.map((block, index) => {
+    const draft = new MessageDraft('user')
+    readPart(block, {
+      draft,
+      path: typeof block === 'string' ? 'system' : `system[${index}]`,
+      repairs
+    })
+    return draft.toText()
+  })
+}
+
+/** Claude Code's stand-in for tools that it loads later; a model that calls it gets an error. */
+const PLACEHOLDER = 'DeferredToolPlaceholder'
+
+const FUNCTION_TYPES = new Set<unknown>([undefined, null, 'custom', 'function'])
+
+/**
+ * The tools that a client runs itself, listed or brought by a message. Deferred ones are offered as soon as they are
+ * listed.
+ */
+export function readTools(
+  { tools, messages }: MessagesBody,
+  repairs: Repairs
+): readonly ToolDefinition[] {
+  const { added, withdrawn } = readToolChanges(messages)
+  const listed = (tools ?? [])
+    .map((tool, index) => ({ tool, source: `tools[${index}]` }))
+    .filter(({ tool }) => !isSearchTool(tool)) // made by the gateway
+  const definitions: ToolDefinition[] = []
+  for (const { tool, source } of [...listed, ...added]) {
+    if (withdrawn.has(tool['name'])) continue
+    if (!FUNCTION_TYPES.has(tool['type'])) {
+      repairs.note('server-tool-dropped', source)
+      continue
+    }
+    const { name, description, input_schema: schema } = checkShape(ToolCheck, tool, source)
+    if (name === PLACEHOLDER) {
+      repairs.note('tool-placeholder-dropped', source)
+      continue
+    }
+    const schemaSource = `${source}.input_schema`
+    definitions.push({ name, description: description ?? '', schema, source, schemaSource })
+  }
+  return definitions
+}
+
+/** @throws {GatewayError} GW_BODY_INVALID when a tool must be called and it is not said which. */
+export function readToolChoice({ tool_choice: choice }: MessagesBody): ToolChoice {
+  if (choice === undefined || choice === null) return { type: 'auto' }
+  if (choice.type === 'any') return { type: 'required' }
+  if (choice.type !== 'tool') return { type: choice.type }
+  if (choice.name) return { type: 'named', name: choice.name }
+  throw invalidPart('tool_choice.name', 'is required: it says which tool must be called')
+}
+
+const SESSION_SUFFIX = /session_([0-9a-f-]{36})$/i
+
+/**
+ * The session that `metadata.user_id` names: Claude Code sends JSON with a `session_id`, or a name that ends
+ * in `session_{uuid}`. Any other id stands for itself.
+ */
+export function sessionKeyOf(userId: string | null | undefined): string | undefined {
+  if (userId === undefined || userId === null || userId === '') return undefined
+  const suffix = SESSION_SUFFIX.exec(userId)?.[1]
+  return suffix ?? sessionIdOfJson(userId) ?? userId
+}
+
+function sessionIdOfJson(text: string): string | undefined {
+  if (!text.startsWith('{')) return undefined
+  try {
+    const value: unknown = JSON.parse(text)
+    const id = isJsonObject(value) ? value['session_id'] : undefined
+    return typeof id === 'string' && id !== '' ? id : undefined
+  } catch {
+    return undefined // some other name that happens to begin with a brace
+  }
 }

@@ -1,6 +1,6 @@
-import { type Static, Type } from '../../shared/schema-type.ts'
 import { Compile } from 'typebox/schema'
-import { Content, OpenObject, optional, TextContent, Tokens } from '../body-schema.ts'
+import { type Static, Type } from '../../shared/schema-type.ts'
+import { Content, OpenObject, optional, TextContent, Tokens } from '../request/shape.ts'
 
 const Message = Type.Object({
   role: optional(Type.String()),

@@ -1,18 +1,19 @@
-import { findIllFormed } from './find-ill-formed.ts'
-import type { Borderline } from '../../kiro/borderline.ts'
-import type { JsonObject } from '../../kiro/json-object.ts'
-import { toPointer } from '../../kiro/json-pointer.ts'
-import { RepairTable } from '../../kiro/repair-table.ts'
-import { PlacedRepairs, type RepairPlace } from '../../kiro/repairs.ts'
-import { isRuleId, RuleTable } from '../../kiro/rules.ts'
+import type { Borderline } from '../../kiro/conversation/borderline.ts'
+import {
+  PlacedRepairs,
+  type RepairCode,
+  type RepairPlace,
+  RepairTable
+} from '../../kiro/rules/repairs.ts'
+import { isRuleId, type RuleId, RuleTable } from '../../kiro/rules/rules.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { findAttachments, toBlock } from '../attachments.ts'
-import { convertRequest } from '../convert-request.ts'
-import { parseJsonBody } from '../json-body.ts'
-import type { DialectName } from '../reply-plan.ts'
-import type { RequestOptions } from '../request-options.ts'
+import { type JsonObject, toPointer } from '../../shared/json.ts'
+import { convertRequest } from '../convert.ts'
+import { parseJsonBody } from '../plan/json-body.ts'
+import type { DialectName } from '../plan/plan.ts'
+import { findAttachments, toBlock } from '../request/attachments.ts'
+import type { RequestOptions } from '../request/to-upstream.ts'
 import { detectDialect } from './detect-dialect.ts'
-import type { Finding, LintReport, Severity } from './report.ts'
 import { StandIns } from './stand-ins.ts'
 
 /** Refusals that are looked for; each costs one more conversion. */
@@ -129,4 +130,79 @@ const SEVERITIES: readonly Severity[] = ['refused', 'borderline', 'repaired']
 function toReport(dialect: string, found: readonly Finding[]): LintReport {
   const findings = SEVERITIES.flatMap((one) => found.filter(({ severity }) => severity === one))
   return { ok: !findings.some(({ severity }) => severity === 'refused'), dialect, findings }
+}
+
+/** Places that are told of; one is mostly enough. */
+const MAX_PLACES = 100
+
+/** Pointers to the texts that have half a surrogate pair, names of members included; `['']` if there is none. */
+export function findIllFormed(body: unknown): readonly string[] {
+  const found = new Set<string>()
+  visit(body, [], found)
+  return found.size === 0 ? [''] : [...found]
+}
+
+/** `names` lead to the value, and do so again when this is over. */
+function visit(value: unknown, names: string[], found: Set<string>): void {
+  if (found.size >= MAX_PLACES) return
+  if (typeof value === 'string' && !value.isWellFormed()) found.add(toPointer('', names))
+  if (typeof value !== 'object' || value === null) return
+  for (const [name, member] of Object.entries(value)) {
+    names.push(name)
+    if (!name.isWellFormed()) found.add(toPointer('', names))
+    visit(member, names, found)
+    names.pop()
+  }
+}
+
+/**
+ * What becomes of a request because of a finding: the gateway repairs it; the gateway refuses the request; the
+ * request is sent and the upstream may refuse it.
+ */
+export type Severity = 'repaired' | 'refused' | 'borderline'
+
+/** One place of a request that breaks, or may break, a rule of the upstream. */
+export interface Finding {
+  readonly rule: RuleId
+  readonly severity: Severity
+  /** RFC 6901, into the request. */
+  readonly pointer: string
+  readonly message: string
+  readonly fix: string
+  /** Of what was repaired, as in `x-kiro-gateway-repairs`. */
+  readonly code?: RepairCode
+}
+
+/** What there is to say about a request. Plain data: it crosses threads. */
+export interface LintReport {
+  /** Nothing is refused. */
+  readonly ok: boolean
+  /** The name of a dialect, or `unknown` for what is no request at all. */
+  readonly dialect: string
+  /** What is refused first, then what is borderline, then what is repaired. */
+  readonly findings: readonly Finding[]
+}
+
+const SEVERITY_WORDS: readonly Severity[] = ['refused', 'borderline', 'repaired']
+const COLUMN = 'borderline  '.length
+
+/** A report for people: two lines for each finding, and a last one that sums up. */
+export function reportText({ dialect, findings }: LintReport): string {
+  const counts = SEVERITY_WORDS.map((severity) => {
+    const count = findings.filter((finding) => finding.severity === severity).length
+    return `${count} ${severity}`
+  })
+  const sum = findings.length === 0 ? 'nothing to say' : counts.join(', ')
+  return [...findings.map(findingText), `${dialect}: ${sum}\n`].join('')
+}
+
+function findingText({ severity, pointer, rule, message, fix }: Finding): string {
+  const place = pointer === '' ? '(whole body)' : pointer
+  const head = `${severity.padEnd(COLUMN)}${place}  ${rule}: ${message}`
+  return `${printable(head)}\n${' '.repeat(COLUMN)}Fix: ${fix}\n`
+}
+
+/** Names in a request may hold what a terminal obeys. */
+function printable(text: string): string {
+  return text.toWellFormed().replaceAll(/\p{Cc}|\p{Cf}/gu, '\ufffd')
 }

@@ -1,5 +1,10 @@
-import { setOwn, type JsonDraft } from '../../kiro/json-members.ts'
-import { resolvePointer, splitPointer, toPointer } from '../../kiro/json-pointer.ts'
+import {
+  type JsonDraft,
+  resolvePointer,
+  setOwn,
+  splitPointer,
+  toPointer
+} from '../../shared/json.ts'
 
 /** What takes the place of an element of these lists. */
 const ELEMENTS: Readonly<Record<string, (name: string) => unknown>> = {

@@ -1,16 +1,33 @@
-import type { Conversation } from '../../kiro/message.ts'
-import type { ReasoningWish } from '../../kiro/reasoning.ts'
-import { Repairs } from '../../kiro/repairs.ts'
-import { effortWish, jsonInstruction, readStops } from '../answer-wishes.ts'
-import { checkShape } from '../check-shape.ts'
-import { type JsonFormat, readJsonForm } from '../json-answer.ts'
-import { invalidPart, parseJsonBody } from '../json-body.ts'
-import type { RequestOptions } from '../request-options.ts'
-import { findSearchTool, readSearchWish, type WebSearchWish } from '../search-tool.ts'
-import { toUpstream, type UpstreamRequest } from '../upstream-request.ts'
-import { readMessages } from './messages.ts'
-import { type ChatBody, ChatBodyCheck } from './schema.ts'
-import { readTools } from './tools.ts'
+import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
+import { Repairs } from '../../kiro/rules/repairs.ts'
+import type {
+  Conversation,
+  Message,
+  Role,
+  ToolChoice,
+  ToolDefinition
+} from '../../kiro/wire/message.ts'
+import { isJsonObject, type JsonObject } from '../../shared/json.ts'
+import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
+import { invalidPart, parseJsonBody } from '../plan/json-body.ts'
+import {
+  findSearchTool,
+  isSearchTool,
+  readSearchWish,
+  type WebSearchWish
+} from '../plan/search-tool.ts'
+import { readContent, readResultText } from '../request/blocks.ts'
+import { MessageDraft, toToolInput } from '../request/draft.ts'
+import { checkShape } from '../request/shape.ts'
+import {
+  effortWish,
+  jsonInstruction,
+  readStops,
+  type RequestOptions,
+  toUpstream,
+  type UpstreamRequest
+} from '../request/to-upstream.ts'
+import { type ChatBody, ChatBodyCheck, type ChatMessage, NamedFunctionCheck } from './schema.ts'
 
 /**
  * A Chat Completions request as the upstream takes it (kiro-protocol §10.2.1).
@@ -78,4 +95,174 @@ function jsonFormat({ response_format: format }: ChatBody): JsonFormat | undefin
 
 function isJson({ response_format: format }: ChatBody): boolean {
   return format?.type === 'json_object' || format?.type === 'json_schema'
+}
+
+/** A request's messages, sorted into system text and turns. */
+export interface ReadMessages {
+  readonly systemParts: readonly string[]
+  readonly messages: readonly Message[]
+}
+
+/** Reads the messages of a Chat Completions request, the legacy `function` ones too. */
+export function readMessages(messages: readonly ChatMessage[], repairs: Repairs): ReadMessages {
+  const systemParts: string[] = []
+  const turns: Message[] = []
+  const functionIds = new Map<string, string>()
+  for (const [index, message] of messages.entries()) {
+    const context = { index, repairs, functionIds }
+    switch (message.role ?? '') {
+      case 'system':
+      case 'developer':
+        if (turns.length > 0) repairs.note('system-hoisted', `messages[${index}]`)
+        systemParts.push(readTurn('user', message, context).toText())
+        break
+      case 'assistant':
+        turns.push(readTurn('assistant', message, context).toMessage(`messages[${index}]`))
+        break
+      case 'tool':
+      case 'function':
+        turns.push(readResult(message, context))
+        break
+      case 'user':
+        turns.push(readTurn('user', message, context).toMessage(`messages[${index}]`))
+        break
+      default:
+        repairs.note('role-unknown', `messages[${index}].role`)
+        turns.push(readTurn('user', message, context).toMessage(`messages[${index}]`))
+    }
+  }
+  return { systemParts, messages: turns }
+}
+
+interface MessageContext {
+  readonly index: number
+  readonly repairs: Repairs
+  /** The id of the last legacy call of each function. */
+  readonly functionIds: Map<string, string>
+}
+
+function readTurn(role: Role, message: ChatMessage, context: MessageContext): MessageDraft {
+  const draft = new MessageDraft(role)
+  const path = `messages[${context.index}].content`
+  readContent(message.content, { draft, path, repairs: context.repairs })
+  draft.addText(message.refusal ?? '')
+  readCalls(message, draft, context)
+  return draft
+}
+
+function readCalls(
+  { tool_calls: calls, function_call: legacy }: ChatMessage,
+  draft: MessageDraft,
+  { index, repairs, functionIds }: MessageContext
+): void {
+  for (const [at, { id, function: called, custom }] of (calls ?? []).entries()) {
+    const source = `messages[${index}].tool_calls[${at}]`
+    const input = called?.arguments ?? (custom ? { input: custom.input ?? '' } : undefined)
+    const name = called?.name ?? custom?.name
+    if (name === undefined) repairs.note('block-dropped', source)
+    else {
+      const args = toToolInput(input, repairs, source)
+      draft.toolCalls.push({ id: id ?? '', name, input: args, source })
+    }
+  }
+  if (legacy === undefined || legacy === null) return
+  const id = `call_${index}`
+  functionIds.set(legacy.name, id)
+  const source = `messages[${index}].function_call`
+  const input = toToolInput(legacy.arguments, repairs, source)
+  draft.toolCalls.push({ id, name: legacy.name, input, source })
+}
+
+function readResult(message: ChatMessage, context: MessageContext): Message {
+  const { index, repairs, functionIds } = context
+  const draft = new MessageDraft('user')
+  const source = `messages[${index}]`
+  const path = `${source}.content`
+  const text = readResultText(message.content, { draft, path, repairs })
+  const id = message.tool_call_id ?? functionIds.get(message.name ?? '') ?? ''
+  draft.toolResults.push({ id, text, isError: false, source })
+  draft.addText(message.refusal ?? '')
+  readCalls(message, draft, context)
+  return draft.toMessage(source)
+}
+
+/** The tools of a Chat Completions request and which of them must be called, the legacy `functions` included. */
+export function readTools(
+  chat: ChatBody,
+  repairs: Repairs
+): Pick<Conversation, 'tools' | 'toolChoice'> {
+  const tools: ToolDefinition[] = []
+  for (const [index, tool] of (chat.tools ?? []).entries()) {
+    const source = `tools[${index}]`
+    if (isSearchTool(tool)) continue // made by the gateway
+    const found = readTool(tool, source)
+    if (found === undefined) repairs.note('server-tool-dropped', source)
+    else tools.push(found)
+  }
+  for (const [index, one] of (chat.functions ?? []).entries()) {
+    tools.push(toDefinition(one, `functions[${index}]`))
+  }
+  const allowed = allowedNames(chat.tool_choice)
+  return {
+    tools: allowed === undefined ? tools : tools.filter((tool) => allowed.has(tool.name)),
+    toolChoice: readToolChoice(chat)
+  }
+}
+
+/** Function tools come nested, or flat as Cursor and others send them; other types only the vendor can run. */
+function readTool(tool: JsonObject, path: string): ToolDefinition | undefined {
+  const { type, function: nested } = tool
+  if (isJsonObject(nested))
+    return toDefinition(
+      checkShape(NamedFunctionCheck, nested, `${path}.function`),
+      `${path}.function`
+    )
+  const isFunction = type === undefined || type === null || type === 'function'
+  if (isFunction) return toDefinition(checkShape(NamedFunctionCheck, tool, path), path)
+  return undefined
+}
+
+function toDefinition(
+  named: {
+    readonly name: string
+    readonly description?: string | null
+    readonly parameters?: unknown
+    readonly input_schema?: unknown
+  },
+  source: string
+): ToolDefinition {
+  const isFlat = named.parameters === undefined || named.parameters === null
+  return {
+    source,
+    schemaSource: `${source}.${isFlat ? 'input_schema' : 'parameters'}`,
+    name: named.name,
+    description: named.description ?? '',
+    // A function without parameters is one that takes none.
+    schema: named.parameters ?? named.input_schema ?? { type: 'object', properties: {} }
+  }
+}
+
+function readToolChoice({ tool_choice: choice, function_call: legacy }: ChatBody): ToolChoice {
+  if (choice === undefined || choice === null) {
+    if (typeof legacy === 'string') return { type: legacy }
+    return legacy ? { type: 'named', name: legacy.name } : { type: 'auto' }
+  }
+  if (typeof choice === 'string') return { type: choice === 'any' ? 'required' : choice }
+  if (choice.allowed_tools) {
+    return { type: choice.allowed_tools.mode === 'required' ? 'required' : 'auto' }
+  }
+  const name = choice.function?.name ?? choice.custom?.name ?? choice.name
+  if (typeof name === 'string') return { type: 'named', name }
+  const { type } = choice
+  if (type === 'auto' || type === 'none' || type === 'required') return { type }
+  if (type === 'any') return { type: 'required' }
+  throw invalidPart('tool_choice.function.name', 'is required: it says which tool must be called')
+}
+
+function allowedNames(choice: ChatBody['tool_choice']): ReadonlySet<unknown> | undefined {
+  if (!isJsonObject(choice) || !choice.allowed_tools) return undefined
+  const { tools } = choice.allowed_tools
+  return new Set(
+    tools?.map((tool) => (isJsonObject(tool['function']) ? tool['function']['name'] : tool['name']))
+  )
 }

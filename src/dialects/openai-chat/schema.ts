@@ -1,6 +1,6 @@
-import { type Static, Type } from '../../shared/schema-type.ts'
 import { Compile } from 'typebox/schema'
-import { Content, OpenObject, optional, Tokens } from '../body-schema.ts'
+import { type Static, Type } from '../../shared/schema-type.ts'
+import { Content, OpenObject, optional, Tokens } from '../request/shape.ts'
 
 const FunctionCall = Type.Object({
   name: Type.String({ minLength: 1 }),

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../kiro/json-object.ts'
+import type { JsonObject } from '../../shared/json.ts'
 
 /**
  * The item by which a client asks for a compaction: the answer is one `compaction` item that stands for all items

@@ -1,7 +1,7 @@
-import type { ToolDefinition } from '../../kiro/message.ts'
-import type { Repairs } from '../../kiro/repairs.ts'
-import type { ToolForm } from '../reply-plan.ts'
-import type { WebSearchWish } from '../search-tool.ts'
+import type { Repairs } from '../../kiro/rules/repairs.ts'
+import type { ToolDefinition } from '../../kiro/wire/message.ts'
+import type { ToolForm } from '../plan/plan.ts'
+import type { WebSearchWish } from '../plan/search-tool.ts'
 
 /** The name of OpenAI's tool that looks for more tools. */
 export const SEARCH_NAME = 'tool_search'

@@ -1,6 +1,5 @@
-import { parseJsonObject } from '../../kiro/json-object.ts'
-import { type AnswerRoom, heapBytesOf } from '../answer-room.ts'
-import { LongText } from '../long-text.ts'
+import { parseJsonObject } from '../../shared/json.ts'
+import { type AnswerRoom, heapBytesOf, LongText } from '../answer/long-text.ts'
 
 /** What a call of a text tool begins with, once it is there as a whole. */
 const OPENING = /^\s*\{\s*"input"\s*:\s*"/

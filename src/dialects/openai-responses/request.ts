@@ -1,24 +1,24 @@
-import { isBlank, type Conversation } from '../../kiro/message.ts'
-import type { ReasoningWish } from '../../kiro/reasoning.ts'
-import { Repairs } from '../../kiro/repairs.ts'
+import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
+import { Repairs } from '../../kiro/rules/repairs.ts'
+import { type Conversation, isBlank } from '../../kiro/wire/message.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { effortWish, jsonInstruction } from '../answer-wishes.ts'
-import { checkShape } from '../check-shape.ts'
-import { type JsonFormat, readJsonForm } from '../json-answer.ts'
-import { invalidPart, parseJsonBody } from '../json-body.ts'
-import type { RequestOptions } from '../request-options.ts'
-import { toUpstream, type UpstreamRequest } from '../upstream-request.ts'
+import { textMember } from '../../shared/json.ts'
+import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
+import { invalidPart, parseJsonBody } from '../plan/json-body.ts'
+import { checkShape } from '../request/shape.ts'
+import {
+  effortWish,
+  jsonInstruction,
+  type RequestOptions,
+  toUpstream,
+  type UpstreamRequest
+} from '../request/to-upstream.ts'
 import { COMPACTION_TRIGGER } from './compaction.ts'
 import { DeclaredTools } from './declared-tools.ts'
-import { echoOf } from './echo.ts'
-import { type InputItem, listItems } from './input-items.ts'
-import { itemsOf } from './item-references.ts'
-import { ItemReader } from './item-reader.ts'
-import { Items } from './item-schema.ts'
-import { type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
-import { sessionKeyOf } from './session-key.ts'
-import { allowedNames, allowedSearch, readToolChoice } from './tool-choice.ts'
-import { declareTools } from './tools.ts'
+import { type InputItem, itemsOf, listItems } from './input.ts'
+import { ItemReader } from './items.ts'
+import { Items, type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
+import { allowedNames, allowedSearch, declareTools, readToolChoice } from './tools.ts'
 
 /** The answer to a compaction is one item, made of text. */
 const SUMMARY_ALONE = {
@@ -161,4 +161,54 @@ function jsonFormat(request: ResponsesBody): JsonFormat | undefined {
 
 function isGiven(value: unknown): boolean {
   return value !== undefined && value !== null && value !== ''
+}
+
+/** Members that a response repeats as they were sent. */
+const ECHOED = [
+  'instructions',
+  'tools',
+  'tool_choice',
+  'parallel_tool_calls',
+  'temperature',
+  'top_p',
+  'top_logprobs',
+  'max_output_tokens',
+  'max_tool_calls',
+  'metadata',
+  'text',
+  'reasoning',
+  'truncation',
+  'store',
+  'user',
+  'safety_identifier',
+  'prompt_cache_key'
+] as const satisfies readonly (keyof ResponsesBody)[]
+
+/**
+ * Longest member that is repeated, in characters of JSON. A stream repeats them three times, and agents, which
+ * send the largest, never read them.
+ */
+const MAX_ECHO_CHARS = 16_384
+
+/**
+ * What the answer repeats of its request, as JSON text: members that the client set and that are not too large. There
+ * is one way of processing only, so a service tier that was asked for is answered as `default`.
+ */
+export function echoOf(body: ResponsesBody): string {
+  const echo: string[] = []
+  for (const name of ECHOED) {
+    const value = body[name]
+    if (value === undefined || value === null) continue
+    if (typeof value === 'string' && value.length > MAX_ECHO_CHARS) continue
+    const json = JSON.stringify(value)
+    if (typeof value === 'string' || json.length <= MAX_ECHO_CHARS) echo.push(`"${name}":${json}`)
+  }
+  if (body.service_tier) echo.push('"service_tier":"default"')
+  return `{${echo.join(',')}}`
+}
+
+/** What all requests of a session have in common: the key that clients give for caching, Codex's thread, the user. */
+export function sessionKeyOf(body: ResponsesBody): string | undefined {
+  const thread = textMember(body.client_metadata ?? {}, 'thread_id')
+  return body.prompt_cache_key || thread || body.user || undefined
 }

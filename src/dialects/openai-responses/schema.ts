@@ -1,6 +1,6 @@
-import { type Static, Type } from '../../shared/schema-type.ts'
 import { Compile } from 'typebox/schema'
-import { OpenObject, optional, Tokens } from '../body-schema.ts'
+import { type Static, Type } from '../../shared/schema-type.ts'
+import { Content, OpenObject, optional, Tokens } from '../request/shape.ts'
 
 const ToolChoice = Type.Union([
   Type.Enum(['none', 'auto', 'required', 'any']),
@@ -58,3 +58,73 @@ const Body = Type.Object({
 export type ResponsesBody = Static<typeof Body>
 
 export const ResponsesBodyCheck = Compile(Body)
+
+const Ids = { id: optional(Type.String()), call_id: optional(Type.String()) }
+
+const Named = {
+  name: Type.String({ minLength: 1 }),
+  namespace: optional(Type.String())
+}
+
+/** The items of an input that are looked at closely; what else they hold is not looked at. */
+export const Items = {
+  any: Compile(Type.Object({ type: optional(Type.String()) })),
+  message: Compile(Type.Object({ role: optional(Type.String()), content: Type.Optional(Content) })),
+  functionCall: Compile(
+    Type.Object({
+      ...Ids,
+      ...Named,
+      /** JSON text; some clients send the object itself. */
+      arguments: Type.Optional(Type.Unknown())
+    })
+  ),
+  customCall: Compile(Type.Object({ ...Ids, ...Named, input: optional(Type.String()) })),
+  searchCall: Compile(Type.Object({ ...Ids, arguments: Type.Optional(Type.Unknown()) })),
+  output: Compile(
+    Type.Object({
+      ...Ids,
+      status: optional(Type.String()),
+      output: Type.Optional(Type.Unknown())
+    })
+  ),
+  toolList: Compile(Type.Object({ ...Ids, tools: optional(Type.Array(OpenObject)) })),
+  vendorCall: Compile(Type.Object(Ids)),
+  reference: Compile(Type.Object({ id: Type.String({ minLength: 1 }) }))
+} as const
+
+const Described = {
+  name: Type.String({ minLength: 1 }),
+  description: optional(Type.String())
+}
+
+/** The tools of a Responses request that its client runs itself. */
+export const Tools = {
+  any: Compile(Type.Object({ type: optional(Type.String()) })),
+  function: Compile(
+    Type.Object({
+      ...Described,
+      parameters: Type.Optional(Type.Unknown()),
+      input_schema: Type.Optional(Type.Unknown())
+    })
+  ),
+  custom: Compile(
+    Type.Object({
+      ...Described,
+      format: optional(
+        Type.Object({
+          type: optional(Type.String()),
+          syntax: optional(Type.String()),
+          definition: optional(Type.String())
+        })
+      )
+    })
+  ),
+  namespace: Compile(Type.Object({ ...Described, tools: optional(Type.Array(OpenObject)) })),
+  search: Compile(
+    Type.Object({
+      description: optional(Type.String()),
+      execution: optional(Type.String()),
+      parameters: Type.Optional(Type.Unknown())
+    })
+  )
+} as const

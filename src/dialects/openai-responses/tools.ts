@@ -1,12 +1,17 @@
-import { toWireToolName } from '../../kiro/identifiers.ts'
-import { isJsonObject, type JsonObject } from '../../kiro/json-object.ts'
-import { isBlank } from '../../kiro/message.ts'
-import type { Repairs } from '../../kiro/repairs.ts'
-import { checkShape } from '../check-shape.ts'
-import { isSearchTool, readSearchWish } from '../search-tool.ts'
-import { customDescription, CUSTOM_SCHEMA } from './custom-tool.ts'
+import { toWireToolName } from '../../kiro/conversation/tools.ts'
+import type { Repairs } from '../../kiro/rules/repairs.ts'
+import { isBlank, joinText, type ToolChoice } from '../../kiro/wire/message.ts'
+import { isJsonObject, type JsonObject } from '../../shared/json.ts'
+import { invalidPart } from '../plan/json-body.ts'
+import {
+  isSearchTool,
+  nameSearchTool,
+  readSearchWish,
+  type WebSearchWish
+} from '../plan/search-tool.ts'
+import { checkShape } from '../request/shape.ts'
 import { type DeclaredTools, SEARCH_NAME } from './declared-tools.ts'
-import { Tools } from './tool-schema.ts'
+import { type ResponsesBody, Tools } from './schema.ts'
 
 /** Where a list of tools stands, and who takes its tools. */
 export interface ToolPlace {
@@ -142,4 +147,108 @@ function wordFound(
   const inner = Array.isArray(tools) ? tools.filter(isJsonObject) : []
   const about = typeof description === 'string' && !isBlank(description) ? [description] : []
   return [...about, ...inner.flatMap((one) => wordFound(one, declared, name))]
+}
+
+/** What a custom tool becomes: a function with one text, which is the whole payload (kiro-protocol §10.3.1). */
+export const CUSTOM_SCHEMA = {
+  type: 'object',
+  properties: { input: { type: 'string' } },
+  required: ['input']
+} as const
+
+const INPUT_NOTE =
+  'Put the entire raw payload of this tool, as plain text, into the string field "input".'
+
+interface CustomTool {
+  readonly description?: string | null
+  readonly format?: {
+    readonly type?: string | null
+    readonly syntax?: string | null
+    readonly definition?: string | null
+  } | null
+}
+
+/** The client's description, how to call the tool, and the grammar that its payload must follow, if any. */
+export function customDescription({ description, format }: CustomTool): string {
+  const told = joinText(description ?? '', INPUT_NOTE, '\n\n')
+  if (!format?.definition) return told
+  const syntax = format.syntax ? `${format.syntax} grammar` : 'grammar'
+  return `${told} The payload must follow this ${syntax}:\n\n${format.definition}`
+}
+
+type ChoiceMember = ResponsesBody['tool_choice']
+
+/**
+ * What `tool_choice` asks of the model. A tool of the vendor's, which is never on offer, counts by its type.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID when a tool must be called and it is not said which.
+ */
+export function readToolChoice(choice: ChoiceMember, declared: DeclaredTools): ToolChoice {
+  if (choice === undefined || choice === null) return { type: 'auto' }
+  if (typeof choice === 'string') return { type: choice === 'any' ? 'required' : choice }
+  const { type, mode, namespace } = choice
+  switch (type) {
+    case 'auto':
+    case 'none':
+    case 'required':
+      return { type }
+    case 'any':
+      return { type: 'required' }
+    case 'allowed_tools':
+      return { type: mode === 'required' ? 'required' : 'auto' }
+    case 'function':
+    case 'custom': {
+      const name = choice.name ?? choice.function?.name
+      if (name) return { type: 'named', name: declared.fullNameOf(name, namespace) }
+      throw invalidPart('tool_choice.name', 'is required: it says which tool must be called')
+    }
+    default:
+      if (isSearchTool(choice) && declared.webSearch !== undefined) {
+        return { type: 'named', name: nameSearchTool(declared.definitions) }
+      }
+      return { type: 'named', name: declared.fullNameOf(choice.name ?? type, namespace) }
+  }
+}
+
+/** The full names of the tools that may be called; `undefined` for all. */
+export function allowedNames(
+  choice: ChoiceMember,
+  declared: DeclaredTools
+): ReadonlySet<string> | undefined {
+  if (!isJsonObject(choice) || choice.type !== 'allowed_tools') return undefined
+  const names = new Set<string>()
+  const namespaces = new Set<string>()
+  for (const tool of choice.tools ?? []) {
+    const { type, name } = namedOf(tool)
+    if (type !== 'namespace' || typeof name !== 'string') {
+      addName(names, tool, declared)
+    } else if (!namespaces.has(name)) {
+      namespaces.add(name)
+      for (const one of declared.namesIn(name)) names.add(one)
+    }
+  }
+  return names
+}
+
+/** The web search, unless it is not among the tools that may be called. */
+export function allowedSearch(
+  choice: ChoiceMember,
+  { webSearch }: DeclaredTools
+): WebSearchWish | undefined {
+  if (!isJsonObject(choice) || choice.type !== 'allowed_tools') return webSearch
+  return choice.tools?.some(isSearchTool) ? webSearch : undefined
+}
+
+/** A tool by its name, one of the vendor's by its type. */
+function addName(names: Set<string>, tool: JsonObject, declared: DeclaredTools): void {
+  const { type, name, namespace } = namedOf(tool)
+  const word = typeof name === 'string' ? name : type
+  if (typeof word !== 'string') return
+  names.add(declared.fullNameOf(word, typeof namespace === 'string' ? namespace : undefined))
+}
+
+function namedOf(tool: JsonObject): Pick<JsonObject, 'type' | 'name' | 'namespace'> {
+  const { type, namespace } = tool
+  const { name } = isJsonObject(tool['function']) ? tool['function'] : tool
+  return { type, name, namespace }
 }

@@ -1,6 +1,6 @@
 import { endlessPdf } from '../../helper/endless-pdf.ts'
-import { smallPdf } from '../../helper/small-pdf.ts'
 import { twicePackedPdf } from '../../helper/packed-pdf.ts'
+import { smallPdf } from '../../helper/small-pdf.ts'
 import { post, probeLarge, tally, tell } from '../probe.ts'
 import type { AbuseRow } from '../row.ts'
 import { OtherKey } from '../stand.ts'

@@ -1,4 +1,4 @@
-import { fillerText } from '../../../src/simulator/tool-script.ts'
+import { fillerText } from '../../../src/simulator/script.ts'
 import { argumentsIn, ask, Dialects } from '../long-answers.ts'
 import type { AbuseRow } from '../row.ts'
 

@@ -1,5 +1,5 @@
+import type { DialectName } from '../../../src/dialects/plan/plan.ts'
 import { quadraticBodies } from '../../helper/quadratic-bodies.ts'
-import type { DialectName } from '../../../src/dialects/reply-plan.ts'
 import { post, tally } from '../probe.ts'
 import type { AbuseRow } from '../row.ts'
 

@@ -1,6 +1,6 @@
-import type { Permit } from '../../../src/admission/permit.ts'
-import type { DataPlane } from '../../../src/server/data-plane.ts'
-import type { PermitWait } from '../../../src/server/acquire-permit.ts'
+import type { Permit } from '../../../src/admission/lease.ts'
+import type { PermitWait } from '../../../src/server/ask/ask-upstream.ts'
+import type { DataPlane } from '../../../src/server/plane/data-plane.ts'
 
 /** In place of the wait for a permit: no clock runs and nothing is observed. */
 export function acquirePermit(

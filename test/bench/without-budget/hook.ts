@@ -1,14 +1,15 @@
+import cluster from 'node:cluster'
+import { registerHooks } from 'node:module'
+
 /**
  * Loaded into the processes of a gateway (`--import`): its workers get the lease and the wait for a permit from this
  * folder. The primary's ledger goes on, with nobody to lend to.
  */
-import cluster from 'node:cluster'
-import { registerHooks } from 'node:module'
 
 const Replaced: ReadonlyMap<string, string> = new Map(
   [
     ['../../../src/admission/lease.ts', './lease.ts'],
-    ['../../../src/server/acquire-permit.ts', './acquire-permit.ts']
+    ['../../../src/server/ask/ask-upstream.ts', './acquire-permit.ts']
   ].map(([real, free]) => [href(real!), href(free!)])
 )
 

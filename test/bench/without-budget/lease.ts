@@ -1,6 +1,4 @@
-import type { Lease as RealLease } from '../../../src/admission/lease.ts'
-import type { LeaseState } from '../../../src/admission/lease-options.ts'
-import { Permit } from '../../../src/admission/permit.ts'
+import { type LeaseState, Permit, type Lease as RealLease } from '../../../src/admission/lease.ts'
 
 type Public<Class> = { readonly [Member in keyof Class]: Class[Member] }
 

@@ -1,7 +1,9 @@
 import t from 'tap'
-import { AnthropicAnswer } from '../../../src/dialects/anthropic-messages/answer.ts'
-import { safeguardTypesOf } from '../../../src/dialects/anthropic-messages/safeguards.ts'
-import { AnthropicTranslator } from '../../../src/dialects/anthropic-messages/translator.ts'
+import {
+  AnthropicAnswer,
+  AnthropicTranslator,
+  safeguardTypesOf
+} from '../../../src/dialects/anthropic-messages/answer.ts'
 import { readAnthropicStream } from '../../helper/anthropic-grammar.ts'
 import { convert } from '../../helper/convert.ts'
 import { collect, readParts, translate } from '../../helper/read-answer.ts'

@@ -1,8 +1,10 @@
 import t from 'tap'
-import { toText } from '../../../src/dialects/output-text.ts'
-import { AnthropicAnswer } from '../../../src/dialects/anthropic-messages/answer.ts'
-import { AnthropicTranslator } from '../../../src/dialects/anthropic-messages/translator.ts'
-import type { StreamPart } from '../../../src/dialects/stream-part.ts'
+import { toText } from '../../../src/dialects/answer/output-text.ts'
+import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
+import {
+  AnthropicAnswer,
+  AnthropicTranslator
+} from '../../../src/dialects/anthropic-messages/answer.ts'
 import { anthropicIdentity, replyPlan } from '../../helper/reply-plan.ts'
 import { readSse } from '../../helper/sse-messages.ts'
 

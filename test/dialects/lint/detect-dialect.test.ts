@@ -1,7 +1,7 @@
-import * as fc from '../../helper/fast-check.ts'
 import t from 'tap'
 import { detectDialect } from '../../../src/dialects/lint/detect-dialect.ts'
 import { chatBody, messagesBody } from '../../helper/agent-request.ts'
+import * as fc from '../../helper/fast-check.ts'
 
 const messages = [{ role: 'user', content: 'hi' }]
 

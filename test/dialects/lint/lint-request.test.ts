@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import * as fc from '../../helper/fast-check.ts'
 import t from 'tap'
-import { convertRequest } from '../../../src/dialects/convert-request.ts'
+import { convertRequest } from '../../../src/dialects/convert.ts'
 import { lintRequest } from '../../../src/dialects/lint/lint-request.ts'
-import { resolvePointer } from '../../../src/kiro/json-pointer.ts'
+import { resolvePointer } from '../../../src/shared/json.ts'
+import * as fc from '../../helper/fast-check.ts'
 import { hostileRequests } from '../../helper/hostile-requests.ts'
 import { requestOptions, simulatorOptions } from '../../helper/request-options.ts'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { OpenAiChatAnswer } from '../../../src/dialects/openai-chat/answer.ts'
-import type { UpstreamEvent } from '../../../src/kiro/event.ts'
+import type { UpstreamEvent } from '../../../src/kiro/wire/event.ts'
 import { collect, readParts } from '../../helper/read-answer.ts'
 import { openAiIdentity, replyPlan } from '../../helper/reply-plan.ts'
 import { closing, text, tool } from '../../helper/upstream-events.ts'

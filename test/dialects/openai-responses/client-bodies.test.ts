@@ -1,7 +1,8 @@
-// Bodies of the clients of kiro-protocol §11.4 to §11.6, with their long texts cut.
 import t from 'tap'
 import { convert as convertAny } from '../../helper/convert.ts'
 import { requestOptions, toAnswer } from '../../helper/request-options.ts'
+
+// Bodies of the clients of kiro-protocol §11.4 to §11.6, with their long texts cut.
 
 const EXEC_SCHEMA = {
   type: 'object',

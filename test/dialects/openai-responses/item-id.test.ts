@@ -3,7 +3,7 @@ import {
   responseKeyOf,
   toItemId,
   toResponseId
-} from '../../../src/dialects/openai-responses/item-id.ts'
+} from '../../../src/dialects/openai-responses/output-items.ts'
 
 const hex = '0123456789abcdef0123456789abcdef'
 const id = toResponseId(hex)

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import * as fc from '../../helper/fast-check.ts'
 import t from 'tap'
-import { itemReferencesOf } from '../../../src/dialects/openai-responses/item-references.ts'
-import { convertRequest } from '../../../src/dialects/convert-request.ts'
+import { convertRequest } from '../../../src/dialects/convert.ts'
+import { itemReferencesOf } from '../../../src/dialects/openai-responses/input.ts'
 import { convert as convertAny, refusalOf } from '../../helper/convert.ts'
+import * as fc from '../../helper/fast-check.ts'
 import { requestOptions, toAnswer } from '../../helper/request-options.ts'
 
 const MESSAGE = {

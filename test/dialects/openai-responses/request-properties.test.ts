@@ -1,13 +1,13 @@
-import * as fc from '../../helper/fast-check.ts'
 import t from 'tap'
+import * as fc from '../../helper/fast-check.ts'
 import {
+  toolName as anyToolName,
   block,
   description,
   id,
   input,
   MARKER,
   text,
-  toolName as anyToolName,
   toolSchema
 } from '../../helper/hostile-requests.ts'
 import { testRequests } from '../../helper/request-properties.ts'

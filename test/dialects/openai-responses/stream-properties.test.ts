@@ -1,4 +1,14 @@
 import { deepEqual, equal } from 'node:assert/strict'
+import OpenAI from 'openai'
+import type { ResponseStreamEvent } from 'openai/resources/responses/responses'
+import t from 'tap'
+import { createCollector, createTranslator } from '../../../src/dialects/answer-writers.ts'
+import { toText } from '../../../src/dialects/answer/output-text.ts'
+import { PartReader } from '../../../src/dialects/answer/part-reader.ts'
+import { SseHeaders } from '../../../src/dialects/answer/sse.ts'
+import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
+import { AnswerReader } from '../../../src/reply/answer-reader.ts'
+import { GatewayError } from '../../../src/shared/errors.ts'
 import {
   type Arbitrary,
   array,
@@ -11,16 +21,6 @@ import {
   record,
   string
 } from '../../helper/fast-check.ts'
-import OpenAI from 'openai'
-import type { ResponseStreamEvent } from 'openai/resources/responses/responses'
-import t from 'tap'
-import { toText } from '../../../src/dialects/output-text.ts'
-import { createCollector, createTranslator } from '../../../src/dialects/answer-writers.ts'
-import { PartReader } from '../../../src/dialects/part-reader.ts'
-import { SseHeaders } from '../../../src/dialects/sse.ts'
-import type { StreamPart } from '../../../src/dialects/stream-part.ts'
-import { AnswerReader } from '../../../src/reply/answer-reader.ts'
-import { GatewayError } from '../../../src/shared/errors.ts'
 import { replyPlan, responsesIdentity } from '../../helper/reply-plan.ts'
 import { readResponsesStream, textOf } from '../../helper/responses-grammar.ts'
 import { stringOf } from '../../helper/sse-messages.ts'

@@ -1,0 +1,104 @@
+import { monotonicNow } from '../../admission/clock.ts'
+import { Lease } from '../../admission/lease.ts'
+import type { Config } from '../../config/settings.ts'
+import type { LeaseTerms } from '../../ipc/messages.ts'
+import type { Metrics } from '../../observe/metrics.ts'
+import {
+  exchangeJson,
+  type JsonRequest,
+  type JsonResponse,
+  named
+} from '../../upstream/call/json-exchange.ts'
+import { classifyFailure } from '../../upstream/classify.ts'
+import { PoolMetrics } from '../../upstream/connections/pool-metrics.ts'
+import { ConnectionPool } from '../../upstream/connections/pool.ts'
+import { upstreamNames } from '../../upstream/names/host-names.ts'
+import { chooseProxy } from '../../upstream/proxy/proxy.ts'
+import type { Budget } from './budget.ts'
+import { MAX_CALLS_WAITING } from './ledger-terms.ts'
+
+/** The lane's name in the ledger. */
+export const CONTROL = 'control'
+
+/**
+ * The primary's own calls: token refresh, model list, usage. They have a few connections of the budget for
+ * themselves, so that streams never hold them up, and use them like a worker does.
+ */
+export class ControlLane {
+  readonly #lease: Lease
+  readonly #pool: ConnectionPool
+
+  readonly #metrics: PoolMetrics
+
+  constructor(budget: Budget, config: Config, metrics: Metrics) {
+    this.#pool = new ConnectionPool({
+      limits: {
+        maxSockets: () => this.#lease.state().size,
+        maxIdle: () => this.#lease.state().keepAlive
+      },
+      chooseProxy: chooseProxy(config.proxy),
+      names: upstreamNames(config.names.servers),
+      connectTimeoutMs: config.upstream.connectTimeoutMs,
+      keepaliveExpiryMs: config.pool.keepaliveExpiryMs,
+      onConnectionClosed: (seconds) => metrics.connectionSeconds.observe(seconds)
+    })
+    this.#metrics = new PoolMetrics({ pool: this.#pool, metrics, owner: CONTROL })
+    this.#lease = new Lease({
+      send: (report) => budget.onReport(CONTROL, report),
+      trimSockets: (max) => this.#pool.trim(max),
+      onKeepAlive: () => this.#pool.trimIdle(),
+      poolTimeoutMs: null, // each call has a timeout of its own, waiting included
+      maxWaiting: MAX_CALLS_WAITING
+    })
+    budget.join(CONTROL, 'control')
+  }
+
+  /**
+   * Makes one call (`JsonCall`).
+   *
+   * @throws {GatewayError} when there is no answer: the failure by kind.
+   */
+  readonly call = async (request: JsonRequest, signal: AbortSignal): Promise<JsonResponse> => {
+    const { unlessSent, timeoutMs } = request
+    const unsent = new AbortController()
+    const giveUp = (): void => unsent.abort(unlessSent?.reason)
+    if (unlessSent?.aborted === true) giveUp()
+    unlessSent?.addEventListener('abort', giveUp, { once: true })
+    const deadline = AbortSignal.any([signal, unsent.signal, AbortSignal.timeout(timeoutMs)])
+    const waiter = { key: CONTROL, arrivedAt: monotonicNow() }
+    const permit = await this.#lease.acquire(waiter, deadline).catch((cause: unknown) => {
+      signal.throwIfAborted()
+      const { url } = request
+      throw classifyFailure(deadline.reason ?? cause, { url, phase: 'connect', ...named(request) })
+    })
+    return exchangeJson({
+      pool: this.#pool,
+      request,
+      signal: deadline,
+      onSent: () => unlessSent?.removeEventListener('abort', giveUp),
+      onSettled: () => {
+        unlessSent?.removeEventListener('abort', giveUp)
+        permit.release()
+      }
+    })
+  }
+
+  onTerms(terms: LeaseTerms): void {
+    this.#lease.onMessage(terms)
+  }
+
+  /** Takes what can change while the gateway runs from settings that were read again. */
+  onConfig(config: Config): void {
+    this.#pool.setKeepaliveExpiry(config.pool.keepaliveExpiryMs)
+  }
+
+  /** Tells the metrics about the lane's connections. */
+  noteMetrics(): void {
+    this.#metrics.note()
+  }
+
+  async close(): Promise<void> {
+    this.#lease.drain()
+    await this.#pool.close()
+  }
+}

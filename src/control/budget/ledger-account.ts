@@ -1,0 +1,173 @@
+import { type LeaseReport, type LeaseTerms, NO_REPORT } from '../../ipc/messages.ts'
+import type { WaiterHead } from '../../ipc/service-order.ts'
+
+/** Stands for `none`: no machine has as many sockets, and so "unlimited" is not a special case. */
+export const UNLIMITED = 2 ** 24
+
+export interface BudgetSize {
+  /** `HTTP_MAX_CONNECTIONS`; `null` without limit. */
+  readonly maxConnections: number | null
+  /** `HTTP_MAX_KEEPALIVE_CONNECTIONS`; `null` without a limit of its own. */
+  readonly maxKeepalive: number | null
+  /** `HTTP_POOL_MAX_WAITING`, over the cluster. */
+  readonly maxWaiting: number
+  readonly workers: number
+}
+
+export interface Account {
+  /** The worker's place in the cluster from 0, or the primary's own calls. */
+  readonly slot: number | 'control'
+  /** Total of permits granted. */
+  readonly granted: number
+  /** Of those who wait, how many are safe from being refused for want of room. */
+  readonly kept: number
+  readonly report: LeaseReport
+  /** What the member was told last. */
+  readonly terms: LeaseTerms | null
+  /** Serves only the clients it has: whatever falls idle goes back. */
+  readonly isRetiring: boolean
+  /** Its process is gone, its sockets may not be. */
+  readonly hasStopped: boolean
+}
+
+export type Accounts = ReadonlyMap<string, Account>
+
+/** The account of a member that has said nothing yet. */
+export function newAccount(slot: number | 'control'): Account {
+  return {
+    slot,
+    granted: 0,
+    kept: 0,
+    report: NO_REPORT,
+    terms: null,
+    isRetiring: false,
+    hasStopped: false
+  }
+}
+
+/** The exact shares for the start-up log, `null` without limit; the reserve is taken from them in equal parts. */
+export function sharesAtStart(size: BudgetSize): {
+  readonly maxConnections: readonly number[] | null
+  readonly maxKeepalive: readonly number[] | null
+  readonly reserved: number
+} {
+  const { maxConnections, maxKeepalive, workers } = size
+  return {
+    maxConnections: maxConnections === null ? null : sharesOf(maxConnections, workers),
+    maxKeepalive: maxKeepalive === null ? null : sharesOf(maxKeepalive, workers),
+    reserved: reserveOf(size)
+  }
+}
+
+/** Permits that streams never get. */
+export function reserveOf(size: BudgetSize): number {
+  return Math.min(4, Math.floor((size.maxConnections ?? UNLIMITED) / 16))
+}
+
+/** What a member holds at rest. One that leaves is entitled to nothing, nor is its successor until it does. */
+export function entitlementOf(size: BudgetSize, accounts: Accounts, member: string): number {
+  const account = accounts.get(member)
+  if (account === undefined || isLeaving(account)) return 0
+  const reserve = reserveOf(size)
+  if (account.slot === 'control') return reserve
+  for (const [name, other] of accounts) {
+    if (name === member) break
+    if (other.slot === account.slot && !isLeaving(other)) return 0
+  }
+  return shareAt(account.slot, (size.maxConnections ?? UNLIMITED) - reserve, size.workers)
+}
+
+function isLeaving({ report, isRetiring, hasStopped }: Account): boolean {
+  return report.draining || isRetiring || hasStopped
+}
+
+export function leaseOf(account: Account): number {
+  return account.granted - account.report.returned
+}
+
+/** Permits that no member has; negative by what must come back after a shrink. */
+export function unleasedPermits(size: BudgetSize, accounts: Accounts): number {
+  let unleased = size.maxConnections ?? UNLIMITED
+  for (const account of accounts.values()) unleased -= leaseOf(account)
+  return unleased
+}
+
+/** The same without what is kept for the primary's own calls. */
+export function freePermits(size: BudgetSize, accounts: Accounts): number {
+  let reserveShort = reserveOf(size)
+  for (const account of accounts.values())
+    if (account.slot === 'control') reserveShort -= leaseOf(account)
+  return unleasedPermits(size, accounts) - Math.max(0, reserveShort)
+}
+
+/** Waiters of a member that no permit is under way to. */
+export function wantOf(account: Account): number {
+  if (account.report.draining || account.hasStopped) return 0
+  return Math.max(0, account.report.waiting - underWay(account))
+}
+
+/** The first of them. The primary's own calls go before everybody: they count as waiting since ever. */
+export function headsOf(account: Account): readonly WaiterHead[] {
+  const heads = account.report.heads.slice(underWay(account)).slice(0, wantOf(account))
+  if (account.slot !== 'control') return heads
+  return heads.map(({ key }) => ({ key: `control ${key}`, at: 0, served: 0 }))
+}
+
+function underWay(account: Account): number {
+  return account.granted - account.report.granted
+}
+
+/**
+ * Divides `total` in proportion to `weights` into whole numbers that add up to it exactly (largest
+ * remainder; of equal remainders the first). All zero if the weights are.
+ */
+export function apportion(total: number, weights: readonly number[]): readonly number[] {
+  const sum = weights.reduce((a, b) => a + b, 0)
+  if (sum === 0) return weights.map(() => 0)
+  const exact = weights.map((weight) => (total * weight) / sum)
+  const parts = exact.map((part) => Math.floor(part))
+  const rest = total - parts.reduce((a, b) => a + b, 0)
+  const byRemainder = exact
+    .map((part, index) => ({ index, remainder: part - Math.floor(part) }))
+    .toSorted((a, b) => b.remainder - a.remainder || a.index - b.index)
+  for (const { index } of byRemainder.slice(0, rest)) parts[index] = (parts[index] ?? 0) + 1
+  return parts
+}
+
+/** What the worker in `slot` (from 0) leases at start: `floor(total / workers)`, the remainder one each to the first. */
+export function shareAt(slot: number, total: number, workers: number): number {
+  if (slot >= workers) return 0
+  return Math.floor(total / workers) + (slot < total % workers ? 1 : 0)
+}
+
+/** The shares of all. */
+export function sharesOf(total: number, workers: number): readonly number[] {
+  return Array.from({ length: workers }, (_, slot) => shareAt(slot, total, workers))
+}
+
+/** A member's part of what must come back after a shrink, in proportion to what it has above its share. */
+export function owedBy(size: BudgetSize, accounts: Accounts, member: string): number {
+  const missing = -freePermits(size, accounts)
+  if (missing <= 0) return 0
+  const excess = [...accounts].map(([name, account]) =>
+    Math.max(0, leaseOf(account) - entitlementOf(size, accounts, name))
+  )
+  const total = excess.reduce((a, b) => a + b, 0)
+  return apportion(Math.min(missing, total), excess)[[...accounts.keys()].indexOf(member)] ?? 0
+}
+
+/**
+ * What a member is asked for beyond that: all that waits elsewhere, since nobody knows here who has
+ * something idle. The primary's own calls give back what they borrowed as soon as it is idle, and a worker
+ * that retires gives back everything.
+ */
+export function wantedFrom(size: BudgetSize, accounts: Accounts, member: string): number {
+  const account = accounts.get(member)
+  if (account === undefined) return 0
+  const lease = leaseOf(account) - owedBy(size, accounts, member)
+  if (account.slot === 'control') return Math.max(0, lease - reserveOf(size))
+  if (account.isRetiring) return Math.max(0, lease)
+  let wanted = 0
+  for (const [name, other] of accounts) if (name !== member) wanted += wantOf(other)
+  return Math.max(0, Math.min(lease, wanted))
+}

@@ -1,0 +1,171 @@
+import type { LeaseReport, LeaseTerms } from '../../ipc/messages.ts'
+import { serviceOrder } from '../../ipc/service-order.ts'
+import {
+  type Account,
+  type Accounts,
+  type BudgetSize,
+  entitlementOf,
+  freePermits,
+  headsOf,
+  leaseOf,
+  newAccount,
+  unleasedPermits,
+  wantOf
+} from './ledger-account.ts'
+import { admitWaiters, hasNews, termsFor } from './ledger-terms.ts'
+
+/*
+ * The primary's record of leases, as a pure state machine:
+ *
+ *   join ─▶ account opened ──report──▶ (permits back, waiters known) ──stopped──▶ asks for nothing more
+ *             └──retire──▶ gives back what falls idle ────────────────────┘    └──remains, left──▶ permits free again
+ *
+ * After each event free permits are granted, oldest waiter first, and each member is told what has changed
+ * for it. A permit is in exactly one place: free, or granted to one member until that member reports it
+ * returned or `remains` or `left` says that its sockets are gone. Hence the leases never add up to more than the budget,
+ * however late messages are; after a shrink they only go down until they fit.
+ */
+
+export interface LedgerState {
+  readonly size: BudgetSize
+  readonly accounts: Accounts
+}
+
+export type LedgerEvent =
+  | { readonly type: 'join'; readonly member: string; readonly slot: number | 'control' }
+  | { readonly type: 'report'; readonly member: string; readonly report: LeaseReport }
+  /** The member's successor serves: it gets no share any more, only what its last clients wait for. */
+  | { readonly type: 'retire'; readonly member: string }
+  | { readonly type: 'stopped'; readonly member: string }
+  /** Of a member that has stopped at most so many sockets are left. */
+  | { readonly type: 'remains'; readonly member: string; readonly sockets: number }
+  /** The member's sockets are gone, as counted by the operating system or by patience. */
+  | { readonly type: 'left'; readonly member: string }
+  | { readonly type: 'resize'; readonly size: BudgetSize }
+
+export interface LedgerStep {
+  readonly state: LedgerState
+  /** What to send to whom; a newer message to a member replaces an unsent one. */
+  readonly terms: ReadonlyMap<string, LeaseTerms>
+}
+
+export function openLedger(size: BudgetSize): LedgerState {
+  return { size, accounts: new Map() }
+}
+
+/** Reports of members that are unknown or have left are ignored: they may still have been under way. */
+export function nextLedger(state: LedgerState, event: LedgerEvent): LedgerStep {
+  const size = event.type === 'resize' ? event.size : state.size
+  const recorded = record(state.accounts, event)
+  const accounts = admitWaiters(size, grantPermits(size, recorded))
+  const told = new Map<string, Account>()
+  const news = new Map<string, LeaseTerms>()
+  for (const [member, account] of accounts) {
+    const terms = termsFor(size, accounts, member)
+    if (account.hasStopped || !hasNews(account, terms)) {
+      told.set(member, account)
+      continue
+    }
+    news.set(member, terms)
+    told.set(member, { ...account, terms })
+  }
+  return { state: { size, accounts: told }, terms: news }
+}
+
+function record(accounts: Accounts, event: LedgerEvent): Accounts {
+  if (event.type === 'resize') return accounts
+  const next = new Map(accounts)
+  const account = accounts.get(event.member)
+  switch (event.type) {
+    case 'join':
+      if (account !== undefined) throw new Error(`${event.member} has joined already`)
+      next.set(event.member, newAccount(event.slot))
+      break
+    case 'report':
+      if (account !== undefined && event.report.seq > account.report.seq)
+        next.set(event.member, { ...account, report: event.report })
+      break
+    case 'retire':
+      if (account !== undefined) next.set(event.member, { ...account, isRetiring: true })
+      break
+    case 'stopped':
+      if (account !== undefined) next.set(event.member, { ...account, hasStopped: true })
+      break
+    case 'remains':
+      if (account?.hasStopped === true) next.set(event.member, withRemains(account, event.sockets))
+      break
+    case 'left':
+      next.delete(event.member)
+      break
+  }
+  return next
+}
+
+/** What it said itself does not count any more, even if it arrives only now. */
+function withRemains(account: Account, sockets: number): Account {
+  const { granted, report } = account
+  const returned = Math.max(report.returned, granted - sockets)
+  return { ...account, report: { ...report, seq: Infinity, returned } }
+}
+
+/**
+ * Grants what is free: the reserve to the primary's own calls, the rest to those who wait, in order of
+ * service, and what is left to members that are below their share.
+ */
+export function grantPermits(size: BudgetSize, accounts: Accounts): Accounts {
+  const withReserve = topUp(size, accounts, {
+    of: 'control',
+    free: unleasedPermits(size, accounts)
+  })
+  const withWaiters = serveWaiting(withReserve, freePermits(size, withReserve))
+  return topUp(size, withWaiters, { of: 'workers', free: freePermits(size, withWaiters) })
+}
+
+function topUp(
+  size: BudgetSize,
+  accounts: Accounts,
+  { of, free }: { readonly of: 'control' | 'workers'; readonly free: number }
+): Accounts {
+  let left = free
+  const grants = new Map<string, number>()
+  for (const [member, account] of accounts) {
+    if ((account.slot === 'control') !== (of === 'control')) continue
+    const missing = entitlementOf(size, accounts, member) - leaseOf(account)
+    const permits = Math.min(left, missing)
+    if (permits <= 0) continue
+    grants.set(member, permits)
+    left -= permits
+  }
+  return withGrants(accounts, grants)
+}
+
+function serveWaiting(accounts: Accounts, free: number): Accounts {
+  let left = free
+  const grants = new Map<string, number>()
+  const give = (member: string, permits: number): void => {
+    grants.set(member, (grants.get(member) ?? 0) + permits)
+    left -= permits
+  }
+  if (left <= 0) return accounts
+  const lines = new Map([...accounts].map(([member, account]) => [member, headsOf(account)]))
+  for (const { member } of serviceOrder(lines)) {
+    if (left <= 0) break
+    give(member, 1)
+  }
+  // Those behind the told heads are younger than all of these; their order is not known.
+  for (const [member, account] of accounts) {
+    const rest = Math.min(left, wantOf(account) - (grants.get(member) ?? 0))
+    if (rest > 0) give(member, rest)
+  }
+  return withGrants(accounts, grants)
+}
+
+function withGrants(accounts: Accounts, grants: ReadonlyMap<string, number>): Accounts {
+  if (grants.size === 0) return accounts
+  const next = new Map(accounts)
+  for (const [member, permits] of grants) {
+    const account = accounts.get(member)
+    if (account !== undefined) next.set(member, { ...account, granted: account.granted + permits })
+  }
+  return next
+}

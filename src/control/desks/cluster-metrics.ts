@@ -1,0 +1,109 @@
+import {
+  mergeSnapshots,
+  type Metrics,
+  type MetricsSnapshot,
+  toPrometheusText,
+  withoutGauges
+} from '../../observe/metrics.ts'
+
+export interface ClusterMetricsOptions {
+  /** The primary's own. */
+  readonly own: Metrics
+  /** Asks every worker for a snapshot; returns the members that were asked. */
+  readonly ask: () => readonly string[]
+}
+
+/** A worker that has not answered by then is busy: what it said last is told instead. */
+const PATIENCE_MS = 500
+/** Snapshots of workers that are gone before they are merged into one. */
+const MAX_RETIRED = 16
+
+/** What a worker had counted when it left; `member` is null for several that were merged. */
+interface Retired {
+  readonly member: string | null
+  readonly snapshot: MetricsSnapshot
+}
+
+/**
+ * The metrics of all processes as one. Counts survive the workers that made them, each once: they never go back, and the
+ * last words of a worker, which may come after its exit, take the place of those before.
+ */
+export class ClusterMetrics {
+  readonly #options: ClusterMetricsOptions
+  /** Bounded by the number of workers. */
+  readonly #members = new Set<string>()
+  /** Of members only. Bounded by their number. */
+  readonly #latest = new Map<string, MetricsSnapshot>()
+  /** Counts of the workers that are gone, merged when there are many. Bounded by MAX_RETIRED and who leaves meanwhile. */
+  readonly #retired: Retired[] = []
+  #isMerging = false
+  /** Bounded by the number of workers. */
+  #awaited: { readonly members: Set<string>; readonly onAll: () => void } | null = null
+  #collecting: Promise<void> | null = null
+
+  constructor(options: ClusterMetricsOptions) {
+    this.#options = options
+  }
+
+  onJoined(member: string): void {
+    this.#members.add(member)
+  }
+
+  onSnapshot(member: string, snapshot: MetricsSnapshot): void {
+    if (!this.#members.has(member)) return this.#onLastWords(member, snapshot)
+    this.#latest.set(member, snapshot)
+    this.#noLongerAwaited(member)
+  }
+
+  /** A worker is gone: its counts stay. Several may leave at once. */
+  onLeft(member: string): void {
+    this.#noLongerAwaited(member)
+    this.#members.delete(member)
+    const last = this.#latest.get(member)
+    this.#latest.delete(member)
+    this.#retired.push({ member, snapshot: last === undefined ? [] : withoutGauges(last) })
+    if (this.#retired.length > MAX_RETIRED && !this.#isMerging) void this.#mergeRetired() // never rejects
+  }
+
+  /** Everything in Prometheus' text format, fresh from the workers. Several who ask at once share one round. */
+  async toText(): Promise<string> {
+    this.#collecting ??= this.#collect().finally(() => {
+      this.#collecting = null
+    })
+    await this.#collecting
+    const own = await this.#options.own.snapshot()
+    const gone = this.#retired.map(({ snapshot }) => snapshot)
+    return toPrometheusText([own, ...gone, ...this.#latest.values()])
+  }
+
+  /** Those of a worker that was merged with others by then are lost: its counts can't be told apart any more. */
+  #onLastWords(member: string, snapshot: MetricsSnapshot): void {
+    const at = this.#retired.findLastIndex((retired) => retired.member === member)
+    if (at !== -1) this.#retired[at] = { member, snapshot: withoutGauges(snapshot) }
+  }
+
+  /** Only what was there before is replaced: others may leave meanwhile. */
+  async #mergeRetired(): Promise<void> {
+    this.#isMerging = true
+    const before = [...this.#retired]
+    const snapshot = await mergeSnapshots(before.map((retired) => retired.snapshot))
+    this.#retired.splice(0, before.length, { member: null, snapshot })
+    this.#isMerging = false
+  }
+
+  async #collect(): Promise<void> {
+    const members = new Set(this.#options.ask())
+    if (members.size === 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#awaited = { members, onAll: resolve }
+    const timer = setTimeout(resolve, PATIENCE_MS)
+    await promise
+    clearTimeout(timer)
+    this.#awaited = null
+  }
+
+  #noLongerAwaited(member: string): void {
+    this.#awaited?.members.delete(member)
+    if (this.#awaited?.members.size === 0) this.#awaited.onAll()
+  }
+}

@@ -1,0 +1,142 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Config } from '../../config/settings.ts'
+import type { CredentialRefresher } from '../../credentials/refresher.ts'
+import { createCredentialRefresher, createCredentialSource } from '../../credentials/select.ts'
+import type { CredentialState } from '../../credentials/sign-in.ts'
+import { SimulatorSource } from '../../credentials/sources.ts'
+import type { Problem } from '../../ipc/messages.ts'
+import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import type { JsonCall } from '../../upstream/call/json-exchange.ts'
+import type { News } from '../workers/worker-link.ts'
+import { ProfileFinder } from './profile-finder.ts'
+
+export interface CredentialDeskOptions {
+  readonly config: Config
+  readonly isSimulated: boolean
+  readonly call: JsonCall
+  readonly log: Logger
+  /** Called with every news for all workers. */
+  readonly onNews: (news: News) => void
+  /** Called when the source turns out to be unusable only after `start()` has resolved. */
+  readonly onUnusable: (cause: unknown) => void
+}
+
+/** A refresh at the start may take this long before workers serve without it. */
+const START_PATIENCE_MS = 1000
+
+/** Where workers get the credential: turns what the refresher knows into news for them. */
+export class CredentialDesk {
+  readonly #refresher: CredentialRefresher
+  readonly #profiles: ProfileFinder
+  readonly #onNews: CredentialDeskOptions['onNews']
+  readonly #onUnusable: CredentialDeskOptions['onUnusable']
+  readonly #abort = new AbortController()
+  #search: Promise<void> | null = null
+
+  /** @throws {GatewayError} GW_CONFIG_INVALID when no source is configured or one is unusable. */
+  constructor({ config, isSimulated, call, log, onNews, onUnusable }: CredentialDeskOptions) {
+    const settings = config.credentials
+    const source = isSimulated ? new SimulatorSource() : createCredentialSource(settings, log)
+    if (source === null) throw new GatewayError('GW_CONFIG_INVALID', 'no source of credentials')
+    this.#onNews = onNews
+    this.#onUnusable = onUnusable
+    this.#refresher = createCredentialRefresher({
+      source,
+      settings,
+      upstream: config.upstream,
+      call,
+      log,
+      onChange: () => this.#changed()
+    })
+    const { userAgent } = config.upstream
+    this.#profiles = new ProfileFinder({ call, overrides: config.upstream, userAgent, log })
+  }
+
+  /**
+   * Reads the source. Resolves when the credential is known, or after a moment in which a refresh has not ended yet.
+   *
+   * @throws {GatewayError} GW_CONFIG_INVALID when the source can't be read.
+   */
+  async start(): Promise<void> {
+    const started = this.#refresher.start().then(() => this.#search)
+    const late = delay(START_PATIENCE_MS, 'late', { ref: false })
+    if ((await Promise.race([started, late])) === 'late') started.catch(this.#onUnusable)
+  }
+
+  current(): CredentialSnapshot | null {
+    return this.news().snapshot
+  }
+
+  news(): News {
+    const news = toNews(this.#refresher.state())
+    if (news.snapshot === null) return news
+    return { snapshot: this.#profiles.complete(news.snapshot), problem: null }
+  }
+
+  /**
+   * The upstream refused this token: the news after it was renewed, once for all who report it. The same token again
+   * if that failed for now: one refusal is no reason to bar what has not expired.
+   */
+  async refused(token: string): Promise<News> {
+    try {
+      const snapshot = await this.#refresher.refused(token)
+      return { snapshot: this.#profiles.complete(snapshot), problem: null }
+    } catch (cause) {
+      return this.current() === null ? { snapshot: null, problem: toProblem(cause) } : this.news()
+    }
+  }
+
+  suspended(token: string, message: string): void {
+    this.#refresher.suspended(token, message)
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort(new GatewayError('GW_DRAINING'))
+    await this.#refresher.close()
+    await this.#search
+  }
+
+  #changed(): void {
+    const news = this.news()
+    this.#onNews(news)
+    if (news.snapshot === null || !this.#profiles.needsProfile(news.snapshot)) return
+    this.#search ??= this.#findProfile(news.snapshot)
+  }
+
+  /**
+   * Goes on asking until the upstream has answered. Requests go out without a profile meanwhile: there are hosts and
+   * models that want none.
+   */
+  async #findProfile(snapshot: CredentialSnapshot): Promise<void> {
+    const { signal } = this.#abort
+    let outcome = await this.#profiles.find(snapshot, signal)
+    for (let delayMs = FIRST_SEARCH_DELAY_MS; outcome === 'unknown' && !signal.aborted; ) {
+      await delay(delayMs, undefined, { signal, ref: false }).catch(() => {}) // closed: the loop ends
+      const { snapshot: current } = this.news()
+      if (!signal.aborted && current !== null) outcome = await this.#profiles.find(current, signal)
+      delayMs = Math.min(delayMs * 2, MAX_SEARCH_DELAY_MS)
+    }
+    this.#search = null
+    if (outcome === 'found') this.#onNews(this.news())
+  }
+}
+
+const FIRST_SEARCH_DELAY_MS = 1000
+const MAX_SEARCH_DELAY_MS = 60_000
+
+const WAITING: Problem = {
+  code: 'GW_NOT_READY',
+  message: 'The credentials are being renewed. Try again in a moment.'
+}
+
+function toNews(state: CredentialState): News {
+  if (state.name === 'usable') return { snapshot: state.snapshot, problem: null }
+  return { snapshot: null, problem: state.problem === null ? WAITING : toProblem(state.problem) }
+}
+
+function toProblem(cause: unknown): Problem {
+  if (cause instanceof GatewayError) return { code: cause.code, message: cause.message }
+  return { code: 'GW_INTERNAL', message: 'The credentials could not be renewed. The log says why.' }
+}

@@ -1,0 +1,120 @@
+import {
+  BUILT_IN_CATALOGUE,
+  type Catalogue,
+  type ModelFacts,
+  parseModelPage
+} from '../../kiro/models/models.ts'
+import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
+import {
+  bearerHeaders,
+  type HostOverrides,
+  managementUrl,
+  profileArnFor
+} from '../../kiro/wire/hosts.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { type JsonCall, jsonObjectOf } from '../../upstream/call/json-exchange.ts'
+
+export interface ModelCatalogueOptions {
+  readonly call: JsonCall
+  readonly overrides: HostOverrides
+  readonly userAgent: string
+  readonly credential: () => CredentialSnapshot | null
+  readonly onChange: (catalogue: Catalogue) => void
+  readonly log: Logger
+}
+
+const REFRESH_MS = 3_600_000
+const RETRY_MS = 60_000
+const CALL_TIMEOUT_MS = 10_000
+const MAX_PAGES = 20
+
+/**
+ * The upstream's list of models: fetched at the start, then hourly. While it cannot be had the last one stays, at
+ * first the built-in one.
+ */
+export class ModelCatalogue {
+  readonly #options: ModelCatalogueOptions
+  readonly #abort = new AbortController()
+  #catalogue = BUILT_IN_CATALOGUE
+  #timer: NodeJS.Timeout | null = null
+
+  constructor(options: ModelCatalogueOptions) {
+    this.#options = options
+  }
+
+  get current(): Catalogue {
+    return this.#catalogue
+  }
+
+  /** Fetches the list and goes on doing so; resolves after the first try, whatever came of it. */
+  async start(): Promise<void> {
+    await this.#refresh()
+  }
+
+  close(): void {
+    this.#abort.abort(new Error('the catalogue is closed'))
+    if (this.#timer !== null) clearTimeout(this.#timer)
+  }
+
+  async #refresh(): Promise<void> {
+    const { log, onChange } = this.#options
+    let nextMs = REFRESH_MS
+    try {
+      const models = await this.#fetchAll()
+      this.#abort.signal.throwIfAborted()
+      if (models.length === 0) throw new Error('the list is empty')
+      this.#catalogue = { models, isLive: true }
+      onChange(this.#catalogue)
+      log.info({ models: models.length }, 'model list fetched')
+    } catch (err) {
+      if (this.#abort.signal.aborted) return
+      nextMs = RETRY_MS
+      const { isLive } = this.#catalogue
+      log.warn({ err, isLive }, 'model list not available, the last one stays')
+    }
+    this.#timer = setTimeout(() => void this.#refresh(), nextMs) // reports its own failures
+    this.#timer.unref()
+  }
+
+  async #fetchAll(): Promise<readonly ModelFacts[]> {
+    const models: ModelFacts[] = []
+    let nextToken: string | null = null
+    for (let page = 0; page < MAX_PAGES; page++) {
+      const answer = await this.#fetchPage(nextToken)
+      models.push(...answer.models)
+      ;({ nextToken } = answer)
+      if (nextToken === null) break
+    }
+    return models
+  }
+
+  async #fetchPage(nextToken: string | null) {
+    const { call, overrides, userAgent, credential } = this.#options
+    const snapshot = credential()
+    if (snapshot === null) throw new Error('there are no credentials')
+    const profileArn = profileArnFor(snapshot, 'runtime')
+    const response = await call(
+      {
+        method: 'POST',
+        url: `${managementUrl(snapshot, overrides)}/`,
+        headers: {
+          ...bearerHeaders(snapshot, userAgent),
+          'content-type': 'application/x-amz-json-1.0',
+          'x-amz-target': 'AmazonCodeWhispererService.ListAvailableModels'
+        },
+        body: JSON.stringify({
+          origin: 'AI_EDITOR',
+          ...(profileArn !== null && { profileArn }),
+          ...(nextToken !== null && { nextToken })
+        }),
+        timeoutMs: CALL_TIMEOUT_MS
+      },
+      this.#abort.signal
+    )
+    const page = jsonObjectOf(response)
+    if (response.status !== 200 || page === null) {
+      throw new Error(`the model list was answered with status ${response.status}`)
+    }
+    return parseModelPage(page)
+  }
+}

@@ -1,0 +1,102 @@
+import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
+import {
+  API_REGIONS,
+  bearerHeaders,
+  type HostOverrides,
+  isProfileArn,
+  managementUrl,
+  resolveApiRegion
+} from '../../kiro/wire/hosts.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { asJsonObject, textMember } from '../../shared/json.ts'
+import { type JsonCall, jsonObjectOf } from '../../upstream/call/json-exchange.ts'
+
+export interface ProfileFinderOptions {
+  readonly call: JsonCall
+  readonly overrides: HostOverrides
+  readonly userAgent: string
+  readonly log: Logger
+}
+
+const CALL_TIMEOUT_MS = 10_000
+
+/**
+ * Finds the profile ARN of sign-ins that do not carry one: organisations' (IdC and external identity providers).
+ * Without it the upstream refuses every request (kiro-protocol §3.9, E4).
+ */
+export class ProfileFinder {
+  readonly #options: ProfileFinderOptions
+  /** By account; a profile does not change while we run. Bounded by the operator's sign-ins. */
+  readonly #found = new Map<string, string>()
+
+  constructor(options: ProfileFinderOptions) {
+    this.#options = options
+  }
+
+  needsProfile({ authType, profileArn }: CredentialSnapshot): boolean {
+    return profileArn === null && (authType === 'idc' || authType === 'external-idp')
+  }
+
+  /** The snapshot with its ARN and the region that goes with it, as far as that is known by now. */
+  complete(snapshot: CredentialSnapshot): CredentialSnapshot {
+    const profileArn = this.needsProfile(snapshot) ? this.#found.get(snapshot.id) : undefined
+    if (profileArn === undefined) return snapshot
+    return {
+      ...snapshot,
+      profileArn,
+      apiRegion: resolveApiRegion({ explicit: null, profileArn, ssoRegion: null })
+    }
+  }
+
+  /**
+   * Asks the upstream for the account's profiles, in its own region first. `unknown` when a region could not be
+   * asked, so that it is worth asking again.
+   */
+  async find(
+    snapshot: CredentialSnapshot,
+    signal: AbortSignal
+  ): Promise<'found' | 'none' | 'unknown'> {
+    const { log } = this.#options
+    let outcome: 'none' | 'unknown' = 'none'
+    for (const apiRegion of new Set([snapshot.apiRegion, ...API_REGIONS])) {
+      try {
+        const profileArn = await this.#ask({ ...snapshot, apiRegion }, signal)
+        if (profileArn === null) continue
+        this.#found.set(snapshot.id, profileArn)
+        log.info({ apiRegion }, 'profile found')
+        return 'found'
+      } catch (err) {
+        if (signal.aborted) return 'unknown'
+        log.warn({ err, apiRegion }, 'profiles not listed')
+        outcome = 'unknown'
+      }
+    }
+    if (outcome === 'none') log.error('no profile found for this account, set PROFILE_ARN')
+    return outcome
+  }
+
+  async #ask(snapshot: CredentialSnapshot, signal: AbortSignal): Promise<string | null> {
+    const { call, overrides, userAgent } = this.#options
+    const response = await call(
+      {
+        method: 'POST',
+        url: `${managementUrl(snapshot, overrides)}/List-Available-Profiles`,
+        headers: { ...bearerHeaders(snapshot, userAgent), 'content-type': 'application/json' },
+        body: '{}',
+        timeoutMs: CALL_TIMEOUT_MS
+      },
+      signal
+    )
+    const { status } = response
+    if (status === 429 || status >= 500) throw new Error(`profiles answered with status ${status}`)
+    // 403 is how a region says that the account is not one of its own.
+    if (status !== 200) return null
+    const profiles: unknown = jsonObjectOf(response)?.['profiles']
+    if (!Array.isArray(profiles)) return null
+    for (const profile of profiles) {
+      const arn = textMember(asJsonObject(profile) ?? {}, 'arn')
+      if (arn !== null && isProfileArn(arn)) return arn
+    }
+    return null
+  }
+}

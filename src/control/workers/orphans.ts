@@ -1,0 +1,140 @@
+import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { addressOf, type Proxy } from '../../upstream/proxy/proxy.ts'
+
+export interface OrphanOptions {
+  /** Ports of the upstream, and of proxies before it. */
+  readonly ports: ReadonlySet<number>
+  /** Hears how many are left, each time that it is looked up. */
+  readonly onLeft?: (sockets: number) => void
+  /** The kernel's tables of TCP sockets, or `null` where there are none to read. Replaceable in tests. */
+  readonly readTables?: () => Promise<string | null>
+  readonly delay?: (ms: number) => Promise<unknown>
+}
+
+/** What is known of a dead process's connections: the kernel says they are gone, still there, or nothing at all. */
+export type OrphanNews = 'gone' | 'still there' | 'unknown'
+
+/** A socket that was reset is in no table any more, but its peer has to hear of it first. */
+const NOTICE_MS = 150
+/** The next look comes so soon, and later the longer it has taken already. */
+const LOOK_MS = 50
+const LATER = 1 / 10
+/** Linux forgets a connection whose peer does not answer a FIN after a minute, or two when not even the FIN arrives. */
+const PATIENCE_MS = 150_000
+/** States in which the kernel says goodbye for a process that is gone. */
+const LEAVING: readonly TcpState[] = ['fin-wait-1', 'fin-wait-2', 'closing', 'last-ack']
+
+/**
+ * Waits until no connection to these ports is left over from a process that has died. Other programs' dying
+ * connections to the same ports may make it wait longer, but not beyond the time after which the kernel gives them up.
+ */
+export async function orphansGone(options: OrphanOptions): Promise<OrphanNews> {
+  const { ports, onLeft, readTables = readKernelTables, delay = idly } = options
+  await delay(NOTICE_MS)
+  for (let waitedMs = NOTICE_MS; waitedMs < PATIENCE_MS; ) {
+    const tables = await readTables()
+    if (tables === null) return 'unknown'
+    const left = countOrphans(tables, ports)
+    if (left === 0) return 'gone'
+    onLeft?.(left)
+    const pauseMs = Math.max(LOOK_MS, waitedMs * LATER)
+    await delay(pauseMs)
+    waitedMs += pauseMs
+  }
+  return 'still there'
+}
+
+/** Connections to these ports that nobody has open and whose peer has not let go. */
+export function countOrphans(tables: string, ports: ReadonlySet<number>): number {
+  return parseSocketTable(tables).filter(
+    ({ inode, remotePort, state }) =>
+      inode === 0 && ports.has(remotePort) && LEAVING.includes(state)
+  ).length
+}
+
+/** The ports that workers connect to, given the overridden hosts of the upstream; behind a proxy that may be both. */
+export function portsOf(
+  urls: readonly (string | null)[],
+  proxy: Proxy | null
+): ReadonlySet<number> {
+  const ports = urls.map((url) => addressOf(new URL(url ?? 'https://any.host')).port)
+  return new Set(proxy === null ? ports : [...ports, proxy.port])
+}
+
+/** A wait that keeps no process alive. */
+function idly(ms: number): Promise<unknown> {
+  return sleep(ms, undefined, { ref: false })
+}
+
+async function readKernelTables(): Promise<string | null> {
+  try {
+    const tcp = await readFile('/proc/net/tcp', 'utf8')
+    return tcp + (await readFile('/proc/net/tcp6', 'utf8').catch(() => ''))
+  } catch {
+    return null // not on Linux
+  }
+}
+
+/** States as the kernel numbers them, in this order from 1. */
+const STATES = [
+  'established',
+  'syn-sent',
+  'syn-received',
+  'fin-wait-1',
+  'fin-wait-2',
+  'time-wait',
+  'closed',
+  'close-wait',
+  'last-ack',
+  'listening',
+  'closing'
+] as const
+
+export type TcpState = (typeof STATES)[number]
+
+/** One TCP socket as the kernel lists it. */
+export interface TcpSocket {
+  readonly localPort: number
+  readonly remotePort: number
+  readonly state: TcpState
+  /** Bytes that the peer has not acknowledged; a FIN counts as one. */
+  readonly unsentBytes: number
+  /** Bytes that have arrived and nobody has read. */
+  readonly unreadBytes: number
+  /** 0 for a socket that no process has open any more. */
+  readonly inode: number
+}
+
+const LINE = /^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) ([0-9A-F]{2}) (.*)$/
+
+/**
+ * Reads `/proc/net/tcp` or `/proc/net/tcp6`:
+ *
+ * ```
+ *   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+ *    0: 0100007F:9284 0100007F:1F40 05 00000000:00000000 00:00000000 00000000     0        0 0 …
+ * ```
+ * Lines of another form are left out, the heading among them.
+ *
+ * @see https://docs.kernel.org/networking/proc_net_tcp.html
+ */
+export function parseSocketTable(text: string): readonly TcpSocket[] {
+  const sockets: TcpSocket[] = []
+  for (const line of text.split('\n')) {
+    const [, local = '', remote = '', state = '', rest = ''] = LINE.exec(line) ?? []
+    const name = STATES[Number.parseInt(state, 16) - 1]
+    const [queues = '', , , , , inode] = rest.split(/\s+/)
+    const [unsent = '', unread = ''] = queues.split(':')
+    if (name === undefined || inode === undefined) continue
+    sockets.push({
+      localPort: Number.parseInt(local, 16),
+      remotePort: Number.parseInt(remote, 16),
+      state: name,
+      unsentBytes: Number.parseInt(unsent, 16),
+      unreadBytes: Number.parseInt(unread, 16),
+      inode: Number(inode)
+    })
+  }
+  return sockets
+}

@@ -1,0 +1,102 @@
+import { BEAT_MS, LifeSigns } from '../../ipc/life-signs.ts'
+import type { Logger } from '../../observe/logger.ts'
+import type { WorkerLink } from './worker-link.ts'
+
+type Watched = Pick<WorkerLink, 'id' | 'pid' | 'kill'>
+
+export interface StallWatchOptions<Worker extends Watched> {
+  /** `WORKER_STALL_TIMEOUT`, asked at every beat; `null` kills nobody. */
+  readonly timeoutMs: () => number | null
+  readonly log: Pick<Logger, 'error'>
+  /** Called when a worker is about to be killed. */
+  readonly onStalled: (worker: Worker) => void
+  /** Called when another one has fallen silent, or has spoken again. */
+  readonly onChange: () => void
+  /** Called at every beat: workers want to hear from us, too. */
+  readonly onBeat: () => void
+}
+
+/** How long a worker may take to load its code. */
+const START_MS = 30_000
+
+/**
+ * Kills workers whose event loop hangs, in whichever state they are: starting, serving, leaving or draining. They hold
+ * clients and permits, and no exit would ever tell of it. SIGKILL also ends one that was stopped. From then on it is a
+ * worker that has died.
+ */
+export class StallWatch<Worker extends Watched> {
+  readonly #options: StallWatchOptions<Worker>
+  readonly #signs = new LifeSigns<Worker>()
+  /** Bounded by the number of workers. */
+  readonly #debugged = new Set<Worker>()
+  /** Bounded by the number of workers. */
+  #suspects: ReadonlySet<Worker> = new Set()
+  readonly #timer: NodeJS.Timeout
+
+  constructor(options: StallWatchOptions<Worker>) {
+    this.#options = options
+    this.#timer = setInterval(() => this.#beat(), BEAT_MS)
+    this.#timer.unref()
+  }
+
+  add(worker: Worker): void {
+    this.#signs.add(worker)
+  }
+
+  /** Whatever a worker says is a sign of life. */
+  heard(worker: Worker): void {
+    this.#signs.heard(worker)
+    if (this.#suspects.has(worker)) this.#suspect()
+  }
+
+  /** Whoever has a debugger may stop as long as he likes. */
+  onDebugger(worker: Worker, isDebugged: boolean): void {
+    if (isDebugged) this.#debugged.add(worker)
+    else this.#debugged.delete(worker)
+  }
+
+  remove(worker: Worker): void {
+    this.#signs.remove(worker)
+    this.#debugged.delete(worker)
+    if (this.#suspects.has(worker)) this.#suspect()
+  }
+
+  /** Whether it has been silent for half the time after which it is killed. */
+  isSuspect(pid: number | null): boolean {
+    return [...this.#suspects].some((worker) => worker.pid === pid)
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  #beat(): void {
+    this.#signs.beat()
+    this.#options.onBeat()
+    const timeoutMs = this.#options.timeoutMs()
+    for (const worker of this.#signs.silent({ ms: timeoutMs, firstMs: START_MS })) {
+      if (!this.#debugged.has(worker)) this.#end(worker)
+    }
+    this.#suspect()
+  }
+
+  #end(worker: Worker): void {
+    const silentMs = this.#signs.silentMs(worker)
+    const facts = { worker: worker.id, workerPid: worker.pid, silentMs }
+    this.#options.log.error(facts, 'worker hangs and is killed')
+    this.#signs.remove(worker)
+    this.#options.onStalled(worker)
+    worker.kill(`gave no sign of life for ${silentMs / 1000} s`)
+  }
+
+  #suspect(): void {
+    const timeoutMs = this.#options.timeoutMs()
+    const ms = timeoutMs === null ? null : timeoutMs / 2
+    const suspects = new Set(this.#signs.silent({ ms, firstMs: START_MS }))
+    const isSame =
+      suspects.size === this.#suspects.size &&
+      [...suspects].every((worker) => this.#suspects.has(worker))
+    this.#suspects = suspects
+    if (!isSame) this.#options.onChange()
+  }
+}

@@ -1,0 +1,279 @@
+import {
+  type BackoffPolicy,
+  isCrashLooping,
+  nextSlotState,
+  type SlotEvent,
+  type SlotState
+} from './worker-slot.ts'
+
+interface Slot {
+  readonly id: number
+  state: SlotState
+  worker: WorkerProcess | null
+  /** Starts while `worker` serves. */
+  successor: WorkerProcess | null
+  replacement: PromiseWithResolvers<Replacement> | null
+  timer: NodeJS.Timeout | null
+}
+
+/**
+ * Keeps every slot filled: replaces workers that die, with doubling delay, until it is told to drain.
+ * The first delay is short, since a lone crash should cost its own streams and nothing else.
+ */
+export class Supervisor {
+  readonly #options: SupervisorOptions
+  readonly #backoff: BackoffPolicy
+  readonly #slots: readonly Slot[]
+  readonly #leaving = new LeavingWorkers()
+  readonly #allStopped = Promise.withResolvers<void>()
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options
+    this.#backoff = options.backoff ?? { firstMs: 50, maxMs: 30_000 }
+    this.#slots = Array.from({ length: options.slots }, (_, index) => ({
+      id: index + 1,
+      state: { name: 'empty' },
+      worker: null,
+      successor: null,
+      replacement: null,
+      timer: null
+    }))
+  }
+
+  /** Forks the first workers. A second call is a bug and throws. */
+  start(): void {
+    for (const slot of this.#slots) this.#on(slot, 'start', null)
+  }
+
+  states(): readonly {
+    readonly id: number
+    readonly pid: number | null
+    readonly state: SlotState
+  }[] {
+    return this.#slots.map(({ id, worker, state }) => ({ id, pid: worker?.pid ?? null, state }))
+  }
+
+  /** Workers that have a successor and are not gone yet. */
+  leavingPids(): readonly number[] {
+    return this.#leaving.pids
+  }
+
+  isCrashLooping(): boolean {
+    return this.#slots.some((slot) => isCrashLooping(slot.state))
+  }
+
+  /**
+   * Gives a slot a new worker without an interruption: the old one serves until the new one does, and then its last
+   * clients. Resolves when the old one is gone; a slot that is being filled anyway counts as replaced.
+   */
+  replace(id: number): Promise<Replacement> {
+    const slot = this.#slots.find((one) => one.id === id)
+    if (slot === undefined) throw new Error(`there is no slot ${id}`)
+    if (slot.replacement !== null) return slot.replacement.promise
+    const { name } = slot.state
+    if (name === 'draining' || name === 'stopped') return Promise.resolve({ name: 'drained' })
+    if (name !== 'ready') return Promise.resolve({ name: 'replaced' })
+    slot.replacement = Promise.withResolvers()
+    const { promise } = slot.replacement
+    this.#on(slot, 'replace', null)
+    return promise
+  }
+
+  /** Resolves when every worker has exited by itself. */
+  drain(): Promise<void> {
+    this.#leaving.drain()
+    for (const slot of this.#slots) this.#on(slot, 'drain', null)
+    return this.#allStopped.promise
+  }
+
+  /** Kills what is left; nobody is replaced. */
+  destroy(): void {
+    void this.drain() // no slot may want to be filled again; whoever waits for the end hears of it
+    for (const { worker } of this.#slots) worker?.kill()
+    this.#leaving.kill()
+  }
+
+  #on(slot: Slot, event: SlotEvent, reason: string | null): void {
+    const state = nextSlotState(slot.state, event, this.#backoff)
+    if (state === slot.state) return
+    slot.state = state
+    this.#enter(slot)
+    this.#options.onChange({ id: slot.id, pid: slot.worker?.pid ?? null, state, reason })
+    this.#settleReplacement(slot, event, reason)
+    this.#resolveIfStopped()
+  }
+
+  /** Does what the state that was just entered asks for. */
+  #enter(slot: Slot): void {
+    const { state } = slot
+    this.#clearTimer(slot)
+    switch (state.name) {
+      case 'starting':
+        slot.worker ??= this.#fork(slot)
+        break
+      case 'backoff':
+        this.#after(slot, state.delayMs, () => this.#on(slot, 'retry', null))
+        break
+      case 'ready':
+        if (state.failures === 0) break
+        this.#after(slot, this.#options.settleMs ?? 30_000, () => this.#on(slot, 'settled', null))
+        break
+      case 'replacing':
+        slot.successor = this.#fork(slot)
+        this.#after(slot, this.#options.startTimeoutMs ?? 30_000, () => slot.successor?.kill())
+        break
+      case 'draining':
+        slot.worker?.drain()
+        this.#letGo(slot.successor, () => {})?.drain()
+        slot.successor = null
+        break
+      case 'empty':
+      case 'stopped':
+        break
+    }
+  }
+
+  #fork(slot: Slot): WorkerProcess {
+    const worker = this.#options.fork(slot.id, {
+      onReady: () => this.#onReady(slot, worker),
+      onExit: (reason) => this.#onExit(slot, worker, reason)
+    })
+    return worker
+  }
+
+  #onReady(slot: Slot, worker: WorkerProcess): void {
+    if (slot.worker === worker) this.#on(slot, 'ready', null)
+    if (slot.successor !== worker) return // one that leaves already has nothing to be ready for
+    const { worker: predecessor, replacement } = slot
+    slot.worker = worker
+    slot.successor = null
+    const onGone = (): void => {
+      if (slot.replacement === replacement) this.#replaced(slot, { name: 'replaced' })
+    }
+    this.#letGo(predecessor, onGone)?.retire()
+    this.#on(slot, 'successor ready', null)
+  }
+
+  #onExit(slot: Slot, worker: WorkerProcess, reason: string): void {
+    if (slot.worker === worker) {
+      slot.worker = slot.successor
+      slot.successor = null
+      this.#on(slot, 'exit', reason)
+    } else if (slot.successor === worker) {
+      slot.successor = null
+      this.#on(slot, 'successor exit', reason)
+    } else if (this.#leaving.gone(worker)) {
+      this.#resolveIfStopped()
+    }
+  }
+
+  /** What a transition means for the replacement that is under way, if it decides it. */
+  #settleReplacement(slot: Slot, event: SlotEvent, reason: string | null): void {
+    if (event === 'drain') this.#replaced(slot, { name: 'drained' })
+    // The old one died early: all is well once the new one serves, and only then.
+    if (event === 'ready') this.#replaced(slot, { name: 'replaced' })
+    if (event === 'successor exit') this.#replaced(slot, { name: 'failed', reason })
+    if (slot.state.name === 'backoff') this.#replaced(slot, { name: 'failed', reason })
+  }
+
+  #replaced(slot: Slot, outcome: Replacement): void {
+    slot.replacement?.resolve(outcome)
+    slot.replacement = null
+  }
+
+  #letGo(worker: WorkerProcess | null, onGone: () => void): WorkerProcess | null {
+    if (worker !== null) this.#leaving.add(worker, this.#options.retireTimeoutMs(), onGone)
+    return worker
+  }
+
+  #resolveIfStopped(): void {
+    const areStopped = this.#slots.every(({ state }) => state.name === 'stopped')
+    if (areStopped && this.#leaving.pids.length === 0) this.#allStopped.resolve()
+  }
+
+  #after(slot: Slot, delayMs: number, act: () => void): void {
+    slot.timer = setTimeout(act, delayMs)
+  }
+
+  #clearTimer(slot: Slot): void {
+    if (slot.timer !== null) clearTimeout(slot.timer)
+    slot.timer = null
+  }
+}
+
+/** One worker process, as far as the supervisor is concerned. */
+export interface WorkerProcess {
+  readonly pid: number
+  /** Asks it to take no new clients, serve those it has, and exit when they have left or its time is up. */
+  retire(): void
+  /** Asks it to accept nothing new, finish what runs and exit. */
+  drain(): void
+  /** Ends it now (SIGKILL). */
+  kill(): void
+}
+
+/** What a fork tells its supervisor. `onExit` is called exactly once, and last. */
+export interface WorkerEvents {
+  onReady(): void
+  onExit(reason: string): void
+}
+
+export interface SupervisorOptions {
+  readonly slots: number
+  readonly fork: (id: number, events: WorkerEvents) => WorkerProcess
+  readonly onChange: (change: SlotChange) => void
+  readonly backoff?: BackoffPolicy
+  /** How long a worker must have served before its earlier deaths are forgotten. */
+  readonly settleMs?: number
+  /** How long a successor may take until it serves. */
+  readonly startTimeoutMs?: number
+  /** How long a worker may take to leave for its successor, asked when it begins. */
+  readonly retireTimeoutMs: () => number
+}
+
+export interface SlotChange {
+  readonly id: number
+  readonly pid: number | null
+  readonly state: SlotState
+  /** Why a worker of the slot is gone, when one is. */
+  readonly reason: string | null
+}
+
+/** How the attempt to replace a worker ended. `drained`: the slot is not to be filled any more. */
+export type Replacement =
+  | { readonly name: 'replaced' | 'drained' }
+  | { readonly name: 'failed'; readonly reason: string | null }
+
+/** Workers that belong to no slot any more: each has a successor, and ends when its last clients have left. */
+export class LeavingWorkers {
+  /** Bounded by one for each slot and restart, killed when its patience is over. */
+  readonly #workers = new Map<WorkerProcess, { readonly timer: NodeJS.Timeout; onGone(): void }>()
+
+  get pids(): readonly number[] {
+    return [...this.#workers.keys()].map(({ pid }) => pid)
+  }
+
+  /** Takes a worker over. One that is still there after `patienceMs` is stuck, and killed. */
+  add(worker: WorkerProcess, patienceMs: number, onGone: () => void): void {
+    const timer = setTimeout(() => worker.kill(), patienceMs)
+    this.#workers.set(worker, { timer, onGone })
+  }
+
+  /** False if it is none of these. */
+  gone(worker: WorkerProcess): boolean {
+    const entry = this.#workers.get(worker)
+    if (entry === undefined) return false
+    this.#workers.delete(worker)
+    clearTimeout(entry.timer)
+    entry.onGone()
+    return true
+  }
+
+  drain(): void {
+    for (const worker of this.#workers.keys()) worker.drain()
+  }
+
+  kill(): void {
+    for (const worker of this.#workers.keys()) worker.kill()
+  }
+}

@@ -1,0 +1,145 @@
+import cluster, { type Worker } from 'node:cluster'
+import type { Config } from '../../config/settings.ts'
+import { Channel } from '../../ipc/channel.ts'
+import type { CredentialNews, FromWorker, ToWorker } from '../../ipc/messages.ts'
+import type { Catalogue } from '../../kiro/models/models.ts'
+import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
+import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
+import type { MetricsSnapshot } from '../../observe/metrics.ts'
+import type { WorkerEvents, WorkerProcess } from './supervisor.ts'
+
+/**
+ * glibc gives every thread a heap of its own, up to 8 for each core, and Node has many threads: with two of them a worker
+ * takes 4 to 7 MB less when idle, 15 under large bodies, and no more CPU. One would take a sixth more.
+ */
+const WORKER_ENV = { MALLOC_ARENA_MAX: '2' } as const
+
+export interface WorkerLinkOptions {
+  readonly id: number
+  /** What of our environment it is not to have, and what besides. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly events: WorkerEvents
+  readonly onMessage: (message: FromWorker<MetricsSnapshot>) => void
+  /** Hears what it writes to standard error. */
+  readonly onStderr: (text: string) => void
+  /** How long beyond `DRAIN_TIMEOUT` its streams may last when it leaves for its successor. */
+  readonly patienceMs: number
+  /** Called when it is asked to leave for its successor. */
+  readonly onRetire: () => void
+  /** Called before the supervisor hears of it. */
+  readonly onExit: () => void
+}
+
+/**
+ * A forked worker: its process, its channel, and its name in the ledger, which no other worker ever has. A process
+ * that can't be started at all counts as one that has died.
+ */
+export class WorkerLink implements WorkerProcess {
+  readonly id: number
+  readonly member: string
+  readonly pid: number
+  readonly #options: WorkerLinkOptions
+  readonly #worker: Worker | null
+  readonly #channel: Channel<FromWorker<MetricsSnapshot>, Outgoing> | null
+  #hasExited = false
+  #mayServe = false
+  #killReason: string | null = null
+
+  constructor(options: WorkerLinkOptions) {
+    this.#options = options
+    this.id = options.id
+    this.#worker = this.#fork()
+    this.pid = this.#worker?.process.pid ?? 0
+    this.member = `worker ${options.id} pid ${this.pid}`
+    this.#channel = this.#worker === null ? null : new Channel(this.#worker)
+    this.#channel?.onMessage(options.onMessage)
+  }
+
+  send(message: Outgoing): void {
+    if (message.type === 'worker.start') this.#mayServe = true
+    this.#channel?.send(message)
+  }
+
+  retire(): void {
+    this.#options.onRetire()
+    this.send({ type: 'worker.retire', patienceMs: this.#options.patienceMs })
+  }
+
+  /** A process that has not been told to serve holds nothing, and would first load for a second what it never uses. */
+  drain(): void {
+    if (this.#mayServe) this.send({ type: 'worker.drain' })
+    else this.kill()
+  }
+
+  /** `reason` is what its exit is reported with. */
+  kill(reason?: string): void {
+    this.#killReason = reason ?? this.#killReason
+    this.#worker?.process.kill('SIGKILL')
+  }
+
+  /** Some systems say at once that there is no room for another process, others a moment later. */
+  #fork(): Worker | null {
+    try {
+      const worker = cluster.fork({ ...this.#options.env, ...WORKER_ENV })
+      worker.process.stderr?.setEncoding('utf8').on('data', this.#options.onStderr)
+      worker.once('exit', (code, signal) => this.#exited(signal ?? `exit code ${code}`))
+      worker.on('error', (cause) => {
+        // A message that failed has no receiver, whose exit is reported; a fork that failed has none to report.
+        if (worker.process.pid === undefined) this.#exited(notStarted(cause))
+      })
+      return worker
+    } catch (cause) {
+      setImmediate(() => this.#exited(notStarted(cause)))
+      return null
+    }
+  }
+
+  #exited(reason: string): void {
+    if (this.#hasExited) return
+    this.#hasExited = true
+    this.#options.onExit()
+    this.#options.events.onExit(this.#killReason ?? reason)
+  }
+}
+
+function notStarted(cause: unknown): string {
+  return `cannot be started: ${cause instanceof Error ? cause.message : String(cause)}`
+}
+
+/** The workers that run now, by their names in the ledger; while one replaces another, two of a slot. */
+export class WorkerLinks {
+  /** Bounded by WORKERS, twice while they are replaced. */
+  readonly #links = new Map<string, WorkerLink>()
+
+  add(link: WorkerLink): void {
+    this.#links.set(link.member, link)
+  }
+
+  remove({ member }: WorkerLink): void {
+    this.#links.delete(member)
+  }
+
+  find(member: string): WorkerLink | null {
+    return this.#links.get(member) ?? null
+  }
+
+  /** Sends to all; returns the members that it was sent to. */
+  broadcast(message: Outgoing): readonly string[] {
+    const links = [...this.#links.values()]
+    for (const link of links) link.send(message)
+    return links.map(({ member }) => member)
+  }
+}
+
+/** What the primary sends, with the types that the messages leave open. */
+export type Outgoing = ToWorker<Config, CredentialSnapshot, Catalogue, AccountUsage>
+export type News = CredentialNews<CredentialSnapshot>
+
+/**
+ * The config as workers get it: without what could renew or replace the sign-in. They are handed tokens one by one
+ * (architecture §1), so that a worker that is taken over gives away no more than the one it has.
+ */
+export function toWorkerConfig(config: Config): Config {
+  const secrets = { credsFile: null, refreshToken: null, apiKey: null, profileArn: null }
+  return { ...config, credentials: { ...config.credentials, ...secrets } }
+}

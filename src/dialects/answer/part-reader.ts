@@ -1,0 +1,336 @@
+import { randomUUID } from 'node:crypto'
+import { estimateTokens } from '../../kiro/models/tokens.ts'
+import type { UpstreamEvent } from '../../kiro/wire/event.ts'
+import type { ReplyPlan } from '../plan/plan.ts'
+import { AnswerText } from './answer-text.ts'
+import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf, LongText } from './long-text.ts'
+import type { EndReason, StreamPart } from './stream-part.ts'
+import { CallGate, ToolCalls, type ToolEvent } from './tool-calls.ts'
+import { AnswerLimit, UsageMeter } from './usage.ts'
+
+export interface PartReaderOptions {
+  /** Counts the answer's tokens; the local estimate unless given. */
+  readonly countTokens?: (text: string) => number
+  /** The window of an upstream model, undefined if unknown; asked when another model answers than planned. */
+  readonly contextWindowOf?: (modelId: string) => number | undefined
+  /** How long the answer may become, and how much of it may be held; endless unless given. */
+  readonly room?: AnswerRoom
+}
+
+const NoParts: readonly StreamPart[] = []
+
+/**
+ * Makes the parts of one answer from the upstream's events (kiro-protocol §5.5-§6, §10.1).
+ *
+ * ```
+ *   text ──────▶ AnswerText ──────────────────┐
+ *   reasoning ──▶ (only for those who asked) ─┼─▶ parts
+ *   tool ──────▶ ToolCalls ──▶ CallGate ──────┘
+ * ```
+ *
+ * What comes while a call is being given out waits for the
+ * call's end. `exception` events are the caller's business and do nothing here.
+ */
+export class PartReader {
+  readonly #plan: ReplyPlan
+  readonly #meter: UsageMeter
+  readonly #text: AnswerText
+  readonly #limit: AnswerLimit
+  readonly #tools: ToolCalls
+  readonly #calls: CallGate
+  readonly #contextWindowOf: (modelId: string) => number | undefined
+  readonly #room: AnswerRoom
+  readonly #waiting: WaitingEvents
+  #modelId: string
+  #stopReason = ''
+  #isCutOff = false
+
+  constructor(plan: ReplyPlan, options: PartReaderOptions = {}) {
+    const countTokens = options.countTokens ?? estimateTokens
+    this.#plan = plan
+    this.#meter = new UsageMeter({ ...plan, countTokens })
+    this.#limit = new AnswerLimit(plan.maxOutputTokens)
+    const room = options.room ?? ENDLESS_ROOM
+    this.#room = room
+    this.#waiting = new WaitingEvents(room)
+    this.#text = new AnswerText({ plan, meter: this.#meter, limit: this.#limit, room })
+    this.#tools = new ToolCalls({
+      toolNames: plan.toolNames,
+      room,
+      onLost: (text) => this.#meter.addText(text)
+    })
+    this.#calls = new CallGate(this.#limit, plan.isSingleToolCall)
+    this.#contextWindowOf = options.contextWindowOf ?? (() => undefined)
+    this.#modelId = plan.upstreamModel
+  }
+
+  /**
+   * Nothing more will come out but the end, so the upstream can be left: a stop string, the client's limit, or no more
+   * room.
+   */
+  get isStopped(): boolean {
+    return this.#text.stopSequence !== null || this.#limit.isReached || this.#room.isFull
+  }
+
+  /** Tokens of the request as the upstream counted them; null while it has not. */
+  get measuredInputTokens(): number | null {
+    return this.#meter.measuredInput()
+  }
+
+  push(event: UpstreamEvent): readonly StreamPart[] {
+    return this.isStopped || !this.#room.say(bytesOf(event)) ? NoParts : this.#read(event)
+  }
+
+  #read(event: UpstreamEvent): readonly StreamPart[] {
+    if (this.isStopped) return NoParts
+    switch (event.type) {
+      case 'text':
+        if (event.modelId !== undefined) this.#noteModel(event.modelId)
+        return this.#readText(event)
+      case 'reasoning':
+        return this.#readReasoning(event)
+      case 'tool':
+        return this.#readTool(event)
+      case 'metadata':
+        if (event.stopReason !== undefined) this.#stopReason = event.stopReason
+        if (event.tokenUsage !== undefined) this.#meter.addCounts(event.tokenUsage)
+        if (event.contextUsagePercentage !== undefined) {
+          this.#meter.setPercentage(event.contextUsagePercentage)
+        }
+        break
+      case 'context-usage':
+        this.#meter.setPercentage(event.percentage)
+        break
+      case 'metering':
+        this.#meter.addCredits(event.credits)
+        break
+      case 'exception':
+      case 'ignored':
+        break
+    }
+    return NoParts
+  }
+
+  /** The clean end of the upstream's answer: what was held, then the `end` part. Call once. */
+  end(): readonly StreamPart[] {
+    const parts: StreamPart[] = []
+    if (this.#room.isFull) this.#breakOff(parts)
+    if (!this.#calls.isOpen && !this.isStopped) this.#endText(parts)
+    if (!this.isStopped) this.#deliver(this.#tools.end(), parts)
+    if (!this.isStopped) this.#endText(parts)
+    // Text before a stop string may still be held, for what it might have become.
+    if (this.#text.stopSequence !== null) this.#text.release(parts)
+    const stopSequence = this.#stopSequence()
+    const usage = this.#meter.total(this.#limit.isReached ? this.#plan.maxOutputTokens : undefined)
+    const reason = this.#reason()
+    parts.push({ type: 'end', reason, ...(stopSequence !== null && { stopSequence }), usage })
+    return parts
+  }
+
+  /** Like `end()`, after the upstream said that its output limit cut the answer off (§5.8). */
+  cutOff(): readonly StreamPart[] {
+    this.#isCutOff = true
+    return this.end()
+  }
+
+  #readText(event: Extract<UpstreamEvent, { type: 'text' }>): readonly StreamPart[] {
+    const { text } = event
+    if (text === '') return NoParts
+    if (this.#calls.isOpen) return this.#postpone(event)
+    const parts: StreamPart[] = []
+    this.#text.push(text, parts)
+    return parts
+  }
+
+  #readReasoning(event: Extract<UpstreamEvent, { type: 'reasoning' }>): readonly StreamPart[] {
+    if (this.#calls.isOpen) return this.#postpone(event)
+    const { text, signature, redacted } = event
+    if (this.#plan.reasoning === 'none') {
+      if (text) this.#meter.addReasoning(text)
+      return NoParts
+    }
+    const parts: StreamPart[] = []
+    this.#text.release(parts)
+    if (text) this.#text.reason(text, parts)
+    if (signature) parts.push({ type: 'signature', signature })
+    if (redacted) parts.push({ type: 'redacted', content: redacted })
+    return parts
+  }
+
+  #readTool(event: ToolEvent): readonly StreamPart[] {
+    const made = this.#tools.push(event)
+    if (made.length === 0) return NoParts
+    const parts: StreamPart[] = []
+    this.#deliver(made, parts)
+    return parts
+  }
+
+  /** Blocks can't interleave: what comes inside a call waits until that is out. */
+  #postpone(event: UpstreamEvent): readonly StreamPart[] {
+    this.#waiting.add(event)
+    return NoParts
+  }
+
+  /** There is no more room: what the client has half of is cut off, and what may only be text is text. */
+  #breakOff(out: StreamPart[]): void {
+    if (this.#calls.isOpen) this.#calls.cut(out)
+    else if (this.#text.stopSequence === null) this.#text.release(out)
+  }
+
+  /** Nothing comes next: what is held may be calls, if the model made none otherwise, not even one that broke off. */
+  #endText(out: StreamPart[]): void {
+    if (this.#tools.hasSeen) return this.#text.release(out)
+    for (const { name, json } of this.#text.end(out)) {
+      const id = `call_${randomUUID().replaceAll('-', '').slice(0, 24)}`
+      this.#deliver(this.#tools.push({ type: 'tool', id, name, input: json, stop: true }), out)
+    }
+  }
+
+  #deliver(made: readonly StreamPart[], out: StreamPart[]): void {
+    for (const [index, part] of made.entries()) {
+      if (this.isStopped) return
+      if (part.type === 'tool-start') {
+        this.#text.release(out)
+        if (this.isStopped) return
+        this.#meter.addText(part.name)
+        this.#calls.start(made, index, out)
+      } else if (part.type === 'tool-delta') {
+        this.#meter.addText(part.json)
+        this.#calls.delta(part.json, out)
+      } else if (part.type === 'tool-end') this.#calls.end(part, out)
+    }
+    if (!this.#calls.isOpen) this.#resume(out)
+  }
+
+  #resume(out: StreamPart[]): void {
+    for (const event of this.#waiting.take()) {
+      for (const part of this.#read(event)) out.push(part)
+    }
+  }
+
+  #noteModel(modelId: string): void {
+    if (modelId === this.#modelId) return
+    this.#modelId = modelId
+    this.#meter.setContextWindow(this.#contextWindowOf(modelId) ?? this.#plan.contextWindow)
+  }
+
+  /** A stop string behind the client's limit was never reached, although it came in the same delta. */
+  #stopSequence(): string | null {
+    return this.#limit.isReached ? null : this.#text.stopSequence
+  }
+
+  #reason(): EndReason {
+    const { hasWholeCalls, hasCutCalls } = this.#calls
+    // The closing events may be missing: older accounts send none, and the body's end is proof enough (A34).
+    return toEndReason({
+      isStopped: this.#stopSequence() !== null,
+      // Half a call that a client has seen must not end like a whole one, whatever came after it.
+      hasToolCall: hasWholeCalls && !(hasCutCalls && this.#plan.isStream) && !this.#room.isFull,
+      isCutOff:
+        this.#isCutOff || this.#tools.hasBroken || this.#limit.isReached || this.#room.isFull,
+      isWindowFull: this.#meter.isWindowFull,
+      stopReason: this.#stopReason
+    })
+  }
+}
+
+/** What an event takes that waits, beside its text. */
+const EVENT_BYTES = 256
+
+interface WaitingText {
+  readonly type: 'text' | 'reasoning'
+  readonly pieces: LongText
+}
+
+/** What comes while a call is being given out. Pieces of one text become one: each would take more than its text. */
+class WaitingEvents {
+  readonly #room: AnswerRoom
+  #events: (UpstreamEvent | WaitingText)[] = []
+
+  constructor(room: AnswerRoom) {
+    this.#room = room
+  }
+
+  add(event: UpstreamEvent): void {
+    const text = plainText(event)
+    if (text === null) return this.#keep(event, bytesOf(event))
+    const last = this.#events.at(-1)
+    if (last !== undefined && 'pieces' in last && last.type === event.type) {
+      if (this.#room.hold(heapBytesOf(text))) last.pieces.add(text)
+      return
+    }
+    const pieces = new LongText()
+    pieces.add(text)
+    this.#keep({ type: event.type === 'text' ? 'text' : 'reasoning', pieces }, heapBytesOf(text))
+  }
+
+  /** In their order; none is left. */
+  take(): readonly UpstreamEvent[] {
+    if (this.#events.length === 0) return []
+    const events = this.#events
+    this.#events = []
+    return events.flatMap((event): readonly UpstreamEvent[] => {
+      if (!('pieces' in event)) return [event]
+      return event.pieces.take().map((text) => ({ type: event.type, text }))
+    })
+  }
+
+  #keep(event: UpstreamEvent | WaitingText, bytes: number): void {
+    if (this.#room.hold(EVENT_BYTES + bytes)) this.#events.push(event)
+  }
+}
+
+/** The text of an event that is nothing else; `null` for others. */
+function plainText(event: UpstreamEvent): string | null {
+  if (event.type === 'text') return event.text
+  if (event.type !== 'reasoning' || event.signature || event.redacted) return null
+  return event.text ?? ''
+}
+
+/** What the model says with it, in UTF-8. Arguments that come as an object are counted where they are written out. */
+function bytesOf(event: UpstreamEvent): number {
+  switch (event.type) {
+    case 'text':
+      return Buffer.byteLength(event.text)
+    case 'reasoning': {
+      const { text = '', signature = '', redacted = '' } = event
+      return Buffer.byteLength(text) + signature.length + redacted.length
+    }
+    case 'tool':
+      return typeof event.input === 'string' ? Buffer.byteLength(event.input) : 0
+    case 'metadata':
+    case 'context-usage':
+    case 'metering':
+    case 'exception':
+    case 'ignored':
+      break
+  }
+  return 0
+}
+
+/** What is known of an answer when it ends. */
+export interface EndSigns {
+  readonly isStopped: boolean
+  readonly hasToolCall: boolean
+  /** Something is missing: the upstream's limit was met, or a call was dropped. */
+  readonly isCutOff: boolean
+  readonly isWindowFull: boolean
+  /** The upstream's word, `''` if it said none. */
+  readonly stopReason: string
+}
+
+const StopReasons = new Map<string, EndReason>([
+  ['MODEL_CONTEXT_WINDOW_EXCEEDED', 'context'],
+  ['MAX_TOKENS', 'length'],
+  ['CONTENT_FILTERED', 'filter'],
+  ['PAUSE_TURN', 'pause']
+])
+
+/** Names the reason by the precedence of kiro-protocol §10.1; unknown words of the upstream are `stop`. */
+export function toEndReason(signs: EndSigns): EndReason {
+  if (signs.isStopped) return 'stop-sequence'
+  if (signs.hasToolCall) return 'tool'
+  const stated = StopReasons.get(signs.stopReason.toUpperCase()) ?? 'stop'
+  if (signs.isWindowFull || stated === 'context') return 'context'
+  return signs.isCutOff ? 'length' : stated
+}

@@ -1,0 +1,215 @@
+import type { JsonForm } from '../plan/json-answer.ts'
+import type { DueCall, RoundPlan } from '../plan/plan.ts'
+import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf, LongText } from './long-text.ts'
+import type { EndReason, StreamPart, ToolCall } from './stream-part.ts'
+
+type EndPart = Extract<StreamPart, { type: 'end' }>
+
+/** What one round of an answer came to, where it was not simply the answer. */
+export interface RoundReport {
+  /** Everything that the model said, as far as it can be sent back to it. */
+  readonly text: string
+  /** Calls of the gateway's own search, whole ones only. */
+  readonly searches: readonly ToolCall[]
+  /** Calls that the client did not want, whole ones only. */
+  readonly strays: readonly ToolCall[]
+  /** A whole call went to the client: the answer ends with this round. */
+  readonly hasDelivered: boolean
+  readonly end: EndPart
+}
+
+/** Text and arguments that are held or sent back, in UTF-16 units; the longest answer of any model is half of it. */
+export const MAX_HELD_CHARS = 1_048_576
+
+/** What a call takes beside its texts, at most. */
+const CALL_BYTES = 1024
+
+const NoParts: readonly StreamPart[] = []
+
+/**
+ * Stands between the parts of one round and the client. Text is held where the round may turn out not to be the
+ * answer; calls that are not the client's business, and the `end`, never pass. Reasoning always does.
+ */
+export class RoundReader {
+  readonly #dueCall: DueCall | null
+  readonly #searchTool: string | null
+  readonly #mustBeJson: boolean
+  #isHolding: boolean
+  readonly #room: AnswerRoom
+  /** What has passed, and what has not yet. */
+  readonly #passed = new LongText()
+  readonly #held = new LongText()
+  /** Nothing is added to the text any more, so that it has no gaps. */
+  #isFull = false
+  #isTooLong = false
+  readonly #searches: ToolCall[] = []
+  readonly #strays: ToolCall[] = []
+  /** The call that is being kept from the client. */
+  #kept: { readonly id: string; readonly name: string; readonly json: LongText } | null = null
+  #hasDelivered = false
+  #end: EndPart | null = null
+
+  constructor({ jsonForm, dueCall, webSearch }: RoundPlan, room: AnswerRoom = ENDLESS_ROOM) {
+    this.#room = room
+    this.#dueCall = dueCall
+    this.#searchTool = webSearch?.toolName ?? null
+    this.#mustBeJson = jsonForm !== null
+    this.#isHolding = this.#mustBeJson || dueCall !== null
+  }
+
+  /** What goes to the client now. */
+  push(part: StreamPart): readonly StreamPart[] {
+    switch (part.type) {
+      case 'text':
+        return this.#readText(part)
+      case 'tool-start':
+        if (this.#isClients(part.name)) return this.#mustBeJson ? [part] : [...this.release(), part]
+        this.#room.hold(CALL_BYTES)
+        this.#kept = { id: part.id, name: part.name, json: new LongText() }
+        return NoParts
+      case 'tool-delta':
+        if (this.#kept === null) return [part]
+        if (this.#kept.json.length <= MAX_HELD_CHARS) this.#keep(this.#kept.json, part.json)
+        return NoParts
+      case 'tool-end':
+        if (this.#kept !== null) return this.#endKept(part.isCut === true)
+        if (part.isCut !== true) this.#hasDelivered = true
+        return [part]
+      case 'end':
+        this.#end = part
+        return NoParts
+      case 'reasoning':
+      case 'signature':
+      case 'redacted':
+      case 'search':
+        break
+    }
+    return [part]
+  }
+
+  /**
+   * The text that is held; from here on text passes as it comes. Words around a call are no answer in JSON: clients
+   * read all text as JSON, so they are given none.
+   */
+  release(): readonly StreamPart[] {
+    if (this.#mustBeJson && this.#hasDelivered) return NoParts
+    this.#isHolding = false
+    return this.#held.take().map((text) => {
+      this.#passed.add(text)
+      return { type: 'text', text }
+    })
+  }
+
+  /** The text was longer than what can be held, so that its end is missing. */
+  get isTooLong(): boolean {
+    return this.#isTooLong
+  }
+
+  /** Call after the `end` part. */
+  report(): RoundReport {
+    if (this.#end === null) throw new Error('the round has not ended')
+    return {
+      text: this.#passed.toString() + this.#held.toString(),
+      searches: this.#searches,
+      strays: this.#strays,
+      hasDelivered: this.#hasDelivered,
+      end: this.#end
+    }
+  }
+
+  #readText(part: Extract<StreamPart, { type: 'text' }>): readonly StreamPart[] {
+    const { text } = part
+    const length = this.#passed.length + this.#held.length + text.length
+    this.#isFull ||= length > MAX_HELD_CHARS || !this.#room.hold(heapBytesOf(text))
+    if (this.#isFull && this.#isHolding) {
+      if (!this.#mustBeJson) return [...this.release(), part]
+      this.#isTooLong = true
+    }
+    if (!this.#isFull) (this.#isHolding ? this.#held : this.#passed).add(text)
+    return this.#isHolding ? NoParts : [part]
+  }
+
+  #keep(held: LongText, text: string): void {
+    if (this.#room.hold(heapBytesOf(text))) held.add(text)
+  }
+
+  /** A search is ours, and where one tool was named no other may be called. */
+  #isClients(name: string): boolean {
+    return name !== this.#searchTool && !this.#isStray(name)
+  }
+
+  #isStray(name: string): boolean {
+    const wanted = this.#dueCall?.name ?? null
+    return wanted !== null && name !== wanted
+  }
+
+  #endKept(isCut: boolean): readonly StreamPart[] {
+    const kept = this.#kept
+    this.#kept = null
+    const isGone = kept === null || isCut || this.#room.isFull
+    if (isGone || kept.json.length > MAX_HELD_CHARS) return NoParts
+    const call = { ...kept, json: kept.json.take().join('') }
+    if (this.#isStray(call.name)) this.#strays.push(call)
+    else this.#searches.push(call)
+    return NoParts
+  }
+}
+
+/** What becomes of a round. */
+export type RoundVerdict =
+  /** It is the answer; what is held goes out, and the end with this reason. */
+  | { readonly type: 'deliver'; readonly reason: EndReason }
+  /** It is not what was asked for. `reply` tells the model, `problem` the client. */
+  | { readonly type: 'repair'; readonly reply: string; readonly problem: string }
+  /** The model wants searches; with a call of the client's beside them they are the end of the answer. */
+  | { readonly type: 'search'; readonly isLast: boolean }
+
+/** Finds what keeps a text from being the JSON that was asked for, in words for the model. */
+export type FindProblems = (text: string, form: JsonForm) => Promise<readonly string[]>
+
+/**
+ * Judges a round by what the client insists on. An answer that was cut short, refused or ended by a stop string is
+ * delivered as it is: its reason says so. One that consists of tool calls need not be JSON.
+ */
+export async function judgeRound(
+  report: RoundReport,
+  plan: RoundPlan,
+  { isTooLong, problemsOf }: { readonly isTooLong: boolean; readonly problemsOf: FindProblems }
+): Promise<RoundVerdict> {
+  const { searches, hasDelivered, end } = report
+  if (end.reason === 'stop-sequence') return { type: 'deliver', reason: end.reason }
+  if (searches.length > 0) return { type: 'search', isLast: hasDelivered }
+  if (hasDelivered || (end.reason !== 'stop' && end.reason !== 'tool')) {
+    return { type: 'deliver', reason: end.reason }
+  }
+  if (plan.dueCall !== null) return missingCall(plan.dueCall)
+  if (plan.jsonForm === null) return { type: 'deliver', reason: 'stop' }
+  const problems = isTooLong ? [TOO_LONG] : await problemsOf(report.text, plan.jsonForm)
+  return problems.length === 0 ? { type: 'deliver', reason: 'stop' } : invalidJson(problems)
+}
+
+const TOO_LONG = 'it is too long to be checked'
+
+function missingCall(due: DueCall): RoundVerdict {
+  const wanted = due.name === null ? 'one of the tools' : `the tool "${due.name}"`
+  const names = due.name === null ? due.oneOf : [due.name]
+  const reminder = names.map((name) => `"${name}"`).join(' or ')
+  return {
+    type: 'repair',
+    reply:
+      `Your answer does not call ${wanted}, and it has to. ` +
+      `Call the tool ${reminder} now, with complete arguments and without any text.`,
+    problem: `The model did not call ${wanted}, which tool_choice asks for`
+  }
+}
+
+function invalidJson(problems: readonly string[]): RoundVerdict {
+  const list = problems.map((problem) => `- ${problem}`).join('\n')
+  return {
+    type: 'repair',
+    reply:
+      `Your answer is not the JSON that was asked for:\n${list}\n` +
+      'Give the whole answer again: one valid JSON value that has none of these problems, and nothing else.',
+    problem: 'The model did not answer with the JSON that the requested format describes'
+  }
+}

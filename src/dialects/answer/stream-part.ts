@@ -1,0 +1,152 @@
+import type { Written } from './output-text.ts'
+
+/**
+ * Our own vocabulary for an answer, between the upstream's events and the clients' dialects
+ * (kiro-protocol §10.1). A `PartReader` makes parts from events, a `Translator` makes dialect text.
+ */
+export type StreamPart =
+  | { readonly type: 'reasoning'; readonly text: string }
+  | { readonly type: 'signature'; readonly signature: string }
+  | { readonly type: 'redacted'; readonly content: string }
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'tool-start'; readonly id: string; readonly name: string }
+  /** A piece of the arguments' JSON text. */
+  | { readonly type: 'tool-delta'; readonly json: string }
+  /** `isCut`: the arguments broke off, so that the call must not look complete. */
+  | { readonly type: 'tool-end'; readonly isCut?: true }
+  /** A web search that the gateway made for the model, and what it found. */
+  | {
+      readonly type: 'search'
+      /** 32 hexadecimal digits. */
+      readonly id: string
+      readonly query: string
+      readonly results: readonly SearchResult[]
+      /** Why there are no results, if it failed. */
+      readonly problem?: string
+    }
+  | {
+      readonly type: 'end'
+      readonly reason: EndReason
+      readonly stopSequence?: string
+      readonly usage: Usage
+    }
+
+/** One page that a web search found (kiro-protocol §9.4). */
+export interface SearchResult {
+  readonly title: string
+  readonly url: string
+  readonly snippet: string
+  /** Milliseconds since the epoch. */
+  readonly publishedAt?: number
+}
+
+/** Why an answer ended (kiro-protocol §10.1); each dialect has its own words for these. */
+export type EndReason =
+  | 'stop'
+  | 'tool'
+  | 'length'
+  | 'context'
+  | 'stop-sequence'
+  | 'filter'
+  | 'pause'
+
+/** Tokens of one answer. `inputTokens` counts uncached ones only where the upstream tells them apart. */
+export interface Usage {
+  readonly inputTokens: number
+  readonly outputTokens: number
+  readonly cacheReadTokens?: number
+  readonly cacheWriteTokens?: number
+  readonly reasoningTokens?: number
+  readonly credits?: number
+}
+
+/**
+ * Turns the parts of one answer into one client API's stream. Has state, serves one request.
+ * Every method returns text to send, `''` for nothing.
+ */
+export interface Translator {
+  push(part: StreamPart): Written
+  /** A failure after the first byte: the dialect's error event, never its end marker. */
+  fail(error: Error): Written
+  /** Keeps a silent stream alive; never counts as part of the answer. */
+  heartbeat(): string
+  readonly keptItems?: KeptItems
+}
+
+/** Collects the parts of one answer into the body of a non-streaming reply. */
+export interface Collector {
+  push(part: StreamPart): void
+  /** The JSON text of the whole answer; call once, after the `end` part. */
+  toJson(): Written
+  readonly keptItems?: KeptItems
+}
+
+/** The finished items of an answer as JSON text, by their ids, where clients may refer to them by these. */
+export type KeptItems = ReadonlyMap<string, Written>
+
+/** A call whose arguments are whole: `json` is the text of a JSON object. */
+export interface ToolCall {
+  readonly id: string
+  /** As the client knows it. */
+  readonly name: string
+  readonly json: string
+}
+
+/** Longest piece of a call's arguments in one part, in UTF-16 units. */
+const MaxSliceChars = 1024
+
+/** The parts of one whole call: its start, its arguments in order, its end. */
+export function toToolParts({ id, name, json }: ToolCall): readonly StreamPart[] {
+  return [{ type: 'tool-start', id, name }, ...toDeltas(json), { type: 'tool-end' }]
+}
+
+/** Arguments in pieces of a size that clients like. */
+export function toDeltas(json: string): readonly StreamPart[] {
+  const parts: StreamPart[] = []
+  for (let from = 0; from < json.length; ) {
+    const to = findCut(json, from)
+    parts.push({ type: 'tool-delta', json: json.slice(from, to) })
+    from = to
+  }
+  return parts
+}
+
+/** Never between the halves of a surrogate pair: each piece must be valid text by itself. */
+function findCut(text: string, from: number): number {
+  const to = from + MaxSliceChars
+  if (to >= text.length) return text.length
+  const last = text.charCodeAt(to - 1)
+  return last >= 0xd800 && last <= 0xdbff ? to - 1 : to
+}
+
+/** What several rounds of one answer cost together. */
+export function addUsage(first: Usage | null, second: Usage): Usage {
+  if (first === null) return second
+  const { inputTokens, outputTokens } = second
+  return {
+    inputTokens: first.inputTokens + inputTokens,
+    outputTokens: first.outputTokens + outputTokens,
+    ...sumOf('cacheReadTokens', first, second),
+    ...sumOf('cacheWriteTokens', first, second),
+    ...sumOf('reasoningTokens', first, second),
+    ...sumOf('credits', first, second)
+  }
+}
+
+/** Known as soon as it is for one of them. */
+function sumOf(
+  name: 'cacheReadTokens' | 'cacheWriteTokens' | 'reasoningTokens' | 'credits',
+  first: Usage,
+  second: Usage
+): Partial<Usage> {
+  if (first[name] === undefined && second[name] === undefined) return {}
+  return { [name]: (first[name] ?? 0) + (second[name] ?? 0) }
+}
+
+/** What names an answer to its client; made by the caller, so that answers can be reproduced. */
+export interface AnswerIdentity {
+  /** With the dialect's prefix (`toAnswerId`). */
+  readonly id: string
+  /** Unix time in seconds. */
+  readonly created: number
+}

@@ -1,0 +1,247 @@
+import { parseJsonObject } from '../../shared/json.ts'
+import type { TextCallForm } from '../plan/plan.ts'
+import { type AnswerRoom, detach, heapBytesOf, LongText } from './long-text.ts'
+import { findPartial } from './text-stages.ts'
+
+/** How a call written as text begins. */
+const Openings = ['[Called ', '<invoke name="', '<function_calls>'] as const
+
+/** The beginning of a held text up to the tool's name. */
+const NameHead = /^(?:\[Called |(?:<function_calls>\s*)?<invoke name=")([^\s"]*)[\s"]/
+
+/** A longer text is no call of a tool any more, only held for nothing. */
+const MaxHeldChars = 256 * 1024
+/** Nor is one that has not come to a name by then. */
+const MaxHeadChars = 512
+
+/**
+ * Finds tool calls that a model wrote as text instead of making them (kiro-protocol §5.7). A text is taken for
+ * calls only if it is exactly that: from the beginning of a line to the end of the answer nothing but calls of
+ * tools on offer, in an answer without real calls. From where such a text may begin it is held.
+ *
+ * ```
+ *   passing ──an opening at the start of a line──▶ holding ──end of the answer, all calls──▶ calls
+ *      ▲                                              └───anything else──▶ text as it was ──▶ done
+ * ```
+ */
+export class TextCalls {
+  readonly #forms: Readonly<Record<string, TextCallForm>>
+  readonly #room: AnswerRoom
+  #state: 'passing' | 'holding' | 'done'
+  readonly #held = new LongText()
+  /** What is held names a tool on offer. */
+  #isNamed = false
+  #isLineStart = true
+
+  constructor(forms: Readonly<Record<string, TextCallForm>>, room: AnswerRoom) {
+    this.#forms = forms
+    this.#room = room
+    this.#state = Object.keys(forms).length === 0 ? 'done' : 'passing'
+  }
+
+  /** Lets all text through as it is, so that it need not be asked. */
+  get isDone(): boolean {
+    return this.#state === 'done'
+  }
+
+  /** The text that is sure to be no call. */
+  push(delta: string): string {
+    if (this.#state === 'done') return delta
+    this.#held.add(delta)
+    const passed = this.#state === 'passing' ? this.#pass() : ''
+    return this.#isHopeless(delta) ? passed + this.release() : passed
+  }
+
+  /** Gives out what is held: something else comes up in the answer, so it was text. */
+  release(): string {
+    const text = this.#held.take().join('')
+    if (this.#state === 'holding') this.#state = 'done'
+    this.#noteLine(text)
+    return text
+  }
+
+  /** The answer has no real calls: what is held, as calls if it is some. */
+  end(): { readonly text: string; readonly calls: readonly TextCall[] } {
+    const calls =
+      this.#state === 'holding' ? parseTextCalls(this.#held.toString(), this.#forms) : null
+    const text = this.release()
+    return calls === null ? { text, calls: [] } : { text: '', calls }
+  }
+
+  #isHopeless(delta: string): boolean {
+    if (this.#state !== 'holding') return false
+    const { length } = this.#held
+    if (length > MaxHeldChars || !this.#room.hold(heapBytesOf(delta))) return true
+    if (this.#isNamed) return false
+    const name = NameHead.exec(this.#held.toString())?.[1]
+    this.#isNamed = name !== undefined && Object.hasOwn(this.#forms, name)
+    return !this.#isNamed && (name !== undefined || length > MaxHeadChars)
+  }
+
+  #pass(): string {
+    const text = this.#held.take().join('')
+    const at = this.#findOpening(text)
+    if (at.isWhole) this.#state = 'holding'
+    this.#held.add(detach(text.slice(at.index)))
+    const passed = text.slice(0, at.index)
+    this.#noteLine(passed)
+    return passed
+  }
+
+  /** The first opening at the start of a line, or the tail that may become one. */
+  #findOpening(text: string): { readonly index: number; readonly isWhole: boolean } {
+    let first = { index: text.length, isWhole: false }
+    for (const opening of Openings) {
+      let index = text.indexOf(opening)
+      while (index !== -1 && !this.#startsLine(text, index))
+        index = text.indexOf(opening, index + 1)
+      if (index !== -1 && index < first.index) first = { index, isWhole: true }
+      const partial = findPartial(text, opening)
+      if (partial < first.index && this.#startsLine(text, partial)) {
+        first = { index: partial, isWhole: false }
+      }
+    }
+    return first
+  }
+
+  #startsLine(text: string, index: number): boolean {
+    for (let at = index - 1; at >= 0; at--) {
+      const char = text[at]
+      if (char === '\n') return true
+      if (char !== ' ' && char !== '\t') return false
+    }
+    return this.#isLineStart
+  }
+
+  #noteLine(passed: string): void {
+    if (passed === '') return
+    const line = passed.slice(passed.lastIndexOf('\n') + 1)
+    if (line.trim() !== '') this.#isLineStart = false
+    else if (line.length < passed.length) this.#isLineStart = true
+  }
+}
+
+/** A tool call as a model wrote it into its text. */
+export interface TextCall {
+  /** As the model knows the tool. */
+  readonly name: string
+  /** The text of a JSON object. */
+  readonly json: string
+}
+
+type Forms = Readonly<Record<string, TextCallForm>>
+
+/**
+ * Reads a text that is nothing but calls of known tools, in one of the two ways in which models write them
+ * (kiro-protocol §5.7):
+ *
+ * ```
+ *   [Called NAME with args: {…}]
+ *   <invoke name="NAME"><parameter name="P">value</parameter>…</invoke>, alone or inside <function_calls>
+ * ```
+ *
+ * `null` for anything that is not exactly that: an unknown tool or parameter, a missing one, arguments that are
+ * no strict JSON, a word before, between or after.
+ */
+export function parseTextCalls(text: string, forms: Forms): readonly TextCall[] | null {
+  const inner = unwrap(text.trim())
+  const calls: TextCall[] = []
+  for (let rest = inner; rest !== ''; ) {
+    const read = rest.startsWith('[') ? readBracketCall(rest, forms) : readInvoke(rest, forms)
+    if (read === null) return null
+    calls.push(read.call)
+    rest = rest.slice(read.chars).trimStart()
+  }
+  return calls.length === 0 ? null : calls
+}
+
+interface ReadCall {
+  readonly call: TextCall
+  /** How much of the text it takes. */
+  readonly chars: number
+}
+
+const Wrapper = /^<function_calls>([^]*)<\/function_calls>$/
+const BracketHead = /^\[Called\s+([\w-]+)\s+with\s+args:\s*/
+const InvokeHead = /^<invoke name="([\w-]+)">/
+const ParameterHead = /^\s*<parameter name="([^"<>]+)">/
+const InvokeEnd = /^\s*<\/invoke>/
+const ParameterEnd = '</parameter>'
+
+function unwrap(text: string): string {
+  return Wrapper.exec(text)?.[1]?.trim() ?? text
+}
+
+function readBracketCall(text: string, forms: Forms): ReadCall | null {
+  const head = BracketHead.exec(text)
+  const name = head?.[1]
+  if (head === null || name === undefined || !Object.hasOwn(forms, name)) return null
+  const from = head[0].length
+  const to = endOfObject(text, from)
+  if (to === null || text[to] !== ']') return null
+  const json = text.slice(from, to)
+  return parseJsonObject(json) === null ? null : { call: { name, json }, chars: to + 1 }
+}
+
+/** The place after the object that begins at `from`; braces inside strings do not count. */
+function endOfObject(text: string, from: number): number | null {
+  if (text[from] !== '{') return null
+  let depth = 0
+  let isInString = false
+  for (let at = from; at < text.length; at++) {
+    const char = text[at]
+    if (isInString) {
+      if (char === '\\') at++
+      else if (char === '"') isInString = false
+    } else if (char === '"') isInString = true
+    else if (char === '{') depth++
+    else if (char === '}' && --depth === 0) return at + 1
+  }
+  return null
+}
+
+function readInvoke(text: string, forms: Forms): ReadCall | null {
+  const head = InvokeHead.exec(text)
+  const name = head?.[1]
+  if (head === null || name === undefined || !Object.hasOwn(forms, name)) return null
+  const form = forms[name]
+  if (form === undefined) return null
+  const input = new Map<string, unknown>()
+  let at = head[0].length
+  for (;;) {
+    const parameter = readParameter(text.slice(at), form)
+    if (parameter === null) break
+    if (input.has(parameter.name)) return null
+    input.set(parameter.name, parameter.value)
+    at += parameter.chars
+  }
+  const end = InvokeEnd.exec(text.slice(at))
+  if (end === null || !form.required.every((required) => input.has(required))) return null
+  const json = JSON.stringify(Object.fromEntries(input))
+  return { call: { name, json }, chars: at + end[0].length }
+}
+
+function readParameter(
+  text: string,
+  form: TextCallForm
+): { readonly name: string; readonly value: unknown; readonly chars: number } | null {
+  const head = ParameterHead.exec(text)
+  const name = head?.[1]
+  if (head === null || name === undefined || !Object.hasOwn(form.parameters, name)) return null
+  const end = text.indexOf(ParameterEnd, head[0].length)
+  if (end === -1) return null
+  const raw = text.slice(head[0].length, end)
+  const chars = end + ParameterEnd.length
+  if (form.parameters[name] === 'text') return { name, value: raw, chars }
+  const value = parseJson(raw)
+  return value === undefined ? null : { name, value, chars }
+}
+
+/** Undefined for what is no JSON; JSON itself can't say that. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,415 @@
+import { randomUUID } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+import type { UpstreamEvent } from '../../kiro/wire/event.ts'
+import { JsonScanner } from './json-scanner.ts'
+import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf, LongText, wholeCharsEnd } from './long-text.ts'
+import { type StreamPart, toDeltas } from './stream-part.ts'
+import type { AnswerLimit } from './usage.ts'
+
+export type ToolEvent = Extract<UpstreamEvent, { type: 'tool' }>
+
+export interface ToolCallsOptions {
+  /** The client's names for upstream names where they differ. */
+  readonly toolNames: Readonly<Record<string, string>>
+  /** For what is held: endless unless given. */
+  readonly room?: AnswerRoom
+  /** What the model said in a call that broke off and is in no part: it has its price all the same. */
+  readonly onLost?: (text: string) => void
+}
+
+/**
+ * Up to here a call is held until it is whole, so that one which breaks off leaves no trace (A26).
+ * A longer one would leave its client without a sign of life for a minute, so its arguments go out as they come.
+ */
+const HoldChars = 2048
+
+/** What a call takes beside its texts, at most. */
+const CallBytes = 1024
+
+/**
+ * Gathers the tool calls of one answer (kiro-protocol §5.5) and gives them out as parts, one call at a time and
+ * in the order in which they began. Only a call whose arguments are a strict JSON object ends as a whole one.
+ *
+ * ```
+ *   open ──stop, or whole when the next begins──▶ whole ──all before it are out──▶ given out
+ *     └────stop or end of stream, not whole─────▶ broken ─▶ cut off if it was begun, else never seen
+ * ```
+ *
+ * Each fragment is looked at once: whether arguments are whole is known at any time without their text, which is
+ * kept only until it is given out.
+ */
+export class ToolCalls {
+  readonly #toolNames: Readonly<Record<string, string>>
+  readonly #room: AnswerRoom
+  readonly #onLost: (text: string) => void
+  readonly #open = new Map<string, OpenCall>()
+  readonly #settledIds = new Set<string>()
+  /** The open ones that can't go on, so that nothing which still comes can belong to them. */
+  readonly #complete = new Set<OpenCall>()
+  /** Every call that is not given out yet, in order of appearance. */
+  readonly #queue = new CallQueue()
+  readonly #nameless = new NamelessCalls()
+  #newest: OpenCall | null = null
+  #hasBroken = false
+
+  constructor({ toolNames, room, onLost }: ToolCallsOptions) {
+    this.#toolNames = toolNames
+    this.#room = room ?? ENDLESS_ROOM
+    this.#onLost = onLost ?? (() => {})
+  }
+
+  /** A call broke off: it was cut short, or it never came out. */
+  get hasBroken(): boolean {
+    return this.#hasBroken
+  }
+
+  /** The model has made a call, whatever became of it. */
+  get hasSeen(): boolean {
+    return this.#open.size + this.#settledIds.size > 0
+  }
+
+  /** What can be given out after this event. Repeats of a settled call are ignored. */
+  push(event: ToolEvent): readonly StreamPart[] {
+    const id = event.id === '' ? this.#nameless.idOf(event) : event.id
+    if (id === null || this.#settledIds.has(id)) return []
+    const call = this.#open.get(id) ?? this.#begin(id)
+    if (call.name === '' && event.name !== '') this.#name(call, event.name)
+    this.#append(call, event.input)
+    if (event.stop) {
+      if (call.isBlank) this.#replaceText(call, '{}')
+      this.#settle(call)
+    }
+    return this.#drain()
+  }
+
+  /** The rest, also of calls that are whole although the stream ended before their stop. */
+  end(): readonly StreamPart[] {
+    for (const call of this.#open.values()) {
+      // Without arguments it is a call without arguments only if the model went on to another one.
+      if (call.isSuperseded && call.isBlank) this.#replaceText(call, '{}')
+      this.#settle(call)
+    }
+    return this.#drain()
+  }
+
+  #begin(id: string): OpenCall {
+    if (this.#newest !== null) this.#newest.isSuperseded = true
+    for (const other of this.#complete) this.#settle(other)
+    const call = new OpenCall(id)
+    this.#room.hold(CallBytes + heapBytesOf(id))
+    this.#newest = call
+    this.#open.set(id, call)
+    this.#queue.push(call)
+    return call
+  }
+
+  #name(call: OpenCall, name: string): void {
+    call.name = name
+    this.#room.hold(heapBytesOf(name))
+  }
+
+  #append(call: OpenCall, input: ToolEvent['input']): void {
+    if (input === undefined || call.isSpoilt) return
+    if (typeof input !== 'string') return this.#replace(call, input)
+    if (input === '') return
+    // Some streams open with a placeholder `{}` before the fragments (an empty object can't go on).
+    if (call.isPlaceholder) call.clear()
+    this.#add(call, input)
+    call.isPlaceholder = call.unsent.length === 2 && call.unsent.toString() === '{}'
+    this.#noteComplete(call)
+  }
+
+  /** Arguments that come whole stand for the fragments before them, unless those are out already. */
+  #replace(call: OpenCall, input: Readonly<Record<string, unknown>>): void {
+    if (Object.keys(input).length === 0) return
+    const json = JSON.stringify(input)
+    if (!this.#room.say(Buffer.byteLength(json))) return
+    if (!call.isBegun) this.#replaceText(call, json)
+    else if (!call.isSame(json)) call.isSpoilt = true
+  }
+
+  #replaceText(call: OpenCall, json: string): void {
+    call.clear()
+    this.#add(call, json)
+    this.#noteComplete(call)
+  }
+
+  #add(call: OpenCall, json: string): void {
+    call.scan(json)
+    if (call.isBegun) call.unsent.add(json)
+    else if (call.isHopeless) this.#lose(call, json)
+    else if (this.#room.hold(heapBytesOf(json))) call.unsent.add(json)
+    else call.isSpoilt = true
+  }
+
+  /** It will never be seen, unless the arguments come once more as a whole. */
+  #lose(call: OpenCall, json: string): void {
+    for (const text of call.unsent.take()) this.#onLost(text)
+    this.#onLost(json)
+  }
+
+  #noteComplete(call: OpenCall): void {
+    if (call.isWhole && !call.isPlaceholder) this.#complete.add(call)
+    else this.#complete.delete(call)
+  }
+
+  #settle(call: OpenCall): void {
+    const isWhole = !call.isSpoilt && call.name !== '' && call.isWhole
+    call.state = isWhole ? 'whole' : 'broken'
+    if (!isWhole) {
+      this.#hasBroken = true
+      if (!call.isBegun) this.#onLost(call.name)
+      for (const text of call.unsent.take()) this.#onLost(text)
+    }
+    this.#open.delete(call.id)
+    this.#complete.delete(call)
+    this.#settledIds.add(call.id)
+  }
+
+  #drain(): readonly StreamPart[] {
+    const parts: StreamPart[] = []
+    for (let call = this.#queue.first; call !== null; call = this.#queue.first) {
+      if (call.state === 'open') {
+        this.#giveBeginning(call, parts)
+        break
+      }
+      this.#queue.shift()
+      this.#giveRest(call, parts)
+    }
+    return parts
+  }
+
+  #giveBeginning(call: OpenCall, out: StreamPart[]): void {
+    if (!call.isBegun) {
+      if (call.unsent.length < HoldChars || call.name === '' || call.isBlank) return
+      this.#start(call, out)
+    }
+    call.giveOut(out)
+  }
+
+  #giveRest(call: OpenCall, out: StreamPart[]): void {
+    if (call.state === 'whole') {
+      if (!call.isBegun) this.#start(call, out)
+      call.giveAllOut(out)
+      out.push({ type: 'tool-end' })
+    } else if (call.isBegun) out.push({ type: 'tool-end', isCut: true })
+  }
+
+  #start(call: OpenCall, out: StreamPart[]): void {
+    call.isBegun = true
+    out.push({ type: 'tool-start', id: call.id, name: this.#clientName(call.name) })
+  }
+
+  #clientName(name: string): string {
+    return Object.hasOwn(this.#toolNames, name) ? (this.#toolNames[name] ?? name) : name
+  }
+}
+
+class OpenCall {
+  readonly id: string
+  name = ''
+  state: 'open' | 'whole' | 'broken' = 'open'
+  /** The client has seen its beginning. */
+  isBegun = false
+  /** Another call began after this one. */
+  isSuperseded = false
+  /** Its arguments are too long, or contradict what has been given out. */
+  isSpoilt = false
+  /** It has an empty object so far, which may stand for arguments that are still to come. */
+  isPlaceholder = false
+  /** Nothing but blanks so far. */
+  isBlank = true
+  /** What has not been given out. */
+  readonly unsent = new LongText()
+  #scanner = new JsonScanner()
+  #sentChars = 0
+  /** Of what has been given out. */
+  #checksum = 0
+
+  constructor(id: string) {
+    this.id = id
+  }
+
+  /** The arguments are an object, which can't go on. */
+  get isWhole(): boolean {
+    return this.#scanner.progress === 'whole'
+  }
+
+  /** They are none, whatever comes. */
+  get isHopeless(): boolean {
+    return this.#scanner.progress === 'broken' && !this.isBlank
+  }
+
+  clear(): void {
+    this.unsent.take()
+    this.isPlaceholder = false
+    this.isBlank = true
+    this.#scanner = new JsonScanner()
+  }
+
+  scan(json: string): void {
+    if (this.isBlank) this.isBlank = json.trim() === ''
+    this.#scanner.feed(json)
+  }
+
+  giveOut(out: StreamPart[]): void {
+    const parts = this.unsent.take()
+    for (const [index, text] of parts.entries()) {
+      const end = index < parts.length - 1 ? text.length : wholeCharsEnd(text)
+      this.#give(text.slice(0, end), out)
+      // The slice is half a character.
+      this.unsent.add(text.slice(end))
+    }
+  }
+
+  giveAllOut(out: StreamPart[]): void {
+    for (const text of this.unsent.take()) this.#give(text, out)
+  }
+
+  /** What has been given out, and what is about to be, is exactly this. */
+  isSame(json: string): boolean {
+    const rest = this.unsent.toString()
+    const isLong = this.#sentChars + rest.length === json.length
+    return isLong && crc32(rest, this.#checksum) === crc32(json)
+  }
+
+  #give(text: string, out: StreamPart[]): void {
+    this.#sentChars += text.length
+    this.#checksum = crc32(text, this.#checksum)
+    out.push(...toDeltas(text))
+  }
+}
+
+/** `Array.shift` moves all that is left, and an upstream decides how much that is. */
+class CallQueue {
+  #calls: OpenCall[] = []
+  #next = 0
+
+  get first(): OpenCall | null {
+    return this.#calls[this.#next] ?? null
+  }
+
+  push(call: OpenCall): void {
+    this.#calls.push(call)
+  }
+
+  shift(): void {
+    if (++this.#next * 2 <= this.#calls.length) return
+    // A slice of a list is a copy.
+    this.#calls = this.#calls.slice(this.#next)
+    this.#next = 0
+  }
+}
+
+/** Frames without an id belong to one call until its stop; clients can't do without an id, so it gets one. */
+class NamelessCalls {
+  #id: string | null = null
+  #name = ''
+  #lastName = ''
+
+  /** `null` for a ghost: a frame that says nothing about a call that is over. */
+  idOf({ name, input, stop }: ToolEvent): string | null {
+    if (this.#id !== null && name !== '' && this.#name !== '' && name !== this.#name)
+      this.#id = null
+    const isGhost = this.#id === null && input === undefined && name === this.#lastName
+    if (isGhost) return null
+    // A slice of a short text.
+    this.#id ??= `toolu_${randomUUID().replaceAll('-', '').slice(0, 24)}`
+    const id = this.#id
+    if (name !== '') this.#name = name
+    if (stop) {
+      this.#lastName = this.#name
+      this.#id = null
+      this.#name = ''
+    }
+    return id
+  }
+}
+
+/**
+ * What stands between the model's tool calls and the client: only the first, where the client wants one at a time,
+ * and the client's limit. A call that is there as a whole is cut as a whole; one that comes in pieces is cut off.
+ *
+ * ```
+ *   none ──start──▶ whole | streamed | skipped ──end──▶ none
+ *                              └──limit──▶ none
+ * ```
+ */
+export class CallGate {
+  readonly #limit: AnswerLimit
+  readonly #isSingle: boolean
+  #state: 'none' | 'whole' | 'streamed' | 'skipped' = 'none'
+  #begun = 0
+  #whole = 0
+  #hasCutCalls = false
+
+  constructor(limit: AnswerLimit, isSingle: boolean) {
+    this.#limit = limit
+    this.#isSingle = isSingle
+  }
+
+  /** A call has begun and not ended: nothing else may come in between. */
+  get isOpen(): boolean {
+    return this.#state !== 'none'
+  }
+
+  /** A call was delivered from its start to its end. */
+  get hasWholeCalls(): boolean {
+    return this.#whole > 0
+  }
+
+  /** A call was begun and broke off: a client that reads along has half of it. */
+  get hasCutCalls(): boolean {
+    return this.#hasCutCalls
+  }
+
+  /** `made`: the part at `index`, which begins the call, and what is known to come after it. */
+  start(made: readonly StreamPart[], index: number, out: StreamPart[]): void {
+    const part = made[index]
+    if (part?.type !== 'tool-start') throw new Error('no call begins there')
+    const end = endOfCall(made, index)
+    this.#state = 'skipped'
+    if (this.#isSingle && this.#begun > 0) return
+    const json = end === null ? [] : made.slice(index, end).map(jsonOf)
+    if (!this.#limit.isNone && !this.#limit.takeWhole(part.name + json.join(''))) return
+    this.#begun++
+    this.#state = end === null ? 'streamed' : 'whole'
+    out.push(part)
+  }
+
+  delta(json: string, out: StreamPart[]): void {
+    if (this.#state === 'whole') out.push({ type: 'tool-delta', json })
+    if (this.#state !== 'streamed') return
+    const fitting = this.#limit.isNone ? json : this.#limit.take(json)
+    if (fitting !== '') out.push({ type: 'tool-delta', json: fitting })
+    if (fitting !== json) this.cut(out)
+  }
+
+  /** Nothing more will come: breaks off what the client has half of. */
+  cut(out: StreamPart[]): void {
+    if (this.#state === 'whole' || this.#state === 'streamed') {
+      out.push({ type: 'tool-end', isCut: true })
+      this.#hasCutCalls = true
+    }
+    this.#state = 'none'
+  }
+
+  end(part: Extract<StreamPart, { type: 'tool-end' }>, out: StreamPart[]): void {
+    if (this.#state === 'whole' || this.#state === 'streamed') {
+      out.push(part)
+      if (part.isCut === true) this.#hasCutCalls = true
+      else this.#whole++
+    }
+    this.#state = 'none'
+  }
+}
+
+/** Where the call that begins at `index` ends; null if that is not among the parts. */
+function endOfCall(parts: readonly StreamPart[], index: number): number | null {
+  for (let at = index; at < parts.length; at++) if (parts[at]?.type === 'tool-end') return at
+  return null
+}
+
+function jsonOf(part: StreamPart): string {
+  return part.type === 'tool-delta' ? part.json : ''
+}

@@ -1,0 +1,216 @@
+import { tokensOf } from '../../kiro/models/tokens.ts'
+import type { TokenUsage } from '../../kiro/wire/event.ts'
+import type { Usage } from './stream-part.ts'
+
+export interface UsageMeterOptions {
+  /** Local estimate of the request, for when the upstream tells nothing. */
+  readonly inputTokens: number
+  /** Tokens; what the upstream's percentage is a part of. */
+  readonly contextWindow: number
+  readonly countTokens: (text: string) => number
+}
+
+/** What is beyond these is an error of the upstream and no figure: clients compact by them, and metrics add them up. */
+const MaxTokens = 100_000_000
+const MaxPercentage = 1000
+const MaxCredits = 1_000_000
+
+/**
+ * Adds up what one answer cost (kiro-protocol §6). Counts of the upstream win, then its percentage of
+ * the window less the local count of the answer, then the local estimate of the request. Never
+ * negative, never an input of zero, and cache counts only where the upstream gave some.
+ */
+export class UsageMeter {
+  readonly #options: UsageMeterOptions
+  readonly #answer: TokenCount
+  readonly #reasoning: TokenCount
+  #contextWindow: number
+  #percentage = 0
+  #credits: number | undefined
+  #counts: TokenUsage = {}
+
+  constructor(options: UsageMeterOptions) {
+    this.#options = options
+    this.#contextWindow = options.contextWindow
+    this.#answer = new TokenCount(options.countTokens)
+    this.#reasoning = new TokenCount(options.countTokens)
+  }
+
+  addText(text: string): void {
+    this.#answer.add(text)
+  }
+
+  addReasoning(text: string): void {
+    this.#reasoning.add(text)
+  }
+
+  addCredits(credits: number): void {
+    if (credits >= 0 && credits <= MaxCredits) this.#credits = (this.#credits ?? 0) + credits
+  }
+
+  /** Later frames add to earlier ones, member by member. */
+  addCounts(counts: TokenUsage): void {
+    this.#counts = { ...this.#counts, ...counts }
+  }
+
+  setPercentage(percentage: number): void {
+    if (percentage >= 0 && percentage <= MaxPercentage) this.#percentage = percentage
+  }
+
+  /** The window of the model that answers, once it is known to be another one than planned. */
+  setContextWindow(tokens: number): void {
+    this.#contextWindow = tokens
+  }
+
+  /** The input window is used up. */
+  get isWindowFull(): boolean {
+    return this.#percentage >= 100
+  }
+
+  /** `maxOutputTokens`: where the answer was cut there, what the model had said beyond it is not the client's. */
+  total(maxOutputTokens = Number.POSITIVE_INFINITY): Usage {
+    const reasoningTokens = this.#reasoning.total()
+    const outputTokens = Math.min(this.#outputTokens(), maxOutputTokens)
+    const told = this.#toldInput()
+    return {
+      ...told,
+      inputTokens: this.measuredInput() === null ? this.#options.inputTokens : told.inputTokens,
+      outputTokens,
+      ...(reasoningTokens > 0 && { reasoningTokens: Math.min(reasoningTokens, outputTokens) }),
+      ...(this.#credits !== undefined && { credits: this.#credits })
+    }
+  }
+
+  /** Tokens of the request, cached ones included, as the upstream tells them; null while it has told nothing. */
+  measuredInput(): number | null {
+    const { inputTokens, cacheReadTokens, cacheWriteTokens } = this.#toldInput()
+    const tokens = inputTokens + (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0)
+    return tokens > 0 ? tokens : null
+  }
+
+  /** 0 where the upstream told nothing. */
+  #toldInput(): Omit<Usage, 'outputTokens'> {
+    const counts = this.#toldCounts()
+    const cacheReadTokens = countOf(counts.cacheReadInputTokens)
+    const cacheWriteTokens = countOf(counts.cacheWriteInputTokens)
+    const cachedTokens = (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0)
+    const allTokens = countOf(counts.totalTokens) ?? this.#windowTokens()
+    return {
+      inputTokens:
+        countOf(counts.uncachedInputTokens) ??
+        Math.max(0, allTokens - this.#outputTokens() - cachedTokens),
+      ...(cacheReadTokens !== undefined && { cacheReadTokens }),
+      ...(cacheWriteTokens !== undefined && { cacheWriteTokens })
+    }
+  }
+
+  #outputTokens(): number {
+    const told = countOf(this.#toldCounts().outputTokens)
+    return told ?? this.#answer.total() + this.#reasoning.total()
+  }
+
+  #toldCounts(): TokenUsage {
+    return sumOf(this.#counts) > 0 ? this.#counts : {}
+  }
+
+  /** Request and answer together, by the upstream's percentage; 0 if it gave none. */
+  #windowTokens(): number {
+    return Math.floor((this.#percentage / 100) * this.#contextWindow)
+  }
+}
+
+/** Counts text that comes in small pieces, a larger piece at a time: exact enough, and little is kept. */
+class TokenCount {
+  static readonly #pieceChars = 4096
+  readonly #countTokens: (text: string) => number
+  #uncounted = ''
+  #tokens = 0
+
+  constructor(countTokens: (text: string) => number) {
+    this.#countTokens = countTokens
+  }
+
+  add(text: string): void {
+    this.#uncounted += text
+    if (this.#uncounted.length >= TokenCount.#pieceChars) this.#count()
+  }
+
+  total(): number {
+    if (this.#uncounted !== '') this.#count()
+    return this.#tokens
+  }
+
+  #count(): void {
+    this.#tokens += this.#countTokens(this.#uncounted)
+    this.#uncounted = ''
+  }
+}
+
+/** A count as the upstream gave it; what can be none (negative, beyond any model) is none. */
+function countOf(tokens: number | undefined): number | undefined {
+  const isCount = tokens !== undefined && tokens >= 0 && tokens <= MaxTokens
+  return isCount ? Math.floor(tokens) : undefined
+}
+
+function sumOf(counts: TokenUsage): number {
+  const { uncachedInputTokens, cacheReadInputTokens, cacheWriteInputTokens } = counts
+  const all = [uncachedInputTokens, cacheReadInputTokens, cacheWriteInputTokens]
+  return [...all, counts.outputTokens, counts.totalTokens].reduce<number>(
+    (sum, tokens) => sum + (countOf(tokens) ?? 0),
+    0
+  )
+}
+
+/**
+ * The client's bound on an answer in tokens, kept by cutting: the upstream has none, or a coarser one.
+ * Tokens are the local estimate's, fractions included, so how the answer was cut into pieces makes no difference.
+ */
+export class AnswerLimit {
+  readonly #maxTokens: number
+  /** UTF-16 units, and UTF-8 bytes beyond them: whole numbers, so that nothing is lost in adding up. */
+  #chars = 0
+  #extraBytes = 0
+  #isReached = false
+
+  /** Without a bound everything fits. */
+  constructor(maxTokens: number | undefined) {
+    this.#maxTokens = maxTokens ?? Number.POSITIVE_INFINITY
+  }
+
+  get isNone(): boolean {
+    return this.#maxTokens === Number.POSITIVE_INFINITY
+  }
+
+  /** Something did not fit: the answer ends here. */
+  get isReached(): boolean {
+    return this.#isReached
+  }
+
+  /** As much of the text as fits. */
+  take(text: string): string {
+    if (this.#isReached) return ''
+    if (this.takeWhole(text)) return text
+    let fittingChars = 0
+    for (const char of text) {
+      if (!this.#add(char)) break
+      fittingChars += char.length
+    }
+    return text.slice(0, fittingChars)
+  }
+
+  /** Takes what makes sense only as a whole; false if it does not fit. */
+  takeWhole(text: string): boolean {
+    if (this.#isReached || this.isNone) return !this.#isReached
+    this.#isReached = !this.#add(text)
+    return !this.#isReached
+  }
+
+  #add(text: string): boolean {
+    const chars = this.#chars + text.length
+    const extraBytes = this.#extraBytes + Buffer.byteLength(text) - text.length
+    if (tokensOf(chars, extraBytes) > this.#maxTokens) return false
+    this.#chars = chars
+    this.#extraBytes = extraBytes
+    return true
+  }
+}

@@ -1,0 +1,115 @@
+import { isJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
+import { invalidPart } from '../plan/json-body.ts'
+import { checkShape } from '../request/shape.ts'
+import { Items, type ResponsesBody } from './schema.ts'
+
+/** One item of a request's input. */
+export interface InputItem {
+  readonly type: string
+  readonly item: JsonObject
+  /** From the body's root, for error messages. */
+  readonly path: string
+}
+
+/**
+ * The items of an input in order: text stands for a user message, an item without type is a message, and
+ * references are replaced by what `stored` has under their ids, where they stand first.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID
+ */
+export function listItems(
+  input: ResponsesBody['input'],
+  stored: Readonly<Record<string, unknown>>
+): readonly InputItem[] {
+  if (typeof input === 'string') return [toUserMessage(input, 'input')]
+  const referred = new Set<JsonObject>()
+  return input.flatMap((one, index): InputItem | readonly InputItem[] => {
+    const path = `input[${index}]`
+    if (typeof one === 'string') return toUserMessage(one, path)
+    const item = resolveReference(one, stored, path)
+    if (item !== one) {
+      // A few bytes for each time must not make a megabyte each time.
+      if (referred.has(item)) return []
+      referred.add(item)
+    }
+    return { type: checkShape(Items.any, item, path).type ?? 'message', item, path }
+  })
+}
+
+function toUserMessage(text: string, path: string): InputItem {
+  return { type: 'message', item: { role: 'user', content: text }, path }
+}
+
+const REFERENCE = 'item_reference'
+/** As it stands in JSON; inside a text its quotes would be escaped. */
+const REFERENCE_TEXT = `"${REFERENCE}"`
+/** How far from its type a reference's id may stand, in bytes. */
+const REACH = 256
+/** References that are looked at; a body could have millions, which would hold up the event loop. */
+const MAX_REFERENCES = 5000
+
+/**
+ * The ids of the parts of earlier answers that a Responses body names instead of repeating them, each once. For
+ * who fills `RequestOptions.answers`; looks only at the bytes around each reference, so it costs no parsing.
+ */
+export function itemReferencesOf(body: Uint8Array): readonly string[] {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  const ids = new Set<string>()
+  let at = bytes.indexOf(REFERENCE_TEXT)
+  for (let count = 0; at !== -1 && count < MAX_REFERENCES; count++) {
+    const id = idAround(bytes, at)
+    if (id !== null) ids.add(id)
+    at = bytes.indexOf(REFERENCE_TEXT, at + REFERENCE_TEXT.length)
+  }
+  return [...ids]
+}
+
+/** The items of earlier answers, by id; of an answer that can't be read there are none. */
+export function itemsOf(answers: readonly Uint8Array[]): JsonObject {
+  const items = answers.flatMap(({ buffer, byteOffset, byteLength }) => {
+    const text = Buffer.from(buffer, byteOffset, byteLength).toString('utf8')
+    return Object.entries(parseJsonObject(text) ?? {})
+  })
+  return Object.fromEntries(items)
+}
+
+/** OpenAI takes this for a reference, too; as a message it would be an empty one. */
+function isBareId({ type, role, content, id }: JsonObject): boolean {
+  const isEmpty = [type, role, content].every((member) => member === undefined || member === null)
+  return isEmpty && typeof id === 'string'
+}
+
+/** The id in the object whose type stands `at` a place. */
+function idAround(bytes: Buffer, at: number): string | null {
+  const before = bytes.toString('utf8', Math.max(0, at - REACH), at)
+  const after = bytes.toString('utf8', at, at + REFERENCE_TEXT.length + REACH)
+  const text = before.slice(before.lastIndexOf('{')) + after.slice(0, after.indexOf('}') + 1)
+  const reference = parseJsonObject(text)
+  return reference?.['type'] === REFERENCE ? textMember(reference, 'id') : null
+}
+
+/**
+ * Puts the item that a reference names in its place; every other item stays what it is. Reasoning cannot be
+ * sent back to the upstream anyway, so it may be forgotten.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID when the item is not among `items`.
+ */
+export function resolveReference(
+  item: JsonObject,
+  items: Readonly<Record<string, unknown>>,
+  path: string
+): JsonObject {
+  if (item['type'] !== REFERENCE) {
+    if (!isBareId(item)) return item
+    throw invalidPart(`${path}.type`, `must be "${REFERENCE}" where an item is nothing but an id`)
+  }
+  const { id } = checkShape(Items.reference, item, path)
+  const found = Object.hasOwn(items, id) ? items[id] : undefined
+  if (isJsonObject(found) && found['type'] !== REFERENCE) return found
+  if (id.startsWith('rs_')) return { type: 'reasoning' }
+  throw invalidPart(
+    `${path}.id`,
+    `Item with id '${id.slice(0, 100)}' not found. Answers are kept for a while only, and none of requests with ` +
+      '"store": false; send the item itself instead of a reference to it.'
+  )
+}

@@ -1,0 +1,321 @@
+import { callText, resultText } from '../../kiro/conversation/tool-turns.ts'
+import type { Repairs } from '../../kiro/rules/repairs.ts'
+import type { Message, ToolCall, ToolResult } from '../../kiro/wire/message.ts'
+import type { UpstreamImage } from '../../kiro/wire/payload.ts'
+import { isJsonObject, type JsonObject } from '../../shared/json.ts'
+import { type ContentContext, readContent, readPart, readResultText } from '../request/blocks.ts'
+import { type Block, MessageDraft, toToolInput } from '../request/draft.ts'
+import { checkShape } from '../request/shape.ts'
+import { COMPACTION_REQUEST, COMPACTION_TRIGGER, readCompaction } from './compaction.ts'
+import { type DeclaredTools, SEARCH_NAME } from './declared-tools.ts'
+import type { InputItem } from './input.ts'
+import { Items } from './schema.ts'
+import { wordFoundTools } from './tools.ts'
+
+/**
+ * Reads the items of an input into system text and messages, one message for each: adjacent ones of one role
+ * become one turn later on, so that an assistant's words and all its calls belong together.
+ */
+export class ItemReader {
+  readonly systemParts: string[] = []
+  readonly messages: Message[] = []
+  readonly #declared: DeclaredTools
+  readonly #repairs: Repairs
+  readonly #ids = new CallIds()
+
+  /** All tools must have been declared before, also those that stand in later items. */
+  constructor(declared: DeclaredTools, repairs: Repairs) {
+    this.#declared = declared
+    this.#repairs = repairs
+  }
+
+  /** @throws {GatewayError} GW_BODY_INVALID */
+  read(one: InputItem): void {
+    const { type, item, path } = one
+    switch (type) {
+      case 'message':
+        this.#readMessage(one)
+        break
+      case 'function_call': {
+        const call = checkShape(Items.functionCall, item, path)
+        this.#addCall(one, call, { name: this.#nameOf(call), input: call.arguments })
+        break
+      }
+      case 'custom_tool_call': {
+        const call = checkShape(Items.customCall, item, path)
+        const input = { input: call.input ?? '' }
+        this.#addCall(one, call, { name: this.#nameOf(call), input })
+        break
+      }
+      case 'tool_search_call': {
+        const call = checkShape(Items.searchCall, item, path)
+        const name = this.#declared.fullNameOf(SEARCH_NAME, undefined)
+        this.#addCall(one, call, { name, input: call.arguments })
+        break
+      }
+      case 'tool_search_output': {
+        const found = checkShape(Items.toolList, item, path)
+        const text = wordFoundTools(found.tools, this.#declared)
+        this.#addResult(one, found, { text, isError: false })
+        break
+      }
+      case 'compaction': {
+        const { text, isRead } = readCompaction(item)
+        if (!isRead) this.#repairs.note('block-dropped', path)
+        this.messages.push({ ...EMPTY, role: 'user', text, source: path })
+        break
+      }
+      case COMPACTION_TRIGGER:
+        this.messages.push({ ...EMPTY, role: 'user', text: COMPACTION_REQUEST, source: path })
+        break
+      case 'reasoning': // what it holds cannot be sent back to the upstream
+      case 'additional_tools': // declared already
+        break
+      default: {
+        const output = outputOf(one)
+        if (output !== null) this.#readOutput({ ...one, item: output })
+        else if (isVendorCall(type)) this.#readVendorCall(one)
+        else this.#readOther(one)
+      }
+    }
+  }
+
+  #readMessage({ item, path }: InputItem): void {
+    const { role, content } = checkShape(Items.message, item, path)
+    const draft = new MessageDraft(role === 'assistant' ? 'assistant' : 'user')
+    readContent(content, { draft, path: `${path}.content`, repairs: this.#repairs })
+    switch (role ?? '') {
+      case 'system':
+      case 'developer':
+        if (this.messages.length > 0) this.#repairs.note('system-hoisted', path)
+        this.systemParts.push(draft.toText())
+        // The system text has no place for images.
+        if (draft.images.length > 0) {
+          this.messages.push({ ...EMPTY, role: 'user', images: draft.images, source: path })
+        }
+        break
+      case 'assistant':
+      case 'user':
+        this.messages.push(draft.toMessage(path))
+        break
+      default:
+        this.#repairs.note('role-unknown', `${path}.role`)
+        this.messages.push(draft.toMessage(path))
+    }
+  }
+
+  /** The output of a function, a custom tool or any other call of a client's. */
+  #readOutput(one: InputItem): void {
+    const { item, path } = one
+    const output = checkShape(Items.output, item, path)
+    const draft = new MessageDraft('user')
+    const text = readOutput(output.output, {
+      draft,
+      path: `${path}.output`,
+      repairs: this.#repairs
+    })
+    const isError = output.status === 'failed'
+    this.#addResult(one, output, { text, isError }, draft.images)
+  }
+
+  #readVendorCall(one: InputItem): void {
+    const { id, callId, name, input, words } = readVendorCall(one)
+    if (callId !== null) this.#addCall(one, { id, call_id: callId }, { name, input })
+    else this.messages.push({ ...EMPTY, role: 'assistant', text: words, source: one.path })
+  }
+
+  /** A bare part, or an item of a type to come: what it has of text is kept. */
+  #readOther({ type, item, path }: InputItem): void {
+    const isAssistant = item['role'] === 'assistant' || ASSISTANT_PARTS.has(type)
+    const draft = new MessageDraft(isAssistant ? 'assistant' : 'user')
+    readPart(item, { draft, path, repairs: this.#repairs })
+    if (draft.toText() !== '' || draft.images.length > 0) this.messages.push(draft.toMessage(path))
+  }
+
+  #nameOf(call: { readonly name: string; readonly namespace?: string | null }): string {
+    return this.#declared.fullNameOf(call.name, call.namespace)
+  }
+
+  #addCall(
+    { path }: InputItem,
+    ids: ItemIds,
+    { name, input }: { readonly name: string; readonly input: unknown }
+  ): void {
+    const call: ToolCall = {
+      id: this.#ids.ofCall(ids.call_id, ids.id),
+      name,
+      input: toToolInput(input, this.#repairs, path),
+      source: path
+    }
+    this.messages.push({ ...EMPTY, role: 'assistant', toolCalls: [call], source: path })
+  }
+
+  #addResult(
+    { path }: InputItem,
+    ids: ItemIds,
+    said: Pick<ToolResult, 'text' | 'isError'>,
+    images: readonly UpstreamImage[] = []
+  ): void {
+    const result: ToolResult = { ...said, id: this.#ids.ofOutput(ids.call_id), source: path }
+    this.messages.push({ ...EMPTY, role: 'user', toolResults: [result], images, source: path })
+  }
+}
+
+/** Parts that only an assistant's words are made of. */
+const ASSISTANT_PARTS = new Set(['output_text', 'refusal', 'tool_use'])
+
+interface ItemIds {
+  readonly id?: string | null
+  readonly call_id?: string | null
+}
+
+const EMPTY = { text: '', images: [], toolCalls: [], toolResults: [] } as const
+
+/**
+ * The text of a tool's output: a string, a list of parts (their images go to the draft), or any other JSON, which
+ * is written out.
+ */
+export function readOutput(output: unknown, context: ContentContext): string {
+  if (output === undefined || output === null) return ''
+  if (typeof output === 'string') return output
+  if (Array.isArray(output) && (output.length === 0 || output.some(isPart))) {
+    return readResultText(output.map(toPart), context)
+  }
+  // What a computer call shows.
+  if (isJsonObject(output) && typeof output['image_url'] === 'string') {
+    return readResultText([{ type: 'input_image', image_url: output['image_url'] }], context)
+  }
+  return JSON.stringify(output)
+}
+
+/** What a tool says in JSON may have types of its own; only what has something to read is a part. */
+function isPart(value: unknown): value is Block {
+  if (typeof value === 'string') return true
+  if (!isJsonObject(value)) return false
+  const { type } = value
+  if (typeof type !== 'string') return false
+  return /^(?:in|out)put_/.test(type) || PART_MEMBERS.some((member) => member in value)
+}
+
+/** Beside parts, everything else is written out, too. */
+function toPart(value: unknown): Block {
+  return isPart(value) ? value : { type: 'text', text: JSON.stringify(value) }
+}
+
+/** One of these is in every part that a tool's output may be made of, of whatever vendor. */
+const PART_MEMBERS = [
+  'text',
+  'refusal',
+  'content',
+  'source',
+  'image_url',
+  'file',
+  'file_data',
+  'file_id',
+  'file_url',
+  'encrypted_content',
+  'tool_name'
+] as const
+
+/** Between the two ids that some clients join into one: `call_…|fc_…`. */
+const JOINT = /[|\n]/
+const JOINED = 2
+
+/**
+ * Brings calls and outputs together that name one call differently: by the id of the call, by the id of its item,
+ * or by both joined into one.
+ */
+export class CallIds {
+  readonly #calls = new Set<string>()
+  readonly #others = new Map<string, string>()
+
+  /** The id of a call that its item names by `call_id`, or by `id` alone. */
+  ofCall(callId: string | null | undefined, itemId: string | null | undefined): string {
+    const id = callId || itemId || ''
+    if (id === '') return ''
+    this.#calls.add(id)
+    for (const other of [itemId ?? '', ...id.split(JOINT, JOINED)]) {
+      if (other !== '' && !this.#others.has(other)) this.#others.set(other, id)
+    }
+    return id
+  }
+
+  /** The id of the call that an output belongs to; its own where no call before it is meant. */
+  ofOutput(callId: string | null | undefined): string {
+    const id = callId ?? ''
+    if (this.#calls.has(id)) return id
+    for (const word of [id, ...id.split(JOINT, JOINED)]) {
+      const call = this.#calls.has(word) ? word : this.#others.get(word)
+      if (call !== undefined) return call
+    }
+    return id
+  }
+}
+
+/** A call of one of the vendor's own tools. */
+export interface VendorCall {
+  /** Of the item. */
+  readonly id: string | null
+  /** The id that its output has too; null when the vendor ran it. */
+  readonly callId: string | null
+  readonly name: string
+  readonly input: JsonObject
+  /** All of it in words. */
+  readonly words: string
+}
+
+const SUFFIX = '_call'
+/** Calls by other names. */
+const CALL_TYPES = new Set(['program', 'mcp_approval_request'])
+/** No part of what was called: marks of the item, what came out of it, bytes. */
+const OTHER_MEMBERS = new Set([
+  'type',
+  'id',
+  'call_id',
+  'status',
+  'output',
+  'result',
+  'encrypted_content'
+])
+
+/** Whether an item's type is that of a call, such as `web_search_call` or `local_shell_call`. */
+export function isVendorCall(type: string): boolean {
+  return type.endsWith(SUFFIX) || CALL_TYPES.has(type)
+}
+
+/** What came of a call, with the members of a function's output; `null` for items of other types. */
+export function outputOf({ type, item }: InputItem): JsonObject | null {
+  switch (type) {
+    case 'local_shell_call_output':
+      return { ...item, call_id: item['call_id'] ?? item['id'] }
+    case 'program_output':
+      return { ...item, output: item['result'] }
+    case 'mcp_approval_response': {
+      const { approval_request_id: callId, approve, reason } = item
+      return { ...item, call_id: callId, output: { approve, reason } }
+    }
+    default:
+      return type.endsWith('_call_output') ? item : null
+  }
+}
+
+/** Reads such a call; the tool is never on offer, so that it ends as words anyway. */
+export function readVendorCall({ type, item, path }: InputItem): VendorCall {
+  const { id, call_id: callId } = checkShape(Items.vendorCall, item, path)
+  const name = type.endsWith(SUFFIX) ? type.slice(0, -SUFFIX.length) : type
+  const input = inputOf(item)
+  const call = callText({ id: id ?? '', name, input })
+  const { output } = item
+  const isTold = typeof output === 'string' && output !== ''
+  const words = isTold
+    ? `${call}\n\n${resultText({ id: id ?? '', text: output, isError: false })}`
+    : call
+  return { id: id ?? null, callId: callId || null, name, input, words }
+}
+
+/** A search of the web as a function for it would take it, any other call with all that it has. */
+function inputOf(item: JsonObject): JsonObject {
+  const { action } = item
+  if (isJsonObject(action) && typeof action['query'] === 'string') return { query: action['query'] }
+  return Object.fromEntries(Object.entries(item).filter(([key]) => !OTHER_MEMBERS.has(key)))
+}

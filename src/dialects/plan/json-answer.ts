@@ -1,0 +1,360 @@
+import { runInNewContext } from 'node:vm'
+import { Check, Errors } from 'typebox/schema'
+import { asJsonObject, isJsonObject, type JsonDraft, type JsonObject } from '../../shared/json.ts'
+import { invalidPart } from './json-body.ts'
+
+/** What an answer in JSON must be. */
+export type JsonForm =
+  | { readonly type: 'value' | 'object' }
+  /** The schema is kept as JSON text: as objects it would take many times the memory for as long as the answer lasts. */
+  | { readonly type: 'schema'; readonly schemaJson: string }
+
+/** How a client asks for JSON, in any dialect. */
+export interface JsonFormat {
+  readonly type: string
+  readonly schema?: unknown
+}
+
+/**
+ * What a client's format asks for; `undefined` where it does not ask for JSON. `path` leads to the schema.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID for a schema that is none.
+ */
+export function readJsonForm(format: JsonFormat | undefined, path: string): JsonForm | undefined {
+  if (format?.type === 'json_object') return { type: 'object' }
+  if (format?.type !== 'json_schema') return undefined
+  const { schema } = format
+  if (schema === undefined || schema === null) return { type: 'value' }
+  return { type: 'schema', schemaJson: readAnswerSchema(schema, path) }
+}
+
+/** Problems that are told; the first ones explain most of the others. */
+const MAX_PROBLEMS = 8
+const MAX_PROBLEM_CHARS = 300
+
+/** What a check found. */
+export interface AnswerCheck {
+  /** What keeps the text from being the JSON that was asked for, in words for the model; nothing when it is. */
+  readonly problems: readonly string[]
+  /**
+   * False when the check had to be given up: it is JSON, but patterns or references of the schema cost too much. That
+   * is no mistake of the model's.
+   */
+  readonly isComplete: boolean
+}
+
+/** Checks a text against what was asked for, here and now, and gives up after so many milliseconds. */
+export function checkAnswer(text: string, form: JsonForm, timeoutMs: number): AnswerCheck {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : 'unreadable'
+    return complete([`it is no valid JSON (${detail})`])
+  }
+  if (form.type === 'schema')
+    return checkValue(value, parseAnswerSchema(form.schemaJson), timeoutMs)
+  return complete(form.type === 'value' || isJsonObject(value) ? [] : ['it is no JSON object'])
+}
+
+function complete(problems: readonly string[]): AnswerCheck {
+  return { problems, isComplete: true }
+}
+
+function checkValue(value: unknown, schema: AnswerSchema, timeoutMs: number): AnswerCheck {
+  const prepared = forValidator(schema)
+  const check = (): readonly string[] => {
+    if (Check(prepared, value)) return []
+    const [, errors] = Errors(prepared, value)
+    return errors.slice(0, MAX_PROBLEMS).map(({ instancePath, message }) => {
+      const place = instancePath === '' ? 'the whole' : instancePath
+      return `${place}: ${message}`.slice(0, MAX_PROBLEM_CHARS)
+    })
+  }
+  try {
+    return complete(runWithin(timeoutMs, check))
+  } catch (error) {
+    // A watchdog's end, or a recursion without end; anything else is a bug.
+    const isEndless = error instanceof RangeError || isTimeout(error)
+    if (isEndless) return { problems: [], isComplete: false }
+    throw error
+  }
+}
+
+/** Runs a function here and now and ends it by force when it takes too long, even inside a regular expression. */
+function runWithin<T>(timeoutMs: number, run: () => T): T {
+  const outcome: { value?: T } = {}
+  runInNewContext('run()', { run: () => void (outcome.value = run()) }, { timeout: timeoutMs })
+  if ('value' in outcome) return outcome.value
+  throw new Error('the check did not end')
+}
+
+/** It is an error of the other context, so no instance of ours. */
+function isTimeout(error: unknown): boolean {
+  const isObject = typeof error === 'object' && error !== null
+  return isObject && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
+}
+
+/**
+ * The schema in the validator's words: it would take all patterns for Unicode ones, and knows no `nullable`. Takes the
+ * schema, which must be nobody else's.
+ */
+function forValidator(schema: AnswerSchema): AnswerSchema {
+  if (typeof schema === 'boolean') return schema
+  const copy: JsonDraft = { ...schema }
+  const open = [copy]
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const pattern = toPattern(next['pattern'])
+    if (pattern !== null) next['pattern'] = pattern
+    for (const { value } of schemasIn(next, '')) if (isJsonObject(value)) open.push(value)
+    if (next['nullable'] === true) allowNull(next)
+  }
+  return copy
+}
+
+/** `nullable` is OpenAPI's; the helper of OpenAI's SDK for schemas of Zod 3 says it, too. */
+function allowNull(schema: JsonDraft): void {
+  const { type, enum: values, anyOf, allOf } = schema
+  if (type !== undefined) schema['type'] = [type, 'null'].flat()
+  if (Array.isArray(values)) schema['enum'] = [...values, null]
+  if (!Array.isArray(allOf) || anyOf !== undefined) return
+  schema['anyOf'] = [{ allOf }, { type: 'null' }]
+  delete schema['allOf']
+}
+
+/** A JSON Schema that `readAnswerSchema` has looked through. */
+export type AnswerSchema = JsonObject | boolean
+
+/** Longest schema, in characters of JSON: it goes into the prompt and stays with the request. */
+export const MAX_SCHEMA_CHARS = 262_144
+
+const TYPES = new Set<unknown>('array boolean integer null number object string'.split(' '))
+
+/**
+ * Looks through the schema that an answer must match, so that a mistake in it is the client's 400 and not an
+ * answer that nobody can check. References must lead somewhere inside it: nothing is ever fetched. Gives its JSON text.
+ *
+ * `path` leads to the schema from the body's root.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID that names the part at fault.
+ */
+export function readAnswerSchema(schema: unknown, path: string): string {
+  if (typeof schema === 'boolean') return JSON.stringify(schema)
+  if (!isJsonObject(schema))
+    throw invalidPart(path, 'must be a JSON schema: an object or a boolean')
+  const json = JSON.stringify(schema)
+  if (json.length > MAX_SCHEMA_CHARS) {
+    throw invalidPart(path, `must be at most ${MAX_SCHEMA_CHARS} characters long`)
+  }
+  checkSchema(schema, path, { resource: schema, anchors: anchorsOf(schema) })
+  return json
+}
+
+/** The schema of the text that `readAnswerSchema()` gave; nobody else has it. */
+export function parseAnswerSchema(json: string): AnswerSchema {
+  const schema: unknown = JSON.parse(json)
+  return schema === false ? false : (asJsonObject(schema) ?? true)
+}
+
+/** Where the references of a schema lead. */
+interface Scope {
+  /** The nearest schema around that has an `$id`, or the root. */
+  readonly resource: JsonObject
+  readonly anchors: ReadonlySet<string>
+}
+
+function checkSchema(schema: JsonObject, path: string, outer: Scope): void {
+  const scope = typeof schema['$id'] === 'string' ? { ...outer, resource: schema } : outer
+  for (const [word, value] of Object.entries(schema)) {
+    const kind = SchemaWords.get(word)
+    const problem = kind === undefined ? null : problemOf(kind, value, scope)
+    if (problem !== null) throw invalidPart(`${path}.${word}`, problem)
+  }
+  for (const inner of schemasIn(schema, path)) {
+    if (typeof inner.value === 'boolean') continue
+    if (!isJsonObject(inner.value)) throw invalidPart(inner.path, 'must be a JSON schema')
+    checkSchema(inner.value, inner.path, scope)
+  }
+}
+
+/** What is wrong with a keyword's own value; the schemas inside it are looked at for themselves. */
+function problemOf(kind: WordKind, value: unknown, scope: Scope): string | null {
+  switch (kind) {
+    case 'schema':
+    case 'schema-or-schemas':
+      return null
+    case 'schemas':
+      return Array.isArray(value) && value.length > 0 ? null : 'must be a list of JSON schemas'
+    case 'schemas-by-name':
+    case 'dependencies':
+      return isJsonObject(value) ? null : 'must be an object of JSON schemas'
+    case 'schemas-by-pattern':
+      if (!isJsonObject(value)) return 'must be an object of JSON schemas'
+      return Object.keys(value).every((pattern) => isPattern(pattern, 'u')) ? null : NO_PATTERN
+    case 'text':
+      return typeof value === 'string' ? null : 'must be a string'
+    case 'reference':
+      return problemOfReference(value, scope)
+    case 'pattern':
+      return toPattern(value) === null ? NO_PATTERN : null
+    case 'count':
+      return typeof value === 'number' && value >= 0 ? null : 'must be a number of at least 0'
+    case 'number':
+      return typeof value === 'number' ? null : 'must be a number'
+    case 'bound':
+      return typeof value === 'number' || typeof value === 'boolean' ? null : 'must be a number'
+    case 'boolean':
+      return typeof value === 'boolean' ? null : 'must be a boolean'
+    case 'names':
+      return isNames(value) ? null : 'must be a list of strings'
+    case 'names-by-name':
+      return isJsonObject(value) && Object.values(value).every(isNames)
+        ? null
+        : 'must be an object of lists of strings'
+    case 'types':
+      return [value].flat().every((type) => TYPES.has(type))
+        ? null
+        : `must be one of ${[...TYPES].join(', ')}, or a list of them`
+    case 'values':
+      break
+  }
+  return Array.isArray(value) ? null : 'must be a list'
+}
+
+const NO_PATTERN = 'must be a regular expression'
+
+/** The expression of a `pattern`; some were written for engines without the `u` flag. */
+export function toPattern(value: unknown): RegExp | null {
+  if (typeof value !== 'string') return null
+  const flags = ['u', ''].find((flag) => isPattern(value, flag))
+  return flags === undefined ? null : new RegExp(value, flags)
+}
+
+function isPattern(source: string, flags: string): boolean {
+  try {
+    return new RegExp(source, flags).source !== ''
+  } catch {
+    return false
+  }
+}
+
+function problemOfReference(value: unknown, { resource, anchors }: Scope): string | null {
+  if (typeof value !== 'string') return 'must be a string'
+  if (!value.startsWith('#')) return 'must begin with "#": other schemas are not fetched'
+  const isFound = value.startsWith('#/') ? leads(resource, value) : anchors.has(value.slice(1))
+  return isFound ? null : 'leads to nothing in this schema'
+}
+
+function leads(root: JsonObject, pointer: string): boolean {
+  let current: unknown = root
+  for (const token of pointer.slice(2).split('/')) {
+    if (typeof current !== 'object' || current === null) return false
+    const name = unescapeToken(token)
+    if (!Object.hasOwn(current, name)) return false
+    current = Reflect.get(current, name)
+  }
+  return isJsonObject(current) || typeof current === 'boolean'
+}
+
+function unescapeToken(token: string): string {
+  let name = token
+  try {
+    name = decodeURIComponent(token)
+  } catch {
+    // A lone percent sign stands for itself.
+  }
+  return name.replaceAll('~1', '/').replaceAll('~0', '~')
+}
+
+/** `''` is the root itself. */
+function anchorsOf(schema: JsonObject): ReadonlySet<string> {
+  const anchors = new Set([''])
+  const open = [schema]
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    for (const word of ['$anchor', '$dynamicAnchor']) {
+      const name = next[word]
+      if (typeof name === 'string') anchors.add(name)
+    }
+    for (const { value } of schemasIn(next, '')) if (isJsonObject(value)) open.push(value)
+  }
+  return anchors
+}
+
+function isNames(value: unknown): boolean {
+  return Array.isArray(value) && value.every((name) => typeof name === 'string')
+}
+
+/** What the value of a JSON Schema keyword must be. Keywords that are not here are annotations and hold anything. */
+export type WordKind =
+  | 'schema'
+  | 'schemas'
+  | 'schema-or-schemas'
+  | 'schemas-by-name'
+  | 'schemas-by-pattern'
+  | 'dependencies'
+  | 'text'
+  | 'reference'
+  | 'pattern'
+  | 'count'
+  | 'number'
+  | 'bound'
+  | 'boolean'
+  | 'names'
+  | 'names-by-name'
+  | 'types'
+  | 'values'
+
+/** The keywords of drafts 4 to 2020-12: clients send any of them, mostly without saying which draft they mean. */
+export const SchemaWords: ReadonlyMap<string, WordKind> = new Map([
+  ...wordsOf('schema', 'additionalProperties propertyNames contains not if then else'),
+  ...wordsOf('schema', 'unevaluatedProperties unevaluatedItems additionalItems contentSchema'),
+  ...wordsOf('schemas', 'allOf anyOf oneOf prefixItems'),
+  ...wordsOf('schema-or-schemas', 'items'),
+  ...wordsOf('schemas-by-name', 'properties $defs definitions dependentSchemas'),
+  ...wordsOf('schemas-by-pattern', 'patternProperties'),
+  ...wordsOf('dependencies', 'dependencies'),
+  ...wordsOf('text', '$id $anchor $dynamicAnchor format'),
+  ...wordsOf('reference', '$ref $dynamicRef'),
+  ...wordsOf('pattern', 'pattern'),
+  ...wordsOf('count', 'minLength maxLength minItems maxItems minProperties maxProperties'),
+  ...wordsOf('count', 'minContains maxContains'),
+  ...wordsOf('number', 'minimum maximum multipleOf'),
+  ...wordsOf('bound', 'exclusiveMinimum exclusiveMaximum'),
+  ...wordsOf('boolean', 'uniqueItems'),
+  ...wordsOf('names', 'required'),
+  ...wordsOf('names-by-name', 'dependentRequired'),
+  ...wordsOf('types', 'type'),
+  ...wordsOf('values', 'enum')
+])
+
+/** A schema inside a schema, and the path that leads there. */
+export interface SubSchema {
+  readonly value: unknown
+  readonly path: string
+}
+
+/** The schemas directly inside one, wherever its keywords have some. */
+export function* schemasIn(schema: JsonObject, path: string): Generator<SubSchema> {
+  for (const [word, value] of Object.entries(schema)) {
+    const kind = SchemaWords.get(word)
+    const place = `${path}.${word}`
+    if (kind === 'schema') yield { value, path: place }
+    else if (kind === 'schemas' || kind === 'schema-or-schemas') {
+      if (Array.isArray(value)) yield* listed(value, place)
+      else if (kind === 'schema-or-schemas') yield { value, path: place }
+    } else if (kind?.startsWith('schemas-by-') || kind === 'dependencies') {
+      for (const [name, inner] of Object.entries(isJsonObject(value) ? value : {})) {
+        // A dependency may be a list of names instead.
+        if (!Array.isArray(inner)) yield { value: inner, path: `${place}.${name}` }
+      }
+    }
+  }
+}
+
+function* listed(schemas: readonly unknown[], path: string): Generator<SubSchema> {
+  for (const [index, value] of schemas.entries()) yield { value, path: `${path}[${index}]` }
+}
+
+function wordsOf(kind: WordKind, words: string): (readonly [string, WordKind])[] {
+  return words.split(' ').map((word) => [word, kind])
+}

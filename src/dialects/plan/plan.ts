@@ -1,0 +1,243 @@
+import type { Repairs } from '../../kiro/rules/repairs.ts'
+import type { Conversation, ToolChoice } from '../../kiro/wire/message.ts'
+import type { UpstreamPayload } from '../../kiro/wire/payload.ts'
+import { asJsonObject } from '../../shared/json.ts'
+import type { JsonForm } from './json-answer.ts'
+import {
+  nameSearchTool,
+  openingSearch,
+  type OpeningSearch,
+  searchTool,
+  type WebSearchWish
+} from './search-tool.ts'
+
+/** The client APIs; each name is a folder beside this file. */
+export type DialectName = 'openai-chat' | 'openai-responses' | 'anthropic-messages'
+
+/**
+ * Everything that the answering side must remember of a request. Made with the upstream payload by a
+ * dialect's `request.ts`; plain data and small, since it may come back from a thread.
+ */
+export interface ReplyPlan {
+  readonly dialect: DialectName
+  /** As the client named it; echoed in the answer. */
+  readonly model: string
+  /** As sent upstream. */
+  readonly upstreamModel: string
+  readonly isStream: boolean
+  /** OpenAI `stream_options.include_usage`; always true where the dialect always tells. */
+  readonly wantsUsage: boolean
+  /** Upstream tool name → the client's, only where they differ. */
+  readonly toolNames: Readonly<Record<string, string>>
+  readonly stopSequences: readonly string[]
+  /** Where reasoning comes from: nowhere, events of its own, or tags in the text. */
+  readonly reasoning: 'none' | 'native' | 'tags'
+  /** `parallel_tool_calls: false`: only the first call of the answer is delivered. */
+  readonly isSingleToolCall: boolean
+  /** The answer must be JSON: a code fence around the whole of it is removed. */
+  readonly isJsonAnswer: boolean
+  /** The client's bound on the answer in tokens, where the upstream does not keep it. */
+  readonly maxOutputTokens?: number
+  /** The tools on offer by upstream name, to recognise calls that a model writes as text. */
+  readonly textCallForms: Readonly<Record<string, TextCallForm>>
+  /** Local estimate of the request's tokens, used until the upstream says better. */
+  readonly inputTokens: number
+  /** The model's input window in tokens, to turn the upstream's percentage into tokens. */
+  readonly contextWindow: number
+  /** What may make the gateway ask more than once; `null` where the first answer is the answer. */
+  readonly rounds: RoundPlan | null
+  /** The tools on offer that are no plain functions of one name, by the client's full name. */
+  readonly toolForms: Readonly<Record<string, ToolForm>>
+  /** JSON text of an object: members of the request that the answer repeats, where the dialect does that. */
+  readonly echo: string
+  /** The client may refer to parts of the answer by their ids later on. */
+  readonly keepsItems: boolean
+  /** The answer's text is a summary that will stand for the conversation. */
+  readonly isCompaction?: boolean
+  /** Chat Completions: the client offered `functions`, so it reads its one call from `function_call`. */
+  readonly isLegacyCall?: true
+  /** Kinds of safety verdict that the client asked for; all are answered as unsupported, none is made up. */
+  readonly safeguards?: readonly string[]
+  /** Codes of the repairs that were made, in order, without duplicates. */
+  readonly repairs: readonly string[]
+  /** Ids of the rules that the request may break in the upstream's eyes, see `kiro/borderline.ts`. */
+  readonly borderline: readonly string[]
+  /** What all of this takes in memory until the answer has ended, see `keptBytesOf()`. */
+  readonly keptBytes: number
+}
+
+/** How a client declared a tool, which is how a call of it must look in the answer. */
+export interface ToolForm {
+  /** `text`: takes one raw text, sent upstream as `{"input": "…"}`; `search`: looks for more tools. */
+  readonly kind: 'function' | 'text' | 'search'
+  /** The name inside its namespace. */
+  readonly name: string
+  /** The group that the tool was declared in. */
+  readonly namespace?: string
+}
+
+// Of V8 with pointers of eight bytes, rounded up.
+const STRING_BYTES = 24
+const OBJECT_BYTES = 56
+const SLOT_BYTES = 8
+/** A character that is not Latin-1 makes a whole string take two for each. */
+const CHAR_BYTES = 2
+
+/** About how much memory plain data takes, at most. Walks all of it, so it is for what has a bound. */
+export function keptBytesOf(value: unknown): number {
+  if (typeof value === 'string') return STRING_BYTES + value.length * CHAR_BYTES
+  if (typeof value !== 'object' || value === null) return SLOT_BYTES
+  let bytes = OBJECT_BYTES
+  if (Array.isArray(value)) {
+    for (const item of value) bytes += SLOT_BYTES + keptBytesOf(item)
+    return bytes
+  }
+  for (const [name, member] of Object.entries(value)) {
+    bytes += SLOT_BYTES + keptBytesOf(name) + keptBytesOf(member)
+  }
+  return bytes
+}
+
+/** What may make the gateway ask the model more than once for one answer. */
+export interface RoundPlan {
+  /** The text must be this; `null` for any text. */
+  readonly jsonForm: JsonForm | null
+  /** The answer must call a tool; `null` where it need not. */
+  readonly dueCall: DueCall | null
+  readonly webSearch: WebSearchPlan | null
+}
+
+/** A call that the client insists on. */
+export type DueCall =
+  /** Of this tool, as the client knows it. */
+  | { readonly name: string }
+  /** Of any tool; the model is reminded of these. */
+  | { readonly name: null; readonly oneOf: readonly string[] }
+
+/** The model knows the others from the request. */
+const MaxReminded = 8
+
+/** Searches that the gateway makes for the model. */
+export interface WebSearchPlan extends WebSearchWish {
+  /** Under which the model is offered it. */
+  readonly toolName: string
+  /** To be made before the model is asked. */
+  readonly opening: OpeningSearch | null
+}
+
+/** What a dialect found in its request. */
+export interface RoundWishes {
+  readonly conversation: Conversation
+  readonly jsonForm?: JsonForm | undefined
+  readonly webSearch?: WebSearchWish | undefined
+}
+
+/** The search that will be made for the model, and the conversation in which it is offered. */
+export function planSearch(
+  { conversation, webSearch }: RoundWishes,
+  { isServed, repairs }: { readonly isServed: boolean; readonly repairs: Repairs }
+): { readonly conversation: Conversation; readonly webSearch: WebSearchPlan | null } {
+  if (webSearch === undefined || conversation.toolChoice.type === 'none') {
+    return { conversation, webSearch: null }
+  }
+  if (!isServed) {
+    repairs.note('server-tool-dropped', webSearch.source)
+    return { conversation, webSearch: null }
+  }
+  const toolName = nameSearchTool(conversation.tools)
+  const opening = openingSearch(conversation)
+  // First, so that no other tool's cleaned-up name can take its own.
+  const tools = [searchTool(toolName, webSearch), ...conversation.tools]
+  return {
+    conversation: { ...conversation, tools },
+    webSearch: { ...webSearch, toolName, opening }
+  }
+}
+
+/** `null` for the usual answer, which is passed on as it comes. */
+export function planRounds(
+  { jsonForm, webSearch }: Pick<RoundWishes, 'jsonForm'> & Pick<RoundPlan, 'webSearch'>,
+  choice: ToolChoice,
+  offered: readonly string[]
+): RoundPlan | null {
+  const dueCall = dueCallOf(choice, offered)
+  if (jsonForm === undefined && dueCall === null && webSearch === null) return null
+  return { jsonForm: jsonForm ?? null, dueCall, webSearch }
+}
+
+/** The client's names of the tools that a payload offers. */
+export function offeredNames(
+  { conversationState }: UpstreamPayload,
+  toolNames: Readonly<Record<string, string>>
+): readonly string[] {
+  const { userInputMessageContext: context } = conversationState.currentMessage.userInputMessage
+  return (context?.tools ?? []).map(({ toolSpecification: { name } }) =>
+    Object.hasOwn(toolNames, name) ? (toolNames[name] ?? name) : name
+  )
+}
+
+/** What cannot be called is not insisted on. */
+function dueCallOf(choice: ToolChoice, offered: readonly string[]): DueCall | null {
+  if (choice.type === 'required') {
+    return offered.length > 0 ? { name: null, oneOf: offered.slice(0, MaxReminded) } : null
+  }
+  if (choice.type !== 'named') return null
+  const wanted = choice.name.toLowerCase()
+  const name =
+    offered.find((one) => one === choice.name) ??
+    offered.find((one) => one.toLowerCase() === wanted)
+  return name === undefined ? null : { name }
+}
+
+/** What must be known of a tool to tell whether a text is exactly a call of it. */
+export interface TextCallForm {
+  /** Parameter → whether its value stands as it is, or as JSON. */
+  readonly parameters: Readonly<Record<string, 'text' | 'json'>>
+  readonly required: readonly string[]
+}
+
+/**
+ * Characters of parameters' names that are remembered for as long as the answer lasts: 100 tools with 10 parameters
+ * have some 15,000. A call of a tool beyond that is not recognised in a text.
+ */
+const MAX_NAME_CHARS = 65_536
+/** What a name takes beside its characters, in characters. */
+const NAME_OVERHEAD_CHARS = 16
+
+/** The forms of the tools on offer, by the names that the model knows. */
+export function textCallFormsOf(payload: UpstreamPayload): Readonly<Record<string, TextCallForm>> {
+  const { userInputMessageContext: context } =
+    payload.conversationState.currentMessage.userInputMessage
+  const forms: [name: string, form: TextCallForm][] = []
+  let chars = 0
+  for (const { toolSpecification } of context?.tools ?? []) {
+    const form = toForm(toolSpecification.inputSchema.json)
+    const more = charsOf([...Object.keys(form.parameters), ...form.required])
+    if (chars + more > MAX_NAME_CHARS) continue
+    chars += more
+    forms.push([toolSpecification.name, form])
+  }
+  return Object.fromEntries(forms)
+}
+
+function charsOf(names: readonly string[]): number {
+  return names.reduce((sum, name) => sum + name.length + NAME_OVERHEAD_CHARS, 0)
+}
+
+function toForm(schema: Readonly<Record<string, unknown>>): TextCallForm {
+  const properties = asJsonObject(schema['properties']) ?? {}
+  const parameters = Object.entries(properties).map(
+    ([name, property]) => [name, takesText(property) ? 'text' : 'json'] as const
+  )
+  const { required } = schema
+  const names = Array.isArray(required) ? required : []
+  return {
+    parameters: Object.fromEntries(parameters),
+    required: names.filter((name) => typeof name === 'string')
+  }
+}
+
+function takesText(property: unknown): boolean {
+  const type = asJsonObject(property)?.['type']
+  return type === 'string' || (Array.isArray(type) && type.includes('string'))
+}

@@ -1,0 +1,331 @@
+import { callText } from '../../kiro/conversation/tool-turns.ts'
+import type { ToolResult } from '../../kiro/wire/message.ts'
+import { asJsonObject, isJsonObject, type JsonObject } from '../../shared/json.ts'
+import { invalidPart } from '../plan/json-body.ts'
+import { imageOfBase64, imageOfUrl, readDocument, readFile } from './documents.ts'
+import {
+  type Block,
+  type BlockContext,
+  type ContentValue,
+  MessageDraft,
+  toToolInput
+} from './draft.ts'
+import { Blocks, checkShape } from './shape.ts'
+
+/**
+ * Clients have a text in a document in the result of a tool, and nothing deeper. What is has its words read in one go:
+ * every level between would copy them.
+ */
+const MAX_LEVELS = 4
+
+/** What readers of a whole message's content need. */
+export type ContentContext = Pick<BlockContext, 'draft' | 'path' | 'repairs'> & {
+  readonly isInToolResult?: boolean
+}
+
+/**
+ * Reads a message's content into its draft. Clients mix the vendors' block types, so every dialect takes
+ * all of them; the path in an error says which block it was.
+ *
+ * @throws {AttachmentNeeded} for what must be fetched or turned into text first
+ * @throws {GatewayError} GW_BODY_INVALID for blocks of a known type that are not what they must be, and for audio
+ */
+export function readContent(content: ContentValue, context: ContentContext): void {
+  const { draft, path } = context
+  if (content === null || content === undefined) return
+  if (typeof content === 'string') {
+    draft.addText(content)
+    return
+  }
+  for (const [index, block] of content.entries()) {
+    readPart(block, { ...context, path: `${path}[${index}]` })
+  }
+}
+
+/** The same for one block that stands by itself at `context.path`. */
+export function readPart(block: Block, context: ContentContext): void {
+  const isInToolResult = context.isInToolResult ?? false
+  readBlock(block, { ...context, isInToolResult, level: 0, readBlock })
+}
+
+/** The text of a tool's answer, each block on lines of its own; images go to the draft. */
+export function readResultText(content: ContentValue, context: ContentContext): string {
+  return readResultContent(content, { ...context, isInToolResult: true, level: 0, readBlock })
+}
+
+function readBlock(block: Block, context: BlockContext): void {
+  if (typeof block === 'string') context.draft.addText(block)
+  else if (context.level > MAX_LEVELS) readWords(block, context)
+  else readTypedBlock(block, context)
+}
+
+function readTypedBlock(block: JsonObject, context: BlockContext): void {
+  const { draft, path, repairs } = context
+  switch (block['type']) {
+    case 'text':
+    case 'input_text':
+    case 'output_text':
+    case 'summary_text':
+      draft.addText(checkShape(Blocks.text, block, path).text)
+      break
+    case 'refusal':
+      draft.addText(checkShape(Blocks.refusal, block, path).refusal)
+      break
+    case 'image':
+      readImage(block, context)
+      break
+    case 'image_url':
+    case 'input_image':
+      readImageUrl(block, context)
+      break
+    case 'tool_use':
+      readToolUse(block, context)
+      break
+    case 'tool_result':
+      draft.toolResults.push(readToolResult(block, context))
+      break
+    case 'tool_reference': {
+      const { tool_name: name } = checkShape(Blocks.toolReference, block, path)
+      draft.addParagraph(`The tool "${name}" is available now.`)
+      break
+    }
+    case 'tool_addition':
+    case 'tool_removal':
+      readToolChange(block, context)
+      break
+    case 'document':
+    case 'search_result':
+      readDocument(block, context)
+      break
+    case 'thinking':
+    case 'redacted_thinking':
+    case 'reasoning':
+      break
+    case 'input_audio':
+    case 'audio':
+      if (!context.isInToolResult) throw invalidPart(path, 'audio is not supported', 'content-text')
+      // Where a tool has said it, every later request would be refused as well.
+      repairs.note('document-omitted', path)
+      draft.addParagraph('[Audio]\n(It cannot be heard here.)')
+      break
+    case 'file':
+    case 'input_file':
+      readFile(block, context)
+      break
+    default:
+      readOther(block, context)
+  }
+}
+
+function readImage(block: JsonObject, { draft, path, repairs }: BlockContext): void {
+  const { source } = checkShape(Blocks.image, block, path)
+  const context = { path: `${path}.source`, repairs }
+  if (source.type === 'base64') {
+    draft.images.push(imageOfBase64(source.media_type ?? '', source.data ?? '', context))
+  } else if (source.type === 'url') {
+    draft.images.push(imageOfUrl(source.url ?? '', context))
+  } else {
+    throw invalidPart(
+      `${path}.source.type`,
+      'must be "base64"; uploaded files do not exist here',
+      'image-bytes'
+    )
+  }
+}
+
+function readImageUrl(block: JsonObject, { draft, path, repairs }: BlockContext): void {
+  if (typeof block['file_id'] === 'string' && !block['image_url']) {
+    const problem = 'uploaded files do not exist here; send the image itself as "image_url"'
+    throw invalidPart(`${path}.file_id`, problem, 'image-bytes')
+  }
+  const { image_url: image } = checkShape(Blocks.imageUrl, block, path)
+  const url = typeof image === 'string' ? image : image.url
+  const place = typeof image === 'string' ? `${path}.image_url` : `${path}.image_url.url`
+  draft.images.push(imageOfUrl(url, { path: place, repairs }))
+}
+
+function readToolUse(block: JsonObject, { draft, path, repairs }: BlockContext): void {
+  const { id, name, input } = checkShape(Blocks.toolUse, block, path)
+  const args = toToolInput(input, repairs, path)
+  draft.toolCalls.push({ id: id ?? '', name, input: args, source: path })
+}
+
+/** In words; what is on offer is another matter (`readToolChanges`). */
+function readToolChange(block: JsonObject, { draft, path, repairs }: BlockContext): void {
+  const name = changedToolName(block)
+  if (name === '') return repairs.note('block-dropped', path)
+  const state = block['type'] === 'tool_addition' ? 'now' : 'no longer'
+  draft.addParagraph(`The tool "${name}" is ${state} available.`)
+}
+
+/**
+ * Blocks of the vendors' own tools and of types to come: a call becomes words, text is kept wherever
+ * such a block has it, and what has none is left out.
+ */
+function readOther(block: JsonObject, context: BlockContext): void {
+  const { draft, path, repairs } = context
+  const { text, name, input } = block
+  if (typeof name === 'string' && input !== undefined) {
+    const id = typeof block['id'] === 'string' ? block['id'] : ''
+    draft.addParagraph(callText({ id, name, input: toToolInput(input, repairs, path) }))
+  } else if (typeof text === 'string') {
+    draft.addText(text)
+  } else {
+    readWords(block, context)
+  }
+}
+
+function readWords(block: JsonObject, { draft, path, repairs }: BlockContext): void {
+  const words = wordsOf(block)
+  if (words === '') repairs.note('block-dropped', path)
+  draft.addParagraph(words)
+}
+
+/** A `tool_result` block. Its images go to the message: the upstream has no place for them in results. */
+export function readToolResult(block: JsonObject, context: BlockContext): ToolResult {
+  const result = checkShape(Blocks.toolResult, block, context.path)
+  const { content } = result
+  const text = isJsonObject(content)
+    ? JSON.stringify(content)
+    : readResultContent(content, { ...context, path: `${context.path}.content` })
+  return {
+    id: result.tool_use_id ?? '',
+    text,
+    isError: result.is_error === true,
+    source: context.path
+  }
+}
+
+/** The text of a tool's answer, each block on lines of its own; images go to `context.draft`. */
+export function readResultContent(content: ContentValue, context: BlockContext): string {
+  if (typeof content === 'string') return content
+  const lines: string[] = []
+  for (const [index, block] of (content ?? []).entries()) {
+    const draft = new MessageDraft(context.draft.role)
+    const path = `${context.path}[${index}]`
+    context.readBlock(block, {
+      ...context,
+      path,
+      draft,
+      isInToolResult: true,
+      level: context.level + 1
+    })
+    const text = draft.toText()
+    if (text !== '') lines.push(text)
+    context.draft.images.push(...draft.images)
+  }
+  return lines.join('\n')
+}
+
+/** Members that have words for one line together. */
+const LINE_MEMBERS = ['title', 'url', 'tool_name', 'text'] as const
+
+/** Members that have lines of their own: words, or more of the same. */
+const NESTED_MEMBERS = [
+  'stdout',
+  'stderr',
+  'error_message',
+  'lines',
+  'source',
+  'content',
+  'tool_references',
+  'tabs'
+] as const
+
+/** What there is to read in a block of a vendor's own tool, whichever of their shapes it has; `''` if there is nothing. */
+export function wordsOf(value: unknown): string {
+  const lines: string[] = []
+  addLines(value, lines)
+  return lines.join('\n')
+}
+
+function addLines(value: unknown, lines: string[]): void {
+  if (typeof value === 'string') addLine(value, lines)
+  else if (Array.isArray(value)) for (const one of value) addLines(one, lines)
+  else if (isJsonObject(value)) addLinesOfObject(value, lines)
+}
+
+function addLinesOfObject(value: JsonObject, lines: string[]): void {
+  const { error_code: code, encrypted_content: content, type, data } = value
+  // Ours is what the page says; the vendor's is one long word that only the vendor can read.
+  const excerpt = typeof content === 'string' && content.includes(' ') ? content : ''
+  const words = [...LINE_MEMBERS.map((name) => textOf(value[name])), excerpt]
+  addLine(words.filter((word) => word !== '').join(' '), lines)
+  if (typeof code === 'string') lines.push(`It failed: ${code}`)
+  if (type === 'text') addLine(textOf(data), lines)
+  for (const name of NESTED_MEMBERS) addLines(value[name], lines)
+}
+
+function addLine(line: string, lines: string[]): void {
+  if (line !== '') lines.push(line)
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
+
+/** A tool and where in the body it stands. */
+export interface PlacedTool {
+  readonly tool: JsonObject
+  readonly source: string
+}
+
+interface Said {
+  readonly content?: ContentValue
+}
+
+/** What all messages together say about the tools on offer. */
+export interface ToolChanges {
+  /** Tools that came with a message. */
+  readonly added: readonly PlacedTool[]
+  /** Names that were withdrawn and not added again. */
+  readonly withdrawn: ReadonlySet<unknown>
+}
+
+/**
+ * Reads the `tool_addition` and `tool_removal` blocks in their order. The upstream takes one list of tools for a whole
+ * conversation, so what holds at the end of it holds for all of it.
+ */
+export function readToolChanges(messages: readonly Said[]): ToolChanges {
+  const added = new Map<string, PlacedTool>()
+  const withdrawn = new Set<unknown>()
+  for (const { block, source } of changesIn(messages)) {
+    const name = changedToolName(block)
+    if (block['type'] === 'tool_removal') withdrawn.add(name)
+    else withdrawn.delete(name)
+    const tool = definitionOf(block)
+    if (tool !== null) added.set(name, { tool, source: `${source}.tool.definition` })
+  }
+  return { added: [...added.values()], withdrawn }
+}
+
+/** The tool that a change is about, or the server whose tools they all are; `''` where it names none. */
+export function changedToolName(block: JsonObject): string {
+  const tool = asJsonObject(block['tool']) ?? {}
+  const name = definitionOf(block)?.['name'] ?? tool['name'] ?? tool['server_name']
+  return typeof name === 'string' ? name : ''
+}
+
+function definitionOf(block: JsonObject): JsonObject | null {
+  return asJsonObject(asJsonObject(block['tool'])?.['definition'])
+}
+
+/** A compaction brings the changes of what it stands for. */
+function* changesIn(messages: readonly Said[]) {
+  for (const [index, { content }] of messages.entries()) {
+    if (!Array.isArray(content)) continue
+    for (const [at, block] of content.entries()) {
+      const source = `messages[${index}].content[${at}]`
+      if (!isJsonObject(block)) continue
+      if (block['type'] === 'tool_addition' || block['type'] === 'tool_removal') {
+        yield { block, source }
+      }
+      const earlier = block['type'] === 'compaction' ? block['tool_changes'] : undefined
+      if (!Array.isArray(earlier)) continue
+      for (const [place, change] of earlier.entries()) {
+        if (isJsonObject(change))
+          yield { block: change, source: `${source}.tool_changes[${place}]` }
+      }
+    }
+  }
+}

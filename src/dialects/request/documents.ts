@@ -1,0 +1,207 @@
+import type { Repairs } from '../../kiro/rules/repairs.ts'
+import type { ImageFormat, UpstreamImage } from '../../kiro/wire/payload.ts'
+import { asJsonObject, type JsonObject } from '../../shared/json.ts'
+import { invalidPart } from '../plan/json-body.ts'
+import { AttachmentNeeded, attachmentOf } from './attachments.ts'
+import { type BlockContext, type ContentValue, MessageDraft } from './draft.ts'
+import { Blocks, checkShape } from './shape.ts'
+
+const TEXT_DATA_URL = /^data:text\/[^;,]+(?:;[^;,]*)*;base64,/i
+
+/**
+ * A `document` or `search_result` block: the upstream has no documents, so their text goes inline under a
+ * line with their title.
+ *
+ * @throws {AttachmentNeeded} for PDFs and documents on the web
+ * @throws {GatewayError} GW_BODY_INVALID for other documents that are not text, except in tool results: an agent
+ *   that once opened one must be able to go on
+ */
+export function readDocument(block: JsonObject, context: BlockContext): void {
+  if (block['type'] === 'search_result') {
+    const { title, source, content } = checkShape(Blocks.searchResult, block, context.path)
+    const heading = [title, source].filter(Boolean).join(', ')
+    addNested(`[Search result: ${heading}]`, content, context)
+    return
+  }
+  const { title, context: about, source } = checkShape(Blocks.document, block, context.path)
+  const heading = [title ? `[Document: ${title}]` : '[Document]', about].filter(Boolean).join('\n')
+  const mediaType = (source.media_type ?? '').toLowerCase()
+  if (source.type === 'text') {
+    context.draft.addParagraph(`${heading}\n${source.data ?? ''}`)
+  } else if (source.type === 'content') {
+    addNested(heading, source.content, context)
+  } else if (source.type === 'base64' && mediaType.startsWith('text/')) {
+    const text = textOfBase64(source.data ?? '', `${context.path}.source.data`)
+    context.draft.addParagraph(`${heading}\n${text}`)
+  } else if (attachmentOf(block) !== null) {
+    throw new AttachmentNeeded(context.path)
+  } else if (context.isInToolResult) {
+    omitDocument(heading, context)
+  } else {
+    throw invalidPart(
+      `${context.path}.source`,
+      'only PDFs and documents of text are supported, by themselves or by URL; uploaded files do not exist here',
+      'content-text'
+    )
+  }
+}
+
+/**
+ * OpenAI's `file` and `input_file`: text inline under its name, like a document.
+ *
+ * @throws {AttachmentNeeded} for PDFs and files on the web
+ * @throws {GatewayError} GW_BODY_INVALID for everything else, except in tool results
+ */
+export function readFile(block: JsonObject, context: BlockContext): void {
+  const { draft, path } = context
+  if (attachmentOf(block) !== null) {
+    throw new AttachmentNeeded(path)
+  }
+  const file = asJsonObject(block['file']) ?? block
+  const { file_data: data, filename } = file
+  const head = typeof data === 'string' ? TEXT_DATA_URL.exec(data.slice(0, 256)) : null
+  const title = typeof filename === 'string' ? `[Document: ${filename}]` : '[Document]'
+  if (typeof data !== 'string' || head === null) {
+    if (context.isInToolResult) return omitDocument(title, context)
+    throw invalidPart(
+      path,
+      'only PDFs and files of text are supported, as "file_data" with a data URL; uploaded files do not exist here',
+      'content-text'
+    )
+  }
+  const text = textOfBase64(data.slice(head[0].length), path)
+  draft.addParagraph(`${title}\n${text}`)
+}
+
+/** Each of these takes six characters of JSON, where base64 has not two for it. */
+const CONTROL = /[^\P{Cc}\s]/gu
+const MAX_CONTROL_SHARE = 0.1
+const MAX_TEXT_CONTROLS = 1000
+
+/** @throws {GatewayError} GW_BODY_INVALID for bytes that are no text. */
+function textOfBase64(data: string, path: string): string {
+  const text = Buffer.from(data, 'base64').toString()
+  let controls = 0
+  CONTROL.lastIndex = 0
+  while (CONTROL.test(text)) {
+    controls++
+    if (controls > MAX_TEXT_CONTROLS && controls > text.length * MAX_CONTROL_SHARE) {
+      throw invalidPart(path, 'is called text, and its bytes are none', 'content-text')
+    }
+  }
+  return text
+}
+
+function omitDocument(heading: string, { draft, path, repairs }: BlockContext): void {
+  repairs.note('document-omitted', path)
+  draft.addParagraph(`${heading}\n(This document cannot be read here: it is not text.)`)
+}
+
+function addNested(heading: string, content: ContentValue, context: BlockContext): void {
+  const draft = new MessageDraft(context.draft.role)
+  const blocks = typeof content === 'string' ? [content] : (content ?? [])
+  const level = context.level + 1
+  for (const block of blocks) context.readBlock(block, { ...context, draft, level })
+  context.draft.addParagraph(`${heading}\n${draft.toText()}`)
+  context.draft.images.push(...draft.images)
+}
+
+const FORMATS: Readonly<Record<string, ImageFormat>> = {
+  png: 'png',
+  jpeg: 'jpeg',
+  jpg: 'jpeg',
+  gif: 'gif',
+  webp: 'webp'
+}
+/** Base64 characters that hold the 12 bytes by which the four types are known. */
+const SNIFFED_CHARS = 16
+
+const DATA_URL = /^data:([^;,]*)((?:;[^;,]*)*),/i
+const WHITE_SPACE = /\s/
+/** Sets of characters and no repetition: an image is as long as a body, and a repetition remembers each character. */
+const NOT_BASE64 = /[^A-Za-z0-9+/]/
+const NOT_BASE64_OR_SPACE = /[^A-Za-z0-9+/=\s]/
+const PADDING = /^={1,2}$/
+/** Characters that stand for whole bytes. */
+const BASE64_GROUP = 4
+
+/** What image readers need besides the image. */
+export interface ImageContext {
+  readonly path: string
+  readonly repairs: Repairs
+}
+
+/**
+ * The image of a `data:` URL.
+ *
+ * @throws {AttachmentNeeded} for what is on the web
+ * @throws {GatewayError} GW_BODY_INVALID for other URLs and for what is no image
+ */
+export function imageOfUrl(url: string, context: ImageContext): UpstreamImage {
+  const head = DATA_URL.exec(url.slice(0, 256))
+  if (head !== null && (head[2] ?? '').toLowerCase().includes(';base64')) {
+    return imageOfBase64(head[1] ?? '', url.slice(head[0].length), context)
+  }
+  if (/^https?:\/\//i.test(url)) {
+    throw new AttachmentNeeded(context.path)
+  }
+  throw invalidPart(
+    context.path,
+    'must be a data URL such as "data:image/png;base64,…"',
+    'image-bytes'
+  )
+}
+
+/**
+ * The image of base64 text. Its first bytes say what it is, whatever its media type says: the upstream refuses a whole
+ * conversation for one image that it cannot read.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID for what is no PNG, JPEG, GIF or WebP image.
+ */
+export function imageOfBase64(
+  mediaType: string,
+  text: string,
+  { path, repairs }: ImageContext
+): UpstreamImage {
+  // Some clients put a whole data URL where the bytes belong.
+  const bare = text.startsWith('data:') ? text.slice(text.indexOf(',') + 1) : text
+  const bytes = toCanonical(bare)
+  if (bytes === '') throw invalidPart(path, 'the image is empty', 'image-bytes')
+  if (!isBase64(bytes)) throw invalidPart(path, 'the image is not base64', 'image-bytes')
+  const subtype = mediaType
+    .trim()
+    .toLowerCase()
+    .replace(/^image\//, '')
+  const claimed = Object.hasOwn(FORMATS, subtype) ? FORMATS[subtype] : undefined
+  const format = sniffFormat(Buffer.from(bytes.slice(0, SNIFFED_CHARS), 'base64'))
+  if (format === undefined) {
+    const problem =
+      claimed === undefined
+        ? `only PNG, JPEG, GIF and WebP images are supported, not "${mediaType.slice(0, 60)}"`
+        : 'the bytes are those of no PNG, JPEG, GIF or WebP image; convert the image, or leave it out'
+    throw invalidPart(path, problem, 'image-format')
+  }
+  if (claimed !== undefined && claimed !== format) repairs.note('image-type-corrected', path)
+  return { format, source: { bytes } }
+}
+
+/** The type of an image by its first 12 bytes. */
+export function sniffFormat(head: Buffer): ImageFormat | undefined {
+  const text = head.toString('latin1')
+  if (text.startsWith('\x89PNG')) return 'png'
+  if (text.startsWith('\xff\xd8\xff')) return 'jpeg'
+  if (text.startsWith('GIF8')) return 'gif'
+  return text.startsWith('RIFF') && text.startsWith('WEBP', 8) ? 'webp' : undefined
+}
+
+/** Without white space, and padded. What is not base64 stays as it is. */
+function toCanonical(text: string): string {
+  const isCanonical = text.length % BASE64_GROUP === 0 && !WHITE_SPACE.test(text)
+  if (isCanonical || NOT_BASE64_OR_SPACE.test(text)) return text
+  return Buffer.from(text, 'base64').toString('base64')
+}
+
+function isBase64(text: string): boolean {
+  const end = text.search(NOT_BASE64)
+  return end === -1 || (end > 0 && text.length - end <= 2 && PADDING.test(text.slice(end)))
+}

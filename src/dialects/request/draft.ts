@@ -1,0 +1,104 @@
+import { appendPieces, callText, resultText } from '../../kiro/conversation/tool-turns.ts'
+import type { Repairs } from '../../kiro/rules/repairs.ts'
+import {
+  isBlank,
+  joinText,
+  type Message,
+  type Role,
+  type Source,
+  type ToolCall,
+  type ToolResult
+} from '../../kiro/wire/message.ts'
+import type { UpstreamImage } from '../../kiro/wire/payload.ts'
+import { isJsonObject, type JsonObject } from '../../shared/json.ts'
+
+/** One message while its blocks are read. */
+export class MessageDraft {
+  readonly role: Role
+  readonly images: UpstreamImage[] = []
+  readonly toolCalls: ToolCall[] = []
+  readonly toolResults: ToolResult[] = []
+  #text = ''
+  #endsWithParagraph = false
+
+  constructor(role: Role) {
+    this.role = role
+  }
+
+  get text(): string {
+    return this.#text
+  }
+
+  /** Text blocks continue each other without a separator, as the vendors' own APIs read them. */
+  addText(text: string): void {
+    if (text === '') return
+    this.#text = this.#endsWithParagraph ? joinText(this.#text, text, '\n\n') : this.#text + text
+    this.#endsWithParagraph = false
+  }
+
+  /** What was not text before stands apart from the text around it. */
+  addParagraph(text: string): void {
+    if (isBlank(text)) return
+    this.#text = joinText(this.#text, text, '\n\n')
+    this.#endsWithParagraph = true
+  }
+
+  /** Everything but the images, in words: for content inside content, which must be text. */
+  toText(): string {
+    const pieces = [...this.toolCalls.map(callText), ...this.toolResults.map(resultText)]
+    return appendPieces(this.#text, pieces)
+  }
+
+  /** `source` is the path of the message in the client's body. */
+  toMessage(source?: string): Message {
+    const { role, text, images, toolCalls, toolResults } = this
+    return { role, text, images, toolCalls, toolResults, source }
+  }
+}
+
+/** What a message says: text, or a list of text and typed blocks. */
+export type ContentValue = string | null | undefined | readonly Block[]
+
+/** A list may hold bare text too. */
+export type Block = string | JsonObject
+
+/** Where a block stands, and what it belongs to. */
+export interface BlockContext {
+  readonly draft: MessageDraft
+  /** From the body's root, for error messages. */
+  readonly path: string
+  readonly repairs: Repairs
+  /** A document that cannot be read is no reason to refuse in there. */
+  readonly isInToolResult: boolean
+  /** Blocks around it; 0 in the message itself. */
+  readonly level: number
+  /** Reads a block inside a block. */
+  readonly readBlock: (block: Block, context: BlockContext) => void
+}
+
+/**
+ * The arguments of a call as the object that the upstream wants (kiro-protocol §4.5). Objects come as they
+ * are or as JSON text; what is neither is wrapped, so that nothing is lost and nothing is guessed.
+ */
+export function toToolInput(input: unknown, repairs: Repairs, source?: Source): JsonObject {
+  if (isJsonObject(input)) return input
+  if (input === undefined || input === null) return {}
+  if (typeof input !== 'string') {
+    repairs.note('tool-arguments-wrapped', source)
+    return { value: input }
+  }
+  return isBlank(input) ? {} : ofText(input, repairs, source)
+}
+
+function ofText(text: string, repairs: Repairs, source: Source): JsonObject {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    repairs.note('tool-arguments-wrapped', source)
+    return { _raw: text } // arguments that were cut short are still what the model said
+  }
+  if (isJsonObject(value)) return value
+  repairs.note('tool-arguments-wrapped', source)
+  return { value }
+}

@@ -1,0 +1,147 @@
+import { constants, inflateRawSync } from 'node:zlib'
+import type { getDocumentProxy } from 'unpdf'
+import type { AttachmentContent } from './attachments.ts'
+
+/** More text than this fits into no model's window. */
+const MaxChars = 400_000
+
+/** The library writes warnings to the console otherwise. */
+const SILENT = 0
+
+/** What has been read by then is the text; one page that takes longer ends the thread (`PDF_MAX_MS`). */
+const MaxMs = 2_500
+
+/** For the client, whoever finds it out. */
+export const PDF_TOO_COSTLY = 'the PDF takes too much to read'
+
+/** What is in a PDF. */
+export type PdfContent = Exclude<AttachmentContent, { kind: 'image' }>
+
+export interface PdfTextOptions {
+  readonly maxChars?: number
+  /** The library has been loaded. */
+  readonly onBegin?: () => void
+}
+
+/**
+ * The text of a PDF, page by page; the upstream takes none. Never rejects: what can't be read is `failed` with
+ * words for the client. Takes the bytes. The library is loaded with the first PDF.
+ */
+export async function readPdfText(
+  bytes: Uint8Array,
+  { maxChars = MaxChars, onBegin }: PdfTextOptions = {}
+): Promise<PdfContent> {
+  const { getDocumentProxy: open, getResolvedPDFJS: load } = await import('unpdf')
+  await load()
+  onBegin?.()
+  const deadline = performance.now() + MaxMs
+  try {
+    if (unpacksToTooMuch(bytes, deadline)) return failed(PDF_TOO_COSTLY)
+    // The library takes no `Buffer`.
+    const taken = Buffer.isBuffer(bytes) ? new Uint8Array(bytes) : bytes
+    const pdf = await open(taken, { verbosity: SILENT })
+    try {
+      return await readPages(pdf, maxChars, deadline)
+    } finally {
+      await pdf.loadingTask.destroy()
+    }
+  } catch (cause) {
+    const isLocked = cause instanceof Error && cause.name === 'PasswordException'
+    return failed(isLocked ? 'the PDF is protected by a password' : 'it is no valid PDF')
+  }
+}
+
+type Pdf = Awaited<ReturnType<typeof getDocumentProxy>>
+
+async function readPages(pdf: Pdf, maxChars: number, deadline: number): Promise<PdfContent> {
+  let text = ''
+  let hasText = false
+  for (let number = 1; number <= pdf.numPages; number++) {
+    if (text.length > maxChars || performance.now() > deadline) {
+      text += `\n\n[The rest, from page ${number} of ${pdf.numPages} on, is left out.]`
+      break
+    }
+    const words = await readPage(pdf, number)
+    if (words !== '') hasText = true
+    text += `${text === '' ? '' : '\n\n'}[Page ${number}]\n${words}`
+  }
+  return hasText ? { kind: 'text', text } : failed('the PDF has no text, only pictures')
+}
+
+async function readPage(pdf: Pdf, number: number): Promise<string> {
+  const page = await pdf.getPage(number)
+  const { items } = await page.getTextContent()
+  let text = ''
+  for (const item of items) {
+    if ('str' in item) text += item.hasEOL ? `${item.str}\n` : item.str
+  }
+  page.cleanup()
+  return text.trim()
+}
+
+function failed(reason: string): PdfContent {
+  return { kind: 'failed', reason }
+}
+
+/** Decoded bytes of one stream; a page of text has some ten thousand, a detailed map a few million. */
+const MAX_STREAM_BYTES = 16 * 1024 * 1024
+/** And of all: fonts and pages of a book of some thousand pages. */
+const MAX_TOTAL_BYTES = 64 * 1024 * 1024
+
+const KEYWORD = 'stream'
+/** The dictionary of a stream stands in front of it. */
+const DICTIONARY_BYTES = 512
+const ZLIB_HEADER_BYTES = 2
+
+/**
+ * Whether the streams of a PDF unpack to more than anybody would read, which has to be known before a library unpacks
+ * them. What is packed in another way is left to whoever watches the library. Pictures don't count: they are not
+ * unpacked for a text.
+ *
+ * `deadline` is a time of `performance.now()`; looking for longer counts as too much.
+ */
+export function unpacksToTooMuch(pdf: Uint8Array, deadline: number): boolean {
+  const bytes = Buffer.from(pdf.buffer, pdf.byteOffset, pdf.byteLength)
+  let total = 0
+  let from = 0
+  for (;;) {
+    const at = bytes.indexOf(KEYWORD, from)
+    if (at < 0) return false
+    from = at + KEYWORD.length
+    const start = startOfZlib(bytes, from)
+    if (start === null || isPicture(bytes, at)) continue
+    const size = unpackedSize(bytes.subarray(start + ZLIB_HEADER_BYTES))
+    total += size
+    if (size > MAX_STREAM_BYTES || total > MAX_TOTAL_BYTES || performance.now() > deadline) {
+      return true
+    }
+  }
+}
+
+/** Where the data after a keyword begins; `null` where it is not packed with zlib. */
+function startOfZlib(bytes: Buffer, from: number): number | null {
+  let start = from
+  while (bytes[start] === 0x0d || bytes[start] === 0x0a || bytes[start] === 0x20) start++
+  const method = bytes[start] ?? 0
+  const isZlib = (method & 0x0f) === 8 && ((method << 8) | (bytes[start + 1] ?? 0)) % 31 === 0
+  return isZlib ? start : null
+}
+
+function isPicture(bytes: Buffer, keywordAt: number): boolean {
+  const near = bytes.toString('latin1', Math.max(0, keywordAt - DICTIONARY_BYTES), keywordAt)
+  return /\/Subtype\s*\/Image\b/.test(near.slice(near.lastIndexOf(' obj') + 1))
+}
+
+/** Without the checksum, which readers of PDFs ignore as well; what is broken counts nothing. */
+function unpackedSize(packed: Buffer): number {
+  try {
+    return inflateRawSync(packed, {
+      maxOutputLength: MAX_STREAM_BYTES,
+      finishFlush: constants.Z_SYNC_FLUSH
+    }).length
+  } catch (error) {
+    const isTooLarge =
+      error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE'
+    return isTooLarge ? MAX_STREAM_BYTES + 1 : 0
+  }
+}

@@ -1,0 +1,162 @@
+import type { TLocalizedValidationError } from 'typebox/error'
+import { Compile } from 'typebox/schema'
+import { isJsonObject, type JsonObject } from '../../shared/json.ts'
+import { type TSchema, Type } from '../../shared/schema-type.ts'
+import { invalidPart } from '../plan/json-body.ts'
+
+/** What is used here of a compiled TypeBox schema. */
+export interface Shape<T> {
+  Check(value: unknown): value is T
+  Errors(value: unknown): [isValid: boolean, errors: TLocalizedValidationError[]]
+}
+
+/**
+ * Checks a value against a compiled schema and gives it its type.
+ *
+ * `path` leads to the value from the body's root, `''` for the body itself.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID that names the part at fault and what is expected there.
+ */
+export function checkShape<T>(shape: Shape<T>, value: unknown, path: string): T {
+  if (shape.Check(value)) return value
+  const [, errors] = shape.Errors(value)
+  // Of an alternative that failed everywhere, the branch that came furthest is the one that was meant.
+  const deepest = errors.reduce((best, error) => (depthOf(error) > depthOf(best) ? error : best))
+  const atDeepest = errors.filter((error) => error.instancePath === deepest.instancePath)
+  const missing = atDeepest.find((error) => error.keyword === 'required')
+  if (missing?.keyword === 'required') {
+    const [name = ''] = missing.params.requiredProperties
+    throw invalidPart(joinPath(path, `${deepest.instancePath}/${name}`), 'is required')
+  }
+  const part = joinPath(path, deepest.instancePath)
+  throw invalidPart(part, wordProblem(atDeepest, valueAt(value, deepest.instancePath)))
+}
+
+function depthOf(error: TLocalizedValidationError): number {
+  return error.instancePath.split('/').length
+}
+
+/** `/messages/0/content` below `''` is `messages[0].content`. */
+function joinPath(path: string, pointer: string): string {
+  let joined = path
+  for (const token of pointer.split('/').slice(1)) {
+    if (/^\d+$/.test(token)) joined += `[${token}]`
+    else joined += joined === '' ? token : `.${token}`
+  }
+  return joined === '' ? 'body' : joined
+}
+
+function wordProblem(errors: readonly TLocalizedValidationError[], value: unknown): string {
+  const expected = new Set<string>()
+  for (const { keyword, params, message } of errors) {
+    if (keyword === 'minItems' || keyword === 'minLength') return 'must not be empty'
+    if (keyword === 'minimum') return `must be at least ${params.limit}`
+    if (keyword === 'type') {
+      if (params.type !== 'null') expected.add(withArticle(String(params.type)))
+    } else if (keyword === 'enum') {
+      for (const allowed of params.allowedValues) expected.add(JSON.stringify(allowed))
+    } else if (keyword !== 'anyOf') {
+      return message
+    }
+  }
+  return `must be ${[...expected].join(' or ')}, not ${nameOf(value)}`
+}
+
+function withArticle(type: string): string {
+  return /^[aeiou]/.test(type) ? `an ${type}` : `a ${type}`
+}
+
+function nameOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (typeof value === 'string') return value.length > 40 ? 'a string' : JSON.stringify(value)
+  if (Array.isArray(value)) return 'an array'
+  if (typeof value === 'number' || typeof value === 'boolean') return `${value}`
+  return 'an object'
+}
+
+function valueAt(root: unknown, pointer: string): unknown {
+  let current: unknown = root
+  for (const token of pointer.split('/').slice(1)) {
+    if (Array.isArray(current)) current = current[Number(token)]
+    else if (isJsonObject(current)) current = current[token]
+  }
+  return current
+}
+
+/** A member that may be missing or null; many clients send null for "not set". */
+export function optional<T extends TSchema>(schema: T) {
+  return Type.Optional(Type.Union([schema, Type.Null()]))
+}
+
+/** An object whose members are looked at later, once its `type` says what they should be. */
+export const OpenObject = Type.Unsafe<JsonObject>(Type.Object({}))
+
+/** What a message says: text, or a list of text and typed blocks. */
+export const Content = Type.Union([
+  Type.String(),
+  Type.Null(),
+  Type.Array(Type.Union([Type.String(), OpenObject]))
+])
+
+/** Text alone, in either form. */
+export const TextContent = Type.Union([
+  Type.String(),
+  Type.Array(Type.Union([Type.String(), OpenObject]))
+])
+
+export const Tokens = Type.Integer({ minimum: 0 })
+
+/** The blocks that messages of any dialect are made of; what else they hold is not looked at. */
+export const Blocks = {
+  text: Compile(Type.Object({ text: Type.String() })),
+  refusal: Compile(Type.Object({ refusal: Type.String() })),
+  imageUrl: Compile(
+    Type.Object({
+      image_url: Type.Union([Type.String(), Type.Object({ url: Type.String() })])
+    })
+  ),
+  image: Compile(
+    Type.Object({
+      source: Type.Object({
+        type: Type.String(),
+        media_type: optional(Type.String()),
+        data: optional(Type.String()),
+        url: optional(Type.String())
+      })
+    })
+  ),
+  document: Compile(
+    Type.Object({
+      title: optional(Type.String()),
+      context: optional(Type.String()),
+      source: Type.Object({
+        type: Type.String(),
+        media_type: optional(Type.String()),
+        data: optional(Type.String()),
+        content: Type.Optional(Content)
+      })
+    })
+  ),
+  searchResult: Compile(
+    Type.Object({
+      title: optional(Type.String()),
+      source: optional(Type.String()),
+      content: Type.Optional(Content)
+    })
+  ),
+  toolUse: Compile(
+    Type.Object({
+      id: optional(Type.String()),
+      name: Type.String({ minLength: 1 }),
+      input: Type.Optional(Type.Unknown())
+    })
+  ),
+  toolResult: Compile(
+    Type.Object({
+      tool_use_id: optional(Type.String()),
+      content: Type.Optional(Type.Union([Content, OpenObject])),
+      is_error: optional(Type.Boolean())
+    })
+  ),
+  toolReference: Compile(Type.Object({ tool_name: Type.String() }))
+} as const

@@ -1,0 +1,276 @@
+import { type Borderline, borderlineSize } from '../../kiro/conversation/borderline.ts'
+import { buildPayload } from '../../kiro/conversation/build.ts'
+import {
+  type Effort,
+  isEffort,
+  planReasoning,
+  type ReasoningWish
+} from '../../kiro/conversation/reasoning.ts'
+import { AUTO_MODEL, type ModelFacts } from '../../kiro/models/models.ts'
+import { resolveModel } from '../../kiro/models/resolve.ts'
+import type { Repairs } from '../../kiro/rules/repairs.ts'
+import type { RuleId } from '../../kiro/rules/rules.ts'
+import type { Conversation, Source } from '../../kiro/wire/message.ts'
+import type { GatewayError } from '../../shared/errors.ts'
+import { setOwn } from '../../shared/json.ts'
+import type { JsonForm } from '../plan/json-answer.ts'
+import { invalidPart } from '../plan/json-body.ts'
+import {
+  type DialectName,
+  keptBytesOf,
+  offeredNames,
+  planRounds,
+  planSearch,
+  type ReplyPlan,
+  textCallFormsOf,
+  type ToolForm
+} from '../plan/plan.ts'
+import type { WebSearchWish } from '../plan/search-tool.ts'
+import { encodePayload } from './payload-bytes.ts'
+
+/** What a client's request became: the body to send and what to remember for the answer. */
+export interface UpstreamRequest {
+  /** JSON that begins with `{"conversationState"`. */
+  readonly payload: Uint8Array<ArrayBuffer>
+  readonly plan: ReplyPlan
+  /** What `plan.borderline` means, with figures. */
+  readonly borderline: readonly Borderline[]
+}
+
+/** A client's request after its dialect has been read. */
+export interface ClientRequest {
+  readonly dialect: DialectName
+  /** Of its body, and of what stands outside it. */
+  readonly bodyBytes: number
+  /** As the client named it. */
+  readonly model: string
+  readonly conversation: Conversation
+  readonly reasoning: ReasoningWish
+  /** The client's bound for the answer, in tokens. */
+  readonly maxTokens: number | undefined
+  readonly stopSequences: readonly string[]
+  readonly isStream: boolean
+  readonly wantsUsage: boolean
+  readonly isSingleToolCall: boolean
+  readonly isJsonAnswer: boolean
+  /** What the JSON must be, checked in the answer (`readJsonForm`). */
+  readonly jsonForm?: JsonForm | undefined
+  /** The vendor's web search, which the gateway makes for the model (`findSearchTool`). */
+  readonly webSearch?: WebSearchWish | undefined
+  /** What all requests of one session have in common. */
+  readonly sessionKey: string | undefined
+  /** How the client declared each tool, by its full name. */
+  readonly toolForms?: ReadonlyMap<string, ToolForm>
+  /** See `ReplyPlan`; nothing special unless given. */
+  readonly echo?: ReplyPlan['echo']
+  readonly keepsItems?: boolean
+  readonly isCompaction?: boolean
+  readonly safeguards?: readonly string[]
+  readonly isLegacyCall?: boolean
+}
+
+/**
+ * The part that all dialects share: model, reasoning, the upstream's body, the plan for the answer.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN
+ * @throws {PayloadRoomNeeded} where `options` bound the room for it
+ */
+export function toUpstream(
+  request: ClientRequest,
+  options: RequestOptions,
+  repairs: Repairs
+): UpstreamRequest {
+  const { maxTokens } = request
+  refuseLongNames(request)
+  const model = resolveModel(request.model, options)
+  if (model.isSubstitute) repairs.note('model-substituted', 'model')
+  const reasoning = planReasoning({
+    wish: request.reasoning,
+    model,
+    maxTokens,
+    tags: options.fakeReasoning,
+    repairs
+  })
+  const { conversation, webSearch } = planSearch(request, {
+    isServed: options.servesWebSearch,
+    repairs
+  })
+  const built = buildPayload({
+    conversation,
+    modelId: model.id,
+    takesImages: !options.isCatalogueLive || (model.facts?.takesImages ?? true),
+    reasoning,
+    toolDescriptionMaxLength: options.toolDescriptionMaxLength,
+    maxTools: options.toolMaxCount,
+    sessionKey: request.sessionKey,
+    repairs
+  })
+  const { bytes, weight, tokens } = encodePayload(built.payload, repairs, {
+    bodyBytes: request.bodyBytes,
+    ...(options.payloadRoomBytes !== undefined && { roomBytes: options.payloadRoomBytes })
+  })
+  const { contextWindow } = model
+  const borderline = [
+    ...built.borderline,
+    ...borderlineSize({ bytes: bytes.byteLength, weight, tokens, contextWindow }),
+    ...(model.facts === undefined && model.id !== AUTO_MODEL ? [unknownModel(model.id)] : [])
+  ]
+  const offered = offeredNames(built.payload, built.toolNames)
+  const plan: Omit<ReplyPlan, 'keptBytes'> = {
+    dialect: request.dialect,
+    model: request.model,
+    upstreamModel: model.id,
+    isStream: request.isStream,
+    wantsUsage: request.wantsUsage,
+    toolNames: built.toolNames,
+    stopSequences: request.stopSequences,
+    reasoning: reasoning.source,
+    isSingleToolCall: request.isSingleToolCall,
+    isJsonAnswer: request.isJsonAnswer,
+    ...(maxTokens !== undefined &&
+      built.payload.additionalModelRequestFields?.['max_tokens'] !== maxTokens && {
+        maxOutputTokens: maxTokens
+      }),
+    textCallForms: textCallFormsOf(built.payload),
+    inputTokens: tokens,
+    rounds: planRounds({ jsonForm: request.jsonForm, webSearch }, conversation.toolChoice, offered),
+    contextWindow,
+    toolForms: formsOf(offered, request.toolForms),
+    echo: request.echo ?? '{}',
+    keepsItems: request.keepsItems ?? false,
+    ...(request.isCompaction === true && { isCompaction: true }),
+    ...(request.safeguards?.length && { safeguards: request.safeguards }),
+    ...(request.isLegacyCall === true && { isLegacyCall: true }),
+    repairs: repairs.codes,
+    borderline: [...new Set(borderline.map(({ rule }) => rule))]
+  }
+  return { payload: bytes, plan: { ...plan, keptBytes: keptBytesOf(plan) }, borderline }
+}
+
+/** A request may declare many more tools than are offered, and only those can be called. */
+function formsOf(
+  offered: readonly string[],
+  forms: ReadonlyMap<string, ToolForm> | undefined
+): ReplyPlan['toolForms'] {
+  const kept: Record<string, ToolForm> = {}
+  if (forms === undefined) return kept
+  for (const name of offered) {
+    const form = forms.get(name)
+    const isPlain = form?.kind === 'function' && form.name === name
+    if (form !== undefined && !isPlain) setOwn(kept, name, form)
+  }
+  return kept
+}
+
+/** Nobody's names are longer; they are repeated in every turn and with every call. */
+const MAX_MODEL_CHARS = 256
+/** The vendors take 64 and 128; here a namespace may stand before. */
+const MAX_TOOL_NAME_CHARS = 512
+
+function refuseLongNames({ model, conversation }: ClientRequest): void {
+  if (model.length > MAX_MODEL_CHARS) throw tooLong('model', model, MAX_MODEL_CHARS)
+  for (const { name, source } of conversation.tools) {
+    if (name.length > MAX_TOOL_NAME_CHARS) {
+      throw tooLong(`${source}.name`, name, MAX_TOOL_NAME_CHARS, 'tool-name')
+    }
+  }
+}
+
+function tooLong(path: string, name: string, max: number, rule?: RuleId): GatewayError {
+  return invalidPart(path, `must have at most ${max} characters, not ${name.length}`, rule)
+}
+
+function unknownModel(id: string): Borderline {
+  const message = `The model ${id.slice(0, 100)} is not in the list; only the upstream knows whether it exists.`
+  return { rule: 'model-known', message, pointer: '/model' }
+}
+
+/** What a dialect's `request.ts` needs to know of settings and catalogue. Plain data: it crosses threads. */
+export interface RequestOptions {
+  /** Client name → upstream name, from `MODEL_ALIASES`. */
+  readonly aliases: Readonly<Record<string, string>>
+  /** The upstream's catalogue, or the built-in list while `isCatalogueLive` is false. */
+  readonly models: readonly ModelFacts[]
+  readonly isCatalogueLive: boolean
+  readonly toolDescriptionMaxLength: number
+  /** Tools offered at most. */
+  readonly toolMaxCount: number
+  /** Web searches are made for the model; otherwise the vendor's tool for it is left out. */
+  readonly servesWebSearch: boolean
+  readonly fakeReasoning: FakeReasoningOptions
+  /** Heap that there is for the conversion, where it is bounded. */
+  readonly heapBytes?: number
+  /**
+   * For the payload, where it becomes larger than usual: so much memory has been set aside. 0 asks for it first;
+   * unbounded unless given.
+   */
+  readonly payloadRoomBytes?: number
+  /**
+   * Earlier answers that the request refers to: of each, its items by id as the client saw them, as the JSON text of one
+   * object. In bytes, since nobody knows how large they are where the body is small.
+   */
+  readonly answers?: readonly Uint8Array[]
+}
+
+/** Reasoning by tags in the text, for models without reasoning of their own (kiro-protocol §9.1). */
+export interface FakeReasoningOptions {
+  readonly isEnabled: boolean
+  /** Budget in tokens when the client names none. */
+  readonly maxTokens: number
+  /** Largest budget in tokens, whatever the client names. */
+  readonly budgetCap: number
+}
+
+/** OpenAI takes 4 stop strings; every part of an answer is searched for all of them. */
+const MAX_STOPS = 16
+const MAX_STOP_CHARS = 4096
+
+/** What asks a model without JSON mode for JSON (kiro-protocol §9.9). */
+export function jsonInstruction(schema: unknown): string {
+  const form =
+    'Your final answer must be one valid JSON value and nothing else: no words around it and no Markdown code fence. ' +
+    'This does not keep you from calling tools before.'
+  return schema === undefined || schema === null
+    ? form
+    : `${form} It must match this JSON Schema:\n${JSON.stringify(schema)}`
+}
+
+/** A wish for reasoning by effort alone: `none` says no, an unknown word says yes without saying how much. */
+export function effortWish(effort: string, repairs: Repairs, source?: Source): ReasoningWish {
+  if (effort === 'none') return { mode: 'off' }
+  const known = knownEffort(effort, repairs, source)
+  return known === undefined ? { mode: 'on' } : { mode: 'on', effort: known, source }
+}
+
+/** The effort that a client's word names, in any case. */
+export function knownEffort(word: string, repairs: Repairs, source?: Source): Effort | undefined {
+  const effort = word.toLowerCase()
+  if (isEffort(effort)) return effort
+  repairs.note('effort-clamped', source)
+  return undefined
+}
+
+/**
+ * The strings that end an answer, without empty ones. `path` leads to them.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID for more or longer ones than are looked for.
+ */
+export function readStops(
+  stops: string | readonly string[] | null | undefined,
+  path: string
+): readonly string[] {
+  if (typeof stops === 'string') return readStop(stops, path)
+  if (stops === undefined || stops === null) return []
+  if (stops.length > MAX_STOPS) {
+    throw invalidPart(path, `must have at most ${MAX_STOPS} stop strings, not ${stops.length}`)
+  }
+  return stops.flatMap((stop, index) => readStop(stop, `${path}[${index}]`))
+}
+
+function readStop(stop: string, path: string): readonly string[] {
+  if (stop.length > MAX_STOP_CHARS) {
+    const problem = `must have at most ${MAX_STOP_CHARS} characters, not ${stop.length}`
+    throw invalidPart(path, problem)
+  }
+  return stop === '' ? [] : [stop]
+}

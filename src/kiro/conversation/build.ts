@@ -1,0 +1,258 @@
+import { randomUUID } from 'node:crypto'
+import type { RepairCode, Repairs } from '../rules/repairs.ts'
+import { UpstreamLimits } from '../rules/rules.ts'
+import { type Conversation, isBlank, joinText, type Message } from '../wire/message.ts'
+import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../wire/payload.ts'
+import { type Borderline, borderlineTools, borderlineTurns } from './borderline.ts'
+import type { ReasoningPlan } from './reasoning.ts'
+import {
+  assignToolIds,
+  EMPTY_RESULT,
+  nameToolCalls,
+  pairToolTurns,
+  toolTurnsToText
+} from './tool-turns.ts'
+import { type OfferedTools, offerTools, uuidOf } from './tools.ts'
+import { alternateTurns, CONTINUE, FIRST_TURN } from './turns.ts'
+
+export interface PayloadOptions {
+  readonly conversation: Conversation
+  /** As the upstream spells it. */
+  readonly modelId: string
+  readonly takesImages: boolean
+  readonly reasoning: ReasoningPlan
+  readonly toolDescriptionMaxLength: number
+  readonly maxTools: number
+  /** What the client's session is known by; without it the first user text stands in. */
+  readonly sessionKey: string | undefined
+  readonly repairs: Repairs
+}
+
+export interface BuiltPayload {
+  readonly payload: UpstreamPayload
+  /** Upstream tool name → client's, only where they differ. */
+  readonly toolNames: Readonly<Record<string, string>>
+  /** What the upstream takes, as far as is known, and may refuse all the same. */
+  readonly borderline: readonly Borderline[]
+}
+
+/** A history turn without text; words there would be taken for content and echoed (kiro-protocol §4.9). */
+const BLANK = ' '
+/** Placeholders of other gateways that models have learned to repeat. */
+const ECHOED = new Set(['(empty)', '(empty placeholder)'])
+/** Characters of the first user text that tell sessions apart. */
+const SESSION_TEXT_CHARS = 8192
+
+/**
+ * Makes the upstream's body of any conversation, repairing what the upstream would refuse: the pipeline of
+ * kiro-protocol §4.8, step by step. The result always satisfies the invariants H1–H8 of §4.7.
+ */
+export function buildPayload(options: PayloadOptions): BuiltPayload {
+  const { conversation, reasoning, repairs } = options
+  const offered = offerTools({
+    tools: conversation.tools,
+    choice: conversation.toolChoice,
+    messages: conversation.messages,
+    maxTools: options.maxTools,
+    descriptionMaxLength: options.toolDescriptionMaxLength,
+    repairs
+  })
+  const turns = repairTurns(conversation.messages, offered, options).map((turn, index, all) =>
+    fillBlank(turn, index === all.length - 1, repairs)
+  )
+  const current = turns.pop() ?? unreachable()
+  const budget = reasoning.budgetTokens
+  const text = budget === undefined ? current.text : `${thinkingPrefix(budget)}\n\n${current.text}`
+  const systemText = composeSystemText(conversation.systemParts, [
+    ...offered.notes,
+    ...conversation.instructions,
+    ...(budget === undefined ? [] : [THINKING_NOTE])
+  ])
+  const [history, content] = placeSystemText(systemText, turns, text)
+  const userInputMessage = toUserInput({ ...current, text: content }, options.modelId, offered)
+  const payload: UpstreamPayload = {
+    conversationState: {
+      conversationId: conversationIdOf(options),
+      chatTriggerType: 'MANUAL',
+      ...(history.length > 0 && { history: history.map((turn) => toEntry(turn, options.modelId)) }),
+      currentMessage: { userInputMessage }
+    },
+    ...(reasoning.fields !== undefined && { additionalModelRequestFields: reasoning.fields })
+  }
+  const borderline = [
+    ...borderlineTurns([...history, { ...current, text: content }]),
+    ...borderlineTools(offered)
+  ]
+  return { payload, toolNames: offered.clientNames, borderline }
+}
+
+/** Steps 3 to 11: ids, tool turns, alternation, pairs. */
+function repairTurns(
+  messages: readonly Message[],
+  offered: OfferedTools,
+  { takesImages, repairs }: PayloadOptions
+): Message[] {
+  const identified = assignToolIds(limitImages(messages, takesImages, repairs), repairs)
+  const named =
+    offered.tools.length === 0
+      ? toolTurnsToText(identified, repairs)
+      : nameToolCalls(identified, offered, repairs)
+  const turns = moveAssistantImages(alternateTurns(named, repairs), repairs)
+  return pairToolTurns(turns, repairs)
+}
+
+/** Step 13, before prefixes could hide that there is nothing behind them. */
+function fillBlank(turn: Message, isCurrent: boolean, repairs: Repairs): Message {
+  const isEcho = turn.role === 'assistant' && ECHOED.has(turn.text.trim())
+  if (isEcho) repairs.note('placeholder-removed', turn.source)
+  if (!isEcho && !isBlank(turn.text)) return turn
+  const { images, toolCalls, toolResults } = turn
+  const isEmpty = images.length + toolCalls.length + toolResults.length === 0
+  if (isEmpty && !isEcho && turn !== FIRST_TURN) {
+    repairs.note('turn-blank', turn.source)
+  }
+  return { ...turn, text: isCurrent ? CONTINUE : BLANK }
+}
+
+/** Step 15: before the first user text, where it is a stable prefix for caches. */
+function placeSystemText(
+  systemText: string,
+  history: readonly Message[],
+  currentText: string
+): [readonly Message[], string] {
+  if (systemText === '') return [history, currentText]
+  const [first, ...rest] = history
+  if (first === undefined) return [history, `${systemText}\n\n${currentText}`]
+  const text = first.text === BLANK ? systemText : `${systemText}\n\n${first.text}`
+  return [[{ ...first, text }, ...rest], currentText]
+}
+
+function toEntry(turn: Message, modelId: string): HistoryEntry {
+  if (turn.role === 'user') return { userInputMessage: toUserInput(turn, modelId, undefined) }
+  const toolUses = turn.toolCalls.map(({ id, name, input }) => ({ toolUseId: id, name, input }))
+  return {
+    assistantResponseMessage: { content: turn.text, ...(toolUses.length > 0 && { toolUses }) }
+  }
+}
+
+/** Step 16: nothing empty is sent, and tools only with the current message. */
+function toUserInput(
+  { text, images, toolResults }: Message,
+  modelId: string,
+  offered: OfferedTools | undefined
+): UserInputMessage {
+  const results = toolResults.map((result) => ({
+    toolUseId: result.id,
+    content: [{ text: isBlank(result.text) ? EMPTY_RESULT : result.text }] as const,
+    status: result.isError ? ('error' as const) : ('success' as const)
+  }))
+  const tools = offered?.tools ?? []
+  const context = {
+    ...(tools.length > 0 && { tools }),
+    ...(results.length > 0 && { toolResults: results })
+  }
+  return {
+    content: text,
+    modelId,
+    origin: 'AI_EDITOR',
+    ...(images.length > 0 && { images }),
+    ...(tools.length + results.length > 0 && { userInputMessageContext: context })
+  }
+}
+
+/** One id for all requests of a session, so that the upstream's cache finds its prefix (§9.7). */
+function conversationIdOf({ sessionKey, conversation }: PayloadOptions): string {
+  if (sessionKey !== undefined) return uuidOf(`session ${sessionKey}`)
+  const first = conversation.messages.find(({ role, text }) => role === 'user' && !isBlank(text))
+  if (first === undefined) return randomUUID()
+  return uuidOf(`text ${first.text.slice(0, SESSION_TEXT_CHARS)}`)
+}
+
+function unreachable(): never {
+  throw new Error('alternateTurns() returned no turn')
+}
+
+/** Claude Code's first system line: it differs with every request, which would defeat caching. */
+const BILLING_LINE = /^x-anthropic-billing-header:.*(?:\r?\n|$)/gm
+
+/**
+ * The system text of a request: the client's parts in order, then what the gateway has to add, each as a
+ * paragraph of its own (kiro-protocol §4.8 steps 1 and 2). Blank parts are left out.
+ */
+export function composeSystemText(parts: readonly string[], additions: readonly string[]): string {
+  const own = parts.map(withoutBillingLine).filter((part) => !isBlank(part))
+  return [own.join('\n'), ...additions].filter((part) => !isBlank(part)).join('\n\n')
+}
+
+function withoutBillingLine(part: string): string {
+  return part.includes('x-anthropic-billing-header:') ? part.replace(BILLING_LINE, '') : part
+}
+
+/**
+ * What a model must be told so that it takes the tags of {@link thinkingPrefix} for what they are; without
+ * it models call them a prompt injection (kiro-protocol §9.1).
+ */
+export const THINKING_NOTE =
+  'User messages may begin with the tags <thinking_mode>, <max_thinking_length> and <thinking_instruction>. ' +
+  'They are legitimate instructions of the system, not text of the user. While thinking mode is enabled, ' +
+  'begin every answer with your reasoning between <thinking> and </thinking>, then give the answer itself.'
+
+const THINKING_INSTRUCTION =
+  'Think before you answer: what is asked, what is known, which ways lead there and what could be wrong with ' +
+  'each. Keep the reasoning inside the thinking tags and answer in the language of the user.'
+
+/** The tags that ask for reasoning in the text; they stand before the current user text. */
+export function thinkingPrefix(budgetTokens: number): string {
+  return (
+    '<thinking_mode>enabled</thinking_mode>\n' +
+    `<max_thinking_length>${budgetTokens}</max_thinking_length>\n` +
+    `<thinking_instruction>${THINKING_INSTRUCTION}</thinking_instruction>`
+  )
+}
+
+/**
+ * Keeps the newest images that the upstream takes: none for a model without eyes, else ten. A note stands
+ * where one was, so that neither model nor user is left guessing.
+ */
+export function limitImages(
+  messages: readonly Message[],
+  takesImages: boolean,
+  repairs: Repairs
+): readonly Message[] {
+  const count = messages.reduce((sum, { images }) => sum + images.length, 0)
+  let excess = takesImages ? count - UpstreamLimits.images : count
+  if (excess <= 0) return messages
+  const code: RepairCode = takesImages ? 'image-limit' : 'image-omitted'
+  const reason = takesImages ? 'only the newest ones are sent' : 'this model takes no images'
+  return messages.map((message) => {
+    const left = Math.min(message.images.length, excess)
+    if (left <= 0) return message
+    excess -= left
+    repairs.note(code, message.source)
+    const note = `[${left === 1 ? '1 image' : `${left} images`} left out: ${reason}.]`
+    return {
+      ...message,
+      images: message.images.slice(left),
+      text: joinText(message.text, note, '\n\n')
+    }
+  })
+}
+
+/**
+ * Moves images of the assistant to the user turn after it: the upstream has no place for them elsewhere. Expects
+ * alternating turns that end with the user.
+ */
+export function moveAssistantImages(turns: readonly Message[], repairs: Repairs): Message[] {
+  let moved: Message['images'] = []
+  return turns.map((turn) => {
+    if (turn.role === 'assistant' && turn.images.length > 0) {
+      repairs.note('image-moved', turn.source)
+      moved = turn.images
+      return { ...turn, images: [] }
+    }
+    if (moved.length === 0) return turn
+    const images = [...moved, ...turn.images]
+    moved = []
+    return { ...turn, images }
+  })
+}

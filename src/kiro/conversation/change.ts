@@ -1,0 +1,236 @@
+import { Repairs } from '../rules/repairs.ts'
+import { isBlank, type Message, type ToolCall, type ToolResult } from '../wire/message.ts'
+import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../wire/payload.ts'
+import {
+  appendPieces,
+  assignToolIds,
+  callText,
+  EMPTY_RESULT,
+  pairToolTurns,
+  resultText
+} from './tool-turns.ts'
+import { CONTINUE } from './turns.ts'
+
+/** What a conversation goes on with after an answer that is not the last word. */
+export interface FollowUp {
+  /** What the model said; calls by the upstream's names. */
+  readonly answer: { readonly text: string; readonly toolCalls: readonly ToolCall[] }
+  /** What it is told. Every call needs its result. */
+  readonly reply: { readonly text: string; readonly toolResults: readonly ToolResult[] }
+}
+
+/** An assistant turn without text; the upstream refuses an empty one (kiro-protocol §4.9). */
+const BLANK = ' '
+
+/**
+ * The payload of the next round: the current message, the model's answer and a new current message behind it.
+ * Keeps the invariants H1–H9 of kiro-protocol §4.7, whatever the model said: tools stay with the current message,
+ * calls of tools that are not on offer become words, ids are made such that the upstream takes them.
+ */
+export function addFollowUp(payload: UpstreamPayload, followUp: FollowUp): UpstreamPayload {
+  const { conversationState: state } = payload
+  const { userInputMessage: last } = state.currentMessage
+  const tools = last.userInputMessageContext?.tools ?? []
+  const [answer, reply] = toTurns(
+    followUp,
+    tools.map(({ toolSpecification }) => toolSpecification.name)
+  )
+  const results = reply.toolResults.map((result) => ({
+    toolUseId: result.id,
+    content: [{ text: isBlank(result.text) ? EMPTY_RESULT : result.text }] as const,
+    status: result.isError ? ('error' as const) : ('success' as const)
+  }))
+  const context = {
+    ...(tools.length > 0 && { tools }),
+    ...(results.length > 0 && { toolResults: results })
+  }
+  const current: UserInputMessage = {
+    content: isBlank(reply.text) ? CONTINUE : reply.text,
+    modelId: last.modelId,
+    origin: last.origin,
+    ...(tools.length + results.length > 0 && { userInputMessageContext: context })
+  }
+  return {
+    ...payload,
+    conversationState: {
+      conversationId: state.conversationId,
+      chatTriggerType: state.chatTriggerType,
+      history: [
+        ...(state.history ?? []),
+        { userInputMessage: withoutTools(last) },
+        toAssistantEntry(answer)
+      ],
+      currentMessage: { userInputMessage: current }
+    }
+  }
+}
+
+/** The two turns with ids that the upstream takes, each call with one result and the other way round. */
+function toTurns(
+  { answer, reply }: FollowUp,
+  offered: readonly string[]
+): readonly [answer: Message, reply: Message] {
+  const wireNames = new Map(offered.map((name) => [name.toLowerCase(), name]))
+  const known: ToolCall[] = []
+  const unknownIds = new Set<string>()
+  const words: string[] = []
+  for (const call of answer.toolCalls) {
+    const name = wireNames.get(call.name.toLowerCase())
+    if (name !== undefined) known.push({ ...call, name })
+    else {
+      unknownIds.add(call.id)
+      words.push(callText(call))
+    }
+  }
+  const unknown = reply.toolResults.filter(({ id }) => unknownIds.has(id))
+  const repairs = new Repairs() // nothing of the client's is changed here
+  const turns: readonly Message[] = [
+    {
+      role: 'assistant',
+      text: appendPieces(answer.text, words),
+      images: [],
+      toolCalls: known,
+      toolResults: []
+    },
+    {
+      role: 'user',
+      text: appendPieces(reply.text, unknown.map(resultText)),
+      images: [],
+      toolCalls: [],
+      toolResults: reply.toolResults.filter(({ id }) => !unknownIds.has(id))
+    }
+  ]
+  const [first, second] = pairToolTurns(assignToolIds(turns, repairs), repairs)
+  if (first === undefined || second === undefined) throw new Error('a turn has gone')
+  return [first, second]
+}
+
+function toAssistantEntry({ text, toolCalls }: Message): HistoryEntry {
+  const toolUses = toolCalls.map(({ id, name, input }) => ({ toolUseId: id, name, input }))
+  return {
+    assistantResponseMessage: {
+      content: text === '' ? BLANK : text,
+      ...(toolUses.length > 0 && { toolUses })
+    }
+  }
+}
+
+function withoutTools(message: UserInputMessage): UserInputMessage {
+  const { userInputMessageContext: context, ...rest } = message
+  const toolResults = context?.toolResults ?? []
+  return toolResults.length === 0 ? rest : { ...rest, userInputMessageContext: { toolResults } }
+}
+
+/** What the model reads where something was left out. */
+const LEFT_OUT = '[Earlier messages were left out here: the conversation had become too long.]'
+
+/** A text is not cut below this: without any of its words a turn makes no sense. */
+const SHORTEST_CUT_CHARS = 2000
+
+/**
+ * Makes a conversation fit into so many characters of JSON, the oldest first (kiro-protocol §4.12): a call goes with
+ * its result or not at all, so nothing is orphaned. The first turn stays, since it carries the system text, and so
+ * do the latest answer and the current message. If that is still too much, the longest texts lose their middle.
+ *
+ * `null` when it can't be made to fit.
+ */
+export function trimHistory(payload: UpstreamPayload, maxChars: number): UpstreamPayload | null {
+  const shorter = dropOldest(payload, maxChars)
+  return charsOf(shorter) <= maxChars ? shorter : cutTexts(shorter, maxChars)
+}
+
+/**
+ * ```
+ *   u0 a0 u1 a1 u2 a2 │ current        a0's calls have their results in u1,
+ *      └─┬─┘                           so a0 and u1 go together
+ * ```
+ */
+function dropOldest(payload: UpstreamPayload, maxChars: number): UpstreamPayload {
+  const { history = [] } = payload.conversationState
+  const [first, ...rest] = history
+  if (first === undefined) return payload
+  let chars = charsOf(payload) + LEFT_OUT.length
+  let from = 0
+  while (chars > maxChars && rest.length - from > 1) {
+    chars -= charsOf(rest[from]) + charsOf(rest[from + 1])
+    from += 2
+  }
+  if (from === 0) return payload
+  return withHistory(payload, [addNote(first), ...rest.slice(from)])
+}
+
+function addNote(entry: HistoryEntry): HistoryEntry {
+  if (!('userInputMessage' in entry)) return entry
+  const message = entry.userInputMessage
+  return { userInputMessage: { ...message, content: `${message.content}\n\n${LEFT_OUT}` } }
+}
+
+/** Halves the longest text again and again. */
+function cutTexts(payload: UpstreamPayload, maxChars: number): UpstreamPayload | null {
+  let cut = payload
+  for (let limit = longestText(cut); limit > SHORTEST_CUT_CHARS; limit = Math.floor(limit / 2)) {
+    cut = mapTexts(cut, (text) => cutMiddle(text, limit))
+    if (charsOf(cut) <= maxChars) return cut
+  }
+  return null
+}
+
+function cutMiddle(text: string, limit: number): string {
+  if (text.length <= limit) return text
+  const kept = Math.floor(limit / 2)
+  const head = text.slice(0, kept).toWellFormed()
+  const tail = text.slice(-kept).toWellFormed()
+  return `${head}\n[${text.length - 2 * kept} characters left out]\n${tail}`
+}
+
+function longestText(payload: UpstreamPayload): number {
+  let longest = 0
+  mapTexts(payload, (text) => {
+    longest = Math.max(longest, text.length)
+    return text
+  })
+  return longest
+}
+
+/** Changes what users and tools said; tools, calls and the model's own words stay as they are. */
+function mapTexts(payload: UpstreamPayload, change: (text: string) => string): UpstreamPayload {
+  const { history = [], currentMessage } = payload.conversationState
+  const changed = withHistory(
+    payload,
+    history.map((entry) =>
+      'userInputMessage' in entry
+        ? { userInputMessage: mapMessage(entry.userInputMessage, change) }
+        : entry
+    )
+  )
+  const userInputMessage = mapMessage(currentMessage.userInputMessage, change)
+  const conversationState = { ...changed.conversationState, currentMessage: { userInputMessage } }
+  return { ...changed, conversationState }
+}
+
+function mapMessage(message: UserInputMessage, change: (text: string) => string): UserInputMessage {
+  const { userInputMessageContext: context } = message
+  const toolResults = context?.toolResults?.map(({ content: [{ text }], ...result }) => ({
+    ...result,
+    content: [{ text: change(text) }] as const
+  }))
+  return {
+    ...message,
+    content: change(message.content),
+    ...(context !== undefined && {
+      userInputMessageContext: { ...context, ...(toolResults !== undefined && { toolResults }) }
+    })
+  }
+}
+
+function withHistory(payload: UpstreamPayload, history: readonly HistoryEntry[]): UpstreamPayload {
+  const { history: _, ...state } = payload.conversationState
+  return {
+    ...payload,
+    conversationState: { ...state, ...(history.length > 0 && { history }) }
+  }
+}
+
+function charsOf(value: unknown): number {
+  return value === undefined ? 0 : JSON.stringify(value).length
+}

@@ -1,0 +1,247 @@
+import { getOwn, isJsonObject, type JsonObject } from '../../shared/json.ts'
+import type { ResolvedModel } from '../models/resolve.ts'
+import type { Repairs } from '../rules/repairs.ts'
+import type { Source } from '../wire/message.ts'
+
+/** What a client says about reasoning. */
+export interface ReasoningWish {
+  readonly mode: 'on' | 'off' | 'unsaid'
+  readonly effort?: Effort
+  readonly budgetTokens?: number
+  /** Of the effort. */
+  readonly source?: Source
+  /** Whether the reasoning's text comes with the answer. */
+  readonly display?: 'summarized' | 'omitted'
+}
+
+/** Settings for reasoning by tags. */
+export interface TagReasoningOptions {
+  readonly isEnabled: boolean
+  readonly maxTokens: number
+  readonly budgetCap: number
+}
+
+export interface ReasoningOptions {
+  readonly wish: ReasoningWish
+  readonly model: ResolvedModel
+  /** The client's bound for the answer, if it gave one. */
+  readonly maxTokens: number | undefined
+  readonly tags: TagReasoningOptions
+  readonly repairs: Repairs
+}
+
+/** How one request reasons, in the upstream's terms. */
+export interface ReasoningPlan {
+  readonly source: 'none' | 'native' | 'tags'
+  /** `additionalModelRequestFields`; absent when there is nothing to say. */
+  readonly fields?: Readonly<Record<string, unknown>>
+  /** Tokens; only for tags. */
+  readonly budgetTokens?: number
+}
+
+/** Budget in tokens for a model whose name ends in `-thinking`. */
+const SUFFIX_BUDGET = 20_000
+/** What a share of the answer is taken of where the client names no bound. */
+const DEFAULT_MAX_TOKENS = 4096
+/** Percent of the answer's tokens (kiro-protocol §9.1). */
+const TAG_SHARE: Readonly<Record<Effort, number>> = {
+  minimal: 10,
+  low: 20,
+  medium: 50,
+  high: 80,
+  xhigh: 95,
+  max: 95
+}
+
+/**
+ * Decides where reasoning comes from: the model's own, if it has any (§9.2), else tags in the text, if
+ * the operator allows them (§9.1). Only who asks gets reasoning.
+ */
+export function planReasoning(options: ReasoningOptions): ReasoningPlan {
+  const wish = withSuffix(options.wish, options.model)
+  const form = nativeForm(options.model)
+  const fields = { ...nativeFields(form, wish, options.repairs), ...maxTokensField(form, options) }
+  const said = Object.keys(fields).length > 0 ? { fields } : {}
+  if (wish.mode !== 'on') return { source: 'none', ...said }
+  if (form.type !== 'none') return { source: 'native', ...said }
+  if (!options.tags.isEnabled) return { source: 'none', ...said }
+  return { source: 'tags', budgetTokens: tagBudget(wish, options), ...said }
+}
+
+/** `-thinking` in the model's name asks like a field would, unless a field says otherwise. */
+function withSuffix(wish: ReasoningWish, model: ResolvedModel): ReasoningWish {
+  if (!model.asksThinking || wish.mode !== 'unsaid') return wish
+  return { budgetTokens: SUFFIX_BUDGET, ...wish, mode: 'on' }
+}
+
+function nativeFields(
+  form: NativeForm,
+  wish: ReasoningWish,
+  repairs: Repairs
+): Record<string, unknown> {
+  const effort = chooseEffort(form, wish, repairs)
+  if (form.type === 'claude') return claudeFields(form, wish, effort)
+  if (form.type === 'none') return {}
+  if (wish.mode === 'off') return form.takesNone ? { reasoning: { effort: 'none' } } : {}
+  if (effort !== undefined) return { reasoning: { effort } }
+  return wish.mode === 'on' ? { reasoning: { effort: 'medium' } } : {}
+}
+
+function claudeFields(
+  form: ClaudeForm,
+  { mode, display = 'summarized' }: ReasoningWish,
+  effort: Effort | undefined
+): Record<string, unknown> {
+  if (mode === 'off') return form.takesDisabled ? { thinking: { type: 'disabled' } } : {}
+  return {
+    ...(mode === 'on' && {
+      thinking: { type: 'adaptive', ...(form.displays.includes(display) && { display }) }
+    }),
+    ...(effort !== undefined && { output_config: { effort } })
+  }
+}
+
+function chooseEffort(
+  form: NativeForm,
+  { effort, budgetTokens, source }: ReasoningWish,
+  repairs: Repairs
+): Effort | undefined {
+  const wanted = effort ?? (budgetTokens === undefined ? undefined : effortOfBudget(budgetTokens))
+  if (wanted === undefined || form.type === 'none') return undefined
+  const nearest = nearestEffort(wanted, form.efforts)
+  if (nearest !== effort && effort !== undefined) repairs.note('effort-clamped', source)
+  return nearest
+}
+
+function effortOfBudget(tokens: number): Effort {
+  if (tokens < 4000) return 'low'
+  if (tokens < 16_000) return 'medium'
+  return tokens < 32_000 ? 'high' : 'max'
+}
+
+/** Only where the model's own schema lists it: an undeclared member is refused. */
+function maxTokensField(
+  form: NativeForm,
+  { maxTokens }: ReasoningOptions
+): { max_tokens?: number } {
+  const bounds = form.maxTokens
+  if (bounds === undefined || maxTokens === undefined) return {}
+  return { max_tokens: Math.min(Math.max(maxTokens, bounds.least), bounds.most) }
+}
+
+function tagBudget(wish: ReasoningWish, { maxTokens, tags }: ReasoningOptions): number {
+  const share =
+    wish.effort === undefined
+      ? tags.maxTokens
+      : ((maxTokens ?? DEFAULT_MAX_TOKENS) * TAG_SHARE[wish.effort]) / 100
+  return Math.max(1, Math.min(Math.floor(wish.budgetTokens ?? share), tags.budgetCap))
+}
+
+/** How a model takes wishes about its own reasoning (kiro-protocol §9.2). */
+export type NativeForm = NativeKind & { readonly maxTokens?: TokenBounds }
+
+export type NativeKind =
+  | { readonly type: 'none' }
+  | ClaudeForm
+  | { readonly type: 'gpt'; readonly efforts: readonly Effort[]; readonly takesNone: boolean }
+
+export interface ClaudeForm {
+  readonly type: 'claude'
+  /** Empty where effort cannot be set. */
+  readonly efforts: readonly Effort[]
+  readonly displays: readonly string[]
+  readonly takesDisabled: boolean
+}
+
+export interface TokenBounds {
+  readonly least: number
+  readonly most: number
+}
+
+const WITH_XHIGH: readonly Effort[] = ['low', 'medium', 'high', 'xhigh', 'max']
+const WITHOUT_XHIGH: readonly Effort[] = ['low', 'medium', 'high', 'max']
+
+/** For models of which no schema is known. */
+const FALLBACK: readonly (readonly [RegExp, NativeKind])[] = [
+  [/^claude-(?:opus-(?:5|4\.[78])|sonnet-5|fable-5)(?:-1m)?$/, claude(WITH_XHIGH, ['summarized'])],
+  [/^claude-(?:opus|sonnet)-4\.6(?:-1m)?$/, claude(WITHOUT_XHIGH, [])],
+  [/^gpt-/, { type: 'gpt', efforts: WITH_XHIGH, takesNone: true }]
+]
+
+/** The form that the model's schema declares; the fallback table's where the upstream sent no schema. */
+export function nativeForm({ id, facts }: ResolvedModel): NativeForm {
+  const schema = facts?.requestFieldsSchema
+  if (schema === undefined) {
+    return FALLBACK.find(([pattern]) => pattern.test(id.toLowerCase()))?.[1] ?? { type: 'none' }
+  }
+  const bounds = tokenBounds(schemaAt(schema, 'max_tokens'))
+  return { ...declaredForm(schema), ...(bounds === undefined ? {} : { maxTokens: bounds }) }
+}
+
+function declaredForm(schema: JsonObject): NativeKind {
+  const reasoning = schemaAt(schema, 'reasoning')
+  if (reasoning !== undefined) {
+    const words = enumOf(schemaAt(reasoning, 'effort')) ?? WITH_XHIGH
+    return { type: 'gpt', efforts: words.filter(isEffort), takesNone: words.includes('none') }
+  }
+  const thinking = schemaAt(schema, 'thinking')
+  const types = enumOf(schemaAt(thinking, 'type')) ?? ['adaptive']
+  if (thinking === undefined || !types.includes('adaptive')) return { type: 'none' }
+  const effort = schemaAt(schemaAt(schema, 'output_config'), 'effort')
+  const display = schemaAt(thinking, 'display')
+  return {
+    type: 'claude',
+    efforts: effort === undefined ? [] : (enumOf(effort) ?? EFFORTS).filter(isEffort),
+    displays: display === undefined ? [] : (enumOf(display) ?? ['summarized', 'omitted']),
+    takesDisabled: types.includes('disabled')
+  }
+}
+
+function claude(efforts: readonly Effort[], displays: readonly string[]): ClaudeForm {
+  return { type: 'claude', efforts, displays, takesDisabled: true }
+}
+
+function tokenBounds(schema: JsonObject | undefined): TokenBounds | undefined {
+  if (schema === undefined) return undefined
+  const { minimum, maximum } = schema
+  return {
+    least: typeof minimum === 'number' ? minimum : 1,
+    most: typeof maximum === 'number' ? maximum : Number.MAX_SAFE_INTEGER
+  }
+}
+
+/** The schema of a member; undefined where it is not declared. */
+function schemaAt(schema: JsonObject | undefined, name: string): JsonObject | undefined {
+  const properties = schema?.['properties']
+  const member = isJsonObject(properties) ? getOwn(properties, name) : undefined
+  return isJsonObject(member) ? member : undefined
+}
+
+function enumOf(schema: JsonObject | undefined): readonly string[] | undefined {
+  const values = schema?.['enum']
+  return Array.isArray(values) ? values.filter((value) => typeof value === 'string') : undefined
+}
+
+/** Reasoning efforts, least first. */
+export const EFFORTS = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const
+
+export type Effort = (typeof EFFORTS)[number]
+
+/** Whether a client's word is an effort that the upstream's models know. */
+export function isEffort(value: unknown): value is Effort {
+  return EFFORTS.some((effort) => effort === value)
+}
+
+/** The allowed effort nearest to the wanted one, the higher of two equally near (kiro-protocol §9.2). */
+export function nearestEffort(wanted: Effort, allowed: readonly Effort[]): Effort | undefined {
+  const rank = EFFORTS.indexOf(wanted)
+  let nearest: Effort | undefined
+  let nearestDistance = Number.POSITIVE_INFINITY
+  for (const effort of EFFORTS) {
+    const distance = Math.abs(EFFORTS.indexOf(effort) - rank)
+    if (!allowed.includes(effort) || distance > nearestDistance) continue
+    nearest = effort
+    nearestDistance = distance
+  }
+  return nearest
+}

@@ -1,0 +1,235 @@
+import type { Repairs } from '../rules/repairs.ts'
+import {
+  isBlank,
+  joinText,
+  type Message,
+  type Source,
+  type ToolCall,
+  type ToolResult
+} from '../wire/message.ts'
+import { makeToolId, type OfferedTools, toHashedToolId, toWireToolId } from './tools.ts'
+
+/**
+ * Gives every call and every result an id that the upstream takes (kiro-protocol §4.8 step 3, §4.10).
+ * One id is always one id: calls and results stay together, different ids stay different. Results
+ * without id belong to the calls without id before them, in order.
+ */
+export function assignToolIds(messages: readonly Message[], repairs: Repairs): Message[] {
+  const ids = new ToolIds(repairs)
+  return messages.map((message) => {
+    if (message.toolCalls.length === 0 && message.toolResults.length === 0) return message
+    const toolCalls = message.toolCalls.map((call) => ({ ...call, id: ids.ofCall(call) }))
+    const toolResults = message.toolResults.map((one) => ({ ...one, id: ids.ofResult(one) }))
+    return { ...message, toolCalls, toolResults }
+  })
+}
+
+type Identified = Pick<ToolCall | ToolResult, 'id' | 'source'>
+
+class ToolIds {
+  readonly #repairs: Repairs
+  readonly #wireIds = new Map<string, string>()
+  readonly #taken = new Set<string>()
+  /** Made for calls without id, in order. */
+  readonly #ofCalls: string[] = []
+  /** How many of these have got their result. A list that gives up its first one is moved each time. */
+  #answered = 0
+  #made = 0
+
+  constructor(repairs: Repairs) {
+    this.#repairs = repairs
+  }
+
+  ofCall({ id, source }: Identified): string {
+    if (id.trim() !== '') return this.#map(id, source)
+    const made = this.#make(source)
+    this.#ofCalls.push(made)
+    return made
+  }
+
+  ofResult({ id, source }: Identified): string {
+    if (id.trim() !== '') return this.#map(id, source)
+    const ofCall = this.#ofCalls[this.#answered]
+    if (ofCall === undefined) return this.#make(source)
+    this.#answered++
+    return ofCall
+  }
+
+  #map(id: string, source: Source): string {
+    let wireId = this.#wireIds.get(id)
+    if (wireId === undefined) {
+      wireId = toWireToolId(id)
+      if (this.#taken.has(wireId)) wireId = toHashedToolId(id)
+      this.#taken.add(wireId)
+      this.#wireIds.set(id, wireId)
+      if (wireId !== id) this.#repairs.note('tool-id-changed', source)
+    }
+    return wireId
+  }
+
+  #make(source: Source): string {
+    this.#repairs.note('tool-id-added', source)
+    return makeToolId(this.#made++)
+  }
+}
+
+const INTERRUPTED = 'Tool execution was interrupted.'
+
+/**
+ * Makes every call have its result in the very next turn and every result its call in the turn before
+ * (kiro-protocol §4.8 step 10). Expects alternating turns that begin and end with the user. What cannot
+ * stay structured becomes text; nothing that was said is lost.
+ */
+export function pairToolTurns(turns: readonly Message[], repairs: Repairs): Message[] {
+  let calls: readonly ToolCall[] = []
+  return turns.map((turn) => {
+    const paired =
+      turn.role === 'assistant' ? dedupeCalls(turn, repairs) : pairResults(turn, calls, repairs)
+    calls = paired.toolCalls
+    return paired
+  })
+}
+
+/** Of calls with one id the one with the longest arguments stays a call. */
+function dedupeCalls(turn: Message, repairs: Repairs): Message {
+  if (turn.toolCalls.length < 2 && turn.toolResults.length === 0) return turn
+  const kept = new Map<string, WordedCall>()
+  const pieces: string[] = []
+  for (const call of turn.toolCalls) {
+    const earlier = kept.get(call.id)
+    if (earlier === undefined) {
+      kept.set(call.id, { call, words: null })
+      continue
+    }
+    repairs.note('call-duplicate', call.source)
+    // The one that stays may be long and meet many others, so it is put into words once.
+    earlier.words ??= callWords(earlier.call)
+    const later = { call, words: callWords(call) }
+    const isLonger = later.words.json.length > earlier.words.json.length
+    if (isLonger) kept.set(call.id, later)
+    const [stays, goes] = isLonger ? [later.words, earlier.words] : [earlier.words, later.words]
+    if (stays.json !== goes.json || stays.head !== goes.head) pieces.push(goes.head + goes.json)
+  }
+  // An assistant cannot answer calls; what claims so is kept as text.
+  for (const result of turn.toolResults) {
+    repairs.note('result-orphan', result.source)
+    pieces.push(resultText(result))
+  }
+  const toolCalls = [...kept.values()].map(({ call }) => call)
+  return { ...turn, toolCalls, toolResults: [], text: appendPieces(turn.text, pieces) }
+}
+
+interface WordedCall {
+  readonly call: ToolCall
+  /** Made when another call has the same id. */
+  words: CallWords | null
+}
+
+function pairResults(turn: Message, calls: readonly ToolCall[], repairs: Repairs): Message {
+  if (calls.length === 0 && turn.toolResults.length === 0 && turn.toolCalls.length === 0)
+    return turn
+  const missing = new Map(calls.map((call) => [call.id, call]))
+  const first = new Map<string, ToolResult>()
+  const pieces: string[] = []
+  for (const result of turn.toolResults) {
+    const earlier = first.get(result.id)
+    if (earlier !== undefined) {
+      repairs.note('result-duplicate', result.source)
+      if (earlier.text !== result.text) pieces.push(resultText(result))
+    } else if (missing.delete(result.id)) {
+      first.set(result.id, result)
+    } else {
+      repairs.note('result-orphan', result.source)
+      pieces.push(resultText(result))
+    }
+  }
+  for (const call of missing.values()) repairs.note('call-interrupted', call.source)
+  const interrupted = [...missing.keys()].map((id) => ({ id, text: INTERRUPTED, isError: true }))
+  const toolResults = [...first.values(), ...interrupted]
+  for (const call of turn.toolCalls) repairs.note('call-misplaced', call.source)
+  const userCalls = turn.toolCalls.map(callText)
+  const text = appendPieces(turn.text, [...userCalls, ...pieces])
+  return { ...turn, toolCalls: [], toolResults, text }
+}
+
+/** What stands for a result without text; the upstream refuses an empty one. */
+export const EMPTY_RESULT = '(empty result)'
+
+/**
+ * Without tools on offer the upstream refuses tool turns, so all of them become text (kiro-protocol §4.8
+ * step 4): a message's own text first, then its calls, then its results.
+ */
+export function toolTurnsToText(messages: readonly Message[], repairs: Repairs): Message[] {
+  return messages.map((message) => {
+    if (message.toolCalls.length === 0 && message.toolResults.length === 0) return message
+    for (const { source } of [...message.toolCalls, ...message.toolResults]) {
+      repairs.note('tools-as-text', source)
+    }
+    const pieces = [...message.toolCalls.map(callText), ...message.toolResults.map(resultText)]
+    return { ...message, text: appendPieces(message.text, pieces), toolCalls: [], toolResults: [] }
+  })
+}
+
+/**
+ * Gives calls the names under which their tools are on offer; calls of tools that are not become text,
+ * and so do their results (step 5).
+ */
+export function nameToolCalls(
+  messages: readonly Message[],
+  { wireNameOf }: OfferedTools,
+  repairs: Repairs
+): Message[] {
+  const undeclared = new Set<string>()
+  return messages.map((message) => {
+    if (message.toolCalls.length === 0 && message.toolResults.length === 0) return message
+    const pieces: string[] = []
+    const toolCalls: ToolCall[] = []
+    for (const call of message.toolCalls) {
+      const name = wireNameOf(call.name)
+      if (name === undefined) {
+        undeclared.add(call.id)
+        pieces.push(callText(call))
+        repairs.note('tool-undeclared', call.source)
+      } else {
+        undeclared.delete(call.id)
+        toolCalls.push(name === call.name ? call : { ...call, name })
+      }
+    }
+    const toolResults: ToolResult[] = []
+    for (const result of message.toolResults) {
+      if (undeclared.has(result.id)) {
+        pieces.push(resultText(result))
+        repairs.note('tool-undeclared', result.source)
+      } else {
+        toolResults.push(result)
+      }
+    }
+    return { ...message, text: appendPieces(message.text, pieces), toolCalls, toolResults }
+  })
+}
+
+/** A call in words. */
+export function callText(call: ToolCall): string {
+  const { head, json } = callWords(call)
+  return head + json
+}
+
+/** The two halves of a call in words: which one it is, and its arguments. */
+export interface CallWords {
+  readonly head: string
+  readonly json: string
+}
+
+export function callWords({ name, id, input }: ToolCall): CallWords {
+  return { head: `[Tool: ${name} (${id})]\n`, json: JSON.stringify(input) }
+}
+
+/** A result in words. */
+export function resultText({ id, text }: ToolResult): string {
+  return `[Tool Result (${id})]\n${isBlank(text) ? EMPTY_RESULT : text}`
+}
+
+/** Adds pieces to a text as paragraphs of their own. */
+export function appendPieces(text: string, pieces: readonly string[]): string {
+  return pieces.reduce((all, piece) => joinText(all, piece, '\n\n'), text)
+}

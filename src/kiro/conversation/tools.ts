@@ -1,0 +1,235 @@
+import { createHash } from 'node:crypto'
+import type { Repairs } from '../rules/repairs.ts'
+import { UpstreamLimits } from '../rules/rules.ts'
+import { cleanSchema, InlineBudget } from '../schema/clean-schema.ts'
+import { isBlank, type Message, type ToolChoice, type ToolDefinition } from '../wire/message.ts'
+import type { UpstreamTool } from '../wire/payload.ts'
+
+/** A request's tools as the upstream takes them, and what came of the client's names. */
+export interface OfferedTools {
+  readonly tools: readonly UpstreamTool[]
+  /** Upstream name → client's, only where they differ. */
+  readonly clientNames: Readonly<Record<string, string>>
+  /** What the model must be told about the tools in the system text. */
+  readonly notes: readonly string[]
+  /** The upstream's name of a tool on offer, by the client's name in any case. */
+  readonly wireNameOf: (name: string) => string | undefined
+  /** The schema that nests deepest. */
+  readonly deepestSchema: InlineBudget['deepest']
+}
+
+export interface OfferToolsOptions {
+  readonly tools: readonly ToolDefinition[]
+  readonly choice: ToolChoice
+  /** Whose calls say which tools matter when there are too many. */
+  readonly messages: readonly Message[]
+  readonly maxTools: number
+  /** Longer descriptions move to the system text. */
+  readonly descriptionMaxLength: number
+  readonly repairs: Repairs
+}
+
+/** Names, describes and cleans the tools (kiro-protocol §4.4, §4.10, §4.11) and words the tool choice (§9.9). */
+export function offerTools(options: OfferToolsOptions): OfferedTools {
+  const { choice, repairs } = options
+  const wireNames = new Map<string, string>()
+  const anyCase = new Map<string, string>()
+  const wireNameOf = (name: string): string | undefined =>
+    wireNames.get(name) ?? anyCase.get(name.toLowerCase())
+  const budget = new InlineBudget()
+  const tools: UpstreamTool[] = []
+  const clientNames: Record<string, string> = {}
+  const notes: string[] = []
+  const taken = new Set<string>()
+  const wanted = choice.type === 'none' ? [] : withoutDuplicates(options.tools, repairs)
+  const { kept, left } = limitTools(wanted, options)
+  for (const tool of kept) {
+    const { name, source } = tool
+    const wireName = nameTool(name, taken)
+    wireNames.set(name, wireName)
+    if (!anyCase.has(name.toLowerCase())) anyCase.set(name.toLowerCase(), wireName)
+    if (wireName !== name) {
+      repairs.note('tool-name-changed', source)
+      clientNames[wireName] = name
+    }
+    const told = describeTool(wireName, tool, options)
+    if (told.note !== undefined) notes.push(told.note)
+    const json = cleanSchema(tool.schema, budget, repairs, tool.schemaSource)
+    tools.push({
+      toolSpecification: { name: wireName, description: told.description, inputSchema: { json } }
+    })
+  }
+  if (left.length > 0) notes.push(wordLimit(left, tools.length))
+  const instruction = wordChoice(choice, tools, wireNameOf)
+  if (instruction !== undefined) notes.push(instruction)
+  else if (choice.type === 'required' || choice.type === 'named') {
+    repairs.note('tool-choice-dropped', 'tool_choice')
+  }
+  return { tools, clientNames, notes, wireNameOf, deepestSchema: budget.deepest }
+}
+
+function withoutDuplicates(
+  tools: readonly ToolDefinition[],
+  repairs: Repairs
+): readonly ToolDefinition[] {
+  const names = new Set<string>()
+  return tools.filter(({ name, source }) => {
+    if (names.has(name)) repairs.note('tool-duplicate-dropped', source)
+    return !names.has(name) && names.add(name)
+  })
+}
+
+/** Two names that clean-up made equal are told apart by a hash of the later one. */
+function nameTool(name: string, taken: Set<string>): string {
+  let wireName = toWireToolName(name)
+  for (let attempt = 0; taken.has(wireName); attempt++) {
+    wireName = toHashedToolName(name, attempt === 0 ? name : `${name} ${attempt}`)
+  }
+  taken.add(wireName)
+  return wireName
+}
+
+function describeTool(
+  name: string,
+  { description, source }: ToolDefinition,
+  { descriptionMaxLength, repairs }: OfferToolsOptions
+): { readonly description: string; readonly note?: string } {
+  if (isBlank(description)) {
+    repairs.note('tool-description-filled', source)
+    return { description: `Tool: ${name}` }
+  }
+  if (description.length <= descriptionMaxLength) return { description }
+  repairs.note('tool-description-moved', source)
+  return {
+    description: `Full description is in the system prompt under "Tool: ${name}".`,
+    note: `## Tool: ${name}\n\n${description}`
+  }
+}
+
+/** The model and its user should know what is missing. */
+function wordLimit(left: readonly string[], offered: number): string {
+  return `Only ${offered} tools can be offered. These are left out and cannot be called: ${left.join(', ')}.`
+}
+
+/** The upstream has no tool choice of its own, so the model is told. */
+function wordChoice(
+  choice: ToolChoice,
+  tools: readonly UpstreamTool[],
+  wireNameOf: OfferedTools['wireNameOf']
+): string | undefined {
+  if (tools.length === 0) return undefined
+  if (choice.type === 'required') {
+    return 'You must call at least one of the available tools in this turn. Do not answer with text alone.'
+  }
+  const name = choice.type === 'named' ? wireNameOf(choice.name) : undefined
+  if (name === undefined) return undefined
+  return `You must call exactly the tool "${name}" in this turn, and no other tool. Do not answer with text alone.`
+}
+
+export interface ToolLimitOptions {
+  readonly maxTools: number
+  readonly choice: ToolChoice
+  readonly messages: readonly Message[]
+  readonly repairs: Repairs
+}
+
+/** The tools on offer, and the names of those that were too many. */
+export interface LimitedTools {
+  readonly kept: readonly ToolDefinition[]
+  readonly left: readonly string[]
+}
+
+/**
+ * Keeps as many tools as the upstream takes, in the client's order: the one that must be called, those that were
+ * called already, then the first ones. Takes tools without duplicates.
+ */
+export function limitTools(
+  tools: readonly ToolDefinition[],
+  { maxTools, choice, messages, repairs }: ToolLimitOptions
+): LimitedTools {
+  if (tools.length <= maxTools) return { kept: tools, left: [] }
+  const ranks = rankNames(choice, messages)
+  const rankOf = (tool: ToolDefinition) => ranks.get(tool.name.toLowerCase()) ?? ranks.size
+  const byNeed = tools.toSorted((a, b) => rankOf(a) - rankOf(b))
+  const offered = new Set(byNeed.slice(0, maxTools))
+  const left = tools.filter((tool) => !offered.has(tool))
+  for (const { source } of left) repairs.note('tool-limit', source)
+  return { kept: tools.filter((tool) => offered.has(tool)), left: left.map(({ name }) => name) }
+}
+
+/** Names in lower case and how much they matter: the less, the more. */
+function rankNames(choice: ToolChoice, messages: readonly Message[]): ReadonlyMap<string, number> {
+  const ranks = new Map<string, number>()
+  const add = (name: string): void => {
+    const key = name.toLowerCase()
+    if (!ranks.has(key)) ranks.set(key, ranks.size)
+  }
+  if (choice.type === 'named') add(choice.name)
+  for (const { toolCalls } of messages.toReversed()) {
+    for (const { name } of toolCalls) add(name)
+  }
+  return ranks
+}
+
+const { toolNameChars: MAX_TOOL_NAME_CHARS, toolIdChars: MAX_TOOL_ID_CHARS } = UpstreamLimits
+
+const HASH_CHARS = 8
+const FORBIDDEN = /[^A-Za-z0-9_-]/g
+const STARTS_WITH_LETTER = /^[A-Za-z]/
+
+/** The name under which the upstream takes a tool (§4.10). Pure and idempotent. */
+export function toWireToolName(name: string): string {
+  const clean = cleanName(name)
+  return clean.length > MAX_TOOL_NAME_CHARS ? toHashedToolName(name) : clean
+}
+
+/** The form that tells apart two names which clean-up made equal. `seed` is hashed, usually the name itself. */
+export function toHashedToolName(name: string, seed = name): string {
+  const kept = MAX_TOOL_NAME_CHARS - HASH_CHARS - 1
+  return `${cleanName(name).slice(0, kept)}_${hashOf(seed)}`
+}
+
+/** The id under which the upstream takes a call and its result (§4.10); `''` stays `''`. Pure and idempotent. */
+export function toWireToolId(id: string): string {
+  const trimmed = id.trim()
+  const clean = trimmed.replace(FORBIDDEN, '_')
+  return clean.length > MAX_TOOL_ID_CHARS ? toHashedToolId(trimmed) : clean
+}
+
+/** The form that tells apart two ids which clean-up made equal. */
+export function toHashedToolId(id: string): string {
+  const trimmed = id.trim()
+  const kept = MAX_TOOL_ID_CHARS - HASH_CHARS - 1
+  return `${trimmed.replace(FORBIDDEN, '_').slice(0, kept)}_${hashOf(trimmed)}`
+}
+
+/** An id for the `index`th call without one. The same request always gets the same id, so prefixes stay cacheable. */
+export function makeToolId(index: number): string {
+  return `toolu_${sha256(`call ${index}`).slice(0, 24)}`
+}
+
+/** A UUID that is always the same for the same text: shaped like version 5 (RFC 9562), made of its SHA-256. */
+export function uuidOf(text: string): string {
+  const hex = sha256(text)
+  const variant = ((Number.parseInt(hex.charAt(16), 16) & 0x3) | 0x8).toString(16)
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `5${hex.slice(13, 16)}`,
+    `${variant}${hex.slice(17, 20)}`,
+    hex.slice(20, 32)
+  ].join('-')
+}
+
+function cleanName(name: string): string {
+  const clean = name.replace(FORBIDDEN, '_')
+  return STARTS_WITH_LETTER.test(clean) ? clean : `t_${clean}`
+}
+
+function hashOf(text: string): string {
+  return sha256(text).slice(0, HASH_CHARS)
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}

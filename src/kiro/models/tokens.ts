@@ -1,0 +1,93 @@
+/** English prose, code and JSON average 3.6 characters to a token in current tokenizers. */
+const TOKENS_PER_ASCII_CHAR = 1 / 3.6
+
+/** A CJK character is about one token and has two UTF-8 bytes more than UTF-16 units. */
+const TOKENS_PER_EXTRA_BYTE = 0.5
+
+/**
+ * Estimates how many tokens a model makes of `text`; 0 only for empty text.
+ *
+ * One native pass and no tokenizer: the UTF-8 length beyond the UTF-16 length tells how much of the
+ * text is not ASCII. Whoever counts many small pieces adds up {@link weighTokens} and rounds once.
+ */
+export function estimateTokens(text: string): number {
+  return Math.ceil(weighTokens(text))
+}
+
+/** The estimate before rounding, so that pieces of one text add up to the estimate of the whole. */
+export function weighTokens(text: string): number {
+  return tokensOf(text.length, Buffer.byteLength(text) - text.length)
+}
+
+/** The same from lengths alone: UTF-16 units, and the UTF-8 bytes that go beyond them. */
+export function tokensOf(chars: number, extraBytes: number): number {
+  const asciiChars = Math.max(0, chars - extraBytes / 2)
+  return asciiChars * TOKENS_PER_ASCII_CHAR + extraBytes * TOKENS_PER_EXTRA_BYTE
+}
+
+/** A smaller request says more about constants than about the tokenizer. */
+const LeastTokens = 200
+
+/** What earlier requests still weigh when one more is learnt from: the last ten or so decide. */
+const Memory = 0.9
+
+/** No tokenizer is further from the estimate than this; a figure beyond is some error of the upstream. */
+const LeastRatio = 0.4
+const MostRatio = 2.5
+
+/** More models than an upstream has; beyond it the one that was learnt first is forgotten. */
+const MaxModels = 64
+
+/** What was learnt of a model's tokenizer: two weighted sums, whose ratio corrects an estimate. */
+export interface Learnt {
+  readonly modelId: string
+  readonly estimated: number
+  readonly measured: number
+}
+
+/**
+ * Corrects the local estimate of a request's tokens by what the upstream said of earlier ones, for each model by
+ * itself: tokenizers differ by up to a half, but hardly between the requests of one session.
+ */
+export class TokenCalibration {
+  readonly #models = new Map<string, Learnt>()
+
+  /** The upstream counted `measured` tokens where the bare estimate was `estimated`. `null` if that teaches nothing. */
+  learn(modelId: string, estimated: number, measured: number): Learnt | null {
+    const ratio = measured / estimated
+    if (estimated < LeastTokens || !(ratio >= LeastRatio && ratio <= MostRatio)) return null
+    const before = this.#models.get(modelId)
+    const learnt = {
+      modelId,
+      estimated: (before?.estimated ?? 0) * Memory + estimated,
+      measured: (before?.measured ?? 0) * Memory + measured
+    }
+    this.adopt(learnt)
+    return learnt
+  }
+
+  /** Takes over what another has learnt of a model. */
+  adopt(learnt: Learnt): void {
+    if (!this.#models.has(learnt.modelId)) this.#makeRoom()
+    const { modelId, estimated, measured } = learnt
+    this.#models.set(modelId, { modelId, estimated, measured })
+  }
+
+  /** Of each model. */
+  learnt(): Iterable<Learnt> {
+    return this.#models.values()
+  }
+
+  /** The estimate as it should be for this model; as it is while nothing was learnt. Never 0. */
+  correct(modelId: string, estimated: number): number {
+    const learnt = this.#models.get(modelId)
+    const ratio = learnt === undefined ? 1 : learnt.measured / learnt.estimated
+    return Math.max(1, Math.round(estimated * ratio))
+  }
+
+  #makeRoom(): void {
+    if (this.#models.size < MaxModels) return
+    const [first] = this.#models.keys()
+    if (first !== undefined) this.#models.delete(first)
+  }
+}

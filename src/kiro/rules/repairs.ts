@@ -1,0 +1,223 @@
+import { toPointer } from '../../shared/json.ts'
+import type { RuleId } from './rules.ts'
+
+/** Where in the client's body a repair was made. */
+export interface RepairPlace {
+  readonly code: RepairCode
+  /** RFC 6901; `''` for the whole body. */
+  readonly pointer: string
+}
+
+/** Places that are told of one repair; a long conversation may need it at every message. */
+const MAX_PLACES = 100
+
+/** Collects the repairs of one request: each code once, in the order of first use. */
+export class Repairs {
+  readonly #codes = new Set<RepairCode>()
+
+  /**
+   * `at` says where: a path as in error messages (`messages[3].content[1]`) or a JSON pointer, with the members
+   * `below` it, which may have any name. Only a `PlacedRepairs` looks at it.
+   */
+  note(code: RepairCode, _at?: string, _below?: readonly string[]): void {
+    this.#codes.add(code)
+  }
+
+  get codes(): readonly RepairCode[] {
+    return [...this.#codes]
+  }
+}
+
+/** Keeps the places, too: for lint. */
+export class PlacedRepairs extends Repairs {
+  readonly #places = new Map<RepairCode, Set<string>>()
+
+  override note(code: RepairCode, at = '', below: readonly string[] = []): void {
+    super.note(code)
+    const pointers = this.#places.get(code) ?? new Set()
+    if (pointers.size < MAX_PLACES) pointers.add(toPointer(at, below))
+    this.#places.set(code, pointers)
+  }
+
+  /** Each place of each repair once, at most `MAX_PLACES` of a kind. */
+  get places(): readonly RepairPlace[] {
+    return [...this.#places].flatMap(([code, pointers]) =>
+      [...pointers].map((pointer) => ({ code, pointer }))
+    )
+  }
+}
+
+interface Repair {
+  /** The rule of the upstream that the request broke. */
+  readonly rule: RuleId
+  /** What was done about it. */
+  readonly what: string
+}
+
+/**
+ * Everything that the gateway changes in a request so that the upstream takes it, and what that means.
+ * What every request of a dialect goes through anyway (tool messages becoming results, the system text
+ * moving into a turn) is mapping, not repair, and has no entry.
+ */
+export const RepairTable = {
+  'model-substituted': repair(
+    'model-known',
+    'The upstream does not list the model; the newest model of the family answers.'
+  ),
+  'effort-clamped': repair(
+    'model-fields',
+    'The reasoning effort was moved to the nearest one that the model offers.'
+  ),
+  'role-unknown': repair(
+    'turn-role',
+    'A message with an unknown role was taken as a user message.'
+  ),
+  'system-hoisted': repair(
+    'turn-role',
+    'A system message from the middle of the conversation moved to the system text.'
+  ),
+  'turns-merged': repair(
+    'turn-order',
+    'Adjacent messages of one role were joined: turns must alternate.'
+  ),
+  'first-turn-added': repair(
+    'first-turn',
+    'An empty user turn was put first: a conversation must begin with the user.'
+  ),
+  'last-turn-added': repair(
+    'last-turn',
+    'A user turn "Continue." was put last: a conversation must end with the user.'
+  ),
+  'turn-blank': repair(
+    'turn-text',
+    'An empty turn got a placeholder: the upstream refuses blank text.'
+  ),
+  'placeholder-removed': repair(
+    'turn-text',
+    'An echoed "(empty)" placeholder was taken out of an assistant turn.'
+  ),
+  'block-dropped': repair(
+    'content-text',
+    'Content of an unknown type, which the upstream has no place for, was left out.'
+  ),
+  'document-omitted': repair(
+    'content-text',
+    'A tool result held a document or audio that the model cannot take; a note stands where it was.'
+  ),
+  'history-trimmed': repair(
+    'context-window',
+    'The upstream refused the conversation as too long; its oldest turns were left out (AUTO_TRIM_PAYLOAD).'
+  ),
+  'surrogate-replaced': repair(
+    'text-unicode',
+    'Half a surrogate pair, which is no valid text, became U+FFFD.'
+  ),
+  'image-type-corrected': repair(
+    'image-format',
+    'An image was sent as the type that its bytes have.'
+  ),
+  'image-omitted': repair(
+    'image-support',
+    'The model takes no images; a note stands where one was.'
+  ),
+  'image-moved': repair(
+    'image-place',
+    'An image of the assistant moved to the next user turn, the only place for one.'
+  ),
+  'image-limit': repair(
+    'image-count',
+    'Only the newest images were sent; a note stands where older ones were.'
+  ),
+  'server-tool-dropped': repair(
+    'tool-function',
+    'A tool that only the vendor can run was left out.'
+  ),
+  'tool-placeholder-dropped': repair(
+    'tool-function',
+    'A placeholder for deferred tools was not offered to the model.'
+  ),
+  'tool-limit': repair(
+    'tool-count',
+    'More tools than the upstream takes: the rest was named in the system text and not offered.'
+  ),
+  'tool-duplicate-dropped': repair(
+    'tool-name-unique',
+    'The second of two tools with one name was left out.'
+  ),
+  'tool-name-changed': repair(
+    'tool-name',
+    'A tool name was shortened or cleaned; the answer has the original again.'
+  ),
+  'tool-description-filled': repair(
+    'tool-description',
+    'A tool without description got its name as one.'
+  ),
+  'tool-description-moved': repair(
+    'tool-description-length',
+    'A long tool description moved to the system text.'
+  ),
+  'tool-schema-typed': repair(
+    'tool-schema-type',
+    'A tool schema was made one of an object with properties.'
+  ),
+  'tool-schema-cleaned': repair(
+    'tool-schema-keywords',
+    'Keywords that the upstream refuses were taken out of a tool schema.'
+  ),
+  'tool-schema-flattened': repair(
+    'tool-schema-root',
+    'oneOf, anyOf or allOf at the root of a tool schema was merged into it.'
+  ),
+  'tool-schema-inlined': repair(
+    'tool-schema-references',
+    'References in a tool schema were replaced by what they refer to.'
+  ),
+  'tool-schema-cut': repair(
+    'tool-schema-depth',
+    'Part of a tool schema was too deep, too large or recursive and was left open.'
+  ),
+  'tool-choice-dropped': repair(
+    'tool-declared',
+    'tool_choice asked for a tool that is not among the tools.'
+  ),
+  'tool-undeclared': repair(
+    'tool-declared',
+    'A call of a tool that is not on offer became text, and its result too.'
+  ),
+  'tools-as-text': repair(
+    'tools-offered',
+    'Without tools on offer, earlier tool calls and results became text.'
+  ),
+  'tool-id-changed': repair('tool-id', 'The id of a tool call was shortened or cleaned.'),
+  'tool-id-added': repair('tool-id', 'A tool call or result without id got one.'),
+  'tool-arguments-wrapped': repair(
+    'tool-input',
+    'Tool arguments that are no JSON object were wrapped in one.'
+  ),
+  'call-duplicate': repair(
+    'tool-id-unique',
+    'Of calls with one id in a turn one was kept as a call.'
+  ),
+  'result-duplicate': repair(
+    'tool-id-unique',
+    'Of results with one id in a turn the first was kept as a result.'
+  ),
+  'result-orphan': repair(
+    'result-call',
+    'A tool result without its call directly before it became text.'
+  ),
+  'call-misplaced': repair(
+    'turn-role',
+    'A tool call in a user turn, where only an assistant can call, became text.'
+  ),
+  'call-interrupted': repair(
+    'call-result',
+    'A tool call without a result got one that says it was interrupted.'
+  )
+} as const satisfies Record<string, Repair>
+
+export type RepairCode = keyof typeof RepairTable
+
+function repair<const Id extends RuleId>(rule: Id, what: string) {
+  return { rule, what } as const
+}

@@ -1,0 +1,272 @@
+/**
+ * One thing that the upstream insists on. Whoever breaks it gets a 400, mostly the one that explains nothing:
+ * "Improperly formed request."
+ */
+export interface Rule {
+  /** What must hold. */
+  readonly what: string
+  /** What to change in the client's request. */
+  readonly fix: string
+  /** Section of `docs/kiro-protocol.md`. */
+  readonly source: string
+  /** Why no client can break it: there is nothing to repair and nothing to find. */
+  readonly own?: string
+  /** Why the simulator does not enforce it. */
+  readonly notSimulated?: string
+}
+
+const GATEWAY_WRITES_IT = 'The gateway writes this part; nothing of a client’s request gets there.'
+
+/**
+ * Every rule of the upstream that is known (kiro-protocol §4.13). The repair code keeps them (each repair names its
+ * rule), the simulator refuses what breaks them, lint explains them.
+ */
+export const RuleTable = {
+  'request-shape': rule(
+    '§4.1',
+    'The body is JSON of the shape that the API describes.',
+    'Send the member as the message says.'
+  ),
+  'root-members': own('§4.13', 'The body has no members of other protocols.'),
+  'empty-members': own('§4.7', 'A list or object that would be empty is left out.'),
+  'trigger-type': own('§4.1', 'chatTriggerType is MANUAL.'),
+  'conversation-id': own('§4.14', 'The conversation id is a UUID.'),
+  origin: own('§4.2', 'The origin is one that the upstream knows.'),
+  'cache-point': own('§9.7', 'There are at most four cache points, none of them among the tools.'),
+  'profile-arn': own('§3.9', 'The profile ARN belongs to the account.'),
+  'payload-size': {
+    ...rule(
+      '§4.12',
+      'The body has at most about 600 000 bytes.',
+      'Compact the conversation, or send less with it.'
+    ),
+    notSimulated: 'A newer probe saw larger bodies pass: payload-weight is what counts there.'
+  },
+  'payload-weight': rule(
+    '§4.12',
+    'The body weighs at most 1.34 million: 1 for an ASCII character, 8 for any other.',
+    'Compact the conversation, or send fewer and smaller images.'
+  ),
+  'context-window': rule(
+    '§4.12',
+    'The request fits the context window of its model.',
+    'Compact the conversation, or choose a model with a larger window.'
+  ),
+  'model-known': rule(
+    '§7.2',
+    'The model is one that the account may use.',
+    'Name a model that GET /v1/models lists.'
+  ),
+  'model-fields': rule(
+    '§9.2',
+    'Reasoning and output bounds are among those that the model declares.',
+    'Ask for an effort that the model offers.'
+  ),
+
+  'first-turn': rule(
+    '§4.7 H1',
+    'The conversation begins with the user.',
+    'Begin with a user message.'
+  ),
+  'turn-order': rule(
+    '§4.7 H2',
+    'User and assistant take turns.',
+    'Join neighbouring messages of one role.'
+  ),
+  'last-turn': rule(
+    '§4.7 H3',
+    'The conversation ends with the user.',
+    'End with a user message; a prefilled answer cannot be continued.'
+  ),
+  'turn-role': rule(
+    '§4.7',
+    'Every turn is the user’s or the assistant’s.',
+    'Use the roles user and assistant, and put system text first.'
+  ),
+  'turn-text': rule('§4.9', 'Every turn says something.', 'Leave empty messages out.'),
+  'turn-length': rule(
+    '§4.12',
+    'A user turn has at most 600 000 characters.',
+    'Send less text in one message.'
+  ),
+  'history-length': rule('§4.7 H9', 'There are at most 10 000 turns.', 'Compact the conversation.'),
+  'content-text': rule('§4.2', 'Content is text and images.', 'Send the content as text.'),
+  'text-unicode': {
+    ...rule(
+      '§4.2',
+      'Text is valid Unicode.',
+      'Do not cut text between the halves of a surrogate pair.'
+    ),
+    notSimulated: 'Nobody has reported what the upstream does with half a surrogate pair.'
+  },
+
+  'result-call': rule(
+    '§4.7 H4',
+    'A tool result directly follows the call that it answers.',
+    'Send the result right after the assistant message with its call, once.'
+  ),
+  'call-result': rule(
+    '§4.7 H5',
+    'Every tool call is answered in the next turn.',
+    'Send a result for every call, before anything else.'
+  ),
+  'tools-offered': rule(
+    '§4.7 H6',
+    'A conversation with tool turns offers tools.',
+    'Send the tools along for as long as the conversation has calls of them.'
+  ),
+  'tool-declared': rule(
+    '§4.7 H7',
+    'Every tool that is named is among the tools.',
+    'Declare the tool, or do not name it.'
+  ),
+  'tool-id': rule(
+    '§4.10',
+    'The id of a call has 1 to 64 letters, digits, _ and -.',
+    'Use ids of that form.'
+  ),
+  'tool-id-unique': rule(
+    '§4.7 H8',
+    'No id stands twice in one turn.',
+    'Give every call an id of its own and answer it once.'
+  ),
+  'tool-input': rule(
+    '§4.5',
+    'The arguments of a call are a JSON object.',
+    'Send the arguments as a JSON object, whole.'
+  ),
+  'result-shape': own('§4.5', 'A tool result has a status and content that is not empty.'),
+  'result-length': rule(
+    '§4.12',
+    'A tool result has at most 800 000 characters.',
+    'Cut what the tool returns.'
+  ),
+
+  'tool-place': own('§4.4', 'Only the current message offers tools.'),
+  'tool-function': rule(
+    '§4.4',
+    'Every tool is a function that the client runs.',
+    'Leave the vendor’s own tools out.'
+  ),
+  'tool-count': rule(
+    '§4.13',
+    'There are at most about 120 tools.',
+    'Switch off tools or MCP servers that are not needed.'
+  ),
+  'tool-name': rule(
+    '§4.10',
+    'A tool name begins with a letter and has at most 63 letters, digits, _ and -.',
+    'Choose such a name.'
+  ),
+  'tool-name-unique': rule('§4.4', 'No two tools have one name.', 'Declare every tool once.'),
+  'tool-description': rule('§4.4', 'A tool has a description.', 'Describe the tool.'),
+  'tool-description-length': rule(
+    '§4.4',
+    'A tool description has at most about 10 000 characters.',
+    'Shorten the description.'
+  ),
+  'tool-schema-type': rule(
+    '§4.11',
+    'A tool schema describes an object with properties.',
+    'Give the schema type "object" and properties.'
+  ),
+  'tool-schema-root': rule(
+    '§4.11',
+    'A tool schema has no oneOf, anyOf or allOf at its root.',
+    'Declare the properties at the root.'
+  ),
+  'tool-schema-keywords': rule(
+    '§4.11',
+    'A tool schema has no additionalProperties, no empty required and no null keywords.',
+    'Leave these keywords out.'
+  ),
+  'tool-schema-references': {
+    ...rule('§4.11', 'A tool schema has no references.', 'Write the schema out.'),
+    notSimulated: 'Nobody has reported whether the upstream takes references.'
+  },
+  'tool-schema-depth': rule(
+    '§4.11',
+    'A tool schema nests at most 100 deep.',
+    'Make the schema flatter.'
+  ),
+
+  'image-format': rule('§4.6', 'An image is PNG, JPEG, GIF or WebP.', 'Convert the image.'),
+  'image-bytes': rule(
+    '§4.6',
+    'An image is sent as base64.',
+    'Encode the bytes of the image as base64.'
+  ),
+  'image-size': rule('§4.6', 'An image has at most 10 MiB.', 'Scale the image down.'),
+  'image-count': rule('§4.6', 'There are at most 10 images.', 'Send fewer images.'),
+  'image-support': rule('§7.4', 'The model takes images.', 'Choose a model that does.'),
+  'image-place': rule('§4.3', 'Images stand in user messages.', 'Send images in user messages.')
+} as const satisfies Record<string, Rule>
+
+export type RuleId = keyof typeof RuleTable
+
+/** Whether a text names a rule. */
+export function isRuleId(text: string): text is RuleId {
+  return Object.hasOwn(RuleTable, text)
+}
+
+function rule(source: string, what: string, fix: string): Rule {
+  return { what, fix, source }
+}
+
+function own(source: string, what: string): Rule {
+  return {
+    what,
+    fix: 'Nothing: report it as a fault of the gateway.',
+    source,
+    own: GATEWAY_WRITES_IT
+  }
+}
+
+/** How much the upstream takes of anything, as far as it is known: the gateway keeps to these, the simulator enforces them. */
+export const UpstreamLimits = {
+  /** Entries of a conversation's history (kiro-protocol §4.7, H9). */
+  historyEntries: 10_000,
+  /** Characters of one user message (§4.12). */
+  messageChars: 600_000,
+  /** Characters of one tool result (§4.12). */
+  resultChars: 800_000,
+  /** Reports of refusals begin above this; nobody has published a limit. */
+  tools: 120,
+  /** 64 is documented, 63 is what works everywhere (§4.4). */
+  toolNameChars: 63,
+  /** Characters (§4.5). */
+  toolIdChars: 64,
+  /** The largest that was seen to pass; longer descriptions move to the system text at 10 000 (§4.4). */
+  descriptionChars: 10_240,
+  /** Schemas inside schemas. */
+  schemaDepth: 100,
+  /** Images of one request (§4.6). */
+  images: 10,
+  /** Bytes of one image, decoded (§4.6). */
+  imageBytes: 10 * 1024 * 1024,
+  /** UTF-8 bytes of a body that an older host refused (§4.12). */
+  payloadBytes: 600_000,
+  /** Weight of a body, see `weighJson()`: 1.32 M passed, 1.36 M did not (§4.12). */
+  payloadWeight: 1_340_000,
+  /** Cache points of one request (§9.7). */
+  cachePoints: 4
+} as const
+
+const WIDE_CHAR_WEIGHT = 8
+
+/** Weighs JSON text as the upstream does: 1 for an ASCII character, 8 for any other (kiro-protocol §4.12). */
+export function weighJson(json: string): number {
+  let weight = json.length
+  for (let i = 0; i < json.length; i++) {
+    const code = json.charCodeAt(i)
+    // Both halves of a wide pair are one character: 1 for the second half was counted too much.
+    if (code >= 0xdc00 && code <= 0xdfff) weight--
+    else if (code > 0x7f) weight += WIDE_CHAR_WEIGHT - 1
+  }
+  return weight
+}
+
+/** Whether a text weighs more than `limit`; most are too short to be looked at. */
+export function isHeavier(json: string, limit: number): boolean {
+  return json.length * WIDE_CHAR_WEIGHT > limit && weighJson(json) > limit
+}

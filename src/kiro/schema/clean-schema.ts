@@ -1,0 +1,400 @@
+import { getOwn, isJsonObject, type JsonDraft, type JsonObject, setOwn } from '../../shared/json.ts'
+import type { RepairCode, Repairs } from '../rules/repairs.ts'
+import { UpstreamLimits } from '../rules/rules.ts'
+import type { Source } from '../wire/message.ts'
+import { COMBINATORS, NAME_LISTS, SCHEMA_MAPS, VALUES } from './json-schema-keywords.ts'
+
+/** Subschemas below this depth are left open (`{}`), so that the schema is as deep as the upstream takes. */
+const MAX_DEPTH = UpstreamLimits.schemaDepth - 1
+
+/** Refused somewhere upstream, or pointless once references are inlined (§4.11). */
+const DROPPED = new Set([
+  'additionalProperties',
+  '$schema',
+  '$id',
+  '$ref',
+  '$dynamicRef',
+  '$recursiveRef',
+  '$anchor',
+  '$dynamicAnchor',
+  '$recursiveAnchor',
+  '$defs',
+  'definitions',
+  'required' // comes back filtered, after the properties are known
+])
+/** Keywords for which null is a value like any other. */
+const TAKES_NULL = new Set(['default', 'const'])
+
+/**
+ * Makes of anything a tool schema that the upstream takes (kiro-protocol §4.11): an object schema without
+ * combinators at its root, without references, `additionalProperties` and empty or wrong `required`.
+ *
+ * Never changes its argument; cleaning twice is cleaning once. `budget` bounds what references may add
+ * and is shared by all tools of a request, so that nested references cannot grow without end.
+ */
+export function cleanSchema(
+  schema: unknown,
+  budget: InlineBudget,
+  repairs: Repairs,
+  source?: Source
+): JsonObject {
+  if (!isJsonObject(schema)) {
+    repairs.note('tool-schema-typed', source)
+    return { type: 'object', properties: {} }
+  }
+  const refs = new SchemaRefs(schema, budget)
+  const cleaner = new SchemaCleaner(refs, repairs, source)
+  const clean = cleaner.clean(schema, 0)
+  budget.noteDepth(cleaner.deepest, source)
+  return flattenRoot(clean, repairs, source, (keyword) => refs.placeOf(keyword, schema, []))
+}
+
+class SchemaCleaner {
+  readonly #refs: SchemaRefs
+  readonly #repairs: Repairs
+  readonly #source: Source
+  /** Names that lead from the root of the client's schema to where the cleaner is. */
+  #names: string[] = []
+  deepest = 0
+
+  constructor(refs: SchemaRefs, repairs: Repairs, source: Source) {
+    this.#refs = refs
+    this.#repairs = repairs
+    this.#source = source
+  }
+
+  clean(schema: JsonObject, depth: number): JsonDraft {
+    if (depth > MAX_DEPTH) {
+      if (Object.keys(schema).length > 0) this.#note('tool-schema-cut')
+      return {}
+    }
+    if (depth > this.deepest) this.deepest = depth
+    const ref = schema['$ref']
+    return typeof ref === 'string' ? this.#inline(schema, ref, depth) : this.#copy(schema, depth)
+  }
+
+  /** Keywords beside a reference win over those of its target. */
+  #inline(schema: JsonObject, ref: string, depth: number): JsonDraft {
+    const target = this.#refs.enter(ref)
+    const own = this.#copy(schema, depth)
+    if (target === 'unknown') return own
+    if (target === 'cut') {
+      this.#note('tool-schema-cut')
+      return { type: 'object', ...own }
+    }
+    this.#note('tool-schema-inlined')
+    const names = this.#names
+    this.#names = refTokens(ref)
+    const inlined = this.clean(target, depth + 1)
+    this.#names = names
+    this.#refs.leave()
+    for (const key of Object.keys(own)) setOwn(inlined, key, own[key])
+    const { required, ...rest } = inlined
+    // The two halves may not know each other's properties.
+    this.#copyRequired(required, rest, () =>
+      own['required'] === undefined
+        ? this.#refs.placeOf('required', target, refTokens(ref))
+        : [...names, 'required']
+    )
+    return rest
+  }
+
+  #copy(schema: JsonObject, depth: number): JsonDraft {
+    const copy: JsonDraft = {}
+    for (const key of Object.keys(schema)) {
+      const value = schema[key]
+      this.#names.push(key)
+      if (isDropped(key, value)) {
+        if (key !== 'required') this.#note('tool-schema-cleaned')
+      } else {
+        setOwn(copy, key, this.#copyKeyword(key, value, depth + 1))
+      }
+      this.#names.pop()
+    }
+    this.#copyRequired(schema['required'], copy, () => [...this.#names, 'required'])
+    return copy
+  }
+
+  /** Keywords that nobody knows may hold schemas as well as anything else. */
+  #copyKeyword(key: string, value: unknown, depth: number): unknown {
+    if (VALUES.has(key)) return value
+    if (isJsonObject(value)) {
+      return SCHEMA_MAPS.has(key) ? this.#copyMap(key, value, depth) : this.clean(value, depth)
+    }
+    return Array.isArray(value) ? this.#copyList(value, depth) : value
+  }
+
+  #copyList(list: readonly unknown[], depth: number): unknown[] {
+    return list.map((one, index) => {
+      if (!isJsonObject(one) && !Array.isArray(one)) return one
+      this.#names.push(`${index}`)
+      const copy = isJsonObject(one) ? this.clean(one, depth) : this.#copyList(one, depth)
+      this.#names.pop()
+      return copy
+    })
+  }
+
+  #copyMap(key: string, map: JsonObject, depth: number): JsonObject {
+    const copy: JsonDraft = {}
+    for (const name of Object.keys(map)) {
+      const value = map[name]
+      this.#names.push(name)
+      if (isJsonObject(value)) setOwn(copy, name, this.clean(value, depth))
+      else if (Array.isArray(value) && NAME_LISTS.has(key)) {
+        setOwn(copy, name, this.#copyList(value, depth))
+      } else {
+        this.#note('tool-schema-cleaned')
+        setOwn(copy, name, value === false ? { not: {} } : {})
+      }
+      this.#names.pop()
+    }
+    return copy
+  }
+
+  #copyRequired(required: unknown, copy: JsonDraft, placeOf: () => readonly string[]): void {
+    if (required === undefined) return
+    const kept = filterRequired(required, copy['properties'])
+    if (kept.length > 0) copy['required'] = kept
+    const isWhole = Array.isArray(required) && kept.length === required.length && kept.length > 0
+    if (!isWhole) this.#note('tool-schema-cleaned', placeOf())
+  }
+
+  #note(code: RepairCode, place: readonly string[] = this.#names): void {
+    this.#repairs.note(code, this.#source, place)
+  }
+}
+
+/** A keyword that must go, or whose value says nothing. */
+function isDropped(key: string, value: unknown): boolean {
+  if (DROPPED.has(key)) return true
+  if (isNothing(value)) return !TAKES_NULL.has(key)
+  return SCHEMA_MAPS.has(key) && !isJsonObject(value)
+}
+
+/** Null, or a number beyond what JSON can carry, which would become null on the way. */
+function isNothing(value: unknown): boolean {
+  return value === null || value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY
+}
+
+/** The names in `required` that are strings, known and not repeated. */
+function filterRequired(required: unknown, properties: unknown): string[] {
+  if (!Array.isArray(required) || !isJsonObject(properties)) return []
+  const names = new Set<string>()
+  for (const name of required) {
+    if (typeof name === 'string' && Object.hasOwn(properties, name)) names.add(name)
+  }
+  return [...names]
+}
+
+/** References inside references are followed this deep (§4.11). */
+const MAX_REF_DEPTH = 8
+
+/** JSON characters that inlined references may add to all tools of one request. */
+const MAX_INLINED_CHARS = 262_144
+
+/** How much references may still add, and how deep schemas got; shared by the schemas of one request. */
+export class InlineBudget {
+  #chars: number
+  #deepest: { readonly depth: number; readonly source: Source } = { depth: 0, source: undefined }
+
+  constructor(chars: number = MAX_INLINED_CHARS) {
+    this.#chars = chars
+  }
+
+  /** The schema that nests deepest. */
+  get deepest(): { readonly depth: number; readonly source: Source } {
+    return this.#deepest
+  }
+
+  noteDepth(depth: number, source: Source): void {
+    if (depth > this.#deepest.depth) this.#deepest = { depth, source }
+  }
+
+  get isSpent(): boolean {
+    return this.#chars === 0
+  }
+
+  /** Takes `chars` out of the budget. The first that does not fit ends it, so that measuring ends too. */
+  take(chars: number): boolean {
+    const fits = chars <= this.#chars
+    this.#chars = fits ? this.#chars - chars : 0
+    return fits
+  }
+}
+
+/** Resolves the local references of one schema document, and knows which of them are being inlined now. */
+export class SchemaRefs {
+  readonly #root: JsonObject
+  readonly #budget: InlineBudget
+  readonly #entered: JsonObject[] = []
+  readonly #sizes = new Map<JsonObject, number>()
+
+  constructor(root: JsonObject, budget: InlineBudget) {
+    this.#root = root
+    this.#budget = budget
+  }
+
+  /**
+   * The schema that `ref` points to; then the caller owes a `leave()`. `cut` when following it would not
+   * end or cost too much, `unknown` when it points to nothing in this document.
+   */
+  enter(ref: string): JsonObject | 'cut' | 'unknown' {
+    const target = this.#targetOf(ref)
+    if (target === undefined) return 'unknown'
+    if (this.#entered.length >= MAX_REF_DEPTH || this.#entered.includes(target)) return 'cut'
+    if (this.#budget.isSpent || !this.#budget.take(this.#sizeOf(target))) return 'cut'
+    this.#entered.push(target)
+    return target
+  }
+
+  leave(): void {
+    this.#entered.pop()
+  }
+
+  /**
+   * Where a keyword stands in the document that the schema at `names` has when its references are inlined: in it, or
+   * in the nearest schema that they lead to.
+   */
+  placeOf(keyword: string, schema: JsonObject, names: readonly string[]): readonly string[] {
+    let [at, holder] = [names, schema]
+    for (let depth = 0; depth <= MAX_REF_DEPTH; depth += 1) {
+      if ((getOwn(holder, keyword) ?? null) !== null) return [...at, keyword]
+      const ref = holder['$ref']
+      const target = typeof ref === 'string' ? this.#targetOf(ref) : undefined
+      if (typeof ref !== 'string' || target === undefined) break
+      ;[at, holder] = [refTokens(ref), target]
+    }
+    return names
+  }
+
+  #targetOf(ref: string): JsonObject | undefined {
+    return resolvePointer(this.#root, ref)
+  }
+
+  #sizeOf(schema: JsonObject): number {
+    let size = this.#sizes.get(schema)
+    if (size === undefined) {
+      size = JSON.stringify(schema).length
+      this.#sizes.set(schema, size)
+    }
+    return size
+  }
+}
+
+const INDEX = /^(?:0|[1-9]\d*)$/
+
+/** Follows a JSON pointer in a URI fragment (RFC 6901 §6). */
+function resolvePointer(root: JsonObject, ref: string): JsonObject | undefined {
+  if (ref !== '#' && !ref.startsWith('#/')) return undefined
+  let current: unknown = root
+  for (const key of refTokens(ref)) {
+    if (Array.isArray(current)) current = INDEX.test(key) ? current[Number(key)] : undefined
+    else if (isJsonObject(current)) current = getOwn(current, key)
+    else return undefined
+  }
+  return isJsonObject(current) ? current : undefined
+}
+
+/** The names that a reference goes along, from the root of its document. */
+export function refTokens(ref: string): string[] {
+  return ref.split('/').slice(1).map(unescapeToken)
+}
+
+function unescapeToken(token: string): string {
+  return decode(token).replaceAll('~1', '/').replaceAll('~0', '~')
+}
+
+function decode(token: string): string {
+  if (!token.includes('%')) return token
+  try {
+    return decodeURIComponent(token)
+  } catch {
+    return token // not percent-encoded after all: the name is meant literally
+  }
+}
+
+/**
+ * Gives a clean schema the root that the upstream insists on: type `object`, `properties`, and no `oneOf`,
+ * `anyOf` or `allOf`, whose branches are merged into it. The first definition of a property wins; a
+ * property is required if all branches require it (`allOf`: if any does). `placeOf` knows where the client wrote
+ * a keyword of it.
+ */
+export function flattenRoot(
+  schema: JsonObject,
+  repairs: Repairs,
+  source: Source,
+  placeOf: (keyword: string) => readonly string[]
+): JsonObject {
+  const combinators = COMBINATORS.filter((name) => schema[name] !== undefined)
+  const hasCombinator = combinators.length > 0
+  if (schema['type'] !== 'object' || !isJsonObject(schema['properties'])) {
+    repairs.note('tool-schema-typed', source)
+  }
+  for (const name of combinators) repairs.note('tool-schema-flattened', source, placeOf(name))
+  const properties = hasCombinator ? mergeProperties(schema) : ownProperties(schema)
+  const required = new Set<string>()
+  addRequired(schema, required)
+  const root: JsonDraft = { type: 'object', properties }
+  for (const key of Object.keys(schema)) {
+    if (!ROOT_KEYS.has(key)) setOwn(root, key, schema[key])
+  }
+  const known = [...required].filter((name) => Object.hasOwn(properties, name))
+  if (known.length > 0) root['required'] = known
+  return root
+}
+
+const ROOT_KEYS = new Set<string>([...COMBINATORS, 'type', 'properties', 'required'])
+
+/** Those of all branches, which may have combinators of their own. Nothing is copied for each level between. */
+function mergeProperties(schema: JsonObject): JsonDraft {
+  const merged: JsonDraft = {}
+  const add = (branch: JsonObject): void => {
+    addMissing(merged, ownProperties(branch))
+    for (const name of COMBINATORS) for (const inner of branchesOf(branch, name)) add(inner)
+  }
+  add(schema)
+  return merged
+}
+
+/** What a schema requires of its object: all of each branch of `allOf`, what all branches of the others agree on. */
+function addRequired(schema: JsonObject, required: Set<string>): void {
+  const own = schema['required']
+  if (Array.isArray(own)) for (const name of own) required.add(name)
+  for (const combinator of COMBINATORS) {
+    const branches = branchesOf(schema, combinator)
+    if (combinator === 'allOf' || branches.length === 1) {
+      for (const branch of branches) addRequired(branch, required)
+    } else {
+      addAgreed(branches, required)
+    }
+  }
+}
+
+function addAgreed(branches: readonly JsonObject[], required: Set<string>): void {
+  const [first, ...others] = branches.map((branch) => {
+    const names = new Set<string>()
+    addRequired(branch, names)
+    return names
+  })
+  for (const name of first ?? []) {
+    if (others.every((names) => names.has(name))) required.add(name)
+  }
+}
+
+function ownProperties({ properties }: JsonObject): JsonObject {
+  return isJsonObject(properties) ? properties : {}
+}
+
+function branchesOf(
+  schema: JsonObject,
+  combinator: (typeof COMBINATORS)[number]
+): readonly JsonObject[] {
+  const branches = schema[combinator]
+  return Array.isArray(branches) ? branches.filter(isJsonObject) : []
+}
+
+function addMissing(target: JsonDraft, source: JsonObject): void {
+  for (const name of Object.keys(source)) {
+    if (!Object.hasOwn(target, name)) setOwn(target, name, source[name])
+  }
+}

@@ -1,0 +1,101 @@
+import { asJsonObject, isJsonObject, type JsonObject, textMember } from '../../shared/json.ts'
+
+/** Where the used amount may come from: the plan itself, a trial, or a gift. */
+export type AllowanceKind = 'plan' | 'free_trial' | 'bonus'
+
+/** One allowance of an account. */
+export interface Allowance {
+  readonly kind: AllowanceKind
+  readonly name: string
+  /** As the upstream counts: `credits`, `invocations`, … */
+  readonly unit: string
+  readonly used: number
+  readonly limit: number
+}
+
+/** What an account has used of what it may use (kiro-protocol §9.8); nothing that tells whose it is. */
+export interface AccountUsage {
+  readonly plan: string | null
+  /** Milliseconds since the epoch. */
+  readonly resetsAt: number | null
+  /** Only those that count now: a trial that is over is left out. */
+  readonly allowances: readonly Allowance[]
+  readonly overage: {
+    /** Requests go on beyond the limit, and cost extra. */
+    readonly isEnabled: boolean
+    readonly used: number
+    readonly charges: number
+    readonly currency: string | null
+  }
+}
+
+/** Reads the upstream's answer. Any member may be missing. */
+export function parseAccountUsage(answer: JsonObject): AccountUsage {
+  const breakdowns = objectsIn(answer['usageBreakdownList'] ?? answer['usageBreakdown'])
+  const overages = breakdowns.map((one) => amountOf(one, 'currentOverages'))
+  const currencies = breakdowns.map((one) => textMember(one, 'currency'))
+  return {
+    plan: textMember(memberOf(answer, 'subscriptionInfo'), 'subscriptionTitle'),
+    resetsAt: epochMs(answer['nextDateReset']),
+    allowances: breakdowns.flatMap(allowancesOf),
+    overage: {
+      isEnabled:
+        textMember(memberOf(answer, 'overageConfiguration'), 'overageStatus') === 'ENABLED',
+      used: sum(overages),
+      charges: sum(breakdowns.map((one) => numberOf(one['overageCharges']))),
+      currency: currencies.find((currency) => currency !== null) ?? null
+    }
+  }
+}
+
+function allowancesOf(breakdown: JsonObject): readonly Allowance[] {
+  const resource = textMember(breakdown, 'resourceType') ?? 'unknown'
+  const unit = (textMember(breakdown, 'unit') ?? resource).toLowerCase()
+  const trial = memberOf(breakdown, 'freeTrialInfo')
+  const trials = textMember(trial, 'freeTrialStatus') === 'ACTIVE' ? [trial] : []
+  const bonuses = objectsIn(breakdown['bonuses']).filter(
+    (bonus) => textMember(bonus, 'status') === 'ACTIVE'
+  )
+  const read = (kind: AllowanceKind, from: JsonObject): Allowance => ({
+    kind,
+    name: textMember(from, 'displayName') ?? resource,
+    unit,
+    used: amountOf(from, 'currentUsage'),
+    limit: amountOf(from, 'usageLimit')
+  })
+  return [
+    read('plan', breakdown),
+    ...trials.map((one) => read('free_trial', one)),
+    ...bonuses.map((one) => read('bonus', one))
+  ]
+}
+
+/** The exact amount where the upstream tells it beside the rounded one. */
+function amountOf(object: JsonObject, name: string): number {
+  return numberOf(object[`${name}WithPrecision`] ?? object[name])
+}
+
+function numberOf(value: unknown): number {
+  return typeof value === 'number' && Number.isFinite(value) ? value : 0
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}
+
+/** The upstream tells seconds, with a fraction. */
+function epochMs(value: unknown): number | null {
+  const ms = Math.round(numberOf(value) * 1000)
+  return ms > 0 && ms <= LAST_DATE_MS ? ms : null
+}
+
+/** Beyond it JavaScript has no dates. */
+const LAST_DATE_MS = 8.64e15
+
+function memberOf(object: JsonObject, name: string): JsonObject {
+  return asJsonObject(object[name]) ?? {}
+}
+
+function objectsIn(value: unknown): readonly JsonObject[] {
+  return Array.isArray(value) ? value.filter(isJsonObject) : []
+}

@@ -1,0 +1,271 @@
+import type { Frame } from '../../frames/frame-decoder.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { asJsonObject, type JsonObject, parseJsonObject } from '../../shared/json.ts'
+
+/**
+ * What the upstream says, one frame at a time (kiro-protocol §5.3). Events that nobody acts on are
+ * `ignored` with their type, so that they can be counted.
+ */
+export type UpstreamEvent =
+  | { readonly type: 'text'; readonly text: string; readonly modelId?: string }
+  | {
+      readonly type: 'reasoning'
+      readonly text?: string
+      readonly signature?: string
+      readonly redacted?: string
+    }
+  | {
+      readonly type: 'tool'
+      readonly id: string
+      readonly name: string
+      /** A fragment of the arguments' JSON text, or the whole arguments as an object. */
+      readonly input?: string | Readonly<Record<string, unknown>>
+      readonly stop: boolean
+    }
+  | {
+      readonly type: 'metadata'
+      readonly stopReason?: string
+      readonly tokenUsage?: TokenUsage
+      /** Some accounts get it here, inside the token usage, and no `context-usage` event. */
+      readonly contextUsagePercentage?: number
+    }
+  | { readonly type: 'context-usage'; readonly percentage: number }
+  | { readonly type: 'metering'; readonly credits: number }
+  | {
+      readonly type: 'exception'
+      /** As sent, without namespace: `ThrottlingException`; compare by §5.9. */
+      readonly name: string
+      readonly message: string
+      readonly reason?: string
+    }
+  | { readonly type: 'ignored'; readonly eventType: string }
+
+/** Token counts of `metadataEvent`; any member may be missing, later frames add to earlier ones. */
+export interface TokenUsage {
+  readonly uncachedInputTokens?: number
+  readonly cacheReadInputTokens?: number
+  readonly cacheWriteInputTokens?: number
+  readonly outputTokens?: number
+  readonly totalTokens?: number
+}
+
+/**
+ * Gives a frame its type. Unknown types, headers and members never throw.
+ *
+ * @throws {GatewayError} GW_FRAME_CORRUPT when an event that matters carries no JSON object:
+ *   passing over it would lose text silently.
+ */
+export function parseUpstreamEvent(frame: Frame): UpstreamEvent {
+  const messageType = textHeader(frame, ':message-type')
+  // A frame without a message type is an event (§5.2).
+  if (messageType === 'event' || messageType === '') return parseEvent(frame)
+  if (messageType === 'exception') return parseException(frame)
+  if (messageType === 'error') return parseError(frame)
+  return { type: 'ignored', eventType: messageType }
+}
+
+function parseEvent(frame: Frame): UpstreamEvent {
+  const eventType = textHeader(frame, ':event-type')
+  switch (eventType) {
+    case 'assistantResponseEvent':
+    case 'codeEvent':
+      return toPlainText(frame) ?? toText(parsePayload(frame, eventType), eventType)
+    case 'reasoningContentEvent':
+      return toReasoning(parsePayload(frame, eventType))
+    case 'toolUseEvent':
+      return toTool(parsePayload(frame, eventType))
+    case 'metadataEvent':
+      return toMetadata(parsePayload(frame, eventType))
+    case 'contextUsageEvent': {
+      const percentage = asNumber(parsePayload(frame, eventType)['contextUsagePercentage'])
+      if (percentage === undefined) return { type: 'ignored', eventType }
+      return { type: 'context-usage', percentage }
+    }
+    case 'meteringEvent': {
+      const credits = asNumber(parsePayload(frame, eventType)['usage'])
+      return credits === undefined ? { type: 'ignored', eventType } : { type: 'metering', credits }
+    }
+    case 'invalidStateEvent':
+      return toException('InvalidStateException', parsePayload(frame, eventType))
+    default:
+      return { type: 'ignored', eventType }
+  }
+}
+
+function toPlainText({ payload }: Frame): UpstreamEvent | null {
+  const text = Buffer.isBuffer(payload) ? plainContent(payload) : null
+  return text === null || text === '' ? null : { type: 'text', text }
+}
+
+/** Empty text around tool calls says nothing, unless it names the model behind `auto`. */
+function toText(payload: JsonObject, eventType: string): UpstreamEvent {
+  const text = asText(payload['content']) ?? ''
+  const modelId = asText(payload['modelId'])
+  if (modelId !== undefined) return { type: 'text', text, modelId }
+  return text === '' ? { type: 'ignored', eventType } : { type: 'text', text }
+}
+
+function toReasoning(payload: JsonObject): UpstreamEvent {
+  const text = asText(payload['text'])
+  const signature = asText(payload['signature'])
+  const redacted = asText(payload['redactedContent'])
+  return {
+    type: 'reasoning',
+    ...(text === undefined ? {} : { text }),
+    ...(signature === undefined ? {} : { signature }),
+    ...(redacted === undefined ? {} : { redacted })
+  }
+}
+
+function toTool(payload: JsonObject): UpstreamEvent {
+  const { input } = payload
+  const tool = {
+    type: 'tool',
+    id: asText(payload['toolUseId']) ?? '',
+    name: asText(payload['name']) ?? '',
+    stop: payload['stop'] === true
+  } as const
+  const known = typeof input === 'string' ? input : asJsonObject(input)
+  return known === null ? tool : { ...tool, input: known }
+}
+
+function toMetadata(payload: JsonObject): UpstreamEvent {
+  const stopReason = asText(payload['stopReason'])
+  const counts = asJsonObject(payload['tokenUsage']) ?? {}
+  const tokenUsage = toTokenUsage(counts)
+  const percentage =
+    asNumber(counts['contextUsagePercentage']) ?? asNumber(payload['contextUsagePercentage'])
+  return {
+    type: 'metadata',
+    ...(stopReason === undefined ? {} : { stopReason }),
+    ...(tokenUsage === undefined ? {} : { tokenUsage }),
+    ...(percentage === undefined ? {} : { contextUsagePercentage: percentage })
+  }
+}
+
+const TOKEN_COUNTS = [
+  'uncachedInputTokens',
+  'cacheReadInputTokens',
+  'cacheWriteInputTokens',
+  'outputTokens',
+  'totalTokens'
+] as const satisfies readonly (keyof TokenUsage)[]
+
+function toTokenUsage(counts: JsonObject): TokenUsage | undefined {
+  const usage: { -readonly [K in keyof TokenUsage]: TokenUsage[K] } = {}
+  for (const name of TOKEN_COUNTS) {
+    const count = asNumber(counts[name])
+    if (count !== undefined) usage[name] = count
+  }
+  return Object.keys(usage).length === 0 ? undefined : usage
+}
+
+/** An exception is one whatever its payload looks like: text that is no JSON becomes the message. */
+function parseException(frame: Frame): UpstreamEvent {
+  const text = payloadText(frame)
+  const payload = parseJsonObject(text) ?? { message: text }
+  const name = textHeader(frame, ':exception-type') || asText(payload['__type']) || ''
+  return toException(name || 'UnknownException', payload)
+}
+
+function parseError(frame: Frame): UpstreamEvent {
+  const text = payloadText(frame)
+  const payload = parseJsonObject(text) ?? { message: text }
+  const message = textHeader(frame, ':error-message')
+  const name = textHeader(frame, ':error-code') || 'UnknownError'
+  return toException(name, message === '' ? payload : { ...payload, message })
+}
+
+function toException(name: string, payload: JsonObject): UpstreamEvent {
+  const bareName = withoutNamespace(name)
+  const message = asText(payload['message']) ?? asText(payload['Message']) ?? ''
+  const reason = asText(payload['reason'])
+  const exception = { type: 'exception', name: bareName, message: message || bareName } as const
+  return reason === undefined ? exception : { ...exception, reason }
+}
+
+/** `com.amazon.aws#ThrottlingException:http://…` → `ThrottlingException`. */
+function withoutNamespace(name: string): string {
+  const bare = name.slice(name.indexOf('#') + 1)
+  const suffix = bare.indexOf(':')
+  return suffix === -1 ? bare : bare.slice(0, suffix)
+}
+
+/**
+ * The payload's object; one that is wrapped in its own event name is taken out (§5.2).
+ *
+ * @throws {GatewayError} GW_FRAME_CORRUPT when it is no JSON object.
+ */
+export function parsePayload(frame: Frame, eventType: string): JsonObject {
+  const payload = parseJsonObject(payloadText(frame))
+  if (payload === null) {
+    throw new GatewayError('GW_FRAME_CORRUPT', `the payload of ${eventType} is no JSON object`)
+  }
+  const inner = asJsonObject(payload[eventType])
+  return inner !== null && Object.keys(payload).length === 1 ? inner : payload
+}
+
+/** UTF-8 is decoded per payload: chunks may split a character, frames never do. */
+export function payloadText(frame: Frame): string {
+  const { payload } = frame
+  if (Buffer.isBuffer(payload)) return payload.toString()
+  return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString()
+}
+
+/** The header's text; empty when it is missing or of another type. */
+export function textHeader(frame: Frame, name: string): string {
+  return asText(frame.headers[name]) ?? ''
+}
+
+/** A string as it is, else undefined. */
+export function asText(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
+}
+
+/** A finite number as it is, else undefined. */
+export function asNumber(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined
+}
+
+const HEAD = Buffer.from('{"content":"')
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const CLOSING_BRACE = 0x7d
+/** Below are control characters, which JSON text has only as escapes. */
+const SPACE = 0x20
+/** Longer payloads are rare, and JSON.parse overtakes this loop there. */
+const MAX_BYTES = 512
+
+/**
+ * The text of a payload that is exactly `{"content":"…"}`, which nearly all of an answer is; `null` for every other, which
+ * JSON.parse has to read. Takes less than half of its time (`test/bench/frames.bench.ts`).
+ */
+export function plainContent(payload: Buffer): string | null {
+  const end = payload.length - 2
+  if (end < HEAD.length || end > MAX_BYTES) return null
+  if (payload[end] !== QUOTE || payload[end + 1] !== CLOSING_BRACE) return null
+  for (let at = 0; at < HEAD.length; at++) if (payload[at] !== HEAD[at]) return null
+  let hasEscapes = false
+  let at = HEAD.length
+  for (; at < end; at++) {
+    const byte = payload[at] ?? 0
+    if (byte < SPACE || byte === QUOTE) return null
+    if (byte !== BACKSLASH) continue
+    hasEscapes = true
+    at++ // what is escaped may be a quote
+  }
+  if (at !== end) return null // or the last one
+  return hasEscapes
+    ? unescapeText(payload.toString('utf8', HEAD.length - 1, end + 1))
+    : payload.toString('utf8', HEAD.length, end)
+}
+
+/** The value of a JSON string; `null` if it has an escape that JSON does not know. */
+function unescapeText(json: string): string | null {
+  try {
+    const value: unknown = JSON.parse(json)
+    return typeof value === 'string' ? value : null
+  } catch {
+    return null
+  }
+}

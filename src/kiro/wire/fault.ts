@@ -1,0 +1,293 @@
+import { type ErrorCode, ErrorTable, GatewayError } from '../../shared/errors.ts'
+import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
+import { judgeFault, type Remedy, statusOfType } from './fault-table.ts'
+
+/** What is looked at to tell what a refusal means. */
+const MAX_READ_CHARS = 2000
+/** What clients and logs are told of it. Its longest known message has some 300 characters. */
+const MAX_MESSAGE_CHARS = 400
+const MAX_RETRY_AFTER_S = 86_400
+
+/** A refusal by the upstream, by HTTP status or inside a stream, and what follows from it. Plain data. */
+export interface UpstreamFault {
+  readonly code: ErrorCode
+  /** For exceptions inside a stream the status they stand for. */
+  readonly status: number
+  /** Exception name as sent, `''` if none was. */
+  readonly type: string
+  /**
+   * The upstream's message with ` (reason: X)` after it; free of secrets and of what it quotes, bounded, fit for clients
+   * and logs.
+   */
+  readonly message: string
+  readonly reason: string | null
+  readonly retryAfterS: number | null
+  readonly remedy: Remedy
+  /** Report the token to the refresher and try once more: not counted as an attempt. */
+  readonly isTokenRefused: boolean
+  /** The upstream's own id of the call, for its support. */
+  readonly requestId: string | null
+}
+
+export interface FaultResponse {
+  readonly status: number
+  /** Names in lower case. */
+  readonly headers: HeaderLookup
+  /** At most `MAX_FAULT_BODY_BYTES` of it are looked at. */
+  readonly body: string
+  /** The token the call was made with; never repeated, should the upstream echo it. */
+  readonly token?: string
+  /** Epoch ms, to read a `retry-after` that is a date. */
+  readonly now: number
+}
+
+/** An exception or error frame of a stream; `name` is its type or error code. */
+export interface FaultException {
+  readonly name: string
+  readonly message: string
+  readonly reason?: string
+  readonly token?: string
+}
+
+/** Reads a response whose status is not 200. Never throws. */
+export function faultOfResponse(response: FaultResponse): UpstreamFault {
+  const { status, headers, body, token, now } = response
+  return makeFault({
+    status,
+    body: parseFaultBody(headers, body),
+    secrets: token === undefined ? [] : [token],
+    retryAfterS: parseRetryAfter(headerOf(headers, 'retry-after'), now),
+    requestId: headerOf(headers, 'x-amzn-requestid')
+  })
+}
+
+/** Reads an exception inside a stream that began with status 200. Never throws. */
+export function faultOfException(exception: FaultException): UpstreamFault {
+  const { name, message, reason, token } = exception
+  return makeFault({
+    status: statusOfType(normalizeType(name)),
+    body: {
+      form: 'json',
+      type: name,
+      message: message === '' ? null : message,
+      reason: reason ?? null
+    },
+    secrets: token === undefined ? [] : [token],
+    retryAfterS: null,
+    requestId: null
+  })
+}
+
+/** The error that the client is answered with; dialects refine status and wording. */
+export function toGatewayError(fault: UpstreamFault): GatewayError {
+  const { status, type, requestId, remedy } = fault
+  const parts = [`upstream status ${status}`]
+  if (type !== '') parts.push(`type ${type}`)
+  if (requestId !== null) parts.push(`upstream request ${requestId}`)
+  if (remedy !== 'none') parts.push(`remedy ${remedy}`)
+  return new GatewayError(fault.code, parts.join(', '), {
+    message: fault.message,
+    ...(fault.retryAfterS === null ? {} : { retryAfterS: fault.retryAfterS })
+  })
+}
+
+/** Seconds of a `retry-after` header, which is a number or a date; `null` if it is neither. */
+export function parseRetryAfter(value: string | null, now: number): number | null {
+  if (value === null) return null
+  const text = value.trim()
+  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : (Date.parse(text) - now) / 1000
+  if (Number.isNaN(seconds)) return null
+  return Math.min(Math.max(Math.ceil(seconds), 0), MAX_RETRY_AFTER_S)
+}
+
+interface FaultParts {
+  readonly status: number
+  readonly body: FaultBody
+  readonly secrets: readonly string[]
+  readonly retryAfterS: number | null
+  readonly requestId: string | null
+}
+
+function makeFault({ status, body, secrets, retryAfterS, requestId }: FaultParts): UpstreamFault {
+  const clean = (text: string, limit: number): string => redactText(text, limit, secrets)
+  const reason = body.reason === null ? null : clean(body.reason, 100)
+  const said = body.message === null ? null : clean(body.message, MAX_READ_CHARS)
+  const type = clean(body.type ?? '', 100)
+  const verdict = judgeFault({
+    status,
+    type: normalizeType(type),
+    reason: reason?.toUpperCase() ?? '',
+    text: said?.toLowerCase() ?? '',
+    form: body.form
+  })
+  const message = said === null ? null : cut(withoutQuotations(said), MAX_MESSAGE_CHARS)
+  const shown = message ?? describeSilence(status, body.form, verdict.code)
+  return {
+    ...verdict,
+    status,
+    type,
+    message: reason === null ? shown : `${shown} (reason: ${reason})`,
+    reason,
+    retryAfterS,
+    isTokenRefused: verdict.remedy === 'refresh-token',
+    requestId: requestId === null ? null : clean(requestId, 100)
+  }
+}
+
+function describeSilence(status: number, form: FaultBody['form'], code: ErrorCode): string {
+  if (form === 'html') {
+    return `The upstream answered HTTP ${status} with a web page: a CDN, firewall or proxy refused the call, not the model service.`
+  }
+  if (form === 'empty') {
+    return `${ErrorTable[code].message} It answered HTTP ${status} without a body.`
+  }
+  return ErrorTable[code].message
+}
+
+/** Upstream errors are a few hundred bytes; of anything longer only this much is worth reading. */
+export const MAX_FAULT_BODY_BYTES = 64 * 1024
+
+export type HeaderLookup = Readonly<Record<string, string | readonly string[] | undefined>>
+
+/** What an error body says, whichever of its shapes it has (kiro-protocol §8.1). */
+export interface FaultBody {
+  /** `json` has members, `text` is its own message, `html` comes from a CDN and not from the service. */
+  readonly form: 'json' | 'text' | 'html' | 'empty'
+  /** As sent, with namespace and suffix; `normalizeType` makes it comparable. */
+  readonly type: string | null
+  readonly message: string | null
+  readonly reason: string | null
+}
+
+/** Reads an error answer. Header names are lower-case. Never throws. */
+export function parseFaultBody(headers: HeaderLookup, body: string): FaultBody {
+  const text = body.trim()
+  const type = headerOf(headers, 'x-amzn-errortype')
+  if (text === '') return { form: 'empty', type, message: null, reason: null }
+  if (text.startsWith('<') || headerOf(headers, 'content-type')?.includes('text/html') === true) {
+    return { form: 'html', type, message: null, reason: null }
+  }
+  const root = text.length > MAX_FAULT_BODY_BYTES ? null : parseJsonObject(text)
+  if (root === null) return { form: 'text', type, message: text, reason: null }
+  const places = [root, asJsonObject(root['error']), asJsonObject(root['Output'])]
+  return {
+    form: 'json',
+    type: type ?? firstText(places, ['__type', 'code']),
+    message: firstText(places, ['message', 'Message', 'errorMessage', 'error_description']),
+    reason: firstText(places, ['reason'])
+  }
+}
+
+/** `com.amazon#ThrottlingException:http://…` → `throttling`: AWS's clients name one shape in several ways. */
+export function normalizeType(type: string): string {
+  const name = type.slice(type.lastIndexOf('#', suffixStart(type)) + 1, suffixStart(type))
+  return name
+    .trim()
+    .toLowerCase()
+    .replace(/(?:error|exception)+$/, '')
+}
+
+export function headerOf(headers: HeaderLookup, name: string): string | null {
+  const value = headers[name]
+  if (value === undefined) return null
+  return typeof value === 'string' ? value : (value[0] ?? null)
+}
+
+function suffixStart(type: string): number {
+  const colon = type.indexOf(':')
+  return colon === -1 ? type.length : colon
+}
+
+function firstText(
+  places: readonly (JsonObject | null)[],
+  names: readonly string[]
+): string | null {
+  for (const place of places) {
+    for (const name of names) {
+      const value = place === null ? null : textMember(place, name)
+      if (value !== null) return value
+    }
+  }
+  return null
+}
+
+/** Tokens as this upstream issues them: keys, access and refresh tokens, JWTs, and whatever follows `Bearer`. */
+const TOKEN = /\bbearer\s+[\w~+/.=:-]{16,}|\b(?:ksk_|aoa|aor|eyJ)[\w~+/.=:-]{12,}/gi
+/** Longer than a UUID or any part of an ARN. */
+const LONG_RUN = /[\w+=-]{40,}/g
+
+/**
+ * Foreign text made fit for logs and clients: secrets out, one line, at most `maxLength` characters.
+ * `secrets` are values that the caller knows to be secret, whatever they look like.
+ */
+export function redactText(
+  text: string,
+  maxLength: number,
+  secrets: readonly string[] = []
+): string {
+  let clean = text.slice(0, maxLength * 4) // the text may be a megabyte
+  for (const secret of secrets) {
+    if (secret !== '') clean = clean.replaceAll(secret, '[secret]')
+  }
+  clean = clean
+    .replace(TOKEN, '[secret]')
+    .replace(LONG_RUN, (run) => (looksRandom(run) ? '[secret]' : run))
+    .replace(/[\s\p{Cc}]+/gu, ' ')
+    .trim()
+  return cut(clean, maxLength)
+}
+
+/** The beginning of a text, at most `maxLength` characters. */
+export function cut(text: string, maxLength: number): string {
+  return text.length <= maxLength ? text : `${text.slice(0, maxLength - 1)}…`
+}
+
+/** A longer passage in quotation marks is somebody's text; names of tools and models have at most so many characters. */
+const MAX_QUOTED_CHARS = 64
+
+/** As AWS words it: the value is the client's, whatever its length, and may itself hold quotation marks. */
+const REFUSED_VALUE = /\b(value) '(.*)' at '([\w.[\]-]{1,200})'/gis
+
+/** An apostrophe inside a word is no quotation mark. */
+const OPENING = /["`“„‘]|(?<![\p{L}\p{N}])'/u
+const CLOSING: Readonly<Record<string, RegExp>> = {
+  '"': /.*"/s,
+  '`': /.*`/s,
+  '“': /.*[”“]/s,
+  '„': /.*[”“]/s,
+  '‘': /.*’(?![\p{L}\p{N}])/su,
+  "'": /.*'(?![\p{L}\p{N}])/su
+}
+
+/**
+ * Leaves out what a message quotes, so that it repeats nothing of a conversation: the upstream explains some refusals by
+ * the text that it refuses. A passage goes from the first quotation mark to the last of its kind, since the text may
+ * hold others, and to the end of a message that was cut off.
+ */
+export function withoutQuotations(text: string): string {
+  let rest = text.replace(
+    REFUSED_VALUE,
+    (_all, word: string, value: string, path: string) => `${word} ${lengthOf(value)} at ${path}`
+  )
+  let shown = ''
+  for (let open = OPENING.exec(rest); open !== null; open = OPENING.exec(rest)) {
+    const from = open.index + 1
+    const isCut = rest.endsWith('…')
+    const closed = isCut ? null : (CLOSING[open[0]]?.exec(rest.slice(from))?.[0] ?? null)
+    const to = closed === null ? rest.length : from + closed.length
+    const quoted = closed === null ? rest.slice(from) : closed.slice(0, -1)
+    const isName = quoted.length <= MAX_QUOTED_CHARS
+    shown += isName ? rest.slice(0, to) : rest.slice(0, open.index) + lengthOf(quoted)
+    rest = rest.slice(to)
+  }
+  return shown + rest
+}
+
+function lengthOf(text: string): string {
+  return `‹${text.length} characters›`
+}
+
+/** Tool names are long too, and clients need to read them. */
+function looksRandom(run: string): boolean {
+  return /\d/.test(run) && /[a-z]/.test(run) && /[A-Z]/.test(run)
+}

@@ -1,0 +1,142 @@
+import { isJsonObject } from '../../shared/json.ts'
+
+/**
+ * The upstream's request body as this gateway writes it (kiro-protocol §4). Keys that would be empty are
+ * absent, never `[]` or `{}`. `profileArn` is added by whoever holds the credential.
+ */
+export interface UpstreamPayload {
+  readonly conversationState: ConversationState
+  /** Native reasoning and output bounds, only what the model's schema declares (§9.2). */
+  readonly additionalModelRequestFields?: Readonly<Record<string, unknown>>
+}
+
+export interface ConversationState {
+  /** A UUID. */
+  readonly conversationId: string
+  readonly chatTriggerType: 'MANUAL'
+  /** Alternates user, assistant, …, and ends with an assistant. */
+  readonly history?: readonly HistoryEntry[]
+  readonly currentMessage: { readonly userInputMessage: UserInputMessage }
+}
+
+export type HistoryEntry =
+  | { readonly userInputMessage: UserInputMessage }
+  | { readonly assistantResponseMessage: AssistantResponseMessage }
+
+export interface UserInputMessage {
+  /** Never blank in the current message; a single space where a history turn has no text. */
+  readonly content: string
+  readonly modelId: string
+  readonly origin: 'AI_EDITOR'
+  readonly images?: readonly UpstreamImage[]
+  readonly userInputMessageContext?: UserInputMessageContext
+}
+
+export interface UserInputMessageContext {
+  /** Only in the current message. */
+  readonly tools?: readonly UpstreamTool[]
+  readonly toolResults?: readonly UpstreamToolResult[]
+}
+
+export interface AssistantResponseMessage {
+  readonly content: string
+  readonly toolUses?: readonly UpstreamToolUse[]
+}
+
+export interface UpstreamImage {
+  readonly format: ImageFormat
+  /** Base64 without prefix and white space. */
+  readonly source: { readonly bytes: string }
+}
+
+export type ImageFormat = 'png' | 'jpeg' | 'gif' | 'webp'
+
+export interface UpstreamTool {
+  readonly toolSpecification: {
+    readonly name: string
+    readonly description: string
+    readonly inputSchema: { readonly json: Readonly<Record<string, unknown>> }
+  }
+}
+
+export interface UpstreamToolUse {
+  readonly toolUseId: string
+  readonly name: string
+  readonly input: Readonly<Record<string, unknown>>
+}
+
+export interface UpstreamToolResult {
+  readonly toolUseId: string
+  readonly content: readonly [{ readonly text: string }]
+  readonly status: 'success' | 'error'
+}
+
+/** Members whose text says how a request is built, and nothing of what anybody wrote. */
+const STRUCTURE = new Set([
+  'conversationId',
+  'chatTriggerType',
+  'modelId',
+  'origin',
+  'format',
+  'toolUseId',
+  'name',
+  'status'
+])
+
+/** A longer one would be somebody's text under the name of a structure. */
+const MAX_STRUCTURE_CHARS = 128
+const MAX_KEY_CHARS = 64
+
+/**
+ * How an upstream request is built, without a word of what is in it: every text is replaced by its length. Ids, names
+ * of tools and models and the keywords of schemas stay, since the upstream refuses requests for those.
+ */
+export function outlineOf(value: unknown): unknown {
+  return outline(value, { key: '', area: 'payload' })
+}
+
+interface Place {
+  readonly key: string
+  /** In a schema texts are keywords, but for the descriptions; in the arguments of a call none is, whatever its name. */
+  readonly area: 'payload' | 'schema' | 'words'
+}
+
+/** Members of schemas that hold words of whoever wrote them, or values. */
+const SCHEMA_TEXTS = new Set(['description', 'title', 'default', 'example', 'examples', '$comment'])
+
+function outline(value: unknown, place: Place): unknown {
+  if (typeof value === 'string') return outlineText(value, place)
+  if (typeof value === 'number' && place.area === 'words') return '‹number›'
+  if (Array.isArray(value)) return value.map((item) => outline(item, place))
+  if (!isJsonObject(value)) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member], index) => [
+      isStructural(key, place) ? key : `key ${index + 1}: ${lengthOf(key)}`,
+      outline(member, { key, area: areaOf(key, place) })
+    ])
+  )
+}
+
+/** Whether a key is a name, as of a parameter. Arguments may have others: what somebody wrote. */
+function isStructural(key: string, { area }: Place): boolean {
+  return key.length <= MAX_KEY_CHARS && (area !== 'words' || NAME.test(key))
+}
+
+const NAME = /^[a-z_$][\w$-]*$/i
+
+function areaOf(key: string, { area }: Place): Place['area'] {
+  if (area === 'payload' && key === 'input') return 'words'
+  if (area === 'payload' && key === 'inputSchema') return 'schema'
+  return area === 'schema' && SCHEMA_TEXTS.has(key) ? 'words' : area
+}
+
+function outlineText(text: string, { key, area }: Place): string {
+  const isStructure = area === 'schema' || (area === 'payload' && STRUCTURE.has(key))
+  const isKept = isStructure && text.length <= MAX_STRUCTURE_CHARS
+  return isKept || text === '' ? text : lengthOf(text)
+}
+
+function lengthOf(text: string): string {
+  const blank = text.trim() === '' ? ', all white space' : ''
+  return `‹${text.length} characters${blank}›`
+}

@@ -1,0 +1,97 @@
+import { randomInt } from 'node:crypto'
+import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
+import { cut, redactText, withoutQuotations } from './fault.ts'
+
+/** One page that a search found (kiro-protocol §9.4). */
+export interface FoundPage {
+  readonly title: string
+  readonly url: string
+  readonly snippet: string
+  /** Milliseconds since the epoch. */
+  readonly publishedAt?: number
+}
+
+/** What came of a search. */
+export type SearchOutcome =
+  | { readonly pages: readonly FoundPage[]; readonly problem?: undefined }
+  /** `problem` in the upstream's words, for the log alone. */
+  | { readonly pages: readonly []; readonly problem: string }
+
+/** Pages and characters of a page's text that are taken from one search. */
+const MAX_PAGES = 20
+const MAX_SNIPPET_CHARS = 4000
+const MAX_TITLE_CHARS = 500
+const MAX_URL_CHARS = 2000
+const MAX_PROBLEM_CHARS = 200
+
+const ALPHANUMERIC = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
+const LOWER_ALPHANUMERIC = 'abcdefghijklmnopqrstuvwxyz0123456789'
+
+/** An id as the vendor's client makes them. `now` in milliseconds since the epoch. */
+export function makeSearchId(now: number): string {
+  return `web_search_tooluse_${randomText(ALPHANUMERIC, 22)}_${now}_${randomText(LOWER_ALPHANUMERIC, 8)}`
+}
+
+/** The JSON-RPC request for one search (A36). */
+export function searchBody(id: string, query: string): string {
+  const params = { name: 'web_search', arguments: { query } }
+  return JSON.stringify({ id, jsonrpc: '2.0', method: 'tools/call', params })
+}
+
+/** Reads the answer with status 200. Never throws: what cannot be read is a search that failed. */
+export function parseSearchAnswer(text: string): SearchOutcome {
+  const envelope = parseJsonObject(text)
+  if (envelope === null) return failed('the answer is no JSON object')
+  const error = asJsonObject(envelope['error'])
+  if (error !== null) return failed(textMember(error, 'message') ?? 'an error without a message')
+  const result = asJsonObject(envelope['result'])
+  const content: unknown = result?.['content']
+  const first = Array.isArray(content) ? asJsonObject(content[0]) : null
+  const words = first === null ? null : textMember(first, 'text')
+  if (words === null) return failed('the answer has no text')
+  if (result?.['isError'] === true) return failed(words)
+  return readFinds(parseJsonObject(words))
+}
+
+function readFinds(finds: JsonObject | null): SearchOutcome {
+  if (finds === null) return failed('the finds are no JSON object')
+  const { results } = finds
+  const problem = textMember(finds, 'error')
+  if (problem !== null) return failed(problem)
+  if (!Array.isArray(results)) return failed('there is no list of results')
+  const pages: FoundPage[] = []
+  for (const item of results) {
+    const page = readPage(asJsonObject(item) ?? {})
+    if (page !== null) pages.push(page)
+    if (pages.length === MAX_PAGES) break
+  }
+  return { pages }
+}
+
+function readPage(item: JsonObject): FoundPage | null {
+  const url = textMember(item, 'url')
+  if (url === null || url.length > MAX_URL_CHARS) return null
+  const { publishedDate } = item
+  return {
+    title: (textMember(item, 'title') ?? url).slice(0, MAX_TITLE_CHARS).toWellFormed(),
+    url,
+    snippet: (textMember(item, 'snippet') ?? '').slice(0, MAX_SNIPPET_CHARS).toWellFormed(),
+    ...(isTime(publishedDate) && { publishedAt: publishedDate })
+  }
+}
+
+/** A date that `Date` can write. */
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && !Number.isNaN(new Date(value).getTime())
+}
+
+function failed(problem: string): SearchOutcome {
+  return {
+    pages: [],
+    problem: cut(withoutQuotations(redactText(problem, MAX_PROBLEM_CHARS)), MAX_PROBLEM_CHARS)
+  }
+}
+
+function randomText(alphabet: string, length: number): string {
+  return Array.from({ length }, () => alphabet.charAt(randomInt(alphabet.length))).join('')
+}

@@ -1,0 +1,95 @@
+import type { ReplyPlan } from '../../dialects/plan/plan.ts'
+import { isRuleId, RuleTable, UpstreamLimits } from '../../kiro/rules/rules.ts'
+import type { UpstreamFault } from '../../kiro/wire/fault.ts'
+import { GatewayError, type TokenOverflow } from '../../shared/errors.ts'
+
+export interface RefusedRequest {
+  readonly plan: Pick<ReplyPlan, 'borderline' | 'inputTokens' | 'contextWindow'>
+  /** 0 where that is not known any more. */
+  readonly payloadBytes: number
+}
+
+/**
+ * The error for the client. One about a conversation that is too long says by how much; one by which the upstream
+ * explains nothing ("Improperly formed request.") also says which rules the request is near to break
+ * (kiro-protocol §4.14). Where the body is larger than what was seen to pass everywhere, that is taken for the reason
+ * (§4.12), so that the conversation is trimmed or its client compacts it.
+ */
+export function explainRefusal(
+  error: GatewayError,
+  fault: UpstreamFault | null,
+  { plan, payloadBytes }: RefusedRequest
+): GatewayError {
+  if (fault === null || !isUnexplained(fault)) return nameOverflow(error, plan)
+  const { code, detail, cause, retryAfterS, param, details } = error
+  const said = error.message.replace(/[.\s]+$/, '')
+  const message = `${said}. ${wordBorderline(plan.borderline)}`
+  if (fault.reason === null && payloadBytes > UpstreamLimits.payloadBytes) {
+    return nameOverflow(new GatewayError('GW_CONTEXT_OVERFLOW', detail, { message, cause }), plan)
+  }
+  return new GatewayError(code, detail, {
+    message,
+    cause,
+    ...(retryAfterS !== undefined && { retryAfterS }),
+    ...(param !== undefined && { param }),
+    ...(details !== undefined && { details })
+  })
+}
+
+function isUnexplained({ code, reason, message }: UpstreamFault): boolean {
+  if (code !== 'GW_UPSTREAM_REFUSED') return false
+  return reason === 'REQUEST_BODY_INVALID' || /^improperly formed request/i.test(message)
+}
+
+function wordBorderline(borderline: readonly string[]): string {
+  if (borderline.length === 0) {
+    return 'Nothing in the request is near a known limit; POST /v1/lint says what the gateway repaired in it.'
+  }
+  const rules = borderline.filter(isRuleId).map((id) => `${id} (${RuleTable[id].what})`)
+  return `Near or beyond a limit in this request: ${rules.join(' ')} POST /v1/lint has the figures.`
+}
+
+const NUMBER = String.raw`(\d[\d,_]{0,14})`
+/** `215000 tokens > 200000 maximum`, as Anthropic's API says it. */
+const BOTH = new RegExp(`${NUMBER} tokens? ?> ?${NUMBER}`, 'i')
+/** `maximum context length is 200000 tokens`, `maximum of 200000`, `200000 tokens maximum`. */
+const MAXIMUM = [
+  new RegExp(`maximum(?: [a-z]+){0,4} ${NUMBER}`, 'i'),
+  new RegExp(`${NUMBER} (?:tokens? )?maximum`, 'i')
+]
+/** `resulted in 215000 tokens`, `you requested 215000 tokens`. */
+const TOKENS = new RegExp(`(?:resulted in|requested|has|had|got|received) ${NUMBER} tokens`, 'i')
+
+type RequestSize = Pick<ReplyPlan, 'inputTokens' | 'contextWindow'>
+
+/**
+ * Says how much too long a refused conversation is, which clients compact by: the upstream's figures where its words
+ * have any, else the estimate and the model's window. Every other error stays as it is.
+ */
+export function nameOverflow(error: GatewayError, plan: RequestSize): GatewayError {
+  if (error.code !== 'GW_CONTEXT_OVERFLOW') return error
+  const { code, detail, message, cause } = error
+  return new GatewayError(code, detail, { message, cause, overflow: overflowOf(message, plan) })
+}
+
+/** The tokens are always more than the maximum: the upstream may refuse what the estimate takes to fit. */
+function overflowOf(message: string, { inputTokens, contextWindow }: RequestSize): TokenOverflow {
+  const [, bothTokens, bothMaximum] = BOTH.exec(message) ?? []
+  const saidMaximum = bothMaximum ?? firstMatch(MAXIMUM, message)
+  const maximum = toCount(saidMaximum) ?? contextWindow
+  const tokens = toCount(bothTokens ?? firstMatch([TOKENS], message)) ?? inputTokens
+  return { maximum, tokens: Math.max(tokens, maximum + 1) }
+}
+
+function firstMatch(patterns: readonly RegExp[], text: string): string | undefined {
+  for (const pattern of patterns) {
+    const found = pattern.exec(text)?.[1]
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+function toCount(digits: string | undefined): number | undefined {
+  const count = Number(digits?.replace(/[,_]/g, ''))
+  return count > 0 ? count : undefined
+}

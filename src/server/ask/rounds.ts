@@ -1,0 +1,307 @@
+import { randomUUID } from 'node:crypto'
+import {
+  judgeRound,
+  RoundReader,
+  type RoundReport,
+  type RoundVerdict
+} from '../../dialects/answer/round.ts'
+import {
+  addUsage,
+  type EndReason,
+  type ToolCall,
+  type Usage
+} from '../../dialects/answer/stream-part.ts'
+import type { JsonForm } from '../../dialects/plan/json-answer.ts'
+import type { ReplyPlan, RoundPlan } from '../../dialects/plan/plan.ts'
+import { extendPayload } from '../../dialects/request/payload-bytes.ts'
+import type { FollowUp } from '../../kiro/conversation/change.ts'
+import { estimateTokens } from '../../kiro/models/tokens.ts'
+import type { ToolResult } from '../../kiro/wire/message.ts'
+import { RoundSink } from '../../reply/sinks.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { parseJsonObject } from '../../shared/json.ts'
+import { RequestPayload } from '../../upstream/call/request-payload.ts'
+import type { BodyMemory } from '../plane/body-memory.ts'
+import type { DataPlane } from '../plane/data-plane.ts'
+import { askUpstream, type UpstreamQuestion } from './ask-upstream.ts'
+import { createSearches, type RoundSearches } from './searches.ts'
+
+/** `payload` must be a kept one. */
+export interface RoundsQuestion extends UpstreamQuestion {
+  readonly rounds: RoundPlan
+  /** Holds the payload, which grows with each round. */
+  readonly memory: BodyMemory
+  /** What all rounds so far have cost. */
+  readonly onUsage: (usage: Usage) => void
+}
+
+/**
+ * One answer for which the upstream may be asked several times: to search the web for the model, or because the
+ * answer is not what the client insists on. For that it is asked again once only.
+ *
+ * ```
+ *   [opening search] ─▶ round ──delivered──▶ end
+ *                       ▲   ├──searches──▶ made, told ─┐
+ *                       │   └──not as asked, once──────┤
+ *                       └──── the payload grows ◀──────┘
+ * ```
+ *
+ * Resolves once the sink has got the whole answer. Between two calls to the upstream no permit is held.
+ *
+ * @throws {GatewayError} as `askUpstream()`; GW_ANSWER_INVALID when the second answer is no better than the first.
+ */
+export function answerInRounds(plane: DataPlane, question: RoundsQuestion): Promise<void> {
+  return new AnswerRounds(plane, question).run()
+}
+
+class AnswerRounds {
+  readonly #plane: DataPlane
+  readonly #question: RoundsQuestion
+  readonly #payload: RoundPayload
+  readonly #searches: RoundSearches | null
+  #rounds: RoundPlan
+  #usage: Usage | null = null
+  #isRepaired = false
+
+  constructor(plane: DataPlane, question: RoundsQuestion) {
+    this.#plane = plane
+    this.#question = question
+    this.#payload = new RoundPayload(plane, question)
+    this.#rounds = question.rounds
+    const { webSearch } = question.rounds
+    this.#searches = webSearch === null ? null : createSearches(plane, question, webSearch)
+  }
+
+  async run(): Promise<void> {
+    if (await this.#open()) return
+    const { sink, room, signal } = this.#question
+    for (;;) {
+      const reader = new RoundReader(this.#rounds, room)
+      await this.#ask(reader)
+      const report = reader.report()
+      this.#spend(report.end.usage)
+      if (room.isFull) return this.#giveUp(reader, report)
+      const verdict = await judgeRound(report, this.#rounds, {
+        isTooLong: reader.isTooLong,
+        problemsOf: (text, form) => this.#problemsOf(text, form)
+      })
+      switch (verdict.type) {
+        case 'deliver':
+          this.#release(reader)
+          this.#finish(report, verdict.reason)
+          return
+        case 'repair':
+          this.#repair(report, verdict)
+          break
+        case 'search':
+          // Words around a search are no part of an answer in JSON.
+          if (this.#rounds.jsonForm === null || verdict.isLast) this.#release(reader)
+          if (await this.#searchFor(report, verdict.isLast)) return
+      }
+      await sink.whenDrained(signal)
+    }
+  }
+
+  /** There is no more room: what there is of the answer is told, as an incomplete one. */
+  #giveUp(reader: RoundReader, report: RoundReport): void {
+    this.#release(reader)
+    this.#finish(report, 'length')
+  }
+
+  /** An answer that can't be checked is no mistake of the model's, and is delivered. */
+  async #problemsOf(text: string, form: JsonForm): Promise<readonly string[]> {
+    const { log, requestId: reqId, signal, waiter } = this.#question
+    const owner = { key: waiter.key, signal }
+    const { problems, isComplete } = await this.#plane.transforms.check(text, form, owner)
+    if (!isComplete) {
+      log.warn({ reqId, code: 'answer-unchecked', chars: text.length }, 'answer not checked')
+    }
+    return problems
+  }
+
+  /** Makes the search that the client's words ask for. True if that was the answer. */
+  async #open(): Promise<boolean> {
+    const { jsonForm, webSearch } = this.#rounds
+    const opening = webSearch?.opening ?? null
+    if (webSearch === null || opening === null || this.#searches === null) return false
+    const id = `toolu_${randomUUID().replaceAll('-', '').slice(0, 24)}`
+    const call = { id, name: webSearch.toolName, json: JSON.stringify({ query: opening.query }) }
+    const results = await this.#searches.make([call])
+    if (opening.isWhole && jsonForm === null) {
+      this.#payload.drop()
+      const text = results.map((result) => result.text).join('\n\n')
+      const { inputTokens } = this.#payload.plan
+      this.#spend({ inputTokens, outputTokens: estimateTokens(text) })
+      this.#question.sink.push({ type: 'text', text })
+      this.#finish(null, 'stop')
+      return true
+    }
+    this.#tell({ text: '', calls: [call], deliveredTokens: 0 }, results)
+    return false
+  }
+
+  /** Asks once more. Where nothing can follow, the payload need not be kept. */
+  async #ask(reader: RoundReader): Promise<void> {
+    const isLast = this.#isRepaired && this.#searches === null
+    const { sink, onAnswering } = this.#question
+    await askUpstream(this.#plane, {
+      ...this.#question,
+      payload: isLast ? this.#payload.hand() : this.#payload.keep(),
+      plan: this.#payload.plan,
+      sink: new RoundSink(sink, reader),
+      onAnswering: isLast ? onAnswering : () => {}
+    })
+  }
+
+  #repair(
+    { text, strays }: RoundReport,
+    { reply, problem }: Extract<RoundVerdict, { type: 'repair' }>
+  ): void {
+    const { log, requestId: reqId } = this.#question
+    const reason = this.#rounds.dueCall === null ? 'json' : 'tool-choice'
+    if (this.#isRepaired) {
+      const message = `${problem}, not even when it was asked again.`
+      throw new GatewayError('GW_ANSWER_INVALID', reason, { message })
+    }
+    this.#isRepaired = true
+    this.#plane.metrics.answersAskedAgain.inc({ reason })
+    log.info({ reqId, reason }, 'asking for another answer')
+    const toolResults = strays.map(toStrayResult)
+    this.#payload.extend({
+      text,
+      calls: strays,
+      reply: { text: reply, toolResults },
+      deliveredTokens: 0
+    })
+  }
+
+  /** True if the answer ends with these searches. */
+  async #searchFor({ text, searches, strays, end }: RoundReport, isLast: boolean) {
+    if (this.#searches === null) throw new Error('nobody was offered a search')
+    const { isOver } = this.#searches
+    const results = await this.#searches.make(searches)
+    if (isLast || isOver) {
+      this.#finish({ end }, isLast ? end.reason : 'pause')
+      return true
+    }
+    this.#tell({ text, calls: [...searches, ...strays], deliveredTokens: end.usage.outputTokens }, [
+      ...results,
+      ...strays.map(toStrayResult)
+    ])
+    return false
+  }
+
+  /** Tells the model what was found. A search that had to be made has been made by now. */
+  #tell(said: Omit<RoundWords, 'reply'>, toolResults: readonly ToolResult[]): void {
+    const mustAnswer = this.#searches?.isSpent === true || this.#rounds.dueCall !== null
+    this.#rounds = { ...this.#rounds, dueCall: null }
+    const text = mustAnswer ? 'Answer now with what was found.' : ''
+    this.#payload.extend({ ...said, reply: { text, toolResults } })
+  }
+
+  #release(reader: RoundReader): void {
+    for (const part of reader.release()) this.#question.sink.push(part)
+  }
+
+  #finish(report: Pick<RoundReport, 'end'> | null, reason: EndReason): void {
+    const { sink } = this.#question
+    const usage = this.#usage ?? { inputTokens: this.#payload.plan.inputTokens, outputTokens: 0 }
+    sink.push({ type: 'end', ...report?.end, reason, usage })
+    sink.end()
+  }
+
+  #spend(usage: Usage): void {
+    this.#usage = addUsage(this.#usage, usage)
+    this.#question.onUsage(this.#usage)
+  }
+}
+
+function toStrayResult({ id }: ToolCall): ToolResult {
+  return { id, text: 'This call was not made: another tool has to be called now.', isError: true }
+}
+
+export interface RoundPayloadOptions {
+  /** A kept one, of the first round. */
+  readonly payload: RequestPayload
+  readonly plan: ReplyPlan
+  /** Grows with the payload. */
+  readonly memory: BodyMemory
+}
+
+/** What a round came to, for the next one. */
+export interface RoundWords {
+  /** What the model said. */
+  readonly text: string
+  /** What it called, by the client's names. */
+  readonly calls: readonly ToolCall[]
+  /** What it is told. */
+  readonly reply: FollowUp['reply']
+  /** Tokens of the model's words that the client got. */
+  readonly deliveredTokens: number
+}
+
+/** What the next round of an answer is asked with: the conversation so far, and the plan for what is said to it. */
+export class RoundPayload {
+  readonly #plane: DataPlane
+  readonly #memory: BodyMemory
+  #payload: RequestPayload
+  #plan: ReplyPlan
+
+  constructor(plane: DataPlane, { payload, plan, memory }: RoundPayloadOptions) {
+    this.#plane = plane
+    this.#memory = memory
+    this.#payload = payload
+    this.#plan = plan
+  }
+
+  get plan(): ReplyPlan {
+    return this.#plan
+  }
+
+  /** The payload for a round that others may follow. */
+  keep(): RequestPayload {
+    return this.#payload
+  }
+
+  /** The payload for the last round: let go as soon as its answer begins. */
+  hand(): RequestPayload {
+    const last = new RequestPayload(this.#payload.bytes)
+    this.#payload.drop()
+    return last
+  }
+
+  /** There will be no more rounds. */
+  drop(): void {
+    this.#payload.drop()
+  }
+
+  /** @throws {GatewayError} GW_MEMORY_FULL; the signal's reason when the client has left. */
+  extend({ text, calls, reply, deliveredTokens }: RoundWords): void {
+    const answer = { text, toolCalls: this.#toWireCalls(calls) }
+    // Before it is there; what stands around it is little.
+    const addedBytes = Buffer.byteLength(JSON.stringify({ answer, reply }))
+    this.#memory.growTo(this.#payload.bytes.byteLength + addedBytes)
+    const { bytes, tokens } = extendPayload(this.#payload.bytes, { answer, reply })
+    this.#payload.drop()
+    this.#payload = new RequestPayload(bytes, { isKept: true })
+    this.#memory.growTo(bytes.byteLength)
+    const { upstreamModel, maxOutputTokens } = this.#plan
+    this.#plan = {
+      ...this.#plan,
+      inputTokens: this.#plane.calibration.correct(upstreamModel, tokens),
+      ...(maxOutputTokens !== undefined && {
+        maxOutputTokens: Math.max(1, maxOutputTokens - deliveredTokens)
+      })
+    }
+  }
+
+  #toWireCalls(calls: readonly ToolCall[]): FollowUp['answer']['toolCalls'] {
+    const renamed = Object.entries(this.#plan.toolNames)
+    const wireNames = new Map(renamed.map(([wireName, name]) => [name, wireName]))
+    return calls.map(({ id, name, json }) => ({
+      id,
+      name: wireNames.get(name) ?? name,
+      input: parseJsonObject(json) ?? {}
+    }))
+  }
+}

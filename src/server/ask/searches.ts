@@ -1,0 +1,224 @@
+import { randomUUID } from 'node:crypto'
+import type { StreamPart, ToolCall } from '../../dialects/answer/stream-part.ts'
+import type { WebSearchPlan } from '../../dialects/plan/plan.ts'
+import { filterPages, wordSearch } from '../../dialects/plan/search-tool.ts'
+import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
+import { faultOfResponse, toGatewayError } from '../../kiro/wire/fault.ts'
+import { hostsFor } from '../../kiro/wire/hosts.ts'
+import type { ToolResult } from '../../kiro/wire/message.ts'
+import { parseSearchAnswer, type SearchOutcome } from '../../kiro/wire/web-search.ts'
+import type { Logger } from '../../observe/logger.ts'
+import type { AnswerSink } from '../../reply/sinks.ts'
+import { asGatewayError } from '../../shared/errors.ts'
+import { parseJsonObject, textMember } from '../../shared/json.ts'
+import { exchangeJson } from '../../upstream/call/json-exchange.ts'
+import { searchRequest } from '../../upstream/call/requests.ts'
+import {
+  type Approach,
+  type ApproachFailure,
+  nextApproach,
+  PLAIN_APPROACH
+} from '../../upstream/call/retry.ts'
+import type { DataPlane } from '../plane/data-plane.ts'
+import { acquirePermit, type PermitWait } from './ask-upstream.ts'
+
+export type SearchPart = Extract<StreamPart, { type: 'search' }>
+
+export interface RoundSearchesOptions {
+  readonly plan: WebSearchPlan
+  readonly search: (query: string) => Promise<SearchOutcome>
+  /** Shows the client what came of a search; resolves when it can take more. */
+  readonly show: (part: SearchPart) => Promise<void>
+}
+
+/** Answers with searches, one after the other; then the model has had enough time. */
+const MAX_ROUNDS = 5
+
+/** The searches of one answer, one at a time: `max_uses` bounds how many, and nobody searches for ever. */
+export class RoundSearches {
+  readonly #options: RoundSearchesOptions
+  #made = 0
+  #rounds = 0
+
+  constructor(options: RoundSearchesOptions) {
+    this.#options = options
+  }
+
+  /** No more answers with searches are followed by another round. */
+  get isOver(): boolean {
+    return this.#rounds >= MAX_ROUNDS
+  }
+
+  /** No more searches will be made. */
+  get isSpent(): boolean {
+    return this.isOver || this.#made >= this.#options.plan.maxUses
+  }
+
+  /** Makes the searches of one round, or says why not. Gives what the model is told, call by call. */
+  async make(calls: readonly ToolCall[]): Promise<readonly ToolResult[]> {
+    const isOver = this.isOver
+    this.#rounds++
+    const results: ToolResult[] = []
+    for (const call of calls) {
+      const { part, result } = await this.#makeOne(call, isOver)
+      results.push(result)
+      await this.#options.show(part)
+    }
+    return results
+  }
+
+  async #makeOne({ id, json }: ToolCall, isOver: boolean): Promise<MadeSearch> {
+    const { plan, search } = this.#options
+    const query = textMember(parseJsonObject(json) ?? {}, 'query')
+    if (query === null) return refuse(id, '', NO_QUERY)
+    if (isOver || this.#made >= plan.maxUses) return refuse(id, query, TOO_MANY)
+    this.#made++
+    const { pages, problem } = await search(query)
+    const part: SearchPart = {
+      type: 'search',
+      id: newId(),
+      query,
+      results: filterPages(pages, plan),
+      ...(problem !== undefined && { problem: 'unavailable' })
+    }
+    const text = wordSearch(query, part)
+    return { part, result: { id, text, isError: problem !== undefined } }
+  }
+}
+
+interface MadeSearch {
+  readonly part: SearchPart
+  readonly result: ToolResult
+}
+
+/** Why a search was not made: in the vendor's word, and for the model. */
+interface Refusal {
+  readonly problem: string
+  readonly text: string
+}
+
+const NO_QUERY: Refusal = {
+  problem: 'invalid_tool_input',
+  text: 'A search needs a "query": what to search for.'
+}
+const TOO_MANY: Refusal = {
+  problem: 'max_uses_exceeded',
+  text: 'No more searches are possible. Answer with what was found so far.'
+}
+
+function refuse(id: string, query: string, { problem, text }: Refusal): MadeSearch {
+  return {
+    part: { type: 'search', id: newId(), query, results: [], problem },
+    result: { id, text, isError: true }
+  }
+}
+
+function newId(): string {
+  return randomUUID().replaceAll('-', '')
+}
+
+/** What the searches of one answer share. */
+export interface SearchContext extends Omit<WebSearch, 'query' | 'onSent'> {
+  readonly sink: AnswerSink
+}
+
+/** The searches of one answer, made through the upstream and shown to the client as soon as they are made. */
+export function createSearches(
+  plane: DataPlane,
+  context: SearchContext,
+  plan: WebSearchPlan
+): RoundSearches {
+  const { sink, signal } = context
+  return new RoundSearches({
+    plan,
+    search: async (query) => {
+      try {
+        return await searchWeb(plane, { ...context, query, onSent: () => sink.onSent() })
+      } finally {
+        sink.onIdle()
+      }
+    },
+    show: (part) => {
+      sink.push(part)
+      sink.flush()
+      return sink.whenDrained(signal)
+    }
+  })
+}
+
+export interface WebSearch extends PermitWait {
+  readonly query: string
+  /** The search is on its way: silence is now worth a heartbeat. */
+  readonly onSent: () => void
+  readonly log: Logger
+  readonly requestId: string
+}
+
+type Answer = { readonly outcome: SearchOutcome } | { readonly failure: ApproachFailure }
+
+/**
+ * Searches the web through the upstream (kiro-protocol §9.4), with a permit of the connection budget. A search that
+ * fails is an outcome like any other: the model can answer without it. It is asked for again only where something
+ * about the call can be changed: token, profile or host.
+ *
+ * @throws {GatewayError} when no permit could be had, the credential is gone or the client has left.
+ */
+export async function searchWeb(plane: DataPlane, search: WebSearch): Promise<SearchOutcome> {
+  const { signal, log, requestId: reqId } = search
+  let snapshot = plane.credentials.current()
+  let approach = PLAIN_APPROACH
+  for (;;) {
+    const answer = await ask(plane, search, snapshot, approach)
+    const problem = 'failure' in answer ? answer.failure.error.message : answer.outcome.problem
+    plane.metrics.webSearches.inc({ outcome: problem === undefined ? 'found' : 'failed' })
+    if (problem !== undefined) {
+      // A service may repeat what it was asked for.
+      log.warn({ reqId, detail: problem.replaceAll(search.query, '‹query›') }, 'web search failed')
+    }
+    if ('outcome' in answer) return answer.outcome
+    const next = nextApproach(approach, answer.failure, {
+      hosts: hostsFor(snapshot, plane.config().upstream).length,
+      hasProfile: snapshot.profileArn !== null
+    })
+    if (next === null) return { pages: [], problem: answer.failure.error.message }
+    if (next.hasRenewedToken && !approach.hasRenewedToken) {
+      snapshot = await plane.credentials.renew(snapshot, signal)
+    }
+    approach = next
+  }
+}
+
+async function ask(
+  plane: DataPlane,
+  search: WebSearch,
+  snapshot: CredentialSnapshot,
+  approach: Approach
+): Promise<Answer> {
+  const { query, signal, phases, onSent } = search
+  const { upstream } = plane.config()
+  const hosts = hostsFor(snapshot, upstream)
+  const host = hosts[approach.hostIndex] ?? hosts[0]
+  if (host === undefined) throw new Error('there is no upstream host')
+  const { userAgent } = upstream
+  const request = searchRequest({ query, snapshot, host, approach, userAgent })
+  const permit = await acquirePermit(plane, search)
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
+  try {
+    const { status, headers, text } = await exchangeJson({
+      pool: plane.pool,
+      request,
+      signal: deadline,
+      onSent,
+      onSettled: () => permit.release()
+    })
+    if (status === 200) return { outcome: parseSearchAnswer(text) }
+    const { token } = snapshot
+    const fault = faultOfResponse({ status, headers, body: text, token, now: Date.now() })
+    return { failure: { error: toGatewayError(fault), remedy: fault.remedy } }
+  } catch (cause) {
+    signal.throwIfAborted()
+    return { failure: { error: asGatewayError(cause), remedy: null } }
+  } finally {
+    phases.end('search')
+  }
+}

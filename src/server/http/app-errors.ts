@@ -1,0 +1,144 @@
+import {
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+  STATUS_CODES
+} from 'node:http'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { type ErrorDialect, toErrorReply } from '../../dialects/error-body.ts'
+import type { Logger } from '../../observe/logger.ts'
+import type { RefusalLog } from '../../observe/refusal-log.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { answerEarly } from '../turn/answer-early.ts'
+import { dialectOfPath } from './answer-routes.ts'
+import { requestIdOf } from './auth.ts'
+import { HEALTH_PATHS } from './read-routes.ts'
+
+/** Where refusals are logged; `unknown` for those of clients who have shown no key. */
+export interface RefusalLogs {
+  readonly log: Logger
+  readonly unknown: Pick<RefusalLog, 'note'>
+}
+
+/** Answers and logs a request that no route serves, in the dialect of its path or of its client. */
+export function refuse(
+  { log, unknown }: RefusalLogs,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  cause: unknown
+): void {
+  const error = toGatewayError(cause)
+  const path = pathOf(request)
+  const facts = { reqId: request.id, method: request.method, path, code: error.code }
+  if (error.code === 'GW_INTERNAL') log.error({ ...facts, err: cause }, 'request failed')
+  else if (request.keyName === '') unknown.note({ ...facts, status: error.status })
+  else log.info({ ...facts, status: error.status }, 'request refused')
+  reply.hijack()
+  answerEarly(request.raw, reply.raw, toErrorReply(dialectOf(request, path), error, request.id))
+}
+
+/** What to say to a request whose path or method is not served; tells `allow` where the path is. */
+export function noSuchRoute(
+  app: FastifyInstance,
+  request: FastifyRequest,
+  reply: FastifyReply
+): GatewayError {
+  const path = pathOf(request)
+  const allowed = METHODS.filter((method) => app.findRoute({ url: path, method }) !== null)
+  if (allowed.length === 0) {
+    const message = `There is no route ${request.method} ${path}.${hintFor(path)}`
+    return new GatewayError('GW_ROUTE_UNKNOWN', undefined, { message })
+  }
+  reply.raw.setHeader('allow', allowed.join(', '))
+  const message = `${path} takes ${allowed.join(' and ')}, not ${request.method}.`
+  return new GatewayError('GW_METHOD_NOT_ALLOWED', undefined, { message })
+}
+
+/**
+ * The whole answer to bytes that are no HTTP request, or to one that never came whole: there is no route, and so no
+ * dialect, to speak in.
+ */
+export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Error): string {
+  const code = 'code' in cause ? String(cause.code) : ''
+  const requestId = requestIdOf(undefined)
+  const isLate = code === 'ERR_HTTP_REQUEST_TIMEOUT'
+  const isLarge = code === 'HPE_HEADER_OVERFLOW'
+  const message = BAD_REQUESTS.get(code) ?? 'The connection carried no valid HTTP request.'
+  const error = new GatewayError(isLate ? 'GW_BODY_TIMEOUT' : 'GW_BODY_INVALID', code, { message })
+  const { status, headers, body } = toErrorReply('openai', error, requestId)
+  const shownStatus = isLarge ? 431 : status
+  unknown.note({ reqId: requestId, status: shownStatus, code: error.code, detail: code })
+  const lines = Object.entries({
+    ...headers,
+    connection: 'close',
+    'content-length': Buffer.byteLength(body)
+  }).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `HTTP/1.1 ${shownStatus} ${STATUS_CODES[shownStatus] ?? ''}\r\n${lines.join('')}\r\n${body}`
+}
+
+/** By the code of what was wrong with it. */
+const BAD_REQUESTS: ReadonlyMap<string, string> = new Map([
+  ['HPE_HEADER_OVERFLOW', 'The headers of the request are too large.'],
+  ['ERR_HTTP_REQUEST_TIMEOUT', 'The headers of the request did not arrive in time.'],
+  [
+    'BODY_IN_CRUMBS',
+    'The request body came in chunks of a few bytes each: send it with a content-length, or in larger chunks.'
+  ]
+])
+
+/**
+ * Refuses a request on a connection beyond the limit, in the dialect of its path; health checks are let through, or a
+ * busy gateway would be restarted.
+ */
+export function refuseCrowd(request: IncomingMessage, response: ServerResponse): boolean {
+  const { url = '', headers } = request
+  const [path = ''] = url.split('?', 1)
+  if (HEALTH_PATHS.has(path.replace(/\/+$/, ''))) return false
+  const error = new GatewayError('GW_CONNECTIONS_FULL', undefined, { retryAfterS: 1 })
+  const requestId = requestIdOf(headers['x-request-id'])
+  const dialect = dialectOfPath(path) ?? dialectOfHeaders(headers)
+  answerEarly(request, response, toErrorReply(dialect, error, requestId))
+  return true
+}
+
+/** Why there is nothing below a path where the vendor has something. */
+function hintFor(path: string): string {
+  return /^(\/v1)?\/responses\//.test(path)
+    ? ' Responses are not kept here, so they can be neither read, changed nor cancelled: send the whole conversation with each request, and an item of type "compaction_trigger" at its end to have it compacted.'
+    : ''
+}
+
+const METHODS = ['GET', 'POST'] as const
+const MAX_PATH_CHARS = 200
+
+function pathOf({ url }: FastifyRequest): string {
+  const [path = ''] = url.split('?', 1)
+  return path.slice(0, MAX_PATH_CHARS)
+}
+
+function dialectOf(request: FastifyRequest, path: string): ErrorDialect {
+  return dialectOfPath(path) ?? dialectOfHeaders(request.headers)
+}
+
+function dialectOfHeaders(headers: IncomingHttpHeaders): ErrorDialect {
+  return headers['anthropic-version'] === undefined ? 'openai' : 'anthropic-messages'
+}
+
+/** Fastify's own refusals are about the shape of a request. */
+function toGatewayError(cause: unknown): GatewayError {
+  if (cause instanceof GatewayError) return cause
+  if (isClientError(cause)) {
+    return new GatewayError('GW_BODY_INVALID', cause.code, { message: cause.message, cause })
+  }
+  return new GatewayError('GW_INTERNAL', undefined, { cause })
+}
+
+function isClientError(cause: unknown): cause is FastifyError {
+  return (
+    cause instanceof Error &&
+    'statusCode' in cause &&
+    typeof cause.statusCode === 'number' &&
+    cause.statusCode >= 400 &&
+    cause.statusCode < 500
+  )
+}

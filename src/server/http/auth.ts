@@ -1,0 +1,132 @@
+import { createHash, randomUUID, timingSafeEqual } from 'node:crypto'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import { isIPv4 } from 'node:net'
+import { GatewayError } from '../../shared/errors.ts'
+
+/** Who is calling: a name of the key, the same in all workers and after every start, from which the key can't be told. */
+export interface Caller {
+  readonly keyName: string
+}
+
+/** Of a key's digest: enough that no other key has the name, since what is kept for a client is kept under it. */
+const NAME_BYTES = 16
+
+const ANYONE: Caller = { keyName: 'anyone' }
+
+/**
+ * Checks client keys in constant time: each is compared, as a digest, with every configured one, so that
+ * neither a key's content, nor its length, nor its place in the list shows in the time taken.
+ */
+export class Authenticator {
+  readonly #digests: readonly Buffer[]
+  readonly #ownName: string
+
+  /** `ownName` is what the gateway is called besides the names of this machine: `SERVER_HOST`. */
+  constructor(apiKeys: readonly string[], ownName = 'localhost') {
+    this.#digests = apiKeys.map(digestOf)
+    this.#ownName = ownName.toLowerCase()
+  }
+
+  /**
+   * Takes `x-api-key` and `authorization: Bearer`, either or both; one good key is enough, as clients send both
+   * when both are configured.
+   *
+   * @throws {GatewayError} GW_KEY_MISSING, also for foreign web pages and names where there are no keys; GW_KEY_INVALID
+   */
+  check(headers: IncomingHttpHeaders): Caller {
+    if (this.#digests.length === 0) {
+      if (this.#isForeignPage(headers))
+        throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_PAGE)
+      if (this.#isForeignName(headers))
+        throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_NAME)
+      return ANYONE
+    }
+    const given = keysOf(headers)
+    if (given.length === 0) throw new GatewayError('GW_KEY_MISSING')
+    for (const key of given) {
+      const digest = digestOf(key)
+      let isKnown = false
+      for (const known of this.#digests) isKnown = timingSafeEqual(digest, known) || isKnown
+      if (isKnown) return { keyName: digest.toString('hex', 0, NAME_BYTES) }
+    }
+    throw new GatewayError('GW_KEY_INVALID')
+  }
+
+  /**
+   * Any page that is open in a browser may send requests to this machine; without keys it would spend the subscription.
+   * A frame without rights of its own says `null`.
+   */
+  #isForeignPage({ origin = '' }: IncomingHttpHeaders): boolean {
+    if (origin === 'null') return true
+    const page = URL.parse(origin)
+    if (page === null || !/^https?:$/.test(page.protocol)) return false // programs have others, or none
+    return !this.#isOwn(page.hostname)
+  }
+
+  /**
+   * To a browser, a page whose owner lets its name point to this machine is at home here: it sends no origin with what
+   * it reads, but the name. Old programs send none.
+   */
+  #isForeignName({ host }: IncomingHttpHeaders): boolean {
+    if (host === undefined) return false
+    const name = URL.parse(`http://${host}`)?.hostname ?? ''
+    return !this.#isOwn(name)
+  }
+
+  /** Of a name as `URL` gives it: lower case, and addresses in their usual form. */
+  #isOwn(name: string): boolean {
+    return isOwnMachine(name) || name === this.#ownName
+  }
+}
+
+const FOREIGN_PAGE = {
+  message:
+    'Web pages of other sites may not use a gateway that asks for no key: set PROXY_API_KEY and send one of its keys.'
+}
+
+const FOREIGN_NAME = {
+  message:
+    'A gateway that asks for no key answers only by a name of its own machine, such as http://localhost or http://127.0.0.1: call it so, or set PROXY_API_KEY and send one of its keys.'
+}
+
+/** `localhost`, below it or with the dot of the root, and the loopback addresses; not what only begins like them. */
+function isOwnMachine(name: string): boolean {
+  if (name === '[::1]' || /(^|\.)localhost\.?$/.test(name)) return true
+  return isIPv4(name) && name.startsWith('127.')
+}
+
+function keysOf(headers: IncomingHttpHeaders): readonly string[] {
+  const keys: string[] = []
+  const apiKey = headers['x-api-key']
+  if (typeof apiKey === 'string' && apiKey !== '') keys.push(apiKey)
+  const [scheme = '', token = ''] = headers.authorization?.trim().split(/\s+/, 2) ?? []
+  if (scheme.toLowerCase() === 'bearer' && token !== '') keys.push(token)
+  return keys
+}
+
+function digestOf(key: string): Buffer {
+  return createHash('sha256').update(key).digest()
+}
+
+const ACCEPTABLE = /^[A-Za-z0-9._:-]{1,128}$/
+
+/** The id that the client gave its request, if it is fit for logs and headers, else a new one. */
+export function requestIdOf(given: string | readonly string[] | undefined): string {
+  if (typeof given === 'string' && ACCEPTABLE.test(given)) return given
+  return `req_${randomUUID().replaceAll('-', '')}`
+}
+
+const WEBSOCKET = /\bwebsocket\b/i
+
+/**
+ * Refuses to speak WebSocket, whatever the path and before any other check: Codex asks for it first, goes on over HTTP
+ * at once when it reads 426, and comes back for seconds after any other status (kiro-protocol §11.4).
+ *
+ * @throws {GatewayError} GW_UPGRADE_REFUSED
+ */
+export function refuseWebSocket({ headers }: IncomingMessage, response: ServerResponse): void {
+  if (!WEBSOCKET.test(headers.upgrade ?? '')) return
+  response.setHeader('upgrade', 'HTTP/1.1') // RFC 9110 §15.5.22 wants to know what else is spoken
+  response.setHeader('connection', 'upgrade, close')
+  throw new GatewayError('GW_UPGRADE_REFUSED')
+}

@@ -1,0 +1,97 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { isDialectName } from '../../dialects/convert.ts'
+import type { DialectName } from '../../dialects/plan/plan.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import type { DataPlane } from '../plane/data-plane.ts'
+import { convertBody, referencedAnswers, requestOptionsOf } from '../turn/body.ts'
+import { LocalTurn } from '../turn/turn.ts'
+
+/** Where each client API counts, and how it tells the result. */
+const COUNTERS = [
+  {
+    dialect: 'anthropic-messages',
+    paths: [
+      '/v1/messages/count_tokens',
+      '/messages/count_tokens',
+      '/anthropic/v1/messages/count_tokens'
+    ],
+    toAnswer: (tokens: number) => ({ input_tokens: tokens })
+  },
+  {
+    dialect: 'openai-responses',
+    paths: ['/v1/responses/input_tokens', '/responses/input_tokens'],
+    toAnswer: (tokens: number) => ({ object: 'response.input_tokens', input_tokens: tokens })
+  }
+] as const
+
+/** How many tokens a request has (kiro-protocol §9.6): the upstream can't be asked, so it is estimated. */
+export function countTokensRoutes(app: FastifyInstance, plane: DataPlane, log: Logger): void {
+  for (const { dialect, paths, toAnswer } of COUNTERS) {
+    for (const path of paths) {
+      app.post(path, async ({ raw, id, keyName }, reply) => {
+        reply.hijack()
+        await new LocalTurn({
+          plane,
+          dialect,
+          route: path,
+          request: raw,
+          response: reply.raw,
+          requestId: id,
+          keyName,
+          log,
+          answer: async (body, signal) => {
+            const { plan } = await convertBody(plane, body, signal)
+            const { upstreamModel, inputTokens } = plan
+            return toAnswer(plane.calibration.correct(upstreamModel, inputTokens))
+          }
+        }).run()
+      })
+    }
+  }
+}
+
+const PATH = '/v1/lint'
+
+/**
+ * Says of a request of any dialect which rules of the upstream it breaks and what becomes of that. Looks at the body
+ * as it would be looked at for an answer, and sends it nowhere.
+ */
+export function lintRoute(app: FastifyInstance, plane: DataPlane, log: Logger): void {
+  app.post(PATH, async (request, reply) => {
+    const dialect = askedDialect(request)
+    reply.hijack()
+    await new LocalTurn({
+      plane,
+      dialect: dialect ?? dialectOfErrors(request),
+      route: PATH,
+      request: request.raw,
+      response: reply.raw,
+      requestId: request.id,
+      keyName: request.keyName,
+      log,
+      answer: async ({ body, memory, key }, signal) => {
+        const mayRefer = dialect ?? 'openai-responses'
+        const answers = await referencedAnswers(plane, { dialect: mayRefer, body, key, memory })
+        const options = { ...requestOptionsOf(plane), answers }
+        return plane.transforms.lint(body, { dialect, request: options }, { key, signal })
+      }
+    }).run()
+  })
+}
+
+/** @throws {GatewayError} GW_BODY_INVALID for a name that is none */
+function askedDialect({ query }: FastifyRequest): DialectName | undefined {
+  const name: unknown = Reflect.get(Object(query), 'dialect')
+  if (name === undefined) return undefined
+  if (typeof name === 'string' && isDialectName(name)) return name
+  throw new GatewayError('GW_BODY_INVALID', undefined, {
+    message: 'dialect: must be openai-chat, openai-responses or anthropic-messages',
+    param: 'dialect'
+  })
+}
+
+/** What this route itself refuses, it refuses as its client's API would. */
+function dialectOfErrors({ headers }: FastifyRequest): DialectName {
+  return headers['anthropic-version'] === undefined ? 'openai-chat' : 'anthropic-messages'
+}

@@ -1,0 +1,230 @@
+import type { MemoryBudget, Reservation } from '../../admission/memory-budget.ts'
+import { abortErrorOf, GatewayError } from '../../shared/errors.ts'
+import type { JobOwner } from '../../transform/thread-lane.ts'
+import type { DataPlane } from './data-plane.ts'
+import type { BodyRoom } from './request-body.ts'
+
+/**
+ * Bytes of memory that a body of one byte takes at most while it is converted; the heaps of threads are planned
+ * for themselves.
+ *
+ * Measured as array buffers at their peak, with coding agents' bodies of 5 and 10 MB in both dialects: a thread is
+ * moved the body and moves a payload of 1.03 back, so that both together take 2.03 and this thread never more than
+ * 1.03 of it. What is converted inline takes 2.03 as well and beside it 7 to 8 times its size of this heap, most of
+ * it garbage at once: it is counted with more, which costs little at its size.
+ */
+const FACTOR_IN_THREAD = 2
+const FACTOR_INLINE = 4
+/** The payload, and once more where it is copied for another attempt, until the answer begins. */
+const FACTOR_WHILE_HELD = 2
+
+/** Bodies up to this size have a lane of their own beside the budget, so that large ones never hold them up. */
+export const SMALL_BODY_BYTES = 128 * 1024
+
+/** What every answer may need of its request is part of the plan for its connection: of a request with thirty tools. */
+const FREE_KEPT_BYTES = 32 * 1024
+/** The prompts of the gateway itself may make so much more of a small body. */
+const FREE_PAYLOAD_BYTES = 16 * 1024
+
+export interface BodyMemoryOptions {
+  readonly budget: MemoryBudget
+  /** Counts what answers need of their requests, which is held in the other two: no key may fill them with that. */
+  readonly kept: MemoryBudget
+  /** For small bodies, while the budget is in use. */
+  readonly smallLane: MemoryBudget
+  /** Bodies up to this size are converted on the event loop. */
+  readonly inlineMaxBytes: number
+  /** Name of the client's key. */
+  readonly key: string
+  /** Ends the wait for memory. */
+  readonly signal: AbortSignal
+  /** Longest wait for memory. */
+  readonly timeoutMs: number
+}
+
+/** The memory set aside for one request. After `release()` nothing is held, and nothing is waited for. */
+export class BodyMemory implements BodyRoom, Disposable {
+  /** Of the bodies that will ever fit. */
+  readonly largestBytes: number
+  readonly #options: BodyMemoryOptions
+  /** Bounded by the steps of a body of the largest size. */
+  readonly #reservations: Reservation[] = []
+  #bytes = 0
+  /** Of these, what is held until the end. */
+  #keptBytes = 0
+  #kept: Reservation | null = null
+  #isReleased = false
+  /** Ends a wait for memory; most requests need not wait, and joining two signals costs them more than all else here. */
+  #wait: AbortController | null = null
+
+  constructor(options: BodyMemoryOptions) {
+    const { budget, inlineMaxBytes } = options
+    this.#options = options
+    this.largestBytes = largestThatFits(budget.totalBytes, inlineMaxBytes)
+  }
+
+  async reserve(bodyBytes: number): Promise<void> {
+    const bytes = this.#bytesFor(bodyBytes)
+    this.#refuseReleased()
+    const { budget, smallLane, key, signal, timeoutMs } = this.#options
+    const isBudgetFree = budget.isFree(bytes)
+    const isSmall = bodyBytes <= SMALL_BODY_BYTES
+    if (!isBudgetFree && isSmall && smallLane.isFreeFor(bytes, key)) {
+      return this.#add(smallLane.grow(bytes, key))
+    }
+    const wait = { key, signal: isBudgetFree ? signal : this.#waitSignal(), timeoutMs }
+    this.#own(await budget.reserve(bytes, wait))
+  }
+
+  get isContested(): boolean {
+    const { budget, key } = this.#options
+    return budget.isContested(key) || budget.isBlocked
+  }
+
+  async extend(bodyBytes: number): Promise<void> {
+    this.#refuseReleased()
+    const bytes = this.#bytesFor(bodyBytes) - this.#bytes
+    if (bytes <= 0) return
+    const { budget, smallLane, key, timeoutMs } = this.#options
+    const isInLane = bodyBytes <= SMALL_BODY_BYTES && smallLane.isFreeFor(bytes, key)
+    if (isInLane && !budget.isFree(bytes)) return this.#own(smallLane.grow(bytes, key))
+    const wait = { key, signal: this.#waitSignal(), timeoutMs }
+    this.#own(await budget.extend(bytes, this.#bytes, wait))
+  }
+
+  loosenTo(bodyBytes: number): void {
+    this.#bytes = this.#shrink(this.#bytesFor(bodyBytes), 'loosenTo')
+  }
+
+  grow(bodyBytes: number): void {
+    this.#refuseReleased()
+    const more = this.#bytesFor(bodyBytes) - this.#bytes
+    if (more > 0) this.#add(this.#grow(more))
+  }
+
+  growForPayload(payloadBytes: number, bodyBytes: number): void {
+    this.#refuseReleased()
+    const bytes = this.#bytesFor(bodyBytes) + Math.max(0, payloadBytes - bodyBytes)
+    const { totalBytes } = this.#options.budget
+    if (Math.max(bytes, payloadBytes * FACTOR_WHILE_HELD) > totalBytes) {
+      const message =
+        `The request becomes ${payloadBytes} bytes for the upstream, for which the gateway never has memory: it has ` +
+        `${totalBytes} bytes for all requests. Send a shorter one, or give its container more memory.`
+      throw new GatewayError('GW_BODY_TOO_LARGE', undefined, { message })
+    }
+    if (bytes > this.#bytes) this.#add(this.#grow(bytes - this.#bytes))
+  }
+
+  /**
+   * The body is gone, its payload is left, and what the answer needs of the request until it has ended.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL where answers of this key need too much of that; and as `growTo()`
+   */
+  shrinkTo(payloadBytes: number, keptBytes = 0): void {
+    this.#refuseReleased()
+    this.#keep(keptBytes - FREE_KEPT_BYTES)
+    this.#shrink(payloadBytes * FACTOR_WHILE_HELD + this.#keptBytes, 'shrinkTo')
+    this.growTo(payloadBytes)
+  }
+
+  /**
+   * The payload that is left has grown.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL; the signal's own error.
+   */
+  growTo(payloadBytes: number): void {
+    this.#refuseReleased()
+    const held = this.#reservations.reduce((sum, { bytes }) => sum + bytes, 0)
+    const more = payloadBytes * FACTOR_WHILE_HELD + this.#keptBytes - held
+    if (more > FREE_PAYLOAD_BYTES) this.#add(this.#grow(more))
+  }
+
+  /** The payload is gone, too. */
+  shrinkToKept(): void {
+    this.#shrink(this.#keptBytes, 'shrinkTo')
+  }
+
+  release(): void {
+    this.#isReleased = true
+    this.#wait?.abort()
+    this.#kept?.release()
+    for (const reservation of this.#reservations) reservation.release()
+  }
+
+  [Symbol.dispose](): void {
+    this.release()
+  }
+
+  #keep(bytes: number): void {
+    if (bytes <= 0 || this.#kept !== null) return
+    const { kept, key } = this.#options
+    if (!kept.isFreeFor(bytes, key)) {
+      const message =
+        'Answers that are under way need too much of what their requests said. Try again shortly.'
+      throw new GatewayError('GW_MEMORY_FULL', `${bytes} bytes`, { message, retryAfterS: 5 })
+    }
+    this.#kept = kept.grow(bytes, key)
+    this.#keptBytes = bytes
+  }
+
+  #grow(bytes: number): Reservation {
+    return this.#options.budget.grow(bytes, this.#options.key)
+  }
+
+  #refuseReleased(): void {
+    const { signal } = this.#options
+    if (signal.aborted || this.#isReleased) throw abortErrorOf(signal)
+  }
+
+  #waitSignal(): AbortSignal {
+    this.#wait ??= new AbortController()
+    return AbortSignal.any([this.#options.signal, this.#wait.signal])
+  }
+
+  /** Gives how much is held then. */
+  #shrink(bytes: number, how: 'shrinkTo' | 'loosenTo'): number {
+    let left = bytes
+    for (const reservation of this.#reservations) {
+      reservation[how](left)
+      left -= reservation.bytes
+    }
+    return bytes - left
+  }
+
+  #bytesFor(bodyBytes: number): number {
+    return bytesFor(bodyBytes, this.#options.inlineMaxBytes)
+  }
+
+  #own(reservation: Reservation): void {
+    if (this.#isReleased) reservation.release()
+    else this.#add(reservation)
+  }
+
+  #add(reservation: Reservation): void {
+    this.#reservations.push(reservation)
+    this.#bytes += reservation.bytes
+  }
+}
+
+/** For one request to this worker. */
+export function bodyMemoryOf(
+  { memory: budget, smallLane, kept, transforms, config }: BodyMemoryPlane,
+  { key, signal }: JobOwner
+): BodyMemory {
+  const timeoutMs = config().server.bodyTimeoutMs
+  const { inlineMaxBytes } = transforms
+  return new BodyMemory({ budget, smallLane, kept, inlineMaxBytes, key, signal, timeoutMs })
+}
+
+type BodyMemoryPlane = Pick<DataPlane, 'memory' | 'smallLane' | 'kept' | 'transforms' | 'config'>
+
+/** Grows with the body: one byte more never needs less. */
+function bytesFor(bodyBytes: number, inlineMaxBytes: number): number {
+  return Math.max(bodyBytes * FACTOR_IN_THREAD, Math.min(bodyBytes, inlineMaxBytes) * FACTOR_INLINE)
+}
+
+/** The other way round: the largest body for which so many bytes are enough. */
+function largestThatFits(totalBytes: number, inlineMaxBytes: number): number {
+  const factor = totalBytes < inlineMaxBytes * FACTOR_INLINE ? FACTOR_INLINE : FACTOR_IN_THREAD
+  return Math.floor(totalBytes / factor)
+}

@@ -1,0 +1,294 @@
+import { createHash } from 'node:crypto'
+import { lstat } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  byteLengthOf,
+  glue,
+  glueWith,
+  toBytes,
+  toText,
+  type Written
+} from '../../dialects/answer/output-text.ts'
+import type { KeptItems } from '../../dialects/answer/stream-part.ts'
+import { responseKeyOf } from '../../dialects/openai-responses/output-items.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { makePrivateFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
+import { inBatches, NAME_DIGITS, sweepItems } from './item-sweeper.ts'
+
+export interface ItemStoreLimits {
+  /** Of all workers together; 0 keeps nothing. */
+  readonly maxBytes: number
+  readonly maxAgeMs: number
+}
+
+export interface ItemStoreOptions {
+  /** For these files alone; made when the first is written. */
+  readonly folder: string
+  /** How many processes write into the folder. */
+  readonly writers: number
+  readonly limits: () => ItemStoreLimits
+  readonly log: Pick<Logger, 'warn'>
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number
+}
+
+/** Makes room for so many bytes before they are read; rejects where there is none. */
+export type Admit = (bytes: number) => Promise<void>
+
+/** A longer one is not kept. */
+const MAX_ITEM_BYTES = 3 * 1024 * 1024
+const MAX_FILE_BYTES = 4 * 1024 * 1024
+/** Of all answers that are being written; while a disk takes longer than that, further ones are not kept. */
+const MAX_WRITING_BYTES = 8 * 1024 * 1024
+/** Of memory, where there is no folder. */
+const MAX_MEMORY_BYTES = 4 * 1024 * 1024
+/** Answers that one request may refer to; a conversation of a few thousand turns fits into no model. */
+const MAX_ANSWERS = 4096
+/** A disk that takes longer holds up no client. */
+const SAVE_TIMEOUT_MS = 2_000
+const SWEEP_INTERVAL_MS = 600_000
+/** A full disk or too many open files pass; so long after a failed write the next is tried. */
+const DISK_RETRY_MS = 60_000
+
+/** An answer, and whose it is. */
+export interface KeptAnswer {
+  /** Name of the client's key: nobody else finds the items. */
+  readonly owner: string
+  readonly responseId: string
+  readonly items: KeptItems
+}
+
+/**
+ * The items of answers that clients may refer to by id, for all workers: one file for each answer, open to us alone,
+ * there as a whole or not at all.
+ *
+ * A file is named by its owner and by what the ids of its items have in common. So another client that has learnt an
+ * id asks for another file, and there is nothing to tell that one exists.
+ *
+ * The files together stay below the limit: whoever has written his share of an eighth of it sweeps down to three
+ * quarters. While the folder can't be written the newest items are held in memory, for this worker only.
+ */
+export class ItemStore {
+  readonly #options: ItemStoreOptions
+  readonly #now: () => number
+  readonly #timer: NodeJS.Timeout
+  #memory: MemoryItems | null = null
+  /** When the disk is worth another try; `null` while it works. */
+  #retryAt: number | null = null
+  #unsweptBytes = 0
+  #writingBytes = 0
+  #sweeping: Promise<void> | null = null
+
+  constructor(options: ItemStoreOptions) {
+    this.#options = options
+    this.#now = options.now ?? Date.now
+    this.#timer = setInterval(() => void this.sweep(), SWEEP_INTERVAL_MS).unref() // cannot reject
+  }
+
+  /** Resolves when the items can be found, or soon after that failed: an answer does not depend on it. */
+  async save({ owner, responseId, items }: KeptAnswer): Promise<void> {
+    const { maxBytes } = this.#options.limits()
+    const key = responseKeyOf(responseId)
+    const text = toFileText(items)
+    if (key === null || text === null) return
+    const name = fileNameOf(owner, key)
+    const bytes = byteLengthOf(text)
+    if (bytes > Math.min(maxBytes, MAX_FILE_BYTES)) return
+    if (this.#writingBytes + bytes > MAX_WRITING_BYTES) return
+    if (this.#retryAt !== null && this.#now() < this.#retryAt) return this.#remember(name, text)
+    try {
+      this.#writingBytes += bytes
+      const written = this.#write(name, text).finally(() => {
+        this.#writingBytes -= bytes
+      })
+      await withinTime(written, SAVE_TIMEOUT_MS)
+      this.#retryAt = null
+      this.#noteWritten(bytes)
+    } catch (cause) {
+      this.#noteFailed(cause)
+      this.#remember(name, text)
+    }
+  }
+
+  /**
+   * Looks up the answers that these items are of: each as the JSON text of an object with its items by id. Those that
+   * were never kept for this owner or are gone are left out. A few ids may lead to many megabytes, so nothing is read
+   * before all of it has been admitted.
+   *
+   * Rejects as `admit` does.
+   */
+  async find(owner: string, ids: readonly string[], admit: Admit): Promise<readonly Uint8Array[]> {
+    if (ids.length === 0 || this.#options.limits().maxBytes === 0) return []
+    const keys = new Set(ids.map(responseKeyOf).filter((key) => key !== null))
+    const names = [...keys].slice(0, MAX_ANSWERS).map((key) => fileNameOf(owner, key))
+    const sizes = await inBatches(names, (name) => this.#sizeOf(name))
+    const kept = names
+      .map((name, index) => ({ name, size: sizes[index] ?? 0 }))
+      .filter(({ size }) => size > 0)
+    await admit(kept.reduce((sum, { size }) => sum + size, 0))
+    const answers = await inBatches(kept, ({ name, size }) => this.#read(name, size))
+    return answers.filter((answer) => answer !== null)
+  }
+
+  /** Deletes what is too old or too much. One at a time; never rejects. */
+  sweep(): Promise<void> {
+    this.#sweeping ??= this.#sweep().finally(() => {
+      this.#sweeping = null
+    })
+    return this.#sweeping
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  async #sweep(): Promise<void> {
+    const { maxBytes, maxAgeMs } = this.#options.limits()
+    this.#unsweptBytes = 0
+    const limits = { maxBytes: (maxBytes / 4) * 3, maxAgeMs, now: this.#now() }
+    // There may be no folder yet, and one that is of no use shows when it is written.
+    await sweepItems(this.#options.folder, limits).catch(() => {})
+  }
+
+  #noteWritten(bytes: number): void {
+    const { limits, writers } = this.#options
+    this.#unsweptBytes += Math.max(bytes, 4096)
+    if (this.#unsweptBytes > limits().maxBytes / 8 / writers) void this.sweep() // cannot reject
+  }
+
+  async #write(name: string, written: Written): Promise<void> {
+    const { folder } = this.#options
+    await makePrivateFolder(folder)
+    const text = typeof written === 'string' ? written : toBytes(written)
+    await replaceFile(join(folder, name), { text, mode: 0o600, isDurable: false })
+  }
+
+  /** 0 for what was never kept here, or is gone. */
+  async #sizeOf(name: string): Promise<number> {
+    const { folder, limits } = this.#options
+    const remembered = this.#memory?.get(name, limits()) ?? null
+    if (remembered !== null) return Buffer.byteLength(remembered)
+    try {
+      const { size, mtimeMs } = await lstat(join(folder, name))
+      const isUsable = size <= MAX_FILE_BYTES && this.#now() - mtimeMs <= limits().maxAgeMs
+      return isUsable ? size : 0
+    } catch {
+      return 0
+    }
+  }
+
+  /** `null` for what has gone or grown since it was `maxBytes`. */
+  async #read(name: string, maxBytes: number): Promise<Uint8Array | null> {
+    const { folder, limits } = this.#options
+    const remembered = this.#memory?.get(name, limits()) ?? null
+    if (remembered !== null) return Buffer.from(remembered)
+    try {
+      await using file = await openPrivateFile(join(folder, name))
+      const { size } = await file.stat()
+      return size <= maxBytes ? await file.readFile() : null
+    } catch {
+      return null
+    }
+  }
+
+  #remember(name: string, text: Written): void {
+    const { maxBytes, maxAgeMs } = this.#options.limits()
+    this.#memory ??= new MemoryItems(this.#now)
+    this.#memory.set(name, toText(text), {
+      maxBytes: Math.min(maxBytes, MAX_MEMORY_BYTES),
+      maxAgeMs
+    })
+  }
+
+  /** Warned about once, until the disk has worked again. */
+  #noteFailed(cause: unknown): void {
+    const isKnown = this.#retryAt !== null
+    this.#retryAt = this.#now() + DISK_RETRY_MS
+    if (isKnown) return
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+    const { folder: path } = this.#options
+    this.#options.log.warn(
+      { path, code },
+      'items of answers cannot be written and stay in the memory of this worker'
+    )
+  }
+}
+
+/** The key of a response is random, so that nothing of its owner's key can be told from the name. */
+function fileNameOf(owner: string, responseKey: string): string {
+  return createHash('sha256').update(`${owner} ${responseKey}`).digest('hex').slice(0, NAME_DIGITS)
+}
+
+function toFileText(items: KeptItems): Written | null {
+  const members = [...items]
+    .filter(([, json]) => byteLengthOf(json) <= MAX_ITEM_BYTES)
+    .map(([id, json]) => glue(`"${id}":`, json))
+  return members.length === 0 ? null : glue('{', glueWith(',', members), '}')
+}
+
+export interface MemoryItemsLimits {
+  readonly maxBytes: number
+  readonly maxAgeMs: number
+}
+
+interface Entry {
+  readonly text: string
+  readonly savedAt: number
+}
+
+/** The items of answers while there is no folder for them: the newest, of this worker alone. */
+export class MemoryItems {
+  readonly #now: () => number
+  /** Oldest first. Bounded by `maxBytes`. */
+  readonly #entries = new Map<string, Entry>()
+  #bytes = 0
+
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  set(key: string, text: string, { maxBytes }: MemoryItemsLimits): void {
+    this.#forget(key)
+    this.#entries.set(key, { text, savedAt: this.#now() })
+    this.#bytes += bytesOf(key, text)
+    for (const oldest of this.#entries.keys()) {
+      if (this.#bytes <= maxBytes) break
+      this.#forget(oldest)
+    }
+  }
+
+  get(key: string, { maxAgeMs }: MemoryItemsLimits): string | null {
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return null
+    if (this.#now() - entry.savedAt <= maxAgeMs) return entry.text
+    this.#forget(key)
+    return null
+  }
+
+  #forget(key: string): void {
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return
+    this.#bytes -= bytesOf(key, entry.text)
+    this.#entries.delete(key)
+  }
+}
+
+/** At most, in this process. */
+const BYTES_PER_CHAR = 2
+/** Measured: the entry, its place among the others, and the heads of its two strings. */
+const BYTES_PER_ENTRY = 160
+
+function bytesOf(key: string, text: string): number {
+  return BYTES_PER_ENTRY + (key.length + text.length) * BYTES_PER_CHAR
+}
+
+/** Waits for a task, but no longer than this; it goes on all the same, and may fail then without anybody's hearing. */
+export async function withinTime(task: Promise<void>, timeoutMs: number): Promise<void> {
+  const { promise: timeout, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, timeoutMs)
+  try {
+    await Promise.race([task, timeout])
+  } finally {
+    clearTimeout(timer)
+  }
+}

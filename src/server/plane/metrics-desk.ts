@@ -1,0 +1,87 @@
+import { type Channel, Pending } from '../../ipc/channel.ts'
+import type { FromWorker, ToWorker } from '../../ipc/messages.ts'
+import type { LogStream } from '../../observe/logger.ts'
+import { PoolMetrics } from '../../upstream/connections/pool-metrics.ts'
+import type { DataPlane } from './data-plane.ts'
+import type { PrimaryPulse } from './primary-links.ts'
+
+/** Between scrapes the primary hears of this worker's counts this often, so that its death loses few of them. */
+const PUSH_MS = 5_000
+
+export interface MetricsDeskOptions {
+  readonly channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
+  readonly plane: DataPlane
+  /** The worker's slot. */
+  readonly workerId: number
+  readonly pulse: Pick<PrimaryPulse, 'silence' | 'isSilent'>
+  readonly logStream: LogStream
+}
+
+/** This worker's metrics on their way to the primary, and the whole cluster's on their way back. */
+export class MetricsDesk {
+  readonly #channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
+  readonly #plane: DataPlane
+  readonly #pulse: Pick<PrimaryPulse, 'silence' | 'isSilent'>
+  readonly #logStream: LogStream
+  #linesLost = 0
+  readonly #texts = new Pending<string>()
+  readonly #worker: string
+  readonly #poolMetrics: PoolMetrics
+  readonly #timer: NodeJS.Timeout
+
+  constructor({ channel, plane, workerId, pulse, logStream }: MetricsDeskOptions) {
+    this.#channel = channel
+    this.#pulse = pulse
+    this.#logStream = logStream
+    this.#plane = plane
+    this.#worker = String(workerId)
+    const { pool, metrics } = plane
+    this.#poolMetrics = new PoolMetrics({ pool, metrics, owner: this.#worker })
+    this.#timer = setInterval(() => void this.push(), PUSH_MS) // cannot reject
+    this.#timer.unref()
+  }
+
+  /** Sends a snapshot of now. */
+  async push(): Promise<void> {
+    if (this.#pulse.isSilent) return // snapshots would pile up in the channel
+    this.#noteGauges()
+    this.#channel.send({
+      type: 'metrics.snapshot',
+      metrics: await this.#plane.metrics.snapshot()
+    })
+  }
+
+  /**
+   * The metrics of the whole cluster, in Prometheus' text format.
+   *
+   * @throws {GatewayError} GW_PRIMARY_SILENT: a part alone would look as if counters had gone back
+   */
+  clusterText(): Promise<string> {
+    return this.#texts.ask((requestId) => {
+      this.#channel.send({ type: 'metrics.wanted', requestId })
+    }, this.#pulse.silence)
+  }
+
+  onText(requestId: number, text: string): void {
+    this.#texts.answer(requestId, text)
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  #noteGauges(): void {
+    const { metrics, lease, memory } = this.#plane
+    const worker = this.#worker
+    const { held, waiting } = lease.state()
+    metrics.permitsInUse.set(held)
+    metrics.workerPermits.set({ worker }, held)
+    metrics.waiters.set(waiting)
+    metrics.workerWaiters.set({ worker }, waiting)
+    metrics.admittedBytes.set(memory.reservedBytes)
+    this.#poolMetrics.note()
+    const { lost = 0 } = this.#logStream
+    metrics.logLinesLost.inc(lost - this.#linesLost)
+    this.#linesLost = lost
+  }
+}

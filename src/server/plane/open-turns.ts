@@ -1,0 +1,108 @@
+import type { GatewayError } from '../../shared/errors.ts'
+
+/** Something that can be ended early. */
+interface Abortable {
+  abort(error: GatewayError): void
+}
+
+export interface DrainOptions {
+  readonly timeoutMs: number
+  readonly graceMs: number
+  readonly error: GatewayError
+}
+
+/** The requests being served now. */
+export class OpenTurns {
+  /** Bounded by the number of connections, which have one request under way each. */
+  readonly #turns = new Set<Abortable>()
+  #onEmpty: (() => void) | null = null
+
+  get size(): number {
+    return this.#turns.size
+  }
+
+  add(turn: Abortable): void {
+    this.#turns.add(turn)
+  }
+
+  remove(turn: Abortable): void {
+    this.#turns.delete(turn)
+    if (this.#turns.size === 0) this.#onEmpty?.()
+  }
+
+  /**
+   * Resolves when all have ended. After `timeoutMs` those that are left are ended with `error`, and after `graceMs`
+   * more nobody waits for clients that do not even read that. A later call takes the place of an earlier one, which
+   * resolves at once.
+   */
+  async drain({ timeoutMs, graceMs, error }: DrainOptions): Promise<void> {
+    if (this.#turns.size === 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#onEmpty?.()
+    this.#onEmpty = resolve
+    let timer = setTimeout(() => {
+      timer = setTimeout(resolve, graceMs)
+      for (const turn of this.#turns) turn.abort(error)
+    }, timeoutMs)
+    await promise
+    clearTimeout(timer)
+  }
+}
+
+const NAMES = [
+  'read',
+  'transform',
+  'queue',
+  'connect',
+  'ttfb',
+  'search',
+  'stream',
+  'retry'
+] as const
+
+/** A stretch of a request's life; each begins where the one before it ended. `retry` is what failed attempts took. */
+export type PhaseName = (typeof NAMES)[number]
+
+/** Measures the phases of one request. Several passes through a phase (retries) add up. */
+export class Phases {
+  /** `performance.now()` when the request arrived. */
+  readonly startedAt = performance.now()
+  readonly #spentMs: Partial<Record<PhaseName, number>> = {}
+  #markedAt = this.startedAt
+
+  /** Ends a phase now, or at the given `performance.now()`. */
+  end(name: PhaseName, at = performance.now()): void {
+    this.#spentMs[name] = (this.#spentMs[name] ?? 0) + Math.max(0, at - this.#markedAt)
+    this.#markedAt = at
+  }
+
+  /** Milliseconds since the request arrived. */
+  totalMs(): number {
+    return performance.now() - this.startedAt
+  }
+
+  spentMs(name: PhaseName): number {
+    return this.#spentMs[name] ?? 0
+  }
+
+  /** Whole milliseconds and tenths by phase, for the log. */
+  toJson(): Readonly<Record<string, number>> {
+    const json: Record<string, number> = {}
+    for (const name of NAMES) {
+      const spentMs = this.#spentMs[name]
+      if (spentMs !== undefined) json[name] = Math.round(spentMs * 10) / 10
+    }
+    return json
+  }
+
+  /** Value of the `Server-Timing` header, so far. */
+  toServerTiming(): string {
+    let value = ''
+    for (const name of NAMES) {
+      const spentMs = this.#spentMs[name]
+      if (spentMs === undefined) continue
+      value += `${value === '' ? '' : ', '}${name};dur=${spentMs.toFixed(1)}`
+    }
+    return value
+  }
+}

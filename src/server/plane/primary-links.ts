@@ -1,0 +1,206 @@
+import inspector from 'node:inspector'
+import { type Channel, Pending } from '../../ipc/channel.ts'
+import { BEAT_MS, LifeSigns } from '../../ipc/life-signs.ts'
+import type {
+  CredentialNews,
+  FromWorker,
+  Problem,
+  ToWorker,
+  UsageNews
+} from '../../ipc/messages.ts'
+import { type Learnt, TokenCalibration } from '../../kiro/models/tokens.ts'
+import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
+import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
+import { GatewayError } from '../../shared/errors.ts'
+
+type News = CredentialNews<CredentialSnapshot>
+
+/** The worker's view of the credential: what the primary last sent. The primary alone reads and refreshes it. */
+export class Credentials {
+  readonly #channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
+  readonly #pulse: Pick<PrimaryPulse, 'silence'>
+  readonly #renewals = new Pending<News>()
+  #news: News
+
+  constructor(
+    channel: Pick<Channel<ToWorker, FromWorker>, 'send'>,
+    news: News,
+    pulse: Pick<PrimaryPulse, 'silence'>
+  ) {
+    this.#channel = channel
+    this.#pulse = pulse
+    this.#news = news
+  }
+
+  /** @throws {GatewayError} why there is none, and what the operator has to do. */
+  current(): CredentialSnapshot {
+    return snapshotOf(this.#news)
+  }
+
+  /** Why there is none, or `null`. */
+  get problem(): Problem | null {
+    return this.#news.problem
+  }
+
+  /** Tells the primary that the upstream has suspended the account, so that nobody goes on asking. */
+  reportSuspended(token: string, message: string): void {
+    this.#channel.send({ type: 'credential.suspended', token, message })
+  }
+
+  onNews(news: News): void {
+    this.#news = news
+  }
+
+  onRenewed(requestId: number, news: News): void {
+    this.#news = news
+    this.#renewals.answer(requestId, news)
+  }
+
+  /**
+   * Reports a token that the upstream refused, and waits for another. Many may report the same one: the primary
+   * refreshes once.
+   *
+   * @throws {GatewayError} GW_UPSTREAM_AUTH when there is no other; GW_PRIMARY_SILENT; the signal's reason.
+   */
+  async renew(refused: CredentialSnapshot, signal: AbortSignal): Promise<CredentialSnapshot> {
+    const current = this.current()
+    if (current.token !== refused.token) return current // somebody else was first
+    const { token } = refused
+    const news = await this.#renewals.ask(
+      (requestId) => {
+        this.#channel.send({ type: 'credential.refused', requestId, token })
+      },
+      AbortSignal.any([signal, this.#pulse.silence])
+    )
+    const snapshot = snapshotOf(news)
+    if (snapshot.token === token) throw new GatewayError('GW_UPSTREAM_AUTH')
+    return snapshot
+  }
+}
+
+function snapshotOf({ snapshot, problem }: News): CredentialSnapshot {
+  if (snapshot !== null) return snapshot
+  throw new GatewayError(problem.code, undefined, { message: problem.message })
+}
+
+/** What the account has used, as the primary tells it: it alone asks the upstream. */
+export class UsageReports {
+  readonly #channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
+  readonly #pulse: Pick<PrimaryPulse, 'silence'>
+  readonly #reports = new Pending<UsageNews<AccountUsage>>()
+
+  constructor(
+    channel: Pick<Channel<ToWorker, FromWorker>, 'send'>,
+    pulse: Pick<PrimaryPulse, 'silence'>
+  ) {
+    this.#channel = channel
+    this.#pulse = pulse
+  }
+
+  /** @throws {GatewayError} why it can't be known now; GW_PRIMARY_SILENT */
+  async current(): Promise<AccountUsage> {
+    const { usage, problem } = await this.#reports.ask((requestId) => {
+      this.#channel.send({ type: 'usage.wanted', requestId })
+    }, this.#pulse.silence)
+    if (usage !== null) return usage
+    throw new GatewayError(problem.code, undefined, { message: problem.message })
+  }
+
+  onTold(requestId: number, news: UsageNews<AccountUsage>): void {
+    this.#reports.answer(requestId, news)
+  }
+}
+
+export interface SharedCalibrationOptions {
+  readonly channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
+  /** Milliseconds of a clock that never goes back. */
+  readonly now: () => number
+}
+
+/** As many messages and no more, however many requests end. */
+const INTERVAL_MS = 1_000
+
+/**
+ * A worker's copy of what all workers have learnt of the upstream's tokenizers. What this one learns counts here at
+ * once; the primary puts the lessons of all in one order, and what it says wins. So workers count alike, and one that
+ * is started later knows what the others do.
+ */
+export class SharedCalibration {
+  readonly #options: SharedCalibrationOptions
+  readonly #calibration = new TokenCalibration()
+  /** When a lesson of a model was last told. Bounded by the answers that end within INTERVAL_MS. */
+  readonly #toldAt = new Map<string, number>()
+
+  constructor(options: SharedCalibrationOptions) {
+    this.#options = options
+  }
+
+  /** As `TokenCalibration.learn()`, but for a model once in a second: what is not told would make workers differ. */
+  learn(modelId: string, estimated: number, measured: number): void {
+    const { channel, now } = this.#options
+    const at = now()
+    if (at - (this.#toldAt.get(modelId) ?? -INTERVAL_MS) < INTERVAL_MS) return
+    if (this.#calibration.learn(modelId, estimated, measured) === null) return
+    for (const [id, toldAt] of this.#toldAt) if (at - toldAt >= INTERVAL_MS) this.#toldAt.delete(id)
+    this.#toldAt.set(modelId, at)
+    channel.send({ type: 'calibration.lesson', modelId, estimated, measured })
+  }
+
+  correct(modelId: string, estimated: number): number {
+    return this.#calibration.correct(modelId, estimated)
+  }
+
+  onLearnt(learnt: Learnt): void {
+    this.#calibration.adopt(learnt)
+  }
+}
+
+/** After so much silence of the primary nobody waits for its answers any more. */
+const PATIENCE = { ms: 5_000, firstMs: 0 } as const
+
+/**
+ * Tells the primary that this worker's event loop turns, and whether the primary's does. While that one hangs, a worker
+ * goes on with the permits and the credential that it has; what only the primary knows is refused in time.
+ */
+export class PrimaryPulse {
+  readonly #channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
+  readonly #signs = new LifeSigns<'primary'>()
+  readonly #timer: NodeJS.Timeout
+  #silence = new AbortController()
+
+  constructor(channel: Pick<Channel<ToWorker, FromWorker>, 'send'>) {
+    this.#channel = channel
+    this.#timer = setInterval(() => this.#beat(), BEAT_MS)
+    this.#timer.unref()
+  }
+
+  /** Aborts when the primary falls silent; another one is in force when it is heard again. */
+  get silence(): AbortSignal {
+    return this.#silence.signal
+  }
+
+  get isSilent(): boolean {
+    return this.#silence.signal.aborted
+  }
+
+  /** The primary has spoken, whatever it said. From the first time on its silence counts. */
+  heard(): void {
+    this.#signs.add('primary')
+    if (this.isSilent) this.#silence = new AbortController()
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  #beat(): void {
+    this.#signs.beat()
+    if (!this.isSilent && this.#signs.silent(PATIENCE).length > 0) {
+      this.#silence.abort(new GatewayError('GW_PRIMARY_SILENT', undefined, { retryAfterS: 5 }))
+    }
+    // Nobody would read it, and it would pile up.
+    if (!this.isSilent) {
+      this.#channel.send({ type: 'worker.alive', isDebugged: inspector.url() !== undefined })
+    }
+  }
+}

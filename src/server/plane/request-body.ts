@@ -1,0 +1,235 @@
+import type { IncomingMessage } from 'node:http'
+import { ByteBlocks } from '../../shared/byte-blocks.ts'
+import { abortErrorOf, GatewayError } from '../../shared/errors.ts'
+import { freeMemory } from '../../shared/own-memory.ts'
+
+export interface BodyLimits {
+  readonly maxBytes: number
+  readonly timeoutMs: number
+}
+
+/** Memory set aside for one body; given back by its owner. */
+export interface BodyRoom {
+  /** The largest body for which there could ever be room. */
+  readonly largestBytes: number
+  /**
+   * Sets aside room for a body of this size; resolves when there is. Until then nothing is read.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL when it takes too long
+   */
+  reserve(bodyBytes: number): Promise<void>
+  /** Others wait for room, and have none while this body is as slow as it is. */
+  readonly isContested: boolean
+  /** Gives room back: the body comes so slowly that others would wait for it, and has room for this much for now. */
+  loosenTo(bodyBytes: number): void
+  /**
+   * Waits until there is room for this much of a body that is being read.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL at once where all bodies would wait for each other
+   */
+  extend(bodyBytes: number): Promise<void>
+  /**
+   * Makes the room that is held large enough for this size, at once or not at all.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL
+   */
+  grow(bodyBytes: number): void
+  /**
+   * The same for a payload of more than the usual size beside the body that it is made of.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL; GW_BODY_TOO_LARGE where there could never be room
+   */
+  growForPayload(payloadBytes: number, bodyBytes: number): void
+}
+
+/** Room for a body that comes slowly or whose size the client did not declare, and by how much it grows. */
+const STEP_BYTES = 256 * 1024
+
+/**
+ * A body has all its room while it is on its way to be whole within this time; one of unknown size while each step
+ * comes within it.
+ */
+const WHOLE_WITHIN_MS = 5_000
+const PACE_CHECK_MS = 250
+/** Room beyond what has come of a slow one; a silent one has none. */
+const SLACK_BYTES = 32 * 1024
+/** So long nobody is too slow. */
+const PATIENCE_MS = 1_000
+
+/**
+ * Reads a request's body as bytes, not before there is memory for it.
+ *
+ * @throws {GatewayError} GW_BODY_ENCODED, GW_BODY_TOO_LARGE, GW_BODY_TIMEOUT, GW_MEMORY_FULL; the signal's reason when
+ *   the client leaves.
+ */
+export async function readBody(
+  request: IncomingMessage,
+  limits: BodyLimits,
+  room: BodyRoom,
+  signal: AbortSignal
+): Promise<Uint8Array> {
+  const encoding = request.headers['content-encoding']?.trim().toLowerCase() ?? ''
+  if (encoding !== '' && encoding !== 'identity') throw new GatewayError('GW_BODY_ENCODED')
+  const declared = declaredLength(request)
+  if (declared === 0) return new Uint8Array()
+  const size = new BodySize(limits, room)
+  if (declared !== null) size.check(declared)
+  await room.reserve(declared ?? size.step(0, null))
+  return new BodyReader({ request, timeoutMs: limits.timeoutMs, room, size, declared }).read(signal)
+}
+
+/** How large a body may be: as the settings say, or less where the memory for bodies is small. */
+class BodySize {
+  readonly #maxBytes: number
+  readonly #isMemory: boolean
+
+  constructor({ maxBytes }: BodyLimits, { largestBytes }: BodyRoom) {
+    this.#isMemory = largestBytes < maxBytes
+    this.#maxBytes = this.#isMemory ? largestBytes : maxBytes
+  }
+
+  /** @throws {GatewayError} GW_BODY_TOO_LARGE, which names the setting to change. */
+  check(bytes: number): void {
+    if (bytes <= this.#maxBytes) return
+    const largest = `The request body is larger than ${this.#maxBytes} bytes`
+    const message = this.#isMemory
+      ? `${largest}, the most there is memory for: give the container more, or raise MEMORY_LIMIT.`
+      : `${largest} (MAX_BODY_BYTES).`
+    throw new GatewayError('GW_BODY_TOO_LARGE', undefined, { message })
+  }
+
+  /** For how many bytes to have room next, beyond so many. */
+  step(bytes: number, declared: number | null): number {
+    return Math.min(bytes + STEP_BYTES, declared ?? this.#maxBytes)
+  }
+}
+
+/** Smaller chunks may share the memory of a pool, and are not worth the trouble. */
+const MIN_FREED_BYTES = 16 * 1024
+
+interface BodyReaderOptions {
+  readonly request: IncomingMessage
+  readonly timeoutMs: number
+  readonly room: BodyRoom
+  readonly size: BodySize
+  /** `null` when the client did not say. */
+  readonly declared: number | null
+}
+
+class BodyReader {
+  readonly #options: BodyReaderOptions
+  /** With a declared length the body is read into its place at once: no second copy of it ever exists. */
+  readonly #target: Buffer | null
+  readonly #blocks = new ByteBlocks()
+  readonly #done = Promise.withResolvers<Uint8Array>()
+  /** Were copied; to be freed once the parser that gave them is through with them. Bounded by a turn of the loop. */
+  #spent: Buffer[] = []
+  #bytes = 0
+  #reserved: number
+  #isMakingRoom = false
+
+  constructor(options: BodyReaderOptions) {
+    const { declared, size } = options
+    this.#options = options
+    this.#target = declared === null ? null : Buffer.allocUnsafeSlow(declared)
+    this.#reserved = declared ?? size.step(0, null)
+  }
+
+  async read(signal: AbortSignal): Promise<Uint8Array> {
+    const { request, timeoutMs } = this.#options
+    const { promise, resolve, reject } = this.#done
+    const onData = (chunk: Buffer): void => this.#take(chunk)
+    const onEnd = (): void => resolve(this.#target ?? this.#blocks.take())
+    const onGone = (): void => {
+      // A request that was read to its end closes, too.
+      if (!request.complete) reject(abortErrorOf(signal))
+    }
+    const timer = setTimeout(() => {
+      reject(new GatewayError(this.#isMakingRoom ? 'GW_MEMORY_FULL' : 'GW_BODY_TIMEOUT'))
+    }, timeoutMs)
+    const startedAt = performance.now()
+    const pace = setInterval(() => this.#checkPace(performance.now() - startedAt), PACE_CHECK_MS)
+    request.on('data', onData).once('end', onEnd).once('error', onGone).once('close', onGone)
+    signal.addEventListener('abort', onGone, { once: true })
+    try {
+      if (signal.aborted) onGone()
+      return await promise
+    } finally {
+      clearTimeout(timer)
+      clearInterval(pace)
+      request.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone)
+      signal.removeEventListener('abort', onGone)
+    }
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#target !== null) {
+      chunk.copy(this.#target, this.#bytes) // Node ends the message at its declared length
+    } else {
+      this.#blocks.append(chunk)
+    }
+    this.#freeSoon(chunk)
+    this.#bytes += chunk.byteLength
+    if (this.#bytes > this.#reserved && !this.#isMakingRoom) void this.#makeRoom() // cannot reject
+  }
+
+  /** Memory of buffers makes V8 collect its whole heap every few dozen bodies; freed here, it does not count. */
+  #freeSoon(chunk: Buffer): void {
+    if (chunk.byteLength < MIN_FREED_BYTES) return
+    if (this.#spent.push(chunk) > 1) return
+    setImmediate(() => {
+      for (const spent of this.#spent) freeMemory(spent)
+      this.#spent = []
+    })
+  }
+
+  /** Reads on when there is room for what has come. */
+  async #makeRoom(): Promise<void> {
+    const { request, room, size, declared } = this.#options
+    request.pause()
+    this.#isMakingRoom = true
+    try {
+      size.check(this.#bytes)
+      while (this.#bytes > this.#reserved) {
+        const next = size.step(this.#reserved, declared)
+        await room.extend(next)
+        this.#reserved = next
+      }
+      this.#isMakingRoom = false
+      request.resume()
+    } catch (error) {
+      this.#blocks.clear()
+      this.#done.reject(error)
+    }
+  }
+
+  /**
+   * What comes slowly, or not at all, has room for what has come, and gets more as it comes. Where others wait for
+   * what one key's slow bodies hold, it has to go.
+   */
+  #checkPace(elapsedMs: number): void {
+    const { room, declared } = this.#options
+    if (this.#bytes >= ((declared ?? STEP_BYTES) * elapsedMs) / WHOLE_WITHIN_MS) return
+    if (elapsedMs > PATIENCE_MS && this.#reserved > 0 && room.isContested) {
+      this.#blocks.clear()
+      this.#done.reject(tooSlow())
+      return
+    }
+    const enough = this.#bytes === 0 ? 0 : Math.min(this.#bytes + SLACK_BYTES, declared ?? Infinity)
+    if (enough >= this.#reserved) return
+    this.#reserved = enough
+    room.loosenTo(enough)
+  }
+}
+
+function tooSlow(): GatewayError {
+  const message =
+    'The request body came so slowly that others would have had to wait for the memory it holds. Try again shortly.'
+  return new GatewayError('GW_MEMORY_FULL', 'slow body', { message, retryAfterS: 1 })
+}
+
+function declaredLength(request: IncomingMessage): number | null {
+  const length = request.headers['content-length']
+  if (length !== undefined) return Number(length) // the parser has checked that it is one
+  return request.headers['transfer-encoding'] === undefined ? 0 : null
+}

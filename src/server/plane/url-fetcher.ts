@@ -1,0 +1,455 @@
+import { type IncomingMessage, request as sendRequest } from 'node:http'
+import { BlockList, isIP, type Socket } from 'node:net'
+import type { FetchedContent } from '../../dialects/request/attachments.ts'
+import { sniffFormat } from '../../dialects/request/documents.ts'
+import { ByteBlocks } from '../../shared/byte-blocks.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { openSocket } from '../../upstream/connections/open-socket.ts'
+import type { HostAddress, NameLookup } from '../../upstream/names/name-lookup.ts'
+import { addressOf, type Proxy, type ProxyChoice } from '../../upstream/proxy/proxy.ts'
+
+export interface FetchLimits {
+  readonly maxBytes: number
+  /** For all of one URL: name, connection, redirects, content. */
+  readonly timeoutMs: number
+  /** Fetches at once, over all requests. */
+  readonly maxConcurrent: number
+}
+
+export interface UrlFetcherOptions {
+  readonly limits: () => FetchLimits
+  /** Says which IP addresses may be connected to. */
+  readonly isAllowedAddress: (address: string) => boolean
+  /** Not the upstream's own: what clients name must not wait in its line, nor fill its memory. */
+  readonly lookUp: NameLookup
+  readonly chooseProxy: ProxyChoice
+}
+
+/** Who wants a URL's content. */
+export interface FetchTerms {
+  /** Name of the client's key: keys take turns. */
+  readonly key: string
+  /** Ends the fetch when nobody waits for it any more. */
+  readonly signal: AbortSignal
+  /** Hears of bytes before they are kept; a GatewayError that it throws ends the fetch. */
+  readonly admit: (bytes: number) => void
+}
+
+const MaxRedirects = 3
+const RedirectStatuses: readonly number[] = [301, 302, 303, 307, 308]
+const ImageTypes: readonly string[] = ['image/png', 'image/jpeg', 'image/gif', 'image/webp']
+
+/** By which the types of images are told. */
+const HeadBytes = 12
+const PdfHead = '%PDF-'
+
+/** Never answered with what an error said: that could hold an address or a header. */
+class FetchRefused extends Error {}
+
+/**
+ * Fetches what a request names by URL: images, PDFs and text of the public internet. Every address is checked where
+ * it is connected to, so that no name and no redirect leads to a private one. Sends nothing but the request line,
+ * `host` and `accept`.
+ *
+ * Each URL has connections of its own, which end with it: what a client names can hold neither a file thread (a name
+ * that nobody answers for) nor a socket longer than its fetch.
+ */
+export class UrlFetcher {
+  readonly #options: UrlFetcherOptions
+  readonly #slots: FetchSlots
+  readonly #closing = new AbortController()
+
+  constructor(options: UrlFetcherOptions) {
+    this.#options = options
+    this.#slots = new FetchSlots(() => options.limits().maxConcurrent)
+  }
+
+  /** Rejects only by its terms; everything else is `failed` with words for the client. */
+  async fetch(url: string, terms: FetchTerms): Promise<FetchedContent> {
+    const signal = AbortSignal.any([terms.signal, this.#closing.signal])
+    const { timeoutMs } = this.#options.limits()
+    // Who waits holds the memory of its body.
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+    try {
+      return await this.#slots.run(terms.key, patience, () =>
+        this.#fetchNow(url, { ...terms, signal })
+      )
+    } catch (cause) {
+      signal.throwIfAborted()
+      if (cause !== patience.reason) throw cause
+      return { kind: 'failed', reason: `its turn did not come within ${timeoutMs / 1000} s` }
+    }
+  }
+
+  close(): void {
+    this.#closing.abort(new GatewayError('GW_DRAINING'))
+  }
+
+  async #fetchNow(url: string, terms: FetchTerms): Promise<FetchedContent> {
+    const limits = this.#options.limits()
+    const { signal } = terms
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(limits.timeoutMs)])
+    try {
+      return await this.#follow(new URL(url), limits, { ...terms, signal: bounded })
+    } catch (cause) {
+      signal.throwIfAborted()
+      if (cause instanceof GatewayError) throw cause
+      return { kind: 'failed', reason: reasonOf(cause, limits, bounded) }
+    }
+  }
+
+  async #follow(first: URL, limits: FetchLimits, terms: FetchTerms): Promise<FetchedContent> {
+    let url = first
+    for (let redirects = 0; redirects <= MaxRedirects; redirects++) {
+      const next = await this.#step(url, limits, terms)
+      if (!(next instanceof URL)) return next
+      url = next
+    }
+    throw new FetchRefused('too many redirects')
+  }
+
+  /** One request: its content, or where it leads. */
+  async #step(url: URL, limits: FetchLimits, terms: FetchTerms): Promise<FetchedContent | URL> {
+    const proxy = this.#options.chooseProxy(url)
+    this.#check(url, proxy)
+    const socket = await this.#connect(url, proxy, { ...terms, timeoutMs: limits.timeoutMs })
+    try {
+      const response = await ask(url, socket, terms.signal)
+      const { statusCode = 0, headers } = response
+      if (RedirectStatuses.includes(statusCode)) return redirectTarget(headers.location, url)
+      if (statusCode !== 200)
+        throw new FetchRefused(`the server answered with status ${statusCode}`)
+      const content = await readBytes(response, limits.maxBytes, terms.admit)
+      return toContent(headers['content-type'], content)
+    } finally {
+      socket.destroy()
+    }
+  }
+
+  /** Addresses in the URL itself are not looked up, and names behind a proxy not by us, so both are checked here. */
+  #check({ protocol, hostname, username, password }: URL, proxy: Proxy | null): void {
+    if (protocol !== 'http:' && protocol !== 'https:') {
+      throw new FetchRefused('only http and https URLs are fetched')
+    }
+    if (username !== '' || password !== '') {
+      throw new FetchRefused('URLs with credentials are not fetched')
+    }
+    const { isAllowedAddress } = this.#options
+    const host = hostname.replace(/^\[|\]$/g, '')
+    const isPublic =
+      proxy === null
+        ? isIP(host) === 0 || isAllowedAddress(host)
+        : mayBePublicHost(host, isAllowedAddress)
+    if (!isPublic) throw privateAddress()
+  }
+
+  async #connect(
+    origin: URL,
+    proxy: Proxy | null,
+    { signal, timeoutMs }: FetchTerms & { readonly timeoutMs: number }
+  ): Promise<Socket> {
+    const attempt = openSocket({
+      origin,
+      proxy,
+      timeoutMs,
+      resolveHost: (host, ended) => this.#resolve(host, proxy, ended),
+      tlsSessions: new Map()
+    })
+    const onAbort = (): void => attempt.giveUp()
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
+    try {
+      return await attempt.ready
+    } catch (cause) {
+      attempt.giveUp()
+      if (!(cause instanceof GatewayError)) throw cause
+      // Its message is for the operator, and names the proxy.
+      throw new FetchRefused(`it could not be reached through the proxy of ${proxy?.setting}`)
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** Gives out only addresses that may be connected to, at the moment of connecting: a later answer can't differ. */
+  async #resolve(
+    host: string,
+    proxy: Proxy | null,
+    signal: AbortSignal
+  ): Promise<readonly HostAddress[]> {
+    const { lookUp, isAllowedAddress } = this.#options
+    const { addresses } = await lookUp(host, signal)
+    if (proxy !== null) return addresses // the operator's own choice
+    const usable = addresses.filter(({ address }) => isAllowedAddress(address))
+    if (usable.length === 0) throw privateAddress()
+    return usable
+  }
+}
+
+function reasonOf(cause: unknown, { timeoutMs }: FetchLimits, signal: AbortSignal): string {
+  if (cause instanceof FetchRefused) return cause.message
+  if (signal.aborted) return `it took longer than ${timeoutMs / 1000} s`
+  return 'it could not be fetched'
+}
+
+/** Sends the request on a socket of its own; resolves with the answer's head. */
+function ask(url: URL, socket: Socket, signal: AbortSignal): Promise<IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+  const { host, port } = addressOf(url)
+  sendRequest({
+    createConnection: () => socket,
+    host,
+    port,
+    path: url.pathname + url.search,
+    headers: {
+      host: url.host,
+      accept: [...ImageTypes, 'application/pdf', 'text/*;q=0.5'].join(', ')
+    },
+    signal
+  })
+    .on('response', resolve)
+    .on('error', reject)
+    .end()
+  return promise
+}
+
+function redirectTarget(location: string | undefined, from: URL): URL {
+  const target = URL.parse(location ?? '', from.href)
+  if (target === null) throw new FetchRefused('a redirect leads nowhere')
+  return target
+}
+async function readBytes(
+  body: AsyncIterable<Buffer>,
+  maxBytes: number,
+  admit: FetchTerms['admit']
+): Promise<Buffer> {
+  const blocks = new ByteBlocks()
+  for await (const chunk of body) {
+    if (blocks.bytes + chunk.byteLength > maxBytes)
+      throw new FetchRefused(`it is larger than ${maxBytes} bytes`)
+    admit(chunk.byteLength)
+    blocks.append(chunk)
+  }
+  return blocks.take()
+}
+
+function toContent(contentType: string | string[] | undefined, content: Buffer): FetchedContent {
+  const [mediaType = ''] = String(contentType ?? '')
+    .toLowerCase()
+    .split(';')
+  const type = typeOf(mediaType.trim(), content)
+  if (ImageTypes.includes(type)) {
+    if (sniffFormat(content.subarray(0, HeadBytes)) === undefined) {
+      throw new FetchRefused('its bytes are those of no PNG, JPEG, GIF or WebP image')
+    }
+    return { kind: 'image', mediaType: type, base64: content.toString('base64') }
+  }
+  if (type === 'application/pdf') return { kind: 'pdf', base64: content.toString('base64') }
+  if (type.startsWith('text/')) return { kind: 'text', text: content.toString() }
+  throw new FetchRefused('it is neither a PNG, JPEG, GIF or WebP image nor a PDF nor text')
+}
+
+/** Many stores call everything bytes, and some servers JPEGs `image/jpg`: then the bytes themselves tell. */
+function typeOf(type: string, content: Buffer): string {
+  const isNamed =
+    ImageTypes.includes(type) || type === 'application/pdf' || type.startsWith('text/')
+  if (isNamed) return type
+  const format = sniffFormat(content.subarray(0, HeadBytes))
+  if (format !== undefined) return `image/${format}`
+  return content.toString('latin1', 0, PdfHead.length) === PdfHead ? 'application/pdf' : type
+}
+
+function privateAddress(): FetchRefused {
+  return new FetchRefused('its address is not on the public internet')
+}
+
+type Network = readonly [network: string, prefix: number]
+
+/**
+ * Networks of IPv4 that are nobody's on the public internet.
+ *
+ * @see https://www.iana.org/assignments/iana-ipv4-special-registry
+ */
+const SPECIAL_IPV4: readonly Network[] = [
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.0.0.0', 24],
+  ['192.0.2.0', 24],
+  ['192.31.196.0', 24],
+  ['192.52.193.0', 24],
+  ['192.88.99.0', 24],
+  ['192.168.0.0', 16],
+  ['192.175.48.0', 24],
+  ['198.18.0.0', 15],
+  ['198.51.100.0', 24],
+  ['203.0.113.0', 24],
+  ['224.0.0.0', 3],
+  // Public by number, but in every virtual machine of Azure the host's own service.
+  ['168.63.129.16', 32]
+]
+
+/** What IANA gives out for the public internet; all other IPv6 is something else, or will be. */
+const GLOBAL_IPV6: Network = ['2000::', 3]
+
+/**
+ * Networks inside of it that are special after all.
+ *
+ * @see https://www.iana.org/assignments/iana-ipv6-special-registry
+ */
+const SPECIAL_IPV6: readonly Network[] = [
+  ['2001::', 23],
+  ['2001:db8::', 32],
+  ['2620:4f:8000::', 48],
+  ['3fff::', 20]
+]
+
+/** IPv6 that a gateway turns into IPv4: as public as the IPv4 address inside. */
+const NAT64: Network = ['64:ff9b::', 96]
+const SIX_TO_FOUR_PREFIX = 16
+
+const allowed = new BlockList()
+const special = new BlockList()
+allowed.addSubnet('0.0.0.0', 0, 'ipv4') // IPv4 in IPv6 clothes (::ffff:0:0/96) counts as this
+allowed.addSubnet(...GLOBAL_IPV6, 'ipv6')
+allowed.addSubnet(...NAT64, 'ipv6')
+for (const network of SPECIAL_IPV6) special.addSubnet(...network, 'ipv6')
+for (const [network, prefix] of SPECIAL_IPV4) {
+  special.addSubnet(network, prefix, 'ipv4')
+  special.addSubnet(`64:ff9b::${network}`, NAT64[1] + prefix, 'ipv6')
+  special.addSubnet(`2002:${toGroups(network)}::`, SIX_TO_FOUR_PREFIX + prefix, 'ipv6')
+}
+
+/** Whether an IP address is one of the public internet; IPv4 inside IPv6 is judged as IPv4. */
+export function isPublicAddress(address: string): boolean {
+  const version = isIP(address)
+  if (version === 0 || address.includes('%')) return false
+  const family = version === 6 ? 'ipv6' : 'ipv4'
+  return allowed.check(address, family) && !special.check(address, family)
+}
+
+/** The two groups of IPv6 that hold an IPv4 address. */
+function toGroups(address: string): string {
+  const [a = 0, b = 0, c = 0, d = 0] = address.split('.').map(Number)
+  return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`
+}
+
+/** Endings of names that lead into somebody's own network; RFC 6761, 6762, 7686, 8375 and what is usual besides. */
+const PRIVATE_ENDINGS: readonly string[] = [
+  'localhost',
+  'local',
+  'internal',
+  'intranet',
+  'private',
+  'corp',
+  'home',
+  'lan',
+  'localdomain',
+  'home.arpa',
+  'onion',
+  'test',
+  'invalid'
+]
+
+/**
+ * Whether a host may be on the public internet, as far as that can be told without looking it up: for those whose name
+ * somebody else resolves.
+ */
+export function mayBePublicHost(host: string, isAllowed: (address: string) => boolean): boolean {
+  if (isIP(host) !== 0) return isAllowed(host)
+  const name = host.toLowerCase().replace(/\.$/, '')
+  if (!name.includes('.')) return false
+  return !PRIVATE_ENDINGS.some((ending) => name.endsWith(`.${ending}`))
+}
+
+/** Who waits for a slot; in line by the order of arrival. */
+interface Line {
+  held: number
+  readonly waiting: Set<() => void>
+}
+
+/**
+ * How much a worker fetches at once. One key holds at most half, so that what it names can be as slow as it likes and
+ * others still find room; keys that hold as much take turns.
+ *
+ * Invariant: slots held by all ≤ `size()`, by one key ≤ half of it, but at least one. Who waits waits as long as its
+ * client does.
+ */
+export class FetchSlots {
+  readonly #size: () => number
+  /**
+   * Of keys that hold or wait; whose turn comes first stands first.
+   * Bounded by the requests that are converted, and their attachments.
+   */
+  readonly #lines = new Map<string, Line>()
+  #held = 0
+
+  constructor(size: () => number) {
+    this.#size = size
+  }
+
+  /** Runs one fetch when there is room for it. @throws the signal's reason when it aborts before. */
+  async run<T>(key: string, signal: AbortSignal, fetch: () => Promise<T>): Promise<T> {
+    const line = await this.#enter(key, signal)
+    try {
+      return await fetch()
+    } finally {
+      line.held -= 1
+      this.#held -= 1
+      this.#forget(key, line)
+      this.#letIn()
+    }
+  }
+
+  async #enter(key: string, signal: AbortSignal): Promise<Line> {
+    signal.throwIfAborted()
+    const line = this.#lines.get(key) ?? { held: 0, waiting: new Set() }
+    this.#lines.set(key, line)
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const onAbort = (): void => {
+      line.waiting.delete(resolve)
+      this.#forget(key, line)
+      reject(signal.reason)
+    }
+    line.waiting.add(resolve)
+    signal.addEventListener('abort', onAbort, { once: true })
+    this.#letIn()
+    await promise.finally(() => signal.removeEventListener('abort', onAbort))
+    return line
+  }
+
+  /** Gives free slots to those whose turn it is. */
+  #letIn(): void {
+    for (let next = this.#next(); next !== null; next = this.#next()) {
+      const [key, line] = next
+      const [enter] = line.waiting
+      if (enter === undefined) return
+      line.waiting.delete(enter)
+      line.held += 1
+      this.#held += 1
+      this.#lines.delete(key) // to the end of those who wait
+      this.#lines.set(key, line)
+      enter()
+    }
+  }
+
+  /** The key that holds least; of those that hold as much, whose turn is longest ago. */
+  #next(): readonly [string, Line] | null {
+    const size = this.#size()
+    if (this.#held >= size) return null
+    const most = Math.max(1, Math.floor(size / 2))
+    let next: readonly [string, Line] | null = null
+    for (const entry of this.#lines) {
+      const [, { waiting, held }] = entry
+      const isNext = held < (next?.[1].held ?? most)
+      if (waiting.size > 0 && isNext) next = entry
+    }
+    return next
+  }
+
+  #forget(key: string, line: Line): void {
+    if (line.held === 0 && line.waiting.size === 0) this.#lines.delete(key)
+  }
+}

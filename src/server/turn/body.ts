@@ -1,0 +1,244 @@
+import type { Config } from '../../config/settings.ts'
+import { itemReferencesOf } from '../../dialects/convert.ts'
+import type { DialectName } from '../../dialects/plan/plan.ts'
+import type { FetchedContent } from '../../dialects/request/attachments.ts'
+import { PDF_TOO_COSTLY } from '../../dialects/request/pdf.ts'
+import type { RequestOptions } from '../../dialects/request/to-upstream.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import {
+  AttachmentsNeeded,
+  type GotAttachments,
+  type PdfText,
+  RoomNeeded,
+  type TransformJob,
+  type TransformSuccess
+} from '../../transform/transform-job.ts'
+import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
+import type { BodyMemory } from '../plane/body-memory.ts'
+import type { DataPlane } from '../plane/data-plane.ts'
+import type { BodyRoom } from '../plane/request-body.ts'
+import type { FetchTerms, UrlFetcher } from '../plane/url-fetcher.ts'
+
+export interface ClientBody {
+  readonly dialect: DialectName
+  /** Taken: its bytes may have moved to a thread afterwards. */
+  readonly body: Uint8Array
+  readonly memory: BodyMemory
+  /** Name of its client's key. */
+  readonly key: string
+}
+
+/**
+ * Makes the upstream's request of a client's body, with everything that the body only refers to.
+ *
+ * @throws {GatewayError} what the request deserves, and all of `TransformPool.run()`
+ */
+export async function convertBody(
+  plane: DataPlane,
+  { dialect, body, memory, key }: ClientBody,
+  signal: AbortSignal
+): Promise<TransformSuccess> {
+  const answers = await referencedAnswers(plane, { dialect, body, key, memory })
+  const job = { dialect, body, options: { ...requestOptionsOf(plane), answers } }
+  return convertWithAttachments(plane, job, memory, { key, signal })
+}
+
+/** What a conversion must know of settings and catalogue as they are now. */
+export function requestOptionsOf(plane: Pick<DataPlane, 'config' | 'catalogue'>): RequestOptions {
+  const config = plane.config()
+  const { models, isLive } = plane.catalogue()
+  return {
+    aliases: config.models.aliases,
+    models,
+    isCatalogueLive: isLive,
+    toolDescriptionMaxLength: config.tools.descriptionMaxLength,
+    toolMaxCount: config.tools.maxCount,
+    servesWebSearch: config.tools.webSearch,
+    fakeReasoning: config.reasoning
+  }
+}
+
+/** The part of a `DataPlane` that gets attachments and converts. */
+export interface AttachmentPlane {
+  readonly transforms: Pick<TransformPool, 'run' | 'readPdf'>
+  readonly fetcher: Pick<UrlFetcher, 'fetch'>
+  readonly config: () => Pick<Config, 'fetch'>
+}
+
+/** Attachments of one request that are fetched; more is no conversation any more. */
+const MAX_URLS = 20
+
+/**
+ * Converts a body, and first gets what it names by URL or carries as a PDF.
+ *
+ * @throws {GatewayError} GW_MEMORY_FULL when there is no room for what was fetched, and all of `TransformPool.run()`
+ */
+export async function convertWithAttachments(
+  plane: AttachmentPlane,
+  job: TransformJob,
+  room: BodyRoom,
+  owner: JobOwner
+): Promise<TransformSuccess> {
+  try {
+    return await runInRoom(plane, job, room, owner)
+  } catch (cause) {
+    if (!(cause instanceof AttachmentsNeeded)) throw cause
+    const { body, needs } = cause
+    const admit = admitInto(room, body.byteLength)
+    const { key, signal } = owner
+    const fetched = await fetchAll(plane, needs.urls, { key, signal, admit })
+    const attachments = await readPdfs(plane, { fetched, pdfs: needs.pdfs }, { owner, admit })
+    return runInRoom(plane, { ...job, body, attachments }, room, owner)
+  }
+}
+
+/** Converts, and once more where the payload becomes so large that memory has to be set aside for it before it is there. */
+async function runInRoom(
+  { transforms }: AttachmentPlane,
+  job: TransformJob,
+  room: BodyRoom,
+  owner: JobOwner
+): Promise<TransformSuccess> {
+  const { options } = job
+  try {
+    return await transforms.run({ ...job, options: { ...options, payloadRoomBytes: 0 } }, owner)
+  } catch (cause) {
+    if (!(cause instanceof RoomNeeded)) throw cause
+    const { body, payloadBytes, bodyBytes } = cause
+    room.growForPayload(payloadBytes, bodyBytes)
+    return transforms.run(
+      { ...job, body, options: { ...options, payloadRoomBytes: payloadBytes } },
+      owner
+    )
+  }
+}
+
+/** The second PDF of a request that takes too much ends the request. */
+const MAX_COSTLY_PDFS = 2
+
+interface PdfTerms {
+  readonly owner: JobOwner
+  /** Takes the bytes of what was read. */
+  readonly admit: FetchTerms['admit']
+}
+
+interface UnreadAttachments {
+  readonly fetched: Readonly<Record<string, FetchedContent>>
+  readonly pdfs: readonly Uint8Array[]
+}
+
+/**
+ * Reads the PDFs among what was got, one after the other: each takes its turn anew.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID for several that take too much
+ */
+async function readPdfs(
+  { transforms }: AttachmentPlane,
+  { fetched, pdfs }: UnreadAttachments,
+  { owner, admit }: PdfTerms
+): Promise<GotAttachments> {
+  let costly = 0
+  const read = async (bytes: Uint8Array): Promise<PdfText> => {
+    const text = await transforms.readPdf(bytes, owner)
+    if (text.kind === 'utf8') admit(text.bytes.byteLength)
+    else if (text.reason === PDF_TOO_COSTLY && ++costly >= MAX_COSTLY_PDFS) throw tooCostly()
+    return text
+  }
+  const texts: PdfText[] = []
+  for (const bytes of pdfs) texts.push(await read(bytes))
+  const contents: Record<string, GotAttachments['fetched'][string]> = {}
+  for (const [url, content] of Object.entries(fetched)) {
+    contents[url] = content.kind === 'pdf' ? await read(ofBase64(content.base64)) : content
+  }
+  return { fetched: contents, pdfs: texts }
+}
+
+function tooCostly(): GatewayError {
+  const message = 'The PDFs of this request take too much to read.'
+  return new GatewayError('GW_BODY_INVALID', undefined, { message })
+}
+
+function ofBase64(base64: string): Uint8Array {
+  return new Uint8Array(Buffer.from(base64, 'base64'))
+}
+
+/** Memory is set aside in steps of this size while content arrives. */
+const STEP_BYTES = 256 * 1024
+/** Content is held as base64. */
+const BASE64_FACTOR = 4 / 3
+
+/** Makes room beside a body for what is fetched, before it is kept: nobody knows how much it will be. */
+function admitInto(room: BodyRoom, bodyBytes: number): FetchTerms['admit'] {
+  let fetchedBytes = 0
+  let admittedBytes = 0
+  return (bytes) => {
+    fetchedBytes += bytes
+    if (fetchedBytes <= admittedBytes) return
+    admittedBytes = Math.ceil(fetchedBytes / STEP_BYTES) * STEP_BYTES
+    room.grow(bodyBytes + Math.ceil(admittedBytes * BASE64_FACTOR))
+  }
+}
+
+/** All of them, or none: what one of them rejects with ends the others. */
+async function fetchAll(
+  plane: AttachmentPlane,
+  urls: readonly string[],
+  { key, signal, admit }: FetchTerms
+): Promise<Readonly<Record<string, FetchedContent>>> {
+  if (urls.length > MAX_URLS) {
+    throw new GatewayError('GW_BODY_INVALID', undefined, {
+      message: `At most ${MAX_URLS} images or documents can be given by URL; there are ${urls.length}.`
+    })
+  }
+  const { isEnabled } = plane.config().fetch
+  const failed = new AbortController()
+  const terms = { key, signal: AbortSignal.any([signal, failed.signal]), admit }
+  try {
+    const contents = await Promise.all(
+      urls.map(async (url): Promise<readonly [string, FetchedContent]> => {
+        if (isEnabled) return [url, await plane.fetcher.fetch(url, terms)]
+        return [url, { kind: 'failed', reason: 'URLs are not fetched here (FETCH_URLS=false)' }]
+      })
+    )
+    return Object.fromEntries(contents)
+  } catch (cause) {
+    failed.abort(cause)
+    throw cause
+  }
+}
+
+interface ReadRequest {
+  readonly dialect: DialectName
+  readonly body: Uint8Array
+  /** Name of the client's key: only what was kept for it is found. */
+  readonly key: string
+  /** What is held for the body; grows by what is found. */
+  readonly memory: BodyRoom
+}
+
+/**
+ * The earlier answers that a body refers to by id, instead of repeating parts of them; for `RequestOptions.answers`.
+ * Most bodies refer to nothing, which costs a search through their bytes. Waits for memory as a body of that size does.
+ *
+ * @throws {GatewayError} GW_BODY_TOO_LARGE, GW_MEMORY_FULL when body and answers are too much together.
+ */
+export async function referencedAnswers(
+  plane: Pick<DataPlane, 'items' | 'config'>,
+  { dialect, body, key, memory }: ReadRequest
+): Promise<readonly Uint8Array[]> {
+  const ids = itemReferencesOf(dialect, body)
+  if (ids.length === 0) return []
+  const maxBytes = Math.min(plane.config().server.maxBodyBytes, memory.largestBytes)
+  return plane.items.find(key, ids, async (bytes) => {
+    const wholeBytes = body.byteLength + bytes
+    if (wholeBytes > maxBytes) throw tooLarge(maxBytes)
+    if (bytes > 0) await memory.extend(wholeBytes)
+  })
+}
+
+function tooLarge(maxBytes: number): GatewayError {
+  const message =
+    `The request and the answers that it refers to are together larger than ${maxBytes} bytes. That is MAX_BODY_BYTES, ` +
+    'or what the memory of the gateway has room for.'
+  return new GatewayError('GW_BODY_TOO_LARGE', undefined, { message })
+}

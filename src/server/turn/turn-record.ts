@@ -1,0 +1,141 @@
+import type { Usage } from '../../dialects/answer/stream-part.ts'
+import type { ReplyPlan } from '../../dialects/plan/plan.ts'
+import { outlineOf } from '../../kiro/wire/payload.ts'
+import type { DebugCapture } from '../../observe/debug-capture.ts'
+import type { Logger } from '../../observe/logger.ts'
+import type { Metrics } from '../../observe/metrics.ts'
+import type { GatewayError } from '../../shared/errors.ts'
+import { parseJsonObject } from '../../shared/json.ts'
+import type { RequestPayload } from '../../upstream/call/request-payload.ts'
+import type { Phases } from '../plane/open-turns.ts'
+
+export interface TurnRecord {
+  readonly requestId: string
+  readonly route: string
+  /** As answered; 499 when the client had left. */
+  readonly status: number
+  readonly error: GatewayError | null
+  readonly plan: ReplyPlan | null
+  readonly usage: Usage | null
+  readonly bodyBytes: number
+  readonly phases: Phases
+}
+
+/** One log line and one set of metrics for a request that is over. Never its content. */
+export function recordTurn(
+  { metrics, log }: { readonly metrics: Metrics; readonly log: Logger },
+  record: TurnRecord
+): void {
+  const { error } = record
+  recordMetrics(metrics, record)
+  const facts = toFacts(record)
+  if (error === null) log.info(facts, 'request completed')
+  else if (error.source === 'downstream') log.info(facts, 'request refused')
+  else if (error.code === 'GW_INTERNAL') log.error(facts, 'request failed')
+  else log.warn(facts, error.name === 'PoolTimeout' ? 'PoolTimeout' : 'request failed')
+}
+
+function recordMetrics(metrics: Metrics, record: TurnRecord): void {
+  const { route, status, error, plan, usage, phases } = record
+  metrics.requests.inc({ route, status, code: error?.code ?? 'none' })
+  metrics.requestSeconds.observe({ route }, phases.totalMs() / 1000)
+  if (error?.code === 'GW_POOL_TIMEOUT') metrics.poolTimeouts.inc()
+  if (error?.code === 'GW_QUEUE_FULL') metrics.queueRejected.inc()
+  for (const code of plan?.repairs ?? []) metrics.repairs.inc({ code })
+  if (usage === null) return
+  const firstByteMs = phases.totalMs() - phases.spentMs('stream')
+  metrics.firstByteSeconds.observe({ route }, firstByteMs / 1000)
+  metrics.tokens.inc({ type: 'input' }, usage.inputTokens)
+  metrics.tokens.inc({ type: 'output' }, usage.outputTokens)
+}
+
+function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
+  const { route, status, error, plan, usage, bodyBytes, phases } = record
+  return {
+    reqId: record.requestId,
+    route,
+    status,
+    ...(plan !== null && {
+      model: plan.model,
+      upstreamModel: plan.upstreamModel,
+      isStream: plan.isStream
+    }),
+    bodyBytes,
+    ...(plan !== null && plan.repairs.length > 0 && { repairs: plan.repairs }),
+    ...(usage !== null && { usage }),
+    phaseMs: phases.toJson(),
+    totalMs: Math.round(phases.totalMs()),
+    ...(error !== null && {
+      code: error.code,
+      reason: error.message,
+      detail: error.detail,
+      ...(error.cause !== undefined && { err: error.cause })
+    })
+  }
+}
+
+export interface DebugRecord {
+  readonly requestId: string
+  readonly route: string
+  readonly status: number
+  readonly plan: ReplyPlan | null
+  readonly error: GatewayError | null
+  readonly phases: Phases
+}
+
+/** The debug file of one request, where the operator asked for it: how it was built, and none of its text. */
+export class TurnDebug {
+  readonly #capture: DebugCapture
+  #payload: RequestPayload | null = null
+  #outline: unknown = null
+
+  constructor(capture: DebugCapture) {
+    this.#capture = capture
+  }
+
+  /** The upstream's request is made; it will be gone by the time that it has been answered. */
+  noteRequest(payload: RequestPayload): void {
+    this.#payload = payload
+    if (this.#capture.wants('answered')) this.#outlinePayload()
+  }
+
+  /** It failed: what is left of it is looked at now. */
+  noteFailure(error: GatewayError): void {
+    if (this.#outline === null && this.#capture.wants(outcomeOf(error))) this.#outlinePayload()
+  }
+
+  /** The request is over. */
+  keep(record: DebugRecord): void {
+    const { requestId, route, status, plan, error, phases } = record
+    if (!this.#capture.wants(outcomeOf(error))) return
+    void this.#capture.keep(requestId, {
+      at: new Date().toISOString(),
+      requestId,
+      route,
+      status,
+      ...(error !== null && { code: error.code, message: error.message, detail: error.detail }),
+      ...(plan !== null && {
+        model: plan.model,
+        upstreamModel: plan.upstreamModel,
+        isStream: plan.isStream,
+        inputTokens: plan.inputTokens,
+        contextWindow: plan.contextWindow,
+        repairs: plan.repairs,
+        borderline: plan.borderline
+      }),
+      phaseMs: phases.toJson(),
+      request: this.#outline
+    }) // cannot reject
+  }
+
+  #outlinePayload(): void {
+    const bytes = this.#payload?.peek() ?? null
+    if (bytes === null) return
+    this.#outline = outlineOf(parseJsonObject(Buffer.from(bytes).toString()))
+  }
+}
+
+/** A client that left before it had its answer is no failure of anything: 499. */
+function outcomeOf(error: GatewayError | null): 'failed' | 'answered' {
+  return error === null || error.status === 499 ? 'answered' : 'failed'
+}

@@ -1,0 +1,67 @@
+import type { RequestView } from './request-view.ts'
+
+/** Tokens that an image costs, whatever its size. */
+export const IMAGE_TOKENS = 1_500
+/** Longest piece of a word that is one token. */
+const CHARS_PER_PIECE = 6
+/** From here on scripts are written without spaces: about one token a character. */
+const FIRST_WIDE_CHAR = 0x2e80
+
+/**
+ * The simulator's own truth of how many tokens a text has: pieces of words, punctuation marks and wide
+ * characters. It is deliberately no multiple of the text's length, so that estimates show their error.
+ */
+export function countTokens(text: string): number {
+  let tokens = 0
+  let wordChars = 0
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (isWordChar(code)) {
+      if (wordChars % CHARS_PER_PIECE === 0) tokens++
+      wordChars++
+      continue
+    }
+    wordChars = 0
+    if (!isSpace(code) && !isLowSurrogate(code)) tokens++
+  }
+  return tokens
+}
+
+function isWordChar(code: number): boolean {
+  if (code < 0x80) {
+    const letter = code | 0x20
+    return (letter >= 0x61 && letter <= 0x7a) || (code >= 0x30 && code <= 0x39) || code === 0x5f
+  }
+  return code >= 0xc0 && code < FIRST_WIDE_CHAR
+}
+
+function isSpace(code: number): boolean {
+  return code <= 0x20 || code === 0xa0
+}
+
+/** The second half of a character outside the basic plane: its first half was counted. */
+function isLowSurrogate(code: number): boolean {
+  return code >= 0xdc00 && code <= 0xdfff
+}
+
+/** What every message costs beside its text. */
+const TOKENS_PER_MESSAGE = 3
+
+/** The tokens of a whole request by the simulator's own count, images and tools included. */
+export function countRequestTokens(view: RequestView): number {
+  let tokens = 0
+  for (const turn of [...view.history, view.current]) {
+    tokens += TOKENS_PER_MESSAGE + countTokens(turn.content)
+    if (turn.role === 'assistant') {
+      tokens += countJson(turn.toolUses)
+    } else {
+      tokens += countJson(turn.tools) + countJson(turn.toolResults)
+      tokens += turn.images.length * IMAGE_TOKENS
+    }
+  }
+  return tokens
+}
+
+function countJson(list: readonly unknown[]): number {
+  return list.length === 0 ? 0 : countTokens(JSON.stringify(list))
+}

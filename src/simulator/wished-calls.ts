@@ -1,0 +1,172 @@
+import { toWireToolName } from '../kiro/conversation/tools.ts'
+import { asJsonObject, type JsonObject, parseJsonObject } from '../shared/json.ts'
+import type { OfferedTool } from './tool-rules.ts'
+
+/** A tool call that the prompt asks for. */
+export interface WishedCall {
+  readonly name: string
+  readonly input: JsonObject
+}
+
+/** `call tool f`, `use the tools f and g`, `invoke function f with {…}`. */
+const LIST_FORM = /\b(?:call|use|invoke|run)\s+(?:the\s+)?(?:tools?|functions?)\s+/gi
+/** `use the f tool`. */
+const NAME_FORM =
+  /\b(?:call|use|invoke|run)\s+(?:the\s+)?(?=[`"']?[\w.:/-]+[`"']?\s+(?:tool|function)\b)/gi
+const NAME = /[`"']?([\w.:/-]*[\w])[`"']?(?:\s+(?:tool|function)\b)?/y
+const WITH = /\s+with\s+(?:the\s+)?(?:arguments\s+|args\s+|input\s+)?(?=\{)/y
+const SEPARATOR = /(?:\s*,\s*and\s+|\s*,\s*|\s+and\s+|\s*&\s*)/y
+
+/** The calls that `prompt` asks for, in its order. Names that nobody offers end the list. */
+export function findWishedCalls(prompt: string, tools: readonly OfferedTool[]): WishedCall[] {
+  if (tools.length === 0) return []
+  for (const form of [LIST_FORM, NAME_FORM]) {
+    for (const match of prompt.matchAll(form)) {
+      const calls = readCalls(prompt, match.index + match[0].length, tools)
+      if (calls.length > 0) return calls
+    }
+  }
+  return []
+}
+
+/** The list of calls that begins at `start`; empty if the first name is no tool's. */
+function readCalls(prompt: string, start: number, tools: readonly OfferedTool[]): WishedCall[] {
+  const calls: WishedCall[] = []
+  let at = start
+  while (at < prompt.length) {
+    const name = matchAt(NAME, prompt, at)
+    const tool = name === null ? undefined : findTool(tools, name[1] ?? '')
+    if (name === null || tool === undefined) break
+    at += name[0].length
+    const given = readArguments(prompt, at)
+    calls.push({ name: tool.name, input: given?.input ?? sampleArguments(tool.schema) })
+    at = given?.end ?? at
+    const separator = matchAt(SEPARATOR, prompt, at)
+    if (separator === null) break
+    at += separator[0].length
+  }
+  return calls
+}
+
+/** A prompt has the client's name of a tool, which may have been cleaned and shortened on its way. */
+function findTool(tools: readonly OfferedTool[], wished: string): OfferedTool | undefined {
+  const clean = wished.replace(/[^A-Za-z0-9_-]/g, '_').toLowerCase()
+  const wireName = toWireToolName(wished)
+  return (
+    tools.find((tool) => tool.name.toLowerCase() === clean) ??
+    tools.find((tool) => tool.name === wireName)
+  )
+}
+
+function readArguments(
+  prompt: string,
+  at: number
+): { readonly input: JsonObject; readonly end: number } | null {
+  const words = matchAt(WITH, prompt, at)
+  if (words === null) return null
+  const start = at + words[0].length
+  const end = endOfObject(prompt, start)
+  const input = end === null ? null : parseJsonObject(prompt.slice(start, end))
+  return end === null || input === null ? null : { input, end }
+}
+
+/** Index after the brace that closes the one at `start`; braces inside strings do not count. */
+function endOfObject(text: string, start: number): number | null {
+  let depth = 0
+  let inString = false
+  for (let i = start; i < text.length; i++) {
+    const char = text.charAt(i)
+    if (inString) {
+      if (char === '\\') i++
+      else if (char === '"') inString = false
+    } else if (char === '"') inString = true
+    else if (char === '{') depth++
+    else if (char === '}' && --depth === 0) return i + 1
+  }
+  return null
+}
+
+function matchAt(sticky: RegExp, text: string, at: number): RegExpExecArray | null {
+  const pattern = new RegExp(sticky) // a copy: `lastIndex` is state
+  pattern.lastIndex = at
+  return pattern.exec(text)
+}
+
+const MAX_DEPTH = 8
+
+/** Arguments that fit a tool's schema: every property gets the plainest value that is valid. */
+export function sampleArguments(schema: JsonObject): JsonObject {
+  return sampleObject(schema, 0)
+}
+
+function sampleObject(schema: JsonObject, depth: number): JsonObject {
+  const properties = Object.entries(asJsonObject(schema['properties']) ?? {})
+  if (depth >= MAX_DEPTH) return {}
+  return Object.fromEntries(
+    properties.map(([name, property]) => [
+      name,
+      sampleValue(asJsonObject(property) ?? {}, depth + 1)
+    ])
+  )
+}
+
+function sampleValue(schema: JsonObject, depth: number): unknown {
+  const given = givenValue(schema)
+  if (given !== undefined) return given
+  const branch = asJsonObject(firstOf(schema['anyOf']) ?? firstOf(schema['oneOf']))
+  if (branch !== null) return sampleValue(branch, depth + 1)
+  switch (typeOf(schema)) {
+    case 'object':
+      return sampleObject(schema, depth)
+    case 'array':
+      return sampleList(schema, depth)
+    case 'integer':
+    case 'number':
+      return sampleNumber(schema)
+    case 'boolean':
+      return true
+    case 'null':
+      return null
+    default:
+      return sampleText(schema)
+  }
+}
+
+function givenValue(schema: JsonObject): unknown {
+  return (
+    schema['const'] ?? firstOf(schema['enum']) ?? schema['default'] ?? firstOf(schema['examples'])
+  )
+}
+
+function typeOf(schema: JsonObject): unknown {
+  const { type } = schema
+  if (Array.isArray(type)) return type.find((one) => one !== 'null')
+  return type ?? (schema['properties'] === undefined ? 'string' : 'object')
+}
+
+function sampleList(schema: JsonObject, depth: number): unknown[] {
+  if (depth >= MAX_DEPTH) return []
+  const length = Math.min(asCount(schema['minItems'], 1), 10)
+  const item = asJsonObject(schema['items']) ?? {}
+  return Array.from({ length }, () => sampleValue(item, depth + 1))
+}
+
+function sampleNumber(schema: JsonObject): number {
+  const { minimum, maximum } = schema
+  if (typeof minimum === 'number') return Math.ceil(minimum)
+  return typeof maximum === 'number' ? Math.min(1, Math.floor(maximum)) : 1
+}
+
+function sampleText(schema: JsonObject): string {
+  const shortest = Math.min(asCount(schema['minLength'], 0), 1000)
+  const longest = asCount(schema['maxLength'], 1000)
+  return 'sample'.padEnd(shortest, ' sample').slice(0, longest)
+}
+
+function asCount(value: unknown, otherwise: number): number {
+  return typeof value === 'number' && value >= 0 ? Math.floor(value) : otherwise
+}
+
+function firstOf(value: unknown): unknown {
+  return Array.isArray(value) ? value[0] : undefined
+}

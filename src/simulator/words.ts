@@ -1,0 +1,206 @@
+import { createHash } from 'node:crypto'
+import { FAULTS, type Refusal } from './refusal.ts'
+
+interface ControlWord {
+  /** What follows the word: nothing, `=` and a number, or `=` and a JSON string. */
+  readonly value: 'none' | 'number' | 'json'
+  readonly meaning: string
+}
+
+/**
+ * Every word that makes the simulator do something special, written `sim:word` or `sim:word=value` in
+ * the last user text or in the model name. `docs/simulator.md` is compared with this table by a test.
+ */
+export const CONTROL_WORDS = {
+  say: described('json', 'The whole text of the answer, a JSON string.'),
+  next: described(
+    'json',
+    'What the next user turn, if it has no words of its own, is answered as if it had said.'
+  ),
+  events: described('number', 'Number of text events.'),
+  size: described('number', 'Characters in each text event.'),
+  thoughts: described(
+    'number',
+    'Number of reasoning events, each as long as `size` says, or 20 characters.'
+  ),
+  arguments: described(
+    'number',
+    'Characters that the last text among the arguments of every call is filled up to.'
+  ),
+  piece: described('number', 'Characters in each fragment of arguments.'),
+  gap: described('number', 'Milliseconds between events; 0 sends all in one write.'),
+  first: described('number', 'Milliseconds between the headers and the first event.'),
+  headers: described('number', 'Milliseconds before the status line and headers.'),
+  chunk: described('number', 'Sends the body in pieces of so many bytes, cut anywhere.'),
+  throttled: described('number', '429 with so many seconds in `retry-after` (1 without a value).'),
+  flaky: described(
+    'number',
+    '500 for the first so many attempts of the same prompt, then an answer.'
+  ),
+  expired: described(
+    'none',
+    '403 for the bearer that sends this prompt first, an answer for others.'
+  ),
+  quota: described('none', '402, the monthly quota is used up.'),
+  suspended: described('none', '403, the account is suspended.'),
+  overloaded: described('none', '500, unexpectedly high load.'),
+  unavailable: described('none', '503.'),
+  'context-overflow': described('none', '400, the input is too long.'),
+  improper: described('none', '400 `Improperly formed request.`'),
+  'invalid-model': described('none', '400 `INVALID_MODEL_ID`.'),
+  html: described('none', '403 with an HTML page, as from a CDN.'),
+  'throttled-frame': described('none', '200, and a ThrottlingException as the first frame.'),
+  'exception-mid': described('none', 'An InternalServerException frame after half of the text.'),
+  'error-mid': described('none', 'The same as a frame of message type `error`.'),
+  stall: described('none', 'Silence for ever after half of the text.'),
+  'stall-first': described('none', 'Headers, then silence for ever.'),
+  'stall-headers': described('none', 'Nothing for ever, not even a status line.'),
+  reset: described('none', 'TCP reset after half of the text.'),
+  'reset-first': described('none', 'TCP reset before the status line.'),
+  fin: described('none', 'The connection ends after half of the text, inside the chunked body.'),
+  corrupt: described('none', 'A frame with a wrong checksum after half of the text.'),
+  'cut-frame': described('none', 'The body ends regularly, but in the middle of a frame.'),
+  'no-end': described(
+    'none',
+    'The body ends after the text, without stop reason, usage and metering.'
+  ),
+  'truncated-tool': described('none', 'The arguments of the last tool call are cut and never end.'),
+  'ghost-tool': described('none', 'Every finished tool call is announced again without arguments.'),
+  'tool-object': described('none', 'Arguments arrive as one object instead of JSON fragments.'),
+  'tool-no-stop': described('none', 'Tool calls are never marked as finished.'),
+  'unknown-event': described('none', 'Unknown events, headers and members between the known ones.'),
+  wrapped: described('none', 'Payloads are wrapped in the name of their event.'),
+  'token-usage': described(
+    'none',
+    'The metadata event carries token counts, split over two frames.'
+  ),
+  'max-tokens': described('none', 'Stop reason MAX_TOKENS.'),
+  'context-full': described('none', 'Stop reason MODEL_CONTEXT_WINDOW_EXCEEDED.'),
+  filtered: described('none', 'Stop reason CONTENT_FILTERED.'),
+  'close-after': described('none', 'The answer says `connection: close`.')
+} as const satisfies Record<string, ControlWord>
+
+type Words = typeof CONTROL_WORDS
+type WordOf<V extends ControlWord['value']> = {
+  [K in keyof Words]: Words[K]['value'] extends V ? K : never
+}[keyof Words]
+
+export type NumberWord = WordOf<'number'>
+export type FlagWord = WordOf<'none'>
+
+/** The words found in one request. Unknown words and unreadable values are left out. */
+export interface FoundWords {
+  readonly flags: ReadonlySet<FlagWord>
+  readonly numbers: Readonly<Partial<Record<NumberWord, number>>>
+  readonly say: string | null
+  /** What the next turn counts as. */
+  readonly next: string | null
+}
+
+/** Larger values would only be typing errors. */
+const MAX_NUMBER = 100_000_000
+/** Words with a JSON string; nothing inside it counts as a word of this text. */
+const JSON_WORD = /sim:(say|next)=("(?:[^"\\]|\\.)*")/g
+const WORD = /sim:([a-z][a-z-]*)(?:=(\d+))?/g
+
+/** Finds control words anywhere in `text`; those inside the value of another do not count. */
+export function findControlWords(text: string): FoundWords {
+  const flags = new Set<FlagWord>()
+  const numbers: Partial<Record<NumberWord, number>> = {}
+  for (const [, name = '', value] of text.replace(JSON_WORD, ' ').matchAll(WORD)) {
+    if (isWord(name, 'none')) flags.add(name)
+    else if (isWord(name, 'number')) numbers[name] = Math.min(Number(value ?? 1), MAX_NUMBER)
+  }
+  return { flags, numbers, say: findText(text, 'say'), next: findText(text, 'next') }
+}
+
+/** `text` without its control words, as a person would read it. */
+export function withoutControlWords(text: string): string {
+  return text
+    .replace(JSON_WORD, '')
+    .replace(WORD, '')
+    .replaceAll(/[^\S\n]{2,}/g, ' ')
+    .trim()
+}
+
+function findText(text: string, name: WordOf<'json'>): string | null {
+  const literal = [...text.matchAll(JSON_WORD)].find((match) => match[1] === name)?.[2]
+  if (literal === undefined) return null
+  try {
+    const value: unknown = JSON.parse(literal)
+    return typeof value === 'string' ? value : null
+  } catch {
+    return null // an unreadable value is ignored like an unknown word
+  }
+}
+
+/** The table for looking up names that may not be in it. */
+const WORDS_BY_NAME: Readonly<Record<string, ControlWord>> = CONTROL_WORDS
+
+function isWord<V extends ControlWord['value']>(name: string, value: V): name is WordOf<V> {
+  return Object.hasOwn(CONTROL_WORDS, name) && WORDS_BY_NAME[name]?.value === value
+}
+
+function described<V extends ControlWord['value']>(value: V, meaning: string) {
+  return { value, meaning }
+}
+
+const REFUSING_WORDS = [
+  ...(['quota', 'suspended', 'overloaded', 'unavailable'] as const),
+  ...(['context-overflow', 'improper', 'invalid-model', 'html'] as const)
+]
+
+/** The error status that the control words ask for. `note` is called only if it depends on repetition. */
+export function findFault(words: FoundWords, note: () => Repetition): Refusal | null {
+  const { flags, numbers } = words
+  const named = REFUSING_WORDS.find((word) => flags.has(word))
+  if (named !== undefined) return FAULTS[named]
+  if (numbers.throttled !== undefined)
+    return { ...FAULTS.throttled, retryAfterS: numbers.throttled }
+  if (numbers.flaky === undefined && !flags.has('expired')) return null
+  const { attempt, isFirstToken } = note()
+  if (attempt <= (numbers.flaky ?? 0)) return FAULTS.flaky
+  return flags.has('expired') && isFirstToken ? FAULTS.expired : null
+}
+
+/** A model name taken apart: `auto+sim:stall+sim:gap=5` is `auto` and its control words. */
+export function splitModelName(name: string): {
+  readonly modelId: string
+  readonly words: string
+} {
+  const start = name.indexOf('sim:')
+  if (start === -1) return { modelId: name, words: '' }
+  const modelId = name.slice(0, start).replace(/[^A-Za-z0-9]+$/, '')
+  return { modelId: modelId === '' ? 'auto' : modelId, words: name.slice(start) }
+}
+
+/** Prompts beyond this many are forgotten, oldest first. */
+const MAX_PROMPTS = 1_000
+
+interface Remembered {
+  attempts: number
+  readonly firstToken: string
+}
+
+/** How often a prompt came, and whether the token is the one that sent it first. */
+export interface Repetition {
+  /** From 1. */
+  readonly attempt: number
+  readonly isFirstToken: boolean
+}
+
+/** Knows which prompts came before: `sim:flaky` and `sim:expired` answer a repetition differently. */
+export class PromptMemory {
+  readonly #prompts = new Map<string, Remembered>()
+
+  /** Notes one more attempt at `prompt`. */
+  note(prompt: string, token: string): Repetition {
+    const key = createHash('sha256').update(prompt).digest('base64')
+    const remembered = this.#prompts.get(key) ?? { attempts: 0, firstToken: token }
+    remembered.attempts++
+    this.#prompts.set(key, remembered)
+    const [oldest] = this.#prompts.keys()
+    if (this.#prompts.size > MAX_PROMPTS && oldest !== undefined) this.#prompts.delete(oldest)
+    return { attempt: remembered.attempts, isFirstToken: remembered.firstToken === token }
+  }
+}

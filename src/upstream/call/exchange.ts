@@ -1,0 +1,239 @@
+import type { Dispatcher } from 'undici'
+import type { Connection } from '../connections/connection.ts'
+import type { ConnectionPool } from '../connections/pool.ts'
+import { releaseSentBody } from './request-payload.ts'
+
+export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>
+
+/** One HTTP request to one upstream host. The body is kept until the first byte of the answer, for a second try. */
+export interface UpstreamRequest {
+  readonly url: URL
+  readonly method: 'GET' | 'POST'
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array | string | null
+  /** Longest silence inside the answer's body. */
+  readonly bodyTimeoutMs: number
+}
+
+/** Who reads the answer. Exactly one of `onEnd` and `onError` is called, and nothing after it. */
+export interface ResponseReader {
+  /** The request is being written to an open connection. */
+  onSent(): void
+  onHeaders(status: number, headers: ResponseHeaders): void
+  onChunk(chunk: Buffer): void
+  onEnd(): void
+  /** The raw cause; the signal's reason when that ended it. */
+  onError(cause: unknown): void
+}
+
+export interface ExchangeOptions {
+  readonly pool: ConnectionPool
+  readonly request: UpstreamRequest
+  readonly reader: ResponseReader
+  readonly signal: AbortSignal
+  /**
+   * The connection is idle again or gone: the permit may serve somebody else. Called once, always, and not
+   * before the peer has let go of a connection that was given up.
+   */
+  readonly onSettled: () => void
+}
+
+/**
+ * One request and its answer on a connection of the pool. Ends early only through the signal and `abort()`.
+ *
+ * ```
+ *   opening ──connected──▶ sent ──headers──▶ answering ──▶ over
+ *      ▲                    │
+ *      └─ a reused connection closed before any byte of an answer: once more, on a fresh one
+ * ```
+ */
+export class Exchange {
+  readonly #options: ExchangeOptions
+  readonly #onAbort = (): void => this.abort(this.#options.signal.reason)
+  #phase: 'opening' | 'sent' | 'answering' | 'over' = 'opening'
+  /** Ends the opening of a connection; made only where one is opened, since it costs more than all else here. */
+  #opening: AbortController | null = null
+  #connection: Connection | null = null
+  #controller: Dispatcher.DispatchController | null = null
+  #silence: NodeJS.Timeout | null = null
+  #isPaused = false
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options
+    const { signal, pool, request } = options
+    signal.addEventListener('abort', this.#onAbort)
+    void this.#start(pool.takeIdle(request.url)) // failures go to the reader
+  }
+
+  /** Ends it as the signal does: the reader is told `reason`, unless it is over already. */
+  abort(reason: unknown): void {
+    if (this.#phase === 'over') return
+    const connection = this.#connection
+    if (connection !== null) this.#fail(reason, connection)
+    else this.#openingAbort().abort(reason) // and `#start` ends the exchange
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused
+  }
+
+  /** Stops reading, so that a slow client slows the upstream down. At any time: also before there is a connection. */
+  pause(): void {
+    if (this.#phase === 'over') return // by now the connection may serve somebody else
+    this.#isPaused = true
+    this.#controller?.pause()
+  }
+
+  resume(): void {
+    this.#isPaused = false
+    if (this.#phase === 'answering') this.#silence?.refresh()
+    this.#controller?.resume()
+  }
+
+  /** The answer has begun, so the request is never sent again: frees its body's memory. */
+  releaseBody(): void {
+    const socket = this.#connection?.socket
+    // What the socket has not sent yet is still being read by the kernel's writer.
+    if (this.#phase === 'answering' && socket?.writableLength === 0) {
+      releaseSentBody(this.#options.request.body)
+    }
+  }
+
+  async #start(idle: Connection | null): Promise<void> {
+    let connection = idle
+    try {
+      connection ??= await this.#open()
+    } catch (cause) {
+      this.#fail(cause)
+      this.#options.onSettled()
+      return
+    }
+    const { signal } = this.#opening ?? this.#options
+    if (signal.aborted) this.#fail(signal.reason, connection)
+    else this.#dispatch(connection)
+  }
+
+  #open(): Promise<Connection> {
+    const { pool, request, signal } = this.#options
+    const opening = this.#openingAbort()
+    if (signal.aborted) opening.abort(signal.reason)
+    return pool.open(request.url, opening.signal)
+  }
+
+  #openingAbort(): AbortController {
+    this.#opening ??= new AbortController()
+    return this.#opening
+  }
+
+  #dispatch(connection: Connection): void {
+    const { request, reader } = this.#options
+    this.#connection = connection
+    this.#phase = 'sent'
+    reader.onSent()
+    if (this.#hasEnded()) return // by the reader
+    connection.dispatch(
+      {
+        origin: request.url.origin,
+        path: request.url.pathname + request.url.search,
+        method: request.method,
+        headers: request.headers,
+        body: request.body,
+        bodyTimeout: 0 // ours, since the engine would end the connection with a FIN that a silent peer may never hear
+      },
+      this.#handlerFor(connection)
+    )
+  }
+
+  #handlerFor(connection: Connection): Dispatcher.DispatchHandler {
+    const { pool, reader, onSettled } = this.#options
+    const isMine = (): boolean => this.#connection === connection && this.#phase !== 'over'
+    return {
+      onRequestStart: (controller) => {
+        if (this.#connection !== connection) return
+        this.#controller = controller
+        if (this.#isPaused) controller.pause()
+      },
+      onResponseStart: (_controller, status, headers) => {
+        if (!isMine() || status < 200) return
+        this.#phase = 'answering'
+        this.#awaitMore(connection)
+        reader.onHeaders(status, headers)
+      },
+      onResponseData: (_controller, chunk) => {
+        if (!isMine()) return
+        this.#silence?.refresh()
+        reader.onChunk(chunk)
+      },
+      onResponseEnd: () => {
+        if (!isMine()) return
+        this.#end()
+        // The engine has to finish with the message before it can tell whether the connection lives on.
+        queueMicrotask(() => {
+          void pool.giveBack(connection).then(onSettled) // cannot reject
+        })
+        reader.onEnd()
+      },
+      onResponseError: (_controller, cause) => {
+        if (isMine()) this.#onBroken(connection, cause)
+      }
+    }
+  }
+
+  /** The peer may have closed a reused connection just as we wrote: that says nothing of the request. */
+  #onBroken(connection: Connection, cause: unknown): void {
+    const isUnseen = this.#phase === 'sent' && connection.isUnanswered && isPeerClose(cause)
+    if (connection.requests < 2 || !isUnseen) {
+      this.#fail(cause, connection)
+      return
+    }
+    this.#phase = 'opening'
+    this.#connection = null
+    this.#controller = null
+    // A fresh task: the engine must not be entered again from inside its error handler.
+    setImmediate(() => {
+      void this.#options.pool.discard(connection).then(() => this.#start(null)) // as above
+    })
+  }
+
+  /** Ends an answer in whose body nothing comes any more. Where nobody reads, nothing can come. */
+  #awaitMore(connection: Connection): void {
+    const { bodyTimeoutMs } = this.#options.request
+    this.#silence = setTimeout(() => {
+      if (this.#isPaused) this.#silence?.refresh()
+      else this.#fail(new BodyTimeout(`no byte for ${bodyTimeoutMs} ms`), connection)
+    }, bodyTimeoutMs)
+  }
+
+  #hasEnded(): boolean {
+    return this.#phase === 'over'
+  }
+
+  #fail(cause: unknown, connection?: Connection): void {
+    const isNews = this.#phase !== 'over'
+    this.#end()
+    if (connection !== undefined) this.#discard(connection)
+    if (isNews) this.#options.reader.onError(cause)
+  }
+
+  #end(): void {
+    this.#phase = 'over'
+    if (this.#silence !== null) clearTimeout(this.#silence)
+    this.#options.signal.removeEventListener('abort', this.#onAbort)
+    this.#controller?.resume() // behind unread bytes the peer's FIN would never be seen
+  }
+
+  #discard(connection: Connection): void {
+    void this.#options.pool.discard(connection).then(this.#options.onSettled) // cannot reject
+  }
+}
+
+/** Fails an answer in the words of undici, so that one classifier serves all. */
+class BodyTimeout extends Error {
+  readonly code = 'UND_ERR_BODY_TIMEOUT'
+}
+
+/** The connection was closed by its peer, with or without a reset. */
+function isPeerClose(cause: unknown): boolean {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE'
+}

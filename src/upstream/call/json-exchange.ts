@@ -1,0 +1,108 @@
+import { ByteBlocks } from '../../shared/byte-blocks.ts'
+import { type JsonObject, parseJsonObject } from '../../shared/json.ts'
+import { type CallPhase, classifyFailure } from '../classify.ts'
+import type { ConnectionPool } from '../connections/pool.ts'
+import { Exchange, type ResponseHeaders } from './exchange.ts'
+
+export interface JsonExchangeOptions {
+  readonly pool: ConnectionPool
+  readonly request: JsonRequest
+  /** Ends the call; a deadline is its caller's business. */
+  readonly signal: AbortSignal
+  /** The request is being written to an open connection. */
+  readonly onSent?: () => void
+  /** The permit may serve somebody else; see `ExchangeOptions`. */
+  readonly onSettled: () => void
+}
+
+/** What is read of an answer. */
+const MAX_BODY_BYTES = 4 * 1024 * 1024
+
+/**
+ * One small call on a connection of the pool, whose permit the caller holds. Resolves with any status.
+ *
+ * @throws {GatewayError} when there is no answer: the failure by kind.
+ */
+export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse> {
+  const { pool, request, signal, onSent, onSettled } = options
+  const { promise, resolve, reject } = Promise.withResolvers<JsonResponse>()
+  const blocks = new ByteBlocks()
+  let bytes = 0
+  let phase: CallPhase = 'connect'
+  let status = 0
+  let headers: ResponseHeaders = {}
+  const url = new URL(request.url)
+  void new Exchange({
+    pool,
+    request: {
+      url,
+      method: request.method,
+      headers: request.headers,
+      body: request.body ?? null,
+      bodyTimeoutMs: request.timeoutMs
+    },
+    signal,
+    onSettled,
+    reader: {
+      onSent: () => {
+        phase = 'headers'
+        onSent?.()
+      },
+      onHeaders: (...answer) => {
+        phase = 'body'
+        ;[status, headers] = answer
+      },
+      onChunk: (chunk) => {
+        bytes += chunk.byteLength
+        if (bytes <= MAX_BODY_BYTES) blocks.append(chunk)
+      },
+      onEnd: () => resolve({ status, headers: flatten(headers), text: blocks.take().toString() }),
+      onError: (cause) => reject(classifyFailure(cause, { url, phase, ...named(request) }))
+    }
+  })
+  return promise
+}
+
+/** What the classifier has to know of a call besides its URL. */
+export function named({ setting }: JsonRequest): { readonly setting?: string } {
+  return setting === undefined ? {} : { setting }
+}
+
+function flatten(headers: ResponseHeaders): Record<string, string> {
+  const flat: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) flat[name] = Array.isArray(value) ? value.join(', ') : value
+  }
+  return flat
+}
+
+/** A small call beside the streams: token refresh, model list, usage. */
+export interface JsonRequest {
+  readonly method: 'GET' | 'POST'
+  readonly url: string
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string
+  /** The setting that names the host, for advice; `KIRO_API_URL` if left out. */
+  readonly setting?: string
+  /** Gives the call up as long as it waits for a connection or opens one; what was sent goes on. */
+  readonly unlessSent?: AbortSignal
+  /** For the whole call, connecting included. */
+  readonly timeoutMs: number
+}
+
+export interface JsonResponse {
+  readonly status: number
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>
+  /** The body, cut to what the implementation is willing to read. */
+  readonly text: string
+}
+
+/** Makes one call, without retries. Resolves with any status; rejects when there is no answer. */
+export type JsonCall = (request: JsonRequest, signal: AbortSignal) => Promise<JsonResponse>
+
+/** The object in an answer; `null` if the answer is something else. */
+export function jsonObjectOf(response: JsonResponse): JsonObject | null {
+  return parseJsonObject(response.text)
+}

@@ -1,0 +1,190 @@
+import type { Remedy } from '../../kiro/wire/fault-table.ts'
+import { type ErrorCode, ErrorTable, type GatewayError } from '../../shared/errors.ts'
+import { isConnectFailure } from '../classify.ts'
+
+/** What the policy needs of a failure: a `GatewayError` and an `UpstreamFault` both fit. */
+export interface RetryCause {
+  readonly code: ErrorCode
+  readonly retryAfterS?: number | null | undefined
+  readonly remedy?: Remedy
+}
+
+export interface RetrySituation {
+  /** Attempts made so far, from 1. Those after a forced token refresh are not counted. */
+  readonly attempt: number
+  /** Whether a byte of the answer went to the client: after that nothing is retried. */
+  readonly hasAnswered: boolean
+  /** Whether the live catalogue has the model, so that its denial is the upstream's mistake. */
+  readonly isModelListed: boolean
+  /** `RetryBudget.left`. */
+  readonly budgetLeft: number
+}
+
+export interface RetryLimits {
+  /** Attempts in all. */
+  readonly maxAttempts: number
+  /** Attempts in all when the answer does not begin in time. */
+  readonly firstTokenMaxRetries: number
+  /** From 0 up to, not including, 1. */
+  readonly random: () => number
+}
+
+export type RetryDecision =
+  | { readonly retry: true; readonly delayMs: number }
+  | { readonly retry: false }
+
+const FIRST_DELAY_MS = 1000
+const FIRST_MODEL_DELAY_MS = 500
+const MAX_DELAY_MS = 60_000
+const JITTER = 0.25
+const NO: RetryDecision = { retry: false }
+
+/**
+ * Whether to send the same request again, and when (kiro-protocol §8.3). Remedies that change the request
+ * (another token, ARN, host or conversation id) are their callers' business and answered with no.
+ */
+export function decideRetry(
+  cause: RetryCause,
+  situation: RetrySituation,
+  limits: RetryLimits
+): RetryDecision {
+  const { attempt, hasAnswered, budgetLeft } = situation
+  if (hasAnswered || budgetLeft < 1) return NO
+  if (attempt >= maxAttemptsFor(cause, situation, limits)) return NO
+  const firstMs = cause.remedy === 'retry-model' ? FIRST_MODEL_DELAY_MS : FIRST_DELAY_MS
+  const backOffMs = firstMs * 2 ** (attempt - 1) * (1 + JITTER * limits.random())
+  const askedMs = (cause.retryAfterS ?? 0) * 1000
+  // Earlier than the upstream asks for is not an option, and nobody waits that long.
+  if (askedMs > MAX_DELAY_MS) return NO
+  return { retry: true, delayMs: Math.min(Math.max(backOffMs, askedMs), MAX_DELAY_MS) }
+}
+
+function maxAttemptsFor(cause: RetryCause, situation: RetrySituation, limits: RetryLimits): number {
+  const { code, remedy } = cause
+  if (ErrorTable[code].retry === 'never' && remedy !== 'retry-model') return 1
+  if (code === 'GW_UPSTREAM_HEADERS_TIMEOUT') return limits.firstTokenMaxRetries
+  if (remedy === undefined || remedy === 'back-off') return limits.maxAttempts
+  if (remedy === 'retry-once') return Math.min(limits.maxAttempts, 2)
+  return remedy === 'retry-model' && situation.isModelListed ? limits.maxAttempts : 1
+}
+
+export interface RetryBudgetOptions {
+  /** Retries earned by a hundred requests. */
+  readonly percent: number
+  /** Retries that are there at the start and come back within a minute, however little is going on. */
+  readonly minimum?: number
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
+
+const REFILL_MS = 60_000
+
+/**
+ * Bounds retries to a share of the traffic, so that they never make an outage worse: a bucket that holds at
+ * most `minimum` retries plus what a hundred requests earn. `left` is never negative.
+ */
+export class RetryBudget {
+  readonly #earned: number
+  readonly #minimum: number
+  readonly #capacity: number
+  readonly #now: () => number
+  #left: number
+  #refilledAt: number
+
+  constructor({ percent, minimum = 10, now }: RetryBudgetOptions) {
+    this.#earned = percent / 100
+    this.#minimum = minimum
+    this.#capacity = minimum + percent
+    this.#now = now
+    this.#left = minimum
+    this.#refilledAt = now()
+  }
+
+  /** Retries that may be made now. */
+  get left(): number {
+    this.#refill()
+    return this.#left
+  }
+
+  /** A request came in; its first attempt earns a part of a retry. */
+  earn(): void {
+    this.#left = Math.min(this.#capacity, this.#left + this.#earned)
+  }
+
+  /** Takes one retry. False, and nothing is taken, if none is left. */
+  spend(): boolean {
+    this.#refill()
+    if (this.#left < 1) return false
+    this.#left -= 1
+    return true
+  }
+
+  /** Time gives back only up to the minimum; what is above it has to be earned. */
+  #refill(): void {
+    const now = this.#now()
+    const back = ((now - this.#refilledAt) / REFILL_MS) * this.#minimum
+    this.#refilledAt = now
+    if (this.#left < this.#minimum) this.#left = Math.min(this.#minimum, this.#left + back)
+  }
+}
+
+/** How a call differs from the plain one. Each change is made at most once, or once for each host. */
+export interface Approach {
+  readonly hostIndex: number
+  readonly isWithoutProfile: boolean
+  readonly hasRenewedToken: boolean
+  readonly isNewConversation: boolean
+}
+
+export const PLAIN_APPROACH: Approach = {
+  hostIndex: 0,
+  isWithoutProfile: false,
+  hasRenewedToken: false,
+  isNewConversation: false
+}
+
+export interface ApproachFailure {
+  readonly error: GatewayError
+  /** What the upstream advised, if it answered at all. */
+  readonly remedy: Remedy | null
+}
+
+export interface ApproachMeans {
+  readonly hosts: number
+  /** The account has a profile ARN of its own. */
+  readonly hasProfile: boolean
+}
+
+/**
+ * Another approach that may succeed where the last one failed (kiro-protocol §1.2, §3.9, §8.2), or `null`. Such calls
+ * are no retries: the request itself is different.
+ */
+export function nextApproach(
+  approach: Approach,
+  { error, remedy }: ApproachFailure,
+  { hosts, hasProfile }: ApproachMeans
+): Approach | null {
+  const canMove = approach.hostIndex + 1 < hosts
+  const moved = canMove ? { ...approach, hostIndex: approach.hostIndex + 1 } : null
+  switch (remedy) {
+    case 'refresh-token':
+      return approach.hasRenewedToken ? null : { ...approach, hasRenewedToken: true }
+    case 'drop-profile':
+      if (approach.isWithoutProfile) return null
+      return { ...approach, isWithoutProfile: true }
+    case 'new-conversation':
+      return approach.isNewConversation ? null : { ...approach, isNewConversation: true }
+    case 'add-profile':
+      return hasProfile ? null : moved
+    case 'next-host':
+      return moved
+    case null:
+      return isConnectFailure(error) ? moved : null
+    case 'none':
+    case 'back-off':
+    case 'retry-once':
+    case 'retry-model':
+      break
+  }
+  return null
+}

@@ -1,0 +1,377 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { HostNames } from '../names/host-names.ts'
+import { addressOf, type ProxyChoice } from '../proxy/proxy.ts'
+import { type CloseReason, Connection, NOTICE_GRACE_MS } from './connection.ts'
+import { openSocket, type SocketAttempt } from './open-socket.ts'
+
+/** What the pool may hold, asked anew each time because leases move. */
+export interface PoolLimits {
+  /** Sockets in any state: busy, idle, connecting or closing. */
+  maxSockets(): number
+  /** Of these, how many may sit idle. */
+  maxIdle(): number
+}
+
+export interface PoolOptions {
+  readonly limits: PoolLimits
+  readonly chooseProxy: ProxyChoice
+  /** Taken: closed with the pool. */
+  readonly names?: HostNames
+  readonly connectTimeoutMs: number
+  /** `null` keeps idle connections for ever. */
+  readonly keepaliveExpiryMs: number | null
+  /** Called with the seconds that a connection was open, when it is gone. */
+  readonly onConnectionClosed?: (openSeconds: number) => void
+  /** CA certificates in PEM, instead of the system's. */
+  readonly ca?: string
+}
+
+/** Why a connection was opened: none to the origin was open, or all of them were busy. */
+export type OpenReason = 'first' | 'all_busy'
+
+/** What is open now, and counts since start. */
+export interface PoolStats {
+  readonly busy: number
+  readonly idle: number
+  readonly connecting: number
+  readonly closing: number
+  readonly opened: number
+  /** The same by what made it necessary. */
+  readonly openedFor: Readonly<Partial<Record<OpenReason, number>>>
+  readonly reused: number
+  readonly closed: Readonly<Partial<Record<CloseReason, number>>>
+}
+
+/**
+ * The connections of one process to all upstream hosts.
+ *
+ * Invariant: sockets in any state ≤ `limits.maxSockets()`, except that after the limit was lowered `trim()`
+ * brings them down. Nothing queues here: a caller holds a permit, and as there are never more permits than
+ * sockets allowed, one is idle, closing or not yet open for it.
+ */
+export class ConnectionPool {
+  readonly #options: PoolOptions
+  readonly #names: HostNames
+  /** Bounded by `limits.maxSockets()`. */
+  readonly #open = new Set<Connection>()
+  readonly #idle = new IdleConnections()
+  /** Bounded by the number of hosts, which no client names. */
+  readonly #tlsSessions = new Map<string, Buffer>()
+  readonly #closed: Partial<Record<CloseReason, number>> = {}
+  /** Bounded by `limits.maxSockets()`. */
+  readonly #attempts = new Set<SocketAttempt>()
+  /** Callers who wait for room; each connection that goes, or can be made to, wakes one. Bounded by the permits. */
+  readonly #roomWaiters = new Set<() => void>()
+  /** Of those that were told to close: resolves when they are gone. Bounded by `limits.maxSockets()`. */
+  readonly #closing = new Map<Connection, PromiseWithResolvers<void>>()
+  #keepaliveExpiryMs: number | null
+  #sweep: NodeJS.Timeout | null = null
+  #busy = 0
+  #connecting = 0
+  readonly #openedFor: Partial<Record<OpenReason, number>> = {}
+  #opened = 0
+  #reused = 0
+  #isClosed = false
+
+  constructor(options: PoolOptions) {
+    this.#options = options
+    this.#names = options.names ?? new HostNames()
+    this.#keepaliveExpiryMs = options.keepaliveExpiryMs
+  }
+
+  /** The most recently used idle connection to this origin, or `null`. It is the caller's until `release()`. */
+  takeIdle(origin: URL): Connection | null {
+    const connection = this.#idle.takeNewest(origin)
+    if (connection === null) return null
+    this.#reused += 1
+    this.#busy += 1
+    return connection
+  }
+
+  /**
+   * Opens a connection for a caller that holds a permit; an idle one to another host makes room if needed.
+   *
+   * @throws the raw cause of a failed connect, or the signal's reason.
+   */
+  async open(origin: URL, signal: AbortSignal): Promise<Connection> {
+    signal.throwIfAborted()
+    while (this.#sockets() >= this.#options.limits.maxSockets()) await this.#makeRoom(signal)
+    if (this.#isClosed) throw new Error('the pool is closed')
+    this.#connecting += 1
+    const sockets = await this.#connect(origin, signal).catch((cause: unknown) => {
+      this.#connecting -= 1
+      this.#wakeRoomWaiter()
+      throw cause
+    })
+    this.#connecting -= 1
+    const onClosed = this.#onClosed.bind(this)
+    const reason = this.#hasOpen(origin) ? 'all_busy' : 'first'
+    this.#openedFor[reason] = (this.#openedFor[reason] ?? 0) + 1
+    const connection = new Connection({ origin, ...sockets, onClosed })
+    this.#open.add(connection)
+    this.#opened += 1
+    this.#busy += 1
+    return connection
+  }
+
+  /** Takes a connection back after a complete answer. Resolves when it sits idle, or has gone after all. */
+  giveBack(connection: Connection): Promise<void> {
+    if (this.#isClosed || !connection.settle()) return this.discard(connection)
+    this.#busy -= 1
+    this.#rest(connection)
+    return Promise.resolve()
+  }
+
+  /**
+   * Takes a connection back whose answer failed or was given up. Resolves when it has really gone: only
+   * then may its permit serve somebody else.
+   */
+  discard(connection: Connection): Promise<void> {
+    this.#busy -= 1
+    return this.#close(connection, 'abandoned')
+  }
+
+  /**
+   * Closes idle connections at once, oldest first, until at most `max` sockets are open or closing; resolves when
+   * all that are closing have gone.
+   */
+  async trim(max: number): Promise<void> {
+    while (this.#sockets() - this.#closing.size > max) {
+      const oldest = this.#idle.takeOldest()
+      if (oldest === null) break
+      void this.#close(oldest, 'reclaimed') // awaited below
+    }
+    const gone = [...this.#closing.values()]
+    await Promise.all(gone.map(({ promise }) => promise))
+  }
+
+  /** Fewer than before may sit idle: closes what is too many. */
+  trimIdle(): void {
+    while (this.#idle.size > this.#options.limits.maxIdle()) {
+      const oldest = this.#idle.takeOldest()
+      if (oldest !== null) void this.#close(oldest, 'excess_idle') // nobody has to wait for it
+    }
+  }
+
+  /** Changes how long connections may sit idle from now on; `null` = for ever. */
+  setKeepaliveExpiry(keepaliveExpiryMs: number | null): void {
+    this.#keepaliveExpiryMs = keepaliveExpiryMs
+    if (this.#sweep !== null) clearTimeout(this.#sweep)
+    this.#sweep = null
+    this.#closeExpired()
+  }
+
+  stats(): PoolStats {
+    return {
+      busy: this.#busy,
+      idle: this.#idle.size,
+      connecting: this.#connecting,
+      closing: this.#closing.size,
+      opened: this.#opened,
+      openedFor: { ...this.#openedFor },
+      reused: this.#reused,
+      closed: { ...this.#closed }
+    }
+  }
+
+  /** Closes what is idle now; what is busy closes when it comes back. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    if (this.#sweep !== null) clearTimeout(this.#sweep)
+    this.#names.close()
+    await this.trim(0)
+  }
+
+  /** Resets every socket. */
+  destroy(): void {
+    this.#isClosed = true
+    this.#names.close()
+    if (this.#sweep !== null) clearTimeout(this.#sweep)
+    for (const connection of this.#open) connection.reset('shutdown')
+    for (const attempt of this.#attempts) attempt.giveUp()
+  }
+
+  #hasOpen({ origin }: URL): boolean {
+    for (const connection of this.#open) if (connection.origin.origin === origin) return true
+    return false
+  }
+
+  #sockets(): number {
+    return this.#open.size + this.#connecting
+  }
+
+  async #connect(origin: URL, signal: AbortSignal) {
+    const { chooseProxy, connectTimeoutMs, ca } = this.#options
+    const proxy = chooseProxy(origin)
+    const attempt = openSocket({
+      origin,
+      proxy,
+      resolveHost: (host, ended) => this.#names.resolve(host, ended),
+      timeoutMs: connectTimeoutMs,
+      tlsSessions: this.#tlsSessions,
+      ...(ca === undefined ? {} : { ca })
+    })
+    const { transport, ready } = attempt
+    const onAbort = (): void => attempt.giveUp()
+    this.#attempts.add(attempt)
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      const socket = await ready
+      signal.throwIfAborted()
+      return { socket, transport }
+    } catch (cause) {
+      // The peer may have accepted already; it is given the time to notice that nobody is there.
+      attempt.giveUp()
+      if (!signal.aborted) this.#names.doubt((proxy ?? addressOf(origin)).host)
+      if (!isRefusal(cause)) await delay(NOTICE_GRACE_MS)
+      throw signal.aborted ? signal.reason : cause
+    } finally {
+      this.#attempts.delete(attempt)
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  #rest(connection: Connection): void {
+    this.#idle.add(connection)
+    this.trimIdle()
+    this.#scheduleSweep()
+    this.#wakeRoomWaiter()
+  }
+
+  #close(connection: Connection, reason: CloseReason): Promise<void> {
+    if (!this.#open.has(connection)) return Promise.resolve()
+    const gone = this.#closing.get(connection) ?? Promise.withResolvers<void>()
+    this.#closing.set(connection, gone)
+    connection.close(reason)
+    return gone.promise
+  }
+
+  #makeRoom(signal: AbortSignal): Promise<void> {
+    const oldest = this.#idle.takeOldest()
+    if (oldest !== null) void this.#close(oldest, 'excess_idle') // its going wakes a waiter
+    return new Promise((resolve, reject) => {
+      const onRoom = (): void => {
+        signal.removeEventListener('abort', onAbort)
+        resolve()
+      }
+      const onAbort = (): void => {
+        this.#roomWaiters.delete(onRoom)
+        reject(signal.reason)
+      }
+      this.#roomWaiters.add(onRoom)
+      signal.addEventListener('abort', onAbort, { once: true })
+      if (signal.aborted) onAbort()
+    })
+  }
+
+  #onClosed(connection: Connection, reason: CloseReason): void {
+    this.#open.delete(connection)
+    this.#idle.remove(connection)
+    this.#closed[reason] = (this.#closed[reason] ?? 0) + 1
+    this.#options.onConnectionClosed?.((performance.now() - connection.openedAt) / 1000)
+    this.#closing.get(connection)?.resolve()
+    this.#closing.delete(connection)
+    this.#wakeRoomWaiter()
+  }
+
+  #wakeRoomWaiter(): void {
+    const [next] = this.#roomWaiters
+    if (next === undefined) return
+    this.#roomWaiters.delete(next)
+    next()
+  }
+
+  #scheduleSweep(): void {
+    const oldestSince = this.#idle.oldestSince()
+    if (this.#sweep !== null || oldestSince === null) return
+    if (this.#keepaliveExpiryMs === null || this.#isClosed) return
+    const delayMs = Math.max(1, oldestSince + this.#keepaliveExpiryMs - performance.now())
+    this.#sweep = setTimeout(() => {
+      this.#sweep = null
+      this.#closeExpired()
+    }, delayMs)
+    this.#sweep.unref()
+  }
+
+  #closeExpired(): void {
+    if (this.#keepaliveExpiryMs === null) return
+    const limit = performance.now() - this.#keepaliveExpiryMs + 0.5 // timers may fire a little early
+    while ((this.#idle.oldestSince() ?? Infinity) <= limit) {
+      const oldest = this.#idle.takeOldest()
+      if (oldest !== null) void this.#close(oldest, 'expired') // nobody has to wait for it
+    }
+    this.#scheduleSweep()
+  }
+}
+
+/** Nothing listened there, or the name is unknown: no connection was made that the peer could still count. */
+function isRefusal(cause: unknown): boolean {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  return code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EAI_AGAIN'
+}
+
+/**
+ * The idle connections of one pool. The most recently used one to an origin is taken first, so that
+ * the others can grow old; the one that has been idle longest, over all origins, goes first.
+ */
+export class IdleConnections {
+  /**
+   * By origin, the most recently used one last.
+   * Bounded by the idle connections; and its keys by the number of origins, which no client names.
+   */
+  readonly #stacks = new Map<string, Connection[]>()
+  #size = 0
+
+  get size(): number {
+    return this.#size
+  }
+
+  add(connection: Connection): void {
+    const key = connection.origin.origin
+    const stack = this.#stacks.get(key)
+    if (stack === undefined) this.#stacks.set(key, [connection])
+    else stack.push(connection)
+    this.#size += 1
+  }
+
+  /** Removes and gives the most recently used connection to this origin; leaves those whose end has begun. */
+  takeNewest(origin: URL): Connection | null {
+    const stack = this.#stacks.get(origin.origin) ?? []
+    const index = stack.findLastIndex(({ isIdle }) => isIdle)
+    const [connection = null] = index < 0 ? [] : stack.splice(index, 1)
+    if (connection !== null) this.#size -= 1
+    return connection
+  }
+
+  /** Removes and gives the connection that has been idle longest. */
+  takeOldest(): Connection | null {
+    const connection = this.#oldestStack()?.shift()
+    if (connection === undefined) return null
+    this.#size -= 1
+    return connection
+  }
+
+  /** `performance.now()` since when the oldest one is idle; `null` when there is none. */
+  oldestSince(): number | null {
+    return this.#oldestStack()?.[0]?.idleSince ?? null
+  }
+
+  /** Forgets a connection that closed by itself. */
+  remove(connection: Connection): void {
+    const stack = this.#stacks.get(connection.origin.origin)
+    const index = stack?.indexOf(connection) ?? -1
+    if (index < 0) return
+    stack?.splice(index, 1)
+    this.#size -= 1
+  }
+
+  #oldestStack(): Connection[] | null {
+    let oldest: Connection[] | null = null
+    for (const stack of this.#stacks.values()) {
+      const first = stack[0]
+      if (first === undefined) continue
+      if (oldest?.[0] === undefined || first.idleSince < oldest[0].idleSince) oldest = stack
+    }
+    return oldest
+  }
+}

@@ -1,0 +1,6 @@
+/** undici has no types for its single files; `test/upstream/connections/connection.test.ts` proves that this one is its client. */
+declare module 'undici/lib/dispatcher/client.js' {
+  import type { Client } from 'undici'
+  const client: typeof Client
+  export default client
+}

@@ -1,0 +1,83 @@
+import { type ErrorCode, GatewayError } from '../../shared/errors.ts'
+import { FailureKinds, findKind } from '../classify.ts'
+import { ProxyRefusal, type RefusalKind } from './handshake.ts'
+import { type Address, type Proxy, toAuthority } from './proxy.ts'
+
+interface Advice {
+  /** Credentials that were refused are tried with no other host and not again: it may lock their account. */
+  readonly code: ErrorCode
+  /** Follows "The proxy". */
+  readonly event: string
+  /** What to look at or to change; `{setting}` is the setting that names the proxy. */
+  readonly hint: string
+}
+
+const REFUSALS = {
+  'credentials-missing': {
+    code: 'GW_PROXY_REFUSED',
+    event: 'wants a user and a password',
+    hint: 'Put them into {setting}, as in http://user:password@host:port.'
+  },
+  'credentials-refused': {
+    code: 'GW_PROXY_REFUSED',
+    event: 'does not accept the user and password that it was given',
+    hint: 'Correct them in {setting}, with special characters percent-encoded.'
+  },
+  denied: {
+    code: 'GW_UPSTREAM_CONNECT',
+    event: 'refuses to connect to the upstream',
+    hint: 'Allow its host there (the log has it), or change {setting}; NO_PROXY names hosts that need no proxy.'
+  },
+  unreachable: {
+    code: 'GW_UPSTREAM_CONNECT',
+    event: 'could not connect to the upstream',
+    hint: 'Check the network behind the proxy, or change {setting}.'
+  },
+  'not-a-proxy': {
+    code: 'GW_UPSTREAM_CONNECT',
+    event: 'does not answer like a proxy of its kind',
+    hint: 'Check scheme and port in {setting}: http://, https:// or socks5://.'
+  }
+} as const satisfies Record<RefusalKind, Advice>
+
+const CLOSED: Advice = {
+  code: 'GW_UPSTREAM_CONNECT',
+  event: 'closed the connection before there was one to the upstream',
+  hint: 'Check scheme, port and the rules of the proxy in {setting}.'
+}
+
+/** A failure on the way to a proxy, or to get through it. */
+export interface ProxyFailureContext {
+  readonly proxy: Proxy
+  readonly target: Address
+}
+
+/**
+ * Says what went wrong with a proxy and which setting to change: its address and the upstream's are for the log alone,
+ * its credentials for nobody. What is no failure of a connection is given back as it is.
+ */
+export function toProxyFailure(cause: unknown, context: ProxyFailureContext): unknown {
+  if (cause instanceof ProxyRefusal) {
+    return describe(REFUSALS[cause.code], { ...context, cause, fact: cause.message })
+  }
+  const found = findKind(cause, 'connect')
+  if (found === null) return cause
+  const facts = { ...context, cause, fact: found.code }
+  return describe(found.kind === 'reset' ? CLOSED : FailureKinds[found.kind], facts)
+}
+
+interface Facts extends ProxyFailureContext {
+  readonly cause: unknown
+  readonly fact: string
+}
+
+function describe(
+  { code, event, hint }: Advice,
+  { proxy, target, cause, fact }: Facts
+): GatewayError {
+  const authority = toAuthority(target)
+  return new GatewayError(code, `proxy ${proxy.name} to ${authority}: ${fact}`, {
+    message: `The proxy of ${proxy.setting} ${event} (${fact}). ${hint.replaceAll('{setting}', proxy.setting)}`,
+    cause
+  })
+}

@@ -1,6 +1,0 @@
-/** undici has no types for its single files; `test/upstream/connection.test.ts` proves that this one is its client. */
-declare module 'undici/lib/dispatcher/client.js' {
-  import type { Client } from 'undici'
-  const client: typeof Client
-  export default client
-}

@@ -1,0 +1,222 @@
+import t from 'tap'
+import { sharesAtStart } from '../../../src/control/budget/ledger-account.ts'
+import type { LedgerEvent } from '../../../src/control/budget/ledger.ts'
+import { type LeaseReport, NO_REPORT } from '../../../src/ipc/messages.ts'
+import { LedgerBook, SIZE } from '../../helper/ledger-book.ts'
+
+const waitingSince = (...times: number[]): Partial<LeaseReport> => ({
+  waiting: times.length,
+  spare: 0,
+  heads: times.map((at) => ({ key: 'a', at, served: 0 }))
+})
+
+const shares = (maxConnections: number | null, workers = 2): unknown =>
+  sharesAtStart({ ...SIZE, maxConnections, workers }).maxConnections
+
+t.test('shares', (t) => {
+  t.same(shares(300), [150, 150])
+  t.same(shares(301), [151, 150])
+  t.same(shares(8, 3), [3, 3, 2])
+  t.equal(shares(null), null)
+  t.equal(sharesAtStart(SIZE).reserved, 4)
+  t.equal(sharesAtStart({ ...SIZE, maxConnections: 15 }).reserved, 0)
+  t.equal(sharesAtStart({ ...SIZE, maxConnections: 16 }).reserved, 1)
+  t.end()
+})
+
+t.test('join', (t) => {
+  t.test('gives each worker its share without its part of the reserve', (t) => {
+    const book = new LedgerBook()
+    t.same(
+      ['control', 'w1', 'w2'].map((member) => book.lease(member)),
+      [4, 148, 148]
+    )
+    t.end()
+  })
+  t.test('shares out idle connections like the leases', (t) => {
+    const book = new LedgerBook({ maxConnections: 10, maxKeepalive: 5 })
+    t.same(
+      ['w1', 'w2'].map((member) => book.told.get(member)?.keepAlive),
+      [3, 2]
+    )
+    t.end()
+  })
+  t.test('without limit nobody ever has to ask', (t) => {
+    const book = new LedgerBook({ maxConnections: null })
+    t.ok(book.lease('w1') > 1_000_000)
+    t.equal(book.told.get('w1')?.budget, null)
+    t.end()
+  })
+  t.test('twice is a bug', (t) => {
+    t.throws(() => new LedgerBook().do({ type: 'join', member: 'w1', slot: 0 }))
+    t.end()
+  })
+  t.end()
+})
+
+t.test('report', (t) => {
+  t.test('a waiter makes the others give back, and gets what comes', (t) => {
+    const book = new LedgerBook({ maxConnections: 10 })
+    t.same(book.report('w1', waitingSince(7)), ['w2'])
+    t.match(book.told.get('w2'), { wanted: 1, heads: [{ at: 7 }] })
+    book.report('w2', { returned: 1 })
+    t.same([book.lease('w1'), book.lease('w2')], [6, 4])
+    t.match(book.told.get('w2'), { wanted: 0 })
+    t.end()
+  })
+  t.test('the oldest waiter of the cluster gets the first permit', (t) => {
+    const book = new LedgerBook({ maxConnections: 9, workers: 3 })
+    book.do({ type: 'join', member: 'w3', slot: 2 })
+    book.report('w1', waitingSince(20))
+    book.report('w2', waitingSince(10))
+    book.report('w3', { returned: 1 })
+    t.same([book.lease('w1'), book.lease('w2')], [3, 4])
+    t.end()
+  })
+  t.test('a grant under way is not granted again', (t) => {
+    const book = new LedgerBook({ maxConnections: 10 })
+    const granted = book.told.get('w1')?.granted
+    book.report('w1', waitingSince(7))
+    book.report('w2', { returned: 2 })
+    book.report('w1', { ...waitingSince(7), granted: granted ?? 0 })
+    t.equal(book.lease('w1'), 6)
+    t.end()
+  })
+  t.test('of somebody unknown or out of date changes nothing', (t) => {
+    const book = new LedgerBook()
+    t.same(book.do({ type: 'report', member: 'stranger', report: NO_REPORT }), [])
+    book.report('w1', { seq: 5 })
+    t.same(book.report('w1', { ...waitingSince(1), seq: 4 }), [])
+    t.end()
+  })
+  t.test('the reserve is not lent', (t) => {
+    const book = new LedgerBook({ maxConnections: 32 })
+    book.report('w1', waitingSince(7))
+    t.match(book.told.get('control'), { wanted: 0 })
+    t.end()
+  })
+  t.test('in a tiny budget the primary goes first and gives back at once', (t) => {
+    const book = new LedgerBook({ maxConnections: 4 })
+    book.report('w1', waitingSince(1))
+    book.report('control', waitingSince(50))
+    book.report('w2', { returned: 1 })
+    t.equal(book.lease('control'), 1)
+    t.match(book.told.get('control'), { wanted: 1, heads: [] })
+    t.end()
+  })
+  t.end()
+})
+
+t.test('a worker that dies', (t) => {
+  t.test('keeps its permits until its sockets are gone', (t) => {
+    const book = new LedgerBook({ maxConnections: 10 })
+    book.do({ type: 'stopped', member: 'w2' })
+    book.report('w1', waitingSince(1, 2))
+    t.same([book.lease('w1'), book.lease('w2')], [5, 5])
+    book.do({ type: 'left', member: 'w2' })
+    t.equal(book.lease('w1'), 7)
+    t.end()
+  })
+  t.test('keeps no more of them than it has sockets left, whatever it said before', (t) => {
+    const book = new LedgerBook({ maxConnections: 10 })
+    book.report('w1', waitingSince(1, 2, 3, 4, 5))
+    book.do({ type: 'remains', member: 'w2', sockets: 1 })
+    t.equal(book.lease('w2'), 5, 'it lives')
+    book.do({ type: 'stopped', member: 'w2' })
+    book.do({ type: 'remains', member: 'w2', sockets: 3 })
+    t.same([book.lease('w1'), book.lease('w2')], [7, 3])
+    book.report('w2', { returned: 1 })
+    book.do({ type: 'remains', member: 'w2', sockets: 9 })
+    t.same([book.lease('w1'), book.lease('w2')], [7, 3], 'what is free stays free')
+    book.do({ type: 'left', member: 'w2' })
+    t.equal(book.lease('w1'), 10)
+    t.end()
+  })
+  t.test('is followed by one that starts with what is free of its share', (t) => {
+    const book = new LedgerBook({ maxConnections: 10 })
+    book.do({ type: 'stopped', member: 'w2' })
+    book.do({ type: 'join', member: 'w3', slot: 1 })
+    t.equal(book.lease('w3'), 0)
+    book.do({ type: 'left', member: 'w2' })
+    t.equal(book.lease('w3'), 5)
+    t.end()
+  })
+  t.end()
+})
+
+const to = (maxConnections: number | null): LedgerEvent => ({
+  type: 'resize',
+  size: { ...SIZE, maxConnections }
+})
+
+t.test('resize', (t) => {
+  t.test('grows at once', (t) => {
+    const book = new LedgerBook({ maxConnections: 100 })
+    book.do(to(300))
+    t.same(
+      ['control', 'w1', 'w2'].map((member) => book.lease(member)),
+      [4, 148, 148]
+    )
+    t.end()
+  })
+  t.test('shrinks by what each has above its share, as it comes back', (t) => {
+    const book = new LedgerBook()
+    book.do(to(100))
+    t.same([book.told.get('w1')?.owed, book.told.get('w2')?.owed], [100, 100])
+    book.report('w1', { returned: 40 })
+    t.match(book.told.get('w2'), { owed: 100 })
+    t.equal(book.lease('w1'), 108)
+    t.end()
+  })
+  t.test('from no limit to one', (t) => {
+    const book = new LedgerBook({ maxConnections: null })
+    book.do(to(100))
+    t.equal(book.lease('w1') - (book.told.get('w1')?.owed ?? 0), 48)
+    t.end()
+  })
+  t.end()
+})
+
+t.test('waiting is bounded over the cluster', (t) => {
+  const book = new LedgerBook({ maxConnections: 2, maxWaiting: 4 })
+  book.report('w1', waitingSince(1, 2, 3))
+  book.report('w2', waitingSince(4))
+  t.equal(book.told.get('w1')?.maxWaiting, 3)
+  book.report('w2', waitingSince(4, 5))
+  t.equal(book.told.get('w2')?.maxWaiting, 2, 'w1 may have something idle')
+  book.report('w1', {})
+  t.equal(book.told.get('w2')?.maxWaiting, 1, 'it has not: the newcomer has to go')
+  book.report('w1', waitingSince(2, 3))
+  book.report('w2', waitingSince(4))
+  t.equal(book.told.get('w1')?.maxWaiting, 3)
+  t.equal(book.told.get('w2')?.maxWaiting, 2, 'the room is open to all')
+  t.end()
+})
+
+t.test('streams that wait leave the primary room for its own calls', (t) => {
+  const book = new LedgerBook({ maxConnections: 2, maxWaiting: 4 })
+  book.report('w1', waitingSince(1, 2, 3))
+  book.report('w2', waitingSince(4))
+  t.ok((book.told.get('control')?.maxWaiting ?? 0) >= 100)
+  book.report('control', waitingSince(9, 9, 9))
+  t.equal(book.told.get('w1')?.maxWaiting, 3, 'and those take none of theirs')
+  t.end()
+})
+
+const many = (count: number): Partial<LeaseReport> => ({ ...waitingSince(1), waiting: count })
+
+t.test('a worker at its limit hears of every change of it', (t) => {
+  const book = new LedgerBook({ maxConnections: 2, maxWaiting: 1000 })
+  for (const member of ['w1', 'w2', 'w1', 'w2']) book.report(member, many(10))
+  book.report('w1', many(990))
+  t.equal(book.told.get('w1')?.maxWaiting, 990)
+  book.report('w2', many(9))
+  t.equal(book.told.get('w1')?.maxWaiting, 991, 'there is room for one more')
+  book.report('w1', many(500))
+  const before = book.told.get('w1')
+  t.same(book.report('w2', many(8)), [], 'no limit is near')
+  book.report('w1', many(998))
+  t.equal(book.told.get('w1')?.maxWaiting, 992, 'six too many')
+  t.equal(before?.maxWaiting, 991)
+  t.end()
+})

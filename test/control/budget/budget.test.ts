@@ -1,0 +1,52 @@
+import t from 'tap'
+import { Budget } from '../../../src/control/budget/budget.ts'
+import { type LeaseTerms, NO_REPORT } from '../../../src/ipc/messages.ts'
+
+function stand(maxConnections: number | null) {
+  const sent: [string, LeaseTerms][] = []
+  const turns: (() => void)[] = []
+  const budget = new Budget({
+    size: { maxConnections, maxKeepalive: 5, maxWaiting: 10, workers: 2 },
+    send: (...message) => sent.push(message),
+    setImmediate: (onTurn) => turns.push(onTurn)
+  })
+  return { budget, sent, turn: () => turns.splice(0).forEach((onTurn) => onTurn()) }
+}
+
+t.test('Budget', (t) => {
+  t.test('sends each member one message per turn, the newest', (t) => {
+    const { budget, sent, turn } = stand(10)
+    budget.join('w1', 0)
+    budget.join('w2', 1)
+    t.same(sent, [])
+    turn()
+    t.match(sent, [
+      ['w1', { granted: 5, keepAlive: 3 }],
+      ['w2', { granted: 5, keepAlive: 2 }]
+    ])
+    turn()
+    t.equal(sent.length, 2)
+    t.end()
+  })
+  t.test('sends nothing to a member that has left', (t) => {
+    const { budget, sent, turn } = stand(10)
+    budget.join('w1', 0)
+    budget.stopped('w1')
+    budget.left('w1')
+    turn()
+    t.same(sent, [])
+    t.equal(budget.state().unleased, 10)
+    t.end()
+  })
+  t.test('tells who has what', (t) => {
+    const { budget } = stand(10)
+    budget.join('w1', 0)
+    budget.onReport('w1', { ...NO_REPORT, seq: 1, granted: 5, waiting: 2 })
+    t.same(budget.shares(), { maxConnections: [5, 5], maxKeepalive: [3, 2], reserved: 0 })
+    t.match(budget.state(), { maxConnections: 10, members: [{ member: 'w1', leased: 7 }] })
+    budget.resize({ maxConnections: null, maxKeepalive: 5, maxWaiting: 10, workers: 2 })
+    t.match(budget.state(), { maxConnections: null, unleased: null, members: [{ leased: null }] })
+    t.end()
+  })
+  t.end()
+})

@@ -1,0 +1,106 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { loadConfig } from '../../../src/config/load.ts'
+import { CredentialDesk } from '../../../src/control/desks/credential-desk.ts'
+import type { News } from '../../../src/control/workers/worker-link.ts'
+import { Credentials } from '../../../src/server/plane/primary-links.ts'
+import { FakeAuthServer } from '../../helper/fake-auth-server.ts'
+import { recordedLog } from '../../helper/recorded-log.ts'
+import { undiciJsonCall } from '../../helper/undici-json-call.ts'
+
+/** A desk over a token file whose token lasts an hour, and a token service. */
+async function deskRig(t: Test, env: Record<string, string> = {}) {
+  const server = await new FakeAuthServer().listen()
+  const { call, close } = undiciJsonCall()
+  const expiresAt = new Date(Date.now() + 3_600_000).toISOString()
+  const content = { accessToken: 'a1', refreshToken: 'r1', expiresAt }
+  const dir = t.testdir({ 'token.json': JSON.stringify(content) })
+  const loaded = loadConfig(
+    {
+      KIRO_CREDS_FILE: join(dir, 'token.json'),
+      KIRO_AUTH_URL: server.url,
+      STATE_DIR: join(dir, 'state'),
+      ...env
+    },
+    []
+  )
+  if (loaded.name !== 'config') throw new Error('no config')
+  const told: News[] = []
+  const unusable: unknown[] = []
+  const recorded = recordedLog()
+  const desk = new CredentialDesk({
+    config: loaded.config,
+    isSimulated: false,
+    call,
+    log: recorded.log,
+    onNews: (news) => told.push(news),
+    onUnusable: (cause) => unusable.push(cause)
+  })
+  t.teardown(async () => {
+    await desk.close()
+    server.close()
+    await close()
+  })
+  await desk.start()
+  return { desk, server, told, unusable, text: recorded.text }
+}
+
+/** What a worker makes of the desk's answers. */
+function workerOf(desk: CredentialDesk): Credentials {
+  const credentials = new Credentials(
+    {
+      send: (message) => {
+        if (message.type !== 'credential.refused') return
+        const { requestId, token } = message
+        void desk.refused(token).then((news) => credentials.onRenewed(requestId, news))
+      }
+    },
+    desk.news(),
+    { silence: new AbortController().signal }
+  )
+  return credentials
+}
+
+const { signal } = new AbortController()
+/** Asks for so long a pause that nobody tries again at once. */
+const down = { status: 500, body: '', headers: { 'retry-after': '60' } }
+
+t.test(
+  'a refused token that cannot be renewed for now stays in use until it expires',
+  async (t) => {
+    const { desk, server } = await deskRig(t)
+    server.replies.push(down)
+    const worker = workerOf(desk)
+    const error = { code: 'GW_UPSTREAM_AUTH' }
+    await t.rejects(worker.renew(worker.current(), signal), error, 'whose token was refused')
+    t.equal(server.calls.length, 1)
+    t.equal(worker.current().token, 'a1', 'others go on')
+    t.equal(worker.problem, null)
+    t.match(desk.news(), { snapshot: { token: 'a1' }, problem: null }, 'and new workers get it')
+    await t.rejects(worker.renew(worker.current(), signal), error)
+    t.equal(server.calls.length, 1, 'the service is spared')
+  }
+)
+
+t.test('a refused token that can never be renewed is barred', async (t) => {
+  const { desk, server } = await deskRig(t)
+  server.replies.push({ status: 401, body: { message: 'Bad credentials' } })
+  const worker = workerOf(desk)
+  await t.rejects(worker.renew(worker.current(), signal), { code: 'GW_UPSTREAM_AUTH' })
+  t.throws(() => worker.current(), { code: 'GW_UPSTREAM_AUTH' })
+  t.match(desk.news(), { snapshot: null, problem: { code: 'GW_UPSTREAM_AUTH' } })
+})
+
+t.test('an API key stays in use after a refusal: nothing could replace it', async (t) => {
+  const { desk } = await deskRig(t, { KIRO_API_KEY: 'ksk_a' })
+  const worker = workerOf(desk)
+  await t.rejects(worker.renew(worker.current(), signal), { code: 'GW_UPSTREAM_AUTH' })
+  t.equal(worker.current().token, 'ksk_a')
+})
+
+t.test('a refused token is replaced by a renewed one', async (t) => {
+  const { desk, told } = await deskRig(t)
+  const worker = workerOf(desk)
+  t.match(await worker.renew(worker.current(), signal), { token: 'a2' })
+  t.match(told.at(-1), { snapshot: { token: 'a2' } })
+})

@@ -1,0 +1,130 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
+import t from 'tap'
+import { countOrphans, orphansGone, portsOf } from '../../../src/control/workers/orphans.ts'
+import { proxyOf } from '../../../src/upstream/proxy/proxy.ts'
+import { serverUrl } from '../../helper/server-url.ts'
+
+const HEADING =
+  '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n'
+
+/** A connection to port 8000 as the kernel lists it. */
+function line({ state = '05', inode = 0, port = '1F40' } = {}): string {
+  return `   0: 0100007F:9284 0100007F:${port} ${state} 00000000:00000000 00:00000000 00000000     0        0 ${inode} 1 0 20 4 0 10 -1\n`
+}
+
+t.test('countOrphans()', (t) => {
+  t.test('counts what the kernel closes for a process that is gone', async (t) => {
+    const ports = new Set([8000])
+    for (const state of ['04', '05', '09', '0B']) {
+      t.equal(countOrphans(HEADING + line({ state }) + line({ state }), ports), 2, state)
+    }
+  })
+
+  t.test('counts no living, listening, finished or foreign connection', async (t) => {
+    const ports = new Set([8000])
+    for (const other of [
+      line({ inode: 77 }),
+      line({ port: '1F41' }),
+      line({ state: '01' }),
+      line({ state: '06' }),
+      line({ state: '0A' }),
+      HEADING,
+      ''
+    ]) {
+      t.equal(countOrphans(other, ports), 0, other)
+    }
+  })
+
+  t.test('sees the connection of a killed process until its peer lets go', async (t) => {
+    const accepted = Promise.withResolvers<Socket>()
+    const server = createServer({ allowHalfOpen: true }, (socket) => accepted.resolve(socket))
+    const { port } = await serverUrl(server)
+    t.teardown(() => server.close())
+    const child = spawn(process.execPath, ['-e', connectForEver(port)])
+    const peer = await accepted.promise
+    t.teardown(() => peer.destroy())
+    peer.on('error', () => {}).resume()
+    const ports = new Set([Number(port)])
+    t.equal(countOrphans(table(), ports), 0, 'it lives')
+    const end = once(peer, 'end')
+    child.kill('SIGKILL')
+    await Promise.all([once(child, 'exit'), end])
+    t.equal(countOrphans(table(), ports), 1, 'it is dead and its peer has not closed')
+    peer.end()
+    await once(peer, 'close')
+    t.equal(await orphansGone({ ports, delay: (ms) => setTimeout(ms) }), 'gone')
+  })
+  t.end()
+})
+
+t.test('orphansGone()', (t) => {
+  const ports = new Set([8000])
+
+  t.test('gives a reset time to arrive, then waits for the last orphan', async (t) => {
+    const tables = [line() + line(), line(), '']
+    const delays: number[] = []
+    const left: number[] = []
+    const news = await orphansGone({
+      ports,
+      onLeft: (sockets) => left.push(sockets),
+      readTables: async () => tables.shift() ?? '',
+      delay: async (ms) => void delays.push(ms)
+    })
+    t.equal(news, 'gone')
+    t.same(delays, [150, 50, 50])
+    t.same(left, [2, 1], 'the permits of the others are free meanwhile')
+  })
+
+  t.test('waits a fixed time where nothing can be known', async (t) => {
+    const delays: number[] = []
+    const news = await orphansGone({
+      ports,
+      readTables: async () => null,
+      delay: async (ms) => void delays.push(ms)
+    })
+    t.equal(news, 'unknown')
+    t.same(delays, [150])
+  })
+
+  t.test(
+    'gives up a peer that never closes when the kernel should have, looking less often',
+    async (t) => {
+      let waitedMs = 0
+      let looks = 0
+      const news = await orphansGone({
+        ports,
+        readTables: async () => {
+          looks += 1
+          return line()
+        },
+        delay: async (ms) => {
+          waitedMs += ms
+        }
+      })
+      t.equal(news, 'still there')
+      t.ok(waitedMs >= 150_000 && waitedMs < 170_000, `${waitedMs}`)
+      t.ok(looks < 70, `${looks}`)
+    }
+  )
+  t.end()
+})
+
+t.test('portsOf()', async (t) => {
+  t.same(portsOf([null], null), new Set([443]))
+  const urls = ['http://127.0.0.1:8123', null, 'http://a.example']
+  t.same(portsOf(urls, null), new Set([8123, 443, 80]))
+  const proxy = proxyOf({ url: 'socks5://127.0.0.1:1080', httpsUrl: null, exceptions: null })
+  t.same(portsOf(urls, proxy), new Set([8123, 443, 80, 1080]), 'a proxy comes on top')
+})
+
+function connectForEver(port: string): string {
+  return `require('node:net').connect(${port}, '127.0.0.1'); setInterval(() => {}, 1000)`
+}
+
+function table(): string {
+  return readFileSync('/proc/net/tcp', 'utf8')
+}

@@ -1,0 +1,89 @@
+import t from 'tap'
+import { imageOfBase64, imageOfUrl } from '../../../src/dialects/request/documents.ts'
+import { PlacedRepairs } from '../../../src/kiro/rules/repairs.ts'
+import { convert, refusalOf } from '../../helper/convert.ts'
+
+const PNG = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAA='
+const HEADS = {
+  png: PNG,
+  jpeg: '/9j/4AAQSkZJRgABAQAAAQAB',
+  gif: 'R0lGODlhAQABAIAAAAAAAP//',
+  webp: 'UklGRiQAAABXRUJQVlA4IBgA'
+} as const
+const BMP = Buffer.from(`BM${'\0'.repeat(40)}`).toString('base64')
+const SVG = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>').toString('base64')
+
+t.test('the type of an image is that of its first bytes', async (t) => {
+  for (const [format, head] of Object.entries(HEADS)) {
+    for (const claimed of ['image/png', 'image/jpeg', 'image/gif', 'image/webp']) {
+      const repairs = new PlacedRepairs()
+      t.equal(imageOfBase64(claimed, head, { path: 'p', repairs }).format, format)
+      const isRight = claimed === `image/${format}`
+      t.same(repairs.codes, isRight ? [] : ['image-type-corrected'], `${claimed} for ${format}`)
+      const url = `data:${claimed};base64,${head}`
+      t.equal(imageOfUrl(url, { path: 'p', repairs: new PlacedRepairs() }).format, format)
+    }
+  }
+})
+
+t.test(
+  'one image that the upstream cannot read no longer breaks the whole conversation',
+  async (t) => {
+    for (const data of [BMP, SVG, 'AAAA', 'QUJD', 'iVBOR']) {
+      const told = { code: 'GW_BODY_INVALID', rule: 'image-format' }
+      t.match(refusalOf('anthropic-messages', anthropic([block(PNG), block(data)])), {
+        ...told,
+        param: 'messages[0].content[1].source',
+        message: /no PNG, JPEG, GIF or WebP/
+      })
+      const result = { type: 'tool_result', tool_use_id: 'a', content: [block(data)] }
+      t.match(refusalOf('anthropic-messages', anthropic([result])), {
+        ...told,
+        param: 'messages[0].content[0].content[0].source'
+      })
+      const image_url = { url: `data:image/jpeg;base64,${data}` }
+      t.match(refusalOf('openai-chat', anthropic([{ type: 'image_url', image_url }])), {
+        ...told,
+        param: 'messages[0].content[0].image_url.url'
+      })
+      const output = [{ type: 'input_image', image_url: image_url.url }]
+      const input = [
+        { type: 'function_call', call_id: 'a', name: 'f', arguments: '{}' },
+        { type: 'function_call_output', call_id: 'a', output }
+      ]
+      t.match(refusalOf('openai-responses', { model: 'auto', input }), {
+        ...told,
+        param: 'input[1].output[0].image_url'
+      })
+    }
+  }
+)
+
+t.test('base64 arrives without white space, padded', async (t) => {
+  const wrapped = PNG.replace(/(.{8})/g, '$1\r\n')
+  for (const data of [wrapped, ` ${PNG}\n`, PNG.replace('=', ''), `data:image/png;base64,${PNG}`]) {
+    const image = { type: 'image', source: { type: 'base64', media_type: 'image/png', data } }
+    const { current } = convert('anthropic-messages', {
+      model: 'auto',
+      messages: [{ role: 'user', content: [image] }]
+    })
+    t.equal(current.images?.[0]?.source.bytes, PNG)
+  }
+  for (const data of ['====', `${PNG}*`, `${PNG} *`, `=${PNG}`, ' \n ', '']) {
+    t.throws(
+      () => imageOfBase64('image/png', data, { path: 'p', repairs: new PlacedRepairs() }),
+      {
+        message: /^p: the image is (?:not base64|empty)$/
+      },
+      data
+    )
+  }
+})
+
+function block(data: string): object {
+  return { type: 'image', source: { type: 'base64', media_type: 'image/png', data } }
+}
+
+function anthropic(content: unknown): object {
+  return { model: 'auto', messages: [{ role: 'user', content }] }
+}

@@ -1,0 +1,84 @@
+import t from 'tap'
+import {
+  BUILT_IN_CATALOGUE,
+  BUILT_IN_MODELS,
+  DEFAULT_CONTEXT_WINDOW,
+  findModel,
+  parseModelPage
+} from '../../../src/kiro/models/models.ts'
+
+t.test('parseModelPage()', (t) => {
+  t.test('reads all that is there', async (t) => {
+    const schema = { type: 'object' }
+    const page = {
+      models: [
+        {
+          modelId: 'new-1',
+          modelName: 'New One',
+          description: 'a model',
+          tokenLimits: { maxInputTokens: 300_000, maxOutputTokens: 9000 },
+          supportedInputTypes: ['TEXT'],
+          additionalModelRequestFieldsSchema: schema
+        }
+      ],
+      nextToken: 'more'
+    }
+    t.strictSame(parseModelPage(page), {
+      models: [
+        {
+          id: 'new-1',
+          name: 'New One',
+          description: 'a model',
+          maxInputTokens: 300_000,
+          maxOutputTokens: 9000,
+          takesImages: false,
+          requestFieldsSchema: schema
+        }
+      ],
+      nextToken: 'more'
+    })
+  })
+
+  t.test('fills in what it knows itself', async (t) => {
+    const { models } = parseModelPage({
+      models: [{ modelId: 'CLAUDE-OPUS-4-8' }, { modelId: 'x' }]
+    })
+    const known = findModel(BUILT_IN_MODELS, 'claude-opus-4.8')!
+    t.match(models, [
+      {
+        id: 'CLAUDE-OPUS-4-8',
+        name: known.name,
+        maxInputTokens: known.maxInputTokens,
+        maxOutputTokens: known.maxOutputTokens
+      },
+      { id: 'x', name: 'x', maxInputTokens: DEFAULT_CONTEXT_WINDOW, takesImages: true }
+    ])
+    t.equal('maxOutputTokens' in models[1]!, false)
+  })
+
+  t.test('passes over what is no model, and limits that are none', async (t) => {
+    for (const models of [undefined, null, 'x', {}, [null, 1, 'x', [], {}, { modelId: 5 }]]) {
+      t.strictSame(parseModelPage({ models }), { models: [], nextToken: null })
+    }
+    for (const limit of [0, -1, 1.5, '5', null, Number.MAX_VALUE]) {
+      const tokenLimits = { maxInputTokens: limit, maxOutputTokens: limit }
+      const { models } = parseModelPage({ models: [{ modelId: 'x', tokenLimits }] })
+      t.strictSame(models, [
+        { id: 'x', name: 'x', maxInputTokens: DEFAULT_CONTEXT_WINDOW, takesImages: true }
+      ])
+    }
+  })
+
+  t.test('sees images among the input types', async (t) => {
+    const { models } = parseModelPage({
+      models: [{ modelId: 'x', supportedInputTypes: ['TEXT', 'IMAGE'] }]
+    })
+    t.equal(models[0]?.takesImages, true)
+  })
+  t.end()
+})
+
+t.test('the built-in catalogue', async (t) => {
+  t.equal(BUILT_IN_CATALOGUE.isLive, false)
+  t.equal(BUILT_IN_CATALOGUE.models, BUILT_IN_MODELS)
+})

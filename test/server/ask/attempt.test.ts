@@ -1,0 +1,319 @@
+import type { RequestListener } from 'node:http'
+import t, { type Test } from 'tap'
+import { PartReader } from '../../../src/dialects/answer/part-reader.ts'
+import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
+import type { AnswerSink, AnswerSource } from '../../../src/reply/sinks.ts'
+import { Attempt, type AttemptOptions } from '../../../src/server/ask/attempt.ts'
+import { GatewayError } from '../../../src/shared/errors.ts'
+import { CountingUpstream } from '../../helper/counting-upstream.ts'
+import { inTime, SETTLE_MS } from '../../helper/in-time.ts'
+import { summarize } from '../../helper/read-answer.ts'
+import { connectionPool } from '../../helper/recorded-exchange.ts'
+import { replyPlan } from '../../helper/reply-plan.ts'
+import { endFrame, eventFrame, exceptionFrame, textFrame } from '../../helper/upstream-frames.ts'
+
+/** Remembers what it was told, in order. */
+class RecordedSink implements AnswerSink {
+  readonly hasBegun = false
+  readonly calls: string[] = []
+  readonly parts: StreamPart[] = []
+
+  /** The client reads nothing. */
+  isFull = false
+  source: AnswerSource | null = null
+
+  attach(source: AnswerSource): void {
+    this.source = source
+    if (this.isFull) source.pause()
+  }
+
+  async whenDrained(): Promise<void> {}
+
+  onSent(): void {
+    this.calls.push('sent')
+  }
+
+  onIdle(): void {
+    this.calls.push('failed')
+  }
+
+  push(part: StreamPart): void {
+    this.calls.push(part.type)
+    this.parts.push(part)
+  }
+
+  flush(): void {
+    this.calls.push('flush')
+  }
+
+  end(): void {
+    this.calls.push('ended')
+  }
+
+  fail(): void {
+    throw new Error('failing is the turn\u2019s')
+  }
+
+  dispose(): void {}
+}
+
+interface Changes extends Partial<AttemptOptions> {
+  readonly stopSequences?: readonly string[]
+  /** Its client has not read what the call before this one brought. */
+  readonly isFull?: boolean
+}
+
+async function attempt(t: Test, onRequest: RequestListener, changes: Changes = {}) {
+  const upstream = await CountingUpstream.start(t, onRequest)
+  const pool = connectionPool(t)
+  const sink = new RecordedSink()
+  sink.isFull = changes.isFull === true
+  const abort = new AbortController()
+  const seen = { firstParts: 0, ignored: [] as string[], settlements: 0 }
+  const settled = Promise.withResolvers<void>()
+  const body = Buffer.allocUnsafeSlow(100_000).fill('x')
+  const call = new Attempt({
+    pool,
+    request: { url: upstream.url, method: 'POST', headers: {}, body, bodyTimeoutMs: 5000 },
+    token: 'secret-token',
+    parts: new PartReader(replyPlan({ stopSequences: changes.stopSequences ?? [] })),
+    room: { lend: () => {} },
+    sink,
+    firstTokenTimeoutMs: 5000,
+    signal: abort.signal,
+    onSent: () => {},
+    onFirstPart: () => {
+      seen.firstParts += 1
+      call.releaseBody()
+    },
+    onIgnoredEvent: (eventType) => void seen.ignored.push(eventType),
+    onSettled: () => {
+      seen.settlements += 1
+      settled.resolve()
+    },
+    ...changes
+  })
+  const over = async () => {
+    const [outcome] = await Promise.all([call.outcome, settled.promise])
+    return outcome
+  }
+  return { upstream, pool, sink, abort, seen, body, call, over }
+}
+
+t.test('an answer', (t) => {
+  t.test(
+    'goes to the sink part by part, its usage is kept and its connection lives on',
+    async (t) => {
+      const { sink, seen, body, call, pool, over } = await attempt(t, (_request, response) => {
+        response.write(Buffer.concat([textFrame('a'), eventFrame('newEvent', {}), textFrame('b')]))
+        response.end(endFrame)
+      })
+      t.same(await over(), { name: 'answered' })
+      t.match(summarize(sink.parts), { text: 'ab', reason: 'stop' })
+      t.equal(sink.calls[0], 'sent')
+      t.equal(sink.calls.at(-1), 'ended')
+      t.same(seen, { firstParts: 1, ignored: ['newEvent'], settlements: 1 })
+      t.ok((call.usage?.outputTokens ?? 0) > 0)
+      t.equal(body.byteLength, 0, 'the memory of the request is free')
+      t.match(pool.stats(), { idle: 1, busy: 0 })
+    }
+  )
+
+  t.test('is written once for all that came at a time, with its end', async (t) => {
+    const { sink, over } = await attempt(t, ({ socket }, response) => {
+      socket.cork() // three chunks of HTTP that arrive together
+      for (const text of ['a', 'b']) response.write(textFrame(text))
+      response.end(endFrame)
+    })
+    t.same(await over(), { name: 'answered' })
+    t.same(sink.calls, ['sent', 'text', 'text', 'end', 'ended'])
+  })
+
+  t.test('is written as soon as something has come', async (t) => {
+    const flushed = Promise.withResolvers<void>()
+    const { sink, over } = await attempt(t, (_request, response) => {
+      response.write(textFrame('a'))
+      void flushed.promise.then(() => response.end(endFrame))
+    })
+    sink.flush = () => {
+      sink.calls.push('flush')
+      flushed.resolve()
+    }
+    t.same(await over(), { name: 'answered' })
+    t.same(sink.calls, ['sent', 'text', 'flush', 'end', 'ended'])
+  })
+
+  t.test('that stops at a stop sequence leaves the rest', async (t) => {
+    const { sink, seen, pool, over, upstream } = await attempt(
+      t,
+      (_request, response) => void response.write(textFrame('one STOP two')),
+      { stopSequences: ['STOP'] }
+    )
+    t.same(await over(), { name: 'answered' })
+    t.match(summarize(sink.parts), { text: 'one ', reason: 'stop-sequence' })
+    t.equal(seen.settlements, 1)
+    t.match(pool.stats(), { idle: 0, busy: 0 })
+    await upstream.empty()
+  })
+
+  t.test('that never begins ends with the first token\u2019s deadline', async (t) => {
+    const { sink, seen, body, over } = await attempt(t, () => {}, { firstTokenTimeoutMs: 30 })
+    t.match(await over(), {
+      name: 'failed',
+      error: { code: 'GW_UPSTREAM_HEADERS_TIMEOUT' },
+      hasAnswered: false
+    })
+    t.same(sink.calls, ['sent', 'failed'])
+    t.same([seen.firstParts, seen.settlements], [0, 1])
+    t.equal(body.byteLength, 100_000, 'it may be sent again')
+  })
+
+  t.test('is not read for a client that reads nothing, however long that takes', async (t) => {
+    const { sink, call, over } = await attempt(
+      t,
+      (_request, response) => void response.end(Buffer.concat([textFrame('a'), endFrame])),
+      { isFull: true, firstTokenTimeoutMs: 20 }
+    )
+    const witness = await attempt(t, () => {}, { firstTokenTimeoutMs: 100 })
+    t.match(await witness.over(), { error: { code: 'GW_UPSTREAM_HEADERS_TIMEOUT' } })
+    t.same(sink.parts, [])
+    t.equal(sink.source, call)
+    sink.source?.resume()
+    t.same(await over(), { name: 'answered' })
+    t.match(summarize(sink.parts), { text: 'a' })
+  })
+
+  t.test('whose headers alone have come has not begun', async (t) => {
+    const { over } = await attempt(t, (_request, response) => response.flushHeaders(), {
+      firstTokenTimeoutMs: 30
+    })
+    t.match(await over(), { error: { code: 'GW_UPSTREAM_HEADERS_TIMEOUT' }, hasAnswered: false })
+  })
+
+  t.test('that has begun may take its time', async (t) => {
+    const { call, over } = await attempt(
+      t,
+      (_request, response) => {
+        response.write(textFrame('a'))
+        setTimeout(() => response.end(endFrame), 3500)
+      },
+      { firstTokenTimeoutMs: 3000 }
+    )
+    t.same(await over(), { name: 'answered' })
+    t.ok(call.usage)
+  })
+  t.end()
+})
+
+t.test('an answer that breaks', (t) => {
+  for (const [what, bytes, code] of [
+    ['inside a frame', textFrame('half').subarray(0, 30), 'GW_STREAM_TRUNCATED'],
+    ['with bytes that are no frame', Buffer.from('<html>an error page</html>'), /GW_FRAME/],
+    ['with an exception', exceptionFrame('ThrottlingException', 'slow'), 'GW_UPSTREAM_RATE_LIMITED']
+  ] as const) {
+    for (const hasAnswered of [false, true]) {
+      t.test(`${what}, ${hasAnswered ? 'after' : 'before'} its first part`, async (t) => {
+        const began = Promise.withResolvers<void>()
+        const { sink, seen, over } = await attempt(
+          t,
+          (_request, response) => {
+            if (!hasAnswered) response.end(bytes)
+            else response.write(textFrame('so far'))
+            void began.promise.then(() => response.end(bytes))
+          },
+          { onFirstPart: () => began.resolve() }
+        )
+        t.match(await over(), { name: 'failed', error: { code }, hasAnswered })
+        t.equal(summarize(sink.parts).text, hasAnswered ? 'so far' : '')
+        if (hasAnswered) t.ok(sink.calls.lastIndexOf('flush') > sink.calls.lastIndexOf('text'))
+        t.notOk(sink.calls.includes('ended'))
+        t.equal(sink.calls.filter((call) => call === 'failed').length, 1)
+        t.equal(seen.settlements, 1)
+      })
+    }
+  }
+
+  t.test('because its connection did, is a failure of the upstream', async (t) => {
+    const { sink, over } = await attempt(t, (request, response) => {
+      response.write(textFrame('so far'), () => request.socket.resetAndDestroy())
+    })
+    t.match(await over(), { error: { code: 'GW_UPSTREAM_RESET' }, fault: null })
+    t.notOk(sink.calls.includes('ended'))
+  })
+  t.end()
+})
+
+t.test('a refusal', (t) => {
+  t.test('is read, and its remedy is known', async (t) => {
+    const { seen, over, pool } = await attempt(t, (_request, response) => {
+      response.statusCode = 429
+      response.end('{"__type":"ThrottlingException","message":"slow down, secret-token"}')
+    })
+    const outcome = await over()
+    t.match(outcome, {
+      name: 'failed',
+      error: { code: 'GW_UPSTREAM_RATE_LIMITED' },
+      hasAnswered: false
+    })
+    t.match(outcome, { fault: { remedy: String } })
+    t.notMatch(JSON.stringify(outcome), /secret-token/)
+    t.equal(seen.settlements, 1)
+    t.match(pool.stats(), { idle: 1 })
+  })
+
+  t.test('whose body breaks off still is that refusal', async (t) => {
+    const { over } = await attempt(t, (request, response) => {
+      response.writeHead(403, { 'content-length': 1000 })
+      response.write('{"message":', () => request.socket.destroy())
+    })
+    t.match(await over(), { name: 'failed', fault: { status: 403 } })
+  })
+
+  t.test('that has no end is not read for ever', async (t) => {
+    const { over, upstream } = await attempt(t, refuseForEver, {
+      firstTokenTimeoutMs: 600_000
+    })
+    t.match(await over(), { name: 'failed', fault: { status: 500 } })
+    await upstream.empty()
+  })
+  t.end()
+})
+
+t.test('a client that leaves', (t) => {
+  t.test('ends it with its own reason, and its permit is back in time', async (t) => {
+    await inTime(t, SETTLE_MS, async () => {
+      const began = Promise.withResolvers<void>()
+      const { abort, seen, call, over, upstream } = await attempt(t, () => began.resolve())
+      await began.promise
+      const error = new GatewayError('GW_CLIENT_CLOSED')
+      const leftAt = performance.now()
+      abort.abort(error)
+      t.match(await call.outcome, { name: 'failed', error })
+      await over()
+      const tookMs = performance.now() - leftAt
+      t.equal(seen.settlements, 1)
+      await upstream.empty()
+      return tookMs
+    })
+  })
+
+  t.test('before it began costs nothing', async (t) => {
+    const error = new GatewayError('GW_CLIENT_CLOSED')
+    const { seen, over, upstream } = await attempt(t, () => {}, {
+      signal: AbortSignal.abort(error)
+    })
+    t.match(await over(), { name: 'failed', error, hasAnswered: false })
+    t.equal(seen.settlements, 1)
+    t.equal(upstream.requests, 0)
+  })
+  t.end()
+})
+
+/** An error page without end. */
+const refuseForEver: RequestListener = (_request, response) => {
+  response.statusCode = 500
+  const write = (): void => {
+    if (!response.destroyed) response.write('x'.repeat(65_536), write)
+  }
+  write()
+}

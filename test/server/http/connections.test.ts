@@ -1,0 +1,542 @@
+import { once } from 'node:events'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import {
+  ClientConnections,
+  type ConnectionsOptions,
+  type RequestHandler
+} from '../../../src/server/http/connections.ts'
+import { alivePeers } from '../../chaos/kernel-view.ts'
+import { serverUrl } from '../../helper/server-url.ts'
+
+const GET = 'GET / HTTP/1.1\r\nhost: x\r\n\r\n'
+/** More than the kernel takes for a client that reads nothing. */
+const LARGE = Buffer.alloc(32 * 2 ** 20, 'x')
+
+interface Stand {
+  readonly connections: ClientConnections
+  readonly server: Server
+  readonly port: number
+  /** Requests that reached the handler. */
+  readonly requests: { readonly request: IncomingMessage; readonly response: ServerResponse }[]
+  /** A client that reads nothing before it is told to. */
+  client(): Promise<Socket>
+}
+
+async function setUp(
+  t: Test,
+  handler: RequestHandler = (_request, response) => response.end('ok'),
+  options: Partial<ConnectionsOptions> = {}
+): Promise<Stand> {
+  const requests: Stand['requests'] = []
+  const connections = new ClientConnections({
+    maxConnections: 1000,
+    stallTimeoutMs: () => 60_000,
+    headersTimeoutMs: 60_000,
+    describeError: () => 'HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n',
+    refuse: () => false,
+    ...options
+  })
+  const server = connections.createServer((request, response) => {
+    requests.push({ request, response })
+    handler(request, response)
+  })
+  const { port: text } = await serverUrl(server)
+  const port = Number(text)
+  t.teardown(() => {
+    server.close()
+    connections.destroy()
+  })
+  const client = async (): Promise<Socket> => {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => {}) // many are reset
+    t.teardown(() => socket.destroy())
+    await once(socket, 'connect')
+    return socket
+  }
+  return { connections, server, port, requests, client }
+}
+
+/** Everything up to the end of the connection; how it ended. */
+async function rest(socket: Socket): Promise<{ text: string; isReset: boolean }> {
+  let text = ''
+  let isReset = false
+  socket.on('data', (chunk: Buffer) => {
+    text += chunk.toString('latin1')
+  })
+  socket.on('error', () => {
+    isReset = true
+  })
+  await closed(socket)
+  return { text, isReset }
+}
+
+/** Resolves once neither the server nor the system knows a connection to it any more. */
+async function gone({ port, connections }: Stand): Promise<boolean> {
+  while (alivePeers(port).size > 0 || connections.size > 0) await turn()
+  return true
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 10))
+}
+
+/** For those that may be reset. */
+function closed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.destroyed) resolve()
+    else socket.once('close', () => resolve())
+  })
+}
+
+t.test('requests that a client sends before it has an answer', (t) => {
+  t.test('are answered one after the other, in order', async (t) => {
+    const held: ServerResponse[] = []
+    const stand = await setUp(t, (_request, response) => void held.push(response))
+    const client = await stand.client()
+    client.write(GET.replace('/', '/1') + GET.replace('/', '/2') + GET.replace('/', '/3'))
+    let seen = ''
+    client.on('data', (chunk: Buffer) => {
+      seen += chunk.toString()
+    })
+    for (let i = 1; i <= 3; i++) {
+      while (held.length < i) await once(stand.server, 'request').catch(() => {})
+      t.equal(held.length, i, 'the next one has not begun')
+      held[i - 1]?.end(`answer ${i}`)
+      while (!seen.includes(`answer ${i}`)) await once(client, 'data')
+      if (i < 3 && held.length === i) await new Promise((resolve) => setImmediate(resolve))
+    }
+    t.same(
+      stand.requests.map(({ request }) => request.url),
+      ['/1', '/2', '/3']
+    )
+  })
+
+  t.test('are all answered as long as they are few', async (t) => {
+    const stand = await setUp(t)
+    const client = await stand.client()
+    for (let round = 0; round < 3; round++) {
+      if (round === 1)
+        for (const { request } of stand.requests) stand.connections.vouch(request.socket)
+      client.write(GET.repeat(16))
+      let seen = ''
+      while (seen.split('HTTP/1.1 200').length <= 16) seen += (await once(client, 'data'))[0]
+    }
+    t.equal(stand.requests.length, 48)
+    t.equal(stand.connections.size, 1, 'and the connection stays')
+  })
+
+  t.test('end the connection when they are many, after the answers to the first', async (t) => {
+    const stand = await setUp(t)
+    const client = await stand.client()
+    client.write(GET.repeat(100))
+    const { text, isReset } = await rest(client)
+    t.equal(text.split('HTTP/1.1 200').length - 1, 16)
+    t.equal(stand.requests.length, 16)
+    t.equal(isReset, false)
+    t.ok(await gone(stand), 'no socket is left')
+  })
+
+  t.test('never reach a handler by the thousand, as those did that ended a worker', async (t) => {
+    const stand = await setUp(t, (_request, response) => response.end('ok'), { lingerMs: 200 })
+    const before = process.memoryUsage().heapUsed
+    const clients = await Promise.all(Array.from({ length: 20 }, () => stand.client()))
+    for (const client of clients) client.write(GET.repeat(20_000))
+    while (stand.requests.length < 20 * 16) await once(stand.server, 'request')
+    t.ok(await gone(stand), 'no socket is left')
+    t.equal(stand.requests.length, 20 * 16)
+    t.equal(stand.connections.size, 0)
+    const grownMb = (process.memoryUsage().heapUsed - before) / 2 ** 20
+    t.ok(grownMb < 50, `${grownMb.toFixed(0)} MB`)
+  })
+
+  t.test('do not begin once their client has left', async (t) => {
+    const stand = await setUp(t, () => {})
+    const client = await stand.client()
+    client.write(GET.repeat(3))
+    while (stand.requests.length === 0) await once(stand.server, 'request')
+    const [first] = stand.requests
+    client.destroy()
+    if (first?.response.closed === false) await once(first.response, 'close')
+    t.ok(await gone(stand), 'no socket is left')
+    t.equal(stand.requests.length, 1)
+    t.equal(stand.connections.size, 0)
+  })
+  t.end()
+})
+
+t.test('a large answer on a connection that sent too much is whole', async (t) => {
+  const stand = await setUp(t, (_request, response) => {
+    const piece = LARGE.subarray(0, 2 ** 20)
+    let left = 8
+    const more = (): void => {
+      while (left-- > 0) if (!response.write(piece)) return void response.once('drain', more)
+      response.end()
+    }
+    more()
+  })
+  const client = await stand.client()
+  client.write(GET.repeat(40))
+  const { text, isReset } = await rest(client)
+  t.equal(isReset, false)
+  t.ok(text.length > 16 * 8 * 2 ** 20, `${text.length}`)
+})
+
+t.test('an answer that is not read', (t) => {
+  for (const [what, answer] of [
+    ['is given up with all that the system keeps of it', LARGE],
+    ['is given up after the keep-alive time where the system took all of it', Buffer.from('ok')]
+  ] as const) {
+    t.test(what, async (t) => {
+      const options = { stallTimeoutMs: () => 200, keepAliveTimeoutMs: 100, lingerMs: 200 }
+      const stand = await setUp(t, (_request, response) => response.end(answer), options)
+      const client = await stand.client()
+      client.write(GET)
+      t.ok(await gone(stand), 'no socket is left')
+    })
+  }
+
+  t.test('is given up when it was the last one on its connection', async (t) => {
+    const stand = await setUp(t, (_request, response) => response.end('x'.repeat(50_000)), {
+      lingerMs: 200
+    })
+    const client = await stand.client()
+    client.write(GET.replace('\r\n\r\n', '\r\nconnection: close\r\n\r\n'))
+    while (stand.requests.length === 0) await once(stand.server, 'request')
+    t.ok(await gone(stand), 'no socket is left')
+  })
+  t.end()
+})
+
+t.test('a client that never shows a key gets only so many answers on a connection', async (t) => {
+  const stand: Stand = await setUp(t, (request, response) => {
+    if (request.url === '/known') stand.connections.vouch(request.socket)
+    response.end('ok')
+  })
+  const stranger = await stand.client()
+  const known = await stand.client()
+  known.write(GET.replace('/', '/known'))
+  await once(known, 'data')
+  for (let answers = 1; answers <= 100; answers++) {
+    known.write(GET)
+    await once(known, 'data')
+    if (answers > 32) continue
+    stranger.write(GET)
+    const [text] = (await once(stranger, 'data')) as [Buffer]
+    t.match(text.toString(), answers < 32 ? /connection: keep-alive/i : /connection: close/i)
+  }
+  await closed(stranger)
+  t.equal(stand.connections.size, 1)
+})
+
+t.test('a client that reads slowly gets all of its last answer', async (t) => {
+  const stand = await setUp(t, (_request, response) => response.end(LARGE.subarray(0, 2 ** 20)), {
+    lingerMs: 50
+  })
+  const client = await stand.client()
+  client.write(GET.replace('\r\n\r\n', '\r\nconnection: close\r\n\r\n'))
+  while (stand.requests.length === 0) await once(stand.server, 'request')
+  await new Promise((resolve) => setTimeout(resolve, 300)) // several times as long as a short answer has
+  const { text, isReset } = await rest(client)
+  t.equal(isReset, false)
+  t.ok(text.length > 2 ** 20)
+})
+
+t.test('a client that says nothing, or half of what it must, is told and let go', (t) => {
+  for (const [what, sent] of [
+    ['nothing', ''],
+    ['half a line', 'GET /he'],
+    ['headers that do not end', 'GET / HTTP/1.1\r\nhost: x\r\nx-more: '],
+    ['half of the next request', `${GET}GET / HT`]
+  ] as const) {
+    t.test(what, async (t) => {
+      const errors: unknown[] = []
+      const stand = await setUp(t, undefined, {
+        headersTimeoutMs: 200,
+        lingerMs: 200,
+        describeError: (error) => {
+          errors.push('code' in error ? error.code : error)
+          return 'HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r\n'
+        }
+      })
+      const client = await stand.client()
+      client.write(sent)
+      const [data] = (await once(client, 'data')) as [Buffer]
+      let seen = data.toString()
+      client.on('data', (chunk: Buffer) => {
+        seen += chunk.toString()
+      })
+      client.on('end', () => {}) // it does not close its end
+      t.ok(await gone(stand), 'no socket is left')
+      t.match(seen, /HTTP\/1\.1 408/)
+      t.same(errors, ['ERR_HTTP_REQUEST_TIMEOUT'])
+      t.equal(stand.connections.size, 0)
+    })
+  }
+  t.end()
+})
+
+t.test('bytes that are no request', (t) => {
+  t.test('are answered, and whatever comes after them is not in the way', async (t) => {
+    const stand = await setUp(t)
+    const client = await stand.client()
+    client.write('SSH-2.0-client\r\n\r\n')
+    client.write('x'.repeat(100_000))
+    const { text, isReset } = await rest(client)
+    t.match(text, /^HTTP\/1\.1 400/)
+    t.equal(isReset, false)
+  })
+  t.test('do not break into the answer before them', async (t) => {
+    const held: ServerResponse[] = []
+    const stand = await setUp(t, (_request, response) => {
+      response.write('begun')
+      held.push(response)
+    })
+    const client = await stand.client()
+    client.write(GET)
+    await once(client, 'data')
+    client.write('nonsense\r\n\r\n')
+    await once(stand.server, 'clientError')
+    held[0]?.end(' and whole')
+    const { text } = await rest(client)
+    t.match(text, / and whole\r\n0\r\n\r\n$/)
+  })
+  t.test('lose the connection when they never end', async (t) => {
+    const stand = await setUp(t)
+    const client = await stand.client()
+    client.write('SSH-2.0-client\r\n\r\n')
+    const flood = setInterval(() => client.write('x'.repeat(65_536)), 1)
+    t.teardown(() => clearInterval(flood))
+    await closed(client)
+    t.ok(await gone(stand), 'no socket is left')
+  })
+  t.end()
+})
+
+/** Reads all, with pauses. */
+async function echoLength(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  let bytes = 0
+  for await (const chunk of request) {
+    bytes += (chunk as Buffer).byteLength
+    if (bytes % 7 === 0) await turn()
+  }
+  response.end(`${bytes} bytes`)
+}
+const pausing: RequestHandler = (request, response) => {
+  echoLength(request, response).catch(() => {}) // it was cut off
+}
+const refusing: RequestHandler = (request, response) => {
+  request.resume()
+  response.write('refused')
+}
+
+t.test('bodies in chunks', (t) => {
+  const CHUNKED = 'POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n'
+  t.test('arrive whole, however many turns they take', async (t) => {
+    const stand = await setUp(t, pausing)
+    const client = await stand.client()
+    for (const bytes of [24, 100, 5_000]) {
+      const chunk = `${bytes.toString(16)}\r\n${'x'.repeat(bytes)}\r\n`
+      client.write(`${CHUNKED}${chunk.repeat(20_000 / Math.sqrt(bytes))}0\r\n\r\n`)
+      const [answer] = (await once(client, 'data')) as [Buffer]
+      t.match(answer.toString(), `${Math.floor(20_000 / Math.sqrt(bytes)) * bytes} bytes`)
+    }
+  })
+  t.test('of a byte each are refused, whoever reads them', async (t) => {
+    const errors: Error[] = []
+    const describeError = (error: Error): string => {
+      errors.push(error)
+      return 'HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n'
+    }
+    for (const [name, serve, answer] of [
+      ['read', pausing, /^HTTP\/1\.1 400/],
+      ['refused already', refusing, /refused/]
+    ] as const) {
+      const stand = await setUp(t, serve, { describeError, lingerMs: 200 })
+      const client = await stand.client()
+      client.write(CHUNKED)
+      client.write('1\r\nx\r\n'.repeat(1_000_000))
+      const { text } = await rest(client)
+      t.match(text, answer, name)
+      const request = stand.requests[0]?.request
+      t.ok((request?.socket.bytesRead ?? 0) < 256 * 1024, 'most of it is never read')
+      t.ok(await gone(stand), 'no socket is left')
+    }
+    t.match(errors, [{ code: 'BODY_IN_CRUMBS' }])
+    t.equal(errors.length, 1)
+  })
+  t.test('of many connections leave the event loop to others', async (t) => {
+    const stand = await setUp(t, (request, response) => {
+      request.resume().once('end', () => response.end('ok'))
+    })
+    const clients = await Promise.all(Array.from({ length: 8 }, () => stand.client()))
+    let bytesBefore = 0
+    let most = 0
+    let isOver = false
+    const read = (): number =>
+      stand.requests.reduce((sum, { request }) => sum + request.socket.bytesRead, 0)
+    const onTurn = (): void => {
+      most = Math.max(most, read() - bytesBefore)
+      bytesBefore = read()
+      if (!isOver) setImmediate(onTurn)
+    }
+    setImmediate(onTurn)
+    for (const client of clients)
+      client.write(`${CHUNKED}${'18\r\n0123456789abcdef01234567\r\n'.repeat(20_000)}0\r\n\r\n`)
+    await Promise.all(clients.map((client) => once(client, 'data')))
+    isOver = true
+    t.ok(most <= clients.length * 128 * 1024, `${most} bytes in one turn`)
+  })
+  t.end()
+})
+
+t.test('CONNECT and strange expectations leave no socket', async (t) => {
+  const stand = await setUp(t, undefined, { lingerMs: 200, keepAliveTimeoutMs: 100 })
+  for (const [request, status] of [
+    ['CONNECT example.com:443 HTTP/1.1\r\nhost: x\r\n\r\n', 405],
+    [GET.replace('host', 'expect: a-pony\r\nhost'), 200],
+    [GET.replace('host', 'expect: 100-continue\r\nhost'), 100],
+    [GET.replace('host', 'connection: upgrade\r\nupgrade: h2c\r\nhost'), 200],
+    ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 0]
+  ] as const) {
+    const client = await stand.client()
+    client.write(request)
+    const { text } = await rest(client)
+    if (status > 0) t.equal(text.slice(0, 12), `HTTP/1.1 ${status}`, request)
+    t.ok(await gone(stand), 'no socket is left')
+  }
+})
+
+t.test('more connections than there may be', (t) => {
+  t.test('take the place of those that nobody with a key uses', async (t) => {
+    const stand = await setUp(t, undefined, { maxConnections: 3 })
+    const [silent, asked, known] = [
+      await stand.client(),
+      await stand.client(),
+      await stand.client()
+    ]
+    asked.write(GET)
+    await once(asked, 'data')
+    known.write(GET)
+    await once(known, 'data')
+    const [, last] = stand.requests
+    if (last !== undefined) stand.connections.vouch(last.request.socket)
+    await new Promise((resolve) => setTimeout(resolve, 1_100)) // a second for its first words
+    for (const loser of [silent, asked]) {
+      const next = await stand.client()
+      await closed(loser)
+      next.write(GET)
+      await once(next, 'data')
+    }
+    known.write(GET)
+    await once(known, 'data')
+    t.equal(stand.connections.size, 3)
+  })
+
+  t.test('get a place when they ask for something, in a burst as well', async (t) => {
+    const stand = await setUp(t, undefined, { maxConnections: 4 })
+    const clients = await Promise.all(Array.from({ length: 30 }, () => stand.client()))
+    const statuses: string[] = []
+    for (const client of clients) {
+      client.write(GET.replace('\r\n\r\n', '\r\nconnection: close\r\n\r\n'))
+      statuses.push((await rest(client)).text.slice(0, 12))
+    }
+    t.same(new Set(statuses), new Set(['HTTP/1.1 200']))
+  })
+
+  t.test('are refused while all are in use, but health checks are answered', async (t) => {
+    const stand: Stand = await setUp(
+      t,
+      (request, response) => {
+        if (request.url === '/health') return response.end('healthy')
+        stand.connections.vouch(request.socket)
+        return response.write('streaming')
+      },
+      {
+        maxConnections: 2,
+        refuse: (request, response) => {
+          if (request.url === '/health') return false
+          response.writeHead(503, { 'retry-after': '1' }).end('full')
+          return true
+        }
+      }
+    )
+    for (let i = 0; i < 2; i++) {
+      const busy = await stand.client()
+      busy.write(GET)
+      await once(busy, 'data')
+    }
+    for (let i = 0; i < 50; i++) {
+      const refused = await stand.client()
+      refused.write(GET)
+      t.match((await rest(refused)).text, /^HTTP\/1\.1 503 [\s\S]*connection: close/i)
+      const check = await stand.client()
+      check.write(GET.replace('/', '/health'))
+      t.match((await rest(check)).text, /^HTTP\/1\.1 200 [\s\S]*healthy$/)
+    }
+    const silent = await Promise.all(Array.from({ length: 100 }, () => stand.client()))
+    t.ok(stand.connections.size <= 2 + 32, 'and are few even when they say nothing')
+    const check = await stand.client()
+    check.write(GET.replace('/', '/health'))
+    t.match((await rest(check)).text, /healthy$/)
+    t.equal(silent.length, 100)
+    t.equal(stand.requests.filter(({ response }) => response.headersSent).length, 2 + 51)
+  })
+  t.end()
+})
+
+t.test('headers that are never completed are few bytes in all', async (t) => {
+  const dropped: number[] = []
+  const stand = await setUp(t, undefined, {
+    onDropped: (counts) => void dropped.push(counts['unfinished-headers'])
+  })
+  const head = `GET / HTTP/1.1\r\nhost: x\r\nx-more: ${'y'.repeat(14_000)}`
+  const clients: Socket[] = []
+  for (let i = 0; i < 600; i++) {
+    const client = await stand.client()
+    client.write(head)
+    clients.push(client)
+  }
+  while (dropped.length === 0) await turn()
+  const kept = stand.connections.size
+  t.ok(kept > 200 && kept < 400, `${kept} of 600 times 14 KB are kept`)
+  const [newest] = clients.slice(-1)
+  newest?.write('\r\n\r\n')
+  const [answer] = (await once(newest ?? stand.server, 'data')) as [Buffer]
+  t.match(answer.toString(), /^HTTP\/1\.1 200/, 'those that came last are left alone')
+})
+
+t.test('300 streams and 3,000 idle connections are nothing special', async (t) => {
+  const stand: Stand = await setUp(
+    t,
+    (request, response) => {
+      stand.connections.vouch(request.socket)
+      response.write('one')
+      if (request.url !== '/stream') response.end()
+    },
+    { maxConnections: 3_400 }
+  )
+  const ask = async (path: string): Promise<Socket> => {
+    const client = await stand.client()
+    client.write(GET.replace('/', path))
+    await once(client, 'data')
+    return client
+  }
+  const streams = await Promise.all(Array.from({ length: 300 }, () => ask('/stream')))
+  const idle: Socket[] = []
+  for (let i = 0; i < 30; i++) {
+    idle.push(...(await Promise.all(Array.from({ length: 100 }, () => ask('/')))))
+  }
+  t.equal(stand.connections.size, 3_300)
+  for (const { response, request } of stand.requests) if (request.url === '/stream') response.end()
+  const ends = await Promise.all(streams.map((stream) => once(stream, 'data')))
+  t.equal(ends.length, 300)
+  await Promise.all(
+    idle.map(async (client) => {
+      client.write(GET)
+      await once(client, 'data')
+    })
+  )
+  t.equal(stand.connections.size, 3_300)
+})

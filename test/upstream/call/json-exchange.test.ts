@@ -1,0 +1,70 @@
+import t from 'tap'
+import { exchangeJson } from '../../../src/upstream/call/json-exchange.ts'
+import { CountingUpstream } from '../../helper/counting-upstream.ts'
+import { connectionPool } from '../../helper/recorded-exchange.ts'
+
+function request(url: URL) {
+  return { method: 'POST' as const, url: url.href, headers: {}, body: '{}', timeoutMs: 5000 }
+}
+
+t.test('exchangeJson()', async (t) => {
+  t.test('gives any answer and settles once', async (t) => {
+    const upstream = await CountingUpstream.start(t, (_request, response) => {
+      response.writeHead(500, { 'x-a': 'b' }).end('{"message":"no"}')
+    })
+    const pool = connectionPool(t)
+    let settled = 0
+    let sent = 0
+    const answer = await exchangeJson({
+      pool,
+      request: request(upstream.url),
+      signal: new AbortController().signal,
+      onSent: () => void sent++,
+      onSettled: () => void settled++
+    })
+    t.match(answer, { status: 500, headers: { 'x-a': 'b' }, text: '{"message":"no"}' })
+    await new Promise(setImmediate)
+    t.same([sent, settled], [1, 1])
+    t.match(pool.stats(), { idle: 1, busy: 0 })
+  })
+
+  t.test('reads no more than it is willing to', async (t) => {
+    const upstream = await CountingUpstream.start(t, (_request, response) => {
+      response.end('x'.repeat(5 * 1024 * 1024))
+    })
+    const { text } = await exchangeJson({
+      pool: connectionPool(t),
+      request: request(upstream.url),
+      signal: new AbortController().signal,
+      onSettled: () => {}
+    })
+    t.ok(text.length <= 4 * 1024 * 1024)
+  })
+
+  t.test('ends with the signal, and the connection goes', async (t) => {
+    const abort = new AbortController()
+    const upstream = await CountingUpstream.start(t, () => abort.abort(new Error('gone')))
+    const pool = connectionPool(t)
+    const settled = Promise.withResolvers<void>()
+    const call = exchangeJson({
+      pool,
+      request: request(upstream.url),
+      signal: abort.signal,
+      onSettled: settled.resolve
+    })
+    await t.rejects(call)
+    await settled.promise
+    t.match(pool.stats(), { idle: 0, busy: 0 })
+  })
+
+  t.test('tells the kind of a failure', async (t) => {
+    const upstream = await CountingUpstream.start(t, (request) => request.socket.resetAndDestroy())
+    const call = exchangeJson({
+      pool: connectionPool(t),
+      request: request(upstream.url),
+      signal: new AbortController().signal,
+      onSettled: () => {}
+    })
+    await t.rejects(call, { code: 'GW_UPSTREAM_RESET' })
+  })
+})

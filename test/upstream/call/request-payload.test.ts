@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto'
+import t from 'tap'
+import { allocateWithHeadroom } from '../../../src/shared/own-memory.ts'
+import { releaseSentBody, RequestPayload } from '../../../src/upstream/call/request-payload.ts'
+import { CountingUpstream } from '../../helper/counting-upstream.ts'
+import { connectionPool, RecordedExchange } from '../../helper/recorded-exchange.ts'
+
+t.test('RequestPayload', async (t) => {
+  const bytes = Buffer.from('{}')
+  const payload = new RequestPayload(bytes)
+  t.equal(payload.bytes, bytes)
+  bytes[0] = 0x2c
+  t.equal(String(payload.peek()), '{}', 'as it was given, whatever a call wrote over it')
+  bytes[0] = 0x2c
+  t.equal(String(payload.bytes), '{}')
+  payload.forget(bytes)
+  t.throws(() => payload.bytes, /let go/)
+  payload.forget(null)
+})
+
+t.test('a kept RequestPayload stays until it is dropped', async (t) => {
+  const bytes = Buffer.allocUnsafeSlow(100)
+  const payload = new RequestPayload(bytes, { isKept: true })
+  t.equal(payload.isDoneWith(bytes), false, 'it is needed for the next round')
+  t.equal(payload.isDoneWith(Buffer.alloc(1)), true, 'a copy that was sent is not')
+  payload.forget(bytes)
+  payload.forget(null)
+  t.equal(payload.bytes, bytes)
+  t.equal(bytes.byteLength, 100)
+  payload.drop()
+  t.throws(() => payload.bytes, /let go/)
+  t.equal(bytes.byteLength, 100, 'a socket may still be reading')
+  t.equal(new RequestPayload(bytes).isDoneWith(bytes), true)
+})
+
+t.test('RequestPayload.forget() leaves memory alone that is still being sent', async (t) => {
+  const bytes = allocateWithHeadroom(100)
+  const sent = new Uint8Array(bytes.buffer, 200)
+  new RequestPayload(bytes).forget(sent)
+  t.equal(sent.byteLength, bytes.buffer.byteLength - 200)
+  new RequestPayload(bytes).forget(new Uint8Array(10))
+  t.equal(sent.byteLength, 0, 'and frees what is not')
+})
+
+t.test('releaseSentBody()', async (t) => {
+  const own = Buffer.allocUnsafeSlow(100_000)
+  releaseSentBody(own)
+  t.equal(own.byteLength, 0, 'frees memory that belongs to the body alone')
+  releaseSentBody(own)
+  const array = new Uint8Array(10)
+  releaseSentBody(array)
+  t.equal(array.byteLength, 0)
+  const shared = Buffer.alloc(100).subarray(10, 50)
+  releaseSentBody(shared)
+  t.equal(shared.byteLength, 40, 'leaves memory that others use too')
+  releaseSentBody('text')
+  releaseSentBody(null)
+})
+
+t.test('Exchange.releaseBody()', (t) => {
+  t.test('frees the body once the answer has begun, and nothing is corrupted', async (t) => {
+    const upstream = await CountingUpstream.start(t, (request, response) => {
+      const hash = createHash('sha256')
+      request.on('data', (chunk: Buffer) => hash.update(chunk))
+      request.on('end', () => {
+        response.write(hash.digest('hex'))
+        setImmediate(() => response.end('.'))
+      })
+    })
+    const pool = connectionPool(t)
+    for (let i = 0; i < 3; i++) {
+      const body = makeBody(3_000_000 + i)
+      const expected = digest(body)
+      const call: RecordedExchange = new RecordedExchange(pool, upstream.url, {
+        body,
+        onSent: (call) => call.exchange?.releaseBody(),
+        onChunk: () => call.exchange.releaseBody()
+      })
+      t.equal(body.byteLength, 3_000_000 + i, 'not before')
+      await call.over()
+      t.equal(call.text, `${expected}.`)
+      t.equal(body.byteLength, 0)
+    }
+    t.match(pool.stats(), { opened: 1, reused: 2 })
+  })
+
+  t.test('leaves a body alone that is still being written', async (t) => {
+    const { promise: mayRead, resolve: letRead } = Promise.withResolvers<void>()
+    const upstream = await CountingUpstream.start(t, (request, response) => {
+      response.write('early ')
+      const hash = createHash('sha256')
+      request.on('end', () => response.end(hash.digest('hex')))
+      void mayRead.then(() => request.on('data', (chunk: Buffer) => hash.update(chunk)))
+    })
+    const body = makeBody(20_000_000)
+    const expected = digest(body)
+    let bytesAtFirstPart = 0
+    const call: RecordedExchange = new RecordedExchange(connectionPool(t), upstream.url, {
+      body,
+      onChunk: () => {
+        if (bytesAtFirstPart > 0) return
+        call.exchange.releaseBody()
+        bytesAtFirstPart = body.byteLength
+        letRead()
+      }
+    })
+    await call.over()
+    t.equal(bytesAtFirstPart, 20_000_000)
+    t.equal(call.text, `early ${expected}`)
+    call.exchange.releaseBody()
+    t.equal(body.byteLength, 20_000_000, 'nor after the end')
+  })
+  t.end()
+})
+
+function makeBody(bytes: number): Buffer {
+  const body = Buffer.allocUnsafeSlow(bytes)
+  for (let i = 0; i < bytes; i++) body[i] = i % 251
+  return body
+}
+
+function digest(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
