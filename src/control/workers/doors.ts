@@ -13,6 +13,9 @@ export class Doors<Member> {
   /** Bounded by the number of workers. */
   readonly #closed = new Set<Member>()
 
+  /** Bounded by the number of workers. */
+  readonly #wereClosed = new Set<Member>()
+
   constructor(tell: TellDoor<Member>) {
     this.#tell = tell
   }
@@ -32,17 +35,29 @@ export class Doors<Member> {
   onLeft(member: Member): void {
     this.#serving.delete(member)
     this.#closed.delete(member)
+    this.#wereClosed.delete(member)
     this.#settle()
   }
 
   #settle(): void {
-    const isRoomAnywhere = [...this.#serving.values()].some((isFull) => !isFull)
     for (const [member, isFull] of this.#serving) {
-      const isClosed = isFull && isRoomAnywhere
+      const isClosed = isFull && this.#isRoomElsewhere(member)
       if (isClosed === this.#closed.has(member)) continue
-      if (isClosed) this.#closed.add(member)
-      else this.#closed.delete(member)
+      if (isClosed) {
+        this.#closed.add(member)
+        this.#wereClosed.add(member)
+      } else {
+        this.#closed.delete(member)
+      }
       this.#tell(member, !isClosed)
     }
+  }
+
+  /** A door that was told to open may not be open yet, so only those count that were never closed; or the port would be. */
+  #isRoomElsewhere(member: Member): boolean {
+    return [...this.#serving].some(
+      ([other, isFull]) =>
+        other !== member && !isFull && (!this.#wereClosed.has(other) || this.#closed.has(member))
+    )
   }
 }
