@@ -1,8 +1,7 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import type { DialectName } from '../../src/dialects/plan/plan.ts'
 import { convert, refusalOf } from '../helper/convert.ts'
+import { collectGarbage } from '../helper/cost.ts'
 
 const KIB = 1024
 const messages = [{ role: 'user', content: 'hi' }]
@@ -168,20 +167,14 @@ t.test('nothing keeps the body of a request alive', async (t) => {
   for (const [dialect, body] of bodies) {
     const request = JSON.stringify({ model: `a-model-that-nobody-knows-${dialect}`, ...body })
     convert(dialect, request)
-    gc()
+    collectGarbage()
     const before = process.memoryUsage().heapUsed
     const plans = Array.from({ length: 8 }, () => convert(dialect, request).plan)
-    gc()
+    collectGarbage()
     const kept = (process.memoryUsage().heapUsed - before) / plans.length
     t.ok(kept < 64 * KIB, `${dialect} keeps ${kept}`)
   }
 })
-
-/** As `--expose-gc` would have it. */
-function gc(): void {
-  setFlagsFromString('--expose-gc')
-  runInNewContext('gc()')
-}
 
 function repeat<T>(value: T, times: number): T[] {
   return Array.from({ length: times }, () => value)

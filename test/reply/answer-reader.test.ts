@@ -1,6 +1,4 @@
 import { equal } from 'node:assert/strict'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { MemoryBudget } from '../../src/admission/memory-budget.ts'
 import { PartReader } from '../../src/dialects/answer/part-reader.ts'
@@ -8,6 +6,7 @@ import type { StreamPart } from '../../src/dialects/answer/stream-part.ts'
 import { AnswerBudget, type AnswerMemory } from '../../src/reply/answer-memory.ts'
 import { AnswerReader } from '../../src/reply/answer-reader.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
+import { collectGarbage } from '../helper/cost.ts'
 import { summarize } from '../helper/read-answer.ts'
 import { replyPlan } from '../helper/reply-plan.ts'
 import { endFrame, eventFrame, exceptionFrame, textFrame } from '../helper/upstream-frames.ts'
@@ -182,9 +181,3 @@ t.test('an event of many small objects is not read where it has no room on the h
   t.throws(() => read(many), { code: 'GW_MEMORY_FULL' })
   t.equal(budget.reservedBytes, 0)
 })
-
-/** As `--expose-gc` would have it. */
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc')
-  runInNewContext('gc()')
-}

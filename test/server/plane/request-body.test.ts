@@ -5,12 +5,11 @@ import {
   request as httpRequest,
   type IncomingMessage
 } from 'node:http'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { MemoryBudget } from '../../../src/admission/memory-budget.ts'
 import { BodyMemory } from '../../../src/server/plane/body-memory.ts'
 import { type BodyLimits, readBody } from '../../../src/server/plane/request-body.ts'
+import { collectGarbage } from '../../helper/cost.ts'
 import { serverUrl } from '../../helper/server-url.ts'
 
 const KIB = 1024
@@ -287,7 +286,6 @@ function makeMemory(budget: MemoryBudget, key = 'one'): BodyMemory {
 
 /** What is left after a collection. */
 function heapInUse(): number {
-  setFlagsFromString('--expose-gc')
-  runInNewContext('gc')()
+  collectGarbage()
   return process.memoryUsage().heapUsed
 }
