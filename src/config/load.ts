@@ -129,7 +129,8 @@ function expandHome(path: string, env: Environment): string {
   return join(env['HOME'] ?? homedir(), path.slice(1))
 }
 
-function toSettings(tree: unknown) {
+/** The values of all settings, by group and name, as what they are. */
+export function toSettings(tree: unknown) {
   if (!Check(Settings, tree)) throw new Error('a default in settings.ts is outside its own bounds')
   return tree
 }

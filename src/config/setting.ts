@@ -34,6 +34,8 @@ export interface SettingFacts {
   readonly option?: SettingOption
   /** Never shown: not in messages, not in the help text. */
   readonly isSecret?: boolean
+  /** A running gateway can't take another value: processes, sockets or the sign-in were made with this one. */
+  readonly restart?: true
   /** What is allowed, where bounds or choices do not say it. */
   readonly allowed?: string
   readonly minimum?: number
@@ -54,7 +56,11 @@ interface NumberBounds<Default> {
   readonly max: number
   readonly default: Default
   readonly option?: SettingOption
+  readonly restart?: true
 }
+
+/** The longest time that a setting allows, in seconds. Node's own timers end at 24.8 days. */
+export const day = 86_400
 
 /** A whole number. */
 export function count(env: string, bounds: NumberBounds<number>, description: string) {
@@ -113,6 +119,7 @@ interface TextRules<Default> {
   readonly allowed?: string
   readonly isSecret?: boolean
   readonly option?: SettingOption
+  readonly restart?: true
 }
 
 /** A text that always has a value. */
@@ -135,6 +142,20 @@ export function optionalText(
     { env, kind: 'text', description, default: null, ...facts },
     { type: ['string', 'null'], minLength: 1, ...(pattern === undefined ? {} : { pattern }) }
   )
+}
+
+/** True or false. */
+export function flag(env: string, value: boolean, description: string) {
+  return setting<boolean>({ env, kind: 'flag', default: value, description }, { type: 'boolean' })
+}
+
+/** One of some words. */
+export function choice<Word extends string>(
+  env: string,
+  words: { readonly default: NoInfer<Word>; readonly enum: readonly Word[] },
+  description: string
+) {
+  return setting<Word>({ env, kind: 'choice', description, ...words }, { type: 'string' })
 }
 
 interface NumberFacts extends NumberBounds<number | null> {

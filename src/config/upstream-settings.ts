@@ -1,0 +1,197 @@
+import { Type } from '../shared/schema-type.ts'
+import { version } from '../shared/version.ts'
+import {
+  count,
+  countOr,
+  day,
+  optionalText,
+  seconds,
+  secondsOrNone,
+  setting,
+  text
+} from './setting.ts'
+
+const headerText = '^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$'
+const region = {
+  restart: true,
+  pattern: '^[a-z]{2}(-[a-z]+)+-[0-9]+$',
+  allowed: 'an AWS region such as us-east-1'
+} as const
+
+/** How the upstream is reached: connections, patience, hosts, names, proxies, and who calls. */
+export const UpstreamSettings = {
+  pool: Type.Object({
+    maxConnections: countOr('none', 'HTTP_MAX_CONNECTIONS', {
+      min: 1,
+      max: 65_535,
+      default: 300,
+      description:
+        'Connections to the upstream that all workers together may hold, busy and idle; none means no limit.'
+    }),
+    maxKeepalive: countOr('none', 'HTTP_MAX_KEEPALIVE_CONNECTIONS', {
+      min: 0,
+      max: 65_535,
+      default: 150,
+      description: 'How many of these may sit idle; none means all of them.'
+    }),
+    keepaliveExpiryMs: secondsOrNone(
+      'HTTP_KEEPALIVE_EXPIRY',
+      { min: 0, max: day, default: 60 },
+      'Time after which an idle connection is closed; none means never.'
+    ),
+    poolTimeoutMs: secondsOrNone(
+      'HTTP_POOL_TIMEOUT',
+      { min: 0, max: day, default: null },
+      'Longest wait of a request for connections, from its arrival and over all its attempts together; none means as long as its client waits.'
+    ),
+    maxWaiting: count(
+      'HTTP_POOL_MAX_WAITING',
+      { min: 0, max: 100_000, default: 1000 },
+      'Requests that may wait for a connection at once, over all workers; more are refused.'
+    )
+  }),
+  upstream: Type.Object({
+    connectTimeoutMs: seconds(
+      'HTTP_CONNECT_TIMEOUT',
+      { restart: true, min: 0.1, max: day, default: 30 },
+      'Longest time to open a connection to the upstream, TLS included.'
+    ),
+    firstTokenTimeoutMs: seconds(
+      'FIRST_TOKEN_TIMEOUT',
+      { min: 0.1, max: day, default: 60 },
+      'Longest wait for the first event of an answer.'
+    ),
+    firstTokenMaxRetries: count(
+      'FIRST_TOKEN_MAX_RETRIES',
+      { min: 1, max: 10, default: 3 },
+      'Attempts in all when the first event does not come.'
+    ),
+    readTimeoutMs: seconds(
+      'STREAMING_READ_TIMEOUT',
+      { min: 0.1, max: day, default: 300 },
+      'Longest silence of the upstream in the middle of an answer.'
+    ),
+    maxAttempts: count(
+      'UPSTREAM_MAX_ATTEMPTS',
+      { min: 1, max: 10, default: 3 },
+      'Attempts in all for a call that failed before a byte of its answer reached the client.'
+    ),
+    retryBudgetPercent: count(
+      'RETRY_BUDGET_PERCENT',
+      { restart: true, min: 0, max: 100, default: 20 },
+      'Retries allowed for every hundred requests, so that retries never make an outage worse.'
+    ),
+    apiUrl: url('KIRO_API_URL', 'Replaces the upstream host for generation, model list and usage.'),
+    managementUrl: url(
+      'KIRO_MANAGEMENT_URL',
+      'Replaces the upstream host for model list and usage.'
+    ),
+    authUrl: url('KIRO_AUTH_URL', 'Replaces the host for the token refresh of a desktop sign-in.'),
+    oidcUrl: url('KIRO_OIDC_URL', 'Replaces the host for the token refresh of an AWS SSO sign-in.'),
+    userAgent: text(
+      'KIRO_USER_AGENT',
+      {
+        restart: true,
+        default: `kiro-gateway/${version}`,
+        pattern: headerText,
+        allowed: 'printable ASCII characters'
+      },
+      'How the gateway names itself to the upstream.'
+    )
+  }),
+  names: Type.Object({
+    servers: setting<string[]>(
+      {
+        env: 'DNS_SERVERS',
+        restart: true,
+        kind: 'list',
+        default: [],
+        allowed:
+          'IP addresses separated by commas, each with :port if wanted: 10.0.0.2, [fd00::2]:53',
+        description: 'Name servers to ask instead of those of the system (/etc/resolv.conf).'
+      },
+      { type: 'array', items: { type: 'string', pattern: '^[0-9A-Fa-f.:\\[\\]]+$' } }
+    )
+  }),
+  proxy: Type.Object({
+    url: proxy(
+      'VPN_PROXY_URL',
+      undefined,
+      'Proxy for every call to the upstream, token refresh included, and for what FETCH_URLS fetches; wins over HTTPS_PROXY.'
+    ),
+    httpsUrl: proxy(
+      'HTTPS_PROXY',
+      'https_proxy',
+      'Proxy for calls to https:// hosts, where VPN_PROXY_URL is not set.'
+    ),
+    exceptions: optionalText(
+      'NO_PROXY',
+      {
+        restart: true,
+        alias: 'no_proxy',
+        allowed:
+          'hosts separated by commas: example.com, .example.com for its subdomains, an IP address or range (10.0.0.0/8), each with :port if wanted; * for all'
+      },
+      'Hosts that are called without a proxy.'
+    )
+  }),
+  credentials: Type.Object({
+    credsFile: optionalText(
+      'KIRO_CREDS_FILE',
+      { restart: true, kind: 'path' },
+      'Credentials file of the Kiro IDE, such as ~/.aws/sso/cache/kiro-auth-token.json.'
+    ),
+    refreshToken: optionalText(
+      'REFRESH_TOKEN',
+      { restart: true, isSecret: true, pattern: headerText, allowed: 'printable ASCII characters' },
+      'Refresh token of a Kiro desktop sign-in.'
+    ),
+    apiKey: optionalText(
+      'KIRO_API_KEY',
+      {
+        restart: true,
+        isSecret: true,
+        pattern: '^ksk_[\\x21-\\x7e]+$',
+        allowed: 'a Kiro API key, which starts with ksk_'
+      },
+      'Kiro API key; wins over the other sources of credentials.'
+    ),
+    profileArn: optionalText(
+      'PROFILE_ARN',
+      {
+        restart: true,
+        pattern: '^arn:aws:codewhisperer:[a-z0-9-]+:[0-9]{12}:profile/[A-Za-z0-9._-]+$',
+        allowed: 'arn:aws:codewhisperer:<region>:<12 digits>:profile/<id>'
+      },
+      'Profile that pays, where the credentials do not name it.'
+    ),
+    region: text(
+      'KIRO_REGION',
+      { default: 'us-east-1', ...region },
+      'Region of the sign-in, where the credentials do not name it.'
+    ),
+    apiRegion: optionalText('KIRO_API_REGION', region, 'Region of the API, where it is another.'),
+    stateDir: text(
+      'STATE_DIR',
+      { restart: true, kind: 'path', default: 'state' },
+      'Folder for what the gateway must remember, such as rotated tokens.'
+    )
+  })
+}
+
+function url(env: string, description: string) {
+  const allowed = 'an http:// or https:// URL without query'
+  const pattern = '^https?://[^\\s/?#@]+(/[^\\s?#]*)?$'
+  return optionalText(env, { restart: true, kind: 'url', pattern, allowed }, description)
+}
+
+function proxy(env: string, alias: string | undefined, description: string) {
+  const allowed =
+    'http://, https:// or socks5:// and [user:password@]host:port, with special characters of user and password percent-encoded'
+  const spelling = alias === undefined ? {} : { alias }
+  return optionalText(
+    env,
+    { restart: true, kind: 'proxy', isSecret: true, allowed, ...spelling },
+    description
+  )
+}
