@@ -55,11 +55,6 @@ export class LeaseCore {
     return this.#queue.oldest
   }
 
-  /** Whether every permit has gone back to the primary. */
-  get isEmpty(): boolean {
-    return this.size === 0 && this.#returned === this.#surrendered
-  }
-
   /** Asks for a permit. After `waiting` an `issue` or `refuse` command names the id, unless `abort` came first. */
   acquire(id: number, key: string, at: number): LeaseAnswer {
     if (this.#state === 'draining') return 'draining'

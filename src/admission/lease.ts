@@ -1,6 +1,5 @@
 import type { LeaseReport, LeaseTerms } from '../ipc/messages.ts'
 import { GatewayError } from '../shared/errors.ts'
-import type { Closable } from '../shared/lifecycle.ts'
 import { type Clock, SYSTEM_CLOCK } from './clock.ts'
 import { type LeaseCommand, LeaseCore } from './lease-core.ts'
 import { clientClosed, DrainRate, poolStateOf, poolTimeout, queueFull } from './lease-errors.ts'
@@ -11,7 +10,7 @@ import { clientClosed, DrainRate, poolStateOf, poolTimeout, queueFull } from './
  * A permit at hand costs no message to the primary. The decisions are `LeaseCore`'s; here are its
  * promises, its one timer (for the oldest waiter's deadline) and its messages (one per turn of the loop).
  */
-export class Lease implements Closable {
+export class Lease {
   readonly #options: LeaseOptions
   readonly #clock: Clock
   readonly #core: LeaseCore
@@ -21,8 +20,6 @@ export class Lease implements Closable {
   readonly #deadline: DeadlineTimer
   readonly #report: OncePerTurn
   readonly #onRelease = (): void => this.#release()
-  readonly #closed = Promise.withResolvers<void>()
-  #lifecycle: 'open' | 'closing' | 'closed' = 'open'
   #poolTimeoutMs: number | null
   #nextId = 0
 
@@ -83,27 +80,6 @@ export class Lease implements Closable {
     this.#apply(this.#core.drain(this.#clock.now()))
   }
 
-  /** Drains; resolves when every permit is back with the primary, and so every socket closed. */
-  close(): Promise<void> {
-    if (this.#lifecycle === 'open') {
-      this.#lifecycle = 'closing'
-      this.drain()
-    }
-    return this.#closed.promise
-  }
-
-  /** Fails who waits with `error` and does not wait for permits that are still out. */
-  destroy(error: Error): Promise<void> {
-    for (const id of this.#waiters.ids) {
-      this.#core.abort(id)
-      this.#waiters.take(id).reject(error)
-    }
-    this.drain()
-    this.#lifecycle = 'closed'
-    this.#closed.resolve()
-    return this.#closed.promise
-  }
-
   #release(): void {
     const now = this.#clock.now()
     this.#rate.note(now)
@@ -137,10 +113,6 @@ export class Lease implements Closable {
     const { oldest } = this.#core
     const timeoutMs = this.#poolTimeoutMs
     this.#deadline.aim(oldest === null || timeoutMs === null ? null : oldest.at + timeoutMs)
-    if (this.#lifecycle === 'closing' && this.#core.isEmpty) {
-      this.#lifecycle = 'closed'
-      this.#closed.resolve()
-    }
     if (this.#core.isReportDue) this.#report.ask()
   }
 
@@ -206,10 +178,6 @@ interface Entry extends WaitingRequest {
 export class WaitingList {
   /** Bounded by the queue whose promises these are. */
   readonly #entries = new Map<number, Entry>()
-
-  get ids(): readonly number[] {
-    return [...this.#entries.keys()]
-  }
 
   /** `onAbort` is called when the signal aborts while the request is in the list. */
   add(
@@ -329,7 +297,7 @@ export interface LeaseState {
 }
 
 /** The right to have one request in flight upstream. Released once, by whoever holds it. */
-export class Permit implements Disposable {
+export class Permit {
   #onRelease: (() => void) | null
 
   constructor(onRelease: () => void) {
@@ -341,9 +309,5 @@ export class Permit implements Disposable {
     const onRelease = this.#onRelease
     this.#onRelease = null
     onRelease?.()
-  }
-
-  [Symbol.dispose](): void {
-    this.release()
   }
 }

@@ -1,6 +1,5 @@
 import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
 import { GatewayError } from '../shared/errors.ts'
-import type { Closable } from '../shared/lifecycle.ts'
 import type { Clock } from './clock.ts'
 import { isFinalRefusal, type RenewedTokens } from './renew.ts'
 import {
@@ -16,11 +15,7 @@ import type { CredentialVault } from './vault.ts'
 export interface CredentialRefresherOptions extends Omit<SignInOptions, 'source' | 'clock'> {
   readonly vault: CredentialVault
   /** Trades a refresh token for new tokens: `renewTokens` with its options. */
-  readonly renew: (
-    stored: StoredCredential,
-    signal: AbortSignal,
-    leaving: AbortSignal
-  ) => Promise<RenewedTokens>
+  readonly renew: (stored: StoredCredential, leaving: AbortSignal) => Promise<RenewedTokens>
   readonly clock: Clock
 }
 
@@ -31,12 +26,11 @@ export interface CredentialRefresherOptions extends Omit<SignInOptions, 'source'
  * valid is renewed in the background; an expired or refused one is waited for. Before every renewal the source
  * is read again, so that a refresh token which somebody else has used up is not used twice.
  */
-export class CredentialRefresher implements Closable {
+export class CredentialRefresher {
   readonly #options: CredentialRefresherOptions
   readonly #signIn: SignIn
   readonly #timer: RenewalTimer
   readonly #forced = new ForcedRefreshLimit()
-  readonly #abort = new AbortController()
   readonly #leaving = new AbortController()
   #phase: 'new' | 'running' | 'closed' = 'new'
   #flight: Promise<CredentialSnapshot> | null = null
@@ -75,19 +69,10 @@ export class CredentialRefresher implements Closable {
   }
 
   /**
-   * A valid token; waits for a renewal if there is none.
+   * The upstream refused this token. Renews it unless that has happened since it was handed out.
    *
    * @throws {GatewayError} the reason why there is none: GW_UPSTREAM_AUTH or GW_UPSTREAM_SUSPENDED for good,
    *   others for now.
-   */
-  async fresh(): Promise<CredentialSnapshot> {
-    return this.current() ?? (await this.#refresh(null))
-  }
-
-  /**
-   * The upstream refused this token. Renews it unless that has happened since it was handed out.
-   *
-   * @throws {GatewayError} as `fresh()`.
    */
   async refused(token: string): Promise<CredentialSnapshot> {
     const current = this.current()
@@ -107,20 +92,10 @@ export class CredentialRefresher implements Closable {
 
   /** Lets a renewal end that has been sent: its single-use token must not be lost. Any other is given up. */
   async close(): Promise<void> {
-    this.#stop()
-    this.#leaving.abort(new GatewayError('GW_DRAINING'))
-    await this.#flight?.catch(() => {}) // its callers hear of it
-  }
-
-  destroy(error: Error): Promise<void> {
-    this.#stop()
-    this.#abort.abort(error)
-    return Promise.resolve()
-  }
-
-  #stop(): void {
     this.#phase = 'closed'
     this.#timer.clear()
+    this.#leaving.abort(new GatewayError('GW_DRAINING'))
+    await this.#flight?.catch(() => {}) // its callers hear of it
   }
 
   #schedule(): void {
@@ -159,7 +134,7 @@ export class CredentialRefresher implements Closable {
 
   async #renew(stored: StoredCredential): Promise<CredentialSnapshot> {
     const { vault, clock, renew } = this.#options
-    const tokens = await renew(stored, this.#abort.signal, this.#leaving.signal)
+    const tokens = await renew(stored, this.#leaving.signal)
     const issuedAt = clock.now()
     return this.#signIn.adopt(await vault.keep(stored, tokens, issuedAt), issuedAt)
   }

@@ -39,38 +39,32 @@ const MAX_DELAY_MS = 10_000
  */
 export async function renewTokens(
   stored: StoredCredential,
-  options: RenewOptions,
-  signal: AbortSignal
+  options: RenewOptions
 ): Promise<RenewedTokens> {
   const { clock, leaving } = options
   const request = { ...requestFor(stored, options), unlessSent: leaving }
-  const over = AbortSignal.any([signal, leaving])
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await attemptRenewal(request, { stored, options }, signal)
+      return await attemptRenewal(request, stored, options)
     } catch (cause) {
       const error = toRefreshError(cause, stored, request)
-      if (attempt >= ATTEMPTS || isFinalRefusal(error) || over.aborted) throw error
+      if (attempt >= ATTEMPTS || isFinalRefusal(error) || leaving.aborted) throw error
       const askedMs = (error.retryAfterS ?? 0) * 1000
       if (askedMs > MAX_DELAY_MS) throw error // not while requests wait for it
       const delayMs = Math.max(FIRST_DELAY_MS * 2 ** (attempt - 1), askedMs)
-      await clock.sleep(delayMs, over).catch(() => {
+      await clock.sleep(delayMs, leaving).catch(() => {
         throw error
       })
     }
   }
 }
 
-interface Renewal {
-  readonly stored: StoredCredential
-  readonly options: RenewOptions
-}
-
 async function attemptRenewal(
   request: JsonRequest,
-  { stored, options }: Renewal,
-  signal: AbortSignal
+  stored: StoredCredential,
+  options: RenewOptions
 ): Promise<RenewedTokens> {
+  const { signal } = new AbortController() // never given up once it was sent
   const response = await options.call(request, signal)
   const { accessToken, refreshToken, client } = stored
   const secrets = [accessToken, refreshToken, client?.clientId, client?.clientSecret]

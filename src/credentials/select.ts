@@ -53,7 +53,7 @@ export function createCredentialRefresher(parts: CredentialRefresherParts): Cred
   const renewal = { call, clock, hosts: upstream, userAgent: upstream.userAgent, loginHint }
   return new CredentialRefresher({
     vault: new CredentialVault({ source, overlay, log }),
-    renew: (stored, signal, leaving) => renewTokens(stored, { ...renewal, leaving }, signal),
+    renew: (stored, leaving) => renewTokens(stored, { ...renewal, leaving }),
     settings,
     clock,
     log,

@@ -1,4 +1,4 @@
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { Lease, type Permit } from '../../src/admission/lease.ts'
 import { type LeaseReport, type LeaseTerms, NO_TERMS } from '../../src/ipc/messages.ts'
 import { ManualClock } from '../helper/manual-clock.ts'
@@ -300,26 +300,6 @@ t.test('lifecycle', (t) => {
     await t.rejects(ask(), { code: 'GW_DRAINING' })
     clock.turn()
     t.match(sent, [{ draining: true, waiting: 0 }])
-  })
-  t.test('close() resolves when every permit is back and its socket closed', async (t) => {
-    const { lease, trims, tell, ask } = stand()
-    tell({ granted: 1 })
-    const permit = await ask()
-    const closed = lease.close()
-    t.equal(lease.close(), closed)
-    t.equal(await isPending(closed), true)
-    permit.release()
-    t.equal(await isPending(closed), true)
-    trims[0]?.done()
-    await closed
-  })
-  t.test('destroy() fails who waits and waits for nobody', async (t: Test) => {
-    const { lease, tell, ask } = stand()
-    tell({ granted: 1 })
-    await ask()
-    const failed = t.rejects(ask(), { message: 'over' })
-    await lease.destroy(new Error('over'))
-    await failed
   })
   t.end()
 })

@@ -31,31 +31,26 @@ async function setUp(t: Test) {
     loginHint: 'Log in again.',
     leaving: new AbortController().signal
   }
-  const renew = (stored: StoredCredential) =>
-    renewTokens(stored, options, new AbortController().signal)
+  const renew = (stored: StoredCredential) => renewTokens(stored, options)
   return { server, clock, renew, options }
 }
 
 t.test('renewTokens()', (t) => {
   t.test('asks the OIDC service exactly as it wants to be asked (A33)', async (t) => {
     const requests: JsonRequest[] = []
-    const tokens = await renewTokens(
-      oidc,
-      {
-        call: (request) => {
-          requests.push(request)
-          const text =
-            '{"accessToken":"a2","refreshToken":"r2","expiresIn":3600,"tokenType":"Bearer"}'
-          return Promise.resolve({ status: 200, headers: {}, text })
-        },
-        clock: new FakeClock(0),
-        hosts,
-        userAgent: 'ua',
-        loginHint: '',
-        leaving: new AbortController().signal
+    const tokens = await renewTokens(oidc, {
+      call: (request) => {
+        requests.push(request)
+        const text =
+          '{"accessToken":"a2","refreshToken":"r2","expiresIn":3600,"tokenType":"Bearer"}'
+        return Promise.resolve({ status: 200, headers: {}, text })
       },
-      new AbortController().signal
-    )
+      clock: new FakeClock(0),
+      hosts,
+      userAgent: 'ua',
+      loginHint: '',
+      leaving: new AbortController().signal
+    })
     t.same(tokens, {
       accessToken: 'a2',
       refreshToken: 'r2',
@@ -201,7 +196,7 @@ t.test('renewTokens()', (t) => {
     server.replies.push({ status: 503, body: '' })
     const abort = new AbortController()
     server.beforeReply = () => abort.abort(new Error('enough'))
-    await t.rejects(renewTokens(desktop, options, abort.signal))
+    await t.rejects(renewTokens(desktop, { ...options, leaving: abort.signal }))
     t.equal(server.calls.length, 1)
   })
 
@@ -212,9 +207,9 @@ t.test('renewTokens()', (t) => {
       const leaving = new AbortController()
       server.beforeReply = () => leaving.abort(new Error('leaving'))
       const terms = { ...options, leaving: leaving.signal }
-      await t.resolves(renewTokens(desktop, terms, new AbortController().signal))
+      await t.resolves(renewTokens(desktop, terms))
       server.replies.push({ status: 503, body: '' })
-      await t.rejects(renewTokens(desktop, terms, new AbortController().signal), {
+      await t.rejects(renewTokens(desktop, terms), {
         code: 'GW_UPSTREAM_STATUS'
       })
       t.equal(server.calls.length, 2)

@@ -17,7 +17,7 @@ export function connectionPool(
     keepaliveExpiryMs: null,
     ...changes
   })
-  t.teardown(() => pool.destroy())
+  t.teardown(() => pool.close())
   return pool
 }
 

@@ -38,7 +38,7 @@ t.test('a permit is not lost with a connection', (t) => {
   t.test('that is reset in the turn in which it was closed', async (t) => {
     const { connection, closed } = await openToDeaf(t)
     connection.close('expired')
-    process.nextTick(() => process.nextTick(() => connection.reset('shutdown')))
+    process.nextTick(() => process.nextTick(() => connection.reset('abandoned')))
     t.equal(await closed, 'expired')
   })
   t.end()

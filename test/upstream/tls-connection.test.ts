@@ -88,7 +88,7 @@ t.test('a TLS connection whose peer does not answer our FIN is reset', async (t)
     keepaliveExpiryMs: null,
     ca: tls.cert
   })
-  t.teardown(() => pool.destroy())
+  t.teardown(() => pool.close())
 
   t.test('after its client has left', async (t) => {
     const given = call(pool, `${upstream.url}/endless`)
@@ -130,7 +130,7 @@ t.test('TLS connections', async (t) => {
     keepaliveExpiryMs: null,
     ca: tls.cert
   })
-  t.teardown(() => pool.destroy())
+  t.teardown(() => pool.close())
 
   t.test('are reused, and closed politely', async (t) => {
     for (let i = 0; i < 3; i++) {

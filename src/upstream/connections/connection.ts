@@ -20,7 +20,6 @@ export type CloseReason =
   | 'error'
   | 'abandoned'
   | 'server_close'
-  | 'shutdown'
 
 export interface ConnectionOptions {
   readonly origin: URL

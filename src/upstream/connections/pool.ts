@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { HostNames } from '../names/host-names.ts'
 import { addressOf, type ProxyChoice } from '../proxy/proxy.ts'
 import { type CloseReason, Connection, NOTICE_GRACE_MS } from './connection.ts'
-import { openSocket, type SocketAttempt } from './open-socket.ts'
+import { openSocket } from './open-socket.ts'
 
 /** What the pool may hold, asked anew each time because leases move. */
 export interface PoolLimits {
@@ -58,8 +58,6 @@ export class ConnectionPool {
   /** Bounded by the number of hosts, which no client names. */
   readonly #tlsSessions = new Map<string, Buffer>()
   readonly #closed: Partial<Record<CloseReason, number>> = {}
-  /** Bounded by `limits.maxSockets()`. */
-  readonly #attempts = new Set<SocketAttempt>()
   /** Callers who wait for room; each connection that goes, or can be made to, wakes one. Bounded by the permits. */
   readonly #roomWaiters = new Set<() => void>()
   /** Of those that were told to close: resolves when they are gone. Bounded by `limits.maxSockets()`. */
@@ -182,15 +180,6 @@ export class ConnectionPool {
     await this.trim(0)
   }
 
-  /** Resets every socket. */
-  destroy(): void {
-    this.#isClosed = true
-    this.#names.close()
-    if (this.#sweep !== null) clearTimeout(this.#sweep)
-    for (const connection of this.#open) connection.reset('shutdown')
-    for (const attempt of this.#attempts) attempt.giveUp()
-  }
-
   #hasOpen({ origin }: URL): boolean {
     for (const connection of this.#open) if (connection.origin.origin === origin) return true
     return false
@@ -213,7 +202,6 @@ export class ConnectionPool {
     })
     const { transport, ready } = attempt
     const onAbort = (): void => attempt.giveUp()
-    this.#attempts.add(attempt)
     signal.addEventListener('abort', onAbort, { once: true })
     try {
       const socket = await ready
@@ -226,7 +214,6 @@ export class ConnectionPool {
       if (!isRefusal(cause)) await delay(NOTICE_GRACE_MS)
       throw signal.aborted ? signal.reason : cause
     } finally {
-      this.#attempts.delete(attempt)
       signal.removeEventListener('abort', onAbort)
     }
   }

@@ -75,7 +75,7 @@ t.test('close()', (t) => {
     const end = once(peer, 'end')
     connection.close('expired')
     connection.close('reclaimed')
-    connection.reset('shutdown')
+    connection.reset('abandoned')
     t.equal(await closed, 'expired')
     await end.catch(() => t.comment('the reset was faster'))
     await upstream.empty()
@@ -83,8 +83,8 @@ t.test('close()', (t) => {
 
   t.test('is what remains after any end', async (t) => {
     const { connection, closed } = await connected(t)
-    connection.reset('shutdown')
-    t.equal(await closed, 'shutdown')
+    connection.reset('abandoned')
+    t.equal(await closed, 'abandoned')
     connection.close('expired')
     connection.reset('expired')
     t.equal(connection.isIdle, false)
@@ -143,7 +143,7 @@ async function connected(t: Test): Promise<Connected> {
     resolve(reason)
   }
   const connection = new Connection({ origin: upstream.url, socket, transport: socket, onClosed })
-  t.teardown(() => connection.reset('shutdown'))
+  t.teardown(() => connection.reset('abandoned'))
   return { connection, upstream, closed: promise }
 }
 

@@ -353,20 +353,6 @@ t.test('close()', async (t) => {
   await upstream.empty()
 })
 
-t.test('destroy()', async (t) => {
-  const upstream = await CountingUpstream.start(t, () => {})
-  const pool = connectionPool(t)
-  const busy = new RecordedExchange(pool, upstream.url)
-  while (upstream.requests === 0) await turn()
-  const connecting = new RecordedExchange(pool, upstream.url)
-  t.match(pool.stats(), { busy: 1, connecting: 1 })
-  pool.destroy()
-  await Promise.all([busy.over(), connecting.over()])
-  t.same([busy.causes.length, busy.settlements], [1, 1])
-  t.same([connecting.causes.length, connecting.settlements], [1, 1])
-  await upstream.empty()
-})
-
 /** Clients come, go at any moment and in any phase; the upstream does what upstreams do. */
 t.test('any storm of clients and failures', (t) => {
   for (const seed of [1, 2, 3]) {
