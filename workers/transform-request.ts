@@ -1,3 +1,4 @@
+import { getPriority, setPriority } from 'node:os'
 import { resourceLimits } from 'node:worker_threads'
 import { move, transferableSymbol, valueSymbol } from 'piscina'
 import { attachmentNeedsOf, convertRequest } from '../src/dialects/convert.ts'
@@ -24,6 +25,12 @@ import type {
   TransformJob,
   TransformResult
 } from '../src/transform/transform-job.ts'
+
+/** So much nicer than the event loops: of two busy cores they have nine tenths, should they need that. */
+const NICENESS = 10
+const MAX_NICENESS = 19
+
+standBack()
 
 /** Longest check of an answer. Sensible schemas take a few milliseconds; meanwhile others wait for the thread. */
 const CHECK_MS = 2000
@@ -106,4 +113,17 @@ async function readPdf({ body, pdf }: PdfJob): Promise<PdfSuccess> {
 
 function decode(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+}
+
+/**
+ * Leaves the CPU to the event loops, whose streams must not wait for a conversion. Linux knows this of a single thread,
+ * other systems only of the whole process.
+ */
+function standBack(): void {
+  if (process.platform !== 'linux') return
+  try {
+    setPriority(Math.min(MAX_NICENESS, getPriority() + NICENESS))
+  } catch {
+    // A sandbox may forbid it; conversions are right all the same.
+  }
 }

@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { getPriority } from 'node:os'
 import t from 'tap'
 import { CostQueue } from '../../src/admission/fair-queue.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
@@ -52,6 +54,16 @@ t.test('run()', async (t) => {
     t.equal(below.running, 1)
     await belowRun
   })
+
+  t.test(
+    'in threads that leave the CPU to the event loop',
+    { skip: process.platform !== 'linux' },
+    async (t) => {
+      const pool = makePool(t, { inlineMaxBytes: 0 })
+      await pool.run(largeJob(), idle())
+      t.ok(nicenessOfThreads().includes(Math.min(19, getPriority() + 10)))
+    }
+  )
 
   t.test('and counts the answers that a body refers to, however small that is', async (t) => {
     const input = [
@@ -335,4 +347,12 @@ function idle(): JobOwner {
 
 function ownedBy(signal: AbortSignal): JobOwner {
   return { key: 'one', signal }
+}
+
+/** Of all threads of this process, as Linux has it. */
+function nicenessOfThreads(): number[] {
+  return readdirSync('/proc/self/task').map((id) => {
+    const afterName = readFileSync(`/proc/self/task/${id}/stat`, 'utf8').split(') ').at(-1) ?? ''
+    return Number(afterName.split(' ')[16])
+  })
 }
