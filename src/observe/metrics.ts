@@ -138,6 +138,11 @@ export class Metrics {
     'admitted_bytes',
     'Memory set aside for request bodies at the moment.'
   )
+  readonly admittedLaneBytes = this.#gauge(
+    'admitted_lane_bytes',
+    "Beside that, by lane: 'small' bodies, 'answer'; 'kept' is what of all this answers need of their requests.",
+    ['lane']
+  )
   readonly workerRestarts = this.#counter('worker_restarts_total', 'Workers that were replaced.')
   readonly workerStalls = this.#counter(
     'worker_stalls_total',

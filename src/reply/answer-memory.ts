@@ -37,6 +37,11 @@ export class AnswerBudget {
     this.#lane = lane
   }
 
+  /** Held beside the budget. */
+  get laneBytes(): number {
+    return this.#lane.reservedBytes
+  }
+
   /** Memory for one answer, which has to be released when it has been sent. */
   open(limits: AnswerLimits): AnswerMemory {
     return new AnswerMemory(this, limits)

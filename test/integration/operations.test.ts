@@ -170,6 +170,9 @@ t.test(
       'kiro_gateway_connection_reuse_total',
       'kiro_gateway_worker_restarts_total',
       'kiro_gateway_admitted_bytes',
+      'kiro_gateway_admitted_lane_bytes{lane="small"}',
+      'kiro_gateway_admitted_lane_bytes{lane="answer"}',
+      'kiro_gateway_admitted_lane_bytes{lane="kept"}',
       'http_client_open_connections{http_connection_state="active"}',
       'http_client_open_connections{http_connection_state="idle"}',
       'http_client_connection_duration_seconds_count'

@@ -71,7 +71,7 @@ export class MetricsDesk {
   }
 
   #noteGauges(): void {
-    const { metrics, lease, memory } = this.#plane
+    const { metrics, lease, memory, smallLane, kept, answers } = this.#plane
     const worker = this.#worker
     const { held, waiting } = lease.state()
     metrics.permitsInUse.set(held)
@@ -79,6 +79,9 @@ export class MetricsDesk {
     metrics.waiters.set(waiting)
     metrics.workerWaiters.set({ worker }, waiting)
     metrics.admittedBytes.set(memory.reservedBytes)
+    metrics.admittedLaneBytes.set({ lane: 'small' }, smallLane.reservedBytes)
+    metrics.admittedLaneBytes.set({ lane: 'answer' }, answers.laneBytes)
+    metrics.admittedLaneBytes.set({ lane: 'kept' }, kept.reservedBytes)
     this.#poolMetrics.note()
     const { lost = 0 } = this.#logStream
     metrics.logLinesLost.inc(lost - this.#linesLost)
