@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
 import { Check } from 'typebox/schema'
 import { GatewayError } from '../shared/errors.ts'
+import { editDistance } from '../shared/edit-distance.ts'
 import { version } from '../shared/version.ts'
 import { crossCheck, type Finding } from './cross-checks.ts'
 import {
@@ -182,22 +183,6 @@ export function findMisspelt(
       const meant = [...known].find((setting) => editDistance(name, setting) <= 2)
       return meant === undefined ? [] : `${name} is not a setting; was ${meant} meant?`
     })
-}
-
-/** Letters to insert, remove or replace to get from one word to the other. */
-function editDistance(from: string, to: string): number {
-  let above = Array.from({ length: to.length + 1 }, (_, column) => column)
-  for (let row = 1; row <= from.length; row++) {
-    const current = [row]
-    for (let column = 1; column <= to.length; column++) {
-      const replaced = (above[column - 1] ?? 0) + (from[row - 1] === to[column - 1] ? 0 : 1)
-      const inserted = (current[column - 1] ?? 0) + 1
-      const removed = (above[column] ?? 0) + 1
-      current.push(Math.min(replaced, inserted, removed))
-    }
-    above = current
-  }
-  return above[to.length] ?? 0
 }
 
 /** What `--help` prints: options, and every setting with what is allowed and its default. */

@@ -69,12 +69,17 @@ const INDEX = /^\d+$/
 
 /** The value that a pointer leads to; undefined when it leads nowhere. */
 export function resolvePointer(root: unknown, pointer: string): unknown {
+  return valueAt(root, splitPointer(pointer))
+}
+
+/** The value that members of these names, one in the other, lead to; undefined when there is none. */
+export function valueAt(root: unknown, names: readonly string[]): unknown {
   let current = root
-  for (const token of splitPointer(pointer)) {
+  for (const name of names) {
     if (typeof current !== 'object' || current === null) return undefined
-    if (!Object.hasOwn(current, token)) return undefined
-    if (Array.isArray(current) && !INDEX.test(token)) return undefined
-    current = Reflect.get(current, token)
+    if (!Object.hasOwn(current, name)) return undefined
+    if (Array.isArray(current) && !INDEX.test(name)) return undefined
+    current = Reflect.get(current, name)
   }
   return current
 }
@@ -82,6 +87,12 @@ export function resolvePointer(root: unknown, pointer: string): unknown {
 /** The names and indexes that a pointer is made of. */
 export function splitPointer(pointer: string): readonly string[] {
   return pointer.split('/').slice(1).map(unescapeToken)
+}
+
+/** The same of a pointer in a URI fragment (RFC 6901 §6), as in `#/$defs/a%20b`. */
+export function splitReference(ref: string): readonly string[] {
+  const tokens = ref.split('/').slice(1)
+  return tokens.map((token) => unescapeToken(decodeToken(token)))
 }
 
 function tokensOf(path: string): readonly string[] {
@@ -94,4 +105,13 @@ function escapeToken(name: string): string {
 
 function unescapeToken(token: string): string {
   return token.replaceAll('~1', '/').replaceAll('~0', '~')
+}
+
+function decodeToken(token: string): string {
+  if (!token.includes('%')) return token
+  try {
+    return decodeURIComponent(token)
+  } catch {
+    return token // not percent-encoded after all: the name is meant literally
+  }
 }

@@ -1,5 +1,5 @@
 import { type RuleId, UpstreamLimits } from '../kiro/rules/rules.ts'
-import { COMBINATORS, SCHEMA_MAPS, VALUES } from '../kiro/schema/json-schema-keywords.ts'
+import { COMBINATORS, SCHEMA_MAPS, VALUES } from '../kiro/schema/keywords.ts'
 import { asJsonObject, type JsonObject } from '../shared/json.ts'
 import { badRequest, firstRefusal, improper, invalidBody, type Refusal } from './refusal.ts'
 import type { RequestView } from './request-view.ts'

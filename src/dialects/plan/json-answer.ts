@@ -1,6 +1,14 @@
 import { runInNewContext } from 'node:vm'
 import { Check, Errors } from 'typebox/schema'
-import { asJsonObject, isJsonObject, type JsonDraft, type JsonObject } from '../../shared/json.ts'
+import { SchemaWords, schemasIn, type WordKind } from '../../kiro/schema/keywords.ts'
+import {
+  asJsonObject,
+  isJsonObject,
+  type JsonDraft,
+  type JsonObject,
+  splitReference,
+  valueAt
+} from '../../shared/json.ts'
 import { invalidPart } from './json-body.ts'
 
 /** What an answer in JSON must be. */
@@ -215,6 +223,8 @@ function problemOf(kind: WordKind, value: unknown, scope: Scope): string | null 
       return [value].flat().every((type) => TYPES.has(type))
         ? null
         : `must be one of ${[...TYPES].join(', ')}, or a list of them`
+    case 'anything':
+      return null
     case 'values':
       break
   }
@@ -241,29 +251,9 @@ function isPattern(source: string, flags: string): boolean {
 function problemOfReference(value: unknown, { resource, anchors }: Scope): string | null {
   if (typeof value !== 'string') return 'must be a string'
   if (!value.startsWith('#')) return 'must begin with "#": other schemas are not fetched'
-  const isFound = value.startsWith('#/') ? leads(resource, value) : anchors.has(value.slice(1))
-  return isFound ? null : 'leads to nothing in this schema'
-}
-
-function leads(root: JsonObject, pointer: string): boolean {
-  let current: unknown = root
-  for (const token of pointer.slice(2).split('/')) {
-    if (typeof current !== 'object' || current === null) return false
-    const name = unescapeToken(token)
-    if (!Object.hasOwn(current, name)) return false
-    current = Reflect.get(current, name)
-  }
-  return isJsonObject(current) || typeof current === 'boolean'
-}
-
-function unescapeToken(token: string): string {
-  let name = token
-  try {
-    name = decodeURIComponent(token)
-  } catch {
-    // A lone percent sign stands for itself.
-  }
-  return name.replaceAll('~1', '/').replaceAll('~0', '~')
+  const target = value.startsWith('#/') ? valueAt(resource, splitReference(value)) : undefined
+  const isSchema = isJsonObject(target) || typeof target === 'boolean'
+  return isSchema || anchors.has(value.slice(1)) ? null : 'leads to nothing in this schema'
 }
 
 /** `''` is the root itself. */
@@ -282,79 +272,4 @@ function anchorsOf(schema: JsonObject): ReadonlySet<string> {
 
 function isNames(value: unknown): boolean {
   return Array.isArray(value) && value.every((name) => typeof name === 'string')
-}
-
-/** What the value of a JSON Schema keyword must be. Keywords that are not here are annotations and hold anything. */
-export type WordKind =
-  | 'schema'
-  | 'schemas'
-  | 'schema-or-schemas'
-  | 'schemas-by-name'
-  | 'schemas-by-pattern'
-  | 'dependencies'
-  | 'text'
-  | 'reference'
-  | 'pattern'
-  | 'count'
-  | 'number'
-  | 'bound'
-  | 'boolean'
-  | 'names'
-  | 'names-by-name'
-  | 'types'
-  | 'values'
-
-/** The keywords of drafts 4 to 2020-12: clients send any of them, mostly without saying which draft they mean. */
-export const SchemaWords: ReadonlyMap<string, WordKind> = new Map([
-  ...wordsOf('schema', 'additionalProperties propertyNames contains not if then else'),
-  ...wordsOf('schema', 'unevaluatedProperties unevaluatedItems additionalItems contentSchema'),
-  ...wordsOf('schemas', 'allOf anyOf oneOf prefixItems'),
-  ...wordsOf('schema-or-schemas', 'items'),
-  ...wordsOf('schemas-by-name', 'properties $defs definitions dependentSchemas'),
-  ...wordsOf('schemas-by-pattern', 'patternProperties'),
-  ...wordsOf('dependencies', 'dependencies'),
-  ...wordsOf('text', '$id $anchor $dynamicAnchor format'),
-  ...wordsOf('reference', '$ref $dynamicRef'),
-  ...wordsOf('pattern', 'pattern'),
-  ...wordsOf('count', 'minLength maxLength minItems maxItems minProperties maxProperties'),
-  ...wordsOf('count', 'minContains maxContains'),
-  ...wordsOf('number', 'minimum maximum multipleOf'),
-  ...wordsOf('bound', 'exclusiveMinimum exclusiveMaximum'),
-  ...wordsOf('boolean', 'uniqueItems'),
-  ...wordsOf('names', 'required'),
-  ...wordsOf('names-by-name', 'dependentRequired'),
-  ...wordsOf('types', 'type'),
-  ...wordsOf('values', 'enum')
-])
-
-/** A schema inside a schema, and the path that leads there. */
-export interface SubSchema {
-  readonly value: unknown
-  readonly path: string
-}
-
-/** The schemas directly inside one, wherever its keywords have some. */
-export function* schemasIn(schema: JsonObject, path: string): Generator<SubSchema> {
-  for (const [word, value] of Object.entries(schema)) {
-    const kind = SchemaWords.get(word)
-    const place = `${path}.${word}`
-    if (kind === 'schema') yield { value, path: place }
-    else if (kind === 'schemas' || kind === 'schema-or-schemas') {
-      if (Array.isArray(value)) yield* listed(value, place)
-      else if (kind === 'schema-or-schemas') yield { value, path: place }
-    } else if (kind?.startsWith('schemas-by-') || kind === 'dependencies') {
-      for (const [name, inner] of Object.entries(isJsonObject(value) ? value : {})) {
-        // A dependency may be a list of names instead.
-        if (!Array.isArray(inner)) yield { value: inner, path: `${place}.${name}` }
-      }
-    }
-  }
-}
-
-function* listed(schemas: readonly unknown[], path: string): Generator<SubSchema> {
-  for (const [index, value] of schemas.entries()) yield { value, path: `${path}[${index}]` }
-}
-
-function wordsOf(kind: WordKind, words: string): (readonly [string, WordKind])[] {
-  return words.split(' ').map((word) => [word, kind])
 }

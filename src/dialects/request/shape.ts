@@ -1,6 +1,6 @@
 import type { TLocalizedValidationError } from 'typebox/error'
 import { Compile } from 'typebox/schema'
-import { isJsonObject, type JsonObject } from '../../shared/json.ts'
+import { type JsonObject, resolvePointer } from '../../shared/json.ts'
 import { type TSchema, Type } from '../../shared/schema-type.ts'
 import { invalidPart } from '../plan/json-body.ts'
 
@@ -29,7 +29,7 @@ export function checkShape<T>(shape: Shape<T>, value: unknown, path: string): T 
     throw invalidPart(joinPath(path, `${deepest.instancePath}/${name}`), 'is required')
   }
   const part = joinPath(path, deepest.instancePath)
-  throw invalidPart(part, wordProblem(atDeepest, valueAt(value, deepest.instancePath)))
+  throw invalidPart(part, wordProblem(atDeepest, resolvePointer(value, deepest.instancePath)))
 }
 
 function depthOf(error: TLocalizedValidationError): number {
@@ -72,15 +72,6 @@ function nameOf(value: unknown): string {
   if (Array.isArray(value)) return 'an array'
   if (typeof value === 'number' || typeof value === 'boolean') return `${value}`
   return 'an object'
-}
-
-function valueAt(root: unknown, pointer: string): unknown {
-  let current: unknown = root
-  for (const token of pointer.split('/').slice(1)) {
-    if (Array.isArray(current)) current = current[Number(token)]
-    else if (isJsonObject(current)) current = current[token]
-  }
-  return current
 }
 
 /** A member that may be missing or null; many clients send null for "not set". */

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { Repairs } from '../rules/repairs.ts'
 import { UpstreamLimits } from '../rules/rules.ts'
-import { cleanSchema, InlineBudget } from '../schema/clean-schema.ts'
+import { cleanSchema } from '../schema/clean-schema.ts'
+import { InlineBudget } from '../schema/references.ts'
 import { isBlank, type Message, type ToolChoice, type ToolDefinition } from '../wire/message.ts'
 import type { UpstreamTool } from '../wire/payload.ts'
 

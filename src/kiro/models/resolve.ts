@@ -1,3 +1,4 @@
+import { editDistance } from '../../shared/edit-distance.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { RuleId } from '../rules/rules.ts'
 import {
@@ -114,7 +115,10 @@ export function modelUnknown(name: string, models: readonly ModelFacts[]): Gatew
   const shown = name.slice(0, MAX_COMPARED_CHARS)
   const wanted = shown.toLowerCase()
   const nearest = models
-    .map(({ id }) => ({ id, distance: editDistance(wanted, id.toLowerCase()) }))
+    .map(({ id }) => ({
+      id,
+      distance: editDistance(wanted, id.slice(0, MAX_COMPARED_CHARS).toLowerCase())
+    }))
     .toSorted((a, b) => a.distance - b.distance)
     .slice(0, MAX_SUGGESTIONS)
     .map(({ id }) => id)
@@ -123,21 +127,6 @@ export function modelUnknown(name: string, models: readonly ModelFacts[]): Gatew
     param: 'model',
     rule: 'model-known' satisfies RuleId
   })
-}
-
-/** Levenshtein distance; both texts are short. */
-function editDistance(a: string, b: string): number {
-  const right = b.slice(0, MAX_COMPARED_CHARS)
-  let row = Array.from({ length: right.length + 1 }, (_, index) => index)
-  for (let i = 0; i < a.length; i++) {
-    const next = [i + 1]
-    for (let j = 0; j < right.length; j++) {
-      const substitution = (row[j] ?? 0) + (a[i] === right[j] ? 0 : 1)
-      next.push(Math.min(substitution, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[right.length] ?? 0
 }
 
 /** A client's model name after clean-up, and what its decorations asked for. */

@@ -1,8 +1,15 @@
-import { getOwn, isJsonObject, type JsonDraft, type JsonObject, setOwn } from '../../shared/json.ts'
+import {
+  isJsonObject,
+  type JsonDraft,
+  type JsonObject,
+  setOwn,
+  splitReference
+} from '../../shared/json.ts'
 import type { RepairCode, Repairs } from '../rules/repairs.ts'
 import { UpstreamLimits } from '../rules/rules.ts'
 import type { Source } from '../wire/message.ts'
-import { COMBINATORS, NAME_LISTS, SCHEMA_MAPS, VALUES } from './json-schema-keywords.ts'
+import { COMBINATORS, NAME_LISTS, SCHEMA_MAPS, VALUES } from './keywords.ts'
+import { type InlineBudget, SchemaRefs } from './references.ts'
 
 /** Subschemas below this depth are left open (`{}`), so that the schema is as deep as the upstream takes. */
 const MAX_DEPTH = UpstreamLimits.schemaDepth - 1
@@ -84,7 +91,7 @@ class SchemaCleaner {
     }
     this.#note('tool-schema-inlined')
     const names = this.#names
-    this.#names = refTokens(ref)
+    this.#names = [...splitReference(ref)]
     const inlined = this.clean(target, depth + 1)
     this.#names = names
     this.#refs.leave()
@@ -93,7 +100,7 @@ class SchemaCleaner {
     // The two halves may not know each other's properties.
     this.#copyRequired(required, rest, () =>
       own['required'] === undefined
-        ? this.#refs.placeOf('required', target, refTokens(ref))
+        ? this.#refs.placeOf('required', target, splitReference(ref))
         : [...names, 'required']
     )
     return rest
@@ -186,140 +193,13 @@ function filterRequired(required: unknown, properties: unknown): string[] {
   return [...names]
 }
 
-/** References inside references are followed this deep (§4.11). */
-const MAX_REF_DEPTH = 8
-
-/** JSON characters that inlined references may add to all tools of one request. */
-const MAX_INLINED_CHARS = 262_144
-
-/** How much references may still add, and how deep schemas got; shared by the schemas of one request. */
-export class InlineBudget {
-  #chars: number
-  #deepest: { readonly depth: number; readonly source: Source } = { depth: 0, source: undefined }
-
-  constructor(chars: number = MAX_INLINED_CHARS) {
-    this.#chars = chars
-  }
-
-  /** The schema that nests deepest. */
-  get deepest(): { readonly depth: number; readonly source: Source } {
-    return this.#deepest
-  }
-
-  noteDepth(depth: number, source: Source): void {
-    if (depth > this.#deepest.depth) this.#deepest = { depth, source }
-  }
-
-  get isSpent(): boolean {
-    return this.#chars === 0
-  }
-
-  /** Takes `chars` out of the budget. The first that does not fit ends it, so that measuring ends too. */
-  take(chars: number): boolean {
-    const fits = chars <= this.#chars
-    this.#chars = fits ? this.#chars - chars : 0
-    return fits
-  }
-}
-
-/** Resolves the local references of one schema document, and knows which of them are being inlined now. */
-export class SchemaRefs {
-  readonly #root: JsonObject
-  readonly #budget: InlineBudget
-  readonly #entered: JsonObject[] = []
-  readonly #sizes = new Map<JsonObject, number>()
-
-  constructor(root: JsonObject, budget: InlineBudget) {
-    this.#root = root
-    this.#budget = budget
-  }
-
-  /**
-   * The schema that `ref` points to; then the caller owes a `leave()`. `cut` when following it would not
-   * end or cost too much, `unknown` when it points to nothing in this document.
-   */
-  enter(ref: string): JsonObject | 'cut' | 'unknown' {
-    const target = this.#targetOf(ref)
-    if (target === undefined) return 'unknown'
-    if (this.#entered.length >= MAX_REF_DEPTH || this.#entered.includes(target)) return 'cut'
-    if (this.#budget.isSpent || !this.#budget.take(this.#sizeOf(target))) return 'cut'
-    this.#entered.push(target)
-    return target
-  }
-
-  leave(): void {
-    this.#entered.pop()
-  }
-
-  /**
-   * Where a keyword stands in the document that the schema at `names` has when its references are inlined: in it, or
-   * in the nearest schema that they lead to.
-   */
-  placeOf(keyword: string, schema: JsonObject, names: readonly string[]): readonly string[] {
-    let [at, holder] = [names, schema]
-    for (let depth = 0; depth <= MAX_REF_DEPTH; depth += 1) {
-      if ((getOwn(holder, keyword) ?? null) !== null) return [...at, keyword]
-      const ref = holder['$ref']
-      const target = typeof ref === 'string' ? this.#targetOf(ref) : undefined
-      if (typeof ref !== 'string' || target === undefined) break
-      ;[at, holder] = [refTokens(ref), target]
-    }
-    return names
-  }
-
-  #targetOf(ref: string): JsonObject | undefined {
-    return resolvePointer(this.#root, ref)
-  }
-
-  #sizeOf(schema: JsonObject): number {
-    let size = this.#sizes.get(schema)
-    if (size === undefined) {
-      size = JSON.stringify(schema).length
-      this.#sizes.set(schema, size)
-    }
-    return size
-  }
-}
-
-const INDEX = /^(?:0|[1-9]\d*)$/
-
-/** Follows a JSON pointer in a URI fragment (RFC 6901 §6). */
-function resolvePointer(root: JsonObject, ref: string): JsonObject | undefined {
-  if (ref !== '#' && !ref.startsWith('#/')) return undefined
-  let current: unknown = root
-  for (const key of refTokens(ref)) {
-    if (Array.isArray(current)) current = INDEX.test(key) ? current[Number(key)] : undefined
-    else if (isJsonObject(current)) current = getOwn(current, key)
-    else return undefined
-  }
-  return isJsonObject(current) ? current : undefined
-}
-
-/** The names that a reference goes along, from the root of its document. */
-export function refTokens(ref: string): string[] {
-  return ref.split('/').slice(1).map(unescapeToken)
-}
-
-function unescapeToken(token: string): string {
-  return decode(token).replaceAll('~1', '/').replaceAll('~0', '~')
-}
-
-function decode(token: string): string {
-  if (!token.includes('%')) return token
-  try {
-    return decodeURIComponent(token)
-  } catch {
-    return token // not percent-encoded after all: the name is meant literally
-  }
-}
-
 /**
  * Gives a clean schema the root that the upstream insists on: type `object`, `properties`, and no `oneOf`,
  * `anyOf` or `allOf`, whose branches are merged into it. The first definition of a property wins; a
  * property is required if all branches require it (`allOf`: if any does). `placeOf` knows where the client wrote
  * a keyword of it.
  */
-export function flattenRoot(
+function flattenRoot(
   schema: JsonObject,
   repairs: Repairs,
   source: Source,

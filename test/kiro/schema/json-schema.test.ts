@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import { Repairs } from '../../../src/kiro/rules/repairs.ts'
-import { cleanSchema, InlineBudget } from '../../../src/kiro/schema/clean-schema.ts'
+import { cleanSchema } from '../../../src/kiro/schema/clean-schema.ts'
+import { InlineBudget } from '../../../src/kiro/schema/references.ts'
 import { cpuMs } from '../../helper/cost.ts'
 import * as fc from '../../helper/fast-check.ts'
 
