@@ -14,16 +14,17 @@ import { PayloadRoomNeeded } from '../src/dialects/request/payload-bytes.ts'
 import { readPdfText } from '../src/dialects/request/pdf.ts'
 import { GatewayError } from '../src/shared/errors.ts'
 import { ownsMemory } from '../src/shared/own-memory.ts'
-import type {
-  GotAttachments,
-  LintJob,
-  LintSuccess,
-  PdfJob,
-  PdfSuccess,
-  PdfText,
-  ThreadJob,
-  TransformJob,
-  TransformResult
+import {
+  type GotAttachments,
+  type JobMark,
+  type LintJob,
+  type LintSuccess,
+  markBegin,
+  type MarkedJob,
+  type PdfSuccess,
+  type PdfText,
+  type TransformJob,
+  type TransformResult
 } from '../src/transform/transform-job.ts'
 
 /** So much nicer than the event loops: of two busy cores they have nine tenths, should they need that. */
@@ -40,9 +41,14 @@ const CHECK_MS = 2000
  * result too; any other error is a bug and fails the job. Bytes are moved, not copied, where they have a buffer
  * of their own.
  */
-export default async function transformRequest(job: ThreadJob): Promise<unknown> {
+export default async function transformRequest(job: MarkedJob): Promise<unknown> {
+  if ('pdf' in job) return moved(await readPdf(job.body, job.mark))
+  markBegin(job.mark)
   if ('form' in job) return { ok: true, check: checkAnswer(decode(job.body), job.form, CHECK_MS) }
-  const result = 'pdf' in job ? await readPdf(job) : toResult(job)
+  return moved(toResult(job))
+}
+
+function moved(result: TransformResult | LintSuccess | PdfSuccess): unknown {
   const buffers = bytesOf(result).flatMap((bytes) => (ownsMemory(bytes) ? [bytes.buffer] : []))
   return buffers.length === 0
     ? result
@@ -103,10 +109,9 @@ function toContent(content: AttachmentContent | PdfText): AttachmentContent {
   return content.kind === 'utf8' ? { kind: 'text', text: decode(content.bytes) } : content
 }
 
-/** Tells who watches the thread when it has begun: until then it was busy with itself. */
-async function readPdf({ body, pdf }: PdfJob): Promise<PdfSuccess> {
-  const onBegin = (): void => void Atomics.store(pdf.progress, 0, 1)
-  const content = await readPdfText(body, { onBegin })
+/** Until the library has been loaded the thread is busy with itself. */
+async function readPdf(body: Uint8Array, mark: JobMark): Promise<PdfSuccess> {
+  const content = await readPdfText(body, { onBegin: () => markBegin(mark) })
   if (content.kind === 'failed') return { ok: true, text: content }
   return { ok: true, text: { kind: 'utf8', bytes: new TextEncoder().encode(content.text) } }
 }

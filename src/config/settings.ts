@@ -213,7 +213,7 @@ export const Settings = Type.Object({
     timeoutMs: seconds(
       'TRANSFORM_TIMEOUT',
       { restart: true, min: 0.1, max: 600, default: 5 },
-      'Longest conversion of one request; one that takes longer is refused.'
+      'Longest conversion of one request, in seconds of a CPU; one that takes longer is refused.'
     )
   }),
   memory: Type.Object({

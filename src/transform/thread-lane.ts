@@ -3,7 +3,15 @@ import { setFlagsFromString } from 'node:v8'
 import type { Piscina } from 'piscina'
 import { abortErrorOf, GatewayError } from '../shared/errors.ts'
 import type { HeapClaim, SharedHeap } from './shared-heap.ts'
-import { ownBytes, type ThreadJob, type ThreadResult, transformFailed } from './transform-job.ts'
+import { CpuLimit } from './cpu-limit.ts'
+import {
+  createJobMark,
+  type MarkedJob,
+  ownBytes,
+  type ThreadJob,
+  type ThreadResult,
+  transformFailed
+} from './transform-job.ts'
 import type { TurnQueue } from './transform-pool.ts'
 
 /** Who wants something done. */
@@ -33,7 +41,7 @@ export interface ThreadLaneOptions {
 export interface JobTerms {
   /** Of the heap that all threads share. */
   readonly heapMb: number
-  /** Longest run; its thread ends with it. */
+  /** Longest run, in milliseconds of a CPU; its thread ends with it. */
   readonly maxMs: number
   /** What it fails with then. */
   readonly onTime: () => GatewayError
@@ -44,7 +52,7 @@ export interface JobTerms {
 }
 
 /** The threads of one lane. */
-export type Lane = Piscina<ThreadJob, ThreadResult>
+export type Lane = Piscina<MarkedJob, ThreadResult>
 
 /** V8's young generation takes that many semi-spaces. */
 const SEMI_SPACES = 3
@@ -62,8 +70,6 @@ const WORKER_FILE = new URL('../../workers/transform-request.ts', import.meta.ur
  * CPU and the warmth of the old one.
  */
 const GRACE_MS = 250
-/** A thread may take so long to start, on a busy machine; usual are 30 ms. */
-const START_MS = 10_000
 /** What unpacks fills some hundred megabytes a second. */
 const LOOK_MS = 10
 
@@ -227,8 +233,8 @@ export class ThreadLane {
       hasTakenTooMuch = true
       end.abort()
     }
-    const isStarting = piscina.threads.length < this.#running.size
-    const limit = setTimeout(onTooMuch, terms.maxMs + (isStarting ? START_MS : 0))
+    const mark = createJobMark()
+    using _ = new CpuLimit({ piscina, mark, maxMs: terms.maxMs, onTooMuch })
     let grace: NodeJS.Timeout | undefined
     const onLeft = (): void => {
       grace = setTimeout(() => end.abort(), GRACE_MS)
@@ -241,13 +247,12 @@ export class ThreadLane {
       void look(piscina, terms.isTooMuch, { ended: ended.signal, onTooMuch }) // cannot reject
     try {
       return await piscina.run(
-        { ...job, body },
+        { ...job, body, mark },
         { transferList: [body.buffer], signal: end.signal }
       )
     } catch (cause) {
       throw hasTakenTooMuch ? terms.onTime() : cause
     } finally {
-      clearTimeout(limit)
       clearTimeout(grace)
       signal.removeEventListener('abort', onLeft)
       ended.abort()
@@ -259,7 +264,7 @@ export class ThreadLane {
     const { threads, heapMb, semiSpaceMb, idleTimeoutMs } = this.#options
     const { Piscina } = await import('piscina')
     for (const flag of HEAP_FLAGS) setFlagsFromString(flag)
-    const piscina = new Piscina<ThreadJob, ThreadResult>({
+    const piscina = new Piscina<MarkedJob, ThreadResult>({
       filename: WORKER_FILE,
       minThreads: 0,
       maxThreads: threads,

@@ -1,3 +1,4 @@
+import { threadId } from 'node:worker_threads'
 import type { AttachmentNeeds } from '../dialects/convert.ts'
 import type { LintOptions, LintReport } from '../dialects/lint/lint-request.ts'
 import type { AnswerCheck, JsonForm } from '../dialects/plan/json-answer.ts'
@@ -6,6 +7,40 @@ import type { DialectName, ReplyPlan } from '../dialects/plan/plan.ts'
 import type { FetchedContent } from '../dialects/request/attachments.ts'
 import type { RequestOptions } from '../dialects/request/to-upstream.ts'
 import { type ErrorCode, GatewayError } from '../shared/errors.ts'
+
+/**
+ * In shared memory: which thread runs a job, and the milliseconds of a CPU that it had spent before; 0 and 0 until it
+ * has begun.
+ */
+export type JobMark = Int32Array<SharedArrayBuffer>
+
+const THREAD = 0
+const SPENT_MS = 1
+const MARK_FIELDS = 2
+
+export function createJobMark(): JobMark {
+  return new Int32Array(new SharedArrayBuffer(MARK_FIELDS * Int32Array.BYTES_PER_ELEMENT))
+}
+
+/** Says in the thread of a job that this begins now. */
+export function markBegin(mark: JobMark): void {
+  Atomics.store(mark, SPENT_MS, millisecondsOf(process.threadCpuUsage()))
+  Atomics.store(mark, THREAD, threadId)
+}
+
+/** Its id; 0, which no thread has, before it has begun. */
+export function threadOf(mark: JobMark): number {
+  return Atomics.load(mark, THREAD)
+}
+
+/** What the job has taken of a CPU, by what its thread has taken now. */
+export function spentOn(mark: JobMark, usage: NodeJS.CpuUsage): number {
+  return millisecondsOf(usage) - Atomics.load(mark, SPENT_MS)
+}
+
+function millisecondsOf({ user, system }: NodeJS.CpuUsage): number {
+  return Math.floor((user + system) / 1000)
+}
 
 /** One request to transform. Crosses the thread border as bytes and a small record. */
 export interface TransformJob {
@@ -29,13 +64,7 @@ export interface GotAttachments {
 export interface PdfJob {
   /** The PDF. */
   readonly body: Uint8Array
-  readonly pdf: PdfReading
-}
-
-/** How far its thread has come. */
-export interface PdfReading {
-  /** In shared memory: 1 as soon as it has begun to read. */
-  readonly progress: Int32Array<SharedArrayBuffer>
+  readonly pdf: true
 }
 
 /** What is in a PDF, in bytes: they are moved from thread to thread, and are on no heap on their way. */
@@ -73,6 +102,8 @@ export interface CheckSuccess {
 
 /** What a thread takes, and what it gives. */
 export type ThreadJob = TransformJob | LintJob | CheckJob | PdfJob
+/** Its thread says there when it has begun. */
+export type MarkedJob = ThreadJob & { readonly mark: JobMark }
 export type ThreadResult = TransformResult | LintSuccess | CheckSuccess | PdfSuccess
 
 /** Errors travel as plain data: a class would lose its prototype on the way out of a thread. */

@@ -39,7 +39,7 @@ export interface TransformPoolOptions {
   readonly inlineMaxBytes: number
   /** Large bodies that may wait for a thread. */
   readonly maxQueue: number
-  /** Longest conversion of one request in a thread. */
+  /** Longest conversion of one request in a thread, in milliseconds of a CPU. */
   readonly timeoutMs: number
   /** Makes an empty one. */
   readonly createQueue: () => TurnQueue
@@ -64,10 +64,6 @@ const HEAP_PER_BODY = 5
 
 /** Longest reading of one PDF, from when its thread has begun with it. */
 const PDF_MAX_MS = 3_000
-/** So many times as long where the machine was too busy to read it for half of that time. */
-const BUSY_MACHINE = 3
-/** To load the library before that, on a busy machine. */
-const PDF_LOAD_MS = 10_000
 /** Array buffers that reading a PDF may fill, beside so many per byte of it. */
 const PDF_BUFFER_BYTES = 32 * MEBIBYTE
 const PDF_BUFFERS_PER_BYTE = 3
@@ -216,16 +212,15 @@ export class TransformPool {
    */
   async readPdf(body: Uint8Array, owner: JobOwner): Promise<PdfText> {
     this.#throwIfOver(owner.signal)
-    const progress = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
     const maxBytes = PDF_BUFFER_BYTES + body.byteLength * PDF_BUFFERS_PER_BYTE
     const terms: JobTerms = {
       heapMb: this.#options.pdfHeapMb,
-      maxMs: PDF_LOAD_MS + PDF_MAX_MS * BUSY_MACHINE,
+      maxMs: PDF_MAX_MS,
       onTime: timedOut,
-      isTooMuch: watchPdf(progress, maxBytes)
+      isTooMuch: fillsMoreThan(maxBytes)
     }
     try {
-      return pdfTextOf(await this.#pdfs.run({ body, pdf: { progress } }, terms, owner))
+      return pdfTextOf(await this.#pdfs.run({ body, pdf: true }, terms, owner))
     } catch (cause) {
       if (!(cause instanceof GatewayError && TOO_COSTLY.includes(cause.code))) throw cause
       return { kind: 'failed', reason: PDF_TOO_COSTLY }
@@ -305,22 +300,11 @@ function bytesOf({ fetched, pdfs }: GotAttachments): number {
   return bytes
 }
 
-/** Says when reading a PDF has taken too much time, or array buffers, which a heap's limit does not count. */
-function watchPdf(
-  progress: Int32Array<SharedArrayBuffer>,
-  maxBytes: number
-): (lane: Lane) => Promise<boolean> {
-  let begun: { readonly at: number; readonly cpuMs: number } | null = null
+/** Says when reading a PDF has taken too many array buffers, which a heap's limit does not count. */
+function fillsMoreThan(maxBytes: number): (lane: Lane) => Promise<boolean> {
   return async ({ threads: [thread] }) => {
-    const now = performance.now()
     // A thread that ends has no figures any more.
     const statistics = await thread?.getHeapStatistics().catch(() => null)
-    const usage = await thread?.cpuUsage().catch(() => null)
-    const cpuMs = ((usage?.user ?? 0) + (usage?.system ?? 0)) / 1000
-    if (begun === null && Atomics.load(progress, 0) === 1) begun = { at: now, cpuMs }
-    const ranMs = begun === null ? 0 : now - begun.at
-    const isBusy = ranMs > 0 && cpuMs - (begun?.cpuMs ?? 0) > PDF_MAX_MS / 2
-    if (ranMs > PDF_MAX_MS * (isBusy ? 1 : BUSY_MACHINE)) return true
     return (statistics?.external_memory ?? 0) > maxBytes
   }
 }

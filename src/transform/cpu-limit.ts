@@ -1,0 +1,66 @@
+import type { Lane } from './thread-lane.ts'
+import { type JobMark, spentOn, threadOf } from './transform-job.ts'
+
+export interface CpuLimitOptions {
+  readonly piscina: Pick<Lane, 'threads'>
+  readonly mark: JobMark
+  /** Of a CPU, from when the job has begun. */
+  readonly maxMs: number
+  readonly onTooMuch: () => void
+}
+
+/** On a machine that is busy with other things a job may take so many times as long by the clock. */
+const BUSY_MACHINE = 5
+/** And a thread so long to start, and to load what it needs; usual are 30 ms. */
+const START_MS = 10_000
+/** Between two looks. */
+const LEAST_LOOK_MS = 10
+
+/**
+ * Says when a thread has spent too much of a CPU on its job. Time by the clock would be others' fault on a busy machine,
+ * where the thread has to wait for its CPU; it is the last bound, which needs no answer of the thread.
+ */
+export class CpuLimit implements Disposable {
+  readonly #options: CpuLimitOptions
+  readonly #last: NodeJS.Timeout
+  #next: NodeJS.Timeout | undefined
+  #isOver = false
+
+  constructor(options: CpuLimitOptions) {
+    const { maxMs } = options
+    this.#options = options
+    this.#last = setTimeout(() => this.#end(), START_MS + maxMs * BUSY_MACHINE)
+    this.#lookIn(maxMs)
+  }
+
+  [Symbol.dispose](): void {
+    this.#isOver = true
+    clearTimeout(this.#last)
+    clearTimeout(this.#next)
+  }
+
+  #end(): void {
+    this[Symbol.dispose]()
+    this.#options.onTooMuch()
+  }
+
+  #lookIn(ms: number): void {
+    this.#next = setTimeout(() => void this.#look(), Math.max(LEAST_LOOK_MS, ms)) // cannot reject
+  }
+
+  async #look(): Promise<void> {
+    const { maxMs } = this.#options
+    const spentMs = await this.#spentMs()
+    if (this.#isOver) return
+    if (spentMs >= maxMs) this.#end()
+    else this.#lookIn(maxMs - spentMs) // sooner it cannot have spent the rest
+  }
+
+  async #spentMs(): Promise<number> {
+    const { piscina, mark } = this.#options
+    const thread = piscina.threads.find((one) => one.threadId === threadOf(mark))
+    // One that ends has no figures any more.
+    const usage = await thread?.cpuUsage().catch(() => null)
+    return usage ? spentOn(mark, usage) : 0
+  }
+}
