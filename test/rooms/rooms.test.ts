@@ -1,0 +1,52 @@
+import { spawn } from 'node:child_process'
+import { join, resolve } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { pathToFileURL } from 'node:url'
+import t from 'tap'
+import { entries, filesOf, isAlone, type RoomName, testFiles } from './rooms.ts'
+
+const RUN_ROOM = pathToFileURL(join(import.meta.dirname, 'run-room.ts')).href
+
+t.test('npm test runs every test file once', (t) => {
+  const rooms = entries().filter((path) => !path.endsWith('.test.ts'))
+  const files = entries().filter((path) => !rooms.includes(path))
+  for (const path of rooms)
+    files.push(...filesOf(path.replace(/^test\/rooms\/(.*)\.ts$/, '$1') as RoomName))
+  t.same(files.toSorted(), testFiles())
+  t.end()
+})
+
+t.test('what measures or changes its process is alone', (t) => {
+  t.ok(isAlone('test/dialects/kept-plan.test.ts'), 'the heap')
+  t.ok(isAlone('test/upstream/drop-socket.test.ts'), 'handles')
+  t.ok(isAlone('test/config/load-process.test.ts'), 'the environment')
+  t.ok(isAlone('test/observe/refusal-log.test.ts'), 'timers')
+  t.ok(isAlone('test/integration/signals.test.ts'), 'real gateways')
+  t.notOk(isAlone('test/kiro/conversation/borderline.test.ts'))
+  t.end()
+})
+
+t.test(
+  'files of a room have their own time and teardowns, and what is wrong has a name',
+  async (t) => {
+    const wait = 'await new Promise((resolve) => setTimeout(resolve, 300))'
+    const folder = t.testdir({
+      'short.test.ts': `import t from 'tap'; t.setTimeout(20_000); t.teardown(() => console.log('# torn down')); t.pass()`,
+      'broken.test.ts': `import t from 'tap'; t.pass('so far'); throw new Error('cannot start')`,
+      'late.test.ts': `import t from 'tap'; t.setTimeout(100); t.test('waits', async (t) => { ${wait}; t.pass() })`,
+      'long.test.ts': `import t from 'tap'; t.test('waits', async (t) => { ${wait}; t.pass('in time') })`,
+      'room.ts': `import { runRoom } from '${RUN_ROOM}'
+      const files = ['short', 'broken', 'late', 'long'].map((name) => import.meta.dirname + '/' + name + '.test.ts')
+      await runRoom(files)`
+    })
+    const child = spawn(process.execPath, [resolve(folder, 'room.ts')])
+    const output = await text(child.stdout)
+    t.match(output, /^ok 1 - .*short\.test\.ts/m)
+    t.match(output, /# torn down[^]*broken\.test\.ts/, 'at the end of its file')
+    t.match(output, /^not ok 2 - .*broken\.test\.ts/m)
+    t.match(output, /cannot start/)
+    t.match(output, /^not ok 3 - .*late\.test\.ts/m)
+    t.match(output, /^ok 4 - .*long\.test\.ts/m)
+    t.not(child.exitCode, 0)
+  }
+)

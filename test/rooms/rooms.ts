@@ -1,0 +1,63 @@
+import { globSync, readFileSync } from 'node:fs'
+import { join, posix, sep } from 'node:path'
+
+/**
+ * Which process of `npm test` runs which test file. To start one, with tap's loaders and coverage, costs more CPU time
+ * than most files need, so files that share nothing of their process run in a room: one process, one after the other.
+ */
+
+export type RoomName = 'conversion' | 'control' | 'requests' | 'network'
+
+/** The folders of each room, whose entry is `test/rooms/NAME.ts`. */
+const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
+  conversion: ['dialects', 'kiro', 'frames', 'reply'],
+  control: ['control', 'admission', 'ipc', 'credentials', 'config', 'observe', 'shared'],
+  requests: ['server', 'requirements', 'conformance', 'compatibility'],
+  network: ['upstream', 'simulator', 'chaos', 'clients', 'docs', 'rooms', '.']
+}
+
+/** Real gateways: each file has its own time, and what goes wrong must not reach the next. */
+const APART = ['test/integration/', 'test/transform/', 'test/fuzz/']
+
+/** What concerns the whole process, by what a source says: measured there, or changed for all. */
+const OF_THE_PROCESS = [
+  /process\.(memoryUsage|cpuUsage|resourceUsage|getActiveResourcesInfo|chdir|on|once)\b/,
+  /\.\.\.process\.env\b/,
+  /\/(cost|growth)\.ts'/,
+  /\bsetFlagsFromString\b/,
+  /\bintercept\(/,
+  /\bmock\.timers\b/
+]
+
+const root = join(import.meta.dirname, '../..')
+
+/** All test files, by their paths from the root. */
+export function testFiles(): readonly string[] {
+  return globSync('test/**/*.test.ts', { cwd: root })
+    .map((path) => path.replaceAll(sep, '/'))
+    .toSorted()
+}
+
+/** Whether a test file needs a process of its own. */
+export function isAlone(path: string): boolean {
+  if (APART.some((folder) => path.startsWith(folder))) return true
+  const source = readFileSync(join(root, path), 'utf8')
+  return OF_THE_PROCESS.some((sign) => sign.test(source))
+}
+
+/** The test files of a room, in the order in which they run. */
+export function filesOf(room: RoomName): readonly string[] {
+  return testFiles().filter((path) => !isAlone(path) && FOLDERS[room].includes(folderOf(path)))
+}
+
+/** What `npm test` gives to tap: the rooms, which take longest, and the files that are alone. */
+export function entries(): readonly string[] {
+  const rooms = Object.keys(FOLDERS).map((name) => `test/rooms/${name}.ts`)
+  return [...rooms, ...testFiles().filter(isAlone)]
+}
+
+function folderOf(path: string): string {
+  return posix.dirname(path).split('/')[1] ?? '.'
+}
+
+if (import.meta.main) process.stdout.write(entries().join('\n'))
