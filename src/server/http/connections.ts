@@ -48,6 +48,8 @@ const MAX_ANSWERS_TO_STRANGER = 32
 const MAX_GUESTS = 32
 /** A client whose connection was just accepted is about to send its request. */
 const FIRST_WORDS_MS = 1_000
+/** It has so long even where strangers open connections faster than they can be given up for their silence. */
+const FIRST_WORDS_IN_HASTE_MS = 100
 /** Bytes of headers that all clients together may have sent of requests that are not complete. */
 const MAX_HEADER_BYTES = 4 * 1024 * 1024
 /** What a client may go on to send after its last answer, so that it is there to read it. */
@@ -71,8 +73,7 @@ const ROOM_AGAIN = 15 / 16
 const REPORT_MS = 10_000
 
 /**
- * How a connection stands with us, in the order in which they are given up when there are too many. A client is a
- * stranger until a request on the connection was let in. Those that are busy are never given up.
+ * How a connection stands with us. A client is a stranger until a request on the connection was let in.
  *
  * ```
  *            request              answered            last answer
@@ -82,8 +83,17 @@ const REPORT_MS = 10_000
  *            busy ──────────────▶ idle
  * ```
  */
-const STANDINGS = ['ending', 'new', 'stranger-idle', 'stranger-busy', 'idle', 'busy'] as const
-type Standing = (typeof STANDINGS)[number]
+type Standing = 'ending' | 'new' | 'stranger-idle' | 'stranger-busy' | 'idle' | 'busy'
+
+/** What is given up for a newcomer, in this order, and from what age on; the oldest of each first. */
+const GIVEN_UP: readonly { readonly standing: Standing; readonly ageMs: number }[] = [
+  { standing: 'ending', ageMs: 0 },
+  { standing: 'new', ageMs: FIRST_WORDS_MS },
+  { standing: 'stranger-idle', ageMs: 0 },
+  { standing: 'new', ageMs: FIRST_WORDS_IN_HASTE_MS },
+  { standing: 'stranger-busy', ageMs: 0 },
+  { standing: 'idle', ageMs: 0 }
+]
 
 interface Exchange {
   readonly request: IncomingMessage
@@ -234,10 +244,9 @@ export class ClientConnections {
   /** Gives up the connection that is missed least; false where all are needed. */
   #makeRoom(): boolean {
     const now = performance.now()
-    for (const standing of STANDINGS) {
-      if (standing === 'busy') continue
+    for (const { standing, ageMs } of GIVEN_UP) {
       for (const oldest of this.#byStanding[standing]) {
-        if (standing === 'new' && now - oldest.acceptedAt < FIRST_WORDS_MS) break
+        if (now - oldest.acceptedAt < ageMs) break
         if (oldest.isGuest) continue
         this.#drop(oldest, 'crowded')
         return true
@@ -462,18 +471,24 @@ export class ClientConnections {
       this.#drop(connection, 'unread')
   }
 
+  /** The longest go first, and strangers before those who have shown a key: a client in a hurry has few bytes of them. */
   #checkHeaders(): void {
+    const { 'new': fresh, 'stranger-idle': strangers, idle } = this.#byStanding
     let bytes = 0
-    const idle = [this.#byStanding.new, this.#byStanding['stranger-idle'], this.#byStanding.idle]
-    for (const set of idle) for (const connection of set) bytes += unfinished(connection)
-    for (const set of idle) {
-      for (const connection of set) {
-        if (bytes <= MAX_HEADER_BYTES) return
-        const own = unfinished(connection)
-        if (own === 0) continue
-        bytes -= own
-        this.#drop(connection, 'unfinished-headers')
-      }
+    const begun: { readonly connection: ClientConnection; readonly own: number }[] = []
+    for (const connection of [...fresh, ...strangers, ...idle]) {
+      const own = unfinished(connection)
+      if (own > 0) begun.push({ connection, own })
+      bytes += own
+    }
+    if (bytes <= MAX_HEADER_BYTES) return
+    begun.sort(
+      (a, b) => Number(a.connection.isKnown) - Number(b.connection.isKnown) || b.own - a.own
+    )
+    for (const { connection, own } of begun) {
+      if (bytes <= MAX_HEADER_BYTES) return
+      bytes -= own
+      this.#drop(connection, 'unfinished-headers')
     }
   }
 
