@@ -60,6 +60,7 @@ export class Primary {
   readonly #watch: QueueWatch
   readonly #stalls: StallWatch<WorkerLink>
   readonly #doors: Doors<string>
+  #boundPort: number | null = null
   /** Workers are told to serve once this has resolved. */
   readonly #mayServe = Promise.withResolvers<void>()
   readonly #ready = Promise.withResolvers<number>()
@@ -257,6 +258,7 @@ export class Primary {
       case 'worker.ready':
         events.onReady()
         this.#doors.onReady(link.member)
+        this.#boundPort = message.port
         if (this.#areAllReady()) this.#ready.resolve(message.port)
         break
       case 'worker.failed':
@@ -265,6 +267,9 @@ export class Primary {
         break
       case 'clients.full':
         this.#doors.onFull(link.member, message.isFull)
+        break
+      case 'clients.accepting':
+        this.#doors.onTold(link.member, message.isAccepting)
         break
       case 'lease.report':
         this.#budget.onReport(link.member, message)
@@ -318,6 +323,7 @@ export class Primary {
       type: 'worker.start',
       workerId: link.id,
       config: toWorkerConfig(this.#config),
+      boundPort: this.#boundPort,
       news: this.#credentials.news(),
       catalogue: this.#catalogue.current,
       isSimulated,

@@ -18,6 +18,8 @@ export type FromWorker<Metrics = unknown> =
   | { readonly type: 'worker.failed'; readonly message: string }
   /** It holds as many connections of clients as it may, or has room again; answered by `clients.accept` or not. */
   | { readonly type: 'clients.full'; readonly isFull: boolean }
+  /** It has done what `clients.accept` told it. */
+  | { readonly type: 'clients.accepting'; readonly isAccepting: boolean }
   | LeaseReport
   /** The upstream refused this token; answered by `credential.renewed` with the same `requestId`. */
   | { readonly type: 'credential.refused'; readonly requestId: number; readonly token: string }
@@ -59,7 +61,7 @@ export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown
   | { readonly type: 'worker.retire'; readonly patienceMs: number }
   /** Accept nothing new, let streams end, then exit. */
   | { readonly type: 'worker.drain' }
-  /** Leave new connections of clients to the other workers, or take them again. */
+  /** Leave new connections of clients to the other workers, or take them again; answered by `clients.accepting`. */
   | { readonly type: 'clients.accept'; readonly isAccepting: boolean }
   | { readonly type: 'cluster.status'; readonly status: ClusterStatus }
 
@@ -97,6 +99,8 @@ export interface WorkerStart<Config, Credential, Catalogue> {
   /** From 1; the same for whoever fills the slot later. */
   readonly workerId: number
   readonly config: Config
+  /** Where workers listen already, or did. */
+  readonly boundPort: number | null
   readonly news: CredentialNews<Credential>
   readonly catalogue: Catalogue
   /** Upstream answers come from the built-in simulator. */

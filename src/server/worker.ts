@@ -1,4 +1,3 @@
-import { Server as NetServer } from 'node:net'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { CostQueue } from '../admission/fair-queue.ts'
@@ -26,6 +25,7 @@ import { describeBadRequest, refuseCrowd } from './http/app-errors.ts'
 import { createApp } from './http/app.ts'
 import { Authenticator } from './http/auth.ts'
 import { ClientConnections } from './http/connections.ts'
+import { Listener } from './http/listener.ts'
 import type { DataPlane } from './plane/data-plane.ts'
 import { ItemStore } from './plane/item-store.ts'
 import { MetricsDesk } from './plane/metrics-desk.ts'
@@ -95,10 +95,10 @@ export class GatewayWorker {
     void this.#retire(this.#parts, patienceMs) // cannot reject
   }
 
-  async #retire({ app, config }: Parts, patienceMs: number): Promise<void> {
+  async #retire({ listener, config }: Parts, patienceMs: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, config.cluster.drainTimeoutMs)
-    closeListener(app.server, resolve)
+    void listener.close().then(resolve)
     await promise
     clearTimeout(timer)
     if (this.#state !== 'retiring') return
@@ -153,8 +153,7 @@ export class GatewayWorker {
         break
       case 'clients.accept':
         if (this.#parts !== null && this.#state === 'open') {
-          if (message.isAccepting) this.#accept(this.#parts)
-          else closeListener(this.#parts.app.server)
+          void this.#setDoor(this.#parts.listener, message.isAccepting) // cannot reject
         }
         break
       case 'worker.retire':
@@ -176,44 +175,33 @@ export class GatewayWorker {
       isLeaving: () => this.#state !== 'open'
     })
     this.#parts = parts
-    void this.#listen(parts.app, start.config.server) // reports its own failure
+    void this.#listen(parts, start.config.server) // reports its own failure
   }
 
-  /** Listens again, where it does not. */
-  #accept({ app, config }: Parts): void {
-    const { server } = app
-    if (server.listening) return
-    const { host, port } = config.server
-    const again = (): void =>
-      void setTimeout(() => {
-        if (this.#state === 'open' && this.#parts !== null) this.#accept(this.#parts)
-      }, LISTEN_AGAIN_MS)
-    server.once('error', again)
-    server.once('listening', () => server.off('error', again))
-    server.listen({ host, port, backlog: LISTEN_BACKLOG })
+  async #setDoor(listener: Listener, isAccepting: boolean): Promise<void> {
+    if (!isAccepting) void listener.close()
+    else if (!(await listener.reopen())) return
+    this.#channel.send({ type: 'clients.accepting', isAccepting })
   }
 
-  async #listen(app: FastifyInstance, { host, port }: Config['server']): Promise<void> {
+  async #listen({ app, listener }: Parts, { host, port }: Config['server']): Promise<void> {
     try {
-      await app.listen({ host, port, backlog: LISTEN_BACKLOG })
+      await app.ready()
+      this.#channel.send({ type: 'worker.ready', port: await listener.open() })
     } catch (cause) {
       this.#channel.send({ type: 'worker.failed', message: listenProblem(cause, host, port) })
       this.drain()
-      return
     }
-    const address = app.server.address()
-    const bound = typeof address === 'object' && address !== null ? address.port : port
-    this.#channel.send({ type: 'worker.ready', port: bound })
   }
 
   async #close(timeoutMs: number): Promise<void> {
     const parts = this.#parts
     if (parts === null) return
-    closeListener(parts.app.server)
+    void parts.listener.close()
     parts.lease.drain()
     parts.memory.drain()
     await this.#turns.drain({ timeoutMs, ...lastWords() })
-    parts.app.server.closeIdleConnections()
+    parts.connections.closeIdle()
     parts.fetcher.close()
     await Promise.all([parts.pool.close(), parts.transforms.close()])
     await parts.metrics.push()
@@ -239,6 +227,7 @@ interface Surroundings {
 
 interface Parts {
   readonly app: FastifyInstance
+  readonly listener: Listener
   readonly connections: ClientConnections
   readonly lease: Lease
   readonly memory: MemoryBudget
@@ -256,14 +245,6 @@ interface Parts {
   authenticator: Authenticator
   catalogue: Catalogue
   status: ClusterStatus
-}
-
-/**
- * Only the listener: a client whose connection is open is told about the end by an answer, not by a reset. Calls back
- * when no connection is open any more.
- */
-function closeListener(server: NetServer, onEmpty?: () => void): void {
-  NetServer.prototype.close.call(server, onEmpty)
 }
 
 /** Takes settings that were read again into use; streams go on as they are. */
@@ -387,9 +368,17 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
     metricsText: () => metrics.clusterText(),
     accountUsage: () => usage.current()
   })
+  const listener = new Listener({
+    host: config.server.host,
+    port: config.server.port,
+    boundPort: start.boundPort,
+    server: app.server,
+    createServer: () => connections.createServer((...exchange) => app.routing(...exchange))
+  })
   const authenticator = new Authenticator(config.server.apiKeys, config.server.host)
   const parts: Parts = {
     app,
+    listener,
     connections,
     lease,
     memory: bodyMemory,
@@ -413,12 +402,6 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
 
 /** Workers at most where the settings leave it open. */
 const AUTO_WORKERS_MAX = 2
-/**
- * Connections that the kernel holds until a worker takes them; it may allow fewer. Those beyond are lost, and their
- * clients try again after a second, the next time after three.
- */
-const LISTEN_BACKLOG = 4_096
-const LISTEN_AGAIN_MS = 500
 /** Clients send the headers of a request at once; only its body may take its time. */
 const HEADERS_TIMEOUT_MS = 20_000
 /** Debug files that are kept. */

@@ -69,6 +69,7 @@ export class FakePrimary {
       type: 'worker.start',
       workerId: 1,
       config: result.config,
+      boundPort: null,
       news: { snapshot: credentialSnapshot(), problem: null },
       catalogue: BUILT_IN_CATALOGUE,
       isSimulated: false,

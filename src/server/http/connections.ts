@@ -203,6 +203,12 @@ export class ClientConnections {
     if (connection.standing === 'stranger-busy') this.#move(connection, 'busy')
   }
 
+  /** Ends those on which nothing is asked. */
+  closeIdle(): void {
+    const { 'new': fresh, 'stranger-idle': strangers, idle } = this.#byStanding
+    for (const { socket } of [...fresh, ...strangers, ...idle]) socket.destroy()
+  }
+
   /** Ends all of them at once. */
   destroy(): void {
     for (const socket of this.#connections.keys()) socket.destroy()
