@@ -1,4 +1,4 @@
-import type { ErrorCode, GatewayError } from '../shared/errors.ts'
+import type { ErrorKind, GatewayError } from '../shared/errors.ts'
 import { OpenAiErrors } from './answer/openai-error.ts'
 import type { ErrorFormat } from './answer/sse.ts'
 import { AnthropicErrors } from './anthropic-messages/error.ts'
@@ -35,11 +35,7 @@ const QuotaRetryAfterS = 3600
 const FinalStatuses: readonly number[] = [400, 401, 403, 404, 405, 413, 415, 426]
 
 /** The next attempt would cost as much and come to the same. */
-const FinalCodes: readonly ErrorCode[] = [
-  'GW_UPSTREAM_QUOTA',
-  'GW_ANSWER_INVALID',
-  'GW_ANSWER_TOO_LARGE'
-]
+const FinalKinds: readonly ErrorKind[] = ['quota', 'answer']
 
 /** The whole HTTP answer for an error, before anything else was sent. */
 export function toErrorReply(
@@ -60,9 +56,9 @@ export function toErrorReply(
 function toRetryAfter(error: GatewayError, status: number): number | null {
   if (error.retryAfterS !== undefined) return Math.max(0, Math.ceil(error.retryAfterS))
   if (!RetryLaterStatuses.includes(status)) return null
-  return error.code === 'GW_UPSTREAM_QUOTA' ? QuotaRetryAfterS : DefaultRetryAfterS
+  return error.kind === 'quota' ? QuotaRetryAfterS : DefaultRetryAfterS
 }
 
 function isFinal(error: GatewayError, status: number): boolean {
-  return FinalCodes.includes(error.code) || FinalStatuses.includes(status)
+  return FinalKinds.includes(error.kind) || FinalStatuses.includes(status)
 }

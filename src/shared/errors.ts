@@ -4,8 +4,41 @@ export type ErrorSource = 'downstream' | 'upstream' | 'internal'
 /** Whether the same request may be sent again: never, or only if the upstream has not answered a byte. */
 export type RetryRule = 'never' | 'if-unanswered'
 
+/**
+ * What kinds of failure there are: of each the HTTP status, which a dialect may refine, and whose fault it is. The
+ * dialects have words for kinds, not for codes.
+ */
+const ErrorKinds = {
+  key: [401, 'downstream'],
+  route: [404, 'downstream'],
+  method: [405, 'downstream'],
+  upgrade: [426, 'downstream'],
+  request: [400, 'downstream'],
+  size: [413, 'downstream'],
+  encoding: [415, 'downstream'],
+  late: [408, 'downstream'],
+  costly: [400, 'downstream'],
+  model: [404, 'downstream'],
+  gone: [499, 'downstream'],
+  busy: [503, 'internal'],
+  failed: [500, 'internal'],
+  internal: [500, 'internal'],
+  upstream: [502, 'upstream'],
+  silent: [504, 'upstream'],
+  rate: [429, 'upstream'],
+  quota: [429, 'upstream'],
+  overloaded: [503, 'upstream'],
+  account: [401, 'upstream'],
+  forbidden: [403, 'upstream'],
+  refused: [400, 'upstream'],
+  overflow: [400, 'upstream'],
+  answer: [502, 'upstream']
+} as const satisfies Record<string, readonly [status: number, source: ErrorSource]>
+
+export type ErrorKind = keyof typeof ErrorKinds
+
 interface ErrorEntry {
-  /** HTTP status for the client; dialects may refine it (`dialects/error-body.ts`). */
+  readonly kind: ErrorKind
   readonly status: number
   readonly source: ErrorSource
   readonly retry: RetryRule
@@ -15,200 +48,117 @@ interface ErrorEntry {
 
 /** Every way in which the gateway fails. The table of docs/errors.md is checked against this one. */
 export const ErrorTable = {
-  GW_CONFIG_INVALID: entry(500, 'internal', 'never', 'The configuration is not valid.'),
+  GW_CONFIG_INVALID: entry('failed', 'The configuration is not valid.'),
   GW_KEY_MISSING: entry(
-    401,
-    'downstream',
-    'never',
+    'key',
     'No API key was sent. Use "Authorization: Bearer <key>" or "x-api-key: <key>" with a key of PROXY_API_KEY.'
   ),
-  GW_KEY_INVALID: entry(401, 'downstream', 'never', 'The API key is not one of PROXY_API_KEY.'),
-  GW_ROUTE_UNKNOWN: entry(404, 'downstream', 'never', 'There is no such route.'),
-  GW_METHOD_NOT_ALLOWED: entry(405, 'downstream', 'never', 'This route does not take this method.'),
+  GW_KEY_INVALID: entry('key', 'The API key is not one of PROXY_API_KEY.'),
+  GW_ROUTE_UNKNOWN: entry('route', 'There is no such route.'),
+  GW_METHOD_NOT_ALLOWED: entry('method', 'This route does not take this method.'),
   GW_UPGRADE_REFUSED: entry(
-    426,
-    'downstream',
-    'never',
+    'upgrade',
     'WebSocket connections are not served. Send the request over HTTP.'
   ),
-  GW_BODY_INVALID: entry(400, 'downstream', 'never', 'The request body is not valid.'),
-  GW_BODY_TOO_LARGE: entry(
-    413,
-    'downstream',
-    'never',
-    'The request body is larger than MAX_BODY_BYTES.'
-  ),
+  GW_BODY_INVALID: entry('request', 'The request body is not valid.'),
+  GW_BODY_TOO_LARGE: entry('size', 'The request body is larger than MAX_BODY_BYTES.'),
   GW_BODY_ENCODED: entry(
-    415,
-    'downstream',
-    'never',
+    'encoding',
     'Compressed request bodies are not taken. Send the body without content-encoding.'
   ),
-  GW_BODY_TIMEOUT: entry(
-    408,
-    'downstream',
-    'never',
-    'The request body did not arrive within BODY_TIMEOUT.'
-  ),
-  GW_MODEL_UNKNOWN: entry(404, 'downstream', 'never', 'The model does not exist.'),
-  GW_CLIENT_CLOSED: entry(499, 'downstream', 'never', 'The client closed the connection.'),
+  GW_BODY_TIMEOUT: entry('late', 'The request body did not arrive within BODY_TIMEOUT.'),
+  GW_MODEL_UNKNOWN: entry('model', 'The model does not exist.'),
+  GW_CLIENT_CLOSED: entry('gone', 'The client closed the connection.'),
   GW_CLIENT_STALLED: entry(
-    499,
-    'downstream',
-    'never',
+    'gone',
     'The client did not read its answer within CLIENT_STALL_TIMEOUT.'
   ),
   GW_POOL_TIMEOUT: entry(
-    503,
-    'internal',
-    'never',
+    'busy',
     'PoolTimeout: no upstream connection became free within HTTP_POOL_TIMEOUT.'
   ),
   GW_QUEUE_FULL: entry(
-    503,
-    'internal',
-    'never',
+    'busy',
     'Too many requests wait for an upstream connection already (HTTP_POOL_MAX_WAITING).'
   ),
   GW_CONNECTIONS_FULL: entry(
-    503,
-    'internal',
-    'never',
+    'busy',
     'All client connections that the gateway may hold are in use (MAX_CLIENT_CONNECTIONS). Try again shortly.'
   ),
   GW_MEMORY_FULL: entry(
-    503,
-    'internal',
-    'never',
+    'busy',
     'The memory set aside for request bodies and answers is in use. Try again shortly.'
   ),
-  GW_DRAINING: entry(503, 'internal', 'never', 'The gateway is shutting down.'),
-  GW_NOT_READY: entry(503, 'internal', 'never', 'The gateway has no usable credentials yet.'),
+  GW_DRAINING: entry('busy', 'The gateway is shutting down.'),
+  GW_NOT_READY: entry('busy', 'The gateway has no usable credentials yet.'),
   GW_PRIMARY_SILENT: entry(
-    503,
-    'internal',
-    'never',
+    'busy',
     'The process that knows this does not answer: it hangs or was stopped. Running answers go on. Try again shortly, and restart the gateway if that does not help.'
   ),
-  GW_TRANSFORM_FAILED: entry(500, 'internal', 'never', 'The request could not be converted.'),
+  GW_TRANSFORM_FAILED: entry('failed', 'The request could not be converted.'),
   GW_TRANSFORM_QUEUE_FULL: entry(
-    503,
-    'internal',
-    'never',
+    'busy',
     'Too many large requests wait to be converted already (TRANSFORM_MAX_QUEUE).'
   ),
   GW_TRANSFORM_TIMEOUT: entry(
-    400,
-    'downstream',
-    'never',
+    'costly',
     'The request took longer to convert than it may (TRANSFORM_TIMEOUT). Send a shorter conversation or fewer tools.'
   ),
   GW_UPSTREAM_DNS: entry(
-    502,
     'upstream',
-    'if-unanswered',
-    'The upstream host name could not be resolved.'
+    'The upstream host name could not be resolved.',
+    'if-unanswered'
   ),
-  GW_UPSTREAM_CONNECT: entry(
-    502,
-    'upstream',
-    'if-unanswered',
-    'The upstream refused the connection.'
-  ),
+  GW_UPSTREAM_CONNECT: entry('upstream', 'The upstream refused the connection.', 'if-unanswered'),
   GW_PROXY_REFUSED: entry(
-    502,
     'upstream',
-    'never',
     'The proxy before the upstream does not accept its user and password.'
   ),
-  GW_UPSTREAM_TLS: entry(502, 'upstream', 'never', 'The TLS handshake with the upstream failed.'),
+  GW_UPSTREAM_TLS: entry('upstream', 'The TLS handshake with the upstream failed.'),
   GW_UPSTREAM_CONNECT_TIMEOUT: entry(
-    504,
-    'upstream',
-    'if-unanswered',
-    'The upstream did not accept the connection in time.'
+    'silent',
+    'The upstream did not accept the connection in time.',
+    'if-unanswered'
   ),
   GW_UPSTREAM_RESET: entry(
-    502,
     'upstream',
-    'if-unanswered',
-    'The upstream closed the connection before its answer was complete.'
+    'The upstream closed the connection before its answer was complete.',
+    'if-unanswered'
   ),
   GW_UPSTREAM_HEADERS_TIMEOUT: entry(
-    504,
-    'upstream',
-    'if-unanswered',
-    'The upstream did not begin to answer within FIRST_TOKEN_TIMEOUT.'
+    'silent',
+    'The upstream did not begin to answer within FIRST_TOKEN_TIMEOUT.',
+    'if-unanswered'
   ),
   GW_UPSTREAM_IDLE_TIMEOUT: entry(
-    504,
-    'upstream',
-    'never',
+    'silent',
     'The upstream fell silent for longer than STREAMING_READ_TIMEOUT.'
   ),
-  GW_UPSTREAM_RATE_LIMITED: entry(
-    429,
-    'upstream',
-    'if-unanswered',
-    'The upstream limits the request rate.'
-  ),
-  GW_UPSTREAM_QUOTA: entry(
-    429,
-    'upstream',
-    'never',
-    'The quota of the upstream account is used up.'
-  ),
-  GW_UPSTREAM_OVERLOADED: entry(503, 'upstream', 'if-unanswered', 'The upstream is overloaded.'),
+  GW_UPSTREAM_RATE_LIMITED: entry('rate', 'The upstream limits the request rate.', 'if-unanswered'),
+  GW_UPSTREAM_QUOTA: entry('quota', 'The quota of the upstream account is used up.'),
+  GW_UPSTREAM_OVERLOADED: entry('overloaded', 'The upstream is overloaded.', 'if-unanswered'),
   GW_UPSTREAM_AUTH: entry(
-    401,
-    'upstream',
-    'never',
+    'account',
     'The upstream does not accept the credentials of this gateway.'
   ),
-  GW_UPSTREAM_SUSPENDED: entry(403, 'upstream', 'never', 'The upstream account is suspended.'),
-  GW_UPSTREAM_FORBIDDEN: entry(403, 'upstream', 'never', 'The upstream account may not do this.'),
-  GW_UPSTREAM_REFUSED: entry(400, 'upstream', 'never', 'The upstream refused the request.'),
-  GW_CONTEXT_OVERFLOW: entry(
-    400,
-    'upstream',
-    'never',
-    'The conversation is too long for the model.'
-  ),
-  GW_UPSTREAM_STATUS: entry(502, 'upstream', 'if-unanswered', 'The upstream failed.'),
-  GW_FRAME_CORRUPT: entry(
-    502,
-    'upstream',
-    'never',
-    'The upstream sent bytes that are no event stream.'
-  ),
-  GW_FRAME_TOO_LARGE: entry(
-    502,
-    'upstream',
-    'never',
-    'The upstream sent a frame over the size limit.'
-  ),
-  GW_STREAM_TRUNCATED: entry(
-    502,
-    'upstream',
-    'never',
-    'The upstream stream ended in the middle of a frame.'
-  ),
+  GW_UPSTREAM_SUSPENDED: entry('forbidden', 'The upstream account is suspended.'),
+  GW_UPSTREAM_FORBIDDEN: entry('forbidden', 'The upstream account may not do this.'),
+  GW_UPSTREAM_REFUSED: entry('refused', 'The upstream refused the request.'),
+  GW_CONTEXT_OVERFLOW: entry('overflow', 'The conversation is too long for the model.'),
+  GW_UPSTREAM_STATUS: entry('upstream', 'The upstream failed.', 'if-unanswered'),
+  GW_FRAME_CORRUPT: entry('upstream', 'The upstream sent bytes that are no event stream.'),
+  GW_FRAME_TOO_LARGE: entry('upstream', 'The upstream sent a frame over the size limit.'),
+  GW_STREAM_TRUNCATED: entry('upstream', 'The upstream stream ended in the middle of a frame.'),
   GW_ANSWER_INVALID: entry(
-    502,
-    'upstream',
-    'never',
+    'answer',
     'The model did not answer in the form that was asked for, not even when it was asked again.'
   ),
   GW_ANSWER_TOO_LARGE: entry(
-    502,
-    'upstream',
-    'never',
+    'answer',
     'The answer is longer than MAX_ANSWER_BYTES. Ask for a shorter one, or raise that setting.'
   ),
   GW_INTERNAL: entry(
-    500,
     'internal',
-    'never',
     'The gateway failed. The log has the reason under this request id.'
   )
 } as const satisfies Record<string, ErrorEntry>
@@ -262,6 +212,10 @@ export class GatewayError extends Error {
     this.overflow = options.overflow
   }
 
+  get kind(): ErrorKind {
+    return ErrorTable[this.code].kind
+  }
+
   get status(): number {
     return ErrorTable[this.code].status
   }
@@ -282,8 +236,9 @@ export function asGatewayError(cause: unknown): GatewayError {
     : new GatewayError('GW_INTERNAL', undefined, { cause })
 }
 
-function entry(status: number, source: ErrorSource, retry: RetryRule, message: string): ErrorEntry {
-  return { status, source, retry, message }
+function entry(kind: ErrorKind, message: string, retry: RetryRule = 'never'): ErrorEntry {
+  const [status, source] = ErrorKinds[kind]
+  return { kind, status, source, retry, message }
 }
 
 /**

@@ -1,64 +1,44 @@
-import type { ErrorCode, GatewayError } from '../../shared/errors.ts'
+import type { ErrorCode, ErrorKind, GatewayError } from '../../shared/errors.ts'
 import { type ErrorFormat, toSseData } from './sse.ts'
 
-interface OpenAiWords {
-  readonly type: string
-  readonly code: string | null
-  readonly param?: string
+/** A code of the gateway's own, in the way of the vendor's codes; the second leaves the prefix out. */
+const OwnCode = (code: ErrorCode): string => code.toLowerCase()
+const BareCode = (code: ErrorCode): string => OwnCode(code).slice('gw_'.length)
+
+type OpenAiCode = string | null | ((code: ErrorCode) => string)
+
+/** OpenAI's `type` and `code` of every kind of error (kiro-protocol §8.6). */
+const Words: Readonly<Record<ErrorKind, readonly [type: string, code: OpenAiCode]>> = {
+  key: ['invalid_request_error', 'invalid_api_key'],
+  route: ['invalid_request_error', 'unknown_url'],
+  method: ['invalid_request_error', BareCode],
+  upgrade: ['invalid_request_error', BareCode],
+  request: ['invalid_request_error', null],
+  size: ['invalid_request_error', 'request_too_large'],
+  encoding: ['invalid_request_error', 'unsupported_media_type'],
+  late: ['invalid_request_error', 'request_timeout'],
+  costly: ['invalid_request_error', OwnCode],
+  model: ['invalid_request_error', 'model_not_found'],
+  gone: ['invalid_request_error', OwnCode],
+  busy: ['server_error', OwnCode],
+  failed: ['server_error', OwnCode],
+  internal: ['server_error', 'internal_error'],
+  upstream: ['server_error', 'upstream_error'],
+  silent: ['server_error', 'timeout'],
+  rate: ['rate_limit_error', 'rate_limit_exceeded'],
+  quota: ['insufficient_quota', 'insufficient_quota'],
+  overloaded: ['server_error', 'overloaded'],
+  account: ['authentication_error', 'upstream_auth_failed'],
+  forbidden: ['permission_error', null],
+  refused: ['invalid_request_error', null],
+  overflow: ['invalid_request_error', 'context_length_exceeded'],
+  answer: ['server_error', BareCode]
 }
 
-/** OpenAI's `type` and `code` of every error (kiro-protocol §8.6). */
-const Words: Readonly<Record<ErrorCode, OpenAiWords>> = {
-  GW_CONFIG_INVALID: { type: 'server_error', code: 'gw_config_invalid' },
-  GW_KEY_MISSING: { type: 'invalid_request_error', code: 'invalid_api_key' },
-  GW_KEY_INVALID: { type: 'invalid_request_error', code: 'invalid_api_key' },
-  GW_ROUTE_UNKNOWN: { type: 'invalid_request_error', code: 'unknown_url' },
-  GW_METHOD_NOT_ALLOWED: { type: 'invalid_request_error', code: 'method_not_allowed' },
-  GW_UPGRADE_REFUSED: { type: 'invalid_request_error', code: 'upgrade_refused' },
-  GW_BODY_INVALID: { type: 'invalid_request_error', code: null },
-  GW_BODY_TOO_LARGE: { type: 'invalid_request_error', code: 'request_too_large' },
-  GW_BODY_ENCODED: { type: 'invalid_request_error', code: 'unsupported_media_type' },
-  GW_BODY_TIMEOUT: { type: 'invalid_request_error', code: 'request_timeout' },
-  GW_MODEL_UNKNOWN: { type: 'invalid_request_error', code: 'model_not_found', param: 'model' },
-  GW_CLIENT_CLOSED: { type: 'invalid_request_error', code: 'gw_client_closed' },
-  GW_CLIENT_STALLED: { type: 'invalid_request_error', code: 'gw_client_stalled' },
-  GW_POOL_TIMEOUT: { type: 'server_error', code: 'gw_pool_timeout' },
-  GW_QUEUE_FULL: { type: 'server_error', code: 'gw_queue_full' },
-  GW_CONNECTIONS_FULL: { type: 'server_error', code: 'gw_connections_full' },
-  GW_MEMORY_FULL: { type: 'server_error', code: 'gw_memory_full' },
-  GW_DRAINING: { type: 'server_error', code: 'gw_draining' },
-  GW_PRIMARY_SILENT: { type: 'server_error', code: 'gw_primary_silent' },
-  GW_NOT_READY: { type: 'server_error', code: 'gw_not_ready' },
-  GW_TRANSFORM_FAILED: { type: 'server_error', code: 'gw_transform_failed' },
-  GW_TRANSFORM_QUEUE_FULL: { type: 'server_error', code: 'gw_transform_queue_full' },
-  GW_TRANSFORM_TIMEOUT: { type: 'invalid_request_error', code: 'gw_transform_timeout' },
-  GW_UPSTREAM_DNS: { type: 'server_error', code: 'upstream_error' },
-  GW_UPSTREAM_CONNECT: { type: 'server_error', code: 'upstream_error' },
-  GW_PROXY_REFUSED: { type: 'server_error', code: 'upstream_error' },
-  GW_UPSTREAM_TLS: { type: 'server_error', code: 'upstream_error' },
-  GW_UPSTREAM_CONNECT_TIMEOUT: { type: 'server_error', code: 'timeout' },
-  GW_UPSTREAM_RESET: { type: 'server_error', code: 'upstream_error' },
-  GW_UPSTREAM_HEADERS_TIMEOUT: { type: 'server_error', code: 'timeout' },
-  GW_UPSTREAM_IDLE_TIMEOUT: { type: 'server_error', code: 'timeout' },
-  GW_UPSTREAM_RATE_LIMITED: { type: 'rate_limit_error', code: 'rate_limit_exceeded' },
-  GW_UPSTREAM_QUOTA: { type: 'insufficient_quota', code: 'insufficient_quota' },
-  GW_UPSTREAM_OVERLOADED: { type: 'server_error', code: 'overloaded' },
-  GW_UPSTREAM_AUTH: { type: 'authentication_error', code: 'upstream_auth_failed' },
-  GW_UPSTREAM_SUSPENDED: { type: 'permission_error', code: null },
-  GW_UPSTREAM_FORBIDDEN: { type: 'permission_error', code: null },
-  GW_UPSTREAM_REFUSED: { type: 'invalid_request_error', code: null },
-  GW_CONTEXT_OVERFLOW: {
-    type: 'invalid_request_error',
-    code: 'context_length_exceeded',
-    param: 'messages'
-  },
-  GW_UPSTREAM_STATUS: { type: 'server_error', code: 'upstream_error' },
-  GW_FRAME_CORRUPT: { type: 'server_error', code: 'upstream_error' },
-  GW_FRAME_TOO_LARGE: { type: 'server_error', code: 'upstream_error' },
-  GW_STREAM_TRUNCATED: { type: 'server_error', code: 'upstream_error' },
-  GW_ANSWER_INVALID: { type: 'server_error', code: 'answer_invalid' },
-  GW_ANSWER_TOO_LARGE: { type: 'server_error', code: 'answer_too_large' },
-  GW_INTERNAL: { type: 'server_error', code: 'internal_error' }
+/** The member at fault, where the kind of error says it. */
+const Params: Readonly<Partial<Record<ErrorKind, string>>> = {
+  model: 'model',
+  overflow: 'messages'
 }
 
 /** `{"error":{"message","type","param","code"}}`, for every OpenAI API and the routes of none. */
@@ -71,16 +51,17 @@ export const OpenAiErrors: ErrorFormat = {
 
 /** What a client of OpenAI's APIs reads. */
 export function toOpenAiMessage(error: GatewayError): string {
-  return error.code === 'GW_CONTEXT_OVERFLOW' ? toOverflowMessage(error) : error.message
+  return error.kind === 'overflow' ? toOverflowMessage(error) : error.message
 }
 
 function toBody(error: GatewayError): string {
-  const words = Words[error.code]
+  const [type, word] = Words[error.kind]
   const message = toOpenAiMessage(error)
-  const param = error.param ?? words.param ?? null
+  const param = error.param ?? Params[error.kind] ?? null
+  const usual = typeof word === 'function' ? word(error.code) : word
   // Some refusals have a code of their own, which clients know.
-  const code = error.details?.['error_code'] ?? words.code
-  return JSON.stringify({ error: { message, type: words.type, param, code } })
+  const code = error.details?.['error_code'] ?? usual
+  return JSON.stringify({ error: { message, type, param, code } })
 }
 
 /**
