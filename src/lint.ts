@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { loadProcessConfig } from './config/load-process.ts'
-import { isDialectName } from './dialects/convert.ts'
+import { isDialectName } from './dialects/dialect.ts'
 import { lintRequest, reportText } from './dialects/lint/lint-request.ts'
 import { BUILT_IN_CATALOGUE } from './kiro/models/models.ts'
 import { requestOptionsOf } from './server/turn/body.ts'

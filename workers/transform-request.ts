@@ -1,13 +1,14 @@
 import { getPriority, setPriority } from 'node:os'
 import { resourceLimits } from 'node:worker_threads'
 import { move, transferableSymbol, valueSymbol } from 'piscina'
-import { attachmentNeedsOf, convertRequest } from '../src/dialects/convert.ts'
+import { convertRequest } from '../src/dialects/dialect.ts'
 import { lintRequest } from '../src/dialects/lint/lint-request.ts'
 import { checkAnswer } from '../src/dialects/plan/json-answer.ts'
 import {
   type AttachmentContent,
   type AttachmentContents,
   AttachmentNeeded,
+  attachmentNeedsOf,
   inlineAttachments
 } from '../src/dialects/request/attachments.ts'
 import { PayloadRoomNeeded } from '../src/dialects/request/payload-bytes.ts'

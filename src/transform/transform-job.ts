@@ -1,10 +1,10 @@
 import { threadId } from 'node:worker_threads'
-import type { AttachmentNeeds } from '../dialects/convert.ts'
+import type { DialectName } from '../dialects/dialect.ts'
 import type { LintOptions, LintReport } from '../dialects/lint/lint-request.ts'
 import type { AnswerCheck, JsonForm } from '../dialects/plan/json-answer.ts'
 import { tooCostly } from '../dialects/plan/json-body.ts'
-import type { DialectName, ReplyPlan } from '../dialects/plan/plan.ts'
-import type { FetchedContent } from '../dialects/request/attachments.ts'
+import type { ReplyPlan } from '../dialects/plan/plan.ts'
+import type { AttachmentNeeds, FetchedContent } from '../dialects/request/attachments.ts'
 import type { RequestOptions } from '../dialects/request/to-upstream.ts'
 import { type ErrorCode, GatewayError } from '../shared/errors.ts'
 

@@ -1,7 +1,7 @@
-import { attachmentNeedsOf, convertRequest } from '../dialects/convert.ts'
+import { convertRequest } from '../dialects/dialect.ts'
 import { type LintOptions, type LintReport, lintRequest } from '../dialects/lint/lint-request.ts'
 import { type AnswerCheck, checkAnswer, type JsonForm } from '../dialects/plan/json-answer.ts'
-import { AttachmentNeeded } from '../dialects/request/attachments.ts'
+import { AttachmentNeeded, attachmentNeedsOf } from '../dialects/request/attachments.ts'
 import { PayloadRoomNeeded } from '../dialects/request/payload-bytes.ts'
 import { PDF_TOO_COSTLY } from '../dialects/request/pdf.ts'
 import type { RequestOptions } from '../dialects/request/to-upstream.ts'
@@ -15,12 +15,12 @@ import {
   type GotAttachments,
   type PdfText,
   pdfTextOf,
-  reportOf,
   RoomNeeded,
+  reportOf,
   successOf,
-  transformFailed,
   type TransformJob,
-  type TransformSuccess
+  type TransformSuccess,
+  transformFailed
 } from './transform-job.ts'
 
 export type { JobOwner } from './thread-lane.ts'

@@ -1,4 +1,4 @@
-import { convertRequest } from '../../src/dialects/convert.ts'
+import { convertRequest } from '../../src/dialects/dialect.ts'
 import { extendPayload } from '../../src/dialects/request/payload-bytes.ts'
 import { messagesBody } from '../helper/agent-request.ts'
 import { requestOptions } from '../helper/request-options.ts'

@@ -1,6 +1,5 @@
 import { CostQueue } from '../../src/admission/fair-queue.ts'
-import { convertRequest } from '../../src/dialects/convert.ts'
-import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import { convertRequest, type DialectName } from '../../src/dialects/dialect.ts'
 import { TransformPool } from '../../src/transform/transform-pool.ts'
 import { chatBody, messagesBody } from '../helper/agent-request.ts'
 import { requestOptions } from '../helper/request-options.ts'

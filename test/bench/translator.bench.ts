@@ -1,10 +1,10 @@
 import { performance } from 'node:perf_hooks'
-import { createTranslator } from '../../src/dialects/answer-writers.ts'
 import { toText } from '../../src/dialects/answer/output-text.ts'
 import { PartReader } from '../../src/dialects/answer/part-reader.ts'
-import type { DialectName, ReplyPlan } from '../../src/dialects/plan/plan.ts'
+import type { DialectName } from '../../src/dialects/dialect.ts'
+import type { ReplyPlan } from '../../src/dialects/plan/plan.ts'
 import type { UpstreamEvent } from '../../src/kiro/wire/event.ts'
-import { openAiIdentity, replyPlan } from '../helper/reply-plan.ts'
+import { createTranslator, openAiIdentity, replyPlan } from '../helper/reply-plan.ts'
 import { closing, text } from '../helper/upstream-events.ts'
 
 // The answer side alone: 100 upstream text events → parts → the client's text, one core.

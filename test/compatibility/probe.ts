@@ -1,10 +1,11 @@
 import type { Test } from 'tap'
-import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import type { DialectName } from '../../src/dialects/dialect.ts'
 import { AttachmentNeeded } from '../../src/dialects/request/attachments.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { convert } from '../helper/convert.ts'
 import { simulatorOptions, toAnswer } from '../helper/request-options.ts'
 import type { FieldRow } from './field-table.ts'
+import { flatPlan } from '../helper/reply-plan.ts'
 
 type Json = Record<string, unknown>
 
@@ -57,7 +58,8 @@ export function checkTreatment(t: Test, row: FieldRow, { dialect, base, probes }
   if (row.treatment === 'ignored') {
     t.same(outcome.payload, bare.payload, 'the upstream is sent the same')
     t.equal(toText(outcome.plan), toText(bare.plan), 'the answer is the same')
-    const isRepeated = JSON.stringify(outcome.plan.echo) !== JSON.stringify(bare.plan.echo)
+    const isRepeated =
+      JSON.stringify(outcome.plan.asked.own.echo) !== JSON.stringify(bare.plan.asked.own.echo)
     t.equal(isRepeated, row.note.includes('repeated in the response'), 'as the note says')
   } else if (row.treatment === 'mapped') {
     t.ok(isSent, 'the upstream is sent something else')
@@ -66,7 +68,7 @@ export function checkTreatment(t: Test, row: FieldRow, { dialect, base, probes }
     t.ok(JSON.stringify(outcome.payload).includes(probe.sent), `${probe.sent} is sent`)
     t.notOk(JSON.stringify(bare.payload).includes(probe.sent), `without it ${probe.sent} is not`)
   }
-  if (probe.plan !== undefined) t.match(outcome.plan, probe.plan)
+  if (probe.plan !== undefined) t.match(flatPlan(outcome.plan), probe.plan)
 }
 
 type Outcome = ReturnType<typeof convert> | Error
@@ -90,6 +92,14 @@ function checkRefusal(t: Test, name: string, outcome: Outcome): void {
 
 /** All that decides about the answer, but for what is only repeated, counted or listed. */
 function toText(plan: Exclude<Outcome, Error>['plan']): string {
-  const { echo: _echo, inputTokens: _tokens, repairs: _repairs, borderline: _rules, ...rest } = plan
+  const {
+    echo: _echo,
+    inputTokens: _tokens,
+    repairs: _repairs,
+    borderline: _rules,
+    asked: _asked,
+    own: _own,
+    ...rest
+  } = flatPlan(plan)
   return JSON.stringify({ ...rest, keptBytes: 0 })
 }

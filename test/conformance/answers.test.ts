@@ -1,7 +1,6 @@
 import t from 'tap'
-import { createTranslator } from '../../src/dialects/answer-writers.ts'
 import { PartReader } from '../../src/dialects/answer/part-reader.ts'
-import type { DialectName, ReplyPlan } from '../../src/dialects/plan/plan.ts'
+import type { DialectName } from '../../src/dialects/dialect.ts'
 import { FrameDecoder } from '../../src/frames/frame-decoder.ts'
 import { encodeFrame } from '../../src/frames/frame-encoder.ts'
 import { parseUpstreamEvent, type UpstreamEvent } from '../../src/kiro/wire/event.ts'
@@ -11,7 +10,12 @@ import { readAnthropicStream } from '../helper/anthropic-grammar.ts'
 import * as fc from '../helper/fast-check.ts'
 import { readOpenAiStream } from '../helper/openai-grammar.ts'
 import { readParts, summarize, translate } from '../helper/read-answer.ts'
-import { replyPlan, responsesIdentity } from '../helper/reply-plan.ts'
+import {
+  createTranslator,
+  type PlanChanges,
+  replyPlan,
+  responsesIdentity
+} from '../helper/reply-plan.ts'
 import { readResponsesStream } from '../helper/responses-grammar.ts'
 import { closing, sliceBy, text, tool } from '../helper/upstream-events.ts'
 import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
@@ -181,11 +185,11 @@ for (const [title, dialect, readStream] of GRAMMARS) {
   })
 }
 
-function say(events: readonly UpstreamEvent[], changes: Partial<ReplyPlan> = {}) {
+function say(events: readonly UpstreamEvent[], changes: Partial<PlanChanges> = {}) {
   return summarize(readParts(replyPlan(changes), events))
 }
 
-function usageOf(events: readonly UpstreamEvent[], changes: Partial<ReplyPlan> = {}) {
+function usageOf(events: readonly UpstreamEvent[], changes: Partial<PlanChanges> = {}) {
   const end = readParts(replyPlan(changes), events, {
     countTokens: () => 5,
     contextWindowOf: (model) => (model === 'claude-opus-5' ? 1_000_000 : undefined)

@@ -1,7 +1,7 @@
 import { equal } from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import type { DialectName } from '../../src/dialects/dialect.ts'
 import { toWireToolId, toWireToolName } from '../../src/kiro/conversation/tools.ts'
 import { convert } from '../helper/convert.ts'
 import * as fc from '../helper/fast-check.ts'

@@ -1,13 +1,19 @@
 import t from 'tap'
-import { createCollector, createTranslator } from '../../src/dialects/answer-writers.ts'
 import { byteLengthOf } from '../../src/dialects/answer/output-text.ts'
 import { PartReader } from '../../src/dialects/answer/part-reader.ts'
 import { RoundReader } from '../../src/dialects/answer/round.ts'
 import type { StreamPart } from '../../src/dialects/answer/stream-part.ts'
-import type { DialectName, ReplyPlan } from '../../src/dialects/plan/plan.ts'
+import type { DialectName } from '../../src/dialects/dialect.ts'
+import type { ReplyPlan } from '../../src/dialects/plan/plan.ts'
 import type { UpstreamEvent } from '../../src/kiro/wire/event.ts'
 import { bytesInUse, fastestMs } from '../helper/cost.ts'
-import { replyPlan, responsesIdentity } from '../helper/reply-plan.ts'
+import {
+  createCollector,
+  createTranslator,
+  type PlanChanges,
+  replyPlan,
+  responsesIdentity
+} from '../helper/reply-plan.ts'
 import { closing, text, tool } from '../helper/upstream-events.ts'
 
 // What an answer costs must grow with its length and no faster, whatever it is made of: time, and the memory that is
@@ -18,7 +24,7 @@ interface AnswerKind {
   /** Before the pieces, each of them, and after. */
   readonly opening?: readonly UpstreamEvent[]
   readonly piece: (piece: string, index: number) => UpstreamEvent
-  readonly plan?: Partial<ReplyPlan>
+  readonly plan?: Partial<PlanChanges>
 }
 
 const longStop = `${'ab'.repeat(2000)}!`
@@ -146,7 +152,7 @@ class Answer {
     this.#kind = kind
     this.#reader = new PartReader(plan)
     this.#rounds = plan.rounds === null ? null : new RoundReader(plan.rounds)
-    if (plan.isStream) {
+    if (plan.asked.isStream) {
       const translator = createTranslator(plan, responsesIdentity)
       this.#push = (part) => void (this.sentBytes += byteLengthOf(translator.push(part)))
     } else {

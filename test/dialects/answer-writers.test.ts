@@ -1,8 +1,8 @@
 import { deepEqual, doesNotMatch, equal, notEqual } from 'node:assert/strict'
 import t from 'tap'
-import { createCollector, createTranslator, toAnswerId } from '../../src/dialects/answer-writers.ts'
 import { toText } from '../../src/dialects/answer/output-text.ts'
 import type { StreamPart } from '../../src/dialects/answer/stream-part.ts'
+import { Dialects } from '../../src/dialects/dialect.ts'
 import type { UpstreamEvent } from '../../src/kiro/wire/event.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { readAnthropicStream } from '../helper/anthropic-grammar.ts'
@@ -21,7 +21,13 @@ import {
 } from '../helper/fast-check.ts'
 import { readOpenAiStream } from '../helper/openai-grammar.ts'
 import { readParts, summarize } from '../helper/read-answer.ts'
-import { anthropicIdentity, openAiIdentity, replyPlan } from '../helper/reply-plan.ts'
+import {
+  anthropicIdentity,
+  createCollector,
+  createTranslator,
+  openAiIdentity,
+  replyPlan
+} from '../helper/reply-plan.ts'
 import { closing, cutAt, text, tool } from '../helper/upstream-events.ts'
 
 const openAi = replyPlan({ reasoning: 'native' })
@@ -147,6 +153,6 @@ t.test('a collected answer has the content of the streamed one', async () => {
 
 t.test('toAnswerId() shapes ids as each API does', async (t) => {
   const hex = '0123456789abcdef0123456789abcdef'
-  t.equal(toAnswerId('openai-chat', hex), `chatcmpl-${hex}`)
-  t.equal(toAnswerId('anthropic-messages', hex), 'msg_0123456789abcdef01234567')
+  t.equal(Dialects['openai-chat'].toAnswerId(hex), `chatcmpl-${hex}`)
+  t.equal(Dialects['anthropic-messages'].toAnswerId(hex), 'msg_0123456789abcdef01234567')
 })

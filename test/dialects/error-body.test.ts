@@ -2,7 +2,7 @@ import t from 'tap'
 import { OpenAiErrors } from '../../src/dialects/answer/openai-error.ts'
 import { toTellable } from '../../src/dialects/answer/sse.ts'
 import { AnthropicErrors } from '../../src/dialects/anthropic-messages/error.ts'
-import { toErrorReply } from '../../src/dialects/error-body.ts'
+import { toErrorReply } from '../../src/dialects/dialect.ts'
 import { type ErrorCode, ErrorTable, GatewayError } from '../../src/shared/errors.ts'
 
 function openAi(error: GatewayError): { status: number; error: Record<string, unknown> } {
@@ -106,7 +106,7 @@ t.test('every error', async (t) => {
     })
 
     t.test(`${code} says when to come back, or not to`, async (t) => {
-      for (const dialect of ['openai', 'openai-responses', 'anthropic-messages'] as const) {
+      for (const dialect of ['openai-chat', 'openai-responses', 'anthropic-messages'] as const) {
         const { status, headers } = toErrorReply(dialect, new GatewayError(code), 'r1')
         const isLater = [429, 503, 529].includes(status)
         t.equal(headers['retry-after'] !== undefined, isLater)
@@ -174,8 +174,8 @@ t.test('toErrorReply()', async (t) => {
 
   t.test('carries the id of the request in the headers each API knows', async (t) => {
     const error = new GatewayError('GW_INTERNAL')
-    t.equal(toErrorReply('openai', error, 'r1').headers['x-request-id'], 'r1')
-    t.notOk('request-id' in toErrorReply('openai', error, 'r1').headers)
+    t.equal(toErrorReply('openai-chat', error, 'r1').headers['x-request-id'], 'r1')
+    t.notOk('request-id' in toErrorReply('openai-chat', error, 'r1').headers)
     t.match(toErrorReply('anthropic-messages', error, 'r1').headers, {
       'content-type': 'application/json; charset=utf-8',
       'x-request-id': 'r1',
@@ -191,15 +191,15 @@ t.test('toErrorReply()', async (t) => {
   ] as const) {
     t.test(`rounds ${retryAfterS} s to come back up to ${header}`, async (t) => {
       const error = new GatewayError('GW_UPSTREAM_STATUS', '', { retryAfterS })
-      t.equal(toErrorReply('openai', error, '').headers['retry-after'], header)
+      t.equal(toErrorReply('openai-chat', error, '').headers['retry-after'], header)
     })
   }
 
   t.test('says an hour for a used-up quota unless it knows better', async (t) => {
     const unknown = new GatewayError('GW_UPSTREAM_QUOTA')
-    t.equal(toErrorReply('openai', unknown, '').headers['retry-after'], '3600')
+    t.equal(toErrorReply('openai-chat', unknown, '').headers['retry-after'], '3600')
     const known = new GatewayError('GW_UPSTREAM_QUOTA', '', { retryAfterS: 60 })
-    t.equal(toErrorReply('openai', known, '').headers['retry-after'], '60')
+    t.equal(toErrorReply('openai-chat', known, '').headers['retry-after'], '60')
   })
 
   t.test('names the part of the request at fault', async (t) => {

@@ -1,7 +1,6 @@
 import t from 'tap'
-import { convertRequest } from '../../src/dialects/convert.ts'
+import { convertRequest, type DialectName } from '../../src/dialects/dialect.ts'
 import { lintRequest } from '../../src/dialects/lint/lint-request.ts'
-import type { DialectName } from '../../src/dialects/plan/plan.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { growthOf } from '../helper/growth.ts'
 import { quadraticBodies } from '../helper/quadratic-bodies.ts'

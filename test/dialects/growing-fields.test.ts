@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
-import { convertRequest } from '../../src/dialects/convert.ts'
+import { convertRequest } from '../../src/dialects/dialect.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import * as fc from '../helper/fast-check.ts'
 import { type GrowingField, growingFields } from '../helper/growing-fields.ts'

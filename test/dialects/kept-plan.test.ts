@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import type { DialectName } from '../../src/dialects/dialect.ts'
 import { convert, refusalOf } from '../helper/convert.ts'
 import { collectGarbage } from '../helper/cost.ts'
 
@@ -50,7 +50,7 @@ t.test('what an answer keeps of its request', async (t) => {
       input: 'hi',
       tools: [{ type: 'namespace', name: 'n', tools }]
     })
-    t.equal(Object.keys(plan.toolForms).length, 120)
+    t.equal(Object.keys(plan.asked.own.toolForms).length, 120)
     t.ok(plan.keptBytes < 100 * KIB, `${plan.keptBytes}`)
   })
 

@@ -1,6 +1,5 @@
 import t from 'tap'
-import { convertRequest } from '../../src/dialects/convert.ts'
-import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import { convertRequest, type DialectName } from '../../src/dialects/dialect.ts'
 import { inlineAttachments } from '../../src/dialects/request/attachments.ts'
 import { refusalOf } from '../helper/convert.ts'
 import { multiplyingBodies } from '../helper/multiplying-bodies.ts'

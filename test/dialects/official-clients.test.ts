@@ -1,15 +1,20 @@
 import * as Anthropic from '@anthropic-ai/sdk'
 import * as OpenAI from 'openai'
 import t from 'tap'
-import { createCollector, createTranslator } from '../../src/dialects/answer-writers.ts'
 import { toText } from '../../src/dialects/answer/output-text.ts'
 import { SseHeaders } from '../../src/dialects/answer/sse.ts'
-import { toErrorReply } from '../../src/dialects/error-body.ts'
+import { toErrorReply } from '../../src/dialects/dialect.ts'
 import type { ReplyPlan } from '../../src/dialects/plan/plan.ts'
 import type { UpstreamEvent } from '../../src/kiro/wire/event.ts'
 import { type ErrorCode, GatewayError } from '../../src/shared/errors.ts'
 import { readParts, translate } from '../helper/read-answer.ts'
-import { anthropicIdentity, openAiIdentity, replyPlan } from '../helper/reply-plan.ts'
+import {
+  anthropicIdentity,
+  createCollector,
+  createTranslator,
+  openAiIdentity,
+  replyPlan
+} from '../helper/reply-plan.ts'
 import { closing, text, tool } from '../helper/upstream-events.ts'
 
 const openAiPlan = replyPlan({ reasoning: 'native' })
@@ -52,7 +57,11 @@ function respond(body: string, status: number, headers: Readonly<Record<string, 
 }
 
 function respondWith(error: GatewayError, plan: ReplyPlan) {
-  const { status, headers, body } = toErrorReply(plan.dialect, error, 'r1')
+  const { status, headers, body } = toErrorReply(
+    plan === openAiPlan ? 'openai-chat' : 'anthropic-messages',
+    error,
+    'r1'
+  )
   return respond(body, status, headers)
 }
 

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { convertRequest } from '../../src/dialects/convert.ts'
-import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import { convertRequest, type DialectName } from '../../src/dialects/dialect.ts'
 import { requestOptions } from '../helper/request-options.ts'
 
 interface Example {
@@ -24,7 +23,7 @@ t.test('the worked examples of kiro-protocol, Appendix A', async (t) => {
       const { payload, plan } = convert(dialect, request)
       t.match(payload.conversationState.conversationId, UUID)
       t.strictSame(withoutId(payload), upstream)
-      t.equal(plan.dialect, dialect)
+      t.equal(plan.asked.dialect, dialect)
     })
   }
 

@@ -2,7 +2,6 @@ import { deepEqual } from 'node:assert/strict'
 import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
 import t from 'tap'
-import { createTranslator } from '../../src/dialects/answer-writers.ts'
 import { toText } from '../../src/dialects/answer/output-text.ts'
 import { PartReader } from '../../src/dialects/answer/part-reader.ts'
 import { SseHeaders } from '../../src/dialects/answer/sse.ts'
@@ -23,7 +22,12 @@ import {
   string
 } from '../helper/fast-check.ts'
 import { readOpenAiStream } from '../helper/openai-grammar.ts'
-import { anthropicIdentity, openAiIdentity, replyPlan } from '../helper/reply-plan.ts'
+import {
+  anthropicIdentity,
+  createTranslator,
+  openAiIdentity,
+  replyPlan
+} from '../helper/reply-plan.ts'
 import { cutAt } from '../helper/upstream-events.ts'
 import { endFrame, eventFrame } from '../helper/upstream-frames.ts'
 
@@ -68,7 +72,7 @@ interface Said {
 
 /** What a client is sent for chunks of the upstream, and what the model said. */
 function answer(plan: ReplyPlan, chunks: readonly Uint8Array[]) {
-  const identity = plan.dialect === 'openai-chat' ? openAiIdentity : anthropicIdentity
+  const identity = plan.asked.dialect === 'openai-chat' ? openAiIdentity : anthropicIdentity
   const translator = createTranslator(plan, identity)
   const said: Said = { text: '', reasoning: '', calls: [] }
   let text = ''
@@ -157,21 +161,24 @@ const dialects = [
 ] as const
 
 for (const { plan, readGrammar, readBySdk } of dialects) {
-  t.test(`${plan.dialect}: any answer, cut at every byte, is the same valid stream`, async () => {
-    await assert(
-      asyncProperty(bodies, integer({ min: 1, max: 300 }), async (body, sliceBytes) => {
-        const { text, said } = answer(plan, [body])
-        readGrammar(text) // throws for what is no stream of the dialect
-        const read = await readBySdk(text, sliceBytes)
-        const whole = new Set(said.calls.map(({ id }) => id))
-        deepEqual({ ...read, calls: read.calls.filter(({ id }) => whole.has(id)) }, said)
-        for (let at = 1; at < body.byteLength; at++) {
-          if (answer(plan, [body.subarray(0, at), body.subarray(at)]).text !== text) {
-            throw new Error(`cut at ${at} it is another stream`)
+  t.test(
+    `${plan.asked.dialect}: any answer, cut at every byte, is the same valid stream`,
+    async () => {
+      await assert(
+        asyncProperty(bodies, integer({ min: 1, max: 300 }), async (body, sliceBytes) => {
+          const { text, said } = answer(plan, [body])
+          readGrammar(text) // throws for what is no stream of the dialect
+          const read = await readBySdk(text, sliceBytes)
+          const whole = new Set(said.calls.map(({ id }) => id))
+          deepEqual({ ...read, calls: read.calls.filter(({ id }) => whole.has(id)) }, said)
+          for (let at = 1; at < body.byteLength; at++) {
+            if (answer(plan, [body.subarray(0, at), body.subarray(at)]).text !== text) {
+              throw new Error(`cut at ${at} it is another stream`)
+            }
           }
-        }
-      }),
-      { numRuns: ANSWERS }
-    )
-  })
+        }),
+        { numRuns: ANSWERS }
+      )
+    }
+  )
 }

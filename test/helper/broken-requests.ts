@@ -1,5 +1,5 @@
+import type { DialectName } from '../../src/dialects/dialect.ts'
 import type { Severity } from '../../src/dialects/lint/lint-request.ts'
-import type { DialectName } from '../../src/dialects/plan/plan.ts'
 import type { RequestOptions } from '../../src/dialects/request/to-upstream.ts'
 import type { RepairCode } from '../../src/kiro/rules/repairs.ts'
 import type { RuleId } from '../../src/kiro/rules/rules.ts'

@@ -1,7 +1,8 @@
-import { convertRequest } from '../../src/dialects/convert.ts'
-import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import { convertRequest, type DialectName } from '../../src/dialects/dialect.ts'
+import type { ReplyPlan } from '../../src/dialects/plan/plan.ts'
 import type { RequestOptions } from '../../src/dialects/request/to-upstream.ts'
 import type { UpstreamPayload, UserInputMessage } from '../../src/kiro/wire/payload.ts'
+import type { Wishes } from './reply-plan.ts'
 import { requestOptions } from './request-options.ts'
 
 /** Converts a request and takes its payload apart for assertions. */
@@ -18,7 +19,7 @@ export function convert(
   const { tools = [], toolResults = [] } = current.userInputMessageContext ?? {}
   return {
     payload,
-    plan,
+    plan: plan as ReplyPlan<Wishes>,
     current,
     history,
     tools: tools.map(({ toolSpecification }) => toolSpecification),

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { MessagesBodyCheck, ToolCheck } from '../../src/dialects/anthropic-messages/schema.ts'
+import type { DialectName } from '../../src/dialects/dialect.ts'
 import { ChatBodyCheck, NamedFunctionCheck } from '../../src/dialects/openai-chat/schema.ts'
 import { Items, ResponsesBodyCheck, Tools } from '../../src/dialects/openai-responses/schema.ts'
-import type { DialectName } from '../../src/dialects/plan/plan.ts'
 import { Blocks } from '../../src/dialects/request/shape.ts'
 
 /** One field of a request, which can hold as much as one likes of something. */

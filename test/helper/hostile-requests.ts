@@ -1,4 +1,4 @@
-import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import type { DialectName } from '../../src/dialects/dialect.ts'
 import * as fc from './fast-check.ts'
 import { hostileSchema } from './hostile-schemas.ts'
 

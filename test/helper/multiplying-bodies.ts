@@ -1,4 +1,4 @@
-import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import type { DialectName } from '../../src/dialects/dialect.ts'
 
 /** A body of which every byte could become many for the upstream. */
 export interface MultiplyingBody {

@@ -1,4 +1,4 @@
-import type { DialectName } from '../../src/dialects/plan/plan.ts'
+import type { DialectName } from '../../src/dialects/dialect.ts'
 
 /** A body that once took time by the square of its size. */
 export interface QuadraticBody {

@@ -1,31 +1,95 @@
-import type { AnswerIdentity } from '../../src/dialects/answer/stream-part.ts'
-import type { ReplyPlan } from '../../src/dialects/plan/plan.ts'
+import type { AnswerRoom } from '../../src/dialects/answer/long-text.ts'
+import type {
+  AnswerIdentity,
+  Collector,
+  Translator
+} from '../../src/dialects/answer/stream-part.ts'
+import type { MessagesWishes } from '../../src/dialects/anthropic-messages/answer.ts'
+import { createWriter, type DialectName } from '../../src/dialects/dialect.ts'
+import type { ChatWishes } from '../../src/dialects/openai-chat/answer.ts'
+import type { ResponsesWishes } from '../../src/dialects/openai-responses/output-items.ts'
+import type { AskedAnswer, ReplyPlan } from '../../src/dialects/plan/plan.ts'
+
+/** What any dialect may ask of its own answers. */
+export interface Wishes extends ChatWishes, MessagesWishes, ResponsesWishes {}
+
+export interface PlanChanges extends Omit<ReplyPlan, 'asked'>, Omit<AskedAnswer, 'own'>, Wishes {
+  readonly dialect: DialectName
+}
 
 /** A streamed answer without anything special; tests name what they need otherwise. */
-export function replyPlan(changes: Partial<ReplyPlan> = {}): ReplyPlan {
+export function replyPlan(changes: Partial<PlanChanges> = {}): ReplyPlan<Wishes> {
+  const {
+    dialect = 'openai-chat',
+    model = 'claude-haiku-4.5',
+    isStream = true,
+    stopSequences = [],
+    isSingleToolCall = false,
+    isJsonAnswer = false,
+    keepsItems = false,
+    wantsUsage = true,
+    isLegacyCall = false,
+    safeguards = [],
+    toolForms = {},
+    echo = '{}',
+    isCompaction = false,
+    ...rest
+  } = changes
+  const own = { wantsUsage, isLegacyCall, safeguards, toolForms, echo, isCompaction }
   return {
-    dialect: 'openai-chat',
-    model: 'claude-haiku-4.5',
+    asked: {
+      dialect,
+      model,
+      isStream,
+      stopSequences,
+      isSingleToolCall,
+      isJsonAnswer,
+      keepsItems,
+      own
+    },
     upstreamModel: 'claude-haiku-4.5',
-    isStream: true,
-    wantsUsage: true,
     toolNames: {},
-    stopSequences: [],
     reasoning: 'none',
-    isSingleToolCall: false,
-    isJsonAnswer: false,
     inputTokens: 900,
     contextWindow: 200_000,
     textCallForms: {},
     rounds: null,
-    toolForms: {},
-    echo: '{}',
-    keepsItems: false,
     repairs: [],
     borderline: [],
     keptBytes: 0,
-    ...changes
+    ...rest
   }
+}
+
+/** All members side by side, to be compared. */
+export function flatPlan<Own extends object>(plan: ReplyPlan<Own>) {
+  return { ...plan, ...plan.asked, ...plan.asked.own }
+}
+
+/** Writes the answer as a stream, whatever the plan says. */
+export function createTranslator(
+  plan: ReplyPlan,
+  identity: AnswerIdentity,
+  room?: AnswerRoom
+): Translator {
+  const writer = createWriter(asStream(plan, true), identity, room)
+  if ('fail' in writer) return writer
+  throw new Error('it does not stream')
+}
+
+/** Writes the answer in one piece, whatever the plan says. */
+export function createCollector(
+  plan: ReplyPlan,
+  identity: AnswerIdentity,
+  room?: AnswerRoom
+): Collector {
+  const writer = createWriter(asStream(plan, false), identity, room)
+  if ('toJson' in writer) return writer
+  throw new Error('it does not collect')
+}
+
+function asStream(plan: ReplyPlan, isStream: boolean): ReplyPlan {
+  return { ...plan, asked: { ...plan.asked, isStream } }
 }
 
 export const openAiIdentity: AnswerIdentity = { id: 'chatcmpl-1f', created: 1_760_000_000 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Test } from 'tap'
-import { convertRequest } from '../../src/dialects/convert.ts'
-import type { DialectName, ReplyPlan } from '../../src/dialects/plan/plan.ts'
+import { convertRequest, type DialectName } from '../../src/dialects/dialect.ts'
+import type { ResponsesWishes } from '../../src/dialects/openai-responses/output-items.ts'
+import type { ReplyPlan } from '../../src/dialects/plan/plan.ts'
 import { RepairTable } from '../../src/kiro/rules/repairs.ts'
 import type { UpstreamPayload } from '../../src/kiro/wire/payload.ts'
 import { checkRequest } from '../../src/simulator/request-rules.ts'
@@ -80,11 +81,9 @@ function convert({ dialect, items }: RequestProperties, request: object) {
 }
 
 /** The client's name of a tool, and of its namespace. */
-function clientNamesOf(
-  wireName: string,
-  { toolNames, toolForms }: Pick<ReplyPlan, 'toolNames' | 'toolForms'>
-): readonly string[] {
+function clientNamesOf(wireName: string, { toolNames, asked }: ReplyPlan): readonly string[] {
   const name = (Object.hasOwn(toolNames, wireName) ? toolNames[wireName] : undefined) ?? wireName
+  const { toolForms = {} } = asked.own as Partial<ResponsesWishes>
   const form = Object.hasOwn(toolForms, name) ? toolForms[name] : undefined
   if (form === undefined) return [name]
   return form.namespace === undefined ? [form.name] : [form.namespace, form.name]

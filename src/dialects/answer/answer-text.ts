@@ -1,4 +1,4 @@
-import type { ReplyPlan } from '../plan/plan.ts'
+import type { AskedAnswer, ReplyPlan } from '../plan/plan.ts'
 import type { AnswerRoom } from './long-text.ts'
 import type { StreamPart } from './stream-part.ts'
 import { type TextCall, TextCalls } from './text-calls.ts'
@@ -34,8 +34,8 @@ export class AnswerText {
     this.#meter = meter
     this.#limit = limit
     this.#tags = plan.reasoning === 'tags' ? new ThinkingTags() : null
-    this.#filter = new TextFilter(plan, room)
-    this.#calls = new TextCalls(plan.isJsonAnswer ? {} : plan.textCallForms, room)
+    this.#filter = new TextFilter(plan.asked, room)
+    this.#calls = new TextCalls(plan.asked.isJsonAnswer ? {} : plan.textCallForms, room)
     this.#isOpen = this.#tags === null && this.#filter.isOpen && this.#calls.isDone && limit.isNone
   }
 
@@ -106,9 +106,9 @@ export class TextFilter {
   readonly #stops: StopSequences
   readonly #fence: JsonFence | null
 
-  constructor(plan: Pick<ReplyPlan, 'stopSequences' | 'isJsonAnswer'>, room: AnswerRoom) {
-    this.#stops = new StopSequences(plan.stopSequences)
-    this.#fence = plan.isJsonAnswer ? new JsonFence(room) : null
+  constructor(asked: Pick<AskedAnswer, 'stopSequences' | 'isJsonAnswer'>, room: AnswerRoom) {
+    this.#stops = new StopSequences(asked.stopSequences)
+    this.#fence = asked.isJsonAnswer ? new JsonFence(room) : null
   }
 
   /** Lets all text through as it is, so that it need not be asked. */

@@ -59,7 +59,7 @@ export class PartReader {
       room,
       onLost: (text) => this.#meter.addText(text)
     })
-    this.#calls = new CallGate(this.#limit, plan.isSingleToolCall)
+    this.#calls = new CallGate(this.#limit, plan.asked.isSingleToolCall)
     this.#contextWindowOf = options.contextWindowOf ?? (() => undefined)
     this.#modelId = plan.upstreamModel
   }
@@ -225,7 +225,8 @@ export class PartReader {
     return toEndReason({
       isStopped: this.#stopSequence() !== null,
       // Half a call that a client has seen must not end like a whole one, whatever came after it.
-      hasToolCall: hasWholeCalls && !(hasCutCalls && this.#plan.isStream) && !this.#room.isFull,
+      hasToolCall:
+        hasWholeCalls && !(hasCutCalls && this.#plan.asked.isStream) && !this.#room.isFull,
       isCutOff:
         this.#isCutOff || this.#tools.hasBroken || this.#limit.isReached || this.#room.isFull,
       isWindowFull: this.#meter.isWindowFull,

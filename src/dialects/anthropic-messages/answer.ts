@@ -14,6 +14,14 @@ import type {
 import type { ReplyPlan } from '../plan/plan.ts'
 import { AnthropicErrors } from './error.ts'
 
+/** What a client of this API asks of its answer beside what all may ask. */
+export interface MessagesWishes {
+  /** Kinds of safety verdict; all are answered as unsupported, none is made up. */
+  readonly safeguards: readonly string[]
+}
+
+type MessagesPlan = ReplyPlan<MessagesWishes>
+
 type Block =
   | { readonly type: 'text'; readonly text: OutputText }
   | { readonly type: 'thinking'; readonly text: OutputText; signature: string }
@@ -26,14 +34,14 @@ const BlockBytes = 1024
 
 /** Collects one answer into a message (kiro-protocol §10.4.2). */
 export class AnthropicAnswer implements Collector {
-  readonly #plan: ReplyPlan
+  readonly #plan: MessagesPlan
   readonly #identity: AnswerIdentity
   readonly #room: AnswerRoom
   readonly #blocks: Block[] = []
   #searches = 0
   #end: Extract<StreamPart, { type: 'end' }> | null = null
 
-  constructor(plan: ReplyPlan, identity: AnswerIdentity, room: AnswerRoom = ENDLESS_ROOM) {
+  constructor(plan: MessagesPlan, identity: AnswerIdentity, room: AnswerRoom = ENDLESS_ROOM) {
     this.#plan = plan
     this.#identity = identity
     this.#room = room
@@ -82,7 +90,7 @@ export class AnthropicAnswer implements Collector {
       id: this.#identity.id,
       type: 'message',
       role: 'assistant',
-      model: this.#plan.model
+      model: this.#plan.asked.model
     }
     const tail = {
       stop_reason: StopReasons[reason],
@@ -176,7 +184,7 @@ const BlockStarts = {
  * ```
  */
 export class AnthropicTranslator implements Translator {
-  readonly #plan: ReplyPlan
+  readonly #plan: MessagesPlan
   readonly #identity: AnswerIdentity
   #state: 'new' | 'open' | 'ended' = 'new'
   #block: BlockKind | null = null
@@ -187,7 +195,7 @@ export class AnthropicTranslator implements Translator {
   /** The current block's delta event up to its own members; made once per block (hot path). */
   #deltaHead = ''
 
-  constructor(plan: ReplyPlan, identity: AnswerIdentity) {
+  constructor(plan: MessagesPlan, identity: AnswerIdentity) {
     this.#plan = plan
     this.#identity = identity
   }
@@ -299,7 +307,7 @@ export class AnthropicTranslator implements Translator {
       id: this.#identity.id,
       type: 'message',
       role: 'assistant',
-      model: this.#plan.model,
+      model: this.#plan.asked.model,
       content: [],
       stop_reason: null,
       stop_sequence: null,
@@ -399,8 +407,9 @@ export function safeguardTypesOf(safeguards: unknown): readonly string[] {
  * The verdicts, as a member beside the stop reason: nothing here judges tool calls, and saying so lets Claude Code ask
  * its user. A verdict that nobody has made would be worse than none (kiro-protocol §11.3).
  */
-export function safeguardMembers({ safeguards }: Pick<ReplyPlan, 'safeguards'>): object {
-  if (safeguards === undefined) return {}
+function safeguardMembers({ asked }: MessagesPlan): object {
+  const { safeguards } = asked.own
+  if (safeguards.length === 0) return {}
   return {
     safeguard_results: safeguards.map((type) => ({ type, status: { type: 'unsupported' } }))
   }

@@ -1,10 +1,13 @@
 import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
-import { Repairs } from '../../kiro/rules/repairs.ts'
+import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { Conversation, Message, ToolChoice, ToolDefinition } from '../../kiro/wire/message.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { isJsonObject } from '../../shared/json.ts'
+import type { AnswerRoom } from '../answer/long-text.ts'
+import type { AnswerIdentity } from '../answer/stream-part.ts'
 import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
 import { invalidPart, parseJsonBody } from '../plan/json-body.ts'
+import type { ReplyPlan } from '../plan/plan.ts'
 import { findSearchTool, isSearchTool } from '../plan/search-tool.ts'
 import { readContent, readPart, readToolChanges } from '../request/blocks.ts'
 import { MessageDraft } from '../request/draft.ts'
@@ -12,43 +15,69 @@ import { checkShape } from '../request/shape.ts'
 import {
   jsonInstruction,
   knownEffort,
-  readStops,
   type RequestOptions,
+  readStops,
   toUpstream,
   type UpstreamRequest
 } from '../request/to-upstream.ts'
-import { safeguardTypesOf } from './answer.ts'
+import {
+  AnthropicAnswer,
+  AnthropicTranslator,
+  type MessagesWishes,
+  safeguardTypesOf
+} from './answer.ts'
+import { AnthropicErrors } from './error.ts'
 import { type MessagesBody, MessagesBodyCheck, type MessagesMessage, ToolCheck } from './schema.ts'
+
+/** The Messages API. */
+export const AnthropicMessages = {
+  paths: ['/v1/messages', '/messages', '/anthropic/v1/messages'],
+  header: 'anthropic-version',
+  counter: {
+    path: '/count_tokens',
+    toAnswer: (tokens: number) => ({ input_tokens: tokens })
+  },
+  errors: AnthropicErrors,
+  toUpstreamRequest,
+  itemReferencesOf: (): readonly string[] => [],
+  toAnswerId: (hex: string) => `msg_${hex.slice(0, 24)}`,
+  createWriter: (plan: ReplyPlan<MessagesWishes>, identity: AnswerIdentity, room: AnswerRoom) =>
+    plan.asked.isStream
+      ? new AnthropicTranslator(plan, identity)
+      : new AnthropicAnswer(plan, identity, room)
+}
 
 /**
  * A Messages request as the upstream takes it (kiro-protocol §10.4.1).
  *
  * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
  */
-export function toUpstreamRequest(
+function toUpstreamRequest(
   body: Uint8Array,
   options: RequestOptions,
-  repairs = new Repairs()
+  repairs: Repairs
 ): UpstreamRequest {
   const messages = checkShape(MessagesBodyCheck, parseJsonBody(body, options.heapBytes), '')
   refuseThread(messages)
   return toUpstream(
     {
-      dialect: 'anthropic-messages',
       bodyBytes: body.byteLength,
-      model: messages.model,
       conversation: readConversation(messages, repairs),
       reasoning: readReasoning(messages, repairs),
       maxTokens: messages.max_tokens ?? undefined,
-      stopSequences: readStops(messages.stop_sequences, 'stop_sequences'),
-      isStream: messages.stream === true,
-      wantsUsage: true,
-      isSingleToolCall: messages.tool_choice?.disable_parallel_tool_use === true,
-      isJsonAnswer: jsonFormat(messages) !== undefined,
       jsonForm: readJsonForm(jsonFormat(messages), `${formatPath(messages)}.schema`),
       webSearch: findSearchTool(messages.tools, 'tools'),
       sessionKey: sessionKeyOf(messages.metadata?.user_id),
-      safeguards: safeguardTypesOf(messages.safeguards)
+      answer: {
+        dialect: 'anthropic-messages',
+        model: messages.model,
+        isStream: messages.stream === true,
+        stopSequences: readStops(messages.stop_sequences, 'stop_sequences'),
+        isSingleToolCall: messages.tool_choice?.disable_parallel_tool_use === true,
+        isJsonAnswer: jsonFormat(messages) !== undefined,
+        keepsItems: false
+      },
+      own: (): MessagesWishes => ({ safeguards: safeguardTypesOf(messages.safeguards) })
     },
     options,
     repairs

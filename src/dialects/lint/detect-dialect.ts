@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
-import type { DialectName } from '../plan/plan.ts'
+import type { DialectName } from '../dialect.ts'
 
 /** Members that only one of the two dialects with `messages` has. */
 const ANTHROPIC_MEMBERS = [

@@ -12,6 +12,16 @@ import type {
 } from '../answer/stream-part.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 
+/** What a client of this API asks of its answer beside what all may ask. */
+export interface ChatWishes {
+  /** `stream_options.include_usage`; always true for an answer in one piece. */
+  readonly wantsUsage: boolean
+  /** The client offered `functions`, so it reads its one call from `function_call`. */
+  readonly isLegacyCall: boolean
+}
+
+type ChatPlan = ReplyPlan<ChatWishes>
+
 interface CollectedCall {
   readonly id: string
   readonly name: string
@@ -20,7 +30,7 @@ interface CollectedCall {
 
 /** Collects one answer into a chat completion (kiro-protocol §10.2.2). */
 export class OpenAiChatAnswer implements Collector {
-  readonly #plan: ReplyPlan
+  readonly #plan: ChatPlan
   readonly #identity: AnswerIdentity
   readonly #room: AnswerRoom
   readonly #text: OutputText
@@ -28,7 +38,7 @@ export class OpenAiChatAnswer implements Collector {
   readonly #calls: CollectedCall[] = []
   #end: Extract<StreamPart, { type: 'end' }> | null = null
 
-  constructor(plan: ReplyPlan, identity: AnswerIdentity, room: AnswerRoom = ENDLESS_ROOM) {
+  constructor(plan: ChatPlan, identity: AnswerIdentity, room: AnswerRoom = ENDLESS_ROOM) {
     this.#plan = plan
     this.#identity = identity
     this.#room = room
@@ -68,7 +78,7 @@ export class OpenAiChatAnswer implements Collector {
     if (this.#end === null) throw new Error('The answer has not ended')
     const { reason, usage } = this.#end
     const { id, created } = this.#identity
-    const head = { id, object: 'chat.completion', created, model: this.#plan.model }
+    const head = { id, object: 'chat.completion', created, model: this.#plan.asked.model }
     const finish = { finish_reason: toFinishReason(reason, this.#plan), logprobs: null }
     return glue(
       `${open(head)},"choices":[{"index":0,"message":`,
@@ -92,7 +102,7 @@ export class OpenAiChatAnswer implements Collector {
   #writtenCalls(): Written {
     const [first] = this.#calls
     if (first === undefined) return ''
-    if (this.#plan.isLegacyCall === true) return glue(',"function_call":', toFunction(first))
+    if (this.#plan.asked.own.isLegacyCall) return glue(',"function_call":', toFunction(first))
     return glue(',"tool_calls":[', glueWith(',', this.#calls.map(toToolCall)), ']')
   }
 }
@@ -124,7 +134,7 @@ const Done = toSseData('[DONE]')
  * bytes; stringifying whole chunks alone takes 0.09 ms).
  */
 export class OpenAiChatTranslator implements Translator {
-  readonly #plan: ReplyPlan
+  readonly #plan: ChatPlan
   /** All of a chunk up to `"choices":`. */
   readonly #head: string
   /** All of a chunk up to the members of its delta. */
@@ -134,9 +144,9 @@ export class OpenAiChatTranslator implements Translator {
   /** A call broke off that the client has seen the beginning of. */
   #isCut = false
 
-  constructor(plan: ReplyPlan, identity: AnswerIdentity) {
+  constructor(plan: ChatPlan, identity: AnswerIdentity) {
     const { id, created } = identity
-    const fixed = { id, object: 'chat.completion.chunk', created, model: plan.model }
+    const fixed = { id, object: 'chat.completion.chunk', created, model: plan.asked.model }
     this.#plan = plan
     // A slice of a text that is as long.
     this.#head = `data: ${JSON.stringify(fixed).slice(0, -1)},"choices":`
@@ -177,14 +187,14 @@ export class OpenAiChatTranslator implements Translator {
 
   #startTool(id: string, name: string): string {
     const called = `{"name":${JSON.stringify(name)},"arguments":""}`
-    if (this.#plan.isLegacyCall === true) return this.#delta(`"function_call":${called}`)
+    if (this.#plan.asked.own.isLegacyCall) return this.#delta(`"function_call":${called}`)
     this.#toolIndex++
     const fixed = `"index":${this.#toolIndex},"id":${JSON.stringify(id)},"type":"function"`
     return this.#delta(`"tool_calls":[{${fixed},"function":${called}}]`)
   }
 
   #addArguments(json: string): string {
-    if (this.#plan.isLegacyCall === true)
+    if (this.#plan.asked.own.isLegacyCall)
       return this.#delta(`"function_call":{"arguments":${json}}`)
     return this.#delta(
       `"tool_calls":[{"index":${this.#toolIndex},"function":{"arguments":${json}}}]`
@@ -195,7 +205,7 @@ export class OpenAiChatTranslator implements Translator {
     const role = this.#state === 'new' ? this.#delta('"content":""') : ''
     const reason = this.#isCut && part.reason === 'tool' ? 'length' : part.reason
     const finish = `${this.#deltaHead}},"finish_reason":"${toFinishReason(reason, this.#plan)}"}]}\n\n`
-    const usage = this.#plan.wantsUsage
+    const usage = this.#plan.asked.own.wantsUsage
       ? `${this.#head}[],"usage":${JSON.stringify(toOpenAiUsage(part.usage))}}\n\n`
       : ''
     this.#state = 'ended'
@@ -221,11 +231,8 @@ const FinishReasons = {
 } as const satisfies Record<EndReason, string>
 
 /** The reason in the words that the client of a request knows. */
-export function toFinishReason(
-  reason: EndReason,
-  { isLegacyCall }: Pick<ReplyPlan, 'isLegacyCall'>
-): string {
-  return reason === 'tool' && isLegacyCall === true ? 'function_call' : FinishReasons[reason]
+export function toFinishReason(reason: EndReason, { asked }: ChatPlan): string {
+  return reason === 'tool' && asked.own.isLegacyCall ? 'function_call' : FinishReasons[reason]
 }
 
 /** Usage in OpenAI's words; cached tokens are a part of `prompt_tokens` there (kiro-protocol §6.3). */

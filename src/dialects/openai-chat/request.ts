@@ -1,5 +1,5 @@
 import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
-import { Repairs } from '../../kiro/rules/repairs.ts'
+import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type {
   Conversation,
   Message,
@@ -8,8 +8,12 @@ import type {
   ToolDefinition
 } from '../../kiro/wire/message.ts'
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
+import type { AnswerRoom } from '../answer/long-text.ts'
+import { OpenAiErrors } from '../answer/openai-error.ts'
+import type { AnswerIdentity } from '../answer/stream-part.ts'
 import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
 import { invalidPart, parseJsonBody } from '../plan/json-body.ts'
+import type { ReplyPlan } from '../plan/plan.ts'
 import {
   findSearchTool,
   isSearchTool,
@@ -22,22 +26,36 @@ import { checkShape } from '../request/shape.ts'
 import {
   effortWish,
   jsonInstruction,
-  readStops,
   type RequestOptions,
+  readStops,
   toUpstream,
   type UpstreamRequest
 } from '../request/to-upstream.ts'
+import { type ChatWishes, OpenAiChatAnswer, OpenAiChatTranslator } from './answer.ts'
 import { type ChatBody, ChatBodyCheck, type ChatMessage, NamedFunctionCheck } from './schema.ts'
+
+/** The Chat Completions API. */
+export const OpenAiChat = {
+  paths: ['/v1/chat/completions', '/chat/completions'],
+  errors: OpenAiErrors,
+  toUpstreamRequest,
+  itemReferencesOf: (): readonly string[] => [],
+  toAnswerId: (hex: string) => `chatcmpl-${hex}`,
+  createWriter: (plan: ReplyPlan<ChatWishes>, identity: AnswerIdentity, room: AnswerRoom) =>
+    plan.asked.isStream
+      ? new OpenAiChatTranslator(plan, identity)
+      : new OpenAiChatAnswer(plan, identity, room)
+}
 
 /**
  * A Chat Completions request as the upstream takes it (kiro-protocol §10.2.1).
  *
  * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
  */
-export function toUpstreamRequest(
+function toUpstreamRequest(
   body: Uint8Array,
   options: RequestOptions,
-  repairs = new Repairs()
+  repairs: Repairs
 ): UpstreamRequest {
   const chat = checkShape(ChatBodyCheck, parseJsonBody(body, options.heapBytes), '')
   if ((chat.n ?? 1) > 1) throw invalidPart('n', 'must be 1: one answer at a time is supported')
@@ -45,21 +63,26 @@ export function toUpstreamRequest(
   const isLegacyCall = (chat.functions ?? []).length > 0 && (chat.tools ?? []).length === 0
   return toUpstream(
     {
-      dialect: 'openai-chat',
       bodyBytes: body.byteLength,
-      model: chat.model,
       conversation: readConversation(chat, repairs),
       reasoning: readReasoning(chat, repairs),
       maxTokens: chat.max_completion_tokens ?? chat.max_tokens ?? undefined,
-      stopSequences: readStops(chat.stop, 'stop'),
-      isStream,
-      wantsUsage: !isStream || chat.stream_options?.include_usage === true,
-      isSingleToolCall: isLegacyCall || chat.parallel_tool_calls === false,
-      isJsonAnswer: isJson(chat),
       jsonForm: readJsonForm(jsonFormat(chat), 'response_format.json_schema.schema'),
       webSearch: readSearch(chat),
       sessionKey: chat.prompt_cache_key ?? chat.user ?? undefined,
-      isLegacyCall
+      answer: {
+        dialect: 'openai-chat',
+        model: chat.model,
+        isStream,
+        stopSequences: readStops(chat.stop, 'stop'),
+        isSingleToolCall: isLegacyCall || chat.parallel_tool_calls === false,
+        isJsonAnswer: isJson(chat),
+        keepsItems: false
+      },
+      own: (): ChatWishes => ({
+        wantsUsage: !isStream || chat.stream_options?.include_usage === true,
+        isLegacyCall
+      })
     },
     options,
     repairs

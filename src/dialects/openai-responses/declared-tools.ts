@@ -1,7 +1,17 @@
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { ToolDefinition } from '../../kiro/wire/message.ts'
-import type { ToolForm } from '../plan/plan.ts'
+import { setOwn } from '../../shared/json.ts'
 import type { WebSearchWish } from '../plan/search-tool.ts'
+
+/** How a client declared a tool, which is how a call of it must look in the answer. */
+export interface ToolForm {
+  /** `text`: takes one raw text, sent upstream as `{"input": "…"}`; `search`: looks for more tools. */
+  readonly kind: 'function' | 'text' | 'search'
+  /** The name inside its namespace. */
+  readonly name: string
+  /** The group that the tool was declared in. */
+  readonly namespace?: string
+}
 
 /** The name of OpenAI's tool that looks for more tools. */
 export const SEARCH_NAME = 'tool_search'
@@ -37,9 +47,18 @@ export class DeclaredTools {
     return this.#webSearch
   }
 
-  /** How each tool was declared, by its full name. */
-  get forms(): ReadonlyMap<string, ToolForm> {
-    return this.#forms
+  /**
+   * How the tools that are on offer were declared, by their full names, as far as they are no plain functions of one name.
+   * A request may declare many more than are offered, and only those can be called.
+   */
+  formsOf(offered: readonly string[]): Readonly<Record<string, ToolForm>> {
+    const forms: Record<string, ToolForm> = {}
+    for (const name of offered) {
+      const form = this.#forms.get(name)
+      const isPlain = form?.kind === 'function' && form.name === name
+      if (form !== undefined && !isPlain) setOwn(forms, name, form)
+    }
+    return forms
   }
 
   /** Of two tools with one name in one namespace the first stays; a search may find a tool again. */

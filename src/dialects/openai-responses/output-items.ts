@@ -3,6 +3,19 @@ import { glue, OutputText, toBytes, toText, type Written } from '../answer/outpu
 import type { StreamPart } from '../answer/stream-part.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 import { sealSummary } from './compaction.ts'
+import type { ToolForm } from './declared-tools.ts'
+
+/** What a client of this API asks of its answer beside what all may ask. */
+export interface ResponsesWishes {
+  /** The tools on offer that are no plain functions of one name, by the client's full name. */
+  readonly toolForms: Readonly<Record<string, ToolForm>>
+  /** JSON text of an object: members of the request that the answer repeats. */
+  readonly echo: string
+  /** The answer's text is a summary that will stand for the conversation. */
+  readonly isCompaction: boolean
+}
+
+export type ResponsesPlan = ReplyPlan<ResponsesWishes>
 
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete'
 
@@ -54,21 +67,17 @@ type SearchPart = Extract<StreamPart, { type: 'search' }>
 /** Makes the items of one answer: each gets the next place, and an id that tells its answer and its place. */
 export class ItemMaker {
   readonly #responseId: string
-  readonly #forms: ReplyPlan['toolForms']
+  readonly #forms: ResponsesWishes['toolForms']
   readonly #room: AnswerRoom
   #count = 0
   /** What the model's words are. */
   readonly textKind: 'message' | 'compaction'
 
-  constructor(
-    responseId: string,
-    plan: Pick<ReplyPlan, 'toolForms' | 'isCompaction'>,
-    room: AnswerRoom
-  ) {
+  constructor(responseId: string, { asked }: ResponsesPlan, room: AnswerRoom) {
     this.#room = room
     this.#responseId = responseId
-    this.#forms = plan.toolForms
-    this.textKind = plan.isCompaction === true ? 'compaction' : 'message'
+    this.#forms = asked.own.toolForms
+    this.textKind = asked.own.isCompaction ? 'compaction' : 'message'
   }
 
   make(kind: ItemKind, callMembers = ''): OutputItem {

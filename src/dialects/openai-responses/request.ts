@@ -1,8 +1,11 @@
 import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
-import { Repairs } from '../../kiro/rules/repairs.ts'
+import type { Repairs } from '../../kiro/rules/repairs.ts'
 import { type Conversation, isBlank } from '../../kiro/wire/message.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { textMember } from '../../shared/json.ts'
+import type { AnswerRoom } from '../answer/long-text.ts'
+import { OpenAiErrors } from '../answer/openai-error.ts'
+import type { AnswerIdentity } from '../answer/stream-part.ts'
 import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
 import { invalidPart, parseJsonBody } from '../plan/json-body.ts'
 import { checkShape } from '../request/shape.ts'
@@ -15,10 +18,30 @@ import {
 } from '../request/to-upstream.ts'
 import { COMPACTION_TRIGGER } from './compaction.ts'
 import { DeclaredTools } from './declared-tools.ts'
-import { type InputItem, itemsOf, listItems } from './input.ts'
+import { type InputItem, itemReferencesOf, itemsOf, listItems } from './input.ts'
 import { ItemReader } from './items.ts'
+import { type ResponsesPlan, type ResponsesWishes, toResponseId } from './output-items.ts'
+import { ResponsesAnswer } from './response-object.ts'
 import { Items, type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
 import { allowedNames, allowedSearch, declareTools, readToolChoice } from './tools.ts'
+import { ResponsesTranslator } from './translator.ts'
+
+/** The Responses API. */
+export const OpenAiResponses = {
+  paths: ['/v1/responses', '/responses'],
+  counter: {
+    path: '/input_tokens',
+    toAnswer: (tokens: number) => ({ object: 'response.input_tokens', input_tokens: tokens })
+  },
+  errors: OpenAiErrors,
+  toUpstreamRequest,
+  itemReferencesOf,
+  toAnswerId: toResponseId,
+  createWriter: (plan: ResponsesPlan, identity: AnswerIdentity, room: AnswerRoom) =>
+    plan.asked.isStream
+      ? new ResponsesTranslator(plan, identity, room)
+      : new ResponsesAnswer(plan, identity, room)
+}
 
 /** The answer to a compaction is one item, made of text. */
 const SUMMARY_ALONE = {
@@ -33,10 +56,10 @@ const SUMMARY_ALONE = {
  *
  * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
  */
-export function toUpstreamRequest(
+function toUpstreamRequest(
   body: Uint8Array,
   options: RequestOptions,
-  repairs = new Repairs()
+  repairs: Repairs
 ): UpstreamRequest {
   const sent = checkShape(ResponsesBodyCheck, parseJsonBody(body, options.heapBytes), '')
   refuseStateOnServer(sent)
@@ -48,24 +71,27 @@ export function toUpstreamRequest(
   const conversation = readConversation(request, items, declared, repairs)
   return toUpstream(
     {
-      dialect: 'openai-responses',
       bodyBytes: answers.reduce((sum, { byteLength }) => sum + byteLength, body.byteLength),
-      model: request.model,
       conversation,
       reasoning: readReasoning(request, repairs),
       maxTokens: request.max_output_tokens ?? undefined,
-      stopSequences: [],
-      isStream: request.stream === true,
-      wantsUsage: true,
-      isSingleToolCall: request.parallel_tool_calls === false,
-      isJsonAnswer: jsonFormat(request) !== undefined,
       jsonForm: readJsonForm(jsonFormat(request), 'text.format.schema'),
       webSearch: allowedSearch(request.tool_choice, declared),
       sessionKey: sessionKeyOf(request),
-      toolForms: declared.forms,
-      echo: echoOf(sent),
-      keepsItems: request.store !== false,
-      isCompaction
+      answer: {
+        dialect: 'openai-responses',
+        model: request.model,
+        isStream: request.stream === true,
+        stopSequences: [],
+        isSingleToolCall: request.parallel_tool_calls === false,
+        isJsonAnswer: jsonFormat(request) !== undefined,
+        keepsItems: request.store !== false
+      },
+      own: (offered): ResponsesWishes => ({
+        toolForms: declared.formsOf(offered),
+        echo: echoOf(sent),
+        isCompaction
+      })
     },
     options,
     repairs

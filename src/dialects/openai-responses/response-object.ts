@@ -11,8 +11,13 @@ import type {
   StreamPart,
   Usage
 } from '../answer/stream-part.ts'
-import type { ReplyPlan } from '../plan/plan.ts'
-import { type ItemKind, ItemMaker, type OutputItem, toItemJson } from './output-items.ts'
+import {
+  type ItemKind,
+  ItemMaker,
+  type OutputItem,
+  type ResponsesPlan,
+  toItemJson
+} from './output-items.ts'
 import { RawInput } from './raw-input.ts'
 
 /** How far a response is. */
@@ -44,9 +49,10 @@ const DEFAULTS = {
 export class ResponseObject {
   readonly #head: string
 
-  constructor({ model, echo, keepsItems }: ReplyPlan, { id, created }: AnswerIdentity) {
+  constructor({ asked }: ResponsesPlan, { id, created }: AnswerIdentity) {
+    const { model, keepsItems, own: wishes } = asked
     const own = { id, object: 'response', created_at: created, model, store: keepsItems }
-    const said = { ...own, ...DEFAULTS, ...asJsonObject(JSON.parse(echo)), ...own }
+    const said = { ...own, ...DEFAULTS, ...asJsonObject(JSON.parse(wishes.echo)), ...own }
     // A slice that leaves one character out.
     this.#head = JSON.stringify(said).slice(0, -1)
   }
@@ -79,7 +85,7 @@ export class ResponsesAnswer implements Collector {
   #isCut = false
   #end: Extract<StreamPart, { type: 'end' }> | null = null
 
-  constructor(plan: ReplyPlan, identity: AnswerIdentity, room: AnswerRoom = ENDLESS_ROOM) {
+  constructor(plan: ResponsesPlan, identity: AnswerIdentity, room: AnswerRoom = ENDLESS_ROOM) {
     this.#room = room
     this.#response = new ResponseObject(plan, identity)
     this.#items = new ItemMaker(identity.id, plan, room)

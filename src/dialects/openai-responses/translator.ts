@@ -2,11 +2,11 @@ import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf } from '../answer/long-text.
 import { glue, type Written } from '../answer/output-text.ts'
 import { SseComment, toTellable } from '../answer/sse.ts'
 import type { AnswerIdentity, KeptItems, StreamPart, Translator } from '../answer/stream-part.ts'
-import type { ReplyPlan } from '../plan/plan.ts'
 import {
   type ItemKind,
   ItemMaker,
   type OutputItem,
+  type ResponsesPlan,
   type SearchItem,
   toBegunItem,
   toItemJson,
@@ -54,7 +54,7 @@ export class ResponsesTranslator implements Translator {
   #rawInput: RawInput | null = null
   #isCut = false
 
-  constructor(plan: ReplyPlan, identity: AnswerIdentity, room: AnswerRoom = ENDLESS_ROOM) {
+  constructor(plan: ResponsesPlan, identity: AnswerIdentity, room: AnswerRoom = ENDLESS_ROOM) {
     this.#room = room
     this.#response = new ResponseObject(plan, identity)
     this.#items = new ItemMaker(identity.id, plan, room)

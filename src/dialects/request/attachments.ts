@@ -178,6 +178,29 @@ export function toBlock(
   }
 }
 
+/** What a request must have got before it can be converted. */
+export interface AttachmentNeeds {
+  readonly urls: readonly string[]
+  /** Those that it carries, which only have to be turned into text. Each has memory of its own. */
+  readonly pdfs: readonly Uint8Array<ArrayBuffer>[]
+}
+
+/**
+ * The attachments of a body that `convertRequest()` could not read.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID for one that is no JSON
+ */
+export function attachmentNeedsOf(body: Uint8Array): AttachmentNeeds {
+  const attachments = findAttachments(parseJsonBody(body)).map((block) => block.attachment)
+  return {
+    urls: [...new Set(attachments.flatMap((one) => (one.kind === 'url' ? [one.url] : [])))],
+    // In memory of its own, however small it is.
+    pdfs: attachments.flatMap((one) =>
+      one.kind === 'pdf' ? [new Uint8Array(Buffer.from(one.base64, 'base64'))] : []
+    )
+  }
+}
+
 /** What was got for the attachments of a body. */
 export interface AttachmentContents {
   /** From the web, by URL. */

@@ -12,18 +12,16 @@ import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { RuleId } from '../../kiro/rules/rules.ts'
 import type { Conversation, Source } from '../../kiro/wire/message.ts'
 import type { GatewayError } from '../../shared/errors.ts'
-import { setOwn } from '../../shared/json.ts'
 import type { JsonForm } from '../plan/json-answer.ts'
 import { invalidPart } from '../plan/json-body.ts'
 import {
-  type DialectName,
+  type AskedAnswer,
   keptBytesOf,
   offeredNames,
   planRounds,
   planSearch,
   type ReplyPlan,
-  textCallFormsOf,
-  type ToolForm
+  textCallFormsOf
 } from '../plan/plan.ts'
 import type { WebSearchWish } from '../plan/search-tool.ts'
 import { encodePayload } from './payload-bytes.ts'
@@ -39,34 +37,21 @@ export interface UpstreamRequest {
 
 /** A client's request after its dialect has been read. */
 export interface ClientRequest {
-  readonly dialect: DialectName
   /** Of its body, and of what stands outside it. */
   readonly bodyBytes: number
-  /** As the client named it. */
-  readonly model: string
   readonly conversation: Conversation
   readonly reasoning: ReasoningWish
   /** The client's bound for the answer, in tokens. */
   readonly maxTokens: number | undefined
-  readonly stopSequences: readonly string[]
-  readonly isStream: boolean
-  readonly wantsUsage: boolean
-  readonly isSingleToolCall: boolean
-  readonly isJsonAnswer: boolean
   /** What the JSON must be, checked in the answer (`readJsonForm`). */
   readonly jsonForm?: JsonForm | undefined
   /** The vendor's web search, which the gateway makes for the model (`findSearchTool`). */
   readonly webSearch?: WebSearchWish | undefined
   /** What all requests of one session have in common. */
   readonly sessionKey: string | undefined
-  /** How the client declared each tool, by its full name. */
-  readonly toolForms?: ReadonlyMap<string, ToolForm>
-  /** See `ReplyPlan`; nothing special unless given. */
-  readonly echo?: ReplyPlan['echo']
-  readonly keepsItems?: boolean
-  readonly isCompaction?: boolean
-  readonly safeguards?: readonly string[]
-  readonly isLegacyCall?: boolean
+  readonly answer: Omit<AskedAnswer, 'own'>
+  /** What its writer alone must know, by the client's names of the tools that are on offer in the end. */
+  readonly own: (offered: readonly string[]) => unknown
 }
 
 /**
@@ -82,7 +67,7 @@ export function toUpstream(
 ): UpstreamRequest {
   const { maxTokens } = request
   refuseLongNames(request)
-  const model = resolveModel(request.model, options)
+  const model = resolveModel(request.answer.model, options)
   if (model.isSubstitute) repairs.note('model-substituted', 'model')
   const reasoning = planReasoning({
     wish: request.reasoning,
@@ -117,16 +102,10 @@ export function toUpstream(
   ]
   const offered = offeredNames(built.payload, built.toolNames)
   const plan: Omit<ReplyPlan, 'keptBytes'> = {
-    dialect: request.dialect,
-    model: request.model,
+    asked: { ...request.answer, own: request.own(offered) },
     upstreamModel: model.id,
-    isStream: request.isStream,
-    wantsUsage: request.wantsUsage,
     toolNames: built.toolNames,
-    stopSequences: request.stopSequences,
     reasoning: reasoning.source,
-    isSingleToolCall: request.isSingleToolCall,
-    isJsonAnswer: request.isJsonAnswer,
     ...(maxTokens !== undefined &&
       built.payload.additionalModelRequestFields?.['max_tokens'] !== maxTokens && {
         maxOutputTokens: maxTokens
@@ -135,31 +114,10 @@ export function toUpstream(
     inputTokens: tokens,
     rounds: planRounds({ jsonForm: request.jsonForm, webSearch }, conversation.toolChoice, offered),
     contextWindow,
-    toolForms: formsOf(offered, request.toolForms),
-    echo: request.echo ?? '{}',
-    keepsItems: request.keepsItems ?? false,
-    ...(request.isCompaction === true && { isCompaction: true }),
-    ...(request.safeguards?.length && { safeguards: request.safeguards }),
-    ...(request.isLegacyCall === true && { isLegacyCall: true }),
     repairs: repairs.codes,
     borderline: [...new Set(borderline.map(({ rule }) => rule))]
   }
   return { payload: bytes, plan: { ...plan, keptBytes: keptBytesOf(plan) }, borderline }
-}
-
-/** A request may declare many more tools than are offered, and only those can be called. */
-function formsOf(
-  offered: readonly string[],
-  forms: ReadonlyMap<string, ToolForm> | undefined
-): ReplyPlan['toolForms'] {
-  const kept: Record<string, ToolForm> = {}
-  if (forms === undefined) return kept
-  for (const name of offered) {
-    const form = forms.get(name)
-    const isPlain = form?.kind === 'function' && form.name === name
-    if (form !== undefined && !isPlain) setOwn(kept, name, form)
-  }
-  return kept
 }
 
 /** Nobody's names are longer; they are repeated in every turn and with every call. */
@@ -167,7 +125,7 @@ const MAX_MODEL_CHARS = 256
 /** The vendors take 64 and 128; here a namespace may stand before. */
 const MAX_TOOL_NAME_CHARS = 512
 
-function refuseLongNames({ model, conversation }: ClientRequest): void {
+function refuseLongNames({ answer: { model }, conversation }: ClientRequest): void {
   if (model.length > MAX_MODEL_CHARS) throw tooLong('model', model, MAX_MODEL_CHARS)
   for (const { name, source } of conversation.tools) {
     if (name.length > MAX_TOOL_NAME_CHARS) {

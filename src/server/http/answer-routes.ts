@@ -1,19 +1,13 @@
 import type { FastifyInstance } from 'fastify'
-import type { DialectName } from '../../dialects/plan/plan.ts'
+import { DIALECT_NAMES, type DialectName, Dialects } from '../../dialects/dialect.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { Turn } from '../turn/turn.ts'
 
-/** Where each client API is served; a path without `/v1` is what some clients make of a base URL. */
-const AnswerPaths: ReadonlyMap<string, DialectName> = new Map([
-  ['/v1/chat/completions', 'openai-chat'],
-  ['/chat/completions', 'openai-chat'],
-  ['/v1/responses', 'openai-responses'],
-  ['/responses', 'openai-responses'],
-  ['/v1/messages', 'anthropic-messages'],
-  ['/messages', 'anthropic-messages'],
-  ['/anthropic/v1/messages', 'anthropic-messages']
-])
+/** Where each client API is served. */
+const AnswerPaths: ReadonlyMap<string, DialectName> = new Map(
+  DIALECT_NAMES.flatMap((name) => Dialects[name].paths.map((path) => [path, name] as const))
+)
 
 /** The client API of a path, also of paths below it; `null` where there is none. */
 export function dialectOfPath(path: string): DialectName | null {

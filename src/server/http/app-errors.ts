@@ -1,11 +1,11 @@
-import {
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  type ServerResponse,
-  STATUS_CODES
-} from 'node:http'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type ErrorDialect, toErrorReply } from '../../dialects/error-body.ts'
+import {
+  type DialectName,
+  dialectOfHeaders,
+  toErrorReply,
+  USUAL_DIALECT
+} from '../../dialects/dialect.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
 import { GatewayError } from '../../shared/errors.ts'
@@ -65,7 +65,7 @@ export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Err
   const isLarge = code === 'HPE_HEADER_OVERFLOW'
   const message = BAD_REQUESTS.get(code) ?? 'The connection carried no valid HTTP request.'
   const error = new GatewayError(isLate ? 'GW_BODY_TIMEOUT' : 'GW_BODY_INVALID', code, { message })
-  const { status, headers, body } = toErrorReply('openai', error, requestId)
+  const { status, headers, body } = toErrorReply(USUAL_DIALECT, error, requestId)
   const shownStatus = isLarge ? 431 : status
   unknown.note({ reqId: requestId, status: shownStatus, code: error.code, detail: code })
   const lines = Object.entries({
@@ -116,12 +116,8 @@ function pathOf({ url }: FastifyRequest): string {
   return path.slice(0, MAX_PATH_CHARS)
 }
 
-function dialectOf(request: FastifyRequest, path: string): ErrorDialect {
+function dialectOf(request: FastifyRequest, path: string): DialectName {
   return dialectOfPath(path) ?? dialectOfHeaders(request.headers)
-}
-
-function dialectOfHeaders(headers: IncomingHttpHeaders): ErrorDialect {
-  return headers['anthropic-version'] === undefined ? 'openai' : 'anthropic-messages'
 }
 
 /** Fastify's own refusals are about the shape of a request. */

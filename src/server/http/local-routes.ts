@@ -1,34 +1,23 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { isDialectName } from '../../dialects/convert.ts'
-import type { DialectName } from '../../dialects/plan/plan.ts'
+import {
+  DIALECT_NAMES,
+  type DialectName,
+  Dialects,
+  dialectOfHeaders,
+  isDialectName
+} from '../../dialects/dialect.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { convertBody, referencedAnswers, requestOptionsOf } from '../turn/body.ts'
 import { LocalTurn } from '../turn/turn.ts'
 
-/** Where each client API counts, and how it tells the result. */
-const COUNTERS = [
-  {
-    dialect: 'anthropic-messages',
-    paths: [
-      '/v1/messages/count_tokens',
-      '/messages/count_tokens',
-      '/anthropic/v1/messages/count_tokens'
-    ],
-    toAnswer: (tokens: number) => ({ input_tokens: tokens })
-  },
-  {
-    dialect: 'openai-responses',
-    paths: ['/v1/responses/input_tokens', '/responses/input_tokens'],
-    toAnswer: (tokens: number) => ({ object: 'response.input_tokens', input_tokens: tokens })
-  }
-] as const
-
 /** How many tokens a request has (kiro-protocol §9.6): the upstream can't be asked, so it is estimated. */
 export function countTokensRoutes(app: FastifyInstance, plane: DataPlane, log: Logger): void {
-  for (const { dialect, paths, toAnswer } of COUNTERS) {
-    for (const path of paths) {
+  for (const dialect of DIALECT_NAMES) {
+    const { paths, counter } = Dialects[dialect]
+    if (counter === undefined) continue
+    for (const path of paths.map((one) => one + counter.path)) {
       app.post(path, async ({ raw, id, keyName }, reply) => {
         reply.hijack()
         await new LocalTurn({
@@ -43,7 +32,7 @@ export function countTokensRoutes(app: FastifyInstance, plane: DataPlane, log: L
           answer: async (body, signal) => {
             const { plan } = await convertBody(plane, body, signal)
             const { upstreamModel, inputTokens } = plan
-            return toAnswer(plane.calibration.correct(upstreamModel, inputTokens))
+            return counter.toAnswer(plane.calibration.correct(upstreamModel, inputTokens))
           }
         }).run()
       })
@@ -63,7 +52,8 @@ export function lintRoute(app: FastifyInstance, plane: DataPlane, log: Logger): 
     reply.hijack()
     await new LocalTurn({
       plane,
-      dialect: dialect ?? dialectOfErrors(request),
+      // What this route itself refuses, it refuses as its client's API would.
+      dialect: dialect ?? dialectOfHeaders(request.headers),
       route: PATH,
       request: request.raw,
       response: reply.raw,
@@ -86,12 +76,7 @@ function askedDialect({ query }: FastifyRequest): DialectName | undefined {
   if (name === undefined) return undefined
   if (typeof name === 'string' && isDialectName(name)) return name
   throw new GatewayError('GW_BODY_INVALID', undefined, {
-    message: 'dialect: must be openai-chat, openai-responses or anthropic-messages',
+    message: `dialect: must be one of ${DIALECT_NAMES.join(', ')}`,
     param: 'dialect'
   })
-}
-
-/** What this route itself refuses, it refuses as its client's API would. */
-function dialectOfErrors({ headers }: FastifyRequest): DialectName {
-  return headers['anthropic-version'] === undefined ? 'openai-chat' : 'anthropic-messages'
 }

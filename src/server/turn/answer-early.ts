@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ErrorReply } from '../../dialects/error-body.ts'
+import type { ErrorReply } from '../../dialects/dialect.ts'
 
 /** Clients read no answer before they have sent their body; more or longer than this nobody is listened to. */
 export interface Patience {

@@ -1,6 +1,5 @@
 import type { Config } from '../../config/settings.ts'
-import { itemReferencesOf } from '../../dialects/convert.ts'
-import type { DialectName } from '../../dialects/plan/plan.ts'
+import { type DialectName, Dialects } from '../../dialects/dialect.ts'
 import type { FetchedContent } from '../../dialects/request/attachments.ts'
 import { PDF_TOO_COSTLY } from '../../dialects/request/pdf.ts'
 import type { RequestOptions } from '../../dialects/request/to-upstream.ts'
@@ -226,7 +225,7 @@ export async function referencedAnswers(
   plane: Pick<DataPlane, 'items' | 'config'>,
   { dialect, body, key, memory }: ReadRequest
 ): Promise<readonly Uint8Array[]> {
-  const ids = itemReferencesOf(dialect, body)
+  const ids = Dialects[dialect].itemReferencesOf(body)
   if (ids.length === 0) return []
   const maxBytes = Math.min(plane.config().server.maxBodyBytes, memory.largestBytes)
   return plane.items.find(key, ids, async (bytes) => {

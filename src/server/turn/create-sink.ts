@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
-import { createCollector, createTranslator, toAnswerId } from '../../dialects/answer-writers.ts'
 import type { AnswerRoom } from '../../dialects/answer/long-text.ts'
 import type { Collector, Translator } from '../../dialects/answer/stream-part.ts'
+import { createWriter, dialectOf } from '../../dialects/dialect.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { type AnswerSink, CollectReply, KeptReply } from '../../reply/sinks.ts'
 import { StreamReply } from '../../reply/stream-reply.ts'
@@ -26,13 +26,12 @@ export interface SinkOptions {
 export function createSink(options: SinkOptions): AnswerSink {
   const { plane, plan, keyName: owner, response, room } = options
   const identity = {
-    id: toAnswerId(plan.dialect, randomUUID().replaceAll('-', '')),
+    id: dialectOf(plan).toAnswerId(randomUUID().replaceAll('-', '')),
     created: Math.floor(Date.now() / 1000)
   }
-  const create = plan.isStream ? createTranslator : createCollector
-  const writer = create(plan, identity, room)
+  const writer = createWriter(plan, identity, room)
   const sink = toReply(writer, options)
-  if (!plan.keepsItems) return sink
+  if (!plan.asked.keepsItems) return sink
   return new KeptReply({
     sink,
     save: () =>

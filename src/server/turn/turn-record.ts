@@ -56,9 +56,9 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
     route,
     status,
     ...(plan !== null && {
-      model: plan.model,
+      model: plan.asked.model,
       upstreamModel: plan.upstreamModel,
-      isStream: plan.isStream
+      isStream: plan.asked.isStream
     }),
     bodyBytes,
     ...(plan !== null && plan.repairs.length > 0 && { repairs: plan.repairs }),
@@ -115,9 +115,9 @@ export class TurnDebug {
       status,
       ...(error !== null && { code: error.code, message: error.message, detail: error.detail }),
       ...(plan !== null && {
-        model: plan.model,
+        model: plan.asked.model,
         upstreamModel: plan.upstreamModel,
-        isStream: plan.isStream,
+        isStream: plan.asked.isStream,
         inputTokens: plan.inputTokens,
         contextWindow: plan.contextWindow,
         repairs: plan.repairs,

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { monotonicNow, WaitClock } from '../../admission/clock.ts'
 import type { Usage } from '../../dialects/answer/stream-part.ts'
-import { toErrorReply } from '../../dialects/error-body.ts'
-import type { DialectName, ReplyPlan } from '../../dialects/plan/plan.ts'
+import { type DialectName, toErrorReply } from '../../dialects/dialect.ts'
+import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { AnswerMemory } from '../../reply/answer-memory.ts'
 import type { AnswerSink } from '../../reply/sinks.ts'
@@ -127,7 +127,7 @@ export class Turn {
     this.#plan = plan
     this.#debug.noteRequest(payload)
     const maxBytes = plane.config().server.maxAnswerBytes
-    const room = plane.answers.open({ maxBytes, isStream: plan.isStream })
+    const room = plane.answers.open({ maxBytes, isStream: plan.asked.isStream })
     this.#room = room
     const sink = this.#createSink(plan, room)
     this.#sink = sink

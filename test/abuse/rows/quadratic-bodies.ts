@@ -1,4 +1,4 @@
-import type { DialectName } from '../../../src/dialects/plan/plan.ts'
+import type { DialectName } from '../../../src/dialects/dialect.ts'
 import { quadraticBodies } from '../../helper/quadratic-bodies.ts'
 import { post, tally } from '../probe.ts'
 import type { AbuseRow } from '../row.ts'

@@ -1,5 +1,6 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import t from 'tap'
+import type { ReplyPlan } from '../../../src/dialects/plan/plan.ts'
 import type { AnswerRoom } from '../../../src/dialects/answer/long-text.ts'
 import { PartReader } from '../../../src/dialects/answer/part-reader.ts'
 import type { UpstreamEvent } from '../../../src/kiro/wire/event.ts'
@@ -250,10 +251,9 @@ t.test('while a long call is being given out', async (t) => {
         whole,
         ...closing()
       ]
-      const streamed = summarize(readParts({ ...native, isStream: true }, events))
-      t.match(streamed, { reason: 'length' })
+      t.match(summarize(readParts(streamed(true), events)), { reason: 'length' })
       // Collected, the broken one is left out.
-      t.match(summarize(readParts({ ...native, isStream: false }, events)), { reason: 'tool' })
+      t.match(summarize(readParts(streamed(false), events)), { reason: 'tool' })
     }
   )
 
@@ -528,3 +528,7 @@ t.test('an answer for which there is no more room', async (t) => {
     t.match(reader.end(), [{ type: 'end', reason: 'length' }])
   })
 })
+
+function streamed(isStream: boolean): ReplyPlan {
+  return replyPlan({ reasoning: 'native', isStream })
+}

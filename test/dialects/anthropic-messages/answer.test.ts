@@ -1,16 +1,18 @@
 import t from 'tap'
 import { toText } from '../../../src/dialects/answer/output-text.ts'
-import { AnthropicAnswer } from '../../../src/dialects/anthropic-messages/answer.ts'
 import type { UpstreamEvent } from '../../../src/kiro/wire/event.ts'
 import { collect, readParts } from '../../helper/read-answer.ts'
-import { anthropicIdentity, replyPlan } from '../../helper/reply-plan.ts'
+import { anthropicIdentity, createCollector, replyPlan } from '../../helper/reply-plan.ts'
 import { closing, text, tool } from '../../helper/upstream-events.ts'
 
-const plan = replyPlan({ dialect: 'anthropic-messages', reasoning: 'native', isStream: false })
+const changes = { dialect: 'anthropic-messages', reasoning: 'native', isStream: false } as const
+const plan = replyPlan(changes)
 
 function answer(events: readonly UpstreamEvent[], stopSequences: readonly string[] = []): unknown {
-  const parts = readParts({ ...plan, stopSequences }, events, { countTokens: () => 3 })
-  return collect(new AnthropicAnswer(plan, anthropicIdentity), parts)
+  const parts = readParts(replyPlan({ ...changes, stopSequences }), events, {
+    countTokens: () => 3
+  })
+  return collect(createCollector(plan, anthropicIdentity), parts)
 }
 
 t.test('a text answer is a message', async (t) => {
@@ -76,7 +78,7 @@ for (const [name, events, content] of contents) {
 
 t.test('arguments are passed on as they are, large numbers and all', async (t) => {
   const input = `{"n": 12345678901234567890, "s": "${'😀'.repeat(2000)}"}`
-  const collector = new AnthropicAnswer(plan, anthropicIdentity)
+  const collector = createCollector(plan, anthropicIdentity)
   const parts = readParts(plan, [tool('t1', 'f', { input, stop: true })])
   for (const part of parts) collector.push(part)
   t.ok(toText(collector.toJson()).includes(`"input":${input}}`))
@@ -101,5 +103,5 @@ t.test('cache counts are told where the upstream gave them', async (t) => {
 })
 
 t.test('toJson() before the end is a bug', async (t) => {
-  t.throws(() => new AnthropicAnswer(plan, anthropicIdentity).toJson(), /not ended/)
+  t.throws(() => createCollector(plan, anthropicIdentity).toJson(), /not ended/)
 })

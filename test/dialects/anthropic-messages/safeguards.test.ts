@@ -1,12 +1,9 @@
 import t from 'tap'
-import {
-  AnthropicAnswer,
-  AnthropicTranslator,
-  safeguardTypesOf
-} from '../../../src/dialects/anthropic-messages/answer.ts'
+import { safeguardTypesOf } from '../../../src/dialects/anthropic-messages/answer.ts'
 import { readAnthropicStream } from '../../helper/anthropic-grammar.ts'
 import { convert } from '../../helper/convert.ts'
 import { collect, readParts, translate } from '../../helper/read-answer.ts'
+import { createCollector, createTranslator } from '../../helper/reply-plan.ts'
 import { closing, text, tool } from '../../helper/upstream-events.ts'
 
 const identity = { id: 'msg_1', created: 1 }
@@ -31,7 +28,7 @@ t.test('a safety verdict that a client asks for', async (t) => {
 
   t.test('is answered as unsupported in a stream, beside the stop reason', async (t) => {
     const plan = planOf(asked)
-    const stream = translate(new AnthropicTranslator(plan, identity), readParts(plan, events))
+    const stream = translate(createTranslator(plan, identity), readParts(plan, events))
     t.same(readAnthropicStream(stream).delta, {
       stop_reason: 'tool_use',
       stop_sequence: null,
@@ -42,7 +39,7 @@ t.test('a safety verdict that a client asks for', async (t) => {
 
   t.test('is answered as unsupported in one piece', async (t) => {
     const plan = planOf(asked)
-    const message = collect(new AnthropicAnswer(plan, identity), readParts(plan, events))
+    const message = collect(createCollector(plan, identity), readParts(plan, events))
     t.match(message, { stop_reason: 'tool_use', safeguard_results: answered })
   })
 
@@ -66,9 +63,9 @@ t.test('a safety verdict that a client asks for', async (t) => {
     for (const none of [undefined, null, [], {}, 'dangerous_tool_use', [null, 1, {}]]) {
       const plan = planOf(none)
       t.notOk('safeguards' in plan)
-      const stream = translate(new AnthropicTranslator(plan, identity), readParts(plan, events))
+      const stream = translate(createTranslator(plan, identity), readParts(plan, events))
       t.notMatch(stream, /safeguard/)
-      const message = collect(new AnthropicAnswer(plan, identity), readParts(plan, events))
+      const message = collect(createCollector(plan, identity), readParts(plan, events))
       t.notOk('safeguard_results' in (message as object))
     }
   })

@@ -2,10 +2,11 @@ import t from 'tap'
 import { toText } from '../../../src/dialects/answer/output-text.ts'
 import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
 import {
-  AnthropicAnswer,
-  AnthropicTranslator
-} from '../../../src/dialects/anthropic-messages/answer.ts'
-import { anthropicIdentity, replyPlan } from '../../helper/reply-plan.ts'
+  anthropicIdentity,
+  createCollector,
+  createTranslator,
+  replyPlan
+} from '../../helper/reply-plan.ts'
 import { readSse } from '../../helper/sse-messages.ts'
 
 const plan = replyPlan({ dialect: 'anthropic-messages' })
@@ -46,7 +47,7 @@ const blocks = [
 ]
 
 t.test('a search in a message is its two blocks, and is counted (A36)', async (t) => {
-  const answer = new AnthropicAnswer(plan, anthropicIdentity)
+  const answer = createCollector(plan, anthropicIdentity)
   for (const part of parts) answer.push(part)
   const message = JSON.parse(toText(answer.toJson()))
   t.same(message.content, blocks)
@@ -54,7 +55,7 @@ t.test('a search in a message is its two blocks, and is counted (A36)', async (t
 })
 
 t.test('a search in a stream is two blocks that are whole at their start', async (t) => {
-  const translator = new AnthropicTranslator(plan, anthropicIdentity)
+  const translator = createTranslator(plan, anthropicIdentity)
   const { messages } = readSse(parts.map((part) => translator.push(part)).join(''))
   const events = messages.map(({ data }) => JSON.parse(data))
   const starts = events.filter(({ type }) => type === 'content_block_start')
@@ -71,7 +72,7 @@ t.test('a search in a stream is two blocks that are whole at their start', async
 })
 
 t.test('a search that failed says so', async (t) => {
-  const answer = new AnthropicAnswer(plan, anthropicIdentity)
+  const answer = createCollector(plan, anthropicIdentity)
   answer.push({ ...found, results: [], problem: 'no answer' })
   for (const part of parts.slice(1)) answer.push(part)
   t.match(JSON.parse(toText(answer.toJson())).content[1], {

@@ -1,13 +1,13 @@
 import t from 'tap'
+import { toText } from '../../../src/dialects/answer/output-text.ts'
 import type { PartReaderOptions } from '../../../src/dialects/answer/part-reader.ts'
 import type { EndReason } from '../../../src/dialects/answer/stream-part.ts'
-import { AnthropicTranslator } from '../../../src/dialects/anthropic-messages/answer.ts'
 import type { ReplyPlan } from '../../../src/dialects/plan/plan.ts'
 import type { UpstreamEvent } from '../../../src/kiro/wire/event.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { readAnthropicStream } from '../../helper/anthropic-grammar.ts'
 import { readParts, translate } from '../../helper/read-answer.ts'
-import { anthropicIdentity, replyPlan } from '../../helper/reply-plan.ts'
+import { anthropicIdentity, createTranslator, replyPlan } from '../../helper/reply-plan.ts'
 import { closing, text, tool } from '../../helper/upstream-events.ts'
 
 const plain = replyPlan({ dialect: 'anthropic-messages' })
@@ -18,7 +18,7 @@ function stream(
   plan: ReplyPlan = plain,
   options: PartReaderOptions = {}
 ): string {
-  const translator = new AnthropicTranslator(plan, anthropicIdentity)
+  const translator = createTranslator(plan, anthropicIdentity)
   return translate(translator, readParts(plan, events, options))
 }
 
@@ -122,14 +122,14 @@ t.test('a stop sequence ends the answer as in A25', async (t) => {
 })
 
 t.test('an exception after output is exactly the event of A28', async (t) => {
-  const translator = new AnthropicTranslator(plain, anthropicIdentity)
+  const translator = createTranslator(plain, anthropicIdentity)
   const before = translator.push({ type: 'text', text: 'a' })
   const out = translator.fail(new GatewayError('GW_UPSTREAM_STATUS', '', { message: 'boom' }))
   t.equal(
     out,
     'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"boom"}}\n\n'
   )
-  t.match(readAnthropicStream(before + out).error, { message: 'boom' })
+  t.match(readAnthropicStream(toText(before) + toText(out)).error, { message: 'boom' })
   t.equal(translator.heartbeat(), '')
 })
 
@@ -226,10 +226,10 @@ t.test('push()', async (t) => {
       pause: 'pause_turn'
     }
     for (const [reason, word] of Object.entries(words)) {
-      const translator = new AnthropicTranslator(plain, anthropicIdentity)
+      const translator = createTranslator(plain, anthropicIdentity)
       const usage = { inputTokens: 1, outputTokens: 1 }
       const out = translator.push({ type: 'end', reason: reason as EndReason, usage })
-      t.equal(readAnthropicStream(out).delta['stop_reason'], word)
+      t.equal(readAnthropicStream(toText(out)).delta['stop_reason'], word)
     }
   })
 })
@@ -237,7 +237,7 @@ t.test('push()', async (t) => {
 t.test(
   'heartbeat() is a comment before message_start, a ping after it, nothing at the end',
   async (t) => {
-    const translator = new AnthropicTranslator(plain, anthropicIdentity)
+    const translator = createTranslator(plain, anthropicIdentity)
     t.equal(translator.heartbeat(), ': ping\n\n')
     translator.push({ type: 'text', text: 'a' })
     t.equal(translator.heartbeat(), 'event: ping\ndata: {"type":"ping"}\n\n')

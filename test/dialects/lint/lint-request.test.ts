@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
-import { convertRequest } from '../../../src/dialects/convert.ts'
+import { convertRequest } from '../../../src/dialects/dialect.ts'
 import { lintRequest } from '../../../src/dialects/lint/lint-request.ts'
 import { resolvePointer } from '../../../src/shared/json.ts'
 import * as fc from '../../helper/fast-check.ts'

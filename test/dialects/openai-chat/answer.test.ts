@@ -1,15 +1,14 @@
 import t from 'tap'
-import { OpenAiChatAnswer } from '../../../src/dialects/openai-chat/answer.ts'
 import type { UpstreamEvent } from '../../../src/kiro/wire/event.ts'
 import { collect, readParts } from '../../helper/read-answer.ts'
-import { openAiIdentity, replyPlan } from '../../helper/reply-plan.ts'
+import { createCollector, openAiIdentity, replyPlan } from '../../helper/reply-plan.ts'
 import { closing, text, tool } from '../../helper/upstream-events.ts'
 
 const plan = replyPlan({ reasoning: 'native', isStream: false })
 
 function answer(events: readonly UpstreamEvent[]): unknown {
   const parts = readParts(plan, events, { countTokens: () => 3 })
-  return collect(new OpenAiChatAnswer(plan, openAiIdentity), parts)
+  return collect(createCollector(plan, openAiIdentity), parts)
 }
 
 t.test('a text answer is a chat completion', async (t) => {
@@ -65,12 +64,12 @@ for (const [name, events, message] of messages) {
 }
 
 t.test('toJson() before the end is a bug', async (t) => {
-  t.throws(() => new OpenAiChatAnswer(plan, openAiIdentity).toJson(), /not ended/)
+  t.throws(() => createCollector(plan, openAiIdentity).toJson(), /not ended/)
 })
 
 t.test('a call of a legacy function is one', async (t) => {
   const legacy = replyPlan({ isLegacyCall: true, isStream: false })
-  const collector = new OpenAiChatAnswer(legacy, openAiIdentity)
+  const collector = createCollector(legacy, openAiIdentity)
   t.match(collect(collector, readParts(legacy, [callEvent])), {
     choices: [
       {
@@ -83,7 +82,7 @@ t.test('a call of a legacy function is one', async (t) => {
       }
     ]
   })
-  const wordy = new OpenAiChatAnswer(legacy, openAiIdentity)
+  const wordy = createCollector(legacy, openAiIdentity)
   t.match(collect(wordy, readParts(legacy, [text('a')])), {
     choices: [{ message: { content: 'a' }, finish_reason: 'stop' }]
   })

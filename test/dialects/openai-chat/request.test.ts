@@ -1,6 +1,7 @@
 import t from 'tap'
 import { convert, refusalOf } from '../../helper/convert.ts'
 import { requestOptions } from '../../helper/request-options.ts'
+import { flatPlan } from '../../helper/reply-plan.ts'
 
 const USER = { role: 'user', content: 'hi' }
 const PNG = 'iVBORw0KGgoAAAANSUhEUg=='
@@ -106,7 +107,7 @@ t.test('what Chat Completions clients send beside the messages is taken or ignor
     reasoning_effort: null,
     safeguards: [{ type: 'x' }]
   })
-  t.match(plan, {
+  t.match(flatPlan(plan), {
     dialect: 'openai-chat',
     model: 'claude-sonnet-4-5',
     upstreamModel: 'claude-sonnet-4.5',
@@ -268,7 +269,7 @@ t.test('JSON answers are asked for in words', async (t) => {
     messages: [USER],
     response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'array' } } }
   })
-  t.ok(plan.isJsonAnswer)
+  t.ok(plan.asked.isJsonAnswer)
   t.match(current.content, /must match this JSON Schema:\n\{"type":"array"\}\n\nhi$/)
 })
 
@@ -291,10 +292,10 @@ t.test('legacy functions work like tools', async (t) => {
 t.test('who offers functions alone is answered in their words', async (t) => {
   const functions = [{ name: 'f' }]
   const { plan } = convert('openai-chat', { model: 'auto', messages: [USER], functions })
-  t.match(plan, { isLegacyCall: true, isSingleToolCall: true })
+  t.match(flatPlan(plan), { isLegacyCall: true, isSingleToolCall: true })
   const tools = [{ type: 'function', function: { name: 'g' } }]
   const both = convert('openai-chat', { model: 'auto', messages: [USER], functions, tools })
-  t.match(both.plan, { isLegacyCall: undefined, isSingleToolCall: false })
+  t.match(flatPlan(both.plan), { isLegacyCall: false, isSingleToolCall: false })
 })
 
 t.test('an unknown model is 404 with a live catalogue', async (t) => {
@@ -319,7 +320,8 @@ t.test('one session has one conversation id', async (t) => {
 })
 
 function usageOf(more: object) {
-  return convert('openai-chat', { model: 'auto', messages: [USER], ...more }).plan.wantsUsage
+  return convert('openai-chat', { model: 'auto', messages: [USER], ...more }).plan.asked.own
+    .wantsUsage
 }
 
 function call(id: string) {

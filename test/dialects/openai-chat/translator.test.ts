@@ -1,12 +1,12 @@
 import t from 'tap'
+import { toText } from '../../../src/dialects/answer/output-text.ts'
 import type { PartReaderOptions } from '../../../src/dialects/answer/part-reader.ts'
-import { OpenAiChatTranslator } from '../../../src/dialects/openai-chat/answer.ts'
 import type { ReplyPlan } from '../../../src/dialects/plan/plan.ts'
 import type { UpstreamEvent } from '../../../src/kiro/wire/event.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { readOpenAiStream } from '../../helper/openai-grammar.ts'
 import { readParts, translate } from '../../helper/read-answer.ts'
-import { openAiIdentity, replyPlan } from '../../helper/reply-plan.ts'
+import { createTranslator, openAiIdentity, replyPlan } from '../../helper/reply-plan.ts'
 import { closing, text, tool } from '../../helper/upstream-events.ts'
 
 function stream(
@@ -14,7 +14,7 @@ function stream(
   plan: ReplyPlan = replyPlan(),
   options: PartReaderOptions = {}
 ): string {
-  const translator = new OpenAiChatTranslator(plan, openAiIdentity)
+  const translator = createTranslator(plan, openAiIdentity)
   return translate(translator, readParts(plan, events, options))
 }
 
@@ -149,7 +149,7 @@ t.test('push()', async (t) => {
   })
 
   t.test('has nothing to say about signatures and hidden reasoning', async (t) => {
-    const translator = new OpenAiChatTranslator(replyPlan(), openAiIdentity)
+    const translator = createTranslator(replyPlan(), openAiIdentity)
     t.equal(translator.push({ type: 'signature', signature: 'c2ln' }), '')
     t.equal(translator.push({ type: 'redacted', content: 'YQ==' }), '')
     t.equal(translator.push({ type: 'tool-end' }), '')
@@ -163,9 +163,10 @@ t.test('push()', async (t) => {
 
 t.test('fail()', async (t) => {
   t.test('sends the error chunk and no end marker', async (t) => {
-    const translator = new OpenAiChatTranslator(replyPlan(), openAiIdentity)
+    const translator = createTranslator(replyPlan(), openAiIdentity)
     const error = new GatewayError('GW_UPSTREAM_STATUS', 'log only', { message: 'boom' })
-    const out = translator.push({ type: 'text', text: 'a' }) + translator.fail(error)
+    const out =
+      toText(translator.push({ type: 'text', text: 'a' })) + toText(translator.fail(error))
     t.ok(
       out.endsWith(
         'data: {"error":{"message":"boom","type":"server_error","param":null,"code":"upstream_error"}}\n\n'
@@ -176,14 +177,14 @@ t.test('fail()', async (t) => {
   })
 
   t.test('says nothing of what a foreign error says', async (t) => {
-    const out = new OpenAiChatTranslator(replyPlan(), openAiIdentity).fail(new Error('secret'))
+    const out = createTranslator(replyPlan(), openAiIdentity).fail(new Error('secret'))
     t.notMatch(out, 'secret')
     t.match(out, 'internal_error')
   })
 })
 
 t.test('heartbeat() is a comment while the answer lasts, and nothing after it', async (t) => {
-  const translator = new OpenAiChatTranslator(replyPlan(), openAiIdentity)
+  const translator = createTranslator(replyPlan(), openAiIdentity)
   t.equal(translator.heartbeat(), ': ping\n\n')
   translator.push({ type: 'text', text: 'a' })
   t.equal(translator.heartbeat(), ': ping\n\n')

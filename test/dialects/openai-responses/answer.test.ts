@@ -1,10 +1,13 @@
 import t from 'tap'
 import { toText } from '../../../src/dialects/answer/output-text.ts'
-import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
-import { ResponsesAnswer } from '../../../src/dialects/openai-responses/response-object.ts'
-import { ResponsesTranslator } from '../../../src/dialects/openai-responses/translator.ts'
+import type { Collector, StreamPart } from '../../../src/dialects/answer/stream-part.ts'
 import { translate } from '../../helper/read-answer.ts'
-import { replyPlan, responsesIdentity } from '../../helper/reply-plan.ts'
+import {
+  createCollector,
+  createTranslator,
+  replyPlan,
+  responsesIdentity
+} from '../../helper/reply-plan.ts'
 import { readResponsesStream } from '../../helper/responses-grammar.ts'
 
 const plan = replyPlan({
@@ -33,15 +36,15 @@ const parts: readonly StreamPart[] = [
   { type: 'tool-end' }
 ]
 
-function collect(all: readonly StreamPart[]): ResponsesAnswer {
-  const answer = new ResponsesAnswer(plan, responsesIdentity)
+function collect(all: readonly StreamPart[]): Collector {
+  const answer = createCollector(plan, responsesIdentity)
   for (const part of all) answer.push(part)
   return answer
 }
 
 t.test('collects what the stream tells', async (t) => {
   const json = toText(collect([...parts, end]).toJson())
-  const stream = translate(new ResponsesTranslator(plan, responsesIdentity), [...parts, end])
+  const stream = translate(createTranslator(plan, responsesIdentity), [...parts, end])
   t.same(JSON.parse(json), readResponsesStream(stream).response)
   t.match(JSON.parse(json), {
     status: 'completed',
@@ -70,9 +73,9 @@ t.test('a call that broke off makes the response incomplete and is not kept', as
   t.equal(status, 'incomplete')
   t.same(details, { reason: 'max_output_tokens' })
   t.match(output.at(-1), { status: 'incomplete', call_id: 'c3' })
-  t.notOk(answer.keptItems.has(output.at(-1).id))
-  t.equal(answer.keptItems.size, output.length - 1)
-  const writer = new ResponsesTranslator(plan, responsesIdentity)
+  t.notOk(answer.keptItems?.has(output.at(-1).id))
+  t.equal(answer.keptItems?.size, output.length - 1)
+  const writer = createTranslator(plan, responsesIdentity)
   translate(writer, cut)
   t.same(answer.keptItems, writer.keptItems, 'as in the stream')
 })

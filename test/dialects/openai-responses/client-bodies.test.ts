@@ -1,6 +1,7 @@
 import t from 'tap'
 import { convert as convertAny } from '../../helper/convert.ts'
 import { requestOptions, toAnswer } from '../../helper/request-options.ts'
+import { flatPlan } from '../../helper/reply-plan.ts'
 
 // Bodies of the clients of kiro-protocol §11.4 to §11.6, with their long texts cut.
 
@@ -124,7 +125,7 @@ t.test('requirement 9: Codex, by the name of the model', async (t) => {
       ]
     )
     t.equal(current.content, 'Continue.')
-    t.match(plan, {
+    t.match(flatPlan(plan), {
       isStream: true,
       isSingleToolCall: false,
       keepsItems: false,
@@ -137,7 +138,7 @@ t.test('requirement 9: Codex, by the name of the model', async (t) => {
         }
       }
     })
-    t.notOk('exec_command' in plan.toolForms)
+    t.notOk('exec_command' in plan.asked.own.toolForms)
     t.same(
       plan.repairs.filter((code) => !/schema|merged|blank/.test(code)),
       ['server-tool-dropped']
@@ -197,7 +198,7 @@ t.test('requirement 9: Codex, by the name of the model', async (t) => {
       'multi_agent_v1__close_agent',
       'mcp__weather__forecast'
     ])
-    t.match(plan.toolForms, {
+    t.match(plan.asked.own.toolForms, {
       apply_patch: { kind: 'text', name: 'apply_patch' },
       tool_search: { kind: 'search', name: 'tool_search' },
       mcp__weather__forecast: { kind: 'function', name: 'forecast', namespace: 'mcp__weather' }
@@ -249,7 +250,7 @@ t.test('requirement 9: Codex, by the name of the model', async (t) => {
       'collaboration__spawn_agent',
       'collaboration__close_agent'
     ])
-    t.match(plan.toolForms, {
+    t.match(plan.asked.own.toolForms, {
       functions__exec: { kind: 'text', name: 'exec', namespace: 'functions' },
       functions__wait: { kind: 'function', name: 'wait', namespace: 'functions' }
     })
@@ -275,7 +276,9 @@ t.test('requirement 9: Codex, by the name of the model', async (t) => {
     t.equal(current.images?.length, 1)
     const schema = { type: 'object', properties: { ok: { type: 'boolean' } } }
     const format = { type: 'json_schema', strict: true, name: 'codex_output_schema', schema }
-    t.ok(convert({ ...CODEX, model: 'auto', input: OPENING, text: { format } }).plan.isJsonAnswer)
+    t.ok(
+      convert({ ...CODEX, model: 'auto', input: OPENING, text: { format } }).plan.asked.isJsonAnswer
+    )
     const compaction = convert({
       ...CODEX,
       model: 'claude-sonnet-4.5',
@@ -327,7 +330,7 @@ t.test('other clients', async (t) => {
     })
     t.same(namesOf(tools), ['read_files'])
     t.same(plan.repairs, ['server-tool-dropped'])
-    t.ok(plan.keepsItems)
+    t.ok(plan.asked.keepsItems)
   })
 
   t.test('the ai SDK: its own answers as references', async (t) => {
@@ -397,7 +400,7 @@ t.test('other clients', async (t) => {
     t.match(history[0], {
       userInputMessage: { content: /^Be brief\.\n\nYou must call at least one [^]*\n\nhi$/ }
     })
-    t.ok(plan.isSingleToolCall)
+    t.ok(plan.asked.isSingleToolCall)
     t.same(plan.repairs, [])
   })
 })

@@ -2,11 +2,15 @@ import t from 'tap'
 import { toText } from '../../../src/dialects/answer/output-text.ts'
 import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
 import { sealSummary } from '../../../src/dialects/openai-responses/compaction.ts'
-import { ResponsesAnswer } from '../../../src/dialects/openai-responses/response-object.ts'
-import { ResponsesTranslator } from '../../../src/dialects/openai-responses/translator.ts'
 import { convert as convertAny } from '../../helper/convert.ts'
 import { translate } from '../../helper/read-answer.ts'
-import { replyPlan, responsesIdentity } from '../../helper/reply-plan.ts'
+import {
+  createCollector,
+  createTranslator,
+  replyPlan,
+  responsesIdentity,
+  flatPlan
+} from '../../helper/reply-plan.ts'
 import { readResponsesStream } from '../../helper/responses-grammar.ts'
 
 const convert = (request: object) => convertAny('openai-responses', request)
@@ -40,16 +44,21 @@ t.test('Codex with openai_base_url: "expected exactly one compaction output item
     t.match(current.content, /a\.txt\nThe conversation up to here will be replaced by a summary/)
     t.same(tools, [])
     t.match(payload.additionalModelRequestFields, { thinking: { type: 'disabled' } })
-    t.match(plan, { isCompaction: true, reasoning: 'none', isJsonAnswer: false, rounds: null })
+    t.match(flatPlan(plan), {
+      isCompaction: true,
+      reasoning: 'none',
+      isJsonAnswer: false,
+      rounds: null
+    })
     t.match(
-      JSON.parse(plan.echo),
+      JSON.parse(plan.asked.own.echo),
       { tool_choice: 'auto', reasoning: { effort: 'high' } },
       'as it was sent'
     )
   })
 
   t.test('its words are one item, streamed or not', async (t) => {
-    const writer = new ResponsesTranslator(plan, responsesIdentity)
+    const writer = createTranslator(plan, responsesIdentity)
     const { types, output, response } = readResponsesStream(translate(writer, answerOf('stop')))
     t.same(types, [
       'response.created',
@@ -61,7 +70,7 @@ t.test('Codex with openai_base_url: "expected exactly one compaction output item
     const sealed = sealSummary('The user wants a list – “all”.')
     t.match(output, [{ type: 'compaction', id: /^cmp_/, encrypted_content: sealed }])
     t.equal(output.length, 1)
-    const answer = new ResponsesAnswer(plan, responsesIdentity)
+    const answer = createCollector(plan, responsesIdentity)
     for (const part of answerOf('stop')) answer.push(part)
     t.same(JSON.parse(toText(answer.toJson())), response)
   })
@@ -74,7 +83,7 @@ t.test('Codex with openai_base_url: "expected exactly one compaction output item
   })
 
   t.test('half a summary is none', async (t) => {
-    const writer = new ResponsesTranslator(plan, responsesIdentity)
+    const writer = createTranslator(plan, responsesIdentity)
     const { response, output } = readResponsesStream(translate(writer, answerOf('length')))
     t.match(response, { status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } })
     t.match(output, [{ type: 'compaction', encrypted_content: '' }])

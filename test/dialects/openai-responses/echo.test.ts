@@ -60,7 +60,9 @@ t.test('one session of Responses requests has one conversation id', async (t) =>
 })
 
 function echoOf(more: object) {
-  return JSON.parse(convert('openai-responses', { model: 'auto', input: 'hi', ...more }).plan.echo)
+  return JSON.parse(
+    convert('openai-responses', { model: 'auto', input: 'hi', ...more }).plan.asked.own.echo
+  )
 }
 
 function idOf(more: object) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
-import { convertRequest } from '../../../src/dialects/convert.ts'
+import { convertRequest } from '../../../src/dialects/dialect.ts'
 import { itemReferencesOf } from '../../../src/dialects/openai-responses/input.ts'
 import { convert as convertAny, refusalOf } from '../../helper/convert.ts'
 import * as fc from '../../helper/fast-check.ts'

@@ -2,7 +2,6 @@ import { deepEqual, equal } from 'node:assert/strict'
 import OpenAI from 'openai'
 import type { ResponseStreamEvent } from 'openai/resources/responses/responses'
 import t from 'tap'
-import { createCollector, createTranslator } from '../../../src/dialects/answer-writers.ts'
 import { toText } from '../../../src/dialects/answer/output-text.ts'
 import { PartReader } from '../../../src/dialects/answer/part-reader.ts'
 import { SseHeaders } from '../../../src/dialects/answer/sse.ts'
@@ -21,7 +20,12 @@ import {
   record,
   string
 } from '../../helper/fast-check.ts'
-import { replyPlan, responsesIdentity } from '../../helper/reply-plan.ts'
+import {
+  createCollector,
+  createTranslator,
+  replyPlan,
+  responsesIdentity
+} from '../../helper/reply-plan.ts'
 import { readResponsesStream, textOf } from '../../helper/responses-grammar.ts'
 import { stringOf } from '../../helper/sse-messages.ts'
 import { cutAt } from '../../helper/upstream-events.ts'

@@ -27,7 +27,7 @@ t.test('tools of a Responses request', async (t) => {
         ['bare', { type: 'object', properties: {} }]
       ]
     )
-    t.same(plan.toolForms, {})
+    t.same(plan.asked.own.toolForms, {})
     t.same(plan.repairs, [])
   })
 
@@ -59,7 +59,7 @@ t.test('tools of a Responses request', async (t) => {
         required: ['input']
       })
     }
-    t.same(plan.toolForms, {
+    t.same(plan.asked.own.toolForms, {
       plain: { kind: 'text', name: 'plain' },
       apply_patch: { kind: 'text', name: 'apply_patch' },
       silent: { kind: 'text', name: 'silent' }
@@ -79,7 +79,7 @@ t.test('tools of a Responses request', async (t) => {
       tools.map(({ name }) => name),
       ['close', 'a__close', 'a__open', 'b__close', 'b__exec']
     )
-    t.same(plan.toolForms, {
+    t.same(plan.asked.own.toolForms, {
       a__close: { kind: 'function', name: 'close', namespace: 'a' },
       a__open: { kind: 'function', name: 'open', namespace: 'a' },
       b__close: { kind: 'function', name: 'close', namespace: 'b' },
@@ -100,7 +100,7 @@ t.test('tools of a Responses request', async (t) => {
       tools.map(({ name }) => name),
       ['a__b__c', 'a__b__c_2', 'a__b__c_3']
     )
-    t.same(plan.toolForms, {
+    t.same(plan.asked.own.toolForms, {
       a__b__c_2: { kind: 'function', name: 'b__c', namespace: 'a' },
       a__b__c_3: { kind: 'function', name: 'c', namespace: 'a__b' }
     })
@@ -115,8 +115,8 @@ t.test('tools of a Responses request', async (t) => {
     t.ok((long ?? '').length <= 63)
     t.equal(short, 'mcp__my_server__constructor')
     const full = plan.toolNames[long ?? ''] ?? ''
-    t.same(plan.toolForms[full], { kind: 'function', name, namespace: 'mcp__my.server' })
-    t.same(plan.toolForms[plan.toolNames[short ?? ''] ?? ''], {
+    t.same(plan.asked.own.toolForms[full], { kind: 'function', name, namespace: 'mcp__my.server' })
+    t.same(plan.asked.own.toolForms[plan.toolNames[short ?? ''] ?? ''], {
       kind: 'function',
       name: 'constructor',
       namespace: 'mcp__my.server'
@@ -128,8 +128,8 @@ t.test('tools of a Responses request', async (t) => {
       tools: ['__proto__', 'constructor', 'toString'].map((name) => ({ type: 'custom', name }))
     })
     t.equal(tools.length, 3)
-    t.same(Object.keys(plan.toolForms), ['__proto__', 'constructor', 'toString'])
-    t.same(Object.getOwnPropertyDescriptor(plan.toolForms, '__proto__')?.value, {
+    t.same(Object.keys(plan.asked.own.toolForms), ['__proto__', 'constructor', 'toString'])
+    t.same(Object.getOwnPropertyDescriptor(plan.asked.own.toolForms, '__proto__')?.value, {
       kind: 'text',
       name: '__proto__'
     })
@@ -143,7 +143,7 @@ t.test('tools of a Responses request', async (t) => {
       tools.map(({ description }) => description),
       ['first']
     )
-    t.same(plan.toolForms, {})
+    t.same(plan.asked.own.toolForms, {})
     t.same(plan.repairs, ['tool-duplicate-dropped'])
   })
 
@@ -203,7 +203,7 @@ t.test('a search for tools that the client makes', async (t) => {
       tools.map(({ name }) => name),
       ['tool_search', 'weather', 'mcp__x__get_it']
     )
-    t.same(plan.toolForms, {
+    t.same(plan.asked.own.toolForms, {
       tool_search: { kind: 'search', name: 'tool_search' },
       'mcp__x__get.it': { kind: 'function', name: 'get.it', namespace: 'mcp__x' }
     })

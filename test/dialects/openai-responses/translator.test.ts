@@ -1,18 +1,23 @@
 import type { Response } from 'openai/resources/responses/responses'
 import t from 'tap'
 import { toText } from '../../../src/dialects/answer/output-text.ts'
-import type { StreamPart, Usage } from '../../../src/dialects/answer/stream-part.ts'
-import { ResponsesTranslator } from '../../../src/dialects/openai-responses/translator.ts'
+import type { StreamPart, Translator, Usage } from '../../../src/dialects/answer/stream-part.ts'
 import type { ReplyPlan } from '../../../src/dialects/plan/plan.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { readParts, translate } from '../../helper/read-answer.ts'
-import { replyPlan, responsesIdentity } from '../../helper/reply-plan.ts'
+import {
+  createTranslator,
+  type PlanChanges,
+  replyPlan,
+  responsesIdentity,
+  type Wishes
+} from '../../helper/reply-plan.ts'
 import { readResponsesStream } from '../../helper/responses-grammar.ts'
 import { readSse } from '../../helper/sse-messages.ts'
 import { text, tool } from '../../helper/upstream-events.ts'
 
 const usage: Usage = { inputTokens: 12, outputTokens: 5 }
-const forms: ReplyPlan['toolForms'] = {
+const forms: PlanChanges['toolForms'] = {
   apply_patch: { kind: 'text', name: 'apply_patch' },
   functions__exec: { kind: 'text', name: 'exec', namespace: 'functions' },
   multi_agent_v1__close_agent: {
@@ -23,15 +28,15 @@ const forms: ReplyPlan['toolForms'] = {
   tool_search: { kind: 'search', name: 'tool_search' }
 }
 
-function planWith(changes: Partial<ReplyPlan> = {}): ReplyPlan {
+function planWith(changes: Partial<PlanChanges> = {}): ReplyPlan<Wishes> {
   return replyPlan({ dialect: 'openai-responses', toolForms: forms, ...changes })
 }
 
-function translator(changes: Partial<ReplyPlan> = {}): ResponsesTranslator {
-  return new ResponsesTranslator(planWith(changes), responsesIdentity)
+function translator(changes: Partial<PlanChanges> = {}): Translator {
+  return createTranslator(planWith(changes), responsesIdentity)
 }
 
-function streamOf(parts: readonly StreamPart[], changes: Partial<ReplyPlan> = {}): string {
+function streamOf(parts: readonly StreamPart[], changes: Partial<PlanChanges> = {}): string {
   return translate(translator(changes), parts)
 }
 
@@ -51,10 +56,7 @@ const hex = '0123456789abcdef0123456789ab'
 
 t.test('A34: a text answer, event by event', async (t) => {
   const plan = planWith()
-  const stream = translate(
-    new ResponsesTranslator(plan, responsesIdentity),
-    readParts(plan, [text('Hi')])
-  )
+  const stream = translate(createTranslator(plan, responsesIdentity), readParts(plan, [text('Hi')]))
   const message = (status: string, content: object[]) => ({
     id: `msg_${hex}0000`,
     type: 'message',
@@ -196,7 +198,7 @@ t.test('a call that broke off is never done', async (t) => {
   t.notOk(types.includes('response.custom_tool_call_input.done'))
   const writer = translator()
   translate(writer, parts)
-  t.same([...writer.keptItems.keys()], doneIds, 'and nobody can refer to it')
+  t.same([...(writer.keptItems ?? new Map()).keys()], doneIds, 'and nobody can refer to it')
 })
 
 t.test('a search for tools that broke off has its arguments as text', async (t) => {

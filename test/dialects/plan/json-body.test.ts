@@ -65,7 +65,7 @@ t.test('hostile members are data', async (t) => {
       {"role":"assistant","content":[{"type":"tool_use","id":"a","name":"__proto__","input":{"__proto__":{"polluted":1}}}]},
       {"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":"x"}]}]}`
   const { plan, history, tools } = convert('anthropic-messages', request)
-  t.equal(plan.isStream, false)
+  t.equal(plan.asked.isStream, false)
   t.equal(Reflect.get({}, 'polluted'), undefined)
   t.equal(tools[0]?.name, 't___proto__')
   t.equal(plan.toolNames['t___proto__'], '__proto__')

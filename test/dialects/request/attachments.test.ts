@@ -1,9 +1,9 @@
 import t from 'tap'
-import { attachmentNeedsOf, convertRequest } from '../../../src/dialects/convert.ts'
+import { convertRequest, type DialectName } from '../../../src/dialects/dialect.ts'
 import { lintRequest } from '../../../src/dialects/lint/lint-request.ts'
-import type { DialectName } from '../../../src/dialects/plan/plan.ts'
 import {
   type AttachmentContent,
+  attachmentNeedsOf,
   inlineAttachments
 } from '../../../src/dialects/request/attachments.ts'
 import { readPdfText } from '../../../src/dialects/request/pdf.ts'

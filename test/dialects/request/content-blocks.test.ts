@@ -1,6 +1,5 @@
 import t from 'tap'
-import { convertRequest } from '../../../src/dialects/convert.ts'
-import type { DialectName } from '../../../src/dialects/plan/plan.ts'
+import { convertRequest, type DialectName } from '../../../src/dialects/dialect.ts'
 import { requestOptions } from '../../helper/request-options.ts'
 
 const CHARS = 3_000_000

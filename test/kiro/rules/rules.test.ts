@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { convertRequest } from '../../../src/dialects/convert.ts'
+import { convertRequest } from '../../../src/dialects/dialect.ts'
 import { lintRequest } from '../../../src/dialects/lint/lint-request.ts'
 import { RepairTable } from '../../../src/kiro/rules/repairs.ts'
 import { isRuleId, type Rule, type RuleId, RuleTable } from '../../../src/kiro/rules/rules.ts'
