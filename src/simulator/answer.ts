@@ -32,7 +32,7 @@ export class AnswerEncoder {
       case 'half-frame':
         break
     }
-    return this.#textFrame('This frame is never finished.').subarray(0, 60)
+    return this.#textFrame('.'.repeat(step.bytes)).subarray(0, step.bytes)
   }
 
   #corruptFrame(): Buffer {

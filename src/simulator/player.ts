@@ -1,9 +1,10 @@
 import type { ServerResponse } from 'node:http'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { AnswerEncoder } from './answer.ts'
 import type { Step } from './script.ts'
 
-/** A write this large is sent before the next one is built. */
-const BATCH_BYTES = 256 * 1024
+/** A write this large is sent before the next one is built, and others have their turn. */
+const BATCH_BYTES = 64 * 1024
 
 export interface Performance {
   readonly steps: Iterable<Step>
@@ -95,7 +96,13 @@ class Player {
     this.#batch.push(bytes)
     this.#batchBytes += bytes.length
     if (this.#performance.gapMs > 0) return this.#pause(this.#performance.gapMs)
-    return this.#batchBytes >= BATCH_BYTES ? this.#flush() : undefined
+    return this.#batchBytes >= BATCH_BYTES ? this.#giveWay() : undefined
+  }
+
+  /** A client that reads fast takes every write at once, and would leave no moment for any other. */
+  async #giveWay(): Promise<void> {
+    await this.#flush()
+    await nextTurn()
   }
 
   /** Sends what there is, then waits. */

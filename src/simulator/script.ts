@@ -22,8 +22,8 @@ export type Step =
   | { readonly type: 'error'; readonly code: string; readonly message: string }
   /** A frame whose checksum is wrong. */
   | { readonly type: 'corrupt-frame' }
-  /** The first half of a frame. */
-  | { readonly type: 'half-frame' }
+  /** So many bytes of a frame that is longer. */
+  | { readonly type: 'half-frame'; readonly bytes: number }
   | { readonly type: 'pause'; readonly ms: number }
   /** Nothing more, for ever: until the client leaves. */
   | { readonly type: 'stall' }
@@ -38,14 +38,9 @@ export interface ScriptInput {
 }
 
 /** After these nothing follows. */
-const LAST_STEPS: readonly Step['type'][] = [
-  'exception',
-  'error',
-  'half-frame',
-  'stall',
-  'reset',
-  'fin'
-]
+const LAST_STEPS: readonly Step['type'][] = ['exception', 'error', 'stall', 'reset', 'fin']
+
+const CUT_FRAME_BYTES = 60
 
 /** What an accepted request is answered, decided by the request alone (kiro-protocol §5.4). */
 export function* writeScript(input: ScriptInput): Generator<Step> {
@@ -68,8 +63,8 @@ function* allSteps(input: ScriptInput): Generator<Step> {
   yield* reasoning
   yield* textSteps(deltas, words)
   yield* toolSteps(calls, { view, words })
-  if (flags.has('cut-frame')) yield { type: 'half-frame' }
-  if (flags.has('no-end')) return
+  if (flags.has('cut-frame')) yield { type: 'half-frame', bytes: CUT_FRAME_BYTES }
+  if (flags.has('cut-frame') || flags.has('no-end')) return
   yield* endSteps(input, { calls, outputTokens: countOutput(reasoning, deltas, calls) })
 }
 
@@ -91,6 +86,8 @@ function* textSteps(deltas: readonly string[], words: FoundWords): Generator<Ste
   yield* deltas.slice(0, half).map(toTextStep)
   const fault = MID_FAULTS.find(([word]) => words.flags.has(word))
   if (fault !== undefined) yield fault[1]
+  const bytes = words.numbers['half-frame']
+  if (bytes !== undefined) yield* [{ type: 'half-frame', bytes } as const, STALL]
   yield* deltas.slice(half).map(toTextStep)
 }
 
@@ -162,6 +159,8 @@ const THROTTLED: Step = {
   name: 'ThrottlingException',
   payload: { message: 'Too many requests, please wait before trying again.', reason: null }
 }
+
+const STALL: Step = { type: 'stall' }
 
 const MID_FAULTS = [
   [

@@ -59,6 +59,10 @@ export const CONTROL_WORDS = {
   'reset-first': described('none', 'TCP reset before the status line.'),
   fin: described('none', 'The connection ends after half of the text, inside the chunked body.'),
   corrupt: described('none', 'A frame with a wrong checksum after half of the text.'),
+  'half-frame': described(
+    'number',
+    'So many bytes of a longer frame after half of the text, then silence for ever.'
+  ),
   'cut-frame': described('none', 'The body ends regularly, but in the middle of a frame.'),
   'no-end': described(
     'none',

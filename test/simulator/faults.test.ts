@@ -85,6 +85,17 @@ t.test('faults', async (t) => {
     await t.rejects(readAnswer(url, 'sim:cut-frame'), { code: 'GW_STREAM_TRUNCATED' })
   })
 
+  t.test('sim:half-frame sends so much of a frame, and neither its rest nor an end', async (t) => {
+    const response = await generate(url, upstreamRequest('hi sim:events=2 sim:half-frame=70000'))
+    const reader = response.body!.getReader()
+    const decoder = new FrameDecoder()
+    let frames = 0
+    while (decoder.heldBytes < 70_000) frames += decoder.feed((await reader.read()).value!).length
+    t.equal(frames, 1)
+    t.throws(() => decoder.end(), { detail: '70000 bytes of an incomplete frame' })
+    await reader.cancel()
+  })
+
   for (const word of ['stall', 'stall-first', 'stall-headers']) {
     t.test(`sim:${word} waits until the client leaves`, async (t) => {
       const { url, simulator } = await startSimulator(t)

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
 import { AnswerEncoder } from '../../src/simulator/answer.ts'
 import { play } from '../../src/simulator/player.ts'
@@ -35,3 +36,28 @@ t.test(
     t.equal(writes, 1, 'and the rest is not sent')
   }
 )
+
+t.test('others have their turn although a fast client takes every write at once', async (t) => {
+  let turns = 0
+  const response = Object.assign(new EventEmitter(), {
+    flushHeaders: () => {},
+    end: () => {},
+    write: (_piece: Buffer, done: () => void) => process.nextTick(done)
+  }) as unknown as ServerResponse
+  const payload = { content: 'x'.repeat(1000) }
+  const steps = Array.from(
+    { length: 500 },
+    () => ({ type: 'event', name: 'assistantResponseEvent', payload }) as const
+  )
+  const played = play(
+    { steps, opening: 'head', headDelayMs: 0, gapMs: 0, chunkBytes: undefined },
+    { response, encoder: new AnswerEncoder(), signal: new AbortController().signal }
+  )
+  let isOver = false
+  void played.then(() => (isOver = true))
+  while (!isOver) {
+    turns++
+    await nextTurn()
+  }
+  t.ok(turns > 5, `${turns} turns`)
+})
