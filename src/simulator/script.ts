@@ -65,6 +65,7 @@ function* allSteps(input: ScriptInput): Generator<Step> {
   yield* toolSteps(calls, { view, words })
   if (flags.has('cut-frame')) yield { type: 'half-frame', bytes: CUT_FRAME_BYTES }
   if (flags.has('cut-frame') || flags.has('no-end')) return
+  // Counted only where an answer comes to its end: it may be endless.
   yield* endSteps(input, { calls, outputTokens: countOutput(reasoning, deltas, calls) })
 }
 

@@ -49,29 +49,39 @@ export function shapeDeltas(
   shape: { readonly events: number | undefined; readonly size: number | undefined }
 ): string[] {
   const { events, size } = shape
-  if (events === undefined) return size === undefined ? wordsOf(text) : piecesOf(text, size)
+  if (events === undefined) return size === undefined ? wordsOf(text) : [...piecesOf(text, size)]
   const words = wordsOf(text)
+  const fillers = FILLER_WORDS.map((word) => fit(word, size))
   return Array.from({ length: events }, (_, i) => {
-    const word = words[i] ?? FILLER_WORDS[(i - words.length) % FILLER_WORDS.length] ?? ''
-    return size === undefined ? word : (piecesOf(word.padEnd(size, FILLER), size)[0] ?? '')
+    const word = words[i]
+    const filler = fillers[(i - words.length) % fillers.length] ?? ''
+    return word === undefined ? filler : fit(word, size)
   })
+}
+
+/** As many characters of it as asked for, or it and filling words. */
+function fit(word: string, size: number | undefined): string {
+  if (size === undefined) return word
+  const { value } = piecesOf(word.padEnd(size, FILLER), size).next()
+  return value ?? ''
 }
 
 /** Cuts the text of `sim:say` into `events` pieces of about the same length; nothing is added. */
 export function divideText(text: string, events: number): string[] {
   const size = Math.max(1, Math.ceil(Array.from(text).length / Math.max(1, events)))
-  return piecesOf(text, size)
+  return [...piecesOf(text, size)]
 }
 
 /** Pieces of so many characters, none of which is split. */
-export function piecesOf(text: string, size: number): string[] {
-  const characters = Array.from(text)
-  const length = Math.max(1, size)
-  const pieces: string[] = []
-  for (let at = 0; at < characters.length; at += length) {
-    pieces.push(characters.slice(at, at + length).join(''))
+export function* piecesOf(text: string, size: number): Generator<string, undefined> {
+  for (let from = 0; from < text.length; ) {
+    let to = from
+    for (let chars = Math.max(1, size); chars > 0 && to < text.length; chars--) {
+      to += (text.codePointAt(to) ?? 0) > 0xffff ? 2 : 1
+    }
+    yield text.slice(from, to)
+    from = to
   }
-  return pieces
 }
 
 function resultText(value: unknown): string {
