@@ -50,6 +50,12 @@ export type AttemptOutcome =
       readonly hasAnswered: boolean
     }
 
+/**
+ * Of an answer that comes as fast as it can be read: then everything else has its turn. Where the next bytes are there
+ * already, the system hands them over at once, up to 2 MiB, and a millisecond of work for each 64 KiB of small frames.
+ */
+const TURN_BYTES = 65_536
+
 /** Thrown at an exchange whose answer is of no more interest. */
 class NothingMoreWanted extends Error {}
 
@@ -67,6 +73,14 @@ export class Attempt implements ResponseReader, AnswerSource {
   #hasAnswered = false
   #isOver = false
   #isFlushDue = false
+  /** The client has not read what it got. */
+  #isSinkFull = false
+  #isGivingWay = false
+  #turnBytes = 0
+  readonly #resumeTurn = (): void => {
+    this.#isGivingWay = false
+    if (!this.#isSinkFull && !this.#isOver) this.#exchange.resume()
+  }
   readonly #flush = (): void => {
     if (this.#isFlushDue && !this.#isOver) this.#options.sink.flush()
     this.#isFlushDue = false
@@ -94,11 +108,13 @@ export class Attempt implements ResponseReader, AnswerSource {
   }
 
   pause(): void {
+    this.#isSinkFull = true
     this.#exchange.pause()
   }
 
   resume(): void {
-    this.#exchange.resume()
+    this.#isSinkFull = false
+    if (!this.#isGivingWay) this.#exchange.resume()
   }
 
   /** The request is never sent again: frees its body's memory. After `onFirstPart` only. */
@@ -159,7 +175,18 @@ export class Attempt implements ResponseReader, AnswerSource {
     } catch (cause) {
       this.#leave(() => this.#fail(classifyFailure(cause, this.#context()), null))
     }
-    if (!this.#isOver && this.#reader.isStopped) this.#leave(() => this.#finishAnswer())
+    if (this.#isOver) return
+    if (this.#reader.isStopped) this.#leave(() => this.#finishAnswer())
+    else this.#giveWay(chunk.byteLength)
+  }
+
+  #giveWay(bytes: number): void {
+    this.#turnBytes += bytes
+    if (this.#turnBytes < TURN_BYTES || this.#isGivingWay) return
+    this.#turnBytes = 0
+    this.#isGivingWay = true
+    this.#exchange.pause()
+    setImmediate(this.#resumeTurn)
   }
 
   /** Once for all that was read from the socket at a time: that may be several chunks, and the end. */

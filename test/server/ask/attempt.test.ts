@@ -1,4 +1,5 @@
 import type { RequestListener } from 'node:http'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { PartReader } from '../../../src/dialects/answer/part-reader.ts'
 import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
@@ -141,6 +142,25 @@ t.test('an answer', (t) => {
     }
     t.same(await over(), { name: 'answered' })
     t.same(sink.calls, ['sent', 'text', 'flush', 'end', 'ended'])
+  })
+
+  t.test('that comes faster than it can be read gives way to everything else', async (t) => {
+    const piece = Buffer.concat(Array.from({ length: 1000 }, () => textFrame('a')))
+    const { sink, over } = await attempt(t, (_request, response) => {
+      response.write(Buffer.concat(Array.from({ length: 30 }, () => piece)))
+      response.end(endFrame)
+    })
+    let most = 0
+    let isOver = false
+    const watch = async () => {
+      for (let before = 0; !isOver; before = sink.parts.length) {
+        await nextTurn()
+        most = Math.max(most, sink.parts.length - before)
+      }
+    }
+    await Promise.all([watch(), over().then(() => (isOver = true))])
+    t.equal(summarize(sink.parts).text.length, 30_000)
+    t.ok(most <= 1200, `${most} parts in one turn of the event loop`)
   })
 
   t.test('that stops at a stop sequence leaves the rest', async (t) => {
