@@ -23,9 +23,15 @@ export interface AnswerLimits {
   readonly isStream: boolean
 }
 
+/** Of the memory for request bodies, what answers may hold together, and what while no body waits for some. */
+const SHARE = 1 / 2
+const IDLE_SHARE = 7 / 8
+
 /**
  * What a worker's answers may hold together: half of the memory for request bodies. How long an answer becomes nobody
- * knows, and bodies that wait for memory must not wait for all of them to end.
+ * knows, and bodies that wait for memory must not wait for all of them to end. Where none waits, answers have nearly
+ * all of it: bodies that come later still find the rest, and small ones have a lane. What an upstream makes them hold for
+ * a moment is never more than the half.
  */
 export class AnswerBudget {
   readonly #budget: MemoryBudget
@@ -52,14 +58,14 @@ export class AnswerBudget {
    *
    * @throws {GatewayError} GW_MEMORY_FULL
    */
-  take(bytes: number, heldBytes: number): Disposable {
-    const isWithinShare = this.#reservedBytes + bytes <= this.#budget.totalBytes / 2
-    if (isWithinShare && this.#budget.isFree(bytes)) return this.#takeShare(bytes)
+  take(bytes: number, heldBytes: number, idleShare = IDLE_SHARE): Disposable {
+    const share = (this.#reservedBytes + bytes) / this.#budget.totalBytes
+    if (share <= idleShare && this.#budget.isFree(bytes)) return this.#takeShare(bytes)
     if (heldBytes + bytes <= LANE_ANSWER_BYTES && this.#lane.isFree(bytes)) {
       return this.#lane.grow(bytes)
     }
     // Who waits for memory is not overtaken unless there is no other way to go on.
-    if (isWithinShare) return this.#takeShare(bytes)
+    if (share <= SHARE) return this.#takeShare(bytes)
     throw new GatewayError('GW_MEMORY_FULL', `answers hold ${this.#reservedBytes} bytes`, {
       retryAfterS: RETRY_AFTER_S
     })
@@ -152,7 +158,7 @@ export class AnswerMemory implements AnswerRoom, Disposable {
     let spare = this.#lentBytes + Math.max(0, FREE_BYTES - this.#heldBytes) - bytes
     if (spare < 0) {
       const missing = Math.max(STEP_BYTES, -spare)
-      const part = this.#budget.take(missing, this.#reservedBytes + this.#lentBytes)
+      const part = this.#budget.take(missing, this.#reservedBytes + this.#lentBytes, SHARE)
       this.#lent.push({ part, bytes: missing })
       return
     }

@@ -29,11 +29,11 @@ t.test('what nearly every answer holds is taken from nobody', async (t) => {
   t.equal(budget.reservedBytes, 0)
 })
 
-t.test('answers hold no more than half of the memory together', async (t) => {
+t.test('answers leave some of the memory to bodies', async (t) => {
   const { budget, answers } = setUp()
   const [first, second, third] = [answers.open(stream), answers.open(stream), answers.open(whole)]
-  t.ok(first.hold(MIB))
-  t.ok(second.hold(MIB - 64 * KIB))
+  t.ok(first.hold(2 * MIB))
+  t.ok(second.hold(1.5 * MIB))
   t.notOk(second.hold(MIB))
   t.ok(second.isFull)
   t.notOk(second.hold(1), 'and it stays so')
@@ -43,7 +43,19 @@ t.test('answers hold no more than half of the memory together', async (t) => {
   t.throws(() => third.say(1), { code: 'GW_MEMORY_FULL' })
   first.release()
   t.ok(answers.open(stream).hold(MIB))
-  t.ok(budget.reservedBytes <= 2 * MIB)
+  t.ok(budget.reservedBytes <= 3.5 * MIB)
+})
+
+t.test('while a body waits for memory, answers hold no more than half of it', async (t) => {
+  const { budget, answers } = setUp({ laneBytes: 0 })
+  const memory = answers.open(stream)
+  t.ok(memory.hold(MIB))
+  const { signal } = new AbortController()
+  const waiting = budget.reserve(4 * MIB, { signal, timeoutMs: 60_000 })
+  t.ok(memory.hold(MIB - 64 * KIB))
+  t.notOk(memory.hold(MIB))
+  memory.release()
+  ;(await waiting).release()
 })
 
 t.test('while bodies take all of the memory, usual answers have a lane', async (t) => {

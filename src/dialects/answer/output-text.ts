@@ -9,6 +9,8 @@ const PIECES_CHARS = 4096
 const FIRST_BLOCK_BYTES = 8192
 const MAX_BLOCK_BYTES = 65_536
 
+const Utf8 = new TextEncoder()
+
 /**
  * A text of an answer that is sent once it is whole, or again when it is: it grows by pieces, and what is long of it
  * is kept as the bytes that will be sent, outside of the heap.
@@ -78,17 +80,24 @@ export class OutputText {
     return true
   }
 
+  /** Fills the last block before there is another: what is held is hardly more than the text. */
   #write(text: string): boolean {
-    const bytes = Buffer.byteLength(text)
     const last = this.#blocks.at(-1)
-    const block =
-      last !== undefined && last.byteLength - this.#filledBytes >= bytes
-        ? last
-        : this.#addBlock(bytes)
-    if (block === null) return false
-    block.write(text, this.#filledBytes)
-    this.#filledBytes += bytes
-    return true
+    const filledBytes = this.#filledBytes
+    const read = last === undefined ? 0 : this.#fill(last, text)
+    if (read === text.length) return true
+    const rest = text.slice(read)
+    const block = this.#addBlock(Buffer.byteLength(rest))
+    if (block === null) this.#filledBytes = filledBytes
+    else this.#fill(block, rest)
+    return block !== null
+  }
+
+  /** As many whole characters as fit; gives their UTF-16 units. */
+  #fill(block: Buffer, text: string): number {
+    const { read, written } = Utf8.encodeInto(text, block.subarray(this.#filledBytes))
+    this.#filledBytes += written
+    return read
   }
 
   #addBlock(bytes: number): Buffer | null {
