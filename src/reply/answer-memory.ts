@@ -4,6 +4,8 @@ import { GatewayError } from '../shared/errors.ts'
 
 /** What every answer may hold beside the budget; nearly all need no more. */
 const FREE_BYTES = 16_384
+/** And for a moment: nearly all frames are shorter. */
+const FREE_MOMENT_BYTES = 4096
 /** What is taken at a time. */
 const STEP_BYTES = 65_536
 /** Answers up to this size have a lane of their own, so that bodies never leave them without room. */
@@ -84,12 +86,6 @@ export class AnswerBudget {
   }
 }
 
-/** A part of the budget. */
-interface Taken {
-  readonly part: Disposable
-  readonly bytes: number
-}
-
 /** Until other answers have ended, in all likelihood. */
 const RETRY_AFTER_S = 5
 
@@ -98,28 +94,29 @@ const FULL_MESSAGE =
   'streams need hardly any.'
 
 /**
- * The memory of one answer. Counts what is held, in bytes of this process, and takes it from the budget in steps; gives
- * it back in the end, all at once, but for what was only lent.
+ * The memory of one answer. Counts what is held, in bytes of this process, and takes it from the budget in steps.
  *
  * ```
  *   open ──more than MAX_ANSWER_BYTES, or no memory left──▶ full: a stream ends, an answer in one piece throws
  * ```
  */
 export class AnswerMemory implements AnswerRoom, Disposable {
-  readonly #budget: AnswerBudget
   readonly #limits: AnswerLimits
-  /** Bounded by the steps of an answer of the largest size. */
-  readonly #reservations: Disposable[] = []
-  /** What is held for a moment. Bounded by the steps of the largest frame. */
-  readonly #lent: Taken[] = []
+  readonly #held: Steps
+  readonly #lent: Steps
   #saidBytes = 0
   #heldBytes = 0
-  #reservedBytes = 0
   #refusal: GatewayError | null = null
 
   constructor(budget: AnswerBudget, limits: AnswerLimits) {
-    this.#budget = budget
     this.#limits = limits
+    // Pieces come and go: one step more than is needed stays, so that not each of them is taken and given back.
+    const held = { freeBytes: FREE_BYTES, spareBytes: STEP_BYTES }
+    this.#held = new Steps(held, (bytes) => budget.take(bytes, this.#held.bytes))
+    const lent = { freeBytes: FREE_MOMENT_BYTES, spareBytes: 0 }
+    this.#lent = new Steps(lent, (bytes) =>
+      budget.take(bytes, this.#held.bytes + this.#lent.bytes, SHARE)
+    )
   }
 
   /** Why there is no more room; `null` while there is. */
@@ -141,54 +138,9 @@ export class AnswerMemory implements AnswerRoom, Disposable {
 
   hold(bytes: number): boolean {
     if (this.#refuses()) return false
-    const heldBytes = this.#heldBytes + bytes
-    const missing = heldBytes - FREE_BYTES - this.#reservedBytes
-    if (missing > 0 && !this.#reserve(Math.max(STEP_BYTES, missing))) return false
-    this.#heldBytes = heldBytes
-    return true
-  }
-
-  /**
-   * So many bytes are held for a moment, in place of those before. It is the upstream's doing that they are many, not the
-   * length of the answer, so that this breaks off.
-   *
-   * @throws {GatewayError} GW_MEMORY_FULL
-   */
-  lend(bytes: number): void {
-    let spare = this.#lentBytes + Math.max(0, FREE_BYTES - this.#heldBytes) - bytes
-    if (spare < 0) {
-      const missing = Math.max(STEP_BYTES, -spare)
-      const part = this.#budget.take(missing, this.#reservedBytes + this.#lentBytes, SHARE)
-      this.#lent.push({ part, bytes: missing })
-      return
-    }
-    for (let last = this.#lent.at(-1); last && last.bytes <= spare; last = this.#lent.at(-1)) {
-      this.#lent.pop()
-      last.part[Symbol.dispose]()
-      spare -= last.bytes
-    }
-  }
-
-  release(): void {
-    for (const reservation of this.#reservations.splice(0)) reservation[Symbol.dispose]()
-    for (const { part } of this.#lent.splice(0)) part[Symbol.dispose]()
-    this.#reservedBytes = 0
-  }
-
-  [Symbol.dispose](): void {
-    this.release()
-  }
-
-  get #lentBytes(): number {
-    let sum = 0
-    for (const { bytes } of this.#lent) sum += bytes
-    return sum
-  }
-
-  #reserve(bytes: number): boolean {
     try {
-      this.#reservations.push(this.#budget.take(bytes, this.#reservedBytes))
-      this.#reservedBytes += bytes
+      this.#held.cover(this.#heldBytes + bytes)
+      this.#heldBytes += bytes
     } catch (cause) {
       if (!(cause instanceof GatewayError)) throw cause
       const { detail, retryAfterS = RETRY_AFTER_S } = cause
@@ -198,8 +150,85 @@ export class AnswerMemory implements AnswerRoom, Disposable {
     return !this.#refuses()
   }
 
+  free(bytes: number): void {
+    this.#heldBytes -= bytes
+    this.#held.cover(this.#heldBytes)
+  }
+
+  /**
+   * So many bytes are held for a moment, in place of those before. It is the upstream's doing that they are many, not the
+   * length of the answer, so that this breaks off.
+   *
+   * @throws {GatewayError} GW_MEMORY_FULL
+   */
+  lend(bytes: number): void {
+    this.#lent.cover(bytes)
+  }
+
+  release(): void {
+    this.#held.release()
+    this.#lent.release()
+  }
+
+  [Symbol.dispose](): void {
+    this.release()
+  }
+
   #refuses(): boolean {
     if (this.#refusal !== null && !this.#limits.isStream) throw this.#refusal
     return this.#refusal !== null
+  }
+}
+
+interface StepLimits {
+  /** What is not taken. */
+  readonly freeBytes: number
+  /** What of a usual step may stay taken beyond what is needed. */
+  readonly spareBytes: number
+}
+
+/** Memory for something that grows and shrinks, taken and given back in steps. */
+class Steps {
+  readonly #limits: StepLimits
+  readonly #take: (bytes: number) => Disposable
+  /** Bounded by the steps of an answer, or a frame, of the largest size. */
+  readonly #parts: { readonly part: Disposable; readonly bytes: number }[] = []
+  #bytes = 0
+
+  constructor(limits: StepLimits, take: (bytes: number) => Disposable) {
+    this.#limits = limits
+    this.#take = take
+  }
+
+  /** What has been taken. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** So many are needed now. @throws what `take` throws, and nothing has changed */
+  cover(neededBytes: number): void {
+    const { freeBytes, spareBytes } = this.#limits
+    const missing = neededBytes - freeBytes - this.#bytes
+    if (missing > 0) this.#add(Math.max(STEP_BYTES, missing))
+    for (let last = this.#parts.at(-1); last !== undefined; last = this.#parts.at(-1)) {
+      const spare = last.bytes > STEP_BYTES ? 0 : spareBytes
+      if (neededBytes + spare > freeBytes + this.#bytes - last.bytes) return
+      this.#drop(last)
+    }
+  }
+
+  release(): void {
+    for (const part of this.#parts.toReversed()) this.#drop(part)
+  }
+
+  #add(bytes: number): void {
+    this.#parts.push({ part: this.#take(bytes), bytes })
+    this.#bytes += bytes
+  }
+
+  #drop({ part, bytes }: { readonly part: Disposable; readonly bytes: number }): void {
+    this.#parts.pop()
+    this.#bytes -= bytes
+    part[Symbol.dispose]()
   }
 }

@@ -1,4 +1,5 @@
-import { type ClientRequest, request } from 'node:http'
+import { type ClientRequest, createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { serve } from '../bench/service.ts'
 
@@ -11,6 +12,8 @@ export type BystanderQuestion =
 export interface BystanderFigures {
   readonly small: ProbeFigures
   readonly health: ProbeFigures
+  /** The same of a bare server beside the gateway: what the machine makes of anybody's answer. */
+  readonly bare: ProbeFigures
   readonly streams: { readonly whole: number; readonly broken: number }
   /** What went wrong, a few of each. */
   readonly problems: readonly string[]
@@ -39,6 +42,8 @@ class Bystanders {
   readonly #over = new AbortController()
   readonly #small: number[] = []
   readonly #health: number[] = []
+  readonly #bare: number[] = []
+  readonly #bareServer = createServer((_request, response) => response.end('ok'))
   readonly #loops: Promise<void>[] = []
   #smallFailed = 0
   #healthFailed = 0
@@ -52,7 +57,7 @@ class Bystanders {
   }
 
   begin(streams: number): void {
-    this.#loops.push(this.#probeHealth(), this.#askSmall())
+    this.#loops.push(this.#probeHealth(), this.#probeBare(), this.#askSmall())
     for (let index = 0; index < streams; index++) this.#loops.push(this.#stream(index))
   }
 
@@ -60,11 +65,24 @@ class Bystanders {
   async end(): Promise<BystanderFigures> {
     this.#over.abort()
     await Promise.all(this.#loops)
+    this.#bareServer.close()
     return {
       small: toFigures(this.#small, this.#smallFailed),
       health: toFigures(this.#health, this.#healthFailed),
+      bare: toFigures(this.#bare, 0),
       streams: { whole: this.#whole, broken: this.#broken },
       problems: this.#problems
+    }
+  }
+
+  async #probeBare(): Promise<void> {
+    await new Promise<void>((resolve) => this.#bareServer.listen(0, '127.0.0.1', resolve))
+    const { port } = this.#bareServer.address() as AddressInfo
+    while (!this.#over.signal.aborted) {
+      const startedAt = performance.now()
+      await this.#ask('GET', `http://127.0.0.1:${port}/`)
+      this.#bare.push(performance.now() - startedAt)
+      await delay(HealthGapMs)
     }
   }
 
@@ -130,7 +148,7 @@ class Bystanders {
   #ask(method: string, path: string, body?: unknown): Promise<BystanderAnswer> {
     const { promise, resolve } = Promise.withResolvers<BystanderAnswer>()
     const headers = { authorization: `Bearer ${this.#key}`, 'content-type': 'application/json' }
-    const call: ClientRequest = request(this.#url + path, { method, agent: false, headers })
+    const call: ClientRequest = request(new URL(path, this.#url), { method, agent: false, headers })
     let text = ''
     let status = 0
     const fail = (error: Error): void => resolve({ status, text, problem: error.message })

@@ -71,9 +71,9 @@ function flatten(pieces: readonly string[]): string {
 }
 
 /**
- * The room of one answer: how much the model may say, and how much of that may be held. What is held is never given
- * back before the answer is over. Where there is no more room, the answer ends: a stream as an incomplete one, while
- * an answer in one piece fails.
+ * The room of one answer: how much the model may say, and how much of that may be held. Where there is no more room,
+ * the answer ends: a stream as an incomplete one, while an answer in one piece fails. What is still held when the answer
+ * is over is given back with all of it.
  */
 export interface AnswerRoom {
   /** The answer is over. */
@@ -90,10 +90,17 @@ export interface AnswerRoom {
    * @throws {GatewayError} the same, for an answer in one piece.
    */
   hold(bytes: number): boolean
+  /** So many of the bytes that are held are gone before the answer is over. */
+  free(bytes: number): void
 }
 
 /** For answers whose length is known. */
-export const ENDLESS_ROOM: AnswerRoom = { isFull: false, say: () => true, hold: () => true }
+export const ENDLESS_ROOM: AnswerRoom = {
+  isFull: false,
+  say: () => true,
+  hold: () => true,
+  free: () => {}
+}
 
 /** Bytes of the heap that a text takes at most, held as `LongText`. */
 export function heapBytesOf(text: string): number {

@@ -247,6 +247,7 @@ interface WaitingText {
 class WaitingEvents {
   readonly #room: AnswerRoom
   #events: (UpstreamEvent | WaitingText)[] = []
+  #heldBytes = 0
 
   constructor(room: AnswerRoom) {
     this.#room = room
@@ -257,7 +258,7 @@ class WaitingEvents {
     if (text === null) return this.#keep(event, bytesOf(event))
     const last = this.#events.at(-1)
     if (last !== undefined && 'pieces' in last && last.type === event.type) {
-      if (this.#room.hold(heapBytesOf(text))) last.pieces.add(text)
+      if (this.#hold(heapBytesOf(text))) last.pieces.add(text)
       return
     }
     const pieces = new LongText()
@@ -270,6 +271,8 @@ class WaitingEvents {
     if (this.#events.length === 0) return []
     const events = this.#events
     this.#events = []
+    this.#room.free(this.#heldBytes)
+    this.#heldBytes = 0
     return events.flatMap((event): readonly UpstreamEvent[] => {
       if (!('pieces' in event)) return [event]
       return event.pieces.take().map((text) => ({ type: event.type, text }))
@@ -277,7 +280,13 @@ class WaitingEvents {
   }
 
   #keep(event: UpstreamEvent | WaitingText, bytes: number): void {
-    if (this.#room.hold(EVENT_BYTES + bytes)) this.#events.push(event)
+    if (this.#hold(EVENT_BYTES + bytes)) this.#events.push(event)
+  }
+
+  #hold(bytes: number): boolean {
+    const hasRoom = this.#room.hold(bytes)
+    if (hasRoom) this.#heldBytes += bytes
+    return hasRoom
   }
 }
 

@@ -29,6 +29,7 @@ export class TextCalls {
   readonly #room: AnswerRoom
   #state: 'passing' | 'holding' | 'done'
   readonly #held = new LongText()
+  #heldBytes = 0
   /** What is held names a tool on offer. */
   #isNamed = false
   #isLineStart = true
@@ -55,6 +56,8 @@ export class TextCalls {
   /** Gives out what is held: something else comes up in the answer, so it was text. */
   release(): string {
     const text = this.#held.take().join('')
+    this.#room.free(this.#heldBytes)
+    this.#heldBytes = 0
     if (this.#state === 'holding') this.#state = 'done'
     this.#noteLine(text)
     return text
@@ -71,7 +74,9 @@ export class TextCalls {
   #isHopeless(delta: string): boolean {
     if (this.#state !== 'holding') return false
     const { length } = this.#held
-    if (length > MaxHeldChars || !this.#room.hold(heapBytesOf(delta))) return true
+    const bytes = heapBytesOf(delta)
+    if (length > MaxHeldChars || !this.#room.hold(bytes)) return true
+    this.#heldBytes += bytes
     if (this.#isNamed) return false
     const name = NameHead.exec(this.#held.toString())?.[1]
     this.#isNamed = name !== undefined && Object.hasOwn(this.#forms, name)

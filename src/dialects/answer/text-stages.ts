@@ -168,6 +168,7 @@ export class JsonFence {
   readonly #room: AnswerRoom
   #state: 'start' | 'fenced' | 'open' = 'start'
   readonly #held = new LongText()
+  #heldBytes = 0
 
   constructor(room: AnswerRoom) {
     this.#room = room
@@ -183,8 +184,10 @@ export class JsonFence {
         return this.#giveOut()
       }
     }
-    const hasRoom = this.#room.hold(heapBytesOf(delta)) && this.#held.length <= MaxHeldChars
-    return hasRoom ? '' : this.#giveOut()
+    const bytes = heapBytesOf(delta)
+    if (!this.#room.hold(bytes)) return this.#giveOut()
+    this.#heldBytes += bytes
+    return this.#held.length <= MaxHeldChars ? '' : this.#giveOut()
   }
 
   /** Gives out what is held, without its fence if that wraps all of it. */
@@ -197,6 +200,8 @@ export class JsonFence {
 
   #giveOut(): string {
     this.#state = 'open'
+    this.#room.free(this.#heldBytes)
+    this.#heldBytes = 0
     return this.#held.take().join('')
   }
 }

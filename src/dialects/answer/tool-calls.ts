@@ -23,8 +23,9 @@ export interface ToolCallsOptions {
  */
 const HoldChars = 2048
 
-/** What a call takes beside its texts, at most. */
+/** What a call takes beside its texts, at most; and what is left of it, beside its id, once it has been given out. */
 const CallBytes = 1024
+const SettledBytes = 128
 
 /**
  * Gathers the tool calls of one answer (kiro-protocol §5.5) and gives them out as parts, one call at a time and
@@ -96,7 +97,7 @@ export class ToolCalls {
     if (this.#newest !== null) this.#newest.isSuperseded = true
     for (const other of this.#complete) this.#settle(other)
     const call = new OpenCall(id)
-    this.#room.hold(CallBytes + heapBytesOf(id))
+    this.#hold(call, CallBytes + heapBytesOf(id))
     this.#newest = call
     this.#open.set(id, call)
     this.#queue.push(call)
@@ -105,7 +106,13 @@ export class ToolCalls {
 
   #name(call: OpenCall, name: string): void {
     call.name = name
-    this.#room.hold(heapBytesOf(name))
+    this.#hold(call, heapBytesOf(name))
+  }
+
+  #hold(call: OpenCall, bytes: number): boolean {
+    const hasRoom = this.#room.hold(bytes)
+    if (hasRoom) call.heldBytes += bytes
+    return hasRoom
   }
 
   #append(call: OpenCall, input: ToolEvent['input']): void {
@@ -138,7 +145,7 @@ export class ToolCalls {
     call.scan(json)
     if (call.isBegun) call.unsent.add(json)
     else if (call.isHopeless) this.#lose(call, json)
-    else if (this.#room.hold(heapBytesOf(json))) call.unsent.add(json)
+    else if (this.#hold(call, heapBytesOf(json))) call.unsent.add(json)
     else call.isSpoilt = true
   }
 
@@ -175,6 +182,7 @@ export class ToolCalls {
       }
       this.#queue.shift()
       this.#giveRest(call, parts)
+      this.#room.free(Math.max(0, call.heldBytes - SettledBytes - heapBytesOf(call.id)))
     }
     return parts
   }
@@ -219,6 +227,8 @@ class OpenCall {
   isPlaceholder = false
   /** Nothing but blanks so far. */
   isBlank = true
+  /** Of the answer's room. */
+  heldBytes = 0
   /** What has not been given out. */
   readonly unsent = new LongText()
   #scanner = new JsonScanner()

@@ -1,10 +1,18 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { fillerText } from '../../../src/simulator/script.ts'
-import { argumentsIn, ask, Dialects } from '../long-answers.ts'
+import { ProcessTree } from '../../bench/process-tree.ts'
+import { argumentsIn, ask, Dialects, type LongQuestion } from '../long-answers.ts'
 import type { AbuseRow } from '../row.ts'
+import type { AbuseStand } from '../stand.ts'
 
 const Chars = 1_000_000
-const PieceChars = [13, 20, 40, 97]
+const PieceChars = [13, 20, 40, 97] as const
 const AtOnce = 10
+/** How much more CPU time answers of twice the length may take. */
+const MostGrowth = 2.4
+const RestMs = 2000
+
+type Way = Pick<LongQuestion, 'dialect' | 'isStream'>
 
 /** An agent that writes a large file is not hostile: what it writes arrives to the byte, and others notice nothing. */
 export const row: AbuseRow = {
@@ -12,25 +20,69 @@ export const row: AbuseRow = {
   what: `${AtOnce} calls at once with ${Chars} characters each, in pieces of ${PieceChars.join(', ')}, in every dialect, streamed and not`,
   must: { healthP99Ms: 100 },
   async attack(stand) {
-    const expected = JSON.stringify({ text: fillerText(Chars) })
-    let answers = 0
+    const meter = new CpuMeter(stand)
+    await meter.rest()
+    const figures: string[] = []
     for (const dialect of Dialects) {
       for (const isStream of [true, false]) {
-        for (const piece of PieceChars) {
-          const prompt = `use tool write with {"text":"x"} sim:arguments=${Chars} sim:piece=${piece} sim:gap=0`
-          const question = { dialect, isStream, prompt }
-          const all = await Promise.all(Array.from({ length: AtOnce }, () => ask(stand, question)))
-          for (const answer of all) {
-            const told = answer.status === 200 ? argumentsIn(question, answer) : answer.text
-            if (told !== expected) {
-              const how = isStream ? 'streamed' : 'collected'
-              throw new Error(`${dialect}, ${how}, in pieces of ${piece}: ${told.slice(0, 300)}`)
-            }
-            answers++
-          }
-        }
+        const way = { dialect, isStream }
+        const [piece, ...others] = PieceChars
+        const halfMs = await meter.cpuMs(() => askAll(stand, way, { chars: Chars / 2, piece }))
+        const wholeMs = await meter.cpuMs(() => askAll(stand, way, { chars: Chars, piece }))
+        for (const other of others) await askAll(stand, way, { chars: Chars, piece: other })
+        const growth = wholeMs / halfMs
+        figures.push(`${nameOf(way)} ${(wholeMs / AtOnce).toFixed(0)} ms × ${growth.toFixed(2)}`)
+        stand.progress(figures.at(-1) ?? '')
+        if (growth > MostGrowth) throw new Error(`CPU time is not linear: ${figures.at(-1)}`)
       }
     }
-    return `${answers} answers, each exact to the byte`
+    const answers = Dialects.length * 2 * PieceChars.length * AtOnce
+    return `${answers} answers, each exact to the byte; CPU of one in pieces of ${PieceChars[0]}, × of half of it: ${figures.join(', ')}`
+  }
+}
+
+/** @throws if one is not exact */
+async function askAll(
+  stand: AbuseStand,
+  way: Way,
+  { chars, piece }: { readonly chars: number; readonly piece: number }
+): Promise<void> {
+  const expected = JSON.stringify({ text: fillerText(chars) })
+  const prompt = `use tool write with {"text":"x"} sim:arguments=${chars} sim:piece=${piece} sim:gap=0`
+  const question = { ...way, prompt }
+  const all = await Promise.all(Array.from({ length: AtOnce }, () => ask(stand, question)))
+  const told = all.map((answer) =>
+    answer.status === 200 ? argumentsIn(question, answer) : answer.text
+  )
+  const wrong = told.filter((one) => one !== expected)
+  if (wrong.length === 0) return
+  const what = `${nameOf(way)}, in pieces of ${piece}: ${wrong.length} of ${AtOnce} are wrong`
+  throw new Error(`${what}: ${wrong[0]?.slice(0, 300)}`)
+}
+
+function nameOf({ dialect, isStream }: Way): string {
+  return `${dialect} ${isStream ? 'streamed' : 'collected'}`
+}
+
+/** CPU time of the gateway's processes, less what the bystanders take of it. */
+class CpuMeter {
+  readonly #processes: ProcessTree
+  /** For each millisecond. */
+  #bystandersShare = 0
+
+  constructor({ gateway }: AbuseStand) {
+    this.#processes = new ProcessTree(gateway.child.pid ?? 0)
+  }
+
+  async rest(): Promise<void> {
+    this.#bystandersShare = (await this.cpuMs(() => delay(RestMs))) / RestMs
+  }
+
+  async cpuMs(run: () => Promise<unknown>): Promise<number> {
+    const startedAt = performance.now()
+    const before = this.#processes.cpuMs()
+    await run()
+    const tookMs = performance.now() - startedAt
+    return this.#processes.cpuMs() - before - this.#bystandersShare * tookMs
   }
 }

@@ -1,8 +1,8 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import t from 'tap'
-import type { ReplyPlan } from '../../../src/dialects/plan/plan.ts'
-import type { AnswerRoom } from '../../../src/dialects/answer/long-text.ts'
+import { type AnswerRoom, ENDLESS_ROOM } from '../../../src/dialects/answer/long-text.ts'
 import { PartReader } from '../../../src/dialects/answer/part-reader.ts'
+import type { ReplyPlan } from '../../../src/dialects/plan/plan.ts'
 import type { UpstreamEvent } from '../../../src/kiro/wire/event.ts'
 import {
   array,
@@ -19,6 +19,7 @@ import { replyPlan } from '../../helper/reply-plan.ts'
 import { closing, cutAt, sliceBy, text, tool } from '../../helper/upstream-events.ts'
 
 const plain = replyPlan()
+const TextForm = { parameters: { a: 'text' }, required: [] } as const
 
 function contextWindowOf(modelId: string): number | undefined {
   return modelId === 'big' ? 1_000_000 : undefined
@@ -478,9 +479,67 @@ function roomFor(bytes: number): AnswerRoom {
       return left < 0
     },
     say: (more) => (left -= more) >= 0,
-    hold: () => true
+    hold: () => true,
+    free: () => {}
   }
 }
+
+/** Endless, and knows what is held. */
+function countingRoom() {
+  const held = { bytes: 0, most: 0 }
+  const hold = (bytes: number): boolean => {
+    held.bytes += bytes
+    held.most = Math.max(held.most, held.bytes)
+    return true
+  }
+  const free = (bytes: number): void => {
+    held.bytes -= bytes
+  }
+  return { held, room: { ...ENDLESS_ROOM, hold, free } }
+}
+
+t.test('what was held is given back as soon as it is out', async (t) => {
+  const json = JSON.stringify({ a: 'x'.repeat(2000) })
+
+  t.test('for each of many calls', async (t) => {
+    const { held, room } = countingRoom()
+    const reader = new PartReader(plain, { room })
+    for (let count = 0; count < 1000; count++) {
+      reader.push(tool(`t${count}`, 'f', { input: json.slice(0, 900) }))
+      reader.push(tool(`t${count}`, 'f', { input: json.slice(900), stop: true }))
+    }
+    t.ok(held.most < 1000 * 140 + 10_000, `${held.most} bytes held`)
+    t.ok(held.bytes >= 1000 * 128, 'their ids are still there')
+  })
+
+  t.test('for calls and words that waited for another', async (t) => {
+    const { held, room } = countingRoom()
+    const reader = new PartReader(plain, { room })
+    reader.push(tool('1', 'f', { input: json.slice(0, -1).padEnd(3000) }))
+    for (let count = 0; count < 100; count++) {
+      reader.push(tool(`t${count}`, 'f', { input: json, stop: true }))
+      reader.push(text('and '.repeat(100)))
+    }
+    t.ok(held.most > 400_000)
+    reader.push(tool('1', 'f', { input: '}', stop: true }))
+    t.ok(held.bytes < 100 * 140 + 10_000, `${held.bytes} bytes held`)
+  })
+
+  for (const [what, changes, opening] of [
+    ['text that may have been a call', { textCallForms: { f: TextForm } }, '[Called f with args: '],
+    ['a fenced answer', { isJsonAnswer: true }, '```json\n']
+  ] as const) {
+    t.test(`for ${what}`, async (t) => {
+      const { held, room } = countingRoom()
+      const reader = new PartReader(replyPlan(changes), { room })
+      reader.push(text(opening))
+      reader.push(text('x'.repeat(10_000)))
+      t.ok(held.bytes >= 20_000)
+      reader.end()
+      t.equal(held.bytes, 0)
+    })
+  }
+})
 
 t.test('an answer for which there is no more room', async (t) => {
   t.test('ends as one that was cut short', async (t) => {
