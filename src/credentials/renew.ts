@@ -11,11 +11,12 @@ import {
   type JsonCall,
   jsonObjectOf,
   type JsonRequest,
-  type JsonResponse
+  type JsonResponse,
+  named
 } from '../upstream/call/json-exchange.ts'
 import { classifyFailure } from '../upstream/classify.ts'
 import type { Clock } from './clock.ts'
-import { isTokenText, type OidcClient, type StoredCredential } from './sources.ts'
+import { isTokenText, type StoredCredential } from './sources.ts'
 
 export interface RenewOptions {
   readonly call: JsonCall
@@ -41,13 +42,20 @@ export async function renewTokens(
   stored: StoredCredential,
   options: RenewOptions
 ): Promise<RenewedTokens> {
-  const { clock, leaving } = options
+  const { call, clock, leaving, loginHint } = options
   const request = { ...requestFor(stored, options), unlessSent: leaving }
+  const secrets = secretsOf(stored)
+  const { signal } = new AbortController() // never given up once it was sent
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await attemptRenewal(request, stored, options)
+      const response = await call(request, signal)
+      return readRefreshAnswer(response, { secrets, loginHint, now: clock.now() })
     } catch (cause) {
-      const error = toRefreshError(cause, stored, request)
+      const error = classifyFailure(cause, {
+        url: request.url,
+        phase: 'headers',
+        ...named(request)
+      })
       if (attempt >= ATTEMPTS || isFinalRefusal(error) || leaving.aborted) throw error
       const askedMs = (error.retryAfterS ?? 0) * 1000
       if (askedMs > MAX_DELAY_MS) throw error // not while requests wait for it
@@ -59,97 +67,41 @@ export async function renewTokens(
   }
 }
 
-async function attemptRenewal(
-  request: JsonRequest,
-  stored: StoredCredential,
-  options: RenewOptions
-): Promise<RenewedTokens> {
-  const { signal } = new AbortController() // never given up once it was sent
-  const response = await options.call(request, signal)
-  const { accessToken, refreshToken, client } = stored
+function secretsOf({ accessToken, refreshToken, client }: StoredCredential): readonly string[] {
   const secrets = [accessToken, refreshToken, client?.clientId, client?.clientSecret]
-  const context: AnswerContext = {
-    secrets: secrets.filter((secret) => typeof secret === 'string'),
-    loginHint: options.loginHint,
-    now: options.clock.now()
-  }
-  return readRefreshAnswer(response, context)
+  return secrets.filter((secret) => typeof secret === 'string')
 }
 
+/**
+ * What asks for new tokens: the Kiro desktop service for sign-ins with GitHub or Google (kiro-protocol §3.5), AWS SSO for
+ * Builder ID and IAM Identity Center (§3.6), which wants JSON in camel case, too.
+ */
 function requestFor(stored: StoredCredential, options: RenewOptions): JsonRequest {
   const { authType, refreshToken, client, renewalProblem, ssoRegion } = stored
   const { hosts, userAgent, loginHint } = options
   if (renewalProblem !== null) throw deadSignIn(renewalProblem, loginHint)
   if (refreshToken === null) throw deadSignIn('there is no refresh token', loginHint)
-  if (authType === 'social') {
-    return desktopRefreshRequest({ refreshToken, ssoRegion, hosts, userAgent })
+  const isSocial = authType === 'social'
+  if (!isSocial && client === null) {
+    throw deadSignIn('there is no client registration', loginHint)
   }
-  if (client === null) throw deadSignIn('there is no client registration', loginHint)
-  return oidcRefreshRequest({ refreshToken, client, ssoRegion, hosts, userAgent })
-}
-
-function toRefreshError(
-  cause: unknown,
-  { authType }: StoredCredential,
-  { url }: JsonRequest
-): GatewayError {
-  if (cause instanceof GatewayError) return cause
-  const setting = authType === 'social' ? 'KIRO_AUTH_URL' : 'KIRO_OIDC_URL'
-  return classifyFailure(cause, { url, phase: 'headers', setting })
-}
-
-export interface DesktopRefreshOptions {
-  readonly refreshToken: string
-  readonly ssoRegion: string
-  readonly hosts: HostOverrides
-  readonly userAgent: string
-}
-
-/** Renews a sign-in with GitHub or Google through the Kiro desktop service (kiro-protocol §3.5). */
-export function desktopRefreshRequest(options: DesktopRefreshOptions): JsonRequest {
-  const { refreshToken, ssoRegion, hosts, userAgent } = options
+  const grant = { grantType: 'refresh_token', ...client, refreshToken }
   return {
     method: 'POST',
-    url: desktopRefreshUrl(ssoRegion, hosts),
+    url: isSocial ? desktopRefreshUrl(ssoRegion, hosts) : oidcTokenUrl(ssoRegion, hosts),
     headers: {
       'content-type': 'application/json',
       accept: 'application/json',
       'user-agent': userAgent
     },
-    body: JSON.stringify({ refreshToken }),
-    setting: 'KIRO_AUTH_URL',
-    timeoutMs: REFRESH_TIMEOUT_MS
-  }
-}
-
-export interface OidcRefreshOptions {
-  readonly refreshToken: string
-  readonly client: OidcClient
-  readonly ssoRegion: string
-  readonly hosts: HostOverrides
-  readonly userAgent: string
-}
-
-/** Renews a sign-in with Builder ID or IAM Identity Center (kiro-protocol §3.6): JSON, and camel case. */
-export function oidcRefreshRequest(options: OidcRefreshOptions): JsonRequest {
-  const { refreshToken, client, ssoRegion, hosts, userAgent } = options
-  const { clientId, clientSecret } = client
-  return {
-    method: 'POST',
-    url: oidcTokenUrl(ssoRegion, hosts),
-    headers: {
-      'content-type': 'application/json',
-      accept: 'application/json',
-      'user-agent': userAgent
-    },
-    body: JSON.stringify({ grantType: 'refresh_token', clientId, clientSecret, refreshToken }),
-    setting: 'KIRO_OIDC_URL',
+    body: JSON.stringify(isSocial ? { refreshToken } : grant),
+    setting: isSocial ? 'KIRO_AUTH_URL' : 'KIRO_OIDC_URL',
     timeoutMs: REFRESH_TIMEOUT_MS
   }
 }
 
 /** A token service that takes longer than this is down. */
-export const REFRESH_TIMEOUT_MS = 15_000
+const REFRESH_TIMEOUT_MS = 15_000
 const DEFAULT_LIFE_S = 3600
 const MAX_LIFE_S = 30 * 86_400
 
@@ -162,7 +114,7 @@ export interface RenewedTokens {
   readonly profileArn: string | null
 }
 
-export interface AnswerContext {
+interface AnswerContext {
   /** What was sent; never repeated in errors. */
   readonly secrets: readonly string[]
   /** What the operator has to do when the sign-in is dead. */
@@ -177,7 +129,7 @@ export interface AnswerContext {
  * @throws {GatewayError} GW_UPSTREAM_AUTH or GW_UPSTREAM_SUSPENDED if asking again is useless,
  *   GW_UPSTREAM_RATE_LIMITED or GW_UPSTREAM_STATUS otherwise.
  */
-export function readRefreshAnswer(response: JsonResponse, context: AnswerContext): RenewedTokens {
+function readRefreshAnswer(response: JsonResponse, context: AnswerContext): RenewedTokens {
   if (response.status !== 200) throw refreshFailure(response, context)
   const answer = jsonObjectOf(response) ?? {}
   const accessToken = textMember(answer, 'accessToken')
@@ -202,7 +154,7 @@ export function isFinalRefusal(error: GatewayError): boolean {
 }
 
 /** The sign-in is dead; says why and what to do. */
-export function deadSignIn(problem: string, loginHint: string): GatewayError {
+function deadSignIn(problem: string, loginHint: string): GatewayError {
   return new GatewayError('GW_UPSTREAM_AUTH', undefined, {
     message: `The Kiro sign-in of this gateway is no longer valid (${problem}). ${loginHint}`
   })

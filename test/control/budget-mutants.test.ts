@@ -78,7 +78,7 @@ const mutants: readonly Mutant[] = [
   {
     story: 'calls of the primary itself are refused because streams wait',
     file: 'control/budget/ledger-terms.ts',
-    from: `if (accounts.get(member)?.slot === 'control') return MAX_CALLS_WAITING`,
+    from: `if (slot === 'control') return MAX_CALLS_WAITING`,
     to: ``
   },
   {
@@ -89,13 +89,13 @@ const mutants: readonly Mutant[] = [
   },
   {
     story: 'a worker and its successor have a share each',
-    file: 'control/budget/ledger-account.ts',
+    file: 'control/budget/ledger-view.ts',
     from: `if (other.slot === account.slot && !isLeaving(other)) return 0`,
     to: ``
   },
   {
     story: 'a worker that retires keeps what is idle until somebody waits',
-    file: 'control/budget/ledger-account.ts',
+    file: 'control/budget/ledger-view.ts',
     from: `if (account.isRetiring) return Math.max(0, lease)`,
     to: ``
   }

@@ -1,10 +1,6 @@
-import {
-  freePermits,
-  leaseOf,
-  reserveOf,
-  unleasedPermits
-} from '../../src/control/budget/ledger-account.ts'
+import { leaseOf, reserveOf } from '../../src/control/budget/ledger-account.ts'
 import { MAX_CALLS_WAITING } from '../../src/control/budget/ledger-terms.ts'
+import { LedgerView } from '../../src/control/budget/ledger-view.ts'
 import { HEADS_TOLD } from '../../src/ipc/service-order.ts'
 import type { Issue, Member, SimulatedCluster } from './simulated-cluster.ts'
 
@@ -76,7 +72,7 @@ export class ClusterRules {
       const idle = core.size - core.held - (account.slot === 'control' ? reserveOf(size) : 0)
       must(waiting === 0 || idle <= 0, `${waiting} wait and ${name} has ${idle} idle`)
     }
-    const free = freePermits(size, state.accounts)
+    const free = new LedgerView(size, state.accounts).free
     must(waiting === 0 || free <= 0, `${waiting} wait and ${free} are free`)
     const requests = requestsWaiting(members.values())
     must(requests <= size.maxWaiting, `${requests} wait, ${size.maxWaiting} may`)
@@ -91,7 +87,7 @@ export class ClusterRules {
       must(waiting.length === 0, `${waiting.length} wait for ever`)
     }
     must(held === 0, `${held} permits are out`)
-    const unleased = unleasedPermits(size, state.accounts)
+    const unleased = new LedgerView(size, state.accounts).unleased
     must(unleased >= 0, `${-unleased} permits too many are leased at rest`)
     for (const [name, account] of state.accounts) {
       const lease = leaseOf(account)
@@ -133,7 +129,7 @@ export class PromptRules extends ClusterRules {
   override checkFull(): void {
     const { members, size, state } = this.cluster
     const waiting = requestsWaiting(members.values())
-    let idle = Math.max(0, freePermits(size, state.accounts))
+    let idle = Math.max(0, new LedgerView(size, state.accounts).free)
     for (const member of members.values()) {
       const { held, size } = member.core
       if (member.state === 'running' && member.slot !== 'control') idle += size - held

@@ -2,13 +2,8 @@ import type { Config } from '../../config/settings.ts'
 import type { LeaseReport, LeaseTerms } from '../../ipc/messages.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { Metrics } from '../../observe/metrics.ts'
-import {
-  type BudgetSize,
-  leaseOf,
-  sharesAtStart,
-  unleasedPermits,
-  wantOf
-} from './ledger-account.ts'
+import { type BudgetSize, leaseOf, sharesAtStart, wantOf } from './ledger-account.ts'
+import { LedgerView } from './ledger-view.ts'
 import { type LedgerEvent, type LedgerState, nextLedger, openLedger } from './ledger.ts'
 
 export interface BudgetOptions {
@@ -99,7 +94,7 @@ export class Budget {
     }))
     return {
       maxConnections: size.maxConnections,
-      unleased: isLimited ? unleasedPermits(size, accounts) : null,
+      unleased: isLimited ? new LedgerView(size, accounts).unleased : null,
       waiting: members.reduce((sum, { waiting }) => sum + waiting, 0),
       members
     }

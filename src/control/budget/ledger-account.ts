@@ -2,7 +2,7 @@ import { type LeaseReport, type LeaseTerms, NO_REPORT } from '../../ipc/messages
 import type { WaiterHead } from '../../ipc/service-order.ts'
 
 /** Stands for `none`: no machine has as many sockets, and so "unlimited" is not a special case. */
-export const UNLIMITED = 2 ** 24
+const UNLIMITED = 2 ** 24
 
 export interface BudgetSize {
   /** `HTTP_MAX_CONNECTIONS`; `null` without limit. */
@@ -59,45 +59,23 @@ export function sharesAtStart(size: BudgetSize): {
   }
 }
 
+/** Connections that there may be. */
+export function limitOf({ maxConnections }: BudgetSize): number {
+  return maxConnections ?? UNLIMITED
+}
+
 /** Permits that streams never get. */
 export function reserveOf(size: BudgetSize): number {
-  return Math.min(4, Math.floor((size.maxConnections ?? UNLIMITED) / 16))
+  return Math.min(4, Math.floor(limitOf(size) / 16))
 }
 
-/** What a member holds at rest. One that leaves is entitled to nothing, nor is its successor until it does. */
-export function entitlementOf(size: BudgetSize, accounts: Accounts, member: string): number {
-  const account = accounts.get(member)
-  if (account === undefined || isLeaving(account)) return 0
-  const reserve = reserveOf(size)
-  if (account.slot === 'control') return reserve
-  for (const [name, other] of accounts) {
-    if (name === member) break
-    if (other.slot === account.slot && !isLeaving(other)) return 0
-  }
-  return shareAt(account.slot, (size.maxConnections ?? UNLIMITED) - reserve, size.workers)
-}
-
-function isLeaving({ report, isRetiring, hasStopped }: Account): boolean {
+/** One that leaves is entitled to nothing, nor is its successor until it does. */
+export function isLeaving({ report, isRetiring, hasStopped }: Account): boolean {
   return report.draining || isRetiring || hasStopped
 }
 
 export function leaseOf(account: Account): number {
   return account.granted - account.report.returned
-}
-
-/** Permits that no member has; negative by what must come back after a shrink. */
-export function unleasedPermits(size: BudgetSize, accounts: Accounts): number {
-  let unleased = size.maxConnections ?? UNLIMITED
-  for (const account of accounts.values()) unleased -= leaseOf(account)
-  return unleased
-}
-
-/** The same without what is kept for the primary's own calls. */
-export function freePermits(size: BudgetSize, accounts: Accounts): number {
-  let reserveShort = reserveOf(size)
-  for (const account of accounts.values())
-    if (account.slot === 'control') reserveShort -= leaseOf(account)
-  return unleasedPermits(size, accounts) - Math.max(0, reserveShort)
 }
 
 /** Waiters of a member that no permit is under way to. */
@@ -143,31 +121,4 @@ export function shareAt(slot: number, total: number, workers: number): number {
 /** The shares of all. */
 export function sharesOf(total: number, workers: number): readonly number[] {
   return Array.from({ length: workers }, (_, slot) => shareAt(slot, total, workers))
-}
-
-/** A member's part of what must come back after a shrink, in proportion to what it has above its share. */
-export function owedBy(size: BudgetSize, accounts: Accounts, member: string): number {
-  const missing = -freePermits(size, accounts)
-  if (missing <= 0) return 0
-  const excess = [...accounts].map(([name, account]) =>
-    Math.max(0, leaseOf(account) - entitlementOf(size, accounts, name))
-  )
-  const total = excess.reduce((a, b) => a + b, 0)
-  return apportion(Math.min(missing, total), excess)[[...accounts.keys()].indexOf(member)] ?? 0
-}
-
-/**
- * What a member is asked for beyond that: all that waits elsewhere, since nobody knows here who has
- * something idle. The primary's own calls give back what they borrowed as soon as it is idle, and a worker
- * that retires gives back everything.
- */
-export function wantedFrom(size: BudgetSize, accounts: Accounts, member: string): number {
-  const account = accounts.get(member)
-  if (account === undefined) return 0
-  const lease = leaseOf(account) - owedBy(size, accounts, member)
-  if (account.slot === 'control') return Math.max(0, lease - reserveOf(size))
-  if (account.isRetiring) return Math.max(0, lease)
-  let wanted = 0
-  for (const [name, other] of accounts) if (name !== member) wanted += wantOf(other)
-  return Math.max(0, Math.min(lease, wanted))
 }

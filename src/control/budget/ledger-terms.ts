@@ -1,42 +1,32 @@
 import type { LeaseTerms } from '../../ipc/messages.ts'
 import { hasMoved, HEADS_TOLD, type RankedHead, serviceOrder } from '../../ipc/service-order.ts'
-import {
-  type Account,
-  type Accounts,
-  apportion,
-  type BudgetSize,
-  freePermits,
-  headsOf,
-  leaseOf,
-  owedBy,
-  reserveOf,
-  UNLIMITED,
-  wantedFrom,
-  wantOf
-} from './ledger-account.ts'
+import { type Account, headsOf, leaseOf, wantOf } from './ledger-account.ts'
+import type { LedgerView } from './ledger-view.ts'
 
 /** What a member should know now, whether or not it does already. */
-export function termsFor(size: BudgetSize, accounts: Accounts, member: string): LeaseTerms {
-  const account = accounts.get(member)
-  if (account === undefined) throw new Error(`no account of ${member}`)
-  const others = new Map([...accounts].filter(([name]) => name !== member))
+export function termsFor(view: LedgerView, member: string, account: Account): LeaseTerms {
   const seq = (account.terms?.seq ?? 0) + 1
-  const owed = owedBy(size, accounts, member)
-  const wanted = wantedFrom(size, accounts, member)
+  const wanted = view.wantedFrom(member)
   const askedBefore = account.terms?.asked ?? 0
+  const elsewhere = { leased: 0, waiting: 0 }
+  for (const [name, other] of view.accounts) {
+    if (name === member) continue
+    elsewhere.leased += leaseOf(other)
+    elsewhere.waiting += wantOf(other)
+  }
   return {
     type: 'lease.terms',
     seq,
     granted: account.granted,
     returned: account.report.returned,
-    owed,
+    owed: view.owedBy(member),
     wanted,
-    heads: account.slot === 'control' ? [] : headsElsewhere(accounts, member, wanted),
+    heads: account.slot === 'control' ? [] : headsElsewhere(view, member, wanted),
     asked: wanted === 0 ? 0 : askedBefore === 0 ? seq : askedBefore,
-    keepAlive: keepAliveOf(size, accounts, member),
-    maxWaiting: waitingAllowance(size, accounts, member),
-    budget: size.maxConnections,
-    elsewhere: { leased: sum(others, leaseOf), waiting: sum(others, wantOf) }
+    keepAlive: view.keepAliveOf(member),
+    maxWaiting: waitingAllowance(view, member, account),
+    budget: view.size.maxConnections,
+    elsewhere
   }
 }
 
@@ -66,7 +56,11 @@ function headsLeft(told: LeaseTerms, terms: LeaseTerms): number {
   return told.heads.length - (terms.returned - told.returned)
 }
 
-function headsElsewhere(accounts: Accounts, member: string, wanted: number): readonly RankedHead[] {
+function headsElsewhere(
+  { accounts }: LedgerView,
+  member: string,
+  wanted: number
+): readonly RankedHead[] {
   const heads: RankedHead[] = []
   if (wanted === 0) return heads
   const lines = new Map([...accounts].map(([name, account]) => [name, headsOf(account)]))
@@ -76,20 +70,6 @@ function headsElsewhere(accounts: Accounts, member: string, wanted: number): rea
     if (heads.length === Math.min(wanted, HEADS_TOLD)) break
   }
   return heads
-}
-
-/** Idle connections are shared out like the leases, so that equal leases have equal shares. */
-function keepAliveOf(size: BudgetSize, accounts: Accounts, member: string): number {
-  const limit = size.maxConnections ?? UNLIMITED
-  const total = Math.min(size.maxKeepalive ?? limit, limit)
-  const parts = apportion(total, [...accounts.values()].map(leaseOf))
-  return parts[[...accounts.keys()].indexOf(member)] ?? 0
-}
-
-function sum(accounts: Accounts, of: (account: Account) => number): number {
-  let total = 0
-  for (const account of accounts.values()) total += of(account)
-  return total
 }
 
 /*
@@ -106,11 +86,11 @@ function sum(accounts: Accounts, of: (account: Account) => number): number {
 export const MAX_CALLS_WAITING = 100
 
 /** Counts newcomers as kept while there is room. */
-export function admitWaiters(size: BudgetSize, accounts: Accounts): Accounts {
-  let room = size.maxWaiting
-  for (const account of accounts.values()) room -= Math.min(account.kept, wantOf(account))
-  const next = new Map(accounts)
-  for (const [member, account] of accounts) {
+export function admitWaiters(view: LedgerView): LedgerView {
+  let room = view.size.maxWaiting
+  for (const account of view.accounts.values()) room -= Math.min(account.kept, wantOf(account))
+  const next = new Map(view.accounts)
+  for (const [member, account] of view.accounts) {
     if (account.slot === 'control') continue
     const want = wantOf(account)
     const stay = Math.min(account.kept, want)
@@ -118,20 +98,20 @@ export function admitWaiters(size: BudgetSize, accounts: Accounts): Accounts {
     room -= kept - stay
     if (kept !== account.kept) next.set(member, { ...account, kept })
   }
-  return next
+  return view.with(next)
 }
 
 /** How many requests may wait in one member. */
-export function waitingAllowance(size: BudgetSize, accounts: Accounts, member: string): number {
-  if (accounts.get(member)?.slot === 'control') return MAX_CALLS_WAITING
-  let room = size.maxWaiting
-  let idle = Math.max(0, freePermits(size, accounts))
+function waitingAllowance(view: LedgerView, member: string, { slot }: Account): number {
+  if (slot === 'control') return MAX_CALLS_WAITING
+  let room = view.size.maxWaiting
+  let idle = Math.max(0, view.free)
   let allowed = 0
-  for (const [name, account] of accounts) {
+  for (const [name, account] of view.accounts) {
     room -= account.kept
-    if (name !== member) idle += perhapsIdle(size, accounts, name)
+    if (name !== member) idle += view.perhapsIdleIn(name)
   }
-  for (const [name, account] of accounts) {
+  for (const [name, account] of view.accounts) {
     const hopeful = Math.min(wantOf(account) - account.kept, Math.max(0, idle))
     idle -= hopeful
     if (name === member) allowed = account.kept + hopeful
@@ -139,18 +119,8 @@ export function waitingAllowance(size: BudgetSize, accounts: Accounts, member: s
   return allowed + Math.max(0, room) + Math.max(0, idle)
 }
 
-/** Permits of a member that may be idle as far as is known: all of them until it has answered. */
-function perhapsIdle(size: BudgetSize, accounts: Accounts, member: string): number {
-  const account = accounts.get(member)
-  if (account === undefined || account.report.draining || account.hasStopped) return 0
-  const asked = wantedFrom(size, accounts, member) === 0 ? 0 : (account.terms?.asked ?? 0)
-  if (asked !== 0 && account.report.seen >= asked) return account.report.spare
-  const reserve = account.slot === 'control' ? reserveOf(size) : 0
-  return Math.max(0, leaseOf(account) - owedBy(size, accounts, member) - reserve)
-}
-
 /** Whether a member would refuse, or keep, somebody wrongly if it did not hear that its allowance has changed. */
-export function isAllowanceNews(account: Account, told: number, allowance: number): boolean {
+function isAllowanceNews(account: Account, told: number, allowance: number): boolean {
   if (told === allowance) return false
   const waiting = wantOf(account)
   const isExceeded = waiting > allowance

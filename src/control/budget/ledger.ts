@@ -4,15 +4,13 @@ import {
   type Account,
   type Accounts,
   type BudgetSize,
-  entitlementOf,
-  freePermits,
   headsOf,
   leaseOf,
   newAccount,
-  unleasedPermits,
   wantOf
 } from './ledger-account.ts'
 import { admitWaiters, hasNews, termsFor } from './ledger-terms.ts'
+import { LedgerView } from './ledger-view.ts'
 
 /*
  * The primary's record of leases, as a pure state machine:
@@ -56,20 +54,16 @@ export function openLedger(size: BudgetSize): LedgerState {
 /** Reports of members that are unknown or have left are ignored: they may still have been under way. */
 export function nextLedger(state: LedgerState, event: LedgerEvent): LedgerStep {
   const size = event.type === 'resize' ? event.size : state.size
-  const recorded = record(state.accounts, event)
-  const accounts = admitWaiters(size, grantPermits(size, recorded))
-  const told = new Map<string, Account>()
+  const view = admitWaiters(grantPermits(new LedgerView(size, record(state.accounts, event))))
+  const accounts = new Map(view.accounts)
   const news = new Map<string, LeaseTerms>()
-  for (const [member, account] of accounts) {
-    const terms = termsFor(size, accounts, member)
-    if (account.hasStopped || !hasNews(account, terms)) {
-      told.set(member, account)
-      continue
-    }
+  for (const [member, account] of view.accounts) {
+    const terms = termsFor(view, member, account)
+    if (account.hasStopped || !hasNews(account, terms)) continue
     news.set(member, terms)
-    told.set(member, { ...account, terms })
+    accounts.set(member, { ...account, terms })
   }
-  return { state: { size, accounts: told }, terms: news }
+  return { state: { size, accounts }, terms: news }
 }
 
 function record(accounts: Accounts, event: LedgerEvent): Accounts {
@@ -112,41 +106,34 @@ function withRemains(account: Account, sockets: number): Account {
  * Grants what is free: the reserve to the primary's own calls, the rest to those who wait, in order of
  * service, and what is left to members that are below their share.
  */
-export function grantPermits(size: BudgetSize, accounts: Accounts): Accounts {
-  const withReserve = topUp(size, accounts, {
-    of: 'control',
-    free: unleasedPermits(size, accounts)
-  })
-  const withWaiters = serveWaiting(withReserve, freePermits(size, withReserve))
-  return topUp(size, withWaiters, { of: 'workers', free: freePermits(size, withWaiters) })
+function grantPermits(view: LedgerView): LedgerView {
+  const withReserve = topUp(view, 'control', view.unleased)
+  const withWaiters = serveWaiting(withReserve)
+  return topUp(withWaiters, 'workers', withWaiters.free)
 }
 
-function topUp(
-  size: BudgetSize,
-  accounts: Accounts,
-  { of, free }: { readonly of: 'control' | 'workers'; readonly free: number }
-): Accounts {
+function topUp(view: LedgerView, of: 'control' | 'workers', free: number): LedgerView {
   let left = free
   const grants = new Map<string, number>()
-  for (const [member, account] of accounts) {
+  for (const [member, account] of view.accounts) {
     if ((account.slot === 'control') !== (of === 'control')) continue
-    const missing = entitlementOf(size, accounts, member) - leaseOf(account)
-    const permits = Math.min(left, missing)
+    const permits = Math.min(left, view.entitlementOf(member) - leaseOf(account))
     if (permits <= 0) continue
     grants.set(member, permits)
     left -= permits
   }
-  return withGrants(accounts, grants)
+  return withGrants(view, grants)
 }
 
-function serveWaiting(accounts: Accounts, free: number): Accounts {
+function serveWaiting(view: LedgerView): LedgerView {
+  const { accounts, free } = view
   let left = free
   const grants = new Map<string, number>()
   const give = (member: string, permits: number): void => {
     grants.set(member, (grants.get(member) ?? 0) + permits)
     left -= permits
   }
-  if (left <= 0) return accounts
+  if (left <= 0) return view
   const lines = new Map([...accounts].map(([member, account]) => [member, headsOf(account)]))
   for (const { member } of serviceOrder(lines)) {
     if (left <= 0) break
@@ -157,15 +144,15 @@ function serveWaiting(accounts: Accounts, free: number): Accounts {
     const rest = Math.min(left, wantOf(account) - (grants.get(member) ?? 0))
     if (rest > 0) give(member, rest)
   }
-  return withGrants(accounts, grants)
+  return withGrants(view, grants)
 }
 
-function withGrants(accounts: Accounts, grants: ReadonlyMap<string, number>): Accounts {
-  if (grants.size === 0) return accounts
-  const next = new Map(accounts)
+function withGrants(view: LedgerView, grants: ReadonlyMap<string, number>): LedgerView {
+  if (grants.size === 0) return view
+  const next = new Map(view.accounts)
   for (const [member, permits] of grants) {
-    const account = accounts.get(member)
+    const account = view.accounts.get(member)
     if (account !== undefined) next.set(member, { ...account, granted: account.granted + permits })
   }
-  return next
+  return view.with(next)
 }

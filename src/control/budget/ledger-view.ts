@@ -1,0 +1,110 @@
+import {
+  type Accounts,
+  apportion,
+  type BudgetSize,
+  isLeaving,
+  leaseOf,
+  limitOf,
+  reserveOf,
+  shareAt,
+  wantOf
+} from './ledger-account.ts'
+
+/** One state of the ledger, and what follows from it for its members. */
+export class LedgerView {
+  readonly size: BudgetSize
+  readonly accounts: Accounts
+  /** Permits that streams never get. */
+  readonly reserve: number
+  /** Permits that no member has; negative by what must come back after a shrink. */
+  readonly unleased: number
+  /** The same without what is kept for the primary's own calls. */
+  readonly free: number
+  #owed: ReadonlyMap<string, number> | null = null
+  #keepAlive: ReadonlyMap<string, number> | null = null
+
+  constructor(size: BudgetSize, accounts: Accounts) {
+    this.size = size
+    this.accounts = accounts
+    this.reserve = reserveOf(size)
+    let leased = 0
+    let reserved = 0
+    for (const account of accounts.values()) {
+      leased += leaseOf(account)
+      if (account.slot === 'control') reserved += leaseOf(account)
+    }
+    this.unleased = limitOf(size) - leased
+    this.free = this.unleased - Math.max(0, this.reserve - reserved)
+  }
+
+  /** The same ledger with other accounts. */
+  with(accounts: Accounts): LedgerView {
+    return accounts === this.accounts ? this : new LedgerView(this.size, accounts)
+  }
+
+  /** What a member holds at rest. */
+  entitlementOf(member: string): number {
+    const account = this.accounts.get(member)
+    if (account === undefined || isLeaving(account)) return 0
+    if (account.slot === 'control') return this.reserve
+    for (const [name, other] of this.accounts) {
+      if (name === member) break
+      if (other.slot === account.slot && !isLeaving(other)) return 0
+    }
+    return shareAt(account.slot, limitOf(this.size) - this.reserve, this.size.workers)
+  }
+
+  /** A member's part of what must come back after a shrink, in proportion to what it has above its share. */
+  owedBy(member: string): number {
+    if (this.free >= 0) return 0
+    this.#owed ??= this.#owedByAll()
+    return this.#owed.get(member) ?? 0
+  }
+
+  /**
+   * What a member is asked for beyond that: all that waits elsewhere, since the ledger cannot tell who has something
+   * idle. The primary's own calls give back what they borrowed as soon as it is idle, and a worker that retires gives
+   * back everything.
+   */
+  wantedFrom(member: string): number {
+    const account = this.accounts.get(member)
+    if (account === undefined) return 0
+    const lease = leaseOf(account) - this.owedBy(member)
+    if (account.slot === 'control') return Math.max(0, lease - this.reserve)
+    if (account.isRetiring) return Math.max(0, lease)
+    let wanted = 0
+    for (const [name, other] of this.accounts) if (name !== member) wanted += wantOf(other)
+    return Math.max(0, Math.min(lease, wanted))
+  }
+
+  /** How many of a member's connections may sit idle: shared out like the leases, so equal leases have equal shares. */
+  keepAliveOf(member: string): number {
+    const limit = limitOf(this.size)
+    const total = Math.min(this.size.maxKeepalive ?? limit, limit)
+    this.#keepAlive ??= this.#divide(total, [...this.accounts.values()].map(leaseOf))
+    return this.#keepAlive.get(member) ?? 0
+  }
+
+  /** Permits of a member that may be idle as far as is known: all of them until it has answered. */
+  perhapsIdleIn(member: string): number {
+    const account = this.accounts.get(member)
+    if (account === undefined || account.report.draining || account.hasStopped) return 0
+    const asked = this.wantedFrom(member) === 0 ? 0 : (account.terms?.asked ?? 0)
+    if (asked !== 0 && account.report.seen >= asked) return account.report.spare
+    const reserve = account.slot === 'control' ? this.reserve : 0
+    return Math.max(0, leaseOf(account) - this.owedBy(member) - reserve)
+  }
+
+  #owedByAll(): ReadonlyMap<string, number> {
+    const excess = [...this.accounts].map(([member, account]) =>
+      Math.max(0, leaseOf(account) - this.entitlementOf(member))
+    )
+    const total = excess.reduce((a, b) => a + b, 0)
+    return this.#divide(Math.min(-this.free, total), excess)
+  }
+
+  #divide(total: number, weights: readonly number[]): ReadonlyMap<string, number> {
+    const parts = apportion(total, weights)
+    return new Map([...this.accounts.keys()].map((member, index) => [member, parts[index] ?? 0]))
+  }
+}
