@@ -36,3 +36,15 @@ export function sliceBy(whole: string, size: number): readonly string[] {
   for (let from = 0; from < whole.length; from += size) slices.push(whole.slice(from, from + size))
   return slices
 }
+
+/** No body is cut at more places than this. */
+const MAX_PLACES = 500
+
+/** Places to cut a body: each byte of a small one; of a large one so many, evenly spread over all of its frames. */
+export function placesIn({ byteLength }: Uint8Array): readonly number[] {
+  const count = Math.min(byteLength - 1, MAX_PLACES)
+  return Array.from(
+    { length: count },
+    (_, index) => 1 + Math.floor((index * (byteLength - 1)) / count)
+  )
+}

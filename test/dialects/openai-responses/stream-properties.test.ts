@@ -28,11 +28,11 @@ import {
 } from '../../helper/reply-plan.ts'
 import { readResponsesStream, textOf } from '../../helper/responses-grammar.ts'
 import { stringOf } from '../../helper/sse-messages.ts'
-import { cutAt } from '../../helper/upstream-events.ts'
+import { cutAt, placesIn } from '../../helper/upstream-events.ts'
 import { endFrame, eventFrame } from '../../helper/upstream-frames.ts'
 
-/** Each is cut at every byte. */
-const ANSWERS = 30
+/** `npm run fuzz` draws others. */
+const ANSWERS = 15
 
 const plan = replyPlan({
   dialect: 'openai-responses',
@@ -148,7 +148,7 @@ async function readBySdk(stream: string, sliceBytes: number) {
   return { response: await run.finalResponse(), events }
 }
 
-t.test('any answer, cut at every byte, is the same valid stream', async () => {
+t.test('any answer, cut anywhere, is the same valid stream', async () => {
   await assert(
     asyncProperty(bodies, integer({ min: 1, max: 300 }), async (body, sliceBytes) => {
       const { text, parts } = answer([body])
@@ -163,7 +163,7 @@ t.test('any answer, cut at every byte, is the same valid stream', async () => {
       for (const part of parts) collector.push(part)
       const collected = JSON.parse(toText(collector.toJson()))
       deepEqual(collected.output, output, 'and in one piece')
-      for (let at = 1; at < body.byteLength; at++) {
+      for (const at of placesIn(body)) {
         if (answer([body.subarray(0, at), body.subarray(at)]).text !== text) {
           throw new Error(`cut at ${at} it is another stream`)
         }
@@ -173,11 +173,11 @@ t.test('any answer, cut at every byte, is the same valid stream', async () => {
   )
 })
 
-t.test('any answer that breaks off at any byte is a valid stream that failed', async () => {
+t.test('any answer that breaks off anywhere is a valid stream that failed', async () => {
   await assert(
     asyncProperty(bodies, integer({ min: 1, max: 300 }), async (body, sliceBytes) => {
       let last = ''
-      for (let at = 1; at < body.byteLength; at++) {
+      for (const at of placesIn(body)) {
         const { text, parts } = answer([body.subarray(0, at)], false)
         if (text === last) continue
         last = text

@@ -2,7 +2,7 @@ import t from 'tap'
 import { convertRequest, type DialectName } from '../../../src/dialects/dialect.ts'
 import { requestOptions } from '../../helper/request-options.ts'
 
-const CHARS = 3_000_000
+const CHARS = 1_500_000
 
 /** With that of the system, which finds the memory for copies. */
 function fastestCpuMs(run: () => void): number {
