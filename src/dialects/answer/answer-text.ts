@@ -1,134 +1,111 @@
-import type { AskedAnswer, ReplyPlan } from '../plan/plan.ts'
+import type { ReplyPlan } from '../plan/plan.ts'
 import type { AnswerRoom } from './long-text.ts'
 import type { StreamPart } from './stream-part.ts'
 import { type TextCall, TextCalls } from './text-calls.ts'
-import { JsonFence, StopSequences, ThinkingTags } from './text-stages.ts'
+import {
+  JsonFence,
+  StopSequences,
+  type TextStage,
+  ThinkingTags,
+  type ThinkingSplit
+} from './text-stages.ts'
 import type { AnswerLimit, UsageMeter } from './usage.ts'
 
-export interface AnswerTextOptions {
+interface AnswerTextOptions {
   readonly plan: ReplyPlan
   readonly meter: UsageMeter
   readonly limit: AnswerLimit
   /** For what is held. */
   readonly room: AnswerRoom
+  /** A stop string has ended the text. */
+  readonly onStop: (sequence: string) => void
 }
 
 const NoCalls: readonly TextCall[] = []
 
 /**
- * The way of the model's text to the client. Text passes at once unless something must be held.
+ * The way of the model's text to the client. Only the stages that a request needs stand on it: text passes at once
+ * unless one of them must hold it.
  *
  * ```
- *   thinking tags ─▶ stop strings, code fence ─▶ calls written as text ─▶ client's limit
+ *   thinking tags ─▶ stop strings ─▶ code fence ─▶ calls written as text ─▶ client's limit
  * ```
  */
 export class AnswerText {
   readonly #meter: UsageMeter
   readonly #limit: AnswerLimit
   readonly #tags: ThinkingTags | null
-  readonly #filter: TextFilter
-  readonly #calls: TextCalls
-  readonly #isOpen: boolean
+  readonly #calls: TextCalls | null
+  readonly #stages: readonly TextStage[]
+  #isStopped = false
 
-  constructor({ plan, meter, limit, room }: AnswerTextOptions) {
+  constructor({ plan, meter, limit, room, onStop }: AnswerTextOptions) {
+    const { stopSequences, isJsonAnswer } = plan.asked
+    const offersTools = Object.keys(plan.textCallForms).length > 0
     this.#meter = meter
     this.#limit = limit
     this.#tags = plan.reasoning === 'tags' ? new ThinkingTags() : null
-    this.#filter = new TextFilter(plan.asked, room)
-    this.#calls = new TextCalls(plan.asked.isJsonAnswer ? {} : plan.textCallForms, room)
-    this.#isOpen = this.#tags === null && this.#filter.isOpen && this.#calls.isDone && limit.isNone
-  }
-
-  /** The stop string that ended the text; null while none did. */
-  get stopSequence(): string | null {
-    return this.#filter.stopSequence
+    this.#calls = offersTools && !isJsonAnswer ? new TextCalls(plan.textCallForms, room) : null
+    const stops = new StopSequences(stopSequences, (sequence) => {
+      this.#isStopped = true
+      onStop(sequence)
+    })
+    this.#stages = [
+      ...(stopSequences.length > 0 ? [stops] : []),
+      ...(isJsonAnswer ? [new JsonFence(room)] : []),
+      ...(this.#calls === null ? [] : [this.#calls]),
+      ...(limit.isNone ? [] : [limit])
+    ]
   }
 
   push(text: string, out: StreamPart[]): void {
-    if (this.#isOpen) {
-      this.#meter.addText(text)
-      out.push({ type: 'text', text })
-    } else if (this.#tags === null) this.#pass(text, out)
+    if (this.#tags === null) this.#pass(text, out)
     else this.#passSplit(this.#tags.push(text), out)
   }
 
   /** Reasoning that the model tells apart by itself. */
   reason(text: string, out: StreamPart[]): void {
     this.#meter.addReasoning(text)
-    const fitting = this.#limit.take(text)
+    const fitting = this.#limit.push(text)
     if (fitting !== '') out.push({ type: 'reasoning', text: fitting })
   }
 
   /** Text that is held goes before whatever comes next. */
   release(out: StreamPart[]): void {
-    const passed = this.#releaseFilters(out)
-    this.#give(passed + this.#calls.release(), out)
+    this.#releaseStages(releaseOf, out)
   }
 
   /** Nothing comes next, and nothing but text came before: what is held may be calls. */
   end(out: StreamPart[]): readonly TextCall[] {
-    const passed = this.#releaseFilters(out)
-    if (this.stopSequence !== null) {
-      this.#give(passed + this.#calls.release(), out)
-      return NoCalls
+    let found = NoCalls
+    const endOf = (stage: TextStage): string => {
+      if (stage === this.#calls && !this.#isStopped) found = this.#calls.takeCalls()
+      return stage.release()
     }
-    const { text, calls } = this.#calls.end()
-    this.#give(passed + text, out)
-    return calls
+    this.#releaseStages(endOf, out)
+    return found
   }
 
-  #releaseFilters(out: StreamPart[]): string {
+  #releaseStages(heldOf: (stage: TextStage) => string, out: StreamPart[]): void {
     if (this.#tags !== null) this.#passSplit(this.#tags.release(), out)
-    return this.#calls.push(this.#filter.release())
+    let text = ''
+    for (const stage of this.#stages) text = stage.push(text) + heldOf(stage)
+    if (text !== '') out.push({ type: 'text', text })
   }
 
-  #passSplit(
-    split: { readonly reasoning: string; readonly text: string },
-    out: StreamPart[]
-  ): void {
+  #passSplit(split: ThinkingSplit, out: StreamPart[]): void {
     if (split.reasoning !== '') this.reason(split.reasoning, out)
     if (split.text !== '') this.#pass(split.text, out)
   }
 
   #pass(delta: string, out: StreamPart[]): void {
     this.#meter.addText(delta)
-    this.#give(this.#calls.push(this.#filter.push(delta)), out)
-  }
-
-  #give(text: string, out: StreamPart[]): void {
-    const fitting = text === '' ? '' : this.#limit.take(text)
-    if (fitting !== '') out.push({ type: 'text', text: fitting })
+    let text = delta
+    for (const stage of this.#stages) text = stage.push(text)
+    if (text !== '') out.push({ type: 'text', text })
   }
 }
 
-/** What stands between the model's text and the client: stop strings first, then the code fence. */
-export class TextFilter {
-  readonly #stops: StopSequences
-  readonly #fence: JsonFence | null
-
-  constructor(asked: Pick<AskedAnswer, 'stopSequences' | 'isJsonAnswer'>, room: AnswerRoom) {
-    this.#stops = new StopSequences(asked.stopSequences)
-    this.#fence = asked.isJsonAnswer ? new JsonFence(room) : null
-  }
-
-  /** Lets all text through as it is, so that it need not be asked. */
-  get isOpen(): boolean {
-    return this.#fence === null && this.#stops.isEmpty
-  }
-
-  /** The stop string that ended the text; null while none did. */
-  get stopSequence(): string | null {
-    return this.#stops.match
-  }
-
-  push(delta: string): string {
-    const text = this.#stops.push(delta)
-    return this.#fence === null ? text : this.#fence.push(text)
-  }
-
-  /** Gives out what is held, for the end of the text or something else coming up in the answer. */
-  release(): string {
-    const text = this.#stops.release()
-    return this.#fence === null ? text : this.#fence.push(text) + this.#fence.release()
-  }
+function releaseOf(stage: TextStage): string {
+  return stage.release()
 }

@@ -41,6 +41,11 @@ export class PartReader {
   readonly #contextWindowOf: (modelId: string) => number | undefined
   readonly #room: AnswerRoom
   readonly #waiting: WaitingEvents
+  /** What has ended the answer before the model did. A stop string behind the client's limit was never reached. */
+  #stop: { readonly by: 'limit' } | { readonly by: 'sequence'; readonly sequence: string } | null =
+    null
+  /** A call has begun and not ended. */
+  #isInCall = false
   #modelId: string
   #stopReason = ''
   #isCutOff = false
@@ -49,11 +54,21 @@ export class PartReader {
     const countTokens = options.countTokens ?? estimateTokens
     this.#plan = plan
     this.#meter = new UsageMeter({ ...plan, countTokens })
-    this.#limit = new AnswerLimit(plan.maxOutputTokens)
+    this.#limit = new AnswerLimit(plan.maxOutputTokens, () => {
+      this.#stop = { by: 'limit' }
+    })
     const room = options.room ?? ENDLESS_ROOM
     this.#room = room
     this.#waiting = new WaitingEvents(room)
-    this.#text = new AnswerText({ plan, meter: this.#meter, limit: this.#limit, room })
+    this.#text = new AnswerText({
+      plan,
+      meter: this.#meter,
+      limit: this.#limit,
+      room,
+      onStop: (sequence) => {
+        this.#stop = { by: 'sequence', sequence }
+      }
+    })
     this.#tools = new ToolCalls({
       toolNames: plan.toolNames,
       room,
@@ -69,7 +84,7 @@ export class PartReader {
    * room.
    */
   get isStopped(): boolean {
-    return this.#text.stopSequence !== null || this.#limit.isReached || this.#room.isFull
+    return this.#stop !== null || this.#room.isFull
   }
 
   /** Tokens of the request as the upstream counted them; null while it has not. */
@@ -78,11 +93,11 @@ export class PartReader {
   }
 
   push(event: UpstreamEvent): readonly StreamPart[] {
-    return this.isStopped || !this.#room.say(bytesOf(event)) ? NoParts : this.#read(event)
+    if (this.#stop !== null || !this.#room.say(bytesOf(event))) return NoParts
+    return this.#read(event)
   }
 
   #read(event: UpstreamEvent): readonly StreamPart[] {
-    if (this.isStopped) return NoParts
     switch (event.type) {
       case 'text':
         if (event.modelId !== undefined) this.#noteModel(event.modelId)
@@ -115,15 +130,16 @@ export class PartReader {
   end(): readonly StreamPart[] {
     const parts: StreamPart[] = []
     if (this.#room.isFull) this.#breakOff(parts)
-    if (!this.#calls.isOpen && !this.isStopped) this.#endText(parts)
+    if (!this.#isInCall && !this.isStopped) this.#endText(parts)
     if (!this.isStopped) this.#deliver(this.#tools.end(), parts)
     if (!this.isStopped) this.#endText(parts)
     // Text before a stop string may still be held, for what it might have become.
-    if (this.#text.stopSequence !== null) this.#text.release(parts)
-    const stopSequence = this.#stopSequence()
-    const usage = this.#meter.total(this.#limit.isReached ? this.#plan.maxOutputTokens : undefined)
+    if (this.#stop?.by === 'sequence') this.#text.release(parts)
+    const stop = this.#stop
+    const usage = this.#meter.total(stop?.by === 'limit' ? this.#plan.maxOutputTokens : undefined)
     const reason = this.#reason()
-    parts.push({ type: 'end', reason, ...(stopSequence !== null && { stopSequence }), usage })
+    const stopSequence = stop?.by === 'sequence' && { stopSequence: stop.sequence }
+    parts.push({ type: 'end', reason, ...stopSequence, usage })
     return parts
   }
 
@@ -136,14 +152,14 @@ export class PartReader {
   #readText(event: Extract<UpstreamEvent, { type: 'text' }>): readonly StreamPart[] {
     const { text } = event
     if (text === '') return NoParts
-    if (this.#calls.isOpen) return this.#postpone(event)
+    if (this.#isInCall) return this.#postpone(event)
     const parts: StreamPart[] = []
     this.#text.push(text, parts)
     return parts
   }
 
   #readReasoning(event: Extract<UpstreamEvent, { type: 'reasoning' }>): readonly StreamPart[] {
-    if (this.#calls.isOpen) return this.#postpone(event)
+    if (this.#isInCall) return this.#postpone(event)
     const { text, signature, redacted } = event
     if (this.#plan.reasoning === 'none') {
       if (text) this.#meter.addReasoning(text)
@@ -173,8 +189,8 @@ export class PartReader {
 
   /** There is no more room: what the client has half of is cut off, and what may only be text is text. */
   #breakOff(out: StreamPart[]): void {
-    if (this.#calls.isOpen) this.#calls.cut(out)
-    else if (this.#text.stopSequence === null) this.#text.release(out)
+    if (this.#isInCall) this.#calls.cut(out)
+    else if (this.#stop?.by !== 'sequence') this.#text.release(out)
   }
 
   /** Nothing comes next: what is held may be calls, if the model made none otherwise, not even one that broke off. */
@@ -187,6 +203,12 @@ export class PartReader {
   }
 
   #deliver(made: readonly StreamPart[], out: StreamPart[]): void {
+    this.#pass(made, out)
+    this.#isInCall = this.#calls.isOpen
+    if (!this.#isInCall) this.#resume(out)
+  }
+
+  #pass(made: readonly StreamPart[], out: StreamPart[]): void {
     for (const [index, part] of made.entries()) {
       if (this.isStopped) return
       if (part.type === 'tool-start') {
@@ -199,11 +221,11 @@ export class PartReader {
         this.#calls.delta(part.json, out)
       } else if (part.type === 'tool-end') this.#calls.end(part, out)
     }
-    if (!this.#calls.isOpen) this.#resume(out)
   }
 
   #resume(out: StreamPart[]): void {
     for (const event of this.#waiting.take()) {
+      if (this.isStopped) return
       for (const part of this.#read(event)) out.push(part)
     }
   }
@@ -214,21 +236,16 @@ export class PartReader {
     this.#meter.setContextWindow(this.#contextWindowOf(modelId) ?? this.#plan.contextWindow)
   }
 
-  /** A stop string behind the client's limit was never reached, although it came in the same delta. */
-  #stopSequence(): string | null {
-    return this.#limit.isReached ? null : this.#text.stopSequence
-  }
-
   #reason(): EndReason {
     const { hasWholeCalls, hasCutCalls } = this.#calls
     // The closing events may be missing: older accounts send none, and the body's end is proof enough (A34).
     return toEndReason({
-      isStopped: this.#stopSequence() !== null,
+      isStopped: this.#stop?.by === 'sequence',
       // Half a call that a client has seen must not end like a whole one, whatever came after it.
       hasToolCall:
         hasWholeCalls && !(hasCutCalls && this.#plan.asked.isStream) && !this.#room.isFull,
       isCutOff:
-        this.#isCutOff || this.#tools.hasBroken || this.#limit.isReached || this.#room.isFull,
+        this.#isCutOff || this.#tools.hasBroken || this.#stop?.by === 'limit' || this.#room.isFull,
       isWindowFull: this.#meter.isWindowFull,
       stopReason: this.#stopReason
     })

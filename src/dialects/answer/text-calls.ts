@@ -1,7 +1,7 @@
 import { parseJsonObject } from '../../shared/json.ts'
 import type { TextCallForm } from '../plan/plan.ts'
 import { type AnswerRoom, detach, heapBytesOf, LongText } from './long-text.ts'
-import { findPartial } from './text-stages.ts'
+import { findPartial, type TextStage } from './text-stages.ts'
 
 /** How a call written as text begins. */
 const Openings = ['[Called ', '<invoke name="', '<function_calls>'] as const
@@ -24,10 +24,10 @@ const MaxHeadChars = 512
  *      ▲                                              └───anything else──▶ text as it was ──▶ done
  * ```
  */
-export class TextCalls {
+export class TextCalls implements TextStage {
   readonly #forms: Readonly<Record<string, TextCallForm>>
   readonly #room: AnswerRoom
-  #state: 'passing' | 'holding' | 'done'
+  #state: 'passing' | 'holding' | 'done' = 'passing'
   readonly #held = new LongText()
   #heldBytes = 0
   /** What is held names a tool on offer. */
@@ -37,17 +37,16 @@ export class TextCalls {
   constructor(forms: Readonly<Record<string, TextCallForm>>, room: AnswerRoom) {
     this.#forms = forms
     this.#room = room
-    this.#state = Object.keys(forms).length === 0 ? 'done' : 'passing'
-  }
-
-  /** Lets all text through as it is, so that it need not be asked. */
-  get isDone(): boolean {
-    return this.#state === 'done'
   }
 
   /** The text that is sure to be no call. */
   push(delta: string): string {
     if (this.#state === 'done') return delta
+    // Nearly all text; for the rest it is cut, joined and looked through.
+    if (this.#state === 'passing' && this.#held.length === 0 && !hasOpening(delta)) {
+      this.#noteLine(delta)
+      return delta
+    }
     this.#held.add(delta)
     const passed = this.#state === 'passing' ? this.#pass() : ''
     return this.#isHopeless(delta) ? passed + this.release() : passed
@@ -63,12 +62,12 @@ export class TextCalls {
     return text
   }
 
-  /** The answer has no real calls: what is held, as calls if it is some. */
-  end(): { readonly text: string; readonly calls: readonly TextCall[] } {
-    const calls =
-      this.#state === 'holding' ? parseTextCalls(this.#held.toString(), this.#forms) : null
-    const text = this.release()
-    return calls === null ? { text, calls: [] } : { text: '', calls }
+  /** The answer has no real calls: what is held, if it is some, and is held no more. */
+  takeCalls(): readonly TextCall[] {
+    const text = this.#state === 'holding' ? this.#held.toString() : ''
+    const calls = parseTextCalls(text, this.#forms) ?? []
+    if (calls.length > 0) this.#held.take()
+    return calls
   }
 
   #isHopeless(delta: string): boolean {
@@ -119,11 +118,16 @@ export class TextCalls {
   }
 
   #noteLine(passed: string): void {
-    if (passed === '') return
+    if (passed === '' || (!this.#isLineStart && !passed.includes('\n'))) return
     const line = passed.slice(passed.lastIndexOf('\n') + 1)
     if (line.trim() !== '') this.#isLineStart = false
     else if (line.length < passed.length) this.#isLineStart = true
   }
+}
+
+/** Whether an opening may begin in there. */
+function hasOpening(text: string): boolean {
+  return text.includes('[') || text.includes('<')
 }
 
 /** A tool call as a model wrote it into its text. */

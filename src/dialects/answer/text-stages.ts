@@ -1,5 +1,13 @@
 import { type AnswerRoom, detach, heapBytesOf, LongText } from './long-text.ts'
 
+/** One stage on the way of the model's text to the client. */
+export interface TextStage {
+  /** The text that is sure to go on, which may have been held before; `''` also goes in. */
+  push(text: string): string
+  /** Gives out what is held, for the end of the text or something else coming up in the answer. */
+  release(): string
+}
+
 /**
  * Where in `text` the longest tail begins that may still grow into `needle`; `text.length` if no tail
  * does. What stands before that place can be sent now, whatever comes next.
@@ -21,30 +29,23 @@ export function findPartial(text: string, needle: string): number {
  *
  * Every character is looked at once for each stop string, whatever the text and they are like.
  */
-export class StopSequences {
+export class StopSequences implements TextStage {
   readonly #stops: readonly StopString[]
+  readonly #onStop: (sequence: string) => void
   #held = ''
   /** Begins in what is held; one that began before it may still win. */
   #found: StopMatch | null = null
-  #match: string | null = null
+  #isStopped = false
 
   /** Empty strings are ignored: they would end every answer before it began. */
-  constructor(stops: readonly string[]) {
+  constructor(stops: readonly string[], onStop: (sequence: string) => void) {
     this.#stops = stops.filter((stop) => stop !== '').map((stop) => new StopString(stop))
-  }
-
-  get isEmpty(): boolean {
-    return this.#stops.length === 0
-  }
-
-  /** The stop string that ended the answer; null while none did. */
-  get match(): string | null {
-    return this.#match
+    this.#onStop = onStop
   }
 
   /** The text that is sure to stand before any stop string. `''` for everything after a match. */
   push(delta: string): string {
-    if (this.#match !== null || this.isEmpty) return this.#match === null ? delta : ''
+    if (this.#isStopped) return ''
     const text = this.#held + delta
     for (let at = this.#held.length; at < text.length; at++) {
       this.#read(text.charCodeAt(at), at + 1)
@@ -58,7 +59,6 @@ export class StopSequences {
     return text.slice(0, open)
   }
 
-  /** Gives out what is held, for the end of the text or something else coming up in the answer. */
   release(): string {
     const text = this.#held
     if (this.#found !== null) return this.#stopAt(text, this.#found)
@@ -88,9 +88,10 @@ export class StopSequences {
   }
 
   #stopAt(text: string, found: StopMatch): string {
-    this.#match = found.stop
+    this.#isStopped = true
     this.#held = ''
     this.#found = null
+    this.#onStop(found.stop)
     return text.slice(0, found.at)
   }
 }
@@ -164,7 +165,7 @@ const MaxLeadingChars = 1024
  * Whether a fence wraps the whole answer shows at the end only, so an answer that begins with one is
  * held until then; any other answer passes from its first character on.
  */
-export class JsonFence {
+export class JsonFence implements TextStage {
   readonly #room: AnswerRoom
   #state: 'start' | 'fenced' | 'open' = 'start'
   readonly #held = new LongText()

@@ -390,7 +390,7 @@ export class CallGate {
   delta(json: string, out: StreamPart[]): void {
     if (this.#state === 'whole') out.push({ type: 'tool-delta', json })
     if (this.#state !== 'streamed') return
-    const fitting = this.#limit.isNone ? json : this.#limit.take(json)
+    const fitting = this.#limit.push(json)
     if (fitting !== '') out.push({ type: 'tool-delta', json: fitting })
     if (fitting !== json) this.cut(out)
   }

@@ -1,6 +1,7 @@
 import { tokensOf } from '../../kiro/models/tokens.ts'
 import type { TokenUsage } from '../../kiro/wire/event.ts'
 import type { Usage } from './stream-part.ts'
+import type { TextStage } from './text-stages.ts'
 
 export interface UsageMeterOptions {
   /** Local estimate of the request, for when the upstream tells nothing. */
@@ -165,29 +166,26 @@ function sumOf(counts: TokenUsage): number {
  * The client's bound on an answer in tokens, kept by cutting: the upstream has none, or a coarser one.
  * Tokens are the local estimate's, fractions included, so how the answer was cut into pieces makes no difference.
  */
-export class AnswerLimit {
+export class AnswerLimit implements TextStage {
   readonly #maxTokens: number
+  readonly #onReached: () => void
   /** UTF-16 units, and UTF-8 bytes beyond them: whole numbers, so that nothing is lost in adding up. */
   #chars = 0
   #extraBytes = 0
   #isReached = false
 
-  /** Without a bound everything fits. */
-  constructor(maxTokens: number | undefined) {
+  /** Without a bound everything fits. `onReached`: something did not fit, and the answer ends here. */
+  constructor(maxTokens: number | undefined, onReached: () => void) {
     this.#maxTokens = maxTokens ?? Number.POSITIVE_INFINITY
+    this.#onReached = onReached
   }
 
   get isNone(): boolean {
     return this.#maxTokens === Number.POSITIVE_INFINITY
   }
 
-  /** Something did not fit: the answer ends here. */
-  get isReached(): boolean {
-    return this.#isReached
-  }
-
   /** As much of the text as fits. */
-  take(text: string): string {
+  push(text: string): string {
     if (this.#isReached) return ''
     if (this.takeWhole(text)) return text
     let fittingChars = 0
@@ -198,11 +196,17 @@ export class AnswerLimit {
     return text.slice(0, fittingChars)
   }
 
+  /** Nothing is held. */
+  release(): string {
+    return ''
+  }
+
   /** Takes what makes sense only as a whole; false if it does not fit. */
   takeWhole(text: string): boolean {
-    if (this.#isReached || this.isNone) return !this.#isReached
-    this.#isReached = !this.#add(text)
-    return !this.#isReached
+    if (this.#isReached || this.isNone || this.#add(text)) return !this.#isReached
+    this.#isReached = true
+    this.#onReached()
+    return false
   }
 
   #add(text: string): boolean {
