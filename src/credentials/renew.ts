@@ -53,7 +53,7 @@ export async function renewTokens(
     } catch (cause) {
       const error = classifyFailure(cause, {
         url: request.url,
-        phase: 'headers',
+        phase: 'sent',
         ...named(request)
       })
       if (attempt >= ATTEMPTS || isFinalRefusal(error) || leaving.aborted) throw error

@@ -27,58 +27,63 @@ export interface MomentaryRoom {
   lend(bytes: number): void
 }
 
-/** Upstream bytes → stream parts: frames are cut, typed and read. */
+/**
+ * Upstream bytes → stream parts: frames are cut, typed and read.
+ *
+ * ```
+ *   empty ──frame──▶ opened ──the model's own words──▶ speaking ──▶ stopped: what follows is of no interest
+ *                                                           └─exception at the model's limit──▶ cut-off
+ * ```
+ */
 export class AnswerReader {
   readonly #decoder: FrameDecoder
   readonly #room: MomentaryRoom | null
   readonly #parts: PartReader
-  readonly #onIgnored: (eventType: string) => void
-  #isCutOff = false
-  #hasFrames = false
-  /** The model has said something, or the beginning of it. */
-  #hasBegun = false
+  #phase: 'empty' | 'opened' | 'speaking' | 'stopped' | 'cut-off' = 'empty'
+  #ignoredEvents = 0
 
-  /** `onIgnored` is told the type of every event that nobody acts on. Large frames are held in `room`. */
-  constructor(
-    parts: PartReader,
-    onIgnored: (eventType: string) => void,
-    room: MomentaryRoom | null = null
-  ) {
+  /** Large frames are held in `room`. */
+  constructor(parts: PartReader, room: MomentaryRoom | null = null) {
     this.#parts = parts
-    this.#onIgnored = onIgnored
     this.#room = room
     this.#decoder = new FrameDecoder(room === null ? {} : { onHold: (bytes) => room.lend(bytes) })
   }
 
-  /** A stop sequence was found: what follows is of no interest. */
-  get isStopped(): boolean {
-    return this.#parts.isStopped || this.#isCutOff
+  /** Events of types that are unknown here. */
+  get ignoredEvents(): number {
+    return this.#ignoredEvents
   }
 
   /**
    * Reads a chunk, cut anywhere. Parts are handed on as they appear, so that those before an exception in the
-   * same chunk are not lost. Gives the exception, after which nothing more may be fed.
+   * same chunk are not lost. Gives the exception, after which nothing more may be fed, or says that it has stopped.
    *
    * @throws {GatewayError} GW_FRAME_CORRUPT, GW_FRAME_TOO_LARGE; GW_MEMORY_FULL for a frame that there is no room for.
    */
-  feed(chunk: Uint8Array, onPart: (part: StreamPart) => void): UpstreamFault | null {
+  feed(chunk: Uint8Array, onPart: (part: StreamPart) => void): UpstreamFault | 'stopped' | null {
+    if (this.#isStopped) return 'stopped'
     for (const frame of this.#decoder.feed(chunk)) {
-      if (this.isStopped) return null
-      this.#hasFrames = true
+      if (this.#phase === 'empty') this.#phase = 'opened'
       const isLarge = frame.payload.byteLength > LARGE_FRAME_BYTES
       if (isLarge) this.#room?.lend(this.#decoder.heldBytes + heapBytesOf(frame))
       const event = parseUpstreamEvent(frame)
       if (event.type === 'exception') {
         // Not a failure where an answer has begun: it is whole up to the model's limit (kiro-protocol §5.8).
-        this.#isCutOff = this.#hasBegun && event.name.toLowerCase().includes(CUT_OFF)
-        return this.#isCutOff ? null : faultOfException(event)
+        const isCutOff = this.#phase === 'speaking' && event.name.toLowerCase().includes(CUT_OFF)
+        if (!isCutOff) return faultOfException(event)
+        this.#phase = 'cut-off'
+        return 'stopped'
       }
-      this.#hasBegun ||= ANSWERING.has(event.type)
-      if (event.type === 'ignored') this.#onIgnored(event.eventType)
+      if (ANSWERING.has(event.type)) this.#phase = 'speaking'
+      if (event.type === 'ignored') this.#ignoredEvents++
       else for (const part of this.#parts.push(event)) onPart(part)
       if (isLarge) this.#room?.lend(this.#decoder.heldBytes)
+      if (this.#parts.isStopped) {
+        this.#phase = 'stopped'
+        return 'stopped'
+      }
     }
-    if (!this.isStopped) this.#decoder.throwIfFailed()
+    this.#decoder.throwIfFailed()
     return null
   }
 
@@ -89,9 +94,15 @@ export class AnswerReader {
    *   answer without words still says that it is over.
    */
   end(onPart: (part: StreamPart) => void): void {
-    if (!this.isStopped) this.#decoder.end()
-    if (!this.#hasFrames) throw new GatewayError('GW_UPSTREAM_RESET', 'an answer of no bytes')
-    for (const part of this.#isCutOff ? this.#parts.cutOff() : this.#parts.end()) onPart(part)
+    if (!this.#isStopped) this.#decoder.end()
+    if (this.#phase === 'empty')
+      throw new GatewayError('GW_UPSTREAM_RESET', 'an answer of no bytes')
+    const isCutOff = this.#phase === 'cut-off'
+    for (const part of isCutOff ? this.#parts.cutOff() : this.#parts.end()) onPart(part)
+  }
+
+  get #isStopped(): boolean {
+    return this.#phase === 'stopped' || this.#phase === 'cut-off'
   }
 }
 

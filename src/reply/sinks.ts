@@ -45,8 +45,8 @@ export interface CollectReplyOptions {
   readonly collector: Collector
   readonly stallTimeoutMs: number
   readonly headers: () => Readonly<Record<string, string>>
-  /** The client has not read the answer within `stallTimeoutMs`. */
-  readonly onStalled: () => void
+  /** Aborted when the client has not read the answer within `stallTimeoutMs`. */
+  readonly gone: AbortController
 }
 
 /** Parts → one JSON body. Nothing is sent before the answer is whole, so every failure has its own status. */
@@ -76,7 +76,7 @@ export class CollectReply implements AnswerSink {
   flush(): void {}
 
   end(): void {
-    const { response, collector, headers, stallTimeoutMs, onStalled } = this.#options
+    const { response, collector, headers, stallTimeoutMs, gone } = this.#options
     const json = collector.toJson()
     const body = typeof json === 'string' ? Buffer.from(json) : json
     response.writeHead(200, {
@@ -86,7 +86,7 @@ export class CollectReply implements AnswerSink {
     })
     if (Buffer.isBuffer(body)) response.end(body)
     else endInParts(response, body)
-    new StallTimer({ response, timeoutMs: stallTimeoutMs, onStalled }).watchEnd()
+    new StallTimer({ response, timeoutMs: stallTimeoutMs, gone }).watchEnd()
   }
 
   fail(): void {

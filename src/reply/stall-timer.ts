@@ -1,22 +1,19 @@
 import type { ServerResponse } from 'node:http'
+import { GatewayError } from '../shared/errors.ts'
 
 export interface StallTimerOptions {
   readonly response: ServerResponse
   readonly timeoutMs: number
-  /** The client has not read what waits for it within `timeoutMs`. */
-  readonly onStalled: () => void
+  /** Ends everything that is done for the client. */
+  readonly gone: AbortController
 }
 
 /**
- * Ends a connection whose client does not read. It is reset: closed, it would live on in the system for minutes, with
- * all that is unread.
+ * How long a client may leave its answer unread. Runs only while something waits to be read.
+ *
+ * A connection whose client does not read is reset: closed, it would live on in the system for minutes, with all that is
+ * unread.
  */
-export function cutOff(response: ServerResponse): void {
-  response.socket?.resetAndDestroy()
-  response.destroy()
-}
-
-/** How long a client may leave its answer unread. Runs only while something waits to be read. */
 export class StallTimer {
   readonly #options: StallTimerOptions
   #timer: NodeJS.Timeout | null = null
@@ -31,8 +28,12 @@ export class StallTimer {
 
   /** Something could not be written at once. Does nothing while it runs. */
   start(): void {
-    const { timeoutMs, onStalled } = this.#options
-    this.#timer ??= setTimeout(onStalled, timeoutMs)
+    const { response, timeoutMs, gone } = this.#options
+    this.#timer ??= setTimeout(() => {
+      gone.abort(new GatewayError('GW_CLIENT_STALLED'))
+      response.socket?.resetAndDestroy()
+      response.destroy()
+    }, timeoutMs)
   }
 
   /** Everything was read, or nobody will read any more. */

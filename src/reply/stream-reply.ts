@@ -14,8 +14,8 @@ export interface StreamReplyOptions {
   readonly stallTimeoutMs: number
   /** Headers that are only known when the answer begins. */
   readonly headers: () => Readonly<Record<string, string>>
-  /** The client has not read anything for `stallTimeoutMs`. */
-  readonly onStalled: () => void
+  /** Aborted when the client has not read anything for `stallTimeoutMs`. */
+  readonly gone: AbortController
 }
 
 /** What was held of an answer may come out at once; text that is longer is made bytes. */
@@ -44,8 +44,8 @@ export class StreamReply implements AnswerSink {
 
   constructor(options: StreamReplyOptions) {
     this.#options = options
-    const { response, stallTimeoutMs: timeoutMs, onStalled } = options
-    this.#stall = new StallTimer({ response, timeoutMs, onStalled })
+    const { response, stallTimeoutMs: timeoutMs, gone } = options
+    this.#stall = new StallTimer({ response, timeoutMs, gone })
     this.#writer = new ChunkWriter(response)
   }
 

@@ -1,7 +1,7 @@
 import { type ErrorCode, GatewayError } from '../shared/errors.ts'
 
-/** How far a call had come when it failed. */
-export type CallPhase = 'connect' | 'headers' | 'body'
+/** How far a call has come. `answering`: what was asked for has begun to come. */
+export type CallPhase = 'connecting' | 'sent' | 'headers' | 'answering'
 
 export interface FailureContext {
   /** Any URL of the host that was called. Only its origin is told, and only to the log: it may be a private one. */
@@ -98,15 +98,16 @@ function kindOf(error: Error, code: string, phase: CallPhase): FailureKind | nul
 
 /** `AbortSignal.timeout()` means our deadline; ETIMEDOUT after the handshake is a peer that is gone. */
 function timeoutOf(phase: CallPhase, code: string): FailureKind {
-  if (phase === 'connect') return 'connect-timeout'
+  if (phase === 'connecting') return 'connect-timeout'
   if (code === 'ETIMEDOUT') return 'reset'
-  return phase === 'headers' ? 'headers-timeout' : 'idle-timeout'
+  return phase === 'sent' ? 'headers-timeout' : 'idle-timeout'
 }
 
 const PHASE_NAMES = {
-  connect: 'while connecting',
-  headers: 'while waiting for the answer',
-  body: 'while reading the answer'
+  connecting: 'while connecting',
+  sent: 'while waiting for the answer',
+  headers: 'while reading the answer',
+  answering: 'while reading the answer'
 } as const satisfies Record<CallPhase, string>
 
 interface Failure {

@@ -2,8 +2,8 @@ import { WaitClock } from '../../src/admission/clock.ts'
 import { Lease, type Permit } from '../../src/admission/lease.ts'
 import { NO_TERMS } from '../../src/ipc/messages.ts'
 import { Metrics } from '../../src/observe/metrics.ts'
-import { acquirePermit } from '../../src/server/ask/ask-upstream.ts'
-import { Phases } from '../../src/server/plane/open-turns.ts'
+import { acquirePermit } from '../../src/server/ask/call-way.ts'
+import { Progress } from '../../src/server/plane/open-turns.ts'
 
 /** Later than now, so that nobody's time runs out. */
 const START = 1e9
@@ -34,7 +34,7 @@ export async function takeAsRequest(rounds: number): Promise<void> {
   const plane = { lease: openLease(100), metrics: new Metrics() }
   for (let i = 0; i < rounds; i += 1) {
     const waiter = { key: 'a', arrivedAt: i }
-    const wait = { waiter, waited: new WaitClock(i), phases: new Phases(), signal }
+    const wait = { waiter, waited: new WaitClock(i), progress: new Progress(), signal }
     const permit = await acquirePermit(plane, wait)
     permit.release()
   }

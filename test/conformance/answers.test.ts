@@ -33,7 +33,7 @@ t.test(
 
     const bad = Buffer.from(textFrame('lost'))
     bad[bad.length - 1] = (bad.at(-1) ?? 0) ^ 1
-    const reader = new AnswerReader(new PartReader(replyPlan()), () => {})
+    const reader = new AnswerReader(new PartReader(replyPlan()))
     const texts: string[] = []
     t.throws(
       () =>
@@ -56,8 +56,7 @@ t.test(
 )
 
 t.test('C2. unknown events, headers and members never throw', async (t) => {
-  const ignored: string[] = []
-  const reader = new AnswerReader(new PartReader(replyPlan()), (type) => ignored.push(type))
+  const reader = new AnswerReader(new PartReader(replyPlan()))
   const odd = [
     eventFrame('ofTheFutureEvent', { a: 1 }),
     eventFrame('assistantResponseEvent', { content: 'yes', extra: { deep: [1] } }),
@@ -73,7 +72,7 @@ t.test('C2. unknown events, headers and members never throw', async (t) => {
   })
   t.equal(fault, null)
   t.same(texts, ['yes'])
-  t.ok(ignored.includes('ofTheFutureEvent'))
+  t.ok(reader.ignoredEvents > 0)
 })
 
 t.test('C7. repeated deltas survive', async (t) => {

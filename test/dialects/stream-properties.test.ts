@@ -80,7 +80,7 @@ function answer(plan: ReplyPlan, chunks: readonly Uint8Array[]) {
     note(part, said)
     text += toText(translator.push(part))
   }
-  const reader = new AnswerReader(new PartReader(plan), () => {})
+  const reader = new AnswerReader(new PartReader(plan))
   for (const chunk of chunks) reader.feed(chunk, onPart)
   reader.end(onPart)
   return { text, said }

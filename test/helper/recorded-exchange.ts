@@ -81,9 +81,11 @@ export class RecordedExchange {
       reader,
       request: { url, method: 'POST', headers: {}, body: '{}', bodyTimeoutMs: 5000, ...request },
       signal: this.#abort.signal,
-      onSettled: () => {
-        this.settlements += 1
-        this.#settled.resolve()
+      permit: {
+        release: () => {
+          this.settlements += 1
+          this.#settled.resolve()
+        }
       }
     })
   }

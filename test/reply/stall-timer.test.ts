@@ -13,37 +13,38 @@ const LARGE = 'x'.repeat(32 * 2 ** 20)
 t.test('an answer that is never read', (t) => {
   t.test('is given up after the timeout, and not before', async (t) => {
     const { response } = await ask(t)
-    const stalled = Promise.withResolvers<void>()
-    const stall = new StallTimer({ response, timeoutMs: 50, onStalled: stalled.resolve })
+    const gone = new AbortController()
+    const stall = new StallTimer({ response, timeoutMs: 50, gone })
     response.end(LARGE)
     const endedAt = performance.now()
     stall.watchEnd()
     t.equal(stall.isRunning, true)
-    await stalled.promise
+    await whenSent(response)
     t.ok(performance.now() - endedAt >= 49)
+    t.match(gone.signal.reason, { code: 'GW_CLIENT_STALLED' })
   })
   t.test('is given up when it was collected, too', async (t) => {
     const { response } = await ask(t)
-    const stalled = Promise.withResolvers<void>()
-    replyWith(LARGE, { response, stallTimeoutMs: 50, onStalled: stalled.resolve }).end()
-    await stalled.promise
-    t.equal(response.writableFinished, false)
-    response.destroy()
+    const gone = new AbortController()
+    replyWith(LARGE, { response, stallTimeoutMs: 50, gone }).end()
     await whenSent(response)
+    t.equal(response.writableFinished, false)
+    t.equal(gone.signal.aborted, true)
   })
   t.end()
 })
 
 t.test('an answer that is read late but in time is complete', async (t) => {
   const { client, response } = await ask(t)
-  const onStalled = (): void => void t.fail('stalled')
-  replyWith(LARGE, { response, stallTimeoutMs: 20_000, onStalled }).end()
+  const gone = new AbortController()
+  replyWith(LARGE, { response, stallTimeoutMs: 20_000, gone }).end()
   const sent = whenSent(response).then(() => 'sent')
   const turn = new Promise((resolve) => setImmediate(resolve, 'ended'))
   t.equal(await Promise.race([sent, turn]), 'ended', 'but not sent')
   client.resume()
   await sent
   t.equal(response.writableFinished, true)
+  t.equal(gone.signal.aborted, false)
 })
 
 t.test('whenSent()', (t) => {
@@ -62,7 +63,7 @@ t.test('whenSent()', (t) => {
     response.end('short')
     await once(response, 'finish')
     await whenSent(response)
-    const stall = new StallTimer({ response, timeoutMs: 1, onStalled: () => t.fail('stalled') })
+    const stall = new StallTimer({ response, timeoutMs: 1, gone: new AbortController() })
     stall.watchEnd()
     t.equal(stall.isRunning, false)
   })
@@ -72,7 +73,7 @@ t.test('whenSent()', (t) => {
 interface ReplyOptions {
   readonly response: ServerResponse
   readonly stallTimeoutMs: number
-  readonly onStalled: () => void
+  readonly gone: AbortController
 }
 
 function replyWith(json: string, options: ReplyOptions): CollectReply {

@@ -10,11 +10,11 @@ import {
   isConnectFailure
 } from '../../src/upstream/classify.ts'
 
-const context: FailureContext = { url: 'https://host.example/path?q=1', phase: 'connect' }
+const context: FailureContext = { url: 'https://host.example/path?q=1', phase: 'connecting' }
 
 t.test('classifyFailure() tells real failures apart', (t) => {
   t.test('a host name that does not exist', async (t) => {
-    const error = await failure(t, 'http://kiro-upstream.invalid', 'connect')
+    const error = await failure(t, 'http://kiro-upstream.invalid', 'connecting')
     t.equal(error.code, 'GW_UPSTREAM_DNS')
     t.match(error.message, 'The upstream could not be resolved')
     t.match(error.message, /DNS.*KIRO_API_URL/)
@@ -24,36 +24,36 @@ t.test('classifyFailure() tells real failures apart', (t) => {
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo
     await new Promise((resolve) => server.close(resolve))
-    const error = await failure(t, `http://127.0.0.1:${port}`, 'connect')
+    const error = await failure(t, `http://127.0.0.1:${port}`, 'connecting')
     t.equal(error.code, 'GW_UPSTREAM_CONNECT')
     t.match(error.message, 'The upstream refused the connection (ECONNREFUSED')
   })
   t.test('both addresses of a name refused', async (t) => {
-    const error = await failure(t, 'http://localhost:1', 'connect')
+    const error = await failure(t, 'http://localhost:1', 'connecting')
     t.equal(error.code, 'GW_UPSTREAM_CONNECT')
   })
   t.test('a server that does not speak TLS', async (t) => {
     const port = await listen(t, (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'))
-    const error = await failure(t, `https://127.0.0.1:${port}`, 'connect')
+    const error = await failure(t, `https://127.0.0.1:${port}`, 'connecting')
     t.equal(error.code, 'GW_UPSTREAM_TLS')
     t.match(error.message, 'does not speak TLS')
     t.match(error.message, 'http:// instead of https:// in KIRO_API_URL')
   })
   t.test('a handshake that never ends', async (t) => {
     const port = await listen(t, () => {})
-    const error = await failure(t, `https://127.0.0.1:${port}`, 'connect')
+    const error = await failure(t, `https://127.0.0.1:${port}`, 'connecting')
     t.equal(error.code, 'GW_UPSTREAM_CONNECT_TIMEOUT')
     t.match(error.message, 'HTTP_CONNECT_TIMEOUT')
   })
   t.test('a reset instead of an answer', async (t) => {
     const port = await listen(t, (socket) => socket.on('data', () => socket.resetAndDestroy()))
-    const error = await failure(t, `http://127.0.0.1:${port}`, 'headers')
+    const error = await failure(t, `http://127.0.0.1:${port}`, 'sent')
     t.equal(error.code, 'GW_UPSTREAM_RESET')
     t.match(error.message, 'while waiting for the answer')
   })
   t.test('a FIN instead of an answer', async (t) => {
     const port = await listen(t, (socket) => socket.on('data', () => socket.end()))
-    const error = await failure(t, `http://127.0.0.1:${port}`, 'headers')
+    const error = await failure(t, `http://127.0.0.1:${port}`, 'sent')
     t.equal(error.code, 'GW_UPSTREAM_RESET')
     t.match(error.message, 'UND_ERR_SOCKET')
   })
@@ -64,14 +64,14 @@ t.test('classifyFailure() tells real failures apart', (t) => {
           socket.write('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf', () => socket[verb]())
         })
       )
-      const error = await failure(t, `http://127.0.0.1:${port}`, 'body')
+      const error = await failure(t, `http://127.0.0.1:${port}`, 'headers')
       t.equal(error.code, 'GW_UPSTREAM_RESET', verb)
       t.match(error.message, 'while reading the answer', verb)
     }
   })
   t.test('an answer that does not begin', async (t) => {
     const port = await listen(t, () => {})
-    const error = await failure(t, `http://127.0.0.1:${port}`, 'headers')
+    const error = await failure(t, `http://127.0.0.1:${port}`, 'sent')
     t.equal(error.code, 'GW_UPSTREAM_HEADERS_TIMEOUT')
     t.match(error.message, 'FIRST_TOKEN_TIMEOUT')
   })
@@ -79,13 +79,13 @@ t.test('classifyFailure() tells real failures apart', (t) => {
     const port = await listen(t, (socket) =>
       socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf'))
     )
-    const error = await failure(t, `http://127.0.0.1:${port}`, 'body')
+    const error = await failure(t, `http://127.0.0.1:${port}`, 'headers')
     t.equal(error.code, 'GW_UPSTREAM_IDLE_TIMEOUT')
     t.match(error.message, 'STREAMING_READ_TIMEOUT')
   })
   t.test('a server of another protocol', async (t) => {
     const port = await listen(t, (socket) => socket.write('SSH-2.0-OpenSSH_9.9\r\n'))
-    const error = await failure(t, `http://127.0.0.1:${port}`, 'headers')
+    const error = await failure(t, `http://127.0.0.1:${port}`, 'sent')
     t.equal(error.code, 'GW_UPSTREAM_STATUS')
     t.match(error.message, 'not HTTP')
   })
@@ -227,6 +227,6 @@ function coded(code: string, message = 'm'): Error {
 }
 
 function codesByPhase(cause: unknown): readonly string[] {
-  const phases = ['connect', 'headers', 'body'] as const
+  const phases = ['connecting', 'sent', 'headers'] as const
   return phases.map((phase) => classifyFailure(cause, { ...context, phase }).code)
 }

@@ -51,7 +51,7 @@ async function failureOf(t: Test, proxyUrl: string, changes: { connectTimeoutMs?
   const call = await new RecordedExchange(pool, url).over()
   t.same([call.sent, call.causes.length, call.settlements], [0, 1, 1])
   t.match(pool.stats(), { connecting: 0, opened: 0 })
-  return classifyFailure(call.cause, { url, phase: 'connect' })
+  return classifyFailure(call.cause, { url, phase: 'connecting' })
 }
 
 for (const kind of kinds) {
@@ -137,7 +137,7 @@ for (const kind of kinds) {
     const pool = poolThrough(t, proxy.url)
     const url = new URL('https://forbidden.test')
     const { cause } = await new RecordedExchange(pool, url).over()
-    const error = classifyFailure(cause, { url, phase: 'connect' })
+    const error = classifyFailure(cause, { url, phase: 'connecting' })
     t.equal(error.code, 'GW_UPSTREAM_CONNECT')
     t.match(error.message, /refuses to connect to the upstream .*NO_PROXY/)
   })

@@ -65,7 +65,7 @@ function call(pool: ConnectionPool, url: string): Call {
     pool,
     request: { url: new URL(url), method: 'POST', headers: {}, body: '{}', bodyTimeoutMs: 5000 },
     signal: abort.signal,
-    onSettled: settled.resolve,
+    permit: { release: settled.resolve },
     reader: {
       onSent: () => {},
       onHeaders: () => {},

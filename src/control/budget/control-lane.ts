@@ -69,18 +69,18 @@ export class ControlLane {
     const permit = await this.#lease.acquire(waiter, deadline).catch((cause: unknown) => {
       signal.throwIfAborted()
       const { url } = request
-      throw classifyFailure(deadline.reason ?? cause, { url, phase: 'connect', ...named(request) })
+      throw classifyFailure(deadline.reason ?? cause, {
+        url,
+        phase: 'connecting',
+        ...named(request)
+      })
     })
-    return exchangeJson({
-      pool: this.#pool,
-      request,
-      signal: deadline,
-      onSent: () => unlessSent?.removeEventListener('abort', giveUp),
-      onSettled: () => {
-        unlessSent?.removeEventListener('abort', giveUp)
-        permit.release()
-      }
-    })
+    const onSent = (): void => unlessSent?.removeEventListener('abort', giveUp)
+    try {
+      return await exchangeJson({ pool: this.#pool, request, signal: deadline, permit, onSent })
+    } finally {
+      unlessSent?.removeEventListener('abort', giveUp)
+    }
   }
 
   onTerms(terms: LeaseTerms): void {

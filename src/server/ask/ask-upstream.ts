@@ -1,29 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { monotonicNow, type WaitClock } from '../../admission/clock.ts'
-import type { AcquireOptions, Permit } from '../../admission/lease.ts'
 import { PartReader } from '../../dialects/answer/part-reader.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { decodePayload, encodePayload } from '../../dialects/request/payload-bytes.ts'
 import { trimHistory } from '../../kiro/conversation/change.ts'
 import { findModel } from '../../kiro/models/models.ts'
 import { Repairs } from '../../kiro/rules/repairs.ts'
-import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
-import { hostsFor } from '../../kiro/wire/hosts.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { AnswerMemory } from '../../reply/answer-memory.ts'
 import type { AnswerSink } from '../../reply/sinks.ts'
 import type { RequestPayload } from '../../upstream/call/request-payload.ts'
 import { generationRequest } from '../../upstream/call/requests.ts'
-import {
-  type Approach,
-  decideRetry,
-  nextApproach,
-  PLAIN_APPROACH
-} from '../../upstream/call/retry.ts'
+import { decideRetry } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
-import type { Phases } from '../plane/open-turns.ts'
 import { Attempt, type AttemptOutcome } from './attempt.ts'
+import { acquirePermit, CallWay, type PermitWait } from './call-way.ts'
 import { explainRefusal } from './explain-refusal.ts'
 
 export interface UpstreamQuestion extends PermitWait {
@@ -35,14 +26,10 @@ export interface UpstreamQuestion extends PermitWait {
   readonly room: AnswerMemory
   readonly log: Logger
   readonly requestId: string
-  /** The oldest turns of the conversation were left out. */
-  readonly onTrimmed: () => void
-  /** The answer has begun: the request is not needed any more. */
-  readonly onAnswering: () => void
 }
 
-/** The call that was answered: what it cost. */
-export type AnsweredCall = Pick<Attempt, 'usage' | 'measuredInputTokens'>
+/** A call that was answered. */
+export type AnsweredCall = Pick<Attempt, 'measuredInputTokens'>
 
 type Failure = Extract<AttemptOutcome, { name: 'failed' }>
 
@@ -58,72 +45,51 @@ export async function askUpstream(
   plane: DataPlane,
   question: UpstreamQuestion
 ): Promise<AnsweredCall> {
-  const { log, requestId: reqId, phases, sink, signal } = question
+  const { log, requestId: reqId, payload, plan, progress, sink, signal } = question
   plane.retryBudget.earn()
   const invocationId = randomUUID()
-  let snapshot = plane.credentials.current()
-  let approach = PLAIN_APPROACH
+  const way = new CallWay(plane)
   let attempt = 1
   let isTrimmed = false
   for (;;) {
-    const call = await startAttempt(plane, question, { approach, snapshot, attempt, invocationId })
+    const call = await startAttempt(plane, question, { way, attempt, invocationId })
     const outcome = await call.outcome
+    if (call.ignoredEvents > 0) plane.metrics.unknownEvents.inc(call.ignoredEvents)
     if (outcome.name === 'answered') return call
-    phases.end('retry')
-    const { fault, hasAnswered } = outcome
-    const error = explainRefusal(outcome.error, fault, {
-      plan: question.plan,
-      payloadBytes: question.payload.peek()?.byteLength ?? 0
-    })
+    progress.end('retry')
+    const { fault, phase } = outcome
+    const payloadBytes = payload.peek()?.byteLength ?? 0
+    const error = explainRefusal(outcome.error, fault, { plan, payloadBytes })
     if (error.code === 'GW_UPSTREAM_SUSPENDED') {
-      plane.credentials.reportSuspended(snapshot.token, error.message)
+      plane.credentials.reportSuspended(way.snapshot.token, error.message)
     }
     // A heartbeat is a byte, too: the client has its status.
-    if (hasAnswered || sink.hasBegun || signal.aborted) throw error
-    const next = nextApproach(
-      approach,
-      { error, remedy: fault?.remedy ?? null },
-      {
-        hosts: hostsFor(snapshot, plane.config().upstream).length,
-        hasProfile: snapshot.profileArn !== null
-      }
-    )
-    if (next !== null) {
-      log.info(
-        { reqId, code: error.code, detail: error.detail, next },
-        'asking upstream another way'
-      )
-      if (next.hasRenewedToken && !approach.hasRenewedToken) {
-        snapshot = await plane.credentials.renew(snapshot, signal)
-      }
-      approach = next
+    if (phase === 'answering' || sink.hasBegun || signal.aborted) throw error
+    const { code, detail } = error
+    if (await way.change({ error, remedy: fault?.remedy ?? null }, signal)) {
+      log.info({ reqId, code, detail, next: way.approach }, 'asking upstream another way')
       continue
     }
-    if (error.code === 'GW_CONTEXT_OVERFLOW' && !isTrimmed && plane.config().payload.isTrimmed) {
+    if (code === 'GW_CONTEXT_OVERFLOW' && !isTrimmed && plane.config().payload.isTrimmed) {
       isTrimmed = true
-      if (!trimPayload(question.payload, question.plan)) throw error
-      question.onTrimmed()
-      log.warn({ reqId, detail: error.detail }, 'conversation trimmed')
+      if (!trimPayload(payload, plan)) throw error
+      log.warn({ reqId, detail }, 'conversation trimmed')
       continue
     }
     const delayMs = retryDelay(plane, question, outcome, attempt)
     if (delayMs === null) throw error
-    plane.metrics.upstreamRetries.inc({ code: error.code })
-    log.warn(
-      { reqId, code: error.code, detail: error.detail, attempt, delayMs },
-      'retrying upstream'
-    )
+    plane.metrics.upstreamRetries.inc({ code })
+    log.warn({ reqId, code, detail, attempt, delayMs }, 'retrying upstream')
     await delay(delayMs, undefined, { signal }).catch((reason: unknown) => {
       throw signal.reason ?? reason
     })
-    phases.end('retry')
+    progress.end('retry')
     attempt += 1
   }
 }
 
 interface AttemptPlan {
-  readonly approach: Approach
-  readonly snapshot: CredentialSnapshot
+  readonly way: CallWay
   readonly attempt: number
   readonly invocationId: string
 }
@@ -132,18 +98,16 @@ interface AttemptPlan {
 async function startAttempt(
   plane: DataPlane,
   question: UpstreamQuestion,
-  { approach, snapshot, attempt, invocationId }: AttemptPlan
+  { way, attempt, invocationId }: AttemptPlan
 ): Promise<Attempt> {
-  const { plan, phases, signal } = question
+  const { plan, payload, room, sink, progress, signal } = question
   const { upstream } = plane.config()
-  const hosts = hostsFor(snapshot, upstream)
-  const host = hosts[approach.hostIndex] ?? hosts[0]
-  if (host === undefined) throw new Error('there is no upstream host')
+  const { snapshot } = way
   const request = generationRequest({
-    payload: question.payload.bytes,
+    payload: payload.bytes,
     snapshot,
-    host,
-    approach,
+    host: way.host,
+    approach: way.approach,
     userAgent: upstream.userAgent,
     invocationId,
     attempt,
@@ -152,36 +116,29 @@ async function startAttempt(
   })
   const permit = await acquirePermit(plane, question)
   const { models } = plane.catalogue()
-  const call = new Attempt({
+  return new Attempt({
     pool: plane.pool,
+    permit,
     request,
+    payload,
     token: snapshot.token,
     parts: new PartReader(plan, {
       contextWindowOf: (id) => findModel(models, id)?.maxInputTokens,
-      room: question.room
+      room
     }),
-    room: question.room,
-    sink: question.sink,
+    room,
+    sink,
+    progress,
     firstTokenTimeoutMs: upstream.firstTokenTimeoutMs,
-    signal,
-    onSent: () => phases.end('connect'),
-    onFirstPart: () => {
-      phases.end('ttfb')
-      if (question.payload.isDoneWith(request.body)) call.releaseBody()
-      question.payload.forget(request.body)
-      question.onAnswering()
-    },
-    onIgnoredEvent: () => plane.metrics.unknownEvents.inc(),
-    onSettled: () => permit.release()
+    signal
   })
-  return call
 }
 
 /** Milliseconds to wait before the next attempt, or `null` if there should be none. */
 function retryDelay(
   plane: DataPlane,
   { plan }: UpstreamQuestion,
-  { error, fault, hasAnswered }: Failure,
+  { error, fault, phase }: Failure,
   attempt: number
 ): number | null {
   const { models, isLive } = plane.catalogue()
@@ -189,40 +146,13 @@ function retryDelay(
     fault ?? error,
     {
       attempt,
-      hasAnswered,
+      hasAnswered: phase === 'answering',
       isModelListed: isLive && findModel(models, plan.upstreamModel) !== undefined,
       budgetLeft: plane.retryBudget.left
     },
     { ...plane.config().upstream, random: Math.random }
   )
   return decision.retry && plane.retryBudget.spend() ? decision.delayMs : null
-}
-
-/** Who waits for a connection, and what keeps count of it. */
-export interface PermitWait {
-  /** Who waits, and since when, for a fair share of the connections. */
-  readonly waiter: AcquireOptions
-  /** All waits of the request so far. */
-  readonly waited: WaitClock
-  readonly phases: Phases
-  /** Aborts when the client is gone. */
-  readonly signal: AbortSignal
-}
-
-/** HTTP_POOL_TIMEOUT bounds all waits of a request together: each may last only for what those before it left. */
-export async function acquirePermit(
-  plane: Pick<DataPlane, 'lease' | 'metrics'>,
-  { waiter, waited, phases, signal }: PermitWait
-): Promise<Permit> {
-  const startedAt = monotonicNow()
-  try {
-    return await plane.lease.acquire({ ...waiter, arrivedAt: waited.resume(startedAt) }, signal)
-  } finally {
-    const now = monotonicNow()
-    waited.stop(now)
-    phases.end('queue')
-    plane.metrics.waitSeconds.observe((now - startedAt) / 1000)
-  }
 }
 
 /** What is left of a conversation that was refused although it should have fitted. */
@@ -243,6 +173,6 @@ export function trimPayload(
   const whole = decodePayload(payload.bytes)
   const trimmed = trimHistory(whole, Math.floor(JSON.stringify(whole).length * share))
   if (trimmed === null) return false
-  payload.replace(encodePayload(trimmed, new Repairs()).bytes)
+  payload.trim(encodePayload(trimmed, new Repairs()).bytes)
   return true
 }

@@ -1,5 +1,6 @@
+import type { Permit } from '../../admission/lease.ts'
 import type { PartReader } from '../../dialects/answer/part-reader.ts'
-import type { Usage } from '../../dialects/answer/stream-part.ts'
+import type { StreamPart } from '../../dialects/answer/stream-part.ts'
 import {
   faultOfResponse,
   MAX_FAULT_BODY_BYTES,
@@ -16,27 +17,27 @@ import {
   type ResponseReader,
   type UpstreamRequest
 } from '../../upstream/call/exchange.ts'
+import type { RequestPayload } from '../../upstream/call/request-payload.ts'
 import { type CallPhase, classifyFailure } from '../../upstream/classify.ts'
 import type { ConnectionPool } from '../../upstream/connections/pool.ts'
+import type { Progress } from '../plane/open-turns.ts'
 
 export interface AttemptOptions {
   readonly pool: ConnectionPool
+  readonly permit: Pick<Permit, 'release'>
   readonly request: UpstreamRequest
+  /** What the request's body was made of: let go as soon as the answer begins. */
+  readonly payload: RequestPayload
   /** The token in the request, so that it is never repeated should the upstream echo it. */
   readonly token: string
   readonly parts: PartReader
   /** For frames that come in part, and large ones. */
   readonly room: MomentaryRoom
   readonly sink: AnswerSink
+  readonly progress: Progress
   readonly firstTokenTimeoutMs: number
   /** Ends the attempt with its reason: the client is gone, or the gateway gives up. */
   readonly signal: AbortSignal
-  /** The request is being written to an open connection. */
-  readonly onSent: () => void
-  readonly onFirstPart: () => void
-  readonly onIgnoredEvent: (eventType: string) => void
-  /** The permit may serve somebody else. */
-  readonly onSettled: () => void
 }
 
 export type AttemptOutcome =
@@ -46,8 +47,8 @@ export type AttemptOutcome =
       readonly error: GatewayError
       /** What the upstream said, when it said something. */
       readonly fault: UpstreamFault | null
-      /** Parts of an answer had come already: it can't be asked for again. */
-      readonly hasAnswered: boolean
+      /** How far it had come. Once parts of an answer have come, it can't be asked for again. */
+      readonly phase: CallPhase
     }
 
 /**
@@ -59,19 +60,25 @@ const TURN_BYTES = 65_536
 /** Thrown at an exchange whose answer is of no more interest. */
 class NothingMoreWanted extends Error {}
 
-/** One upstream call, from the permit to the last part of its answer. */
+/**
+ * One upstream call, from the permit to the last part of its answer.
+ *
+ * ```
+ *   connecting ──▶ sent ──▶ headers ──first part──▶ answering ──▶ over
+ *                   ▲ └──── a deadline ────┘                        ▲ any failure, from anywhere
+ *                   └─ again on another connection, before any byte of an answer
+ * ```
+ */
 export class Attempt implements ResponseReader, AnswerSource {
   readonly #options: AttemptOptions
   readonly #reader: AnswerReader
   readonly #outcome = Promise.withResolvers<AttemptOutcome>()
   readonly #exchange: Exchange
-  #phase: CallPhase = 'connect'
+  #phase: CallPhase | 'over' = 'connecting'
   #status = 0
   #headers: ResponseHeaders = {}
   readonly #faultBody = new ByteBlocks()
   #faultBytes = 0
-  #hasAnswered = false
-  #isOver = false
   #isFlushDue = false
   /** The client has not read what it got. */
   #isSinkFull = false
@@ -79,22 +86,25 @@ export class Attempt implements ResponseReader, AnswerSource {
   #turnBytes = 0
   readonly #resumeTurn = (): void => {
     this.#isGivingWay = false
-    if (!this.#isSinkFull && !this.#isOver) this.#exchange.resume()
+    if (!this.#isSinkFull && this.#phase !== 'over') this.#exchange.resume()
   }
   readonly #flush = (): void => {
-    if (this.#isFlushDue && !this.#isOver) this.#options.sink.flush()
+    if (this.#isFlushDue && this.#phase !== 'over') this.#options.sink.flush()
     this.#isFlushDue = false
   }
+  readonly #onPart = (part: StreamPart): void => {
+    if (this.#phase !== 'answering') this.#beginAnswer()
+    if (part.type === 'end') this.#options.progress.spend(part.usage)
+    this.#options.sink.push(part)
+  }
   #firstToken: NodeJS.Timeout | null = null
-  /** What the answer cost, once it is whole. */
-  usage: Usage | null = null
 
   constructor(options: AttemptOptions) {
     this.#options = options
-    this.#reader = new AnswerReader(options.parts, options.onIgnoredEvent, options.room)
-    const { pool, request, signal, onSettled } = options
-    this.#exchange = new Exchange({ pool, request, reader: this, signal, onSettled })
-    options.sink.attach(this)
+    const { pool, permit, request, parts, room, signal, sink } = options
+    this.#reader = new AnswerReader(parts, room)
+    this.#exchange = new Exchange({ pool, permit, request, reader: this, signal })
+    sink.attach(this)
   }
 
   /** Never rejects. */
@@ -107,6 +117,11 @@ export class Attempt implements ResponseReader, AnswerSource {
     return this.#options.parts.measuredInputTokens
   }
 
+  /** Events of types that are unknown here. */
+  get ignoredEvents(): number {
+    return this.#reader.ignoredEvents
+  }
+
   pause(): void {
     this.#isSinkFull = true
     this.#exchange.pause()
@@ -117,67 +132,52 @@ export class Attempt implements ResponseReader, AnswerSource {
     if (!this.#isGivingWay) this.#exchange.resume()
   }
 
-  /** The request is never sent again: frees its body's memory. After `onFirstPart` only. */
-  releaseBody(): void {
-    this.#exchange.releaseBody()
-  }
-
   onSent(): void {
-    this.#phase = 'headers'
-    this.#options.onSent()
-    this.#options.sink.onSent()
+    const { sink, progress, firstTokenTimeoutMs } = this.#options
+    this.#phase = 'sent'
+    progress.end('connect')
+    sink.onSent()
     this.#firstToken ??= setTimeout(() => {
       // Where nobody reads, nothing can come.
       if (this.#exchange.isPaused) this.#firstToken?.refresh()
       else this.#exchange.abort(new GatewayError('GW_UPSTREAM_HEADERS_TIMEOUT'))
-    }, this.#options.firstTokenTimeoutMs)
+    }, firstTokenTimeoutMs)
   }
 
   onHeaders(status: number, headers: ResponseHeaders): void {
-    this.#phase = 'body'
+    this.#phase = 'headers'
     this.#status = status
     this.#headers = headers
   }
 
   onChunk(chunk: Buffer): void {
-    if (this.#isOver) return
+    if (this.#phase === 'over') return
     if (this.#status === 200) this.#readAnswer(chunk)
     else this.#collectFault(chunk)
   }
 
   onEnd(): void {
-    if (this.#isOver) return
+    if (this.#phase === 'over') return
     if (this.#status !== 200) this.#failWith(this.#faultOfBody())
     else this.#finishAnswer()
   }
 
   onError(cause: unknown): void {
-    if (this.#isOver) return
-    const context = {
-      url: this.#options.request.url,
-      phase: this.#phase,
-      clientSignal: this.#options.signal
-    }
+    if (this.#phase === 'over') return
     // A refusal whose body breaks off still is that refusal.
     if (this.#status !== 0 && this.#status !== 200) this.#failWith(this.#faultOfBody())
-    else this.#fail(classifyFailure(cause, context), null)
+    else this.#failBecause(cause)
   }
 
   #readAnswer(chunk: Buffer): void {
-    const { sink } = this.#options
     try {
-      const fault = this.#reader.feed(chunk, (part) => {
-        this.#noteAnswer()
-        sink.push(part)
-      })
-      if (this.#hasAnswered) this.#flushSoon()
-      if (fault !== null) this.#leave(() => this.#failWith(fault))
+      const news = this.#reader.feed(chunk, this.#onPart)
+      if (this.#phase === 'answering') this.#flushSoon()
+      if (news === null) return this.#giveWay(chunk.byteLength)
+      this.#leave(() => (news === 'stopped' ? this.#finishAnswer() : this.#failWith(news)))
     } catch (cause) {
-      this.#leave(() => this.#fail(classifyFailure(cause, this.#context()), null))
+      this.#leave(() => this.#failBecause(cause))
     }
-    if (this.#isOver) return
-    if (this.#reader.isStopped) this.#leave(() => this.#finishAnswer())
-    else this.#giveWay(chunk.byteLength)
   }
 
   #giveWay(bytes: number): void {
@@ -197,17 +197,12 @@ export class Attempt implements ResponseReader, AnswerSource {
   }
 
   #finishAnswer(): void {
-    const { sink } = this.#options
     try {
-      this.#reader.end((part) => {
-        if (part.type === 'end') this.usage = part.usage
-        sink.push(part)
-      })
-      this.#noteAnswer()
-      sink.end()
+      this.#reader.end(this.#onPart)
+      this.#options.sink.end()
       this.#end({ name: 'answered' })
     } catch (cause) {
-      this.#fail(classifyFailure(cause, this.#context()), null)
+      this.#failBecause(cause)
     }
   }
 
@@ -233,35 +228,42 @@ export class Attempt implements ResponseReader, AnswerSource {
     })
   }
 
-  #noteAnswer(): void {
-    if (this.#hasAnswered) return
-    this.#hasAnswered = true
-    this.#options.onFirstPart()
+  /** The request is never sent again from here on. */
+  #beginAnswer(): void {
+    const { payload, request, progress } = this.#options
+    this.#phase = 'answering'
     this.#clearFirstToken()
+    progress.end('ttfb')
+    if (payload.onAnswer(request.body)) this.#exchange.releaseBody()
   }
 
   #failWith(fault: UpstreamFault): void {
     this.#fail(toGatewayError(fault), fault)
   }
 
+  #failBecause(cause: unknown): void {
+    if (this.#phase === 'over') return
+    const { request, signal: clientSignal } = this.#options
+    const context = { url: request.url, phase: this.#phase, clientSignal }
+    this.#fail(classifyFailure(cause, context), null)
+  }
+
   #fail(error: GatewayError, fault: UpstreamFault | null): void {
+    const phase = this.#phase
+    if (phase === 'over') return
     // However the upstream's bytes are cut: what came before a failure reaches the client.
-    if (this.#hasAnswered) this.#options.sink.flush()
+    if (phase === 'answering') this.#options.sink.flush()
     this.#options.sink.onIdle()
-    this.#end({ name: 'failed', error, fault, hasAnswered: this.#hasAnswered })
+    this.#end({ name: 'failed', error, fault, phase })
   }
 
   #end(outcome: AttemptOutcome): void {
-    this.#isOver = true
+    this.#phase = 'over'
     this.#clearFirstToken()
     this.#outcome.resolve(outcome)
   }
 
   #clearFirstToken(): void {
     if (this.#firstToken !== null) clearTimeout(this.#firstToken)
-  }
-
-  #context() {
-    return { url: this.#options.request.url, phase: this.#phase }
   }
 }

@@ -5,12 +5,7 @@ import {
   type RoundReport,
   type RoundVerdict
 } from '../../dialects/answer/round.ts'
-import {
-  addUsage,
-  type EndReason,
-  type ToolCall,
-  type Usage
-} from '../../dialects/answer/stream-part.ts'
+import type { EndReason, ToolCall } from '../../dialects/answer/stream-part.ts'
 import type { JsonForm } from '../../dialects/plan/json-answer.ts'
 import type { ReplyPlan, RoundPlan } from '../../dialects/plan/plan.ts'
 import { extendPayload } from '../../dialects/request/payload-bytes.ts'
@@ -20,8 +15,7 @@ import type { ToolResult } from '../../kiro/wire/message.ts'
 import { RoundSink } from '../../reply/sinks.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { parseJsonObject } from '../../shared/json.ts'
-import { RequestPayload } from '../../upstream/call/request-payload.ts'
-import type { BodyMemory } from '../plane/body-memory.ts'
+import type { RequestPayload } from '../../upstream/call/request-payload.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { askUpstream, type UpstreamQuestion } from './ask-upstream.ts'
 import { createSearches, type RoundSearches } from './searches.ts'
@@ -29,10 +23,6 @@ import { createSearches, type RoundSearches } from './searches.ts'
 /** `payload` must be a kept one. */
 export interface RoundsQuestion extends UpstreamQuestion {
   readonly rounds: RoundPlan
-  /** Holds the payload, which grows with each round. */
-  readonly memory: BodyMemory
-  /** What all rounds so far have cost. */
-  readonly onUsage: (usage: Usage) => void
 }
 
 /**
@@ -60,7 +50,6 @@ class AnswerRounds {
   readonly #payload: RoundPayload
   readonly #searches: RoundSearches | null
   #rounds: RoundPlan
-  #usage: Usage | null = null
   #isRepaired = false
 
   constructor(plane: DataPlane, question: RoundsQuestion) {
@@ -79,7 +68,6 @@ class AnswerRounds {
       const reader = new RoundReader(this.#rounds, room)
       await this.#ask(reader)
       const report = reader.report()
-      this.#spend(report.end.usage)
       if (room.isFull) return this.#giveUp(reader, report)
       const verdict = await judgeRound(report, this.#rounds, {
         isTooLong: reader.isTooLong,
@@ -128,10 +116,10 @@ class AnswerRounds {
     const call = { id, name: webSearch.toolName, json: JSON.stringify({ query: opening.query }) }
     const results = await this.#searches.make([call])
     if (opening.isWhole && jsonForm === null) {
-      this.#payload.drop()
+      this.#question.payload.drop()
       const text = results.map((result) => result.text).join('\n\n')
       const { inputTokens } = this.#payload.plan
-      this.#spend({ inputTokens, outputTokens: estimateTokens(text) })
+      this.#question.progress.spend({ inputTokens, outputTokens: estimateTokens(text) })
       this.#question.sink.push({ type: 'text', text })
       this.#finish(null, 'stop')
       return true
@@ -142,15 +130,10 @@ class AnswerRounds {
 
   /** Asks once more. Where nothing can follow, the payload need not be kept. */
   async #ask(reader: RoundReader): Promise<void> {
-    const isLast = this.#isRepaired && this.#searches === null
-    const { sink, onAnswering } = this.#question
-    await askUpstream(this.#plane, {
-      ...this.#question,
-      payload: isLast ? this.#payload.hand() : this.#payload.keep(),
-      plan: this.#payload.plan,
-      sink: new RoundSink(sink, reader),
-      onAnswering: isLast ? onAnswering : () => {}
-    })
+    const { sink, payload } = this.#question
+    if (this.#isRepaired && this.#searches === null) payload.hand()
+    const { plan } = this.#payload
+    await askUpstream(this.#plane, { ...this.#question, plan, sink: new RoundSink(sink, reader) })
   }
 
   #repair(
@@ -204,15 +187,10 @@ class AnswerRounds {
   }
 
   #finish(report: Pick<RoundReport, 'end'> | null, reason: EndReason): void {
-    const { sink } = this.#question
-    const usage = this.#usage ?? { inputTokens: this.#payload.plan.inputTokens, outputTokens: 0 }
+    const { sink, progress } = this.#question
+    const usage = progress.usage ?? { inputTokens: this.#payload.plan.inputTokens, outputTokens: 0 }
     sink.push({ type: 'end', ...report?.end, reason, usage })
     sink.end()
-  }
-
-  #spend(usage: Usage): void {
-    this.#usage = addUsage(this.#usage, usage)
-    this.#question.onUsage(this.#usage)
   }
 }
 
@@ -220,16 +198,8 @@ function toStrayResult({ id }: ToolCall): ToolResult {
   return { id, text: 'This call was not made: another tool has to be called now.', isError: true }
 }
 
-export interface RoundPayloadOptions {
-  /** A kept one, of the first round. */
-  readonly payload: RequestPayload
-  readonly plan: ReplyPlan
-  /** Grows with the payload. */
-  readonly memory: BodyMemory
-}
-
 /** What a round came to, for the next one. */
-export interface RoundWords {
+interface RoundWords {
   /** What the model said. */
   readonly text: string
   /** What it called, by the client's names. */
@@ -241,15 +211,13 @@ export interface RoundWords {
 }
 
 /** What the next round of an answer is asked with: the conversation so far, and the plan for what is said to it. */
-export class RoundPayload {
+class RoundPayload {
   readonly #plane: DataPlane
-  readonly #memory: BodyMemory
-  #payload: RequestPayload
+  readonly #payload: RequestPayload
   #plan: ReplyPlan
 
-  constructor(plane: DataPlane, { payload, plan, memory }: RoundPayloadOptions) {
+  constructor(plane: DataPlane, { payload, plan }: RoundsQuestion) {
     this.#plane = plane
-    this.#memory = memory
     this.#payload = payload
     this.#plan = plan
   }
@@ -258,33 +226,14 @@ export class RoundPayload {
     return this.#plan
   }
 
-  /** The payload for a round that others may follow. */
-  keep(): RequestPayload {
-    return this.#payload
-  }
-
-  /** The payload for the last round: let go as soon as its answer begins. */
-  hand(): RequestPayload {
-    const last = new RequestPayload(this.#payload.bytes)
-    this.#payload.drop()
-    return last
-  }
-
-  /** There will be no more rounds. */
-  drop(): void {
-    this.#payload.drop()
-  }
-
   /** @throws {GatewayError} GW_MEMORY_FULL; the signal's reason when the client has left. */
   extend({ text, calls, reply, deliveredTokens }: RoundWords): void {
     const answer = { text, toolCalls: this.#toWireCalls(calls) }
     // Before it is there; what stands around it is little.
     const addedBytes = Buffer.byteLength(JSON.stringify({ answer, reply }))
-    this.#memory.growTo(this.#payload.bytes.byteLength + addedBytes)
+    this.#payload.reserve(addedBytes)
     const { bytes, tokens } = extendPayload(this.#payload.bytes, { answer, reply })
-    this.#payload.drop()
-    this.#payload = new RequestPayload(bytes, { isKept: true })
-    this.#memory.growTo(bytes.byteLength)
+    this.#payload.replace(bytes)
     const { upstreamModel, maxOutputTokens } = this.#plan
     this.#plan = {
       ...this.#plan,

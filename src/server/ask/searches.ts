@@ -2,9 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { StreamPart, ToolCall } from '../../dialects/answer/stream-part.ts'
 import type { WebSearchPlan } from '../../dialects/plan/plan.ts'
 import { filterPages, wordSearch } from '../../dialects/plan/search-tool.ts'
-import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import { faultOfResponse, toGatewayError } from '../../kiro/wire/fault.ts'
-import { hostsFor } from '../../kiro/wire/hosts.ts'
 import type { ToolResult } from '../../kiro/wire/message.ts'
 import { parseSearchAnswer, type SearchOutcome } from '../../kiro/wire/web-search.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -13,14 +11,9 @@ import { asGatewayError } from '../../shared/errors.ts'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
 import { exchangeJson } from '../../upstream/call/json-exchange.ts'
 import { searchRequest } from '../../upstream/call/requests.ts'
-import {
-  type Approach,
-  type ApproachFailure,
-  nextApproach,
-  PLAIN_APPROACH
-} from '../../upstream/call/retry.ts'
+import type { ApproachFailure } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
-import { acquirePermit, type PermitWait } from './ask-upstream.ts'
+import { acquirePermit, CallWay, type PermitWait } from './call-way.ts'
 
 export type SearchPart = Extract<StreamPart, { type: 'search' }>
 
@@ -118,8 +111,10 @@ function newId(): string {
 }
 
 /** What the searches of one answer share. */
-export interface SearchContext extends Omit<WebSearch, 'query' | 'onSent'> {
+export interface SearchContext extends PermitWait {
   readonly sink: AnswerSink
+  readonly log: Logger
+  readonly requestId: string
 }
 
 /** The searches of one answer, made through the upstream and shown to the client as soon as they are made. */
@@ -131,13 +126,7 @@ export function createSearches(
   const { sink, signal } = context
   return new RoundSearches({
     plan,
-    search: async (query) => {
-      try {
-        return await searchWeb(plane, { ...context, query, onSent: () => sink.onSent() })
-      } finally {
-        sink.onIdle()
-      }
-    },
+    search: (query) => searchWeb(plane, query, context).finally(() => sink.onIdle()),
     show: (part) => {
       sink.push(part)
       sink.flush()
@@ -146,16 +135,6 @@ export function createSearches(
   })
 }
 
-export interface WebSearch extends PermitWait {
-  readonly query: string
-  /** The search is on its way: silence is now worth a heartbeat. */
-  readonly onSent: () => void
-  readonly log: Logger
-  readonly requestId: string
-}
-
-type Answer = { readonly outcome: SearchOutcome } | { readonly failure: ApproachFailure }
-
 /**
  * Searches the web through the upstream (kiro-protocol §9.4), with a permit of the connection budget. A search that
  * fails is an outcome like any other: the model can answer without it. It is asked for again only where something
@@ -163,62 +142,53 @@ type Answer = { readonly outcome: SearchOutcome } | { readonly failure: Approach
  *
  * @throws {GatewayError} when no permit could be had, the credential is gone or the client has left.
  */
-export async function searchWeb(plane: DataPlane, search: WebSearch): Promise<SearchOutcome> {
-  const { signal, log, requestId: reqId } = search
-  let snapshot = plane.credentials.current()
-  let approach = PLAIN_APPROACH
+async function searchWeb(
+  plane: DataPlane,
+  query: string,
+  context: SearchContext
+): Promise<SearchOutcome> {
+  const { signal, log, requestId: reqId } = context
+  const way = new CallWay(plane)
   for (;;) {
-    const answer = await ask(plane, search, snapshot, approach)
-    const problem = 'failure' in answer ? answer.failure.error.message : answer.outcome.problem
+    const answer = await ask(plane, way, query, context)
+    const problem = 'error' in answer ? answer.error.message : answer.problem
     plane.metrics.webSearches.inc({ outcome: problem === undefined ? 'found' : 'failed' })
     if (problem !== undefined) {
       // A service may repeat what it was asked for.
-      log.warn({ reqId, detail: problem.replaceAll(search.query, '‹query›') }, 'web search failed')
+      log.warn({ reqId, detail: problem.replaceAll(query, '‹query›') }, 'web search failed')
     }
-    if ('outcome' in answer) return answer.outcome
-    const next = nextApproach(approach, answer.failure, {
-      hosts: hostsFor(snapshot, plane.config().upstream).length,
-      hasProfile: snapshot.profileArn !== null
-    })
-    if (next === null) return { pages: [], problem: answer.failure.error.message }
-    if (next.hasRenewedToken && !approach.hasRenewedToken) {
-      snapshot = await plane.credentials.renew(snapshot, signal)
-    }
-    approach = next
+    if (!('error' in answer)) return answer
+    if (!(await way.change(answer, signal))) return { pages: [], problem: answer.error.message }
   }
 }
 
 async function ask(
   plane: DataPlane,
-  search: WebSearch,
-  snapshot: CredentialSnapshot,
-  approach: Approach
-): Promise<Answer> {
-  const { query, signal, phases, onSent } = search
-  const { upstream } = plane.config()
-  const hosts = hostsFor(snapshot, upstream)
-  const host = hosts[approach.hostIndex] ?? hosts[0]
-  if (host === undefined) throw new Error('there is no upstream host')
-  const { userAgent } = upstream
+  { snapshot, host, approach }: CallWay,
+  query: string,
+  context: SearchContext
+): Promise<SearchOutcome | ApproachFailure> {
+  const { signal, progress, sink } = context
+  const { userAgent } = plane.config().upstream
   const request = searchRequest({ query, snapshot, host, approach, userAgent })
-  const permit = await acquirePermit(plane, search)
+  const permit = await acquirePermit(plane, context)
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
   try {
     const { status, headers, text } = await exchangeJson({
       pool: plane.pool,
+      permit,
       request,
       signal: deadline,
-      onSent,
-      onSettled: () => permit.release()
+      onSent: () => sink.onSent()
     })
-    if (status === 200) return { outcome: parseSearchAnswer(text) }
+    if (status === 200) return parseSearchAnswer(text)
     const { token } = snapshot
     const fault = faultOfResponse({ status, headers, body: text, token, now: Date.now() })
-    return { failure: { error: toGatewayError(fault), remedy: fault.remedy } }
+    return { error: toGatewayError(fault), remedy: fault.remedy }
   } catch (cause) {
     signal.throwIfAborted()
-    return { failure: { error: asGatewayError(cause), remedy: null } }
+    return { error: asGatewayError(cause), remedy: null }
   } finally {
-    phases.end('search')
+    progress.end('search')
   }
 }

@@ -10,7 +10,7 @@ import type { Logger } from '../../observe/logger.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { convertBody, referencedAnswers, requestOptionsOf } from '../turn/body.ts'
-import { LocalTurn } from '../turn/turn.ts'
+import { Turn } from '../turn/turn.ts'
 
 /** How many tokens a request has (kiro-protocol §9.6): the upstream can't be asked, so it is estimated. */
 export function countTokensRoutes(app: FastifyInstance, plane: DataPlane, log: Logger): void {
@@ -20,7 +20,7 @@ export function countTokensRoutes(app: FastifyInstance, plane: DataPlane, log: L
     for (const path of paths.map((one) => one + counter.path)) {
       app.post(path, async ({ raw, id, keyName }, reply) => {
         reply.hijack()
-        await new LocalTurn({
+        await new Turn({
           plane,
           dialect,
           route: path,
@@ -29,7 +29,7 @@ export function countTokensRoutes(app: FastifyInstance, plane: DataPlane, log: L
           requestId: id,
           keyName,
           log,
-          answer: async (body, signal) => {
+          answerHere: async (body, signal) => {
             const { plan } = await convertBody(plane, body, signal)
             const { upstreamModel, inputTokens } = plan
             return counter.toAnswer(plane.calibration.correct(upstreamModel, inputTokens))
@@ -50,7 +50,7 @@ export function lintRoute(app: FastifyInstance, plane: DataPlane, log: Logger): 
   app.post(PATH, async (request, reply) => {
     const dialect = askedDialect(request)
     reply.hijack()
-    await new LocalTurn({
+    await new Turn({
       plane,
       // What this route itself refuses, it refuses as its client's API would.
       dialect: dialect ?? dialectOfHeaders(request.headers),
@@ -60,7 +60,7 @@ export function lintRoute(app: FastifyInstance, plane: DataPlane, log: Logger): 
       requestId: request.id,
       keyName: request.keyName,
       log,
-      answer: async ({ body, memory, key }, signal) => {
+      answerHere: async ({ body, memory, key }, signal) => {
         const mayRefer = dialect ?? 'openai-responses'
         const answers = await referencedAnswers(plane, { dialect: mayRefer, body, key, memory })
         const options = { ...requestOptionsOf(plane), answers }

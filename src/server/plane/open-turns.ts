@@ -1,3 +1,4 @@
+import { addUsage, type Usage } from '../../dialects/answer/stream-part.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 
 /** Something that can be ended early. */
@@ -63,12 +64,25 @@ const NAMES = [
 /** A stretch of a request's life; each begins where the one before it ended. `retry` is what failed attempts took. */
 export type PhaseName = (typeof NAMES)[number]
 
-/** Measures the phases of one request. Several passes through a phase (retries) add up. */
-export class Phases {
+/**
+ * What one turn has come to so far: how long its phases took and what its calls cost. Several passes through a phase
+ * (retries) add up, and so do the calls.
+ */
+export class Progress {
   /** `performance.now()` when the request arrived. */
   readonly startedAt = performance.now()
   readonly #spentMs: Partial<Record<PhaseName, number>> = {}
   #markedAt = this.startedAt
+  #usage: Usage | null = null
+
+  /** Of all calls that were answered to their end; `null` before the first. */
+  get usage(): Usage | null {
+    return this.#usage
+  }
+
+  spend(usage: Usage): void {
+    this.#usage = addUsage(this.#usage, usage)
+  }
 
   /** Ends a phase now, or at the given `performance.now()`. */
   end(name: PhaseName, at = performance.now()): void {

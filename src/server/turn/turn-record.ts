@@ -1,4 +1,3 @@
-import type { Usage } from '../../dialects/answer/stream-part.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { outlineOf } from '../../kiro/wire/payload.ts'
 import type { DebugCapture } from '../../observe/debug-capture.ts'
@@ -7,7 +6,7 @@ import type { Metrics } from '../../observe/metrics.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import { parseJsonObject } from '../../shared/json.ts'
 import type { RequestPayload } from '../../upstream/call/request-payload.ts'
-import type { Phases } from '../plane/open-turns.ts'
+import type { Progress } from '../plane/open-turns.ts'
 
 export interface TurnRecord {
   readonly requestId: string
@@ -16,9 +15,8 @@ export interface TurnRecord {
   readonly status: number
   readonly error: GatewayError | null
   readonly plan: ReplyPlan | null
-  readonly usage: Usage | null
   readonly bodyBytes: number
-  readonly phases: Phases
+  readonly progress: Progress
 }
 
 /** One log line and one set of metrics for a request that is over. Never its content. */
@@ -36,21 +34,23 @@ export function recordTurn(
 }
 
 function recordMetrics(metrics: Metrics, record: TurnRecord): void {
-  const { route, status, error, plan, usage, phases } = record
+  const { route, status, error, plan, progress } = record
+  const { usage } = progress
   metrics.requests.inc({ route, status, code: error?.code ?? 'none' })
-  metrics.requestSeconds.observe({ route }, phases.totalMs() / 1000)
+  metrics.requestSeconds.observe({ route }, progress.totalMs() / 1000)
   if (error?.code === 'GW_POOL_TIMEOUT') metrics.poolTimeouts.inc()
   if (error?.code === 'GW_QUEUE_FULL') metrics.queueRejected.inc()
   for (const code of plan?.repairs ?? []) metrics.repairs.inc({ code })
   if (usage === null) return
-  const firstByteMs = phases.totalMs() - phases.spentMs('stream')
+  const firstByteMs = progress.totalMs() - progress.spentMs('stream')
   metrics.firstByteSeconds.observe({ route }, firstByteMs / 1000)
   metrics.tokens.inc({ type: 'input' }, usage.inputTokens)
   metrics.tokens.inc({ type: 'output' }, usage.outputTokens)
 }
 
 function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
-  const { route, status, error, plan, usage, bodyBytes, phases } = record
+  const { route, status, error, plan, bodyBytes, progress } = record
+  const { usage } = progress
   return {
     reqId: record.requestId,
     route,
@@ -63,8 +63,8 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
     bodyBytes,
     ...(plan !== null && plan.repairs.length > 0 && { repairs: plan.repairs }),
     ...(usage !== null && { usage }),
-    phaseMs: phases.toJson(),
-    totalMs: Math.round(phases.totalMs()),
+    phaseMs: progress.toJson(),
+    totalMs: Math.round(progress.totalMs()),
     ...(error !== null && {
       code: error.code,
       reason: error.message,
@@ -74,13 +74,10 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
   }
 }
 
-export interface DebugRecord {
-  readonly requestId: string
-  readonly route: string
-  readonly status: number
-  readonly plan: ReplyPlan | null
-  readonly error: GatewayError | null
-  readonly phases: Phases
+/** The plan, with the repair that was made while it was carried out. */
+export function asCarriedOut(plan: ReplyPlan, payload: RequestPayload | null): ReplyPlan {
+  if (payload?.isTrimmed !== true) return plan
+  return { ...plan, repairs: [...plan.repairs, 'history-trimmed'] }
 }
 
 /** The debug file of one request, where the operator asked for it: how it was built, and none of its text. */
@@ -105,8 +102,8 @@ export class TurnDebug {
   }
 
   /** The request is over. */
-  keep(record: DebugRecord): void {
-    const { requestId, route, status, plan, error, phases } = record
+  keep(record: Omit<TurnRecord, 'bodyBytes'>): void {
+    const { requestId, route, status, plan, error, progress } = record
     if (!this.#capture.wants(outcomeOf(error))) return
     void this.#capture.keep(requestId, {
       at: new Date().toISOString(),
@@ -123,7 +120,7 @@ export class TurnDebug {
         repairs: plan.repairs,
         borderline: plan.borderline
       }),
-      phaseMs: phases.toJson(),
+      phaseMs: progress.toJson(),
       request: this.#outline
     }) // cannot reject
   }

@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici'
+import type { CallPhase } from '../classify.ts'
 import type { Connection } from '../connections/connection.ts'
 import type { ConnectionPool } from '../connections/pool.ts'
 import { releaseSentBody } from './request-payload.ts'
@@ -26,31 +27,33 @@ export interface ResponseReader {
   onError(cause: unknown): void
 }
 
+/** The right to a connection. */
+export interface Releasable {
+  release(): void
+}
+
 export interface ExchangeOptions {
   readonly pool: ConnectionPool
   readonly request: UpstreamRequest
   readonly reader: ResponseReader
   readonly signal: AbortSignal
-  /**
-   * The connection is idle again or gone: the permit may serve somebody else. Called once, always, and not
-   * before the peer has let go of a connection that was given up.
-   */
-  readonly onSettled: () => void
+  /** Released once, always, when the connection is idle again or gone: not before the peer has let go of it. */
+  readonly permit: Releasable
 }
 
 /**
  * One request and its answer on a connection of the pool. Ends early only through the signal and `abort()`.
  *
  * ```
- *   opening ──connected──▶ sent ──headers──▶ answering ──▶ over
- *      ▲                    │
- *      └─ a reused connection closed before any byte of an answer: once more, on a fresh one
+ *   connecting ──connected──▶ sent ──headers──▶ headers ──▶ over
+ *        ▲                     │
+ *        └─ a reused connection closed before any byte of an answer: once more, on a fresh one
  * ```
  */
 export class Exchange {
   readonly #options: ExchangeOptions
   readonly #onAbort = (): void => this.abort(this.#options.signal.reason)
-  #phase: 'opening' | 'sent' | 'answering' | 'over' = 'opening'
+  #phase: Exclude<CallPhase, 'answering'> | 'over' = 'connecting'
   /** Ends the opening of a connection; made only where one is opened, since it costs more than all else here. */
   #opening: AbortController | null = null
   #connection: Connection | null = null
@@ -86,7 +89,7 @@ export class Exchange {
 
   resume(): void {
     this.#isPaused = false
-    if (this.#phase === 'answering') this.#silence?.refresh()
+    if (this.#phase === 'headers') this.#silence?.refresh()
     this.#controller?.resume()
   }
 
@@ -94,7 +97,7 @@ export class Exchange {
   releaseBody(): void {
     const socket = this.#connection?.socket
     // What the socket has not sent yet is still being read by the kernel's writer.
-    if (this.#phase === 'answering' && socket?.writableLength === 0) {
+    if (this.#phase === 'headers' && socket?.writableLength === 0) {
       releaseSentBody(this.#options.request.body)
     }
   }
@@ -105,7 +108,7 @@ export class Exchange {
       connection ??= await this.#open()
     } catch (cause) {
       this.#fail(cause)
-      this.#options.onSettled()
+      this.#options.permit.release()
       return
     }
     const { signal } = this.#opening ?? this.#options
@@ -145,7 +148,7 @@ export class Exchange {
   }
 
   #handlerFor(connection: Connection): Dispatcher.DispatchHandler {
-    const { pool, reader, onSettled } = this.#options
+    const { pool, reader } = this.#options
     const isMine = (): boolean => this.#connection === connection && this.#phase !== 'over'
     return {
       onRequestStart: (controller) => {
@@ -155,7 +158,7 @@ export class Exchange {
       },
       onResponseStart: (_controller, status, headers) => {
         if (!isMine() || status < 200) return
-        this.#phase = 'answering'
+        this.#phase = 'headers'
         this.#awaitMore(connection)
         reader.onHeaders(status, headers)
       },
@@ -169,7 +172,7 @@ export class Exchange {
         this.#end()
         // The engine has to finish with the message before it can tell whether the connection lives on.
         queueMicrotask(() => {
-          void pool.giveBack(connection).then(onSettled) // cannot reject
+          void this.#settle(pool.giveBack(connection)) // cannot reject
         })
         reader.onEnd()
       },
@@ -186,7 +189,7 @@ export class Exchange {
       this.#fail(cause, connection)
       return
     }
-    this.#phase = 'opening'
+    this.#phase = 'connecting'
     this.#connection = null
     this.#controller = null
     // A fresh task: the engine must not be entered again from inside its error handler.
@@ -211,7 +214,7 @@ export class Exchange {
   #fail(cause: unknown, connection?: Connection): void {
     const isNews = this.#phase !== 'over'
     this.#end()
-    if (connection !== undefined) this.#discard(connection)
+    if (connection !== undefined) void this.#settle(this.#options.pool.discard(connection)) // cannot reject
     if (isNews) this.#options.reader.onError(cause)
   }
 
@@ -222,8 +225,9 @@ export class Exchange {
     this.#controller?.resume() // behind unread bytes the peer's FIN would never be seen
   }
 
-  #discard(connection: Connection): void {
-    void this.#options.pool.discard(connection).then(this.#options.onSettled) // cannot reject
+  async #settle(settled: Promise<void>): Promise<void> {
+    await settled
+    this.#options.permit.release()
   }
 }
 

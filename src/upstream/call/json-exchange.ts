@@ -2,7 +2,7 @@ import { ByteBlocks } from '../../shared/byte-blocks.ts'
 import { type JsonObject, parseJsonObject } from '../../shared/json.ts'
 import { type CallPhase, classifyFailure } from '../classify.ts'
 import type { ConnectionPool } from '../connections/pool.ts'
-import { Exchange, type ResponseHeaders } from './exchange.ts'
+import { Exchange, type Releasable, type ResponseHeaders } from './exchange.ts'
 
 export interface JsonExchangeOptions {
   readonly pool: ConnectionPool
@@ -11,8 +11,8 @@ export interface JsonExchangeOptions {
   readonly signal: AbortSignal
   /** The request is being written to an open connection. */
   readonly onSent?: () => void
-  /** The permit may serve somebody else; see `ExchangeOptions`. */
-  readonly onSettled: () => void
+  /** See `ExchangeOptions`. */
+  readonly permit: Releasable
 }
 
 /** What is read of an answer. */
@@ -24,11 +24,11 @@ const MAX_BODY_BYTES = 4 * 1024 * 1024
  * @throws {GatewayError} when there is no answer: the failure by kind.
  */
 export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse> {
-  const { pool, request, signal, onSent, onSettled } = options
+  const { pool, request, signal, onSent, permit } = options
   const { promise, resolve, reject } = Promise.withResolvers<JsonResponse>()
   const blocks = new ByteBlocks()
   let bytes = 0
-  let phase: CallPhase = 'connect'
+  let phase: CallPhase = 'connecting'
   let status = 0
   let headers: ResponseHeaders = {}
   const url = new URL(request.url)
@@ -42,14 +42,14 @@ export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse
       bodyTimeoutMs: request.timeoutMs
     },
     signal,
-    onSettled,
+    permit,
     reader: {
       onSent: () => {
-        phase = 'headers'
+        phase = 'sent'
         onSent?.()
       },
       onHeaders: (...answer) => {
-        phase = 'body'
+        phase = 'headers'
         ;[status, headers] = answer
       },
       onChunk: (chunk) => {

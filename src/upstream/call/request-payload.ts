@@ -2,9 +2,21 @@ import { freeMemory } from '../../shared/own-memory.ts'
 
 const OPENING_BRACE = 0x7b
 
-export interface PayloadUse {
-  /** Another round may have to be made of it: it stays until `drop()`. */
-  readonly isKept: boolean
+/** The memory that is set aside for a payload. */
+export interface PayloadMemory {
+  /** @throws {GatewayError} GW_MEMORY_FULL; the error that ended the request. */
+  growTo(payloadBytes: number): void
+  /** The payload is gone. */
+  shrinkToKept(): void
+}
+
+export interface RequestPayloadOptions {
+  /** Taken: the caller must not keep them. */
+  readonly bytes: Uint8Array
+  /** Follows the payload's size. */
+  readonly memory: PayloadMemory
+  /** Another round may have to be made of it: it stays until `drop()`, or until `hand()` makes it like any other. */
+  readonly isKept?: boolean
 }
 
 /**
@@ -12,19 +24,21 @@ export interface PayloadUse {
  * kept. Answers run for minutes and dozens of them at once, so nobody else may keep a reference to the bytes.
  */
 export class RequestPayload {
-  readonly #isKept: boolean
+  readonly #memory: PayloadMemory
   #bytes: Uint8Array | null
+  #isKept: boolean
+  #isTrimmed = false
 
-  /** Takes the bytes: the caller must not keep them. */
-  constructor(bytes: Uint8Array, { isKept }: PayloadUse = { isKept: false }) {
+  constructor({ bytes, memory, isKept = false }: RequestPayloadOptions) {
     this.#bytes = bytes
+    this.#memory = memory
     this.#isKept = isKept
   }
 
   /**
    * As they were given, also after a call that wrote its own head over the opening brace (`withProfileArn`).
    *
-   * @throws Error after `forget()` and `drop()`.
+   * @throws Error once they have been let go.
    */
   get bytes(): Uint8Array {
     if (this.#bytes === null) throw new Error('the payload has been let go')
@@ -32,35 +46,59 @@ export class RequestPayload {
     return this.#bytes
   }
 
+  /** The oldest turns of the conversation were left out. */
+  get isTrimmed(): boolean {
+    return this.#isTrimmed
+  }
+
   /** What is left of the payload, as `bytes` has it; null once it has been let go. Not while it is being sent. */
   peek(): Uint8Array | null {
     return this.#bytes === null ? null : this.bytes
   }
 
-  /** Takes other bytes in place of those there were. */
+  /** Takes the bytes of a shorter conversation in place of those there were. */
+  trim(bytes: Uint8Array): void {
+    this.#bytes = bytes
+    this.#isTrimmed = true
+  }
+
+  /**
+   * Sets memory aside for the next round, before its bytes are made.
+   *
+   * @throws as `PayloadMemory.growTo()`
+   */
+  reserve(addedBytes: number): void {
+    this.#memory.growTo(this.bytes.byteLength + addedBytes)
+  }
+
+  /** Takes the bytes of the next round in place of those there were. @throws as `PayloadMemory.growTo()` */
   replace(bytes: Uint8Array): void {
     this.#bytes = bytes
+    this.#memory.growTo(bytes.byteLength)
   }
 
-  /** Whether a body that was sent is of no more use: not so a kept payload that went out as it is. */
-  isDoneWith(sent: Uint8Array | string | null): boolean {
-    return !this.#isKept || !this.#isIn(sent)
+  /** No round follows the one that is asked now. */
+  hand(): void {
+    this.#isKept = false
   }
 
-  /** Frees the bytes, unless what was sent lies in their memory: then `releaseSentBody` knows when that is safe. */
-  forget(sent: Uint8Array | string | null): void {
-    if (this.#isKept) return
-    if (!this.#isIn(sent)) releaseSentBody(this.#bytes)
-    this.#bytes = null
+  /**
+   * The answer to a call with this body has begun: frees the payload, unless it is kept. True where the body is of no more
+   * use: not so a kept payload that went out as it is. Where it lies in the payload's memory, the call knows when it is
+   * safe to free that (`releaseSentBody`).
+   */
+  onAnswer(sent: Uint8Array | string | null): boolean {
+    const isPayload = sent instanceof Uint8Array && sent.buffer === this.#bytes?.buffer
+    if (this.#isKept) return !isPayload
+    if (!isPayload) releaseSentBody(this.#bytes)
+    this.drop()
+    return true
   }
 
-  /** Lets a kept payload go. Its memory is freed once nobody reads it any more, perhaps a socket. */
+  /** Lets it go. The memory of its bytes is freed once nobody reads them any more, perhaps a socket. */
   drop(): void {
     this.#bytes = null
-  }
-
-  #isIn(sent: Uint8Array | string | null): boolean {
-    return sent instanceof Uint8Array && sent.buffer === this.#bytes?.buffer
+    this.#memory.shrinkToKept()
   }
 }
 

@@ -60,7 +60,7 @@ export function toProxyFailure(cause: unknown, context: ProxyFailureContext): un
   if (cause instanceof ProxyRefusal) {
     return describe(REFUSALS[cause.code], { ...context, cause, fact: cause.message })
   }
-  const found = findKind(cause, 'connect')
+  const found = findKind(cause, 'connecting')
   if (found === null) return cause
   const facts = { ...context, cause, fact: found.code }
   return describe(found.kind === 'reset' ? CLOSED : FailureKinds[found.kind], facts)

@@ -1,6 +1,8 @@
 import type { Permit } from '../../../src/admission/lease.ts'
-import type { PermitWait } from '../../../src/server/ask/ask-upstream.ts'
+import type { PermitWait } from '../../../src/server/ask/call-way.ts'
 import type { DataPlane } from '../../../src/server/plane/data-plane.ts'
+
+export { CallWay } from '../../../src/server/ask/call-way.ts'
 
 /** In place of the wait for a permit: no clock runs and nothing is observed. */
 export function acquirePermit(

@@ -9,7 +9,7 @@ import { registerHooks } from 'node:module'
 const Replaced: ReadonlyMap<string, string> = new Map(
   [
     ['../../../src/admission/lease.ts', './lease.ts'],
-    ['../../../src/server/ask/ask-upstream.ts', './acquire-permit.ts']
+    ['../../../src/server/ask/call-way.ts', './acquire-permit.ts']
   ].map(([real, free]) => [href(real!), href(free!)])
 )
 
@@ -18,7 +18,8 @@ if (cluster.isWorker) {
     resolve: (specifier, context, next) => {
       const resolved = next(specifier, context)
       const url = Replaced.get(resolved.url)
-      return url === undefined ? resolved : { ...resolved, url }
+      // What stands in for a file may hand on the rest of it.
+      return url === undefined || url === context.parentURL ? resolved : { ...resolved, url }
     }
   })
 }

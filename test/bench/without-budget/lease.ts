@@ -2,8 +2,6 @@ import { type LeaseState, Permit, type Lease as RealLease } from '../../../src/a
 
 type Public<Class> = { readonly [Member in keyof Class]: Class[Member] }
 
-const Forever = Promise.resolve()
-
 /** In place of the lease: whoever asks may, nobody counts. */
 export class Lease implements Public<RealLease> {
   isFull(): boolean {
@@ -23,12 +21,4 @@ export class Lease implements Public<RealLease> {
   setLimits(): void {}
 
   drain(): void {}
-
-  close(): Promise<void> {
-    return Forever
-  }
-
-  destroy(): Promise<void> {
-    return Forever
-  }
 }

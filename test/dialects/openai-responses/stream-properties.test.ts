@@ -83,7 +83,7 @@ function answer(chunks: readonly Uint8Array[], isWhole = true) {
     parts.push(part)
     text += toText(translator.push(part))
   }
-  const reader = new AnswerReader(new PartReader(plan), () => {})
+  const reader = new AnswerReader(new PartReader(plan))
   for (const chunk of chunks) reader.feed(chunk, onPart)
   if (isWhole) reader.end(onPart)
   else text += toText(translator.fail(new GatewayError('GW_UPSTREAM_RESET')))

@@ -5,7 +5,9 @@ import { PartReader } from '../../../src/dialects/answer/part-reader.ts'
 import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
 import type { AnswerSink, AnswerSource } from '../../../src/reply/sinks.ts'
 import { Attempt, type AttemptOptions } from '../../../src/server/ask/attempt.ts'
+import { Progress } from '../../../src/server/plane/open-turns.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
+import { RequestPayload } from '../../../src/upstream/call/request-payload.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { inTime, SETTLE_MS } from '../../helper/in-time.ts'
 import { summarize } from '../../helper/read-answer.ts'
@@ -60,6 +62,7 @@ class RecordedSink implements AnswerSink {
 
 interface Changes extends Partial<AttemptOptions> {
   readonly stopSequences?: readonly string[]
+  readonly onFirstPart?: () => void
   /** Its client has not read what the call before this one brought. */
   readonly isFull?: boolean
 }
@@ -70,9 +73,10 @@ async function attempt(t: Test, onRequest: RequestListener, changes: Changes = {
   const sink = new RecordedSink()
   sink.isFull = changes.isFull === true
   const abort = new AbortController()
-  const seen = { firstParts: 0, ignored: [] as string[], settlements: 0 }
+  const seen = { firstParts: 0, settlements: 0 }
   const settled = Promise.withResolvers<void>()
   const body = Buffer.allocUnsafeSlow(100_000).fill('x')
+  const progress = new Progress()
   const call = new Attempt({
     pool,
     request: { url: upstream.url, method: 'POST', headers: {}, body, bodyTimeoutMs: 5000 },
@@ -80,17 +84,24 @@ async function attempt(t: Test, onRequest: RequestListener, changes: Changes = {
     parts: new PartReader(replyPlan({ stopSequences: changes.stopSequences ?? [] })),
     room: { lend: () => {} },
     sink,
+    progress,
+    payload: new RequestPayload({
+      bytes: body,
+      memory: {
+        growTo: () => t.fail('it does not grow'),
+        shrinkToKept: () => {
+          seen.firstParts += 1
+          changes.onFirstPart?.()
+        }
+      }
+    }),
     firstTokenTimeoutMs: 5000,
     signal: abort.signal,
-    onSent: () => {},
-    onFirstPart: () => {
-      seen.firstParts += 1
-      call.releaseBody()
-    },
-    onIgnoredEvent: (eventType) => void seen.ignored.push(eventType),
-    onSettled: () => {
-      seen.settlements += 1
-      settled.resolve()
+    permit: {
+      release: () => {
+        seen.settlements += 1
+        settled.resolve()
+      }
     },
     ...changes
   })
@@ -98,23 +109,29 @@ async function attempt(t: Test, onRequest: RequestListener, changes: Changes = {
     const [outcome] = await Promise.all([call.outcome, settled.promise])
     return outcome
   }
-  return { upstream, pool, sink, abort, seen, body, call, over }
+  return { upstream, pool, sink, abort, seen, progress, body, call, over }
 }
 
 t.test('an answer', (t) => {
   t.test(
     'goes to the sink part by part, its usage is kept and its connection lives on',
     async (t) => {
-      const { sink, seen, body, call, pool, over } = await attempt(t, (_request, response) => {
-        response.write(Buffer.concat([textFrame('a'), eventFrame('newEvent', {}), textFrame('b')]))
-        response.end(endFrame)
-      })
+      const { sink, seen, progress, body, call, pool, over } = await attempt(
+        t,
+        (_request, response) => {
+          response.write(
+            Buffer.concat([textFrame('a'), eventFrame('newEvent', {}), textFrame('b')])
+          )
+          response.end(endFrame)
+        }
+      )
       t.same(await over(), { name: 'answered' })
       t.match(summarize(sink.parts), { text: 'ab', reason: 'stop' })
       t.equal(sink.calls[0], 'sent')
       t.equal(sink.calls.at(-1), 'ended')
-      t.same(seen, { firstParts: 1, ignored: ['newEvent'], settlements: 1 })
-      t.ok((call.usage?.outputTokens ?? 0) > 0)
+      t.same(seen, { firstParts: 1, settlements: 1 })
+      t.equal(call.ignoredEvents, 1)
+      t.ok((progress.usage?.outputTokens ?? 0) > 0)
       t.equal(body.byteLength, 0, 'the memory of the request is free')
       t.match(pool.stats(), { idle: 1, busy: 0 })
     }
@@ -181,7 +198,7 @@ t.test('an answer', (t) => {
     t.match(await over(), {
       name: 'failed',
       error: { code: 'GW_UPSTREAM_HEADERS_TIMEOUT' },
-      hasAnswered: false
+      phase: 'sent'
     })
     t.same(sink.calls, ['sent', 'failed'])
     t.same([seen.firstParts, seen.settlements], [0, 1])
@@ -207,11 +224,11 @@ t.test('an answer', (t) => {
     const { over } = await attempt(t, (_request, response) => response.flushHeaders(), {
       firstTokenTimeoutMs: 30
     })
-    t.match(await over(), { error: { code: 'GW_UPSTREAM_HEADERS_TIMEOUT' }, hasAnswered: false })
+    t.match(await over(), { error: { code: 'GW_UPSTREAM_HEADERS_TIMEOUT' }, phase: 'headers' })
   })
 
   t.test('that has begun may take its time', async (t) => {
-    const { call, over } = await attempt(
+    const { progress, over } = await attempt(
       t,
       (_request, response) => {
         response.write(textFrame('a'))
@@ -220,7 +237,7 @@ t.test('an answer', (t) => {
       { firstTokenTimeoutMs: 3000 }
     )
     t.same(await over(), { name: 'answered' })
-    t.ok(call.usage)
+    t.ok(progress.usage)
   })
   t.end()
 })
@@ -243,7 +260,8 @@ t.test('an answer that breaks', (t) => {
           },
           { onFirstPart: () => began.resolve() }
         )
-        t.match(await over(), { name: 'failed', error: { code }, hasAnswered })
+        const phase = hasAnswered ? 'answering' : 'headers'
+        t.match(await over(), { name: 'failed', error: { code }, phase })
         t.equal(summarize(sink.parts).text, hasAnswered ? 'so far' : '')
         if (hasAnswered) t.ok(sink.calls.lastIndexOf('flush') > sink.calls.lastIndexOf('text'))
         t.notOk(sink.calls.includes('ended'))
@@ -273,7 +291,7 @@ t.test('a refusal', (t) => {
     t.match(outcome, {
       name: 'failed',
       error: { code: 'GW_UPSTREAM_RATE_LIMITED' },
-      hasAnswered: false
+      phase: 'headers'
     })
     t.match(outcome, { fault: { remedy: String } })
     t.notMatch(JSON.stringify(outcome), /secret-token/)
@@ -322,7 +340,7 @@ t.test('a client that leaves', (t) => {
     const { seen, over, upstream } = await attempt(t, () => {}, {
       signal: AbortSignal.abort(error)
     })
-    t.match(await over(), { name: 'failed', error, hasAnswered: false })
+    t.match(await over(), { name: 'failed', error, phase: 'connecting' })
     t.equal(seen.settlements, 1)
     t.equal(upstream.requests, 0)
   })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Metrics } from '../../../src/observe/metrics.ts'
-import { Phases } from '../../../src/server/plane/open-turns.ts'
+import { Progress } from '../../../src/server/plane/open-turns.ts'
 import { recordTurn, type TurnRecord } from '../../../src/server/turn/turn-record.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
@@ -10,8 +10,9 @@ function record(t: { teardown(close: () => unknown): void }, changes: Partial<Tu
   const metrics = new Metrics()
   t.teardown(() => metrics.close())
   const { log, lines } = recordedLog()
-  const phases = new Phases()
-  phases.end('queue', phases.startedAt + 3)
+  const progress = new Progress()
+  progress.end('queue', progress.startedAt + 3)
+  progress.spend({ inputTokens: 5, outputTokens: 7 })
   recordTurn(
     { metrics, log },
     {
@@ -20,9 +21,8 @@ function record(t: { teardown(close: () => unknown): void }, changes: Partial<Tu
       status: 200,
       error: null,
       plan: replyPlan({ repairs: ['merged'] }),
-      usage: { inputTokens: 5, outputTokens: 7 },
       bodyBytes: 11,
-      phases,
+      progress,
       ...changes
     }
   )
@@ -77,7 +77,12 @@ t.test('recordTurn()', (t) => {
     [new GatewayError('GW_POOL_TIMEOUT'), 'warn', 'PoolTimeout']
   ] as const) {
     t.test(`says how much ${error.code} matters, and why it happened`, async (t) => {
-      const { line, metrics } = record(t, { status: error.status, error, plan: null, usage: null })
+      const { line, metrics } = record(t, {
+        status: error.status,
+        error,
+        plan: null,
+        progress: new Progress()
+      })
       t.match(line, { level, msg, code: error.code, reason: error.message })
       t.equal(line.detail, error.detail)
       t.equal(line.err !== undefined, error.cause !== undefined)
@@ -92,7 +97,7 @@ t.test('recordTurn()', (t) => {
       ['GW_POOL_TIMEOUT', 'poolTimeouts'],
       ['GW_QUEUE_FULL', 'queueRejected']
     ] as const) {
-      const { metrics } = record(t, { error: new GatewayError(code), usage: null })
+      const { metrics } = record(t, { error: new GatewayError(code), progress: new Progress() })
       t.match(await valuesOf(metrics[name]), [{ value: 1 }], code)
     }
   })

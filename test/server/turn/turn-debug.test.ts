@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { DebugCapture, type DebugMode } from '../../../src/observe/debug-capture.ts'
-import { Phases } from '../../../src/server/plane/open-turns.ts'
+import { Progress } from '../../../src/server/plane/open-turns.ts'
 import { TurnDebug } from '../../../src/server/turn/turn-record.ts'
 import { type ErrorCode, GatewayError } from '../../../src/shared/errors.ts'
 import { RequestPayload } from '../../../src/upstream/call/request-payload.ts'
@@ -14,12 +14,13 @@ async function filesOf(t: Test, mode: DebugMode, code: ErrorCode | null) {
   const capture = new DebugCapture({ mode: () => mode, folder, maxFiles: 9, log })
   const debug = new TurnDebug(capture)
   const error = code === null ? null : new GatewayError(code)
+  const memory = { growTo: () => {}, shrinkToKept: () => {} }
   const payload = Buffer.from('{"conversationState":{"chatTriggerType":"MANUAL"}}')
-  debug.noteRequest(new RequestPayload(payload))
+  debug.noteRequest(new RequestPayload({ bytes: payload, memory }))
   if (error !== null) debug.noteFailure(error)
   const status = error?.status ?? 200
-  const phases = new Phases()
-  debug.keep({ requestId: 'r1', route: '/v1/messages', status, plan: null, error, phases })
+  const progress = new Progress()
+  debug.keep({ requestId: 'r1', route: '/v1/messages', status, plan: null, error, progress })
   await capture.keep('last', {}) // written behind all others
   return readdirSync(folder)
     .filter((name) => !name.includes('last'))

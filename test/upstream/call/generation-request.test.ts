@@ -86,7 +86,8 @@ t.test('withProfileArn()', async (t) => {
   )
   const roomy = allocateWithHeadroom(payload.length)
   payload.copy(roomy)
-  const kept = new RequestPayload(roomy)
+  const memory = { growTo: () => {}, shrinkToKept: () => {} }
+  const kept = new RequestPayload({ bytes: roomy, memory })
   for (const each of [arn, `${arn}2`, null, arn]) {
     const { buffer, byteLength } = withProfileArn(kept.bytes, each)
     t.equal(buffer, roomy.buffer, 'no copy where there is room')

@@ -20,7 +20,7 @@ t.test('exchangeJson()', async (t) => {
       request: request(upstream.url),
       signal: new AbortController().signal,
       onSent: () => void sent++,
-      onSettled: () => void settled++
+      permit: { release: () => void settled++ }
     })
     t.match(answer, { status: 500, headers: { 'x-a': 'b' }, text: '{"message":"no"}' })
     await new Promise(setImmediate)
@@ -36,7 +36,7 @@ t.test('exchangeJson()', async (t) => {
       pool: connectionPool(t),
       request: request(upstream.url),
       signal: new AbortController().signal,
-      onSettled: () => {}
+      permit: { release: () => {} }
     })
     t.ok(text.length <= 4 * 1024 * 1024)
   })
@@ -50,7 +50,7 @@ t.test('exchangeJson()', async (t) => {
       pool,
       request: request(upstream.url),
       signal: abort.signal,
-      onSettled: settled.resolve
+      permit: { release: settled.resolve }
     })
     await t.rejects(call)
     await settled.promise
@@ -63,7 +63,7 @@ t.test('exchangeJson()', async (t) => {
       pool: connectionPool(t),
       request: request(upstream.url),
       signal: new AbortController().signal,
-      onSettled: () => {}
+      permit: { release: () => {} }
     })
     await t.rejects(call, { code: 'GW_UPSTREAM_RESET' })
   })

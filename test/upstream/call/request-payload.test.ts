@@ -7,38 +7,55 @@ import { connectionPool, RecordedExchange } from '../../helper/recorded-exchange
 
 t.test('RequestPayload', async (t) => {
   const bytes = Buffer.from('{}')
-  const payload = new RequestPayload(bytes)
+  const payload = payloadOf(bytes)
   t.equal(payload.bytes, bytes)
   bytes[0] = 0x2c
   t.equal(String(payload.peek()), '{}', 'as it was given, whatever a call wrote over it')
   bytes[0] = 0x2c
   t.equal(String(payload.bytes), '{}')
-  payload.forget(bytes)
+  t.equal(payload.onAnswer(bytes), true)
   t.throws(() => payload.bytes, /let go/)
-  payload.forget(null)
+  payload.onAnswer(null)
+})
+
+t.test('the memory of a RequestPayload follows it', async (t) => {
+  const sizes: number[] = []
+  const memory = { growTo: (size: number) => sizes.push(size), shrinkToKept: () => sizes.push(0) }
+  const payload = new RequestPayload({ bytes: Buffer.alloc(100), memory, isKept: true })
+  payload.reserve(30)
+  payload.replace(Buffer.alloc(125))
+  t.equal(payload.isTrimmed, false)
+  payload.trim(Buffer.alloc(20))
+  t.equal(payload.isTrimmed, true)
+  payload.onAnswer(null)
+  t.same(sizes, [130, 125])
+  payload.drop()
+  t.same(sizes, [130, 125, 0])
 })
 
 t.test('a kept RequestPayload stays until it is dropped', async (t) => {
   const bytes = Buffer.allocUnsafeSlow(100)
-  const payload = new RequestPayload(bytes, { isKept: true })
-  t.equal(payload.isDoneWith(bytes), false, 'it is needed for the next round')
-  t.equal(payload.isDoneWith(Buffer.alloc(1)), true, 'a copy that was sent is not')
-  payload.forget(bytes)
-  payload.forget(null)
+  const payload = payloadOf(bytes, true)
+  t.equal(payload.onAnswer(bytes), false, 'it is needed for the next round')
+  t.equal(payload.onAnswer(Buffer.alloc(1)), true, 'a copy that was sent is not')
+  payload.onAnswer(null)
   t.equal(payload.bytes, bytes)
   t.equal(bytes.byteLength, 100)
   payload.drop()
   t.throws(() => payload.bytes, /let go/)
   t.equal(bytes.byteLength, 100, 'a socket may still be reading')
-  t.equal(new RequestPayload(bytes).isDoneWith(bytes), true)
+  const last = payloadOf(bytes, true)
+  last.hand()
+  t.equal(last.onAnswer(bytes), true)
+  t.throws(() => last.bytes, /let go/)
 })
 
-t.test('RequestPayload.forget() leaves memory alone that is still being sent', async (t) => {
+t.test('RequestPayload.onAnswer() leaves memory alone that is still being sent', async (t) => {
   const bytes = allocateWithHeadroom(100)
   const sent = new Uint8Array(bytes.buffer, 200)
-  new RequestPayload(bytes).forget(sent)
+  payloadOf(bytes).onAnswer(sent)
   t.equal(sent.byteLength, bytes.buffer.byteLength - 200)
-  new RequestPayload(bytes).forget(new Uint8Array(10))
+  payloadOf(bytes).onAnswer(new Uint8Array(10))
   t.equal(sent.byteLength, 0, 'and frees what is not')
 })
 
@@ -112,6 +129,10 @@ t.test('Exchange.releaseBody()', (t) => {
   })
   t.end()
 })
+
+function payloadOf(bytes: Uint8Array, isKept = false): RequestPayload {
+  return new RequestPayload({ bytes, memory: { growTo: () => {}, shrinkToKept: () => {} }, isKept })
+}
 
 function makeBody(bytes: number): Buffer {
   const body = Buffer.allocUnsafeSlow(bytes)

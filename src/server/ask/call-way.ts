@@ -1,0 +1,89 @@
+import { monotonicNow, type WaitClock } from '../../admission/clock.ts'
+import type { AcquireOptions, Permit } from '../../admission/lease.ts'
+import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
+import { hostsFor, type UpstreamHost } from '../../kiro/wire/hosts.ts'
+import {
+  type Approach,
+  type ApproachFailure,
+  nextApproach,
+  PLAIN_APPROACH
+} from '../../upstream/call/retry.ts'
+import type { DataPlane } from '../plane/data-plane.ts'
+import type { Progress } from '../plane/open-turns.ts'
+
+/** Who waits for a connection, and what keeps count of it. */
+export interface PermitWait {
+  /** Who waits, and since when, for a fair share of the connections. */
+  readonly waiter: AcquireOptions
+  /** All waits of the request so far. */
+  readonly waited: WaitClock
+  readonly progress: Progress
+  /** Aborts when the client is gone. */
+  readonly signal: AbortSignal
+}
+
+/** HTTP_POOL_TIMEOUT bounds all waits of a request together: each may last only for what those before it left. */
+export async function acquirePermit(
+  plane: Pick<DataPlane, 'lease' | 'metrics'>,
+  { waiter, waited, progress, signal }: PermitWait
+): Promise<Permit> {
+  const startedAt = monotonicNow()
+  try {
+    return await plane.lease.acquire({ ...waiter, arrivedAt: waited.resume(startedAt) }, signal)
+  } finally {
+    const now = monotonicNow()
+    waited.stop(now)
+    progress.end('queue')
+    plane.metrics.waitSeconds.observe((now - startedAt) / 1000)
+  }
+}
+
+/** The way in which a call is made now: with which token, to which host, and how it differs from the plain one. */
+export class CallWay {
+  readonly #plane: Pick<DataPlane, 'credentials' | 'config'>
+  #snapshot: CredentialSnapshot
+  #approach = PLAIN_APPROACH
+
+  /** @throws {GatewayError} why there is no credential. */
+  constructor(plane: Pick<DataPlane, 'credentials' | 'config'>) {
+    this.#plane = plane
+    this.#snapshot = plane.credentials.current()
+  }
+
+  get snapshot(): CredentialSnapshot {
+    return this.#snapshot
+  }
+
+  get approach(): Approach {
+    return this.#approach
+  }
+
+  get host(): UpstreamHost {
+    const hosts = this.#hosts()
+    const host = hosts[this.#approach.hostIndex] ?? hosts[0]
+    if (host === undefined) throw new Error('there is no upstream host')
+    return host
+  }
+
+  /**
+   * Takes another way that may succeed where this one failed. False if there is none.
+   *
+   * @throws {GatewayError} when another token is needed and there is none; the signal's reason.
+   */
+  async change(failure: ApproachFailure, signal: AbortSignal): Promise<boolean> {
+    const next = nextApproach(this.#approach, failure, {
+      hosts: this.#hosts().length,
+      hasProfile: this.#snapshot.profileArn !== null
+    })
+    if (next === null) return false
+    if (next.hasRenewedToken && !this.#approach.hasRenewedToken) {
+      this.#snapshot = await this.#plane.credentials.renew(this.#snapshot, signal)
+    }
+    this.#approach = next
+    return true
+  }
+
+  #hosts(): readonly UpstreamHost[] {
+    return hostsFor(this.#snapshot, this.#plane.config().upstream)
+  }
+}
