@@ -75,7 +75,8 @@ export class PayloadRoomNeeded extends Error {
  *
  * @throws {GatewayError} GW_BODY_TOO_LARGE for much more than the `bodyBytes` that it was made of, mostly before any of
  *   it is written.
- * @throws {PayloadRoomNeeded} for more than there is room for
+ * @throws {PayloadRoomNeeded} for more than there is room for, mostly before any of it is written, and with no more than
+ *   is sure by then
  */
 export function encodePayload(
   payload: UpstreamPayload,
@@ -83,13 +84,15 @@ export function encodePayload(
   { bodyBytes = Infinity, roomBytes = Infinity }: PayloadLimits = {}
 ): EncodedPayload {
   const maxBytes = bodyBytes * MAX_GROWTH + FREE_BYTES
-  if (leastCharsOf(payload) > maxBytes) throw grownTooMuch(bodyBytes, maxBytes)
+  const freeBytes = Math.max(roomBytes, bodyBytes * USUAL_GROWTH + USUAL_FREE_BYTES)
+  const refuseMoreThanFree = (bytes: number): void => {
+    if (bytes > maxBytes) throw grownTooMuch(bodyBytes, maxBytes)
+    if (bytes > freeBytes) throw new PayloadRoomNeeded(bytes, bodyBytes)
+  }
+  refuseMoreThanFree(leastBytesOf(payload))
   const json = JSON.stringify(payload)
   const jsonBytes = Buffer.byteLength(json)
-  if (jsonBytes > maxBytes) throw grownTooMuch(bodyBytes, maxBytes)
-  if (jsonBytes > Math.max(roomBytes, bodyBytes * USUAL_GROWTH + USUAL_FREE_BYTES)) {
-    throw new PayloadRoomNeeded(jsonBytes, bodyBytes)
-  }
+  refuseMoreThanFree(jsonBytes)
   const { bytes, replaced } = replaceLoneSurrogates(toBytes(json, jsonBytes), json)
   if (replaced > 0) repairs.note('surrogate-replaced')
   const chars = json.length - replaced * (ESCAPE_CHARS - 1)
@@ -125,21 +128,45 @@ function weigh(json: string, extraBytes: number): number {
   return isFar ? json.length : weighJson(json)
 }
 
-/** Characters of a payload at least: its texts without escapes, and what is around them. Takes no look at a text. */
-function leastCharsOf({ conversationState }: UpstreamPayload): number {
+/** Bytes of a payload at least: its texts, of which only the long ones are looked at, and what is around them. */
+function leastBytesOf({ conversationState }: UpstreamPayload): number {
   const { currentMessage, history = [] } = conversationState
-  let chars = 0
+  let bytes = 0
   for (const entry of [...history, currentMessage]) {
-    chars += overheadOf(entry).unseenChars
+    bytes += overheadOf(entry).unseenChars
     if ('assistantResponseMessage' in entry) {
-      chars += entry.assistantResponseMessage.content.length
+      bytes += leastBytesOfText(entry.assistantResponseMessage.content)
       continue
     }
     const { content, userInputMessageContext: context } = entry.userInputMessage
-    chars += content.length
-    for (const { content: parts } of context?.toolResults ?? []) chars += parts[0].text.length
+    bytes += leastBytesOfText(content)
+    for (const { content: parts } of context?.toolResults ?? [])
+      bytes += leastBytesOfText(parts[0].text)
   }
-  return chars
+  return bytes
+}
+
+/** What a short text may become is not worth the look; it takes a millisecond for a megabyte. */
+const MIN_LOOKED_AT_CHARS = 65_536
+const SPACE = 0x20
+const DELETE = 0x7f
+const CONTROL_EXTRA = '\\u0001'.length - 1
+
+/** As JSON in UTF-8, without its quotes. */
+function leastBytesOfText(text: string): number {
+  if (text.length < MIN_LOOKED_AT_CHARS) return text.length
+  let bytes = text.length
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === QUOTE || code === BACKSLASH || code > DELETE) bytes++
+    else if (code < SPACE) bytes += isNamedControl(code) ? 1 : CONTROL_EXTRA
+  }
+  return bytes
+}
+
+/** Backspace to carriage return, but for the vertical tab, have an escape of one letter. */
+function isNamedControl(code: number): boolean {
+  return code >= 0x08 && code <= 0x0d && code !== 0x0b
 }
 
 function grownTooMuch(bodyBytes: number, maxBytes: number): GatewayError {
@@ -190,6 +217,7 @@ function overheadOf(entry: HistoryEntry): Overhead {
 const LONE_SURROGATE = '\\ud'
 const ESCAPE_CHARS = '\\ud800'.length
 const BACKSLASH = 0x5c
+const QUOTE = 0x22
 const REPLACEMENT = Buffer.from('\ufffd')
 
 /**

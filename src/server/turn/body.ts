@@ -91,24 +91,25 @@ export async function convertWithAttachments(
   }
 }
 
-/** Converts, and once more where the payload becomes so large that memory has to be set aside for it before it is there. */
+/**
+ * Converts, and again where the payload becomes so large that memory has to be set aside for it before it is there: for
+ * what it comes to at least, and at most once more for what it is.
+ */
 async function runInRoom(
-  { transforms }: AttachmentPlane,
+  plane: AttachmentPlane,
   job: TransformJob,
   room: BodyRoom,
   owner: JobOwner
 ): Promise<TransformSuccess> {
-  const { options } = job
+  const options = { payloadRoomBytes: 0, ...job.options }
   try {
-    return await transforms.run({ ...job, options: { ...options, payloadRoomBytes: 0 } }, owner)
+    return await plane.transforms.run({ ...job, options }, owner)
   } catch (cause) {
     if (!(cause instanceof RoomNeeded)) throw cause
     const { body, payloadBytes, bodyBytes } = cause
     room.growForPayload(payloadBytes, bodyBytes)
-    return transforms.run(
-      { ...job, body, options: { ...options, payloadRoomBytes: payloadBytes } },
-      owner
-    )
+    const more = { ...options, payloadRoomBytes: payloadBytes }
+    return runInRoom(plane, { ...job, body, options: more }, room, owner)
   }
 }
 

@@ -2,6 +2,8 @@ import { post, tally } from '../probe.ts'
 import type { AbuseRow } from '../row.ts'
 
 const Prompt = [{ role: 'user', content: 'sim:events=200 sim:gap=40' }]
+/** The JSON that the schemas want, but not soon: other words would be asked for again, and refused as a 502 in the end. */
+const JsonPrompt = [{ role: 'user', content: 'sim:say="{}" sim:first=8000' }]
 
 /** What lived on for as long as its answer: 24 MB of stop strings, schemas by the dozen, names of models. */
 export const row: AbuseRow = {
@@ -21,7 +23,7 @@ export const row: AbuseRow = {
     const response_format = { type: 'json_schema', json_schema: { schema: { properties } } }
     const statuses = await Promise.all([
       ...ask(3, { stop: Array.from({ length: 8 }, () => 's'.repeat(1_000_000)) }),
-      ...ask(24, { response_format }),
+      ...ask(24, { response_format, messages: JsonPrompt }),
       ...ask(20, { model: 'm'.repeat(3_000_000) })
     ])
     return tally(statuses)
