@@ -29,7 +29,7 @@ interface AnswerKind {
 
 const longStop = `${'ab'.repeat(2000)}!`
 const openCall = tool('1', 'f', { input: `{"a":"${'x'.repeat(4096)}` })
-t.setTimeout(120_000) // a hundred answers, on a machine that may be busy
+t.setTimeout(300_000) // a hundred answers, on a machine that may be busy
 
 const textCallForms = { f: { parameters: { a: 'text' }, required: [] } } as const
 

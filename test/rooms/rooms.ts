@@ -21,7 +21,7 @@ const APART = ['test/integration/', 'test/transform/', 'test/fuzz/']
 
 /** What concerns the whole process, by what a source says: measured there, or changed for all. */
 const OF_THE_PROCESS = [
-  /process\.(memoryUsage|cpuUsage|resourceUsage|getActiveResourcesInfo|chdir|on|once)\b/,
+  /process\.(memoryUsage|cpuUsage|threadCpuUsage|resourceUsage|getActiveResourcesInfo|chdir|on|once)\b/,
   /\.\.\.process\.env\b/,
   /\/(cost|growth)\.ts'/,
   /\bsetFlagsFromString\b/,
