@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import type { FastifyInstance } from 'fastify'
 import { CostQueue } from '../admission/fair-queue.ts'
 import { Lease } from '../admission/lease.ts'
 import { MemoryBudget } from '../admission/memory-budget.ts'
@@ -184,9 +183,8 @@ export class GatewayWorker {
     this.#channel.send({ type: 'clients.accepting', isAccepting })
   }
 
-  async #listen({ app, listener }: Parts, { host, port }: Config['server']): Promise<void> {
+  async #listen({ listener }: Parts, { host, port }: Config['server']): Promise<void> {
     try {
-      await app.ready()
       this.#channel.send({ type: 'worker.ready', port: await listener.open() })
     } catch (cause) {
       this.#channel.send({ type: 'worker.failed', message: listenProblem(cause, host, port) })
@@ -226,7 +224,6 @@ interface Surroundings {
 }
 
 interface Parts {
-  readonly app: FastifyInstance
   readonly listener: Listener
   readonly connections: ClientConnections
   readonly lease: Lease
@@ -372,12 +369,10 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
     host: config.server.host,
     port: config.server.port,
     boundPort: start.boundPort,
-    server: app.server,
-    createServer: () => connections.createServer((...exchange) => app.routing(...exchange))
+    createServer: () => connections.createServer(app)
   })
   const authenticator = new Authenticator(config.server.apiKeys, config.server.host)
   const parts: Parts = {
-    app,
     listener,
     connections,
     lease,

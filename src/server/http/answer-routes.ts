@@ -1,8 +1,8 @@
-import type { FastifyInstance } from 'fastify'
 import { DIALECT_NAMES, type DialectName, Dialects } from '../../dialects/dialect.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { Turn } from '../turn/turn.ts'
+import type { Route } from './router.ts'
 
 /** Where each client API is served. */
 const AnswerPaths: ReadonlyMap<string, DialectName> = new Map(
@@ -17,23 +17,21 @@ export function dialectOfPath(path: string): DialectName | null {
   return null
 }
 
-/** The routes that ask the upstream. Body and answer are the turn's: fastify reads and writes neither. */
-export function answerRoutes(app: FastifyInstance, plane: DataPlane, log: Logger): void {
-  for (const [path, dialect] of AnswerPaths) {
-    app.post(path, async (request, reply) => {
-      reply.hijack()
-      const { raw, id, keyName } = request
-      const turn = new Turn({
+/** The routes that ask the upstream. */
+export function answerRoutes(plane: DataPlane, log: Logger): readonly Route[] {
+  return Array.from(AnswerPaths, ([path, dialect]) => ({
+    method: 'POST',
+    path,
+    serve: ({ request, response, requestId, keyName }) =>
+      new Turn({
         plane,
         dialect,
         route: path,
-        request: raw,
-        response: reply.raw,
-        requestId: id,
+        request,
+        response,
+        requestId,
         keyName,
         log
-      })
-      await turn.run()
-    })
-  }
+      }).run()
+  }))
 }

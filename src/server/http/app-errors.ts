@@ -1,5 +1,4 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import {
   type DialectName,
   dialectOfHeaders,
@@ -8,11 +7,12 @@ import {
 } from '../../dialects/dialect.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { asGatewayError, GatewayError } from '../../shared/errors.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import { dialectOfPath } from './answer-routes.ts'
 import { requestIdOf } from './auth.ts'
 import { HEALTH_PATHS } from './read-routes.ts'
+import type { RoutedRequest, Router } from './router.ts'
 
 /** Where refusals are logged; `unknown` for those of clients who have shown no key. */
 export interface RefusalLogs {
@@ -23,33 +23,32 @@ export interface RefusalLogs {
 /** Answers and logs a request that no route serves, in the dialect of its path or of its client. */
 export function refuse(
   { log, unknown }: RefusalLogs,
-  request: FastifyRequest,
-  reply: FastifyReply,
+  { request, response, requestId, keyName }: Omit<RoutedRequest, 'params'>,
   cause: unknown
 ): void {
-  const error = toGatewayError(cause)
+  const error = asGatewayError(cause)
   const path = pathOf(request)
-  const facts = { reqId: request.id, method: request.method, path, code: error.code }
+  const facts = { reqId: requestId, method: request.method, path, code: error.code }
   if (error.code === 'GW_INTERNAL') log.error({ ...facts, err: cause }, 'request failed')
-  else if (request.keyName === '') unknown.note({ ...facts, status: error.status })
+  else if (keyName === '') unknown.note({ ...facts, status: error.status })
   else log.info({ ...facts, status: error.status }, 'request refused')
-  reply.hijack()
-  answerEarly(request.raw, reply.raw, toErrorReply(dialectOf(request, path), error, request.id))
+  if (response.headersSent) response.destroy()
+  else answerEarly(request, response, toErrorReply(dialectOf(request, path), error, requestId))
 }
 
 /** What to say to a request whose path or method is not served; tells `allow` where the path is. */
 export function noSuchRoute(
-  app: FastifyInstance,
-  request: FastifyRequest,
-  reply: FastifyReply
+  router: Router,
+  request: IncomingMessage,
+  response: ServerResponse
 ): GatewayError {
   const path = pathOf(request)
-  const allowed = METHODS.filter((method) => app.findRoute({ url: path, method }) !== null)
+  const allowed = router.methodsOf(path)
   if (allowed.length === 0) {
     const message = `There is no route ${request.method} ${path}.${hintFor(path)}`
     return new GatewayError('GW_ROUTE_UNKNOWN', undefined, { message })
   }
-  reply.raw.setHeader('allow', allowed.join(', '))
+  response.setHeader('allow', allowed.join(', '))
   const message = `${path} takes ${allowed.join(' and ')}, not ${request.method}.`
   return new GatewayError('GW_METHOD_NOT_ALLOWED', undefined, { message })
 }
@@ -108,33 +107,13 @@ function hintFor(path: string): string {
     : ''
 }
 
-const METHODS = ['GET', 'POST'] as const
 const MAX_PATH_CHARS = 200
 
-function pathOf({ url }: FastifyRequest): string {
+function pathOf({ url = '' }: IncomingMessage): string {
   const [path = ''] = url.split('?', 1)
   return path.slice(0, MAX_PATH_CHARS)
 }
 
-function dialectOf(request: FastifyRequest, path: string): DialectName {
+function dialectOf(request: IncomingMessage, path: string): DialectName {
   return dialectOfPath(path) ?? dialectOfHeaders(request.headers)
-}
-
-/** Fastify's own refusals are about the shape of a request. */
-function toGatewayError(cause: unknown): GatewayError {
-  if (cause instanceof GatewayError) return cause
-  if (isClientError(cause)) {
-    return new GatewayError('GW_BODY_INVALID', cause.code, { message: cause.message, cause })
-  }
-  return new GatewayError('GW_INTERNAL', undefined, { cause })
-}
-
-function isClientError(cause: unknown): cause is FastifyError {
-  return (
-    cause instanceof Error &&
-    'statusCode' in cause &&
-    typeof cause.statusCode === 'number' &&
-    cause.statusCode >= 400 &&
-    cause.statusCode < 500
-  )
 }

@@ -9,9 +9,7 @@ export interface ListenerOptions {
   readonly port: number
   /** Where workers of this gateway have listened before; it is no other, whoever has died meanwhile. */
   readonly boundPort: number | null
-  /** For the host's first address. */
-  readonly server: Server
-  /** For each of the others. */
+  /** For each address of the host. */
   readonly createServer: () => Server
 }
 
@@ -23,13 +21,12 @@ export interface ListenerOptions {
 export class Listener {
   readonly #options: ListenerOptions
   /** Bounded by the addresses of a host. */
-  readonly #servers: Server[]
+  readonly #servers: Server[] = []
   #port: number | null
   #isWanted = false
 
   constructor(options: ListenerOptions) {
     this.#options = options
-    this.#servers = [options.server]
     this.#port = options.boundPort
   }
 

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { IncomingMessage } from 'node:http'
 import {
   AUTO_MODEL,
   canonicalModelId,
@@ -9,6 +9,7 @@ import {
 import { modelUnknown, normaliseModelName, resolveModel } from '../../kiro/models/resolve.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { requestOptionsOf } from '../turn/body.ts'
+import { type Route, sendJson } from './router.ts'
 
 /** `created` is asked for by the API and known by nobody: the day the upstream's API was first seen. */
 const CREATED_AT = new Date('2025-07-14T00:00:00Z')
@@ -20,19 +21,23 @@ interface ListedModel {
 }
 
 /** The models and aliases there are, in the shape of the API that asks: Anthropic's clients say `anthropic-version`. */
-export function modelRoutes(app: FastifyInstance, plane: DataPlane): void {
-  for (const prefix of ['/v1/models', '/models', '/anthropic/v1/models']) {
-    app.get(prefix, (request) => {
-      const models = listModels(plane.catalogue(), plane.config().models.aliases)
-      return isAnthropic(request.headers) ? toAnthropicList(models) : toOpenAiList(models)
-    })
-    app.get<{ Params: { id: string } }>(`${prefix}/:id`, (request) => {
-      const { id } = request.params
-      const listed = listModels(plane.catalogue(), plane.config().models.aliases)
-      const model = findListed(id, listed) ?? findSubstitute(id, plane)
-      return isAnthropic(request.headers) ? toAnthropicModel(model) : toOpenAiModel(model)
-    })
+export function modelRoutes(plane: DataPlane): readonly Route[] {
+  const list = (): readonly ListedModel[] =>
+    listModels(plane.catalogue(), plane.config().models.aliases)
+  const serveList: Route['serve'] = (routed) => {
+    const toList = isAnthropic(routed.request) ? toAnthropicList : toOpenAiList
+    sendJson(routed, 200, toList(list()))
   }
+  const serveModel: Route['serve'] = (routed) => {
+    const { id = '' } = routed.params
+    const model = findListed(id, list()) ?? findSubstitute(id, plane)
+    const toModel = isAnthropic(routed.request) ? toAnthropicModel : toOpenAiModel
+    sendJson(routed, 200, toModel(model))
+  }
+  return ['/v1/models', '/models', '/anthropic/v1/models'].flatMap((path) => [
+    { method: 'GET', path, serve: serveList },
+    { method: 'GET', path: `${path}/:id`, serve: serveModel }
+  ])
 }
 
 /** `auto` is Cursor's own word, so it is also listed under a name that no client keeps for itself. */
@@ -79,7 +84,7 @@ function ownerOf(id: string): string {
   return id === AUTO_MODEL ? 'kiro' : (id.split('-')[0] ?? 'kiro')
 }
 
-function isAnthropic(headers: { readonly [name: string]: unknown }): boolean {
+function isAnthropic({ headers }: IncomingMessage): boolean {
   return headers['anthropic-version'] !== undefined
 }
 

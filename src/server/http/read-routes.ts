@@ -1,50 +1,59 @@
-import type { FastifyInstance } from 'fastify'
 import type { ClusterStatus } from '../../ipc/messages.ts'
 import type { AccountUsage, Allowance } from '../../kiro/wire/account-usage.ts'
 import { prometheusContentType } from '../../observe/metrics.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
+import { answerEarly } from '../turn/answer-early.ts'
+import { type Route, type RoutedRequest, sendJson } from './router.ts'
 
 /** Where this worker says whether it lives. Answered whatever else is refused. */
 export const HEALTH_PATHS: ReadonlySet<string> = new Set(['/health', '/healthz', '/livez'])
 
-/** Whether this worker lives (`/health`) and whether requests can be served (`/readyz`), and if not, why. */
+/** Where the answers of these routes come from, besides the worker itself. */
+export interface Sources {
+  readonly clusterStatus: () => ClusterStatus | null
+  readonly isPrimarySilent: () => boolean
+  /** The metrics of the whole cluster in Prometheus' text format. */
+  readonly metricsText: () => Promise<string>
+  readonly accountUsage: () => Promise<AccountUsage>
+}
+
+/**
+ * Whether this worker lives (`/health`) and whether requests can be served (`/readyz`), and if not, why. Open: health
+ * checks have no key.
+ */
 export function healthRoutes(
-  app: FastifyInstance,
   plane: DataPlane,
-  {
-    clusterStatus,
-    isPrimarySilent
-  }: {
-    readonly clusterStatus: () => ClusterStatus | null
-    readonly isPrimarySilent: () => boolean
+  { clusterStatus, isPrimarySilent }: Sources
+): readonly Route[] {
+  const serveHealth: Route['serve'] = (routed) => {
+    const isDraining = plane.isDraining()
+    sendJson(routed, isDraining ? 503 : 200, { status: isDraining ? 'draining' : 'ok' })
   }
-): void {
-  for (const path of HEALTH_PATHS) {
-    app.get(path, OPEN, (_request, reply) => {
-      const isDraining = plane.isDraining()
-      return reply.code(isDraining ? 503 : 200).send({ status: isDraining ? 'draining' : 'ok' })
-    })
-  }
-  // Claude Code asks for it when it starts, to see whether there is a way to its server.
-  app.get('/api/hello', OPEN, (_request, reply) => reply.send({ message: 'hello' }))
-  app.get('/readyz', OPEN, (_request, reply) => {
+  const serveReady: Route['serve'] = (routed) => {
     const cluster = clusterStatus()
     const problems = [...findProblems(plane, cluster)]
     if (isPrimarySilent()) problems.push(PRIMARY_SILENT)
-    return reply.code(problems.length === 0 ? 200 : 503).send({
+    sendJson(routed, problems.length === 0 ? 200 : 503, {
       status: problems.length === 0 ? 'ready' : 'not ready',
       problems,
       workers: cluster?.workers ?? [],
       upstream: plane.isSimulated ? 'simulator' : 'kiro'
     })
-  })
+  }
+  return [
+    ...Array.from(HEALTH_PATHS, (path) => openRoute(path, serveHealth)),
+    openRoute('/readyz', serveReady),
+    // Claude Code asks for it when it starts, to see whether there is a way to its server.
+    openRoute('/api/hello', (routed) => sendJson(routed, 200, { message: 'hello' }))
+  ]
+}
+
+function openRoute(path: string, serve: Route['serve']): Route {
+  return { method: 'GET', path, isOpen: true, serve }
 }
 
 const PRIMARY_SILENT =
   'The primary process hangs or was stopped: nobody renews tokens and lends connections.'
-
-/** Health checks have no key. */
-const OPEN = { config: { isOpen: true } }
 
 function findProblems(plane: DataPlane, cluster: ClusterStatus | null): readonly string[] {
   const problems: string[] = []
@@ -58,18 +67,20 @@ function findProblems(plane: DataPlane, cluster: ClusterStatus | null): readonly
 }
 
 /** The metrics of the whole cluster, whichever worker is asked. Needs a key, like every route that tells of usage. */
-export function metricsRoute(app: FastifyInstance, clusterText: () => Promise<string>): void {
-  app.get('/metrics', async (_request, reply) => {
-    const text = await clusterText()
-    return reply.header('content-type', prometheusContentType).send(text)
-  })
+export function metricsRoute({ metricsText }: Sources): Route {
+  const serve = async ({ request, response }: RoutedRequest): Promise<void> => {
+    const body = await metricsText()
+    const headers = { 'content-type': prometheusContentType }
+    answerEarly(request, response, { status: 200, headers, body })
+  }
+  return { method: 'GET', path: '/metrics', serve }
 }
 
 /** What the account has used of what it may use, as the upstream counts it. */
-export function usageRoute(app: FastifyInstance, accountUsage: () => Promise<AccountUsage>): void {
-  for (const path of ['/v1/usage', '/usage']) {
-    app.get(path, async () => toAnswer(await accountUsage()))
-  }
+export function usageRoutes({ accountUsage }: Sources): readonly Route[] {
+  const serve = async (routed: RoutedRequest): Promise<void> =>
+    sendJson(routed, 200, toAnswer(await accountUsage()))
+  return ['/v1/usage', '/usage'].map((path) => ({ method: 'GET', path, serve }))
 }
 
 function toAnswer({ plan, resetsAt, allowances, overage }: AccountUsage) {

@@ -14,7 +14,6 @@ function setUp(t: Test, host: string) {
     host,
     port: 0,
     boundPort: null,
-    server: make(),
     createServer: make
   })
   t.teardown(() => listener.close())
