@@ -1,10 +1,11 @@
 import { ask, Dialects, endOf } from '../long-answers.ts'
 import type { AbuseRow } from '../row.ts'
 
-const Bytes = 48 * 1024 * 1024
+/** Half as much again as any answer may have. */
+const Bytes = 24 * 1024 * 1024
 const SizeChars = 1024
 const AtOnce = 4
-const Collected = 300
+const Collected = 100
 
 const Kinds = {
   text: `sim:events=${Bytes / SizeChars} sim:size=${SizeChars}`,

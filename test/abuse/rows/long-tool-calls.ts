@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { fillerText } from '../../../src/simulator/script.ts'
 import { ProcessTree } from '../../bench/process-tree.ts'
 import { argumentsIn, ask, Dialects, type LongQuestion } from '../long-answers.ts'
@@ -10,7 +9,6 @@ const PieceChars = [13, 20, 40, 97] as const
 const AtOnce = 10
 /** How much more CPU time answers of twice the length may take. */
 const MostGrowth = 2.4
-const RestMs = 2000
 
 type Way = Pick<LongQuestion, 'dialect' | 'isStream'>
 
@@ -20,15 +18,13 @@ export const row: AbuseRow = {
   what: `${AtOnce} calls at once with ${Chars} characters each, in pieces of ${PieceChars.join(', ')}, in every dialect, streamed and not`,
   must: { healthP99Ms: 100 },
   async attack(stand) {
-    const meter = new CpuMeter(stand)
-    await meter.rest()
     const figures: string[] = []
     for (const dialect of Dialects) {
       for (const isStream of [true, false]) {
         const way = { dialect, isStream }
         const [piece, ...others] = PieceChars
-        const halfMs = await meter.cpuMs(() => askAll(stand, way, { chars: Chars / 2, piece }))
-        const wholeMs = await meter.cpuMs(() => askAll(stand, way, { chars: Chars, piece }))
+        const halfMs = await cpuMs(stand, () => askAll(stand, way, { chars: Chars / 2, piece }))
+        const wholeMs = await cpuMs(stand, () => askAll(stand, way, { chars: Chars, piece }))
         for (const other of others) await askAll(stand, way, { chars: Chars, piece: other })
         const growth = wholeMs / halfMs
         figures.push(`${nameOf(way)} ${(wholeMs / AtOnce).toFixed(0)} ms × ${growth.toFixed(2)}`)
@@ -64,25 +60,10 @@ function nameOf({ dialect, isStream }: Way): string {
   return `${dialect} ${isStream ? 'streamed' : 'collected'}`
 }
 
-/** CPU time of the gateway's processes, less what the bystanders take of it. */
-class CpuMeter {
-  readonly #processes: ProcessTree
-  /** For each millisecond. */
-  #bystandersShare = 0
-
-  constructor({ gateway }: AbuseStand) {
-    this.#processes = new ProcessTree(gateway.child.pid ?? 0)
-  }
-
-  async rest(): Promise<void> {
-    this.#bystandersShare = (await this.cpuMs(() => delay(RestMs))) / RestMs
-  }
-
-  async cpuMs(run: () => Promise<unknown>): Promise<number> {
-    const startedAt = performance.now()
-    const before = this.#processes.cpuMs()
-    await run()
-    const tookMs = performance.now() - startedAt
-    return this.#processes.cpuMs() - before - this.#bystandersShare * tookMs
-  }
+/** CPU time of the gateway's processes meanwhile, with the little that the bystanders take of it. */
+async function cpuMs({ gateway }: AbuseStand, run: () => Promise<unknown>): Promise<number> {
+  const processes = new ProcessTree(gateway.child.pid ?? 0)
+  const before = processes.cpuMs()
+  await run()
+  return processes.cpuMs() - before
 }
