@@ -1,10 +1,10 @@
 import { ask, Dialects, endOf } from '../long-answers.ts'
 import type { AbuseRow } from '../row.ts'
 
-/** Half as much again as any answer may have. */
-const Bytes = 24 * 1024 * 1024
+/** More than any answer may have. */
+const Bytes = 20 * 1024 * 1024
 const SizeChars = 1024
-const AtOnce = 4
+const AtOnce = 2
 const Collected = 100
 
 const Kinds = {
@@ -45,6 +45,7 @@ export const row: AbuseRow = {
             } else streams++
           }
         }
+        stand.progress(`${kind}, ${dialect}`)
       }
     }
     const question = {
