@@ -28,8 +28,8 @@ import {
   type TransformResult
 } from '../src/transform/transform-job.ts'
 
-/** So much nicer than the event loops: of two busy cores they have nine tenths, should they need that. */
-const NICENESS = 10
+/** So much nicer than the event loops: of busy cores they have three quarters, should they need that, and the next turn. */
+const NICENESS = 5
 const MAX_NICENESS = 19
 
 standBack()
@@ -77,8 +77,8 @@ function toResult(job: TransformJob | LintJob): TransformResult | LintSuccess {
 
 function bytesOf(result: TransformResult | LintSuccess | PdfSuccess): readonly Uint8Array[] {
   if ('payload' in result) return [result.payload]
-  if ('needs' in result) return [result.body, ...result.needs.pdfs]
-  if ('payloadBytes' in result) return [result.body]
+  if ('needs' in result) return [result.body, ...result.answers, ...result.needs.pdfs]
+  if ('payloadBytes' in result) return [result.body, ...result.answers]
   return 'text' in result && result.text.kind === 'utf8' ? [result.text.bytes] : []
 }
 
@@ -88,16 +88,17 @@ function explain({ body, lint }: LintJob): LintSuccess {
 }
 
 function convert({ dialect, body, options, attachments }: TransformJob): TransformResult {
+  const { answers = [] } = options
   const whole = attachments === undefined ? body : inlineAttachments(body, toContents(attachments))
   try {
     return { ok: true, ...convertRequest(dialect, whole, { ...options, heapBytes: HEAP_BYTES }) }
   } catch (error) {
     if (error instanceof PayloadRoomNeeded) {
       const { payloadBytes, bodyBytes } = error
-      return { ok: false, payloadBytes, bodyBytes, body }
+      return { ok: false, payloadBytes, bodyBytes, body, answers }
     }
     if (!(error instanceof AttachmentNeeded) || attachments !== undefined) throw error
-    return { ok: false, needs: attachmentNeedsOf(body), body }
+    return { ok: false, needs: attachmentNeedsOf(body), body, answers }
   }
 }
 

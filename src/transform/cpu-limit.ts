@@ -12,7 +12,7 @@ export interface CpuLimitOptions {
 /** On a machine that is busy with other things a job may take so many times as long by the clock. */
 const BUSY_MACHINE = 5
 /** And a thread so long to start, and to load what it needs; usual are 30 ms. */
-const START_MS = 10_000
+const START_MS = 30_000
 /** Between two looks. */
 const LEAST_LOOK_MS = 10
 

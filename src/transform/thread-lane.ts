@@ -7,6 +7,7 @@ import { CpuLimit } from './cpu-limit.ts'
 import {
   createJobMark,
   type MarkedJob,
+  movedWith,
   ownBytes,
   type ThreadJob,
   type ThreadResult,
@@ -115,7 +116,7 @@ export class ThreadLane {
   }
 
   /**
-   * Runs one job. Takes its bytes: they may have moved to a thread afterwards.
+   * Runs one job. Takes its bytes, and those of its answers: they may have moved to a thread afterwards.
    *
    * @throws {GatewayError} the signal's own error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL when
    *   `maxQueue` jobs wait already, at once or for one of a key with fewer of them; that of `terms.onTime`;
@@ -224,7 +225,7 @@ export class ThreadLane {
   }
 
   async #runInThread({ job, terms, owner: { signal } }: PendingJob): Promise<ThreadResult> {
-    const body = ownBytes(job.body)
+    const owned = { ...job, body: ownBytes(job.body) }
     this.#piscina ??= this.#createPiscina()
     const piscina = await this.#piscina
     const end = new AbortController()
@@ -247,8 +248,8 @@ export class ThreadLane {
       void look(piscina, terms.isTooMuch, { ended: ended.signal, onTooMuch }) // cannot reject
     try {
       return await piscina.run(
-        { ...job, body, mark },
-        { transferList: [body.buffer], signal: end.signal }
+        { ...owned, mark },
+        { transferList: movedWith(owned), signal: end.signal }
       )
     } catch (cause) {
       throw hasTakenTooMuch ? terms.onTime() : cause

@@ -7,6 +7,7 @@ import type { ReplyPlan } from '../dialects/plan/plan.ts'
 import type { AttachmentNeeds, FetchedContent } from '../dialects/request/attachments.ts'
 import type { RequestOptions } from '../dialects/request/to-upstream.ts'
 import { type ErrorCode, GatewayError } from '../shared/errors.ts'
+import { ownsMemory } from '../shared/own-memory.ts'
 
 /**
  * In shared memory: which thread runs a job, and the milliseconds of a CPU that it had spent before; 0 and 0 until it
@@ -123,12 +124,16 @@ export interface TransformSuccess {
   readonly plan: ReplyPlan
 }
 
+/** Earlier answers that a body refers to, see `RequestOptions`. */
+export type Answers = readonly Uint8Array[]
+
 /** The body can't be converted before these attachments have been got. */
 export interface TransformNeeds {
   readonly ok: false
   readonly needs: AttachmentNeeds
-  /** Comes back to who gave it. */
+  /** Come back to who gave them, as do the answers. */
   readonly body: Uint8Array
+  readonly answers: Answers
 }
 
 /** The body can't be converted before there is memory for what becomes of it. */
@@ -137,8 +142,9 @@ export interface TransformNeedsRoom {
   readonly payloadBytes: number
   /** Of all that it is made of, attachments included. */
   readonly bodyBytes: number
-  /** Comes back to who gave it. */
+  /** Come back to who gave them, as do the answers. */
   readonly body: Uint8Array
+  readonly answers: Answers
 }
 
 export interface TransformRefusal {
@@ -159,7 +165,7 @@ export interface TransformRefusal {
 export function successOf(result: ThreadResult): TransformSuccess {
   if (result.ok && 'plan' in result) return result
   if (result.ok) throw new Error('a conversion gave a report')
-  if ('needs' in result) throw new AttachmentsNeeded(result.needs, result.body)
+  if ('needs' in result) throw new AttachmentsNeeded(result)
   if ('payloadBytes' in result) throw new RoomNeeded(result)
   throw toGatewayError(result)
 }
@@ -206,6 +212,17 @@ export function ownBytes(body: Uint8Array): Uint8Array<ArrayBuffer> {
   return isOwn ? new Uint8Array(buffer) : new Uint8Array(body)
 }
 
+/** The memory that moves to a thread with a job: none of its bytes is there twice. */
+export function movedWith(job: ThreadJob): ArrayBuffer[] {
+  const all = [job.body, ...answersOf(job)]
+  return [...new Set(all.flatMap((bytes) => (ownsMemory(bytes) ? [bytes.buffer] : [])))]
+}
+
+function answersOf(job: ThreadJob): Answers {
+  if ('options' in job) return job.options.answers ?? []
+  return 'lint' in job ? (job.lint.request.answers ?? []) : []
+}
+
 function toGatewayError(refusal: TransformRefusal): GatewayError {
   const { code, message, param, details } = refusal
   return new GatewayError(code, undefined, {
@@ -215,28 +232,32 @@ function toGatewayError(refusal: TransformRefusal): GatewayError {
   })
 }
 
-/** A body that can't be converted before its attachments have been got; it comes back with this. */
+/** A body that can't be converted before its attachments have been got; it and its answers come back with this. */
 export class AttachmentsNeeded extends Error {
   readonly needs: AttachmentNeeds
   readonly body: Uint8Array
+  readonly answers: Answers
 
-  constructor(needs: AttachmentNeeds, body: Uint8Array) {
+  constructor({ needs, body, answers }: Omit<TransformNeeds, 'ok'>) {
     super('attachments are needed')
     this.needs = needs
     this.body = body
+    this.answers = answers
   }
 }
 
-/** A body that can't be converted before there is memory for its payload; it comes back with this, too. */
+/** A body that can't be converted before there is memory for its payload; the same come back with this. */
 export class RoomNeeded extends Error {
   readonly payloadBytes: number
   readonly bodyBytes: number
   readonly body: Uint8Array
+  readonly answers: Answers
 
-  constructor({ payloadBytes, bodyBytes, body }: Omit<TransformNeedsRoom, 'ok'>) {
+  constructor({ payloadBytes, bodyBytes, body, answers }: Omit<TransformNeedsRoom, 'ok'>) {
     super('memory is needed')
     this.payloadBytes = payloadBytes
     this.bodyBytes = bodyBytes
     this.body = body
+    this.answers = answers
   }
 }

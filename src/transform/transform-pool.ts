@@ -140,10 +140,10 @@ export class TransformPool {
   }
 
   /**
-   * Transforms one request. Takes the job's body: its bytes may have moved to a thread afterwards.
+   * Transforms one request. Takes the job's body and answers: their bytes may have moved to a thread afterwards.
    *
-   * @throws {AttachmentsNeeded} with the body, which then has to come again with its attachments
-   * @throws {RoomNeeded} with the body, which then has to come again with more `payloadRoomBytes`
+   * @throws {AttachmentsNeeded} with body and answers, which then have to come again with the attachments
+   * @throws {RoomNeeded} with the same, which then have to come again with more `payloadRoomBytes`
    * @throws {GatewayError} what the request deserves (GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN,
    *   GW_TRANSFORM_TIMEOUT); `signal`'s own error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL when
    *   `maxQueue` jobs wait already, at once or for one of a key with fewer of them;
@@ -311,13 +311,19 @@ function fillsMoreThan(maxBytes: number): (lane: Lane) => Promise<boolean> {
 
 /** Transforms a request on the event loop, with the errors of a thread. */
 export function transformInline({ dialect, body, options }: TransformJob): TransformSuccess {
+  const { answers = [] } = options
   try {
     return { ok: true, ...convertRequest(dialect, body, options) }
   } catch (cause) {
     if (cause instanceof AttachmentNeeded)
-      throw new AttachmentsNeeded(attachmentNeedsOf(body), body)
+      throw new AttachmentsNeeded({ needs: attachmentNeedsOf(body), body, answers })
     if (cause instanceof PayloadRoomNeeded)
-      throw new RoomNeeded({ payloadBytes: cause.payloadBytes, bodyBytes: cause.bodyBytes, body })
+      throw new RoomNeeded({
+        payloadBytes: cause.payloadBytes,
+        bodyBytes: cause.bodyBytes,
+        body,
+        answers
+      })
     throw cause instanceof GatewayError ? cause : transformFailed(cause)
   }
 }

@@ -3,7 +3,7 @@ import { getPriority } from 'node:os'
 import t from 'tap'
 import { CostQueue } from '../../src/admission/fair-queue.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
-import type { TransformJob } from '../../src/transform/transform-job.ts'
+import { RoomNeeded, type TransformJob } from '../../src/transform/transform-job.ts'
 import {
   type JobOwner,
   TransformPool,
@@ -61,9 +61,25 @@ t.test('run()', async (t) => {
     async (t) => {
       const pool = makePool(t, { inlineMaxBytes: 0 })
       await pool.run(largeJob(), idle())
-      t.ok(nicenessOfThreads().includes(Math.min(19, getPriority() + 10)))
+      t.ok(nicenessOfThreads().includes(Math.min(19, getPriority() + 5)))
     }
   )
+
+  t.test('answers are moved to a thread, and come back where more room is needed', async (t) => {
+    const pool = makePool(t, { inlineMaxBytes: 0 })
+    const content = '"'.repeat(400_000)
+    const call = { type: 'function_call', name: 'f', call_id: 'c', arguments: content }
+    const answer = new Uint8Array(toAnswer({ fc_1: call }))
+    const { byteLength } = answer
+    const input = [{ type: 'item_reference', id: 'fc_1' }]
+    const body = Buffer.from(JSON.stringify({ model: 'auto', input }))
+    const options = requestOptions({ answers: [answer], payloadRoomBytes: 0 })
+    const job = { dialect: 'openai-responses', body, options } as const
+    const needed = await pool.run(job, idle()).catch((cause: unknown) => cause)
+    if (!(needed instanceof RoomNeeded)) throw needed
+    t.equal(answer.byteLength, 0)
+    t.equal(needed.answers[0]?.byteLength, byteLength)
+  })
 
   t.test('and counts the answers that a body refers to, however small that is', async (t) => {
     const input = [

@@ -82,12 +82,13 @@ export async function convertWithAttachments(
     return await runInRoom(plane, job, room, owner)
   } catch (cause) {
     if (!(cause instanceof AttachmentsNeeded)) throw cause
-    const { body, needs } = cause
+    const { body, answers, needs } = cause
     const admit = admitInto(room, body.byteLength)
     const { key, signal } = owner
     const fetched = await fetchAll(plane, needs.urls, { key, signal, admit })
     const attachments = await readPdfs(plane, { fetched, pdfs: needs.pdfs }, { owner, admit })
-    return runInRoom(plane, { ...job, body, attachments }, room, owner)
+    const options = { ...job.options, answers }
+    return runInRoom(plane, { ...job, body, options, attachments }, room, owner)
   }
 }
 
@@ -106,9 +107,9 @@ async function runInRoom(
     return await plane.transforms.run({ ...job, options }, owner)
   } catch (cause) {
     if (!(cause instanceof RoomNeeded)) throw cause
-    const { body, payloadBytes, bodyBytes } = cause
+    const { body, answers, payloadBytes, bodyBytes } = cause
     room.growForPayload(payloadBytes, bodyBytes)
-    const more = { ...options, payloadRoomBytes: payloadBytes }
+    const more = { ...options, answers, payloadRoomBytes: payloadBytes }
     return runInRoom(plane, { ...job, body, options: more }, room, owner)
   }
 }

@@ -56,7 +56,8 @@ function convert(
   let given: TransformJob['attachments']
   const run = async (job: TransformJob): Promise<TransformSuccess> => {
     given = job.attachments
-    if (given === undefined) throw new AttachmentsNeeded({ urls, pdfs: [] }, body)
+    if (given === undefined)
+      throw new AttachmentsNeeded({ needs: { urls, pdfs: [] }, body, answers: [] })
     return success
   }
   const budget = new MemoryBudget(totalBytes, 10)
