@@ -356,6 +356,30 @@ t.test('a client that stops reading loses its stream after CLIENT_STALL_TIMEOUT'
   socket.destroy()
 })
 
+t.test('a body in chunks of a byte each is refused in the words of its dialect', async (t) => {
+  for (const [dialect, shape] of [
+    ['openai', { error: { type: 'invalid_request_error', message: /chunks of a few bytes/ } }],
+    ['anthropic', { type: 'error', error: { type: 'invalid_request_error' } }]
+  ] as const) {
+    const from = gateway.lines.length
+    const socket = connect(port, '127.0.0.1').on('error', () => {})
+    socket.write(
+      `POST ${routes[dialect]} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer good-key\r\ntransfer-encoding: chunked\r\n\r\n`
+    )
+    socket.write('1\r\nx\r\n'.repeat(100_000))
+    let answer = ''
+    socket.on('data', (chunk: Buffer) => {
+      answer += chunk.toString()
+    })
+    await once(socket, 'end')
+    socket.destroy()
+    t.match(answer, /^HTTP\/1\.1 400 /)
+    t.match(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))), shape)
+    const line = await gateway.logged((one) => one['code'] === 'GW_BODY_INVALID', from)
+    t.equal(line['status'], 400)
+  }
+})
+
 t.test('none of this has killed a worker', async (t) => {
   t.notOk(gateway.lines.some((line) => line['msg'] === 'worker died'))
   t.equal(gateway.stderr, '')

@@ -9,6 +9,7 @@ import type { Logger } from '../../observe/logger.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
 import { answerEarly } from '../turn/answer-early.ts'
+import { KNOWN, STRANGER } from '../turn/discard-rest.ts'
 import { dialectOfPath } from './answer-routes.ts'
 import { requestIdOf } from './auth.ts'
 import { HEALTH_PATHS } from './read-routes.ts'
@@ -32,8 +33,9 @@ export function refuse(
   if (error.code === 'GW_INTERNAL') log.error({ ...facts, err: cause }, 'request failed')
   else if (keyName === '') unknown.note({ ...facts, status: error.status })
   else log.info({ ...facts, status: error.status }, 'request refused')
-  if (response.headersSent) response.destroy()
-  else answerEarly(request, response, toErrorReply(dialectOf(request, path), error, requestId))
+  if (response.headersSent) return void response.destroy()
+  const answer = toErrorReply(dialectOf(request, path), error, requestId)
+  answerEarly(request, response, answer, keyName === '' ? STRANGER : KNOWN)
 }
 
 /** What to say to a request whose path or method is not served; tells `allow` where the path is. */
@@ -78,11 +80,7 @@ export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Err
 /** By the code of what was wrong with it. */
 const BAD_REQUESTS: ReadonlyMap<string, string> = new Map([
   ['HPE_HEADER_OVERFLOW', 'The headers of the request are too large.'],
-  ['ERR_HTTP_REQUEST_TIMEOUT', 'The headers of the request did not arrive in time.'],
-  [
-    'BODY_IN_CRUMBS',
-    'The request body came in chunks of a few bytes each: send it with a content-length, or in larger chunks.'
-  ]
+  ['ERR_HTTP_REQUEST_TIMEOUT', 'The headers of the request did not arrive in time.']
 ])
 
 /**

@@ -1,6 +1,7 @@
 import { createServer, IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { BodyInCrumbs, BodyPace } from '../plane/body-pace.ts'
 
 /** Answers one request; what `node:http` calls a request listener. */
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void
@@ -30,11 +31,6 @@ export interface ConnectionsOptions {
  */
 export type DropReason = 'unread' | 'lingering' | 'crowded' | 'unfinished-headers' | 'crumbs'
 
-/** A body comes in chunks of so few bytes that reading it would cost others more than it can be worth to its client. */
-export class BodyInCrumbs extends Error {
-  readonly code = 'BODY_IN_CRUMBS'
-}
-
 /** Requests that one client may send before its first is answered; beyond, the connection ends after these. */
 const MAX_PIPELINED = 16
 /** Of all connections together: what is parsed is held in memory, and headers may have 16 KiB each. */
@@ -59,14 +55,6 @@ const SHORT_ANSWER_BYTES = 64 * 1024
 const LINGER_MS = 5_000
 /** Longer than the minute that proxies in front keep theirs. */
 const KEEP_ALIVE_MS = 65_000
-/**
- * Each chunk of a body costs a microsecond, however small it is, and libuv reads up to 2 MiB of one connection before it
- * looks at another. Whoever sends more chunks is read on in the next turn of the event loop.
- */
-const MAX_CHUNKS_A_TURN = 256
-/** A body of more chunks than that has so many bytes in each on average. The chunks of real clients have kilobytes. */
-const MIN_COUNTED_CHUNKS = 4_096
-const MIN_CHUNK_BYTES = 16
 const SWEEP_MS = 250
 /** Of `maxConnections`: with fewer there is room again. */
 const ROOM_AGAIN = 15 / 16
@@ -347,7 +335,7 @@ export class ClientConnections {
     connection.bytesRead = socket.bytesRead
     if (last === undefined) socket.end()
     else socket.end(last)
-    if (connection.isDetached) discard(socket)
+    if (connection.isDetached) discard(connection)
   }
 
   /** The system forgets it at once, with all that it holds for it; a closed socket would live on for minutes. */
@@ -361,7 +349,7 @@ export class ClientConnections {
   /** Bytes that are no request, or headers that did not come in time. What was asked for before is still answered. */
   #onError(error: Error, connection: ClientConnection): void {
     const { socket, answering, standing } = connection
-    if (standing === 'ending') return // it may send what it likes
+    if (standing === 'ending') return stopIfMuch(connection) // else it may send what it likes
     const isReset = 'code' in error && error.code === 'ECONNRESET'
     if (isReset || !socket.writable) socket.destroy()
     else if (answering?.req.complete === true) connection.isCut = true
@@ -376,7 +364,7 @@ export class ClientConnections {
     socket.on('drain', () => connection.answering?.emit('drain'))
     connection.isCut = true
     connection.isDetached = true
-    if (connection.standing === 'ending') discard(socket)
+    if (connection.standing === 'ending') discard(connection)
     else if (connection.answering === null) this.#end(socket, this.#lingerMs)
   }
 
@@ -395,6 +383,12 @@ export class ClientConnections {
     const refuseCrumbs = (request: IncomingMessage): void => this.#refuseCrumbs(request)
     return class ClientRequest extends IncomingMessage {
       readonly #pace = new BodyPace()
+
+      /** For `isInCrumbs()`: it may be found out before anybody reads the body. */
+      get isInCrumbs(): boolean {
+        return this.#pace.isRefused
+      }
+
       /** Was asked for while it had to wait; nobody asks twice. */
       #isReadDue = false
 
@@ -430,12 +424,13 @@ export class ClientConnections {
     }
   }
 
-  /** What is left of the body is not read any more: the client has a moment to read why. */
+  /** What is left of the body is not read any more. Whoever answers the request says why. */
   #refuseCrumbs(request: IncomingMessage): void {
     const connection = this.#connections.get(request.socket)
     if (connection === undefined || connection.standing === 'ending') return
-    if (connection.answering?.req === request) this.#onError(new BodyInCrumbs(), connection)
-    else this.#drop(connection, 'crumbs')
+    if (connection.answering?.req !== request) return this.#drop(connection, 'crumbs')
+    connection.isCut = true
+    if (request.listenerCount('error') > 0) request.emit('error', new BodyInCrumbs())
   }
 
   #isTooMany(socket: Socket): boolean {
@@ -508,45 +503,14 @@ export class ClientConnections {
   }
 }
 
-/** How fast the chunks of one body are taken. */
-class BodyPace {
-  #chunks = 0
-  #bytes = 0
-  #chunksInTurn = 0
-  #state: 'steady' | 'held' | 'refused' = 'steady'
-
-  /** Not while it waits for the next turn of the event loop, nor ever once it is refused. */
-  get mayRead(): boolean {
-    return this.#state === 'steady'
-  }
-
-  /** What to do after one more chunk; calls `onNextTurn` to read on where it said `held`. `absurd` is said once. */
-  note(bytes: number, onNextTurn: () => void): 'steady' | 'held' | 'absurd' | 'refused' {
-    if (this.#state === 'refused') return 'refused'
-    this.#chunks += 1
-    this.#bytes += bytes
-    if (this.#chunks > MIN_COUNTED_CHUNKS && this.#bytes < this.#chunks * MIN_CHUNK_BYTES) {
-      this.#state = 'refused'
-      return 'absurd'
-    }
-    if (this.#chunksInTurn++ === 0) this.#awaitTurn(onNextTurn)
-    if (this.#chunksInTurn > MAX_CHUNKS_A_TURN) this.#state = 'held'
-    return this.#state
-  }
-
-  #awaitTurn(onNextTurn: () => void): void {
-    setImmediate(() => {
-      this.#chunksInTurn = 0
-      if (this.#state !== 'held') return
-      this.#state = 'steady'
-      onNextTurn()
-    })
-  }
+/** Reads on, so that the client's end is noticed. */
+function discard(connection: ClientConnection): void {
+  connection.socket.on('data', () => stopIfMuch(connection)).resume()
 }
 
-/** Reads on, so that the client's end is noticed. */
-function discard(socket: Socket): void {
-  socket.on('data', () => {}).resume()
+/** Much can come before the next sweep. */
+function stopIfMuch(connection: ClientConnection): void {
+  if (unfinished(connection) > MAX_DISCARDED_BYTES) connection.socket.pause()
 }
 
 const CONNECT_REFUSED =

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { ByteBlocks } from '../../shared/byte-blocks.ts'
 import { abortErrorOf, GatewayError } from '../../shared/errors.ts'
 import { freeMemory } from '../../shared/own-memory.ts'
+import { BodyInCrumbs, isInCrumbs } from './body-pace.ts'
 
 export interface BodyLimits {
   readonly maxBytes: number
@@ -59,7 +60,7 @@ const PATIENCE_MS = 1_000
 /**
  * Reads a request's body as bytes, not before there is memory for it.
  *
- * @throws {GatewayError} GW_BODY_ENCODED, GW_BODY_TOO_LARGE, GW_BODY_TIMEOUT, GW_MEMORY_FULL; the signal's reason when
+ * @throws {GatewayError} GW_BODY_ENCODED, GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_BODY_TIMEOUT, GW_MEMORY_FULL; the signal's reason when
  *   the client leaves.
  */
 export async function readBody(
@@ -144,20 +145,25 @@ class BodyReader {
       // A request that was read to its end closes, too.
       if (!request.complete) reject(abortErrorOf(signal))
     }
+    const onError = (error: Error): void => {
+      if (error instanceof BodyInCrumbs) reject(inCrumbs())
+      else onGone()
+    }
     const timer = setTimeout(() => {
       reject(new GatewayError(this.#isMakingRoom ? 'GW_MEMORY_FULL' : 'GW_BODY_TIMEOUT'))
     }, timeoutMs)
     const startedAt = performance.now()
     const pace = setInterval(() => this.#checkPace(performance.now() - startedAt), PACE_CHECK_MS)
-    request.on('data', onData).once('end', onEnd).once('error', onGone).once('close', onGone)
+    request.on('data', onData).once('end', onEnd).once('error', onError).once('close', onGone)
     signal.addEventListener('abort', onGone, { once: true })
     try {
       if (signal.aborted) onGone()
+      else if (isInCrumbs(request)) reject(inCrumbs())
       return await promise
     } finally {
       clearTimeout(timer)
       clearInterval(pace)
-      request.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone)
+      request.off('data', onData).off('end', onEnd).off('error', onError).off('close', onGone)
       signal.removeEventListener('abort', onGone)
     }
   }
@@ -226,6 +232,12 @@ function tooSlow(): GatewayError {
   const message =
     'The request body came so slowly that others would have had to wait for the memory it holds. Try again shortly.'
   return new GatewayError('GW_MEMORY_FULL', 'slow body', { message, retryAfterS: 1 })
+}
+
+function inCrumbs(): GatewayError {
+  const message =
+    'The request body came in chunks of a few bytes each: send it with a content-length, or in larger chunks.'
+  return new GatewayError('GW_BODY_INVALID', 'chunks of a few bytes', { message })
 }
 
 function declaredLength(request: IncomingMessage): number | null {

@@ -17,6 +17,7 @@ import { readBody } from '../plane/request-body.ts'
 import { answerEarly } from './answer-early.ts'
 import { type ClientBody, convertBody } from './body.ts'
 import { createSink, headersOf } from './create-sink.ts'
+import { KNOWN } from './discard-rest.ts'
 import { asCarriedOut, recordTurn, TurnDebug } from './turn-record.ts'
 
 export interface TurnOptions {
@@ -197,7 +198,7 @@ export class Turn {
     const { request, response, plane } = this.#options
     if (this.#isAnswered) return
     const headers = { ...ownHeaders, ...headersOf(plane, this.#toldPlan) }
-    answerEarly(request, response, { status, headers, body })
+    answerEarly(request, response, { status, headers, body }, KNOWN)
     const timeoutMs = plane.config().server.clientStallTimeoutMs
     new StallTimer({ response, timeoutMs, gone: this.#gone }).watchEnd()
   }
