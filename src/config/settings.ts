@@ -242,12 +242,6 @@ export const Settings = Type.Object({
   })
 })
 
-/** Of which requests debug files are kept. */
-export type DebugMode = 'off' | 'errors' | 'all'
-
-/** Names of pino's levels. */
-export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'
-
 type DeepReadonly<T> = T extends object ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> } : T
 
 /** The settings as the program sees them: checked, defaults filled in, deeply frozen, plain JSON. */

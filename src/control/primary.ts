@@ -1,4 +1,3 @@
-import cluster from 'node:cluster'
 import { childEnvironment } from '../config/load-process.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
@@ -8,7 +7,7 @@ import type { Logger } from '../observe/logger.ts'
 import { Metrics, type MetricsSnapshot } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { proxyOf } from '../upstream/proxy/proxy.ts'
-import { Budget, noteBudget, poolLine, QueueWatch, shareLine } from './budget/budget.ts'
+import { Budget, noteBudget, QueueWatch } from './budget/budget.ts'
 import { CONTROL, ControlLane } from './budget/control-lane.ts'
 import { ClusterMetrics } from './desks/cluster-metrics.ts'
 import { CredentialDesk } from './desks/credential-desk.ts'
@@ -16,11 +15,23 @@ import { ModelCatalogue } from './desks/model-catalogue.ts'
 import { UsageDesk } from './desks/usage-desk.ts'
 import { reload } from './reload.ts'
 import { Doors } from './workers/doors.ts'
-import { orphansGone, portsOf } from './workers/orphans.ts'
+import { freePermits } from './workers/orphans.ts'
 import { RollingRestart } from './workers/rolling-restart.ts'
 import { StallWatch } from './workers/stall-watch.ts'
-import { type SlotChange, Supervisor, type WorkerEvents } from './workers/supervisor.ts'
-import { toWorkerConfig, WorkerLink, WorkerLinks } from './workers/worker-link.ts'
+import {
+  hasDied,
+  logSlotChange,
+  type SlotChange,
+  Supervisor,
+  type WorkerEvents
+} from './workers/supervisor.ts'
+import {
+  setUpForks,
+  toWorkerConfig,
+  toWorkerMemory,
+  WorkerLink,
+  WorkerLinks
+} from './workers/worker-link.ts'
 
 export interface PrimaryOptions {
   readonly config: Config
@@ -96,8 +107,7 @@ export class Primary {
       call,
       overrides: config.upstream,
       userAgent: config.upstream.userAgent,
-      credential: () => this.#credentials.news(),
-      renew: (token) => this.#credentials.refused(token),
+      credentials: this.#credentials,
       now: () => performance.now()
     })
     this.#watch = new QueueWatch(() => this.#budget.state(), log)
@@ -130,15 +140,10 @@ export class Primary {
    * @throws {GatewayError} GW_CONFIG_INVALID when the credentials can't be read or the address can't be listened on.
    */
   async start(): Promise<number> {
-    this.#logPool()
-    this.#logProxy()
-    cluster.schedulingPolicy = cluster.SCHED_NONE // else a dying worker takes new connections with it
-    cluster.setupPrimary({
-      exec: this.#options.workerEntry,
-      args: [],
-      execArgv: heapArguments(this.#options.memory),
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc', this.#options.logFd] // the last is WORKER_LOG_FD
-    })
+    const { workerEntry, memory, log, logFd } = this.#options
+    this.#budget.logTo(log, this.#config)
+    logProxy(log, this.#config)
+    setUpForks(workerEntry, memory, logFd)
     this.#supervisor.start() // before the credentials are read, as starting a process takes longer
     try {
       await this.#credentials.start()
@@ -170,7 +175,7 @@ export class Primary {
     }
     this.#budget.resize({ ...config.pool, workers })
     this.#lane.onConfig(config)
-    this.#logPool()
+    this.#budget.logTo(log, config)
     this.#links.broadcast({ type: 'config.changed', config: toWorkerConfig(config) })
     log.info('settings read again')
   }
@@ -209,21 +214,6 @@ export class Primary {
     const leavingPids = this.#supervisor.leavingPids()
     this.#options.log.error({ workers, leavingPids }, 'workers did not end in time and are killed')
     this.destroy()
-  }
-
-  #logPool(): void {
-    const { memory, log } = this.#options
-    log.info(poolLine(this.#config))
-    const shares = this.#budget.shares()
-    for (let slot = 0; slot < memory.workers; slot++) log.info(shareLine(slot, shares))
-  }
-
-  #logProxy(): void {
-    const { proxy } = this.#config
-    const used = proxyOf(proxy)
-    if (used === null) return
-    const facts = { proxy: used.name, setting: used.setting, exceptions: proxy.exceptions }
-    this.#options.log.info(facts, 'upstream is called through a proxy')
   }
 
   #fork(id: number, events: WorkerEvents): WorkerLink {
@@ -327,16 +317,7 @@ export class Primary {
       news: this.#credentials.news(),
       catalogue: this.#catalogue.current,
       isSimulated,
-      memory: {
-        bodyBytes: memory.bodyBytesPerWorker,
-        maxConnections: memory.connectionsPerWorker,
-        smallLaneBytes: memory.smallLaneBytesPerWorker,
-        answerLaneBytes: memory.answerLaneBytesPerWorker,
-        threads: memory.threads,
-        threadOldSpaceMb: memory.thread.oldSpaceMb,
-        threadSemiSpaceMb: memory.thread.semiSpaceMb,
-        pdfOldSpaceMb: memory.pdfThread.oldSpaceMb
-      },
+      memory: toWorkerMemory(memory),
       status: this.#status()
     })
     for (const learnt of this.#calibration.learnt()) {
@@ -351,11 +332,8 @@ export class Primary {
   }
 
   async #renew(link: WorkerLink, requestId: number, token: string): Promise<void> {
-    link.send({
-      type: 'credential.renewed',
-      requestId,
-      news: await this.#credentials.refused(token)
-    })
+    await this.#credentials.refused(token)
+    link.send({ type: 'credential.renewed', requestId })
   }
 
   #onExit(link: WorkerLink): void {
@@ -364,32 +342,13 @@ export class Primary {
     this.#stalls.remove(link)
     this.#metrics.onLeft(link.member)
     this.#budget.stopped(link.member)
-    void this.#freePermits(link) // never rejects
-  }
-
-  /** The permits of a worker that died are free when the upstream has let go of its connections. */
-  async #freePermits({ id, pid, member }: WorkerLink): Promise<void> {
-    const { upstream, proxy } = this.#config
-    const news = await orphansGone({
-      ports: portsOf([upstream.apiUrl], proxyOf(proxy)),
-      onLeft: (sockets) => this.#budget.remains(member, sockets)
-    })
-    if (news === 'still there') {
-      const facts = { worker: id, workerPid: pid }
-      this.#options.log.warn(facts, 'upstream keeps connections of a worker that died')
-    }
-    this.#budget.left(member)
-  }
-
-  #onSlotChange({ id, pid, state, reason }: SlotChange): void {
     const { log } = this.#options
-    const facts = { worker: id, workerPid: pid, state: state.name }
-    if (state.name === 'ready' && reason !== null) {
-      log.error({ worker: id, reason }, 'the new worker died before it served, the old one stays')
-    } else if (reason !== null && state.name !== 'stopped') {
-      this.#own.workerRestarts.inc()
-      log.error({ ...facts, reason, ...state }, 'worker died')
-    } else log.info(facts, 'worker changed state')
+    void freePermits(link, { config: this.#config, budget: this.#budget, log }) // never rejects
+  }
+
+  #onSlotChange(change: SlotChange): void {
+    if (hasDied(change)) this.#own.workerRestarts.inc()
+    logSlotChange(this.#options.log, change)
     this.#tellStatus()
   }
 
@@ -398,12 +357,7 @@ export class Primary {
   }
 
   #status(): ClusterStatus {
-    return {
-      workers: this.#supervisor.states().map(({ id, pid, state }) => {
-        return { id, state: this.#stalls.isSuspect(pid) ? 'silent' : state.name }
-      }),
-      isCrashLooping: this.#supervisor.isCrashLooping()
-    }
+    return this.#supervisor.status((pid) => this.#stalls.isSuspect(pid))
   }
 }
 
@@ -416,9 +370,9 @@ const CLOSING_MS = 5_000
  */
 const PATIENCE_MS = 3_600_000
 
-function heapArguments({ worker }: MemoryPlan): string[] {
-  return [
-    `--max-old-space-size=${worker.oldSpaceMb}`,
-    `--max-semi-space-size=${worker.semiSpaceMb}`
-  ]
+function logProxy(log: Logger, { proxy }: Config): void {
+  const used = proxyOf(proxy)
+  if (used === null) return
+  const facts = { proxy: used.name, setting: used.setting, exceptions: proxy.exceptions }
+  log.info(facts, 'upstream is called through a proxy')
 }

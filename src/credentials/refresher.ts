@@ -1,7 +1,6 @@
 import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
 import { GatewayError } from '../shared/errors.ts'
-import type { Clock } from './clock.ts'
-import { isFinalRefusal, type RenewedTokens } from './renew.ts'
+import { isFinalRefusal, type RenewedTokens, type WallClock } from './renew.ts'
 import {
   type CredentialState,
   type FailedAttempt,
@@ -16,7 +15,7 @@ export interface CredentialRefresherOptions extends Omit<SignInOptions, 'source'
   readonly vault: CredentialVault
   /** Trades a refresh token for new tokens: `renewTokens` with its options. */
   readonly renew: (stored: StoredCredential, leaving: AbortSignal) => Promise<RenewedTokens>
-  readonly clock: Clock
+  readonly clock: WallClock
 }
 
 /**
@@ -174,11 +173,11 @@ const MIN_TIMER_MS = 1000
 
 /** An alarm for a point of wall-clock time; at most one is set. Never keeps the process alive. */
 export class RenewalTimer {
-  readonly #clock: Clock
+  readonly #clock: WallClock
   readonly #onDue: () => void
   #cancel: (() => void) | null = null
 
-  constructor(clock: Clock, onDue: () => void) {
+  constructor(clock: WallClock, onDue: () => void) {
     this.#clock = clock
     this.#onDue = onDue
   }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { normalizeType, parseFaultBody, parseRetryAfter, redactText } from '../kiro/wire/fault.ts'
 import {
   desktopRefreshUrl,
@@ -15,12 +16,11 @@ import {
   named
 } from '../upstream/call/json-exchange.ts'
 import { classifyFailure } from '../upstream/classify.ts'
-import type { Clock } from './clock.ts'
 import { isTokenText, type StoredCredential } from './sources.ts'
 
 export interface RenewOptions {
   readonly call: JsonCall
-  readonly clock: Clock
+  readonly clock: WallClock
   readonly hosts: HostOverrides
   readonly userAgent: string
   readonly loginHint: string
@@ -203,4 +203,23 @@ function hintOf(status: number): string {
   return status === 404 || status === 405
     ? ': check KIRO_AUTH_URL, KIRO_OIDC_URL and KIRO_REGION'
     : ''
+}
+
+/** Time as the refresher sees it; tests bring their own. */
+export interface WallClock {
+  /** Epoch ms: expiry times are wall-clock times. */
+  now(): number
+  /** Runs something later without keeping the process alive; the result calls it off. */
+  after(delayMs: number, run: () => void): () => void
+  /** Waits, and keeps the process alive meanwhile. Rejects when the signal aborts. */
+  sleep(delayMs: number, signal: AbortSignal): Promise<void>
+}
+
+export const systemClock: WallClock = {
+  now: () => Date.now(),
+  after: (delayMs, run) => {
+    const timer = setTimeout(run, delayMs).unref()
+    return () => clearTimeout(timer)
+  },
+  sleep: (delayMs, signal) => sleep(delayMs, undefined, { signal })
 }

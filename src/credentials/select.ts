@@ -1,24 +1,14 @@
+import type { Config } from '../config/settings.ts'
 import type { HostOverrides } from '../kiro/wire/hosts.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { JsonCall } from '../upstream/call/json-exchange.ts'
-import { type Clock, systemClock } from './clock.ts'
 import { IdeFileSource } from './ide-file.ts'
 import { CredentialRefresher } from './refresher.ts'
-import { renewTokens } from './renew.ts'
-import type { CredentialState } from './sign-in.ts'
+import { renewTokens, systemClock, type WallClock } from './renew.ts'
 import { ApiKeySource, type CredentialSource, EnvRefreshTokenSource } from './sources.ts'
 import { CredentialVault, OverlayStore } from './vault.ts'
 
-/** `config.credentials`. */
-export interface CredentialSettings {
-  readonly apiKey: string | null
-  readonly credsFile: string | null
-  readonly refreshToken: string | null
-  readonly profileArn: string | null
-  readonly region: string
-  readonly apiRegion: string | null
-  readonly stateDir: string
-}
+type CredentialSettings = Config['credentials']
 
 /**
  * The source to use: API key, then file, then refresh token; `null` if none is configured.
@@ -41,8 +31,8 @@ export interface CredentialRefresherParts {
   readonly upstream: HostOverrides & { readonly userAgent: string }
   readonly call: JsonCall
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
-  readonly onChange: (state: CredentialState) => void
-  readonly clock?: Clock
+  readonly onChange: () => void
+  readonly clock?: WallClock
 }
 
 /** Builds the refresher of a source. Not started yet. */

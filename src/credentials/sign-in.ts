@@ -2,17 +2,16 @@ import { type CredentialSnapshot, tokenTypeOf } from '../kiro/wire/credential-sn
 import { resolveApiRegion } from '../kiro/wire/hosts.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { GatewayError } from '../shared/errors.ts'
-import type { Clock } from './clock.ts'
-import { isFinalRefusal } from './renew.ts'
+import { isFinalRefusal, type WallClock } from './renew.ts'
 import type { CredentialSource, StoredCredential } from './sources.ts'
 
 export interface SignInOptions {
   readonly source: Pick<CredentialSource, 'id' | 'name'>
   readonly settings: SnapshotSettings
-  readonly clock: Pick<Clock, 'now'>
+  readonly clock: Pick<WallClock, 'now'>
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
-  /** Called with every new token and when the sign-in stops to work. Must not throw. */
-  readonly onChange: (state: CredentialState) => void
+  /** Called with every new token, when the sign-in stops to work, and when it does so for another reason. Must not throw. */
+  readonly onChange: () => void
 }
 
 /** What is known of the account's sign-in now: the token in use and the last failure to renew it. No I/O. */
@@ -68,7 +67,7 @@ export class SignIn {
     this.#failure = null
     this.#reported = 'usable'
     log.info({ source: source.name, expiresAt }, 'credentials ready')
-    onChange(this.state())
+    onChange()
     return snapshot
   }
 
@@ -88,9 +87,10 @@ export class SignIn {
     if (isFinal && this.#held?.snapshot.token === spentToken) this.#held = null
     const level = isFinal ? 'error' : 'warn'
     if (isNews) log[level]({ source: source.name, err: error }, 'credentials not renewed')
-    const state = this.state()
-    if (state.name !== this.#reported) onChange(state)
-    this.#reported = state.name
+    const { name } = this.state()
+    const hasChanged = isNews || name !== this.#reported
+    this.#reported = name
+    if (hasChanged) onChange()
     return error
   }
 }

@@ -21,7 +21,10 @@ export type FromWorker<Metrics = unknown> =
   /** It has done what `clients.accept` told it. */
   | { readonly type: 'clients.accepting'; readonly isAccepting: boolean }
   | LeaseReport
-  /** The upstream refused this token; answered by `credential.renewed` with the same `requestId`. */
+  /**
+   * The upstream refused this token. Answered by `credential.renewed` with the same `requestId`, after the news of what
+   * came of it.
+   */
   | { readonly type: 'credential.refused'; readonly requestId: number; readonly token: string }
   /** The upstream said that the account of this token is suspended. */
   | { readonly type: 'credential.suspended'; readonly token: string; readonly message: string }
@@ -40,11 +43,8 @@ export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown
   /** Its event loop turns. */
   | { readonly type: 'primary.alive' }
   | { readonly type: 'credential.changed'; readonly news: CredentialNews<Credential> }
-  | {
-      readonly type: 'credential.renewed'
-      readonly requestId: number
-      readonly news: CredentialNews<Credential>
-    }
+  /** A refused token was renewed, or could not be: `credential.changed` has said so, if that was news. */
+  | { readonly type: 'credential.renewed'; readonly requestId: number }
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
   /** What all workers together have learnt of a model's tokenizer. */
   | ({ readonly type: 'calibration.learnt' } & TokenSums)

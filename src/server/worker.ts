@@ -127,7 +127,7 @@ export class GatewayWorker {
         this.#parts?.credentials.onNews(message.news)
         break
       case 'credential.renewed':
-        this.#parts?.credentials.onRenewed(message.requestId, message.news)
+        this.#parts?.credentials.onRenewed(message.requestId)
         break
       case 'catalogue.changed':
         if (this.#parts !== null) this.#parts.catalogue = message.catalogue

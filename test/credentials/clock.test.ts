@@ -1,5 +1,5 @@
 import t from 'tap'
-import { systemClock } from '../../src/credentials/clock.ts'
+import { systemClock } from '../../src/credentials/renew.ts'
 
 t.test('systemClock', (t) => {
   t.test('tells epoch time', (t) => {

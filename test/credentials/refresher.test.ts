@@ -54,7 +54,11 @@ t.test('CredentialRefresher.start()', (t) => {
       clock.moveBy(1000)
       await changed()
       t.match(refresher.state(), { name: 'usable', snapshot: { token: 'a2' }, problem: null })
-      t.equal(states.length, 1)
+      t.match(states, [
+        { name: 'waiting', problem: { code: 'GW_UPSTREAM_STATUS' } },
+        { name: 'usable' }
+      ])
+      t.equal(states.length, 2)
     }
   )
   t.end()

@@ -3,11 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { CredentialRefresher } from '../../src/credentials/refresher.ts'
-import {
-  createCredentialRefresher,
-  createCredentialSource,
-  type CredentialSettings
-} from '../../src/credentials/select.ts'
+import type { Config } from '../../src/config/settings.ts'
+import { createCredentialRefresher, createCredentialSource } from '../../src/credentials/select.ts'
 import type { CredentialState } from '../../src/credentials/sign-in.ts'
 import { FakeAuthServer } from './fake-auth-server.ts'
 import { FakeClock } from './fake-clock.ts'
@@ -24,7 +21,7 @@ export function ideFile(minutes: number, changes: Record<string, unknown> = {}) 
 
 export interface RigOptions {
   readonly file?: Record<string, unknown>
-  readonly settings?: Partial<CredentialSettings>
+  readonly settings?: Partial<Config['credentials']>
 }
 
 /** A refresher over real files and a real token service, with time that a test moves. Not started. */
@@ -46,7 +43,7 @@ export async function credentialRig(
     await close()
   })
   const path = join(dir, 'token.json')
-  const all: CredentialSettings = {
+  const all: Config['credentials'] = {
     apiKey: null,
     credsFile: path,
     refreshToken: null,
@@ -63,15 +60,15 @@ export async function credentialRig(
     oidcUrl: server.url,
     userAgent: 'ua'
   }
-  const onChange = (state: CredentialState): void => {
-    states.push(state)
-    changes.emit('change', state)
-  }
   /** Another one over the same files, as after a restart. */
   const create = (): CredentialRefresher => {
     const source = createCredentialSource(all, recorded.log)
     if (source === null) throw new Error('nothing configured')
     const { log } = recorded
+    const onChange = (): void => {
+      states.push(refresher.state())
+      changes.emit('change')
+    }
     const parts = { source, settings: all, upstream, call, log, onChange, clock }
     const refresher = createCredentialRefresher(parts)
     refreshers.push(refresher)

@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/credentials/clock.ts'
+import type { WallClock } from '../../src/credentials/renew.ts'
 
 interface Timer {
   readonly at: number
@@ -6,7 +6,7 @@ interface Timer {
 }
 
 /** Time that moves only when a test says so. */
-export class FakeClock implements Clock {
+export class FakeClock implements WallClock {
   /** Delays that were slept, in ms; sleeping takes no time. */
   readonly slept: number[] = []
   #now: number

@@ -44,9 +44,12 @@ export class Budget {
     this.#ledger = openLedger(options.size)
   }
 
-  /** The exact shares, for the start-up log. */
-  shares(): ReturnType<typeof sharesAtStart> {
-    return sharesAtStart(this.#ledger.size)
+  /** Says what the pool was configured with, and what of it each worker gets. */
+  logTo(log: Pick<Logger, 'info'>, config: Pick<Config, 'pool'>): void {
+    const { size } = this.#ledger
+    const shares = sharesAtStart(size)
+    log.info(poolLine(config))
+    for (let slot = 0; slot < size.workers; slot++) log.info(shareLine(slot, shares))
   }
 
   /** A process has started. Each process is a member of its own, also in the slot of a predecessor. */

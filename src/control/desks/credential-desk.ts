@@ -76,16 +76,11 @@ export class CredentialDesk {
   }
 
   /**
-   * The upstream refused this token: the news after it was renewed, once for all who report it. The same token again
-   * if that failed for now: one refusal is no reason to bar what has not expired.
+   * The upstream refused this token. Resolves when it was renewed, once for all who report it, or could not be: `news()`
+   * says which. The same token stays if that failed for now: one refusal is no reason to bar what has not expired.
    */
-  async refused(token: string): Promise<News> {
-    try {
-      const snapshot = await this.#refresher.refused(token)
-      return { snapshot: this.#profiles.complete(snapshot), problem: null }
-    } catch (cause) {
-      return this.current() === null ? { snapshot: null, problem: toProblem(cause) } : this.news()
-    }
+  async refused(token: string): Promise<void> {
+    await this.#refresher.refused(token).catch(() => {}) // part of the news
   }
 
   suspended(token: string, message: string): void {

@@ -11,14 +11,13 @@ import {
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
 import { type JsonCall, jsonObjectOf } from '../../upstream/call/json-exchange.ts'
 import type { News } from '../workers/worker-link.ts'
+import type { CredentialDesk } from './credential-desk.ts'
 
 export interface UsageDeskOptions {
   readonly call: JsonCall
   readonly overrides: HostOverrides
   readonly userAgent: string
-  readonly credential: () => News
-  /** The news after a refused token was renewed. */
-  readonly renew: (token: string) => Promise<News>
+  readonly credentials: Pick<CredentialDesk, 'news' | 'refused'>
   /** Milliseconds on a clock that never goes back. */
   readonly now: () => number
 }
@@ -66,12 +65,13 @@ export class UsageDesk {
   }
 
   async #fetch(): Promise<AccountUsage> {
-    const { credential, renew } = this.#options
-    const snapshot = snapshotOf(credential())
+    const { credentials } = this.#options
+    const snapshot = snapshotOf(credentials.news())
     const answer = await this.#fetchWith(snapshot)
     if (!isFault(answer)) return answer
     if (!answer.isTokenRefused) throw toGatewayError(answer)
-    const again = await this.#fetchWith(snapshotOf(await renew(snapshot.token)))
+    await credentials.refused(snapshot.token)
+    const again = await this.#fetchWith(snapshotOf(credentials.news()))
     if (isFault(again)) throw toGatewayError(again)
     return again
   }

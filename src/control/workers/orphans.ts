@@ -1,6 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { addressOf, type Proxy } from '../../upstream/proxy/proxy.ts'
+import type { Config } from '../../config/settings.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { addressOf, type Proxy, proxyOf } from '../../upstream/proxy/proxy.ts'
+import type { Budget } from '../budget/budget.ts'
+import type { WorkerLink } from './worker-link.ts'
 
 export interface OrphanOptions {
   /** Ports of the upstream, and of proxies before it. */
@@ -10,6 +14,28 @@ export interface OrphanOptions {
   /** The kernel's tables of TCP sockets, or `null` where there are none to read. Replaceable in tests. */
   readonly readTables?: () => Promise<string | null>
   readonly delay?: (ms: number) => Promise<unknown>
+}
+
+/** The permits of a worker that died are free when the upstream has let go of its connections. Never rejects. */
+export async function freePermits(
+  { id, pid, member }: Pick<WorkerLink, 'id' | 'pid' | 'member'>,
+  { config, budget, log }: FreePermitsOptions
+): Promise<void> {
+  const news = await orphansGone({
+    ports: portsOf([config.upstream.apiUrl], proxyOf(config.proxy)),
+    onLeft: (sockets) => budget.remains(member, sockets)
+  })
+  if (news === 'still there') {
+    const facts = { worker: id, workerPid: pid }
+    log.warn(facts, 'upstream keeps connections of a worker that died')
+  }
+  budget.left(member)
+}
+
+interface FreePermitsOptions {
+  readonly config: Pick<Config, 'upstream' | 'proxy'>
+  readonly budget: Pick<Budget, 'remains' | 'left'>
+  readonly log: Pick<Logger, 'warn'>
 }
 
 /** What is known of a dead process's connections: the kernel says they are gone, still there, or nothing at all. */

@@ -1,3 +1,5 @@
+import type { ClusterStatus } from '../../ipc/messages.ts'
+import type { Logger } from '../../observe/logger.ts'
 import {
   type BackoffPolicy,
   isCrashLooping,
@@ -58,8 +60,14 @@ export class Supervisor {
     return this.#leaving.pids
   }
 
-  isCrashLooping(): boolean {
-    return this.#slots.some((slot) => isCrashLooping(slot.state))
+  /** What `/readyz` tells. `isSilent` knows of workers that seem to hang. */
+  status(isSilent: (pid: number | null) => boolean): ClusterStatus {
+    return {
+      workers: this.states().map(({ id, pid, state }) => {
+        return { id, state: isSilent(pid) ? 'silent' : state.name }
+      }),
+      isCrashLooping: this.#slots.some((slot) => isCrashLooping(slot.state))
+    }
   }
 
   /**
@@ -237,6 +245,20 @@ export interface SlotChange {
   readonly state: SlotState
   /** Why a worker of the slot is gone, when one is. */
   readonly reason: string | null
+}
+
+/** A worker has died that is to be replaced. */
+export function hasDied({ state, reason }: SlotChange): boolean {
+  return reason !== null && state.name !== 'stopped' && state.name !== 'ready'
+}
+
+export function logSlotChange(log: Pick<Logger, 'info' | 'error'>, change: SlotChange): void {
+  const { id: worker, pid: workerPid, state, reason } = change
+  const facts = { worker, workerPid, state: state.name }
+  if (hasDied(change)) log.error({ ...facts, reason, ...state }, 'worker died')
+  else if (state.name === 'ready' && reason !== null) {
+    log.error({ worker, reason }, 'the new worker died before it served, the old one stays')
+  } else log.info(facts, 'worker changed state')
 }
 
 /** How the attempt to replace a worker ended. `drained`: the slot is not to be filled any more. */

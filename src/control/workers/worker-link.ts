@@ -1,7 +1,8 @@
 import cluster, { type Worker } from 'node:cluster'
+import type { MemoryPlan } from '../../config/memory-plan.ts'
 import type { Config } from '../../config/settings.ts'
 import { Channel } from '../../ipc/channel.ts'
-import type { CredentialNews, FromWorker, ToWorker } from '../../ipc/messages.ts'
+import type { CredentialNews, FromWorker, ToWorker, WorkerMemory } from '../../ipc/messages.ts'
 import type { Catalogue } from '../../kiro/models/models.ts'
 import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
@@ -131,6 +132,20 @@ export class WorkerLinks {
   }
 }
 
+/** How worker processes are made from now on. They write log lines to `logFd`. */
+export function setUpForks(workerEntry: string, { worker }: MemoryPlan, logFd: number): void {
+  cluster.schedulingPolicy = cluster.SCHED_NONE // else a dying worker takes new connections with it
+  cluster.setupPrimary({
+    exec: workerEntry,
+    args: [],
+    execArgv: [
+      `--max-old-space-size=${worker.oldSpaceMb}`,
+      `--max-semi-space-size=${worker.semiSpaceMb}`
+    ],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc', logFd] // the last is WORKER_LOG_FD
+  })
+}
+
 /** What the primary sends, with the types that the messages leave open. */
 export type Outgoing = ToWorker<Config, CredentialSnapshot, Catalogue, AccountUsage>
 export type News = CredentialNews<CredentialSnapshot>
@@ -142,4 +157,18 @@ export type News = CredentialNews<CredentialSnapshot>
 export function toWorkerConfig(config: Config): Config {
   const secrets = { credsFile: null, refreshToken: null, apiKey: null, profileArn: null }
   return { ...config, credentials: { ...config.credentials, ...secrets } }
+}
+
+/** A worker's share of the memory. */
+export function toWorkerMemory(plan: MemoryPlan): WorkerMemory {
+  return {
+    bodyBytes: plan.bodyBytesPerWorker,
+    maxConnections: plan.connectionsPerWorker,
+    smallLaneBytes: plan.smallLaneBytesPerWorker,
+    answerLaneBytes: plan.answerLaneBytesPerWorker,
+    threads: plan.threads,
+    threadOldSpaceMb: plan.thread.oldSpaceMb,
+    threadSemiSpaceMb: plan.thread.semiSpaceMb,
+    pdfOldSpaceMb: plan.pdfThread.oldSpaceMb
+  }
 }

@@ -19,7 +19,7 @@ type News = CredentialNews<CredentialSnapshot>
 export class Credentials {
   readonly #channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
   readonly #pulse: Pick<PrimaryPulse, 'silence'>
-  readonly #renewals = new Pending<News>()
+  readonly #renewals = new Pending<void>()
   #news: News
 
   constructor(
@@ -34,7 +34,9 @@ export class Credentials {
 
   /** @throws {GatewayError} why there is none, and what the operator has to do. */
   current(): CredentialSnapshot {
-    return snapshotOf(this.#news)
+    const { snapshot, problem } = this.#news
+    if (snapshot !== null) return snapshot
+    throw new GatewayError(problem.code, undefined, { message: problem.message })
   }
 
   /** Why there is none, or `null`. */
@@ -51,9 +53,8 @@ export class Credentials {
     this.#news = news
   }
 
-  onRenewed(requestId: number, news: News): void {
-    this.#news = news
-    this.#renewals.answer(requestId, news)
+  onRenewed(requestId: number): void {
+    this.#renewals.answer(requestId, undefined)
   }
 
   /**
@@ -66,21 +67,16 @@ export class Credentials {
     const current = this.current()
     if (current.token !== refused.token) return current // somebody else was first
     const { token } = refused
-    const news = await this.#renewals.ask(
+    await this.#renewals.ask(
       (requestId) => {
         this.#channel.send({ type: 'credential.refused', requestId, token })
       },
       AbortSignal.any([signal, this.#pulse.silence])
     )
-    const snapshot = snapshotOf(news)
+    const snapshot = this.current()
     if (snapshot.token === token) throw new GatewayError('GW_UPSTREAM_AUTH')
     return snapshot
   }
-}
-
-function snapshotOf({ snapshot, problem }: News): CredentialSnapshot {
-  if (snapshot !== null) return snapshot
-  throw new GatewayError(problem.code, undefined, { message: problem.message })
 }
 
 /** What the account has used, as the primary tells it: it alone asks the upstream. */

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { loadConfig } from '../../../src/config/load.ts'
 import { Budget } from '../../../src/control/budget/budget.ts'
 import { type LeaseTerms, NO_REPORT } from '../../../src/ipc/messages.ts'
 
@@ -42,7 +43,18 @@ t.test('Budget', (t) => {
     const { budget } = stand(10)
     budget.join('w1', 0)
     budget.onReport('w1', { ...NO_REPORT, seq: 1, granted: 5, waiting: 2 })
-    t.same(budget.shares(), { maxConnections: [5, 5], maxKeepalive: [3, 2], reserved: 0 })
+    const lines: unknown[] = []
+    const loaded = loadConfig(
+      { HTTP_MAX_CONNECTIONS: '10', HTTP_MAX_KEEPALIVE_CONNECTIONS: '5' },
+      []
+    )
+    if (loaded.name !== 'config') throw new Error('no config')
+    budget.logTo({ info: (line: unknown) => void lines.push(line) }, loaded.config)
+    t.match(lines, [
+      'HTTP connection pool configured: max_connections=10, max_keepalive=5',
+      'worker=1, max_connections=5, max_keepalive=3',
+      'worker=2, max_connections=5, max_keepalive=2'
+    ])
     t.match(budget.state(), { maxConnections: 10, members: [{ member: 'w1', leased: 7 }] })
     budget.resize({ maxConnections: null, maxKeepalive: 5, maxWaiting: 10, workers: 2 })
     t.match(budget.state(), { maxConnections: null, unleased: null, members: [{ leased: null }] })

@@ -27,13 +27,17 @@ async function deskRig(t: Test, env: Record<string, string> = {}) {
   if (loaded.name !== 'config') throw new Error('no config')
   const told: News[] = []
   const unusable: unknown[] = []
+  const workers: Credentials[] = []
   const recorded = recordedLog()
   const desk = new CredentialDesk({
     config: loaded.config,
     isSimulated: false,
     call,
     log: recorded.log,
-    onNews: (news) => told.push(news),
+    onNews: (news) => {
+      told.push(news)
+      for (const worker of workers) worker.onNews(news)
+    },
     onUnusable: (cause) => unusable.push(cause)
   })
   t.teardown(async () => {
@@ -42,17 +46,22 @@ async function deskRig(t: Test, env: Record<string, string> = {}) {
     await close()
   })
   await desk.start()
-  return { desk, server, told, unusable, text: recorded.text }
+  const addWorker = (): Credentials => {
+    const worker = workerOf(desk)
+    workers.push(worker)
+    return worker
+  }
+  return { desk, server, told, unusable, addWorker, text: recorded.text }
 }
 
-/** What a worker makes of the desk's answers. */
+/** What a worker makes of the desk's news and answers. */
 function workerOf(desk: CredentialDesk): Credentials {
   const credentials = new Credentials(
     {
       send: (message) => {
         if (message.type !== 'credential.refused') return
         const { requestId, token } = message
-        void desk.refused(token).then((news) => credentials.onRenewed(requestId, news))
+        void desk.refused(token).then(() => credentials.onRenewed(requestId))
       }
     },
     desk.news(),
@@ -68,9 +77,9 @@ const down = { status: 500, body: '', headers: { 'retry-after': '60' } }
 t.test(
   'a refused token that cannot be renewed for now stays in use until it expires',
   async (t) => {
-    const { desk, server } = await deskRig(t)
+    const { desk, server, addWorker } = await deskRig(t)
     server.replies.push(down)
-    const worker = workerOf(desk)
+    const worker = addWorker()
     const error = { code: 'GW_UPSTREAM_AUTH' }
     await t.rejects(worker.renew(worker.current(), signal), error, 'whose token was refused')
     t.equal(server.calls.length, 1)
@@ -83,24 +92,24 @@ t.test(
 )
 
 t.test('a refused token that can never be renewed is barred', async (t) => {
-  const { desk, server } = await deskRig(t)
+  const { desk, server, addWorker } = await deskRig(t)
   server.replies.push({ status: 401, body: { message: 'Bad credentials' } })
-  const worker = workerOf(desk)
+  const worker = addWorker()
   await t.rejects(worker.renew(worker.current(), signal), { code: 'GW_UPSTREAM_AUTH' })
   t.throws(() => worker.current(), { code: 'GW_UPSTREAM_AUTH' })
   t.match(desk.news(), { snapshot: null, problem: { code: 'GW_UPSTREAM_AUTH' } })
 })
 
 t.test('an API key stays in use after a refusal: nothing could replace it', async (t) => {
-  const { desk } = await deskRig(t, { KIRO_API_KEY: 'ksk_a' })
-  const worker = workerOf(desk)
+  const { addWorker } = await deskRig(t, { KIRO_API_KEY: 'ksk_a' })
+  const worker = addWorker()
   await t.rejects(worker.renew(worker.current(), signal), { code: 'GW_UPSTREAM_AUTH' })
   t.equal(worker.current().token, 'ksk_a')
 })
 
 t.test('a refused token is replaced by a renewed one', async (t) => {
-  const { desk, told } = await deskRig(t)
-  const worker = workerOf(desk)
+  const { told, addWorker } = await deskRig(t)
+  const worker = addWorker()
   t.match(await worker.renew(worker.current(), signal), { token: 'a2' })
   t.match(told.at(-1), { snapshot: { token: 'a2' } })
 })

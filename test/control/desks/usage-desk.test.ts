@@ -27,10 +27,16 @@ function setUp(replies: readonly (JsonResponse | Error)[], news?: News) {
     },
     overrides: { apiUrl: 'http://api', managementUrl: null, authUrl: null, oidcUrl: null },
     userAgent: 'gateway/1',
-    credential: () => news ?? { snapshot, problem: null },
-    renew: (token) => {
-      renewed.push(token)
-      return Promise.resolve({ snapshot: { ...snapshot, token: 'new' }, problem: null })
+    credentials: {
+      news: () =>
+        news ?? {
+          snapshot: { ...snapshot, token: renewed.length === 0 ? 'old' : 'new' },
+          problem: null
+        },
+      refused: (token) => {
+        renewed.push(token)
+        return Promise.resolve()
+      }
     },
     now: () => clock.ms
   })

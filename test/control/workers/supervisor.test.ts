@@ -75,7 +75,7 @@ t.test('a worker that dies', (t) => {
     for (const delayMs of [50, 100, 200, 400, 400]) {
       const before = workers.all.length
       workers.at(1).events.onExit('exit code 1')
-      loops.push(supervisor.isCrashLooping())
+      loops.push(supervisor.status(() => false).isCrashLooping)
       mock.timers.tick(delayMs - 1)
       t.equal(workers.all.length, before)
       mock.timers.tick(1)
@@ -93,9 +93,9 @@ t.test('a worker that dies', (t) => {
     }
     workers.at(1).events.onReady()
     mock.timers.tick(999)
-    t.equal(supervisor.isCrashLooping(), true)
+    t.equal(supervisor.status(() => false).isCrashLooping, true)
     mock.timers.tick(1)
-    t.equal(supervisor.isCrashLooping(), false)
+    t.equal(supervisor.status(() => false).isCrashLooping, false)
     workers.at(1).events.onExit('exit code 1')
     t.match(changes.at(-1), { state: { failures: 1, delayMs: 50 } })
   })

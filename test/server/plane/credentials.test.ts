@@ -35,9 +35,10 @@ t.test('renew()', (t) => {
       { type: 'credential.refused', requestId: 1, token: 'old' },
       { type: 'credential.refused', requestId: 2, token: 'old' }
     ])
-    credentials.onRenewed(2, usable(fresh))
+    credentials.onNews(usable(fresh))
+    credentials.onRenewed(2)
     t.equal(await second, fresh)
-    credentials.onRenewed(1, usable(fresh))
+    credentials.onRenewed(1)
     t.equal(await first, fresh)
     t.equal(credentials.current(), fresh)
   })
@@ -49,10 +50,11 @@ t.test('renew()', (t) => {
   t.test('fails when there is no other token', async (t) => {
     const { credentials } = setUp()
     const same = t.rejects(credentials.renew(old, never), { code: 'GW_UPSTREAM_AUTH' })
-    credentials.onRenewed(1, usable(old))
+    credentials.onRenewed(1)
     await same
     const none = t.rejects(credentials.renew(old, never), problem)
-    credentials.onRenewed(2, { snapshot: null, problem })
+    credentials.onNews({ snapshot: null, problem })
+    credentials.onRenewed(2)
     await none
     await t.rejects(credentials.renew(old, never), problem, 'nor is it asked for then')
   })
@@ -65,7 +67,8 @@ t.test('renew()', (t) => {
     await renewal
     await t.rejects(credentials.renew(old, abort.signal), reason)
     t.equal(sent.length <= 2, true)
-    credentials.onRenewed(1, usable(fresh))
+    credentials.onRenewed(1)
+    credentials.onNews(usable(fresh))
     t.equal(credentials.current(), fresh, 'late news are news')
   })
   t.end()

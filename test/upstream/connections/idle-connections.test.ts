@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Connection } from '../../../src/upstream/connections/connection.ts'
-import { IdleConnections } from '../../../src/upstream/connections/pool.ts'
+import { IdleConnections } from '../../../src/upstream/connections/idle-connections.ts'
 
 const here = new URL('https://a.example/')
 const there = new URL('https://b.example/')
