@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { DialectName } from '../../../src/dialects/plan/plan.ts'
 import { quadraticBodies } from '../../helper/quadratic-bodies.ts'
 import { post, probeLarge, tally, tell } from '../probe.ts'
 import type { AbuseRow } from '../row.ts'
@@ -6,6 +7,12 @@ import type { AbuseRow } from '../row.ts'
 const LargeBytes = 640_000
 const InlineBytes = 122_000
 const Rounds = 4
+/** Counted where that can be: what the simulator does with them is not the question. */
+const Paths: Readonly<Record<DialectName, string>> = {
+  'openai-chat': '/v1/chat/completions',
+  'anthropic-messages': '/v1/messages/count_tokens',
+  'openai-responses': '/v1/responses/input_tokens'
+}
 const LeavesAfterMs = 300
 
 /**
@@ -20,7 +27,7 @@ export const row: AbuseRow = {
       const statuses: number[] = []
       for (let round = 0; round < Rounds; round++) {
         const asked = quadraticBodies.flatMap(({ dialect, bodyOf }) => {
-          const path = dialect === 'anthropic-messages' ? '/v1/messages/count_tokens' : PATH
+          const path = Paths[dialect]
           const large = toBytes(bodyOf(LargeBytes))
           const small = toBytes(bodyOf(InlineBytes))
           return [
@@ -38,8 +45,6 @@ export const row: AbuseRow = {
     return `${tally(await attack)}; ${tell(probe, 5000)}`
   }
 }
-
-const PATH = '/v1/responses/input_tokens'
 
 function toBytes(body: object): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(JSON.stringify(body))
