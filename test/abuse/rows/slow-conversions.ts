@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { DialectName } from '../../../src/dialects/plan/plan.ts'
+import type { DialectName } from '../../../src/dialects/dialect.ts'
 import { quadraticBodies } from '../../helper/quadratic-bodies.ts'
 import { post, probeLarge, tally, tell } from '../probe.ts'
 import type { AbuseRow } from '../row.ts'
