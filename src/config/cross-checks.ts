@@ -3,7 +3,7 @@ import { BlockList, isIP } from 'node:net'
 import type { Config } from './settings.ts'
 
 /** A sentence about settings that are fine alone and wrong together. */
-export interface Finding {
+export interface Contradiction {
   /** The settings it speaks of; it is moot while one of them is wrong by itself. */
   readonly about: readonly string[]
   readonly sentence: string
@@ -12,8 +12,8 @@ export interface Finding {
 /** The config with what could be corrected, and what was found. */
 export interface CrossChecked {
   readonly config: Config
-  readonly problems: readonly Finding[]
-  readonly warnings: readonly Finding[]
+  readonly problems: readonly Contradiction[]
+  readonly warnings: readonly Contradiction[]
 }
 
 /** Checks settings against each other. Corrects what is harmless with a warning, refuses what is not. */
@@ -56,14 +56,14 @@ function limitWorkers(config: Config): Corrected {
   return { config: corrected, warnings: [{ about: ['WORKERS', 'HTTP_MAX_CONNECTIONS'], sentence }] }
 }
 
-function openToAnyone(config: Config): readonly Finding[] {
+function openToAnyone(config: Config): readonly Contradiction[] {
   const { host, apiKeys } = config.server
   if (apiKeys.length > 0 || isLoopback(host)) return []
   const sentence = `SERVER_HOST is "${host}": anyone on the network could use your subscription; set PROXY_API_KEY.`
   return [{ about: ['SERVER_HOST', 'PROXY_API_KEY'], sentence }]
 }
 
-function noCredentials(config: Config): readonly Finding[] {
+function noCredentials(config: Config): readonly Contradiction[] {
   if (!config.isProduction || sourcesOf(config).length > 0) return []
   const sentence =
     'There are no credentials: set KIRO_API_KEY, KIRO_CREDS_FILE or REFRESH_TOKEN (the simulator does not start with NODE_ENV=production).'
@@ -71,7 +71,7 @@ function noCredentials(config: Config): readonly Finding[] {
 }
 
 /** The resolver itself says what it takes: the many ways to write an address and a port are its business. */
-function noNameServers({ names }: Config): readonly Finding[] {
+function noNameServers({ names }: Config): readonly Contradiction[] {
   const resolver = new Resolver()
   const wrong = names.servers.find((server) => {
     try {
@@ -86,7 +86,7 @@ function noNameServers({ names }: Config): readonly Finding[] {
   return [{ about: ['DNS_SERVERS'], sentence }]
 }
 
-function severalSources(config: Config): readonly Finding[] {
+function severalSources(config: Config): readonly Contradiction[] {
   const [winner, ...others] = sourcesOf(config)
   if (winner === undefined || others.length === 0) return []
   const verb = others.length === 1 ? 'is' : 'are'
@@ -98,7 +98,7 @@ function severalSources(config: Config): readonly Finding[] {
 const MIN_KEY_CHARS = 16
 
 /** Says which keys by their places: the log is no place for keys. */
-function shortKeys({ server: { apiKeys } }: Config): readonly Finding[] {
+function shortKeys({ server: { apiKeys } }: Config): readonly Contradiction[] {
   const places = apiKeys.flatMap((key, index) => (key.length < MIN_KEY_CHARS ? [index + 1] : []))
   if (places.length === 0) return []
   const which = apiKeys.length === 1 ? 'The key' : `Of the keys, number ${places.join(', ')}`

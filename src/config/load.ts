@@ -5,7 +5,7 @@ import { Check } from 'typebox/schema'
 import { GatewayError } from '../shared/errors.ts'
 import { editDistance } from '../shared/edit-distance.ts'
 import { version } from '../shared/version.ts'
-import { crossCheck, type Finding } from './cross-checks.ts'
+import { crossCheck, type Contradiction } from './cross-checks.ts'
 import {
   describeAllowed,
   type ListedSetting,
@@ -38,7 +38,8 @@ export function loadConfig(env: Environment, argv: readonly string[]): LoadResul
   const values = readValues(own, options.values)
   const isProduction = env['NODE_ENV'] === 'production'
   const checked = crossCheck({ ...toSettings(values.tree), isProduction })
-  const isUndisputed = (finding: Finding) => !finding.about.some((name) => values.wrong.has(name))
+  const isUndisputed = (contradiction: Contradiction) =>
+    !contradiction.about.some((name) => values.wrong.has(name))
   const moreProblems = checked.problems.filter(isUndisputed).map(({ sentence }) => sentence)
   const problems = [...options.problems, ...values.wrong.values(), ...moreProblems]
   if (problems.length > 0) throw configInvalid(problems)

@@ -9,7 +9,7 @@ interface Signs {
 }
 
 /** How much silence of a process is too much, in milliseconds; `null` for never. */
-export interface Patience {
+export interface SilenceLimits {
   readonly ms: number | null
   /** For the first sign, which a process gives when it has loaded its code. */
   readonly firstMs: number
@@ -53,7 +53,7 @@ export class LifeSigns<Name> {
   }
 
   /** Who has been silent for longer than that. */
-  silent({ ms, firstMs }: Patience): readonly Name[] {
+  silent({ ms, firstMs }: SilenceLimits): readonly Name[] {
     if (ms === null) return []
     return [...this.#signs]
       .filter(([name, { wasHeard }]) => {

@@ -57,7 +57,7 @@ export function hasMoved(told: readonly WaiterHead[], heads: readonly WaiterHead
   return before.key !== after.key || Math.abs(turnOf(before) - turnOf(after)) >= TOLERANCE_MS / 2
 }
 
-export interface Turn<Member> {
+export interface ServiceTurn<Member> {
   readonly member: Member
   readonly head: RankedHead
 }
@@ -65,7 +65,7 @@ export interface Turn<Member> {
 /** Yields waiters of several members in the order in which free permits should reach them. */
 export function* serviceOrder<Member>(
   lines: ReadonlyMap<Member, readonly WaiterHead[]>
-): Generator<Turn<Member>, void, undefined> {
+): Generator<ServiceTurn<Member>, void, undefined> {
   const served = lastServed(lines)
   /** When each key would next have its turn, if the permits were given out as they are yielded. */
   const turns = new Map(served)
@@ -74,7 +74,7 @@ export function* serviceOrder<Member>(
   for (const line of lines.values())
     for (const head of line) latest = Math.max(latest, head.at, head.served)
   for (;;) {
-    let best: Turn<Member> | null = null
+    let best: ServiceTurn<Member> | null = null
     for (const [member, line] of lines) {
       const told = line[next.get(member) ?? 0]
       if (told === undefined) continue

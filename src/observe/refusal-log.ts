@@ -5,7 +5,7 @@ const LINES = 10
 const WINDOW_MS = 10_000
 
 /** What is said of a refusal. */
-export interface Refusal {
+export interface ClientRefusal {
   readonly code: string
   readonly [fact: string]: unknown
 }
@@ -26,7 +26,7 @@ export class RefusalLog {
     this.#log = log
   }
 
-  note(refusal: Refusal): void {
+  note(refusal: ClientRefusal): void {
     this.#timer ??= setTimeout(() => this.#endWindow(), WINDOW_MS).unref()
     if (this.#written++ < LINES) this.#log.info(refusal, 'request refused')
     else this.#unwritten.set(refusal.code, (this.#unwritten.get(refusal.code) ?? 0) + 1)

@@ -1,5 +1,5 @@
 import { checkProfile, type Credential } from './control-plane.ts'
-import { findModel } from './models.ts'
+import { simulatedModel } from './models.ts'
 import { FAULTS, improper, type Refusal } from './refusal.ts'
 import { checkRequest, checkWeight, checkWindow } from './request-rules.ts'
 import type { RequestView } from './request-view.ts'
@@ -51,7 +51,7 @@ function answer(view: RequestView, credential: Credential, memory: PromptMemory)
   const content = promptOf(view)
   const prompt = `${content}\n${modelWords}`
   const words = findControlWords(prompt)
-  const model = findModel(modelId)
+  const model = simulatedModel(modelId)
   if (model === undefined) return refuse(FAULTS['invalid-model'], words)
   const fault = findFault(words, () => memory.note(prompt, credential.token))
   if (fault !== null) return refuse(fault, words)

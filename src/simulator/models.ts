@@ -91,7 +91,7 @@ const HIDDEN_MODELS: readonly SimulatedModel[] = [
   model('CLAUDE_3_7_SONNET_20250219_V1_0', 'Claude 3.7 Sonnet', { rate: 1 })
 ]
 
-export function findModel(modelId: string): SimulatedModel | undefined {
+export function simulatedModel(modelId: string): SimulatedModel | undefined {
   return [...MODELS, ...HIDDEN_MODELS].find((one) => one.modelId === modelId)
 }
 

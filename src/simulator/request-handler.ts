@@ -37,7 +37,7 @@ const STATS_PATH = '/__simulator/stats'
 const RESET_PATH = '/__simulator/reset-stats'
 
 /** Serves every request of one simulator. */
-export class RequestHandler {
+export class SimulatedUpstream {
   readonly #shared: SharedParts
 
   constructor(shared: SharedParts) {
@@ -54,9 +54,9 @@ export class RequestHandler {
     const target = headerOf(request, 'x-amz-target')
     const operation = findOperation(request.method ?? '', url.pathname, target)
     const signal = this.#track(request, response, operation ?? 'unknown')
-    const body = await readBody(request)
+    const body = await readWholeBody(request)
     if (body === null) response.destroy()
-    else if (operation === undefined) sendJson(response, 404, { message: 'UnknownOperation' })
+    else if (operation === undefined) answerJson(response, 404, { message: 'UnknownOperation' })
     else if (operation === 'generateAssistantResponse') {
       await this.#serveGeneration(request, response, { body, signal })
     } else await sendAnswer(response, this.#answer(operation, { url, body, request }), signal)
@@ -80,7 +80,7 @@ export class RequestHandler {
     const { census } = this.#shared
     census.exclude(request.socket)
     if (path === RESET_PATH) census.reset()
-    sendJson(response, 200, census.stats())
+    answerJson(response, 200, census.stats())
   }
 
   async #serveGeneration(
@@ -163,7 +163,7 @@ async function sendAnswer(
 ): Promise<void> {
   if (answer === null) {
     if (!signal.aborted) await once(signal, 'abort')
-  } else if ('json' in answer) sendJson(response, answer.status, answer.json)
+  } else if ('json' in answer) answerJson(response, answer.status, answer.json)
   else sendRefusal(response, answer)
 }
 
@@ -185,7 +185,7 @@ function headerOf(request: IncomingMessage, name: string): string | undefined {
 const MAX_BODY_BYTES = 32 * 1024 * 1024
 
 /** The whole body as text; null when the client left before its end or sent too much. */
-export async function readBody(request: IncomingMessage): Promise<string | null> {
+export async function readWholeBody(request: IncomingMessage): Promise<string | null> {
   const chunks: Buffer[] = []
   let bytes = 0
   try {
@@ -208,7 +208,7 @@ function commonHeaders(): Record<string, string> {
   return { connection: 'keep-alive', 'x-amzn-requestid': randomUUID() }
 }
 
-export function sendJson(response: ServerResponse, status: number, json: object): void {
+export function answerJson(response: ServerResponse, status: number, json: object): void {
   const body = Buffer.from(JSON.stringify(json))
   response.writeHead(status, {
     ...commonHeaders(),
@@ -231,7 +231,7 @@ export function sendRefusal(response: ServerResponse, refusal: Refusal): void {
     return
   }
   response.setHeader('x-amzn-errortype', errorType)
-  sendJson(response, status, { __type: errorType, message, reason })
+  answerJson(response, status, { __type: errorType, message, reason })
 }
 
 /** Sets the head of an event stream; it leaves with the first bytes of the body. */

@@ -1,6 +1,6 @@
 import { isHeavier, type RuleId, UpstreamLimits } from '../kiro/rules/rules.ts'
 import { asJsonObject, type JsonObject } from '../shared/json.ts'
-import { findModel } from './models.ts'
+import { simulatedModel } from './models.ts'
 import { badRequest, FAULTS, improper, type Refusal } from './refusal.ts'
 import { type RequestView, viewRequest } from './request-view.ts'
 import { checkTools } from './tool-rules.ts'
@@ -75,7 +75,7 @@ function checkState(view: RequestView): Refusal | null {
 
 function checkModel(view: RequestView): Refusal | null {
   const { modelId } = splitModelName(view.modelId)
-  if (findModel(modelId) !== undefined) return null
+  if (simulatedModel(modelId) !== undefined) return null
   return {
     ...FAULTS['invalid-model'],
     rule: 'model-known',
@@ -89,7 +89,7 @@ function checkAdditionalFields(view: RequestView): Refusal | null {
   const fields = asJsonObject(value)
   if (fields === null)
     return improper('model-fields', 'additionalModelRequestFields must be an object')
-  const model = findModel(splitModelName(view.modelId).modelId)
+  const model = simulatedModel(splitModelName(view.modelId).modelId)
   return checkFields(fields, model?.additionalModelRequestFieldsSchema)
 }
 

@@ -20,13 +20,13 @@ export interface AssistantTurn {
   readonly toolUses: readonly unknown[]
 }
 
-export type Turn = UserTurn | AssistantTurn
+export type ConversationTurn = UserTurn | AssistantTurn
 
 /** A generation request whose outer shape is right; members inside the lists are not checked yet. */
 export interface RequestView {
   readonly root: JsonObject
   readonly state: JsonObject
-  readonly history: readonly Turn[]
+  readonly history: readonly ConversationTurn[]
   readonly current: UserTurn
   /** As sent, control words included. */
   readonly modelId: string
@@ -62,7 +62,7 @@ function toView(payload: unknown): RequestView {
   return { root, state, history, current, modelId }
 }
 
-function toTurn(value: unknown, index: number): Turn {
+function toTurn(value: unknown, index: number): ConversationTurn {
   const where = `history[${index}]`
   const entry = object(value, where)
   const keys = Object.keys(entry)

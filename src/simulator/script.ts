@@ -8,7 +8,7 @@ import {
   piecesOf,
   shapeDeltas,
   spokenAnswer,
-  wordsOf
+  spokenWords
 } from './spoken-text.ts'
 import { countTokens } from './tokens.ts'
 import { offeredTools } from './tool-rules.ts'
@@ -215,7 +215,7 @@ export function thinkingDeltas(content: string, words: FoundWords): string[] {
 
 function thoughtDeltas(thought: string, { numbers }: FoundWords): string[] {
   const { thoughts: events, size = THOUGHT_CHARS } = numbers
-  return events === undefined ? wordsOf(thought) : shapeDeltas(thought, { events, size })
+  return events === undefined ? spokenWords(thought) : shapeDeltas(thought, { events, size })
 }
 
 function thoughtOn(content: string): string {

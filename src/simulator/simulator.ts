@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { AnswerEncoder } from './answer.ts'
 import { ConnectionCensus, type SimulatorStats } from './connection-census.ts'
 import { TokenIssuer } from './control-plane.ts'
-import { RequestHandler } from './request-handler.ts'
+import { SimulatedUpstream } from './request-handler.ts'
 import { PromptMemory } from './words.ts'
 
 export interface SimulatorOptions {
@@ -39,7 +39,7 @@ export class Simulator {
   constructor(options: SimulatorOptions = {}) {
     this.#options = options
     const now = options.now ?? Date.now
-    const handler = new RequestHandler({
+    const handler = new SimulatedUpstream({
       census: this.#census,
       encoder: new AnswerEncoder(),
       issuer: new TokenIssuer({

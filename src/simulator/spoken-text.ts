@@ -5,7 +5,7 @@ import { withoutControlWords } from './words.ts'
 const QUOTED_CHARS = 160
 const FILLER =
   'The simulator keeps talking so that the stream has enough events to look at, word by word. '
-const FILLER_WORDS = wordsOf(FILLER)
+const FILLER_WORDS = spokenWords(FILLER)
 /**
  * Blocks that clients and gateways put around what a person wrote: `<system-reminder>`, `<thinking_mode>`. No element
  * of HTML has such a name, so what a person wants to have written into a file stays.
@@ -36,7 +36,7 @@ export function spokenAnswer(current: UserTurn, earlierTurns: number): string {
 }
 
 /** Text as deltas of a word each. */
-export function wordsOf(text: string): string[] {
+export function spokenWords(text: string): string[] {
   return text.match(/\s*\S+\s*$|\s*\S+\s?|\s+/g) ?? []
 }
 
@@ -49,8 +49,9 @@ export function shapeDeltas(
   shape: { readonly events: number | undefined; readonly size: number | undefined }
 ): string[] {
   const { events, size } = shape
-  if (events === undefined) return size === undefined ? wordsOf(text) : [...piecesOf(text, size)]
-  const words = wordsOf(text)
+  if (events === undefined)
+    return size === undefined ? spokenWords(text) : [...piecesOf(text, size)]
+  const words = spokenWords(text)
   const fillers = FILLER_WORDS.map((word) => fit(word, size))
   return Array.from({ length: events }, (_, i) => {
     const word = words[i]

@@ -1,8 +1,8 @@
 import { UpstreamLimits } from '../kiro/rules/rules.ts'
 import { asJsonObject, type JsonObject } from '../shared/json.ts'
-import { findModel } from './models.ts'
+import { simulatedModel } from './models.ts'
 import { badRequest, firstRefusal, improper, invalidBody, type Refusal } from './refusal.ts'
-import type { RequestView, Turn } from './request-view.ts'
+import type { RequestView, ConversationTurn } from './request-view.ts'
 import { isToolName, toolNamesOf } from './tool-rules.ts'
 
 const {
@@ -67,14 +67,14 @@ export function checkImages(view: RequestView, modelId: string): Refusal | null 
   const images = turns.flatMap(imagesOf)
   if (images.length === 0) return null
   if (images.length > maxImages) return improper('image-count', `more than ${maxImages} images`)
-  if (findModel(modelId)?.supportedInputTypes.includes('IMAGE') === false) {
+  if (simulatedModel(modelId)?.supportedInputTypes.includes('IMAGE') === false) {
     const message = 'The selected model does not support images.'
     return invalidBody('image-support', 'the model takes no images', message)
   }
   return firstRefusal(images, checkImage)
 }
 
-function imagesOf(turn: Turn): readonly unknown[] {
+function imagesOf(turn: ConversationTurn): readonly unknown[] {
   return turn.role === 'user' ? turn.images : []
 }
 
@@ -147,7 +147,7 @@ export function checkToolTurns(view: RequestView): Refusal | null {
 
 /** H4 and H5: every result answers a call of the assistant right before it, and every call is answered. */
 export function checkPairs(view: RequestView): Refusal | null {
-  const turns: readonly Turn[] = [...view.history, view.current]
+  const turns: readonly ConversationTurn[] = [...view.history, view.current]
   return firstRefusal(turns, (turn, index) => {
     if (turn.role === 'assistant') return null
     const before = turns[index - 1]
@@ -164,7 +164,7 @@ export function checkPairs(view: RequestView): Refusal | null {
 
 /** H6 and H7: tool turns need tools, and each name used must be among them. */
 export function checkToolsPresent(view: RequestView): Refusal | null {
-  const turns: readonly Turn[] = [...view.history, view.current]
+  const turns: readonly ConversationTurn[] = [...view.history, view.current]
   const hasToolTurns = turns.some((turn) =>
     turn.role === 'user' ? turn.toolResults.length > 0 : turn.toolUses.length > 0
   )

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { findModel } from '../../src/simulator/models.ts'
+import { simulatedModel } from '../../src/simulator/models.ts'
 import { checkRequest } from '../../src/simulator/request-rules.ts'
 import { type Step, writeScript } from '../../src/simulator/script.ts'
 import { findControlWords } from '../../src/simulator/words.ts'
@@ -222,7 +222,7 @@ function script(
   })
   const view = checkRequest(request)
   if ('status' in view) throw new Error(`refused: ${view.rule}`)
-  const model = findModel(view.modelId)!
+  const model = simulatedModel(view.modelId)!
   const words = findControlWords(content)
   return [...writeScript({ view, words, model, inputTokens: content.length })]
 }
