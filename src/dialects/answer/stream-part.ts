@@ -31,6 +31,9 @@ export type StreamPart =
       readonly usage: Usage
     }
 
+export type SearchPart = Extract<StreamPart, { type: 'search' }>
+export type EndPart = Extract<StreamPart, { type: 'end' }>
+
 /** One page that a web search found (kiro-protocol §9.4). */
 export interface SearchResult {
   readonly title: string

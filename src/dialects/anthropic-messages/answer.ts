@@ -1,14 +1,15 @@
+import type { GatewayError } from '../../shared/errors.ts'
 import { isJsonObject } from '../../shared/json.ts'
-import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf } from '../answer/long-text.ts'
-import { glue, glueWith, OutputText, type Written } from '../answer/output-text.ts'
-import { SseComment, toSseEvent, toTellable } from '../answer/sse.ts'
+import { type AnswerBlock, AnswerWriter, CollectedBlock } from '../answer/answer-writer.ts'
+import { type AnswerRoom, heapBytesOf } from '../answer/long-text.ts'
+import { glue, glueWith, type Written } from '../answer/output-text.ts'
+import { toSseEvent } from '../answer/sse.ts'
 import type {
   AnswerIdentity,
-  Collector,
+  EndPart,
   EndReason,
+  SearchPart,
   SearchResult,
-  StreamPart,
-  Translator,
   Usage
 } from '../answer/stream-part.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
@@ -22,292 +23,60 @@ export interface MessagesWishes {
 
 type MessagesPlan = ReplyPlan<MessagesWishes>
 
-type Block =
-  | { readonly type: 'text'; readonly text: OutputText }
-  | { readonly type: 'thinking'; readonly text: OutputText; signature: string }
-  | { readonly type: 'redacted'; readonly content: string }
-  | { readonly type: 'tool'; readonly id: string; readonly name: string; readonly json: OutputText }
-  | { readonly type: 'search'; readonly json: string }
-
 /** What a block takes beside its texts, at most. */
 const BlockBytes = 1024
 
-/** Collects one answer into a message (kiro-protocol §10.4.2). */
-export class AnthropicAnswer implements Collector {
+const Ping = toSseEvent('ping', '{"type":"ping"}')
+const MessageStop = toSseEvent('message_stop', '{"type":"message_stop"}')
+
+/** How a block is written: all of it up to its text, what is empty of it when it begins, and the beginning of a piece. */
+const Blocks = {
+  text: {
+    head: '{"type":"text","text":',
+    empty: '""}',
+    delta: '"type":"text_delta","text":'
+  },
+  reasoning: {
+    head: '{"type":"thinking","thinking":',
+    empty: '"","signature":""}',
+    delta: '"type":"thinking_delta","thinking":'
+  },
+  call: {
+    head: '{"type":"tool_use",',
+    empty: '{}}',
+    delta: '"type":"input_json_delta","partial_json":'
+  }
+} as const
+
+/**
+ * Writes one answer as Anthropic's events (kiro-protocol §10.4.3) or as a message (§10.4.2). Indexes count from 0
+ * without gaps, `message_stop` only after a whole answer.
+ */
+export class MessageWriter extends AnswerWriter {
   readonly #plan: MessagesPlan
   readonly #identity: AnswerIdentity
   readonly #room: AnswerRoom
-  readonly #blocks: Block[] = []
+  #index = -1
   #searches = 0
-  #end: Extract<StreamPart, { type: 'end' }> | null = null
+  /** Of a message: blocks, and those that came whole as JSON text. */
+  readonly #blocks: (CollectedBlock | string)[] = []
+  #end: EndPart | null = null
 
-  constructor(plan: MessagesPlan, identity: AnswerIdentity, room: AnswerRoom = ENDLESS_ROOM) {
+  constructor(plan: MessagesPlan, identity: AnswerIdentity, room: AnswerRoom) {
+    super()
     this.#plan = plan
     this.#identity = identity
     this.#room = room
   }
 
-  push(part: StreamPart): void {
-    switch (part.type) {
-      case 'text':
-        this.#addText(part.text)
-        break
-      case 'reasoning':
-        this.#thinking().text.add(part.text)
-        break
-      case 'signature':
-        this.#room.hold(heapBytesOf(part.signature))
-        this.#thinking().signature = part.signature
-        break
-      case 'redacted':
-        this.#room.hold(heapBytesOf(part.content))
-        this.#add(part)
-        break
-      case 'tool-start':
-        this.#add(this.#newCall(part.id, part.name))
-        break
-      case 'tool-delta':
-        this.#addJson(part.json)
-        break
-      case 'end':
-        this.#end = part
-        break
-      case 'tool-end':
-        // Nobody could tell it from a whole one in here.
-        if (part.isCut === true) this.#blocks.pop()
-        break
-      case 'search':
-        this.#searches++
-        this.#addSearch(toSearchBlocks(part).join(','))
-        break
-    }
+  protected override get ping(): string {
+    return Ping
   }
 
-  toJson(): Written {
-    if (this.#end === null) throw new Error('The answer has not ended')
-    const { reason, stopSequence, usage } = this.#end
-    const head = {
-      id: this.#identity.id,
-      type: 'message',
-      role: 'assistant',
-      model: this.#plan.asked.model
-    }
-    const tail = {
-      stop_reason: StopReasons[reason],
-      stop_sequence: stopSequence ?? null,
-      ...safeguardMembers(this.#plan),
-      usage: toAnthropicUsage({ cacheReadTokens: 0, cacheWriteTokens: 0, ...usage }, this.#searches)
-    }
-    return glue(
-      `${JSON.stringify(head).slice(0, -1)},"content":[`,
-      glueWith(',', this.#blocks.map(toBlockJson)),
-      `],${JSON.stringify(tail).slice(1)}`
-    )
-  }
-
-  #add<B extends Block>(block: B): B {
-    this.#room.hold(BlockBytes)
-    this.#blocks.push(block)
-    return block
-  }
-
-  #addText(text: string): void {
-    const last = this.#blocks.at(-1)
-    const block =
-      last?.type === 'text'
-        ? last
-        : this.#add({ type: 'text', text: new OutputText(this.#room) } as const)
-    block.text.add(text)
-  }
-
-  /** The thinking block that is being written; a signed one is complete. */
-  #thinking(): Extract<Block, { type: 'thinking' }> {
-    const last = this.#blocks.at(-1)
-    if (last?.type === 'thinking' && last.signature === '') return last
-    return this.#add({ type: 'thinking', text: new OutputText(this.#room), signature: '' })
-  }
-
-  #newCall(id: string, name: string): Block {
-    return { type: 'tool', id, name, json: new OutputText(this.#room, 'plain') }
-  }
-
-  #addSearch(json: string): void {
-    this.#room.hold(heapBytesOf(json))
-    this.#add({ type: 'search', json })
-  }
-
-  #addJson(json: string): void {
-    const last = this.#blocks.at(-1)
-    if (last?.type === 'tool') last.json.add(json)
-  }
-}
-
-/** Tool arguments go in as the text they are: parsing them would round large numbers. */
-function toBlockJson(block: Block): Written {
-  switch (block.type) {
-    case 'search':
-      return block.json
-    case 'redacted':
-      return JSON.stringify({ type: 'redacted_thinking', data: block.content })
-    case 'tool': {
-      const head = JSON.stringify({ type: 'tool_use', id: block.id, name: block.name })
-      return glue(`${head.slice(0, -1)},"input":`, block.json.written(), '}')
-    }
-    case 'text':
-      return glue('{"type":"text","text":', block.text.written(), '}')
-    case 'thinking': {
-      const signature = JSON.stringify(block.signature)
-      const text = block.text.written()
-      return glue('{"type":"thinking","thinking":', text, `,"signature":${signature}}`)
-    }
-  }
-  return ''
-}
-
-type EndPart = Extract<StreamPart, { type: 'end' }>
-type SearchPart = Extract<StreamPart, { type: 'search' }>
-type BlockKind = 'text' | 'thinking' | 'tool'
-
-const Ping = toSseEvent('ping', '{"type":"ping"}')
-const MessageStop = toSseEvent('message_stop', '{"type":"message_stop"}')
-const BlockStarts = {
-  text: '{"type":"text","text":""}',
-  thinking: '{"type":"thinking","thinking":"","signature":""}'
-} as const
-
-/**
- * Writes one answer as Anthropic's events (kiro-protocol §10.4.3). At most one block is open, indexes
- * count from 0 without gaps, no block is opened for nothing, `message_stop` only after a whole answer.
- *
- * ```
- *   new ──first part──▶ open { [block start · deltas · stop]* } ──end──▶ ended
- * ```
- */
-export class AnthropicTranslator implements Translator {
-  readonly #plan: MessagesPlan
-  readonly #identity: AnswerIdentity
-  #state: 'new' | 'open' | 'ended' = 'new'
-  #block: BlockKind | null = null
-  #index = -1
-  #searches = 0
-  /** A call broke off that the client has seen the beginning of. */
-  #isCut = false
-  /** The current block's delta event up to its own members; made once per block (hot path). */
-  #deltaHead = ''
-
-  constructor(plan: MessagesPlan, identity: AnswerIdentity) {
-    this.#plan = plan
-    this.#identity = identity
-  }
-
-  push(part: StreamPart): string {
-    switch (part.type) {
-      case 'text':
-        return (
-          this.#enter('text') +
-          this.#delta(`"type":"text_delta","text":${JSON.stringify(part.text)}`)
-        )
-      case 'reasoning':
-        return (
-          this.#enter('thinking') +
-          this.#delta(`"type":"thinking_delta","thinking":${JSON.stringify(part.text)}`)
-        )
-      case 'signature':
-        return this.#sign(part.signature)
-      case 'redacted': {
-        const block = { type: 'redacted_thinking', data: part.content }
-        return this.#open('thinking', JSON.stringify(block)) + this.#close()
-      }
-      case 'tool-start':
-        return this.#startTool(part.id, part.name)
-      case 'tool-delta':
-        return this.#delta(`"type":"input_json_delta","partial_json":${JSON.stringify(part.json)}`)
-      case 'tool-end':
-        if (part.isCut === true) this.#isCut = true
-        return this.#close()
-      case 'search':
-        return this.#search(part)
-      case 'end':
-        return this.#end(part)
-    }
-    return ''
-  }
-
-  fail(error: Error): string {
-    this.#state = 'ended'
-    return AnthropicErrors.toEvent(toTellable(error))
-  }
-
-  heartbeat(): string {
-    if (this.#state === 'ended') return ''
-    return this.#state === 'new' ? SseComment : Ping
-  }
-
-  /** A signature is the last thing in its block; without text before it the block is just that. */
-  #sign(signature: string): string {
-    const event = `"type":"signature_delta","signature":${JSON.stringify(signature)}`
-    return this.#enter('thinking') + this.#delta(event) + this.#close()
-  }
-
-  #startTool(id: string, name: string): string {
-    const fixed = `"type":"tool_use","id":${JSON.stringify(id)}`
-    return this.#open('tool', `{${fixed},"name":${JSON.stringify(name)},"input":{}}`)
-  }
-
-  #search(part: SearchPart): string {
-    this.#searches++
-    const [call, found] = toSearchBlocks(part)
-    return this.#open('tool', call) + this.#close() + this.#open('tool', found) + this.#close()
-  }
-
-  #end(part: EndPart): string {
-    const before = this.#start() + this.#close()
-    const delta = {
-      stop_reason: StopReasons[this.#isCut && part.reason === 'tool' ? 'length' : part.reason],
-      stop_sequence: part.stopSequence ?? null,
-      ...safeguardMembers(this.#plan)
-    }
-    const usage = toAnthropicUsage(part.usage, this.#searches)
-    this.#state = 'ended'
-    return (
-      before +
-      toSseEvent('message_delta', JSON.stringify({ type: 'message_delta', delta, usage })) +
-      MessageStop
-    )
-  }
-
-  #enter(kind: keyof typeof BlockStarts): string {
-    return this.#block === kind ? '' : this.#open(kind, BlockStarts[kind])
-  }
-
-  #open(kind: BlockKind, block: string): string {
-    const before = this.#start() + this.#close()
-    this.#block = kind
-    this.#index++
-    this.#deltaHead = `event: content_block_delta\ndata: {"type":"content_block_delta","index":${this.#index},"delta":{`
-    const json = `{"type":"content_block_start","index":${this.#index},"content_block":${block}}`
-    return before + toSseEvent('content_block_start', json)
-  }
-
-  #delta(members: string): string {
-    return `${this.#deltaHead}${members}}}\n\n`
-  }
-
-  #close(): string {
-    if (this.#block === null) return ''
-    this.#block = null
-    const json = `{"type":"content_block_stop","index":${this.#index}}`
-    return toSseEvent('content_block_stop', json)
-  }
-
-  #start(): string {
-    if (this.#state !== 'new') return ''
-    this.#state = 'open'
+  protected override start(): string {
+    if (!this.#plan.asked.isStream) return ''
     const message = {
-      id: this.#identity.id,
-      type: 'message',
-      role: 'assistant',
-      model: this.#plan.asked.model,
+      ...this.#head(),
       content: [],
       stop_reason: null,
       stop_sequence: null,
@@ -322,10 +91,123 @@ export class AnthropicTranslator implements Translator {
     const json = JSON.stringify({ type: 'message_start', message })
     return toSseEvent('message_start', json) + Ping
   }
+
+  protected override open(kind: 'text' | 'reasoning'): AnswerBlock {
+    return this.#block(kind, Blocks[kind].head)
+  }
+
+  protected override openCall(id: string, name: string): AnswerBlock {
+    const named = `"id":${JSON.stringify(id)},"name":${JSON.stringify(name)},"input":`
+    return this.#block('call', Blocks.call.head + named)
+  }
+
+  protected override redacted(content: string): string {
+    return this.#whole(JSON.stringify({ type: 'redacted_thinking', data: content }))
+  }
+
+  protected override search(part: SearchPart): string {
+    this.#searches++
+    return toSearchBlocks(part)
+      .map((json) => this.#whole(json))
+      .join('')
+  }
+
+  protected override writeEnd(part: EndPart, last: AnswerBlock | null, isCut: boolean): Written {
+    this.#end = part
+    if (!this.#plan.asked.isStream) return ''
+    const reason = isCut && part.reason === 'tool' ? 'length' : part.reason
+    const usage = toAnthropicUsage(part.usage, this.#searches)
+    const end = { type: 'message_delta', delta: this.#reasons(part, reason), usage }
+    const told = toSseEvent('message_delta', JSON.stringify(end)) + MessageStop
+    return glue(last?.end('whole') ?? '', told)
+  }
+
+  protected override writeFailure(error: GatewayError): string {
+    return AnthropicErrors.toEvent(error)
+  }
+
+  protected override writeWhole(): Written {
+    if (this.#end === null) return ''
+    const usage = { cacheReadTokens: 0, cacheWriteTokens: 0, ...this.#end.usage }
+    const tail = {
+      ...this.#reasons(this.#end, this.#end.reason),
+      usage: toAnthropicUsage(usage, this.#searches)
+    }
+    return glue(
+      `${JSON.stringify(this.#head()).slice(0, -1)},"content":[`,
+      glueWith(',', this.#blocks.map(toBlockJson)),
+      `],${JSON.stringify(tail).slice(1)}`
+    )
+  }
+
+  #head(): object {
+    const { model } = this.#plan.asked
+    return { id: this.#identity.id, type: 'message', role: 'assistant', model }
+  }
+
+  #reasons({ stopSequence }: EndPart, reason: EndReason): object {
+    return {
+      stop_reason: StopReasons[reason],
+      stop_sequence: stopSequence ?? null,
+      ...safeguardMembers(this.#plan)
+    }
+  }
+
+  #block(kind: keyof typeof Blocks, head: string): AnswerBlock {
+    if (this.#plan.asked.isStream) {
+      const index = ++this.#index
+      const event = toDeltaHead(index)
+      // Up to its text; made once per block (hot path).
+      const delta = event + Blocks[kind].delta
+      const signature = `${event}"type":"signature_delta","signature":`
+      return {
+        kind,
+        begin: () => toBlockStart(index, head + Blocks[kind].empty),
+        add: (text) => `${delta}${JSON.stringify(text)}}}\n\n`,
+        sign: (opaque) => `${signature}${JSON.stringify(opaque)}}}\n\n`,
+        end: () => toBlockStop(index)
+      }
+    }
+    this.#room.hold(BlockBytes)
+    const form = kind === 'call' ? 'plain' : 'json'
+    return new CollectedBlock({ kind, blocks: this.#blocks, head, form, room: this.#room })
+  }
+
+  /** A block that is there as a whole. */
+  #whole(json: string): string {
+    if (this.#plan.asked.isStream) {
+      return toBlockStart(++this.#index, json) + toBlockStop(this.#index)
+    }
+    this.#room.hold(BlockBytes + heapBytesOf(json))
+    this.#blocks.push(json)
+    return ''
+  }
+}
+
+function toBlockStart(index: number, block: string): string {
+  const json = `{"type":"content_block_start","index":${index},"content_block":${block}}`
+  return toSseEvent('content_block_start', json)
+}
+
+/** A block's delta event up to its own members. */
+function toDeltaHead(index: number): string {
+  return `event: content_block_delta\ndata: {"type":"content_block_delta","index":${index},"delta":{`
+}
+
+function toBlockStop(index: number): string {
+  return toSseEvent('content_block_stop', `{"type":"content_block_stop","index":${index}}`)
+}
+
+/** Tool arguments go in as the text they are: parsing them would round large numbers. */
+function toBlockJson(block: CollectedBlock | string): Written {
+  if (typeof block === 'string') return block
+  const { kind, head, text, signature } = block
+  const signed = kind === 'reasoning' ? `,"signature":${JSON.stringify(signature)}` : ''
+  return glue(head, text.written(), `${signed}}`)
 }
 
 /** Anthropic's words for why an answer ended (kiro-protocol §10.1). */
-export const StopReasons = {
+const StopReasons = {
   stop: 'end_turn',
   tool: 'tool_use',
   length: 'max_tokens',
@@ -336,7 +218,7 @@ export const StopReasons = {
 } as const satisfies Record<EndReason, string>
 
 /** Usage in Anthropic's words; the cache counts appear together or, where nothing is known, not at all. Searches are counted once there were any. */
-export function toAnthropicUsage(usage: Usage, searches = 0): object {
+function toAnthropicUsage(usage: Usage, searches: number): object {
   const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = usage
   const isCacheKnown = cacheReadTokens !== undefined || cacheWriteTokens !== undefined
   return {
@@ -354,9 +236,7 @@ export function toAnthropicUsage(usage: Usage, searches = 0): object {
  * A web search as the two blocks that the Messages API has for one (kiro-protocol §9.4, A36): what was asked and
  * what was found, each as JSON text.
  */
-export function toSearchBlocks(
-  part: Extract<StreamPart, { type: 'search' }>
-): readonly [call: string, found: string] {
+function toSearchBlocks(part: SearchPart): readonly [call: string, found: string] {
   const id = `srvtoolu_${part.id}`
   const call = { type: 'server_tool_use', id, name: 'web_search', input: { query: part.query } }
   const content =

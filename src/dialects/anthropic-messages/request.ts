@@ -20,12 +20,7 @@ import {
   toUpstream,
   type UpstreamRequest
 } from '../request/to-upstream.ts'
-import {
-  AnthropicAnswer,
-  AnthropicTranslator,
-  type MessagesWishes,
-  safeguardTypesOf
-} from './answer.ts'
+import { MessageWriter, type MessagesWishes, safeguardTypesOf } from './answer.ts'
 import { AnthropicErrors } from './error.ts'
 import { type MessagesBody, MessagesBodyCheck, type MessagesMessage, ToolCheck } from './schema.ts'
 
@@ -42,9 +37,7 @@ export const AnthropicMessages = {
   itemReferencesOf: (): readonly string[] => [],
   toAnswerId: (hex: string) => `msg_${hex.slice(0, 24)}`,
   createWriter: (plan: ReplyPlan<MessagesWishes>, identity: AnswerIdentity, room: AnswerRoom) =>
-    plan.asked.isStream
-      ? new AnthropicTranslator(plan, identity)
-      : new AnthropicAnswer(plan, identity, room)
+    new MessageWriter(plan, identity, room)
 }
 
 /**

@@ -1,15 +1,15 @@
-import { type AnswerRoom, ENDLESS_ROOM } from '../answer/long-text.ts'
+import type { GatewayError } from '../../shared/errors.ts'
+import {
+  type AnswerBlock,
+  AnswerWriter,
+  type BlockKind,
+  CollectedBlock
+} from '../answer/answer-writer.ts'
+import type { AnswerRoom } from '../answer/long-text.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
-import { glue, glueWith, OutputText, type Written } from '../answer/output-text.ts'
-import { SseComment, toSseData, toTellable } from '../answer/sse.ts'
-import type {
-  AnswerIdentity,
-  Collector,
-  EndReason,
-  StreamPart,
-  Translator,
-  Usage
-} from '../answer/stream-part.ts'
+import { glue, glueWith, type Written } from '../answer/output-text.ts'
+import { toSseData } from '../answer/sse.ts'
+import type { AnswerIdentity, EndPart, EndReason, Usage } from '../answer/stream-part.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 
 /** What a client of this API asks of its answer beside what all may ask. */
@@ -22,78 +22,103 @@ export interface ChatWishes {
 
 type ChatPlan = ReplyPlan<ChatWishes>
 
-interface CollectedCall {
-  readonly id: string
-  readonly name: string
-  readonly json: OutputText
-}
+const Done = toSseData('[DONE]')
+const Members = { text: '"content":', reasoning: '"reasoning_content":' } as const
 
-/** Collects one answer into a chat completion (kiro-protocol §10.2.2). */
-export class OpenAiChatAnswer implements Collector {
+/**
+ * Writes one answer as chat completion chunks (kiro-protocol §10.2.3) or as a chat completion (§10.2.2). The role comes
+ * with the first chunk and never again; `[DONE]` only after a whole answer.
+ *
+ * A chunk is glued from texts made once per answer: only what the model said goes through
+ * `JSON.stringify` (test/bench/translator.bench.ts: an answer of 100 deltas takes 0.06 ms from event to
+ * bytes; stringifying whole chunks alone takes 0.09 ms).
+ */
+export class ChatWriter extends AnswerWriter {
   readonly #plan: ChatPlan
   readonly #identity: AnswerIdentity
   readonly #room: AnswerRoom
-  readonly #text: OutputText
-  readonly #reasoning: OutputText
-  readonly #calls: CollectedCall[] = []
-  #end: Extract<StreamPart, { type: 'end' }> | null = null
+  /** All of a chunk up to `"choices":`. */
+  readonly #head: string
+  /** All of a chunk up to the members of its delta. */
+  readonly #deltaHead: string
+  #hasRole = false
+  #toolIndex = -1
+  /** A completion has one place for all that is said, and one for all calls. */
+  readonly #said: { text?: CollectedBlock; reasoning?: CollectedBlock } = {}
+  readonly #calls: CollectedBlock[] = []
+  #end: EndPart | null = null
 
-  constructor(plan: ChatPlan, identity: AnswerIdentity, room: AnswerRoom = ENDLESS_ROOM) {
+  constructor(plan: ChatPlan, identity: AnswerIdentity, room: AnswerRoom) {
+    super()
+    const { id, created } = identity
+    const fixed = { id, object: 'chat.completion.chunk', created, model: plan.asked.model }
     this.#plan = plan
     this.#identity = identity
     this.#room = room
-    this.#text = new OutputText(room)
-    this.#reasoning = new OutputText(room)
+    this.#head = `data: ${open(fixed)},"choices":`
+    this.#deltaHead = `${this.#head}[{"index":0,"delta":{`
   }
 
-  push(part: StreamPart): void {
-    switch (part.type) {
-      case 'text':
-        this.#text.add(part.text)
-        break
-      case 'reasoning':
-        this.#reasoning.add(part.text)
-        break
-      case 'tool-start':
-        this.#calls.push({ id: part.id, name: part.name, json: new OutputText(this.#room) })
-        break
-      case 'tool-delta':
-        this.#calls.at(-1)?.json.add(part.json)
-        break
-      case 'end':
-        this.#end = part
-        break
-      case 'tool-end':
-        // Nobody could tell it from a whole one in here.
-        if (part.isCut === true) this.#calls.pop()
-        break
-      case 'signature':
-      case 'redacted':
-      case 'search':
-        break
+  protected override open(kind: 'text' | 'reasoning'): AnswerBlock {
+    const member = Members[kind]
+    if (this.#plan.asked.isStream) return this.#streamed(kind, '', (json) => member + json)
+    return (this.#said[kind] ??= this.#collected(kind, member, []))
+  }
+
+  protected override openCall(id: string, name: string): AnswerBlock {
+    const { own, isStream } = this.#plan.asked
+    const called = `{"name":${JSON.stringify(name)},"arguments":`
+    const fixed = `"id":${JSON.stringify(id)},"type":"function","function":${called}`
+    if (!isStream) {
+      return this.#collected('call', own.isLegacyCall ? called : `{${fixed}`, this.#calls)
     }
+    const place = own.isLegacyCall ? '' : `"tool_calls":[{"index":${++this.#toolIndex},`
+    const begun = own.isLegacyCall ? `"function_call":${called}""}` : `${place}${fixed}""}}]`
+    return this.#streamed('call', begun, (json) =>
+      own.isLegacyCall
+        ? `"function_call":{"arguments":${json}}`
+        : `${place}"function":{"arguments":${json}}}]`
+    )
   }
 
-  toJson(): Written {
-    if (this.#end === null) throw new Error('The answer has not ended')
+  protected override writeEnd(part: EndPart, _last: AnswerBlock | null, isCut: boolean): string {
+    this.#end = part
+    const { isStream, own } = this.#plan.asked
+    if (!isStream) return ''
+    const role = this.#hasRole ? '' : this.#delta('"content":""')
+    const reason = isCut && part.reason === 'tool' ? 'length' : part.reason
+    const finish = `${this.#deltaHead}},"finish_reason":"${toFinishReason(reason, own)}"}]}\n\n`
+    const usage = `${this.#head}[],"usage":${JSON.stringify(toOpenAiUsage(part.usage))}}\n\n`
+    return role + finish + (own.wantsUsage ? usage : '') + Done
+  }
+
+  protected override writeFailure(error: GatewayError): string {
+    return OpenAiErrors.toEvent(error)
+  }
+
+  protected override writeWhole(): Written {
+    if (this.#end === null) return ''
     const { reason, usage } = this.#end
     const { id, created } = this.#identity
-    const head = { id, object: 'chat.completion', created, model: this.#plan.asked.model }
-    const finish = { finish_reason: toFinishReason(reason, this.#plan), logprobs: null }
+    const { model, own } = this.#plan.asked
+    const finish = { finish_reason: toFinishReason(reason, own), logprobs: null }
     return glue(
-      `${open(head)},"choices":[{"index":0,"message":`,
+      `${open({ id, object: 'chat.completion', created, model })},"choices":[{"index":0,"message":`,
       this.#message(),
       `,${JSON.stringify(finish).slice(1)}],"usage":${JSON.stringify(toOpenAiUsage(usage))}}`
     )
   }
 
   #message(): Written {
-    const isWordless = this.#text.isEmpty && this.#calls.length > 0
+    const [words, reasoning] = [this.#said.text?.text, this.#said.reasoning?.text]
+    const wordless = this.#calls.length > 0 ? 'null' : '""'
     return glue(
       '{"role":"assistant","content":',
-      isWordless ? 'null' : this.#text.written(),
+      words === undefined || words.isEmpty ? wordless : words.written(),
       ',"refusal":null',
-      ...(this.#reasoning.isEmpty ? [] : [',"reasoning_content":', this.#reasoning.written()]),
+      ...(reasoning === undefined || reasoning.isEmpty
+        ? []
+        : [',"reasoning_content":', reasoning.written()]),
       this.#writtenCalls(),
       '}'
     )
@@ -102,121 +127,37 @@ export class OpenAiChatAnswer implements Collector {
   #writtenCalls(): Written {
     const [first] = this.#calls
     if (first === undefined) return ''
-    if (this.#plan.asked.own.isLegacyCall) return glue(',"function_call":', toFunction(first))
-    return glue(',"tool_calls":[', glueWith(',', this.#calls.map(toToolCall)), ']')
+    if (this.#plan.asked.own.isLegacyCall) {
+      return glue(',"function_call":', first.head, first.text.written(), '}')
+    }
+    const calls = this.#calls.map(({ head, text }) => glue(head, text.written(), '}}'))
+    return glue(',"tool_calls":[', glueWith(',', calls), ']')
   }
-}
 
-function toToolCall(call: CollectedCall): Written {
-  const head = { id: call.id, type: 'function' }
-  return glue(`${open(head)},"function":`, toFunction(call), '}')
-}
+  #collected(kind: BlockKind, head: string, blocks: CollectedBlock[]): CollectedBlock {
+    return new CollectedBlock({ kind, head, blocks, room: this.#room })
+  }
 
-function toFunction({ name, json }: CollectedCall): Written {
-  return glue(`${open({ name })},"arguments":`, json.written(), '}')
+  #streamed(kind: BlockKind, begun: string, toMembers: (json: string) => string): AnswerBlock {
+    return {
+      kind,
+      begin: () => (begun === '' ? '' : this.#delta(begun)),
+      add: (text) => this.#delta(toMembers(JSON.stringify(text))),
+      sign: () => '',
+      end: () => ''
+    }
+  }
+
+  #delta(members: string): string {
+    if (this.#hasRole) return `${this.#deltaHead}${members}},"finish_reason":null}]}\n\n`
+    this.#hasRole = true
+    return `${this.#deltaHead}"role":"assistant",${members}},"finish_reason":null}]}\n\n`
+  }
 }
 
 /** An object's JSON text without its closing brace. */
 function open(object: object): string {
   return JSON.stringify(object).slice(0, -1)
-}
-
-type EndPart = Extract<StreamPart, { type: 'end' }>
-
-const Done = toSseData('[DONE]')
-
-/**
- * Writes one answer as chat completion chunks (kiro-protocol §10.2.3). The role comes with the first
- * chunk and never again; `[DONE]` only after a whole answer.
- *
- * A chunk is glued from texts made once per answer: only what the model said goes through
- * `JSON.stringify` (test/bench/translator.bench.ts: an answer of 100 deltas takes 0.06 ms from event to
- * bytes; stringifying whole chunks alone takes 0.09 ms).
- */
-export class OpenAiChatTranslator implements Translator {
-  readonly #plan: ChatPlan
-  /** All of a chunk up to `"choices":`. */
-  readonly #head: string
-  /** All of a chunk up to the members of its delta. */
-  readonly #deltaHead: string
-  #state: 'new' | 'open' | 'ended' = 'new'
-  #toolIndex = -1
-  /** A call broke off that the client has seen the beginning of. */
-  #isCut = false
-
-  constructor(plan: ChatPlan, identity: AnswerIdentity) {
-    const { id, created } = identity
-    const fixed = { id, object: 'chat.completion.chunk', created, model: plan.asked.model }
-    this.#plan = plan
-    // A slice of a text that is as long.
-    this.#head = `data: ${JSON.stringify(fixed).slice(0, -1)},"choices":`
-    this.#deltaHead = `${this.#head}[{"index":0,"delta":{`
-  }
-
-  push(part: StreamPart): string {
-    switch (part.type) {
-      case 'text':
-        return this.#delta(`"content":${JSON.stringify(part.text)}`)
-      case 'reasoning':
-        return this.#delta(`"reasoning_content":${JSON.stringify(part.text)}`)
-      case 'tool-start':
-        return this.#startTool(part.id, part.name)
-      case 'tool-delta':
-        return this.#addArguments(JSON.stringify(part.json))
-      case 'end':
-        return this.#end(part)
-      case 'tool-end':
-        if (part.isCut === true) this.#isCut = true
-        break
-      case 'signature':
-      case 'redacted':
-      case 'search':
-        break
-    }
-    return ''
-  }
-
-  fail(error: Error): string {
-    this.#state = 'ended'
-    return OpenAiErrors.toEvent(toTellable(error))
-  }
-
-  heartbeat(): string {
-    return this.#state === 'ended' ? '' : SseComment
-  }
-
-  #startTool(id: string, name: string): string {
-    const called = `{"name":${JSON.stringify(name)},"arguments":""}`
-    if (this.#plan.asked.own.isLegacyCall) return this.#delta(`"function_call":${called}`)
-    this.#toolIndex++
-    const fixed = `"index":${this.#toolIndex},"id":${JSON.stringify(id)},"type":"function"`
-    return this.#delta(`"tool_calls":[{${fixed},"function":${called}}]`)
-  }
-
-  #addArguments(json: string): string {
-    if (this.#plan.asked.own.isLegacyCall)
-      return this.#delta(`"function_call":{"arguments":${json}}`)
-    return this.#delta(
-      `"tool_calls":[{"index":${this.#toolIndex},"function":{"arguments":${json}}}]`
-    )
-  }
-
-  #end(part: EndPart): string {
-    const role = this.#state === 'new' ? this.#delta('"content":""') : ''
-    const reason = this.#isCut && part.reason === 'tool' ? 'length' : part.reason
-    const finish = `${this.#deltaHead}},"finish_reason":"${toFinishReason(reason, this.#plan)}"}]}\n\n`
-    const usage = this.#plan.asked.own.wantsUsage
-      ? `${this.#head}[],"usage":${JSON.stringify(toOpenAiUsage(part.usage))}}\n\n`
-      : ''
-    this.#state = 'ended'
-    return role + finish + usage + Done
-  }
-
-  #delta(members: string): string {
-    if (this.#state !== 'new') return `${this.#deltaHead}${members}},"finish_reason":null}]}\n\n`
-    this.#state = 'open'
-    return `${this.#deltaHead}"role":"assistant",${members}},"finish_reason":null}]}\n\n`
-  }
 }
 
 /** OpenAI's words for why an answer ended (kiro-protocol §10.1). */
@@ -231,12 +172,12 @@ const FinishReasons = {
 } as const satisfies Record<EndReason, string>
 
 /** The reason in the words that the client of a request knows. */
-export function toFinishReason(reason: EndReason, { asked }: ChatPlan): string {
-  return reason === 'tool' && asked.own.isLegacyCall ? 'function_call' : FinishReasons[reason]
+function toFinishReason(reason: EndReason, { isLegacyCall }: ChatWishes): string {
+  return reason === 'tool' && isLegacyCall ? 'function_call' : FinishReasons[reason]
 }
 
 /** Usage in OpenAI's words; cached tokens are a part of `prompt_tokens` there (kiro-protocol §6.3). */
-export function toOpenAiUsage(usage: Usage): object {
+function toOpenAiUsage(usage: Usage): object {
   const { cacheReadTokens, cacheWriteTokens, reasoningTokens, credits } = usage
   const promptTokens = usage.inputTokens + (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0)
   return {

@@ -31,7 +31,7 @@ import {
   toUpstream,
   type UpstreamRequest
 } from '../request/to-upstream.ts'
-import { type ChatWishes, OpenAiChatAnswer, OpenAiChatTranslator } from './answer.ts'
+import { type ChatWishes, ChatWriter } from './answer.ts'
 import { type ChatBody, ChatBodyCheck, type ChatMessage, NamedFunctionCheck } from './schema.ts'
 
 /** The Chat Completions API. */
@@ -42,9 +42,7 @@ export const OpenAiChat = {
   itemReferencesOf: (): readonly string[] => [],
   toAnswerId: (hex: string) => `chatcmpl-${hex}`,
   createWriter: (plan: ReplyPlan<ChatWishes>, identity: AnswerIdentity, room: AnswerRoom) =>
-    plan.asked.isStream
-      ? new OpenAiChatTranslator(plan, identity)
-      : new OpenAiChatAnswer(plan, identity, room)
+    new ChatWriter(plan, identity, room)
 }
 
 /**

@@ -1,6 +1,6 @@
 import { type AnswerRoom, heapBytesOf } from '../answer/long-text.ts'
 import { glue, OutputText, toBytes, toText, type Written } from '../answer/output-text.ts'
-import type { StreamPart } from '../answer/stream-part.ts'
+import type { SearchPart } from '../answer/stream-part.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 import { sealSummary } from './compaction.ts'
 import type { ToolForm } from './declared-tools.ts'
@@ -61,8 +61,6 @@ const CALL_KINDS = {
 const PLAIN_KINDS: ReadonlySet<ItemKind> = new Set(['tool_search_call', 'compaction'])
 /** What an item takes beside its texts, at most. */
 const ITEM_BYTES = 2048
-
-type SearchPart = Extract<StreamPart, { type: 'search' }>
 
 /** Makes the items of one answer: each gets the next place, and an id that tells its answer and its place. */
 export class ItemMaker {

@@ -21,10 +21,9 @@ import { DeclaredTools } from './declared-tools.ts'
 import { type InputItem, itemReferencesOf, itemsOf, listItems } from './input.ts'
 import { ItemReader } from './items.ts'
 import { type ResponsesPlan, type ResponsesWishes, toResponseId } from './output-items.ts'
-import { ResponsesAnswer } from './response-object.ts'
 import { Items, type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
 import { allowedNames, allowedSearch, declareTools, readToolChoice } from './tools.ts'
-import { ResponsesTranslator } from './translator.ts'
+import { ResponseWriter } from './answer.ts'
 
 /** The Responses API. */
 export const OpenAiResponses = {
@@ -38,9 +37,7 @@ export const OpenAiResponses = {
   itemReferencesOf,
   toAnswerId: toResponseId,
   createWriter: (plan: ResponsesPlan, identity: AnswerIdentity, room: AnswerRoom) =>
-    plan.asked.isStream
-      ? new ResponsesTranslator(plan, identity, room)
-      : new ResponsesAnswer(plan, identity, room)
+    new ResponseWriter(plan, identity, room)
 }
 
 /** The answer to a compaction is one item, made of text. */

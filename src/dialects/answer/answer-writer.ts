@@ -1,0 +1,216 @@
+import type { GatewayError } from '../../shared/errors.ts'
+import { type AnswerRoom, heapBytesOf } from './long-text.ts'
+import { glue, OutputText, type Written } from './output-text.ts'
+import { SseComment, toTellable } from './sse.ts'
+import type {
+  Collector,
+  EndPart,
+  KeptItems,
+  SearchPart,
+  StreamPart,
+  Translator
+} from './stream-part.ts'
+
+/** What the model says, what it thinks, or a call. */
+export type BlockKind = 'text' | 'reasoning' | 'call'
+
+/** One block of an answer in a client API's words. Every method returns text to send, `''` for nothing. */
+export interface AnswerBlock {
+  readonly kind: BlockKind
+  begin(): Written
+  add(text: string): Written
+  /** What only the upstream can read: the last thing in its block. */
+  sign(opaque: string): Written
+  /** `cut`: it broke off, and must not look like a whole one. */
+  end(how: 'whole' | 'cut'): Written
+}
+
+/**
+ * Writes one answer as blocks, as a stream or in one piece; client APIs say how each block looks. At most one block is
+ * open, and none is opened for nothing.
+ *
+ * ```
+ *   new ──first part──▶ open { [block begins · adds · ends]* } ──end──▶ ended
+ * ```
+ */
+export abstract class AnswerWriter implements Translator, Collector {
+  #state: 'new' | 'open' | 'ended' = 'new'
+  #block: AnswerBlock | null = null
+  #isCut = false
+
+  push(part: StreamPart): Written {
+    switch (part.type) {
+      case 'text':
+        return this.#add('text', part.text)
+      case 'reasoning':
+        return this.#add('reasoning', part.text)
+      case 'signature':
+        return this.#sign(part.signature)
+      case 'redacted':
+        return glue(this.#next(), this.redacted(part.content))
+      case 'tool-start':
+        return this.#open(this.openCall(part.id, part.name))
+      case 'tool-delta':
+        return this.#block?.add(part.json) ?? ''
+      case 'tool-end':
+        if (part.isCut === true) this.#isCut = true
+        return this.#close(part.isCut === true ? 'cut' : 'whole')
+      case 'search':
+        return glue(this.#next(), this.search(part))
+      case 'end':
+        return this.#end(part)
+    }
+    return ''
+  }
+
+  fail(error: Error): Written {
+    const text = this.writeFailure(toTellable(error), this.#block, () => this.#start())
+    this.#state = 'ended'
+    return text
+  }
+
+  heartbeat(): string {
+    if (this.#state === 'ended') return ''
+    return this.#state === 'new' ? SseComment : this.ping
+  }
+
+  toJson(): Written {
+    if (this.#state !== 'ended') throw new Error('The answer has not ended')
+    return this.writeWhole()
+  }
+
+  /** The finished items, where clients may refer to them. */
+  get keptItems(): KeptItems {
+    return NothingKept
+  }
+
+  /** Keeps a stream alive that has begun. */
+  protected get ping(): string {
+    return SseComment
+  }
+
+  /** What stands before all blocks. */
+  protected start(): Written {
+    return ''
+  }
+
+  protected abstract open(kind: 'text' | 'reasoning'): AnswerBlock
+
+  protected abstract openCall(id: string, name: string): AnswerBlock
+
+  /** Reasoning that only the upstream can read. */
+  protected redacted(_content: string): Written {
+    return ''
+  }
+
+  protected search(_part: SearchPart): Written {
+    return ''
+  }
+
+  /** `last` is the block that is still open; `isCut`: a call broke off. */
+  protected abstract writeEnd(part: EndPart, last: AnswerBlock | null, isCut: boolean): Written
+
+  /** Never the end marker. `start` gives what stands before all blocks, unless it is out already. */
+  protected abstract writeFailure(
+    error: GatewayError,
+    last: AnswerBlock | null,
+    start: () => Written
+  ): Written
+
+  /** All of an answer in one piece that has ended. */
+  protected abstract writeWhole(): Written
+
+  #add(kind: 'text' | 'reasoning', text: string): Written {
+    if (text === '') return ''
+    if (this.#block?.kind === kind) return this.#block.add(text)
+    const block = this.open(kind)
+    return glue(this.#open(block), block.add(text))
+  }
+
+  /** Without text before it the block is just that. */
+  #sign(opaque: string): Written {
+    const isOpen = this.#block?.kind === 'reasoning'
+    const before = isOpen ? '' : this.#open(this.open('reasoning'))
+    return glue(before, this.#block?.sign(opaque) ?? '', this.#close('whole'))
+  }
+
+  #open(block: AnswerBlock): Written {
+    const before = this.#next()
+    this.#block = block
+    return glue(before, block.begin())
+  }
+
+  /** What must stand before the next block. */
+  #next(): Written {
+    return glue(this.#start(), this.#close('whole'))
+  }
+
+  #start(): Written {
+    if (this.#state !== 'new') return ''
+    this.#state = 'open'
+    return this.start()
+  }
+
+  #close(how: 'whole' | 'cut'): Written {
+    const block = this.#block
+    this.#block = null
+    return block?.end(how) ?? ''
+  }
+
+  #end(part: EndPart): Written {
+    const before = this.#start()
+    this.#state = 'ended'
+    return glue(before, this.writeEnd(part, this.#block, this.#isCut))
+  }
+}
+
+const NothingKept: KeptItems = new Map()
+
+export interface CollectedBlockOptions {
+  readonly kind: BlockKind
+  /** Of the answer; some are there as a whole. */
+  readonly blocks: (CollectedBlock | string)[]
+  /** JSON text of the block up to its own text, which is a string of JSON unless it is `plain`. */
+  readonly head: string
+  readonly form?: 'json' | 'plain'
+  readonly room: AnswerRoom
+}
+
+/** A block that is sent once all are there. */
+export class CollectedBlock implements AnswerBlock {
+  readonly kind: BlockKind
+  readonly head: string
+  readonly text: OutputText
+  readonly #options: CollectedBlockOptions
+  signature = ''
+
+  constructor(options: CollectedBlockOptions) {
+    const { kind, head, room, form } = options
+    this.kind = kind
+    this.head = head
+    this.text = new OutputText(room, form)
+    this.#options = options
+    options.blocks.push(this)
+  }
+
+  begin(): string {
+    return ''
+  }
+
+  add(text: string): string {
+    this.text.add(text)
+    return ''
+  }
+
+  sign(opaque: string): string {
+    this.#options.room.hold(heapBytesOf(opaque))
+    this.signature = opaque
+    return ''
+  }
+
+  end(how: 'whole' | 'cut'): string {
+    // In here nobody could tell it from a whole one.
+    if (how === 'cut') this.#options.blocks.pop()
+    return ''
+  }
+}

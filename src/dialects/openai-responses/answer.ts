@@ -1,0 +1,353 @@
+import type { GatewayError } from '../../shared/errors.ts'
+import { type AnswerBlock, AnswerWriter, type BlockKind } from '../answer/answer-writer.ts'
+import { type AnswerRoom, heapBytesOf } from '../answer/long-text.ts'
+import { glue, type Written } from '../answer/output-text.ts'
+import type { AnswerIdentity, EndPart, KeptItems, SearchPart } from '../answer/stream-part.ts'
+import {
+  type ItemKind,
+  ItemMaker,
+  type OutputItem,
+  type ResponsesPlan,
+  type SearchItem,
+  toBegunItem,
+  toItemJson,
+  toSummaryPart,
+  toTextPart
+} from './output-items.ts'
+import { RawInput } from './raw-input.ts'
+import {
+  IncompleteReasons,
+  ResponseObject,
+  type ResponseState,
+  toResponseError
+} from './response-object.ts'
+
+const Heads = {
+  created: toEventHead('response.created'),
+  in_progress: toEventHead('response.in_progress'),
+  completed: toEventHead('response.completed'),
+  incomplete: toEventHead('response.incomplete'),
+  failed: toEventHead('response.failed')
+} as const satisfies Record<ResponseState['status'] | 'created', unknown>
+
+/**
+ * Writes one answer as the events of a response (kiro-protocol §10.3.3), or as a response (§10.3.2), whose items are
+ * those of the stream. Every text is glued from texts made once per item, and the last event is `response.completed`
+ * only for a whole answer.
+ *
+ * An item that broke off is announced and never done: agents run a call as soon as its `done` is there, whatever
+ * status that tells. It stands in the output of the last event, as incomplete.
+ */
+export class ResponseWriter extends AnswerWriter {
+  readonly #response: ResponseObject
+  readonly #items: ItemMaker
+  readonly #events: EventWriter
+  readonly #room: AnswerRoom
+  readonly #output = new Output()
+  #end: ResponseState = { status: 'in_progress' }
+
+  constructor(plan: ResponsesPlan, identity: AnswerIdentity, room: AnswerRoom) {
+    super()
+    this.#room = room
+    this.#response = new ResponseObject(plan, identity)
+    this.#items = new ItemMaker(identity.id, plan, room)
+    this.#events = new EventWriter(plan.asked.isStream)
+  }
+
+  override get keptItems(): KeptItems {
+    return this.#output.kept
+  }
+
+  protected override start(): Written {
+    const members = glue(',"response":', this.#response.toJson(this.#end, []))
+    return glue(
+      this.#events.write(Heads.created, members),
+      this.#events.write(Heads.in_progress, members)
+    )
+  }
+
+  protected override open(kind: 'text' | 'reasoning'): AnswerBlock {
+    return this.#block(kind, this.#items.make(kind === 'text' ? this.#items.textKind : kind))
+  }
+
+  protected override openCall(id: string, name: string): AnswerBlock {
+    return this.#block('call', this.#items.makeCall(id, name))
+  }
+
+  /** An item that is just that. */
+  protected override redacted(content: string): Written {
+    const block = this.open('reasoning')
+    return glue(block.begin(), block.sign(content), block.end('whole'))
+  }
+
+  protected override search(part: SearchPart): Written {
+    const item = this.#items.makeSearch(part)
+    this.#output.keep(item.id, item.json)
+    return toSearchEvents(item, this.#events)
+  }
+
+  protected override writeEnd(
+    { reason, usage }: EndPart,
+    last: AnswerBlock | null,
+    isCut: boolean
+  ): Written {
+    const incomplete = IncompleteReasons[reason] ?? (isCut ? 'max_output_tokens' : null)
+    const state: ResponseState =
+      incomplete === null
+        ? { status: 'completed', usage }
+        : { status: 'incomplete', usage, reason: incomplete }
+    const before = last instanceof ItemEvents ? last.finish(state.status) : ''
+    return glue(before, this.#conclude(state))
+  }
+
+  protected override writeFailure(
+    error: GatewayError,
+    last: AnswerBlock | null,
+    start: () => Written
+  ): Written {
+    const before = start()
+    last?.end('cut')
+    return glue(before, this.#conclude({ status: 'failed', error: toResponseError(error) }))
+  }
+
+  protected override writeWhole(): Written {
+    return this.#response.toJson(this.#end, this.#output.items)
+  }
+
+  #block(kind: BlockKind, item: OutputItem): ItemEvents {
+    const rawInput = item.kind === 'custom_tool_call' ? new RawInput(this.#room) : null
+    return new ItemEvents({
+      kind,
+      item,
+      rawInput,
+      events: this.#events,
+      output: this.#output,
+      room: this.#room
+    })
+  }
+
+  #conclude(state: Exclude<ResponseState, { status: 'in_progress' }>): Written {
+    this.#end = state
+    if (this.#events.isSilent) return ''
+    const response = this.#response.toJson(state, this.#output.items)
+    return this.#events.write(Heads[state.status], glue(',"response":', response))
+  }
+}
+
+const Added = toEventHead('response.output_item.added')
+const Done = toEventHead('response.output_item.done')
+const SearchSteps = [
+  toEventHead('response.web_search_call.in_progress'),
+  toEventHead('response.web_search_call.searching')
+] as const
+const SearchCompleted = toEventHead('response.web_search_call.completed')
+
+/** What tells how the text of one kind of item is streamed; `null` where it is not. */
+interface TextEvents {
+  readonly delta: EventHead
+  readonly done: EventHead
+  /** The member of `done` that has the whole text. */
+  readonly member: string
+  /** Members of every such event, and of `delta` and `done` only. */
+  readonly place: string
+  readonly extra: string
+  /** The part that the text stands in. */
+  readonly part: PartEvents | null
+}
+
+interface PartEvents {
+  readonly added: EventHead
+  readonly done: EventHead
+  readonly toJson: (text: Written) => Written
+}
+
+const Streams: Readonly<Record<ItemKind, TextEvents | null>> = {
+  message: {
+    delta: toEventHead('response.output_text.delta'),
+    done: toEventHead('response.output_text.done'),
+    member: 'text',
+    place: ',"content_index":0',
+    extra: ',"logprobs":[]',
+    part: {
+      added: toEventHead('response.content_part.added'),
+      done: toEventHead('response.content_part.done'),
+      toJson: toTextPart
+    }
+  },
+  reasoning: {
+    delta: toEventHead('response.reasoning_summary_text.delta'),
+    done: toEventHead('response.reasoning_summary_text.done'),
+    member: 'text',
+    place: ',"summary_index":0',
+    extra: '',
+    part: {
+      added: toEventHead('response.reasoning_summary_part.added'),
+      done: toEventHead('response.reasoning_summary_part.done'),
+      toJson: toSummaryPart
+    }
+  },
+  function_call: toCallEvents('function_call_arguments', 'arguments'),
+  custom_tool_call: toCallEvents('custom_tool_call_input', 'input'),
+  tool_search_call: null,
+  compaction: null
+}
+
+function toCallEvents(name: string, member: string): TextEvents {
+  return {
+    delta: toEventHead(`response.${name}.delta`),
+    done: toEventHead(`response.${name}.done`),
+    member,
+    place: '',
+    extra: '',
+    part: null
+  }
+}
+
+/** The items of an answer that are over, and those of them that a client may refer to. */
+class Output {
+  readonly items: Written[] = []
+  readonly kept = new Map<string, Written>()
+
+  keep(id: string, json: Written): void {
+    this.items.push(json)
+    this.kept.set(id, json)
+  }
+}
+
+interface ItemEventsOptions {
+  readonly kind: BlockKind
+  readonly item: OutputItem
+  /** For a call of a tool that takes text. */
+  readonly rawInput: RawInput | null
+  readonly events: EventWriter
+  readonly output: Output
+  readonly room: AnswerRoom
+}
+
+/** Writes the events of one item, from its announcement to its end (kiro-protocol §10.3.3). */
+class ItemEvents implements AnswerBlock {
+  readonly kind: BlockKind
+  readonly #options: ItemEventsOptions
+  readonly #item: OutputItem
+  readonly #events: EventWriter
+  readonly #stream: TextEvents | null
+  /** What every event about the item says. */
+  readonly #place: string
+  /** A delta up to its text; made once per item (hot path). */
+  readonly #deltaPlace: string
+  readonly #deltaEnd: string
+  #hasPart = false
+
+  constructor(options: ItemEventsOptions) {
+    const { kind, item, events } = options
+    this.kind = kind
+    this.#options = options
+    this.#item = item
+    this.#events = events
+    this.#stream = Streams[item.kind]
+    const place = this.#stream?.place ?? ''
+    this.#place = `,"item_id":"${item.id}","output_index":${item.index}${place}`
+    this.#deltaPlace = `${this.#place},"delta":`
+    this.#deltaEnd = this.#stream?.extra ?? ''
+  }
+
+  begin(): string {
+    const { index } = this.#item
+    return this.#events.write(Added, `,"output_index":${index},"item":${toBegunItem(this.#item)}`)
+  }
+
+  add(text: string): Written {
+    return this.#add(this.#options.rawInput?.push(text) ?? text)
+  }
+
+  sign(opaque: string): string {
+    if (this.#options.room.hold(heapBytesOf(opaque))) this.#item.opaque = opaque
+    return ''
+  }
+
+  end(how: 'whole' | 'cut'): Written {
+    if (how === 'whole') {
+      const rest = this.#add(this.#options.rawInput?.end() ?? '')
+      return glue(rest, this.finish('completed'))
+    }
+    this.#options.output.items.push(toItemJson(this.#item, 'incomplete', this.#item.text.written()))
+    return ''
+  }
+
+  finish(status: 'completed' | 'incomplete'): Written {
+    const item = this.#item
+    const text = item.text.written()
+    const json = toItemJson(item, status, text)
+    this.#options.output.keep(item.id, json)
+    const before = this.#endText(text)
+    const done = glue(`,"output_index":${item.index},"item":`, json)
+    return glue(before, this.#events.write(Done, done))
+  }
+
+  /** Nothing is sent that could not be repeated at the end, for want of room. */
+  #add(text: string): Written {
+    const hasRoom = this.#item.text.add(text)
+    if (this.#stream === null || text === '' || !hasRoom || this.#events.isSilent) return ''
+    const members = this.#deltaPlace + JSON.stringify(text) + this.#deltaEnd
+    if (this.#hasPart) return this.#events.write(this.#stream.delta, members)
+    const before = this.#beginPart()
+    return glue(before, this.#events.write(this.#stream.delta, members))
+  }
+
+  #beginPart(): Written {
+    this.#hasPart = true
+    const part = this.#stream?.part ?? null
+    if (part === null) return ''
+    return this.#events.write(part.added, glue(`${this.#place},"part":`, part.toJson('""')))
+  }
+
+  #endText(text: Written): Written {
+    const stream = this.#stream
+    if (stream === null || (stream.part !== null && !this.#hasPart)) return ''
+    const { done, member, extra, part } = stream
+    const ended = this.#events.write(done, glue(`${this.#place},"${member}":`, text, extra))
+    if (part === null) return ended
+    const ofPart = glue(`${this.#place},"part":`, part.toJson(text))
+    return glue(ended, this.#events.write(part.done, ofPart))
+  }
+}
+
+/** All events of a web search, which is over when it is told of. */
+function toSearchEvents(item: SearchItem, events: EventWriter): string {
+  const { id, index, hasFailed, begun, json } = item
+  const place = `,"item_id":"${id}","output_index":${index}`
+  return (
+    events.write(Added, `,"output_index":${index},"item":${begun}`) +
+    SearchSteps.map((step) => events.write(step, place)).join('') +
+    (hasFailed ? '' : events.write(SearchCompleted, place)) +
+    events.write(Done, `,"output_index":${index},"item":${json}`)
+  )
+}
+
+/** The beginning of an event, up to its number. */
+type EventHead = `event: ${string}`
+
+function toEventHead(type: string): EventHead {
+  return `event: ${type}\ndata: {"type":"${type}","sequence_number":`
+}
+
+/** Writes the events of one stream, numbered from 0 without gaps (kiro-protocol §10.3.3); none where nobody streams. */
+class EventWriter {
+  /** No event is worth making. */
+  readonly isSilent: boolean
+  #count = 0
+
+  constructor(isStream: boolean) {
+    this.isSilent = !isStream
+  }
+
+  /** `members` is JSON text that begins with a comma. */
+  write(head: EventHead, members: string): string
+  write(head: EventHead, members: Written): Written
+  write(head: EventHead, members: Written): Written {
+    if (this.isSilent) return ''
+    const beginning = `${head}${this.#count++}`
+    if (typeof members === 'string') return `${beginning}${members}}\n\n`
+    return glue(beginning, members, '}\n\n')
+  }
+}
