@@ -18,7 +18,7 @@ interface Waiter {
 }
 
 /**
- * Who waits: round robin over client keys, first come first served inside a key, so that one greedy key
+ * The waiters: round robin over client keys, first come first served inside a key, so that one greedy key
  * delays the others by one turn and not by its whole backlog. With one key it is a plain queue.
  *
  * ```
@@ -31,7 +31,7 @@ interface Waiter {
 export class FairQueue {
   /** Bounded by what its owner lets in. */
   readonly #waiters = new Map<number, Waiter>()
-  /** Bounded by who waits: a key without waiters has none. */
+  /** Bounded by the waiters: a key without waiters has none. */
   readonly #lines = new Map<string, Line>()
   /** Bounded by the number of lines. */
   readonly #ring = new OrderedList<Line>()
@@ -42,12 +42,12 @@ export class FairQueue {
     return this.#waiters.size
   }
 
-  /** Of how many keys somebody waits. */
+  /** How many keys have waiters. */
   get keys(): number {
     return this.#lines.size
   }
 
-  /** Whether somebody of this key waits. */
+  /** Whether this key has waiters. */
   has(key: string): boolean {
     return this.#lines.has(key)
   }
@@ -59,7 +59,7 @@ export class FairQueue {
     return count
   }
 
-  /** Who has waited longest of all, whether or not it is next. */
+  /** The waiter that has waited longest of all, whether or not it is next. */
   get oldest(): { readonly id: number; readonly at: number } | null {
     return this.#byArrival.first?.item ?? null
   }
@@ -73,7 +73,7 @@ export class FairQueue {
     if (line.waiters.first === waiter.inLine) this.#place(line)
   }
 
-  /** False if nobody of this id waits. */
+  /** False if no waiter has this id. */
   remove(id: number): boolean {
     const waiter = this.#waiters.get(id)
     if (waiter === undefined) return false
@@ -86,13 +86,13 @@ export class FairQueue {
     return true
   }
 
-  /** Whose turn it is. */
+  /** The waiter whose turn it is. */
   peek(): WaiterHead | null {
     const line = this.#ring.first?.item
     return line === undefined ? null : toHead(line, line.waiters.first)
   }
 
-  /** Takes out whose turn it is. */
+  /** Takes out the waiter whose turn it is. */
   shift(now: number): number | null {
     const line = this.#ring.first?.item
     const waiter = line?.waiters.first?.item
@@ -115,7 +115,7 @@ export class FairQueue {
     return this.#lines.get(key)?.served ?? 0
   }
 
-  /** Takes out the youngest waiter of the key with most of them: who is refused when there are too many. */
+  /** Takes out the youngest waiter of the key with most of them, which is refused when there are too many. */
   popExcess(): number | null {
     const id = this.#longest()?.waiters.last?.item.id ?? null
     if (id !== null) this.remove(id)
@@ -148,7 +148,7 @@ export class FairQueue {
     return heads
   }
 
-  /** Everybody in the order of their turns, as long as nothing changes meanwhile. */
+  /** All waiters in the order of their turns, as long as nothing changes meanwhile. */
   *ids(): Generator<number, void, undefined> {
     let round: (Place<Waiter> | null)[] = []
     for (let place = this.#ring.first; place !== null; place = place.next)
@@ -177,7 +177,7 @@ export class FairQueue {
     return line
   }
 
-  /** Puts a line where it belongs in the ring, or away if nobody stands in it. */
+  /** Puts a line where it belongs in the ring, or removes an empty one. */
   #place(line: Line): void {
     if (line.place !== null) this.#ring.remove(line.place)
     line.place = null
@@ -244,9 +244,9 @@ export class OrderedList<Item> {
 }
 
 /**
- * Who waits for something that takes others' time: keys have their turns by what they have cost so far, so that a key
+ * Waiters for something that takes others' time: keys have their turns by what they have cost so far, so that a key
  * with one expensive job after the other delays another key by the one that runs, and then waits while that key has
- * its own for as long. Where nobody waits, everything is forgiven.
+ * its own for as long. While the queue is empty, everything is forgiven.
  *
  * Time is virtual: it is that of the job that began last, and a key's next turn comes after all that its jobs have
  * cost beyond it (start-time fair queueing, Goyal et al. 1996).
@@ -254,7 +254,7 @@ export class OrderedList<Item> {
  *   key a  ├────── 3000 ──────┤next
  *   key b  ├10┤next ├10┤next           b has some 300 turns before a has its second
  * ```
- * State is kept for keys that wait or have cost something since last nobody waited.
+ * State is kept for keys that wait, or have cost something since the queue was last empty.
  */
 export class CostQueue {
   /** Bounded by what its owner lets wait. */
@@ -272,12 +272,12 @@ export class CostQueue {
     this.#queue.noteServed(key, this.#charged.get(key) ?? 0)
   }
 
-  /** False if nobody of this id waits. */
+  /** False if no waiter has this id. */
   remove(id: number): boolean {
     return this.#queue.remove(id)
   }
 
-  /** Takes out whose turn it is. */
+  /** Takes out the waiter whose turn it is. */
   shift(): number | null {
     const head = this.#queue.peek()
     if (head === null) return null
@@ -297,7 +297,7 @@ export class CostQueue {
     this.#queue.noteServed(key, until)
   }
 
-  /** Who may be refused in favour of one more of this key; `null` where that would be no fairer. */
+  /** The waiter that may be refused in favour of one more of this key; `null` if that would not be fairer. */
   evictionFor(key: string): number | null {
     return this.#queue.evictionFor(key)
   }

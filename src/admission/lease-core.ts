@@ -15,8 +15,8 @@ const NOTHING: readonly LeaseCommand[] = []
  *      └──── report.returned ── held ◀──── waiting                       ▼
  *      └───────────────────────────────────────────────────────────── trimmed
  * ```
- * Invariants: held ≤ size; size ≤ what the ledger has granted and not yet back; nobody waits while a
- * permit is idle.
+ * Invariants: held ≤ size; size ≤ what the ledger has granted and not yet back; no request waits
+ * while a permit is idle.
  */
 export class LeaseCore {
   /** Bounded by `maxWaiting` of the terms. */
@@ -72,18 +72,21 @@ export class LeaseCore {
     return this.#held >= this.size && this.#queue.size >= this.#terms.maxWaiting
   }
 
-  /** When the queue is full: who has to make room for a request of `key`, if its key has so many more waiting. */
+  /**
+   * When the queue is full: the waiter that must make room for a request of `key`, if its own key has many more
+   * waiting.
+   */
   evictionFor(key: string): number | null {
     return this.#queue.evictionFor(key)
   }
 
-  /** False if nobody of this id waits (any more). */
+  /** False if no waiter has this id (any more). */
   abort(id: number): boolean {
     return this.#queue.remove(id)
   }
 
   release(now: number): readonly LeaseCommand[] {
-    if (this.#held === 0) throw new Error('a permit was released that nobody holds')
+    if (this.#held === 0) throw new Error('a permit was released that is not held')
     this.#held -= 1
     return this.#settle(now)
   }
@@ -107,7 +110,7 @@ export class LeaseCore {
     this.#returned += permits
   }
 
-  /** Refuses who waits and gives everything back as it falls idle. */
+  /** Refuses all waiters and gives everything back as it falls idle. */
   drain(now: number): readonly LeaseCommand[] {
     this.#state = 'draining'
     const commands: LeaseCommand[] = []
@@ -195,11 +198,11 @@ export type LeaseCommand =
   | { readonly type: 'refuse'; readonly id: number; readonly reason: 'full' | 'draining' }
   | { readonly type: 'trim'; readonly max: number; readonly permits: number }
 
-/** What becomes of a request for a permit; who is `waiting` hears more by a command. */
+/** What becomes of a request for a permit; after `waiting` a command decides. */
 export type LeaseAnswer = 'issued' | 'waiting' | 'full' | 'draining'
 
 /**
- * Whether the primary has a wrong picture of who waits: it takes what it was told, less what it has
+ * Whether the primary has a wrong picture of the queue: it takes what it was told, less what it has
  * granted since. More waiting is always news, less only when it matters, since under load every request
  * would be a message otherwise.
  */

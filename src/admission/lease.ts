@@ -40,7 +40,7 @@ export class Lease {
   }
 
   /**
-   * Waits for a permit. Who gets it has to release it.
+   * Waits for a permit. The caller must release it.
    *
    * @throws {GatewayError} GW_QUEUE_FULL when too many wait already, at once or when the primary finds so;
    *   GW_POOL_TIMEOUT when HTTP_POOL_TIMEOUT has passed since the arrival and other workers could be asked;
@@ -75,7 +75,7 @@ export class Lease {
     this.#refuseOverdue()
   }
 
-  /** Refuses who waits and who comes; permits go back to the primary as they are released. */
+  /** Refuses all waiting and new requests; permits go back to the primary as they are released. */
   drain(): void {
     this.#apply(this.#core.drain(this.#clock.now()))
   }
@@ -174,7 +174,7 @@ interface Entry extends WaitingRequest {
   readonly onAbort: () => void
 }
 
-/** The promises of those who wait. Each is settled by whoever takes it out, or stays until then. */
+/** The promises of waiting requests. Each stays until it is taken out, and must then be settled by the taker. */
 export class WaitingList {
   /** Bounded by the queue whose promises these are. */
   readonly #entries = new Map<number, Entry>()
@@ -253,8 +253,8 @@ export class OncePerTurn {
 }
 
 /**
- * So long anybody may wait, however short HTTP_POOL_TIMEOUT is: the other workers have to be asked for what they have
- * idle, and what is busy here says nothing about them.
+ * Every request may wait this long, however short HTTP_POOL_TIMEOUT is: the other workers must be asked for what they
+ * have idle, and what is busy here says nothing about them.
  */
 const LENDING_MS = 100
 
@@ -296,7 +296,7 @@ export interface LeaseState {
   readonly keepAlive: number
 }
 
-/** The right to have one request in flight upstream. Released once, by whoever holds it. */
+/** The right to have one request in flight upstream. Released once, by its holder. */
 export class Permit {
   #onRelease: (() => void) | null
 

@@ -97,7 +97,7 @@ function severalSources(config: Config): readonly Contradiction[] {
 /** Random text of 16 letters and digits can't be guessed; a word or a name can. */
 const MIN_KEY_CHARS = 16
 
-/** Says which keys by their places: the log is no place for keys. */
+/** Names keys by their places: keys must not be logged. */
 function shortKeys({ server: { apiKeys } }: Config): readonly Contradiction[] {
   const places = apiKeys.flatMap((key, index) => (key.length < MIN_KEY_CHARS ? [index + 1] : []))
   if (places.length === 0) return []

@@ -95,7 +95,10 @@ function readFile(path: string): FileContent {
   return { values: readEnvFile(path), warnings: [] }
 }
 
-/** One that can't be read is no reason to stay away: it may be readable for its owner only, and the environment is there. */
+/**
+ * A file that cannot be read does not stop the gateway: it may be readable by its owner only, and the environment is
+ * there.
+ */
 function readRulingFile(path: string): FileContent {
   try {
     return { values: parse(readFileSync(path)), warnings: [] }

@@ -5,7 +5,7 @@ export interface HeapPlan {
 }
 
 /**
- * Who may use how much of the container's memory. `usedBytes` adds up everything that may be in use at the same
+ * How the container's memory is shared out. `usedBytes` adds up everything that may be in use at the same
  * time; it stays `headroomBytes` below `limitBytes`.
  */
 export interface MemoryPlan {
@@ -30,7 +30,7 @@ export interface MemoryPlan {
   readonly baseBytes: number
   /** Sockets: what the kernel holds for them, which the container pays for, and Node outside its heaps. */
   readonly socketBytes: number
-  /** Of clients. So many have room where nothing is sent on them. */
+  /** Connections of clients that fit while nothing is sent on them. */
   readonly connectionsPerWorker: number
   readonly headroomBytes: number
   readonly usedBytes: number
@@ -87,7 +87,7 @@ const answerLaneMb = 2
  * kernel, without buffers. Of a worker's heap it takes 4 KiB more.
  */
 const connectionBytes = 11 * 1024
-/** More are no use to a worker, whatever memory there is. */
+/** A worker has no use for more, whatever memory there is. */
 const maxConnections = 16_384
 
 /**

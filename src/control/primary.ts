@@ -307,7 +307,7 @@ export class Primary {
   }
 
   #letServe(link: WorkerLink): void {
-    if (this.#links.find(link.member) !== link) return // it died meanwhile, and nobody would give its lease back
+    if (this.#links.find(link.member) !== link) return // it has died: its lease would never come back
     const { isSimulated, memory } = this.#options
     link.send({
       type: 'worker.start',

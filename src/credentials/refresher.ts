@@ -19,11 +19,11 @@ export interface CredentialRefresherOptions extends Omit<SignInOptions, 'source'
 }
 
 /**
- * The only one in the whole cluster who renews the sign-in (kiro-protocol §3.8).
+ * The only place in the cluster that renews the sign-in (kiro-protocol §3.8).
  *
- * At most one renewal runs at a time and everybody who needs one waits for the same. A token that is still
+ * At most one renewal runs at a time and all callers wait for the same one. A token that is still
  * valid is renewed in the background; an expired or refused one is waited for. Before every renewal the source
- * is read again, so that a refresh token which somebody else has used up is not used twice.
+ * is read again, so that a refresh token that another program has used up is not used twice.
  */
 export class CredentialRefresher {
   readonly #options: CredentialRefresherOptions
@@ -80,7 +80,7 @@ export class CredentialRefresher {
     return snapshot.token === token ? this.#refresh(token) : snapshot // joined one that knew nothing of it
   }
 
-  /** The upstream says that the account of this token is suspended: nothing is renewed until somebody signs in anew. */
+  /** The upstream says that the account of this token is suspended: nothing is renewed until there is a new sign-in. */
   suspended(token: string, message: string): void {
     const { stored } = this.#signIn
     if (stored === null || stored.accessToken !== token) return
@@ -102,7 +102,7 @@ export class CredentialRefresher {
   }
 
   #renewInBackground(): void {
-    void this.#refresh(null).catch(() => {}) // remembered by the sign-in; nobody waits for it here
+    void this.#refresh(null).catch(() => {}) // remembered by the sign-in; not awaited here
   }
 
   #refresh(refused: string | null): Promise<CredentialSnapshot> {
@@ -138,7 +138,7 @@ export class CredentialRefresher {
     return this.#signIn.adopt(await vault.keep(stored, tokens, issuedAt), issuedAt)
   }
 
-  /** A refresh token that is refused may have been used by somebody else, who has left us a new one. */
+  /** A refused refresh token may have been used by another program, which has left us a new one. */
   async #recover(cause: unknown, attempt: FailedAttempt): Promise<CredentialSnapshot> {
     const error = toGatewayError(cause)
     if (!isFinalRefusal(error)) throw this.#signIn.fail(error, attempt)

@@ -148,7 +148,7 @@ function readRefreshAnswer(response: JsonResponse, context: AnswerContext): Rene
   }
 }
 
-/** Asking again with the same refresh token is useless: somebody has to sign in. */
+/** Asking again with the same refresh token is useless: only a new sign-in helps. */
 export function isFinalRefusal(error: GatewayError): boolean {
   return error.code === 'GW_UPSTREAM_AUTH' || error.code === 'GW_UPSTREAM_SUSPENDED'
 }
@@ -188,7 +188,9 @@ function refreshFailure(response: JsonResponse, context: AnswerContext): Gateway
   })
 }
 
-/** A 403 mostly comes from a firewall before the service, a 404 from a wrong host: neither says anything of the sign-in. */
+/**
+ * A 403 mostly comes from a firewall before the service, a 404 from a wrong host: neither says anything of the sign-in.
+ */
 function codeOf(status: number, name: string): ErrorCode {
   const type = normalizeType(name).replaceAll('_', '')
   if (status === 429 || type === 'slowdown' || type === 'throttling') {

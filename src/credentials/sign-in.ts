@@ -10,7 +10,10 @@ export interface SignInOptions {
   readonly settings: SnapshotSettings
   readonly clock: Pick<WallClock, 'now'>
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
-  /** Called with every new token, when the sign-in stops to work, and when it does so for another reason. Must not throw. */
+  /**
+   * Called with every new token, when the sign-in stops to work, and when it does so for another reason. Must not
+   * throw.
+   */
   readonly onChange: () => void
 }
 
@@ -135,7 +138,7 @@ export interface RenewalFailure {
   readonly stored: StoredCredential
   /** Failures in a row. */
   readonly count: number
-  /** Epoch ms before which nobody asks again; whoever wants a token gets `error`. */
+  /** Epoch ms before which the service is not asked again; callers get `error` until then. */
   readonly retryAt: number
   /** A token that the upstream refused and that must not come back. */
   readonly spentToken: string | null

@@ -52,7 +52,7 @@ export function isTokenText(text: string): boolean {
   return /^[\x21-\x7e]{1,65536}$/.test(text)
 }
 
-/** `KIRO_API_KEY`: lives until somebody revokes it, so there is nothing to renew. */
+/** `KIRO_API_KEY`: valid until it is revoked, so there is nothing to renew. */
 export class ApiKeySource implements CredentialSource {
   readonly id: string
   readonly name = 'KIRO_API_KEY'

@@ -32,7 +32,7 @@ export class CredentialVault {
   }
 
   /**
-   * Reads source and overlay afresh: somebody else may have renewed the tokens, or signed in anew.
+   * Reads source and overlay afresh: another program may have renewed the tokens, or there may be a new sign-in.
    *
    * @throws {GatewayError} GW_CONFIG_INVALID if the source cannot be read and never could.
    */
@@ -176,7 +176,7 @@ function parseSuccessor(file: JsonObject): Successor | null {
   }
 }
 
-/** Tokens that we got for what a source holds; they supersede it until somebody signs in anew. */
+/** Tokens that we got for what a source holds; they supersede it until there is a new sign-in. */
 export interface Successor {
   /** Hash of the refresh token that the source held when these were issued. */
   readonly derivedFrom: string
@@ -200,9 +200,9 @@ export function tokenOf(source: StoredCredential): string {
 }
 
 /**
- * The newest tokens of a sign-in. Successors of another sign-in are dropped: whoever wrote the source since
- * then had newer tokens than we. Of those that belong to it, the one that lives longest wins; when the source
- * itself has got a younger access token since, that one is used with the successor's refresh token.
+ * The newest tokens of a sign-in. Successors of another sign-in are dropped: the source was written since, with
+ * newer tokens than ours. Of those that belong to it, the one that lives longest wins; when the source
+ * itself has a younger access token by now, that is used with the successor's refresh token.
  */
 export function reconcile(
   source: StoredCredential,

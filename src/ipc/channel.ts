@@ -92,7 +92,7 @@ export class Pending<Answer> {
     }
   }
 
-  /** An answer that nobody waits for any more is dropped. */
+  /** An answer that is no longer waited for is dropped. */
   answer(requestId: number, answer: Answer): void {
     this.#waiting.get(requestId)?.(answer)
   }

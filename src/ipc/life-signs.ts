@@ -16,12 +16,13 @@ export interface SilenceLimits {
 }
 
 /**
- * Tells who has fallen silent. Silence is counted in beats of the listener's own timer, and not on a clock: one that
- * comes late, because the listener was stopped itself (SIGSTOP, a suspended machine, a frozen container, a debugger, no
- * CPU), counts as one. What the others have said meanwhile is heard before the next, so nobody pays for that time.
+ * Tells which of its peers have fallen silent. Silence is counted in beats of the listener's own timer, and not on a
+ * clock: one that comes late, because the listener was stopped itself (SIGSTOP, a suspended machine, a frozen
+ * container, a debugger, no CPU), counts as one. What the others have said meanwhile is heard before the next, so that
+ * time is held against none of them.
  */
 export class LifeSigns<Name> {
-  /** Bounded by who is listened to. */
+  /** Bounded by the peers that were added. */
   readonly #signs = new Map<Name, Signs>()
 
   /** Listens to one more, from now on. */
@@ -29,7 +30,7 @@ export class LifeSigns<Name> {
     this.#signs.set(name, { silence: 0, wasHeard: false })
   }
 
-  /** Somebody who is not listened to may speak, and is not heard. */
+  /** Names that were not added are ignored. */
   heard(name: Name): void {
     const signs = this.#signs.get(name)
     if (signs === undefined) return
@@ -46,13 +47,13 @@ export class LifeSigns<Name> {
     for (const signs of this.#signs.values()) signs.silence++
   }
 
-  /** How long somebody has given no sign; 0 while nothing is missing. */
+  /** How long there has been no sign; 0 while none is missing. */
   silentMs(name: Name): number {
     const silence = this.#signs.get(name)?.silence ?? 0
     return Math.max(0, silence - 1) * BEAT_MS
   }
 
-  /** Who has been silent for longer than that. */
+  /** Those that have been silent for longer. */
   silent({ ms, firstMs }: SilenceLimits): readonly Name[] {
     if (ms === null) return []
     return [...this.#signs]

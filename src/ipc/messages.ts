@@ -31,9 +31,9 @@ export type FromWorker<Metrics = unknown> =
   /** The upstream has counted what was estimated; one for each model in a second. */
   | ({ readonly type: 'calibration.lesson' } & TokenSums)
   | { readonly type: 'metrics.snapshot'; readonly metrics: Metrics }
-  /** Somebody asked for the metrics of the whole cluster; answered by `metrics.text`. */
+  /** A client wants the metrics of the whole cluster; answered by `metrics.text`. */
   | { readonly type: 'metrics.wanted'; readonly requestId: number }
-  /** Somebody asked what the account has used; answered by `usage.told`. */
+  /** A client wants to know what the account has used; answered by `usage.told`. */
   | { readonly type: 'usage.wanted'; readonly requestId: number }
 
 /** Primary → worker. */
@@ -96,7 +96,7 @@ export interface TokenSums {
 /** What a worker must know to begin. The types of what is passed on are those of the folders that make it. */
 export interface WorkerStart<Config, Credential, Catalogue> {
   readonly type: 'worker.start'
-  /** From 1; the same for whoever fills the slot later. */
+  /** From 1; the same for later workers of the slot. */
   readonly workerId: number
   readonly config: Config
   /** Where workers listen already, or did. */
@@ -186,7 +186,7 @@ export interface LeaseTerms {
   readonly granted: number
   /** Total of permits that the primary has back; `owed` and `wanted` count from here. */
   readonly returned: number
-  /** Permits to give back before anybody else is served: the budget has shrunk. */
+  /** Permits to give back before any other request is served: the budget has shrunk. */
   readonly owed: number
   /** Permits to give back after those, as far as they are idle or a waiter elsewhere goes first. */
   readonly wanted: number

@@ -38,9 +38,9 @@ const TOLERANCE_OF_WAIT = 1 / 4
 /**
  * Whether a waiter of another worker goes before one's own although that costs a warm connection.
  * A small difference in age does not: under even load each worker then keeps to its own waiters, and
- * connections are reused. Nobody starves, since everyone who waits becomes the oldest by more than that.
- * Between two keys it is not the wait that counts but the time since the key's last turn: the wait of somebody in
- * a long line says nothing about whether the key has had its share.
+ * connections are reused. No waiter starves, since each becomes the oldest by more than that in time.
+ * Between two keys it is not the wait that counts but the time since the key's last turn: the wait of one in a
+ * long line says nothing about whether the key has had its share.
  */
 export function outranks(theirs: RankedHead, ours: WaiterHead, now: number): boolean {
   const isSameKey = theirs.key === ours.key

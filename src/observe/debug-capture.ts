@@ -24,8 +24,8 @@ const MAX_WAITING = 16
 const FILE_NAME = /^\d{8}T\d{9}Z-[\w-]*\.json$/
 
 /**
- * Keeps facts about requests in files that only we can read, for whoever looks for an error. Who calls it makes sure
- * that there is nothing secret in them. A full disk or a missing folder is warned about once and hurts no request.
+ * Keeps facts about requests in files that only we can read, to find errors by. The caller must leave out secrets. A
+ * full disk or a missing folder is warned about once and hurts no request.
  */
 export class DebugCapture {
   readonly #options: DebugCaptureOptions

@@ -1,6 +1,6 @@
 import { GatewayError } from '../shared/errors.ts'
 
-/** Bounds of one log line: whoever logs a prompt by mistake logs 512 characters of it. */
+/** Bounds of one log line: a prompt that is logged by mistake is cut to 512 characters. */
 const maxTextLength = 512
 const maxStackLength = 1200
 const maxItems = 20

@@ -49,7 +49,7 @@ export function createLogger(
       hooks: {
         streamWrite: toShortLine,
         logMethod([first, ...rest], method) {
-          // What was thrown is no constant message, and may hold a secret.
+          // The message of an error is not constant, and may hold a secret.
           if (first instanceof Error) method.call(this, { err: first }, 'unexpected error')
           else if (typeof first === 'string') method.call(this, cleanText(first), ...rest)
           else method.call(this, first, ...rest)
@@ -98,14 +98,14 @@ export const STDERR = 2
 
 /**
  * Where workers find the descriptor that the primary has opened for log lines. Not below 3: whenever libuv starts a
- * process it makes what that one inherits as 0 to 2 wait again, for everybody who shares it, and so does Node at its end.
+ * process it makes the child's descriptors 0 to 2 blocking again for all that share them, and so does Node at its end.
  */
 export const WORKER_LOG_FD = 4
 
 /**
  * Opens standard output or standard error anew, so that a write finds room or fails, and never waits for a reader that
- * has stopped. Whoever shares the original keeps it as it is. A file is left alone: it never makes anybody wait, and its
- * position is shared with who else writes to it. A socket can't be opened again, so it is changed for all who have it.
+ * has stopped. Other holders of the original keep it as it is. A file is left alone: writing to it never waits, and its
+ * position is shared with other writers. A socket can't be opened again, so it is changed for all its holders.
  *
  * @see https://man7.org/linux/man-pages/man7/pipe.7.html
  */
@@ -136,10 +136,10 @@ const FIRST_PAUSE_MS = 10
 const LONGEST_PAUSE_MS = 250
 
 /**
- * Writes lines to a file descriptor, at once where it takes them. Nobody ever waits for its reader: while that one
- * stands still up to `maxWaitingBytes` are kept; what comes then, until these are written, is lost and counted. A line
- * that can't be written, because the disk is full or the reader is gone, is lost and counted, too: no request is worth
- * less than its log line. The next one is tried again.
+ * Writes lines to a file descriptor, at once where it takes them, and never waits for a reader: while that
+ * stands still up to `maxWaitingBytes` are kept; what comes then, until these are written, is lost and counted. So is a
+ * line that can't be written because the disk is full or the reader is gone: a lost log line must never fail a request.
+ * The next line is tried again.
  *
  * ```
  *   flowing ──no room──▶ waiting ──maxWaitingBytes──▶ losing
@@ -260,7 +260,7 @@ export class LineWriter {
     return this.#put(this.#isMidLine ? Buffer.concat([NEWLINE, line]) : line)
   }
 
-  /** Keeps as `#rest` what there is no room for. */
+  /** Keeps as `#rest` what did not fit. */
   #put(bytes: Buffer): Outcome {
     this.#rest = bytes
     try {

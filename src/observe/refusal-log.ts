@@ -1,6 +1,6 @@
 import type { Logger } from './logger.ts'
 
-/** So many lines are written in each such time; of what comes then there is one line with the count. */
+/** Lines written in each period; the rest of it becomes one line with the count. */
 const LINES = 10
 const WINDOW_MS = 10_000
 
@@ -11,9 +11,9 @@ export interface ClientRefusal {
 }
 
 /**
- * Logs refusals of requests that came without a key. Everybody who reaches the port can make as many of them as he
- * likes, so the log has a bounded number of lines for them, and the count of the rest: nobody may push out what others'
- * requests have left there.
+ * Logs refusals of requests that came without a key. Anyone who reaches the port can cause any
+ * number of them, so the log has a bounded number of lines for them and counts the rest: they must not push out what
+ * others' requests have left there.
  */
 export class RefusalLog {
   readonly #log: Pick<Logger, 'info'>

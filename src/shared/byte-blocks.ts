@@ -5,7 +5,8 @@ const LARGEST_BYTES = 64 * 1024
 
 /**
  * Bytes that come in chunks and are wanted whole. A chunk may be of one byte and takes a hundred and more of the heap
- * while it is kept, and the whole of what was read with it: so they are copied together. Whoever appends has a bound.
+ * while it is kept, and the whole of what was read with it: so they are copied together. The caller must bound what it
+ * appends.
  */
 export class ByteBlocks {
   /** All but the last are full. Bounded by what is appended, and a block. */

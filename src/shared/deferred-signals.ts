@@ -1,6 +1,5 @@
 /**
- * Signals that are listened to from the start and kept until somebody can act on them: by itself, one that comes too
- * early ends the process.
+ * Signals that are kept until the program can act on them: without a listener, an early one would end the process.
  */
 export class DeferredSignals {
   readonly #kept = new Set<NodeJS.Signals>()

@@ -229,7 +229,7 @@ export class GatewayError extends Error {
   }
 }
 
-/** What is no error of ours by now is a bug; the client learns nothing of it and the log everything. */
+/** Any error that is not ours by now is a bug: the log gets all of it, the client none. */
 export function asGatewayError(cause: unknown): GatewayError {
   return cause instanceof GatewayError
     ? cause

@@ -13,7 +13,9 @@ export async function makeFolder(folder: string): Promise<void> {
   await made(folder)
 }
 
-/** Makes a folder as `makeFolder()` does, which nobody else puts anything into: it is closed to others again. */
+/**
+ * Like `makeFolder()`, for a folder that only this program writes to: one that is there is closed to other users again.
+ */
 export async function makePrivateFolder(folder: string): Promise<void> {
   const { mode } = await made(folder)
   if ((mode & 0o077) === 0 || process.platform === 'win32') return

@@ -182,7 +182,7 @@ const SPECIAL_TOKENS: Readonly<Record<string, Refusal>> = {
   'quota-token': FAULTS.quota
 }
 
-/** Whether somebody may call at all, whatever they ask for. */
+/** Whether a caller may call at all, whatever it asks for. */
 export function checkToken(credential: Credential): Refusal | null {
   const { token } = credential
   if (token === '') return forbidden('Missing Authentication Token')

@@ -15,7 +15,7 @@ const { values } = parseArgs({
 const simulator = new Simulator({ host: values.host, port: Number(values.port) })
 const { url, port } = await simulator.start()
 
-// Listened to before anybody learns that it runs: from then on a signal may come.
+// Listened to before the parent learns that it runs: from then on a signal may come.
 process.once('SIGTERM', stop)
 if (process.send === undefined) {
   process.once('SIGINT', stop)

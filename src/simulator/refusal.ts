@@ -1,6 +1,6 @@
 import type { RuleId } from '../kiro/rules/rules.ts'
 
-/** An answer that is no stream: what the upstream says when it will not or cannot serve a request. */
+/** An answer that is not a stream: what the upstream says when it will not or cannot serve a request. */
 export interface Refusal {
   readonly status: number
   /** Goes into `x-amzn-errortype` and `__type`. */
@@ -11,7 +11,10 @@ export interface Refusal {
   readonly retryAfterS?: number
   /** A page of the network in front of the upstream instead of its JSON. */
   readonly html?: string
-  /** What was broken; missing where the prompt asked for the refusal. Only the simulator says that, in `x-simulator-rule`. */
+  /**
+   * What was broken; missing where the prompt asked for the refusal. Only the simulator says that, in
+   * `x-simulator-rule`.
+   */
   readonly rule?: RuleId
   /** The same in words. */
   readonly violation?: string

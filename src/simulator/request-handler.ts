@@ -155,7 +155,7 @@ function* wrapAll(steps: Iterable<Step>): Generator<Step> {
   for (const step of steps) yield wrapPayload(step)
 }
 
-/** Where there is no answer, until the client has left. */
+/** Without an answer: waits until the client has left. */
 async function sendAnswer(
   response: ServerResponse,
   answer: JsonAnswer | Refusal | null,
@@ -195,7 +195,7 @@ export async function readWholeBody(request: IncomingMessage): Promise<string | 
       chunks.push(chunk)
     }
   } catch {
-    return null // the connection broke: nobody is there to be told
+    return null // the connection broke: no client is left to answer
   }
   return Buffer.concat(chunks).toString()
 }

@@ -22,7 +22,7 @@ export type Step =
   | { readonly type: 'error'; readonly code: string; readonly message: string }
   /** A frame whose checksum is wrong. */
   | { readonly type: 'corrupt-frame' }
-  /** So many bytes of a frame that is longer. */
+  /** The first bytes of a longer frame: this many. */
   | { readonly type: 'half-frame'; readonly bytes: number }
   | { readonly type: 'pause'; readonly ms: number }
   /** Nothing more, for ever: until the client leaves. */

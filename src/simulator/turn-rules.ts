@@ -155,7 +155,7 @@ export function checkPairs(view: RequestView): Refusal | null {
     const answered = idsOf(turn.toolResults)
     const orphan = answered.find((id) => !asked.includes(id))
     if (orphan !== undefined)
-      return improper('result-call', `H4: nobody asked for the tool result ${orphan}`)
+      return improper('result-call', `H4: no call asks for the tool result ${orphan}`)
     const open = asked.find((id) => !answered.includes(id))
     if (open === undefined) return null
     return improper('call-result', `H5: the tool use ${open} has no result`)

@@ -17,7 +17,7 @@ const NAME = /[`"']?([\w.:/-]*[\w])[`"']?(?:\s+(?:tool|function)\b)?/y
 const WITH = /\s+with\s+(?:the\s+)?(?:arguments\s+|args\s+|input\s+)?(?=\{)/y
 const SEPARATOR = /(?:\s*,\s*and\s+|\s*,\s*|\s+and\s+|\s*&\s*)/y
 
-/** The calls that `prompt` asks for, in its order. Names that nobody offers end the list. */
+/** The calls that `prompt` asks for, in its order. A name that is not offered ends the list. */
 export function findWishedCalls(prompt: string, tools: readonly OfferedTool[]): WishedCall[] {
   if (tools.length === 0) return []
   for (const form of [LIST_FORM, NAME_FORM]) {
@@ -29,7 +29,7 @@ export function findWishedCalls(prompt: string, tools: readonly OfferedTool[]): 
   return []
 }
 
-/** The list of calls that begins at `start`; empty if the first name is no tool's. */
+/** The list of calls that begins at `start`; empty if the first name is not a tool. */
 function readCalls(prompt: string, start: number, tools: readonly OfferedTool[]): WishedCall[] {
   const calls: WishedCall[] = []
   let at = start

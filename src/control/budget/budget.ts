@@ -131,7 +131,7 @@ export function noteBudget(
   }
 }
 
-/** As often as somebody who reads the log can make use of. */
+/** Often enough for people who read the log. */
 const PERIOD_MS = 10_000
 
 /** Says at a steady low rate how the budget is used, while requests wait for a connection. */

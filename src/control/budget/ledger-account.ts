@@ -84,7 +84,7 @@ export function wantOf(account: Account): number {
   return Math.max(0, account.report.waiting - underWay(account))
 }
 
-/** The first of them. The primary's own calls go before everybody: they count as waiting since ever. */
+/** The first of them. The primary's own calls go first: they count as having waited since time 0. */
 export function headsOf(account: Account): readonly WaiterHead[] {
   const heads = account.report.heads.slice(underWay(account)).slice(0, wantOf(account))
   if (account.slot !== 'control') return heads

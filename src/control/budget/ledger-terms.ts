@@ -119,7 +119,7 @@ function waitingAllowance(view: LedgerView, member: string, { slot }: Account): 
   return allowed + Math.max(0, room) + Math.max(0, idle)
 }
 
-/** Whether a member would refuse, or keep, somebody wrongly if it did not hear that its allowance has changed. */
+/** Whether a member would wrongly refuse or keep a waiter if it were not told of its new allowance. */
 function isAllowanceNews(account: Account, told: number, allowance: number): boolean {
   if (told === allowance) return false
   const waiting = wantOf(account)

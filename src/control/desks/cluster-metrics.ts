@@ -34,7 +34,10 @@ export class ClusterMetrics {
   readonly #members = new Set<string>()
   /** Of members only. Bounded by their number. */
   readonly #latest = new Map<string, MetricsSnapshot>()
-  /** Counts of the workers that are gone, merged when there are many. Bounded by MAX_RETIRED and who leaves meanwhile. */
+  /**
+   * Counts of the workers that are gone, merged when there are many. Bounded by MAX_RETIRED and the workers that leave
+   * meanwhile.
+   */
   readonly #retired: Retired[] = []
   #isMerging = false
   /** Bounded by the number of workers. */

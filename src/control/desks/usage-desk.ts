@@ -22,7 +22,7 @@ export interface UsageDeskOptions {
   readonly now: () => number
 }
 
-/** Whoever asks again so soon is told the same: dashboards ask every few seconds. */
+/** An answer this young is given again: dashboards ask every few seconds. */
 const FRESH_MS = 15_000
 const CALL_TIMEOUT_MS = 10_000
 

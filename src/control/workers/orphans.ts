@@ -71,7 +71,7 @@ export async function orphansGone(options: OrphanOptions): Promise<OrphanNews> {
   return 'still there'
 }
 
-/** Connections to these ports that nobody has open and whose peer has not let go. */
+/** Connections to these ports that no process has open and whose peer has not let go. */
 export function countOrphans(tables: string, ports: ReadonlySet<number>): number {
   return parseSocketTable(tables).filter(
     ({ inode, remotePort, state }) =>
@@ -126,7 +126,7 @@ export interface TcpSocket {
   readonly state: TcpState
   /** Bytes that the peer has not acknowledged; a FIN counts as one. */
   readonly unsentBytes: number
-  /** Bytes that have arrived and nobody has read. */
+  /** Bytes that have arrived and have not been read. */
   readonly unreadBytes: number
   /** 0 for a socket that no process has open any more. */
   readonly inode: number

@@ -5,7 +5,7 @@ import type { WorkerLink } from './worker-link.ts'
 type Watched = Pick<WorkerLink, 'id' | 'pid' | 'kill'>
 
 export interface StallWatchOptions<Worker extends Watched> {
-  /** `WORKER_STALL_TIMEOUT`, asked at every beat; `null` kills nobody. */
+  /** `WORKER_STALL_TIMEOUT`, asked at every beat; `null` means never. */
   readonly timeoutMs: () => number | null
   readonly log: Pick<Logger, 'error'>
   /** Called when a worker is about to be killed. */
@@ -20,8 +20,8 @@ export interface StallWatchOptions<Worker extends Watched> {
 const START_MS = 30_000
 
 /**
- * Kills workers whose event loop hangs, in whichever state they are: starting, serving, leaving or draining. They hold
- * clients and permits, and no exit would ever tell of it. SIGKILL also ends one that was stopped. From then on it is a
+ * Kills workers whose event loop hangs, in any state: starting, serving, leaving or draining. They hold clients and
+ * permits, and no exit would ever report them. SIGKILL also ends one that was stopped. From then on it is a
  * worker that has died.
  */
 export class StallWatch<Worker extends Watched> {
@@ -49,7 +49,7 @@ export class StallWatch<Worker extends Watched> {
     if (this.#suspects.has(worker)) this.#suspect()
   }
 
-  /** Whoever has a debugger may stop as long as he likes. */
+  /** A worker under a debugger may stop for as long as it likes. */
   onDebugger(worker: Worker, isDebugged: boolean): void {
     if (isDebugged) this.#debugged.add(worker)
     else this.#debugged.delete(worker)

@@ -94,9 +94,9 @@ export class Supervisor {
     return this.#allStopped.promise
   }
 
-  /** Kills what is left; nobody is replaced. */
+  /** Kills what is left and replaces nothing. */
   destroy(): void {
-    void this.drain() // no slot may want to be filled again; whoever waits for the end hears of it
+    void this.drain() // no slot may want to be filled again; and callers of drain() learn of the end
     for (const { worker } of this.#slots) worker?.kill()
     this.#leaving.kill()
   }
@@ -281,7 +281,7 @@ export class LeavingWorkers {
     this.#workers.set(worker, { timer, onGone })
   }
 
-  /** False if it is none of these. */
+  /** False if it is not one of these. */
   gone(worker: WorkerProcess): boolean {
     const entry = this.#workers.get(worker)
     if (entry === undefined) return false

@@ -78,7 +78,7 @@ export class WorkerLink implements WorkerProcess {
     this.#worker?.process.kill('SIGKILL')
   }
 
-  /** Some systems say at once that there is no room for another process, others a moment later. */
+  /** Some systems refuse another process at once, others a moment later. */
   #fork(): Worker | null {
     try {
       const worker = cluster.fork({ ...this.#options.env, ...WORKER_ENV })

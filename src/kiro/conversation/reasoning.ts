@@ -55,7 +55,7 @@ const TAG_SHARE: Readonly<Record<Effort, number>> = {
 
 /**
  * Decides where reasoning comes from: the model's own, if it has any (§9.2), else tags in the text, if
- * the operator allows them (§9.1). Only who asks gets reasoning.
+ * the operator allows them (§9.1). Only requests that ask get reasoning.
  */
 export function planReasoning(options: ReasoningOptions): ReasoningPlan {
   const wish = withSuffix(options.wish, options.model)

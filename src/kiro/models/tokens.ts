@@ -8,7 +8,7 @@ const TOKENS_PER_EXTRA_BYTE = 0.5
  * Estimates how many tokens a model makes of `text`; 0 only for empty text.
  *
  * One native pass and no tokenizer: the UTF-8 length beyond the UTF-16 length tells how much of the
- * text is not ASCII. Whoever counts many small pieces adds up {@link weighTokens} and rounds once.
+ * text is not ASCII. To count many small pieces, add up {@link weighTokens} and round once.
  */
 export function estimateTokens(text: string): number {
   return Math.ceil(weighTokens(text))

@@ -1,5 +1,5 @@
 /**
- * One thing that the upstream insists on. Whoever breaks it gets a 400, mostly the one that explains nothing:
+ * One thing that the upstream insists on. A request that breaks it gets a 400, mostly the one that explains nothing:
  * "Improperly formed request."
  */
 export interface Rule {
@@ -97,7 +97,7 @@ export const RuleTable = {
       'Text is valid Unicode.',
       'Do not cut text between the halves of a surrogate pair.'
     ),
-    notSimulated: 'Nobody has reported what the upstream does with half a surrogate pair.'
+    notSimulated: 'There are no reports of what the upstream does with half a surrogate pair.'
   },
 
   'result-call': rule(
@@ -182,7 +182,7 @@ export const RuleTable = {
   ),
   'tool-schema-references': {
     ...rule('§4.11', 'A tool schema has no references.', 'Write the schema out.'),
-    notSimulated: 'Nobody has reported whether the upstream takes references.'
+    notSimulated: 'There are no reports of whether the upstream takes references.'
   },
   'tool-schema-depth': rule(
     '§4.11',
@@ -222,7 +222,10 @@ function own(source: string, what: string): Rule {
   }
 }
 
-/** How much the upstream takes of anything, as far as it is known: the gateway keeps to these, the simulator enforces them. */
+/**
+ * How much the upstream takes of anything, as far as it is known: the gateway keeps to these, the simulator enforces
+ * them.
+ */
 export const UpstreamLimits = {
   /** Entries of a conversation's history (kiro-protocol §4.7, H9). */
   historyEntries: 10_000,
@@ -230,7 +233,7 @@ export const UpstreamLimits = {
   messageChars: 600_000,
   /** Characters of one tool result (§4.12). */
   resultChars: 800_000,
-  /** Reports of refusals begin above this; nobody has published a limit. */
+  /** Refusals are reported above this; no limit is published. */
   tools: 120,
   /** 64 is documented, 63 is what works everywhere (§4.4). */
   toolNameChars: 63,

@@ -122,7 +122,7 @@ class SchemaCleaner {
     return copy
   }
 
-  /** Keywords that nobody knows may hold schemas as well as anything else. */
+  /** Unknown keywords may hold schemas as well as anything else. */
   #copyKeyword(key: string, value: unknown, depth: number): unknown {
     if (VALUES.has(key)) return value
     if (isJsonObject(value)) {

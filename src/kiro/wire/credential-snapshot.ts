@@ -17,7 +17,7 @@ export interface CredentialSnapshot {
   /** The account's own ARN. Which ARN a host is sent, if any, is decided by `profileArnFor`. */
   readonly profileArn: string | null
   readonly apiRegion: string
-  /** Epoch ms; `null` never expires, or nobody knows when. */
+  /** Epoch ms; `null` when it never expires, or that is unknown. */
   readonly expiresAt: number | null
 }
 

@@ -3,7 +3,7 @@ import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from '../../shared/json.ts'
 
 /**
- * What the upstream says, one frame at a time (kiro-protocol §5.3). Events that nobody acts on are
+ * What the upstream says, one frame at a time (kiro-protocol §5.3). Events that nothing here acts on are
  * `ignored` with their type, so that they can be counted.
  */
 export type UpstreamEvent =
@@ -160,7 +160,7 @@ function toTokenUsage(counts: JsonObject): TokenUsage | undefined {
   return Object.keys(usage).length === 0 ? undefined : usage
 }
 
-/** An exception is one whatever its payload looks like: text that is no JSON becomes the message. */
+/** An exception is one whatever its payload looks like: text that is not JSON becomes the message. */
 function parseException(frame: Frame): UpstreamEvent {
   const text = payloadText(frame)
   const payload = parseJsonObject(text) ?? { message: text }
@@ -194,7 +194,7 @@ function withoutNamespace(name: string): string {
 /**
  * The payload's object; one that is wrapped in its own event name is taken out (§5.2).
  *
- * @throws {GatewayError} GW_FRAME_CORRUPT when it is no JSON object.
+ * @throws {GatewayError} GW_FRAME_CORRUPT when it is not a JSON object.
  */
 export function parsePayload(frame: Frame, eventType: string): JsonObject {
   const payload = parseJsonObject(payloadText(frame))
@@ -237,8 +237,8 @@ const SPACE = 0x20
 const MAX_BYTES = 512
 
 /**
- * The text of a payload that is exactly `{"content":"…"}`, which nearly all of an answer is; `null` for every other, which
- * JSON.parse has to read. Takes less than half of its time (`test/bench/frames.bench.ts`).
+ * The text of a payload that is exactly `{"content":"…"}`, which nearly all of an answer is; `null` for every other,
+ * which JSON.parse has to read. Takes less than half of its time (`test/bench/frames.bench.ts`).
  */
 export function plainContent(payload: Buffer): string | null {
   const end = payload.length - 2

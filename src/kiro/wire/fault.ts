@@ -242,13 +242,13 @@ export function cut(text: string, maxLength: number): string {
   return text.length <= maxLength ? text : `${text.slice(0, maxLength - 1)}…`
 }
 
-/** A longer passage in quotation marks is somebody's text; names of tools and models have at most so many characters. */
+/** Names of tools and models have at most this many characters; a longer passage in quotation marks is text of people. */
 const MAX_QUOTED_CHARS = 64
 
 /** As AWS words it: the value is the client's, whatever its length, and may itself hold quotation marks. */
 const REFUSED_VALUE = /\b(value) '(.*)' at '([\w.[\]-]{1,200})'/gis
 
-/** An apostrophe inside a word is no quotation mark. */
+/** An apostrophe inside a word is not a quotation mark. */
 const OPENING = /["`“„‘]|(?<![\p{L}\p{N}])'/u
 const CLOSING: Readonly<Record<string, RegExp>> = {
   '"': /.*"/s,

@@ -98,7 +98,7 @@ function fill(template: string, region: string): string {
   return template.replaceAll('{region}', region).replace(/\/+$/, '')
 }
 
-/** Where the API is known to exist; other regions are used only when somebody names them. */
+/** Where the API is known to exist; other regions are used only when they are named. */
 export const API_REGIONS: readonly string[] = ['us-east-1', 'eu-central-1']
 const DEFAULT_REGION = 'us-east-1'
 const REGION = /^[a-z]{2}(-[a-z]+)+-\d{1,2}$/
@@ -172,8 +172,8 @@ export function generationHeaders(
 }
 
 /**
- * Who calls, for every operation. A key or an identity provider's token without its `TokenType` is taken for
- * an ordinary one and refused.
+ * Headers that say who calls, for every operation. A key or an identity provider's token without its `TokenType` is
+ * taken for an ordinary one and refused.
  */
 export function bearerHeaders(
   snapshot: Pick<CredentialSnapshot, 'token' | 'tokenType'>,

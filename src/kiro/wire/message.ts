@@ -25,7 +25,7 @@ export interface Message {
   readonly source?: Source
 }
 
-/** Where in the client's body something stood, as `Repairs.note()` takes it; missing where nobody said. */
+/** Where in the client's body something stood, as `Repairs.note()` takes it; missing where it is unknown. */
 export type Source = string | undefined
 
 export type Role = 'user' | 'assistant'

@@ -2,7 +2,7 @@ import { isJsonObject } from '../../shared/json.ts'
 
 /**
  * The upstream's request body as this gateway writes it (kiro-protocol §4). Keys that would be empty are
- * absent, never `[]` or `{}`. `profileArn` is added by whoever holds the credential.
+ * absent, never `[]` or `{}`. `profileArn` is added where the credential is held.
  */
 export interface UpstreamPayload {
   readonly conversationState: ConversationState
@@ -71,7 +71,7 @@ export interface UpstreamToolResult {
   readonly status: 'success' | 'error'
 }
 
-/** Members whose text says how a request is built, and nothing of what anybody wrote. */
+/** Members whose text says how a request is built, and nothing of what people wrote. */
 const STRUCTURE = new Set([
   'conversationId',
   'chatTriggerType',
@@ -83,7 +83,7 @@ const STRUCTURE = new Set([
   'status'
 ])
 
-/** A longer one would be somebody's text under the name of a structure. */
+/** A longer value would be text of people under the name of a structure. */
 const MAX_STRUCTURE_CHARS = 128
 const MAX_KEY_CHARS = 64
 
@@ -101,7 +101,7 @@ interface Place {
   readonly area: 'payload' | 'schema' | 'words'
 }
 
-/** Members of schemas that hold words of whoever wrote them, or values. */
+/** Members of schemas that hold words of their authors, or values. */
 const SCHEMA_TEXTS = new Set(['description', 'title', 'default', 'example', 'examples', '$comment'])
 
 function outline(value: unknown, place: Place): unknown {
@@ -117,7 +117,7 @@ function outline(value: unknown, place: Place): unknown {
   )
 }
 
-/** Whether a key is a name, as of a parameter. Arguments may have others: what somebody wrote. */
+/** Whether a key is a name, as of a parameter. Arguments may have other keys: text of people. */
 function isStructural(key: string, { area }: Place): boolean {
   return key.length <= MAX_KEY_CHARS && (area !== 'words' || NAME.test(key))
 }

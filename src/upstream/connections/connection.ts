@@ -32,8 +32,8 @@ export interface ConnectionOptions {
 }
 
 /**
- * How long a peer may take to answer our FIN before it gets a reset. Where somebody waits for the permit there is
- * little time; a connection that nobody needs may take a round trip around the world.
+ * How long a peer may take to answer our FIN before it gets a reset. There is little time
+ * where a request waits for the permit; a surplus connection may take a round trip around the world.
  */
 const FIN_PATIENCE_MS: Readonly<Partial<Record<CloseReason, number>>> = {
   abandoned: 30,
@@ -132,7 +132,10 @@ export class Connection {
     return this.socket.bytesRead === this.#bytesReadBefore
   }
 
-  /** Sends one request. The handler's last call is `onResponseEnd` or `onResponseError`, after which `settle()` or `close()` is due. */
+  /**
+   * Sends one request. The handler's last call is `onResponseEnd` or `onResponseError`, after which `settle()` or
+   * `close()` is due.
+   */
   dispatch(request: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
     if (this.#state !== 'idle') throw new Error(`dispatch on a connection that is ${this.#state}`)
     this.#state = 'busy'
@@ -222,7 +225,7 @@ export function takeOverEngineClose(socket: Socket, rules: CloseRules): void {
 }
 
 /**
- * Makes everybody who destroys a TCP socket drop it, where that is wanted by then. What the kernel has not sent yet would
+ * Makes every destroy() of a TCP socket drop it, where that is wanted by then. What the kernel has not sent yet would
  * keep the connection open behind our back; after both FINs a reset goes out only where there is such a rest.
  *
  * Below TLS it has to be this socket and not the one above: that would tell its close before its error, which the

@@ -41,7 +41,7 @@ export class ConnectTimeout extends Error {
 }
 
 /**
- * So long a connection may be silent before the kernel asks whether the peer is still there. A path that has vanished
+ * How long a connection may be silent before the kernel asks whether the peer is still there. A path that has vanished
  * (a VPN that went down, a NAT that forgot) is noticed ten probes later, a second apart, instead of when a timeout of
  * the answer passes; and the NAT is reminded.
  */
@@ -64,7 +64,7 @@ export function openSocket(options: OpenSocketOptions): SocketAttempt {
   const transport = connectTcp({ host, port, lookup: toLookup(resolveHost, abort.signal) })
   transport.setNoDelay(true)
   transport.setKeepAlive(true, PROBE_AFTER_MS)
-  transport.on('error', () => {}) // between two steps nobody else listens
+  transport.on('error', () => {}) // between two steps there is no other listener
   let reason: Error | null = null
   const end = (): void => {
     dropSocket(transport)

@@ -123,7 +123,7 @@ export class ConnectionPool {
 
   /**
    * Takes a connection back whose answer failed or was given up. Resolves when it has really gone: only
-   * then may its permit serve somebody else.
+   * then may its permit serve another request.
    */
   discard(connection: Connection): Promise<void> {
     this.#busy -= 1
@@ -148,7 +148,7 @@ export class ConnectionPool {
   trimIdle(): void {
     while (this.#idle.size > this.#options.limits.maxIdle()) {
       const oldest = this.#idle.takeOldest()
-      if (oldest !== null) void this.#close(oldest, 'excess_idle') // nobody has to wait for it
+      if (oldest !== null) void this.#close(oldest, 'excess_idle') // not awaited
     }
   }
 
@@ -209,7 +209,7 @@ export class ConnectionPool {
       signal.throwIfAborted()
       return { socket, transport }
     } catch (cause) {
-      // The peer may have accepted already; it is given the time to notice that nobody is there.
+      // The peer may have accepted already; it is given the time to notice the reset.
       attempt.giveUp()
       if (!signal.aborted) this.#names.doubt((proxy ?? addressOf(origin)).host)
       if (!isRefusal(cause)) await delay(NOTICE_GRACE_MS)
@@ -286,7 +286,7 @@ export class ConnectionPool {
     const limit = performance.now() - this.#keepaliveExpiryMs + 0.5 // timers may fire a little early
     while ((this.#idle.oldestSince() ?? Infinity) <= limit) {
       const oldest = this.#idle.takeOldest()
-      if (oldest !== null) void this.#close(oldest, 'expired') // nobody has to wait for it
+      if (oldest !== null) void this.#close(oldest, 'expired') // not awaited
     }
     this.#scheduleSweep()
   }

@@ -32,7 +32,7 @@ interface Known {
 interface Running {
   readonly found: Promise<readonly HostAddress[]>
   readonly abort: AbortController
-  /** Who has not given up; with a last good answer nobody does, for a new one is of use to all. */
+  /** Callers that have not given up; with a last good answer none does, since a new one is of use to all. */
   waiting: number
 }
 
@@ -119,7 +119,7 @@ export class HostNames {
       .finally(() => {
         if (this.#running.get(host) === running) this.#running.delete(host)
       })
-    found.catch(() => {}) // where the last good answer serves nobody waits for this one
+    found.catch(() => {}) // where the last good answer serves, this one is not awaited
     const running: Running = { found, abort, waiting: 0 }
     this.#running.set(host, running)
     return running
@@ -142,7 +142,7 @@ export class HostNames {
     else known.retryAt = this.#now() + RETRY_MS
   }
 
-  /** Ends the look-up when the last one who waits for it has given up. */
+  /** Ends the look-up when the last caller has given up. */
   #whole(host: string, running: Running, signal: AbortSignal): Promise<readonly HostAddress[]> {
     return unlessAborted(running.found, signal, () => {
       running.waiting -= 1

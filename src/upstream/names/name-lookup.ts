@@ -11,7 +11,7 @@ export interface HostAddress {
 /** What a name stands for, in the order in which the addresses are worth trying; at least one. */
 export interface NameAnswer {
   readonly addresses: readonly HostAddress[]
-  /** So long the answer may be used again. */
+  /** How long the answer may be used again. */
   readonly ttlMs: number
 }
 
@@ -60,7 +60,7 @@ const PARTIAL_TTL_MS = 1_000
 const DEFINITE: readonly string[] = ['ENOTFOUND', 'ENODATA', 'EBADNAME']
 
 /**
- * Look-ups that can be given up. `getaddrinfo` can't: a name that nobody answers for takes one of the process's four
+ * Look-ups that can be given up. `getaddrinfo` can't: a name without an answer takes one of the process's four
  * file threads for tens of seconds, and the process does not end before it is through.
  *
  * ```

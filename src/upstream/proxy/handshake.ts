@@ -40,7 +40,7 @@ export class ProxyRefusal extends Error {
   }
 }
 
-/** Runs a handshake. What the upstream has sent already is put back, so that whoever reads next finds it. */
+/** Runs a handshake. What the upstream has sent already is put back, so that the next reader finds it. */
 export function shakeHands(
   socket: Socket,
   handshake: ProxyHandshake,
@@ -80,7 +80,7 @@ function readChunk(socket: Socket): Buffer | null {
   return Buffer.isBuffer(chunk) ? chunk : null
 }
 
-/** Of the answer, without the body of a refusal: nobody reads that. */
+/** Of the answer, without the body of a refusal, which is not read. */
 const MAX_HEAD_BYTES = 16 * 1024
 const HEAD_END = '\r\n\r\n'
 const BEGINNING = Buffer.from('HTTP/1.')
@@ -127,7 +127,7 @@ export class HttpTunnel implements ProxyHandshake {
     }
   }
 
-  /** Waiting for the end of a head that is none would take until the deadline. */
+  /** Waiting for the end of what is not a head would take until the deadline. */
   #checkBeginning(): void {
     const length = Math.min(this.#unread.length, BEGINNING.length)
     if (this.#unread.compare(BEGINNING, 0, length, 0, length) !== 0) throw notHttp('no HTTP')

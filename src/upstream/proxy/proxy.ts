@@ -69,7 +69,7 @@ type Match = (address: Address) => boolean
  *   10.0.0.0/8           a range of addresses
  *   host:8443            each of these with a port: only that port
  * ```
- * What is none of these matches nothing: the variable is shared with other programs, which may know more.
+ * An entry that is none of these matches nothing: the variable is shared with other programs, which may know more.
  */
 export function parseNoProxy(text: string): Match {
   const matches = text

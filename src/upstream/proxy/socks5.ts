@@ -109,7 +109,7 @@ export class Socks5Handshake implements ProxyHandshake {
 
   /** A server that speaks before it was asked does not speak SOCKS. */
   #askFor(phase: Phase, bytes: Buffer): HandshakeStep {
-    if (this.#unread.length > 0) throw notSocks('bytes that nobody asked for')
+    if (this.#unread.length > 0) throw notSocks('bytes that were not asked for')
     this.#phase = phase
     return { name: 'send', bytes }
   }
