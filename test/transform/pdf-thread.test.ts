@@ -133,8 +133,8 @@ function makePool(t: { teardown(tearDown: () => unknown): void }): TransformPool
     maxQueue: 6,
     timeoutMs: 60_000,
     createQueue: () => new CostQueue(),
-    threadHeapMb: 64,
-    pdfHeapMb: 40,
+    threadHeapMb: 96,
+    pdfHeapMb: 80, // twice what it needs by itself: the test runner loads much into a thread, too
     threadSemiSpaceMb: 4,
     idleTimeoutMs: 1000,
     closeTimeoutMs: 10_000

@@ -52,10 +52,48 @@ export type AttemptOutcome =
     }
 
 /**
- * Of an answer that comes as fast as it can be read: then everything else has its turn. Where the next bytes are there
- * already, the system hands them over at once, up to 2 MiB, and a millisecond of work for each 64 KiB of small frames.
+ * Of all answers together, in one turn of the event loop: then everything else has its turn. Where the next bytes are
+ * there already, the system hands them over at once, up to 2 MiB for each connection, and 64 KiB of small frames take
+ * some four milliseconds.
  */
 const TURN_BYTES = 65_536
+
+/** Shares out the time of the event loop among the answers of a process: what they may read in one turn of it. */
+class TurnShare {
+  #left = TURN_BYTES
+  #isRefillDue = false
+  /** Bounded by the answers under way. */
+  readonly #waiting: (() => void)[] = []
+  readonly #refill = (): void => {
+    this.#isRefillDue = false
+    this.#left = TURN_BYTES
+    while (this.#left > 0) {
+      const read = this.#waiting.shift()
+      if (read === undefined) return
+      read()
+    }
+  }
+
+  /** False where the rest of this turn belongs to others: then `wait()`. */
+  get hasRoom(): boolean {
+    return this.#left > 0
+  }
+
+  /** So many bytes are being read. */
+  spend(bytes: number): void {
+    this.#left -= bytes
+    if (this.#left > TURN_BYTES / 2 || this.#isRefillDue) return
+    this.#isRefillDue = true
+    setImmediate(this.#refill)
+  }
+
+  /** Calls `read` in its turn. It must spend what it reads. */
+  wait(read: () => void): void {
+    this.#waiting.push(read)
+  }
+}
+
+const turnShare = new TurnShare()
 
 /** Thrown at an exchange whose answer is of no more interest. */
 class NothingMoreWanted extends Error {}
@@ -82,10 +120,12 @@ export class Attempt implements ResponseReader, AnswerSource {
   #isFlushDue = false
   /** The client has not read what it got. */
   #isSinkFull = false
-  #isGivingWay = false
-  #turnBytes = 0
-  readonly #resumeTurn = (): void => {
-    this.#isGivingWay = false
+  /** Came when this turn of the event loop was spent. Bounded by what the engine hands over after `pause()`. */
+  #held: Buffer[] = []
+  readonly #readHeld = (): void => {
+    const chunks = this.#held
+    this.#held = []
+    for (const chunk of chunks) this.#readAnswer(chunk)
     if (!this.#isSinkFull && this.#phase !== 'over') this.#exchange.resume()
   }
   readonly #flush = (): void => {
@@ -129,7 +169,7 @@ export class Attempt implements ResponseReader, AnswerSource {
 
   resume(): void {
     this.#isSinkFull = false
-    if (!this.#isGivingWay) this.#exchange.resume()
+    if (this.#held.length === 0) this.#exchange.resume()
   }
 
   onSent(): void {
@@ -152,8 +192,9 @@ export class Attempt implements ResponseReader, AnswerSource {
 
   onChunk(chunk: Buffer): void {
     if (this.#phase === 'over') return
-    if (this.#status === 200) this.#readAnswer(chunk)
-    else this.#collectFault(chunk)
+    if (this.#status !== 200) this.#collectFault(chunk)
+    else if (turnShare.hasRoom) this.#readAnswer(chunk)
+    else this.#hold(chunk)
   }
 
   onEnd(): void {
@@ -169,24 +210,23 @@ export class Attempt implements ResponseReader, AnswerSource {
     else this.#failBecause(cause)
   }
 
+  #hold(chunk: Buffer): void {
+    if (this.#held.push(chunk) > 1) return
+    this.#exchange.pause()
+    turnShare.wait(this.#readHeld)
+  }
+
   #readAnswer(chunk: Buffer): void {
+    if (this.#phase === 'over') return
+    turnShare.spend(chunk.byteLength)
     try {
       const news = this.#reader.feed(chunk, this.#onPart)
       if (this.#phase === 'answering') this.#flushSoon()
-      if (news === null) return this.#giveWay(chunk.byteLength)
+      if (news === null) return
       this.#leave(() => (news === 'stopped' ? this.#finishAnswer() : this.#failWith(news)))
     } catch (cause) {
       this.#leave(() => this.#failBecause(cause))
     }
-  }
-
-  #giveWay(bytes: number): void {
-    this.#turnBytes += bytes
-    if (this.#turnBytes < TURN_BYTES || this.#isGivingWay) return
-    this.#turnBytes = 0
-    this.#isGivingWay = true
-    this.#exchange.pause()
-    setImmediate(this.#resumeTurn)
   }
 
   /** Once for all that was read from the socket at a time: that may be several chunks, and the end. */
@@ -259,6 +299,7 @@ export class Attempt implements ResponseReader, AnswerSource {
 
   #end(outcome: AttemptOutcome): void {
     this.#phase = 'over'
+    this.#held = []
     this.#clearFirstToken()
     this.#outcome.resolve(outcome)
   }

@@ -180,6 +180,31 @@ t.test('an answer', (t) => {
     t.ok(most <= 1200, `${most} parts in one turn of the event loop`)
   })
 
+  t.test('shares its turn with all others that come as fast', async (t) => {
+    const piece = Buffer.concat(Array.from({ length: 1000 }, () => textFrame('a')))
+    const answers = await Promise.all(
+      Array.from({ length: 5 }, () =>
+        attempt(t, (_request, response) => {
+          response.write(Buffer.concat(Array.from({ length: 10 }, () => piece)))
+          response.end(endFrame)
+        })
+      )
+    )
+    const read = (): number => answers.reduce((sum, { sink }) => sum + sink.parts.length, 0)
+    let most = 0
+    let isOver = false
+    const watch = async () => {
+      for (let before = 0; !isOver; before = read()) {
+        await nextTurn()
+        most = Math.max(most, read() - before)
+      }
+    }
+    const all = Promise.all(answers.map(({ over }) => over()))
+    await Promise.all([watch(), all.then(() => (isOver = true))])
+    for (const { sink } of answers) t.equal(summarize(sink.parts).text.length, 10_000)
+    t.ok(most <= 2400, `${most} parts in one turn of the event loop`)
+  })
+
   t.test('that stops at a stop sequence leaves the rest', async (t) => {
     const { sink, seen, pool, over, upstream } = await attempt(
       t,
