@@ -1,8 +1,9 @@
 import { Repairs } from '../kiro/rules/repairs.ts'
 import type { ErrorKind, GatewayError } from '../shared/errors.ts'
+import type { AnswerWriter } from './answer/answer-writer.ts'
 import { type AnswerRoom, ENDLESS_ROOM } from './answer/long-text.ts'
 import type { ErrorFormat } from './answer/sse.ts'
-import type { AnswerIdentity, Collector, Translator } from './answer/stream-part.ts'
+import type { AnswerIdentity } from './answer/stream-part.ts'
 import { AnthropicMessages } from './anthropic-messages/request.ts'
 import { OpenAiChat } from './openai-chat/request.ts'
 import { OpenAiResponses } from './openai-responses/request.ts'
@@ -24,7 +25,7 @@ interface Dialect {
   /** An answer's id, made of 32 hexadecimal digits. */
   toAnswerId(hex: string): string
   /** `plan` is one that this dialect has made. */
-  createWriter(plan: ReplyPlan, identity: AnswerIdentity, room: AnswerRoom): Translator | Collector
+  createWriter(plan: ReplyPlan, identity: AnswerIdentity, room: AnswerRoom): AnswerWriter
 }
 
 /** Every client API. Another one is a folder beside this file, and a line. */
@@ -71,12 +72,12 @@ export function convertRequest(
   return Dialects[dialect].toUpstreamRequest(body, options, repairs)
 }
 
-/** What writes the answer to the request that `plan` was made of, and the answer's id; `hex`: 32 digits. */
+/** What writes the answer to the request that `plan` was made of. */
 export function createWriter(
   plan: ReplyPlan,
   identity: AnswerIdentity,
   room: AnswerRoom = ENDLESS_ROOM
-): Translator | Collector {
+): AnswerWriter {
   return dialectOf(plan).createWriter(plan, identity, room)
 }
 

@@ -1,9 +1,6 @@
+import type { AnswerWriter } from '../../src/dialects/answer/answer-writer.ts'
 import type { AnswerRoom } from '../../src/dialects/answer/long-text.ts'
-import type {
-  AnswerIdentity,
-  Collector,
-  Translator
-} from '../../src/dialects/answer/stream-part.ts'
+import type { AnswerIdentity } from '../../src/dialects/answer/stream-part.ts'
 import type { MessagesWishes } from '../../src/dialects/anthropic-messages/answer.ts'
 import { createWriter, type DialectName } from '../../src/dialects/dialect.ts'
 import type { ChatWishes } from '../../src/dialects/openai-chat/answer.ts'
@@ -71,10 +68,8 @@ export function createTranslator(
   plan: ReplyPlan,
   identity: AnswerIdentity,
   room?: AnswerRoom
-): Translator {
-  const writer = createWriter(asStream(plan, true), identity, room)
-  if ('fail' in writer) return writer
-  throw new Error('it does not stream')
+): AnswerWriter {
+  return createWriter(asStream(plan, true), identity, room)
 }
 
 /** Writes the answer in one piece, whatever the plan says. */
@@ -82,10 +77,8 @@ export function createCollector(
   plan: ReplyPlan,
   identity: AnswerIdentity,
   room?: AnswerRoom
-): Collector {
-  const writer = createWriter(asStream(plan, false), identity, room)
-  if ('toJson' in writer) return writer
-  throw new Error('it does not collect')
+): AnswerWriter {
+  return createWriter(asStream(plan, false), identity, room)
 }
 
 function asStream(plan: ReplyPlan, isStream: boolean): ReplyPlan {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
+import type { AnswerWriter } from '../../dialects/answer/answer-writer.ts'
 import type { AnswerRoom } from '../../dialects/answer/long-text.ts'
-import type { Collector, Translator } from '../../dialects/answer/stream-part.ts'
 import { createWriter, dialectOf } from '../../dialects/dialect.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { type AnswerSink, CollectReply, KeptReply } from '../../reply/sinks.ts'
@@ -37,13 +37,12 @@ export function createSink(options: SinkOptions): AnswerSink {
   if (!plan.asked.keepsItems) return sink
   return new KeptReply({
     sink,
-    save: () =>
-      plane.items.save({ owner, responseId: identity.id, items: writer.keptItems ?? new Map() }),
+    save: () => plane.items.save({ owner, responseId: identity.id, items: writer.keptItems }),
     isGone: () => response.destroyed
   })
 }
 
-function toReply(writer: Translator | Collector, options: SinkOptions): AnswerSink {
+function toReply(writer: AnswerWriter, options: SinkOptions): AnswerSink {
   const { plane, plan, payload, progress, response, gone } = options
   const { heartbeatMs, clientStallTimeoutMs: stallTimeoutMs } = plane.config().server
   // Known only when the answer begins.
@@ -52,9 +51,9 @@ function toReply(writer: Translator | Collector, options: SinkOptions): AnswerSi
     ...headersOf(plane, asCarriedOut(plan, payload))
   })
   const common = { response, stallTimeoutMs, headers, gone }
-  return 'toJson' in writer
-    ? new CollectReply({ ...common, collector: writer })
-    : new StreamReply({ ...common, translator: writer, heartbeatMs })
+  return plan.asked.isStream
+    ? new StreamReply({ ...common, translator: writer, heartbeatMs })
+    : new CollectReply({ ...common, collector: writer })
 }
 
 /** Of every answer; of errors, too, since a repair may be what the upstream refused. */
