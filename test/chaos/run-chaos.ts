@@ -31,6 +31,7 @@ const GLANCE_MS = 200
 const PROGRESS_MS = 5000
 /** At the end workers live this long at least: what they have lost is not forgotten with them. */
 const LAST_S = 8
+
 /** Runs the whole chaos test: starts everything, lets it storm, waits for rest, ends everything. */
 export async function runChaos(options: ChaosOptions): Promise<Findings> {
   const run = new ChaosRun(options)
@@ -87,11 +88,11 @@ class ChaosRun {
     await Promise.all([
       this.#repeat(() => killer.act(gateway, () => this.#elapsedS()), LAST_S),
       this.#repeat(async () => {
-        await delay(this.#random.between(1000, 5000))
+        await this.#pause(this.#random.between(1000, 5000))
         await this.#budget.change(gateway, nextPoolSize(this.#random))
       }),
       this.#repeat(async () => {
-        await delay(this.#random.between(5000, 10_000))
+        await this.#pause(this.#random.between(5000, 10_000))
         gateway.restartWorkers()
       }, LAST_S),
       this.#repeat(() => this.#glance(gateway, clients)),
@@ -112,6 +113,12 @@ class ChaosRun {
   async #repeat(act: () => Promise<void>, beforeEndS = 0): Promise<void> {
     const { seconds, signal } = this.#options
     while (this.#elapsedS() < seconds - beforeEndS && !signal.aborted) await act()
+  }
+
+  /** No longer than the storm. */
+  async #pause(ms: number): Promise<void> {
+    const leftMs = 1000 * (this.#options.seconds - this.#elapsedS())
+    await delay(Math.max(0, Math.min(ms, leftMs)))
   }
 
   #elapsedS(): number {
@@ -140,7 +147,7 @@ class ChaosRun {
   }
 
   async #tell(clients: Clients): Promise<void> {
-    await delay(PROGRESS_MS)
+    await this.#pause(PROGRESS_MS)
     const { requests, outcomes, violations } = await clients.ask({ type: 'figures' })
     const { open, maxOpen, overBudget } = await this.#upstream.ask({ type: 'peek' })
     const bad = violations.length + overBudget.length

@@ -202,6 +202,13 @@ const ways = dialects.flatMap((dialect) => [
   { dialect, isStream: false }
 ])
 
+/** Of an answer and of one twice as long: the fastest of so many runs. */
+function timesOf(start: (chars: number) => Answer, runs: number) {
+  const once = fastestMs(() => start(2 * CHARS).end(), runs)
+  const twice = fastestMs(() => start(4 * CHARS).end(), runs)
+  return { isLinear: twice <= 3 * once + 10, told: `${once} ms, ${twice} ms for twice` }
+}
+
 for (const kind of kinds) {
   const starts = ways.map((way) => {
     const plan = replyPlan({ ...way, reasoning: 'native', ...kind.plan })
@@ -227,14 +234,8 @@ for (const kind of kinds) {
   for (const { dialect, isStream, start } of starts) {
     const how = isStream ? 'streamed' : 'collected'
     t.test(`${kind.what}, ${dialect}, ${how}: as much again costs as much again`, (t) => {
-      const run = (chars: number) => () => start(chars).end()
-      const tell = (runs: number) => {
-        const once = fastestMs(run(2 * CHARS), runs)
-        const twice = fastestMs(run(4 * CHARS), runs)
-        return { isLinear: twice <= 3 * once + 10, told: `${once} ms, ${twice} ms for twice` }
-      }
-      const first = tell(1)
-      const { isLinear, told } = first.isLinear ? first : tell(5)
+      const first = timesOf(start, 1)
+      const { isLinear, told } = first.isLinear ? first : timesOf(start, 5)
       t.ok(isLinear, told)
       t.end()
     })

@@ -1,5 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { createSecureContext, TLSSocket } from 'node:tls'
+import { countAlive } from './alive-sockets.ts'
 import type { SelfSignedCertificate } from './self-signed-certificate.ts'
 import { serverUrl } from './server-url.ts'
 
@@ -26,6 +27,8 @@ export class CountingProxy {
   readonly sockets: Socket[] = []
   /** Most clients' sockets at once. */
   max = 0
+  /** What `max` should not exceed; see `countAlive`. */
+  ceiling = Infinity
   /** `host:port` of each connection that it was asked for. */
   readonly targets: string[] = []
   readonly #rules: ProxyRules
@@ -74,8 +77,7 @@ export class CountingProxy {
   #accept(socket: Socket): void {
     this.sockets.push(socket)
     this.#open.add(socket)
-    const alive = [...this.#open].filter(({ destroyed }) => !destroyed)
-    this.max = Math.max(this.max, alive.length)
+    this.max = Math.max(this.max, countAlive(this.#open, this.port, this.ceiling))
     socket.on('error', () => {}) // resets are part of many tests
     socket.once('close', () => this.#open.delete(socket))
   }

@@ -2,7 +2,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { alivePeers } from '../chaos/kernel-view.ts'
+import { countAlive } from './alive-sockets.ts'
 import type { SelfSignedCertificate } from './self-signed-certificate.ts'
 import { serverUrl } from './server-url.ts'
 
@@ -17,7 +17,7 @@ export class CountingUpstream {
   readonly sockets: Socket[] = []
   /** Most sockets at once. */
   max = 0
-  /** More than so many are looked up in the kernel's table: a busy process hears late of those that were reset. */
+  /** What `max` should not exceed; see `countAlive`. */
   ceiling = Infinity
   requests = 0
   /** Sockets whose TLS session was resumed. */
@@ -71,13 +71,7 @@ export class CountingUpstream {
   #accept(socket: Socket): void {
     this.sockets.push(socket)
     this.#open.add(socket)
-    // Of those that the upstream has closed itself some have not said so yet.
-    let alive = [...this.#open].filter(({ destroyed }) => !destroyed)
-    if (alive.length > this.ceiling) {
-      const peers = alivePeers(Number(this.url.port))
-      alive = alive.filter(({ remotePort }) => peers.has(remotePort ?? 0))
-    }
-    this.max = Math.max(this.max, alive.length)
+    this.max = Math.max(this.max, countAlive(this.#open, Number(this.url.port), this.ceiling))
     socket.on('error', () => {}) // resets are part of many tests
     socket.once('close', () => this.#open.delete(socket))
   }

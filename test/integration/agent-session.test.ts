@@ -5,7 +5,7 @@ import { seededRandom } from '../helper/seeded-random.ts'
 
 t.setTimeout(240_000) // real processes, on a machine that may be busy
 
-const TURNS = 400
+const TURNS = 250
 /** Compaction begins here, as it does in clients: by the usage that they are told. */
 const COMPACT_AT_TOKENS = 150_000
 

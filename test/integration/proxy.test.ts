@@ -15,7 +15,7 @@ import { serverUrl } from '../helper/server-url.ts'
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
 const BUDGET = 6
-const STREAMS = 500
+const STREAMS = 200
 const ofProxy = selfSignedCertificate()
 const ofUpstream = selfSignedCertificate('upstream.test')
 const folder = mkdtempSync(join(tmpdir(), 'gateway-proxy-'))
@@ -58,6 +58,7 @@ for (const { kind, setting, certificate } of rows) {
       credentials: 'me:hunter2',
       certificate: ofProxy
     })
+    for (const counter of [proxy, upstream]) counter.ceiling = BUDGET
     const gateway = await startGateway({
       upstreamUrl: `${upstream.url.protocol}//upstream.test:${upstream.url.port}`,
       env: {

@@ -62,6 +62,7 @@ for (const kind of kinds) {
     t.test(`${title}: the budget holds, and connections are reused`, async (t) => {
       const upstream = await CountingUpstream.start(t)
       const proxy = await CountingProxy.start(t, kind, rules)
+      proxy.ceiling = 3
       const pool = poolThrough(t, proxy.url, { max: 3 })
       for (let round = 0; round < 40; round++) {
         const calls = Array.from({ length: 3 }, () => new RecordedExchange(pool, named(upstream)))
@@ -99,6 +100,7 @@ for (const kind of kinds) {
       setImmediate(() => response.end())
     })
     const proxy = await CountingProxy.start(t, kind, { certificate: ofProxy, isDribbling: true })
+    proxy.ceiling = 4
     const pool = poolThrough(t, proxy.url, { max: 4 })
     const runs = Array.from({ length: 4 }, async (_, lane) => {
       for (let i = 0; i < 25; i++) {
