@@ -96,3 +96,23 @@ t.test('anchorsOf()', async (t) => {
   const markdown = '# `A` b, c_d\n```sh\n# no heading\n```\n## 1. Über-x\n## Same\n### Same\n'
   t.same(anchorsOf(markdown), ['a-b-c_d', '1-über-x', 'same', 'same-1'])
 })
+
+t.test(
+  'docs/architecture.md leads to files that are there, and to functions that are in them',
+  async (t) => {
+    const rows = read('docs/architecture.md')
+      .split('\n')
+      .filter((line) => line.startsWith('| '))
+    let places = 0
+    for (const row of rows)
+      for (const [, name, path = ''] of row.matchAll(
+        /(?:`(?:\w+\.)?(\w+)(?:\(\))?` in )?`(src\/[\w/.-]+)`/g
+      )) {
+        places++
+        if (!existsSync(join(ROOT, path))) t.fail(`${path} is not there`)
+        else if (name !== undefined)
+          t.match(read(path), new RegExp(`\\b${name}\\b`), `${name} in ${path}`)
+      }
+    t.ok(places > 20, `${places} places`)
+  }
+)

@@ -110,7 +110,7 @@ export const RepairTable = {
   ),
   'surrogate-replaced': repair(
     'text-unicode',
-    'Half a surrogate pair, which is no valid text, became U+FFFD.'
+    'Half a surrogate pair, which is not valid text, became U+FFFD.'
   ),
   'image-type-corrected': repair(
     'image-format',
