@@ -121,11 +121,9 @@ export class Attempt implements ResponseReader, AnswerSource {
   /** The client has not read what it got. */
   #isSinkFull = false
   /** Came when this turn of the event loop was spent. Bounded by what the engine hands over after `pause()`. */
-  #held: Buffer[] = []
+  readonly #held: Buffer[] = []
   readonly #readHeld = (): void => {
-    const chunks = this.#held
-    this.#held = []
-    for (const chunk of chunks) this.#readAnswer(chunk)
+    for (const chunk of this.#held.splice(0)) this.#readAnswer(chunk)
     if (!this.#isSinkFull && this.#phase !== 'over') this.#exchange.resume()
   }
   readonly #flush = (): void => {
@@ -299,7 +297,7 @@ export class Attempt implements ResponseReader, AnswerSource {
 
   #end(outcome: AttemptOutcome): void {
     this.#phase = 'over'
-    this.#held = []
+    this.#held.length = 0
     this.#clearFirstToken()
     this.#outcome.resolve(outcome)
   }
