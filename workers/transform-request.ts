@@ -1,31 +1,20 @@
 import { getPriority, setPriority } from 'node:os'
 import { resourceLimits } from 'node:worker_threads'
 import { move, transferableSymbol, valueSymbol } from 'piscina'
-import { convertRequest } from '../src/dialects/dialect.ts'
-import { lintRequest } from '../src/dialects/lint/lint-request.ts'
+import { type LintReport, lintRequest } from '../src/dialects/lint/lint-request.ts'
 import { checkAnswer } from '../src/dialects/plan/json-answer.ts'
-import {
-  type AttachmentContent,
-  type AttachmentContents,
-  AttachmentNeeded,
-  attachmentNeedsOf,
-  inlineAttachments
-} from '../src/dialects/request/attachments.ts'
-import { PayloadRoomNeeded } from '../src/dialects/request/payload-bytes.ts'
 import { readPdfText } from '../src/dialects/request/pdf.ts'
 import { GatewayError } from '../src/shared/errors.ts'
 import { ownsMemory } from '../src/shared/own-memory.ts'
 import {
-  type GotAttachments,
+  convert,
   type JobMark,
   type LintJob,
-  type LintSuccess,
-  markBegin,
   type MarkedJob,
-  type PdfSuccess,
+  markBegin,
   type PdfText,
-  type TransformJob,
-  type TransformResult
+  type ThreadResult,
+  textOf
 } from '../src/transform/transform-job.ts'
 
 /** So much nicer than the event loops: of busy cores they have three quarters, should they need that, and the next turn. */
@@ -43,13 +32,7 @@ const CHECK_MS = 2000
  * of their own.
  */
 export default async function transformRequest(job: MarkedJob): Promise<unknown> {
-  if ('pdf' in job) return moved(await readPdf(job.body, job.mark))
-  markBegin(job.mark)
-  if ('form' in job) return { ok: true, check: checkAnswer(decode(job.body), job.form, CHECK_MS) }
-  return moved(toResult(job))
-}
-
-function moved(result: TransformResult | LintSuccess | PdfSuccess): unknown {
+  const result = await run(job)
   const buffers = bytesOf(result).flatMap((bytes) => (ownsMemory(bytes) ? [bytes.buffer] : []))
   return buffers.length === 0
     ? result
@@ -59,67 +42,50 @@ function moved(result: TransformResult | LintSuccess | PdfSuccess): unknown {
 /** What the limits of this thread leave for objects that live long. */
 const HEAP_BYTES = (resourceLimits.maxOldGenerationSizeMb ?? Infinity) * 1024 * 1024
 
-function toResult(job: TransformJob | LintJob): TransformResult | LintSuccess {
+async function run(job: MarkedJob): Promise<ThreadResult> {
+  if (job.type === 'pdf') return { type: 'pdf', text: await readPdf(job.body, job.mark) }
+  markBegin(job.mark)
   try {
-    return 'lint' in job ? explain(job) : convert(job)
+    switch (job.type) {
+      case 'convert':
+        return convert({ ...job, options: { ...job.options, heapBytes: HEAP_BYTES } })
+      case 'lint':
+        return { type: 'report', report: explain(job) }
+      case 'check':
+        return { type: 'check', check: checkAnswer(textOf(job.body), job.form, CHECK_MS) }
+    }
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error
-    const { code, message, param, details } = error
-    return {
-      ok: false,
-      code,
-      message,
-      ...(param !== undefined && { param }),
-      ...(details !== undefined && { details })
-    }
+    return { type: 'refused', error: error.toData() }
   }
 }
 
-function bytesOf(result: TransformResult | LintSuccess | PdfSuccess): readonly Uint8Array[] {
-  if ('payload' in result) return [result.payload]
-  if ('needs' in result) return [result.body, ...result.answers, ...result.needs.pdfs]
-  if ('payloadBytes' in result) return [result.body, ...result.answers]
-  return 'text' in result && result.text.kind === 'utf8' ? [result.text.bytes] : []
-}
-
-function explain({ body, lint }: LintJob): LintSuccess {
-  const request = { ...lint.request, heapBytes: HEAP_BYTES }
-  return { ok: true, report: lintRequest(body, { ...lint, request }) }
-}
-
-function convert({ dialect, body, options, attachments }: TransformJob): TransformResult {
-  const { answers = [] } = options
-  const whole = attachments === undefined ? body : inlineAttachments(body, toContents(attachments))
-  try {
-    return { ok: true, ...convertRequest(dialect, whole, { ...options, heapBytes: HEAP_BYTES }) }
-  } catch (error) {
-    if (error instanceof PayloadRoomNeeded) {
-      const { payloadBytes, bodyBytes } = error
-      return { ok: false, payloadBytes, bodyBytes, body, answers }
-    }
-    if (!(error instanceof AttachmentNeeded) || attachments !== undefined) throw error
-    return { ok: false, needs: attachmentNeedsOf(body), body, answers }
+function bytesOf(result: ThreadResult): readonly Uint8Array[] {
+  switch (result.type) {
+    case 'converted':
+      return [result.payload]
+    case 'attachments-needed':
+      return [result.body, ...result.answers, ...result.needs.pdfs]
+    case 'room-needed':
+      return [result.body, ...result.answers]
+    case 'pdf':
+      return result.text.kind === 'utf8' ? [result.text.bytes] : []
+    case 'report':
+    case 'check':
+    case 'refused':
+      return []
   }
 }
 
-function toContents({ fetched, pdfs }: GotAttachments): AttachmentContents {
-  const contents = Object.entries(fetched).map(([url, content]) => [url, toContent(content)])
-  return { fetched: Object.fromEntries(contents), pdfs: pdfs.map(toContent) }
-}
-
-function toContent(content: AttachmentContent | PdfText): AttachmentContent {
-  return content.kind === 'utf8' ? { kind: 'text', text: decode(content.bytes) } : content
+function explain({ body, lint }: LintJob): LintReport {
+  return lintRequest(body, { ...lint, request: { ...lint.request, heapBytes: HEAP_BYTES } })
 }
 
 /** Until the library has been loaded the thread is busy with itself. */
-async function readPdf(body: Uint8Array, mark: JobMark): Promise<PdfSuccess> {
+async function readPdf(body: Uint8Array, mark: JobMark): Promise<PdfText> {
   const content = await readPdfText(body, { onBegin: () => markBegin(mark) })
-  if (content.kind === 'failed') return { ok: true, text: content }
-  return { ok: true, text: { kind: 'utf8', bytes: new TextEncoder().encode(content.text) } }
-}
-
-function decode(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+  if (content.kind === 'failed') return content
+  return { kind: 'utf8', bytes: new TextEncoder().encode(content.text) }
 }
 
 /**

@@ -7,8 +7,17 @@ import type { AnswerIdentity } from './answer/stream-part.ts'
 import { AnthropicMessages } from './anthropic-messages/request.ts'
 import { OpenAiChat } from './openai-chat/request.ts'
 import { OpenAiResponses } from './openai-responses/request.ts'
+import { parseJsonBody, tooCostly } from './plan/json-body.ts'
 import type { ReplyPlan } from './plan/plan.ts'
-import type { RequestOptions, UpstreamRequest } from './request/to-upstream.ts'
+import {
+  type AttachmentContents,
+  type AttachmentNeeds,
+  attachmentNeedsOf,
+  findAttachments,
+  inlineAttachments
+} from './request/attachments.ts'
+import type { RoomNeeded } from './request/payload-bytes.ts'
+import type { ParsedBody, RequestOptions, UpstreamRequest } from './request/to-upstream.ts'
 
 /** One client API, in both directions. */
 interface Dialect {
@@ -19,7 +28,11 @@ interface Dialect {
   /** How a client asks for the tokens of a request, below each of `paths`. */
   readonly counter?: { readonly path: string; readonly toAnswer: (tokens: number) => object }
   readonly errors: ErrorFormat
-  toUpstreamRequest(body: Uint8Array, options: RequestOptions, repairs: Repairs): UpstreamRequest
+  toUpstreamRequest(
+    body: ParsedBody,
+    options: RequestOptions,
+    repairs: Repairs
+  ): UpstreamRequest | RoomNeeded
   /** The ids of parts of earlier answers that a body refers to, each once; for `RequestOptions.answers`. */
   itemReferencesOf(body: Uint8Array): readonly string[]
   /** An answer's id, made of 32 hexadecimal digits. */
@@ -55,21 +68,56 @@ export function dialectOfHeaders(headers: Readonly<Record<string, unknown>>): Di
   return known ?? USUAL_DIALECT
 }
 
+/** What a body's conversion comes to. */
+export type Conversion =
+  | UpstreamRequest
+  /** It can't be converted before there is memory for what becomes of it. */
+  | RoomNeeded
+  /** It can't be converted before these have been got. */
+  | { readonly type: 'attachments-needed'; readonly needs: AttachmentNeeds }
+
 /**
  * Makes the upstream's request of a client's body in any dialect. Pure but for a random conversation id
- * where nothing tells the session. What is repaired is noted in `repairs`, and its codes in the plan.
+ * where nothing tells the session. What is repaired is noted in the plan by its codes.
  *
- * @throws {AttachmentNeeded} for a body with attachments that have to be got first
- * @throws {PayloadRoomNeeded} for one that becomes so large that memory must be set aside for it first
- * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
+ * @throws {GatewayError} GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN
+ */
+export function convertBody(
+  dialect: DialectName,
+  body: Uint8Array,
+  options: RequestOptions,
+  attachments?: AttachmentContents
+): Conversion {
+  const { heapBytes = Infinity } = options
+  const json = parseJsonBody(body, heapBytes)
+  const blocks = findAttachments(json)
+  if (blocks.length > 0 && attachments === undefined) {
+    return { type: 'attachments-needed', needs: attachmentNeedsOf(blocks) }
+  }
+  const chars = attachments === undefined ? 0 : inlineAttachments(blocks, attachments)
+  if (chars * ATTACHMENT_COPIES > heapBytes) throw tooCostly()
+  const parsed = { json, bytes: body.byteLength + chars }
+  return Dialects[dialect].toUpstreamRequest(parsed, options, new Repairs())
+}
+
+/** Of an attachment's content on the heap: itself, and in the text of the payload. */
+const ATTACHMENT_COPIES = 2
+
+/**
+ * Makes the upstream's request of a body that needs no attachments, whatever becomes of it; `repairs` hears of repairs.
+ *
+ * @throws {GatewayError} as `convertBody()`, and GW_BODY_INVALID for one that needs some
  */
 export function convertRequest(
   dialect: DialectName,
   body: Uint8Array,
-  options: RequestOptions,
+  { payloadRoomBytes: _, ...options }: RequestOptions,
   repairs = new Repairs()
 ): UpstreamRequest {
-  return Dialects[dialect].toUpstreamRequest(body, options, repairs)
+  const parsed = { json: parseJsonBody(body, options.heapBytes), bytes: body.byteLength }
+  const made = Dialects[dialect].toUpstreamRequest(parsed, options, repairs)
+  if (made.type === 'room-needed') throw new Error('its room was not bounded')
+  return made
 }
 
 /** What writes the answer to the request that `plan` was made of. */

@@ -143,9 +143,8 @@ export class AnswerMemory implements AnswerRoom, Disposable {
       this.#heldBytes += bytes
     } catch (cause) {
       if (!(cause instanceof GatewayError)) throw cause
-      const { detail, retryAfterS = RETRY_AFTER_S } = cause
-      const options = { message: FULL_MESSAGE, retryAfterS, cause }
-      this.#refusal = new GatewayError('GW_MEMORY_FULL', detail, options)
+      const { retryAfterS = RETRY_AFTER_S } = cause
+      this.#refusal = cause.with({ message: FULL_MESSAGE, retryAfterS, cause })
     }
     return !this.#refuses()
   }

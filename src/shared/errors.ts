@@ -188,8 +188,16 @@ export interface TokenOverflow {
   readonly maximum: number
 }
 
+/** What `GatewayError.toData()` gives. */
+export interface ErrorData {
+  readonly code: ErrorCode
+  readonly detail?: string
+  readonly options: Omit<GatewayErrorOptions, 'cause'>
+}
+
 /** The only error that is answered to clients. `message` is for them, `detail` and `cause` are for the log. */
 export class GatewayError extends Error {
+  readonly #options: GatewayErrorOptions
   override readonly name: string
   readonly code: ErrorCode
   readonly detail: string | undefined
@@ -210,6 +218,24 @@ export class GatewayError extends Error {
     this.details = options.details
     this.rule = options.rule
     this.overflow = options.overflow
+    this.#options = options
+  }
+
+  /** The same error, told in other words or with more facts; under another code it keeps only what was said of it. */
+  with(changes: GatewayErrorOptions & { readonly code?: ErrorCode }): GatewayError {
+    const { code = this.code, ...options } = changes
+    return new GatewayError(code, this.detail, { ...this.#options, ...options })
+  }
+
+  /** All of it but the cause as plain data, for the way out of a thread: a class would lose its prototype there. */
+  toData(): ErrorData {
+    const { code, detail } = this
+    const { cause: _, ...options } = this.#options
+    return { code, options, ...(detail !== undefined && { detail }) }
+  }
+
+  static ofData({ code, detail, options }: ErrorData): GatewayError {
+    return new GatewayError(code, detail, options)
   }
 
   get kind(): ErrorKind {

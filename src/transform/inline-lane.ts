@@ -1,6 +1,7 @@
 import { type Context, createContext, Script } from 'node:vm'
-import { abortErrorOf } from '../shared/errors.ts'
+import { abortErrorOf, GatewayError } from '../shared/errors.ts'
 import type { JobOwner } from './thread-lane.ts'
+import { transformFailed } from './transform-job.ts'
 import type { TurnQueue } from './transform-pool.ts'
 
 /**
@@ -57,7 +58,7 @@ export class InlineLane {
    * Gives `TOO_LONG` when it was ended for taking too long, wherever it was by then: it must not leave anything half
    * done behind.
    *
-   * @throws whatever it throws; the signal's own error when that aborts first
+   * @throws {GatewayError} as a job in a thread; the signal's own error when that aborts first
    */
   async run<T>(job: () => T, bytes: number, owner: JobOwner): Promise<T | typeof TOO_LONG> {
     const isFree = this.#waiting.size === 0 && this.#spentMs < TURN_MS
@@ -71,6 +72,8 @@ export class InlineLane {
       const result = bytes <= TRUSTED_BYTES ? job() : this.#watchdog.run(JOB_MS, job)
       if (result === TOO_LONG) this.#distrusted.set(key, startedAt + DISTRUST_MS)
       return result
+    } catch (cause) {
+      throw cause instanceof GatewayError ? cause : transformFailed(cause)
     } finally {
       const costMs = performance.now() - startedAt
       this.#queue.charge(key, costMs)

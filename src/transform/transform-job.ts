@@ -1,12 +1,15 @@
 import { threadId } from 'node:worker_threads'
-import type { DialectName } from '../dialects/dialect.ts'
+import { type Conversion, convertBody, type DialectName } from '../dialects/dialect.ts'
 import type { LintOptions, LintReport } from '../dialects/lint/lint-request.ts'
 import type { AnswerCheck, JsonForm } from '../dialects/plan/json-answer.ts'
 import { tooCostly } from '../dialects/plan/json-body.ts'
-import type { ReplyPlan } from '../dialects/plan/plan.ts'
-import type { AttachmentNeeds, FetchedContent } from '../dialects/request/attachments.ts'
-import type { RequestOptions } from '../dialects/request/to-upstream.ts'
-import { type ErrorCode, GatewayError } from '../shared/errors.ts'
+import type {
+  AttachmentContent,
+  AttachmentContents,
+  FetchedContent
+} from '../dialects/request/attachments.ts'
+import type { RequestOptions, UpstreamRequest } from '../dialects/request/to-upstream.ts'
+import { type ErrorData, GatewayError } from '../shared/errors.ts'
 import { ownsMemory } from '../shared/own-memory.ts'
 
 /**
@@ -43,8 +46,15 @@ function millisecondsOf({ user, system }: NodeJS.CpuUsage): number {
   return Math.floor((user + system) / 1000)
 }
 
-/** One request to transform. Crosses the thread border as bytes and a small record. */
-export interface TransformJob {
+/** What a thread takes. Crosses the thread border as bytes and a small record. */
+export type ThreadJob = ConvertJob | LintJob | CheckJob | PdfJob
+
+/** Its thread says there when it has begun. */
+export type MarkedJob = ThreadJob & { readonly mark: JobMark }
+
+/** One request to convert. */
+export interface ConvertJob {
+  readonly type: 'convert'
   readonly dialect: DialectName
   /** The client's body as it came. */
   readonly body: Uint8Array
@@ -61,11 +71,25 @@ export interface GotAttachments {
   readonly pdfs: readonly PdfText[]
 }
 
+/** One request to explain instead of to send. */
+export interface LintJob {
+  readonly type: 'lint'
+  readonly body: Uint8Array
+  readonly lint: LintOptions
+}
+
+/** One answer to check against the client's schema. */
+export interface CheckJob {
+  readonly type: 'check'
+  /** The answer's text in UTF-8. */
+  readonly body: Uint8Array
+  readonly form: JsonForm
+}
+
 /** A PDF to read. */
 export interface PdfJob {
-  /** The PDF. */
+  readonly type: 'pdf'
   readonly body: Uint8Array
-  readonly pdf: true
 }
 
 /** What is in a PDF, in bytes: they are moved from thread to thread, and are on no heap on their way. */
@@ -73,124 +97,73 @@ export type PdfText =
   | { readonly kind: 'utf8'; readonly bytes: Uint8Array }
   | { readonly kind: 'failed'; readonly reason: string }
 
-export interface PdfSuccess {
-  readonly ok: true
-  readonly text: PdfText
-}
+/** What a thread gives. */
+export type ThreadResult =
+  | ConvertResult
+  | { readonly type: 'report'; readonly report: LintReport }
+  | { readonly type: 'check'; readonly check: AnswerCheck }
+  | { readonly type: 'pdf'; readonly text: PdfText }
+  | { readonly type: 'refused'; readonly error: ErrorData }
 
-/** One request to explain instead of to send. */
-export interface LintJob {
+/**
+ * What a conversion came to. The payload is the upstream's JSON body without `profileArn`, which belongs to the
+ * credential: it begins with `{"conversationState"` so that the call can put the ARN in front without parsing it again.
+ */
+export type ConvertResult =
+  | Pick<UpstreamRequest, 'type' | 'payload' | 'plan'>
+  | (Exclude<Conversion, UpstreamRequest> & TakenBytes)
+
+/** What a job has taken and gives back: it has to come again, with what it needs. */
+export interface TakenBytes {
   readonly body: Uint8Array
-  readonly lint: LintOptions
-}
-
-export interface LintSuccess {
-  readonly ok: true
-  readonly report: LintReport
-}
-
-/** One answer to check against the client's schema. */
-export interface CheckJob {
-  /** The answer's text in UTF-8. */
-  readonly body: Uint8Array
-  readonly form: JsonForm
-}
-
-export interface CheckSuccess {
-  readonly ok: true
-  readonly check: AnswerCheck
-}
-
-/** What a thread takes, and what it gives. */
-export type ThreadJob = TransformJob | LintJob | CheckJob | PdfJob
-/** Its thread says there when it has begun. */
-export type MarkedJob = ThreadJob & { readonly mark: JobMark }
-export type ThreadResult = TransformResult | LintSuccess | CheckSuccess | PdfSuccess
-
-/** Errors travel as plain data: a class would lose its prototype on the way out of a thread. */
-export type TransformResult =
-  | TransformSuccess
-  | TransformRefusal
-  | TransformNeeds
-  | TransformNeedsRoom
-
-export interface TransformSuccess {
-  readonly ok: true
-  /**
-   * The upstream's JSON body without `profileArn`, which belongs to the credential: it begins with
-   * `{"conversationState"` so that the call can put the ARN in front without parsing it again.
-   */
-  readonly payload: Uint8Array
-  readonly plan: ReplyPlan
+  readonly answers: Answers
 }
 
 /** Earlier answers that a body refers to, see `RequestOptions`. */
-export type Answers = readonly Uint8Array[]
+type Answers = readonly Uint8Array[]
 
-/** The body can't be converted before these attachments have been got. */
-export interface TransformNeeds {
-  readonly ok: false
-  readonly needs: AttachmentNeeds
-  /** Come back to who gave them, as do the answers. */
-  readonly body: Uint8Array
-  readonly answers: Answers
+export type Converted = Extract<ConvertResult, { type: 'converted' }>
+
+/** @throws {GatewayError} what the request deserves */
+export function convert({ dialect, body, options, attachments }: ConvertJob): ConvertResult {
+  const contents = attachments === undefined ? undefined : toContents(attachments)
+  const made = convertBody(dialect, body, options, contents)
+  return made.type === 'converted' ? made : { ...made, body, answers: options.answers ?? [] }
 }
 
-/** The body can't be converted before there is memory for what becomes of it. */
-export interface TransformNeedsRoom {
-  readonly ok: false
-  readonly payloadBytes: number
-  /** Of all that it is made of, attachments included. */
-  readonly bodyBytes: number
-  /** Come back to who gave them, as do the answers. */
-  readonly body: Uint8Array
-  readonly answers: Answers
+function toContents({ fetched, pdfs }: GotAttachments): AttachmentContents {
+  const contents = Object.entries(fetched).map(([url, content]) => [url, toContent(content)])
+  return { fetched: Object.fromEntries(contents), pdfs: pdfs.map(toContent) }
 }
 
-export interface TransformRefusal {
-  readonly ok: false
-  readonly code: ErrorCode
-  /** For the client. */
-  readonly message: string
-  readonly param?: string
-  /** Machine-readable facts for the client, see `GatewayErrorOptions.details`. */
-  readonly details?: Readonly<Record<string, unknown>>
+function toContent(content: AttachmentContent | PdfText): AttachmentContent {
+  return content.kind === 'utf8' ? { kind: 'text', text: textOf(content.bytes) } : content
+}
+
+/** Of bytes in UTF-8. */
+export function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
 }
 
 /**
- * What a conversion came to.
+ * The result of a job, which is one of these types.
  *
- * @throws {AttachmentsNeeded | RoomNeeded | GatewayError} for all but a success
+ * @throws {GatewayError} what a thread has refused
  */
-export function successOf(result: ThreadResult): TransformSuccess {
-  if (result.ok && 'plan' in result) return result
-  if (result.ok) throw new Error('a conversion gave a report')
-  if ('needs' in result) throw new AttachmentsNeeded(result)
-  if ('payloadBytes' in result) throw new RoomNeeded(result)
-  throw toGatewayError(result)
+export function resultOf<T extends ThreadResult['type']>(
+  result: ThreadResult,
+  ...types: readonly T[]
+): Extract<ThreadResult, { type: T }> {
+  if (isOf(result, types)) return result
+  if (result.type === 'refused') throw GatewayError.ofData(result.error)
+  throw new Error(`a job gave a result of another one: ${result.type}`)
 }
 
-/**
- * What an explanation came to.
- *
- * @throws {GatewayError} for a body that is too much to be explained
- */
-export function reportOf(result: ThreadResult): LintReport {
-  if (result.ok && 'report' in result) return result.report
-  if (!result.ok && 'code' in result) throw toGatewayError(result)
-  throw new Error('an explanation gave no report')
-}
-
-/** What a check came to. */
-export function checkOf(result: ThreadResult): AnswerCheck {
-  if (result.ok && 'check' in result) return result.check
-  throw new Error('a check gave no verdict')
-}
-
-/** What a PDF came to. */
-export function pdfTextOf(result: ThreadResult): PdfText {
-  if (result.ok && 'text' in result) return result.text
-  throw new Error('a PDF gave no text')
+function isOf<T extends ThreadResult['type']>(
+  result: ThreadResult,
+  types: readonly T[]
+): result is Extract<ThreadResult, { type: T }> {
+  return types.some((type) => type === result.type)
 }
 
 /** A bug in a conversion, or the end of its thread: it has one job at a time, so that is what took too much. */
@@ -219,45 +192,6 @@ export function movedWith(job: ThreadJob): ArrayBuffer[] {
 }
 
 function answersOf(job: ThreadJob): Answers {
-  if ('options' in job) return job.options.answers ?? []
-  return 'lint' in job ? (job.lint.request.answers ?? []) : []
-}
-
-function toGatewayError(refusal: TransformRefusal): GatewayError {
-  const { code, message, param, details } = refusal
-  return new GatewayError(code, undefined, {
-    message,
-    ...(param !== undefined && { param }),
-    ...(details !== undefined && { details })
-  })
-}
-
-/** A body that can't be converted before its attachments have been got; it and its answers come back with this. */
-export class AttachmentsNeeded extends Error {
-  readonly needs: AttachmentNeeds
-  readonly body: Uint8Array
-  readonly answers: Answers
-
-  constructor({ needs, body, answers }: Omit<TransformNeeds, 'ok'>) {
-    super('attachments are needed')
-    this.needs = needs
-    this.body = body
-    this.answers = answers
-  }
-}
-
-/** A body that can't be converted before there is memory for its payload; the same come back with this. */
-export class RoomNeeded extends Error {
-  readonly payloadBytes: number
-  readonly bodyBytes: number
-  readonly body: Uint8Array
-  readonly answers: Answers
-
-  constructor({ payloadBytes, bodyBytes, body, answers }: Omit<TransformNeedsRoom, 'ok'>) {
-    super('memory is needed')
-    this.payloadBytes = payloadBytes
-    this.bodyBytes = bodyBytes
-    this.body = body
-    this.answers = answers
-  }
+  if (job.type === 'convert') return job.options.answers ?? []
+  return job.type === 'lint' ? (job.lint.request.answers ?? []) : []
 }

@@ -1,8 +1,5 @@
-import { convertRequest } from '../dialects/dialect.ts'
 import { type LintOptions, type LintReport, lintRequest } from '../dialects/lint/lint-request.ts'
 import { type AnswerCheck, checkAnswer, type JsonForm } from '../dialects/plan/json-answer.ts'
-import { AttachmentNeeded, attachmentNeedsOf } from '../dialects/request/attachments.ts'
-import { PayloadRoomNeeded } from '../dialects/request/payload-bytes.ts'
 import { PDF_TOO_COSTLY } from '../dialects/request/pdf.ts'
 import type { RequestOptions } from '../dialects/request/to-upstream.ts'
 import { abortErrorOf, type ErrorCode, GatewayError } from '../shared/errors.ts'
@@ -10,17 +7,12 @@ import { InlineLane, TOO_LONG } from './inline-lane.ts'
 import { SharedHeap } from './shared-heap.ts'
 import { type JobOwner, type JobTerms, type Lane, ThreadLane } from './thread-lane.ts'
 import {
-  AttachmentsNeeded,
-  checkOf,
+  type ConvertJob,
+  type ConvertResult,
+  convert,
   type GotAttachments,
   type PdfText,
-  pdfTextOf,
-  RoomNeeded,
-  reportOf,
-  successOf,
-  type TransformJob,
-  type TransformSuccess,
-  transformFailed
+  resultOf
 } from './transform-job.ts'
 
 export type { JobOwner } from './thread-lane.ts'
@@ -140,27 +132,27 @@ export class TransformPool {
   }
 
   /**
-   * Transforms one request. Takes the job's body and answers: their bytes may have moved to a thread afterwards.
+   * Transforms one request, or gives body and answers back with what they need first: their attachments, or more
+   * `payloadRoomBytes`. Takes the job's body and answers: their bytes may have moved to a thread afterwards.
    *
-   * @throws {AttachmentsNeeded} with body and answers, which then have to come again with the attachments
-   * @throws {RoomNeeded} with the same, which then have to come again with more `payloadRoomBytes`
    * @throws {GatewayError} what the request deserves (GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN,
    *   GW_TRANSFORM_TIMEOUT); `signal`'s own error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL when
    *   `maxQueue` jobs wait already, at once or for one of a key with fewer of them;
    *   GW_TRANSFORM_FAILED for bugs; GW_DRAINING after `close()`.
    */
-  async run(job: TransformJob, owner: JobOwner): Promise<TransformSuccess> {
+  async run(job: ConvertJob, owner: JobOwner): Promise<ConvertResult> {
     this.#throwIfOver(owner.signal)
     const bytes = job.body.byteLength + answersBytesOf(job.options)
     // What attachments come to may be large, however small the body is.
     if (job.attachments === undefined && this.#isInline(bytes, owner.key)) {
-      const result = await this.#inline.run(() => transformInline(job), bytes, owner)
+      const result = await this.#inline.run(() => convert(job), bytes, owner)
       if (result !== TOO_LONG) return result
       this.#throwIfOver(owner.signal)
     }
     const { attachments } = job
     const terms = this.#termsFor(bytes + (attachments === undefined ? 0 : bytesOf(attachments)))
-    return successOf(await this.#conversions.run(job, terms, owner))
+    const result = await this.#conversions.run(job, terms, owner)
+    return resultOf(result, 'converted', 'attachments-needed', 'room-needed')
   }
 
   /**
@@ -172,11 +164,17 @@ export class TransformPool {
     this.#throwIfOver(owner.signal)
     const bytes = body.byteLength + answersBytesOf(lint.request)
     if (this.#isInline(bytes * LINT_SHARE, owner.key)) {
-      const report = await this.#inline.run(() => lintInline(body, lint), bytes * LINT_SHARE, owner)
+      const report = await this.#inline.run(
+        () => lintRequest(body, lint),
+        bytes * LINT_SHARE,
+        owner
+      )
       if (report !== TOO_LONG) return report
       this.#throwIfOver(owner.signal)
     }
-    return reportOf(await this.#conversions.run({ body, lint }, this.#termsFor(bytes), owner))
+    const job = { type: 'lint', body, lint } as const
+    const result = await this.#conversions.run(job, this.#termsFor(bytes), owner)
+    return resultOf(result, 'report').report
   }
 
   /**
@@ -194,7 +192,8 @@ export class TransformPool {
     const body = Buffer.from(text)
     const terms = { ...this.#termsFor(body.byteLength), isPaidFor: true }
     try {
-      return checkOf(await this.#conversions.run({ body, form }, terms, owner))
+      const result = await this.#conversions.run({ type: 'check', body, form }, terms, owner)
+      return resultOf(result, 'check').check
     } catch (cause) {
       if (!(cause instanceof GatewayError && THREAD_FAILURES.includes(cause.code))) throw cause
       const { problems } = checkAnswer(text, { type: 'value' }, CHECK_INLINE_MS)
@@ -220,7 +219,8 @@ export class TransformPool {
       isTooMuch: fillsMoreThan(maxBytes)
     }
     try {
-      return pdfTextOf(await this.#pdfs.run({ body, pdf: true }, terms, owner))
+      const result = await this.#pdfs.run({ type: 'pdf', body }, terms, owner)
+      return resultOf(result, 'pdf').text
     } catch (cause) {
       if (!(cause instanceof GatewayError && TOO_COSTLY.includes(cause.code))) throw cause
       return { kind: 'failed', reason: PDF_TOO_COSTLY }
@@ -306,34 +306,6 @@ function fillsMoreThan(maxBytes: number): (lane: Lane) => Promise<boolean> {
     // A thread that ends has no figures any more.
     const statistics = await thread?.getHeapStatistics().catch(() => null)
     return (statistics?.external_memory ?? 0) > maxBytes
-  }
-}
-
-/** Transforms a request on the event loop, with the errors of a thread. */
-export function transformInline({ dialect, body, options }: TransformJob): TransformSuccess {
-  const { answers = [] } = options
-  try {
-    return { ok: true, ...convertRequest(dialect, body, options) }
-  } catch (cause) {
-    if (cause instanceof AttachmentNeeded)
-      throw new AttachmentsNeeded({ needs: attachmentNeedsOf(body), body, answers })
-    if (cause instanceof PayloadRoomNeeded)
-      throw new RoomNeeded({
-        payloadBytes: cause.payloadBytes,
-        bodyBytes: cause.bodyBytes,
-        body,
-        answers
-      })
-    throw cause instanceof GatewayError ? cause : transformFailed(cause)
-  }
-}
-
-/** The same for an explanation. */
-export function lintInline(body: Uint8Array, lint: LintOptions): LintReport {
-  try {
-    return lintRequest(body, lint)
-  } catch (cause) {
-    throw transformFailed(cause)
   }
 }
 

@@ -50,7 +50,7 @@ console.table(rows)
 await pool.close()
 
 async function runInThread(dialect: DialectName, body: Buffer): Promise<void> {
-  await pool.run({ dialect, body: new Uint8Array(body), options }, owner)
+  await pool.run({ type: 'convert', dialect, body: new Uint8Array(body), options }, owner)
 }
 
 /** CPU time of this thread alone, and wall time, per run; medians would hide the garbage collector. */

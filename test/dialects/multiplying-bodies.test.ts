@@ -1,6 +1,5 @@
 import t from 'tap'
-import { convertRequest, type DialectName } from '../../src/dialects/dialect.ts'
-import { inlineAttachments } from '../../src/dialects/request/attachments.ts'
+import { convertBody, convertRequest, type DialectName } from '../../src/dialects/dialect.ts'
 import { refusalOf } from '../helper/convert.ts'
 import { multiplyingBodies } from '../helper/multiplying-bodies.ts'
 import { requestOptions } from '../helper/request-options.ts'
@@ -48,9 +47,10 @@ t.test('what one URL leads to is in a request once, however often it is named', 
   const body = Buffer.from(JSON.stringify(said(...Array.from({ length: 1000 }, () => image))))
   const base64 = `iVBORw0KGgoA${'A'.repeat(100_000)}`
   const fetched = { [url]: { kind: 'image', mediaType: 'image/png', base64 } as const }
-  const whole = inlineAttachments(body, { fetched, pdfs: [] })
-  t.ok(whole.byteLength < body.byteLength + 2 * base64.length)
-  const { payload } = convertRequest('anthropic-messages', whole, requestOptions())
+  const whole = convertBody('anthropic-messages', body, requestOptions(), { fetched, pdfs: [] })
+  if (whole.type !== 'converted') throw new Error(whole.type)
+  const { payload } = whole
+  t.ok(payload.byteLength < body.byteLength + 2 * base64.length)
   t.equal(Buffer.from(payload).toString().split(base64).length, 2)
 })
 

@@ -118,7 +118,7 @@ function formOf(schema: object): JsonForm {
 
 function largeJob() {
   const body = chatBody({ bytes: 30_000, tools: 2 })
-  return { dialect: 'openai-chat', body, options: requestOptions() } as const
+  return { type: 'convert', dialect: 'openai-chat', body, options: requestOptions() } as const
 }
 
 function idle(): JobOwner {

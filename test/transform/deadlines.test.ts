@@ -5,7 +5,7 @@ import { GatewayError } from '../../src/shared/errors.ts'
 import { InlineLane, TOO_LONG } from '../../src/transform/inline-lane.ts'
 import { SharedHeap } from '../../src/transform/shared-heap.ts'
 import { type JobTerms, ThreadLane } from '../../src/transform/thread-lane.ts'
-import type { PdfJob, TransformJob } from '../../src/transform/transform-job.ts'
+import type { PdfJob, ConvertJob } from '../../src/transform/transform-job.ts'
 import { chatBody } from '../helper/agent-request.ts'
 import { endlessPdf } from '../helper/endless-pdf.ts'
 import { requestOptions } from '../helper/request-options.ts'
@@ -31,7 +31,7 @@ t.test('in a thread', async (t) => {
     })
     const next = lane.run(quickJob(), TERMS, owner)
     await ended
-    t.match(await next, { ok: true })
+    t.match(await next, { type: 'converted' })
     t.equal(lane.running, 0)
   })
 
@@ -43,7 +43,7 @@ t.test('in a thread', async (t) => {
     const next = lane.run(quickJob(), TERMS, { key: 'two', signal })
     leaving.abort()
     await t.rejects(left, { code: 'GW_CLIENT_CLOSED' })
-    t.match(await next, { ok: true })
+    t.match(await next, { type: 'converted' })
   })
 
   t.test('a quick one whose client has left leaves its thread to the next', async (t) => {
@@ -54,7 +54,7 @@ t.test('in a thread', async (t) => {
     leaving.abort()
     await t.rejects(left, { code: 'GW_CLIENT_CLOSED' })
     await lane.whenIdle()
-    t.match(await lane.run(quickJob(), TERMS, owner), { ok: true })
+    t.match(await lane.run(quickJob(), TERMS, owner), { type: 'converted' })
   })
 })
 
@@ -134,7 +134,7 @@ t.test('on the event loop', async (t) => {
     )
     leaving.abort()
     await t.rejects(left, { code: 'GW_CLIENT_CLOSED' })
-    await t.rejects(failed, new RangeError('no'))
+    await t.rejects(failed, { code: 'GW_TRANSFORM_FAILED', cause: new RangeError('no') })
     await first
   })
 })
@@ -155,12 +155,12 @@ function makeLane(t: { teardown(tearDown: () => unknown): void }): ThreadLane {
 
 /** The reading of a PDF that nobody ends but who waits for it. */
 function endlessJob(): PdfJob {
-  return { body: endlessPdf(), pdf: true }
+  return { type: 'pdf', body: endlessPdf() }
 }
 
-function quickJob(): TransformJob {
+function quickJob(): ConvertJob {
   const body = chatBody({ bytes: 30_000, tools: 2 })
-  return { dialect: 'openai-chat', body, options: requestOptions() }
+  return { type: 'convert', dialect: 'openai-chat', body, options: requestOptions() }
 }
 
 function forever(): never {

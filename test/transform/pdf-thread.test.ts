@@ -5,7 +5,7 @@ import { MemoryBudget } from '../../src/admission/memory-budget.ts'
 import type { FetchedContent } from '../../src/dialects/request/attachments.ts'
 import { BodyMemory } from '../../src/server/plane/body-memory.ts'
 import { convertWithAttachments } from '../../src/server/turn/body.ts'
-import type { TransformJob } from '../../src/transform/transform-job.ts'
+import type { ConvertJob } from '../../src/transform/transform-job.ts'
 import { type JobOwner, TransformPool } from '../../src/transform/transform-pool.ts'
 import { chatBody } from '../helper/agent-request.ts'
 import { endlessPdf } from '../helper/endless-pdf.ts'
@@ -152,7 +152,8 @@ function convert(
 ) {
   const { signal } = new AbortController()
   const body = Buffer.from(JSON.stringify({ model: 'auto', max_tokens: 9, messages }))
-  const job: TransformJob = { dialect: 'anthropic-messages', body, options: requestOptions() }
+  const options = requestOptions()
+  const job: ConvertJob = { type: 'convert', dialect: 'anthropic-messages', body, options }
   const plane = {
     transforms: pool,
     fetcher: { fetch: async () => fetched },
@@ -182,9 +183,9 @@ function user(...content: readonly unknown[]) {
   return { role: 'user', content }
 }
 
-function largeJob(): TransformJob {
+function largeJob(): ConvertJob {
   const body = chatBody({ bytes: 30_000, tools: 2 })
-  return { dialect: 'openai-chat', body, options: requestOptions() }
+  return { type: 'convert', dialect: 'openai-chat', body, options: requestOptions() }
 }
 
 function idle(): JobOwner {

@@ -3,7 +3,7 @@ import { getPriority } from 'node:os'
 import t from 'tap'
 import { CostQueue } from '../../src/admission/fair-queue.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
-import { RoomNeeded, type TransformJob } from '../../src/transform/transform-job.ts'
+import type { Converted, ConvertJob, ConvertResult } from '../../src/transform/transform-job.ts'
 import {
   type JobOwner,
   TransformPool,
@@ -32,7 +32,7 @@ t.test('run()', async (t) => {
     const inline = makePool(t, { inlineMaxBytes: 1_000_000 })
     const threaded = makePool(t, { inlineMaxBytes: 0 })
     const results = await Promise.all(
-      [inline, threaded].map((pool) => pool.run(largeJob(), idle()))
+      [inline, threaded].map(async (pool) => converted(await pool.run(largeJob(), idle())))
     )
     const [first, second] = results.map(({ payload, plan }) => ({
       payload: Buffer.from(payload).toString(),
@@ -74,9 +74,9 @@ t.test('run()', async (t) => {
     const input = [{ type: 'item_reference', id: 'fc_1' }]
     const body = Buffer.from(JSON.stringify({ model: 'auto', input }))
     const options = requestOptions({ answers: [answer], payloadRoomBytes: 0 })
-    const job = { dialect: 'openai-responses', body, options } as const
-    const needed = await pool.run(job, idle()).catch((cause: unknown) => cause)
-    if (!(needed instanceof RoomNeeded)) throw needed
+    const job = { type: 'convert', dialect: 'openai-responses', body, options } as const
+    const needed = await pool.run(job, idle())
+    if (needed.type !== 'room-needed') throw new Error(needed.type)
     t.equal(answer.byteLength, 0)
     t.equal(needed.answers[0]?.byteLength, byteLength)
   })
@@ -94,9 +94,9 @@ t.test('run()', async (t) => {
       const pool = makePool(t, { inlineMaxBytes: 1024 })
       const message = { type: 'message', role: 'assistant', content: 'x'.repeat(chars) }
       const options = requestOptions({ answers: [toAnswer({ msg_1: message })] })
-      const run = pool.run({ dialect: 'openai-responses', body, options }, idle())
+      const run = pool.run({ type: 'convert', dialect: 'openai-responses', body, options }, idle())
       t.equal(pool.running, running)
-      t.match(Buffer.from((await run).payload).toString(), message.content)
+      t.match(Buffer.from(converted(await run).payload).toString(), message.content)
     }
   })
 
@@ -343,13 +343,19 @@ function makePool(t: Tap, changes: Partial<TransformPoolOptions>): TransformPool
 
 type Tap = { teardown(tearDown: () => unknown): void }
 
-function largeJob(): TransformJob {
-  const body = chatBody({ bytes: 30_000, tools: 2 })
-  return { dialect: 'openai-chat', body, options: requestOptions() }
+function converted(result: ConvertResult): Converted {
+  if (result.type !== 'converted') throw new Error(result.type)
+  return result
 }
 
-function jobOf(body: unknown): TransformJob {
+function largeJob(): ConvertJob {
+  const body = chatBody({ bytes: 30_000, tools: 2 })
+  return { type: 'convert', dialect: 'openai-chat', body, options: requestOptions() }
+}
+
+function jobOf(body: unknown): ConvertJob {
   return {
+    type: 'convert',
     dialect: 'openai-chat',
     body: Buffer.from(JSON.stringify(body)),
     options: requestOptions()

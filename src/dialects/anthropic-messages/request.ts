@@ -6,15 +6,17 @@ import { isJsonObject } from '../../shared/json.ts'
 import type { AnswerRoom } from '../answer/long-text.ts'
 import type { AnswerIdentity } from '../answer/stream-part.ts'
 import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
-import { invalidPart, parseJsonBody } from '../plan/json-body.ts'
+import { invalidPart } from '../plan/json-body.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 import { findSearchTool, isSearchTool } from '../plan/search-tool.ts'
 import { readContent, readPart, readToolChanges } from '../request/blocks.ts'
 import { MessageDraft } from '../request/draft.ts'
+import type { RoomNeeded } from '../request/payload-bytes.ts'
 import { checkShape } from '../request/shape.ts'
 import {
   jsonInstruction,
   knownEffort,
+  type ParsedBody,
   type RequestOptions,
   readStops,
   toUpstream,
@@ -46,15 +48,15 @@ export const AnthropicMessages = {
  * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
  */
 function toUpstreamRequest(
-  body: Uint8Array,
+  { json, bytes: bodyBytes }: ParsedBody,
   options: RequestOptions,
   repairs: Repairs
-): UpstreamRequest {
-  const messages = checkShape(MessagesBodyCheck, parseJsonBody(body, options.heapBytes), '')
+): UpstreamRequest | RoomNeeded {
+  const messages = checkShape(MessagesBodyCheck, json, '')
   refuseThread(messages)
   return toUpstream(
     {
-      bodyBytes: body.byteLength,
+      bodyBytes,
       conversation: readConversation(messages, repairs),
       reasoning: readReasoning(messages, repairs),
       maxTokens: messages.max_tokens ?? undefined,

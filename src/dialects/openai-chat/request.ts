@@ -12,7 +12,7 @@ import type { AnswerRoom } from '../answer/long-text.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
 import type { AnswerIdentity } from '../answer/stream-part.ts'
 import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
-import { invalidPart, parseJsonBody } from '../plan/json-body.ts'
+import { invalidPart } from '../plan/json-body.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 import {
   findSearchTool,
@@ -22,10 +22,12 @@ import {
 } from '../plan/search-tool.ts'
 import { readContent, readResultText } from '../request/blocks.ts'
 import { MessageDraft, toToolInput } from '../request/draft.ts'
+import type { RoomNeeded } from '../request/payload-bytes.ts'
 import { checkShape } from '../request/shape.ts'
 import {
   effortWish,
   jsonInstruction,
+  type ParsedBody,
   type RequestOptions,
   readStops,
   toUpstream,
@@ -51,17 +53,17 @@ export const OpenAiChat = {
  * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
  */
 function toUpstreamRequest(
-  body: Uint8Array,
+  { json, bytes: bodyBytes }: ParsedBody,
   options: RequestOptions,
   repairs: Repairs
-): UpstreamRequest {
-  const chat = checkShape(ChatBodyCheck, parseJsonBody(body, options.heapBytes), '')
+): UpstreamRequest | RoomNeeded {
+  const chat = checkShape(ChatBodyCheck, json, '')
   if ((chat.n ?? 1) > 1) throw invalidPart('n', 'must be 1: one answer at a time is supported')
   const isStream = chat.stream === true
   const isLegacyCall = (chat.functions ?? []).length > 0 && (chat.tools ?? []).length === 0
   return toUpstream(
     {
-      bodyBytes: body.byteLength,
+      bodyBytes,
       conversation: readConversation(chat, repairs),
       reasoning: readReasoning(chat, repairs),
       maxTokens: chat.max_completion_tokens ?? chat.max_tokens ?? undefined,

@@ -7,11 +7,13 @@ import type { AnswerRoom } from '../answer/long-text.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
 import type { AnswerIdentity } from '../answer/stream-part.ts'
 import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
-import { invalidPart, parseJsonBody } from '../plan/json-body.ts'
+import { invalidPart } from '../plan/json-body.ts'
+import type { RoomNeeded } from '../request/payload-bytes.ts'
 import { checkShape } from '../request/shape.ts'
 import {
   effortWish,
   jsonInstruction,
+  type ParsedBody,
   type RequestOptions,
   toUpstream,
   type UpstreamRequest
@@ -54,11 +56,11 @@ const SUMMARY_ALONE = {
  * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
  */
 function toUpstreamRequest(
-  body: Uint8Array,
+  { json, bytes: bodyBytes }: ParsedBody,
   options: RequestOptions,
   repairs: Repairs
-): UpstreamRequest {
-  const sent = checkShape(ResponsesBodyCheck, parseJsonBody(body, options.heapBytes), '')
+): UpstreamRequest | RoomNeeded {
+  const sent = checkShape(ResponsesBodyCheck, json, '')
   refuseStateOnServer(sent)
   const declared = new DeclaredTools(repairs)
   const { answers = [] } = options
@@ -68,7 +70,7 @@ function toUpstreamRequest(
   const conversation = readConversation(request, items, declared, repairs)
   return toUpstream(
     {
-      bodyBytes: answers.reduce((sum, { byteLength }) => sum + byteLength, body.byteLength),
+      bodyBytes: answers.reduce((sum, { byteLength }) => sum + byteLength, bodyBytes),
       conversation,
       reasoning: readReasoning(request, repairs),
       maxTokens: request.max_output_tokens ?? undefined,

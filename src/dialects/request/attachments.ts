@@ -1,16 +1,12 @@
 import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, isJsonObject, type JsonObject } from '../../shared/json.ts'
-import { parseJsonBody } from '../plan/json-body.ts'
+import { invalidPart } from '../plan/json-body.ts'
 
-/**
- * Thrown where a block can't be read before its content is there: fetched, or turned into text. Where it stands in a
- * place that `findAttachments()` does not look at, that is the client's mistake.
- */
-export class AttachmentNeeded extends GatewayError {
-  constructor(path: string) {
-    const message = `${path}: what has to be fetched, or turned into text, can stand in the content of messages only`
-    super('GW_BODY_INVALID', undefined, { message, param: path, rule: 'content-text' })
-  }
+/** The refusal of a block that has to be got first and stands where `findAttachments()` does not look. */
+export function misplacedAttachment(path: string): GatewayError {
+  const problem =
+    'what has to be fetched, or turned into text, can stand in the content of messages only'
+  return invalidPart(path, problem, 'content-text')
 }
 
 /** Content that a request names or carries in a form that the upstream does not take. */
@@ -185,13 +181,8 @@ export interface AttachmentNeeds {
   readonly pdfs: readonly Uint8Array<ArrayBuffer>[]
 }
 
-/**
- * The attachments of a body that `convertRequest()` could not read.
- *
- * @throws {GatewayError} GW_BODY_INVALID for one that is no JSON
- */
-export function attachmentNeedsOf(body: Uint8Array): AttachmentNeeds {
-  const attachments = findAttachments(parseJsonBody(body)).map((block) => block.attachment)
+export function attachmentNeedsOf(blocks: readonly AttachmentBlock[]): AttachmentNeeds {
+  const attachments = blocks.map((block) => block.attachment)
   return {
     urls: [...new Set(attachments.flatMap((one) => (one.kind === 'url' ? [one.url] : [])))],
     // In memory of its own, however small it is.
@@ -210,30 +201,34 @@ export interface AttachmentContents {
 }
 
 /**
- * Puts the content of every attachment in its place, as blocks that `convertRequest()` reads in any dialect.
+ * Puts the content of every attachment in its place, as blocks that every dialect reads. Gives how many characters.
  *
  * @throws {GatewayError} GW_BODY_INVALID when one that the user has just sent can't be read; an older one becomes a
  *   note, so that the conversation can go on
  */
 export function inlineAttachments(
-  body: Uint8Array,
+  blocks: readonly AttachmentBlock[],
   { fetched, pdfs }: AttachmentContents
-): Uint8Array {
-  let pdfsSeen = 0
+): number {
+  let [pdfsSeen, chars] = [0, 0]
   const contentOf = (attachment: Attachment): AttachmentContent | undefined => {
     if (attachment.kind === 'pdf') return pdfs[pdfsSeen++]
     return Object.hasOwn(fetched, attachment.url) ? fetched[attachment.url] : undefined
   }
-  const json = parseJsonBody(body)
-  const blocks = findAttachments(json)
   const newest = new Map(blocks.map((block) => [nameOf(block), block]))
   for (const block of blocks) {
     const content = contentOf(block.attachment) ?? { kind: 'failed', reason: 'it was not fetched' }
     if (content.kind === 'failed' && block.isNew) throw unreadable(block.pointer, content.reason)
     const isAgain = newest.get(nameOf(block)) !== block && content.kind !== 'failed'
     block.replaceWith(isAgain ? { type: 'text', text: NAMED_AGAIN } : toBlock(block, content))
+    chars += isAgain ? NAMED_AGAIN.length : charsOf(content)
   }
-  return Buffer.from(JSON.stringify(json))
+  return chars
+}
+
+function charsOf(content: AttachmentContent): number {
+  if (content.kind === 'failed') return content.reason.length
+  return (content.kind === 'image' ? content.base64 : content.text).length
 }
 
 /** A URL is a few bytes wherever it stands, its content megabytes: that stands once, as memory was set aside for it once. */

@@ -27,8 +27,8 @@ export type ContentContext = Pick<BlockContext, 'draft' | 'path' | 'repairs'> & 
  * Reads a message's content into its draft. Clients mix the vendors' block types, so every dialect takes
  * all of them; the path in an error says which block it was.
  *
- * @throws {AttachmentNeeded} for what must be fetched or turned into text first
- * @throws {GatewayError} GW_BODY_INVALID for blocks of a known type that are not what they must be, and for audio
+ * @throws {GatewayError} GW_BODY_INVALID for blocks of a known type that are not what they must be, for audio, and for
+ *   attachments that have not been got
  */
 export function readContent(content: ContentValue, context: ContentContext): void {
   const { draft, path } = context

@@ -2,7 +2,7 @@ import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { ImageFormat, UpstreamImage } from '../../kiro/wire/payload.ts'
 import { asJsonObject, type JsonObject } from '../../shared/json.ts'
 import { invalidPart } from '../plan/json-body.ts'
-import { AttachmentNeeded, attachmentOf } from './attachments.ts'
+import { attachmentOf, misplacedAttachment } from './attachments.ts'
 import { type BlockContext, type ContentValue, MessageDraft } from './draft.ts'
 import { Blocks, checkShape } from './shape.ts'
 
@@ -12,8 +12,7 @@ const TEXT_DATA_URL = /^data:text\/[^;,]+(?:;[^;,]*)*;base64,/i
  * A `document` or `search_result` block: the upstream has no documents, so their text goes inline under a
  * line with their title.
  *
- * @throws {AttachmentNeeded} for PDFs and documents on the web
- * @throws {GatewayError} GW_BODY_INVALID for other documents that are not text, except in tool results: an agent
+ * @throws {GatewayError} GW_BODY_INVALID for documents that are not text, except in tool results: an agent
  *   that once opened one must be able to go on
  */
 export function readDocument(block: JsonObject, context: BlockContext): void {
@@ -34,7 +33,7 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
     const text = textOfBase64(source.data ?? '', `${context.path}.source.data`)
     context.draft.addParagraph(`${heading}\n${text}`)
   } else if (attachmentOf(block) !== null) {
-    throw new AttachmentNeeded(context.path)
+    throw misplacedAttachment(context.path)
   } else if (context.isInToolResult) {
     omitDocument(heading, context)
   } else {
@@ -49,13 +48,12 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
 /**
  * OpenAI's `file` and `input_file`: text inline under its name, like a document.
  *
- * @throws {AttachmentNeeded} for PDFs and files on the web
  * @throws {GatewayError} GW_BODY_INVALID for everything else, except in tool results
  */
 export function readFile(block: JsonObject, context: BlockContext): void {
   const { draft, path } = context
   if (attachmentOf(block) !== null) {
-    throw new AttachmentNeeded(path)
+    throw misplacedAttachment(path)
   }
   const file = asJsonObject(block['file']) ?? block
   const { file_data: data, filename } = file
@@ -134,7 +132,6 @@ export interface ImageContext {
 /**
  * The image of a `data:` URL.
  *
- * @throws {AttachmentNeeded} for what is on the web
  * @throws {GatewayError} GW_BODY_INVALID for other URLs and for what is no image
  */
 export function imageOfUrl(url: string, context: ImageContext): UpstreamImage {
@@ -143,7 +140,7 @@ export function imageOfUrl(url: string, context: ImageContext): UpstreamImage {
     return imageOfBase64(head[1] ?? '', url.slice(head[0].length), context)
   }
   if (/^https?:\/\//i.test(url)) {
-    throw new AttachmentNeeded(context.path)
+    throw misplacedAttachment(context.path)
   }
   throw invalidPart(
     context.path,

@@ -51,49 +51,54 @@ const USUAL_GROWTH = 1.125
 const USUAL_FREE_BYTES = 16 * 1024
 
 export interface PayloadLimits {
-  /** Of what it was made of; unbounded unless given. */
-  readonly bodyBytes?: number
+  /** Of what it was made of. */
+  readonly bodyBytes: number
   /** For which memory has been set aside, if that is more than usual; unbounded unless given. */
-  readonly roomBytes?: number
+  readonly roomBytes?: number | undefined
 }
 
 /** A payload that is larger than usual for its body: nothing of it is written before there is memory for it. */
-export class PayloadRoomNeeded extends Error {
+export interface RoomNeeded {
+  readonly type: 'room-needed'
   readonly payloadBytes: number
+  /** Of all that it is made of, attachments included. */
   readonly bodyBytes: number
-
-  constructor(payloadBytes: number, bodyBytes: number) {
-    super(`a payload of ${payloadBytes} bytes needs room`)
-    this.payloadBytes = payloadBytes
-    this.bodyBytes = bodyBytes
-  }
 }
 
 /**
- * Writes the body once and counts its tokens from the same text: its length tells nearly all, so that no
- * message has to be walked for the estimate.
+ * Writes a body that is not much larger than what it was made of. Says how much room it needs where that is more than
+ * there is, mostly before any of it is written, and with no more than is sure by then.
  *
- * @throws {GatewayError} GW_BODY_TOO_LARGE for much more than the `bodyBytes` that it was made of, mostly before any of
- *   it is written.
- * @throws {PayloadRoomNeeded} for more than there is room for, mostly before any of it is written, and with no more than
- *   is sure by then
+ * @throws {GatewayError} GW_BODY_TOO_LARGE for much more than `bodyBytes`, mostly before any of it is written.
  */
-export function encodePayload(
+export function encodeWithin(
   payload: UpstreamPayload,
   repairs: Repairs,
-  { bodyBytes = Infinity, roomBytes = Infinity }: PayloadLimits = {}
-): EncodedPayload {
+  { bodyBytes, roomBytes = Infinity }: PayloadLimits
+): EncodedPayload | RoomNeeded {
   const maxBytes = bodyBytes * MAX_GROWTH + FREE_BYTES
   const freeBytes = Math.max(roomBytes, bodyBytes * USUAL_GROWTH + USUAL_FREE_BYTES)
-  const refuseMoreThanFree = (bytes: number): void => {
-    if (bytes > maxBytes) throw grownTooMuch(bodyBytes, maxBytes)
-    if (bytes > freeBytes) throw new PayloadRoomNeeded(bytes, bodyBytes)
+  const roomFor = (payloadBytes: number): RoomNeeded | null => {
+    if (payloadBytes > maxBytes) throw grownTooMuch(bodyBytes, maxBytes)
+    return payloadBytes > freeBytes ? { type: 'room-needed', payloadBytes, bodyBytes } : null
   }
-  refuseMoreThanFree(leastBytesOf(payload))
+  const room = roomFor(leastBytesOf(payload))
+  if (room !== null) return room
   const json = JSON.stringify(payload)
-  const jsonBytes = Buffer.byteLength(json)
-  refuseMoreThanFree(jsonBytes)
-  const { bytes, replaced } = replaceLoneSurrogates(toBytes(json, jsonBytes), json)
+  return roomFor(Buffer.byteLength(json)) ?? encodeText(payload, json, repairs)
+}
+
+/** Writes a body, however large it is. */
+export function encodePayload(payload: UpstreamPayload, repairs: Repairs): EncodedPayload {
+  return encodeText(payload, JSON.stringify(payload), repairs)
+}
+
+/**
+ * Writes the body once and counts its tokens from the same text: its length tells nearly all, so that no message has to
+ * be walked for the estimate.
+ */
+function encodeText(payload: UpstreamPayload, json: string, repairs: Repairs): EncodedPayload {
+  const { bytes, replaced } = replaceLoneSurrogates(toBytes(json), json)
   if (replaced > 0) repairs.note('surrogate-replaced')
   const chars = json.length - replaced * (ESCAPE_CHARS - 1)
   const { currentMessage, history = [] } = payload.conversationState
@@ -114,9 +119,9 @@ export function encodePayload(
 }
 
 /** Where a copy would cost something, there is room in front for what only the call knows. */
-function toBytes(json: string, jsonBytes: number): Buffer<ArrayBuffer> {
+function toBytes(json: string): Buffer<ArrayBuffer> {
   if (json.length < MIN_HEADROOM_CHARS) return Buffer.from(json)
-  const bytes = allocateWithHeadroom(jsonBytes)
+  const bytes = allocateWithHeadroom(Buffer.byteLength(json))
   bytes.write(json)
   return bytes
 }

@@ -12,6 +12,7 @@ import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { RuleId } from '../../kiro/rules/rules.ts'
 import type { Conversation, Source } from '../../kiro/wire/message.ts'
 import type { GatewayError } from '../../shared/errors.ts'
+import type { JsonObject } from '../../shared/json.ts'
 import type { JsonForm } from '../plan/json-answer.ts'
 import { invalidPart } from '../plan/json-body.ts'
 import {
@@ -24,15 +25,23 @@ import {
   textCallFormsOf
 } from '../plan/plan.ts'
 import type { WebSearchWish } from '../plan/search-tool.ts'
-import { encodePayload } from './payload-bytes.ts'
+import { encodeWithin, type RoomNeeded } from './payload-bytes.ts'
 
 /** What a client's request became: the body to send and what to remember for the answer. */
 export interface UpstreamRequest {
+  readonly type: 'converted'
   /** JSON that begins with `{"conversationState"`. */
   readonly payload: Uint8Array<ArrayBuffer>
   readonly plan: ReplyPlan
   /** What `plan.borderline` means, with figures. */
   readonly borderline: readonly Borderline[]
+}
+
+/** A client's body, parsed, its attachments in their places. */
+export interface ParsedBody {
+  readonly json: JsonObject
+  /** As it came, and of what was put into it. */
+  readonly bytes: number
 }
 
 /** A client's request after its dialect has been read. */
@@ -57,14 +66,15 @@ export interface ClientRequest {
 /**
  * The part that all dialects share: model, reasoning, the upstream's body, the plan for the answer.
  *
+ * Gives the room that is needed where `options` bound that.
+ *
  * @throws {GatewayError} GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN
- * @throws {PayloadRoomNeeded} where `options` bound the room for it
  */
 export function toUpstream(
   request: ClientRequest,
   options: RequestOptions,
   repairs: Repairs
-): UpstreamRequest {
+): UpstreamRequest | RoomNeeded {
   const { maxTokens } = request
   refuseLongNames(request)
   const model = resolveModel(request.answer.model, options)
@@ -90,10 +100,12 @@ export function toUpstream(
     sessionKey: request.sessionKey,
     repairs
   })
-  const { bytes, weight, tokens } = encodePayload(built.payload, repairs, {
+  const encoded = encodeWithin(built.payload, repairs, {
     bodyBytes: request.bodyBytes,
-    ...(options.payloadRoomBytes !== undefined && { roomBytes: options.payloadRoomBytes })
+    roomBytes: options.payloadRoomBytes
   })
+  if ('type' in encoded) return encoded
+  const { bytes, weight, tokens } = encoded
   const { contextWindow } = model
   const borderline = [
     ...built.borderline,
@@ -117,7 +129,12 @@ export function toUpstream(
     repairs: repairs.codes,
     borderline: [...new Set(borderline.map(({ rule }) => rule))]
   }
-  return { payload: bytes, plan: { ...plan, keptBytes: keptBytesOf(plan) }, borderline }
+  return {
+    type: 'converted',
+    payload: bytes,
+    plan: { ...plan, keptBytes: keptBytesOf(plan) },
+    borderline
+  }
 }
 
 /** Nobody's names are longer; they are repeated in every turn and with every call. */

@@ -1,7 +1,7 @@
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { isRuleId, RuleTable, UpstreamLimits } from '../../kiro/rules/rules.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
-import { GatewayError, type TokenOverflow } from '../../shared/errors.ts'
+import type { GatewayError, TokenOverflow } from '../../shared/errors.ts'
 
 export interface RefusedRequest {
   readonly plan: Pick<ReplyPlan, 'borderline' | 'inputTokens' | 'contextWindow'>
@@ -21,19 +21,12 @@ export function explainRefusal(
   { plan, payloadBytes }: RefusedRequest
 ): GatewayError {
   if (fault === null || !isUnexplained(fault)) return nameOverflow(error, plan)
-  const { code, detail, cause, retryAfterS, param, details } = error
   const said = error.message.replace(/[.\s]+$/, '')
   const message = `${said}. ${wordBorderline(plan.borderline)}`
   if (fault.reason === null && payloadBytes > UpstreamLimits.payloadBytes) {
-    return nameOverflow(new GatewayError('GW_CONTEXT_OVERFLOW', detail, { message, cause }), plan)
+    return nameOverflow(error.with({ code: 'GW_CONTEXT_OVERFLOW', message }), plan)
   }
-  return new GatewayError(code, detail, {
-    message,
-    cause,
-    ...(retryAfterS !== undefined && { retryAfterS }),
-    ...(param !== undefined && { param }),
-    ...(details !== undefined && { details })
-  })
+  return error.with({ message })
 }
 
 function isUnexplained({ code, reason, message }: UpstreamFault): boolean {
@@ -68,8 +61,7 @@ type RequestSize = Pick<ReplyPlan, 'inputTokens' | 'contextWindow'>
  */
 export function nameOverflow(error: GatewayError, plan: RequestSize): GatewayError {
   if (error.code !== 'GW_CONTEXT_OVERFLOW') return error
-  const { code, detail, message, cause } = error
-  return new GatewayError(code, detail, { message, cause, overflow: overflowOf(message, plan) })
+  return error.with({ overflow: overflowOf(error.message, plan) })
 }
 
 /** The tokens are always more than the maximum: the upstream may refuse what the estimate takes to fit. */

@@ -4,13 +4,12 @@ import type { FetchedContent } from '../../dialects/request/attachments.ts'
 import { PDF_TOO_COSTLY } from '../../dialects/request/pdf.ts'
 import type { RequestOptions } from '../../dialects/request/to-upstream.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import {
-  AttachmentsNeeded,
-  type GotAttachments,
-  type PdfText,
-  RoomNeeded,
-  type TransformJob,
-  type TransformSuccess
+import type {
+  Converted,
+  ConvertJob,
+  ConvertResult,
+  GotAttachments,
+  PdfText
 } from '../../transform/transform-job.ts'
 import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
 import type { BodyMemory } from '../plane/body-memory.ts'
@@ -36,9 +35,14 @@ export async function convertBody(
   plane: DataPlane,
   { dialect, body, memory, key }: ClientBody,
   signal: AbortSignal
-): Promise<TransformSuccess> {
+): Promise<Converted> {
   const answers = await referencedAnswers(plane, { dialect, body, key, memory })
-  const job = { dialect, body, options: { ...requestOptionsOf(plane), answers } }
+  const job: ConvertJob = {
+    type: 'convert',
+    dialect,
+    body,
+    options: { ...requestOptionsOf(plane), answers }
+  }
   return convertWithAttachments(plane, job, memory, { key, signal })
 }
 
@@ -74,22 +78,21 @@ const MAX_URLS = 20
  */
 export async function convertWithAttachments(
   plane: AttachmentPlane,
-  job: TransformJob,
+  job: ConvertJob,
   room: BodyRoom,
   owner: JobOwner
-): Promise<TransformSuccess> {
-  try {
-    return await runInRoom(plane, job, room, owner)
-  } catch (cause) {
-    if (!(cause instanceof AttachmentsNeeded)) throw cause
-    const { body, answers, needs } = cause
-    const admit = admitInto(room, body.byteLength)
-    const { key, signal } = owner
-    const fetched = await fetchAll(plane, needs.urls, { key, signal, admit })
-    const attachments = await readPdfs(plane, { fetched, pdfs: needs.pdfs }, { owner, admit })
-    const options = { ...job.options, answers }
-    return runInRoom(plane, { ...job, body, options, attachments }, room, owner)
-  }
+): Promise<Converted> {
+  const first = await runInRoom(plane, job, room, owner)
+  if (first.type === 'converted') return first
+  const { body, answers, needs } = first
+  const admit = admitInto(room, body.byteLength)
+  const { key, signal } = owner
+  const fetched = await fetchAll(plane, needs.urls, { key, signal, admit })
+  const attachments = await readPdfs(plane, { fetched, pdfs: needs.pdfs }, { owner, admit })
+  const options = { ...job.options, answers }
+  const second = await runInRoom(plane, { ...job, body, options, attachments }, room, owner)
+  if (second.type !== 'converted') throw new Error('attachments are needed again')
+  return second
 }
 
 /**
@@ -98,20 +101,17 @@ export async function convertWithAttachments(
  */
 async function runInRoom(
   plane: AttachmentPlane,
-  job: TransformJob,
+  job: ConvertJob,
   room: BodyRoom,
   owner: JobOwner
-): Promise<TransformSuccess> {
+): Promise<Exclude<ConvertResult, { type: 'room-needed' }>> {
   const options = { payloadRoomBytes: 0, ...job.options }
-  try {
-    return await plane.transforms.run({ ...job, options }, owner)
-  } catch (cause) {
-    if (!(cause instanceof RoomNeeded)) throw cause
-    const { body, answers, payloadBytes, bodyBytes } = cause
-    room.growForPayload(payloadBytes, bodyBytes)
-    const more = { ...options, answers, payloadRoomBytes: payloadBytes }
-    return runInRoom(plane, { ...job, body, options: more }, room, owner)
-  }
+  const result = await plane.transforms.run({ ...job, options }, owner)
+  if (result.type !== 'room-needed') return result
+  const { body, answers, payloadBytes, bodyBytes } = result
+  room.growForPayload(payloadBytes, bodyBytes)
+  const more = { ...options, answers, payloadRoomBytes: payloadBytes }
+  return runInRoom(plane, { ...job, body, options: more }, room, owner)
 }
 
 /** The second PDF of a request that takes too much ends the request. */

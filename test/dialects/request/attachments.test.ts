@@ -1,10 +1,9 @@
 import t from 'tap'
-import { convertRequest, type DialectName } from '../../../src/dialects/dialect.ts'
+import { convertBody, convertRequest, type DialectName } from '../../../src/dialects/dialect.ts'
 import { lintRequest } from '../../../src/dialects/lint/lint-request.ts'
-import {
-  type AttachmentContent,
-  attachmentNeedsOf,
-  inlineAttachments
+import type {
+  AttachmentContent,
+  AttachmentNeeds
 } from '../../../src/dialects/request/attachments.ts'
 import { readPdfText } from '../../../src/dialects/request/pdf.ts'
 import { requestOptions } from '../../helper/request-options.ts'
@@ -17,15 +16,22 @@ const image: AttachmentContent = { kind: 'image', mediaType: 'image/png', base64
 
 const encode = (body: unknown) => new TextEncoder().encode(JSON.stringify(body))
 
+function needsOf(dialect: DialectName, body: unknown): AttachmentNeeds {
+  const made = convertBody(dialect, encode(body), requestOptions())
+  return made.type === 'attachments-needed' ? made.needs : { urls: [], pdfs: [] }
+}
+
 async function convert(
   dialect: DialectName,
   body: unknown,
   fetched: Record<string, AttachmentContent> = {}
 ) {
-  const { pdfs } = attachmentNeedsOf(encode(body))
+  const { pdfs } = needsOf(dialect, body)
   const contents = await Promise.all(pdfs.map((bytes) => readPdfText(bytes)))
-  const bytes = inlineAttachments(encode(body), { fetched, pdfs: contents })
-  const { payload } = convertRequest(dialect, bytes, requestOptions())
+  const got = { fetched, pdfs: contents }
+  const made = convertBody(dialect, encode(body), requestOptions(), got)
+  if (made.type !== 'converted') throw new Error(made.type)
+  const { payload } = made
   const { history = [], currentMessage } = JSON.parse(
     Buffer.from(payload).toString()
   ).conversationState
@@ -52,7 +58,7 @@ for (const [dialect, block] of images) {
     t.throws(() => convertRequest(dialect, encode(body), requestOptions()), {
       message: /has to be fetched/
     })
-    t.same(attachmentNeedsOf(encode(body)), { urls: [url], pdfs: [] })
+    t.same(needsOf(dialect, body), { urls: [url], pdfs: [] })
     const { current } = await convert(dialect, body, { [url]: image })
     t.same(current.images, [{ format: 'png', source: { bytes: png } }])
     await t.rejects(convert(dialect, body, { [url]: { kind: 'failed', reason: 'status 404' } }), {
@@ -87,7 +93,7 @@ for (const [dialect, block] of documents) {
     t.throws(() => convertRequest(dialect, encode(body), requestOptions()), {
       message: /has to be fetched/
     })
-    const needs = attachmentNeedsOf(encode(body))
+    const needs = needsOf(dialect, body)
     t.same(needs.urls, [])
     t.same(
       needs.pdfs.map((bytes) => Buffer.from(bytes).toString('base64')),
@@ -184,7 +190,8 @@ t.test("what looks like an attachment in a tool's arguments is left alone", asyn
     { role: 'assistant', content: [{ type: 'tool_use', id: 't1', name: 'f', input }] },
     { role: 'user', content: [{ type: 'tool_result', tool_use_id: 't1', content: 'ok' }] }
   ]
-  t.same(attachmentNeedsOf(encode({ model: 'm', messages })), { urls: [], pdfs: [] })
+  const body = { model: 'auto', messages }
+  t.same(needsOf('anthropic-messages', body), { urls: [], pdfs: [] })
 })
 
 t.test(

@@ -6,11 +6,7 @@ import { MemoryBudget } from '../../../src/admission/memory-budget.ts'
 import { BodyMemory } from '../../../src/server/plane/body-memory.ts'
 import { UrlFetcher } from '../../../src/server/plane/url-fetcher.ts'
 import { convertWithAttachments } from '../../../src/server/turn/body.ts'
-import {
-  AttachmentsNeeded,
-  type TransformJob,
-  type TransformSuccess
-} from '../../../src/transform/transform-job.ts'
+import type { ConvertJob, ConvertResult } from '../../../src/transform/transform-job.ts'
 import { TransformPool } from '../../../src/transform/transform-pool.ts'
 import { createNameLookup } from '../../../src/upstream/names/name-lookup.ts'
 import { bytesInUse } from '../../helper/cost.ts'
@@ -52,13 +48,12 @@ function convert(
   t.teardown(() => fetcher.close())
   const urls = Array.from({ length: images }, (_, index) => `${url}/${index}`)
   const body = new Uint8Array(1000)
-  const success = { ok: true, payload: body, plan: {} } as unknown as TransformSuccess
-  let given: TransformJob['attachments']
-  const run = async (job: TransformJob): Promise<TransformSuccess> => {
+  const success = { type: 'converted', payload: body, plan: {} } as unknown as ConvertResult
+  let given: ConvertJob['attachments']
+  const run = async (job: ConvertJob): Promise<ConvertResult> => {
     given = job.attachments
-    if (given === undefined)
-      throw new AttachmentsNeeded({ needs: { urls, pdfs: [] }, body, answers: [] })
-    return success
+    if (given !== undefined) return success
+    return { type: 'attachments-needed', needs: { urls, pdfs: [] }, body, answers: [] }
   }
   const budget = new MemoryBudget(totalBytes, 10)
   const memory = new BodyMemory({
@@ -78,7 +73,7 @@ function convert(
       fetch: { isEnabled: true, maxBytes: 10 * MIB, timeoutMs: 20_000, maxConcurrent: 40 }
     })
   }
-  const job = { dialect: 'openai-chat', body, options: {} } as unknown as TransformJob
+  const job = { dialect: 'openai-chat', body, options: {} } as unknown as ConvertJob
   const outcome = convertWithAttachments(plane, job, memory, { key: 'one', signal: never })
   return { outcome, budget, given: () => given }
 }
@@ -158,7 +153,8 @@ async function convertGrowing(t: Test, body: Uint8Array, freeBytes: number) {
       fetch: { isEnabled: true, maxBytes: 10 * MIB, timeoutMs: 20_000, maxConcurrent: 40 }
     })
   }
-  const job = { dialect: 'anthropic-messages', body, options: requestOptions() } as const
+  const options = requestOptions()
+  const job = { type: 'convert', dialect: 'anthropic-messages', body, options } as const
   const outcome = convertWithAttachments(plane, job, memory, { key: 'one', signal: never })
   return { outcome, memory, budget, reservedBytes }
 }
