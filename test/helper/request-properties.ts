@@ -10,7 +10,7 @@ import * as fc from './fast-check.ts'
 import { assertUpstreamRules } from './payload-rules.ts'
 import { simulatorOptions, toAnswer } from './request-options.ts'
 
-const RUNS = 2000
+const RUNS = 1000
 
 /** What must hold for the requests of one dialect. */
 export interface RequestProperties {
