@@ -13,73 +13,30 @@ export interface SimulatedModel {
   readonly additionalModelRequestFieldsSchema?: JsonObject
 }
 
-const THINKING_EFFORTS = ['low', 'medium', 'high', 'xhigh', 'max']
-const OLDER_EFFORTS = ['low', 'medium', 'high', 'max']
+const MILLION = 1_000_000
+const CLAUDE = claudeSchema(['low', 'medium', 'high', 'xhigh', 'max'])
+const NEWEST = { input: MILLION, output: 128_000, schema: CLAUDE }
+const OLDER = { input: MILLION, schema: claudeSchema(['low', 'medium', 'high', 'max']) }
+const GPT = { input: 272_000, output: 128_000, schema: gptSchema() }
 
 /** What this upstream serves. Ids are exact: dashes for dots are another, unknown, model. */
 export const MODELS: readonly SimulatedModel[] = [
   model('auto', 'Auto', { rate: 1 }),
-  model('claude-opus-5', 'Claude Opus 5', {
-    rate: 2.2,
-    input: 1_000_000,
-    output: 128_000,
-    schema: claudeSchema(THINKING_EFFORTS)
-  }),
-  model('claude-opus-4.8', 'Claude Opus 4.8', {
-    rate: 2.2,
-    input: 1_000_000,
-    schema: claudeSchema(THINKING_EFFORTS)
-  }),
-  model('claude-opus-4.7', 'Claude Opus 4.7', {
-    rate: 2.2,
-    input: 1_000_000,
-    schema: claudeSchema(THINKING_EFFORTS)
-  }),
-  model('claude-opus-4.6', 'Claude Opus 4.6', {
-    rate: 2.2,
-    input: 1_000_000,
-    schema: claudeSchema(OLDER_EFFORTS)
-  }),
+  model('claude-opus-5', 'Claude Opus 5', { rate: 2.2, ...NEWEST }),
+  model('claude-opus-4.8', 'Claude Opus 4.8', { rate: 2.2, input: MILLION, schema: CLAUDE }),
+  model('claude-opus-4.7', 'Claude Opus 4.7', { rate: 2.2, input: MILLION, schema: CLAUDE }),
+  model('claude-opus-4.6', 'Claude Opus 4.6', { rate: 2.2, ...OLDER }),
   model('claude-opus-4.5', 'Claude Opus 4.5', { rate: 2.2 }),
-  model('claude-sonnet-5', 'Claude Sonnet 5', {
-    rate: 1.3,
-    input: 1_000_000,
-    output: 128_000,
-    schema: claudeSchema(THINKING_EFFORTS)
-  }),
-  model('claude-sonnet-4.6', 'Claude Sonnet 4.6', {
-    rate: 1.3,
-    input: 1_000_000,
-    schema: claudeSchema(OLDER_EFFORTS)
-  }),
+  model('claude-sonnet-5', 'Claude Sonnet 5', { rate: 1.3, ...NEWEST }),
+  model('claude-sonnet-4.6', 'Claude Sonnet 4.6', { rate: 1.3, ...OLDER }),
   model('claude-sonnet-4.5', 'Claude Sonnet 4.5', { rate: 1.3 }),
-  model('claude-sonnet-4.5-1m', 'Claude Sonnet 4.5 (1M)', { rate: 1.3, input: 1_000_000 }),
+  model('claude-sonnet-4.5-1m', 'Claude Sonnet 4.5 (1M)', { rate: 1.3, input: MILLION }),
   model('claude-sonnet-4', 'Claude Sonnet 4', { rate: 1.3 }),
   model('claude-haiku-4.5', 'Claude Haiku 4.5', { rate: 0.4 }),
-  model('claude-fable-5', 'Claude Fable 5', {
-    rate: 1.3,
-    input: 1_000_000,
-    output: 128_000,
-    schema: claudeSchema(THINKING_EFFORTS)
-  }),
-  model('gpt-5.6-sol', 'GPT-5.6 Sol', {
-    rate: 1,
-    input: 272_000,
-    output: 128_000,
-    schema: gptSchema()
-  }),
-  model('gpt-5.6-terra', 'GPT-5.6 Terra', {
-    rate: 0.6,
-    input: 272_000,
-    output: 128_000,
-    schema: gptSchema()
-  }),
-  model('gpt-5.6-luna', 'GPT-5.6 Luna', {
-    rate: 0.3,
-    input: 272_000,
-    output: 128_000,
-    schema: gptSchema()
-  }),
+  model('claude-fable-5', 'Claude Fable 5', { rate: 1.3, ...NEWEST }),
+  model('gpt-5.6-sol', 'GPT-5.6 Sol', { rate: 1, ...GPT }),
+  model('gpt-5.6-terra', 'GPT-5.6 Terra', { rate: 0.6, ...GPT }),
+  model('gpt-5.6-luna', 'GPT-5.6 Luna', { rate: 0.3, ...GPT }),
   model('deepseek-3.2', 'DeepSeek 3.2', { rate: 0.25, input: 128_000, takesImages: false }),
   model('glm-5', 'GLM 5', { rate: 0.5, input: 128_000, takesImages: false }),
   model('minimax-m2.5', 'MiniMax M2.5', { rate: 0.25, takesImages: false }),

@@ -12,76 +12,58 @@ interface ControlWord {
  * the last user text or in the model name. `docs/simulator.md` is compared with this table by a test.
  */
 export const CONTROL_WORDS = {
-  say: described('json', 'The whole text of the answer, a JSON string.'),
-  next: described(
-    'json',
+  say: json('The whole text of the answer, a JSON string.'),
+  next: json(
     'What the next user turn, if it has no words of its own, is answered as if it had said.'
   ),
-  events: described('number', 'Number of text events.'),
-  size: described('number', 'Characters in each text event.'),
-  thoughts: described(
-    'number',
-    'Number of reasoning events, each as long as `size` says, or 20 characters.'
-  ),
-  arguments: described(
-    'number',
+  events: number('Number of text events.'),
+  size: number('Characters in each text event.'),
+  thoughts: number('Number of reasoning events, each as long as `size` says, or 20 characters.'),
+  arguments: number(
     'Characters that the last text among the arguments of every call is filled up to.'
   ),
-  piece: described('number', 'Characters in each fragment of arguments.'),
-  gap: described('number', 'Milliseconds between events; 0 sends all in one write.'),
-  first: described('number', 'Milliseconds between the headers and the first event.'),
-  headers: described('number', 'Milliseconds before the status line and headers.'),
-  chunk: described('number', 'Sends the body in pieces of so many bytes, cut anywhere.'),
-  throttled: described('number', '429 with so many seconds in `retry-after` (1 without a value).'),
-  flaky: described(
-    'number',
-    '500 for the first so many attempts of the same prompt, then an answer.'
-  ),
-  expired: described(
-    'none',
-    '403 for the bearer that sends this prompt first, an answer for others.'
-  ),
-  quota: described('none', '402, the monthly quota is used up.'),
-  suspended: described('none', '403, the account is suspended.'),
-  overloaded: described('none', '500, unexpectedly high load.'),
-  unavailable: described('none', '503.'),
-  'context-overflow': described('none', '400, the input is too long.'),
-  improper: described('none', '400 `Improperly formed request.`'),
-  'invalid-model': described('none', '400 `INVALID_MODEL_ID`.'),
-  html: described('none', '403 with an HTML page, as from a CDN.'),
-  'throttled-frame': described('none', '200, and a ThrottlingException as the first frame.'),
-  'exception-mid': described('none', 'An InternalServerException frame after half of the text.'),
-  'error-mid': described('none', 'The same as a frame of message type `error`.'),
-  stall: described('none', 'Silence for ever after half of the text.'),
-  'stall-first': described('none', 'Headers, then silence for ever.'),
-  'stall-headers': described('none', 'Nothing for ever, not even a status line.'),
-  reset: described('none', 'TCP reset after half of the text.'),
-  'reset-first': described('none', 'TCP reset before the status line.'),
-  fin: described('none', 'The connection ends after half of the text, inside the chunked body.'),
-  corrupt: described('none', 'A frame with a wrong checksum after half of the text.'),
-  'half-frame': described(
-    'number',
+  piece: number('Characters in each fragment of arguments.'),
+  gap: number('Milliseconds between events; 0 sends all in one write.'),
+  first: number('Milliseconds between the headers and the first event.'),
+  headers: number('Milliseconds before the status line and headers.'),
+  chunk: number('Sends the body in pieces of so many bytes, cut anywhere.'),
+  throttled: number('429 with so many seconds in `retry-after` (1 without a value).'),
+  flaky: number('500 for the first so many attempts of the same prompt, then an answer.'),
+  expired: flag('403 for the bearer that sends this prompt first, an answer for others.'),
+  quota: flag('402, the monthly quota is used up.'),
+  suspended: flag('403, the account is suspended.'),
+  overloaded: flag('500, unexpectedly high load.'),
+  unavailable: flag('503.'),
+  'context-overflow': flag('400, the input is too long.'),
+  improper: flag('400 `Improperly formed request.`'),
+  'invalid-model': flag('400 `INVALID_MODEL_ID`.'),
+  html: flag('403 with an HTML page, as from a CDN.'),
+  'throttled-frame': flag('200, and a ThrottlingException as the first frame.'),
+  'exception-mid': flag('An InternalServerException frame after half of the text.'),
+  'error-mid': flag('The same as a frame of message type `error`.'),
+  stall: flag('Silence for ever after half of the text.'),
+  'stall-first': flag('Headers, then silence for ever.'),
+  'stall-headers': flag('Nothing for ever, not even a status line.'),
+  reset: flag('TCP reset after half of the text.'),
+  'reset-first': flag('TCP reset before the status line.'),
+  fin: flag('The connection ends after half of the text, inside the chunked body.'),
+  corrupt: flag('A frame with a wrong checksum after half of the text.'),
+  'half-frame': number(
     'So many bytes of a longer frame after half of the text, then silence for ever.'
   ),
-  'cut-frame': described('none', 'The body ends regularly, but in the middle of a frame.'),
-  'no-end': described(
-    'none',
-    'The body ends after the text, without stop reason, usage and metering.'
-  ),
-  'truncated-tool': described('none', 'The arguments of the last tool call are cut and never end.'),
-  'ghost-tool': described('none', 'Every finished tool call is announced again without arguments.'),
-  'tool-object': described('none', 'Arguments arrive as one object instead of JSON fragments.'),
-  'tool-no-stop': described('none', 'Tool calls are never marked as finished.'),
-  'unknown-event': described('none', 'Unknown events, headers and members between the known ones.'),
-  wrapped: described('none', 'Payloads are wrapped in the name of their event.'),
-  'token-usage': described(
-    'none',
-    'The metadata event carries token counts, split over two frames.'
-  ),
-  'max-tokens': described('none', 'Stop reason MAX_TOKENS.'),
-  'context-full': described('none', 'Stop reason MODEL_CONTEXT_WINDOW_EXCEEDED.'),
-  filtered: described('none', 'Stop reason CONTENT_FILTERED.'),
-  'close-after': described('none', 'The answer says `connection: close`.')
+  'cut-frame': flag('The body ends regularly, but in the middle of a frame.'),
+  'no-end': flag('The body ends after the text, without stop reason, usage and metering.'),
+  'truncated-tool': flag('The arguments of the last tool call are cut and never end.'),
+  'ghost-tool': flag('Every finished tool call is announced again without arguments.'),
+  'tool-object': flag('Arguments arrive as one object instead of JSON fragments.'),
+  'tool-no-stop': flag('Tool calls are never marked as finished.'),
+  'unknown-event': flag('Unknown events, headers and members between the known ones.'),
+  wrapped: flag('Payloads are wrapped in the name of their event.'),
+  'token-usage': flag('The metadata event carries token counts, split over two frames.'),
+  'max-tokens': flag('Stop reason MAX_TOKENS.'),
+  'context-full': flag('Stop reason MODEL_CONTEXT_WINDOW_EXCEEDED.'),
+  filtered: flag('Stop reason CONTENT_FILTERED.'),
+  'close-after': flag('The answer says `connection: close`.')
 } as const satisfies Record<string, ControlWord>
 
 type Words = typeof CONTROL_WORDS
@@ -145,8 +127,16 @@ function isWord<V extends ControlWord['value']>(name: string, value: V): name is
   return Object.hasOwn(CONTROL_WORDS, name) && WORDS_BY_NAME[name]?.value === value
 }
 
-function described<V extends ControlWord['value']>(value: V, meaning: string) {
-  return { value, meaning }
+function flag(meaning: string) {
+  return { value: 'none', meaning } as const
+}
+
+function number(meaning: string) {
+  return { value: 'number', meaning } as const
+}
+
+function json(meaning: string) {
+  return { value: 'json', meaning } as const
 }
 
 const REFUSING_WORDS = [
