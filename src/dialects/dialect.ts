@@ -111,11 +111,12 @@ const ATTACHMENT_COPIES = 2
 export function convertRequest(
   dialect: DialectName,
   body: Uint8Array,
-  { payloadRoomBytes: _, ...options }: RequestOptions,
+  options: RequestOptions,
   repairs = new Repairs()
 ): UpstreamRequest {
   const parsed = { json: parseJsonBody(body, options.heapBytes), bytes: body.byteLength }
-  const made = Dialects[dialect].toUpstreamRequest(parsed, options, repairs)
+  const unbounded = { ...options, payloadRoomBytes: Infinity }
+  const made = Dialects[dialect].toUpstreamRequest(parsed, unbounded, repairs)
   if (made.type === 'room-needed') throw new Error('its room was not bounded')
   return made
 }
