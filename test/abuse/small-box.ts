@@ -6,6 +6,9 @@ const LimitBytes = 512 * 1024 * 1024
 const CpuPeriodUs = 100_000
 const Cpus = 2
 const SampleMs = 250
+/** A container has its CPUs for itself: attackers, who live elsewhere, get what is left of this machine. */
+const UnifiedWeight = { 'cpu.weight': 10_000 }
+const LegacyWeight = { 'cpu.shares': 102_400 }
 
 /** The limits of the compose file around one process tree, and how much memory it took. */
 export interface SmallBox {
@@ -36,10 +39,8 @@ function launcherInto(folders: readonly string[]): readonly string[] {
 
 function unifiedBox(name: string): SmallBox | null {
   const folder = `/sys/fs/cgroup/${name}`
-  if (
-    !made(folder, { 'memory.max': LimitBytes, 'cpu.max': `${Cpus * CpuPeriodUs} ${CpuPeriodUs}` })
-  )
-    return null
+  const cpus = { 'cpu.max': `${Cpus * CpuPeriodUs} ${CpuPeriodUs}`, ...UnifiedWeight }
+  if (!made(folder, { 'memory.max': LimitBytes, ...cpus })) return null
   return {
     launcher: launcherInto([folder]),
     name: 'cgroup v2, 512 MB and 2 CPUs',
@@ -55,7 +56,7 @@ function legacyBox(name: string): SmallBox | null {
   const cpu = `/sys/fs/cgroup/cpu/${name}`
   if (!made(memory, { 'memory.limit_in_bytes': LimitBytes })) return null
   const quota = { 'cpu.cfs_period_us': CpuPeriodUs, 'cpu.cfs_quota_us': Cpus * CpuPeriodUs }
-  const folders = made(cpu, quota) ? [memory, cpu] : [memory]
+  const folders = made(cpu, { ...quota, ...LegacyWeight }) ? [memory, cpu] : [memory]
   return {
     launcher: launcherInto(folders),
     name: `cgroup v1, 512 MB${folders.length === 2 ? ' and 2 CPUs' : ''}`,
@@ -64,6 +65,21 @@ function legacyBox(name: string): SmallBox | null {
     watch: () => {},
     close: () => removeSoon(folders)
   }
+}
+
+/**
+ * Lets the bystanders and the upstream have as much of the CPU as the gateway, where a cgroup can be made: what they
+ * wait for is the gateway then, and not the attackers of the same machine. Gives what undoes it once they have ended.
+ */
+export function setApart(pids: readonly number[]): () => Promise<void> {
+  const name = `kiro-gateway-abuse-others-${process.pid}`
+  const unified = `/sys/fs/cgroup/${name}`
+  const legacy = `/sys/fs/cgroup/cpu/${name}`
+  const isUnified = made(unified, UnifiedWeight)
+  if (!isUnified && !made(legacy, LegacyWeight)) return async () => {}
+  const folder = isUnified ? unified : legacy
+  for (const pid of pids) writeFileSync(`${folder}/cgroup.procs`, String(pid))
+  return () => removeSoon([folder])
 }
 
 function watchedBox(): SmallBox {

@@ -6,7 +6,7 @@ import { Service } from '../bench/service.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
 import type { BystanderFigures, BystanderQuestion } from './bystanders.ts'
 import type { AbuseFindings, AbuseRow } from './row.ts'
-import { createSmallBox, type SmallBox } from './small-box.ts'
+import { createSmallBox, setApart, type SmallBox } from './small-box.ts'
 
 /** Key of the one who attacks; `OtherKey` is everybody else's. */
 export const AttackerKey = 'attacker-0123456789abcdef'
@@ -39,6 +39,7 @@ export async function runRow(
   const simulator = await startSimulator()
   const box = createSmallBox()
   const bystanders = new Service<BystanderQuestion, BystanderFigures>('../abuse/bystanders.ts')
+  const reunite = setApart([simulator.pid, bystanders.pid].filter((pid) => pid !== undefined))
   progress(`${row.name}: ${row.what} (${box.name})`)
   const gateway = new GatewayProcess({
     upstreamUrl: simulator.url.replace('127.0.0.1', row.upstreamHost ?? '127.0.0.1'),
@@ -59,6 +60,7 @@ export async function runRow(
     await bystanders.close()
     await gateway.destroy()
     await simulator.close()
+    await reunite()
     await box.close()
   }
 }
@@ -119,12 +121,19 @@ function isTelling({ msg, level }: Readonly<Record<string, unknown>>): boolean {
   )
 }
 
-async function startSimulator(): Promise<{ url: string; close: () => Promise<void> }> {
+interface Simulator {
+  readonly url: string
+  readonly pid: number | undefined
+  close(): Promise<void>
+}
+
+async function startSimulator(): Promise<Simulator> {
   const file = fileURLToPath(new URL('../../src/simulator/main.ts', import.meta.url))
   const child: ChildProcess = fork(file, [], { execArgv: [] })
   const [{ port }] = (await once(child, 'message')) as [{ port: number }]
   return {
     url: `http://127.0.0.1:${port}`,
+    pid: child.pid,
     close: async () => {
       const exit = once(child, 'exit')
       child.disconnect()

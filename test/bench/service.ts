@@ -25,6 +25,10 @@ export class Service<Question, Answer> {
     })
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
   ask(question: Question): Promise<Answer> {
     const id = this.#nextId++
     const pending = Promise.withResolvers<Answer>()
