@@ -2,7 +2,7 @@ import { type TSchema, type TUnsafe, Type } from '../shared/schema-type.ts'
 
 /**
  * How the text of a setting is written. `seconds` become milliseconds, `bytes` may end in K, M or G (powers of 1024),
- * a `list` is separated by commas, `pairs` are `a=b,c=d`, a `proxy` is what `proxy-url.ts` says.
+ * a `list` is separated by commas, `pairs` are `a=b,c=d`, a `proxy` is what `setting-text.ts` says.
  */
 export type SettingKind =
   | 'text'

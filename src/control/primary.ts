@@ -6,7 +6,7 @@ import { type Learnt, TokenCalibration } from '../kiro/models/tokens.ts'
 import type { Logger } from '../observe/logger.ts'
 import { Metrics, type MetricsSnapshot } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
-import { proxyOf } from '../upstream/proxy/proxy.ts'
+import { logProxy } from '../upstream/proxy/proxy.ts'
 import { Budget, noteBudget, QueueWatch } from './budget/budget.ts'
 import { CONTROL, ControlLane } from './budget/control-lane.ts'
 import { ClusterMetrics } from './desks/cluster-metrics.ts'
@@ -87,6 +87,8 @@ export class Primary {
     })
     this.#lane = new ControlLane(this.#budget, config, this.#own)
     const { call } = this.#lane
+    const { userAgent } = config.upstream
+    const upstream = { call, overrides: config.upstream, userAgent, log }
     this.#credentials = new CredentialDesk({
       config,
       isSimulated,
@@ -96,17 +98,12 @@ export class Primary {
       onNews: (news) => this.#links.broadcast({ type: 'credential.changed', news })
     })
     this.#catalogue = new ModelCatalogue({
-      call,
-      overrides: config.upstream,
-      userAgent: config.upstream.userAgent,
+      ...upstream,
       credential: () => this.#credentials.current(),
-      onChange: (catalogue) => this.#links.broadcast({ type: 'catalogue.changed', catalogue }),
-      log
+      onChange: (catalogue) => this.#links.broadcast({ type: 'catalogue.changed', catalogue })
     })
     this.#usage = new UsageDesk({
-      call,
-      overrides: config.upstream,
-      userAgent: config.upstream.userAgent,
+      ...upstream,
       credentials: this.#credentials,
       now: () => performance.now()
     })
@@ -142,7 +139,7 @@ export class Primary {
   async start(): Promise<number> {
     const { workerEntry, memory, log, logFd } = this.#options
     this.#budget.logTo(log, this.#config)
-    logProxy(log, this.#config)
+    logProxy(log, this.#config.proxy)
     setUpForks(workerEntry, memory, logFd)
     this.#supervisor.start() // before the credentials are read, as starting a process takes longer
     try {
@@ -193,7 +190,7 @@ export class Primary {
     this.#catalogue.close()
     this.#usage.close()
     const patienceMs = this.#config.cluster.drainTimeoutMs + CLOSING_MS
-    const timer = setTimeout(() => this.#killStuck(), patienceMs)
+    const timer = setTimeout(() => this.#supervisor.killStuck(this.#options.log), patienceMs)
     await this.#supervisor.drain()
     clearTimeout(timer)
     await this.#credentials.close()
@@ -206,14 +203,6 @@ export class Primary {
   /** Ends every worker now. */
   destroy(): void {
     this.#supervisor.destroy()
-  }
-
-  #killStuck(): void {
-    const left = this.#supervisor.states().filter(({ state }) => state.name === 'draining')
-    const workers = left.map(({ id, pid }) => ({ worker: id, workerPid: pid }))
-    const leavingPids = this.#supervisor.leavingPids()
-    this.#options.log.error({ workers, leavingPids }, 'workers did not end in time and are killed')
-    this.destroy()
   }
 
   #fork(id: number, events: WorkerEvents): WorkerLink {
@@ -249,7 +238,7 @@ export class Primary {
         events.onReady()
         this.#doors.onReady(link.member)
         this.#boundPort = message.port
-        if (this.#areAllReady()) this.#ready.resolve(message.port)
+        if (this.#supervisor.areAllReady()) this.#ready.resolve(message.port)
         break
       case 'worker.failed':
         this.#options.log.error({ worker: link.id, reason: message.message }, 'worker cannot serve')
@@ -265,7 +254,9 @@ export class Primary {
         this.#budget.onReport(link.member, message)
         break
       case 'credential.refused':
-        void this.#renew(link, message.requestId, message.token) // never rejects
+        void this.#credentials // never rejects
+          .refused(message.token)
+          .then(() => link.send({ type: 'credential.renewed', requestId: message.requestId }))
         break
       case 'credential.suspended':
         this.#credentials.suspended(message.token, message.message)
@@ -280,7 +271,9 @@ export class Primary {
         void this.#sendMetrics(link, message.requestId) // never rejects
         break
       case 'usage.wanted':
-        void this.#sendUsage(link, message.requestId) // never rejects
+        void this.#usage // never rejects
+          .current()
+          .then((news) => link.send({ type: 'usage.told', requestId: message.requestId, news }))
         break
     }
   }
@@ -296,14 +289,6 @@ export class Primary {
       member === CONTROL ? CONTROL : String(this.#links.find(member)?.id ?? 'leaving')
     )
     link.send({ type: 'metrics.text', requestId, text: await this.#metrics.toText() })
-  }
-
-  async #sendUsage(link: WorkerLink, requestId: number): Promise<void> {
-    link.send({ type: 'usage.told', requestId, news: await this.#usage.current() })
-  }
-
-  #areAllReady(): boolean {
-    return this.#supervisor.states().every(({ state }) => state.name === 'ready')
   }
 
   #letServe(link: WorkerLink): void {
@@ -329,11 +314,6 @@ export class Primary {
   #sendTerms(member: string, terms: LeaseTerms): void {
     if (member === CONTROL) this.#lane.onTerms(terms)
     else this.#links.find(member)?.send(terms)
-  }
-
-  async #renew(link: WorkerLink, requestId: number, token: string): Promise<void> {
-    await this.#credentials.refused(token)
-    link.send({ type: 'credential.renewed', requestId })
   }
 
   #onExit(link: WorkerLink): void {
@@ -369,10 +349,3 @@ const CLOSING_MS = 5_000
  * this is for what never does, or the next worker would never be replaced.
  */
 const PATIENCE_MS = 3_600_000
-
-function logProxy(log: Logger, { proxy }: Config): void {
-  const used = proxyOf(proxy)
-  if (used === null) return
-  const facts = { proxy: used.name, setting: used.setting, exceptions: proxy.exceptions }
-  log.info(facts, 'upstream is called through a proxy')
-}

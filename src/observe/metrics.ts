@@ -13,7 +13,7 @@ const transformBuckets = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2]
 
 /**
  * Counters, gauges and histograms of one process. Every label has a closed set of values (routes, codes, slots):
- * nothing a client sends ever becomes one. The primary merges the snapshots of all (`merge-snapshots.ts`).
+ * nothing a client sends ever becomes one. The primary merges the snapshots of all.
  */
 export class Metrics {
   readonly #registry = new Registry()

@@ -55,6 +55,10 @@ export class Supervisor {
     return this.#slots.map(({ id, worker, state }) => ({ id, pid: worker?.pid ?? null, state }))
   }
 
+  areAllReady(): boolean {
+    return this.#slots.every(({ state }) => state.name === 'ready')
+  }
+
   /** Workers that have a successor and are not gone yet. */
   leavingPids(): readonly number[] {
     return this.#leaving.pids
@@ -92,6 +96,15 @@ export class Supervisor {
     this.#leaving.drain()
     for (const slot of this.#slots) this.#on(slot, 'drain', null)
     return this.#allStopped.promise
+  }
+
+  /** Kills the workers that should have drained by now, and says which. */
+  killStuck(log: Pick<Logger, 'error'>): void {
+    const left = this.states().filter(({ state }) => state.name === 'draining')
+    const workers = left.map(({ id, pid }) => ({ worker: id, workerPid: pid }))
+    const leavingPids = this.leavingPids()
+    log.error({ workers, leavingPids }, 'workers did not end in time and are killed')
+    this.destroy()
   }
 
   /** Kills what is left and replaces nothing. */

@@ -47,7 +47,7 @@ export interface ToolResult {
 export interface ToolDefinition {
   readonly name: string
   readonly description: string
-  /** As the client sent it; `json-schema.ts` makes an object schema of anything. */
+  /** As the client sent it; `clean-schema.ts` makes an object schema of anything. */
   readonly schema: unknown
   readonly source?: Source
   readonly schemaSource?: Source

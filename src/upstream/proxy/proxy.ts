@@ -1,5 +1,6 @@
 import { BlockList, isIP } from 'node:net'
 import type { Config } from '../../config/settings.ts'
+import type { Logger } from '../../observe/logger.ts'
 
 /** A proxy through which connections to the upstream are opened. */
 export interface Proxy extends Address {
@@ -38,7 +39,16 @@ export function proxyOf({ url, httpsUrl }: Config['proxy']): Proxy | null {
   return httpsUrl === null ? null : toProxy(new URL(httpsUrl), 'HTTPS_PROXY')
 }
 
-/** From a URL as `config/proxy-url.ts` writes it. */
+/** Says once which proxy is used. */
+export function logProxy(log: Pick<Logger, 'info'>, settings: Config['proxy']): void {
+  const proxy = proxyOf(settings)
+  if (proxy === null) return
+  const { name, setting } = proxy
+  const facts = { proxy: name, setting, exceptions: settings.exceptions }
+  log.info(facts, 'upstream is called through a proxy')
+}
+
+/** From a URL as `config/setting-text.ts` writes it. */
 function toProxy(url: URL, setting: Proxy['setting']): Proxy {
   const { protocol, username, password } = url
   if (protocol !== 'http:' && protocol !== 'https:' && protocol !== 'socks5:') {
