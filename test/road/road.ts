@@ -14,6 +14,8 @@ import type { Called } from './coverage-probe.ts'
 const MaxFiles = { request: 70, frame: 15 }
 const WarmUps = 20
 const PatienceMs = 10_000
+/** Longer than the interval of anything that runs by itself. */
+const SilenceMs = 1500
 
 const folder = mkdtempSync(join(tmpdir(), 'road-'))
 const probe = new URL('coverage-probe.ts', import.meta.url)
@@ -30,8 +32,7 @@ try {
     return readSoon(join(folder, `${pid}.${taken++}`))
   }
   for (let count = 0; count < WarmUps; count++) await stream('sim:events=10 sim:gap=0')
-  await take()
-  const ofNothing = await take() // functions that still await something, as the program's start does
+  const ofNothing = await stillLife(take)
   await stream('sim:events=10 sim:gap=0')
   const ofRequest = without(await take(), ofNothing)
   let ofFrame: Called = {}
@@ -52,6 +53,18 @@ try {
 } finally {
   await gateway.destroy()
   rmSync(folder, { recursive: true, force: true })
+}
+
+/** What runs while a client waits and nothing comes: sweeps, life signs, and what still awaits something. */
+async function stillLife(take: () => Promise<Called>): Promise<Called> {
+  let called: Called | undefined
+  await stream(`sim:events=2 sim:gap=${2 * SilenceMs}`, async () => {
+    if (called !== undefined) return
+    await take()
+    await delay(SilenceMs)
+    called = await take()
+  })
+  return called ?? {}
 }
 
 /** One request to its end; `onText` sees each piece of its answer before the next is read. */

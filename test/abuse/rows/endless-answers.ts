@@ -6,6 +6,8 @@ const Bytes = 20 * 1024 * 1024
 const SizeChars = 1024
 const AtOnce = 2
 const Collected = 100
+/** Of these at once; with more the simulator, which makes 20 MiB for each, is what everybody waits for. */
+const CollectedAtOnce = 20
 
 const Kinds = {
   text: `sim:events=${Bytes / SizeChars} sim:size=${SizeChars}`,
@@ -22,7 +24,7 @@ const Incomplete = {
 /** A model that never stops, or an upstream that has gone mad, ends its own answer only. */
 export const row: AbuseRow = {
   name: 'endless-answers',
-  what: `${AtOnce} answers at once of ${Bytes / 2 ** 20} MiB of text, reasoning or arguments, in every dialect, streamed and not; ${Collected} collected at once`,
+  what: `${AtOnce} answers at once of ${Bytes / 2 ** 20} MiB of text, reasoning or arguments, in every dialect, streamed and not; ${Collected} collected, ${CollectedAtOnce} at once`,
   async attack(stand) {
     let streams = 0
     const refused = new Set<string>()
@@ -53,8 +55,10 @@ export const row: AbuseRow = {
       isStream: false,
       prompt: `${Kinds.text} sim:gap=0`
     } as const
-    const all = await Promise.all(Array.from({ length: Collected }, () => ask(stand, question)))
-    for (const { status, text } of all) refuse(status, text)
+    for (let count = 0; count < Collected; count += CollectedAtOnce) {
+      const some = Array.from({ length: CollectedAtOnce }, () => ask(stand, question))
+      for (const { status, text } of await Promise.all(some)) refuse(status, text)
+    }
     return `${streams} streams ended as incomplete; others: ${[...refused].join(', ')}`
   }
 }

@@ -4,6 +4,8 @@ import type { AbuseStand } from '../stand.ts'
 
 const Streams = 300
 const HalfFrameBytes = [60_000, 400_000]
+/** One after the other, so that it is not the simulator that everybody waits for. */
+const GapMs = 10
 const SilenceMs = 5000
 
 /** An upstream that sends most of a frame on every connection and then nothing must not fill a worker with halves. */
@@ -15,7 +17,11 @@ export const row: AbuseRow = {
     const figures: string[] = []
     for (const bytes of HalfFrameBytes) {
       const silence = new AbortController()
-      const streams = Array.from({ length: Streams }, () => waitFor(stand, bytes, silence.signal))
+      const streams: Promise<string>[] = []
+      for (let count = 0; count < Streams; count++) {
+        streams.push(waitFor(stand, bytes, silence.signal))
+        await delay(GapMs)
+      }
       await delay(SilenceMs)
       silence.abort()
       const ends = await Promise.all(streams)
