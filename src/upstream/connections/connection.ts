@@ -114,7 +114,10 @@ export class Connection {
     socket.on('error', () => {
       this.#reason ??= 'error'
     })
-    socket.once('close', () => this.#onSocketClose())
+    socket.once('close', () => {
+      muteEngine(socket)
+      this.#onSocketClose()
+    })
     // TLS says goodbye before the FINs, which a reset would overtake.
     dropOnDestroy(transport, socket, () => socket === transport || !this.#isSettled)
     takeOverEngineClose(socket, {
@@ -222,6 +225,16 @@ export function takeOverEngineClose(socket: Socket, rules: CloseRules): void {
     }
     return code === PEER_CLOSED && rules.isEnding() ? socket : destroy(error)
   }
+}
+
+/**
+ * Keeps from the engine what its socket tells after the close: it has let go of its parser by then, and an end or an
+ * error would end the process. A busy machine has shown such an end of a TLS socket that was being destroyed. Must be
+ * called before the engine hears of the close.
+ */
+function muteEngine(socket: Socket): void {
+  for (const event of ['end', 'error']) socket.removeAllListeners(event)
+  socket.on('error', () => {})
 }
 
 /**

@@ -52,6 +52,18 @@ t.test('dispatch()', (t) => {
   t.end()
 })
 
+t.test('an end or an error that the socket tells after its close ends nothing', async (t) => {
+  const { connection, closed } = await connected(t)
+  await send(connection)
+  connection.settle()
+  const { socket } = connection
+  socket.destroy()
+  await closed
+  t.equal(socket.listenerCount('end'), 0)
+  socket.emit('end')
+  socket.emit('error', Object.assign(new Error('late'), { code: 'ECONNRESET' }))
+})
+
 t.test('settle()', async (t) => {
   const { connection, upstream, closed } = await connected(t)
   t.equal(connection.settle(), false, 'nothing was sent')
