@@ -1,5 +1,5 @@
 import type { MemoryBudget, Reservation } from '../admission/memory-budget.ts'
-import type { AnswerRoom } from '../dialects/answer/long-text.ts'
+import type { AnswerRoom } from '../dialects/answer/output-text.ts'
 import { GatewayError } from '../shared/errors.ts'
 
 /** What every answer may hold beside the budget; nearly all need no more. */

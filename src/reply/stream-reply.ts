@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { byteLengthOf, glue, type Written } from '../dialects/answer/output-text.ts'
-import { SseHeaders } from '../dialects/answer/sse.ts'
+import { SseHeaders } from '../dialects/answer/answer-writer.ts'
 import type { StreamPart, Translator } from '../dialects/answer/stream-part.ts'
 import type { GatewayError } from '../shared/errors.ts'
 import type { AnswerSink, AnswerSource } from './sinks.ts'

@@ -1,4 +1,4 @@
-import { sealSummary } from '../../src/dialects/openai-responses/compaction.ts'
+import { sealSummary } from '../../src/dialects/openai-responses/output-items.ts'
 import { ignored } from './chat-fields.ts'
 import type { Probed } from './probe.ts'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { OpenAiErrors } from '../../src/dialects/answer/openai-error.ts'
-import { toTellable } from '../../src/dialects/answer/sse.ts'
+import { toTellable } from '../../src/dialects/answer/answer-writer.ts'
 import { AnthropicErrors } from '../../src/dialects/anthropic-messages/error.ts'
 import { toErrorReply } from '../../src/dialects/dialect.ts'
 import { type ErrorCode, ErrorTable, GatewayError } from '../../src/shared/errors.ts'

@@ -1,5 +1,5 @@
 import type { ReplyPlan } from '../plan/plan.ts'
-import type { AnswerRoom } from './long-text.ts'
+import type { AnswerRoom } from './output-text.ts'
 import type { StreamPart } from './stream-part.ts'
 import { type TextCall, TextCalls } from './text-calls.ts'
 import {
@@ -46,12 +46,12 @@ export class AnswerText {
     this.#limit = limit
     this.#tags = plan.reasoning === 'tags' ? new ThinkingTags() : null
     this.#calls = offersTools && !isJsonAnswer ? new TextCalls(plan.textCallForms, room) : null
-    const stops = new StopSequences(stopSequences, (sequence) => {
+    const stop = (sequence: string): void => {
       this.#isStopped = true
       onStop(sequence)
-    })
+    }
     this.#stages = [
-      ...(stopSequences.length > 0 ? [stops] : []),
+      ...(stopSequences.length > 0 ? [new StopSequences(stopSequences, stop)] : []),
       ...(isJsonAnswer ? [new JsonFence(room)] : []),
       ...(this.#calls === null ? [] : [this.#calls]),
       ...(limit.isNone ? [] : [limit])

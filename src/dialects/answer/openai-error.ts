@@ -1,5 +1,5 @@
 import type { ErrorCode, ErrorKind, GatewayError } from '../../shared/errors.ts'
-import { type ErrorFormat, toSseData } from './sse.ts'
+import { type ErrorFormat, toSseData } from './answer-writer.ts'
 
 /** A code of the gateway's own, in the way of the vendor's codes; the second leaves the prefix out. */
 const OwnCode = (code: ErrorCode): string => code.toLowerCase()

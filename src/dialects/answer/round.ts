@@ -1,6 +1,6 @@
 import type { JsonForm } from '../plan/json-answer.ts'
 import type { DueCall, RoundPlan } from '../plan/plan.ts'
-import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf, LongText } from './long-text.ts'
+import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf, LongText } from './output-text.ts'
 import type { EndReason, StreamPart, ToolCall } from './stream-part.ts'
 
 type EndPart = Extract<StreamPart, { type: 'end' }>

@@ -1,6 +1,6 @@
 import { parseJsonObject } from '../../shared/json.ts'
 import type { TextCallForm } from '../plan/plan.ts'
-import { type AnswerRoom, detach, heapBytesOf, LongText } from './long-text.ts'
+import { type AnswerRoom, detach, heapBytesOf, LongText } from './output-text.ts'
 import { findPartial, type TextStage } from './text-stages.ts'
 
 /** How a call written as text begins. */

@@ -1,4 +1,4 @@
-import { type AnswerRoom, detach, heapBytesOf, LongText } from './long-text.ts'
+import { type AnswerRoom, detach, heapBytesOf, LongText } from './output-text.ts'
 
 /** One stage on the way of the model's text to the client. */
 export interface TextStage {

@@ -2,13 +2,19 @@ import { randomUUID } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { UpstreamEvent } from '../../kiro/wire/event.ts'
 import { JsonScanner } from './json-scanner.ts'
-import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf, LongText, wholeCharsEnd } from './long-text.ts'
+import {
+  type AnswerRoom,
+  ENDLESS_ROOM,
+  heapBytesOf,
+  LongText,
+  wholeCharsEnd
+} from './output-text.ts'
 import { type StreamPart, toDeltas } from './stream-part.ts'
 import type { AnswerLimit } from './usage.ts'
 
 export type ToolEvent = Extract<UpstreamEvent, { type: 'tool' }>
 
-export interface ToolCallsOptions {
+interface ToolCallsOptions {
   /** The client's names for upstream names where they differ. */
   readonly toolNames: Readonly<Record<string, string>>
   /** For what is held: endless unless given. */

@@ -3,7 +3,7 @@ import type { TokenUsage } from '../../kiro/wire/event.ts'
 import type { Usage } from './stream-part.ts'
 import type { TextStage } from './text-stages.ts'
 
-export interface UsageMeterOptions {
+interface UsageMeterOptions {
   /** Local estimate of the request, for when the upstream tells nothing. */
   readonly inputTokens: number
   /** Tokens; what the upstream's percentage is a part of. */

@@ -1,9 +1,18 @@
 import type { GatewayError } from '../../shared/errors.ts'
 import { isJsonObject } from '../../shared/json.ts'
-import { type AnswerBlock, AnswerWriter, CollectedBlock } from '../answer/answer-writer.ts'
-import { type AnswerRoom, heapBytesOf } from '../answer/long-text.ts'
-import { glue, glueWith, type Written } from '../answer/output-text.ts'
-import { toSseEvent } from '../answer/sse.ts'
+import {
+  type AnswerBlock,
+  AnswerWriter,
+  CollectedBlock,
+  toSseEvent
+} from '../answer/answer-writer.ts'
+import {
+  type AnswerRoom,
+  heapBytesOf,
+  glue,
+  glueWith,
+  type Written
+} from '../answer/output-text.ts'
 import type {
   AnswerIdentity,
   EndPart,

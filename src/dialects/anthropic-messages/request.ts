@@ -1,16 +1,16 @@
 import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
-import type { Conversation, Message, ToolChoice, ToolDefinition } from '../../kiro/wire/message.ts'
+import type { Conversation, ToolChoice, ToolDefinition } from '../../kiro/wire/message.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { isJsonObject } from '../../shared/json.ts'
-import type { AnswerRoom } from '../answer/long-text.ts'
+import type { AnswerRoom } from '../answer/output-text.ts'
 import type { AnswerIdentity } from '../answer/stream-part.ts'
 import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
 import { invalidPart } from '../plan/json-body.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 import { findSearchTool, isSearchTool } from '../plan/search-tool.ts'
 import { readContent, readPart, readToolChanges } from '../request/blocks.ts'
-import { MessageDraft } from '../request/draft.ts'
+import { MessageDraft, SortedMessages } from '../request/draft.ts'
 import type { RoomNeeded } from '../request/payload-bytes.ts'
 import { checkShape } from '../request/shape.ts'
 import {
@@ -132,45 +132,25 @@ function jsonFormat(body: MessagesBody): JsonFormat | undefined {
   return format?.type === 'json_schema' || format?.type === 'json_object' ? format : undefined
 }
 
-/** A request's messages, sorted into system text and turns. */
-export interface ReadMessages {
-  readonly systemParts: readonly string[]
-  readonly messages: readonly Message[]
-}
-
 /**
  * Reads the messages; system turns between them, as Claude Code sends them, join the system text, unless their time is
  * over.
  */
-export function readMessages(messages: readonly MessagesMessage[], repairs: Repairs): ReadMessages {
-  const systemParts: string[] = []
-  const turns: Message[] = []
+function readMessages(messages: readonly MessagesMessage[], repairs: Repairs): SortedMessages {
+  const sorted = new SortedMessages(repairs)
   const lastUser = messages.findLastIndex(({ role }) => role === 'user')
   for (const [index, { role, content, clear_at: clearAt }] of messages.entries()) {
     if (role === 'system' && clearAt === 'next_user_message' && index < lastUser) continue
     const draft = new MessageDraft(role === 'assistant' ? 'assistant' : 'user')
     const source = `messages[${index}]`
     readContent(content, { draft, path: `${source}.content`, repairs })
-    switch (role ?? '') {
-      case 'system':
-      case 'developer':
-        if (turns.length > 0) repairs.note('system-hoisted', source)
-        systemParts.push(draft.toText())
-        break
-      case 'assistant':
-      case 'user':
-        turns.push(draft.toMessage(source))
-        break
-      default:
-        repairs.note('role-unknown', `${source}.role`)
-        turns.push(draft.toMessage(source))
-    }
+    sorted.add(role, draft, source)
   }
-  return { systemParts, messages: turns }
+  return sorted
 }
 
 /** The parts of the `system` member, one for each block. */
-export function readSystem(system: MessagesBody['system'], repairs: Repairs): readonly string[] {
+function readSystem(system: MessagesBody['system'], repairs: Repairs): readonly string[] {
   const blocks = typeof system === 'string' ? [system] : (system ?? [])
   return blocks.map((block, index) => {
     const draft = new MessageDraft('user')

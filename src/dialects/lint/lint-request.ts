@@ -135,7 +135,7 @@ function toReport(dialect: string, found: readonly Finding[]): LintReport {
 const MAX_PLACES = 100
 
 /** Pointers to the texts that have half a surrogate pair, names of members included; `['']` if there is none. */
-export function findIllFormed(body: unknown): readonly string[] {
+function findIllFormed(body: unknown): readonly string[] {
   const found = new Set<string>()
   visit(body, [], found)
   return found.size === 0 ? [''] : [...found]

@@ -3,12 +3,11 @@ import {
   type AnswerBlock,
   AnswerWriter,
   type BlockKind,
-  CollectedBlock
+  CollectedBlock,
+  toSseData
 } from '../answer/answer-writer.ts'
-import type { AnswerRoom } from '../answer/long-text.ts'
+import { type AnswerRoom, glue, glueWith, type Written } from '../answer/output-text.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
-import { glue, glueWith, type Written } from '../answer/output-text.ts'
-import { toSseData } from '../answer/sse.ts'
 import type { AnswerIdentity, EndPart, EndReason, Usage } from '../answer/stream-part.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 

@@ -8,7 +8,7 @@ import type {
   ToolDefinition
 } from '../../kiro/wire/message.ts'
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
-import type { AnswerRoom } from '../answer/long-text.ts'
+import type { AnswerRoom } from '../answer/output-text.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
 import type { AnswerIdentity } from '../answer/stream-part.ts'
 import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
@@ -21,7 +21,7 @@ import {
   type WebSearchWish
 } from '../plan/search-tool.ts'
 import { readContent, readResultText } from '../request/blocks.ts'
-import { MessageDraft, toToolInput } from '../request/draft.ts'
+import { MessageDraft, SortedMessages, toToolInput } from '../request/draft.ts'
 import type { RoomNeeded } from '../request/payload-bytes.ts'
 import { checkShape } from '../request/shape.ts'
 import {
@@ -120,41 +120,21 @@ function isJson({ response_format: format }: ChatBody): boolean {
   return format?.type === 'json_object' || format?.type === 'json_schema'
 }
 
-/** A request's messages, sorted into system text and turns. */
-export interface ReadMessages {
-  readonly systemParts: readonly string[]
-  readonly messages: readonly Message[]
-}
-
 /** Reads the messages of a Chat Completions request, the legacy `function` ones too. */
-export function readMessages(messages: readonly ChatMessage[], repairs: Repairs): ReadMessages {
-  const systemParts: string[] = []
-  const turns: Message[] = []
+function readMessages(messages: readonly ChatMessage[], repairs: Repairs): SortedMessages {
+  const sorted = new SortedMessages(repairs)
   const functionIds = new Map<string, string>()
   for (const [index, message] of messages.entries()) {
+    const { role } = message
     const context = { index, repairs, functionIds }
-    switch (message.role ?? '') {
-      case 'system':
-      case 'developer':
-        if (turns.length > 0) repairs.note('system-hoisted', `messages[${index}]`)
-        systemParts.push(readTurn('user', message, context).toText())
-        break
-      case 'assistant':
-        turns.push(readTurn('assistant', message, context).toMessage(`messages[${index}]`))
-        break
-      case 'tool':
-      case 'function':
-        turns.push(readResult(message, context))
-        break
-      case 'user':
-        turns.push(readTurn('user', message, context).toMessage(`messages[${index}]`))
-        break
-      default:
-        repairs.note('role-unknown', `messages[${index}].role`)
-        turns.push(readTurn('user', message, context).toMessage(`messages[${index}]`))
+    if (role === 'tool' || role === 'function') {
+      sorted.messages.push(readResult(message, context))
+      continue
     }
+    const draft = readTurn(role === 'assistant' ? 'assistant' : 'user', message, context)
+    sorted.add(role, draft, `messages[${index}]`)
   }
-  return { systemParts, messages: turns }
+  return sorted
 }
 
 interface MessageContext {

@@ -1,7 +1,6 @@
 import type { GatewayError } from '../../shared/errors.ts'
 import { type AnswerBlock, AnswerWriter, type BlockKind } from '../answer/answer-writer.ts'
-import { type AnswerRoom, heapBytesOf } from '../answer/long-text.ts'
-import { glue, type Written } from '../answer/output-text.ts'
+import { type AnswerRoom, heapBytesOf, glue, type Written } from '../answer/output-text.ts'
 import type { AnswerIdentity, EndPart, KeptItems, SearchPart } from '../answer/stream-part.ts'
 import {
   type ItemKind,

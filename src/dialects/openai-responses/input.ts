@@ -94,7 +94,7 @@ function idAround(bytes: Buffer, at: number): string | null {
  *
  * @throws {GatewayError} GW_BODY_INVALID when the item is not among `items`.
  */
-export function resolveReference(
+function resolveReference(
   item: JsonObject,
   items: Readonly<Record<string, unknown>>,
   path: string

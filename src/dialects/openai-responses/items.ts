@@ -4,9 +4,9 @@ import type { Message, ToolCall, ToolResult } from '../../kiro/wire/message.ts'
 import type { UpstreamImage } from '../../kiro/wire/payload.ts'
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { type ContentContext, readContent, readPart, readResultText } from '../request/blocks.ts'
-import { type Block, MessageDraft, toToolInput } from '../request/draft.ts'
+import { type Block, MessageDraft, SortedMessages, toToolInput } from '../request/draft.ts'
 import { checkShape } from '../request/shape.ts'
-import { COMPACTION_REQUEST, COMPACTION_TRIGGER, readCompaction } from './compaction.ts'
+import { COMPACTION_REQUEST, COMPACTION_TRIGGER, readCompaction } from './output-items.ts'
 import { type DeclaredTools, SEARCH_NAME } from './declared-tools.ts'
 import type { InputItem } from './input.ts'
 import { Items } from './schema.ts'
@@ -17,8 +17,7 @@ import { wordFoundTools } from './tools.ts'
  * become one turn later on, so that an assistant's words and all its calls belong together.
  */
 export class ItemReader {
-  readonly systemParts: string[] = []
-  readonly messages: Message[] = []
+  readonly #sorted: SortedMessages
   readonly #declared: DeclaredTools
   readonly #repairs: Repairs
   readonly #ids = new CallIds()
@@ -27,6 +26,15 @@ export class ItemReader {
   constructor(declared: DeclaredTools, repairs: Repairs) {
     this.#declared = declared
     this.#repairs = repairs
+    this.#sorted = new SortedMessages(repairs)
+  }
+
+  get systemParts(): readonly string[] {
+    return this.#sorted.systemParts
+  }
+
+  get messages(): Message[] {
+    return this.#sorted.messages
   }
 
   /** @throws {GatewayError} GW_BODY_INVALID */
@@ -84,23 +92,11 @@ export class ItemReader {
     const { role, content } = checkShape(Items.message, item, path)
     const draft = new MessageDraft(role === 'assistant' ? 'assistant' : 'user')
     readContent(content, { draft, path: `${path}.content`, repairs: this.#repairs })
-    switch (role ?? '') {
-      case 'system':
-      case 'developer':
-        if (this.messages.length > 0) this.#repairs.note('system-hoisted', path)
-        this.systemParts.push(draft.toText())
-        // The system text has no place for images.
-        if (draft.images.length > 0) {
-          this.messages.push({ ...EMPTY, role: 'user', images: draft.images, source: path })
-        }
-        break
-      case 'assistant':
-      case 'user':
-        this.messages.push(draft.toMessage(path))
-        break
-      default:
-        this.#repairs.note('role-unknown', `${path}.role`)
-        this.messages.push(draft.toMessage(path))
+    this.#sorted.add(role, draft, path)
+    const isSystem = role === 'system' || role === 'developer'
+    // The system text has no place for images.
+    if (isSystem && draft.images.length > 0) {
+      this.messages.push({ ...EMPTY, role: 'user', images: draft.images, source: path })
     }
   }
 
@@ -175,7 +171,7 @@ const EMPTY = { text: '', images: [], toolCalls: [], toolResults: [] } as const
  * The text of a tool's output: a string, a list of parts (their images go to the draft), or any other JSON, which
  * is written out.
  */
-export function readOutput(output: unknown, context: ContentContext): string {
+function readOutput(output: unknown, context: ContentContext): string {
   if (output === undefined || output === null) return ''
   if (typeof output === 'string') return output
   if (Array.isArray(output) && (output.length === 0 || output.some(isPart))) {
@@ -225,7 +221,7 @@ const JOINED = 2
  * Brings calls and outputs together that name one call differently: by the id of the call, by the id of its item,
  * or by both joined into one.
  */
-export class CallIds {
+class CallIds {
   readonly #calls = new Set<string>()
   readonly #others = new Map<string, string>()
 
@@ -253,7 +249,7 @@ export class CallIds {
 }
 
 /** A call of one of the vendor's own tools. */
-export interface VendorCall {
+interface VendorCall {
   /** Of the item. */
   readonly id: string | null
   /** The id that its output has too; null when the vendor ran it. */
@@ -279,7 +275,7 @@ const OTHER_MEMBERS = new Set([
 ])
 
 /** Whether an item's type is that of a call, such as `web_search_call` or `local_shell_call`. */
-export function isVendorCall(type: string): boolean {
+function isVendorCall(type: string): boolean {
   return type.endsWith(SUFFIX) || CALL_TYPES.has(type)
 }
 
@@ -300,7 +296,7 @@ export function outputOf({ type, item }: InputItem): JsonObject | null {
 }
 
 /** Reads such a call; the tool is never on offer, so that it ends as words anyway. */
-export function readVendorCall({ type, item, path }: InputItem): VendorCall {
+function readVendorCall({ type, item, path }: InputItem): VendorCall {
   const { id, call_id: callId } = checkShape(Items.vendorCall, item, path)
   const name = type.endsWith(SUFFIX) ? type.slice(0, -SUFFIX.length) : type
   const input = inputOf(item)

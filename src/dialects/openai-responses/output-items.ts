@@ -1,9 +1,16 @@
-import { type AnswerRoom, heapBytesOf } from '../answer/long-text.ts'
-import { glue, OutputText, toBytes, toText, type Written } from '../answer/output-text.ts'
+import {
+  type AnswerRoom,
+  heapBytesOf,
+  glue,
+  OutputText,
+  toBytes,
+  toText,
+  type Written
+} from '../answer/output-text.ts'
 import type { SearchPart } from '../answer/stream-part.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
-import { sealSummary } from './compaction.ts'
 import type { ToolForm } from './declared-tools.ts'
+import type { JsonObject } from '../../shared/json.ts'
 
 /** What a client of this API asks of its answer beside what all may ask. */
 export interface ResponsesWishes {
@@ -17,7 +24,7 @@ export interface ResponsesWishes {
 
 export type ResponsesPlan = ReplyPlan<ResponsesWishes>
 
-export type ItemStatus = 'in_progress' | 'completed' | 'incomplete'
+type ItemStatus = 'in_progress' | 'completed' | 'incomplete'
 
 export type ItemKind =
   | 'message'
@@ -192,7 +199,7 @@ export function toSummaryPart(text: Written): Written {
 }
 
 /** What the ids of items begin with, by what they are. */
-export type ItemPrefix = 'msg' | 'rs' | 'fc' | 'ctc' | 'tsc' | 'ws' | 'cmp'
+type ItemPrefix = 'msg' | 'rs' | 'fc' | 'ctc' | 'tsc' | 'ws' | 'cmp'
 
 /** Hexadecimal digits that a response's id shares with the ids of its items; the last four of theirs count them. */
 const KEY_DIGITS = 28
@@ -216,4 +223,41 @@ export function toItemId(prefix: ItemPrefix, responseId: string, index: number):
  */
 export function responseKeyOf(id: string): string | null {
   return KNOWN_ID.exec(id)?.[1] ?? null
+}
+
+/**
+ * The item by which a client asks for a compaction: the answer is one `compaction` item that stands for all items
+ * before. Codex sends it where it takes its provider for OpenAI (`openai_base_url`) and ends the session without one.
+ */
+export const COMPACTION_TRIGGER = 'compaction_trigger'
+
+/** What the model is asked for; the vendor keeps its own way to itself. */
+export const COMPACTION_REQUEST =
+  'The conversation up to here will be replaced by a summary of it that you write now, for the assistant that goes on ' +
+  'with the work. It must have everything that is needed for that: what the user wants, with all instructions and ' +
+  'preferences that still hold; what was decided, and why; what was done, with the names of files, commands and results ' +
+  'that matter; what is left to do, and the next step. Answer with the summary alone.'
+
+const SUMMARY_HEADING = '[Summary of the conversation so far]'
+const UNREADABLE =
+  '[A part of the conversation stood here in a form that only the service which compacted it can read.]'
+
+/** What a sealed summary of this gateway begins with; it needs no secret, since the client has seen all that is in it. */
+const SEAL = 'kiro-gateway.'
+
+/** A summary as clients keep it: a word that means nothing to them. */
+export function sealSummary(summary: string | Uint8Array): string {
+  return SEAL + Buffer.from(summary).toString('base64')
+}
+
+/** What a `compaction` item says to the model; `isRead` unless another service has made it. */
+export function readCompaction({ encrypted_content: content }: JsonObject): {
+  readonly text: string
+  readonly isRead: boolean
+} {
+  if (typeof content !== 'string' || !content.startsWith(SEAL)) {
+    return { text: UNREADABLE, isRead: false }
+  }
+  const summary = Buffer.from(content.slice(SEAL.length), 'base64').toString()
+  return { text: `${SUMMARY_HEADING}\n${summary}`, isRead: true }
 }

@@ -1,5 +1,5 @@
 import { parseJsonObject } from '../../shared/json.ts'
-import { type AnswerRoom, heapBytesOf, LongText } from '../answer/long-text.ts'
+import { type AnswerRoom, heapBytesOf, LongText } from '../answer/output-text.ts'
 
 /** What a call of a text tool begins with, once it is there as a whole. */
 const OPENING = /^\s*\{\s*"input"\s*:\s*"/

@@ -3,7 +3,7 @@ import type { Repairs } from '../../kiro/rules/repairs.ts'
 import { type Conversation, isBlank } from '../../kiro/wire/message.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { textMember } from '../../shared/json.ts'
-import type { AnswerRoom } from '../answer/long-text.ts'
+import type { AnswerRoom } from '../answer/output-text.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
 import type { AnswerIdentity } from '../answer/stream-part.ts'
 import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
@@ -18,11 +18,15 @@ import {
   toUpstream,
   type UpstreamRequest
 } from '../request/to-upstream.ts'
-import { COMPACTION_TRIGGER } from './compaction.ts'
+import {
+  COMPACTION_TRIGGER,
+  type ResponsesPlan,
+  type ResponsesWishes,
+  toResponseId
+} from './output-items.ts'
 import { DeclaredTools } from './declared-tools.ts'
 import { type InputItem, itemReferencesOf, itemsOf, listItems } from './input.ts'
 import { ItemReader } from './items.ts'
-import { type ResponsesPlan, type ResponsesWishes, toResponseId } from './output-items.ts'
 import { Items, type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
 import { allowedNames, allowedSearch, declareTools, readToolChoice } from './tools.ts'
 import { ResponseWriter } from './answer.ts'

@@ -58,7 +58,7 @@ export class ResponseObject {
   }
 }
 
-export type IncompleteReason = 'max_output_tokens' | 'content_filter'
+type IncompleteReason = 'max_output_tokens' | 'content_filter'
 
 /** Why a response is not complete, by why the answer ended; `null` where it is (kiro-protocol §10.1). */
 export const IncompleteReasons = {
@@ -86,7 +86,7 @@ function toResponseUsage(usage: Usage): object {
 }
 
 /** `error` of a response that failed. */
-export interface ResponseError {
+interface ResponseError {
   readonly code: string
   readonly message: string
 }

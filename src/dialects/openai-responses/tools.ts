@@ -14,7 +14,7 @@ import { type DeclaredTools, SEARCH_NAME } from './declared-tools.ts'
 import { type ResponsesBody, Tools } from './schema.ts'
 
 /** Where a list of tools stands, and who takes its tools. */
-export interface ToolPlace {
+interface ToolPlace {
   /** From the body's root, for error messages. */
   readonly path: string
   readonly declared: DeclaredTools
@@ -150,7 +150,7 @@ function wordFound(
 }
 
 /** What a custom tool becomes: a function with one text, which is the whole payload (kiro-protocol §10.3.1). */
-export const CUSTOM_SCHEMA = {
+const CUSTOM_SCHEMA = {
   type: 'object',
   properties: { input: { type: 'string' } },
   required: ['input']
@@ -169,7 +169,7 @@ interface CustomTool {
 }
 
 /** The client's description, how to call the tool, and the grammar that its payload must follow, if any. */
-export function customDescription({ description, format }: CustomTool): string {
+function customDescription({ description, format }: CustomTool): string {
   const told = joinText(description ?? '', INPUT_NOTE, '\n\n')
   if (!format?.definition) return told
   const syntax = format.syntax ? `${format.syntax} grammar` : 'grammar'

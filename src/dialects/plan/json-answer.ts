@@ -131,7 +131,7 @@ function allowNull(schema: JsonDraft): void {
 }
 
 /** A JSON Schema that `readAnswerSchema` has looked through. */
-export type AnswerSchema = JsonObject | boolean
+type AnswerSchema = JsonObject | boolean
 
 /** Longest schema, in characters of JSON: it goes into the prompt and stays with the request. */
 export const MAX_SCHEMA_CHARS = 262_144
@@ -159,7 +159,7 @@ export function readAnswerSchema(schema: unknown, path: string): string {
 }
 
 /** The schema of the text that `readAnswerSchema()` gave; nobody else has it. */
-export function parseAnswerSchema(json: string): AnswerSchema {
+function parseAnswerSchema(json: string): AnswerSchema {
   const schema: unknown = JSON.parse(json)
   return schema === false ? false : (asJsonObject(schema) ?? true)
 }

@@ -98,7 +98,7 @@ export function isValueDeeper(value: unknown, levels: number): boolean {
 }
 
 /** What JSON text is made of, strings aside. */
-export interface TextOutline {
+interface TextOutline {
   readonly isDeeper: boolean
   readonly objects: number
   readonly arrays: number

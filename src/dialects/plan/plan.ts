@@ -109,7 +109,7 @@ export interface WebSearchPlan extends WebSearchWish {
 }
 
 /** What a dialect found in its request. */
-export interface RoundWishes {
+interface RoundWishes {
   readonly conversation: Conversation
   readonly jsonForm?: JsonForm | undefined
   readonly webSearch?: WebSearchWish | undefined

@@ -10,7 +10,7 @@ export function misplacedAttachment(path: string): GatewayError {
 }
 
 /** Content that a request names or carries in a form that the upstream does not take. */
-export type Attachment =
+type Attachment =
   | { readonly kind: 'url'; readonly url: string }
   /** Base64 text. */
   | { readonly kind: 'pdf'; readonly base64: string }
@@ -26,7 +26,7 @@ export type AttachmentContent =
 export type FetchedContent = AttachmentContent | Extract<Attachment, { kind: 'pdf' }>
 
 /** One block that has to be replaced. */
-export interface AttachmentBlock {
+interface AttachmentBlock {
   readonly attachment: Attachment
   /** RFC 6901, from the body's root. */
   readonly pointer: string

@@ -182,7 +182,7 @@ function readWords(block: JsonObject, { draft, path, repairs }: BlockContext): v
 }
 
 /** A `tool_result` block. Its images go to the message: the upstream has no place for them in results. */
-export function readToolResult(block: JsonObject, context: BlockContext): ToolResult {
+function readToolResult(block: JsonObject, context: BlockContext): ToolResult {
   const result = checkShape(Blocks.toolResult, block, context.path)
   const { content } = result
   const text = isJsonObject(content)
@@ -197,7 +197,7 @@ export function readToolResult(block: JsonObject, context: BlockContext): ToolRe
 }
 
 /** The text of a tool's answer, each block on lines of its own; images go to `context.draft`. */
-export function readResultContent(content: ContentValue, context: BlockContext): string {
+function readResultContent(content: ContentValue, context: BlockContext): string {
   if (typeof content === 'string') return content
   const lines: string[] = []
   for (const [index, block] of (content ?? []).entries()) {
@@ -265,7 +265,7 @@ function textOf(value: unknown): string {
 }
 
 /** A tool and where in the body it stands. */
-export interface PlacedTool {
+interface PlacedTool {
   readonly tool: JsonObject
   readonly source: string
 }
@@ -275,7 +275,7 @@ interface Said {
 }
 
 /** What all messages together say about the tools on offer. */
-export interface ToolChanges {
+interface ToolChanges {
   /** Tools that came with a message. */
   readonly added: readonly PlacedTool[]
   /** Names that were withdrawn and not added again. */
@@ -300,7 +300,7 @@ export function readToolChanges(messages: readonly Said[]): ToolChanges {
 }
 
 /** The tool that a change is about, or the server whose tools they all are; `''` where it names none. */
-export function changedToolName(block: JsonObject): string {
+function changedToolName(block: JsonObject): string {
   const tool = asJsonObject(block['tool']) ?? {}
   const name = definitionOf(block)?.['name'] ?? tool['name'] ?? tool['server_name']
   return typeof name === 'string' ? name : ''

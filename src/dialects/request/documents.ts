@@ -124,7 +124,7 @@ const PADDING = /^={1,2}$/
 const BASE64_GROUP = 4
 
 /** What image readers need besides the image. */
-export interface ImageContext {
+interface ImageContext {
   readonly path: string
   readonly repairs: Repairs
 }

@@ -56,6 +56,35 @@ export class MessageDraft {
   }
 }
 
+/** The messages of a request, sorted into system text and turns as they are read. */
+export class SortedMessages {
+  readonly systemParts: string[] = []
+  readonly messages: Message[] = []
+  readonly #repairs: Repairs
+
+  constructor(repairs: Repairs) {
+    this.#repairs = repairs
+  }
+
+  /** `source` is the path of the message in the client's body. */
+  add(role: string | null | undefined, draft: MessageDraft, source: string): void {
+    switch (role ?? '') {
+      case 'system':
+      case 'developer':
+        if (this.messages.length > 0) this.#repairs.note('system-hoisted', source)
+        this.systemParts.push(draft.toText())
+        break
+      case 'assistant':
+      case 'user':
+        this.messages.push(draft.toMessage(source))
+        break
+      default:
+        this.#repairs.note('role-unknown', `${source}.role`)
+        this.messages.push(draft.toMessage(source))
+    }
+  }
+}
+
 /** What a message says: text, or a list of text and typed blocks. */
 export type ContentValue = string | null | undefined | readonly Block[]
 

@@ -8,7 +8,7 @@ import { isJsonObject } from '../../shared/json.ts'
 import { allocateWithHeadroom, ownsMemory } from '../../shared/own-memory.ts'
 
 /** The upstream's body in bytes, and how many tokens it comes to. */
-export interface EncodedPayload {
+interface EncodedPayload {
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly tokens: number
   /** As the upstream weighs it, see `weighJson()`; its length while that is far from the limit. */

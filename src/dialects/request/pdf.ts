@@ -15,9 +15,9 @@ const MaxMs = 2_500
 export const PDF_TOO_COSTLY = 'the PDF takes too much to read'
 
 /** What is in a PDF. */
-export type PdfContent = Exclude<AttachmentContent, { kind: 'image' }>
+type PdfContent = Exclude<AttachmentContent, { kind: 'image' }>
 
-export interface PdfTextOptions {
+interface PdfTextOptions {
   readonly maxChars?: number
   /** The library has been loaded. */
   readonly onBegin?: () => void

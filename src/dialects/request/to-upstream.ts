@@ -188,7 +188,7 @@ export interface RequestOptions {
 }
 
 /** Reasoning by tags in the text, for models without reasoning of their own (kiro-protocol §9.1). */
-export interface FakeReasoningOptions {
+interface FakeReasoningOptions {
   readonly isEnabled: boolean
   /** Budget in tokens when the client names none. */
   readonly maxTokens: number

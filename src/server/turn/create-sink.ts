@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import type { AnswerWriter } from '../../dialects/answer/answer-writer.ts'
-import type { AnswerRoom } from '../../dialects/answer/long-text.ts'
+import type { AnswerRoom } from '../../dialects/answer/output-text.ts'
 import { createWriter, dialectOf } from '../../dialects/dialect.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { type AnswerSink, CollectReply, KeptReply } from '../../reply/sinks.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { AnswerText } from '../../../src/dialects/answer/answer-text.ts'
-import { ENDLESS_ROOM } from '../../../src/dialects/answer/long-text.ts'
+import { ENDLESS_ROOM } from '../../../src/dialects/answer/output-text.ts'
 import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
 import { AnswerLimit, UsageMeter } from '../../../src/dialects/answer/usage.ts'
 import { type PlanChanges, replyPlan } from '../../helper/reply-plan.ts'

@@ -1,6 +1,6 @@
 import { equal } from 'node:assert/strict'
 import t from 'tap'
-import { ENDLESS_ROOM } from '../../../src/dialects/answer/long-text.ts'
+import { ENDLESS_ROOM } from '../../../src/dialects/answer/output-text.ts'
 import { JsonFence } from '../../../src/dialects/answer/text-stages.ts'
 import { array, assert, constantFrom, nat, property } from '../../helper/fast-check.ts'
 import { cutAt, sliceBy } from '../../helper/upstream-events.ts'

@@ -1,7 +1,9 @@
 import { equal } from 'node:assert/strict'
 import t from 'tap'
-import { type AnswerRoom, ENDLESS_ROOM, LongText } from '../../../src/dialects/answer/long-text.ts'
 import {
+  type AnswerRoom,
+  ENDLESS_ROOM,
+  LongText,
   byteLengthOf,
   glue,
   glueWith,

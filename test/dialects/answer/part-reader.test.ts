@@ -1,6 +1,6 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import t from 'tap'
-import { type AnswerRoom, ENDLESS_ROOM } from '../../../src/dialects/answer/long-text.ts'
+import { type AnswerRoom, ENDLESS_ROOM } from '../../../src/dialects/answer/output-text.ts'
 import { PartReader } from '../../../src/dialects/answer/part-reader.ts'
 import type { ReplyPlan } from '../../../src/dialects/plan/plan.ts'
 import type { UpstreamEvent } from '../../../src/kiro/wire/event.ts'

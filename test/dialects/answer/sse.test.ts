@@ -1,5 +1,5 @@
 import t from 'tap'
-import { SseComment, toSseData, toSseEvent } from '../../../src/dialects/answer/sse.ts'
+import { SseComment, toSseData, toSseEvent } from '../../../src/dialects/answer/answer-writer.ts'
 import { readSse } from '../../helper/sse-messages.ts'
 
 t.test('messages and comments follow each other', async (t) => {

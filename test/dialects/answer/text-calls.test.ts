@@ -1,6 +1,6 @@
 import { ok } from 'node:assert/strict'
 import t from 'tap'
-import { ENDLESS_ROOM } from '../../../src/dialects/answer/long-text.ts'
+import { ENDLESS_ROOM } from '../../../src/dialects/answer/output-text.ts'
 import { parseTextCalls, TextCalls } from '../../../src/dialects/answer/text-calls.ts'
 import { textCallFormsOf } from '../../../src/dialects/plan/plan.ts'
 import { array, assert, nat, property, string } from '../../helper/fast-check.ts'

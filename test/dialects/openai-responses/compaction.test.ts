@@ -1,7 +1,7 @@
 import t from 'tap'
 import { toText } from '../../../src/dialects/answer/output-text.ts'
 import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
-import { sealSummary } from '../../../src/dialects/openai-responses/compaction.ts'
+import { sealSummary } from '../../../src/dialects/openai-responses/output-items.ts'
 import { convert as convertAny } from '../../helper/convert.ts'
 import { translate } from '../../helper/read-answer.ts'
 import {

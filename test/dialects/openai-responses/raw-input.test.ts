@@ -1,6 +1,6 @@
 import { equal, ok } from 'node:assert/strict'
 import t from 'tap'
-import { ENDLESS_ROOM } from '../../../src/dialects/answer/long-text.ts'
+import { ENDLESS_ROOM } from '../../../src/dialects/answer/output-text.ts'
 import { RawInput } from '../../../src/dialects/openai-responses/raw-input.ts'
 import { array, assert, nat, property, string } from '../../helper/fast-check.ts'
 import { cutAt, sliceBy } from '../../helper/upstream-events.ts'
