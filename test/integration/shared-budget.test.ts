@@ -40,8 +40,8 @@ t.test('one worker that has all clients gets the whole budget', async (t) => {
 })
 
 t.test('a request that waits for a permit of another worker hardly waits', async (t) => {
-  // Milliseconds alone (`npm run bench` says how many), hundreds for whoever waits for the end of an answer.
-  await inTime(t, 25, async () => {
+  // Milliseconds on a quiet machine (`npm run bench` says how many), hundreds for whoever waits for the end of an answer.
+  await inTime(t, 100, async () => {
     const { lent, own } = await runLending(t, 4)
     t.comment(`p50 ${quantile(lent, 0.5)} ms, of a single worker ${quantile(own, 0.5)} ms`)
     t.ok(lent.length > 60, `${lent.length} of 120 had to wait`)
