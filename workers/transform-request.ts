@@ -1,20 +1,22 @@
 import { getPriority, setPriority } from 'node:os'
 import { resourceLimits } from 'node:worker_threads'
 import { move, transferableSymbol, valueSymbol } from 'piscina'
+import { type Conversion, convertBody } from '../src/dialects/dialect.ts'
 import { type LintReport, lintRequest } from '../src/dialects/lint/lint-request.ts'
 import { checkAnswer } from '../src/dialects/plan/json-answer.ts'
+import type { AttachmentContent, AttachmentContents } from '../src/dialects/request/attachments.ts'
 import { readPdfText } from '../src/dialects/request/pdf.ts'
 import { GatewayError } from '../src/shared/errors.ts'
 import { ownsMemory } from '../src/shared/own-memory.ts'
 import {
-  convert,
+  type ConvertJob,
+  type GotAttachments,
   type JobMark,
   type LintJob,
   type MarkedJob,
   markBegin,
   type PdfText,
-  type ThreadResult,
-  textOf
+  type ThreadResult
 } from '../src/transform/transform-job.ts'
 
 /** So much nicer than the event loops: of busy cores they have three quarters, should they need that, and the next turn. */
@@ -48,7 +50,7 @@ async function run(job: MarkedJob): Promise<ThreadResult> {
   try {
     switch (job.type) {
       case 'convert':
-        return convert({ ...job, options: { ...job.options, heapBytes: HEAP_BYTES } })
+        return convert(job)
       case 'lint':
         return { type: 'report', report: explain(job) }
       case 'check':
@@ -75,6 +77,24 @@ function bytesOf(result: ThreadResult): readonly Uint8Array[] {
     case 'refused':
       return []
   }
+}
+
+function convert({ dialect, body, options, attachments }: ConvertJob): Conversion {
+  const contents = attachments === undefined ? undefined : toContents(attachments)
+  return convertBody(dialect, body, { ...options, heapBytes: HEAP_BYTES }, contents)
+}
+
+function toContents({ fetched, pdfs }: GotAttachments): AttachmentContents {
+  const contents = Object.entries(fetched).map(([url, content]) => [url, toContent(content)])
+  return { fetched: Object.fromEntries(contents), pdfs: pdfs.map(toContent) }
+}
+
+function toContent(content: AttachmentContent | PdfText): AttachmentContent {
+  return content.kind === 'utf8' ? { kind: 'text', text: textOf(content.bytes) } : content
+}
+
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
 }
 
 function explain({ body, lint }: LintJob): LintReport {

@@ -71,9 +71,16 @@ export function dialectOfHeaders(headers: Readonly<Record<string, unknown>>): Di
 export type Conversion =
   | UpstreamRequest
   /** It can't be converted before there is memory for what becomes of it. */
-  | RoomNeeded
+  | (RoomNeeded & TakenBytes)
   /** It can't be converted before these have been got. */
-  | { readonly type: 'attachments-needed'; readonly needs: AttachmentNeeds }
+  | ({ readonly type: 'attachments-needed'; readonly needs: AttachmentNeeds } & TakenBytes)
+
+/** What was given, and has to come again with what it needs. */
+export interface TakenBytes {
+  readonly body: Uint8Array
+  /** See `RequestOptions`. */
+  readonly answers: readonly Uint8Array[]
+}
 
 /**
  * Makes the upstream's request of a client's body in any dialect. Pure but for a random conversation id
@@ -87,16 +94,17 @@ export function convertBody(
   options: RequestOptions,
   attachments?: AttachmentContents
 ): Conversion {
-  const { heapBytes = Infinity } = options
+  const { heapBytes = Infinity, answers = [] } = options
   const json = parseJsonBody(body, heapBytes)
   const blocks = findAttachments(json)
   if (blocks.length > 0 && attachments === undefined) {
-    return { type: 'attachments-needed', needs: attachmentNeedsOf(blocks) }
+    return { type: 'attachments-needed', needs: attachmentNeedsOf(blocks), body, answers }
   }
   const chars = attachments === undefined ? 0 : inlineAttachments(blocks, attachments)
   if (chars * ATTACHMENT_COPIES > heapBytes) throw tooCostly()
   const parsed = { json, bytes: body.byteLength + chars }
-  return Dialects[dialect].toUpstreamRequest(parsed, options, new Repairs())
+  const made = Dialects[dialect].toUpstreamRequest(parsed, options, new Repairs())
+  return made.type === 'converted' ? made : { ...made, body, answers }
 }
 
 /** Of an attachment's content on the heap: itself, and in the text of the payload. */

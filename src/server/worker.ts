@@ -1,47 +1,25 @@
-import { join } from 'node:path'
-import { CostQueue } from '../admission/fair-queue.ts'
-import { Lease } from '../admission/lease.ts'
-import { MemoryBudget } from '../admission/memory-budget.ts'
 import type { Config } from '../config/settings.ts'
 import { Channel, type Endpoint } from '../ipc/channel.ts'
-import type { ClusterStatus, FromWorker, ToWorker, WorkerStart } from '../ipc/messages.ts'
+import type { ClusterStatus, FromWorker } from '../ipc/messages.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
-import type { AccountUsage } from '../kiro/wire/account-usage.ts'
-import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
-import { DebugCapture } from '../observe/debug-capture.ts'
 import { createLogger, type Logger, type LogStream } from '../observe/logger.ts'
-import { Metrics } from '../observe/metrics.ts'
 import { RefusalLog } from '../observe/refusal-log.ts'
-import { AnswerBudget } from '../reply/answer-memory.ts'
 import { GatewayError } from '../shared/errors.ts'
-import { TransformPool } from '../transform/transform-pool.ts'
-import { RetryBudget } from '../upstream/call/retry.ts'
-import { ConnectionPool } from '../upstream/connections/pool.ts'
-import { upstreamNames } from '../upstream/names/host-names.ts'
-import { createNameLookup } from '../upstream/names/name-lookup.ts'
-import { chooseProxy } from '../upstream/proxy/proxy.ts'
 import { describeBadRequest, refuseCrowd } from './http/app-errors.ts'
 import { createApp } from './http/app.ts'
 import { Authenticator } from './http/auth.ts'
 import { ClientConnections } from './http/connections.ts'
 import { Listener } from './http/listener.ts'
-import type { DataPlane } from './plane/data-plane.ts'
-import { ItemStore } from './plane/item-store.ts'
+import {
+  createDataPlane,
+  type DataPlane,
+  type Incoming,
+  type Start,
+  type Surroundings
+} from './plane/data-plane.ts'
 import { MetricsDesk } from './plane/metrics-desk.ts'
 import { type DrainOptions, OpenTurns } from './plane/open-turns.ts'
-import {
-  Credentials,
-  PrimaryPulse,
-  SharedCalibration,
-  UsageReports
-} from './plane/primary-links.ts'
-import { isPublicAddress, UrlFetcher } from './plane/url-fetcher.ts'
-
-export type Incoming = ToWorker<Config, CredentialSnapshot, Catalogue, AccountUsage>
-type Start = WorkerStart<Config, CredentialSnapshot, Catalogue>
-
-/** How many bodies may wait for memory: their clients hold a socket each, and what its stream has taken in. */
-const MAX_BODIES_WAITING = 500
+import { PrimaryPulse, UsageReports } from './plane/primary-links.ts'
 
 /** How long clients may take to read why their answer was cut short by the drain. */
 const LAST_WORDS_MS = 1_000
@@ -80,7 +58,7 @@ export class GatewayWorker {
 
   /** Accepts nothing new, lets running streams end within `DRAIN_TIMEOUT`, closes. Further calls do nothing. */
   drain(): void {
-    this.#end(this.#parts?.config.cluster.drainTimeoutMs ?? 0)
+    this.#end(this.#parts?.current.config.cluster.drainTimeoutMs ?? 0)
   }
 
   /**
@@ -94,9 +72,9 @@ export class GatewayWorker {
     void this.#retire(this.#parts, patienceMs) // cannot reject
   }
 
-  async #retire({ listener, config }: Parts, patienceMs: number): Promise<void> {
+  async #retire({ listener, current }: Parts, patienceMs: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, config.cluster.drainTimeoutMs)
+    const timer = setTimeout(resolve, current.config.cluster.drainTimeoutMs)
     void listener.close().then(resolve)
     await promise
     clearTimeout(timer)
@@ -121,19 +99,19 @@ export class GatewayWorker {
       case 'primary.alive':
         break // has been heard
       case 'lease.terms':
-        this.#parts?.lease.onMessage(message)
+        this.#parts?.plane.lease.onMessage(message)
         break
       case 'credential.changed':
-        this.#parts?.credentials.onNews(message.news)
+        this.#parts?.plane.credentials.onNews(message.news)
         break
       case 'credential.renewed':
-        this.#parts?.credentials.onRenewed(message.requestId)
+        this.#parts?.plane.credentials.onRenewed(message.requestId)
         break
       case 'catalogue.changed':
-        if (this.#parts !== null) this.#parts.catalogue = message.catalogue
+        if (this.#parts !== null) this.#parts.current.catalogue = message.catalogue
         break
       case 'calibration.learnt':
-        this.#parts?.calibration.onLearnt(message)
+        this.#parts?.plane.calibration.onLearnt(message)
         break
       case 'config.changed':
         if (this.#parts !== null) changeConfig(this.#parts, message.config)
@@ -148,7 +126,7 @@ export class GatewayWorker {
         this.#parts?.usage.onTold(message.requestId, message.news)
         break
       case 'cluster.status':
-        if (this.#parts !== null) this.#parts.status = message.status
+        if (this.#parts !== null) this.#parts.current.status = message.status
         break
       case 'clients.accept':
         if (this.#parts !== null && this.#state === 'open') {
@@ -193,20 +171,20 @@ export class GatewayWorker {
   }
 
   async #close(timeoutMs: number): Promise<void> {
-    const parts = this.#parts
-    if (parts === null) return
-    void parts.listener.close()
-    parts.lease.drain()
-    parts.memory.drain()
+    if (this.#parts === null) return
+    const { plane, listener, connections, metrics, refusals } = this.#parts
+    void listener.close()
+    plane.lease.drain()
+    plane.memory.drain()
     await this.#turns.drain({ timeoutMs, ...lastWords() })
-    parts.connections.closeIdle()
-    parts.fetcher.close()
-    await Promise.all([parts.pool.close(), parts.transforms.close()])
-    await parts.metrics.push()
-    parts.connections.destroy()
-    parts.metrics.close()
-    parts.refusals.close()
-    parts.items.close()
+    connections.closeIdle()
+    plane.fetcher.close()
+    await Promise.all([plane.pool.close(), plane.transforms.close()])
+    await metrics.push()
+    connections.destroy()
+    metrics.close()
+    refusals.close()
+    plane.items.close()
   }
 }
 
@@ -214,30 +192,23 @@ function lastWords(): Pick<DrainOptions, 'graceMs' | 'error'> {
   return { graceMs: LAST_WORDS_MS, error: new GatewayError('GW_DRAINING') }
 }
 
-interface Surroundings {
-  readonly channel: Channel<Incoming, FromWorker>
+interface LogTarget {
   readonly logStream: LogStream
-  readonly pulse: PrimaryPulse
-  readonly turns: OpenTurns
-  readonly isDraining: () => boolean
-  readonly isLeaving: () => boolean
 }
 
 interface Parts {
+  readonly plane: DataPlane
   readonly listener: Listener
   readonly connections: ClientConnections
-  readonly lease: Lease
-  readonly memory: MemoryBudget
-  readonly pool: ConnectionPool
-  readonly transforms: TransformPool
-  readonly fetcher: UrlFetcher
-  readonly credentials: Credentials
-  readonly calibration: SharedCalibration
-  readonly items: ItemStore
   readonly metrics: MetricsDesk
   readonly usage: UsageReports
   readonly log: Logger
   readonly refusals: RefusalLog
+  readonly current: Current
+}
+
+/** What the primary has told last. */
+interface Current {
   config: Config
   authenticator: Authenticator
   catalogue: Catalogue
@@ -245,109 +216,30 @@ interface Parts {
 }
 
 /** Takes settings that were read again into use; streams go on as they are. */
-function changeConfig(parts: Parts, config: Config): void {
-  parts.config = config
-  parts.authenticator = new Authenticator(config.server.apiKeys, config.server.host)
-  parts.log.level = config.observe.level
-  parts.pool.setKeepaliveExpiry(config.pool.keepaliveExpiryMs)
-  parts.lease.setLimits(config.pool)
+function changeConfig({ plane, log, current }: Parts, config: Config): void {
+  current.config = config
+  current.authenticator = new Authenticator(config.server.apiKeys, config.server.host)
+  log.level = config.observe.level
+  plane.pool.setKeepaliveExpiry(config.pool.keepaliveExpiryMs)
+  plane.lease.setLimits(config.pool)
 }
 
-function createParts(start: Start, surroundings: Surroundings): Parts {
-  const { channel, logStream, pulse, turns, isDraining, isLeaving } = surroundings
+function createParts(
+  start: Start,
+  surroundings: Omit<Surroundings, 'log' | 'current'> & LogTarget
+): Parts {
+  const { channel, logStream, pulse } = surroundings
   const { config, memory, workerId, catalogue, status } = start
   const log = createLogger(config.observe.level, { worker: workerId }, logStream)
-  const counts = new Metrics()
-  const pool = new ConnectionPool({
-    limits: {
-      maxSockets: () => lease.state().size,
-      maxIdle: () => lease.state().keepAlive
-    },
-    chooseProxy: chooseProxy(config.proxy),
-    names: upstreamNames(config.names.servers),
-    connectTimeoutMs: config.upstream.connectTimeoutMs,
-    keepaliveExpiryMs: config.pool.keepaliveExpiryMs,
-    onConnectionClosed: (seconds) => counts.connectionSeconds.observe(seconds)
-  })
-  const lease = new Lease({
-    send: (report) => channel.send(report),
-    trimSockets: (max) => pool.trim(max),
-    onKeepAlive: () => pool.trimIdle(),
-    poolTimeoutMs: config.pool.poolTimeoutMs,
-    maxWaiting: config.pool.maxWaiting
-  })
-  const credentials = new Credentials(channel, start.news, pulse)
-  const calibration = new SharedCalibration({ channel, now: () => performance.now() })
-  const transforms = new TransformPool({
-    threads: memory.threads,
-    inlineMaxBytes: config.transform.inlineMaxBytes,
-    maxQueue: config.transform.maxQueue,
-    timeoutMs: config.transform.timeoutMs,
-    createQueue: () => new CostQueue(),
-    threadHeapMb: memory.threadOldSpaceMb,
-    pdfHeapMb: memory.pdfOldSpaceMb,
-    threadSemiSpaceMb: memory.threadSemiSpaceMb,
-    idleTimeoutMs: THREAD_IDLE_MS,
-    closeTimeoutMs: THREAD_CLOSE_MS
-  })
-  const bodyMemory = new MemoryBudget(memory.bodyBytes, {
-    maxWaiting: MAX_BODIES_WAITING,
-    maxUnreadBytes: memory.bodyBytes / 2
-  })
-  const items = new ItemStore({
-    folder: join(config.credentials.stateDir, 'responses'),
-    writers: config.cluster.workers ?? AUTO_WORKERS_MAX,
-    limits: () => {
-      const { storeMaxBytes: maxBytes, storeMaxAgeMs: maxAgeMs } = parts.config.responses
-      return { maxBytes, maxAgeMs }
-    },
-    log
-  })
-  const fetcher = new UrlFetcher({
-    limits: () => parts.config.fetch,
-    isAllowedAddress: isPublicAddress,
-    lookUp: createNameLookup({ servers: config.names.servers }),
-    chooseProxy: chooseProxy(config.proxy)
-  })
-  const plane: DataPlane = {
-    lease,
-    pool,
-    memory: bodyMemory,
-    smallLane: new MemoryBudget(memory.smallLaneBytes, 0),
-    kept: new MemoryBudget(memory.bodyBytes, 0),
-    answers: new AnswerBudget({
-      budget: bodyMemory,
-      lane: new MemoryBudget(memory.answerLaneBytes, 0)
-    }),
-    transforms,
-    credentials,
-    calibration,
-    fetcher,
-    retryBudget: new RetryBudget({
-      percent: config.upstream.retryBudgetPercent,
-      now: () => performance.now()
-    }),
-    metrics: counts,
-    debug: new DebugCapture({
-      mode: () => parts.config.observe.debugMode,
-      folder: config.observe.debugDir,
-      maxFiles: DEBUG_FILES_MAX,
-      log
-    }),
-    items,
-    turns,
-    isSimulated: start.isSimulated,
-    config: () => parts.config,
-    catalogue: () => parts.catalogue,
-    isDraining,
-    isLeaving
-  }
+  const authenticator = new Authenticator(config.server.apiKeys, config.server.host)
+  const current: Current = { config, authenticator, catalogue, status }
+  const plane = createDataPlane(start, { ...surroundings, log, current })
   const metrics = new MetricsDesk({ channel, plane, workerId, pulse, logStream })
   const usage = new UsageReports(channel, pulse)
   const refusals = new RefusalLog(log)
   const connections = new ClientConnections({
     maxConnections: memory.maxConnections,
-    stallTimeoutMs: () => parts.config.server.clientStallTimeoutMs,
+    stallTimeoutMs: () => current.config.server.clientStallTimeoutMs,
     headersTimeoutMs: Math.min(HEADERS_TIMEOUT_MS, config.server.bodyTimeoutMs),
     describeError: (error) => describeBadRequest(refusals, error),
     refuse: refuseCrowd,
@@ -359,8 +251,8 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
     log,
     refusals,
     connections,
-    authenticator: () => parts.authenticator,
-    clusterStatus: () => parts.status,
+    authenticator: () => current.authenticator,
+    clusterStatus: () => current.status,
     isPrimarySilent: () => pulse.isSilent,
     metricsText: () => metrics.clusterText(),
     accountUsage: () => usage.current()
@@ -371,40 +263,11 @@ function createParts(start: Start, surroundings: Surroundings): Parts {
     boundPort: start.boundPort,
     createServer: () => connections.createServer(app)
   })
-  const authenticator = new Authenticator(config.server.apiKeys, config.server.host)
-  const parts: Parts = {
-    listener,
-    connections,
-    lease,
-    memory: bodyMemory,
-    pool,
-    transforms,
-    fetcher,
-    credentials,
-    calibration,
-    items,
-    metrics,
-    usage,
-    log,
-    refusals,
-    config,
-    authenticator,
-    catalogue,
-    status
-  }
-  return parts
+  return { plane, listener, connections, metrics, usage, log, refusals, current }
 }
 
-/** Workers at most where the settings leave it open. */
-const AUTO_WORKERS_MAX = 2
 /** Clients send the headers of a request at once; only its body may take its time. */
 const HEADERS_TIMEOUT_MS = 20_000
-/** Debug files that are kept. */
-const DEBUG_FILES_MAX = 200
-/** An idle thread is let go after this time, and its memory with it. */
-const THREAD_IDLE_MS = 30_000
-/** All requests are over by then; what still runs in a thread runs for nobody. */
-const THREAD_CLOSE_MS = 2_000
 
 function listenProblem(cause: unknown, host: string, port: number): string {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'

@@ -1,14 +1,10 @@
 import { threadId } from 'node:worker_threads'
-import { type Conversion, convertBody, type DialectName } from '../dialects/dialect.ts'
+import type { Conversion, DialectName } from '../dialects/dialect.ts'
 import type { LintOptions, LintReport } from '../dialects/lint/lint-request.ts'
 import type { AnswerCheck, JsonForm } from '../dialects/plan/json-answer.ts'
 import { tooCostly } from '../dialects/plan/json-body.ts'
-import type {
-  AttachmentContent,
-  AttachmentContents,
-  FetchedContent
-} from '../dialects/request/attachments.ts'
-import type { RequestOptions, UpstreamRequest } from '../dialects/request/to-upstream.ts'
+import type { FetchedContent } from '../dialects/request/attachments.ts'
+import type { RequestOptions } from '../dialects/request/to-upstream.ts'
 import { type ErrorData, GatewayError } from '../shared/errors.ts'
 import { ownsMemory } from '../shared/own-memory.ts'
 
@@ -99,51 +95,11 @@ export type PdfText =
 
 /** What a thread gives. */
 export type ThreadResult =
-  | ConvertResult
+  | Conversion
   | { readonly type: 'report'; readonly report: LintReport }
   | { readonly type: 'check'; readonly check: AnswerCheck }
   | { readonly type: 'pdf'; readonly text: PdfText }
   | { readonly type: 'refused'; readonly error: ErrorData }
-
-/**
- * What a conversion came to. The payload is the upstream's JSON body without `profileArn`, which belongs to the
- * credential: it begins with `{"conversationState"` so that the call can put the ARN in front without parsing it again.
- */
-export type ConvertResult =
-  | Pick<UpstreamRequest, 'type' | 'payload' | 'plan'>
-  | (Exclude<Conversion, UpstreamRequest> & TakenBytes)
-
-/** What a job has taken and gives back: it has to come again, with what it needs. */
-export interface TakenBytes {
-  readonly body: Uint8Array
-  readonly answers: Answers
-}
-
-/** Earlier answers that a body refers to, see `RequestOptions`. */
-type Answers = readonly Uint8Array[]
-
-export type Converted = Extract<ConvertResult, { type: 'converted' }>
-
-/** @throws {GatewayError} what the request deserves */
-export function convert({ dialect, body, options, attachments }: ConvertJob): ConvertResult {
-  const contents = attachments === undefined ? undefined : toContents(attachments)
-  const made = convertBody(dialect, body, options, contents)
-  return made.type === 'converted' ? made : { ...made, body, answers: options.answers ?? [] }
-}
-
-function toContents({ fetched, pdfs }: GotAttachments): AttachmentContents {
-  const contents = Object.entries(fetched).map(([url, content]) => [url, toContent(content)])
-  return { fetched: Object.fromEntries(contents), pdfs: pdfs.map(toContent) }
-}
-
-function toContent(content: AttachmentContent | PdfText): AttachmentContent {
-  return content.kind === 'utf8' ? { kind: 'text', text: textOf(content.bytes) } : content
-}
-
-/** Of bytes in UTF-8. */
-export function textOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
-}
 
 /**
  * The result of a job, which is one of these types.
@@ -191,7 +147,7 @@ export function movedWith(job: ThreadJob): ArrayBuffer[] {
   return [...new Set(all.flatMap((bytes) => (ownsMemory(bytes) ? [bytes.buffer] : [])))]
 }
 
-function answersOf(job: ThreadJob): Answers {
+function answersOf(job: ThreadJob): readonly Uint8Array[] {
   if (job.type === 'convert') return job.options.answers ?? []
   return job.type === 'lint' ? (job.lint.request.answers ?? []) : []
 }

@@ -1,3 +1,4 @@
+import { type Conversion, convertBody } from '../dialects/dialect.ts'
 import { type LintOptions, type LintReport, lintRequest } from '../dialects/lint/lint-request.ts'
 import { type AnswerCheck, checkAnswer, type JsonForm } from '../dialects/plan/json-answer.ts'
 import { PDF_TOO_COSTLY } from '../dialects/request/pdf.ts'
@@ -6,14 +7,7 @@ import { abortErrorOf, type ErrorCode, GatewayError } from '../shared/errors.ts'
 import { InlineLane, TOO_LONG } from './inline-lane.ts'
 import { SharedHeap } from './shared-heap.ts'
 import { type JobOwner, type JobTerms, type Lane, ThreadLane } from './thread-lane.ts'
-import {
-  type ConvertJob,
-  type ConvertResult,
-  convert,
-  type GotAttachments,
-  type PdfText,
-  resultOf
-} from './transform-job.ts'
+import { type ConvertJob, type GotAttachments, type PdfText, resultOf } from './transform-job.ts'
 
 export type { JobOwner } from './thread-lane.ts'
 
@@ -140,12 +134,16 @@ export class TransformPool {
    *   `maxQueue` jobs wait already, at once or for one of a key with fewer of them;
    *   GW_TRANSFORM_FAILED for bugs; GW_DRAINING after `close()`.
    */
-  async run(job: ConvertJob, owner: JobOwner): Promise<ConvertResult> {
+  async run(job: ConvertJob, owner: JobOwner): Promise<Conversion> {
     this.#throwIfOver(owner.signal)
     const bytes = job.body.byteLength + answersBytesOf(job.options)
     // What attachments come to may be large, however small the body is.
     if (job.attachments === undefined && this.#isInline(bytes, owner.key)) {
-      const result = await this.#inline.run(() => convert(job), bytes, owner)
+      const result = await this.#inline.run(
+        () => convertBody(job.dialect, job.body, job.options),
+        bytes,
+        owner
+      )
       if (result !== TOO_LONG) return result
       this.#throwIfOver(owner.signal)
     }

@@ -11,7 +11,8 @@ import {
 import { BUILT_IN_CATALOGUE, type Catalogue } from '../../src/kiro/models/models.ts'
 import type { CredentialSnapshot } from '../../src/kiro/wire/credential-snapshot.ts'
 import { LineWriter, STDOUT } from '../../src/observe/logger.ts'
-import { GatewayWorker, type Incoming } from '../../src/server/worker.ts'
+import type { Incoming } from '../../src/server/plane/data-plane.ts'
+import { GatewayWorker } from '../../src/server/worker.ts'
 import { credentialSnapshot } from './credential-snapshot.ts'
 
 type Start = WorkerStart<Config, CredentialSnapshot, Catalogue>

@@ -2,8 +2,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import t from 'tap'
 import { CostQueue } from '../../src/admission/fair-queue.ts'
+import type { Conversion } from '../../src/dialects/dialect.ts'
+import type { UpstreamRequest } from '../../src/dialects/request/to-upstream.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
-import type { Converted, ConvertJob, ConvertResult } from '../../src/transform/transform-job.ts'
+import type { ConvertJob } from '../../src/transform/transform-job.ts'
 import {
   type JobOwner,
   TransformPool,
@@ -343,7 +345,7 @@ function makePool(t: Tap, changes: Partial<TransformPoolOptions>): TransformPool
 
 type Tap = { teardown(tearDown: () => unknown): void }
 
-function converted(result: ConvertResult): Converted {
+function converted(result: Conversion): UpstreamRequest {
   if (result.type !== 'converted') throw new Error(result.type)
   return result
 }

@@ -17,7 +17,7 @@ import {
   type ResponseReader,
   type UpstreamRequest
 } from '../../upstream/call/exchange.ts'
-import type { RequestPayload } from '../../upstream/call/request-payload.ts'
+import type { RequestPayload } from '../../upstream/call/requests.ts'
 import { type CallPhase, classifyFailure } from '../../upstream/classify.ts'
 import type { ConnectionPool } from '../../upstream/connections/pool.ts'
 import type { Progress } from '../plane/open-turns.ts'
@@ -115,7 +115,7 @@ export class Attempt implements ResponseReader, AnswerSource {
   #phase: CallPhase | 'over' = 'connecting'
   #status = 0
   #headers: ResponseHeaders = {}
-  readonly #faultBody = new ByteBlocks()
+  #faultBody: ByteBlocks | null = null
   #faultBytes = 0
   #isFlushDue = false
   /** The client has not read what it got. */
@@ -252,6 +252,7 @@ export class Attempt implements ResponseReader, AnswerSource {
 
   #collectFault(chunk: Buffer): void {
     this.#faultBytes += chunk.byteLength
+    this.#faultBody ??= new ByteBlocks()
     if (this.#faultBytes <= MAX_FAULT_BODY_BYTES) this.#faultBody.append(chunk)
     else this.#leave(() => this.#failWith(this.#faultOfBody()))
   }
@@ -260,7 +261,7 @@ export class Attempt implements ResponseReader, AnswerSource {
     return faultOfResponse({
       status: this.#status,
       headers: this.#headers,
-      body: this.#faultBody.take().toString(),
+      body: this.#faultBody?.take().toString() ?? '',
       token: this.#options.token,
       now: Date.now()
     })

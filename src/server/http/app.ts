@@ -3,14 +3,13 @@ import type { Logger } from '../../observe/logger.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
-import { answerRoutes } from './answer-routes.ts'
 import { noSuchRoute, refuse } from './app-errors.ts'
 import { type Authenticator, refuseWebSocket, requestIdOf } from './auth.ts'
 import type { ClientConnections, RequestHandler } from './connections.ts'
-import { countTokensRoutes, lintRoute } from './local-routes.ts'
 import { modelRoutes } from './model-routes.ts'
 import { healthRoutes, metricsRoute, type Sources, usageRoutes } from './read-routes.ts'
 import { Router } from './router.ts'
+import { turnRoutes } from './turn-routes.ts'
 
 export interface AppOptions extends Sources {
   readonly plane: DataPlane
@@ -26,9 +25,7 @@ export function createApp(options: AppOptions): RequestHandler {
   const { plane, log, connections, authenticator } = options
   const logs = { log, unknown: options.refusals }
   const router = new Router([
-    ...answerRoutes(plane, log),
-    ...countTokensRoutes(plane, log),
-    lintRoute(plane, log),
+    ...turnRoutes(plane, log),
     ...modelRoutes(plane),
     ...healthRoutes(plane, options),
     metricsRoute(options),

@@ -1,19 +1,30 @@
-import type { Lease } from '../../admission/lease.ts'
-import type { MemoryBudget } from '../../admission/memory-budget.ts'
+import { join } from 'node:path'
+import { CostQueue } from '../../admission/fair-queue.ts'
+import { Lease } from '../../admission/lease.ts'
+import { MemoryBudget } from '../../admission/memory-budget.ts'
 import type { Config } from '../../config/settings.ts'
+import type { Channel } from '../../ipc/channel.ts'
+import type { FromWorker, ToWorker, WorkerStart } from '../../ipc/messages.ts'
 import type { Catalogue } from '../../kiro/models/models.ts'
-import type { DebugCapture } from '../../observe/debug-capture.ts'
-import type { Metrics } from '../../observe/metrics.ts'
-import type { AnswerBudget } from '../../reply/answer-memory.ts'
-import type { TransformPool } from '../../transform/transform-pool.ts'
-import type { RetryBudget } from '../../upstream/call/retry.ts'
-import type { ConnectionPool } from '../../upstream/connections/pool.ts'
-import type { ItemStore } from './item-store.ts'
+import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
+import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
+import { DebugCapture } from '../../observe/debug-capture.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { Metrics } from '../../observe/metrics.ts'
+import { AnswerBudget } from '../../reply/answer-memory.ts'
+import { TransformPool } from '../../transform/transform-pool.ts'
+import { RetryBudget } from '../../upstream/call/retry.ts'
+import { ConnectionPool } from '../../upstream/connections/pool.ts'
+import { upstreamNames } from '../../upstream/names/host-names.ts'
+import { createNameLookup } from '../../upstream/names/name-lookup.ts'
+import { chooseProxy } from '../../upstream/proxy/proxy.ts'
+import { ItemStore } from './item-store.ts'
 import type { OpenTurns } from './open-turns.ts'
-import type { Credentials, SharedCalibration } from './primary-links.ts'
-import type { UrlFetcher } from './url-fetcher.ts'
+import { Credentials, type PrimaryPulse, SharedCalibration } from './primary-links.ts'
+import { isPublicAddress } from './public-address.ts'
+import { UrlFetcher } from './url-fetcher.ts'
 
-/** What a worker has to serve requests with. Made once by `worker.ts`; settings and catalogue change in place. */
+/** What a worker has to serve requests with. Settings and catalogue change in place. */
 export interface DataPlane {
   readonly lease: Lease
   readonly pool: ConnectionPool
@@ -43,4 +54,120 @@ export interface DataPlane {
   isDraining(): boolean
   /** The worker will be gone soon: connections that are open should not be used again. */
   isLeaving(): boolean
+}
+
+export type Incoming = ToWorker<Config, CredentialSnapshot, Catalogue, AccountUsage>
+export type Start = WorkerStart<Config, CredentialSnapshot, Catalogue>
+
+/** What a data plane is made with. */
+export interface Surroundings {
+  readonly channel: Channel<Incoming, FromWorker>
+  readonly log: Logger
+  readonly pulse: PrimaryPulse
+  readonly turns: OpenTurns
+  /** What the primary has told last. */
+  readonly current: { readonly config: Config; readonly catalogue: Catalogue }
+  readonly isDraining: () => boolean
+  readonly isLeaving: () => boolean
+}
+
+/** How many bodies may wait for memory: their clients hold a socket each, and what its stream has taken in. */
+const MAX_BODIES_WAITING = 500
+/** Workers at most where the settings leave it open. */
+const AUTO_WORKERS_MAX = 2
+/** Debug files that are kept. */
+const DEBUG_FILES_MAX = 200
+/** An idle thread is let go after this time, and its memory with it. */
+const THREAD_IDLE_MS = 30_000
+/** All requests are over by then; what still runs in a thread runs for nobody. */
+const THREAD_CLOSE_MS = 2_000
+
+export function createDataPlane(start: Start, surroundings: Surroundings): DataPlane {
+  const { channel, log, pulse, turns, current, isDraining, isLeaving } = surroundings
+  const { config, memory } = start
+  const counts = new Metrics()
+  const pool = new ConnectionPool({
+    limits: {
+      maxSockets: () => lease.state().size,
+      maxIdle: () => lease.state().keepAlive
+    },
+    chooseProxy: chooseProxy(config.proxy),
+    names: upstreamNames(config.names.servers),
+    connectTimeoutMs: config.upstream.connectTimeoutMs,
+    keepaliveExpiryMs: config.pool.keepaliveExpiryMs,
+    onConnectionClosed: (seconds) => counts.connectionSeconds.observe(seconds)
+  })
+  const lease = new Lease({
+    send: (report) => channel.send(report),
+    trimSockets: (max) => pool.trim(max),
+    onKeepAlive: () => pool.trimIdle(),
+    poolTimeoutMs: config.pool.poolTimeoutMs,
+    maxWaiting: config.pool.maxWaiting
+  })
+  const credentials = new Credentials(channel, start.news, pulse)
+  const calibration = new SharedCalibration({ channel, now: () => performance.now() })
+  const transforms = new TransformPool({
+    threads: memory.threads,
+    inlineMaxBytes: config.transform.inlineMaxBytes,
+    maxQueue: config.transform.maxQueue,
+    timeoutMs: config.transform.timeoutMs,
+    createQueue: () => new CostQueue(),
+    threadHeapMb: memory.threadOldSpaceMb,
+    pdfHeapMb: memory.pdfOldSpaceMb,
+    threadSemiSpaceMb: memory.threadSemiSpaceMb,
+    idleTimeoutMs: THREAD_IDLE_MS,
+    closeTimeoutMs: THREAD_CLOSE_MS
+  })
+  const bodyMemory = new MemoryBudget(memory.bodyBytes, {
+    maxWaiting: MAX_BODIES_WAITING,
+    maxUnreadBytes: memory.bodyBytes / 2
+  })
+  const items = new ItemStore({
+    folder: join(config.credentials.stateDir, 'responses'),
+    writers: config.cluster.workers ?? AUTO_WORKERS_MAX,
+    limits: () => {
+      const { storeMaxBytes: maxBytes, storeMaxAgeMs: maxAgeMs } = current.config.responses
+      return { maxBytes, maxAgeMs }
+    },
+    log
+  })
+  const fetcher = new UrlFetcher({
+    limits: () => current.config.fetch,
+    isAllowedAddress: isPublicAddress,
+    lookUp: createNameLookup({ servers: config.names.servers }),
+    chooseProxy: chooseProxy(config.proxy)
+  })
+  return {
+    lease,
+    pool,
+    memory: bodyMemory,
+    smallLane: new MemoryBudget(memory.smallLaneBytes, 0),
+    kept: new MemoryBudget(memory.bodyBytes, 0),
+    answers: new AnswerBudget({
+      budget: bodyMemory,
+      lane: new MemoryBudget(memory.answerLaneBytes, 0)
+    }),
+    transforms,
+    credentials,
+    calibration,
+    fetcher,
+    retryBudget: new RetryBudget({
+      percent: config.upstream.retryBudgetPercent,
+      now: () => performance.now()
+    }),
+    metrics: counts,
+    debug: new DebugCapture({
+      mode: () => current.config.observe.debugMode,
+      folder: config.observe.debugDir,
+      maxFiles: DEBUG_FILES_MAX,
+      log
+    }),
+    items,
+    turns,
+    isSimulated: start.isSimulated,
+    config: () => current.config,
+    catalogue: () => current.catalogue,
+    isDraining,
+    isLeaving
+  }
 }

@@ -1,5 +1,5 @@
 import { type IncomingMessage, request as sendRequest } from 'node:http'
-import { BlockList, isIP, type Socket } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import type { FetchedContent } from '../../dialects/request/attachments.ts'
 import { sniffFormat } from '../../dialects/request/documents.ts'
 import { ByteBlocks } from '../../shared/byte-blocks.ts'
@@ -7,6 +7,7 @@ import { GatewayError } from '../../shared/errors.ts'
 import { openSocket } from '../../upstream/connections/open-socket.ts'
 import type { HostAddress, NameLookup } from '../../upstream/names/name-lookup.ts'
 import { addressOf, type Proxy, type ProxyChoice } from '../../upstream/proxy/proxy.ts'
+import { mayBePublicHost } from './public-address.ts'
 
 export interface FetchLimits {
   readonly maxBytes: number
@@ -217,6 +218,7 @@ function redirectTarget(location: string | undefined, from: URL): URL {
   if (target === null) throw new FetchRefused('a redirect leads nowhere')
   return target
 }
+
 async function readBytes(
   body: AsyncIterable<Buffer>,
   maxBytes: number,
@@ -260,108 +262,6 @@ function typeOf(type: string, content: Buffer): string {
 
 function privateAddress(): FetchRefused {
   return new FetchRefused('its address is not on the public internet')
-}
-
-type Network = readonly [network: string, prefix: number]
-
-/**
- * Networks of IPv4 that are nobody's on the public internet.
- *
- * @see https://www.iana.org/assignments/iana-ipv4-special-registry
- */
-const SPECIAL_IPV4: readonly Network[] = [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.0.0.0', 24],
-  ['192.0.2.0', 24],
-  ['192.31.196.0', 24],
-  ['192.52.193.0', 24],
-  ['192.88.99.0', 24],
-  ['192.168.0.0', 16],
-  ['192.175.48.0', 24],
-  ['198.18.0.0', 15],
-  ['198.51.100.0', 24],
-  ['203.0.113.0', 24],
-  ['224.0.0.0', 3],
-  // Public by number, but in every virtual machine of Azure the host's own service.
-  ['168.63.129.16', 32]
-]
-
-/** What IANA gives out for the public internet; all other IPv6 is something else, or will be. */
-const GLOBAL_IPV6: Network = ['2000::', 3]
-
-/**
- * Networks inside of it that are special after all.
- *
- * @see https://www.iana.org/assignments/iana-ipv6-special-registry
- */
-const SPECIAL_IPV6: readonly Network[] = [
-  ['2001::', 23],
-  ['2001:db8::', 32],
-  ['2620:4f:8000::', 48],
-  ['3fff::', 20]
-]
-
-/** IPv6 that a gateway turns into IPv4: as public as the IPv4 address inside. */
-const NAT64: Network = ['64:ff9b::', 96]
-const SIX_TO_FOUR_PREFIX = 16
-
-const allowed = new BlockList()
-const special = new BlockList()
-allowed.addSubnet('0.0.0.0', 0, 'ipv4') // IPv4 in IPv6 clothes (::ffff:0:0/96) counts as this
-allowed.addSubnet(...GLOBAL_IPV6, 'ipv6')
-allowed.addSubnet(...NAT64, 'ipv6')
-for (const network of SPECIAL_IPV6) special.addSubnet(...network, 'ipv6')
-for (const [network, prefix] of SPECIAL_IPV4) {
-  special.addSubnet(network, prefix, 'ipv4')
-  special.addSubnet(`64:ff9b::${network}`, NAT64[1] + prefix, 'ipv6')
-  special.addSubnet(`2002:${toGroups(network)}::`, SIX_TO_FOUR_PREFIX + prefix, 'ipv6')
-}
-
-/** Whether an IP address is one of the public internet; IPv4 inside IPv6 is judged as IPv4. */
-export function isPublicAddress(address: string): boolean {
-  const version = isIP(address)
-  if (version === 0 || address.includes('%')) return false
-  const family = version === 6 ? 'ipv6' : 'ipv4'
-  return allowed.check(address, family) && !special.check(address, family)
-}
-
-/** The two groups of IPv6 that hold an IPv4 address. */
-function toGroups(address: string): string {
-  const [a = 0, b = 0, c = 0, d = 0] = address.split('.').map(Number)
-  return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`
-}
-
-/** Endings of names that lead into somebody's own network; RFC 6761, 6762, 7686, 8375 and what is usual besides. */
-const PRIVATE_ENDINGS: readonly string[] = [
-  'localhost',
-  'local',
-  'internal',
-  'intranet',
-  'private',
-  'corp',
-  'home',
-  'lan',
-  'localdomain',
-  'home.arpa',
-  'onion',
-  'test',
-  'invalid'
-]
-
-/**
- * Whether a host may be on the public internet, as far as that can be told without looking it up: for those whose name
- * somebody else resolves.
- */
-export function mayBePublicHost(host: string, isAllowed: (address: string) => boolean): boolean {
-  if (isIP(host) !== 0) return isAllowed(host)
-  const name = host.toLowerCase().replace(/\.$/, '')
-  if (!name.includes('.')) return false
-  return !PRIVATE_ENDINGS.some((ending) => name.endsWith(`.${ending}`))
 }
 
 /** Who waits for a slot; in line by the order of arrival. */

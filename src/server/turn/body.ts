@@ -1,16 +1,10 @@
 import type { Config } from '../../config/settings.ts'
-import { type DialectName, Dialects } from '../../dialects/dialect.ts'
+import { type Conversion, type DialectName, Dialects } from '../../dialects/dialect.ts'
 import type { FetchedContent } from '../../dialects/request/attachments.ts'
 import { PDF_TOO_COSTLY } from '../../dialects/request/pdf.ts'
-import type { RequestOptions } from '../../dialects/request/to-upstream.ts'
+import type { RequestOptions, UpstreamRequest } from '../../dialects/request/to-upstream.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import type {
-  Converted,
-  ConvertJob,
-  ConvertResult,
-  GotAttachments,
-  PdfText
-} from '../../transform/transform-job.ts'
+import type { ConvertJob, GotAttachments, PdfText } from '../../transform/transform-job.ts'
 import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
 import type { BodyMemory } from '../plane/body-memory.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
@@ -35,7 +29,7 @@ export async function convertBody(
   plane: DataPlane,
   { dialect, body, memory, key }: ClientBody,
   signal: AbortSignal
-): Promise<Converted> {
+): Promise<UpstreamRequest> {
   const answers = await referencedAnswers(plane, { dialect, body, key, memory })
   const job: ConvertJob = {
     type: 'convert',
@@ -81,7 +75,7 @@ export async function convertWithAttachments(
   job: ConvertJob,
   room: BodyRoom,
   owner: JobOwner
-): Promise<Converted> {
+): Promise<UpstreamRequest> {
   const first = await runInRoom(plane, job, room, owner)
   if (first.type === 'converted') return first
   const { body, answers, needs } = first
@@ -104,7 +98,7 @@ async function runInRoom(
   job: ConvertJob,
   room: BodyRoom,
   owner: JobOwner
-): Promise<Exclude<ConvertResult, { type: 'room-needed' }>> {
+): Promise<Exclude<Conversion, { type: 'room-needed' }>> {
   const options = { payloadRoomBytes: 0, ...job.options }
   const result = await plane.transforms.run({ ...job, options }, owner)
   if (result.type !== 'room-needed') return result

@@ -5,7 +5,7 @@ import type { Logger } from '../../observe/logger.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import { parseJsonObject } from '../../shared/json.ts'
-import type { RequestPayload } from '../../upstream/call/request-payload.ts'
+import type { RequestPayload } from '../../upstream/call/requests.ts'
 import type { Progress } from '../plane/open-turns.ts'
 
 export interface TurnRecord {

@@ -1,23 +1,23 @@
+import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { monotonicNow, WaitClock } from '../../admission/clock.ts'
-import { type DialectName, toErrorReply } from '../../dialects/dialect.ts'
+import { createWriter, type DialectName, dialectOf, toErrorReply } from '../../dialects/dialect.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { AnswerMemory } from '../../reply/answer-memory.ts'
-import type { AnswerSink } from '../../reply/sinks.ts'
+import { type AnswerSink, CollectReply, KeptReply } from '../../reply/sinks.ts'
 import { StallTimer, whenSent } from '../../reply/stall-timer.ts'
+import { StreamReply } from '../../reply/stream-reply.ts'
 import { abortErrorOf, asGatewayError, GatewayError } from '../../shared/errors.ts'
-import { RequestPayload } from '../../upstream/call/request-payload.ts'
+import { RequestPayload } from '../../upstream/call/requests.ts'
 import { askUpstream } from '../ask/ask-upstream.ts'
 import { answerInRounds } from '../ask/rounds.ts'
 import { type BodyMemory, bodyMemoryOf } from '../plane/body-memory.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { Progress } from '../plane/open-turns.ts'
 import { readBody } from '../plane/request-body.ts'
-import { answerEarly } from './answer-early.ts'
+import { answerEarly, KNOWN } from './answer-early.ts'
 import { type ClientBody, convertBody } from './body.ts'
-import { createSink, headersOf } from './create-sink.ts'
-import { KNOWN } from './discard-rest.ts'
 import { asCarriedOut, recordTurn, TurnDebug } from './turn-record.ts'
 
 export interface TurnOptions {
@@ -122,7 +122,7 @@ export class Turn {
   }
 
   async #serve(): Promise<void> {
-    const { plane, keyName, log, requestId, response } = this.#options
+    const { plane, keyName, log, requestId } = this.#options
     const { signal } = this.#gone
     const waiter = { key: keyName, arrivedAt: this.#arrivedAt }
     plane.credentials.current() // a request that can't be served is not worth reading
@@ -135,10 +135,9 @@ export class Turn {
     const maxBytes = plane.config().server.maxAnswerBytes
     const room = plane.answers.open({ maxBytes, isStream: plan.asked.isStream })
     this.#room = room
-    const gone = this.#gone
-    const progress = this.#progress
-    const sink = createSink({ plane, plan, payload, progress, keyName, response, room, gone })
+    const sink = this.#createSink(plan, room)
     this.#sink = sink
+    const progress = this.#progress
     const waited = new WaitClock(this.#arrivedAt)
     const question = { payload, plan, sink, room, progress, waiter, waited, log, requestId, signal }
     if (plan.rounds !== null) {
@@ -179,6 +178,39 @@ export class Turn {
     return { payload, plan: { ...plan, inputTokens }, estimatedTokens }
   }
 
+  /** Where the answer goes, as its plan says: streamed or in one piece, and kept for later or not. */
+  #createSink(plan: ReplyPlan, room: AnswerMemory): AnswerSink {
+    const { plane, response, keyName: owner } = this.#options
+    const { heartbeatMs, clientStallTimeoutMs: stallTimeoutMs } = plane.config().server
+    const id = dialectOf(plan).toAnswerId(randomUUID().replaceAll('-', ''))
+    const created = Math.floor(Date.now() / 1000)
+    const writer = createWriter(plan, { id, created }, room)
+    // Known only when the answer begins.
+    const headers = (): Readonly<Record<string, string>> => ({
+      'server-timing': this.#progress.toServerTiming(),
+      ...this.#usualHeaders
+    })
+    const common = { response, stallTimeoutMs, headers, gone: this.#gone }
+    const sink = plan.asked.isStream
+      ? new StreamReply({ ...common, translator: writer, heartbeatMs })
+      : new CollectReply({ ...common, collector: writer })
+    if (!plan.asked.keepsItems) return sink
+    return new KeptReply({
+      sink,
+      save: () => plane.items.save({ owner, responseId: id, items: writer.keptItems }),
+      isGone: () => response.destroyed
+    })
+  }
+
+  /** Of every answer; of errors, too, since a repair may be what the upstream refused. */
+  get #usualHeaders(): Readonly<Record<string, string>> {
+    const repairs = this.#toldPlan?.repairs ?? []
+    return {
+      ...(repairs.length > 0 && { 'x-kiro-gateway-repairs': repairs.join(', ') }),
+      ...(this.#options.plane.isLeaving() && { connection: 'close' })
+    }
+  }
+
   #answerError(error: GatewayError): void {
     const { dialect, requestId } = this.#options
     if (this.#sink?.hasBegun === true) {
@@ -197,7 +229,7 @@ export class Turn {
   #send(status: number, ownHeaders: Readonly<Record<string, string>>, body: string): void {
     const { request, response, plane } = this.#options
     if (this.#isAnswered) return
-    const headers = { ...ownHeaders, ...headersOf(plane, this.#toldPlan) }
+    const headers = { ...ownHeaders, ...this.#usualHeaders }
     answerEarly(request, response, { status, headers, body }, KNOWN)
     const timeoutMs = plane.config().server.clientStallTimeoutMs
     new StallTimer({ response, timeoutMs, gone: this.#gone }).watchEnd()

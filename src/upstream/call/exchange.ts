@@ -1,8 +1,8 @@
 import type { Dispatcher } from 'undici'
+import { freeMemory } from '../../shared/own-memory.ts'
 import type { CallPhase } from '../classify.ts'
 import type { Connection } from '../connections/connection.ts'
 import type { ConnectionPool } from '../connections/pool.ts'
-import { releaseSentBody } from './request-payload.ts'
 
 export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>
 
@@ -229,6 +229,14 @@ export class Exchange {
     await settled
     this.#options.permit.release()
   }
+}
+
+/**
+ * Frees the memory of a body that was sent, although the HTTP engine keeps a reference to it until the end of the
+ * answer. Does nothing unless the body has its memory for itself.
+ */
+export function releaseSentBody(body: Uint8Array | string | null): void {
+  if (body instanceof Uint8Array) freeMemory(body)
 }
 
 /** Fails an answer in the words of undici, so that one classifier serves all. */

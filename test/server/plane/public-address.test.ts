@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isPublicAddress } from '../../../src/server/plane/url-fetcher.ts'
+import { isPublicAddress } from '../../../src/server/plane/public-address.ts'
 
 t.test('isPublicAddress()', async (t) => {
   for (const address of [

@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
+import { isPublicAddress } from '../../../src/server/plane/public-address.ts'
 import {
   type FetchLimits,
-  isPublicAddress,
   UrlFetcher,
   type UrlFetcherOptions
 } from '../../../src/server/plane/url-fetcher.ts'

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { answerEarly } from '../../../src/server/turn/answer-early.ts'
-import { discardRest } from '../../../src/server/turn/discard-rest.ts'
+import { discardRest } from '../../../src/server/turn/answer-early.ts'
 import { serverUrl } from '../../helper/server-url.ts'
 
 const REPLY = { status: 413, headers: {}, body: 'too large' }

@@ -3,10 +3,11 @@ import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { CostQueue } from '../../../src/admission/fair-queue.ts'
 import { MemoryBudget } from '../../../src/admission/memory-budget.ts'
+import type { Conversion } from '../../../src/dialects/dialect.ts'
 import { BodyMemory } from '../../../src/server/plane/body-memory.ts'
 import { UrlFetcher } from '../../../src/server/plane/url-fetcher.ts'
 import { convertWithAttachments } from '../../../src/server/turn/body.ts'
-import type { ConvertJob, ConvertResult } from '../../../src/transform/transform-job.ts'
+import type { ConvertJob } from '../../../src/transform/transform-job.ts'
 import { TransformPool } from '../../../src/transform/transform-pool.ts'
 import { createNameLookup } from '../../../src/upstream/names/name-lookup.ts'
 import { bytesInUse } from '../../helper/cost.ts'
@@ -48,9 +49,9 @@ function convert(
   t.teardown(() => fetcher.close())
   const urls = Array.from({ length: images }, (_, index) => `${url}/${index}`)
   const body = new Uint8Array(1000)
-  const success = { type: 'converted', payload: body, plan: {} } as unknown as ConvertResult
+  const success = { type: 'converted', payload: body, plan: {} } as unknown as Conversion
   let given: ConvertJob['attachments']
-  const run = async (job: ConvertJob): Promise<ConvertResult> => {
+  const run = async (job: ConvertJob): Promise<Conversion> => {
     given = job.attachments
     if (given !== undefined) return success
     return { type: 'attachments-needed', needs: { urls, pdfs: [] }, body, answers: [] }

@@ -5,7 +5,7 @@ import { DebugCapture, type DebugMode } from '../../../src/observe/debug-capture
 import { Progress } from '../../../src/server/plane/open-turns.ts'
 import { TurnDebug } from '../../../src/server/turn/turn-record.ts'
 import { type ErrorCode, GatewayError } from '../../../src/shared/errors.ts'
-import { RequestPayload } from '../../../src/upstream/call/request-payload.ts'
+import { RequestPayload } from '../../../src/upstream/call/requests.ts'
 
 /** The debug files that a request leaves which ends so. */
 async function filesOf(t: Test, mode: DebugMode, code: ErrorCode | null) {

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { CredentialSnapshot } from '../../../src/kiro/wire/credential-snapshot.ts'
 import { SharedProfileArn } from '../../../src/kiro/wire/hosts.ts'
 import { allocateWithHeadroom, HEADROOM_BYTES } from '../../../src/shared/own-memory.ts'
-import { RequestPayload } from '../../../src/upstream/call/request-payload.ts'
+import { RequestPayload } from '../../../src/upstream/call/requests.ts'
 import {
   type GenerationOptions,
   generationRequest,

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
 import { allocateWithHeadroom } from '../../../src/shared/own-memory.ts'
-import { releaseSentBody, RequestPayload } from '../../../src/upstream/call/request-payload.ts'
+import { releaseSentBody } from '../../../src/upstream/call/exchange.ts'
+import { RequestPayload } from '../../../src/upstream/call/requests.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { connectionPool, RecordedExchange } from '../../helper/recorded-exchange.ts'
 

@@ -1,0 +1,105 @@
+import type { IncomingMessage } from 'node:http'
+import {
+  DIALECT_NAMES,
+  type DialectName,
+  Dialects,
+  dialectOfHeaders,
+  isDialectName
+} from '../../dialects/dialect.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import type { DataPlane } from '../plane/data-plane.ts'
+import { convertBody, referencedAnswers, requestOptionsOf } from '../turn/body.ts'
+import { type LocalAnswer, Turn, type TurnOptions } from '../turn/turn.ts'
+import type { Route } from './router.ts'
+
+/** Where each client API is served. */
+const AnswerPaths: ReadonlyMap<string, DialectName> = new Map(
+  DIALECT_NAMES.flatMap((name) => Dialects[name].paths.map((path) => [path, name] as const))
+)
+
+/** The client API of a path, also of paths below it; `null` where there is none. */
+export function dialectOfPath(path: string): DialectName | null {
+  for (const [prefix, dialect] of AnswerPaths) {
+    if (path === prefix || path.startsWith(`${prefix}/`)) return dialect
+  }
+  return null
+}
+
+/** The routes whose requests are turns: those that ask the upstream, and those that are answered here. */
+export function turnRoutes(plane: DataPlane, log: Logger): readonly Route[] {
+  const parts = { plane, log }
+  return [
+    ...Array.from(AnswerPaths, ([path, dialect]) => turnRoute(path, { ...parts, dialect })),
+    ...countRoutes(parts),
+    lintRoute(parts)
+  ]
+}
+
+type TurnParts = Pick<TurnOptions, 'plane' | 'log'>
+
+function turnRoute(
+  path: string,
+  terms: TurnParts & Pick<TurnOptions, 'dialect' | 'answerHere'>
+): Route {
+  return {
+    method: 'POST',
+    path,
+    serve: ({ request, response, requestId, keyName }) =>
+      new Turn({ ...terms, route: path, request, response, requestId, keyName }).run()
+  }
+}
+
+/** How many tokens a request has (kiro-protocol §9.6): the upstream can't be asked, so it is estimated. */
+function countRoutes(parts: TurnParts): readonly Route[] {
+  const { plane } = parts
+  return DIALECT_NAMES.flatMap((dialect) => {
+    const { paths, counter } = Dialects[dialect]
+    if (counter === undefined) return []
+    const answerHere: LocalAnswer = async (body, signal) => {
+      const { plan } = await convertBody(plane, body, signal)
+      const { upstreamModel, inputTokens } = plan
+      return counter.toAnswer(plane.calibration.correct(upstreamModel, inputTokens))
+    }
+    return paths.map((path) => turnRoute(path + counter.path, { ...parts, dialect, answerHere }))
+  })
+}
+
+const LINT_PATH = '/v1/lint'
+
+/**
+ * Says of a request of any dialect which rules of the upstream it breaks and what becomes of that. Looks at the body
+ * as it would be looked at for an answer, and sends it nowhere.
+ */
+function lintRoute(parts: TurnParts): Route {
+  const { plane } = parts
+  return {
+    method: 'POST',
+    path: LINT_PATH,
+    serve: async (routed) => {
+      const { request } = routed
+      const dialect = askedDialect(request)
+      const answerHere: LocalAnswer = async ({ body, memory, key }, signal) => {
+        const mayRefer = dialect ?? 'openai-responses'
+        const answers = await referencedAnswers(plane, { dialect: mayRefer, body, key, memory })
+        const options = { ...requestOptionsOf(plane), answers }
+        const lint = { dialect: dialect ?? undefined, request: options }
+        return plane.transforms.lint(body, lint, { key, signal })
+      }
+      // What this route itself refuses, it refuses as its client's API would.
+      const spoken = dialect ?? dialectOfHeaders(request.headers)
+      await turnRoute(LINT_PATH, { ...parts, dialect: spoken, answerHere }).serve(routed)
+    }
+  }
+}
+
+/** @throws {GatewayError} GW_BODY_INVALID for a name that is none */
+function askedDialect({ url = '' }: IncomingMessage): DialectName | null {
+  const [, query] = url.split('?', 2)
+  const name = new URLSearchParams(query).get('dialect')
+  if (name === null || isDialectName(name)) return name
+  throw new GatewayError('GW_BODY_INVALID', undefined, {
+    message: `dialect: must be one of ${DIALECT_NAMES.join(', ')}`,
+    param: 'dialect'
+  })
+}
