@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { readSse } from '../helper/sse-messages.ts'
 import type { AbuseStand } from './stand.ts'
 
@@ -24,8 +25,24 @@ const Paths = {
 const Schema = { type: 'object', properties: { text: { type: 'string' } }, required: ['text'] }
 const Write = { name: 'write', description: 'Writes a text.' }
 
+/** Between two questions: the simulator is busy with each before it answers, and others wait for it, not for the gateway. */
+const GapMs = 100
+
+/** Asks so often, without waiting for the answers. */
+export function askAtOnce(
+  stand: Pick<AbuseStand, 'url' | 'key'>,
+  question: LongQuestion,
+  count: number
+): Promise<LongAnswer[]> {
+  const all = Array.from({ length: count }, async (_, at) => {
+    await delay(at * GapMs)
+    return ask(stand, question)
+  })
+  return Promise.all(all)
+}
+
 /** Asks with one tool on offer, `write`, and reads the whole answer. */
-export async function ask(
+async function ask(
   { url, key }: Pick<AbuseStand, 'url' | 'key'>,
   question: LongQuestion
 ): Promise<LongAnswer> {

@@ -1,4 +1,4 @@
-import { ask, Dialects, endOf } from '../long-answers.ts'
+import { askAtOnce, Dialects, endOf } from '../long-answers.ts'
 import type { AbuseRow } from '../row.ts'
 
 /** More than any answer may have. */
@@ -39,7 +39,7 @@ export const row: AbuseRow = {
       for (const dialect of Dialects) {
         for (const isStream of [true, false]) {
           const question = { dialect, isStream, prompt: `${words} sim:gap=0` }
-          const all = await Promise.all(Array.from({ length: AtOnce }, () => ask(stand, question)))
+          const all = await askAtOnce(stand, question, AtOnce)
           for (const { status, text } of all) {
             if (!isStream) refuse(status, text)
             else if (status !== 200 || endOf(dialect, text) !== Incomplete[dialect]) {
@@ -56,8 +56,8 @@ export const row: AbuseRow = {
       prompt: `${Kinds.text} sim:gap=0`
     } as const
     for (let count = 0; count < Collected; count += CollectedAtOnce) {
-      const some = Array.from({ length: CollectedAtOnce }, () => ask(stand, question))
-      for (const { status, text } of await Promise.all(some)) refuse(status, text)
+      const some = await askAtOnce(stand, question, CollectedAtOnce)
+      for (const { status, text } of some) refuse(status, text)
     }
     return `${streams} streams ended as incomplete; others: ${[...refused].join(', ')}`
   }

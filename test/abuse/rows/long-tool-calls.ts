@@ -1,6 +1,6 @@
 import { fillerText } from '../../../src/simulator/script.ts'
 import { ProcessTree } from '../../bench/process-tree.ts'
-import { argumentsIn, ask, Dialects, type LongQuestion } from '../long-answers.ts'
+import { argumentsIn, askAtOnce, Dialects, type LongQuestion } from '../long-answers.ts'
 import type { AbuseRow } from '../row.ts'
 import type { AbuseStand } from '../stand.ts'
 
@@ -46,7 +46,7 @@ async function askAll(
   const expected = JSON.stringify({ text: fillerText(chars) })
   const prompt = `use tool write with {"text":"x"} sim:arguments=${chars} sim:piece=${piece} sim:gap=0`
   const question = { ...way, prompt }
-  const all = await Promise.all(Array.from({ length: AtOnce }, () => ask(stand, question)))
+  const all = await askAtOnce(stand, question, AtOnce)
   const told = all.map((answer) =>
     answer.status === 200 ? argumentsIn(question, answer) : answer.text
   )
