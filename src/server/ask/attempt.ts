@@ -123,7 +123,7 @@ export class Attempt implements ResponseReader, AnswerSource {
   /** Came when this turn of the event loop was spent. Bounded by what the engine hands over after `pause()`. */
   readonly #held: Buffer[] = []
   readonly #readHeld = (): void => {
-    for (const chunk of this.#held.splice(0)) this.#readAnswer(chunk)
+    this.#readRest()
     if (!this.#isSinkFull && this.#phase !== 'over') this.#exchange.resume()
   }
   readonly #flush = (): void => {
@@ -197,21 +197,28 @@ export class Attempt implements ResponseReader, AnswerSource {
 
   onEnd(): void {
     if (this.#phase === 'over') return
-    if (this.#status !== 200) this.#failWith(this.#faultOfBody())
-    else this.#finishAnswer()
+    if (this.#status !== 200) return this.#failWith(this.#faultOfBody())
+    this.#readRest()
+    this.#finishAnswer()
   }
 
   onError(cause: unknown): void {
     if (this.#phase === 'over') return
     // A refusal whose body breaks off still is that refusal.
-    if (this.#status !== 0 && this.#status !== 200) this.#failWith(this.#faultOfBody())
-    else this.#failBecause(cause)
+    if (this.#status !== 0 && this.#status !== 200) return this.#failWith(this.#faultOfBody())
+    if (!this.#options.signal.aborted) this.#readRest()
+    this.#failBecause(cause)
   }
 
   #hold(chunk: Buffer): void {
     if (this.#held.push(chunk) > 1) return
     this.#exchange.pause()
     turnShare.wait(this.#readHeld)
+  }
+
+  /** At once where nothing follows: the engine tells an end or a failure however much is held. */
+  #readRest(): void {
+    for (const chunk of this.#held.splice(0)) this.#readAnswer(chunk)
   }
 
   #readAnswer(chunk: Buffer): void {
@@ -235,6 +242,7 @@ export class Attempt implements ResponseReader, AnswerSource {
   }
 
   #finishAnswer(): void {
+    if (this.#phase === 'over') return
     try {
       this.#reader.end(this.#onPart)
       this.#options.sink.end()

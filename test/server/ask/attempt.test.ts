@@ -205,6 +205,37 @@ t.test('an answer', (t) => {
     t.ok(most <= 2400, `${most} parts in one turn of the event loop`)
   })
 
+  t.test(
+    'that comes faster than it can be read is whole, however its connection ends',
+    async (t) => {
+      const words = Buffer.concat(Array.from({ length: 3000 }, () => textFrame('a')))
+      const whole = Buffer.concat([words, endFrame])
+      const isCut = { error: { code: 'GW_UPSTREAM_STATUS' }, phase: 'answering' }
+      for (const [header, body, outcome] of [
+        [`content-length: ${whole.byteLength}`, whole, { name: 'answered' }],
+        ['connection: close', whole, { name: 'answered' }],
+        [
+          'transfer-encoding: chunked',
+          Buffer.from(`fffff\r\n${words.toString('latin1')}`, 'latin1'),
+          isCut
+        ]
+      ] as const) {
+        const answers = await Promise.all(
+          Array.from({ length: 5 }, () =>
+            attempt(t, ({ socket }) => {
+              const head = `HTTP/1.1 200 OK\r\nconnection: close\r\n${header}\r\n\r\n`
+              socket.end(Buffer.concat([Buffer.from(head), body])) // its end comes with the last of it
+            })
+          )
+        )
+        for (const { sink, over } of answers) {
+          t.match(await over(), outcome, header)
+          t.equal(summarize(sink.parts).text.length, 3000, header)
+        }
+      }
+    }
+  )
+
   t.test('that stops at a stop sequence leaves the rest', async (t) => {
     const { sink, seen, pool, over, upstream } = await attempt(
       t,
