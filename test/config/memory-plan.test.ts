@@ -32,7 +32,7 @@ t.test('planMemory()', (t) => {
       t.equal(plan.workers, workers)
       t.equal(plan.threads, 1)
       t.equal(sumOf(plan), plan.usedBytes)
-      t.ok(plan.usedBytes <= limitMb * mebibyte * (11 / 12), 'a twelfth stays free')
+      t.ok(plan.usedBytes <= limitMb * mebibyte * (15 / 16), 'a sixteenth stays free')
       t.ok(plan.worker.oldSpaceMb >= 32 && plan.thread.oldSpaceMb >= 22)
       t.ok(plan.bodyBytesPerWorker >= 8 * mebibyte)
     })
