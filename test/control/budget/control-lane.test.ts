@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { createServer } from 'node:net'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../../src/config/load.ts'
@@ -74,6 +75,18 @@ t.test('ControlLane.call()', (t) => {
     await t.rejects(lane.call(request(upstream.url, { unlessSent }), never), {
       code: 'GW_DRAINING'
     })
+  })
+
+  t.test('leaves nothing behind at the signal of one that got no connection', async (t) => {
+    const lane = setUp(t)
+    const unlessSent = new AbortController().signal
+    const error = new GatewayError('GW_DRAINING')
+    const call = lane.call(
+      request(new URL('http://127.0.0.1:1/'), { unlessSent }),
+      AbortSignal.abort(error)
+    )
+    await t.rejects(call, { code: 'GW_DRAINING' })
+    t.same(getEventListeners(unlessSent, 'abort'), [])
   })
 
   t.test('names the setting of the host that it could not reach', async (t) => {
