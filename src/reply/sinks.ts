@@ -113,47 +113,67 @@ export interface KeptReplyOptions {
   readonly isGone: () => boolean
 }
 
+/** What stands before the client's sink and leaves to it whether that has begun and keeps up. */
+abstract class PassingSink implements AnswerSink {
+  protected readonly sink: AnswerSink
+
+  constructor(sink: AnswerSink) {
+    this.sink = sink
+  }
+
+  get hasBegun(): boolean {
+    return this.sink.hasBegun
+  }
+
+  attach(source: AnswerSource): void {
+    this.sink.attach(source)
+  }
+
+  whenDrained(signal: AbortSignal): Promise<void> {
+    return this.sink.whenDrained(signal)
+  }
+
+  onSent(): void {
+    this.sink.onSent()
+  }
+
+  onIdle(): void {
+    this.sink.onIdle()
+  }
+
+  abstract push(part: StreamPart): void
+  abstract flush(): void
+  abstract end(): void
+
+  fail(error: GatewayError): void {
+    this.sink.fail(error)
+  }
+
+  dispose(): void {
+    this.sink.dispose()
+  }
+}
+
 /**
  * An answer whose client may refer to it in its next request: the end is told only when every worker can look the
  * answer up. Owns the sink.
  */
-export class KeptReply implements AnswerSink {
+export class KeptReply extends PassingSink {
   readonly #options: KeptReplyOptions
-  readonly #sink: AnswerSink
   #state: 'open' | 'ending' | 'saving' | 'disposed-while-saving' | 'over' = 'open'
 
   constructor(options: KeptReplyOptions) {
+    super(options.sink)
     this.#options = options
-    this.#sink = options.sink
-  }
-
-  get hasBegun(): boolean {
-    return this.#sink.hasBegun
-  }
-
-  attach(source: AnswerSource): void {
-    this.#sink.attach(source)
-  }
-
-  whenDrained(signal: AbortSignal): Promise<void> {
-    return this.#sink.whenDrained(signal)
-  }
-
-  onSent(): void {
-    this.#sink.onSent()
-  }
-
-  onIdle(): void {
-    this.#sink.onIdle()
   }
 
   push(part: StreamPart): void {
     if (part.type === 'end') this.#state = 'ending'
-    this.#sink.push(part)
+    this.sink.push(part)
   }
 
   flush(): void {
-    if (this.#state === 'open') this.#sink.flush()
+    if (this.#state === 'open') this.sink.flush()
   }
 
   end(): void {
@@ -161,21 +181,17 @@ export class KeptReply implements AnswerSink {
     void this.#saveAndEnd() // rejects only for bugs
   }
 
-  fail(error: GatewayError): void {
-    this.#sink.fail(error)
-  }
-
   /** Takes effect when the end has been told. */
-  dispose(): void {
+  override dispose(): void {
     if (this.#state === 'saving') this.#state = 'disposed-while-saving'
-    else this.#sink.dispose()
+    else this.sink.dispose()
   }
 
   async #saveAndEnd(): Promise<void> {
     const { save, isGone } = this.#options
     await save()
-    if (!isGone()) this.#sink.end()
-    if (this.#state === 'disposed-while-saving') this.#sink.dispose()
+    if (!isGone()) this.sink.end()
+    if (this.#state === 'disposed-while-saving') this.sink.dispose()
     this.#state = 'over'
   }
 }
@@ -184,53 +200,24 @@ export class KeptReply implements AnswerSink {
  * Takes one round of an answer in place of the client's sink. What the reader lets pass goes on to that; the end of
  * the round is not the end of the answer until somebody has said so.
  */
-export class RoundSink implements AnswerSink {
-  readonly #sink: AnswerSink
+export class RoundSink extends PassingSink {
   readonly #reader: RoundReader
 
   constructor(sink: AnswerSink, reader: RoundReader) {
-    this.#sink = sink
+    super(sink)
     this.#reader = reader
   }
 
-  get hasBegun(): boolean {
-    return this.#sink.hasBegun
-  }
-
-  attach(source: AnswerSource): void {
-    this.#sink.attach(source)
-  }
-
-  whenDrained(signal: AbortSignal): Promise<void> {
-    return this.#sink.whenDrained(signal)
-  }
-
-  onSent(): void {
-    this.#sink.onSent()
-  }
-
-  onIdle(): void {
-    this.#sink.onIdle()
-  }
-
   push(part: StreamPart): void {
-    for (const passed of this.#reader.push(part)) this.#sink.push(passed)
+    for (const passed of this.#reader.push(part)) this.sink.push(passed)
   }
 
   flush(): void {
-    this.#sink.flush()
+    this.sink.flush()
   }
 
   end(): void {
-    this.#sink.flush()
-    this.#sink.onIdle()
-  }
-
-  fail(error: GatewayError): void {
-    this.#sink.fail(error)
-  }
-
-  dispose(): void {
-    this.#sink.dispose()
+    this.sink.flush()
+    this.sink.onIdle()
   }
 }

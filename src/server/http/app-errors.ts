@@ -45,7 +45,7 @@ export function noSuchRoute(
   response: ServerResponse
 ): GatewayError {
   const path = pathOf(request)
-  const allowed = router.methodsOf(path)
+  const allowed = router.methodsOf(request, response)
   if (allowed.length === 0) {
     const message = `There is no route ${request.method} ${path}.${hintFor(path)}`
     return new GatewayError('GW_ROUTE_UNKNOWN', undefined, { message })

@@ -49,18 +49,26 @@ export class Router {
 
   /** @throws {GatewayError} GW_BODY_INVALID where the path is none */
   find(request: IncomingMessage, response: ServerResponse): Match | null {
-    const { method, url = '' } = request
+    const { method } = request
     const served = METHODS.find((one) => one === (method === 'HEAD' ? 'GET' : method))
-    const found = served === undefined ? null : this.#routes.find(served, url)
+    return served === undefined ? null : this.#match(served, request, response)
+  }
+
+  /**
+   * The methods that a path takes; empty where no route has it.
+   *
+   * @throws {GatewayError} GW_BODY_INVALID where the path is none
+   */
+  methodsOf(request: IncomingMessage, response: ServerResponse): readonly Method[] {
+    return METHODS.filter((method) => this.#match(method, request, response) !== null)
+  }
+
+  #match(method: Method, request: IncomingMessage, response: ServerResponse): Match | null {
+    const found = this.#routes.find(method, request.url ?? '')
     if (found === null) return null
     const { params } = found
     const route: Route = found.handler(request, response, params, null, {}) // or throws for a bad path
     return { route, params }
-  }
-
-  /** The methods that a path takes; empty where no route has it. */
-  methodsOf(url: string): readonly Method[] {
-    return METHODS.filter((method) => this.#routes.find(method, url) !== null)
   }
 }
 

@@ -95,8 +95,8 @@ function lintRoute(parts: TurnParts): Route {
 
 /** @throws {GatewayError} GW_BODY_INVALID for a name that is none */
 function askedDialect({ url = '' }: IncomingMessage): DialectName | null {
-  const [, query] = url.split('?', 2)
-  const name = new URLSearchParams(query).get('dialect')
+  const at = url.indexOf('?')
+  const name = at < 0 ? null : new URLSearchParams(url.slice(at)).get('dialect')
   if (name === null || isDialectName(name)) return name
   throw new GatewayError('GW_BODY_INVALID', undefined, {
     message: `dialect: must be one of ${DIALECT_NAMES.join(', ')}`,

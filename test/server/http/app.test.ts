@@ -132,6 +132,8 @@ t.test('errors have the shape of their route', async (t) => {
   t.equal((await ask('/v1/messages', { method: 'PUT', headers: key })).headers.get('allow'), 'POST')
   t.equal((await ask('/v1/models', { method: 'PUT', headers: key })).headers.get('allow'), 'GET')
   t.equal((await ask('/v1/models/auto', { method: 'PUT', headers: key })).status, 405)
+  t.equal((await ask('/v1/models/%zz', { method: 'PUT', headers: key })).status, 400)
+  t.equal((await post('/v1/lint?dialect=openai-chat?x', question)).status, 400)
   t.equal((await ask('/v1/messages/', { method: 'GET', headers: key })).status, 405)
   const invalid = await post('/v1/messages', 'no object')
   t.match(await errorOf(invalid), { type: 'error', error: { type: 'invalid_request_error' } })
