@@ -1,16 +1,10 @@
 import { createHash } from 'node:crypto'
-import { asJsonObject, type JsonObject } from '../shared/json.ts'
+import type { JsonObject } from '../shared/json.ts'
 import type { SimulatedModel } from './models.ts'
 import type { RequestView } from './request-view.ts'
-import {
-  divideText,
-  lastWords,
-  piecesOf,
-  shapeDeltas,
-  spokenAnswer,
-  spokenWords
-} from './spoken-text.ts'
-import { countTokens } from './tokens.ts'
+import { divideText, lastWords, piecesOfParts, shapeDeltas, spokenAnswer } from './spoken-text.ts'
+import { reasoningSteps, thinkingDeltas } from './thoughts.ts'
+import { counted, countTokens, TokenCounter } from './tokens.ts'
 import { offeredTools } from './tool-rules.ts'
 import { findWishedCalls, type WishedCall } from './wished-calls.ts'
 import type { FoundWords } from './words.ts'
@@ -57,19 +51,24 @@ function* allSteps(input: ScriptInput): Generator<Step> {
   if (flags.has('stall-first')) yield { type: 'stall' }
   if (flags.has('throttled-frame')) yield THROTTLED
   if (flags.has('unknown-event')) yield* UNKNOWN_EVENTS
-  const reasoning = [...reasoningSteps(view, words)]
   const calls = findWishedCalls(lastWords(view.current.content), offeredTools(view))
-  const deltas = [...thinkingDeltas(view.current.content, words), ...textDeltas(input, calls)]
-  yield* reasoning
-  yield* textSteps(deltas, words)
+  const thought = new TokenCounter()
+  const said = new TokenCounter()
+  yield* reasoningSteps(input, thought)
+  yield* textSteps(counted(spokenDeltas(input, calls), said), words)
   yield* toolSteps(calls, { view, words })
   if (flags.has('cut-frame')) yield { type: 'half-frame', bytes: CUT_FRAME_BYTES }
   if (flags.has('cut-frame') || flags.has('no-end')) return
-  // Counted only where an answer comes to its end: it may be endless.
-  yield* endSteps(input, { calls, outputTokens: countOutput(reasoning, deltas, calls) })
+  const called = calls.length === 0 ? 0 : countTokens(JSON.stringify(calls))
+  yield* endSteps(input, { calls, outputTokens: thought.tokens + said.tokens + called })
 }
 
-function textDeltas({ view, words }: ScriptInput, calls: readonly WishedCall[]): string[] {
+function* spokenDeltas(input: ScriptInput, calls: readonly WishedCall[]): Generator<string> {
+  yield* thinkingDeltas(input.view.current.content, input.words)
+  yield* textDeltas(input, calls)
+}
+
+function textDeltas({ view, words }: ScriptInput, calls: readonly WishedCall[]): Iterable<string> {
   const { events, size } = words.numbers
   if (words.say !== null && events !== undefined) return divideText(words.say, events)
   const text = words.say ?? announce(calls) ?? spokenAnswer(view.current, view.history.length)
@@ -82,18 +81,28 @@ function announce(calls: readonly WishedCall[]): string | null {
 }
 
 /** The text, with the fault that was asked for after its first half. */
-function* textSteps(deltas: readonly string[], words: FoundWords): Generator<Step> {
-  const half = Math.ceil(deltas.length / 2)
-  yield* deltas.slice(0, half).map(toTextStep)
-  const fault = MID_FAULTS.find(([word]) => words.flags.has(word))
-  if (fault !== undefined) yield fault[1]
-  const bytes = words.numbers['half-frame']
-  if (bytes !== undefined) yield* [{ type: 'half-frame', bytes } as const, STALL]
-  yield* deltas.slice(half).map(toTextStep)
+function* textSteps(deltas: Iterable<string>, words: FoundWords): Generator<Step> {
+  const faults = midFaults(words)
+  if (faults.length === 0) return yield* toTextSteps(deltas)
+  const all = [...deltas] // only then it is known where its middle is
+  const half = Math.ceil(all.length / 2)
+  yield* toTextSteps(all.slice(0, half))
+  yield* faults
+  yield* toTextSteps(all.slice(half))
 }
 
-function toTextStep(content: string): Step {
-  return { type: 'event', name: 'assistantResponseEvent', payload: { content } }
+function midFaults({ flags, numbers }: FoundWords): readonly Step[] {
+  const named = MID_FAULTS.find(([word]) => flags.has(word))
+  const bytes = numbers['half-frame']
+  return [
+    ...(named === undefined ? [] : [named[1]]),
+    ...(bytes === undefined ? [] : [{ type: 'half-frame', bytes } as const, STALL])
+  ]
+}
+
+function* toTextSteps(deltas: Iterable<string>): Generator<Step> {
+  for (const content of deltas)
+    yield { type: 'event', name: 'assistantResponseEvent', payload: { content } }
 }
 
 interface AnswerFacts {
@@ -141,18 +150,6 @@ function stopReasonOf({ flags }: FoundWords, calls: readonly WishedCall[]): stri
   return calls.length > 0 ? 'TOOL_USE' : 'END_TURN'
 }
 
-function countOutput(
-  reasoning: readonly Step[],
-  deltas: readonly string[],
-  calls: readonly WishedCall[]
-): number {
-  const thought = reasoning
-    .map((step) => (step.type === 'event' && 'text' in step.payload ? step.payload.text : ''))
-    .join('')
-  const called = calls.length === 0 ? '' : JSON.stringify(calls)
-  return countTokens(thought) + countTokens(deltas.join('')) + countTokens(called)
-}
-
 const BROKEN = 'Encountered an unexpected error when processing the request, please try again.'
 
 const THROTTLED: Step = {
@@ -188,48 +185,6 @@ const UNKNOWN_EVENTS: readonly Step[] = [
   { type: 'event', name: 'assistantResponseEvent', payload: { content: '', future: { member: 1 } } }
 ]
 
-const THOUGHT_CHARS = 20
-
-/**
- * Native reasoning, when `additionalModelRequestFields` asks for it (kiro-protocol §9.2): text deltas,
- * and from Claude a signature. `display: omitted` leaves only the signature.
- */
-export function* reasoningSteps(view: RequestView, words: FoundWords): Generator<Step> {
-  const fields = asJsonObject(view.root['additionalModelRequestFields']) ?? {}
-  const thinking = asJsonObject(fields['thinking'])
-  const effort = asJsonObject(fields['reasoning'])?.['effort']
-  const isClaude = thinking?.['type'] === 'adaptive'
-  if (!isClaude && (typeof effort !== 'string' || effort === 'none')) return
-  const thought = thoughtOn(view.current.content)
-  if (thinking?.['display'] !== 'omitted') {
-    for (const text of thoughtDeltas(thought, words)) yield reasoningStep({ text })
-  }
-  if (isClaude) yield reasoningStep({ signature: signatureOf(thought) })
-}
-
-/** Emulated reasoning, when the text asks for it by tags (§9.1). The tags are cut between deltas. */
-export function thinkingDeltas(content: string, words: FoundWords): string[] {
-  if (!/<thinking_mode>(?:enabled|adaptive)<\/thinking_mode>/.test(content)) return []
-  return ['<thi', 'nking>', ...thoughtDeltas(thoughtOn(content), words), '</thin', 'king>\n', '\n']
-}
-
-function thoughtDeltas(thought: string, { numbers }: FoundWords): string[] {
-  const { thoughts: events, size = THOUGHT_CHARS } = numbers
-  return events === undefined ? spokenWords(thought) : shapeDeltas(thought, { events, size })
-}
-
-function thoughtOn(content: string): string {
-  return `The person wrote ${lastWords(content).length} characters. A simulator answers plainly.`
-}
-
-function signatureOf(thought: string): string {
-  return createHash('sha256').update(thought).digest('base64')
-}
-
-function reasoningStep(payload: object): Step {
-  return { type: 'event', name: 'reasoningContentEvent', payload }
-}
-
 /** Lengths of argument fragments, used in turn: some end inside a key, a number or an escape. */
 const FRAGMENT_CHARS = [3, 1, 7, 2, 5, 11]
 /** Arguments this long are cut into pieces this much larger, as the upstream does. */
@@ -243,14 +198,20 @@ interface ToolContext {
 
 /** The events of all tool calls, one after the other (kiro-protocol §5.5). */
 export function* toolSteps(calls: readonly WishedCall[], context: ToolContext): Generator<Step> {
-  const { flags } = context.words
+  const { flags, numbers } = context.words
   for (const [index, call] of calls.entries()) {
     const head = { name: call.name, toolUseId: toolUseId(context.view, index) }
     const isCut = flags.has('truncated-tool') && index === calls.length - 1
     yield toolEvent(head)
-    const input = fillUp(call.input, context.words.numbers.arguments)
-    if (flags.has('tool-object')) yield toolEvent({ ...head, input })
-    else yield* fragmentSteps(head, argumentsText(input, isCut), context.words.numbers.piece)
+    const json = argumentsJson(call.input, numbers.arguments)
+    if (flags.has('tool-object')) {
+      yield toolEvent({ ...head, input: JSON.parse([...json].join('')) })
+    } else {
+      const parts = isCut ? [firstHalf([...json].join(''))] : json
+      // No arguments at all are sent as no fragment, not as `{}`.
+      const isEmpty = Object.keys(call.input).length === 0 && !isCut
+      if (!isEmpty) yield* fragmentSteps(head, parts, numbers.piece)
+    }
     if (isCut || flags.has('tool-no-stop')) continue
     yield toolEvent({ ...head, stop: true })
     if (flags.has('ghost-tool')) yield* ghostSteps(head)
@@ -277,37 +238,49 @@ type ToolHead = { readonly name: string; readonly toolUseId: string }
 
 function* fragmentSteps(
   head: ToolHead,
-  text: string,
+  parts: Iterable<string>,
   pieceChars: number | undefined
 ): Generator<Step> {
-  const fragments = pieceChars === undefined ? fragmentsOf(text) : piecesOf(text, pieceChars)
+  const fragments =
+    pieceChars === undefined ? fragmentsOf([...parts].join('')) : piecesOfParts(parts, pieceChars)
   for (const input of fragments) yield toolEvent({ ...head, input })
 }
 
 /** Numbered lines with quotes, backslashes and wide characters, so that what is lost or swapped shows. */
 export function fillerText(chars: number): string {
-  const lines: string[] = []
-  for (let length = 0; length < chars; length += lines.at(-1)?.length ?? 0) {
-    lines.push(`${lines.length}: "a\\b" é 世 😀\n`)
+  return [...fillerLines(chars)].join('')
+}
+
+function* fillerLines(chars: number): Generator<string> {
+  for (let index = 0, missing = chars; missing > 0; index++) {
+    const line = `${index}: "a\\b" é 世 😀\n`
+    yield line.slice(0, missing).replace(/[\ud800-\udbff]$/, '.')
+    missing -= line.length
   }
-  return lines
-    .join('')
-    .slice(0, chars)
-    .replace(/[\ud800-\udbff]$/, '.')
 }
 
-/** `chars`: of the last text among the arguments. */
-function fillUp(input: JsonObject, chars: number | undefined): JsonObject {
+/** In parts, made while they are sent. `chars`: of the last text among the arguments. */
+function* argumentsJson(input: JsonObject, chars: number | undefined): Generator<string> {
   const name = Object.keys(input).findLast((key) => typeof input[key] === 'string')
-  if (chars === undefined || name === undefined) return input
-  return { ...input, [name]: fillerText(chars) }
+  if (chars === undefined || name === undefined) return yield JSON.stringify(input)
+  let before = '{'
+  for (const [key, value] of Object.entries(input)) {
+    yield `${before}${JSON.stringify(key)}:`
+    if (key === name) yield* quoted(fillerLines(chars))
+    else yield JSON.stringify(value)
+    before = ','
+  }
+  yield '}'
 }
 
-/** No arguments at all are sent as no fragment, not as `{}`. */
-function argumentsText(input: JsonObject, isCut: boolean): string {
-  if (Object.keys(input).length === 0 && !isCut) return ''
-  const text = JSON.stringify(input)
-  return isCut ? text.slice(0, Math.ceil(text.length / 2)) : text
+function* quoted(parts: Iterable<string>): Generator<string> {
+  yield '"'
+  for (const part of parts) yield JSON.stringify(part).slice(1, -1)
+  yield '"'
+}
+
+function firstHalf(text: string): string {
+  return text.slice(0, Math.ceil(text.length / 2))
 }
 
 /** The same call once more, empty: clients must not run it again. */

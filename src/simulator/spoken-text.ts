@@ -47,17 +47,25 @@ export function spokenWords(text: string): string[] {
 export function shapeDeltas(
   text: string,
   shape: { readonly events: number | undefined; readonly size: number | undefined }
-): string[] {
+): Iterable<string> {
   const { events, size } = shape
-  if (events === undefined)
-    return size === undefined ? spokenWords(text) : [...piecesOf(text, size)]
-  const words = spokenWords(text)
+  if (events !== undefined) return filledDeltas(spokenWords(text), events, size)
+  return size === undefined ? spokenWords(text) : piecesOf(text, size)
+}
+
+/** Made while they are sent: an answer may be endless. */
+function* filledDeltas(
+  words: readonly string[],
+  events: number,
+  size: number | undefined
+): Generator<string> {
   const fillers = FILLER_WORDS.map((word) => fit(word, size))
-  return Array.from({ length: events }, (_, i) => {
+  for (let i = 0; i < events; i++) {
     const word = words[i]
-    const filler = fillers[(i - words.length) % fillers.length] ?? ''
-    return word === undefined ? filler : fit(word, size)
-  })
+    yield word === undefined
+      ? (fillers[(i - words.length) % fillers.length] ?? '')
+      : fit(word, size)
+  }
 }
 
 /** As many characters of it as asked for, or it and filling words. */
@@ -83,6 +91,19 @@ export function* piecesOf(text: string, size: number): Generator<string, undefin
     yield text.slice(from, to)
     from = to
   }
+}
+
+/** The same for a text that comes in parts. */
+export function* piecesOfParts(parts: Iterable<string>, size: number): Generator<string> {
+  let rest = ''
+  for (const part of parts) {
+    rest += part
+    if (rest.length <= 2 * size) continue // may be less than a piece and a character
+    const pieces = [...piecesOf(rest, size)]
+    rest = pieces.pop() ?? ''
+    yield* pieces
+  }
+  yield* piecesOf(rest, size)
 }
 
 function resultText(value: unknown): string {

@@ -12,19 +12,35 @@ const FIRST_WIDE_CHAR = 0x2e80
  * characters. It is deliberately no multiple of the text's length, so that estimates show their error.
  */
 export function countTokens(text: string): number {
-  let tokens = 0
-  let wordChars = 0
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (isWordChar(code)) {
-      if (wordChars % CHARS_PER_PIECE === 0) tokens++
-      wordChars++
-      continue
+  return new TokenCounter().add(text).tokens
+}
+
+/** The same count of a text that comes in parts, wherever they are cut. */
+export class TokenCounter {
+  tokens = 0
+  #wordChars = 0
+
+  add(text: string): this {
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i)
+      if (isWordChar(code)) {
+        if (this.#wordChars % CHARS_PER_PIECE === 0) this.tokens++
+        this.#wordChars++
+        continue
+      }
+      this.#wordChars = 0
+      if (!isSpace(code) && !isLowSurrogate(code)) this.tokens++
     }
-    wordChars = 0
-    if (!isSpace(code) && !isLowSurrogate(code)) tokens++
+    return this
   }
-  return tokens
+}
+
+/** Counts what passes. */
+export function* counted(texts: Iterable<string>, counter: TokenCounter): Generator<string> {
+  for (const text of texts) {
+    counter.add(text)
+    yield text
+  }
 }
 
 function isWordChar(code: number): boolean {

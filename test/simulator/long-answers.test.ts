@@ -1,6 +1,11 @@
 import t from 'tap'
-import { fillerText, toolSteps } from '../../src/simulator/script.ts'
+import { simulatedModel } from '../../src/simulator/models.ts'
+import { checkRequest } from '../../src/simulator/request-rules.ts'
+import { fillerText, type Step, toolSteps, writeScript } from '../../src/simulator/script.ts'
+import { piecesOf } from '../../src/simulator/spoken-text.ts'
+import { countTokens, TokenCounter } from '../../src/simulator/tokens.ts'
 import { findControlWords } from '../../src/simulator/words.ts'
+import { upstreamRequest, upstreamTool } from '../helper/simulator-request.ts'
 
 t.test('arguments of any length come in pieces of any size', async (t) => {
   const calls = [{ name: 'write', input: { path: 'a', text: 'x', count: 1 } }]
@@ -17,4 +22,31 @@ t.test('arguments of any length come in pieces of any size', async (t) => {
     )
   }
   t.equal(fillerText(3000).length, 3000)
+})
+
+t.test('an answer is made while it is read, however long it is', async (t) => {
+  const tool = upstreamTool('write', { type: 'object', properties: { text: { type: 'string' } } })
+  for (const prompt of [
+    'sim:events=100000000 sim:size=1024',
+    '<thinking_mode>enabled</thinking_mode> sim:thoughts=100000000 sim:size=1024',
+    'use tool write with {"text":"x"} sim:arguments=100000000 sim:piece=1024'
+  ]) {
+    const view = checkRequest(upstreamRequest(prompt, { context: { tools: [tool] } }))
+    if ('status' in view) throw new Error(`refused: ${view.rule}`)
+    const model = simulatedModel(view.modelId)
+    if (model === undefined) throw new Error('no such model')
+    const script = writeScript({ view, words: findControlWords(prompt), model, inputTokens: 1 })
+    let last: Step | undefined
+    for (let index = 0; index < 100; index++) last = script.next().value ?? undefined
+    t.ok(JSON.stringify(last).length > 1000, prompt)
+  }
+})
+
+t.test('tokens are the same wherever a text is cut', async (t) => {
+  const text = fillerText(500) + 'longish_words and 漢字 with words of several pieces'
+  for (const size of [1, 3, 7]) {
+    const counter = new TokenCounter()
+    for (const piece of piecesOf(text, size)) counter.add(piece)
+    t.equal(counter.tokens, countTokens(text))
+  }
 })
