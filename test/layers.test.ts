@@ -24,13 +24,14 @@ const layers: LayerTable = {
   reply: ['admission', 'dialects', 'frames', 'kiro', 'shared'],
   credentials: ['kiro', 'upstream', 'config', 'observe', 'shared'],
   admission: ['ipc', 'shared'],
+  // What goes between primary and worker is named by the types of those who make it.
+  ipc: ['kiro', 'config', 'observe', 'shared'],
   upstream: ['kiro', 'config', 'observe', 'shared'],
   transform: ['dialects', 'config', 'shared'],
   dialects: ['kiro', 'frames', 'shared'],
   simulator: ['kiro', 'frames', 'shared'],
   kiro: ['frames', 'shared'],
   config: ['shared'],
-  ipc: ['shared'],
   observe: ['shared'],
   dashboard: ['shared'],
   // Frames are refused with codes of shared/errors.ts, which knows nothing of frames.

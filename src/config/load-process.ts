@@ -1,18 +1,18 @@
 import { readFileSync } from 'node:fs'
 import { parse } from 'dotenv'
-import { configInvalid, type Environment, loadConfig, withoutEmpty, withOwnNames } from './load.ts'
-import type { Config } from './settings.ts'
+import {
+  configInvalid,
+  type Environment,
+  loadConfig,
+  type LoadResult,
+  withoutEmpty,
+  withOwnNames
+} from './load.ts'
 
-/** As `LoadResult`, and what was read. */
+/** As `LoadResult`, and the file that had a say; `null` if there was none. */
 export type ProcessLoadResult =
-  | {
-      readonly name: 'config'
-      readonly config: Config
-      readonly warnings: readonly string[]
-      /** The file that had a say; `null` if there was none. */
-      readonly file: string | null
-    }
-  | { readonly name: 'print'; readonly text: string }
+  | Exclude<LoadResult, { name: 'config' }>
+  | (Extract<LoadResult, { name: 'config' }> & { readonly file: string | null })
 
 /**
  * Reads the real environment, which wins over `envFile`, and the command line, which wins over both. Leaves
@@ -34,9 +34,9 @@ export function loadProcessConfig(
 ): ProcessLoadResult {
   const real = withOwnNames(withoutEmpty(process.env))
   const ruling = real['ENV_FILE']
-  const content = ruling === undefined ? readFile(envFile) : readRulingFile(ruling)
-  const { warnings } = content
-  const values = content.values === null ? null : withOwnNames(content.values)
+  const warnings: string[] = []
+  const content = ruling === undefined ? readEnvFile(envFile) : readRulingFile(ruling, warnings)
+  const values = content === null ? null : withOwnNames(content)
   const file = values === null ? null : (ruling ?? envFile)
   if (file === null && lastFile !== null) throw configInvalid([`${lastFile} cannot be read.`])
   const env =
@@ -86,25 +86,16 @@ function isForChildren(name: string): boolean {
   return FOR_CHILDREN.has(name) || /^(LC|UV|MALLOC)_[A-Z_]+$/.test(name)
 }
 
-interface FileContent {
-  readonly values: Environment | null
-  readonly warnings: readonly string[]
-}
-
-function readFile(path: string): FileContent {
-  return { values: readEnvFile(path), warnings: [] }
-}
-
 /**
  * A file that cannot be read does not stop the gateway: it may be readable by its owner only, and the environment is
  * there.
  */
-function readRulingFile(path: string): FileContent {
+function readRulingFile(path: string, warnings: string[]): Environment | null {
   try {
-    return { values: parse(readFileSync(path)), warnings: [] }
+    return parse(readFileSync(path))
   } catch (cause) {
-    const warning = `ENV_FILE cannot be read, so the environment alone counts: ${String(cause)}`
-    return { values: null, warnings: [warning] }
+    warnings.push(`ENV_FILE cannot be read, so the environment alone counts: ${String(cause)}`)
+    return null
   }
 }
 

@@ -17,9 +17,6 @@ export type SettingKind =
   | 'list'
   | 'pairs'
 
-/** The command line option that sets the same value and wins over the environment. */
-export type SettingOption = 'host' | 'port' | 'workers'
-
 /** What a leaf of `Settings` says besides its JSON Schema; both live in the same object. */
 export interface SettingFacts {
   readonly env: string
@@ -31,7 +28,8 @@ export interface SettingFacts {
   readonly description: string
   /** The text that stands for `null`; without it `null` can only come from leaving the setting out. */
   readonly nullWord?: 'none' | 'auto'
-  readonly option?: SettingOption
+  /** The command line option that sets the same value and wins over the environment. */
+  readonly option?: 'host' | 'port' | 'workers'
   /** Never shown: not in messages, not in the help text. */
   readonly isSecret?: boolean
   /** A running gateway can't take another value: processes, sockets or the sign-in were made with this one. */
@@ -51,96 +49,62 @@ export function setting<T>(facts: SettingFacts, schema: TSchema): Setting<T> {
   return Object.assign(Type.Unsafe<T>(schema), facts)
 }
 
-interface NumberBounds<Default> {
+/** What a call of a builder may say besides name and meaning. */
+interface MoreFacts
+  extends Pick<SettingFacts, 'alias' | 'option' | 'isSecret' | 'restart' | 'allowed'> {}
+
+/** `null` is possible where it is the default, or what the null word means. */
+type OrNull<T, Facts> = Facts extends { default: null } | { nullWord: string } ? T | null : T
+
+interface NumberFacts extends MoreFacts {
   readonly min: number
   readonly max: number
-  readonly default: Default
-  readonly option?: SettingOption
-  readonly restart?: true
+  readonly default: number | null
+  readonly nullWord?: 'none' | 'auto'
 }
 
 /** The longest time that a setting allows, in seconds. Node's own timers end at 24.8 days. */
-export const day = 86_400
+export const DAY = 86_400
 
 /** A whole number. */
-export function count(env: string, bounds: NumberBounds<number>, description: string) {
-  return number<number>({ env, kind: 'count', description, ...bounds })
-}
-
-/** A whole number, or `nullWord` for `null`. */
-export function countOr(
-  nullWord: 'none' | 'auto',
-  env: string,
-  bounds: NumberBounds<number | null> & { readonly description: string }
-) {
-  return number<number | null>({ env, kind: 'count', nullWord, ...bounds })
-}
-
+export const count = numbersOf('count', 1)
 /** A size in bytes. */
-export function bytes(env: string, bounds: NumberBounds<number>, description: string) {
-  return number<number>({ env, kind: 'bytes', description, ...bounds })
+export const bytes = numbersOf('bytes', 1)
+/** A duration: seconds in the environment and in the bounds given here, milliseconds in the config. */
+export const seconds = numbersOf('seconds', 1000)
+
+function numbersOf(kind: SettingKind, scale: number) {
+  return <const Facts extends NumberFacts>(env: string, facts: Facts, description: string) => {
+    const { min, max, default: value, ...more }: NumberFacts = facts
+    const range = { minimum: min * scale, maximum: max * scale }
+    const isNullable = value === null || more.nullWord !== undefined
+    return setting<OrNull<number, Facts>>(
+      { env, kind, description, ...more, ...range, default: value === null ? null : value * scale },
+      { type: isNullable ? ['integer', 'null'] : 'integer', ...range }
+    )
+  }
 }
 
-/** A size in bytes that may be left out. */
-export function optionalBytes(
-  env: string,
-  bounds: Omit<NumberBounds<null>, 'default'>,
-  description: string
-) {
-  return number<number | null>({ env, kind: 'bytes', description, ...bounds, default: null })
-}
-
-/** A duration: seconds in the environment, milliseconds in the config; the bounds given here are seconds. */
-export function seconds(env: string, bounds: NumberBounds<number>, description: string) {
-  return number<number>({ env, kind: 'seconds', description, ...inMilliseconds(bounds) })
-}
-
-/** A duration like `seconds`, or `none` for `null`: no limit. */
-export function secondsOrNone(
-  env: string,
-  bounds: NumberBounds<number | null>,
-  description: string
-) {
-  const converted = inMilliseconds(bounds)
-  return number<number | null>({
-    env,
-    kind: 'seconds',
-    nullWord: 'none',
-    description,
-    ...converted
-  })
-}
-
-interface TextRules<Default> {
-  readonly default: Default
+interface TextFacts extends MoreFacts {
+  readonly default: string | null
   readonly kind?: 'text' | 'path' | 'url' | 'proxy'
-  readonly alias?: string
   readonly pattern?: string
-  readonly allowed?: string
-  readonly isSecret?: boolean
-  readonly option?: SettingOption
-  readonly restart?: true
 }
 
-/** A text that always has a value. */
-export function text(env: string, rules: TextRules<string>, description: string) {
-  const { pattern, ...facts } = rules
-  return setting<string>(
-    { env, kind: 'text', description, ...facts },
-    { type: 'string', minLength: 1, ...(pattern === undefined ? {} : { pattern }) }
-  )
-}
-
-/** A text that may be left out. */
-export function optionalText(
+/** A text; one whose default is `null` may be left out. */
+export function text<const Facts extends TextFacts>(
   env: string,
-  rules: Omit<TextRules<null>, 'default'>,
+  facts: Facts,
   description: string
 ) {
-  const { pattern, ...facts } = rules
-  return setting<string | null>(
-    { env, kind: 'text', description, default: null, ...facts },
-    { type: ['string', 'null'], minLength: 1, ...(pattern === undefined ? {} : { pattern }) }
+  const { pattern, ...more }: TextFacts = facts
+  return setting<OrNull<string, Facts>>(
+    { env, kind: 'text', description, ...more },
+    {
+      type: more.default === null ? ['string', 'null'] : 'string',
+      minLength: 1,
+      ...(pattern !== undefined && { pattern })
+    }
   )
 }
 
@@ -156,26 +120,4 @@ export function choice<Word extends string>(
   description: string
 ) {
   return setting<Word>({ env, kind: 'choice', description, ...words }, { type: 'string' })
-}
-
-interface NumberFacts extends NumberBounds<number | null> {
-  readonly env: string
-  readonly kind: 'count' | 'bytes' | 'seconds'
-  readonly description: string
-  readonly nullWord?: 'none' | 'auto'
-}
-
-function number<T extends number | null>(facts: NumberFacts): Setting<T> {
-  const { min: minimum, max: maximum, ...rest } = facts
-  const isNullable = facts.nullWord !== undefined || facts.default === null
-  return setting<T>(
-    { ...rest, minimum, maximum },
-    { type: isNullable ? ['integer', 'null'] : 'integer', minimum, maximum }
-  )
-}
-
-function inMilliseconds(bounds: NumberBounds<number | null>): NumberBounds<number | null> {
-  const { min, max, default: value } = bounds
-  const defaultMs = value === null ? null : value * 1000
-  return { ...bounds, min: min * 1000, max: max * 1000, default: defaultMs }
 }

@@ -1,21 +1,9 @@
 import { type Static, Type } from '../shared/schema-type.ts'
 import { minMemoryBytes } from './memory-plan.ts'
-import {
-  bytes,
-  choice,
-  count,
-  countOr,
-  day,
-  flag,
-  optionalBytes,
-  seconds,
-  secondsOrNone,
-  setting,
-  text
-} from './setting.ts'
+import { bytes, choice, count, DAY, flag, seconds, setting, text } from './setting.ts'
 import { UpstreamSettings } from './upstream-settings.ts'
 
-const mebibyte = 1024 * 1024
+const MEBIBYTE = 1024 * 1024
 
 /**
  * Every setting: where it is read from, its bounds, default and meaning. docs/settings.md and `.env.example` are checked
@@ -54,55 +42,49 @@ export const Settings = Type.Object({
     ),
     maxBodyBytes: bytes(
       'MAX_BODY_BYTES',
-      { min: 1024, max: 1024 * mebibyte, default: 32 * mebibyte },
+      { min: 1024, max: 1024 * MEBIBYTE, default: 32 * MEBIBYTE },
       'Largest request body that is read, as far as there is memory for it: 512M allow 11 MB, 2G the whole 32 MB.'
     ),
     maxAnswerBytes: bytes(
       'MAX_ANSWER_BYTES',
-      { min: 65_536, max: 1024 * mebibyte, default: 16 * mebibyte },
+      { min: 65_536, max: 1024 * MEBIBYTE, default: 16 * MEBIBYTE },
       'Longest answer, reasoning and tool calls included. A stream ends there as an incomplete answer, one that is sent in one piece is an error, as it is where there is no memory for it: 512M hold 11 MB at once.'
     ),
     bodyTimeoutMs: seconds(
       'BODY_TIMEOUT',
-      { min: 0.1, max: day, default: 60 },
+      { min: 0.1, max: DAY, default: 60 },
       'Longest time a client may take to send its request body, and longest wait for memory to read it into.'
     ),
-    maxConnections: countOr('auto', 'MAX_CLIENT_CONNECTIONS', {
-      restart: true,
-      min: 1,
-      max: 1_000_000,
-      default: null,
-      description:
-        'Connections that clients may hold open, over all workers; auto takes as many as there are memory and open files for: about 3000 in 512M.'
-    }),
+    maxConnections: count(
+      'MAX_CLIENT_CONNECTIONS',
+      { nullWord: 'auto', restart: true, min: 1, max: 1_000_000, default: null },
+      'Connections that clients may hold open, over all workers; auto takes as many as there are memory and open files for: about 3000 in 512M.'
+    ),
     clientStallTimeoutMs: seconds(
       'CLIENT_STALL_TIMEOUT',
-      { min: 0.1, max: day, default: 60 },
+      { min: 0.1, max: DAY, default: 60 },
       'Longest time a client may leave an answer unread before its connection is reset.'
     ),
     heartbeatMs: seconds(
       'HEARTBEAT_INTERVAL',
-      { min: 0.01, max: day, default: 10 },
+      { min: 0.01, max: DAY, default: 10 },
       'Silence on a healthy stream after which the client is sent a heartbeat.'
     )
   }),
   cluster: Type.Object({
-    workers: countOr('auto', 'WORKERS', {
-      restart: true,
-      min: 1,
-      max: 64,
-      default: null,
-      option: 'workers',
-      description: 'Worker processes; auto takes one for each CPU of the container, at most 2.'
-    }),
+    workers: count(
+      'WORKERS',
+      { nullWord: 'auto', restart: true, min: 1, max: 64, default: null, option: 'workers' },
+      'Worker processes; auto takes one for each CPU of the container, at most 2.'
+    ),
     drainTimeoutMs: seconds(
       'DRAIN_TIMEOUT',
-      { min: 0, max: day, default: 30 },
+      { min: 0, max: DAY, default: 30 },
       'Longest time running streams get to finish at shutdown.'
     ),
-    stallTimeoutMs: secondsOrNone(
+    stallTimeoutMs: seconds(
       'WORKER_STALL_TIMEOUT',
-      { min: 2, max: day, default: 10 },
+      { nullWord: 'none', min: 2, max: DAY, default: 10 },
       'Time without a sign of life after which a worker is killed and replaced; none means never.'
     )
   }),
@@ -168,7 +150,7 @@ export const Settings = Type.Object({
     ),
     maxBytes: bytes(
       'FETCH_MAX_BYTES',
-      { min: 1024, max: 256 * mebibyte, default: 10 * mebibyte },
+      { min: 1024, max: 256 * MEBIBYTE, default: 10 * MEBIBYTE },
       'Largest image or document that is fetched.'
     ),
     timeoutMs: seconds(
@@ -185,12 +167,12 @@ export const Settings = Type.Object({
   responses: Type.Object({
     storeMaxBytes: bytes(
       'RESPONSE_STORE_MAX_BYTES',
-      { min: 0, max: 1024 * 1024 * mebibyte, default: 64 * mebibyte },
+      { min: 0, max: 1024 * 1024 * MEBIBYTE, default: 64 * MEBIBYTE },
       'Most room on disk, in STATE_DIR, for answers that clients of the Responses API may refer to by id; 0 keeps none.'
     ),
     storeMaxAgeMs: seconds(
       'RESPONSE_STORE_MAX_AGE',
-      { min: 1, max: 30 * day, default: 7 * day },
+      { min: 1, max: 30 * DAY, default: 7 * DAY },
       'How long such answers are kept.'
     )
   }),
@@ -202,7 +184,7 @@ export const Settings = Type.Object({
     ),
     inlineMaxBytes: bytes(
       'TRANSFORM_INLINE_MAX_BYTES',
-      { restart: true, min: 0, max: 1024 * mebibyte, default: 131_072 },
+      { restart: true, min: 0, max: 1024 * MEBIBYTE, default: 131_072 },
       'Largest body that is converted without a thread.'
     ),
     maxQueue: count(
@@ -217,9 +199,9 @@ export const Settings = Type.Object({
     )
   }),
   memory: Type.Object({
-    limitBytes: optionalBytes(
+    limitBytes: bytes(
       'MEMORY_LIMIT',
-      { restart: true, min: minMemoryBytes, max: 1024 * 1024 * mebibyte },
+      { restart: true, min: minMemoryBytes, max: 1024 * 1024 * MEBIBYTE, default: null },
       'Memory to plan for, as in 512M; left out, the limit of the container, or 512M where it has none.'
     )
   }),

@@ -1,15 +1,6 @@
 import { Type } from '../shared/schema-type.ts'
 import { version } from '../shared/version.ts'
-import {
-  count,
-  countOr,
-  day,
-  optionalText,
-  seconds,
-  secondsOrNone,
-  setting,
-  text
-} from './setting.ts'
+import { count, DAY, seconds, setting, text } from './setting.ts'
 
 const headerText = '^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$'
 const region = {
@@ -21,27 +12,24 @@ const region = {
 /** How the upstream is reached: connections, patience, hosts, names, proxies, and who calls. */
 export const UpstreamSettings = {
   pool: Type.Object({
-    maxConnections: countOr('none', 'HTTP_MAX_CONNECTIONS', {
-      min: 1,
-      max: 65_535,
-      default: 300,
-      description:
-        'Connections to the upstream that all workers together may hold, busy and idle; none means no limit.'
-    }),
-    maxKeepalive: countOr('none', 'HTTP_MAX_KEEPALIVE_CONNECTIONS', {
-      min: 0,
-      max: 65_535,
-      default: 150,
-      description: 'How many of these may sit idle; none means all of them.'
-    }),
-    keepaliveExpiryMs: secondsOrNone(
+    maxConnections: count(
+      'HTTP_MAX_CONNECTIONS',
+      { nullWord: 'none', min: 1, max: 65_535, default: 300 },
+      'Connections to the upstream that all workers together may hold, busy and idle; none means no limit.'
+    ),
+    maxKeepalive: count(
+      'HTTP_MAX_KEEPALIVE_CONNECTIONS',
+      { nullWord: 'none', min: 0, max: 65_535, default: 150 },
+      'How many of these may sit idle; none means all of them.'
+    ),
+    keepaliveExpiryMs: seconds(
       'HTTP_KEEPALIVE_EXPIRY',
-      { min: 0, max: day, default: 60 },
+      { nullWord: 'none', min: 0, max: DAY, default: 60 },
       'Time after which an idle connection is closed; none means never.'
     ),
-    poolTimeoutMs: secondsOrNone(
+    poolTimeoutMs: seconds(
       'HTTP_POOL_TIMEOUT',
-      { min: 0, max: day, default: null },
+      { nullWord: 'none', min: 0, max: DAY, default: null },
       'Longest wait of a request for connections, from its arrival and over all its attempts together; none means as long as its client waits.'
     ),
     maxWaiting: count(
@@ -53,12 +41,12 @@ export const UpstreamSettings = {
   upstream: Type.Object({
     connectTimeoutMs: seconds(
       'HTTP_CONNECT_TIMEOUT',
-      { restart: true, min: 0.1, max: day, default: 30 },
+      { restart: true, min: 0.1, max: DAY, default: 30 },
       'Longest time to open a connection to the upstream, TLS included.'
     ),
     firstTokenTimeoutMs: seconds(
       'FIRST_TOKEN_TIMEOUT',
-      { min: 0.1, max: day, default: 60 },
+      { min: 0.1, max: DAY, default: 60 },
       'Longest wait for the first event of an answer.'
     ),
     firstTokenMaxRetries: count(
@@ -68,7 +56,7 @@ export const UpstreamSettings = {
     ),
     readTimeoutMs: seconds(
       'STREAMING_READ_TIMEOUT',
-      { min: 0.1, max: day, default: 300 },
+      { min: 0.1, max: DAY, default: 300 },
       'Longest silence of the upstream in the middle of an answer.'
     ),
     maxAttempts: count(
@@ -124,9 +112,10 @@ export const UpstreamSettings = {
       'https_proxy',
       'Proxy for calls to https:// hosts, where VPN_PROXY_URL is not set.'
     ),
-    exceptions: optionalText(
+    exceptions: text(
       'NO_PROXY',
       {
+        default: null,
         restart: true,
         alias: 'no_proxy',
         allowed:
@@ -136,19 +125,26 @@ export const UpstreamSettings = {
     )
   }),
   credentials: Type.Object({
-    credsFile: optionalText(
+    credsFile: text(
       'KIRO_CREDS_FILE',
-      { restart: true, kind: 'path' },
+      { default: null, restart: true, kind: 'path' },
       'Credentials file of the Kiro IDE, such as ~/.aws/sso/cache/kiro-auth-token.json.'
     ),
-    refreshToken: optionalText(
+    refreshToken: text(
       'REFRESH_TOKEN',
-      { restart: true, isSecret: true, pattern: headerText, allowed: 'printable ASCII characters' },
+      {
+        default: null,
+        restart: true,
+        isSecret: true,
+        pattern: headerText,
+        allowed: 'printable ASCII characters'
+      },
       'Refresh token of a Kiro desktop sign-in.'
     ),
-    apiKey: optionalText(
+    apiKey: text(
       'KIRO_API_KEY',
       {
+        default: null,
         restart: true,
         isSecret: true,
         pattern: '^ksk_[\\x21-\\x7e]+$',
@@ -156,9 +152,10 @@ export const UpstreamSettings = {
       },
       'Kiro API key; wins over the other sources of credentials.'
     ),
-    profileArn: optionalText(
+    profileArn: text(
       'PROFILE_ARN',
       {
+        default: null,
         restart: true,
         pattern: '^arn:aws:codewhisperer:[a-z0-9-]+:[0-9]{12}:profile/[A-Za-z0-9._-]+$',
         allowed: 'arn:aws:codewhisperer:<region>:<12 digits>:profile/<id>'
@@ -170,7 +167,11 @@ export const UpstreamSettings = {
       { default: 'us-east-1', ...region },
       'Region of the sign-in, where the credentials do not name it.'
     ),
-    apiRegion: optionalText('KIRO_API_REGION', region, 'Region of the API, where it is another.'),
+    apiRegion: text(
+      'KIRO_API_REGION',
+      { default: null, ...region },
+      'Region of the API, where it is another.'
+    ),
     stateDir: text(
       'STATE_DIR',
       { restart: true, kind: 'path', default: 'state' },
@@ -182,16 +183,16 @@ export const UpstreamSettings = {
 function url(env: string, description: string) {
   const allowed = 'an http:// or https:// URL without query'
   const pattern = '^https?://[^\\s/?#@]+(/[^\\s?#]*)?$'
-  return optionalText(env, { restart: true, kind: 'url', pattern, allowed }, description)
+  return text(env, { default: null, restart: true, kind: 'url', pattern, allowed }, description)
 }
 
 function proxy(env: string, alias: string | undefined, description: string) {
   const allowed =
     'http://, https:// or socks5:// and [user:password@]host:port, with special characters of user and password percent-encoded'
   const spelling = alias === undefined ? {} : { alias }
-  return optionalText(
+  return text(
     env,
-    { restart: true, kind: 'proxy', isSecret: true, allowed, ...spelling },
+    { default: null, restart: true, kind: 'proxy', isSecret: true, allowed, ...spelling },
     description
   )
 }

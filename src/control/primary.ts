@@ -4,7 +4,7 @@ import type { Config } from '../config/settings.ts'
 import type { ClusterStatus, FromWorker, LeaseTerms } from '../ipc/messages.ts'
 import { type Learnt, TokenCalibration } from '../kiro/models/tokens.ts'
 import type { Logger } from '../observe/logger.ts'
-import { Metrics, type MetricsSnapshot } from '../observe/metrics.ts'
+import { Metrics } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { logProxy } from '../upstream/proxy/proxy.ts'
 import { Budget, noteBudget, QueueWatch } from './budget/budget.ts'
@@ -25,13 +25,7 @@ import {
   Supervisor,
   type WorkerEvents
 } from './workers/supervisor.ts'
-import {
-  setUpForks,
-  toWorkerConfig,
-  toWorkerMemory,
-  WorkerLink,
-  WorkerLinks
-} from './workers/worker-link.ts'
+import { setUpForks, toWorkerConfig, WorkerLink, WorkerLinks } from './workers/worker-link.ts'
 
 export interface PrimaryOptions {
   readonly config: Config
@@ -225,7 +219,7 @@ export class Primary {
     return link
   }
 
-  #onMessage(link: WorkerLink, message: FromWorker<MetricsSnapshot>, events: WorkerEvents): void {
+  #onMessage(link: WorkerLink, message: FromWorker, events: WorkerEvents): void {
     this.#stalls.heard(link)
     switch (message.type) {
       case 'worker.alive':
@@ -302,7 +296,7 @@ export class Primary {
       news: this.#credentials.news(),
       catalogue: this.#catalogue.current,
       isSimulated,
-      memory: toWorkerMemory(memory),
+      memory,
       status: this.#status()
     })
     for (const learnt of this.#calibration.learnt()) {

@@ -29,7 +29,13 @@ export class SignIn {
   }
 
   state(): CredentialState {
-    return stateOf(this.#held, this.#failure, this.#options.clock.now())
+    const [held, failure, now] = [this.#held, this.#failure, this.#options.clock.now()]
+    const problem = failure?.error ?? null
+    if (held !== null && now < (held.snapshot.expiresAt ?? Infinity)) {
+      return { name: 'usable', snapshot: held.snapshot, problem }
+    }
+    if (failure?.isFinal === true) return { name: 'dead', problem: failure.error }
+    return { name: 'waiting', problem }
   }
 
   /** The token to use now; `null` while there is no valid one. */
@@ -49,7 +55,7 @@ export class SignIn {
 
   /** Epoch ms; `null` is never. */
   get nextRenewalAt(): number | null {
-    return nextRenewalAt(this.#held, this.#failure)
+    return this.#failure === null ? (this.#held?.dueAt ?? null) : this.#failure.retryAt
   }
 
   /** Whether a source holds a valid token other than those that are known to be bad or about to expire. */
@@ -122,7 +128,7 @@ export type CredentialState =
   | { readonly name: 'dead'; readonly problem: GatewayError }
 
 /** The sign-in in use. */
-export interface HeldCredential {
+interface HeldCredential {
   readonly stored: StoredCredential
   readonly snapshot: CredentialSnapshot
   /** Epoch ms from which on it is renewed in the background; `null` is never. */
@@ -130,7 +136,7 @@ export interface HeldCredential {
 }
 
 /** The last attempt to renew, if it failed. */
-export interface RenewalFailure {
+interface RenewalFailure {
   readonly error: GatewayError
   /** The refresh token is used up; only another one is worth an attempt. */
   readonly isFinal: boolean
@@ -149,32 +155,6 @@ const MAX_ASKED_DELAY_MS = 600_000
 /** How often a dead sign-in's source is looked at. */
 const DEAD_RETRY_DELAY_MS = 5_000
 
-export function stateOf(
-  held: HeldCredential | null,
-  failure: RenewalFailure | null,
-  now: number
-): CredentialState {
-  if (held !== null && !isExpired(held, now)) {
-    return { name: 'usable', snapshot: held.snapshot, problem: failure?.error ?? null }
-  }
-  if (failure?.isFinal === true) return { name: 'dead', problem: failure.error }
-  return { name: 'waiting', problem: failure?.error ?? null }
-}
-
-function isExpired(held: HeldCredential, now: number): boolean {
-  const { expiresAt } = held.snapshot
-  return expiresAt !== null && expiresAt <= now
-}
-
-/** When to renew next, in epoch ms; `null` is never. */
-export function nextRenewalAt(
-  held: HeldCredential | null,
-  failure: RenewalFailure | null
-): number | null {
-  if (failure !== null) return failure.retryAt
-  return held === null ? null : held.dueAt
-}
-
 export interface FailedAttempt {
   readonly stored: StoredCredential
   /** The token that the upstream refused, if that was the reason for the attempt. */
@@ -182,7 +162,7 @@ export interface FailedAttempt {
 }
 
 /** What is remembered of a failed attempt, after the failures before it. */
-export function failureAfter(
+function failureAfter(
   before: RenewalFailure | null,
   error: GatewayError,
   attempt: FailedAttempt & { readonly now: number }

@@ -1,4 +1,4 @@
-import { subjectOf } from './messages.ts'
+import { type FromWorker, subjectOf, type ToWorker } from './messages.ts'
 
 /** The part of `process`, `Worker` and `ChildProcess` that a channel needs. */
 export interface Endpoint {
@@ -64,6 +64,9 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
     return () => this.#endpoint.off('message', onMessage)
   }
 }
+
+/** A worker's way to tell the primary something. */
+export type ToPrimary = Pick<Channel<ToWorker, FromWorker>, 'send'>
 
 /** Questions to the other side that wait for their answers. */
 export class Pending<Answer> {

@@ -1,3 +1,10 @@
+import type { MemoryPlan } from '../config/memory-plan.ts'
+import type { Config } from '../config/settings.ts'
+import type { Catalogue } from '../kiro/models/models.ts'
+import type { Learnt } from '../kiro/models/tokens.ts'
+import type { AccountUsage } from '../kiro/wire/account-usage.ts'
+import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
+import type { MetricsSnapshot } from '../observe/metrics.ts'
 import type { ErrorCode } from '../shared/errors.ts'
 import type { RankedHead, WaiterHead } from './service-order.ts'
 
@@ -7,7 +14,7 @@ import type { RankedHead, WaiterHead } from './service-order.ts'
  */
 
 /** Worker → primary. */
-export type FromWorker<Metrics = unknown> =
+export type FromWorker =
   /** Modules are loaded; the worker waits for `worker.start`. */
   | { readonly type: 'worker.hello' }
   /** Its event loop turns. A debugger may stop it. */
@@ -29,31 +36,31 @@ export type FromWorker<Metrics = unknown> =
   /** The upstream said that the account of this token is suspended. */
   | { readonly type: 'credential.suspended'; readonly token: string; readonly message: string }
   /** The upstream has counted what was estimated; one for each model in a second. */
-  | ({ readonly type: 'calibration.lesson' } & TokenSums)
-  | { readonly type: 'metrics.snapshot'; readonly metrics: Metrics }
+  | ({ readonly type: 'calibration.lesson' } & Learnt)
+  | { readonly type: 'metrics.snapshot'; readonly metrics: MetricsSnapshot }
   /** A client wants the metrics of the whole cluster; answered by `metrics.text`. */
   | { readonly type: 'metrics.wanted'; readonly requestId: number }
   /** A client wants to know what the account has used; answered by `usage.told`. */
   | { readonly type: 'usage.wanted'; readonly requestId: number }
 
 /** Primary → worker. */
-export type ToWorker<Config = unknown, Credential = unknown, Catalogue = unknown, Usage = unknown> =
-  | WorkerStart<Config, Credential, Catalogue>
+export type ToWorker =
+  | WorkerStart
   | LeaseTerms
   /** Its event loop turns. */
   | { readonly type: 'primary.alive' }
-  | { readonly type: 'credential.changed'; readonly news: CredentialNews<Credential> }
+  | { readonly type: 'credential.changed'; readonly news: CredentialNews }
   /** A refused token was renewed, or could not be: `credential.changed` has said so, if that was news. */
   | { readonly type: 'credential.renewed'; readonly requestId: number }
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
   /** What all workers together have learnt of a model's tokenizer. */
-  | ({ readonly type: 'calibration.learnt' } & TokenSums)
+  | ({ readonly type: 'calibration.learnt' } & Learnt)
   /** The settings were read again; what can change while a worker runs, changes. */
   | { readonly type: 'config.changed'; readonly config: Config }
   /** Wants a `metrics.snapshot`. */
   | { readonly type: 'metrics.collect' }
   | { readonly type: 'metrics.text'; readonly requestId: number; readonly text: string }
-  | { readonly type: 'usage.told'; readonly requestId: number; readonly news: UsageNews<Usage> }
+  | { readonly type: 'usage.told'; readonly requestId: number; readonly news: UsageNews }
   /**
    * A successor serves: accept no new connections, serve those that are open a last time, then exit. What still
    * streams after `DRAIN_TIMEOUT` may do so for `patienceMs` more.
@@ -86,53 +93,31 @@ const LATEST_COUNTS: ReadonlySet<string> = new Set<(FromWorker | ToWorker)['type
   'cluster.status'
 ])
 
-/** Tokens of a model's requests: as estimated, and as the upstream counted them. */
-export interface TokenSums {
-  readonly modelId: string
-  readonly estimated: number
-  readonly measured: number
-}
-
-/** What a worker must know to begin. The types of what is passed on are those of the folders that make it. */
-export interface WorkerStart<Config, Credential, Catalogue> {
+/** What a worker must know to begin. */
+export interface WorkerStart {
   readonly type: 'worker.start'
   /** From 1; the same for later workers of the slot. */
   readonly workerId: number
   readonly config: Config
   /** Where workers listen already, or did. */
   readonly boundPort: number | null
-  readonly news: CredentialNews<Credential>
+  readonly news: CredentialNews
   readonly catalogue: Catalogue
   /** Upstream answers come from the built-in simulator. */
   readonly isSimulated: boolean
-  readonly memory: WorkerMemory
+  /** Of the container; a worker takes its share. */
+  readonly memory: MemoryPlan
   readonly status: ClusterStatus
 }
 
-/** A worker's share of the container's memory. */
-export interface WorkerMemory {
-  readonly bodyBytes: number
-  /** Of clients, at once. */
-  readonly maxConnections: number
-  /** For small ones beside it. */
-  readonly smallLaneBytes: number
-  /** For answers of a usual size. */
-  readonly answerLaneBytes: number
-  readonly threads: number
-  readonly threadOldSpaceMb: number
-  readonly threadSemiSpaceMb: number
-  /** Of the thread that reads PDFs. */
-  readonly pdfOldSpaceMb: number
-}
-
 /** The credential now in force, or why there is none. */
-export type CredentialNews<Credential> =
-  | { readonly snapshot: Credential; readonly problem: null }
+export type CredentialNews =
+  | { readonly snapshot: CredentialSnapshot; readonly problem: null }
   | { readonly snapshot: null; readonly problem: Problem }
 
 /** What the account has used, or why that is not known. */
-export type UsageNews<Usage> =
-  | { readonly usage: Usage; readonly problem: null }
+export type UsageNews =
+  | { readonly usage: AccountUsage; readonly problem: null }
   | { readonly usage: null; readonly problem: Problem }
 
 /** A failure in the primary, told to workers. */

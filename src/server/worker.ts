@@ -1,6 +1,6 @@
 import type { Config } from '../config/settings.ts'
 import { Channel, type Endpoint } from '../ipc/channel.ts'
-import type { ClusterStatus, FromWorker } from '../ipc/messages.ts'
+import type { ClusterStatus, FromWorker, ToWorker, WorkerStart } from '../ipc/messages.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
 import { createLogger, type Logger, type LogStream } from '../observe/logger.ts'
 import { RefusalLog } from '../observe/refusal-log.ts'
@@ -10,13 +10,7 @@ import { createApp } from './http/app.ts'
 import { Authenticator } from './http/auth.ts'
 import { ClientConnections } from './http/connections.ts'
 import { Listener } from './http/listener.ts'
-import {
-  createDataPlane,
-  type DataPlane,
-  type Incoming,
-  type Start,
-  type Surroundings
-} from './plane/data-plane.ts'
+import { createDataPlane, type DataPlane, type Surroundings } from './plane/data-plane.ts'
 import { MetricsDesk } from './plane/metrics-desk.ts'
 import { type DrainOptions, OpenTurns } from './plane/open-turns.ts'
 import { PrimaryPulse, UsageReports } from './plane/primary-links.ts'
@@ -33,7 +27,7 @@ const LAST_WORDS_MS = 1_000
  * ```
  */
 export class GatewayWorker {
-  readonly #channel: Channel<Incoming, FromWorker>
+  readonly #channel: Channel<ToWorker, FromWorker>
   readonly #logStream: LogStream
   readonly #pulse: PrimaryPulse
   readonly #turns = new OpenTurns()
@@ -44,7 +38,7 @@ export class GatewayWorker {
   /** Says hello at once and serves as soon as the primary has said how. */
   constructor(endpoint: Endpoint, logStream: LogStream) {
     this.#logStream = logStream
-    const channel = new Channel<Incoming, FromWorker>(endpoint)
+    const channel = new Channel<ToWorker, FromWorker>(endpoint)
     this.#channel = channel
     this.#pulse = new PrimaryPulse(channel)
     channel.onMessage((message) => this.#onMessage(message))
@@ -90,7 +84,7 @@ export class GatewayWorker {
     this.#close(timeoutMs).then(this.#stopped.resolve, this.#stopped.reject)
   }
 
-  #onMessage(message: Incoming): void {
+  #onMessage(message: ToWorker): void {
     this.#pulse.heard()
     switch (message.type) {
       case 'worker.start':
@@ -142,7 +136,7 @@ export class GatewayWorker {
     }
   }
 
-  #serve(start: Start): void {
+  #serve(start: WorkerStart): void {
     const parts = createParts(start, {
       channel: this.#channel,
       logStream: this.#logStream,
@@ -225,7 +219,7 @@ function changeConfig({ plane, log, current }: Parts, config: Config): void {
 }
 
 function createParts(
-  start: Start,
+  start: WorkerStart,
   surroundings: Omit<Surroundings, 'log' | 'current'> & LogTarget
 ): Parts {
   const { channel, logStream, pulse } = surroundings
@@ -238,7 +232,7 @@ function createParts(
   const usage = new UsageReports(channel, pulse)
   const refusals = new RefusalLog(log)
   const connections = new ClientConnections({
-    maxConnections: memory.maxConnections,
+    maxConnections: memory.connectionsPerWorker,
     stallTimeoutMs: () => current.config.server.clientStallTimeoutMs,
     headersTimeoutMs: Math.min(HEADERS_TIMEOUT_MS, config.server.bodyTimeoutMs),
     describeError: (error) => describeBadRequest(refusals, error),

@@ -1,26 +1,23 @@
 import { EventEmitter } from 'node:events'
 import { loadConfig } from '../../src/config/load.ts'
-import type { Config } from '../../src/config/settings.ts'
+import { planMemory } from '../../src/config/memory-plan.ts'
 import { BEAT_MS } from '../../src/ipc/life-signs.ts'
 import {
   type FromWorker,
   type LeaseTerms,
   NO_TERMS,
+  type ToWorker,
   type WorkerStart
 } from '../../src/ipc/messages.ts'
-import { BUILT_IN_CATALOGUE, type Catalogue } from '../../src/kiro/models/models.ts'
-import type { CredentialSnapshot } from '../../src/kiro/wire/credential-snapshot.ts'
+import { BUILT_IN_CATALOGUE } from '../../src/kiro/models/models.ts'
 import { LineWriter, STDOUT } from '../../src/observe/logger.ts'
-import type { Incoming } from '../../src/server/plane/data-plane.ts'
 import { GatewayWorker } from '../../src/server/worker.ts'
 import { credentialSnapshot } from './credential-snapshot.ts'
-
-type Start = WorkerStart<Config, CredentialSnapshot, Catalogue>
 
 export interface FakePrimaryOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Changes what the worker is told at its start. */
-  readonly start?: Partial<Start>
+  readonly start?: Partial<WorkerStart>
   readonly permits?: number
 }
 
@@ -75,14 +72,11 @@ export class FakePrimary {
       catalogue: BUILT_IN_CATALOGUE,
       isSimulated: false,
       memory: {
-        bodyBytes: 256 * 2 ** 20,
-        maxConnections: 1_000,
-        smallLaneBytes: 2 ** 21,
-        answerLaneBytes: 2 ** 21,
-        threads: 1,
-        threadOldSpaceMb: 128,
-        threadSemiSpaceMb: 4,
-        pdfOldSpaceMb: 32
+        ...planMemory(512 * 2 ** 20, { workers: 1, threads: 1 }),
+        bodyBytesPerWorker: 256 * 2 ** 20,
+        connectionsPerWorker: 1_000,
+        thread: { oldSpaceMb: 128, semiSpaceMb: 4 },
+        pdfThread: { oldSpaceMb: 32, semiSpaceMb: 4 }
       },
       status: { workers: [{ id: 1, state: 'ready' }], isCrashLooping: false },
       ...start
@@ -96,7 +90,7 @@ export class FakePrimary {
     return primary
   }
 
-  tell(message: Incoming): void {
+  tell(message: ToWorker): void {
     this.#endpoint.emit('message', message)
   }
 

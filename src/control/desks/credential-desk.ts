@@ -4,12 +4,11 @@ import type { CredentialRefresher } from '../../credentials/refresher.ts'
 import { createCredentialRefresher, createCredentialSource } from '../../credentials/select.ts'
 import type { CredentialState } from '../../credentials/sign-in.ts'
 import { SimulatorSource } from '../../credentials/sources.ts'
-import type { Problem } from '../../ipc/messages.ts'
+import type { CredentialNews, Problem } from '../../ipc/messages.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { JsonCall } from '../../upstream/call/json-exchange.ts'
-import type { News } from '../workers/worker-link.ts'
 import { ProfileFinder } from './profile-finder.ts'
 
 export interface CredentialDeskOptions {
@@ -18,7 +17,7 @@ export interface CredentialDeskOptions {
   readonly call: JsonCall
   readonly log: Logger
   /** Called with every news for all workers. */
-  readonly onNews: (news: News) => void
+  readonly onNews: (news: CredentialNews) => void
   /** Called when the source turns out to be unusable only after `start()` has resolved. */
   readonly onUnusable: (cause: unknown) => void
 }
@@ -69,7 +68,7 @@ export class CredentialDesk {
     return this.news().snapshot
   }
 
-  news(): News {
+  news(): CredentialNews {
     const news = toNews(this.#refresher.state())
     if (news.snapshot === null) return news
     return { snapshot: this.#profiles.complete(news.snapshot), problem: null }
@@ -126,7 +125,7 @@ const WAITING: Problem = {
   message: 'The credentials are being renewed. Try again in a moment.'
 }
 
-function toNews(state: CredentialState): News {
+function toNews(state: CredentialState): CredentialNews {
   if (state.name === 'usable') return { snapshot: state.snapshot, problem: null }
   return { snapshot: null, problem: state.problem === null ? WAITING : toProblem(state.problem) }
 }

@@ -1,4 +1,4 @@
-import type { UsageNews } from '../../ipc/messages.ts'
+import type { CredentialNews, UsageNews } from '../../ipc/messages.ts'
 import { type AccountUsage, parseAccountUsage } from '../../kiro/wire/account-usage.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import { faultOfResponse, toGatewayError, type UpstreamFault } from '../../kiro/wire/fault.ts'
@@ -10,7 +10,6 @@ import {
 } from '../../kiro/wire/hosts.ts'
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
 import { type JsonCall, jsonObjectOf } from '../../upstream/call/json-exchange.ts'
-import type { News } from '../workers/worker-link.ts'
 import type { CredentialDesk } from './credential-desk.ts'
 
 export interface UsageDeskOptions {
@@ -31,14 +30,14 @@ export class UsageDesk {
   readonly #options: UsageDeskOptions
   readonly #abort = new AbortController()
   #last: { readonly usage: AccountUsage; readonly at: number } | null = null
-  #asking: Promise<UsageNews<AccountUsage>> | null = null
+  #asking: Promise<UsageNews> | null = null
 
   constructor(options: UsageDeskOptions) {
     this.#options = options
   }
 
   /** Never rejects: a failure is news, too. */
-  current(): Promise<UsageNews<AccountUsage>> {
+  current(): Promise<UsageNews> {
     const last = this.#last
     if (last !== null && this.#options.now() - last.at < FRESH_MS) {
       return Promise.resolve({ usage: last.usage, problem: null })
@@ -53,7 +52,7 @@ export class UsageDesk {
     this.#abort.abort(new GatewayError('GW_DRAINING'))
   }
 
-  async #ask(): Promise<UsageNews<AccountUsage>> {
+  async #ask(): Promise<UsageNews> {
     try {
       const usage = await this.#fetch()
       this.#last = { usage, at: this.#options.now() }
@@ -116,7 +115,7 @@ function isFault(answer: AccountUsage | UpstreamFault): answer is UpstreamFault 
   return 'code' in answer
 }
 
-function snapshotOf({ snapshot, problem }: News): CredentialSnapshot {
+function snapshotOf({ snapshot, problem }: CredentialNews): CredentialSnapshot {
   if (snapshot !== null) return snapshot
   throw new GatewayError(problem.code, undefined, { message: problem.message })
 }

@@ -2,11 +2,7 @@ import cluster, { type Worker } from 'node:cluster'
 import type { MemoryPlan } from '../../config/memory-plan.ts'
 import type { Config } from '../../config/settings.ts'
 import { Channel } from '../../ipc/channel.ts'
-import type { CredentialNews, FromWorker, ToWorker, WorkerMemory } from '../../ipc/messages.ts'
-import type { Catalogue } from '../../kiro/models/models.ts'
-import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
-import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
-import type { MetricsSnapshot } from '../../observe/metrics.ts'
+import type { FromWorker, ToWorker } from '../../ipc/messages.ts'
 import type { WorkerEvents, WorkerProcess } from './supervisor.ts'
 
 /**
@@ -20,7 +16,7 @@ export interface WorkerLinkOptions {
   /** What of our environment it is not to have, and what besides. */
   readonly env: Readonly<Record<string, string | undefined>>
   readonly events: WorkerEvents
-  readonly onMessage: (message: FromWorker<MetricsSnapshot>) => void
+  readonly onMessage: (message: FromWorker) => void
   /** Hears what it writes to standard error. */
   readonly onStderr: (text: string) => void
   /** How long beyond `DRAIN_TIMEOUT` its streams may last when it leaves for its successor. */
@@ -41,7 +37,7 @@ export class WorkerLink implements WorkerProcess {
   readonly pid: number
   readonly #options: WorkerLinkOptions
   readonly #worker: Worker | null
-  readonly #channel: Channel<FromWorker<MetricsSnapshot>, Outgoing> | null
+  readonly #channel: Channel<FromWorker, ToWorker> | null
   #hasExited = false
   #mayServe = false
   #killReason: string | null = null
@@ -56,7 +52,7 @@ export class WorkerLink implements WorkerProcess {
     this.#channel?.onMessage(options.onMessage)
   }
 
-  send(message: Outgoing): void {
+  send(message: ToWorker): void {
     if (message.type === 'worker.start') this.#mayServe = true
     this.#channel?.send(message)
   }
@@ -125,7 +121,7 @@ export class WorkerLinks {
   }
 
   /** Sends to all; returns the members that it was sent to. */
-  broadcast(message: Outgoing): readonly string[] {
+  broadcast(message: ToWorker): readonly string[] {
     const links = [...this.#links.values()]
     for (const link of links) link.send(message)
     return links.map(({ member }) => member)
@@ -146,10 +142,6 @@ export function setUpForks(workerEntry: string, { worker }: MemoryPlan, logFd: n
   })
 }
 
-/** What the primary sends, with the types that the messages leave open. */
-export type Outgoing = ToWorker<Config, CredentialSnapshot, Catalogue, AccountUsage>
-export type News = CredentialNews<CredentialSnapshot>
-
 /**
  * The config as workers get it: without what could renew or replace the sign-in. They are handed tokens one by one
  * (architecture §1), so that a worker that is taken over gives away no more than the one it has.
@@ -157,18 +149,4 @@ export type News = CredentialNews<CredentialSnapshot>
 export function toWorkerConfig(config: Config): Config {
   const secrets = { credsFile: null, refreshToken: null, apiKey: null, profileArn: null }
   return { ...config, credentials: { ...config.credentials, ...secrets } }
-}
-
-/** A worker's share of the memory. */
-export function toWorkerMemory(plan: MemoryPlan): WorkerMemory {
-  return {
-    bodyBytes: plan.bodyBytesPerWorker,
-    maxConnections: plan.connectionsPerWorker,
-    smallLaneBytes: plan.smallLaneBytesPerWorker,
-    answerLaneBytes: plan.answerLaneBytesPerWorker,
-    threads: plan.threads,
-    threadOldSpaceMb: plan.thread.oldSpaceMb,
-    threadSemiSpaceMb: plan.thread.semiSpaceMb,
-    pdfOldSpaceMb: plan.pdfThread.oldSpaceMb
-  }
 }

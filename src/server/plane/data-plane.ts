@@ -3,11 +3,9 @@ import { CostQueue } from '../../admission/fair-queue.ts'
 import { Lease } from '../../admission/lease.ts'
 import { MemoryBudget } from '../../admission/memory-budget.ts'
 import type { Config } from '../../config/settings.ts'
-import type { Channel } from '../../ipc/channel.ts'
-import type { FromWorker, ToWorker, WorkerStart } from '../../ipc/messages.ts'
+import type { ToPrimary } from '../../ipc/channel.ts'
+import type { WorkerStart } from '../../ipc/messages.ts'
 import type { Catalogue } from '../../kiro/models/models.ts'
-import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
-import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import { DebugCapture } from '../../observe/debug-capture.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { Metrics } from '../../observe/metrics.ts'
@@ -56,12 +54,9 @@ export interface DataPlane {
   isLeaving(): boolean
 }
 
-export type Incoming = ToWorker<Config, CredentialSnapshot, Catalogue, AccountUsage>
-export type Start = WorkerStart<Config, CredentialSnapshot, Catalogue>
-
 /** What a data plane is made with. */
 export interface Surroundings {
-  readonly channel: Channel<Incoming, FromWorker>
+  readonly channel: ToPrimary
   readonly log: Logger
   readonly pulse: PrimaryPulse
   readonly turns: OpenTurns
@@ -82,7 +77,7 @@ const THREAD_IDLE_MS = 30_000
 /** All requests are over by then; what still runs in a thread runs for nobody. */
 const THREAD_CLOSE_MS = 2_000
 
-export function createDataPlane(start: Start, surroundings: Surroundings): DataPlane {
+export function createDataPlane(start: WorkerStart, surroundings: Surroundings): DataPlane {
   const { channel, log, pulse, turns, current, isDraining, isLeaving } = surroundings
   const { config, memory } = start
   const counts = new Metrics()
@@ -112,15 +107,15 @@ export function createDataPlane(start: Start, surroundings: Surroundings): DataP
     maxQueue: config.transform.maxQueue,
     timeoutMs: config.transform.timeoutMs,
     createQueue: () => new CostQueue(),
-    threadHeapMb: memory.threadOldSpaceMb,
-    pdfHeapMb: memory.pdfOldSpaceMb,
-    threadSemiSpaceMb: memory.threadSemiSpaceMb,
+    threadHeapMb: memory.thread.oldSpaceMb,
+    pdfHeapMb: memory.pdfThread.oldSpaceMb,
+    threadSemiSpaceMb: memory.thread.semiSpaceMb,
     idleTimeoutMs: THREAD_IDLE_MS,
     closeTimeoutMs: THREAD_CLOSE_MS
   })
-  const bodyMemory = new MemoryBudget(memory.bodyBytes, {
+  const bodyMemory = new MemoryBudget(memory.bodyBytesPerWorker, {
     maxWaiting: MAX_BODIES_WAITING,
-    maxUnreadBytes: memory.bodyBytes / 2
+    maxUnreadBytes: memory.bodyBytesPerWorker / 2
   })
   const items = new ItemStore({
     folder: join(config.credentials.stateDir, 'responses'),
@@ -141,11 +136,11 @@ export function createDataPlane(start: Start, surroundings: Surroundings): DataP
     lease,
     pool,
     memory: bodyMemory,
-    smallLane: new MemoryBudget(memory.smallLaneBytes, 0),
-    kept: new MemoryBudget(memory.bodyBytes, 0),
+    smallLane: new MemoryBudget(memory.smallLaneBytesPerWorker, 0),
+    kept: new MemoryBudget(memory.bodyBytesPerWorker, 0),
     answers: new AnswerBudget({
       budget: bodyMemory,
-      lane: new MemoryBudget(memory.answerLaneBytes, 0)
+      lane: new MemoryBudget(memory.answerLaneBytesPerWorker, 0)
     }),
     transforms,
     credentials,

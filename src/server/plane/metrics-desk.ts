@@ -1,5 +1,4 @@
-import { type Channel, Pending } from '../../ipc/channel.ts'
-import type { FromWorker, ToWorker } from '../../ipc/messages.ts'
+import { Pending, type ToPrimary } from '../../ipc/channel.ts'
 import type { LogStream } from '../../observe/logger.ts'
 import { PoolMetrics } from '../../upstream/connections/pool-metrics.ts'
 import type { DataPlane } from './data-plane.ts'
@@ -9,7 +8,7 @@ import type { PrimaryPulse } from './primary-links.ts'
 const PUSH_MS = 5_000
 
 export interface MetricsDeskOptions {
-  readonly channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
+  readonly channel: ToPrimary
   readonly plane: DataPlane
   /** The worker's slot. */
   readonly workerId: number
@@ -19,7 +18,7 @@ export interface MetricsDeskOptions {
 
 /** This worker's metrics on their way to the primary, and the whole cluster's on their way back. */
 export class MetricsDesk {
-  readonly #channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
+  readonly #channel: ToPrimary
   readonly #plane: DataPlane
   readonly #pulse: Pick<PrimaryPulse, 'silence' | 'isSilent'>
   readonly #logStream: LogStream

@@ -1,32 +1,20 @@
 import inspector from 'node:inspector'
-import { type Channel, Pending } from '../../ipc/channel.ts'
+import { Pending, type ToPrimary } from '../../ipc/channel.ts'
 import { BEAT_MS, LifeSigns } from '../../ipc/life-signs.ts'
-import type {
-  CredentialNews,
-  FromWorker,
-  Problem,
-  ToWorker,
-  UsageNews
-} from '../../ipc/messages.ts'
+import type { CredentialNews, Problem, UsageNews } from '../../ipc/messages.ts'
 import { type Learnt, TokenCalibration } from '../../kiro/models/tokens.ts'
 import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import { GatewayError } from '../../shared/errors.ts'
 
-type News = CredentialNews<CredentialSnapshot>
-
 /** The worker's view of the credential: what the primary last sent. The primary alone reads and refreshes it. */
 export class Credentials {
-  readonly #channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
+  readonly #channel: ToPrimary
   readonly #pulse: Pick<PrimaryPulse, 'silence'>
   readonly #renewals = new Pending<void>()
-  #news: News
+  #news: CredentialNews
 
-  constructor(
-    channel: Pick<Channel<ToWorker, FromWorker>, 'send'>,
-    news: News,
-    pulse: Pick<PrimaryPulse, 'silence'>
-  ) {
+  constructor(channel: ToPrimary, news: CredentialNews, pulse: Pick<PrimaryPulse, 'silence'>) {
     this.#channel = channel
     this.#pulse = pulse
     this.#news = news
@@ -49,7 +37,7 @@ export class Credentials {
     this.#channel.send({ type: 'credential.suspended', token, message })
   }
 
-  onNews(news: News): void {
+  onNews(news: CredentialNews): void {
     this.#news = news
   }
 
@@ -81,14 +69,11 @@ export class Credentials {
 
 /** What the account has used, as the primary tells it: it alone asks the upstream. */
 export class UsageReports {
-  readonly #channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
+  readonly #channel: ToPrimary
   readonly #pulse: Pick<PrimaryPulse, 'silence'>
-  readonly #reports = new Pending<UsageNews<AccountUsage>>()
+  readonly #reports = new Pending<UsageNews>()
 
-  constructor(
-    channel: Pick<Channel<ToWorker, FromWorker>, 'send'>,
-    pulse: Pick<PrimaryPulse, 'silence'>
-  ) {
+  constructor(channel: ToPrimary, pulse: Pick<PrimaryPulse, 'silence'>) {
     this.#channel = channel
     this.#pulse = pulse
   }
@@ -102,13 +87,13 @@ export class UsageReports {
     throw new GatewayError(problem.code, undefined, { message: problem.message })
   }
 
-  onTold(requestId: number, news: UsageNews<AccountUsage>): void {
+  onTold(requestId: number, news: UsageNews): void {
     this.#reports.answer(requestId, news)
   }
 }
 
 export interface SharedCalibrationOptions {
-  readonly channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
+  readonly channel: ToPrimary
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number
 }
@@ -159,12 +144,12 @@ const PATIENCE = { ms: 5_000, firstMs: 0 } as const
  * goes on with the permits and the credential that it has; what only the primary knows is refused in time.
  */
 export class PrimaryPulse {
-  readonly #channel: Pick<Channel<ToWorker, FromWorker>, 'send'>
+  readonly #channel: ToPrimary
   readonly #signs = new LifeSigns<'primary'>()
   readonly #timer: NodeJS.Timeout
   #silence = new AbortController()
 
-  constructor(channel: Pick<Channel<ToWorker, FromWorker>, 'send'>) {
+  constructor(channel: ToPrimary) {
     this.#channel = channel
     this.#timer = setInterval(() => this.#beat(), BEAT_MS)
     this.#timer.unref()

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../../src/config/load.ts'
 import { CredentialDesk } from '../../../src/control/desks/credential-desk.ts'
-import type { News } from '../../../src/control/workers/worker-link.ts'
+import type { CredentialNews } from '../../../src/ipc/messages.ts'
 import { Credentials } from '../../../src/server/plane/primary-links.ts'
 import { FakeAuthServer } from '../../helper/fake-auth-server.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
@@ -25,7 +25,7 @@ async function deskRig(t: Test, env: Record<string, string> = {}) {
     []
   )
   if (loaded.name !== 'config') throw new Error('no config')
-  const told: News[] = []
+  const told: CredentialNews[] = []
   const unusable: unknown[] = []
   const workers: Credentials[] = []
   const recorded = recordedLog()

@@ -1,6 +1,6 @@
 import t from 'tap'
+import type { CredentialNews } from '../../../src/ipc/messages.ts'
 import { UsageDesk } from '../../../src/control/desks/usage-desk.ts'
-import type { News } from '../../../src/control/workers/worker-link.ts'
 import type { JsonRequest, JsonResponse } from '../../../src/upstream/call/json-exchange.ts'
 import { credentialSnapshot } from '../../helper/credential-snapshot.ts'
 
@@ -13,7 +13,7 @@ const tokenRefused = {
   text: '{"message":"The bearer token included in the request is invalid."}'
 }
 
-function setUp(replies: readonly (JsonResponse | Error)[], news?: News) {
+function setUp(replies: readonly (JsonResponse | Error)[], news?: CredentialNews) {
   const left = [...replies]
   const requests: JsonRequest[] = []
   const renewed: string[] = []
