@@ -1,6 +1,6 @@
 import { equal, ok } from 'node:assert/strict'
 import t from 'tap'
-import { ByteBlocks } from '../../src/shared/byte-blocks.ts'
+import { ByteBlocks } from '../../src/shared/own-memory.ts'
 import * as fc from '../helper/fast-check.ts'
 
 t.test('ByteBlocks', async (t) => {

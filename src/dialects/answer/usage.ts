@@ -218,3 +218,27 @@ export class AnswerLimit implements TextStage {
     return true
   }
 }
+
+/** What several rounds of one answer cost together. */
+export function addUsage(first: Usage | null, second: Usage): Usage {
+  if (first === null) return second
+  const { inputTokens, outputTokens } = second
+  return {
+    inputTokens: first.inputTokens + inputTokens,
+    outputTokens: first.outputTokens + outputTokens,
+    ...sumOfKnown('cacheReadTokens', first, second),
+    ...sumOfKnown('cacheWriteTokens', first, second),
+    ...sumOfKnown('reasoningTokens', first, second),
+    ...sumOfKnown('credits', first, second)
+  }
+}
+
+/** Known as soon as it is for one of them. */
+function sumOfKnown(
+  name: 'cacheReadTokens' | 'cacheWriteTokens' | 'reasoningTokens' | 'credits',
+  first: Usage,
+  second: Usage
+): Partial<Usage> {
+  if (first[name] === undefined && second[name] === undefined) return {}
+  return { [name]: (first[name] ?? 0) + (second[name] ?? 0) }
+}

@@ -54,14 +54,15 @@ function toUpstreamRequest(
 ): UpstreamRequest | RoomNeeded {
   const messages = checkShape(MessagesBodyCheck, json, '')
   refuseThread(messages)
+  const format = jsonFormat(messages)
   return toUpstream(
     {
       bodyBytes,
       conversation: readConversation(messages, repairs),
       reasoning: readReasoning(messages, repairs),
       maxTokens: messages.max_tokens ?? undefined,
-      jsonForm: readJsonForm(jsonFormat(messages), `${formatPath(messages)}.schema`),
-      webSearch: findSearchTool(messages.tools, 'tools'),
+      jsonForm: format && readJsonForm(format, `${formatPath(messages)}.schema`),
+      webSearch: messages.tools ? findSearchTool(messages.tools, 'tools') : undefined,
       sessionKey: sessionKeyOf(messages.metadata?.user_id),
       answer: {
         dialect: 'anthropic-messages',
@@ -69,7 +70,7 @@ function toUpstreamRequest(
         isStream: messages.stream === true,
         stopSequences: readStops(messages.stop_sequences, 'stop_sequences'),
         isSingleToolCall: messages.tool_choice?.disable_parallel_tool_use === true,
-        isJsonAnswer: jsonFormat(messages) !== undefined,
+        isJsonAnswer: format !== undefined,
         keepsItems: false
       },
       own: (): MessagesWishes => ({ safeguards: safeguardTypesOf(messages.safeguards) })

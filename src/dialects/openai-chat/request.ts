@@ -60,6 +60,7 @@ function toUpstreamRequest(
   const chat = checkShape(ChatBodyCheck, json, '')
   if ((chat.n ?? 1) > 1) throw invalidPart('n', 'must be 1: one answer at a time is supported')
   const isStream = chat.stream === true
+  const format = jsonFormat(chat)
   const isLegacyCall = (chat.functions ?? []).length > 0 && (chat.tools ?? []).length === 0
   return toUpstream(
     {
@@ -67,7 +68,7 @@ function toUpstreamRequest(
       conversation: readConversation(chat, repairs),
       reasoning: readReasoning(chat, repairs),
       maxTokens: chat.max_completion_tokens ?? chat.max_tokens ?? undefined,
-      jsonForm: readJsonForm(jsonFormat(chat), 'response_format.json_schema.schema'),
+      jsonForm: format && readJsonForm(format, 'response_format.json_schema.schema'),
       webSearch: readSearch(chat),
       sessionKey: chat.prompt_cache_key ?? chat.user ?? undefined,
       answer: {
@@ -109,7 +110,7 @@ function readReasoning(
 /** Asked for by a member of its own, or by a tool as in the vendor's other APIs. */
 function readSearch({ web_search_options: options, tools }: ChatBody): WebSearchWish | undefined {
   if (options) return readSearchWish(options, 'web_search_options')
-  return findSearchTool(tools, 'tools')
+  return tools ? findSearchTool(tools, 'tools') : undefined
 }
 
 function jsonFormat({ response_format: format }: ChatBody): JsonFormat | undefined {

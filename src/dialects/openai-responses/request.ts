@@ -72,13 +72,14 @@ function toUpstreamRequest(
   const isCompaction = items.some(({ type }) => type === COMPACTION_TRIGGER)
   const request = isCompaction ? { ...sent, ...SUMMARY_ALONE } : sent
   const conversation = readConversation(request, items, declared, repairs)
+  const format = jsonFormat(request)
   return toUpstream(
     {
       bodyBytes: answers.reduce((sum, { byteLength }) => sum + byteLength, bodyBytes),
       conversation,
       reasoning: readReasoning(request, repairs),
       maxTokens: request.max_output_tokens ?? undefined,
-      jsonForm: readJsonForm(jsonFormat(request), 'text.format.schema'),
+      jsonForm: format && readJsonForm(format, 'text.format.schema'),
       webSearch: allowedSearch(request.tool_choice, declared),
       sessionKey: sessionKeyOf(request),
       answer: {
@@ -87,7 +88,7 @@ function toUpstreamRequest(
         isStream: request.stream === true,
         stopSequences: [],
         isSingleToolCall: request.parallel_tool_calls === false,
-        isJsonAnswer: jsonFormat(request) !== undefined,
+        isJsonAnswer: format !== undefined,
         keepsItems: request.store !== false
       },
       own: (offered): ResponsesWishes => ({

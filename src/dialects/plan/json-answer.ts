@@ -28,9 +28,9 @@ export interface JsonFormat {
  *
  * @throws {GatewayError} GW_BODY_INVALID for a schema that is none.
  */
-export function readJsonForm(format: JsonFormat | undefined, path: string): JsonForm | undefined {
-  if (format?.type === 'json_object') return { type: 'object' }
-  if (format?.type !== 'json_schema') return undefined
+export function readJsonForm(format: JsonFormat, path: string): JsonForm | undefined {
+  if (format.type === 'json_object') return { type: 'object' }
+  if (format.type !== 'json_schema') return undefined
   const { schema } = format
   if (schema === undefined || schema === null) return { type: 'value' }
   return { type: 'schema', schemaJson: readAnswerSchema(schema, path) }

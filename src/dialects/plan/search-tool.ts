@@ -50,11 +50,11 @@ export function isSearchTool(tool: JsonObject): boolean {
  * @throws {GatewayError} GW_BODY_INVALID
  */
 export function findSearchTool(
-  tools: readonly JsonObject[] | null | undefined,
+  tools: readonly JsonObject[],
   path: string
 ): WebSearchWish | undefined {
-  const index = (tools ?? []).findIndex(isSearchTool)
-  const tool = tools?.[index]
+  const index = tools.findIndex(isSearchTool)
+  const tool = tools[index]
   return tool === undefined ? undefined : readSearchWish(tool, `${path}[${index}]`)
 }
 

@@ -1,6 +1,7 @@
 import { Repairs } from '../rules/repairs.ts'
 import { isBlank, type Message, type ToolCall, type ToolResult } from '../wire/message.ts'
 import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../wire/payload.ts'
+import { CONTINUE } from './build.ts'
 import {
   appendPieces,
   assignToolIds,
@@ -9,7 +10,6 @@ import {
   pairToolTurns,
   resultText
 } from './tool-turns.ts'
-import { CONTINUE } from './turns.ts'
 
 /** What a conversation goes on with after an answer that is not the last word. */
 export interface FollowUp {

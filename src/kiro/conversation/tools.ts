@@ -19,6 +19,14 @@ export interface OfferedTools {
   readonly deepestSchema: InlineBudget['deepest']
 }
 
+const NO_TOOLS: OfferedTools = {
+  tools: [],
+  clientNames: {},
+  notes: [],
+  wireNameOf: () => undefined,
+  deepestSchema: { depth: 0, source: undefined }
+}
+
 export interface OfferToolsOptions {
   readonly tools: readonly ToolDefinition[]
   readonly choice: ToolChoice
@@ -33,6 +41,13 @@ export interface OfferToolsOptions {
 /** Names, describes and cleans the tools (kiro-protocol §4.4, §4.10, §4.11) and words the tool choice (§9.9). */
 export function offerTools(options: OfferToolsOptions): OfferedTools {
   const { choice, repairs } = options
+  const wanted = choice.type === 'none' ? [] : withoutDuplicates(options.tools, repairs)
+  const { kept, left } = limitTools(wanted, options)
+  if (kept.length === 0) {
+    const isInsisting = choice.type === 'required' || choice.type === 'named'
+    if (isInsisting) repairs.note('tool-choice-dropped', 'tool_choice')
+    return NO_TOOLS
+  }
   const wireNames = new Map<string, string>()
   const anyCase = new Map<string, string>()
   const wireNameOf = (name: string): string | undefined =>
@@ -42,8 +57,6 @@ export function offerTools(options: OfferToolsOptions): OfferedTools {
   const clientNames: Record<string, string> = {}
   const notes: string[] = []
   const taken = new Set<string>()
-  const wanted = choice.type === 'none' ? [] : withoutDuplicates(options.tools, repairs)
-  const { kept, left } = limitTools(wanted, options)
   for (const tool of kept) {
     const { name, source } = tool
     const wireName = nameTool(name, taken)
@@ -61,11 +74,9 @@ export function offerTools(options: OfferToolsOptions): OfferedTools {
     })
   }
   if (left.length > 0) notes.push(wordLimit(left, tools.length))
-  const instruction = wordChoice(choice, tools, wireNameOf)
+  const instruction = wordChoice(choice, wireNameOf)
   if (instruction !== undefined) notes.push(instruction)
-  else if (choice.type === 'required' || choice.type === 'named') {
-    repairs.note('tool-choice-dropped', 'tool_choice')
-  }
+  else if (choice.type === 'named') repairs.note('tool-choice-dropped', 'tool_choice')
   return { tools, clientNames, notes, wireNameOf, deepestSchema: budget.deepest }
 }
 
@@ -115,10 +126,8 @@ function wordLimit(left: readonly string[], offered: number): string {
 /** The upstream has no tool choice of its own, so the model is told. */
 function wordChoice(
   choice: ToolChoice,
-  tools: readonly UpstreamTool[],
   wireNameOf: OfferedTools['wireNameOf']
 ): string | undefined {
-  if (tools.length === 0) return undefined
   if (choice.type === 'required') {
     return 'You must call at least one of the available tools in this turn. Do not answer with text alone.'
   }

@@ -9,7 +9,7 @@ import {
 } from '../../kiro/wire/fault.ts'
 import { AnswerReader, type MomentaryRoom } from '../../reply/answer-reader.ts'
 import type { AnswerSink, AnswerSource } from '../../reply/sinks.ts'
-import { ByteBlocks } from '../../shared/byte-blocks.ts'
+import { ByteBlocks } from '../../shared/own-memory.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import {
   Exchange,

@@ -1,4 +1,5 @@
-import { addUsage, type Usage } from '../../dialects/answer/stream-part.ts'
+import type { Usage } from '../../dialects/answer/stream-part.ts'
+import { addUsage } from '../../dialects/answer/usage.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 
 /** Something that can be ended early. */

@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http'
-import { ByteBlocks } from '../../shared/byte-blocks.ts'
 import { abortErrorOf, GatewayError } from '../../shared/errors.ts'
-import { freeMemory } from '../../shared/own-memory.ts'
+import { ByteBlocks, freeMemory } from '../../shared/own-memory.ts'
 import { BodyInCrumbs, isInCrumbs } from './body-pace.ts'
 
 export interface BodyLimits {

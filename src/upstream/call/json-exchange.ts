@@ -1,4 +1,4 @@
-import { ByteBlocks } from '../../shared/byte-blocks.ts'
+import { ByteBlocks } from '../../shared/own-memory.ts'
 import { type JsonObject, parseJsonObject } from '../../shared/json.ts'
 import { type CallPhase, classifyFailure } from '../classify.ts'
 import type { ConnectionPool } from '../connections/pool.ts'

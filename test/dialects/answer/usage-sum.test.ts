@@ -1,5 +1,5 @@
 import t from 'tap'
-import { addUsage } from '../../../src/dialects/answer/stream-part.ts'
+import { addUsage } from '../../../src/dialects/answer/usage.ts'
 
 t.test('addUsage() adds up what is known', async (t) => {
   const first = { inputTokens: 10, outputTokens: 2, credits: 0.5 }

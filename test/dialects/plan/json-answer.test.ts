@@ -15,7 +15,6 @@ function problemsOf(text: string, form: JsonForm): readonly string[] {
 }
 
 t.test('readJsonForm()', async (t) => {
-  t.equal(readJsonForm(undefined, ''), undefined)
   t.equal(readJsonForm({ type: 'text' }, ''), undefined)
   t.same(readJsonForm({ type: 'json_object' }, ''), { type: 'object' })
   t.same(readJsonForm({ type: 'json_schema' }, ''), { type: 'value' })

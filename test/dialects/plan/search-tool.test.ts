@@ -37,7 +37,7 @@ t.test('findSearchTool()', async (t) => {
     for (const type of ['web_searcher', 'function', 'custom', 'web_fetch_20250910', undefined, 5]) {
       t.equal(findSearchTool([{ type, name: 'web_search' }], 'tools'), undefined)
     }
-    t.equal(findSearchTool(null, 'tools'), undefined)
+    t.equal(findSearchTool([], 'tools'), undefined)
   })
 
   t.test('reads bounds, domains and place of each API', async (t) => {
