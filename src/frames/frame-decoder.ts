@@ -1,31 +1,21 @@
 import { crc32 } from 'node:zlib'
 import { GatewayError } from '../shared/errors.ts'
 import { freeMemory } from '../shared/own-memory.ts'
-import { type Headers, parseHeaders } from './frame-headers.ts'
 
-export type { HeaderValue } from './frame-headers.ts'
+/** The texts among a frame's headers; `null` for one of another type, none of which means anything here. */
+export type FrameHeaders = Readonly<Record<string, string | null>>
 
 /** One message of the AWS event stream, checksums verified. `payload` may be a view into a larger buffer. */
 export interface Frame {
-  readonly headers: Headers
+  readonly headers: FrameHeaders
   readonly payload: Uint8Array
 }
 
-export interface FrameDecoderOptions {
-  /** Longest frame accepted, both checksums included. */
-  readonly maxFrameBytes?: number
-  /**
-   * Told how many bytes are about to be held of a frame that has come in part, in place of those before; 0 as soon as
-   * it is whole. Refuses with a GatewayError.
-   */
-  readonly onHold?: (bytes: number) => void
-}
-
 /**
- * The upstream's events are deltas of some hundred bytes, and the largest known, arguments of a call in one piece, stay
- * below 1 MB: twice of it is room for more. The format itself would allow many times that.
+ * The longest frame accepted, both checksums included. The upstream's events are deltas of some hundred bytes, and the
+ * largest known, arguments of a call in one piece, stay below 1 MB. The format itself would allow many times that.
  */
-export const MAX_FRAME_BYTES = 2 * 1024 * 1024
+const MAX_FRAME_BYTES = 2 * 1024 * 1024
 const PRELUDE_BYTES = 12
 const CHECKSUM_BYTES = 4
 const MIN_FRAME_BYTES = PRELUDE_BYTES + CHECKSUM_BYTES
@@ -48,7 +38,6 @@ const NOTHING = Buffer.alloc(0)
  * Holds at most one incomplete frame, in a buffer of at most twice the bytes received of it, and never more than it has.
  */
 export class FrameDecoder {
-  readonly #maxFrameBytes: number
   readonly #onHold: (bytes: number) => void
   readonly #headers = new HeaderCache()
   /** An incomplete frame: its first `#partialBytes` bytes are filled. */
@@ -58,9 +47,12 @@ export class FrameDecoder {
   #frameBytes: number | null = null
   #failure: GatewayError | null = null
 
-  constructor(options: FrameDecoderOptions = {}) {
-    this.#maxFrameBytes = options.maxFrameBytes ?? MAX_FRAME_BYTES
-    this.#onHold = options.onHold ?? (() => {})
+  /**
+   * `onHold` is told how many bytes are about to be held of a frame that has come in part, in place of those before; 0
+   * as soon as it is whole. It refuses with a GatewayError.
+   */
+  constructor(onHold: (bytes: number) => void = () => {}) {
+    this.#onHold = onHold
   }
 
   /**
@@ -165,14 +157,14 @@ export class FrameDecoder {
   /** Checksum first: a damaged length must not be taken for a large frame. Returns the frame's length. */
   #checkPrelude(bytes: Buffer, at: number): number {
     if (preludeChecksum(bytes, at) !== uint32(bytes, at + 8)) {
-      throw new GatewayError('GW_FRAME_CORRUPT', 'the checksum of a prelude is wrong')
+      throw corrupt('the checksum of a prelude is wrong')
     }
     const frameBytes = uint32(bytes, at)
-    if (frameBytes > this.#maxFrameBytes) {
+    if (frameBytes > MAX_FRAME_BYTES) {
       throw new GatewayError('GW_FRAME_TOO_LARGE', `a frame of ${frameBytes} bytes`)
     }
     if (frameBytes < MIN_FRAME_BYTES || uint32(bytes, at + 4) > frameBytes - MIN_FRAME_BYTES) {
-      throw new GatewayError('GW_FRAME_CORRUPT', 'the lengths in a prelude contradict each other')
+      throw corrupt('the lengths in a prelude contradict each other')
     }
     return frameBytes
   }
@@ -181,7 +173,7 @@ export class FrameDecoder {
   #frameAt(bytes: Buffer, at: number, frameBytes: number): Frame {
     const checksumAt = at + frameBytes - CHECKSUM_BYTES
     if (crc32(bytes.subarray(at, checksumAt)) !== uint32(bytes, checksumAt)) {
-      throw new GatewayError('GW_FRAME_CORRUPT', 'the checksum of a frame is wrong')
+      throw corrupt('the checksum of a frame is wrong')
     }
     const payloadAt = at + PRELUDE_BYTES + uint32(bytes, at + 4)
     return {
@@ -210,15 +202,15 @@ const MAX_ENTRIES = 8
  *
  * Never holds more than `MAX_ENTRIES` blocks. Frames share what it returns.
  */
-export class HeaderCache {
-  readonly #byLength = new Map<number, { readonly block: Buffer; readonly headers: Headers }>()
+class HeaderCache {
+  readonly #byLength = new Map<number, { readonly block: Buffer; readonly headers: FrameHeaders }>()
 
   /**
    * Headers of the block from `start` to `end` of `bytes`.
    *
    * @throws {GatewayError} GW_FRAME_CORRUPT as `parseHeaders`.
    */
-  get(bytes: Buffer, start: number, end: number): Headers {
+  get(bytes: Buffer, start: number, end: number): FrameHeaders {
     const known = this.#byLength.get(end - start)
     if (known !== undefined && bytes.compare(known.block, 0, end - start, start, end) === 0) {
       return known.headers
@@ -228,12 +220,55 @@ export class HeaderCache {
     return headers
   }
 
-  #remember(bytes: Buffer, start: number, end: number, headers: Headers): void {
+  #remember(bytes: Buffer, start: number, end: number, headers: FrameHeaders): void {
     const length = end - start
     if (length > MAX_BLOCK_BYTES) return
     if (this.#byLength.size >= MAX_ENTRIES && !this.#byLength.has(length)) return
     this.#byLength.set(length, { block: Buffer.from(bytes.subarray(start, end)), headers })
   }
+}
+
+/** Bytes of a header's value by its type on the wire; null where a 2-byte length stands before it. */
+const VALUE_BYTES: readonly (number | null)[] = [0, 0, 1, 2, 4, 8, null, null, 8, 16]
+const TEXT_TYPE = 7
+
+/**
+ * Reads the header block of one frame; the last of two equal names wins.
+ *
+ * ```
+ * ┌────────────┬──────┬──────┬─────────────────────────┐
+ * │ name bytes │ name │ type │ value, see VALUE_BYTES  │  repeated until the block ends
+ * │     u8     │ utf8 │  u8  │ or u16 length and bytes │
+ * └────────────┴──────┴──────┴─────────────────────────┘
+ * ```
+ *
+ * The record has no prototype: a name such as `constructor` finds nothing that the upstream did not send.
+ *
+ * @throws {GatewayError} GW_FRAME_CORRUPT when a value leaves the block or has an unknown type.
+ */
+export function parseHeaders(block: Buffer): FrameHeaders {
+  const headers: Record<string, string | null> = Object.create(null)
+  let at = 0
+  while (at < block.length) {
+    const nameEnd = at + 1 + block.readUInt8(at)
+    // The type byte follows the name, so the name must end before the block does.
+    if (nameEnd >= block.length) throw corrupt('a header name leaves the header block')
+    const name = block.toString('utf8', at + 1, nameEnd)
+    const type = block.readUInt8(nameEnd)
+    const known = VALUE_BYTES[type]
+    if (known === undefined) throw corrupt(`header type ${type} does not exist`)
+    const start = nameEnd + (known === null ? 3 : 1)
+    if (start > block.length) throw corrupt('a header length leaves the header block')
+    const end = start + (known ?? block.readUInt16BE(nameEnd + 1))
+    if (end > block.length) throw corrupt('a header value leaves the header block')
+    headers[name] = type === TEXT_TYPE ? block.toString('utf8', start, end) : null
+    at = end
+  }
+  return headers
+}
+
+function corrupt(detail: string): GatewayError {
+  return new GatewayError('GW_FRAME_CORRUPT', detail)
 }
 
 /** What each byte does to a CRC-32 (polynomial 0xEDB88320, reflected). */

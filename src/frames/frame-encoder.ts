@@ -1,16 +1,14 @@
 import { crc32 } from 'node:zlib'
-import { encodeHeaders, type HeaderInput } from './frame-headers.ts'
 
 const PRELUDE_BYTES = 12
 const CHECKSUM_BYTES = 4
+const TEXT_TYPE = 7
 
-/**
- * Writes frames that share their headers, which are encoded once. See `FrameDecoder` for the format.
- */
+/** Writes frames that share their headers, which are texts and encoded once. See `FrameDecoder` for the format. */
 export class FrameEncoder {
   readonly #headers: Buffer
 
-  constructor(headers: Readonly<Record<string, HeaderInput>>) {
+  constructor(headers: Readonly<Record<string, string>>) {
     this.#headers = encodeHeaders(headers)
   }
 
@@ -33,8 +31,23 @@ export class FrameEncoder {
 
 /** One frame with headers of its own. */
 export function encodeFrame(
-  headers: Readonly<Record<string, HeaderInput>>,
+  headers: Readonly<Record<string, string>>,
   payload: Uint8Array | string
 ): Buffer {
   return new FrameEncoder(headers).encode(payload)
+}
+
+/** Writes a header block, see `parseHeaders()`. @throws {RangeError} for names and values that are too long. */
+function encodeHeaders(headers: Readonly<Record<string, string>>): Buffer {
+  const blocks = Object.entries(headers).map(([name, value]) => {
+    const [nameBytes, valueBytes] = [Buffer.byteLength(name), Buffer.byteLength(value)]
+    const block = Buffer.alloc(4 + nameBytes + valueBytes)
+    block.writeUInt8(nameBytes, 0)
+    block.write(name, 1)
+    block.writeUInt8(TEXT_TYPE, 1 + nameBytes)
+    block.writeUInt16BE(valueBytes, 2 + nameBytes)
+    block.write(value, 4 + nameBytes)
+    return block
+  })
+  return Buffer.concat(blocks)
 }

@@ -46,7 +46,7 @@ export class AnswerReader {
   constructor(parts: PartReader, room: MomentaryRoom | null = null) {
     this.#parts = parts
     this.#room = room
-    this.#decoder = new FrameDecoder(room === null ? {} : { onHold: (bytes) => room.lend(bytes) })
+    this.#decoder = new FrameDecoder((bytes) => room?.lend(bytes))
   }
 
   /** Events of types that are unknown here. */

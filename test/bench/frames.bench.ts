@@ -1,8 +1,7 @@
 import { crc32 } from 'node:zlib'
 import { EventStreamCodec } from '@smithy/eventstream-codec'
-import { FrameDecoder, preludeChecksum } from '../../src/frames/frame-decoder.ts'
+import { FrameDecoder, parseHeaders, preludeChecksum } from '../../src/frames/frame-decoder.ts'
 import { FrameEncoder } from '../../src/frames/frame-encoder.ts'
-import { parseHeaders } from '../../src/frames/frame-headers.ts'
 import { parseUpstreamEvent, plainContent } from '../../src/kiro/wire/event.ts'
 
 /**

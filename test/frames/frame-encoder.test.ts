@@ -20,14 +20,11 @@ t.test('encodeFrame()', async (t) => {
   t.test('is read by @smithy/eventstream-codec', async () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), fc.uint8Array(), (value, payload) => {
-        const headers = { text: value, number: 7, flag: true, when: new Date(5) }
-        const message = codec.decode(encodeFrame(headers, payload))
+        const message = codec.decode(encodeFrame({ text: value, more: 'é' }, payload))
         deepEqual([...message.body], [...payload])
         deepEqual(message.headers, {
           text: { type: 'string', value },
-          number: { type: 'integer', value: 7 },
-          flag: { type: 'boolean', value: true },
-          when: { type: 'timestamp', value: new Date(5) }
+          more: { type: 'string', value: 'é' }
         })
       })
     )

@@ -1,89 +1,66 @@
 import { deepEqual } from 'node:assert/strict'
+import { HeaderMarshaller, Int64, type MessageHeaders } from '@smithy/eventstream-codec'
 import t from 'tap'
-import {
-  encodeHeaders,
-  type HeaderInput,
-  type HeaderValue,
-  parseHeaders
-} from '../../src/frames/frame-headers.ts'
+import { parseHeaders } from '../../src/frames/frame-decoder.ts'
+import { encodeFrame } from '../../src/frames/frame-encoder.ts'
 import * as fc from '../helper/fast-check.ts'
 
-/** A value to encode and what must come back. */
-interface Sample {
-  readonly input: HeaderInput
-  readonly output: HeaderValue
-}
+type Header = MessageHeaders[string]
 
-const plain = (value: HeaderValue): Sample => ({ input: value, output: value })
-const samples: fc.Arbitrary<Sample> = fc.oneof(
-  fc.boolean().map(plain),
-  fc.integer({ min: -128, max: 127 }).map((value) => typed('byte', value)),
-  fc.integer({ min: -32768, max: 32767 }).map((value) => typed('short', value)),
-  fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }).map(plain),
-  fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map(plain),
-  fc.uint8Array().map(plain),
-  fc.string({ unit: 'grapheme' }).map(plain),
-  fc.date({ noInvalidDate: true }).map(plain),
-  fc.uuid().map((value) => ({ input: { type: 'uuid' as const, value }, output: value }))
+const marshaller = new HeaderMarshaller(
+  (bytes) => Buffer.from(bytes as Uint8Array).toString(),
+  (text) => Buffer.from(text)
+)
+const encodeHeaders = (headers: MessageHeaders) => Buffer.from(marshaller.format(headers))
+const text = (value: string): Header => ({ type: 'string', value })
+const number = (value: number): Header => ({ type: 'integer', value })
+const headers: fc.Arbitrary<Header> = fc.oneof(
+  fc.boolean().map((value): Header => ({ type: 'boolean', value })),
+  fc.integer({ min: -128, max: 127 }).map((value): Header => ({ type: 'byte', value })),
+  fc.integer({ min: -32768, max: 32767 }).map((value): Header => ({ type: 'short', value })),
+  fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }).map(number),
+  fc.maxSafeInteger().map((value): Header => ({ type: 'long', value: Int64.fromNumber(value) })),
+  fc.uint8Array().map((value): Header => ({ type: 'binary', value })),
+  fc.string({ unit: 'grapheme' }).map(text),
+  fc.nat().map((value): Header => ({ type: 'timestamp', value: new Date(value) })),
+  fc.uuid().map((value): Header => ({ type: 'uuid', value }))
 )
 
 t.test('parseHeaders()', async (t) => {
-  t.test('reads back all ten types', async (t) => {
-    const headers = {
-      yes: true,
-      no: false,
-      byte: { type: 'byte', value: -1 },
-      short: { type: 'short', value: -300 },
-      integer: -70_000,
-      long: -(2n ** 40n),
-      bytes: Uint8Array.of(1, 2, 3),
-      string: 'grüße 🎉',
-      timestamp: new Date('2026-11-24T12:00:00.123Z'),
-      uuid: { type: 'uuid', value: '00112233-4455-6677-8899-aabbccddeeff' }
-    } as const
-    t.same(
-      { ...parseHeaders(encodeHeaders(headers)) },
-      {
-        ...headers,
-        byte: -1,
-        short: -300,
-        uuid: '00112233-4455-6677-8899-aabbccddeeff'
-      }
-    )
-  })
-
-  t.test('reads back any headers', async () => {
-    const name = fc.string({ unit: 'grapheme', maxLength: 20 })
+  t.test('reads texts, and passes over values of the other nine types', async () => {
+    const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 })
     fc.assert(
-      fc.property(fc.array(fc.tuple(name, samples), { maxLength: 8 }), (list) => {
-        const inputs = Object.fromEntries(list.map(([key, sample]) => [key, sample.input]))
-        const outputs = Object.fromEntries(list.map(([key, sample]) => [key, sample.output]))
-        deepEqual({ ...parseHeaders(encodeHeaders(inputs)) }, outputs)
+      fc.property(fc.array(fc.tuple(name, headers), { maxLength: 8 }), (list) => {
+        const texts = list.map(([key, { type, value }]) => [key, type === 'string' ? value : null])
+        const block = encodeHeaders(Object.fromEntries(list))
+        deepEqual({ ...parseHeaders(block) }, Object.fromEntries(texts))
       })
     )
   })
 
   t.test('takes the wire bytes of each type from the specification', async (t) => {
-    const cases: [string, HeaderValue][] = [
-      ['016100', true],
-      ['016101', false],
-      ['01610280', -128],
-      ['0161038000', -32768],
-      ['0161047fffffff', 2147483647],
-      ['016105ffffffffffffffff', -1n],
-      ['0161060002beef', Uint8Array.of(0xbe, 0xef)],
+    const cases: [string, string | null][] = [
+      ['016100', null],
+      ['016101', null],
+      ['01610280', null],
+      ['0161038000', null],
+      ['0161047fffffff', null],
+      ['016105ffffffffffffffff', null],
+      ['0161060002beef', null],
       ['0161070002c3a9', 'é'],
-      ['01610800000000000003e8', new Date(1000)],
-      ['01610900112233445566778899aabbccddeeff', '00112233-4455-6677-8899-aabbccddeeff']
+      ['01610800000000000003e8', null],
+      ['01610900112233445566778899aabbccddeeff', null]
     ]
     for (const [hex, value] of cases) {
-      t.strictSame({ ...parseHeaders(Buffer.from(hex, 'hex')) }, { a: value }, hex)
+      const last = { type: 'string', value: 'read' } as const
+      const block = Buffer.concat([Buffer.from(hex, 'hex'), encodeHeaders({ last })])
+      t.strictSame({ ...parseHeaders(block) }, { a: value, last: 'read' }, hex)
     }
   })
 
   t.test('refuses a block that is cut anywhere inside a header', async (t) => {
-    const one = encodeHeaders({ number: 7 })
-    const block = Buffer.concat([one, encodeHeaders({ text: 'abc' })])
+    const one = encodeHeaders({ number: number(7) })
+    const block = Buffer.concat([one, encodeHeaders({ text: text('abc') })])
     for (let length = 1; length < block.length; length++) {
       if (length === one.length) continue
       t.throws(
@@ -101,11 +78,6 @@ t.test('parseHeaders()', async (t) => {
     }
   })
 
-  t.test('refuses a timestamp that is no point in time', async (t) => {
-    const block = Buffer.from('0161087fffffffffffffff', 'hex')
-    t.throws(() => parseHeaders(block), { code: 'GW_FRAME_CORRUPT' })
-  })
-
   t.test('never fails otherwise, whatever the bytes are', async () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
@@ -119,29 +91,10 @@ t.test('parseHeaders()', async (t) => {
       { numRuns: 2000 }
     )
   })
-
-  t.test('returns bytes that do not share memory with the block', async (t) => {
-    const block = encodeHeaders({ a: Uint8Array.of(1) })
-    const headers = parseHeaders(block)
-    block.fill(0)
-    t.same(headers['a'], Uint8Array.of(1))
-  })
 })
 
-t.test('encodeHeaders()', async (t) => {
-  t.test('takes names of 255 and values of 65535 bytes, not more', async (t) => {
-    encodeHeaders({ ['n'.repeat(255)]: 'v'.repeat(65_535) })
-    t.throws(() => encodeHeaders({ ['n'.repeat(256)]: 'v' }), RangeError)
-    t.throws(() => encodeHeaders({ n: 'v'.repeat(65_536) }), RangeError)
-  })
-
-  t.test('refuses numbers that their type cannot hold', async (t) => {
-    t.throws(() => encodeHeaders({ n: 2 ** 31 }), RangeError)
-    t.throws(() => encodeHeaders({ n: { type: 'byte', value: 128 } }), RangeError)
-    t.throws(() => encodeHeaders({ n: { type: 'uuid', value: 'zz' } }), RangeError)
-  })
+t.test('encodeFrame() takes names of 255 and values of 65535 bytes, not more', async (t) => {
+  encodeFrame({ ['n'.repeat(255)]: 'v'.repeat(65_535) }, '')
+  t.throws(() => encodeFrame({ ['n'.repeat(256)]: 'v' }, ''), RangeError)
+  t.throws(() => encodeFrame({ n: 'v'.repeat(65_536) }, ''), RangeError)
 })
-
-function typed(type: 'byte' | 'short', value: number): Sample {
-  return { input: { type, value }, output: value }
-}

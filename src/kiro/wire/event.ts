@@ -213,8 +213,8 @@ export function payloadText(frame: Frame): string {
 }
 
 /** The header's text; empty when it is missing or of another type. */
-export function textHeader(frame: Frame, name: string): string {
-  return asText(frame.headers[name]) ?? ''
+function textHeader(frame: Frame, name: string): string {
+  return frame.headers[name] ?? ''
 }
 
 /** A string as it is, else undefined. */
