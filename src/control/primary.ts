@@ -1,13 +1,13 @@
 import { childEnvironment } from '../config/load-process.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
-import type { ClusterStatus, FromWorker, LeaseTerms } from '../ipc/messages.ts'
+import type { ClusterStatus, FromWorker, LeaseTerms, ToWorker } from '../ipc/messages.ts'
 import { type Learnt, TokenCalibration } from '../kiro/models/tokens.ts'
 import type { Logger } from '../observe/logger.ts'
 import { Metrics } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { logProxy } from '../upstream/proxy/proxy.ts'
-import { Budget, noteBudget, QueueWatch } from './budget/budget.ts'
+import { Budget, noteBudget, watchQueue } from './budget/budget.ts'
 import { CONTROL, ControlLane } from './budget/control-lane.ts'
 import { ClusterMetrics } from './desks/cluster-metrics.ts'
 import { CredentialDesk } from './desks/credential-desk.ts'
@@ -16,16 +16,16 @@ import { UsageDesk } from './desks/usage-desk.ts'
 import { reload } from './reload.ts'
 import { Doors } from './workers/doors.ts'
 import { freePermits } from './workers/orphans.ts'
-import { RollingRestart } from './workers/rolling-restart.ts'
 import { StallWatch } from './workers/stall-watch.ts'
 import {
   hasDied,
   logSlotChange,
+  rollingRestart,
   type SlotChange,
   Supervisor,
   type WorkerEvents
 } from './workers/supervisor.ts'
-import { setUpForks, toWorkerConfig, WorkerLink, WorkerLinks } from './workers/worker-link.ts'
+import { setUpForks, toWorkerConfig, WorkerLink } from './workers/worker-link.ts'
 
 export interface PrimaryOptions {
   readonly config: Config
@@ -51,7 +51,8 @@ export interface PrimaryOptions {
 export class Primary {
   readonly #options: PrimaryOptions
   #config: Config
-  readonly #links = new WorkerLinks()
+  /** The workers that run now, by their names in the ledger. Bounded by WORKERS, twice while they are replaced. */
+  readonly #links = new Map<string, WorkerLink>()
   readonly #budget: Budget
   readonly #lane: ControlLane
   readonly #credentials: CredentialDesk
@@ -59,12 +60,13 @@ export class Primary {
   readonly #usage: UsageDesk
   readonly #calibration = new TokenCalibration()
   readonly #supervisor: Supervisor
-  readonly #rolling: RollingRestart
   readonly #own = new Metrics()
   readonly #metrics: ClusterMetrics
-  readonly #watch: QueueWatch
+  readonly #watch: NodeJS.Timeout
   readonly #stalls: StallWatch<WorkerLink>
   readonly #doors: Doors<string>
+  /** Replaces the workers one after another: no client is refused and no stream cut. Resolves when that is over. */
+  readonly restartWorkers: () => Promise<void>
   #boundPort: number | null = null
   /** Workers are told to serve once this has resolved. */
   readonly #mayServe = Promise.withResolvers<void>()
@@ -89,32 +91,32 @@ export class Primary {
       call,
       log,
       onUnusable: options.onFatal,
-      onNews: (news) => this.#links.broadcast({ type: 'credential.changed', news })
+      onNews: (news) => this.#broadcast({ type: 'credential.changed', news })
     })
     this.#catalogue = new ModelCatalogue({
       ...upstream,
       credential: () => this.#credentials.current(),
-      onChange: (catalogue) => this.#links.broadcast({ type: 'catalogue.changed', catalogue })
+      onChange: (catalogue) => this.#broadcast({ type: 'catalogue.changed', catalogue })
     })
     this.#usage = new UsageDesk({
       ...upstream,
       credentials: this.#credentials,
       now: () => performance.now()
     })
-    this.#watch = new QueueWatch(() => this.#budget.state(), log)
+    this.#watch = watchQueue(() => this.#budget.state(), log)
     this.#stalls = new StallWatch<WorkerLink>({
       timeoutMs: () => this.#config.cluster.stallTimeoutMs,
       log,
       onStalled: () => this.#own.workerStalls.inc(),
       onChange: () => this.#tellStatus(),
-      onBeat: () => this.#links.broadcast({ type: 'primary.alive' })
+      onBeat: () => this.#broadcast({ type: 'primary.alive' })
     })
     this.#doors = new Doors((member, isAccepting) => {
-      this.#links.find(member)?.send({ type: 'clients.accept', isAccepting })
+      this.#links.get(member)?.send({ type: 'clients.accept', isAccepting })
     })
     this.#metrics = new ClusterMetrics({
       own: this.#own,
-      ask: () => this.#links.broadcast({ type: 'metrics.collect' })
+      ask: () => this.#broadcast({ type: 'metrics.collect' })
     })
     this.#supervisor = new Supervisor({
       slots: options.memory.workers,
@@ -122,7 +124,7 @@ export class Primary {
       onChange: (change) => this.#onSlotChange(change),
       retireTimeoutMs: () => this.#config.cluster.drainTimeoutMs + PATIENCE_MS + CLOSING_MS
     })
-    this.#rolling = new RollingRestart({ supervisor: this.#supervisor, log })
+    this.restartWorkers = rollingRestart(this.#supervisor, log)
   }
 
   /**
@@ -164,16 +166,11 @@ export class Primary {
     if (maxConnections !== null && maxConnections < workers) {
       log.warn({ maxConnections, workers }, 'fewer connections than workers: they take turns')
     }
-    this.#budget.resize({ ...config.pool, workers })
+    this.#budget.record({ type: 'resize', size: { ...config.pool, workers } })
     this.#lane.onConfig(config)
     this.#budget.logTo(log, config)
-    this.#links.broadcast({ type: 'config.changed', config: toWorkerConfig(config) })
+    this.#broadcast({ type: 'config.changed', config: toWorkerConfig(config) })
     log.info('settings read again')
-  }
-
-  /** Replaces the workers one after another: no client is refused and no stream cut. Resolves when that is over. */
-  restartWorkers(): Promise<void> {
-    return this.#rolling.run()
   }
 
   /**
@@ -189,7 +186,7 @@ export class Primary {
     clearTimeout(timer)
     await this.#credentials.close()
     await this.#lane.close()
-    this.#watch.close()
+    clearInterval(this.#watch)
     this.#stalls.close()
     this.#own.close()
   }
@@ -209,11 +206,11 @@ export class Primary {
       onStderr: this.#options.onStderr,
       onRetire: () => {
         this.#doors.onLeft(link.member)
-        this.#budget.retire(link.member)
+        this.#budget.record({ type: 'retire', member: link.member })
       },
       onExit: () => this.#onExit(link)
     })
-    this.#links.add(link)
+    this.#links.set(link.member, link)
     this.#stalls.add(link)
     this.#metrics.onJoined(link.member)
     return link
@@ -245,7 +242,7 @@ export class Primary {
         this.#doors.onTold(link.member, message.isAccepting)
         break
       case 'lease.report':
-        this.#budget.onReport(link.member, message)
+        this.#budget.record({ type: 'report', member: link.member, report: message })
         break
       case 'credential.refused':
         void this.#credentials // never rejects
@@ -274,19 +271,19 @@ export class Primary {
 
   #onLesson({ modelId, estimated, measured }: Learnt): void {
     const learnt = this.#calibration.learn(modelId, estimated, measured)
-    if (learnt !== null) this.#links.broadcast({ type: 'calibration.learnt', ...learnt })
+    if (learnt !== null) this.#broadcast({ type: 'calibration.learnt', ...learnt })
   }
 
   async #sendMetrics(link: WorkerLink, requestId: number): Promise<void> {
     this.#lane.noteMetrics()
     noteBudget(this.#own, this.#budget.state(), (member) =>
-      member === CONTROL ? CONTROL : String(this.#links.find(member)?.id ?? 'leaving')
+      member === CONTROL ? CONTROL : String(this.#links.get(member)?.id ?? 'leaving')
     )
     link.send({ type: 'metrics.text', requestId, text: await this.#metrics.toText() })
   }
 
   #letServe(link: WorkerLink): void {
-    if (this.#links.find(link.member) !== link) return // it has died: its lease would never come back
+    if (this.#links.get(link.member) !== link) return // it has died: its lease would never come back
     const { isSimulated, memory } = this.#options
     link.send({
       type: 'worker.start',
@@ -302,20 +299,20 @@ export class Primary {
     for (const learnt of this.#calibration.learnt()) {
       link.send({ type: 'calibration.learnt', ...learnt })
     }
-    this.#budget.join(link.member, link.id - 1)
+    this.#budget.record({ type: 'join', member: link.member, slot: link.id - 1 })
   }
 
   #sendTerms(member: string, terms: LeaseTerms): void {
     if (member === CONTROL) this.#lane.onTerms(terms)
-    else this.#links.find(member)?.send(terms)
+    else this.#links.get(member)?.send(terms)
   }
 
   #onExit(link: WorkerLink): void {
-    this.#links.remove(link)
+    this.#links.delete(link.member)
     this.#doors.onLeft(link.member)
     this.#stalls.remove(link)
     this.#metrics.onLeft(link.member)
-    this.#budget.stopped(link.member)
+    this.#budget.record({ type: 'stopped', member: link.member })
     const { log } = this.#options
     void freePermits(link, { config: this.#config, budget: this.#budget, log }) // never rejects
   }
@@ -326,8 +323,14 @@ export class Primary {
     this.#tellStatus()
   }
 
+  /** Returns the members that it was sent to. */
+  #broadcast(message: ToWorker): readonly string[] {
+    for (const link of this.#links.values()) link.send(message)
+    return [...this.#links.keys()]
+  }
+
   #tellStatus(): void {
-    this.#links.broadcast({ type: 'cluster.status', status: this.#status() })
+    this.#broadcast({ type: 'cluster.status', status: this.#status() })
   }
 
   #status(): ClusterStatus {

@@ -79,10 +79,8 @@ export class IdeFileSource implements CredentialSource {
       ...file,
       accessToken: renewed.accessToken,
       refreshToken: renewed.refreshToken,
-      ...(renewed.expiresAt === null
-        ? {}
-        : { expiresAt: new Date(renewed.expiresAt).toISOString() }),
-      ...(renewed.profileArn === null ? {} : { profileArn: renewed.profileArn })
+      ...(renewed.expiresAt !== null && { expiresAt: new Date(renewed.expiresAt).toISOString() }),
+      ...(renewed.profileArn !== null && { profileArn: renewed.profileArn })
     }
     const text = `${JSON.stringify(next, null, 2)}\n`
     await replaceFile(path, { text, mode: mode & 0o777, isDurable: true })
@@ -267,13 +265,14 @@ export async function readJsonFile(options: JsonFileOptions): Promise<JsonObject
   const { path } = options
   let text: string
   try {
-    const { size, ...stats } = await statFile(path)
-    if (stats.isFolder) {
+    const stats = await stat(path)
+    if (stats.isDirectory()) {
       // Docker makes a folder when the file to mount does not exist.
       throw fileError(options, 'is a folder. In a container: does the mounted file exist?')
     }
-    if (size > MAX_FILE_BYTES)
-      throw fileError(options, `has ${size} bytes, over the limit of 1 MB.`)
+    if (!stats.isFile()) throw fileError(options, 'is not a plain file.') // a pipe would wait for ever
+    if (stats.size > MAX_FILE_BYTES)
+      throw fileError(options, `has ${stats.size} bytes, over the limit of 1 MB.`)
     text = await readFile(path, 'utf8')
   } catch (cause) {
     if (cause instanceof GatewayError) throw cause
@@ -293,15 +292,8 @@ export function fileError(
   const { setting, path, expected } = options
   return new GatewayError('GW_CONFIG_INVALID', undefined, {
     message: `${setting}: ${path} ${problem} ${expected}`,
-    ...(cause === undefined ? {} : { cause })
+    cause
   })
-}
-
-/** Anything that is not a plain file (a pipe would wait for ever) counts as a folder or as nothing. */
-async function statFile(path: string): Promise<{ size: number; isFolder: boolean }> {
-  const stats = await stat(path)
-  if (!stats.isFile() && !stats.isDirectory()) throw new Error('not a plain file')
-  return { size: stats.size, isFolder: stats.isDirectory() }
 }
 
 function describeCause(cause: unknown): string {
@@ -310,5 +302,5 @@ function describeCause(cause: unknown): string {
   if (code === 'EACCES' || code === 'EPERM') {
     return `may not be read by this user (uid ${process.geteuid?.() ?? 'unknown'}).`
   }
-  return typeof code === 'string' ? `cannot be read (${code}).` : 'is not a plain file.'
+  return `cannot be read (${String(code)}).`
 }

@@ -5,7 +5,7 @@ import type { JsonCall } from '../upstream/call/json-exchange.ts'
 import { IdeFileSource } from './ide-file.ts'
 import { CredentialRefresher } from './refresher.ts'
 import { renewTokens, systemClock, type WallClock } from './renew.ts'
-import { ApiKeySource, type CredentialSource, EnvRefreshTokenSource } from './sources.ts'
+import { apiKeySource, type CredentialSource, refreshTokenSource } from './sources.ts'
 import { CredentialVault, OverlayStore } from './vault.ts'
 
 type CredentialSettings = Config['credentials']
@@ -20,9 +20,9 @@ export function createCredentialSource(
   log: Pick<Logger, 'warn'>
 ): CredentialSource | null {
   const { apiKey, credsFile, refreshToken, region } = settings
-  if (apiKey !== null) return new ApiKeySource(apiKey, region)
+  if (apiKey !== null) return apiKeySource(apiKey, region)
   if (credsFile !== null) return new IdeFileSource({ path: credsFile, ssoRegion: region, log })
-  return refreshToken === null ? null : new EnvRefreshTokenSource(refreshToken, region)
+  return refreshToken === null ? null : refreshTokenSource(refreshToken, region)
 }
 
 export interface CredentialRefresherParts {

@@ -52,65 +52,52 @@ export function isTokenText(text: string): boolean {
   return /^[\x21-\x7e]{1,65536}$/.test(text)
 }
 
+/** A sign-in of which nothing is known yet. */
+const UNKNOWN = {
+  accessToken: null,
+  refreshToken: null,
+  expiresAt: null,
+  profileArn: null,
+  apiRegion: null,
+  client: null,
+  renewalProblem: null
+} as const
+
 /** `KIRO_API_KEY`: valid until it is revoked, so there is nothing to renew. */
-export class ApiKeySource implements CredentialSource {
-  readonly id: string
-  readonly name = 'KIRO_API_KEY'
-  readonly loginHint = 'Make a new key in Kiro, put it into KIRO_API_KEY and restart.'
-  readonly #stored: StoredCredential
-
-  constructor(apiKey: string, ssoRegion: string) {
-    this.id = hashOf(`api-key:${apiKey}`)
-    this.#stored = {
-      authType: 'api-key',
-      accessToken: apiKey,
-      refreshToken: null,
-      expiresAt: null,
-      profileArn: null,
-      ssoRegion,
-      apiRegion: null,
-      client: null,
-      renewalProblem: 'an API key cannot be renewed'
-    }
+export function apiKeySource(apiKey: string, ssoRegion: string): CredentialSource {
+  const stored: StoredCredential = {
+    ...UNKNOWN,
+    authType: 'api-key',
+    accessToken: apiKey,
+    ssoRegion,
+    renewalProblem: 'an API key cannot be renewed'
   }
-
-  read(): Promise<StoredCredential> {
-    return Promise.resolve(this.#stored)
+  return {
+    id: hashOf(`api-key:${apiKey}`),
+    name: 'KIRO_API_KEY',
+    loginHint: 'Make a new key in Kiro, put it into KIRO_API_KEY and restart.',
+    read: () => Promise.resolve(stored)
   }
 }
 
-/** `REFRESH_TOKEN`: a desktop sign-in of which only the refresh token is known. */
-export class EnvRefreshTokenSource implements CredentialSource {
-  /** Another token is another source, with an overlay of its own. */
-  readonly id: string
-  readonly name = 'REFRESH_TOKEN'
-  readonly loginHint =
-    'Log in again in Kiro IDE, put the new refresh token into REFRESH_TOKEN and restart.'
-  readonly #stored: StoredCredential
-
-  /** @throws {GatewayError} GW_CONFIG_INVALID if the token was cut short when it was copied. */
-  constructor(refreshToken: string, ssoRegion: string) {
-    if (refreshToken.includes('...') || !isTokenText(refreshToken)) {
-      throw new GatewayError('GW_CONFIG_INVALID', undefined, {
-        message: 'REFRESH_TOKEN is not a whole token: it was cut short when it was copied.'
-      })
-    }
-    this.id = hashOf(`refresh-token:${refreshToken}`)
-    this.#stored = {
-      authType: 'social',
-      accessToken: null,
-      refreshToken,
-      expiresAt: null,
-      profileArn: null,
-      ssoRegion,
-      apiRegion: null,
-      client: null,
-      renewalProblem: null
-    }
+/**
+ * `REFRESH_TOKEN`: a desktop sign-in of which only the refresh token is known. Another token is another source, with an
+ * overlay of its own.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID if the token was cut short when it was copied.
+ */
+export function refreshTokenSource(refreshToken: string, ssoRegion: string): CredentialSource {
+  if (refreshToken.includes('...') || !isTokenText(refreshToken)) {
+    throw new GatewayError('GW_CONFIG_INVALID', undefined, {
+      message: 'REFRESH_TOKEN is not a whole token: it was cut short when it was copied.'
+    })
   }
-
-  read(): Promise<StoredCredential> {
-    return Promise.resolve(this.#stored)
+  return {
+    id: hashOf(`refresh-token:${refreshToken}`),
+    name: 'REFRESH_TOKEN',
+    loginHint:
+      'Log in again in Kiro IDE, put the new refresh token into REFRESH_TOKEN and restart.',
+    read: () => Promise.resolve({ ...UNKNOWN, authType: 'social', refreshToken, ssoRegion })
   }
 }
 
@@ -118,24 +105,20 @@ export class EnvRefreshTokenSource implements CredentialSource {
  * A sign-in that opens nothing, for the built-in simulator. Every reading is a new token, so that a demo in which
  * the simulator refused a token or suspended the account goes on by itself.
  */
-export class SimulatorSource implements CredentialSource {
-  readonly id = hashOf('simulator')
-  readonly name = 'simulator'
-  readonly loginHint = 'The simulator takes any token.'
-  #readings = 0
-
-  read(): Promise<StoredCredential> {
-    this.#readings += 1
-    return Promise.resolve({
-      authType: 'social',
-      accessToken: `simulator-token-${this.#readings}`,
-      refreshToken: null,
-      expiresAt: null,
-      profileArn: 'arn:aws:codewhisperer:us-east-1:123456789012:profile/SIMULATOR',
-      ssoRegion: 'us-east-1',
-      apiRegion: null,
-      client: null,
-      renewalProblem: 'the simulator’s token needs no renewal'
-    })
+export function simulatorSource(): CredentialSource {
+  let readings = 0
+  return {
+    id: hashOf('simulator'),
+    name: 'simulator',
+    loginHint: 'The simulator takes any token.',
+    read: () =>
+      Promise.resolve({
+        ...UNKNOWN,
+        authType: 'social',
+        accessToken: `simulator-token-${++readings}`,
+        profileArn: 'arn:aws:codewhisperer:us-east-1:123456789012:profile/SIMULATOR',
+        ssoRegion: 'us-east-1',
+        renewalProblem: 'the simulator’s token needs no renewal'
+      })
   }
 }

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { parseSocketTable } from '../../src/control/workers/orphans.ts'
+import { parseSocketTable } from '../helper/socket-table.ts'
 
 /** TCP sockets that these processes have open and whose peer has gone (CLOSE_WAIT). */
 export function countCloseWait(pids: readonly number[]): number {

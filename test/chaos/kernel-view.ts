@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { parseSocketTable, type TcpSocket } from '../../src/control/workers/orphans.ts'
+import { parseSocketTable, type TcpSocket } from '../helper/socket-table.ts'
 
 /** Both sides, or the peer alone, still hold on to a connection in these states. */
 const ALIVE = ['established', 'syn-received', 'fin-wait-1', 'fin-wait-2', 'close-wait']

@@ -1,13 +1,13 @@
 import t from 'tap'
 import { createCredentialRefresher } from '../../src/credentials/select.ts'
-import { SimulatorSource } from '../../src/credentials/sources.ts'
+import { simulatorSource } from '../../src/credentials/sources.ts'
 import { isProfileArn } from '../../src/kiro/wire/hosts.ts'
 import { FakeClock } from '../helper/fake-clock.ts'
 import { recordedLog } from '../helper/recorded-log.ts'
 
-t.test('SimulatorSource', (t) => {
+t.test('simulatorSource()', (t) => {
   t.test('is a valid sign-in that never expires', async (t) => {
-    const { profileArn, ...stored } = await new SimulatorSource().read()
+    const { profileArn, ...stored } = await simulatorSource().read()
     t.ok(profileArn !== null && isProfileArn(profileArn))
     t.match(stored, { authType: 'social', expiresAt: null, refreshToken: null })
   })
@@ -15,7 +15,7 @@ t.test('SimulatorSource', (t) => {
     const clock = new FakeClock(0)
     const { log } = recordedLog()
     const refresher = createCredentialRefresher({
-      source: new SimulatorSource(),
+      source: simulatorSource(),
       settings: {
         apiKey: null,
         credsFile: null,

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { parseSocketTable } from '../../src/control/workers/orphans.ts'
+import { parseSocketTable } from '../helper/socket-table.ts'
 import { alivePeers } from '../chaos/kernel-view.ts'
 import { connectionPool, RecordedExchange } from '../helper/recorded-exchange.ts'
 import { serverUrl } from '../helper/server-url.ts'

@@ -1,5 +1,5 @@
 import type { Config } from '../../config/settings.ts'
-import type { LeaseReport, LeaseTerms } from '../../ipc/messages.ts'
+import type { LeaseTerms } from '../../ipc/messages.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import { type BudgetSize, leaseOf, sharesAtStart, wantOf } from './ledger-account.ts'
@@ -52,39 +52,14 @@ export class Budget {
     for (let slot = 0; slot < size.workers; slot++) log.info(shareLine(slot, shares))
   }
 
-  /** A process has started. Each process is a member of its own, also in the slot of a predecessor. */
-  join(member: string, slot: number | 'control'): void {
-    this.#record({ type: 'join', member, slot })
-  }
-
-  onReport(member: string, report: LeaseReport): void {
-    this.#record({ type: 'report', member, report })
-  }
-
-  /** The successor of a process serves: what the old one has comes back as its last clients leave. */
-  retire(member: string): void {
-    this.#record({ type: 'retire', member })
-  }
-
-  /** Of a process that is gone no more than so many sockets are open at the upstream: the other permits are free. */
-  remains(member: string, sockets: number): void {
-    this.#record({ type: 'remains', member, sockets })
-  }
-
-  /** A process is gone; its permits stay out until `remains` and `left`. */
-  stopped(member: string): void {
-    this.#record({ type: 'stopped', member })
-  }
-
-  /** The sockets of a process that is gone are closed at the upstream, too. */
-  left(member: string): void {
-    this.#unsent.delete(member)
-    this.#record({ type: 'left', member })
-  }
-
-  /** Growing is at once; when it shrinks, what is in flight ends first. */
-  resize(size: BudgetSize): void {
-    this.#record({ type: 'resize', size })
+  /** Enters what has happened, and tells the members what follows from it for them. */
+  record(event: LedgerEvent): void {
+    if (event.type === 'left') this.#unsent.delete(event.member)
+    const { state, terms } = nextLedger(this.#ledger, event)
+    this.#ledger = state
+    const isScheduled = this.#unsent.size > 0
+    for (const [member, news] of terms) this.#unsent.set(member, news)
+    if (!isScheduled && this.#unsent.size > 0) this.#setImmediate(() => this.#flush())
   }
 
   state(): BudgetState {
@@ -101,14 +76,6 @@ export class Budget {
       waiting: members.reduce((sum, { waiting }) => sum + waiting, 0),
       members
     }
-  }
-
-  #record(event: LedgerEvent): void {
-    const { state, terms } = nextLedger(this.#ledger, event)
-    this.#ledger = state
-    const isScheduled = this.#unsent.size > 0
-    for (const [member, news] of terms) this.#unsent.set(member, news)
-    if (!isScheduled && this.#unsent.size > 0) this.#setImmediate(() => this.#flush())
   }
 
   #flush(): void {
@@ -134,22 +101,17 @@ export function noteBudget(
 /** Often enough for people who read the log. */
 const PERIOD_MS = 10_000
 
-/** Says at a steady low rate how the budget is used, while requests wait for a connection. */
-export class QueueWatch {
-  readonly #timer: NodeJS.Timeout
-
-  constructor(state: () => BudgetState, log: Pick<Logger, 'warn'>, periodMs = PERIOD_MS) {
-    this.#timer = setInterval(() => {
-      const { waiting, maxConnections, unleased, members } = state()
-      if (waiting === 0) return
-      log.warn({ waiting, maxConnections, unleased, members }, 'requests wait for a connection')
-    }, periodMs)
-    this.#timer.unref()
-  }
-
-  close(): void {
-    clearInterval(this.#timer)
-  }
+/** Says at a steady low rate how the budget is used, while requests wait for a connection; until it is cleared. */
+export function watchQueue(
+  state: () => BudgetState,
+  log: Pick<Logger, 'warn'>,
+  periodMs = PERIOD_MS
+): NodeJS.Timeout {
+  return setInterval(() => {
+    const { waiting, maxConnections, unleased, members } = state()
+    if (waiting === 0) return
+    log.warn({ waiting, maxConnections, unleased, members }, 'requests wait for a connection')
+  }, periodMs).unref()
 }
 
 type Shares = Pick<ReturnType<typeof sharesAtStart>, 'maxConnections' | 'maxKeepalive'>

@@ -27,7 +27,6 @@ export const CONTROL = 'control'
 export class ControlLane {
   readonly #lease: Lease
   readonly #pool: ConnectionPool
-
   readonly #metrics: PoolMetrics
 
   constructor(budget: Budget, config: Config, metrics: Metrics) {
@@ -44,13 +43,13 @@ export class ControlLane {
     })
     this.#metrics = new PoolMetrics({ pool: this.#pool, metrics, owner: CONTROL })
     this.#lease = new Lease({
-      send: (report) => budget.onReport(CONTROL, report),
+      send: (report) => budget.record({ type: 'report', member: CONTROL, report }),
       trimSockets: (max) => this.#pool.trim(max),
       onKeepAlive: () => this.#pool.trimIdle(),
       poolTimeoutMs: null, // each call has a timeout of its own, waiting included
       maxWaiting: MAX_CALLS_WAITING
     })
-    budget.join(CONTROL, 'control')
+    budget.record({ type: 'join', member: CONTROL, slot: 'control' })
   }
 
   /**

@@ -30,15 +30,18 @@ export interface LedgerState {
 }
 
 export type LedgerEvent =
+  /** A process has started. Each process is a member of its own, also in the slot of a predecessor. */
   | { readonly type: 'join'; readonly member: string; readonly slot: number | 'control' }
   | { readonly type: 'report'; readonly member: string; readonly report: LeaseReport }
   /** The member's successor serves: it gets no share any more, only what its last clients wait for. */
   | { readonly type: 'retire'; readonly member: string }
+  /** A process is gone; its permits stay out until `remains` and `left`. */
   | { readonly type: 'stopped'; readonly member: string }
-  /** Of a member that has stopped at most so many sockets are left. */
+  /** Of a member that has stopped at most so many sockets are left: its other permits are free. */
   | { readonly type: 'remains'; readonly member: string; readonly sockets: number }
   /** The member's sockets are gone, as counted by the operating system or by patience. */
   | { readonly type: 'left'; readonly member: string }
+  /** Growing is at once; when it shrinks, what is in flight ends first. */
   | { readonly type: 'resize'; readonly size: BudgetSize }
 
 export interface LedgerStep {

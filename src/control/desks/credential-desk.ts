@@ -3,7 +3,7 @@ import type { Config } from '../../config/settings.ts'
 import type { CredentialRefresher } from '../../credentials/refresher.ts'
 import { createCredentialRefresher, createCredentialSource } from '../../credentials/select.ts'
 import type { CredentialState } from '../../credentials/sign-in.ts'
-import { SimulatorSource } from '../../credentials/sources.ts'
+import { simulatorSource } from '../../credentials/sources.ts'
 import type { CredentialNews, Problem } from '../../ipc/messages.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -37,7 +37,7 @@ export class CredentialDesk {
   /** @throws {GatewayError} GW_CONFIG_INVALID when no source is configured or one is unusable. */
   constructor({ config, isSimulated, call, log, onNews, onUnusable }: CredentialDeskOptions) {
     const settings = config.credentials
-    const source = isSimulated ? new SimulatorSource() : createCredentialSource(settings, log)
+    const source = isSimulated ? simulatorSource() : createCredentialSource(settings, log)
     if (source === null) throw new GatewayError('GW_CONFIG_INVALID', 'no source of credentials')
     this.#onNews = onNews
     this.#onUnusable = onUnusable
@@ -127,10 +127,6 @@ const WAITING: Problem = {
 
 function toNews(state: CredentialState): CredentialNews {
   if (state.name === 'usable') return { snapshot: state.snapshot, problem: null }
-  return { snapshot: null, problem: state.problem === null ? WAITING : toProblem(state.problem) }
-}
-
-function toProblem(cause: unknown): Problem {
-  if (cause instanceof GatewayError) return { code: cause.code, message: cause.message }
-  return { code: 'GW_INTERNAL', message: 'The credentials could not be renewed. The log says why.' }
+  const { code, message } = state.problem ?? WAITING
+  return { snapshot: null, problem: { code, message } }
 }

@@ -23,18 +23,18 @@ export async function freePermits(
 ): Promise<void> {
   const news = await orphansGone({
     ports: portsOf([config.upstream.apiUrl], proxyOf(config.proxy)),
-    onLeft: (sockets) => budget.remains(member, sockets)
+    onLeft: (sockets) => budget.record({ type: 'remains', member, sockets })
   })
   if (news === 'still there') {
     const facts = { worker: id, workerPid: pid }
     log.warn(facts, 'upstream keeps connections of a worker that died')
   }
-  budget.left(member)
+  budget.record({ type: 'left', member })
 }
 
 interface FreePermitsOptions {
   readonly config: Pick<Config, 'upstream' | 'proxy'>
-  readonly budget: Pick<Budget, 'remains' | 'left'>
+  readonly budget: Pick<Budget, 'record'>
   readonly log: Pick<Logger, 'warn'>
 }
 
@@ -48,8 +48,8 @@ const LOOK_MS = 50
 const LATER = 1 / 10
 /** Linux forgets a connection whose peer does not answer a FIN after a minute, or two when not even the FIN arrives. */
 const PATIENCE_MS = 150_000
-/** States in which the kernel says goodbye for a process that is gone. */
-const LEAVING: readonly TcpState[] = ['fin-wait-1', 'fin-wait-2', 'closing', 'last-ack']
+/** States in which the kernel says goodbye for a process that is gone: FIN-WAIT-1, FIN-WAIT-2, LAST-ACK, CLOSING. */
+const LEAVING: ReadonlySet<string> = new Set(['04', '05', '09', '0B'])
 
 /**
  * Waits until no connection to these ports is left over from a process that has died. Other programs' dying
@@ -71,12 +71,23 @@ export async function orphansGone(options: OrphanOptions): Promise<OrphanNews> {
   return 'still there'
 }
 
-/** Connections to these ports that no process has open and whose peer has not let go. */
+/**
+ * Connections to these ports that no process has open and whose peer has not let go, in `/proc/net/tcp` or `tcp6`:
+ *
+ * ```
+ *   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+ *    0: 0100007F:9284 0100007F:1F40 05 00000000:00000000 00:00000000 00000000     0        0 0 …
+ * ```
+ *
+ * @see https://docs.kernel.org/networking/proc_net_tcp.html
+ */
 export function countOrphans(tables: string, ports: ReadonlySet<number>): number {
-  return parseSocketTable(tables).filter(
-    ({ inode, remotePort, state }) =>
-      inode === 0 && ports.has(remotePort) && LEAVING.includes(state)
-  ).length
+  const orphans = tables.split('\n').filter((line) => {
+    const [, , remote = '', state = '', , , , , , inode] = line.trim().split(/\s+/)
+    const port = Number.parseInt(remote.split(':')[1] ?? '', 16)
+    return inode === '0' && ports.has(port) && LEAVING.has(state)
+  })
+  return orphans.length
 }
 
 /** The ports that workers connect to, given the overridden hosts of the upstream; behind a proxy that may be both. */
@@ -100,67 +111,4 @@ async function readKernelTables(): Promise<string | null> {
   } catch {
     return null // not on Linux
   }
-}
-
-/** States as the kernel numbers them, in this order from 1. */
-const STATES = [
-  'established',
-  'syn-sent',
-  'syn-received',
-  'fin-wait-1',
-  'fin-wait-2',
-  'time-wait',
-  'closed',
-  'close-wait',
-  'last-ack',
-  'listening',
-  'closing'
-] as const
-
-export type TcpState = (typeof STATES)[number]
-
-/** One TCP socket as the kernel lists it. */
-export interface TcpSocket {
-  readonly localPort: number
-  readonly remotePort: number
-  readonly state: TcpState
-  /** Bytes that the peer has not acknowledged; a FIN counts as one. */
-  readonly unsentBytes: number
-  /** Bytes that have arrived and have not been read. */
-  readonly unreadBytes: number
-  /** 0 for a socket that no process has open any more. */
-  readonly inode: number
-}
-
-const LINE = /^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) ([0-9A-F]{2}) (.*)$/
-
-/**
- * Reads `/proc/net/tcp` or `/proc/net/tcp6`:
- *
- * ```
- *   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
- *    0: 0100007F:9284 0100007F:1F40 05 00000000:00000000 00:00000000 00000000     0        0 0 …
- * ```
- * Lines of another form are left out, the heading among them.
- *
- * @see https://docs.kernel.org/networking/proc_net_tcp.html
- */
-export function parseSocketTable(text: string): readonly TcpSocket[] {
-  const sockets: TcpSocket[] = []
-  for (const line of text.split('\n')) {
-    const [, local = '', remote = '', state = '', rest = ''] = LINE.exec(line) ?? []
-    const name = STATES[Number.parseInt(state, 16) - 1]
-    const [queues = '', , , , , inode] = rest.split(/\s+/)
-    const [unsent = '', unread = ''] = queues.split(':')
-    if (name === undefined || inode === undefined) continue
-    sockets.push({
-      localPort: Number.parseInt(local, 16),
-      remotePort: Number.parseInt(remote, 16),
-      state: name,
-      unsentBytes: Number.parseInt(unsent, 16),
-      unreadBytes: Number.parseInt(unread, 16),
-      inode: Number(inode)
-    })
-  }
-  return sockets
 }

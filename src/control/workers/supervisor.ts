@@ -26,7 +26,11 @@ export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #backoff: BackoffPolicy
   readonly #slots: readonly Slot[]
-  readonly #leaving = new LeavingWorkers()
+  /**
+   * Workers that belong to no slot any more: each has a successor, and ends when its last clients have left. Bounded by
+   * one for each slot and restart, killed when its patience is over.
+   */
+  readonly #leaving = new Map<WorkerProcess, { readonly timer: NodeJS.Timeout; onGone(): void }>()
   readonly #allStopped = Promise.withResolvers<void>()
 
   constructor(options: SupervisorOptions) {
@@ -61,7 +65,7 @@ export class Supervisor {
 
   /** Workers that have a successor and are not gone yet. */
   leavingPids(): readonly number[] {
-    return this.#leaving.pids
+    return [...this.#leaving.keys()].map(({ pid }) => pid)
   }
 
   /** What `/readyz` tells. `isSilent` knows of workers that seem to hang. */
@@ -93,7 +97,7 @@ export class Supervisor {
 
   /** Resolves when every worker has exited by itself. */
   drain(): Promise<void> {
-    this.#leaving.drain()
+    for (const worker of this.#leaving.keys()) worker.drain()
     for (const slot of this.#slots) this.#on(slot, 'drain', null)
     return this.#allStopped.promise
   }
@@ -111,7 +115,7 @@ export class Supervisor {
   destroy(): void {
     void this.drain() // no slot may want to be filled again; and callers of drain() learn of the end
     for (const { worker } of this.#slots) worker?.kill()
-    this.#leaving.kill()
+    for (const worker of this.#leaving.keys()) worker.kill()
   }
 
   #on(slot: Slot, event: SlotEvent, reason: string | null): void {
@@ -183,7 +187,12 @@ export class Supervisor {
     } else if (slot.successor === worker) {
       slot.successor = null
       this.#on(slot, 'successor exit', reason)
-    } else if (this.#leaving.gone(worker)) {
+    } else {
+      const leaving = this.#leaving.get(worker)
+      if (leaving === undefined) return
+      this.#leaving.delete(worker)
+      clearTimeout(leaving.timer)
+      leaving.onGone()
       this.#resolveIfStopped()
     }
   }
@@ -203,13 +212,15 @@ export class Supervisor {
   }
 
   #letGo(worker: WorkerProcess | null, onGone: () => void): WorkerProcess | null {
-    if (worker !== null) this.#leaving.add(worker, this.#options.retireTimeoutMs(), onGone)
+    if (worker === null) return null
+    const timer = setTimeout(() => worker.kill(), this.#options.retireTimeoutMs())
+    this.#leaving.set(worker, { timer, onGone })
     return worker
   }
 
   #resolveIfStopped(): void {
     const areStopped = this.#slots.every(({ state }) => state.name === 'stopped')
-    if (areStopped && this.#leaving.pids.length === 0) this.#allStopped.resolve()
+    if (areStopped && this.#leaving.size === 0) this.#allStopped.resolve()
   }
 
   #after(slot: Slot, delayMs: number, act: () => void): void {
@@ -279,36 +290,41 @@ export type Replacement =
   | { readonly name: 'replaced' | 'drained' }
   | { readonly name: 'failed'; readonly reason: string | null }
 
-/** Workers that belong to no slot any more: each has a successor, and ends when its last clients have left. */
-export class LeavingWorkers {
-  /** Bounded by one for each slot and restart, killed when its patience is over. */
-  readonly #workers = new Map<WorkerProcess, { readonly timer: NodeJS.Timeout; onGone(): void }>()
-
-  get pids(): readonly number[] {
-    return [...this.#workers.keys()].map(({ pid }) => pid)
+/**
+ * Gives every slot a new worker, one after another and without an interruption. There is one process more than usual
+ * while it goes on, never two. It stops at the first new worker that does not come to serve: whatever kills that one
+ * would kill the next, and the old ones still serve.
+ *
+ * What is returned runs it and never rejects; a call while it goes on joins in.
+ */
+export function rollingRestart(
+  supervisor: Pick<Supervisor, 'states' | 'replace'>,
+  log: Pick<Logger, 'info' | 'error'>
+): () => Promise<void> {
+  let running: Promise<void> | null = null
+  return () => {
+    if (running !== null) log.info('rolling restart goes on already')
+    running ??= replaceAll(supervisor, log).finally(() => {
+      running = null
+    })
+    return running
   }
+}
 
-  /** Takes a worker over. One that is still there after `patienceMs` is stuck, and killed. */
-  add(worker: WorkerProcess, patienceMs: number, onGone: () => void): void {
-    const timer = setTimeout(() => worker.kill(), patienceMs)
-    this.#workers.set(worker, { timer, onGone })
+async function replaceAll(
+  supervisor: Pick<Supervisor, 'states' | 'replace'>,
+  log: Pick<Logger, 'info' | 'error'>
+): Promise<void> {
+  log.info('rolling restart begins')
+  for (const { id: worker } of supervisor.states()) {
+    const outcome = await supervisor.replace(worker)
+    if (outcome.name === 'drained') return log.info('rolling restart stopped: the gateway ends')
+    if (outcome.name === 'failed') {
+      const { reason } = outcome
+      log.error({ worker, reason }, 'rolling restart stopped: the new worker did not serve')
+      return
+    }
+    log.info({ worker }, 'worker replaced')
   }
-
-  /** False if it is not one of these. */
-  gone(worker: WorkerProcess): boolean {
-    const entry = this.#workers.get(worker)
-    if (entry === undefined) return false
-    this.#workers.delete(worker)
-    clearTimeout(entry.timer)
-    entry.onGone()
-    return true
-  }
-
-  drain(): void {
-    for (const worker of this.#workers.keys()) worker.drain()
-  }
-
-  kill(): void {
-    for (const worker of this.#workers.keys()) worker.kill()
-  }
+  log.info('rolling restart complete')
 }

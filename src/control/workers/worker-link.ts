@@ -103,31 +103,6 @@ function notStarted(cause: unknown): string {
   return `cannot be started: ${cause instanceof Error ? cause.message : String(cause)}`
 }
 
-/** The workers that run now, by their names in the ledger; while one replaces another, two of a slot. */
-export class WorkerLinks {
-  /** Bounded by WORKERS, twice while they are replaced. */
-  readonly #links = new Map<string, WorkerLink>()
-
-  add(link: WorkerLink): void {
-    this.#links.set(link.member, link)
-  }
-
-  remove({ member }: WorkerLink): void {
-    this.#links.delete(member)
-  }
-
-  find(member: string): WorkerLink | null {
-    return this.#links.get(member) ?? null
-  }
-
-  /** Sends to all; returns the members that it was sent to. */
-  broadcast(message: ToWorker): readonly string[] {
-    const links = [...this.#links.values()]
-    for (const link of links) link.send(message)
-    return links.map(({ member }) => member)
-  }
-}
-
 /** How worker processes are made from now on. They write log lines to `logFd`. */
 export function setUpForks(workerEntry: string, { worker }: MemoryPlan, logFd: number): void {
   cluster.schedulingPolicy = cluster.SCHED_NONE // else a dying worker takes new connections with it

@@ -17,8 +17,8 @@ function stand(maxConnections: number | null) {
 t.test('Budget', (t) => {
   t.test('sends each member one message per turn, the newest', (t) => {
     const { budget, sent, turn } = stand(10)
-    budget.join('w1', 0)
-    budget.join('w2', 1)
+    budget.record({ type: 'join', member: 'w1', slot: 0 })
+    budget.record({ type: 'join', member: 'w2', slot: 1 })
     t.same(sent, [])
     turn()
     t.match(sent, [
@@ -31,9 +31,9 @@ t.test('Budget', (t) => {
   })
   t.test('sends nothing to a member that has left', (t) => {
     const { budget, sent, turn } = stand(10)
-    budget.join('w1', 0)
-    budget.stopped('w1')
-    budget.left('w1')
+    budget.record({ type: 'join', member: 'w1', slot: 0 })
+    budget.record({ type: 'stopped', member: 'w1' })
+    budget.record({ type: 'left', member: 'w1' })
     turn()
     t.same(sent, [])
     t.equal(budget.state().unleased, 10)
@@ -41,8 +41,9 @@ t.test('Budget', (t) => {
   })
   t.test('tells who has what', (t) => {
     const { budget } = stand(10)
-    budget.join('w1', 0)
-    budget.onReport('w1', { ...NO_REPORT, seq: 1, granted: 5, waiting: 2 })
+    budget.record({ type: 'join', member: 'w1', slot: 0 })
+    const report = { ...NO_REPORT, seq: 1, granted: 5, waiting: 2 }
+    budget.record({ type: 'report', member: 'w1', report })
     const lines: unknown[] = []
     const loaded = loadConfig(
       { HTTP_MAX_CONNECTIONS: '10', HTTP_MAX_KEEPALIVE_CONNECTIONS: '5' },
@@ -56,7 +57,8 @@ t.test('Budget', (t) => {
       'worker=2, max_connections=5, max_keepalive=2'
     ])
     t.match(budget.state(), { maxConnections: 10, members: [{ member: 'w1', leased: 7 }] })
-    budget.resize({ maxConnections: null, maxKeepalive: 5, maxWaiting: 10, workers: 2 })
+    const size = { maxConnections: null, maxKeepalive: 5, maxWaiting: 10, workers: 2 }
+    budget.record({ type: 'resize', size })
     t.match(budget.state(), { maxConnections: null, unleased: null, members: [{ leased: null }] })
     t.end()
   })

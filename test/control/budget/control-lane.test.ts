@@ -36,7 +36,7 @@ function setUpBudget(t: Test, { isBusy = false, env = {} }: Setting) {
       if (member === CONTROL) lane.onTerms(terms)
     }
   })
-  if (isBusy) budget.join('worker', 0)
+  if (isBusy) budget.record({ type: 'join', member: 'worker', slot: 0 })
   const metrics = new Metrics()
   t.teardown(() => metrics.close())
   const lane = new ControlLane(budget, config, metrics)
@@ -153,11 +153,11 @@ t.test('ControlLane.call()', (t) => {
     const { lane, budget } = setUpBudget(t, { isBusy: true, env: { HTTP_MAX_CONNECTIONS: '4' } })
     const heads = [{ key: 'a', at: 1, served: 0 }]
     const report = { ...NO_REPORT, seen: 1, granted: 4, waiting: 1000, heads }
-    budget.onReport('worker', { ...report, seq: 1 })
+    budget.record({ type: 'report', member: 'worker', report: { ...report, seq: 1 } })
     await new Promise((resolve) => setImmediate(resolve)) // the queue is full, and the lane knows
     const call = lane.call(request(upstream.url), never)
     await new Promise((resolve) => setImmediate(resolve))
-    budget.onReport('worker', { ...report, seq: 2, returned: 1 })
+    budget.record({ type: 'report', member: 'worker', report: { ...report, seq: 2, returned: 1 } })
     t.match(await call, { text: 'ok' })
   })
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type BudgetState, QueueWatch } from '../../../src/control/budget/budget.ts'
+import { type BudgetState, watchQueue } from '../../../src/control/budget/budget.ts'
 
 t.test('tells of requests that wait, as long as some do', async (t) => {
   // The watch alone keeps no process alive.
@@ -18,8 +18,8 @@ t.test('tells of requests that wait, as long as some do', async (t) => {
     lines.push(facts)
     told.resolve(facts)
   }
-  const watch = new QueueWatch(state, { warn } as never, 5)
-  t.teardown(() => watch.close())
+  const watch = watchQueue(state, { warn } as never, 5)
+  t.teardown(() => clearInterval(watch))
   t.match(await told.promise, { waiting: 2, maxConnections: 5 })
   t.ok(asked >= 3, 'silent while nobody waited')
   t.equal(lines.length, asked - 2)

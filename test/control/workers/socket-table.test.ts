@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { parseSocketTable } from '../../../src/control/workers/orphans.ts'
+import { parseSocketTable } from '../../helper/socket-table.ts'
 import { serverUrl } from '../../helper/server-url.ts'
 
 /** Lines of /proc/net/tcp and tcp6 of Linux 6.18. */
