@@ -27,12 +27,7 @@ export function monotonicNow(): number {
 }
 
 /** What the machine's clock showed when this process's `performance.now()` was 0. */
-const ORIGIN = machineTime() - performance.now()
-
-function machineTime(): number {
-  const [seconds, nanoseconds] = process.hrtime()
-  return seconds * 1000 + nanoseconds / 1e6
-}
+const ORIGIN = Number(process.hrtime.bigint()) / 1e6 - performance.now()
 
 /**
  * How long one request has waited for connections, over all its attempts. The first wait counts from the request's
@@ -60,5 +55,72 @@ export class WaitClock {
   /** The wait is over, for now. */
   stop(now: number): void {
     this.#stoppedAt ??= now
+  }
+}
+
+/** Node fires a longer delay at once. */
+const LONGEST_DELAY_MS = 2 ** 31 - 1
+
+/** One timer for many deadlines: it is aimed at the earliest, and may go off before that one, never after. */
+export class DeadlineTimer {
+  readonly #clock: Clock
+  readonly #onTime: () => void
+  #armed: { readonly at: number; readonly cancel: () => void } | null = null
+
+  constructor(clock: Clock, onTime: () => void) {
+    this.#clock = clock
+    this.#onTime = onTime
+  }
+
+  /** `null` when nothing is due any more. A timer that is early already stays as it is. */
+  aim(at: number | null): void {
+    if (this.#armed !== null) {
+      if (at !== null && this.#armed.at <= at) return
+      this.#armed.cancel()
+      this.#armed = null
+    }
+    if (at === null) return
+    const delayMs = Math.min(LONGEST_DELAY_MS, Math.max(1, Math.ceil(at - this.#clock.now())))
+    const cancel = this.#clock.setTimeout(() => {
+      this.#armed = null
+      this.#onTime()
+    }, delayMs)
+    this.#armed = { at, cancel }
+  }
+}
+
+/** Over how long the rate is averaged; older releases fade. */
+const WINDOW_MS = 30_000
+const UNKNOWN_RETRY_S = 5
+const LONGEST_RETRY_S = 60
+
+/** How fast permits have been coming free lately: what `retry-after` is computed from. */
+export class DrainRate {
+  #weight = 0
+  #since: number | null = null
+  #at = 0
+
+  note(now: number): void {
+    this.#since ??= now
+    this.#weight = this.#faded(now) + 1
+    this.#at = now
+  }
+
+  /** Permits per second; 0 if none came free within memory. */
+  perSecond(now: number): number {
+    if (this.#since === null) return 0
+    const covered = WINDOW_MS * (1 - Math.exp(-Math.max(now - this.#since, 1000) / WINDOW_MS))
+    return (this.#faded(now) / covered) * 1000
+  }
+
+  /** Seconds until `ahead` others have probably been served, from 1 to 60. */
+  retryAfterS(ahead: number, now: number): number {
+    const rate = this.perSecond(now)
+    if (rate < 1 / WINDOW_MS) return UNKNOWN_RETRY_S
+    return Math.min(LONGEST_RETRY_S, Math.max(1, Math.ceil((ahead + 1) / rate)))
+  }
+
+  #faded(now: number): number {
+    return this.#weight * Math.exp(-Math.max(0, now - this.#at) / WINDOW_MS)
   }
 }

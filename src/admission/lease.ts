@@ -1,8 +1,7 @@
 import type { LeaseReport, LeaseTerms } from '../ipc/messages.ts'
-import { GatewayError } from '../shared/errors.ts'
-import { type Clock, SYSTEM_CLOCK } from './clock.ts'
+import { abortErrorOf, GatewayError } from '../shared/errors.ts'
+import { type Clock, DeadlineTimer, DrainRate, SYSTEM_CLOCK } from './clock.ts'
 import { type LeaseCommand, LeaseCore } from './lease-core.ts'
-import { clientClosed, DrainRate, poolStateOf, poolTimeout, queueFull } from './lease-errors.ts'
 
 /**
  * This worker's share of the connection budget: gives permits, or lets requests wait for one.
@@ -16,9 +15,9 @@ export class Lease {
   readonly #core: LeaseCore
   readonly #rate = new DrainRate()
   /** Bounded by the queue of the core. */
-  readonly #waiters = new WaitingList()
+  readonly #waiters = new Map<number, WaitingRequest>()
   readonly #deadline: DeadlineTimer
-  readonly #report: OncePerTurn
+  #isReportAsked = false
   readonly #onRelease = (): void => this.#release()
   #poolTimeoutMs: number | null
   #nextId = 0
@@ -29,9 +28,6 @@ export class Lease {
     this.#core = new LeaseCore({ maxWaiting: options.maxWaiting })
     this.#poolTimeoutMs = options.poolTimeoutMs
     this.#deadline = new DeadlineTimer(this.#clock, () => this.#refuseOverdue())
-    this.#report = new OncePerTurn(this.#clock, () => {
-      if (this.#core.isReportDue) options.send(this.#core.takeReport())
-    })
   }
 
   /** Whether a request of this key would be refused at once. */
@@ -90,7 +86,7 @@ export class Lease {
     for (const command of commands) {
       switch (command.type) {
         case 'issue':
-          this.#waiters.take(command.id).resolve(new Permit(this.#onRelease))
+          this.#take(command.id).resolve(new Permit(this.#onRelease))
           break
         case 'refuse':
           this.#refuse(command.id, command.reason)
@@ -113,18 +109,40 @@ export class Lease {
     const { oldest } = this.#core
     const timeoutMs = this.#poolTimeoutMs
     this.#deadline.aim(oldest === null || timeoutMs === null ? null : oldest.at + timeoutMs)
-    if (this.#core.isReportDue) this.#report.ask()
+    if (this.#core.isReportDue) this.#reportSoon()
+  }
+
+  /** At the end of this turn of the event loop, once however often it is asked for. */
+  #reportSoon(): void {
+    if (this.#isReportAsked) return
+    this.#isReportAsked = true
+    this.#clock.setImmediate(() => {
+      this.#isReportAsked = false
+      if (this.#core.isReportDue) this.#options.send(this.#core.takeReport())
+    })
   }
 
   #wait(id: number, arrivedAt: number, signal: AbortSignal): Promise<Permit> {
+    const { promise, resolve, reject } = Promise.withResolvers<Permit>()
     const onAbort = (): void => {
       this.#core.abort(id)
-      this.#waiters.take(id).reject(clientClosed(signal))
+      this.#take(id).reject(clientClosed(signal))
       this.#afterChange()
     }
-    const permit = this.#waiters.add(id, { arrivedAt, signal, onAbort })
+    signal.addEventListener('abort', onAbort, { once: true })
+    const unlisten = (): void => signal.removeEventListener('abort', onAbort)
+    this.#waiters.set(id, { arrivedAt, resolve, reject, unlisten })
     this.#refuseOverdue()
-    return permit
+    return promise
+  }
+
+  /** Takes a request out, whose promise the caller must settle. */
+  #take(id: number): WaitingRequest {
+    const waiter = this.#waiters.get(id)
+    if (waiter === undefined) throw new Error(`request ${id} does not wait`)
+    this.#waiters.delete(id)
+    waiter.unlisten()
+    return waiter
   }
 
   #evictFor(key: string): boolean {
@@ -136,13 +154,13 @@ export class Lease {
   }
 
   #refuse(id: number, reason: 'full' | 'draining'): void {
-    const { reject, arrivedAt } = this.#waiters.take(id)
+    const { reject, arrivedAt } = this.#take(id)
     reject(this.#refusal(reason, arrivedAt))
   }
 
   #refusal(reason: 'full' | 'draining', arrivedAt: number): GatewayError {
     if (reason === 'draining') return new GatewayError('GW_DRAINING')
-    return queueFull(this.#describe(arrivedAt), this.#core.terms.maxWaiting)
+    return queueFull(this.#poolState(arrivedAt), this.#core.terms.maxWaiting)
   }
 
   #refuseOverdue(): void {
@@ -151,105 +169,32 @@ export class Lease {
     for (;;) {
       const oldest = this.#core.oldest
       if (oldest === null || timeoutMs === null || oldest.at + timeoutMs > now) break
-      const { reject, arrivedAt } = this.#waiters.take(oldest.id)
-      reject(poolTimeout(this.#describe(arrivedAt), timeoutMs))
+      const { reject, arrivedAt } = this.#take(oldest.id)
+      reject(poolTimeout(this.#poolState(arrivedAt), timeoutMs))
       this.#core.abort(oldest.id)
     }
     this.#afterChange()
   }
 
-  #describe(arrivedAt: number): ReturnType<typeof poolStateOf> {
-    return poolStateOf(this.#core, { arrivedAt, now: this.#clock.now(), rate: this.#rate })
+  #poolState(arrivedAt: number): PoolState {
+    const { held, waiting, terms } = this.#core
+    const now = this.#clock.now()
+    return {
+      budget: terms.budget,
+      inUse: held + terms.elsewhere.leased,
+      waiting: waiting + terms.elsewhere.waiting,
+      waitedMs: now - arrivedAt,
+      retryAfterS: this.#rate.retryAfterS(waiting, now)
+    }
   }
 }
 
-export interface WaitingRequest {
+interface WaitingRequest {
   readonly arrivedAt: number
   readonly resolve: (permit: Permit) => void
   readonly reject: (error: Error) => void
-}
-
-interface Entry extends WaitingRequest {
-  readonly signal: AbortSignal
-  readonly onAbort: () => void
-}
-
-/** The promises of waiting requests. Each stays until it is taken out, and must then be settled by the taker. */
-export class WaitingList {
-  /** Bounded by the queue whose promises these are. */
-  readonly #entries = new Map<number, Entry>()
-
-  /** `onAbort` is called when the signal aborts while the request is in the list. */
-  add(
-    id: number,
-    { arrivedAt, signal, onAbort }: { arrivedAt: number; signal: AbortSignal; onAbort: () => void }
-  ): Promise<Permit> {
-    return new Promise((resolve, reject) => {
-      this.#entries.set(id, { arrivedAt, resolve, reject, signal, onAbort })
-      signal.addEventListener('abort', onAbort, { once: true })
-    })
-  }
-
-  /** Takes a request out, whose promise the caller has to settle. */
-  take(id: number): WaitingRequest {
-    const entry = this.#entries.get(id)
-    if (entry === undefined) throw new Error(`request ${id} does not wait`)
-    this.#entries.delete(id)
-    entry.signal.removeEventListener('abort', entry.onAbort)
-    return entry
-  }
-}
-
-/** Node fires a longer delay at once. */
-const LONGEST_DELAY_MS = 2 ** 31 - 1
-
-/** One timer for many deadlines: it is aimed at the earliest, and may go off before that one, never after. */
-export class DeadlineTimer {
-  readonly #clock: Clock
-  readonly #onTime: () => void
-  #armed: { readonly at: number; readonly cancel: () => void } | null = null
-
-  constructor(clock: Clock, onTime: () => void) {
-    this.#clock = clock
-    this.#onTime = onTime
-  }
-
-  /** `null` when nothing is due any more. A timer that is early already stays as it is. */
-  aim(at: number | null): void {
-    if (this.#armed !== null) {
-      if (at !== null && this.#armed.at <= at) return
-      this.#armed.cancel()
-      this.#armed = null
-    }
-    if (at === null) return
-    const delayMs = Math.min(LONGEST_DELAY_MS, Math.max(1, Math.ceil(at - this.#clock.now())))
-    const cancel = this.#clock.setTimeout(() => {
-      this.#armed = null
-      this.#onTime()
-    }, delayMs)
-    this.#armed = { at, cancel }
-  }
-}
-
-/** Runs something at the end of the turn of the event loop in which it was asked for, once however often. */
-export class OncePerTurn {
-  readonly #clock: Clock
-  readonly #run: () => void
-  #isAsked = false
-
-  constructor(clock: Clock, run: () => void) {
-    this.#clock = clock
-    this.#run = run
-  }
-
-  ask(): void {
-    if (this.#isAsked) return
-    this.#isAsked = true
-    this.#clock.setImmediate(() => {
-      this.#isAsked = false
-      this.#run()
-    })
-  }
+  /** Nothing is to be done any more when the client leaves. */
+  readonly unlisten: () => void
 }
 
 /**
@@ -259,7 +204,7 @@ export class OncePerTurn {
 const LENDING_MS = 100
 
 /** From when HTTP_POOL_TIMEOUT is counted for a request that begins to wait now: its arrival, or later. */
-export function countedFrom(arrivedAt: number, now: number, poolTimeoutMs: number | null): number {
+function countedFrom(arrivedAt: number, now: number, poolTimeoutMs: number | null): number {
   return poolTimeoutMs === null ? arrivedAt : Math.max(arrivedAt, now + LENDING_MS - poolTimeoutMs)
 }
 
@@ -310,4 +255,48 @@ export class Permit {
     this.#onRelease = null
     onRelease?.()
   }
+}
+
+/** What was going on when a request could not have a permit. */
+interface PoolState {
+  /** `null` without limit. */
+  readonly budget: number | null
+  readonly inUse: number
+  readonly waiting: number
+  readonly waitedMs: number
+  readonly retryAfterS: number
+}
+
+/** HTTP_POOL_TIMEOUT has passed. */
+function poolTimeout(state: PoolState, poolTimeoutMs: number): GatewayError {
+  const message =
+    `PoolTimeout: no upstream connection became free within HTTP_POOL_TIMEOUT=${poolTimeoutMs / 1000}s: ` +
+    `${describe(state)}, waited ${seconds(state.waitedMs)}. ` +
+    'Raise HTTP_MAX_CONNECTIONS (more at once) or HTTP_POOL_TIMEOUT (longer waits).'
+  return new GatewayError('GW_POOL_TIMEOUT', undefined, {
+    message,
+    retryAfterS: state.retryAfterS
+  })
+}
+
+/** HTTP_POOL_MAX_WAITING requests wait already. */
+function queueFull(state: PoolState, maxWaiting: number): GatewayError {
+  const message =
+    `Too many requests wait for an upstream connection already: ${describe(state)} ` +
+    `(this worker may queue ${maxWaiting}), waited ${seconds(state.waitedMs)}. ` +
+    'Raise HTTP_MAX_CONNECTIONS (more at once) or HTTP_POOL_MAX_WAITING (a longer queue).'
+  return new GatewayError('GW_QUEUE_FULL', undefined, { message, retryAfterS: state.retryAfterS })
+}
+
+/** The client left while it waited, or `signal` says why else the wait is over. */
+function clientClosed(signal: AbortSignal): GatewayError {
+  return abortErrorOf(signal, 'while waiting for a connection')
+}
+
+function describe({ budget, inUse, waiting }: PoolState): string {
+  return `${inUse} of ${budget ?? 'unlimited'} connections in use, ${waiting} requests waiting`
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 10) / 100}s`
 }

@@ -1,7 +1,7 @@
 import { abortErrorOf, GatewayError } from '../shared/errors.ts'
-import { type Clock, SYSTEM_CLOCK } from './clock.ts'
-import { FairQueue, OrderedList, type Place } from './fair-queue.ts'
-import { DrainRate } from './lease-errors.ts'
+import { type Clock, DrainRate, SYSTEM_CLOCK } from './clock.ts'
+import { FairQueue } from './fair-queue.ts'
+import { type Held, Reservation, type ReservationOwner } from './reservation.ts'
 
 /** What was being waited for, for the log. */
 const WAIT = 'while waiting for memory'
@@ -10,13 +10,14 @@ interface Waiter {
   readonly id: number
   readonly key: string
   readonly bytes: number
-  /** Of the one who waits. */
+  /** By the same request already; 0 for a newcomer. */
   readonly heldBytes: number
-  readonly admit: (reservation: Reservation) => void
-  readonly refuse: (error: GatewayError) => void
+  readonly resolve: (reservation: Reservation) => void
+  readonly reject: (error: GatewayError) => void
+  /** Ends the deadline, and listens to the signal no longer. */
+  readonly unwatch: () => void
 }
 
-/** How long somebody waits, and who. */
 export interface MemoryWait {
   readonly timeoutMs: number
   readonly signal: AbortSignal
@@ -24,19 +25,18 @@ export interface MemoryWait {
   readonly key?: string
 }
 
-/** What a body that waits keeps at most in the stream that nobody reads yet. */
+/** What a body that waits keeps at most in its stream, which is not read yet. */
 const UNREAD_BYTES = 64 * 1024
 /** A body takes at least so much of the budget for each of its bytes. */
 const LEAST_FACTOR = 2
 
-/** How many may wait. */
-export interface LineLimits {
+interface LineLimits {
   readonly maxWaiting: number
-  /** Beside the budget, for what the streams of those who wait have taken in already. */
+  /** Beside the budget, for what the streams of waiting bodies have taken in already. */
   readonly maxUnreadBytes: number
 }
 
-/** Answers, and whoever has no name. */
+/** That of answers, and of requests without a name. */
 const NO_KEY = ''
 
 /**
@@ -45,7 +45,7 @@ const NO_KEY = ''
  * unless the large one's key has more than its share by now: what it holds must not keep others waiting.
  *
  * Loose reservations are those of bodies that arrive slowly, or whose size is not known: they grow step by step, and
- * nobody knows when they end. One that waits and would not fit beside them, even if all others had ended, is overtaken.
+ * their end is unknown. A waiter that would not fit beside them, even if all others had ended, is overtaken.
  *
  * Invariant: what is reserved never exceeds the total.
  */
@@ -54,14 +54,12 @@ export class MemoryBudget {
   readonly #limits: LineLimits
   readonly #clock: Clock
   readonly #rate = new DrainRate()
-  /** Who holds nothing yet. Bounded by `maxWaiting`. */
-  readonly #newcomers = new FairQueue()
-  /** Who holds something already: they stand before all who hold nothing. Bounded by the bodies that do. */
-  readonly #growing = new OrderedList<Waiter>()
-  /** Bounded by both lines. */
-  readonly #waiters = new Map<number, Waiter>()
-  /** Bounded by `#growing`. */
-  readonly #places = new Map<number, Place<Waiter>>()
+  /** Requests that hold nothing yet. Bounded by `maxWaiting`. */
+  readonly #newcomers = new Map<number, Waiter>()
+  /** The order of their turns. Bounded by the same. */
+  readonly #turns = new FairQueue()
+  /** Requests that hold something already, which stand before all newcomers. Bounded by the bodies that do. */
+  readonly #growing = new Set<Waiter>()
   /** What each key holds, of those that hold something. Bounded by the number of keys. */
   readonly #held = new Map<string, number>()
   readonly #owner: ReservationOwner = {
@@ -72,11 +70,12 @@ export class MemoryBudget {
   }
   #reservedBytes = 0
   #looseBytes = 0
-  /** Held by those who wait for more. */
+  /** Held by requests that wait for more. */
   #stuckBytes = 0
   /** In the streams of newcomers. */
   #unreadBytes = 0
-  #turns = 0
+  /** Numbers waiters, and the turns of keys. */
+  #count = 0
   #isDraining = false
 
   constructor(totalBytes: number, limits: number | LineLimits, clock: Clock = SYSTEM_CLOCK) {
@@ -91,12 +90,12 @@ export class MemoryBudget {
   }
 
   get waiting(): number {
-    return this.#waiters.size
+    return this.#newcomers.size + this.#growing.size
   }
 
   /** Whether a reservation of so many bytes need not wait. */
   isFree(bytes: number): boolean {
-    return this.#waiters.size === 0 && this.#fits(bytes)
+    return this.waiting === 0 && this.#fits(bytes)
   }
 
   /** The same for a key that is to leave as much to the next one as it takes. */
@@ -106,20 +105,21 @@ export class MemoryBudget {
     return this.isFree(bytes) && held + bytes <= leftByOthers / 2
   }
 
-  /** Whether a key holds more than its share while others wait. */
-  isContested(key: string): boolean {
-    return this.#isWaitedForBeside(key) && (this.#held.get(key) ?? 0) > this.#share()
+  /** Whether a key holds something, and with so much more would have more than its share while others wait. */
+  isContested(key: string, moreBytes = 0): boolean {
+    const held = this.#held.get(key) ?? 0
+    const areOthersWaiting = this.#turns.keys > (this.#turns.has(key) ? 1 : 0)
+    return areOthersWaiting && held > 0 && held + moreBytes > this.#share()
   }
 
-  /** Whether somebody waits for so much that it does not fit beside the loose reservations. */
+  /** Whether a newcomer waits for so much that it does not fit beside the loose reservations. */
   get isBlocked(): boolean {
-    for (const { bytes, heldBytes } of this.#waiters.values())
-      if (heldBytes === 0 && !this.#isDue(bytes)) return true
+    for (const { bytes } of this.#newcomers.values()) if (!this.#isDue(bytes)) return true
     return false
   }
 
   /**
-   * Waits until so many bytes are free. Who gets the reservation has to release it.
+   * Waits until so many bytes are free. The caller must release the reservation.
    *
    * @throws {GatewayError} GW_BODY_TOO_LARGE for more than the total, GW_MEMORY_FULL when too many wait
    *   already, at once or for one of a key with fewer of them, and after `timeoutMs`, GW_DRAINING after `drain()`,
@@ -136,10 +136,10 @@ export class MemoryBudget {
   }
 
   /**
-   * The next step of a loose reservation that has `heldBytes` by now: waits for it before all who hold nothing.
+   * The next step of a loose reservation that has `heldBytes` by now: waits for it before all newcomers.
    *
-   * @throws {GatewayError} GW_MEMORY_FULL at once where everybody who holds something would wait for the others, and
-   *   as `reserve()`
+   * @throws {GatewayError} GW_MEMORY_FULL at once where all that hold something would wait for each other, and as
+   *   `reserve()`
    */
   extend(bytes: number, heldBytes: number, wait: MemoryWait): Promise<Reservation> {
     const { signal, key = NO_KEY } = wait
@@ -152,8 +152,8 @@ export class MemoryBudget {
   }
 
   /**
-   * Takes so many bytes if they are free, even where others wait: it is for those who hold some already, who would
-   * otherwise wait for each other, and whose end makes room for everybody.
+   * Takes so many bytes if they are free, even where others wait: for requests that hold some already, which would
+   * otherwise wait for each other, and whose end makes room for all.
    *
    * @throws {GatewayError} GW_MEMORY_FULL when they are not.
    */
@@ -162,13 +162,11 @@ export class MemoryBudget {
     return this.#take(bytes, key)
   }
 
-  /** Refuses who waits and who comes; those who hold some go on. */
+  /** Refuses newcomers from now on, and those that wait; requests that hold some go on. */
   drain(): void {
     this.#isDraining = true
-    for (const waiter of this.#waiters.values()) {
-      if (waiter.heldBytes > 0) continue
-      this.#remove(waiter)
-      waiter.refuse(new GatewayError('GW_DRAINING'))
+    for (const waiter of this.#newcomers.values()) {
+      this.#refuse(waiter, new GatewayError('GW_DRAINING'))
     }
   }
 
@@ -176,74 +174,58 @@ export class MemoryBudget {
     { bytes, heldBytes }: Pick<Waiter, 'bytes' | 'heldBytes'>,
     { signal, timeoutMs, key = NO_KEY }: MemoryWait
   ): Promise<Reservation> {
-    return new Promise((resolve, reject) => {
-      const leave = (error: GatewayError): void => {
-        this.#remove(waiter)
-        waiter.refuse(error)
-        this.#admit()
-      }
-      const onAbort = (): void => leave(abortErrorOf(signal, WAIT))
-      const cancelTimer = this.#clock.setTimeout(() => leave(this.#full()), timeoutMs)
-      const end = (): void => {
-        cancelTimer()
-        signal.removeEventListener('abort', onAbort)
-      }
-      const waiter: Waiter = {
-        id: this.#turns++,
-        key,
-        bytes,
-        heldBytes,
-        admit: (reservation) => {
-          end()
-          resolve(reservation)
-        },
-        refuse: (error) => {
-          end()
-          reject(error)
-        }
-      }
-      this.#add(waiter)
-      signal.addEventListener('abort', onAbort, { once: true })
-      this.#admit() // it may be one that overtakes
-    })
-  }
-
-  #add(waiter: Waiter): void {
-    const { id, key, heldBytes } = waiter
-    this.#waiters.set(id, waiter)
-    this.#stuckBytes += heldBytes
+    const { promise, resolve, reject } = Promise.withResolvers<Reservation>()
+    const leave = (error: GatewayError): void => {
+      this.#refuse(waiter, error)
+      this.#admit()
+    }
+    const onAbort = (): void => leave(abortErrorOf(signal, WAIT))
+    const cancelTimer = this.#clock.setTimeout(() => leave(this.#full()), timeoutMs)
+    const unwatch = (): void => {
+      cancelTimer()
+      signal.removeEventListener('abort', onAbort)
+    }
+    const id = this.#count++
+    const waiter: Waiter = { id, key, bytes, heldBytes, resolve, reject, unwatch }
     if (heldBytes > 0) {
-      this.#places.set(id, this.#growing.insert(waiter, id))
+      this.#growing.add(waiter)
+      this.#stuckBytes += heldBytes
     } else {
-      this.#newcomers.push(id, key, id)
+      this.#newcomers.set(id, waiter)
+      this.#turns.push(id, key, id)
       this.#unreadBytes += unreadBytesOf(waiter)
     }
+    signal.addEventListener('abort', onAbort, { once: true })
+    this.#admit() // it may be one that overtakes
+    return promise
   }
 
   #remove(waiter: Waiter): void {
-    const { id, heldBytes } = waiter
-    this.#waiters.delete(id)
-    this.#stuckBytes -= heldBytes
-    if (this.#newcomers.remove(id)) this.#unreadBytes -= unreadBytesOf(waiter)
-    const place = this.#places.get(id)
-    if (place !== undefined) this.#growing.remove(place)
-    this.#places.delete(id)
+    const { id, heldBytes, unwatch } = waiter
+    unwatch()
+    if (this.#growing.delete(waiter)) this.#stuckBytes -= heldBytes
+    if (!this.#newcomers.delete(id)) return
+    this.#turns.remove(id)
+    this.#unreadBytes -= unreadBytesOf(waiter)
+  }
+
+  #refuse(waiter: Waiter, error: GatewayError): void {
+    this.#remove(waiter)
+    waiter.reject(error)
   }
 
   #isLineFull(bytes: number): boolean {
     const { maxWaiting, maxUnreadBytes } = this.#limits
     const unreadBytes = this.#unreadBytes + unreadBytesOf({ bytes })
-    return this.#waiters.size >= maxWaiting || unreadBytes > maxUnreadBytes
+    return this.waiting >= maxWaiting || unreadBytes > maxUnreadBytes
   }
 
-  /** Refuses the youngest of the key with most that wait, if that is fairer. */
+  /** Refuses the youngest waiter of the key with most of them, if that is fairer. */
   #refuseOneFor(key: string): boolean {
-    const id = this.#newcomers.evictionFor(key)
-    const waiter = id === null ? undefined : this.#waiters.get(id)
+    const id = this.#turns.evictionFor(key)
+    const waiter = id === null ? undefined : this.#newcomers.get(id)
     if (waiter === undefined) return false
-    const error = this.#full()
-    this.#remove(waiter)
-    waiter.refuse(error)
+    this.#refuse(waiter, this.#full())
     return true
   }
 
@@ -258,29 +240,27 @@ export class MemoryBudget {
   }
 
   #admit(): void {
-    let next: Place<Waiter> | null = null
-    for (let place = this.#growing.first; place !== null; place = next) {
-      next = place.next
-      const { bytes, key } = place.item
+    for (const waiter of this.#growing) {
+      const { bytes, key } = waiter
       if (this.isContested(key)) continue
-      if (this.#fits(bytes)) this.#letIn(place.item)
+      if (this.#fits(bytes)) this.#letIn(waiter)
       else if (this.#isDue(bytes)) return
     }
     while (this.#admitNewcomer());
   }
 
-  /** The first in the order of turns who fits; false if there is none, or none before one whose turn it is. */
+  /** Lets the first in the order of turns in that fits; false if none does, or none before one whose turn it is. */
   #admitNewcomer(): boolean {
-    for (const id of this.#newcomers.ids()) {
-      const waiter = this.#waiters.get(id)
+    for (const id of this.#turns.ids()) {
+      const waiter = this.#newcomers.get(id)
       if (waiter === undefined) continue
       const { key, bytes } = waiter
       if (this.#fits(bytes)) {
         this.#letIn(waiter)
-        this.#newcomers.noteServed(key, this.#turns++)
+        this.#turns.noteServed(key, this.#count++)
         return true
       }
-      if (this.#isDue(bytes) && !this.#hasEnough(key, bytes)) return false
+      if (this.#isDue(bytes) && !this.isContested(key, bytes)) return false
     }
     return false
   }
@@ -288,27 +268,17 @@ export class MemoryBudget {
   #letIn(waiter: Waiter): void {
     const { key, bytes, heldBytes } = waiter
     this.#remove(waiter)
-    waiter.admit(this.#take(bytes, key, heldBytes > 0))
+    waiter.resolve(this.#take(bytes, key, heldBytes > 0))
   }
 
-  /** Whether it fits as soon as those have ended of whom that can be said. */
+  /** Whether it fits once all reservations have ended whose end is certain. */
   #isDue(bytes: number): boolean {
     return bytes <= this.totalBytes - this.#looseBytes
   }
 
-  /** Whether a key holds something, and with so much more would have more than its share while others wait. */
-  #hasEnough(key: string, bytes: number): boolean {
-    const held = this.#held.get(key) ?? 0
-    return held > 0 && held + bytes > this.#share() && this.#isWaitedForBeside(key)
-  }
-
-  #isWaitedForBeside(key: string): boolean {
-    return this.#newcomers.keys > (this.#newcomers.has(key) ? 1 : 0)
-  }
-
   /** Of each key that holds something or waits. */
   #share(): number {
-    return this.totalBytes / Math.max(1, this.#held.size + this.#newcomers.keysBeside(this.#held))
+    return this.totalBytes / Math.max(1, this.#held.size + this.#turns.keysBeside(this.#held))
   }
 
   #fits(bytes: number): boolean {
@@ -331,8 +301,8 @@ export class MemoryBudget {
   }
 
   #full(): GatewayError {
-    const retryAfterS = this.#rate.retryAfterS(this.#waiters.size, this.#clock.now())
-    const detail = `${this.#reservedBytes} of ${this.totalBytes} bytes, ${this.#waiters.size} waiting`
+    const retryAfterS = this.#rate.retryAfterS(this.waiting, this.#clock.now())
+    const detail = `${this.#reservedBytes} of ${this.totalBytes} bytes, ${this.waiting} waiting`
     return new GatewayError('GW_MEMORY_FULL', detail, { retryAfterS })
   }
 }
@@ -343,61 +313,4 @@ function unreadBytesOf({ bytes }: Pick<Waiter, 'bytes'>): number {
 
 function mebibytes(bytes: number): string {
   return `${(bytes / 2 ** 20).toFixed(1)} MiB`
-}
-
-/** A part of the memory budget. Released once, by whoever holds it. */
-export class Reservation implements Disposable {
-  /** Name of the client's key for which it is held. */
-  readonly key: string
-  #bytes: number
-  #isLoose: boolean
-  readonly #owner: ReservationOwner
-
-  constructor({ bytes, isLoose, key }: Held, owner: ReservationOwner) {
-    this.#bytes = bytes
-    this.#isLoose = isLoose
-    this.key = key
-    this.#owner = owner
-  }
-
-  get bytes(): number {
-    return this.#bytes
-  }
-
-  /** Gives back what is above `bytes`; a reservation never grows. */
-  shrinkTo(bytes: number): void {
-    const freed = this.#bytes - Math.max(0, bytes)
-    if (freed <= 0) return
-    this.#bytes -= freed
-    this.#owner.free({ bytes: freed, isLoose: this.#isLoose, key: this.key })
-  }
-
-  /** The same, for one that nobody knows the end of: see `MemoryBudget`. */
-  loosenTo(bytes: number): void {
-    if (!this.#isLoose) this.#owner.loosen(this.#bytes)
-    this.#isLoose = true
-    this.shrinkTo(bytes)
-  }
-
-  /** Gives everything back. Later calls do nothing. */
-  release(): void {
-    this.shrinkTo(0)
-  }
-
-  [Symbol.dispose](): void {
-    this.release()
-  }
-}
-
-/** What is held, or given back. */
-export interface Held {
-  readonly bytes: number
-  readonly isLoose: boolean
-  readonly key: string
-}
-
-/** What a reservation tells its budget. */
-export interface ReservationOwner {
-  free(freed: Held): void
-  loosen(bytes: number): void
 }

@@ -2,10 +2,7 @@ import { readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createPrivateFile, makeFolder } from '../shared/private-files.ts'
 
-export type DebugMode = 'off' | 'errors' | 'all'
-
 export interface DebugCaptureOptions {
-  readonly mode: () => DebugMode
   /** Made when the first file is written. */
   readonly folder: string
   /** Of all processes together; the oldest go first. */
@@ -37,12 +34,6 @@ export class DebugCapture {
   constructor(options: DebugCaptureOptions) {
     this.#options = options
     this.#now = options.now ?? Date.now
-  }
-
-  /** Whether a request with this outcome is kept; asked before facts are gathered. */
-  wants(outcome: 'failed' | 'answered'): boolean {
-    const mode = this.#options.mode()
-    return mode === 'all' || (mode === 'errors' && outcome === 'failed')
   }
 
   /** Resolves when the file is written, or could not be. Never rejects. */

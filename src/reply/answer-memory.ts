@@ -1,4 +1,5 @@
-import type { MemoryBudget, Reservation } from '../admission/memory-budget.ts'
+import type { MemoryBudget } from '../admission/memory-budget.ts'
+import type { Reservation } from '../admission/reservation.ts'
 import type { AnswerRoom } from '../dialects/answer/output-text.ts'
 import { GatewayError } from '../shared/errors.ts'
 

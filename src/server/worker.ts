@@ -10,7 +10,12 @@ import { createApp } from './http/app.ts'
 import { Authenticator } from './http/auth.ts'
 import { ClientConnections } from './http/connections.ts'
 import { Listener } from './http/listener.ts'
-import { createDataPlane, type DataPlane, type Surroundings } from './plane/data-plane.ts'
+import {
+  createDataPlane,
+  type DataPlane,
+  type Surroundings,
+  type WorkerLife
+} from './plane/data-plane.ts'
 import { MetricsDesk } from './plane/metrics-desk.ts'
 import { type DrainOptions, OpenTurns } from './plane/open-turns.ts'
 import { PrimaryPulse, UsageReports } from './plane/primary-links.ts'
@@ -32,8 +37,8 @@ export class GatewayWorker {
   readonly #pulse: PrimaryPulse
   readonly #turns = new OpenTurns()
   readonly #stopped = Promise.withResolvers<void>()
+  readonly #life: { state: WorkerLife['state'] } = { state: 'open' }
   #parts: Parts | null = null
-  #state: 'open' | 'retiring' | 'draining' = 'open'
 
   /** Says hello at once and serves as soon as the primary has said how. */
   constructor(endpoint: Endpoint, logStream: LogStream) {
@@ -60,9 +65,9 @@ export class GatewayWorker {
    * when they are closed. After `DRAIN_TIMEOUT` it waits for streams alone, which are cut after `patienceMs` more.
    */
   retire(patienceMs: number): void {
-    if (this.#state !== 'open') return
+    if (this.#life.state !== 'open') return
     if (this.#parts === null) return this.drain()
-    this.#state = 'retiring'
+    this.#life.state = 'retiring'
     void this.#retire(this.#parts, patienceMs) // cannot reject
   }
 
@@ -72,15 +77,15 @@ export class GatewayWorker {
     void listener.close().then(resolve)
     await promise
     clearTimeout(timer)
-    if (this.#state !== 'retiring') return
+    if (this.#life.state !== 'retiring') return
     await this.#turns.drain({ timeoutMs: patienceMs, ...lastWords() })
     this.#end(0)
   }
 
   /** Streams may take so much longer. */
   #end(timeoutMs: number): void {
-    if (this.#state === 'draining') return
-    this.#state = 'draining'
+    if (this.#life.state === 'draining') return
+    this.#life.state = 'draining'
     this.#close(timeoutMs).then(this.#stopped.resolve, this.#stopped.reject)
   }
 
@@ -88,7 +93,7 @@ export class GatewayWorker {
     this.#pulse.heard()
     switch (message.type) {
       case 'worker.start':
-        if (this.#state === 'open') this.#serve(message)
+        if (this.#life.state === 'open') this.#serve(message)
         break
       case 'primary.alive':
         break // has been heard
@@ -123,7 +128,7 @@ export class GatewayWorker {
         if (this.#parts !== null) this.#parts.current.status = message.status
         break
       case 'clients.accept':
-        if (this.#parts !== null && this.#state === 'open') {
+        if (this.#parts !== null && this.#life.state === 'open') {
           void this.#setDoor(this.#parts.listener, message.isAccepting) // cannot reject
         }
         break
@@ -142,8 +147,7 @@ export class GatewayWorker {
       logStream: this.#logStream,
       pulse: this.#pulse,
       turns: this.#turns,
-      isDraining: () => this.#state === 'draining',
-      isLeaving: () => this.#state !== 'open'
+      life: this.#life
     })
     this.#parts = parts
     void this.#listen(parts, start.config.server) // reports its own failure
@@ -245,8 +249,7 @@ function createParts(
     log,
     refusals,
     connections,
-    authenticator: () => current.authenticator,
-    clusterStatus: () => current.status,
+    current,
     isPrimarySilent: () => pulse.isSilent,
     metricsText: () => metrics.clusterText(),
     accountUsage: () => usage.current()

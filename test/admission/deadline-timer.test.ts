@@ -1,5 +1,5 @@
 import t from 'tap'
-import { DeadlineTimer } from '../../src/admission/lease.ts'
+import { DeadlineTimer } from '../../src/admission/clock.ts'
 import { ManualClock } from '../helper/manual-clock.ts'
 
 t.test('aim()', (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { DrainRate } from '../../src/admission/lease-errors.ts'
+import { DrainRate } from '../../src/admission/clock.ts'
 
 t.test('DrainRate', (t) => {
   t.test('without experience suggests a few seconds', (t) => {

@@ -1,13 +1,12 @@
 import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { DebugCapture, type DebugMode } from '../../src/observe/debug-capture.ts'
+import { DebugCapture } from '../../src/observe/debug-capture.ts'
 
-function setUp(folder: string, mode: DebugMode = 'errors', maxFiles = 3) {
+function setUp(folder: string, maxFiles = 3) {
   const warnings: string[] = []
   let now = Date.UTC(2026, 10, 24)
   const capture = new DebugCapture({
-    mode: () => mode,
     folder,
     maxFiles,
     log: { warn: (_facts: unknown, message: string) => void warnings.push(message) },
@@ -15,22 +14,6 @@ function setUp(folder: string, mode: DebugMode = 'errors', maxFiles = 3) {
   })
   return { capture, warnings }
 }
-
-function wants(mode: DebugMode): readonly boolean[] {
-  const { capture } = setUp('unused', mode)
-  return [capture.wants('failed'), capture.wants('answered')]
-}
-
-t.test('wants()', async (t) => {
-  t.same(
-    [wants('off'), wants('errors'), wants('all')],
-    [
-      [false, false],
-      [true, false],
-      [true, true]
-    ]
-  )
-})
 
 t.test('keep()', async (t) => {
   t.test('writes a file for us alone, in a folder for us alone', async (t) => {
@@ -71,7 +54,7 @@ t.test('keep()', async (t) => {
 
   t.test('leaves files out where the disk is slower than the requests', async (t) => {
     const folder = t.testdir({})
-    const { capture } = setUp(folder, 'all', 100)
+    const { capture } = setUp(folder, 100)
     await Promise.all(Array.from({ length: 50 }, (_, index) => capture.keep(`r${index}`, {})))
     t.equal(readdirSync(folder).length, 16)
     await capture.keep('later', {})

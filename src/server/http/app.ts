@@ -17,12 +17,12 @@ export interface AppOptions extends Sources {
   /** For requests without a key. */
   readonly refusals: Pick<RefusalLog, 'note'>
   readonly connections: Pick<ClientConnections, 'vouch'>
-  readonly authenticator: () => Authenticator
+  readonly current: Sources['current'] & { readonly authenticator: Authenticator }
 }
 
 /** The HTTP side of a worker: routes, keys, request ids, and every error in the dialect of its route. */
 export function createApp(options: AppOptions): RequestHandler {
-  const { plane, log, connections, authenticator } = options
+  const { plane, log, connections, current } = options
   const logs = { log, unknown: options.refusals }
   const router = new Router([
     ...turnRoutes(plane, log),
@@ -42,7 +42,7 @@ export function createApp(options: AppOptions): RequestHandler {
       if (match === null) throw noSuchRoute(router, request, response)
       const { route, params } = match
       if (route.isOpen !== true) {
-        keyName = authenticator().check(request.headers).keyName
+        keyName = current.authenticator.check(request.headers).keyName
         connections.vouch(request.socket)
       }
       await route.serve({ request, response, requestId, keyName, params })

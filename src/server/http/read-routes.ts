@@ -10,7 +10,8 @@ export const HEALTH_PATHS: ReadonlySet<string> = new Set(['/health', '/healthz',
 
 /** Where the answers of these routes come from, besides the worker itself. */
 export interface Sources {
-  readonly clusterStatus: () => ClusterStatus | null
+  /** What the primary has told last. Changes in place. */
+  readonly current: { readonly status: ClusterStatus }
   readonly isPrimarySilent: () => boolean
   /** The metrics of the whole cluster in Prometheus' text format. */
   readonly metricsText: () => Promise<string>
@@ -23,20 +24,19 @@ export interface Sources {
  */
 export function healthRoutes(
   plane: DataPlane,
-  { clusterStatus, isPrimarySilent }: Sources
+  { current, isPrimarySilent }: Sources
 ): readonly Route[] {
   const serveHealth: Route['serve'] = (routed) => {
     const isDraining = plane.isDraining()
     sendJson(routed, isDraining ? 503 : 200, { status: isDraining ? 'draining' : 'ok' })
   }
   const serveReady: Route['serve'] = (routed) => {
-    const cluster = clusterStatus()
-    const problems = [...findProblems(plane, cluster)]
+    const problems = findProblems(plane, current.status)
     if (isPrimarySilent()) problems.push(PRIMARY_SILENT)
     sendJson(routed, problems.length === 0 ? 200 : 503, {
       status: problems.length === 0 ? 'ready' : 'not ready',
       problems,
-      workers: cluster?.workers ?? [],
+      workers: current.status.workers,
       upstream: plane.isSimulated ? 'simulator' : 'kiro'
     })
   }
@@ -53,16 +53,14 @@ function openRoute(path: string, serve: Route['serve']): Route {
 }
 
 const PRIMARY_SILENT =
-  'The primary process hangs or was stopped: nobody renews tokens and lends connections.'
+  'The primary process hangs or was stopped: tokens are not renewed and connections are not lent.'
 
-function findProblems(plane: DataPlane, cluster: ClusterStatus | null): readonly string[] {
+function findProblems(plane: DataPlane, { isCrashLooping }: ClusterStatus): string[] {
   const problems: string[] = []
   if (plane.isDraining()) problems.push('The gateway is shutting down.')
   const { problem } = plane.credentials
   if (problem !== null) problems.push(problem.message)
-  if (cluster?.isCrashLooping === true) {
-    problems.push('A worker keeps dying before it serves: the log says why.')
-  }
+  if (isCrashLooping) problems.push('A worker keeps dying before it serves: the log says why.')
   return problems
 }
 

@@ -1,4 +1,5 @@
-import type { MemoryBudget, Reservation } from '../../admission/memory-budget.ts'
+import type { MemoryBudget } from '../../admission/memory-budget.ts'
+import type { Reservation } from '../../admission/reservation.ts'
 import { abortErrorOf, GatewayError } from '../../shared/errors.ts'
 import type { JobOwner } from '../../transform/thread-lane.ts'
 import type { DataPlane } from './data-plane.ts'

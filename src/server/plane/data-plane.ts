@@ -62,8 +62,12 @@ export interface Surroundings {
   readonly turns: OpenTurns
   /** What the primary has told last. */
   readonly current: { readonly config: Config; readonly catalogue: Catalogue }
-  readonly isDraining: () => boolean
-  readonly isLeaving: () => boolean
+  readonly life: WorkerLife
+}
+
+/** Changes in place. */
+export interface WorkerLife {
+  readonly state: 'open' | 'retiring' | 'draining'
 }
 
 /** How many bodies may wait for memory: their clients hold a socket each, and what its stream has taken in. */
@@ -78,7 +82,7 @@ const THREAD_IDLE_MS = 30_000
 const THREAD_CLOSE_MS = 2_000
 
 export function createDataPlane(start: WorkerStart, surroundings: Surroundings): DataPlane {
-  const { channel, log, pulse, turns, current, isDraining, isLeaving } = surroundings
+  const { channel, log, pulse, turns, current, life } = surroundings
   const { config, memory } = start
   const counts = new Metrics()
   const pool = new ConnectionPool({
@@ -152,7 +156,6 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     }),
     metrics: counts,
     debug: new DebugCapture({
-      mode: () => current.config.observe.debugMode,
       folder: config.observe.debugDir,
       maxFiles: DEBUG_FILES_MAX,
       log
@@ -162,7 +165,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     isSimulated: start.isSimulated,
     config: () => current.config,
     catalogue: () => current.catalogue,
-    isDraining,
-    isLeaving
+    isDraining: () => life.state === 'draining',
+    isLeaving: () => life.state !== 'open'
   }
 }

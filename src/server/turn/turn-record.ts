@@ -83,28 +83,30 @@ export function asCarriedOut(plan: ReplyPlan, payload: RequestPayload | null): R
 /** The debug file of one request, where the operator asked for it: how it was built, and none of its text. */
 export class TurnDebug {
   readonly #capture: DebugCapture
+  readonly #mode: 'errors' | 'all'
   #payload: RequestPayload | null = null
   #outline: unknown = null
 
-  constructor(capture: DebugCapture) {
+  constructor(capture: DebugCapture, mode: 'errors' | 'all') {
     this.#capture = capture
+    this.#mode = mode
   }
 
   /** The upstream's request is made; it will be gone by the time that it has been answered. */
   noteRequest(payload: RequestPayload): void {
     this.#payload = payload
-    if (this.#capture.wants('answered')) this.#outlinePayload()
+    if (this.#mode === 'all') this.#outlinePayload()
   }
 
   /** It failed: what is left of it is looked at now. */
   noteFailure(error: GatewayError): void {
-    if (this.#outline === null && this.#capture.wants(outcomeOf(error))) this.#outlinePayload()
+    if (this.#outline === null && this.#isWanted(error)) this.#outlinePayload()
   }
 
   /** The request is over. */
   keep(record: Omit<TurnRecord, 'bodyBytes'>): void {
     const { requestId, route, status, plan, error, progress } = record
-    if (!this.#capture.wants(outcomeOf(error))) return
+    if (!this.#isWanted(error)) return
     void this.#capture.keep(requestId, {
       at: new Date().toISOString(),
       requestId,
@@ -125,14 +127,14 @@ export class TurnDebug {
     }) // cannot reject
   }
 
+  /** A client that left before it had its answer is no failure of anything: 499. */
+  #isWanted(error: GatewayError | null): boolean {
+    return this.#mode === 'all' || (error !== null && error.status !== 499)
+  }
+
   #outlinePayload(): void {
     const bytes = this.#payload?.peek() ?? null
     if (bytes === null) return
     this.#outline = outlineOf(parseJsonObject(Buffer.from(bytes).toString()))
   }
-}
-
-/** A client that left before it had its answer is no failure of anything: 499. */
-function outcomeOf(error: GatewayError | null): 'failed' | 'answered' {
-  return error === null || error.status === 499 ? 'answered' : 'failed'
 }

@@ -50,7 +50,7 @@ export class Turn {
     if (!this.#options.response.writableFinished)
       this.#gone.abort(new GatewayError('GW_CLIENT_CLOSED'))
   }
-  readonly #debug: TurnDebug
+  readonly #debug: TurnDebug | null
   #plan: ReplyPlan | null = null
   #payload: RequestPayload | null = null
   /** Held until the client has its answer: the plan is, too. */
@@ -62,7 +62,8 @@ export class Turn {
 
   constructor(options: TurnOptions) {
     this.#options = options
-    this.#debug = new TurnDebug(options.plane.debug)
+    const { debugMode } = options.plane.config().observe
+    this.#debug = debugMode === 'off' ? null : new TurnDebug(options.plane.debug, debugMode)
     options.response.once('close', this.#onClose)
   }
 
@@ -105,7 +106,7 @@ export class Turn {
     } catch (cause) {
       const error = asGatewayError(cause)
       this.#memory?.release() // it may take its client 10 s to be through with a body that nobody reads
-      this.#debug.noteFailure(error)
+      this.#debug?.noteFailure(error)
       this.#answerError(error)
       return error
     } finally {
@@ -131,7 +132,7 @@ export class Turn {
     const { payload, plan, estimatedTokens } = await this.#convert(await this.#readBody())
     this.#plan = plan
     this.#payload = payload
-    this.#debug.noteRequest(payload)
+    this.#debug?.noteRequest(payload)
     const maxBytes = plane.config().server.maxAnswerBytes
     const room = plane.answers.open({ maxBytes, isStream: plan.asked.isStream })
     this.#room = room
@@ -247,7 +248,7 @@ export class Turn {
       progress: this.#progress
     }
     recordTurn({ metrics: plane.metrics, log }, record)
-    this.#debug.keep(record)
+    this.#debug?.keep(record)
   }
 
   get #toldPlan(): ReplyPlan | null {

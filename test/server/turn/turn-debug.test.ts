@@ -1,18 +1,18 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { DebugCapture, type DebugMode } from '../../../src/observe/debug-capture.ts'
+import { DebugCapture } from '../../../src/observe/debug-capture.ts'
 import { Progress } from '../../../src/server/plane/open-turns.ts'
 import { TurnDebug } from '../../../src/server/turn/turn-record.ts'
 import { type ErrorCode, GatewayError } from '../../../src/shared/errors.ts'
 import { RequestPayload } from '../../../src/upstream/call/requests.ts'
 
 /** The debug files that a request leaves which ends so. */
-async function filesOf(t: Test, mode: DebugMode, code: ErrorCode | null) {
+async function filesOf(t: Test, mode: 'errors' | 'all', code: ErrorCode | null) {
   const folder = t.testdir({})
   const log = { warn: (facts: object) => t.fail('no file', facts) }
-  const capture = new DebugCapture({ mode: () => mode, folder, maxFiles: 9, log })
-  const debug = new TurnDebug(capture)
+  const capture = new DebugCapture({ folder, maxFiles: 9, log })
+  const debug = new TurnDebug(capture, mode)
   const error = code === null ? null : new GatewayError(code)
   const memory = { growTo: () => {}, shrinkToKept: () => {} }
   const payload = Buffer.from('{"conversationState":{"chatTriggerType":"MANUAL"}}')
