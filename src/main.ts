@@ -10,7 +10,7 @@ import {
   readContainerLimits,
   readOpenFilesLimit
 } from './config/container.ts'
-import { defaultMemoryBytes, type MemoryPlan, planMemory } from './config/memory-plan.ts'
+import { DEFAULT_MEMORY_BYTES, type MemoryPlan, planMemory } from './config/memory-plan.ts'
 import type { Config } from './config/settings.ts'
 import type { Primary } from './control/primary.ts'
 import {
@@ -133,7 +133,7 @@ function planFor(config: Config, log: Logger): MemoryPlan {
     }),
     threads: config.transform.threads
   }
-  const limitBytes = config.memory.limitBytes ?? limits.memoryBytes ?? defaultMemoryBytes
+  const limitBytes = config.memory.limitBytes ?? limits.memoryBytes ?? DEFAULT_MEMORY_BYTES
   const plan = planMemory(limitBytes, wanted)
   const { workers, threads } = plan
   if (workers < wanted.workers || threads < wanted.threads) {

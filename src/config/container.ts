@@ -53,7 +53,7 @@ export function parseCfsQuota(quotaText: string, periodText: string): number | n
 /** Bytes of a `memory.max` (v2) or `memory.limit_in_bytes` (v1, where a huge number means none). */
 export function parseMemoryLimit(text: string): number | null {
   const bytes = toWholeNumber(text)
-  return bytes === null || bytes >= unlimitedFrom ? null : bytes
+  return bytes === null || bytes >= UNLIMITED_FROM ? null : bytes
 }
 
 /** CPUs to count on: what the container grants of what the machine has. */
@@ -109,7 +109,7 @@ export function readOpenFilesLimit(read: ReadText = readText): number | null {
 }
 
 /** v1 says 2^63 less a page for "no limit"; no container is granted a pebibyte. */
-const unlimitedFrom = 1024 ** 5
+const UNLIMITED_FROM = 1024 ** 5
 
 function toWholeNumber(text: string): number | null {
   const trimmed = text.trim()

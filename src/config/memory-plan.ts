@@ -42,19 +42,19 @@ export interface MemoryWishes {
 }
 
 /** What to plan for where neither `MEMORY_LIMIT` nor a cgroup says it. */
-export const defaultMemoryBytes = 512 * 1024 * 1024
+export const DEFAULT_MEMORY_BYTES = 512 * 1024 * 1024
 
 /** The least that one worker with one thread can live in; also the lower bound of `MEMORY_LIMIT`. */
-export const minMemoryBytes = 224 * 1024 * 1024
+export const MIN_MEMORY_BYTES = 224 * 1024 * 1024
 
 /**
  * Shares a container's memory out. Drops threads, then workers, that would leave the rest too little to live.
  *
- * @throws {RangeError} below `minMemoryBytes`
+ * @throws {RangeError} below `MIN_MEMORY_BYTES`
  */
 export function planMemory(limitBytes: number, wishes: MemoryWishes): MemoryPlan {
-  if (limitBytes < minMemoryBytes) {
-    throw new RangeError(`${limitBytes} bytes are too few to plan, ${minMemoryBytes} are needed`)
+  if (limitBytes < MIN_MEMORY_BYTES) {
+    throw new RangeError(`${limitBytes} bytes are too few to plan, ${MIN_MEMORY_BYTES} are needed`)
   }
   for (let { workers } = wishes; workers >= 1; workers--) {
     for (let { threads } = wishes; threads >= 1; threads--) {
@@ -65,32 +65,32 @@ export function planMemory(limitBytes: number, wishes: MemoryWishes): MemoryPlan
   return share(limitBytes, { workers: 1, threads: 1 })
 }
 
-const mebibyte = 1024 * 1024
+const MEBIBYTE = 1024 * 1024
 /** Measured on Node 24 with all libraries loaded: PSS less the heap is 23 MB for each of three processes. */
-const processBaseMb = 26
+const PROCESS_BASE_MB = 26
 /** An isolate with Node's own code in it, less its heap. */
-const threadBaseMb = 6
+const THREAD_BASE_MB = 6
 /** A book of some hundred pages takes 20 MB to read, a thread's own code included. */
-const pdfHeapMb = 34
+const PDF_HEAP_MB = 34
 /** Below these, starting alone collects garbage all the time. */
-const minHeapMb = { primary: 28, worker: 44, thread: 28 } as const
+const MIN_HEAP_MB = { primary: 28, worker: 44, thread: 28 } as const
 /** Beyond these, a larger heap only collects later. */
-const maxHeapMb = { primary: 64, worker: 1024, thread: 1024 } as const
+const MAX_HEAP_MB = { primary: 64, worker: 1024, thread: 1024 } as const
 /** With room for 4 MB of young objects instead of 2 a conversation of 400 KB takes a fifth less of a CPU. */
-const roomyThreadMb = 48
-const minBodiesMb = 8
+const ROOMY_THREAD_MB = 48
+const MIN_BODIES_MB = 8
 /** Four small bodies at the limit of what is small, or dozens of usual ones. */
-const smallLaneMb = 2
+const SMALL_LANE_MB = 2
 /** Some thirty answers of a usual size that are long; what is shorter needs none of it. */
-const answerLaneMb = 2
+const ANSWER_LANE_MB = 2
 
 /**
  * An idle connection of a client, measured with 4,000 of them on Node 24: 7 KiB outside the heap and 4 KiB in the
  * kernel, without buffers. Of a worker's heap it takes 4 KiB more.
  */
-const connectionBytes = 11 * 1024
+const CONNECTION_BYTES = 11 * 1024
 /** A worker has no use for more, whatever memory there is. */
-const maxConnections = 16_384
+const MAX_CONNECTIONS = 16_384
 
 /**
  * ```
@@ -102,18 +102,18 @@ const maxConnections = 16_384
  * ```
  */
 function share(limitBytes: number, { workers, threads }: MemoryWishes): MemoryPlan {
-  const limitMb = Math.floor(limitBytes / mebibyte)
+  const limitMb = Math.floor(limitBytes / MEBIBYTE)
   const headroomMb = Math.ceil(limitMb / 16)
   const socketMb = Math.ceil(limitMb / 16)
-  const baseMb = processBaseMb * (1 + workers) + threadBaseMb * workers * (threads + 1)
+  const baseMb = PROCESS_BASE_MB * (1 + workers) + THREAD_BASE_MB * workers * (threads + 1)
   const restMb = limitMb - headroomMb - socketMb - baseMb
-  const primaryMb = clamp(restMb * 0.12, minHeapMb.primary, maxHeapMb.primary)
+  const primaryMb = clamp(restMb * 0.12, MIN_HEAP_MB.primary, MAX_HEAP_MB.primary)
   const sharedMb = (restMb - primaryMb) / workers
-  const workerMb = clamp(sharedMb * 0.47 - smallLaneMb - answerLaneMb, 0, maxHeapMb.worker)
-  const threadMb = clamp((sharedMb * 0.38) / threads, 0, maxHeapMb.thread)
-  const pdfMb = Math.min(threadMb, Math.max(pdfHeapMb, Math.floor(threadMb / 2)))
+  const workerMb = clamp(sharedMb * 0.47 - SMALL_LANE_MB - ANSWER_LANE_MB, 0, MAX_HEAP_MB.worker)
+  const threadMb = clamp((sharedMb * 0.38) / threads, 0, MAX_HEAP_MB.thread)
+  const pdfMb = Math.min(threadMb, Math.max(PDF_HEAP_MB, Math.floor(threadMb / 2)))
   const bodiesMb = Math.max(0, Math.floor(sharedMb * 0.15))
-  const perWorkerMb = workerMb + threadMb * threads + bodiesMb + smallLaneMb + answerLaneMb
+  const perWorkerMb = workerMb + threadMb * threads + bodiesMb + SMALL_LANE_MB + ANSWER_LANE_MB
   const usedMb = baseMb + socketMb + primaryMb + workers * perWorkerMb
   return {
     limitBytes,
@@ -121,28 +121,28 @@ function share(limitBytes: number, { workers, threads }: MemoryWishes): MemoryPl
     threads,
     primary: toHeap(primaryMb, 1),
     worker: toHeap(workerMb, workerMb >= 64 ? 4 : 2),
-    thread: toHeap(threadMb, threadMb >= roomyThreadMb ? 4 : 2),
+    thread: toHeap(threadMb, threadMb >= ROOMY_THREAD_MB ? 4 : 2),
     pdfThread: toHeap(pdfMb, threadMb >= 64 ? 4 : 2),
-    bodyBytesPerWorker: bodiesMb * mebibyte,
-    smallLaneBytesPerWorker: smallLaneMb * mebibyte,
-    answerLaneBytesPerWorker: answerLaneMb * mebibyte,
-    baseBytes: baseMb * mebibyte,
-    socketBytes: socketMb * mebibyte,
+    bodyBytesPerWorker: bodiesMb * MEBIBYTE,
+    smallLaneBytesPerWorker: SMALL_LANE_MB * MEBIBYTE,
+    answerLaneBytesPerWorker: ANSWER_LANE_MB * MEBIBYTE,
+    baseBytes: baseMb * MEBIBYTE,
+    socketBytes: socketMb * MEBIBYTE,
     connectionsPerWorker: Math.min(
-      maxConnections,
-      Math.floor((socketMb * mebibyte) / workers / connectionBytes)
+      MAX_CONNECTIONS,
+      Math.floor((socketMb * MEBIBYTE) / workers / CONNECTION_BYTES)
     ),
-    headroomBytes: headroomMb * mebibyte,
-    usedBytes: usedMb * mebibyte
+    headroomBytes: headroomMb * MEBIBYTE,
+    usedBytes: usedMb * MEBIBYTE
   }
 }
 
 function isLivable({ primary, worker, thread, bodyBytesPerWorker }: MemoryPlan): boolean {
   return (
-    heapMb(primary) >= minHeapMb.primary &&
-    heapMb(worker) >= minHeapMb.worker &&
-    heapMb(thread) >= minHeapMb.thread &&
-    bodyBytesPerWorker >= minBodiesMb * mebibyte
+    heapMb(primary) >= MIN_HEAP_MB.primary &&
+    heapMb(worker) >= MIN_HEAP_MB.worker &&
+    heapMb(thread) >= MIN_HEAP_MB.thread &&
+    bodyBytesPerWorker >= MIN_BODIES_MB * MEBIBYTE
   )
 }
 

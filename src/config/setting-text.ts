@@ -24,7 +24,7 @@ export function listSettings(): readonly ListedSetting[] {
 export function readSetting(setting: Setting<unknown>, text: string): unknown {
   const { nullWord } = setting
   if (nullWord !== undefined && text.toLowerCase() === nullWord) return null
-  const value = kinds[setting.kind].parse(text, setting)
+  const value = KINDS[setting.kind].parse(text, setting)
   return value !== undefined && Check(setting, value) ? value : undefined
 }
 
@@ -32,7 +32,7 @@ export function readSetting(setting: Setting<unknown>, text: string): unknown {
 export function describeAllowed(setting: Setting<unknown>): string {
   const { minimum = 0, maximum = Number.MAX_SAFE_INTEGER, nullWord } = setting
   const range = `from ${writeSetting(setting, minimum)} to ${writeSetting(setting, maximum)}`
-  const allowed = setting.allowed ?? kinds[setting.kind].describe(range, setting)
+  const allowed = setting.allowed ?? KINDS[setting.kind].describe(range, setting)
   return nullWord === undefined ? allowed : `${allowed}, or ${nullWord}`
 }
 
@@ -54,7 +54,7 @@ interface KindRules {
   describe(range: string, setting: Setting<unknown>): string
 }
 
-const kinds: Readonly<Record<SettingKind, KindRules>> = {
+const KINDS: Readonly<Record<SettingKind, KindRules>> = {
   text: { parse: (text) => text, describe: () => 'a text' },
   path: { parse: (text) => text, describe: () => 'a path' },
   url: {
@@ -86,20 +86,20 @@ const kinds: Readonly<Record<SettingKind, KindRules>> = {
   pairs: { parse: parsePairs, describe: () => 'a=b pairs separated by commas' }
 }
 
-const unitBytes = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 } as const
-const trueWords = ['true', '1', 'yes', 'on', 'enabled']
-const falseWords = ['false', '0', 'no', 'off', 'disabled']
+const UNIT_BYTES = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 } as const
+const TRUE_WORDS = ['true', '1', 'yes', 'on', 'enabled']
+const FALSE_WORDS = ['false', '0', 'no', 'off', 'disabled']
 /** Names of other loggers for the same levels; people bring their `.env` along. */
-const choiceAliases: Readonly<Record<string, string>> = { warning: 'warn', critical: 'fatal' }
+const CHOICE_ALIASES: Readonly<Record<string, string>> = { warning: 'warn', critical: 'fatal' }
 
 function parseChoice(choices: readonly string[], word: string): string | undefined {
-  const choice = Object.hasOwn(choiceAliases, word) ? choiceAliases[word] : word
+  const choice = Object.hasOwn(CHOICE_ALIASES, word) ? CHOICE_ALIASES[word] : word
   return choices.find((known) => known === choice)
 }
 
 function parseFlag(word: string): boolean | undefined {
-  if (trueWords.includes(word)) return true
-  return falseWords.includes(word) ? false : undefined
+  if (TRUE_WORDS.includes(word)) return true
+  return FALSE_WORDS.includes(word) ? false : undefined
 }
 
 function parseBytes(text: string): number | undefined {
@@ -107,7 +107,7 @@ function parseBytes(text: string): number | undefined {
   if (match === null) return undefined
   const unit = match[2] ?? ''
   return unit === '' || unit === 'K' || unit === 'M' || unit === 'G'
-    ? Number(match[1]) * unitBytes[unit]
+    ? Number(match[1]) * UNIT_BYTES[unit]
     : undefined
 }
 
@@ -128,8 +128,8 @@ function parsePairs(text: string): Readonly<Record<string, string>> | undefined 
 function writeNumber({ kind }: Setting<unknown>, value: number): string {
   if (kind === 'seconds') return String(value / 1000)
   if (kind !== 'bytes' || value === 0) return String(value)
-  const unit = (['G', 'M', 'K'] as const).find((name) => value % unitBytes[name] === 0)
-  return unit === undefined ? String(value) : `${value / unitBytes[unit]}${unit}`
+  const unit = (['G', 'M', 'K'] as const).find((name) => value % UNIT_BYTES[name] === 0)
+  return unit === undefined ? String(value) : `${value / UNIT_BYTES[unit]}${unit}`
 }
 
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { http: 80, https: 443, socks5: 1080 }

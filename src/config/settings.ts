@@ -1,5 +1,5 @@
 import { type Static, Type } from '../shared/schema-type.ts'
-import { minMemoryBytes } from './memory-plan.ts'
+import { MIN_MEMORY_BYTES } from './memory-plan.ts'
 import { bytes, choice, count, DAY, flag, seconds, setting, text } from './setting.ts'
 import { UpstreamSettings } from './upstream-settings.ts'
 
@@ -201,7 +201,7 @@ export const Settings = Type.Object({
   memory: Type.Object({
     limitBytes: bytes(
       'MEMORY_LIMIT',
-      { restart: true, min: minMemoryBytes, max: 1024 * 1024 * MEBIBYTE, default: null },
+      { restart: true, min: MIN_MEMORY_BYTES, max: 1024 * 1024 * MEBIBYTE, default: null },
       'Memory to plan for, as in 512M; left out, the limit of the container, or 512M where it has none.'
     )
   }),

@@ -2,8 +2,8 @@ import { Type } from '../shared/schema-type.ts'
 import { version } from '../shared/version.ts'
 import { count, DAY, seconds, setting, text } from './setting.ts'
 
-const headerText = '^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$'
-const region = {
+const HEADER_TEXT = '^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$'
+const REGION = {
   restart: true,
   pattern: '^[a-z]{2}(-[a-z]+)+-[0-9]+$',
   allowed: 'an AWS region such as us-east-1'
@@ -81,7 +81,7 @@ export const UpstreamSettings = {
       {
         restart: true,
         default: `kiro-gateway/${version}`,
-        pattern: headerText,
+        pattern: HEADER_TEXT,
         allowed: 'printable ASCII characters'
       },
       'How the gateway names itself to the upstream.'
@@ -136,7 +136,7 @@ export const UpstreamSettings = {
         default: null,
         restart: true,
         isSecret: true,
-        pattern: headerText,
+        pattern: HEADER_TEXT,
         allowed: 'printable ASCII characters'
       },
       'Refresh token of a Kiro desktop sign-in.'
@@ -164,12 +164,12 @@ export const UpstreamSettings = {
     ),
     region: text(
       'KIRO_REGION',
-      { default: 'us-east-1', ...region },
+      { default: 'us-east-1', ...REGION },
       'Region of the sign-in, where the credentials do not name it.'
     ),
     apiRegion: text(
       'KIRO_API_REGION',
-      { default: null, ...region },
+      { default: null, ...REGION },
       'Region of the API, where it is another.'
     ),
     stateDir: text(

@@ -217,7 +217,7 @@ export interface WallClock {
   sleep(delayMs: number, signal: AbortSignal): Promise<void>
 }
 
-export const systemClock: WallClock = {
+export const WALL_CLOCK: WallClock = {
   now: () => Date.now(),
   after: (delayMs, run) => {
     const timer = setTimeout(run, delayMs).unref()

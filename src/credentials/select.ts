@@ -4,7 +4,7 @@ import type { Logger } from '../observe/logger.ts'
 import type { JsonCall } from '../upstream/call/json-exchange.ts'
 import { IdeFileSource } from './ide-file.ts'
 import { CredentialRefresher } from './refresher.ts'
-import { renewTokens, systemClock, type WallClock } from './renew.ts'
+import { renewTokens, WALL_CLOCK, type WallClock } from './renew.ts'
 import { apiKeySource, type CredentialSource, refreshTokenSource } from './sources.ts'
 import { CredentialVault, OverlayStore } from './vault.ts'
 
@@ -37,7 +37,7 @@ export interface CredentialRefresherParts {
 
 /** Builds the refresher of a source. Not started yet. */
 export function createCredentialRefresher(parts: CredentialRefresherParts): CredentialRefresher {
-  const { source, settings, upstream, call, log, onChange, clock = systemClock } = parts
+  const { source, settings, upstream, call, log, onChange, clock = WALL_CLOCK } = parts
   const overlay = new OverlayStore({ stateDir: settings.stateDir, sourceId: source.id, log })
   const { loginHint } = source
   const renewal = { call, clock, hosts: upstream, userAgent: upstream.userAgent, loginHint }

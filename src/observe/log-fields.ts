@@ -1,16 +1,16 @@
 import { GatewayError } from '../shared/errors.ts'
 
 /** Bounds of one log line: a prompt that is logged by mistake is cut to 512 characters. */
-const maxTextLength = 512
-const maxStackLength = 1200
-const maxItems = 20
-const maxDepth = 5
-const maxCauses = 3
+const MAX_TEXT_LENGTH = 512
+const MAX_STACK_LENGTH = 1200
+const MAX_ITEMS = 20
+const MAX_DEPTH = 5
+const MAX_CAUSES = 3
 
-const redacted = '[redacted]'
+const REDACTED = '[redacted]'
 
 /** Names whose value is never logged, compared without case, `-` and `_`. */
-const secretNames = new Set([
+const SECRET_NAMES = new Set([
   'accesstoken',
   'apikey',
   'apikeys',
@@ -32,7 +32,7 @@ const secretNames = new Set([
 ])
 
 /** Secrets inside text: what follows "Bearer", keys and tokens as the upstream and the SDKs issue them, URL passwords. */
-const secretText =
+const SECRET_TEXT =
   /(\bbearer\s+)[^\s"',;]+|\b(?:ksk_|sk-|aoa|aor|eyJ)[\w~+/.=:-]{8,}|(?<=:\/\/)[^/\s@]+(?=@)/gi
 
 /** Fields as they may be logged: secrets out at any depth, long text and lists cut, errors flattened. */
@@ -58,9 +58,9 @@ export function toErrorFields(error: Error, depth = 1): Record<string, unknown> 
   }
   if (depth === 1) {
     const stack = error.stack?.replace(error.message, () => message) ?? ''
-    facts['stack'] = cleanText(stack, maxStackLength)
+    facts['stack'] = cleanText(stack, MAX_STACK_LENGTH)
   }
-  if (error.cause instanceof Error && depth < maxCauses) {
+  if (error.cause instanceof Error && depth < MAX_CAUSES) {
     facts['cause'] = toErrorFields(error.cause, depth + 1)
   }
   return facts
@@ -72,17 +72,17 @@ function messageOf({ name, message }: Error): string {
 }
 
 /** Text without secrets, cut to a bearable length. */
-export function cleanText(text: string, maxLength = maxTextLength): string {
+export function cleanText(text: string, maxLength = MAX_TEXT_LENGTH): string {
   // Cut first: the text may be megabytes. A secret that is cut in half is still recognised by its beginning.
   const cut = text.slice(0, maxLength)
-  const clean = cut.replace(secretText, (_match, scheme: string | undefined) =>
-    scheme === undefined ? redacted : `${scheme}${redacted}`
+  const clean = cut.replace(SECRET_TEXT, (_match, scheme: string | undefined) =>
+    scheme === undefined ? REDACTED : `${scheme}${REDACTED}`
   )
   return text.length > maxLength ? `${clean}…` : clean
 }
 
 function toLogField(name: string, value: unknown, depth: number): unknown {
-  if (isSecretName(name) && isTelling(value)) return redacted
+  if (isSecretName(name) && isTelling(value)) return REDACTED
   if (typeof value === 'string') return cleanText(value)
   if (typeof value === 'bigint') return value.toString()
   if (typeof value === 'function' || typeof value === 'symbol') return undefined
@@ -90,19 +90,19 @@ function toLogField(name: string, value: unknown, depth: number): unknown {
   if (value instanceof Error) return toErrorFields(value)
   if (value instanceof Date) return value
   if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`
-  if (depth >= maxDepth) return '[deep]'
+  if (depth >= MAX_DEPTH) return '[deep]'
   if (Array.isArray(value)) {
-    return value.slice(0, maxItems).map((item: unknown) => toLogField('', item, depth + 1))
+    return value.slice(0, MAX_ITEMS).map((item: unknown) => toLogField('', item, depth + 1))
   }
   return Object.fromEntries(
     Object.entries(value)
-      .slice(0, maxItems)
+      .slice(0, MAX_ITEMS)
       .map(([inner, innerValue]) => [inner, toLogField(inner, innerValue, depth + 1)])
   )
 }
 
 function isSecretName(name: string): boolean {
-  return secretNames.has(name.toLowerCase().replace(/[-_]/g, ''))
+  return SECRET_NAMES.has(name.toLowerCase().replace(/[-_]/g, ''))
 }
 
 /** Numbers and flags under such a name are counts and facts, as in `{ token: true }`. */

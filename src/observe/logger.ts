@@ -71,17 +71,17 @@ export function createLogger(
 }
 
 /** Linux writes this much to a pipe in one piece. */
-const maxLineBytes = 4096
+const MAX_LINE_BYTES = 4096
 /** What a line keeps that is too long in spite of all: who, when, what. */
-const keptNames = ['level', 'time', 'pid', 'worker', 'reqId', 'status', 'code', 'msg']
-const maxKeptLength = 256
+const KEPT_NAMES = ['level', 'time', 'pid', 'worker', 'reqId', 'status', 'code', 'msg']
+const MAX_KEPT_LENGTH = 256
 
 function toShortLine(line: string): string {
   // A character takes 3 bytes at most, so that most lines need no second look.
-  if (line.length * 3 < maxLineBytes || Buffer.byteLength(line) < maxLineBytes) return line
+  if (line.length * 3 < MAX_LINE_BYTES || Buffer.byteLength(line) < MAX_LINE_BYTES) return line
   const fields: unknown = JSON.parse(line)
   const kept: Record<string, unknown> = {}
-  for (const name of keptNames) {
+  for (const name of KEPT_NAMES) {
     const value: unknown = Reflect.get(Object(fields), name)
     if (value !== undefined) kept[name] = shorten(value)
   }
@@ -89,7 +89,7 @@ function toShortLine(line: string): string {
 }
 
 function shorten(value: unknown): unknown {
-  return typeof value === 'string' ? value.slice(0, maxKeptLength) : value
+  return typeof value === 'string' ? value.slice(0, MAX_KEPT_LENGTH) : value
 }
 
 /** Standard output and standard error. */

@@ -2,14 +2,14 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client'
 
 /** Seconds; from a permit at hand to a client that waits for minutes. */
-const waitBuckets = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 15, 60, 300]
+const WAIT_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 15, 60, 300]
 /** Seconds; answers take from a second to many minutes. */
-const durationBuckets = [0.05, 0.25, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640]
+const DURATION_BUCKETS = [0.05, 0.25, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640]
 /** Seconds; what the gateway adds should end in the first buckets. */
-const firstByteBuckets = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60]
+const FIRST_BYTE_BUCKETS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60]
 /** Seconds; from a handshake for nothing to a connection that is used for hours. */
-const connectionBuckets = [0.1, 1, 10, 60, 300, 1800, 7200, 43_200]
-const transformBuckets = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2]
+const CONNECTION_BUCKETS = [0.1, 1, 10, 60, 300, 1800, 7200, 43_200]
+const TRANSFORM_BUCKETS = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2]
 
 /**
  * Counters, gauges and histograms of one process. Every label has a closed set of values (routes, codes, slots):
@@ -17,7 +17,6 @@ const transformBuckets = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2]
  */
 export class Metrics {
   readonly #registry = new Registry()
-  readonly #eventLoopDelay: EventLoopDelay
 
   readonly requests = this.#counter('requests_total', 'Requests answered.', [
     'route',
@@ -28,13 +27,13 @@ export class Metrics {
   readonly requestSeconds = this.#histogram(
     'request_duration_seconds',
     'From the request to the end of its answer.',
-    durationBuckets,
+    DURATION_BUCKETS,
     ['route']
   )
   readonly firstByteSeconds = this.#histogram(
     'first_byte_seconds',
     'From the request to the first byte of its answer.',
-    firstByteBuckets,
+    FIRST_BYTE_BUCKETS,
     ['route']
   )
   readonly tokens = this.#counter('tokens_total', 'Tokens, as reported or estimated.', ['type'])
@@ -58,7 +57,7 @@ export class Metrics {
   readonly connectionSeconds = new Histogram({
     name: 'http_client_connection_duration_seconds',
     help: 'How long connections to the upstream were open.',
-    buckets: connectionBuckets,
+    buckets: CONNECTION_BUCKETS,
     registers: [this.#registry]
   })
   readonly connectionBudget = this.#gauge(
@@ -85,7 +84,7 @@ export class Metrics {
   readonly waitSeconds = this.#histogram(
     'pool_wait_seconds',
     'Time a request waited for its permit.',
-    waitBuckets
+    WAIT_BUCKETS
   )
   readonly poolTimeouts = this.#counter(
     'pool_timeouts_total',
@@ -132,7 +131,7 @@ export class Metrics {
   readonly transformSeconds = this.#histogram(
     'transform_seconds',
     'Time to convert a request, waiting for a thread included.',
-    transformBuckets
+    TRANSFORM_BUCKETS
   )
   readonly admittedBytes = this.#gauge(
     'admitted_bytes',
@@ -152,10 +151,7 @@ export class Metrics {
     'log_lines_lost_total',
     'Log lines that were dropped because nobody read them in time.'
   )
-
-  constructor() {
-    this.#eventLoopDelay = new EventLoopDelay(this.#registry, prefixed('event_loop_delay_seconds'))
-  }
+  readonly #eventLoopDelay = measureEventLoopDelay(this.#registry)
 
   /** Everything as plain JSON for IPC. Starts a new window of the event-loop delay. */
   async snapshot(): Promise<MetricsSnapshot> {
@@ -164,7 +160,7 @@ export class Metrics {
 
   /** Stops the timer that measures the event loop. */
   close(): void {
-    this.#eventLoopDelay.close()
+    this.#eventLoopDelay.disable()
   }
 
   #counter<Label extends string = never>(name: string, help: string, labelNames: Label[] = []) {
@@ -195,48 +191,40 @@ function prefixed(name: string): string {
 
 /**
  * How late the event loop runs its timers, since the metric was last read: median, 99th percentile and worst.
- * Merged over processes, the worst one counts.
+ * Merged over processes, the worst one counts. Measures until it is disabled.
  */
-export class EventLoopDelay {
-  readonly #delays = monitorEventLoopDelay({ resolution: resolutionMs })
-
-  constructor(registry: Registry, name: string) {
-    const delays = this.#delays
-    delays.enable()
-    const gauge = new Gauge({
-      name,
-      help: 'Delay of the event loop since the last reading, the worst process.',
-      labelNames: ['quantile'],
-      registers: [registry],
-      aggregator: 'max',
-      collect() {
-        gauge.set({ quantile: '0.5' }, toDelaySeconds(delays.percentile(50)))
-        gauge.set({ quantile: '0.99' }, toDelaySeconds(delays.percentile(99)))
-        gauge.set({ quantile: '1' }, toDelaySeconds(delays.max))
-        delays.reset()
-      }
-    })
-  }
-
-  /** Stops measuring. */
-  close(): void {
-    this.#delays.disable()
-  }
+function measureEventLoopDelay(registry: Registry) {
+  const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
+  delays.enable()
+  const gauge = new Gauge({
+    name: prefixed('event_loop_delay_seconds'),
+    help: 'Delay of the event loop since the last reading, the worst process.',
+    labelNames: ['quantile'],
+    registers: [registry],
+    aggregator: 'max',
+    collect() {
+      gauge.set({ quantile: '0.5' }, toDelaySeconds(delays.percentile(50)))
+      gauge.set({ quantile: '0.99' }, toDelaySeconds(delays.percentile(99)))
+      gauge.set({ quantile: '1' }, toDelaySeconds(delays.max))
+      delays.reset()
+    }
+  })
+  return delays
 }
 
 /**
  * Between two looks. Each wakes the process: every 20 ms, an idle gateway took 1 % of a core for it, and a slow stream an
  * eighth more CPU (`npm run bench -- --row paced`).
  */
-const resolutionMs = 100
+const RESOLUTION_MS = 100
 
 /** The histogram holds nanoseconds between ticks of its own timer; what is beyond its interval is delay. */
 function toDelaySeconds(nanoseconds: number): number {
-  return Math.max(0, nanoseconds / 1e9 - resolutionMs / 1e3)
+  return Math.max(0, nanoseconds / 1e9 - RESOLUTION_MS / 1e3)
 }
 
 /** Content type of the text that `toPrometheusText` makes. */
-export const prometheusContentType = AggregatorRegistry.PROMETHEUS_CONTENT_TYPE
+export const PROMETHEUS_CONTENT_TYPE = AggregatorRegistry.PROMETHEUS_CONTENT_TYPE
 
 /** The snapshots of all processes as one: sums, and the maximum where a sum would mean nothing. */
 export async function mergeSnapshots(

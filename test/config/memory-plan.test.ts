@@ -2,7 +2,7 @@ import t from 'tap'
 import {
   type HeapPlan,
   type MemoryPlan,
-  minMemoryBytes,
+  MIN_MEMORY_BYTES,
   planMemory
 } from '../../src/config/memory-plan.ts'
 import { assert, integer, property } from '../helper/fast-check.ts'
@@ -41,7 +41,7 @@ t.test('planMemory()', (t) => {
   t.test('never exceeds any limit, whatever is wished for', async () => {
     assert(
       property(
-        integer({ min: minMemoryBytes, max: 64 * 1024 * mebibyte }),
+        integer({ min: MIN_MEMORY_BYTES, max: 64 * 1024 * mebibyte }),
         integer({ min: 1, max: 64 }),
         integer({ min: 1, max: 16 }),
         (limitBytes, workers, threads) => {
@@ -68,8 +68,8 @@ t.test('planMemory()', (t) => {
   })
 
   t.test('plans at the least memory and not below', async (t) => {
-    t.equal(planMemory(minMemoryBytes, { workers: 2, threads: 1 }).workers, 1)
-    t.throws(() => planMemory(minMemoryBytes - 1, { workers: 1, threads: 1 }), RangeError)
+    t.equal(planMemory(MIN_MEMORY_BYTES, { workers: 2, threads: 1 }).workers, 1)
+    t.throws(() => planMemory(MIN_MEMORY_BYTES - 1, { workers: 1, threads: 1 }), RangeError)
   })
   t.end()
 })

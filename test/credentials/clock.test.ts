@@ -1,21 +1,21 @@
 import t from 'tap'
-import { systemClock } from '../../src/credentials/renew.ts'
+import { WALL_CLOCK } from '../../src/credentials/renew.ts'
 
-t.test('systemClock', (t) => {
+t.test('WALL_CLOCK', (t) => {
   t.test('tells epoch time', (t) => {
-    t.ok(Math.abs(systemClock.now() - Date.now()) < 1000)
+    t.ok(Math.abs(WALL_CLOCK.now() - Date.now()) < 1000)
     t.end()
   })
   t.test('runs later, unless called off', async (t) => {
-    const cancel = systemClock.after(0, () => t.fail('was called off'))
+    const cancel = WALL_CLOCK.after(0, () => t.fail('was called off'))
     cancel()
     const { promise, resolve } = Promise.withResolvers<void>()
-    systemClock.after(1, resolve)
-    await Promise.all([promise, systemClock.sleep(5, new AbortController().signal)])
+    WALL_CLOCK.after(1, resolve)
+    await Promise.all([promise, WALL_CLOCK.sleep(5, new AbortController().signal)])
   })
   t.test('stops sleeping when told to', async (t) => {
     const abort = new AbortController()
-    const sleeping = systemClock.sleep(60_000, abort.signal)
+    const sleeping = WALL_CLOCK.sleep(60_000, abort.signal)
     abort.abort()
     await t.rejects(sleeping, { name: 'AbortError' })
   })

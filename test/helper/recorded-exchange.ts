@@ -1,7 +1,7 @@
 import {
   Exchange,
   type ResponseReader,
-  type UpstreamRequest
+  type ExchangeRequest
 } from '../../src/upstream/call/exchange.ts'
 import { ConnectionPool, type PoolOptions } from '../../src/upstream/connections/pool.ts'
 
@@ -26,7 +26,7 @@ interface PoolChanges extends Partial<PoolOptions> {
   readonly maxIdle?: number
 }
 
-export interface ExchangeChanges extends Partial<UpstreamRequest> {
+export interface ExchangeChanges extends Partial<ExchangeRequest> {
   readonly onSent?: (call: RecordedExchange) => void
   readonly onHeaders?: () => void
   readonly onChunk?: (chunk: Buffer) => void

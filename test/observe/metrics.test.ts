@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import {
   mergeSnapshots,
   Metrics,
-  prometheusContentType,
+  PROMETHEUS_CONTENT_TYPE,
   toPrometheusText,
   withoutGauges
 } from '../../src/observe/metrics.ts'
@@ -106,7 +106,7 @@ t.test('merging snapshots', (t) => {
     t.equal(samples.get('kiro_gateway_pool_wait_seconds_count'), 2)
     t.equal(samples.get('kiro_gateway_pool_wait_seconds_bucket{le="0.005"}'), 1)
     t.equal(samples.get('kiro_gateway_pool_wait_seconds_bucket{le="+Inf"}'), 2)
-    t.match(prometheusContentType, 'text/plain')
+    t.match(PROMETHEUS_CONTENT_TYPE, 'text/plain')
   })
 
   t.test('changes nothing in what it merges and may be merged again', async (t) => {

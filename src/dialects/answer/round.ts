@@ -1,7 +1,7 @@
 import type { JsonForm } from '../plan/json-answer.ts'
 import type { DueCall, RoundPlan } from '../plan/plan.ts'
 import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf, LongText } from './output-text.ts'
-import type { EndReason, StreamPart, ToolCall } from './stream-part.ts'
+import type { EndReason, StreamPart, CompleteCall } from './stream-part.ts'
 
 type EndPart = Extract<StreamPart, { type: 'end' }>
 
@@ -10,9 +10,9 @@ export interface RoundReport {
   /** Everything that the model said, as far as it can be sent back to it. */
   readonly text: string
   /** Calls of the gateway's own search, whole ones only. */
-  readonly searches: readonly ToolCall[]
+  readonly searches: readonly CompleteCall[]
   /** Calls that the client did not want, whole ones only. */
-  readonly strays: readonly ToolCall[]
+  readonly strays: readonly CompleteCall[]
   /** A whole call went to the client: the answer ends with this round. */
   readonly hasDelivered: boolean
   readonly end: EndPart
@@ -42,8 +42,8 @@ export class RoundReader {
   /** Nothing is added to the text any more, so that it has no gaps. */
   #isFull = false
   #isTooLong = false
-  readonly #searches: ToolCall[] = []
-  readonly #strays: ToolCall[] = []
+  readonly #searches: CompleteCall[] = []
+  readonly #strays: CompleteCall[] = []
   /** The call that is being kept from the client. */
   #kept: { readonly id: string; readonly name: string; readonly json: LongText } | null = null
   #hasDelivered = false

@@ -88,7 +88,7 @@ export interface Collector {
 export type KeptItems = ReadonlyMap<string, Written>
 
 /** A call whose arguments are whole: `json` is the text of a JSON object. */
-export interface ToolCall {
+export interface CompleteCall {
   readonly id: string
   /** As the client knows it. */
   readonly name: string
@@ -99,7 +99,7 @@ export interface ToolCall {
 const MaxSliceChars = 1024
 
 /** The parts of one whole call: its start, its arguments in order, its end. */
-export function toToolParts({ id, name, json }: ToolCall): readonly StreamPart[] {
+export function toToolParts({ id, name, json }: CompleteCall): readonly StreamPart[] {
   return [{ type: 'tool-start', id, name }, ...toDeltas(json), { type: 'tool-end' }]
 }
 

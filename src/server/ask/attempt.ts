@@ -15,7 +15,7 @@ import {
   Exchange,
   type ResponseHeaders,
   type ResponseReader,
-  type UpstreamRequest
+  type ExchangeRequest
 } from '../../upstream/call/exchange.ts'
 import type { RequestPayload } from '../../upstream/call/requests.ts'
 import { type CallPhase, classifyFailure } from '../../upstream/classify.ts'
@@ -25,7 +25,7 @@ import type { Progress } from '../plane/open-turns.ts'
 export interface AttemptOptions {
   readonly pool: ConnectionPool
   readonly permit: Pick<Permit, 'release'>
-  readonly request: UpstreamRequest
+  readonly request: ExchangeRequest
   /** What the request's body was made of: let go as soon as the answer begins. */
   readonly payload: RequestPayload
   /** The token in the request, so that it is never repeated should the upstream echo it. */

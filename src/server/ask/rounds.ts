@@ -5,7 +5,7 @@ import {
   type RoundReport,
   type RoundVerdict
 } from '../../dialects/answer/round.ts'
-import type { EndReason, ToolCall } from '../../dialects/answer/stream-part.ts'
+import type { EndReason, CompleteCall } from '../../dialects/answer/stream-part.ts'
 import type { JsonForm } from '../../dialects/plan/json-answer.ts'
 import type { ReplyPlan, RoundPlan } from '../../dialects/plan/plan.ts'
 import { extendPayload } from '../../dialects/request/payload-bytes.ts'
@@ -194,7 +194,7 @@ class AnswerRounds {
   }
 }
 
-function toStrayResult({ id }: ToolCall): ToolResult {
+function toStrayResult({ id }: CompleteCall): ToolResult {
   return { id, text: 'This call was not made: another tool has to be called now.', isError: true }
 }
 
@@ -203,7 +203,7 @@ interface RoundWords {
   /** What the model said. */
   readonly text: string
   /** What it called, by the client's names. */
-  readonly calls: readonly ToolCall[]
+  readonly calls: readonly CompleteCall[]
   /** What it is told. */
   readonly reply: FollowUp['reply']
   /** Tokens of the model's words that the client got. */
@@ -244,7 +244,7 @@ class RoundPayload {
     }
   }
 
-  #toWireCalls(calls: readonly ToolCall[]): FollowUp['answer']['toolCalls'] {
+  #toWireCalls(calls: readonly CompleteCall[]): FollowUp['answer']['toolCalls'] {
     const renamed = Object.entries(this.#plan.toolNames)
     const wireNames = new Map(renamed.map(([wireName, name]) => [name, wireName]))
     return calls.map(({ id, name, json }) => ({

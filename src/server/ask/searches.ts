@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { StreamPart, ToolCall } from '../../dialects/answer/stream-part.ts'
+import type { CompleteCall, SearchPart } from '../../dialects/answer/stream-part.ts'
 import type { WebSearchPlan } from '../../dialects/plan/plan.ts'
 import { filterPages, wordSearch } from '../../dialects/plan/search-tool.ts'
 import { faultOfResponse, toGatewayError } from '../../kiro/wire/fault.ts'
@@ -14,8 +14,6 @@ import { searchRequest } from '../../upstream/call/requests.ts'
 import type { ApproachFailure } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { acquirePermit, CallWay, type PermitWait } from './call-way.ts'
-
-export type SearchPart = Extract<StreamPart, { type: 'search' }>
 
 export interface RoundSearchesOptions {
   readonly plan: WebSearchPlan
@@ -48,7 +46,7 @@ export class RoundSearches {
   }
 
   /** Makes the searches of one round, or says why not. Gives what the model is told, call by call. */
-  async make(calls: readonly ToolCall[]): Promise<readonly ToolResult[]> {
+  async make(calls: readonly CompleteCall[]): Promise<readonly ToolResult[]> {
     const isOver = this.isOver
     this.#rounds++
     const results: ToolResult[] = []
@@ -60,7 +58,7 @@ export class RoundSearches {
     return results
   }
 
-  async #makeOne({ id, json }: ToolCall, isOver: boolean): Promise<MadeSearch> {
+  async #makeOne({ id, json }: CompleteCall, isOver: boolean): Promise<MadeSearch> {
     const { plan, search } = this.#options
     const query = textMember(parseJsonObject(json) ?? {}, 'query')
     if (query === null) return refuse(id, '', NO_QUERY)

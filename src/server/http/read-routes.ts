@@ -1,6 +1,6 @@
 import type { ClusterStatus } from '../../ipc/messages.ts'
 import type { AccountUsage, Allowance } from '../../kiro/wire/account-usage.ts'
-import { prometheusContentType } from '../../observe/metrics.ts'
+import { PROMETHEUS_CONTENT_TYPE } from '../../observe/metrics.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
@@ -68,7 +68,7 @@ function findProblems(plane: DataPlane, { isCrashLooping }: ClusterStatus): stri
 export function metricsRoute({ metricsText }: Sources): Route {
   const serve = async ({ request, response }: RoutedRequest): Promise<void> => {
     const body = await metricsText()
-    const headers = { 'content-type': prometheusContentType }
+    const headers = { 'content-type': PROMETHEUS_CONTENT_TYPE }
     answerEarly(request, response, { status: 200, headers, body })
   }
   return { method: 'GET', path: '/metrics', serve }

@@ -9,7 +9,7 @@ import {
 import type { Logger } from '../../observe/logger.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
-import { convertBody, referencedAnswers, requestOptionsOf } from '../turn/body.ts'
+import { convertClientBody, referencedAnswers, requestOptionsOf } from '../turn/body.ts'
 import { type LocalAnswer, Turn, type TurnOptions } from '../turn/turn.ts'
 import type { Route } from './router.ts'
 
@@ -57,7 +57,7 @@ function countRoutes(parts: TurnParts): readonly Route[] {
     const { paths, counter } = Dialects[dialect]
     if (counter === undefined) return []
     const answerHere: LocalAnswer = async (body, signal) => {
-      const { plan } = await convertBody(plane, body, signal)
+      const { plan } = await convertClientBody(plane, body, signal)
       const { upstreamModel, inputTokens } = plan
       return counter.toAnswer(plane.calibration.correct(upstreamModel, inputTokens))
     }

@@ -25,7 +25,7 @@ export interface ClientBody {
  *
  * @throws {GatewayError} what the request deserves, and all of `TransformPool.run()`
  */
-export async function convertBody(
+export async function convertClientBody(
   plane: DataPlane,
   { dialect, body, memory, key }: ClientBody,
   signal: AbortSignal

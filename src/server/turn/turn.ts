@@ -17,7 +17,7 @@ import type { DataPlane } from '../plane/data-plane.ts'
 import { Progress } from '../plane/open-turns.ts'
 import { readBody } from '../plane/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
-import { type ClientBody, convertBody } from './body.ts'
+import { type ClientBody, convertClientBody } from './body.ts'
 import { asCarriedOut, recordTurn, TurnDebug } from './turn-record.ts'
 
 export interface TurnOptions {
@@ -169,7 +169,7 @@ export class Turn {
   async #convert(body: ClientBody) {
     const { plane } = this.#options
     const { memory } = body
-    const { payload: bytes, plan } = await convertBody(plane, body, this.#gone.signal)
+    const { payload: bytes, plan } = await convertClientBody(plane, body, this.#gone.signal)
     this.#progress.end('transform')
     plane.metrics.transformSeconds.observe(this.#progress.spentMs('transform') / 1000)
     memory.shrinkTo(bytes.byteLength, plan.keptBytes)

@@ -7,7 +7,7 @@ import type { ConnectionPool } from '../connections/pool.ts'
 export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>
 
 /** One HTTP request to one upstream host. The body is kept until the first byte of the answer, for a second try. */
-export interface UpstreamRequest {
+export interface ExchangeRequest {
   readonly url: URL
   readonly method: 'GET' | 'POST'
   readonly headers: Readonly<Record<string, string>>
@@ -34,7 +34,7 @@ export interface Releasable {
 
 export interface ExchangeOptions {
   readonly pool: ConnectionPool
-  readonly request: UpstreamRequest
+  readonly request: ExchangeRequest
   readonly reader: ResponseReader
   readonly signal: AbortSignal
   /** Released once, always, when the connection is idle again or gone: not before the peer has let go of it. */

@@ -9,7 +9,7 @@ import {
 } from '../../kiro/wire/hosts.ts'
 import { makeSearchId, searchBody } from '../../kiro/wire/web-search.ts'
 import { ownsMemory } from '../../shared/own-memory.ts'
-import { releaseSentBody, type UpstreamRequest } from './exchange.ts'
+import { releaseSentBody, type ExchangeRequest } from './exchange.ts'
 import type { JsonRequest } from './json-exchange.ts'
 import type { Approach } from './retry.ts'
 
@@ -29,7 +29,7 @@ export interface GenerationOptions {
 const textEncoder = new TextEncoder()
 
 /** Makes one generation call: host, headers, and the body with the ARN that belongs to this credential. */
-export function generationRequest(options: GenerationOptions): UpstreamRequest {
+export function generationRequest(options: GenerationOptions): ExchangeRequest {
   const { snapshot, host, approach, userAgent, invocationId, attempt, maxAttempts } = options
   const profileArn = approach.isWithoutProfile ? null : profileArnFor(snapshot, host.kind)
   const payload = approach.isNewConversation

@@ -1,24 +1,24 @@
 import { deepEqual } from 'node:assert/strict'
 import t from 'tap'
-import { type ToolCall, toToolParts } from '../../../src/dialects/answer/stream-part.ts'
+import { type CompleteCall, toToolParts } from '../../../src/dialects/answer/stream-part.ts'
 import { ToolCalls, type ToolEvent } from '../../../src/dialects/answer/tool-calls.ts'
 import { fastestMs, heapGrowth } from '../../helper/cost.ts'
 import { array, assert, jsonValue, nat, property, record } from '../../helper/fast-check.ts'
 import { summarize } from '../../helper/read-answer.ts'
 import { cutAt, sliceBy, tool } from '../../helper/upstream-events.ts'
 
-function read(events: readonly ToolEvent[], names = {}): [readonly ToolCall[], boolean] {
+function read(events: readonly ToolEvent[], names = {}): [readonly CompleteCall[], boolean] {
   const calls = new ToolCalls({ toolNames: names })
   const parts = [...events.flatMap((event) => calls.push(event)), ...calls.end()]
   return [summarize(parts).calls, calls.hasBroken]
 }
 
-const call = (id: string, name: string, json: string): ToolCall => ({ id, name, json })
+const call = (id: string, name: string, json: string): CompleteCall => ({ id, name, json })
 
 const cases: readonly [
   name: string,
   events: readonly ToolEvent[],
-  calls: readonly ToolCall[],
+  calls: readonly CompleteCall[],
   hasBroken: boolean
 ][] = [
   [

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { SearchOutcome } from '../../../src/kiro/wire/web-search.ts'
-import { RoundSearches, type SearchPart } from '../../../src/server/ask/searches.ts'
+import type { SearchPart } from '../../../src/dialects/answer/stream-part.ts'
+import { RoundSearches } from '../../../src/server/ask/searches.ts'
 
 const page = { title: 'T', url: 'https://example.com/', snippet: 'S' }
 
