@@ -121,6 +121,7 @@ export class Connection {
     // TLS says goodbye before the FINs, which a reset would overtake.
     dropOnDestroy(transport, socket, () => socket === transport || !this.#isSettled)
     takeOverEngineClose(socket, {
+      isUnused: () => this.#state === 'busy' && this.isUnanswered,
       onLastAnswer: () => this.close('server_close'),
       isEnding: () => this.#isSettled && socket.writableEnded && !socket.writableFinished
     })
@@ -203,6 +204,11 @@ export class Connection {
 }
 
 export interface CloseRules {
+  /**
+   * Whether a request was given to the engine that it has not sent: it finds only then that the connection has been
+   * idle for longer than its server allows, where the event loop was late, and would write to a socket that was ended.
+   */
+  readonly isUnused: () => boolean
   /** The server has said that it will not use the connection again: closes the socket, without haste. */
   readonly onLastAnswer: () => void
   /** Whether our answer to the peer's FIN is on its way: then the socket is destroyed after that. */
@@ -218,7 +224,7 @@ export function takeOverEngineClose(socket: Socket, rules: CloseRules): void {
   const destroy = socket.destroy.bind(socket)
   socket.destroy = (error) => {
     const code = codeOf(error)
-    if (code === LAST_ANSWER) {
+    if (code === LAST_ANSWER && !rules.isUnused()) {
       rules.onLastAnswer()
       socket.removeAllListeners('readable').on('data', () => {}) // the engine reads no more
       return socket

@@ -154,6 +154,22 @@ t.test('a connection that breaks', (t) => {
     })
   }
 
+  t.test('is replaced if it was idle for too long and nobody has noticed yet', async (t) => {
+    const upstream = await CountingUpstream.start(t, (_request, response) => {
+      response.setHeader('keep-alive', 'timeout=3') // the engine takes two seconds off
+      response.end('ok')
+    })
+    const pool = connectionPool(t)
+    await new RecordedExchange(pool, upstream.url).over()
+    await new Promise((resolve) => setTimeout(resolve, 10)) // by then the engine knows that it is idle
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_200) // no timer fires meanwhile
+    const body = Buffer.alloc(300_000, 'x')
+    const call = await new RecordedExchange(pool, upstream.url, { body }).over()
+    t.same(call.causes, [])
+    t.same([call.sent, call.text, call.ends, call.settlements], [2, 'ok', 1, 1])
+    t.equal(upstream.max, 1, 'the old one had gone before')
+  })
+
   t.test('is not replaced for a client that has left', async (t) => {
     const upstream = await CountingUpstream.start(t)
     const pool = connectionPool(t)
