@@ -2,7 +2,12 @@ import { randomUUID } from 'node:crypto'
 import type { RepairCode, Repairs } from '../rules/repairs.ts'
 import { UpstreamLimits } from '../rules/rules.ts'
 import { type Conversation, isBlank, joinText, type Message, textMessage } from '../wire/message.ts'
-import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../wire/payload.ts'
+import type {
+  HistoryEntry,
+  UpstreamPayload,
+  UpstreamTool,
+  UserInputMessage
+} from '../wire/payload.ts'
 import { type Borderline, borderlineTools, borderlineTurns } from './borderline.ts'
 import type { ReasoningPlan } from './reasoning.ts'
 import {
@@ -41,7 +46,7 @@ const FIRST_TURN: Message = textMessage('user', '')
 /** What the user says where a client left the user's last turn empty. */
 export const CONTINUE = 'Continue.'
 /** A history turn without text; words there would be taken for content and echoed (kiro-protocol §4.9). */
-const BLANK = ' '
+export const BLANK = ' '
 /** Placeholders of other gateways that models have learned to repeat. */
 const ECHOED = new Set(['(empty)', '(empty placeholder)'])
 /** Characters of the first user text that tell sessions apart. */
@@ -73,7 +78,11 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
     ...(budget === undefined ? [] : [THINKING_NOTE])
   ])
   const [history, content] = placeSystemText(systemText, turns, text)
-  const userInputMessage = toUserInput({ ...current, text: content }, options.modelId, offered)
+  const userInputMessage = toUserInput(
+    { ...current, text: content },
+    options.modelId,
+    offered.tools
+  )
   const payload: UpstreamPayload = {
     conversationState: {
       conversationId: conversationIdOf(options),
@@ -100,7 +109,7 @@ function repairTurns(
   const named =
     offered.tools.length === 0
       ? toolTurnsToText(identified, repairs)
-      : nameToolCalls(identified, offered, repairs)
+      : nameToolCalls(identified, offered.wireNameOf, repairs)
   const turns = moveAssistantImages(alternateTurns(named, repairs), repairs)
   return pairToolTurns(turns, repairs)
 }
@@ -182,8 +191,8 @@ function placeSystemText(
   return [[{ ...first, text }, ...rest], currentText]
 }
 
-function toEntry(turn: Message, modelId: string): HistoryEntry {
-  if (turn.role === 'user') return { userInputMessage: toUserInput(turn, modelId, undefined) }
+export function toEntry(turn: Message, modelId: string): HistoryEntry {
+  if (turn.role === 'user') return { userInputMessage: toUserInput(turn, modelId) }
   const toolUses = turn.toolCalls.map(({ id, name, input }) => ({ toolUseId: id, name, input }))
   return {
     assistantResponseMessage: { content: turn.text, ...(toolUses.length > 0 && { toolUses }) }
@@ -191,17 +200,16 @@ function toEntry(turn: Message, modelId: string): HistoryEntry {
 }
 
 /** Step 16: nothing empty is sent, and tools only with the current message. */
-function toUserInput(
+export function toUserInput(
   { text, images, toolResults }: Message,
   modelId: string,
-  offered: OfferedTools | undefined
+  tools: readonly UpstreamTool[] = []
 ): UserInputMessage {
   const results = toolResults.map((result) => ({
     toolUseId: result.id,
     content: [{ text: isBlank(result.text) ? EMPTY_RESULT : result.text }] as const,
     status: result.isError ? ('error' as const) : ('success' as const)
   }))
-  const tools = offered?.tools ?? []
   const context = {
     ...(tools.length > 0 && { tools }),
     ...(results.length > 0 && { toolResults: results })

@@ -1,15 +1,19 @@
 import { Repairs } from '../rules/repairs.ts'
-import { isBlank, type Message, type ToolCall, type ToolResult } from '../wire/message.ts'
-import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../wire/payload.ts'
-import { CONTINUE } from './build.ts'
 import {
-  appendPieces,
-  assignToolIds,
-  callText,
-  EMPTY_RESULT,
-  pairToolTurns,
-  resultText
-} from './tool-turns.ts'
+  isBlank,
+  type Message,
+  textMessage,
+  type ToolCall,
+  type ToolResult
+} from '../wire/message.ts'
+import type {
+  HistoryEntry,
+  UpstreamPayload,
+  UpstreamTool,
+  UserInputMessage
+} from '../wire/payload.ts'
+import { BLANK, CONTINUE, toEntry, toUserInput } from './build.ts'
+import { assignToolIds, nameToolCalls, pairToolTurns } from './tool-turns.ts'
 
 /** What a conversation goes on with after an answer that is not the last word. */
 export interface FollowUp {
@@ -18,9 +22,6 @@ export interface FollowUp {
   /** What it is told. Every call needs its result. */
   readonly reply: { readonly text: string; readonly toolResults: readonly ToolResult[] }
 }
-
-/** An assistant turn without text; the upstream refuses an empty one (kiro-protocol §4.9). */
-const BLANK = ' '
 
 /**
  * The payload of the next round: the current message, the model's answer and a new current message behind it.
@@ -31,36 +32,17 @@ export function addFollowUp(payload: UpstreamPayload, followUp: FollowUp): Upstr
   const { conversationState: state } = payload
   const { userInputMessage: last } = state.currentMessage
   const tools = last.userInputMessageContext?.tools ?? []
-  const [answer, reply] = toTurns(
-    followUp,
-    tools.map(({ toolSpecification }) => toolSpecification.name)
-  )
-  const results = reply.toolResults.map((result) => ({
-    toolUseId: result.id,
-    content: [{ text: isBlank(result.text) ? EMPTY_RESULT : result.text }] as const,
-    status: result.isError ? ('error' as const) : ('success' as const)
-  }))
-  const context = {
-    ...(tools.length > 0 && { tools }),
-    ...(results.length > 0 && { toolResults: results })
-  }
-  const current: UserInputMessage = {
-    content: isBlank(reply.text) ? CONTINUE : reply.text,
-    modelId: last.modelId,
-    origin: last.origin,
-    ...(tools.length + results.length > 0 && { userInputMessageContext: context })
-  }
+  const [answer, reply] = toTurns(followUp, tools)
+  const text = isBlank(reply.text) ? CONTINUE : reply.text
+  const userInputMessage = toUserInput({ ...reply, text }, last.modelId, tools)
+  const said = toEntry({ ...answer, text: answer.text || BLANK }, last.modelId)
   return {
     ...payload,
     conversationState: {
       conversationId: state.conversationId,
       chatTriggerType: state.chatTriggerType,
-      history: [
-        ...(state.history ?? []),
-        { userInputMessage: withoutTools(last) },
-        toAssistantEntry(answer)
-      ],
-      currentMessage: { userInputMessage: current }
+      history: [...(state.history ?? []), { userInputMessage: withoutTools(last) }, said],
+      currentMessage: { userInputMessage }
     }
   }
 }
@@ -68,51 +50,21 @@ export function addFollowUp(payload: UpstreamPayload, followUp: FollowUp): Upstr
 /** The two turns with ids that the upstream takes, each call with one result and the other way round. */
 function toTurns(
   { answer, reply }: FollowUp,
-  offered: readonly string[]
+  tools: readonly UpstreamTool[]
 ): readonly [answer: Message, reply: Message] {
-  const wireNames = new Map(offered.map((name) => [name.toLowerCase(), name]))
-  const known: ToolCall[] = []
-  const unknownIds = new Set<string>()
-  const words: string[] = []
-  for (const call of answer.toolCalls) {
-    const name = wireNames.get(call.name.toLowerCase())
-    if (name !== undefined) known.push({ ...call, name })
-    else {
-      unknownIds.add(call.id)
-      words.push(callText(call))
-    }
-  }
-  const unknown = reply.toolResults.filter(({ id }) => unknownIds.has(id))
+  const names = tools.map(({ toolSpecification: { name } }) => [name.toLowerCase(), name] as const)
+  const wireNames = new Map(names)
+  const wireNameOf = (name: string): string | undefined => wireNames.get(name.toLowerCase())
   const repairs = new Repairs() // nothing of the client's is changed here
+  const { text, toolResults } = reply
   const turns: readonly Message[] = [
-    {
-      role: 'assistant',
-      text: appendPieces(answer.text, words),
-      images: [],
-      toolCalls: known,
-      toolResults: []
-    },
-    {
-      role: 'user',
-      text: appendPieces(reply.text, unknown.map(resultText)),
-      images: [],
-      toolCalls: [],
-      toolResults: reply.toolResults.filter(({ id }) => !unknownIds.has(id))
-    }
+    { ...textMessage('assistant', answer.text), toolCalls: answer.toolCalls },
+    { ...textMessage('user', text), toolResults }
   ]
-  const [first, second] = pairToolTurns(assignToolIds(turns, repairs), repairs)
+  const named = nameToolCalls(turns, wireNameOf, repairs)
+  const [first, second] = pairToolTurns(assignToolIds(named, repairs), repairs)
   if (first === undefined || second === undefined) throw new Error('a turn has gone')
   return [first, second]
-}
-
-function toAssistantEntry({ text, toolCalls }: Message): HistoryEntry {
-  const toolUses = toolCalls.map(({ id, name, input }) => ({ toolUseId: id, name, input }))
-  return {
-    assistantResponseMessage: {
-      content: text === '' ? BLANK : text,
-      ...(toolUses.length > 0 && { toolUses })
-    }
-  }
 }
 
 function withoutTools(message: UserInputMessage): UserInputMessage {

@@ -176,7 +176,7 @@ export function toolTurnsToText(messages: readonly Message[], repairs: Repairs):
  */
 export function nameToolCalls(
   messages: readonly Message[],
-  { wireNameOf }: OfferedTools,
+  wireNameOf: OfferedTools['wireNameOf'],
   repairs: Repairs
 ): Message[] {
   const undeclared = new Set<string>()

@@ -73,7 +73,12 @@ export function offerTools(options: OfferToolsOptions): OfferedTools {
       toolSpecification: { name: wireName, description: told.description, inputSchema: { json } }
     })
   }
-  if (left.length > 0) notes.push(wordLimit(left, tools.length))
+  if (left.length > 0) {
+    const names = left.map(({ name }) => name).join(', ')
+    notes.push(
+      `Only ${tools.length} tools can be offered. These are left out and cannot be called: ${names}.`
+    )
+  }
   const instruction = wordChoice(choice, wireNameOf)
   if (instruction !== undefined) notes.push(instruction)
   else if (choice.type === 'named') repairs.note('tool-choice-dropped', 'tool_choice')
@@ -118,11 +123,6 @@ function describeTool(
   }
 }
 
-/** The model and its user should know what is missing. */
-function wordLimit(left: readonly string[], offered: number): string {
-  return `Only ${offered} tools can be offered. These are left out and cannot be called: ${left.join(', ')}.`
-}
-
 /** The upstream has no tool choice of its own, so the model is told. */
 function wordChoice(
   choice: ToolChoice,
@@ -136,27 +136,14 @@ function wordChoice(
   return `You must call exactly the tool "${name}" in this turn, and no other tool. Do not answer with text alone.`
 }
 
-export interface ToolLimitOptions {
-  readonly maxTools: number
-  readonly choice: ToolChoice
-  readonly messages: readonly Message[]
-  readonly repairs: Repairs
-}
-
-/** The tools on offer, and the names of those that were too many. */
-export interface LimitedTools {
-  readonly kept: readonly ToolDefinition[]
-  readonly left: readonly string[]
-}
-
 /**
  * Keeps as many tools as the upstream takes, in the client's order: the one that must be called, those that were
- * called already, then the first ones. Takes tools without duplicates.
+ * called already, then the first ones; the others are left. Takes tools without duplicates.
  */
 export function limitTools(
   tools: readonly ToolDefinition[],
-  { maxTools, choice, messages, repairs }: ToolLimitOptions
-): LimitedTools {
+  { maxTools, choice, messages, repairs }: Omit<OfferToolsOptions, 'tools' | 'descriptionMaxLength'>
+): { readonly kept: readonly ToolDefinition[]; readonly left: readonly ToolDefinition[] } {
   if (tools.length <= maxTools) return { kept: tools, left: [] }
   const ranks = rankNames(choice, messages)
   const rankOf = (tool: ToolDefinition) => ranks.get(tool.name.toLowerCase()) ?? ranks.size
@@ -164,7 +151,7 @@ export function limitTools(
   const offered = new Set(byNeed.slice(0, maxTools))
   const left = tools.filter((tool) => !offered.has(tool))
   for (const { source } of left) repairs.note('tool-limit', source)
-  return { kept: tools.filter((tool) => offered.has(tool)), left: left.map(({ name }) => name) }
+  return { kept: tools.filter((tool) => offered.has(tool)), left }
 }
 
 /** Names in lower case and how much they matter: the less, the more. */
@@ -222,13 +209,7 @@ export function makeToolId(index: number): string {
 export function uuidOf(text: string): string {
   const hex = sha256(text)
   const variant = ((Number.parseInt(hex.charAt(16), 16) & 0x3) | 0x8).toString(16)
-  return [
-    hex.slice(0, 8),
-    hex.slice(8, 12),
-    `5${hex.slice(13, 16)}`,
-    `${variant}${hex.slice(17, 20)}`,
-    hex.slice(20, 32)
-  ].join('-')
+  return hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, `$1-$2-5$3-${variant}$4-$5`)
 }
 
 function cleanName(name: string): string {

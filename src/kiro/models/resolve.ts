@@ -97,31 +97,23 @@ function findSubstitute(id: string, models: readonly ModelFacts[]): ModelFacts |
 
 function newestOf(family: string, models: readonly ModelFacts[]): ModelFacts | undefined {
   const pattern = new RegExp(`^claude-${family}-(\\d+)(?:\\.(\\d+))?$`)
-  let newest: ModelFacts | undefined
-  let newestVersion = -1
-  for (const facts of models) {
+  const versions = models.flatMap((facts) => {
     const match = pattern.exec(facts.id)
-    if (match === null) continue
-    const version = Number(match[1]) * 1000 + Number(match[2] ?? 0)
-    if (version <= newestVersion) continue
-    newest = facts
-    newestVersion = version
-  }
-  return newest
+    return match === null ? [] : { facts, version: Number(match[1]) * 1000 + Number(match[2] ?? 0) }
+  })
+  return versions.toSorted((a, b) => b.version - a.version)[0]?.facts
 }
 
 /** Says which of the models that do exist are nearest to a name. */
 export function modelUnknown(name: string, models: readonly ModelFacts[]): GatewayError {
   const shown = name.slice(0, MAX_COMPARED_CHARS)
   const wanted = shown.toLowerCase()
-  const nearest = models
-    .map(({ id }) => ({
-      id,
-      distance: editDistance(wanted, id.slice(0, MAX_COMPARED_CHARS).toLowerCase())
-    }))
+  const distanceTo = (id: string): number =>
+    editDistance(wanted, id.slice(0, MAX_COMPARED_CHARS).toLowerCase())
+  const byDistance = models
+    .map(({ id }) => ({ id, distance: distanceTo(id) }))
     .toSorted((a, b) => a.distance - b.distance)
-    .slice(0, MAX_SUGGESTIONS)
-    .map(({ id }) => id)
+  const nearest = byDistance.slice(0, MAX_SUGGESTIONS).map(({ id }) => id)
   return new GatewayError('GW_MODEL_UNKNOWN', `model ${shown}`, {
     message: `The model "${shown}" does not exist. The nearest are: ${nearest.join(', ')}. GET /v1/models lists all.`,
     param: 'model',
@@ -148,37 +140,14 @@ const SUFFIX = /-(thinking|agentic)$/i
 
 const FAMILY = '(haiku|sonnet|opus|fable)'
 
-interface Rule {
-  readonly pattern: RegExp
-  readonly toId: (match: readonly string[]) => string
-}
-
-/** kiro-protocol §7.2, in its order; the first that matches decides. */
-const RULES: readonly Rule[] = [
-  {
-    pattern: new RegExp(`^claude-${FAMILY}-(\\d+)-(\\d{1,2})(-1m)?(?:-\\d+|-latest)?$`),
-    toId: ([, family = '', major = '', minor = '', long = '']) =>
-      `claude-${family}-${major}.${minor}${long}`
-  },
-  {
-    pattern: new RegExp(`^claude-${FAMILY}-(\\d+)(-1m)?(?:-\\d{8}|-latest)?$`),
-    toId: ([, family = '', major = '', long = '']) => `claude-${family}-${major}${long}`
-  },
-  {
-    pattern: new RegExp(`^claude-(\\d+)-(\\d{1,2})-${FAMILY}(?:-\\d{8}|-latest)?$`),
-    toId: ([, major = '', minor = '', family = '']) => `claude-${major}.${minor}-${family}`
-  },
-  {
-    pattern: new RegExp(
-      `^(claude-(?:${FAMILY}-\\d+\\.\\d+|\\d+\\.\\d+-${FAMILY})(?:-1m)?)(?:-\\d{8}|-latest)?$`
-    ),
-    toId: ([, id = '']) => id
-  },
-  {
-    pattern: new RegExp(`^claude-(\\d+\\.\\d+)-${FAMILY}-.+$`),
-    toId: ([, version = '', family = '']) => `claude-${family}-${version}`
-  }
-]
+/** kiro-protocol §7.2, in its order: what a spelling looks like, and the upstream's own. The first that matches decides. */
+const SPELLINGS: readonly (readonly [RegExp, string])[] = [
+  [`${FAMILY}-(\\d+)-(\\d{1,2})(-1m)?(?:-\\d+|-latest)?`, 'claude-$1-$2.$3$4'],
+  [`${FAMILY}-(\\d+)(-1m)?(?:-\\d{8}|-latest)?`, 'claude-$1-$2$3'],
+  [`(\\d+)-(\\d{1,2})-${FAMILY}(?:-\\d{8}|-latest)?`, 'claude-$1.$2-$3'],
+  [`((?:${FAMILY}-\\d+\\.\\d+|\\d+\\.\\d+-${FAMILY})(?:-1m)?)(?:-\\d{8}|-latest)?`, 'claude-$1'],
+  [`(\\d+\\.\\d+)-${FAMILY}-.+`, 'claude-$2-$1']
+].map(([pattern, id = '']) => [new RegExp(`^claude-${pattern}$`), id])
 
 /**
  * Turns any known spelling of a model's name into the upstream's (§7.2): window markers, `-thinking`
@@ -201,14 +170,11 @@ export function normaliseModelName(name: string): ModelName {
     else if (suffix[1]?.toLowerCase() === 'thinking') asksThinking = true
     rest = suffix.index === 0 ? rest.slice(suffix[0].length) : rest.slice(0, suffix.index)
   }
-  return { id: applyRules(rest), asksThinking, asksLongContext }
+  return { id: toUpstreamSpelling(rest), asksThinking, asksLongContext }
 }
 
-function applyRules(name: string): string {
+function toUpstreamSpelling(name: string): string {
   const lower = name.toLowerCase()
-  for (const { pattern, toId } of RULES) {
-    const match = pattern.exec(lower)
-    if (match !== null) return toId(match)
-  }
-  return name
+  const known = SPELLINGS.find(([pattern]) => pattern.test(lower))
+  return known === undefined ? name : lower.replace(...known)
 }

@@ -16,17 +16,8 @@ const MAX_DEPTH = UpstreamLimits.schemaDepth - 1
 
 /** Refused somewhere upstream, or pointless once references are inlined (§4.11). */
 const DROPPED = new Set([
-  'additionalProperties',
-  '$schema',
-  '$id',
-  '$ref',
-  '$dynamicRef',
-  '$recursiveRef',
-  '$anchor',
-  '$dynamicAnchor',
-  '$recursiveAnchor',
-  '$defs',
-  'definitions',
+  ...'additionalProperties $schema $id $ref $dynamicRef $recursiveRef $anchor'.split(' '),
+  ...'$dynamicAnchor $recursiveAnchor $defs definitions'.split(' '),
   'required' // comes back filtered, after the properties are known
 ])
 /** Keywords for which null is a value like any other. */
@@ -206,12 +197,11 @@ function flattenRoot(
   placeOf: (keyword: string) => readonly string[]
 ): JsonObject {
   const combinators = COMBINATORS.filter((name) => schema[name] !== undefined)
-  const hasCombinator = combinators.length > 0
   if (schema['type'] !== 'object' || !isJsonObject(schema['properties'])) {
     repairs.note('tool-schema-typed', source)
   }
   for (const name of combinators) repairs.note('tool-schema-flattened', source, placeOf(name))
-  const properties = hasCombinator ? mergeProperties(schema) : ownProperties(schema)
+  const properties = combinators.length > 0 ? mergeProperties(schema) : ownProperties(schema)
   const required = new Set<string>()
   addRequired(schema, required)
   const root: JsonDraft = { type: 'object', properties }
@@ -229,7 +219,9 @@ const ROOT_KEYS = new Set<string>([...COMBINATORS, 'type', 'properties', 'requir
 function mergeProperties(schema: JsonObject): JsonDraft {
   const merged: JsonDraft = {}
   const add = (branch: JsonObject): void => {
-    addMissing(merged, ownProperties(branch))
+    for (const [name, property] of Object.entries(ownProperties(branch))) {
+      if (!Object.hasOwn(merged, name)) setOwn(merged, name, property)
+    }
     for (const name of COMBINATORS) for (const inner of branchesOf(branch, name)) add(inner)
   }
   add(schema)
@@ -256,9 +248,7 @@ function addAgreed(branches: readonly JsonObject[], required: Set<string>): void
     addRequired(branch, names)
     return names
   })
-  for (const name of first ?? []) {
-    if (others.every((names) => names.has(name))) required.add(name)
-  }
+  for (const name of first ?? []) if (others.every((names) => names.has(name))) required.add(name)
 }
 
 function ownProperties({ properties }: JsonObject): JsonObject {
@@ -271,10 +261,4 @@ function branchesOf(
 ): readonly JsonObject[] {
   const branches = schema[combinator]
   return Array.isArray(branches) ? branches.filter(isJsonObject) : []
-}
-
-function addMissing(target: JsonDraft, source: JsonObject): void {
-  for (const name of Object.keys(source)) {
-    if (!Object.hasOwn(target, name)) setOwn(target, name, source[name])
-  }
 }

@@ -16,19 +16,15 @@ const MAX_INLINED_CHARS = 262_144
 /** How much references may still add, and how deep schemas got; shared by the schemas of one request. */
 export class InlineBudget {
   #chars: number
-  #deepest: { readonly depth: number; readonly source: Source } = { depth: 0, source: undefined }
+  /** The schema that nests deepest. */
+  deepest: { readonly depth: number; readonly source: Source } = { depth: 0, source: undefined }
 
   constructor(chars: number = MAX_INLINED_CHARS) {
     this.#chars = chars
   }
 
-  /** The schema that nests deepest. */
-  get deepest(): { readonly depth: number; readonly source: Source } {
-    return this.#deepest
-  }
-
   noteDepth(depth: number, source: Source): void {
-    if (depth > this.#deepest.depth) this.#deepest = { depth, source }
+    if (depth > this.deepest.depth) this.deepest = { depth, source }
   }
 
   get isSpent(): boolean {

@@ -177,18 +177,11 @@ function parseError(frame: Frame): UpstreamEvent {
 }
 
 function toException(name: string, payload: JsonObject): UpstreamEvent {
-  const bareName = withoutNamespace(name)
+  const [bareName = ''] = name.slice(name.indexOf('#') + 1).split(':') // `com.amazon.aws#Name:http://…`
   const message = asText(payload['message']) ?? asText(payload['Message']) ?? ''
   const reason = asText(payload['reason'])
   const exception = { type: 'exception', name: bareName, message: message || bareName } as const
   return reason === undefined ? exception : { ...exception, reason }
-}
-
-/** `com.amazon.aws#ThrottlingException:http://…` → `ThrottlingException`. */
-function withoutNamespace(name: string): string {
-  const bare = name.slice(name.indexOf('#') + 1)
-  const suffix = bare.indexOf(':')
-  return suffix === -1 ? bare : bare.slice(0, suffix)
 }
 
 /**
@@ -196,7 +189,7 @@ function withoutNamespace(name: string): string {
  *
  * @throws {GatewayError} GW_FRAME_CORRUPT when it is not a JSON object.
  */
-export function parsePayload(frame: Frame, eventType: string): JsonObject {
+function parsePayload(frame: Frame, eventType: string): JsonObject {
   const payload = parseJsonObject(payloadText(frame))
   if (payload === null) {
     throw new GatewayError('GW_FRAME_CORRUPT', `the payload of ${eventType} is no JSON object`)
@@ -206,7 +199,7 @@ export function parsePayload(frame: Frame, eventType: string): JsonObject {
 }
 
 /** UTF-8 is decoded per payload: chunks may split a character, frames never do. */
-export function payloadText(frame: Frame): string {
+function payloadText(frame: Frame): string {
   const { payload } = frame
   if (Buffer.isBuffer(payload)) return payload.toString()
   return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString()
@@ -218,12 +211,12 @@ function textHeader(frame: Frame, name: string): string {
 }
 
 /** A string as it is, else undefined. */
-export function asText(value: unknown): string | undefined {
+function asText(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
 /** A finite number as it is, else undefined. */
-export function asNumber(value: unknown): number | undefined {
+function asNumber(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined
 }
 

@@ -29,20 +29,13 @@ export interface FaultFacts {
   readonly form: 'json' | 'text' | 'html' | 'empty'
 }
 
-interface Verdict {
-  readonly code: ErrorCode
-  readonly remedy: Remedy
-}
-
-type Rule = readonly [ErrorCode, Remedy, (facts: FaultFacts) => boolean]
-
 const QUOTA = ['MONTHLY_REQUEST_COUNT', 'DAILY_REQUEST_COUNT', 'OVERAGE_REQUEST_LIMIT_EXCEEDED']
 const CONVERSATION = ['INVALID_CONVERSATION_ID', 'CONVERSATION_LIMIT_EXCEEDED']
 const CAPACITY = ['MODEL_TEMPORARILY_UNAVAILABLE', 'INSUFFICIENT_MODEL_CAPACITY']
 const TOKEN_TYPES = ['expiredtoken', 'invalidtoken', 'unauthorized', 'unrecognizedclient']
 
 /** kiro-protocol §4.14 and §8.2, most telling first: a reason beats a status, a status a guess. */
-const RULES: readonly Rule[] = [
+const MEANINGS: readonly (readonly [ErrorCode, Remedy, (facts: FaultFacts) => boolean])[] = [
   ['GW_UPSTREAM_SUSPENDED', 'none', isSuspension],
   ['GW_CONTEXT_OVERFLOW', 'none', isOverflow],
   ['GW_UPSTREAM_REFUSED', 'new-conversation', ({ reason }) => CONVERSATION.includes(reason)],
@@ -52,7 +45,11 @@ const RULES: readonly Rule[] = [
   ['GW_UPSTREAM_STATUS', 'retry-once', ({ text }) => text.includes('internal validation error')],
   ['GW_UPSTREAM_REFUSED', 'none', ({ reason }) => reason.includes('KMS')],
   // The abuse guard: more calls make it worse.
-  ['GW_UPSTREAM_RATE_LIMITED', 'none', (facts) => isThrottle(facts) && isSuspicion(facts)],
+  [
+    'GW_UPSTREAM_RATE_LIMITED',
+    'none',
+    (facts) => isThrottle(facts) && facts.text.includes('suspicious')
+  ],
   ['GW_UPSTREAM_RATE_LIMITED', 'back-off', isThrottle],
   ['GW_UPSTREAM_REFUSED', 'add-profile', ({ text }) => text.includes('profilearn is required')],
   ['GW_UPSTREAM_AUTH', 'none', ({ text }) => text.includes('provided credential is invalid')],
@@ -66,11 +63,13 @@ const RULES: readonly Rule[] = [
 ]
 
 /** What a refusal of the upstream means, and what can be done about it. */
-export function judgeFault(facts: FaultFacts): Verdict {
-  const rule = RULES.find(([, , applies]) => applies(facts))
-  return rule === undefined
-    ? { code: 'GW_UPSTREAM_STATUS', remedy: 'none' }
-    : { code: rule[0], remedy: rule[1] }
+export function judgeFault(facts: FaultFacts): {
+  readonly code: ErrorCode
+  readonly remedy: Remedy
+} {
+  const found = MEANINGS.find(([, , applies]) => applies(facts))
+  const [code, remedy] = found ?? ['GW_UPSTREAM_STATUS', 'none']
+  return { code, remedy }
 }
 
 /** The HTTP status that an exception inside a stream stands for (kiro-protocol §5.9). */
@@ -84,11 +83,8 @@ export function statusOfType(type: string): number {
 
 /** The message is the reliable sign: the reason is often missing. */
 function isSuspension({ status, reason, text }: FaultFacts): boolean {
-  return (
-    status === 423 ||
-    reason === 'TEMPORARILY_SUSPENDED' ||
-    /temporarily (?:is )?suspended/.test(text)
-  )
+  const isSaid = reason === 'TEMPORARILY_SUSPENDED' || /temporarily (?:is )?suspended/.test(text)
+  return status === 423 || isSaid
 }
 
 function isOverflow({ status, type, reason, text }: FaultFacts): boolean {
@@ -115,10 +111,6 @@ function isOverload({ status, reason, text }: FaultFacts): boolean {
 
 function isThrottle({ status, type }: FaultFacts): boolean {
   return status === 429 || type === 'throttling'
-}
-
-function isSuspicion({ text }: FaultFacts): boolean {
-  return text.includes('suspicious')
 }
 
 function isTokenRefusal({ status, type, text, form }: FaultFacts): boolean {

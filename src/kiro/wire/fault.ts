@@ -1,6 +1,7 @@
 import { type ErrorCode, ErrorTable, GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
-import { judgeFault, type Remedy, statusOfType } from './fault-table.ts'
+import type { UpstreamEvent } from './event.ts'
+import { type FaultFacts, judgeFault, type Remedy, statusOfType } from './fault-table.ts'
 
 /** What is looked at to tell what a refusal means. */
 const MAX_READ_CHARS = 2000
@@ -41,41 +42,24 @@ export interface FaultResponse {
   readonly now: number
 }
 
-/** An exception or error frame of a stream; `name` is its type or error code. */
-export interface FaultException {
-  readonly name: string
-  readonly message: string
-  readonly reason?: string
-  readonly token?: string
-}
-
 /** Reads a response whose status is not 200. Never throws. */
 export function faultOfResponse(response: FaultResponse): UpstreamFault {
-  const { status, headers, body, token, now } = response
-  return makeFault({
-    status,
-    body: parseFaultBody(headers, body),
-    secrets: token === undefined ? [] : [token],
+  const { status, headers, now, token = '' } = response
+  return makeFault(status, parseFaultBody(headers, response.body), {
+    secrets: [token],
     retryAfterS: parseRetryAfter(headerOf(headers, 'retry-after'), now),
     requestId: headerOf(headers, 'x-amzn-requestid')
   })
 }
 
 /** Reads an exception inside a stream that began with status 200. Never throws. */
-export function faultOfException(exception: FaultException): UpstreamFault {
-  const { name, message, reason, token } = exception
-  return makeFault({
-    status: statusOfType(normalizeType(name)),
-    body: {
-      form: 'json',
-      type: name,
-      message: message === '' ? null : message,
-      reason: reason ?? null
-    },
-    secrets: token === undefined ? [] : [token],
-    retryAfterS: null,
-    requestId: null
-  })
+export function faultOfException(
+  event: Omit<Extract<UpstreamEvent, { type: 'exception' }>, 'type'>
+): UpstreamFault {
+  const { name, message, reason = null } = event
+  const body = { form: 'json', type: name, message: message || null, reason } as const
+  const told = { secrets: [], retryAfterS: null, requestId: null }
+  return makeFault(statusOfType(normalizeType(name)), body, told)
 }
 
 /** The error that the client is answered with; dialects refine status and wording. */
@@ -100,15 +84,12 @@ export function parseRetryAfter(value: string | null, now: number): number | nul
   return Math.min(Math.max(Math.ceil(seconds), 0), MAX_RETRY_AFTER_S)
 }
 
-interface FaultParts {
-  readonly status: number
-  readonly body: FaultBody
-  readonly secrets: readonly string[]
-  readonly retryAfterS: number | null
-  readonly requestId: string | null
-}
-
-function makeFault({ status, body, secrets, retryAfterS, requestId }: FaultParts): UpstreamFault {
+function makeFault(
+  status: number,
+  body: FaultBody,
+  told: Pick<UpstreamFault, 'retryAfterS' | 'requestId'> & { readonly secrets: readonly string[] }
+): UpstreamFault {
+  const { secrets, retryAfterS, requestId } = told
   const clean = (text: string, limit: number): string => redactText(text, limit, secrets)
   const reason = body.reason === null ? null : clean(body.reason, 100)
   const said = body.message === null ? null : clean(body.message, MAX_READ_CHARS)
@@ -147,12 +128,12 @@ function describeSilence(status: number, form: FaultBody['form'], code: ErrorCod
 /** Upstream errors are a few hundred bytes; of anything longer only this much is worth reading. */
 export const MAX_FAULT_BODY_BYTES = 64 * 1024
 
-export type HeaderLookup = Readonly<Record<string, string | readonly string[] | undefined>>
+type HeaderLookup = Readonly<Record<string, string | readonly string[] | undefined>>
 
 /** What an error body says, whichever of its shapes it has (kiro-protocol §8.1). */
-export interface FaultBody {
+interface FaultBody {
   /** `json` has members, `text` is its own message, `html` comes from a CDN and not from the service. */
-  readonly form: 'json' | 'text' | 'html' | 'empty'
+  readonly form: FaultFacts['form']
   /** As sent, with namespace and suffix; `normalizeType` makes it comparable. */
   readonly type: string | null
   readonly message: string | null
@@ -180,35 +161,26 @@ export function parseFaultBody(headers: HeaderLookup, body: string): FaultBody {
 
 /** `com.amazon#ThrottlingException:http://…` → `throttling`: AWS's clients name one shape in several ways. */
 export function normalizeType(type: string): string {
-  const name = type.slice(type.lastIndexOf('#', suffixStart(type)) + 1, suffixStart(type))
+  const [name = ''] = type.split(':')
   return name
+    .slice(name.lastIndexOf('#') + 1)
     .trim()
     .toLowerCase()
     .replace(/(?:error|exception)+$/, '')
 }
 
-export function headerOf(headers: HeaderLookup, name: string): string | null {
+function headerOf(headers: HeaderLookup, name: string): string | null {
   const value = headers[name]
   if (value === undefined) return null
   return typeof value === 'string' ? value : (value[0] ?? null)
-}
-
-function suffixStart(type: string): number {
-  const colon = type.indexOf(':')
-  return colon === -1 ? type.length : colon
 }
 
 function firstText(
   places: readonly (JsonObject | null)[],
   names: readonly string[]
 ): string | null {
-  for (const place of places) {
-    for (const name of names) {
-      const value = place === null ? null : textMember(place, name)
-      if (value !== null) return value
-    }
-  }
-  return null
+  const texts = places.flatMap((place) => names.map((name) => textMember(place ?? {}, name)))
+  return texts.find((text) => text !== null) ?? null
 }
 
 /** Tokens as this upstream issues them: keys, access and refresh tokens, JWTs, and whatever follows `Bearer`. */

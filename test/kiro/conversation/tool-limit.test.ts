@@ -19,7 +19,7 @@ function limit(maxTools: number, called: readonly string[] = [], choice?: ToolCh
     messages: called.map((name) => calling(name)),
     repairs: new Repairs()
   })
-  return [kept.map(({ name }) => name).join(''), left.join('')]
+  return [kept.map(({ name }) => name).join(''), left.map(({ name }) => name).join('')]
 }
 
 t.test('limitTools()', async (t) => {
