@@ -13,7 +13,7 @@ import { requestOptionsOf } from './server/turn/body.ts'
 
 const EXIT_REFUSED = 1
 const EXIT_USAGE = 2
-/** Twice of what a gateway reads unless it is told otherwise. */
+/** Twice the default of `MAX_BODY_BYTES`. */
 const MAX_BYTES = 64 * 1024 * 1024
 const USAGE = `Usage: kiro-gateway lint [--json] [--dialect=NAME] FILE
 

@@ -27,7 +27,7 @@ import { GatewayError } from './shared/errors.ts'
 
 const EXIT_CRASH = 1
 const EXIT_CONFIG = 78
-/** How long the end of a process may wait for whoever reads its log. */
+/** How long the end of a process may wait for the reader of its log. */
 const LAST_LINES_MS = 500
 const ENTRY = fileURLToPath(new URL('start.js', import.meta.url))
 const SIMULATOR_BANNER =
@@ -35,7 +35,7 @@ const SIMULATOR_BANNER =
   'Set KIRO_CREDS_FILE, KIRO_API_KEY or REFRESH_TOKEN in .env to use your Kiro subscription.'
 const SIMULATOR = fileURLToPath(new URL('simulator/main.ts', import.meta.url))
 
-/** Where what is no log line goes: why the gateway can't run, and what workers say when they crash. */
+/** For everything but log lines: why the gateway can't run, and what workers write when they crash. */
 const stderr = lastWritten(new LineWriter(cluster.isPrimary ? openOutput(STDERR) : STDERR))
 
 // Each role loads only its own half of the program: the other half would cost every process some 20 MB.
@@ -206,7 +206,7 @@ function onShutdown(primary: Primary, shutdown: { hasBegun: boolean }, log: Logg
     }, fail)
   }
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
-  // Only now: with the last listener a signal goes that has come and was not told yet.
+  // Not earlier: removing the last listener loses a signal that has arrived but was not delivered yet.
   process.off('SIGTERM', leave).off('SIGINT', leave)
 }
 
@@ -232,7 +232,7 @@ function leave(): void {
   process.exit(0)
 }
 
-/** Says on stderr why the gateway can't run. What is no error of ours is a bug, and shown whole. */
+/** Says on stderr why the gateway can't run. An error other than ours is a bug, and shown whole. */
 function fail(cause: unknown): never {
   const isKnown = cause instanceof GatewayError
   stderr.write(`${isKnown ? cause.message : inspect(cause)}\n`)

@@ -18,7 +18,7 @@ if (isOlder(process.versions.node, needed)) {
   )
   process.exitCode = isWarmUp ? 0 : 78
 } else {
-  // They end a process that does not listen yet; main.ts does as soon as it is loaded.
+  // Without a listener they end the process; main.ts adds its own as soon as it is loaded.
   if (!isCommand) for (const signal of ['SIGHUP', 'SIGUSR2']) process.on(signal, () => {})
   enableCompileCache()
   if (isWarmUp) await import('./warm-up.ts')

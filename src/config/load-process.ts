@@ -62,8 +62,8 @@ export function readEnvFile(path: string): Environment | null {
 
 /**
  * What of our environment the processes are given that we start: what Node and the system's libraries go by, and no
- * secret. Settings reach workers by messages, without what could renew the sign-in; their environment, which whoever
- * takes one over would read first, has nothing of it. Left-out names are there without a value, because Node adds what
+ * secret. Settings reach workers by messages, without what could renew the sign-in; their environment, which an attacker
+ * would read first, has nothing of it. Left-out names are there without a value, because Node adds what
  * is not mentioned.
  */
 export function childEnvironment(): Readonly<Record<string, string | undefined>> {

@@ -51,13 +51,7 @@ export function loadConfig(env: Environment, argv: readonly string[]): LoadResul
   return { name: 'config', config: deepFreeze(checked.config), warnings }
 }
 
-interface Options {
-  readonly flags: ReadonlySet<string>
-  readonly values: ReadonlyMap<string, string>
-  readonly problems: readonly string[]
-}
-
-function readOptions(argv: readonly string[]): Options {
+function readOptions(argv: readonly string[]) {
   const valued = listSettings().flatMap(({ setting }) => setting.option ?? [])
   const known: ParseArgsOptionsConfig = Object.fromEntries([
     ...valued.map((option) => [option, { type: 'string' }] as const),
@@ -79,15 +73,8 @@ function readOptions(argv: readonly string[]): Options {
   return { flags, values, problems }
 }
 
-type Tree = Readonly<Record<string, Readonly<Record<string, unknown>>>>
-
-interface Values {
-  readonly tree: Tree
+function readValues(env: Environment, options: ReadonlyMap<string, string>) {
   /** A sentence for each setting that is wrong, by its name in the environment; the tree has its default then. */
-  readonly wrong: ReadonlyMap<string, string>
-}
-
-function readValues(env: Environment, options: ReadonlyMap<string, string>): Values {
   const wrong = new Map<string, string>()
   const tree: Record<string, Record<string, unknown>> = {}
   for (const listed of listSettings()) {

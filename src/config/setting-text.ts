@@ -89,7 +89,7 @@ const KINDS: Readonly<Record<SettingKind, KindRules>> = {
 const UNIT_BYTES = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 } as const
 const TRUE_WORDS = ['true', '1', 'yes', 'on', 'enabled']
 const FALSE_WORDS = ['false', '0', 'no', 'off', 'disabled']
-/** Names of other loggers for the same levels; people bring their `.env` along. */
+/** The names of other loggers for the same levels, which a `.env` of another gateway may use. */
 const CHOICE_ALIASES: Readonly<Record<string, string>> = { warning: 'warn', critical: 'fatal' }
 
 function parseChoice(choices: readonly string[], word: string): string | undefined {
@@ -141,7 +141,7 @@ const MAX_SOCKS_BYTES = 255
 /**
  * A proxy's address as people write it, in one form: `scheme://[user:password@]host:port`, user and password
  * percent-encoded. `host:port` alone is an http proxy, `socks5h` is `socks5`: names are always resolved by the proxy.
- * `undefined` if the text is no such address.
+ * `undefined` if the text is not such an address.
  */
 export function toProxyUrl(text: string): string | undefined {
   const [, given, rest = ''] = ADDRESS.exec(text) ?? []

@@ -14,7 +14,7 @@ import {
   isTokenText,
   type OidcClient,
   type StoredCredential
-} from './sources.ts'
+} from './stored-credential.ts'
 
 const EXPECTED =
   'Expected the token file of the Kiro IDE (~/.aws/sso/cache/kiro-auth-token.json) or an AWS SSO cache file: a JSON object with "accessToken" and "refreshToken".'

@@ -1,6 +1,14 @@
+import type { Config } from '../config/settings.ts'
 import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
+import type { HostOverrides } from '../kiro/wire/hosts.ts'
 import { GatewayError } from '../shared/errors.ts'
-import { isFinalRefusal, type RenewedTokens, type WallClock } from './renew.ts'
+import {
+  isFinalRefusal,
+  type RenewOptions,
+  renewTokens,
+  WALL_CLOCK,
+  type WallClock
+} from './renew.ts'
 import {
   type CredentialState,
   type FailedAttempt,
@@ -8,14 +16,16 @@ import {
   type SignInOptions,
   tokenAge
 } from './sign-in.ts'
-import type { StoredCredential } from './sources.ts'
-import type { CredentialVault } from './vault.ts'
+import type { CredentialSource, StoredCredential } from './stored-credential.ts'
+import { CredentialVault, OverlayStore } from './vault.ts'
 
-export interface CredentialRefresherOptions extends Omit<SignInOptions, 'source' | 'clock'> {
-  readonly vault: CredentialVault
-  /** Trades a refresh token for new tokens: `renewTokens` with its options. */
-  readonly renew: (stored: StoredCredential, leaving: AbortSignal) => Promise<RenewedTokens>
-  readonly clock: WallClock
+export interface CredentialRefresherOptions
+  extends Pick<SignInOptions, 'log' | 'onChange'>,
+    Pick<RenewOptions, 'call'> {
+  readonly source: CredentialSource
+  readonly settings: Config['credentials']
+  readonly upstream: HostOverrides & { readonly userAgent: string }
+  readonly clock?: WallClock
 }
 
 /**
@@ -26,7 +36,9 @@ export interface CredentialRefresherOptions extends Omit<SignInOptions, 'source'
  * is read again, so that a refresh token that another program has used up is not used twice.
  */
 export class CredentialRefresher {
-  readonly #options: CredentialRefresherOptions
+  readonly #vault: CredentialVault
+  readonly #clock: WallClock
+  readonly #renewal: RenewOptions
   readonly #signIn: SignIn
   readonly #timer: RenewalTimer
   readonly #forced = new ForcedRefreshLimit()
@@ -35,9 +47,14 @@ export class CredentialRefresher {
   #flight: Promise<CredentialSnapshot> | null = null
 
   constructor(options: CredentialRefresherOptions) {
-    this.#options = options
-    this.#signIn = new SignIn({ ...options, source: options.vault.source })
-    this.#timer = new RenewalTimer(options.clock, () => this.#renewInBackground())
+    const { source, settings, upstream, call, log, clock = WALL_CLOCK } = options
+    const overlay = new OverlayStore({ stateDir: settings.stateDir, sourceId: source.id, log })
+    const [{ userAgent }, { loginHint }, leaving] = [upstream, source, this.#leaving.signal]
+    this.#vault = new CredentialVault({ source, overlay, log })
+    this.#clock = clock
+    this.#renewal = { call, clock, hosts: upstream, userAgent, loginHint, leaving }
+    this.#signIn = new SignIn({ ...options, clock })
+    this.#timer = new RenewalTimer(clock, () => this.#renewInBackground())
   }
 
   /**
@@ -49,8 +66,8 @@ export class CredentialRefresher {
   async start(): Promise<void> {
     if (this.#phase !== 'new') throw new Error('the refresher was started before')
     this.#phase = 'running'
-    const stored = await this.#options.vault.load()
-    if (tokenAge(stored, this.#options.clock.now()) === 'expired') {
+    const stored = await this.#vault.load()
+    if (tokenAge(stored, this.#clock.now()) === 'expired') {
       await this.#refresh(null).catch(() => {}) // remembered by the sign-in, repeated by the timer
     } else {
       this.#signIn.adopt(stored)
@@ -115,15 +132,14 @@ export class CredentialRefresher {
   }
 
   async #attempt(refused: string | null): Promise<CredentialSnapshot> {
-    const { vault, clock } = this.#options
     const { failure } = this.#signIn
-    if (failure !== null && clock.now() < failure.retryAt) throw failure.error
-    const stored = await vault.load()
+    if (failure !== null && this.#clock.now() < failure.retryAt) throw failure.error
+    const stored = await this.#vault.load()
     if (this.#signIn.isNews(stored, refused)) return this.#signIn.adopt(stored)
     if (failure?.isFinal === true && failure.stored.refreshToken === stored.refreshToken) {
       throw this.#signIn.fail(failure.error, { stored, refused })
     }
-    if (refused !== null && !this.#forced.allow(clock.now())) throw tooManyRefusals()
+    if (refused !== null && !this.#forced.allow(this.#clock.now())) throw tooManyRefusals()
     try {
       return await this.#renew(stored)
     } catch (cause) {
@@ -132,10 +148,9 @@ export class CredentialRefresher {
   }
 
   async #renew(stored: StoredCredential): Promise<CredentialSnapshot> {
-    const { vault, clock, renew } = this.#options
-    const tokens = await renew(stored, this.#leaving.signal)
-    const issuedAt = clock.now()
-    return this.#signIn.adopt(await vault.keep(stored, tokens, issuedAt), issuedAt)
+    const tokens = await renewTokens(stored, this.#renewal)
+    const issuedAt = this.#clock.now()
+    return this.#signIn.adopt(await this.#vault.keep(stored, tokens, issuedAt), issuedAt)
   }
 
   /** A refused refresh token may have been used by another program, which has left us a new one. */
@@ -143,7 +158,7 @@ export class CredentialRefresher {
     const error = toGatewayError(cause)
     if (!isFinalRefusal(error)) throw this.#signIn.fail(error, attempt)
     const { refused } = attempt
-    const stored = await this.#options.vault.load()
+    const stored = await this.#vault.load()
     if (this.#signIn.isNews(stored, refused)) return this.#signIn.adopt(stored)
     if (stored.refreshToken === attempt.stored.refreshToken) throw this.#signIn.fail(error, attempt)
     try {

@@ -16,7 +16,7 @@ import {
   named
 } from '../upstream/call/json-exchange.ts'
 import { classifyFailure } from '../upstream/classify.ts'
-import { isTokenText, type StoredCredential } from './sources.ts'
+import { isTokenText, type StoredCredential } from './stored-credential.ts'
 
 export interface RenewOptions {
   readonly call: JsonCall

@@ -3,7 +3,7 @@ import { resolveApiRegion } from '../kiro/wire/hosts.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { GatewayError } from '../shared/errors.ts'
 import { isFinalRefusal, type WallClock } from './renew.ts'
-import type { CredentialSource, StoredCredential } from './sources.ts'
+import type { CredentialSource, StoredCredential } from './stored-credential.ts'
 
 export interface SignInOptions {
   readonly source: Pick<CredentialSource, 'id' | 'name'>

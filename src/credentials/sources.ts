@@ -1,55 +1,27 @@
-import { createHash } from 'node:crypto'
-import type { AuthType } from '../kiro/wire/credential-snapshot.ts'
+import type { Config } from '../config/settings.ts'
+import type { Logger } from '../observe/logger.ts'
 import { GatewayError } from '../shared/errors.ts'
+import { IdeFileSource } from './ide-file.ts'
+import {
+  type CredentialSource,
+  hashOf,
+  isTokenText,
+  type StoredCredential
+} from './stored-credential.ts'
 
-/** A client that was registered with AWS SSO; needed to renew such a sign-in. */
-export interface OidcClient {
-  readonly clientId: string
-  readonly clientSecret: string
-}
-
-/** A sign-in as a source keeps it. */
-export interface StoredCredential {
-  readonly authType: AuthType
-  readonly accessToken: string | null
-  readonly refreshToken: string | null
-  /** Epoch ms; `null` is unknown, which counts as expired where the token can be renewed. */
-  readonly expiresAt: number | null
-  readonly profileArn: string | null
-  /** Where the sign-in is renewed. */
-  readonly ssoRegion: string
-  /** Named by the source for this account. */
-  readonly apiRegion: string | null
-  readonly client: OidcClient | null
-  /** Why the sign-in cannot be renewed, although it is of a kind that could be. */
-  readonly renewalProblem: string | null
-}
-
-/** Where a sign-in comes from. One instance for one configured source. */
-export interface CredentialSource {
-  /** Names the source in logs and the overlay; a hash, so that it gives nothing away. */
-  readonly id: string
-  /** For logs and messages: the setting, and the path if there is one. */
-  readonly name: string
-  /** What the operator has to do when the sign-in is dead. */
-  readonly loginHint: string
-  /** @throws {GatewayError} GW_CONFIG_INVALID with a message for the operator. */
-  read(): Promise<StoredCredential>
-  /**
-   * Puts renewed tokens where the old ones came from, if that is safe. Says why not otherwise; `null` is done.
-   * `previous` is the refresh token they replace.
-   */
-  writeBack?(renewed: StoredCredential, previous: string | null): Promise<string | null>
-}
-
-/** A short name for something that must not be told. */
-export function hashOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 32)
-}
-
-/** What an HTTP header can carry. Anything else in a token is damage. */
-export function isTokenText(text: string): boolean {
-  return /^[\x21-\x7e]{1,65536}$/.test(text)
+/**
+ * The source to use: API key, then file, then refresh token; `null` if none is configured.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID for a refresh token that was cut short.
+ */
+export function createCredentialSource(
+  settings: Config['credentials'],
+  log: Pick<Logger, 'warn'>
+): CredentialSource | null {
+  const { apiKey, credsFile, refreshToken, region } = settings
+  if (apiKey !== null) return apiKeySource(apiKey, region)
+  if (credsFile !== null) return new IdeFileSource({ path: credsFile, ssoRegion: region, log })
+  return refreshToken === null ? null : refreshTokenSource(refreshToken, region)
 }
 
 /** A sign-in of which nothing is known yet. */
@@ -64,7 +36,7 @@ const UNKNOWN = {
 } as const
 
 /** `KIRO_API_KEY`: valid until it is revoked, so there is nothing to renew. */
-export function apiKeySource(apiKey: string, ssoRegion: string): CredentialSource {
+function apiKeySource(apiKey: string, ssoRegion: string): CredentialSource {
   const stored: StoredCredential = {
     ...UNKNOWN,
     authType: 'api-key',
@@ -86,7 +58,7 @@ export function apiKeySource(apiKey: string, ssoRegion: string): CredentialSourc
  *
  * @throws {GatewayError} GW_CONFIG_INVALID if the token was cut short when it was copied.
  */
-export function refreshTokenSource(refreshToken: string, ssoRegion: string): CredentialSource {
+function refreshTokenSource(refreshToken: string, ssoRegion: string): CredentialSource {
   if (refreshToken.includes('...') || !isTokenText(refreshToken)) {
     throw new GatewayError('GW_CONFIG_INVALID', undefined, {
       message: 'REFRESH_TOKEN is not a whole token: it was cut short when it was copied.'

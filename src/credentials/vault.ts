@@ -5,7 +5,12 @@ import { type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
 import { makePrivateFolder, replaceFile } from '../shared/private-files.ts'
 import type { RenewedTokens } from './renew.ts'
 import { expiryOf, parseExpiry } from './sign-in.ts'
-import { type CredentialSource, hashOf, isTokenText, type StoredCredential } from './sources.ts'
+import {
+  type CredentialSource,
+  hashOf,
+  isTokenText,
+  type StoredCredential
+} from './stored-credential.ts'
 
 export interface VaultOptions {
   readonly source: CredentialSource

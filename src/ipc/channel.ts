@@ -8,7 +8,7 @@ export interface Endpoint {
   send?(message: object, callback: (error: Error | null) => void): boolean
 }
 
-/** Messages that the other side has not been given room for; from then on, older news give way to newer. */
+/** From so many undelivered messages on, newer news replace older. */
 const MAX_UNDELIVERED = 64
 
 /**

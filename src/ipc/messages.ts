@@ -73,7 +73,7 @@ export type ToWorker =
   | { readonly type: 'cluster.status'; readonly status: ClusterStatus }
 
 /**
- * What a message tells the latest of, so that a later one about the same makes it superfluous; `null` for one that must
+ * The subject of which a message tells the latest, so that a later one replaces it; `null` for a message that must
  * arrive.
  */
 export function subjectOf(message: { readonly type: string }): string | null {
@@ -183,7 +183,7 @@ export interface LeaseTerms {
   readonly keepAlive: number
   /** How many requests may wait in this worker; beyond that they are refused. */
   readonly maxWaiting: number
-  /** The whole budget, `null` without limit. For messages to people, like the next. */
+  /** The whole budget, `null` without limit. For error messages, like the next. */
   readonly budget: number | null
   readonly elsewhere: { readonly leased: number; readonly waiting: number }
 }

@@ -3,6 +3,7 @@ import {
   type Bindings,
   type ChildLoggerOptions,
   type DestinationStream,
+  type LevelWithSilent,
   type Logger,
   pino,
   stdTimeFunctions
@@ -10,9 +11,6 @@ import {
 import { cleanText, toLogFields } from './log-fields.ts'
 
 export type { Logger } from 'pino'
-
-/** Levels of pino; `silent` logs nothing. */
-export type LoggerLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'
 
 /** Where lines go; what loses some says so in a line of its own. */
 export interface LogStream extends DestinationStream {
@@ -32,7 +30,7 @@ export interface LogStream extends DestinationStream {
  * @see https://man7.org/linux/man-pages/man7/pipe.7.html
  */
 export function createLogger(
-  level: LoggerLevel,
+  level: LevelWithSilent,
   bindings: Readonly<Record<string, unknown>>,
   stream: LogStream = new LineWriter(STDOUT)
 ): Logger {
@@ -136,10 +134,9 @@ const FIRST_PAUSE_MS = 10
 const LONGEST_PAUSE_MS = 250
 
 /**
- * Writes lines to a file descriptor, at once where it takes them, and never waits for a reader: while that
- * stands still up to `maxWaitingBytes` are kept; what comes then, until these are written, is lost and counted. So is a
- * line that can't be written because the disk is full or the reader is gone: a lost log line must never fail a request.
- * The next line is tried again.
+ * Writes lines to a file descriptor at once and never waits for a reader: while the reader has stopped, up to
+ * `maxWaitingBytes` are kept; what comes after that, until these are written, is lost and counted. So is a line that
+ * can't be written because the disk is full or the reader is gone: a lost log line must never fail a request.
  *
  * ```
  *   flowing ──no room──▶ waiting ──maxWaitingBytes──▶ losing
@@ -230,7 +227,7 @@ export class LineWriter {
     this.#timer.unref()
   }
 
-  /** Writes what waits, as far as it is taken. Gives whether any of it was. */
+  /** Writes what waits, as far as it is taken. Returns whether any of it was. */
   #resume(): boolean {
     let outcome = this.#put(this.#rest)
     let next = 0

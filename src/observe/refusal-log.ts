@@ -11,9 +11,8 @@ export interface ClientRefusal {
 }
 
 /**
- * Logs refusals of requests that came without a key. Anyone who reaches the port can cause any
- * number of them, so the log has a bounded number of lines for them and counts the rest: they must not push out what
- * others' requests have left there.
+ * Logs refusals of requests that came without a key. Any client that reaches the port can cause any number of them, so
+ * a bounded number of lines is written and the rest counted: they must not push out the lines of others' requests.
  */
 export class RefusalLog {
   readonly #log: Pick<Logger, 'info'>

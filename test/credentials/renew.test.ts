@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { renewTokens } from '../../src/credentials/renew.ts'
-import type { StoredCredential } from '../../src/credentials/sources.ts'
+import type { StoredCredential } from '../../src/credentials/stored-credential.ts'
 import type { JsonRequest } from '../../src/upstream/call/json-exchange.ts'
 import { FakeAuthServer } from '../helper/fake-auth-server.ts'
 import { FakeClock } from '../helper/fake-clock.ts'

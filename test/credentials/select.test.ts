@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createCredentialSource } from '../../src/credentials/select.ts'
+import { createCredentialSource } from '../../src/credentials/sources.ts'
 import { recordedLog } from '../helper/recorded-log.ts'
 
 const nothing = {

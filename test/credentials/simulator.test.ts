@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createCredentialRefresher } from '../../src/credentials/select.ts'
+import { CredentialRefresher } from '../../src/credentials/refresher.ts'
 import { simulatorSource } from '../../src/credentials/sources.ts'
 import { isProfileArn } from '../../src/kiro/wire/hosts.ts'
 import { FakeClock } from '../helper/fake-clock.ts'
@@ -14,7 +14,7 @@ t.test('simulatorSource()', (t) => {
   t.test('lets a demo go on after a refused token and a suspended account', async (t) => {
     const clock = new FakeClock(0)
     const { log } = recordedLog()
-    const refresher = createCredentialRefresher({
+    const refresher = new CredentialRefresher({
       source: simulatorSource(),
       settings: {
         apiKey: null,

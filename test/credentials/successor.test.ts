@@ -1,5 +1,5 @@
 import t from 'tap'
-import { hashOf } from '../../src/credentials/sources.ts'
+import { hashOf } from '../../src/credentials/stored-credential.ts'
 import { reconcile, signInOf, type Successor, tokenOf } from '../../src/credentials/vault.ts'
 import { storedCredential } from '../helper/stored-credential.ts'
 

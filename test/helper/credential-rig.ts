@@ -2,9 +2,9 @@ import { EventEmitter, once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import type { CredentialRefresher } from '../../src/credentials/refresher.ts'
+import { CredentialRefresher } from '../../src/credentials/refresher.ts'
 import type { Config } from '../../src/config/settings.ts'
-import { createCredentialRefresher, createCredentialSource } from '../../src/credentials/select.ts'
+import { createCredentialSource } from '../../src/credentials/sources.ts'
 import type { CredentialState } from '../../src/credentials/sign-in.ts'
 import { FakeAuthServer } from './fake-auth-server.ts'
 import { FakeClock } from './fake-clock.ts'
@@ -70,7 +70,7 @@ export async function credentialRig(
       changes.emit('change')
     }
     const parts = { source, settings: all, upstream, call, log, onChange, clock }
-    const refresher = createCredentialRefresher(parts)
+    const refresher = new CredentialRefresher(parts)
     refreshers.push(refresher)
     return refresher
   }

@@ -1,4 +1,4 @@
-import type { StoredCredential } from '../../src/credentials/sources.ts'
+import type { StoredCredential } from '../../src/credentials/stored-credential.ts'
 
 /** A desktop sign-in with some members changed. */
 export function storedCredential(changes: Partial<StoredCredential> = {}): StoredCredential {

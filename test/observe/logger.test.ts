@@ -3,8 +3,9 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { pathToFileURL } from 'node:url'
+import type { LevelWithSilent } from 'pino'
 import t from 'tap'
-import { createLogger, type LoggerLevel } from '../../src/observe/logger.ts'
+import { createLogger } from '../../src/observe/logger.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 
 interface Line {
@@ -12,7 +13,7 @@ interface Line {
 }
 
 /** A logger and the lines that it wrote. */
-function recording(level: LoggerLevel = 'info', bindings: Record<string, unknown> = {}) {
+function recording(level: LevelWithSilent = 'info', bindings: Record<string, unknown> = {}) {
   const lines: string[] = []
   const logger = createLogger(level, bindings, { write: (line) => void lines.push(line) })
   const read = () => lines.map((line) => JSON.parse(line) as Line)

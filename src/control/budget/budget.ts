@@ -85,7 +85,7 @@ export class Budget {
   }
 }
 
-/** Sets the gauges that tell who holds how much of the budget. `nameOf` names a member for people. */
+/** Sets the gauges that tell who holds how much of the budget. `nameOf` gives a member's label. */
 export function noteBudget(
   metrics: Pick<Metrics, 'connectionBudget' | 'permitsLeased'>,
   { maxConnections, members }: BudgetState,
@@ -98,7 +98,6 @@ export function noteBudget(
   }
 }
 
-/** Often enough for people who read the log. */
 const PERIOD_MS = 10_000
 
 /** Says at a steady low rate how the budget is used, while requests wait for a connection; until it is cleared. */

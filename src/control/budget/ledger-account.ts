@@ -22,7 +22,7 @@ export interface Account {
   /** Of those who wait, how many are safe from being refused for want of room. */
   readonly kept: number
   readonly report: LeaseReport
-  /** What the member was told last. */
+  /** The last terms sent to the member. */
   readonly terms: LeaseTerms | null
   /** Serves only the clients it has: whatever falls idle goes back. */
   readonly isRetiring: boolean

@@ -13,7 +13,7 @@ export interface ClusterMetricsOptions {
   readonly ask: () => readonly string[]
 }
 
-/** A worker that has not answered by then is busy: what it said last is told instead. */
+/** A worker that has not answered by then is busy: its last snapshot is used. */
 const PATIENCE_MS = 500
 /** Snapshots of workers that are gone before they are merged into one. */
 const MAX_RETIRED = 16
@@ -79,7 +79,7 @@ export class ClusterMetrics {
     return toPrometheusText([own, ...gone, ...this.#latest.values()])
   }
 
-  /** Those of a worker that was merged with others by then are lost: its counts can't be told apart any more. */
+  /** Lost if the worker's counts have been merged with others: they cannot be separated again. */
   #onLastWords(member: string, snapshot: MetricsSnapshot): void {
     const at = this.#retired.findLastIndex((retired) => retired.member === member)
     if (at !== -1) this.#retired[at] = { member, snapshot: withoutGauges(snapshot) }

@@ -1,9 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Config } from '../../config/settings.ts'
-import type { CredentialRefresher } from '../../credentials/refresher.ts'
-import { createCredentialRefresher, createCredentialSource } from '../../credentials/select.ts'
+import { CredentialRefresher } from '../../credentials/refresher.ts'
 import type { CredentialState } from '../../credentials/sign-in.ts'
-import { simulatorSource } from '../../credentials/sources.ts'
+import { createCredentialSource, simulatorSource } from '../../credentials/sources.ts'
 import type { CredentialNews, Problem } from '../../ipc/messages.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -41,7 +40,7 @@ export class CredentialDesk {
     if (source === null) throw new GatewayError('GW_CONFIG_INVALID', 'no source of credentials')
     this.#onNews = onNews
     this.#onUnusable = onUnusable
-    this.#refresher = createCredentialRefresher({
+    this.#refresher = new CredentialRefresher({
       source,
       settings,
       upstream: config.upstream,

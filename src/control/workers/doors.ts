@@ -1,12 +1,12 @@
-/** Tells a worker whether to take new connections of clients; it answers each time, once that is so. */
+/** Tells a worker whether to accept new connections of clients; it reports when it has done so. */
 export type TellDoor<Member> = (member: Member, isAccepting: boolean) => void
 
 /**
- * How a worker's door stands. One that was told something says when it is done, and is told nothing else before.
+ * The state of a worker's door. A worker reports that it has done what it was told, and is told nothing else before.
  *
  * ```
  *   open ──full, and another open one has room──▶ closing ──said so──▶ closed
- *    ▲                                                                   │ has room, or nobody else has
+ *    ▲                                                                   │ has room, or no other has
  *    └───────────────────said so──────────────── opening ◀───────────────┘
  * ```
  */
@@ -16,12 +16,12 @@ interface Door {
 }
 
 /**
- * Which workers take new connections of clients. The system gives them to whoever is there first, whether it has room
- * or not: one that is full leaves them to those that are not. When all are full, all take them, to refuse politely what
- * they can't serve.
+ * Decides which workers accept new connections of clients. The system gives a connection to the first worker that
+ * accepts, whether it has room or not, so full workers stop accepting. When all are full, all accept, to refuse politely
+ * what they can't serve.
  *
- * At any time at least one takes them, or the port would be closed: a door is closed only while another stands open
- * for certain, and has no reason to close. Only the death of the last worker that listens leaves nobody for a moment.
+ * At least one worker accepts at any time, or the port would be closed: a door closes only while another is known to be
+ * open and has no reason to close. The only gap is the death of the last worker that listens.
  */
 export class Doors<Member> {
   readonly #tell: TellDoor<Member>

@@ -21,8 +21,8 @@ const START_MS = 30_000
 
 /**
  * Kills workers whose event loop hangs, in any state: starting, serving, leaving or draining. They hold clients and
- * permits, and no exit would ever report them. SIGKILL also ends one that was stopped. From then on it is a
- * worker that has died.
+ * permits, and no exit would ever report them. SIGKILL also ends a stopped process; what follows is that of any worker
+ * that has died.
  */
 export class StallWatch<Worker extends Watched> {
   readonly #options: StallWatchOptions<Worker>

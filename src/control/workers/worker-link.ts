@@ -62,7 +62,7 @@ export class WorkerLink implements WorkerProcess {
     this.send({ type: 'worker.retire', patienceMs: this.#options.patienceMs })
   }
 
-  /** A process that has not been told to serve holds nothing, and would first load for a second what it never uses. */
+  /** A process that does not serve yet holds nothing: it is killed, as it would first load code that it never uses. */
   drain(): void {
     if (this.#mayServe) this.send({ type: 'worker.drain' })
     else this.kill()

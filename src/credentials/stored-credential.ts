@@ -1,0 +1,52 @@
+import { createHash } from 'node:crypto'
+import type { AuthType } from '../kiro/wire/credential-snapshot.ts'
+
+/** A client that was registered with AWS SSO; needed to renew such a sign-in. */
+export interface OidcClient {
+  readonly clientId: string
+  readonly clientSecret: string
+}
+
+/** A sign-in as a source keeps it. */
+export interface StoredCredential {
+  readonly authType: AuthType
+  readonly accessToken: string | null
+  readonly refreshToken: string | null
+  /** Epoch ms; `null` is unknown, which counts as expired where the token can be renewed. */
+  readonly expiresAt: number | null
+  readonly profileArn: string | null
+  /** Where the sign-in is renewed. */
+  readonly ssoRegion: string
+  /** Named by the source for this account. */
+  readonly apiRegion: string | null
+  readonly client: OidcClient | null
+  /** Why the sign-in cannot be renewed, although it is of a kind that could be. */
+  readonly renewalProblem: string | null
+}
+
+/** Where a sign-in comes from. One instance for one configured source. */
+export interface CredentialSource {
+  /** Names the source in logs and the overlay; a hash, so that it gives nothing away. */
+  readonly id: string
+  /** For logs and messages: the setting, and the path if there is one. */
+  readonly name: string
+  /** What the operator has to do when the sign-in is dead. */
+  readonly loginHint: string
+  /** @throws {GatewayError} GW_CONFIG_INVALID with a message for the operator. */
+  read(): Promise<StoredCredential>
+  /**
+   * Puts renewed tokens where the old ones came from, if that is safe. Says why not otherwise; `null` is done.
+   * `previous` is the refresh token they replace.
+   */
+  writeBack?(renewed: StoredCredential, previous: string | null): Promise<string | null>
+}
+
+/** A short name for a secret. */
+export function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 32)
+}
+
+/** What an HTTP header can carry. Anything else in a token is damage. */
+export function isTokenText(text: string): boolean {
+  return /^[\x21-\x7e]{1,65536}$/.test(text)
+}
