@@ -2,13 +2,6 @@ import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 
-/** Names that several files may export, each for a reason of its own. */
-const allowedDoubles: Readonly<Record<string, string>> = {
-  readTools: 'of one dialect each, and imported nowhere else',
-  readToolChoice: 'of one dialect each, and imported nowhere else',
-  sessionKeyOf: 'of one dialect each, and imported nowhere else'
-}
-
 const declaration =
   /^export (?:declare |abstract |async )*(?:function\*?|class|const|let|interface|type|enum) ([\w$]+)/gm
 const list = /^export (?:type )?\{([^}]*)\}(?! from)/gm
@@ -37,11 +30,7 @@ t.test('no two exported things of src/ share a name', async (t) => {
   const paths = globSync('src/**/*.{ts,js}', { cwd: root })
   const texts = paths.map((path) => [path, readFileSync(join(root, path), 'utf8')] as const)
   t.ok(paths.length > 100, `${paths.length} files`)
-  const doubles = doublesOf(Object.fromEntries(texts))
-  t.same(
-    doubles.filter((double) => allowedDoubles[double.split(':')[0] ?? ''] === undefined),
-    []
-  )
+  t.same(doublesOf(Object.fromEntries(texts)), [])
 })
 
 t.test('every way to export is seen', async (t) => {

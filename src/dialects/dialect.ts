@@ -1,8 +1,8 @@
 import { Repairs } from '../kiro/rules/repairs.ts'
 import type { ErrorKind, GatewayError } from '../shared/errors.ts'
-import type { AnswerWriter, ErrorFormat } from './answer/answer-writer.ts'
-import { type AnswerRoom, ENDLESS_ROOM } from './answer/output-text.ts'
-import type { AnswerIdentity } from './answer/stream-part.ts'
+import type { JsonObject } from '../shared/json.ts'
+import type { AnswerWriter, ErrorFormat, WriterOptions } from './answer/answer-writer.ts'
+import { ENDLESS_ROOM } from './answer/output-text.ts'
 import { AnthropicMessages } from './anthropic-messages/request.ts'
 import { OpenAiChat } from './openai-chat/request.ts'
 import { OpenAiResponses } from './openai-responses/request.ts'
@@ -16,7 +16,12 @@ import {
   inlineAttachments
 } from './request/attachments.ts'
 import type { RoomNeeded } from './request/payload-bytes.ts'
-import type { ParsedBody, RequestOptions, UpstreamRequest } from './request/to-upstream.ts'
+import {
+  type ClientRequest,
+  type ConvertedRequest,
+  type RequestOptions,
+  toUpstream
+} from './request/to-upstream.ts'
 
 /** One client API, in both directions. */
 interface Dialect {
@@ -27,17 +32,18 @@ interface Dialect {
   /** How a client asks for the tokens of a request, below each of `paths`. */
   readonly counter?: { readonly path: string; readonly toAnswer: (tokens: number) => object }
   readonly errors: ErrorFormat
-  toUpstreamRequest(
-    body: ParsedBody,
-    options: RequestOptions,
-    repairs: Repairs
-  ): UpstreamRequest | RoomNeeded
+  /**
+   * What a request asks for; `answers` as in `RequestOptions`.
+   *
+   * @throws {GatewayError} GW_BODY_INVALID
+   */
+  read(body: JsonObject, repairs: Repairs, answers: readonly Uint8Array[]): ClientRequest
   /** The ids of parts of earlier answers that a body refers to, each once; for `RequestOptions.answers`. */
-  itemReferencesOf(body: Uint8Array): readonly string[]
+  itemReferencesOf?(body: Uint8Array): readonly string[]
   /** An answer's id, made of 32 hexadecimal digits. */
   toAnswerId(hex: string): string
-  /** `plan` is one that this dialect has made. */
-  createWriter(plan: ReplyPlan, identity: AnswerIdentity, room: AnswerRoom): AnswerWriter
+  /** Takes plans that this dialect has made. */
+  createWriter(options: WriterOptions): AnswerWriter
 }
 
 /** Every client API. Another one is a folder beside this file, and a line. */
@@ -69,14 +75,14 @@ export function dialectOfHeaders(headers: Readonly<Record<string, unknown>>): Di
 
 /** What a body's conversion comes to. */
 export type Conversion =
-  | UpstreamRequest
+  | ConvertedRequest
   /** It can't be converted before there is memory for what becomes of it. */
   | (RoomNeeded & TakenBytes)
   /** It can't be converted before these have been got. */
   | ({ readonly type: 'attachments-needed'; readonly needs: AttachmentNeeds } & TakenBytes)
 
 /** What was given, and has to come again with what it needs. */
-export interface TakenBytes {
+interface TakenBytes {
   readonly body: Uint8Array
   /** See `RequestOptions`. */
   readonly answers: readonly Uint8Array[]
@@ -103,7 +109,7 @@ export function convertBody(
   const chars = attachments === undefined ? 0 : inlineAttachments(blocks, attachments)
   if (chars * ATTACHMENT_COPIES > heapBytes) throw tooCostly()
   const parsed = { json, bytes: body.byteLength + chars }
-  const made = Dialects[dialect].toUpstreamRequest(parsed, options, new Repairs())
+  const made = convert(dialect, parsed, options, new Repairs())
   return made.type === 'converted' ? made : { ...made, body, answers }
 }
 
@@ -120,21 +126,34 @@ export function convertRequest(
   body: Uint8Array,
   options: RequestOptions,
   repairs = new Repairs()
-): UpstreamRequest {
+): ConvertedRequest {
   const parsed = { json: parseJsonBody(body, options.heapBytes), bytes: body.byteLength }
   const unbounded = { ...options, payloadRoomBytes: Infinity }
-  const made = Dialects[dialect].toUpstreamRequest(parsed, unbounded, repairs)
+  const made = convert(dialect, parsed, unbounded, repairs)
   if (made.type === 'room-needed') throw new Error('its room was not bounded')
   return made
+}
+
+/** `bytes` of the body as it came, and of what was put into it. */
+function convert(
+  dialect: DialectName,
+  { json, bytes }: { readonly json: JsonObject; readonly bytes: number },
+  options: RequestOptions,
+  repairs: Repairs
+): ConvertedRequest | RoomNeeded {
+  const { answers = [] } = options
+  const request = Dialects[dialect].read(json, repairs, answers)
+  const bodyBytes = answers.reduce((sum, { byteLength }) => sum + byteLength, bytes)
+  return toUpstream(request, { dialect, bodyBytes, options, repairs })
 }
 
 /** What writes the answer to the request that `plan` was made of. */
 export function createWriter(
   plan: ReplyPlan,
-  identity: AnswerIdentity,
-  room: AnswerRoom = ENDLESS_ROOM
+  identity: WriterOptions['identity'],
+  room = ENDLESS_ROOM
 ): AnswerWriter {
-  return dialectOf(plan).createWriter(plan, identity, room)
+  return dialectOf(plan).createWriter({ plan, identity, room })
 }
 
 /** The client API that a plan was made in. */

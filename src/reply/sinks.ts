@@ -1,7 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import { byteLengthOf } from '../dialects/answer/output-text.ts'
 import type { RoundReader } from '../dialects/answer/round.ts'
-import type { Collector, StreamPart } from '../dialects/answer/stream-part.ts'
+import type { AnswerWriter } from '../dialects/answer/answer-writer.ts'
+import type { StreamPart } from '../dialects/answer/stream-part.ts'
 import type { GatewayError } from '../shared/errors.ts'
 import { StallTimer } from './stall-timer.ts'
 
@@ -42,7 +43,7 @@ export interface AnswerSink {
 
 export interface CollectReplyOptions {
   readonly response: ServerResponse
-  readonly collector: Collector
+  readonly writer: Pick<AnswerWriter, 'push' | 'toJson'>
   readonly stallTimeoutMs: number
   readonly headers: () => Readonly<Record<string, string>>
   /** Aborted when the client has not read the answer within `stallTimeoutMs`. */
@@ -70,14 +71,14 @@ export class CollectReply implements AnswerSink {
   onIdle(): void {}
 
   push(part: StreamPart): void {
-    this.#options.collector.push(part)
+    this.#options.writer.push(part)
   }
 
   flush(): void {}
 
   end(): void {
-    const { response, collector, headers, stallTimeoutMs, gone } = this.#options
-    const json = collector.toJson()
+    const { response, writer, headers, stallTimeoutMs, gone } = this.#options
+    const json = writer.toJson()
     const body = typeof json === 'string' ? Buffer.from(json) : json
     response.writeHead(200, {
       'content-type': 'application/json; charset=utf-8',

@@ -1,15 +1,15 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { byteLengthOf, glue, type Written } from '../dialects/answer/output-text.ts'
-import { SseHeaders } from '../dialects/answer/answer-writer.ts'
-import type { StreamPart, Translator } from '../dialects/answer/stream-part.ts'
+import { type AnswerWriter, SseHeaders } from '../dialects/answer/answer-writer.ts'
+import type { StreamPart } from '../dialects/answer/stream-part.ts'
 import type { GatewayError } from '../shared/errors.ts'
 import type { AnswerSink, AnswerSource } from './sinks.ts'
 import { StallTimer } from './stall-timer.ts'
 
 export interface StreamReplyOptions {
   readonly response: ServerResponse
-  readonly translator: Translator
+  readonly writer: Pick<AnswerWriter, 'push' | 'fail' | 'heartbeat'>
   readonly heartbeatMs: number
   readonly stallTimeoutMs: number
   /** Headers that are only known when the answer begins. */
@@ -83,7 +83,7 @@ export class StreamReply implements AnswerSink {
   }
 
   push(part: StreamPart): void {
-    this.#add(this.#options.translator.push(part))
+    this.#add(this.#options.writer.push(part))
   }
 
   flush(): void {
@@ -97,7 +97,7 @@ export class StreamReply implements AnswerSink {
   }
 
   fail(error: GatewayError): void {
-    this.#add(this.#options.translator.fail(error))
+    this.#add(this.#options.writer.fail(error))
     this.#finish()
   }
 
@@ -166,11 +166,11 @@ export class StreamReply implements AnswerSink {
 
   /** Runs at most once per `heartbeatMs`, however much is written: a write only notes its time. */
   #beat(): void {
-    const { heartbeatMs, translator } = this.#options
+    const { heartbeatMs, writer } = this.#options
     const silentMs = performance.now() - this.#wroteAt
     const isDue = silentMs >= heartbeatMs - 1
     // A client that does not read gets none: it would only fill the buffer.
-    const text = isDue && this.#drain === null ? translator.heartbeat() : ''
+    const text = isDue && this.#drain === null ? writer.heartbeat() : ''
     if (text !== '') this.#write(text)
     const waitMs = isDue ? heartbeatMs : heartbeatMs - silentMs
     this.#heartbeat = setTimeout(() => this.#beat(), waitMs)

@@ -1,6 +1,11 @@
+import type { AnswerWriter } from '../../src/dialects/answer/answer-writer.ts'
 import { toText } from '../../src/dialects/answer/output-text.ts'
 import { PartReader, type PartReaderOptions } from '../../src/dialects/answer/part-reader.ts'
-import type { Collector, StreamPart, Translator } from '../../src/dialects/answer/stream-part.ts'
+import {
+  type StreamPart,
+  toDeltas,
+  type CompleteCall
+} from '../../src/dialects/answer/stream-part.ts'
 import type { ReplyPlan } from '../../src/dialects/plan/plan.ts'
 import type { UpstreamEvent } from '../../src/kiro/wire/event.ts'
 
@@ -21,14 +26,19 @@ export function readParts(
 }
 
 /** The whole text that a client gets for these parts. */
-export function translate(translator: Translator, parts: readonly StreamPart[]): string {
-  return parts.map((part) => toText(translator.push(part))).join('')
+export function translate(writer: AnswerWriter, parts: readonly StreamPart[]): string {
+  return parts.map((part) => toText(writer.push(part))).join('')
 }
 
 /** The parsed body that a client gets for these parts. */
-export function collect(collector: Collector, parts: readonly StreamPart[]): unknown {
-  for (const part of parts) collector.push(part)
-  return JSON.parse(toText(collector.toJson()))
+export function collect(writer: AnswerWriter, parts: readonly StreamPart[]): unknown {
+  for (const part of parts) writer.push(part)
+  return JSON.parse(toText(writer.toJson()))
+}
+
+/** The parts of one whole call: its start, its arguments in order, its end. */
+export function toToolParts({ id, name, json }: CompleteCall): readonly StreamPart[] {
+  return [{ type: 'tool-start', id, name }, ...toDeltas(json), { type: 'tool-end' }]
 }
 
 /** Text, reasoning and calls of an answer, however they were cut into parts. */

@@ -1,6 +1,5 @@
-import type { AnswerWriter } from '../../src/dialects/answer/answer-writer.ts'
+import type { AnswerIdentity, AnswerWriter } from '../../src/dialects/answer/answer-writer.ts'
 import type { AnswerRoom } from '../../src/dialects/answer/output-text.ts'
-import type { AnswerIdentity } from '../../src/dialects/answer/stream-part.ts'
 import type { MessagesWishes } from '../../src/dialects/anthropic-messages/answer.ts'
 import { createWriter, type DialectName } from '../../src/dialects/dialect.ts'
 import type { ChatWishes } from '../../src/dialects/openai-chat/answer.ts'

@@ -1,18 +1,21 @@
 import t from 'tap'
-import type { Collector, StreamPart } from '../../src/dialects/answer/stream-part.ts'
-import { CollectReply } from '../../src/reply/sinks.ts'
+import type { StreamPart } from '../../src/dialects/answer/stream-part.ts'
+import { CollectReply, type CollectReplyOptions } from '../../src/reply/sinks.ts'
 import { bodyText, openReply } from '../helper/reply-server.ts'
 
 t.test('CollectReply', async (t) => {
   const open = await openReply(t)
   const parts: StreamPart[] = []
-  const collector: Collector = {
-    push: (part) => void parts.push(part),
+  const writer: CollectReplyOptions['writer'] = {
+    push: (part) => {
+      parts.push(part)
+      return ''
+    },
     toJson: () => JSON.stringify({ text: 'é', parts: parts.length })
   }
   const reply = new CollectReply({
     response: open.response,
-    collector,
+    writer,
     stallTimeoutMs: 60_000,
     headers: () => ({ 'x-late': 'known now' }),
     gone: new AbortController()

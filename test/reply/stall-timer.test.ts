@@ -2,7 +2,6 @@ import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
-import type { Collector } from '../../src/dialects/answer/stream-part.ts'
 import { CollectReply } from '../../src/reply/sinks.ts'
 import { StallTimer, whenSent } from '../../src/reply/stall-timer.ts'
 import { serverUrl } from '../helper/server-url.ts'
@@ -77,8 +76,8 @@ interface ReplyOptions {
 }
 
 function replyWith(json: string, options: ReplyOptions): CollectReply {
-  const collector: Collector = { push: () => {}, toJson: () => json }
-  return new CollectReply({ ...options, collector, headers: () => ({}) })
+  const writer = { push: () => '', toJson: () => json }
+  return new CollectReply({ ...options, writer, headers: () => ({}) })
 }
 
 interface Tap {

@@ -1,13 +1,15 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import t from 'tap'
-import type { StreamPart, Translator } from '../../src/dialects/answer/stream-part.ts'
+import type { StreamPart } from '../../src/dialects/answer/stream-part.ts'
 import { StreamReply, type StreamReplyOptions } from '../../src/reply/stream-reply.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { bodyText, type OpenReply, openReply } from '../helper/reply-server.ts'
 
+type Writer = StreamReplyOptions['writer']
+
 /** Says what it is given, so that a test sees who wrote what. */
-class PlainTranslator implements Translator {
+class PlainWriter implements Writer {
   push(part: StreamPart): string {
     if (part.type === 'text') return part.text
     return part.type === 'end' ? '[end]' : ''
@@ -31,7 +33,7 @@ function replyTo({ response }: OpenReply, changes: Partial<StreamReplyOptions> =
   gone.signal.addEventListener('abort', () => events.push('stalled'))
   const reply = new StreamReply({
     response,
-    translator: new PlainTranslator(),
+    writer: new PlainWriter(),
     heartbeatMs: 60_000,
     stallTimeoutMs: 60_000,
     headers: () => ({ 'x-late': 'known now' }),
@@ -156,14 +158,14 @@ t.test('heartbeats', (t) => {
   t.test('that say nothing do not end an answer which is still being saved', async (t) => {
     const open = await openReply(t)
     const { promise: wasAsked, resolve } = Promise.withResolvers<void>()
-    const translator = new PlainTranslator()
+    const writer = new PlainWriter()
     const beats = ['[beat]', '']
-    translator.heartbeat = () => {
+    writer.heartbeat = () => {
       const beat = beats.shift()
       if (beat === undefined) resolve()
       return beat ?? ''
     }
-    const { reply } = replyTo(open, { translator, heartbeatMs: 2 })
+    const { reply } = replyTo(open, { writer, heartbeatMs: 2 })
     reply.onSent()
     await wasAsked
     reply.push(text('all of it'))

@@ -3,7 +3,7 @@ import { getPriority } from 'node:os'
 import t from 'tap'
 import { CostQueue } from '../../src/admission/fair-queue.ts'
 import type { Conversion } from '../../src/dialects/dialect.ts'
-import type { UpstreamRequest } from '../../src/dialects/request/to-upstream.ts'
+import type { ConvertedRequest } from '../../src/dialects/request/to-upstream.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import type { ConvertJob } from '../../src/transform/transform-job.ts'
 import {
@@ -345,7 +345,7 @@ function makePool(t: Tap, changes: Partial<TransformPoolOptions>): TransformPool
 
 type Tap = { teardown(tearDown: () => unknown): void }
 
-function converted(result: Conversion): UpstreamRequest {
+function converted(result: Conversion): ConvertedRequest {
   if (result.type !== 'converted') throw new Error(result.type)
   return result
 }

@@ -1,13 +1,7 @@
 import { GatewayError } from '../../shared/errors.ts'
+import type { ReplyPlan } from '../plan/plan.ts'
 import { type AnswerRoom, heapBytesOf, glue, OutputText, type Written } from './output-text.ts'
-import type {
-  Collector,
-  EndPart,
-  KeptItems,
-  SearchPart,
-  StreamPart,
-  Translator
-} from './stream-part.ts'
+import type { EndPart, SearchPart, StreamPart } from './stream-part.ts'
 
 /** What the model says, what it thinks, or a call. */
 export type BlockKind = 'text' | 'reasoning' | 'call'
@@ -23,18 +17,46 @@ export interface AnswerBlock {
   end(how: 'whole' | 'cut'): Written
 }
 
+/** The finished items of an answer as JSON text, by their ids, where clients may refer to them by these. */
+export type KeptItems = ReadonlyMap<string, Written>
+
+/** What names an answer to its client; made by the caller, so that answers can be reproduced. */
+export interface AnswerIdentity {
+  /** With the dialect's prefix (`toAnswerId`). */
+  readonly id: string
+  /** Unix time in seconds. */
+  readonly created: number
+}
+
+export interface WriterOptions<Own = unknown> {
+  readonly plan: ReplyPlan<Own>
+  readonly identity: AnswerIdentity
+  /** For what is held. */
+  readonly room: AnswerRoom
+}
+
 /**
  * Writes one answer as blocks, as a stream or in one piece; client APIs say how each block looks. At most one block is
- * open, and none is opened for nothing.
+ * open, and none is opened for nothing. Methods return text to send, `''` for nothing.
  *
  * ```
  *   new ──first part──▶ open { [block begins · adds · ends]* } ──end──▶ ended
  * ```
  */
-export abstract class AnswerWriter implements Translator, Collector {
+export abstract class AnswerWriter<Own = unknown> {
+  protected readonly plan: ReplyPlan<Own>
+  protected readonly identity: AnswerIdentity
+  protected readonly room: AnswerRoom
   #state: 'new' | 'open' | 'ended' = 'new'
   #block: AnswerBlock | null = null
   #isCut = false
+  #ended: EndPart | null = null
+
+  constructor({ plan, identity, room }: WriterOptions<Own>) {
+    this.plan = plan
+    this.identity = identity
+    this.room = room
+  }
 
   push(part: StreamPart): Written {
     switch (part.type) {
@@ -61,20 +83,23 @@ export abstract class AnswerWriter implements Translator, Collector {
     return ''
   }
 
+  /** A failure after the first byte: the dialect's error event, never its end marker. */
   fail(error: Error): Written {
     const text = this.writeFailure(toTellable(error), this.#block, () => this.#start())
     this.#state = 'ended'
     return text
   }
 
+  /** Keeps a silent stream alive; never counts as part of the answer. */
   heartbeat(): string {
     if (this.#state === 'ended') return ''
     return this.#state === 'new' ? SseComment : this.ping
   }
 
+  /** The JSON text of the whole answer; call once, after the `end` part. */
   toJson(): Written {
-    if (this.#state !== 'ended') throw new Error('The answer has not ended')
-    return this.writeWhole()
+    if (this.#ended === null) throw new Error('The answer has not ended')
+    return this.writeWhole(this.#ended)
   }
 
   /** The finished items, where clients may refer to them. */
@@ -106,7 +131,7 @@ export abstract class AnswerWriter implements Translator, Collector {
   }
 
   /** `last` is the block that is still open; `isCut`: a call broke off. */
-  protected abstract writeEnd(part: EndPart, last: AnswerBlock | null, isCut: boolean): Written
+  protected abstract writeEnd(end: EndPart, last: AnswerBlock | null, isCut: boolean): Written
 
   /** Never the end marker. `start` gives what stands before all blocks, unless it is out already. */
   protected abstract writeFailure(
@@ -116,7 +141,7 @@ export abstract class AnswerWriter implements Translator, Collector {
   ): Written
 
   /** All of an answer in one piece that has ended. */
-  protected abstract writeWhole(): Written
+  protected abstract writeWhole(end: EndPart): Written
 
   #add(kind: 'text' | 'reasoning', text: string): Written {
     if (text === '') return ''
@@ -158,7 +183,10 @@ export abstract class AnswerWriter implements Translator, Collector {
   #end(part: EndPart): Written {
     const before = this.#start()
     this.#state = 'ended'
-    return glue(before, this.writeEnd(part, this.#block, this.#isCut))
+    this.#ended = part
+    const isHalf = this.#isCut && part.reason === 'tool'
+    const end: EndPart = isHalf ? { ...part, reason: 'length' } : part
+    return glue(before, this.writeEnd(end, this.#block, this.#isCut))
   }
 }
 

@@ -1,8 +1,6 @@
-import type { Written } from './output-text.ts'
-
 /**
  * Our own vocabulary for an answer, between the upstream's events and the clients' dialects
- * (kiro-protocol §10.1). A `PartReader` makes parts from events, a `Translator` makes dialect text.
+ * (kiro-protocol §10.1). A `PartReader` makes parts from events, an `AnswerWriter` makes dialect text.
  */
 export type StreamPart =
   | { readonly type: 'reasoning'; readonly text: string }
@@ -63,30 +61,6 @@ export interface Usage {
   readonly credits?: number
 }
 
-/**
- * Turns the parts of one answer into one client API's stream. Has state, serves one request.
- * Every method returns text to send, `''` for nothing.
- */
-export interface Translator {
-  push(part: StreamPart): Written
-  /** A failure after the first byte: the dialect's error event, never its end marker. */
-  fail(error: Error): Written
-  /** Keeps a silent stream alive; never counts as part of the answer. */
-  heartbeat(): string
-  readonly keptItems?: KeptItems
-}
-
-/** Collects the parts of one answer into the body of a non-streaming reply. */
-export interface Collector {
-  push(part: StreamPart): void
-  /** The JSON text of the whole answer; call once, after the `end` part. */
-  toJson(): Written
-  readonly keptItems?: KeptItems
-}
-
-/** The finished items of an answer as JSON text, by their ids, where clients may refer to them by these. */
-export type KeptItems = ReadonlyMap<string, Written>
-
 /** A call whose arguments are whole: `json` is the text of a JSON object. */
 export interface CompleteCall {
   readonly id: string
@@ -97,11 +71,6 @@ export interface CompleteCall {
 
 /** Longest piece of a call's arguments in one part, in UTF-16 units. */
 const MaxSliceChars = 1024
-
-/** The parts of one whole call: its start, its arguments in order, its end. */
-export function toToolParts({ id, name, json }: CompleteCall): readonly StreamPart[] {
-  return [{ type: 'tool-start', id, name }, ...toDeltas(json), { type: 'tool-end' }]
-}
 
 /** Arguments in pieces of a size that clients like. */
 export function toDeltas(json: string): readonly StreamPart[] {
@@ -120,12 +89,4 @@ function findCut(text: string, from: number): number {
   if (to >= text.length) return text.length
   const last = text.charCodeAt(to - 1)
   return last >= 0xd800 && last <= 0xdbff ? to - 1 : to
-}
-
-/** What names an answer to its client; made by the caller, so that answers can be reproduced. */
-export interface AnswerIdentity {
-  /** With the dialect's prefix (`toAnswerId`). */
-  readonly id: string
-  /** Unix time in seconds. */
-  readonly created: number
 }

@@ -154,12 +154,7 @@ function countOf(tokens: number | undefined): number | undefined {
 }
 
 function sumOf(counts: TokenUsage): number {
-  const { uncachedInputTokens, cacheReadInputTokens, cacheWriteInputTokens } = counts
-  const all = [uncachedInputTokens, cacheReadInputTokens, cacheWriteInputTokens]
-  return [...all, counts.outputTokens, counts.totalTokens].reduce<number>(
-    (sum, tokens) => sum + (countOf(tokens) ?? 0),
-    0
-  )
+  return Object.values(counts).reduce<number>((sum, tokens) => sum + (countOf(tokens) ?? 0), 0)
 }
 
 /**
@@ -219,26 +214,22 @@ export class AnswerLimit implements TextStage {
   }
 }
 
-/** What several rounds of one answer cost together. */
+const USAGE_MEMBERS = [
+  'inputTokens',
+  'outputTokens',
+  'cacheReadTokens',
+  'cacheWriteTokens',
+  'reasoningTokens',
+  'credits'
+] as const satisfies readonly (keyof Usage)[]
+
+/** What several rounds of one answer cost together; a count is known as soon as it is for one of them. */
 export function addUsage(first: Usage | null, second: Usage): Usage {
   if (first === null) return second
-  const { inputTokens, outputTokens } = second
-  return {
-    inputTokens: first.inputTokens + inputTokens,
-    outputTokens: first.outputTokens + outputTokens,
-    ...sumOfKnown('cacheReadTokens', first, second),
-    ...sumOfKnown('cacheWriteTokens', first, second),
-    ...sumOfKnown('reasoningTokens', first, second),
-    ...sumOfKnown('credits', first, second)
+  const sum: { -readonly [Name in keyof Usage]: Usage[Name] } = { ...first }
+  for (const name of USAGE_MEMBERS) {
+    const more = second[name]
+    if (more !== undefined) sum[name] = (sum[name] ?? 0) + more
   }
-}
-
-/** Known as soon as it is for one of them. */
-function sumOfKnown(
-  name: 'cacheReadTokens' | 'cacheWriteTokens' | 'reasoningTokens' | 'credits',
-  first: Usage,
-  second: Usage
-): Partial<Usage> {
-  if (first[name] === undefined && second[name] === undefined) return {}
-  return { [name]: (first[name] ?? 0) + (second[name] ?? 0) }
+  return sum
 }

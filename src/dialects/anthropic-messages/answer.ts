@@ -6,22 +6,8 @@ import {
   CollectedBlock,
   toSseEvent
 } from '../answer/answer-writer.ts'
-import {
-  type AnswerRoom,
-  heapBytesOf,
-  glue,
-  glueWith,
-  type Written
-} from '../answer/output-text.ts'
-import type {
-  AnswerIdentity,
-  EndPart,
-  EndReason,
-  SearchPart,
-  SearchResult,
-  Usage
-} from '../answer/stream-part.ts'
-import type { ReplyPlan } from '../plan/plan.ts'
+import { glue, glueWith, heapBytesOf, type Written } from '../answer/output-text.ts'
+import type { EndPart, EndReason, SearchPart, SearchResult, Usage } from '../answer/stream-part.ts'
 import { AnthropicErrors } from './error.ts'
 
 /** What a client of this API asks of its answer beside what all may ask. */
@@ -29,8 +15,6 @@ export interface MessagesWishes {
   /** Kinds of safety verdict; all are answered as unsupported, none is made up. */
   readonly safeguards: readonly string[]
 }
-
-type MessagesPlan = ReplyPlan<MessagesWishes>
 
 /** What a block takes beside its texts, at most. */
 const BlockBytes = 1024
@@ -61,29 +45,18 @@ const Blocks = {
  * Writes one answer as Anthropic's events (kiro-protocol §10.4.3) or as a message (§10.4.2). Indexes count from 0
  * without gaps, `message_stop` only after a whole answer.
  */
-export class MessageWriter extends AnswerWriter {
-  readonly #plan: MessagesPlan
-  readonly #identity: AnswerIdentity
-  readonly #room: AnswerRoom
+export class MessageWriter extends AnswerWriter<MessagesWishes> {
   #index = -1
   #searches = 0
   /** Of a message: blocks, and those that came whole as JSON text. */
   readonly #blocks: (CollectedBlock | string)[] = []
-  #end: EndPart | null = null
-
-  constructor(plan: MessagesPlan, identity: AnswerIdentity, room: AnswerRoom) {
-    super()
-    this.#plan = plan
-    this.#identity = identity
-    this.#room = room
-  }
 
   protected override get ping(): string {
     return Ping
   }
 
   protected override start(): string {
-    if (!this.#plan.asked.isStream) return ''
+    if (!this.plan.asked.isStream) return ''
     const message = {
       ...this.#head(),
       content: [],
@@ -91,7 +64,7 @@ export class MessageWriter extends AnswerWriter {
       stop_sequence: null,
       // Clients add the cache counts up, so they are told from the start; so far nothing is known of any.
       usage: {
-        input_tokens: this.#plan.inputTokens,
+        input_tokens: this.plan.inputTokens,
         cache_creation_input_tokens: 0,
         cache_read_input_tokens: 0,
         output_tokens: 1
@@ -121,13 +94,11 @@ export class MessageWriter extends AnswerWriter {
       .join('')
   }
 
-  protected override writeEnd(part: EndPart, last: AnswerBlock | null, isCut: boolean): Written {
-    this.#end = part
-    if (!this.#plan.asked.isStream) return ''
-    const reason = isCut && part.reason === 'tool' ? 'length' : part.reason
-    const usage = toAnthropicUsage(part.usage, this.#searches)
-    const end = { type: 'message_delta', delta: this.#reasons(part, reason), usage }
-    const told = toSseEvent('message_delta', JSON.stringify(end)) + MessageStop
+  protected override writeEnd(end: EndPart, last: AnswerBlock | null): Written {
+    if (!this.plan.asked.isStream) return ''
+    const usage = toAnthropicUsage(end.usage, this.#searches)
+    const message = { type: 'message_delta', delta: this.#reasons(end), usage }
+    const told = toSseEvent('message_delta', JSON.stringify(message)) + MessageStop
     return glue(last?.end('whole') ?? '', told)
   }
 
@@ -135,13 +106,9 @@ export class MessageWriter extends AnswerWriter {
     return AnthropicErrors.toEvent(error)
   }
 
-  protected override writeWhole(): Written {
-    if (this.#end === null) return ''
-    const usage = { cacheReadTokens: 0, cacheWriteTokens: 0, ...this.#end.usage }
-    const tail = {
-      ...this.#reasons(this.#end, this.#end.reason),
-      usage: toAnthropicUsage(usage, this.#searches)
-    }
+  protected override writeWhole(end: EndPart): Written {
+    const usage = { cacheReadTokens: 0, cacheWriteTokens: 0, ...end.usage }
+    const tail = { ...this.#reasons(end), usage: toAnthropicUsage(usage, this.#searches) }
     return glue(
       `${JSON.stringify(this.#head()).slice(0, -1)},"content":[`,
       glueWith(',', this.#blocks.map(toBlockJson)),
@@ -150,20 +117,20 @@ export class MessageWriter extends AnswerWriter {
   }
 
   #head(): object {
-    const { model } = this.#plan.asked
-    return { id: this.#identity.id, type: 'message', role: 'assistant', model }
+    const { model } = this.plan.asked
+    return { id: this.identity.id, type: 'message', role: 'assistant', model }
   }
 
-  #reasons({ stopSequence }: EndPart, reason: EndReason): object {
+  #reasons({ reason, stopSequence }: EndPart): object {
     return {
       stop_reason: StopReasons[reason],
       stop_sequence: stopSequence ?? null,
-      ...safeguardMembers(this.#plan)
+      ...safeguardMembers(this.plan.asked.own)
     }
   }
 
   #block(kind: keyof typeof Blocks, head: string): AnswerBlock {
-    if (this.#plan.asked.isStream) {
+    if (this.plan.asked.isStream) {
       const index = ++this.#index
       const event = toDeltaHead(index)
       // Up to its text; made once per block (hot path).
@@ -177,17 +144,17 @@ export class MessageWriter extends AnswerWriter {
         end: () => toBlockStop(index)
       }
     }
-    this.#room.hold(BlockBytes)
+    this.room.hold(BlockBytes)
     const form = kind === 'call' ? 'plain' : 'json'
-    return new CollectedBlock({ kind, blocks: this.#blocks, head, form, room: this.#room })
+    return new CollectedBlock({ kind, blocks: this.#blocks, head, form, room: this.room })
   }
 
   /** A block that is there as a whole. */
   #whole(json: string): string {
-    if (this.#plan.asked.isStream) {
+    if (this.plan.asked.isStream) {
       return toBlockStart(++this.#index, json) + toBlockStop(this.#index)
     }
-    this.#room.hold(BlockBytes + heapBytesOf(json))
+    this.room.hold(BlockBytes + heapBytesOf(json))
     this.#blocks.push(json)
     return ''
   }
@@ -296,8 +263,7 @@ export function safeguardTypesOf(safeguards: unknown): readonly string[] {
  * The verdicts, as a member beside the stop reason: nothing here judges tool calls, and saying so lets Claude Code ask
  * its user. A verdict that nobody has made would be worse than none (kiro-protocol §11.3).
  */
-function safeguardMembers({ asked }: MessagesPlan): object {
-  const { safeguards } = asked.own
+function safeguardMembers({ safeguards }: MessagesWishes): object {
   if (safeguards.length === 0) return {}
   return {
     safeguard_results: safeguards.map((type) => ({ type, status: { type: 'unsupported' } }))

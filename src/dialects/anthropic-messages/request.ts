@@ -2,26 +2,14 @@ import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { Conversation, ToolChoice, ToolDefinition } from '../../kiro/wire/message.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { isJsonObject } from '../../shared/json.ts'
-import type { AnswerRoom } from '../answer/output-text.ts'
-import type { AnswerIdentity } from '../answer/stream-part.ts'
-import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
+import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { invalidPart } from '../plan/json-body.ts'
-import type { ReplyPlan } from '../plan/plan.ts'
+import type { WriterOptions } from '../answer/answer-writer.ts'
 import { findSearchTool, isSearchTool } from '../plan/search-tool.ts'
 import { readContent, readPart, readToolChanges } from '../request/blocks.ts'
 import { MessageDraft, SortedMessages } from '../request/draft.ts'
-import type { RoomNeeded } from '../request/payload-bytes.ts'
 import { checkShape } from '../request/shape.ts'
-import {
-  jsonInstruction,
-  knownEffort,
-  type ParsedBody,
-  type RequestOptions,
-  readStops,
-  toUpstream,
-  type UpstreamRequest
-} from '../request/to-upstream.ts'
+import { type ClientRequest, knownEffort, readStops } from '../request/to-upstream.ts'
 import { MessageWriter, type MessagesWishes, safeguardTypesOf } from './answer.ts'
 import { AnthropicErrors } from './error.ts'
 import { type MessagesBody, MessagesBodyCheck, type MessagesMessage, ToolCheck } from './schema.ts'
@@ -35,49 +23,31 @@ export const AnthropicMessages = {
     toAnswer: (tokens: number) => ({ input_tokens: tokens })
   },
   errors: AnthropicErrors,
-  toUpstreamRequest,
-  itemReferencesOf: (): readonly string[] => [],
+  read: readRequest,
   toAnswerId: (hex: string) => `msg_${hex.slice(0, 24)}`,
-  createWriter: (plan: ReplyPlan<MessagesWishes>, identity: AnswerIdentity, room: AnswerRoom) =>
-    new MessageWriter(plan, identity, room)
+  createWriter: (options: WriterOptions<MessagesWishes>) => new MessageWriter(options)
 }
 
-/**
- * A Messages request as the upstream takes it (kiro-protocol §10.4.1).
- *
- * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
- */
-function toUpstreamRequest(
-  { json, bytes: bodyBytes }: ParsedBody,
-  options: RequestOptions,
-  repairs: Repairs
-): UpstreamRequest | RoomNeeded {
+/** Reads a Messages request (kiro-protocol §10.4.1). */
+function readRequest(json: JsonObject, repairs: Repairs): ClientRequest {
   const messages = checkShape(MessagesBodyCheck, json, '')
   refuseThread(messages)
-  const format = jsonFormat(messages)
-  return toUpstream(
-    {
-      bodyBytes,
-      conversation: readConversation(messages, repairs),
-      reasoning: readReasoning(messages, repairs),
-      maxTokens: messages.max_tokens ?? undefined,
-      jsonForm: format && readJsonForm(format, `${formatPath(messages)}.schema`),
-      webSearch: messages.tools ? findSearchTool(messages.tools, 'tools') : undefined,
-      sessionKey: sessionKeyOf(messages.metadata?.user_id),
-      answer: {
-        dialect: 'anthropic-messages',
-        model: messages.model,
-        isStream: messages.stream === true,
-        stopSequences: readStops(messages.stop_sequences, 'stop_sequences'),
-        isSingleToolCall: messages.tool_choice?.disable_parallel_tool_use === true,
-        isJsonAnswer: format !== undefined,
-        keepsItems: false
-      },
-      own: (): MessagesWishes => ({ safeguards: safeguardTypesOf(messages.safeguards) })
+  return {
+    conversation: readConversation(messages, repairs),
+    reasoning: readReasoning(messages, repairs),
+    maxTokens: messages.max_tokens ?? undefined,
+    jsonFormat: formatOf(messages),
+    webSearch: messages.tools ? findSearchTool(messages.tools, 'tools') : undefined,
+    sessionKey: sessionKeyOf(messages.metadata?.user_id),
+    answer: {
+      model: messages.model,
+      isStream: messages.stream === true,
+      stopSequences: readStops(messages.stop_sequences, 'stop_sequences'),
+      isSingleToolCall: messages.tool_choice?.disable_parallel_tool_use === true,
+      keepsItems: false
     },
-    options,
-    repairs
-  )
+    own: (): MessagesWishes => ({ safeguards: safeguardTypesOf(messages.safeguards) })
+  }
 }
 
 /** A thread's later requests come without their history, so ignoring the member would lose it. */
@@ -93,11 +63,10 @@ function refuseThread({ thread }: MessagesBody): void {
 function readConversation(body: MessagesBody, repairs: Repairs): Conversation {
   const system = readSystem(body.system, repairs)
   const { systemParts, messages } = readMessages(body.messages, repairs)
-  const format = jsonFormat(body)
   return {
     systemParts: [...system, ...systemParts],
     messages,
-    instructions: format === undefined ? [] : [jsonInstruction(format.schema)],
+    instructions: [],
     tools: readTools(body, repairs),
     toolChoice: readToolChoice(body)
   }
@@ -124,13 +93,9 @@ function readReasoning(body: MessagesBody, repairs: Repairs): ReasoningWish {
 }
 
 /** Older clients say it at the root. */
-function formatPath({ output_config: config }: MessagesBody): string {
-  return config?.format ? 'output_config.format' : 'output_format'
-}
-
-function jsonFormat(body: MessagesBody): JsonFormat | undefined {
-  const format = body.output_config?.format ?? body.output_format
-  return format?.type === 'json_schema' || format?.type === 'json_object' ? format : undefined
+function formatOf({ output_config: config, output_format: format }: MessagesBody) {
+  if (config?.format) return { ...config.format, path: 'output_config.format.schema' }
+  return format ? { ...format, path: 'output_format.schema' } : undefined
 }
 
 /**
@@ -173,10 +138,7 @@ const FUNCTION_TYPES = new Set<unknown>([undefined, null, 'custom', 'function'])
  * The tools that a client runs itself, listed or brought by a message. Deferred ones are offered as soon as they are
  * listed.
  */
-export function readTools(
-  { tools, messages }: MessagesBody,
-  repairs: Repairs
-): readonly ToolDefinition[] {
+function readTools({ tools, messages }: MessagesBody, repairs: Repairs): readonly ToolDefinition[] {
   const { added, withdrawn } = readToolChanges(messages)
   const listed = (tools ?? [])
     .map((tool, index) => ({ tool, source: `tools[${index}]` }))
@@ -200,7 +162,7 @@ export function readTools(
 }
 
 /** @throws {GatewayError} GW_BODY_INVALID when a tool must be called and it is not said which. */
-export function readToolChoice({ tool_choice: choice }: MessagesBody): ToolChoice {
+function readToolChoice({ tool_choice: choice }: MessagesBody): ToolChoice {
   if (choice === undefined || choice === null) return { type: 'auto' }
   if (choice.type === 'any') return { type: 'required' }
   if (choice.type !== 'tool') return { type: choice.type }
@@ -214,7 +176,7 @@ const SESSION_SUFFIX = /session_([0-9a-f-]{36})$/i
  * The session that `metadata.user_id` names: Claude Code sends JSON with a `session_id`, or a name that ends
  * in `session_{uuid}`. Any other id stands for itself.
  */
-export function sessionKeyOf(userId: string | null | undefined): string | undefined {
+function sessionKeyOf(userId: string | null | undefined): string | undefined {
   if (userId === undefined || userId === null || userId === '') return undefined
   const suffix = SESSION_SUFFIX.exec(userId)?.[1]
   return suffix ?? sessionIdOfJson(userId) ?? userId

@@ -4,12 +4,12 @@ import {
   AnswerWriter,
   type BlockKind,
   CollectedBlock,
-  toSseData
+  toSseData,
+  type WriterOptions
 } from '../answer/answer-writer.ts'
-import { type AnswerRoom, glue, glueWith, type Written } from '../answer/output-text.ts'
+import { glue, glueWith, type Written } from '../answer/output-text.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
-import type { AnswerIdentity, EndPart, EndReason, Usage } from '../answer/stream-part.ts'
-import type { ReplyPlan } from '../plan/plan.ts'
+import type { EndPart, EndReason, Usage } from '../answer/stream-part.ts'
 
 /** What a client of this API asks of its answer beside what all may ask. */
 export interface ChatWishes {
@@ -18,8 +18,6 @@ export interface ChatWishes {
   /** The client offered `functions`, so it reads its one call from `function_call`. */
   readonly isLegacyCall: boolean
 }
-
-type ChatPlan = ReplyPlan<ChatWishes>
 
 const Done = toSseData('[DONE]')
 const Members = { text: '"content":', reasoning: '"reasoning_content":' } as const
@@ -32,10 +30,7 @@ const Members = { text: '"content":', reasoning: '"reasoning_content":' } as con
  * `JSON.stringify` (test/bench/translator.bench.ts: an answer of 100 deltas takes 0.06 ms from event to
  * bytes; stringifying whole chunks alone takes 0.09 ms).
  */
-export class ChatWriter extends AnswerWriter {
-  readonly #plan: ChatPlan
-  readonly #identity: AnswerIdentity
-  readonly #room: AnswerRoom
+export class ChatWriter extends AnswerWriter<ChatWishes> {
   /** All of a chunk up to `"choices":`. */
   readonly #head: string
   /** All of a chunk up to the members of its delta. */
@@ -45,27 +40,21 @@ export class ChatWriter extends AnswerWriter {
   /** A completion has one place for all that is said, and one for all calls. */
   readonly #said: { text?: CollectedBlock; reasoning?: CollectedBlock } = {}
   readonly #calls: CollectedBlock[] = []
-  #end: EndPart | null = null
 
-  constructor(plan: ChatPlan, identity: AnswerIdentity, room: AnswerRoom) {
-    super()
-    const { id, created } = identity
-    const fixed = { id, object: 'chat.completion.chunk', created, model: plan.asked.model }
-    this.#plan = plan
-    this.#identity = identity
-    this.#room = room
-    this.#head = `data: ${open(fixed)},"choices":`
+  constructor(options: WriterOptions<ChatWishes>) {
+    super(options)
+    this.#head = `data: ${this.#open('chat.completion.chunk')},"choices":`
     this.#deltaHead = `${this.#head}[{"index":0,"delta":{`
   }
 
   protected override open(kind: 'text' | 'reasoning'): AnswerBlock {
     const member = Members[kind]
-    if (this.#plan.asked.isStream) return this.#streamed(kind, '', (json) => member + json)
+    if (this.plan.asked.isStream) return this.#streamed(kind, '', (json) => member + json)
     return (this.#said[kind] ??= this.#collected(kind, member, []))
   }
 
   protected override openCall(id: string, name: string): AnswerBlock {
-    const { own, isStream } = this.#plan.asked
+    const { own, isStream } = this.plan.asked
     const called = `{"name":${JSON.stringify(name)},"arguments":`
     const fixed = `"id":${JSON.stringify(id)},"type":"function","function":${called}`
     if (!isStream) {
@@ -80,14 +69,12 @@ export class ChatWriter extends AnswerWriter {
     )
   }
 
-  protected override writeEnd(part: EndPart, _last: AnswerBlock | null, isCut: boolean): string {
-    this.#end = part
-    const { isStream, own } = this.#plan.asked
+  protected override writeEnd({ reason, usage: tokens }: EndPart): string {
+    const { isStream, own } = this.plan.asked
     if (!isStream) return ''
     const role = this.#hasRole ? '' : this.#delta('"content":""')
-    const reason = isCut && part.reason === 'tool' ? 'length' : part.reason
     const finish = `${this.#deltaHead}},"finish_reason":"${toFinishReason(reason, own)}"}]}\n\n`
-    const usage = `${this.#head}[],"usage":${JSON.stringify(toOpenAiUsage(part.usage))}}\n\n`
+    const usage = `${this.#head}[],"usage":${JSON.stringify(toOpenAiUsage(tokens))}}\n\n`
     return role + finish + (own.wantsUsage ? usage : '') + Done
   }
 
@@ -95,17 +82,22 @@ export class ChatWriter extends AnswerWriter {
     return OpenAiErrors.toEvent(error)
   }
 
-  protected override writeWhole(): Written {
-    if (this.#end === null) return ''
-    const { reason, usage } = this.#end
-    const { id, created } = this.#identity
-    const { model, own } = this.#plan.asked
-    const finish = { finish_reason: toFinishReason(reason, own), logprobs: null }
+  protected override writeWhole({ reason, usage }: EndPart): Written {
+    const finish = {
+      finish_reason: toFinishReason(reason, this.plan.asked.own),
+      logprobs: null
+    }
     return glue(
-      `${open({ id, object: 'chat.completion', created, model })},"choices":[{"index":0,"message":`,
+      `${this.#open('chat.completion')},"choices":[{"index":0,"message":`,
       this.#message(),
       `,${JSON.stringify(finish).slice(1)}],"usage":${JSON.stringify(toOpenAiUsage(usage))}}`
     )
+  }
+
+  /** An object's JSON text up to what is not the same in all of an answer. */
+  #open(object: string): string {
+    const { id, created } = this.identity
+    return JSON.stringify({ id, object, created, model: this.plan.asked.model }).slice(0, -1)
   }
 
   #message(): Written {
@@ -126,7 +118,7 @@ export class ChatWriter extends AnswerWriter {
   #writtenCalls(): Written {
     const [first] = this.#calls
     if (first === undefined) return ''
-    if (this.#plan.asked.own.isLegacyCall) {
+    if (this.plan.asked.own.isLegacyCall) {
       return glue(',"function_call":', first.head, first.text.written(), '}')
     }
     const calls = this.#calls.map(({ head, text }) => glue(head, text.written(), '}}'))
@@ -134,7 +126,7 @@ export class ChatWriter extends AnswerWriter {
   }
 
   #collected(kind: BlockKind, head: string, blocks: CollectedBlock[]): CollectedBlock {
-    return new CollectedBlock({ kind, head, blocks, room: this.#room })
+    return new CollectedBlock({ kind, head, blocks, room: this.room })
   }
 
   #streamed(kind: BlockKind, begun: string, toMembers: (json: string) => string): AnswerBlock {
@@ -152,11 +144,6 @@ export class ChatWriter extends AnswerWriter {
     this.#hasRole = true
     return `${this.#deltaHead}"role":"assistant",${members}},"finish_reason":null}]}\n\n`
   }
-}
-
-/** An object's JSON text without its closing brace. */
-function open(object: object): string {
-  return JSON.stringify(object).slice(0, -1)
 }
 
 /** OpenAI's words for why an answer ended (kiro-protocol §10.1). */

@@ -8,12 +8,9 @@ import type {
   ToolDefinition
 } from '../../kiro/wire/message.ts'
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
-import type { AnswerRoom } from '../answer/output-text.ts'
+import type { WriterOptions } from '../answer/answer-writer.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
-import type { AnswerIdentity } from '../answer/stream-part.ts'
-import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
 import { invalidPart } from '../plan/json-body.ts'
-import type { ReplyPlan } from '../plan/plan.ts'
 import {
   findSearchTool,
   isSearchTool,
@@ -22,17 +19,8 @@ import {
 } from '../plan/search-tool.ts'
 import { readContent, readResultText } from '../request/blocks.ts'
 import { MessageDraft, SortedMessages, toToolInput } from '../request/draft.ts'
-import type { RoomNeeded } from '../request/payload-bytes.ts'
 import { checkShape } from '../request/shape.ts'
-import {
-  effortWish,
-  jsonInstruction,
-  type ParsedBody,
-  type RequestOptions,
-  readStops,
-  toUpstream,
-  type UpstreamRequest
-} from '../request/to-upstream.ts'
+import { type ClientRequest, effortWish, readStops } from '../request/to-upstream.ts'
 import { type ChatWishes, ChatWriter } from './answer.ts'
 import { type ChatBody, ChatBodyCheck, type ChatMessage, NamedFunctionCheck } from './schema.ts'
 
@@ -40,62 +28,37 @@ import { type ChatBody, ChatBodyCheck, type ChatMessage, NamedFunctionCheck } fr
 export const OpenAiChat = {
   paths: ['/v1/chat/completions', '/chat/completions'],
   errors: OpenAiErrors,
-  toUpstreamRequest,
-  itemReferencesOf: (): readonly string[] => [],
+  read: readRequest,
   toAnswerId: (hex: string) => `chatcmpl-${hex}`,
-  createWriter: (plan: ReplyPlan<ChatWishes>, identity: AnswerIdentity, room: AnswerRoom) =>
-    new ChatWriter(plan, identity, room)
+  createWriter: (options: WriterOptions<ChatWishes>) => new ChatWriter(options)
 }
 
-/**
- * A Chat Completions request as the upstream takes it (kiro-protocol §10.2.1).
- *
- * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
- */
-function toUpstreamRequest(
-  { json, bytes: bodyBytes }: ParsedBody,
-  options: RequestOptions,
-  repairs: Repairs
-): UpstreamRequest | RoomNeeded {
+/** Reads a Chat Completions request (kiro-protocol §10.2.1). */
+function readRequest(json: JsonObject, repairs: Repairs): ClientRequest {
   const chat = checkShape(ChatBodyCheck, json, '')
   if ((chat.n ?? 1) > 1) throw invalidPart('n', 'must be 1: one answer at a time is supported')
   const isStream = chat.stream === true
-  const format = jsonFormat(chat)
   const isLegacyCall = (chat.functions ?? []).length > 0 && (chat.tools ?? []).length === 0
-  return toUpstream(
-    {
-      bodyBytes,
-      conversation: readConversation(chat, repairs),
-      reasoning: readReasoning(chat, repairs),
-      maxTokens: chat.max_completion_tokens ?? chat.max_tokens ?? undefined,
-      jsonForm: format && readJsonForm(format, 'response_format.json_schema.schema'),
-      webSearch: readSearch(chat),
-      sessionKey: chat.prompt_cache_key ?? chat.user ?? undefined,
-      answer: {
-        dialect: 'openai-chat',
-        model: chat.model,
-        isStream,
-        stopSequences: readStops(chat.stop, 'stop'),
-        isSingleToolCall: isLegacyCall || chat.parallel_tool_calls === false,
-        isJsonAnswer: isJson(chat),
-        keepsItems: false
-      },
-      own: (): ChatWishes => ({
-        wantsUsage: !isStream || chat.stream_options?.include_usage === true,
-        isLegacyCall
-      })
-    },
-    options,
-    repairs
-  )
-}
-
-function readConversation(chat: ChatBody, repairs: Repairs): Conversation {
   const { systemParts, messages } = readMessages(chat.messages, repairs)
-  const instructions = isJson(chat)
-    ? [jsonInstruction(chat.response_format?.json_schema?.schema)]
-    : []
-  return { systemParts, messages, instructions, ...readTools(chat, repairs) }
+  return {
+    conversation: { systemParts, messages, instructions: [], ...readTools(chat, repairs) },
+    reasoning: readReasoning(chat, repairs),
+    maxTokens: chat.max_completion_tokens ?? chat.max_tokens ?? undefined,
+    jsonFormat: formatOf(chat),
+    webSearch: readSearch(chat),
+    sessionKey: chat.prompt_cache_key ?? chat.user ?? undefined,
+    answer: {
+      model: chat.model,
+      isStream,
+      stopSequences: readStops(chat.stop, 'stop'),
+      isSingleToolCall: isLegacyCall || chat.parallel_tool_calls === false,
+      keepsItems: false
+    },
+    own: (): ChatWishes => ({
+      wantsUsage: !isStream || chat.stream_options?.include_usage === true,
+      isLegacyCall
+    })
+  }
 }
 
 function readReasoning(
@@ -113,12 +76,10 @@ function readSearch({ web_search_options: options, tools }: ChatBody): WebSearch
   return tools ? findSearchTool(tools, 'tools') : undefined
 }
 
-function jsonFormat({ response_format: format }: ChatBody): JsonFormat | undefined {
-  return format ? { type: format.type, schema: format.json_schema?.schema } : undefined
-}
-
-function isJson({ response_format: format }: ChatBody): boolean {
-  return format?.type === 'json_object' || format?.type === 'json_schema'
+function formatOf({ response_format: format }: ChatBody) {
+  if (!format) return undefined
+  const { type, json_schema: wrapped } = format
+  return { type, schema: wrapped?.schema, path: 'response_format.json_schema.schema' }
 }
 
 /** Reads the messages of a Chat Completions request, the legacy `function` ones too. */
@@ -191,10 +152,7 @@ function readResult(message: ChatMessage, context: MessageContext): Message {
 }
 
 /** The tools of a Chat Completions request and which of them must be called, the legacy `functions` included. */
-export function readTools(
-  chat: ChatBody,
-  repairs: Repairs
-): Pick<Conversation, 'tools' | 'toolChoice'> {
+function readTools(chat: ChatBody, repairs: Repairs): Pick<Conversation, 'tools' | 'toolChoice'> {
   const tools: ToolDefinition[] = []
   for (const [index, tool] of (chat.tools ?? []).entries()) {
     const source = `tools[${index}]`

@@ -1,12 +1,18 @@
 import type { GatewayError } from '../../shared/errors.ts'
-import { type AnswerBlock, AnswerWriter, type BlockKind } from '../answer/answer-writer.ts'
+import {
+  type AnswerBlock,
+  AnswerWriter,
+  type BlockKind,
+  type KeptItems,
+  type WriterOptions
+} from '../answer/answer-writer.ts'
 import { type AnswerRoom, heapBytesOf, glue, type Written } from '../answer/output-text.ts'
-import type { AnswerIdentity, EndPart, KeptItems, SearchPart } from '../answer/stream-part.ts'
+import type { EndPart, SearchPart } from '../answer/stream-part.ts'
 import {
   type ItemKind,
   ItemMaker,
   type OutputItem,
-  type ResponsesPlan,
+  type ResponsesWishes,
   type SearchItem,
   toBegunItem,
   toItemJson,
@@ -37,17 +43,16 @@ const Heads = {
  * An item that broke off is announced and never done: agents run a call as soon as its `done` is there, whatever
  * status that tells. It stands in the output of the last event, as incomplete.
  */
-export class ResponseWriter extends AnswerWriter {
+export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
   readonly #response: ResponseObject
   readonly #items: ItemMaker
   readonly #events: EventWriter
-  readonly #room: AnswerRoom
   readonly #output = new Output()
   #end: ResponseState = { status: 'in_progress' }
 
-  constructor(plan: ResponsesPlan, identity: AnswerIdentity, room: AnswerRoom) {
-    super()
-    this.#room = room
+  constructor(options: WriterOptions<ResponsesWishes>) {
+    super(options)
+    const { plan, identity, room } = options
     this.#response = new ResponseObject(plan, identity)
     this.#items = new ItemMaker(identity.id, plan, room)
     this.#events = new EventWriter(plan.asked.isStream)
@@ -114,14 +119,14 @@ export class ResponseWriter extends AnswerWriter {
   }
 
   #block(kind: BlockKind, item: OutputItem): ItemEvents {
-    const rawInput = item.kind === 'custom_tool_call' ? new RawInput(this.#room) : null
+    const rawInput = item.kind === 'custom_tool_call' ? new RawInput(this.room) : null
     return new ItemEvents({
       kind,
       item,
       rawInput,
       events: this.#events,
       output: this.#output,
-      room: this.#room
+      room: this.room
     })
   }
 

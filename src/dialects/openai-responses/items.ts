@@ -280,7 +280,7 @@ function isVendorCall(type: string): boolean {
 }
 
 /** What came of a call, with the members of a function's output; `null` for items of other types. */
-export function outputOf({ type, item }: InputItem): JsonObject | null {
+function outputOf({ type, item }: InputItem): JsonObject | null {
   switch (type) {
     case 'local_shell_call_output':
       return { ...item, call_id: item['call_id'] ?? item['id'] }

@@ -2,28 +2,13 @@ import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import { type Conversation, isBlank } from '../../kiro/wire/message.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { textMember } from '../../shared/json.ts'
-import type { AnswerRoom } from '../answer/output-text.ts'
+import { type JsonObject, textMember } from '../../shared/json.ts'
+import type { WriterOptions } from '../answer/answer-writer.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
-import type { AnswerIdentity } from '../answer/stream-part.ts'
-import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
 import { invalidPart } from '../plan/json-body.ts'
-import type { RoomNeeded } from '../request/payload-bytes.ts'
 import { checkShape } from '../request/shape.ts'
-import {
-  effortWish,
-  jsonInstruction,
-  type ParsedBody,
-  type RequestOptions,
-  toUpstream,
-  type UpstreamRequest
-} from '../request/to-upstream.ts'
-import {
-  COMPACTION_TRIGGER,
-  type ResponsesPlan,
-  type ResponsesWishes,
-  toResponseId
-} from './output-items.ts'
+import { type ClientRequest, effortWish } from '../request/to-upstream.ts'
+import { COMPACTION_TRIGGER, type ResponsesWishes, toResponseId } from './output-items.ts'
 import { DeclaredTools } from './declared-tools.ts'
 import { type InputItem, itemReferencesOf, itemsOf, listItems } from './input.ts'
 import { ItemReader } from './items.ts'
@@ -39,11 +24,10 @@ export const OpenAiResponses = {
     toAnswer: (tokens: number) => ({ object: 'response.input_tokens', input_tokens: tokens })
   },
   errors: OpenAiErrors,
-  toUpstreamRequest,
+  read: readRequest,
   itemReferencesOf,
   toAnswerId: toResponseId,
-  createWriter: (plan: ResponsesPlan, identity: AnswerIdentity, room: AnswerRoom) =>
-    new ResponseWriter(plan, identity, room)
+  createWriter: (options: WriterOptions<ResponsesWishes>) => new ResponseWriter(options)
 }
 
 /** The answer to a compaction is one item, made of text. */
@@ -54,52 +38,38 @@ const SUMMARY_ALONE = {
   response_format: null
 } as const
 
-/**
- * A Responses request as the upstream takes it (kiro-protocol §10.3.1).
- *
- * @throws {GatewayError} GW_BODY_INVALID, GW_MODEL_UNKNOWN
- */
-function toUpstreamRequest(
-  { json, bytes: bodyBytes }: ParsedBody,
-  options: RequestOptions,
-  repairs: Repairs
-): UpstreamRequest | RoomNeeded {
+/** Reads a Responses request (kiro-protocol §10.3.1). */
+function readRequest(
+  json: JsonObject,
+  repairs: Repairs,
+  answers: readonly Uint8Array[]
+): ClientRequest {
   const sent = checkShape(ResponsesBodyCheck, json, '')
   refuseStateOnServer(sent)
   const declared = new DeclaredTools(repairs)
-  const { answers = [] } = options
   const items = listItems(sent.input, itemsOf(answers))
   const isCompaction = items.some(({ type }) => type === COMPACTION_TRIGGER)
   const request = isCompaction ? { ...sent, ...SUMMARY_ALONE } : sent
-  const conversation = readConversation(request, items, declared, repairs)
-  const format = jsonFormat(request)
-  return toUpstream(
-    {
-      bodyBytes: answers.reduce((sum, { byteLength }) => sum + byteLength, bodyBytes),
-      conversation,
-      reasoning: readReasoning(request, repairs),
-      maxTokens: request.max_output_tokens ?? undefined,
-      jsonForm: format && readJsonForm(format, 'text.format.schema'),
-      webSearch: allowedSearch(request.tool_choice, declared),
-      sessionKey: sessionKeyOf(request),
-      answer: {
-        dialect: 'openai-responses',
-        model: request.model,
-        isStream: request.stream === true,
-        stopSequences: [],
-        isSingleToolCall: request.parallel_tool_calls === false,
-        isJsonAnswer: format !== undefined,
-        keepsItems: request.store !== false
-      },
-      own: (offered): ResponsesWishes => ({
-        toolForms: declared.formsOf(offered),
-        echo: echoOf(sent),
-        isCompaction
-      })
+  return {
+    conversation: readConversation(request, items, declared, repairs),
+    reasoning: readReasoning(request, repairs),
+    maxTokens: request.max_output_tokens ?? undefined,
+    jsonFormat: formatOf(request),
+    webSearch: allowedSearch(request.tool_choice, declared),
+    sessionKey: sessionKeyOf(request),
+    answer: {
+      model: request.model,
+      isStream: request.stream === true,
+      stopSequences: [],
+      isSingleToolCall: request.parallel_tool_calls === false,
+      keepsItems: request.store !== false
     },
-    options,
-    repairs
-  )
+    own: (offered): ResponsesWishes => ({
+      toolForms: declared.formsOf(offered),
+      echo: echoOf(sent),
+      isCompaction
+    })
+  }
 }
 
 /**
@@ -141,14 +111,10 @@ function readConversation(
   for (const item of items) reader.read(item)
   const toolChoice = readToolChoice(request.tool_choice, declared)
   const allowed = allowedNames(request.tool_choice, declared)
-  const format = jsonFormat(request)
   return {
     systemParts: [instructions, ...reader.systemParts],
     messages: reader.messages,
-    instructions: [
-      ...(toolChoice.type === 'none' ? [] : namespaceNotes),
-      ...(format === undefined ? [] : [jsonInstruction(format.schema)])
-    ],
+    instructions: toolChoice.type === 'none' ? [] : namespaceNotes,
     tools: declared.definitions.filter(({ name }) => allowed?.has(name) ?? true),
     toolChoice
   }
@@ -183,10 +149,11 @@ function readReasoning({ reasoning }: ResponsesBody, repairs: Repairs): Reasonin
   return { mode: summary && summary !== 'none' ? 'on' : 'unsaid' }
 }
 
-function jsonFormat(request: ResponsesBody): JsonFormat | undefined {
-  const format = request.text?.format ?? request.response_format
-  if (format?.type !== 'json_schema' && format?.type !== 'json_object') return undefined
-  return { type: format.type, schema: format.schema ?? format.json_schema?.schema }
+function formatOf({ text, response_format: nested }: ResponsesBody) {
+  const format = text?.format ?? nested
+  if (!format) return undefined
+  const { type, schema, json_schema: wrapped } = format
+  return { type, schema: schema ?? wrapped?.schema, path: 'text.format.schema' }
 }
 
 function isGiven(value: unknown): boolean {
@@ -224,7 +191,7 @@ const MAX_ECHO_CHARS = 16_384
  * What the answer repeats of its request, as JSON text: members that the client set and that are not too large. There
  * is one way of processing only, so a service tier that was asked for is answered as `default`.
  */
-export function echoOf(body: ResponsesBody): string {
+function echoOf(body: ResponsesBody): string {
   const echo: string[] = []
   for (const name of ECHOED) {
     const value = body[name]
@@ -238,7 +205,7 @@ export function echoOf(body: ResponsesBody): string {
 }
 
 /** What all requests of a session have in common: the key that clients give for caching, Codex's thread, the user. */
-export function sessionKeyOf(body: ResponsesBody): string | undefined {
+function sessionKeyOf(body: ResponsesBody): string | undefined {
   const thread = textMember(body.client_metadata ?? {}, 'thread_id')
   return body.prompt_cache_key || thread || body.user || undefined
 }

@@ -2,7 +2,8 @@ import type { ErrorKind, GatewayError } from '../../shared/errors.ts'
 import { asJsonObject } from '../../shared/json.ts'
 import { toOpenAiMessage } from '../answer/openai-error.ts'
 import { glue, glueWith, type Written } from '../answer/output-text.ts'
-import type { AnswerIdentity, EndReason, Usage } from '../answer/stream-part.ts'
+import type { AnswerIdentity } from '../answer/answer-writer.ts'
+import type { EndReason, Usage } from '../answer/stream-part.ts'
 import type { ResponsesPlan } from './output-items.ts'
 
 /** How far a response is. */

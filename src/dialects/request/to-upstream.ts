@@ -12,8 +12,7 @@ import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { RuleId } from '../../kiro/rules/rules.ts'
 import type { Conversation, Source } from '../../kiro/wire/message.ts'
 import type { GatewayError } from '../../shared/errors.ts'
-import type { JsonObject } from '../../shared/json.ts'
-import type { JsonForm } from '../plan/json-answer.ts'
+import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
 import { invalidPart } from '../plan/json-body.ts'
 import {
   type AskedAnswer,
@@ -28,7 +27,7 @@ import type { WebSearchWish } from '../plan/search-tool.ts'
 import { encodeWithin, type RoomNeeded } from './payload-bytes.ts'
 
 /** What a client's request became: the body to send and what to remember for the answer. */
-export interface UpstreamRequest {
+export interface ConvertedRequest {
   readonly type: 'converted'
   /** JSON that begins with `{"conversationState"`. */
   readonly payload: Uint8Array<ArrayBuffer>
@@ -37,30 +36,29 @@ export interface UpstreamRequest {
   readonly borderline: readonly Borderline[]
 }
 
-/** A client's body, parsed, its attachments in their places. */
-export interface ParsedBody {
-  readonly json: JsonObject
-  /** As it came, and of what was put into it. */
-  readonly bytes: number
-}
-
-/** A client's request after its dialect has been read. */
+/** A client's request as its dialect has read it. */
 export interface ClientRequest {
-  /** Of its body, and of what stands outside it. */
-  readonly bodyBytes: number
   readonly conversation: Conversation
   readonly reasoning: ReasoningWish
   /** The client's bound for the answer, in tokens. */
   readonly maxTokens: number | undefined
-  /** What the JSON must be, checked in the answer (`readJsonForm`). */
-  readonly jsonForm?: JsonForm | undefined
+  /** Where the client asks for JSON: how, and the path of the schema. */
+  readonly jsonFormat: (JsonFormat & { readonly path: string }) | undefined
   /** The vendor's web search, which the gateway makes for the model (`findSearchTool`). */
   readonly webSearch?: WebSearchWish | undefined
   /** What all requests of one session have in common. */
   readonly sessionKey: string | undefined
-  readonly answer: Omit<AskedAnswer, 'own'>
+  readonly answer: Omit<AskedAnswer, 'dialect' | 'isJsonAnswer' | 'own'>
   /** What its writer alone must know, by the client's names of the tools that are on offer in the end. */
   readonly own: (offered: readonly string[]) => unknown
+}
+
+interface ConvertOptions {
+  readonly dialect: string
+  /** Of the client's body, and of what stands outside it. */
+  readonly bodyBytes: number
+  readonly options: RequestOptions
+  readonly repairs: Repairs
 }
 
 /**
@@ -72,10 +70,10 @@ export interface ClientRequest {
  */
 export function toUpstream(
   request: ClientRequest,
-  options: RequestOptions,
-  repairs: Repairs
-): UpstreamRequest | RoomNeeded {
-  const { maxTokens } = request
+  { dialect, bodyBytes, options, repairs }: ConvertOptions
+): ConvertedRequest | RoomNeeded {
+  const { maxTokens, jsonFormat } = request
+  const jsonForm = jsonFormat && readJsonForm(jsonFormat, jsonFormat.path)
   refuseLongNames(request)
   const model = resolveModel(request.answer.model, options)
   if (model.isSubstitute) repairs.note('model-substituted', 'model')
@@ -91,7 +89,13 @@ export function toUpstream(
     repairs
   })
   const built = buildPayload({
-    conversation,
+    conversation: {
+      ...conversation,
+      instructions: [
+        ...conversation.instructions,
+        ...(jsonForm === undefined ? [] : [jsonInstruction(jsonFormat?.schema)])
+      ]
+    },
     modelId: model.id,
     takesImages: !options.isCatalogueLive || (model.facts?.takesImages ?? true),
     reasoning,
@@ -101,7 +105,7 @@ export function toUpstream(
     repairs
   })
   const encoded = encodeWithin(built.payload, repairs, {
-    bodyBytes: request.bodyBytes,
+    bodyBytes,
     roomBytes: options.payloadRoomBytes
   })
   if ('type' in encoded) return encoded
@@ -114,7 +118,12 @@ export function toUpstream(
   ]
   const offered = offeredNames(built.payload, built.toolNames)
   const plan: Omit<ReplyPlan, 'keptBytes'> = {
-    asked: { ...request.answer, own: request.own(offered) },
+    asked: {
+      ...request.answer,
+      dialect,
+      isJsonAnswer: jsonForm !== undefined,
+      own: request.own(offered)
+    },
     upstreamModel: model.id,
     toolNames: built.toolNames,
     reasoning: reasoning.source,
@@ -124,7 +133,7 @@ export function toUpstream(
       }),
     textCallForms: textCallFormsOf(built.payload),
     inputTokens: tokens,
-    rounds: planRounds({ jsonForm: request.jsonForm, webSearch }, conversation.toolChoice, offered),
+    rounds: planRounds({ jsonForm, webSearch }, conversation.toolChoice, offered),
     contextWindow,
     repairs: repairs.codes,
     borderline: [...new Set(borderline.map(({ rule }) => rule))]
@@ -201,7 +210,7 @@ const MAX_STOPS = 16
 const MAX_STOP_CHARS = 4096
 
 /** What asks a model without JSON mode for JSON (kiro-protocol §9.9). */
-export function jsonInstruction(schema: unknown): string {
+function jsonInstruction(schema: unknown): string {
   const form =
     'Your final answer must be one valid JSON value and nothing else: no words around it and no Markdown code fence. ' +
     'This does not keep you from calling tools before.'

@@ -9,7 +9,7 @@ import {
   toText,
   type Written
 } from '../../dialects/answer/output-text.ts'
-import type { KeptItems } from '../../dialects/answer/stream-part.ts'
+import type { KeptItems } from '../../dialects/answer/answer-writer.ts'
 import { responseKeyOf } from '../../dialects/openai-responses/output-items.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { makePrivateFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'

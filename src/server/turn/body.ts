@@ -2,7 +2,7 @@ import type { Config } from '../../config/settings.ts'
 import { type Conversion, type DialectName, Dialects } from '../../dialects/dialect.ts'
 import type { FetchedContent } from '../../dialects/request/attachments.ts'
 import { PDF_TOO_COSTLY } from '../../dialects/request/pdf.ts'
-import type { RequestOptions, UpstreamRequest } from '../../dialects/request/to-upstream.ts'
+import type { RequestOptions, ConvertedRequest } from '../../dialects/request/to-upstream.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { ConvertJob, GotAttachments, PdfText } from '../../transform/transform-job.ts'
 import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
@@ -29,7 +29,7 @@ export async function convertClientBody(
   plane: DataPlane,
   { dialect, body, memory, key }: ClientBody,
   signal: AbortSignal
-): Promise<UpstreamRequest> {
+): Promise<ConvertedRequest> {
   const answers = await referencedAnswers(plane, { dialect, body, key, memory })
   const job: ConvertJob = {
     type: 'convert',
@@ -75,7 +75,7 @@ export async function convertWithAttachments(
   job: ConvertJob,
   room: BodyRoom,
   owner: JobOwner
-): Promise<UpstreamRequest> {
+): Promise<ConvertedRequest> {
   const first = await runInRoom(plane, job, room, owner)
   if (first.type === 'converted') return first
   const { body, answers, needs } = first
@@ -221,7 +221,7 @@ export async function referencedAnswers(
   plane: Pick<DataPlane, 'items' | 'config'>,
   { dialect, body, key, memory }: ReadRequest
 ): Promise<readonly Uint8Array[]> {
-  const ids = Dialects[dialect].itemReferencesOf(body)
+  const ids = Dialects[dialect].itemReferencesOf?.(body) ?? []
   if (ids.length === 0) return []
   const maxBytes = Math.min(plane.config().server.maxBodyBytes, memory.largestBytes)
   return plane.items.find(key, ids, async (bytes) => {

@@ -191,10 +191,10 @@ export class Turn {
       'server-timing': this.#progress.toServerTiming(),
       ...this.#usualHeaders
     })
-    const common = { response, stallTimeoutMs, headers, gone: this.#gone }
+    const common = { response, writer, stallTimeoutMs, headers, gone: this.#gone }
     const sink = plan.asked.isStream
-      ? new StreamReply({ ...common, translator: writer, heartbeatMs })
-      : new CollectReply({ ...common, collector: writer })
+      ? new StreamReply({ ...common, heartbeatMs })
+      : new CollectReply(common)
     if (!plan.asked.keepsItems) return sink
     return new KeptReply({
       sink,

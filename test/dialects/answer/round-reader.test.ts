@@ -1,11 +1,8 @@
 import t from 'tap'
 import { MAX_HELD_CHARS, RoundReader } from '../../../src/dialects/answer/round.ts'
-import {
-  type EndReason,
-  type StreamPart,
-  toToolParts
-} from '../../../src/dialects/answer/stream-part.ts'
+import type { EndReason, StreamPart } from '../../../src/dialects/answer/stream-part.ts'
 import type { RoundPlan } from '../../../src/dialects/plan/plan.ts'
+import { toToolParts } from '../../helper/read-answer.ts'
 
 const NONE: RoundPlan = { jsonForm: null, dueCall: null, webSearch: null }
 const JSON_PLAN: RoundPlan = { ...NONE, jsonForm: { type: 'object' } }

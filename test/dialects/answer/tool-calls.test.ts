@@ -1,10 +1,10 @@
 import { deepEqual } from 'node:assert/strict'
 import t from 'tap'
-import { type CompleteCall, toToolParts } from '../../../src/dialects/answer/stream-part.ts'
+import type { CompleteCall } from '../../../src/dialects/answer/stream-part.ts'
 import { ToolCalls, type ToolEvent } from '../../../src/dialects/answer/tool-calls.ts'
 import { fastestMs, heapGrowth } from '../../helper/cost.ts'
 import { array, assert, jsonValue, nat, property, record } from '../../helper/fast-check.ts'
-import { summarize } from '../../helper/read-answer.ts'
+import { summarize, toToolParts } from '../../helper/read-answer.ts'
 import { cutAt, sliceBy, tool } from '../../helper/upstream-events.ts'
 
 function read(events: readonly ToolEvent[], names = {}): [readonly CompleteCall[], boolean] {

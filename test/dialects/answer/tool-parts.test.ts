@@ -1,5 +1,5 @@
 import t from 'tap'
-import { toToolParts } from '../../../src/dialects/answer/stream-part.ts'
+import { toToolParts } from '../../helper/read-answer.ts'
 
 function pieces(json: string): readonly string[] {
   return toToolParts({ id: '1', name: 'f', json }).flatMap((part) =>

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { toText } from '../../../src/dialects/answer/output-text.ts'
-import type { Collector, StreamPart } from '../../../src/dialects/answer/stream-part.ts'
+import type { AnswerWriter } from '../../../src/dialects/answer/answer-writer.ts'
+import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
 import { translate } from '../../helper/read-answer.ts'
 import {
   createCollector,
@@ -36,7 +37,7 @@ const parts: readonly StreamPart[] = [
   { type: 'tool-end' }
 ]
 
-function collect(all: readonly StreamPart[]): Collector {
+function collect(all: readonly StreamPart[]): AnswerWriter {
   const answer = createCollector(plan, responsesIdentity)
   for (const part of all) answer.push(part)
   return answer

@@ -1,7 +1,8 @@
 import type { Response } from 'openai/resources/responses/responses'
 import t from 'tap'
 import { toText } from '../../../src/dialects/answer/output-text.ts'
-import type { StreamPart, Translator, Usage } from '../../../src/dialects/answer/stream-part.ts'
+import type { AnswerWriter } from '../../../src/dialects/answer/answer-writer.ts'
+import type { StreamPart, Usage } from '../../../src/dialects/answer/stream-part.ts'
 import type { ReplyPlan } from '../../../src/dialects/plan/plan.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { readParts, translate } from '../../helper/read-answer.ts'
@@ -32,7 +33,7 @@ function planWith(changes: Partial<PlanChanges> = {}): ReplyPlan<Wishes> {
   return replyPlan({ dialect: 'openai-responses', toolForms: forms, ...changes })
 }
 
-function translator(changes: Partial<PlanChanges> = {}): Translator {
+function translator(changes: Partial<PlanChanges> = {}): AnswerWriter {
   return createTranslator(planWith(changes), responsesIdentity)
 }
 
