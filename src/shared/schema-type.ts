@@ -1,95 +1,33 @@
-import type {
-  Static,
-  TAddOptional,
-  TArray,
-  TArrayOptions,
-  TBoolean,
-  TEnum,
-  TEnumValue,
-  TInteger,
-  TNull,
-  TNumber,
-  TNumberOptions,
-  TObject,
-  TObjectOptions,
-  TProperties,
-  TSchema,
-  TString,
-  TStringOptions,
-  TUnion,
-  TUnknown,
-  TUnsafe
-} from 'typebox'
+import type { Static, TSchema, TUnsafe, Type as TypeBox } from 'typebox'
 
 export type { Static, TSchema, TUnsafe }
-
-type Options = object | undefined
 
 /** Marks a member that may be left out. JSON Schema says that of the object, and does not see this. */
 const isOptional = Symbol('optional')
 
-function toObject<P extends TProperties>(properties: P, options?: TObjectOptions): TObject<P>
-function toObject(properties: Readonly<Record<string, object>>, options?: Options): object {
-  const required = Object.keys(properties).filter(
-    (name) => !(isOptional in (properties[name] ?? {}))
-  )
-  const requirement = required.length > 0 ? { required } : {}
-  return { type: 'object', ...requirement, properties, ...options }
+const builders = {
+  Array: (items: object, options?: object) => ({ type: 'array', items, ...options }),
+  Boolean: () => ({ type: 'boolean' }),
+  Enum: (values: readonly unknown[]) => ({ enum: values }),
+  Integer: (options?: object) => ({ type: 'integer', ...options }),
+  Null: () => ({ type: 'null' }),
+  Number: (options?: object) => ({ type: 'number', ...options }),
+  Object(properties: Readonly<Record<string, object>>, options?: object) {
+    const members = Object.entries(properties)
+    const required = members.flatMap(([name, member]) => (isOptional in member ? [] : name))
+    return { type: 'object', ...(required.length > 0 && { required }), properties, ...options }
+  },
+  Optional: (schema: object) => ({ ...schema, [isOptional]: true }),
+  String: (options?: object) => ({ type: 'string', ...options }),
+  Union: (anyOf: readonly object[]) => ({ anyOf }),
+  Unknown: () => ({}),
+  Unsafe: (schema: object) => ({ ...schema })
 }
 
-function toArray<T extends TSchema>(items: T, options?: TArrayOptions): TArray<T>
-function toArray(items: object, options?: Options): object {
-  return { type: 'array', items, ...options }
-}
-
-function toUnion<T extends TSchema[]>(anyOf: [...T]): TUnion<T>
-function toUnion(anyOf: readonly object[]): object {
-  return { anyOf }
-}
-
-function toEnum<V extends TEnumValue[]>(values: readonly [...V]): TEnum<V>
-function toEnum(values: readonly unknown[]): object {
-  return { enum: values }
-}
-
-function toOptional<T extends TSchema>(schema: T): TAddOptional<T>
-function toOptional(schema: object): object {
-  return { ...schema, [isOptional]: true }
-}
-
-function toUnsafe<T>(schema: TSchema): TUnsafe<T>
-function toUnsafe(schema: object): object {
-  return { ...schema }
-}
-
-function toString(options?: TStringOptions): TString
-function toString(options?: Options): object {
-  return { type: 'string', ...options }
-}
-
-function toNumber(options?: TNumberOptions): TNumber
-function toNumber(options?: Options): object {
-  return { type: 'number', ...options }
-}
-
-function toInteger(options?: TNumberOptions): TInteger
-function toInteger(options?: Options): object {
-  return { type: 'integer', ...options }
-}
-
-function toBoolean(): TBoolean
-function toBoolean(): object {
-  return { type: 'boolean' }
-}
-
-function toNull(): TNull
-function toNull(): object {
-  return { type: 'null' }
-}
-
-function toUnknown(): TUnknown
-function toUnknown(): object {
-  return {}
+/** Ours make the same as those of TypeBox, so they may have their types. */
+function typed(ours: typeof builders): Pick<typeof TypeBox, keyof typeof builders>
+function typed(ours: object): object {
+  return ours
 }
 
 /**
@@ -97,17 +35,4 @@ function toUnknown(): object {
  * (`test/shared/schema-type.test.ts`). The original brings an interpreter of TypeScript along: 7 MB in every process and
  * every thread.
  */
-export const Type = {
-  Array: toArray,
-  Boolean: toBoolean,
-  Enum: toEnum,
-  Integer: toInteger,
-  Null: toNull,
-  Number: toNumber,
-  Object: toObject,
-  Optional: toOptional,
-  String: toString,
-  Union: toUnion,
-  Unknown: toUnknown,
-  Unsafe: toUnsafe
-} as const
+export const Type = typed(builders)
