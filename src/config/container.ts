@@ -108,6 +108,37 @@ export function readOpenFilesLimit(read: ReadText = readText): number | null {
   return toWholeNumber(soft)
 }
 
+/** Between two looks at the limit of a running process. */
+const LIMIT_LOOK_MS = 1_000
+
+/** What a running worker has been given. */
+export interface GivenConnections {
+  readonly planned: number
+  /** As it is now. */
+  readonly maxUpstream: () => number | null
+}
+
+/**
+ * How many connections of clients a worker may hold now: whoever runs it may lower the limit of open files at any time,
+ * and raise it again.
+ */
+export function followOpenFiles(
+  { planned, maxUpstream }: GivenConnections,
+  { readLimit = () => readOpenFilesLimit(), now = () => performance.now() } = {}
+): () => number {
+  let connections = planned
+  let readAt = -Infinity
+  return () => {
+    if (now() - readAt < LIMIT_LOOK_MS) return connections
+    readAt = now()
+    const openFiles = readLimit()
+    if (openFiles === null) return connections // without a file to spare it can't be read
+    const wishes = { wanted: null, planned, workers: 1, openFiles, maxUpstream: maxUpstream() }
+    connections = chooseConnections(wishes)
+    return connections
+  }
+}
+
 /** v1 says 2^63 less a page for "no limit"; no container is granted a pebibyte. */
 const UNLIMITED_FROM = 1024 ** 5
 

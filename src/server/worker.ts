@@ -1,3 +1,4 @@
+import { followOpenFiles } from '../config/container.ts'
 import type { Config } from '../config/settings.ts'
 import { Channel, type Endpoint } from '../ipc/channel.ts'
 import type { ClusterStatus, FromWorker, ToWorker, WorkerStart } from '../ipc/messages.ts'
@@ -235,8 +236,14 @@ function createParts(
   const metrics = new MetricsDesk({ channel, plane, workerId, pulse, logStream })
   const usage = new UsageReports(channel, pulse)
   const refusals = new RefusalLog(log)
+  const maxConnections = followOpenFiles({
+    planned: memory.connectionsPerWorker,
+    maxUpstream: () => current.config.pool.maxConnections
+  })
   const connections = new ClientConnections({
-    maxConnections: memory.connectionsPerWorker,
+    get maxConnections() {
+      return maxConnections()
+    },
     stallTimeoutMs: () => current.config.server.clientStallTimeoutMs,
     headersTimeoutMs: Math.min(HEADERS_TIMEOUT_MS, config.server.bodyTimeoutMs),
     describeError: (error) => describeBadRequest(refusals, error),

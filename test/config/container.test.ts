@@ -7,6 +7,7 @@ import {
   parseCpuMax,
   parseMemoryLimit,
   readContainerLimits,
+  followOpenFiles,
   readOpenFilesLimit
 } from '../../src/config/container.ts'
 
@@ -118,4 +119,22 @@ t.test('chooseConnections()', async (t) => {
   t.equal(chooseConnections({ ...few, maxUpstream: null }), 472, 'or half of them')
   t.equal(chooseConnections({ ...few, openFiles: 128 }), 24)
   t.equal(chooseConnections({ ...few, openFiles: 20 }), 1)
+})
+
+t.test('followOpenFiles()', async (t) => {
+  let openFiles: number | null = 1024
+  let now = 0
+  const given = { planned: 1500, maxUpstream: () => 300 }
+  const follow = followOpenFiles(given, { readLimit: () => openFiles, now: () => now })
+  const later = (limit: number | null): number => {
+    openFiles = limit
+    now += 1_000
+    return follow()
+  }
+  t.equal(follow(), 644)
+  openFiles = 128
+  t.equal(follow(), 644, 'it is not looked up for every connection')
+  t.equal(later(128), 24)
+  t.equal(later(null), 24, 'unreadable: no file to spare')
+  t.equal(later(1_048_576), 1500)
 })

@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { alivePeers } from '../chaos/kernel-view.ts'
 import { type GatewayOptions, startGateway } from '../helper/gateway-process.ts'
@@ -88,4 +90,36 @@ t.test('few open files: beyond them clients are told, and health checks answered
 
 function count(statuses: readonly number[], wanted: number): number {
   return statuses.filter((status) => status === wanted).length
+}
+
+t.test('few open files while a worker runs: clients are told, and it recovers', async (t) => {
+  const env = { ...settings, WORKERS: '1' }
+  const { gateway, stream, health, port } = await setUp(t, { launcher: [], env })
+  const [pid = 0] = gateway.workerPids()
+  const models = async (): Promise<number> => {
+    const headers = { authorization: `Bearer ${KEY}`, connection: 'close' }
+    const response = await fetch(`${gateway.url}/v1/models`, { headers })
+    await response.text()
+    return response.status
+  }
+  for (let i = 0; i < 40; i++) stream().catch(() => {}) // ends with the test
+  await until(async () => alivePeers(port).size >= 40)
+  const before = limitFiles(pid, '128') // leaves room for 28
+  await until(async () => (await models()) === 503)
+  for (let i = 0; i < 5; i++) await t.resolveMatch(health(), 200)
+  limitFiles(pid, before)
+  await until(async () => (await models()) === 200)
+  t.ok(alivePeers(port).size >= 40, 'whoever was there stayed')
+  t.same(gateway.workerPids(), [pid])
+})
+
+/** Gives what it was. */
+function limitFiles(pid: number, files: string): string {
+  const limits = readFileSync(`/proc/${pid}/limits`, 'utf8')
+  execFileSync('prlimit', ['--pid', String(pid), `--nofile=${files}:`])
+  return /^Max open files\s+(\S+)/m.exec(limits)?.[1] ?? ''
+}
+
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 200))
 }

@@ -7,7 +7,7 @@ import { BodyInCrumbs, BodyPace } from '../plane/body-pace.ts'
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void
 
 export interface ConnectionsOptions {
-  /** Most connections at once; a few more are taken in to be refused politely. */
+  /** Most connections at once, which may change; a few more are taken in to be refused politely. */
   readonly maxConnections: number
   /** Longest time a client may leave an answer unread. */
   readonly stallTimeoutMs: () => number
