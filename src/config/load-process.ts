@@ -8,6 +8,7 @@ import {
   withoutEmpty,
   withOwnNames
 } from './load.ts'
+import { codeOf } from '../shared/errors.ts'
 
 /** As `LoadResult`, and the file that had a say; `null` if there was none. */
 export type ProcessLoadResult =
@@ -55,7 +56,7 @@ export function readEnvFile(path: string): Environment | null {
   try {
     return parse(readFileSync(path))
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return null
+    if (codeOf(cause) === 'ENOENT') return null
     throw configInvalid([`${path} cannot be read: ${String(cause)}`], cause)
   }
 }

@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import type { AuthType } from '../kiro/wire/credential-snapshot.ts'
 import { isProfileArn, isRegion } from '../kiro/wire/hosts.ts'
 import type { Logger } from '../observe/logger.ts'
-import { GatewayError } from '../shared/errors.ts'
+import { codeOf, GatewayError } from '../shared/errors.ts'
 import { type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
 import { replaceFile } from '../shared/private-files.ts'
 import { parseExpiry } from './sign-in.ts'
@@ -297,10 +297,10 @@ export function fileError(
 }
 
 function describeCause(cause: unknown): string {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  const code = codeOf(cause)
   if (code === 'ENOENT' || code === 'ENOTDIR') return 'does not exist.'
   if (code === 'EACCES' || code === 'EPERM') {
     return `may not be read by this user (uid ${process.geteuid?.() ?? 'unknown'}).`
   }
-  return `cannot be read (${String(code)}).`
+  return `cannot be read (${code}).`
 }

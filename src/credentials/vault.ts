@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from '../observe/logger.ts'
 import { type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
+import { codeOf } from '../shared/errors.ts'
 import { makePrivateFolder, replaceFile } from '../shared/private-files.ts'
 import type { RenewedTokens } from './renew.ts'
 import { expiryOf, parseExpiry } from './sign-in.ts'
@@ -154,7 +155,7 @@ export class OverlayStore {
       if (size > MAX_OVERLAY_BYTES) return {}
       return parseJsonObject(await readFile(this.path, 'utf8')) ?? {}
     } catch (cause) {
-      const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+      const code = codeOf(cause)
       if (code !== 'ENOENT' && code !== 'ENOTDIR') {
         this.#log.warn({ path: this.path, code }, 'overlay file cannot be read')
       }

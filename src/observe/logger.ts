@@ -9,6 +9,7 @@ import {
   stdTimeFunctions
 } from 'pino'
 import { cleanText, toLogFields } from './log-fields.ts'
+import { codeOf } from '../shared/errors.ts'
 
 export type { Logger } from 'pino'
 
@@ -269,7 +270,7 @@ export class LineWriter {
       }
       return 'written'
     } catch (error) {
-      if (isBusy(error)) return 'busy'
+      if (codeOf(error) === 'EAGAIN') return 'busy'
       this.#rest = NOTHING
       this.#lost++
       return 'lost'
@@ -282,7 +283,3 @@ type Outcome = 'written' | 'busy' | 'lost'
 const NOTHING = Buffer.alloc(0)
 const NEWLINE = Buffer.from('\n')
 const SLEEPER = new Int32Array(new SharedArrayBuffer(4))
-
-function isBusy(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EAGAIN'
-}

@@ -5,7 +5,7 @@ import type { ClusterStatus, FromWorker, ToWorker, WorkerStart } from '../ipc/me
 import type { Catalogue } from '../kiro/models/models.ts'
 import { createLogger, type Logger, type LogStream } from '../observe/logger.ts'
 import { RefusalLog } from '../observe/refusal-log.ts'
-import { GatewayError } from '../shared/errors.ts'
+import { codeOf, GatewayError } from '../shared/errors.ts'
 import { describeBadRequest, refuseCrowd } from './http/app-errors.ts'
 import { createApp } from './http/app.ts'
 import { Authenticator } from './http/auth.ts'
@@ -274,7 +274,7 @@ function createParts(
 const HEADERS_TIMEOUT_MS = 20_000
 
 function listenProblem(cause: unknown, host: string, port: number): string {
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+  const code = codeOf(cause) || 'unknown'
   const why =
     code === 'EADDRINUSE'
       ? 'another program listens there. Stop it, or choose another SERVER_PORT (or --port).'

@@ -255,6 +255,15 @@ export class GatewayError extends Error {
   }
 }
 
+/**
+ * The code of an error of Node, OpenSSL or undici; `''` where it has none. It may come from another context, so
+ * `instanceof` cannot be used.
+ */
+export function codeOf(error: unknown): string {
+  const isObject = typeof error === 'object' && error !== null
+  return isObject && 'code' in error && typeof error.code === 'string' ? error.code : ''
+}
+
 /** Any error that is not ours by now is a bug: the log gets all of it, the client none. */
 export function asGatewayError(cause: unknown): GatewayError {
   return cause instanceof GatewayError

@@ -1,5 +1,5 @@
 import { type Context, createContext, Script } from 'node:vm'
-import { abortErrorOf, GatewayError } from '../shared/errors.ts'
+import { abortErrorOf, codeOf, GatewayError } from '../shared/errors.ts'
 import type { JobOwner } from './thread-lane.ts'
 import { transformFailed } from './transform-job.ts'
 import type { TurnQueue } from './transform-pool.ts'
@@ -153,7 +153,7 @@ class Watchdog {
     try {
       CALL.runInContext(this.#context, { timeout: timeoutMs })
     } catch (error) {
-      if (!isTimeout(error)) throw error
+      if (codeOf(error) !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error
     } finally {
       this.#scope.job = null
     }
@@ -161,10 +161,4 @@ class Watchdog {
     for (const result of results) return result
     return TOO_LONG
   }
-}
-
-/** It is an error of the other context, so no instance of ours. */
-function isTimeout(error: unknown): boolean {
-  const isObject = typeof error === 'object' && error !== null
-  return isObject && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
 }

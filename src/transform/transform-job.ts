@@ -5,7 +5,7 @@ import type { AnswerCheck, JsonForm } from '../dialects/plan/json-answer.ts'
 import { tooCostly } from '../dialects/plan/json-body.ts'
 import type { FetchedContent } from '../dialects/request/attachments.ts'
 import type { RequestOptions } from '../dialects/request/to-upstream.ts'
-import { type ErrorData, GatewayError } from '../shared/errors.ts'
+import { codeOf, type ErrorData, GatewayError } from '../shared/errors.ts'
 import { ownsMemory } from '../shared/own-memory.ts'
 
 /**
@@ -131,7 +131,7 @@ export function transformFailed(cause: unknown): GatewayError {
 
 /** Whether a thread has ended because its heap was full. */
 export function isHeapFull(cause: unknown): boolean {
-  return cause instanceof Error && 'code' in cause && cause.code === 'ERR_WORKER_OUT_OF_MEMORY'
+  return codeOf(cause) === 'ERR_WORKER_OUT_OF_MEMORY'
 }
 
 /** The body in a buffer of its own, which can be moved: small reads share the buffer of a pool. */

@@ -1,4 +1,4 @@
-import { type ErrorCode, GatewayError } from '../shared/errors.ts'
+import { codeOf, type ErrorCode, GatewayError } from '../shared/errors.ts'
 
 /** How far a call has come. `answering`: what was asked for has begun to come. */
 export type CallPhase = 'connecting' | 'sent' | 'headers' | 'answering'
@@ -76,10 +76,6 @@ function flattenCauses(cause: unknown): readonly Error[] {
     if (next instanceof AggregateError) queue.push(...next.errors)
   }
   return found
-}
-
-function codeOf(error: Error): string {
-  return 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
 
 function kindOf(error: Error, code: string, phase: CallPhase): FailureKind | null {

@@ -10,6 +10,7 @@ import {
   valueAt
 } from '../../shared/json.ts'
 import { invalidPart } from './json-body.ts'
+import { codeOf } from '../../shared/errors.ts'
 
 /** What an answer in JSON must be. */
 export type JsonForm =
@@ -83,7 +84,8 @@ function checkValue(value: unknown, schema: AnswerSchema, timeoutMs: number): An
     return complete(runWithin(timeoutMs, check))
   } catch (error) {
     // A watchdog's end, or a recursion without end; anything else is a bug.
-    const isEndless = error instanceof RangeError || isTimeout(error)
+    const isEndless =
+      error instanceof RangeError || codeOf(error) === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
     if (isEndless) return { problems: [], isComplete: false }
     throw error
   }
@@ -95,12 +97,6 @@ function runWithin<T>(timeoutMs: number, run: () => T): T {
   runInNewContext('run()', { run: () => void (outcome.value = run()) }, { timeout: timeoutMs })
   if ('value' in outcome) return outcome.value
   throw new Error('the check did not end')
-}
-
-/** It is an error of the other context, so no instance of ours. */
-function isTimeout(error: unknown): boolean {
-  const isObject = typeof error === 'object' && error !== null
-  return isObject && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
 }
 
 /**

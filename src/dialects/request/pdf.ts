@@ -1,6 +1,7 @@
 import { constants, inflateRawSync } from 'node:zlib'
 import type { getDocumentProxy } from 'unpdf'
 import type { AttachmentContent } from './attachments.ts'
+import { codeOf } from '../../shared/errors.ts'
 
 /** More text than this fits into no model's window. */
 const MaxChars = 400_000
@@ -140,8 +141,6 @@ function unpackedSize(packed: Buffer): number {
       finishFlush: constants.Z_SYNC_FLUSH
     }).length
   } catch (error) {
-    const isTooLarge =
-      error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE'
-    return isTooLarge ? MAX_STREAM_BYTES + 1 : 0
+    return codeOf(error) === 'ERR_BUFFER_TOO_LARGE' ? MAX_STREAM_BYTES + 1 : 0
   }
 }

@@ -7,7 +7,7 @@ import {
 } from '../../dialects/dialect.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
-import { asGatewayError, GatewayError } from '../../shared/errors.ts'
+import { asGatewayError, codeOf, GatewayError } from '../../shared/errors.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import { KNOWN, STRANGER } from '../turn/answer-early.ts'
 import { dialectOfPath } from './turn-routes.ts'
@@ -60,7 +60,7 @@ export function noSuchRoute(
  * dialect, to speak in.
  */
 export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Error): string {
-  const code = 'code' in cause ? String(cause.code) : ''
+  const code = codeOf(cause)
   const requestId = requestIdOf(undefined)
   const isLate = code === 'ERR_HTTP_REQUEST_TIMEOUT'
   const isLarge = code === 'HPE_HEADER_OVERFLOW'

@@ -2,6 +2,7 @@ import { createServer, IncomingMessage, type Server, type ServerResponse } from 
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { BodyInCrumbs, BodyPace } from '../plane/body-pace.ts'
+import { codeOf } from '../../shared/errors.ts'
 
 /** Answers one request; what `node:http` calls a request listener. */
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void
@@ -350,7 +351,7 @@ export class ClientConnections {
   #onError(error: Error, connection: ClientConnection): void {
     const { socket, answering, standing } = connection
     if (standing === 'ending') return stopIfMuch(connection) // else it may send what it likes
-    const isReset = 'code' in error && error.code === 'ECONNRESET'
+    const isReset = codeOf(error) === 'ECONNRESET'
     if (isReset || !socket.writable) socket.destroy()
     else if (answering?.req.complete === true) connection.isCut = true
     else if (answering?.headersSent === true) this.#end(socket, this.#lingerMs)

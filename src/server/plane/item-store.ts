@@ -14,6 +14,7 @@ import { responseKeyOf } from '../../dialects/openai-responses/output-items.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { makePrivateFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
 import { inBatches, NAME_DIGITS, sweepItems } from './item-sweeper.ts'
+import { codeOf } from '../../shared/errors.ts'
 
 export interface ItemStoreLimits {
   /** Of all workers together; 0 keeps nothing. */
@@ -205,7 +206,7 @@ export class ItemStore {
     const isKnown = this.#retryAt !== null
     this.#retryAt = this.#now() + DISK_RETRY_MS
     if (isKnown) return
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+    const code = codeOf(cause) || 'unknown'
     const { folder: path } = this.#options
     this.#options.log.warn(
       { path, code },

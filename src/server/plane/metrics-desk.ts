@@ -1,6 +1,6 @@
 import { Pending, type ToPrimary } from '../../ipc/channel.ts'
 import type { LogStream } from '../../observe/logger.ts'
-import { PoolMetrics } from '../../upstream/connections/pool-metrics.ts'
+import { PoolMetrics } from '../../upstream/connections/pool.ts'
 import type { DataPlane } from './data-plane.ts'
 import type { PrimaryPulse } from './primary-links.ts'
 

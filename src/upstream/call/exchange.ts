@@ -1,7 +1,13 @@
-import type { Dispatcher } from 'undici'
 import { freeMemory } from '../../shared/own-memory.ts'
 import type { CallPhase } from '../classify.ts'
 import type { Connection } from '../connections/connection.ts'
+import {
+  afterMessage,
+  type EngineFlow,
+  type EngineHandler,
+  isPeerClose,
+  outsideEngine
+} from '../connections/engine.ts'
 import type { ConnectionPool } from '../connections/pool.ts'
 
 export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>
@@ -57,7 +63,7 @@ export class Exchange {
   /** Ends the opening of a connection; made only where one is opened, since it costs more than all else here. */
   #opening: AbortController | null = null
   #connection: Connection | null = null
-  #controller: Dispatcher.DispatchController | null = null
+  #flow: EngineFlow | null = null
   #silence: NodeJS.Timeout | null = null
   #isPaused = false
 
@@ -84,13 +90,13 @@ export class Exchange {
   pause(): void {
     if (this.#phase === 'over') return // by now the connection may serve somebody else
     this.#isPaused = true
-    this.#controller?.pause()
+    this.#flow?.pause()
   }
 
   resume(): void {
     this.#isPaused = false
     if (this.#phase === 'headers') this.#silence?.refresh()
-    this.#controller?.resume()
+    this.#flow?.resume()
   }
 
   /** The answer has begun, so the request is never sent again: frees its body's memory. */
@@ -140,29 +146,28 @@ export class Exchange {
         path: request.url.pathname + request.url.search,
         method: request.method,
         headers: request.headers,
-        body: request.body,
-        bodyTimeout: 0 // ours, since the engine would end the connection with a FIN that a silent peer may never hear
+        body: request.body
       },
       this.#handlerFor(connection)
     )
   }
 
-  #handlerFor(connection: Connection): Dispatcher.DispatchHandler {
+  #handlerFor(connection: Connection): EngineHandler {
     const { pool, reader } = this.#options
     const isMine = (): boolean => this.#connection === connection && this.#phase !== 'over'
     return {
-      onRequestStart: (controller) => {
+      onRequestStart: (flow) => {
         if (this.#connection !== connection) return
-        this.#controller = controller
-        if (this.#isPaused) controller.pause()
+        this.#flow = flow
+        if (this.#isPaused) flow.pause()
       },
-      onResponseStart: (_controller, status, headers) => {
+      onResponseStart: (_flow, status, headers) => {
         if (!isMine() || status < 200) return
         this.#phase = 'headers'
         this.#awaitMore(connection)
         reader.onHeaders(status, headers)
       },
-      onResponseData: (_controller, chunk) => {
+      onResponseData: (_flow, chunk) => {
         if (!isMine()) return
         this.#silence?.refresh()
         reader.onChunk(chunk)
@@ -170,13 +175,12 @@ export class Exchange {
       onResponseEnd: () => {
         if (!isMine()) return
         this.#end()
-        // The engine has to finish with the message before it can tell whether the connection lives on.
-        queueMicrotask(() => {
+        afterMessage(() => {
           void this.#settle(pool.giveBack(connection)) // cannot reject
         })
         reader.onEnd()
       },
-      onResponseError: (_controller, cause) => {
+      onResponseError: (_flow, cause) => {
         if (isMine()) this.#onBroken(connection, cause)
       }
     }
@@ -191,9 +195,8 @@ export class Exchange {
     }
     this.#phase = 'connecting'
     this.#connection = null
-    this.#controller = null
-    // A fresh task: the engine must not be entered again from inside its error handler.
-    setImmediate(() => {
+    this.#flow = null
+    outsideEngine(() => {
       void this.#options.pool.discard(connection).then(() => this.#start(null)) // as above
     })
   }
@@ -222,7 +225,7 @@ export class Exchange {
     this.#phase = 'over'
     if (this.#silence !== null) clearTimeout(this.#silence)
     this.#options.signal.removeEventListener('abort', this.#onAbort)
-    this.#controller?.resume() // behind unread bytes the peer's FIN would never be seen
+    this.#flow?.resume() // behind unread bytes the peer's FIN would never be seen
   }
 
   async #settle(settled: Promise<void>): Promise<void> {
@@ -242,10 +245,4 @@ export function releaseSentBody(body: Uint8Array | string | null): void {
 /** Fails an answer in the words of undici, so that one classifier serves all. */
 class BodyTimeout extends Error {
   readonly code = 'UND_ERR_BODY_TIMEOUT'
-}
-
-/** The connection was closed by its peer, with or without a reset. */
-function isPeerClose(cause: unknown): boolean {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
-  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE'
 }

@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Metrics } from '../../observe/metrics.ts'
+import { codeOf } from '../../shared/errors.ts'
 import { HostNames } from '../names/host-names.ts'
 import { addressOf, type ProxyChoice } from '../proxy/proxy.ts'
 import { type CloseReason, Connection, NOTICE_GRACE_MS } from './connection.ts'
-import { IdleConnections } from './idle-connections.ts'
 import { openSocket } from './open-socket.ts'
 
 /** What the pool may hold, asked anew each time because leases move. */
@@ -55,7 +56,11 @@ export class ConnectionPool {
   readonly #names: HostNames
   /** Bounded by `limits.maxSockets()`. */
   readonly #open = new Set<Connection>()
-  readonly #idle = new IdleConnections()
+  /**
+   * In the order in which they fell idle. The last one to an origin is taken first, so that the others can grow old; the
+   * first, over all origins, is closed first. Bounded by `limits.maxIdle()`.
+   */
+  readonly #idle: Connection[] = []
   /** Bounded by the number of hosts, which no client names. */
   readonly #tlsSessions = new Map<string, Buffer>()
   readonly #closed: Partial<Record<CloseReason, number>> = {}
@@ -80,8 +85,11 @@ export class ConnectionPool {
 
   /** The most recently used idle connection to this origin, or `null`. It is the caller's until `release()`. */
   takeIdle(origin: URL): Connection | null {
-    const connection = this.#idle.takeNewest(origin)
-    if (connection === null) return null
+    const name = origin.origin
+    const isUsable = (one: Connection): boolean => one.isIdle && one.origin.origin === name
+    const index = this.#idle.findLastIndex(isUsable)
+    if (index < 0) return null
+    const [connection = null] = this.#idle.splice(index, 1)
     this.#reused += 1
     this.#busy += 1
     return connection
@@ -136,8 +144,8 @@ export class ConnectionPool {
    */
   async trim(max: number): Promise<void> {
     while (this.#sockets() - this.#closing.size > max) {
-      const oldest = this.#idle.takeOldest()
-      if (oldest === null) break
+      const oldest = this.#idle.shift()
+      if (oldest === undefined) break
       void this.#close(oldest, 'reclaimed') // awaited below
     }
     const gone = [...this.#closing.values()]
@@ -146,10 +154,9 @@ export class ConnectionPool {
 
   /** Fewer than before may sit idle: closes what is too many. */
   trimIdle(): void {
-    while (this.#idle.size > this.#options.limits.maxIdle()) {
-      const oldest = this.#idle.takeOldest()
-      if (oldest !== null) void this.#close(oldest, 'excess_idle') // not awaited
-    }
+    const excess = this.#idle.length - this.#options.limits.maxIdle()
+    if (excess <= 0) return
+    for (const oldest of this.#idle.splice(0, excess)) void this.#close(oldest, 'excess_idle') // not awaited
   }
 
   /** Changes how long connections may sit idle from now on; `null` = for ever. */
@@ -163,7 +170,7 @@ export class ConnectionPool {
   stats(): PoolStats {
     return {
       busy: this.#busy,
-      idle: this.#idle.size,
+      idle: this.#idle.length,
       connecting: this.#connecting,
       closing: this.#closing.size,
       opened: this.#opened,
@@ -220,7 +227,7 @@ export class ConnectionPool {
   }
 
   #rest(connection: Connection): void {
-    this.#idle.add(connection)
+    this.#idle.push(connection)
     this.trimIdle()
     this.#scheduleSweep()
     this.#wakeRoomWaiter()
@@ -235,8 +242,8 @@ export class ConnectionPool {
   }
 
   #makeRoom(signal: AbortSignal): Promise<void> {
-    const oldest = this.#idle.takeOldest()
-    if (oldest !== null) void this.#close(oldest, 'excess_idle') // its going wakes a waiter
+    const oldest = this.#idle.shift()
+    if (oldest !== undefined) void this.#close(oldest, 'excess_idle') // its going wakes a waiter
     return new Promise((resolve, reject) => {
       const onRoom = (): void => {
         signal.removeEventListener('abort', onAbort)
@@ -254,7 +261,8 @@ export class ConnectionPool {
 
   #onClosed(connection: Connection, reason: CloseReason): void {
     this.#open.delete(connection)
-    this.#idle.remove(connection)
+    const index = this.#idle.indexOf(connection)
+    if (index >= 0) this.#idle.splice(index, 1)
     this.#closed[reason] = (this.#closed[reason] ?? 0) + 1
     this.#options.onConnectionClosed?.((performance.now() - connection.openedAt) / 1000)
     this.#closing.get(connection)?.resolve()
@@ -270,10 +278,10 @@ export class ConnectionPool {
   }
 
   #scheduleSweep(): void {
-    const oldestSince = this.#idle.oldestSince()
-    if (this.#sweep !== null || oldestSince === null) return
+    const [oldest] = this.#idle
+    if (this.#sweep !== null || oldest === undefined) return
     if (this.#keepaliveExpiryMs === null || this.#isClosed) return
-    const delayMs = Math.max(1, oldestSince + this.#keepaliveExpiryMs - performance.now())
+    const delayMs = Math.max(1, oldest.idleSince + this.#keepaliveExpiryMs - performance.now())
     this.#sweep = setTimeout(() => {
       this.#sweep = null
       this.#closeExpired()
@@ -284,16 +292,57 @@ export class ConnectionPool {
   #closeExpired(): void {
     if (this.#keepaliveExpiryMs === null) return
     const limit = performance.now() - this.#keepaliveExpiryMs + 0.5 // timers may fire a little early
-    while ((this.#idle.oldestSince() ?? Infinity) <= limit) {
-      const oldest = this.#idle.takeOldest()
-      if (oldest !== null) void this.#close(oldest, 'expired') // not awaited
-    }
+    const young = this.#idle.findIndex(({ idleSince }) => idleSince > limit)
+    const expired = young < 0 ? this.#idle.splice(0) : this.#idle.splice(0, young)
+    for (const connection of expired) void this.#close(connection, 'expired') // not awaited
     this.#scheduleSweep()
   }
 }
 
 /** Nothing listened there, or the name is unknown: no connection was made that the peer could still count. */
 function isRefusal(cause: unknown): boolean {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
-  return code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EAI_AGAIN'
+  return ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'].includes(codeOf(cause))
+}
+
+export interface PoolMetricsOptions {
+  readonly pool: Pick<ConnectionPool, 'stats'>
+  readonly metrics: Metrics
+  /** The worker's slot, or who else has a pool. */
+  readonly owner: string
+}
+
+/** Tells the metrics of one process about its connections to the upstream. */
+export class PoolMetrics {
+  readonly #options: PoolMetricsOptions
+  #told: PoolStats
+
+  constructor(options: PoolMetricsOptions) {
+    this.#options = options
+    this.#told = options.pool.stats()
+  }
+
+  /** Notes how things stand. The pool counts for itself; what has come since the last time is added. */
+  note(): void {
+    const { metrics, pool, owner: worker } = this.#options
+    const now = pool.stats()
+    const { busy: active, idle, connecting, closing } = now
+    for (const [state, count] of Object.entries({ active, idle, connecting, closing })) {
+      metrics.upstreamConnections.set({ state }, count)
+      metrics.workerConnections.set({ worker, state }, count)
+    }
+    metrics.openConnections.set({ http_connection_state: 'active' }, active)
+    metrics.openConnections.set({ http_connection_state: 'idle' }, idle)
+    metrics.connectionReuse.inc(now.reused - this.#told.reused)
+    for (const [reason, count] of added(this.#told.openedFor, now.openedFor))
+      metrics.connectionsOpened.inc({ reason }, count)
+    for (const [reason, count] of added(this.#told.closed, now.closed))
+      metrics.connectionsClosed.inc({ reason }, count)
+    this.#told = now
+  }
+}
+
+type Counts = Readonly<Record<string, number>>
+
+function* added(before: Counts, now: Counts): Generator<readonly [string, number]> {
+  for (const [name, count] of Object.entries(now)) yield [name, count - (before[name] ?? 0)]
 }

@@ -6,6 +6,7 @@ import {
   type NameLookup,
   NameUnresolved
 } from './name-lookup.ts'
+import { codeOf } from '../../shared/errors.ts'
 
 /** An answer is used again for as long as its servers allow, but within these bounds: containers move. */
 const MIN_FRESH_MS = 1_000
@@ -225,7 +226,7 @@ async function askSystem(host: string): Promise<NameAnswer> {
     )
     if (addresses.length > 0) return { addresses, ttlMs: SYSTEM_TTL_MS }
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+    const code = codeOf(cause) || 'unknown'
     throw new NameUnresolved(code === 'EAI_AGAIN' ? 'EAI_AGAIN' : 'ENOTFOUND', host, code)
   }
   throw new NameUnresolved('ENOTFOUND', host, 'no address')

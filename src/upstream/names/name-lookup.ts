@@ -2,6 +2,7 @@ import { Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { HostsFile } from './hosts-file.ts'
+import { codeOf } from '../../shared/errors.ts'
 
 export interface HostAddress {
   readonly address: string
@@ -136,7 +137,7 @@ async function ask(
     const ttlMs = Math.min(...found.map(({ ttl }) => ttl)) * 1000
     return { addresses: found.map(({ address }) => ({ address, family })), ttlMs }
   } catch (cause) {
-    return { code: cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown' }
+    return { code: codeOf(cause) || 'unknown' }
   }
 }
 

@@ -1,7 +1,6 @@
 import t from 'tap'
 import { Metrics, toPrometheusText } from '../../../src/observe/metrics.ts'
-import { PoolMetrics } from '../../../src/upstream/connections/pool-metrics.ts'
-import type { PoolStats } from '../../../src/upstream/connections/pool.ts'
+import { PoolMetrics, type PoolStats } from '../../../src/upstream/connections/pool.ts'
 
 const nothing: PoolStats = {
   busy: 0,

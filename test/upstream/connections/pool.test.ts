@@ -307,6 +307,19 @@ t.test('trim()', (t) => {
     t.match(pool.stats(), { busy: 1, idle: 2, closing: 0, closed: { reclaimed: 2 } })
   })
 
+  t.test('closes the oldest over all origins', async (t) => {
+    const here = await CountingUpstream.start(t)
+    const there = await CountingUpstream.start(t)
+    const pool = connectionPool(t)
+    const [a, b] = await busyCalls(pool, here, 2)
+    const [c, d] = await busyCalls(pool, there, 2)
+    for (const call of [a!, c!, b!, d!]) await call.finish()
+    await pool.trim(2)
+    const left = [a!, b!, c!, d!].map(({ socket }) => !socket.destroyed)
+    t.same(left, [false, true, false, true])
+    t.match(pool.stats(), { idle: 2, closed: { reclaimed: 2 } })
+  })
+
   t.test('closes nothing at or above what is open', async (t) => {
     const upstream = await CountingUpstream.start(t)
     const pool = connectionPool(t)
