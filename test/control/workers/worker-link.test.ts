@@ -1,7 +1,8 @@
 import cluster from 'node:cluster'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { WorkerLink } from '../../../src/control/workers/worker-link.ts'
+import { planMemory } from '../../../src/config/memory-plan.ts'
+import { setUpForks, WorkerLink } from '../../../src/control/workers/worker-link.ts'
 
 /** Tries to start a worker and resolves with why it is gone. */
 async function startWorker(t: Test, act = (_link: WorkerLink): void => {}): Promise<string> {
@@ -66,3 +67,19 @@ t.test('a worker that is still loading when the gateway stops is not waited for'
   cluster.setupPrimary({ exec, args: [] })
   t.equal(await startWorker(t, (link) => link.drain()), 'SIGKILL')
 })
+
+t.test(
+  'a worker keeps what it has compiled while nobody asks, and its heap is as planned',
+  async (t) => {
+    const plan = planMemory(512 * 1024 * 1024, { workers: 2, threads: 1 })
+    const { oldSpaceMb, semiSpaceMb } = plan.worker
+    const wanted = [
+      `--max-old-space-size=${oldSpaceMb}`,
+      `--max-semi-space-size=${semiSpaceMb}`,
+      '--no-memory-reducer'
+    ]
+    const text = `process.exit(process.execArgv.join() === '${wanted.join()}' ? 3 : 4)`
+    setUpForks(`${t.testdir({ 'worker.cjs': text })}/worker.cjs`, plan, 1)
+    t.equal(await startWorker(t), 'exit code 3', 'and this Node knows the flags')
+  }
+)
