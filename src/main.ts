@@ -125,28 +125,15 @@ function hasCredentials({ credentials, isProduction }: Config): boolean {
 
 function planFor(config: Config, log: Logger): MemoryPlan {
   const limits = readContainerLimits()
-  const wanted = {
-    workers: chooseWorkers({
-      workers: config.cluster.workers,
-      maxConnections: config.pool.maxConnections,
-      cpus: availableCpus(limits)
-    }),
-    threads: config.transform.threads
-  }
+  const workers = chooseWorkers(config, availableCpus(limits))
+  const wanted = { workers, threads: config.transform.threads }
   const limitBytes = config.memory.limitBytes ?? limits.memoryBytes ?? DEFAULT_MEMORY_BYTES
   const plan = planMemory(limitBytes, wanted)
-  const { workers, threads } = plan
-  if (workers < wanted.workers || threads < wanted.threads) {
-    log.warn({ limitBytes, wanted, workers, threads }, 'memory is too small for all workers')
+  if (plan.workers < wanted.workers || plan.threads < wanted.threads) {
+    const facts = { limitBytes, wanted, workers: plan.workers, threads: plan.threads }
+    log.warn(facts, 'memory is too small for all workers')
   }
-  const connectionsPerWorker = chooseConnections({
-    wanted: config.server.maxConnections,
-    planned: plan.connectionsPerWorker,
-    workers,
-    openFiles: readOpenFilesLimit(),
-    maxUpstream: config.pool.maxConnections
-  })
-  return { ...plan, connectionsPerWorker }
+  return { ...plan, connectionsPerWorker: chooseConnections(config, plan, readOpenFilesLimit()) }
 }
 
 /**

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import type { MemoryPlan } from './memory-plan.ts'
+import type { Config } from './settings.ts'
 
 /** What the container may use; `null` where nothing limits it. */
 export interface ContainerLimits {
@@ -61,38 +63,29 @@ export function availableCpus(limits: ContainerLimits, parallelism = availablePa
   return Math.min(parallelism, limits.cpus ?? parallelism)
 }
 
-export interface WorkerWishes {
-  /** `cluster.workers` of the config; `null` decides by CPUs. */
-  readonly workers: number | null
-  /** `pool.maxConnections` of the config. */
-  readonly maxConnections: number | null
-  readonly cpus: number
-}
-
 /** How many workers to start: as configured, else one for each whole CPU up to 2; never more than connections. */
-export function chooseWorkers({ workers, maxConnections, cpus }: WorkerWishes): number {
-  const wanted = workers ?? Math.max(1, Math.min(2, Math.floor(cpus)))
-  return Math.min(wanted, maxConnections ?? wanted)
+export function chooseWorkers({ cluster, pool }: Pick<Config, 'cluster' | 'pool'>, cpus: number) {
+  const wanted = cluster.workers ?? Math.max(1, Math.min(2, Math.floor(cpus)))
+  return Math.min(wanted, pool.maxConnections ?? wanted)
 }
 
-export interface ConnectionWishes {
-  /** `server.maxConnections` of the config; `null` takes what the memory plan has room for. */
-  readonly wanted: number | null
-  readonly planned: number
-  readonly workers: number
-  /** Files that a process may have open; `null` where nothing limits it. */
-  readonly openFiles: number | null
-  /** `pool.maxConnections` of the config: each worker may be lent all of them. */
-  readonly maxUpstream: number | null
+/** How many connections of clients a worker may hold: as configured, else as planned, and as many as files allow. */
+export function chooseConnections(
+  { server, pool }: Pick<Config, 'server' | 'pool'>,
+  plan: Pick<MemoryPlan, 'connectionsPerWorker' | 'workers'>,
+  openFiles: number | null
+): number {
+  const wanted = server.maxConnections
+  const share =
+    wanted === null ? plan.connectionsPerWorker : Math.max(1, Math.floor(wanted / plan.workers))
+  return fitOpenFiles(share, openFiles, pool.maxConnections)
 }
 
 /**
- * How many connections of clients a worker may hold. It never runs out of files: at that point Node would close
- * connections that it has just accepted, without a word.
+ * A worker never runs out of files: at that point Node would close connections that it has just accepted, without a word.
+ * Each may be lent all connections to the upstream.
  */
-export function chooseConnections(wishes: ConnectionWishes): number {
-  const { wanted, planned, workers, openFiles, maxUpstream } = wishes
-  const share = wanted === null ? planned : Math.max(1, Math.floor(wanted / workers))
+function fitOpenFiles(share: number, openFiles: number | null, maxUpstream: number | null) {
   if (openFiles === null) return share
   const free = openFiles - OWN_FILES
   const unused = free - (maxUpstream ?? free)
@@ -119,8 +112,7 @@ export interface GivenConnections {
 }
 
 /**
- * How many connections of clients a worker may hold now: whoever runs it may lower the limit of open files at any time,
- * and raise it again.
+ * How many connections of clients a worker may hold now: the limit of open files can be lowered and raised at any time.
  */
 export function followOpenFiles(
   { planned, maxUpstream }: GivenConnections,
@@ -133,8 +125,7 @@ export function followOpenFiles(
     readAt = now()
     const openFiles = readLimit()
     if (openFiles === null) return connections // without a file to spare it can't be read
-    const wishes = { wanted: null, planned, workers: 1, openFiles, maxUpstream: maxUpstream() }
-    connections = chooseConnections(wishes)
+    connections = fitOpenFiles(planned, openFiles, maxUpstream())
     return connections
   }
 }

@@ -10,6 +10,14 @@ import {
   followOpenFiles,
   readOpenFilesLimit
 } from '../../src/config/container.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import type { Config } from '../../src/config/settings.ts'
+
+function configOf(env: Record<string, string>): Config {
+  const loaded = loadConfig(env, [])
+  if (loaded.name !== 'config') throw new Error('no config')
+  return loaded.config
+}
 
 function limitsOf(files: Readonly<Record<string, string>>) {
   return readContainerLimits((path) => files[path] ?? null)
@@ -71,7 +79,11 @@ t.test('readContainerLimits()', (t) => {
 })
 
 function choose(cpus: number, workers: number | null = null, maxConnections: number | null = 300) {
-  return chooseWorkers({ workers, maxConnections, cpus })
+  const config = configOf({
+    WORKERS: String(workers ?? 'auto'),
+    HTTP_MAX_CONNECTIONS: String(maxConnections ?? 'none')
+  })
+  return chooseWorkers(config, cpus)
 }
 
 t.test('chooseWorkers()', async (t) => {
@@ -109,16 +121,18 @@ t.test('readOpenFilesLimit()', async (t) => {
 })
 
 t.test('chooseConnections()', async (t) => {
-  const usual = { wanted: null, planned: 1500, workers: 2, openFiles: 1_048_576, maxUpstream: 300 }
-  t.equal(chooseConnections(usual), 1500, 'as planned')
-  t.equal(chooseConnections({ ...usual, wanted: 5000 }), 2500, 'a share of what is wanted')
-  t.equal(chooseConnections({ ...usual, wanted: 1 }), 1)
-  t.equal(chooseConnections({ ...usual, openFiles: null }), 1500)
-  const few = { ...usual, openFiles: 1024 }
-  t.equal(chooseConnections(few), 644, 'files for all connections to the upstream are left')
-  t.equal(chooseConnections({ ...few, maxUpstream: null }), 472, 'or half of them')
-  t.equal(chooseConnections({ ...few, openFiles: 128 }), 24)
-  t.equal(chooseConnections({ ...few, openFiles: 20 }), 1)
+  const plan = { connectionsPerWorker: 1500, workers: 2 }
+  const usual = configOf({})
+  const wanting = (wanted: string) => configOf({ MAX_CLIENT_CONNECTIONS: wanted })
+  t.equal(chooseConnections(usual, plan, 1_048_576), 1500, 'as planned')
+  t.equal(chooseConnections(wanting('5000'), plan, 1_048_576), 2500, 'a share of what is wanted')
+  t.equal(chooseConnections(wanting('1'), plan, 1_048_576), 1)
+  t.equal(chooseConnections(usual, plan, null), 1500)
+  t.equal(chooseConnections(usual, plan, 1024), 644, 'files for all upstream connections are left')
+  const unlimited = configOf({ HTTP_MAX_CONNECTIONS: 'none' })
+  t.equal(chooseConnections(unlimited, plan, 1024), 472, 'or half of them')
+  t.equal(chooseConnections(usual, plan, 128), 24)
+  t.equal(chooseConnections(usual, plan, 20), 1)
 })
 
 t.test('followOpenFiles()', async (t) => {

@@ -1,8 +1,7 @@
 import t from 'tap'
-import { loadConfig } from '../../src/config/load.ts'
+import { loadConfig, reload } from '../../src/config/load.ts'
 import { type ListedSetting, listSettings, writeSetting } from '../../src/config/setting-text.ts'
 import type { Config } from '../../src/config/settings.ts'
-import { reload } from '../../src/control/reload.ts'
 
 function configOf(env: Record<string, string>): Config {
   const loaded = loadConfig(env, [])
