@@ -197,13 +197,13 @@ function onShutdown(primary: Primary, shutdown: { hasBegun: boolean }, log: Logg
   process.off('SIGTERM', leave).off('SIGINT', leave)
 }
 
-/** What is written last is worth a moment. */
+/** The last lines of a process are worth a short wait. */
 function lastWritten(output: LineWriter): LineWriter {
   process.on('exit', () => output.flush(LAST_LINES_MS))
   return output
 }
 
-/** Node would write them to a stream that may make it wait. */
+/** Node would write them to a stream that may block. */
 function logWarnings(log: Logger): void {
   if (process.listenerCount('warning') === 0) return // not wanted, says NODE_OPTIONS
   process
@@ -226,7 +226,7 @@ function fail(cause: unknown): never {
   process.exit(isKnown && cause.code === 'GW_CONFIG_INVALID' ? EXIT_CONFIG : EXIT_CRASH)
 }
 
-process.on('uncaughtException', fail) // Node itself would write to a stream that may make it wait
+process.on('uncaughtException', fail) // Node itself would write to a stream that may block
 if (cluster.isPrimary) {
   await runPrimary().catch(fail)
 } else {

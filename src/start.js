@@ -5,7 +5,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-// Where every start begins. Plain JavaScript that any Node since 16 can read, so that one too old for the rest says so.
+// The entry. Plain JavaScript that any Node since 16 can read, so that one too old for the rest can be told so.
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const needed = readNeededVersion()
@@ -51,7 +51,7 @@ function enableCompileCache() {
   process.env.NODE_COMPILE_CACHE = folder // for the processes that we start
 }
 
-/** Whether a folder is there or can be made, and only we can write to it: who writes there decides what we run. */
+/** Whether a folder is there or can be made, and only we can write to it: another writer could decide what we run. */
 function isOurs(folder) {
   try {
     makeFolder(path.dirname(folder))

@@ -163,6 +163,6 @@ function readText(path: string): string | null {
   try {
     return readFileSync(path, 'utf8')
   } catch {
-    return null // no such controller here, or none of our business
+    return null // no such controller, or not readable for us
   }
 }

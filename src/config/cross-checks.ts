@@ -70,7 +70,7 @@ function noCredentials(config: Config): readonly Contradiction[] {
   return [{ about: ['KIRO_API_KEY', 'KIRO_CREDS_FILE', 'REFRESH_TOKEN'], sentence }]
 }
 
-/** The resolver itself says what it takes: the many ways to write an address and a port are its business. */
+/** The resolver itself checks them: it knows all ways to write an address and a port. */
 function noNameServers({ names }: Config): readonly Contradiction[] {
   const resolver = new Resolver()
   const wrong = names.servers.find((server) => {

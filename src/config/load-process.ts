@@ -10,7 +10,7 @@ import {
 } from './load.ts'
 import { codeOf } from '../shared/errors.ts'
 
-/** As `LoadResult`, and the file that had a say; `null` if there was none. */
+/** As `LoadResult`, and the file that was read; `null` if there was none. */
 export type ProcessLoadResult =
   | Exclude<LoadResult, { name: 'config' }>
   | (Extract<LoadResult, { name: 'config' }> & { readonly file: string | null })
@@ -20,10 +20,10 @@ export type ProcessLoadResult =
  * `process.env` as it is, so that a later call (SIGHUP) sees what the file says then.
  *
  * A file named by `ENV_FILE` takes the place of `envFile` and wins over the real environment: a container keeps
- * the environment it was made with, and only a file can change between its restarts. Where to listen still is the
- * environment's word, as published port and health check go by that.
+ * the environment it was made with, and only a file can change between its restarts. The address to listen on still
+ * comes from the environment, on which published port and health check rely.
  *
- * A running gateway gives as `lastFile` what it has read before: a file that is gone since must not be taken for an
+ * A running gateway passes as `lastFile` the file that it read before: a file that is gone since must not be taken for an
  * empty one, which would ask for no client key.
  *
  * @throws {GatewayError} GW_CONFIG_INVALID

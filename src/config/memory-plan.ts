@@ -41,10 +41,10 @@ export interface MemoryWishes {
   readonly threads: number
 }
 
-/** What to plan for where neither `MEMORY_LIMIT` nor a cgroup says it. */
+/** Used where neither `MEMORY_LIMIT` nor a cgroup sets a limit. */
 export const DEFAULT_MEMORY_BYTES = 512 * 1024 * 1024
 
-/** The least that one worker with one thread can live in; also the lower bound of `MEMORY_LIMIT`. */
+/** The minimum for one worker with one thread; also the lower bound of `MEMORY_LIMIT`. */
 export const MIN_MEMORY_BYTES = 224 * 1024 * 1024
 
 /**

@@ -49,7 +49,7 @@ export function setting<T>(facts: SettingFacts, schema: TSchema): Setting<T> {
   return Object.assign(Type.Unsafe<T>(schema), facts)
 }
 
-/** What a call of a builder may say besides name and meaning. */
+/** What the builders below take besides name and description. */
 interface MoreFacts
   extends Pick<SettingFacts, 'alias' | 'option' | 'isSecret' | 'restart' | 'allowed'> {}
 

@@ -11,8 +11,7 @@ export interface SignInOptions {
   readonly clock: Pick<WallClock, 'now'>
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
   /**
-   * Called with every new token, when the sign-in stops to work, and when it does so for another reason. Must not
-   * throw.
+   * Called with every new token, when the sign-in stops working, and when the reason for that changes. Must not throw.
    */
   readonly onChange: () => void
 }

@@ -280,7 +280,7 @@ export const CHAT_FIELDS: Probed = {
       verbosity: 'low',
       safety_identifier: 's',
       prompt_cache_retention: '24h',
-      'a member that nobody knows': { of: ['any', 'shape'] }
+      'an unknown member': { of: ['any', 'shape'] }
     })
   }
 }

@@ -127,7 +127,7 @@ export const MESSAGES_FIELDS: Probed = {
       container: 'c',
       mcp_servers: [{ type: 'url', url: 'https://m.example', name: 'm' }],
       inference_geo: 'us',
-      'a member that nobody knows': { of: ['any', 'shape'] }
+      'an unknown member': { of: ['any', 'shape'] }
     })
   }
 }

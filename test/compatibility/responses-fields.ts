@@ -283,7 +283,7 @@ export const RESPONSES_FIELDS: Probed = {
       include: ['reasoning.encrypted_content'],
       prompt_cache_retention: '24h',
       stream_options: { include_obfuscation: false },
-      'a member that nobody knows': { of: ['any', 'shape'] }
+      'an unknown member': { of: ['any', 'shape'] }
     })
   }
 }

@@ -24,7 +24,7 @@ export interface CredentialDeskOptions {
 /** A refresh at the start may take this long before workers serve without it. */
 const START_PATIENCE_MS = 1000
 
-/** Where workers get the credential: turns what the refresher knows into news for them. */
+/** Turns what the refresher knows of the credential into news for the workers. */
 export class CredentialDesk {
   readonly #refresher: CredentialRefresher
   readonly #profiles: ProfileFinder
@@ -99,8 +99,8 @@ export class CredentialDesk {
   }
 
   /**
-   * Goes on asking until the upstream has answered. Requests go out without a profile meanwhile: there are hosts and
-   * models that want none.
+   * Goes on asking until the upstream has answered. Requests go out without a profile meanwhile: some hosts and
+   * models need none.
    */
   async #findProfile(snapshot: CredentialSnapshot): Promise<void> {
     const { signal } = this.#abort

@@ -43,7 +43,7 @@ export type OrphanNews = 'gone' | 'still there' | 'unknown'
 
 /** A socket that was reset is in no table any more, but its peer has to hear of it first. */
 const NOTICE_MS = 150
-/** The next look comes so soon, and later the longer it has taken already. */
+/** The first pause between two looks; later ones grow with the time that has passed. */
 const LOOK_MS = 50
 const LATER = 1 / 10
 /** Linux forgets a connection whose peer does not answer a FIN after a minute, or two when not even the FIN arrives. */

@@ -113,7 +113,7 @@ export class Supervisor {
 
   /** Kills what is left and replaces nothing. */
   destroy(): void {
-    void this.drain() // no slot may want to be filled again; and callers of drain() learn of the end
+    void this.drain() // so that no slot is filled again and callers of drain() learn of the end
     for (const { worker } of this.#slots) worker?.kill()
     for (const worker of this.#leaving.keys()) worker.kill()
   }
@@ -168,7 +168,7 @@ export class Supervisor {
 
   #onReady(slot: Slot, worker: WorkerProcess): void {
     if (slot.worker === worker) this.#on(slot, 'ready', null)
-    if (slot.successor !== worker) return // one that leaves already has nothing to be ready for
+    if (slot.successor !== worker) return // it is leaving already
     const { worker: predecessor, replacement } = slot
     slot.worker = worker
     slot.successor = null
