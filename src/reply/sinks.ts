@@ -4,7 +4,7 @@ import type { RoundReader } from '../dialects/answer/round.ts'
 import type { AnswerWriter } from '../dialects/answer/answer-writer.ts'
 import type { StreamPart } from '../dialects/answer/stream-part.ts'
 import type { GatewayError } from '../shared/errors.ts'
-import { StallTimer } from './stall-timer.ts'
+import { StallTimer } from './stream-reply.ts'
 
 /** What fills a sink: one call to the upstream. */
 export interface AnswerSource {

@@ -1,11 +1,11 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Logger } from '../../observe/logger.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { noSuchRoute, refuse } from './app-errors.ts'
 import { type Authenticator, refuseWebSocket, requestIdOf } from './auth.ts'
-import type { ClientConnections, RequestHandler } from './connections.ts'
+import type { ClientConnections } from './connections.ts'
 import { modelRoutes } from './model-routes.ts'
 import { healthRoutes, metricsRoute, type Sources, usageRoutes } from './read-routes.ts'
 import { Router } from './router.ts'
@@ -21,7 +21,7 @@ export interface AppOptions extends Sources {
 }
 
 /** The HTTP side of a worker: routes, keys, request ids, and every error in the dialect of its route. */
-export function createApp(options: AppOptions): RequestHandler {
+export function createApp(options: AppOptions): RequestListener {
   const { plane, log, connections, current } = options
   const logs = { log, unknown: options.refusals }
   const router = new Router([

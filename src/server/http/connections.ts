@@ -1,15 +1,22 @@
-import { createServer, IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse
+} from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { BodyInCrumbs, BodyPace } from '../plane/body-pace.ts'
+import { BodyInCrumbs, PacedRequest } from '../plane/paced-request.ts'
+import {
+  type ArrivedRequest,
+  type CensusOptions,
+  ClientCensus,
+  type ClientConnection
+} from './client-census.ts'
 import { codeOf } from '../../shared/errors.ts'
 
-/** Answers one request; what `node:http` calls a request listener. */
-export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void
-
-export interface ConnectionsOptions {
-  /** Most connections at once, which may change; a few more are taken in to be refused politely. */
-  readonly maxConnections: number
+export interface ConnectionsOptions extends CensusOptions {
   /** Longest time a client may leave an answer unread. */
   readonly stallTimeoutMs: () => number
   /** Longest time until a client has sent the headers of a request that it began, or of its first. */
@@ -18,19 +25,9 @@ export interface ConnectionsOptions {
   readonly describeError: (error: Error) => string
   /** Answers a request for which there is no connection to spare; `false` leaves it to the usual handler. */
   readonly refuse: (request: IncomingMessage, response: ServerResponse) => boolean
-  /** There is no room for a new connection, or there is again. Other workers may have some. */
-  readonly onFull?: (isFull: boolean) => void
-  /** Said at most every ten seconds: how many connections were given up since then, and for what. */
-  readonly onDropped?: (counts: Readonly<Record<DropReason, number>>) => void
   readonly keepAliveTimeoutMs?: number
   readonly lingerMs?: number
 }
-
-/**
- * Why a connection was reset: an answer on it was not read, it did not end after its last answer, there were too
- * many connections, too many bytes of headers that were never completed, or a body in crumbs behind another request.
- */
-export type DropReason = 'unread' | 'lingering' | 'crowded' | 'unfinished-headers' | 'crumbs'
 
 /** Requests that one client may send before its first is answered; beyond, the connection ends after these. */
 const MAX_PIPELINED = 16
@@ -41,14 +38,6 @@ const MAX_PIPELINED_IN_ALL = 512
  * the system's memory, where only its size tells that it is there.
  */
 const MAX_ANSWERS_TO_STRANGER = 32
-/** Connections beyond the limit while all others are in use by clients with a key: for health checks. */
-const MAX_GUESTS = 32
-/** A client whose connection was just accepted is about to send its request. */
-const FIRST_WORDS_MS = 1_000
-/** It has so long even where strangers open connections faster than they can be given up for their silence. */
-const FIRST_WORDS_IN_HASTE_MS = 100
-/** Bytes of headers that all clients together may have sent of requests that are not complete. */
-const MAX_HEADER_BYTES = 4 * 1024 * 1024
 /** What a client may go on to send after its last answer, so that it is there to read it. */
 const MAX_DISCARDED_BYTES = 256 * 1024
 /** Answers up to this size are with any client within `LINGER_MS`. */
@@ -57,68 +46,6 @@ const LINGER_MS = 5_000
 /** Longer than the minute that proxies in front keep theirs. */
 const KEEP_ALIVE_MS = 65_000
 const SWEEP_MS = 250
-/** Of `maxConnections`: with fewer there is room again. */
-const ROOM_AGAIN = 15 / 16
-const REPORT_MS = 10_000
-
-/**
- * How a connection stands with us. A client is a stranger until a request on the connection was let in.
- *
- * ```
- *            request              answered            last answer
- *   new ───▶ stranger-busy ─────▶ stranger-idle    any ────────▶ ending
- *            │ vouch()            ▲ │ request
- *            ▼     answered       │ ▼
- *            busy ──────────────▶ idle
- * ```
- */
-type Standing = 'ending' | 'new' | 'stranger-idle' | 'stranger-busy' | 'idle' | 'busy'
-
-/** What is given up for a newcomer, in this order, and from what age on; the oldest of each first. */
-const GIVEN_UP: readonly { readonly standing: Standing; readonly ageMs: number }[] = [
-  { standing: 'ending', ageMs: 0 },
-  { standing: 'new', ageMs: FIRST_WORDS_MS },
-  { standing: 'stranger-idle', ageMs: 0 },
-  { standing: 'new', ageMs: FIRST_WORDS_IN_HASTE_MS },
-  { standing: 'stranger-busy', ageMs: 0 },
-  { standing: 'idle', ageMs: 0 }
-]
-
-interface Exchange {
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
-  readonly handler: RequestHandler
-}
-
-/** One client's connection. Its requests are answered one after the other. */
-class ClientConnection {
-  readonly socket: Socket
-  readonly acceptedAt = performance.now()
-  standing: Standing = 'new'
-  isKnown = false
-  /** Was taken in although there was no room; is refused, and ends. */
-  isGuest = false
-  /** No further request is taken from it: ends when what came before is answered. */
-  isCut = false
-  /** Node has stopped to parse it, and to read it. */
-  isDetached = false
-  answering: ServerResponse | null = null
-  /** So far, as long as it is not known. */
-  answers = 0
-  /** Bounded by MAX_PIPELINED. */
-  readonly waiting: Exchange[] = []
-  /** What was read and written when its present standing began. */
-  bytesRead = 0
-  bytesWritten = 0
-  /** Since when an answer that is whole has not been taken by the system; while it ends: until when it may. */
-  unreadSince: number | null = null
-  endsAt = 0
-
-  constructor(socket: Socket) {
-    this.socket = socket
-  }
-}
-
 /**
  * The connections of a worker's clients: how many there are, what they may have under way, and how they end.
  *
@@ -129,35 +56,21 @@ class ClientConnection {
  */
 export class ClientConnections {
   readonly #options: ConnectionsOptions
-  /** Bounded by `maxConnections` and MAX_GUESTS. */
-  readonly #connections = new Map<Duplex, ClientConnection>()
-  /** Bounded by the number of connections. */
-  readonly #byStanding: Readonly<Record<Standing, Set<ClientConnection>>> = {
-    ending: new Set(),
-    new: new Set(),
-    'stranger-idle': new Set(),
-    'stranger-busy': new Set(),
-    idle: new Set(),
-    busy: new Set()
-  }
-  /** Bounded by MAX_GUESTS. */
-  readonly #guests = new Set<ClientConnection>()
+  readonly #census: ClientCensus
   #waiting = 0
-  #isFull = false
   #sweep: NodeJS.Timeout | null = null
-  #drops = noDrops()
-  #reportedAt = -Infinity
 
   constructor(options: ConnectionsOptions) {
     this.#options = options
+    this.#census = new ClientCensus(options)
   }
 
   get size(): number {
-    return this.#connections.size
+    return this.#census.size
   }
 
   /** A server that does not listen yet. There may be several: a name may have several addresses. */
-  createServer(handler: RequestHandler): Server {
+  createServer(handler: RequestListener): Server {
     const { headersTimeoutMs, keepAliveTimeoutMs = KEEP_ALIVE_MS } = this.#options
     const server = createServer({
       IncomingMessage: this.#requestClass(),
@@ -169,11 +82,11 @@ export class ClientConnections {
       shouldUpgradeCallback: () => false // only what was cut off is "upgraded", see #requestClass
     })
     const of = (socket: Duplex, act: (connection: ClientConnection) => void): void => {
-      const connection = this.#connections.get(socket)
+      const connection = this.#census.get(socket)
       if (connection === undefined) socket.on('error', () => {}).destroy()
       else act(connection)
     }
-    const take: RequestHandler = (request, response) => this.#take({ request, response, handler })
+    const take: RequestListener = (request, response) => this.#take({ request, response, handler })
     return server
       .on('connection', (socket) => this.#accept(socket))
       .on('request', take)
@@ -186,21 +99,20 @@ export class ClientConnections {
 
   /** The request that is answered on this connection was let in: its client is one of ours. */
   vouch(socket: Socket): void {
-    const connection = this.#connections.get(socket)
+    const connection = this.#census.get(socket)
     if (connection === undefined || connection.isKnown) return
     connection.isKnown = true
-    if (connection.standing === 'stranger-busy') this.#move(connection, 'busy')
+    if (connection.standing === 'stranger-busy') this.#census.move(connection, 'busy')
   }
 
   /** Ends those on which nothing is asked. */
   closeIdle(): void {
-    const { 'new': fresh, 'stranger-idle': strangers, idle } = this.#byStanding
-    for (const { socket } of [...fresh, ...strangers, ...idle]) socket.destroy()
+    for (const { socket } of this.#census.resting()) socket.destroy()
   }
 
   /** Ends all of them at once. */
   destroy(): void {
-    for (const socket of this.#connections.keys()) socket.destroy()
+    for (const { socket } of this.#census.all()) socket.destroy()
   }
 
   get #lingerMs(): number {
@@ -208,87 +120,36 @@ export class ClientConnections {
   }
 
   #accept(socket: Socket): void {
-    const connection = new ClientConnection(socket)
-    this.#connections.set(socket, connection)
-    if (this.#connections.size > this.#options.maxConnections + this.#guests.size) {
-      this.#makeRoomFor(connection)
-    }
-    this.#byStanding.new.add(connection)
+    const connection = this.#census.add(socket)
     socket.once('close', () => this.#forget(connection))
     // Node calls this after a last answer. Closed then, a socket would live on in the system with what is unread.
     socket.destroySoon = () => this.#end(socket, this.#patienceMs(connection))
     this.#sweep ??= setInterval(() => this.#check(), this.#sweepMs()).unref()
-    if (this.#connections.size >= this.#options.maxConnections) this.#setFull(true)
-  }
-
-  #setFull(isFull: boolean): void {
-    if (isFull === this.#isFull) return
-    this.#isFull = isFull
-    this.#options.onFull?.(isFull)
-  }
-
-  /** A guest gets a place when it asks for something and there is one by then. */
-  #makeRoomFor(connection: ClientConnection): void {
-    if (this.#makeRoom()) return
-    const [oldest] = this.#guests
-    if (oldest !== undefined && this.#guests.size >= MAX_GUESTS) this.#drop(oldest, 'crowded')
-    connection.isGuest = true
-    this.#guests.add(connection)
-  }
-
-  /** Gives up the connection that is missed least; false where all are needed. */
-  #makeRoom(): boolean {
-    const now = performance.now()
-    for (const { standing, ageMs } of GIVEN_UP) {
-      for (const oldest of this.#byStanding[standing]) {
-        if (now - oldest.acceptedAt < ageMs) break
-        if (oldest.isGuest) continue
-        this.#drop(oldest, 'crowded')
-        return true
-      }
-    }
-    return false
-  }
-
-  #seat(guest: ClientConnection): void {
-    const hasRoom = this.#connections.size - this.#guests.size < this.#options.maxConnections
-    if (!hasRoom && !this.#makeRoom()) return
-    guest.isGuest = false
-    this.#guests.delete(guest)
   }
 
   #forget(connection: ClientConnection): void {
-    this.#connections.delete(connection.socket)
-    this.#byStanding[connection.standing].delete(connection)
-    this.#guests.delete(connection)
+    this.#census.forget(connection)
     this.#dropWaiting(connection)
-    if (this.#connections.size > 0 || this.#sweep === null) return
+    if (this.#census.size > 0 || this.#sweep === null) return
     clearInterval(this.#sweep)
     this.#sweep = null
-    this.#setFull(false)
   }
 
-  #move(connection: ClientConnection, standing: Standing): void {
-    this.#byStanding[connection.standing].delete(connection)
-    this.#byStanding[standing].add(connection)
-    connection.standing = standing
-  }
-
-  #take(exchange: Exchange): void {
-    const connection = this.#connections.get(exchange.request.socket)
+  #take(arrived: ArrivedRequest): void {
+    const connection = this.#census.get(arrived.request.socket)
     if (connection === undefined) return
-    if (connection.answering === null) return this.#answer(connection, exchange)
-    connection.waiting.push(exchange)
+    if (connection.answering === null) return this.#answer(connection, arrived)
+    connection.waiting.push(arrived)
     this.#waiting += 1
   }
 
-  #answer(connection: ClientConnection, { request, response, handler }: Exchange): void {
+  #answer(connection: ClientConnection, { request, response, handler }: ArrivedRequest): void {
     const { socket } = connection
     connection.answering = response
     connection.bytesWritten = socket.bytesWritten
-    this.#move(connection, connection.isKnown ? 'busy' : 'stranger-busy')
+    this.#census.move(connection, connection.isKnown ? 'busy' : 'stranger-busy')
     response.once('close', () => this.#onAnswered(connection))
-    if (connection.isGuest) this.#seat(connection)
+    if (connection.isGuest) this.#census.seat(connection)
     const isLast = !connection.isKnown && ++connection.answers >= MAX_ANSWERS_TO_STRANGER
     if (isLast || connection.isGuest) response.setHeader('connection', 'close')
     if (connection.isGuest && this.#options.refuse(request, response)) return
@@ -308,7 +169,7 @@ export class ClientConnections {
       this.#end(socket, this.#patienceMs(connection))
     } else {
       connection.bytesRead = socket.bytesRead
-      this.#move(connection, connection.isKnown ? 'idle' : 'stranger-idle')
+      this.#census.move(connection, connection.isKnown ? 'idle' : 'stranger-idle')
     }
   }
 
@@ -328,23 +189,15 @@ export class ClientConnections {
    * is read to nowhere, or its system would answer with a reset, before it has read the answer.
    */
   #end(socket: Socket, patienceMs: number, last?: string): void {
-    const connection = this.#connections.get(socket)
+    const connection = this.#census.get(socket)
     if (connection === undefined || connection.standing === 'ending') return
-    this.#move(connection, 'ending')
+    this.#census.move(connection, 'ending')
     this.#dropWaiting(connection)
     connection.endsAt = performance.now() + patienceMs
     connection.bytesRead = socket.bytesRead
     if (last === undefined) socket.end()
     else socket.end(last)
     if (connection.isDetached) discard(connection)
-  }
-
-  /** The system forgets it at once, with all that it holds for it; a closed socket would live on for minutes. */
-  #drop({ socket }: ClientConnection, reason: DropReason): void {
-    this.#drops[reason] += 1
-    socket.resetAndDestroy()
-    const connection = this.#connections.get(socket)
-    if (connection !== undefined) this.#forget(connection)
   }
 
   /** Bytes that are no request, or headers that did not come in time. What was asked for before is still answered. */
@@ -382,60 +235,30 @@ export class ClientConnections {
   #requestClass(): typeof IncomingMessage {
     const isTooMany = (socket: Socket): boolean => this.#isTooMany(socket)
     const refuseCrumbs = (request: IncomingMessage): void => this.#refuseCrumbs(request)
-    return class ClientRequest extends IncomingMessage {
-      readonly #pace = new BodyPace()
-
-      /** For `isInCrumbs()`: it may be found out before anybody reads the body. */
-      get isInCrumbs(): boolean {
-        return this.#pace.isRefused
-      }
-
-      /** Was asked for while it had to wait; nobody asks twice. */
-      #isReadDue = false
-
+    return class ClientRequest extends PacedRequest {
       constructor(socket: Socket) {
         super(socket)
         if (!isTooMany(socket)) return
         Object.defineProperty(this, 'upgrade', { get: () => true, set: () => {} })
       }
 
-      /** Node's parser calls it with each chunk, and stops to read the socket when it gives false. */
-      override push(chunk: Buffer | null): boolean {
-        if (chunk === null) return super.push(chunk)
-        const pace = this.#pace.note(chunk.byteLength, () => this.#readOn())
-        if (pace === 'refused') return false
-        if (pace === 'absurd') {
-          refuseCrumbs(this)
-          return false
-        }
-        return super.push(chunk) && pace === 'steady'
-      }
-
-      override _read(bytes: number): void {
-        if (this.#pace.mayRead)
-          super._read(bytes) // oxlint-disable-line no-underscore-dangle
-        else this.#isReadDue = true
-      }
-
-      #readOn(): void {
-        const isWanted = this.#isReadDue || this.readableLength < this.readableHighWaterMark
-        this.#isReadDue = false
-        if (isWanted && !this.complete) super._read(0) // oxlint-disable-line no-underscore-dangle
+      override onCrumbs(): void {
+        refuseCrumbs(this)
       }
     }
   }
 
-  /** What is left of the body is not read any more. Whoever answers the request says why. */
+  /** What is left of the body is not read any more. The answer to the request says why. */
   #refuseCrumbs(request: IncomingMessage): void {
-    const connection = this.#connections.get(request.socket)
+    const connection = this.#census.get(request.socket)
     if (connection === undefined || connection.standing === 'ending') return
-    if (connection.answering?.req !== request) return this.#drop(connection, 'crumbs')
+    if (connection.answering?.req !== request) return this.#census.drop(connection, 'crumbs')
     connection.isCut = true
     if (request.listenerCount('error') > 0) request.emit('error', new BodyInCrumbs())
   }
 
   #isTooMany(socket: Socket): boolean {
-    const connection = this.#connections.get(socket)
+    const connection = this.#census.get(socket)
     if (connection === undefined || connection.standing === 'ending' || connection.isCut)
       return true
     if (connection.answering === null) return false
@@ -449,17 +272,15 @@ export class ClientConnections {
   /** Gives up what has had its time. */
   #check(): void {
     const now = performance.now()
-    for (const connection of this.#byStanding.ending) {
-      const discarded = connection.socket.bytesRead - connection.bytesRead
-      if (now >= connection.endsAt || discarded > MAX_DISCARDED_BYTES) {
-        this.#drop(connection, 'lingering')
+    for (const connection of this.#census.with('ending')) {
+      if (now >= connection.endsAt || connection.unfinishedBytes > MAX_DISCARDED_BYTES) {
+        this.#census.drop(connection, 'lingering')
       }
     }
-    for (const connection of this.#byStanding.busy) this.#checkUnread(connection, now)
-    for (const connection of this.#byStanding['stranger-busy']) this.#checkUnread(connection, now)
-    this.#checkHeaders()
-    if (this.#connections.size < this.#options.maxConnections * ROOM_AGAIN) this.#setFull(false)
-    this.#report(now)
+    for (const connection of this.#census.with('busy', 'stranger-busy')) {
+      this.#checkUnread(connection, now)
+    }
+    this.#census.check(now)
   }
 
   #checkUnread(connection: ClientConnection, now: number): void {
@@ -470,37 +291,7 @@ export class ClientConnections {
     }
     connection.unreadSince ??= now
     if (now - connection.unreadSince >= this.#options.stallTimeoutMs())
-      this.#drop(connection, 'unread')
-  }
-
-  /** The longest go first, and strangers before those who have shown a key: a client in a hurry has few bytes of them. */
-  #checkHeaders(): void {
-    const { 'new': fresh, 'stranger-idle': strangers, idle } = this.#byStanding
-    let bytes = 0
-    const begun: { readonly connection: ClientConnection; readonly own: number }[] = []
-    for (const connection of [...fresh, ...strangers, ...idle]) {
-      const own = unfinished(connection)
-      if (own > 0) begun.push({ connection, own })
-      bytes += own
-    }
-    if (bytes <= MAX_HEADER_BYTES) return
-    begun.sort(
-      (a, b) => Number(a.connection.isKnown) - Number(b.connection.isKnown) || b.own - a.own
-    )
-    for (const { connection, own } of begun) {
-      if (bytes <= MAX_HEADER_BYTES) return
-      bytes -= own
-      this.#drop(connection, 'unfinished-headers')
-    }
-  }
-
-  #report(now: number): void {
-    if (now - this.#reportedAt < REPORT_MS) return
-    const drops = this.#drops
-    if (Object.values(drops).every((count) => count === 0)) return
-    this.#reportedAt = now
-    this.#drops = noDrops()
-    this.#options.onDropped?.(drops)
+      this.#census.drop(connection, 'unread')
   }
 }
 
@@ -511,17 +302,8 @@ function discard(connection: ClientConnection): void {
 
 /** Much can come before the next sweep. */
 function stopIfMuch(connection: ClientConnection): void {
-  if (unfinished(connection) > MAX_DISCARDED_BYTES) connection.socket.pause()
+  if (connection.unfinishedBytes > MAX_DISCARDED_BYTES) connection.socket.pause()
 }
 
 const CONNECT_REFUSED =
   'HTTP/1.1 405 Method Not Allowed\r\nallow: GET, POST\r\nconnection: close\r\ncontent-length: 0\r\n\r\n'
-
-/** Bytes that have come since its last request was complete. */
-function unfinished({ socket, bytesRead }: ClientConnection): number {
-  return socket.bytesRead - bytesRead
-}
-
-function noDrops(): Record<DropReason, number> {
-  return { unread: 0, lingering: 0, crowded: 0, 'unfinished-headers': 0, crumbs: 0 }
-}

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { abortErrorOf, GatewayError } from '../../shared/errors.ts'
 import { ByteBlocks, freeMemory } from '../../shared/own-memory.ts'
-import { BodyInCrumbs, isInCrumbs } from './body-pace.ts'
+import { BodyInCrumbs, isInCrumbs } from './paced-request.ts'
 
 export interface BodyLimits {
   readonly maxBytes: number

@@ -1,13 +1,9 @@
 import { once } from 'node:events'
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import {
-  ClientConnections,
-  type ConnectionsOptions,
-  type RequestHandler
-} from '../../../src/server/http/connections.ts'
-import { isInCrumbs } from '../../../src/server/plane/body-pace.ts'
+import { ClientConnections, type ConnectionsOptions } from '../../../src/server/http/connections.ts'
+import { isInCrumbs } from '../../../src/server/plane/paced-request.ts'
 import { alivePeers } from '../../chaos/kernel-view.ts'
 import { serverUrl } from '../../helper/server-url.ts'
 
@@ -27,7 +23,7 @@ interface Stand {
 
 async function setUp(
   t: Test,
-  handler: RequestHandler = (_request, response) => response.end('ok'),
+  handler: RequestListener = (_request, response) => response.end('ok'),
   options: Partial<ConnectionsOptions> = {}
 ): Promise<Stand> {
   const requests: Stand['requests'] = []
@@ -330,12 +326,12 @@ async function echoLength(request: IncomingMessage, response: ServerResponse): P
   }
   response.end(`${bytes} bytes`)
 }
-const pausing: RequestHandler = (request, response) => {
+const pausing: RequestListener = (request, response) => {
   echoLength(request, response).catch(() => {}) // it was cut off
 }
 
 /** Answers without a look at the body, once it is known to be in crumbs. */
-const late: RequestHandler = (request, response) => {
+const late: RequestListener = (request, response) => {
   if (isInCrumbs(request)) response.end('in crumbs')
   else setTimeout(() => late(request, response), 10)
 }
@@ -356,7 +352,7 @@ t.test('bodies in chunks', (t) => {
     'of a byte each are read no further, and whoever reads or answers hears of it',
     async (t) => {
       const errors: Error[] = []
-      const told: RequestHandler = (request, response) => {
+      const told: RequestListener = (request, response) => {
         request.resume().once('error', (error) => {
           errors.push(error)
           response.end('in crumbs')

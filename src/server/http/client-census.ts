@@ -1,0 +1,245 @@
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+
+/**
+ * Why a connection was reset: an answer on it was not read, it did not end after its last answer, there were too
+ * many connections, too many bytes of headers that were never completed, or a body in crumbs behind another request.
+ */
+export type DropReason = 'unread' | 'lingering' | 'crowded' | 'unfinished-headers' | 'crumbs'
+
+/** Connections beyond the limit while all others are in use by clients with a key: for health checks. */
+const MAX_GUESTS = 32
+/** A client whose connection was just accepted is about to send its request. */
+const FIRST_WORDS_MS = 1_000
+/** It has so long even where strangers open connections faster than they can be given up for their silence. */
+const FIRST_WORDS_IN_HASTE_MS = 100
+/** Bytes of headers that all clients together may have sent of requests that are not complete. */
+const MAX_HEADER_BYTES = 4 * 1024 * 1024
+/** Of `maxConnections`: with fewer there is room again. */
+const ROOM_AGAIN = 15 / 16
+const REPORT_MS = 10_000
+
+/**
+ * How a connection stands with us. A client is a stranger until a request on the connection was let in.
+ *
+ * ```
+ *            request              answered            last answer
+ *   new ───▶ stranger-busy ─────▶ stranger-idle    any ────────▶ ending
+ *            │ vouch()            ▲ │ request
+ *            ▼     answered       │ ▼
+ *            busy ──────────────▶ idle
+ * ```
+ */
+type Standing = 'ending' | 'new' | 'stranger-idle' | 'stranger-busy' | 'idle' | 'busy'
+
+/** What is given up for a newcomer, in this order, and from what age on; the oldest of each first. */
+const GIVEN_UP: readonly { readonly standing: Standing; readonly ageMs: number }[] = [
+  { standing: 'ending', ageMs: 0 },
+  { standing: 'new', ageMs: FIRST_WORDS_MS },
+  { standing: 'stranger-idle', ageMs: 0 },
+  { standing: 'new', ageMs: FIRST_WORDS_IN_HASTE_MS },
+  { standing: 'stranger-busy', ageMs: 0 },
+  { standing: 'idle', ageMs: 0 }
+]
+
+/** A request that has come, and what will answer it. */
+export interface ArrivedRequest {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly handler: RequestListener
+}
+
+/** One client's connection. Its requests are answered one after the other. */
+export class ClientConnection {
+  readonly socket: Socket
+  readonly acceptedAt = performance.now()
+  standing: Standing = 'new'
+  isKnown = false
+  /** Was taken in although there was no room; is refused, and ends. */
+  isGuest = false
+  /** No further request is taken from it: ends when what came before is answered. */
+  isCut = false
+  /** Node has stopped to parse it, and to read it. */
+  isDetached = false
+  answering: ServerResponse | null = null
+  /** So far, as long as it is not known. */
+  answers = 0
+  /** Bounded by MAX_PIPELINED. */
+  readonly waiting: ArrivedRequest[] = []
+  /** What was read and written when its present standing began. */
+  bytesRead = 0
+  bytesWritten = 0
+  /** Since when an answer that is whole has not been taken by the system; while it ends: until when it may. */
+  unreadSince: number | null = null
+  endsAt = 0
+
+  constructor(socket: Socket) {
+    this.socket = socket
+  }
+
+  /** Bytes that have come since its last request was complete. */
+  get unfinishedBytes(): number {
+    return this.socket.bytesRead - this.bytesRead
+  }
+}
+
+export interface CensusOptions {
+  /** Most connections at once, which may change; a few more are taken in to be refused politely. */
+  readonly maxConnections: number
+  /** There is no room for a new connection, or there is again. Other workers may have some. */
+  readonly onFull?: (isFull: boolean) => void
+  /** Told at most every ten seconds: how many connections were given up since then, and for what. */
+  readonly onDropped?: (counts: Readonly<Record<DropReason, number>>) => void
+}
+
+/** The connections that there are, how each stands, and which is given up where there are too many. */
+export class ClientCensus {
+  readonly #options: CensusOptions
+  /** Bounded by `maxConnections` and MAX_GUESTS. */
+  readonly #connections = new Map<Duplex, ClientConnection>()
+  /** Bounded by the number of connections. */
+  readonly #byStanding: Readonly<Record<Standing, Set<ClientConnection>>> = {
+    ending: new Set(),
+    new: new Set(),
+    'stranger-idle': new Set(),
+    'stranger-busy': new Set(),
+    idle: new Set(),
+    busy: new Set()
+  }
+  /** Bounded by MAX_GUESTS. */
+  readonly #guests = new Set<ClientConnection>()
+  #isFull = false
+  #drops = noDrops()
+  #reportedAt = -Infinity
+
+  constructor(options: CensusOptions) {
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#connections.size
+  }
+
+  get(socket: Duplex): ClientConnection | undefined {
+    return this.#connections.get(socket)
+  }
+
+  all(): Iterable<ClientConnection> {
+    return this.#connections.values()
+  }
+
+  /** Those with one of these standings; may change while they are gone through. */
+  *with(...standings: readonly Standing[]): Generator<ClientConnection, void, undefined> {
+    for (const standing of standings) yield* this.#byStanding[standing]
+  }
+
+  /** Those on which nothing is asked. */
+  resting(): readonly ClientConnection[] {
+    const { 'new': fresh, 'stranger-idle': strangers, idle } = this.#byStanding
+    return [...fresh, ...strangers, ...idle]
+  }
+
+  /** A client has connected. Where there is no room another connection goes, or this one is a guest. */
+  add(socket: Socket): ClientConnection {
+    const { maxConnections } = this.#options
+    const connection = new ClientConnection(socket)
+    this.#connections.set(socket, connection)
+    if (this.size > maxConnections + this.#guests.size) this.#makeRoomFor(connection)
+    this.#byStanding.new.add(connection)
+    if (this.size >= maxConnections) this.#setFull(true)
+    return connection
+  }
+
+  move(connection: ClientConnection, standing: Standing): void {
+    this.#byStanding[connection.standing].delete(connection)
+    this.#byStanding[standing].add(connection)
+    connection.standing = standing
+  }
+
+  /** Gives a guest a place, if there is one by now. */
+  seat(guest: ClientConnection): void {
+    const hasRoom = this.size - this.#guests.size < this.#options.maxConnections
+    if (!hasRoom && !this.#makeRoom()) return
+    guest.isGuest = false
+    this.#guests.delete(guest)
+  }
+
+  forget(connection: ClientConnection): void {
+    this.#connections.delete(connection.socket)
+    this.#byStanding[connection.standing].delete(connection)
+    this.#guests.delete(connection)
+    if (this.size === 0) this.#setFull(false)
+  }
+
+  /** The system forgets it at once, with all that it holds for it; a closed socket would live on for minutes. */
+  drop(connection: ClientConnection, reason: DropReason): void {
+    this.#drops[reason] += 1
+    connection.socket.resetAndDestroy()
+    this.forget(connection)
+  }
+
+  /** Looks after all of them, some times a second. */
+  check(now: number): void {
+    this.#limitHeaders()
+    if (this.size < this.#options.maxConnections * ROOM_AGAIN) this.#setFull(false)
+    this.#report(now)
+  }
+
+  #setFull(isFull: boolean): void {
+    if (isFull === this.#isFull) return
+    this.#isFull = isFull
+    this.#options.onFull?.(isFull)
+  }
+
+  /** A guest gets a place when it asks for something and there is one by then. */
+  #makeRoomFor(connection: ClientConnection): void {
+    if (this.#makeRoom()) return
+    const [oldest] = this.#guests
+    if (oldest !== undefined && this.#guests.size >= MAX_GUESTS) this.drop(oldest, 'crowded')
+    connection.isGuest = true
+    this.#guests.add(connection)
+  }
+
+  /** Gives up the connection that is missed least; false where all are needed. */
+  #makeRoom(): boolean {
+    const now = performance.now()
+    for (const { standing, ageMs } of GIVEN_UP) {
+      for (const oldest of this.#byStanding[standing]) {
+        if (now - oldest.acceptedAt < ageMs) break
+        if (oldest.isGuest) continue
+        this.drop(oldest, 'crowded')
+        return true
+      }
+    }
+    return false
+  }
+
+  /** The longest go first, and strangers before clients that have shown a key: a client in a hurry has few bytes of them. */
+  #limitHeaders(): void {
+    const begun = this.resting().filter(({ unfinishedBytes }) => unfinishedBytes > 0)
+    let bytes = begun.reduce((sum, { unfinishedBytes }) => sum + unfinishedBytes, 0)
+    if (bytes <= MAX_HEADER_BYTES) return
+    begun.sort(
+      (a, b) => Number(a.isKnown) - Number(b.isKnown) || b.unfinishedBytes - a.unfinishedBytes
+    )
+    for (const connection of begun) {
+      if (bytes <= MAX_HEADER_BYTES) return
+      bytes -= connection.unfinishedBytes
+      this.drop(connection, 'unfinished-headers')
+    }
+  }
+
+  #report(now: number): void {
+    if (now - this.#reportedAt < REPORT_MS) return
+    const drops = this.#drops
+    if (Object.values(drops).every((count) => count === 0)) return
+    this.#reportedAt = now
+    this.#drops = noDrops()
+    this.#options.onDropped?.(drops)
+  }
+}
+
+function noDrops(): Record<DropReason, number> {
+  return { unread: 0, lingering: 0, crowded: 0, 'unfinished-headers': 0, crumbs: 0 }
+}
