@@ -19,7 +19,7 @@ const Next = {
   escape: 9,
   hex: 10,
   literal: 11,
-  /** A digit that has to come: after a sign, a point, an exponent. */
+  // From here on inside a number. A digit has to come after `minus`, `point`, `exponent` and `exponentSign`.
   minus: 12,
   zero: 13,
   digits: 14,
@@ -75,24 +75,8 @@ export class JsonScanner {
         if (code !== this.#word.charCodeAt(this.#read)) return false
         if (++this.#read === this.#word.length) this.#next = Next.comma
         return true
-      case Next.minus:
-      case Next.zero:
-      case Next.digits:
-      case Next.point:
-      case Next.fraction:
-      case Next.exponent:
-      case Next.exponentSign:
-      case Next.exponentDigits:
-        return this.#readNumber(code)
-      case Next.start:
-      case Next.end:
-      case Next.value:
-      case Next.firstValue:
-      case Next.firstName:
-      case Next.name:
-      case Next.colon:
-      case Next.comma:
-        break
+      default:
+        if (this.#next >= Next.minus) return this.#readNumber(code)
     }
     return isBlank(code) || this.#readStructure(code)
   }

@@ -3,9 +3,10 @@ import { estimateTokens } from '../../kiro/models/tokens.ts'
 import type { UpstreamEvent } from '../../kiro/wire/event.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 import { AnswerText } from './answer-text.ts'
-import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf, LongText } from './output-text.ts'
+import { CallGate, WaitingEvents } from './call-gate.ts'
+import { type AnswerRoom, ENDLESS_ROOM } from './output-text.ts'
 import type { EndReason, StreamPart } from './stream-part.ts'
-import { CallGate, ToolCalls, type ToolEvent } from './tool-calls.ts'
+import { ToolCalls, type ToolEvent } from './tool-calls.ts'
 import { AnswerLimit, UsageMeter } from './usage.ts'
 
 export interface PartReaderOptions {
@@ -183,7 +184,7 @@ export class PartReader {
 
   /** Blocks can't interleave: what comes inside a call waits until that is out. */
   #postpone(event: UpstreamEvent): readonly StreamPart[] {
-    this.#waiting.add(event)
+    this.#waiting.add(event, bytesOf(event))
     return NoParts
   }
 
@@ -250,68 +251,6 @@ export class PartReader {
       stopReason: this.#stopReason
     })
   }
-}
-
-/** What an event takes that waits, beside its text. */
-const EVENT_BYTES = 256
-
-interface WaitingText {
-  readonly type: 'text' | 'reasoning'
-  readonly pieces: LongText
-}
-
-/** What comes while a call is being given out. Pieces of one text become one: each would take more than its text. */
-class WaitingEvents {
-  readonly #room: AnswerRoom
-  #events: (UpstreamEvent | WaitingText)[] = []
-  #heldBytes = 0
-
-  constructor(room: AnswerRoom) {
-    this.#room = room
-  }
-
-  add(event: UpstreamEvent): void {
-    const text = plainText(event)
-    if (text === null) return this.#keep(event, bytesOf(event))
-    const last = this.#events.at(-1)
-    if (last !== undefined && 'pieces' in last && last.type === event.type) {
-      if (this.#hold(heapBytesOf(text))) last.pieces.add(text)
-      return
-    }
-    const pieces = new LongText()
-    pieces.add(text)
-    this.#keep({ type: event.type === 'text' ? 'text' : 'reasoning', pieces }, heapBytesOf(text))
-  }
-
-  /** In their order; none is left. */
-  take(): readonly UpstreamEvent[] {
-    if (this.#events.length === 0) return []
-    const events = this.#events
-    this.#events = []
-    this.#room.free(this.#heldBytes)
-    this.#heldBytes = 0
-    return events.flatMap((event): readonly UpstreamEvent[] => {
-      if (!('pieces' in event)) return [event]
-      return event.pieces.take().map((text) => ({ type: event.type, text }))
-    })
-  }
-
-  #keep(event: UpstreamEvent | WaitingText, bytes: number): void {
-    if (this.#hold(EVENT_BYTES + bytes)) this.#events.push(event)
-  }
-
-  #hold(bytes: number): boolean {
-    const hasRoom = this.#room.hold(bytes)
-    if (hasRoom) this.#heldBytes += bytes
-    return hasRoom
-  }
-}
-
-/** The text of an event that is nothing else; `null` for others. */
-function plainText(event: UpstreamEvent): string | null {
-  if (event.type === 'text') return event.text
-  if (event.type !== 'reasoning' || event.signature || event.redacted) return null
-  return event.text ?? ''
 }
 
 /** What the model says with it, in UTF-8. Arguments that come as an object are counted where they are written out. */

@@ -1,5 +1,5 @@
-import { parseJsonObject } from '../../shared/json.ts'
 import type { TextCallForm } from '../plan/plan.ts'
+import { JsonScanner } from './json-scanner.ts'
 import { type AnswerRoom, detach, heapBytesOf, LongText } from './output-text.ts'
 import { findPartial, type TextStage } from './text-stages.ts'
 
@@ -186,35 +186,18 @@ function readBracketCall(text: string, forms: Forms): ReadCall | null {
   const name = head?.[1]
   if (head === null || name === undefined || !Object.hasOwn(forms, name)) return null
   const from = head[0].length
-  const to = endOfObject(text, from)
-  if (to === null || text[to] !== ']') return null
-  const json = text.slice(from, to)
-  return parseJsonObject(json) === null ? null : { call: { name, json }, chars: to + 1 }
-}
-
-/** The place after the object that begins at `from`; braces inside strings do not count. */
-function endOfObject(text: string, from: number): number | null {
-  if (text[from] !== '{') return null
-  let depth = 0
-  let isInString = false
-  for (let at = from; at < text.length; at++) {
-    const char = text[at]
-    if (isInString) {
-      if (char === '\\') at++
-      else if (char === '"') isInString = false
-    } else if (char === '"') isInString = true
-    else if (char === '{') depth++
-    else if (char === '}' && --depth === 0) return at + 1
-  }
-  return null
+  const scanner = new JsonScanner()
+  let to = from
+  while (to < text.length && scanner.progress !== 'whole') scanner.feed(text.charAt(to++))
+  if (scanner.progress !== 'whole' || text[to] !== ']') return null
+  return { call: { name, json: text.slice(from, to) }, chars: to + 1 }
 }
 
 function readInvoke(text: string, forms: Forms): ReadCall | null {
   const head = InvokeHead.exec(text)
-  const name = head?.[1]
-  if (head === null || name === undefined || !Object.hasOwn(forms, name)) return null
-  const form = forms[name]
-  if (form === undefined) return null
+  const name = head?.[1] ?? ''
+  const form = Object.hasOwn(forms, name) ? forms[name] : undefined
+  if (head === null || form === undefined) return null
   const input = new Map<string, unknown>()
   let at = head[0].length
   for (;;) {

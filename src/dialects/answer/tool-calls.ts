@@ -10,7 +10,6 @@ import {
   wholeCharsEnd
 } from './output-text.ts'
 import { type StreamPart, toDeltas } from './stream-part.ts'
-import type { AnswerLimit } from './usage.ts'
 
 export type ToolEvent = Extract<UpstreamEvent, { type: 'tool' }>
 
@@ -53,9 +52,9 @@ export class ToolCalls {
   readonly #settledIds = new Set<string>()
   /** The open ones that can't go on, so that nothing which still comes can belong to them. */
   readonly #complete = new Set<OpenCall>()
-  /** Every call that is not given out yet, in order of appearance. */
-  readonly #queue = new CallQueue()
   readonly #nameless = new NamelessCalls()
+  /** Of the calls that are not given out yet, which are a list in order of appearance. */
+  #first: OpenCall | null = null
   #newest: OpenCall | null = null
   #hasBroken = false
 
@@ -93,20 +92,20 @@ export class ToolCalls {
   end(): readonly StreamPart[] {
     for (const call of this.#open.values()) {
       // Without arguments it is a call without arguments only if the model went on to another one.
-      if (call.isSuperseded && call.isBlank) this.#replaceText(call, '{}')
+      if (call.next !== null && call.isBlank) this.#replaceText(call, '{}')
       this.#settle(call)
     }
     return this.#drain()
   }
 
   #begin(id: string): OpenCall {
-    if (this.#newest !== null) this.#newest.isSuperseded = true
     for (const other of this.#complete) this.#settle(other)
     const call = new OpenCall(id)
     this.#hold(call, CallBytes + heapBytesOf(id))
+    if (this.#newest !== null) this.#newest.next = call
     this.#newest = call
+    this.#first ??= call
     this.#open.set(id, call)
-    this.#queue.push(call)
     return call
   }
 
@@ -181,12 +180,12 @@ export class ToolCalls {
 
   #drain(): readonly StreamPart[] {
     const parts: StreamPart[] = []
-    for (let call = this.#queue.first; call !== null; call = this.#queue.first) {
+    for (let call = this.#first; call !== null; call = this.#first) {
       if (call.state === 'open') {
         this.#giveBeginning(call, parts)
         break
       }
-      this.#queue.shift()
+      this.#first = call.next
       this.#giveRest(call, parts)
       this.#room.free(Math.max(0, call.heldBytes - SettledBytes - heapBytesOf(call.id)))
     }
@@ -225,8 +224,8 @@ class OpenCall {
   state: 'open' | 'whole' | 'broken' = 'open'
   /** The client has seen its beginning. */
   isBegun = false
-  /** Another call began after this one. */
-  isSuperseded = false
+  /** The call that began after this one. */
+  next: OpenCall | null = null
   /** Its arguments are too long, or contradict what has been given out. */
   isSpoilt = false
   /** It has an empty object so far, which may stand for arguments that are still to come. */
@@ -296,27 +295,6 @@ class OpenCall {
   }
 }
 
-/** `Array.shift` moves all that is left, and an upstream decides how much that is. */
-class CallQueue {
-  #calls: OpenCall[] = []
-  #next = 0
-
-  get first(): OpenCall | null {
-    return this.#calls[this.#next] ?? null
-  }
-
-  push(call: OpenCall): void {
-    this.#calls.push(call)
-  }
-
-  shift(): void {
-    if (++this.#next * 2 <= this.#calls.length) return
-    // A slice of a list is a copy.
-    this.#calls = this.#calls.slice(this.#next)
-    this.#next = 0
-  }
-}
-
 /** Frames without an id belong to one call until its stop; clients can't do without an id, so it gets one. */
 class NamelessCalls {
   #id: string | null = null
@@ -340,92 +318,4 @@ class NamelessCalls {
     }
     return id
   }
-}
-
-/**
- * What stands between the model's tool calls and the client: only the first, where the client wants one at a time,
- * and the client's limit. A call that is there as a whole is cut as a whole; one that comes in pieces is cut off.
- *
- * ```
- *   none ──start──▶ whole | streamed | skipped ──end──▶ none
- *                              └──limit──▶ none
- * ```
- */
-export class CallGate {
-  readonly #limit: AnswerLimit
-  readonly #isSingle: boolean
-  #state: 'none' | 'whole' | 'streamed' | 'skipped' = 'none'
-  #begun = 0
-  #whole = 0
-  #hasCutCalls = false
-
-  constructor(limit: AnswerLimit, isSingle: boolean) {
-    this.#limit = limit
-    this.#isSingle = isSingle
-  }
-
-  /** A call has begun and not ended: nothing else may come in between. */
-  get isOpen(): boolean {
-    return this.#state !== 'none'
-  }
-
-  /** A call was delivered from its start to its end. */
-  get hasWholeCalls(): boolean {
-    return this.#whole > 0
-  }
-
-  /** A call was begun and broke off: a client that reads along has half of it. */
-  get hasCutCalls(): boolean {
-    return this.#hasCutCalls
-  }
-
-  /** `made`: the part at `index`, which begins the call, and what is known to come after it. */
-  start(made: readonly StreamPart[], index: number, out: StreamPart[]): void {
-    const part = made[index]
-    if (part?.type !== 'tool-start') throw new Error('no call begins there')
-    const end = endOfCall(made, index)
-    this.#state = 'skipped'
-    if (this.#isSingle && this.#begun > 0) return
-    const json = end === null ? [] : made.slice(index, end).map(jsonOf)
-    if (!this.#limit.isNone && !this.#limit.takeWhole(part.name + json.join(''))) return
-    this.#begun++
-    this.#state = end === null ? 'streamed' : 'whole'
-    out.push(part)
-  }
-
-  delta(json: string, out: StreamPart[]): void {
-    if (this.#state === 'whole') out.push({ type: 'tool-delta', json })
-    if (this.#state !== 'streamed') return
-    const fitting = this.#limit.push(json)
-    if (fitting !== '') out.push({ type: 'tool-delta', json: fitting })
-    if (fitting !== json) this.cut(out)
-  }
-
-  /** Nothing more will come: breaks off what the client has half of. */
-  cut(out: StreamPart[]): void {
-    if (this.#state === 'whole' || this.#state === 'streamed') {
-      out.push({ type: 'tool-end', isCut: true })
-      this.#hasCutCalls = true
-    }
-    this.#state = 'none'
-  }
-
-  end(part: Extract<StreamPart, { type: 'tool-end' }>, out: StreamPart[]): void {
-    if (this.#state === 'whole' || this.#state === 'streamed') {
-      out.push(part)
-      if (part.isCut === true) this.#hasCutCalls = true
-      else this.#whole++
-    }
-    this.#state = 'none'
-  }
-}
-
-/** Where the call that begins at `index` ends; null if that is not among the parts. */
-function endOfCall(parts: readonly StreamPart[], index: number): number | null {
-  for (let at = index; at < parts.length; at++) if (parts[at]?.type === 'tool-end') return at
-  return null
-}
-
-function jsonOf(part: StreamPart): string {
-  return part.type === 'tool-delta' ? part.json : ''
 }
