@@ -38,6 +38,8 @@ interface Dialect {
    * @throws {GatewayError} GW_BODY_INVALID
    */
   read(body: JsonObject, repairs: Repairs, answers: readonly Uint8Array[]): ClientRequest
+  /** How much a body looks like a request of this API, against the same of the others. */
+  likeness(body: JsonObject): number
   /** The ids of parts of earlier answers that a body refers to, each once; for `RequestOptions.answers`. */
   itemReferencesOf?(body: Uint8Array): readonly string[]
   /** An answer's id, made of 32 hexadecimal digits. */
@@ -71,6 +73,12 @@ export function isDialectName(name: string): name is DialectName {
 export function dialectOfHeaders(headers: Readonly<Record<string, unknown>>): DialectName {
   const known = DIALECT_NAMES.find((name) => headers[Dialects[name].header ?? ''] !== undefined)
   return known ?? USUAL_DIALECT
+}
+
+/** The client API whose requests a body is most like; of several the first. */
+export function dialectOfBody(body: JsonObject): DialectName {
+  const likeness = DIALECT_NAMES.map((name) => Dialects[name].likeness(body))
+  return DIALECT_NAMES[likeness.indexOf(Math.max(...likeness))] ?? USUAL_DIALECT
 }
 
 /** What a body's conversion comes to. */

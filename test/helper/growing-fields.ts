@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { MessagesBodyCheck, ToolCheck } from '../../src/dialects/anthropic-messages/schema.ts'
 import type { DialectName } from '../../src/dialects/dialect.ts'
-import { ChatBodyCheck, NamedFunctionCheck } from '../../src/dialects/openai-chat/schema.ts'
+import { ChatBodyCheck } from '../../src/dialects/openai-chat/schema.ts'
 import { Items, ResponsesBodyCheck, Tools } from '../../src/dialects/openai-responses/schema.ts'
-import { Blocks } from '../../src/dialects/request/shape.ts'
+import { Blocks, NamedFunctionCheck } from '../../src/dialects/request/shape.ts'
 
 /** One field of a request, which can hold as much as one likes of something. */
 export interface GrowingField {

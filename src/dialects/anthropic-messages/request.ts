@@ -8,11 +8,17 @@ import type { WriterOptions } from '../answer/answer-writer.ts'
 import { findSearchTool, isSearchTool } from '../plan/search-tool.ts'
 import { readContent, readPart, readToolChanges } from '../request/blocks.ts'
 import { MessageDraft, SortedMessages } from '../request/draft.ts'
-import { checkShape } from '../request/shape.ts'
+import { checkShape, countSigns } from '../request/shape.ts'
 import { type ClientRequest, knownEffort, readStops } from '../request/to-upstream.ts'
 import { MessageWriter, type MessagesWishes, safeguardTypesOf } from './answer.ts'
 import { AnthropicErrors } from './error.ts'
-import { type MessagesBody, MessagesBodyCheck, type MessagesMessage, ToolCheck } from './schema.ts'
+import {
+  type MessagesBody,
+  MessagesBodyCheck,
+  type MessagesMessage,
+  MessagesSigns,
+  ToolCheck
+} from './schema.ts'
 
 /** The Messages API. */
 export const AnthropicMessages = {
@@ -24,6 +30,9 @@ export const AnthropicMessages = {
   },
   errors: AnthropicErrors,
   read: readRequest,
+  // It insists on `max_tokens`, which tells where nothing else does.
+  likeness: (body: JsonObject) =>
+    countSigns(body, MessagesSigns) + (body['max_tokens'] === undefined ? 0 : 0.5),
   toAnswerId: (hex: string) => `msg_${hex.slice(0, 24)}`,
   createWriter: (options: WriterOptions<MessagesWishes>) => new MessageWriter(options)
 }

@@ -1,6 +1,7 @@
 import { Compile } from 'typebox/schema'
+import { isJsonObject } from '../../shared/json.ts'
 import { type Static, Type } from '../../shared/schema-type.ts'
-import { Content, OpenObject, optional, TextContent, Tokens } from '../request/shape.ts'
+import { Content, OpenObject, optional, type Signs, TextContent, Tokens } from '../request/shape.ts'
 
 const Message = Type.Object({
   role: optional(Type.String()),
@@ -58,3 +59,17 @@ export type MessagesMessage = Static<typeof Message>
 
 export const MessagesBodyCheck = Compile(Body)
 export const ToolCheck = Compile(Tool)
+
+const OWN_BLOCKS: readonly unknown[] =
+  'tool_use tool_result thinking redacted_thinking image document'.split(' ')
+
+export const MessagesSigns: Signs = {
+  members: [
+    ...'system stop_sequences thinking output_config output_format anthropic_version'.split(' '),
+    ...'anthropic_beta context_management mcp_servers container top_k'.split(' ')
+  ],
+  isTool: ({ input_schema: schema }) => schema !== undefined,
+  isMessage: (_message, types) => types.some((type) => OWN_BLOCKS.includes(type)),
+  isToolChoice: (choice) =>
+    isJsonObject(choice) && (choice['type'] === 'any' || choice['type'] === 'tool')
+}

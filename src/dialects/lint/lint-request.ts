@@ -8,11 +8,10 @@ import {
 import { isRuleId, type RuleId, RuleTable } from '../../kiro/rules/rules.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { type JsonObject, toPointer } from '../../shared/json.ts'
-import { convertRequest, type DialectName } from '../dialect.ts'
+import { convertRequest, type DialectName, dialectOfBody } from '../dialect.ts'
 import { parseJsonBody } from '../plan/json-body.ts'
 import { findAttachments, toBlock } from '../request/attachments.ts'
 import type { RequestOptions } from '../request/to-upstream.ts'
-import { detectDialect } from './detect-dialect.ts'
 import { StandIns } from './stand-ins.ts'
 
 /** Refusals that are looked for; each costs one more conversion. */
@@ -45,7 +44,7 @@ export function lintRequest(bytes: Uint8Array, { dialect, request }: LintOptions
     if (error instanceof GatewayError && error.code === 'GW_BODY_TOO_LARGE') throw error
     return toReport(dialect ?? 'unknown', [toRefusal(error)])
   }
-  const spoken = dialect ?? detectDialect(body)
+  const spoken = dialect ?? dialectOfBody(body)
   const attachments = leaveOutAttachments(body)
   const maxRefusals = bytes.byteLength > LARGE_BYTES ? MAX_REFUSALS_OF_LARGE : MAX_REFUSALS
   const found = convertAll(body, { dialect: spoken, request, maxRefusals })

@@ -18,17 +18,18 @@ import {
   type WebSearchWish
 } from '../plan/search-tool.ts'
 import { readContent, readResultText } from '../request/blocks.ts'
-import { MessageDraft, SortedMessages, toToolInput } from '../request/draft.ts'
-import { checkShape } from '../request/shape.ts'
+import { MessageDraft, readFunction, SortedMessages, toToolInput } from '../request/draft.ts'
+import { checkShape, countSigns } from '../request/shape.ts'
 import { type ClientRequest, effortWish, readStops } from '../request/to-upstream.ts'
 import { type ChatWishes, ChatWriter } from './answer.ts'
-import { type ChatBody, ChatBodyCheck, type ChatMessage, NamedFunctionCheck } from './schema.ts'
+import { type ChatBody, ChatBodyCheck, type ChatMessage, ChatSigns } from './schema.ts'
 
 /** The Chat Completions API. */
 export const OpenAiChat = {
   paths: ['/v1/chat/completions', '/chat/completions'],
   errors: OpenAiErrors,
   read: readRequest,
+  likeness: (body: JsonObject) => countSigns(body, ChatSigns),
   toAnswerId: (hex: string) => `chatcmpl-${hex}`,
   createWriter: (options: WriterOptions<ChatWishes>) => new ChatWriter(options)
 }
@@ -157,50 +158,18 @@ function readTools(chat: ChatBody, repairs: Repairs): Pick<Conversation, 'tools'
   for (const [index, tool] of (chat.tools ?? []).entries()) {
     const source = `tools[${index}]`
     if (isSearchTool(tool)) continue // made by the gateway
-    const found = readTool(tool, source)
-    if (found === undefined) repairs.note('server-tool-dropped', source)
-    else tools.push(found)
+    // Other types only the vendor can run.
+    const isFunction = isJsonObject(tool['function']) || (tool['type'] ?? 'function') === 'function'
+    if (isFunction) tools.push(readFunction(tool, source))
+    else repairs.note('server-tool-dropped', source)
   }
   for (const [index, one] of (chat.functions ?? []).entries()) {
-    tools.push(toDefinition(one, `functions[${index}]`))
+    tools.push(readFunction(one, `functions[${index}]`))
   }
   const allowed = allowedNames(chat.tool_choice)
   return {
     tools: allowed === undefined ? tools : tools.filter((tool) => allowed.has(tool.name)),
     toolChoice: readToolChoice(chat)
-  }
-}
-
-/** Function tools come nested, or flat as Cursor and others send them; other types only the vendor can run. */
-function readTool(tool: JsonObject, path: string): ToolDefinition | undefined {
-  const { type, function: nested } = tool
-  if (isJsonObject(nested))
-    return toDefinition(
-      checkShape(NamedFunctionCheck, nested, `${path}.function`),
-      `${path}.function`
-    )
-  const isFunction = type === undefined || type === null || type === 'function'
-  if (isFunction) return toDefinition(checkShape(NamedFunctionCheck, tool, path), path)
-  return undefined
-}
-
-function toDefinition(
-  named: {
-    readonly name: string
-    readonly description?: string | null
-    readonly parameters?: unknown
-    readonly input_schema?: unknown
-  },
-  source: string
-): ToolDefinition {
-  const isFlat = named.parameters === undefined || named.parameters === null
-  return {
-    source,
-    schemaSource: `${source}.${isFlat ? 'input_schema' : 'parameters'}`,
-    name: named.name,
-    description: named.description ?? '',
-    // A function without parameters is one that takes none.
-    schema: named.parameters ?? named.input_schema ?? { type: 'object', properties: {} }
   }
 }
 

@@ -1,6 +1,14 @@
 import { Compile } from 'typebox/schema'
+import { isJsonObject } from '../../shared/json.ts'
 import { type Static, Type } from '../../shared/schema-type.ts'
-import { Content, OpenObject, optional, Tokens } from '../request/shape.ts'
+import {
+  Content,
+  NamedFunction,
+  OpenObject,
+  optional,
+  type Signs,
+  Tokens
+} from '../request/shape.ts'
 
 const FunctionCall = Type.Object({
   name: Type.String({ minLength: 1 }),
@@ -24,13 +32,6 @@ const Message = Type.Object({
   tool_calls: optional(Type.Array(ToolCall)),
   tool_call_id: optional(Type.String()),
   function_call: optional(FunctionCall)
-})
-
-const NamedFunction = Type.Object({
-  name: Type.String({ minLength: 1 }),
-  description: optional(Type.String()),
-  parameters: Type.Optional(Type.Unknown()),
-  input_schema: Type.Optional(Type.Unknown())
 })
 
 const ToolChoice = Type.Union([
@@ -80,4 +81,25 @@ export type ChatBody = Static<typeof Body>
 export type ChatMessage = Static<typeof Message>
 
 export const ChatBodyCheck = Compile(Body)
-export const NamedFunctionCheck = Compile(NamedFunction)
+
+const OWN_ROLES: readonly unknown[] = ['tool', 'function', 'developer']
+const OWN_BLOCKS: readonly unknown[] = ['image_url', 'input_audio', 'file', 'refusal']
+const OWN_CHOICES: readonly unknown[] = ['function', 'allowed_tools']
+
+export const ChatSigns: Signs = {
+  members: [
+    ...'functions function_call stream_options response_format n stop max_completion_tokens'.split(
+      ' '
+    ),
+    ...'parallel_tool_calls reasoning_effort frequency_penalty presence_penalty'.split(' '),
+    ...'logit_bias logprobs seed store user'.split(' ')
+  ],
+  isTool: ({ type, function: nested }) => nested !== undefined || type === 'function',
+  isMessage: ({ role, tool_calls: calls, tool_call_id: id }, types) =>
+    calls !== undefined ||
+    id !== undefined ||
+    OWN_ROLES.includes(role) ||
+    types.some((type) => OWN_BLOCKS.includes(type)),
+  isToolChoice: (choice) =>
+    typeof choice === 'string' || (isJsonObject(choice) && OWN_CHOICES.includes(choice['type']))
+}

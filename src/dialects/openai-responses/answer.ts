@@ -14,7 +14,6 @@ import {
   type OutputItem,
   type ResponsesWishes,
   type SearchItem,
-  toBegunItem,
   toItemJson,
   toSummaryPart,
   toTextPart
@@ -52,10 +51,10 @@ export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
 
   constructor(options: WriterOptions<ResponsesWishes>) {
     super(options)
-    const { plan, identity, room } = options
-    this.#response = new ResponseObject(plan, identity)
-    this.#items = new ItemMaker(identity.id, plan, room)
-    this.#events = new EventWriter(plan.asked.isStream)
+    const { asked } = this.plan
+    this.#response = new ResponseObject(asked, this.identity)
+    this.#items = new ItemMaker(this.identity.id, asked.own, this.room)
+    this.#events = new EventWriter(asked.isStream)
   }
 
   override get keptItems(): KeptItems {
@@ -119,11 +118,7 @@ export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
   }
 
   #block(kind: BlockKind, item: OutputItem): ItemEvents {
-    const rawInput = item.kind === 'custom_tool_call' ? new RawInput(this.room) : null
-    return new ItemEvents({
-      kind,
-      item,
-      rawInput,
+    return new ItemEvents(kind, item, {
       events: this.#events,
       output: this.#output,
       room: this.room
@@ -166,45 +161,30 @@ interface PartEvents {
 }
 
 const Streams: Readonly<Record<ItemKind, TextEvents | null>> = {
-  message: {
-    delta: toEventHead('response.output_text.delta'),
-    done: toEventHead('response.output_text.done'),
-    member: 'text',
+  message: toTextEvents('output_text', 'text', {
     place: ',"content_index":0',
     extra: ',"logprobs":[]',
-    part: {
-      added: toEventHead('response.content_part.added'),
-      done: toEventHead('response.content_part.done'),
-      toJson: toTextPart
-    }
-  },
-  reasoning: {
-    delta: toEventHead('response.reasoning_summary_text.delta'),
-    done: toEventHead('response.reasoning_summary_text.done'),
-    member: 'text',
+    part: toPartEvents('content_part', toTextPart)
+  }),
+  reasoning: toTextEvents('reasoning_summary_text', 'text', {
     place: ',"summary_index":0',
-    extra: '',
-    part: {
-      added: toEventHead('response.reasoning_summary_part.added'),
-      done: toEventHead('response.reasoning_summary_part.done'),
-      toJson: toSummaryPart
-    }
-  },
-  function_call: toCallEvents('function_call_arguments', 'arguments'),
-  custom_tool_call: toCallEvents('custom_tool_call_input', 'input'),
+    part: toPartEvents('reasoning_summary_part', toSummaryPart)
+  }),
+  function_call: toTextEvents('function_call_arguments', 'arguments'),
+  custom_tool_call: toTextEvents('custom_tool_call_input', 'input'),
   tool_search_call: null,
   compaction: null
 }
 
-function toCallEvents(name: string, member: string): TextEvents {
-  return {
-    delta: toEventHead(`response.${name}.delta`),
-    done: toEventHead(`response.${name}.done`),
-    member,
-    place: '',
-    extra: '',
-    part: null
-  }
+function toTextEvents(name: string, member: string, own: Partial<TextEvents> = {}): TextEvents {
+  const delta = toEventHead(`response.${name}.delta`)
+  const done = toEventHead(`response.${name}.done`)
+  return { delta, done, member, place: '', extra: '', part: null, ...own }
+}
+
+function toPartEvents(name: string, toJson: PartEvents['toJson']): PartEvents {
+  const added = toEventHead(`response.${name}.added`)
+  return { added, done: toEventHead(`response.${name}.done`), toJson }
 }
 
 /** The items of an answer that are over, and those of them that a client may refer to. */
@@ -218,11 +198,8 @@ class Output {
   }
 }
 
+/** What all items of an answer are written to. */
 interface ItemEventsOptions {
-  readonly kind: BlockKind
-  readonly item: OutputItem
-  /** For a call of a tool that takes text. */
-  readonly rawInput: RawInput | null
   readonly events: EventWriter
   readonly output: Output
   readonly room: AnswerRoom
@@ -231,7 +208,10 @@ interface ItemEventsOptions {
 /** Writes the events of one item, from its announcement to its end (kiro-protocol §10.3.3). */
 class ItemEvents implements AnswerBlock {
   readonly kind: BlockKind
-  readonly #options: ItemEventsOptions
+  readonly #output: Output
+  readonly #room: AnswerRoom
+  /** Of a call of a tool that takes text. */
+  readonly #rawInput: RawInput | null
   readonly #item: OutputItem
   readonly #events: EventWriter
   readonly #stream: TextEvents | null
@@ -239,42 +219,40 @@ class ItemEvents implements AnswerBlock {
   readonly #place: string
   /** A delta up to its text; made once per item (hot path). */
   readonly #deltaPlace: string
-  readonly #deltaEnd: string
   #hasPart = false
 
-  constructor(options: ItemEventsOptions) {
-    const { kind, item, events } = options
+  constructor(kind: BlockKind, item: OutputItem, { events, output, room }: ItemEventsOptions) {
     this.kind = kind
-    this.#options = options
+    this.#output = output
+    this.#room = room
+    this.#rawInput = item.kind === 'custom_tool_call' ? new RawInput(room) : null
     this.#item = item
     this.#events = events
     this.#stream = Streams[item.kind]
     const place = this.#stream?.place ?? ''
     this.#place = `,"item_id":"${item.id}","output_index":${item.index}${place}`
     this.#deltaPlace = `${this.#place},"delta":`
-    this.#deltaEnd = this.#stream?.extra ?? ''
   }
 
-  begin(): string {
-    const { index } = this.#item
-    return this.#events.write(Added, `,"output_index":${index},"item":${toBegunItem(this.#item)}`)
+  begin(): Written {
+    return this.#announce(Added, toItemJson(this.#item, 'in_progress', this.#item.text.written()))
   }
 
   add(text: string): Written {
-    return this.#add(this.#options.rawInput?.push(text) ?? text)
+    return this.#add(this.#rawInput?.push(text) ?? text)
   }
 
   sign(opaque: string): string {
-    if (this.#options.room.hold(heapBytesOf(opaque))) this.#item.opaque = opaque
+    if (this.#room.hold(heapBytesOf(opaque))) this.#item.opaque = opaque
     return ''
   }
 
   end(how: 'whole' | 'cut'): Written {
     if (how === 'whole') {
-      const rest = this.#add(this.#options.rawInput?.end() ?? '')
+      const rest = this.#add(this.#rawInput?.end() ?? '')
       return glue(rest, this.finish('completed'))
     }
-    this.#options.output.items.push(toItemJson(this.#item, 'incomplete', this.#item.text.written()))
+    this.#output.items.push(toItemJson(this.#item, 'incomplete', this.#item.text.written()))
     return ''
   }
 
@@ -282,17 +260,20 @@ class ItemEvents implements AnswerBlock {
     const item = this.#item
     const text = item.text.written()
     const json = toItemJson(item, status, text)
-    this.#options.output.keep(item.id, json)
+    this.#output.keep(item.id, json)
     const before = this.#endText(text)
-    const done = glue(`,"output_index":${item.index},"item":`, json)
-    return glue(before, this.#events.write(Done, done))
+    return glue(before, this.#announce(Done, json))
+  }
+
+  #announce(head: EventHead, json: Written): Written {
+    return this.#events.write(head, glue(`,"output_index":${this.#item.index},"item":`, json))
   }
 
   /** Nothing is sent that could not be repeated at the end, for want of room. */
   #add(text: string): Written {
     const hasRoom = this.#item.text.add(text)
     if (this.#stream === null || text === '' || !hasRoom || this.#events.isSilent) return ''
-    const members = this.#deltaPlace + JSON.stringify(text) + this.#deltaEnd
+    const members = this.#deltaPlace + JSON.stringify(text) + this.#stream.extra
     if (this.#hasPart) return this.#events.write(this.#stream.delta, members)
     const before = this.#beginPart()
     return glue(before, this.#events.write(this.#stream.delta, members))

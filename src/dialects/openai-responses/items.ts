@@ -114,10 +114,20 @@ export class ItemReader {
     this.#addResult(one, output, { text, isError }, draft.images)
   }
 
+  /** The tool is never on offer, so that such a call ends as words anyway. */
   #readVendorCall(one: InputItem): void {
-    const { id, callId, name, input, words } = readVendorCall(one)
-    if (callId !== null) this.#addCall(one, { id, call_id: callId }, { name, input })
-    else this.messages.push({ ...EMPTY, role: 'assistant', text: words, source: one.path })
+    const { type, item, path } = one
+    const ids = checkShape(Items.vendorCall, item, path)
+    const name = type.endsWith(SUFFIX) ? type.slice(0, -SUFFIX.length) : type
+    const input = inputOf(item)
+    if (ids.call_id) return this.#addCall(one, ids, { name, input })
+    // The vendor has run it: what came of it stands in the same item.
+    const id = ids.id ?? ''
+    const { output } = item
+    const isTold = typeof output === 'string' && output !== ''
+    const told = isTold ? `\n\n${resultText({ id, text: output, isError: false })}` : ''
+    const text = callText({ id, name, input }) + told
+    this.messages.push({ ...EMPTY, role: 'assistant', text, source: path })
   }
 
   /** A bare part, or an item of a type to come: what it has of text is kept. */
@@ -248,18 +258,6 @@ class CallIds {
   }
 }
 
-/** A call of one of the vendor's own tools. */
-interface VendorCall {
-  /** Of the item. */
-  readonly id: string | null
-  /** The id that its output has too; null when the vendor ran it. */
-  readonly callId: string | null
-  readonly name: string
-  readonly input: JsonObject
-  /** All of it in words. */
-  readonly words: string
-}
-
 const SUFFIX = '_call'
 /** Calls by other names. */
 const CALL_TYPES = new Set(['program', 'mcp_approval_request'])
@@ -293,20 +291,6 @@ function outputOf({ type, item }: InputItem): JsonObject | null {
     default:
       return type.endsWith('_call_output') ? item : null
   }
-}
-
-/** Reads such a call; the tool is never on offer, so that it ends as words anyway. */
-function readVendorCall({ type, item, path }: InputItem): VendorCall {
-  const { id, call_id: callId } = checkShape(Items.vendorCall, item, path)
-  const name = type.endsWith(SUFFIX) ? type.slice(0, -SUFFIX.length) : type
-  const input = inputOf(item)
-  const call = callText({ id: id ?? '', name, input })
-  const { output } = item
-  const isTold = typeof output === 'string' && output !== ''
-  const words = isTold
-    ? `${call}\n\n${resultText({ id: id ?? '', text: output, isError: false })}`
-    : call
-  return { id: id ?? null, callId: callId || null, name, input, words }
 }
 
 /** A search of the web as a function for it would take it, any other call with all that it has. */

@@ -8,7 +8,6 @@ import {
   type Written
 } from '../answer/output-text.ts'
 import type { SearchPart } from '../answer/stream-part.ts'
-import type { ReplyPlan } from '../plan/plan.ts'
 import type { ToolForm } from './declared-tools.ts'
 import type { JsonObject } from '../../shared/json.ts'
 
@@ -21,8 +20,6 @@ export interface ResponsesWishes {
   /** The answer's text is a summary that will stand for the conversation. */
   readonly isCompaction: boolean
 }
-
-export type ResponsesPlan = ReplyPlan<ResponsesWishes>
 
 type ItemStatus = 'in_progress' | 'completed' | 'incomplete'
 
@@ -50,14 +47,18 @@ export interface OutputItem {
   opaque: string | null
 }
 
-const PREFIXES: Readonly<Record<ItemKind, ItemPrefix>> = {
+/** What the ids of items begin with. */
+const PREFIXES = {
   message: 'msg',
   reasoning: 'rs',
   function_call: 'fc',
   custom_tool_call: 'ctc',
   tool_search_call: 'tsc',
+  web_search_call: 'ws',
   compaction: 'cmp'
-}
+} as const satisfies Readonly<Record<ItemKind | 'web_search_call', string>>
+type ItemPrefix = (typeof PREFIXES)[keyof typeof PREFIXES]
+
 const CALL_KINDS = {
   function: 'function_call',
   text: 'custom_tool_call',
@@ -78,11 +79,11 @@ export class ItemMaker {
   /** What the model's words are. */
   readonly textKind: 'message' | 'compaction'
 
-  constructor(responseId: string, { asked }: ResponsesPlan, room: AnswerRoom) {
+  constructor(responseId: string, wishes: ResponsesWishes, room: AnswerRoom) {
     this.#room = room
     this.#responseId = responseId
-    this.#forms = asked.own.toolForms
-    this.textKind = asked.own.isCompaction ? 'compaction' : 'message'
+    this.#forms = wishes.toolForms
+    this.textKind = wishes.isCompaction ? 'compaction' : 'message'
   }
 
   make(kind: ItemKind, callMembers = ''): OutputItem {
@@ -137,35 +138,18 @@ export interface SearchItem {
   readonly json: string
 }
 
-/** The item as it is announced: nothing in it yet. */
-export function toBegunItem({ kind, head, callMembers }: OutputItem): string {
-  switch (kind) {
-    case 'message':
-      return `{${head},"status":"in_progress","role":"assistant","content":[]}`
-    case 'reasoning':
-      return `{${head},"summary":[]}`
-    case 'function_call':
-      return `{${head},"status":"in_progress",${callMembers},"arguments":""}`
-    case 'custom_tool_call':
-      return `{${head},"status":"in_progress",${callMembers},"input":""}`
-    case 'tool_search_call':
-      return `{${head},"status":"in_progress",${callMembers},"arguments":{}}`
-    case 'compaction':
-      return `{${head},"encrypted_content":""}`
-  }
-  return ''
-}
-
-/** The item as JSON text; `text` is what its text has written, which is long and may be at hand already. */
+/**
+ * The item as JSON text, which has nothing in it while it is announced as in progress. `text` is what its text has
+ * written, which is long and may be at hand already.
+ */
 export function toItemJson(item: OutputItem, status: ItemStatus, text: Written): Written {
   const { kind, head, callMembers } = item
+  const called = `{${head},"status":"${status}",${callMembers}`
   switch (kind) {
-    case 'message':
-      return glue(
-        `{${head},"status":"${status}","role":"assistant","content":[`,
-        toTextPart(text),
-        ']}'
-      )
+    case 'message': {
+      const content = status === 'in_progress' ? '' : toTextPart(text)
+      return glue(`{${head},"status":"${status}","role":"assistant","content":[`, content, ']}')
+    }
     case 'reasoning': {
       const summary = item.text.isEmpty ? '' : toSummaryPart(text)
       const opaque =
@@ -173,13 +157,14 @@ export function toItemJson(item: OutputItem, status: ItemStatus, text: Written):
       return glue(`{${head},"summary":[`, summary, `]${opaque}}`)
     }
     case 'function_call':
-      return glue(`{${head},"status":"${status}",${callMembers},"arguments":`, text, '}')
+      return glue(`${called},"arguments":`, text, '}')
     case 'custom_tool_call':
-      return glue(`{${head},"status":"${status}",${callMembers},"input":`, text, '}')
+      return glue(`${called},"input":`, text, '}')
     case 'tool_search_call': {
       // An object, unless it broke off.
-      const json = status === 'completed' ? text : JSON.stringify(toText(text))
-      return glue(`{${head},"status":"${status}",${callMembers},"arguments":`, json, '}')
+      const broken = status === 'incomplete' ? JSON.stringify(toText(text)) : null
+      const json = status === 'in_progress' ? '{}' : (broken ?? text)
+      return glue(`${called},"arguments":`, json, '}')
     }
     case 'compaction': {
       // It has no status, and half a summary must not stand for the whole conversation.
@@ -198,13 +183,12 @@ export function toSummaryPart(text: Written): Written {
   return glue('{"type":"summary_text","text":', text, '}')
 }
 
-/** What the ids of items begin with, by what they are. */
-type ItemPrefix = 'msg' | 'rs' | 'fc' | 'ctc' | 'tsc' | 'ws' | 'cmp'
-
 /** Hexadecimal digits that a response's id shares with the ids of its items; the last four of theirs count them. */
 const KEY_DIGITS = 28
 const RESPONSE_PREFIX = 'resp_'
-const KNOWN_ID = /^(?:resp|msg|rs|fc|ctc|tsc|ws|cmp)_([0-9a-f]{28})[0-9a-f]{4}$/
+const KNOWN_ID = new RegExp(
+  `^(?:resp|${Object.values(PREFIXES).join('|')})_([0-9a-f]{28})[0-9a-f]{4}$`
+)
 
 /** The id of a response, made of 32 hexadecimal digits. */
 export function toResponseId(hex: string): string {

@@ -25,6 +25,8 @@ export const OpenAiResponses = {
   },
   errors: OpenAiErrors,
   read: readRequest,
+  likeness: (body: JsonObject) =>
+    body['messages'] === undefined && ('input' in body || 'instructions' in body) ? Infinity : 0,
   itemReferencesOf,
   toAnswerId: toResponseId,
   createWriter: (options: WriterOptions<ResponsesWishes>) => new ResponseWriter(options)

@@ -4,7 +4,8 @@ import { toOpenAiMessage } from '../answer/openai-error.ts'
 import { glue, glueWith, type Written } from '../answer/output-text.ts'
 import type { AnswerIdentity } from '../answer/answer-writer.ts'
 import type { EndReason, Usage } from '../answer/stream-part.ts'
-import type { ResponsesPlan } from './output-items.ts'
+import type { AskedAnswer } from '../plan/plan.ts'
+import type { ResponsesWishes } from './output-items.ts'
 
 /** How far a response is. */
 export type ResponseState =
@@ -35,7 +36,7 @@ const DEFAULTS = {
 export class ResponseObject {
   readonly #head: string
 
-  constructor({ asked }: ResponsesPlan, { id, created }: AnswerIdentity) {
+  constructor(asked: AskedAnswer<ResponsesWishes>, { id, created }: AnswerIdentity) {
     const { model, keepsItems, own: wishes } = asked
     const own = { id, object: 'response', created_at: created, model, store: keepsItems }
     const said = { ...own, ...DEFAULTS, ...asJsonObject(JSON.parse(wishes.echo)), ...own }

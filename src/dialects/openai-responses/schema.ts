@@ -100,13 +100,6 @@ const Described = {
 /** The tools of a Responses request that its client runs itself. */
 export const Tools = {
   any: Compile(Type.Object({ type: optional(Type.String()) })),
-  function: Compile(
-    Type.Object({
-      ...Described,
-      parameters: Type.Optional(Type.Unknown()),
-      input_schema: Type.Optional(Type.Unknown())
-    })
-  ),
   custom: Compile(
     Type.Object({
       ...Described,

@@ -9,6 +9,7 @@ import {
   readSearchWish,
   type WebSearchWish
 } from '../plan/search-tool.ts'
+import { readFunction } from '../request/draft.ts'
 import { checkShape } from '../request/shape.ts'
 import { type DeclaredTools, SEARCH_NAME } from './declared-tools.ts'
 import { type ResponsesBody, Tools } from './schema.ts'
@@ -21,8 +22,6 @@ interface ToolPlace {
   readonly repairs: Repairs
   readonly namespace?: string
 }
-
-const NO_PARAMETERS = { type: 'object', properties: {} }
 
 const QUERY_SCHEMA = {
   type: 'object',
@@ -66,33 +65,27 @@ function declareTool(tool: JsonObject, place: ToolPlace): readonly string[] {
   }
 }
 
-/** Functions come flat, or nested as Chat Completions has them. */
 function declareFunction(tool: JsonObject, { path, declared, namespace }: ToolPlace): void {
-  const { function: nested } = tool
-  const isNested = isJsonObject(nested)
-  const source = isNested ? `${path}.function` : path
-  const named = checkShape(Tools.function, isNested ? nested : tool, source)
-  const { name, description, parameters, input_schema: schema } = named
+  const { name, ...definition } = readFunction(tool, path)
   declared.declare(
     { kind: 'function', name, ...(namespace !== undefined && { namespace }) },
-    {
-      description: description ?? '',
-      // A function without parameters is one that takes none.
-      schema: parameters ?? schema ?? NO_PARAMETERS,
-      source,
-      schemaSource: `${source}.${parameters || !schema ? 'parameters' : 'input_schema'}`
-    }
+    definition
   )
 }
 
 function declareCustom(tool: JsonObject, { path, declared, namespace }: ToolPlace): void {
   const { custom: nested } = tool
-  const custom = isJsonObject(nested)
+  const { name, description, format } = isJsonObject(nested)
     ? checkShape(Tools.custom, nested, `${path}.custom`)
     : checkShape(Tools.custom, tool, path)
+  const told = joinText(description ?? '', INPUT_NOTE, '\n\n')
+  const syntax = format?.syntax ? `${format.syntax} grammar` : 'grammar'
+  const grammar = format?.definition
+    ? ` The payload must follow this ${syntax}:\n\n${format.definition}`
+    : ''
   declared.declare(
-    { kind: 'text', name: custom.name, ...(namespace !== undefined && { namespace }) },
-    { description: customDescription(custom), schema: CUSTOM_SCHEMA, source: path }
+    { kind: 'text', name, ...(namespace !== undefined && { namespace }) },
+    { description: told + grammar, schema: CUSTOM_SCHEMA, source: path }
   )
 }
 
@@ -158,23 +151,6 @@ const CUSTOM_SCHEMA = {
 
 const INPUT_NOTE =
   'Put the entire raw payload of this tool, as plain text, into the string field "input".'
-
-interface CustomTool {
-  readonly description?: string | null
-  readonly format?: {
-    readonly type?: string | null
-    readonly syntax?: string | null
-    readonly definition?: string | null
-  } | null
-}
-
-/** The client's description, how to call the tool, and the grammar that its payload must follow, if any. */
-function customDescription({ description, format }: CustomTool): string {
-  const told = joinText(description ?? '', INPUT_NOTE, '\n\n')
-  if (!format?.definition) return told
-  const syntax = format.syntax ? `${format.syntax} grammar` : 'grammar'
-  return `${told} The payload must follow this ${syntax}:\n\n${format.definition}`
-}
 
 type ChoiceMember = ResponsesBody['tool_choice']
 

@@ -183,51 +183,44 @@ function checkSchema(schema: JsonObject, path: string, outer: Scope): void {
 
 /** What is wrong with a keyword's own value; the schemas inside it are looked at for themselves. */
 function problemOf(kind: WordKind, value: unknown, scope: Scope): string | null {
-  switch (kind) {
-    case 'schema':
-    case 'schema-or-schemas':
-      return null
-    case 'schemas':
-      return Array.isArray(value) && value.length > 0 ? null : 'must be a list of JSON schemas'
-    case 'schemas-by-name':
-    case 'dependencies':
-      return isJsonObject(value) ? null : 'must be an object of JSON schemas'
-    case 'schemas-by-pattern':
-      if (!isJsonObject(value)) return 'must be an object of JSON schemas'
-      return Object.keys(value).every((pattern) => isPattern(pattern, 'u')) ? null : NO_PATTERN
-    case 'text':
-      return typeof value === 'string' ? null : 'must be a string'
-    case 'reference':
-      return problemOfReference(value, scope)
-    case 'pattern':
-      return toPattern(value) === null ? NO_PATTERN : null
-    case 'count':
-      return typeof value === 'number' && value >= 0 ? null : 'must be a number of at least 0'
-    case 'number':
-      return typeof value === 'number' ? null : 'must be a number'
-    case 'bound':
-      return typeof value === 'number' || typeof value === 'boolean' ? null : 'must be a number'
-    case 'boolean':
-      return typeof value === 'boolean' ? null : 'must be a boolean'
-    case 'names':
-      return isNames(value) ? null : 'must be a list of strings'
-    case 'names-by-name':
-      return isJsonObject(value) && Object.values(value).every(isNames)
-        ? null
-        : 'must be an object of lists of strings'
-    case 'types':
-      return [value].flat().every((type) => TYPES.has(type))
-        ? null
-        : `must be one of ${[...TYPES].join(', ')}, or a list of them`
-    case 'anything':
-      return null
-    case 'values':
-      break
-  }
-  return Array.isArray(value) ? null : 'must be a list'
+  if (kind === 'reference') return problemOfReference(value, scope)
+  const rule = WordRules[kind]
+  if (rule !== null && !rule[0](value)) return rule[1]
+  const patterns = kind === 'schemas-by-pattern' ? Object.keys(value ?? {}) : []
+  return patterns.every((pattern) => isPattern(pattern, 'u')) ? null : NO_PATTERN
 }
 
+type WordRule = readonly [isRight: (value: unknown) => boolean, problem: string]
+
 const NO_PATTERN = 'must be a regular expression'
+const NUMBER: WordRule = [(value) => typeof value === 'number', 'must be a number']
+const SCHEMAS_BY_NAME: WordRule = [isJsonObject, 'must be an object of JSON schemas']
+
+const WordRules: Readonly<Record<Exclude<WordKind, 'reference'>, WordRule | null>> = {
+  schema: null,
+  'schema-or-schemas': null,
+  schemas: [(value) => Array.isArray(value) && value.length > 0, 'must be a list of JSON schemas'],
+  'schemas-by-name': SCHEMAS_BY_NAME,
+  dependencies: SCHEMAS_BY_NAME,
+  'schemas-by-pattern': SCHEMAS_BY_NAME,
+  text: [(value) => typeof value === 'string', 'must be a string'],
+  pattern: [(value) => toPattern(value) !== null, NO_PATTERN],
+  count: [(value) => typeof value === 'number' && value >= 0, 'must be a number of at least 0'],
+  number: NUMBER,
+  bound: [(value) => typeof value === 'boolean' || NUMBER[0](value), NUMBER[1]],
+  boolean: [(value) => typeof value === 'boolean', 'must be a boolean'],
+  names: [isNames, 'must be a list of strings'],
+  'names-by-name': [
+    (value) => isJsonObject(value) && Object.values(value).every(isNames),
+    'must be an object of lists of strings'
+  ],
+  types: [
+    (value) => [value].flat().every((type) => TYPES.has(type)),
+    `must be one of ${[...TYPES].join(', ')}, or a list of them`
+  ],
+  values: [Array.isArray, 'must be a list'],
+  anything: null
+}
 
 /** The expression of a `pattern`; some were written for engines without the `u` flag. */
 export function toPattern(value: unknown): RegExp | null {

@@ -7,10 +7,12 @@ import {
   type Role,
   type Source,
   type ToolCall,
+  type ToolDefinition,
   type ToolResult
 } from '../../kiro/wire/message.ts'
 import type { UpstreamImage } from '../../kiro/wire/payload.ts'
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
+import { checkShape, NamedFunctionCheck } from './shape.ts'
 
 /** One message while its blocks are read. */
 export class MessageDraft {
@@ -130,4 +132,24 @@ function ofText(text: string, repairs: Repairs, source: Source): JsonObject {
   if (isJsonObject(value)) return value
   repairs.note('tool-arguments-wrapped', source)
   return { value }
+}
+
+/**
+ * A function tool of OpenAI's APIs: nested as Chat Completions has it, or flat as Responses does, and Cursor and others.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID
+ */
+export function readFunction(tool: JsonObject, path: string): ToolDefinition {
+  const { function: nested } = tool
+  const [named, source] = isJsonObject(nested) ? [nested, `${path}.function`] : [tool, path]
+  const checked = checkShape(NamedFunctionCheck, named, source)
+  const { name, description, parameters, input_schema: schema } = checked
+  return {
+    name,
+    description: description ?? '',
+    // A function without parameters is one that takes none.
+    schema: parameters ?? schema ?? { type: 'object', properties: {} },
+    source,
+    schemaSource: `${source}.${parameters || !schema ? 'parameters' : 'input_schema'}`
+  }
 }

@@ -1,6 +1,6 @@
 import type { TLocalizedValidationError } from 'typebox/error'
 import { Compile } from 'typebox/schema'
-import { type JsonObject, resolvePointer } from '../../shared/json.ts'
+import { isJsonObject, type JsonObject, resolvePointer } from '../../shared/json.ts'
 import { type TSchema, Type } from '../../shared/schema-type.ts'
 import { invalidPart } from '../plan/json-body.ts'
 
@@ -151,3 +151,41 @@ export const Blocks = {
   ),
   toolReference: Compile(Type.Object({ tool_name: Type.String() }))
 } as const
+
+/** What tells requests of one API from those of others that have `messages`, too. */
+export interface Signs {
+  readonly members: readonly string[]
+  isTool(tool: JsonObject): boolean
+  /** `types` are those of its blocks. */
+  isMessage(message: JsonObject, types: readonly unknown[]): boolean
+  isToolChoice(choice: unknown): boolean
+}
+
+/** Messages that are looked at. */
+const MAX_MESSAGES = 200
+
+/** How many of the signs a body has. */
+export function countSigns(body: JsonObject, signs: Signs): number {
+  const messages = objectsIn(body['messages']).slice(0, MAX_MESSAGES)
+  const typesOf = ({ content }: JsonObject) => objectsIn(content).map(({ type }) => type)
+  return (
+    signs.members.filter((name) => body[name] !== undefined).length +
+    objectsIn(body['tools']).filter((tool) => signs.isTool(tool)).length +
+    messages.filter((message) => signs.isMessage(message, typesOf(message))).length +
+    Number(signs.isToolChoice(body['tool_choice']))
+  )
+}
+
+function objectsIn(value: unknown): readonly JsonObject[] {
+  return Array.isArray(value) ? value.filter(isJsonObject) : []
+}
+
+/** A function as OpenAI's APIs declare it. */
+export const NamedFunction = Type.Object({
+  name: Type.String({ minLength: 1 }),
+  description: optional(Type.String()),
+  parameters: Type.Optional(Type.Unknown()),
+  input_schema: Type.Optional(Type.Unknown())
+})
+
+export const NamedFunctionCheck = Compile(NamedFunction)

@@ -1,15 +1,15 @@
 import t from 'tap'
-import { detectDialect } from '../../../src/dialects/lint/detect-dialect.ts'
-import { chatBody, messagesBody } from '../../helper/agent-request.ts'
-import * as fc from '../../helper/fast-check.ts'
+import { dialectOfBody } from '../../src/dialects/dialect.ts'
+import { chatBody, messagesBody } from '../helper/agent-request.ts'
+import * as fc from '../helper/fast-check.ts'
 
 const messages = [{ role: 'user', content: 'hi' }]
 
-t.test('detectDialect()', async (t) => {
+t.test('dialectOfBody()', async (t) => {
   t.test('knows the requests of agents', async (t) => {
     const options = { bytes: 50_000, tools: 10 }
-    t.equal(detectDialect(JSON.parse(chatBody(options).toString())), 'openai-chat')
-    t.equal(detectDialect(JSON.parse(messagesBody(options).toString())), 'anthropic-messages')
+    t.equal(dialectOfBody(JSON.parse(chatBody(options).toString())), 'openai-chat')
+    t.equal(dialectOfBody(JSON.parse(messagesBody(options).toString())), 'anthropic-messages')
   })
 
   for (const [dialect, bodies] of Object.entries({
@@ -39,14 +39,14 @@ t.test('detectDialect()', async (t) => {
     ]
   })) {
     t.test(`knows ${dialect} by its shape`, async (t) => {
-      for (const body of bodies) t.equal(detectDialect(body), dialect, JSON.stringify(body))
+      for (const body of bodies) t.equal(dialectOfBody(body), dialect, JSON.stringify(body))
     })
   }
 
   t.test('has an answer for anything', async () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (body) => {
-        detectDialect(body)
+        dialectOfBody(body)
       })
     )
   })
