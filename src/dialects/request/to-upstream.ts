@@ -6,8 +6,7 @@ import {
   planReasoning,
   type ReasoningWish
 } from '../../kiro/conversation/reasoning.ts'
-import { AUTO_MODEL, type ModelFacts } from '../../kiro/models/models.ts'
-import { resolveModel } from '../../kiro/models/resolve.ts'
+import { AUTO_MODEL, type ModelFacts, resolveModel } from '../../kiro/models/models.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { RuleId } from '../../kiro/rules/rules.ts'
 import type { Conversation, Source } from '../../kiro/wire/message.ts'

@@ -1,4 +1,7 @@
+import { editDistance } from '../../shared/edit-distance.ts'
+import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, textMember } from '../../shared/json.ts'
+import type { RuleId } from '../rules/rules.ts'
 
 /** What the gateway knows of one upstream model (kiro-protocol §7). */
 export interface ModelFacts {
@@ -119,4 +122,174 @@ function parseModel(model: JsonObject | null): ModelFacts | null {
 
 function countOf(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : undefined
+}
+
+/** What decides which upstream model a client's name means. */
+export interface ModelResolutionOptions {
+  /** Client name → upstream name; values may be aliases again. */
+  readonly aliases: Readonly<Record<string, string>>
+  readonly models: readonly ModelFacts[]
+  /** Whether `models` is the upstream's own list, so that what it lacks does not exist. */
+  readonly isCatalogueLive: boolean
+}
+
+/** The upstream model for one request. */
+export interface ResolvedModel {
+  readonly id: string
+  /** Missing where the id is passed through unknown. */
+  readonly facts?: ModelFacts
+  /** Tokens. */
+  readonly contextWindow: number
+  readonly asksThinking: boolean
+  /** Whether another model of the same family stands in for an id that the upstream does not list. */
+  readonly isSubstitute: boolean
+}
+
+/** Error messages name this many models at most. */
+const MAX_SUGGESTIONS = 3
+/** Longer names are cut before they are compared or shown. */
+const MAX_COMPARED_CHARS = 64
+
+/** Who stands in for a Claude model whose family the catalogue lacks. */
+const FALLBACK_FAMILIES = ['sonnet', 'opus', 'haiku', 'fable']
+
+/**
+ * Finds the upstream model for a client's name: aliases, spelling, catalogue (§7.2, §7.3).
+ *
+ * Without a live catalogue every name is passed on. With one, unknown Claude ids go to the newest model
+ * of their family, since clients build such ids themselves and give up on a 404.
+ *
+ * @throws {GatewayError} GW_MODEL_UNKNOWN for any other id that a live catalogue does not list.
+ */
+export function resolveModel(name: string, options: ModelResolutionOptions): ResolvedModel {
+  const { models } = options
+  const target = followAliases(name, options)
+  const listed = findModel(models, target)
+  if (listed !== undefined) return resolved(listed, { asksThinking: false, isSubstitute: false })
+  const { id, asksThinking, asksLongContext } = normaliseModelName(target)
+  const wanted = asksLongContext
+    ? (findModel(models, `${id}-1m`) ?? findModel(models, id))
+    : findModel(models, id)
+  if (wanted !== undefined) return resolved(wanted, { asksThinking, isSubstitute: false })
+  if (id.toLowerCase() === AUTO_MODEL || !options.isCatalogueLive || models.length === 0) {
+    const isLong = asksLongContext || id.endsWith('-1m')
+    const contextWindow = isLong ? LONG_CONTEXT_WINDOW : DEFAULT_CONTEXT_WINDOW
+    return { id, contextWindow, asksThinking, isSubstitute: false }
+  }
+  const substitute = id.toLowerCase().startsWith('claude') ? findSubstitute(id, models) : undefined
+  if (substitute === undefined) throw modelUnknown(name, models)
+  return resolved(substitute, { asksThinking, isSubstitute: true })
+}
+
+function resolved(
+  facts: ModelFacts,
+  how: Pick<ResolvedModel, 'asksThinking' | 'isSubstitute'>
+): ResolvedModel {
+  return { id: facts.id, facts, contextWindow: facts.maxInputTokens, ...how }
+}
+
+/** A chain that comes back to a name it has seen ends there. */
+function followAliases(name: string, { aliases }: ModelResolutionOptions): string {
+  const seen = new Set<string>()
+  let current = name.trim()
+  while (!seen.has(current)) {
+    seen.add(current)
+    const target = Object.hasOwn(aliases, current) ? aliases[current] : undefined
+    if (target === undefined) break
+    current = target
+  }
+  return current
+}
+
+function findSubstitute(id: string, models: readonly ModelFacts[]): ModelFacts | undefined {
+  const own = FALLBACK_FAMILIES.filter((family) => id.toLowerCase().includes(family))
+  for (const family of [...own, ...FALLBACK_FAMILIES]) {
+    const newest = newestOf(family, models)
+    if (newest !== undefined) return newest
+  }
+  return findModel(models, AUTO_MODEL)
+}
+
+function newestOf(family: string, models: readonly ModelFacts[]): ModelFacts | undefined {
+  const pattern = new RegExp(`^claude-${family}-(\\d+)(?:\\.(\\d+))?$`)
+  const versions = models.flatMap((facts) => {
+    const match = pattern.exec(facts.id)
+    return match === null ? [] : { facts, version: Number(match[1]) * 1000 + Number(match[2] ?? 0) }
+  })
+  return versions.toSorted((a, b) => b.version - a.version)[0]?.facts
+}
+
+/** Says which of the models that do exist are nearest to a name. */
+export function modelUnknown(name: string, models: readonly ModelFacts[]): GatewayError {
+  const shown = name.slice(0, MAX_COMPARED_CHARS)
+  const wanted = shown.toLowerCase()
+  const distanceTo = (id: string): number =>
+    editDistance(wanted, id.slice(0, MAX_COMPARED_CHARS).toLowerCase())
+  const byDistance = models
+    .map(({ id }) => ({ id, distance: distanceTo(id) }))
+    .toSorted((a, b) => a.distance - b.distance)
+  const nearest = byDistance.slice(0, MAX_SUGGESTIONS).map(({ id }) => id)
+  return new GatewayError('GW_MODEL_UNKNOWN', `model ${shown}`, {
+    message: `The model "${shown}" does not exist. The nearest are: ${nearest.join(', ')}. GET /v1/models lists all.`,
+    param: 'model',
+    rule: 'model-known' satisfies RuleId
+  })
+}
+
+/** A client's model name after clean-up, and what its decorations asked for. */
+export interface ModelName {
+  /** The spelling that the upstream uses, if it has such a model. */
+  readonly id: string
+  /** `-thinking` at the end: reasoning was asked for by name. */
+  readonly asksThinking: boolean
+  /** `[1m]` at the end: the variant with the long context window was asked for. */
+  readonly asksLongContext: boolean
+}
+
+/** Names longer than any model's are not looked at further: they cannot match. */
+const MAX_NAME_CHARS = 200
+
+const WINDOW_MARKER = /\[(\d+)([mk])\]$/i
+const PROVIDER_PREFIX = /^anthropic[-/](?=.)/i
+const SUFFIX = /-(thinking|agentic)$/i
+
+const FAMILY = '(haiku|sonnet|opus|fable)'
+
+/** kiro-protocol §7.2, in its order: what a spelling looks like, and the upstream's own. The first that matches decides. */
+const SPELLINGS: readonly (readonly [RegExp, string])[] = [
+  [`${FAMILY}-(\\d+)-(\\d{1,2})(-1m)?(?:-\\d+|-latest)?`, 'claude-$1-$2.$3$4'],
+  [`${FAMILY}-(\\d+)(-1m)?(?:-\\d{8}|-latest)?`, 'claude-$1-$2$3'],
+  [`(\\d+)-(\\d{1,2})-${FAMILY}(?:-\\d{8}|-latest)?`, 'claude-$1.$2-$3'],
+  [`((?:${FAMILY}-\\d+\\.\\d+|\\d+\\.\\d+-${FAMILY})(?:-1m)?)(?:-\\d{8}|-latest)?`, 'claude-$1'],
+  [`(\\d+\\.\\d+)-${FAMILY}-.+`, 'claude-$2-$1']
+].map(([pattern, id = '']) => [new RegExp(`^claude-${pattern}$`), id])
+
+/**
+ * Turns any known spelling of a model's name into the upstream's (§7.2): window markers, `-thinking`
+ * and `-agentic` come off, dates go, dashes in Claude versions become dots. Pure and idempotent; a name
+ * that no rule knows keeps its spelling and its case.
+ */
+export function normaliseModelName(name: string): ModelName {
+  const trimmed = name.trim()
+  if (trimmed.length > MAX_NAME_CHARS) {
+    return { id: trimmed, asksThinking: false, asksLongContext: false }
+  }
+  let rest = trimmed
+  let asksThinking = false
+  let asksLongContext = false
+  for (;;) {
+    const marker = WINDOW_MARKER.exec(rest)
+    const suffix = marker ?? SUFFIX.exec(rest) ?? PROVIDER_PREFIX.exec(rest)
+    if (suffix === null || suffix[0].length === rest.length) break
+    if (marker !== null) asksLongContext ||= marker[2]?.toLowerCase() === 'm'
+    else if (suffix[1]?.toLowerCase() === 'thinking') asksThinking = true
+    rest = suffix.index === 0 ? rest.slice(suffix[0].length) : rest.slice(0, suffix.index)
+  }
+  return { id: toUpstreamSpelling(rest), asksThinking, asksLongContext }
+}
+
+function toUpstreamSpelling(name: string): string {
+  const lower = name.toLowerCase()
+  const known = SPELLINGS.find(([pattern]) => pattern.test(lower))
+  return known === undefined ? name : lower.replace(...known)
 }

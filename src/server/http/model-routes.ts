@@ -4,9 +4,11 @@ import {
   canonicalModelId,
   type Catalogue,
   findModel,
-  type ModelFacts
+  type ModelFacts,
+  modelUnknown,
+  normaliseModelName,
+  resolveModel
 } from '../../kiro/models/models.ts'
-import { modelUnknown, normaliseModelName, resolveModel } from '../../kiro/models/resolve.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { requestOptionsOf } from '../turn/body.ts'
 import { type Route, sendJson } from './router.ts'

@@ -1,6 +1,10 @@
 import t from 'tap'
-import { BUILT_IN_MODELS, type ModelFacts } from '../../../src/kiro/models/models.ts'
-import { normaliseModelName, resolveModel } from '../../../src/kiro/models/resolve.ts'
+import {
+  BUILT_IN_MODELS,
+  type ModelFacts,
+  normaliseModelName,
+  resolveModel
+} from '../../../src/kiro/models/models.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 
 t.test('normaliseModelName()', async (t) => {
