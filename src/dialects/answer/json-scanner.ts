@@ -63,21 +63,19 @@ export class JsonScanner {
   }
 
   #accept(code: number): boolean {
-    switch (this.#next) {
-      case Next.string:
-        return this.#readString(code)
-      case Next.escape:
-        return this.#readEscape(code)
-      case Next.hex:
-        if (++this.#read === 4) this.#next = Next.string
-        return isHex(code)
-      case Next.literal:
-        if (code !== this.#word.charCodeAt(this.#read)) return false
-        if (++this.#read === this.#word.length) this.#next = Next.comma
-        return true
-      default:
-        if (this.#next >= Next.minus) return this.#readNumber(code)
+    const next = this.#next
+    if (next === Next.string) return this.#readString(code)
+    if (next === Next.escape) return this.#readEscape(code)
+    if (next === Next.hex) {
+      if (++this.#read === 4) this.#next = Next.string
+      return isHex(code)
     }
+    if (next === Next.literal) {
+      if (code !== this.#word.charCodeAt(this.#read)) return false
+      if (++this.#read === this.#word.length) this.#next = Next.comma
+      return true
+    }
+    if (next >= Next.minus) return this.#readNumber(code)
     return isBlank(code) || this.#readStructure(code)
   }
 
