@@ -124,20 +124,14 @@ export function toSettings(tree: unknown) {
   return tree
 }
 
-/** A new config on top of the running one. */
-export interface Reload {
-  readonly config: Config
-  /** Names of settings that differ and take effect with the next start only. */
-  readonly needRestart: readonly string[]
-}
-
 /**
- * Takes from `next` what can change while the gateway runs, and names what can't (`restart` in `settings.ts`).
+ * Takes from `next` what can change while the gateway runs, and names the settings that differ and take effect with the
+ * next start only (`restart` in `settings.ts`).
  *
  * @throws {GatewayError} GW_CONFIG_INVALID when what stays and what is new are wrong together, such as a public
  *   address and no client key.
  */
-export function reload(running: Config, next: Config): Reload {
+export function reload(running: Config, next: Config) {
   const tree: Record<string, Record<string, unknown>> = {}
   const needRestart: string[] = []
   for (const { group, name, setting } of listSettings()) {
@@ -147,7 +141,7 @@ export function reload(running: Config, next: Config): Reload {
     const values = (tree[group] ??= {})
     values[name] = isFixed ? before : after
   }
-  const config = { ...toSettings(tree), isProduction: running.isProduction }
+  const config: Config = { ...toSettings(tree), isProduction: running.isProduction }
   const problems = crossCheck(config).problems.map(({ sentence }) => sentence)
   if (problems.length > 0) throw configInvalid(problems)
   return { config, needRestart }

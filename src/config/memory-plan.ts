@@ -36,11 +36,6 @@ export interface MemoryPlan {
   readonly usedBytes: number
 }
 
-export interface MemoryWishes {
-  readonly workers: number
-  readonly threads: number
-}
-
 /** Used where neither `MEMORY_LIMIT` nor a cgroup sets a limit. */
 export const DEFAULT_MEMORY_BYTES = 512 * 1024 * 1024
 
@@ -52,7 +47,10 @@ export const MIN_MEMORY_BYTES = 224 * 1024 * 1024
  *
  * @throws {RangeError} below `MIN_MEMORY_BYTES`
  */
-export function planMemory(limitBytes: number, wishes: MemoryWishes): MemoryPlan {
+export function planMemory(
+  limitBytes: number,
+  wishes: Pick<MemoryPlan, 'workers' | 'threads'>
+): MemoryPlan {
   if (limitBytes < MIN_MEMORY_BYTES) {
     throw new RangeError(`${limitBytes} bytes are too few to plan, ${MIN_MEMORY_BYTES} are needed`)
   }
@@ -101,7 +99,10 @@ const MAX_CONNECTIONS = 16_384
  *                 └─ 15 % bodies · 47 % worker heaps, of which 2 MiB each for small bodies and answers · 38 % thread heaps
  * ```
  */
-function share(limitBytes: number, { workers, threads }: MemoryWishes): MemoryPlan {
+function share(
+  limitBytes: number,
+  { workers, threads }: Pick<MemoryPlan, 'workers' | 'threads'>
+): MemoryPlan {
   const limitMb = Math.floor(limitBytes / MEBIBYTE)
   const headroomMb = Math.ceil(limitMb / 16)
   const socketMb = Math.ceil(limitMb / 16)

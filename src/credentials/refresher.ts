@@ -1,6 +1,5 @@
 import type { Config } from '../config/settings.ts'
 import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
-import type { HostOverrides } from '../kiro/wire/hosts.ts'
 import { GatewayError } from '../shared/errors.ts'
 import {
   isFinalRefusal,
@@ -17,14 +16,13 @@ import {
   tokenAge
 } from './sign-in.ts'
 import type { CredentialSource, StoredCredential } from './stored-credential.ts'
-import { CredentialVault, OverlayStore } from './vault.ts'
+import { CredentialVault } from './vault.ts'
 
 export interface CredentialRefresherOptions
   extends Pick<SignInOptions, 'log' | 'onChange'>,
-    Pick<RenewOptions, 'call'> {
+    Pick<RenewOptions, 'call' | 'upstream'> {
   readonly source: CredentialSource
   readonly settings: Config['credentials']
-  readonly upstream: HostOverrides & { readonly userAgent: string }
   readonly clock?: WallClock
 }
 
@@ -48,13 +46,13 @@ export class CredentialRefresher {
 
   constructor(options: CredentialRefresherOptions) {
     const { source, settings, upstream, call, log, clock = WALL_CLOCK } = options
-    const overlay = new OverlayStore({ stateDir: settings.stateDir, sourceId: source.id, log })
-    const [{ userAgent }, { loginHint }, leaving] = [upstream, source, this.#leaving.signal]
-    this.#vault = new CredentialVault({ source, overlay, log })
+    const { loginHint } = source
+    this.#vault = new CredentialVault(source, settings.stateDir, log)
     this.#clock = clock
-    this.#renewal = { call, clock, hosts: upstream, userAgent, loginHint, leaving }
+    this.#renewal = { call, clock, upstream, loginHint, leaving: this.#leaving.signal }
     this.#signIn = new SignIn({ ...options, clock })
-    this.#timer = new RenewalTimer(clock, () => this.#renewInBackground())
+    const renew = (): void => void this.#refresh(null).catch(() => {}) // remembered by the sign-in
+    this.#timer = new RenewalTimer(clock, renew)
   }
 
   /**
@@ -116,10 +114,6 @@ export class CredentialRefresher {
 
   #schedule(): void {
     if (this.#phase === 'running') this.#timer.set(this.#signIn.nextRenewalAt)
-  }
-
-  #renewInBackground(): void {
-    void this.#refresh(null).catch(() => {}) // remembered by the sign-in; not awaited here
   }
 
   #refresh(refused: string | null): Promise<CredentialSnapshot> {

@@ -21,8 +21,7 @@ import { isTokenText, type StoredCredential } from './stored-credential.ts'
 export interface RenewOptions {
   readonly call: JsonCall
   readonly clock: WallClock
-  readonly hosts: HostOverrides
-  readonly userAgent: string
+  readonly upstream: HostOverrides & { readonly userAgent: string }
   readonly loginHint: string
   /** Aborts when nothing new is to be sent. */
   readonly leaving: AbortSignal
@@ -78,7 +77,7 @@ function secretsOf({ accessToken, refreshToken, client }: StoredCredential): rea
  */
 function requestFor(stored: StoredCredential, options: RenewOptions): JsonRequest {
   const { authType, refreshToken, client, renewalProblem, ssoRegion } = stored
-  const { hosts, userAgent, loginHint } = options
+  const { upstream, loginHint } = options
   if (renewalProblem !== null) throw deadSignIn(renewalProblem, loginHint)
   if (refreshToken === null) throw deadSignIn('there is no refresh token', loginHint)
   const isSocial = authType === 'social'
@@ -88,11 +87,11 @@ function requestFor(stored: StoredCredential, options: RenewOptions): JsonReques
   const grant = { grantType: 'refresh_token', ...client, refreshToken }
   return {
     method: 'POST',
-    url: isSocial ? desktopRefreshUrl(ssoRegion, hosts) : oidcTokenUrl(ssoRegion, hosts),
+    url: isSocial ? desktopRefreshUrl(ssoRegion, upstream) : oidcTokenUrl(ssoRegion, upstream),
     headers: {
       'content-type': 'application/json',
       accept: 'application/json',
-      'user-agent': userAgent
+      'user-agent': upstream.userAgent
     },
     body: JSON.stringify(isSocial ? { refreshToken } : grant),
     setting: isSocial ? 'KIRO_AUTH_URL' : 'KIRO_OIDC_URL',

@@ -13,11 +13,7 @@ import {
   type StoredCredential
 } from './stored-credential.ts'
 
-export interface VaultOptions {
-  readonly source: CredentialSource
-  readonly overlay: OverlayStore
-  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
-}
+type VaultLog = Pick<Logger, 'info' | 'warn' | 'error'>
 
 /**
  * Where the tokens are kept: the source, our overlay, and memory in case neither can be written. What it hands
@@ -26,14 +22,15 @@ export interface VaultOptions {
 export class CredentialVault {
   readonly source: CredentialSource
   readonly #overlay: OverlayStore
-  readonly #log: VaultOptions['log']
+  readonly #log: VaultLog
   /** What the source said when it could be read last. */
   #read: StoredCredential | null = null
   #renewed: Successor | null = null
 
-  constructor({ source, overlay, log }: VaultOptions) {
+  /** `stateDir` is `STATE_DIR`. */
+  constructor(source: CredentialSource, stateDir: string, log: VaultLog) {
     this.source = source
-    this.#overlay = overlay
+    this.#overlay = new OverlayStore({ stateDir, sourceId: source.id, log })
     this.#log = log
   }
 

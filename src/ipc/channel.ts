@@ -3,7 +3,6 @@ import { type FromWorker, subjectOf, type ToWorker } from './messages.ts'
 /** The part of `process`, `Worker` and `ChildProcess` that a channel needs. */
 export interface Endpoint {
   on(event: 'message', listener: (message: unknown) => void): unknown
-  off(event: 'message', listener: (message: unknown) => void): unknown
   /** Missing in a process that has no parent to talk to. */
   send?(message: object, callback: (error: Error | null) => void): boolean
 }
@@ -51,17 +50,15 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
     }
   }
 
-  /** Calls `listener` for each message of the other side, until the returned function is called. */
-  onMessage(listener: (message: In) => void): () => void {
-    const onMessage = (message: unknown): void => {
+  /** Calls `listener` for each message of the other side. */
+  onMessage(listener: (message: In) => void): void {
+    this.#endpoint.on('message', (message) => {
       // Both ends are this program, so a `type` is proof enough; what libraries send has none.
       if (typeof message === 'object' && message !== null && 'type' in message) {
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- see above
         listener(message as In)
       }
-    }
-    this.#endpoint.on('message', onMessage)
-    return () => this.#endpoint.off('message', onMessage)
+    })
   }
 }
 

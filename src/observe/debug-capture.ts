@@ -40,16 +40,13 @@ export class DebugCapture {
   keep(requestId: string, facts: Readonly<Record<string, unknown>>): Promise<void> {
     if (this.#waiting >= MAX_WAITING) return this.#writing
     this.#waiting++
-    const name = `${this.#timestamp()}-${requestId.replaceAll(/[^\w-]/g, '').slice(0, 64)}.json`
+    const timestamp = new Date(this.#now()).toISOString().replaceAll(/[-:.]/g, '')
+    const name = `${timestamp}-${requestId.replaceAll(/[^\w-]/g, '').slice(0, 64)}.json`
     const text = JSON.stringify(facts, null, 2)
     const kept =
       text.length <= MAX_FILE_CHARS ? text : `${text.slice(0, MAX_FILE_CHARS)}\n… cut off\n`
     this.#writing = this.#writing.then(() => this.#write(name, kept))
     return this.#writing
-  }
-
-  #timestamp(): string {
-    return new Date(this.#now()).toISOString().replaceAll(/[-:.]/g, '')
   }
 
   async #write(name: string, text: string): Promise<void> {

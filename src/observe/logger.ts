@@ -82,13 +82,10 @@ function toShortLine(line: string): string {
   const kept: Record<string, unknown> = {}
   for (const name of KEPT_NAMES) {
     const value: unknown = Reflect.get(Object(fields), name)
-    if (value !== undefined) kept[name] = shorten(value)
+    if (value === undefined) continue
+    kept[name] = typeof value === 'string' ? value.slice(0, MAX_KEPT_LENGTH) : value
   }
   return `${JSON.stringify({ ...kept, cutBytes: Buffer.byteLength(line) })}\n`
-}
-
-function shorten(value: unknown): unknown {
-  return typeof value === 'string' ? value.slice(0, MAX_KEPT_LENGTH) : value
 }
 
 /** Standard output and standard error. */

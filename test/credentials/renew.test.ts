@@ -26,8 +26,7 @@ async function setUp(t: Test) {
   const options = {
     call,
     clock,
-    hosts: { ...hosts, authUrl: server.url, oidcUrl: server.url },
-    userAgent: 'kiro-gateway/1',
+    upstream: { ...hosts, authUrl: server.url, oidcUrl: server.url, userAgent: 'kiro-gateway/1' },
     loginHint: 'Log in again.',
     leaving: new AbortController().signal
   }
@@ -46,8 +45,7 @@ t.test('renewTokens()', (t) => {
         return Promise.resolve({ status: 200, headers: {}, text })
       },
       clock: new FakeClock(0),
-      hosts,
-      userAgent: 'ua',
+      upstream: { ...hosts, userAgent: 'ua' },
       loginHint: '',
       leaving: new AbortController().signal
     })

@@ -2,7 +2,7 @@ import type { Config } from '../../config/settings.ts'
 import type { LeaseTerms } from '../../ipc/messages.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { Metrics } from '../../observe/metrics.ts'
-import { type BudgetSize, leaseOf, sharesAtStart, wantOf } from './ledger-account.ts'
+import { type BudgetSize, leaseOf, shareAt, wantOf } from './ledger-account.ts'
 import { LedgerView } from './ledger-view.ts'
 import { type LedgerEvent, type LedgerState, nextLedger, openLedger } from './ledger.ts'
 
@@ -47,9 +47,8 @@ export class Budget {
   /** Says what the pool was configured with, and what of it each worker gets. */
   logTo(log: Pick<Logger, 'info'>, config: Pick<Config, 'pool'>): void {
     const { size } = this.#ledger
-    const shares = sharesAtStart(size)
     log.info(poolLine(config))
-    for (let slot = 0; slot < size.workers; slot++) log.info(shareLine(slot, shares))
+    for (let slot = 0; slot < size.workers; slot++) log.info(shareLine(slot, size))
   }
 
   /** Enters what has happened, and tells the members what follows from it for them. */
@@ -113,8 +112,6 @@ export function watchQueue(
   }, periodMs).unref()
 }
 
-type Shares = Pick<ReturnType<typeof sharesAtStart>, 'maxConnections' | 'maxKeepalive'>
-
 /**
  * The line that says what the pool was configured with. Operators grep for it, and it is worded as in the gateways
  * they come from, which is why it speaks Python.
@@ -131,11 +128,16 @@ export function poolLine({ pool }: Pick<Config, 'pool'>): string {
 }
 
 /** The share of the worker in a slot, counted from 0; its part of the reserve is in it and not for streams. */
-export function shareLine(slot: number, shares: Shares): string {
+export function shareLine(
+  slot: number,
+  { maxConnections, maxKeepalive, workers }: Omit<BudgetSize, 'maxWaiting'>
+): string {
+  const shareOf = (total: number | null) =>
+    total === null ? 'None' : shareAt(slot, total, workers)
   return (
     `HTTP connection pool share: worker=${slot + 1}, ` +
-    `max_connections=${shares.maxConnections?.[slot] ?? 'None'}, ` +
-    `max_keepalive=${shares.maxKeepalive?.[slot] ?? 'None'}`
+    `max_connections=${shareOf(maxConnections)}, ` +
+    `max_keepalive=${shareOf(maxKeepalive)}`
   )
 }
 

@@ -45,20 +45,6 @@ export function newAccount(slot: number | 'control'): Account {
   }
 }
 
-/** The exact shares for the start-up log, `null` without limit; the reserve is taken from them in equal parts. */
-export function sharesAtStart(size: BudgetSize): {
-  readonly maxConnections: readonly number[] | null
-  readonly maxKeepalive: readonly number[] | null
-  readonly reserved: number
-} {
-  const { maxConnections, maxKeepalive, workers } = size
-  return {
-    maxConnections: maxConnections === null ? null : sharesOf(maxConnections, workers),
-    maxKeepalive: maxKeepalive === null ? null : sharesOf(maxKeepalive, workers),
-    reserved: reserveOf(size)
-  }
-}
-
 /** Connections that there may be. */
 export function limitOf({ maxConnections }: BudgetSize): number {
   return maxConnections ?? UNLIMITED
@@ -116,9 +102,4 @@ export function apportion(total: number, weights: readonly number[]): readonly n
 export function shareAt(slot: number, total: number, workers: number): number {
   if (slot >= workers) return 0
   return Math.floor(total / workers) + (slot < total % workers ? 1 : 0)
-}
-
-/** The shares of all. */
-export function sharesOf(total: number, workers: number): readonly number[] {
-  return Array.from({ length: workers }, (_, slot) => shareAt(slot, total, workers))
 }

@@ -48,15 +48,6 @@ export class ModelCatalogue {
 
   /** Fetches the list and goes on doing so; resolves after the first try, whatever came of it. */
   async start(): Promise<void> {
-    await this.#refresh()
-  }
-
-  close(): void {
-    this.#abort.abort(new Error('the catalogue is closed'))
-    if (this.#timer !== null) clearTimeout(this.#timer)
-  }
-
-  async #refresh(): Promise<void> {
     const { log, onChange } = this.#options
     let nextMs = REFRESH_MS
     try {
@@ -72,8 +63,12 @@ export class ModelCatalogue {
       const { isLive } = this.#catalogue
       log.warn({ err, isLive }, 'model list not available, the last one stays')
     }
-    this.#timer = setTimeout(() => void this.#refresh(), nextMs) // reports its own failures
-    this.#timer.unref()
+    this.#timer = setTimeout(() => void this.start(), nextMs).unref() // reports its own failures
+  }
+
+  close(): void {
+    this.#abort.abort(new Error('the catalogue is closed'))
+    if (this.#timer !== null) clearTimeout(this.#timer)
   }
 
   async #fetchAll(): Promise<readonly ModelFacts[]> {

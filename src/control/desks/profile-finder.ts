@@ -93,10 +93,7 @@ export class ProfileFinder {
     if (status !== 200) return null
     const profiles: unknown = jsonObjectOf(response)?.['profiles']
     if (!Array.isArray(profiles)) return null
-    for (const profile of profiles) {
-      const arn = textMember(asJsonObject(profile) ?? {}, 'arn')
-      if (arn !== null && isProfileArn(arn)) return arn
-    }
-    return null
+    const arns = profiles.map((profile) => textMember(asJsonObject(profile) ?? {}, 'arn'))
+    return arns.find((arn) => arn !== null && isProfileArn(arn)) ?? null
   }
 }

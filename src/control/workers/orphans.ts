@@ -19,7 +19,15 @@ export interface OrphanOptions {
 /** The permits of a worker that died are free when the upstream has let go of its connections. Never rejects. */
 export async function freePermits(
   { id, pid, member }: Pick<WorkerLink, 'id' | 'pid' | 'member'>,
-  { config, budget, log }: FreePermitsOptions
+  {
+    config,
+    budget,
+    log
+  }: {
+    readonly config: Pick<Config, 'upstream' | 'proxy'>
+    readonly budget: Pick<Budget, 'record'>
+    readonly log: Pick<Logger, 'warn'>
+  }
 ): Promise<void> {
   const news = await orphansGone({
     ports: portsOf([config.upstream.apiUrl], proxyOf(config.proxy)),
@@ -31,15 +39,6 @@ export async function freePermits(
   }
   budget.record({ type: 'left', member })
 }
-
-interface FreePermitsOptions {
-  readonly config: Pick<Config, 'upstream' | 'proxy'>
-  readonly budget: Pick<Budget, 'record'>
-  readonly log: Pick<Logger, 'warn'>
-}
-
-/** What is known of a dead process's connections: the kernel says they are gone, still there, or nothing at all. */
-export type OrphanNews = 'gone' | 'still there' | 'unknown'
 
 /** A socket that was reset is in no table any more, but its peer has to hear of it first. */
 const NOTICE_MS = 150
@@ -55,8 +54,12 @@ const LEAVING: ReadonlySet<string> = new Set(['04', '05', '09', '0B'])
  * Waits until no connection to these ports is left over from a process that has died. Other programs' dying
  * connections to the same ports may make it wait longer, but not beyond the time after which the kernel gives them up.
  */
-export async function orphansGone(options: OrphanOptions): Promise<OrphanNews> {
-  const { ports, onLeft, readTables = readKernelTables, delay = idly } = options
+export async function orphansGone({
+  ports,
+  onLeft,
+  readTables = readKernelTables,
+  delay = (ms) => sleep(ms, undefined, { ref: false })
+}: OrphanOptions): Promise<'gone' | 'still there' | 'unknown'> {
   await delay(NOTICE_MS)
   for (let waitedMs = NOTICE_MS; waitedMs < PATIENCE_MS; ) {
     const tables = await readTables()
@@ -97,11 +100,6 @@ export function portsOf(
 ): ReadonlySet<number> {
   const ports = urls.map((url) => addressOf(new URL(url ?? 'https://any.host')).port)
   return new Set(proxy === null ? ports : [...ports, proxy.port])
-}
-
-/** A wait that keeps no process alive. */
-function idly(ms: number): Promise<unknown> {
-  return sleep(ms, undefined, { ref: false })
 }
 
 async function readKernelTables(): Promise<string | null> {

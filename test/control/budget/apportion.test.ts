@@ -1,5 +1,5 @@
 import t from 'tap'
-import { apportion, shareAt, sharesOf } from '../../../src/control/budget/ledger-account.ts'
+import { apportion, shareAt } from '../../../src/control/budget/ledger-account.ts'
 import { array, assert, nat, property } from '../../helper/fast-check.ts'
 
 t.test('apportion() divides exactly and in proportion', (t) => {
@@ -24,8 +24,10 @@ t.test('apportion() divides exactly and in proportion', (t) => {
   t.end()
 })
 
-t.test('sharesOf() gives the remainder to the first', (t) => {
-  t.same(sharesOf(7, 3), [3, 2, 2])
-  t.equal(shareAt(3, 7, 3), 0)
+t.test('shareAt() gives the remainder to the first', (t) => {
+  t.same(
+    [0, 1, 2, 3].map((slot) => shareAt(slot, 7, 3)),
+    [3, 2, 2, 0]
+  )
   t.end()
 })

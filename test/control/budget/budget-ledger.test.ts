@@ -1,5 +1,5 @@
 import t from 'tap'
-import { sharesAtStart } from '../../../src/control/budget/ledger-account.ts'
+import { reserveOf, shareAt } from '../../../src/control/budget/ledger-account.ts'
 import type { LedgerEvent } from '../../../src/control/budget/ledger.ts'
 import { type LeaseReport, NO_REPORT } from '../../../src/ipc/messages.ts'
 import { LedgerBook, SIZE } from '../../helper/ledger-book.ts'
@@ -10,17 +10,16 @@ const waitingSince = (...times: number[]): Partial<LeaseReport> => ({
   heads: times.map((at) => ({ key: 'a', at, served: 0 }))
 })
 
-const shares = (maxConnections: number | null, workers = 2): unknown =>
-  sharesAtStart({ ...SIZE, maxConnections, workers }).maxConnections
+const shares = (total: number, workers = 2): readonly number[] =>
+  Array.from({ length: workers }, (_, slot) => shareAt(slot, total, workers))
 
 t.test('shares', (t) => {
   t.same(shares(300), [150, 150])
   t.same(shares(301), [151, 150])
   t.same(shares(8, 3), [3, 3, 2])
-  t.equal(shares(null), null)
-  t.equal(sharesAtStart(SIZE).reserved, 4)
-  t.equal(sharesAtStart({ ...SIZE, maxConnections: 15 }).reserved, 0)
-  t.equal(sharesAtStart({ ...SIZE, maxConnections: 16 }).reserved, 1)
+  t.equal(reserveOf(SIZE), 4)
+  t.equal(reserveOf({ ...SIZE, maxConnections: 15 }), 0)
+  t.equal(reserveOf({ ...SIZE, maxConnections: 16 }), 1)
   t.end()
 })
 

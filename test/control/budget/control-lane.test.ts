@@ -176,7 +176,11 @@ t.test('ControlLane.call()', (t) => {
     const closed = await serverUrl(server)
     await new Promise((resolve) => server.close(resolve))
     await t.rejects(lane.call(request(closed), never), { code: 'GW_UPSTREAM_CONNECT' })
-    const silent = await CountingUpstream.start(t, () => {})
+    let answers = 1
+    const silent = await CountingUpstream.start(t, (_request, response) => {
+      if (answers-- > 0) response.end('ok')
+    })
+    await lane.call(request(silent.url), never) // leaves an open connection
     const late = lane.call(request(silent.url, { timeoutMs: 500 }), never)
     await t.rejects(late, { code: 'GW_UPSTREAM_HEADERS_TIMEOUT' }, 'it was connected')
     const halting = await CountingUpstream.start(

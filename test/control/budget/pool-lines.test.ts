@@ -29,17 +29,17 @@ t.test('poolLine()', async (t) => {
 })
 
 t.test('shareLine()', async (t) => {
-  const shares = { maxConnections: [151, 150], maxKeepalive: [75, 75] }
+  const size = { maxConnections: 301, maxKeepalive: 150, workers: 2 }
   t.equal(
-    shareLine(0, shares),
+    shareLine(0, size),
     'HTTP connection pool share: worker=1, max_connections=151, max_keepalive=75'
   )
   t.equal(
-    shareLine(1, shares),
+    shareLine(1, size),
     'HTTP connection pool share: worker=2, max_connections=150, max_keepalive=75'
   )
   t.equal(
-    shareLine(1, { maxConnections: null, maxKeepalive: null }),
+    shareLine(1, { maxConnections: null, maxKeepalive: null, workers: 2 }),
     'HTTP connection pool share: worker=2, max_connections=None, max_keepalive=None'
   )
 })
