@@ -1,8 +1,7 @@
-import type { Borderline } from '../../kiro/conversation/borderline.ts'
 import {
+  type Borderline,
   PlacedRepairs,
   type RepairCode,
-  type RepairPlace,
   RepairTable
 } from '../../kiro/rules/repairs.ts'
 import { isRuleId, type RuleId, RuleTable } from '../../kiro/rules/rules.ts'
@@ -103,7 +102,7 @@ function toBorderline({ rule, pointer, message }: Borderline): Finding {
   return toFinding(rule, 'borderline', { pointer, message })
 }
 
-function toRepairs(places: readonly RepairPlace[], body: JsonObject): readonly Finding[] {
+function toRepairs(places: PlacedRepairs['places'], body: JsonObject): readonly Finding[] {
   return places.flatMap(({ code, pointer }) => {
     const { rule, what: message } = RepairTable[code]
     // The payload was repaired as a whole, in its final text.

@@ -53,7 +53,7 @@ export interface ReplyPlan<Own = unknown> {
   readonly rounds: RoundPlan | null
   /** Codes of the repairs that were made, in order, without duplicates. */
   readonly repairs: readonly string[]
-  /** Ids of the rules that the request may break in the upstream's eyes, see `kiro/borderline.ts`. */
+  /** Ids of the rules that the request may break in the upstream's eyes, see `Borderline`. */
   readonly borderline: readonly string[]
   /** What all of this takes in memory until the answer has ended, see `keptBytesOf()`. */
   readonly keptBytes: number

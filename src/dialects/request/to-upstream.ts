@@ -1,13 +1,13 @@
-import { type Borderline, borderlineSize } from '../../kiro/conversation/borderline.ts'
 import { buildPayload } from '../../kiro/conversation/build.ts'
 import {
   type Effort,
   isEffort,
   planReasoning,
+  type ReasoningOptions,
   type ReasoningWish
 } from '../../kiro/conversation/reasoning.ts'
 import { AUTO_MODEL, type ModelFacts, resolveModel } from '../../kiro/models/models.ts'
-import type { Repairs } from '../../kiro/rules/repairs.ts'
+import { type Borderline, borderlineSize, type Repairs } from '../../kiro/rules/repairs.ts'
 import type { RuleId } from '../../kiro/rules/rules.ts'
 import type { Conversation, Source } from '../../kiro/wire/message.ts'
 import type { GatewayError } from '../../shared/errors.ts'
@@ -180,7 +180,7 @@ export interface RequestOptions {
   readonly toolMaxCount: number
   /** Web searches are made for the model; otherwise the vendor's tool for it is left out. */
   readonly servesWebSearch: boolean
-  readonly fakeReasoning: FakeReasoningOptions
+  readonly fakeReasoning: ReasoningOptions['tags']
   /** Heap that there is for the conversion, where it is bounded. */
   readonly heapBytes?: number
   /**
@@ -193,15 +193,6 @@ export interface RequestOptions {
    * object. In bytes, since nobody knows how large they are where the body is small.
    */
   readonly answers?: readonly Uint8Array[]
-}
-
-/** Reasoning by tags in the text, for models without reasoning of their own (kiro-protocol §9.1). */
-interface FakeReasoningOptions {
-  readonly isEnabled: boolean
-  /** Budget in tokens when the client names none. */
-  readonly maxTokens: number
-  /** Largest budget in tokens, whatever the client names. */
-  readonly budgetCap: number
 }
 
 /** OpenAI takes 4 stop strings; every part of an answer is searched for all of them. */

@@ -1,5 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import type { RepairCode, Repairs } from '../rules/repairs.ts'
+import {
+  type Borderline,
+  borderlineTools,
+  borderlineTurns,
+  type RepairCode,
+  type Repairs
+} from '../rules/repairs.ts'
 import { UpstreamLimits } from '../rules/rules.ts'
 import { type Conversation, isBlank, joinText, type Message, textMessage } from '../wire/message.ts'
 import type {
@@ -8,7 +14,6 @@ import type {
   UpstreamTool,
   UserInputMessage
 } from '../wire/payload.ts'
-import { type Borderline, borderlineTools, borderlineTurns } from './borderline.ts'
 import type { ReasoningPlan } from './reasoning.ts'
 import {
   assignToolIds,

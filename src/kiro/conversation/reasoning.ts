@@ -14,19 +14,19 @@ export interface ReasoningWish {
   readonly display?: 'summarized' | 'omitted'
 }
 
-/** Settings for reasoning by tags. */
-export interface TagReasoningOptions {
-  readonly isEnabled: boolean
-  readonly maxTokens: number
-  readonly budgetCap: number
-}
-
 export interface ReasoningOptions {
   readonly wish: ReasoningWish
   readonly model: ResolvedModel
   /** The client's bound for the answer, if it gave one. */
   readonly maxTokens: number | undefined
-  readonly tags: TagReasoningOptions
+  /** Reasoning by tags in the text, for models without reasoning of their own (kiro-protocol §9.1). */
+  readonly tags: {
+    readonly isEnabled: boolean
+    /** Budget in tokens when the client names none. */
+    readonly maxTokens: number
+    /** Largest budget in tokens, whatever the client names. */
+    readonly budgetCap: number
+  }
   readonly repairs: Repairs
 }
 
@@ -60,7 +60,7 @@ const TAG_SHARE: Readonly<Record<Effort, number>> = {
 export function planReasoning(options: ReasoningOptions): ReasoningPlan {
   const wish = withSuffix(options.wish, options.model)
   const form = nativeForm(options.model)
-  const fields = { ...nativeFields(form, wish, options.repairs), ...maxTokensField(form, options) }
+  const fields = { ...nativeFields(form, wish, options.repairs), ...maxTokensField(options) }
   const said = Object.keys(fields).length > 0 ? { fields } : {}
   if (wish.mode !== 'on') return { source: 'none', ...said }
   if (form.type !== 'none') return { source: 'native', ...said }
@@ -120,13 +120,13 @@ function effortOfBudget(tokens: number): Effort {
 }
 
 /** Only where the model's own schema lists it: an undeclared member is refused. */
-function maxTokensField(
-  form: NativeForm,
-  { maxTokens }: ReasoningOptions
-): { max_tokens?: number } {
-  const bounds = form.maxTokens
+function maxTokensField({ maxTokens, model }: ReasoningOptions): { max_tokens?: number } {
+  const bounds = schemaAt(model.facts?.requestFieldsSchema, 'max_tokens')
   if (bounds === undefined || maxTokens === undefined) return {}
-  return { max_tokens: Math.min(Math.max(maxTokens, bounds.least), bounds.most) }
+  const { minimum, maximum } = bounds
+  const least = typeof minimum === 'number' ? minimum : 1
+  const most = typeof maximum === 'number' ? maximum : Number.MAX_SAFE_INTEGER
+  return { max_tokens: Math.min(Math.max(maxTokens, least), most) }
 }
 
 function tagBudget(wish: ReasoningWish, { maxTokens, tags }: ReasoningOptions): number {
@@ -138,14 +138,12 @@ function tagBudget(wish: ReasoningWish, { maxTokens, tags }: ReasoningOptions): 
 }
 
 /** How a model takes wishes about its own reasoning (kiro-protocol §9.2). */
-export type NativeForm = NativeKind & { readonly maxTokens?: TokenBounds }
-
-export type NativeKind =
+type NativeForm =
   | { readonly type: 'none' }
   | ClaudeForm
   | { readonly type: 'gpt'; readonly efforts: readonly Effort[]; readonly takesNone: boolean }
 
-export interface ClaudeForm {
+interface ClaudeForm {
   readonly type: 'claude'
   /** Empty where effort cannot be set. */
   readonly efforts: readonly Effort[]
@@ -153,32 +151,22 @@ export interface ClaudeForm {
   readonly takesDisabled: boolean
 }
 
-export interface TokenBounds {
-  readonly least: number
-  readonly most: number
-}
-
 const WITH_XHIGH: readonly Effort[] = ['low', 'medium', 'high', 'xhigh', 'max']
 const WITHOUT_XHIGH: readonly Effort[] = ['low', 'medium', 'high', 'max']
 
 /** For models of which no schema is known. */
-const FALLBACK: readonly (readonly [RegExp, NativeKind])[] = [
+const FALLBACK: readonly (readonly [RegExp, NativeForm])[] = [
   [/^claude-(?:opus-(?:5|4\.[78])|sonnet-5|fable-5)(?:-1m)?$/, claude(WITH_XHIGH, ['summarized'])],
   [/^claude-(?:opus|sonnet)-4\.6(?:-1m)?$/, claude(WITHOUT_XHIGH, [])],
   [/^gpt-/, { type: 'gpt', efforts: WITH_XHIGH, takesNone: true }]
 ]
 
 /** The form that the model's schema declares; the fallback table's where the upstream sent no schema. */
-export function nativeForm({ id, facts }: ResolvedModel): NativeForm {
+function nativeForm({ id, facts }: ResolvedModel): NativeForm {
   const schema = facts?.requestFieldsSchema
   if (schema === undefined) {
     return FALLBACK.find(([pattern]) => pattern.test(id.toLowerCase()))?.[1] ?? { type: 'none' }
   }
-  const bounds = tokenBounds(schemaAt(schema, 'max_tokens'))
-  return { ...declaredForm(schema), ...(bounds === undefined ? {} : { maxTokens: bounds }) }
-}
-
-function declaredForm(schema: JsonObject): NativeKind {
   const reasoning = schemaAt(schema, 'reasoning')
   if (reasoning !== undefined) {
     const words = enumOf(schemaAt(reasoning, 'effort')) ?? WITH_XHIGH
@@ -201,15 +189,6 @@ function claude(efforts: readonly Effort[], displays: readonly string[]): Claude
   return { type: 'claude', efforts, displays, takesDisabled: true }
 }
 
-function tokenBounds(schema: JsonObject | undefined): TokenBounds | undefined {
-  if (schema === undefined) return undefined
-  const { minimum, maximum } = schema
-  return {
-    least: typeof minimum === 'number' ? minimum : 1,
-    most: typeof maximum === 'number' ? maximum : Number.MAX_SAFE_INTEGER
-  }
-}
-
 /** The schema of a member; undefined where it is not declared. */
 function schemaAt(schema: JsonObject | undefined, name: string): JsonObject | undefined {
   const properties = schema?.['properties']
@@ -223,7 +202,7 @@ function enumOf(schema: JsonObject | undefined): readonly string[] | undefined {
 }
 
 /** Reasoning efforts, least first. */
-export const EFFORTS = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const
+const EFFORTS = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const
 
 export type Effort = (typeof EFFORTS)[number]
 
@@ -234,14 +213,8 @@ export function isEffort(value: unknown): value is Effort {
 
 /** The allowed effort nearest to the wanted one, the higher of two equally near (kiro-protocol §9.2). */
 export function nearestEffort(wanted: Effort, allowed: readonly Effort[]): Effort | undefined {
-  const rank = EFFORTS.indexOf(wanted)
-  let nearest: Effort | undefined
-  let nearestDistance = Number.POSITIVE_INFINITY
-  for (const effort of EFFORTS) {
-    const distance = Math.abs(EFFORTS.indexOf(effort) - rank)
-    if (!allowed.includes(effort) || distance > nearestDistance) continue
-    nearest = effort
-    nearestDistance = distance
-  }
-  return nearest
+  const distanceOf = (effort: Effort): number =>
+    Math.abs(EFFORTS.indexOf(effort) - EFFORTS.indexOf(wanted))
+  const highestFirst = EFFORTS.filter((effort) => allowed.includes(effort)).toReversed()
+  return highestFirst.toSorted((a, b) => distanceOf(a) - distanceOf(b))[0]
 }

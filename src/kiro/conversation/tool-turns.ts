@@ -24,8 +24,6 @@ export function assignToolIds(messages: readonly Message[], repairs: Repairs): M
   })
 }
 
-type Identified = Pick<ToolCall | ToolResult, 'id' | 'source'>
-
 class ToolIds {
   readonly #repairs: Repairs
   readonly #wireIds = new Map<string, string>()
@@ -40,14 +38,14 @@ class ToolIds {
     this.#repairs = repairs
   }
 
-  ofCall({ id, source }: Identified): string {
+  ofCall({ id, source }: ToolCall): string {
     if (id.trim() !== '') return this.#map(id, source)
     const made = this.#make(source)
     this.#ofCalls.push(made)
     return made
   }
 
-  ofResult({ id, source }: Identified): string {
+  ofResult({ id, source }: ToolResult): string {
     if (id.trim() !== '') return this.#map(id, source)
     const ofCall = this.#ofCalls[this.#answered]
     if (ofCall === undefined) return this.#make(source)
@@ -93,7 +91,8 @@ export function pairToolTurns(turns: readonly Message[], repairs: Repairs): Mess
 /** Of calls with one id the one with the longest arguments stays a call. */
 function dedupeCalls(turn: Message, repairs: Repairs): Message {
   if (turn.toolCalls.length < 2 && turn.toolResults.length === 0) return turn
-  const kept = new Map<string, WordedCall>()
+  /** Words are made when another call has the same id. */
+  const kept = new Map<string, { readonly call: ToolCall; words: CallWords | null }>()
   const pieces: string[] = []
   for (const call of turn.toolCalls) {
     const earlier = kept.get(call.id)
@@ -117,12 +116,6 @@ function dedupeCalls(turn: Message, repairs: Repairs): Message {
   }
   const toolCalls = [...kept.values()].map(({ call }) => call)
   return { ...turn, toolCalls, toolResults: [], text: appendPieces(turn.text, pieces) }
-}
-
-interface WordedCall {
-  readonly call: ToolCall
-  /** Made when another call has the same id. */
-  words: CallWords | null
 }
 
 function pairResults(turn: Message, calls: readonly ToolCall[], repairs: Repairs): Message {
@@ -215,12 +208,9 @@ export function callText(call: ToolCall): string {
 }
 
 /** The two halves of a call in words: which one it is, and its arguments. */
-export interface CallWords {
-  readonly head: string
-  readonly json: string
-}
+type CallWords = Readonly<Record<'head' | 'json', string>>
 
-export function callWords({ name, id, input }: ToolCall): CallWords {
+function callWords({ name, id, input }: ToolCall): CallWords {
   return { head: `[Tool: ${name} (${id})]\n`, json: JSON.stringify(input) }
 }
 

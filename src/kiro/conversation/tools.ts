@@ -181,9 +181,8 @@ export function toWireToolName(name: string): string {
 }
 
 /** The form that tells apart two names which clean-up made equal. `seed` is hashed, usually the name itself. */
-export function toHashedToolName(name: string, seed = name): string {
-  const kept = MAX_TOOL_NAME_CHARS - HASH_CHARS - 1
-  return `${cleanName(name).slice(0, kept)}_${hashOf(seed)}`
+function toHashedToolName(name: string, seed = name): string {
+  return withHash(cleanName(name), MAX_TOOL_NAME_CHARS, seed)
 }
 
 /** The id under which the upstream takes a call and its result (§4.10); `''` stays `''`. Pure and idempotent. */
@@ -196,8 +195,7 @@ export function toWireToolId(id: string): string {
 /** The form that tells apart two ids which clean-up made equal. */
 export function toHashedToolId(id: string): string {
   const trimmed = id.trim()
-  const kept = MAX_TOOL_ID_CHARS - HASH_CHARS - 1
-  return `${trimmed.replace(FORBIDDEN, '_').slice(0, kept)}_${hashOf(trimmed)}`
+  return withHash(trimmed.replace(FORBIDDEN, '_'), MAX_TOOL_ID_CHARS, trimmed)
 }
 
 /** An id for the `index`th call without one. The same request always gets the same id, so prefixes stay cacheable. */
@@ -217,8 +215,8 @@ function cleanName(name: string): string {
   return STARTS_WITH_LETTER.test(clean) ? clean : `t_${clean}`
 }
 
-function hashOf(text: string): string {
-  return sha256(text).slice(0, HASH_CHARS)
+function withHash(clean: string, maxChars: number, seed: string): string {
+  return `${clean.slice(0, maxChars - HASH_CHARS - 1)}_${sha256(seed).slice(0, HASH_CHARS)}`
 }
 
 function sha256(text: string): string {

@@ -94,14 +94,14 @@ export interface ModelPage {
 export function parseModelPage(page: JsonObject): ModelPage {
   const models: readonly unknown[] = Array.isArray(page['models']) ? page['models'] : []
   return {
-    models: models.flatMap((model) => parseModel(asJsonObject(model)) ?? []),
+    models: models.flatMap((model) => parseModel(asJsonObject(model) ?? {}) ?? []),
     nextToken: textMember(page, 'nextToken')
   }
 }
 
-function parseModel(model: JsonObject | null): ModelFacts | null {
-  const id = model === null ? null : textMember(model, 'modelId')
-  if (model === null || id === null) return null
+function parseModel(model: JsonObject): ModelFacts | null {
+  const id = textMember(model, 'modelId')
+  if (id === null) return null
   const known = findModel(BUILT_IN_MODELS, id)
   const limits = asJsonObject(model['tokenLimits']) ?? {}
   const inputTypes = model['supportedInputTypes']

@@ -26,17 +26,17 @@ export function tokensOf(chars: number, extraBytes: number): number {
 }
 
 /** A smaller request says more about constants than about the tokenizer. */
-const LeastTokens = 200
+const LEAST_TOKENS = 200
 
 /** What earlier requests still weigh when one more is learnt from: the last ten or so decide. */
-const Memory = 0.9
+const MEMORY = 0.9
 
 /** No tokenizer is further from the estimate than this; a figure beyond is some error of the upstream. */
-const LeastRatio = 0.4
-const MostRatio = 2.5
+const LEAST_RATIO = 0.4
+const MOST_RATIO = 2.5
 
 /** More models than an upstream has; beyond it the one that was learnt first is forgotten. */
-const MaxModels = 64
+const MAX_MODELS = 64
 
 /** What was learnt of a model's tokenizer: two weighted sums, whose ratio corrects an estimate. */
 export interface Learnt {
@@ -55,12 +55,12 @@ export class TokenCalibration {
   /** The upstream counted `measured` tokens where the bare estimate was `estimated`. `null` if that teaches nothing. */
   learn(modelId: string, estimated: number, measured: number): Learnt | null {
     const ratio = measured / estimated
-    if (estimated < LeastTokens || !(ratio >= LeastRatio && ratio <= MostRatio)) return null
+    if (estimated < LEAST_TOKENS || !(ratio >= LEAST_RATIO && ratio <= MOST_RATIO)) return null
     const before = this.#models.get(modelId)
     const learnt = {
       modelId,
-      estimated: (before?.estimated ?? 0) * Memory + estimated,
-      measured: (before?.measured ?? 0) * Memory + measured
+      estimated: (before?.estimated ?? 0) * MEMORY + estimated,
+      measured: (before?.measured ?? 0) * MEMORY + measured
     }
     this.adopt(learnt)
     return learnt
@@ -68,8 +68,10 @@ export class TokenCalibration {
 
   /** Takes over what another has learnt of a model. */
   adopt(learnt: Learnt): void {
-    if (!this.#models.has(learnt.modelId)) this.#makeRoom()
     const { modelId, estimated, measured } = learnt
+    const [first] = this.#models.keys()
+    const isFull = this.#models.size >= MAX_MODELS && !this.#models.has(modelId)
+    if (isFull && first !== undefined) this.#models.delete(first)
     this.#models.set(modelId, { modelId, estimated, measured })
   }
 
@@ -83,11 +85,5 @@ export class TokenCalibration {
     const learnt = this.#models.get(modelId)
     const ratio = learnt === undefined ? 1 : learnt.measured / learnt.estimated
     return Math.max(1, Math.round(estimated * ratio))
-  }
-
-  #makeRoom(): void {
-    if (this.#models.size < MaxModels) return
-    const [first] = this.#models.keys()
-    if (first !== undefined) this.#models.delete(first)
   }
 }

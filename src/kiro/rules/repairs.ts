@@ -1,12 +1,7 @@
 import { toPointer } from '../../shared/json.ts'
-import type { RuleId } from './rules.ts'
-
-/** Where in the client's body a repair was made. */
-export interface RepairPlace {
-  readonly code: RepairCode
-  /** RFC 6901; `''` for the whole body. */
-  readonly pointer: string
-}
+import type { Message, Source } from '../wire/message.ts'
+import type { UpstreamTool } from '../wire/payload.ts'
+import { type RuleId, UpstreamLimits } from './rules.ts'
 
 /** Places that are told of one repair; a long conversation may need it at every message. */
 const MAX_PLACES = 100
@@ -39,12 +34,123 @@ export class PlacedRepairs extends Repairs {
     this.#places.set(code, pointers)
   }
 
-  /** Each place of each repair once, at most `MAX_PLACES` of a kind. */
-  get places(): readonly RepairPlace[] {
+  /** Each place of each repair once, at most `MAX_PLACES` of a kind: JSON pointers, `''` for the whole body. */
+  get places(): readonly { readonly code: RepairCode; readonly pointer: string }[] {
     return [...this.#places].flatMap(([code, pointers]) =>
       [...pointers].map((pointer) => ({ code, pointer }))
     )
   }
+}
+
+/** Something close to a limit of the upstream, or beyond one that is not certain. */
+export interface Borderline {
+  readonly rule: RuleId
+  /** With the figures. */
+  readonly message: string
+  /** Into the client's body. */
+  readonly pointer: string
+}
+
+/** How much of a limit that is known is still unremarkable. */
+const NEAR = 0.9
+/** Characters at which the vendor's own client begins to cut messages and results (kiro-protocol §4.12). */
+const CUT_CHARS = 400_000
+/** A description may be that long; the upstream has refused longer ones. */
+const LONG_DESCRIPTION_CHARS = 10_000
+const BASE64_RATIO = 4 / 3
+
+/** Turns as they are sent. */
+export function borderlineTurns(turns: readonly Message[]): readonly Borderline[] {
+  const found: Borderline[] = []
+  const {
+    historyEntries,
+    messageChars,
+    resultChars,
+    imageBytes,
+    images: maxImages
+  } = UpstreamLimits
+  let images = 0
+  for (const turn of turns) {
+    images += turn.images.length
+    if (turn.role === 'user' && turn.text.length > CUT_CHARS) {
+      const size = `A user turn has ${turn.text.length} characters`
+      found.push(near('turn-length', `${size}; at most ${messageChars} are taken.`, turn.source))
+    }
+    for (const { text, source } of turn.toolResults) {
+      if (text.length <= CUT_CHARS) continue
+      const size = `A tool result has ${text.length} characters`
+      found.push(near('result-length', `${size}; at most ${resultChars} are taken.`, source))
+    }
+    for (const { source } of turn.images) {
+      const bytes = Math.floor(source.bytes.length / BASE64_RATIO)
+      if (bytes < imageBytes * NEAR) continue
+      const size = `An image has ${bytes} bytes`
+      found.push(near('image-size', `${size}; at most ${imageBytes} are taken.`, turn.source))
+    }
+  }
+  if (images >= maxImages * NEAR) {
+    found.push(near('image-count', `There are ${images} images; at most ${maxImages} are taken.`))
+  }
+  if (turns.length >= historyEntries * NEAR) {
+    const size = `The conversation has ${turns.length} turns`
+    found.push(near('history-length', `${size}; at most ${historyEntries} are taken.`))
+  }
+  return found
+}
+
+interface BorderlineTools {
+  readonly tools: readonly UpstreamTool[]
+  readonly deepestSchema: { readonly depth: number; readonly source?: Source }
+}
+
+/** Tools as they are offered, and the schema among them that nests deepest. */
+export function borderlineTools({ tools, deepestSchema }: BorderlineTools): readonly Borderline[] {
+  const found: Borderline[] = []
+  const { tools: maxTools, schemaDepth, descriptionChars } = UpstreamLimits
+  if (tools.length > maxTools) {
+    const size = `There are ${tools.length} tools`
+    found.push(near('tool-count', `${size}; refusals are reported above ${maxTools}.`, 'tools'))
+  }
+  for (const { toolSpecification } of tools) {
+    const { name, description } = toolSpecification
+    if (description.length <= LONG_DESCRIPTION_CHARS) continue
+    const size = `The description of ${name} has ${description.length} characters`
+    const known = `at most ${descriptionChars} are known to be taken`
+    found.push(near('tool-description-length', `${size}; ${known}.`, 'tools'))
+  }
+  if (deepestSchema.depth >= schemaDepth * NEAR) {
+    const size = `A tool schema nests ${deepestSchema.depth} deep`
+    found.push(
+      near('tool-schema-depth', `${size}; at most ${schemaDepth} are taken.`, deepestSchema.source)
+    )
+  }
+  return found
+}
+
+/** The body as a whole; `weight` is at least what the upstream weighs it, see `weighJson()`. */
+export function borderlineSize(
+  sent: Readonly<Record<'bytes' | 'weight' | 'tokens' | 'contextWindow', number>>
+): readonly Borderline[] {
+  const found: Borderline[] = []
+  const { payloadBytes, payloadWeight } = UpstreamLimits
+  const { bytes, weight, tokens, contextWindow } = sent
+  if (bytes >= payloadBytes * NEAR) {
+    const size = `The body has ${bytes} bytes`
+    found.push(near('payload-size', `${size}; refusals are reported above ${payloadBytes}.`))
+  }
+  if (weight >= payloadWeight * NEAR) {
+    const size = `The body weighs about ${weight} (1 for an ASCII character, 8 for any other)`
+    found.push(near('payload-weight', `${size}; at most about ${payloadWeight} are taken.`))
+  }
+  if (tokens >= contextWindow * NEAR) {
+    const size = `The request has about ${tokens} tokens`
+    found.push(near('context-window', `${size}; the model takes ${contextWindow}.`))
+  }
+  return found
+}
+
+function near(rule: RuleId, message: string, at = ''): Borderline {
+  return { rule, message, pointer: toPointer(at) }
 }
 
 interface Repair {

@@ -1,11 +1,9 @@
 import { asJsonObject, isJsonObject, type JsonObject, textMember } from '../../shared/json.ts'
 
-/** Where the used amount may come from: the plan itself, a trial, or a gift. */
-export type AllowanceKind = 'plan' | 'free_trial' | 'bonus'
-
 /** One allowance of an account. */
 export interface Allowance {
-  readonly kind: AllowanceKind
+  /** Where the used amount may come from: the plan itself, a trial, or a gift. */
+  readonly kind: 'plan' | 'free_trial' | 'bonus'
   readonly name: string
   /** As the upstream counts: `credits`, `invocations`, … */
   readonly unit: string
@@ -32,7 +30,8 @@ export interface AccountUsage {
 /** Reads the upstream's answer. Any member may be missing. */
 export function parseAccountUsage(answer: JsonObject): AccountUsage {
   const breakdowns = objectsIn(answer['usageBreakdownList'] ?? answer['usageBreakdown'])
-  const overages = breakdowns.map((one) => amountOf(one, 'currentOverages'))
+  const sumOf = (read: (breakdown: JsonObject) => number): number =>
+    breakdowns.reduce((sum, breakdown) => sum + read(breakdown), 0)
   const currencies = breakdowns.map((one) => textMember(one, 'currency'))
   return {
     plan: textMember(memberOf(answer, 'subscriptionInfo'), 'subscriptionTitle'),
@@ -41,8 +40,8 @@ export function parseAccountUsage(answer: JsonObject): AccountUsage {
     overage: {
       isEnabled:
         textMember(memberOf(answer, 'overageConfiguration'), 'overageStatus') === 'ENABLED',
-      used: sum(overages),
-      charges: sum(breakdowns.map((one) => numberOf(one['overageCharges']))),
+      used: sumOf((one) => amountOf(one, 'currentOverages')),
+      charges: sumOf((one) => numberOf(one['overageCharges'])),
       currency: currencies.find((currency) => currency !== null) ?? null
     }
   }
@@ -56,7 +55,7 @@ function allowancesOf(breakdown: JsonObject): readonly Allowance[] {
   const bonuses = objectsIn(breakdown['bonuses']).filter(
     (bonus) => textMember(bonus, 'status') === 'ACTIVE'
   )
-  const read = (kind: AllowanceKind, from: JsonObject): Allowance => ({
+  const read = (kind: Allowance['kind'], from: JsonObject): Allowance => ({
     kind,
     name: textMember(from, 'displayName') ?? resource,
     unit,
@@ -77,10 +76,6 @@ function amountOf(object: JsonObject, name: string): number {
 
 function numberOf(value: unknown): number {
   return typeof value === 'number' && Number.isFinite(value) ? value : 0
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0)
 }
 
 /** The upstream tells seconds, with a fraction. */

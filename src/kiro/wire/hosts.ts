@@ -142,26 +142,24 @@ function isSharedArn(arn: string): boolean {
   return arn === SharedProfileArn.social || arn === SharedProfileArn.builderId
 }
 
-export interface GenerationHeaderOptions {
-  /** How the gateway names itself. */
-  readonly userAgent: string
-  /** A UUID, the same for all attempts of one request. */
-  readonly invocationId: string
-  /** From 1. */
-  readonly attempt: number
-  readonly maxAttempts: number
-  /** What `profileArnFor` said for this host; it also goes into the body. */
-  readonly profileArn: string | null
-}
-
 /** Headers of one generation call (kiro-protocol §2). */
 export function generationHeaders(
   snapshot: Pick<CredentialSnapshot, 'token' | 'tokenType'>,
-  options: GenerationHeaderOptions
+  call: {
+    /** How the gateway names itself. */
+    readonly userAgent: string
+    /** A UUID, the same for all attempts of one request. */
+    readonly invocationId: string
+    /** From 1. */
+    readonly attempt: number
+    readonly maxAttempts: number
+    /** What `profileArnFor` said for this host; it also goes into the body. */
+    readonly profileArn: string | null
+  }
 ): Record<string, string> {
-  const { invocationId, attempt, maxAttempts, profileArn } = options
+  const { invocationId, attempt, maxAttempts, profileArn } = call
   return {
-    ...bearerHeaders(snapshot, options.userAgent),
+    ...bearerHeaders(snapshot, call.userAgent),
     'content-type': 'application/json',
     accept: 'application/vnd.amazon.eventstream',
     'x-amzn-kiro-agent-mode': 'vibe',

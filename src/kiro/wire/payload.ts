@@ -5,23 +5,26 @@ import { isJsonObject } from '../../shared/json.ts'
  * absent, never `[]` or `{}`. `profileArn` is added where the credential is held.
  */
 export interface UpstreamPayload {
-  readonly conversationState: ConversationState
+  readonly conversationState: {
+    /** A UUID. */
+    readonly conversationId: string
+    readonly chatTriggerType: 'MANUAL'
+    /** Alternates user, assistant, …, and ends with an assistant. */
+    readonly history?: readonly HistoryEntry[]
+    readonly currentMessage: { readonly userInputMessage: UserInputMessage }
+  }
   /** Native reasoning and output bounds, only what the model's schema declares (§9.2). */
   readonly additionalModelRequestFields?: Readonly<Record<string, unknown>>
 }
 
-export interface ConversationState {
-  /** A UUID. */
-  readonly conversationId: string
-  readonly chatTriggerType: 'MANUAL'
-  /** Alternates user, assistant, …, and ends with an assistant. */
-  readonly history?: readonly HistoryEntry[]
-  readonly currentMessage: { readonly userInputMessage: UserInputMessage }
-}
-
 export type HistoryEntry =
   | { readonly userInputMessage: UserInputMessage }
-  | { readonly assistantResponseMessage: AssistantResponseMessage }
+  | {
+      readonly assistantResponseMessage: {
+        readonly content: string
+        readonly toolUses?: readonly UpstreamToolUse[]
+      }
+    }
 
 export interface UserInputMessage {
   /** Never blank in the current message; a single space where a history turn has no text. */
@@ -29,18 +32,11 @@ export interface UserInputMessage {
   readonly modelId: string
   readonly origin: 'AI_EDITOR'
   readonly images?: readonly UpstreamImage[]
-  readonly userInputMessageContext?: UserInputMessageContext
-}
-
-export interface UserInputMessageContext {
-  /** Only in the current message. */
-  readonly tools?: readonly UpstreamTool[]
-  readonly toolResults?: readonly UpstreamToolResult[]
-}
-
-export interface AssistantResponseMessage {
-  readonly content: string
-  readonly toolUses?: readonly UpstreamToolUse[]
+  readonly userInputMessageContext?: {
+    /** Only in the current message. */
+    readonly tools?: readonly UpstreamTool[]
+    readonly toolResults?: readonly UpstreamToolResult[]
+  }
 }
 
 export interface UpstreamImage {
@@ -59,29 +55,22 @@ export interface UpstreamTool {
   }
 }
 
-export interface UpstreamToolUse {
+interface UpstreamToolUse {
   readonly toolUseId: string
   readonly name: string
   readonly input: Readonly<Record<string, unknown>>
 }
 
-export interface UpstreamToolResult {
+interface UpstreamToolResult {
   readonly toolUseId: string
   readonly content: readonly [{ readonly text: string }]
   readonly status: 'success' | 'error'
 }
 
 /** Members whose text says how a request is built, and nothing of what people wrote. */
-const STRUCTURE = new Set([
-  'conversationId',
-  'chatTriggerType',
-  'modelId',
-  'origin',
-  'format',
-  'toolUseId',
-  'name',
-  'status'
-])
+const STRUCTURE = new Set(
+  'conversationId chatTriggerType modelId origin format toolUseId name status'.split(' ')
+)
 
 /** A longer value would be text of people under the name of a structure. */
 const MAX_STRUCTURE_CHARS = 128

@@ -3,7 +3,7 @@ import {
   borderlineSize,
   borderlineTools,
   borderlineTurns
-} from '../../../src/kiro/conversation/borderline.ts'
+} from '../../../src/kiro/rules/repairs.ts'
 import { isHeavier, weighJson } from '../../../src/kiro/rules/rules.ts'
 import { type Message, textMessage } from '../../../src/kiro/wire/message.ts'
 
@@ -59,13 +59,7 @@ function offer(count: number, descriptionChars: number, depth: number): readonly
     }
   }))
   const deepestSchema = { depth, source: 'tools[0].input_schema' }
-  return rulesOf(
-    borderlineTools({ tools, deepestSchema, clientNames: {}, notes: [], wireNameOf: unknown })
-  )
-}
-
-function unknown(): undefined {
-  return undefined
+  return rulesOf(borderlineTools({ tools, deepestSchema }))
 }
 
 t.test('borderlineTools()', async (t) => {
