@@ -20,6 +20,8 @@ export interface MemoryPlan {
   readonly thread: HeapPlan
   /** Part of `thread`: while a PDF is read, no large body is converted. */
   readonly pdfThread: HeapPlan
+  /** Of a worker: what unpacking a PDF takes outside that heap, the library included. */
+  readonly pdfBufferBytes: number
   /** Request bodies of one worker: being read, transformed and held. */
   readonly bodyBytesPerWorker: number
   /** The same for small bodies alone, while the other is in use. */
@@ -32,6 +34,7 @@ export interface MemoryPlan {
   readonly socketBytes: number
   /** Connections of clients that fit while nothing is sent on them. */
   readonly connectionsPerWorker: number
+  /** What nobody plans for, and the buffers of PDFs while some are read. */
   readonly headroomBytes: number
   readonly usedBytes: number
 }
@@ -70,6 +73,8 @@ const PROCESS_BASE_MB = 26
 const THREAD_BASE_MB = 6
 /** A book of some hundred pages takes 20 MB to read, a thread's own code included. */
 const PDF_HEAP_MB = 34
+/** Beyond this a PDF is none to be read. A book of a thousand pages takes 18 MB, of which the library takes 14 by itself. */
+const MAX_PDF_BUFFER_MB = 48
 /** Below these, starting alone collects garbage all the time. */
 const MIN_HEAP_MB = { primary: 28, worker: 44, thread: 28 } as const
 /** Beyond these, a larger heap only collects later. */
@@ -92,7 +97,7 @@ const MAX_CONNECTIONS = 16_384
 
 /**
  * ```
- * limit ─┬─ headroom 1/16
+ * limit ─┬─ headroom 1/16, of which buffers of PDFs may take all
  *        ├─ sockets  1/16
  *        ├─ base     for each process and thread, and one more for PDFs
  *        └─ rest ─┬─ primary heap 12 %
@@ -113,6 +118,7 @@ function share(
   const workerMb = clamp(sharedMb * 0.47 - SMALL_LANE_MB - ANSWER_LANE_MB, 0, MAX_HEAP_MB.worker)
   const threadMb = clamp((sharedMb * 0.38) / threads, 0, MAX_HEAP_MB.thread)
   const pdfMb = Math.min(threadMb, Math.max(PDF_HEAP_MB, Math.floor(threadMb / 2)))
+  const pdfBufferMb = Math.min(MAX_PDF_BUFFER_MB, THREAD_BASE_MB + Math.floor(headroomMb / workers))
   const bodiesMb = Math.max(0, Math.floor(sharedMb * 0.15))
   const perWorkerMb = workerMb + threadMb * threads + bodiesMb + SMALL_LANE_MB + ANSWER_LANE_MB
   const usedMb = baseMb + socketMb + primaryMb + workers * perWorkerMb
@@ -124,6 +130,7 @@ function share(
     worker: toHeap(workerMb, workerMb >= 64 ? 4 : 2),
     thread: toHeap(threadMb, threadMb >= ROOMY_THREAD_MB ? 4 : 2),
     pdfThread: toHeap(pdfMb, threadMb >= 64 ? 4 : 2),
+    pdfBufferBytes: pdfBufferMb * MEBIBYTE,
     bodyBytesPerWorker: bodiesMb * MEBIBYTE,
     smallLaneBytesPerWorker: SMALL_LANE_MB * MEBIBYTE,
     answerLaneBytesPerWorker: ANSWER_LANE_MB * MEBIBYTE,

@@ -33,6 +33,8 @@ export interface TransformPoolOptions {
   readonly threadHeapMb: number
   /** V8 heap of the thread that reads PDFs; large bodies are not converted at the same time. */
   readonly pdfHeapMb: number
+  /** Memory that thread may have outside its heap, beside the PDF itself. */
+  readonly pdfBufferBytes: number
   /** V8 semi-space of one thread in MiB, for short-lived objects, beside its heap. */
   readonly threadSemiSpaceMb: number
   readonly idleTimeoutMs: number
@@ -50,9 +52,6 @@ const HEAP_PER_BODY = 5
 
 /** Longest reading of one PDF, from when its thread has begun with it. */
 const PDF_MAX_MS = 3_000
-/** Array buffers that reading a PDF may fill, beside so many per byte of it. */
-const PDF_BUFFER_BYTES = 32 * MEBIBYTE
-const PDF_BUFFERS_PER_BYTE = 3
 /** The thread for PDFs is gone after this time: many conversations have none, and its heap is another's meanwhile. */
 const PDF_IDLE_MS = 2_000
 
@@ -209,12 +208,12 @@ export class TransformPool {
    */
   async readPdf(body: Uint8Array, owner: JobOwner): Promise<PdfText> {
     this.#throwIfOver(owner.signal)
-    const maxBytes = PDF_BUFFER_BYTES + body.byteLength * PDF_BUFFERS_PER_BYTE
+    const { pdfHeapMb, pdfBufferBytes } = this.#options
     const terms: JobTerms = {
-      heapMb: this.#options.pdfHeapMb,
+      heapMb: pdfHeapMb,
       maxMs: PDF_MAX_MS,
       onTime: timedOut,
-      isTooMuch: fillsMoreThan(maxBytes)
+      isTooMuch: fillsMoreThan(pdfBufferBytes + body.byteLength)
     }
     try {
       const result = await this.#pdfs.run({ type: 'pdf', body }, terms, owner)

@@ -24,6 +24,7 @@ const pool = new TransformPool({
   createQueue: () => new CostQueue(),
   threadHeapMb: 128,
   pdfHeapMb: 32,
+  pdfBufferBytes: 32 * 2 ** 20,
   threadSemiSpaceMb: 4,
   idleTimeoutMs: 10_000,
   closeTimeoutMs: 2_000

@@ -86,3 +86,14 @@ t.test('connections of clients have room among the sockets', async (t) => {
     t.ok(connectionsPerWorker * workers * 11 * 1024 <= socketBytes)
   }
 })
+
+t.test('what PDFs unpack to has room beside all else, in every worker at once', async (t) => {
+  const baseOfThread = 6 * mebibyte // is part of the plan for processes and threads
+  for (const limitMb of [224, 256, 512, 1024, 2048, 65_536]) {
+    const plan = planMemory(limitMb * mebibyte, { workers: 2, threads: 1 })
+    const { limitBytes, usedBytes, pdfBufferBytes, workers } = plan
+    const whole = usedBytes + workers * (pdfBufferBytes - baseOfThread)
+    t.ok(whole <= limitBytes, `${limitMb} MB: ${whole / mebibyte}`)
+    t.ok(pdfBufferBytes >= 20 * mebibyte, 'a book of a thousand pages can be read')
+  }
+})

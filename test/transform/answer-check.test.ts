@@ -102,6 +102,7 @@ function makePool(t: { teardown(tearDown: () => unknown): void }): TransformPool
     createQueue: () => new CostQueue(),
     threadHeapMb: 48,
     pdfHeapMb: 32,
+    pdfBufferBytes: 32 * 2 ** 20,
     threadSemiSpaceMb: 4,
     idleTimeoutMs: 1000,
     closeTimeoutMs: 10_000

@@ -135,6 +135,7 @@ function makePool(t: { teardown(tearDown: () => unknown): void }): TransformPool
     createQueue: () => new CostQueue(),
     threadHeapMb: 96,
     pdfHeapMb: 80, // twice what it needs by itself: the test runner loads much into a thread, too
+    pdfBufferBytes: 32 * MEBIBYTE,
     threadSemiSpaceMb: 4,
     idleTimeoutMs: 1000,
     closeTimeoutMs: 10_000

@@ -24,6 +24,7 @@ const OPTIONS: TransformPoolOptions = {
   createQueue: () => new CostQueue(),
   threadHeapMb: 64,
   pdfHeapMb: 32,
+  pdfBufferBytes: 32 * 2 ** 20,
   threadSemiSpaceMb: 4,
   idleTimeoutMs: 1000,
   closeTimeoutMs: 10_000

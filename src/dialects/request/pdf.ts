@@ -93,6 +93,8 @@ const KEYWORD = 'stream'
 /** The dictionary of a stream stands in front of it. */
 const DICTIONARY_BYTES = 512
 const ZLIB_HEADER_BYTES = 2
+/** Small enough for Node's pool: by default every stream, however short, would take 16 KiB of its own. */
+const CHUNK_BYTES = 4000
 
 /**
  * Whether the streams of a PDF unpack to more than anybody would read, which has to be known before a library unpacks
@@ -138,6 +140,7 @@ function unpackedSize(packed: Buffer): number {
   try {
     return inflateRawSync(packed, {
       maxOutputLength: MAX_STREAM_BYTES,
+      chunkSize: CHUNK_BYTES,
       finishFlush: constants.Z_SYNC_FLUSH
     }).length
   } catch (error) {

@@ -113,6 +113,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     createQueue: () => new CostQueue(),
     threadHeapMb: memory.thread.oldSpaceMb,
     pdfHeapMb: memory.pdfThread.oldSpaceMb,
+    pdfBufferBytes: memory.pdfBufferBytes,
     threadSemiSpaceMb: memory.thread.semiSpaceMb,
     idleTimeoutMs: THREAD_IDLE_MS,
     closeTimeoutMs: THREAD_CLOSE_MS

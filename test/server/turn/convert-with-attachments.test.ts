@@ -127,6 +127,7 @@ async function convertGrowing(t: Test, body: Uint8Array, freeBytes: number) {
     createQueue: () => new CostQueue(),
     threadHeapMb: 128,
     pdfHeapMb: 32,
+    pdfBufferBytes: 32 * 2 ** 20,
     threadSemiSpaceMb: 4,
     idleTimeoutMs: 1000,
     closeTimeoutMs: 10_000
