@@ -15,6 +15,8 @@ export interface BystanderFigures {
   /** The same of a bare server beside the gateway: what the machine makes of anybody's answer. */
   readonly bare: ProbeFigures
   readonly streams: { readonly whole: number; readonly broken: number }
+  /** Of the slowest small request, what the gateway says of its time; the rest it took to get there and back. */
+  readonly slowest: string
   /** What went wrong, a few of each. */
   readonly problems: readonly string[]
 }
@@ -45,6 +47,7 @@ class Bystanders {
   readonly #bare: number[] = []
   readonly #bareServer = createServer((_request, response) => response.end('ok'))
   readonly #loops: Promise<void>[] = []
+  #slowest = { ms: 0, timing: '' }
   #smallFailed = 0
   #healthFailed = 0
   #whole = 0
@@ -71,6 +74,7 @@ class Bystanders {
       health: toFigures(this.#health, this.#healthFailed),
       bare: toFigures(this.#bare, 0),
       streams: { whole: this.#whole, broken: this.#broken },
+      slowest: `${this.#slowest.ms.toFixed(0)} ms: ${this.#slowest.timing}`,
       problems: this.#problems
     }
   }
@@ -113,8 +117,11 @@ class Bystanders {
   async #askOne(): Promise<void> {
     const startedAt = performance.now()
     const answer = await this.#chat(`${SmallPrompt} sim:events=5 sim:gap=0 sim:first=0`)
-    if (isWhole(answer)) this.#small.push(performance.now() - startedAt)
-    else {
+    const ms = performance.now() - startedAt
+    if (isWhole(answer)) {
+      this.#small.push(ms)
+      if (ms > this.#slowest.ms) this.#slowest = { ms, timing: answer.timing ?? '' }
+    } else {
       this.#smallFailed += 1
       this.#note(`small: ${answer.status} ${answer.problem ?? answer.text.slice(-200)}`)
     }
@@ -151,13 +158,15 @@ class Bystanders {
     const call: ClientRequest = request(new URL(path, this.#url), { method, agent: false, headers })
     let text = ''
     let status = 0
+    let timing = ''
     const fail = (error: Error): void => resolve({ status, text, problem: error.message })
     const timer = setTimeout(() => call.destroy(new Error('no answer in time')), PatienceMs)
     call.on('response', (response) => {
       status = response.statusCode ?? 0
+      timing = String(response.headers['server-timing'] ?? '')
       response.setEncoding('utf8')
       response.on('data', (piece: string) => (text += piece))
-      response.on('end', () => resolve({ status, text }))
+      response.on('end', () => resolve({ status, text, timing }))
       response.on('error', fail)
     })
     call.on('error', fail)
@@ -174,6 +183,7 @@ interface BystanderAnswer {
   readonly status: number
   readonly text: string
   readonly problem?: string
+  readonly timing?: string
 }
 
 function isWhole({ status, text, problem }: BystanderAnswer): boolean {

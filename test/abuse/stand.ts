@@ -97,6 +97,7 @@ async function attack(options: Attack): Promise<AbuseFindings> {
   const seconds = (performance.now() - startedAt) / 1000
   await delay(AftermathMs)
   const during = await bystanders.ask({ type: 'end' })
+  progress(`${row.name}: slowest small request ${during.slowest}`)
   for (const problem of during.problems) progress(`${row.name}: ${problem}`)
   return {
     row,
