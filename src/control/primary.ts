@@ -83,8 +83,7 @@ export class Primary {
     })
     this.#lane = new ControlLane(this.#budget, config, this.#own)
     const { call } = this.#lane
-    const { userAgent } = config.upstream
-    const upstream = { call, overrides: config.upstream, userAgent, log }
+    const { upstream } = config
     this.#credentials = new CredentialDesk({
       config,
       isSimulated,
@@ -94,12 +93,15 @@ export class Primary {
       onNews: (news) => this.#broadcast({ type: 'credential.changed', news })
     })
     this.#catalogue = new ModelCatalogue({
-      ...upstream,
+      call,
+      upstream,
+      log,
       credential: () => this.#credentials.current(),
       onChange: (catalogue) => this.#broadcast({ type: 'catalogue.changed', catalogue })
     })
     this.#usage = new UsageDesk({
-      ...upstream,
+      call,
+      upstream,
       credentials: this.#credentials,
       now: () => performance.now()
     })
@@ -220,7 +222,7 @@ export class Primary {
     this.#stalls.heard(link)
     switch (message.type) {
       case 'worker.alive':
-        this.#stalls.onDebugger(link, message.isDebugged)
+        link.isDebugged = message.isDebugged
         break
       case 'worker.hello':
         void this.#mayServe.promise.then(() => this.#letServe(link)) // never rejects

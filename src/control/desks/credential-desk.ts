@@ -48,8 +48,7 @@ export class CredentialDesk {
       log,
       onChange: () => this.#changed()
     })
-    const { userAgent } = config.upstream
-    this.#profiles = new ProfileFinder({ call, overrides: config.upstream, userAgent, log })
+    this.#profiles = new ProfileFinder({ call, upstream: config.upstream, log })
   }
 
   /**

@@ -16,8 +16,7 @@ import { type JsonCall, jsonObjectOf } from '../../upstream/call/json-exchange.t
 
 export interface ModelCatalogueOptions {
   readonly call: JsonCall
-  readonly overrides: HostOverrides
-  readonly userAgent: string
+  readonly upstream: HostOverrides & { readonly userAgent: string }
   readonly credential: () => CredentialSnapshot | null
   readonly onChange: (catalogue: Catalogue) => void
   readonly log: Logger
@@ -84,16 +83,16 @@ export class ModelCatalogue {
   }
 
   async #fetchPage(nextToken: string | null) {
-    const { call, overrides, userAgent, credential } = this.#options
+    const { call, upstream, credential } = this.#options
     const snapshot = credential()
     if (snapshot === null) throw new Error('there are no credentials')
     const profileArn = profileArnFor(snapshot, 'runtime')
     const response = await call(
       {
         method: 'POST',
-        url: `${managementUrl(snapshot, overrides)}/`,
+        url: `${managementUrl(snapshot, upstream)}/`,
         headers: {
-          ...bearerHeaders(snapshot, userAgent),
+          ...bearerHeaders(snapshot, upstream.userAgent),
           'content-type': 'application/x-amz-json-1.0',
           'x-amz-target': 'AmazonCodeWhispererService.ListAvailableModels'
         },

@@ -13,8 +13,7 @@ import { type JsonCall, jsonObjectOf } from '../../upstream/call/json-exchange.t
 
 export interface ProfileFinderOptions {
   readonly call: JsonCall
-  readonly overrides: HostOverrides
-  readonly userAgent: string
+  readonly upstream: HostOverrides & { readonly userAgent: string }
   readonly log: Logger
 }
 
@@ -76,12 +75,15 @@ export class ProfileFinder {
   }
 
   async #ask(snapshot: CredentialSnapshot, signal: AbortSignal): Promise<string | null> {
-    const { call, overrides, userAgent } = this.#options
+    const { call, upstream } = this.#options
     const response = await call(
       {
         method: 'POST',
-        url: `${managementUrl(snapshot, overrides)}/List-Available-Profiles`,
-        headers: { ...bearerHeaders(snapshot, userAgent), 'content-type': 'application/json' },
+        url: `${managementUrl(snapshot, upstream)}/List-Available-Profiles`,
+        headers: {
+          ...bearerHeaders(snapshot, upstream.userAgent),
+          'content-type': 'application/json'
+        },
         body: '{}',
         timeoutMs: CALL_TIMEOUT_MS
       },

@@ -14,8 +14,7 @@ import type { CredentialDesk } from './credential-desk.ts'
 
 export interface UsageDeskOptions {
   readonly call: JsonCall
-  readonly overrides: HostOverrides
-  readonly userAgent: string
+  readonly upstream: HostOverrides & { readonly userAgent: string }
   readonly credentials: Pick<CredentialDesk, 'news' | 'refused'>
   /** Milliseconds on a clock that never goes back. */
   readonly now: () => number
@@ -89,7 +88,7 @@ export class UsageDesk {
     snapshot: CredentialSnapshot,
     profileArn: string | null
   ): Promise<AccountUsage | UpstreamFault> {
-    const { call, overrides, userAgent } = this.#options
+    const { call, upstream } = this.#options
     const query = new URLSearchParams({
       origin: 'AI_EDITOR',
       resourceType: 'AGENTIC_REQUEST',
@@ -98,8 +97,8 @@ export class UsageDesk {
     const response = await call(
       {
         method: 'GET',
-        url: `${managementUrl(snapshot, overrides)}/getUsageLimits?${query.toString()}`,
-        headers: bearerHeaders(snapshot, userAgent),
+        url: `${managementUrl(snapshot, upstream)}/getUsageLimits?${query.toString()}`,
+        headers: bearerHeaders(snapshot, upstream.userAgent),
         timeoutMs: CALL_TIMEOUT_MS
       },
       this.#abort.signal

@@ -2,7 +2,7 @@ import { BEAT_MS, LifeSigns } from '../../ipc/life-signs.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { WorkerLink } from './worker-link.ts'
 
-type Watched = Pick<WorkerLink, 'id' | 'pid' | 'kill'>
+type Watched = Pick<WorkerLink, 'id' | 'pid' | 'isDebugged' | 'kill'>
 
 export interface StallWatchOptions<Worker extends Watched> {
   /** `WORKER_STALL_TIMEOUT`, asked at every beat; `null` means never. */
@@ -28,8 +28,6 @@ export class StallWatch<Worker extends Watched> {
   readonly #options: StallWatchOptions<Worker>
   readonly #signs = new LifeSigns<Worker>()
   /** Bounded by the number of workers. */
-  readonly #debugged = new Set<Worker>()
-  /** Bounded by the number of workers. */
   #suspects: ReadonlySet<Worker> = new Set()
   readonly #timer: NodeJS.Timeout
 
@@ -49,15 +47,8 @@ export class StallWatch<Worker extends Watched> {
     if (this.#suspects.has(worker)) this.#suspect()
   }
 
-  /** A worker under a debugger may stop for as long as it likes. */
-  onDebugger(worker: Worker, isDebugged: boolean): void {
-    if (isDebugged) this.#debugged.add(worker)
-    else this.#debugged.delete(worker)
-  }
-
   remove(worker: Worker): void {
     this.#signs.remove(worker)
-    this.#debugged.delete(worker)
     if (this.#suspects.has(worker)) this.#suspect()
   }
 
@@ -75,7 +66,7 @@ export class StallWatch<Worker extends Watched> {
     this.#options.onBeat()
     const timeoutMs = this.#options.timeoutMs()
     for (const worker of this.#signs.silent({ ms: timeoutMs, firstMs: START_MS })) {
-      if (!this.#debugged.has(worker)) this.#end(worker)
+      if (!worker.isDebugged) this.#end(worker)
     }
     this.#suspect()
   }

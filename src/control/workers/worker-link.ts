@@ -35,6 +35,8 @@ export class WorkerLink implements WorkerProcess {
   readonly id: number
   readonly member: string
   readonly pid: number
+  /** Under a debugger it may stop for as long as it likes. */
+  isDebugged = false
   readonly #options: WorkerLinkOptions
   readonly #worker: Worker | null
   readonly #channel: Channel<FromWorker, ToWorker> | null

@@ -35,8 +35,13 @@ function setUp(t: Test, changes: { credential?: CredentialSnapshot | null } = {}
       if (signal.aborted) return Promise.reject(signal.reason as Error)
       return reply instanceof Error ? Promise.reject(reply) : Promise.resolve(reply)
     },
-    overrides: { apiUrl: 'http://api', managementUrl: null, authUrl: null, oidcUrl: null },
-    userAgent: 'gateway/1',
+    upstream: {
+      apiUrl: 'http://api',
+      managementUrl: null,
+      authUrl: null,
+      oidcUrl: null,
+      userAgent: 'gateway/1'
+    },
     credential: () => (changes.credential === undefined ? snapshot : changes.credential),
     onChange: (news) => void changed.push(news),
     log

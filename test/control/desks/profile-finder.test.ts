@@ -14,7 +14,13 @@ const snapshot: CredentialSnapshot = {
   expiresAt: null
 }
 const ARN = 'arn:aws:codewhisperer:eu-central-1:123456789012:profile/P'
-const overrides = { apiUrl: null, managementUrl: null, authUrl: null, oidcUrl: null }
+const upstream = {
+  apiUrl: null,
+  managementUrl: null,
+  authUrl: null,
+  oidcUrl: null,
+  userAgent: 'test'
+}
 const { signal } = new AbortController()
 
 /** `answers` by region; a region without one can't be reached. */
@@ -28,7 +34,7 @@ function finderOf(answers: Readonly<Record<string, Pick<JsonResponse, 'status' |
     if (answer === undefined) return Promise.reject(new Error('unreachable'))
     return Promise.resolve({ ...answer, headers: {} })
   }
-  const finder = new ProfileFinder({ call, overrides, userAgent: 'test', log: recorded.log })
+  const finder = new ProfileFinder({ call, upstream, log: recorded.log })
   return { finder, asked, text: recorded.text }
 }
 

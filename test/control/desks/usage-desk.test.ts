@@ -25,8 +25,13 @@ function setUp(replies: readonly (JsonResponse | Error)[], news?: CredentialNews
       if (reply instanceof Error) return Promise.reject(reply)
       return reply === undefined ? Promise.reject(new Error('no reply')) : Promise.resolve(reply)
     },
-    overrides: { apiUrl: 'http://api', managementUrl: null, authUrl: null, oidcUrl: null },
-    userAgent: 'gateway/1',
+    upstream: {
+      apiUrl: 'http://api',
+      managementUrl: null,
+      authUrl: null,
+      oidcUrl: null,
+      userAgent: 'gateway/1'
+    },
     credentials: {
       news: () =>
         news ?? {

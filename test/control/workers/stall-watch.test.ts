@@ -10,6 +10,7 @@ t.teardown(() => mock.timers.reset())
 interface Watched {
   readonly id: number
   readonly pid: number
+  isDebugged: boolean
   kill(reason?: string): void
 }
 
@@ -21,6 +22,7 @@ function setUp(t: Test, timeoutMs: number | null = 4 * BEAT_MS) {
   const workerOf = (id: number): Watched => ({
     id,
     pid: 100 + id,
+    isDebugged: false,
     kill: (reason) => void killed.push(`${id}: ${reason}`)
   })
   const workers = { first: workerOf(1), second: workerOf(2) }
@@ -67,7 +69,7 @@ t.test('a worker without a sign of life', async (t) => {
 
   t.test('may take longer to load its code', async (t) => {
     const { watch, pass, killed } = setUp(t)
-    const third = { id: 3, pid: 103, kill: () => void killed.push('3') }
+    const third = { id: 3, pid: 103, isDebugged: false, kill: () => void killed.push('3') }
     watch.add(third)
     pass(30)
     t.notOk(killed.includes('3'))
@@ -76,11 +78,11 @@ t.test('a worker without a sign of life', async (t) => {
   })
 
   t.test('is left to the debugger that it says it has', async (t) => {
-    const { watch, first, pass, killed } = setUp(t)
-    watch.onDebugger(first, true)
+    const { first, pass, killed } = setUp(t)
+    first.isDebugged = true
     pass(50)
     t.same(killed, [])
-    watch.onDebugger(first, false)
+    first.isDebugged = false
     pass(1)
     t.equal(killed.length, 1)
   })
