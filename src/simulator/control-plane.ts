@@ -1,6 +1,6 @@
 import { type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
 import { listModels } from './models.ts'
-import { badRequest, FAULTS, forbidden, improper, invalidBody, type Refusal } from './refusal.ts'
+import { FAULTS, forbidden, improper, invalidBody, type Refusal } from './refusal.ts'
 import { faultOfSearch, searchWeb } from './web-search.ts'
 
 /** A small JSON answer. */
@@ -106,52 +106,40 @@ function oidcError(error: string, description: string): JsonAnswer {
 /** Both maps forget their oldest entries beyond this many. */
 const MAX_REMEMBERED = 10_000
 
-export interface IssuedTokens {
-  readonly accessToken: string
-  readonly refreshToken: string
-  /** Seconds. */
-  readonly expiresIn: number
-}
-
-export interface TokenIssuerOptions {
-  /** Seconds until an access token is refused. */
-  readonly lifetimeS: number
-  /** Milliseconds since the epoch. */
-  readonly now: () => number
-}
-
 /**
  * Swaps refresh tokens. Any refresh token is good once, also one that was never handed out: the
  * simulator has no accounts. `dead-refresh-token` never is.
  */
 export class TokenIssuer {
-  readonly #options: TokenIssuerOptions
+  readonly #lifetimeS: number
+  readonly #now: () => number
   readonly #used = new Set<string>(['dead-refresh-token'])
   readonly #expiresAt = new Map<string, number>()
   #issued = 0
 
-  constructor(options: TokenIssuerOptions) {
-    this.#options = options
+  /** An access token is refused after `lifetimeS` seconds; `now` tells milliseconds since the epoch. */
+  constructor(lifetimeS: number, now: () => number) {
+    this.#lifetimeS = lifetimeS
+    this.#now = now
   }
 
   /** New tokens for a refresh token, or null when it was used before. */
-  exchange(refreshToken: string): IssuedTokens | null {
+  exchange(refreshToken: string): JsonObject | null {
     if (this.#used.has(refreshToken)) return null
     this.#used.add(refreshToken)
     this.#issued++
     const accessToken = `sim-access-${this.#issued}`
-    const { lifetimeS, now } = this.#options
-    this.#expiresAt.set(accessToken, now() + lifetimeS * 1000)
+    this.#expiresAt.set(accessToken, this.#now() + this.#lifetimeS * 1000)
     this.#forgetOldest()
     // Long enough for clients that take a short token for one that was cut when it was copied.
     const next = `sim-refresh-${this.#issued}`.padEnd(128, '-0123456789')
-    return { accessToken, refreshToken: next, expiresIn: lifetimeS }
+    return { accessToken, refreshToken: next, expiresIn: this.#lifetimeS }
   }
 
   /** Whether `accessToken` was issued here and has had its time. */
   isExpired(accessToken: string): boolean {
     const expiresAt = this.#expiresAt.get(accessToken)
-    return expiresAt !== undefined && expiresAt <= this.#options.now()
+    return expiresAt !== undefined && expiresAt <= this.#now()
   }
 
   #forgetOldest(): void {
@@ -197,8 +185,7 @@ export function checkProfile(credential: Credential): Refusal | null {
   }
   if (profileArn === undefined) {
     const violation = 'only API keys sent with TokenType: API_KEY need no profileArn'
-    const refusal = badRequest('profileArn is required for this request.', null)
-    return { ...refusal, rule: 'profile-arn', violation }
+    return improper('profile-arn', violation, 'profileArn is required for this request.')
   }
   const account = PROFILE_ARN_FORM.exec(profileArn)?.[1]
   if (account !== undefined && account !== FAKE_ACCOUNT) return null

@@ -1,3 +1,4 @@
+import { asJsonObject } from '../shared/json.ts'
 import { checkProfile, type Credential } from './control-plane.ts'
 import { simulatedModel } from './models.ts'
 import { FAULTS, improper, type Refusal } from './refusal.ts'
@@ -13,65 +14,57 @@ import {
   splitModelName
 } from './words.ts'
 
-/** What the client is answered: an error status, or steps to play. */
-export type Generation =
-  | { readonly type: 'refusal'; readonly refusal: Refusal; readonly words: FoundWords }
-  | { readonly type: 'script'; readonly steps: Iterable<Step>; readonly words: FoundWords }
-
-const NO_WORDS = findControlWords('')
+/** An answer that is a stream: steps to play, and the words of the request. */
+export interface Script {
+  readonly steps: Generator<Step>
+  readonly words: FoundWords
+}
 
 /** Decides the answer to one generation request, in the order in which the upstream would. */
 export function generate(
   bodyText: string,
   credential: Credential,
   memory: PromptMemory
-): Generation {
+): Refusal | Script {
   try {
     return decide(bodyText, credential, memory)
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
-    return refuse(improper('request-shape', 'the body nests too deeply'), NO_WORDS)
+    return improper('request-shape', 'the body nests too deeply')
   }
 }
 
-function decide(bodyText: string, credential: Credential, memory: PromptMemory): Generation {
+function decide(bodyText: string, credential: Credential, memory: PromptMemory): Refusal | Script {
   const payload = parseJson(bodyText)
-  if (payload === undefined)
-    return refuse(improper('request-shape', 'the body is no JSON'), NO_WORDS)
-  const profile = checkProfile(withBodyProfile(credential, payload))
-  if (profile !== null) return refuse(profile, NO_WORDS)
-  const oversize = checkWeight(bodyText)
-  if (oversize !== null) return refuse(oversize, NO_WORDS)
+  if (payload === undefined) return improper('request-shape', 'the body is no JSON')
+  const refusal = checkProfile(withBodyProfile(credential, payload)) ?? checkWeight(bodyText)
+  if (refusal !== null) return refusal
   const view = checkRequest(payload)
-  return 'status' in view ? refuse(view, NO_WORDS) : answer(view, credential, memory)
+  return 'status' in view ? view : answer(view, credential, memory)
 }
 
-function answer(view: RequestView, credential: Credential, memory: PromptMemory): Generation {
+function answer(view: RequestView, credential: Credential, memory: PromptMemory): Refusal | Script {
   const { modelId, words: modelWords } = splitModelName(view.modelId)
   const content = promptOf(view)
   const prompt = `${content}\n${modelWords}`
   const words = findControlWords(prompt)
   const model = simulatedModel(modelId)
-  if (model === undefined) return refuse(FAULTS['invalid-model'], words)
+  if (model === undefined) return FAULTS['invalid-model']
   const fault = findFault(words, () => memory.note(prompt, credential.token))
-  if (fault !== null) return refuse(fault, words)
+  if (fault !== null) return fault
   const inputTokens = countRequestTokens(view)
   const overflow = checkWindow(inputTokens, model.tokenLimits.maxInputTokens)
-  if (overflow !== null) return refuse(overflow, words)
+  if (overflow !== null) return overflow
   const asked = { ...view, current: { ...view.current, content } }
-  const steps = writeScript({ view: asked, words, model, inputTokens })
-  return { type: 'script', steps, words }
-}
-
-function refuse(refusal: Refusal, words: FoundWords): Generation {
-  return { type: 'refusal', refusal, words }
+  return { steps: writeScript({ view: asked, words, model, inputTokens }), words }
 }
 
 /** The body's `profileArn` counts before the header's. */
 function withBodyProfile(credential: Credential, payload: unknown): Credential {
-  if (typeof payload !== 'object' || payload === null || !('profileArn' in payload))
-    return credential
-  return { ...credential, profileArn: String(payload.profileArn) }
+  const root = asJsonObject(payload) ?? {}
+  return 'profileArn' in root
+    ? { ...credential, profileArn: String(root['profileArn']) }
+    : credential
 }
 
 function parseJson(text: string): unknown {

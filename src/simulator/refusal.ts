@@ -22,17 +22,22 @@ export interface Refusal {
 
 const IMPROPER = 'Improperly formed request.'
 
-/** The refusal that explains nothing: any violation of the request's shape (kiro-protocol §4.14). */
-export function improper(rule: RuleId, violation: string): Refusal {
-  return { ...badRequest(IMPROPER, null), rule, violation }
+/** Of a broken rule. Without a message it explains nothing, as for most violations of the shape (kiro-protocol §4.14). */
+export function improper(
+  rule: RuleId,
+  violation: string,
+  message = IMPROPER,
+  reason: string | null = null
+): Refusal {
+  return { ...badRequest(message, reason), rule, violation }
 }
 
 /** A shape violation that the newer validator catches. */
 export function invalidBody(rule: RuleId, violation: string, message = IMPROPER): Refusal {
-  return { ...badRequest(message, 'REQUEST_BODY_INVALID'), rule, violation }
+  return improper(rule, violation, message, 'REQUEST_BODY_INVALID')
 }
 
-export function badRequest(message: string, reason: string | null): Refusal {
+function badRequest(message: string, reason: string | null): Refusal {
   return { status: 400, errorType: 'ValidationException', message, reason }
 }
 

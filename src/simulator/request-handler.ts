@@ -15,10 +15,9 @@ import {
   refreshDesktop,
   type TokenIssuer
 } from './control-plane.ts'
-import { generate, type Generation } from './generation.ts'
+import { generate, type Script } from './generation.ts'
 import { type Performance, play } from './player.ts'
 import { FAULTS, type Refusal } from './refusal.ts'
-import type { Step } from './script.ts'
 import type { PromptMemory } from './words.ts'
 
 /** What the requests of one simulator share. */
@@ -91,10 +90,10 @@ export class SimulatedUpstream {
     const credential = credentialOf(request)
     const refusal = this.#refuseToken(credential)
     if (refusal !== null) return sendRefusal(response, refusal)
-    const generation = generate(received.body, credential, this.#shared.memory)
-    if (generation.type === 'refusal') return sendRefusal(response, generation.refusal)
-    const performance = toPerformance(generation, this.#shared.gapMs)
-    startStream(response, generation.words.flags.has('close-after') ? 'close' : 'keep-alive')
+    const answer = generate(received.body, credential, this.#shared.memory)
+    if ('status' in answer) return sendRefusal(response, answer)
+    const performance = toPerformance(answer, this.#shared.gapMs)
+    startStream(response, answer.words.flags.has('close-after') ? 'close' : 'keep-alive')
     await play(performance, { response, encoder: this.#shared.encoder, signal: received.signal })
   }
 
@@ -111,10 +110,8 @@ export class SimulatedUpstream {
     if (operation === 'refreshToken') return this.#countRefresh(refreshDesktop(body, issuer))
     if (operation === 'createToken') return this.#countRefresh(createToken(body, issuer))
     const credential = credentialOf(asked.request)
-    if (operation === 'getUsageLimits' && credential.token === 'quota-token') {
-      return getUsageLimits(credential.token, now())
-    }
-    const refusal = this.#refuseToken(credential)
+    const isQuotaAsked = operation === 'getUsageLimits' && credential.token === 'quota-token'
+    const refusal = isQuotaAsked ? null : this.#refuseToken(credential)
     if (refusal !== null) return refusal
     switch (operation) {
       case 'listAvailableModels':
@@ -124,9 +121,8 @@ export class SimulatedUpstream {
       case 'getUsageLimits':
         return getUsageLimits(credential.token, now())
       case 'mcp':
-        break
+        return callMcp(body, credential)
     }
-    return callMcp(body, credential)
   }
 
   #countRefresh(answer: JsonAnswer): JsonAnswer {
@@ -135,24 +131,15 @@ export class SimulatedUpstream {
   }
 }
 
-function toPerformance(
-  generation: Extract<Generation, { readonly type: 'script' }>,
-  gapMs: number
-): Performance {
-  const { flags, numbers } = generation.words
-  const steps = flags.has('wrapped') ? wrapAll(generation.steps) : generation.steps
+function toPerformance({ steps, words: { flags, numbers } }: Script, gapMs: number): Performance {
   const opening = flags.has('reset-first') ? 'reset' : flags.has('stall-headers') ? 'stall' : 'head'
   return {
-    steps,
+    steps: flags.has('wrapped') ? steps.map(wrapPayload) : steps,
     opening,
     headDelayMs: numbers.headers ?? 0,
     gapMs: numbers.gap ?? gapMs,
     chunkBytes: numbers.chunk
   }
-}
-
-function* wrapAll(steps: Iterable<Step>): Generator<Step> {
-  for (const step of steps) yield wrapPayload(step)
 }
 
 /** Without an answer: waits until the client has left. */
@@ -185,7 +172,7 @@ function headerOf(request: IncomingMessage, name: string): string | undefined {
 const MAX_BODY_BYTES = 32 * 1024 * 1024
 
 /** The whole body as text; null when the client left before its end or sent too much. */
-export async function readWholeBody(request: IncomingMessage): Promise<string | null> {
+async function readWholeBody(request: IncomingMessage): Promise<string | null> {
   const chunks: Buffer[] = []
   let bytes = 0
   try {
@@ -208,7 +195,7 @@ function commonHeaders(): Record<string, string> {
   return { connection: 'keep-alive', 'x-amzn-requestid': randomUUID() }
 }
 
-export function answerJson(response: ServerResponse, status: number, json: object): void {
+function answerJson(response: ServerResponse, status: number, json: object): void {
   const body = Buffer.from(JSON.stringify(json))
   response.writeHead(status, {
     ...commonHeaders(),
@@ -219,7 +206,7 @@ export function answerJson(response: ServerResponse, status: number, json: objec
 }
 
 /** The upstream's error body (kiro-protocol §8.1), and in `x-simulator-rule` what it would not tell. */
-export function sendRefusal(response: ServerResponse, refusal: Refusal): void {
+function sendRefusal(response: ServerResponse, refusal: Refusal): void {
   const { status, errorType, message, reason, retryAfterS, html, rule, violation } = refusal
   if (rule !== undefined) {
     response.setHeader('x-simulator-rule', toHeaderText(`${rule}: ${violation ?? ''}`))
@@ -235,7 +222,7 @@ export function sendRefusal(response: ServerResponse, refusal: Refusal): void {
 }
 
 /** Sets the head of an event stream; it leaves with the first bytes of the body. */
-export function startStream(response: ServerResponse, connection: 'keep-alive' | 'close'): void {
+function startStream(response: ServerResponse, connection: 'keep-alive' | 'close'): void {
   response.writeHead(200, {
     ...commonHeaders(),
     connection,
@@ -250,7 +237,7 @@ function toHeaderText(text: string): string {
 }
 
 /** What the simulator serves, by the names that its statistics use. */
-export type Operation =
+type Operation =
   | 'generateAssistantResponse'
   | 'listAvailableModels'
   | 'listAvailableProfiles'
@@ -281,7 +268,7 @@ const BY_TARGET: Readonly<Record<string, Operation>> = {
 }
 
 /** Finds the operation as kiro-protocol §1.3 addresses it: by path, or by target on `POST /`. */
-export function findOperation(
+function findOperation(
   method: string,
   path: string,
   target: string | undefined

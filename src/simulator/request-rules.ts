@@ -1,7 +1,7 @@
 import { isHeavier, type RuleId, UpstreamLimits } from '../kiro/rules/rules.ts'
 import { asJsonObject, type JsonObject } from '../shared/json.ts'
 import { simulatedModel } from './models.ts'
-import { badRequest, FAULTS, improper, type Refusal } from './refusal.ts'
+import { FAULTS, improper, type Refusal } from './refusal.ts'
 import { type RequestView, viewRequest } from './request-view.ts'
 import { checkTools } from './tool-rules.ts'
 import {
@@ -69,18 +69,20 @@ function checkState(view: RequestView): Refusal | null {
     return improper('trigger-type', 'chatTriggerType must be MANUAL')
   if (conversationId === undefined) return null
   if (typeof conversationId === 'string' && UUID.test(conversationId)) return null
-  const refusal = badRequest('Invalid conversation id.', 'INVALID_CONVERSATION_ID')
-  return { ...refusal, rule: 'conversation-id', violation: 'conversationId must be a UUID' }
+  const violation = 'conversationId must be a UUID'
+  return improper(
+    'conversation-id',
+    violation,
+    'Invalid conversation id.',
+    'INVALID_CONVERSATION_ID'
+  )
 }
 
 function checkModel(view: RequestView): Refusal | null {
   const { modelId } = splitModelName(view.modelId)
   if (simulatedModel(modelId) !== undefined) return null
-  return {
-    ...FAULTS['invalid-model'],
-    rule: 'model-known',
-    violation: `there is no model ${modelId}`
-  }
+  const { message, reason } = FAULTS['invalid-model']
+  return improper('model-known', `there is no model ${modelId}`, message, reason)
 }
 
 function checkAdditionalFields(view: RequestView): Refusal | null {
@@ -109,19 +111,17 @@ export function checkWindow(inputTokens: number, maxInputTokens: number): Refusa
 }
 
 function tooLong(rule: RuleId, message: string): Refusal {
-  const refusal = badRequest(message, 'CONTENT_LENGTH_EXCEEDS_THRESHOLD')
-  return { ...refusal, rule, violation: 'the request is too large' }
+  return improper(rule, 'the request is too large', message, 'CONTENT_LENGTH_EXCEEDS_THRESHOLD')
 }
 
 /**
  * Checks `additionalModelRequestFields` against the model's schema (kiro-protocol §9.2). A model without
  * a schema takes no member at all. Knows the keywords that `models.ts` uses, no others.
  */
-export function checkFields(fields: JsonObject, schema: JsonObject | undefined): Refusal | null {
+function checkFields(fields: JsonObject, schema: JsonObject | undefined): Refusal | null {
   const problem = problemOf(fields, schema ?? { type: 'object', properties: {} }, '')
   if (problem === null) return null
-  const refusal = badRequest(`Invalid additionalModelRequestFields: ${problem}`, null)
-  return { ...refusal, rule: 'model-fields', violation: problem }
+  return improper('model-fields', problem, `Invalid additionalModelRequestFields: ${problem}`)
 }
 
 function problemOf(value: unknown, schema: JsonObject, path: string): string | null {

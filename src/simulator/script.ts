@@ -48,7 +48,7 @@ function* allSteps(input: ScriptInput): Generator<Step> {
   const { view, words } = input
   const { flags, numbers } = words
   if (numbers.first !== undefined) yield { type: 'pause', ms: numbers.first }
-  if (flags.has('stall-first')) yield { type: 'stall' }
+  if (flags.has('stall-first')) yield STALL
   if (flags.has('throttled-frame')) yield THROTTLED
   if (flags.has('unknown-event')) yield* UNKNOWN_EVENTS
   const calls = findWishedCalls(lastWords(view.current.content), offeredTools(view))
@@ -56,7 +56,7 @@ function* allSteps(input: ScriptInput): Generator<Step> {
   const said = new TokenCounter()
   yield* reasoningSteps(input, thought)
   yield* textSteps(counted(spokenDeltas(input, calls), said), words)
-  yield* toolSteps(calls, { view, words })
+  yield* toolSteps(calls, input)
   if (flags.has('cut-frame')) yield { type: 'half-frame', bytes: CUT_FRAME_BYTES }
   if (flags.has('cut-frame') || flags.has('no-end')) return
   const called = calls.length === 0 ? 0 : countTokens(JSON.stringify(calls))
@@ -101,8 +101,7 @@ function midFaults({ flags, numbers }: FoundWords): readonly Step[] {
 }
 
 function* toTextSteps(deltas: Iterable<string>): Generator<Step> {
-  for (const content of deltas)
-    yield { type: 'event', name: 'assistantResponseEvent', payload: { content } }
+  for (const content of deltas) yield event('assistantResponseEvent', { content })
 }
 
 interface AnswerFacts {
@@ -118,29 +117,21 @@ function* endSteps(input: ScriptInput, facts: AnswerFacts): Generator<Step> {
   const isCut = words.flags.has('truncated-tool') && facts.calls.length > 0
   // A call that was cut off has no stop reason either (A26).
   if (!isCut) yield* metadataSteps(input, facts)
-  yield { type: 'event', name: 'contextUsageEvent', payload: { contextUsagePercentage } }
+  yield event('contextUsageEvent', { contextUsagePercentage })
   const usage = Math.round((totalTokens / 10_000) * model.rateMultiplier * 1e4 + 1) / 1e4
-  const metering = { unit: 'credit', unitPlural: 'credits', usage }
-  yield { type: 'event', name: 'meteringEvent', payload: metering }
+  yield event('meteringEvent', { unit: 'credit', unitPlural: 'credits', usage })
 }
 
 function* metadataSteps(input: ScriptInput, facts: AnswerFacts): Generator<Step> {
   const stopReason = stopReasonOf(input.words, facts.calls)
-  if (!input.words.flags.has('token-usage')) {
-    yield { type: 'event', name: 'metadataEvent', payload: { stopReason } }
-    return
-  }
+  if (!input.words.flags.has('token-usage')) return yield event('metadataEvent', { stopReason })
   const { inputTokens } = input
   const { outputTokens } = facts
   const cacheReadInputTokens = input.view.history.length === 0 ? 0 : Math.floor(inputTokens * 0.9)
   const uncachedInputTokens = inputTokens - cacheReadInputTokens
-  const read = { tokenUsage: { uncachedInputTokens, cacheReadInputTokens } }
-  yield { type: 'event', name: 'metadataEvent', payload: read }
-  const written = {
-    tokenUsage: { outputTokens, totalTokens: inputTokens + outputTokens },
-    stopReason
-  }
-  yield { type: 'event', name: 'metadataEvent', payload: written }
+  yield event('metadataEvent', { tokenUsage: { uncachedInputTokens, cacheReadInputTokens } })
+  const written = { outputTokens, totalTokens: inputTokens + outputTokens }
+  yield event('metadataEvent', { tokenUsage: written, stopReason })
 }
 
 function stopReasonOf({ flags }: FoundWords, calls: readonly WishedCall[]): string {
@@ -150,6 +141,7 @@ function stopReasonOf({ flags }: FoundWords, calls: readonly WishedCall[]): stri
   return calls.length > 0 ? 'TOOL_USE' : 'END_TURN'
 }
 
+const INTERNAL = 'InternalServerException'
 const BROKEN = 'Encountered an unexpected error when processing the request, please try again.'
 
 const THROTTLED: Step = {
@@ -158,15 +150,12 @@ const THROTTLED: Step = {
   payload: { message: 'Too many requests, please wait before trying again.', reason: null }
 }
 
-const STALL: Step = { type: 'stall' }
+const STALL = { type: 'stall' } as const satisfies Step
 
 const MID_FAULTS = [
-  [
-    'exception-mid',
-    { type: 'exception', name: 'InternalServerException', payload: { message: BROKEN } }
-  ],
-  ['error-mid', { type: 'error', code: 'InternalServerException', message: BROKEN }],
-  ['stall', { type: 'stall' }],
+  ['exception-mid', { type: 'exception', name: INTERNAL, payload: { message: BROKEN } }],
+  ['error-mid', { type: 'error', code: INTERNAL, message: BROKEN }],
+  ['stall', STALL],
   ['reset', { type: 'reset' }],
   ['fin', { type: 'fin' }],
   ['corrupt', { type: 'corrupt-frame' }]
@@ -174,15 +163,11 @@ const MID_FAULTS = [
 
 /** Events that a client must pass over, some of them known, some not (kiro-protocol §5.3). */
 const UNKNOWN_EVENTS: readonly Step[] = [
-  { type: 'event', name: 'messageMetadataEvent', payload: { utteranceId: 'simulated' } },
-  { type: 'event', name: 'simulatedFutureEvent', payload: { content: 'not for clients' } },
-  {
-    type: 'event',
-    name: 'followupPromptEvent',
-    payload: { followupPrompt: { content: 'never shown' } }
-  },
-  { type: 'event', name: 'metricsEvent', payload: { inputTokens: 1, outputTokens: 1 } },
-  { type: 'event', name: 'assistantResponseEvent', payload: { content: '', future: { member: 1 } } }
+  event('messageMetadataEvent', { utteranceId: 'simulated' }),
+  event('simulatedFutureEvent', { content: 'not for clients' }),
+  event('followupPromptEvent', { followupPrompt: { content: 'never shown' } }),
+  event('metricsEvent', { inputTokens: 1, outputTokens: 1 }),
+  event('assistantResponseEvent', { content: '', future: { member: 1 } })
 ]
 
 /** Lengths of argument fragments, used in turn: some end inside a key, a number or an escape. */
@@ -191,16 +176,14 @@ const FRAGMENT_CHARS = [3, 1, 7, 2, 5, 11]
 const LONG_ARGUMENTS = 400
 const LONG_FACTOR = 20
 
-interface ToolContext {
-  readonly view: RequestView
-  readonly words: FoundWords
-}
-
 /** The events of all tool calls, one after the other (kiro-protocol §5.5). */
-export function* toolSteps(calls: readonly WishedCall[], context: ToolContext): Generator<Step> {
-  const { flags, numbers } = context.words
+export function* toolSteps(
+  calls: readonly WishedCall[],
+  { view, words }: Pick<ScriptInput, 'view' | 'words'>
+): Generator<Step> {
+  const { flags, numbers } = words
   for (const [index, call] of calls.entries()) {
-    const head = { name: call.name, toolUseId: toolUseId(context.view, index) }
+    const head = { name: call.name, toolUseId: toolUseId(view, index) }
     const isCut = flags.has('truncated-tool') && index === calls.length - 1
     yield toolEvent(head)
     const json = argumentsJson(call.input, numbers.arguments)
@@ -297,5 +280,9 @@ function toolUseId(view: RequestView, index: number): string {
 }
 
 function toolEvent(payload: object): Step {
-  return { type: 'event', name: 'toolUseEvent', payload }
+  return event('toolUseEvent', payload)
+}
+
+function event(name: string, payload: object): Step {
+  return { type: 'event', name, payload }
 }

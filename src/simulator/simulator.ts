@@ -42,10 +42,7 @@ export class Simulator {
     const handler = new SimulatedUpstream({
       census: this.#census,
       encoder: new AnswerEncoder(),
-      issuer: new TokenIssuer({
-        lifetimeS: options.tokenLifetimeS ?? DEFAULT_TOKEN_LIFETIME_S,
-        now
-      }),
+      issuer: new TokenIssuer(options.tokenLifetimeS ?? DEFAULT_TOKEN_LIFETIME_S, now),
       memory: new PromptMemory(),
       gapMs: options.gapMs ?? DEFAULT_GAP_MS,
       now

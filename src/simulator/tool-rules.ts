@@ -1,16 +1,14 @@
 import { type RuleId, UpstreamLimits } from '../kiro/rules/rules.ts'
 import { COMBINATORS, SCHEMA_MAPS, VALUES } from '../kiro/schema/keywords.ts'
-import { asJsonObject, type JsonObject } from '../shared/json.ts'
-import { badRequest, firstRefusal, improper, invalidBody, type Refusal } from './refusal.ts'
+import { asJsonObject, isJsonObject, type JsonObject } from '../shared/json.ts'
+import { firstRefusal, improper, invalidBody, type Refusal } from './refusal.ts'
 import type { RequestView } from './request-view.ts'
 
+const KEYWORDS = 'tool-schema-keywords' satisfies RuleId
 const TOOL_NAME = /^[a-zA-Z][a-zA-Z0-9_-]*$/
 const { toolNameChars, tools: maxTools, descriptionChars, schemaDepth } = UpstreamLimits
 
-interface SchemaProblem {
-  readonly rule: RuleId
-  readonly violation: string
-}
+type SchemaProblem = readonly [rule: RuleId, violation: string]
 
 export interface OfferedTool {
   readonly name: string
@@ -52,8 +50,8 @@ export function checkTools(view: RequestView): Refusal | null {
       return invalidBody('tool-name', `tools[${index}] has a name that is not allowed`)
     }
     if (names.has(name)) {
-      const refusal = badRequest(`Duplicate tool name: ${String(name)}`, 'TOOL_DUPLICATE')
-      return { ...refusal, rule: 'tool-name-unique', violation: 'a tool name appears twice' }
+      const message = `Duplicate tool name: ${String(name)}`
+      return improper('tool-name-unique', 'a tool name appears twice', message, 'TOOL_DUPLICATE')
     }
     names.add(name)
     if (typeof description !== 'string' || description.trim() === '') {
@@ -70,14 +68,11 @@ export function checkTools(view: RequestView): Refusal | null {
 function checkSchema(value: unknown, index: number): Refusal | null {
   const schema = asJsonObject(value)
   if (schema === null || schema['type'] !== 'object') {
-    return schemaRefusal(index, {
-      rule: 'tool-schema-type',
-      violation: "input_schema must have type 'object'"
-    })
+    return schemaRefusal(index, ['tool-schema-type', "input_schema must have type 'object'"])
   }
   if (COMBINATORS.some((name) => name in schema)) {
     const violation = 'input_schema does not support oneOf, allOf, or anyOf at the top level'
-    return schemaRefusal(index, { rule: 'tool-schema-root', violation })
+    return schemaRefusal(index, ['tool-schema-root', violation])
   }
   const problem = keywordProblem(schema, 0)
   return problem === null ? null : schemaRefusal(index, problem)
@@ -86,17 +81,17 @@ function checkSchema(value: unknown, index: number): Refusal | null {
 /** The keywords that the upstream refuses at any depth; a property may have their names. */
 function keywordProblem(schema: JsonObject, depth: number): SchemaProblem | null {
   if (depth > schemaDepth) {
-    return { rule: 'tool-schema-depth', violation: `schemas nest at most ${schemaDepth} deep` }
+    return ['tool-schema-depth', `schemas nest at most ${schemaDepth} deep`]
   }
   if ('additionalProperties' in schema) {
-    return keywordRefused("keyword 'additionalProperties' is not supported")
+    return [KEYWORDS, "keyword 'additionalProperties' is not supported"]
   }
   const { required, properties } = schema
   if (required !== undefined && !isNameList(required)) {
-    return keywordRefused("'required' must list names")
+    return [KEYWORDS, "'required' must list names"]
   }
   if (properties !== undefined && asJsonObject(properties) === null) {
-    return keywordRefused("'properties' must be an object")
+    return [KEYWORDS, "'properties' must be an object"]
   }
   for (const [keyword, value] of Object.entries(schema)) {
     if (VALUES.has(keyword)) continue
@@ -109,24 +104,17 @@ function keywordProblem(schema: JsonObject, depth: number): SchemaProblem | null
 }
 
 function nestedSchemas(keyword: string, value: unknown): JsonObject[] {
-  if (Array.isArray(value)) return value.map(asJsonObject).filter((item) => item !== null)
+  if (Array.isArray(value)) return value.filter(isJsonObject)
   const object = asJsonObject(value)
   if (object === null) return []
-  if (!SCHEMA_MAPS.has(keyword)) return [object]
-  return Object.values(object)
-    .map(asJsonObject)
-    .filter((item) => item !== null)
+  return SCHEMA_MAPS.has(keyword) ? Object.values(object).filter(isJsonObject) : [object]
 }
 
 function isNameList(value: unknown): boolean {
   return Array.isArray(value) && value.length > 0 && value.every((name) => typeof name === 'string')
 }
 
-function keywordRefused(violation: string): SchemaProblem {
-  return { rule: 'tool-schema-keywords', violation }
-}
-
-function schemaRefusal(index: number, problem: SchemaProblem): Refusal {
-  const message = `tools.${index}.custom.input_schema: ${problem.violation}`
-  return { ...badRequest(message, 'TOOL_SCHEMA_INVALID'), ...problem }
+function schemaRefusal(index: number, [rule, violation]: SchemaProblem): Refusal {
+  const message = `tools.${index}.custom.input_schema: ${violation}`
+  return improper(rule, violation, message, 'TOOL_SCHEMA_INVALID')
 }

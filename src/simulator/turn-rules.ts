@@ -1,7 +1,7 @@
 import { UpstreamLimits } from '../kiro/rules/rules.ts'
-import { asJsonObject, type JsonObject } from '../shared/json.ts'
+import { asJsonObject, isJsonObject, type JsonObject } from '../shared/json.ts'
 import { simulatedModel } from './models.ts'
-import { badRequest, firstRefusal, improper, invalidBody, type Refusal } from './refusal.ts'
+import { firstRefusal, improper, invalidBody, type Refusal } from './refusal.ts'
 import type { RequestView, ConversationTurn } from './request-view.ts'
 import { isToolName, toolNamesOf } from './tool-rules.ts'
 
@@ -64,7 +64,7 @@ export function checkImages(view: RequestView, modelId: string): Refusal | null 
   if (turns.some((turn) => turn.role === 'assistant' && 'images' in turn.message)) {
     return improper('image-place', 'images belong to user messages')
   }
-  const images = turns.flatMap(imagesOf)
+  const images = turns.flatMap((turn) => (turn.role === 'user' ? turn.images : []))
   if (images.length === 0) return null
   if (images.length > maxImages) return improper('image-count', `more than ${maxImages} images`)
   if (simulatedModel(modelId)?.supportedInputTypes.includes('IMAGE') === false) {
@@ -72,10 +72,6 @@ export function checkImages(view: RequestView, modelId: string): Refusal | null 
     return invalidBody('image-support', 'the model takes no images', message)
   }
   return firstRefusal(images, checkImage)
-}
-
-function imagesOf(turn: ConversationTurn): readonly unknown[] {
-  return turn.role === 'user' ? turn.images : []
 }
 
 function checkImage(value: unknown): Refusal | null {
@@ -92,7 +88,7 @@ function checkImage(value: unknown): Refusal | null {
 }
 
 /** The members of one tool result (§4.5); whom it answers is checked with the history. */
-export function checkToolResult(result: JsonObject): Refusal | null {
+function checkToolResult(result: JsonObject): Refusal | null {
   const { content, status } = result
   if (status !== undefined && status !== 'success' && status !== 'error') {
     return improper('result-shape', 'the status of a tool result is success or error')
@@ -196,8 +192,8 @@ function checkIds(list: readonly unknown[]): Refusal | null {
       return invalidBody('tool-id', 'a toolUseId is 1 to 64 of A-Z a-z 0-9 _ -', FORMAT)
     }
     if (ids.has(id)) {
-      const refusal = badRequest(`Duplicate tool use id: ${id}`, 'TOOL_DUPLICATE')
-      return { ...refusal, rule: 'tool-id-unique', violation: 'H8: an id appears twice' }
+      const message = `Duplicate tool use id: ${id}`
+      return improper('tool-id-unique', 'H8: an id appears twice', message, 'TOOL_DUPLICATE')
     }
     ids.add(id)
     return null
@@ -217,5 +213,5 @@ function idsOf(list: readonly unknown[]): string[] {
 }
 
 function objectsOf(list: readonly unknown[]): JsonObject[] {
-  return list.map(asJsonObject).filter((item) => item !== null)
+  return list.filter(isJsonObject)
 }

@@ -22,20 +22,18 @@ export function faultOfSearch(request: JsonObject): SearchFault | null {
 export function searchWeb(request: JsonObject): JsonObject {
   const { id, method, jsonrpc } = request
   const envelope = { id: id ?? null, jsonrpc: '2.0' }
+  const failed = (code: number, message: string) => ({ ...envelope, error: { code, message } })
   if (jsonrpc !== '2.0' || typeof id !== 'string' || id === '') {
-    return { ...envelope, error: rpcError(INVALID_REQUEST, 'Invalid request') }
+    return failed(INVALID_REQUEST, 'Invalid request')
   }
   if (method === 'tools/list') return { ...envelope, result: { tools: [WEB_SEARCH] } }
-  if (method !== 'tools/call')
-    return { ...envelope, error: rpcError(METHOD_NOT_FOUND, 'Unknown method') }
+  if (method !== 'tools/call') return failed(METHOD_NOT_FOUND, 'Unknown method')
   const query = queryOf(request)
   if (asJsonObject(request['params'])?.['name'] !== 'web_search' || query === null) {
-    return { ...envelope, error: rpcError(INVALID_PARAMS, 'web_search needs a query') }
+    return failed(INVALID_PARAMS, 'web_search needs a query')
   }
   const fault = faultOfSearch(request)
-  if (fault === 'error') {
-    return { ...envelope, error: rpcError(INTERNAL_ERROR, 'The search is not available') }
-  }
+  if (fault === 'error') return failed(INTERNAL_ERROR, 'The search is not available')
   return { ...envelope, result: resultOf(query, fault) }
 }
 
@@ -69,8 +67,4 @@ function resultsFor(query: string): JsonObject[] {
     maxVerbatimWordLimit: 30,
     publicDomain: false
   }))
-}
-
-function rpcError(code: number, message: string): JsonObject {
-  return { code, message }
 }

@@ -95,11 +95,7 @@ function matchAt(sticky: RegExp, text: string, at: number): RegExpExecArray | nu
 const MAX_DEPTH = 8
 
 /** Arguments that fit a tool's schema: every property gets the plainest value that is valid. */
-export function sampleArguments(schema: JsonObject): JsonObject {
-  return sampleObject(schema, 0)
-}
-
-function sampleObject(schema: JsonObject, depth: number): JsonObject {
+export function sampleArguments(schema: JsonObject, depth = 0): JsonObject {
   const properties = Object.entries(asJsonObject(schema['properties']) ?? {})
   if (depth >= MAX_DEPTH) return {}
   return Object.fromEntries(
@@ -117,7 +113,7 @@ function sampleValue(schema: JsonObject, depth: number): unknown {
   if (branch !== null) return sampleValue(branch, depth + 1)
   switch (typeOf(schema)) {
     case 'object':
-      return sampleObject(schema, depth)
+      return sampleArguments(schema, depth)
     case 'array':
       return sampleList(schema, depth)
     case 'integer':
