@@ -133,7 +133,9 @@ export class CredentialRefresher {
     if (failure?.isFinal === true && failure.stored.refreshToken === stored.refreshToken) {
       throw this.#signIn.fail(failure.error, { stored, refused })
     }
-    if (refused !== null && !this.#forced.allow(this.#clock.now())) throw tooManyRefusals()
+    if (refused !== null && !this.#forced.allow(this.#clock.now())) {
+      throw new GatewayError('GW_UPSTREAM_AUTH', undefined, { message: TOO_MANY_REFUSALS })
+    }
     try {
       return await this.#renew(stored)
     } catch (cause) {
@@ -168,12 +170,8 @@ function toGatewayError(cause: unknown): GatewayError {
   return new GatewayError('GW_INTERNAL', 'renewing the credentials failed', { cause })
 }
 
-function tooManyRefusals(): GatewayError {
-  return new GatewayError('GW_UPSTREAM_AUTH', undefined, {
-    message:
-      'The upstream refuses the tokens of this gateway although they were just renewed. Try again in a minute.'
-  })
-}
+const TOO_MANY_REFUSALS =
+  'The upstream refuses the tokens of this gateway although they were just renewed. Try again in a minute.'
 
 /** Timers do not count while a machine sleeps, so none is longer than this. */
 const MAX_TIMER_MS = 60_000

@@ -60,15 +60,16 @@ export class CredentialVault {
     tokens: RenewedTokens,
     now: number
   ): Promise<StoredCredential> {
-    const expiresAt = expiryOf(tokens.expiresInS, now)
-    const { accessToken } = tokens
-    const refreshToken = tokens.refreshToken ?? before.refreshToken
-    const profileArn = tokens.profileArn ?? before.profileArn
-    const renewed = { ...before, accessToken, refreshToken, expiresAt, profileArn }
+    const fresh = {
+      accessToken: tokens.accessToken,
+      refreshToken: tokens.refreshToken ?? before.refreshToken,
+      expiresAt: expiryOf(tokens.expiresInS, now),
+      profileArn: tokens.profileArn ?? before.profileArn
+    }
     const source = this.#read ?? before
-    const lineage = { derivedFrom: signInOf(source), replaces: tokenOf(source) }
-    this.#renewed = { ...lineage, accessToken, refreshToken, expiresAt, profileArn }
+    this.#renewed = { ...fresh, derivedFrom: signInOf(source), replaces: tokenOf(source) }
     await this.#saveOverlay(this.#renewed)
+    const renewed = { ...before, ...fresh }
     await this.#writeBack(renewed)
     return renewed
   }

@@ -20,7 +20,7 @@ const gateway = await startGateway({
     PROXY_API_KEY: KEY,
     UPSTREAM_MAX_ATTEMPTS: '1',
     HTTP_MAX_CONNECTIONS: '2',
-    HEARTBEAT_INTERVAL: '0.1'
+    HEARTBEAT_INTERVAL: '0.5'
   }
 })
 t.teardown(() => gateway.destroy())
@@ -361,16 +361,16 @@ t.test('a tool that must be called', async (t) => {
 
 t.test('an answer that is held', async (t) => {
   t.test('is announced by heartbeats, in both rounds', async (t) => {
-    const second = `${say('{"a": 1, "b": 2}')} sim:gap=150`
+    const second = `${say('{"a": 1, "b": 2}')} sim:gap=300`
     const text = await (
-      await streamJson(`${say('one two three')} sim:gap=150 ${next(second)}`)
+      await streamJson(`${say('one two three')} sim:gap=300 ${next(second)}`)
     ).text()
     t.match(text, /^(: ping\n\n){2,}data: \{.*\n\ndata: .*\n\ndata: \[DONE\]\n\n$/)
     t.match(text, /\{\\"a\\": 1, \\"b\\": 2\}/)
   })
 
   t.test('and fails after a heartbeat fails inside the stream, without an end', async (t) => {
-    const wrong = `${say('one two three')} sim:gap=150`
+    const wrong = `${say('one two three')} sim:gap=300`
     const text = await (await streamJson(`${wrong} ${next(wrong)}`)).text()
     t.match(text, /"code":"answer_invalid"/)
     t.notMatch(text, /DONE|finish_reason/)

@@ -1,5 +1,5 @@
 import { monotonicNow } from '../../admission/clock.ts'
-import { Lease, type Permit } from '../../admission/lease.ts'
+import { Lease } from '../../admission/lease.ts'
 import type { Config } from '../../config/settings.ts'
 import type { LeaseTerms } from '../../ipc/messages.ts'
 import type { Metrics } from '../../observe/metrics.ts'
@@ -65,7 +65,12 @@ export class ControlLane {
     const deadline = AbortSignal.any([signal, unsent.signal, AbortSignal.timeout(timeoutMs)])
     const onSent = (): void => unlessSent?.removeEventListener('abort', giveUp)
     try {
-      const permit = await this.#acquire(request, signal, deadline)
+      const waiter = { key: CONTROL, arrivedAt: monotonicNow() }
+      const permit = await this.#lease.acquire(waiter, deadline).catch((cause: unknown) => {
+        signal.throwIfAborted()
+        const call = { url: request.url, phase: 'connecting' as const, ...named(request) }
+        throw classifyFailure(deadline.reason ?? cause, call)
+      })
       return await exchangeJson({ pool: this.#pool, request, signal: deadline, permit, onSent })
     } finally {
       unlessSent?.removeEventListener('abort', giveUp)
@@ -89,22 +94,5 @@ export class ControlLane {
   async close(): Promise<void> {
     this.#lease.drain()
     await this.#pool.close()
-  }
-
-  async #acquire(
-    request: JsonRequest,
-    signal: AbortSignal,
-    deadline: AbortSignal
-  ): Promise<Permit> {
-    const waiter = { key: CONTROL, arrivedAt: monotonicNow() }
-    return this.#lease.acquire(waiter, deadline).catch((cause: unknown) => {
-      signal.throwIfAborted()
-      const { url } = request
-      throw classifyFailure(deadline.reason ?? cause, {
-        url,
-        phase: 'connecting',
-        ...named(request)
-      })
-    })
   }
 }
