@@ -22,6 +22,7 @@ export interface RenewOptions {
   readonly call: JsonCall
   readonly clock: WallClock
   readonly upstream: HostOverrides & { readonly userAgent: string }
+  /** What the operator has to do when the sign-in is dead. */
   readonly loginHint: string
   /** Aborts when nothing new is to be sent. */
   readonly leaving: AbortSignal
@@ -41,14 +42,13 @@ export async function renewTokens(
   stored: StoredCredential,
   options: RenewOptions
 ): Promise<RenewedTokens> {
-  const { call, clock, leaving, loginHint } = options
+  const { call, clock, leaving } = options
   const request = { ...requestFor(stored, options), unlessSent: leaving }
-  const secrets = secretsOf(stored)
   const { signal } = new AbortController() // never given up once it was sent
   for (let attempt = 1; ; attempt += 1) {
     try {
       const response = await call(request, signal)
-      return readRefreshAnswer(response, { secrets, loginHint, now: clock.now() })
+      return readRefreshAnswer(response, stored, options)
     } catch (cause) {
       const error = classifyFailure(cause, {
         url: request.url,
@@ -113,23 +113,18 @@ export interface RenewedTokens {
   readonly profileArn: string | null
 }
 
-interface AnswerContext {
-  /** What was sent; never repeated in errors. */
-  readonly secrets: readonly string[]
-  /** What the operator has to do when the sign-in is dead. */
-  readonly loginHint: string
-  /** Epoch ms. */
-  readonly now: number
-}
-
 /**
- * Reads the answer of either token service.
+ * Reads the answer of either token service. What was sent is never repeated in errors.
  *
  * @throws {GatewayError} GW_UPSTREAM_AUTH or GW_UPSTREAM_SUSPENDED if asking again is useless,
  *   GW_UPSTREAM_RATE_LIMITED or GW_UPSTREAM_STATUS otherwise.
  */
-function readRefreshAnswer(response: JsonResponse, context: AnswerContext): RenewedTokens {
-  if (response.status !== 200) throw refreshFailure(response, context)
+function readRefreshAnswer(
+  response: JsonResponse,
+  sent: StoredCredential,
+  options: RenewOptions
+): RenewedTokens {
+  if (response.status !== 200) throw refreshFailure(response, secretsOf(sent), options)
   const answer = jsonObjectOf(response) ?? {}
   const accessToken = textMember(answer, 'accessToken')
   if (accessToken === null || !isTokenText(accessToken)) {
@@ -164,9 +159,12 @@ function lifeOf(answer: JsonObject): number {
   return seconds > 0 ? Math.min(seconds, MAX_LIFE_S) : DEFAULT_LIFE_S
 }
 
-function refreshFailure(response: JsonResponse, context: AnswerContext): GatewayError {
+function refreshFailure(
+  response: JsonResponse,
+  secrets: readonly string[],
+  { loginHint, clock }: RenewOptions
+): GatewayError {
   const { status, headers, text } = response
-  const { secrets, loginHint, now } = context
   const body = parseFaultBody(headers, text)
   const oauthError = textMember(jsonObjectOf(response) ?? {}, 'error')
   const name = redactText(oauthError ?? body.type ?? '', 100, secrets)
@@ -180,7 +178,7 @@ function refreshFailure(response: JsonResponse, context: AnswerContext): Gateway
     const problem = [`HTTP ${status}`, name, said].filter((part) => part !== '').join(', ')
     return deadSignIn(problem, loginHint)
   }
-  const retryAfterS = parseRetryAfter(headers['retry-after'] ?? null, now)
+  const retryAfterS = parseRetryAfter(headers['retry-after'] ?? null, clock.now())
   return new GatewayError(code, detail, {
     message: `The token service answered HTTP ${status}${name === '' ? '' : ` (${name})`}${hintOf(status)}.`,
     ...(retryAfterS === null ? {} : { retryAfterS })

@@ -1,3 +1,4 @@
+import type { Config } from '../config/settings.ts'
 import { type CredentialSnapshot, tokenTypeOf } from '../kiro/wire/credential-snapshot.ts'
 import { resolveApiRegion } from '../kiro/wire/hosts.ts'
 import type { Logger } from '../observe/logger.ts'
@@ -230,12 +231,8 @@ export function parseExpiry(value: unknown): number | null {
   return Number.isNaN(time) ? null : time
 }
 
-export interface SnapshotSettings {
-  /** `PROFILE_ARN`: used where the sign-in does not name its profile. */
-  readonly profileArn: string | null
-  /** `KIRO_API_REGION`. */
-  readonly apiRegion: string | null
-}
+/** `PROFILE_ARN` and `KIRO_API_REGION` are used where the sign-in does not name its own. */
+type SnapshotSettings = Pick<Config['credentials'], 'profileArn' | 'apiRegion'>
 
 /** What workers are given of a sign-in: no refresh token, no client secret. */
 export function toSnapshot(

@@ -1,13 +1,6 @@
 /** How often the primary and each worker tell each other that their event loops turn. */
 export const BEAT_MS = 1_000
 
-interface Signs {
-  /** Ticks since the last sign. */
-  silence: number
-  /** It has given one. */
-  wasHeard: boolean
-}
-
 /** How much silence of a process is too much, in milliseconds; `null` for never. */
 export interface SilenceLimits {
   readonly ms: number | null
@@ -22,8 +15,8 @@ export interface SilenceLimits {
  * time is held against none of them.
  */
 export class LifeSigns<Name> {
-  /** Bounded by the peers that were added. */
-  readonly #signs = new Map<Name, Signs>()
+  /** Beats since the last sign of each, and whether there was one. Bounded by the peers that were added. */
+  readonly #signs = new Map<Name, { silence: number; wasHeard: boolean }>()
 
   /** Listens to one more, from now on. */
   add(name: Name): void {

@@ -4,12 +4,6 @@ import type { Logger } from './logger.ts'
 const LINES = 10
 const WINDOW_MS = 10_000
 
-/** What is said of a refusal. */
-export interface ClientRefusal {
-  readonly code: string
-  readonly [fact: string]: unknown
-}
-
 /**
  * Logs refusals of requests that came without a key. Any client that reaches the port can cause any number of them, so
  * a bounded number of lines is written and the rest counted: they must not push out the lines of others' requests.
@@ -25,7 +19,7 @@ export class RefusalLog {
     this.#log = log
   }
 
-  note(refusal: ClientRefusal): void {
+  note(refusal: { readonly code: string; readonly [fact: string]: unknown }): void {
     this.#timer ??= setTimeout(() => this.#endWindow(), WINDOW_MS).unref()
     if (this.#written++ < LINES) this.#log.info(refusal, 'request refused')
     else this.#unwritten.set(refusal.code, (this.#unwritten.get(refusal.code) ?? 0) + 1)

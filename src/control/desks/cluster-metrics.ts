@@ -18,12 +18,6 @@ const PATIENCE_MS = 500
 /** Snapshots of workers that are gone before they are merged into one. */
 const MAX_RETIRED = 16
 
-/** What a worker had counted when it left; `member` is null for several that were merged. */
-interface Retired {
-  readonly member: string | null
-  readonly snapshot: MetricsSnapshot
-}
-
 /**
  * The metrics of all processes as one. Counts survive the workers that made them, each once: they never go back, and the
  * last words of a worker, which may come after its exit, take the place of those before.
@@ -35,10 +29,10 @@ export class ClusterMetrics {
   /** Of members only. Bounded by their number. */
   readonly #latest = new Map<string, MetricsSnapshot>()
   /**
-   * Counts of the workers that are gone, merged when there are many. Bounded by MAX_RETIRED and the workers that leave
-   * meanwhile.
+   * Counts of the workers that are gone, merged when there are many; `member` is null for several. Bounded by MAX_RETIRED
+   * and the workers that leave meanwhile.
    */
-  readonly #retired: Retired[] = []
+  readonly #retired: { readonly member: string | null; readonly snapshot: MetricsSnapshot }[] = []
   #isMerging = false
   /** Bounded by the number of workers. */
   #awaited: { readonly members: Set<string>; readonly onAll: () => void } | null = null

@@ -1,6 +1,3 @@
-/** Tells a worker whether to accept new connections of clients; it reports when it has done so. */
-export type TellDoor<Member> = (member: Member, isAccepting: boolean) => void
-
 /**
  * The state of a worker's door. A worker reports that it has done what it was told, and is told nothing else before.
  *
@@ -24,11 +21,12 @@ interface Door {
  * open and has no reason to close. The only gap is the death of the last worker that listens.
  */
 export class Doors<Member> {
-  readonly #tell: TellDoor<Member>
+  readonly #tell: (member: Member, isAccepting: boolean) => void
   /** Of those that serve. Bounded by the number of workers. */
   readonly #doors = new Map<Member, Door>()
 
-  constructor(tell: TellDoor<Member>) {
+  /** `tell` tells a worker whether to accept new connections of clients; it reports when it has done so. */
+  constructor(tell: (member: Member, isAccepting: boolean) => void) {
     this.#tell = tell
   }
 
