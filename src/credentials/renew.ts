@@ -12,8 +12,7 @@ import {
   type JsonCall,
   jsonObjectOf,
   type JsonRequest,
-  type JsonResponse,
-  named
+  type JsonResponse
 } from '../upstream/call/json-exchange.ts'
 import { classifyFailure } from '../upstream/classify.ts'
 import { isTokenText, type StoredCredential } from './stored-credential.ts'
@@ -50,11 +49,8 @@ export async function renewTokens(
       const response = await call(request, signal)
       return readRefreshAnswer(response, stored, options)
     } catch (cause) {
-      const error = classifyFailure(cause, {
-        url: request.url,
-        phase: 'sent',
-        ...named(request)
-      })
+      const { url, setting } = request
+      const error = classifyFailure(cause, { url, setting, phase: 'sent' })
       if (attempt >= ATTEMPTS || isFinalRefusal(error) || leaving.aborted) throw error
       const askedMs = (error.retryAfterS ?? 0) * 1000
       if (askedMs > MAX_DELAY_MS) throw error // not while requests wait for it

@@ -92,53 +92,44 @@ export class GatewayWorker {
 
   #onMessage(message: ToWorker): void {
     this.#pulse.heard()
+    const parts = this.#parts
     switch (message.type) {
+      case 'primary.alive':
+        return // has been heard
       case 'worker.start':
         if (this.#life.state === 'open') this.#serve(message)
-        break
-      case 'primary.alive':
-        break // has been heard
-      case 'lease.terms':
-        this.#parts?.plane.lease.onMessage(message)
-        break
-      case 'credential.changed':
-        this.#parts?.plane.credentials.onNews(message.news)
-        break
-      case 'credential.renewed':
-        this.#parts?.plane.credentials.onRenewed(message.requestId)
-        break
-      case 'catalogue.changed':
-        if (this.#parts !== null) this.#parts.current.catalogue = message.catalogue
-        break
-      case 'calibration.learnt':
-        this.#parts?.plane.calibration.onLearnt(message)
-        break
-      case 'config.changed':
-        if (this.#parts !== null) changeConfig(this.#parts, message.config)
-        break
-      case 'metrics.collect':
-        void this.#parts?.metrics.push() // cannot reject
-        break
-      case 'metrics.text':
-        this.#parts?.metrics.onText(message.requestId, message.text)
-        break
-      case 'usage.told':
-        this.#parts?.usage.onTold(message.requestId, message.news)
-        break
-      case 'cluster.status':
-        if (this.#parts !== null) this.#parts.current.status = message.status
-        break
-      case 'clients.accept':
-        if (this.#parts !== null && this.#life.state === 'open') {
-          void this.#setDoor(this.#parts.listener, message.isAccepting) // cannot reject
-        }
-        break
+        return
       case 'worker.retire':
-        this.retire(message.patienceMs)
-        break
+        return this.retire(message.patienceMs)
       case 'worker.drain':
-        this.drain()
-        break
+        return this.drain()
+      case 'lease.terms':
+        return parts?.plane.lease.onMessage(message)
+      case 'credential.changed':
+        return parts?.plane.credentials.onNews(message.news)
+      case 'credential.renewed':
+        return parts?.plane.credentials.onRenewed(message.requestId)
+      case 'catalogue.changed':
+        if (parts !== null) parts.current.catalogue = message.catalogue
+        return
+      case 'calibration.learnt':
+        return parts?.plane.calibration.onLearnt(message)
+      case 'config.changed':
+        if (parts !== null) changeConfig(parts, message.config)
+        return
+      case 'metrics.collect':
+        return void parts?.metrics.push() // cannot reject
+      case 'metrics.text':
+        return parts?.metrics.onText(message.requestId, message.text)
+      case 'usage.told':
+        return parts?.usage.onTold(message.requestId, message.news)
+      case 'cluster.status':
+        if (parts !== null) parts.current.status = message.status
+        return
+      case 'clients.accept':
+        if (parts !== null && this.#life.state === 'open') {
+          void this.#setDoor(parts.listener, message.isAccepting) // cannot reject
+        }
     }
   }
 

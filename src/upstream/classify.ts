@@ -1,4 +1,4 @@
-import { codeOf, type ErrorCode, GatewayError } from '../shared/errors.ts'
+import { abortErrorOf, codeOf, type ErrorCode, GatewayError } from '../shared/errors.ts'
 
 /** How far a call has come. `answering`: what was asked for has begun to come. */
 export type CallPhase = 'connecting' | 'sent' | 'headers' | 'answering'
@@ -10,7 +10,7 @@ export interface FailureContext {
   /** Aborts when the client is gone; asked first, since a vanished client is no upstream failure. */
   readonly clientSignal?: AbortSignal
   /** The setting that names the host, for the advice; `KIRO_API_URL` if left out. */
-  readonly setting?: string
+  readonly setting?: string | undefined
 }
 
 /** Chains of causes are short; only a cycle or an attack is longer. */
@@ -22,7 +22,7 @@ const MAX_CAUSES = 20
  */
 export function classifyFailure(cause: unknown, context: FailureContext): GatewayError {
   const { clientSignal, phase } = context
-  if (clientSignal?.aborted === true) return ofAbort(clientSignal.reason, cause)
+  if (clientSignal?.aborted === true) return abortErrorOf(clientSignal)
   const ours = flattenCauses(cause).find((error) => error instanceof GatewayError)
   if (ours !== undefined) return ours
   const found = findKind(cause, phase)
@@ -55,13 +55,6 @@ const UNREACHED: readonly ErrorCode[] = [
 /** The upstream was never reached, so another host may be tried (kiro-protocol §1.2). */
 export function isConnectFailure(error: GatewayError): boolean {
   return UNREACHED.includes(error.code)
-}
-
-/** Deadlines abort too, with an error of ours as the reason. */
-function ofAbort(reason: unknown, cause: unknown): GatewayError {
-  return reason instanceof GatewayError
-    ? reason
-    : new GatewayError('GW_CLIENT_CLOSED', undefined, { cause })
 }
 
 /** The error, its causes and the members of aggregates, outermost first. */

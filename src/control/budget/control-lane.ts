@@ -6,8 +6,7 @@ import type { Metrics } from '../../observe/metrics.ts'
 import {
   exchangeJson,
   type JsonRequest,
-  type JsonResponse,
-  named
+  type JsonResponse
 } from '../../upstream/call/json-exchange.ts'
 import { classifyFailure } from '../../upstream/classify.ts'
 import { ConnectionPool, PoolMetrics } from '../../upstream/connections/pool.ts'
@@ -68,8 +67,8 @@ export class ControlLane {
       const waiter = { key: CONTROL, arrivedAt: monotonicNow() }
       const permit = await this.#lease.acquire(waiter, deadline).catch((cause: unknown) => {
         signal.throwIfAborted()
-        const call = { url: request.url, phase: 'connecting' as const, ...named(request) }
-        throw classifyFailure(deadline.reason ?? cause, call)
+        const { url, setting } = request
+        throw classifyFailure(deadline.reason ?? cause, { url, setting, phase: 'connecting' })
       })
       return await exchangeJson({ pool: this.#pool, request, signal: deadline, permit, onSent })
     } finally {

@@ -9,8 +9,7 @@ import { Repairs } from '../../kiro/rules/repairs.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { AnswerMemory } from '../../reply/answer-memory.ts'
 import type { AnswerSink } from '../../reply/sinks.ts'
-import type { RequestPayload } from '../../upstream/call/requests.ts'
-import { generationRequest } from '../../upstream/call/requests.ts'
+import { generationRequest, type RequestPayload } from '../../upstream/call/requests.ts'
 import { decideRetry } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { Attempt, type AttemptOutcome } from './attempt.ts'
@@ -138,21 +137,13 @@ async function startAttempt(
 function retryDelay(
   plane: DataPlane,
   { plan }: UpstreamQuestion,
-  { error, fault, phase }: Failure,
+  { error, fault }: Failure,
   attempt: number
 ): number | null {
   const { models, isLive } = plane.catalogue()
-  const decision = decideRetry(
-    fault ?? error,
-    {
-      attempt,
-      hasAnswered: phase === 'answering',
-      isModelListed: isLive && findModel(models, plan.upstreamModel) !== undefined,
-      budgetLeft: plane.retryBudget.left
-    },
-    { ...plane.config().upstream, random: Math.random }
-  )
-  return decision.retry && plane.retryBudget.spend() ? decision.delayMs : null
+  const isModelListed = isLive && findModel(models, plan.upstreamModel) !== undefined
+  const limits = { ...plane.config().upstream, budget: plane.retryBudget, random: Math.random }
+  return decideRetry(fault ?? error, { attempt, isModelListed }, limits)
 }
 
 /** What is left of a conversation that was refused although it should have fitted. */

@@ -8,8 +8,7 @@ import {
 import type { Logger } from '../../observe/logger.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
 import { asGatewayError, codeOf, GatewayError } from '../../shared/errors.ts'
-import { answerEarly } from '../turn/answer-early.ts'
-import { KNOWN, STRANGER } from '../turn/answer-early.ts'
+import { answerEarly, KNOWN, STRANGER } from '../turn/answer-early.ts'
 import { dialectOfPath } from './turn-routes.ts'
 import { requestIdOf } from './auth.ts'
 import { HEALTH_PATHS } from './read-routes.ts'
@@ -88,13 +87,11 @@ const BAD_REQUESTS: ReadonlyMap<string, string> = new Map([
  * busy gateway would be restarted.
  */
 export function refuseCrowd(request: IncomingMessage, response: ServerResponse): boolean {
-  const { url = '', headers } = request
-  const [path = ''] = url.split('?', 1)
+  const path = pathOf(request)
   if (HEALTH_PATHS.has(path.replace(/\/+$/, ''))) return false
   const error = new GatewayError('GW_CONNECTIONS_FULL', undefined, { retryAfterS: 1 })
-  const requestId = requestIdOf(headers['x-request-id'])
-  const dialect = dialectOfPath(path) ?? dialectOfHeaders(headers)
-  answerEarly(request, response, toErrorReply(dialect, error, requestId))
+  const requestId = requestIdOf(request.headers['x-request-id'])
+  answerEarly(request, response, toErrorReply(dialectOf(request, path), error, requestId))
   return true
 }
 

@@ -104,7 +104,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     maxWaiting: config.pool.maxWaiting
   })
   const credentials = new Credentials(channel, start.news, pulse)
-  const calibration = new SharedCalibration({ channel, now: () => performance.now() })
+  const calibration = new SharedCalibration(channel)
   const transforms = new TransformPool({
     threads: memory.threads,
     inlineMaxBytes: config.transform.inlineMaxBytes,
@@ -151,10 +151,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     credentials,
     calibration,
     fetcher,
-    retryBudget: new RetryBudget({
-      percent: config.upstream.retryBudgetPercent,
-      now: () => performance.now()
-    }),
+    retryBudget: new RetryBudget(config.upstream.retryBudgetPercent),
     metrics: counts,
     debug: new DebugCapture({
       folder: config.observe.debugDir,

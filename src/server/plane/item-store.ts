@@ -53,7 +53,7 @@ const DISK_RETRY_MS = 60_000
 
 /** An answer, and whose it is. */
 export interface KeptAnswer {
-  /** Name of the client's key: nobody else finds the items. */
+  /** Name of the client's key: only its client finds the items. */
   readonly owner: string
   readonly responseId: string
   readonly items: KeptItems
@@ -66,8 +66,8 @@ export interface KeptAnswer {
  * A file is named by its owner and by what the ids of its items have in common. So another client that has learnt an
  * id asks for another file, and there is nothing to tell that one exists.
  *
- * The files together stay below the limit: whoever has written his share of an eighth of it sweeps down to three
- * quarters. While the folder can't be written the newest items are held in memory, for this worker only.
+ * The files together stay below the limit: a worker that has written its share of an eighth of it sweeps down to
+ * three quarters. While the folder can't be written the newest items are held in memory, for this worker only.
  */
 export class ItemStore {
   readonly #options: ItemStoreOptions
@@ -193,12 +193,9 @@ export class ItemStore {
   }
 
   #remember(name: string, text: Written): void {
-    const { maxBytes, maxAgeMs } = this.#options.limits()
     this.#memory ??= new MemoryItems(this.#now)
-    this.#memory.set(name, toText(text), {
-      maxBytes: Math.min(maxBytes, MAX_MEMORY_BYTES),
-      maxAgeMs
-    })
+    const maxBytes = Math.min(this.#options.limits().maxBytes, MAX_MEMORY_BYTES)
+    this.#memory.set(name, toText(text), { maxBytes })
   }
 
   /** Warned about once, until the disk has worked again. */
@@ -227,11 +224,6 @@ function toFileText(items: KeptItems): Written | null {
   return members.length === 0 ? null : glue('{', glueWith(',', members), '}')
 }
 
-export interface MemoryItemsLimits {
-  readonly maxBytes: number
-  readonly maxAgeMs: number
-}
-
 interface Entry {
   readonly text: string
   readonly savedAt: number
@@ -248,7 +240,7 @@ export class MemoryItems {
     this.#now = now
   }
 
-  set(key: string, text: string, { maxBytes }: MemoryItemsLimits): void {
+  set(key: string, text: string, { maxBytes }: Pick<ItemStoreLimits, 'maxBytes'>): void {
     this.#forget(key)
     this.#entries.set(key, { text, savedAt: this.#now() })
     this.#bytes += bytesOf(key, text)
@@ -258,7 +250,7 @@ export class MemoryItems {
     }
   }
 
-  get(key: string, { maxAgeMs }: MemoryItemsLimits): string | null {
+  get(key: string, { maxAgeMs }: ItemStoreLimits): string | null {
     const entry = this.#entries.get(key)
     if (entry === undefined) return null
     if (this.#now() - entry.savedAt <= maxAgeMs) return entry.text
@@ -283,7 +275,7 @@ function bytesOf(key: string, text: string): number {
   return BYTES_PER_ENTRY + (key.length + text.length) * BYTES_PER_CHAR
 }
 
-/** Waits for a task, but no longer than this; it goes on all the same, and may fail then without anybody's hearing. */
+/** Waits for a task, but no longer than this; it goes on all the same, and a later failure is not reported. */
 export async function withinTime(task: Promise<void>, timeoutMs: number): Promise<void> {
   const { promise: timeout, resolve } = Promise.withResolvers<void>()
   const timer = setTimeout(resolve, timeoutMs)

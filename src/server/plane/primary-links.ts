@@ -92,12 +92,6 @@ export class UsageReports {
   }
 }
 
-export interface SharedCalibrationOptions {
-  readonly channel: ToPrimary
-  /** Milliseconds of a clock that never goes back. */
-  readonly now: () => number
-}
-
 /** As many messages and no more, however many requests end. */
 const INTERVAL_MS = 1_000
 
@@ -107,24 +101,26 @@ const INTERVAL_MS = 1_000
  * is started later knows what the others do.
  */
 export class SharedCalibration {
-  readonly #options: SharedCalibrationOptions
+  readonly #channel: ToPrimary
+  readonly #now: () => number
   readonly #calibration = new TokenCalibration()
   /** When a lesson of a model was last told. Bounded by the answers that end within INTERVAL_MS. */
   readonly #toldAt = new Map<string, number>()
 
-  constructor(options: SharedCalibrationOptions) {
-    this.#options = options
+  /** `now` gives milliseconds of a clock that never goes back. */
+  constructor(channel: ToPrimary, now = () => performance.now()) {
+    this.#channel = channel
+    this.#now = now
   }
 
   /** As `TokenCalibration.learn()`, but for a model once in a second: what is not told would make workers differ. */
   learn(modelId: string, estimated: number, measured: number): void {
-    const { channel, now } = this.#options
-    const at = now()
+    const at = this.#now()
     if (at - (this.#toldAt.get(modelId) ?? -INTERVAL_MS) < INTERVAL_MS) return
     if (this.#calibration.learn(modelId, estimated, measured) === null) return
     for (const [id, toldAt] of this.#toldAt) if (at - toldAt >= INTERVAL_MS) this.#toldAt.delete(id)
     this.#toldAt.set(modelId, at)
-    channel.send({ type: 'calibration.lesson', modelId, estimated, measured })
+    this.#channel.send({ type: 'calibration.lesson', modelId, estimated, measured })
   }
 
   correct(modelId: string, estimated: number): number {

@@ -57,15 +57,10 @@ export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse
         if (bytes <= MAX_BODY_BYTES) blocks.append(chunk)
       },
       onEnd: () => resolve({ status, headers: flatten(headers), text: blocks.take().toString() }),
-      onError: (cause) => reject(classifyFailure(cause, { url, phase, ...named(request) }))
+      onError: (cause) => reject(classifyFailure(cause, { url, phase, setting: request.setting }))
     }
   })
   return promise
-}
-
-/** What the classifier has to know of a call besides its URL. */
-export function named({ setting }: JsonRequest): { readonly setting?: string } {
-  return setting === undefined ? {} : { setting }
 }
 
 function flatten(headers: ResponseHeaders): Record<string, string> {

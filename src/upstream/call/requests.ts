@@ -13,16 +13,14 @@ import { releaseSentBody, type ExchangeRequest } from './exchange.ts'
 import type { JsonRequest } from './json-exchange.ts'
 import type { Approach } from './retry.ts'
 
-export interface GenerationOptions {
+type GenerationCall = Parameters<typeof generationHeaders>[1]
+
+export interface GenerationOptions extends Omit<GenerationCall, 'profileArn'> {
   /** The upstream's body without `profileArn`. */
   readonly payload: Uint8Array
   readonly snapshot: CredentialSnapshot
   readonly host: UpstreamHost
   readonly approach: Pick<Approach, 'isWithoutProfile' | 'isNewConversation'>
-  readonly userAgent: string
-  readonly invocationId: string
-  readonly attempt: number
-  readonly maxAttempts: number
   readonly bodyTimeoutMs: number
 }
 
@@ -30,7 +28,7 @@ const textEncoder = new TextEncoder()
 
 /** Makes one generation call: host, headers, and the body with the ARN that belongs to this credential. */
 export function generationRequest(options: GenerationOptions): ExchangeRequest {
-  const { snapshot, host, approach, userAgent, invocationId, attempt, maxAttempts } = options
+  const { snapshot, host, approach } = options
   const profileArn = approach.isWithoutProfile ? null : profileArnFor(snapshot, host.kind)
   const payload = approach.isNewConversation
     ? withConversationId(options.payload, randomUUID())
@@ -38,13 +36,7 @@ export function generationRequest(options: GenerationOptions): ExchangeRequest {
   return {
     url: new URL(generateUrl(host)),
     method: 'POST',
-    headers: generationHeaders(snapshot, {
-      userAgent,
-      invocationId,
-      attempt,
-      maxAttempts,
-      profileArn
-    }),
+    headers: generationHeaders(snapshot, { ...options, profileArn }),
     body: withProfileArn(payload, profileArn),
     bodyTimeoutMs: options.bodyTimeoutMs
   }

@@ -12,12 +12,8 @@ export interface RetryCause {
 export interface RetrySituation {
   /** Attempts made so far, from 1. Those after a forced token refresh are not counted. */
   readonly attempt: number
-  /** Whether a byte of the answer went to the client: after that nothing is retried. */
-  readonly hasAnswered: boolean
   /** Whether the live catalogue has the model, so that its denial is the upstream's mistake. */
   readonly isModelListed: boolean
-  /** `RetryBudget.left`. */
-  readonly budgetLeft: number
 }
 
 export interface RetryLimits {
@@ -25,38 +21,32 @@ export interface RetryLimits {
   readonly maxAttempts: number
   /** Attempts in all when the answer does not begin in time. */
   readonly firstTokenMaxRetries: number
+  readonly budget: Pick<RetryBudget, 'spend'>
   /** From 0 up to, not including, 1. */
   readonly random: () => number
 }
-
-export type RetryDecision =
-  | { readonly retry: true; readonly delayMs: number }
-  | { readonly retry: false }
 
 const FIRST_DELAY_MS = 1000
 const FIRST_MODEL_DELAY_MS = 500
 const MAX_DELAY_MS = 60_000
 const JITTER = 0.25
-const NO: RetryDecision = { retry: false }
 
 /**
- * Whether to send the same request again, and when (kiro-protocol §8.3). Remedies that change the request
- * (another token, ARN, host or conversation id) are their callers' business and answered with no.
+ * Milliseconds until the same request is sent again, or `null` if it must not be (kiro-protocol §8.3). Remedies that
+ * change the request (another token, ARN, host or conversation id) are their callers' business, too.
  */
 export function decideRetry(
   cause: RetryCause,
   situation: RetrySituation,
   limits: RetryLimits
-): RetryDecision {
-  const { attempt, hasAnswered, budgetLeft } = situation
-  if (hasAnswered || budgetLeft < 1) return NO
-  if (attempt >= maxAttemptsFor(cause, situation, limits)) return NO
+): number | null {
+  const { attempt } = situation
+  if (attempt >= maxAttemptsFor(cause, situation, limits)) return null
   const firstMs = cause.remedy === 'retry-model' ? FIRST_MODEL_DELAY_MS : FIRST_DELAY_MS
   const backOffMs = firstMs * 2 ** (attempt - 1) * (1 + JITTER * limits.random())
   const askedMs = (cause.retryAfterS ?? 0) * 1000
-  // Earlier than the upstream asks for is not an option, and nobody waits that long.
-  if (askedMs > MAX_DELAY_MS) return NO
-  return { retry: true, delayMs: Math.min(Math.max(backOffMs, askedMs), MAX_DELAY_MS) }
+  if (askedMs > MAX_DELAY_MS) return null // earlier is not allowed, and clients do not wait that long
+  return limits.budget.spend() ? Math.min(Math.max(backOffMs, askedMs), MAX_DELAY_MS) : null
 }
 
 function maxAttemptsFor(cause: RetryCause, situation: RetrySituation, limits: RetryLimits): number {
@@ -68,47 +58,30 @@ function maxAttemptsFor(cause: RetryCause, situation: RetrySituation, limits: Re
   return remedy === 'retry-model' && situation.isModelListed ? limits.maxAttempts : 1
 }
 
-export interface RetryBudgetOptions {
-  /** Retries earned by a hundred requests. */
-  readonly percent: number
-  /** Retries that are there at the start and come back within a minute, however little is going on. */
-  readonly minimum?: number
-  /** Monotonic milliseconds. */
-  readonly now: () => number
-}
-
+/** Retries that are there at the start and come back within a minute, however little is going on. */
+const MINIMUM = 10
 const REFILL_MS = 60_000
 
 /**
  * Bounds retries to a share of the traffic, so that they never make an outage worse: a bucket that holds at
- * most `minimum` retries plus what a hundred requests earn. `left` is never negative.
+ * most `MINIMUM` retries plus what a hundred requests earn.
  */
 export class RetryBudget {
-  readonly #earned: number
-  readonly #minimum: number
-  readonly #capacity: number
+  readonly #percent: number
   readonly #now: () => number
-  #left: number
+  #left = MINIMUM
   #refilledAt: number
 
-  constructor({ percent, minimum = 10, now }: RetryBudgetOptions) {
-    this.#earned = percent / 100
-    this.#minimum = minimum
-    this.#capacity = minimum + percent
+  /** `percent` is how many retries a hundred requests earn; `now` gives monotonic milliseconds. */
+  constructor(percent: number, now = () => performance.now()) {
+    this.#percent = percent
     this.#now = now
-    this.#left = minimum
     this.#refilledAt = now()
-  }
-
-  /** Retries that may be made now. */
-  get left(): number {
-    this.#refill()
-    return this.#left
   }
 
   /** A request came in; its first attempt earns a part of a retry. */
   earn(): void {
-    this.#left = Math.min(this.#capacity, this.#left + this.#earned)
+    this.#left = Math.min(MINIMUM + this.#percent, this.#left + this.#percent / 100)
   }
 
   /** Takes one retry. False, and nothing is taken, if none is left. */
@@ -122,9 +95,9 @@ export class RetryBudget {
   /** Time gives back only up to the minimum; what is above it has to be earned. */
   #refill(): void {
     const now = this.#now()
-    const back = ((now - this.#refilledAt) / REFILL_MS) * this.#minimum
+    const back = ((now - this.#refilledAt) / REFILL_MS) * MINIMUM
     this.#refilledAt = now
-    if (this.#left < this.#minimum) this.#left = Math.min(this.#minimum, this.#left + back)
+    if (this.#left < MINIMUM) this.#left = Math.min(MINIMUM, this.#left + back)
   }
 }
 

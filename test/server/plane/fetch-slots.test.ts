@@ -1,5 +1,5 @@
 import t from 'tap'
-import { FetchSlots } from '../../../src/server/plane/url-fetcher.ts'
+import { FetchSlots } from '../../../src/server/plane/fetch-slots.ts'
 
 const never = new AbortController().signal
 

@@ -6,7 +6,7 @@ function setUp() {
   const sent: FromWorker[] = []
   const clock = { now: 0 }
   const channel = { send: (message: FromWorker): void => void sent.push(message) }
-  const calibration = new SharedCalibration({ channel, now: () => clock.now })
+  const calibration = new SharedCalibration(channel, () => clock.now)
   return { sent, clock, calibration }
 }
 

@@ -6,26 +6,22 @@ import {
   type RetrySituation
 } from '../../../src/upstream/call/retry.ts'
 
-const limits: RetryLimits = { maxAttempts: 3, firstTokenMaxRetries: 2, random: () => 0 }
-const situation: RetrySituation = {
-  attempt: 1,
-  hasAnswered: false,
-  isModelListed: true,
-  budgetLeft: 10
-}
+const budget = { spend: () => true }
+const limits: RetryLimits = { maxAttempts: 3, firstTokenMaxRetries: 2, budget, random: () => 0 }
+const situation: RetrySituation = { attempt: 1, isModelListed: true }
 const throttled: RetryCause = { code: 'GW_UPSTREAM_RATE_LIMITED', remedy: 'back-off' }
 
 /** The delays of all retries that the policy grants. */
 function delays(cause: RetryCause, changes: Partial<RetrySituation & RetryLimits> = {}): number[] {
   const found: number[] = []
   for (let attempt = 1; attempt < 20; attempt += 1) {
-    const decision = decideRetry(
+    const delayMs = decideRetry(
       cause,
       { ...situation, ...changes, attempt },
       { ...limits, ...changes }
     )
-    if (!decision.retry) return found
-    found.push(decision.delayMs)
+    if (delayMs === null) return found
+    found.push(delayMs)
   }
   throw new Error('retries without end')
 }
@@ -58,10 +54,6 @@ t.test('decideRetry()', (t) => {
     t.same(delays({ ...throttled, retryAfterS: 60 }), [60_000, 60_000])
     t.same(delays({ ...throttled, retryAfterS: null }), [1000, 2000])
     t.same(delays(throttled, { maxAttempts: 9 }).slice(-2), [60_000, 60_000])
-    t.end()
-  })
-  t.test('never retries once a byte of the answer is out', (t) => {
-    t.same(delays(throttled, { hasAnswered: true }), [])
     t.end()
   })
   t.test('never retries quota, suspension, refusals, or with a request that has to change', (t) => {
@@ -99,9 +91,12 @@ t.test('decideRetry()', (t) => {
     t.same(delays({ code: 'GW_UPSTREAM_HEADERS_TIMEOUT' }, { firstTokenMaxRetries: 1 }), [])
     t.end()
   })
-  t.test('stops when the budget is used up', (t) => {
-    t.same(delays(throttled, { budgetLeft: 1 }), [1000, 2000])
-    t.same(delays(throttled, { budgetLeft: 0.99 }), [])
+  t.test('stops when the budget is used up, and spends nothing where there is no retry', (t) => {
+    let left = 1
+    const budget = { spend: () => left-- > 0 }
+    t.same(delays({ code: 'GW_CLIENT_CLOSED' }, { budget }), [])
+    t.equal(left, 1)
+    t.same(delays(throttled, { budget }), [1000])
     t.end()
   })
   t.end()

@@ -1,0 +1,89 @@
+/** The fetches of one key; those that wait are in the order of arrival. */
+interface Line {
+  held: number
+  readonly waiting: Set<() => void>
+}
+
+/**
+ * How much a worker fetches at once. One key holds at most half, so that what it names can be as slow as it likes and
+ * others still find room; keys that hold as much take turns.
+ *
+ * Invariant: slots held by all ≤ `size()`, by one key ≤ half of it, but at least one. A fetch waits as long as its
+ * client does.
+ */
+export class FetchSlots {
+  readonly #size: () => number
+  /**
+   * Of keys that hold or wait; the next in turn stands first.
+   * Bounded by the requests that are converted, and their attachments.
+   */
+  readonly #lines = new Map<string, Line>()
+  #held = 0
+
+  constructor(size: () => number) {
+    this.#size = size
+  }
+
+  /** Runs one fetch when there is room for it. @throws the signal's reason when it aborts before. */
+  async run<T>(key: string, signal: AbortSignal, fetch: () => Promise<T>): Promise<T> {
+    const line = await this.#enter(key, signal)
+    try {
+      return await fetch()
+    } finally {
+      line.held -= 1
+      this.#held -= 1
+      this.#forget(key, line)
+      this.#letIn()
+    }
+  }
+
+  async #enter(key: string, signal: AbortSignal): Promise<Line> {
+    signal.throwIfAborted()
+    const line = this.#lines.get(key) ?? { held: 0, waiting: new Set() }
+    this.#lines.set(key, line)
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const onAbort = (): void => {
+      line.waiting.delete(resolve)
+      this.#forget(key, line)
+      reject(signal.reason)
+    }
+    line.waiting.add(resolve)
+    signal.addEventListener('abort', onAbort, { once: true })
+    this.#letIn()
+    await promise.finally(() => signal.removeEventListener('abort', onAbort))
+    return line
+  }
+
+  /** Gives free slots to the next in turn. */
+  #letIn(): void {
+    for (let next = this.#next(); next !== null; next = this.#next()) {
+      const [key, line] = next
+      const [enter] = line.waiting
+      if (enter === undefined) return
+      line.waiting.delete(enter)
+      line.held += 1
+      this.#held += 1
+      this.#lines.delete(key) // to the end of the keys that wait
+      this.#lines.set(key, line)
+      enter()
+    }
+  }
+
+  /** The key that holds least; of those that hold as much, the one whose turn is longest ago. */
+  #next(): readonly [string, Line] | null {
+    const size = this.#size()
+    if (this.#held >= size) return null
+    const most = Math.max(1, Math.floor(size / 2))
+    let next: readonly [string, Line] | null = null
+    for (const entry of this.#lines) {
+      const [, { waiting, held }] = entry
+      const isNext = held < (next?.[1].held ?? most)
+      if (waiting.size > 0 && isNext) next = entry
+    }
+    return next
+  }
+
+  #forget(key: string, line: Line): void {
+    if (line.held === 0 && line.waiting.size === 0) this.#lines.delete(key)
+  }
+}
