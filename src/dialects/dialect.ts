@@ -25,7 +25,7 @@ import {
 
 /** One client API, in both directions. */
 interface Dialect {
-  /** Where clients ask; a path without `/v1` is what some of them make of a base URL. */
+  /** Some clients drop the `/v1` of a base URL. */
   readonly paths: readonly string[]
   /** The header by which its clients are known on paths that belong to no client API. */
   readonly header?: string
@@ -86,10 +86,10 @@ export type Conversion =
   | ConvertedRequest
   /** It can't be converted before there is memory for what becomes of it. */
   | (RoomNeeded & TakenBytes)
-  /** It can't be converted before these have been got. */
+  /** It can't be converted before these have been fetched and read. */
   | ({ readonly type: 'attachments-needed'; readonly needs: AttachmentNeeds } & TakenBytes)
 
-/** What was given, and has to come again with what it needs. */
+/** What was passed in, to be passed again with what it needs. */
 interface TakenBytes {
   readonly body: Uint8Array
   /** See `RequestOptions`. */
@@ -121,11 +121,11 @@ export function convertBody(
   return made.type === 'converted' ? made : { ...made, body, answers }
 }
 
-/** Of an attachment's content on the heap: itself, and in the text of the payload. */
+/** Of an attachment's content on the heap: itself and its part of the payload's text. */
 const ATTACHMENT_COPIES = 2
 
 /**
- * Makes the upstream's request of a body that needs no attachments, whatever becomes of it; `repairs` hears of repairs.
+ * Converts a body that needs no attachments, without a bound on its payload; `repairs` collects the repairs.
  *
  * @throws {GatewayError} as `convertBody()`, and GW_BODY_INVALID for one that needs some
  */
@@ -178,10 +178,10 @@ export interface ErrorReply {
   readonly body: string
 }
 
-/** Statuses after which clients come back by themselves; without a time some give up, others hammer. */
+/** Statuses after which clients retry; without a time some give up, others hammer. */
 const RetryLaterStatuses: readonly number[] = [429, 503, 529]
 
-/** Seconds, where nobody knows better. */
+/** Seconds, if the error does not say. */
 const DefaultRetryAfterS = 3
 
 /** A used-up quota does not come back in seconds; the hour tells clients not to wait for it. */

@@ -24,8 +24,8 @@ interface AnswerTextOptions {
 const NoCalls: readonly TextCall[] = []
 
 /**
- * The way of the model's text to the client. Only the stages that a request needs stand on it: text passes at once
- * unless one of them must hold it.
+ * Passes the model's text on to the client, through those stages only that the request needs: text is delayed only where
+ * one of them must hold it.
  *
  * ```
  *   thinking tags ─▶ stop strings ─▶ code fence ─▶ calls written as text ─▶ client's limit
@@ -63,19 +63,19 @@ export class AnswerText {
     else this.#passSplit(this.#tags.push(text), out)
   }
 
-  /** Reasoning that the model tells apart by itself. */
+  /** Reasoning that the model marks as such. */
   reason(text: string, out: StreamPart[]): void {
     this.#meter.addReasoning(text)
     const fitting = this.#limit.push(text)
     if (fitting !== '') out.push({ type: 'reasoning', text: fitting })
   }
 
-  /** Text that is held goes before whatever comes next. */
+  /** Gives out held text, before other parts. */
   release(out: StreamPart[]): void {
     this.#releaseStages(releaseOf, out)
   }
 
-  /** Nothing comes next, and nothing but text came before: what is held may be calls. */
+  /** The end of an answer of text only: what is held may be calls. */
   end(out: StreamPart[]): readonly TextCall[] {
     let found = NoCalls
     const endOf = (stage: TextStage): string => {

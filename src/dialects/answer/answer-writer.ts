@@ -37,7 +37,7 @@ export interface WriterOptions<Own = unknown> {
 
 /**
  * Writes one answer as blocks, as a stream or in one piece; client APIs say how each block looks. At most one block is
- * open, and none is opened for nothing. Methods return text to send, `''` for nothing.
+ * open, and empty blocks are never opened. Methods return text to send, `''` for nothing.
  *
  * ```
  *   new ──first part──▶ open { [block begins · adds · ends]* } ──end──▶ ended
@@ -235,7 +235,7 @@ export class CollectedBlock implements AnswerBlock {
   }
 
   end(how: 'whole' | 'cut'): string {
-    // In here nobody could tell it from a whole one.
+    // A reader could not tell it from a whole one.
     if (how === 'cut') this.#options.blocks.pop()
     return ''
   }

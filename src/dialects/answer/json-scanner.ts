@@ -1,4 +1,4 @@
-/** Deeper arguments are none: no client could send them back, and few could read them. */
+/** Deeper arguments count as broken: no client could send them back. */
 const MAX_DEPTH = 1024
 
 /** What may come next. */
@@ -33,8 +33,8 @@ const Next = {
 type State = (typeof Next)[keyof typeof Next]
 
 /**
- * Follows the text of one JSON object that comes in pieces cut anywhere, as strictly as `JSON.parse`. Neither the text
- * is kept nor any value made: what costs memory is how deep it is nested at the moment.
+ * Follows the text of one JSON object that comes in pieces cut anywhere, as strictly as `JSON.parse`. Keeps neither text
+ * nor values, only the nesting.
  *
  * ```
  *   blank ──{──▶ open ──its }──▶ whole
@@ -212,7 +212,7 @@ function nextOfNumber(state: State, code: number): State | null {
   return isSign && state === Next.exponent ? Next.exponentSign : null
 }
 
-/** The first character of a string's text from `at` on that means something. Most of all arguments is passed here. */
+/** Index of the next character that is not plain text of a string. Most arguments are skipped here. */
 function skipPlain(text: string, at: number): number {
   for (let index = at; index < text.length; index++) {
     const code = text.charCodeAt(index)

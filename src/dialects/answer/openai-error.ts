@@ -1,7 +1,7 @@
 import type { ErrorCode, ErrorKind, GatewayError } from '../../shared/errors.ts'
 import { type ErrorFormat, toSseData } from './answer-writer.ts'
 
-/** A code of the gateway's own, in the way of the vendor's codes; the second leaves the prefix out. */
+/** The gateway's own code in the vendor's spelling; the second without prefix. */
 const OwnCode = (code: ErrorCode): string => code.toLowerCase()
 const BareCode = (code: ErrorCode): string => OwnCode(code).slice('gw_'.length)
 
@@ -41,7 +41,7 @@ const Params: Readonly<Partial<Record<ErrorKind, string>>> = {
   overflow: 'messages'
 }
 
-/** `{"error":{"message","type","param","code"}}`, for every OpenAI API and the routes of none. */
+/** `{"error":{"message","type","param","code"}}`, for OpenAI's APIs and routes outside of any API. */
 export const OpenAiErrors: ErrorFormat = {
   requestIdHeaders: ['x-request-id'],
   toStatus: (error) => error.status,
@@ -65,8 +65,8 @@ function toBody(error: GatewayError): string {
 }
 
 /**
- * Names the vendor's words for it first, with the figures, and the context window before the upstream's reason, if
- * there is one: clients compact the conversation by such words.
+ * Begins with the vendor's words and figures, and names the context window before the upstream's reason: clients compact
+ * the conversation when they read these.
  * `Too long. (reason: X)` → `This model's maximum … tokens. Too long and exceeds the … window. (reason: X)`
  */
 function toOverflowMessage({ message, overflow }: GatewayError): string {

@@ -1,7 +1,7 @@
 /** What is sent: a text, or its parts in order where some of them are bytes, which may be sent more than once. */
 export type Written = string | readonly (string | Uint8Array)[]
 
-/** Up to so many characters a text is kept as it comes. */
+/** Up to this length a text is kept as it comes. */
 const PIECES_CHARS = 4096
 /** Size of the first block of bytes; each is twice as large as the last, up to the largest. */
 const FIRST_BLOCK_BYTES = 8192
@@ -10,8 +10,8 @@ const MAX_BLOCK_BYTES = 65_536
 const Utf8 = new TextEncoder()
 
 /**
- * A text of an answer that is sent once it is whole, or again when it is: it grows by pieces, and what is long of it
- * is kept as the bytes that will be sent, outside of the heap.
+ * A text of an answer that is sent, or sent again, once it is complete. It grows by pieces; a long one is kept outside of
+ * the heap as the bytes that will be sent.
  *
  * ```
  *   pieces ──4,096 characters──▶ as JSON, in UTF-8 ──▶ blocks of 8 to 64 KiB, each from the answer's room
@@ -39,7 +39,7 @@ export class OutputText {
   }
 
   /**
-   * False, and nothing is added, when there is no more room.
+   * False, with nothing added, when the room is full.
    *
    * @throws {GatewayError} as the room
    */
@@ -78,7 +78,7 @@ export class OutputText {
     return true
   }
 
-  /** Fills the last block before there is another: what is held is hardly more than the text. */
+  /** Fills the last block before adding another, so that little more is held than the text. */
   #write(text: string): boolean {
     const last = this.#blocks.at(-1)
     const filledBytes = this.#filledBytes
@@ -151,22 +151,22 @@ export function toBytes(written: Written): Buffer {
   return Buffer.concat(written.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)))
 }
 
-/** Strings that stand together become one, and with it one write. */
+/** Adjacent strings become one, and so one write. */
 function append(parts: (string | Uint8Array)[], part: string | Uint8Array): void {
   const last = parts.at(-1)
   if (typeof part === 'string' && typeof last === 'string') parts[parts.length - 1] = last + part
   else parts.push(part)
 }
 
-/** Pieces are joined as soon as they are so long together. */
+/** Pieces are joined when they reach this length together. */
 const BLOCK_CHARS = 4096
 
 /**
  * A text that grows piece by piece and may become long.
  *
- * `text += piece` would cost five times the text for small pieces, a copy of all of it at every look into it, and the
- * whole of whatever text a piece was sliced from. Here a look costs nothing, and what is kept are flat copies of some
- * thousand characters that hold on to nothing else: a byte or two for each character.
+ * `text += piece` would take five times the text for small pieces, copy all of it at every look, and keep the whole text
+ * that a piece was sliced from. Here a look is free, and flat copies of some thousand characters are kept: a byte or two
+ * for each character.
  */
 export class LongText {
   #blocks: string[] = []
@@ -187,7 +187,7 @@ export class LongText {
     if (this.#pieceChars >= BLOCK_CHARS) this.#join()
   }
 
-  /** Gives all of it out, in parts that are text by themselves: no character is cut that was not cut at the end. */
+  /** Gives all of it out, in parts that cut no character. */
   take(): readonly string[] {
     const parts = this.#blocks
     if (this.#pieceChars > 0) parts.push(flatten(this.#pieces))
@@ -231,26 +231,25 @@ function flatten(pieces: readonly string[]): string {
 }
 
 /**
- * The room of one answer: how much the model may say, and how much of that may be held. Where there is no more room,
- * the answer ends: a stream as an incomplete one, while an answer in one piece fails. What is still held when the answer
- * is over is given back with all of it.
+ * The room of one answer: how much the model may say, and how much of that may be held. When it is full, a stream ends as
+ * incomplete, and an answer in one piece fails. What is still held at the end of the answer is freed with it.
  */
 export interface AnswerRoom {
-  /** The answer is over. */
+  /** The answer must end. */
   readonly isFull: boolean
   /**
-   * The model has said so many bytes more. False when that is too much.
+   * Counts what the model has said. False when that is too much.
    *
    * @throws {GatewayError} the same, for an answer in one piece.
    */
   say(bytes: number): boolean
   /**
-   * So many bytes more are to be held. False when there is no memory for them.
+   * Takes memory. False when there is none left.
    *
    * @throws {GatewayError} the same, for an answer in one piece.
    */
   hold(bytes: number): boolean
-  /** So many of the bytes that are held are gone before the answer is over. */
+  /** Gives memory back before the answer ends. */
   free(bytes: number): void
 }
 

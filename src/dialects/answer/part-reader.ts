@@ -29,8 +29,7 @@ const NoParts: readonly StreamPart[] = []
  *   tool ──────▶ ToolCalls ──▶ CallGate ──────┘
  * ```
  *
- * What comes while a call is being given out waits for the
- * call's end. `exception` events are the caller's business and do nothing here.
+ * What comes while a call is being given out waits for its end. `exception` events are left to the caller.
  */
 export class PartReader {
   readonly #plan: ReplyPlan
@@ -80,10 +79,7 @@ export class PartReader {
     this.#modelId = plan.upstreamModel
   }
 
-  /**
-   * Nothing more will come out but the end, so the upstream can be left: a stop string, the client's limit, or no more
-   * room.
-   */
+  /** Only the end will still come out (stop string, limit or full room), so the upstream can be left. */
   get isStopped(): boolean {
     return this.#stop !== null || this.#room.isFull
   }
@@ -188,13 +184,13 @@ export class PartReader {
     return NoParts
   }
 
-  /** There is no more room: what the client has half of is cut off, and what may only be text is text. */
+  /** The room is full: an open call is cut off, held text is given out. */
   #breakOff(out: StreamPart[]): void {
     if (this.#isInCall) this.#calls.cut(out)
     else if (this.#stop?.by !== 'sequence') this.#text.release(out)
   }
 
-  /** Nothing comes next: what is held may be calls, if the model made none otherwise, not even one that broke off. */
+  /** The end: held text may be calls, unless the model made real ones. */
   #endText(out: StreamPart[]): void {
     if (this.#tools.hasSeen) return this.#text.release(out)
     for (const { name, json } of this.#text.end(out)) {

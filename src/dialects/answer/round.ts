@@ -1,9 +1,7 @@
 import type { JsonForm } from '../plan/json-answer.ts'
 import type { DueCall, RoundPlan } from '../plan/plan.ts'
 import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf, LongText } from './output-text.ts'
-import type { EndReason, StreamPart, CompleteCall } from './stream-part.ts'
-
-type EndPart = Extract<StreamPart, { type: 'end' }>
+import type { CompleteCall, EndPart, EndReason, StreamPart } from './stream-part.ts'
 
 /** What one round of an answer came to, where it was not simply the answer. */
 export interface RoundReport {
@@ -88,8 +86,8 @@ export class RoundReader {
   }
 
   /**
-   * The text that is held; from here on text passes as it comes. Words around a call are no answer in JSON: clients
-   * read all text as JSON, so they are given none.
+   * The text that is held; later text passes as it comes. Words around a call are dropped where JSON was asked for, since
+   * clients read all text as JSON.
    */
   release(): readonly StreamPart[] {
     if (this.#mustBeJson && this.#hasDelivered) return NoParts

@@ -9,9 +9,9 @@ const Openings = ['[Called ', '<invoke name="', '<function_calls>'] as const
 /** The beginning of a held text up to the tool's name. */
 const NameHead = /^(?:\[Called |(?:<function_calls>\s*)?<invoke name=")([^\s"]*)[\s"]/
 
-/** A longer text is no call of a tool any more, only held for nothing. */
+/** Longer texts are not taken for calls. */
 const MaxHeldChars = 256 * 1024
-/** Nor is one that has not come to a name by then. */
+/** Nor are those without a name by then. */
 const MaxHeadChars = 512
 
 /**
@@ -52,7 +52,7 @@ export class TextCalls implements TextStage {
     return this.#isHopeless(delta) ? passed + this.release() : passed
   }
 
-  /** Gives out what is held: something else comes up in the answer, so it was text. */
+  /** Gives out what is held: something else follows in the answer, so it was text. */
   release(): string {
     const text = this.#held.take().join('')
     this.#room.free(this.#heldBytes)
@@ -62,7 +62,7 @@ export class TextCalls implements TextStage {
     return text
   }
 
-  /** The answer has no real calls: what is held, if it is some, and is held no more. */
+  /** Call only if the answer has no real calls: the held text as calls, if that is what it is. */
   takeCalls(): readonly TextCall[] {
     const text = this.#state === 'holding' ? this.#held.toString() : ''
     const calls = parseTextCalls(text, this.#forms) ?? []
@@ -149,8 +149,8 @@ type Forms = Readonly<Record<string, TextCallForm>>
  *   <invoke name="NAME"><parameter name="P">value</parameter>…</invoke>, alone or inside <function_calls>
  * ```
  *
- * `null` for anything that is not exactly that: an unknown tool or parameter, a missing one, arguments that are
- * no strict JSON, a word before, between or after.
+ * `null` for anything that is not exactly that: an unknown tool or parameter, a missing one, arguments that are not
+ * strict JSON, a word before, between or after.
  */
 export function parseTextCalls(text: string, forms: Forms): readonly TextCall[] | null {
   const inner = unwrap(text.trim())
@@ -229,7 +229,7 @@ function readParameter(
   return value === undefined ? null : { name, value, chars }
 }
 
-/** Undefined for what is no JSON; JSON itself can't say that. */
+/** Undefined for invalid JSON. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)

@@ -18,17 +18,17 @@ interface ToolCallsOptions {
   readonly toolNames: Readonly<Record<string, string>>
   /** For what is held: endless unless given. */
   readonly room?: AnswerRoom
-  /** What the model said in a call that broke off and is in no part: it has its price all the same. */
+  /** What the model said in a call that broke off: it is in no part, but costs tokens. */
   readonly onLost?: (text: string) => void
 }
 
 /**
- * Up to here a call is held until it is whole, so that one which breaks off leaves no trace (A26).
- * A longer one would leave its client without a sign of life for a minute, so its arguments go out as they come.
+ * Shorter calls are held until they are complete, so that one that breaks off leaves no trace (A26). The arguments of
+ * longer ones go out as they come: otherwise their client would see nothing for a minute.
  */
 const HoldChars = 2048
 
-/** What a call takes beside its texts, at most; and what is left of it, beside its id, once it has been given out. */
+/** What a call takes beside its texts, at most; and beside its id once it has been given out. */
 const CallBytes = 1024
 const SettledBytes = 128
 
@@ -41,8 +41,7 @@ const SettledBytes = 128
  *     └────stop or end of stream, not whole─────▶ broken ─▶ cut off if it was begun, else never seen
  * ```
  *
- * Each fragment is looked at once: whether arguments are whole is known at any time without their text, which is
- * kept only until it is given out.
+ * Each fragment is scanned once; arguments are kept only until they are given out.
  */
 export class ToolCalls {
   readonly #toolNames: Readonly<Record<string, string>>
@@ -50,10 +49,10 @@ export class ToolCalls {
   readonly #onLost: (text: string) => void
   readonly #open = new Map<string, OpenCall>()
   readonly #settledIds = new Set<string>()
-  /** The open ones that can't go on, so that nothing which still comes can belong to them. */
+  /** Open calls whose arguments are complete: later fragments cannot belong to them. */
   readonly #complete = new Set<OpenCall>()
   readonly #nameless = new NamelessCalls()
-  /** Of the calls that are not given out yet, which are a list in order of appearance. */
+  /** The first call that is not given out yet; the others follow as `next`, in order of appearance. */
   #first: OpenCall | null = null
   #newest: OpenCall | null = null
   #hasBroken = false
@@ -250,7 +249,7 @@ class OpenCall {
     return this.#scanner.progress === 'whole'
   }
 
-  /** They are none, whatever comes. */
+  /** The arguments can never become valid. */
   get isHopeless(): boolean {
     return this.#scanner.progress === 'broken' && !this.isBlank
   }
@@ -301,7 +300,7 @@ class NamelessCalls {
   #name = ''
   #lastName = ''
 
-  /** `null` for a ghost: a frame that says nothing about a call that is over. */
+  /** `null` for an empty frame after the end of its call. */
   idOf({ name, input, stop }: ToolEvent): string | null {
     if (this.#id !== null && name !== '' && this.#name !== '' && name !== this.#name)
       this.#id = null

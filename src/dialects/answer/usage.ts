@@ -11,7 +11,7 @@ interface UsageMeterOptions {
   readonly countTokens: (text: string) => number
 }
 
-/** What is beyond these is an error of the upstream and no figure: clients compact by them, and metrics add them up. */
+/** Larger figures are errors of the upstream: clients compact by them, and metrics add them up. */
 const MaxTokens = 100_000_000
 const MaxPercentage = 1000
 const MaxCredits = 1_000_000
@@ -147,7 +147,7 @@ class TokenCount {
   }
 }
 
-/** A count as the upstream gave it; what can be none (negative, beyond any model) is none. */
+/** A count as the upstream gave it, unless it is implausible (negative, beyond any model). */
 function countOf(tokens: number | undefined): number | undefined {
   const isCount = tokens !== undefined && tokens >= 0 && tokens <= MaxTokens
   return isCount ? Math.floor(tokens) : undefined

@@ -12,7 +12,7 @@ import { AnthropicErrors } from './error.ts'
 
 /** What a client of this API asks of its answer beside what all may ask. */
 export interface MessagesWishes {
-  /** Kinds of safety verdict; all are answered as unsupported, none is made up. */
+  /** Kinds of safety verdict; all are answered as unsupported. */
   readonly safeguards: readonly string[]
 }
 
@@ -149,7 +149,7 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
     return new CollectedBlock({ kind, blocks: this.#blocks, head, form, room: this.room })
   }
 
-  /** A block that is there as a whole. */
+  /** A finished block. */
   #whole(json: string): string {
     if (this.plan.asked.isStream) {
       return toBlockStart(++this.#index, json) + toBlockStop(this.#index)
@@ -249,7 +249,7 @@ function toResult({ title, url, snippet, publishedAt }: SearchResult): object {
 const MAX_KINDS = 16
 const MAX_KIND_CHARS = 100
 
-/** The kinds of safety verdict that a request asks for, each once; what is no safeguard is passed over. */
+/** The kinds of safety verdict that a request asks for, each once; anything else is ignored. */
 export function safeguardTypesOf(safeguards: unknown): readonly string[] {
   if (!Array.isArray(safeguards)) return []
   const kinds = safeguards.flatMap((one: unknown) => {
@@ -261,7 +261,7 @@ export function safeguardTypesOf(safeguards: unknown): readonly string[] {
 
 /**
  * The verdicts, as a member beside the stop reason: nothing here judges tool calls, and saying so lets Claude Code ask
- * its user. A verdict that nobody has made would be worse than none (kiro-protocol §11.3).
+ * its user. An invented verdict would be worse (kiro-protocol §11.3).
  */
 function safeguardMembers({ safeguards }: MessagesWishes): object {
   if (safeguards.length === 0) return {}

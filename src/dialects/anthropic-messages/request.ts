@@ -2,7 +2,7 @@ import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { Conversation, ToolChoice, ToolDefinition } from '../../kiro/wire/message.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { isJsonObject, type JsonObject } from '../../shared/json.ts'
+import { type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import { invalidPart } from '../plan/json-body.ts'
 import type { WriterOptions } from '../answer/answer-writer.ts'
 import { findSearchTool, isSearchTool } from '../plan/search-tool.ts'
@@ -188,16 +188,6 @@ const SESSION_SUFFIX = /session_([0-9a-f-]{36})$/i
 function sessionKeyOf(userId: string | null | undefined): string | undefined {
   if (userId === undefined || userId === null || userId === '') return undefined
   const suffix = SESSION_SUFFIX.exec(userId)?.[1]
-  return suffix ?? sessionIdOfJson(userId) ?? userId
-}
-
-function sessionIdOfJson(text: string): string | undefined {
-  if (!text.startsWith('{')) return undefined
-  try {
-    const value: unknown = JSON.parse(text)
-    const id = isJsonObject(value) ? value['session_id'] : undefined
-    return typeof id === 'string' && id !== '' ? id : undefined
-  } catch {
-    return undefined // some other name that happens to begin with a brace
-  }
+  const json = userId.startsWith('{') ? parseJsonObject(userId) : null
+  return suffix ?? textMember(json ?? {}, 'session_id') ?? userId
 }

@@ -18,7 +18,7 @@ const MAX_REFUSALS = 20
 /** The same for bodies whose conversion takes long. */
 const MAX_REFUSALS_OF_LARGE = 4
 const LARGE_BYTES = 1024 * 1024
-/** Attachments that are told of. */
+/** Attachments that are reported. */
 const MAX_ATTACHMENTS = 100
 const LEFT_OUT = { kind: 'text', text: 'an attachment' } as const
 
@@ -74,12 +74,15 @@ function convertAll(body: JsonObject, { dialect, request, maxRefusals }: Rounds)
       refusals.push(refusal)
       if (refusals.length < maxRefusals && standIns.replace(refusal.pointer)) continue
     }
-    const rest = [...borderline.map(toBorderline), ...toRepairs(repairs.places, body)]
+    const rest = [
+      ...borderline.map((one) => toFinding(one.rule, 'borderline', one)),
+      ...toRepairs(repairs.places, body)
+    ]
     return [...refusals, ...rest.filter(({ pointer }) => !standIns.covers(pointer))]
   }
 }
 
-/** What has to be fetched or read first is replaced by a note: whether that can be done, nobody knows before. */
+/** Attachments are replaced by a note: whether they can be fetched and read shows only when the request is made. */
 function leaveOutAttachments(body: JsonObject): readonly Finding[] {
   const blocks = findAttachments(body)
   for (const block of blocks) block.replaceWith(toBlock(block, LEFT_OUT))
@@ -90,16 +93,12 @@ function leaveOutAttachments(body: JsonObject): readonly Finding[] {
   })
 }
 
-/** @throws whatever is no refusal: that is a bug. */
+/** @throws errors that are not refusals: those are bugs. */
 function toRefusal(error: unknown): Finding {
   if (!(error instanceof GatewayError)) throw error
   const rule = error.rule !== undefined && isRuleId(error.rule) ? error.rule : 'request-shape'
   const pointer = toPointer(error.param ?? '')
   return toFinding(rule, 'refused', { pointer, message: error.message })
-}
-
-function toBorderline({ rule, pointer, message }: Borderline): Finding {
-  return toFinding(rule, 'borderline', { pointer, message })
 }
 
 function toRepairs(places: PlacedRepairs['places'], body: JsonObject): readonly Finding[] {
@@ -129,7 +128,7 @@ function toReport(dialect: string, found: readonly Finding[]): LintReport {
   return { ok: !findings.some(({ severity }) => severity === 'refused'), dialect, findings }
 }
 
-/** Places that are told of; one is mostly enough. */
+/** Places that are reported; one is mostly enough. */
 const MAX_PLACES = 100
 
 /** Pointers to the texts that have half a surrogate pair, names of members included; `['']` if there is none. */
@@ -174,18 +173,17 @@ export interface Finding {
 export interface LintReport {
   /** Nothing is refused. */
   readonly ok: boolean
-  /** The name of a dialect, or `unknown` for what is no request at all. */
+  /** The name of a dialect, or `unknown` if the body is not JSON. */
   readonly dialect: string
   /** What is refused first, then what is borderline, then what is repaired. */
   readonly findings: readonly Finding[]
 }
 
-const SEVERITY_WORDS: readonly Severity[] = ['refused', 'borderline', 'repaired']
 const COLUMN = 'borderline  '.length
 
 /** A report for people: two lines for each finding, and a last one that sums up. */
 export function reportText({ dialect, findings }: LintReport): string {
-  const counts = SEVERITY_WORDS.map((severity) => {
+  const counts = SEVERITIES.map((severity) => {
     const count = findings.filter((finding) => finding.severity === severity).length
     return `${count} ${severity}`
   })

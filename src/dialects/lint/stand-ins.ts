@@ -28,8 +28,7 @@ const MEMBERS: Readonly<Record<string, () => unknown>> = {
 }
 
 /**
- * Puts something harmless where a request was refused, so that the rest of it can be looked at, too. Changes the
- * body, which must be a copy that nobody else needs.
+ * Puts something harmless where a request was refused, so that the rest of it can be checked, too. Changes the body.
  */
 export class StandIns {
   readonly #body: JsonDraft
@@ -39,7 +38,7 @@ export class StandIns {
     this.#body = body
   }
 
-  /** Gives false where there is no way past the refusal. */
+  /** False if the refusal cannot be worked around. */
   replace(pointer: string): boolean {
     const tokens = splitPointer(pointer)
     const [member] = tokens

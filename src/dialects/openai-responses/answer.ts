@@ -39,8 +39,8 @@ const Heads = {
  * those of the stream. Every text is glued from texts made once per item, and the last event is `response.completed`
  * only for a whole answer.
  *
- * An item that broke off is announced and never done: agents run a call as soon as its `done` is there, whatever
- * status that tells. It stands in the output of the last event, as incomplete.
+ * An item that broke off is announced but never done, since agents run a call as soon as they see its `done`, whatever
+ * its status. The last event lists it as incomplete.
  */
 export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
   readonly #response: ResponseObject
@@ -77,7 +77,7 @@ export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
     return this.#block('call', this.#items.makeCall(id, name))
   }
 
-  /** An item that is just that. */
+  /** An item of its own. */
   protected override redacted(content: string): Written {
     const block = this.open('reasoning')
     return glue(block.begin(), block.sign(content), block.end('whole'))
@@ -141,7 +141,7 @@ const SearchSteps = [
 ] as const
 const SearchCompleted = toEventHead('response.web_search_call.completed')
 
-/** What tells how the text of one kind of item is streamed; `null` where it is not. */
+/** How the text of one kind of item is streamed. */
 interface TextEvents {
   readonly delta: EventHead
   readonly done: EventHead
@@ -269,7 +269,7 @@ class ItemEvents implements AnswerBlock {
     return this.#events.write(head, glue(`,"output_index":${this.#item.index},"item":`, json))
   }
 
-  /** Nothing is sent that could not be repeated at the end, for want of room. */
+  /** What there is no room for is not sent either: it could not be repeated at the end. */
   #add(text: string): Written {
     const hasRoom = this.#item.text.add(text)
     if (this.#stream === null || text === '' || !hasRoom || this.#events.isSilent) return ''
@@ -297,7 +297,7 @@ class ItemEvents implements AnswerBlock {
   }
 }
 
-/** All events of a web search, which is over when it is told of. */
+/** All events of a finished web search. */
 function toSearchEvents(item: SearchItem, events: EventWriter): string {
   const { id, index, hasFailed, begun, json } = item
   const place = `,"item_id":"${id}","output_index":${index}`
@@ -316,9 +316,9 @@ function toEventHead(type: string): EventHead {
   return `event: ${type}\ndata: {"type":"${type}","sequence_number":`
 }
 
-/** Writes the events of one stream, numbered from 0 without gaps (kiro-protocol §10.3.3); none where nobody streams. */
+/** Writes the events of one stream, numbered from 0 without gaps (kiro-protocol §10.3.3). */
 class EventWriter {
-  /** No event is worth making. */
+  /** The answer is not streamed. */
   readonly isSilent: boolean
   #count = 0
 

@@ -48,8 +48,8 @@ export class DeclaredTools {
   }
 
   /**
-   * How the tools that are on offer were declared, by their full names, as far as they are no plain functions of one name.
-   * A request may declare many more than are offered, and only those can be called.
+   * How the offered tools were declared, by their full names, except plain functions without a namespace. A request may
+   * declare many more, which cannot be called.
    */
   formsOf(offered: readonly string[]): Readonly<Record<string, ToolForm>> {
     const forms: Record<string, ToolForm> = {}

@@ -49,8 +49,8 @@ const REACH = 256
 const MAX_REFERENCES = 5000
 
 /**
- * The ids of the parts of earlier answers that a Responses body names instead of repeating them, each once. For
- * who fills `RequestOptions.answers`; looks only at the bytes around each reference, so it costs no parsing.
+ * The ids of the parts of earlier answers that a Responses body names instead of repeating them, each once. Looks only
+ * at the bytes around each reference, without parsing the body.
  */
 export function itemReferencesOf(body: Uint8Array): readonly string[] {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
@@ -64,7 +64,7 @@ export function itemReferencesOf(body: Uint8Array): readonly string[] {
   return [...ids]
 }
 
-/** The items of earlier answers, by id; of an answer that can't be read there are none. */
+/** The items of earlier answers, by id; unreadable answers are skipped. */
 export function itemsOf(answers: readonly Uint8Array[]): JsonObject {
   const items = answers.flatMap(({ buffer, byteOffset, byteLength }) => {
     const text = Buffer.from(buffer, byteOffset, byteLength).toString('utf8')

@@ -13,7 +13,7 @@ import type { JsonObject } from '../../shared/json.ts'
 
 /** What a client of this API asks of its answer beside what all may ask. */
 export interface ResponsesWishes {
-  /** The tools on offer that are no plain functions of one name, by the client's full name. */
+  /** How tools on offer were declared, by the client's full name, except plain functions. */
   readonly toolForms: Readonly<Record<string, ToolForm>>
   /** JSON text of an object: members of the request that the answer repeats. */
   readonly echo: string
@@ -41,7 +41,7 @@ export interface OutputItem {
   readonly head: string
   /** Members of a call that follow its status, as JSON text; `''` for the others. */
   readonly callMembers: string
-  /** Words, summary, arguments or input, so far; plain where they are no string of the item. */
+  /** Words, summary, arguments or input, so far; plain where the item does not have them as a string. */
   readonly text: OutputText
   /** Reasoning in a form that only the upstream can read. */
   opaque: string | null
@@ -110,7 +110,7 @@ export class ItemMaker {
     return this.make(kind, JSON.stringify(members).slice(1, -1))
   }
 
-  /** A web search, which is there as a whole. */
+  /** A finished web search. */
   makeSearch({ query, results, problem }: SearchPart): SearchItem {
     const index = this.#count++
     const id = toItemId('ws', this.#responseId, index)
@@ -139,8 +139,8 @@ export interface SearchItem {
 }
 
 /**
- * The item as JSON text, which has nothing in it while it is announced as in progress. `text` is what its text has
- * written, which is long and may be at hand already.
+ * The item as JSON text, empty while it is in progress. `text` is what `item.text` has written, passed so that a long
+ * one is written once.
  */
 export function toItemJson(item: OutputItem, status: ItemStatus, text: Written): Written {
   const { kind, head, callMembers } = item
@@ -183,7 +183,7 @@ export function toSummaryPart(text: Written): Written {
   return glue('{"type":"summary_text","text":', text, '}')
 }
 
-/** Hexadecimal digits that a response's id shares with the ids of its items; the last four of theirs count them. */
+/** Hexadecimal digits that a response's id shares with the ids of its items; the last four of an item's count. */
 const KEY_DIGITS = 28
 const RESPONSE_PREFIX = 'resp_'
 const KNOWN_ID = new RegExp(
@@ -203,7 +203,7 @@ export function toItemId(prefix: ItemPrefix, responseId: string, index: number):
 
 /**
  * What the id of a response has in common with those of its items: 28 hexadecimal digits and nothing else, so that
- * it may name a file. `null` for every other text, whoever made it.
+ * it may name a file. `null` for every other text.
  */
 export function responseKeyOf(id: string): string | null {
   return KNOWN_ID.exec(id)?.[1] ?? null

@@ -1,9 +1,9 @@
 import { parseJsonObject } from '../../shared/json.ts'
 import { type AnswerRoom, heapBytesOf, LongText } from '../answer/output-text.ts'
 
-/** What a call of a text tool begins with, once it is there as a whole. */
+/** What the arguments of a text tool begin with. */
 const OPENING = /^\s*\{\s*"input"\s*:\s*"/
-/** A beginning that is longer is none. */
+/** Longer beginnings are of another form. */
 const MAX_OPENING_CHARS = 256
 /** Longest arguments of another form that are looked into for a text: what is made of them takes many times as much. */
 const MAX_OTHER_CHARS = 262_144
@@ -103,7 +103,7 @@ function isEscaped(json: string, at: number): boolean {
   return (at - from) % 2 === 1
 }
 
-/** What is no JSON belongs to a call that will be found broken at its end. */
+/** Invalid JSON gives nothing: its call is found broken at the end. */
 function decode(json: string): string {
   try {
     return String(JSON.parse(`"${json}"`))

@@ -116,7 +116,7 @@ export function toResponseError(error: GatewayError): ResponseError {
   const code = CODES[error.kind] ?? 'server_error'
   const message = toOpenAiMessage(error)
   if (code !== 'rate_limit_exceeded') return { code, message }
-  // Where there is no header for it, Codex reads from these words how long to wait.
+  // Without a header for it, Codex reads the wait from these words.
   const seconds = Math.max(0, error.retryAfterS ?? DEFAULT_RETRY_AFTER_S)
   return { code, message: `${message} Please try again in ${seconds}s.` }
 }

@@ -14,7 +14,7 @@ import { checkShape } from '../request/shape.ts'
 import { type DeclaredTools, SEARCH_NAME } from './declared-tools.ts'
 import { type ResponsesBody, Tools } from './schema.ts'
 
-/** Where a list of tools stands, and who takes its tools. */
+/** Where a list of tools stands, and where they are declared. */
 interface ToolPlace {
   /** From the body's root, for error messages. */
   readonly path: string

@@ -27,7 +27,7 @@ export interface JsonFormat {
 /**
  * What a client's format asks for; `undefined` where it does not ask for JSON. `path` leads to the schema.
  *
- * @throws {GatewayError} GW_BODY_INVALID for a schema that is none.
+ * @throws {GatewayError} GW_BODY_INVALID for an invalid schema.
  */
 export function readJsonForm(format: JsonFormat, path: string): JsonForm | undefined {
   if (format.type === 'json_object') return { type: 'object' }
@@ -46,8 +46,8 @@ export interface AnswerCheck {
   /** What keeps the text from being the JSON that was asked for, in words for the model; nothing when it is. */
   readonly problems: readonly string[]
   /**
-   * False when the check had to be given up: it is JSON, but patterns or references of the schema cost too much. That
-   * is no mistake of the model's.
+   * False when the check was given up: the text is JSON, but patterns or references of the schema cost too much, which
+   * the model cannot mend.
    */
   readonly isComplete: boolean
 }
@@ -100,8 +100,8 @@ function runWithin<T>(timeoutMs: number, run: () => T): T {
 }
 
 /**
- * The schema in the validator's words: it would take all patterns for Unicode ones, and knows no `nullable`. Takes the
- * schema, which must be nobody else's.
+ * The schema in the validator's words, which takes all patterns for Unicode ones and does not know `nullable`. Consumes
+ * the schema.
  */
 function forValidator(schema: AnswerSchema): AnswerSchema {
   if (typeof schema === 'boolean') return schema
@@ -135,10 +135,8 @@ export const MAX_SCHEMA_CHARS = 262_144
 const TYPES = new Set<unknown>('array boolean integer null number object string'.split(' '))
 
 /**
- * Looks through the schema that an answer must match, so that a mistake in it is the client's 400 and not an
- * answer that nobody can check. References must lead somewhere inside it: nothing is ever fetched. Gives its JSON text.
- *
- * `path` leads to the schema from the body's root.
+ * Checks the schema that an answer must match, so that a mistake in it is a 400 and not an answer that cannot be
+ * checked, and gives its JSON text. References must lead somewhere inside it: nothing is ever fetched.
  *
  * @throws {GatewayError} GW_BODY_INVALID that names the part at fault.
  */
@@ -154,7 +152,7 @@ export function readAnswerSchema(schema: unknown, path: string): string {
   return json
 }
 
-/** The schema of the text that `readAnswerSchema()` gave; nobody else has it. */
+/** Reads what `readAnswerSchema()` gave. */
 function parseAnswerSchema(json: string): AnswerSchema {
   const schema: unknown = JSON.parse(json)
   return schema === false ? false : (asJsonObject(schema) ?? true)

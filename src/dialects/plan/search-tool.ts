@@ -8,10 +8,10 @@ import { invalidPart } from './json-body.ts'
 export interface WebSearchWish {
   /** Searches at most in one answer. */
   readonly maxUses: number
-  /** Hosts, with or without a path; none means all. */
+  /** Hosts, with or without a path; empty means all. */
   readonly allowedDomains: readonly string[]
   readonly blockedDomains: readonly string[]
-  /** Where the user is, in words; `''` if nobody said. */
+  /** Where the user is, in words; `''` if unknown. */
   readonly location: string
   /** Where the request names the tool. */
   readonly source: string
@@ -99,7 +99,7 @@ export function searchTool(name: string, wish: WebSearchWish): ToolDefinition {
   }
 }
 
-/** A name that none of the client's own tools has. */
+/** A name that differs from all of the client's own tools. */
 export function nameSearchTool(tools: readonly ToolDefinition[]): string {
   const taken = new Set(tools.map(({ name }) => name.toLowerCase()))
   const free = TOOL_NAMES.find((name) => !taken.has(name))

@@ -2,7 +2,7 @@ import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { invalidPart } from '../plan/json-body.ts'
 
-/** The refusal of a block that has to be got first and stands where `findAttachments()` does not look. */
+/** The refusal of an attachment that stands where `findAttachments()` does not look. */
 export function misplacedAttachment(path: string): GatewayError {
   const problem =
     'what has to be fetched, or turned into text, can stand in the content of messages only'
@@ -47,7 +47,7 @@ const NESTED_MEMBERS = ['content', 'output', 'source'] as const
 const PDF_DATA_URL = /^data:application\/pdf;base64,/i
 const WEB_URL = /^https?:\/\//i
 
-/** Every block of a parsed body whose content has to be got first. Only content is looked at. */
+/** Every block of a parsed body whose content must be fetched or turned into text first. */
 export function findAttachments(body: JsonObject): readonly AttachmentBlock[] {
   const found: AttachmentBlock[] = []
   for (const member of MESSAGE_MEMBERS) {
@@ -101,7 +101,7 @@ function visitList(list: unknown[], place: Omit<Place, 'replace'>, found: Attach
   })
 }
 
-/** A source is never replaced by itself: only lists inside it hold blocks. */
+/** A source itself is never replaced, only blocks in lists inside it. */
 function ignore(): void {}
 
 /** What a block needs; `null` for one that can be read as it is. */

@@ -13,8 +13,8 @@ import {
 import { Blocks, checkShape } from './shape.ts'
 
 /**
- * Clients have a text in a document in the result of a tool, and nothing deeper. What is has its words read in one go:
- * every level between would copy them.
+ * Clients nest a text in a document in a tool result, and nothing deeper. Below that the words are read in one pass,
+ * since every level would copy them.
  */
 const MAX_LEVELS = 4
 
@@ -27,8 +27,7 @@ export type ContentContext = Pick<BlockContext, 'draft' | 'path' | 'repairs'> & 
  * Reads a message's content into its draft. Clients mix the vendors' block types, so every dialect takes
  * all of them; the path in an error says which block it was.
  *
- * @throws {GatewayError} GW_BODY_INVALID for blocks of a known type that are not what they must be, for audio, and for
- *   attachments that have not been got
+ * @throws {GatewayError} GW_BODY_INVALID for malformed blocks of a known type, audio, and unresolved attachments
  */
 export function readContent(content: ContentValue, context: ContentContext): void {
   const { draft, path } = context
@@ -42,7 +41,7 @@ export function readContent(content: ContentValue, context: ContentContext): voi
   }
 }
 
-/** The same for one block that stands by itself at `context.path`. */
+/** The same for a single block at `context.path`. */
 export function readPart(block: Block, context: ContentContext): void {
   const isInToolResult = context.isInToolResult ?? false
   readBlock(block, { ...context, isInToolResult, level: 0, readBlock })
@@ -159,8 +158,8 @@ function readToolChange(block: JsonObject, { draft, path, repairs }: BlockContex
 }
 
 /**
- * Blocks of the vendors' own tools and of types to come: a call becomes words, text is kept wherever
- * such a block has it, and what has none is left out.
+ * Blocks of the vendors' own tools and of future types: a call becomes words, any text is kept, and blocks without text
+ * are dropped.
  */
 function readOther(block: JsonObject, context: BlockContext): void {
   const { draft, path, repairs } = context

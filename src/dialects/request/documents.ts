@@ -76,7 +76,7 @@ const CONTROL = /[^\P{Cc}\s]/gu
 const MAX_CONTROL_SHARE = 0.1
 const MAX_TEXT_CONTROLS = 1000
 
-/** @throws {GatewayError} GW_BODY_INVALID for bytes that are no text. */
+/** @throws {GatewayError} GW_BODY_INVALID for binary content. */
 function textOfBase64(data: string, path: string): string {
   const text = Buffer.from(data, 'base64').toString()
   let controls = 0
@@ -132,7 +132,7 @@ interface ImageContext {
 /**
  * The image of a `data:` URL.
  *
- * @throws {GatewayError} GW_BODY_INVALID for other URLs and for what is no image
+ * @throws {GatewayError} GW_BODY_INVALID for other URLs and other content
  */
 export function imageOfUrl(url: string, context: ImageContext): UpstreamImage {
   const head = DATA_URL.exec(url.slice(0, 256))
@@ -153,7 +153,7 @@ export function imageOfUrl(url: string, context: ImageContext): UpstreamImage {
  * The image of base64 text. Its first bytes say what it is, whatever its media type says: the upstream refuses a whole
  * conversation for one image that it cannot read.
  *
- * @throws {GatewayError} GW_BODY_INVALID for what is no PNG, JPEG, GIF or WebP image.
+ * @throws {GatewayError} GW_BODY_INVALID for anything but a PNG, JPEG, GIF or WebP image
  */
 export function imageOfBase64(
   mediaType: string,

@@ -99,7 +99,7 @@ export interface BlockContext {
   /** From the body's root, for error messages. */
   readonly path: string
   readonly repairs: Repairs
-  /** A document that cannot be read is no reason to refuse in there. */
+  /** Unreadable documents are noted there instead of refused. */
   readonly isInToolResult: boolean
   /** Blocks around it; 0 in the message itself. */
   readonly level: number
@@ -147,7 +147,7 @@ export function readFunction(tool: JsonObject, path: string): ToolDefinition {
   return {
     name,
     description: description ?? '',
-    // A function without parameters is one that takes none.
+    // Without a schema the function takes no parameters.
     schema: parameters ?? schema ?? { type: 'object', properties: {} },
     source,
     schemaSource: `${source}.${parameters || !schema ? 'parameters' : 'input_schema'}`

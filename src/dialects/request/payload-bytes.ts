@@ -66,8 +66,8 @@ export interface RoomNeeded {
 }
 
 /**
- * Writes a body that is not much larger than what it was made of. Says how much room it needs where that is more than
- * there is, mostly before any of it is written, and with no more than is sure by then.
+ * Writes a body that is not much larger than what it was made of. If it needs more room than it has, gives a lower bound
+ * of that, mostly before any of it is written.
  *
  * @throws {GatewayError} GW_BODY_TOO_LARGE for much more than `bodyBytes`, mostly before any of it is written.
  */
@@ -94,8 +94,7 @@ export function encodePayload(payload: UpstreamPayload, repairs: Repairs): Encod
 }
 
 /**
- * Writes the body once and counts its tokens from the same text: its length tells nearly all, so that no message has to
- * be walked for the estimate.
+ * Writes the body once and estimates its tokens from the length of that text, without walking the messages.
  */
 function encodeText(payload: UpstreamPayload, json: string, repairs: Repairs): EncodedPayload {
   const { bytes, replaced } = replaceLoneSurrogates(toBytes(json), json)
@@ -190,7 +189,7 @@ export function decodePayload(bytes: Uint8Array): UpstreamPayload {
   return payload
 }
 
-/** Nobody but `encodePayload()` writes what begins like this. */
+/** Only `encodePayload()` writes what begins like this. */
 function isPayload(value: unknown): value is UpstreamPayload {
   return isJsonObject(value) && isJsonObject(value['conversationState'])
 }

@@ -12,7 +12,7 @@ const SILENT = 0
 /** What has been read by then is the text; one page that takes longer ends the thread (`PDF_MAX_MS`). */
 const MaxMs = 2_500
 
-/** For the client, whoever finds it out. */
+/** For the client; the caller's watchdog uses the same words. */
 export const PDF_TOO_COSTLY = 'the PDF takes too much to read'
 
 /** What is in a PDF. */
@@ -97,9 +97,8 @@ const ZLIB_HEADER_BYTES = 2
 const CHUNK_BYTES = 4000
 
 /**
- * Whether the streams of a PDF unpack to more than anybody would read, which has to be known before a library unpacks
- * them. What is packed in another way is left to whoever watches the library. Pictures don't count: they are not
- * unpacked for a text.
+ * Whether the streams of a PDF unpack to too much to read, found out before the library unpacks them. Streams packed in
+ * other ways are left to the library's watchdog. Pictures don't count: they are not unpacked for their text.
  *
  * `deadline` is a time of `performance.now()`; looking for longer counts as too much.
  */

@@ -145,7 +145,7 @@ export function toUpstream(
   }
 }
 
-/** Nobody's names are longer; they are repeated in every turn and with every call. */
+/** Far above any real name; names are repeated in every turn and with every call. */
 const MAX_MODEL_CHARS = 256
 /** The vendors take 64 and 128; here a namespace may stand before. */
 const MAX_TOOL_NAME_CHARS = 512
@@ -190,7 +190,7 @@ export interface RequestOptions {
   readonly payloadRoomBytes?: number
   /**
    * Earlier answers that the request refers to: of each, its items by id as the client saw them, as the JSON text of one
-   * object. In bytes, since nobody knows how large they are where the body is small.
+   * object. Bytes, not objects: they may be large even if the body is small.
    */
   readonly answers?: readonly Uint8Array[]
 }
@@ -209,7 +209,7 @@ function jsonInstruction(schema: unknown): string {
     : `${form} It must match this JSON Schema:\n${JSON.stringify(schema)}`
 }
 
-/** A wish for reasoning by effort alone: `none` says no, an unknown word says yes without saying how much. */
+/** Reasoning asked for by effort alone: `none` turns it off, an unknown word leaves the amount open. */
 export function effortWish(effort: string, repairs: Repairs, source?: Source): ReasoningWish {
   if (effort === 'none') return { mode: 'off' }
   const known = knownEffort(effort, repairs, source)
