@@ -117,7 +117,7 @@ export function convertBody(
   const chars = attachments === undefined ? 0 : inlineAttachments(blocks, attachments)
   if (chars * ATTACHMENT_COPIES > heapBytes) throw tooCostly()
   const parsed = { json, bytes: body.byteLength + chars }
-  const made = convert(dialect, parsed, options, new Repairs())
+  const made = convert(dialect, parsed, { options, repairs: new Repairs() })
   return made.type === 'converted' ? made : { ...made, body, answers }
 }
 
@@ -137,7 +137,7 @@ export function convertRequest(
 ): ConvertedRequest {
   const parsed = { json: parseJsonBody(body, options.heapBytes), bytes: body.byteLength }
   const unbounded = { ...options, payloadRoomBytes: Infinity }
-  const made = convert(dialect, parsed, unbounded, repairs)
+  const made = convert(dialect, parsed, { options: unbounded, repairs })
   if (made.type === 'room-needed') throw new Error('its room was not bounded')
   return made
 }
@@ -146,8 +146,7 @@ export function convertRequest(
 function convert(
   dialect: DialectName,
   { json, bytes }: { readonly json: JsonObject; readonly bytes: number },
-  options: RequestOptions,
-  repairs: Repairs
+  { options, repairs }: { readonly options: RequestOptions; readonly repairs: Repairs }
 ): ConvertedRequest | RoomNeeded {
   const { answers = [] } = options
   const request = Dialects[dialect].read(json, repairs, answers)

@@ -72,7 +72,7 @@ export class AnswerText {
 
   /** Gives out held text, before other parts. */
   release(out: StreamPart[]): void {
-    this.#releaseStages(releaseOf, out)
+    this.#releaseStages((stage) => stage.release(), out)
   }
 
   /** The end of an answer of text only: what is held may be calls. */
@@ -104,8 +104,4 @@ export class AnswerText {
     for (const stage of this.#stages) text = stage.push(text)
     if (text !== '') out.push({ type: 'text', text })
   }
-}
-
-function releaseOf(stage: TextStage): string {
-  return stage.release()
 }

@@ -61,7 +61,9 @@ export class RoundReader {
       case 'text':
         return this.#readText(part)
       case 'tool-start':
-        if (this.#isClients(part.name)) return this.#mustBeJson ? [part] : [...this.release(), part]
+        if (part.name !== this.#searchTool && !this.#isStray(part.name)) {
+          return this.#mustBeJson ? [part] : [...this.release(), part]
+        }
         this.#room.hold(CALL_BYTES)
         this.#kept = { id: part.id, name: part.name, json: new LongText() }
         return NoParts
@@ -131,11 +133,7 @@ export class RoundReader {
     if (this.#room.hold(heapBytesOf(text))) held.add(text)
   }
 
-  /** A search is ours, and where one tool was named no other may be called. */
-  #isClients(name: string): boolean {
-    return name !== this.#searchTool && !this.#isStray(name)
-  }
-
+  /** Where one tool was named no other may be called. */
   #isStray(name: string): boolean {
     const wanted = this.#dueCall?.name ?? null
     return wanted !== null && name !== wanted

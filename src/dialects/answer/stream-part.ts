@@ -1,3 +1,6 @@
+import type { FoundPage } from '../../kiro/wire/web-search.ts'
+import { wholeCharsEnd } from './output-text.ts'
+
 /**
  * Our own vocabulary for an answer, between the upstream's events and the clients' dialects
  * (kiro-protocol §10.1). A `PartReader` makes parts from events, an `AnswerWriter` makes dialect text.
@@ -18,7 +21,7 @@ export type StreamPart =
       /** 32 hexadecimal digits. */
       readonly id: string
       readonly query: string
-      readonly results: readonly SearchResult[]
+      readonly results: readonly FoundPage[]
       /** Why there are no results, if it failed. */
       readonly problem?: string
     }
@@ -31,15 +34,6 @@ export type StreamPart =
 
 export type SearchPart = Extract<StreamPart, { type: 'search' }>
 export type EndPart = Extract<StreamPart, { type: 'end' }>
-
-/** One page that a web search found (kiro-protocol §9.4). */
-export interface SearchResult {
-  readonly title: string
-  readonly url: string
-  readonly snippet: string
-  /** Milliseconds since the epoch. */
-  readonly publishedAt?: number
-}
 
 /** Why an answer ended (kiro-protocol §10.1); each dialect has its own words for these. */
 export type EndReason =
@@ -76,17 +70,12 @@ const MaxSliceChars = 1024
 export function toDeltas(json: string): readonly StreamPart[] {
   const parts: StreamPart[] = []
   for (let from = 0; from < json.length; ) {
-    const to = findCut(json, from)
-    parts.push({ type: 'tool-delta', json: json.slice(from, to) })
-    from = to
+    const slice = json.slice(from, from + MaxSliceChars)
+    const isLast = from + slice.length === json.length
+    // Each piece must be valid text by itself.
+    const piece = isLast ? slice : slice.slice(0, wholeCharsEnd(slice))
+    parts.push({ type: 'tool-delta', json: piece })
+    from += piece.length
   }
   return parts
-}
-
-/** Never between the halves of a surrogate pair: each piece must be valid text by itself. */
-function findCut(text: string, from: number): number {
-  const to = from + MaxSliceChars
-  if (to >= text.length) return text.length
-  const last = text.charCodeAt(to - 1)
-  return last >= 0xd800 && last <= 0xdbff ? to - 1 : to
 }

@@ -3,6 +3,8 @@ import { JsonScanner } from './json-scanner.ts'
 import { type AnswerRoom, detach, heapBytesOf, LongText } from './output-text.ts'
 import { findPartial, type TextStage } from './text-stages.ts'
 
+type Forms = Readonly<Record<string, TextCallForm>>
+
 /** How a call written as text begins. */
 const Openings = ['[Called ', '<invoke name="', '<function_calls>'] as const
 
@@ -25,7 +27,7 @@ const MaxHeadChars = 512
  * ```
  */
 export class TextCalls implements TextStage {
-  readonly #forms: Readonly<Record<string, TextCallForm>>
+  readonly #forms: Forms
   readonly #room: AnswerRoom
   #state: 'passing' | 'holding' | 'done' = 'passing'
   readonly #held = new LongText()
@@ -34,7 +36,7 @@ export class TextCalls implements TextStage {
   #isNamed = false
   #isLineStart = true
 
-  constructor(forms: Readonly<Record<string, TextCallForm>>, room: AnswerRoom) {
+  constructor(forms: Forms, room: AnswerRoom) {
     this.#forms = forms
     this.#room = room
   }
@@ -137,8 +139,6 @@ export interface TextCall {
   /** The text of a JSON object. */
   readonly json: string
 }
-
-type Forms = Readonly<Record<string, TextCallForm>>
 
 /**
  * Reads a text that is nothing but calls of known tools, in one of the two ways in which models write them

@@ -62,7 +62,7 @@ export class StopSequences implements TextStage {
   release(): string {
     const text = this.#held
     if (this.#found !== null) return this.#stopAt(text, this.#found)
-    for (const stop of this.#stops) stop.reset()
+    for (const stop of this.#stops) stop.begunChars = 0
     this.#held = ''
     return text
   }
@@ -105,7 +105,8 @@ interface StopMatch {
 /** One string that is looked for in a text that comes by characters (Knuth, Morris and Pratt). */
 class StopString {
   readonly text: string
-  #begunChars = 0
+  /** How much of it the text ends with; all of it counts as much as may be the beginning of the next one. */
+  begunChars = 0
   /** How much of the string its first so many characters end with, themselves aside. Made when it is needed. */
   #borders: Uint32Array | null = null
 
@@ -113,24 +114,15 @@ class StopString {
     this.text = text
   }
 
-  /** How much of it the text ends with; all of it counts as much as may be the beginning of the next one. */
-  get begunChars(): number {
-    return this.#begunChars
-  }
-
   /** True if the text ends with the whole of it now. */
   read(code: number): boolean {
     const { text } = this
-    let begun = this.#begunChars
+    let begun = this.begunChars
     while (begun > 0 && text.charCodeAt(begun) !== code) begun = this.#borderOf(begun)
     if (text.charCodeAt(begun) === code) begun++
     const isWhole = begun === text.length
-    this.#begunChars = isWhole ? this.#borderOf(begun) : begun
+    this.begunChars = isWhole ? this.#borderOf(begun) : begun
     return isWhole
-  }
-
-  reset(): void {
-    this.#begunChars = 0
   }
 
   #borderOf(chars: number): number {

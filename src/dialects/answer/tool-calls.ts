@@ -78,7 +78,10 @@ export class ToolCalls {
     const id = event.id === '' ? this.#nameless.idOf(event) : event.id
     if (id === null || this.#settledIds.has(id)) return []
     const call = this.#open.get(id) ?? this.#begin(id)
-    if (call.name === '' && event.name !== '') this.#name(call, event.name)
+    if (call.name === '' && event.name !== '') {
+      call.name = event.name
+      this.#hold(call, heapBytesOf(event.name))
+    }
     this.#append(call, event.input)
     if (event.stop) {
       if (call.isBlank) this.#replaceText(call, '{}')
@@ -106,11 +109,6 @@ export class ToolCalls {
     this.#first ??= call
     this.#open.set(id, call)
     return call
-  }
-
-  #name(call: OpenCall, name: string): void {
-    call.name = name
-    this.#hold(call, heapBytesOf(name))
   }
 
   #hold(call: OpenCall, bytes: number): boolean {

@@ -1,13 +1,10 @@
 import { tokensOf } from '../../kiro/models/tokens.ts'
 import type { TokenUsage } from '../../kiro/wire/event.ts'
+import type { ReplyPlan } from '../plan/plan.ts'
 import type { Usage } from './stream-part.ts'
 import type { TextStage } from './text-stages.ts'
 
-interface UsageMeterOptions {
-  /** Local estimate of the request, for when the upstream tells nothing. */
-  readonly inputTokens: number
-  /** Tokens; what the upstream's percentage is a part of. */
-  readonly contextWindow: number
+interface UsageMeterOptions extends Pick<ReplyPlan, 'inputTokens' | 'contextWindow'> {
   readonly countTokens: (text: string) => number
 }
 

@@ -1,3 +1,4 @@
+import type { FoundPage } from '../../kiro/wire/web-search.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import { isJsonObject } from '../../shared/json.ts'
 import {
@@ -7,7 +8,7 @@ import {
   toSseEvent
 } from '../answer/answer-writer.ts'
 import { glue, glueWith, heapBytesOf, type Written } from '../answer/output-text.ts'
-import type { EndPart, EndReason, SearchPart, SearchResult, Usage } from '../answer/stream-part.ts'
+import type { EndPart, EndReason, SearchPart, Usage } from '../answer/stream-part.ts'
 import { AnthropicErrors } from './error.ts'
 
 /** What a client of this API asks of its answer beside what all may ask. */
@@ -193,7 +194,7 @@ const StopReasons = {
   pause: 'pause_turn'
 } as const satisfies Record<EndReason, string>
 
-/** Usage in Anthropic's words; the cache counts appear together or, where nothing is known, not at all. Searches are counted once there were any. */
+/** Usage in Anthropic's words; the cache counts appear together or, if unknown, not at all. */
 function toAnthropicUsage(usage: Usage, searches: number): object {
   const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = usage
   const isCacheKnown = cacheReadTokens !== undefined || cacheWriteTokens !== undefined
@@ -235,7 +236,7 @@ function toErrorCode(problem: string): string {
   return ErrorCodes.includes(problem) ? problem : 'unavailable'
 }
 
-function toResult({ title, url, snippet, publishedAt }: SearchResult): object {
+function toResult({ title, url, snippet, publishedAt }: FoundPage): object {
   return {
     type: 'web_search_result',
     title,

@@ -46,17 +46,15 @@ export function lintRequest(bytes: Uint8Array, { dialect, request }: LintOptions
   const spoken = dialect ?? dialectOfBody(body)
   const attachments = leaveOutAttachments(body)
   const maxRefusals = bytes.byteLength > LARGE_BYTES ? MAX_REFUSALS_OF_LARGE : MAX_REFUSALS
-  const found = convertAll(body, { dialect: spoken, request, maxRefusals })
+  const found = convertAll(body, maxRefusals, { dialect: spoken, request })
   return toReport(spoken, [...attachments, ...found])
 }
 
-interface Rounds {
-  readonly dialect: DialectName
-  readonly request: RequestOptions
-  readonly maxRefusals: number
-}
-
-function convertAll(body: JsonObject, { dialect, request, maxRefusals }: Rounds): Finding[] {
+function convertAll(
+  body: JsonObject,
+  maxRefusals: number,
+  { dialect, request }: LintOptions & { readonly dialect: DialectName }
+): Finding[] {
   const refusals: Finding[] = []
   const standIns = new StandIns(body)
   for (;;) {
@@ -124,8 +122,9 @@ function toFinding(
 const SEVERITIES: readonly Severity[] = ['refused', 'borderline', 'repaired']
 
 function toReport(dialect: string, found: readonly Finding[]): LintReport {
-  const findings = SEVERITIES.flatMap((one) => found.filter(({ severity }) => severity === one))
-  return { ok: !findings.some(({ severity }) => severity === 'refused'), dialect, findings }
+  const by = Object.groupBy(found, ({ severity }) => severity)
+  const findings = SEVERITIES.flatMap((severity) => by[severity] ?? [])
+  return { ok: by.refused === undefined, dialect, findings }
 }
 
 /** Places that are reported; one is mostly enough. */
@@ -183,10 +182,8 @@ const COLUMN = 'borderline  '.length
 
 /** A report for people: two lines for each finding, and a last one that sums up. */
 export function reportText({ dialect, findings }: LintReport): string {
-  const counts = SEVERITIES.map((severity) => {
-    const count = findings.filter((finding) => finding.severity === severity).length
-    return `${count} ${severity}`
-  })
+  const by = Object.groupBy(findings, ({ severity }) => severity)
+  const counts = SEVERITIES.map((severity) => `${by[severity]?.length ?? 0} ${severity}`)
   const sum = findings.length === 0 ? 'nothing to say' : counts.join(', ')
   return [...findings.map(findingText), `${dialect}: ${sum}\n`].join('')
 }

@@ -28,8 +28,6 @@ export class DeclaredTools {
   readonly #fullNames = new Map<string, string>()
   /** By the name alone; `undefined` where several namespaces have the name. */
   readonly #namespaced = new Map<string, string | undefined>()
-  /** Full names by namespace. */
-  readonly #byNamespace = new Map<string, string[]>()
   /** The count behind a full name that was wanted again, for the next one that wants it. */
   readonly #tried = new Map<string, number>()
   #webSearch: WebSearchWish | undefined
@@ -74,9 +72,6 @@ export class DeclaredTools {
     this.#forms.set(fullName, form)
     this.#definitions.push({ ...definition, name: fullName })
     if (namespace !== undefined) {
-      const names = this.#byNamespace.get(namespace)
-      if (names === undefined) this.#byNamespace.set(namespace, [fullName])
-      else names.push(fullName)
       this.#namespaced.set(name, this.#namespaced.has(name) ? undefined : fullName)
     }
   }
@@ -97,9 +92,9 @@ export class DeclaredTools {
     return this.#forms.has(name) ? name : (this.#namespaced.get(name) ?? name)
   }
 
-  /** The full names of a namespace's tools. */
-  namesIn(namespace: string): readonly string[] {
-    return this.#byNamespace.get(namespace) ?? []
+  /** The full names of all tools by their namespaces. */
+  namesByNamespace(): ReadonlyMap<string | undefined, readonly string[]> {
+    return Map.groupBy(this.#forms.keys(), (name) => this.#forms.get(name)?.namespace)
   }
 
   /** A tool may have the very name that joining makes of two others; what was tried before is not free now. */

@@ -1,6 +1,6 @@
 import { callText, resultText } from '../../kiro/conversation/tool-turns.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
-import type { Message, ToolCall, ToolResult } from '../../kiro/wire/message.ts'
+import type { ToolCall, ToolResult } from '../../kiro/wire/message.ts'
 import type { UpstreamImage } from '../../kiro/wire/payload.ts'
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { type ContentContext, readContent, readPart, readResultText } from '../request/blocks.ts'
@@ -17,7 +17,7 @@ import { wordFoundTools } from './tools.ts'
  * become one turn later on, so that an assistant's words and all its calls belong together.
  */
 export class ItemReader {
-  readonly #sorted: SortedMessages
+  readonly sorted: SortedMessages
   readonly #declared: DeclaredTools
   readonly #repairs: Repairs
   readonly #ids = new CallIds()
@@ -26,15 +26,7 @@ export class ItemReader {
   constructor(declared: DeclaredTools, repairs: Repairs) {
     this.#declared = declared
     this.#repairs = repairs
-    this.#sorted = new SortedMessages(repairs)
-  }
-
-  get systemParts(): readonly string[] {
-    return this.#sorted.systemParts
-  }
-
-  get messages(): Message[] {
-    return this.#sorted.messages
+    this.sorted = new SortedMessages(repairs)
   }
 
   /** @throws {GatewayError} GW_BODY_INVALID */
@@ -70,11 +62,16 @@ export class ItemReader {
       case 'compaction': {
         const { text, isRead } = readCompaction(item)
         if (!isRead) this.#repairs.note('block-dropped', path)
-        this.messages.push({ ...EMPTY, role: 'user', text, source: path })
+        this.sorted.messages.push({ ...EMPTY, role: 'user', text, source: path })
         break
       }
       case COMPACTION_TRIGGER:
-        this.messages.push({ ...EMPTY, role: 'user', text: COMPACTION_REQUEST, source: path })
+        this.sorted.messages.push({
+          ...EMPTY,
+          role: 'user',
+          text: COMPACTION_REQUEST,
+          source: path
+        })
         break
       case 'reasoning': // what it holds cannot be sent back to the upstream
       case 'additional_tools': // declared already
@@ -92,11 +89,11 @@ export class ItemReader {
     const { role, content } = checkShape(Items.message, item, path)
     const draft = new MessageDraft(role === 'assistant' ? 'assistant' : 'user')
     readContent(content, { draft, path: `${path}.content`, repairs: this.#repairs })
-    this.#sorted.add(role, draft, path)
+    this.sorted.add(role, draft, path)
     const isSystem = role === 'system' || role === 'developer'
     // The system text has no place for images.
     if (isSystem && draft.images.length > 0) {
-      this.messages.push({ ...EMPTY, role: 'user', images: draft.images, source: path })
+      this.sorted.messages.push({ ...EMPTY, role: 'user', images: draft.images, source: path })
     }
   }
 
@@ -127,7 +124,7 @@ export class ItemReader {
     const isTold = typeof output === 'string' && output !== ''
     const told = isTold ? `\n\n${resultText({ id, text: output, isError: false })}` : ''
     const text = callText({ id, name, input }) + told
-    this.messages.push({ ...EMPTY, role: 'assistant', text, source: path })
+    this.sorted.messages.push({ ...EMPTY, role: 'assistant', text, source: path })
   }
 
   /** A bare part, or an item of a type to come: what it has of text is kept. */
@@ -135,7 +132,8 @@ export class ItemReader {
     const isAssistant = item['role'] === 'assistant' || ASSISTANT_PARTS.has(type)
     const draft = new MessageDraft(isAssistant ? 'assistant' : 'user')
     readPart(item, { draft, path, repairs: this.#repairs })
-    if (draft.toText() !== '' || draft.images.length > 0) this.messages.push(draft.toMessage(path))
+    if (draft.toText() !== '' || draft.images.length > 0)
+      this.sorted.messages.push(draft.toMessage(path))
   }
 
   #nameOf(call: { readonly name: string; readonly namespace?: string | null }): string {
@@ -153,7 +151,7 @@ export class ItemReader {
       input: toToolInput(input, this.#repairs, path),
       source: path
     }
-    this.messages.push({ ...EMPTY, role: 'assistant', toolCalls: [call], source: path })
+    this.sorted.messages.push({ ...EMPTY, role: 'assistant', toolCalls: [call], source: path })
   }
 
   #addResult(
@@ -163,7 +161,13 @@ export class ItemReader {
     images: readonly UpstreamImage[] = []
   ): void {
     const result: ToolResult = { ...said, id: this.#ids.ofOutput(ids.call_id), source: path }
-    this.messages.push({ ...EMPTY, role: 'user', toolResults: [result], images, source: path })
+    this.sorted.messages.push({
+      ...EMPTY,
+      role: 'user',
+      toolResults: [result],
+      images,
+      source: path
+    })
   }
 }
 

@@ -110,8 +110,8 @@ export class ItemMaker {
     return this.make(kind, JSON.stringify(members).slice(1, -1))
   }
 
-  /** A finished web search. */
-  makeSearch({ query, results, problem }: SearchPart): SearchItem {
+  /** A finished web search: `begun` is its JSON text before anything was found. */
+  makeSearch({ query, results, problem }: SearchPart) {
     const index = this.#count++
     const id = toItemId('ws', this.#responseId, index)
     const sources = results.map(({ url }) => ({ type: 'url', url }))
@@ -129,14 +129,7 @@ export class ItemMaker {
   }
 }
 
-export interface SearchItem {
-  readonly id: string
-  readonly index: number
-  readonly hasFailed: boolean
-  /** JSON text of the item before anything was found. */
-  readonly begun: string
-  readonly json: string
-}
+export type SearchItem = ReturnType<ItemMaker['makeSearch']>
 
 /**
  * The item as JSON text, empty while it is in progress. `text` is what `item.text` has written, passed so that a long

@@ -114,8 +114,8 @@ function readConversation(
   const toolChoice = readToolChoice(request.tool_choice, declared)
   const allowed = allowedNames(request.tool_choice, declared)
   return {
-    systemParts: [instructions, ...reader.systemParts],
-    messages: reader.messages,
+    systemParts: [instructions, ...reader.sorted.systemParts],
+    messages: reader.sorted.messages,
     instructions: toolChoice.type === 'none' ? [] : namespaceNotes,
     tools: declared.definitions.filter(({ name }) => allowed?.has(name) ?? true),
     toolChoice

@@ -12,7 +12,7 @@ export type ResponseState =
   | { readonly status: 'in_progress' }
   | { readonly status: 'completed'; readonly usage: Usage }
   | { readonly status: 'incomplete'; readonly usage: Usage; readonly reason: IncompleteReason }
-  | { readonly status: 'failed'; readonly error: ResponseError }
+  | { readonly status: 'failed'; readonly error: ReturnType<typeof toResponseError> }
 
 /** Members that a response always has, whether or not its request could set them. */
 const DEFAULTS = {
@@ -87,12 +87,6 @@ function toResponseUsage(usage: Usage): object {
   }
 }
 
-/** `error` of a response that failed. */
-interface ResponseError {
-  readonly code: string
-  readonly message: string
-}
-
 /** Seconds, where the upstream did not say. */
 const DEFAULT_RETRY_AFTER_S = 3
 
@@ -112,7 +106,7 @@ const CODES: Readonly<Partial<Record<ErrorKind, string>>> = {
 }
 
 /** A failure after the stream began, which its HTTP status can't tell any more (kiro-protocol §8.7). */
-export function toResponseError(error: GatewayError): ResponseError {
+export function toResponseError(error: GatewayError) {
   const code = CODES[error.kind] ?? 'server_error'
   const message = toOpenAiMessage(error)
   if (code !== 'rate_limit_exceeded') return { code, message }

@@ -23,11 +23,12 @@ interface ToolPlace {
   readonly namespace?: string
 }
 
-const QUERY_SCHEMA = {
+/** Of a function that takes one text. */
+const textSchema = (name: string) => ({
   type: 'object',
-  properties: { query: { type: 'string' } },
-  required: ['query']
-}
+  properties: { [name]: { type: 'string' } },
+  required: [name]
+})
 
 /**
  * Declares the tools of a list and gives back what its namespaces say of themselves. Tools that only the vendor
@@ -73,6 +74,7 @@ function declareFunction(tool: JsonObject, { path, declared, namespace }: ToolPl
   )
 }
 
+/** A custom tool becomes a function with one text, which is the whole payload (kiro-protocol §10.3.1). */
 function declareCustom(tool: JsonObject, { path, declared, namespace }: ToolPlace): void {
   const { custom: nested } = tool
   const { name, description, format } = isJsonObject(nested)
@@ -85,7 +87,7 @@ function declareCustom(tool: JsonObject, { path, declared, namespace }: ToolPlac
     : ''
   declared.declare(
     { kind: 'text', name, ...(namespace !== undefined && { namespace }) },
-    { description: told + grammar, schema: CUSTOM_SCHEMA, source: path }
+    { description: told + grammar, schema: textSchema('input'), source: path }
   )
 }
 
@@ -93,11 +95,8 @@ function declareNamespace(tool: JsonObject, place: ToolPlace): readonly string[]
   const { name, description, tools } = checkShape(Tools.namespace, tool, place.path)
   const notes = declareTools(tools, { ...place, path: `${place.path}.tools`, namespace: name })
   const isDescribed = tools && tools.length > 0 && !isBlank(description ?? '')
-  return isDescribed ? [`${wordNamespace(name)} ${description}`, ...notes] : notes
-}
-
-function wordNamespace(name: string): string {
-  return `The tools named "${toWireToolName(`${name}__`)}…":`
+  const named = `The tools named "${toWireToolName(`${name}__`)}…":`
+  return isDescribed ? [`${named} ${description}`, ...notes] : notes
 }
 
 /** Only a search that the client makes is a tool for it; what the vendor would search is all on offer. */
@@ -111,7 +110,7 @@ function declareSearch(tool: JsonObject, { path, declared, repairs }: ToolPlace)
     { kind: 'search', name: SEARCH_NAME },
     {
       description: description ?? 'Searches for more tools and makes them available.',
-      schema: parameters ?? QUERY_SCHEMA,
+      schema: parameters ?? textSchema('query'),
       source: path,
       schemaSource: `${path}.parameters`
     }
@@ -141,13 +140,6 @@ function wordFound(
   const about = typeof description === 'string' && !isBlank(description) ? [description] : []
   return [...about, ...inner.flatMap((one) => wordFound(one, declared, name))]
 }
-
-/** What a custom tool becomes: a function with one text, which is the whole payload (kiro-protocol §10.3.1). */
-const CUSTOM_SCHEMA = {
-  type: 'object',
-  properties: { input: { type: 'string' } },
-  required: ['input']
-} as const
 
 const INPUT_NOTE =
   'Put the entire raw payload of this tool, as plain text, into the string field "input".'
@@ -195,13 +187,17 @@ export function allowedNames(
   const names = new Set<string>()
   const namespaces = new Set<string>()
   for (const tool of choice.tools ?? []) {
-    const { type, name } = namedOf(tool)
-    if (type !== 'namespace' || typeof name !== 'string') {
-      addName(names, tool, declared)
-    } else if (!namespaces.has(name)) {
-      namespaces.add(name)
-      for (const one of declared.namesIn(name)) names.add(one)
-    }
+    const { type, namespace } = tool
+    const { name } = isJsonObject(tool['function']) ? tool['function'] : tool
+    // A tool by its name, one of the vendor's by its type.
+    const word = typeof name === 'string' ? name : type
+    if (typeof word !== 'string') continue
+    if (type === 'namespace' && word === name) namespaces.add(word)
+    else names.add(declared.fullNameOf(word, typeof namespace === 'string' ? namespace : undefined))
+  }
+  const byNamespace = declared.namesByNamespace()
+  for (const namespace of namespaces) {
+    for (const name of byNamespace.get(namespace) ?? []) names.add(name)
   }
   return names
 }
@@ -213,18 +209,4 @@ export function allowedSearch(
 ): WebSearchWish | undefined {
   if (!isJsonObject(choice) || choice.type !== 'allowed_tools') return webSearch
   return choice.tools?.some(isSearchTool) ? webSearch : undefined
-}
-
-/** A tool by its name, one of the vendor's by its type. */
-function addName(names: Set<string>, tool: JsonObject, declared: DeclaredTools): void {
-  const { type, name, namespace } = namedOf(tool)
-  const word = typeof name === 'string' ? name : type
-  if (typeof word !== 'string') return
-  names.add(declared.fullNameOf(word, typeof namespace === 'string' ? namespace : undefined))
-}
-
-function namedOf(tool: JsonObject): Pick<JsonObject, 'type' | 'name' | 'namespace'> {
-  const { type, namespace } = tool
-  const { name } = isJsonObject(tool['function']) ? tool['function'] : tool
-  return { type, name, namespace }
 }

@@ -50,6 +50,12 @@ export function invalidPart(
   })
 }
 
+/** @throws {GatewayError} GW_BODY_INVALID */
+export function refuseLong(path: string, text: string, max: number, rule?: RuleId): void {
+  if (text.length <= max) return
+  throw invalidPart(path, `must have at most ${max} characters, not ${text.length}`, rule)
+}
+
 /** Names inside a schema may be as long as the schema; a place around the one at fault is told then. */
 function shortenPath(path: string): string {
   if (path.length <= MAX_PATH_CHARS) return path

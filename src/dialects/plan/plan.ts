@@ -108,16 +108,12 @@ export interface WebSearchPlan extends WebSearchWish {
   readonly opening: OpeningSearch | null
 }
 
-/** What a dialect found in its request. */
-interface RoundWishes {
-  readonly conversation: Conversation
-  readonly jsonForm?: JsonForm | undefined
-  readonly webSearch?: WebSearchWish | undefined
-}
-
 /** The search that will be made for the model, and the conversation in which it is offered. */
 export function planSearch(
-  { conversation, webSearch }: RoundWishes,
+  {
+    conversation,
+    webSearch
+  }: { readonly conversation: Conversation; readonly webSearch?: WebSearchWish | undefined },
   { isServed, repairs }: { readonly isServed: boolean; readonly repairs: Repairs }
 ): { readonly conversation: Conversation; readonly webSearch: WebSearchPlan | null } {
   if (webSearch === undefined || conversation.toolChoice.type === 'none') {
@@ -139,24 +135,27 @@ export function planSearch(
 
 /** `null` for the usual answer, which is passed on as it comes. */
 export function planRounds(
-  { jsonForm, webSearch }: Pick<RoundWishes, 'jsonForm'> & Pick<RoundPlan, 'webSearch'>,
+  { jsonForm, webSearch }: Omit<RoundPlan, 'dueCall'>,
   choice: ToolChoice,
   offered: readonly string[]
 ): RoundPlan | null {
   const dueCall = dueCallOf(choice, offered)
-  if (jsonForm === undefined && dueCall === null && webSearch === null) return null
-  return { jsonForm: jsonForm ?? null, dueCall, webSearch }
+  if (jsonForm === null && dueCall === null && webSearch === null) return null
+  return { jsonForm, dueCall, webSearch }
 }
 
 /** The client's names of the tools that a payload offers. */
 export function offeredNames(
-  { conversationState }: UpstreamPayload,
+  payload: UpstreamPayload,
   toolNames: Readonly<Record<string, string>>
 ): readonly string[] {
-  const { userInputMessageContext: context } = conversationState.currentMessage.userInputMessage
-  return (context?.tools ?? []).map(({ toolSpecification: { name } }) =>
+  return toolsOf(payload).map(({ toolSpecification: { name } }) =>
     Object.hasOwn(toolNames, name) ? (toolNames[name] ?? name) : name
   )
+}
+
+function toolsOf({ conversationState }: UpstreamPayload) {
+  return conversationState.currentMessage.userInputMessage.userInputMessageContext?.tools ?? []
 }
 
 /** What cannot be called is not insisted on. */
@@ -189,11 +188,9 @@ const NAME_OVERHEAD_CHARS = 16
 
 /** The forms of the tools on offer, by the names that the model knows. */
 export function textCallFormsOf(payload: UpstreamPayload): Readonly<Record<string, TextCallForm>> {
-  const { userInputMessageContext: context } =
-    payload.conversationState.currentMessage.userInputMessage
   const forms: [name: string, form: TextCallForm][] = []
   let chars = 0
-  for (const { toolSpecification } of context?.tools ?? []) {
+  for (const { toolSpecification } of toolsOf(payload)) {
     const form = toForm(toolSpecification.inputSchema.json)
     const more = charsOf([...Object.keys(form.parameters), ...form.required])
     if (chars + more > MAX_NAME_CHARS) continue

@@ -2,7 +2,7 @@ import { type Conversation, isBlank, type ToolDefinition } from '../../kiro/wire
 import type { FoundPage } from '../../kiro/wire/web-search.ts'
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { ownText } from '../../shared/own-memory.ts'
-import { invalidPart } from './json-body.ts'
+import { invalidPart, refuseLong } from './json-body.ts'
 
 /** How a client wants the vendor's web search. Plain data. */
 export interface WebSearchWish {
@@ -176,10 +176,7 @@ function readDomains(value: unknown, path: string): readonly string[] {
   return value
     .slice(0, MAX_DOMAINS)
     .map((domain: string, index) => {
-      if (domain.length > MAX_DOMAIN_CHARS) {
-        const problem = `must have at most ${MAX_DOMAIN_CHARS} characters, not ${domain.length}`
-        throw invalidPart(`${path}[${index}]`, problem)
-      }
+      refuseLong(`${path}[${index}]`, domain, MAX_DOMAIN_CHARS)
       return domain
         .trim()
         .replace(/^https?:\/\//i, '')

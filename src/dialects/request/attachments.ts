@@ -108,7 +108,6 @@ function ignore(): void {}
 export function attachmentOf(block: JsonObject): Attachment | null {
   switch (block['type']) {
     case 'image':
-      return ofSource(block['source'])
     case 'document':
       return ofSource(block['source'])
     case 'image_url':

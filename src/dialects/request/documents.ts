@@ -52,9 +52,7 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
  */
 export function readFile(block: JsonObject, context: BlockContext): void {
   const { draft, path } = context
-  if (attachmentOf(block) !== null) {
-    throw misplacedAttachment(path)
-  }
+  if (attachmentOf(block) !== null) throw misplacedAttachment(path)
   const file = asJsonObject(block['file']) ?? block
   const { file_data: data, filename } = file
   const head = typeof data === 'string' ? TEXT_DATA_URL.exec(data.slice(0, 256)) : null
@@ -139,9 +137,7 @@ export function imageOfUrl(url: string, context: ImageContext): UpstreamImage {
   if (head !== null && (head[2] ?? '').toLowerCase().includes(';base64')) {
     return imageOfBase64(head[1] ?? '', url.slice(head[0].length), context)
   }
-  if (/^https?:\/\//i.test(url)) {
-    throw misplacedAttachment(context.path)
-  }
+  if (/^https?:\/\//i.test(url)) throw misplacedAttachment(context.path)
   throw invalidPart(
     context.path,
     'must be a data URL such as "data:image/png;base64,…"',

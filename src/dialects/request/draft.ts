@@ -112,22 +112,16 @@ export interface BlockContext {
  * are or as JSON text; what is neither is wrapped, so that nothing is lost and nothing is guessed.
  */
 export function toToolInput(input: unknown, repairs: Repairs, source?: Source): JsonObject {
-  if (isJsonObject(input)) return input
   if (input === undefined || input === null) return {}
-  if (typeof input !== 'string') {
-    repairs.note('tool-arguments-wrapped', source)
-    return { value: input }
-  }
-  return isBlank(input) ? {} : ofText(input, repairs, source)
-}
-
-function ofText(text: string, repairs: Repairs, source: Source): JsonObject {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    repairs.note('tool-arguments-wrapped', source)
-    return { _raw: text } // arguments that were cut short are still what the model said
+  let value = input
+  if (typeof input === 'string') {
+    if (isBlank(input)) return {}
+    try {
+      value = JSON.parse(input)
+    } catch {
+      repairs.note('tool-arguments-wrapped', source)
+      return { _raw: input } // arguments that were cut short are still what the model said
+    }
   }
   if (isJsonObject(value)) return value
   repairs.note('tool-arguments-wrapped', source)

@@ -50,13 +50,6 @@ const FREE_BYTES = 256 * 1024
 const USUAL_GROWTH = 1.125
 const USUAL_FREE_BYTES = 16 * 1024
 
-export interface PayloadLimits {
-  /** Of what it was made of. */
-  readonly bodyBytes: number
-  /** For which memory has been set aside, if that is more than usual; unbounded unless given. */
-  readonly roomBytes?: number | undefined
-}
-
 /** A payload that is larger than usual for its body: nothing of it is written before there is memory for it. */
 export interface RoomNeeded {
   readonly type: 'room-needed'
@@ -66,7 +59,7 @@ export interface RoomNeeded {
 }
 
 /**
- * Writes a body that is not much larger than what it was made of. If it needs more room than it has, gives a lower bound
+ * Writes a body that is not much larger than the `bodyBytes` it was made of; for `roomBytes` memory has been set aside. If it needs more room than it has, gives a lower bound
  * of that, mostly before any of it is written.
  *
  * @throws {GatewayError} GW_BODY_TOO_LARGE for much more than `bodyBytes`, mostly before any of it is written.
@@ -74,7 +67,7 @@ export interface RoomNeeded {
 export function encodeWithin(
   payload: UpstreamPayload,
   repairs: Repairs,
-  { bodyBytes, roomBytes = Infinity }: PayloadLimits
+  { bodyBytes, roomBytes }: { readonly bodyBytes: number; readonly roomBytes: number }
 ): EncodedPayload | RoomNeeded {
   const maxBytes = bodyBytes * MAX_GROWTH + FREE_BYTES
   const freeBytes = Math.max(roomBytes, bodyBytes * USUAL_GROWTH + USUAL_FREE_BYTES)

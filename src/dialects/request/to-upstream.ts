@@ -8,11 +8,9 @@ import {
 } from '../../kiro/conversation/reasoning.ts'
 import { AUTO_MODEL, type ModelFacts, resolveModel } from '../../kiro/models/models.ts'
 import { type Borderline, borderlineSize, type Repairs } from '../../kiro/rules/repairs.ts'
-import type { RuleId } from '../../kiro/rules/rules.ts'
 import type { Conversation, Source } from '../../kiro/wire/message.ts'
-import type { GatewayError } from '../../shared/errors.ts'
 import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
-import { invalidPart } from '../plan/json-body.ts'
+import { invalidPart, refuseLong } from '../plan/json-body.ts'
 import {
   type AskedAnswer,
   keptBytesOf,
@@ -83,10 +81,8 @@ export function toUpstream(
     tags: options.fakeReasoning,
     repairs
   })
-  const { conversation, webSearch } = planSearch(request, {
-    isServed: options.servesWebSearch,
-    repairs
-  })
+  const { servesWebSearch: isServed } = options
+  const { conversation, webSearch } = planSearch(request, { isServed, repairs })
   const built = buildPayload({
     conversation: {
       ...conversation,
@@ -105,7 +101,7 @@ export function toUpstream(
   })
   const encoded = encodeWithin(built.payload, repairs, {
     bodyBytes,
-    roomBytes: options.payloadRoomBytes
+    roomBytes: options.payloadRoomBytes ?? Infinity
   })
   if ('type' in encoded) return encoded
   const { bytes, weight, tokens } = encoded
@@ -132,7 +128,7 @@ export function toUpstream(
       }),
     textCallForms: textCallFormsOf(built.payload),
     inputTokens: tokens,
-    rounds: planRounds({ jsonForm, webSearch }, conversation.toolChoice, offered),
+    rounds: planRounds({ jsonForm: jsonForm ?? null, webSearch }, conversation.toolChoice, offered),
     contextWindow,
     repairs: repairs.codes,
     borderline: [...new Set(borderline.map(({ rule }) => rule))]
@@ -151,16 +147,10 @@ const MAX_MODEL_CHARS = 256
 const MAX_TOOL_NAME_CHARS = 512
 
 function refuseLongNames({ answer: { model }, conversation }: ClientRequest): void {
-  if (model.length > MAX_MODEL_CHARS) throw tooLong('model', model, MAX_MODEL_CHARS)
+  refuseLong('model', model, MAX_MODEL_CHARS)
   for (const { name, source } of conversation.tools) {
-    if (name.length > MAX_TOOL_NAME_CHARS) {
-      throw tooLong(`${source}.name`, name, MAX_TOOL_NAME_CHARS, 'tool-name')
-    }
+    refuseLong(`${source}.name`, name, MAX_TOOL_NAME_CHARS, 'tool-name')
   }
-}
-
-function tooLong(path: string, name: string, max: number, rule?: RuleId): GatewayError {
-  return invalidPart(path, `must have at most ${max} characters, not ${name.length}`, rule)
 }
 
 function unknownModel(id: string): Borderline {
@@ -242,9 +232,6 @@ export function readStops(
 }
 
 function readStop(stop: string, path: string): readonly string[] {
-  if (stop.length > MAX_STOP_CHARS) {
-    const problem = `must have at most ${MAX_STOP_CHARS} characters, not ${stop.length}`
-    throw invalidPart(path, problem)
-  }
+  refuseLong(path, stop, MAX_STOP_CHARS)
   return stop === '' ? [] : [stop]
 }
