@@ -104,18 +104,12 @@ export function readOpenFilesLimit(read: ReadText = readText): number | null {
 /** Between two looks at the limit of a running process. */
 const LIMIT_LOOK_MS = 1_000
 
-/** What a running worker has been given. */
-export interface GivenConnections {
-  readonly planned: number
-  /** As it is now. */
-  readonly maxUpstream: () => number | null
-}
-
 /**
  * How many connections of clients a worker may hold now: the limit of open files can be lowered and raised at any time.
  */
 export function followOpenFiles(
-  { planned, maxUpstream }: GivenConnections,
+  planned: number,
+  maxUpstream: () => number | null,
   { readLimit = () => readOpenFilesLimit(), now = () => performance.now() } = {}
 ): () => number {
   let connections = planned

@@ -30,7 +30,7 @@ export class CredentialVault {
   /** `stateDir` is `STATE_DIR`. */
   constructor(source: CredentialSource, stateDir: string, log: VaultLog) {
     this.source = source
-    this.#overlay = new OverlayStore({ stateDir, sourceId: source.id, log })
+    this.#overlay = new OverlayStore(stateDir, source.id, log)
     this.#log = log
   }
 
@@ -101,23 +101,17 @@ export class CredentialVault {
 
 const MAX_OVERLAY_BYTES = 1024 * 1024
 
-export interface OverlayStoreOptions {
-  /** `STATE_DIR`; made when the first token is saved. */
-  readonly stateDir: string
-  readonly sourceId: string
-  readonly log: Pick<Logger, 'warn'>
-}
-
 /**
  * Rotated tokens in a file of our own, so that they survive a restart although their source is read-only.
- * The folder is open to us alone (0700), the file too (0600), and it is never seen half-written.
+ * The folder, in `STATE_DIR`, is made with the first and open to us alone (0700), the file too (0600), and it is never
+ * seen half-written.
  */
 export class OverlayStore {
   readonly path: string
   readonly #dir: string
   readonly #log: Pick<Logger, 'warn'>
 
-  constructor({ stateDir, sourceId, log }: OverlayStoreOptions) {
+  constructor(stateDir: string, sourceId: string, log: Pick<Logger, 'warn'>) {
     this.#dir = join(stateDir, 'credentials')
     this.path = join(this.#dir, `${sourceId}.json`)
     this.#log = log

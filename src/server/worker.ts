@@ -227,10 +227,8 @@ function createParts(
   const metrics = new MetricsDesk({ channel, plane, workerId, pulse, logStream })
   const usage = new UsageReports(channel, pulse)
   const refusals = new RefusalLog(log)
-  const maxConnections = followOpenFiles({
-    planned: memory.connectionsPerWorker,
-    maxUpstream: () => current.config.pool.maxConnections
-  })
+  const maxUpstream = () => current.config.pool.maxConnections
+  const maxConnections = followOpenFiles(memory.connectionsPerWorker, maxUpstream)
   const connections = new ClientConnections({
     get maxConnections() {
       return maxConnections()

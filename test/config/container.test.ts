@@ -138,8 +138,8 @@ t.test('chooseConnections()', async (t) => {
 t.test('followOpenFiles()', async (t) => {
   let openFiles: number | null = 1024
   let now = 0
-  const given = { planned: 1500, maxUpstream: () => 300 }
-  const follow = followOpenFiles(given, { readLimit: () => openFiles, now: () => now })
+  const shell = { readLimit: () => openFiles, now: () => now }
+  const follow = followOpenFiles(1500, () => 300, shell)
   const later = (limit: number | null): number => {
     openFiles = limit
     now += 1_000

@@ -15,7 +15,7 @@ const successor: Successor = {
 
 function createStore(stateDir: string) {
   const recorded = recordedLog()
-  const store = new OverlayStore({ stateDir, sourceId: 'id', log: recorded.log })
+  const store = new OverlayStore(stateDir, 'id', recorded.log)
   return { store, ...recorded }
 }
 
