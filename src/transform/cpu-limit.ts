@@ -9,16 +9,16 @@ export interface CpuLimitOptions {
   readonly onTooMuch: () => void
 }
 
-/** On a machine that is busy with other things a job may take so many times as long by the clock. */
+/** On a busy machine a job may take this many times as long by the clock. */
 const BUSY_MACHINE = 5
-/** And a thread so long to start, and to load what it needs; usual are 30 ms. */
+/** A thread may take this long to start and to load what it needs; 30 ms are usual. */
 const START_MS = 30_000
-/** Between two looks. */
+/** Between two readings of a thread's CPU time. */
 const LEAST_LOOK_MS = 10
 
 /**
- * Says when a thread has spent too much of a CPU on its job. Time by the clock would be others' fault on a busy machine,
- * where the thread has to wait for its CPU; it is the last bound, which needs no answer of the thread.
+ * Says when a thread has spent too much CPU time on its job. On a busy machine, where the thread waits for its CPU, time
+ * by the clock would not be the job's fault; it is the last bound, which needs no answer from the thread.
  */
 export class CpuLimit implements Disposable {
   readonly #options: CpuLimitOptions

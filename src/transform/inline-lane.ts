@@ -15,18 +15,18 @@ const TURN_MS = 5
  */
 const JOB_MS = 25
 /**
- * Up to this size nothing can take so long, and nobody looks at the clock: being ready to end a job costs 0.08 ms of
+ * Up to this size no job can take so long, and none is timed: being ready to end a job costs 0.08 ms of
  * a CPU, as V8 starts a thread for it.
  */
 const TRUSTED_BYTES = 32 * 1024
-/** For so long after a job that took too long its key has its larger ones in threads. */
+/** After a job that took too long, larger ones of its key run in threads for this long. */
 const DISTRUST_MS = 10_000
 
 /** What a job came to that took too long: `run()` gives it instead of a result. */
 export const TOO_LONG = Symbol('too long')
 
 /**
- * Jobs on the event loop, one after the other, each for a bounded time: keys take turns, and nobody else on the loop
+ * Jobs on the event loop, one after the other, each for a bounded time: keys take turns, and nothing else on the loop
  * waits longer than for one job.
  *
  * What waits here is bounded by the memory for bodies, of which each holds some.
@@ -35,7 +35,7 @@ export class InlineLane {
   readonly #queue: TurnQueue
   /** Bounded by the memory for bodies, of which each job holds some. */
   readonly #waiting = new Map<number, () => void>()
-  /** Keys whose jobs took too long, and until when that is held against them. Bounded by the number of keys. */
+  /** Keys whose jobs took too long, and until when they are distrusted. Bounded by the number of keys. */
   readonly #distrusted = new Map<string, number>()
   readonly #watchdog = new Watchdog()
   #nextId = 0

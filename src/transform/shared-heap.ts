@@ -1,15 +1,15 @@
 /** A part of the heap that one job may fill. */
 export interface HeapClaim {
-  /** Whoever claims one after the other. */
+  /** Claims the heap for one job after the other. */
   readonly lane: object
   readonly heapMb: number
 }
 
 /**
- * The heap that is planned for threads, where not all of them may fill theirs at the same time: a large body has it to
+ * The heap that is planned for threads, which may not all fill theirs at the same time: a large body has it to
  * itself, and smaller ones run beside a PDF that is being read.
  *
- * Who does not fit has its place before all later ones of other lanes, so that nobody waits for ever.
+ * A claim that does not fit goes before all later ones of other lanes, so that none waits for ever.
  *
  * Invariant: what is taken never exceeds the total.
  */

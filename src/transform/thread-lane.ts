@@ -15,7 +15,7 @@ import {
 } from './transform-job.ts'
 import type { TurnQueue } from './transform-pool.ts'
 
-/** Who wants something done. */
+/** The client that a job is done for. */
 export interface JobOwner {
   /** Name of the client's key: keys take turns. */
   readonly key: string
@@ -27,7 +27,7 @@ export interface ThreadLaneOptions {
   readonly threads: number
   /** Jobs that may wait for a thread. */
   readonly maxQueue: number
-  /** Theirs, empty. */
+  /** Decides whose turn it is; must be empty. */
   readonly queue: TurnQueue
   /** Of all threads of all lanes together. */
   readonly heap: SharedHeap
@@ -44,11 +44,9 @@ export interface JobTerms {
   readonly heapMb: number
   /** Longest run, in milliseconds of a CPU; its thread ends with it. */
   readonly maxMs: number
-  /** What it fails with then. */
-  readonly onTime: () => GatewayError
-  /** It waits however many wait. */
+  /** Waits in the queue even when that is full. */
   readonly isPaidFor?: boolean
-  /** Looks at the thread that runs it from time to time, and says when that has gone too far. */
+  /** Asked from time to time whether the thread that runs it has taken too much. */
   readonly isTooMuch?: (piscina: Lane) => Promise<boolean>
 }
 
@@ -67,7 +65,7 @@ const HEAP_FLAGS = ['--max-old-space-size=0', '--max-semi-space-size=0']
 const WORKER_FILE = new URL('../../workers/transform-request.ts', import.meta.url).href
 
 /**
- * A job whose client has left may go on for as long: most end by themselves sooner, and a new thread costs 30 ms of a
+ * A job whose client has left may run on for this long: most end by themselves sooner, and a new thread costs 30 ms of a
  * CPU and the warmth of the old one.
  */
 const GRACE_MS = 250
@@ -85,15 +83,15 @@ interface PendingJob extends HeapClaim {
 }
 
 /**
- * Jobs in threads, one at a time in each. Whoever comes later waits in this queue, where a client that leaves is
- * forgotten at once, where the death of a thread strands nobody, and where one key's backlog delays another key by
- * one job. A job that takes too long, or whose client is gone, ends with its thread.
+ * Jobs in threads, one at a time in each. Later jobs wait in this queue: the job of a client that leaves is dropped at
+ * once, the death of a thread leaves the others waiting as before, and one key's backlog delays another key by one
+ * job. A job that takes too long, or whose client is gone, ends with its thread.
  */
 export class ThreadLane {
   readonly #options: ThreadLaneOptions
   /** Bounded by `maxQueue`, and the answers under way. */
   readonly #waiting = new Map<number, PendingJob>()
-  /** Of those who wait: it was their turn, but there was no heap. Bounded by them. */
+  /** Of those that wait: it was their turn, but there was not enough heap. */
   readonly #parked = new Set<PendingJob>()
   /** Bounded by the number of threads. */
   readonly #running = new Map<PendingJob, Promise<void>>()
@@ -119,7 +117,7 @@ export class ThreadLane {
    * Runs one job. Takes its bytes, and those of its answers: they may have moved to a thread afterwards.
    *
    * @throws {GatewayError} the signal's own error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL when
-   *   `maxQueue` jobs wait already, at once or for one of a key with fewer of them; that of `terms.onTime`;
+   *   `maxQueue` jobs wait already, at once or for one of a key with fewer of them; GW_TRANSFORM_TIMEOUT;
    *   GW_BODY_TOO_LARGE, GW_TRANSFORM_FAILED when its thread ends
    */
   async run(job: ThreadJob, terms: JobTerms, owner: JobOwner): Promise<ThreadResult> {
@@ -146,7 +144,7 @@ export class ThreadLane {
     }
   }
 
-  /** Refuses all who wait. */
+  /** Refuses all jobs that wait. */
   refuseWaiting(error: Error): void {
     for (const [id, pending] of this.#waiting) {
       this.#forget(id)
@@ -166,7 +164,7 @@ export class ThreadLane {
     await (await this.#piscina)?.destroy()
   }
 
-  /** The youngest of the key with most that wait, or who comes now. Answers have been paid for, and wait in any case. */
+  /** The youngest job of the key with most that wait, or the new one. Checks of answers are paid for, and wait in any case. */
   #refuseOne(key: string): void {
     const error = new GatewayError('GW_TRANSFORM_QUEUE_FULL', undefined, { retryAfterS: 1 })
     const id = this.#options.queue.evictionFor(key)
@@ -176,7 +174,6 @@ export class ThreadLane {
     pending.reject(error)
   }
 
-  /** Somebody does not wait any more. */
   #forget(id: number): void {
     const pending = this.#waiting.get(id)
     if (pending === undefined) return
@@ -194,7 +191,7 @@ export class ThreadLane {
     }
   }
 
-  /** Whose turn it is among those for whom there is heap. */
+  /** The job whose turn it is among those for which there is enough heap. */
   #next(): PendingJob | null {
     const { heap, queue } = this.#options
     for (const pending of this.#parked) {
@@ -220,7 +217,7 @@ export class ThreadLane {
     } finally {
       this.#running.delete(pending)
       this.#options.queue.charge(pending.owner.key, performance.now() - startedAt)
-      this.#options.heap.release(pending) // and whoever waits for it may begin
+      this.#options.heap.release(pending) // the next job that waits for it may begin
     }
   }
 
@@ -252,7 +249,7 @@ export class ThreadLane {
         { transferList: movedWith(owned), signal: end.signal }
       )
     } catch (cause) {
-      throw hasTakenTooMuch ? terms.onTime() : cause
+      throw hasTakenTooMuch ? new GatewayError('GW_TRANSFORM_TIMEOUT') : cause
     } finally {
       clearTimeout(grace)
       signal.removeEventListener('abort', onLeft)
@@ -275,7 +272,7 @@ export class ThreadLane {
         maxYoungGenerationSizeMb: SEMI_SPACES * semiSpaceMb
       }
     })
-    // The death of an idle thread hurts nobody: the next job starts another. Without a listener it would
+    // The death of an idle thread does no harm: the next job starts another. Without a listener it would
     // end the process.
     piscina.on('error', () => {})
     return piscina

@@ -62,7 +62,7 @@ const PDF_IDLE_MS = 2_000
 const CHECK_INLINE_CHARS = 8192
 const CHECK_INLINE_MS = 20
 
-/** What a thread ends with when its job takes too much, and by whatever fault. */
+/** What a job fails with that takes too much, and what it may fail with at all in a thread. */
 const TOO_COSTLY: readonly ErrorCode[] = ['GW_TRANSFORM_TIMEOUT', 'GW_BODY_TOO_LARGE']
 const THREAD_FAILURES: readonly ErrorCode[] = [...TOO_COSTLY, 'GW_TRANSFORM_FAILED']
 
@@ -137,16 +137,13 @@ export class TransformPool {
     this.#throwIfOver(owner.signal)
     const bytes = job.body.byteLength + answersBytesOf(job.options)
     // What attachments come to may be large, however small the body is.
-    if (job.attachments === undefined && this.#isInline(bytes, owner.key)) {
-      const result = await this.#inline.run(
-        () => convertBody(job.dialect, job.body, job.options),
-        bytes,
-        owner
-      )
+    const { attachments, dialect, body, options } = job
+    if (attachments === undefined && this.#isInline(bytes, owner.key)) {
+      const convert = (): Conversion => convertBody(dialect, body, options)
+      const result = await this.#inline.run(convert, bytes, owner)
       if (result !== TOO_LONG) return result
       this.#throwIfOver(owner.signal)
     }
-    const { attachments } = job
     const terms = this.#termsFor(bytes + (attachments === undefined ? 0 : bytesOf(attachments)))
     const result = await this.#conversions.run(job, terms, owner)
     return resultOf(result, 'converted', 'attachments-needed', 'room-needed')
@@ -160,12 +157,9 @@ export class TransformPool {
   async lint(body: Uint8Array, lint: LintOptions, owner: JobOwner): Promise<LintReport> {
     this.#throwIfOver(owner.signal)
     const bytes = body.byteLength + answersBytesOf(lint.request)
-    if (this.#isInline(bytes * LINT_SHARE, owner.key)) {
-      const report = await this.#inline.run(
-        () => lintRequest(body, lint),
-        bytes * LINT_SHARE,
-        owner
-      )
+    const cost = bytes * LINT_SHARE
+    if (this.#isInline(cost, owner.key)) {
+      const report = await this.#inline.run(() => lintRequest(body, lint), cost, owner)
       if (report !== TOO_LONG) return report
       this.#throwIfOver(owner.signal)
     }
@@ -175,8 +169,8 @@ export class TransformPool {
   }
 
   /**
-   * Checks an answer against what its client asked for. It has been paid for, so it waits however many wait, and a
-   * thread that dies of it is no verdict.
+   * Checks an answer against what its client asked for. The answer has been paid for, so it waits even when the queue is
+   * full, and the death of its thread does not count as a verdict.
    *
    * @throws {GatewayError} `signal`'s own error; GW_DRAINING after `close()`
    */
@@ -212,7 +206,6 @@ export class TransformPool {
     const terms: JobTerms = {
       heapMb: pdfHeapMb,
       maxMs: PDF_MAX_MS,
-      onTime: timedOut,
       isTooMuch: fillsMoreThan(pdfBufferBytes + body.byteLength)
     }
     try {
@@ -240,7 +233,7 @@ export class TransformPool {
     const besideMb = Math.max(0, threadHeapMb - pdfHeapMb)
     const neededMb = OWN_HEAP_MB + (bytes * HEAP_PER_BODY) / MEBIBYTE
     const heapMb = neededMb <= besideMb ? besideMb : threadHeapMb
-    return { heapMb, maxMs: timeoutMs, onTime: timedOut }
+    return { heapMb, maxMs: timeoutMs }
   }
 
   #throwIfOver(signal: AbortSignal): void {
@@ -248,7 +241,7 @@ export class TransformPool {
     if (signal.aborted) throw abortErrorOf(signal)
   }
 
-  /** Refuses who waits and who comes, lets what runs finish within `closeTimeoutMs`, then ends the threads. */
+  /** Refuses waiting and new jobs, lets running ones finish within `closeTimeoutMs`, then ends the threads. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -279,10 +272,6 @@ export class TransformPool {
   }
 }
 
-function timedOut(): GatewayError {
-  return new GatewayError('GW_TRANSFORM_TIMEOUT')
-}
-
 function answersBytesOf({ answers = [] }: RequestOptions): number {
   return answers.reduce((sum, { byteLength }) => sum + byteLength, 0)
 }
@@ -300,21 +289,21 @@ function bytesOf({ fetched, pdfs }: GotAttachments): number {
 /** Says when reading a PDF has taken too many array buffers, which a heap's limit does not count. */
 function fillsMoreThan(maxBytes: number): (lane: Lane) => Promise<boolean> {
   return async ({ threads: [thread] }) => {
-    // A thread that ends has no figures any more.
+    // A thread that has ended has no figures.
     const statistics = await thread?.getHeapStatistics().catch(() => null)
     return (statistics?.external_memory ?? 0) > maxBytes
   }
 }
 
-/** Whose turn it is among those who wait, by key. Given from above, as this folder knows nothing of admission. */
+/** Whose turn it is among the waiting jobs, by key. Given from above, as this folder knows nothing of admission. */
 export interface TurnQueue {
   push(id: number, key: string): void
-  /** False if nobody of this id waits. */
+  /** False if no job of this id waits. */
   remove(id: number): boolean
-  /** Takes out whose turn it is. */
+  /** Takes out the job whose turn it is. */
   shift(): number | null
-  /** A job of this key has taken so long; dear keys have their next turns later. */
+  /** A job of this key has taken so long; keys with costly jobs have their next turns later. */
   charge(key: string, costMs: number): void
-  /** Who may be refused in favour of one more of this key; `null` where that would be no fairer. */
+  /** The job that may be refused in favour of one more of this key; `null` where that would not be fairer. */
   evictionFor(key: string): number | null
 }

@@ -1,7 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import t from 'tap'
 import { CostQueue } from '../../src/admission/fair-queue.ts'
-import { GatewayError } from '../../src/shared/errors.ts'
 import { InlineLane, TOO_LONG } from '../../src/transform/inline-lane.ts'
 import { SharedHeap } from '../../src/transform/shared-heap.ts'
 import { type JobTerms, ThreadLane } from '../../src/transform/thread-lane.ts'
@@ -14,11 +13,7 @@ t.setTimeout(300_000)
 
 const { signal } = new AbortController()
 const owner = { key: 'one', signal }
-const TERMS: JobTerms = {
-  heapMb: 64,
-  maxMs: 60_000,
-  onTime: () => new GatewayError('GW_TRANSFORM_TIMEOUT')
-}
+const TERMS: JobTerms = { heapMb: 64, maxMs: 60_000 }
 
 t.test('in a thread', async (t) => {
   t.test('a job that takes too long ends with its thread, and the next one is done', async (t) => {
