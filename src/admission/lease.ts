@@ -65,7 +65,7 @@ export class Lease {
     return { budget: terms.budget, size, held, waiting, keepAlive: terms.keepAlive }
   }
 
-  /** Takes effect for those who wait already, too. All other limits come from the primary. */
+  /** Takes effect for requests that wait already, too. All other limits come from the primary. */
   setLimits(limits: { readonly poolTimeoutMs: number | null }): void {
     this.#poolTimeoutMs = limits.poolTimeoutMs
     this.#refuseOverdue()

@@ -31,8 +31,8 @@ const SHARE = 1 / 2
 const IDLE_SHARE = 7 / 8
 
 /**
- * What a worker's answers may hold together: half of the memory for request bodies. How long an answer becomes nobody
- * knows, and bodies that wait for memory must not wait for all of them to end. Where none waits, answers have nearly
+ * What a worker's answers may hold together: half of the memory for request bodies. The length of an answer is not known in
+ * advance, and bodies that wait for memory must not wait for all of them to end. Where none waits, answers have nearly
  * all of it: bodies that come later still find the rest, and small ones have a lane. What an upstream makes them hold for
  * a moment is never more than the half.
  */
@@ -67,7 +67,7 @@ export class AnswerBudget {
     if (heldBytes + bytes <= LANE_ANSWER_BYTES && this.#lane.isFree(bytes)) {
       return this.#lane.grow(bytes)
     }
-    // Who waits for memory is not overtaken unless there is no other way to go on.
+    // Waiting bodies are overtaken only where the answer could not go on otherwise.
     if (share <= SHARE) return this.#takeShare(bytes)
     throw new GatewayError('GW_MEMORY_FULL', `answers hold ${this.#reservedBytes} bytes`, {
       retryAfterS: RETRY_AFTER_S
@@ -120,7 +120,7 @@ export class AnswerMemory implements AnswerRoom, Disposable {
     )
   }
 
-  /** Why there is no more room; `null` while there is. */
+  /** Why room has run out; `null` while it has not. */
   get refusal(): GatewayError | null {
     return this.#refusal
   }

@@ -28,7 +28,7 @@ export interface AnswerSink {
   whenDrained(signal: AbortSignal): Promise<void>
   /** A request for this answer is on its way upstream: silence is now worth a heartbeat. */
   onSent(): void
-  /** That request is over and there may be another: nobody is at work up there, so silence is what there is to tell. */
+  /** That request is over and there may be another: the upstream is not at work, so there are no heartbeats. */
   onIdle(): void
   push(part: StreamPart): void
   /** One chunk of the upstream has been pushed: time to write. */
@@ -110,7 +110,7 @@ export interface KeptReplyOptions {
   readonly sink: AnswerSink
   /** Keeps what was pushed for later requests; never rejects and takes a bounded time. */
   readonly save: () => Promise<void>
-  /** The client has left: there is nobody to tell the end. */
+  /** The client has left: the end need not be told. */
   readonly isGone: () => boolean
 }
 
@@ -199,7 +199,7 @@ export class KeptReply extends PassingSink {
 
 /**
  * Takes one round of an answer in place of the client's sink. What the reader lets pass goes on to that; the end of
- * the round is not the end of the answer until somebody has said so.
+ * the round is not yet the end of the answer.
  */
 export class RoundSink extends PassingSink {
   readonly #reader: RoundReader

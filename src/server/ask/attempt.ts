@@ -176,7 +176,7 @@ export class Attempt implements ResponseReader, AnswerSource {
     progress.end('connect')
     sink.onSent()
     this.#firstToken ??= setTimeout(() => {
-      // Where nobody reads, nothing can come.
+      // While it is paused, nothing can come.
       if (this.#exchange.isPaused) this.#firstToken?.refresh()
       else this.#exchange.abort(new GatewayError('GW_UPSTREAM_HEADERS_TIMEOUT'))
     }, firstTokenTimeoutMs)

@@ -11,9 +11,9 @@ import {
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { Progress } from '../plane/open-turns.ts'
 
-/** Who waits for a connection, and what keeps count of it. */
+/** A request that waits for a connection, and what keeps count of that. */
 export interface PermitWait {
-  /** Who waits, and since when, for a fair share of the connections. */
+  /** The client's key, and since when it waits, for a fair share of the connections. */
   readonly waiter: AcquireOptions
   /** All waits of the request so far. */
   readonly waited: WaitClock

@@ -82,7 +82,7 @@ class AnswerRounds {
           this.#repair(report, verdict)
           break
         case 'search':
-          // Words around a search are no part of an answer in JSON.
+          // Words around a search do not belong to an answer in JSON.
           if (this.#rounds.jsonForm === null || verdict.isLast) this.#release(reader)
           if (await this.#searchFor(report, verdict.isLast)) return
       }
@@ -96,7 +96,7 @@ class AnswerRounds {
     this.#finish(report, 'length')
   }
 
-  /** An answer that can't be checked is no mistake of the model's, and is delivered. */
+  /** An answer that can't be checked is not the model's mistake, and is delivered. */
   async #problemsOf(text: string, form: JsonForm): Promise<readonly string[]> {
     const { log, requestId: reqId, signal, waiter } = this.#question
     const owner = { key: waiter.key, signal }
@@ -160,7 +160,7 @@ class AnswerRounds {
 
   /** True if the answer ends with these searches. */
   async #searchFor({ text, searches, strays, end }: RoundReport, isLast: boolean) {
-    if (this.#searches === null) throw new Error('nobody was offered a search')
+    if (this.#searches === null) throw new Error('no search was offered')
     const { isOver } = this.#searches
     const results = await this.#searches.make(searches)
     if (isLast || isOver) {

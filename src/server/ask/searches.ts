@@ -25,7 +25,7 @@ export interface RoundSearchesOptions {
 /** Answers with searches, one after the other; then the model has had enough time. */
 const MAX_ROUNDS = 5
 
-/** The searches of one answer, one at a time: `max_uses` bounds how many, and nobody searches for ever. */
+/** The searches of one answer, one at a time: `max_uses` bounds how many, MAX_ROUNDS for how long. */
 export class RoundSearches {
   readonly #options: RoundSearchesOptions
   #made = 0

@@ -55,8 +55,8 @@ export function noSuchRoute(
 }
 
 /**
- * The whole answer to bytes that are no HTTP request, or to one that never came whole: there is no route, and so no
- * dialect, to speak in.
+ * The whole answer to bytes that are not an HTTP request, or to one that never came whole: without a route there is no
+ * dialect to speak.
  */
 export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Error): string {
   const code = codeOf(cause)

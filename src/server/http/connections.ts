@@ -51,8 +51,8 @@ const SWEEP_MS = 250
  *
  * Whatever clients do or leave undone, a connection holds little memory and ends in time: requests that come at once
  * are few, an answer is read within `stallTimeoutMs` or the connection is reset with all that the system keeps of it,
- * and after a last answer the client has a moment to read it. Where there are too many, those go first that nobody
- * with a key uses.
+ * and after a last answer the client has a moment to read it. Where there are too many, those without a key go
+ * first.
  */
 export class ClientConnections {
   readonly #options: ConnectionsOptions
@@ -78,7 +78,7 @@ export class ClientConnections {
       headersTimeout: headersTimeoutMs,
       connectionsCheckingInterval: Math.min(1_000, headersTimeoutMs / 4),
       requestTimeout: 0, // bodies have deadlines of their own, which tell the client what happened
-      requireHostHeader: false, // Node's answer would pass us by; those who care check it
+      requireHostHeader: false, // Node's own answer would speak no dialect; `app.ts` checks it
       shouldUpgradeCallback: () => false // only what was cut off is "upgraded", see #requestClass
     })
     const of = (socket: Duplex, act: (connection: ClientConnection) => void): void => {
@@ -186,7 +186,7 @@ export class ClientConnections {
 
   /**
    * Ends a connection after what was written to it: our end first, then the client's. What the client goes on to send
-   * is read to nowhere, or its system would answer with a reset, before it has read the answer.
+   * is read and discarded, or its system would answer with a reset, before it has read the answer.
    */
   #end(socket: Socket, patienceMs: number, last?: string): void {
     const connection = this.#census.get(socket)
@@ -200,7 +200,7 @@ export class ClientConnections {
     if (connection.isDetached) discard(connection)
   }
 
-  /** Bytes that are no request, or headers that did not come in time. What was asked for before is still answered. */
+  /** Bytes that are not a request, or headers that did not come in time. What was asked for before is still answered. */
   #onError(error: Error, connection: ClientConnection): void {
     const { socket, answering, standing } = connection
     if (standing === 'ending') return stopIfMuch(connection) // else it may send what it likes
@@ -229,7 +229,7 @@ export class ClientConnections {
   }
 
   /**
-   * Thousands of requests fit into one read, and Node parses all of them before anybody may answer. The only way to
+   * Thousands of requests fit into one read, and Node parses all of them before the first can be answered. The only way to
    * stop it there is to call one an upgrade: it then parses no further and gives the socket away.
    */
   #requestClass(): typeof IncomingMessage {
@@ -286,7 +286,7 @@ export class ClientConnections {
   #checkUnread(connection: ClientConnection, now: number): void {
     const { answering } = connection
     if (answering === null || !answering.writableEnded || answering.writableFinished) {
-      connection.unreadSince = null // it is being made, and who makes it watches its reader
+      connection.unreadSince = null // while it is being made, its maker watches the reader
       return
     }
     connection.unreadSince ??= now

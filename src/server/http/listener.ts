@@ -7,7 +7,7 @@ export interface ListenerOptions {
   readonly host: string
   /** 0 for any: workers of a cluster get the same one, as long as one of them listens there. */
   readonly port: number
-  /** Where workers of this gateway have listened before; it is no other, whoever has died meanwhile. */
+  /** Where workers of this gateway have listened before; it stays the same, whichever of them has died. */
   readonly boundPort: number | null
   /** For each address of the host. */
   readonly createServer: () => Server
@@ -15,8 +15,8 @@ export interface ListenerOptions {
 
 /**
  * Where a worker takes connections of clients. It can be closed and opened again while clients are connected: those
- * stay, as only the listening sockets are closed. They are shared with the other workers, so that nobody who has not
- * been accepted yet is lost.
+ * stay, as only the listening sockets are closed. They are shared with the other workers, so that no client is lost
+ * that has not been accepted yet.
  */
 export class Listener {
   readonly #options: ListenerOptions

@@ -13,7 +13,7 @@ import type { DataPlane } from '../plane/data-plane.ts'
 import { requestOptionsOf } from '../turn/body.ts'
 import { type Route, sendJson } from './router.ts'
 
-/** `created` is asked for by the API and known by nobody: the day the upstream's API was first seen. */
+/** The API has `created`, which is not known: the day the upstream's API was first seen. */
 const CREATED_AT = new Date('2025-07-14T00:00:00Z')
 
 interface ListedModel {
@@ -65,7 +65,7 @@ function findListed(id: string, models: readonly ListedModel[]): ListedModel | u
 }
 
 /**
- * The model that answers in the place of one that is not listed: whoever looks a name up means to use it.
+ * The model that answers in the place of one that is not listed: a client that looks a name up means to use it.
  *
  * @throws {GatewayError} GW_MODEL_UNKNOWN
  */

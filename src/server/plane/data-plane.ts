@@ -78,7 +78,7 @@ const AUTO_WORKERS_MAX = 2
 const DEBUG_FILES_MAX = 200
 /** An idle thread is let go after this time, and its memory with it. */
 const THREAD_IDLE_MS = 30_000
-/** All requests are over by then; what still runs in a thread runs for nobody. */
+/** All requests are over by then; the result of what still runs in a thread is not wanted. */
 const THREAD_CLOSE_MS = 2_000
 
 export function createDataPlane(start: WorkerStart, surroundings: Surroundings): DataPlane {

@@ -16,7 +16,7 @@ const MAX_DRAFT_AGE_MS = 60_000
 /** Hexadecimal digits of a file's name. */
 export const NAME_DIGITS = 40
 const FILE_NAME = /^(?:[0-9a-f]{40}|(?<draft>\.[0-9a-f]{40}\.[0-9a-f-]{36}\.tmp))$/
-/** What versions before kept, which belongs to nobody and is not found any more. */
+/** What earlier versions kept, which has no owner and is not found any more. */
 const OLD_NAME = /^[0-9a-f]{28}(?:\.draft)?$/
 
 interface FoundFile {

@@ -34,7 +34,7 @@ export class OpenTurns {
 
   /**
    * Resolves when all have ended. After `timeoutMs` those that are left are ended with `error`, and after `graceMs`
-   * more nobody waits for clients that do not even read that. A later call takes the place of an earlier one, which
+   * more clients that do not read even that are no longer waited for. A later call takes the place of an earlier one, which
    * resolves at once.
    */
   async drain({ timeoutMs, graceMs, error }: DrainOptions): Promise<void> {

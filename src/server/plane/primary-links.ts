@@ -32,7 +32,7 @@ export class Credentials {
     return this.#news.problem
   }
 
-  /** Tells the primary that the upstream has suspended the account, so that nobody goes on asking. */
+  /** Tells the primary that the upstream has suspended the account, so that no worker goes on asking. */
   reportSuspended(token: string, message: string): void {
     this.#channel.send({ type: 'credential.suspended', token, message })
   }
@@ -53,7 +53,7 @@ export class Credentials {
    */
   async renew(refused: CredentialSnapshot, signal: AbortSignal): Promise<CredentialSnapshot> {
     const current = this.current()
-    if (current.token !== refused.token) return current // somebody else was first
+    if (current.token !== refused.token) return current // another request was first
     const { token } = refused
     await this.#renewals.ask(
       (requestId) => {
@@ -132,7 +132,7 @@ export class SharedCalibration {
   }
 }
 
-/** After so much silence of the primary nobody waits for its answers any more. */
+/** After so much silence of the primary its answers are no longer waited for. */
 const PATIENCE = { ms: 5_000, firstMs: 0 } as const
 
 /**
@@ -175,7 +175,7 @@ export class PrimaryPulse {
     if (!this.isSilent && this.#signs.silent(PATIENCE).length > 0) {
       this.#silence.abort(new GatewayError('GW_PRIMARY_SILENT', undefined, { retryAfterS: 5 }))
     }
-    // Nobody would read it, and it would pile up.
+    // Unread, it would pile up.
     if (!this.isSilent) {
       this.#channel.send({ type: 'worker.alive', isDebugged: inspector.url() !== undefined })
     }

@@ -3,7 +3,7 @@ import { BlockList, isIP } from 'node:net'
 type Network = readonly [network: string, prefix: number]
 
 /**
- * Networks of IPv4 that are nobody's on the public internet.
+ * Networks of IPv4 that are not part of the public internet.
  *
  * @see https://www.iana.org/assignments/iana-ipv4-special-registry
  */
@@ -50,7 +50,7 @@ const SIX_TO_FOUR_PREFIX = 16
 
 const allowed = new BlockList()
 const special = new BlockList()
-allowed.addSubnet('0.0.0.0', 0, 'ipv4') // IPv4 in IPv6 clothes (::ffff:0:0/96) counts as this
+allowed.addSubnet('0.0.0.0', 0, 'ipv4') // an IPv4-mapped IPv6 address (::ffff:0:0/96) counts as this
 allowed.addSubnet(...GLOBAL_IPV6, 'ipv6')
 allowed.addSubnet(...NAT64, 'ipv6')
 for (const network of SPECIAL_IPV6) special.addSubnet(...network, 'ipv6')
@@ -74,7 +74,7 @@ function toGroups(address: string): string {
   return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`
 }
 
-/** Endings of names that lead into somebody's own network; RFC 6761, 6762, 7686, 8375 and what is usual besides. */
+/** Endings of names that lead into private networks; RFC 6761, 6762, 7686, 8375 and what is usual besides. */
 const PRIVATE_ENDINGS: readonly string[] = [
   'localhost',
   'local',
@@ -92,8 +92,8 @@ const PRIVATE_ENDINGS: readonly string[] = [
 ]
 
 /**
- * Whether a host may be on the public internet, as far as that can be told without looking it up: for those whose name
- * somebody else resolves.
+ * Whether a host may be on the public internet, as far as that can be told without looking it up: for hosts whose name
+ * a proxy resolves.
  */
 export function mayBePublicHost(host: string, isAllowed: (address: string) => boolean): boolean {
   if (isIP(host) !== 0) return isAllowed(host)

@@ -53,7 +53,7 @@ const WHOLE_WITHIN_MS = 5_000
 const PACE_CHECK_MS = 250
 /** Room beyond what has come of a slow one; a silent one has none. */
 const SLACK_BYTES = 32 * 1024
-/** So long nobody is too slow. */
+/** No client is too slow before this. */
 const PATIENCE_MS = 1_000
 
 /**

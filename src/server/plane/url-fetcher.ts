@@ -27,11 +27,11 @@ export interface UrlFetcherOptions {
   readonly chooseProxy: ProxyChoice
 }
 
-/** Who wants a URL's content. */
+/** On whose behalf a URL is fetched. */
 export interface FetchTerms {
   /** Name of the client's key: keys take turns. */
   readonly key: string
-  /** Ends the fetch when nobody waits for it any more. */
+  /** Ends the fetch when its request has ended. */
   readonly signal: AbortSignal
   /** Hears of bytes before they are kept; a GatewayError that it throws ends the fetch. */
   readonly admit: (bytes: number) => void
@@ -54,7 +54,7 @@ class FetchRefused extends Error {}
  * `host` and `accept`.
  *
  * Each URL has connections of its own, which end with it: what a client names can hold neither a file thread (a name
- * that nobody answers for) nor a socket longer than its fetch.
+ * that is never resolved) nor a socket longer than its fetch.
  */
 export class UrlFetcher {
   readonly #options: UrlFetcherOptions
@@ -70,7 +70,7 @@ export class UrlFetcher {
   async fetch(url: string, terms: FetchTerms): Promise<FetchedContent> {
     const signal = AbortSignal.any([terms.signal, this.#closing.signal])
     const { timeoutMs } = this.#options.limits()
-    // Who waits holds the memory of its body.
+    // A waiting request holds the memory of its body.
     const patience = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
     try {
       return await this.#slots.run(terms.key, patience, () =>

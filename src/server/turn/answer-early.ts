@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ErrorReply } from '../../dialects/dialect.ts'
 import { isInCrumbs } from '../plane/paced-request.ts'
 
-/** Many clients read no answer before they have sent their body. How much of it is read to nowhere, and how long. */
+/** Many clients read no answer before they have sent their body. How much of it is read and discarded, and for how long. */
 export interface Patience {
   readonly maxBytes: number
   readonly timeoutMs: number
@@ -15,7 +15,7 @@ export const KNOWN: Patience = { maxBytes: 256 * 1024 * 1024, timeoutMs: 10_000 
 
 /**
  * Answers a request whose body may not have been read. The answer is sent whole at once, but ended only when the rest
- * of the body has been read to nowhere: the end of an answer may close the connection, and a client that is still
+ * of the body has been discarded: the end of an answer may close the connection, and a client that is still
  * sending would then see a reset instead of the answer.
  */
 export function answerEarly(
@@ -34,7 +34,7 @@ export function answerEarly(
 }
 
 /**
- * Reads the rest of a body to nowhere and then calls `onOver`. What does not come to an end loses its connection:
+ * Discards the rest of a body and then calls `onOver`. What does not come to an end loses its connection:
  * clients that have vanished say nothing, and would keep it for ever.
  */
 export function discardRest(
@@ -70,7 +70,7 @@ const BYTES_A_TICK = 400 * 1024
 const MIN_SHARE_BYTES = 64 * 1024
 
 /**
- * How fast what nobody wants is read: clients who send as fast as they can would otherwise have the event loop read
+ * How fast unwanted bytes are read: clients that send as fast as they can would otherwise have the event loop read
  * for them alone. Each may send a share, and then waits until it is its turn again; one that is alone is soon through.
  */
 class DiscardPace {

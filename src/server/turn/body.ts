@@ -62,7 +62,7 @@ export interface AttachmentPlane {
   readonly config: () => Pick<Config, 'fetch'>
 }
 
-/** Attachments of one request that are fetched; more is no conversation any more. */
+/** Attachments of one request that are fetched; a conversation needs no more. */
 const MAX_URLS = 20
 
 /**
@@ -162,7 +162,7 @@ const STEP_BYTES = 256 * 1024
 /** Content is held as base64. */
 const BASE64_FACTOR = 4 / 3
 
-/** Makes room beside a body for what is fetched, before it is kept: nobody knows how much it will be. */
+/** Makes room beside a body for what is fetched, before it is kept: its size is not known in advance. */
 function admitInto(room: BodyRoom, bodyBytes: number): FetchTerms['admit'] {
   let fetchedBytes = 0
   let admittedBytes = 0

@@ -127,7 +127,7 @@ export class TurnDebug {
     }) // cannot reject
   }
 
-  /** A client that left before it had its answer is no failure of anything: 499. */
+  /** A client that left before it had its answer (499) is not a failure. */
   #isWanted(error: GatewayError | null): boolean {
     return this.#mode === 'all' || (error !== null && error.status !== 499)
   }

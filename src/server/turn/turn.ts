@@ -104,7 +104,7 @@ export class Turn {
       return null
     } catch (cause) {
       const error = asGatewayError(cause)
-      this.#memory?.release() // it may take its client 10 s to be through with a body that nobody reads
+      this.#memory?.release() // its client may take 10 s to send the rest of a body that is discarded
       this.#debug?.noteFailure(error)
       this.#answerError(error)
       return error
@@ -164,7 +164,7 @@ export class Turn {
     return { dialect, body, memory, key }
   }
 
-  /** Body → payload. When this returns, nobody holds the body any more. */
+  /** Body → payload. When this returns, the body is no longer referenced. */
   async #convert(body: ClientBody) {
     const { plane } = this.#options
     const { memory } = body

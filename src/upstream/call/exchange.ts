@@ -22,7 +22,7 @@ export interface ExchangeRequest {
   readonly bodyTimeoutMs: number
 }
 
-/** Who reads the answer. Exactly one of `onEnd` and `onError` is called, and nothing after it. */
+/** The reader of an answer. Exactly one of `onEnd` and `onError` is called, and nothing after it. */
 export interface ResponseReader {
   /** The request is being written to an open connection. */
   onSent(): void
@@ -88,7 +88,7 @@ export class Exchange {
 
   /** Stops reading, so that a slow client slows the upstream down. At any time: also before there is a connection. */
   pause(): void {
-    if (this.#phase === 'over') return // by now the connection may serve somebody else
+    if (this.#phase === 'over') return // by now the connection may serve another request
     this.#isPaused = true
     this.#flow?.pause()
   }
@@ -201,7 +201,7 @@ export class Exchange {
     })
   }
 
-  /** Ends an answer in whose body nothing comes any more. Where nobody reads, nothing can come. */
+  /** Ends an answer in whose body nothing comes any more. While it is paused, nothing can come. */
   #awaitMore(connection: Connection): void {
     const { bodyTimeoutMs } = this.#options.request
     this.#silence = setTimeout(() => {

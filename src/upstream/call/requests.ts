@@ -123,7 +123,7 @@ export interface RequestPayloadOptions {
 
 /**
  * A request's payload for as long as it may have to be sent again: until the first part of its answer, unless it is
- * kept. Answers run for minutes and dozens of them at once, so nobody else may keep a reference to the bytes.
+ * kept. Answers run for minutes and dozens of them at once, so nothing else may keep a reference to the bytes.
  */
 export class RequestPayload {
   readonly #memory: PayloadMemory
@@ -197,7 +197,7 @@ export class RequestPayload {
     return true
   }
 
-  /** Lets it go. The memory of its bytes is freed once nobody reads them any more, perhaps a socket. */
+  /** Lets it go. The memory of its bytes is freed once the last reader, perhaps a socket, is done with them. */
   drop(): void {
     this.#bytes = null
     this.#memory.shrinkToKept()

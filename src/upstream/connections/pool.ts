@@ -307,7 +307,7 @@ function isRefusal(cause: unknown): boolean {
 export interface PoolMetricsOptions {
   readonly pool: Pick<ConnectionPool, 'stats'>
   readonly metrics: Metrics
-  /** The worker's slot, or who else has a pool. */
+  /** The worker's slot, or `control` for the primary's. */
   readonly owner: string
 }
 

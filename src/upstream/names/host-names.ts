@@ -29,7 +29,7 @@ interface Known {
   retryAt: number
 }
 
-/** One look-up that is under way, for all who want the same name. */
+/** One look-up that is under way, for all callers that want the same name. */
 interface Running {
   readonly found: Promise<readonly HostAddress[]>
   readonly abort: AbortController
@@ -50,7 +50,7 @@ export function upstreamNames(servers: readonly string[]): HostNames {
 }
 
 /**
- * The names of the upstream's hosts and of proxies: asked once for all who want the same, remembered for seconds, and
+ * The names of the upstream's hosts and of proxies: asked once for all callers, remembered for seconds, and
  * the last good answer kept for a day, so that name servers that fail do not cut off a gateway that works.
  *
  * ```

@@ -54,7 +54,7 @@ export interface ProxyFailureContext {
 
 /**
  * Says what went wrong with a proxy and which setting to change: its address and the upstream's are for the log alone,
- * its credentials for nobody. Any cause that is not a failure of a connection is returned as it is.
+ * its credentials are told nowhere. Any cause that is not a failure of a connection is returned as it is.
  */
 export function toProxyFailure(cause: unknown, context: ProxyFailureContext): unknown {
   if (cause instanceof ProxyRefusal) {
