@@ -69,14 +69,15 @@ t.test('a worker that is still loading when the gateway stops is not waited for'
 })
 
 t.test(
-  'a worker keeps what it has compiled while nobody asks, and its heap is as planned',
+  'a worker keeps what it has compiled while nobody asks, makes what it needs young, and its heap is as planned',
   async (t) => {
     const plan = planMemory(512 * 1024 * 1024, { workers: 2, threads: 1 })
     const { oldSpaceMb, semiSpaceMb } = plan.worker
     const wanted = [
       `--max-old-space-size=${oldSpaceMb}`,
       `--max-semi-space-size=${semiSpaceMb}`,
-      '--no-memory-reducer'
+      '--no-memory-reducer',
+      '--no-allocation-site-pretenuring'
     ]
     const text = `process.exit(process.execArgv.join() === '${wanted.join()}' ? 3 : 4)`
     setUpForks(`${t.testdir({ 'worker.cjs': text })}/worker.cjs`, plan, 1)
