@@ -88,8 +88,8 @@ export class FairQueue {
 
   /** The waiter whose turn it is. */
   peek(): WaiterHead | null {
-    const line = this.#ring.first?.item
-    return line === undefined ? null : toHead(line, line.waiters.first)
+    const waiter = this.#ring.first?.item.waiters.first?.item
+    return waiter === undefined ? null : toHead(waiter)
   }
 
   /** Takes out the waiter whose turn it is. */
@@ -133,32 +133,32 @@ export class FairQueue {
   /** The first `limit` waiters in the order in which they will have their turns. */
   heads(limit: number): readonly WaiterHead[] {
     const heads: WaiterHead[] = []
-    let round: { readonly line: Line; readonly waiter: Place<Waiter> | null }[] = []
-    for (let place = this.#ring.first; place !== null && round.length < limit; place = place.next)
-      round.push({ line: place.item, waiter: place.item.waiters.first })
-    while (round.length > 0 && heads.length < limit) {
-      for (const { line, waiter } of round) {
-        const head = toHead(line, waiter)
-        if (head !== null && heads.length < limit) heads.push(head)
-      }
-      round = round
-        .map(({ line, waiter }) => ({ line, waiter: waiter?.next ?? null }))
-        .filter(({ waiter }) => waiter !== null)
+    for (const waiter of this.#inTurn()) {
+      if (heads.length >= limit) break
+      heads.push(toHead(waiter))
     }
     return heads
   }
 
   /** All waiters in the order of their turns, as long as nothing changes meanwhile. */
   *ids(): Generator<number, void, undefined> {
-    let round: (Place<Waiter> | null)[] = []
-    for (let place = this.#ring.first; place !== null; place = place.next)
-      round.push(place.item.waiters.first)
+    for (const { id } of this.#inTurn()) yield id
+  }
+
+  *#inTurn(): Generator<Waiter, void, undefined> {
+    let round: Place<Waiter>[] = []
+    for (let place = this.#ring.first; place !== null; place = place.next) {
+      const { first } = place.item.waiters
+      if (first === null) continue
+      yield first.item
+      round.push(first)
+    }
     while (round.length > 0) {
-      const next: (Place<Waiter> | null)[] = []
-      for (const place of round) {
+      const next: Place<Waiter>[] = []
+      for (const { next: place } of round) {
         if (place === null) continue
-        yield place.item.id
-        next.push(place.next)
+        yield place.item
+        next.push(place)
       }
       round = next
     }
@@ -187,8 +187,8 @@ export class FairQueue {
   }
 }
 
-function toHead(line: Line, waiter: Place<Waiter> | null): WaiterHead | null {
-  return waiter === null ? null : { key: line.key, at: waiter.item.at, served: line.served }
+function toHead({ line, at }: Waiter): WaiterHead {
+  return { key: line.key, at, served: line.served }
 }
 
 /** An item's place in an `OrderedList`; what `remove()` takes. */

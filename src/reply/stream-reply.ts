@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { byteLengthOf, glue, type Written } from '../dialects/answer/output-text.ts'
 import { type AnswerWriter, SseHeaders } from '../dialects/answer/answer-writer.ts'
 import type { StreamPart } from '../dialects/answer/stream-part.ts'
-import { GatewayError } from '../shared/errors.ts'
+import { GatewayError, unlessAborted } from '../shared/errors.ts'
 import type { AnswerSink, AnswerSource } from './sinks.ts'
 
 export interface StreamReplyOptions {
@@ -59,16 +59,7 @@ export class StreamReply implements AnswerSink {
 
   async whenDrained(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    if (this.#drain === null) return
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const onAbort = (): void => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
-    void this.#drain.promise.then(resolve) // never rejects
-    try {
-      await promise
-    } finally {
-      signal.removeEventListener('abort', onAbort)
-    }
+    if (this.#drain !== null) await unlessAborted(this.#drain.promise, signal)
   }
 
   onSent(): void {

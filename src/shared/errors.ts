@@ -286,3 +286,23 @@ export function abortErrorOf(signal: AbortSignal, detail?: string): GatewayError
     ? reason
     : new GatewayError('GW_CLIENT_CLOSED', detail, { cause: reason })
 }
+
+/** What the promise gives, unless the signal aborts first. @throws the signal's reason, after `onGivenUp` was called */
+export async function unlessAborted<T>(
+  promise: Promise<T>,
+  signal: AbortSignal,
+  onGivenUp: () => void = () => {}
+): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => {
+    reject(signal.reason)
+    onGivenUp()
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) onAbort()
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}

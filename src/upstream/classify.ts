@@ -26,7 +26,7 @@ export function classifyFailure(cause: unknown, context: FailureContext): Gatewa
   const ours = flattenCauses(cause).find((error) => error instanceof GatewayError)
   if (ours !== undefined) return ours
   const found = findKind(cause, phase)
-  if (found !== null) return describe(found.kind, found.code, { cause, context })
+  if (found !== null) return describe(found, cause, context)
   return new GatewayError('GW_INTERNAL', `unknown failure of an upstream call (${phase})`, {
     cause
   })
@@ -99,12 +99,11 @@ const PHASE_NAMES = {
   answering: 'while reading the answer'
 } as const satisfies Record<CallPhase, string>
 
-interface Failure {
-  readonly cause: unknown
-  readonly context: FailureContext
-}
-
-function describe(kind: FailureKind, code: string, { cause, context }: Failure): GatewayError {
+function describe(
+  { kind, code }: { readonly kind: FailureKind; readonly code: string },
+  cause: unknown,
+  context: FailureContext
+): GatewayError {
   const entry = FailureKinds[kind]
   const { origin } = new URL(context.url)
   const where = [code, PHASE_NAMES[context.phase]].filter((part) => part !== '').join(', ')

@@ -1,3 +1,5 @@
+import { unlessAborted } from '../../shared/errors.ts'
+
 /** The fetches of one key; those that wait are in the order of arrival. */
 interface Line {
   held: number
@@ -41,16 +43,13 @@ export class FetchSlots {
     signal.throwIfAborted()
     const line = this.#lines.get(key) ?? { held: 0, waiting: new Set() }
     this.#lines.set(key, line)
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const onAbort = (): void => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    line.waiting.add(resolve)
+    this.#letIn()
+    await unlessAborted(promise, signal, () => {
       line.waiting.delete(resolve)
       this.#forget(key, line)
-      reject(signal.reason)
-    }
-    line.waiting.add(resolve)
-    signal.addEventListener('abort', onAbort, { once: true })
-    this.#letIn()
-    await promise.finally(() => signal.removeEventListener('abort', onAbort))
+    })
     return line
   }
 

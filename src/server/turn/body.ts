@@ -27,10 +27,11 @@ export interface ClientBody {
  */
 export async function convertClientBody(
   plane: DataPlane,
-  { dialect, body, memory, key }: ClientBody,
+  client: ClientBody,
   signal: AbortSignal
 ): Promise<ConvertedRequest> {
-  const answers = await referencedAnswers(plane, { dialect, body, key, memory })
+  const { dialect, body, memory, key } = client
+  const answers = await referencedAnswers(plane, client)
   const job: ConvertJob = {
     type: 'convert',
     dialect,
@@ -202,24 +203,15 @@ async function fetchAll(
   }
 }
 
-interface ReadRequest {
-  readonly dialect: DialectName
-  readonly body: Uint8Array
-  /** Name of the client's key: only what was kept for it is found. */
-  readonly key: string
-  /** What is held for the body; grows by what is found. */
-  readonly memory: BodyRoom
-}
-
 /**
  * The earlier answers that a body refers to by id, instead of repeating parts of them; for `RequestOptions.answers`.
- * Most bodies refer to nothing, which costs a search through their bytes. Waits for memory as a body of that size does.
+ * Only what was kept for the same key is found. Most bodies refer to nothing, which costs a search through their bytes. Waits for memory as a body of that size does.
  *
  * @throws {GatewayError} GW_BODY_TOO_LARGE, GW_MEMORY_FULL when body and answers are too much together.
  */
 export async function referencedAnswers(
   plane: Pick<DataPlane, 'items' | 'config'>,
-  { dialect, body, key, memory }: ReadRequest
+  { dialect, body, key, memory }: Omit<ClientBody, 'memory'> & { readonly memory: BodyRoom }
 ): Promise<readonly Uint8Array[]> {
   const ids = Dialects[dialect].itemReferencesOf?.(body) ?? []
   if (ids.length === 0) return []

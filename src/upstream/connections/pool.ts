@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Metrics } from '../../observe/metrics.ts'
-import { codeOf } from '../../shared/errors.ts'
+import { codeOf, unlessAborted } from '../../shared/errors.ts'
 import { HostNames } from '../names/host-names.ts'
 import { addressOf, type ProxyChoice } from '../proxy/proxy.ts'
 import { type CloseReason, Connection, NOTICE_GRACE_MS } from './connection.ts'
@@ -244,19 +244,9 @@ export class ConnectionPool {
   #makeRoom(signal: AbortSignal): Promise<void> {
     const oldest = this.#idle.shift()
     if (oldest !== undefined) void this.#close(oldest, 'excess_idle') // its going wakes a waiter
-    return new Promise((resolve, reject) => {
-      const onRoom = (): void => {
-        signal.removeEventListener('abort', onAbort)
-        resolve()
-      }
-      const onAbort = (): void => {
-        this.#roomWaiters.delete(onRoom)
-        reject(signal.reason)
-      }
-      this.#roomWaiters.add(onRoom)
-      signal.addEventListener('abort', onAbort, { once: true })
-      if (signal.aborted) onAbort()
-    })
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#roomWaiters.add(resolve)
+    return unlessAborted(promise, signal, () => this.#roomWaiters.delete(resolve))
   }
 
   #onClosed(connection: Connection, reason: CloseReason): void {

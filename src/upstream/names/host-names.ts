@@ -6,7 +6,7 @@ import {
   type NameLookup,
   NameUnresolved
 } from './name-lookup.ts'
-import { codeOf } from '../../shared/errors.ts'
+import { codeOf, unlessAborted } from '../../shared/errors.ts'
 
 /** An answer is used again for as long as its servers allow, but within these bounds: containers move. */
 const MIN_FRESH_MS = 1_000
@@ -172,24 +172,6 @@ export class HostNames {
     } finally {
       clearTimeout(timer)
     }
-  }
-}
-
-async function unlessAborted<T>(
-  promise: Promise<T>,
-  signal: AbortSignal,
-  onGivenUp: () => void = () => {}
-): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>()
-  const onAbort = (): void => {
-    reject(signal.reason)
-    onGivenUp()
-  }
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
   }
 }
 
