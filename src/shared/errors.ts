@@ -1,11 +1,11 @@
-/** Whose fault a failure is; it counts in that side's error rate. */
+/** The side at fault; a failure counts in that side's error rate. */
 export type ErrorSource = 'downstream' | 'upstream' | 'internal'
 
 /** Whether the same request may be sent again: never, or only if the upstream has not answered a byte. */
 export type RetryRule = 'never' | 'if-unanswered'
 
 /**
- * What kinds of failure there are: of each the HTTP status, which a dialect may refine, and whose fault it is. The
+ * What kinds of failure there are: of each the HTTP status, which a dialect may refine, and the side at fault. The
  * dialects have words for kinds, not for codes.
  */
 const ErrorKinds = {

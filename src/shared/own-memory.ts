@@ -13,7 +13,7 @@ export function ownsMemory(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> 
   return isWhole && buffer instanceof ArrayBuffer && !buffer.detached
 }
 
-/** Frees their memory now instead of with the next garbage collection, if it is theirs alone. */
+/** Frees the memory of these bytes now instead of with the next garbage collection, if nothing else is in it. */
 export function freeMemory(bytes: Uint8Array): void {
   if (ownsMemory(bytes)) bytes.buffer.transfer(0)
 }

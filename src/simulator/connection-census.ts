@@ -33,7 +33,7 @@ interface Connection {
 /**
  * Counts connections and requests as the upstream sees them: each socket from its accept to its close.
  *
- * Those who only ask for the statistics are taken out again, `max` included. `maxIdle` counts moments:
+ * Connections that only ask for the statistics are taken out again, `max` included. `maxIdle` counts moments:
  * a client that closes a connection right after an answer is still seen idle for that moment.
  */
 export class ConnectionCensus {

@@ -150,7 +150,7 @@ export class TokenIssuer {
   }
 }
 
-/** What a request says about who sends it. */
+/** What a request says of its sender. */
 export interface Credential {
   /** The bearer token, empty when there is none. */
   readonly token: string
@@ -170,7 +170,7 @@ const SPECIAL_TOKENS: Readonly<Record<string, Refusal>> = {
   'quota-token': FAULTS.quota
 }
 
-/** Whether a caller may call at all, whatever it asks for. */
+/** Refuses a caller whose token is not good for any operation. */
 export function checkToken(credential: Credential): Refusal | null {
   const { token } = credential
   if (token === '') return forbidden('Missing Authentication Token')

@@ -22,7 +22,7 @@ export interface Refusal {
 
 const IMPROPER = 'Improperly formed request.'
 
-/** Of a broken rule. Without a message it explains nothing, as for most violations of the shape (kiro-protocol §4.14). */
+/** A broken rule. The usual message explains nothing, as for most violations of the shape (kiro-protocol §4.14). */
 export function improper(
   rule: RuleId,
   violation: string,

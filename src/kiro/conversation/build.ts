@@ -32,7 +32,7 @@ export interface PayloadOptions {
   readonly reasoning: ReasoningPlan
   readonly toolDescriptionMaxLength: number
   readonly maxTools: number
-  /** What the client's session is known by; without it the first user text stands in. */
+  /** Identifies the client's session; without it the first user text does. */
   readonly sessionKey: string | undefined
   readonly repairs: Repairs
 }
@@ -279,8 +279,8 @@ export function thinkingPrefix(budgetTokens: number): string {
 }
 
 /**
- * Keeps the newest images that the upstream takes: none for a model without eyes, else ten. A note stands
- * where one was, so that neither model nor user is left guessing.
+ * Keeps the newest images that the upstream takes: none for a model that takes no images, else ten. A note tells model
+ * and user where images were left out.
  */
 export function limitImages(
   messages: readonly Message[],

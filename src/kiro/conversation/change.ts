@@ -26,7 +26,7 @@ export interface FollowUp {
 /**
  * The payload of the next round: the current message, the model's answer and a new current message behind it.
  * Keeps the invariants H1–H9 of kiro-protocol §4.7, whatever the model said: tools stay with the current message,
- * calls of tools that are not on offer become words, ids are made such that the upstream takes them.
+ * calls of tools that are not on offer become words, ids get a form that the upstream takes.
  */
 export function addFollowUp(payload: UpstreamPayload, followUp: FollowUp): UpstreamPayload {
   const { conversationState: state } = payload

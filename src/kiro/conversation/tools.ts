@@ -30,7 +30,7 @@ const NO_TOOLS: OfferedTools = {
 export interface OfferToolsOptions {
   readonly tools: readonly ToolDefinition[]
   readonly choice: ToolChoice
-  /** Whose calls say which tools matter when there are too many. */
+  /** Their calls tell which tools matter when there are too many. */
   readonly messages: readonly Message[]
   readonly maxTools: number
   /** Longer descriptions move to the system text. */
@@ -154,7 +154,7 @@ export function limitTools(
   return { kept: tools.filter((tool) => offered.has(tool)), left }
 }
 
-/** Names in lower case and how much they matter: the less, the more. */
+/** Names in lower case with their rank: the lowest matters most. */
 function rankNames(choice: ToolChoice, messages: readonly Message[]): ReadonlyMap<string, number> {
   const ranks = new Map<string, number>()
   const add = (name: string): void => {

@@ -150,7 +150,7 @@ const MAX_SUGGESTIONS = 3
 /** Longer names are cut before they are compared or shown. */
 const MAX_COMPARED_CHARS = 64
 
-/** Who stands in for a Claude model whose family the catalogue lacks. */
+/** The order in which families stand in for a Claude family that the catalogue lacks. */
 const FALLBACK_FAMILIES = ['sonnet', 'opus', 'haiku', 'fable']
 
 /**
@@ -255,7 +255,7 @@ const SUFFIX = /-(thinking|agentic)$/i
 
 const FAMILY = '(haiku|sonnet|opus|fable)'
 
-/** kiro-protocol §7.2, in its order: what a spelling looks like, and the upstream's own. The first that matches decides. */
+/** Spellings and what the upstream writes for them, in the order of kiro-protocol §7.2; the first that matches decides. */
 const SPELLINGS: readonly (readonly [RegExp, string])[] = [
   [`${FAMILY}-(\\d+)-(\\d{1,2})(-1m)?(?:-\\d+|-latest)?`, 'claude-$1-$2.$3$4'],
   [`${FAMILY}-(\\d+)(-1m)?(?:-\\d{8}|-latest)?`, 'claude-$1-$2$3'],

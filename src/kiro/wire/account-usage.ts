@@ -11,7 +11,7 @@ export interface Allowance {
   readonly limit: number
 }
 
-/** What an account has used of what it may use (kiro-protocol §9.8); nothing that tells whose it is. */
+/** What an account has used of what it may use (kiro-protocol §9.8); nothing that identifies the account. */
 export interface AccountUsage {
   readonly plan: string | null
   /** Milliseconds since the epoch. */

@@ -3,7 +3,7 @@ import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from '../../shared/json.ts'
 
 /**
- * What the upstream says, one frame at a time (kiro-protocol §5.3). Events that nothing here acts on are
+ * One frame of an answer, typed (kiro-protocol §5.3). Events that are not acted on are
  * `ignored` with their type, so that they can be counted.
  */
 export type UpstreamEvent =

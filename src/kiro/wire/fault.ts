@@ -3,9 +3,9 @@ import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../.
 import type { UpstreamEvent } from './event.ts'
 import { type FaultFacts, judgeFault, type Remedy, statusOfType } from './fault-table.ts'
 
-/** What is looked at to tell what a refusal means. */
+/** This much of a refusal is read to find out what it means. */
 const MAX_READ_CHARS = 2000
-/** What clients and logs are told of it. Its longest known message has some 300 characters. */
+/** What clients and logs are told of it. The longest known message has about 300 characters. */
 const MAX_MESSAGE_CHARS = 400
 const MAX_RETRY_AFTER_S = 86_400
 
@@ -214,7 +214,7 @@ export function cut(text: string, maxLength: number): string {
   return text.length <= maxLength ? text : `${text.slice(0, maxLength - 1)}…`
 }
 
-/** Names of tools and models have at most this many characters; a longer passage in quotation marks is text of people. */
+/** Names of tools and models have at most this many characters; a longer passage in quotation marks is a user's text. */
 const MAX_QUOTED_CHARS = 64
 
 /** As AWS words it: the value is the client's, whatever its length, and may itself hold quotation marks. */

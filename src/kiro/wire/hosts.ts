@@ -170,8 +170,8 @@ export function generationHeaders(
 }
 
 /**
- * Headers that say who calls, for every operation. A key or an identity provider's token without its `TokenType` is
- * taken for an ordinary one and refused.
+ * Headers that identify the caller, for every operation. A key or an identity provider's token without its
+ * `TokenType` is taken for an ordinary one and refused.
  */
 export function bearerHeaders(
   snapshot: Pick<CredentialSnapshot, 'token' | 'tokenType'>,

@@ -67,12 +67,12 @@ interface UpstreamToolResult {
   readonly status: 'success' | 'error'
 }
 
-/** Members whose text says how a request is built, and nothing of what people wrote. */
+/** Members whose text says how a request is built, and holds nothing that a user wrote. */
 const STRUCTURE = new Set(
   'conversationId chatTriggerType modelId origin format toolUseId name status'.split(' ')
 )
 
-/** A longer value would be text of people under the name of a structure. */
+/** A longer value would be a user's text under a structural name. */
 const MAX_STRUCTURE_CHARS = 128
 const MAX_KEY_CHARS = 64
 
@@ -86,7 +86,7 @@ export function outlineOf(value: unknown): unknown {
 
 interface Place {
   readonly key: string
-  /** In a schema texts are keywords, but for the descriptions; in the arguments of a call none is, whatever its name. */
+  /** In a schema, texts other than descriptions are keywords; in the arguments of a call no text is. */
   readonly area: 'payload' | 'schema' | 'words'
 }
 
@@ -106,7 +106,7 @@ function outline(value: unknown, place: Place): unknown {
   )
 }
 
-/** Whether a key is a name, as of a parameter. Arguments may have other keys: text of people. */
+/** Whether a key is a name, as of a parameter. Arguments may have other keys, written by users. */
 function isStructural(key: string, { area }: Place): boolean {
   return key.length <= MAX_KEY_CHARS && (area !== 'words' || NAME.test(key))
 }
