@@ -99,14 +99,14 @@ async function startAttempt(
   question: UpstreamQuestion,
   { way, attempt, invocationId }: AttemptPlan
 ): Promise<Attempt> {
-  const { plan, payload, room, sink, progress, signal } = question
+  const { plan, payload, room } = question
   const { upstream } = plane.config()
-  const { snapshot } = way
+  const { snapshot, host, approach } = way
   const request = generationRequest({
     payload: payload.bytes,
     snapshot,
-    host: way.host,
-    approach: way.approach,
+    host,
+    approach,
     userAgent: upstream.userAgent,
     invocationId,
     attempt,
@@ -115,21 +115,15 @@ async function startAttempt(
   })
   const permit = await acquirePermit(plane, question)
   const { models } = plane.catalogue()
+  const contextWindowOf = (id: string) => findModel(models, id)?.maxInputTokens
   return new Attempt({
+    ...question,
     pool: plane.pool,
     permit,
     request,
-    payload,
     token: snapshot.token,
-    parts: new PartReader(plan, {
-      contextWindowOf: (id) => findModel(models, id)?.maxInputTokens,
-      room
-    }),
-    room,
-    sink,
-    progress,
-    firstTokenTimeoutMs: upstream.firstTokenTimeoutMs,
-    signal
+    parts: new PartReader(plan, { contextWindowOf, room }),
+    firstTokenTimeoutMs: upstream.firstTokenTimeoutMs
   })
 }
 

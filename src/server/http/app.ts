@@ -42,7 +42,7 @@ export function createApp(options: AppOptions): RequestListener {
       if (match === null) throw noSuchRoute(router, request, response)
       const { route, params } = match
       if (route.isOpen !== true) {
-        keyName = current.authenticator.check(request.headers).keyName
+        keyName = current.authenticator.check(request.headers)
         connections.vouch(request.socket)
       }
       await route.serve({ request, response, requestId, keyName, params })

@@ -3,15 +3,11 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import { isIPv4 } from 'node:net'
 import { GatewayError } from '../../shared/errors.ts'
 
-/** Who is calling: a name of the key, the same in all workers and after every start, from which the key can't be told. */
-export interface Caller {
-  readonly keyName: string
-}
-
 /** Of a key's digest: enough that no other key has the name, since what is kept for a client is kept under it. */
 const NAME_BYTES = 16
 
-const ANYONE: Caller = { keyName: 'anyone' }
+/** The name of clients where there are no keys. */
+const ANYONE = 'anyone'
 
 /**
  * Checks client keys in constant time: each is compared, as a digest, with every configured one, so that
@@ -28,12 +24,13 @@ export class Authenticator {
   }
 
   /**
+   * Gives a name of the client's key, the same in all workers and after every start, from which the key can't be told.
    * Takes `x-api-key` and `authorization: Bearer`, either or both; one good key is enough, as clients send both
    * when both are configured.
    *
    * @throws {GatewayError} GW_KEY_MISSING, also for foreign web pages and names where there are no keys; GW_KEY_INVALID
    */
-  check(headers: IncomingHttpHeaders): Caller {
+  check(headers: IncomingHttpHeaders): string {
     if (this.#digests.length === 0) {
       if (this.#isForeignPage(headers))
         throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_PAGE)
@@ -47,7 +44,7 @@ export class Authenticator {
       const digest = digestOf(key)
       let isKnown = false
       for (const known of this.#digests) isKnown = timingSafeEqual(digest, known) || isKnown
-      if (isKnown) return { keyName: digest.toString('hex', 0, NAME_BYTES) }
+      if (isKnown) return digest.toString('hex', 0, NAME_BYTES)
     }
     throw new GatewayError('GW_KEY_INVALID')
   }
