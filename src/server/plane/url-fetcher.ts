@@ -3,7 +3,7 @@ import { isIP, type Socket } from 'node:net'
 import type { FetchedContent } from '../../dialects/request/attachments.ts'
 import { sniffFormat } from '../../dialects/request/documents.ts'
 import { ByteBlocks } from '../../shared/own-memory.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { GatewayError, unlessAborted } from '../../shared/errors.ts'
 import { openSocket } from '../../upstream/connections/open-socket.ts'
 import type { HostAddress, NameLookup } from '../../upstream/names/name-lookup.ts'
 import { addressOf, type Proxy, type ProxyChoice } from '../../upstream/proxy/proxy.ts'
@@ -129,7 +129,8 @@ export class UrlFetcher {
   }
 
   /** Addresses in the URL itself are not looked up, and names behind a proxy not by us, so both are checked here. */
-  #check({ protocol, hostname, username, password }: URL, proxy: Proxy | null): void {
+  #check(url: URL, proxy: Proxy | null): void {
+    const { protocol, username, password } = url
     if (protocol !== 'http:' && protocol !== 'https:') {
       throw new FetchRefused('only http and https URLs are fetched')
     }
@@ -137,7 +138,7 @@ export class UrlFetcher {
       throw new FetchRefused('URLs with credentials are not fetched')
     }
     const { isAllowedAddress } = this.#options
-    const host = hostname.replace(/^\[|\]$/g, '')
+    const { host } = addressOf(url)
     const isPublic =
       proxy === null
         ? isIP(host) === 0 || isAllowedAddress(host)
@@ -157,18 +158,13 @@ export class UrlFetcher {
       resolveHost: (host, ended) => this.#resolve(host, proxy, ended),
       tlsSessions: new Map()
     })
-    const onAbort = (): void => attempt.giveUp()
-    signal.addEventListener('abort', onAbort, { once: true })
-    if (signal.aborted) onAbort()
     try {
-      return await attempt.ready
+      return await unlessAborted(attempt.ready, signal, attempt.giveUp)
     } catch (cause) {
       attempt.giveUp()
       if (!(cause instanceof GatewayError)) throw cause
       // Its message is for the operator, and names the proxy.
       throw new FetchRefused(`it could not be reached through the proxy of ${proxy?.setting}`)
-    } finally {
-      signal.removeEventListener('abort', onAbort)
     }
   }
 
