@@ -110,28 +110,18 @@ export function resultOf<T extends ThreadResult['type']>(
   result: ThreadResult,
   ...types: readonly T[]
 ): Extract<ThreadResult, { type: T }> {
-  if (isOf(result, types)) return result
+  const isOf = (one: ThreadResult): one is Extract<ThreadResult, { type: T }> =>
+    types.some((type) => type === one.type)
+  if (isOf(result)) return result
   if (result.type === 'refused') throw GatewayError.ofData(result.error)
   throw new Error(`a job gave a result of another one: ${result.type}`)
 }
 
-function isOf<T extends ThreadResult['type']>(
-  result: ThreadResult,
-  types: readonly T[]
-): result is Extract<ThreadResult, { type: T }> {
-  return types.some((type) => type === result.type)
-}
-
 /** A bug in a conversion, or the end of its thread: it has one job at a time, so that is what took too much. */
 export function transformFailed(cause: unknown): GatewayError {
-  if (isHeapFull(cause)) return tooCostly()
+  if (codeOf(cause) === 'ERR_WORKER_OUT_OF_MEMORY') return tooCostly() // its heap was full
   const detail = cause instanceof Error ? cause.message : undefined
   return new GatewayError('GW_TRANSFORM_FAILED', detail, { cause })
-}
-
-/** Whether a thread has ended because its heap was full. */
-export function isHeapFull(cause: unknown): boolean {
-  return codeOf(cause) === 'ERR_WORKER_OUT_OF_MEMORY'
 }
 
 /** The body in a buffer of its own, which can be moved: small reads share the buffer of a pool. */
