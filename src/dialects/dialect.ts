@@ -85,9 +85,9 @@ export function dialectOfBody(body: JsonObject): DialectName {
 export type Conversion =
   | ConvertedRequest
   /** It can't be converted before there is memory for what becomes of it. */
-  | (RoomNeeded & TakenBytes)
+  | (TakenBytes & RoomNeeded)
   /** It can't be converted before these have been fetched and read. */
-  | ({ readonly type: 'attachments-needed'; readonly needs: AttachmentNeeds } & TakenBytes)
+  | (TakenBytes & { readonly type: 'attachments-needed'; readonly needs: AttachmentNeeds })
 
 /** What was passed in, to be passed again with what it needs. */
 interface TakenBytes {

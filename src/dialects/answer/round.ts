@@ -69,7 +69,9 @@ export class RoundReader {
         return NoParts
       case 'tool-delta':
         if (this.#kept === null) return [part]
-        if (this.#kept.json.length <= MAX_HELD_CHARS) this.#keep(this.#kept.json, part.json)
+        if (this.#kept.json.length <= MAX_HELD_CHARS && this.#room.hold(heapBytesOf(part.json))) {
+          this.#kept.json.add(part.json)
+        }
         return NoParts
       case 'tool-end':
         if (this.#kept !== null) return this.#endKept(part.isCut === true)
@@ -127,10 +129,6 @@ export class RoundReader {
     }
     if (!this.#isFull) (this.#isHolding ? this.#held : this.#passed).add(text)
     return this.#isHolding ? NoParts : [part]
-  }
-
-  #keep(held: LongText, text: string): void {
-    if (this.#room.hold(heapBytesOf(text))) held.add(text)
   }
 
   /** Where one tool was named no other may be called. */

@@ -209,8 +209,7 @@ function unwrap(text: string): string {
   return /^[^\S\n]*```/m.test(inner) ? text : inner.trim()
 }
 
-const TagNames = ['thinking', 'think', 'reasoning', 'thought'] as const
-const OpeningTags = TagNames.map((name) => `<${name}>`)
+const OpeningTags = ['<thinking>', '<think>', '<reasoning>', '<thought>'] as const
 
 /** Blanks that may stand before an opening tag; with the longest tag's beginning, 20 characters are held. */
 const MaxLeadingBlanks = 10

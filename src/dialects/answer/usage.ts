@@ -92,7 +92,8 @@ export class UsageMeter {
     const cacheReadTokens = countOf(counts.cacheReadInputTokens)
     const cacheWriteTokens = countOf(counts.cacheWriteInputTokens)
     const cachedTokens = (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0)
-    const allTokens = countOf(counts.totalTokens) ?? this.#windowTokens()
+    const byPercentage = Math.floor((this.#percentage / 100) * this.#contextWindow)
+    const allTokens = countOf(counts.totalTokens) ?? byPercentage
     return {
       inputTokens:
         countOf(counts.uncachedInputTokens) ??
@@ -109,11 +110,6 @@ export class UsageMeter {
 
   #toldCounts(): TokenUsage {
     return sumOf(this.#counts) > 0 ? this.#counts : {}
-  }
-
-  /** Request and answer together, by the upstream's percentage; 0 if it gave none. */
-  #windowTokens(): number {
-    return Math.floor((this.#percentage / 100) * this.#contextWindow)
   }
 }
 

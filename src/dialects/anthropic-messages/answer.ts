@@ -133,7 +133,7 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
   #block(kind: keyof typeof Blocks, head: string): AnswerBlock {
     if (this.plan.asked.isStream) {
       const index = ++this.#index
-      const event = toDeltaHead(index)
+      const event = `event: content_block_delta\ndata: {"type":"content_block_delta","index":${index},"delta":{`
       // Up to its text; made once per block (hot path).
       const delta = event + Blocks[kind].delta
       const signature = `${event}"type":"signature_delta","signature":`
@@ -164,11 +164,6 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
 function toBlockStart(index: number, block: string): string {
   const json = `{"type":"content_block_start","index":${index},"content_block":${block}}`
   return toSseEvent('content_block_start', json)
-}
-
-/** A block's delta event up to its own members. */
-function toDeltaHead(index: number): string {
-  return `event: content_block_delta\ndata: {"type":"content_block_delta","index":${index},"delta":{`
 }
 
 function toBlockStop(index: number): string {
@@ -216,10 +211,12 @@ function toAnthropicUsage(usage: Usage, searches: number): object {
 function toSearchBlocks(part: SearchPart): readonly [call: string, found: string] {
   const id = `srvtoolu_${part.id}`
   const call = { type: 'server_tool_use', id, name: 'web_search', input: { query: part.query } }
+  const { problem } = part
+  const code = problem !== undefined && ErrorCodes.includes(problem) ? problem : 'unavailable'
   const content =
-    part.problem === undefined
+    problem === undefined
       ? part.results.map(toResult)
-      : { type: 'web_search_tool_result_error', error_code: toErrorCode(part.problem) }
+      : { type: 'web_search_tool_result_error', error_code: code }
   const found = { type: 'web_search_tool_result', tool_use_id: id, content }
   return [JSON.stringify(call), JSON.stringify(found)]
 }
@@ -231,10 +228,6 @@ const ErrorCodes = [
   'query_too_long',
   'too_many_requests'
 ]
-
-function toErrorCode(problem: string): string {
-  return ErrorCodes.includes(problem) ? problem : 'unavailable'
-}
 
 function toResult({ title, url, snippet, publishedAt }: FoundPage): object {
   return {

@@ -235,7 +235,7 @@ class ItemEvents implements AnswerBlock {
   }
 
   begin(): Written {
-    return this.#announce(Added, toItemJson(this.#item, 'in_progress', this.#item.text.written()))
+    return this.#announce(Added, toItemJson(this.#item, 'in_progress', '""'))
   }
 
   add(text: string): Written {

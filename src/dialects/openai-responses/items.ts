@@ -79,7 +79,7 @@ export class ItemReader {
       default: {
         const output = outputOf(one)
         if (output !== null) this.#readOutput({ ...one, item: output })
-        else if (isVendorCall(type)) this.#readVendorCall(one)
+        else if (type.endsWith(SUFFIX) || CALL_TYPES.has(type)) this.#readVendorCall(one)
         else this.#readOther(one)
       }
     }
@@ -262,6 +262,7 @@ class CallIds {
   }
 }
 
+/** Ends the types of calls, such as `web_search_call` or `local_shell_call`. */
 const SUFFIX = '_call'
 /** Calls by other names. */
 const CALL_TYPES = new Set(['program', 'mcp_approval_request'])
@@ -275,11 +276,6 @@ const OTHER_MEMBERS = new Set([
   'result',
   'encrypted_content'
 ])
-
-/** Whether an item's type is that of a call, such as `web_search_call` or `local_shell_call`. */
-function isVendorCall(type: string): boolean {
-  return type.endsWith(SUFFIX) || CALL_TYPES.has(type)
-}
 
 /** What came of a call, with the members of a function's output; `null` for items of other types. */
 function outputOf({ type, item }: InputItem): JsonObject | null {
