@@ -1,7 +1,7 @@
 import { abortErrorOf, GatewayError } from '../shared/errors.ts'
 import { type Clock, DrainRate, SYSTEM_CLOCK } from './clock.ts'
 import { FairQueue } from './fair-queue.ts'
-import { type Held, Reservation, type ReservationOwner } from './reservation.ts'
+import { type Held, type MemoryWait, Reservation, type ReservationOwner } from './reservation.ts'
 
 /** What was being waited for, for the log. */
 const WAIT = 'while waiting for memory'
@@ -16,13 +16,6 @@ interface Waiter {
   readonly reject: (error: GatewayError) => void
   /** Ends the deadline, and listens to the signal no longer. */
   readonly unwatch: () => void
-}
-
-export interface MemoryWait {
-  readonly timeoutMs: number
-  readonly signal: AbortSignal
-  /** Name of the client's key: keys take turns. */
-  readonly key?: string
 }
 
 /** What a body that waits keeps at most in its stream, which is not read yet. */

@@ -1,3 +1,11 @@
+/** How long a request waits for memory, and whose it is. */
+export interface MemoryWait {
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+  /** Name of the client's key: keys take turns. */
+  readonly key?: string
+}
+
 /** What is held, or given back. */
 export interface Held {
   readonly bytes: number
