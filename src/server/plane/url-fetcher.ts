@@ -159,7 +159,7 @@ export class UrlFetcher {
       tlsSessions: new Map()
     })
     try {
-      return await unlessAborted(attempt.ready, signal, attempt.giveUp)
+      return await unlessAborted(attempt.ready, signal, () => attempt.giveUp())
     } catch (cause) {
       attempt.giveUp()
       if (!(cause instanceof GatewayError)) throw cause
