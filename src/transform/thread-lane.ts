@@ -91,7 +91,7 @@ export class ThreadLane {
   readonly #options: ThreadLaneOptions
   /** Bounded by `maxQueue`, and the answers under way. */
   readonly #waiting = new Map<number, PendingJob>()
-  /** Of those that wait: it was their turn, but there was not enough heap. */
+  /** Of those that wait: it was their turn, but there was not enough heap. Bounded by them. */
   readonly #parked = new Set<PendingJob>()
   /** Bounded by the number of threads. */
   readonly #running = new Map<PendingJob, Promise<void>>()
