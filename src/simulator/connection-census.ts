@@ -52,8 +52,13 @@ export class ConnectionCensus {
   accept(socket: Socket): void {
     this.#connections.set(socket, { served: 0, busy: 0, maxBefore: this.#max })
     this.#accepted++
-    this.#max = Math.max(this.#max, this.#connections.size)
     socket.once('close', () => this.#forget(socket))
+    // In the turn in which both are told, an accept may be told before the close of another that came first.
+    setImmediate(() =>
+      setImmediate(() => {
+        this.#max = Math.max(this.#max, this.#connections.size)
+      })
+    )
   }
 
   /** The socket turned out to be no client of the upstream. */

@@ -102,8 +102,13 @@ t.test('few open files while a worker runs: clients are told, and it recovers', 
     await response.text()
     return response.status
   }
+  const inFlight = async (): Promise<number> => {
+    const headers = { authorization: `Bearer ${KEY}`, connection: 'close' }
+    const text = await (await fetch(`${gateway.url}/metrics`, { headers })).text()
+    return Number(/^kiro_gateway_requests_in_flight(?:\{.*\})? (\d+)$/m.exec(text)?.[1])
+  }
   for (let i = 0; i < 40; i++) stream().catch(() => {}) // ends with the test
-  await until(async () => alivePeers(port).size >= 40)
+  await until(async () => (await inFlight()) >= 40) // those that have not asked yet would have to go first
   const before = limitFiles(pid, '128') // leaves room for 28
   await until(async () => (await models()) === 503)
   for (let i = 0; i < 5; i++) await t.resolveMatch(health(), 200)

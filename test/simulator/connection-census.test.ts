@@ -1,4 +1,5 @@
 import { Socket } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { ConnectionCensus } from '../../src/simulator/connection-census.ts'
 
@@ -8,6 +9,7 @@ t.test('ConnectionCensus', async (t) => {
     const [a, b] = [new Socket(), new Socket()]
     census.accept(a)
     census.accept(b)
+    await counted()
     census.begin(a, 'one')
     census.begin(b, 'one')
     t.match(census.stats(), { inFlight: 2, connections: { open: 2, idle: 0 } })
@@ -32,11 +34,23 @@ t.test('ConnectionCensus', async (t) => {
       census.accept(socket)
       census.begin(socket, 'x')
     }
+    await counted()
     census.end(idle)
     idle.emit('close')
     busy.emit('close')
     census.end(busy)
     t.match(census.stats(), { inFlight: 0, connections: { open: 0, max: 2, idle: 0, maxIdle: 1 } })
+  })
+
+  t.test('does not count a connection whose close came before the accept of another', async (t) => {
+    const census = new ConnectionCensus()
+    const [old, next] = [new Socket(), new Socket()]
+    census.accept(old)
+    await counted()
+    census.accept(next)
+    void setImmediate().then(() => old.emit('close')) // later in the same turn
+    await counted()
+    t.match(census.stats().connections, { open: 1, max: 1 })
   })
 
   t.test('takes those who ask for statistics out of all counts', async (t) => {
@@ -45,6 +59,7 @@ t.test('ConnectionCensus', async (t) => {
     census.accept(first)
     census.accept(asking)
     census.accept(second)
+    await counted()
     t.equal(census.stats().connections.max, 3)
     census.exclude(asking)
     t.match(census.stats().connections, { open: 2, max: 2, accepted: 2 })
@@ -57,8 +72,10 @@ t.test('ConnectionCensus', async (t) => {
     const [a, b, asking] = [new Socket(), new Socket(), new Socket()]
     census.accept(a)
     census.accept(b)
+    await counted()
     b.emit('close')
     census.accept(asking)
+    await counted()
     census.exclude(asking)
     t.match(census.stats().connections, { open: 1, max: 2 })
   })
@@ -81,3 +98,10 @@ t.test('ConnectionCensus', async (t) => {
     })
   })
 })
+
+/** Resolves when all connections so far have been counted for the maximum. */
+async function counted(): Promise<void> {
+  await setImmediate()
+  await setImmediate()
+  await setImmediate()
+}
