@@ -6,9 +6,9 @@ const LimitBytes = 512 * 1024 * 1024
 const CpuPeriodUs = 100_000
 const Cpus = 2
 const SampleMs = 250
-/** A container has its CPUs for itself: attackers, who live elsewhere, get what is left of this machine. */
-const UnifiedWeight = { 'cpu.weight': 10_000 }
-const LegacyWeight = { 'cpu.shares': 102_400 }
+/** A hundredth of what a group usually has. */
+const UnifiedWeight = { 'cpu.weight': 1 }
+const LegacyWeight = { 'cpu.shares': 10 }
 
 /** The limits of the compose file around one process tree, and how much memory it took. */
 export interface SmallBox {
@@ -39,8 +39,8 @@ function launcherInto(folders: readonly string[]): readonly string[] {
 
 function unifiedBox(name: string): SmallBox | null {
   const folder = `/sys/fs/cgroup/${name}`
-  const cpus = { 'cpu.max': `${Cpus * CpuPeriodUs} ${CpuPeriodUs}`, ...UnifiedWeight }
-  if (!made(folder, { 'memory.max': LimitBytes, ...cpus })) return null
+  const cpus = `${Cpus * CpuPeriodUs} ${CpuPeriodUs}`
+  if (!made(folder, { 'memory.max': LimitBytes, 'cpu.max': cpus })) return null
   return {
     launcher: launcherInto([folder]),
     name: 'cgroup v2, 512 MB and 2 CPUs',
@@ -56,7 +56,7 @@ function legacyBox(name: string): SmallBox | null {
   const cpu = `/sys/fs/cgroup/cpu/${name}`
   if (!made(memory, { 'memory.limit_in_bytes': LimitBytes })) return null
   const quota = { 'cpu.cfs_period_us': CpuPeriodUs, 'cpu.cfs_quota_us': Cpus * CpuPeriodUs }
-  const folders = made(cpu, { ...quota, ...LegacyWeight }) ? [memory, cpu] : [memory]
+  const folders = made(cpu, quota) ? [memory, cpu] : [memory]
   return {
     launcher: launcherInto(folders),
     name: `cgroup v1, 512 MB${folders.length === 2 ? ' and 2 CPUs' : ''}`,
@@ -68,18 +68,32 @@ function legacyBox(name: string): SmallBox | null {
 }
 
 /**
- * Lets the bystanders and the upstream have as much of the CPU as the gateway, where a cgroup can be made: what they
- * wait for is the gateway then, and not the attackers of the same machine. Gives what undoes it once they have ended.
+ * Leaves the CPU to the gateway, and to bystanders and upstream (`pids`), where a cgroup can be made: what they wait for is
+ * the gateway then, and not this process, whose attackers would have a machine of their own elsewhere. Gives what undoes
+ * it once they have ended. Their groups have the usual weight: above it the kernel's own threads would have to wait for
+ * them, and with those all packets.
  */
-export function setApart(pids: readonly number[]): () => Promise<void> {
+export function standBack(pids: readonly number[]): () => Promise<void> {
   const name = `kiro-gateway-abuse-others-${process.pid}`
-  const unified = `/sys/fs/cgroup/${name}`
-  const legacy = `/sys/fs/cgroup/cpu/${name}`
-  const isUnified = made(unified, UnifiedWeight)
-  if (!isUnified && !made(legacy, LegacyWeight)) return async () => {}
-  const folder = isUnified ? unified : legacy
-  for (const pid of pids) writeFileSync(`${folder}/cgroup.procs`, String(pid))
-  return () => removeSoon([folder])
+  const attackers = `kiro-gateway-abuse-attackers-${process.pid}`
+  for (const [root, weight] of [
+    ['/sys/fs/cgroup', UnifiedWeight],
+    ['/sys/fs/cgroup/cpu', LegacyWeight]
+  ] as const) {
+    const folders = [`${root}/${name}`, `${root}/${attackers}`]
+    if (!made(`${root}/${name}`, {})) continue
+    if (!made(`${root}/${attackers}`, weight)) {
+      rmdirSync(`${root}/${name}`)
+      continue
+    }
+    for (const pid of pids) writeFileSync(`${root}/${name}/cgroup.procs`, String(pid))
+    writeFileSync(`${root}/${attackers}/cgroup.procs`, String(process.pid))
+    return async () => {
+      writeFileSync(`${root}/cgroup.procs`, String(process.pid))
+      await removeSoon(folders)
+    }
+  }
+  return async () => {}
 }
 
 function watchedBox(): SmallBox {

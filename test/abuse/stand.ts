@@ -6,7 +6,7 @@ import { Service } from '../bench/service.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
 import type { BystanderFigures, BystanderQuestion } from './bystanders.ts'
 import type { AbuseFindings, AbuseRow } from './row.ts'
-import { createSmallBox, setApart, type SmallBox } from './small-box.ts'
+import { createSmallBox, standBack, type SmallBox } from './small-box.ts'
 
 /** Key of the one who attacks; `OtherKey` is everybody else's. */
 export const AttackerKey = 'attacker-0123456789abcdef'
@@ -39,7 +39,7 @@ export async function runRow(
   const simulator = await startSimulator()
   const box = createSmallBox()
   const bystanders = new Service<BystanderQuestion, BystanderFigures>('../abuse/bystanders.ts')
-  const reunite = setApart([simulator.pid, bystanders.pid].filter((pid) => pid !== undefined))
+  const reunite = standBack([simulator.pid, bystanders.pid].filter((pid) => pid !== undefined))
   progress(`${row.name}: ${row.what} (${box.name})`)
   const gateway = new GatewayProcess({
     upstreamUrl: simulator.url.replace('127.0.0.1', row.upstreamHost ?? '127.0.0.1'),
