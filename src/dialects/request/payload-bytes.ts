@@ -59,8 +59,8 @@ export interface RoomNeeded {
 }
 
 /**
- * Writes a body that is not much larger than the `bodyBytes` it was made of; for `roomBytes` memory has been set aside. If it needs more room than it has, gives a lower bound
- * of that, mostly before any of it is written.
+ * Writes a body that is not much larger than the `bodyBytes` it was made of; for `roomBytes` memory has been set aside. If
+ * it needs more room than it has, gives a lower bound of that, mostly before any of it is written.
  *
  * @throws {GatewayError} GW_BODY_TOO_LARGE for much more than `bodyBytes`, mostly before any of it is written.
  */

@@ -205,7 +205,8 @@ async function fetchAll(
 
 /**
  * The earlier answers that a body refers to by id, instead of repeating parts of them; for `RequestOptions.answers`.
- * Only what was kept for the same key is found. Most bodies refer to nothing, which costs a search through their bytes. Waits for memory as a body of that size does.
+ * Only what was kept for the same key is found. Most bodies refer to nothing, which costs a search through their bytes.
+ * Waits for memory as a body of that size does.
  *
  * @throws {GatewayError} GW_BODY_TOO_LARGE, GW_MEMORY_FULL when body and answers are too much together.
  */
