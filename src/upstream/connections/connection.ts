@@ -145,6 +145,7 @@ export class Connection {
     this.#reason ??= reason
     // Behind bytes that the peer does not take our FIN would never reach it.
     if (this.socket.writableLength > 0) {
+      this.#isSettled = false // whoever destroys it now drops it
       this.reset(reason)
       return
     }
@@ -158,8 +159,9 @@ export class Connection {
   reset(reason: CloseReason): void {
     this.#reason ??= reason
     if (this.#state !== 'closed') this.#state = 'closing'
-    // In the turn in which our FIN is sent a reset would fail, and the socket then never close.
-    if (this.socket.writableEnded) setImmediate(() => this.#resetNow())
+    // In the turn in which our FIN is sent a reset would fail, and the socket then never close. And a TLS socket may
+    // tell its close at once, which the engine must not hear before the peer's FIN that is being told to it.
+    if (this.socket.writableEnded || this.#sawPeerFin) setImmediate(() => this.#resetNow())
     else this.#resetNow()
   }
 

@@ -2,6 +2,8 @@ import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
+import { setTimeout as delay } from 'node:timers/promises'
+import { createServer as createTlsServer } from 'node:tls'
 import t, { type Test } from 'tap'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { inTime, SETTLE_MS } from '../../helper/in-time.ts'
@@ -577,6 +579,35 @@ t.test('an upstream that resets a connection over TLS', async (t) => {
         t.same([causes.length, settlements], [1, 1])
       }
       t.match(pool.stats(), { busy: 0, idle: 0, closing: 0 })
+    })
+  }
+})
+
+t.test('an upstream that ends a connection whose request it has not read', async (t) => {
+  for (const isTls of [false, true]) {
+    t.test(isTls ? 'over TLS' : 'in the clear', async (t) => {
+      const ends: (() => void)[] = []
+      const onSocket = (socket: Socket): void => {
+        socket.on('error', () => {})
+        socket.once('data', () => {
+          socket.pause()
+          socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
+          ends.push(() => socket.end())
+        })
+      }
+      const server = isTls ? createTlsServer(certificate, onSocket) : createServer(onSocket)
+      t.teardown(() => server.close())
+      const url = await serverUrl(server, isTls ? 'https' : 'http')
+      const pool = connectionPool(t, { ca: certificate.cert })
+      for (let i = 0; i < 5; i++) {
+        const body = Buffer.alloc(16 * 1024 * 1024, 'x')
+        const call = await new RecordedExchange(pool, url, { body }).over()
+        t.same([call.text, call.ends, call.settlements], ['ok', 1, 1])
+        t.match(pool.stats(), { idle: 1 })
+        ends.pop()?.()
+        while (pool.stats().idle + pool.stats().closing > 0) await delay(5)
+      }
+      t.match(pool.stats(), { busy: 0, idle: 0, closing: 0, opened: 5 })
     })
   }
 })
