@@ -22,7 +22,7 @@ t.test('what measures or changes its process is alone', (t) => {
   t.ok(isAlone('test/config/load-process.test.ts'), 'the environment')
   t.ok(isAlone('test/observe/refusal-log.test.ts'), 'timers')
   t.ok(isAlone('test/integration/signals.test.ts'), 'real gateways')
-  t.notOk(isAlone('test/kiro/conversation/borderline.test.ts'))
+  t.notOk(isAlone('test/kiro/conversation/identifiers.test.ts'))
   t.end()
 })
 
