@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ProcessTree } from '../bench/process-tree.ts'
@@ -68,32 +69,35 @@ function legacyBox(name: string): SmallBox | null {
 }
 
 /**
- * Leaves the CPU to the gateway, and to bystanders and upstream (`pids`), where a cgroup can be made: what they wait for is
- * the gateway then, and not this process, whose attackers would have a machine of their own elsewhere. Gives what undoes
- * it once they have ended. Their groups have the usual weight: above it the kernel's own threads would have to wait for
- * them, and with those all packets.
+ * Puts this process, whose attackers would have a machine of their own elsewhere, behind the gateway, and bystanders and
+ * upstream (`pids`), which would have theirs, before all: where a cgroup can be made, and a real-time priority be had.
+ * Between groups of the same weight the kernel has let those that hardly need a CPU wait for 300 ms. Gives what undoes
+ * it.
  */
 export function standBack(pids: readonly number[]): () => Promise<void> {
-  const name = `kiro-gateway-abuse-others-${process.pid}`
-  const attackers = `kiro-gateway-abuse-attackers-${process.pid}`
+  for (const pid of pids) preferAlways(pid)
+  const name = `kiro-gateway-abuse-attackers-${process.pid}`
   for (const [root, weight] of [
     ['/sys/fs/cgroup', UnifiedWeight],
     ['/sys/fs/cgroup/cpu', LegacyWeight]
   ] as const) {
-    const folders = [`${root}/${name}`, `${root}/${attackers}`]
-    if (!made(`${root}/${name}`, {})) continue
-    if (!made(`${root}/${attackers}`, weight)) {
-      rmdirSync(`${root}/${name}`)
-      continue
-    }
-    for (const pid of pids) writeFileSync(`${root}/${name}/cgroup.procs`, String(pid))
-    writeFileSync(`${root}/${attackers}/cgroup.procs`, String(process.pid))
+    if (!made(`${root}/${name}`, weight)) continue
+    writeFileSync(`${root}/${name}/cgroup.procs`, String(process.pid))
     return async () => {
       writeFileSync(`${root}/cgroup.procs`, String(process.pid))
-      await removeSoon(folders)
+      await removeSoon([`${root}/${name}`])
     }
   }
   return async () => {}
+}
+
+/** With all its threads; they need a small part of a CPU. */
+function preferAlways(pid: number): void {
+  try {
+    execFileSync('chrt', ['--all-tasks', '--rr', '--pid', '1', String(pid)], { stdio: 'ignore' })
+  } catch {
+    // Not on this system, or not for this user: the figures are those of a busy machine then.
+  }
 }
 
 function watchedBox(): SmallBox {
