@@ -91,7 +91,7 @@ export function standBack(pids: readonly number[]): () => Promise<void> {
   return async () => {}
 }
 
-/** With all its threads; they need a small part of a CPU. */
+/** With all its threads. Most rows ask for a small part of a CPU; the upstream of endless answers takes one. */
 function preferAlways(pid: number): void {
   try {
     execFileSync('chrt', ['--all-tasks', '--rr', '--pid', '1', String(pid)], { stdio: 'ignore' })
