@@ -3,8 +3,8 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { isMainThread } from 'node:worker_threads'
 
 /**
- * Loaded into every process of a target (`--import`): measures how late its event loop runs. SIGUSR2 writes what was
- * measured since the last one to `BENCH_PROBE_DIR/<pid>`.
+ * Loaded into every process of a target (`--import=…?to=FOLDER`): measures how late its event loop runs. SIGUSR2 writes
+ * what was measured since the last one to `FOLDER/<pid>`. Workers get no environment but the one they need.
  */
 
 /** Of one process; in milliseconds. */
@@ -17,9 +17,9 @@ export interface LoopDelay {
 }
 
 const ResolutionMs = 10
-const folder = process.env['BENCH_PROBE_DIR']
+const folder = new URL(import.meta.url).searchParams.get('to')
 
-if (isMainThread && folder !== undefined) {
+if (isMainThread && folder !== null) {
   const delays = monitorEventLoopDelay({ resolution: ResolutionMs })
   delays.enable()
   process.on('SIGUSR2', () => {
