@@ -13,7 +13,10 @@ export const loopDelayRow: Row = {
   async run(stand) {
     const folder = stand.nextFolder()
     mkdirSync(folder, { recursive: true })
-    const probe = new URL(`../loop-delay-probe.ts?to=${encodeURIComponent(folder)}`, import.meta.url)
+    const probe = new URL(
+      `../loop-delay-probe.ts?to=${encodeURIComponent(folder)}`,
+      import.meta.url
+    )
     const env = { NODE_OPTIONS: `--import=${probe.href}` }
     const [rounds, requests] = stand.isQuick ? [1, 96] : [4, 240]
     return stand.withPair({ env }, async (pair) => {
