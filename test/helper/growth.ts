@@ -19,7 +19,7 @@ const FAST_MS_PER_KB = 0.03
 const REPEATS = 3
 /** Twice the input may take three times the time. */
 const MAX_RATIO = 3
-/** Where it seemed to take more, it is looked at once more at twice the size, and more often. */
+/** Where it seemed to take more, it is looked at once more at twice the size, more often, and over both steps. */
 const MORE_REPEATS = 6
 
 /**
@@ -37,20 +37,13 @@ export function growthOf(
     ms = bestOf(prepare(kb), 2)
   }
   if (ms < Math.max(FLOOR_MS, kb * FAST_MS_PER_KB)) return { isLinear: true, told: word(kb, ms) }
-  const first = compare(prepare, kb, REPEATS)
-  if (first.ratio <= MAX_RATIO) return { isLinear: true, told: first.told }
-  const second = compare(prepare, kb * 2, MORE_REPEATS)
-  return { isLinear: second.ratio <= MAX_RATIO, told: `${first.told}; ${second.told}` }
-}
-
-function compare(
-  prepare: (kb: number) => () => void,
-  kb: number,
-  repeats: number
-): { readonly ratio: number; readonly told: string } {
-  const once = bestOf(prepare(kb), repeats)
-  const twice = bestOf(prepare(kb * 2), repeats)
-  return { ratio: twice / once, told: `${word(kb, once)}, ${word(kb * 2, twice)}` }
+  const once = bestOf(prepare(kb), REPEATS)
+  const twice = bestOf(prepare(kb * 2), REPEATS)
+  const told = `${word(kb, once)}, ${word(kb * 2, twice)}`
+  if (twice <= once * MAX_RATIO) return { isLinear: true, told }
+  const fourTimes = bestOf(prepare(kb * 4), MORE_REPEATS)
+  const isLinear = fourTimes <= once * MAX_RATIO ** 2
+  return { isLinear, told: `${told}, ${word(kb * 4, fourTimes)}` }
 }
 
 function word(kb: number, ms: number): string {
