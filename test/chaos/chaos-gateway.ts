@@ -97,6 +97,11 @@ export class ChaosGateway {
       .filter((child) => child > 0)
   }
 
+  /** Of the primary and all its workers. */
+  get pids(): readonly number[] {
+    return [this.#process.child.pid ?? 0, ...this.childPids]
+  }
+
   /** Rolling restarts that came to their end. */
   get rollingRestarts(): number {
     return this.#process.lines.filter(({ msg }) => msg === 'rolling restart complete').length
@@ -156,7 +161,7 @@ export class ChaosGateway {
 
   /** Its half-closed sockets that stay: one that closes at this moment is no leak. */
   async closeWait(): Promise<number> {
-    const pids = [this.#process.child.pid ?? 0, ...this.childPids]
+    const { pids } = this
     let count = countCloseWait(pids)
     for (let i = 0; i < 20 && count > 0; i++) {
       await delay(50)

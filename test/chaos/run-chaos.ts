@@ -5,6 +5,7 @@ import { ChaosGateway } from './chaos-gateway.ts'
 import type { ClientFacts, ClientsQuestion } from './clients.ts'
 import { conclude } from './conclude.ts'
 import type { Findings } from './findings.ts'
+import { GatewayClock } from './gateway-clock.ts'
 import { nextPoolSize } from './pool-size.ts'
 import { Random } from './random.ts'
 import { Subprocess } from './subprocess.ts'
@@ -50,6 +51,7 @@ class ChaosRun {
   readonly #certificate: CertificateFiles | null
   readonly #upstream: Subprocess<UpstreamQuestion, UpstreamFacts>
   readonly #budget: BudgetChanges
+  readonly #clock = new GatewayClock()
   readonly #waits = new WaitMonitor()
   readonly #losses = new WaitMonitor()
   #gateway: ChaosGateway | null = null
@@ -141,7 +143,7 @@ class ChaosRun {
     const { waiting, leaving, permitsOut } = view
     this.#waiting = waiting
     const free = usable - leaving - Math.max(recentlyUsed, permitsOut)
-    const at = performance.now()
+    const at = this.#clock.read(gateway.pids)
     this.#waits.note({ at, waiting, free })
     this.#losses.note({ at, waiting: permitsOut, free: permitsOut - recentlyUsed })
   }
