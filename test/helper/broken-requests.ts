@@ -71,7 +71,7 @@ const repaired: readonly BrokenRequest[] = [
     claude([hi], { output_config: { effort: 'ludicrous' } })
   ),
   anthropic('turn-role', 'role-unknown', '/messages/0/role', claude([say('robot', 'hi')])),
-  anthropic('turn-role', 'system-hoisted', '/messages/1', claude([hi, say('system', 'be kind')])),
+  anthropic('turn-role', 'system-as-user', '/messages/1', claude([hi, say('system', 'be kind')])),
   anthropic(
     'turn-role',
     'call-misplaced',

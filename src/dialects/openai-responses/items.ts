@@ -89,8 +89,8 @@ export class ItemReader {
     const { role, content } = checkShape(Items.message, item, path)
     const draft = new MessageDraft(role === 'assistant' ? 'assistant' : 'user')
     readContent(content, { draft, path: `${path}.content`, repairs: this.#repairs })
+    const isSystem = (role === 'system' || role === 'developer') && this.sorted.isAtSystemText
     this.sorted.add(role, draft, path)
-    const isSystem = role === 'system' || role === 'developer'
     // The system text has no place for images.
     if (isSystem && draft.images.length > 0) {
       this.sorted.messages.push({ ...EMPTY, role: 'user', images: draft.images, source: path })

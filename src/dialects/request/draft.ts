@@ -58,7 +58,11 @@ export class MessageDraft {
   }
 }
 
-/** The messages of a request, sorted into system text and turns as they are read. */
+/**
+ * The messages of a request, sorted into system text and turns as they are read. Only what stands before the first turn
+ * is system text: moved there from further down, each new message would change the first bytes of all requests that
+ * follow, and nothing of the conversation would be found in the upstream's cache (kiro-protocol §4.8 step 1).
+ */
 export class SortedMessages {
   readonly systemParts: string[] = []
   readonly messages: Message[] = []
@@ -68,13 +72,22 @@ export class SortedMessages {
     this.#repairs = repairs
   }
 
+  /** Whether a system message that comes now belongs to the system text. */
+  get isAtSystemText(): boolean {
+    return this.messages.length === 0
+  }
+
   /** `source` is the path of the message in the client's body. */
   add(role: string | null | undefined, draft: MessageDraft, source: string): void {
     switch (role ?? '') {
       case 'system':
       case 'developer':
-        if (this.messages.length > 0) this.#repairs.note('system-hoisted', source)
-        this.systemParts.push(draft.toText())
+        if (this.isAtSystemText) {
+          this.systemParts.push(draft.toText())
+          break
+        }
+        this.#repairs.note('system-as-user', source)
+        this.messages.push(draft.toMessage(source))
         break
       case 'assistant':
       case 'user':

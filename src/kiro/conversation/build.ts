@@ -50,7 +50,9 @@ const FIRST_TURN: Message = textMessage('user', '')
 
 /** What the user says where a client left the user's last turn empty. */
 export const CONTINUE = 'Continue.'
-/** A history turn without text; words there would be taken for content and echoed (kiro-protocol §4.9). */
+/**
+ * A history turn without text and results; words there would be taken for content and echoed (kiro-protocol §4.9).
+ */
 export const BLANK = ' '
 /** Placeholders of other gateways that models have learned to repeat. */
 const ECHOED = new Set(['(empty)', '(empty placeholder)'])
@@ -180,7 +182,8 @@ function fillBlank(turn: Message, isCurrent: boolean, repairs: Repairs): Message
   if (isEmpty && !isEcho && turn !== FIRST_TURN) {
     repairs.note('turn-blank', turn.source)
   }
-  return { ...turn, text: isCurrent ? CONTINUE : BLANK }
+  // Results without words are history in the next request: what stands there once stays, for the cache.
+  return { ...turn, text: isCurrent || toolResults.length > 0 ? CONTINUE : BLANK }
 }
 
 /** Step 15: before the first user text, where it is a stable prefix for caches. */

@@ -138,7 +138,9 @@ function pairResults(turn: Message, calls: readonly ToolCall[], repairs: Repairs
   }
   for (const call of missing.values()) repairs.note('call-interrupted', call.source)
   const interrupted = [...missing.keys()].map((id) => ({ id, text: INTERRUPTED, isError: true }))
-  const toolResults = [...first.values(), ...interrupted]
+  // In the calls' order, which alone ties an image to its result.
+  const answers = calls.flatMap(({ id }) => first.get(id) ?? [])
+  const toolResults = [...answers, ...interrupted]
   for (const call of turn.toolCalls) repairs.note('call-misplaced', call.source)
   const userCalls = turn.toolCalls.map(callText)
   const text = appendPieces(turn.text, [...userCalls, ...pieces])

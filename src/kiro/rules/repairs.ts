@@ -178,9 +178,9 @@ export const RepairTable = {
     'turn-role',
     'A message with an unknown role was taken as a user message.'
   ),
-  'system-hoisted': repair(
+  'system-as-user': repair(
     'turn-role',
-    'A system message from the middle of the conversation moved to the system text.'
+    'A system message in the middle of the conversation stayed where it is, as words of the user.'
   ),
   'turns-merged': repair(
     'turn-order',

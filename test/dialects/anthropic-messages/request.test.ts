@@ -140,7 +140,7 @@ t.test('a request of Claude Code becomes what it means', async (t) => {
   }
   const { payload, plan, history, tools, toolResults } = convert('anthropic-messages', request)
   t.match(history[0], {
-    userInputMessage: { content: 'You are an agent.\n# Environment\n\n<a>\ngo' }
+    userInputMessage: { content: 'You are an agent.\n\n<a>\ngo\n# Environment' }
   })
   t.same(
     tools.map(({ name }) => name),
@@ -158,10 +158,11 @@ t.test('a request of Claude Code becomes what it means', async (t) => {
   })
   t.same(plan.repairs.toSorted(), [
     'server-tool-dropped',
-    'system-hoisted',
+    'system-as-user',
     'tool-description-filled',
     'tool-placeholder-dropped',
-    'tool-schema-typed'
+    'tool-schema-typed',
+    'turns-merged'
   ])
   const later = convert('anthropic-messages', { ...request, messages: [USER] })
   t.equal(

@@ -207,7 +207,7 @@ t.test('repairs of Chat Completions conversations', async (t) => {
     })
     t.same(
       toolResults.map(({ content }) => content[0].text),
-      ['second', 'first', 'third']
+      ['first', 'second', 'third']
     )
     t.same(new Set(toolResults.map(({ status }) => status)), new Set(['success']))
   })

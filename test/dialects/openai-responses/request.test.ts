@@ -143,7 +143,7 @@ t.test('a Responses input in any of its forms', async (t) => {
     })
   })
 
-  t.test('takes instructions and every system and developer message for system text', async (t) => {
+  t.test('takes instructions and the developer messages in front for system text', async (t) => {
     const { current, plan } = convert({
       ...body([
         { role: 'developer', content: [{ type: 'input_text', text: 'D1' }] },
@@ -153,8 +153,8 @@ t.test('a Responses input in any of its forms', async (t) => {
       ]),
       instructions: 'I'
     })
-    t.equal(current.content, 'I\nD1\nS\nD2\n\nhi')
-    t.same(plan.repairs, ['system-hoisted'])
+    t.equal(current.content, 'I\nD1\n\nhi\nS\nD2', 'later ones stay where they are')
+    t.same(plan.repairs, ['system-as-user', 'turns-merged'])
   })
 
   t.test('needs no words of the user', async (t) => {
@@ -240,7 +240,7 @@ t.test('calls and outputs of a Responses input', async (t) => {
       tools: [fn('f')]
     })
     t.match(history, [
-      { userInputMessage: { content: 'D\n\nhi' } },
+      { userInputMessage: { content: 'hi' } },
       {
         assistantResponseMessage: {
           content: 'I look.',
@@ -254,12 +254,13 @@ t.test('calls and outputs of a Responses input', async (t) => {
     t.same(
       toolResults.map(({ toolUseId, content }) => [toolUseId, content[0].text]),
       [
-        ['c2', 'two'],
-        ['c1', 'one']
-      ]
+        ['c1', 'one'],
+        ['c2', 'two']
+      ],
+      'in the order of the calls'
     )
-    t.equal(current.content, 'and?')
-    t.same(plan.repairs, ['system-hoisted'])
+    t.equal(current.content, 'D\nand?')
+    t.same(plan.repairs, ['system-as-user', 'turns-merged'])
     t.notMatch(JSON.stringify(history), /secret|rs_/)
   })
 

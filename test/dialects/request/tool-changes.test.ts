@@ -28,7 +28,7 @@ function offered(...blocks: object[]) {
     names: tools.map(({ name }) => name),
     descriptions: tools.map(({ description }) => description),
     said: JSON.stringify(history[0]),
-    repairs: plan.repairs.filter((code) => code !== 'system-hoisted')
+    repairs: plan.repairs.filter((code) => code !== 'system-as-user' && code !== 'turns-merged')
   }
 }
 
