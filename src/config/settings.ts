@@ -99,6 +99,17 @@ export const Settings = Type.Object({
         description: 'Further model names and what they stand for, as in my-opus=claude-opus-4.6.'
       },
       { type: 'object', additionalProperties: { type: 'string', minLength: 1 } }
+    ),
+    windows: setting<Record<string, string>>(
+      {
+        env: 'MODEL_CONTEXT_WINDOWS',
+        kind: 'pairs',
+        default: {},
+        allowed: 'model=tokens pairs separated by commas, each model once, 1000 to 99999999 tokens',
+        description:
+          "Input windows that count instead of the upstream's list, as in gpt-5.6-sol=1000000; the names are the upstream's."
+      },
+      { type: 'object', additionalProperties: { type: 'string', pattern: '^[1-9][0-9]{3,7}$' } }
     )
   }),
   reasoning: Type.Object({

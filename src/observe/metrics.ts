@@ -37,6 +37,10 @@ export class Metrics {
     ['route']
   )
   readonly tokens = this.#counter('tokens_total', 'Tokens, as reported or estimated.', ['type'])
+  readonly priceStepCrossed = this.#counter(
+    'price_step_crossed_total',
+    'Requests of GPT models above 272 000 input tokens, all of which cost double.'
+  )
   readonly upstreamConnections = this.#gauge(
     'upstream_connections',
     'Connections to the upstream.',

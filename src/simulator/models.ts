@@ -14,29 +14,44 @@ export interface SimulatedModel {
 }
 
 const MILLION = 1_000_000
-const CLAUDE = claudeSchema(['low', 'medium', 'high', 'xhigh', 'max'])
-const NEWEST = { input: MILLION, output: 128_000, schema: CLAUDE }
-const OLDER = { input: MILLION, schema: claudeSchema(['low', 'medium', 'high', 'max']) }
-const GPT = { input: 272_000, output: 128_000, schema: gptSchema() }
+const EFFORTS = ['low', 'medium', 'high', 'xhigh', 'max']
+const NEWEST = { input: MILLION, output: 128_000, schema: claudeSchema(EFFORTS, 128_000) }
+const FIXED = { input: MILLION, output: 64_000, schema: claudeSchema(EFFORTS, 64_000) }
+const OLDER = {
+  input: MILLION,
+  schema: claudeSchema(['low', 'medium', 'high', 'max'], 64_000)
+}
+const GPT = { input: MILLION, output: 128_000, schema: gptSchema() }
+
+/** Models that cannot be kept from thinking. */
+function alwaysThinks(types: readonly string[]): Omit<ModelTraits, 'rate'> {
+  return { ...NEWEST, schema: claudeSchema(EFFORTS, 128_000, types) }
+}
 
 /** What this upstream serves. Ids are exact: dashes for dots are another, unknown, model. */
 export const MODELS: readonly SimulatedModel[] = [
   model('auto', 'Auto', { rate: 1 }),
+  model('claude-opus-5.5', 'Claude Opus 5.5', { rate: 2, ...alwaysThinks(['adaptive']) }),
   model('claude-opus-5', 'Claude Opus 5', { rate: 2.2, ...NEWEST }),
-  model('claude-opus-4.8', 'Claude Opus 4.8', { rate: 2.2, input: MILLION, schema: CLAUDE }),
-  model('claude-opus-4.7', 'Claude Opus 4.7', { rate: 2.2, input: MILLION, schema: CLAUDE }),
+  model('claude-opus-4.8', 'Claude Opus 4.8', { rate: 2.2, ...NEWEST }),
+  model('claude-opus-4.7', 'Claude Opus 4.7', { rate: 2.2, ...FIXED }),
   model('claude-opus-4.6', 'Claude Opus 4.6', { rate: 2.2, ...OLDER }),
   model('claude-opus-4.5', 'Claude Opus 4.5', { rate: 2.2 }),
+  model('claude-sonnet-5.5', 'Claude Sonnet 5.5', {
+    rate: 1.3,
+    ...alwaysThinks(['adaptive', 'between_tools'])
+  }),
   model('claude-sonnet-5', 'Claude Sonnet 5', { rate: 1.3, ...NEWEST }),
   model('claude-sonnet-4.6', 'Claude Sonnet 4.6', { rate: 1.3, ...OLDER }),
   model('claude-sonnet-4.5', 'Claude Sonnet 4.5', { rate: 1.3 }),
   model('claude-sonnet-4.5-1m', 'Claude Sonnet 4.5 (1M)', { rate: 1.3, input: MILLION }),
   model('claude-sonnet-4', 'Claude Sonnet 4', { rate: 1.3 }),
   model('claude-haiku-4.5', 'Claude Haiku 4.5', { rate: 0.4 }),
+  model('claude-fable-5.1', 'Claude Fable 5.1', { rate: 1.3, ...alwaysThinks(['adaptive']) }),
   model('claude-fable-5', 'Claude Fable 5', { rate: 1.3, ...NEWEST }),
-  model('gpt-5.6-sol', 'GPT-5.6 Sol', { rate: 1, ...GPT }),
-  model('gpt-5.6-terra', 'GPT-5.6 Terra', { rate: 0.6, ...GPT }),
-  model('gpt-5.6-luna', 'GPT-5.6 Luna', { rate: 0.3, ...GPT }),
+  model('gpt-5.6-sol', 'GPT-5.6 Sol', { rate: 4.4, ...GPT }),
+  model('gpt-5.6-terra', 'GPT-5.6 Terra', { rate: 2.2, ...GPT }),
+  model('gpt-5.6-luna', 'GPT-5.6 Luna', { rate: 1.1, ...GPT }),
   model('deepseek-3.2', 'DeepSeek 3.2', { rate: 0.25, input: 128_000, takesImages: false }),
   model('glm-5', 'GLM 5', { rate: 0.5, input: 128_000, takesImages: false }),
   model('minimax-m2.5', 'MiniMax M2.5', { rate: 0.25, takesImages: false }),
@@ -93,14 +108,18 @@ function model(modelId: string, modelName: string, traits: ModelTraits): Simulat
 }
 
 /** @see kiro-protocol §9.2 */
-function claudeSchema(efforts: readonly string[]): JsonObject {
+function claudeSchema(
+  efforts: readonly string[],
+  maxTokens: number,
+  types: readonly string[] = ['adaptive', 'disabled']
+): JsonObject {
   return closedObject({
     thinking: closedObject({
-      type: { type: 'string', enum: ['adaptive', 'disabled'] },
+      type: { type: 'string', enum: types },
       display: { type: 'string', enum: ['summarized', 'omitted'] }
     }),
     output_config: closedObject({ effort: { type: 'string', enum: efforts } }),
-    max_tokens: { type: 'integer', minimum: 1024, maximum: 64_000 }
+    max_tokens: { type: 'integer', minimum: 1024, maximum: maxTokens }
   })
 }
 

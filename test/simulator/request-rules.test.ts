@@ -376,7 +376,7 @@ const FIELDS: Violation[] = [
     /one of low, medium, high, max/
   ),
   field('max_tokens below its bound', 'claude-opus-5', { max_tokens: 1023 }, /below 1024/),
-  field('max_tokens above its bound', 'claude-opus-5', { max_tokens: 64_001 }, /above 64000/),
+  field('max_tokens above its bound', 'claude-opus-5', { max_tokens: 128_001 }, /above 128000/),
   field('max_tokens that is no integer', 'claude-opus-5', { max_tokens: 2000.5 }, /not an integer/),
   field(
     'an unknown member deep down',

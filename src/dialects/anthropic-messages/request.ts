@@ -90,8 +90,7 @@ function readReasoning(body: MessagesBody, repairs: Repairs): ReasoningWish {
     word === undefined || word === null ? undefined : knownEffort(word, repairs, source)
   const said = effort === undefined ? {} : { effort, source }
   if (thinking === undefined || thinking === null) return { mode: 'unsaid', ...said }
-  // Models that cannot think between tools only do not think at all, as with the vendor.
-  if (thinking.type === 'disabled' || thinking.type === 'between_tools') return { mode: 'off' }
+  if (thinking.type === 'disabled') return { mode: 'off', ...said }
   const budget = thinking.type === 'enabled' ? thinking.budget_tokens : undefined
   return {
     mode: 'on',

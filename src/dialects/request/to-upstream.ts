@@ -165,6 +165,8 @@ export interface RequestOptions {
   /** The upstream's catalogue, or the built-in list while `isCatalogueLive` is false. */
   readonly models: readonly ModelFacts[]
   readonly isCatalogueLive: boolean
+  /** From `MODEL_CONTEXT_WINDOWS`. */
+  readonly windows?: Readonly<Record<string, string>>
   readonly toolDescriptionMaxLength: number
   /** Tools offered at most. */
   readonly toolMaxCount: number

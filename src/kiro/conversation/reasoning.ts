@@ -1,5 +1,5 @@
 import { getOwn, isJsonObject, type JsonObject } from '../../shared/json.ts'
-import type { ResolvedModel } from '../models/models.ts'
+import { type ModelFacts, type ResolvedModel, versionOf } from '../models/models.ts'
 import type { Repairs } from '../rules/repairs.ts'
 import type { Source } from '../wire/message.ts'
 
@@ -90,13 +90,17 @@ function nativeFields(
 function claudeFields(
   form: ClaudeForm,
   { mode, display = 'summarized' }: ReasoningWish,
-  effort: Effort | undefined
+  wanted: Effort | undefined
 ): Record<string, unknown> {
-  if (mode === 'off') return form.takesDisabled ? { thinking: { type: 'disabled' } } : {}
+  const isOff = mode === 'off'
+  if (isOff && form.takesDisabled) return { thinking: { type: 'disabled' } }
+  // What always thinks is to think little, unless the client names an effort.
+  const effort = wanted ?? (isOff ? nearestEffort('low', form.efforts) : undefined)
+  if (mode === 'unsaid' && effort === undefined) return {}
+  const showsHow = mode === 'on' && form.displays.includes(display)
   return {
-    ...(mode === 'on' && {
-      thinking: { type: 'adaptive', ...(form.displays.includes(display) && { display }) }
-    }),
+    // A model was seen that takes an effort without this for no reasoning at all.
+    thinking: { type: 'adaptive', ...(showsHow && { display }) },
     ...(effort !== undefined && { output_config: { effort } })
   }
 }
@@ -154,19 +158,41 @@ interface ClaudeForm {
 const WITH_XHIGH: readonly Effort[] = ['low', 'medium', 'high', 'xhigh', 'max']
 const WITHOUT_XHIGH: readonly Effort[] = ['low', 'medium', 'high', 'max']
 
-/** For models of which no schema is known. */
-const FALLBACK: readonly (readonly [RegExp, NativeForm])[] = [
-  [/^claude-(?:opus-(?:5|4\.[78])|sonnet-5|fable-5)(?:-1m)?$/, claude(WITH_XHIGH, ['summarized'])],
-  [/^claude-(?:opus|sonnet)-4\.6(?:-1m)?$/, claude(WITHOUT_XHIGH, [])],
-  [/^gpt-/, { type: 'gpt', efforts: WITH_XHIGH, takesNone: true }]
-]
+/**
+ * For models of which no schema is known: from which version of a family on, the newest first. Ranks are those of
+ * `versionOf()`.
+ */
+const FALLBACK: Readonly<Record<string, readonly (readonly [rank: number, NativeForm])[]>> = {
+  'claude-opus': [
+    [5005, alwaysThinks(WITH_XHIGH, ['summarized'])],
+    [4007, claude(WITH_XHIGH, ['summarized'])],
+    [4006, claude(WITHOUT_XHIGH, [])]
+  ],
+  'claude-sonnet': [
+    [5005, alwaysThinks(WITH_XHIGH, ['summarized'])],
+    [5000, claude(WITH_XHIGH, ['summarized'])],
+    [4006, claude(WITHOUT_XHIGH, [])]
+  ],
+  'claude-fable': [
+    [5001, alwaysThinks(WITH_XHIGH, ['summarized'])],
+    [5000, claude(WITH_XHIGH, ['summarized'])]
+  ],
+  gpt: [[0, { type: 'gpt', efforts: WITH_XHIGH, takesNone: true }]]
+}
+
+function fallbackForm(id: string): NativeForm {
+  const { family, rank } = versionOf(id) ?? { family: '', rank: 0 }
+  const forms = Object.hasOwn(FALLBACK, family) ? FALLBACK[family] : undefined
+  return forms?.find(([from]) => from <= rank)?.[1] ?? { type: 'none' }
+}
 
 /** The form that the model's schema declares; the fallback table's where the upstream sent no schema. */
-function nativeForm({ id, facts }: ResolvedModel): NativeForm {
+function nativeForm({
+  id,
+  facts
+}: Pick<ResolvedModel, 'id'> & { readonly facts?: ModelFacts }): NativeForm {
   const schema = facts?.requestFieldsSchema
-  if (schema === undefined) {
-    return FALLBACK.find(([pattern]) => pattern.test(id.toLowerCase()))?.[1] ?? { type: 'none' }
-  }
+  if (schema === undefined) return fallbackForm(id)
   const reasoning = schemaAt(schema, 'reasoning')
   if (reasoning !== undefined) {
     const words = enumOf(schemaAt(reasoning, 'effort')) ?? WITH_XHIGH
@@ -187,6 +213,20 @@ function nativeForm({ id, facts }: ResolvedModel): NativeForm {
 
 function claude(efforts: readonly Effort[], displays: readonly string[]): ClaudeForm {
   return { type: 'claude', efforts, displays, takesDisabled: true }
+}
+
+function alwaysThinks(efforts: readonly Effort[], displays: readonly string[]): ClaudeForm {
+  return { ...claude(efforts, displays), takesDisabled: false }
+}
+
+/** The efforts that a model takes, least first, and whether it can do without reasoning; for lists of models. */
+export function effortsOf(facts: ModelFacts): {
+  readonly efforts: readonly Effort[]
+  readonly alwaysThinks: boolean
+} {
+  const form = nativeForm({ id: facts.id, facts })
+  if (form.type === 'none') return { efforts: [], alwaysThinks: false }
+  return { efforts: form.efforts, alwaysThinks: form.type === 'claude' && !form.takesDisabled }
 }
 
 /** The schema of a member; undefined where it is not declared. */

@@ -31,26 +31,62 @@ export const AUTO_MODEL = 'auto'
  * what names are matched against until the upstream's own list has arrived.
  */
 export const BUILT_IN_MODELS: readonly ModelFacts[] = [
-  builtIn(AUTO_MODEL, 'Auto', DEFAULT_CONTEXT_WINDOW),
+  builtIn(AUTO_MODEL, 'Auto', LONG_CONTEXT_WINDOW, 64_000),
+  builtIn('claude-opus-5.5', 'Claude Opus 5.5', LONG_CONTEXT_WINDOW, 128_000),
   builtIn('claude-opus-5', 'Claude Opus 5', LONG_CONTEXT_WINDOW, 128_000),
-  builtIn('claude-opus-4.8', 'Claude Opus 4.8', LONG_CONTEXT_WINDOW, 64_000),
-  builtIn('claude-opus-4.7', 'Claude Opus 4.7', LONG_CONTEXT_WINDOW),
-  builtIn('claude-opus-4.6', 'Claude Opus 4.6', LONG_CONTEXT_WINDOW),
+  builtIn('claude-opus-4.8', 'Claude Opus 4.8', LONG_CONTEXT_WINDOW, 128_000),
+  builtIn('claude-opus-4.7', 'Claude Opus 4.7', LONG_CONTEXT_WINDOW, 64_000),
+  builtIn('claude-opus-4.6', 'Claude Opus 4.6', LONG_CONTEXT_WINDOW, 64_000),
   builtIn('claude-opus-4.5', 'Claude Opus 4.5', DEFAULT_CONTEXT_WINDOW),
+  builtIn('claude-sonnet-5.5', 'Claude Sonnet 5.5', LONG_CONTEXT_WINDOW, 128_000),
   builtIn('claude-sonnet-5', 'Claude Sonnet 5', LONG_CONTEXT_WINDOW, 128_000),
   builtIn('claude-sonnet-4.6', 'Claude Sonnet 4.6', LONG_CONTEXT_WINDOW),
   builtIn('claude-sonnet-4.5', 'Claude Sonnet 4.5', DEFAULT_CONTEXT_WINDOW),
   builtIn('claude-sonnet-4', 'Claude Sonnet 4', DEFAULT_CONTEXT_WINDOW),
   builtIn('claude-haiku-4.5', 'Claude Haiku 4.5', DEFAULT_CONTEXT_WINDOW),
+  builtIn('claude-fable-5.1', 'Claude Fable 5.1', LONG_CONTEXT_WINDOW, 128_000),
   builtIn('claude-fable-5', 'Claude Fable 5', LONG_CONTEXT_WINDOW, 128_000),
-  builtIn('gpt-5.6-sol', 'GPT-5.6 Sol', 272_000, 128_000),
-  builtIn('gpt-5.6-terra', 'GPT-5.6 Terra', 272_000, 128_000),
-  builtIn('gpt-5.6-luna', 'GPT-5.6 Luna', 272_000, 128_000),
-  builtIn('deepseek-3.2', 'DeepSeek 3.2', DEFAULT_CONTEXT_WINDOW),
-  builtIn('glm-5', 'GLM 5', 128_000),
-  builtIn('minimax-m2.5', 'MiniMax M2.5', DEFAULT_CONTEXT_WINDOW),
-  builtIn('qwen3-coder-next', 'Qwen3 Coder Next', DEFAULT_CONTEXT_WINDOW)
+  builtIn('gpt-5.6-sol', 'GPT-5.6 Sol', LONG_CONTEXT_WINDOW, 128_000),
+  builtIn('gpt-5.6-terra', 'GPT-5.6 Terra', LONG_CONTEXT_WINDOW, 128_000),
+  builtIn('gpt-5.6-luna', 'GPT-5.6 Luna', LONG_CONTEXT_WINDOW, 128_000),
+  builtIn('deepseek-3.2', 'DeepSeek 3.2', 164_000),
+  builtIn('glm-5', 'GLM 5', DEFAULT_CONTEXT_WINDOW),
+  builtIn('minimax-m2.5', 'MiniMax M2.5', 196_000),
+  builtIn('qwen3-coder-next', 'Qwen3 Coder Next', 256_000)
 ]
+
+const VERSIONED = /^(claude-[a-z]+|gpt)-(\d{1,3})(?:[.-](\d{1,3}))?(?:-[a-z][a-z0-9-]*|-1m)?$/
+
+/** The family of a model and how new it is in it; `null` for a name without a version. */
+export function versionOf(id: string): { readonly family: string; readonly rank: number } | null {
+  const match = VERSIONED.exec(id.toLowerCase())
+  if (match?.[1] === undefined) return null
+  return { family: match[1], rank: Number(match[2]) * 1000 + Number(match[3] ?? 0) }
+}
+
+/**
+ * The built-in model whose rules hold for an id: itself, or else the newest of its family that is no newer, so that a
+ * version yet to come has the rules of the family's newest.
+ */
+export function rulesFor(id: string): ModelFacts | undefined {
+  const known = findModel(BUILT_IN_MODELS, id)
+  const wanted = versionOf(id)
+  if (known !== undefined || wanted === null) return known
+  const rankOf = (facts: ModelFacts): number => {
+    const version = versionOf(facts.id)
+    return version?.family === wanted.family && version.rank <= wanted.rank ? version.rank : -1
+  }
+  const [newest] = BUILT_IN_MODELS.toSorted((a, b) => rankOf(b) - rankOf(a))
+  return newest !== undefined && rankOf(newest) >= 0 ? newest : undefined
+}
+
+/**
+ * Input tokens above which the whole request of a GPT model costs double (kiro-protocol §7.5); `null` for models
+ * with one price.
+ */
+export function priceStepOf(id: string): number | null {
+  return versionOf(id)?.family === 'gpt' ? 272_000 : null
+}
 
 /** The names that are one model: case and "dots or dashes in versions" do not tell models apart. */
 export function canonicalModelId(id: string): string {
@@ -102,7 +138,7 @@ export function parseModelPage(page: JsonObject): ModelPage {
 function parseModel(model: JsonObject): ModelFacts | null {
   const id = textMember(model, 'modelId')
   if (id === null) return null
-  const known = findModel(BUILT_IN_MODELS, id)
+  const known = rulesFor(id)
   const limits = asJsonObject(model['tokenLimits']) ?? {}
   const inputTypes = model['supportedInputTypes']
   const maxOutputTokens = countOf(limits['maxOutputTokens']) ?? known?.maxOutputTokens
@@ -110,7 +146,7 @@ function parseModel(model: JsonObject): ModelFacts | null {
   const requestFieldsSchema = asJsonObject(model['additionalModelRequestFieldsSchema'])
   return {
     id,
-    name: textMember(model, 'modelName') ?? known?.name ?? id,
+    name: textMember(model, 'modelName') ?? findModel(BUILT_IN_MODELS, id)?.name ?? id,
     maxInputTokens:
       countOf(limits['maxInputTokens']) ?? known?.maxInputTokens ?? DEFAULT_CONTEXT_WINDOW,
     takesImages: Array.isArray(inputTypes) ? inputTypes.includes('IMAGE') : true,
@@ -131,6 +167,8 @@ export interface ModelResolutionOptions {
   readonly models: readonly ModelFacts[]
   /** Whether `models` is the upstream's own list, so that what it lacks does not exist. */
   readonly isCatalogueLive: boolean
+  /** Input windows in tokens, as digits, that the operator knows better, by the upstream's name. */
+  readonly windows?: Readonly<Record<string, string>>
 }
 
 /** The upstream model for one request. */
@@ -162,6 +200,12 @@ const FALLBACK_FAMILIES = ['sonnet', 'opus', 'haiku', 'fable']
  * @throws {GatewayError} GW_MODEL_UNKNOWN for any other id that a live catalogue does not list.
  */
 export function resolveModel(name: string, options: ModelResolutionOptions): ResolvedModel {
+  const model = resolveListed(name, options)
+  const own = options.windows?.[model.id]
+  return own === undefined ? model : { ...model, contextWindow: Number(own) }
+}
+
+function resolveListed(name: string, options: ModelResolutionOptions): ResolvedModel {
   const { models } = options
   const target = followAliases(name, options)
   const listed = findModel(models, target)
@@ -173,7 +217,9 @@ export function resolveModel(name: string, options: ModelResolutionOptions): Res
   if (wanted !== undefined) return resolved(wanted, { asksThinking, isSubstitute: false })
   if (id.toLowerCase() === AUTO_MODEL || !options.isCatalogueLive || models.length === 0) {
     const isLong = asksLongContext || id.endsWith('-1m')
-    const contextWindow = isLong ? LONG_CONTEXT_WINDOW : DEFAULT_CONTEXT_WINDOW
+    const contextWindow = isLong
+      ? LONG_CONTEXT_WINDOW
+      : (rulesFor(id)?.maxInputTokens ?? DEFAULT_CONTEXT_WINDOW)
     return { id, contextWindow, asksThinking, isSubstitute: false }
   }
   const substitute = id.toLowerCase().startsWith('claude') ? findSubstitute(id, models) : undefined

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { effortsOf } from '../../kiro/conversation/reasoning.ts'
 import {
   AUTO_MODEL,
   canonicalModelId,
@@ -7,6 +8,7 @@ import {
   type ModelFacts,
   modelUnknown,
   normaliseModelName,
+  priceStepOf,
   resolveModel
 } from '../../kiro/models/models.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
@@ -20,12 +22,16 @@ interface ListedModel {
   readonly id: string
   readonly name: string
   readonly ownedBy: string
+  /** Of the upstream's model; missing for a name of the operator's that leads to none. */
+  readonly facts?: ModelFacts | undefined
 }
 
 /** The models and aliases there are, in the shape of the API that asks: Anthropic's clients say `anthropic-version`. */
 export function modelRoutes(plane: DataPlane): readonly Route[] {
-  const list = (): readonly ListedModel[] =>
-    listModels(plane.catalogue(), plane.config().models.aliases)
+  const list = (): readonly ListedModel[] => {
+    const { aliases, windows } = plane.config().models
+    return listModels(plane.catalogue(), aliases, windows)
+  }
   const serveList: Route['serve'] = (routed) => {
     const toList = isAnthropic(routed.request) ? toAnthropicList : toOpenAiList
     sendJson(routed, 200, toList(list()))
@@ -45,14 +51,15 @@ export function modelRoutes(plane: DataPlane): readonly Route[] {
 /** `auto` is Cursor's own word, so it is also listed under a name that no client keeps for itself. */
 function listModels(
   { models }: Catalogue,
-  aliases: Readonly<Record<string, string>>
+  aliases: Readonly<Record<string, string>>,
+  windows: Readonly<Record<string, string>>
 ): readonly ListedModel[] {
-  const listed = models.map(toListed)
-  const aliased = Object.entries(aliases).map(([id, target]) => ({
-    id,
-    name: findModel(models, target)?.name ?? id,
-    ownedBy: ownerOf(target)
-  }))
+  const listed = models.map((facts) => toListed(facts, windows))
+  const aliased = Object.entries(aliases).map(([id, target]): ListedModel => {
+    const facts = findModel(models, target)
+    if (facts === undefined) return { id, name: id, ownedBy: ownerOf(target) }
+    return { ...toListed(facts, windows), id, ownedBy: ownerOf(target) }
+  })
   return [...aliased, ...listed.filter((model) => !Object.hasOwn(aliases, model.id))]
 }
 
@@ -73,11 +80,14 @@ function findSubstitute(id: string, plane: DataPlane): ListedModel {
   const options = requestOptionsOf(plane)
   const { facts } = resolveModel(id, options)
   if (facts === undefined) throw modelUnknown(id, options.models)
-  return { ...toListed(facts), id }
+  return { ...toListed(facts, plane.config().models.windows), id }
 }
 
-function toListed({ id, name }: ModelFacts): ListedModel {
-  return { id, name, ownedBy: ownerOf(id) }
+function toListed(facts: ModelFacts, windows: Readonly<Record<string, string>>): ListedModel {
+  const { id, name } = facts
+  const own = windows[id]
+  const maxInputTokens = own === undefined ? facts.maxInputTokens : Number(own)
+  return { id, name, ownedBy: ownerOf(id), facts: { ...facts, maxInputTokens } }
 }
 
 function ownerOf(id: string): string {
@@ -94,8 +104,40 @@ function toOpenAiList(models: readonly ListedModel[]) {
   return { object: 'list', data: models.map(toOpenAiModel) }
 }
 
-function toOpenAiModel({ id, ownedBy }: ListedModel) {
-  return { id, object: 'model', created: CREATED_AT.getTime() / 1000, owned_by: ownedBy }
+/** OpenAI's own list has no figures; these are the names by which clients of compatible servers look for them. */
+function toOpenAiModel({ id, name, ownedBy, facts }: ListedModel) {
+  const model = { id, object: 'model', created: CREATED_AT.getTime() / 1000, owned_by: ownedBy }
+  if (facts === undefined) return model
+  const { maxInputTokens, maxOutputTokens } = facts
+  const { efforts } = effortsOf(facts)
+  return {
+    ...model,
+    name,
+    description: describe(facts),
+    context_length: maxInputTokens,
+    context_window: maxInputTokens,
+    ...(maxOutputTokens !== undefined && { max_output_tokens: maxOutputTokens }),
+    ...(efforts.length > 0 && { supported_reasoning_efforts: efforts })
+  }
+}
+
+/** For pickers, which show it to people. */
+function describe(facts: ModelFacts): string {
+  const { maxInputTokens, maxOutputTokens, id } = facts
+  const { efforts, alwaysThinks } = effortsOf(facts)
+  const step = priceStepOf(id)
+  const words = [
+    facts.description ?? '',
+    `${inThousands(maxInputTokens)} tokens in${maxOutputTokens === undefined ? '' : `, ${inThousands(maxOutputTokens)} out`}`,
+    efforts.length === 0 ? '' : `effort ${efforts.join(', ')}`,
+    alwaysThinks ? 'always thinks' : '',
+    step === null || step >= maxInputTokens ? '' : `double price above ${inThousands(step)} tokens`
+  ]
+  return words.filter((word) => word !== '').join(' · ')
+}
+
+function inThousands(tokens: number): string {
+  return tokens % 1_000_000 === 0 ? `${tokens / 1_000_000}M` : `${Math.round(tokens / 1000)}k`
 }
 
 function toAnthropicList(models: readonly ListedModel[]) {
@@ -108,6 +150,27 @@ function toAnthropicList(models: readonly ListedModel[]) {
   }
 }
 
-function toAnthropicModel({ id, name }: ListedModel) {
-  return { type: 'model', id, display_name: name, created_at: CREATED_AT.toISOString() }
+function toAnthropicModel({ id, name, facts }: ListedModel) {
+  const model = { type: 'model', id, display_name: name, created_at: CREATED_AT.toISOString() }
+  if (facts === undefined) return model
+  const { maxInputTokens, maxOutputTokens, takesImages } = facts
+  return {
+    ...model,
+    description: describe(facts),
+    max_input_tokens: maxInputTokens,
+    ...(maxOutputTokens !== undefined && { max_tokens: maxOutputTokens }),
+    capabilities: { image_input: { supported: takesImages }, ...reasoningOf(facts) }
+  }
+}
+
+/** What a model's own list at the vendor says of its reasoning, in the same words. */
+function reasoningOf(facts: ModelFacts) {
+  const { efforts } = effortsOf(facts)
+  const isSupported = efforts.length > 0
+  const effort = { supported: isSupported, ...Object.fromEntries(efforts.map(supports)) }
+  return { effort, thinking: { supported: isSupported } }
+}
+
+function supports(effort: string) {
+  return [effort, { supported: true }] as const
 }

@@ -49,6 +49,7 @@ export function requestOptionsOf(plane: Pick<DataPlane, 'config' | 'catalogue'>)
     aliases: config.models.aliases,
     models,
     isCatalogueLive: isLive,
+    windows: config.models.windows,
     toolDescriptionMaxLength: config.tools.descriptionMaxLength,
     toolMaxCount: config.tools.maxCount,
     servesWebSearch: config.tools.webSearch,

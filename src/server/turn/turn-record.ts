@@ -1,4 +1,5 @@
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
+import { priceStepOf } from '../../kiro/models/models.ts'
 import { outlineOf } from '../../kiro/wire/payload.ts'
 import type { DebugCapture } from '../../observe/debug-capture.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -36,6 +37,7 @@ export function recordTurn(
 function recordMetrics(metrics: Metrics, record: TurnRecord): void {
   const { route, status, error, plan, progress } = record
   const { usage } = progress
+  if (isAbovePriceStep(record)) metrics.priceStepCrossed.inc()
   metrics.requests.inc({ route, status, code: error?.code ?? 'none' })
   metrics.requestSeconds.observe({ route }, progress.totalMs() / 1000)
   if (error?.code === 'GW_POOL_TIMEOUT') metrics.poolTimeouts.inc()
@@ -46,6 +48,12 @@ function recordMetrics(metrics: Metrics, record: TurnRecord): void {
   metrics.firstByteSeconds.observe({ route }, firstByteMs / 1000)
   metrics.tokens.inc({ type: 'input' }, usage.inputTokens)
   metrics.tokens.inc({ type: 'output' }, usage.outputTokens)
+}
+
+/** The upstream charges all of such a request double. */
+function isAbovePriceStep({ plan, progress: { usage } }: TurnRecord): boolean {
+  const step = plan === null ? null : priceStepOf(plan.upstreamModel)
+  return step !== null && usage !== null && usage.inputTokens > step
 }
 
 function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
@@ -63,6 +71,7 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
     bodyBytes,
     ...(plan !== null && plan.repairs.length > 0 && { repairs: plan.repairs }),
     ...(usage !== null && { usage }),
+    ...(isAbovePriceStep(record) && { isDoublePrice: true }),
     phaseMs: progress.toJson(),
     totalMs: Math.round(progress.totalMs()),
     ...(error !== null && {

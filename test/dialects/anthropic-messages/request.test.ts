@@ -76,16 +76,16 @@ t.test('a reminder for one turn is not repeated for the rest of the session', as
   }
 })
 
-t.test('thinking between tools, which the upstream does not know, is no thinking', async (t) => {
-  const [between, disabled] = ['between_tools', 'disabled'].map((type) =>
+t.test('thinking between tools is thinking as the model sees fit', async (t) => {
+  const [between, adaptive] = ['between_tools', 'adaptive'].map((type) =>
     convert(
       'anthropic-messages',
       { model: 'claude-opus-5', messages: [USER], thinking: { type } },
       simulatorOptions()
     )
   )
-  t.same(between?.payload, disabled?.payload)
-  t.equal(between?.plan.reasoning, 'none')
+  t.same(between?.payload, adaptive?.payload)
+  t.equal(between?.plan.reasoning, 'native')
 })
 
 t.test('a request of Claude Code becomes what it means', async (t) => {

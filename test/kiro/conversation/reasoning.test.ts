@@ -49,6 +49,31 @@ t.test('planReasoning()', async (t) => {
     t.same(plan('claude-haiku-4.5', { mode: 'off' }), { source: 'none' })
   })
 
+  t.test('never switches off what always thinks', async (t) => {
+    for (const id of [
+      'claude-opus-5.5',
+      'claude-sonnet-5.5',
+      'claude-fable-5.1',
+      'claude-opus-7'
+    ]) {
+      t.same(plan(id, { mode: 'off' }), {
+        source: 'none',
+        fields: { thinking: { type: 'adaptive' }, output_config: { effort: 'low' } }
+      })
+      const named = plan(id, { mode: 'off', effort: 'high' })
+      t.same(named.fields?.['output_config'], { effort: 'high' }, 'the client’s word')
+    }
+    t.match(plan('claude-opus-5', { mode: 'off' }).fields, { thinking: { type: 'disabled' } })
+  })
+
+  t.test('sends adaptive with every effort', async (t) => {
+    t.same(plan('claude-sonnet-5', { mode: 'unsaid', effort: 'high' }), {
+      source: 'none',
+      fields: { thinking: { type: 'adaptive' }, output_config: { effort: 'high' } }
+    })
+    t.same(plan('claude-haiku-4.5', { mode: 'unsaid', effort: 'high' }), { source: 'none' })
+  })
+
   t.test('makes an effort of a budget', async (t) => {
     const efforts = [3999, 4000, 15_999, 16_000, 31_999, 32_000].map(
       (budgetTokens) => plan('gpt-5.6-sol', { mode: 'on', budgetTokens }).fields?.['reasoning']
@@ -75,7 +100,10 @@ t.test('planReasoning()', async (t) => {
     })
     const omitted = plan('claude-new-9', { mode: 'on', display: 'omitted' }, { schema })
     t.same(omitted.fields, { thinking: { type: 'adaptive', display: 'omitted' } })
-    t.same(plan('claude-new-9', { mode: 'off' }, { schema }).fields, undefined)
+    t.same(plan('claude-new-9', { mode: 'off' }, { schema }).fields, {
+      thinking: { type: 'adaptive' },
+      output_config: { effort: 'low' }
+    })
     t.same(plan('claude-opus-5', { mode: 'on' }, { schema: schemaOf({}) }).source, 'tags')
   })
 

@@ -3,7 +3,8 @@ import {
   BUILT_IN_MODELS,
   type ModelFacts,
   normaliseModelName,
-  resolveModel
+  resolveModel,
+  rulesFor
 } from '../../../src/kiro/models/models.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 
@@ -65,7 +66,31 @@ t.test('resolveModel()', async (t) => {
 
   t.test('takes dots for dashes and any case where it knows the model', async (t) => {
     t.equal(resolveModel('GPT-5-6-sol', offline).id, 'gpt-5.6-sol')
-    t.equal(resolveModel('gpt-5.6-sol', offline).contextWindow, 272_000)
+    t.equal(resolveModel('gpt-5.6-sol', offline).contextWindow, 1_000_000)
+  })
+
+  t.test('gives versions yet to come the rules of their family’s newest', async (t) => {
+    const windows: readonly (readonly [string, number])[] = [
+      ['claude-opus-5-6', 1_000_000],
+      ['claude-opus-7', 1_000_000],
+      ['claude-haiku-6', 200_000],
+      ['gpt-7-sol', 1_000_000],
+      ['claude-opus-4.1', 200_000],
+      ['claude-future-9', 200_000]
+    ]
+    for (const [name, contextWindow] of windows) {
+      t.match(resolveModel(name, offline), { contextWindow, isSubstitute: false }, name)
+    }
+    t.equal(resolveModel('claude-opus-5-6', offline).id, 'claude-opus-5.6', 'no neighbour')
+    t.equal(rulesFor('claude-opus-4.9')?.id, 'claude-opus-4.8')
+    t.equal(rulesFor('claude-opus-6.2-1m')?.id, 'claude-opus-5.5')
+    t.equal(rulesFor('toString'), undefined)
+  })
+
+  t.test('takes the operator’s window before the list’s', async (t) => {
+    const windows = { 'gpt-5.6-sol': '272000' }
+    t.equal(resolveModel('gpt-5-6-sol', { ...offline, windows }).contextWindow, 272_000)
+    t.equal(resolveModel('gpt-5.6-luna', { ...offline, windows }).contextWindow, 1_000_000)
   })
 
   t.test('follows aliases in chains and ends in cycles', async (t) => {
