@@ -10,6 +10,7 @@ import { GatewayError } from '../shared/errors.ts'
 import { logProxy } from '../upstream/proxy/proxy.ts'
 import { Budget, noteBudget, watchQueue } from './budget/budget.ts'
 import { CONTROL, ControlLane } from './budget/control-lane.ts'
+import { AccountDesk } from './desks/account-desk.ts'
 import { ClusterMetrics } from './desks/cluster-metrics.ts'
 import { CredentialDesk } from './desks/credential-desk.ts'
 import { ModelCatalogue } from './desks/model-catalogue.ts'
@@ -25,7 +26,7 @@ import {
   Supervisor,
   type WorkerEvents
 } from './workers/supervisor.ts'
-import { setUpForks, toWorkerConfig, WorkerLink } from './workers/worker-link.ts'
+import { LEAVING, setUpForks, toWorkerConfig, WorkerLink } from './workers/worker-link.ts'
 
 export interface PrimaryOptions {
   readonly config: Config
@@ -58,6 +59,7 @@ export class Primary {
   readonly #credentials: CredentialDesk
   readonly #catalogue: ModelCatalogue
   readonly #usage: UsageDesk
+  readonly #account: AccountDesk
   readonly #calibration = new TokenCalibration()
   readonly #supervisor: Supervisor
   readonly #own = new Metrics()
@@ -105,6 +107,11 @@ export class Primary {
       credentials: this.#credentials,
       now: () => performance.now()
     })
+    this.#account = new AccountDesk({
+      usage: () => this.#usage.current(),
+      log,
+      onNews: (standing) => this.#broadcast({ type: 'account.standing', standing })
+    })
     this.#watch = watchQueue(() => this.#budget.state(), log)
     this.#stalls = new StallWatch<WorkerLink>({
       timeoutMs: () => this.#config.cluster.stallTimeoutMs,
@@ -124,7 +131,8 @@ export class Primary {
       slots: options.memory.workers,
       fork: (id, events) => this.#fork(id, events),
       onChange: (change) => this.#onSlotChange(change),
-      retireTimeoutMs: () => this.#config.cluster.drainTimeoutMs + PATIENCE_MS + CLOSING_MS
+      retireTimeoutMs: () =>
+        this.#config.cluster.drainTimeoutMs + LEAVING.patienceMs + LEAVING.closingMs
     })
     this.restartWorkers = rollingRestart(this.#supervisor, log)
   }
@@ -171,6 +179,7 @@ export class Primary {
     this.#budget.record({ type: 'resize', size: { ...config.pool, workers } })
     this.#lane.onConfig(config)
     this.#budget.logTo(log, config)
+    this.#account.forgive()
     this.#broadcast({ type: 'config.changed', config: toWorkerConfig(config) })
     log.info('settings read again')
   }
@@ -182,7 +191,7 @@ export class Primary {
   async drain(): Promise<void> {
     this.#catalogue.close()
     this.#usage.close()
-    const patienceMs = this.#config.cluster.drainTimeoutMs + CLOSING_MS
+    const patienceMs = this.#config.cluster.drainTimeoutMs + LEAVING.closingMs
     const timer = setTimeout(() => this.#supervisor.killStuck(this.#options.log), patienceMs)
     await this.#supervisor.drain()
     clearTimeout(timer)
@@ -203,7 +212,7 @@ export class Primary {
       id,
       env: childEnvironment(),
       events,
-      patienceMs: PATIENCE_MS,
+      patienceMs: LEAVING.patienceMs,
       onMessage: (message) => this.#onMessage(link, message, events),
       onStderr: this.#options.onStderr,
       onRetire: () => {
@@ -254,6 +263,9 @@ export class Primary {
       case 'credential.suspended':
         this.#credentials.suspended(message.token, message.message)
         break
+      case 'account.refused':
+        void this.#account.refused(message.refusal) // never rejects
+        break
       case 'calibration.lesson':
         this.#onLesson(message)
         break
@@ -293,6 +305,7 @@ export class Primary {
       config: toWorkerConfig(this.#config),
       boundPort: this.#boundPort,
       news: this.#credentials.news(),
+      standing: this.#account.standing,
       catalogue: this.#catalogue.current,
       isSimulated,
       memory,
@@ -339,12 +352,3 @@ export class Primary {
     return this.#supervisor.status((pid) => this.#stalls.isSuspect(pid))
   }
 }
-
-/** How long a worker may take to close what is left when its time for streams is over. */
-const CLOSING_MS = 5_000
-
-/**
- * How long a replaced worker may go on with streams. Each of them ends by itself, for silence of either side is bounded;
- * this is for what never does, or the next worker would never be replaced.
- */
-const PATIENCE_MS = 3_600_000

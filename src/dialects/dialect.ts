@@ -183,14 +183,11 @@ const RetryLaterStatuses: readonly number[] = [429, 503, 529]
 /** Seconds, if the error does not say. */
 const DefaultRetryAfterS = 3
 
-/** A used-up quota does not come back in seconds; the hour tells clients not to wait for it. */
-const QuotaRetryAfterS = 3600
-
 /** The same request will fail again, so the SDKs must not repeat it (they would for minutes on a 401). */
 const FinalStatuses: readonly number[] = [400, 401, 403, 404, 405, 413, 415, 426]
 
-/** The next attempt would cost as much and come to the same. */
-const FinalKinds: readonly ErrorKind[] = ['quota', 'answer']
+/** The next attempt would cost as much and come to the same, or do harm. */
+const FinalKinds: readonly ErrorKind[] = ['quota', 'restricted', 'answer']
 
 /** The whole HTTP answer for an error, before anything else was sent. */
 export function toErrorReply(
@@ -208,10 +205,11 @@ export function toErrorReply(
   return { status, headers, body: format.toBody(error, requestId) }
 }
 
+/** None for what ends a client's loop: some sleep for whatever time they are told, be it days. */
 function toRetryAfter(error: GatewayError, status: number): number | null {
+  if (isFinal(error, status)) return null
   if (error.retryAfterS !== undefined) return Math.max(0, Math.ceil(error.retryAfterS))
-  if (!RetryLaterStatuses.includes(status)) return null
-  return error.kind === 'quota' ? QuotaRetryAfterS : DefaultRetryAfterS
+  return RetryLaterStatuses.includes(status) ? DefaultRetryAfterS : null
 }
 
 function isFinal(error: GatewayError, status: number): boolean {

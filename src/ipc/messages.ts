@@ -3,6 +3,7 @@ import type { Config } from '../config/settings.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
 import type { Learnt } from '../kiro/models/tokens.ts'
 import type { AccountUsage } from '../kiro/wire/account-usage.ts'
+import type { Bar } from '../kiro/wire/fault-table.ts'
 import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
 import type { MetricsSnapshot } from '../observe/metrics.ts'
 import type { ErrorCode } from '../shared/errors.ts'
@@ -35,6 +36,8 @@ export type FromWorker =
   | { readonly type: 'credential.refused'; readonly requestId: number; readonly token: string }
   /** The upstream said that the account of this token is suspended. */
   | { readonly type: 'credential.suspended'; readonly token: string; readonly message: string }
+  /** The upstream said something of the account as a whole. Answered by `account.standing`, to all. */
+  | { readonly type: 'account.refused'; readonly refusal: AccountRefusal }
   /** The upstream has counted what was estimated; one for each model in a second. */
   | ({ readonly type: 'calibration.lesson' } & Learnt)
   | { readonly type: 'metrics.snapshot'; readonly metrics: MetricsSnapshot }
@@ -52,6 +55,7 @@ export type ToWorker =
   | { readonly type: 'credential.changed'; readonly news: CredentialNews }
   /** A refused token was renewed, or could not be: `credential.changed` has said so, if that was news. */
   | { readonly type: 'credential.renewed'; readonly requestId: number }
+  | { readonly type: 'account.standing'; readonly standing: AccountStanding }
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
   /** What all workers together have learnt of a model's tokenizer. */
   | ({ readonly type: 'calibration.learnt' } & Learnt)
@@ -102,6 +106,7 @@ export interface WorkerStart {
   /** Where workers listen already, or did. */
   readonly boundPort: number | null
   readonly news: CredentialNews
+  readonly standing: AccountStanding
   readonly catalogue: Catalogue
   /** Upstream answers come from the built-in simulator. */
   readonly isSimulated: boolean
@@ -114,6 +119,32 @@ export interface WorkerStart {
 export type CredentialNews =
   | { readonly snapshot: CredentialSnapshot; readonly problem: null }
   | { readonly snapshot: null; readonly problem: Problem }
+
+/** A refusal that says something of the account as a whole. */
+export interface AccountRefusal {
+  readonly bar: Bar
+  readonly code: ErrorCode
+  /** For clients, `/readyz` and the log. */
+  readonly message: string
+  readonly retryAfterS: number | null
+}
+
+/** Why the account is not asked for a time. */
+export interface AccountBar extends Problem {
+  readonly bar: Bar
+  /** Milliseconds since the epoch. */
+  readonly until: number
+}
+
+/** What refusals have said of the account. Times are milliseconds since the epoch. */
+export interface AccountStanding {
+  /** Those in force, the most serious first; some may be over by now. */
+  readonly bars: readonly AccountBar[]
+  /** When the upstream suspected abuse last. */
+  readonly suspectedAt: number | null
+}
+
+export const GOOD_STANDING: AccountStanding = { bars: [], suspectedAt: null }
 
 /** What the account has used, or why that is not known. */
 export type UsageNews =

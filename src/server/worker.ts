@@ -109,6 +109,8 @@ export class GatewayWorker {
         return parts?.plane.credentials.onNews(message.news)
       case 'credential.renewed':
         return parts?.plane.credentials.onRenewed(message.requestId)
+      case 'account.standing':
+        return parts?.plane.account.onStanding(message.standing)
       case 'catalogue.changed':
         if (parts !== null) parts.current.catalogue = message.catalogue
         return

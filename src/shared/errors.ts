@@ -27,9 +27,11 @@ const ErrorKinds = {
   silent: [504, 'upstream'],
   rate: [429, 'upstream'],
   quota: [429, 'upstream'],
+  restricted: [429, 'upstream'],
   overloaded: [503, 'upstream'],
   account: [401, 'upstream'],
   forbidden: [403, 'upstream'],
+  barred: [403, 'upstream'],
   refused: [400, 'upstream'],
   overflow: [400, 'upstream'],
   answer: [502, 'upstream']
@@ -136,6 +138,10 @@ export const ErrorTable = {
   ),
   GW_UPSTREAM_RATE_LIMITED: entry('rate', 'The upstream limits the request rate.', 'if-unanswered'),
   GW_UPSTREAM_QUOTA: entry('quota', 'The quota of the upstream account is used up.'),
+  GW_UPSTREAM_RESTRICTED: entry(
+    'restricted',
+    'The upstream suspects abuse and limits the account for a time.'
+  ),
   GW_UPSTREAM_OVERLOADED: entry('overloaded', 'The upstream is overloaded.', 'if-unanswered'),
   GW_UPSTREAM_AUTH: entry(
     'account',
@@ -143,6 +149,10 @@ export const ErrorTable = {
   ),
   GW_UPSTREAM_SUSPENDED: entry('forbidden', 'The upstream account is suspended.'),
   GW_UPSTREAM_FORBIDDEN: entry('forbidden', 'The upstream account may not do this.'),
+  GW_CLIENT_NOT_ADMITTED: entry(
+    'barred',
+    'The subscription of the upstream account does not admit this gateway.'
+  ),
   GW_UPSTREAM_REFUSED: entry('refused', 'The upstream refused the request.'),
   GW_CONTEXT_OVERFLOW: entry('overflow', 'The conversation is too long for the model.'),
   GW_UPSTREAM_STATUS: entry('upstream', 'The upstream failed.', 'if-unanswered'),

@@ -9,6 +9,8 @@ export interface Refusal {
   readonly reason: string | null
   /** Seconds for `retry-after`. */
   readonly retryAfterS?: number
+  /** The same in the body, where some refusals have it. */
+  readonly retryAfterMilliseconds?: number
   /** A page of the network in front of the upstream instead of its JSON. */
   readonly html?: string
   /**
@@ -45,6 +47,18 @@ export function forbidden(message: string, reason: string | null = null): Refusa
   return { status: 403, errorType: 'AccessDeniedException', message, reason }
 }
 
+function throttle(
+  reason: string | null,
+  message = 'Too many requests, please wait before trying again.'
+): Refusal {
+  return { status: 429, errorType: 'ThrottlingException', message, reason }
+}
+
+/** As the service answers for every quota but the monthly one. */
+function quota(reason: string): Refusal {
+  return throttle(reason, 'You have reached the limit.')
+}
+
 /** What `check` says of the first item it refuses. */
 export function firstRefusal<T>(
   items: readonly T[],
@@ -65,6 +79,36 @@ export const FAULTS = {
     message: 'You have reached the limit.',
     reason: 'MONTHLY_REQUEST_COUNT'
   },
+  'quota-unnamed': { ...quota(''), status: 402, reason: null },
+  weekly: quota('WEEKLY_REQUEST_COUNT'),
+  daily: quota('DAILY_REQUEST_COUNT'),
+  hourly: quota('HOURLY_REQUEST_COUNT'),
+  'usage-limit': quota('USAGE_LIMIT_REACHED'),
+  overage: {
+    status: 402,
+    errorType: 'ServiceQuotaExceededException',
+    message: "You've reached your overage limit.",
+    reason: 'OVERAGE_REQUEST_LIMIT_EXCEEDED'
+  },
+  'conversation-limit': {
+    status: 402,
+    errorType: 'ServiceQuotaExceededException',
+    message: 'The conversation has reached its limit.',
+    reason: 'CONVERSATION_LIMIT_EXCEEDED'
+  },
+  'credit-rate': throttle('CREDIT_CONSUMPTION_RATE_EXCEEDED'),
+  'user-rate': throttle('USER_REQUEST_RATE_EXCEEDED'),
+  'service-rate': throttle('SERVICE_REQUEST_RATE_EXCEEDED'),
+  capacity: throttle('INSUFFICIENT_MODEL_CAPACITY'),
+  suspicious: throttle(
+    null,
+    'Due to suspicious activity, we are imposing temporary limits on how frequently your account (d-simulated) can send a request to Kiro while we investigate.'
+  ),
+  'not-admitted': forbidden(
+    'Your subscription does not support this application. Please contact your administrator.'
+  ),
+  'bad-signature': badRequest('Invalid signature in thinking block.', 'THINKING_SIGNATURE_INVALID'),
+  'invalid-body': badRequest(IMPROPER, 'REQUEST_BODY_INVALID'),
   suspended: forbidden(
     "Your User ID (d-simulated) temporarily is suspended. We've locked your account as a security precaution.",
     'TEMPORARILY_SUSPENDED'

@@ -208,6 +208,7 @@ function answerJson(response: ServerResponse, status: number, json: object): voi
 /** The upstream's error body (kiro-protocol §8.1), and in `x-simulator-rule` what it would not tell. */
 function sendRefusal(response: ServerResponse, refusal: Refusal): void {
   const { status, errorType, message, reason, retryAfterS, html, rule, violation } = refusal
+  const { retryAfterMilliseconds } = refusal
   if (rule !== undefined) {
     response.setHeader('x-simulator-rule', toHeaderText(`${rule}: ${violation ?? ''}`))
   }
@@ -218,7 +219,8 @@ function sendRefusal(response: ServerResponse, refusal: Refusal): void {
     return
   }
   response.setHeader('x-amzn-errortype', errorType)
-  answerJson(response, status, { __type: errorType, message, reason })
+  const wait = retryAfterMilliseconds === undefined ? {} : { retryAfterMilliseconds }
+  answerJson(response, status, { __type: errorType, message, reason, ...wait })
 }
 
 /** Sets the head of an event stream; it leaves with the first bytes of the body. */

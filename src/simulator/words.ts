@@ -31,6 +31,21 @@ export const CONTROL_WORDS = {
   flaky: number('500 for the first so many attempts of the same prompt, then an answer.'),
   expired: flag('403 for the bearer that sends this prompt first, an answer for others.'),
   quota: flag('402, the monthly quota is used up.'),
+  'quota-unnamed': flag('402 without a reason.'),
+  weekly: flag('429, the weekly quota is used up.'),
+  daily: flag('429, the daily quota is used up.'),
+  hourly: flag('429, the hourly quota is used up.'),
+  'usage-limit': flag('429, the usage limit is reached.'),
+  overage: flag('402, the cap on paid overage is reached.'),
+  'conversation-limit': flag('402, this conversation has had its share.'),
+  'credit-rate': number('429, too many credits in an hour, with so many seconds in the body.'),
+  'user-rate': number('429, too many requests of this user, with so many seconds to wait.'),
+  'service-rate': flag('429, too many requests of all users.'),
+  capacity: flag('429, the model has no capacity.'),
+  suspicious: flag('429, suspicious activity.'),
+  'not-admitted': flag('403, the subscription does not support this application.'),
+  'bad-signature': flag('400 `THINKING_SIGNATURE_INVALID`.'),
+  'invalid-body': flag('400 `REQUEST_BODY_INVALID`.'),
   suspended: flag('403, the account is suspended.'),
   overloaded: flag('500, unexpectedly high load.'),
   unavailable: flag('503.'),
@@ -140,8 +155,10 @@ function json(meaning: string) {
 }
 
 const REFUSING_WORDS = [
-  ...(['quota', 'suspended', 'overloaded', 'unavailable'] as const),
-  ...(['context-overflow', 'improper', 'invalid-model', 'html'] as const)
+  ...(['quota', 'quota-unnamed', 'weekly', 'daily', 'hourly', 'usage-limit'] as const),
+  ...(['overage', 'conversation-limit', 'service-rate', 'capacity', 'suspicious'] as const),
+  ...(['not-admitted', 'bad-signature', 'invalid-body', 'suspended', 'overloaded'] as const),
+  ...(['unavailable', 'context-overflow', 'improper', 'invalid-model', 'html'] as const)
 ]
 
 /** The error status that the control words ask for. `note` is called only if it depends on repetition. */
@@ -151,6 +168,11 @@ export function findFault(words: FoundWords, note: () => Repetition): Refusal | 
   if (named !== undefined) return FAULTS[named]
   if (numbers.throttled !== undefined)
     return { ...FAULTS.throttled, retryAfterS: numbers.throttled }
+  const creditWaitS = numbers['credit-rate']
+  if (creditWaitS !== undefined)
+    return { ...FAULTS['credit-rate'], retryAfterMilliseconds: creditWaitS * 1000 }
+  const userWaitS = numbers['user-rate']
+  if (userWaitS !== undefined) return { ...FAULTS['user-rate'], retryAfterS: userWaitS }
   if (numbers.flaky === undefined && !flags.has('expired')) return null
   const { attempt, isFirstToken } = note()
   if (attempt <= (numbers.flaky ?? 0)) return FAULTS.flaky

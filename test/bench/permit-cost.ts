@@ -31,7 +31,8 @@ export async function takeAtHand(rounds: number): Promise<void> {
 
 /** The same as a request does it, with its clocks and metrics. */
 export async function takeAsRequest(rounds: number): Promise<void> {
-  const plane = { lease: openLease(100), metrics: new Metrics() }
+  const account = { problem: null }
+  const plane = { lease: openLease(100), metrics: new Metrics(), account }
   for (let i = 0; i < rounds; i += 1) {
     const waiter = { key: 'a', arrivedAt: i }
     const wait = { waiter, waited: new WaitClock(i), progress: new Progress(), signal }

@@ -108,11 +108,12 @@ t.test('every error', async (t) => {
     t.test(`${code} says when to come back, or not to`, async (t) => {
       for (const dialect of ['openai-chat', 'openai-responses', 'anthropic-messages'] as const) {
         const { status, headers } = toErrorReply(dialect, new GatewayError(code), 'r1')
-        const isLater = [429, 503, 529].includes(status)
-        t.equal(headers['retry-after'] !== undefined, isLater)
         const isFinal =
-          ['GW_UPSTREAM_QUOTA', 'GW_ANSWER_INVALID', 'GW_ANSWER_TOO_LARGE'].includes(code) ||
+          ['GW_UPSTREAM_QUOTA', 'GW_UPSTREAM_RESTRICTED'].includes(code) ||
+          ['GW_ANSWER_INVALID', 'GW_ANSWER_TOO_LARGE'].includes(code) ||
           [400, 401, 403, 404, 405, 413, 415, 426].includes(status)
+        const isLater = [429, 503, 529].includes(status) && !isFinal
+        t.equal(headers['retry-after'] !== undefined, isLater)
         t.equal(headers['x-should-retry'], isFinal ? 'false' : undefined)
       }
     })
@@ -195,11 +196,13 @@ t.test('toErrorReply()', async (t) => {
     })
   }
 
-  t.test('says an hour for a used-up quota unless it knows better', async (t) => {
-    const unknown = new GatewayError('GW_UPSTREAM_QUOTA')
-    t.equal(toErrorReply('openai-chat', unknown, '').headers['retry-after'], '3600')
-    const known = new GatewayError('GW_UPSTREAM_QUOTA', '', { retryAfterS: 60 })
-    t.equal(toErrorReply('openai-chat', known, '').headers['retry-after'], '60')
+  t.test('says no time for what ends a client’s loop, which it might sleep for', async (t) => {
+    for (const code of ['GW_UPSTREAM_QUOTA', 'GW_UPSTREAM_RESTRICTED'] as const) {
+      const error = new GatewayError(code, '', { retryAfterS: 86_400 })
+      const { headers } = toErrorReply('openai-chat', error, '')
+      t.notOk('retry-after' in headers)
+      t.equal(headers['x-should-retry'], 'false')
+    }
   })
 
   t.test('names the part of the request at fault', async (t) => {

@@ -4,6 +4,7 @@ import { planMemory } from '../../src/config/memory-plan.ts'
 import { BEAT_MS } from '../../src/ipc/life-signs.ts'
 import {
   type FromWorker,
+  GOOD_STANDING,
   type LeaseTerms,
   NO_TERMS,
   type ToWorker,
@@ -69,6 +70,7 @@ export class FakePrimary {
       config: result.config,
       boundPort: null,
       news: { snapshot: credentialSnapshot(), problem: null },
+      standing: GOOD_STANDING,
       catalogue: BUILT_IN_CATALOGUE,
       isSimulated: false,
       memory: {

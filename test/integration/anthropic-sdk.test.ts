@@ -38,6 +38,11 @@ function ask(text: string): Anthropic.MessageParam[] {
   return [{ role: 'user', content: text }]
 }
 
+/** Generations that the upstream was asked for so far. */
+function calls(): number {
+  return simulator.stats().requests.byOperation['generateAssistantResponse'] ?? 0
+}
+
 t.test('the official Anthropic SDK', async (t) => {
   t.test('streams text', async (t) => {
     const stream = client.messages.stream({
@@ -193,7 +198,6 @@ t.test('the official Anthropic SDK', async (t) => {
     ['sim:context-overflow', 400, BadRequestError, 'invalid_request_error'],
     ['sim:invalid-model', 404, NotFoundError, 'not_found_error'],
     ['sim:throttled', 429, RateLimitError, 'rate_limit_error'],
-    ['sim:quota', 429, RateLimitError, 'rate_limit_error'],
     ['sim:unavailable', 529, InternalServerError, 'overloaded_error'],
     ['sim:throttled-frame', 429, RateLimitError, 'rate_limit_error']
   ]
@@ -217,6 +221,21 @@ t.test('the official Anthropic SDK', async (t) => {
       client.messages.create({ model, max_tokens: 10, messages: ask('sim:context-overflow') }),
       { message: /prompt is too long: / }
     )
+  })
+
+  t.test('meets a used-up quota once, and does not try again', async (t) => {
+    const env = { PROXY_API_KEY: KEY, WORKERS: '1' }
+    const gateway = await startGateway({ upstreamUrl: url, env })
+    t.teardown(() => gateway.destroy())
+    const client = new Anthropic({ baseURL: gateway.url, apiKey: KEY, maxRetries: 3 })
+    const before = calls()
+    for (const stream of [true, false]) {
+      const error = await t.rejects(
+        client.messages.create({ model, max_tokens: 10, stream, messages: ask('sim:quota') })
+      )
+      t.ok(error instanceof RateLimitError)
+    }
+    t.equal(calls() - before, 1, 'the quota is remembered')
   })
 
   t.test('raises 401 for a wrong key, and does not try again', async (t) => {

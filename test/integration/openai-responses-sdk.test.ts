@@ -38,6 +38,7 @@ const weather: FunctionTool = {
 t.test('the official openai SDK against the Responses API', async (t) => {
   const simulator = new Simulator({ gapMs: 1 })
   const { url } = await simulator.start()
+  const calls = () => simulator.stats().requests.byOperation['generateAssistantResponse'] ?? 0
   t.teardown(() => simulator.close())
   const gateway = await startGateway({ upstreamUrl: url, env })
   t.teardown(() => gateway.destroy())
@@ -164,7 +165,6 @@ t.test('the official openai SDK against the Responses API', async (t) => {
     ['sim:context-overflow', 400, BadRequestError, 'context_length_exceeded'],
     ['sim:invalid-model', 404, NotFoundError, 'model_not_found'],
     ['sim:throttled', 429, RateLimitError, 'rate_limit_exceeded'],
-    ['sim:quota', 429, RateLimitError, 'insufficient_quota'],
     ['sim:throttled-frame', 429, RateLimitError, 'rate_limit_exceeded']
   ] as const
   for (const [input, status, type, code] of failures) {
@@ -182,6 +182,19 @@ t.test('the official openai SDK against the Responses API', async (t) => {
       )
     }
   }
+
+  t.test('meets a used-up quota once, and does not try again', async (t) => {
+    const env = { PROXY_API_KEY: KEY, WORKERS: '1' }
+    const gateway = await startGateway({ upstreamUrl: url, env })
+    t.teardown(() => gateway.destroy())
+    const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: KEY, maxRetries: 3 })
+    const before = calls()
+    for (const stream of [true, false]) {
+      const error = await t.rejects(client.responses.create({ model, stream, input: 'sim:quota' }))
+      t.ok(error instanceof RateLimitError)
+    }
+    t.equal(calls() - before, 1, 'the quota is remembered')
+  })
 
   t.test('raises 401 for a wrong key, and does not try again', async (t) => {
     const stranger = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'wrong', maxRetries: 2 })

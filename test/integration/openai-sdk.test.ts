@@ -43,6 +43,11 @@ const weather: OpenAI.ChatCompletionFunctionTool = {
   }
 }
 
+/** Generations that the upstream was asked for so far. */
+function calls(): number {
+  return simulator.stats().requests.byOperation['generateAssistantResponse'] ?? 0
+}
+
 t.test('the official openai SDK', async (t) => {
   t.test('streams text', async (t) => {
     const stream = await client.chat.completions.create({
@@ -172,7 +177,6 @@ t.test('the official openai SDK', async (t) => {
     ['sim:context-overflow', 400, BadRequestError, 'context_length_exceeded'],
     ['sim:invalid-model', 404, NotFoundError, 'model_not_found'],
     ['sim:throttled', 429, RateLimitError, 'rate_limit_exceeded'],
-    ['sim:quota', 429, RateLimitError, 'insufficient_quota'],
     ['sim:unavailable', 503, InternalServerError, 'overloaded'],
     ['sim:throttled-frame', 429, RateLimitError, 'rate_limit_exceeded']
   ]
@@ -194,6 +198,25 @@ t.test('the official openai SDK', async (t) => {
       )
     }
   }
+
+  t.test('meets a used-up quota once, and does not try again', async (t) => {
+    const env = { PROXY_API_KEY: KEY, WORKERS: '1' }
+    const gateway = await startGateway({ upstreamUrl: url, env })
+    t.teardown(() => gateway.destroy())
+    const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: KEY, maxRetries: 3 })
+    const before = calls()
+    for (const stream of [true, false]) {
+      const error = await t.rejects(
+        client.chat.completions.create({
+          model,
+          stream,
+          messages: [{ role: 'user', content: 'sim:quota' }]
+        })
+      )
+      t.ok(error instanceof RateLimitError)
+    }
+    t.equal(calls() - before, 1, 'the quota is remembered')
+  })
 
   t.test('raises 401 for a wrong key, and does not try again', async (t) => {
     const stranger = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'wrong', maxRetries: 2 })

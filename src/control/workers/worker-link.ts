@@ -11,6 +11,17 @@ import type { WorkerEvents, WorkerProcess } from './supervisor.ts'
  */
 const WORKER_ENV = { MALLOC_ARENA_MAX: '2' } as const
 
+/** How long a worker that leaves may take. */
+export const LEAVING = {
+  /** To close what is left when its time for streams is over. */
+  closingMs: 5_000,
+  /**
+   * A replaced worker may go on with streams. Each of them ends by itself, for silence of either side is bounded; this
+   * is for what never does, or the next worker would never be replaced.
+   */
+  patienceMs: 3_600_000
+} as const
+
 export interface WorkerLinkOptions {
   readonly id: number
   /** What of our environment it is not to have, and what besides. */

@@ -27,9 +27,11 @@ const Words: Readonly<Record<ErrorKind, readonly [type: string, code: OpenAiCode
   silent: ['server_error', 'timeout'],
   rate: ['rate_limit_error', 'rate_limit_exceeded'],
   quota: ['insufficient_quota', 'insufficient_quota'],
+  restricted: ['rate_limit_error', 'account_restricted'],
   overloaded: ['server_error', 'overloaded'],
   account: ['authentication_error', 'upstream_auth_failed'],
   forbidden: ['permission_error', null],
+  barred: ['permission_error', 'client_not_supported'],
   refused: ['invalid_request_error', null],
   overflow: ['invalid_request_error', 'context_length_exceeded'],
   answer: ['server_error', BareCode]

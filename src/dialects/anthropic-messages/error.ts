@@ -27,9 +27,11 @@ const Types: Readonly<Record<ErrorKind, string>> = {
   silent: 'api_error',
   rate: 'rate_limit_error',
   quota: 'rate_limit_error',
+  restricted: 'rate_limit_error',
   overloaded: 'overloaded_error',
   account: 'authentication_error',
   forbidden: 'permission_error',
+  barred: 'permission_error',
   refused: 'invalid_request_error',
   overflow: 'invalid_request_error',
   answer: 'api_error'

@@ -3,22 +3,46 @@ import type { ErrorCode } from '../../shared/errors.ts'
 /**
  * What can make a failed call succeed:
  *
- * - `back-off`: the same call, later; `retry-once`: the same, once; `retry-model`: the same, if the model is
- *   in the live list, since the upstream denies known models now and then.
+ * - `back-off`: the same call, later; `retry-once`: the same, once; `wait-once`: the same, once, after the wait that the
+ *   refusal asks for, unless that is long; `retry-model`: the same, if the model is in the live list, since the upstream
+ *   denies known models now and then.
  * - `refresh-token`: one forced refresh, then once more.
  * - `add-profile` / `drop-profile`: resolve the profile ARN, or leave it out (or try the next host), once.
  * - `new-conversation`: another conversation id, once. `next-host`: the next of `hostsFor`.
+ * - `other-form`: the other way to write a request. `strip-reasoning`: without the reasoning that was sent back.
  */
 export type Remedy =
   | 'none'
   | 'back-off'
   | 'retry-once'
+  | 'wait-once'
   | 'retry-model'
   | 'refresh-token'
   | 'add-profile'
   | 'drop-profile'
   | 'new-conversation'
   | 'next-host'
+  | 'other-form'
+  | 'strip-reasoning'
+
+/**
+ * What a refusal says of the account as a whole, so that other requests need not be refused by the upstream, too:
+ *
+ * - a quota that is used up: `monthly` until the account's next reset, `daily`, `hourly`, or `unnamed`;
+ * - a rate: `credit-rate` for minutes, `user-rate` for seconds, `rate` for as long as the refusal says;
+ * - `suspicion`: the guard against abuse, whom more calls make suspend the account;
+ * - `not-admitted`: the account's seat takes other programs than this one.
+ */
+export type Bar =
+  | 'monthly'
+  | 'daily'
+  | 'hourly'
+  | 'unnamed'
+  | 'credit-rate'
+  | 'user-rate'
+  | 'rate'
+  | 'suspicion'
+  | 'not-admitted'
 
 /** What the rules look at. `type` is normalized, `text` is the message in lower case. */
 export interface FaultFacts {
@@ -29,28 +53,52 @@ export interface FaultFacts {
   readonly form: 'json' | 'text' | 'html' | 'empty'
 }
 
-const QUOTA = ['MONTHLY_REQUEST_COUNT', 'DAILY_REQUEST_COUNT', 'OVERAGE_REQUEST_LIMIT_EXCEEDED']
-const CONVERSATION = ['INVALID_CONVERSATION_ID', 'CONVERSATION_LIMIT_EXCEEDED']
+/** Quotas by the upstream's reason, which is compared exactly: prose speaks of limits of any kind. */
+const QUOTAS: Readonly<Record<string, Bar>> = {
+  MONTHLY_REQUEST_COUNT: 'monthly',
+  WEEKLY_REQUEST_COUNT: 'monthly',
+  USAGE_LIMIT_REACHED: 'monthly',
+  OVERAGE_REQUEST_LIMIT_EXCEEDED: 'monthly',
+  DAILY_REQUEST_COUNT: 'daily',
+  HOURLY_REQUEST_COUNT: 'hourly'
+}
 const CAPACITY = ['MODEL_TEMPORARILY_UNAVAILABLE', 'INSUFFICIENT_MODEL_CAPACITY']
 const TOKEN_TYPES = ['expiredtoken', 'invalidtoken', 'unauthorized', 'unrecognizedclient']
 
-/** kiro-protocol §4.14 and §8.2, most telling first: a reason beats a status, a status a guess. */
-const MEANINGS: readonly (readonly [ErrorCode, Remedy, (facts: FaultFacts) => boolean])[] = [
+const hasReason =
+  (name: string) =>
+  ({ reason }: FaultFacts): boolean =>
+    reason === name
+
+/** kiro-protocol §4.14, §8.2 and §8.8, most telling first: a reason beats a status, a status a guess. */
+const MEANINGS: readonly (readonly [ErrorCode, Remedy, (facts: FaultFacts) => boolean, Bar?])[] = [
   ['GW_UPSTREAM_SUSPENDED', 'none', isSuspension],
+  ['GW_UPSTREAM_RESTRICTED', 'none', isSuspicion, 'suspicion'],
+  ['GW_CLIENT_NOT_ADMITTED', 'none', isNotAdmitted, 'not-admitted'],
   ['GW_CONTEXT_OVERFLOW', 'none', isOverflow],
-  ['GW_UPSTREAM_REFUSED', 'new-conversation', ({ reason }) => CONVERSATION.includes(reason)],
-  ['GW_UPSTREAM_QUOTA', 'none', isQuota],
-  ['GW_MODEL_UNKNOWN', 'retry-model', ({ reason }) => reason === 'INVALID_MODEL_ID'],
-  ['GW_UPSTREAM_OVERLOADED', 'back-off', isOverload],
-  ['GW_UPSTREAM_STATUS', 'retry-once', ({ text }) => text.includes('internal validation error')],
-  ['GW_UPSTREAM_REFUSED', 'none', ({ reason }) => reason.includes('KMS')],
-  // The abuse guard: more calls make it worse.
+  ['GW_UPSTREAM_REFUSED', 'new-conversation', hasReason('INVALID_CONVERSATION_ID')],
+  ['GW_CONTEXT_OVERFLOW', 'new-conversation', hasReason('CONVERSATION_LIMIT_EXCEEDED')],
+  ...Object.entries(QUOTAS).map(
+    ([reason, bar]) => ['GW_UPSTREAM_QUOTA', 'none', hasReason(reason), bar] as const
+  ),
   [
     'GW_UPSTREAM_RATE_LIMITED',
     'none',
-    (facts) => isThrottle(facts) && facts.text.includes('suspicious')
+    hasReason('CREDIT_CONSUMPTION_RATE_EXCEEDED'),
+    'credit-rate'
   ],
-  ['GW_UPSTREAM_RATE_LIMITED', 'back-off', isThrottle],
+  ['GW_UPSTREAM_RATE_LIMITED', 'wait-once', hasReason('USER_REQUEST_RATE_EXCEEDED'), 'user-rate'],
+  ['GW_UPSTREAM_RATE_LIMITED', 'back-off', hasReason('SERVICE_REQUEST_RATE_EXCEEDED'), 'rate'],
+  ['GW_UPSTREAM_OVERLOADED', 'back-off', ({ reason }) => CAPACITY.includes(reason)],
+  ['GW_UPSTREAM_QUOTA', 'none', isQuota, 'unnamed'],
+  ['GW_MODEL_UNKNOWN', 'retry-model', hasReason('INVALID_MODEL_ID')],
+  ['GW_UPSTREAM_OVERLOADED', 'back-off', isOverload],
+  ['GW_UPSTREAM_STATUS', 'retry-once', ({ text }) => text.includes('internal validation error')],
+  ['GW_UPSTREAM_REFUSED', 'none', ({ reason }) => reason.includes('KMS')],
+  ['GW_UPSTREAM_RATE_LIMITED', 'back-off', isThrottle, 'rate'],
+  ['GW_UPSTREAM_REFUSED', 'strip-reasoning', hasReason('THINKING_SIGNATURE_INVALID')],
+  ['GW_UPSTREAM_REFUSED', 'other-form', hasReason('REQUEST_BODY_INVALID')],
+  ['GW_UPSTREAM_REFUSED', 'other-form', ({ type }) => type === 'unknownoperation'],
   ['GW_UPSTREAM_REFUSED', 'add-profile', ({ text }) => text.includes('profilearn is required')],
   ['GW_UPSTREAM_AUTH', 'none', ({ text }) => text.includes('provided credential is invalid')],
   ['GW_UPSTREAM_STATUS', 'back-off', ({ status, form }) => status === 403 && form === 'html'],
@@ -62,14 +110,17 @@ const MEANINGS: readonly (readonly [ErrorCode, Remedy, (facts: FaultFacts) => bo
   ['GW_UPSTREAM_REFUSED', 'none', ({ status }) => [400, 409, 422].includes(status)]
 ]
 
-/** What a refusal of the upstream means, and what can be done about it. */
-export function judgeFault(facts: FaultFacts): {
+export interface Verdict {
   readonly code: ErrorCode
   readonly remedy: Remedy
-} {
+  readonly bar: Bar | null
+}
+
+/** What a refusal of the upstream means, and what can be done about it. */
+export function judgeFault(facts: FaultFacts): Verdict {
   const found = MEANINGS.find(([, , applies]) => applies(facts))
-  const [code, remedy] = found ?? ['GW_UPSTREAM_STATUS', 'none']
-  return { code, remedy }
+  const [code, remedy, , bar = null] = found ?? ['GW_UPSTREAM_STATUS', 'none']
+  return { code, remedy, bar }
 }
 
 /** The HTTP status that an exception inside a stream stands for (kiro-protocol §5.9). */
@@ -87,6 +138,15 @@ function isSuspension({ status, reason, text }: FaultFacts): boolean {
   return status === 423 || isSaid
 }
 
+/** More calls make it worse. */
+function isSuspicion(facts: FaultFacts): boolean {
+  return isThrottle(facts) && facts.text.includes('suspicious')
+}
+
+function isNotAdmitted({ status, text }: FaultFacts): boolean {
+  return status === 403 && text.includes('does not support this application')
+}
+
 function isOverflow({ status, type, reason, text }: FaultFacts): boolean {
   return (
     status === 413 ||
@@ -96,17 +156,16 @@ function isOverflow({ status, type, reason, text }: FaultFacts): boolean {
   )
 }
 
-function isQuota({ status, type, reason, text }: FaultFacts): boolean {
+function isQuota({ status, type, text }: FaultFacts): boolean {
   return (
     status === 402 ||
     type === 'servicequotaexceeded' ||
-    QUOTA.includes(reason) ||
     text.includes('maximum request reached for this month')
   )
 }
 
-function isOverload({ status, reason, text }: FaultFacts): boolean {
-  return status === 503 || CAPACITY.includes(reason) || text.includes('unexpectedly high load')
+function isOverload({ status, text }: FaultFacts): boolean {
+  return status === 503 || text.includes('unexpectedly high load')
 }
 
 function isThrottle({ status, type }: FaultFacts): boolean {

@@ -1,7 +1,7 @@
 import { type ErrorCode, ErrorTable, GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import type { UpstreamEvent } from './event.ts'
-import { type FaultFacts, judgeFault, type Remedy, statusOfType } from './fault-table.ts'
+import { type Bar, type FaultFacts, judgeFault, type Remedy, statusOfType } from './fault-table.ts'
 
 /** This much of a refusal is read to find out what it means. */
 const MAX_READ_CHARS = 2000
@@ -24,6 +24,8 @@ export interface UpstreamFault {
   readonly reason: string | null
   readonly retryAfterS: number | null
   readonly remedy: Remedy
+  /** What it says of the account as a whole; never of one inside a stream, as the next request meets the real status. */
+  readonly bar: Bar | null
   /** Report the token to the refresher and try once more: not counted as an attempt. */
   readonly isTokenRefused: boolean
   /** The upstream's own id of the call, for its support. */
@@ -45,9 +47,10 @@ export interface FaultResponse {
 /** Reads a response whose status is not 200. Never throws. */
 export function faultOfResponse(response: FaultResponse): UpstreamFault {
   const { status, headers, now, token = '' } = response
-  return makeFault(status, parseFaultBody(headers, response.body), {
+  const body = parseFaultBody(headers, response.body)
+  return makeFault(status, body, {
     secrets: [token],
-    retryAfterS: parseRetryAfter(headerOf(headers, 'retry-after'), now),
+    retryAfterS: body.retryAfterS ?? parseRetryAfter(headerOf(headers, 'retry-after'), now),
     requestId: headerOf(headers, 'x-amzn-requestid')
   })
 }
@@ -59,7 +62,7 @@ export function faultOfException(
   const { name, message, reason = null } = event
   const body = { form: 'json', type: name, message: message || null, reason } as const
   const told = { secrets: [], retryAfterS: null, requestId: null }
-  return makeFault(statusOfType(normalizeType(name)), body, told)
+  return { ...makeFault(statusOfType(normalizeType(name)), body, told), bar: null }
 }
 
 /** The error that the client is answered with; dialects refine status and wording. */
@@ -86,7 +89,7 @@ export function parseRetryAfter(value: string | null, now: number): number | nul
 
 function makeFault(
   status: number,
-  body: FaultBody,
+  body: Omit<FaultBody, 'retryAfterS'>,
   told: Pick<UpstreamFault, 'retryAfterS' | 'requestId'> & { readonly secrets: readonly string[] }
 ): UpstreamFault {
   const { secrets, retryAfterS, requestId } = told
@@ -138,25 +141,33 @@ interface FaultBody {
   readonly type: string | null
   readonly message: string | null
   readonly reason: string | null
+  readonly retryAfterS: number | null
 }
 
 /** Reads an error answer. Header names are lower-case. Never throws. */
 export function parseFaultBody(headers: HeaderLookup, body: string): FaultBody {
   const text = body.trim()
   const type = headerOf(headers, 'x-amzn-errortype')
-  if (text === '') return { form: 'empty', type, message: null, reason: null }
+  const silent = { type, message: null, reason: null, retryAfterS: null }
+  if (text === '') return { ...silent, form: 'empty' }
   if (text.startsWith('<') || headerOf(headers, 'content-type')?.includes('text/html') === true) {
-    return { form: 'html', type, message: null, reason: null }
+    return { ...silent, form: 'html' }
   }
   const root = text.length > MAX_FAULT_BODY_BYTES ? null : parseJsonObject(text)
-  if (root === null) return { form: 'text', type, message: text, reason: null }
+  if (root === null) return { ...silent, form: 'text', message: text }
   const places = [root, asJsonObject(root['error']), asJsonObject(root['Output'])]
   return {
     form: 'json',
     type: type ?? firstText(places, ['__type', 'code']),
     message: firstText(places, ['message', 'Message', 'errorMessage', 'error_description']),
-    reason: firstText(places, ['reason'])
+    reason: firstText(places, ['reason']),
+    retryAfterS: secondsOf(root['retryAfterMilliseconds'])
   }
+}
+
+function secondsOf(ms: unknown): number | null {
+  if (typeof ms !== 'number' || !(ms >= 0)) return null
+  return Math.min(Math.ceil(ms / 1000), MAX_RETRY_AFTER_S)
 }
 
 /** `com.amazon#ThrottlingException:http://…` → `throttling`: AWS's clients name one shape in several ways. */

@@ -58,7 +58,8 @@ export async function askUpstream(
     progress.end('retry')
     const { fault, phase } = outcome
     const payloadBytes = payload.peek()?.byteLength ?? 0
-    const error = explainRefusal(outcome.error, fault, { plan, payloadBytes })
+    const explained = explainRefusal(outcome.error, fault, { plan, payloadBytes })
+    const error = plane.account.heed(explained, fault)
     if (error.code === 'GW_UPSTREAM_SUSPENDED') {
       plane.credentials.reportSuspended(way.snapshot.token, error.message)
     }

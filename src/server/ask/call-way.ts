@@ -10,6 +10,7 @@ import {
 } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { Progress } from '../plane/open-turns.ts'
+import type { AccountLink } from '../plane/primary-links.ts'
 
 /** A request that waits for a connection, and what keeps count of that. */
 export interface PermitWait {
@@ -22,14 +23,23 @@ export interface PermitWait {
   readonly signal: AbortSignal
 }
 
-/** HTTP_POOL_TIMEOUT bounds all waits of a request together: each may last only for what those before it left. */
+/**
+ * HTTP_POOL_TIMEOUT bounds all waits of a request together: each may last only for what those before it left.
+ *
+ * @throws {GatewayError} as `Lease.acquire()`; when the upstream is not to be asked for a time.
+ */
 export async function acquirePermit(
-  plane: Pick<DataPlane, 'lease' | 'metrics'>,
+  plane: Pick<DataPlane, 'lease' | 'metrics'> & { readonly account: Pick<AccountLink, 'problem'> },
   { waiter, waited, progress, signal }: PermitWait
 ): Promise<Permit> {
   const startedAt = monotonicNow()
   try {
-    return await plane.lease.acquire({ ...waiter, arrivedAt: waited.resume(startedAt) }, signal)
+    const arrivedAt = waited.resume(startedAt)
+    const permit = await plane.lease.acquire({ ...waiter, arrivedAt }, signal)
+    const { problem } = plane.account // it may have come up meanwhile
+    if (problem === null) return permit
+    permit.release()
+    throw problem
   } finally {
     const now = monotonicNow()
     waited.stop(now)

@@ -182,7 +182,8 @@ async function ask(
     if (status === 200) return parseSearchAnswer(text)
     const { token } = snapshot
     const fault = faultOfResponse({ status, headers, body: text, token, now: Date.now() })
-    return { error: toGatewayError(fault), remedy: fault.remedy }
+    const error = plane.account.heed(toGatewayError(fault), fault)
+    return { error, remedy: fault.remedy }
   } catch (cause) {
     signal.throwIfAborted()
     return { error: asGatewayError(cause), remedy: null }

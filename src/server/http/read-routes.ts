@@ -60,6 +60,8 @@ function findProblems(plane: DataPlane, { isCrashLooping }: ClusterStatus): stri
   if (plane.isDraining()) problems.push('The gateway is shutting down.')
   const { problem } = plane.credentials
   if (problem !== null) problems.push(problem.message)
+  const { problem: refusal } = plane.account
+  if (refusal !== null) problems.push(refusal.message)
   if (isCrashLooping) problems.push('A worker keeps dying before it serves: the log says why.')
   return problems
 }

@@ -18,7 +18,7 @@ import { createNameLookup } from '../../upstream/names/name-lookup.ts'
 import { chooseProxy } from '../../upstream/proxy/proxy.ts'
 import { ItemStore } from './item-store.ts'
 import type { OpenTurns } from './open-turns.ts'
-import { Credentials, type PrimaryPulse, SharedCalibration } from './primary-links.ts'
+import { AccountLink, Credentials, type PrimaryPulse, SharedCalibration } from './primary-links.ts'
 import { isPublicAddress } from './public-address.ts'
 import { UrlFetcher } from './url-fetcher.ts'
 
@@ -35,6 +35,8 @@ export interface DataPlane {
   readonly answers: AnswerBudget
   readonly transforms: TransformPool
   readonly credentials: Credentials
+  /** What refusals have said of the account. */
+  readonly account: AccountLink
   /** For images and documents that requests name by URL. */
   readonly fetcher: UrlFetcher
   readonly retryBudget: RetryBudget
@@ -149,6 +151,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     }),
     transforms,
     credentials,
+    account: new AccountLink(channel, start.standing),
     calibration,
     fetcher,
     retryBudget: new RetryBudget(config.upstream.retryBudgetPercent),

@@ -1,11 +1,19 @@
 import inspector from 'node:inspector'
 import { Pending, type ToPrimary } from '../../ipc/channel.ts'
 import { BEAT_MS, LifeSigns } from '../../ipc/life-signs.ts'
-import type { CredentialNews, Problem, UsageNews } from '../../ipc/messages.ts'
+import type {
+  AccountBar,
+  AccountStanding,
+  CredentialNews,
+  Problem,
+  UsageNews
+} from '../../ipc/messages.ts'
 import { type Learnt, TokenCalibration } from '../../kiro/models/tokens.ts'
 import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
+import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { GatewayError } from '../../shared/errors.ts'
+import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
 
 /** The worker's view of the credential: what the primary last sent. The primary alone reads and refreshes it. */
 export class Credentials {
@@ -64,6 +72,79 @@ export class Credentials {
     const snapshot = this.current()
     if (snapshot.token === token) throw new GatewayError('GW_UPSTREAM_AUTH')
     return snapshot
+  }
+}
+
+const DAY_MS = 86_400_000
+
+const NOT_ADMITTED =
+  'The sign-in is good, but this subscription or seat does not admit other programs than it knows; the gateway names itself and does not pose as another. ' +
+  'API keys are the official way for programs: create one (ksk_…) for this account and set KIRO_API_KEY; an administrator may have to allow keys first, and knows which applications the seat admits. ' +
+  'How the gateway names itself is set by KIRO_USER_AGENT, at your own responsibility.'
+
+const LIKELY_LOCKED =
+  'The upstream has suspected abuse on this account within a day, so this is likely to be part of it: stop using the account for automation and contact its support.'
+
+/** The worker's view of what refusals have said of the account as a whole; the primary gathers what all have heard. */
+export class AccountLink {
+  readonly #channel: ToPrimary
+  readonly #now: () => number
+  #standing: AccountStanding
+  /** Heard here; the primary's word on it is under way. */
+  #heard: AccountBar | null = null
+
+  /** `now` gives milliseconds since the epoch. */
+  constructor(channel: ToPrimary, standing: AccountStanding, now = () => Date.now()) {
+    this.#channel = channel
+    this.#standing = standing
+    this.#now = now
+  }
+
+  /** Why nobody may be served now, or `null`. */
+  get problem(): GatewayError | null {
+    const now = this.#now()
+    const bar = [...this.#standing.bars, this.#heard].find((one) => one !== null && one.until > now)
+    if (bar === undefined || bar === null) return null
+    const { code, until } = bar
+    const message = `${bar.message} The gateway asks the upstream again after ${new Date(until).toISOString()}.`
+    return new GatewayError(code, 'remembered', { message, retryAfterS: (until - now) / 1000 })
+  }
+
+  /** @throws {GatewayError} when the upstream is not to be asked for a time. */
+  check(): void {
+    const { problem } = this
+    if (problem !== null) throw problem
+  }
+
+  onStanding(standing: AccountStanding): void {
+    this.#standing = standing
+    this.#heard = null
+  }
+
+  /** Takes in what the upstream's refusal says of the account. Gives the error for the client. */
+  heed(error: GatewayError, fault: UpstreamFault | null): GatewayError {
+    if (fault === null) return error
+    const told = this.#inContext(error, fault)
+    const { bar, retryAfterS } = fault
+    if (bar === null || told.code !== fault.code) return told
+    const ms = barMs({ bar, retryAfterS }, 0)
+    if (ms === 0) return told
+    const { code, message } = told
+    this.#channel.send({ type: 'account.refused', refusal: { bar, code, message, retryAfterS } })
+    if (isWaitedFor(bar, ms)) return told
+    this.#heard = { bar, code, message, until: this.#now() + ms }
+    return told.with({ retryAfterS: ms / 1000 })
+  }
+
+  #inContext(error: GatewayError, { status, message }: UpstreamFault): GatewayError {
+    const { suspectedAt } = this.#standing
+    const isSuspect = suspectedAt !== null && this.#now() - suspectedAt < DAY_MS
+    if (error.code === 'GW_CLIENT_NOT_ADMITTED') {
+      const advice = isSuspect ? LIKELY_LOCKED : NOT_ADMITTED
+      return error.with({ message: `${error.message} ${advice}` })
+    }
+    const isLocked = isSuspect && status === 403 && /^user is not authorized\.?$/i.test(message)
+    return isLocked ? error.with({ code: 'GW_UPSTREAM_SUSPENDED', message }) : error
   }
 }
 

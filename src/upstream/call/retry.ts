@@ -1,4 +1,4 @@
-import type { Remedy } from '../../kiro/wire/fault-table.ts'
+import type { Bar, Remedy } from '../../kiro/wire/fault-table.ts'
 import { type ErrorCode, ErrorTable, type GatewayError } from '../../shared/errors.ts'
 import { isConnectFailure } from '../classify.ts'
 
@@ -30,6 +30,10 @@ const FIRST_DELAY_MS = 1000
 const FIRST_MODEL_DELAY_MS = 500
 const MAX_DELAY_MS = 60_000
 const JITTER = 0.25
+/** A user's own rate recovers in so many seconds, where the refusal does not say when. */
+const USER_RATE_S = 10
+/** Waited for at most for a user's own rate, which is not worth a long wait. */
+const MAX_WAIT_ONCE_MS = 15_000
 
 /**
  * Milliseconds until the same request is sent again, or `null` if it must not be (kiro-protocol §8.3). Remedies that
@@ -44,8 +48,10 @@ export function decideRetry(
   if (attempt >= maxAttemptsFor(cause, situation, limits)) return null
   const firstMs = cause.remedy === 'retry-model' ? FIRST_MODEL_DELAY_MS : FIRST_DELAY_MS
   const backOffMs = firstMs * 2 ** (attempt - 1) * (1 + JITTER * limits.random())
-  const askedMs = (cause.retryAfterS ?? 0) * 1000
-  if (askedMs > MAX_DELAY_MS) return null // earlier is not allowed, and clients do not wait that long
+  const isWaitOnce = cause.remedy === 'wait-once'
+  const askedMs = (cause.retryAfterS ?? (isWaitOnce ? USER_RATE_S : 0)) * 1000
+  // Earlier is not allowed, and clients do not wait that long.
+  if (askedMs > (isWaitOnce ? MAX_WAIT_ONCE_MS : MAX_DELAY_MS)) return null
   return limits.budget.spend() ? Math.min(Math.max(backOffMs, askedMs), MAX_DELAY_MS) : null
 }
 
@@ -54,8 +60,45 @@ function maxAttemptsFor(cause: RetryCause, situation: RetrySituation, limits: Re
   if (ErrorTable[code].retry === 'never' && remedy !== 'retry-model') return 1
   if (code === 'GW_UPSTREAM_HEADERS_TIMEOUT') return limits.firstTokenMaxRetries
   if (remedy === undefined || remedy === 'back-off') return limits.maxAttempts
-  if (remedy === 'retry-once') return Math.min(limits.maxAttempts, 2)
+  if (remedy === 'retry-once' || remedy === 'wait-once') return Math.min(limits.maxAttempts, 2)
   return remedy === 'retry-model' && situation.isModelListed ? limits.maxAttempts : 1
+}
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
+
+/**
+ * Milliseconds for which the account is not asked after a refusal; 0 if it may be asked at once (kiro-protocol §8.8).
+ * `suspicions`: how many there were before this refusal within a day.
+ */
+export function barMs(
+  { bar, retryAfterS }: { readonly bar: Bar; readonly retryAfterS: number | null },
+  suspicions: number
+): number {
+  const askedMs = retryAfterS === null ? null : retryAfterS * 1000
+  switch (bar) {
+    case 'monthly': // unless the reset is known
+    case 'daily':
+    case 'unnamed':
+    case 'not-admitted':
+      return HOUR_MS
+    case 'hourly':
+      return 15 * MINUTE_MS
+    case 'credit-rate':
+      return askedMs ?? 5 * MINUTE_MS
+    case 'user-rate':
+      return askedMs ?? USER_RATE_S * 1000
+    case 'rate':
+      return askedMs ?? 0
+    case 'suspicion':
+      return Math.min(DAY_MS, 30 * MINUTE_MS * 2 ** suspicions)
+  }
+}
+
+/** Whether requests wait until a bar is over; else they are refused at once. */
+export function isWaitedFor(bar: Bar, ms: number): boolean {
+  return ['credit-rate', 'user-rate', 'rate'].includes(bar) && ms <= MAX_DELAY_MS
 }
 
 /** Retries that are there at the start and come back within a minute, however little is going on. */
@@ -156,7 +199,10 @@ export function nextApproach(
     case 'none':
     case 'back-off':
     case 'retry-once':
+    case 'wait-once':
     case 'retry-model':
+    case 'other-form':
+    case 'strip-reasoning':
       break
   }
   return null

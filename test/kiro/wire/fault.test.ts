@@ -19,7 +19,9 @@ type Row = [status: number, body: unknown, code: ErrorCode, remedy: Remedy]
 
 const table: Row[] = [
   [400, { message: 'Improperly formed request.', reason: null }, 'GW_UPSTREAM_REFUSED', 'none'],
-  [400, { message: 'm', reason: 'REQUEST_BODY_INVALID' }, 'GW_UPSTREAM_REFUSED', 'none'],
+  [400, { message: 'm', reason: 'REQUEST_BODY_INVALID' }, 'GW_UPSTREAM_REFUSED', 'other-form'],
+  [400, { message: 'm', __type: 'UnknownOperationException' }, 'GW_UPSTREAM_REFUSED', 'other-form'],
+  [400, { reason: 'THINKING_SIGNATURE_INVALID' }, 'GW_UPSTREAM_REFUSED', 'strip-reasoning'],
   [400, { reason: 'CONTENT_LENGTH_EXCEEDS_THRESHOLD' }, 'GW_CONTEXT_OVERFLOW', 'none'],
   [400, { message: 'Input is too long.' }, 'GW_CONTEXT_OVERFLOW', 'none'],
   [413, '', 'GW_CONTEXT_OVERFLOW', 'none'],
@@ -105,7 +107,13 @@ const table: Row[] = [
   [404, '', 'GW_UPSTREAM_STATUS', 'next-host'],
   [409, { message: 'm', reason: 'CUSTOMER_KMS_KEY_DISABLED' }, 'GW_UPSTREAM_REFUSED', 'none'],
   [429, { message: 'Slow down' }, 'GW_UPSTREAM_RATE_LIMITED', 'back-off'],
-  [429, { message: 'We noticed suspicious activity' }, 'GW_UPSTREAM_RATE_LIMITED', 'none'],
+  [429, { message: 'We noticed suspicious activity' }, 'GW_UPSTREAM_RESTRICTED', 'none'],
+  [
+    403,
+    { message: 'Your subscription does not support this application.' },
+    'GW_CLIENT_NOT_ADMITTED',
+    'none'
+  ],
   [429, { message: 'm', reason: 'DAILY_REQUEST_COUNT' }, 'GW_UPSTREAM_QUOTA', 'none'],
   [429, { message: 'm', reason: 'MONTHLY_REQUEST_COUNT' }, 'GW_UPSTREAM_QUOTA', 'none'],
   [
@@ -122,7 +130,7 @@ const table: Row[] = [
       __type: 'ServiceQuotaExceededException',
       reason: 'CONVERSATION_LIMIT_EXCEEDED'
     },
-    'GW_UPSTREAM_REFUSED',
+    'GW_CONTEXT_OVERFLOW',
     'new-conversation'
   ],
   [
@@ -200,6 +208,12 @@ t.test('faultOfResponse()', (t) => {
     t.equal(error.retryAfterS, 7)
     t.match(error.detail, /upstream status 429.*upstream request id-1/)
     t.equal(toGatewayError(respond(429, '')).retryAfterS, undefined)
+    const body = { reason: 'CREDIT_CONSUMPTION_RATE_EXCEEDED', retryAfterMilliseconds: 300_000 }
+    t.equal(respond(429, body).retryAfterS, 300)
+    t.equal(respond(429, body, { 'retry-after': '7' }).retryAfterS, 300, 'the body knows better')
+    for (const retryAfterMilliseconds of [-1, 'soon', null]) {
+      t.equal(respond(429, { retryAfterMilliseconds }, { 'retry-after': '7' }).retryAfterS, 7)
+    }
     t.end()
   })
   t.end()

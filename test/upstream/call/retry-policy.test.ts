@@ -60,6 +60,8 @@ t.test('decideRetry()', (t) => {
     for (const cause of [
       { code: 'GW_UPSTREAM_QUOTA', remedy: 'none' },
       { code: 'GW_UPSTREAM_SUSPENDED', remedy: 'none' },
+      { code: 'GW_UPSTREAM_RESTRICTED', remedy: 'none' },
+      { code: 'GW_CLIENT_NOT_ADMITTED', remedy: 'none' },
       { code: 'GW_UPSTREAM_REFUSED', remedy: 'none' },
       { code: 'GW_UPSTREAM_REFUSED', remedy: 'add-profile' },
       { code: 'GW_UPSTREAM_AUTH', remedy: 'refresh-token' },
@@ -84,6 +86,13 @@ t.test('decideRetry()', (t) => {
   })
   t.test('tries a transient validation error once more', (t) => {
     t.same(delays({ code: 'GW_UPSTREAM_STATUS', remedy: 'retry-once' }), [1000])
+    t.end()
+  })
+  t.test('waits once for a user’s own rate, and not for long', (t) => {
+    const cause: RetryCause = { code: 'GW_UPSTREAM_RATE_LIMITED', remedy: 'wait-once' }
+    t.same(delays(cause), [10_000])
+    t.same(delays({ ...cause, retryAfterS: 15 }), [15_000])
+    t.same(delays({ ...cause, retryAfterS: 16 }), [])
     t.end()
   })
   t.test('counts slow first tokens by their own limit', (t) => {

@@ -1,0 +1,108 @@
+import type { AccountBar, AccountRefusal, AccountStanding, UsageNews } from '../../ipc/messages.ts'
+import { GOOD_STANDING } from '../../ipc/messages.ts'
+import type { Bar } from '../../kiro/wire/fault-table.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
+
+export interface AccountDeskOptions {
+  /** What the account has used; never rejects. */
+  readonly usage: () => Promise<UsageNews>
+  readonly log: Pick<Logger, 'warn'>
+  /** Called with every news for all workers. */
+  readonly onNews: (standing: AccountStanding) => void
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number
+}
+
+/** The most serious first: of several that are in force clients read one. */
+const BY_WEIGHT: readonly Bar[] = [
+  'suspicion',
+  'not-admitted',
+  'monthly',
+  'unnamed',
+  'daily',
+  'hourly',
+  'credit-rate',
+  'user-rate',
+  'rate'
+]
+
+const DAY_MS = 86_400_000
+
+/**
+ * Remembers what the upstream has said of the account as a whole, for all workers: a quota until its reset, a suspicion
+ * for a time that doubles. Kept in memory: a restart asks once more.
+ */
+export class AccountDesk {
+  readonly #options: AccountDeskOptions
+  readonly #now: () => number
+  #standing = GOOD_STANDING
+  /** Within a day of each other. */
+  #suspicions = 0
+
+  constructor(options: AccountDeskOptions) {
+    this.#options = options
+    this.#now = options.now ?? (() => Date.now())
+  }
+
+  get standing(): AccountStanding {
+    return this.#standing
+  }
+
+  /** A worker was refused. Never rejects; resolves when all that follows is known. */
+  async refused(refusal: AccountRefusal): Promise<void> {
+    const now = this.#now()
+    const { bar } = refusal
+    const known = this.#standing.bars.find((one) => one.bar === bar && one.until > now)
+    if (bar === 'suspicion') this.#countSuspicion(now, known !== undefined)
+    // Calls that were under way when the first was refused tell nothing new.
+    if (known !== undefined) return
+    const until = now + barMs(refusal, Math.max(0, this.#suspicions - 1))
+    if (isWaitedFor(bar, until - now)) return
+    this.#enter(refusal, bar === 'daily' ? Math.min(until, nextMidnight(now)) : until)
+    if (bar !== 'monthly') return
+    const { usage } = await this.#options.usage()
+    const resetsAt = usage?.resetsAt ?? null
+    const isInForce = this.#standing.bars.some((one) => one.bar === bar)
+    if (isInForce && resetsAt !== null && resetsAt > now) this.#enter(refusal, resetsAt)
+  }
+
+  /** The operator may have changed something about the account: it is asked again. */
+  forgive(): void {
+    if (this.#standing.bars.length === 0) return
+    this.#tell({ ...this.#standing, bars: [] })
+  }
+
+  #countSuspicion(now: number, isKnown: boolean): void {
+    const { suspectedAt } = this.#standing
+    if (isKnown) return
+    if (suspectedAt === null || now - suspectedAt > 2 * DAY_MS) this.#suspicions = 0
+    this.#suspicions += 1
+    this.#standing = { ...this.#standing, suspectedAt: now }
+  }
+
+  #enter({ bar, code, message }: AccountRefusal, until: number): void {
+    const now = this.#now()
+    const others = this.#standing.bars.filter((one) => one.bar !== bar && one.until > now)
+    const bars: AccountBar[] = [...others, { bar, code, message, until }]
+    bars.sort((a, b) => BY_WEIGHT.indexOf(a.bar) - BY_WEIGHT.indexOf(b.bar))
+    const advice = bar === 'suspicion' ? SUSPICION_ADVICE : undefined
+    this.#options.log.warn(
+      { code, reason: message, until: new Date(until).toISOString(), advice },
+      'upstream account is not asked for a time'
+    )
+    this.#tell({ ...this.#standing, bars })
+  }
+
+  #tell(standing: AccountStanding): void {
+    this.#standing = standing
+    this.#options.onNews(standing)
+  }
+}
+
+const SUSPICION_ADVICE =
+  'ask less of this account (HTTP_MAX_CONNECTIONS): going on is known to have led to suspension; its support can lift the limit'
+
+function nextMidnight(now: number): number {
+  return Math.floor(now / DAY_MS + 1) * DAY_MS
+}

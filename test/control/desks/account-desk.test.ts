@@ -1,0 +1,127 @@
+import t from 'tap'
+import { AccountDesk } from '../../../src/control/desks/account-desk.ts'
+import type { AccountRefusal, AccountStanding, UsageNews } from '../../../src/ipc/messages.ts'
+import type { Bar } from '../../../src/kiro/wire/fault-table.ts'
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const START = Date.parse('2026-11-25T23:30:00Z')
+const RESET = Date.parse('2026-12-01T00:00:00Z')
+
+function setUp(resetsAt: number | null = RESET) {
+  const clock = { now: START }
+  const told: AccountStanding[] = []
+  const lines: object[] = []
+  const usage: UsageNews = {
+    usage: {
+      plan: null,
+      resetsAt,
+      allowances: [],
+      overage: { isEnabled: false, used: 0, charges: 0, currency: null }
+    },
+    problem: null
+  }
+  const desk = new AccountDesk({
+    usage: () => Promise.resolve(usage),
+    log: { warn: (facts: unknown) => void lines.push({ ...(facts as object) }) },
+    onNews: (standing) => told.push(standing),
+    now: () => clock.now
+  })
+  return { desk, clock, told, lines }
+}
+
+function refusal(bar: Bar, retryAfterS: number | null = null): AccountRefusal {
+  return { bar, code: 'GW_UPSTREAM_QUOTA', message: `said of ${bar}`, retryAfterS }
+}
+
+t.test('AccountDesk', (t) => {
+  t.test('bars the account for as long as each refusal is worth', async (t) => {
+    const table: [Bar, number | null, number][] = [
+      ['monthly', null, RESET - START],
+      ['daily', null, 30 * MINUTE],
+      ['hourly', null, 15 * MINUTE],
+      ['unnamed', null, HOUR],
+      ['not-admitted', null, HOUR],
+      ['suspicion', null, 30 * MINUTE],
+      ['credit-rate', null, 5 * MINUTE],
+      ['credit-rate', 120, 2 * MINUTE],
+      ['user-rate', 90, 90_000],
+      ['rate', 90, 90_000]
+    ]
+    for (const [bar, retryAfterS, ms] of table) {
+      const { desk, told } = setUp()
+      await desk.refused(refusal(bar, retryAfterS))
+      const { bars } = desk.standing
+      t.match(bars, [{ bar, until: START + ms, message: `said of ${bar}` }], bar)
+      t.same(told.at(-1), desk.standing)
+    }
+  })
+
+  t.test('leaves short waits to those who wait', async (t) => {
+    const { desk, told } = setUp()
+    await desk.refused(refusal('user-rate'))
+    await desk.refused(refusal('rate', 60))
+    t.same(desk.standing.bars, [])
+    t.same(told, [])
+  })
+
+  t.test('looks again in an hour where the reset is not known, or is over', async (t) => {
+    for (const resetsAt of [null, START - 1]) {
+      const { desk } = setUp(resetsAt)
+      await desk.refused(refusal('monthly'))
+      t.match(desk.standing.bars, [{ until: START + HOUR }])
+    }
+  })
+
+  t.test('bars at once, before the reset is known', async (t) => {
+    const { desk, told } = setUp()
+    const done = desk.refused(refusal('monthly'))
+    t.match(told, [{ bars: [{ until: START + HOUR }] }])
+    await done
+    t.match(told[1], { bars: [{ until: RESET }] })
+  })
+
+  t.test(
+    'doubles the time of a suspicion up to a day, and counts calls under way once',
+    async (t) => {
+      const { desk, clock, lines } = setUp()
+      for (const ms of [30, 60, 120, 240, 480, 960, 1440, 1440]) {
+        for (let call = 0; call < 3; call++) await desk.refused(refusal('suspicion'))
+        t.match(desk.standing.bars, [{ until: clock.now + ms * MINUTE }], `${ms} min`)
+        t.equal(desk.standing.suspectedAt, clock.now)
+        clock.now += ms * MINUTE
+      }
+      t.equal(lines.length, 8, 'told once each')
+      clock.now += 49 * HOUR
+      await desk.refused(refusal('suspicion'))
+      t.match(desk.standing.bars, [{ until: clock.now + 30 * MINUTE }], 'begins anew')
+    }
+  )
+
+  t.test('names the most serious first, and forgets what is over', async (t) => {
+    const { desk, clock } = setUp()
+    await desk.refused(refusal('hourly'))
+    await desk.refused(refusal('monthly'))
+    await desk.refused(refusal('suspicion'))
+    t.same(
+      desk.standing.bars.map(({ bar }) => bar),
+      ['suspicion', 'monthly', 'hourly']
+    )
+    clock.now += HOUR
+    await desk.refused(refusal('unnamed'))
+    t.same(
+      desk.standing.bars.map(({ bar }) => bar),
+      ['monthly', 'unnamed']
+    )
+  })
+
+  t.test('forgives when it is told to, but remembers suspicions', async (t) => {
+    const { desk, told } = setUp()
+    desk.forgive()
+    t.same(told, [], 'nothing to forgive')
+    await desk.refused(refusal('suspicion'))
+    desk.forgive()
+    t.same(told.at(-1), { bars: [], suspectedAt: START })
+  })
+  t.end()
+})
