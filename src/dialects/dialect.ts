@@ -1,5 +1,6 @@
 import { Repairs } from '../kiro/rules/repairs.ts'
 import type { ErrorKind, GatewayError } from '../shared/errors.ts'
+import { isBlank } from '../kiro/wire/message.ts'
 import type { JsonObject } from '../shared/json.ts'
 import type { AnswerWriter, ErrorFormat, WriterOptions } from './answer/answer-writer.ts'
 import { ENDLESS_ROOM } from './answer/output-text.ts'
@@ -17,6 +18,7 @@ import {
 } from './request/attachments.ts'
 import type { RoomNeeded } from './request/payload-bytes.ts'
 import {
+  type ClientMarks,
   type ClientRequest,
   type ConvertedRequest,
   type RequestOptions,
@@ -73,6 +75,46 @@ export function isDialectName(name: string): name is DialectName {
 export function dialectOfHeaders(headers: Readonly<Record<string, unknown>>): DialectName {
   const known = DIALECT_NAMES.find((name) => headers[Dialects[name].header ?? ''] !== undefined)
   return known ?? USUAL_DIALECT
+}
+
+/** Headers in which clients name their session, the surest first. */
+const SESSION_HEADERS = [
+  'x-claude-code-session-id',
+  'session_id',
+  'session-id',
+  'x-session-id',
+  'x-session-affinity'
+]
+/** No id of a client is longer; what is longer is none. */
+const MAX_MARK_CHARS = 512
+
+/** What a client's headers say of its session; they have lower-case names. */
+export function marksOf(headers: Readonly<Record<string, unknown>>): ClientMarks {
+  const valueOf = (name: string): string | undefined => {
+    const value = headers[name]
+    const isMark = typeof value === 'string' && value !== '' && value.length <= MAX_MARK_CHARS
+    return isMark ? value : undefined
+  }
+  return {
+    session: SESSION_HEADERS.map(valueOf).find((value) => value !== undefined),
+    agent: valueOf('x-claude-code-agent-id'),
+    thread: valueOf('thread-id')
+  }
+}
+
+/**
+ * A request under its session (kiro-protocol §9.7): what its body says comes first, then its headers, then its user, who
+ * has one for each first text.
+ */
+function withMarks(request: ClientRequest, marks: ClientMarks = {}): ClientRequest {
+  const { session, agent, thread } = marks
+  const { conversation, user } = request
+  const first = conversation.messages.find(({ role, text }) => role === 'user' && !isBlank(text))
+  const ofUser =
+    user === undefined ? undefined : `${user} ${first?.text.slice(0, MAX_MARK_CHARS) ?? ''}`
+  const sessionKey = request.sessionKey ?? session ?? thread ?? ofUser
+  const isOwnThread = thread !== undefined && thread !== sessionKey
+  return { ...request, sessionKey, agentKey: agent ?? (isOwnThread ? thread : undefined) }
 }
 
 /** The client API whose requests a body is most like; of several the first. */
@@ -149,7 +191,7 @@ function convert(
   { options, repairs }: { readonly options: RequestOptions; readonly repairs: Repairs }
 ): ConvertedRequest | RoomNeeded {
   const { answers = [] } = options
-  const request = Dialects[dialect].read(json, repairs, answers)
+  const request = withMarks(Dialects[dialect].read(json, repairs, answers), options.marks)
   const bodyBytes = answers.reduce((sum, { byteLength }) => sum + byteLength, bytes)
   return toUpstream(request, { dialect, bodyBytes, options, repairs })
 }

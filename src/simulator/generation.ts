@@ -55,8 +55,9 @@ function answer(view: RequestView, credential: Credential, memory: PromptMemory)
   const inputTokens = countRequestTokens(view)
   const overflow = checkWindow(inputTokens, model.tokenLimits.maxInputTokens)
   if (overflow !== null) return overflow
+  const cachedTokens = memory.cache.read(view, model, inputTokens)
   const asked = { ...view, current: { ...view.current, content } }
-  return { steps: writeScript({ view: asked, words, model, inputTokens }), words }
+  return { steps: writeScript({ view: asked, words, model, cachedTokens, inputTokens }), words }
 }
 
 /** The body's `profileArn` counts before the header's. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { JsonObject } from '../shared/json.ts'
 import type { SimulatedModel } from './models.ts'
+import { creditsOf } from './prompt-cache.ts'
 import type { RequestView } from './request-view.ts'
 import { divideText, lastWords, piecesOfParts, shapeDeltas, spokenAnswer } from './spoken-text.ts'
 import { reasoningSteps, thinkingDeltas } from './thoughts.ts'
@@ -28,6 +29,8 @@ export interface ScriptInput {
   readonly view: RequestView
   readonly words: FoundWords
   readonly model: SimulatedModel
+  /** Of `inputTokens` those that the upstream knows from earlier requests; 0 unless given. */
+  readonly cachedTokens?: number
   readonly inputTokens: number
 }
 
@@ -110,7 +113,7 @@ interface AnswerFacts {
 }
 
 function* endSteps(input: ScriptInput, facts: AnswerFacts): Generator<Step> {
-  const { words, model, inputTokens } = input
+  const { words, model, inputTokens, cachedTokens: cached = 0 } = input
   const totalTokens = inputTokens + facts.outputTokens
   const percentage = (totalTokens / model.tokenLimits.maxInputTokens) * 100
   const contextUsagePercentage = Math.round(percentage * 1e6) / 1e6
@@ -118,7 +121,7 @@ function* endSteps(input: ScriptInput, facts: AnswerFacts): Generator<Step> {
   // A call that was cut off has no stop reason either (A26).
   if (!isCut) yield* metadataSteps(input, facts)
   yield event('contextUsageEvent', { contextUsagePercentage })
-  const usage = Math.round((totalTokens / 10_000) * model.rateMultiplier * 1e4 + 1) / 1e4
+  const usage = creditsOf(model, { input: inputTokens, cached, output: facts.outputTokens })
   yield event('meteringEvent', { unit: 'credit', unitPlural: 'credits', usage })
 }
 

@@ -47,7 +47,8 @@ function readRequest(json: JsonObject, repairs: Repairs): ClientRequest {
     maxTokens: chat.max_completion_tokens ?? chat.max_tokens ?? undefined,
     jsonFormat: formatOf(chat),
     webSearch: readSearch(chat),
-    sessionKey: chat.prompt_cache_key ?? chat.user ?? undefined,
+    sessionKey: chat.prompt_cache_key || undefined,
+    user: chat.user || undefined,
     answer: {
       model: chat.model,
       isStream,

@@ -59,6 +59,7 @@ function readRequest(
     jsonFormat: formatOf(request),
     webSearch: allowedSearch(request.tool_choice, declared),
     sessionKey: sessionKeyOf(request),
+    user: request.user || undefined,
     answer: {
       model: request.model,
       isStream: request.stream === true,
@@ -206,8 +207,8 @@ function echoOf(body: ResponsesBody): string {
   return `{${echo.join(',')}}`
 }
 
-/** What all requests of a session have in common: the key that clients give for caching, Codex's thread, the user. */
+/** What all requests of a session have in common: the key that clients give for caching, Codex's thread. */
 function sessionKeyOf(body: ResponsesBody): string | undefined {
   const thread = textMember(body.client_metadata ?? {}, 'thread_id')
-  return body.prompt_cache_key || thread || body.user || undefined
+  return body.prompt_cache_key || thread || undefined
 }

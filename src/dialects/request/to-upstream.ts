@@ -35,6 +35,8 @@ export interface ConvertedRequest {
 
 /** A client's request as its dialect has read it. */
 export interface ClientRequest {
+  /** Who uses the client; one of them has many conversations. */
+  readonly user?: string | undefined
   readonly conversation: Conversation
   readonly reasoning: ReasoningWish
   /** The client's bound for the answer, in tokens. */
@@ -45,6 +47,8 @@ export interface ClientRequest {
   readonly webSearch?: WebSearchWish | undefined
   /** What all requests of one session have in common. */
   readonly sessionKey: string | undefined
+  /** What all requests of one sub-agent in it have in common. */
+  readonly agentKey?: string | undefined
   readonly answer: Omit<AskedAnswer, 'dialect' | 'isJsonAnswer' | 'own'>
   /** What its writer alone must know, by the client's names of the tools that are on offer in the end. */
   readonly own: (offered: readonly string[]) => unknown
@@ -185,6 +189,17 @@ export interface RequestOptions {
    * object. Bytes, not objects: they may be large even if the body is small.
    */
   readonly answers?: readonly Uint8Array[]
+  /** What the client's headers say of its session; see `marksOf()`. */
+  readonly marks?: ClientMarks
+}
+
+/** What a client says of its session beside the body. */
+export interface ClientMarks {
+  readonly session?: string | undefined
+  /** A sub-agent of Claude Code, under its parent's session. */
+  readonly agent?: string | undefined
+  /** Codex's thread: that of a sub-agent where it is not the session's key. */
+  readonly thread?: string | undefined
 }
 
 /** OpenAI takes 4 stop strings; every part of an answer is searched for all of them. */

@@ -2,7 +2,11 @@ import type { Config } from '../../config/settings.ts'
 import { type Conversion, type DialectName, Dialects } from '../../dialects/dialect.ts'
 import type { FetchedContent } from '../../dialects/request/attachments.ts'
 import { PDF_TOO_COSTLY } from '../../dialects/request/pdf.ts'
-import type { RequestOptions, ConvertedRequest } from '../../dialects/request/to-upstream.ts'
+import type {
+  ClientMarks,
+  RequestOptions,
+  ConvertedRequest
+} from '../../dialects/request/to-upstream.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { ConvertJob, GotAttachments, PdfText } from '../../transform/transform-job.ts'
 import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
@@ -18,6 +22,8 @@ export interface ClientBody {
   readonly memory: BodyMemory
   /** Name of its client's key. */
   readonly key: string
+  /** What its client says of its session. */
+  readonly marks?: ClientMarks
 }
 
 /**
@@ -38,7 +44,9 @@ export async function convertClientBody(
     body,
     options: { ...requestOptionsOf(plane), answers }
   }
-  return convertWithAttachments(plane, job, memory, { key, signal })
+  const { marks } = client
+  const marked = marks === undefined ? job : { ...job, options: { ...job.options, marks } }
+  return convertWithAttachments(plane, marked, memory, { key, signal })
 }
 
 /** What a conversion must know of settings and catalogue as they are now. */

@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { monotonicNow, WaitClock } from '../../admission/clock.ts'
-import { createWriter, type DialectName, dialectOf, toErrorReply } from '../../dialects/dialect.ts'
+import {
+  createWriter,
+  type DialectName,
+  dialectOf,
+  marksOf,
+  toErrorReply
+} from '../../dialects/dialect.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { AnswerMemory } from '../../reply/answer-memory.ts'
@@ -162,7 +168,7 @@ export class Turn {
     const body = await readBody(request, { maxBytes, timeoutMs }, memory, signal)
     this.#bodyBytes = body.byteLength
     this.#progress.end('read')
-    return { dialect, body, memory, key }
+    return { dialect, body, memory, key, marks: marksOf(request.headers) }
   }
 
   /** Body → payload. When this returns, the body is no longer referenced. */

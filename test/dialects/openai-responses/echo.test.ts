@@ -52,7 +52,7 @@ t.test('one session of Responses requests has one conversation id', async (t) =>
   t.not(idOf(key), idOf({ prompt_cache_key: 's2' }))
   t.equal(idOf(thread), idOf({ ...thread, input: 'something else', user: 'u2' }))
   t.not(idOf(thread), idOf({ client_metadata: { thread_id: 't2' } }))
-  t.equal(idOf({ user: 'u' }), idOf({ user: 'u', input: 'something else' }))
+  t.not(idOf({ user: 'u' }), idOf({ user: 'u', input: 'something else' }), 'a user has many')
   for (const unset of [{ prompt_cache_key: '' }, { client_metadata: { thread_id: 7 } }, {}]) {
     t.equal(idOf(unset), idOf({}))
     t.not(idOf(unset), idOf({ ...unset, input: 'something else' }))

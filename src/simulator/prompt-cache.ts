@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto'
+import type { SimulatedModel } from './models.ts'
+import type { ConversationTurn, RequestView } from './request-view.ts'
+
+/** A prompt is known by blocks of this many characters; where one differs, it and all behind it are new. */
+const BLOCK_CHARS = 256
+/** How long a block is known after it was last read. */
+const TTL_MS = 5 * 60_000
+const MAX_BLOCKS = 200_000
+/** The smallest prefix that is kept, in tokens (kiro-protocol §7.5). */
+const MIN_TOKENS = 1024
+
+/**
+ * The upstream's prompt cache, which shows in credits alone (kiro-protocol §9.7): Claude finds a prefix by its content,
+ * GPT by conversation and effort before that. Nothing in a request switches it on.
+ */
+export class PromptCache {
+  readonly #now: () => number
+  /** When each block was last read, by the hash of all up to its end; the least recent first. */
+  readonly #blocks = new Map<string, number>()
+
+  constructor(now: () => number = Date.now) {
+    this.#now = now
+  }
+
+  /** Tokens of a prompt that are known from earlier ones; from now on all of it is. */
+  read(view: RequestView, model: SimulatedModel, inputTokens: number): number {
+    const prompt = promptOf(view)
+    const now = this.#now()
+    let hash = keyOf(view, model)
+    let known = 0
+    for (let at = 0; at + BLOCK_CHARS <= prompt.length; at += BLOCK_CHARS) {
+      hash = hashOf(hash + prompt.slice(at, at + BLOCK_CHARS))
+      const readAt = this.#blocks.get(hash)
+      if (known === at && readAt !== undefined && now - readAt < TTL_MS) known += BLOCK_CHARS
+      this.#note(hash, now)
+    }
+    const tokens = Math.floor((inputTokens * known) / Math.max(prompt.length, 1))
+    return tokens < MIN_TOKENS ? 0 : tokens
+  }
+
+  #note(hash: string, now: number): void {
+    this.#blocks.delete(hash)
+    this.#blocks.set(hash, now)
+    if (this.#blocks.size <= MAX_BLOCKS) return
+    const [oldest] = this.#blocks.keys()
+    if (oldest !== undefined) this.#blocks.delete(oldest)
+  }
+}
+
+/** What the model reads, in its order: tools, history, the current message as it will stand in the history. */
+function promptOf({ current, history }: RequestView): string {
+  return [JSON.stringify(current.tools), ...[...history, current].map(textOf)].join('\n')
+}
+
+function textOf({ role, content, ...turn }: ConversationTurn): string {
+  const parts = 'toolUses' in turn ? [turn.toolUses] : [turn.images, turn.toolResults]
+  return `${role} ${content}\n${JSON.stringify(parts)}`
+}
+
+/** Names of models say nothing of their family but by how they begin. */
+function keyOf({ state, root }: RequestView, { modelId }: SimulatedModel): string {
+  if (!modelId.startsWith('gpt-')) return modelId
+  const fields = JSON.stringify(root['additionalModelRequestFields'] ?? null)
+  return `${modelId} ${String(state['conversationId'])} ${fields}`
+}
+
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64')
+}
+
+/** Credits of a token that was not cached, for a model whose multiplier is 1. */
+const CREDITS_PER_TOKEN = 1.6584e-5
+/** What a token of the answer costs beside one of the request. */
+const OUTPUT_FACTOR = 6.66
+/** What a cached token costs beside another one. */
+const GPT_CACHED = 0.1
+/** A GPT request with more tokens than this costs double, all of it. */
+const PRICE_STEP_TOKENS = 272_000
+const CLAUDE_CACHED = 0.53
+const DECIMALS = 1e6
+
+/** What an answer costs (kiro-protocol §7.5). */
+export function creditsOf(
+  { modelId, rateMultiplier }: SimulatedModel,
+  tokens: Readonly<Record<'input' | 'cached' | 'output', number>>
+): number {
+  const isGpt = modelId.startsWith('gpt-')
+  const cachedFactor = isGpt ? GPT_CACHED : CLAUDE_CACHED
+  const weight =
+    tokens.input - tokens.cached + cachedFactor * tokens.cached + OUTPUT_FACTOR * tokens.output
+  const step = isGpt && tokens.input > PRICE_STEP_TOKENS ? 2 : 1
+  return Math.ceil(step * rateMultiplier * CREDITS_PER_TOKEN * weight * DECIMALS) / DECIMALS
+}
