@@ -4,6 +4,7 @@ import { outlineText } from '../dialects/plan/json-body.ts'
 import { type Frame, FrameDecoder } from '../frames/frame-decoder.ts'
 import { parseUpstreamEvent, type UpstreamEvent } from '../kiro/wire/event.ts'
 import { faultOfException, type UpstreamFault } from '../kiro/wire/fault.ts'
+import { isCapacityReason } from '../kiro/wire/fault-table.ts'
 import { GatewayError } from '../shared/errors.ts'
 
 /** In the name of the exception that ends an answer at the model's limit. */
@@ -32,14 +33,15 @@ export interface MomentaryRoom {
  *
  * ```
  *   empty ──frame──▶ opened ──the model's own words──▶ speaking ──▶ stopped: what follows is of no interest
- *                                                           └─exception at the model's limit──▶ cut-off
+ *                                                           ├─exception at the model's limit──▶ cut-off
+ *                                                           └─no capacity any more────────────▶ lost
  * ```
  */
 export class AnswerReader {
   readonly #decoder: FrameDecoder
   readonly #room: MomentaryRoom | null
   readonly #parts: PartReader
-  #phase: 'empty' | 'opened' | 'speaking' | 'stopped' | 'cut-off' = 'empty'
+  #phase: 'empty' | 'opened' | 'speaking' | 'stopped' | 'cut-off' | 'lost' = 'empty'
   #ignoredEvents = 0
 
   /** Large frames are held in `room`. */
@@ -68,10 +70,9 @@ export class AnswerReader {
       if (isLarge) this.#room?.lend(this.#decoder.heldBytes + heapBytesOf(frame))
       const event = parseUpstreamEvent(frame)
       if (event.type === 'exception') {
-        // Not a failure where an answer has begun: it is whole up to the model's limit (kiro-protocol §5.8).
-        const isCutOff = this.#phase === 'speaking' && event.name.toLowerCase().includes(CUT_OFF)
-        if (!isCutOff) return faultOfException(event)
-        this.#phase = 'cut-off'
+        const end = this.#phase === 'speaking' ? endOf(event) : null
+        if (end === null) return faultOfException(event)
+        this.#phase = end
         return 'stopped'
       }
       if (ANSWERING.has(event.type)) this.#phase = 'speaking'
@@ -91,19 +92,32 @@ export class AnswerReader {
    * The body has ended, or nothing more is wanted of it.
    *
    * @throws {GatewayError} GW_STREAM_TRUNCATED when it ended inside a frame; GW_UPSTREAM_RESET when it held none: an
-   *   answer without words still says that it is over.
+   *   answer without words still says that it is over; GW_UPSTREAM_OVERLOADED when it should say so and does not.
    */
   end(onPart: (part: StreamPart) => void): void {
     if (!this.#isStopped) this.#decoder.end()
     if (this.#phase === 'empty')
       throw new GatewayError('GW_UPSTREAM_RESET', 'an answer of no bytes')
+    if (this.#parts.isVoid) throw new GatewayError('GW_UPSTREAM_OVERLOADED', 'an answer of nothing')
     const isCutOff = this.#phase === 'cut-off'
-    for (const part of isCutOff ? this.#parts.cutOff() : this.#parts.end()) onPart(part)
+    const isLost = this.#phase === 'lost'
+    const parts =
+      isCutOff || isLost ? this.#parts.cutOff(isLost ? 'lost' : 'limit') : this.#parts.end()
+    for (const part of parts) onPart(part)
   }
 
   get #isStopped(): boolean {
-    return this.#phase === 'stopped' || this.#phase === 'cut-off'
+    return this.#phase !== 'empty' && this.#phase !== 'opened' && this.#phase !== 'speaking'
   }
+}
+
+/** An exception that is no failure where an answer has begun: that is whole up to there (kiro-protocol §5.8, §5.11). */
+function endOf({
+  name,
+  reason
+}: Extract<UpstreamEvent, { type: 'exception' }>): 'cut-off' | 'lost' | null {
+  if (name.toLowerCase().includes(CUT_OFF)) return 'cut-off'
+  return isCapacityReason(reason ?? '') ? 'lost' : null
 }
 
 function heapBytesOf({ payload }: Frame): number {

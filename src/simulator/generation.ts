@@ -5,6 +5,7 @@ import { FAULTS, improper, type Refusal } from './refusal.ts'
 import { checkRequest, checkWeight, checkWindow } from './request-rules.ts'
 import type { RequestView } from './request-view.ts'
 import { type Step, writeScript } from './script.ts'
+import { accountOf, checkReplay, refuseReplay, signerFor } from './signatures.ts'
 import { countRequestTokens } from './tokens.ts'
 import {
   findControlWords,
@@ -52,12 +53,18 @@ function answer(view: RequestView, credential: Credential, memory: PromptMemory)
   if (model === undefined) return FAULTS['invalid-model']
   const fault = findFault(words, () => memory.note(prompt, credential.token))
   if (fault !== null) return fault
+  const account = accountOf(credential.token)
+  const isAsked = words.flags.has('signature-refused')
+  const replay = isAsked ? refuseReplay(view) : checkReplay(view, modelId, account)
+  if (replay !== null) return replay
   const inputTokens = countRequestTokens(view)
   const overflow = checkWindow(inputTokens, model.tokenLimits.maxInputTokens)
   if (overflow !== null) return overflow
   const cachedTokens = memory.cache.read(view, model, inputTokens)
   const asked = { ...view, current: { ...view.current, content } }
-  return { steps: writeScript({ view: asked, words, model, cachedTokens, inputTokens }), words }
+  const sign = signerFor(view, account)
+  const steps = writeScript({ view: asked, words, model, cachedTokens, inputTokens, sign })
+  return { steps, words }
 }
 
 /** The body's `profileArn` counts before the header's. */

@@ -3,6 +3,7 @@ import { asJsonObject, type JsonObject } from '../shared/json.ts'
 import { simulatedModel } from './models.ts'
 import { FAULTS, improper, type Refusal } from './refusal.ts'
 import { type RequestView, viewRequest } from './request-view.ts'
+import { checkReasoning } from './signatures.ts'
 import { checkTools } from './tool-rules.ts'
 import {
   checkContent,
@@ -33,6 +34,7 @@ const RULES: readonly ((view: RequestView) => Refusal | null)[] = [
   checkOrder,
   checkContent,
   checkMessages,
+  checkReasoning,
   checkHistoryTools,
   checkTools,
   checkToolTurns,

@@ -4,7 +4,8 @@ import type { SimulatedModel } from './models.ts'
 import { creditsOf } from './prompt-cache.ts'
 import type { RequestView } from './request-view.ts'
 import { divideText, lastWords, piecesOfParts, shapeDeltas, spokenAnswer } from './spoken-text.ts'
-import { reasoningSteps, thinkingDeltas } from './thoughts.ts'
+import type { Signer } from './signatures.ts'
+import { opaqueSteps, reasoningSteps, thinkingDeltas } from './thoughts.ts'
 import { counted, countTokens, TokenCounter } from './tokens.ts'
 import { offeredTools } from './tool-rules.ts'
 import { findWishedCalls, type WishedCall } from './wished-calls.ts'
@@ -32,6 +33,7 @@ export interface ScriptInput {
   /** Of `inputTokens` those that the upstream knows from earlier requests; 0 unless given. */
   readonly cachedTokens?: number
   readonly inputTokens: number
+  readonly sign: Signer
 }
 
 /** After these nothing follows. */
@@ -60,6 +62,8 @@ function* allSteps(input: ScriptInput): Generator<Step> {
   yield* reasoningSteps(input, thought)
   yield* textSteps(counted(spokenDeltas(input, calls), said), words)
   yield* toolSteps(calls, input)
+  if (flags.has('capacity-mid')) return yield CAPACITY
+  yield* opaqueSteps(input)
   if (flags.has('cut-frame')) yield { type: 'half-frame', bytes: CUT_FRAME_BYTES }
   if (flags.has('cut-frame') || flags.has('no-end')) return
   const called = calls.length === 0 ? 0 : countTokens(JSON.stringify(calls))
@@ -153,6 +157,16 @@ const THROTTLED: Step = {
   payload: { message: 'Too many requests, please wait before trying again.', reason: null }
 }
 
+/** A capture has the words, but not the kind of the frame (kiro-protocol §5.11). */
+const CAPACITY: Step = {
+  type: 'event',
+  name: 'modelStatusEvent',
+  payload: {
+    reason: 'MODEL_TEMPORARILY_UNAVAILABLE',
+    message: 'The model is temporarily unavailable.'
+  }
+}
+
 const STALL = { type: 'stall' } as const satisfies Step
 
 const MID_FAULTS = [
@@ -187,7 +201,8 @@ export function* toolSteps(
   const { flags, numbers } = words
   for (const [index, call] of calls.entries()) {
     const head = { name: call.name, toolUseId: toolUseId(view, index) }
-    const isCut = flags.has('truncated-tool') && index === calls.length - 1
+    const isLast = index === calls.length - 1
+    const isCut = isLast && (flags.has('truncated-tool') || flags.has('capacity-mid'))
     yield toolEvent(head)
     const json = argumentsJson(call.input, numbers.arguments)
     if (flags.has('tool-object')) {

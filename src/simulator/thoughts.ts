@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { asJsonObject } from '../shared/json.ts'
 import type { ScriptInput, Step } from './script.ts'
 import { lastWords, shapeDeltas, spokenWords } from './spoken-text.ts'
@@ -12,20 +11,47 @@ const THOUGHT_CHARS = 20
  * and from Claude a signature. `display: omitted` leaves only the signature.
  */
 export function* reasoningSteps(
-  { view, words }: ScriptInput,
+  { view, words, sign }: ScriptInput,
   counter: TokenCounter
 ): Generator<Step> {
-  const fields = asJsonObject(view.root['additionalModelRequestFields']) ?? {}
+  const { family, isShown } = wishOf(view)
+  if (family === 'none') return
+  let thought = ''
+  if (isShown) {
+    for (const text of counted(thoughtDeltas(thoughtOn(view.current.content), words), counter)) {
+      thought += text
+      yield reasoningStep({ text })
+    }
+  }
+  if (family !== 'claude') return
+  const signature = sign(thought)
+  const pieces = words.flags.has('split-signature') ? inThree(signature) : [signature]
+  for (const piece of pieces) yield reasoningStep({ signature: piece })
+}
+
+/** GPT's reasoning in a form that only the upstream can read, behind everything else (§5.3). */
+export function* opaqueSteps({ view, sign }: ScriptInput): Generator<Step> {
+  if (wishOf(view).family === 'gpt') yield reasoningStep({ text: '...', signature: sign('...') })
+}
+
+interface Wish {
+  readonly family: 'none' | 'claude' | 'gpt'
+  readonly isShown: boolean
+}
+
+function wishOf({ root }: ScriptInput['view']): Wish {
+  const fields = asJsonObject(root['additionalModelRequestFields']) ?? {}
   const thinking = asJsonObject(fields['thinking'])
   const effort = asJsonObject(fields['reasoning'])?.['effort']
-  const isClaude = thinking?.['type'] === 'adaptive'
-  if (!isClaude && (typeof effort !== 'string' || effort === 'none')) return
-  const thought = thoughtOn(view.current.content)
-  if (thinking?.['display'] !== 'omitted') {
-    for (const text of counted(thoughtDeltas(thought, words), counter))
-      yield reasoningStep({ text })
-  }
-  if (isClaude) yield reasoningStep({ signature: signatureOf(thought) })
+  const isShown = thinking?.['display'] !== 'omitted'
+  if (thinking?.['type'] === 'adaptive') return { family: 'claude', isShown }
+  const isThinking = typeof effort === 'string' && effort !== 'none'
+  return { family: isThinking ? 'gpt' : 'none', isShown }
+}
+
+function inThree(text: string): readonly string[] {
+  const third = Math.ceil(text.length / 3)
+  return [text.slice(0, third), text.slice(third, 2 * third), text.slice(2 * third)]
 }
 
 /** Emulated reasoning, when the text asks for it by tags (§9.1). The tags are cut between deltas. */
@@ -43,10 +69,6 @@ function thoughtDeltas(thought: string, { numbers }: FoundWords): Iterable<strin
 
 function thoughtOn(content: string): string {
   return `The person wrote ${lastWords(content).length} characters. A simulator answers plainly.`
-}
-
-function signatureOf(thought: string): string {
-  return createHash('sha256').update(thought).digest('base64')
 }
 
 function reasoningStep(payload: object): Step {

@@ -24,6 +24,13 @@ function answered(block: object, more: Omit<Probe, 'with' | 'without'> = {}): Pr
   return { with: turns([block, yes]), without: turns([yes]), ...more }
 }
 
+/** The same for a model that reasons by itself. */
+function signed(block: object): Probe {
+  const probe = answered(block, { sent: 'reasoningContent' })
+  const model = 'claude-opus-5'
+  return { ...probe, with: { ...probe.with, model }, without: { ...probe.without, model } }
+}
+
 function looped(result: object, more: Omit<Probe, 'with'> = {}): Probe {
   const messages = [
     { role: 'user', content: 'hi' },
@@ -155,11 +162,12 @@ export const BLOCK_FIELDS: Probed = {
       without: { messages: [{ role: 'user', content: 'hi' }] },
       sent: 'The tool \\"f\\" is no longer available.'
     },
-    'type: thinking, redacted_thinking, reasoning': answered({
+    'type: thinking, redacted_thinking': signed({
       type: 'thinking',
       thinking: 'hm',
-      signature: 'of anybody'
+      signature: 'c2lnbmVk'.repeat(8)
     }),
+    'type: reasoning': answered({ type: 'reasoning', text: 'hm' }),
     'type: server_tool_use, mcp_tool_use': answered(
       { type: 'server_tool_use', id: 's', name: 'web_search', input: { query: 'SEARCHED' } },
       { sent: 'SEARCHED' }

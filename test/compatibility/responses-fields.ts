@@ -1,8 +1,15 @@
+import { sealReasoning } from '../../src/kiro/conversation/signed-reasoning.ts'
 import { sealSummary } from '../../src/dialects/openai-responses/output-items.ts'
 import { ignored } from './chat-fields.ts'
 import type { Probed } from './probe.ts'
 
 const HI = { role: 'user', content: 'hi' }
+const REASONER = 'gpt-5.6-sol'
+const REASONING = { type: 'reasoning', id: 'rs_1', summary: [] }
+const SEALED = sealReasoning(REASONER, {
+  reasoningText: { text: '...', signature: 'c2lnbmVk'.repeat(8) }
+})
+const SAID = { role: 'assistant', content: 'Yes.' }
 const CITY = { type: 'object', properties: { city: { type: 'string' } } }
 const fn = (name: string, more = {}) => ({ type: 'function', name, description: name, ...more })
 const custom = (more = {}) => ({ type: 'custom', name: 'own', description: 'Own.', ...more })
@@ -106,7 +113,9 @@ export const RESPONSES_FIELDS: Probed = {
       sent: 'SUMMED-UP'
     },
     'input[].type: reasoning': {
-      with: { input: [HI, { type: 'reasoning', id: 'rs_1', summary: [], encrypted_content: 'x' }] }
+      with: { model: REASONER, input: [HI, { ...REASONING, encrypted_content: SEALED }, SAID, HI] },
+      without: { model: REASONER, input: [HI, REASONING, SAID, HI] },
+      sent: 'reasoningContent'
     },
     'input[].type: web_search_call, local_shell_call and others': {
       with: {
@@ -269,6 +278,7 @@ export const RESPONSES_FIELDS: Probed = {
       sent: 'city'
     },
     prompt_cache_key: { with: { prompt_cache_key: 'k' } },
+    include: { with: { include: ['reasoning.encrypted_content'] }, plan: { isSealed: true } },
     client_metadata: { with: { client_metadata: { thread_id: 't' } } },
     user: { with: { user: 'u' } },
     ...ignored({
@@ -280,7 +290,6 @@ export const RESPONSES_FIELDS: Probed = {
       service_tier: 'flex',
       metadata: { a: 'b' },
       safety_identifier: 's',
-      include: ['reasoning.encrypted_content'],
       prompt_cache_retention: '24h',
       stream_options: { include_obfuscation: false },
       'an unknown member': { of: ['any', 'shape'] }

@@ -49,6 +49,9 @@ const PAYLOADS: Partial<Record<RuleId, unknown>> = {
   'conversation-id': upstreamRequest('hi', { state: { conversationId: 'mine' } }),
   origin: upstreamRequest('hi', { message: { origin: 'BROWSER' } }),
   'cache-point': tools(f, { cachePoint: { type: 'default' } }),
+  'reasoning-signature': history(user('a'), {
+    assistantResponseMessage: { content: 'b', reasoningContent: { text: 'c', signature: 'd' } }
+  }),
   'model-known': upstreamRequest('hi', { message: { modelId: 'claude-sonnet-4-5' } }),
   'model-fields': upstreamRequest('hi', {
     message: { modelId: 'claude-opus-4.6' },

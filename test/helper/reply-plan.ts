@@ -9,8 +9,12 @@ import type { AskedAnswer, ReplyPlan } from '../../src/dialects/plan/plan.ts'
 /** What any dialect may ask of its own answers. */
 export interface Wishes extends ChatWishes, MessagesWishes, ResponsesWishes {}
 
-export interface PlanChanges extends Omit<ReplyPlan, 'asked'>, Omit<AskedAnswer, 'own'>, Wishes {
+export interface PlanChanges
+  extends Omit<ReplyPlan, 'asked'>,
+    Omit<AskedAnswer, 'own' | 'isSealed'>,
+    Wishes {
   readonly dialect: DialectName
+  readonly isSealed: boolean
 }
 
 /** A streamed answer without anything special; tests name what they need otherwise. */
@@ -29,6 +33,7 @@ export function replyPlan(changes: Partial<PlanChanges> = {}): ReplyPlan<Wishes>
     toolForms = {},
     echo = '{}',
     isCompaction = false,
+    isSealed = dialect === 'openai-responses',
     ...rest
   } = changes
   const own = { wantsUsage, isLegacyCall, safeguards, toolForms, echo, isCompaction }
@@ -41,6 +46,7 @@ export function replyPlan(changes: Partial<PlanChanges> = {}): ReplyPlan<Wishes>
       isSingleToolCall,
       isJsonAnswer,
       keepsItems,
+      ...(isSealed && { isSealed: true as const }),
       own
     },
     upstreamModel: 'claude-haiku-4.5',

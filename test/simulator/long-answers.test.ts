@@ -35,7 +35,8 @@ t.test('an answer is made while it is read, however long it is', async (t) => {
     if ('status' in view) throw new Error(`refused: ${view.rule}`)
     const model = simulatedModel(view.modelId)
     if (model === undefined) throw new Error('no such model')
-    const script = writeScript({ view, words: findControlWords(prompt), model, inputTokens: 1 })
+    const words = findControlWords(prompt)
+    const script = writeScript({ view, words, model, inputTokens: 1, sign: (text) => text })
     let last: Step | undefined
     for (let index = 0; index < 100; index++) last = script.next().value ?? undefined
     t.ok(JSON.stringify(last).length > 1000, prompt)

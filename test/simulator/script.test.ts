@@ -9,6 +9,8 @@ type Json = Record<string, unknown>
 
 const f = upstreamTool('f', { type: 'object', properties: { a: { type: 'string' } } })
 
+const sign = (text: string) => Buffer.from(`signed ${text}`).toString('base64')
+
 t.test('writeScript()', async (t) => {
   t.test('ends text with stop reason, context usage and metering', async (t) => {
     t.same(namesOf(script('hello sim:events=2')), [
@@ -136,9 +138,10 @@ t.test('writeScript() with reasoning', async (t) => {
     t.match(steps.at(-1), { signature: /^[A-Za-z0-9+/=]+$/ })
   })
 
-  t.test('has no signature from GPT', async (t) => {
+  t.test('ends with what only the upstream can read from GPT', async (t) => {
     const steps = reason('gpt-5.6-sol', { reasoning: { effort: 'high' } })
-    t.ok(steps.length > 0 && steps.every((payload) => !('signature' in payload)))
+    t.ok(steps.length > 1 && steps.slice(0, -1).every((payload) => !('signature' in payload)))
+    t.match(steps.at(-1), { text: '...', signature: sign('...') })
   })
 
   t.test('keeps its thoughts to itself where they are omitted or off', async (t) => {
@@ -224,7 +227,7 @@ function script(
   if ('status' in view) throw new Error(`refused: ${view.rule}`)
   const model = simulatedModel(view.modelId)!
   const words = findControlWords(content)
-  return [...writeScript({ view, words, model, inputTokens: content.length })]
+  return [...writeScript({ view, words, model, inputTokens: content.length, sign })]
 }
 
 function faulty(word: string): Step[] {

@@ -1,3 +1,4 @@
+import type { ReasoningContent } from '../../kiro/wire/payload.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 import { type AnswerRoom, heapBytesOf, glue, OutputText, type Written } from './output-text.ts'
@@ -122,7 +123,7 @@ export abstract class AnswerWriter<Own = unknown> {
   protected abstract openCall(id: string, name: string): AnswerBlock
 
   /** Reasoning that only the upstream can read. */
-  protected redacted(_content: string): Written {
+  protected redacted(_content: ReasoningContent): Written {
     return ''
   }
 

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { estimateTokens } from '../../kiro/models/tokens.ts'
+import { MAX_SEALED_CHARS } from '../../kiro/conversation/signed-reasoning.ts'
 import type { UpstreamEvent } from '../../kiro/wire/event.ts'
+import type { ReasoningContent } from '../../kiro/wire/payload.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 import { AnswerText } from './answer-text.ts'
 import { CallGate, WaitingEvents } from './call-gate.ts'
@@ -16,6 +18,8 @@ export interface PartReaderOptions {
   readonly contextWindowOf?: (modelId: string) => number | undefined
   /** How long the answer may become, and how much of it may be held; endless unless given. */
   readonly room?: AnswerRoom
+  /** The upstream closes whole answers: one that ends without that was cut (kiro-protocol §5.11). */
+  readonly needsClosing?: boolean
 }
 
 const NoParts: readonly StreamPart[] = []
@@ -48,7 +52,14 @@ export class PartReader {
   #isInCall = false
   #modelId: string
   #stopReason = ''
-  #isCutOff = false
+  /** Comes in pieces, and behind the text that it belongs to. */
+  #signature = ''
+  /** For clients that did not ask for reasoning, and keep it: at the end it parts no text. */
+  #opaque: ReasoningContent | null = null
+  readonly #closing = new Closing()
+  readonly #needsClosing: boolean
+  /** At the model's limit, or lost on the way: then a call may be missing, whatever came before. */
+  #cut: 'limit' | 'lost' | null = null
 
   constructor(plan: ReplyPlan, options: PartReaderOptions = {}) {
     const countTokens = options.countTokens ?? estimateTokens
@@ -77,6 +88,18 @@ export class PartReader {
     this.#calls = new CallGate(this.#limit, plan.asked.isSingleToolCall)
     this.#contextWindowOf = options.contextWindowOf ?? (() => undefined)
     this.#modelId = plan.upstreamModel
+    this.#needsClosing = options.needsClosing ?? false
+  }
+
+  /** What closes an answer has come. */
+  get isClosed(): boolean {
+    return this.#closing.isSeen
+  }
+
+  /** The end of the body now would be a cut, and nothing has come that a client could use. */
+  get isVoid(): boolean {
+    if (!this.#needsClosing || this.isStopped) return false
+    return !this.#closing.isSeen && !this.#closing.hasContent
   }
 
   /** Only the end will still come out (stop string, limit or full room), so the upstream can be left. */
@@ -91,10 +114,17 @@ export class PartReader {
 
   push(event: UpstreamEvent): readonly StreamPart[] {
     if (this.#stop !== null || !this.#room.say(bytesOf(event))) return NoParts
+    this.#closing.note(event)
     return this.#read(event)
   }
 
   #read(event: UpstreamEvent): readonly StreamPart[] {
+    const signed = isSignature(event) ? null : this.#takeSignature()
+    const parts = this.#readWhole(event)
+    return signed === null ? parts : [signed, ...parts]
+  }
+
+  #readWhole(event: UpstreamEvent): readonly StreamPart[] {
     switch (event.type) {
       case 'text':
         if (event.modelId !== undefined) this.#noteModel(event.modelId)
@@ -126,12 +156,16 @@ export class PartReader {
   /** The clean end of the upstream's answer: what was held, then the `end` part. Call once. */
   end(): readonly StreamPart[] {
     const parts: StreamPart[] = []
+    this.#endSignature(parts)
+    if (this.#needsClosing && !this.#closing.isSeen && !this.isStopped) this.#cut ??= 'lost'
     if (this.#room.isFull) this.#breakOff(parts)
     if (!this.#isInCall && !this.isStopped) this.#endText(parts)
-    if (!this.isStopped) this.#deliver(this.#tools.end(), parts)
+    if (!this.isStopped) this.#deliver(this.#tools.end(this.#cut === 'lost'), parts)
     if (!this.isStopped) this.#endText(parts)
+    this.#endSignature(parts)
     // Text before a stop string may still be held, for what it might have become.
     if (this.#stop?.by === 'sequence') this.#text.release(parts)
+    if (this.#opaque !== null) parts.push({ type: 'redacted', content: this.#opaque })
     const stop = this.#stop
     const usage = this.#meter.total(stop?.by === 'limit' ? this.#plan.maxOutputTokens : undefined)
     const reason = this.#reason()
@@ -140,9 +174,9 @@ export class PartReader {
     return parts
   }
 
-  /** Like `end()`, after the upstream said that its output limit cut the answer off (§5.8). */
-  cutOff(): readonly StreamPart[] {
-    this.#isCutOff = true
+  /** Like `end()`, after the upstream broke the answer off: at its output limit (§5.8), or for want of capacity (§5.11). */
+  cutOff(cut: 'limit' | 'lost' = 'limit'): readonly StreamPart[] {
+    this.#cut = cut
     return this.end()
   }
 
@@ -157,17 +191,33 @@ export class PartReader {
 
   #readReasoning(event: Extract<UpstreamEvent, { type: 'reasoning' }>): readonly StreamPart[] {
     if (this.#isInCall) return this.#postpone(event)
-    const { text, signature, redacted } = event
+    const { text, signature, opaque } = toThought(event)
     if (this.#plan.reasoning === 'none') {
-      if (text) this.#meter.addReasoning(text)
+      if (this.#plan.asked.isSealed === true) this.#opaque = opaque ?? this.#opaque
+      if (text !== '') this.#meter.addReasoning(text)
       return NoParts
     }
     const parts: StreamPart[] = []
     this.#text.release(parts)
-    if (text) this.#text.reason(text, parts)
-    if (signature) parts.push({ type: 'signature', signature })
-    if (redacted) parts.push({ type: 'redacted', content: redacted })
+    if (text !== '') this.#text.reason(text, parts)
+    if (this.#signature.length <= MAX_SEALED_CHARS) this.#signature += signature
+    if (opaque === null) return parts
+    this.#endSignature(parts)
+    parts.push({ type: 'redacted', content: opaque })
     return parts
+  }
+
+  /** One that is too long to be taken back is not given out. */
+  #takeSignature(): StreamPart | null {
+    if (this.#signature === '') return null
+    const signature = this.#signature
+    this.#signature = ''
+    return signature.length > MAX_SEALED_CHARS ? null : { type: 'signature', signature }
+  }
+
+  #endSignature(out: StreamPart[]): void {
+    const signed = this.#takeSignature()
+    if (signed !== null) out.push(signed)
   }
 
   #readTool(event: ToolEvent): readonly StreamPart[] {
@@ -235,18 +285,65 @@ export class PartReader {
 
   #reason(): EndReason {
     const { hasWholeCalls, hasCutCalls } = this.#calls
-    // The closing events may be missing: older accounts send none, and the body's end is proof enough (A34).
     return toEndReason({
       isStopped: this.#stop?.by === 'sequence',
+      isLost: this.#cut === 'lost',
       // Half a call that a client has seen must not end like a whole one, whatever came after it.
       hasToolCall:
         hasWholeCalls && !(hasCutCalls && this.#plan.asked.isStream) && !this.#room.isFull,
       isCutOff:
-        this.#isCutOff || this.#tools.hasBroken || this.#stop?.by === 'limit' || this.#room.isFull,
+        this.#cut === 'limit' ||
+        this.#tools.hasBroken ||
+        this.#stop?.by === 'limit' ||
+        this.#room.isFull,
       isWindowFull: this.#meter.isWindowFull,
       stopReason: this.#stopReason
     })
   }
+}
+
+/** Looks for what closes an answer: metadata, or metering behind the last of the content. */
+class Closing {
+  hasContent = false
+  #isClosed = false
+  #isMetered = false
+
+  get isSeen(): boolean {
+    return this.#isClosed || this.#isMetered
+  }
+
+  note({ type }: UpstreamEvent): void {
+    if (type === 'metadata') this.#isClosed = true
+    else if (type === 'metering') this.#isMetered = true
+    else if (type === 'text' || type === 'reasoning' || type === 'tool') {
+      this.hasContent = true
+      this.#isMetered = false
+    }
+  }
+}
+
+/** A piece of one, without anything else. */
+function isSignature(event: UpstreamEvent): boolean {
+  return event.type === 'reasoning' && !event.text && !event.redacted
+}
+
+/** Stands for reasoning that comes in a signature alone. */
+const PLACEHOLDER = '...'
+
+/** Tells what clients may read from what only the upstream can (kiro-protocol §5.3). */
+function toThought({
+  text = '',
+  signature = '',
+  redacted = ''
+}: Extract<UpstreamEvent, { type: 'reasoning' }>): {
+  readonly text: string
+  readonly signature: string
+  readonly opaque: ReasoningContent | null
+} {
+  if (text === PLACEHOLDER && signature !== '') {
+    return { text: '', signature: '', opaque: { reasoningText: { text, signature } } }
+  }
+  return { text, signature, opaque: redacted === '' ? null : { redactedContent: redacted } }
 }
 
 /** What the model says with it, in UTF-8. Arguments that come as an object are counted where they are written out. */
@@ -273,6 +370,8 @@ function bytesOf(event: UpstreamEvent): number {
 /** What is known of an answer when it ends. */
 export interface EndSigns {
   readonly isStopped: boolean
+  /** The rest did not come: whole calls may have had others beside them. */
+  readonly isLost: boolean
   readonly hasToolCall: boolean
   /** Something is missing: the upstream's limit was met, or a call was dropped. */
   readonly isCutOff: boolean
@@ -291,6 +390,7 @@ const StopReasons = new Map<string, EndReason>([
 /** Names the reason by the precedence of kiro-protocol §10.1; unknown words of the upstream are `stop`. */
 export function toEndReason(signs: EndSigns): EndReason {
   if (signs.isStopped) return 'stop-sequence'
+  if (signs.isLost) return 'length'
   if (signs.hasToolCall) return 'tool'
   const stated = StopReasons.get(signs.stopReason.toUpperCase()) ?? 'stop'
   if (signs.isWindowFull || stated === 'context') return 'context'

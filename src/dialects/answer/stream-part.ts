@@ -1,3 +1,4 @@
+import type { ReasoningContent } from '../../kiro/wire/payload.ts'
 import type { FoundPage } from '../../kiro/wire/web-search.ts'
 import { wholeCharsEnd } from './output-text.ts'
 
@@ -8,7 +9,8 @@ import { wholeCharsEnd } from './output-text.ts'
 export type StreamPart =
   | { readonly type: 'reasoning'; readonly text: string }
   | { readonly type: 'signature'; readonly signature: string }
-  | { readonly type: 'redacted'; readonly content: string }
+  /** Reasoning that only the upstream can read. */
+  | { readonly type: 'redacted'; readonly content: ReasoningContent }
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'tool-start'; readonly id: string; readonly name: string }
   /** A piece of the arguments' JSON text. */

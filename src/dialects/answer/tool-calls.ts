@@ -90,11 +90,15 @@ export class ToolCalls {
     return this.#drain()
   }
 
-  /** The rest, also of calls that are whole although the stream ended before their stop. */
-  end(): readonly StreamPart[] {
+  /**
+   * The rest, also of calls that are whole although the stream ended before their stop. `isLost`: more was to come, perhaps
+   * of the last call.
+   */
+  end(isLost = false): readonly StreamPart[] {
     for (const call of this.#open.values()) {
       // Without arguments it is a call without arguments only if the model went on to another one.
       if (call.next !== null && call.isBlank) this.#replaceText(call, '{}')
+      if (call.next === null && isLost) call.isSpoilt = true
       this.#settle(call)
     }
     return this.#drain()

@@ -1,3 +1,5 @@
+import { sealReasoning } from '../../kiro/conversation/signed-reasoning.ts'
+import type { ReasoningContent } from '../../kiro/wire/payload.ts'
 import type { FoundPage } from '../../kiro/wire/web-search.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import { isJsonObject } from '../../shared/json.ts'
@@ -84,8 +86,12 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
     return this.#block('call', Blocks.call.head + named)
   }
 
-  protected override redacted(content: string): string {
-    return this.#whole(JSON.stringify({ type: 'redacted_thinking', data: content }))
+  /** For those who asked for reasoning. */
+  protected override redacted(content: ReasoningContent): string {
+    const { reasoning, upstreamModel } = this.plan
+    if (reasoning === 'none') return ''
+    const data = sealReasoning(upstreamModel, content)
+    return this.#whole(JSON.stringify({ type: 'redacted_thinking', data }))
   }
 
   protected override search(part: SearchPart): string {

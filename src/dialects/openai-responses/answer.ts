@@ -1,3 +1,5 @@
+import { MAX_SEALED_CHARS, sealReasoning } from '../../kiro/conversation/signed-reasoning.ts'
+import type { ReasoningContent } from '../../kiro/wire/payload.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import {
   type AnswerBlock,
@@ -6,7 +8,7 @@ import {
   type KeptItems,
   type WriterOptions
 } from '../answer/answer-writer.ts'
-import { type AnswerRoom, heapBytesOf, glue, type Written } from '../answer/output-text.ts'
+import { type AnswerRoom, heapBytesOf, glue, toText, type Written } from '../answer/output-text.ts'
 import type { EndPart, SearchPart } from '../answer/stream-part.ts'
 import {
   type ItemKind,
@@ -78,9 +80,12 @@ export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
   }
 
   /** An item of its own. */
-  protected override redacted(content: string): Written {
-    const block = this.open('reasoning')
-    return glue(block.begin(), block.sign(content), block.end('whole'))
+  protected override redacted(content: ReasoningContent): Written {
+    const { asked, upstreamModel } = this.plan
+    if (asked.isSealed !== true) return ''
+    const block = this.#block('reasoning', this.#items.make('reasoning'))
+    const sealed = block.seal(sealReasoning(upstreamModel, content))
+    return glue(block.begin(), sealed, block.end('whole'))
   }
 
   protected override search(part: SearchPart): Written {
@@ -121,7 +126,8 @@ export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
     return new ItemEvents(kind, item, {
       events: this.#events,
       output: this.#output,
-      room: this.room
+      room: this.room,
+      sealedFor: this.plan.asked.isSealed === true ? this.plan.upstreamModel : null
     })
   }
 
@@ -203,6 +209,8 @@ interface ItemEventsOptions {
   readonly events: EventWriter
   readonly output: Output
   readonly room: AnswerRoom
+  /** The model whose reasoning the client will bring back, if it does. */
+  readonly sealedFor: string | null
 }
 
 /** Writes the events of one item, from its announcement to its end (kiro-protocol §10.3.3). */
@@ -210,6 +218,7 @@ class ItemEvents implements AnswerBlock {
   readonly kind: BlockKind
   readonly #output: Output
   readonly #room: AnswerRoom
+  readonly #sealedFor: string | null
   /** Of a call of a tool that takes text. */
   readonly #rawInput: RawInput | null
   readonly #item: OutputItem
@@ -221,8 +230,10 @@ class ItemEvents implements AnswerBlock {
   readonly #deltaPlace: string
   #hasPart = false
 
-  constructor(kind: BlockKind, item: OutputItem, { events, output, room }: ItemEventsOptions) {
+  constructor(kind: BlockKind, item: OutputItem, options: ItemEventsOptions) {
+    const { events, output, room, sealedFor } = options
     this.kind = kind
+    this.#sealedFor = sealedFor
     this.#output = output
     this.#room = room
     this.#rawInput = item.kind === 'custom_tool_call' ? new RawInput(room) : null
@@ -242,8 +253,20 @@ class ItemEvents implements AnswerBlock {
     return this.#add(this.#rawInput?.push(text) ?? text)
   }
 
-  sign(opaque: string): string {
-    if (this.#room.hold(heapBytesOf(opaque))) this.#item.opaque = opaque
+  /** The signature is of use only with the text that it belongs to. */
+  sign(signature: string): string {
+    if (this.#sealedFor === null) return ''
+    const json = toText(this.#item.text.written())
+    if (json.length + signature.length > MAX_SEALED_CHARS) return ''
+    const text: unknown = JSON.parse(json)
+    if (typeof text !== 'string') return ''
+    return this.seal(sealReasoning(this.#sealedFor, { reasoningText: { text, signature } }))
+  }
+
+  /** What is too long to be taken back is not worth its place. */
+  seal(word: string): string {
+    const isKept = word.length <= MAX_SEALED_CHARS && this.#room.hold(heapBytesOf(word))
+    if (isKept) this.#item.opaque = word
     return ''
   }
 

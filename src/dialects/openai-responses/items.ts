@@ -1,6 +1,7 @@
+import { openReasoning } from '../../kiro/conversation/signed-reasoning.ts'
 import { callText, resultText } from '../../kiro/conversation/tool-turns.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
-import type { ToolCall, ToolResult } from '../../kiro/wire/message.ts'
+import type { KeptReasoning, ToolCall, ToolResult } from '../../kiro/wire/message.ts'
 import type { UpstreamImage } from '../../kiro/wire/payload.ts'
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { type ContentContext, readContent, readPart, readResultText } from '../request/blocks.ts'
@@ -21,6 +22,8 @@ export class ItemReader {
   readonly #declared: DeclaredTools
   readonly #repairs: Repairs
   readonly #ids = new CallIds()
+  /** Waits for the words or calls that follow it. */
+  #reasoning: KeptReasoning | null | undefined
 
   /** All tools must have been declared before, also those that stand in later items. */
   constructor(declared: DeclaredTools, repairs: Repairs) {
@@ -31,6 +34,18 @@ export class ItemReader {
 
   /** @throws {GatewayError} GW_BODY_INVALID */
   read(one: InputItem): void {
+    const { messages } = this.sorted
+    const at = messages.length
+    this.#readItem(one)
+    const first = messages[at]
+    if (first === undefined) return
+    if (this.#reasoning !== undefined && first.role === 'assistant') {
+      messages[at] = { ...first, reasoning: this.#reasoning }
+    }
+    this.#reasoning = undefined
+  }
+
+  #readItem(one: InputItem): void {
     const { type, item, path } = one
     switch (type) {
       case 'message':
@@ -73,7 +88,9 @@ export class ItemReader {
           source: path
         })
         break
-      case 'reasoning': // what it holds cannot be sent back to the upstream
+      case 'reasoning':
+        this.#readReasoning(openReasoning(item['encrypted_content']))
+        break
       case 'additional_tools': // declared already
         break
       default: {
@@ -83,6 +100,14 @@ export class ItemReader {
         else this.#readOther(one)
       }
     }
+  }
+
+  /** It belongs to what the assistant says around it; alone it says nothing. */
+  #readReasoning(reasoning: KeptReasoning | null): void {
+    const { messages } = this.sorted
+    const last = messages.at(-1)
+    if (last?.role === 'assistant') messages[messages.length - 1] = { ...last, reasoning }
+    else this.#reasoning = reasoning
   }
 
   #readMessage({ item, path }: InputItem): void {

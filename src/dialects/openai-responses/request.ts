@@ -65,7 +65,9 @@ function readRequest(
       isStream: request.stream === true,
       stopSequences: [],
       isSingleToolCall: request.parallel_tool_calls === false,
-      keepsItems: request.store !== false
+      keepsItems: request.store !== false,
+      ...(Array.isArray(request.include) &&
+        request.include.includes(SEALED) && { isSealed: true as const })
     },
     own: (offered): ResponsesWishes => ({
       toolForms: declared.formsOf(offered),
@@ -74,6 +76,9 @@ function readRequest(
     })
   }
 }
+
+/** The member of `include` that asks for reasoning that a client can bring back. */
+const SEALED = 'reasoning.encrypted_content'
 
 /**
  * Members whose meaning is in something kept on the server; to ignore them would lose the conversation.

@@ -32,6 +32,7 @@ const Body = Type.Object({
   parallel_tool_calls: optional(Type.Boolean()),
   stream: optional(Type.Boolean()),
   store: optional(Type.Boolean()),
+  include: Type.Optional(Type.Unknown()),
   background: optional(Type.Boolean()),
   previous_response_id: optional(Type.String()),
   conversation: Type.Optional(Type.Unknown()),

@@ -1,5 +1,6 @@
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { Conversation, ToolChoice } from '../../kiro/wire/message.ts'
+import type { Replay } from '../../kiro/conversation/signed-reasoning.ts'
 import type { UpstreamPayload } from '../../kiro/wire/payload.ts'
 import { asJsonObject } from '../../shared/json.ts'
 import type { JsonForm } from './json-answer.ts'
@@ -25,6 +26,8 @@ export interface AskedAnswer<Own = unknown> {
   readonly isJsonAnswer: boolean
   /** The client may refer to parts of the answer by their ids later on. */
   readonly keepsItems: boolean
+  /** The client keeps reasoning that it can't read, whether it asked for any or not, and brings it back. */
+  readonly isSealed?: true
   /** What the writer of the dialect alone must know. */
   readonly own: Own
 }
@@ -51,6 +54,8 @@ export interface ReplyPlan<Own = unknown> {
   readonly contextWindow: number
   /** What may make the gateway ask more than once; `null` where the first answer is the answer. */
   readonly rounds: RoundPlan | null
+  /** Where reasoning goes back to the model. */
+  readonly replay?: Replay
   /** Codes of the repairs that were made, in order, without duplicates. */
   readonly repairs: readonly string[]
   /** Ids of the rules that the request may break in the upstream's eyes, see `Borderline`. */

@@ -1,3 +1,4 @@
+import { readThinking } from '../../kiro/conversation/signed-reasoning.ts'
 import { callText } from '../../kiro/conversation/tool-turns.ts'
 import type { ToolResult } from '../../kiro/wire/message.ts'
 import { asJsonObject, isJsonObject, type JsonObject } from '../../shared/json.ts'
@@ -98,6 +99,8 @@ function readTypedBlock(block: JsonObject, context: BlockContext): void {
       break
     case 'thinking':
     case 'redacted_thinking':
+      draft.reasoning = readThinking(block)
+      break
     case 'reasoning':
       break
     case 'input_audio':

@@ -3,6 +3,7 @@ import type { Repairs } from '../../kiro/rules/repairs.ts'
 import {
   isBlank,
   joinText,
+  type KeptReasoning,
   type Message,
   type Role,
   type Source,
@@ -20,6 +21,8 @@ export class MessageDraft {
   readonly images: UpstreamImage[] = []
   readonly toolCalls: ToolCall[] = []
   readonly toolResults: ToolResult[] = []
+  /** That of the last block of reasoning, see `Message`. */
+  reasoning: KeptReasoning | null | undefined
   #text = ''
   #endsWithParagraph = false
 
@@ -53,8 +56,9 @@ export class MessageDraft {
 
   /** `source` is the path of the message in the client's body. */
   toMessage(source?: string): Message {
-    const { role, text, images, toolCalls, toolResults } = this
-    return { role, text, images, toolCalls, toolResults, source }
+    const { role, text, images, toolCalls, toolResults, reasoning } = this
+    const message = { role, text, images, toolCalls, toolResults, source }
+    return reasoning === undefined ? message : { ...message, reasoning }
   }
 }
 

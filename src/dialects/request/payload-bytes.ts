@@ -1,4 +1,5 @@
 import { addFollowUp, type FollowUp } from '../../kiro/conversation/change.ts'
+import { reasoningOf } from '../../kiro/conversation/signed-reasoning.ts'
 import { tokensOf } from '../../kiro/models/tokens.ts'
 import { Repairs } from '../../kiro/rules/repairs.ts'
 import { UpstreamLimits, weighJson } from '../../kiro/rules/rules.ts'
@@ -194,7 +195,8 @@ interface Overhead {
 
 function overheadOf(entry: HistoryEntry): Overhead {
   if ('assistantResponseMessage' in entry) {
-    return { unseenChars: ASSISTANT_CHARS, tokens: TOKENS_PER_MESSAGE }
+    const unseenChars = ASSISTANT_CHARS + signatureCharsOf(entry)
+    return { unseenChars, tokens: TOKENS_PER_MESSAGE }
   }
   const message: UserInputMessage = entry.userInputMessage
   const { tools = [], toolResults = [] } = message.userInputMessageContext ?? {}
@@ -209,6 +211,14 @@ function overheadOf(entry: HistoryEntry): Overhead {
       imageChars,
     tokens: TOKENS_PER_MESSAGE + tools.length * TOKENS_PER_TOOL + images.length * TOKENS_PER_IMAGE
   }
+}
+
+/** Of what the model itself never reads. */
+function signatureCharsOf(entry: HistoryEntry): number {
+  const content = reasoningOf(entry)
+  if (content === undefined) return 0
+  const isOpaque = 'redactedContent' in content
+  return isOpaque ? content.redactedContent.length : content.reasoningText.signature.length
 }
 
 const LONE_SURROGATE = '\\ud'

@@ -1,6 +1,7 @@
 import { buildPayload } from '../../kiro/conversation/build.ts'
 import {
   type Effort,
+  hasOwnReasoning,
   isEffort,
   planReasoning,
   type ReasoningOptions,
@@ -98,6 +99,7 @@ export function toUpstream(
     modelId: model.id,
     takesImages: !options.isCatalogueLive || (model.facts?.takesImages ?? true),
     reasoning,
+    canReplay: hasOwnReasoning(model),
     toolDescriptionMaxLength: options.toolDescriptionMaxLength,
     maxTools: options.toolMaxCount,
     sessionKey: request.sessionKey,
@@ -134,6 +136,7 @@ export function toUpstream(
     inputTokens: tokens,
     rounds: planRounds({ jsonForm: jsonForm ?? null, webSearch }, conversation.toolChoice, offered),
     contextWindow,
+    ...(built.replay !== undefined && { replay: built.replay }),
     repairs: repairs.codes,
     borderline: [...new Set(borderline.map(({ rule }) => rule))]
   }

@@ -15,6 +15,7 @@ import type {
   UserInputMessage
 } from '../wire/payload.ts'
 import type { ReasoningPlan } from './reasoning.ts'
+import { chooseReplay, type Replay, replayOf } from './signed-reasoning.ts'
 import {
   assignToolIds,
   EMPTY_RESULT,
@@ -30,6 +31,8 @@ export interface PayloadOptions {
   readonly modelId: string
   readonly takesImages: boolean
   readonly reasoning: ReasoningPlan
+  /** The model takes its own reasoning back. */
+  readonly canReplay?: boolean
   readonly toolDescriptionMaxLength: number
   readonly maxTools: number
   /** Identifies the client's session; without it the first user text does. */
@@ -43,6 +46,8 @@ export interface BuiltPayload {
   readonly toolNames: Readonly<Record<string, string>>
   /** What the upstream takes, as far as is known, and may refuse all the same. */
   readonly borderline: readonly Borderline[]
+  /** Where reasoning goes back to the model. */
+  readonly replay: Replay | undefined
 }
 
 /** What comes first where the assistant speaks first. */
@@ -103,22 +108,22 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
     ...borderlineTurns([...history, { ...current, text: content }]),
     ...borderlineTools(offered)
   ]
-  return { payload, toolNames: offered.clientNames, borderline }
+  return { payload, toolNames: offered.clientNames, borderline, replay: replayOf(payload) }
 }
 
 /** Steps 3 to 11: ids, tool turns, alternation, pairs. */
 function repairTurns(
   messages: readonly Message[],
   offered: OfferedTools,
-  { takesImages, repairs }: PayloadOptions
-): Message[] {
+  { takesImages, modelId, canReplay = false, repairs }: PayloadOptions
+): readonly Message[] {
   const identified = assignToolIds(limitImages(messages, takesImages, repairs), repairs)
   const named =
     offered.tools.length === 0
       ? toolTurnsToText(identified, repairs)
       : nameToolCalls(identified, offered.wireNameOf, repairs)
   const turns = moveAssistantImages(alternateTurns(named, repairs), repairs)
-  return pairToolTurns(turns, repairs)
+  return chooseReplay(pairToolTurns(turns, repairs), { modelId, canReplay })
 }
 
 /**
@@ -162,13 +167,16 @@ function mergeRun(run: readonly Message[], repairs: Repairs): Message | undefine
   // Tool results and the user's words after them are one turn by design, not by repair.
   const [, ...joined] = run.filter((message) => !isBlank(message.text))
   for (const { source } of joined) repairs.note('turns-merged', source)
+  // A turn has one place for reasoning.
+  const reasoning = run.findLast((message) => message.reasoning !== undefined)?.reasoning
   return {
     role: first.role,
     source: first.source,
     text: run.reduce((text, message) => joinText(text, message.text, '\n'), ''),
     images: run.flatMap((message) => message.images),
     toolCalls: run.flatMap((message) => message.toolCalls),
-    toolResults: run.flatMap((message) => message.toolResults)
+    toolResults: run.flatMap((message) => message.toolResults),
+    ...(reasoning !== undefined && { reasoning })
   }
 }
 
@@ -203,7 +211,11 @@ export function toEntry(turn: Message, modelId: string): HistoryEntry {
   if (turn.role === 'user') return { userInputMessage: toUserInput(turn, modelId) }
   const toolUses = turn.toolCalls.map(({ id, name, input }) => ({ toolUseId: id, name, input }))
   return {
-    assistantResponseMessage: { content: turn.text, ...(toolUses.length > 0 && { toolUses }) }
+    assistantResponseMessage: {
+      content: turn.text,
+      ...(toolUses.length > 0 && { toolUses }),
+      ...(turn.reasoning && { reasoningContent: turn.reasoning.content })
+    }
   }
 }
 

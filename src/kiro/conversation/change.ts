@@ -13,6 +13,7 @@ import type {
   UserInputMessage
 } from '../wire/payload.ts'
 import { BLANK, CONTINUE, toEntry, toUserInput } from './build.ts'
+import { withoutReasoning } from './signed-reasoning.ts'
 import { assignToolIds, nameToolCalls, pairToolTurns } from './tool-turns.ts'
 
 /** What a conversation goes on with after an answer that is not the last word. */
@@ -82,12 +83,13 @@ const SHORTEST_CUT_CHARS = 2000
 /**
  * Makes a conversation fit into so many characters of JSON, the oldest first (kiro-protocol §4.12): a call goes with
  * its result or not at all, so nothing is orphaned. The first turn stays, since it carries the system text, and so
- * do the latest answer and the current message. If that is still too much, the longest texts lose their middle.
+ * do the latest answer and the current message. If that is still too much, the longest texts lose their middle. Reasoning
+ * goes first: its signatures are bound to what stood before it.
  *
  * `null` when it can't be made to fit.
  */
 export function trimHistory(payload: UpstreamPayload, maxChars: number): UpstreamPayload | null {
-  const shorter = dropOldest(payload, maxChars)
+  const shorter = dropOldest(withoutReasoning(payload), maxChars)
   return charsOf(shorter) <= maxChars ? shorter : cutTexts(shorter, maxChars)
 }
 

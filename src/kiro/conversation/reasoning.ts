@@ -68,6 +68,11 @@ export function planReasoning(options: ReasoningOptions): ReasoningPlan {
   return { source: 'tags', budgetTokens: tagBudget(wish, options), ...said }
 }
 
+/** The model reasons by itself, and takes its reasoning back. */
+export function hasOwnReasoning(model: ResolvedModel): boolean {
+  return nativeForm(model).type !== 'none'
+}
+
 /** `-thinking` in the model's name asks like a field would, unless a field says otherwise. */
 function withSuffix(wish: ReasoningWish, model: ResolvedModel): ReasoningWish {
   if (!model.asksThinking || wish.mode !== 'unsaid') return wish

@@ -161,7 +161,8 @@ export function toolTurnsToText(messages: readonly Message[], repairs: Repairs):
       repairs.note('tools-as-text', source)
     }
     const pieces = [...message.toolCalls.map(callText), ...message.toolResults.map(resultText)]
-    return { ...message, text: appendPieces(message.text, pieces), toolCalls: [], toolResults: [] }
+    const text = appendPieces(message.text, pieces)
+    return { ...message, ...lostReasoning(message), text, toolCalls: [], toolResults: [] }
   })
 }
 
@@ -199,8 +200,15 @@ export function nameToolCalls(
         toolResults.push(result)
       }
     }
-    return { ...message, text: appendPieces(message.text, pieces), toolCalls, toolResults }
+    const text = appendPieces(message.text, pieces)
+    const lost = toolCalls.length < message.toolCalls.length && lostReasoning(message)
+    return { ...message, ...lost, text, toolCalls, toolResults }
   })
+}
+
+/** What led to a call is not what leads to its words. */
+function lostReasoning({ reasoning }: Message): Pick<Message, 'reasoning'> {
+  return reasoning === undefined ? {} : { reasoning: null }
 }
 
 /** A call in words. */

@@ -214,6 +214,10 @@ export const RepairTable = {
     'context-window',
     'The upstream refused the conversation as too long; its oldest turns were left out (AUTO_TRIM_PAYLOAD).'
   ),
+  'reasoning-refused': repair(
+    'reasoning-signature',
+    'The upstream refused signed reasoning of earlier answers; all of it was left out.'
+  ),
   'surrogate-replaced': repair(
     'text-unicode',
     'Half a surrogate pair, which is not valid text, became U+FFFD.'

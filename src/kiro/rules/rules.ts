@@ -33,6 +33,14 @@ export const RuleTable = {
   'conversation-id': own('§4.14', 'The conversation id is a UUID.'),
   origin: own('§4.2', 'The origin is one that the upstream knows.'),
   'cache-point': own('§9.7', 'There are at most four cache points, none of them among the tools.'),
+  'reasoning-signature': {
+    ...rule(
+      '§9.10',
+      'Reasoning of earlier answers comes back as it was signed, after the same conversation.',
+      'Nothing: the request is sent once more without it.'
+    ),
+    own: 'Only the upstream can tell a good signature from another.'
+  },
   'profile-arn': own('§3.9', 'The profile ARN belongs to the account.'),
   'payload-size': {
     ...rule(
@@ -99,7 +107,6 @@ export const RuleTable = {
     ),
     notSimulated: 'There are no reports of what the upstream does with half a surrogate pair.'
   },
-
   'result-call': rule(
     '§4.7 H4',
     'A tool result directly follows the call that it answers.',

@@ -1,6 +1,7 @@
 import type { Frame } from '../../frames/frame-decoder.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from '../../shared/json.ts'
+import { isCapacityReason } from './fault-table.ts'
 
 /**
  * One frame of an answer, typed (kiro-protocol §5.3). Events that are not acted on are
@@ -61,7 +62,7 @@ export function parseUpstreamEvent(frame: Frame): UpstreamEvent {
   if (messageType === 'event' || messageType === '') return parseEvent(frame)
   if (messageType === 'exception') return parseException(frame)
   if (messageType === 'error') return parseError(frame)
-  return { type: 'ignored', eventType: messageType }
+  return toLoss(frame) ?? { type: 'ignored', eventType: messageType }
 }
 
 function parseEvent(frame: Frame): UpstreamEvent {
@@ -88,8 +89,18 @@ function parseEvent(frame: Frame): UpstreamEvent {
     case 'invalidStateEvent':
       return toException('InvalidStateException', parsePayload(frame, eventType))
     default:
-      return { type: 'ignored', eventType }
+      return toLoss(frame) ?? { type: 'ignored', eventType }
   }
+}
+
+const MAX_LOSS_BYTES = 4096
+
+/** A model that lost its capacity says so in a frame of which only the reason is known (kiro-protocol §5.11). */
+function toLoss(frame: Frame): UpstreamEvent | null {
+  if (frame.payload.byteLength > MAX_LOSS_BYTES) return null
+  const payload = parseJsonObject(payloadText(frame))
+  if (payload === null || !isCapacityReason(asText(payload['reason']) ?? '')) return null
+  return toException('ServiceUnavailableException', payload)
 }
 
 function toPlainText({ payload }: Frame): UpstreamEvent | null {

@@ -63,6 +63,17 @@ const QUOTAS: Readonly<Record<string, Bar>> = {
   HOURLY_REQUEST_COUNT: 'hourly'
 }
 const CAPACITY = ['MODEL_TEMPORARILY_UNAVAILABLE', 'INSUFFICIENT_MODEL_CAPACITY']
+const SIGNATURE_WORDS = [
+  'in `thinking` block',
+  'block is bound to',
+  'the thinking block that preceded'
+]
+
+/** The model has no capacity left; another one of the same account may. */
+export function isCapacityReason(reason: string): boolean {
+  return CAPACITY.includes(reason.toUpperCase())
+}
+
 const TOKEN_TYPES = ['expiredtoken', 'invalidtoken', 'unauthorized', 'unrecognizedclient']
 
 const hasReason =
@@ -96,7 +107,7 @@ const MEANINGS: readonly (readonly [ErrorCode, Remedy, (facts: FaultFacts) => bo
   ['GW_UPSTREAM_STATUS', 'retry-once', ({ text }) => text.includes('internal validation error')],
   ['GW_UPSTREAM_REFUSED', 'none', ({ reason }) => reason.includes('KMS')],
   ['GW_UPSTREAM_RATE_LIMITED', 'back-off', isThrottle, 'rate'],
-  ['GW_UPSTREAM_REFUSED', 'strip-reasoning', hasReason('THINKING_SIGNATURE_INVALID')],
+  ['GW_UPSTREAM_REFUSED', 'strip-reasoning', isSignatureRefusal],
   ['GW_UPSTREAM_REFUSED', 'other-form', hasReason('REQUEST_BODY_INVALID')],
   ['GW_UPSTREAM_REFUSED', 'other-form', ({ type }) => type === 'unknownoperation'],
   ['GW_UPSTREAM_REFUSED', 'add-profile', ({ text }) => text.includes('profilearn is required')],
@@ -154,6 +165,12 @@ function isOverflow({ status, type, reason, text }: FaultFacts): boolean {
     reason === 'CONTENT_LENGTH_EXCEEDS_THRESHOLD' ||
     text.includes('input is too long')
   )
+}
+
+/** Of reasoning that was sent back (kiro-protocol §9.10). */
+function isSignatureRefusal({ status, reason, text }: FaultFacts): boolean {
+  const isSaid = SIGNATURE_WORDS.some((words) => text.includes(words))
+  return status === 400 && (reason === 'THINKING_SIGNATURE_INVALID' || isSaid)
 }
 
 function isQuota({ status, type, text }: FaultFacts): boolean {

@@ -1,4 +1,4 @@
-import type { UpstreamImage } from './payload.ts'
+import type { ReasoningContent, UpstreamImage } from './payload.ts'
 
 /**
  * A conversation without any client API's habits (kiro-protocol §10.1): what every dialect's
@@ -22,7 +22,16 @@ export interface Message {
   readonly images: readonly UpstreamImage[]
   readonly toolCalls: readonly ToolCall[]
   readonly toolResults: readonly ToolResult[]
+  /** Of an assistant; `null` where there was some that can't go back to the upstream. */
+  readonly reasoning?: KeptReasoning | null
   readonly source?: Source
+}
+
+/** Reasoning of an earlier answer that a client has kept. */
+export interface KeptReasoning {
+  /** The upstream's name of the model that it belongs to; `null` where the client's API does not say. */
+  readonly model: string | null
+  readonly content: ReasoningContent
 }
 
 /** Where in the client's body something stood, as `Repairs.note()` takes it; missing where it is unknown. */

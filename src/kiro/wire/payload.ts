@@ -23,8 +23,15 @@ export type HistoryEntry =
       readonly assistantResponseMessage: {
         readonly content: string
         readonly toolUses?: readonly UpstreamToolUse[]
+        /** The model's own, as it came (§9.10). */
+        readonly reasoningContent?: ReasoningContent
       }
     }
+
+/** Reasoning of an earlier answer: signed, or readable by the upstream alone. */
+export type ReasoningContent =
+  | { readonly reasoningText: { readonly text: string; readonly signature: string } }
+  | { readonly redactedContent: string }
 
 export interface UserInputMessage {
   /** Never blank in the current message; a single space where a history turn has no text. */

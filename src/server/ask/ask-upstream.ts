@@ -4,6 +4,7 @@ import { PartReader } from '../../dialects/answer/part-reader.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { decodePayload, encodePayload } from '../../dialects/request/payload-bytes.ts'
 import { trimHistory } from '../../kiro/conversation/change.ts'
+import { withoutReasoning } from '../../kiro/conversation/signed-reasoning.ts'
 import { findModel } from '../../kiro/models/models.ts'
 import { Repairs } from '../../kiro/rules/repairs.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -46,13 +47,15 @@ export async function askUpstream(
 ): Promise<AnsweredCall> {
   const { log, requestId: reqId, payload, plan, progress, sink, signal } = question
   plane.retryBudget.earn()
-  const invocationId = randomUUID()
+  let invocationId = randomUUID()
   const way = new CallWay(plane)
   let attempt = 1
   let isTrimmed = false
+  if (plan.replay !== undefined && plane.refusedReasoning.has(plan.replay)) stripReasoning(payload)
   for (;;) {
     const call = await startAttempt(plane, question, { way, attempt, invocationId })
     const outcome = await call.outcome
+    if (call.isClosed) plane.closingHosts.add(way.host.url)
     if (call.ignoredEvents > 0) plane.metrics.unknownEvents.inc(call.ignoredEvents)
     if (outcome.name === 'answered') return call
     progress.end('retry')
@@ -68,6 +71,14 @@ export async function askUpstream(
     const { code, detail } = error
     if (await way.change({ error, remedy: fault?.remedy ?? null }, signal)) {
       log.info({ reqId, code, detail, next: way.approach }, 'asking upstream another way')
+      continue
+    }
+    if (fault?.remedy === 'strip-reasoning' && plan.replay !== undefined && !payload.isStripped) {
+      plane.refusedReasoning.add(plan.replay)
+      stripReasoning(payload)
+      invocationId = randomUUID()
+      attempt = 1
+      log.info({ reqId, code, detail }, 'reasoning of earlier answers left out')
       continue
     }
     if (code === 'GW_CONTEXT_OVERFLOW' && !isTrimmed && plane.config().payload.isTrimmed) {
@@ -123,7 +134,12 @@ async function startAttempt(
     permit,
     request,
     token: snapshot.token,
-    parts: new PartReader(plan, { contextWindowOf, room }),
+    parts: new PartReader(plan, {
+      contextWindowOf,
+      room,
+      // Older hosts may never close an answer (kiro-protocol §5.11).
+      needsClosing: host.kind !== 'q' || plane.closingHosts.has(host.url)
+    }),
     firstTokenTimeoutMs: upstream.firstTokenTimeoutMs
   })
 }
@@ -139,6 +155,16 @@ function retryDelay(
   const isModelListed = isLive && findModel(models, plan.upstreamModel) !== undefined
   const limits = { ...plane.config().upstream, budget: plane.retryBudget, random: Math.random }
   return decideRetry(fault ?? error, { attempt, isModelListed }, limits)
+}
+
+/**
+ * Leaves the reasoning of earlier answers out. Reads and writes the whole payload here on the event loop, as
+ * `trimPayload()` does, only where the upstream has refused some of it.
+ */
+function stripReasoning(payload: RequestPayload): void {
+  if (payload.isStripped) return
+  const stripped = withoutReasoning(decodePayload(payload.bytes))
+  payload.strip(encodePayload(stripped, new Repairs()).bytes)
 }
 
 /** What is left of a conversation that was refused although it should have fitted. */

@@ -155,6 +155,11 @@ export class Attempt implements ResponseReader, AnswerSource {
     return this.#options.parts.measuredInputTokens
   }
 
+  /** What closes an answer has come. */
+  get isClosed(): boolean {
+    return this.#options.parts.isClosed
+  }
+
   /** Events of types that are unknown here. */
   get ignoredEvents(): number {
     return this.#reader.ignoredEvents

@@ -5,6 +5,7 @@ import { MemoryBudget } from '../../admission/memory-budget.ts'
 import type { Config } from '../../config/settings.ts'
 import type { ToPrimary } from '../../ipc/channel.ts'
 import type { WorkerStart } from '../../ipc/messages.ts'
+import { RefusedReasoning } from '../../kiro/conversation/signed-reasoning.ts'
 import type { Catalogue } from '../../kiro/models/models.ts'
 import { DebugCapture } from '../../observe/debug-capture.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -40,6 +41,9 @@ export interface DataPlane {
   /** For images and documents that requests name by URL. */
   readonly fetcher: UrlFetcher
   readonly retryBudget: RetryBudget
+  readonly refusedReasoning: RefusedReasoning
+  /** Hosts that were seen to close their answers. Bounded by the hosts that there are. */
+  readonly closingHosts: Set<string>
   readonly metrics: Metrics
   readonly debug: DebugCapture
   readonly items: ItemStore
@@ -155,6 +159,8 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     calibration,
     fetcher,
     retryBudget: new RetryBudget(config.upstream.retryBudgetPercent),
+    refusedReasoning: new RefusedReasoning(),
+    closingHosts: new Set(),
     metrics: counts,
     debug: new DebugCapture({
       folder: config.observe.debugDir,

@@ -83,10 +83,13 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
   }
 }
 
-/** The plan, with the repair that was made while it was carried out. */
+/** The plan, with the repairs that were made while it was carried out. */
 export function asCarriedOut(plan: ReplyPlan, payload: RequestPayload | null): ReplyPlan {
-  if (payload?.isTrimmed !== true) return plan
-  return { ...plan, repairs: [...plan.repairs, 'history-trimmed'] }
+  const made = [
+    ...(payload?.isStripped === true ? ['reasoning-refused'] : []),
+    ...(payload?.isTrimmed === true ? ['history-trimmed'] : [])
+  ]
+  return made.length === 0 ? plan : { ...plan, repairs: [...plan.repairs, ...made] }
 }
 
 /** The debug file of one request, where the operator asked for it: how it was built, and none of its text. */

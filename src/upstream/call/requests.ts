@@ -130,6 +130,7 @@ export class RequestPayload {
   #bytes: Uint8Array | null
   #isKept: boolean
   #isTrimmed = false
+  #isStripped = false
 
   constructor({ bytes, memory, isKept = false }: RequestPayloadOptions) {
     this.#bytes = bytes
@@ -153,6 +154,11 @@ export class RequestPayload {
     return this.#isTrimmed
   }
 
+  /** The reasoning of earlier answers was left out. */
+  get isStripped(): boolean {
+    return this.#isStripped
+  }
+
   /** What is left of the payload, as `bytes` has it; null once it has been let go. Not while it is being sent. */
   peek(): Uint8Array | null {
     return this.#bytes === null ? null : this.bytes
@@ -162,6 +168,12 @@ export class RequestPayload {
   trim(bytes: Uint8Array): void {
     this.#bytes = bytes
     this.#isTrimmed = true
+  }
+
+  /** Takes the bytes of the same conversation without reasoning in place of those there were. */
+  strip(bytes: Uint8Array): void {
+    this.#bytes = bytes
+    this.#isStripped = true
   }
 
   /**

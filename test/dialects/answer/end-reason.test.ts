@@ -3,6 +3,7 @@ import { type EndSigns, toEndReason } from '../../../src/dialects/answer/part-re
 
 const plain: EndSigns = {
   isStopped: false,
+  isLost: false,
   hasToolCall: false,
   isCutOff: false,
   isWindowFull: false,

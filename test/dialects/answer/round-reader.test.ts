@@ -57,7 +57,7 @@ t.test('RoundReader', async (t) => {
     const thought: readonly StreamPart[] = [
       { type: 'reasoning', text: 'hm' },
       { type: 'signature', signature: 's' },
-      { type: 'redacted', content: 'r' }
+      { type: 'redacted', content: { redactedContent: 'r' } }
     ]
     for (const plan of [JSON_PLAN, ANY, SEARCH]) t.same(read(plan, thought).passed, thought)
   })

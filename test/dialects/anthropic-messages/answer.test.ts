@@ -1,5 +1,6 @@
 import t from 'tap'
 import { toText } from '../../../src/dialects/answer/output-text.ts'
+import { sealReasoning } from '../../../src/kiro/conversation/signed-reasoning.ts'
 import type { UpstreamEvent } from '../../../src/kiro/wire/event.ts'
 import { collect, readParts } from '../../helper/read-answer.ts'
 import { anthropicIdentity, createCollector, replyPlan } from '../../helper/reply-plan.ts'
@@ -48,7 +49,10 @@ const contents: readonly [name: string, events: readonly UpstreamEvent[], conten
     ],
     [
       { type: 'thinking', thinking: 'ab', signature: 's' },
-      { type: 'redacted_thinking', data: 'YQ==' },
+      {
+        type: 'redacted_thinking',
+        data: sealReasoning('claude-haiku-4.5', { redactedContent: 'YQ==' })
+      },
       { type: 'text', text: 'c' },
       { type: 'tool_use', id: 't1', name: 'f', input: {} },
       { type: 'text', text: 'd' }

@@ -3,6 +3,7 @@ import { toText } from '../../../src/dialects/answer/output-text.ts'
 import type { PartReaderOptions } from '../../../src/dialects/answer/part-reader.ts'
 import type { EndReason } from '../../../src/dialects/answer/stream-part.ts'
 import type { ReplyPlan } from '../../../src/dialects/plan/plan.ts'
+import { sealReasoning } from '../../../src/kiro/conversation/signed-reasoning.ts'
 import type { UpstreamEvent } from '../../../src/kiro/wire/event.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { readAnthropicStream } from '../../helper/anthropic-grammar.ts'
@@ -209,7 +210,10 @@ t.test('push()', async (t) => {
       blocks.map((block) => block.start),
       [
         { type: 'thinking', thinking: '', signature: '' },
-        { type: 'redacted_thinking', data: 'YQ==' },
+        {
+          type: 'redacted_thinking',
+          data: sealReasoning('claude-haiku-4.5', { redactedContent: 'YQ==' })
+        },
         { type: 'text', text: '' }
       ]
     )

@@ -151,7 +151,7 @@ t.test('push()', async (t) => {
   t.test('has nothing to say about signatures and hidden reasoning', async (t) => {
     const translator = createTranslator(replyPlan(), openAiIdentity)
     t.equal(translator.push({ type: 'signature', signature: 'c2ln' }), '')
-    t.equal(translator.push({ type: 'redacted', content: 'YQ==' }), '')
+    t.equal(translator.push({ type: 'redacted', content: { redactedContent: 'YQ==' } }), '')
     t.equal(translator.push({ type: 'tool-end' }), '')
   })
 

@@ -2,6 +2,7 @@ import t from 'tap'
 import { toText } from '../../../src/dialects/answer/output-text.ts'
 import type { AnswerWriter } from '../../../src/dialects/answer/answer-writer.ts'
 import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
+import { sealReasoning } from '../../../src/kiro/conversation/signed-reasoning.ts'
 import { translate } from '../../helper/read-answer.ts'
 import {
   createCollector,
@@ -24,7 +25,7 @@ const parts: readonly StreamPart[] = [
   { type: 'reasoning', text: 'Two ' },
   { type: 'reasoning', text: 'cities.' },
   { type: 'signature', signature: 'c2ln' },
-  { type: 'redacted', content: 'b3Bh' },
+  { type: 'redacted', content: { redactedContent: 'b3Bh' } },
   { type: 'text', text: 'Let me ' },
   { type: 'text', text: 'look.' },
   { type: 'search', id: 'ab'.repeat(16), query: 'oslo', results: [] },
@@ -50,8 +51,12 @@ t.test('collects what the stream tells', async (t) => {
   t.match(JSON.parse(json), {
     status: 'completed',
     output: [
-      { type: 'reasoning', encrypted_content: 'c2ln' },
-      { type: 'reasoning', summary: [], encrypted_content: 'b3Bh' },
+      { type: 'reasoning', encrypted_content: /^kgr1\./ },
+      {
+        type: 'reasoning',
+        summary: [],
+        encrypted_content: sealReasoning('claude-haiku-4.5', { redactedContent: 'b3Bh' })
+      },
       { content: [{ text: 'Let me look.' }] },
       { type: 'web_search_call' },
       { type: 'custom_tool_call', namespace: 'n', input: '*** Begin\n' },

@@ -4,6 +4,7 @@ import { toText } from '../../../src/dialects/answer/output-text.ts'
 import type { AnswerWriter } from '../../../src/dialects/answer/answer-writer.ts'
 import type { StreamPart, Usage } from '../../../src/dialects/answer/stream-part.ts'
 import type { ReplyPlan } from '../../../src/dialects/plan/plan.ts'
+import { sealReasoning } from '../../../src/kiro/conversation/signed-reasoning.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { readParts, translate } from '../../helper/read-answer.ts'
 import {
@@ -219,15 +220,24 @@ t.test('reasoning', async (t) => {
     { type: 'reasoning', text: 'Two ' },
     { type: 'reasoning', text: 'cities.' },
     { type: 'signature', signature: 'c2ln' },
-    { type: 'redacted', content: 'b3BhcXVl' },
+    { type: 'redacted', content: { redactedContent: 'b3BhcXVl' } },
     { type: 'reasoning', text: 'More.' },
     { type: 'text', text: 'Oslo' },
     end()
   ]
   const { output, types } = readResponsesStream(streamOf(parts))
   t.match(output, [
-    { summary: [{ type: 'summary_text', text: 'Two cities.' }], encrypted_content: 'c2ln' },
-    { type: 'reasoning', summary: [], encrypted_content: 'b3BhcXVl' },
+    {
+      summary: [{ type: 'summary_text', text: 'Two cities.' }],
+      encrypted_content: sealReasoning('claude-haiku-4.5', {
+        reasoningText: { text: 'Two cities.', signature: 'c2ln' }
+      })
+    },
+    {
+      type: 'reasoning',
+      summary: [],
+      encrypted_content: sealReasoning('claude-haiku-4.5', { redactedContent: 'b3BhcXVl' })
+    },
     { summary: [{ text: 'More.' }] },
     { type: 'message' }
   ])

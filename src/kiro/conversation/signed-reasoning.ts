@@ -1,0 +1,180 @@
+import { createHash } from 'node:crypto'
+import { type JsonObject, parseJsonObject } from '../../shared/json.ts'
+import type { KeptReasoning, Message } from '../wire/message.ts'
+import type { HistoryEntry, ReasoningContent, UpstreamPayload } from '../wire/payload.ts'
+
+/** Longest reasoning that is kept by a client and taken back, in characters. */
+export const MAX_SEALED_CHARS = 262_144
+
+const PLAUSIBLE = /^[A-Za-z0-9+/_-]{62,}={0,2}$/
+const MIN_SIGNATURE_CHARS = 64
+/** Signatures that gateways invent begin like this. */
+const INVENTED = 'sig_'
+const BASE64 = /^[A-Za-z0-9+/_-]+={0,2}$/
+
+/** Whether the upstream may have made it: what it cannot have made makes it refuse the conversation (kiro-protocol §9.10). */
+function isPlausible(signature: unknown): signature is string {
+  return (
+    typeof signature === 'string' &&
+    signature.length >= MIN_SIGNATURE_CHARS &&
+    signature.length <= MAX_SEALED_CHARS &&
+    !signature.startsWith(INVENTED) &&
+    PLAUSIBLE.test(signature)
+  )
+}
+
+/** What a sealed word of this gateway begins with. It needs no secret: the upstream checks what is inside. */
+const SEAL = 'kgr1.'
+
+/** Reasoning in one word for clients that keep it without reading it, with the model that it belongs to. */
+export function sealReasoning(model: string, content: ReasoningContent): string {
+  if ('redactedContent' in content) return seal({ m: model, d: content.redactedContent })
+  const { text, signature } = content.reasoningText
+  return seal({ m: model, t: text, s: signature })
+}
+
+function seal(members: JsonObject): string {
+  return SEAL + Buffer.from(JSON.stringify(members)).toString('base64url')
+}
+
+/** What is in a sealed word; `null` for every other word. */
+export function openReasoning(word: unknown): KeptReasoning | null {
+  if (typeof word !== 'string' || !word.startsWith(SEAL) || word.length > MAX_SEALED_CHARS) {
+    return null
+  }
+  const opened = parseJsonObject(Buffer.from(word.slice(SEAL.length), 'base64url').toString())
+  const { m: model, t: text, s: signature, d: redactedContent } = opened ?? {}
+  if (typeof model !== 'string') return null
+  if (typeof redactedContent === 'string' && BASE64.test(redactedContent)) {
+    return { model, content: { redactedContent } }
+  }
+  if (typeof text !== 'string' || !isPlausible(signature)) return null
+  return { model, content: { reasoningText: { text, signature } } }
+}
+
+/** A `thinking` or `redacted_thinking` block; `null` where it has nothing that can go back. */
+export function readThinking({ thinking, signature, data }: JsonObject): KeptReasoning | null {
+  if (data !== undefined) return openReasoning(data) ?? readForeign(data)
+  if (!isPlausible(signature)) return null
+  const text = typeof thinking === 'string' ? thinking : ''
+  return { model: null, content: { reasoningText: { text, signature } } }
+}
+
+/** Claude's own, sealed by the vendor. */
+function readForeign(data: unknown): KeptReasoning | null {
+  const isRead = typeof data === 'string' && data.length <= MAX_SEALED_CHARS && BASE64.test(data)
+  return isRead ? { model: null, content: { redactedContent: data } } : null
+}
+
+/**
+ * The turns as far as their reasoning can go back to this model: all of it or none, since a signature may be bound to the
+ * reasoning before it.
+ */
+export function chooseReplay(
+  turns: readonly Message[],
+  { modelId, canReplay }: { readonly modelId: string; readonly canReplay: boolean }
+): readonly Message[] {
+  const thought = turns.filter(({ reasoning }) => reasoning !== undefined)
+  if (thought.length === 0) return turns
+  const fits = ({ role, reasoning }: Message): boolean =>
+    role === 'assistant' && isKept(reasoning) && isOf(reasoning, modelId)
+  if (canReplay && thought.every(fits)) return turns
+  return turns.map((turn) => {
+    if (turn.reasoning === undefined) return turn
+    const { reasoning: _, ...said } = turn
+    return said
+  })
+}
+
+function isKept(reasoning: Message['reasoning']): reasoning is KeptReasoning {
+  return reasoning !== undefined && reasoning !== null
+}
+
+function isOf({ model, content }: KeptReasoning, modelId: string): boolean {
+  if (model !== null) return model === modelId
+  return 'reasoningText' in content || modelId.startsWith('claude')
+}
+
+/** A conversation that sends reasoning back: which one, and what tells its signatures from others. */
+export interface Replay {
+  readonly conversationId: string
+  readonly signatures: readonly string[]
+}
+
+/** The newest ones are enough: a refusal is repeated as long as one of them is there. */
+const MAX_SIGNATURES = 64
+const HASH_CHARS = 16
+
+/** `undefined` where no reasoning goes back. */
+export function replayOf({ conversationState }: UpstreamPayload): Replay | undefined {
+  const { conversationId, history = [] } = conversationState
+  const signatures = history.flatMap((entry) => {
+    const content = reasoningOf(entry)
+    return content === undefined ? [] : [hashOf(content)]
+  })
+  if (signatures.length === 0) return undefined
+  return { conversationId, signatures: signatures.slice(-MAX_SIGNATURES) }
+}
+
+function hashOf(content: ReasoningContent): string {
+  const word =
+    'redactedContent' in content ? content.redactedContent : content.reasoningText.signature
+  return createHash('sha256').update(word).digest('base64').slice(0, HASH_CHARS)
+}
+
+export function reasoningOf(entry: HistoryEntry): ReasoningContent | undefined {
+  return 'assistantResponseMessage' in entry
+    ? entry.assistantResponseMessage.reasoningContent
+    : undefined
+}
+
+/** A payload that sends no reasoning back. */
+export function withoutReasoning(payload: UpstreamPayload): UpstreamPayload {
+  const { conversationState: state } = payload
+  if (state.history === undefined || !state.history.some(reasoningOf)) return payload
+  const history = state.history.map((entry): HistoryEntry => {
+    if (reasoningOf(entry) === undefined || !('assistantResponseMessage' in entry)) return entry
+    const { reasoningContent: _, ...message } = entry.assistantResponseMessage
+    return { assistantResponseMessage: message }
+  })
+  return { ...payload, conversationState: { ...state, history } }
+}
+
+const REMEMBERED_MS = 24 * 60 * 60 * 1000
+const MAX_CONVERSATIONS = 1000
+const MAX_REFUSED = 256
+
+/**
+ * The signatures that the upstream refused, by conversation, so that not every round of it costs two calls. Forgets the
+ * conversation that was refused longest ago.
+ */
+export class RefusedReasoning {
+  readonly #now: () => number
+  /** Bounded by MAX_CONVERSATIONS, each by MAX_REFUSED. */
+  readonly #refused = new Map<string, { readonly until: number; readonly hashes: Set<string> }>()
+
+  constructor(now = () => performance.now()) {
+    this.#now = now
+  }
+
+  add({ conversationId, signatures }: Replay): void {
+    const earlier = this.#refused.get(conversationId)?.hashes ?? []
+    const hashes = [...earlier, ...signatures].slice(-MAX_REFUSED)
+    this.#refused.delete(conversationId)
+    this.#refused.set(conversationId, {
+      until: this.#now() + REMEMBERED_MS,
+      hashes: new Set(hashes)
+    })
+    const [oldest] = this.#refused.keys()
+    if (this.#refused.size > MAX_CONVERSATIONS && oldest !== undefined) this.#refused.delete(oldest)
+  }
+
+  /** One of these has been refused in this conversation. */
+  has({ conversationId, signatures }: Replay): boolean {
+    const refused = this.#refused.get(conversationId)
+    if (refused === undefined) return false
+    if (refused.until <= this.#now()) this.#refused.delete(conversationId)
+    else return signatures.some((signature) => refused.hashes.has(signature))
+    return false
+  }
+}
