@@ -151,6 +151,11 @@ export const Settings = Type.Object({
       'WEB_SEARCH',
       true,
       "Makes the web searches that a model asks for where a client offers the vendor's tool for it; `false` leaves that tool out."
+    ),
+    sendsDocuments: flag(
+      'NATIVE_DOCUMENTS',
+      true,
+      'Sends PDF, office and text documents as they are, the newest five of a request; `false` sends their text.'
     )
   }),
   fetch: Type.Object({

@@ -13,9 +13,9 @@ import {
   type AttachmentContents,
   type AttachmentNeeds,
   attachmentNeedsOf,
-  findAttachments,
-  inlineAttachments
+  findAttachments
 } from './request/attachments.ts'
+import { inlineAttachments } from './request/inline-attachments.ts'
 import type { RoomNeeded } from './request/payload-bytes.ts'
 import {
   type ClientMarks,
@@ -152,16 +152,21 @@ export function convertBody(
 ): Conversion {
   const { heapBytes = Infinity, answers = [] } = options
   const json = parseJsonBody(body, heapBytes)
-  const blocks = findAttachments(json)
-  if (blocks.length > 0 && attachments === undefined) {
-    return { type: 'attachments-needed', needs: attachmentNeedsOf(blocks), body, answers }
+  const repairs = new Repairs()
+  const blocks = findAttachments(json, options.sendsDocuments)
+  const needs = attachmentNeedsOf(blocks)
+  if (needs.urls.length + needs.pdfs.length > 0 && attachments === undefined) {
+    return { type: 'attachments-needed', needs, body, answers }
   }
-  const chars = attachments === undefined ? 0 : inlineAttachments(blocks, attachments)
+  const contents = attachments ?? NO_CONTENTS
+  const chars = blocks.length === 0 ? 0 : inlineAttachments(blocks, contents, repairs)
   if (chars * ATTACHMENT_COPIES > heapBytes) throw tooCostly()
   const parsed = { json, bytes: body.byteLength + chars }
-  const made = convert(dialect, parsed, { options, repairs: new Repairs() })
+  const made = convert(dialect, parsed, { options, repairs })
   return made.type === 'converted' ? made : { ...made, body, answers }
 }
+
+const NO_CONTENTS: AttachmentContents = { fetched: {}, pdfs: [] }
 
 /** Of an attachment's content on the heap: itself and its part of the payload's text. */
 const ATTACHMENT_COPIES = 2
@@ -177,7 +182,11 @@ export function convertRequest(
   options: RequestOptions,
   repairs = new Repairs()
 ): ConvertedRequest {
-  const parsed = { json: parseJsonBody(body, options.heapBytes), bytes: body.byteLength }
+  const json = parseJsonBody(body, options.heapBytes)
+  const blocks = findAttachments(json, options.sendsDocuments)
+  const carried = blocks.filter(({ attachment }) => attachment.kind === 'document')
+  if (carried.length > 0) inlineAttachments(carried, NO_CONTENTS, repairs)
+  const parsed = { json, bytes: body.byteLength }
   const unbounded = { ...options, payloadRoomBytes: Infinity }
   const made = convert(dialect, parsed, { options: unbounded, repairs })
   if (made.type === 'room-needed') throw new Error('its room was not bounded')

@@ -7,6 +7,7 @@ import { checkReasoning } from './signatures.ts'
 import { checkTools } from './tool-rules.ts'
 import {
   checkContent,
+  checkDocuments,
   checkHistoryTools,
   checkImages,
   checkMessages,
@@ -41,6 +42,7 @@ const RULES: readonly ((view: RequestView) => Refusal | null)[] = [
   checkToolsPresent,
   checkPairs,
   (view) => checkImages(view, splitModelName(view.modelId).modelId),
+  checkDocuments,
   checkAdditionalFields
 ]
 

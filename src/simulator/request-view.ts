@@ -9,6 +9,7 @@ export interface UserTurn {
   /** `userInputMessageContext`, `{}` when absent. */
   readonly context: JsonObject
   readonly images: readonly unknown[]
+  readonly documents: readonly unknown[]
   readonly tools: readonly unknown[]
   readonly toolResults: readonly unknown[]
 }
@@ -87,6 +88,7 @@ function toUserTurn(value: unknown, where: string): UserTurn {
     message,
     context: known,
     images: list(message, 'images'),
+    documents: list(message, 'documents'),
     tools: list(known, 'tools'),
     toolResults: list(known, 'toolResults')
   }

@@ -2,6 +2,8 @@ import type { RequestView } from './request-view.ts'
 
 /** Tokens that an image costs, whatever its size. */
 export const IMAGE_TOKENS = 1_500
+/** And a document. */
+const DOCUMENT_TOKENS = 1_000
 /** Longest piece of a word that is one token. */
 const CHARS_PER_PIECE = 6
 /** From here on scripts are written without spaces: about one token a character. */
@@ -73,6 +75,7 @@ export function countRequestTokens(view: RequestView): number {
     } else {
       tokens += countJson(turn.tools) + countJson(turn.toolResults)
       tokens += turn.images.length * IMAGE_TOKENS
+      tokens += turn.documents.length * DOCUMENT_TOKENS
     }
   }
   return tokens

@@ -1,3 +1,4 @@
+import { isDocumentFormat, isOfFormat } from '../kiro/conversation/documents.ts'
 import { UpstreamLimits } from '../kiro/rules/rules.ts'
 import { asJsonObject, isJsonObject, type JsonObject } from '../shared/json.ts'
 import { simulatedModel } from './models.ts'
@@ -85,6 +86,38 @@ function checkImage(value: unknown): Refusal | null {
   }
   const decodedBytes = Math.floor((bytes.length * 3) / 4)
   return decodedBytes > imageBytes ? improper('image-size', 'an image is larger than 10 MiB') : null
+}
+
+const DOCUMENT_NAME = /^[A-Za-z0-9\-_()[\]](?:[A-Za-z0-9\-_()[\]]| (?! )){0,199}$/
+
+/** Documents of §4.15, by the same checks as the vendor's own client makes. */
+export function checkDocuments(view: RequestView): Refusal | null {
+  const turns = [...view.history, view.current]
+  const isMisplaced = turns.some((turn) =>
+    turn.role === 'user' ? 'documents' in turn.context : 'documents' in turn.message
+  )
+  if (isMisplaced) return improper('document-place', 'documents belong to user messages')
+  const documents = turns.flatMap((turn) => (turn.role === 'user' ? turn.documents : []))
+  if (documents.length > UpstreamLimits.documents) {
+    return improper('document-count', `more than ${UpstreamLimits.documents} documents`)
+  }
+  return firstRefusal(documents, checkDocument)
+}
+
+function checkDocument(value: unknown): Refusal | null {
+  const document = asJsonObject(value)
+  const { name, format } = document ?? {}
+  const bytes = asJsonObject(document?.['source'])?.['bytes']
+  if (typeof name !== 'string' || !DOCUMENT_NAME.test(name) || name.endsWith(' ')) {
+    return improper('document-name', 'a document has no name that is allowed')
+  }
+  if (typeof bytes !== 'string' || !BASE64.test(bytes)) {
+    return improper('document-bytes', 'the bytes of a document must be plain base64')
+  }
+  if (!isDocumentFormat(format) || !isOfFormat(Buffer.from(bytes, 'base64'), format)) {
+    return improper('document-format', 'a document is not what its format says')
+  }
+  return null
 }
 
 /** The members of one tool result (§4.5); whom it answers is checked with the history. */

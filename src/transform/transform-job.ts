@@ -62,7 +62,7 @@ export interface ConvertJob {
 /** What the attachments of a body came to. */
 export interface GotAttachments {
   /** What URLs lead to. */
-  readonly fetched: Readonly<Record<string, Exclude<FetchedContent, { kind: 'pdf' }> | PdfText>>
+  readonly fetched: Readonly<Record<string, FetchedContent | PdfText>>
   /** Of the PDFs in the body, in their order. */
   readonly pdfs: readonly PdfText[]
 }

@@ -281,7 +281,7 @@ function bytesOf({ fetched, pdfs }: GotAttachments): number {
   for (const content of [...Object.values(fetched), ...pdfs]) {
     if (content.kind === 'utf8') bytes += content.bytes.byteLength
     else if (content.kind === 'text') bytes += content.text.length
-    else if (content.kind === 'image') bytes += content.base64.length
+    else if (content.kind !== 'failed') bytes += content.base64.length
   }
   return bytes
 }

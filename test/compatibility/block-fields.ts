@@ -85,12 +85,12 @@ export const BLOCK_FIELDS: Probed = {
       { sent: '[Document]\\nWORDS' }
     ),
     'type: document of text in base64': said(
-      { type: 'document', source: base64('text/plain', Buffer.from('WORDS').toString('base64')) },
+      { type: 'document', source: base64('text/x-log', Buffer.from('WORDS').toString('base64')) },
       { sent: 'WORDS' }
     ),
     'type: document, file, input_file: a PDF': said(
       { type: 'document', source: base64('application/pdf', PDF) },
-      { isGot: true }
+      { sent: PDF }
     ),
     'type: input_image by file_id': said(
       { type: 'input_image', file_id: 'x' },
@@ -107,7 +107,7 @@ export const BLOCK_FIELDS: Probed = {
       {
         type: 'input_file',
         filename: 'a.txt',
-        file_data: `data:text/plain;base64,${Buffer.from('WORDS').toString('base64')}`
+        file_data: `data:text/x-log;base64,${Buffer.from('WORDS').toString('base64')}`
       },
       { sent: '[Document: a.txt]\\nWORDS' }
     ),

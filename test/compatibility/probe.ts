@@ -34,6 +34,7 @@ export interface Probed {
 }
 
 const options = simulatorOptions({
+  sendsDocuments: true,
   answers: [toAnswer({ msg_kept: { type: 'message', role: 'assistant', content: 'KEPT-WORDS' } })]
 })
 

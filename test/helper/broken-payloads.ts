@@ -27,6 +27,13 @@ const history = (...entries: unknown[]) => upstreamRequest('hi', { state: { hist
 const tools = (...offered: unknown[]) => upstreamRequest('hi', { context: { tools: offered } })
 const schema = (json: unknown) => tools(spec({ inputSchema: { json } }))
 const images = (...sent: unknown[]) => upstreamRequest('hi', { message: { images: sent } })
+const documents = (...sent: unknown[]) => upstreamRequest('hi', { message: { documents: sent } })
+const document = (more: Json = {}) => ({
+  name: 'a',
+  format: 'pdf',
+  source: { bytes: 'JVBERi0xLjQK' },
+  ...more
+})
 const toolTurn = (uses: Json[], results: Json[], offered: Json[] = [f]) =>
   upstreamRequest('hi', {
     state: { history: [user('go'), assistant(' ', uses)] },
@@ -92,6 +99,13 @@ const PAYLOADS: Partial<Record<RuleId, unknown>> = {
   'image-size': images(image({ source: { bytes: 'A'.repeat(14_000_000) } })),
   'image-count': images(...Array.from({ length: 11 }, () => image())),
   'image-support': upstreamRequest('hi', { message: { modelId: 'glm-5', images: [image()] } }),
+  'document-count': documents(...Array.from({ length: 6 }, () => document())),
+  'document-format': documents(document({ format: 'docx' })),
+  'document-bytes': documents(document({ source: { bytes: 'data:;base64,JVBERi0=' } })),
+  'document-name': documents(document({ name: 'a.pdf' })),
+  'document-place': history(user('a'), {
+    assistantResponseMessage: { content: 'b', documents: [document()] }
+  }),
   'image-place': history(user('a'), { assistantResponseMessage: { content: 'b', images: [] } })
 }
 

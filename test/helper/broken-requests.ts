@@ -30,6 +30,15 @@ const image = (more: Json = {}) => ({
   type: 'image',
   source: { type: 'base64', media_type: 'image/png', data: 'iVBORw0KGgo=', ...more }
 })
+/** `%PDF-1.4` and a line feed. */
+const pdf = (more: Json = {}) => ({
+  type: 'document',
+  source: { type: 'base64', media_type: 'application/pdf', data: 'JVBERi0xLjQK', ...more }
+})
+const withDocuments = (one: BrokenRequest): BrokenRequest => ({
+  ...one,
+  options: { sendsDocuments: true }
+})
 const object = { type: 'object', properties: {} }
 const tool = (name: string, more: Json = {}) => ({
   name,
@@ -125,6 +134,27 @@ const repaired: readonly BrokenRequest[] = [
     'image-moved',
     '/messages/1',
     claude([hi, say('assistant', [image()]), hi])
+  ),
+  withDocuments(
+    anthropic(
+      'document-count',
+      'document-as-text',
+      '/messages/0/content/0',
+      claude([
+        say(
+          'user',
+          Array.from({ length: 6 }, () => pdf({ media_type: 'text/csv', data: 'YSxi' }))
+        )
+      ])
+    )
+  ),
+  withDocuments(
+    anthropic(
+      'document-place',
+      'document-moved',
+      '/messages/1',
+      claude([hi, say('assistant', [pdf()]), hi])
+    )
   ),
   anthropic(
     'image-count',
@@ -270,6 +300,34 @@ const others: readonly BrokenRequest[] = [
     'refused',
     '/messages/0/content/0/source',
     claude([say('user', [image({ media_type: 'image/bmp', data: 'Qk0=' })])])
+  ),
+  withDocuments(
+    anthropic(
+      'document-size',
+      'refused',
+      '/messages/0/content/0',
+      claude([
+        say('user', [
+          pdf({ media_type: 'application/msword', data: `0M8R4A${'A'.repeat(1_200_002)}` })
+        ])
+      ])
+    )
+  ),
+  withDocuments(
+    anthropic(
+      'document-format',
+      'refused',
+      '/messages/0/content/0',
+      claude([say('user', [pdf({ data: 'UEsDBA==' })])])
+    )
+  ),
+  withDocuments(
+    anthropic(
+      'document-bytes',
+      'refused',
+      '/messages/0/content/0',
+      claude([say('user', [pdf({ data: '%%%' })])])
+    )
   ),
   anthropic(
     'image-bytes',

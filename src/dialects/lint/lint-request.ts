@@ -44,7 +44,7 @@ export function lintRequest(bytes: Uint8Array, { dialect, request }: LintOptions
     return toReport(dialect ?? 'unknown', [toRefusal(error)])
   }
   const spoken = dialect ?? dialectOfBody(body)
-  const attachments = leaveOutAttachments(body)
+  const attachments = leaveOutAttachments(body, request)
   const maxRefusals = bytes.byteLength > LARGE_BYTES ? MAX_REFUSALS_OF_LARGE : MAX_REFUSALS
   const found = convertAll(body, maxRefusals, { dialect: spoken, request })
   return toReport(spoken, [...attachments, ...found])
@@ -81,8 +81,12 @@ function convertAll(
 }
 
 /** Attachments are replaced by a note: whether they can be fetched and read shows only when the request is made. */
-function leaveOutAttachments(body: JsonObject): readonly Finding[] {
-  const blocks = findAttachments(body)
+function leaveOutAttachments(
+  body: JsonObject,
+  { sendsDocuments }: RequestOptions
+): readonly Finding[] {
+  const found = findAttachments(body, sendsDocuments)
+  const blocks = found.filter(({ attachment }) => attachment.kind !== 'document')
   for (const block of blocks) block.replaceWith(toBlock(block, LEFT_OUT))
   return blocks.slice(0, MAX_ATTACHMENTS).map((block) => {
     const what = block.attachment.kind === 'url' ? 'What this URL leads to' : 'This PDF'

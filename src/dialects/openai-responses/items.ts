@@ -2,7 +2,6 @@ import { openReasoning } from '../../kiro/conversation/signed-reasoning.ts'
 import { callText, resultText } from '../../kiro/conversation/tool-turns.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { KeptReasoning, ToolCall, ToolResult } from '../../kiro/wire/message.ts'
-import type { UpstreamImage } from '../../kiro/wire/payload.ts'
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { type ContentContext, readContent, readPart, readResultText } from '../request/blocks.ts'
 import { type Block, MessageDraft, SortedMessages, toToolInput } from '../request/draft.ts'
@@ -117,8 +116,9 @@ export class ItemReader {
     const isSystem = (role === 'system' || role === 'developer') && this.sorted.isAtSystemText
     this.sorted.add(role, draft, path)
     // The system text has no place for images.
-    if (isSystem && draft.images.length > 0) {
-      this.sorted.messages.push({ ...EMPTY, role: 'user', images: draft.images, source: path })
+    if (isSystem && draft.images.length + draft.documents.length > 0) {
+      const { images, documents } = draft
+      this.sorted.messages.push({ ...EMPTY, role: 'user', images, documents, source: path })
     }
   }
 
@@ -133,7 +133,7 @@ export class ItemReader {
       repairs: this.#repairs
     })
     const isError = output.status === 'failed'
-    this.#addResult(one, output, { text, isError }, draft.images)
+    this.#addResult(one, output, { text, isError }, draft)
   }
 
   /** The tool is never on offer, so that such a call ends as words anyway. */
@@ -157,7 +157,7 @@ export class ItemReader {
     const isAssistant = item['role'] === 'assistant' || ASSISTANT_PARTS.has(type)
     const draft = new MessageDraft(isAssistant ? 'assistant' : 'user')
     readPart(item, { draft, path, repairs: this.#repairs })
-    if (draft.toText() !== '' || draft.images.length > 0)
+    if (draft.toText() !== '' || draft.images.length + draft.documents.length > 0)
       this.sorted.messages.push(draft.toMessage(path))
   }
 
@@ -183,7 +183,7 @@ export class ItemReader {
     { path }: InputItem,
     ids: ItemIds,
     said: Pick<ToolResult, 'text' | 'isError'>,
-    images: readonly UpstreamImage[] = []
+    { images = [], documents = [] }: Partial<Pick<MessageDraft, 'images' | 'documents'>> = {}
   ): void {
     const result: ToolResult = { ...said, id: this.#ids.ofOutput(ids.call_id), source: path }
     this.sorted.messages.push({
@@ -191,6 +191,7 @@ export class ItemReader {
       role: 'user',
       toolResults: [result],
       images,
+      documents,
       source: path
     })
   }

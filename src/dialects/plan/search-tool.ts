@@ -116,7 +116,8 @@ export function nameSearchTool(tools: readonly ToolDefinition[]): string {
 export function openingSearch({ tools, messages }: Conversation): OpeningSearch | null {
   const [message] = messages
   if (tools.length > 0 || messages.length !== 1 || message?.role !== 'user') return null
-  if (message.images.length + message.toolResults.length > 0) return null
+  const { images, documents = [], toolResults } = message
+  if (images.length + documents.length + toolResults.length > 0) return null
   const text = message.text.trim()
   const line = text.slice(text.lastIndexOf('\n') + 1)
   const queryChars = line.length - SEARCH_PREFIX.length

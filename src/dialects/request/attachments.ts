@@ -1,4 +1,6 @@
-import { GatewayError } from '../../shared/errors.ts'
+import { formatOf, isEncryptedPdf, sentAsTheyAre } from '../../kiro/conversation/documents.ts'
+import type { DocumentFormat } from '../../kiro/wire/payload.ts'
+import type { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { invalidPart } from '../plan/json-body.ts'
 
@@ -10,24 +12,41 @@ export function misplacedAttachment(path: string): GatewayError {
 }
 
 /** Content that a request names or carries in a form that the upstream does not take. */
-type Attachment =
+export type Attachment =
   | { readonly kind: 'url'; readonly url: string }
-  /** Base64 text. */
+  /** Base64 text; its text is what is wanted. */
   | { readonly kind: 'pdf'; readonly base64: string }
+  /** One that the upstream may take as it is. */
+  | CarriedDocument
+
+/** A document in a request whose format the upstream knows. */
+export interface CarriedDocument {
+  readonly kind: 'document'
+  readonly format: DocumentFormat
+  readonly base64: string
+}
 
 /** What became of an attachment. */
 export type AttachmentContent =
+  /** A PDF that the upstream may take as it is. */
+  | { readonly kind: 'pdf'; readonly base64: string }
   | { readonly kind: 'image'; readonly mediaType: string; readonly base64: string }
   | { readonly kind: 'text'; readonly text: string }
   /** The reason is for the client. */
   | { readonly kind: 'failed'; readonly reason: string }
 
-/** What was got from the web: as it is, or still a PDF. */
-export type FetchedContent = AttachmentContent | Extract<Attachment, { kind: 'pdf' }>
+/** What was got from the web. */
+export type FetchedContent = AttachmentContent
 
 /** One block that has to be replaced. */
-interface AttachmentBlock {
+export interface AttachmentBlock {
   readonly attachment: Attachment
+  /** It is, or may turn out to be, a document and goes up as it is. */
+  readonly isSent: boolean
+  /** It would be, were it not one too many or too large. */
+  readonly isSurplus: boolean
+  /** A user's own words, not what a tool has said. */
+  readonly isUsers: boolean
   /** RFC 6901, from the body's root. */
   readonly pointer: string
   readonly title: string
@@ -47,15 +66,23 @@ const NESTED_MEMBERS = ['content', 'output', 'source'] as const
 const PDF_DATA_URL = /^data:application\/pdf;base64,/i
 const WEB_URL = /^https?:\/\//i
 
-/** Every block of a parsed body whose content must be fetched or turned into text first. */
-export function findAttachments(body: JsonObject): readonly AttachmentBlock[] {
-  const found: AttachmentBlock[] = []
+/**
+ * Every block of a parsed body whose content must be fetched or turned into text first, and where the upstream is sent
+ * documents as they are, those.
+ */
+export function findAttachments(
+  body: JsonObject,
+  sendsDocuments = false
+): readonly AttachmentBlock[] {
+  const found: FoundBlock[] = []
   for (const member of MESSAGE_MEMBERS) {
     const messages = body[member]
     if (!Array.isArray(messages)) continue
     messages.forEach((message, index) => {
       const place = {
         pointer: `/${member}/${index}`,
+        sendsDocuments,
+        isUsers: asJsonObject(message)?.['role'] === 'user',
         isNew: index === messages.length - 1 && asJsonObject(message)?.['role'] === 'user',
         replace: (block: JsonObject) => {
           messages[index] = block
@@ -64,35 +91,76 @@ export function findAttachments(body: JsonObject): readonly AttachmentBlock[] {
       visit(message, place, found)
     })
   }
-  return found
+  return sendsDocuments && found.length > 0
+    ? chooseSent(found)
+    : found.map((block) => ({ ...block, isSent: false, isSurplus: false }))
+}
+
+type FoundBlock = Omit<AttachmentBlock, 'isSent' | 'isSurplus'> & { readonly isDocument: boolean }
+
+/** The newest documents are sent; a PDF that is not, or that is encrypted, is read for its text. */
+function chooseSent(found: readonly FoundBlock[]): readonly AttachmentBlock[] {
+  const documents = found.filter(({ isDocument }) => isDocument)
+  const isSent = sentAsTheyAre(documents.map(({ attachment }) => charsIn(attachment)))
+  const sent = new Set(documents.filter((_, index) => isSent[index]))
+  return found.map((block) => {
+    const { attachment } = block
+    const isPdf = attachment.kind === 'document' && attachment.format === 'pdf'
+    const isChosen = sent.has(block)
+    const chosen = { ...block, isSent: isChosen, isSurplus: block.isDocument && !isChosen }
+    if (!isPdf) return chosen
+    const { base64 } = attachment
+    if (isChosen && !isEncryptedPdf(Buffer.from(base64, 'base64'))) return chosen
+    return { ...chosen, isSent: false, attachment: { kind: 'pdf', base64 } }
+  })
+}
+
+function charsIn(attachment: Attachment): number {
+  return attachment.kind === 'url' ? 0 : attachment.base64.length
 }
 
 interface Place {
+  readonly sendsDocuments: boolean
+  readonly isUsers: boolean
   readonly pointer: string
   readonly isNew: boolean
   readonly replace: (block: JsonObject) => void
 }
 
-function visit(value: unknown, place: Place, found: AttachmentBlock[]): void {
+function visit(value: unknown, place: Place, found: FoundBlock[]): void {
   if (!isJsonObject(value)) return
-  const attachment = attachmentOf(value)
+  const carried = place.sendsDocuments ? carriedDocumentOf(value) : null
+  const attachment = carried ?? attachmentOf(value)
   if (attachment !== null) {
-    const { pointer, isNew, replace } = place
+    const { pointer, isNew, isUsers, replace } = place
+    const isDocument = carried !== null || isDocumentBlock(value)
     const title = titleOf(value)
     const context = typeof value['context'] === 'string' ? value['context'] : ''
-    found.push({ attachment, pointer, isNew, title, context, replaceWith: replace })
+    found.push({
+      attachment,
+      isDocument,
+      pointer,
+      isNew,
+      isUsers,
+      title,
+      context,
+      replaceWith: replace
+    })
     return
   }
-  const isNew = place.isNew && value['type'] !== 'tool_result'
+  const isResult = value['type'] === 'tool_result'
+  const isNew = place.isNew && !isResult
+  const isUsers = place.isUsers && !isResult
   for (const member of NESTED_MEMBERS) {
     const nested = value[member]
     const pointer = `${place.pointer}/${member}`
-    if (Array.isArray(nested)) visitList(nested, { ...place, pointer, isNew }, found)
-    else if (member === 'source') visit(nested, { pointer, isNew, replace: ignore }, found)
+    if (Array.isArray(nested)) visitList(nested, { ...place, pointer, isNew, isUsers }, found)
+    else if (member === 'source')
+      visit(nested, { ...place, pointer, isNew, isUsers, replace: ignore }, found)
   }
 }
 
-function visitList(list: unknown[], place: Omit<Place, 'replace'>, found: AttachmentBlock[]): void {
+function visitList(list: unknown[], place: Omit<Place, 'replace'>, found: FoundBlock[]): void {
   list.forEach((item, index) => {
     const replace = (block: JsonObject): void => {
       list[index] = block
@@ -104,8 +172,36 @@ function visitList(list: unknown[], place: Omit<Place, 'replace'>, found: Attach
 /** A source itself is never replaced, only blocks in lists inside it. */
 function ignore(): void {}
 
+const DOCUMENT_BLOCKS = new Set<unknown>(['document', 'input_file', 'file'])
+
+function isDocumentBlock(block: JsonObject): boolean {
+  return DOCUMENT_BLOCKS.has(block['type'])
+}
+
+const DATA_URL_TYPE = /^data:([^;,]*)/i
+const MAX_HEAD_CHARS = 256
+
+/** The document that a block carries, if its format is one that the upstream knows. */
+function carriedDocumentOf(block: JsonObject): CarriedDocument | null {
+  if (!isDocumentBlock(block)) return null
+  const holder =
+    block['type'] === 'document'
+      ? asJsonObject(block['source'])
+      : (asJsonObject(block['file']) ?? block)
+  if (holder === null) return null
+  const isSource = block['type'] === 'document'
+  if (isSource && holder['type'] !== 'base64') return null
+  const data = isSource ? holder['data'] : holder['file_data']
+  if (typeof data !== 'string') return null
+  const named = isSource ? holder['media_type'] : undefined
+  const inUrl = DATA_URL_TYPE.exec(data.slice(0, MAX_HEAD_CHARS))?.[1]
+  const mediaType = typeof named === 'string' ? named : (inUrl ?? '')
+  const format = formatOf(mediaType, titleOf(block))
+  return format === null ? null : { kind: 'document', format, base64: bare(data) }
+}
+
 /** What a block needs; `null` for one that can be read as it is. */
-export function attachmentOf(block: JsonObject): Attachment | null {
+export function attachmentOf(block: JsonObject): Exclude<Attachment, CarriedDocument> | null {
   switch (block['type']) {
     case 'image':
     case 'document':
@@ -124,7 +220,7 @@ export function attachmentOf(block: JsonObject): Attachment | null {
   }
 }
 
-function ofSource(source: unknown): Attachment | null {
+function ofSource(source: unknown): ReturnType<typeof attachmentOf> {
   if (!isJsonObject(source)) return null
   if (source['type'] === 'url') return ofUrl(source['url'])
   const { data, media_type: mediaType } = source
@@ -132,7 +228,11 @@ function ofSource(source: unknown): Attachment | null {
   return isPdf && typeof data === 'string' ? { kind: 'pdf', base64: bare(data) } : null
 }
 
-function ofFile({ file_url: url, file_data: data, filename }: JsonObject): Attachment | null {
+function ofFile({
+  file_url: url,
+  file_data: data,
+  filename
+}: JsonObject): ReturnType<typeof attachmentOf> {
   const fromUrl = ofUrl(url)
   if (fromUrl !== null || typeof data !== 'string') return fromUrl
   const isNamedPdf =
@@ -140,7 +240,7 @@ function ofFile({ file_url: url, file_data: data, filename }: JsonObject): Attac
   return PDF_DATA_URL.test(data) || isNamedPdf ? { kind: 'pdf', base64: bare(data) } : null
 }
 
-function ofUrl(url: unknown): Attachment | null {
+function ofUrl(url: unknown): Extract<Attachment, { kind: 'url' }> | null {
   return typeof url === 'string' && WEB_URL.test(url) ? { kind: 'url', url } : null
 }
 
@@ -156,8 +256,8 @@ function titleOf(block: JsonObject): string {
 
 /** The block that stands for an attachment once its content is there; every dialect reads these. */
 export function toBlock(
-  { title, context }: AttachmentBlock,
-  content: AttachmentContent
+  { title, context }: Pick<AttachmentBlock, 'title' | 'context'>,
+  content: Exclude<AttachmentContent, { kind: 'pdf' }>
 ): JsonObject {
   if (content.kind === 'image') {
     const { mediaType, base64 } = content
@@ -176,19 +276,28 @@ export function toBlock(
 /** What a request must have got before it can be converted. */
 export interface AttachmentNeeds {
   readonly urls: readonly string[]
+  /** Those of them that are left as they are, should they turn out to be PDFs. */
+  readonly documentUrls?: readonly string[]
   /** Those that it carries, which only have to be turned into text. Each has memory of its own. */
   readonly pdfs: readonly Uint8Array<ArrayBuffer>[]
 }
 
 export function attachmentNeedsOf(blocks: readonly AttachmentBlock[]): AttachmentNeeds {
   const attachments = blocks.map((block) => block.attachment)
+  const sent = blocks.filter(({ isSent }) => isSent).map((block) => block.attachment)
+  const documentUrls = urlsOf(sent)
   return {
-    urls: [...new Set(attachments.flatMap((one) => (one.kind === 'url' ? [one.url] : [])))],
+    urls: urlsOf(attachments),
+    ...(documentUrls.length > 0 && { documentUrls }),
     // In memory of its own, however small it is.
     pdfs: attachments.flatMap((one) =>
       one.kind === 'pdf' ? [new Uint8Array(Buffer.from(one.base64, 'base64'))] : []
     )
   }
+}
+
+function urlsOf(attachments: readonly Attachment[]): readonly string[] {
+  return [...new Set(attachments.flatMap((one) => (one.kind === 'url' ? [one.url] : [])))]
 }
 
 /** What was got for the attachments of a body. */
@@ -197,50 +306,4 @@ export interface AttachmentContents {
   readonly fetched: Readonly<Record<string, AttachmentContent>>
   /** What is in the PDFs that it carries, in their order. */
   readonly pdfs: readonly AttachmentContent[]
-}
-
-/**
- * Puts the content of every attachment in its place, as blocks that every dialect reads. Gives how many characters.
- *
- * @throws {GatewayError} GW_BODY_INVALID when one that the user has just sent can't be read; an older one becomes a
- *   note, so that the conversation can go on
- */
-export function inlineAttachments(
-  blocks: readonly AttachmentBlock[],
-  { fetched, pdfs }: AttachmentContents
-): number {
-  let [pdfsSeen, chars] = [0, 0]
-  const contentOf = (attachment: Attachment): AttachmentContent | undefined => {
-    if (attachment.kind === 'pdf') return pdfs[pdfsSeen++]
-    return Object.hasOwn(fetched, attachment.url) ? fetched[attachment.url] : undefined
-  }
-  const newest = new Map(blocks.map((block) => [nameOf(block), block]))
-  for (const block of blocks) {
-    const content = contentOf(block.attachment) ?? { kind: 'failed', reason: 'it was not fetched' }
-    if (content.kind === 'failed' && block.isNew) throw unreadable(block.pointer, content.reason)
-    const isAgain = newest.get(nameOf(block)) !== block && content.kind !== 'failed'
-    block.replaceWith(isAgain ? { type: 'text', text: NAMED_AGAIN } : toBlock(block, content))
-    chars += isAgain ? NAMED_AGAIN.length : charsOf(content)
-  }
-  return chars
-}
-
-function charsOf(content: AttachmentContent): number {
-  if (content.kind === 'failed') return content.reason.length
-  return (content.kind === 'image' ? content.base64 : content.text).length
-}
-
-/** A URL is a few bytes wherever it stands, its content megabytes: that stands once, as memory was set aside for it once. */
-const NAMED_AGAIN = '[What stood here comes again below and is shown there.]'
-
-/** What is not named but carried is itself and no other. */
-function nameOf({ attachment, pointer }: AttachmentBlock): string {
-  return attachment.kind === 'url' ? attachment.url : pointer
-}
-
-function unreadable(pointer: string, reason: string): GatewayError {
-  return new GatewayError('GW_BODY_INVALID', undefined, {
-    message: `${pointer}: this attachment could not be read: ${reason}`,
-    param: pointer
-  })
 }

@@ -9,6 +9,8 @@ import {
   type BlockContext,
   type ContentValue,
   MessageDraft,
+  type PlacedDocument,
+  placedDocumentOf,
   toToolInput
 } from './draft.ts'
 import { Blocks, checkShape } from './shape.ts'
@@ -54,9 +56,17 @@ export function readResultText(content: ContentValue, context: ContentContext): 
 }
 
 function readBlock(block: Block, context: BlockContext): void {
-  if (typeof block === 'string') context.draft.addText(block)
+  if (typeof block === 'string') return context.draft.addText(block)
+  const placed = placedDocumentOf(block)
+  if (placed !== undefined) addPlaced(placed, context.draft)
   else if (context.level > MAX_LEVELS) readWords(block, context)
   else readTypedBlock(block, context)
+}
+
+function addPlaced(placed: PlacedDocument, draft: MessageDraft): void {
+  if ('note' in placed) return draft.addEndNote(placed.note)
+  draft.addParagraph(placed.context)
+  draft.documents.push(placed.document)
 }
 
 function readTypedBlock(block: JsonObject, context: BlockContext): void {
@@ -214,7 +224,7 @@ function readResultContent(content: ContentValue, context: BlockContext): string
     })
     const text = draft.toText()
     if (text !== '') lines.push(text)
-    context.draft.images.push(...draft.images)
+    context.draft.adopt(draft)
   }
   return lines.join('\n')
 }

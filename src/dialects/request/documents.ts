@@ -99,7 +99,7 @@ function addNested(heading: string, content: ContentValue, context: BlockContext
   const level = context.level + 1
   for (const block of blocks) context.readBlock(block, { ...context, draft, level })
   context.draft.addParagraph(`${heading}\n${draft.toText()}`)
-  context.draft.images.push(...draft.images)
+  context.draft.adopt(draft)
 }
 
 const FORMATS: Readonly<Record<string, ImageFormat>> = {
@@ -188,13 +188,13 @@ export function sniffFormat(head: Buffer): ImageFormat | undefined {
 }
 
 /** Without white space, and padded. What is not base64 stays as it is. */
-function toCanonical(text: string): string {
+export function toCanonical(text: string): string {
   const isCanonical = text.length % BASE64_GROUP === 0 && !WHITE_SPACE.test(text)
   if (isCanonical || NOT_BASE64_OR_SPACE.test(text)) return text
   return Buffer.from(text, 'base64').toString('base64')
 }
 
-function isBase64(text: string): boolean {
+export function isBase64(text: string): boolean {
   const end = text.search(NOT_BASE64)
   return end === -1 || (end > 0 && text.length - end <= 2 && PADDING.test(text.slice(end)))
 }

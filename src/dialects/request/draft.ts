@@ -11,7 +11,7 @@ import {
   type ToolDefinition,
   type ToolResult
 } from '../../kiro/wire/message.ts'
-import type { UpstreamImage } from '../../kiro/wire/payload.ts'
+import type { UpstreamDocument, UpstreamImage } from '../../kiro/wire/payload.ts'
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { checkShape, NamedFunctionCheck } from './shape.ts'
 
@@ -19,12 +19,14 @@ import { checkShape, NamedFunctionCheck } from './shape.ts'
 export class MessageDraft {
   readonly role: Role
   readonly images: UpstreamImage[] = []
+  readonly documents: UpstreamDocument[] = []
   readonly toolCalls: ToolCall[] = []
   readonly toolResults: ToolResult[] = []
   /** That of the last block of reasoning, see `Message`. */
   reasoning: KeptReasoning | null | undefined
   #text = ''
   #endsWithParagraph = false
+  readonly #endNotes: string[] = []
 
   constructor(role: Role) {
     this.role = role
@@ -48,18 +50,64 @@ export class MessageDraft {
     this.#endsWithParagraph = true
   }
 
-  /** Everything but the images, in words: for content inside content, which must be text. */
+  /** Stands behind all text, wherever in the message it was. */
+  addEndNote(text: string): void {
+    this.#endNotes.push(text)
+  }
+
+  /** What has no place in words, of content inside content. */
+  adopt({ images, documents }: Pick<MessageDraft, 'images' | 'documents'>): void {
+    this.images.push(...images)
+    this.documents.push(...documents)
+  }
+
+  /** Everything but images and documents, in words: for content inside content, which must be text. */
   toText(): string {
     const pieces = [...this.toolCalls.map(callText), ...this.toolResults.map(resultText)]
-    return appendPieces(this.#text, pieces)
+    return appendPieces(this.#textWithNotes(), pieces)
   }
 
   /** `source` is the path of the message in the client's body. */
   toMessage(source?: string): Message {
-    const { role, text, images, toolCalls, toolResults, reasoning } = this
+    const { role, images, documents, toolCalls, toolResults, reasoning } = this
+    const text = this.#textWithNotes()
     const message = { role, text, images, toolCalls, toolResults, source }
-    return reasoning === undefined ? message : { ...message, reasoning }
+    return {
+      ...message,
+      ...(documents.length > 0 && { documents }),
+      ...(reasoning !== undefined && { reasoning })
+    }
   }
+
+  #textWithNotes(): string {
+    if (this.#endNotes.length === 0) return this.#text
+    return joinText(this.#text, this.#endNotes.join('\n\n'), '\n\n')
+  }
+}
+
+const PLACED = Symbol('placed document')
+
+/** What a document has become: one that is sent as it is, or a note behind the text of its message. */
+export type PlacedDocument =
+  | { readonly document: UpstreamDocument; readonly context: string }
+  | { readonly note: string }
+
+interface PlacedBlock extends JsonObject {
+  readonly [PLACED]: PlacedDocument
+}
+
+/** A block that no client can write, and otherwise looks like one of a client's. */
+export function toPlacedBlock(placed: PlacedDocument): JsonObject {
+  const block: PlacedBlock = { type: 'document', source: {}, [PLACED]: placed }
+  return block
+}
+
+export function placedDocumentOf(block: JsonObject): PlacedDocument | undefined {
+  return isPlaced(block) ? block[PLACED] : undefined
+}
+
+function isPlaced(block: JsonObject): block is PlacedBlock {
+  return PLACED in block
 }
 
 /**

@@ -21,6 +21,9 @@ const TOKENS_PER_MESSAGE = 4
 const TOKENS_PER_TOOL = 4
 /** What a model takes for a picture of a screen; the upstream scales larger ones down. */
 const TOKENS_PER_IMAGE = 1500
+/** What is read of a document takes so many characters of its base64 for a token; small ones take some for their pages. */
+const DOCUMENT_CHARS_PER_TOKEN = 30
+const TOKENS_PER_DOCUMENT = 100
 const TOKENS_AT_END = 3
 
 /** A character that is not ASCII takes at least one byte more than units, and weighs 7 more. */
@@ -36,6 +39,7 @@ const TOOL_CHARS = '{"toolSpecification":{"name":"","description":"","inputSchem
   .length
 const RESULT_CHARS = '{"toolUseId":"","content":[{"text":""}],"status":"success"},'.length
 const IMAGE_CHARS = '{"format":"jpeg","source":{"bytes":""}},'.length
+const DOCUMENT_CHARS = '{"name":"","format":"pdf","source":{"bytes":""}},'.length
 const ROOT_CHARS =
   '{"conversationState":{"conversationId":"","chatTriggerType":"MANUAL","history":[],"currentMessage":}}'
     .length + 36
@@ -202,14 +206,23 @@ function overheadOf(entry: HistoryEntry): Overhead {
   const { tools = [], toolResults = [] } = message.userInputMessageContext ?? {}
   const images = message.images ?? []
   const imageChars = images.reduce((sum, { source }) => sum + source.bytes.length + IMAGE_CHARS, 0)
+  const documents = message.documents ?? []
+  const documentChars = documents.reduce((sum, { source }) => sum + source.bytes.length, 0)
   return {
     unseenChars:
       USER_CHARS +
       message.modelId.length +
       tools.length * TOOL_CHARS +
       toolResults.length * RESULT_CHARS +
-      imageChars,
-    tokens: TOKENS_PER_MESSAGE + tools.length * TOKENS_PER_TOOL + images.length * TOKENS_PER_IMAGE
+      imageChars +
+      documentChars +
+      documents.length * DOCUMENT_CHARS,
+    tokens:
+      TOKENS_PER_MESSAGE +
+      tools.length * TOKENS_PER_TOOL +
+      images.length * TOKENS_PER_IMAGE +
+      documents.length * TOKENS_PER_DOCUMENT +
+      Math.ceil(documentChars / DOCUMENT_CHARS_PER_TOKEN)
   }
 }
 

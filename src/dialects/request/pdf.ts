@@ -16,7 +16,7 @@ const MaxMs = 2_500
 export const PDF_TOO_COSTLY = 'the PDF takes too much to read'
 
 /** What is in a PDF. */
-type PdfContent = Exclude<AttachmentContent, { kind: 'image' }>
+type PdfContent = Exclude<AttachmentContent, { kind: 'image' | 'pdf' }>
 
 interface PdfTextOptions {
   readonly maxChars?: number

@@ -177,6 +177,8 @@ export interface RequestOptions {
   readonly toolDescriptionMaxLength: number
   /** Tools offered at most. */
   readonly toolMaxCount: number
+  /** The upstream is sent documents as they are; otherwise their text. */
+  readonly sendsDocuments?: boolean
   /** Web searches are made for the model; otherwise the vendor's tool for it is left out. */
   readonly servesWebSearch: boolean
   readonly fakeReasoning: ReasoningOptions['tags']

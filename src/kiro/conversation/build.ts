@@ -174,6 +174,7 @@ function mergeRun(run: readonly Message[], repairs: Repairs): Message | undefine
     source: first.source,
     text: run.reduce((text, message) => joinText(text, message.text, '\n'), ''),
     images: run.flatMap((message) => message.images),
+    ...documentsOf(run.flatMap((message) => message.documents ?? [])),
     toolCalls: run.flatMap((message) => message.toolCalls),
     toolResults: run.flatMap((message) => message.toolResults),
     ...(reasoning !== undefined && { reasoning })
@@ -185,8 +186,8 @@ function fillBlank(turn: Message, isCurrent: boolean, repairs: Repairs): Message
   const isEcho = turn.role === 'assistant' && ECHOED.has(turn.text.trim())
   if (isEcho) repairs.note('placeholder-removed', turn.source)
   if (!isEcho && !isBlank(turn.text)) return turn
-  const { images, toolCalls, toolResults } = turn
-  const isEmpty = images.length + toolCalls.length + toolResults.length === 0
+  const { images, documents = [], toolCalls, toolResults } = turn
+  const isEmpty = images.length + documents.length + toolCalls.length + toolResults.length === 0
   if (isEmpty && !isEcho && turn !== FIRST_TURN) {
     repairs.note('turn-blank', turn.source)
   }
@@ -221,7 +222,7 @@ export function toEntry(turn: Message, modelId: string): HistoryEntry {
 
 /** Step 16: nothing empty is sent, and tools only with the current message. */
 export function toUserInput(
-  { text, images, toolResults }: Message,
+  { text, images, documents, toolResults }: Message,
   modelId: string,
   tools: readonly UpstreamTool[] = []
 ): UserInputMessage {
@@ -239,8 +240,13 @@ export function toUserInput(
     modelId,
     origin: 'AI_EDITOR',
     ...(images.length > 0 && { images }),
+    ...documentsOf(documents),
     ...(tools.length + results.length > 0 && { userInputMessageContext: context })
   }
+}
+
+function documentsOf(documents: Message['documents'] = []) {
+  return documents.length > 0 && { documents }
 }
 
 /** One id for all requests of a session, so that the upstream's cache finds its prefix (§9.7). */
@@ -322,20 +328,25 @@ export function limitImages(
 }
 
 /**
- * Moves images of the assistant to the user turn after it: the upstream has no place for them elsewhere. Expects
+ * Moves images and documents of the assistant to the user turn after it: the upstream has no place for them elsewhere. Expects
  * alternating turns that end with the user.
  */
 export function moveAssistantImages(turns: readonly Message[], repairs: Repairs): Message[] {
-  let moved: Message['images'] = []
+  let moved: Pick<Message, 'images' | 'documents'> | null = null
   return turns.map((turn) => {
-    if (turn.role === 'assistant' && turn.images.length > 0) {
-      repairs.note('image-moved', turn.source)
-      moved = turn.images
-      return { ...turn, images: [] }
+    const { documents = [], images, ...rest } = turn
+    if (turn.role === 'assistant' && images.length + documents.length > 0) {
+      repairs.note(images.length > 0 ? 'image-moved' : 'document-moved', turn.source)
+      moved = { images, documents }
+      return { ...rest, images: [] }
     }
-    if (moved.length === 0) return turn
-    const images = [...moved, ...turn.images]
-    moved = []
-    return { ...turn, images }
+    if (moved === null) return turn
+    const before: Pick<Message, 'images' | 'documents'> = moved
+    moved = null
+    return {
+      ...rest,
+      images: [...before.images, ...images],
+      ...documentsOf([...(before.documents ?? []), ...documents])
+    }
   })
 }

@@ -210,6 +210,18 @@ export const RepairTable = {
     'content-text',
     'A tool result held a document or audio that the model cannot take; a note stands where it was.'
   ),
+  'document-as-text': repair(
+    'document-count',
+    'Only the newest documents were sent as they are; of an older one its text, or a note where it has none.'
+  ),
+  'document-large': repair(
+    'document-size',
+    'Of a document that is too large to be sent as it is, its text was sent.'
+  ),
+  'document-moved': repair(
+    'document-place',
+    'A document of the assistant moved to the next user turn, the only place for one.'
+  ),
   'history-trimmed': repair(
     'context-window',
     'The upstream refused the conversation as too long; its oldest turns were left out (AUTO_TRIM_PAYLOAD).'

@@ -206,6 +206,34 @@ export const RuleTable = {
   'image-size': rule('§4.6', 'An image has at most 10 MiB.', 'Scale the image down.'),
   'image-count': rule('§4.6', 'There are at most 10 images.', 'Send fewer images.'),
   'image-support': rule('§7.4', 'The model takes images.', 'Choose a model that does.'),
+  'document-count': rule('§4.15', 'There are at most 5 documents.', 'Send fewer documents.'),
+  'document-size': {
+    ...rule(
+      '§4.15',
+      'Documents have at most 900 000 bytes together.',
+      'Send smaller documents, or fewer.'
+    ),
+    notSimulated: 'No limit of their own is known: they count in payload-weight.'
+  },
+  'document-format': rule(
+    '§4.15',
+    'A document is PDF, Word, Excel, CSV, HTML, Markdown or text, and begins as such.',
+    'Send the document as what it is, or as text.'
+  ),
+  'document-bytes': rule(
+    '§4.15',
+    'A document is sent as base64.',
+    'Encode the bytes of the document as base64.'
+  ),
+  'document-name': own(
+    '§4.15',
+    'A document has a name of 1 to 200 letters, digits, spaces and -_()[].'
+  ),
+  'document-place': rule(
+    '§4.15',
+    'Documents stand in user messages.',
+    'Send documents in user messages.'
+  ),
   'image-place': rule('§4.3', 'Images stand in user messages.', 'Send images in user messages.')
 } as const satisfies Record<string, Rule>
 
@@ -254,6 +282,10 @@ export const UpstreamLimits = {
   images: 10,
   /** Bytes of one image, decoded (§4.6). */
   imageBytes: 10 * 1024 * 1024,
+  /** Documents of one request (§4.15). */
+  documents: 5,
+  /** Characters of their base64 together: they count in the weight of the payload. */
+  documentChars: 1_200_000,
   /** UTF-8 bytes of a body that an older host refused (§4.12). */
   payloadBytes: 600_000,
   /** Weight of a body, see `weighJson()`: 1.32 M passed, 1.36 M did not (§4.12). */

@@ -1,4 +1,4 @@
-import type { ReasoningContent, UpstreamImage } from './payload.ts'
+import type { ReasoningContent, UpstreamDocument, UpstreamImage } from './payload.ts'
 
 /**
  * A conversation without any client API's habits (kiro-protocol §10.1): what every dialect's
@@ -20,6 +20,8 @@ export interface Message {
   readonly text: string
   /** Those inside tool results too: the upstream has no other place for them. */
   readonly images: readonly UpstreamImage[]
+  /** The same holds for these. */
+  readonly documents?: readonly UpstreamDocument[]
   readonly toolCalls: readonly ToolCall[]
   readonly toolResults: readonly ToolResult[]
   /** Of an assistant; `null` where there was some that can't go back to the upstream. */

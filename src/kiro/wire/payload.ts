@@ -39,6 +39,8 @@ export interface UserInputMessage {
   readonly modelId: string
   readonly origin: 'AI_EDITOR'
   readonly images?: readonly UpstreamImage[]
+  /** At most five in all messages. */
+  readonly documents?: readonly UpstreamDocument[]
   readonly userInputMessageContext?: {
     /** Only in the current message. */
     readonly tools?: readonly UpstreamTool[]
@@ -51,6 +53,15 @@ export interface UpstreamImage {
   /** Base64 without prefix and white space. */
   readonly source: { readonly bytes: string }
 }
+
+export interface UpstreamDocument {
+  readonly name: string
+  readonly format: DocumentFormat
+  /** Base64 without prefix and white space. */
+  readonly source: { readonly bytes: string }
+}
+
+export type DocumentFormat = 'pdf' | 'csv' | 'doc' | 'docx' | 'xls' | 'xlsx' | 'html' | 'txt' | 'md'
 
 export type ImageFormat = 'png' | 'jpeg' | 'gif' | 'webp'
 
@@ -121,7 +132,7 @@ function isStructural(key: string, { area }: Place): boolean {
 const NAME = /^[a-z_$][\w$-]*$/i
 
 function areaOf(key: string, { area }: Place): Place['area'] {
-  if (area === 'payload' && key === 'input') return 'words'
+  if (area === 'payload' && (key === 'input' || key === 'documents')) return 'words'
   if (area === 'payload' && key === 'inputSchema') return 'schema'
   return area === 'schema' && SCHEMA_TEXTS.has(key) ? 'words' : area
 }

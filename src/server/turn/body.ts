@@ -7,6 +7,7 @@ import type {
   RequestOptions,
   ConvertedRequest
 } from '../../dialects/request/to-upstream.ts'
+import { isEncryptedPdf, isTooLarge } from '../../kiro/conversation/documents.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { ConvertJob, GotAttachments, PdfText } from '../../transform/transform-job.ts'
 import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
@@ -49,6 +50,9 @@ export async function convertClientBody(
   return convertWithAttachments(plane, marked, memory, { key, signal })
 }
 
+/** Hosts on which documents have never been seen (kiro-protocol §4.15). */
+const OLD_HOST = /^https:\/\/(?:q|codewhisperer)\./i
+
 /** What a conversion must know of settings and catalogue as they are now. */
 export function requestOptionsOf(plane: Pick<DataPlane, 'config' | 'catalogue'>): RequestOptions {
   const config = plane.config()
@@ -58,6 +62,7 @@ export function requestOptionsOf(plane: Pick<DataPlane, 'config' | 'catalogue'>)
     models,
     isCatalogueLive: isLive,
     windows: config.models.windows,
+    sendsDocuments: config.tools.sendsDocuments && !OLD_HOST.test(config.upstream.apiUrl ?? ''),
     toolDescriptionMaxLength: config.tools.descriptionMaxLength,
     toolMaxCount: config.tools.maxCount,
     servesWebSearch: config.tools.webSearch,
@@ -92,7 +97,8 @@ export async function convertWithAttachments(
   const admit = admitInto(room, body.byteLength)
   const { key, signal } = owner
   const fetched = await fetchAll(plane, needs.urls, { key, signal, admit })
-  const attachments = await readPdfs(plane, { fetched, pdfs: needs.pdfs }, { owner, admit })
+  const { pdfs, documentUrls = [] } = needs
+  const attachments = await readPdfs(plane, { fetched, pdfs, documentUrls }, { owner, admit })
   const options = { ...job.options, answers }
   const second = await runInRoom(plane, { ...job, body, options, attachments }, room, owner)
   if (second.type !== 'converted') throw new Error('attachments are needed again')
@@ -130,6 +136,8 @@ interface PdfTerms {
 interface UnreadAttachments {
   readonly fetched: Readonly<Record<string, FetchedContent>>
   readonly pdfs: readonly Uint8Array[]
+  /** What these lead to is not read if it goes up as it is. */
+  readonly documentUrls: readonly string[]
 }
 
 /**
@@ -139,7 +147,7 @@ interface UnreadAttachments {
  */
 async function readPdfs(
   { transforms }: AttachmentPlane,
-  { fetched, pdfs }: UnreadAttachments,
+  { fetched, pdfs, documentUrls }: UnreadAttachments,
   { owner, admit }: PdfTerms
 ): Promise<GotAttachments> {
   let costly = 0
@@ -153,9 +161,14 @@ async function readPdfs(
   for (const bytes of pdfs) texts.push(await read(bytes))
   const contents: Record<string, GotAttachments['fetched'][string]> = {}
   for (const [url, content] of Object.entries(fetched)) {
-    contents[url] = content.kind === 'pdf' ? await read(ofBase64(content.base64)) : content
+    const isRead = content.kind === 'pdf' && !(documentUrls.includes(url) && isSendable(content))
+    contents[url] = isRead ? await read(ofBase64(content.base64)) : content
   }
   return { fetched: contents, pdfs: texts }
+}
+
+function isSendable({ base64 }: { readonly base64: string }): boolean {
+  return !isTooLarge(base64) && !isEncryptedPdf(Buffer.from(base64, 'base64'))
 }
 
 function tooCostly(): GatewayError {

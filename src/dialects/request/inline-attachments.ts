@@ -1,0 +1,170 @@
+import {
+  DocumentNames,
+  isOfFormat,
+  isTextFormat,
+  isTooLarge
+} from '../../kiro/conversation/documents.ts'
+import type { Repairs } from '../../kiro/rules/repairs.ts'
+import { type RuleId, UpstreamLimits } from '../../kiro/rules/rules.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import {
+  type Attachment,
+  type AttachmentBlock,
+  type AttachmentContent,
+  type AttachmentContents,
+  type CarriedDocument,
+  toBlock
+} from './attachments.ts'
+import { isBase64, toCanonical } from './documents.ts'
+import { toPlacedBlock } from './draft.ts'
+
+/** A URL is a few bytes wherever it stands, its content megabytes: that stands once, as memory was set aside for it once. */
+const NAMED_AGAIN = '[What stood here comes again below and is shown there.]'
+
+/**
+ * Puts the content of every attachment in its place, as blocks that every dialect reads. Gives how many characters.
+ *
+ * @throws {GatewayError} GW_BODY_INVALID when one that the user has just sent can't be read; an older one becomes a
+ *   note, so that the conversation can go on
+ */
+export function inlineAttachments(
+  blocks: readonly AttachmentBlock[],
+  { fetched, pdfs }: AttachmentContents,
+  repairs: Repairs
+): number {
+  let [pdfsSeen, chars] = [0, 0]
+  const contentOf = (attachment: Attachment): AttachmentContent | undefined => {
+    if (attachment.kind === 'pdf') return pdfs[pdfsSeen++]
+    if (attachment.kind === 'document') return undefined
+    return Object.hasOwn(fetched, attachment.url) ? fetched[attachment.url] : undefined
+  }
+  const newest = new Map(blocks.map((block) => [nameOf(block), block]))
+  const documents = new DocumentPlacer(repairs)
+  for (const block of blocks) {
+    const { attachment } = block
+    if (attachment.kind === 'document') {
+      documents.place(block, attachment)
+      continue
+    }
+    const content = contentOf(attachment) ?? { kind: 'failed', reason: 'it was not fetched' }
+    const isAgain = newest.get(nameOf(block)) !== block && content.kind !== 'failed'
+    if (isAgain) {
+      block.replaceWith({ type: 'text', text: NAMED_AGAIN })
+      chars += NAMED_AGAIN.length
+      continue
+    }
+    chars += charsOf(content)
+    if (content.kind === 'pdf') {
+      documents.place(block, { kind: 'document', format: 'pdf', base64: content.base64 })
+    } else if (
+      attachment.kind === 'pdf' &&
+      !documents.placeText(block, attachment.base64, content)
+    ) {
+      continue
+    } else {
+      if (content.kind === 'failed' && block.isNew) throw unreadable(block.pointer, content.reason)
+      block.replaceWith(toBlock(block, content))
+    }
+  }
+  return chars
+}
+
+function charsOf(content: AttachmentContent): number {
+  if (content.kind === 'failed') return content.reason.length
+  return (content.kind === 'text' ? content.text : content.base64).length
+}
+
+/** What is not named but carried is itself and no other. */
+function nameOf({ attachment, pointer }: AttachmentBlock): string {
+  return attachment.kind === 'url' ? attachment.url : pointer
+}
+
+function unreadable(pointer: string, reason: string): GatewayError {
+  return new GatewayError('GW_BODY_INVALID', undefined, {
+    message: `${pointer}: this attachment could not be read: ${reason}`,
+    param: pointer
+  })
+}
+
+/**
+ * Puts documents where the readers of every dialect find them: those that are sent as they are, checked and with a name
+ * of their own, and the rest as text.
+ */
+class DocumentPlacer {
+  readonly #repairs: Repairs
+  readonly #names = new DocumentNames()
+
+  constructor(repairs: Repairs) {
+    this.#repairs = repairs
+  }
+
+  /** @throws {GatewayError} GW_BODY_INVALID for one of the user's own that is not what it says, or too large */
+  place(block: AttachmentBlock, { format, base64 }: CarriedDocument): void {
+    const name = this.#names.take(block.title)
+    const text = toCanonical(base64)
+    const bytes = Buffer.from(text, 'base64')
+    const problem = problemOf(text, bytes, format)
+    if (problem !== null) return this.#refuse(block, ...problem)
+    if (block.isSent) {
+      const document = { name, format, source: { bytes: text } }
+      return block.replaceWith(toPlacedBlock({ document, context: block.context }))
+    }
+    if (isTextFormat(format)) {
+      this.#noteText(block, text)
+      return block.replaceWith(toBlock(block, { kind: 'text', text: bytes.toString() }))
+    }
+    if (isTooLarge(text)) return this.#refuse(block, 'document-size', TOO_LARGE)
+    this.#noteText(block, text)
+    block.replaceWith(toPlacedBlock({ note: noteOf(name, format) }))
+  }
+
+  /**
+   * Notes that a PDF goes as text. False if it is one too many and has none: then a note stands in its place, since the
+   * user need not send fewer.
+   */
+  placeText(block: AttachmentBlock, base64: string, content: AttachmentContent): boolean {
+    if (!block.isSurplus) return true
+    if (content.kind !== 'failed') {
+      this.#noteText(block, base64)
+      return true
+    }
+    if (isTooLarge(base64)) return true
+    this.place(block, { kind: 'document', format: 'pdf', base64 })
+    return false
+  }
+
+  #noteText({ pointer }: AttachmentBlock, base64: string): void {
+    this.#repairs.note(isTooLarge(base64) ? 'document-large' : 'document-as-text', pointer)
+  }
+
+  /** What a tool has said must not end its conversation. */
+  #refuse(block: AttachmentBlock, rule: RuleId, problem: string): void {
+    const { pointer, isUsers, title } = block
+    if (isUsers) {
+      const message = `${pointer}: ${problem}`
+      throw new GatewayError('GW_BODY_INVALID', undefined, { message, param: pointer, rule })
+    }
+    this.#repairs.note('document-omitted', pointer)
+    block.replaceWith(
+      toBlock({ title, context: '' }, { kind: 'failed', reason: `the document ${problem}` })
+    )
+  }
+}
+
+const TOO_LARGE = `is too large: at most ${(UpstreamLimits.documentChars * 3) / 4} bytes are taken; send its text`
+
+function problemOf(
+  base64: string,
+  bytes: Buffer,
+  format: CarriedDocument['format']
+): readonly [RuleId, string] | null {
+  if (base64 === '') return ['document-bytes', 'is empty']
+  if (!isBase64(base64)) return ['document-bytes', 'is not base64']
+  if (isOfFormat(bytes, format)) return null
+  return ['document-format', `is called ${format}, and its bytes are none`]
+}
+
+/** What the model reads of a document that is left out. */
+function noteOf(name: string, format: string): string {
+  return `[Document "${name}" (${format}) was attached here.]`
+}

@@ -1,0 +1,137 @@
+import { isUtf8 } from 'node:buffer'
+import type { DocumentFormat } from '../wire/payload.ts'
+import { UpstreamLimits } from '../rules/rules.ts'
+
+/** What a format is called in file names and in media types, and how its files begin (kiro-protocol §4.15). */
+interface Kind {
+  readonly format: DocumentFormat
+  readonly extensions: readonly string[]
+  readonly mediaTypes: readonly string[]
+  /** Bytes of a text begin with nothing in particular. */
+  readonly magic?: string
+}
+
+const ZIP = 'PK\x03\x04'
+const OLE = '\xd0\xcf\x11\xe0'
+const OPEN_XML = 'application/vnd.openxmlformats-officedocument.'
+
+const KINDS: readonly Kind[] = [
+  kind('pdf', ['application/pdf'], { magic: '%PDF-' }),
+  kind('docx', [`${OPEN_XML}wordprocessingml.document`], { magic: ZIP }),
+  kind('xlsx', [`${OPEN_XML}spreadsheetml.sheet`], { magic: ZIP }),
+  kind('doc', ['application/msword'], { magic: OLE }),
+  kind('xls', ['application/vnd.ms-excel'], { magic: OLE }),
+  kind('csv', ['text/csv', 'application/csv']),
+  kind('html', ['text/html'], { extensions: ['html', 'htm'] }),
+  kind('md', ['text/markdown', 'text/x-markdown'], { extensions: ['md', 'markdown'] }),
+  kind('txt', ['text/plain'])
+]
+
+function kind(
+  format: DocumentFormat,
+  mediaTypes: readonly string[],
+  more: { readonly magic?: string; readonly extensions?: readonly string[] } = {}
+): Kind {
+  return { format, mediaTypes, extensions: [format], ...more }
+}
+
+/** The format that a media type names, or else the extension of a file name. */
+export function formatOf(mediaType: string, name: string): DocumentFormat | null {
+  const type = mediaType.split(';')[0]?.trim().toLowerCase() ?? ''
+  const named = KINDS.find(({ mediaTypes }) => mediaTypes.includes(type))
+  // Many programs call every file so.
+  const isOpen = type === '' || type === 'application/octet-stream'
+  const extension = isOpen ? extensionOf(name) : ''
+  return (named ?? KINDS.find(({ extensions }) => extensions.includes(extension)))?.format ?? null
+}
+
+export function isDocumentFormat(value: unknown): value is DocumentFormat {
+  return KINDS.some(({ format }) => format === value)
+}
+
+export function isTextFormat(format: DocumentFormat): boolean {
+  return KINDS.find((one) => one.format === format)?.magic === undefined
+}
+
+/** Whether bytes are what their format says, by their beginning; text is UTF-8 without NUL. */
+export function isOfFormat(bytes: Buffer, format: DocumentFormat): boolean {
+  const { magic } = KINDS.find((one) => one.format === format) ?? {}
+  if (magic !== undefined) return bytes.toString('latin1', 0, magic.length) === magic
+  return !bytes.includes(0) && isUtf8(bytes)
+}
+
+/** Whether a document is too large to be sent as it is, however few there are. */
+export function isTooLarge(base64: string): boolean {
+  return base64.length > UpstreamLimits.documentChars
+}
+
+const ENCRYPTED = /\/Encrypt[\s\0]*(?:\d|<<)/
+
+/** Whether a PDF says that it is encrypted; that stands outside of what is packed. */
+export function isEncryptedPdf(bytes: Buffer): boolean {
+  return bytes.includes('/Encrypt') && ENCRYPTED.test(bytes.toString('latin1'))
+}
+
+const MAX_NAME_CHARS = 200
+/** Longer ones are names of nothing; what follows is not looked at. */
+const MAX_LOOKED_AT_CHARS = 1000
+
+/** The name of a document as the upstream takes it, made of a client's title or file name (kiro-protocol §4.15). */
+export function toDocumentName(title: string): string {
+  const last = title.split(/[/\\]/).at(-1)?.slice(-MAX_LOOKED_AT_CHARS) ?? ''
+  const extension = extensionOf(last)
+  const isKnown = KINDS.some(({ extensions }) => extensions.includes(extension))
+  const bare = isKnown ? last.slice(0, -extension.length - 1) : last
+  const plain = bare
+    .normalize('NFKD')
+    .replaceAll(/\p{M}/gu, '')
+    .replaceAll(/[^A-Za-z0-9 \-_()[\]]/gu, '-')
+    .replaceAll(/ +/g, ' ')
+    .trim()
+  return plain.slice(0, MAX_NAME_CHARS).trim() || 'document'
+}
+
+function extensionOf(name: string): string {
+  const dot = name.lastIndexOf('.')
+  return dot < 0 ? '' : name.slice(dot + 1).toLowerCase()
+}
+
+/** Gives every document of a request a name of its own: the second of one name is `… (2)`. */
+export class DocumentNames {
+  /** How often each name was wanted. */
+  readonly #taken = new Map<string, number>()
+
+  take(title: string): string {
+    const name = toDocumentName(title)
+    let number = (this.#taken.get(name) ?? 0) + 1
+    let own = name
+    // Clients may have numbered them alike.
+    while (number > 1 || this.#taken.has(own)) {
+      const suffix = ` (${Math.max(number, 2)})`
+      own = `${name.slice(0, MAX_NAME_CHARS - suffix.length).trim()}${suffix}`
+      if (!this.#taken.has(own)) break
+      number = Math.max(number, 2) + 1
+    }
+    this.#taken.set(name, number)
+    this.#taken.set(own, Math.max(1, this.#taken.get(own) ?? 1))
+    return own
+  }
+}
+
+/**
+ * Which documents of a request go up as they are, by the characters of their base64: the newest that are few and small
+ * enough.
+ */
+export function sentAsTheyAre(chars: readonly number[]): readonly boolean[] {
+  let [count, sum] = [0, 0]
+  return chars
+    .toReversed()
+    .map((size) => {
+      if (count >= UpstreamLimits.documents || sum + size > UpstreamLimits.documentChars)
+        return false
+      count++
+      sum += size
+      return true
+    })
+    .toReversed()
+}
