@@ -67,7 +67,8 @@ export async function check(t: Test, stand: Stand): Promise<void> {
 
   /** The last item: words and reasoning may stand before a call. */
   const callOf = async (t: Test, body: object): Promise<Json> =>
-    (await itemsOf(t, body)).at(-1) ?? {}
+    // GPT's reasoning stands behind the call.
+    (await itemsOf(t, body)).findLast(({ type }) => type !== 'reasoning') ?? {}
 
   t.test('a function of a namespace comes back with its namespace apart', async (t) => {
     const tools = [fn('exec_command', 'cmd'), AGENTS, MCP, { type: 'web_search' }]

@@ -18,7 +18,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
     ['text', await streamOf('hi'), 'end_turn'],
     ['a call', await streamOf(call, { tools }), 'tool_use'],
     ['no words', await streamOf(say('')), 'end_turn'],
-    ['an answer without closing events', await streamOf('sim:no-end'), 'end_turn'],
+    ['an answer without closing events', await streamOf('sim:no-end'), 'max_tokens'],
     ['an answer cut by max_tokens', await streamOf('hi', { max_tokens: 5 }), 'max_tokens'],
     ['an answer cut by the model', await streamOf('sim:max-tokens'), 'max_tokens'],
     ['a full window', await streamOf('sim:context-full'), 'model_context_window_exceeded'],
@@ -50,10 +50,14 @@ export async function check(t: Test, stand: Stand): Promise<void> {
   }
 
   t.test('in one piece: the same members', async (t) => {
-    for (const prompt of ['hi', call, 'sim:no-end']) {
+    for (const [prompt, stopReason] of [
+      ['hi', 'end_turn'],
+      [call, 'tool_use'],
+      ['sim:no-end', 'max_tokens']
+    ] as const) {
       const { json } = await stand.call(MESSAGES, { body: messages.ask(prompt, { tools }) })
       checkMembers(t, json, ['id', 'type', 'role', 'model', 'content', 'stop_reason', 'usage'])
-      t.equal(json['stop_reason'], prompt === call ? 'tool_use' : 'end_turn')
+      t.equal(json['stop_reason'], stopReason)
       checkUsage(t, json['usage'] as Json)
     }
   })

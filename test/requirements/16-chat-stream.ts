@@ -18,7 +18,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
     ['text', await streamOf('hi'), 'stop'],
     ['calls', await streamOf(calls, { tools }), 'tool_calls'],
     ['no words', await streamOf(say('')), 'stop'],
-    ['an answer without closing events', await streamOf('sim:no-end'), 'stop'],
+    ['an answer without closing events', await streamOf('sim:no-end'), 'length'],
     ['an answer cut by max_tokens', await streamOf('hi', { max_tokens: 5 }), 'length'],
     ['an answer cut by the model', await streamOf('sim:max-tokens'), 'length'],
     ['a full window', await streamOf('sim:context-full'), 'length'],
@@ -77,7 +77,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
     for (const [prompt, finishReason] of [
       ['hi', 'stop'],
       [calls, 'tool_calls'],
-      ['sim:no-end', 'stop']
+      ['sim:no-end', 'length']
     ] as const) {
       const { json } = await stand.call(CHAT, { body: chat.ask(prompt, { tools }) })
       t.match(json, {
