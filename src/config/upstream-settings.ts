@@ -1,6 +1,6 @@
 import { Type } from '../shared/schema-type.ts'
 import { version } from '../shared/version.ts'
-import { count, DAY, seconds, setting, text } from './setting.ts'
+import { choice, count, DAY, seconds, setting, text } from './setting.ts'
 
 const HEADER_TEXT = '^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$'
 const REGION = {
@@ -46,13 +46,13 @@ export const UpstreamSettings = {
     ),
     firstTokenTimeoutMs: seconds(
       'FIRST_TOKEN_TIMEOUT',
-      { min: 0.1, max: DAY, default: 60 },
-      'Longest wait for the first event of an answer.'
+      { min: 0.1, max: DAY, default: 120 },
+      "Longest wait for the first event of an answer, which the upstream's headers come with."
     ),
     firstTokenMaxRetries: count(
       'FIRST_TOKEN_MAX_RETRIES',
-      { min: 1, max: 10, default: 3 },
-      'Attempts in all when the first event does not come.'
+      { min: 1, max: 10, default: 1 },
+      'Attempts in all when the first event does not come: the upstream may charge for each of them.'
     ),
     readTimeoutMs: seconds(
       'STREAMING_READ_TIMEOUT',
@@ -68,6 +68,11 @@ export const UpstreamSettings = {
       'RETRY_BUDGET_PERCENT',
       { restart: true, min: 0, max: 100, default: 20 },
       'Retries allowed for every hundred requests, so that retries never make an outage worse.'
+    ),
+    requestForm: choice(
+      'KIRO_REQUEST_FORM',
+      { default: 'auto', enum: ['auto', 'path', 'target'] },
+      'How requests are written: `path` or `target`; auto begins with `path` and keeps to what the upstream takes.'
     ),
     apiUrl: url('KIRO_API_URL', 'Replaces the upstream host for generation, model list and usage.'),
     managementUrl: url(

@@ -3,7 +3,6 @@ import { reload } from '../config/load.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
 import type { ClusterStatus, FromWorker, LeaseTerms, ToWorker } from '../ipc/messages.ts'
-import { type Learnt, TokenCalibration } from '../kiro/models/tokens.ts'
 import type { Logger } from '../observe/logger.ts'
 import { Metrics } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
@@ -13,6 +12,7 @@ import { CONTROL, ControlLane } from './budget/control-lane.ts'
 import { AccountDesk } from './desks/account-desk.ts'
 import { ClusterMetrics } from './desks/cluster-metrics.ts'
 import { CredentialDesk } from './desks/credential-desk.ts'
+import { LessonsDesk } from './desks/lessons-desk.ts'
 import { ModelCatalogue } from './desks/model-catalogue.ts'
 import { UsageDesk } from './desks/usage-desk.ts'
 import { Doors } from './workers/doors.ts'
@@ -60,7 +60,7 @@ export class Primary {
   readonly #catalogue: ModelCatalogue
   readonly #usage: UsageDesk
   readonly #account: AccountDesk
-  readonly #calibration = new TokenCalibration()
+  readonly #lessons: LessonsDesk
   readonly #supervisor: Supervisor
   readonly #own = new Metrics()
   readonly #metrics: ClusterMetrics
@@ -112,6 +112,7 @@ export class Primary {
       log,
       onNews: (standing) => this.#broadcast({ type: 'account.standing', standing })
     })
+    this.#lessons = new LessonsDesk({ log, tell: (learnt) => this.#broadcast(learnt) })
     this.#watch = watchQueue(() => this.#budget.state(), log)
     this.#stalls = new StallWatch<WorkerLink>({
       timeoutMs: () => this.#config.cluster.stallTimeoutMs,
@@ -267,7 +268,8 @@ export class Primary {
         void this.#account.refused(message.refusal) // never rejects
         break
       case 'calibration.lesson':
-        this.#onLesson(message)
+      case 'form.lesson':
+        this.#lessons.onLesson(message)
         break
       case 'metrics.snapshot':
         this.#metrics.onSnapshot(link.member, message.metrics)
@@ -281,11 +283,6 @@ export class Primary {
           .then((news) => link.send({ type: 'usage.told', requestId: message.requestId, news }))
         break
     }
-  }
-
-  #onLesson({ modelId, estimated, measured }: Learnt): void {
-    const learnt = this.#calibration.learn(modelId, estimated, measured)
-    if (learnt !== null) this.#broadcast({ type: 'calibration.learnt', ...learnt })
   }
 
   async #sendMetrics(link: WorkerLink, requestId: number): Promise<void> {
@@ -311,9 +308,7 @@ export class Primary {
       memory,
       status: this.#status()
     })
-    for (const learnt of this.#calibration.learnt()) {
-      link.send({ type: 'calibration.learnt', ...learnt })
-    }
+    for (const learnt of this.#lessons.all()) link.send(learnt)
     this.#budget.record({ type: 'join', member: link.member, slot: link.id - 1 })
   }
 

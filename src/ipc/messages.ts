@@ -5,6 +5,7 @@ import type { Learnt } from '../kiro/models/tokens.ts'
 import type { AccountUsage } from '../kiro/wire/account-usage.ts'
 import type { Bar } from '../kiro/wire/fault-table.ts'
 import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
+import type { LearntForm } from '../kiro/wire/hosts.ts'
 import type { MetricsSnapshot } from '../observe/metrics.ts'
 import type { ErrorCode } from '../shared/errors.ts'
 import type { RankedHead, WaiterHead } from './service-order.ts'
@@ -40,6 +41,8 @@ export type FromWorker =
   | { readonly type: 'account.refused'; readonly refusal: AccountRefusal }
   /** The upstream has counted what was estimated; one for each model in a second. */
   | ({ readonly type: 'calibration.lesson' } & Learnt)
+  /** The upstream has taken a request in another form than that in which it was first sent. */
+  | ({ readonly type: 'form.lesson' } & LearntForm)
   | { readonly type: 'metrics.snapshot'; readonly metrics: MetricsSnapshot }
   /** A client wants the metrics of the whole cluster; answered by `metrics.text`. */
   | { readonly type: 'metrics.wanted'; readonly requestId: number }
@@ -59,6 +62,8 @@ export type ToWorker =
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
   /** What all workers together have learnt of a model's tokenizer. */
   | ({ readonly type: 'calibration.learnt' } & Learnt)
+  /** What a worker has found out about the form of requests. */
+  | ({ readonly type: 'form.learnt' } & LearntForm)
   /** The settings were read again; what can change while a worker runs, changes. */
   | { readonly type: 'config.changed'; readonly config: Config }
   /** Wants a `metrics.snapshot`. */

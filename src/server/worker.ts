@@ -116,6 +116,8 @@ export class GatewayWorker {
         return
       case 'calibration.learnt':
         return parts?.plane.calibration.onLearnt(message)
+      case 'form.learnt':
+        return parts?.plane.forms.onLearnt(message)
       case 'config.changed':
         if (parts !== null) changeConfig(parts, message.config)
         return

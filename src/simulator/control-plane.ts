@@ -90,10 +90,14 @@ export function getUsageLimits(token: string, nowMs: number): JsonAnswer {
 
 /** Web search over JSON-RPC (§9.4); `null` for one that is never answered. Wants a profile like a generation. */
 export function callMcp(body: string, credential: Credential): JsonAnswer | Refusal | null {
-  const refusal = checkProfile(credential)
-  if (refusal !== null) return refusal
   const request = parseJsonObject(body)
   if (request === null) return improper('request-shape', 'the body must be a JSON-RPC request')
+  const { profileArn = credential.profileArn } = request
+  const refusal = checkProfile({
+    ...credential,
+    profileArn: typeof profileArn === 'string' ? profileArn : undefined
+  })
+  if (refusal !== null) return refusal
   const fault = faultOfSearch(request)
   if (fault === 'stall') return null
   return fault === 'refused' ? FAULTS.overloaded : { status: 200, json: searchWeb(request) }

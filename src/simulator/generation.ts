@@ -1,3 +1,4 @@
+import type { RequestForm } from '../kiro/wire/hosts.ts'
 import { asJsonObject } from '../shared/json.ts'
 import { checkProfile, type Credential } from './control-plane.ts'
 import { simulatedModel } from './models.ts'
@@ -23,24 +24,28 @@ export interface Script {
 
 /** Decides the answer to one generation request, in the order in which the upstream would. */
 export function generate(
-  bodyText: string,
+  { body, form }: { readonly body: string; readonly form: RequestForm },
   credential: Credential,
   memory: PromptMemory
 ): Refusal | Script {
   try {
-    return decide(bodyText, credential, memory)
+    return decide({ body, form }, credential, memory)
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
     return improper('request-shape', 'the body nests too deeply')
   }
 }
 
-function decide(bodyText: string, credential: Credential, memory: PromptMemory): Refusal | Script {
-  const payload = parseJson(bodyText)
+function decide(
+  { body, form }: { readonly body: string; readonly form: RequestForm },
+  credential: Credential,
+  memory: PromptMemory
+): Refusal | Script {
+  const payload = parseJson(body)
   if (payload === undefined) return improper('request-shape', 'the body is no JSON')
-  const refusal = checkProfile(withBodyProfile(credential, payload)) ?? checkWeight(bodyText)
+  const refusal = checkProfile(withBodyProfile(credential, payload)) ?? checkWeight(body)
   if (refusal !== null) return refusal
-  const view = checkRequest(payload)
+  const view = checkRequest(payload, form)
   return 'status' in view ? view : answer(view, credential, memory)
 }
 
@@ -49,6 +54,7 @@ function answer(view: RequestView, credential: Credential, memory: PromptMemory)
   const content = promptOf(view)
   const prompt = `${content}\n${modelWords}`
   const words = findControlWords(prompt)
+  if (words.flags.has(`refuse-${view.form}`)) return FAULTS['wrong-form']
   const model = simulatedModel(modelId)
   if (model === undefined) return FAULTS['invalid-model']
   const fault = findFault(words, () => memory.note(prompt, credential.token))

@@ -3,16 +3,22 @@ import { Simulator } from './simulator.ts'
 import { CONTROL_WORDS } from './words.ts'
 
 /**
- * Runs the simulator alone: `npm run simulator -- --port 8080`. Started by `fork()`, it tells its parent
+ * Runs the simulator alone: `npm run simulator -- --port 8080`, which refuses one form of request with `--refuse-form path`. Started by `fork()`, it tells its parent
  * the port in `{type: 'simulator.ready', port}` and lives as long as the channel to it.
  */
 const { values } = parseArgs({
   options: {
     host: { type: 'string', default: '127.0.0.1' },
-    port: { type: 'string', default: '0' }
+    port: { type: 'string', default: '0' },
+    'refuse-form': { type: 'string' }
   }
 })
-const simulator = new Simulator({ host: values.host, port: Number(values.port) })
+const refusedForm = values['refuse-form']
+const simulator = new Simulator({
+  host: values.host,
+  port: Number(values.port),
+  ...((refusedForm === 'path' || refusedForm === 'target') && { refusedForm })
+})
 const { url, port } = await simulator.start()
 
 // Listened to before the parent learns that it runs: from then on a signal may come.

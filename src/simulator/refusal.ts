@@ -142,6 +142,13 @@ export const FAULTS = {
   },
   'context-overflow': badRequest('Input is too long.', 'CONTENT_LENGTH_EXCEEDS_THRESHOLD'),
   improper: badRequest(IMPROPER, null),
+  'wrong-form': badRequest(IMPROPER, 'REQUEST_BODY_INVALID'),
+  'unknown-operation': {
+    status: 404,
+    errorType: 'UnknownOperationException',
+    message: '',
+    reason: null
+  },
   'invalid-model': badRequest(
     'Invalid model. Please select a different model to continue.',
     'INVALID_MODEL_ID'

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { RequestForm } from '../kiro/wire/hosts.ts'
 import { type AnswerEncoder, wrapPayload } from './answer.ts'
 import type { ConnectionCensus } from './connection-census.ts'
 import {
@@ -28,6 +29,8 @@ export interface SharedParts {
   readonly memory: PromptMemory
   /** Milliseconds between events where the prompt does not say. */
   readonly gapMs: number
+  /** The form of request that is refused, as by a host that does not take it. */
+  readonly refusedForm: RequestForm | null
   /** Milliseconds since the epoch. */
   readonly now: () => number
 }
@@ -52,13 +55,22 @@ export class SimulatedUpstream {
     }
     const target = headerOf(request, 'x-amz-target')
     const operation = findOperation(request.method ?? '', url.pathname, target)
+    const form = target?.startsWith(TARGET_SERVICE) === true ? 'target' : 'path'
     const signal = this.#track(request, response, operation ?? 'unknown')
     const body = await readWholeBody(request)
     if (body === null) response.destroy()
     else if (operation === undefined) answerJson(response, 404, { message: 'UnknownOperation' })
-    else if (operation === 'generateAssistantResponse') {
-      await this.#serveGeneration(request, response, { body, signal })
-    } else await sendAnswer(response, this.#answer(operation, { url, body, request }), signal)
+    else if (this.#isRefused(operation, form)) {
+      const isGeneration = operation === 'generateAssistantResponse'
+      sendRefusal(response, FAULTS[isGeneration ? 'wrong-form' : 'unknown-operation'])
+    } else if (operation === 'generateAssistantResponse') {
+      await this.#serveGeneration(request, response, { body, form, signal })
+    } else await sendAnswer(response, this.#answer(operation, { url, body, form, request }), signal)
+  }
+
+  #isRefused(operation: Operation, form: RequestForm): boolean {
+    const hasForms = operation === 'generateAssistantResponse' || operation === 'mcp'
+    return hasForms && form === this.#shared.refusedForm
   }
 
   /** Counts the request until its response is closed; the signal fires then. */
@@ -85,12 +97,16 @@ export class SimulatedUpstream {
   async #serveGeneration(
     request: IncomingMessage,
     response: ServerResponse,
-    received: { readonly body: string; readonly signal: AbortSignal }
+    received: { readonly body: string; readonly form: RequestForm; readonly signal: AbortSignal }
   ): Promise<void> {
     const credential = credentialOf(request)
     const refusal = this.#refuseToken(credential)
     if (refusal !== null) return sendRefusal(response, refusal)
-    const answer = generate(received.body, credential, this.#shared.memory)
+    const { 'content-type': contentType } = request.headers
+    if (received.form === 'target' && contentType !== TARGET_CONTENT_TYPE) {
+      return sendRefusal(response, FAULTS['wrong-form'])
+    }
+    const answer = generate(received, credential, this.#shared.memory)
     if ('status' in answer) return sendRefusal(response, answer)
     const performance = toPerformance(answer, this.#shared.gapMs)
     startStream(response, answer.words.flags.has('close-after') ? 'close' : 'keep-alive')
@@ -103,10 +119,15 @@ export class SimulatedUpstream {
 
   #answer(
     operation: Exclude<Operation, 'generateAssistantResponse'>,
-    asked: { readonly url: URL; readonly body: string; readonly request: IncomingMessage }
+    asked: {
+      readonly url: URL
+      readonly body: string
+      readonly form: RequestForm
+      readonly request: IncomingMessage
+    }
   ): JsonAnswer | Refusal | null {
     const { issuer, now } = this.#shared
-    const { body, url } = asked
+    const { body, url, form } = asked
     if (operation === 'refreshToken') return this.#countRefresh(refreshDesktop(body, issuer))
     if (operation === 'createToken') return this.#countRefresh(createToken(body, issuer))
     const credential = credentialOf(asked.request)
@@ -121,7 +142,10 @@ export class SimulatedUpstream {
       case 'getUsageLimits':
         return getUsageLimits(credential.token, now())
       case 'mcp':
-        return callMcp(body, credential)
+        return callMcp(
+          body,
+          form === 'path' ? credential : { ...credential, profileArn: undefined }
+        )
     }
   }
 
@@ -266,8 +290,13 @@ const BY_TARGET: Readonly<Record<string, Operation>> = {
   GenerateAssistantResponse: 'generateAssistantResponse',
   ListAvailableModels: 'listAvailableModels',
   ListAvailableProfiles: 'listAvailableProfiles',
-  GetUsageLimits: 'getUsageLimits'
+  GetUsageLimits: 'getUsageLimits',
+  InvokeMCP: 'mcp'
 }
+
+/** Of the target form: the one before it took the path form's body, wherever it was sent. */
+const TARGET_SERVICE = 'KiroRuntimeService.'
+const TARGET_CONTENT_TYPE = 'application/x-amz-json-1.0'
 
 /** Finds the operation as kiro-protocol §1.3 addresses it: by path, or by target on `POST /`. */
 function findOperation(

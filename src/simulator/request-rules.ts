@@ -1,7 +1,8 @@
 import { isHeavier, type RuleId, UpstreamLimits } from '../kiro/rules/rules.ts'
+import type { RequestForm } from '../kiro/wire/hosts.ts'
 import { asJsonObject, type JsonObject } from '../shared/json.ts'
 import { simulatedModel } from './models.ts'
-import { FAULTS, improper, type Refusal } from './refusal.ts'
+import { FAULTS, improper, invalidBody, type Refusal } from './refusal.ts'
 import { type RequestView, viewRequest } from './request-view.ts'
 import { checkReasoning } from './signatures.ts'
 import { checkTools } from './tool-rules.ts'
@@ -26,10 +27,14 @@ const ROOT_MEMBERS: readonly string[] = [
 ]
 const TRIGGERS: readonly unknown[] = ['MANUAL', 'DIAGNOSTIC', 'INLINE_CHAT']
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
+/** Of the target form: a session's id is marked, a sub-agent's is not. */
+const SESSION_ID = /^sess_[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
+const AGENT_MODES: readonly unknown[] = ['vibe', 'spec', 'general-task-execution']
 
 /** In the order in which they are tried; the first refusal is the answer. */
 const RULES: readonly ((view: RequestView) => Refusal | null)[] = [
   checkRoot,
+  checkForm,
   checkState,
   checkModel,
   checkOrder,
@@ -50,8 +55,8 @@ const RULES: readonly ((view: RequestView) => Refusal | null)[] = [
  * What the upstream refuses in a generation request (kiro-protocol §4.13), or the request it accepts.
  * Where reports differ the strictest one counts, except that the credential is checked elsewhere.
  */
-export function checkRequest(payload: unknown): RequestView | Refusal {
-  const view = viewRequest(payload)
+export function checkRequest(payload: unknown, form: RequestForm = 'path'): RequestView | Refusal {
+  const view = viewRequest(payload, form)
   if ('status' in view) return view
   for (const rule of RULES) {
     const refusal = rule(view)
@@ -67,12 +72,43 @@ function checkRoot(view: RequestView): Refusal | null {
     : improper('root-members', `the root member ${foreign} does not exist`)
 }
 
+/** What each form of request has and the other must not have (kiro-protocol §4.16). */
+function checkForm({ form, root, state }: RequestView): Refusal | null {
+  const { conversationId, rootConversationId, agentContinuationId, agentTaskType } = state
+  const { agentMode } = root
+  const own = { agentMode, rootConversationId, agentContinuationId, agentTaskType }
+  if (form === 'path') {
+    const [foreign] = Object.entries(own).find(([, value]) => value !== undefined) ?? []
+    return foreign === undefined ? null : wrongForm(`the path form has no ${foreign}`)
+  }
+  if (!AGENT_MODES.includes(agentMode)) return wrongForm('agentMode is missing or unknown')
+  if (!isText(rootConversationId, SESSION_ID)) {
+    return wrongForm('rootConversationId must be the id of a session')
+  }
+  if (!isText(agentContinuationId, UUID)) return wrongForm('agentContinuationId must be a UUID')
+  if (agentTaskType !== 'vibe') return wrongForm('agentTaskType must be vibe')
+  const isSession = isText(conversationId, SESSION_ID)
+  if (isSession && conversationId !== rootConversationId) {
+    return wrongForm('a session must be its own root')
+  }
+  return null
+}
+
+function wrongForm(violation: string): Refusal {
+  return invalidBody('root-members', violation)
+}
+
+function isText(value: unknown, pattern: RegExp): boolean {
+  return typeof value === 'string' && pattern.test(value)
+}
+
 function checkState(view: RequestView): Refusal | null {
   const { conversationId, chatTriggerType } = view.state
   if (!TRIGGERS.includes(chatTriggerType))
     return improper('trigger-type', 'chatTriggerType must be MANUAL')
   if (conversationId === undefined) return null
-  if (typeof conversationId === 'string' && UUID.test(conversationId)) return null
+  if (isText(conversationId, UUID)) return null
+  if (view.form === 'target' && isText(conversationId, SESSION_ID)) return null
   const violation = 'conversationId must be a UUID'
   return improper(
     'conversation-id',

@@ -1,4 +1,5 @@
 import type { RuleId } from '../kiro/rules/rules.ts'
+import type { RequestForm } from '../kiro/wire/hosts.ts'
 import { asJsonObject, type JsonObject } from '../shared/json.ts'
 import { improper, type Refusal } from './refusal.ts'
 
@@ -25,6 +26,7 @@ export type ConversationTurn = UserTurn | AssistantTurn
 
 /** A generation request whose outer shape is right; members inside the lists are not checked yet. */
 export interface RequestView {
+  readonly form: RequestForm
   readonly root: JsonObject
   readonly state: JsonObject
   readonly history: readonly ConversationTurn[]
@@ -43,16 +45,16 @@ class ShapeError extends Error {
 }
 
 /** Reads the shape of kiro-protocol §4.1-§4.2 and §4.7; a wrong one is refused. */
-export function viewRequest(payload: unknown): RequestView | Refusal {
+export function viewRequest(payload: unknown, form: RequestForm): RequestView | Refusal {
   try {
-    return toView(payload)
+    return toView(payload, form)
   } catch (error) {
     if (error instanceof ShapeError) return improper(error.rule, error.message)
     throw error
   }
 }
 
-function toView(payload: unknown): RequestView {
+function toView(payload: unknown, form: RequestForm): RequestView {
   const root = object(payload, 'the body')
   const state = object(root['conversationState'], 'conversationState')
   const entry = object(state['currentMessage'], 'currentMessage')
@@ -60,7 +62,7 @@ function toView(payload: unknown): RequestView {
   const modelId = current.message['modelId'] ?? 'auto'
   if (typeof modelId !== 'string') throw new ShapeError('request-shape', 'modelId must be a string')
   const history = list(state, 'history').map(toTurn)
-  return { root, state, history, current, modelId }
+  return { form, root, state, history, current, modelId }
 }
 
 function toTurn(value: unknown, index: number): ConversationTurn {

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { RequestForm } from '../kiro/wire/hosts.ts'
 import { AnswerEncoder } from './answer.ts'
 import { ConnectionCensus, type SimulatorStats } from './connection-census.ts'
 import { TokenIssuer } from './control-plane.ts'
@@ -12,6 +13,8 @@ export interface SimulatorOptions {
   readonly port?: number
   /** Milliseconds between events where the prompt does not say. */
   readonly gapMs?: number
+  /** A form of request to refuse. */
+  readonly refusedForm?: RequestForm
   /** How long an idle connection is kept before the simulator closes it. */
   readonly keepAliveTimeoutMs?: number
   /** Seconds after which an access token that it issued is refused. */
@@ -45,6 +48,7 @@ export class Simulator {
       issuer: new TokenIssuer(options.tokenLifetimeS ?? DEFAULT_TOKEN_LIFETIME_S, now),
       memory: new PromptMemory(),
       gapMs: options.gapMs ?? DEFAULT_GAP_MS,
+      refusedForm: options.refusedForm ?? null,
       now
     })
     this.#server = createServer((request: IncomingMessage, response: ServerResponse) => {

@@ -27,7 +27,9 @@ export function checkContent(view: RequestView): Refusal | null {
   if (current.content.trim() === '' && current.toolResults.length === 0) {
     return invalidBody('turn-text', 'the current message is blank')
   }
-  const index = view.history.findIndex((turn) => turn.content === '')
+  const index = view.history.findIndex(
+    (turn) => turn.content === '' && !(view.form === 'target' && hasTools(turn))
+  )
   if (index !== -1) {
     return improper('turn-text', `history[${index}] has empty content, a space is the least`)
   }
@@ -36,6 +38,11 @@ export function checkContent(view: RequestView): Refusal | null {
   )
   if (!isLong) return null
   return improper('turn-length', `a user message is longer than ${messageChars} characters`)
+}
+
+/** Calls or results, beside which there need not be words in the target form. */
+function hasTools(turn: ConversationTurn): boolean {
+  return (turn.role === 'user' ? turn.toolResults : turn.toolUses).length > 0
 }
 
 /** Origins and cache points of every message (§4.2, §9.7). */

@@ -52,6 +52,8 @@ export const CONTROL_WORDS = {
   unavailable: flag('503.'),
   'context-overflow': flag('400, the input is too long.'),
   improper: flag('400 `Improperly formed request.`'),
+  'refuse-path': flag('400 `REQUEST_BODY_INVALID` for a request in the path form.'),
+  'refuse-target': flag('400 `REQUEST_BODY_INVALID` for a request in the target form.'),
   'invalid-model': flag('400 `INVALID_MODEL_ID`.'),
   html: flag('403 with an HTML page, as from a CDN.'),
   'throttled-frame': flag('200, and a ThrottlingException as the first frame.'),

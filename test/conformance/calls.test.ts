@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { toSnapshot } from '../../src/credentials/sign-in.ts'
 import {
-  generationHeaders,
   oidcTokenUrl,
   profileArnFor,
-  SharedProfileArn
+  SharedProfileArn,
+  runtimeHeaders
 } from '../../src/kiro/wire/hosts.ts'
 import { Simulator } from '../../src/simulator/simulator.ts'
 import { startChat } from '../helper/chat-client.ts'
@@ -59,13 +59,15 @@ t.test('C12. the region of the sign-in is not that of the API', async (t) => {
 
 t.test('C13. an API key says so and has no profile; Builder ID has one by host', async (t) => {
   const options = {
+    operation: 'generate' as const,
+    form: 'path' as const,
     userAgent: 'ua',
     invocationId: 'i',
     attempt: 1,
     maxAttempts: 3,
     profileArn: null
   }
-  const headers = generationHeaders({ token: 'ksk_x', tokenType: 'API_KEY' }, options)
+  const headers = runtimeHeaders({ token: 'ksk_x', tokenType: 'API_KEY' }, options)
   t.equal(headers['tokentype'], 'API_KEY')
   t.notOk('x-amzn-kiro-profile-arn' in headers)
   const key = credentialSnapshot({ authType: 'api-key', profileArn: 'arn:x' })

@@ -50,9 +50,11 @@ export function replyPlan(changes: Partial<PlanChanges> = {}): ReplyPlan<Wishes>
       own
     },
     upstreamModel: 'claude-haiku-4.5',
+    ids: { conversation: 'c', root: 'c', turn: 't' },
     toolNames: {},
     reasoning: 'none',
     inputTokens: 900,
+    isSlow: false,
     contextWindow: 200_000,
     textCallForms: {},
     rounds: null,

@@ -1,3 +1,4 @@
+import type { ConversationIds } from '../../kiro/conversation/ids.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { Conversation, ToolChoice } from '../../kiro/wire/message.ts'
 import type { Replay } from '../../kiro/conversation/signed-reasoning.ts'
@@ -40,6 +41,8 @@ export interface ReplyPlan<Own = unknown> {
   readonly asked: AskedAnswer<Own>
   /** As sent upstream. */
   readonly upstreamModel: string
+  /** What the conversation goes by upstream, in either form of request. */
+  readonly ids: ConversationIds
   /** Upstream tool name → the client's, only where they differ. */
   readonly toolNames: Readonly<Record<string, string>>
   /** Where reasoning comes from: nowhere, events of its own, or tags in the text. */
@@ -50,6 +53,8 @@ export interface ReplyPlan<Own = unknown> {
   readonly textCallForms: Readonly<Record<string, TextCallForm>>
   /** Local estimate of the request's tokens, used until the upstream says better. */
   readonly inputTokens: number
+  /** The answer may take much longer to begin than others: it is a large request, or one that asks for much thought. */
+  readonly isSlow: boolean
   /** The model's input window in tokens, to turn the upstream's percentage into tokens. */
   readonly contextWindow: number
   /** What may make the gateway ask more than once; `null` where the first answer is the answer. */

@@ -9,7 +9,9 @@ import {
 } from '../../kiro/conversation/reasoning.ts'
 import { AUTO_MODEL, type ModelFacts, resolveModel } from '../../kiro/models/models.ts'
 import { type Borderline, borderlineSize, type Repairs } from '../../kiro/rules/repairs.ts'
+import type { RequestForm } from '../../kiro/wire/hosts.ts'
 import type { Conversation, Source } from '../../kiro/wire/message.ts'
+import type { UpstreamPayload } from '../../kiro/wire/payload.ts'
 import { type JsonFormat, readJsonForm } from '../plan/json-answer.ts'
 import { invalidPart, refuseLong } from '../plan/json-body.ts'
 import {
@@ -27,7 +29,7 @@ import { encodeWithin, type RoomNeeded } from './payload-bytes.ts'
 /** What a client's request became: the body to send and what to remember for the answer. */
 export interface ConvertedRequest {
   readonly type: 'converted'
-  /** JSON that begins with `{"conversationState"`. */
+  /** JSON that begins with `{"conversationState"`, or in the target form with `{"agentMode"`. */
   readonly payload: Uint8Array<ArrayBuffer>
   readonly plan: ReplyPlan
   /** What `plan.borderline` means, with figures. */
@@ -103,6 +105,9 @@ export function toUpstream(
     toolDescriptionMaxLength: options.toolDescriptionMaxLength,
     maxTools: options.toolMaxCount,
     sessionKey: request.sessionKey,
+    agentKey: request.agentKey,
+    owner: options.owner,
+    form: options.form,
     repairs
   })
   const encoded = encodeWithin(built.payload, repairs, {
@@ -126,6 +131,7 @@ export function toUpstream(
       own: request.own(offered)
     },
     upstreamModel: model.id,
+    ids: built.ids,
     toolNames: built.toolNames,
     reasoning: reasoning.source,
     ...(maxTokens !== undefined &&
@@ -134,6 +140,7 @@ export function toUpstream(
       }),
     textCallForms: textCallFormsOf(built.payload),
     inputTokens: tokens,
+    isSlow: isSlow(tokens, built.payload.additionalModelRequestFields),
     rounds: planRounds({ jsonForm: jsonForm ?? null, webSearch }, conversation.toolChoice, offered),
     contextWindow,
     ...(built.replay !== undefined && { replay: built.replay }),
@@ -146,6 +153,15 @@ export function toUpstream(
     plan: { ...plan, keptBytes: keptBytesOf(plan) },
     borderline
   }
+}
+
+/** From here on the upstream takes minutes to begin. */
+const SLOW_TOKENS = 200_000
+const SLOW_EFFORT = /"effort":"(?:xhigh|max)"/
+
+/** Whether the answer may take much longer to begin than others (kiro-protocol §8.4). */
+function isSlow(tokens: number, fields: UpstreamPayload['additionalModelRequestFields']): boolean {
+  return tokens > SLOW_TOKENS || SLOW_EFFORT.test(JSON.stringify(fields ?? {}))
 }
 
 /** Far above any real name; names are repeated in every turn and with every call. */
@@ -182,6 +198,10 @@ export interface RequestOptions {
   /** Web searches are made for the model; otherwise the vendor's tool for it is left out. */
   readonly servesWebSearch: boolean
   readonly fakeReasoning: ReasoningOptions['tags']
+  /** How the upstream takes requests now; `path` unless given. */
+  readonly form?: RequestForm
+  /** The client's key by its short name. */
+  readonly owner?: string
   /** Heap that there is for the conversion, where it is bounded. */
   readonly heapBytes?: number
   /**

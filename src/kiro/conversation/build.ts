@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import {
   type Borderline,
   borderlineTools,
@@ -7,13 +6,22 @@ import {
   type Repairs
 } from '../rules/repairs.ts'
 import { UpstreamLimits } from '../rules/rules.ts'
-import { type Conversation, isBlank, joinText, type Message, textMessage } from '../wire/message.ts'
+import type { RequestForm } from '../wire/hosts.ts'
+import { isBlank, joinText, type Message, textMessage } from '../wire/message.ts'
 import type {
   HistoryEntry,
   UpstreamPayload,
   UpstreamTool,
   UserInputMessage
 } from '../wire/payload.ts'
+import {
+  BLANK,
+  CONTINUE,
+  type ConversationIds,
+  conversationIdsOf,
+  type IdSource,
+  inForm
+} from './ids.ts'
 import type { ReasoningPlan } from './reasoning.ts'
 import { chooseReplay, type Replay, replayOf } from './signed-reasoning.ts'
 import {
@@ -23,25 +31,23 @@ import {
   pairToolTurns,
   toolTurnsToText
 } from './tool-turns.ts'
-import { type OfferedTools, offerTools, uuidOf } from './tools.ts'
+import { type OfferedTools, offerTools } from './tools.ts'
 
-export interface PayloadOptions {
-  readonly conversation: Conversation
-  /** As the upstream spells it. */
-  readonly modelId: string
+export interface PayloadOptions extends IdSource {
+  /** How the body is written; `path` unless given. */
+  readonly form?: RequestForm | undefined
   readonly takesImages: boolean
   readonly reasoning: ReasoningPlan
   /** The model takes its own reasoning back. */
   readonly canReplay?: boolean
   readonly toolDescriptionMaxLength: number
   readonly maxTools: number
-  /** Identifies the client's session; without it the first user text does. */
-  readonly sessionKey: string | undefined
   readonly repairs: Repairs
 }
 
 export interface BuiltPayload {
   readonly payload: UpstreamPayload
+  readonly ids: ConversationIds
   /** Upstream tool name → client's, only where they differ. */
   readonly toolNames: Readonly<Record<string, string>>
   /** What the upstream takes, as far as is known, and may refuse all the same. */
@@ -53,16 +59,8 @@ export interface BuiltPayload {
 /** What comes first where the assistant speaks first. */
 const FIRST_TURN: Message = textMessage('user', '')
 
-/** What the user says where a client left the user's last turn empty. */
-export const CONTINUE = 'Continue.'
-/**
- * A history turn without text and results; words there would be taken for content and echoed (kiro-protocol §4.9).
- */
-export const BLANK = ' '
 /** Placeholders of other gateways that models have learned to repeat. */
 const ECHOED = new Set(['(empty)', '(empty placeholder)'])
-/** Characters of the first user text that tell sessions apart. */
-const SESSION_TEXT_CHARS = 8192
 
 /**
  * Makes the upstream's body of any conversation, repairing what the upstream would refuse: the pipeline of
@@ -95,9 +93,10 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
     options.modelId,
     offered.tools
   )
+  const ids = conversationIdsOf(options)
   const payload: UpstreamPayload = {
     conversationState: {
-      conversationId: conversationIdOf(options),
+      conversationId: ids.conversation,
       chatTriggerType: 'MANUAL',
       ...(history.length > 0 && { history: history.map((turn) => toEntry(turn, options.modelId)) }),
       currentMessage: { userInputMessage }
@@ -108,7 +107,13 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
     ...borderlineTurns([...history, { ...current, text: content }]),
     ...borderlineTools(offered)
   ]
-  return { payload, toolNames: offered.clientNames, borderline, replay: replayOf(payload) }
+  return {
+    payload: inForm(payload, options.form ?? 'path', ids),
+    ids,
+    toolNames: offered.clientNames,
+    borderline,
+    replay: replayOf(payload)
+  }
 }
 
 /** Steps 3 to 11: ids, tool turns, alternation, pairs. */
@@ -247,14 +252,6 @@ export function toUserInput(
 
 function documentsOf(documents: Message['documents'] = []) {
   return documents.length > 0 && { documents }
-}
-
-/** One id for all requests of a session, so that the upstream's cache finds its prefix (§9.7). */
-function conversationIdOf({ sessionKey, conversation }: PayloadOptions): string {
-  if (sessionKey !== undefined) return uuidOf(`session ${sessionKey}`)
-  const first = conversation.messages.find(({ role, text }) => role === 'user' && !isBlank(text))
-  if (first === undefined) return randomUUID()
-  return uuidOf(`text ${first.text.slice(0, SESSION_TEXT_CHARS)}`)
 }
 
 function unreachable(): never {

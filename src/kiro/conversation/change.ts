@@ -12,7 +12,8 @@ import type {
   UpstreamTool,
   UserInputMessage
 } from '../wire/payload.ts'
-import { BLANK, CONTINUE, toEntry, toUserInput } from './build.ts'
+import { toEntry, toUserInput } from './build.ts'
+import { BLANK, CONTINUE, fillerFor, formOf } from './ids.ts'
 import { withoutReasoning } from './signed-reasoning.ts'
 import { assignToolIds, nameToolCalls, pairToolTurns } from './tool-turns.ts'
 
@@ -30,19 +31,21 @@ export interface FollowUp {
  * calls of tools that are not on offer become words, ids get a form that the upstream takes.
  */
 export function addFollowUp(payload: UpstreamPayload, followUp: FollowUp): UpstreamPayload {
-  const { conversationState: state } = payload
-  const { userInputMessage: last } = state.currentMessage
+  const { history = [], currentMessage, ...ids } = payload.conversationState
+  const { userInputMessage: last } = currentMessage
+  const form = formOf(payload)
   const tools = last.userInputMessageContext?.tools ?? []
   const [answer, reply] = toTurns(followUp, tools)
-  const text = isBlank(reply.text) ? CONTINUE : reply.text
+  const filler = reply.toolResults.length > 0 ? fillerFor(form, 'results') : CONTINUE
+  const text = isBlank(reply.text) ? filler : reply.text
   const userInputMessage = toUserInput({ ...reply, text }, last.modelId, tools)
-  const said = toEntry({ ...answer, text: answer.text || BLANK }, last.modelId)
+  const silence = answer.toolCalls.length > 0 ? fillerFor(form, 'calls') : BLANK
+  const said = toEntry({ ...answer, text: answer.text || silence }, last.modelId)
   return {
     ...payload,
     conversationState: {
-      conversationId: state.conversationId,
-      chatTriggerType: state.chatTriggerType,
-      history: [...(state.history ?? []), { userInputMessage: withoutTools(last) }, said],
+      ...ids,
+      history: [...history, { userInputMessage: withoutTools(last) }, said],
       currentMessage: { userInputMessage }
     }
   }

@@ -203,11 +203,11 @@ export function makeToolId(index: number): string {
   return `toolu_${sha256(`call ${index}`).slice(0, 24)}`
 }
 
-/** A UUID that is always the same for the same text: shaped like version 5 (RFC 9562), made of its SHA-256. */
+/** A UUID that is always the same for the same text: version 8 (RFC 9562), made of its SHA-256. */
 export function uuidOf(text: string): string {
   const hex = sha256(text)
   const variant = ((Number.parseInt(hex.charAt(16), 16) & 0x3) | 0x8).toString(16)
-  return hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, `$1-$2-5$3-${variant}$4-$5`)
+  return hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, `$1-$2-8$3-${variant}$4-$5`)
 }
 
 function cleanName(name: string): string {

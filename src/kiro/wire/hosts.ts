@@ -43,13 +43,24 @@ export function hostsFor(
   ]
 }
 
-export function generateUrl(host: UpstreamHost): string {
-  return `${host.url}/generateAssistantResponse`
-}
+/** The two ways to write a request to the host that generates (kiro-protocol §1.5). */
+export type RequestForm = 'path' | 'target'
 
-/** Where the upstream's own tools are called (kiro-protocol §9.4). */
-export function mcpUrl(host: UpstreamHost): string {
-  return `${host.url}/mcp`
+/** `mcp`: the upstream's own tools (kiro-protocol §9.4). */
+export type RuntimeOperation = 'generate' | 'mcp'
+
+const OPERATIONS = {
+  generate: { path: '/generateAssistantResponse', target: 'GenerateAssistantResponse' },
+  mcp: { path: '/mcp', target: 'InvokeMCP' }
+} as const satisfies Record<RuntimeOperation, Record<RequestForm, string>>
+
+/** Where an operation is called: the target form names it in a header. */
+export function runtimeUrl(
+  host: UpstreamHost,
+  operation: RuntimeOperation,
+  form: RequestForm
+): string {
+  return `${host.url}${form === 'path' ? OPERATIONS[operation].path : '/'}`
 }
 
 /** Base URL for model list, profiles and usage. */
@@ -142,26 +153,43 @@ function isSharedArn(arn: string): boolean {
   return arn === SharedProfileArn.social || arn === SharedProfileArn.builderId
 }
 
-/** Headers of one generation call (kiro-protocol §2). */
-export function generationHeaders(
+export interface RuntimeCall {
+  readonly operation: RuntimeOperation
+  readonly form: RequestForm
+  /** How the gateway names itself. */
+  readonly userAgent: string
+  /** A UUID, the same for all attempts of one request. */
+  readonly invocationId: string
+  /** From 1. */
+  readonly attempt: number
+  readonly maxAttempts: number
+  /** What `profileArnFor` said for this host; it also goes into the body. */
+  readonly profileArn: string | null
+}
+
+/** Headers of one call to the host that generates (kiro-protocol §2). */
+export function runtimeHeaders(
   snapshot: Pick<CredentialSnapshot, 'token' | 'tokenType'>,
-  call: {
-    /** How the gateway names itself. */
-    readonly userAgent: string
-    /** A UUID, the same for all attempts of one request. */
-    readonly invocationId: string
-    /** From 1. */
-    readonly attempt: number
-    readonly maxAttempts: number
-    /** What `profileArnFor` said for this host; it also goes into the body. */
-    readonly profileArn: string | null
-  }
+  call: RuntimeCall
 ): Record<string, string> {
-  const { invocationId, attempt, maxAttempts, profileArn } = call
+  const { operation, invocationId, attempt, maxAttempts, profileArn } = call
+  if (call.form === 'target') {
+    return {
+      ...identityHeaders(snapshot, call.userAgent),
+      'content-type': 'application/x-amz-json-1.0',
+      'x-amz-target': `KiroRuntimeService.${OPERATIONS[operation].target}`,
+      'amz-sdk-invocation-id': invocationId,
+      'amz-sdk-request': `attempt=${attempt}; max=${maxAttempts}`,
+      ...(operation === 'generate' && {
+        'x-amzn-kiro-client-attribution': 'unrecognized', // never the name of a product that is not ours
+        'x-kiro-attempt': `${attempt};max=${maxAttempts}`
+      })
+    }
+  }
   return {
     ...bearerHeaders(snapshot, call.userAgent),
     'content-type': 'application/json',
-    accept: 'application/vnd.amazon.eventstream',
+    accept: operation === 'mcp' ? 'application/json' : 'application/vnd.amazon.eventstream',
     'x-amzn-kiro-agent-mode': 'vibe',
     'amz-sdk-invocation-id': invocationId,
     'amz-sdk-request': `attempt=${attempt}; max=${maxAttempts}`,
@@ -177,10 +205,114 @@ export function bearerHeaders(
   snapshot: Pick<CredentialSnapshot, 'token' | 'tokenType'>,
   userAgent: string
 ): Record<string, string> {
+  return { ...identityHeaders(snapshot, userAgent), 'x-amz-user-agent': userAgent }
+}
+
+function identityHeaders(
+  snapshot: Pick<CredentialSnapshot, 'token' | 'tokenType'>,
+  userAgent: string
+): Record<string, string> {
   return {
     authorization: `Bearer ${snapshot.token}`,
     ...(snapshot.tokenType === 'none' ? {} : { tokentype: snapshot.tokenType }),
-    'user-agent': userAgent,
-    'x-amz-user-agent': userAgent
+    'user-agent': userAgent
+  }
+}
+
+/** With whom a form of request has been tried: hosts and kinds of account may differ in what they take. */
+export interface FormParty {
+  readonly host: UpstreamHost
+  readonly authType: CredentialSnapshot['authType']
+}
+
+/** Which form of request a host takes from a kind of account. */
+export interface LearntForm {
+  /** The host's base URL. */
+  readonly host: string
+  readonly authType: CredentialSnapshot['authType']
+  readonly form: RequestForm
+}
+
+/** What a refusal says of the form. `body`: it is the form, or what was asked; `operation`: the host does not know the call. */
+export type FormSign = 'body' | 'operation'
+
+/** A process knows a few hosts, in a few regions. */
+const MAX_PARTIES = 64
+/** So many refusals in a row without an answer between them: the upstream may have changed. */
+const MAX_REFUSALS = 3
+
+interface Experience {
+  /** To begin with. */
+  form: RequestForm
+  /** Has been answered. */
+  readonly proven: Set<RequestForm>
+  /** Since the last answer. */
+  refusals: number
+}
+
+/**
+ * Which of the two forms of request the upstream takes (kiro-protocol §1.5). Kept by each process, never on disk: what one
+ * worker has found out the primary tells the others.
+ */
+export class RequestForms {
+  readonly #setting: () => 'auto' | RequestForm
+  readonly #tell: (learnt: LearntForm) => void
+  /** By kind of account and host. Bounded by MAX_PARTIES. */
+  readonly #parties = new Map<string, Experience>()
+
+  /** What is found out beyond the first form is passed to `tell`. */
+  constructor(setting: () => 'auto' | RequestForm, tell: (learnt: LearntForm) => void) {
+    this.#setting = setting
+    this.#tell = tell
+  }
+
+  /** The form to begin with. */
+  first(party: FormParty): RequestForm {
+    if (party.host.kind === 'q') return 'path' // has never been seen to take the other one
+    const setting = this.#setting()
+    return setting === 'auto' ? this.#experienceOf(party).form : setting
+  }
+
+  /** Status 200: nothing that is refused later says anything of this form. Another one than the first is told to all workers. */
+  accepted(party: FormParty, form: RequestForm, isSecondTry: boolean): void {
+    const experience = this.#experienceOf(party)
+    experience.proven.add(form)
+    experience.refusals = 0
+    if (!isSecondTry || experience.form === form) return
+    experience.form = form
+    const { host, authType } = party
+    this.#tell({ host: host.url, authType, form })
+  }
+
+  /** Whether a request that was refused in this form may be sent in the other one. To be asked once for each refusal. */
+  mayBeWrong(party: FormParty, form: RequestForm, sign: FormSign): boolean {
+    if (party.host.kind === 'q' || this.#setting() !== 'auto') return false
+    if (sign === 'operation') return true
+    const experience = this.#experienceOf(party)
+    if (!experience.proven.has(form)) return true
+    experience.refusals += 1
+    if (experience.refusals >= MAX_REFUSALS) experience.proven.delete(form)
+    return false
+  }
+
+  onLearnt({ host, authType, form }: LearntForm): void {
+    const experience = this.#find(`${authType} ${host}`)
+    experience.form = form
+    experience.proven.add(form)
+    experience.refusals = 0
+  }
+
+  #experienceOf(party: FormParty): Experience {
+    return this.#find(`${party.authType} ${party.host.url}`)
+  }
+
+  #find(name: string): Experience {
+    const known = this.#parties.get(name)
+    if (known !== undefined) return known
+    const [oldest] = this.#parties.keys()
+    if (this.#parties.size >= MAX_PARTIES && oldest !== undefined) this.#parties.delete(oldest)
+    const fresh: Experience = { form: 'path', proven: new Set(), refusals: 0 }
+    this.#parties.set(name, fresh)
+    return fresh
   }
 }

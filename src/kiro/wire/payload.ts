@@ -5,9 +5,14 @@ import { isJsonObject } from '../../shared/json.ts'
  * absent, never `[]` or `{}`. `profileArn` is added where the credential is held.
  */
 export interface UpstreamPayload {
+  /** Like the other members of the target form alone (§4.16): absent in the path form. */
+  readonly agentMode?: 'vibe' | 'general-task-execution'
   readonly conversationState: {
-    /** A UUID. */
+    /** A UUID; with `sess_` before it where a session is named in the target form. */
     readonly conversationId: string
+    readonly rootConversationId?: string
+    readonly agentContinuationId?: string
+    readonly agentTaskType?: 'vibe'
     readonly chatTriggerType: 'MANUAL'
     /** Alternates user, assistant, …, and ends with an assistant. */
     readonly history?: readonly HistoryEntry[]
@@ -34,7 +39,7 @@ export type ReasoningContent =
   | { readonly redactedContent: string }
 
 export interface UserInputMessage {
-  /** Never blank in the current message; a single space where a history turn has no text. */
+  /** Never blank in the current message, but beside results in the target form; a single space where a history turn has no text. */
   readonly content: string
   readonly modelId: string
   readonly origin: 'AI_EDITOR'
@@ -87,7 +92,9 @@ interface UpstreamToolResult {
 
 /** Members whose text says how a request is built, and holds nothing that a user wrote. */
 const STRUCTURE = new Set(
-  'conversationId chatTriggerType modelId origin format toolUseId name status'.split(' ')
+  'conversationId rootConversationId agentContinuationId agentTaskType agentMode chatTriggerType'
+    .concat(' modelId origin format toolUseId name status')
+    .split(' ')
 )
 
 /** A longer value would be a user's text under a structural name. */

@@ -32,10 +32,11 @@ export function makeSearchId(now: number): string {
   return `web_search_tooluse_${randomText(ALPHANUMERIC, 22)}_${now}_${randomText(LOWER_ALPHANUMERIC, 8)}`
 }
 
-/** The JSON-RPC request for one search (A36). */
-export function searchBody(id: string, query: string): string {
+/** The JSON-RPC request for one search (A36). The target form has the profile beside it (A53), the path form in a header. */
+export function searchBody(id: string, query: string, profileArn: string | null): string {
   const params = { name: 'web_search', arguments: { query } }
-  return JSON.stringify({ id, jsonrpc: '2.0', method: 'tools/call', params })
+  const call = { id, jsonrpc: '2.0', method: 'tools/call', params }
+  return JSON.stringify(profileArn === null ? call : { ...call, profileArn })
 }
 
 /** Reads the answer with status 200. Never throws: what cannot be read is a search that failed. */

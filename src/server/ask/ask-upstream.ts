@@ -1,17 +1,22 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Permit } from '../../admission/lease.ts'
 import { PartReader } from '../../dialects/answer/part-reader.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { decodePayload, encodePayload } from '../../dialects/request/payload-bytes.ts'
 import { trimHistory } from '../../kiro/conversation/change.ts'
+import { inForm } from '../../kiro/conversation/ids.ts'
 import { withoutReasoning } from '../../kiro/conversation/signed-reasoning.ts'
 import { findModel } from '../../kiro/models/models.ts'
 import { Repairs } from '../../kiro/rules/repairs.ts'
+import type { UpstreamFault } from '../../kiro/wire/fault.ts'
+import type { RequestForm } from '../../kiro/wire/hosts.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { AnswerMemory } from '../../reply/answer-memory.ts'
 import type { AnswerSink } from '../../reply/sinks.ts'
+import type { GatewayError } from '../../shared/errors.ts'
 import { generationRequest, type RequestPayload } from '../../upstream/call/requests.ts'
-import { decideRetry } from '../../upstream/call/retry.ts'
+import { type ApproachFailure, decideRetry, formSignOf } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { Attempt, type AttemptOutcome } from './attempt.ts'
 import { acquirePermit, CallWay, type PermitWait } from './call-way.ts'
@@ -47,13 +52,13 @@ export async function askUpstream(
 ): Promise<AnsweredCall> {
   const { log, requestId: reqId, payload, plan, progress, sink, signal } = question
   plane.retryBudget.earn()
-  let invocationId = randomUUID()
   const way = new CallWay(plane)
   let attempt = 1
+  let sent = newCall(attempt)
   let isTrimmed = false
   if (plan.replay !== undefined && plane.refusedReasoning.has(plan.replay)) stripReasoning(payload)
   for (;;) {
-    const call = await startAttempt(plane, question, { way, attempt, invocationId })
+    const call = await startAttempt(plane, question, { way, attempt, sent })
     const outcome = await call.outcome
     if (call.isClosed) plane.closingHosts.add(way.host.url)
     if (call.ignoredEvents > 0) plane.metrics.unknownEvents.inc(call.ignoredEvents)
@@ -69,15 +74,17 @@ export async function askUpstream(
     // A heartbeat is a byte, too: the client has its status.
     if (phase === 'answering' || sink.hasBegun || signal.aborted) throw error
     const { code, detail } = error
-    if (await way.change({ error, remedy: fault?.remedy ?? null }, signal)) {
+    const { hasRenewedToken } = way.approach
+    if (await way.change(toApproachFailure(error, fault), signal)) {
       log.info({ reqId, code, detail, next: way.approach }, 'asking upstream another way')
+      if (way.approach.hasRenewedToken === hasRenewedToken) sent = newCall(attempt)
       continue
     }
     if (fault?.remedy === 'strip-reasoning' && plan.replay !== undefined && !payload.isStripped) {
       plane.refusedReasoning.add(plan.replay)
       stripReasoning(payload)
-      invocationId = randomUUID()
       attempt = 1
+      sent = newCall(attempt)
       log.info({ reqId, code, detail }, 'reasoning of earlier answers left out')
       continue
     }
@@ -85,10 +92,11 @@ export async function askUpstream(
       isTrimmed = true
       if (!trimPayload(payload, plan)) throw error
       log.warn({ reqId, detail }, 'conversation trimmed')
+      sent = newCall(attempt)
       continue
     }
     const delayMs = retryDelay(plane, question, outcome, attempt)
-    if (delayMs === null) throw error
+    if (delayMs === null) throw way.told(toApproachFailure(error, fault)).error
     plane.metrics.upstreamRetries.inc({ code })
     log.warn({ reqId, code, detail, attempt, delayMs }, 'retrying upstream')
     await delay(delayMs, undefined, { signal }).catch((reason: unknown) => {
@@ -99,33 +107,68 @@ export async function askUpstream(
   }
 }
 
+/** How much longer a slow answer may take to begin: 300 s instead of 120 (kiro-protocol §8.4). */
+const SLOW_FACTOR = 2.5
+
+/** One request in the upstream's eyes: what is changed and sent once more is another one (kiro-protocol §8.3). */
+interface SentCall {
+  readonly invocationId: string
+  /** The attempt that was its first. */
+  readonly from: number
+}
+
+function newCall(from: number): SentCall {
+  return { invocationId: randomUUID(), from }
+}
+
+function toApproachFailure(error: GatewayError, fault: UpstreamFault | null): ApproachFailure {
+  if (fault === null) return { error, remedy: null }
+  return { error, remedy: fault.remedy, formSign: formSignOf(fault) }
+}
+
 interface AttemptPlan {
   readonly way: CallWay
   readonly attempt: number
-  readonly invocationId: string
+  readonly sent: SentCall
 }
 
 /** Waits for a permit. */
 async function startAttempt(
   plane: DataPlane,
   question: UpstreamQuestion,
-  { way, attempt, invocationId }: AttemptPlan
+  plans: AttemptPlan
 ): Promise<Attempt> {
+  const permit = await acquirePermit(plane, question)
+  try {
+    return makeAttempt(plane, question, { ...plans, permit })
+  } catch (cause) {
+    permit.release() // there was no memory for the other form
+    throw cause
+  }
+}
+
+/** The form of the request is looked at with the permit in hand: it may have been learnt while others had it. */
+function makeAttempt(
+  plane: DataPlane,
+  question: UpstreamQuestion,
+  { way, attempt, sent, permit }: AttemptPlan & { readonly permit: Permit }
+): Attempt {
   const { plan, payload, room } = question
   const { upstream } = plane.config()
-  const { snapshot, host, approach } = way
+  const { snapshot, host, approach, form } = way
+  if (payload.form !== form) reformPayload(payload, plan, form)
   const request = generationRequest({
     payload: payload.bytes,
     snapshot,
     host,
     approach,
+    form,
     userAgent: upstream.userAgent,
-    invocationId,
-    attempt,
+    invocationId: sent.invocationId,
+    attempt: attempt - sent.from + 1,
     maxAttempts: upstream.maxAttempts,
     bodyTimeoutMs: upstream.readTimeoutMs
   })
-  const permit = await acquirePermit(plane, question)
   const { models } = plane.catalogue()
   const contextWindowOf = (id: string) => findModel(models, id)?.maxInputTokens
   return new Attempt({
@@ -140,8 +183,22 @@ async function startAttempt(
       // Older hosts may never close an answer (kiro-protocol §5.11).
       needsClosing: host.kind !== 'q' || plane.closingHosts.has(host.url)
     }),
-    firstTokenTimeoutMs: upstream.firstTokenTimeoutMs
+    firstTokenTimeoutMs: upstream.firstTokenTimeoutMs * (plan.isSlow ? SLOW_FACTOR : 1),
+    onAccepted: () => way.accepted()
   })
+}
+
+/**
+ * Writes a payload anew in the other form. Reads and writes the whole payload here on the event loop, as `trimPayload()`
+ * does: for the requests that were under way when another form was learnt, and for a host that takes one form only.
+ */
+export function reformPayload(
+  payload: RequestPayload,
+  { ids }: Pick<ReplyPlan, 'ids'>,
+  form: RequestForm
+): void {
+  const written = inForm(decodePayload(payload.bytes), form, ids)
+  payload.replace(encodePayload(written, new Repairs()).bytes)
 }
 
 /** Milliseconds to wait before the next attempt, or `null` if there should be none. */
@@ -153,7 +210,14 @@ function retryDelay(
 ): number | null {
   const { models, isLive } = plane.catalogue()
   const isModelListed = isLive && findModel(models, plan.upstreamModel) !== undefined
-  const limits = { ...plane.config().upstream, budget: plane.retryBudget, random: Math.random }
+  const { upstream } = plane.config()
+  const limits = {
+    ...upstream,
+    // The upstream was working, and may charge for it.
+    firstTokenMaxRetries: plan.isSlow ? 1 : upstream.firstTokenMaxRetries,
+    budget: plane.retryBudget,
+    random: Math.random
+  }
   return decideRetry(fault ?? error, { attempt, isModelListed }, limits)
 }
 

@@ -36,6 +36,8 @@ export interface AttemptOptions {
   readonly sink: AnswerSink
   readonly progress: Progress
   readonly firstTokenTimeoutMs: number
+  /** The upstream has taken the request: status 200. */
+  readonly onAccepted: () => void
   /** Ends the attempt with its reason: the client is gone, or the gateway gives up. */
   readonly signal: AbortSignal
 }
@@ -191,6 +193,7 @@ export class Attempt implements ResponseReader, AnswerSource {
     this.#phase = 'headers'
     this.#status = status
     this.#headers = headers
+    if (status === 200) this.#options.onAccepted()
   }
 
   onChunk(chunk: Buffer): void {

@@ -1,7 +1,12 @@
 import { monotonicNow, type WaitClock } from '../../admission/clock.ts'
 import type { AcquireOptions, Permit } from '../../admission/lease.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
-import { hostsFor, type UpstreamHost } from '../../kiro/wire/hosts.ts'
+import {
+  type FormParty,
+  hostsFor,
+  type RequestForm,
+  type UpstreamHost
+} from '../../kiro/wire/hosts.ts'
 import {
   type Approach,
   type ApproachFailure,
@@ -50,12 +55,16 @@ export async function acquirePermit(
 
 /** The way in which a call is made now: with which token, to which host, and how it differs from the plain one. */
 export class CallWay {
-  readonly #plane: Pick<DataPlane, 'credentials' | 'config'>
+  readonly #plane: Pick<DataPlane, 'credentials' | 'config' | 'forms'>
   #snapshot: CredentialSnapshot
   #approach = PLAIN_APPROACH
+  /** In which the request was written first; chosen as late as possible, since it may be learnt meanwhile. */
+  #firstForm: RequestForm | null = null
+  /** What the first form was refused with. */
+  #firstFailure: ApproachFailure | null = null
 
   /** @throws {GatewayError} why there is no credential. */
-  constructor(plane: Pick<DataPlane, 'credentials' | 'config'>) {
+  constructor(plane: Pick<DataPlane, 'credentials' | 'config' | 'forms'>) {
     this.#plane = plane
     this.#snapshot = plane.credentials.current()
   }
@@ -75,22 +84,53 @@ export class CallWay {
     return host
   }
 
+  /** How the request is written now. */
+  get form(): RequestForm {
+    const party = this.#party
+    if (party.host.kind === 'q') return 'path'
+    this.#firstForm ??= this.#plane.forms.first(party)
+    if (!this.#approach.isOtherForm) return this.#firstForm
+    return this.#firstForm === 'path' ? 'target' : 'path'
+  }
+
+  /** The upstream has answered with status 200. */
+  accepted(): void {
+    this.#plane.forms.accepted(this.#party, this.form, this.#approach.isOtherForm)
+  }
+
+  /** The failure that counts: where both forms were refused, what was said of the first. */
+  told<F extends ApproachFailure>(failure: F): F | ApproachFailure {
+    const isRefusal =
+      (failure.formSign ?? null) !== null || failure.error.code === 'GW_UPSTREAM_REFUSED'
+    return isRefusal ? (this.#firstFailure ?? failure) : failure
+  }
+
   /**
    * Takes another way that may succeed where this one failed. False if there is none.
    *
    * @throws {GatewayError} when another token is needed and there is none; the signal's reason.
    */
   async change(failure: ApproachFailure, signal: AbortSignal): Promise<boolean> {
+    const { formSign = null } = failure
     const next = nextApproach(this.#approach, failure, {
       hosts: this.#hosts().length,
-      hasProfile: this.#snapshot.profileArn !== null
+      hasProfile: this.#snapshot.profileArn !== null,
+      hasOtherForm:
+        formSign !== null &&
+        this.#firstFailure === null &&
+        this.#plane.forms.mayBeWrong(this.#party, this.form, formSign)
     })
     if (next === null) return false
+    if (next.isOtherForm && !this.#approach.isOtherForm) this.#firstFailure = failure
     if (next.hasRenewedToken && !this.#approach.hasRenewedToken) {
       this.#snapshot = await this.#plane.credentials.renew(this.#snapshot, signal)
     }
     this.#approach = next
     return true
+  }
+
+  get #party(): FormParty {
+    return { host: this.host, authType: this.#snapshot.authType }
   }
 
   #hosts(): readonly UpstreamHost[] {

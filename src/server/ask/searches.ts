@@ -11,7 +11,7 @@ import { asGatewayError } from '../../shared/errors.ts'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
 import { exchangeJson } from '../../upstream/call/json-exchange.ts'
 import { searchRequest } from '../../upstream/call/requests.ts'
-import type { ApproachFailure } from '../../upstream/call/retry.ts'
+import { type ApproachFailure, formSignOf } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { acquirePermit, CallWay, type PermitWait } from './call-way.ts'
 
@@ -156,20 +156,23 @@ async function searchWeb(
       log.warn({ reqId, detail: problem.replaceAll(query, '‹query›') }, 'web search failed')
     }
     if (!('error' in answer)) return answer
-    if (!(await way.change(answer, signal))) return { pages: [], problem: answer.error.message }
+    if (!(await way.change(answer, signal))) {
+      return { pages: [], problem: way.told(answer).error.message }
+    }
   }
 }
 
 async function ask(
   plane: DataPlane,
-  { snapshot, host, approach }: CallWay,
+  way: CallWay,
   query: string,
   context: SearchContext
 ): Promise<SearchOutcome | ApproachFailure> {
   const { signal, progress, sink } = context
   const { userAgent } = plane.config().upstream
-  const request = searchRequest({ query, snapshot, host, approach, userAgent })
   const permit = await acquirePermit(plane, context)
+  const { snapshot, host, approach, form } = way
+  const request = searchRequest({ query, snapshot, host, approach, form, userAgent })
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
   try {
     const { status, headers, text } = await exchangeJson({
@@ -179,11 +182,14 @@ async function ask(
       signal: deadline,
       onSent: () => sink.onSent()
     })
-    if (status === 200) return parseSearchAnswer(text)
+    if (status === 200) {
+      way.accepted()
+      return parseSearchAnswer(text)
+    }
     const { token } = snapshot
     const fault = faultOfResponse({ status, headers, body: text, token, now: Date.now() })
     const error = plane.account.heed(toGatewayError(fault), fault)
-    return { error, remedy: fault.remedy }
+    return { error, remedy: fault.remedy, formSign: formSignOf(fault) }
   } catch (cause) {
     signal.throwIfAborted()
     return { error: asGatewayError(cause), remedy: null }

@@ -8,6 +8,7 @@ import type { WorkerStart } from '../../ipc/messages.ts'
 import { RefusedReasoning } from '../../kiro/conversation/signed-reasoning.ts'
 import type { Catalogue } from '../../kiro/models/models.ts'
 import { DebugCapture } from '../../observe/debug-capture.ts'
+import { RequestForms } from '../../kiro/wire/hosts.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { Metrics } from '../../observe/metrics.ts'
 import { AnswerBudget } from '../../reply/answer-memory.ts'
@@ -49,6 +50,7 @@ export interface DataPlane {
   readonly items: ItemStore
   /** What all workers have learnt of the upstream's tokenizers. */
   readonly calibration: SharedCalibration
+  readonly forms: RequestForms
   readonly turns: OpenTurns
   /** Upstream answers come from the built-in simulator. */
   readonly isSimulated: boolean
@@ -157,6 +159,10 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     credentials,
     account: new AccountLink(channel, start.standing),
     calibration,
+    forms: new RequestForms(
+      () => current.config.upstream.requestForm,
+      (learnt) => channel.send({ type: 'form.lesson', ...learnt })
+    ),
     fetcher,
     retryBudget: new RetryBudget(config.upstream.retryBudgetPercent),
     refusedReasoning: new RefusedReasoning(),

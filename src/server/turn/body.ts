@@ -8,9 +8,11 @@ import type {
   ConvertedRequest
 } from '../../dialects/request/to-upstream.ts'
 import { isEncryptedPdf, isTooLarge } from '../../kiro/conversation/documents.ts'
+import type { RequestForm } from '../../kiro/wire/hosts.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { ConvertJob, GotAttachments, PdfText } from '../../transform/transform-job.ts'
 import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
+import { CallWay } from '../ask/call-way.ts'
 import type { BodyMemory } from '../plane/body-memory.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { BodyRoom } from '../plane/request-body.ts'
@@ -43,7 +45,7 @@ export async function convertClientBody(
     type: 'convert',
     dialect,
     body,
-    options: { ...requestOptionsOf(plane), answers }
+    options: { ...requestOptionsOf(plane), form: formNow(plane), owner: key, answers }
   }
   const { marks } = client
   const marked = marks === undefined ? job : { ...job, options: { ...job.options, marks } }
@@ -52,6 +54,12 @@ export async function convertClientBody(
 
 /** Hosts on which documents have never been seen (kiro-protocol §4.15). */
 const OLD_HOST = /^https:\/\/(?:q|codewhisperer)\./i
+
+/** The form that the upstream takes, as far as is known: should it be another in the end, the payload is written anew. */
+function formNow(plane: DataPlane): RequestForm {
+  const { credentials } = plane
+  return credentials.problem === null ? new CallWay(plane).form : 'path'
+}
 
 /** What a conversion must know of settings and catalogue as they are now. */
 export function requestOptionsOf(plane: Pick<DataPlane, 'config' | 'catalogue'>): RequestOptions {

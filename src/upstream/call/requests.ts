@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import {
-  generateUrl,
-  generationHeaders,
-  mcpUrl,
   profileArnFor,
+  type RequestForm,
+  type RuntimeCall,
+  runtimeHeaders,
+  runtimeUrl,
   type UpstreamHost
 } from '../../kiro/wire/hosts.ts'
 import { makeSearchId, searchBody } from '../../kiro/wire/web-search.ts'
@@ -13,10 +14,8 @@ import { releaseSentBody, type ExchangeRequest } from './exchange.ts'
 import type { JsonRequest } from './json-exchange.ts'
 import type { Approach } from './retry.ts'
 
-type GenerationCall = Parameters<typeof generationHeaders>[1]
-
-export interface GenerationOptions extends Omit<GenerationCall, 'profileArn'> {
-  /** The upstream's body without `profileArn`. */
+export interface GenerationOptions extends Omit<RuntimeCall, 'profileArn' | 'operation'> {
+  /** The upstream's body without `profileArn`, in the form that the call has. */
   readonly payload: Uint8Array
   readonly snapshot: CredentialSnapshot
   readonly host: UpstreamHost
@@ -34,9 +33,9 @@ export function generationRequest(options: GenerationOptions): ExchangeRequest {
     ? withConversationId(options.payload, randomUUID())
     : options.payload
   return {
-    url: new URL(generateUrl(host)),
+    url: new URL(runtimeUrl(host, 'generate', options.form)),
     method: 'POST',
-    headers: generationHeaders(snapshot, { ...options, profileArn }),
+    headers: runtimeHeaders(snapshot, { ...options, operation: 'generate', profileArn }),
     body: withProfileArn(payload, profileArn),
     bodyTimeoutMs: options.bodyTimeoutMs
   }
@@ -56,17 +55,29 @@ export function withProfileArn(payload: Uint8Array, profileArn: string | null): 
   return body
 }
 
-const CONVERSATION_HEAD = '{"conversationState":{"conversationId":"'
+/** All ids of a payload stand before this. */
+const AFTER_IDS = '"chatTriggerType"'
+const MAX_HEAD_BYTES = 512
+const CONVERSATION_HEAD =
+  /^\{(?:"agentMode":"[a-z-]+",)?"conversationState":\{"conversationId":"(?:sess_)?([0-9a-f-]{36})"/
 
-/** The same payload under another conversation id, a UUID like the one that it has. */
+/** The same payload under another conversation id, a UUID like the one that it has; also where it names itself as its root. */
 export function withConversationId(payload: Uint8Array, conversationId: string): Uint8Array {
   const copy = Buffer.from(payload)
-  const end = CONVERSATION_HEAD.length + conversationId.length
-  const isAsExpected =
-    copy.toString('latin1', 0, CONVERSATION_HEAD.length) === CONVERSATION_HEAD && copy[end] === 0x22
-  if (!isAsExpected) throw new Error('the payload does not begin with its conversation id')
-  copy.write(conversationId, CONVERSATION_HEAD.length, 'latin1')
+  const start = copy.toString('latin1', 0, MAX_HEAD_BYTES)
+  const head = start.slice(0, start.indexOf(AFTER_IDS))
+  const [, before] = CONVERSATION_HEAD.exec(head) ?? []
+  if (before === undefined) throw new Error('the payload does not begin with its conversation id')
+  copy.write(head.replaceAll(before, conversationId), 0, 'latin1')
   return copy
+}
+
+const TARGET_HEAD = Buffer.from('{"agentMode"')
+
+/** How the bytes of a payload are written. */
+export function formOfBytes(payload: Uint8Array): RequestForm {
+  const { byteLength } = TARGET_HEAD
+  return TARGET_HEAD.equals(payload.subarray(0, byteLength)) ? 'target' : 'path'
 }
 
 export interface SearchRequestOptions {
@@ -74,30 +85,30 @@ export interface SearchRequestOptions {
   readonly snapshot: CredentialSnapshot
   readonly host: UpstreamHost
   readonly approach: Pick<Approach, 'isWithoutProfile'>
+  readonly form: RequestForm
   readonly userAgent: string
 }
 
 /** Longest search, connecting included (kiro-protocol §9.4). */
 const SEARCH_TIMEOUT_MS = 60_000
 
-/** One web search: the headers of a generation call, whose profile has no other place than these. */
+/** One web search. In the path form the headers of a generation call, whose profile has no other place than these. */
 export function searchRequest(options: SearchRequestOptions): JsonRequest {
-  const { query, snapshot, host, approach, userAgent } = options
+  const { query, snapshot, host, approach, form, userAgent } = options
   const profileArn = approach.isWithoutProfile ? null : profileArnFor(snapshot, host.kind)
   return {
     method: 'POST',
-    url: mcpUrl(host),
-    headers: {
-      ...generationHeaders(snapshot, {
-        userAgent,
-        invocationId: randomUUID(),
-        attempt: 1,
-        maxAttempts: 1,
-        profileArn
-      }),
-      accept: 'application/json'
-    },
-    body: searchBody(makeSearchId(Date.now()), query),
+    url: runtimeUrl(host, 'mcp', form),
+    headers: runtimeHeaders(snapshot, {
+      operation: 'mcp',
+      form,
+      userAgent,
+      invocationId: randomUUID(),
+      attempt: 1,
+      maxAttempts: 1,
+      profileArn
+    }),
+    body: searchBody(makeSearchId(Date.now()), query, form === 'target' ? profileArn : null),
     timeoutMs: SEARCH_TIMEOUT_MS
   }
 }
@@ -147,6 +158,11 @@ export class RequestPayload {
     if (this.#bytes === null) throw new Error('the payload has been let go')
     this.#bytes[0] = OPENING_BRACE
     return this.#bytes
+  }
+
+  /** How the upstream's body is written. */
+  get form(): RequestForm {
+    return formOfBytes(this.bytes)
   }
 
   /** The oldest turns of the conversation were left out. */

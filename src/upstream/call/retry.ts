@@ -1,4 +1,6 @@
+import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import type { Bar, Remedy } from '../../kiro/wire/fault-table.ts'
+import type { FormSign } from '../../kiro/wire/hosts.ts'
 import { type ErrorCode, ErrorTable, type GatewayError } from '../../shared/errors.ts'
 import { isConnectFailure } from '../classify.ts'
 
@@ -150,25 +152,42 @@ export interface Approach {
   readonly isWithoutProfile: boolean
   readonly hasRenewedToken: boolean
   readonly isNewConversation: boolean
+  /** Written in the other form of request than the first call. */
+  readonly isOtherForm: boolean
 }
 
 export const PLAIN_APPROACH: Approach = {
   hostIndex: 0,
   isWithoutProfile: false,
   hasRenewedToken: false,
-  isNewConversation: false
+  isNewConversation: false,
+  isOtherForm: false
 }
 
 export interface ApproachFailure {
   readonly error: GatewayError
   /** What the upstream advised, if it answered at all. */
   readonly remedy: Remedy | null
+  /** What the refusal says of the form of the request; nothing where it is left out. */
+  readonly formSign?: FormSign | null
+}
+
+/** Whether a refusal may be one of the request's form (kiro-protocol §1.5 rule 3). */
+export function formSignOf(
+  fault: Pick<UpstreamFault, 'status' | 'reason' | 'type'>
+): FormSign | null {
+  const { status, reason, type } = fault
+  if (status === 404) return 'operation'
+  if (status >= 400 && status < 500 && /unknownoperation/i.test(type)) return 'operation'
+  return status === 400 && reason?.toUpperCase() === 'REQUEST_BODY_INVALID' ? 'body' : null
 }
 
 export interface ApproachMeans {
   readonly hosts: number
   /** The account has a profile ARN of its own. */
   readonly hasProfile: boolean
+  /** What was refused may be written in the other form. */
+  readonly hasOtherForm: boolean
 }
 
 /**
@@ -178,8 +197,9 @@ export interface ApproachMeans {
 export function nextApproach(
   approach: Approach,
   { error, remedy }: ApproachFailure,
-  { hosts, hasProfile }: ApproachMeans
+  { hosts, hasProfile, hasOtherForm }: ApproachMeans
 ): Approach | null {
+  if (hasOtherForm && !approach.isOtherForm) return { ...approach, isOtherForm: true }
   const canMove = approach.hostIndex + 1 < hosts
   const moved = canMove ? { ...approach, hostIndex: approach.hostIndex + 1 } : null
   switch (remedy) {

@@ -2,12 +2,12 @@ import t from 'tap'
 import type { AuthType } from '../../../src/kiro/wire/credential-snapshot.ts'
 import {
   desktopRefreshUrl,
-  generateUrl,
   type HostKind,
   hostsFor,
   managementUrl,
   oidcTokenUrl,
   profileArnFor,
+  runtimeUrl,
   SharedProfileArn
 } from '../../../src/kiro/wire/hosts.ts'
 
@@ -28,9 +28,15 @@ t.test('hostsFor()', (t) => {
     const hosts = hostsFor(europe, { ...defaults, apiUrl })
     t.same(hosts, [{ url: 'http://127.0.0.1:9/kiro/eu-central-1', kind: 'custom' }])
     t.equal(
-      hosts.map(generateUrl).join(),
+      hosts.map((host) => runtimeUrl(host, 'generate', 'path')).join(),
       'http://127.0.0.1:9/kiro/eu-central-1/generateAssistantResponse'
     )
+    for (const operation of ['generate', 'mcp'] as const) {
+      t.equal(
+        hosts.map((host) => runtimeUrl(host, operation, 'target')).join(),
+        'http://127.0.0.1:9/kiro/eu-central-1/'
+      )
+    }
     t.end()
   })
   t.end()

@@ -21,12 +21,15 @@ const page = {
 t.test('searchBody() is the request of A36', async (t) => {
   const id = makeSearchId(1_760_000_000_000)
   t.match(id, /^web_search_tooluse_[A-Za-z0-9]{22}_1760000000000_[a-z0-9]{8}$/)
-  t.same(JSON.parse(searchBody(id, 'kiro pricing')), {
+  t.same(JSON.parse(searchBody(id, 'kiro pricing', null)), {
     id,
     jsonrpc: '2.0',
     method: 'tools/call',
     params: { name: 'web_search', arguments: { query: 'kiro pricing' } }
   })
+  const { profileArn, ...call } = JSON.parse(searchBody(id, 'kiro pricing', 'arn:x'))
+  t.equal(profileArn, 'arn:x', 'beside the others in the target form (A53)')
+  t.same(call, JSON.parse(searchBody(id, 'kiro pricing', null)))
 })
 
 t.test('parseSearchAnswer()', async (t) => {

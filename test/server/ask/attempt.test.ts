@@ -96,6 +96,7 @@ async function attempt(t: Test, onRequest: RequestListener, changes: Changes = {
       }
     }),
     firstTokenTimeoutMs: 5000,
+    onAccepted: () => {},
     signal: abort.signal,
     permit: {
       release: () => {

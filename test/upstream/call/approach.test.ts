@@ -1,9 +1,14 @@
 import t from 'tap'
 import type { Remedy } from '../../../src/kiro/wire/fault-table.ts'
 import { type ErrorCode, GatewayError } from '../../../src/shared/errors.ts'
-import { type Approach, nextApproach, PLAIN_APPROACH } from '../../../src/upstream/call/retry.ts'
+import {
+  type Approach,
+  formSignOf,
+  nextApproach,
+  PLAIN_APPROACH
+} from '../../../src/upstream/call/retry.ts'
 
-const means = { hosts: 2, hasProfile: false }
+const means = { hosts: 2, hasProfile: false, hasOtherForm: false }
 
 function next(
   remedy: Remedy | null,
@@ -23,7 +28,31 @@ function nextAfter(code: ErrorCode, approach: Partial<Approach> = {}) {
   return nextApproach({ ...PLAIN_APPROACH, ...approach }, failure, means)
 }
 
+function sign(status: number, reason: string | null = null, type = ''): string | null {
+  return formSignOf({ status, reason, type })
+}
+
+t.test('formSignOf() knows three signs of the wrong form, and nothing else', async (t) => {
+  t.equal(sign(400, 'REQUEST_BODY_INVALID', 'ValidationException'), 'body')
+  t.equal(sign(404), 'operation')
+  t.equal(sign(400, null, 'com.amazon#UnknownOperationException'), 'operation')
+  for (const status of [400, 402, 403, 429, 500, 503]) t.equal(sign(status), null, `${status}`)
+  t.equal(sign(403, 'REQUEST_BODY_INVALID'), null)
+  t.equal(sign(500, null, 'UnknownOperationException'), null)
+})
+
 t.test('nextApproach()', (t) => {
+  t.test('takes the other form once, before anything else', async (t) => {
+    const other = next('next-host', {}, { hasOtherForm: true })
+    t.same(other, { ...PLAIN_APPROACH, isOtherForm: true })
+    t.same(next('next-host', { isOtherForm: true }, { hasOtherForm: true }), {
+      ...PLAIN_APPROACH,
+      isOtherForm: true,
+      hostIndex: 1
+    })
+    t.equal(next('none', { isOtherForm: true }, { hasOtherForm: true }), null)
+  })
+
   t.test('makes each change once', async (t) => {
     for (const [remedy, change] of [
       ['refresh-token', { hasRenewedToken: true }],

@@ -4,6 +4,7 @@ import { SharedProfileArn } from '../../../src/kiro/wire/hosts.ts'
 import { allocateWithHeadroom, HEADROOM_BYTES } from '../../../src/shared/own-memory.ts'
 import { RequestPayload } from '../../../src/upstream/call/requests.ts'
 import {
+  formOfBytes,
   type GenerationOptions,
   generationRequest,
   withConversationId,
@@ -31,6 +32,7 @@ function request(changes: Partial<GenerationOptions> = {}) {
     snapshot,
     host: { url: 'https://api.example/base', kind: 'custom' },
     approach: { isWithoutProfile: false, isNewConversation: false },
+    form: 'path',
     userAgent: 'gateway/1',
     invocationId: 'call-1',
     attempt: 2,
@@ -76,6 +78,24 @@ t.test('generationRequest()', (t) => {
     t.equal(JSON.parse(payload.toString()).conversationState.conversationId, id, 'a copy')
   })
   t.end()
+})
+
+t.test('generationRequest() in the target form', async (t) => {
+  const session = `sess_${id}`
+  const state = { conversationId: session, rootConversationId: session, chatTriggerType: 'MANUAL' }
+  const target = Buffer.from(JSON.stringify({ agentMode: 'vibe', conversationState: state }))
+  const { url, headers, json } = request({ payload: target, form: 'target' })
+  t.equal(url.href, 'https://api.example/base/')
+  t.match(headers, { 'x-amz-target': 'KiroRuntimeService.GenerateAssistantResponse' })
+  t.notOk('x-amzn-kiro-profile-arn' in headers)
+  t.same(json, { profileArn: arn, agentMode: 'vibe', conversationState: state })
+  const approach = { isWithoutProfile: true, isNewConversation: true }
+  const { conversationState: fresh } = request({ payload: target, form: 'target', approach }).json
+  t.match(fresh.conversationId, /^sess_[0-9a-f-]{36}$/)
+  t.not(fresh.conversationId, session)
+  t.equal(fresh.rootConversationId, fresh.conversationId, 'a session is its own root')
+  t.equal(formOfBytes(target), 'target')
+  t.equal(formOfBytes(payload), 'path')
 })
 
 t.test('withProfileArn()', async (t) => {

@@ -1,0 +1,163 @@
+import { randomUUID } from 'node:crypto'
+import type { RequestForm } from '../wire/hosts.ts'
+import { type Conversation, isBlank, type Message } from '../wire/message.ts'
+import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../wire/payload.ts'
+import { uuidOf } from './tools.ts'
+
+/** Who a request belongs to, as UUIDs: the same for the same conversation in every process, also after a restart. */
+export interface ConversationIds {
+  /** Of the session, or of the sub-agent in it. */
+  readonly conversation: string
+  /** Of the session; the sub-agent's parent. */
+  readonly root: string
+  /** Of the user's turn, tool rounds included. */
+  readonly turn: string
+}
+
+export interface IdSource {
+  readonly conversation: Conversation
+  /** As the upstream spells it. */
+  readonly modelId: string
+  /** Identifies the client's session; without it model, system text and first user text do. */
+  readonly sessionKey: string | undefined
+  /** Identifies a sub-agent inside the session. */
+  readonly agentKey?: string | undefined
+  /** The client's key by its short name: two clients with one session key have two sessions. */
+  readonly owner?: string | undefined
+}
+
+/** Characters of a text that tell sessions and turns apart. */
+const TOLD_APART_CHARS = 8192
+
+/** The ids of kiro-protocol §4.16. A client's own id never goes upstream, only a hash of it. */
+export function conversationIdsOf(source: IdSource): ConversationIds {
+  const { conversation, agentKey, owner = '' } = source
+  const session = sessionOf(source)
+  const root = session === null ? randomUUID() : hashOf('session', owner, session)
+  const own =
+    agentKey === undefined || session === null ? root : hashOf('agent', owner, session, agentKey)
+  return { conversation: own, root, turn: hashOf('turn', own, ...turnOf(conversation.messages)) }
+}
+
+function sessionOf({ sessionKey, conversation, modelId }: IdSource): string | null {
+  if (sessionKey !== undefined) return sessionKey
+  const first = conversation.messages.find(({ role, text }) => role === 'user' && !isBlank(text))
+  if (first === undefined) return null
+  const texts = [conversation.systemParts.join('\n'), first.text]
+  return JSON.stringify([modelId, ...texts.map((text) => text.slice(0, TOLD_APART_CHARS))])
+}
+
+/** The number of the last user turn and what was typed in it. */
+function turnOf(messages: readonly Message[]): readonly [number: string, text: string] {
+  let number = 0
+  let typed = ''
+  for (const [index, message] of messages.entries()) {
+    if (!isTyped(message, messages[index - 1])) continue
+    const before = messages[index - 1]
+    const isSameTurn = before !== undefined && isTyped(before, messages[index - 2])
+    if (!isSameTurn) number++
+    typed = isSameTurn ? `${typed}\n${message.text}` : message.text
+    typed = typed.slice(0, TOLD_APART_CHARS)
+  }
+  return [String(number), typed]
+}
+
+/** Codex tells the model so that a sub-agent has ended: no user has said it. */
+const NOTIFICATION = /^\s*<subagent_notification>[\s\S]*<\/subagent_notification>\s*$/
+
+/** A message that a user has typed: what comes with the results of tools belongs to the turn before. */
+function isTyped(message: Message, before: Message | undefined): boolean {
+  if (message.role !== 'user' || message.toolResults.length > 0) return false
+  const followsResults = before !== undefined && before.toolResults.length > 0
+  return !(followsResults && NOTIFICATION.test(message.text))
+}
+
+function hashOf(...parts: readonly string[]): string {
+  return uuidOf(JSON.stringify(parts))
+}
+
+/** What the user says where a client left the user's last turn empty. */
+export const CONTINUE = 'Continue.'
+/**
+ * A history turn without text and results; words there would be taken for content and echoed (kiro-protocol §4.9).
+ */
+export const BLANK = ' '
+
+/** What stands in turns without words of their own, beside results and beside calls. */
+const FILLERS = {
+  path: { results: CONTINUE, calls: BLANK },
+  target: { results: '', calls: '' }
+} as const satisfies Record<RequestForm, unknown>
+
+/** How a body is written. */
+export function formOf(payload: UpstreamPayload): RequestForm {
+  return payload.agentMode === undefined ? 'path' : 'target'
+}
+
+/** What a message without words says: nothing in the target form, where there is something else in it. */
+export function fillerFor(form: RequestForm, beside: 'results' | 'calls'): string {
+  return FILLERS[form][beside]
+}
+
+/**
+ * The same request in the other form: its ids, and what stands in turns without words. A user's own "Continue." beside
+ * the results of tools is taken for the gateway's, whose sense it has.
+ */
+export function inForm(
+  payload: UpstreamPayload,
+  form: RequestForm,
+  ids: ConversationIds
+): UpstreamPayload {
+  const from = formOf(payload)
+  if (from === form) return payload
+  const { history = [], currentMessage } = payload.conversationState
+  const { additionalModelRequestFields: fields } = payload
+  const refill = (text: string, beside: 'results' | 'calls'): string =>
+    text === FILLERS[from][beside] ? FILLERS[form][beside] : text
+  return {
+    ...(form === 'target' && { agentMode: isAgent(ids) ? 'general-task-execution' : 'vibe' }),
+    conversationState: {
+      ...stateIds(form, ids),
+      chatTriggerType: 'MANUAL',
+      ...(history.length > 0 && { history: history.map((entry) => refillEntry(entry, refill)) }),
+      currentMessage: { userInputMessage: refillUser(currentMessage.userInputMessage, refill) }
+    },
+    ...(fields !== undefined && { additionalModelRequestFields: fields })
+  }
+}
+
+type StateIds = Pick<
+  UpstreamPayload['conversationState'],
+  'conversationId' | 'rootConversationId' | 'agentContinuationId' | 'agentTaskType'
+>
+
+/** A session's id is marked in the target form, a sub-agent's is not. */
+function stateIds(form: RequestForm, ids: ConversationIds): StateIds {
+  if (form === 'path') return { conversationId: ids.conversation }
+  return {
+    conversationId: isAgent(ids) ? ids.conversation : `sess_${ids.conversation}`,
+    rootConversationId: `sess_${ids.root}`,
+    agentContinuationId: ids.turn,
+    agentTaskType: 'vibe'
+  }
+}
+
+function isAgent({ conversation, root }: ConversationIds): boolean {
+  return conversation !== root
+}
+
+type Refill = (text: string, beside: 'results' | 'calls') => string
+
+function refillEntry(entry: HistoryEntry, refill: Refill): HistoryEntry {
+  if ('userInputMessage' in entry) {
+    return { userInputMessage: refillUser(entry.userInputMessage, refill) }
+  }
+  const { assistantResponseMessage: said } = entry
+  if (said.toolUses === undefined) return entry
+  return { assistantResponseMessage: { ...said, content: refill(said.content, 'calls') } }
+}
+
+function refillUser(message: UserInputMessage, refill: Refill): UserInputMessage {
+  if (message.userInputMessageContext?.toolResults === undefined) return message
+  return { ...message, content: refill(message.content, 'results') }
+}

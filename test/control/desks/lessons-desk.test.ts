@@ -1,0 +1,30 @@
+import t from 'tap'
+import { LessonsDesk } from '../../../src/control/desks/lessons-desk.ts'
+import type { ToWorker } from '../../../src/ipc/messages.ts'
+import { recordedLog } from '../../helper/recorded-log.ts'
+
+const host = 'https://runtime.us-east-1.kiro.dev'
+const lesson = { type: 'form.lesson', host, authType: 'social', form: 'target' } as const
+
+t.test('a form is told to all and logged once, and told to whoever comes later', async (t) => {
+  const { log, text } = recordedLog()
+  const told: ToWorker[] = []
+  const desk = new LessonsDesk({ log, tell: (learnt) => void told.push(learnt) })
+  desk.onLesson(lesson)
+  desk.onLesson(lesson)
+  const learnt = { type: 'form.learnt', host, authType: 'social', form: 'target' }
+  t.same(told, [learnt])
+  t.same(desk.all(), [learnt])
+  t.equal(text().split('upstream takes this form').length, 2)
+  desk.onLesson({ ...lesson, form: 'path' })
+  t.same(desk.all(), [{ ...learnt, form: 'path' }])
+})
+
+t.test('lessons of tokenizers go to all as what was learnt of them', async (t) => {
+  const { log } = recordedLog()
+  const told: ToWorker[] = []
+  const desk = new LessonsDesk({ log, tell: (learnt) => void told.push(learnt) })
+  desk.onLesson({ type: 'calibration.lesson', modelId: 'm', estimated: 1000, measured: 1500 })
+  t.match(told, [{ type: 'calibration.learnt', modelId: 'm' }])
+  t.equal(desk.all().length, 1)
+})

@@ -1,0 +1,98 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { serverUrl } from './server-url.ts'
+import { endFrame, textFrame } from './upstream-frames.ts'
+
+interface Teardown {
+  teardown(close: () => unknown): void
+}
+
+export interface FormCall {
+  readonly form: 'path' | 'target' | 'mixed'
+  readonly operation: 'generate' | 'search'
+  readonly headers: IncomingMessage['headers']
+  readonly json: Readonly<Record<string, unknown>>
+}
+
+/** An upstream that knows one form of request and nothing of the gateway's: written from kiro-protocol §1.5 alone. */
+export class OneFormUpstream {
+  readonly calls: FormCall[] = []
+  /** May change, as the real one might. */
+  takes: 'path' | 'target'
+  /** What a request in the other form is refused with. */
+  refusal: { status: number; json: object } = {
+    status: 400,
+    json: { message: 'Improperly formed request.', reason: 'REQUEST_BODY_INVALID' }
+  }
+  url = ''
+
+  private constructor(takes: 'path' | 'target') {
+    this.takes = takes
+  }
+
+  static async start(t: Teardown, takes: 'path' | 'target'): Promise<OneFormUpstream> {
+    const upstream = new OneFormUpstream(takes)
+    const server = createServer((request, response) => void upstream.#serve(request, response))
+    upstream.url = (await serverUrl(server)).origin
+    t.teardown(() => {
+      server.close()
+      server.closeAllConnections()
+    })
+    return upstream
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = []
+    for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk)
+    const path = request.url ?? ''
+    const target = String(request.headers['x-amz-target'] ?? '')
+    const operation = OPERATIONS[path === '/' ? target : path]
+    if (operation === undefined) {
+      answer(response, 403, { message: 'nothing else is served here' }) // models and usage
+      return
+    }
+    const json = JSON.parse(Buffer.concat(chunks).toString())
+    const form = formOf(path, request.headers, json, operation)
+    this.calls.push({ form, operation, headers: request.headers, json })
+    if (form !== this.takes) answer(response, this.refusal.status, this.refusal.json)
+    else if (operation === 'search') answer(response, 200, FOUND)
+    else response.end(Buffer.concat([textFrame('hello'), endFrame]))
+  }
+}
+
+const OPERATIONS: Readonly<Record<string, FormCall['operation']>> = {
+  '/generateAssistantResponse': 'generate',
+  '/mcp': 'search',
+  'KiroRuntimeService.GenerateAssistantResponse': 'generate',
+  'KiroRuntimeService.InvokeMCP': 'search'
+}
+
+const PAGE = { title: 'Kiro', url: 'https://kiro.dev/', snippet: 'A page.' }
+const FOUND = {
+  jsonrpc: '2.0',
+  result: { content: [{ type: 'text', text: JSON.stringify({ results: [PAGE] }) }], isError: false }
+}
+
+/** A form is all of it: address, content type, headers and members. */
+function formOf(
+  path: string,
+  headers: IncomingMessage['headers'],
+  json: { agentMode?: unknown; conversationState?: Record<string, unknown> },
+  operation: FormCall['operation']
+): FormCall['form'] {
+  const { rootConversationId, agentContinuationId, agentTaskType } = json.conversationState ?? {}
+  const own = [json.agentMode, rootConversationId, agentContinuationId, agentTaskType]
+  const isGeneration = operation === 'generate'
+  if (path === '/') {
+    const isWhole = !isGeneration || own.every((member) => typeof member === 'string')
+    const hasPathHeader = headers['x-amzn-kiro-agent-mode'] !== undefined
+    const isTyped = headers['content-type'] === 'application/x-amz-json-1.0'
+    return isTyped && isWhole && !hasPathHeader ? 'target' : 'mixed'
+  }
+  const isTyped = headers['content-type'] === 'application/json'
+  const isPlain = own.every((member) => member === undefined)
+  return isTyped && isPlain && headers['x-amz-target'] === undefined ? 'path' : 'mixed'
+}
+
+function answer(response: ServerResponse, status: number, json: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(json))
+}

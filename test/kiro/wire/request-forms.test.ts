@@ -1,0 +1,76 @@
+import t from 'tap'
+import { type FormParty, type LearntForm, RequestForms } from '../../../src/kiro/wire/hosts.ts'
+
+const runtime: FormParty = {
+  host: { url: 'https://runtime.us-east-1.kiro.dev', kind: 'runtime' },
+  authType: 'social'
+}
+const q: FormParty = {
+  host: { url: 'https://q.us-east-1.amazonaws.com', kind: 'q' },
+  authType: 'social'
+}
+
+function setUp(setting: 'auto' | 'path' | 'target' = 'auto') {
+  const sent: LearntForm[] = []
+  const forms = new RequestForms(
+    () => setting,
+    (learnt) => void sent.push(learnt)
+  )
+  return { forms, sent }
+}
+
+t.test(
+  'auto begins with the path form and keeps to what was taken on the second try (A42)',
+  async (t) => {
+    const { forms, sent } = setUp()
+    t.equal(forms.first(runtime), 'path')
+    t.ok(forms.mayBeWrong(runtime, 'path', 'body'), 'nothing is proven')
+    forms.accepted(runtime, 'target', true)
+    t.equal(forms.first(runtime), 'target')
+    t.same(sent, [{ host: runtime.host.url, authType: 'social', form: 'target' }])
+    t.notOk(forms.mayBeWrong(runtime, 'target', 'body'), 'the body is at fault now')
+    t.equal(forms.first({ ...runtime, authType: 'idc' }), 'path', 'another kind of account')
+    forms.accepted(runtime, 'target', true)
+    t.equal(sent.length, 1, 'told once')
+  }
+)
+
+t.test('a proof lapses after three refusals in a row', async (t) => {
+  const { forms } = setUp()
+  forms.accepted(runtime, 'path', false)
+  const refuse = () => forms.mayBeWrong(runtime, 'path', 'body')
+  t.same([refuse(), refuse()], [false, false])
+  forms.accepted(runtime, 'path', false)
+  t.same([refuse(), refuse(), refuse()], [false, false, false], 'counted from the last answer')
+  t.ok(refuse())
+})
+
+t.test('an unknown operation says so whatever is proven', async (t) => {
+  const { forms } = setUp()
+  forms.accepted(runtime, 'path', false)
+  t.ok(forms.mayBeWrong(runtime, 'path', 'operation'))
+})
+
+t.test('a form that is set is final, and q takes one only', async (t) => {
+  for (const setting of ['path', 'target'] as const) {
+    const { forms } = setUp(setting)
+    t.equal(forms.first(runtime), setting)
+    t.notOk(forms.mayBeWrong(runtime, setting, 'operation'))
+    t.equal(forms.first(q), 'path')
+  }
+  t.notOk(setUp().forms.mayBeWrong(q, 'path', 'operation'))
+})
+
+t.test('what another worker has found out counts here', async (t) => {
+  const { forms, sent } = setUp()
+  forms.onLearnt({ host: runtime.host.url, authType: 'social', form: 'target' })
+  t.equal(forms.first(runtime), 'target')
+  t.notOk(forms.mayBeWrong(runtime, 'target', 'body'))
+  forms.accepted(runtime, 'path', false)
+  t.equal(
+    forms.first(runtime),
+    'target',
+    'an answer to the first form that was under way changes nothing'
+  )
+  t.same(sent, [])
+})
