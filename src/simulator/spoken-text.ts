@@ -22,6 +22,19 @@ export function lastWords(content: string): string {
 
 /** The answer's text when `sim:say` does not set it. The same request always gets the same. */
 export function spokenAnswer(current: UserTurn, earlierTurns: number): string {
+  return withDocuments(spokenOf(current, earlierTurns), current.documents)
+}
+
+function withDocuments(text: string, documents: readonly unknown[]): string {
+  if (documents.length === 0) return text
+  const names = documents.map((one) => {
+    const { name, format } = asJsonObject(one) ?? {}
+    return `"${String(name)}" (${String(format)})`
+  })
+  return `${text} It received ${documents.length} document(s): ${names.join(', ')}.`
+}
+
+function spokenOf(current: UserTurn, earlierTurns: number): string {
   const results = current.toolResults.map(resultText)
   if (results.length > 0) {
     const quotes = results.map((result) => `"${quote(result)}"`).join(', and ')

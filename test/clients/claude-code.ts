@@ -1,5 +1,6 @@
 import { answersByTool, compacts, looksAtImage, survivesInterruption } from './cli-trials.ts'
 import { binaryOf, type Client, type Command, type Place, shellTools } from './client.ts'
+import { QUOTA, readsPdf, THINKING } from './upstream-trials.ts'
 
 /** Claude Code asks before it uses others. */
 const ALLOWED = 'Bash,Read,Write,Edit'
@@ -21,7 +22,10 @@ export const CLAUDE_CODE: Client = {
         ),
         looksAtImage((path) => `Read with ${JSON.stringify({ file_path: path })}`),
         compacts('compact_boundary', resumeVerbosely, 'sim:context-overflow'),
-        survivesInterruption(SHELL)
+        survivesInterruption(SHELL),
+        THINKING,
+        readsPdf((path) => `Read with ${JSON.stringify({ file_path: path })}`),
+        QUOTA
       ],
       tools: SHELL
     }

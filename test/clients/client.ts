@@ -29,6 +29,8 @@ export interface Way {
   readonly ask: (prompt: string, place: Place) => Command
   /** Asks something in the session before. */
   readonly resume?: (prompt: string, place: Place) => Command
+  /** Asks with reasoning switched on; where it is left out, the client asks for it by itself. */
+  readonly think?: (prompt: string, place: Place) => Command
   readonly tools: FileTools
   /** It says that it takes one call in a turn. */
   readonly takesSingleCalls?: true

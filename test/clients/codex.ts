@@ -6,9 +6,17 @@ import {
   toolCallTrial
 } from './cli-trials.ts'
 import { type Client, type Command, type Place, programOf, shellTools, type Way } from './client.ts'
+import { QUOTA, THINKING } from './upstream-trials.ts'
 
 const CONFIG = '.codex/config.toml'
 const FREE = ['--skip-git-repo-check', '--dangerously-bypass-approvals-and-sandbox']
+/** It asks names that it does not know for no reasoning by itself. */
+const EFFORT = [
+  '-c',
+  'model_reasoning_effort="high"',
+  '-c',
+  'model_supports_reasoning_summaries=true'
+]
 const PATCH = '*** Begin Patch\n*** Add File: patched.txt\n+one line\n*** End Patch\n'
 
 const SHELL = shellTools((cmd) => `exec_command with ${JSON.stringify({ cmd })}`)
@@ -21,7 +29,14 @@ export const CODEX: Client = {
   ways: [
     {
       ...providerWay({ note: 'model_provider' }),
-      more: [outputSchema(), viewImage(), compaction(), survivesInterruption(SHELL)]
+      more: [
+        outputSchema(),
+        viewImage(),
+        compaction(),
+        survivesInterruption(SHELL),
+        THINKING,
+        QUOTA
+      ]
     },
     {
       ...providerWay({ note: 'openai_base_url' }),
@@ -56,6 +71,7 @@ function providerWay(special: Pick<Way, 'note' | 'model'>): Way {
     files: (place) => ({ [CONFIG]: providerConfig(place) }),
     ask: (prompt, place) => codex(['exec', ...FREE, '--', prompt], place),
     resume: (prompt, place) => codex(['exec', 'resume', '--last', ...FREE, '--', prompt], place),
+    think: (prompt, place) => codex(['exec', ...EFFORT, ...FREE, '--', prompt], place),
     tools: SHELL
   }
 }

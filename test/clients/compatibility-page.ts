@@ -20,11 +20,14 @@ export function withSection(page: string, section: string): string {
 }
 
 const EXPLANATION = `\`npm run test:clients -- --write\` installs these versions from npm, sets each up as its users would, lets it loose on the
-gateway with the built-in simulator, and writes this table. A name in the last column but one is something else that was
+gateway with the simulator behind it, and writes this table. A name in the last column but one is something else that was
 tried; **failed** would be in the place of what went wrong.
 
 - **prompt**: a long answer arrives whole.
 - **tool loop**: in one turn the client's own tools write two files, in the next a third is read, and the answer has its
   text. The files have the very bytes that the model wrote, quotes, escapes and emoji included.
 - **resume**: a session is ended and resumed, and the model knows what was said.
-- **wrong key**: the client gives up within seconds.`
+- **wrong key**: the client gives up within seconds.
+- **thinking**: the model reasons in every round of a loop of tools, and its reasoning goes back as it came.
+- **PDF**: a document reaches the model as it is, by a tool of the client or with the prompt.
+- **quota**: one that is used up in the middle of a loop ends it, after one call of the gateway and three requests at most.`

@@ -8,6 +8,19 @@ import {
   shellTools,
   type Way
 } from './client.ts'
+import { PDF_NAME, QUOTA, sendsPdf, THINKING, THINKING_MODEL } from './upstream-trials.ts'
+
+/** What makes each package ask for reasoning, and bring it back. */
+const REASONING: Readonly<Record<string, object>> = {
+  '@ai-sdk/openai-compatible': { reasoningEffort: 'high' },
+  '@ai-sdk/openai': {
+    reasoningEffort: 'high',
+    forceReasoning: true,
+    store: false,
+    include: ['reasoning.encrypted_content']
+  },
+  '@ai-sdk/anthropic': { thinking: { type: 'enabled', budgetTokens: 4000 } }
+}
 
 const SHELL = shellTools(
   (command) => `bash with ${JSON.stringify({ command, description: 'runs it' })}`
@@ -31,7 +44,12 @@ function providerWay(api: Api, npm: string): Way {
     ask: (prompt, place) => opencode([], prompt, place),
     resume: (prompt, place) => opencode(['--continue'], prompt, place),
     tools: SHELL,
-    more: [survivesInterruption(SHELL)]
+    more: [
+      survivesInterruption(SHELL),
+      THINKING,
+      sendsPdf((prompt, place) => opencode([`--file=${PDF_NAME}`], prompt, place)),
+      QUOTA
+    ]
   }
 }
 
@@ -61,7 +79,16 @@ function configOf(npm: string, { url, key, model }: Place): string {
         npm,
         name: 'gateway',
         options: { baseURL: `${url}/v1`, apiKey: key },
-        models: { [model]: { name: model } }
+        models: {
+          [model]: { name: model },
+          [THINKING_MODEL]: {
+            name: THINKING_MODEL,
+            reasoning: true,
+            attachment: true,
+            modalities: { input: ['text', 'pdf'], output: ['text'] },
+            options: REASONING[npm]
+          }
+        }
       }
     }
   })

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { GatewayProcess } from '../helper/gateway-process.ts'
+import type { Simulator } from '../../src/simulator/simulator.ts'
+import type { GatewayProcess, LogLine } from '../helper/gateway-process.ts'
 import type { Command, Place, Way } from './client.ts'
 import { endLeftovers } from './leftovers.ts'
 import { type Outcome, runCommand } from './run-command.ts'
@@ -13,6 +14,8 @@ export interface RecordedSessionOptions {
   readonly way: Way
   readonly place: Place
   readonly gateway: GatewayProcess
+  /** The gateway's upstream. */
+  readonly simulator: Pick<Simulator, 'stats'>
   readonly signal: AbortSignal
 }
 
@@ -22,15 +25,19 @@ export class RecordedSession implements Session {
   readonly place: Place
   readonly #gateway: GatewayProcess
   readonly #signal: AbortSignal
+  readonly #simulator: Pick<Simulator, 'stats'>
   readonly #firstLine: number
+  readonly #firstCall: number
   readonly #runs: { readonly command: Command; readonly outcome: Outcome }[] = []
 
-  constructor({ way, place, gateway, signal }: RecordedSessionOptions) {
+  constructor({ way, place, gateway, simulator, signal }: RecordedSessionOptions) {
     this.way = way
     this.place = place
     this.#gateway = gateway
     this.#signal = signal
+    this.#simulator = simulator
     this.#firstLine = gateway.lines.length
+    this.#firstCall = generationsOf(simulator)
   }
 
   /** Tries something; resolves with what went wrong, or `null`, when nothing of the client runs any more. */
@@ -55,6 +62,18 @@ export class RecordedSession implements Session {
     return this.#run(command, place)
   }
 
+  logged(): readonly LogLine[] {
+    return this.#gateway.lines.slice(this.#firstLine)
+  }
+
+  upstreamCalls(): number {
+    return generationsOf(this.#simulator) - this.#firstCall
+  }
+
+  forgive(): Promise<void> {
+    return this.#gateway.reload({})
+  }
+
   /** Writes down all that is known; resolves with the file's path. */
   writeLog(): string {
     const file = join(dirname(this.place.home), 'log.txt')
@@ -66,7 +85,7 @@ export class RecordedSession implements Session {
         `--- stderr\n${outcome.stderr}`
       ].join('\n')
     )
-    const lines = this.#gateway.lines.slice(this.#firstLine).map((line) => JSON.stringify(line))
+    const lines = this.logged().map((line) => JSON.stringify(line))
     writeFileSync(file, [...runs, '--- gateway', ...lines, ''].join('\n'))
     return file
   }
@@ -81,4 +100,8 @@ export class RecordedSession implements Session {
     this.#runs.push({ command, outcome })
     return outcome
   }
+}
+
+function generationsOf(simulator: Pick<Simulator, 'stats'>): number {
+  return simulator.stats().requests.byOperation['generateAssistantResponse'] ?? 0
 }

@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Simulator } from '../../src/simulator/simulator.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import type { Client, Way } from './client.ts'
 import { installClient } from './install-client.ts'
@@ -30,7 +31,7 @@ export interface RunClientsOptions {
   readonly onProgress: (line: string) => void
 }
 
-/** Installs and tries each client against a gateway of its own with the built-in simulator. */
+/** Installs and tries each client against a gateway and a simulator of its own. */
 export async function runClients(options: RunClientsOptions): Promise<readonly Result[]> {
   const results = new Map<Client, readonly Result[]>()
   const queue = [...options.clients]
@@ -53,16 +54,20 @@ async function runClient(client: Client, options: RunClientsOptions): Promise<re
     onProgress(`${client.id}: ${String(error)}`)
     return client.ways.map((way) => toResult(client, way, [notInstalled(String(error))]))
   }
-  const gateway = await startGateway({ env: GATEWAY_ENVIRONMENT })
+  const simulator = new Simulator()
+  const { url: upstreamUrl } = await simulator.start()
+  const env = { ...GATEWAY_ENVIRONMENT, KIRO_AUTH_URL: upstreamUrl }
+  const gateway = await startGateway({ upstreamUrl, env })
   try {
     for (const [index, way] of client.ways.entries()) {
       const folder = join(ROOT, 'runs', `${client.id}-${index + 1}`)
       rmSync(folder, { recursive: true, force: true })
-      const findings = await runWay({ client, way, installed, gateway, folder }, options)
+      const findings = await runWay({ client, way, installed, gateway, simulator, folder }, options)
       results.push(toResult(client, way, findings))
     }
   } finally {
     await gateway.stop()
+    await simulator.close()
   }
   return results
 }
@@ -72,11 +77,12 @@ interface Setting {
   readonly way: Way
   readonly installed: string
   readonly gateway: GatewayProcess
+  readonly simulator: Simulator
   readonly folder: string
 }
 
 async function runWay(setting: Setting, options: RunClientsOptions): Promise<readonly Finding[]> {
-  const { client, way, installed, gateway, folder } = setting
+  const { client, way, installed, gateway, simulator, folder } = setting
   const { signal, keepLogs, onProgress } = options
   const findings: Finding[] = []
   for (const trial of trialsOf(way)) {
@@ -88,7 +94,7 @@ async function runWay(setting: Setting, options: RunClientsOptions): Promise<rea
       installed,
       ...makeFolders(join(folder, trial.name.replaceAll(' ', '-')))
     }
-    const session = new RecordedSession({ way, place, gateway, signal })
+    const session = new RecordedSession({ way, place, gateway, simulator, signal })
     const startedAt = performance.now()
     const problem = await session.attempt(trial)
     const seconds = (performance.now() - startedAt) / 1000

@@ -4,12 +4,15 @@ import { fileURLToPath } from 'node:url'
 import type { Api, Client, Command, Place, Way } from './client.ts'
 import { hiddenString } from './hidden-words.ts'
 import type { Session, Trial } from './trial.ts'
+import { QUOTA, sendsPdf, THINKING } from './upstream-trials.ts'
 import { failureOf, missing, toolLoopBy } from './usual-trials.ts'
 
 const PROGRAMS = fileURLToPath(new URL('./sdk', import.meta.url))
 
 /** Modes that most of the programs in `sdk/` have besides `ask` and `resume`. */
 const MORE: readonly string[] = ['whole', 'schema']
+/** Those of the vendors' SDKs and of the AI SDK. */
+const MOST: readonly string[] = [...MORE, 'think', 'pdf', 'quota']
 
 const AI_SDK = {
   ai: '7.0.173',
@@ -30,8 +33,8 @@ export const SDK_CLIENTS: readonly Client[] = [
     id: 'openai',
     packages: { openai: '7.57.0' },
     ways: [
-      sdkWay({ api: 'Chat Completions', program: 'openai-chat.mjs' }),
-      sdkWay({ api: 'Responses', program: 'openai-responses.mjs' })
+      sdkWay({ api: 'Chat Completions', program: 'openai-chat.mjs', more: MOST }),
+      sdkWay({ api: 'Responses', program: 'openai-responses.mjs', more: MOST })
     ]
   },
   {
@@ -39,7 +42,7 @@ export const SDK_CLIENTS: readonly Client[] = [
     id: 'anthropic-sdk',
     packages: { '@anthropic-ai/sdk': '1.13.0' },
     ways: [
-      sdkWay({ api: 'Messages', program: 'anthropic-messages.mjs', more: [...MORE, 'runner'] })
+      sdkWay({ api: 'Messages', program: 'anthropic-messages.mjs', more: [...MOST, 'runner'] })
     ]
   },
   {
@@ -76,7 +79,7 @@ export const SDK_CLIENTS: readonly Client[] = [
 ]
 
 function aiSdkWay(api: Api, provider: string, note: string): Way {
-  return sdkWay({ api, program: 'ai-sdk.mjs', note, env: { AI_PROVIDER: provider } })
+  return sdkWay({ api, program: 'ai-sdk.mjs', note, env: { AI_PROVIDER: provider }, more: MOST })
 }
 
 function langChainWay(api: Api, name: string, part: keyof typeof LANGCHAIN): Way {
@@ -112,6 +115,7 @@ function sdkWay({ api, program, note, env = {}, more = MORE }: SdkProgram): Way 
     ...(note !== undefined && { note }),
     ask: (prompt, place) => start('ask', prompt, place),
     resume: (prompt, place) => start('resume', prompt, place),
+    think: (prompt, place) => start('think', prompt, place),
     tools: {
       write: (path, text) => `write_file with ${JSON.stringify({ path, text })}`,
       read: (path) => `read_file with ${JSON.stringify({ path })}`
@@ -133,6 +137,9 @@ function modeTrial(mode: string, start: Start): Trial {
   if (mode === 'schema') {
     return { name: 'JSON schema', attempt: (session) => askForPlace(session, start) }
   }
+  if (mode === 'think') return THINKING
+  if (mode === 'quota') return QUOTA
+  if (mode === 'pdf') return sendsPdf((prompt, place) => start('pdf', prompt, place))
   const name = mode === 'whole' ? 'not streamed' : 'tool runner'
   return toolLoopBy(name, (prompt, place) => start(mode, prompt, place))
 }

@@ -1,3 +1,4 @@
+import type { LogLine } from '../helper/gateway-process.ts'
 import type { Command, Place, Way } from './client.ts'
 import type { Outcome } from './run-command.ts'
 
@@ -7,6 +8,12 @@ export interface Session {
   readonly place: Place
   /** Sets the client up for `place`, by default its own, and runs a command of it to its end. */
   run(command: Command, place?: Place): Promise<Outcome>
+  /** What the gateway has logged since the session began. */
+  logged(): readonly LogLine[]
+  /** How often the gateway has asked the upstream for an answer since then. */
+  upstreamCalls(): number
+  /** Has the gateway ask again an account whose quota was used up. */
+  forgive(): Promise<void>
 }
 
 /** Something that is tried with a client. */

@@ -90,10 +90,11 @@ export function missing({ stdout }: Outcome, text: string): string | null {
   return `the answer lacks ${JSON.stringify(text.slice(0, 60))}: ${JSON.stringify(stdout.slice(-300))}`
 }
 
-/** A prompt that makes the model call these tools, one turn after the other. */
-function inTurns([first = '', ...rest]: readonly string[]): string {
+/** A prompt that makes the model call these tools, one turn after the other, and answer `last` in the end. */
+export function inTurns([first = '', ...rest]: readonly string[], last?: string): string {
   const prompt = `use tools ${first}`
-  return rest.length === 0 ? prompt : `${prompt} ${next(inTurns(rest))}`
+  const then = rest.length === 0 ? last : inTurns(rest, last)
+  return then === undefined ? prompt : `${prompt} ${next(then)}`
 }
 
 function textOf(path: string): string | null {

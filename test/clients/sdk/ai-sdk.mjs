@@ -11,6 +11,7 @@ import {
   model,
   placeSchema,
   prompt,
+  readPdf,
   url
 } from './session.mjs'
 
@@ -23,7 +24,8 @@ const models = {
 }
 const request = {
   model: models[process.env.AI_PROVIDER](),
-  messages: [...earlierMessages(), { role: 'user', content: prompt }],
+  messages: [...earlierMessages(), { role: 'user', content: contentOf(prompt) }],
+  ...(mode === 'think' && { providerOptions: reasoningOptions() }),
   onError: ({ error }) => {
     throw error
   }
@@ -37,6 +39,24 @@ if (mode === 'schema') {
   const result = await ask({ ...request, tools: toTools(), stopWhen: isStepCount(8) })
   const { messages } = await result.response
   endSession([...request.messages, ...messages], await result.text)
+}
+
+function contentOf(text) {
+  if (mode !== 'pdf') return text
+  const { filename, bytes } = readPdf()
+  return [
+    { type: 'file', mediaType: 'application/pdf', filename, data: bytes },
+    { type: 'text', text }
+  ]
+}
+
+function reasoningOptions() {
+  const include = ['reasoning.encrypted_content']
+  return {
+    anthropic: { thinking: { type: 'enabled', budgetTokens: 4000 } },
+    openai: { reasoningEffort: 'high', forceReasoning: true, store: false, include },
+    gateway: { reasoningEffort: 'high' }
+  }
 }
 
 function toTools() {

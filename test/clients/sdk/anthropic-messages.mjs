@@ -9,11 +9,12 @@ import {
   model,
   placeSchema,
   prompt,
+  readPdf,
   url
 } from './session.mjs'
 
 const client = new Anthropic({ baseURL: url, apiKey: key })
-const messages = [...earlierMessages(), { role: 'user', content: prompt }]
+const messages = [...earlierMessages(), { role: 'user', content: contentOf(prompt) }]
 if (mode === 'schema') await askForObject()
 else if (mode === 'runner') await useToolRunner()
 else await runTools(mode === 'whole' ? askWhole : askStreamed)
@@ -22,13 +23,31 @@ async function runTools(ask) {
   const { input_tokens: counted } = await client.messages.countTokens({ model, messages })
   if (!(counted > 0)) throw new Error('nothing was counted')
   for (;;) {
-    const message = await ask({ model, max_tokens: 8000, messages, tools: functions.map(toTool) })
+    const message = await ask({
+      model,
+      max_tokens: 8000,
+      messages,
+      tools: functions.map(toTool),
+      ...(mode === 'think' && { thinking: { type: 'enabled', budget_tokens: 4000 } })
+    })
     if (!(message.usage.output_tokens > 0)) throw new Error('no usage')
+    if (mode === 'think' && !message.content.some(({ signature }) => signature?.length > 0))
+      throw new Error('no reasoning')
     messages.push({ role: 'assistant', content: message.content })
     if (message.stop_reason !== 'tool_use') return endSession(messages, textOf(message))
     const calls = message.content.filter(({ type }) => type === 'tool_use')
     messages.push({ role: 'user', content: calls.map(toResult) })
   }
+}
+
+function contentOf(text) {
+  if (mode !== 'pdf') return text
+  const { filename: title, bytes } = readPdf()
+  const source = { type: 'base64', media_type: 'application/pdf', data: bytes.toString('base64') }
+  return [
+    { type: 'document', title, source },
+    { type: 'text', text }
+  ]
 }
 
 function toResult({ id, name, input }) {

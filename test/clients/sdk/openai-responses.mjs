@@ -9,18 +9,28 @@ import {
   model,
   placeSchema,
   prompt,
+  readPdf,
   url
 } from './session.mjs'
 
 const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: key })
-const input = [...earlierMessages(), { role: 'user', content: prompt }]
+const input = [...earlierMessages(), { role: 'user', content: contentOf(prompt) }]
+const reasoning = { reasoning: { effort: 'high' }, include: ['reasoning.encrypted_content'] }
 if (mode === 'schema') await askForObject()
 else await runTools(mode === 'whole' ? askWhole : askStreamed)
 
 async function runTools(ask) {
   for (;;) {
-    const response = await ask({ model, input, tools: functions.map(toTool), store: false })
+    const response = await ask({
+      model,
+      input,
+      tools: functions.map(toTool),
+      store: false,
+      ...(mode === 'think' && reasoning)
+    })
     if (!(response.usage.total_tokens > 0)) throw new Error('no usage')
+    if (mode === 'think' && !response.output.some((item) => item.encrypted_content?.length > 0))
+      throw new Error('no reasoning')
     input.push(...response.output)
     const calls = response.output.filter(({ type }) => type === 'function_call')
     if (calls.length === 0) return endSession(input, response.output_text)
@@ -29,6 +39,16 @@ async function runTools(ask) {
       input.push({ type: 'function_call_output', call_id, output })
     }
   }
+}
+
+function contentOf(text) {
+  if (mode !== 'pdf') return text
+  const { filename, bytes } = readPdf()
+  const file_data = `data:application/pdf;base64,${bytes.toString('base64')}`
+  return [
+    { type: 'input_file', filename, file_data },
+    { type: 'input_text', text }
+  ]
 }
 
 function askWhole(request) {

@@ -49,6 +49,11 @@ export function endSession(messages, answer) {
   process.stdout.write(`${answer}\n`)
 }
 
+/** The PDF of the session, which the prompt is about. */
+export function readPdf() {
+  return { filename: 'report.pdf', bytes: readFileSync('report.pdf') }
+}
+
 const sessionFile = join(process.env.HOME, 'session.json')
 
 function objectOf(...names) {
