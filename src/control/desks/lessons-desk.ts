@@ -9,6 +9,13 @@ type Learnt = Extract<ToWorker, { type: 'calibration.learnt' | 'form.learnt' }>
 /** Hosts and kinds of account that are remembered: a gateway has one of each, or a few. */
 const MAX_FORMS = 64
 
+/** No estimate is further from the truth than this; but it is where the window is not the one that the upstream has. */
+const DOUBT_FACTOR = 2.5
+/** So many requests of a model in a row must say so. */
+const DOUBTED_AFTER = 5
+/** Models that are watched for that; beyond it the one that came first is forgotten. */
+const MAX_DOUBTS = 64
+
 export interface LessonsDeskOptions {
   readonly log: Logger
   /** Tells all workers, also the one that has said it. */
@@ -24,6 +31,8 @@ export class LessonsDesk {
   readonly #calibration = new TokenCalibration()
   /** By kind of account and host. Bounded by MAX_FORMS. */
   readonly #forms = new Map<string, LearntForm>()
+  /** By model: requests in a row whose tokens contradict their estimate. Bounded by MAX_DOUBTS. */
+  readonly #doubts = new Map<string, number>()
 
   constructor(options: LessonsDeskOptions) {
     this.#options = options
@@ -35,6 +44,7 @@ export class LessonsDesk {
       return
     }
     const { modelId, estimated, measured } = lesson
+    this.#doubt(modelId, estimated, measured)
     const learnt = this.#calibration.learn(modelId, estimated, measured)
     if (learnt !== null) this.#options.tell({ type: 'calibration.learnt', ...learnt })
   }
@@ -47,6 +57,22 @@ export class LessonsDesk {
       ),
       ...[...this.#forms.values()].map((learnt) => ({ type: 'form.learnt', ...learnt }) as const)
     ]
+  }
+
+  /** The upstream counts in percent of a window, whose size may have changed without a word (kiro-protocol §6.2). */
+  #doubt(modelId: string, estimated: number, measured: number): void {
+    const ratio = measured / estimated
+    const isFarOff = ratio > DOUBT_FACTOR || ratio < 1 / DOUBT_FACTOR
+    const inARow = isFarOff ? (this.#doubts.get(modelId) ?? 0) + 1 : 0
+    const [oldest] = this.#doubts.keys()
+    const isFull = this.#doubts.size >= MAX_DOUBTS && !this.#doubts.has(modelId)
+    if (isFull && oldest !== undefined) this.#doubts.delete(oldest)
+    this.#doubts.set(modelId, inARow)
+    if (inARow !== DOUBTED_AFTER) return
+    this.#options.log.warn(
+      { model: modelId, estimated, measured },
+      'the context window of this model may be another one (MODEL_CONTEXT_WINDOWS)'
+    )
   }
 
   #onForm({ host, authType, form }: LearntForm): void {

@@ -35,6 +35,7 @@ export class ModelCatalogue {
   readonly #options: ModelCatalogueOptions
   readonly #abort = new AbortController()
   #catalogue = BUILT_IN_CATALOGUE
+  #lacksClaude = false
   #timer: NodeJS.Timeout | null = null
 
   constructor(options: ModelCatalogueOptions) {
@@ -56,6 +57,7 @@ export class ModelCatalogue {
       this.#catalogue = { models, isLive: true }
       onChange(this.#catalogue)
       log.info({ models: models.length }, 'model list fetched')
+      this.#tellOfClaude(models)
     } catch (err) {
       if (this.#abort.signal.aborted) return
       nextMs = RETRY_MS
@@ -68,6 +70,15 @@ export class ModelCatalogue {
   close(): void {
     this.#abort.abort(new Error('the catalogue is closed'))
     if (this.#timer !== null) clearTimeout(this.#timer)
+  }
+
+  /** Once, until there are some: networks of some countries get such a list (kiro-protocol §7.4). */
+  #tellOfClaude(models: readonly ModelFacts[]): void {
+    const lacksClaude = !models.some(({ id }) => id.startsWith('claude'))
+    if (lacksClaude && !this.#lacksClaude) {
+      this.#options.log.warn('the upstream offers no Claude model to this account or network')
+    }
+    this.#lacksClaude = lacksClaude
   }
 
   async #fetchAll(): Promise<readonly ModelFacts[]> {

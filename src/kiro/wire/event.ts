@@ -82,15 +82,22 @@ function parseEvent(frame: Frame): UpstreamEvent {
       if (percentage === undefined) return { type: 'ignored', eventType }
       return { type: 'context-usage', percentage }
     }
-    case 'meteringEvent': {
-      const credits = asNumber(parsePayload(frame, eventType)['usage'])
-      return credits === undefined ? { type: 'ignored', eventType } : { type: 'metering', credits }
-    }
+    case 'meteringEvent':
+      return toMetering(parsePayload(frame, eventType), eventType)
     case 'invalidStateEvent':
       return toException('InvalidStateException', parsePayload(frame, eventType))
     default:
       return toLoss(frame) ?? { type: 'ignored', eventType }
   }
+}
+
+/** Whatever is counted in another unit is nothing that anybody is charged (kiro-protocol §5.3). */
+function toMetering(payload: JsonObject, eventType: string): UpstreamEvent {
+  const { unit = 'credit', usage, amount } = payload
+  const credits = asNumber(usage) ?? asNumber(amount)
+  const isOfCredits = typeof unit === 'string' && /^credits?$/i.test(unit)
+  if (!isOfCredits || credits === undefined) return { type: 'ignored', eventType }
+  return { type: 'metering', credits }
 }
 
 const MAX_LOSS_BYTES = 4096

@@ -20,6 +20,23 @@ t.test('a form is told to all and logged once, and told to whoever comes later',
   t.same(desk.all(), [{ ...learnt, form: 'path' }])
 })
 
+t.test('C40. a window that contradicts the estimates is told of once', async (t) => {
+  const { log, text } = recordedLog()
+  const desk = new LessonsDesk({ log, tell: () => {} })
+  const learn = (measured: number, times: number, modelId = 'm') => {
+    for (let lessons = 0; lessons < times; lessons++)
+      desk.onLesson({ type: 'calibration.lesson', modelId, estimated: 1000, measured })
+  }
+  learn(300, 4)
+  learn(1000, 1)
+  learn(3680, 4)
+  learn(3680, 4, 'another')
+  t.notMatch(text(), 'context window')
+  learn(3680, 20)
+  t.match(text(), /"model":"m","estimated":1000,"measured":3680,.*MODEL_CONTEXT_WINDOWS/)
+  t.equal(text().split('context window').length, 2)
+})
+
 t.test('lessons of tokenizers go to all as what was learnt of them', async (t) => {
   const { log } = recordedLog()
   const told: ToWorker[] = []

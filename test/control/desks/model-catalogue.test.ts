@@ -85,6 +85,21 @@ t.test('ModelCatalogue', (t) => {
     })
   })
 
+  t.test('C40. tells once of a list without Claude models', async (t) => {
+    const { catalogue, replies, text } = setUp(t)
+    const told = () => text().split('no Claude model').length - 1
+    for (const [ids, times] of [
+      [['gpt-5.6-sol'], 1],
+      [['gpt-5.6-sol'], 1],
+      [['claude-opus-5', 'gpt-5.6-sol'], 1],
+      [['gpt-5.6-sol'], 2]
+    ] as const) {
+      replies.push(page(ids))
+      await catalogue.start()
+      t.equal(told(), times)
+    }
+  })
+
   t.test('asks again every hour', async (t) => {
     const { catalogue, replies, requests } = setUp(t)
     replies.push(page(['a']), page(['b']))
