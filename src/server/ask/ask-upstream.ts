@@ -56,6 +56,7 @@ export async function askUpstream(
   let attempt = 1
   let sent = newCall(attempt)
   let isTrimmed = false
+  let changes = 0
   if (plan.replay !== undefined && plane.refusedReasoning.has(plan.replay)) stripReasoning(payload)
   for (;;) {
     const call = await startAttempt(plane, question, { way, attempt, sent })
@@ -75,12 +76,16 @@ export async function askUpstream(
     if (phase === 'answering' || sink.hasBegun || signal.aborted) throw error
     const { code, detail } = error
     const { hasRenewedToken } = way.approach
-    if (await way.change(toApproachFailure(error, fault), signal)) {
+    const mayChange = changes < MAX_CHANGES
+    if (mayChange && (await way.change(toApproachFailure(error, fault), signal))) {
+      changes += 1
       log.info({ reqId, code, detail, next: way.approach }, 'asking upstream another way')
       if (way.approach.hasRenewedToken === hasRenewedToken) sent = newCall(attempt)
       continue
     }
-    if (fault?.remedy === 'strip-reasoning' && plan.replay !== undefined && !payload.isStripped) {
+    const mayStrip = mayChange && plan.replay !== undefined && !payload.isStripped
+    if (fault?.remedy === 'strip-reasoning' && mayStrip) {
+      changes += 1
       plane.refusedReasoning.add(plan.replay)
       stripReasoning(payload)
       attempt = 1
@@ -88,7 +93,9 @@ export async function askUpstream(
       log.info({ reqId, code, detail }, 'reasoning of earlier answers left out')
       continue
     }
-    if (code === 'GW_CONTEXT_OVERFLOW' && !isTrimmed && plane.config().payload.isTrimmed) {
+    const mayTrim = mayChange && !isTrimmed && plane.config().payload.isTrimmed
+    if (code === 'GW_CONTEXT_OVERFLOW' && mayTrim) {
+      changes += 1
       isTrimmed = true
       if (!trimPayload(payload, plan)) throw error
       log.warn({ reqId, detail }, 'conversation trimmed')
@@ -106,6 +113,9 @@ export async function askUpstream(
     attempt += 1
   }
 }
+
+/** How often a request may be changed and sent once more, in whichever ways (kiro-protocol §8.3). */
+const MAX_CHANGES = 3
 
 /** How much longer a slow answer may take to begin: 300 s instead of 120 (kiro-protocol §8.4). */
 const SLOW_FACTOR = 2.5
