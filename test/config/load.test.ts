@@ -27,7 +27,7 @@ function problemsOf(env: Environment, argv: readonly string[] = []): readonly st
 }
 
 t.test('loadConfig()', (t) => {
-  t.test('has the documented defaults in an empty environment', async (t) => {
+  t.test('has the documented defaults in an empty environment (C34)', async (t) => {
     const { config, warnings } = load({})
     t.match(config.server, { host: '127.0.0.1', port: 8000, apiKeys: [] })
     t.match(config.server, { maxBodyBytes: 33_554_432, bodyTimeoutMs: 60_000, heartbeatMs: 10_000 })
@@ -39,7 +39,7 @@ t.test('loadConfig()', (t) => {
       poolTimeoutMs: null,
       maxWaiting: 1000
     })
-    t.match(config.upstream, { connectTimeoutMs: 30_000, firstTokenTimeoutMs: 60_000 })
+    t.match(config.upstream, { connectTimeoutMs: 30_000, firstTokenTimeoutMs: 120_000 })
     t.equal(config.upstream.userAgent, `kiro-gateway/${version}`)
     t.equal(config.observe.level, 'info')
     t.equal(config.isProduction, false)

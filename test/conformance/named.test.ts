@@ -1,16 +1,20 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import t from 'tap'
 
-const EXAMPLES = 38
-const POINTS = 20
+const EXAMPLES = 53
+const POINTS = 40
+/** Sign-ins through an external identity provider are renewed by the IDE alone. */
+const NOT_BUILT: readonly string[] = ['A52', 'C36']
 /** In the title of a test, the name of a case, or the comment of a row: `A7`, `C3`. */
 const NAME = /(?<![\w-])([AC]\d{1,2})(?![\w-])/g
 
 /** Which examples and points the tests name. */
 function namesIn(folder: string): ReadonlySet<string> {
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter(
-    ({ name }) => name.endsWith('.test.ts') || name === 'request-examples.json'
+    ({ name }) =>
+      (name.endsWith('.test.ts') && name !== basename(import.meta.filename)) ||
+      name === 'request-examples.json'
   )
   const texts = files.map(({ parentPath, name }) => readFileSync(join(parentPath, name), 'utf8'))
   return new Set(texts.flatMap((text) => [...text.matchAll(NAME)].map(([, name = '']) => name)))
@@ -25,7 +29,7 @@ t.test(
       ...Array.from({ length: POINTS }, (_, index) => `C${index + 1}`)
     ]
     t.same(
-      due.filter((name) => !named.has(name)),
+      due.filter((name) => !named.has(name) && !NOT_BUILT.includes(name)),
       []
     )
   }

@@ -1,24 +1,14 @@
 import { equal } from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
-import type { DialectName } from '../../src/dialects/dialect.ts'
 import { toWireToolId, toWireToolName } from '../../src/kiro/conversation/tools.ts'
 import { convert } from '../helper/convert.ts'
 import * as fc from '../helper/fast-check.ts'
 import { assertUpstreamRules } from '../helper/payload-rules.ts'
+import { bodyOf, REQUEST_EXAMPLES, sentAs } from '../helper/request-examples.ts'
 
-// kiro-protocol, Appendix C, 3 to 6: what is sent upstream. Each point is tested in depth beside its code, too.
-
-interface Example {
-  readonly name: string
-  readonly dialect: DialectName
-  readonly request: unknown
-  readonly upstream: object
-}
-
-const { examples } = JSON.parse(
-  readFileSync(new URL('../fixtures/request-examples.json', import.meta.url), 'utf8')
-) as { readonly examples: readonly Example[] }
+// kiro-protocol, Appendix C, 3 to 6, 25, 26 and 34: what is sent upstream. Each point is tested in depth beside its code, too.
 
 const id = fc.constantFrom('a', 'b', 'c d', '')
 const content = fc.array(
@@ -47,14 +37,8 @@ const tools = fc.constantFrom(undefined, [], [{ name: 'f', input_schema: {} }])
 t.test(
   'C3. A1 to A17 become the exact bodies, and any message list one that obeys H1 to H8',
   async (t) => {
-    for (const { name, dialect, request, upstream } of examples) {
-      const { payload } = convert(dialect, request)
-      const { conversationState, ...rest } = payload
-      t.same(
-        { conversationState: { ...conversationState, conversationId: 'CID' }, ...rest },
-        upstream,
-        name
-      )
+    for (const example of REQUEST_EXAMPLES.filter(({ name }) => /^A1?\d\./.test(name))) {
+      t.same(sentAs(example, 'path').payload, bodyOf(example, 'path'), example.name)
     }
     fc.assert(
       fc.property(messages, tools, (turns, offered) => {
@@ -112,6 +96,55 @@ t.test('C6. nothing empty is ever sent', async (t) => {
     const { payload } = convert('anthropic-messages', { model: 'auto', ...body })
     assertUpstreamRules(payload)
     t.notMatch(JSON.stringify(payload), /\[\]|"userInputMessageContext":\{\}|"content":""/)
+  }
+})
+
+t.test('C25. A49, a turn later: nothing that was sent has changed', async (t) => {
+  const more = [
+    { role: 'assistant', content: 'four' },
+    { role: 'user', content: 'five' },
+    { role: 'system', content: 'And on.' }
+  ]
+  for (const example of REQUEST_EXAMPLES.filter(({ name }) => name.startsWith('A49.'))) {
+    const request = example.request as Readonly<Record<string, readonly object[] | undefined>>
+    const said = request['messages'] === undefined ? 'input' : 'messages'
+    const later = {
+      ...example,
+      request: { ...request, [said]: [...(request[said] ?? []), ...more] }
+    }
+    for (const form of ['path', 'target'] as const) {
+      const { history = [], currentMessage } = sentAs(example, form).payload.conversationState
+      const after = sentAs(later, form).payload.conversationState
+      const before = [...history, currentMessage].map((entry) => JSON.stringify(entry))
+      t.equal(before.length, 3)
+      t.same(
+        after.history?.slice(0, 3).map((entry) => JSON.stringify(entry)),
+        before,
+        example.name
+      )
+      t.equal(after.currentMessage.userInputMessage.content, 'five\nAnd on.')
+    }
+  }
+})
+
+t.test('C26. Chat Completions has no way for signed reasoning', async (t) => {
+  const signature = 'c2lnbmF0dXJl'.repeat(8)
+  const reasoning_details = [{ type: 'reasoning.text', text: 'hm', signature }]
+  const said = { role: 'assistant', content: 'a', reasoning_content: 'hm', reasoning_details }
+  const messages = [user('hi'), said, user('on')]
+  const { payload } = convert('openai-chat', { model: 'claude-opus-5', messages })
+  t.notMatch(JSON.stringify(payload), 'reasoningContent')
+})
+
+t.test('C34. no client of the vendor’s is named, and no machine', async (t) => {
+  const root = join(import.meta.dirname, '../../src')
+  const files = readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile()
+  )
+  t.ok(files.length > 100)
+  for (const { parentPath, name } of files) {
+    const text = readFileSync(join(parentPath, name), 'utf8')
+    t.notMatch(text, /KiroIDE|KiroCLI|AmazonQ-For|aws-sdk-\w+\/\d|machine-?id/i, name)
   }
 })
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import { convertRequest, DIALECT_NAMES, type DialectName } from '../../src/dialects/dialect.ts'
+import type { RequestOptions } from '../../src/dialects/request/to-upstream.ts'
 import { isBlank } from '../../src/kiro/wire/message.ts'
 import type { HistoryEntry, UpstreamPayload } from '../../src/kiro/wire/payload.ts'
 import * as fc from '../helper/fast-check.ts'
@@ -19,23 +20,27 @@ import { simulatorOptions } from '../helper/request-options.ts'
 
 t.setTimeout(600_000)
 
-const OPTIONS = simulatorOptions()
 const HISTORY = '"history":['
 const RUNS = Number(process.env['PREFIX_RUNS'] ?? 300)
 
 for (const dialect of DIALECT_NAMES) {
-  t.test(`a ${dialect} conversation that grows keeps the bytes in front`, async () => {
-    const property = fc.property(grownConversations, (conversation) => {
-      const requests = conversation.turns.map((_, last) => sent(dialect, conversation, last))
-      for (const [index, next] of requests.entries()) {
-        const before = requests[index - 1]
-        if (before === undefined) continue
-        assertGrown(before, next)
-        if (isNamed(conversation)) assert.equal(next.id, before.id, 'one conversation, one id')
-      }
+  for (const form of ['path', 'target'] as const) {
+    const options = simulatorOptions({ form })
+    t.test(`C24. a ${dialect} conversation that grows keeps its bytes, ${form} form`, async () => {
+      const property = fc.property(grownConversations, (conversation) => {
+        const requests = conversation.turns.map((_, last) =>
+          sent(dialect, requestAt(dialect, conversation, last), options)
+        )
+        for (const [index, next] of requests.entries()) {
+          const before = requests[index - 1]
+          if (before === undefined) continue
+          assertGrown(before, next)
+          if (isNamed(conversation)) assert.equal(next.id, before.id, 'one conversation, one id')
+        }
+      })
+      fc.assert(property, { numRuns: RUNS })
     })
-    fc.assert(property, { numRuns: RUNS })
-  })
+  }
 }
 
 function assertGrown(before: Sent, next: Sent): void {
@@ -66,9 +71,9 @@ interface Sent {
   readonly currentEntry: string
 }
 
-function sent(dialect: DialectName, conversation: GrownConversation, last: number): Sent {
-  const request = Buffer.from(JSON.stringify(requestAt(dialect, conversation, last)))
-  const json = Buffer.from(convertRequest(dialect, request, OPTIONS).payload).toString()
+function sent(dialect: DialectName, request: object, options: RequestOptions): Sent {
+  const body = Buffer.from(JSON.stringify(request))
+  const json = Buffer.from(convertRequest(dialect, body, options).payload).toString()
   const { conversationState: state, additionalModelRequestFields } = JSON.parse(
     json
   ) as UpstreamPayload

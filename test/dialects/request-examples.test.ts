@@ -1,30 +1,21 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { convertRequest, type DialectName } from '../../src/dialects/dialect.ts'
+import { bodyOf, REQUEST_EXAMPLES, sentAs } from '../helper/request-examples.ts'
 import { requestOptions } from '../helper/request-options.ts'
-
-interface Example {
-  readonly name: string
-  readonly dialect: DialectName
-  readonly request: unknown
-  readonly upstream: unknown
-}
-
-const { examples } = JSON.parse(
-  readFileSync(new URL('../fixtures/request-examples.json', import.meta.url), 'utf8')
-) as { readonly examples: readonly Example[] }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[48][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
 t.test('the worked examples of kiro-protocol, Appendix A', async (t) => {
-  for (const { name, dialect, request, upstream } of examples) {
-    t.test(name, async (t) => {
-      const { payload, plan } = convert(dialect, request)
-      t.match(payload.conversationState.conversationId, UUID)
-      t.strictSame(withoutId(payload), upstream)
-      t.equal(plan.asked.dialect, dialect)
-    })
+  for (const example of REQUEST_EXAMPLES) {
+    for (const form of ['path', 'target'] as const) {
+      t.test(`${example.name}, ${form} form`, async (t) => {
+        const { payload, plan } = sentAs(example, form)
+        t.strictSame(payload, bodyOf(example, form))
+        t.equal(plan.asked.dialect, example.dialect)
+        for (const id of Object.values(plan.ids)) t.match(id, UUID)
+      })
+    }
   }
 
   t.test('A12. Tool call without a result', async (t) => {
@@ -106,7 +97,6 @@ t.test('the worked examples of kiro-protocol, Appendix A', async (t) => {
 
 interface SentPayload {
   readonly conversationState: {
-    conversationId: string
     readonly currentMessage: { readonly userInputMessage: { readonly content: string } }
   }
   readonly additionalModelRequestFields?: unknown
@@ -121,9 +111,4 @@ function convert(dialect: DialectName, request: unknown) {
   const text = Buffer.from(payload).toString()
   assert.ok(text.startsWith('{"conversationState"'))
   return { payload: JSON.parse(text) as SentPayload, plan }
-}
-
-function withoutId(payload: SentPayload): unknown {
-  payload.conversationState.conversationId = 'CID'
-  return payload
 }

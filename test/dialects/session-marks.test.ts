@@ -13,7 +13,7 @@ function idOf(dialect: DialectName, request: object, headers: Record<string, str
   return convert(dialect, request, options).payload.conversationState.conversationId
 }
 
-t.test('every client has one conversation id for a session', async (t) => {
+t.test('C23. every client has one conversation id for a session', async (t) => {
   const user_id = JSON.stringify({ session_id: 's-1' })
   for (const [client, dialect, body, headers] of [
     ['Claude Code', 'anthropic-messages', { ...MESSAGES, metadata: { user_id } }, {}],

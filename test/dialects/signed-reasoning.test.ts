@@ -7,7 +7,7 @@ import {
 import type { HistoryEntry } from '../../src/kiro/wire/payload.ts'
 import { convert } from '../helper/convert.ts'
 
-// kiro-protocol §9.10: reasoning that clients bring back (A45, A47, C21).
+// kiro-protocol §9.10: reasoning that clients bring back (A45, A47, C26).
 
 const SIG = 'c2lnbmF0dXJl'.repeat(8)
 const tool = { name: 'f', description: 'F', input_schema: { type: 'object', properties: {} } }
@@ -75,7 +75,7 @@ t.test('A45. a signed block goes back as it came', async (t) => {
   t.same(reasoningOf(messages([foreign]).history), [{ redactedContent: 'QUJDREVG' }])
 })
 
-t.test('what cannot be the upstream’s stays out, and everything with it', async (t) => {
+t.test('C26. what cannot be the upstream’s stays out, and everything with it', async (t) => {
   for (const signature of ['zz', '', null, 7, `sig_${SIG}`, `${SIG}!`, `${SIG} `, undefined]) {
     const block = {
       type: 'thinking',

@@ -47,7 +47,7 @@ export class OneFormUpstream {
     const target = String(request.headers['x-amz-target'] ?? '')
     const operation = OPERATIONS[path === '/' ? target : path]
     if (operation === undefined) {
-      answer(response, 403, { message: 'nothing else is served here' }) // models and usage
+      answer(response, 403, NOT_ADMITTED) // models and usage, without which answers go on
       return
     }
     const json = JSON.parse(Buffer.concat(chunks).toString())
@@ -64,6 +64,10 @@ const OPERATIONS: Readonly<Record<string, FormCall['operation']>> = {
   '/mcp': 'search',
   'KiroRuntimeService.GenerateAssistantResponse': 'generate',
   'KiroRuntimeService.InvokeMCP': 'search'
+}
+
+const NOT_ADMITTED = {
+  message: 'Your subscription does not support this application. Please contact your administrator.'
 }
 
 const PAGE = { title: 'Kiro', url: 'https://kiro.dev/', snippet: 'A page.' }

@@ -4,6 +4,7 @@ import { convertRequest, type DialectName } from '../../src/dialects/dialect.ts'
 import type { ResponsesWishes } from '../../src/dialects/openai-responses/output-items.ts'
 import type { ReplyPlan } from '../../src/dialects/plan/plan.ts'
 import { RepairTable } from '../../src/kiro/rules/repairs.ts'
+import type { RequestForm } from '../../src/kiro/wire/hosts.ts'
 import type { UpstreamPayload } from '../../src/kiro/wire/payload.ts'
 import { checkRequest } from '../../src/simulator/request-rules.ts'
 import * as fc from './fast-check.ts'
@@ -11,6 +12,7 @@ import { assertUpstreamRules } from './payload-rules.ts'
 import { simulatorOptions, toAnswer } from './request-options.ts'
 
 const RUNS = 1000
+const anyForm = fc.constantFrom<RequestForm>('path', 'target')
 
 /** What must hold for the requests of one dialect. */
 export interface RequestProperties {
@@ -27,10 +29,10 @@ export function testRequests(t: Test, properties: RequestProperties): void {
   const { body, markersOf } = properties
 
   t.test('becomes a payload that the upstream takes, without losing text', async () => {
-    const property = fc.property(body, (request) => {
-      const { json, payload, plan } = convert(properties, request)
-      assertUpstreamRules(payload)
-      const checked = checkRequest(payload)
+    const property = fc.property(body, anyForm, (request, form) => {
+      const { json, payload, plan } = convert(properties, request, form)
+      if (form === 'path') assertUpstreamRules(payload)
+      const checked = checkRequest(payload, form)
       assert.ok(!('status' in checked), JSON.stringify(checked))
       for (const marker of markersOf(request)) assert.ok(json.includes(marker), marker)
       for (const code of plan.repairs) assert.ok(Object.hasOwn(RepairTable, code), code)
@@ -39,13 +41,13 @@ export function testRequests(t: Test, properties: RequestProperties): void {
   })
 
   t.test('always becomes the same payload, so that caches can find it', async () => {
-    const property = fc.property(body, (request) => {
-      const [first, second] = [convert(properties, request), convert(properties, request)]
-      const ids = [first, second].map(({ payload }) => payload.conversationState.conversationId)
-      assert.equal(
-        first.json.replace(ids[0] ?? '', 'CID'),
-        second.json.replace(ids[1] ?? '', 'CID')
-      )
+    const property = fc.property(body, anyForm, (request, form) => {
+      const [first, second] = [1, 2].map(() => {
+        const { json, plan } = convert(properties, request, form)
+        const { conversation, turn } = plan.ids
+        return json.replaceAll(conversation, 'CID').replace(turn, 'TURN')
+      })
+      assert.equal(first, second)
     })
     fc.assert(property, { numRuns: 300 })
   })
@@ -64,9 +66,14 @@ export function testRequests(t: Test, properties: RequestProperties): void {
   })
 }
 
-function convert({ dialect, items }: RequestProperties, request: object) {
+function convert(
+  { dialect, items }: RequestProperties,
+  request: object,
+  form: RequestForm = 'path'
+) {
   const bytes = Buffer.from(JSON.stringify(request))
-  const options = simulatorOptions(items === undefined ? {} : { answers: [toAnswer(items)] })
+  const answers = items === undefined ? [] : [toAnswer(items)]
+  const options = simulatorOptions({ answers, form })
   const { payload, plan } = convertRequest(dialect, bytes, options)
   const json = Buffer.from(payload).toString()
   assert.ok(plan.inputTokens > 0)

@@ -68,6 +68,33 @@ for (const takes of ['path', 'target'] as const) {
   })
 }
 
+t.test('C22. what one worker finds out, the other is told: one extra call in all', async (t) => {
+  const { upstream, gateway } = await setUp(t, 'target', { WORKERS: '2' })
+  const [[path, body] = ['', {}]] = ASKED
+  t.equal((await ask(gateway.url, path, body)).status, 200)
+  await gateway.logged(({ msg }) => msg === 'upstream takes this form')
+  // All workers are asked for their counts, behind what they were told before.
+  t.equal((await fetch(`${gateway.url}/metrics`)).status, 200)
+  const workers = () =>
+    new Set(
+      gateway.lines
+        .filter(({ msg, status }) => msg === 'request completed' && status === 200)
+        .map(({ worker }) => worker)
+    )
+  let asked = 1
+  for (let round = 0; round < 30 && (round === 0 || workers().size < 2); round++) {
+    const calls = [...ASKED, ...ASKED].map(([path, body]) => ask(gateway.url, path, body))
+    for (const { status, text } of await Promise.all(calls)) {
+      t.equal(status, 200)
+      t.match(text, 'hello')
+    }
+    asked += calls.length
+  }
+  t.equal(workers().size, 2, 'both have served')
+  const others = upstream.calls.filter(({ form }) => form !== 'target')
+  t.same([others.length, upstream.calls.length], [1, asked + 1])
+})
+
 t.test('a search may be the first to find out', async (t) => {
   const { upstream, gateway } = await setUp(t, 'target')
   upstream.refusal = { status: 404, json: { message: '' } }

@@ -18,7 +18,7 @@ const ask = (messages: readonly object[], stream = false) => ({
   messages
 })
 
-t.test('A46. signed reasoning', async (t) => {
+t.test('A46, C26. signed reasoning', async (t) => {
   const gateway = await startGateway({ env: { PROXY_API_KEY: 'k', WORKERS: '1' } })
   t.teardown(() => gateway.destroy())
   const post = (body: object) =>

@@ -70,6 +70,24 @@ export async function check(t: Test, stand: Stand): Promise<void> {
     }
   })
 
+  t.test('windows, efforts and the largest answer of a model', async (t) => {
+    const id = 'claude-opus-5.5'
+    const efforts = ['low', 'medium', 'high', 'xhigh', 'max']
+    t.match((await stand.call(`/v1/models/${id}`)).json, {
+      context_length: 1_000_000,
+      max_output_tokens: 128_000,
+      supported_reasoning_efforts: efforts,
+      description: /1M tokens in, 128k out · effort low, medium, high, xhigh, max · always thinks/
+    })
+    t.match((await stand.call(`/v1/models/${id}`, { headers: ANTHROPIC })).json, {
+      max_input_tokens: 1_000_000,
+      max_tokens: 128_000,
+      capabilities: { image_input: { supported: true }, effort: { xhigh: { supported: true } } }
+    })
+    const { json } = await stand.call('/v1/models/gpt-5.6-sol')
+    t.match(json, { description: /double price above 272k tokens/ })
+  })
+
   t.test('names that Claude Code makes up itself are served', async (t) => {
     for (const model of [
       'claude-opus-5-5',

@@ -107,7 +107,7 @@ function formatOf({ output_config: config, output_format: format }: MessagesBody
 }
 
 /**
- * Reads the messages; system turns between them, as Claude Code sends them, join the system text, unless their time is
+ * Reads the messages; system turns between them, as Claude Code sends them, stay where they are, unless their time is
  * over.
  */
 function readMessages(messages: readonly MessagesMessage[], repairs: Repairs): SortedMessages {

@@ -14,7 +14,7 @@ import {
 } from '../../helper/reply-plan.ts'
 import { endFrame, eventFrame, exceptionFrame, textFrame } from '../../helper/upstream-frames.ts'
 
-// kiro-protocol §5.11: what closes an answer, and what becomes of one that is not closed (A50, A51, C22).
+// kiro-protocol §5.11: what closes an answer, and what becomes of one that is not closed (A50, A51, C29).
 
 const opening = eventFrame('initial-response', {})
 const metering = eventFrame('meteringEvent', { unit: 'credit', usage: 0.01 })
@@ -106,7 +106,7 @@ const dialects: readonly [DialectName, typeof openAiIdentity, object, RegExp][] 
 ]
 
 for (const [dialect, identity, whole, stream] of dialects) {
-  t.test(`A50, A51. ${dialect} has a word for it, streamed and not`, async (t) => {
+  t.test(`A50, A51, C29. ${dialect} has a word for it, streamed and not`, async (t) => {
     for (const frames of [[said], [said, eventFrame('someFutureEvent', lost)]]) {
       const parts = partsOf(frames)
       const plan = replyPlan({ dialect })
@@ -118,7 +118,7 @@ for (const [dialect, identity, whole, stream] of dialects) {
   })
 }
 
-t.test('C21. a signature in pieces is whole for its client', async (t) => {
+t.test('C27. a signature in pieces is whole for its client', async (t) => {
   const pieces = ['c2ln', 'bmF0', 'dXJl'].map((signature) =>
     eventFrame('reasoningContentEvent', { signature })
   )
@@ -133,7 +133,7 @@ t.test('C21. a signature in pieces is whole for its client', async (t) => {
   )
 })
 
-t.test('A47. three dots are never shown', async (t) => {
+t.test('A47, C27. three dots are never shown', async (t) => {
   const signature = 'c2lnbmF0dXJl'.repeat(8)
   const frames = [
     ...wholeCall,

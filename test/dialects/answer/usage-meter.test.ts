@@ -132,7 +132,7 @@ t.test('with counts', async (t) => {
   })
 })
 
-t.test('adds up credits', async (t) => {
+t.test('C30. adds up credits', async (t) => {
   const usage = meter()
   usage.addCredits(0.25)
   usage.addCredits(0.5)

@@ -305,8 +305,8 @@ t.test('an unknown model is 404 with a live catalogue', async (t) => {
     status: 404,
     param: 'model'
   })
-  const { plan } = convert('openai-chat', { model: 'claude-opus-5-5', messages: [USER] }, options)
-  t.equal(plan.upstreamModel, 'claude-opus-5')
+  const { plan } = convert('openai-chat', { model: 'claude-opus-5-9', messages: [USER] }, options)
+  t.equal(plan.upstreamModel, 'claude-opus-5.5')
   t.same(plan.repairs, ['model-substituted'])
 })
 

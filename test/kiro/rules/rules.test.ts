@@ -66,16 +66,19 @@ t.test('requests that break a rule', async (t) => {
         t.throws(() => convertRequest(dialect, bytes, options), GatewayError)
         return
       }
-      const { payload, plan } = convertRequest(dialect, bytes, options)
       if (severity === 'borderline') {
+        const { plan } = convertRequest(dialect, bytes, options)
         t.ok(plan.borderline.includes(rule), 'the plan remembers it')
         return
       }
-      t.ok(plan.repairs.includes(outcome), 'the plan names it')
-      t.notOk(
-        'status' in checkRequest(JSON.parse(Buffer.from(payload).toString())),
-        'and it passes'
-      )
+      for (const form of ['path', 'target'] as const) {
+        const inForm = { ...options, form }
+        t.same(lintRequest(bytes, { dialect, request: inForm }), report, 'the same in either form')
+        const { payload, plan } = convertRequest(dialect, bytes, inForm)
+        t.ok(plan.repairs.includes(outcome), 'the plan names it')
+        const checked = checkRequest(JSON.parse(Buffer.from(payload).toString()), form)
+        t.notOk('status' in checked, `and it passes, ${form} form`)
+      }
     })
   }
 })

@@ -41,7 +41,7 @@ t.test('resolveApiRegion()', (t) => {
   t.end()
 })
 
-t.test('isRegion() refuses what could change a host name', (t) => {
+t.test('C35. isRegion() refuses what could change a host name', (t) => {
   for (const region of ['us-east-1', 'ap-southeast-2', 'us-gov-west-1'])
     t.ok(isRegion(region), region)
   for (const text of [
@@ -58,7 +58,7 @@ t.test('isRegion() refuses what could change a host name', (t) => {
   t.end()
 })
 
-t.test('isProfileArn()', (t) => {
+t.test('C35. isProfileArn()', (t) => {
   t.ok(isProfileArn(own))
   t.ok(isProfileArn(SharedProfileArn.social))
   for (const text of ['', `${own} `, own.replace('123456789012', '12345'), `${own}/x`]) {

@@ -35,7 +35,7 @@ t.test(
   }
 )
 
-t.test('a proof lapses after three refusals in a row', async (t) => {
+t.test('C22. a proof lapses after three refusals in a row', async (t) => {
   const { forms } = setUp()
   forms.accepted(runtime, 'path', false)
   const refuse = () => forms.mayBeWrong(runtime, 'path', 'body')
@@ -51,7 +51,7 @@ t.test('an unknown operation says so whatever is proven', async (t) => {
   t.ok(forms.mayBeWrong(runtime, 'path', 'operation'))
 })
 
-t.test('a form that is set is final, and q takes one only', async (t) => {
+t.test('C22. a form that is set is final, and q takes one only', async (t) => {
   for (const setting of ['path', 'target'] as const) {
     const { forms } = setUp(setting)
     t.equal(forms.first(runtime), setting)
