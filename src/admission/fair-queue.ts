@@ -52,6 +52,11 @@ export class FairQueue {
     return this.#lines.has(key)
   }
 
+  /** How many of this key wait. */
+  waitingOf(key: string): number {
+    return this.#lines.get(key)?.waiters.size ?? 0
+  }
+
   /** How many keys wait that are not among these. */
   keysBeside(keys: ReadonlyMap<string, unknown>): number {
     let count = 0
@@ -92,9 +97,10 @@ export class FairQueue {
     return waiter === undefined ? null : toHead(waiter)
   }
 
-  /** Takes out the waiter whose turn it is. */
-  shift(now: number): number | null {
-    const line = this.#ring.first?.item
+  /** Takes out the waiter whose turn it is; the first of `key` instead, if it has any. */
+  shift(now: number, key: string | null = null): number | null {
+    const named = key === null ? undefined : this.#lines.get(key)
+    const line = named ?? this.#ring.first?.item
     const waiter = line?.waiters.first?.item
     if (line === undefined || waiter === undefined) return null
     line.served = Math.max(line.served, now)
@@ -125,7 +131,7 @@ export class FairQueue {
   /** The same without taking it out, if its key has so many more waiting than `key` that one more is fair. */
   evictionFor(key: string): number | null {
     const longest = this.#longest()
-    const waiting = this.#lines.get(key)?.waiters.size ?? 0
+    const waiting = this.waitingOf(key)
     if (longest === null || longest.waiters.size <= waiting + 1) return null
     return longest.waiters.last?.item.id ?? null
   }

@@ -1,6 +1,13 @@
-import { type LeaseReport, type LeaseTerms, NO_REPORT, NO_TERMS } from '../ipc/messages.ts'
+import {
+  type LeaseReport,
+  type LeaseTerms,
+  NO_REPORT,
+  NO_TERMS,
+  type PaceReport
+} from '../ipc/messages.ts'
 import { hasMoved, HEADS_TOLD, outranks } from '../ipc/service-order.ts'
 import { FairQueue } from './fair-queue.ts'
+import { isFarFrom, Pause, type PauseTimes, Starts } from './gate.ts'
 
 const NOTHING: readonly LeaseCommand[] = []
 
@@ -16,11 +23,13 @@ const NOTHING: readonly LeaseCommand[] = []
  *      └───────────────────────────────────────────────────────────── trimmed
  * ```
  * Invariants: held ≤ size; size ≤ what the ledger has granted and not yet back; no request waits
- * while a permit is idle.
+ * while a permit is idle, unless it waits for a start or for the end of a pause (`gate.ts`).
  */
 export class LeaseCore {
   /** Bounded by `maxWaiting` of the terms. */
   readonly #queue = new FairQueue()
+  readonly #starts = new Starts()
+  #pause: Pause | null = null
   #terms: LeaseTerms
   #told: LeaseReport = NO_REPORT
   #state: 'open' | 'draining' = 'open'
@@ -51,6 +60,17 @@ export class LeaseCore {
     return this.#queue.size
   }
 
+  /** What keeps those back who wait longest. */
+  get waitsFor(): 'permit' | 'start' | 'pause' {
+    if (this.#pause !== null) return 'pause'
+    return this.#starts.isPaced && this.#held < this.size ? 'start' : 'permit'
+  }
+
+  /** Requests that would have a permit, but for the pace or a pause. */
+  get gated(): number {
+    return this.#queue.size - this.#lacking
+  }
+
   get oldest(): { readonly id: number; readonly at: number } | null {
     return this.#queue.oldest
   }
@@ -58,7 +78,7 @@ export class LeaseCore {
   /** Asks for a permit. After `waiting` an `issue` or `refuse` command names the id, unless `abort` came first. */
   acquire(id: number, key: string, at: number): LeaseAnswer {
     if (this.#state === 'draining') return 'draining'
-    if (this.#held < this.size) {
+    if (this.#held < this.size && !this.#isGated) {
       this.#held += 1
       return 'issued'
     }
@@ -69,7 +89,8 @@ export class LeaseCore {
 
   /** Whether a request could neither go nor wait now. */
   get isFull(): boolean {
-    return this.#held >= this.size && this.#queue.size >= this.#terms.maxWaiting
+    const mustWait = this.#held >= this.size || this.#isGated
+    return mustWait && this.#queue.size >= this.#terms.maxWaiting
   }
 
   /**
@@ -85,9 +106,37 @@ export class LeaseCore {
     return this.#queue.remove(id)
   }
 
-  release(now: number): readonly LeaseCommand[] {
+  /** `isUnsent`: a request that had a start was never sent. */
+  release(now: number, isUnsent = false): readonly LeaseCommand[] {
     if (this.#held === 0) throw new Error('a permit was released that is not held')
     this.#held -= 1
+    if (isUnsent) this.#starts.unsent()
+    return this.#settle(now)
+  }
+
+  /** Whether requests need starts. */
+  get isPaced(): boolean {
+    return this.#starts.isPaced
+  }
+
+  /** A request is sent upstream, with a start or without. */
+  sent(hasStart: boolean): void {
+    this.#starts.sent(hasStart)
+  }
+
+  /** Nothing is issued until then. */
+  pause(times: PauseTimes, now: number): void {
+    if (this.#state === 'draining') return // nobody waits any more
+    if (this.#pause === null) this.#pause = new Pause(times)
+    else this.#pause.extend(times, now)
+  }
+
+  /** When `wake()` is to be called; `null` if that is not needed. */
+  get wakeAt(): number | null {
+    return this.#pause?.wakeAt(this.#queue.size) ?? null
+  }
+
+  wake(now: number): readonly LeaseCommand[] {
     return this.#settle(now)
   }
 
@@ -95,6 +144,7 @@ export class LeaseCore {
   onTerms(terms: LeaseTerms, now: number): readonly LeaseCommand[] {
     if (terms.seq <= this.#terms.seq) return NOTHING
     this.#terms = terms
+    this.#starts.onTerms(terms.pace)
     for (const head of terms.heads) this.#queue.noteServed(head.key, head.served)
     const commands = [...this.#settle(now)]
     while (this.#queue.size > terms.maxWaiting) {
@@ -113,6 +163,7 @@ export class LeaseCore {
   /** Refuses all waiters and gives everything back as it falls idle. */
   drain(now: number): readonly LeaseCommand[] {
     this.#state = 'draining'
+    this.#pause = null
     const commands: LeaseCommand[] = []
     for (let waiter = this.#queue.oldest; waiter !== null; waiter = this.#queue.oldest) {
       this.#queue.remove(waiter.id)
@@ -127,11 +178,12 @@ export class LeaseCore {
     if (this.#returned !== told.returned || this.#terms.asked > told.seen) return true
     if ((this.#state === 'draining') !== told.draining) return true
     if (this.#spare !== told.spare && this.#isAsked()) return true
-    return isQueueNews(told, this.#terms.granted, this.#queue)
+    return this.#starts.isNews(told.pace, this.#ready) || this.#isQueueNews()
   }
 
   /** The message that is due. It must be sent. */
   takeReport(): LeaseReport {
+    const heads = this.#queue.heads(HEADS_TOLD)
     this.#told = {
       type: 'lease.report',
       seq: this.#told.seq + 1,
@@ -139,19 +191,69 @@ export class LeaseCore {
       granted: this.#terms.granted,
       returned: this.#returned,
       spare: this.#spare,
-      waiting: this.#queue.size,
-      heads: this.#queue.heads(HEADS_TOLD),
+      waiting: this.#lacking,
+      gated: this.gated,
+      heads,
+      pace: this.#starts.isPaced ? this.#paceReport(heads) : null,
       draining: this.#state === 'draining'
     }
     return this.#told
+  }
+
+  #paceReport(heads: LeaseReport['heads']): PaceReport {
+    const keys = new Set(heads.map(({ key }) => key))
+    return this.#starts.report({
+      ready: this.#ready,
+      keys: Array.from(keys, (key) => ({ key, waiting: this.#queue.waitingOf(key) }))
+    })
   }
 
   get #spare(): number {
     return this.#terms.granted - this.#returned - this.#held
   }
 
+  get #isGated(): boolean {
+    return this.#pause !== null || this.#starts.isPaced
+  }
+
+  /** Requests that lack a permit. More than may start within a minute need none so soon. */
+  get #lacking(): number {
+    const idle = this.size - this.#held
+    return Math.max(0, Math.min(this.#queue.size, this.#starts.limit) - idle)
+  }
+
+  /** Requests that would go at once, had they a start. */
+  get #ready(): number {
+    const ready = Math.min(this.#queue.size, this.size - this.#held)
+    if (this.#pause === null) return ready
+    return this.#pause.isOpen ? Math.min(1, ready) : 0
+  }
+
+  /**
+   * Whether the primary has a wrong picture of the queue: it takes what it was told, less what it has
+   * granted since. More waiting is always news, less only when it matters, since under load every request
+   * would be a message otherwise.
+   */
+  #isQueueNews(): boolean {
+    const told = this.#told
+    const served = this.#terms.granted - told.granted
+    if (isFarFrom(this.#lacking, told.waiting - served)) return true
+    const started = told.pace === null ? 0 : this.#starts.granted - told.pace.granted
+    const { gated } = this
+    if (isFarFrom(gated, told.gated - started)) return true
+    const next = this.#queue.peek()
+    return next !== null && hasMoved(told.heads.slice(gated > 0 ? started : served), [next])
+  }
+
   /** Gives each idle permit to whose turn it is: the primary after a shrink, a waiter here, or one elsewhere. */
   #settle(now: number): readonly LeaseCommand[] {
+    if (this.#pause?.isOn(now) === false) this.#pause = null
+    const commands = this.#deal(now)
+    this.#starts.giveBack()
+    return commands
+  }
+
+  #deal(now: number): readonly LeaseCommand[] {
     const idle = this.size - this.#held
     if (idle <= 0 || (this.#queue.size === 0 && !this.#isAsked())) return NOTHING
     const commands: LeaseCommand[] = []
@@ -160,18 +262,32 @@ export class LeaseCore {
     let permits = this.#state === 'draining' ? idle : Math.min(idle, Math.max(0, overdue))
     this.#surrendered += permits
     for (let left = idle - permits; left > 0; left -= 1) {
-      if (this.#mustReturn(now)) {
+      // What is more than all who wait here could use is not kept for the first of them.
+      const isSpare = this.#isGated && left > this.#queue.size
+      if (this.#mustReturn(now, isSpare)) {
         permits += 1
         this.#surrendered += 1
         continue
       }
-      const id = this.#queue.shift(now)
-      if (id === null) break
+      const issue = this.#issueNext(now)
+      if (issue === null) break
       this.#held += 1
-      commands.push({ type: 'issue', id })
+      commands.push(issue)
     }
     if (permits > 0) commands.push({ type: 'trim', max: this.size, permits })
     return commands
+  }
+
+  /** `null` if nobody waits, or nobody may go now. */
+  #issueNext(now: number): LeaseCommand | null {
+    if (this.#queue.size === 0 || this.#pause?.isOpen === false) return null
+    const hasStart = this.#starts.isPaced
+    const start = hasStart ? this.#starts.take() : null
+    if (hasStart && start === null) return null
+    const id = this.#queue.shift(now, start?.key)
+    if (id === null) return null
+    this.#pause?.pass(this.#queue.size, now)
+    return { type: 'issue', id, hasStart }
   }
 
   #isAsked(): boolean {
@@ -179,11 +295,11 @@ export class LeaseCore {
     return this.#state === 'draining' || this.#surrendered < returned + owed + wanted
   }
 
-  #mustReturn(now: number): boolean {
+  #mustReturn(now: number, isSpare: boolean): boolean {
     const { returned, owed, wanted, heads } = this.#terms
     const done = this.#surrendered - returned - owed
     if (done >= wanted) return false
-    const ours = this.#queue.peek()
+    const ours = isSpare ? null : this.#queue.peek()
     const theirs = heads[done]
     if (ours === null) return true
     if (theirs === undefined) return false
@@ -194,22 +310,9 @@ export class LeaseCore {
 
 /** What the shell has to do. `trim`: bring the sockets down to `max`, then call `trimmed(permits)`. */
 export type LeaseCommand =
-  | { readonly type: 'issue'; readonly id: number }
+  | { readonly type: 'issue'; readonly id: number; readonly hasStart: boolean }
   | { readonly type: 'refuse'; readonly id: number; readonly reason: 'full' | 'draining' }
   | { readonly type: 'trim'; readonly max: number; readonly permits: number }
 
 /** What becomes of a request for a permit; after `waiting` a command decides. */
 export type LeaseAnswer = 'issued' | 'waiting' | 'full' | 'draining'
-
-/**
- * Whether the primary has a wrong picture of the queue: it takes what it was told, less what it has
- * granted since. More waiting is always news, less only when it matters, since under load every request
- * would be a message otherwise.
- */
-export function isQueueNews(told: LeaseReport, granted: number, queue: FairQueue): boolean {
-  const served = granted - told.granted
-  const believed = Math.max(0, told.waiting - served)
-  if (queue.size > believed || believed - queue.size > Math.floor(believed / 32)) return true
-  const next = queue.peek()
-  return next !== null && hasMoved(told.heads.slice(served), [next])
-}

@@ -2,12 +2,13 @@ import type { LeaseReport, LeaseTerms } from '../ipc/messages.ts'
 import { abortErrorOf, GatewayError } from '../shared/errors.ts'
 import { type Clock, DeadlineTimer, DrainRate, SYSTEM_CLOCK } from './clock.ts'
 import { type LeaseCommand, LeaseCore } from './lease-core.ts'
+import { poolTimeout, queueFull, type WaitState } from './wait-refusal.ts'
 
 /**
  * This worker's share of the connection budget: gives permits, or lets requests wait for one.
  *
- * A permit at hand costs no message to the primary. The decisions are `LeaseCore`'s; here are its
- * promises, its one timer (for the oldest waiter's deadline) and its messages (one per turn of the loop).
+ * A permit at hand costs no message to the primary, unless requests are paced. The decisions are `LeaseCore`'s; here
+ * are its promises, its timers (for the oldest waiter's deadline, for a pause) and its messages (one per turn of the loop).
  */
 export class Lease {
   readonly #options: LeaseOptions
@@ -17,8 +18,14 @@ export class Lease {
   /** Bounded by the queue of the core. */
   readonly #waiters = new Map<number, WaitingRequest>()
   readonly #deadline: DeadlineTimer
+  readonly #wake: DeadlineTimer
   #isReportAsked = false
-  readonly #onRelease = (): void => this.#release()
+  /** Permits issued with a start, until their requests are sent. Bounded by the permits held. */
+  readonly #unsent = new Set<Permit>()
+  readonly #issuer: PermitIssuer = {
+    onSent: (permit) => this.#sent(permit),
+    onRelease: (permit) => this.#release(permit)
+  }
   #poolTimeoutMs: number | null
   #nextId = 0
 
@@ -28,6 +35,9 @@ export class Lease {
     this.#core = new LeaseCore({ maxWaiting: options.maxWaiting })
     this.#poolTimeoutMs = options.poolTimeoutMs
     this.#deadline = new DeadlineTimer(this.#clock, () => this.#refuseOverdue())
+    this.#wake = new DeadlineTimer(this.#clock, () => {
+      this.#apply(this.#core.wake(this.#clock.now()))
+    })
   }
 
   /** Whether a request of this key would be refused at once. */
@@ -48,7 +58,7 @@ export class Lease {
     const at = countedFrom(arrivedAt, this.#clock.now(), this.#poolTimeoutMs)
     let answer = this.#core.acquire(id, key, at)
     if (answer === 'full' && this.#evictFor(key)) answer = this.#core.acquire(id, key, at)
-    if (answer === 'issued') return Promise.resolve(new Permit(this.#onRelease))
+    if (answer === 'issued') return Promise.resolve(new Permit(this.#issuer))
     if (answer === 'waiting') return this.#wait(id, arrivedAt, signal)
     return Promise.reject(this.#refusal(answer, arrivedAt))
   }
@@ -61,8 +71,21 @@ export class Lease {
   }
 
   state(): LeaseState {
-    const { size, held, waiting, terms } = this.#core
-    return { budget: terms.budget, size, held, waiting, keepAlive: terms.keepAlive }
+    const { size, held, waiting, gated, terms } = this.#core
+    return { budget: terms.budget, size, held, waiting, gated, keepAlive: terms.keepAlive }
+  }
+
+  /**
+   * The upstream does not want to be asked for so long: everything waits. Afterwards requests go one after the other,
+   * over another part of that time.
+   */
+  pause(ms: number): void {
+    const now = this.#clock.now()
+    const spreadMs = Math.min(MAX_SPREAD_MS, ms * SPREAD)
+    const { random = Math.random } = this.#options
+    const opensAt = now + ms + (random() * spreadMs) / 2
+    this.#core.pause({ opensAt, endsAt: now + ms + spreadMs }, now)
+    this.#afterChange()
   }
 
   /** Takes effect for requests that wait already, too. All other limits come from the primary. */
@@ -76,17 +99,24 @@ export class Lease {
     this.#apply(this.#core.drain(this.#clock.now()))
   }
 
-  #release(): void {
+  #release(permit: Permit): void {
     const now = this.#clock.now()
     this.#rate.note(now)
-    this.#apply(this.#core.release(now))
+    const isUnsent = this.#unsent.size > 0 && this.#unsent.delete(permit)
+    this.#apply(this.#core.release(now, isUnsent))
+  }
+
+  #sent(permit: Permit): void {
+    if (!this.#core.isPaced && this.#unsent.size === 0) return
+    this.#core.sent(this.#unsent.delete(permit))
+    if (this.#core.isReportDue) this.#reportSoon()
   }
 
   #apply(commands: readonly LeaseCommand[]): void {
     for (const command of commands) {
       switch (command.type) {
         case 'issue':
-          this.#take(command.id).resolve(new Permit(this.#onRelease))
+          this.#issue(command)
           break
         case 'refuse':
           this.#refuse(command.id, command.reason)
@@ -99,6 +129,12 @@ export class Lease {
     this.#afterChange()
   }
 
+  #issue({ id, hasStart }: { readonly id: number; readonly hasStart: boolean }): void {
+    const permit = new Permit(this.#issuer)
+    if (hasStart) this.#unsent.add(permit)
+    this.#take(id).resolve(permit)
+  }
+
   async #trim({ max, permits }: { readonly max: number; readonly permits: number }): Promise<void> {
     await this.#options.trimSockets(max)
     this.#core.trimmed(permits)
@@ -109,6 +145,7 @@ export class Lease {
     const { oldest } = this.#core
     const timeoutMs = this.#poolTimeoutMs
     this.#deadline.aim(oldest === null || timeoutMs === null ? null : oldest.at + timeoutMs)
+    this.#wake.aim(this.#core.wakeAt)
     if (this.#core.isReportDue) this.#reportSoon()
   }
 
@@ -160,7 +197,7 @@ export class Lease {
 
   #refusal(reason: 'full' | 'draining', arrivedAt: number): GatewayError {
     if (reason === 'draining') return new GatewayError('GW_DRAINING')
-    return queueFull(this.#poolState(arrivedAt), this.#core.terms.maxWaiting)
+    return queueFull(this.#waitState(arrivedAt), this.#core.terms.maxWaiting)
   }
 
   #refuseOverdue(): void {
@@ -170,17 +207,19 @@ export class Lease {
       const oldest = this.#core.oldest
       if (oldest === null || timeoutMs === null || oldest.at + timeoutMs > now) break
       const { reject, arrivedAt } = this.#take(oldest.id)
-      reject(poolTimeout(this.#poolState(arrivedAt), timeoutMs))
+      reject(poolTimeout(this.#waitState(arrivedAt), timeoutMs))
       this.#core.abort(oldest.id)
     }
     this.#afterChange()
   }
 
-  #poolState(arrivedAt: number): PoolState {
-    const { held, waiting, terms } = this.#core
+  #waitState(arrivedAt: number): WaitState {
+    const { held, waiting, terms, waitsFor } = this.#core
     const now = this.#clock.now()
     return {
+      waitsFor,
       budget: terms.budget,
+      pace: terms.pace?.limit ?? null,
       inUse: held + terms.elsewhere.leased,
       waiting: waiting + terms.elsewhere.waiting,
       waitedMs: now - arrivedAt,
@@ -208,6 +247,10 @@ function countedFrom(arrivedAt: number, now: number, poolTimeoutMs: number | nul
   return poolTimeoutMs === null ? arrivedAt : Math.max(arrivedAt, now + LENDING_MS - poolTimeoutMs)
 }
 
+/** What a pause is longer by, as a part of it, until all that waited has gone. */
+const SPREAD = 0.25
+const MAX_SPREAD_MS = 10_000
+
 export interface LeaseOptions {
   /** Hands a report to the primary. Called at most once per turn of the event loop. */
   readonly send: (report: LeaseReport) => void
@@ -223,6 +266,8 @@ export interface LeaseOptions {
   /** How many may wait until the primary has said how many. */
   readonly maxWaiting: number
   readonly clock?: Clock
+  /** From 0 up to, not including, 1. */
+  readonly random?: () => number
 }
 
 export interface AcquireOptions {
@@ -238,65 +283,39 @@ export interface LeaseState {
   readonly size: number
   readonly held: number
   readonly waiting: number
+  /** Of those who wait: not for a permit. */
+  readonly gated: number
   readonly keepAlive: number
+}
+
+/** Hears what becomes of its permits. */
+interface PermitIssuer {
+  onSent(permit: Permit): void
+  onRelease(permit: Permit): void
 }
 
 /** The right to have one request in flight upstream. Released once, by its holder. */
 export class Permit {
-  #onRelease: (() => void) | null
+  #issuer: PermitIssuer | null
 
-  constructor(onRelease: () => void) {
-    this.#onRelease = onRelease
+  constructor(issuer: PermitIssuer) {
+    this.#issuer = issuer
+  }
+
+  /** The request is being sent, or sent once more. */
+  sent(): void {
+    this.#issuer?.onSent(this)
   }
 
   /** Gives the permit back. Later calls do nothing, so `finally` blocks need no guard. */
   release(): void {
-    const onRelease = this.#onRelease
-    this.#onRelease = null
-    onRelease?.()
+    const issuer = this.#issuer
+    this.#issuer = null
+    issuer?.onRelease(this)
   }
-}
-
-/** What was going on when a request could not have a permit. */
-interface PoolState {
-  /** `null` without limit. */
-  readonly budget: number | null
-  readonly inUse: number
-  readonly waiting: number
-  readonly waitedMs: number
-  readonly retryAfterS: number
-}
-
-/** HTTP_POOL_TIMEOUT has passed. */
-function poolTimeout(state: PoolState, poolTimeoutMs: number): GatewayError {
-  const message =
-    `PoolTimeout: no upstream connection became free within HTTP_POOL_TIMEOUT=${poolTimeoutMs / 1000}s: ` +
-    `${describe(state)}, waited ${seconds(state.waitedMs)}. ` +
-    'Raise HTTP_MAX_CONNECTIONS (more at once) or HTTP_POOL_TIMEOUT (longer waits).'
-  return new GatewayError('GW_POOL_TIMEOUT', undefined, {
-    message,
-    retryAfterS: state.retryAfterS
-  })
-}
-
-/** HTTP_POOL_MAX_WAITING requests wait already. */
-function queueFull(state: PoolState, maxWaiting: number): GatewayError {
-  const message =
-    `Too many requests wait for an upstream connection already: ${describe(state)} ` +
-    `(this worker may queue ${maxWaiting}), waited ${seconds(state.waitedMs)}. ` +
-    'Raise HTTP_MAX_CONNECTIONS (more at once) or HTTP_POOL_MAX_WAITING (a longer queue).'
-  return new GatewayError('GW_QUEUE_FULL', undefined, { message, retryAfterS: state.retryAfterS })
 }
 
 /** The client left while it waited, or `signal` says why else the wait is over. */
 function clientClosed(signal: AbortSignal): GatewayError {
   return abortErrorOf(signal, 'while waiting for a connection')
-}
-
-function describe({ budget, inUse, waiting }: PoolState): string {
-  return `${inUse} of ${budget ?? 'unlimited'} connections in use, ${waiting} requests waiting`
-}
-
-function seconds(ms: number): string {
-  return `${Math.round(ms / 10) / 100}s`
 }

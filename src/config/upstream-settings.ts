@@ -36,6 +36,11 @@ export const UpstreamSettings = {
       'HTTP_POOL_MAX_WAITING',
       { min: 0, max: 100_000, default: 1000 },
       'Requests that may wait for a connection at once, over all workers; more are refused.'
+    ),
+    maxRequestsPerMinute: count(
+      'UPSTREAM_MAX_REQUESTS_PER_MINUTE',
+      { nullWord: 'none', min: 1, max: 100_000, default: null },
+      'Requests to the upstream in any minute, over all workers, retries and web searches included; more wait as for a connection. none means no limit.'
     )
   }),
   upstream: Type.Object({
@@ -67,7 +72,7 @@ export const UpstreamSettings = {
     retryBudgetPercent: count(
       'RETRY_BUDGET_PERCENT',
       { restart: true, min: 0, max: 100, default: 20 },
-      'Retries allowed for every hundred requests, so that retries never make an outage worse.'
+      'Retries allowed for every hundred requests, so that retries never make an outage worse; besides, ten a minute are, over all workers.'
     ),
     requestForm: choice(
       'KIRO_REQUEST_FORM',

@@ -147,9 +147,11 @@ export interface AccountStanding {
   readonly bars: readonly AccountBar[]
   /** When the upstream suspected abuse last. */
   readonly suspectedAt: number | null
+  /** Until when requests wait, since the upstream asked for a short pause; may be over by now. */
+  readonly pausedUntil: number | null
 }
 
-export const GOOD_STANDING: AccountStanding = { bars: [], suspectedAt: null }
+export const GOOD_STANDING: AccountStanding = { bars: [], suspectedAt: null, pausedUntil: null }
 
 /** What the account has used, or why that is not known. */
 export type UsageNews =
@@ -192,11 +194,41 @@ export interface LeaseReport {
   readonly returned: number
   /** Permits that are not in flight and not yet returned. */
   readonly spare: number
+  /** Requests that wait for a permit. */
   readonly waiting: number
+  /** Requests that wait for something else: a start, or the end of a pause. They go before the others. */
+  readonly gated: number
   /** The first of those who wait, in the order in which they will be served. */
   readonly heads: readonly WaiterHead[]
+  /** `null` unless requests are paced. */
+  readonly pace: PaceReport | null
   /** Takes no more permits and gives back what it has as its streams end. */
   readonly draining: boolean
+}
+
+/** What has become of a worker's starts. A start is the right to send one request where requests are paced. */
+export interface PaceReport {
+  /** Total of starts granted as of the terms that were in force. */
+  readonly granted: number
+  /** Total of those that requests were sent with. */
+  readonly used: number
+  /** Total of those that are given back, since no request needs them. */
+  readonly returned: number
+  /** Total of requests sent without one: before the pace was known there, or once more on a fresh connection. */
+  readonly extra: number
+  /** How many of those who wait would go at once, had they a start. */
+  readonly ready: number
+  /** How many wait in all of each key among the `heads`. */
+  readonly keys: readonly { readonly key: string; readonly waiting: number }[]
+}
+
+export interface PaceTerms {
+  /** `UPSTREAM_MAX_REQUESTS_PER_MINUTE`. */
+  readonly limit: number
+  /** Total of starts granted. */
+  readonly granted: number
+  /** Whose turns the latest of them are, by client key: all those that the worker may not have got yet. */
+  readonly turns: readonly string[]
 }
 
 /** Primary → worker. */
@@ -219,6 +251,8 @@ export interface LeaseTerms {
   readonly keepAlive: number
   /** How many requests may wait in this worker; beyond that they are refused. */
   readonly maxWaiting: number
+  /** `null` unless requests are paced. */
+  readonly pace: PaceTerms | null
   /** The whole budget, `null` without limit. For error messages, like the next. */
   readonly budget: number | null
   readonly elsewhere: { readonly leased: number; readonly waiting: number }
@@ -233,7 +267,9 @@ export const NO_REPORT: LeaseReport = {
   returned: 0,
   spare: 0,
   waiting: 0,
+  gated: 0,
   heads: [],
+  pace: null,
   draining: false
 }
 
@@ -249,6 +285,7 @@ export const NO_TERMS: LeaseTerms = {
   asked: 0,
   keepAlive: 0,
   maxWaiting: 0,
+  pace: null,
   budget: null,
   elsewhere: { leased: 0, waiting: 0 }
 }

@@ -85,6 +85,18 @@ export class Metrics {
     'The same of one worker, by its slot.',
     ['worker']
   )
+  readonly gatedRequests = this.#gauge(
+    'gated_requests',
+    'Requests that wait for their pace or for the end of a pause, not for a permit.'
+  )
+  readonly paceLimit = this.#gauge(
+    'upstream_requests_per_minute_limit',
+    'Requests that all workers together may send in a minute; 0 means no limit.'
+  )
+  readonly paceFree = this.#gauge(
+    'upstream_requests_per_minute_free',
+    'How many of these may still be sent now.'
+  )
   readonly waitSeconds = this.#histogram(
     'pool_wait_seconds',
     'Time a request waited for its permit.',

@@ -3,21 +3,24 @@ import { Simulator } from './simulator.ts'
 import { CONTROL_WORDS } from './words.ts'
 
 /**
- * Runs the simulator alone: `npm run simulator -- --port 8080`, which refuses one form of request with `--refuse-form path`. Started by `fork()`, it tells its parent
- * the port in `{type: 'simulator.ready', port}` and lives as long as the channel to it.
+ * Runs the simulator alone: `npm run simulator -- --port 8080`, which refuses one form of request with
+ * `--refuse-form path`, and too many requests with `--per-minute 60`. Started by `fork()`, it tells its parent the port in `{type: 'simulator.ready', port}` and lives as long as the channel to it.
  */
 const { values } = parseArgs({
   options: {
     host: { type: 'string', default: '127.0.0.1' },
     port: { type: 'string', default: '0' },
-    'refuse-form': { type: 'string' }
+    'refuse-form': { type: 'string' },
+    'per-minute': { type: 'string' }
   }
 })
 const refusedForm = values['refuse-form']
+const perMinute = Number(values['per-minute'] ?? 0)
 const simulator = new Simulator({
   host: values.host,
   port: Number(values.port),
-  ...((refusedForm === 'path' || refusedForm === 'target') && { refusedForm })
+  ...((refusedForm === 'path' || refusedForm === 'target') && { refusedForm }),
+  ...(perMinute > 0 && { rate: { requests: perMinute } })
 })
 const { url, port } = await simulator.start()
 

@@ -19,6 +19,7 @@ import {
 import { generate, type Script } from './generation.ts'
 import { type Performance, play } from './player.ts'
 import { FAULTS, type Refusal } from './refusal.ts'
+import type { RequestRate } from './request-rate.ts'
 import type { PromptMemory } from './words.ts'
 
 /** What the requests of one simulator share. */
@@ -31,12 +32,16 @@ export interface SharedParts {
   readonly gapMs: number
   /** The form of request that is refused, as by a host that does not take it. */
   readonly refusedForm: RequestForm | null
+  readonly rate: RequestRate
   /** Milliseconds since the epoch. */
   readonly now: () => number
 }
 
 const STATS_PATH = '/__simulator/stats'
 const RESET_PATH = '/__simulator/reset-stats'
+
+/** What is written in either form of request, and what a rate is of. */
+const HAVE_FORMS: ReadonlySet<string | undefined> = new Set(['generateAssistantResponse', 'mcp'])
 
 /** Serves every request of one simulator. */
 export class SimulatedUpstream {
@@ -57,9 +62,11 @@ export class SimulatedUpstream {
     const operation = findOperation(request.method ?? '', url.pathname, target)
     const form = target?.startsWith(TARGET_SERVICE) === true ? 'target' : 'path'
     const signal = this.#track(request, response, operation ?? 'unknown')
+    const refusal = HAVE_FORMS.has(operation) ? this.#shared.rate.take() : null // counted as it arrives
     const body = await readWholeBody(request)
     if (body === null) response.destroy()
     else if (operation === undefined) answerJson(response, 404, { message: 'UnknownOperation' })
+    else if (refusal !== null) sendRefusal(response, refusal)
     else if (this.#isRefused(operation, form)) {
       const isGeneration = operation === 'generateAssistantResponse'
       sendRefusal(response, FAULTS[isGeneration ? 'wrong-form' : 'unknown-operation'])
@@ -69,8 +76,7 @@ export class SimulatedUpstream {
   }
 
   #isRefused(operation: Operation, form: RequestForm): boolean {
-    const hasForms = operation === 'generateAssistantResponse' || operation === 'mcp'
-    return hasForms && form === this.#shared.refusedForm
+    return HAVE_FORMS.has(operation) && form === this.#shared.refusedForm
   }
 
   /** Counts the request until its response is closed; the signal fires then. */
@@ -88,10 +94,13 @@ export class SimulatedUpstream {
   }
 
   #serveStats(request: IncomingMessage, response: ServerResponse, path: string): void {
-    const { census } = this.#shared
+    const { census, rate } = this.#shared
     census.exclude(request.socket)
-    if (path === RESET_PATH) census.reset()
-    answerJson(response, 200, census.stats())
+    if (path === RESET_PATH) {
+      census.reset()
+      rate.reset()
+    }
+    answerJson(response, 200, { ...census.stats(), rate: rate.stats() })
   }
 
   async #serveGeneration(

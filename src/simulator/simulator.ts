@@ -5,6 +5,7 @@ import { AnswerEncoder } from './answer.ts'
 import { ConnectionCensus, type SimulatorStats } from './connection-census.ts'
 import { TokenIssuer } from './control-plane.ts'
 import { SimulatedUpstream } from './request-handler.ts'
+import { type RateLimit, RequestRate, type RateStats } from './request-rate.ts'
 import { PromptMemory } from './words.ts'
 
 export interface SimulatorOptions {
@@ -15,6 +16,8 @@ export interface SimulatorOptions {
   readonly gapMs?: number
   /** A form of request to refuse. */
   readonly refusedForm?: RequestForm
+  /** Requests that it takes in a time; more are refused with 429. */
+  readonly rate?: RateLimit
   /** How long an idle connection is kept before the simulator closes it. */
   readonly keepAliveTimeoutMs?: number
   /** Seconds after which an access token that it issued is refused. */
@@ -37,11 +40,13 @@ export class Simulator {
   readonly #options: SimulatorOptions
   readonly #server: Server
   readonly #census = new ConnectionCensus()
+  readonly #rate: RequestRate
   #closing: Promise<void> | null = null
 
   constructor(options: SimulatorOptions = {}) {
     this.#options = options
     const now = options.now ?? Date.now
+    this.#rate = new RequestRate(options.rate ?? null, now)
     const handler = new SimulatedUpstream({
       census: this.#census,
       encoder: new AnswerEncoder(),
@@ -49,6 +54,7 @@ export class Simulator {
       memory: new PromptMemory(),
       gapMs: options.gapMs ?? DEFAULT_GAP_MS,
       refusedForm: options.refusedForm ?? null,
+      rate: this.#rate,
       now
     })
     this.#server = createServer((request: IncomingMessage, response: ServerResponse) => {
@@ -75,12 +81,13 @@ export class Simulator {
     return this.#closing
   }
 
-  stats(): SimulatorStats {
-    return this.#census.stats()
+  stats(): SimulatorStats & { readonly rate: RateStats } {
+    return { ...this.#census.stats(), rate: this.#rate.stats() }
   }
 
   resetStats(): void {
     this.#census.reset()
+    this.#rate.reset()
   }
 
   async #close(): Promise<void> {

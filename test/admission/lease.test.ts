@@ -231,6 +231,143 @@ t.test('HTTP_POOL_TIMEOUT', (t) => {
   t.end()
 })
 
+const pace = (granted: number, ...turns: string[]) => ({ pace: { limit: 60, granted, turns } })
+
+t.test('a pace', (t) => {
+  t.test('lets requests wait for starts, and counts what is sent', async (t) => {
+    const { lease, clock, sent, tell, ask } = stand()
+    tell({ granted: 3, ...pace(0) })
+    clock.turn()
+    const waiting = [ask(), ask()]
+    clock.turn()
+    t.match(lease.state(), { held: 0, waiting: 2, gated: 2 })
+    t.match(sent.at(-1), { waiting: 0, gated: 2, heads: [{}, {}], pace: { granted: 0, ready: 2 } })
+    tell(pace(1, 'a'))
+    const permit = await waiting[0]
+    t.match(lease.state(), { held: 1, waiting: 1 })
+    permit?.sent()
+    clock.turn()
+    t.match(sent.at(-1), {
+      gated: 1,
+      pace: { granted: 1, used: 1, returned: 0, extra: 0, ready: 1 }
+    })
+    permit?.sent()
+    clock.turn()
+    t.match(sent.at(-1), { pace: { used: 1, extra: 1 } }, 'sent once more')
+    const before = sent.length
+    permit?.release()
+    clock.turn()
+    t.equal(sent.length, before, 'nothing new')
+  })
+  t.test('serves the key whose turn the primary says it is', async (t) => {
+    const { tell, ask } = stand()
+    tell({ granted: 3, ...pace(0) })
+    const waiting = [ask({ key: 'a' }), ask({ key: 'a' }), ask({ key: 'b' })]
+    tell(pace(1, 'b'))
+    t.ok(await waiting[2])
+    t.same(await Promise.all(waiting.slice(0, 2).map(isPending)), [true, true])
+    tell(pace(3, 'b', 'b', 'b')) // of which two are new, and nobody of b waits any more
+    t.equal((await Promise.all(waiting)).length, 3)
+  })
+  t.test('gives back what nobody needs, and what was not sent goes to the next', async (t) => {
+    const { clock, sent, tell, ask } = stand()
+    tell({ granted: 3, ...pace(0) })
+    const first = ask()
+    const second = ask()
+    tell(pace(1, 'a'))
+    const unsent = await first
+    unsent.release()
+    const other = await second
+    tell(pace(2, 'a', 'a'))
+    other.release()
+    clock.turn()
+    t.match(sent.at(-1), { gated: 0, pace: { granted: 2, used: 0, returned: 2, ready: 0 } })
+  })
+  t.test('of none again lets everybody go, and costs no message', async (t) => {
+    const { clock, sent, tell, ask } = stand()
+    tell({ granted: 3, ...pace(0) })
+    const waiting = ask()
+    tell({ pace: null })
+    t.ok(await waiting)
+    clock.turn()
+    const before = sent.length
+    const permit = await ask()
+    permit.sent()
+    permit.release()
+    clock.turn()
+    t.equal(sent.length, before)
+  })
+  t.test('is named by the error of who waited too long for it', async (t) => {
+    const { clock, tell, ask } = stand({ poolTimeoutMs: 5000 })
+    tell({ granted: 3, ...pace(0) })
+    const waiting = ask()
+    clock.advance(5000)
+    await t.rejects(waiting, {
+      code: 'GW_POOL_TIMEOUT',
+      detail: 'pace',
+      retryAfterS: 7,
+      message:
+        /^PoolTimeout: the pace let no request start within HTTP_POOL_TIMEOUT=5s: UPSTREAM_MAX_REQUESTS_PER_MINUTE=60, 6 requests waiting, waited 5s\. Raise UPSTREAM_MAX_REQUESTS_PER_MINUTE /
+    })
+    const many = [ask(), ask(), ask()]
+    const { signal } = new AbortController()
+    void Promise.allSettled(many)
+    await t.rejects(ask({ signal }), {
+      code: 'GW_QUEUE_FULL',
+      message: /wait for their pace already: UPSTREAM_MAX_REQUESTS_PER_MINUTE=60/
+    })
+  })
+  t.end()
+})
+
+t.test('pause()', (t) => {
+  t.test('holds everybody, who then go one after the other', async (t) => {
+    const { lease, clock, tell, ask } = stand()
+    tell({ granted: 3 })
+    const early = await ask()
+    lease.pause(1000)
+    early.release()
+    const waiting = [ask(), ask(), ask()]
+    clock.advance(1000)
+    t.match(lease.state(), { held: 0, waiting: 3, gated: 3 })
+    const held: number[] = []
+    for (let i = 0; i < 26; i += 1) {
+      clock.advance(10)
+      held.push(lease.state().held)
+    }
+    t.same([...new Set(held)], [0, 1, 2, 3].slice(held[0]), 'one by one')
+    t.equal((await Promise.all(waiting)).length, 3)
+    t.equal(clock.timers, 0)
+  })
+  t.test('is not shortened by another', async (t) => {
+    const { lease, clock, tell, ask } = stand()
+    tell({ granted: 1 })
+    lease.pause(1000)
+    lease.pause(100)
+    const waiting = ask()
+    clock.advance(900)
+    t.equal(await isPending(waiting), true)
+    lease.pause(1000)
+    clock.advance(900)
+    t.equal(await isPending(waiting), true)
+    clock.advance(400)
+    t.ok(await waiting)
+  })
+  t.test('is named by the error of who waited too long for its end', async (t) => {
+    const { lease, clock, tell, ask } = stand({ poolTimeoutMs: 500 })
+    tell({ granted: 1 })
+    lease.pause(1000)
+    const waiting = ask()
+    clock.advance(500)
+    await t.rejects(waiting, {
+      code: 'GW_POOL_TIMEOUT',
+      detail: 'pause',
+      message: /the pause that the upstream asked for did not end within HTTP_POOL_TIMEOUT=0.5s/
+    })
+  })
+  t.end()
+})
+
 t.test('giving permits back', (t) => {
   t.test('lowers the size first, closes the sockets, and only then reports', async (t) => {
     const { lease, clock, sent, trims, tell } = stand()

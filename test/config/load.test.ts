@@ -37,7 +37,8 @@ t.test('loadConfig()', (t) => {
       maxKeepalive: 150,
       keepaliveExpiryMs: 60_000,
       poolTimeoutMs: null,
-      maxWaiting: 1000
+      maxWaiting: 1000,
+      maxRequestsPerMinute: null
     })
     t.match(config.upstream, { connectTimeoutMs: 30_000, firstTokenTimeoutMs: 120_000 })
     t.equal(config.upstream.userAgent, `kiro-gateway/${version}`)

@@ -29,7 +29,8 @@ function simulate(clients: readonly Client[], minutes: number, seed: number): Ou
     workers: 2,
     maxConnections: CONNECTIONS,
     maxKeepalive: CONNECTIONS,
-    maxWaiting: 5000
+    maxWaiting: 5000,
+    maxRequestsPerMinute: null
   }
   const cluster = new SimulatedCluster({ LeaseCore, nextLedger, openLedger }, size)
   const rules = new ClusterRules(cluster)

@@ -153,9 +153,13 @@ function checkMember({ name, core, sockets, state, waiting }: Member, lease: num
   must(core.held <= core.size, `${name} has ${core.held} in flight with a lease of ${core.size}`)
   must(core.size <= lease, `${name} believes in ${core.size}, the ledger in ${lease}`)
   must(core.waiting === waiting.length, `${name} counts ${core.waiting} of ${waiting.length}`)
-  must(core.waiting === 0 || core.held === core.size, `${name} lets wait while a permit is idle`)
+  const isGated = core.terms.pace !== null || core.wakeAt !== null
+  must(
+    isGated || core.waiting === 0 || core.held === core.size,
+    `${name} lets wait while a permit is idle`
+  )
 }
 
-function must(holds: boolean, otherwise: string): void {
+export function must(holds: boolean, otherwise: string): void {
   if (!holds) throw new Error(otherwise)
 }

@@ -68,7 +68,8 @@ export const schedules: fc.Arbitrary<Schedule> = fc.record({
 /** Plays a schedule and checks every rule on the way; then lets everything come to rest and checks that. */
 export function play(machines: Machines, schedule: Schedule): void {
   const { workers, maxConnections, maxWaiting, steps } = schedule
-  const size = { workers, maxConnections, maxKeepalive: Math.ceil(maxConnections / 2), maxWaiting }
+  const maxKeepalive = Math.ceil(maxConnections / 2)
+  const size = { workers, maxConnections, maxKeepalive, maxWaiting, maxRequestsPerMinute: null }
   const cluster = new SimulatedCluster(machines, size)
   cluster.hasOneKey = schedule.oneKey
   const rules = new ClusterRules(cluster)
@@ -90,7 +91,8 @@ export function play(machines: Machines, schedule: Schedule): void {
  */
 export function playPromptly(machines: Machines, schedule: Schedule): void {
   const { workers, maxConnections, maxWaiting, steps } = schedule
-  const size = { workers, maxConnections, maxKeepalive: maxConnections, maxWaiting }
+  const maxKeepalive = maxConnections
+  const size = { workers, maxConnections, maxKeepalive, maxWaiting, maxRequestsPerMinute: null }
   const cluster = new SimulatedCluster(machines, size)
   cluster.hasOneKey = schedule.oneKey
   const rules = new PromptRules(cluster)
@@ -169,13 +171,13 @@ export function rest(cluster: SimulatedCluster, rules: ClusterRules): void {
   }
 }
 
-function buryKilled(cluster: SimulatedCluster): void {
+export function buryKilled(cluster: SimulatedCluster): void {
   for (const member of cluster.members.values())
     if (member.state === 'killed') cluster.leave(member)
 }
 
 /** Every slot without a running worker gets a new one. */
-function replace(cluster: SimulatedCluster): void {
+export function replace(cluster: SimulatedCluster): void {
   const running = [...cluster.members.values()].filter(({ state }) => state === 'running')
   for (let slot = 0; slot < cluster.size.workers; slot += 1)
     if (!running.some((member) => member.slot === slot)) cluster.join(slot)

@@ -12,6 +12,7 @@ export const SIZE: BudgetSize = {
   maxConnections: 300,
   maxKeepalive: 150,
   maxWaiting: 1000,
+  maxRequestsPerMinute: null,
   workers: 2
 }
 
@@ -19,6 +20,8 @@ export const SIZE: BudgetSize = {
 export class LedgerBook {
   state: LedgerState
   readonly told = new Map<string, LeaseTerms>()
+  now = 1000
+  wakeAt: number | null = null
 
   constructor(size: Partial<BudgetSize> = {}) {
     this.state = openLedger({ ...SIZE, ...size })
@@ -29,8 +32,9 @@ export class LedgerBook {
 
   /** Returns who was sent something. */
   do(event: LedgerEvent): string[] {
-    const { state, terms } = nextLedger(this.state, event)
+    const { state, terms, wakeAt } = nextLedger(this.state, event, this.now)
     this.state = state
+    this.wakeAt = wakeAt
     for (const [member, news] of terms) this.told.set(member, news)
     return [...terms.keys()]
   }

@@ -1,6 +1,7 @@
 import type { LeaseCommand, LeaseCore } from '../../src/admission/lease-core.ts'
 import type { BudgetSize } from '../../src/control/budget/ledger-account.ts'
 import { MAX_CALLS_WAITING } from '../../src/control/budget/ledger-terms.ts'
+import type { PaceWindow } from '../../src/control/budget/pace.ts'
 import type {
   LedgerEvent,
   LedgerState,
@@ -33,6 +34,8 @@ export class Member {
   readonly down: LeaseTerms[] = []
   /** In order of arrival. */
   waiting: Waiter[] = []
+  /** Requests that have a permit and are not sent yet: with a start, and without. */
+  unsent = { started: 0, plain: 0 }
   state: 'running' | 'draining' | 'killed' = 'running'
 
   constructor(machines: Machines, name: string, slot: number | 'control', maxWaiting: number) {
@@ -59,6 +62,10 @@ export class SimulatedCluster {
   readonly members = new Map<string, Member>()
   state: LedgerState
   now = 1000
+  /** When the primary's timer should fire. */
+  wakeAt: number | null = null
+  /** The pace that was in force when a start was granted last. */
+  paceAtGrant = 0
   /** Called for each waiter that gets its permit, before it leaves the list. */
   onIssue: (issue: Issue) => void = () => {}
   /** Called for each request that may not wait. */
@@ -68,9 +75,9 @@ export class SimulatedCluster {
   #nextId = 0
   #nextMember = 0
 
-  constructor(machines: Machines, size: BudgetSize) {
+  constructor(machines: Machines, size: BudgetSize, window?: PaceWindow) {
     this.machines = machines
-    this.state = machines.openLedger(size)
+    this.state = machines.openLedger(size, window)
     this.join('control')
     for (let slot = 0; slot < size.workers; slot += 1) this.join(slot)
   }
@@ -86,8 +93,13 @@ export class SimulatedCluster {
   }
 
   tell(event: LedgerEvent): void {
-    const step = this.machines.nextLedger(this.state, event)
+    const step = this.machines.nextLedger(this.state, event, this.now)
+    for (const [name, { starts }] of step.state.accounts) {
+      const before = this.state.accounts.get(name)?.starts.granted ?? 0
+      if (starts.granted > before) this.paceAtGrant = step.state.size.maxRequestsPerMinute ?? 0
+    }
     this.state = step.state
+    this.wakeAt = step.wakeAt
     for (const [name, terms] of step.terms) this.members.get(name)?.down.push(copyOf(terms))
   }
 
@@ -95,15 +107,55 @@ export class SimulatedCluster {
     const key = this.hasOneKey ? 'a' : givenKey
     const waiter = { id: this.#nextId++, key, at: this.now }
     const answer = member.core.acquire(waiter.id, key, this.now)
-    if (answer === 'issued') member.sockets.take(waiter.id % 5 === 0)
+    if (answer === 'issued') {
+      member.sockets.take(waiter.id % 5 === 0)
+      member.unsent.plain += 1
+    }
     if (answer === 'waiting') member.waiting.push(waiter)
     if (answer === 'full') this.onFull(member)
   }
 
+  /** Ends a request; one that was sent, if there is any. */
   release(member: Member): void {
-    if (member.core.held === 0) return
+    const { core, sockets, unsent } = member
+    if (core.held === 0) return
+    const isUnsent = core.held === unsent.started + unsent.plain
+    const isStarted = isUnsent && unsent.started > 0
+    if (isStarted) unsent.started -= 1
+    else if (isUnsent) unsent.plain -= 1
+    sockets.giveBack(core.terms.keepAlive)
+    this.#obey(member, core.release(this.now, isStarted))
+  }
+
+  /** Ends a request that had a start and was not sent. */
+  giveUp(member: Member): void {
+    if (member.unsent.started === 0) return
+    member.unsent.started -= 1
     member.sockets.giveBack(member.core.terms.keepAlive)
-    this.#obey(member, member.core.release(this.now))
+    this.#obey(member, member.core.release(this.now, true))
+  }
+
+  /** Sends a request that has its permit. False if there is none. */
+  send(member: Member, as: 'started' | 'plain'): boolean {
+    if (member.state === 'killed' || member.unsent[as] === 0) return false
+    member.unsent[as] -= 1
+    member.core.sent(as === 'started')
+    return true
+  }
+
+  /** The worker's timer fires, if it is due. */
+  wake(member: Member): boolean {
+    const { core } = member
+    if (member.state === 'killed' || core.wakeAt === null || core.wakeAt > this.now) return false
+    this.#obey(member, core.wake(this.now))
+    return true
+  }
+
+  /** The primary's timer fires, if it is due. */
+  tick(): boolean {
+    if (this.wakeAt === null || this.wakeAt > this.now) return false
+    this.tell({ type: 'tick' })
+    return true
   }
 
   abort(member: Member, nth: number): void {
@@ -176,6 +228,7 @@ export class SimulatedCluster {
       if (command.type === 'refuse' && command.reason === 'full') this.onFull(member)
       if (command.type === 'issue') {
         this.onIssue({ member, waiter })
+        member.unsent[command.hasStart ? 'started' : 'plain'] += 1
         member.sockets.take(waiter.id % 5 === 0)
       }
       member.waiting = member.waiting.filter(({ id }) => id !== command.id)

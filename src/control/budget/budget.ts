@@ -1,8 +1,9 @@
+import { type Clock, DeadlineTimer, SYSTEM_CLOCK } from '../../admission/clock.ts'
 import type { Config } from '../../config/settings.ts'
 import type { LeaseTerms } from '../../ipc/messages.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { Metrics } from '../../observe/metrics.ts'
-import { type BudgetSize, leaseOf, shareAt, wantOf } from './ledger-account.ts'
+import { type BudgetSize, leaseOf, queueOf, shareAt, wantOf } from './ledger-account.ts'
 import { LedgerView } from './ledger-view.ts'
 import { type LedgerEvent, type LedgerState, nextLedger, openLedger } from './ledger.ts'
 
@@ -10,8 +11,7 @@ export interface BudgetOptions {
   readonly size: BudgetSize
   /** Hands terms to a member. Called at most once per member and turn of the event loop. */
   readonly send: (member: string, terms: LeaseTerms) => void
-  /** Runs a function once the current turn of the event loop is done; replaceable in tests. */
-  readonly setImmediate?: (onTurn: () => void) => void
+  readonly clock?: Clock
 }
 
 /** What the primary knows about the budget, for `/metrics` and the log. */
@@ -19,7 +19,16 @@ export interface BudgetState {
   readonly maxConnections: number | null
   /** `null` without limit, like `leased`. */
   readonly unleased: number | null
+  /** Requests that wait for a connection. */
   readonly waiting: number
+  /** `null` without a pace. */
+  readonly pace: {
+    readonly maxRequestsPerMinute: number
+    /** How many of these may still start now. */
+    readonly free: number
+    /** Requests that wait for their pace. */
+    readonly waiting: number
+  } | null
   readonly members: readonly {
     readonly member: string
     readonly leased: number | null
@@ -33,14 +42,16 @@ export interface BudgetState {
  */
 export class Budget {
   readonly #options: BudgetOptions
-  readonly #setImmediate: (onTurn: () => void) => void
+  readonly #clock: Clock
+  readonly #tick: DeadlineTimer
   /** Bounded by the number of members. */
   readonly #unsent = new Map<string, LeaseTerms>()
   #ledger: LedgerState
 
   constructor(options: BudgetOptions) {
     this.#options = options
-    this.#setImmediate = options.setImmediate ?? ((onTurn) => void setImmediate(onTurn))
+    this.#clock = options.clock ?? SYSTEM_CLOCK
+    this.#tick = new DeadlineTimer(this.#clock, () => this.record({ type: 'tick' }))
     this.#ledger = openLedger(options.size)
   }
 
@@ -48,31 +59,43 @@ export class Budget {
   logTo(log: Pick<Logger, 'info'>, config: Pick<Config, 'pool'>): void {
     const { size } = this.#ledger
     log.info(poolLine(config))
+    const { maxRequestsPerMinute } = config.pool
+    if (maxRequestsPerMinute !== null)
+      log.info(`Upstream requests per minute: at most ${maxRequestsPerMinute}`)
     for (let slot = 0; slot < size.workers; slot++) log.info(shareLine(slot, size))
   }
 
   /** Enters what has happened, and tells the members what follows from it for them. */
   record(event: LedgerEvent): void {
     if (event.type === 'left') this.#unsent.delete(event.member)
-    const { state, terms } = nextLedger(this.#ledger, event)
+    const { state, terms, wakeAt } = nextLedger(this.#ledger, event, this.#clock.now())
     this.#ledger = state
+    this.#tick.aim(wakeAt)
     const isScheduled = this.#unsent.size > 0
     for (const [member, news] of terms) this.#unsent.set(member, news)
-    if (!isScheduled && this.#unsent.size > 0) this.#setImmediate(() => this.#flush())
+    if (!isScheduled && this.#unsent.size > 0) this.#clock.setImmediate(() => this.#flush())
   }
 
   state(): BudgetState {
-    const { size, accounts } = this.#ledger
+    const { size, accounts, cooling } = this.#ledger
+    const { maxRequestsPerMinute } = size
     const isLimited = size.maxConnections !== null
     const members = [...accounts].map(([member, account]) => ({
       member,
       leased: isLimited ? leaseOf(account) : null,
       waiting: wantOf(account)
     }))
+    const waiting = members.reduce((sum, one) => sum + one.waiting, 0)
+    const inAll = accounts.values().reduce((sum, account) => sum + queueOf(account), 0)
+    const view = new LedgerView(size, accounts, cooling)
     return {
       maxConnections: size.maxConnections,
-      unleased: isLimited ? new LedgerView(size, accounts).unleased : null,
-      waiting: members.reduce((sum, { waiting }) => sum + waiting, 0),
+      unleased: isLimited ? view.unleased : null,
+      waiting,
+      pace:
+        maxRequestsPerMinute === null
+          ? null
+          : { maxRequestsPerMinute, free: view.freeStarts, waiting: inAll - waiting },
       members
     }
   }
@@ -86,11 +109,13 @@ export class Budget {
 
 /** Sets the gauges that tell who holds how much of the budget. `nameOf` gives a member's label. */
 export function noteBudget(
-  metrics: Pick<Metrics, 'connectionBudget' | 'permitsLeased'>,
-  { maxConnections, members }: BudgetState,
+  metrics: Pick<Metrics, 'connectionBudget' | 'permitsLeased' | 'paceLimit' | 'paceFree'>,
+  { maxConnections, pace, members }: BudgetState,
   nameOf: (member: string) => string
 ): void {
   metrics.connectionBudget.set(maxConnections ?? 0)
+  metrics.paceLimit.set(pace?.maxRequestsPerMinute ?? 0)
+  metrics.paceFree.set(pace?.free ?? 0)
   metrics.permitsLeased.reset()
   for (const { member, leased } of members) {
     metrics.permitsLeased.inc({ worker: nameOf(member) }, leased ?? 0)
@@ -106,7 +131,8 @@ export function watchQueue(
   periodMs = PERIOD_MS
 ): NodeJS.Timeout {
   return setInterval(() => {
-    const { waiting, maxConnections, unleased, members } = state()
+    const { waiting, maxConnections, unleased, members, pace } = state()
+    if (pace !== null && pace.waiting > 0) log.warn(pace, 'requests wait for their pace')
     if (waiting === 0) return
     log.warn({ waiting, maxConnections, unleased, members }, 'requests wait for a connection')
   }, periodMs).unref()
@@ -130,7 +156,11 @@ export function poolLine({ pool }: Pick<Config, 'pool'>): string {
 /** The share of the worker in a slot, counted from 0; its part of the reserve is in it and not for streams. */
 export function shareLine(
   slot: number,
-  { maxConnections, maxKeepalive, workers }: Omit<BudgetSize, 'maxWaiting'>
+  {
+    maxConnections,
+    maxKeepalive,
+    workers
+  }: Pick<BudgetSize, 'maxConnections' | 'maxKeepalive' | 'workers'>
 ): string {
   const shareOf = (total: number | null) =>
     total === null ? 'None' : shareAt(slot, total, workers)

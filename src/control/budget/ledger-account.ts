@@ -1,5 +1,6 @@
 import { type LeaseReport, type LeaseTerms, NO_REPORT } from '../../ipc/messages.ts'
 import type { WaiterHead } from '../../ipc/service-order.ts'
+import { NO_STARTS, type StartAccount, startsUnderWay } from './pace.ts'
 
 /** Stands for `none`: no machine has as many sockets, and so "unlimited" is not a special case. */
 const UNLIMITED = 2 ** 24
@@ -11,6 +12,8 @@ export interface BudgetSize {
   readonly maxKeepalive: number | null
   /** `HTTP_POOL_MAX_WAITING`, over the cluster. */
   readonly maxWaiting: number
+  /** `UPSTREAM_MAX_REQUESTS_PER_MINUTE`; `null` without limit. */
+  readonly maxRequestsPerMinute: number | null
   readonly workers: number
 }
 
@@ -22,6 +25,7 @@ export interface Account {
   /** Of those who wait, how many are safe from being refused for want of room. */
   readonly kept: number
   readonly report: LeaseReport
+  readonly starts: StartAccount
   /** The last terms sent to the member. */
   readonly terms: LeaseTerms | null
   /** Serves only the clients it has: whatever falls idle goes back. */
@@ -39,6 +43,7 @@ export function newAccount(slot: number | 'control'): Account {
     granted: 0,
     kept: 0,
     report: NO_REPORT,
+    starts: NO_STARTS,
     terms: null,
     isRetiring: false,
     hasStopped: false
@@ -64,15 +69,23 @@ export function leaseOf(account: Account): number {
   return account.granted - account.report.returned
 }
 
-/** Waiters of a member that no permit is under way to. */
+/** Waiters of a member that lack a permit, and that none is under way to. */
 export function wantOf(account: Account): number {
   if (account.report.draining || account.hasStopped) return 0
   return Math.max(0, account.report.waiting - underWay(account))
 }
 
-/** The first of them. The primary's own calls go first: they count as having waited since time 0. */
+/** All waiters of a member that nothing is under way to. */
+export function queueOf(account: Account): number {
+  const { report, starts, hasStopped } = account
+  if (report.draining || hasStopped) return 0
+  return wantOf(account) + Math.max(0, report.gated - startsUnderWay(starts))
+}
+
+/** The first of those who lack a permit. The primary's own calls go first: they count as having waited since time 0. */
 export function headsOf(account: Account): readonly WaiterHead[] {
-  const heads = account.report.heads.slice(underWay(account)).slice(0, wantOf(account))
+  const from = account.report.gated + underWay(account)
+  const heads = account.report.heads.slice(from).slice(0, wantOf(account))
   if (account.slot !== 'control') return heads
   return heads.map(({ key }) => ({ key: `control ${key}`, at: 0, served: 0 }))
 }

@@ -1,7 +1,8 @@
 import type { LeaseTerms } from '../../ipc/messages.ts'
 import { hasMoved, HEADS_TOLD, type RankedHead, serviceOrder } from '../../ipc/service-order.ts'
-import { type Account, headsOf, leaseOf, wantOf } from './ledger-account.ts'
+import { type Account, headsOf, leaseOf, queueOf } from './ledger-account.ts'
 import type { LedgerView } from './ledger-view.ts'
+import { isPaceNews, paceTermsFor } from './pace.ts'
 
 /** What a member should know now, whether or not it does already. */
 export function termsFor(view: LedgerView, member: string, account: Account): LeaseTerms {
@@ -12,7 +13,7 @@ export function termsFor(view: LedgerView, member: string, account: Account): Le
   for (const [name, other] of view.accounts) {
     if (name === member) continue
     elsewhere.leased += leaseOf(other)
-    elsewhere.waiting += wantOf(other)
+    elsewhere.waiting += queueOf(other)
   }
   return {
     type: 'lease.terms',
@@ -25,6 +26,7 @@ export function termsFor(view: LedgerView, member: string, account: Account): Le
     asked: wanted === 0 ? 0 : askedBefore === 0 ? seq : askedBefore,
     keepAlive: view.keepAliveOf(member),
     maxWaiting: waitingAllowance(view, member, account),
+    pace: paceTermsFor(view.size, account),
     budget: view.size.maxConnections,
     elsewhere
   }
@@ -41,6 +43,7 @@ export function hasNews(account: Account, terms: LeaseTerms): boolean {
     told.asked !== terms.asked ||
     told.keepAlive !== terms.keepAlive ||
     told.budget !== terms.budget ||
+    isPaceNews(told.pace, terms.pace) ||
     hasMoved(told.heads, terms.heads) ||
     headsLeft(told, terms) < terms.heads.length / 2 ||
     isAllowanceNews(account, told.maxWaiting, terms.maxWaiting)
@@ -88,13 +91,13 @@ export const MAX_CALLS_WAITING = 100
 /** Counts newcomers as kept while there is room. */
 export function admitWaiters(view: LedgerView): LedgerView {
   let room = view.size.maxWaiting
-  for (const account of view.accounts.values()) room -= Math.min(account.kept, wantOf(account))
+  for (const account of view.accounts.values()) room -= Math.min(account.kept, queueOf(account))
   const next = new Map(view.accounts)
   for (const [member, account] of view.accounts) {
     if (account.slot === 'control') continue
-    const want = wantOf(account)
-    const stay = Math.min(account.kept, want)
-    const kept = stay + Math.min(want - stay, Math.max(0, room))
+    const queue = queueOf(account)
+    const stay = Math.min(account.kept, queue)
+    const kept = stay + Math.min(queue - stay, Math.max(0, room))
     room -= kept - stay
     if (kept !== account.kept) next.set(member, { ...account, kept })
   }
@@ -107,12 +110,15 @@ function waitingAllowance(view: LedgerView, member: string, { slot }: Account): 
   let room = view.size.maxWaiting
   let idle = Math.max(0, view.free)
   let allowed = 0
+  const isPaced = view.size.maxRequestsPerMinute !== null
   for (const [name, account] of view.accounts) {
     room -= account.kept
-    if (name !== member) idle += view.perhapsIdleIn(name)
+    // A permit at hand is enough for a request that needs no start.
+    if (name !== member || isPaced) idle += view.perhapsIdleIn(name)
   }
+  if (isPaced) idle = Math.min(idle, view.freeStarts)
   for (const [name, account] of view.accounts) {
-    const hopeful = Math.min(wantOf(account) - account.kept, Math.max(0, idle))
+    const hopeful = Math.min(queueOf(account) - account.kept, Math.max(0, idle))
     idle -= hopeful
     if (name === member) allowed = account.kept + hopeful
   }
@@ -122,7 +128,7 @@ function waitingAllowance(view: LedgerView, member: string, { slot }: Account): 
 /** Whether a member would wrongly refuse or keep a waiter if it were not told of its new allowance. */
 function isAllowanceNews(account: Account, told: number, allowance: number): boolean {
   if (told === allowance) return false
-  const waiting = wantOf(account)
+  const waiting = queueOf(account)
   const isExceeded = waiting > allowance
   const wasFull = told < allowance && waiting >= told
   return isExceeded || wasFull || Math.abs(told - allowance) > Math.floor(allowance / 32)

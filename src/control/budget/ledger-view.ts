@@ -9,23 +9,28 @@ import {
   shareAt,
   wantOf
 } from './ledger-account.ts'
+import { type CoolingStarts, countFreeStarts } from './pace.ts'
 
 /** One state of the ledger, and what follows from it for its members. */
 export class LedgerView {
   readonly size: BudgetSize
   readonly accounts: Accounts
+  readonly cooling: readonly CoolingStarts[]
   /** Permits that streams never get. */
   readonly reserve: number
   /** Permits that no member has; negative by what must come back after a shrink. */
   readonly unleased: number
   /** The same without what is kept for the primary's own calls. */
   readonly free: number
+  /** Starts that may be granted. */
+  readonly freeStarts: number
   #owed: ReadonlyMap<string, number> | null = null
   #keepAlive: ReadonlyMap<string, number> | null = null
 
-  constructor(size: BudgetSize, accounts: Accounts) {
+  constructor(size: BudgetSize, accounts: Accounts, cooling: readonly CoolingStarts[] = []) {
     this.size = size
     this.accounts = accounts
+    this.cooling = cooling
     this.reserve = reserveOf(size)
     let leased = 0
     let reserved = 0
@@ -35,11 +40,12 @@ export class LedgerView {
     }
     this.unleased = limitOf(size) - leased
     this.free = this.unleased - Math.max(0, this.reserve - reserved)
+    this.freeStarts = countFreeStarts(size, cooling, accounts.values())
   }
 
   /** The same ledger with other accounts. */
   with(accounts: Accounts): LedgerView {
-    return accounts === this.accounts ? this : new LedgerView(this.size, accounts)
+    return accounts === this.accounts ? this : new LedgerView(this.size, accounts, this.cooling)
   }
 
   /** What a member holds at rest. */

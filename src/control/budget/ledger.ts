@@ -11,6 +11,16 @@ import {
 } from './ledger-account.ts'
 import { admitWaiters, hasNews, termsFor } from './ledger-terms.ts'
 import { LedgerView } from './ledger-view.ts'
+import {
+  coolDown,
+  type CoolingStarts,
+  grantStarts,
+  MINUTE,
+  nextFreeAt,
+  type PaceWindow,
+  withPaceReport,
+  writeOff
+} from './pace.ts'
 
 /*
  * The primary's record of leases, as a pure state machine:
@@ -27,6 +37,9 @@ import { LedgerView } from './ledger-view.ts'
 export interface LedgerState {
   readonly size: BudgetSize
   readonly accounts: Accounts
+  /** Starts that are not free yet, the first to be so first. */
+  readonly cooling: readonly CoolingStarts[]
+  readonly window: PaceWindow
 }
 
 export type LedgerEvent =
@@ -43,21 +56,34 @@ export type LedgerEvent =
   | { readonly type: 'left'; readonly member: string }
   /** Growing is at once; when it shrinks, what is in flight ends first. */
   | { readonly type: 'resize'; readonly size: BudgetSize }
+  /** It is `wakeAt`. */
+  | { readonly type: 'tick' }
 
 export interface LedgerStep {
   readonly state: LedgerState
   /** What to send to whom; a newer message to a member replaces an unsent one. */
   readonly terms: ReadonlyMap<string, LeaseTerms>
+  /** When a `tick` is due, in the time of `now`; `null` if none is. */
+  readonly wakeAt: number | null
 }
 
-export function openLedger(size: BudgetSize): LedgerState {
-  return { size, accounts: new Map() }
+/** `window` is for tests, which have no minutes. */
+export function openLedger(size: BudgetSize, window = MINUTE): LedgerState {
+  return { size, accounts: new Map(), cooling: [], window }
 }
 
-/** Reports of members that are unknown or have left are ignored: they may still have been under way. */
-export function nextLedger(state: LedgerState, event: LedgerEvent): LedgerStep {
+/**
+ * Reports of members that are unknown or have left are ignored: they may still have been under way. `now` is any clock
+ * that never goes back, if there is a pace that of the waiters' times.
+ */
+export function nextLedger(state: LedgerState, event: LedgerEvent, now: number): LedgerStep {
+  const { window } = state
   const size = event.type === 'resize' ? event.size : state.size
-  const view = admitWaiters(grantPermits(new LedgerView(size, record(state.accounts, event))))
+  const { accounts: recorded, sent } = record(state.accounts, event)
+  const isPaced = size.maxRequestsPerMinute !== null
+  const cooling = isPaced ? coolDown(state.cooling, { sent, now, window }) : []
+  const served = grantStarts(grantPermits(new LedgerView(size, recorded, cooling)), now)
+  const view = admitWaiters(served)
   const accounts = new Map(view.accounts)
   const news = new Map<string, LeaseTerms>()
   for (const [member, account] of view.accounts) {
@@ -66,36 +92,53 @@ export function nextLedger(state: LedgerState, event: LedgerEvent): LedgerStep {
     news.set(member, terms)
     accounts.set(member, { ...account, terms })
   }
-  return { state: { size, accounts }, terms: news }
+  return { state: { size, accounts, cooling, window }, terms: news, wakeAt: nextFreeAt(view) }
 }
 
-function record(accounts: Accounts, event: LedgerEvent): Accounts {
-  if (event.type === 'resize') return accounts
+interface Recorded {
+  readonly accounts: Accounts
+  /** Requests that were sent, as far as is known only now. */
+  readonly sent: number
+}
+
+function record(accounts: Accounts, event: LedgerEvent): Recorded {
+  if (event.type === 'resize' || event.type === 'tick') return { accounts, sent: 0 }
   const next = new Map(accounts)
   const account = accounts.get(event.member)
+  let sent = 0
   switch (event.type) {
     case 'join':
       if (account !== undefined) throw new Error(`${event.member} has joined already`)
       next.set(event.member, newAccount(event.slot))
       break
     case 'report':
-      if (account !== undefined && event.report.seq > account.report.seq)
-        next.set(event.member, { ...account, report: event.report })
+      if (account !== undefined && event.report.seq > account.report.seq) {
+        const { report } = event
+        const paced = withPaceReport(account.starts, report.pace)
+        if (!account.hasStopped) sent = paced.sent
+        const starts = account.hasStopped ? account.starts : paced.starts
+        next.set(event.member, { ...account, report, starts })
+      }
       break
     case 'retire':
       if (account !== undefined) next.set(event.member, { ...account, isRetiring: true })
       break
     case 'stopped':
-      if (account !== undefined) next.set(event.member, { ...account, hasStopped: true })
+      if (account !== undefined) {
+        const gone = writeOff(account.starts)
+        sent = gone.sent
+        next.set(event.member, { ...account, starts: gone.starts, hasStopped: true })
+      }
       break
     case 'remains':
       if (account?.hasStopped === true) next.set(event.member, withRemains(account, event.sockets))
       break
     case 'left':
+      if (account !== undefined) sent = writeOff(account.starts).sent
       next.delete(event.member)
       break
   }
-  return next
+  return { accounts: next, sent }
 }
 
 /** What it said itself does not count any more, even if it arrives only now. */

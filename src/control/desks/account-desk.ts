@@ -29,9 +29,11 @@ const BY_WEIGHT: readonly Bar[] = [
 
 const DAY_MS = 86_400_000
 
+const PAUSE_STEP_MS = 200
+
 /**
  * Remembers what the upstream has said of the account as a whole, for all workers: a quota until its reset, a suspicion
- * for a time that doubles. Kept in memory: a restart asks once more.
+ * for a time that doubles, a short wait as a pause in which requests wait. Kept in memory: a restart asks once more.
  */
 export class AccountDesk {
   readonly #options: AccountDeskOptions
@@ -58,13 +60,24 @@ export class AccountDesk {
     // Calls that were under way when the first was refused tell nothing new.
     if (known !== undefined) return
     const until = now + barMs(refusal, Math.max(0, this.#suspicions - 1))
-    if (isWaitedFor(bar, until - now)) return
+    if (isWaitedFor(bar, until - now)) return this.#pause(refusal, until)
     this.#enter(refusal, bar === 'daily' ? Math.min(until, nextMidnight(now)) : until)
     if (bar !== 'monthly') return
     const { usage } = await this.#options.usage()
     const resetsAt = usage?.resetsAt ?? null
     const isInForce = this.#standing.bars.some((one) => one.bar === bar)
     if (isInForce && resetsAt !== null && resetsAt > now) this.#enter(refusal, resetsAt)
+  }
+
+  /** Refusals of calls that were under way make it a little longer each; that is told only when it matters. */
+  #pause({ code, message }: AccountRefusal, until: number): void {
+    const before = this.#standing.pausedUntil ?? 0
+    if (until < before + PAUSE_STEP_MS) return
+    if (before <= this.#now()) {
+      const facts = { code, reason: message, until: new Date(until).toISOString() }
+      this.#options.log.warn(facts, 'upstream asked for a pause')
+    }
+    this.#tell({ ...this.#standing, pausedUntil: until })
   }
 
   /** The operator may have changed something about the account: it is asked again. */
@@ -101,7 +114,7 @@ export class AccountDesk {
 }
 
 const SUSPICION_ADVICE =
-  'ask less of this account (HTTP_MAX_CONNECTIONS): going on is known to have led to suspension; its support can lift the limit'
+  'ask less of this account (UPSTREAM_MAX_REQUESTS_PER_MINUTE, HTTP_MAX_CONNECTIONS): going on is known to have led to suspension; its support can lift the limit'
 
 function nextMidnight(now: number): number {
   return Math.floor(now / DAY_MS + 1) * DAY_MS

@@ -29,7 +29,7 @@ export type Remedy =
  * What a refusal says of the account as a whole, so that other requests need not be refused by the upstream, too:
  *
  * - a quota that is used up: `monthly` until the account's next reset, `daily`, `hourly`, or `unnamed`;
- * - a rate: `credit-rate` for minutes, `user-rate` for seconds, `rate` for as long as the refusal says;
+ * - a rate: `credit-rate` for minutes, `user-rate` for seconds, `rate`, of the user or the service, for as long as the refusal says;
  * - `suspicion`: the guard against abuse, whom more calls make suspend the account;
  * - `not-admitted`: the account's seat takes other programs than this one.
  */
@@ -103,7 +103,7 @@ const MEANINGS: readonly (readonly [ErrorCode, Remedy, (facts: FaultFacts) => bo
   ['GW_UPSTREAM_OVERLOADED', 'back-off', ({ reason }) => CAPACITY.includes(reason)],
   ['GW_UPSTREAM_QUOTA', 'none', isQuota, 'unnamed'],
   ['GW_MODEL_UNKNOWN', 'retry-model', hasReason('INVALID_MODEL_ID')],
-  ['GW_UPSTREAM_OVERLOADED', 'back-off', isOverload],
+  ['GW_UPSTREAM_OVERLOADED', 'back-off', isOverload, 'rate'],
   ['GW_UPSTREAM_STATUS', 'retry-once', ({ text }) => text.includes('internal validation error')],
   ['GW_UPSTREAM_REFUSED', 'none', ({ reason }) => reason.includes('KMS')],
   ['GW_UPSTREAM_RATE_LIMITED', 'back-off', isThrottle, 'rate'],

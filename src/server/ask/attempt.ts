@@ -1,4 +1,3 @@
-import type { Permit } from '../../admission/lease.ts'
 import type { PartReader } from '../../dialects/answer/part-reader.ts'
 import type { StreamPart } from '../../dialects/answer/stream-part.ts'
 import {
@@ -13,9 +12,10 @@ import { ByteBlocks } from '../../shared/own-memory.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import {
   Exchange,
+  type ExchangeRequest,
+  type Releasable,
   type ResponseHeaders,
-  type ResponseReader,
-  type ExchangeRequest
+  type ResponseReader
 } from '../../upstream/call/exchange.ts'
 import type { RequestPayload } from '../../upstream/call/requests.ts'
 import { type CallPhase, classifyFailure } from '../../upstream/classify.ts'
@@ -24,7 +24,7 @@ import type { Progress } from '../plane/open-turns.ts'
 
 export interface AttemptOptions {
   readonly pool: ConnectionPool
-  readonly permit: Pick<Permit, 'release'>
+  readonly permit: Releasable
   readonly request: ExchangeRequest
   /** What the request's body was made of: let go as soon as the answer begins. */
   readonly payload: RequestPayload

@@ -157,14 +157,18 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     }),
     transforms,
     credentials,
-    account: new AccountLink(channel, start.standing),
+    account: new AccountLink({
+      channel,
+      standing: start.standing,
+      pause: (ms) => lease.pause(ms)
+    }),
     calibration,
     forms: new RequestForms(
       () => current.config.upstream.requestForm,
       (learnt) => channel.send({ type: 'form.lesson', ...learnt })
     ),
     fetcher,
-    retryBudget: new RetryBudget(config.upstream.retryBudgetPercent),
+    retryBudget: new RetryBudget(config.upstream.retryBudgetPercent, memory.workers),
     refusedReasoning: new RefusedReasoning(),
     closingHosts: new Set(),
     metrics: counts,

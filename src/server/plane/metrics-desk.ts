@@ -72,10 +72,11 @@ export class MetricsDesk {
   #noteGauges(): void {
     const { metrics, lease, memory, smallLane, kept, answers } = this.#plane
     const worker = this.#worker
-    const { held, waiting } = lease.state()
+    const { held, waiting, gated } = lease.state()
     metrics.permitsInUse.set(held)
     metrics.workerPermits.set({ worker }, held)
     metrics.waiters.set(waiting)
+    metrics.gatedRequests.set(gated)
     metrics.workerWaiters.set({ worker }, waiting)
     metrics.admittedBytes.set(memory.reservedBytes)
     metrics.admittedLaneBytes.set({ lane: 'small' }, smallLane.reservedBytes)

@@ -1,12 +1,13 @@
 import inspector from 'node:inspector'
 import { Pending, type ToPrimary } from '../../ipc/channel.ts'
 import { BEAT_MS, LifeSigns } from '../../ipc/life-signs.ts'
-import type {
-  AccountBar,
-  AccountStanding,
-  CredentialNews,
-  Problem,
-  UsageNews
+import {
+  type AccountBar,
+  type AccountStanding,
+  type CredentialNews,
+  GOOD_STANDING,
+  type Problem,
+  type UsageNews
 } from '../../ipc/messages.ts'
 import { type Learnt, TokenCalibration } from '../../kiro/models/tokens.ts'
 import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
@@ -85,24 +86,30 @@ const NOT_ADMITTED =
 const LIKELY_LOCKED =
   'The upstream has suspected abuse on this account within a day, so this is likely to be part of it: stop using the account for automation and contact its support.'
 
+export interface AccountLinkOptions {
+  readonly channel: ToPrimary
+  readonly standing: AccountStanding
+  /** Nothing is to be asked for so many milliseconds, and whoever wants to waits. */
+  readonly pause: (ms: number) => void
+}
+
 /** The worker's view of what refusals have said of the account as a whole; the primary gathers what all have heard. */
 export class AccountLink {
   readonly #channel: ToPrimary
-  readonly #now: () => number
-  #standing: AccountStanding
+  readonly #pause: (ms: number) => void
+  #standing = GOOD_STANDING
   /** Heard here; the primary's word on it is under way. */
   #heard: AccountBar | null = null
 
-  /** `now` gives milliseconds since the epoch. */
-  constructor(channel: ToPrimary, standing: AccountStanding, now = () => Date.now()) {
+  constructor({ channel, standing, pause }: AccountLinkOptions) {
     this.#channel = channel
-    this.#standing = standing
-    this.#now = now
+    this.#pause = pause
+    this.onStanding(standing)
   }
 
   /** Why nobody may be served now, or `null`. */
   get problem(): GatewayError | null {
-    const now = this.#now()
+    const now = Date.now()
     const bar = [...this.#standing.bars, this.#heard].find((one) => one !== null && one.until > now)
     if (bar === undefined || bar === null) return null
     const { code, until } = bar
@@ -117,8 +124,11 @@ export class AccountLink {
   }
 
   onStanding(standing: AccountStanding): void {
+    const { pausedUntil } = standing
+    const isNews = pausedUntil !== null && pausedUntil !== this.#standing.pausedUntil
     this.#standing = standing
     this.#heard = null
+    if (isNews && pausedUntil > Date.now()) this.#pause(pausedUntil - Date.now())
   }
 
   /** Takes in what the upstream's refusal says of the account. Gives the error for the client. */
@@ -131,14 +141,17 @@ export class AccountLink {
     if (ms === 0) return told
     const { code, message } = told
     this.#channel.send({ type: 'account.refused', refusal: { bar, code, message, retryAfterS } })
-    if (isWaitedFor(bar, ms)) return told
-    this.#heard = { bar, code, message, until: this.#now() + ms }
+    if (isWaitedFor(bar, ms)) {
+      this.#pause(ms)
+      return told
+    }
+    this.#heard = { bar, code, message, until: Date.now() + ms }
     return told.with({ retryAfterS: ms / 1000 })
   }
 
   #inContext(error: GatewayError, { status, message }: UpstreamFault): GatewayError {
     const { suspectedAt } = this.#standing
-    const isSuspect = suspectedAt !== null && this.#now() - suspectedAt < DAY_MS
+    const isSuspect = suspectedAt !== null && Date.now() - suspectedAt < DAY_MS
     if (error.code === 'GW_CLIENT_NOT_ADMITTED') {
       const advice = isSuspect ? LIKELY_LOCKED : NOT_ADMITTED
       return error.with({ message: `${error.message} ${advice}` })

@@ -35,6 +35,8 @@ export interface ResponseReader {
 
 /** The right to a connection. */
 export interface Releasable {
+  /** Called each time the request is sent: twice where a reused connection was closed meanwhile. */
+  sent?(): void
   release(): void
 }
 
@@ -140,6 +142,7 @@ export class Exchange {
     this.#phase = 'sent'
     reader.onSent()
     if (this.#hasEnded()) return // by the reader
+    this.#options.permit.sent?.()
     connection.dispatch(
       {
         origin: request.url.origin,

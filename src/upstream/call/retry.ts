@@ -103,30 +103,33 @@ export function isWaitedFor(bar: Bar, ms: number): boolean {
   return ['credit-rate', 'user-rate', 'rate'].includes(bar) && ms <= MAX_DELAY_MS
 }
 
-/** Retries that are there at the start and come back within a minute, however little is going on. */
+/** Retries of all workers that are there at the start and come back within a minute, however little is going on. */
 const MINIMUM = 10
 const REFILL_MS = 60_000
 
 /**
- * Bounds retries to a share of the traffic, so that they never make an outage worse: a bucket that holds at
- * most `MINIMUM` retries plus what a hundred requests earn.
+ * Bounds the retries of one worker to a share of its traffic, so that they never make an outage worse: a bucket that
+ * holds at most its part of `MINIMUM` plus what a hundred requests earn.
  */
 export class RetryBudget {
   readonly #percent: number
+  readonly #minimum: number
   readonly #now: () => number
-  #left = MINIMUM
+  #left: number
   #refilledAt: number
 
   /** `percent` is how many retries a hundred requests earn; `now` gives monotonic milliseconds. */
-  constructor(percent: number, now = () => performance.now()) {
+  constructor(percent: number, workers = 1, now = () => performance.now()) {
     this.#percent = percent
+    this.#minimum = Math.max(1, MINIMUM / workers)
+    this.#left = this.#minimum
     this.#now = now
     this.#refilledAt = now()
   }
 
   /** A request came in; its first attempt earns a part of a retry. */
   earn(): void {
-    this.#left = Math.min(MINIMUM + this.#percent, this.#left + this.#percent / 100)
+    this.#left = Math.min(this.#minimum + this.#percent, this.#left + this.#percent / 100)
   }
 
   /** Takes one retry. False, and nothing is taken, if none is left. */
@@ -140,9 +143,9 @@ export class RetryBudget {
   /** Time gives back only up to the minimum; what is above it has to be earned. */
   #refill(): void {
     const now = this.#now()
-    const back = ((now - this.#refilledAt) / REFILL_MS) * MINIMUM
+    const back = ((now - this.#refilledAt) / REFILL_MS) * this.#minimum
     this.#refilledAt = now
-    if (this.#left < MINIMUM) this.#left = Math.min(MINIMUM, this.#left + back)
+    if (this.#left < this.#minimum) this.#left = Math.min(this.#minimum, this.#left + back)
   }
 }
 

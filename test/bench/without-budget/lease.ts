@@ -9,16 +9,18 @@ export class Lease implements Public<RealLease> {
   }
 
   acquire(): Promise<Permit> {
-    return Promise.resolve(new Permit(() => {}))
+    return Promise.resolve(new Permit({ onSent: () => {}, onRelease: () => {} }))
   }
 
   onMessage(): void {}
 
   state(): LeaseState {
-    return { budget: null, size: Infinity, held: 0, waiting: 0, keepAlive: 150 }
+    return { budget: null, size: Infinity, held: 0, waiting: 0, gated: 0, keepAlive: 150 }
   }
 
   setLimits(): void {}
+
+  pause(): void {}
 
   drain(): void {}
 }

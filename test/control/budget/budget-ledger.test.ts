@@ -219,3 +219,108 @@ t.test('a worker at its limit hears of every change of it', (t) => {
   t.equal(before?.maxWaiting, 991)
   t.end()
 })
+
+const readyHeads = (...keys: string[]) => keys.map((key, at) => ({ key, at: at + 1, served: 0 }))
+const turnsOf = (book: LedgerBook, member: string) => book.told.get(member)?.pace?.turns
+const pacedSize = (maxRequestsPerMinute: number | null) => ({ ...SIZE, maxRequestsPerMinute })
+
+t.test('a pace', (t) => {
+  const LIMIT = 4
+  const paceReport = { granted: 0, used: 0, returned: 0, extra: 0, ready: 0, keys: [] }
+  const start = (limit = LIMIT) => new LedgerBook({ maxRequestsPerMinute: limit })
+  const ready = (book: LedgerBook, member: string, ...keys: string[]) =>
+    book.report(member, {
+      gated: keys.length,
+      heads: readyHeads(...keys),
+      pace: {
+        ...paceReport,
+        ready: keys.length,
+        keys: [...new Set(keys)].map((key) => ({
+          key,
+          waiting: keys.filter((one) => one === key).length
+        }))
+      }
+    })
+
+  t.test('grants starts to those who are ready, by turns of their keys over all workers', (t) => {
+    const book = start()
+    t.equal(book.told.get('control')?.pace, null, 'the calls of the primary are no requests')
+    ready(book, 'w1', 'a', 'a', 'a', 'a', 'a')
+    t.same(turnsOf(book, 'w1'), ['a', 'a', 'a', 'a'])
+    const fair = start()
+    fair.report('w1', { pace: paceReport })
+    fair.state = { ...fair.state, cooling: [{ freeAt: 2000, count: LIMIT }] }
+    ready(fair, 'w1', 'a', 'a', 'b', 'a')
+    ready(fair, 'w2', 'b', 'b', 'b')
+    t.equal(fair.wakeAt, 2000)
+    fair.now = 2000
+    t.same(fair.do({ type: 'tick' }).toSorted(), ['w1', 'w2'])
+    const turns = [...(turnsOf(fair, 'w1') ?? []), ...(turnsOf(fair, 'w2') ?? [])]
+    t.same(turns.toSorted(), ['a', 'a', 'b', 'b'])
+    t.equal(fair.wakeAt, null, 'nothing cools')
+    t.end()
+  })
+
+  t.test('counts a start from when it was used, and one given back not at all', (t) => {
+    const book = start()
+    ready(book, 'w1', 'a', 'a')
+    book.now = 5000
+    book.report('w1', { gated: 0, heads: [], pace: { ...paceReport, granted: 2, used: 1 } })
+    t.match(book.state.cooling, [{ freeAt: 66_000, count: 1 }])
+    book.report('w1', { pace: { ...paceReport, granted: 2, used: 1, returned: 1 } })
+    ready(book, 'w2', 'b', 'b', 'b', 'b')
+    t.equal(turnsOf(book, 'w2')?.length, 3)
+    t.equal(book.wakeAt, 66_000)
+    book.now = 66_000
+    book.do({ type: 'tick' })
+    t.equal(turnsOf(book, 'w2')?.length, 4)
+    t.end()
+  })
+
+  t.test('takes what a dead worker had out for sent', (t) => {
+    const book = start()
+    ready(book, 'w1', 'a', 'a', 'a')
+    book.now = 9000
+    book.do({ type: 'stopped', member: 'w1' })
+    book.do({ type: 'left', member: 'w1' })
+    t.match(book.state.cooling, [{ freeAt: 70_000, count: 3 }])
+    t.end()
+  })
+
+  t.test('counts what was sent without a start, too', (t) => {
+    const book = start()
+    book.report('w1', { pace: { ...paceReport, extra: 3 } })
+    ready(book, 'w2', 'b', 'b')
+    t.equal(turnsOf(book, 'w2')?.length, 1)
+    t.end()
+  })
+
+  t.test('that changes counts what was sent before', (t) => {
+    const book = start()
+    ready(book, 'w1', 'a', 'a', 'a', 'a', 'a', 'a')
+    t.same(book.do({ type: 'resize', size: pacedSize(5) }).toSorted(), ['w1', 'w2'])
+    t.equal(turnsOf(book, 'w1')?.length, 5)
+    book.do({ type: 'resize', size: pacedSize(2) })
+    t.equal(turnsOf(book, 'w1')?.length, 5)
+    book.do({ type: 'resize', size: pacedSize(null) })
+    t.equal(book.told.get('w1')?.pace, null)
+    t.equal(book.wakeAt, null)
+    t.end()
+  })
+
+  t.test('of 100000 is kept in a list that stays short', (t) => {
+    const book = start(100_000)
+    for (let used = 1; used <= 5000; used += 1) {
+      book.now += 10
+      book.report('w1', { pace: { ...paceReport, granted: 0, extra: used * 20 } })
+    }
+    const { cooling } = book.state
+    t.ok(cooling.length <= 611, `${cooling.length} entries`)
+    t.equal(
+      cooling.reduce((sum, { count }) => sum + count, 0),
+      100_000
+    )
+    t.end()
+  })
+  t.end()
+})

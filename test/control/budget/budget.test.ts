@@ -2,16 +2,23 @@ import t from 'tap'
 import { loadConfig } from '../../../src/config/load.ts'
 import { Budget } from '../../../src/control/budget/budget.ts'
 import { type LeaseTerms, NO_REPORT } from '../../../src/ipc/messages.ts'
+import { ManualClock } from '../../helper/manual-clock.ts'
 
 function stand(maxConnections: number | null) {
   const sent: [string, LeaseTerms][] = []
-  const turns: (() => void)[] = []
+  const clock = new ManualClock()
   const budget = new Budget({
-    size: { maxConnections, maxKeepalive: 5, maxWaiting: 10, workers: 2 },
+    size: {
+      maxConnections,
+      maxKeepalive: 5,
+      maxWaiting: 10,
+      maxRequestsPerMinute: null,
+      workers: 2
+    },
     send: (...message) => sent.push(message),
-    setImmediate: (onTurn) => turns.push(onTurn)
+    clock
   })
-  return { budget, sent, turn: () => turns.splice(0).forEach((onTurn) => onTurn()) }
+  return { budget, sent, clock, turn: () => clock.turn() }
 }
 
 t.test('Budget', (t) => {
@@ -57,7 +64,13 @@ t.test('Budget', (t) => {
       'worker=2, max_connections=5, max_keepalive=2'
     ])
     t.match(budget.state(), { maxConnections: 10, members: [{ member: 'w1', leased: 7 }] })
-    const size = { maxConnections: null, maxKeepalive: 5, maxWaiting: 10, workers: 2 }
+    const size = {
+      maxConnections: null,
+      maxKeepalive: 5,
+      maxWaiting: 10,
+      maxRequestsPerMinute: null,
+      workers: 2
+    }
     budget.record({ type: 'resize', size })
     t.match(budget.state(), { maxConnections: null, unleased: null, members: [{ leased: null }] })
     t.end()

@@ -11,7 +11,7 @@ t.test('tells of requests that wait, as long as some do', async (t) => {
   const state = (): BudgetState => {
     asked += 1
     if (asked === 3) waiting = 2
-    return { maxConnections: 5, unleased: 0, waiting, members: [] }
+    return { maxConnections: 5, unleased: 0, waiting, pace: null, members: [] }
   }
   const lines: object[] = []
   const warn = (facts: object): void => {

@@ -57,12 +57,21 @@ t.test('AccountDesk', (t) => {
     }
   })
 
-  t.test('leaves short waits to those who wait', async (t) => {
-    const { desk, told } = setUp()
+  t.test('lets everybody wait where a refusal asks for a short wait', async (t) => {
+    const { desk, clock, told, lines } = setUp()
     await desk.refused(refusal('user-rate'))
+    t.same(told, [{ bars: [], suspectedAt: null, pausedUntil: START + 10_000 }])
+    await desk.refused(refusal('rate', 2))
+    clock.now += 100
+    await desk.refused(refusal('user-rate'))
+    t.equal(told.length, 1, 'no news')
     await desk.refused(refusal('rate', 60))
-    t.same(desk.standing.bars, [])
-    t.same(told, [])
+    t.match(told, [{}, { bars: [], pausedUntil: clock.now + 60_000 }])
+    t.equal(lines.length, 1, 'logged once for a pause')
+    clock.now += 60_001
+    await desk.refused(refusal('rate', 1))
+    t.match(desk.standing, { pausedUntil: clock.now + 1000 })
+    t.equal(lines.length, 2)
   })
 
   t.test('looks again in an hour where the reset is not known, or is over', async (t) => {
@@ -121,7 +130,7 @@ t.test('AccountDesk', (t) => {
     t.same(told, [], 'nothing to forgive')
     await desk.refused(refusal('suspicion'))
     desk.forgive()
-    t.same(told.at(-1), { bars: [], suspectedAt: START })
+    t.same(told.at(-1), { bars: [], suspectedAt: START, pausedUntil: null })
   })
   t.end()
 })

@@ -1,0 +1,142 @@
+import type { PaceReport, PaceTerms } from '../ipc/messages.ts'
+
+/**
+ * The starts of this worker: where requests are paced, each needs one beside its permit. They come for requests that
+ * wait and could go at once, and what is not needed after all goes back at once, so that none lies idle in one worker
+ * while another waits.
+ *
+ * ```
+ *   granted ──▶ at hand ──take──▶ out, with a permit ──sent──▶ used
+ *                  │  ▲────────────unsent──┘
+ *                  └──giveBack──▶ returned
+ * ```
+ * All counts are totals since the start of the worker, whatever the pace was meanwhile.
+ */
+export class Starts {
+  #limit: number | null = null
+  #granted = 0
+  #used = 0
+  #returned = 0
+  #extra = 0
+  /** Whose turns the starts at hand are. Bounded by the turns of the terms, and by the permits held. */
+  #turns: (string | null)[] = []
+
+  get isPaced(): boolean {
+    return this.#limit !== null
+  }
+
+  /** Requests that all workers together may send within a minute. */
+  get limit(): number {
+    return this.#limit ?? Infinity
+  }
+
+  /** Total of starts granted. */
+  get granted(): number {
+    return this.#granted
+  }
+
+  onTerms(pace: PaceTerms | null): void {
+    this.#limit = pace?.limit ?? null
+    if (pace === null) return
+    const news = pace.granted - this.#granted
+    this.#granted = pace.granted
+    if (news > 0) this.#turns.push(...pace.turns.slice(-news))
+  }
+
+  /** A start for the next request, and whose turn it is, if anybody's; `null` if there is none at hand. */
+  take(): { readonly key: string | null } | null {
+    const key = this.#turns.shift()
+    return key === undefined ? null : { key }
+  }
+
+  /** A request is on its way upstream. */
+  sent(hasStart: boolean): void {
+    if (hasStart) this.#used += 1
+    else if (this.isPaced) this.#extra += 1
+  }
+
+  /** A request ended before it was sent. */
+  unsent(): void {
+    this.#turns.push(null)
+  }
+
+  giveBack(): void {
+    this.#returned += this.#turns.length
+    this.#turns.length = 0
+  }
+
+  report({ ready, keys }: Pick<PaceReport, 'ready' | 'keys'>): PaceReport {
+    return {
+      granted: this.#granted,
+      used: this.#used,
+      returned: this.#returned,
+      extra: this.#extra,
+      ready,
+      keys
+    }
+  }
+
+  /** Whether the primary should hear of it: what was sent counts from when it hears of it. */
+  isNews(told: PaceReport | null, ready: number): boolean {
+    if (this.#limit === null) return told !== null
+    if (told === null || this.#used !== told.used) return true
+    if (this.#returned !== told.returned || this.#extra !== told.extra) return true
+    return isFarFrom(ready, told.ready - (this.#granted - told.granted))
+  }
+}
+
+/** More than is believed is always news, less only when it matters. */
+export function isFarFrom(count: number, believed: number): boolean {
+  const least = Math.max(0, believed)
+  return count > least || least - count > Math.floor(least / 32)
+}
+
+/** When requests may go again after a pause that the upstream asked for. */
+export interface PauseTimes {
+  /** The first may go. */
+  readonly opensAt: number
+  /** Those who wait go one after the other until then. */
+  readonly endsAt: number
+}
+
+/** A pause and its end: requests do not all go at the same moment, or they would earn the next one. */
+export class Pause {
+  #opensAt: number
+  #endsAt: number
+  #isOpen = false
+
+  constructor({ opensAt, endsAt }: PauseTimes) {
+    this.#opensAt = opensAt
+    this.#endsAt = endsAt
+  }
+
+  /** One request may go. */
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  /** When something changes by itself. */
+  wakeAt(waiting: number): number {
+    return this.#isOpen || waiting === 0 ? this.#endsAt : this.#opensAt
+  }
+
+  /** What is over sooner changes nothing. */
+  extend({ opensAt, endsAt }: PauseTimes, now: number): void {
+    if (endsAt <= this.#endsAt) return
+    this.#opensAt = Math.max(this.#opensAt, opensAt)
+    this.#endsAt = endsAt
+    this.#isOpen = now >= this.#opensAt
+  }
+
+  /** False when it is over. */
+  isOn(now: number): boolean {
+    this.#isOpen = now >= this.#opensAt
+    return now < this.#endsAt
+  }
+
+  /** A request goes; the others share what is left of the time. */
+  pass(waiting: number, now: number): void {
+    this.#opensAt = now + (this.#endsAt - now) / (waiting + 1)
+    this.#isOpen = false
+  }
+}

@@ -1,0 +1,84 @@
+import { GatewayError } from '../shared/errors.ts'
+
+/** What was going on when a request could not have a permit. */
+export interface WaitState {
+  /** A connection, a start of the pace, or the end of a pause that the upstream asked for. */
+  readonly waitsFor: 'permit' | 'start' | 'pause'
+  /** `null` without limit. */
+  readonly budget: number | null
+  /** Requests a minute; `null` without limit. */
+  readonly pace: number | null
+  readonly inUse: number
+  readonly waiting: number
+  readonly waitedMs: number
+  /** As fast as connections come free. */
+  readonly retryAfterS: number
+}
+
+/** HTTP_POOL_TIMEOUT has passed. */
+export function poolTimeout(state: WaitState, poolTimeoutMs: number): GatewayError {
+  const within = `within HTTP_POOL_TIMEOUT=${poolTimeoutMs / 1000}s`
+  const message =
+    `PoolTimeout: ${MISSING[state.waitsFor]} ${within}: ${describe(state)}, ` +
+    `waited ${seconds(state.waitedMs)}. ${adviceFor(state, 'HTTP_POOL_TIMEOUT (longer waits)')}`
+  return new GatewayError('GW_POOL_TIMEOUT', detailOf(state), {
+    message,
+    retryAfterS: retryAfterOf(state)
+  })
+}
+
+/** HTTP_POOL_MAX_WAITING requests wait already. */
+export function queueFull(state: WaitState, maxWaiting: number): GatewayError {
+  const message =
+    `Too many requests wait ${AWAITED[state.waitsFor]} already: ${describe(state)} ` +
+    `(this worker may queue ${maxWaiting}), waited ${seconds(state.waitedMs)}. ` +
+    adviceFor(state, 'HTTP_POOL_MAX_WAITING (a longer queue)')
+  return new GatewayError('GW_QUEUE_FULL', detailOf(state), {
+    message,
+    retryAfterS: retryAfterOf(state)
+  })
+}
+
+const MISSING = {
+  permit: 'no upstream connection became free',
+  start: 'the pace let no request start',
+  pause: 'the pause that the upstream asked for did not end'
+} as const
+
+const AWAITED = {
+  permit: 'for an upstream connection',
+  start: 'for their pace',
+  pause: 'for the end of a pause that the upstream asked for'
+} as const
+
+function adviceFor({ waitsFor }: WaitState, other: string): string {
+  if (waitsFor === 'pause') return `Send less at once, or raise ${other}.`
+  const first =
+    waitsFor === 'start'
+      ? 'UPSTREAM_MAX_REQUESTS_PER_MINUTE (more a minute)'
+      : 'HTTP_MAX_CONNECTIONS (more at once)'
+  return `Raise ${first} or ${other}.`
+}
+
+function describe({ waitsFor, budget, pace, inUse, waiting }: WaitState): string {
+  const queue = `${waiting} requests waiting`
+  if (waitsFor === 'start') return `UPSTREAM_MAX_REQUESTS_PER_MINUTE=${pace}, ${queue}`
+  return `${inUse} of ${budget ?? 'unlimited'} connections in use, ${queue}`
+}
+
+/** Connections are the usual reason, and need no name. */
+function detailOf({ waitsFor }: WaitState): string | undefined {
+  return { permit: undefined, start: 'pace', pause: 'pause' }[waitsFor]
+}
+
+const LONGEST_RETRY_S = 60
+
+/** Seconds until those who wait have probably been served. */
+function retryAfterOf({ waitsFor, pace, waiting, retryAfterS }: WaitState): number {
+  if (waitsFor !== 'start' || pace === null) return retryAfterS
+  return Math.min(LONGEST_RETRY_S, Math.ceil(((waiting + 1) / pace) * 60))
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 10) / 100}s`
+}

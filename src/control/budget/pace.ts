@@ -1,0 +1,194 @@
+import type { PaceReport, PaceTerms } from '../../ipc/messages.ts'
+import { serviceOrder, type WaiterHead } from '../../ipc/service-order.ts'
+import type { Account, BudgetSize } from './ledger-account.ts'
+import type { LedgerView } from './ledger-view.ts'
+
+/*
+ * UPSTREAM_MAX_REQUESTS_PER_MINUTE, for the whole cluster: as many starts as it says, and each is in one place.
+ *
+ *   free ──granted──▶ out ──sent──▶ cooling ──a minute later──▶ free
+ *     ▲                └──returned──┐  ▲
+ *     └─────────────────────────────┘  └── a worker that has died may have sent all that it had out
+ *
+ * What was sent counts from when the primary hears of it, which is later. So however late messages are, the upstream
+ * sees no more in any minute: the starts that it sees there were cooling or out when the last of them was granted.
+ * Starts are granted only to requests that can go at once, in the order of service over all workers, and by name of the
+ * client key: a worker that has many waiters of one key does not know what that key has had elsewhere.
+ */
+
+/** For how long a start is not free again after it was used. */
+export interface PaceWindow {
+  readonly ms: number
+  /** Requests that were sent in this order may arrive so much closer to each other. */
+  readonly marginMs: number
+}
+
+export const MINUTE: PaceWindow = { ms: 60_000, marginMs: 1_000 }
+
+/** Starts that are free again at the same time. */
+export interface CoolingStarts {
+  readonly freeAt: number
+  readonly count: number
+}
+
+/** What the primary knows of one worker's starts. */
+export interface StartAccount {
+  /** Total granted. */
+  readonly granted: number
+  /** Whose turns the latest of them are, and since when: those that the worker may not have got yet. */
+  readonly turns: readonly { readonly key: string; readonly at: number }[]
+  /** The last that it told; kept while there is no pace. */
+  readonly told: PaceReport
+}
+
+export const NO_STARTS: StartAccount = {
+  granted: 0,
+  turns: [],
+  told: { granted: 0, used: 0, returned: 0, extra: 0, ready: 0, keys: [] }
+}
+
+/** The account after a report, and how many requests were sent according to it. */
+export function withPaceReport(
+  starts: StartAccount,
+  report: PaceReport | null
+): { readonly starts: StartAccount; readonly sent: number } {
+  const { told, granted, turns } = starts
+  if (report === null) return { starts: { ...starts, told: { ...told, ready: 0 } }, sent: 0 }
+  const unseen = granted - report.granted
+  return {
+    starts: { granted, told: report, turns: turns.slice(turns.length - unseen) },
+    sent: report.used - told.used + report.extra - told.extra
+  }
+}
+
+/** A worker is gone: whatever it had out counts as sent. */
+export function writeOff(starts: StartAccount): {
+  readonly starts: StartAccount
+  readonly sent: number
+} {
+  const sent = startsOut(starts)
+  const told = { ...starts.told, used: starts.told.used + sent, ready: 0 }
+  return { starts: { ...starts, turns: [], told }, sent }
+}
+
+/** Granted, and neither sent nor given back as far as is known. */
+export function startsOut({ granted, told }: StartAccount): number {
+  return granted - told.used - told.returned
+}
+
+/** Of the starts that are out, those that the worker may not have got yet. */
+export function startsUnderWay({ granted, told }: StartAccount): number {
+  return granted - told.granted
+}
+
+/** How exactly the time of a start is kept: bounds the list, however many there are. */
+const STEPS = 600
+
+export function coolDown(
+  cooling: readonly CoolingStarts[],
+  {
+    sent,
+    now,
+    window
+  }: { readonly sent: number; readonly now: number; readonly window: PaceWindow }
+): readonly CoolingStarts[] {
+  const still = cooling.filter(({ freeAt }) => freeAt > now)
+  if (sent <= 0) return still
+  const stepMs = window.ms / STEPS
+  const freeAt = Math.ceil((now + window.ms + window.marginMs) / stepMs) * stepMs
+  const last = still.at(-1)
+  if (last?.freeAt !== freeAt) return [...still, { freeAt, count: sent }]
+  return [...still.slice(0, -1), { freeAt, count: last.count + sent }]
+}
+
+/** Starts that may be granted now; none without a pace. */
+export function countFreeStarts(
+  { maxRequestsPerMinute }: BudgetSize,
+  cooling: readonly CoolingStarts[],
+  accounts: Iterable<Account>
+): number {
+  if (maxRequestsPerMinute === null) return 0
+  let free = maxRequestsPerMinute
+  for (const { count } of cooling) free -= count
+  for (const { starts } of accounts) free -= startsOut(starts)
+  return Math.max(0, free)
+}
+
+interface KeyLine {
+  readonly member: string
+  readonly key: string
+}
+
+/** At most so many starts that it may not have got yet are granted to one worker: they are in one message. */
+const MOST_UNSEEN = 1_000
+/** The same where nobody of another key is known to wait: one who comes at the same moment is heard of in time. */
+const MOST_UNSEEN_ALONE = 8
+
+/** Grants free starts to those who are told of as ready, in order of service. */
+export function grantStarts(view: LedgerView, now: number): LedgerView {
+  let left = view.freeStarts
+  if (left === 0) return view
+  const lines = linesOf(view)
+  if (lines.size === 0) return view
+  const next = new Map(view.accounts)
+  const isAlone = new Set(lines.keys().map(({ key }) => key)).size === 1
+  const mostUnseen = isAlone ? MOST_UNSEEN_ALONE : MOST_UNSEEN
+  for (const { member: line } of serviceOrder(lines)) {
+    if (left === 0) break
+    const account = next.get(line.member)
+    if (account === undefined) continue
+    const { granted, turns, told } = account.starts
+    if (turns.length >= Math.min(mostUnseen, told.ready)) continue
+    left -= 1
+    const starts = { granted: granted + 1, turns: [...turns, { key: line.key, at: now }], told }
+    next.set(line.member, { ...account, starts })
+  }
+  return view.with(next)
+}
+
+/** A line for each key in each worker, since each key has turns of its own. */
+function linesOf({ accounts, freeStarts }: LedgerView): Map<KeyLine, readonly WaiterHead[]> {
+  const servedAt = new Map<string, number>()
+  for (const { starts } of accounts.values())
+    for (const { key, at } of starts.turns) servedAt.set(key, Math.max(servedAt.get(key) ?? 0, at))
+  const lines = new Map<KeyLine, readonly WaiterHead[]>()
+  for (const [member, account] of accounts) {
+    if (account.hasStopped || account.report.draining) continue
+    if (account.starts.told.ready <= account.starts.turns.length) continue
+    for (const { key, waiting } of account.starts.told.keys) {
+      const line = lineOf(account, key, Math.min(waiting, freeStarts + MOST_UNSEEN))
+      const served = servedAt.get(key) ?? 0
+      const heads = line.map((head) => ({ ...head, served: Math.max(head.served, served) }))
+      if (heads.length > 0) lines.set({ member, key }, heads)
+    }
+  }
+  return lines
+}
+
+/** The waiters of a key, as far as no start is under way to them. Those who are not told of are as old as the last who is. */
+function lineOf({ report, starts }: Account, key: string, waiting: number): WaiterHead[] {
+  const told = report.heads.filter((head) => head.key === key)
+  const last = told.at(-1)
+  if (last === undefined) return []
+  const untold = Math.max(0, waiting - told.length)
+  const taken = starts.turns.filter((turn) => turn.key === key).length
+  return [...told, ...Array.from({ length: untold }, () => last)].slice(taken)
+}
+
+export function paceTermsFor(
+  { maxRequestsPerMinute: limit }: BudgetSize,
+  { slot, starts }: Account
+): PaceTerms | null {
+  if (limit === null || slot === 'control') return null
+  return { limit, granted: starts.granted, turns: starts.turns.map(({ key }) => key) }
+}
+
+export function isPaceNews(told: PaceTerms | null, terms: PaceTerms | null): boolean {
+  return told?.limit !== terms?.limit || told?.granted !== terms?.granted
+}
+
+/** When starts are free again although nothing happens; `null` if there is nothing to wait for. */
+export function nextFreeAt({ cooling, freeStarts, accounts }: LedgerView): number | null {
+  const hasWorkers = accounts.values().some(({ slot }) => slot !== 'control')
+  return freeStarts > 0 || !hasWorkers ? null : (cooling[0]?.freeAt ?? null)
+}

@@ -1,0 +1,141 @@
+import type { ServerResponse } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { ArrivalUpstream, mostWithin } from '../helper/arrivals.ts'
+import { isComplete, startChat } from '../helper/chat-client.ts'
+import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
+
+t.setTimeout(300_000) // real processes, on a machine that may be busy
+
+const KEYS = { a: 'the-first-key-0123', b: 'the-other-key-0123' } as const
+
+async function setUp(t: Test, envFile: Readonly<Record<string, string>> = {}) {
+  const upstream = await ArrivalUpstream.start(t)
+  const gateway = await startGateway({
+    upstreamUrl: upstream.url,
+    env: { WORKERS: '2', PROXY_API_KEY: Object.values(KEYS).join(), RETRY_BUDGET_PERCENT: '100' },
+    envFile
+  })
+  t.teardown(() => gateway.destroy())
+  const ask = (key: keyof typeof KEYS) =>
+    startChat(gateway.url, `key-${key}`, { headers: { authorization: `Bearer ${KEYS[key]}` } })
+  return { upstream, gateway, ask }
+}
+
+async function metric(gateway: GatewayProcess, name: string): Promise<number> {
+  const headers = { authorization: `Bearer ${KEYS.a}` }
+  const text = await (await fetch(`${gateway.url}/metrics`, { headers })).text()
+  const line = text.split('\n').find((one) => one.startsWith(`kiro_gateway_${name} `))
+  return Number(line?.split(' ')[1])
+}
+
+/** Resolves when a worker serves that was started after this. */
+async function nextWorker(gateway: GatewayProcess, cause: () => unknown): Promise<void> {
+  const before = gateway.lines.length
+  cause()
+  await gateway.logged(
+    ({ msg, state }) => msg === 'worker changed state' && state === 'ready',
+    before
+  )
+}
+
+/** Long enough for whatever would go too early. */
+const QUIET_MS = 600
+
+function refuseWith(response: ServerResponse, body: object, retryAfter?: string): true {
+  const headers = retryAfter === undefined ? {} : { 'retry-after': retryAfter }
+  response.writeHead(429, { 'content-type': 'application/json', ...headers })
+  response.end(JSON.stringify(body))
+  return true
+}
+
+t.test('UPSTREAM_MAX_REQUESTS_PER_MINUTE', async (t) => {
+  const { upstream, gateway, ask } = await setUp(t, { UPSTREAM_MAX_REQUESTS_PER_MINUTE: '1' })
+  const { arrivals } = upstream
+  // One key asks for more.
+  const calls = Array.from({ length: 100 }, (_, index) => ask(index % 5 < 3 ? 'a' : 'b'))
+  while ((await metric(gateway, 'gated_requests')) + arrivals.length < 100) await delay(20)
+  // On a slow machine a minute may pass at any place.
+  const most = () => mostWithin(arrivals, 60_000)
+  t.equal(most(), 1)
+  const from = arrivals.length
+  await gateway.reload({ UPSTREAM_MAX_REQUESTS_PER_MINUTE: '40' })
+  while (arrivals.length < 40) await delay(5)
+  await delay(QUIET_MS)
+  t.ok(most() <= 40, 'in the first minute')
+  const together = arrivals.slice(from, 40)
+  const ofA = together.filter(({ key }) => key === 'a').length
+  t.ok(Math.abs(2 * ofA - together.length) <= 2, `${ofA} of ${together.length} of one key`)
+  t.equal((await metric(gateway, 'gated_requests')) + arrivals.length, 100)
+  t.equal(await metric(gateway, 'upstream_requests_per_minute_free'), 0)
+
+  await nextWorker(gateway, () => process.kill(gateway.workerPids()[0] ?? 0, 'SIGKILL'))
+  calls.push(...Array.from({ length: 20 }, () => ask('b')))
+  await delay(QUIET_MS)
+  t.ok(most() <= 40, 'a worker that follows another begins with nothing')
+
+  await gateway.reload({ UPSTREAM_MAX_REQUESTS_PER_MINUTE: '50' })
+  while (arrivals.length < 50) await delay(5)
+  await delay(QUIET_MS)
+  t.ok(most() <= 50, 'a new value counts what was sent under the old one')
+  await gateway.reload({ UPSTREAM_MAX_REQUESTS_PER_MINUTE: '45' })
+  await nextWorker(gateway, () => gateway.child.kill('SIGUSR2'))
+  await delay(QUIET_MS)
+  t.ok(most() <= 50, 'and so do workers that replace others')
+
+  await gateway.reload({ UPSTREAM_MAX_REQUESTS_PER_MINUTE: 'none' })
+  const answers = await Promise.all(calls.map(({ answer }) => answer))
+  const refused = answers.filter((answer) => !isComplete(answer) && !answer.isCut)
+  t.same(refused, [], 'whoever has lost no worker was answered')
+  t.equal(await metric(gateway, 'gated_requests'), 0)
+})
+
+t.test('a pause that the upstream asks for holds for all workers', async (t) => {
+  const { upstream, ask } = await setUp(t)
+  const { arrivals } = upstream
+  let refusedAt: number | null = null
+  upstream.refuse = (response) => {
+    if (refusedAt !== null) return false
+    refusedAt = performance.now()
+    const body = { __type: 'ThrottlingException', message: 'Too many requests.', reason: null }
+    return refuseWith(response, body, '3')
+  }
+  const calls = [ask('a')]
+  while (refusedAt === null) await delay(5)
+  await delay(300) // until all have heard of it
+  for (let i = 0; i < 20; i += 1) calls.push(ask('b'))
+  const answers = await Promise.all(calls.map(({ answer }) => answer))
+  t.equal(answers.filter(isComplete).length, 21)
+  const times = arrivals.slice(1).map(({ at }) => at - Number(refusedAt))
+  t.equal(times.length, 21)
+  const [first, last] = [Math.min(...times), Math.max(...times)]
+  t.ok(first > 2950, `the first came after ${first.toFixed(0)} ms`)
+  t.ok(last - first > 200, `and the others within ${(last - first).toFixed(0)} ms`)
+})
+
+t.test('a suspicion stops all workers, and those that follow them', async (t) => {
+  const { upstream, gateway, ask } = await setUp(t)
+  const { arrivals } = upstream
+  const message = 'Due to suspicious activity, we are imposing temporary limits.'
+  upstream.refuse = (response) =>
+    refuseWith(response, { __type: 'ThrottlingException', message, reason: null })
+  const isRefused = async () => {
+    const answers = await Promise.all(Array.from({ length: 20 }, () => ask('a').answer))
+    return answers.every(
+      ({ status, text }) => status === 429 && text.includes('account_restricted')
+    )
+  }
+  t.equal((await ask('a').answer).status, 429)
+  await delay(300) // until all have heard of it
+  t.ok(await isRefused())
+  for (const pid of gateway.workerPids()) {
+    await nextWorker(gateway, () => process.kill(pid, 'SIGKILL'))
+  }
+  t.ok(await isRefused(), 'by new workers, too')
+  for (let i = 0; i < 6; i += 1) {
+    const ready = await fetch(`${gateway.url}/readyz`, { headers: { connection: 'close' } })
+    t.equal(ready.status, 503)
+    t.match(await ready.text(), /suspicious activity.*asks the upstream again after 20\d\d-/)
+  }
+  t.equal(arrivals.length, 1, 'one call in all')
+})
