@@ -269,6 +269,7 @@ export class Primary {
         break
       case 'calibration.lesson':
       case 'form.lesson':
+      case 'conversation.lesson':
         this.#lessons.onLesson(message)
         break
       case 'metrics.snapshot':

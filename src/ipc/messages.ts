@@ -1,5 +1,6 @@
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
+import type { ConversationParts } from '../kiro/conversation/conversation-memory.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
 import type { Learnt } from '../kiro/models/tokens.ts'
 import type { AccountUsage } from '../kiro/wire/account-usage.ts'
@@ -43,6 +44,8 @@ export type FromWorker =
   | ({ readonly type: 'calibration.lesson' } & Learnt)
   /** The upstream has taken a request in another form than that in which it was first sent. */
   | ({ readonly type: 'form.lesson' } & LearntForm)
+  /** Something was found out about a conversation that would otherwise cost each worker a call. */
+  | ({ readonly type: 'conversation.lesson' } & ConversationParts)
   | { readonly type: 'metrics.snapshot'; readonly metrics: MetricsSnapshot }
   /** A client wants the metrics of the whole cluster; answered by `metrics.text`. */
   | { readonly type: 'metrics.wanted'; readonly requestId: number }
@@ -64,6 +67,7 @@ export type ToWorker =
   | ({ readonly type: 'calibration.learnt' } & Learnt)
   /** What a worker has found out about the form of requests. */
   | ({ readonly type: 'form.learnt' } & LearntForm)
+  | ({ readonly type: 'conversation.learnt' } & ConversationParts)
   /** The settings were read again; what can change while a worker runs, changes. */
   | { readonly type: 'config.changed'; readonly config: Config }
   /** Wants a `metrics.snapshot`. */

@@ -132,6 +132,11 @@ export class Metrics {
     'Answers that were not as the client insists on, so that the model was asked once more.',
     ['reason']
   )
+  readonly answersCut = this.#counter(
+    'answers_cut_total',
+    'Answers whose rest was lost on its way from the upstream, so that they ended as cut off.',
+    ['code']
+  )
   readonly webSearches = this.#counter('web_searches_total', 'Web searches made for a model.', [
     'outcome'
   ])

@@ -10,9 +10,6 @@ import { GatewayError } from '../shared/errors.ts'
 /** In the name of the exception that ends an answer at the model's limit. */
 const CUT_OFF = 'contentlengthexceeded'
 
-/** Events that are the model's own words; before the first of them the request is what was too long. */
-const ANSWERING: ReadonlySet<UpstreamEvent['type']> = new Set(['text', 'reasoning', 'tool'])
-
 /** Smaller frames are read as they are: what becomes of one of them is gone before the next. */
 const LARGE_FRAME_BYTES = 65_536
 /** Of a frame's text while it is read: as it came, parsed, and written out again, in two bytes for a character. */
@@ -32,16 +29,17 @@ export interface MomentaryRoom {
  * Upstream bytes → stream parts: frames are cut, typed and read.
  *
  * ```
- *   empty ──frame──▶ opened ──the model's own words──▶ speaking ──▶ stopped: what follows is of no interest
- *                                                           ├─exception at the model's limit──▶ cut-off
- *                                                           └─no capacity any more────────────▶ lost
+ *   empty ──frame──▶ opened ──▶ stopped: what follows is of no interest
+ *                      │ once the model has said something:
+ *                      ├─exception at the model's limit──▶ cut-off
+ *                      └─no capacity any more────────────▶ lost
  * ```
  */
 export class AnswerReader {
   readonly #decoder: FrameDecoder
   readonly #room: MomentaryRoom | null
   readonly #parts: PartReader
-  #phase: 'empty' | 'opened' | 'speaking' | 'stopped' | 'cut-off' | 'lost' = 'empty'
+  #phase: 'empty' | 'opened' | 'stopped' | 'cut-off' | 'lost' = 'empty'
   #ignoredEvents = 0
 
   /** Large frames are held in `room`. */
@@ -70,12 +68,12 @@ export class AnswerReader {
       if (isLarge) this.#room?.lend(this.#decoder.heldBytes + heapBytesOf(frame))
       const event = parseUpstreamEvent(frame)
       if (event.type === 'exception') {
-        const end = this.#phase === 'speaking' ? endOf(event) : null
+        // Before that the request is what was too long, and it can be asked again.
+        const end = this.#parts.hasContent ? endOf(event) : null
         if (end === null) return faultOfException(event)
         this.#phase = end
         return 'stopped'
       }
-      if (ANSWERING.has(event.type)) this.#phase = 'speaking'
       if (event.type === 'ignored') this.#ignoredEvents++
       else for (const part of this.#parts.push(event)) onPart(part)
       if (isLarge) this.#room?.lend(this.#decoder.heldBytes)
@@ -91,14 +89,17 @@ export class AnswerReader {
   /**
    * The body has ended, or nothing more is wanted of it.
    *
-   * @throws {GatewayError} GW_STREAM_TRUNCATED when it ended inside a frame; GW_UPSTREAM_RESET when it held none: an
-   *   answer without words still says that it is over; GW_UPSTREAM_OVERLOADED when it should say so and does not.
+   * @throws {GatewayError} GW_STREAM_TRUNCATED when it ended inside a frame; GW_UPSTREAM_RESET when it held none;
+   *   GW_UPSTREAM_OVERLOADED when nothing is in it that a client could use.
    */
   end(onPart: (part: StreamPart) => void): void {
     if (!this.#isStopped) this.#decoder.end()
     if (this.#phase === 'empty')
       throw new GatewayError('GW_UPSTREAM_RESET', 'an answer of no bytes')
-    if (this.#parts.isVoid) throw new GatewayError('GW_UPSTREAM_OVERLOADED', 'an answer of nothing')
+    if (this.#parts.isVoid) {
+      const message = 'The upstream gave an empty answer.'
+      throw new GatewayError('GW_UPSTREAM_OVERLOADED', 'an answer of nothing', { message })
+    }
     const isCutOff = this.#phase === 'cut-off'
     const isLost = this.#phase === 'lost'
     const parts =
@@ -106,8 +107,15 @@ export class AnswerReader {
     for (const part of parts) onPart(part)
   }
 
+  /** The rest was lost on its way: ends as cut off, with what has come, unless only what follows an answer is missing. */
+  lose(onPart: (part: StreamPart) => void): void {
+    const parts = this.#parts.isClosed ? this.#parts.end() : this.#parts.cutOff('lost')
+    this.#phase = 'lost'
+    for (const part of parts) onPart(part)
+  }
+
   get #isStopped(): boolean {
-    return this.#phase !== 'empty' && this.#phase !== 'opened' && this.#phase !== 'speaking'
+    return this.#phase !== 'empty' && this.#phase !== 'opened'
   }
 }
 

@@ -118,6 +118,8 @@ export class GatewayWorker {
         return parts?.plane.calibration.onLearnt(message)
       case 'form.learnt':
         return parts?.plane.forms.onLearnt(message)
+      case 'conversation.learnt':
+        return parts?.plane.conversations.onLearnt(message)
       case 'config.changed':
         if (parts !== null) changeConfig(parts, message.config)
         return

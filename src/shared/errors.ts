@@ -156,9 +156,17 @@ export const ErrorTable = {
   GW_UPSTREAM_REFUSED: entry('refused', 'The upstream refused the request.'),
   GW_CONTEXT_OVERFLOW: entry('overflow', 'The conversation is too long for the model.'),
   GW_UPSTREAM_STATUS: entry('upstream', 'The upstream failed.', 'if-unanswered'),
-  GW_FRAME_CORRUPT: entry('upstream', 'The upstream sent bytes that are no event stream.'),
+  GW_FRAME_CORRUPT: entry(
+    'upstream',
+    'The upstream sent bytes that are no event stream.',
+    'if-unanswered'
+  ),
   GW_FRAME_TOO_LARGE: entry('upstream', 'The upstream sent a frame over the size limit.'),
-  GW_STREAM_TRUNCATED: entry('upstream', 'The upstream stream ended in the middle of a frame.'),
+  GW_STREAM_TRUNCATED: entry(
+    'upstream',
+    'The upstream stream ended in the middle of a frame.',
+    'if-unanswered'
+  ),
   GW_ANSWER_INVALID: entry(
     'answer',
     'The model did not answer in the form that was asked for, not even when it was asked again.'

@@ -63,6 +63,7 @@ function answer(view: RequestView, credential: Credential, memory: PromptMemory)
   const isAsked = words.flags.has('signature-refused')
   const replay = isAsked ? refuseReplay(view) : checkReplay(view, modelId, account)
   if (replay !== null) return replay
+  if (words.flags.has('documents-refused') && hasDocuments(view)) return FAULTS.improper
   const inputTokens = countRequestTokens(view)
   const overflow = checkWindow(inputTokens, model.tokenLimits.maxInputTokens)
   if (overflow !== null) return overflow
@@ -71,6 +72,10 @@ function answer(view: RequestView, credential: Credential, memory: PromptMemory)
   const sign = signerFor(view, account)
   const steps = writeScript({ view: asked, words, model, cachedTokens, inputTokens, sign })
   return { steps, words }
+}
+
+function hasDocuments({ history, current }: RequestView): boolean {
+  return [...history, current].some((turn) => turn.role === 'user' && turn.documents.length > 0)
 }
 
 /** The body's `profileArn` counts before the header's. */

@@ -6,9 +6,18 @@ const INVALID_REQUEST = -32_600
 const METHOD_NOT_FOUND = -32_601
 const INVALID_PARAMS = -32_602
 const INTERNAL_ERROR = -32_603
+const LONG_QUERY_CHARS = 200
 
 /** Faults on demand: a query that contains `fault:<name>`. `docs/simulator.md` lists them. */
-export const SEARCH_FAULTS = ['refused', 'error', 'failed', 'garbled', 'none', 'stall'] as const
+export const SEARCH_FAULTS = [
+  'refused',
+  'error',
+  'long',
+  'failed',
+  'garbled',
+  'none',
+  'stall'
+] as const
 
 export type SearchFault = (typeof SEARCH_FAULTS)[number]
 
@@ -33,6 +42,9 @@ export function searchWeb(request: JsonObject): JsonObject {
     return failed(INVALID_PARAMS, 'web_search needs a query')
   }
   const fault = faultOfSearch(request)
+  if (fault === 'long' && query.length > LONG_QUERY_CHARS) {
+    return failed(INVALID_PARAMS, 'The query is too long')
+  }
   if (fault === 'error') return failed(INTERNAL_ERROR, 'The search is not available')
   return { ...envelope, result: resultOf(query, fault) }
 }

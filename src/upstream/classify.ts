@@ -57,6 +57,22 @@ export function isConnectFailure(error: GatewayError): boolean {
   return UNREACHED.includes(error.code)
 }
 
+const LOST: readonly ErrorCode[] = [
+  'GW_UPSTREAM_RESET',
+  'GW_UPSTREAM_STATUS',
+  'GW_UPSTREAM_TLS',
+  'GW_STREAM_TRUNCATED',
+  'GW_FRAME_CORRUPT'
+]
+
+/**
+ * The rest of an answer was lost on its way, with nothing said about it: what has come of it is good (kiro-protocol
+ * §5.11). Only of a call that was answering.
+ */
+export function isLoss(error: GatewayError): boolean {
+  return LOST.includes(error.code)
+}
+
 /** The error, its causes and the members of aggregates, outermost first. */
 function flattenCauses(cause: unknown): readonly Error[] {
   const found: Error[] = []

@@ -187,7 +187,11 @@ interface BystanderAnswer {
 }
 
 function isWhole({ status, text, problem }: BystanderAnswer): boolean {
-  return status === 200 && problem === undefined && text.endsWith('data: [DONE]\n\n')
+  return (
+    status === 200 &&
+    problem === undefined &&
+    /"finish_reason":"stop".*data: \[DONE\]\n\n$/s.test(text)
+  )
 }
 
 function toFigures(times: readonly number[], failed: number): ProbeFigures {

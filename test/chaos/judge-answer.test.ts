@@ -53,6 +53,24 @@ t.test('judgeAnswer()', (t) => {
     t.equal(judgeAnswer(received({ body: openai([], 'data: {"cho'), isCut: true })).outcome, 'cut')
   })
 
+  t.test('accepts an answer that ends as cut off, as far as it came', async (t) => {
+    const end = 'data: {"choices":[{"delta":{},"finish_reason":"length"}]}\n\ndata: [DONE]\n\n'
+    const delta = { type: 'message_delta', delta: { stop_reason: 'max_tokens' } }
+    const body = { content: [{ text: 'id:7-1 w0' }], stop_reason: 'max_tokens' }
+    for (const answer of [
+      received({ body: openai(['id:7-1 w0'], end) }),
+      received({
+        dialect: 'anthropic',
+        body: anthropic(['id:7-1 w0'], `data: ${JSON.stringify(delta)}\n\n${stop}`)
+      }),
+      received({ dialect: 'anthropic', isStream: false, body: JSON.stringify(body) })
+    ]) {
+      t.same(judgeAnswer(answer), { outcome: 'cut off, said so', violation: null })
+    }
+    const lie = judgeAnswer(received({ body: openai(['id:7-1 w1'], end) }))
+    t.equal(lie.outcome, 'text out of order')
+  })
+
   t.test('names refusals and lost connections', async (t) => {
     const refusal = received({ status: 503, body: '{"error":{"type":"x","code":"gw_queue_full"}}' })
     t.same(judgeAnswer(refusal), { outcome: '503 gw_queue_full', violation: null })

@@ -43,33 +43,44 @@ function judgeBody(answer: ReceivedAnswer): Judgement {
   if (answer.isCut) return fine('cut')
   const body = JSON.parse(answer.body) as AnswerBody
   const text = body.choices?.[0]?.message?.content ?? body.content?.[0]?.text ?? ''
+  const reason = body.choices?.[0]?.finish_reason ?? body.stop_reason ?? ''
+  if (saysCut(reason) && isBeginning(text, answer.id)) return fine('cut off, said so')
   return isWhole(text, answer.id) ? fine('complete') : wrong('whole body, broken text', answer)
 }
 
 function judgeStream(answer: ReceivedAnswer): Judgement {
-  const { text, hasEnd, hasError } = readStream(answer)
+  const { text, hasEnd, hasError, reason } = readStream(answer)
   const { id, isCut } = answer
   if (!isBeginning(text, id)) return wrong('text out of order', answer)
   if (hasEnd && hasError) return wrong('end and error', answer)
+  if (hasEnd && saysCut(reason)) return fine('cut off, said so')
   if (hasEnd) return isWhole(text, id) ? fine('complete') : wrong('end of a broken stream', answer)
   if (hasError) return fine('broken, said so')
   return isCut ? fine('cut') : wrong('neither end nor error', answer)
 }
 
 interface AnswerBody {
-  readonly choices?: readonly { readonly message?: { readonly content?: string } }[]
+  readonly choices?: readonly {
+    readonly message?: { readonly content?: string }
+    readonly finish_reason?: string | null
+  }[]
   readonly content?: readonly { readonly text?: string }[]
+  readonly stop_reason?: string | null
 }
 
 interface StreamEvent {
   readonly type?: string
   readonly error?: unknown
-  readonly delta?: { readonly text?: string }
-  readonly choices?: readonly { readonly delta?: { readonly content?: string } }[]
+  readonly delta?: { readonly text?: string; readonly stop_reason?: string | null }
+  readonly choices?: readonly {
+    readonly delta?: { readonly content?: string }
+    readonly finish_reason?: string | null
+  }[]
 }
 
 function readStream({ body, isCut }: ReceivedAnswer) {
   let text = ''
+  let reason = ''
   let hasEnd = false
   let hasError = false
   const messages = body.split('\n\n')
@@ -84,10 +95,16 @@ function readStream({ body, isCut }: ReceivedAnswer) {
     }
     const event = JSON.parse(payload) as StreamEvent
     text += event.delta?.text ?? event.choices?.[0]?.delta?.content ?? ''
+    reason = event.delta?.stop_reason ?? event.choices?.[0]?.finish_reason ?? reason
     if (event.type === 'message_stop') hasEnd = true
     if (event.error !== undefined) hasError = true
   }
-  return { text, hasEnd, hasError }
+  return { text, hasEnd, hasError, reason }
+}
+
+/** The rest was lost on its way. No answer of this upstream meets a limit. */
+function saysCut(reason: string): boolean {
+  return reason === 'length' || reason === 'max_tokens'
 }
 
 function isWhole(text: string, id: string): boolean {

@@ -1,9 +1,5 @@
 import t from 'tap'
-import {
-  openReasoning,
-  RefusedReasoning,
-  sealReasoning
-} from '../../src/kiro/conversation/signed-reasoning.ts'
+import { openReasoning, sealReasoning } from '../../src/kiro/conversation/signed-reasoning.ts'
 import type { HistoryEntry } from '../../src/kiro/wire/payload.ts'
 import { convert } from '../helper/convert.ts'
 
@@ -67,7 +63,7 @@ t.test('A45. a signed block goes back as it came', async (t) => {
       reasoningContent: { reasoningText: { text: 'Let me see', signature: SIG } }
     }
   })
-  t.match(plan.replay, { conversationId: /^[0-9a-f-]{36}$/, signatures: [/^.{16}$/] })
+  t.match(plan.replay, { conversationId: /^[0-9a-f-]{36}$/, hashes: [/^.{16}$/] })
   t.same(reasoningOf(messages([thinking(SIG, '')]).history), [
     { reasoningText: { text: '', signature: SIG } }
   ])
@@ -154,23 +150,32 @@ t.test('A47. words of another form, model or size stay out', async (t) => {
   t.same(alone.history, [], 'alone it says nothing')
 })
 
+const word = (members: object) =>
+  `kgr1.${Buffer.from(JSON.stringify(members)).toString('base64url')}`
+
+t.test('half of a pair stays out, and one without words goes back', async (t) => {
+  const m = 'gpt-5.6-sol'
+  for (const half of [
+    { m },
+    { m, t: 'hm' },
+    { m, s: SIG },
+    { t: 'hm', s: SIG },
+    { m, t: 7, s: SIG }
+  ]) {
+    t.same(reasoningOf(responses([call, item(word(half)), output]).history), [undefined])
+  }
+  t.same(reasoningOf(messages([{ type: 'thinking', signature: SIG }]).history), [
+    { reasoningText: { text: '', signature: SIG } }
+  ])
+  t.same(reasoningOf(messages([{ type: 'thinking', thinking: 'hm' }]).history), [undefined])
+  for (const data of [undefined, null, '', 7, 'not base64!']) {
+    const block = { type: 'redacted_thinking', data }
+    t.same(reasoningOf(messages([block]).history), [undefined], String(data))
+  }
+})
+
 t.test('a sealed word is opened by itself alone', async (t) => {
   const content = { redactedContent: 'QUJD' }
   t.same(openReasoning(sealReasoning('m', content)), { model: 'm', content })
   t.equal(openReasoning(undefined), null)
-})
-
-t.test('refusals are remembered by conversation, for a day', async (t) => {
-  let now = 0
-  const refused = new RefusedReasoning(() => now)
-  refused.add({ conversationId: 'a', signatures: ['1', '2'] })
-  t.ok(refused.has({ conversationId: 'a', signatures: ['2', '3'] }))
-  t.notOk(refused.has({ conversationId: 'a', signatures: ['3'] }))
-  t.notOk(refused.has({ conversationId: 'b', signatures: ['1'] }))
-  for (let index = 0; index < 1000; index++) {
-    refused.add({ conversationId: `c${index}`, signatures: ['1'] })
-  }
-  t.notOk(refused.has({ conversationId: 'a', signatures: ['1'] }), 'the oldest is forgotten')
-  now = 24 * 60 * 60 * 1000
-  t.notOk(refused.has({ conversationId: 'c999', signatures: ['1'] }))
 })

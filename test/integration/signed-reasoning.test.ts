@@ -1,4 +1,5 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
+import { Simulator } from '../../src/simulator/simulator.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
@@ -18,8 +19,9 @@ const ask = (messages: readonly object[], stream = false) => ({
   messages
 })
 
-t.test('A46, C26. signed reasoning', async (t) => {
-  const gateway = await startGateway({ env: { PROXY_API_KEY: 'k', WORKERS: '1' } })
+/** A gateway whose requests for an answer that sent reasoning back and were refused are counted. */
+async function start(t: Test, env: Readonly<Record<string, string>> = {}) {
+  const gateway = await startGateway({ env: { PROXY_API_KEY: 'k', WORKERS: '1', ...env } })
   t.teardown(() => gateway.destroy())
   const post = (body: object) =>
     fetch(`${gateway.url}/v1/messages`, {
@@ -29,6 +31,49 @@ t.test('A46, C26. signed reasoning', async (t) => {
     })
   const strips = () =>
     gateway.lines.filter(({ msg }) => msg === 'reasoning of earlier answers left out').length
+  return { gateway, post, strips }
+}
+
+t.test('signed reasoning outlives a restart, and goes to no other account twice', async (t) => {
+  const simulator = new Simulator({ gapMs: 0 })
+  const { url } = await simulator.start()
+  t.teardown(() => simulator.close())
+  const signedInAs = (account: string) =>
+    start(t, { KIRO_API_URL: url, KIRO_API_KEY: `ksk_${account}_0123456789abcdef` })
+  const calls = () => simulator.stats().requests.byOperation['generateAssistantResponse'] ?? 0
+
+  const before = await signedInAs('one')
+  const question = { role: 'user', content: 'What is it? sim:gap=0' }
+  const first = await before.post(ask([question]))
+  const { content } = (await first.json()) as { readonly content: readonly Block[] }
+  t.match(content, [{ type: 'thinking', signature: /^[A-Za-z0-9+/]{86}==$/ }, { type: 'text' }])
+  await before.gateway.stop()
+  const next = ask([
+    question,
+    { role: 'assistant', content },
+    { role: 'user', content: 'And then? sim:gap=0' }
+  ])
+
+  const restarted = await signedInAs('one')
+  let asked = calls()
+  const good = await restarted.post(next)
+  t.equal(good.status, 200)
+  await good.text()
+  t.same([calls() - asked, restarted.strips()], [1, 0], 'it is taken as it came')
+
+  const other = await signedInAs('two')
+  for (const cost of [2, 1, 1]) {
+    asked = calls()
+    const answer = await other.post(next)
+    t.equal(answer.status, 200)
+    t.match(answer.headers.get('x-kiro-gateway-repairs'), /reasoning-refused/)
+    await answer.text()
+    t.equal(calls() - asked, cost, 'refused once')
+  }
+})
+
+t.test('A46, C26. signed reasoning', async (t) => {
+  const { post, strips } = await start(t)
 
   const question = { role: 'user', content: 'What is it? sim:gap=0 sim:split-signature' }
   const first = await post(ask([question]))

@@ -66,15 +66,43 @@ t.test(
   }
 )
 
-t.test('text and a corrupt frame in one chunk', async (t) => {
+t.test('text and a corrupt frame in one chunk: the answer was cut', async (t) => {
   const corrupt = Buffer.from(text)
   corrupt[corrupt.length - 1] = (corrupt.at(-1) ?? 0) ^ 1
   answer = (_request, response) => response.end(Buffer.concat([text, corrupt]))
   const { status, text: body } = await startChat(gateway.url, 'x').answer
   t.equal(status, 200)
   t.match(body, '"content":"hi"')
-  t.match(body, '"error"')
-  t.notMatch(body, '[DONE]')
+  t.match(body, '"finish_reason":"length"')
+  t.notMatch(body, '"error"')
+  t.match(await gateway.logged(({ msg }) => msg === 'answer cut off on its way'), {
+    code: 'GW_FRAME_CORRUPT'
+  })
+})
+
+t.test('an empty answer is asked for twice more, unless its reason is final', async (t) => {
+  const ids: unknown[] = []
+  const closed = (stopReason: string) => event('metadataEvent', { stopReason })
+  const ask = async (empty: Uint8Array, last = empty) => {
+    ids.length = calls = 0
+    answer = ({ headers }, response) => {
+      ids.push(headers['amz-sdk-invocation-id'], headers['amz-sdk-request'])
+      response.end(calls < 3 ? empty : last)
+    }
+    return startChat(gateway.url, 'x').answer
+  }
+  const opening = event('initial-response', {})
+  for (const empty of [opening, closed('END_TURN')]) {
+    t.match(await ask(empty), { status: 503, text: /empty answer/ })
+    t.equal(calls, 3)
+    t.equal(new Set(ids.filter((_, index) => index % 2 === 0)).size, 3, 'each is a call of its own')
+    t.ok(ids.every((id, index) => index % 2 === 0 || String(id).startsWith('attempt=1;')))
+  }
+  t.match(await ask(opening, Buffer.concat([text, closed('END_TURN')])), { text: /"content":"hi"/ })
+  for (const reason of ['MAX_TOKENS', 'CONTENT_FILTERED', 'MODEL_CONTEXT_WINDOW_EXCEEDED']) {
+    t.match(await ask(closed(reason)), { status: 200, text: /"finish_reason":"\w+"/ })
+    t.equal(calls, 1, reason)
+  }
 })
 
 t.test(

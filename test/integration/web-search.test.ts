@@ -202,6 +202,19 @@ t.test('a search that the model wants', async (t) => {
     })
   }
 
+  t.test('and whose query is too long is made once more with its beginning', async (t) => {
+    const before = operations()['mcp'] ?? 0
+    const query = `fault:long ${'x'.repeat(300)}`
+    const asked = {
+      messages: user(`Perform a web search for the query: ${query}`),
+      tools: [search]
+    }
+    const [message] = await messages(asked)
+    const title = `Simulated result 1 for ${query.slice(0, 200)}`
+    t.match(message?.content[1], { content: [{ title }, {}] })
+    t.equal((operations()['mcp'] ?? 0) - before, 4, 'streamed and not')
+  })
+
   t.test('counts as the call that tool_choice asks for', async (t) => {
     for (const tool_choice of [
       { type: 'any' as const },

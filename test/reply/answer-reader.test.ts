@@ -50,15 +50,15 @@ t.test('AnswerReader', (t) => {
   })
 
   t.test(
-    'takes a body of nothing for no answer, and one that only ends for an empty one',
+    'takes a body of nothing for no answer, and one that only ends for an overload',
     async (t) => {
       const nothing = setUp()
       t.throws(() => nothing.end(), { code: 'GW_UPSTREAM_RESET' })
       t.same(nothing.parts, [])
       const empty = setUp()
       empty.feed(endFrame)
-      empty.end()
-      t.match(summarize(empty.parts), { text: '', reason: 'stop' })
+      t.throws(() => empty.end(), { code: 'GW_UPSTREAM_OVERLOADED' })
+      t.same(empty.parts, [])
     }
   )
 

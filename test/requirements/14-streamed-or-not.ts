@@ -19,7 +19,8 @@ export async function check(t: Test, stand: Stand): Promise<void> {
         ['an answer that was filtered', 'sim:filtered', {}],
         ['an answer that filled the window', 'sim:context-full', {}],
         ['a call that broke off', `${calls} sim:truncated-tool`, { tools }],
-        ['no words', say(''), {}]
+        ['no words', `${say('')} sim:filtered`, {}],
+        ['an answer whose rest was lost', 'sim:reset', {}]
       ] as const) {
         t.test(what, async (t) => {
           const whole = await stand.call(api.path, { body: api.ask(prompt, more) })

@@ -17,7 +17,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
   for (const [what, text, stopReason] of [
     ['text', await streamOf('hi'), 'end_turn'],
     ['a call', await streamOf(call, { tools }), 'tool_use'],
-    ['no words', await streamOf(say('')), 'end_turn'],
+    ['no words', await streamOf(`${say('')} sim:filtered`), 'refusal'],
     ['an answer without closing events', await streamOf('sim:no-end'), 'max_tokens'],
     ['an answer cut by max_tokens', await streamOf('hi', { max_tokens: 5 }), 'max_tokens'],
     ['an answer cut by the model', await streamOf('sim:max-tokens'), 'max_tokens'],

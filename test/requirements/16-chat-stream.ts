@@ -17,7 +17,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
   for (const [what, text, finishReason] of [
     ['text', await streamOf('hi'), 'stop'],
     ['calls', await streamOf(calls, { tools }), 'tool_calls'],
-    ['no words', await streamOf(say('')), 'stop'],
+    ['no words', await streamOf(`${say('')} sim:filtered`), 'content_filter'],
     ['an answer without closing events', await streamOf('sim:no-end'), 'length'],
     ['an answer cut by max_tokens', await streamOf('hi', { max_tokens: 5 }), 'length'],
     ['an answer cut by the model', await streamOf('sim:max-tokens'), 'length'],

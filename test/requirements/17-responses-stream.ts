@@ -19,7 +19,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
     ['text', await streamOf('hi'), 'completed'],
     ['calls', await streamOf(calls, { tools }), 'completed'],
     ['reasoning before calls', await streamOf(calls, { ...thinking, tools }), 'completed'],
-    ['no words', await streamOf(say('')), 'completed'],
+    ['no words', await streamOf(`${say('')} sim:filtered`), 'incomplete'],
     ['an answer without closing events', await streamOf('sim:no-end'), 'incomplete'],
     ['an answer cut by its limit', await streamOf('hi', { max_output_tokens: 5 }), 'incomplete'],
     ['an answer cut by the model', await streamOf('sim:max-tokens'), 'incomplete'],
@@ -74,8 +74,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
   t.test('a failure is response.failed, and its error says what clients act on', async (t) => {
     for (const [prompt, code] of [
       ['sim:exception-mid', 'server_error'],
-      ['sim:reset', 'server_error'],
-      ['sim:fin', 'server_error'],
+      ['sim:error-mid', 'server_error'],
       ['stand:late sim:throttled=2', 'rate_limit_exceeded']
     ] as const) {
       const { response, types } = readResponsesStream(await streamOf(prompt))

@@ -6,30 +6,38 @@ import { readSse } from '../helper/sse-messages.ts'
 import { APIS, CHAT, MESSAGES } from './dialects.ts'
 import { HEARTBEAT_MS, LATE, type Stand } from './stand.ts'
 
-const LOSSES = [
-  'sim:exception-mid',
-  'sim:error-mid',
-  'sim:reset',
-  'sim:fin',
-  'sim:corrupt',
-  'sim:cut-frame'
-]
+/** The upstream says that it fails. */
+const FAILURES = ['sim:exception-mid', 'sim:error-mid']
+/** It says nothing; the answer ends as one that was cut (kiro-protocol §5.11). */
+const LOSSES = ['sim:reset', 'sim:fin', 'sim:corrupt', 'sim:cut-frame', 'sim:no-end']
+const CUT = /^(?:length|max_tokens|incomplete)$/
 
 /** No stream ends as if it were whole when it is not, and none is silent while it lives. */
 export async function check(t: Test, stand: Stand): Promise<void> {
   for (const api of APIS) {
     t.test(api.path, async (t) => {
-      for (const loss of LOSSES) {
-        t.test(`the upstream is lost: ${loss}`, async (t) => {
-          const body = api.ask(loss, { stream: true })
+      for (const failure of FAILURES) {
+        t.test(`the upstream fails: ${failure}`, async (t) => {
+          const body = api.ask(failure, { stream: true })
           const { status, text } = await stand.call(api.path, { body })
           t.equal(status, 200)
           t.match(text, /simulator/, 'what was there has been delivered')
           t.notMatch(text, /\[DONE\]|message_stop|response\.completed|"stop_reason":"/)
           t.notMatch(text, /"finish_reason":"/)
           checkFailure(t, api.path, text)
-          const whole = await stand.call(api.path, { body: api.ask(loss) })
+          const whole = await stand.call(api.path, { body: api.ask(failure) })
           t.ok(whole.status >= 500, 'in one piece it is an HTTP error')
+        })
+      }
+
+      for (const loss of LOSSES) {
+        t.test(`the upstream is lost: ${loss}`, async (t) => {
+          const streamed = await stand.call(api.path, { body: api.ask(loss, { stream: true }) })
+          const whole = await stand.call(api.path, { body: api.ask(loss) })
+          for (const said of [api.readStream(streamed.text), api.readWhole(whole.json)]) {
+            t.match(said.text, /simulator/, 'what was there has been delivered')
+            t.match(said.end, CUT, 'and does not look complete')
+          }
         })
       }
 

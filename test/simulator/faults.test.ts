@@ -31,6 +31,15 @@ t.test('faults', async (t) => {
     })
   }
 
+  t.test('sim:documents-refused refuses documents alone', async (t) => {
+    const documents = [{ name: 'a', format: 'txt', source: { bytes: 'YQ==' } }]
+    const [bare, sent] = [{}, { documents }].map((message) =>
+      generate(url, upstreamRequest('hi sim:documents-refused', { message }))
+    )
+    t.equal((await bare)?.status, 200)
+    t.equal((await sent)?.status, 400)
+  })
+
   t.test('sim:throttled says when to come back', async (t) => {
     const response = await generate(url, upstreamRequest('hi sim:throttled=7'))
     t.equal(response.status, 429)

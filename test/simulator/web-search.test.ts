@@ -39,6 +39,8 @@ t.test('faults on demand', async (t) => {
     })
   t.equal((await search('fault:refused')).status, 500)
   t.match(await jsonOf(search('fault:error')), { error: { code: -32603 } })
+  t.match(await jsonOf(search(`fault:long ${'x'.repeat(200)}`)), { error: { code: -32602 } })
+  t.match(await jsonOf(search('fault:long')), { result: { isError: false } })
   t.match(await jsonOf(search('fault:failed')), { result: { isError: true } })
   t.match(await jsonOf(search('fault:garbled')), { result: { content: [{ text: '{"results":' }] } })
   t.match(await jsonOf(search('fault:none')), { result: { content: [{ text: /"results":\[\]/ }] } })

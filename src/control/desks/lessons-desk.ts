@@ -1,10 +1,12 @@
 import type { FromWorker, ToWorker } from '../../ipc/messages.ts'
+import { ConversationMemory } from '../../kiro/conversation/conversation-memory.ts'
 import { TokenCalibration } from '../../kiro/models/tokens.ts'
 import type { LearntForm } from '../../kiro/wire/hosts.ts'
 import type { Logger } from '../../observe/logger.ts'
 
-type Lesson = Extract<FromWorker, { type: 'calibration.lesson' | 'form.lesson' }>
-type Learnt = Extract<ToWorker, { type: 'calibration.learnt' | 'form.learnt' }>
+type Subject = 'calibration' | 'form' | 'conversation'
+type Lesson = Extract<FromWorker, { type: `${Subject}.lesson` }>
+type Learnt = Extract<ToWorker, { type: `${Subject}.learnt` }>
 
 /** Hosts and kinds of account that are remembered: a gateway has one of each, or a few. */
 const MAX_FORMS = 64
@@ -29,6 +31,9 @@ export interface LessonsDeskOptions {
 export class LessonsDesk {
   readonly #options: LessonsDeskOptions
   readonly #calibration = new TokenCalibration()
+  readonly #conversations = new ConversationMemory((learnt) =>
+    this.#options.tell({ type: 'conversation.learnt', ...learnt })
+  )
   /** By kind of account and host. Bounded by MAX_FORMS. */
   readonly #forms = new Map<string, LearntForm>()
   /** By model: requests in a row whose tokens contradict their estimate. Bounded by MAX_DOUBTS. */
@@ -39,14 +44,20 @@ export class LessonsDesk {
   }
 
   onLesson(lesson: Lesson): void {
-    if (lesson.type === 'form.lesson') {
-      this.#onForm(lesson)
-      return
+    switch (lesson.type) {
+      case 'form.lesson':
+        return this.#onForm(lesson)
+      case 'conversation.lesson': {
+        const { conversationId, hashes } = lesson
+        return this.#conversations.learn({ conversationId, hashes })
+      }
+      case 'calibration.lesson': {
+        const { modelId, estimated, measured } = lesson
+        this.#doubt(modelId, estimated, measured)
+        const learnt = this.#calibration.learn(modelId, estimated, measured)
+        if (learnt !== null) this.#options.tell({ type: 'calibration.learnt', ...learnt })
+      }
     }
-    const { modelId, estimated, measured } = lesson
-    this.#doubt(modelId, estimated, measured)
-    const learnt = this.#calibration.learn(modelId, estimated, measured)
-    if (learnt !== null) this.#options.tell({ type: 'calibration.learnt', ...learnt })
   }
 
   /** Everything that is known, for a worker that begins. */
@@ -55,7 +66,10 @@ export class LessonsDesk {
       ...[...this.#calibration.learnt()].map(
         (learnt) => ({ type: 'calibration.learnt', ...learnt }) as const
       ),
-      ...[...this.#forms.values()].map((learnt) => ({ type: 'form.learnt', ...learnt }) as const)
+      ...[...this.#forms.values()].map((learnt) => ({ type: 'form.learnt', ...learnt }) as const),
+      ...this.#conversations
+        .all()
+        .map((learnt) => ({ type: 'conversation.learnt', ...learnt }) as const)
     ]
   }
 

@@ -96,10 +96,15 @@ export class PartReader {
     return this.#closing.isSeen
   }
 
-  /** The end of the body now would be a cut, and nothing has come that a client could use. */
+  /** The model has said something. */
+  get hasContent(): boolean {
+    return this.#closing.hasContent
+  }
+
+  /** Nothing has come that a client could use, nor a reason for that which would be the same the next time. */
   get isVoid(): boolean {
-    if (!this.#needsClosing || this.isStopped) return false
-    return !this.#closing.isSeen && !this.#closing.hasContent
+    if (this.isStopped || this.hasContent) return false
+    return this.isClosed ? !FINAL.has(this.#stopReason.toUpperCase()) : this.#needsClosing
   }
 
   /** Only the end will still come out (stop string, limit or full room), so the upstream can be left. */
@@ -312,10 +317,10 @@ class Closing {
     return this.#isClosed || this.#isMetered
   }
 
-  note({ type }: UpstreamEvent): void {
-    if (type === 'metadata') this.#isClosed = true
-    else if (type === 'metering') this.#isMetered = true
-    else if (type === 'text' || type === 'reasoning' || type === 'tool') {
+  note(event: UpstreamEvent): void {
+    if (event.type === 'metadata') this.#isClosed = true
+    else if (event.type === 'metering') this.#isMetered = true
+    else if (event.type === 'tool' || bytesOf(event) > 0) {
       this.hasContent = true
       this.#isMetered = false
     }
@@ -385,6 +390,13 @@ const StopReasons = new Map<string, EndReason>([
   ['MAX_TOKENS', 'length'],
   ['CONTENT_FILTERED', 'filter'],
   ['PAUSE_TURN', 'pause']
+])
+
+/** With these an answer may be empty, and would be so again (kiro-protocol §5.11). */
+const FINAL: ReadonlySet<string> = new Set([
+  'MAX_TOKENS',
+  'MODEL_CONTEXT_WINDOW_EXCEEDED',
+  'CONTENT_FILTERED'
 ])
 
 /** Names the reason by the precedence of kiro-protocol §10.1; unknown words of the upstream are `stop`. */

@@ -1,7 +1,10 @@
 import type { ConversationIds } from '../../kiro/conversation/ids.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { Conversation, ToolChoice } from '../../kiro/wire/message.ts'
-import type { Replay } from '../../kiro/conversation/signed-reasoning.ts'
+import type {
+  ConversationStart,
+  RefusableParts
+} from '../../kiro/conversation/conversation-memory.ts'
 import type { UpstreamPayload } from '../../kiro/wire/payload.ts'
 import { asJsonObject } from '../../shared/json.ts'
 import type { JsonForm } from './json-answer.ts'
@@ -37,7 +40,7 @@ export interface AskedAnswer<Own = unknown> {
  * Everything that the answering side must remember of a request. Made with the upstream payload by a
  * dialect's `request.ts`; plain data and small, since it may come back from a thread.
  */
-export interface ReplyPlan<Own = unknown> {
+export interface ReplyPlan<Own = unknown> extends RefusableParts {
   readonly asked: AskedAnswer<Own>
   /** As sent upstream. */
   readonly upstreamModel: string
@@ -59,8 +62,8 @@ export interface ReplyPlan<Own = unknown> {
   readonly contextWindow: number
   /** What may make the gateway ask more than once; `null` where the first answer is the answer. */
   readonly rounds: RoundPlan | null
-  /** Where reasoning goes back to the model. */
-  readonly replay?: Replay
+  /** Where the conversation can be told from others. */
+  readonly start?: ConversationStart
   /** Codes of the repairs that were made, in order, without duplicates. */
   readonly repairs: readonly string[]
   /** Ids of the rules that the request may break in the upstream's eyes, see `Borderline`. */

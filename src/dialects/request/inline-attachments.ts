@@ -1,4 +1,5 @@
 import {
+  documentNote,
   DocumentNames,
   isOfFormat,
   isTextFormat,
@@ -115,7 +116,7 @@ class DocumentPlacer {
     }
     if (isTooLarge(text)) return this.#refuse(block, 'document-size', TOO_LARGE)
     this.#noteText(block, text)
-    block.replaceWith(toPlacedBlock({ note: noteOf(name, format) }))
+    block.replaceWith(toPlacedBlock({ note: documentNote(name, format) }))
   }
 
   /**
@@ -162,9 +163,4 @@ function problemOf(
   if (!isBase64(base64)) return ['document-bytes', 'is not base64']
   if (isOfFormat(bytes, format)) return null
   return ['document-format', `is called ${format}, and its bytes are none`]
-}
-
-/** What the model reads of a document that is left out. */
-function noteOf(name: string, format: string): string {
-  return `[Document "${name}" (${format}) was attached here.]`
 }

@@ -1,4 +1,6 @@
-import { buildPayload } from '../../kiro/conversation/build.ts'
+import { buildPayload, composeSystemText } from '../../kiro/conversation/build.ts'
+import { refusablePartsOf } from '../../kiro/conversation/conversation-memory.ts'
+import { type IdSource, startOf } from '../../kiro/conversation/ids.ts'
 import {
   type Effort,
   hasOwnReasoning,
@@ -90,23 +92,24 @@ export function toUpstream(
   })
   const { servesWebSearch: isServed } = options
   const { conversation, webSearch } = planSearch(request, { isServed, repairs })
-  const built = buildPayload({
-    conversation: {
-      ...conversation,
-      instructions: [
-        ...conversation.instructions,
-        ...(jsonForm === undefined ? [] : [jsonInstruction(jsonFormat?.schema)])
-      ]
-    },
+  const instructions = [
+    ...conversation.instructions,
+    ...(jsonForm === undefined ? [] : [jsonInstruction(jsonFormat?.schema)])
+  ]
+  const source: IdSource = {
+    conversation: { ...conversation, instructions },
     modelId: model.id,
+    sessionKey: request.sessionKey,
+    agentKey: request.agentKey,
+    owner: options.owner
+  }
+  const built = buildPayload({
+    ...source,
     takesImages: !options.isCatalogueLive || (model.facts?.takesImages ?? true),
     reasoning,
     canReplay: hasOwnReasoning(model),
     toolDescriptionMaxLength: options.toolDescriptionMaxLength,
     maxTools: options.toolMaxCount,
-    sessionKey: request.sessionKey,
-    agentKey: request.agentKey,
-    owner: options.owner,
     form: options.form,
     repairs
   })
@@ -123,6 +126,7 @@ export function toUpstream(
     ...(model.facts === undefined && model.id !== AUTO_MODEL ? [unknownModel(model.id)] : [])
   ]
   const offered = offeredNames(built.payload, built.toolNames)
+  const start = startOf(source, composeSystemText(conversation.systemParts, instructions))
   const plan: Omit<ReplyPlan, 'keptBytes'> = {
     asked: {
       ...request.answer,
@@ -143,7 +147,8 @@ export function toUpstream(
     isSlow: isSlow(tokens, built.payload.additionalModelRequestFields),
     rounds: planRounds({ jsonForm: jsonForm ?? null, webSearch }, conversation.toolChoice, offered),
     contextWindow,
-    ...(built.replay !== undefined && { replay: built.replay }),
+    ...refusablePartsOf(built.payload, built.ids.conversation),
+    ...(start !== undefined && { start }),
     repairs: repairs.codes,
     borderline: [...new Set(borderline.map(({ rule }) => rule))]
   }

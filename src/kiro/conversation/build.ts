@@ -23,7 +23,7 @@ import {
   inForm
 } from './ids.ts'
 import type { ReasoningPlan } from './reasoning.ts'
-import { chooseReplay, type Replay, replayOf } from './signed-reasoning.ts'
+import { chooseReplay } from './signed-reasoning.ts'
 import {
   assignToolIds,
   EMPTY_RESULT,
@@ -52,8 +52,6 @@ export interface BuiltPayload {
   readonly toolNames: Readonly<Record<string, string>>
   /** What the upstream takes, as far as is known, and may refuse all the same. */
   readonly borderline: readonly Borderline[]
-  /** Where reasoning goes back to the model. */
-  readonly replay: Replay | undefined
 }
 
 /** What comes first where the assistant speaks first. */
@@ -111,8 +109,7 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
     payload: inForm(payload, options.form ?? 'path', ids),
     ids,
     toolNames: offered.clientNames,
-    borderline,
-    replay: replayOf(payload)
+    borderline
   }
 }
 
@@ -128,7 +125,9 @@ function repairTurns(
       ? toolTurnsToText(identified, repairs)
       : nameToolCalls(identified, offered.wireNameOf, repairs)
   const turns = moveAssistantImages(alternateTurns(named, repairs), repairs)
-  return chooseReplay(pairToolTurns(turns, repairs), { modelId, canReplay })
+  const paired = pairToolTurns(turns, repairs)
+  const hasReasoning = paired.some(({ reasoning }) => reasoning !== undefined)
+  return hasReasoning ? chooseReplay(paired, { modelId, canReplay }) : paired
 }
 
 /**

@@ -1,6 +1,13 @@
 import { isUtf8 } from 'node:buffer'
-import type { DocumentFormat } from '../wire/payload.ts'
 import { UpstreamLimits } from '../rules/rules.ts'
+import { isBlank } from '../wire/message.ts'
+import type {
+  DocumentFormat,
+  HistoryEntry,
+  UpstreamDocument,
+  UpstreamPayload,
+  UserInputMessage
+} from '../wire/payload.ts'
 
 /** What a format is called in file names and in media types, and how its files begin (kiro-protocol §4.15). */
 interface Kind {
@@ -134,4 +141,42 @@ export function sentAsTheyAre(chars: readonly number[]): readonly boolean[] {
       return true
     })
     .toReversed()
+}
+
+/** What the model reads of a document that is left out. */
+export function documentNote(name: string, format: string): string {
+  return `[Document "${name}" (${format}) was attached here.]`
+}
+
+/** All documents of a request, the oldest first. */
+export function documentsIn({ conversationState }: UpstreamPayload): readonly UpstreamDocument[] {
+  const { history = [], currentMessage } = conversationState
+  return [...history, currentMessage].flatMap((entry) =>
+    'userInputMessage' in entry ? (entry.userInputMessage.documents ?? []) : []
+  )
+}
+
+/** The same request with a text for each document, in the order of `documentsIn()`, behind what its message says. */
+export function withoutDocuments(
+  payload: UpstreamPayload,
+  texts: readonly string[]
+): UpstreamPayload {
+  const left = [...texts]
+  const write = ({ documents = [], ...message }: UserInputMessage): UserInputMessage => {
+    const words = left.splice(0, documents.length).join('\n\n')
+    if (words === '') return message
+    const { content } = message
+    return { ...message, content: isBlank(content) ? words : `${content}\n\n${words}` }
+  }
+  const { history, currentMessage, ...state } = payload.conversationState
+  const writeEntry = (entry: HistoryEntry): HistoryEntry =>
+    'userInputMessage' in entry ? { userInputMessage: write(entry.userInputMessage) } : entry
+  return {
+    ...payload,
+    conversationState: {
+      ...state,
+      ...(history !== undefined && { history: history.map(writeEntry) }),
+      currentMessage: { userInputMessage: write(currentMessage.userInputMessage) }
+    }
+  }
 }

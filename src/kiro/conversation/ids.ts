@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { RequestForm } from '../wire/hosts.ts'
 import { type Conversation, isBlank, type Message } from '../wire/message.ts'
 import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../wire/payload.ts'
+import { type ConversationStart, hashOfPart } from './conversation-memory.ts'
 import { uuidOf } from './tools.ts'
 
 /** Who a request belongs to, as UUIDs: the same for the same conversation in every process, also after a restart. */
@@ -74,6 +75,25 @@ function isTyped(message: Message, before: Message | undefined): boolean {
 
 function hashOf(...parts: readonly string[]): string {
   return uuidOf(JSON.stringify(parts))
+}
+
+/**
+ * What the conversation begins with: it is told from others by its session, else by its first exchange, and so not before
+ * there is one. Side calls of a client have no tools, and other words in their session.
+ */
+export function startOf(source: IdSource, systemText: string): ConversationStart | undefined {
+  const { conversation, modelId, sessionKey, agentKey = '', owner = '' } = source
+  const { messages, tools } = conversation
+  const typed = messages.find(({ role, text }) => role === 'user' && !isBlank(text))
+  const said = messages.find(({ role }) => role === 'assistant')
+  if (typed === undefined || (sessionKey ?? said) === undefined) return undefined
+  const session = sessionKey ?? `${said?.toolCalls[0]?.id} ${said?.text.slice(0, TOLD_APART_CHARS)}`
+  const own = [owner, modelId, session, agentKey, String(tools.length > 0)]
+  return {
+    conversationId: hashOfPart(...own, typed.text.slice(0, TOLD_APART_CHARS)),
+    systemText: hashOfPart(systemText),
+    isGrown: said !== undefined
+  }
 }
 
 /** What the user says where a client left the user's last turn empty. */

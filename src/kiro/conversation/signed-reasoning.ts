@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { type JsonObject, parseJsonObject } from '../../shared/json.ts'
 import type { KeptReasoning, Message } from '../wire/message.ts'
 import type { HistoryEntry, ReasoningContent, UpstreamPayload } from '../wire/payload.ts'
@@ -75,7 +74,6 @@ export function chooseReplay(
   { modelId, canReplay }: { readonly modelId: string; readonly canReplay: boolean }
 ): readonly Message[] {
   const thought = turns.filter(({ reasoning }) => reasoning !== undefined)
-  if (thought.length === 0) return turns
   const fits = ({ role, reasoning }: Message): boolean =>
     role === 'assistant' && isKept(reasoning) && isOf(reasoning, modelId)
   if (canReplay && thought.every(fits)) return turns
@@ -95,33 +93,6 @@ function isOf({ model, content }: KeptReasoning, modelId: string): boolean {
   return 'reasoningText' in content || modelId.startsWith('claude')
 }
 
-/** A conversation that sends reasoning back: which one, and what tells its signatures from others. */
-export interface Replay {
-  readonly conversationId: string
-  readonly signatures: readonly string[]
-}
-
-/** The newest ones are enough: a refusal is repeated as long as one of them is there. */
-const MAX_SIGNATURES = 64
-const HASH_CHARS = 16
-
-/** `undefined` where no reasoning goes back. */
-export function replayOf({ conversationState }: UpstreamPayload): Replay | undefined {
-  const { conversationId, history = [] } = conversationState
-  const signatures = history.flatMap((entry) => {
-    const content = reasoningOf(entry)
-    return content === undefined ? [] : [hashOf(content)]
-  })
-  if (signatures.length === 0) return undefined
-  return { conversationId, signatures: signatures.slice(-MAX_SIGNATURES) }
-}
-
-function hashOf(content: ReasoningContent): string {
-  const word =
-    'redactedContent' in content ? content.redactedContent : content.reasoningText.signature
-  return createHash('sha256').update(word).digest('base64').slice(0, HASH_CHARS)
-}
-
 export function reasoningOf(entry: HistoryEntry): ReasoningContent | undefined {
   return 'assistantResponseMessage' in entry
     ? entry.assistantResponseMessage.reasoningContent
@@ -138,43 +109,4 @@ export function withoutReasoning(payload: UpstreamPayload): UpstreamPayload {
     return { assistantResponseMessage: message }
   })
   return { ...payload, conversationState: { ...state, history } }
-}
-
-const REMEMBERED_MS = 24 * 60 * 60 * 1000
-const MAX_CONVERSATIONS = 1000
-const MAX_REFUSED = 256
-
-/**
- * The signatures that the upstream refused, by conversation, so that not every round of it costs two calls. Forgets the
- * conversation that was refused longest ago.
- */
-export class RefusedReasoning {
-  readonly #now: () => number
-  /** Bounded by MAX_CONVERSATIONS, each by MAX_REFUSED. */
-  readonly #refused = new Map<string, { readonly until: number; readonly hashes: Set<string> }>()
-
-  constructor(now = () => performance.now()) {
-    this.#now = now
-  }
-
-  add({ conversationId, signatures }: Replay): void {
-    const earlier = this.#refused.get(conversationId)?.hashes ?? []
-    const hashes = [...earlier, ...signatures].slice(-MAX_REFUSED)
-    this.#refused.delete(conversationId)
-    this.#refused.set(conversationId, {
-      until: this.#now() + REMEMBERED_MS,
-      hashes: new Set(hashes)
-    })
-    const [oldest] = this.#refused.keys()
-    if (this.#refused.size > MAX_CONVERSATIONS && oldest !== undefined) this.#refused.delete(oldest)
-  }
-
-  /** One of these has been refused in this conversation. */
-  has({ conversationId, signatures }: Replay): boolean {
-    const refused = this.#refused.get(conversationId)
-    if (refused === undefined) return false
-    if (refused.until <= this.#now()) this.#refused.delete(conversationId)
-    else return signatures.some((signature) => refused.hashes.has(signature))
-    return false
-  }
 }

@@ -161,9 +161,8 @@ interface Repair {
 }
 
 /**
- * Everything that the gateway changes in a request so that the upstream takes it, and what that means.
- * What every request of a dialect goes through anyway (tool messages becoming results, the system text
- * moving into a turn) is mapping, not repair, and has no entry.
+ * Everything that the gateway changes in a request so that the upstream takes it. What every request of a dialect goes
+ * through anyway (tool messages becoming results, system text moving into a turn) is mapping and has no entry.
  */
 export const RepairTable = {
   'model-substituted': repair(
@@ -229,6 +228,14 @@ export const RepairTable = {
   'reasoning-refused': repair(
     'reasoning-signature',
     'The upstream refused signed reasoning of earlier answers; all of it was left out.'
+  ),
+  'document-refused': repair(
+    'document-format',
+    'The upstream, or its host, did not take the documents as they are; their text was sent, or a note where they have none.'
+  ),
+  'system-text-changed': repair(
+    'stable-start',
+    'Nothing was changed: the system text differs from that of the request before, so nothing of the conversation is found in the prompt cache, and every request costs up to twice as much with Claude models, up to ten times with GPT models. Told once for a conversation.'
   ),
   'surrogate-replaced': repair(
     'text-unicode',

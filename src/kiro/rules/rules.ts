@@ -41,6 +41,15 @@ export const RuleTable = {
     ),
     own: 'Only the upstream can tell a good signature from another.'
   },
+  'stable-start': {
+    ...rule(
+      '§9.7',
+      'A conversation begins as its request before did: what is the same is cheaper.',
+      'Put what changes (time, state, reminders) into the newest message.'
+    ),
+    own: 'One request alone does not show it.',
+    notSimulated: 'The upstream takes it, and charges more.'
+  },
   'profile-arn': own('§3.9', 'The profile ARN belongs to the account.'),
   'payload-size': {
     ...rule(

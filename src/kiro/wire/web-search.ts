@@ -13,9 +13,13 @@ export interface FoundPage {
 
 /** What came of a search. */
 export type SearchOutcome =
-  | { readonly pages: readonly FoundPage[]; readonly problem?: undefined }
-  /** `problem` in the upstream's words, for the log alone. */
-  | { readonly pages: readonly []; readonly problem: string }
+  | {
+      readonly pages: readonly FoundPage[]
+      readonly problem?: undefined
+      readonly isUnfit?: undefined
+    }
+  /** `problem` in the upstream's words, for the log alone. `isUnfit`: the query is what it does not take. */
+  | { readonly pages: readonly []; readonly problem: string; readonly isUnfit?: boolean }
 
 /** Pages and characters of a page's text that are taken from one search. */
 const MAX_PAGES = 20
@@ -23,6 +27,10 @@ const MAX_SNIPPET_CHARS = 4000
 const MAX_TITLE_CHARS = 500
 const MAX_URL_CHARS = 2000
 const MAX_PROBLEM_CHARS = 200
+/** How long a query may be is not known: one that is refused is cut to this. */
+const SURE_QUERY_CHARS = 200
+/** Of JSON-RPC, for arguments. */
+const INVALID_PARAMS = -32_602
 
 const ALPHANUMERIC = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 const LOWER_ALPHANUMERIC = 'abcdefghijklmnopqrstuvwxyz0123456789'
@@ -39,12 +47,21 @@ export function searchBody(id: string, query: string, profileArn: string | null)
   return JSON.stringify(profileArn === null ? call : { ...call, profileArn })
 }
 
+/** The beginning of a query that was refused; `null` where it is short, so that its length can't be why. */
+export function cutQuery(query: string): string | null {
+  if (query.length <= SURE_QUERY_CHARS) return null
+  return query.slice(0, SURE_QUERY_CHARS).replace(/[\uD800-\uDBFF]$/, '')
+}
+
 /** Reads the answer with status 200. Never throws: what cannot be read is a search that failed. */
 export function parseSearchAnswer(text: string): SearchOutcome {
   const envelope = parseJsonObject(text)
   if (envelope === null) return failed('the answer is no JSON object')
   const error = asJsonObject(envelope['error'])
-  if (error !== null) return failed(textMember(error, 'message') ?? 'an error without a message')
+  if (error !== null) {
+    const outcome = failed(textMember(error, 'message') ?? 'an error without a message')
+    return { ...outcome, isUnfit: error['code'] === INVALID_PARAMS }
+  }
   const result = asJsonObject(envelope['result'])
   const content: unknown = result?.['content']
   const first = Array.isArray(content) ? asJsonObject(content[0]) : null
@@ -86,9 +103,9 @@ function isTime(value: unknown): value is number {
   return typeof value === 'number' && !Number.isNaN(new Date(value).getTime())
 }
 
-function failed(problem: string): SearchOutcome {
+function failed(problem: string) {
   return {
-    pages: [],
+    pages: [] as const,
     problem: cut(withoutQuotations(redactText(problem, MAX_PROBLEM_CHARS)), MAX_PROBLEM_CHARS)
   }
 }

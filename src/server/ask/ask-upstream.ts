@@ -3,23 +3,23 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Permit } from '../../admission/lease.ts'
 import { PartReader } from '../../dialects/answer/part-reader.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
-import { decodePayload, encodePayload } from '../../dialects/request/payload-bytes.ts'
-import { trimHistory } from '../../kiro/conversation/change.ts'
-import { inForm } from '../../kiro/conversation/ids.ts'
-import { withoutReasoning } from '../../kiro/conversation/signed-reasoning.ts'
+import type { ConversationParts } from '../../kiro/conversation/conversation-memory.ts'
 import { findModel } from '../../kiro/models/models.ts'
-import { Repairs } from '../../kiro/rules/repairs.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
-import type { RequestForm } from '../../kiro/wire/hosts.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { AnswerMemory } from '../../reply/answer-memory.ts'
 import type { AnswerSink } from '../../reply/sinks.ts'
 import type { GatewayError } from '../../shared/errors.ts'
-import { generationRequest, type RequestPayload } from '../../upstream/call/requests.ts'
+import {
+  generationRequest,
+  type PayloadChange,
+  type RequestPayload
+} from '../../upstream/call/requests.ts'
 import { type ApproachFailure, decideRetry, formSignOf } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { Attempt, type AttemptOutcome } from './attempt.ts'
-import { acquirePermit, CallWay, type PermitWait } from './call-way.ts'
+import { acquireFor, CallWay, type PermitWait } from './call-way.ts'
+import { reformPayload, stripReasoning, trimPayload, writeOutDocuments } from './change-payload.ts'
 import { explainRefusal } from './explain-refusal.ts'
 
 export interface UpstreamQuestion extends PermitWait {
@@ -55,15 +55,24 @@ export async function askUpstream(
   const way = new CallWay(plane)
   let attempt = 1
   let sent = newCall(attempt)
-  let isTrimmed = false
   let changes = 0
-  if (plan.replay !== undefined && plane.refusedReasoning.has(plan.replay)) stripReasoning(payload)
+  /** With documents; to be told should it fare no better without them. */
+  let refusal: GatewayError | null = null
+  if (isRefused(plane, plan.replay)) stripReasoning(payload)
   for (;;) {
+    // None were ever seen on the older hosts (kiro-protocol §4.15).
+    const isWrittenOut = way.host.kind === 'q' || isRefused(plane, plan.documents)
+    if (isWrittenOut) await sendDocumentsAsText(plane, question)
     const call = await startAttempt(plane, question, { way, attempt, sent })
     const outcome = await call.outcome
     if (call.isClosed) plane.closingHosts.add(way.host.url)
     if (call.ignoredEvents > 0) plane.metrics.unknownEvents.inc(call.ignoredEvents)
-    if (outcome.name === 'answered') return call
+    if (outcome.name === 'answered') {
+      if (outcome.lostBy !== undefined) noteCut(plane, question, outcome.lostBy)
+      if (refusal !== null && plan.documents !== undefined)
+        plane.conversations.learn(plan.documents)
+      return call
+    }
     progress.end('retry')
     const { fault, phase } = outcome
     const payloadBytes = payload.peek()?.byteLength ?? 0
@@ -75,35 +84,29 @@ export async function askUpstream(
     // A heartbeat is a byte, too: the client has its status.
     if (phase === 'answering' || sink.hasBegun || signal.aborted) throw error
     const { code, detail } = error
+    const failure = toApproachFailure(error, fault)
     const { hasRenewedToken } = way.approach
     const mayChange = changes < MAX_CHANGES
-    if (mayChange && (await way.change(toApproachFailure(error, fault), signal))) {
+    if (mayChange && (await way.change(failure, signal))) {
       changes += 1
       log.info({ reqId, code, detail, next: way.approach }, 'asking upstream another way')
       if (way.approach.hasRenewedToken === hasRenewedToken) sent = newCall(attempt)
       continue
     }
-    const mayStrip = mayChange && plan.replay !== undefined && !payload.isStripped
-    if (fault?.remedy === 'strip-reasoning' && mayStrip) {
+    const change = mayChange ? await changePayload(plane, question, { error, fault }) : null
+    if (change !== null) {
       changes += 1
-      plane.refusedReasoning.add(plan.replay)
-      stripReasoning(payload)
+      log.warn({ reqId, code, detail, change }, CHANGES[change])
+      if (change === 'document-refused') refusal = way.told(failure).error
       attempt = 1
-      sent = newCall(attempt)
-      log.info({ reqId, code, detail }, 'reasoning of earlier answers left out')
-      continue
-    }
-    const mayTrim = mayChange && !isTrimmed && plane.config().payload.isTrimmed
-    if (code === 'GW_CONTEXT_OVERFLOW' && mayTrim) {
-      changes += 1
-      isTrimmed = true
-      if (!trimPayload(payload, plan)) throw error
-      log.warn({ reqId, detail }, 'conversation trimmed')
       sent = newCall(attempt)
       continue
     }
     const delayMs = retryDelay(plane, question, outcome, attempt)
-    if (delayMs === null) throw way.told(toApproachFailure(error, fault)).error
+    if (delayMs === null) {
+      if (refusal !== null && code === 'GW_UPSTREAM_REFUSED') throw refusal
+      throw way.told(failure).error
+    }
     plane.metrics.upstreamRetries.inc({ code })
     log.warn({ reqId, code, detail, attempt, delayMs }, 'retrying upstream')
     await delay(delayMs, undefined, { signal }).catch((reason: unknown) => {
@@ -111,11 +114,80 @@ export async function askUpstream(
     })
     progress.end('retry')
     attempt += 1
+    if (isEmptyAnswer(outcome)) sent = newCall(attempt)
   }
 }
 
 /** How often a request may be changed and sent once more, in whichever ways (kiro-protocol §8.3). */
 const MAX_CHANGES = 3
+
+/** The upstream has refused one of these parts before, to this worker or another. */
+function isRefused(
+  { conversations }: Pick<DataPlane, 'conversations'>,
+  parts: ConversationParts | undefined
+): boolean {
+  return parts !== undefined && conversations.has(parts)
+}
+
+/** Sends their text in their place, where there are any. */
+async function sendDocumentsAsText(
+  { transforms }: Pick<DataPlane, 'transforms'>,
+  { payload, plan, waiter, signal }: UpstreamQuestion
+): Promise<void> {
+  if (plan.documents === undefined) return
+  await writeOutDocuments(transforms, payload, { key: waiter.key, signal })
+}
+
+const CHANGES = {
+  'reasoning-refused': 'reasoning of earlier answers left out',
+  'document-refused': 'documents sent as text',
+  'history-trimmed': 'conversation trimmed'
+} as const satisfies Record<PayloadChange, string>
+
+/** Changes what a refusal may be about, each once (kiro-protocol §8.3). `null` where nothing can be changed. */
+async function changePayload(
+  plane: DataPlane,
+  question: UpstreamQuestion,
+  { error, fault }: Pick<Failure, 'error' | 'fault'>
+): Promise<PayloadChange | null> {
+  const { payload, plan } = question
+  const mayChange = (change: PayloadChange): boolean => !payload.has(change)
+  if (fault?.remedy === 'strip-reasoning' && plan.replay && mayChange('reasoning-refused')) {
+    plane.conversations.learn(plan.replay)
+    stripReasoning(payload)
+    return 'reasoning-refused'
+  }
+  if (plan.documents && mayBeDocuments(fault) && mayChange('document-refused')) {
+    await sendDocumentsAsText(plane, question)
+    return 'document-refused'
+  }
+  const isTooLong = error.code === 'GW_CONTEXT_OVERFLOW' && plane.config().payload.isTrimmed
+  const isTrimmed = isTooLong && mayChange('history-trimmed') && trimPayload(payload, plan)
+  return isTrimmed ? 'history-trimmed' : null
+}
+
+/** A refusal that no other remedy is known for (kiro-protocol §4.15), but not one of an organisation's key. */
+function mayBeDocuments(fault: UpstreamFault | null): boolean {
+  if (fault?.status !== 400 || fault.code !== 'GW_UPSTREAM_REFUSED') return false
+  return ['none', 'other-form'].includes(fault.remedy) && fault.reason?.includes('KMS') !== true
+}
+
+function noteCut(
+  { metrics }: Pick<DataPlane, 'metrics'>,
+  { log, requestId: reqId }: UpstreamQuestion,
+  { code, detail }: GatewayError
+): void {
+  metrics.answersCut.inc({ code })
+  log.warn({ reqId, code, detail }, 'answer cut off on its way')
+}
+
+/** No refusal says so: the answer was one of nothing (kiro-protocol §5.11). */
+function isEmptyAnswer({ fault, error }: Failure): boolean {
+  return fault === null && error.code === 'GW_UPSTREAM_OVERLOADED'
+}
+
+/** Each may have been paid for. */
+const MAX_EMPTY_ANSWERS = 3
 
 /** How much longer a slow answer may take to begin: 300 s instead of 120 (kiro-protocol §8.4). */
 const SLOW_FACTOR = 2.5
@@ -148,7 +220,7 @@ async function startAttempt(
   question: UpstreamQuestion,
   plans: AttemptPlan
 ): Promise<Attempt> {
-  const permit = await acquirePermit(plane, question)
+  const permit = await acquireFor(plans.way, plane, question)
   try {
     return makeAttempt(plane, question, { ...plans, permit })
   } catch (cause) {
@@ -198,67 +270,25 @@ function makeAttempt(
   })
 }
 
-/**
- * Writes a payload anew in the other form. Reads and writes the whole payload here on the event loop, as `trimPayload()`
- * does: for the requests that were under way when another form was learnt, and for a host that takes one form only.
- */
-export function reformPayload(
-  payload: RequestPayload,
-  { ids }: Pick<ReplyPlan, 'ids'>,
-  form: RequestForm
-): void {
-  const written = inForm(decodePayload(payload.bytes), form, ids)
-  payload.replace(encodePayload(written, new Repairs()).bytes)
-}
-
 /** Milliseconds to wait before the next attempt, or `null` if there should be none. */
 function retryDelay(
   plane: DataPlane,
   { plan }: UpstreamQuestion,
-  { error, fault }: Failure,
+  failure: Failure,
   attempt: number
 ): number | null {
+  const { error, fault } = failure
   const { models, isLive } = plane.catalogue()
   const isModelListed = isLive && findModel(models, plan.upstreamModel) !== undefined
   const { upstream } = plane.config()
+  const { maxAttempts } = upstream
   const limits = {
     ...upstream,
+    maxAttempts: isEmptyAnswer(failure) ? Math.min(maxAttempts, MAX_EMPTY_ANSWERS) : maxAttempts,
     // The upstream was working, and may charge for it.
     firstTokenMaxRetries: plan.isSlow ? 1 : upstream.firstTokenMaxRetries,
     budget: plane.retryBudget,
     random: Math.random
   }
   return decideRetry(fault ?? error, { attempt, isModelListed }, limits)
-}
-
-/**
- * Leaves the reasoning of earlier answers out. Reads and writes the whole payload here on the event loop, as
- * `trimPayload()` does, only where the upstream has refused some of it.
- */
-function stripReasoning(payload: RequestPayload): void {
-  if (payload.isStripped) return
-  const stripped = withoutReasoning(decodePayload(payload.bytes))
-  payload.strip(encodePayload(stripped, new Repairs()).bytes)
-}
-
-/** What is left of a conversation that was refused although it should have fitted. */
-const KEPT_SHARE = 0.6
-
-/** Of the window: the estimate may be off, and the answer needs room, too. */
-const FILLED_SHARE = 0.8
-
-/**
- * Shortens a conversation that the upstream refused as too long, oldest turns first. Reads and writes the whole
- * payload here on the event loop, some 15 ms for a megabyte, once for such a request. False if it can't be shortened.
- */
-export function trimPayload(
-  payload: RequestPayload,
-  { inputTokens, contextWindow }: Pick<ReplyPlan, 'inputTokens' | 'contextWindow'>
-): boolean {
-  const share = Math.min(KEPT_SHARE, (FILLED_SHARE * contextWindow) / inputTokens)
-  const whole = decodePayload(payload.bytes)
-  const trimmed = trimHistory(whole, Math.floor(JSON.stringify(whole).length * share))
-  if (trimmed === null) return false
-  payload.trim(encodePayload(trimmed, new Repairs()).bytes)
-  return true
 }

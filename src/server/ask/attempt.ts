@@ -9,7 +9,7 @@ import {
 import { AnswerReader, type MomentaryRoom } from '../../reply/answer-reader.ts'
 import type { AnswerSink, AnswerSource } from '../../reply/sinks.ts'
 import { ByteBlocks } from '../../shared/own-memory.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { asGatewayError, GatewayError } from '../../shared/errors.ts'
 import {
   Exchange,
   type ExchangeRequest,
@@ -18,7 +18,7 @@ import {
   type ResponseReader
 } from '../../upstream/call/exchange.ts'
 import type { RequestPayload } from '../../upstream/call/requests.ts'
-import { type CallPhase, classifyFailure } from '../../upstream/classify.ts'
+import { type CallPhase, classifyFailure, isLoss } from '../../upstream/classify.ts'
 import type { ConnectionPool } from '../../upstream/connections/pool.ts'
 import type { Progress } from '../plane/open-turns.ts'
 
@@ -43,7 +43,11 @@ export interface AttemptOptions {
 }
 
 export type AttemptOutcome =
-  | { readonly name: 'answered' }
+  | {
+      readonly name: 'answered'
+      /** What kept the rest of it from coming: it ended as cut off. */
+      readonly lostBy?: GatewayError
+    }
   | {
       readonly name: 'failed'
       readonly error: GatewayError
@@ -300,7 +304,20 @@ export class Attempt implements ResponseReader, AnswerSource {
     if (this.#phase === 'over') return
     const { request, signal: clientSignal } = this.#options
     const context = { url: request.url, phase: this.#phase, clientSignal }
-    this.#fail(classifyFailure(cause, context), null)
+    const error = classifyFailure(cause, context)
+    if (this.#phase === 'answering' && isLoss(error)) this.#cutAnswer(error)
+    else this.#fail(error, null)
+  }
+
+  /** What has come is good, and all there will be. */
+  #cutAnswer(error: GatewayError): void {
+    try {
+      this.#reader.lose(this.#onPart)
+      this.#options.sink.end()
+      this.#end({ name: 'answered', lostBy: error })
+    } catch (cause) {
+      this.#fail(asGatewayError(cause), null)
+    }
   }
 
   #fail(error: GatewayError, fault: UpstreamFault | null): void {

@@ -53,6 +53,26 @@ export async function acquirePermit(
   }
 }
 
+/**
+ * A permit for a call this way, with the credential of now: it may have been renewed while the request waited.
+ *
+ * @throws {GatewayError} as `acquirePermit()`; why there is no credential any more.
+ */
+export async function acquireFor(
+  way: CallWay,
+  plane: Parameters<typeof acquirePermit>[0],
+  wait: PermitWait
+): Promise<Permit> {
+  const permit = await acquirePermit(plane, wait)
+  try {
+    way.useNewest()
+    return permit
+  } catch (cause) {
+    permit.release()
+    throw cause
+  }
+}
+
 /** The way in which a call is made now: with which token, to which host, and how it differs from the plain one. */
 export class CallWay {
   readonly #plane: Pick<DataPlane, 'credentials' | 'config' | 'forms'>
@@ -82,6 +102,11 @@ export class CallWay {
     const host = hosts[this.#approach.hostIndex] ?? hosts[0]
     if (host === undefined) throw new Error('there is no upstream host')
     return host
+  }
+
+  /** Goes on with the newest credential. @throws {GatewayError} why there is none. */
+  useNewest(): void {
+    this.#snapshot = this.#plane.credentials.current()
   }
 
   /** How the request is written now. */

@@ -4,7 +4,7 @@ import type { WebSearchPlan } from '../../dialects/plan/plan.ts'
 import { filterPages, wordSearch } from '../../dialects/plan/search-tool.ts'
 import { faultOfResponse, toGatewayError } from '../../kiro/wire/fault.ts'
 import type { ToolResult } from '../../kiro/wire/message.ts'
-import { parseSearchAnswer, type SearchOutcome } from '../../kiro/wire/web-search.ts'
+import { cutQuery, parseSearchAnswer, type SearchOutcome } from '../../kiro/wire/web-search.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { AnswerSink } from '../../reply/sinks.ts'
 import { asGatewayError } from '../../shared/errors.ts'
@@ -13,7 +13,7 @@ import { exchangeJson } from '../../upstream/call/json-exchange.ts'
 import { searchRequest } from '../../upstream/call/requests.ts'
 import { type ApproachFailure, formSignOf } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
-import { acquirePermit, CallWay, type PermitWait } from './call-way.ts'
+import { acquireFor, CallWay, type PermitWait } from './call-way.ts'
 
 export interface RoundSearchesOptions {
   readonly plan: WebSearchPlan
@@ -136,7 +136,7 @@ export function createSearches(
 /**
  * Searches the web through the upstream (kiro-protocol §9.4), with a permit of the connection budget. A search that
  * fails is an outcome like any other: the model can answer without it. It is asked for again only where something
- * about the call can be changed: token, profile or host.
+ * about the call can be changed: token, profile or host, and a long query once.
  *
  * @throws {GatewayError} when no permit could be had, the credential is gone or the client has left.
  */
@@ -147,15 +147,21 @@ async function searchWeb(
 ): Promise<SearchOutcome> {
   const { signal, log, requestId: reqId } = context
   const way = new CallWay(plane)
+  let asked = query
   for (;;) {
-    const answer = await ask(plane, way, query, context)
+    const answer = await ask(plane, way, asked, context)
     const problem = 'error' in answer ? answer.error.message : answer.problem
     plane.metrics.webSearches.inc({ outcome: problem === undefined ? 'found' : 'failed' })
     if (problem !== undefined) {
       // A service may repeat what it was asked for.
-      log.warn({ reqId, detail: problem.replaceAll(query, '‹query›') }, 'web search failed')
+      log.warn({ reqId, detail: problem.replaceAll(asked, '‹query›') }, 'web search failed')
     }
-    if (!('error' in answer)) return answer
+    if (!('error' in answer)) {
+      const shorter = answer.isUnfit === true ? cutQuery(asked) : null
+      if (shorter === null) return answer
+      asked = shorter
+      continue
+    }
     if (!(await way.change(answer, signal))) {
       return { pages: [], problem: way.told(answer).error.message }
     }
@@ -170,7 +176,7 @@ async function ask(
 ): Promise<SearchOutcome | ApproachFailure> {
   const { signal, progress, sink } = context
   const { userAgent } = plane.config().upstream
-  const permit = await acquirePermit(plane, context)
+  const permit = await acquireFor(way, plane, context)
   const { snapshot, host, approach, form } = way
   const request = searchRequest({ query, snapshot, host, approach, form, userAgent })
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])

@@ -5,7 +5,7 @@ import { MemoryBudget } from '../../admission/memory-budget.ts'
 import type { Config } from '../../config/settings.ts'
 import type { ToPrimary } from '../../ipc/channel.ts'
 import type { WorkerStart } from '../../ipc/messages.ts'
-import { RefusedReasoning } from '../../kiro/conversation/signed-reasoning.ts'
+import { ConversationMemory } from '../../kiro/conversation/conversation-memory.ts'
 import type { Catalogue } from '../../kiro/models/models.ts'
 import { DebugCapture } from '../../observe/debug-capture.ts'
 import { RequestForms } from '../../kiro/wire/hosts.ts'
@@ -42,8 +42,8 @@ export interface DataPlane {
   /** For images and documents that requests name by URL. */
   readonly fetcher: UrlFetcher
   readonly retryBudget: RetryBudget
-  readonly refusedReasoning: RefusedReasoning
-  /** Hosts that were seen to close their answers. Bounded by the hosts that there are. */
+  readonly conversations: ConversationMemory
+  /** Hosts that were seen to close their answers: each worker sees it soon. Bounded by the hosts that there are. */
   readonly closingHosts: Set<string>
   readonly metrics: Metrics
   readonly debug: DebugCapture
@@ -169,7 +169,9 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     ),
     fetcher,
     retryBudget: new RetryBudget(config.upstream.retryBudgetPercent, memory.workers),
-    refusedReasoning: new RefusedReasoning(),
+    conversations: new ConversationMemory((learnt) =>
+      channel.send({ type: 'conversation.lesson', ...learnt })
+    ),
     closingHosts: new Set(),
     metrics: counts,
     debug: new DebugCapture({

@@ -1,5 +1,6 @@
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { priceStepOf } from '../../kiro/models/models.ts'
+import type { RepairCode } from '../../kiro/rules/repairs.ts'
 import { outlineOf } from '../../kiro/wire/payload.ts'
 import type { DebugCapture } from '../../observe/debug-capture.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -85,10 +86,7 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
 
 /** The plan, with the repairs that were made while it was carried out. */
 export function asCarriedOut(plan: ReplyPlan, payload: RequestPayload | null): ReplyPlan {
-  const made = [
-    ...(payload?.isStripped === true ? ['reasoning-refused'] : []),
-    ...(payload?.isTrimmed === true ? ['history-trimmed'] : [])
-  ]
+  const made: readonly RepairCode[] = payload?.changes ?? []
   return made.length === 0 ? plan : { ...plan, repairs: [...plan.repairs, ...made] }
 }
 

@@ -9,6 +9,7 @@ import {
   toErrorReply
 } from '../../dialects/dialect.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
+import type { RepairCode } from '../../kiro/rules/repairs.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { AnswerMemory } from '../../reply/answer-memory.ts'
 import { type AnswerSink, CollectReply, KeptReply } from '../../reply/sinks.ts'
@@ -151,8 +152,8 @@ export class Turn {
       await answerInRounds(plane, { ...question, rounds: plan.rounds })
     } else {
       const { measuredInputTokens: measured } = await askUpstream(plane, question)
-      // What was measured of a shorter conversation says nothing about the whole.
-      if (measured !== null && !payload.isTrimmed) {
+      // What was measured of a changed conversation says nothing about this one.
+      if (measured !== null && payload.changes.length === 0) {
         plane.calibration.learn(plan.upstreamModel, estimatedTokens, measured)
       }
     }
@@ -182,7 +183,10 @@ export class Turn {
     const estimatedTokens = plan.inputTokens // before what was learnt corrects it
     const inputTokens = plane.calibration.correct(plan.upstreamModel, estimatedTokens)
     const payload = new RequestPayload({ bytes, memory, isKept: plan.rounds !== null })
-    return { payload, plan: { ...plan, inputTokens }, estimatedTokens }
+    const isCostly = plan.start !== undefined && plane.conversations.hasNewSystemText(plan.start)
+    const noted: readonly RepairCode[] = isCostly ? ['system-text-changed'] : []
+    const repairs = [...plan.repairs, ...noted]
+    return { payload, plan: { ...plan, inputTokens, repairs }, estimatedTokens }
   }
 
   /** Where the answer goes, as its plan says: streamed or in one piece, and kept for later or not. */

@@ -132,6 +132,9 @@ export interface RequestPayloadOptions {
   readonly isKept?: boolean
 }
 
+/** What was changed in a conversation after it had been refused, by the code of that repair. */
+export type PayloadChange = 'reasoning-refused' | 'document-refused' | 'history-trimmed'
+
 /**
  * A request's payload for as long as it may have to be sent again: until the first part of its answer, unless it is
  * kept. Answers run for minutes and dozens of them at once, so nothing else may keep a reference to the bytes.
@@ -140,8 +143,8 @@ export class RequestPayload {
   readonly #memory: PayloadMemory
   #bytes: Uint8Array | null
   #isKept: boolean
-  #isTrimmed = false
-  #isStripped = false
+  /** Bounded by the changes that there are. */
+  readonly #changes = new Set<PayloadChange>()
 
   constructor({ bytes, memory, isKept = false }: RequestPayloadOptions) {
     this.#bytes = bytes
@@ -165,14 +168,13 @@ export class RequestPayload {
     return formOfBytes(this.bytes)
   }
 
-  /** The oldest turns of the conversation were left out. */
-  get isTrimmed(): boolean {
-    return this.#isTrimmed
+  /** In the order in which they were made. */
+  get changes(): readonly PayloadChange[] {
+    return [...this.#changes]
   }
 
-  /** The reasoning of earlier answers was left out. */
-  get isStripped(): boolean {
-    return this.#isStripped
+  has(change: PayloadChange): boolean {
+    return this.#changes.has(change)
   }
 
   /** What is left of the payload, as `bytes` has it; null once it has been let go. Not while it is being sent. */
@@ -180,16 +182,10 @@ export class RequestPayload {
     return this.#bytes === null ? null : this.bytes
   }
 
-  /** Takes the bytes of a shorter conversation in place of those there were. */
-  trim(bytes: Uint8Array): void {
-    this.#bytes = bytes
-    this.#isTrimmed = true
-  }
-
-  /** Takes the bytes of the same conversation without reasoning in place of those there were. */
-  strip(bytes: Uint8Array): void {
-    this.#bytes = bytes
-    this.#isStripped = true
+  /** Takes the bytes of the changed conversation in place of those there were. @throws as `PayloadMemory.growTo()` */
+  change(change: PayloadChange, bytes: Uint8Array): void {
+    this.replace(bytes)
+    this.#changes.add(change)
   }
 
   /**

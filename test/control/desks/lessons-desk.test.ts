@@ -45,3 +45,16 @@ t.test('lessons of tokenizers go to all as what was learnt of them', async (t) =
   t.match(told, [{ type: 'calibration.learnt', modelId: 'm' }])
   t.equal(desk.all().length, 1)
 })
+
+t.test(
+  'what was found out about a conversation goes to all, and to whoever comes later',
+  async (t) => {
+    const { log } = recordedLog()
+    const told: ToWorker[] = []
+    const desk = new LessonsDesk({ log, tell: (learnt) => void told.push(learnt) })
+    const parts = { conversationId: 'a', hashes: ['1'] }
+    desk.onLesson({ type: 'conversation.lesson', ...parts })
+    t.same(told, [{ type: 'conversation.learnt', ...parts }])
+    t.same(desk.all(), [{ type: 'conversation.learnt', ...parts }])
+  }
+)

@@ -53,10 +53,45 @@ t.test('A50. one that is closed is whole', async (t) => {
     t.same(endOf([said, ...wholeCall, closing]), ['tool', 1])
     t.same(endOf([said, call({ input: '{"a":1}' }), closing]), ['tool', 1])
   }
-  t.same(endOf([opening, endFrame]), ['stop', 0], 'an answer without words')
   t.same(endOf([said], false), ['stop', 0], 'a host that closes none')
   t.same(endOf([said, ...wholeCall], false), ['tool', 1])
   t.same(endOf([opening], false), ['stop', 0])
+})
+
+const closed = (stopReason: string) => eventFrame('metadataEvent', { stopReason })
+
+t.test('C29. one without words is none, unless its reason is final', async (t) => {
+  const named = eventFrame('assistantResponseEvent', { content: '', modelId: 'claude-opus-5' })
+  for (const frames of [[endFrame], [metering], [named, endFrame], [closed('PAUSE_TURN')]]) {
+    for (const needsClosing of [true, false]) {
+      t.throws(() => partsOf([opening, ...frames], needsClosing), {
+        code: 'GW_UPSTREAM_OVERLOADED'
+      })
+    }
+  }
+  t.same(endOf([closed('MAX_TOKENS')]), ['length', 0])
+  t.same(endOf([closed('CONTENT_FILTERED')]), ['filter', 0])
+  t.same(endOf([closed('MODEL_CONTEXT_WINDOW_EXCEEDED')]), ['context', 0])
+})
+
+/** The parts of an answer whose rest was lost behind these frames. */
+function lostAfter(frames: readonly Buffer[]): readonly StreamPart[] {
+  const parts: StreamPart[] = []
+  const reader = new AnswerReader(new PartReader(replyPlan(), { needsClosing: false }))
+  const onPart = (part: StreamPart) => void parts.push(part)
+  reader.feed(Buffer.concat(frames), onPart)
+  reader.lose(onPart)
+  return parts
+}
+
+t.test('A50. one whose rest was lost was cut, from any host', async (t) => {
+  const leftOver = textFrame('never').subarray(0, 7)
+  t.match(summarize(lostAfter([said, leftOver])), { text: 'Step 1 is done. Now', reason: 'length' })
+  t.match(summarize(lostAfter([said, ...wholeCall, leftOver])), { calls: [{ id: 't1' }] })
+  const open = call({ input: '{"path":"a' }, 't2')
+  const { calls, reason } = summarize(lostAfter([said, ...wholeCall, open, leftOver]))
+  t.same([calls.length, reason], [1, 'length'], 'an open call is left out')
+  t.equal(summarize(lostAfter([said, endFrame, leftOver])).reason, 'stop', 'it was closed')
 })
 
 t.test('A51. a model that loses its capacity ends its answer', async (t) => {
@@ -107,8 +142,11 @@ const dialects: readonly [DialectName, typeof openAiIdentity, object, RegExp][] 
 
 for (const [dialect, identity, whole, stream] of dialects) {
   t.test(`A50, A51, C29. ${dialect} has a word for it, streamed and not`, async (t) => {
-    for (const frames of [[said], [said, eventFrame('someFutureEvent', lost)]]) {
-      const parts = partsOf(frames)
+    for (const parts of [
+      partsOf([said]),
+      partsOf([said, eventFrame('someFutureEvent', lost)]),
+      lostAfter([said, textFrame('never').subarray(0, 7)])
+    ]) {
       const plan = replyPlan({ dialect })
       t.match(collect(createCollector(plan, identity), parts), whole)
       const text = translate(createTranslator(plan, identity), parts)

@@ -156,6 +156,13 @@ t.test('A48, C28. what is not what it says is refused by name of its place', asy
       code: 'GW_BODY_INVALID',
       message
     })
+    const file_data = `data:${media_type};base64,${data}`
+    const filename = 'report'
+    const inChat = user([{ type: 'file', file: { filename, file_data } }])
+    t.throws(() => sent('openai-chat', [inChat]), { code: 'GW_BODY_INVALID', message })
+    const item = user([{ type: 'input_file', filename, file_data }])
+    const said = [item, { role: 'assistant', content: 'ok' }, user('on')]
+    t.throws(() => sent('openai-responses', said), { code: 'GW_BODY_INVALID', message })
   }
 })
 

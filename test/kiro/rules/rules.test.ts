@@ -38,8 +38,14 @@ t.test('every rule', async (t) => {
   }
 })
 
-/** Made when the upstream has refused the request, or when a PDF has been read. */
-const MADE_LATER: readonly string[] = ['history-trimmed', 'reasoning-refused', 'document-large']
+/** Made when the upstream has refused the request, when a PDF has been read, or by a later request. */
+const MADE_LATER: readonly string[] = [
+  'history-trimmed',
+  'reasoning-refused',
+  'document-refused',
+  'document-large',
+  'system-text-changed'
+]
 
 t.test('every repair has an example and belongs to its rule', async (t) => {
   for (const [code, { rule }] of Object.entries(RepairTable)) {

@@ -1,5 +1,10 @@
 import t from 'tap'
-import { makeSearchId, parseSearchAnswer, searchBody } from '../../../src/kiro/wire/web-search.ts'
+import {
+  cutQuery,
+  makeSearchId,
+  parseSearchAnswer,
+  searchBody
+} from '../../../src/kiro/wire/web-search.ts'
 import { assert, json, property, string } from '../../helper/fast-check.ts'
 
 function answer(finds: unknown, more: object = {}): string {
@@ -31,6 +36,8 @@ t.test('searchBody() is the request of A36', async (t) => {
   t.equal(profileArn, 'arn:x', 'beside the others in the target form (A53)')
   t.same(call, JSON.parse(searchBody(id, 'kiro pricing', null)))
 })
+
+const refusal = (code: number) => JSON.stringify({ error: { code, message: 'no' } })
 
 t.test('parseSearchAnswer()', async (t) => {
   t.test('gives the pages', async (t) => {
@@ -76,6 +83,14 @@ t.test('parseSearchAnswer()', async (t) => {
     }
     const long = parseSearchAnswer(JSON.stringify({ error: { message: 'x'.repeat(999) } }))
     t.equal(long.problem?.length, 200)
+  })
+
+  t.test('tells a query that is not taken from other failures', async (t) => {
+    t.match(parseSearchAnswer(refusal(-32602)), { problem: 'no', isUnfit: true })
+    t.notOk(parseSearchAnswer(refusal(-32603)).isUnfit)
+    t.equal(cutQuery('a'.repeat(200)), null)
+    t.equal(cutQuery('a'.repeat(201)), 'a'.repeat(200))
+    t.equal(cutQuery(`${'a'.repeat(199)}🎉`), 'a'.repeat(199), 'never half a character')
   })
 
   t.test('never throws', async (t) => {

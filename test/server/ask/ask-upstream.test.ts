@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import t, { type Test } from 'tap'
+import { credentialSnapshot } from '../../helper/credential-snapshot.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { FakePrimary } from '../../helper/fake-primary.ts'
 import { endFrame, textFrame } from '../../helper/upstream-frames.ts'
@@ -84,4 +85,57 @@ t.test('HTTP_POOL_TIMEOUT', (t) => {
     t.same([(await retried).status, (await holder).status], [200, 200])
   })
   t.end()
+})
+
+t.test('a request that waited goes out with the credential of now', async (t) => {
+  const tokens: (string | undefined)[] = []
+  const first = Promise.withResolvers<ServerResponse>()
+  const upstream = await CountingUpstream.start(t, ({ headers }, response) => {
+    tokens.push(headers.authorization)
+    if (tokens.length === 1) first.resolve(response)
+    else response.end(answer)
+  })
+  const primary = await FakePrimary.start(t, upstream.url, { permits: 1 })
+  const post = async (): Promise<number> => {
+    const response = await fetch(`${primary.url}/v1/messages`, {
+      method: 'POST',
+      headers: { authorization: 'Bearer good-key' },
+      body: JSON.stringify({
+        model: 'auto',
+        max_tokens: 10,
+        messages: [{ role: 'user', content: 'hi' }]
+      })
+    })
+    await response.text()
+    return response.status
+  }
+  const isWaiting = async (): Promise<void> => {
+    while ((await primary.heard('lease.report')).waiting === 0);
+  }
+  const holder = post()
+  const holding = await first.promise
+  let waits = isWaiting()
+  const waiting = post()
+  await waits
+  const renewed = credentialSnapshot({ token: 'token-2' })
+  primary.tell({ type: 'credential.changed', news: { snapshot: renewed, problem: null } })
+  holding.end(answer)
+  t.same([await holder, await waiting], [200, 200])
+  t.same(tokens, ['Bearer token-1', 'Bearer token-2'], 'no refusal, no second call')
+  t.notOk(primary.messages.some(({ type }) => type === 'credential.refused'))
+
+  const again = Promise.withResolvers<ServerResponse>()
+  upstream.onRequest = (_request, response) => again.resolve(response)
+  const next = post()
+  const held = await again.promise
+  waits = isWaiting()
+  const late = post()
+  await waits
+  const problem = { code: 'GW_NOT_READY', message: 'sign in again' } as const
+  primary.tell({ type: 'credential.changed', news: { snapshot: null, problem } })
+  upstream.onRequest = (_request, response) => response.end(answer)
+  held.end(answer)
+  t.same([await next, await late], [200, 503])
+  primary.tell({ type: 'credential.changed', news: { snapshot: renewed, problem: null } })
+  t.equal(await post(), 200, 'the permit of the one that failed is back')
 })

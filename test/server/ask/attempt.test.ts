@@ -65,6 +65,7 @@ interface Changes extends Partial<AttemptOptions> {
   readonly onFirstPart?: () => void
   /** Its client has not read what the call before this one brought. */
   readonly isFull?: boolean
+  readonly bodyTimeoutMs?: number
 }
 
 async function attempt(t: Test, onRequest: RequestListener, changes: Changes = {}) {
@@ -79,7 +80,13 @@ async function attempt(t: Test, onRequest: RequestListener, changes: Changes = {
   const progress = new Progress()
   const call = new Attempt({
     pool,
-    request: { url: upstream.url, method: 'POST', headers: {}, body, bodyTimeoutMs: 5000 },
+    request: {
+      url: upstream.url,
+      method: 'POST',
+      headers: {},
+      body,
+      bodyTimeoutMs: changes.bodyTimeoutMs ?? 5000
+    },
     token: 'secret-token',
     parts: new PartReader(replyPlan({ stopSequences: changes.stopSequences ?? [] })),
     room: { lend: () => {} },
@@ -211,7 +218,7 @@ t.test('an answer', (t) => {
     async (t) => {
       const words = Buffer.concat(Array.from({ length: 3000 }, () => textFrame('a')))
       const whole = Buffer.concat([words, endFrame])
-      const isCut = { error: { code: 'GW_UPSTREAM_STATUS' }, phase: 'answering' }
+      const isCut = { name: 'answered', lostBy: { code: 'GW_UPSTREAM_STATUS' } }
       for (const [header, body, outcome] of [
         [`content-length: ${whole.byteLength}`, whole, { name: 'answered' }],
         ['connection: close', whole, { name: 'answered' }],
@@ -317,22 +324,42 @@ t.test('an answer that breaks', (t) => {
           },
           { onFirstPart: () => began.resolve() }
         )
-        const phase = hasAnswered ? 'answering' : 'headers'
-        t.match(await over(), { name: 'failed', error: { code }, phase })
+        const outcome = await over()
+        t.equal(seen.settlements, 1)
         t.equal(summarize(sink.parts).text, hasAnswered ? 'so far' : '')
+        if (hasAnswered && what !== 'with an exception') {
+          t.match(outcome, { name: 'answered', lostBy: { code } })
+          t.equal(summarize(sink.parts).reason, 'length')
+          t.equal(sink.calls.at(-1), 'ended')
+          return
+        }
+        const phase = hasAnswered ? 'answering' : 'headers'
+        t.match(outcome, { name: 'failed', error: { code }, phase })
         if (hasAnswered) t.ok(sink.calls.lastIndexOf('flush') > sink.calls.lastIndexOf('text'))
         t.notOk(sink.calls.includes('ended'))
         t.equal(sink.calls.filter((call) => call === 'failed').length, 1)
-        t.equal(seen.settlements, 1)
       })
     }
   }
 
-  t.test('because its connection did, is a failure of the upstream', async (t) => {
+  t.test('because its connection did, ends as cut off', async (t) => {
     const { sink, over } = await attempt(t, (request, response) => {
       response.write(textFrame('so far'), () => request.socket.resetAndDestroy())
     })
-    t.match(await over(), { error: { code: 'GW_UPSTREAM_RESET' }, fault: null })
+    t.match(await over(), { name: 'answered', lostBy: { code: 'GW_UPSTREAM_RESET' } })
+    t.match(summarize(sink.parts), { text: 'so far', reason: 'length' })
+    t.equal(sink.calls.at(-1), 'ended')
+  })
+
+  t.test('because it fell silent, is a failure', async (t) => {
+    const { sink, over } = await attempt(
+      t,
+      (_request, response) => {
+        response.write(textFrame('so far'))
+      },
+      { bodyTimeoutMs: 1000 }
+    )
+    t.match(await over(), { name: 'failed', error: { code: 'GW_UPSTREAM_IDLE_TIMEOUT' } })
     t.notOk(sink.calls.includes('ended'))
   })
   t.end()

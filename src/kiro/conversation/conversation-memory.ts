@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto'
+import type { UpstreamPayload } from '../wire/payload.ts'
+
+/** Parts of a conversation that something is remembered of. */
+export interface ConversationParts {
+  readonly conversationId: string
+  /** Of what the parts are; never a word of it. */
+  readonly hashes: readonly string[]
+}
+
+/** What a request begins with. */
+export interface ConversationStart {
+  /** Of whose conversation, see `startOf()`. */
+  readonly conversationId: string
+  /** Its hash. */
+  readonly systemText: string
+  /** The conversation had a request before. */
+  readonly isGrown: boolean
+}
+
+const HASH_CHARS = 16
+
+export function hashOfPart(...words: readonly string[]): string {
+  const hash = createHash('sha256')
+  for (const word of words) hash.update(`${word.length} `).update(word)
+  return hash.digest('base64').slice(0, HASH_CHARS)
+}
+
+/** The newest signatures are enough: a refusal is repeated as long as one of them is there. */
+const MAX_SIGNATURES = 64
+
+/** The parts of a request that the upstream may refuse by themselves, where there are such. */
+export interface RefusableParts {
+  /** Reasoning that goes back to the model. */
+  readonly replay?: ConversationParts
+  /** Documents that go up as they are. */
+  readonly documents?: ConversationParts
+}
+
+export function refusablePartsOf(
+  { conversationState: { history = [], currentMessage } }: UpstreamPayload,
+  conversationId: string
+): RefusableParts {
+  const signatures: string[] = []
+  const documents: string[] = []
+  for (const entry of [...history, currentMessage]) {
+    if ('userInputMessage' in entry) {
+      for (const { source } of entry.userInputMessage.documents ?? [])
+        documents.push(hashOfPart(source.bytes))
+      continue
+    }
+    const { reasoningContent: content } = entry.assistantResponseMessage
+    if (content === undefined) continue
+    const isOpaque = 'redactedContent' in content
+    signatures.push(
+      hashOfPart(isOpaque ? content.redactedContent : content.reasoningText.signature)
+    )
+  }
+  const hashes = signatures.slice(-MAX_SIGNATURES)
+  return {
+    ...(hashes.length > 0 && { replay: { conversationId, hashes } }),
+    ...(documents.length > 0 && { documents: { conversationId, hashes: documents } })
+  }
+}
+
+const REMEMBERED_MS = 24 * 60 * 60 * 1000
+const MAX_CONVERSATIONS = 1000
+const MAX_HASHES = 128
+const MAX_STARTS = 2000
+/** Stands among the hashes of a conversation whose changing system text was told of. */
+const SYSTEM_TEXT = 'system text'
+
+/**
+ * What has been found out about conversations: the parts that the upstream refused, so that not every round of them costs
+ * two calls, and which of them change their system text. Forgets what is a day old, and the oldest where it is too much.
+ */
+export class ConversationMemory {
+  readonly #tell: (learnt: ConversationParts) => void
+  readonly #now: () => number
+  /** Bounded by MAX_CONVERSATIONS, each by MAX_HASHES. */
+  readonly #known = new Map<string, { readonly until: number; readonly hashes: Set<string> }>()
+  /** The last system text of each, by its hash. Bounded by MAX_STARTS; of this process alone. */
+  readonly #starts = new Map<string, string>()
+
+  /** What is found out here is passed to `tell`; `now` gives monotonic milliseconds. */
+  constructor(tell: (learnt: ConversationParts) => void = () => {}, now = () => performance.now()) {
+    this.#tell = tell
+    this.#now = now
+  }
+
+  learn(parts: ConversationParts): void {
+    this.onLearnt(parts)
+    this.#tell(parts)
+  }
+
+  /** Somebody else has found this out. */
+  onLearnt({ conversationId, hashes }: ConversationParts): void {
+    const earlier = this.#known.get(conversationId)?.hashes ?? []
+    const until = this.#now() + REMEMBERED_MS
+    const all = new Set([...earlier, ...hashes].slice(-MAX_HASHES))
+    setNewest(this.#known, MAX_CONVERSATIONS, conversationId, { until, hashes: all })
+  }
+
+  /** One of these is remembered of this conversation. */
+  has({ conversationId, hashes }: ConversationParts): boolean {
+    const known = this.#known.get(conversationId)
+    if (known === undefined) return false
+    if (known.until <= this.#now()) this.#known.delete(conversationId)
+    else return hashes.some((hash) => known.hashes.has(hash))
+    return false
+  }
+
+  /** Everything, for a process that begins. */
+  all(): readonly ConversationParts[] {
+    const now = this.#now()
+    return [...this.#known].flatMap(([conversationId, { until, hashes }]) =>
+      until <= now ? [] : [{ conversationId, hashes: [...hashes] }]
+    )
+  }
+
+  /** True where the system text is another than in the request before, once for each conversation. */
+  hasNewSystemText({ conversationId, systemText, isGrown }: ConversationStart): boolean {
+    const before = this.#starts.get(conversationId)
+    setNewest(this.#starts, MAX_STARTS, conversationId, systemText)
+    if (!isGrown || before === undefined || before === systemText) return false
+    const told = { conversationId, hashes: [SYSTEM_TEXT] }
+    if (this.has(told)) return false
+    this.learn(told)
+    return true
+  }
+}
+
+/** The oldest goes where there are more than `max`. */
+function setNewest<V>(map: Map<string, V>, max: number, key: string, value: V): void {
+  map.delete(key)
+  map.set(key, value)
+  const [oldest] = map.keys()
+  if (map.size > max && oldest !== undefined) map.delete(oldest)
+}

@@ -1,0 +1,316 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { text as readText } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import type { FromWorker } from '../../../src/ipc/messages.ts'
+import { CountingUpstream } from '../../helper/counting-upstream.ts'
+import { FakePrimary, type FakePrimaryOptions } from '../../helper/fake-primary.ts'
+import { NameServer } from '../../helper/name-server.ts'
+import { smallPdf } from '../../helper/small-pdf.ts'
+import { endFrame, textFrame } from '../../helper/upstream-frames.ts'
+
+// kiro-protocol §4.15, §9.10: parts of a conversation that the upstream refuses are left out, at once and from then on.
+
+t.setTimeout(300_000)
+
+const answer = Buffer.concat([textFrame('hello'), endFrame])
+const CSV = Buffer.from('a,heliotrope').toString('base64')
+const SIG = 'c2lnbmF0dXJl'.repeat(8)
+
+interface Call {
+  readonly text: string
+  readonly id: unknown
+  readonly attempt: unknown
+}
+
+/** What is said to a request; `null` to answer it. */
+type Refusals = (body: string) => object | null
+
+async function setUp(t: Test, refusalOf: Refusals, options: FakePrimaryOptions = {}) {
+  const calls: Call[] = []
+  const answerCall = async (request: IncomingMessage, response: ServerResponse) => {
+    const text = await readText(request)
+    const { headers } = request
+    calls.push({
+      text,
+      id: headers['amz-sdk-invocation-id'],
+      attempt: headers['amz-sdk-request']
+    })
+    const refusal = refusalOf(text)
+    if (refusal === null) response.end(answer)
+    else response.writeHead(400).end(JSON.stringify(refusal))
+  }
+  const upstream = await CountingUpstream.start(t, (request, response) => {
+    void answerCall(request, response) // rejects only where the connection breaks
+  })
+  const primary = await FakePrimary.start(t, upstream.url, options)
+  const post = async (path: string, body: object) => {
+    const response = await fetch(`${primary.url}${path}`, {
+      method: 'POST',
+      headers: { authorization: 'Bearer good-key' },
+      body: JSON.stringify(body)
+    })
+    return {
+      status: response.status,
+      text: await response.text(),
+      repairs: response.headers.get('x-kiro-gateway-repairs') ?? ''
+    }
+  }
+  return { calls, primary, post }
+}
+
+const lessonsOf = ({ messages }: FakePrimary) =>
+  messages.filter(
+    (one): one is Extract<FromWorker, { type: 'conversation.lesson' }> =>
+      one.type === 'conversation.lesson'
+  )
+
+const ask = { type: 'text', text: 'Summarise' }
+const filename = 'report.csv'
+const file_data = `data:text/csv;base64,${CSV}`
+const model = 'claude-sonnet-4.5'
+const source = { type: 'base64', media_type: 'text/csv', data: CSV }
+const said = { role: 'assistant', content: 'It is short.' }
+
+/** A document in the current message, and the same one round later. */
+const dialects: readonly (readonly [path: string, (isHistory: boolean) => object])[] = [
+  [
+    '/v1/messages',
+    (isHistory) => ({
+      model,
+      max_tokens: 100,
+      messages: grow({ role: 'user', content: [{ type: 'document', source }, ask] }, isHistory)
+    })
+  ],
+  [
+    '/v1/chat/completions',
+    (isHistory) => ({
+      model,
+      messages: grow(
+        { role: 'user', content: [{ type: 'file', file: { filename, file_data } }, ask] },
+        isHistory
+      )
+    })
+  ],
+  [
+    '/v1/responses',
+    (isHistory) => ({
+      model,
+      store: false,
+      input: grow(
+        { role: 'user', content: [{ type: 'input_file', filename, file_data }, ask] },
+        isHistory
+      )
+    })
+  ]
+]
+
+function grow(first: object, isHistory: boolean): readonly object[] {
+  return isHistory ? [first, said, { role: 'user', content: 'And then?' }] : [first]
+}
+
+const refuseDocuments: Refusals = (body) =>
+  body.includes('"documents"') ? { message: 'Improperly formed request.' } : null
+
+t.test('documents that are refused go up as text, at once and from then on', async (t) => {
+  for (const [path, bodyOf] of dialects) {
+    t.test(path, async (t) => {
+      const { calls, primary, post } = await setUp(t, refuseDocuments)
+      const first = await post(path, bodyOf(false))
+      t.match(first, { status: 200, text: /hello/, repairs: /document-refused/ })
+      t.equal(calls.length, 2)
+      t.match(calls[1]?.text, /Summarise\\n\\n\[Document: [a-z]+\]\\na,heliotrope/)
+      t.not(calls[0]?.id, calls[1]?.id, 'another request')
+      t.match(calls[1]?.attempt, /^attempt=1;/)
+      t.match(await post(path, bodyOf(true)), { status: 200, repairs: /document-refused/ })
+      t.equal(calls.length, 3, 'the next round costs one call')
+      const [lesson] = lessonsOf(primary)
+      t.equal(lessonsOf(primary).length, 1)
+
+      const other = await setUp(t, refuseDocuments)
+      other.primary.tell({
+        conversationId: lesson?.conversationId ?? '',
+        hashes: lesson?.hashes ?? [],
+        type: 'conversation.learnt'
+      })
+      t.match(await other.post(path, bodyOf(true)), { status: 200, repairs: /document-refused/ })
+      t.equal(other.calls.length, 1, 'in another worker, too')
+    })
+  }
+})
+
+t.test('documents in history that are refused', async (t) => {
+  for (const [path, bodyOf] of dialects) {
+    const { calls, post } = await setUp(t, refuseDocuments)
+    t.match(await post(path, bodyOf(true)), { status: 200, repairs: /document-refused/ }, path)
+    t.equal(calls.length, 2, path)
+  }
+})
+
+t.test('of a PDF its text is sent, where it can be read in time', async (t) => {
+  const { calls, post } = await setUp(t, refuseDocuments)
+  const data = smallPdf(['heliotrope']).toString('base64')
+  const pdf = { type: 'base64', media_type: 'application/pdf', data }
+  const content = [{ type: 'document', title: 'a.pdf', source: pdf }]
+  const messages = [{ role: 'user', content }]
+  t.equal((await post('/v1/messages', { model, max_tokens: 10, messages })).status, 200)
+  t.match(
+    calls[1]?.text,
+    /\[Document: a\]\\n.*heliotrope|\[Document .*a.* \(pdf\) was attached here/
+  )
+})
+
+const note = (name: string) =>
+  `[Document \\"${name}\\" (${name === 'a' ? 'pdf' : 'docx'}) was attached here.]`
+
+t.test('a broken PDF and one of an office become notes', async (t) => {
+  const { calls, post } = await setUp(t, refuseDocuments)
+  const broken = Buffer.from('%PDF-1.4 and nothing of one').toString('base64')
+  const docx = Buffer.from('PK\x03\x04 and nothing of one').toString('base64')
+  const media_type = 'application/vnd.openxmlformats-officedocument.wordprocessingml.document'
+  const content = [
+    {
+      type: 'document',
+      title: 'a.pdf',
+      source: { type: 'base64', media_type: 'application/pdf', data: broken }
+    },
+    { type: 'document', title: 'b.docx', source: { type: 'base64', media_type, data: docx } }
+  ]
+  const { status } = await post('/v1/messages', {
+    model,
+    max_tokens: 10,
+    messages: [{ role: 'user', content }]
+  })
+  t.equal(status, 200)
+  t.equal(calls.length, 2)
+  t.ok(calls[1]?.text.includes(`${note('a')}\\n\\n${note('b')}`))
+})
+
+t.test('where the text is refused, too, the documents were not why', async (t) => {
+  const { calls, primary, post } = await setUp(t, (body) => ({
+    message: body.includes('"documents"') ? 'The first reason.' : 'Another one.'
+  }))
+  const [[path, bodyOf] = ['', () => ({})]] = dialects
+  for (const round of [1, 2]) {
+    t.match(await post(path, bodyOf(false)), { status: 400, text: /The first reason/ })
+    t.equal(calls.length, 2 * round, 'nothing is remembered')
+  }
+  t.same(lessonsOf(primary), [])
+})
+
+t.test('other refusals do not cost documents a second call', async (t) => {
+  for (const refusal of [
+    { message: 'no', reason: 'CUSTOMER_KMS_KEY_DISABLED' },
+    { message: 'no', reason: 'MONTHLY_REQUEST_COUNT' }
+  ]) {
+    const { calls, post } = await setUp(t, () => refusal)
+    const [[path, bodyOf] = ['', () => ({})]] = dialects
+    const { status } = await post(path, bodyOf(false))
+    t.ok(status >= 400)
+    t.equal(calls.length, 1, refusal.reason)
+  }
+})
+
+t.test('an older host is sent the text of documents', async (t) => {
+  const names = await NameServer.start(t, (_name, type) => (type === 'A' ? ['127.0.0.1'] : []))
+  const { post } = await setUp(t, () => null, {
+    env: { KIRO_API_URL: '', DNS_SERVERS: names.address, UPSTREAM_MAX_ATTEMPTS: '1' }
+  })
+  const [[path, bodyOf] = ['', () => ({})]] = dialects
+  const { status, repairs } = await post(path, bodyOf(false))
+  t.equal(status, 502, 'neither host listens here')
+  t.ok(names.questions.some((question) => question.includes(' q.us-east-1.amazonaws.com')))
+  t.match(repairs, /document-refused/)
+})
+
+const refuseReasoning: Refusals = (body) =>
+  body.includes('reasoningContent')
+    ? { message: 'Invalid `signature` in `thinking` block', reason: 'THINKING_SIGNATURE_INVALID' }
+    : null
+
+t.test('signatures that one worker has met the refusal of are left out by all', async (t) => {
+  const body = {
+    model: 'claude-opus-5',
+    max_tokens: 4000,
+    thinking: { type: 'adaptive' },
+    messages: [
+      { role: 'user', content: 'go' },
+      {
+        role: 'assistant',
+        content: [
+          { type: 'thinking', thinking: 'hm', signature: SIG },
+          { type: 'text', text: 'Well' }
+        ]
+      },
+      { role: 'user', content: 'on' }
+    ]
+  }
+  const { calls, primary, post } = await setUp(t, refuseReasoning)
+  t.match(await post('/v1/messages', body), { status: 200, repairs: /reasoning-refused/ })
+  t.equal(calls.length, 2)
+  const [lesson] = lessonsOf(primary)
+  const other = await setUp(t, refuseReasoning)
+  other.primary.tell({
+    conversationId: lesson?.conversationId ?? '',
+    hashes: lesson?.hashes ?? [],
+    type: 'conversation.learnt'
+  })
+  t.match(await other.post('/v1/messages', body), { status: 200, repairs: /reasoning-refused/ })
+  t.equal(other.calls.length, 1)
+})
+
+const changing = (index: number) => `It is ${index} o'clock.`
+const session = (id: string) => ({ metadata: { user_id: JSON.stringify({ session_id: id }) } })
+const billing = (index: number) => `x-anthropic-billing-header: cc_version=${index};\nBe terse.`
+
+t.test('a system text that changes is told of, once for a conversation', async (t) => {
+  const { primary, post } = await setUp(t, () => null)
+  const rounds = ['one', 'two', 'three', 'four'].map((_, index) =>
+    Array.from({ length: 2 * index + 1 }, (_, at) => ({
+      role: at % 2 === 0 ? 'user' : 'assistant',
+      content: `words ${at}`
+    }))
+  )
+  const tools = [{ type: 'function', function: { name: 'f', parameters: { type: 'object' } } }]
+  /** Which of the rounds were told, where `systemOf` gives each its system text. */
+  const toldOf = async (
+    systemOf: (index: number) => string,
+    more: object = {},
+    path = '/v1/messages'
+  ) => {
+    const told: boolean[] = []
+    for (const [index, messages] of rounds.entries()) {
+      const system = systemOf(index)
+      const body =
+        path === '/v1/messages'
+          ? { model, max_tokens: 10, system, messages, ...more }
+          : path === '/v1/responses'
+            ? { model, store: false, instructions: system, input: messages, ...more }
+            : { model, messages: [{ role: 'system', content: system }, ...messages], ...more }
+      const { status, repairs } = await post(path, body)
+      t.equal(status, 200)
+      told.push(repairs.includes('system-text-changed'))
+    }
+    return told
+  }
+  t.same(await toldOf(() => 'Be terse.', session('a')), [false, false, false, false])
+  t.same(await toldOf(changing, session('b')), [false, true, false, false])
+  t.same(await toldOf(changing), [false, false, true, false], 'known by its first exchange')
+  const key = { prompt_cache_key: 'k' }
+  t.same(await toldOf(changing, key, '/v1/chat/completions'), [false, true, false, false])
+  t.same(await toldOf(changing, { prompt_cache_key: 'r' }, '/v1/responses'), [
+    false,
+    true,
+    false,
+    false
+  ])
+  t.same(await toldOf(billing, session('c')), [false, false, false, false], 'it never goes up')
+  t.equal(lessonsOf(primary).length, 4, 'the other workers need not tell it again')
+
+  await toldOf(() => 'Be terse.', { prompt_cache_key: 's', tools }, '/v1/chat/completions')
+  const title = { model, prompt_cache_key: 's', messages: [{ role: 'system', content: 'Title.' }] }
+  const aside = await post('/v1/chat/completions', {
+    ...title,
+    messages: [...title.messages, { role: 'user', content: 'words 0' }]
+  })
+  t.notMatch(aside.repairs, /system-text-changed/, 'a side call of the session')
+})
