@@ -100,7 +100,7 @@ export class SimulatedUpstream {
       census.reset()
       rate.reset()
     }
-    answerJson(response, 200, { ...census.stats(), rate: rate.stats() })
+    answerJson(response, 200, { ...census.stats(), ...rate.stats() })
   }
 
   async #serveGeneration(

@@ -47,8 +47,10 @@ export class RequestRate {
     return null
   }
 
-  stats(): RateStats {
-    return { most: this.#most, refused: this.#refused }
+  /** Nothing where there is no limit. */
+  stats(): { readonly rate?: RateStats } {
+    if (this.#limit === null) return {}
+    return { rate: { most: this.#most, refused: this.#refused } }
   }
 
   reset(): void {

@@ -81,8 +81,8 @@ export class Simulator {
     return this.#closing
   }
 
-  stats(): SimulatorStats & { readonly rate: RateStats } {
-    return { ...this.#census.stats(), rate: this.#rate.stats() }
+  stats(): SimulatorStats & { readonly rate?: RateStats } {
+    return { ...this.#census.stats(), ...this.#rate.stats() }
   }
 
   resetStats(): void {

@@ -7,7 +7,7 @@ const mutants: readonly Mutant[] = [
   {
     story: 'the ledger frees the permits of a killed worker before its sockets are gone',
     file: 'control/budget/ledger.ts',
-    from: `next.set(event.member, { ...account, hasStopped: true })`,
+    from: `next.set(event.member, { ...account, starts: gone.starts, hasStopped: true })`,
     to: `next.delete(event.member)`
   },
   {
@@ -54,9 +54,9 @@ const mutants: readonly Mutant[] = [
   },
   {
     story: 'an aborted waiter is not reported',
-    file: 'admission/lease-core.ts',
-    from: `queue.size > believed || believed - queue.size > Math.floor(believed / 32)`,
-    to: `queue.size > believed`
+    file: 'admission/gate.ts',
+    from: `return count > least || least - count > Math.floor(least / 32)`,
+    to: `return count > least`
   },
   {
     story: 'a worker is not told that too many wait there by now',
