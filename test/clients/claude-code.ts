@@ -16,6 +16,8 @@ export const CLAUDE_CODE: Client = {
       api: 'Messages',
       ask: (prompt, place) => claude(['--', prompt], place),
       resume: (prompt, place) => claude(['--continue', '--', prompt], place),
+      // Beside newer ones it says more behind the prompt, which the simulator takes for the last words.
+      thinkingModel: 'claude-sonnet-4.6',
       more: [
         answersByTool('StructuredOutput', (prompt, schema, place) =>
           claude(['--output-format', 'json', '--json-schema', schema, '--', prompt], place)

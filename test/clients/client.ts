@@ -31,6 +31,8 @@ export interface Way {
   readonly resume?: (prompt: string, place: Place) => Command
   /** Asks with reasoning switched on; where it is left out, the client asks for it by itself. */
   readonly think?: (prompt: string, place: Place) => Command
+  /** A model that reasons by itself, where the usual one changes what the client sends. */
+  readonly thinkingModel?: string
   readonly tools: FileTools
   /** It says that it takes one call in a turn. */
   readonly takesSingleCalls?: true

@@ -26,7 +26,7 @@ export const THINKING: Trial = { name: 'thinking', attempt: tryThinking }
 
 async function tryThinking(session: Session): Promise<string | null> {
   const { way } = session
-  const place = { ...session.place, model: THINKING_MODEL }
+  const place = { ...session.place, model: way.thinkingModel ?? THINKING_MODEL }
   const word = secretWord()
   const calls = Array.from({ length: ROUNDS }, (_, round) => way.tools.write(`${round}.txt`, 'x'))
   const last = `sim:signature-refused sim:say=${hiddenString(word)}`
