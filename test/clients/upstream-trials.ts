@@ -12,10 +12,10 @@ import { failureOf, inTurns, missing } from './usual-trials.ts'
 export const THINKING_MODEL = 'claude-opus-5'
 /** Rounds of tools before the last answer. */
 const ROUNDS = 3
-/** Requests that a client may send after its quota is used up: the one that learns it, and those beside it. */
-const MOST_REFUSED = 3
-/** Longest time until a client has told its user so. */
-const REFUSAL_SECONDS = 45
+/** Requests that a client may send after its quota is used up: OpenCode tries five times more, the AI SDK twice. */
+const MOST_REFUSED = 6
+/** Longest time until a client has told its user so; OpenCode doubles its waits from 2 s on. */
+const REFUSAL_SECONDS = 85
 export const PDF_NAME = 'report.pdf'
 
 /**
