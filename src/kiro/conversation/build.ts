@@ -91,7 +91,9 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
     options.modelId,
     offered.tools
   )
-  const ids = conversationIdsOf(options)
+  // As it is sent: a line of it may be another one in each request.
+  const systemParts = [composeSystemText(conversation.systemParts, [])]
+  const ids = conversationIdsOf({ ...options, conversation: { ...conversation, systemParts } })
   const payload: UpstreamPayload = {
     conversationState: {
       conversationId: ids.conversation,
