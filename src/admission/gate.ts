@@ -13,7 +13,7 @@ import type { PaceReport, PaceTerms } from '../ipc/messages.ts'
  * All counts are totals since the start of the worker, whatever the pace was meanwhile.
  */
 export class Starts {
-  #limit: number | null = null
+  #isPaced = false
   #granted = 0
   #used = 0
   #returned = 0
@@ -21,23 +21,14 @@ export class Starts {
   /** Whose turns the starts at hand are. Bounded by the turns of the terms, and by the permits held. */
   #turns: (string | null)[] = []
 
-  get isPaced(): boolean {
-    return this.#limit !== null
-  }
-
-  /** Requests that all workers together may send within a minute. */
-  get limit(): number {
-    return this.#limit ?? Infinity
-  }
-
   /** Total of starts granted. */
   get granted(): number {
     return this.#granted
   }
 
   onTerms(pace: PaceTerms | null): void {
-    this.#limit = pace?.limit ?? null
-    if (pace === null) return
+    this.#isPaced = pace !== null
+    if (pace === null) return this.giveBack()
     const news = pace.granted - this.#granted
     this.#granted = pace.granted
     if (news > 0) this.#turns.push(...pace.turns.slice(-news))
@@ -52,12 +43,13 @@ export class Starts {
   /** A request is on its way upstream. */
   sent(hasStart: boolean): void {
     if (hasStart) this.#used += 1
-    else if (this.isPaced) this.#extra += 1
+    else if (this.#isPaced) this.#extra += 1
   }
 
   /** A request ended before it was sent. */
   unsent(): void {
-    this.#turns.push(null)
+    if (this.#isPaced) this.#turns.push(null)
+    else this.#returned += 1
   }
 
   giveBack(): void {
@@ -77,18 +69,9 @@ export class Starts {
   }
 
   /** Whether the primary should hear of it: what was sent counts from when it hears of it. */
-  isNews(told: PaceReport | null, ready: number): boolean {
-    if (this.#limit === null) return told !== null
-    if (told === null || this.#used !== told.used) return true
-    if (this.#returned !== told.returned || this.#extra !== told.extra) return true
-    return isFarFrom(ready, told.ready - (this.#granted - told.granted))
+  isNews({ used, returned, extra }: PaceReport): boolean {
+    return this.#used !== used || this.#returned !== returned || this.#extra !== extra
   }
-}
-
-/** More than is believed is always news, less only when it matters. */
-export function isFarFrom(count: number, believed: number): boolean {
-  const least = Math.max(0, believed)
-  return count > least || least - count > Math.floor(least / 32)
 }
 
 /** When requests may go again after a pause that the upstream asked for. */

@@ -7,7 +7,7 @@ import {
 } from '../ipc/messages.ts'
 import { hasMoved, HEADS_TOLD, outranks } from '../ipc/service-order.ts'
 import { FairQueue } from './fair-queue.ts'
-import { isFarFrom, Pause, type PauseTimes, Starts } from './gate.ts'
+import { Pause, type PauseTimes, Starts } from './gate.ts'
 
 const NOTHING: readonly LeaseCommand[] = []
 
@@ -63,7 +63,7 @@ export class LeaseCore {
   /** What keeps those back who wait longest. */
   get waitsFor(): 'permit' | 'start' | 'pause' {
     if (this.#pause !== null) return 'pause'
-    return this.#starts.isPaced && this.#held < this.size ? 'start' : 'permit'
+    return this.isPaced && this.#held < this.size ? 'start' : 'permit'
   }
 
   /** Requests that would have a permit, but for the pace or a pause. */
@@ -116,7 +116,7 @@ export class LeaseCore {
 
   /** Whether requests need starts. */
   get isPaced(): boolean {
-    return this.#starts.isPaced
+    return this.#terms.pace !== null
   }
 
   /** A request is sent upstream, with a start or without. */
@@ -178,7 +178,7 @@ export class LeaseCore {
     if (this.#returned !== told.returned || this.#terms.asked > told.seen) return true
     if ((this.#state === 'draining') !== told.draining) return true
     if (this.#spare !== told.spare && this.#isAsked()) return true
-    return this.#starts.isNews(told.pace, this.#ready) || this.#isQueueNews()
+    return this.#isPaceNews() || this.#isQueueNews()
   }
 
   /** The message that is due. It must be sent. */
@@ -194,7 +194,7 @@ export class LeaseCore {
       waiting: this.#lacking,
       gated: this.gated,
       heads,
-      pace: this.#starts.isPaced ? this.#paceReport(heads) : null,
+      pace: this.isPaced ? this.#paceReport(heads) : null,
       draining: this.#state === 'draining'
     }
     return this.#told
@@ -213,13 +213,13 @@ export class LeaseCore {
   }
 
   get #isGated(): boolean {
-    return this.#pause !== null || this.#starts.isPaced
+    return this.#pause !== null || this.isPaced
   }
 
   /** Requests that lack a permit. More than may start within a minute need none so soon. */
   get #lacking(): number {
     const idle = this.size - this.#held
-    return Math.max(0, Math.min(this.#queue.size, this.#starts.limit) - idle)
+    return Math.max(0, Math.min(this.#queue.size, this.#terms.pace?.limit ?? Infinity) - idle)
   }
 
   /** Requests that would go at once, had they a start. */
@@ -227,6 +227,13 @@ export class LeaseCore {
     const ready = Math.min(this.#queue.size, this.size - this.#held)
     if (this.#pause === null) return ready
     return this.#pause.isOpen ? Math.min(1, ready) : 0
+  }
+
+  #isPaceNews(): boolean {
+    const { pace } = this.#told
+    if (pace === null || !this.isPaced) return this.isPaced !== (pace !== null)
+    const started = this.#starts.granted - pace.granted
+    return this.#starts.isNews(pace) || isFarFrom(this.#ready, pace.ready - started)
   }
 
   /**
@@ -249,7 +256,7 @@ export class LeaseCore {
   #settle(now: number): readonly LeaseCommand[] {
     if (this.#pause?.isOn(now) === false) this.#pause = null
     const commands = this.#deal(now)
-    this.#starts.giveBack()
+    if (this.isPaced) this.#starts.giveBack()
     return commands
   }
 
@@ -281,7 +288,7 @@ export class LeaseCore {
   /** `null` if nobody waits, or nobody may go now. */
   #issueNext(now: number): LeaseCommand | null {
     if (this.#queue.size === 0 || this.#pause?.isOpen === false) return null
-    const hasStart = this.#starts.isPaced
+    const hasStart = this.isPaced
     const start = hasStart ? this.#starts.take() : null
     if (hasStart && start === null) return null
     const id = this.#queue.shift(now, start?.key)
@@ -306,6 +313,12 @@ export class LeaseCore {
     const served = Math.max(theirs.served, this.#queue.servedAt(theirs.key))
     return outranks({ ...theirs, served }, ours, now)
   }
+}
+
+/** More than is believed is always news, less only when it matters. */
+function isFarFrom(count: number, believed: number): boolean {
+  const least = Math.max(0, believed)
+  return count > least || least - count > Math.floor(least / 32)
 }
 
 /** What the shell has to do. `trim`: bring the sockets down to `max`, then call `trimmed(permits)`. */

@@ -54,7 +54,7 @@ const mutants: readonly Mutant[] = [
   },
   {
     story: 'an aborted waiter is not reported',
-    file: 'admission/gate.ts',
+    file: 'admission/lease-core.ts',
     from: `return count > least || least - count > Math.floor(least / 32)`,
     to: `return count > least`
   },

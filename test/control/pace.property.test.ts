@@ -125,7 +125,7 @@ const mutants: readonly Mutant[] = [
   {
     story: 'a start that was not used is kept although nobody waits',
     file: 'admission/lease-core.ts',
-    from: `    this.#starts.giveBack()\n`,
+    from: `    if (this.isPaced) this.#starts.giveBack()\n`,
     to: ``
   },
   {
