@@ -27,6 +27,8 @@ const BY_WEIGHT: readonly Bar[] = [
   'rate'
 ]
 
+const UNFORGIVEN: readonly Bar[] = ['suspicion', 'credit-rate', 'user-rate', 'rate']
+
 const DAY_MS = 86_400_000
 
 const PAUSE_STEP_MS = 200
@@ -80,10 +82,14 @@ export class AccountDesk {
     this.#tell({ ...this.#standing, pausedUntil: until })
   }
 
-  /** The operator may have changed something about the account: it is asked again. */
+  /**
+   * The operator may have raised a quota or had the gateway admitted: that is asked again. What the upstream has set a
+   * time for stays, and so does a suspicion: the settings that are read again are what it advises to lower.
+   */
   forgive(): void {
-    if (this.#standing.bars.length === 0) return
-    this.#tell({ ...this.#standing, bars: [] })
+    const bars = this.#standing.bars.filter(({ bar }) => UNFORGIVEN.includes(bar))
+    if (bars.length === this.#standing.bars.length) return
+    this.#tell({ ...this.#standing, bars })
   }
 
   #countSuspicion(now: number, isKnown: boolean): void {

@@ -124,13 +124,22 @@ t.test('AccountDesk', (t) => {
     )
   })
 
-  t.test('forgives when it is told to, but remembers suspicions', async (t) => {
+  t.test('forgives what may be over when it is told to; the guard and waits stay', async (t) => {
     const { desk, told } = setUp()
     desk.forgive()
     t.same(told, [], 'nothing to forgive')
-    await desk.refused(refusal('suspicion'))
+    const forgiven: Bar[] = ['monthly', 'daily', 'hourly', 'unnamed', 'not-admitted']
+    for (const bar of forgiven) await desk.refused(refusal(bar))
     desk.forgive()
-    t.same(told.at(-1), { bars: [], suspectedAt: START, pausedUntil: null })
+    t.same(told.at(-1), { bars: [], suspectedAt: null, pausedUntil: null })
+    const kept: Bar[] = ['suspicion', 'credit-rate', 'user-rate', 'rate']
+    for (const bar of [...kept, ...forgiven]) await desk.refused(refusal(bar, 3600))
+    const before = desk.standing.bars.filter((one) => kept.includes(one.bar))
+    desk.forgive()
+    t.same(told.at(-1), { bars: before, suspectedAt: START, pausedUntil: null })
+    const { length } = told
+    desk.forgive()
+    t.equal(told.length, length, 'nothing more to forgive')
   })
   t.end()
 })
