@@ -107,6 +107,11 @@ export class AnswerReader {
     for (const part of parts) onPart(part)
   }
 
+  /** What closes an answer has come. */
+  get isClosed(): boolean {
+    return this.#parts.isClosed
+  }
+
   /** The rest was lost on its way: ends as cut off, with what has come, unless only what follows an answer is missing. */
   lose(onPart: (part: StreamPart) => void): void {
     const parts = this.#parts.isClosed ? this.#parts.end() : this.#parts.cutOff('lost')

@@ -65,10 +65,7 @@ const LOST: readonly ErrorCode[] = [
   'GW_FRAME_CORRUPT'
 ]
 
-/**
- * The rest of an answer was lost on its way, with nothing said about it: what has come of it is good (kiro-protocol
- * §5.11). Only of a call that was answering.
- */
+/** The rest of an answer was lost on its way, with nothing said about it. Only of a call that was answering. */
 export function isLoss(error: GatewayError): boolean {
   return LOST.includes(error.code)
 }

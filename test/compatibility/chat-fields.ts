@@ -45,7 +45,14 @@ export const CHAT_FIELDS: Probed = {
   probes: {
     model: { with: { model: 'claude-opus-5' }, sent: '"modelId":"claude-opus-5"' },
     'messages[].role': {
-      with: { messages: [{ role: 'developer', content: 'Be brief.' }, HI] },
+      with: {
+        messages: [
+          { role: 'developer', content: 'Be brief.' },
+          HI,
+          { role: 'assistant', content: 'Yes.' },
+          { role: 'developer', content: 'Be slow.' }
+        ]
+      },
       sent: 'Be brief.\\n\\nhi'
     },
     'messages[].content': { with: { messages: [{ role: 'user', content: 'ho' }] }, sent: '"ho"' },

@@ -18,7 +18,14 @@ export const MESSAGES_FIELDS: Probed = {
   probes: {
     model: { with: { model: 'claude-opus-5' }, sent: '"modelId":"claude-opus-5"' },
     'messages[].role': {
-      with: { messages: [{ role: 'system', content: 'Be brief.' }, HI] },
+      with: {
+        messages: [
+          { role: 'system', content: 'Be brief.' },
+          HI,
+          { role: 'assistant', content: 'Yes.' },
+          { role: 'system', content: 'Be slow.' }
+        ]
+      },
       sent: 'Be brief.\\n\\nhi'
     },
     'messages[].content': { with: { messages: [{ role: 'user', content: 'ho' }] }, sent: '"ho"' },

@@ -50,7 +50,14 @@ export const RESPONSES_FIELDS: Probed = {
     model: { with: { model: 'claude-opus-5' }, sent: '"modelId":"claude-opus-5"' },
     input: { with: { input: 'ho' }, sent: '"ho"' },
     'input[].role': {
-      with: { input: [{ role: 'developer', content: 'Be brief.' }, HI] },
+      with: {
+        input: [
+          { role: 'developer', content: 'Be brief.' },
+          HI,
+          { role: 'assistant', content: 'Yes.' },
+          { role: 'developer', content: 'Be slow.' }
+        ]
+      },
       sent: 'Be brief.\\n\\nhi'
     },
     'input[].content': {

@@ -212,14 +212,14 @@ t.test('the official openai SDK against the Responses API', async (t) => {
       t.equal(response.status, 200)
       const stream = readResponsesStream(await response.text())
       const end =
-        fault === 'exception-mid'
-          ? { status: 'failed', error: { code: 'server_error' } }
-          : { status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } }
+        fault === 'cut-frame'
+          ? { status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } }
+          : { status: 'failed', error: { code: 'server_error' } }
       t.match(stream.response, end, fault)
       t.match(stream.output, [{ type: 'message', status: 'incomplete' }])
     }
     const final = await client.responses
-      .stream({ model, input: 'sim:exception-mid sim:events=6' })
+      .stream({ model, input: 'sim:reset sim:events=6' })
       .finalResponse()
     t.equal(final.status, 'failed')
     t.ok(final.output_text)

@@ -229,7 +229,7 @@ t.test('the official openai SDK', async (t) => {
     const stream = await client.chat.completions.create({
       model,
       stream: true,
-      messages: [{ role: 'user', content: 'sim:exception-mid sim:events=6' }]
+      messages: [{ role: 'user', content: 'sim:reset sim:events=6' }]
     })
     let chunks = 0
     const error = await t.rejects(async () => {
@@ -239,8 +239,8 @@ t.test('the official openai SDK', async (t) => {
     t.ok(error instanceof APIError && !(error instanceof APIConnectionError))
   })
 
-  t.test('is told that an answer was cut when its rest was lost', async (t) => {
-    const messages = [{ role: 'user' as const, content: 'sim:reset sim:events=6' }]
+  t.test('is told that an answer was cut when it ended too early', async (t) => {
+    const messages = [{ role: 'user' as const, content: 'sim:cut-frame sim:events=6' }]
     const stream = await client.chat.completions.create({ model, stream: true, messages })
     const reasons: unknown[] = []
     for await (const { choices } of stream) reasons.push(...choices.map((one) => one.finish_reason))

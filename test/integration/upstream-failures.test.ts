@@ -66,17 +66,26 @@ t.test(
   }
 )
 
-t.test('text and a corrupt frame in one chunk: the answer was cut', async (t) => {
+t.test('text and a corrupt frame in one chunk', async (t) => {
   const corrupt = Buffer.from(text)
   corrupt[corrupt.length - 1] = (corrupt.at(-1) ?? 0) ^ 1
   answer = (_request, response) => response.end(Buffer.concat([text, corrupt]))
   const { status, text: body } = await startChat(gateway.url, 'x').answer
   t.equal(status, 200)
   t.match(body, '"content":"hi"')
+  t.match(body, '"error"')
+  t.notMatch(body, '[DONE]')
+})
+
+t.test('text and half a frame: the answer was cut', async (t) => {
+  answer = (_request, response) => response.end(Buffer.concat([text, text.subarray(0, -7)]))
+  const { status, text: body } = await startChat(gateway.url, 'x').answer
+  t.equal(status, 200)
+  t.match(body, '"content":"hi"')
   t.match(body, '"finish_reason":"length"')
   t.notMatch(body, '"error"')
   t.match(await gateway.logged(({ msg }) => msg === 'answer cut off on its way'), {
-    code: 'GW_FRAME_CORRUPT'
+    code: 'GW_STREAM_TRUNCATED'
   })
 })
 

@@ -20,7 +20,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
         ['an answer that filled the window', 'sim:context-full', {}],
         ['a call that broke off', `${calls} sim:truncated-tool`, { tools }],
         ['no words', `${say('')} sim:filtered`, {}],
-        ['an answer whose rest was lost', 'sim:reset', {}]
+        ['an answer that ended inside a frame', 'sim:cut-frame', {}]
       ] as const) {
         t.test(what, async (t) => {
           const whole = await stand.call(api.path, { body: api.ask(prompt, more) })

@@ -75,6 +75,8 @@ export async function check(t: Test, stand: Stand): Promise<void> {
     for (const [prompt, code] of [
       ['sim:exception-mid', 'server_error'],
       ['sim:error-mid', 'server_error'],
+      ['sim:reset', 'server_error'],
+      ['sim:fin', 'server_error'],
       ['stand:late sim:throttled=2', 'rate_limit_exceeded']
     ] as const) {
       const { response, types } = readResponsesStream(await streamOf(prompt))

@@ -6,11 +6,10 @@ import { readSse } from '../helper/sse-messages.ts'
 import { APIS, CHAT, MESSAGES } from './dialects.ts'
 import { HEARTBEAT_MS, LATE, type Stand } from './stand.ts'
 
-/** The upstream says that it fails. */
-const FAILURES = ['sim:exception-mid', 'sim:error-mid']
-/** It says nothing; the answer ends as one that was cut (kiro-protocol §5.11). */
-const LOSSES = ['sim:reset', 'sim:fin', 'sim:corrupt', 'sim:cut-frame', 'sim:no-end']
-const CUT = /^(?:length|max_tokens|incomplete)$/
+const FAILURES = ['sim:exception-mid', 'sim:error-mid', 'sim:reset', 'sim:fin', 'sim:corrupt']
+/** The upstream ends its answer too early, and that ends as one that was cut (kiro-protocol §5.11). */
+const CUTS = ['sim:cut-frame', 'sim:no-end']
+const SAYS_CUT = /^(?:length|max_tokens|incomplete)$/
 
 /** No stream ends as if it were whole when it is not, and none is silent while it lives. */
 export async function check(t: Test, stand: Stand): Promise<void> {
@@ -30,13 +29,13 @@ export async function check(t: Test, stand: Stand): Promise<void> {
         })
       }
 
-      for (const loss of LOSSES) {
-        t.test(`the upstream is lost: ${loss}`, async (t) => {
-          const streamed = await stand.call(api.path, { body: api.ask(loss, { stream: true }) })
-          const whole = await stand.call(api.path, { body: api.ask(loss) })
+      for (const cut of CUTS) {
+        t.test(`the upstream ends too early: ${cut}`, async (t) => {
+          const streamed = await stand.call(api.path, { body: api.ask(cut, { stream: true }) })
+          const whole = await stand.call(api.path, { body: api.ask(cut) })
           for (const said of [api.readStream(streamed.text), api.readWhole(whole.json)]) {
             t.match(said.text, /simulator/, 'what was there has been delivered')
-            t.match(said.end, CUT, 'and does not look complete')
+            t.match(said.end, SAYS_CUT, 'and does not look complete')
           }
         })
       }

@@ -11,7 +11,7 @@ t.test('control plane', async (t) => {
     t.match(
       models.find((model) => model['modelId'] === 'claude-opus-4.8'),
       {
-        tokenLimits: { maxInputTokens: 1_000_000, maxOutputTokens: 64_000 },
+        tokenLimits: { maxInputTokens: 1_000_000, maxOutputTokens: 128_000 },
         supportedInputTypes: ['TEXT', 'IMAGE'],
         additionalModelRequestFieldsSchema: { type: 'object', additionalProperties: false }
       }

@@ -305,16 +305,23 @@ export class Attempt implements ResponseReader, AnswerSource {
     const { request, signal: clientSignal } = this.#options
     const context = { url: request.url, phase: this.#phase, clientSignal }
     const error = classifyFailure(cause, context)
-    if (this.#phase === 'answering' && isLoss(error)) this.#cutAnswer(error)
+    if (this.#phase === 'answering' && this.#isEndOf(error)) this.#cutAnswer(error)
     else this.#fail(error, null)
   }
 
-  /** What has come is good, and all there will be. */
+  /**
+   * What has come is good, and all there will be (kiro-protocol §5.11): the body ended inside a frame, or only what follows
+   * a whole answer was lost.
+   */
+  #isEndOf(error: GatewayError): boolean {
+    return error.code === 'GW_STREAM_TRUNCATED' || (this.#reader.isClosed && isLoss(error))
+  }
+
   #cutAnswer(error: GatewayError): void {
     try {
       this.#reader.lose(this.#onPart)
       this.#options.sink.end()
-      this.#end({ name: 'answered', lostBy: error })
+      this.#end(this.#reader.isClosed ? { name: 'answered' } : { name: 'answered', lostBy: error })
     } catch (cause) {
       this.#fail(asGatewayError(cause), null)
     }

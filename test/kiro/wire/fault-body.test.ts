@@ -25,7 +25,11 @@ t.test('parseFaultBody()', (t) => {
     ]
     for (const [body, { message = null, reason = null, type = null }] of table) {
       const text = JSON.stringify(body)
-      t.same(parseFaultBody({}, text), { form: 'json', type, message, reason }, text)
+      t.same(
+        parseFaultBody({}, text),
+        { form: 'json', type, message, reason, retryAfterS: null },
+        text
+      )
     }
     t.end()
   })

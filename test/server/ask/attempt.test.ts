@@ -218,7 +218,7 @@ t.test('an answer', (t) => {
     async (t) => {
       const words = Buffer.concat(Array.from({ length: 3000 }, () => textFrame('a')))
       const whole = Buffer.concat([words, endFrame])
-      const isCut = { name: 'answered', lostBy: { code: 'GW_UPSTREAM_STATUS' } }
+      const isCut = { error: { code: 'GW_UPSTREAM_STATUS' }, phase: 'answering' }
       for (const [header, body, outcome] of [
         [`content-length: ${whole.byteLength}`, whole, { name: 'answered' }],
         ['connection: close', whole, { name: 'answered' }],
@@ -327,7 +327,7 @@ t.test('an answer that breaks', (t) => {
         const outcome = await over()
         t.equal(seen.settlements, 1)
         t.equal(summarize(sink.parts).text, hasAnswered ? 'so far' : '')
-        if (hasAnswered && what !== 'with an exception') {
+        if (hasAnswered && what === 'inside a frame') {
           t.match(outcome, { name: 'answered', lostBy: { code } })
           t.equal(summarize(sink.parts).reason, 'length')
           t.equal(sink.calls.at(-1), 'ended')
@@ -342,12 +342,22 @@ t.test('an answer that breaks', (t) => {
     }
   }
 
-  t.test('because its connection did, ends as cut off', async (t) => {
+  t.test('because its connection did, is a failure of the upstream', async (t) => {
     const { sink, over } = await attempt(t, (request, response) => {
       response.write(textFrame('so far'), () => request.socket.resetAndDestroy())
     })
-    t.match(await over(), { name: 'answered', lostBy: { code: 'GW_UPSTREAM_RESET' } })
-    t.match(summarize(sink.parts), { text: 'so far', reason: 'length' })
+    t.match(await over(), { error: { code: 'GW_UPSTREAM_RESET' }, fault: null })
+    t.notOk(sink.calls.includes('ended'))
+  })
+
+  t.test('behind what closes it, is whole', async (t) => {
+    const { sink, over } = await attempt(t, (request, response) => {
+      response.write(Buffer.concat([textFrame('all'), endFrame]), () =>
+        request.socket.resetAndDestroy()
+      )
+    })
+    t.same(await over(), { name: 'answered' })
+    t.match(summarize(sink.parts), { text: 'all', reason: 'stop' })
     t.equal(sink.calls.at(-1), 'ended')
   })
 
