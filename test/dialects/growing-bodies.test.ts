@@ -6,7 +6,7 @@ import { growthOf } from '../helper/growth.ts'
 import { quadraticBodies } from '../helper/quadratic-bodies.ts'
 import { requestOptions } from '../helper/request-options.ts'
 
-const options = requestOptions()
+const options = requestOptions({ sendsDocuments: true })
 
 t.test('bodies that took time by the square of their size take it in proportion', async (t) => {
   for (const { name, dialect, bodyOf } of quadraticBodies) {

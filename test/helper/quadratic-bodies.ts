@@ -84,6 +84,21 @@ export const quadraticBodies: readonly QuadraticBody[] = [
     })
   },
   {
+    name: 'documents whose long names differ at their end, each twice',
+    dialect: 'openai-chat',
+    bodyOf: (bytes) => {
+      const count = Math.floor(bytes / 320)
+      const files = times(count, (at) => ({
+        type: 'file',
+        file: {
+          filename: `${'n'.repeat(194)}${at % Math.ceil(count / 2)}.txt`.padStart(204, 'n'),
+          file_data: 'data:text/plain;base64,YQ=='
+        }
+      }))
+      return chatBody([{ role: 'user', content: files }], [])
+    }
+  },
+  {
     name: 'words of a vendor’s block, nested',
     dialect: 'anthropic-messages',
     bodyOf: (bytes) => {

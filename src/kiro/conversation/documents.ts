@@ -42,9 +42,12 @@ function kind(
   return { format, mediaTypes, extensions: [format], ...more }
 }
 
+/** Longer names are names of nothing; what else is in them is not looked at. */
+const MAX_LOOKED_AT_CHARS = 1000
+
 /** The format that a media type names, or else the extension of a file name. */
 export function formatOf(mediaType: string, name: string): DocumentFormat | null {
-  const type = mediaType.split(';')[0]?.trim().toLowerCase() ?? ''
+  const type = mediaType.slice(0, MAX_LOOKED_AT_CHARS).split(';')[0]?.trim().toLowerCase() ?? ''
   const named = KINDS.find(({ mediaTypes }) => mediaTypes.includes(type))
   // Many programs call every file so.
   const isOpen = type === '' || type === 'application/octet-stream'
@@ -80,12 +83,10 @@ export function isEncryptedPdf(bytes: Buffer): boolean {
 }
 
 const MAX_NAME_CHARS = 200
-/** Longer ones are names of nothing; what follows is not looked at. */
-const MAX_LOOKED_AT_CHARS = 1000
 
 /** The name of a document as the upstream takes it, made of a client's title or file name (kiro-protocol §4.15). */
 export function toDocumentName(title: string): string {
-  const last = title.split(/[/\\]/).at(-1)?.slice(-MAX_LOOKED_AT_CHARS) ?? ''
+  const last = title.slice(-MAX_LOOKED_AT_CHARS).split(/[/\\]/).at(-1) ?? ''
   const extension = extensionOf(last)
   const isKnown = KINDS.some(({ extensions }) => extensions.includes(extension))
   const bare = isKnown ? last.slice(0, -extension.length - 1) : last
@@ -103,25 +104,28 @@ function extensionOf(name: string): string {
   return dot < 0 ? '' : name.slice(dot + 1).toLowerCase()
 }
 
+/** Room for a number behind a name. */
+const MAX_STEM_CHARS = MAX_NAME_CHARS - ' (9999999)'.length
+
 /** Gives every document of a request a name of its own: the second of one name is `… (2)`. */
 export class DocumentNames {
-  /** How often each name was wanted. */
-  readonly #taken = new Map<string, number>()
+  readonly #taken = new Set<string>()
+  /** The last number behind each name, by what is left of that before a number: long names may have this in common. */
+  readonly #numbers = new Map<string, number>()
 
   take(title: string): string {
     const name = toDocumentName(title)
-    let number = (this.#taken.get(name) ?? 0) + 1
     let own = name
     // Clients may have numbered them alike.
-    while (number > 1 || this.#taken.has(own)) {
-      const suffix = ` (${Math.max(number, 2)})`
-      own = `${name.slice(0, MAX_NAME_CHARS - suffix.length).trim()}${suffix}`
-      if (!this.#taken.has(own)) break
-      number = Math.max(number, 2) + 1
-    }
-    this.#taken.set(name, number)
-    this.#taken.set(own, Math.max(1, this.#taken.get(own) ?? 1))
+    while (this.#taken.has(own)) own = this.#number(name.slice(0, MAX_STEM_CHARS).trim())
+    this.#taken.add(own)
     return own
+  }
+
+  #number(stem: string): string {
+    const number = (this.#numbers.get(stem) ?? 1) + 1
+    this.#numbers.set(stem, number)
+    return `${stem} (${number})`
   }
 }
 

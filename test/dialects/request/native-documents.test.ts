@@ -66,6 +66,8 @@ t.test('A48, C28. names', async (t) => {
     ['a'.repeat(300), 'a'.repeat(200)],
     [`${'a'.repeat(199)} b`, 'a'.repeat(199)],
     ['.pdf', 'document'],
+    ['a\u0000b\u001b[31m\r\nc.pdf', 'a-b-[31m--c'],
+    [`${'/'.repeat(2000)}a.pdf`, 'a'],
     ['a.b', 'a-b']
   ]
   for (const [title, name] of names) t.equal(toDocumentName(title), name, title)
@@ -75,6 +77,16 @@ t.test('A48, C28. names', async (t) => {
   t.same(
     current.documents.map(({ name }: { name: string }) => name),
     ['a', 'a (2)', 'a (2) (2)', 'document']
+  )
+  const long = ['1', '2', '1', '2'].map((end) => pdf('n'.repeat(199) + end))
+  const taken = sent('anthropic-messages', [user(long)]).current.documents
+  t.same(
+    taken.map(({ name }: { name: string }) => name),
+    [
+      `${'n'.repeat(199)}1`,
+      `${'n'.repeat(199)}2`,
+      ...[2, 3].map((n) => `${'n'.repeat(190)} (${n})`)
+    ]
   )
 })
 
