@@ -23,6 +23,9 @@ export class OneFormUpstream {
     status: 400,
     json: { message: 'Improperly formed request.', reason: 'REQUEST_BODY_INVALID' }
   }
+  /** The same of searches, where they differ. */
+  takesSearches: 'path' | 'target' | null = null
+  refusalOfSearches: OneFormUpstream['refusal'] | null = null
   url = ''
 
   private constructor(takes: 'path' | 'target') {
@@ -53,7 +56,10 @@ export class OneFormUpstream {
     const json = JSON.parse(Buffer.concat(chunks).toString())
     const form = formOf(path, request.headers, json, operation)
     this.calls.push({ form, operation, headers: request.headers, json })
-    if (form !== this.takes) answer(response, this.refusal.status, this.refusal.json)
+    const isSearch = operation === 'search'
+    const takes = (isSearch ? this.takesSearches : null) ?? this.takes
+    const refusal = (isSearch ? this.refusalOfSearches : null) ?? this.refusal
+    if (form !== takes) answer(response, refusal.status, refusal.json)
     else if (operation === 'search') answer(response, 200, FOUND)
     else response.end(Buffer.concat([textFrame('hello'), endFrame]))
   }

@@ -112,6 +112,37 @@ t.test('a search may be the first to find out', async (t) => {
   )
 })
 
+t.test('answers and searches may be taken in different forms', async (t) => {
+  const { upstream, gateway } = await setUp(t, 'path')
+  upstream.takesSearches = 'target'
+  upstream.refusalOfSearches = { status: 404, json: { message: '' } }
+  const [[path, body] = ['', {}]] = ASKED
+  const search = {
+    model,
+    max_tokens: 100,
+    messages: [{ role: 'user', content: 'Perform a web search for the query: kiro' }],
+    tools: [{ type: 'web_search_20250305', name: 'web_search' }]
+  }
+  for (let round = 0; round < 3; round += 1) {
+    t.match((await ask(gateway.url, '/v1/messages', search)).text, 'https://kiro.dev/')
+    t.equal((await ask(gateway.url, path, body)).status, 200)
+  }
+  t.same(
+    upstream.calls.map(({ operation, form }) => `${operation} ${form}`),
+    [
+      'search path',
+      'search target',
+      'generate target',
+      'generate path',
+      'search target',
+      'generate path',
+      'search target',
+      'generate path'
+    ],
+    'one extra call for each'
+  )
+})
+
 t.test('a form that is proven is not doubted for one refusal; one that is set never', async (t) => {
   const { upstream, gateway } = await setUp(t, 'path')
   const [[path, body] = ['', {}]] = ASKED
@@ -136,7 +167,7 @@ t.test('where both are refused the client is told what was said first', async (t
   Object.defineProperty(upstream, 'refusal', {
     get: () => ({
       status: 400,
-      json: { message: `Refusal ${++said / 2}.`, reason: 'REQUEST_BODY_INVALID' }
+      json: { message: `Refusal ${++said}.`, reason: 'REQUEST_BODY_INVALID' }
     })
   })
   const { status, text } = await ask(gateway.url, path, body)

@@ -34,7 +34,7 @@ export class LessonsDesk {
   readonly #conversations = new ConversationMemory((learnt) =>
     this.#options.tell({ type: 'conversation.learnt', ...learnt })
   )
-  /** By kind of account and host. Bounded by MAX_FORMS. */
+  /** By operation, kind of account and host. Bounded by MAX_FORMS. */
   readonly #forms = new Map<string, LearntForm>()
   /** By model: requests in a row whose tokens contradict their estimate. Bounded by MAX_DOUBTS. */
   readonly #doubts = new Map<string, number>()
@@ -89,15 +89,18 @@ export class LessonsDesk {
     )
   }
 
-  #onForm({ host, authType, form }: LearntForm): void {
-    const name = `${authType} ${host}`
+  #onForm(lesson: LearntForm): void {
+    const { host, authType, operation, form } = lesson
+    const name = `${operation} ${authType} ${host}`
     const isNews = this.#forms.get(name)?.form !== form
     if (!isNews) return // several workers, or several requests of one, have met the same refusal
     const [oldest] = this.#forms.keys()
     if (this.#forms.size >= MAX_FORMS && oldest !== undefined) this.#forms.delete(oldest)
-    this.#forms.set(name, { host, authType, form })
+    const learnt = { host, authType, operation, form }
+    this.#forms.set(name, learnt)
     const { origin } = new URL(host)
-    this.#options.log.info({ origin, accountType: authType, form }, 'upstream takes this form')
-    this.#options.tell({ type: 'form.learnt', host, authType, form })
+    const facts = { origin, accountType: authType, operation, form }
+    this.#options.log.info(facts, 'upstream takes this form')
+    this.#options.tell({ type: 'form.learnt', ...learnt })
   }
 }

@@ -219,22 +219,24 @@ function identityHeaders(
   }
 }
 
-/** With whom a form of request has been tried: hosts and kinds of account may differ in what they take. */
+/** With whom, and for what, a form of request has been tried: what they take may differ. */
 export interface FormParty {
   readonly host: UpstreamHost
   readonly authType: CredentialSnapshot['authType']
+  readonly operation: RuntimeOperation
 }
 
-/** Which form of request a host takes from a kind of account. */
-export interface LearntForm {
+/** In which form a host takes an operation from a kind of account. */
+export interface LearntForm extends Omit<FormParty, 'host'> {
   /** The host's base URL. */
   readonly host: string
-  readonly authType: CredentialSnapshot['authType']
   readonly form: RequestForm
 }
 
 /** What a refusal says of the form. `body`: it is the form, or what was asked; `operation`: the host does not know the call. */
 export type FormSign = 'body' | 'operation'
+
+const OTHER_OPERATION = { generate: 'mcp', mcp: 'generate' } as const
 
 /** A process knows a few hosts, in a few regions. */
 const MAX_PARTIES = 64
@@ -242,8 +244,8 @@ const MAX_PARTIES = 64
 const MAX_REFUSALS = 3
 
 interface Experience {
-  /** To begin with. */
-  form: RequestForm
+  /** To begin with; `null` until something was taken. */
+  form: RequestForm | null
   /** Has been answered. */
   readonly proven: Set<RequestForm>
   /** Since the last answer. */
@@ -257,7 +259,7 @@ interface Experience {
 export class RequestForms {
   readonly #setting: () => 'auto' | RequestForm
   readonly #tell: (learnt: LearntForm) => void
-  /** By kind of account and host. Bounded by MAX_PARTIES. */
+  /** By operation, kind of account and host. Bounded by MAX_PARTIES. */
   readonly #parties = new Map<string, Experience>()
 
   /** What is found out beyond the first form is passed to `tell`. */
@@ -266,22 +268,25 @@ export class RequestForms {
     this.#tell = tell
   }
 
-  /** The form to begin with. */
+  /** The form to begin with. An operation that is new follows the other one, but proves itself. */
   first(party: FormParty): RequestForm {
     if (party.host.kind === 'q') return 'path' // has never been seen to take the other one
     const setting = this.#setting()
-    return setting === 'auto' ? this.#experienceOf(party).form : setting
+    if (setting !== 'auto') return setting
+    const other = { ...party, operation: OTHER_OPERATION[party.operation] }
+    return this.#experienceOf(party).form ?? this.#experienceOf(other).form ?? 'path'
   }
 
   /** Status 200: nothing that is refused later says anything of this form. Another one than the first is told to all workers. */
   accepted(party: FormParty, form: RequestForm, isSecondTry: boolean): void {
+    if (party.host.kind === 'q') return
     const experience = this.#experienceOf(party)
     experience.proven.add(form)
     experience.refusals = 0
-    if (!isSecondTry || experience.form === form) return
-    experience.form = form
-    const { host, authType } = party
-    this.#tell({ host: host.url, authType, form })
+    const before = experience.form
+    if (isSecondTry || before === null) experience.form = form
+    const { host, authType, operation } = party
+    if (isSecondTry && before !== form) this.#tell({ host: host.url, authType, operation, form })
   }
 
   /** Whether a request that was refused in this form may be sent in the other one. To be asked once for each refusal. */
@@ -295,15 +300,15 @@ export class RequestForms {
     return false
   }
 
-  onLearnt({ host, authType, form }: LearntForm): void {
-    const experience = this.#find(`${authType} ${host}`)
+  onLearnt({ host, authType, operation, form }: LearntForm): void {
+    const experience = this.#find(`${operation} ${authType} ${host}`)
     experience.form = form
     experience.proven.add(form)
     experience.refusals = 0
   }
 
-  #experienceOf(party: FormParty): Experience {
-    return this.#find(`${party.authType} ${party.host.url}`)
+  #experienceOf({ operation, authType, host }: FormParty): Experience {
+    return this.#find(`${operation} ${authType} ${host.url}`)
   }
 
   #find(name: string): Experience {
@@ -311,7 +316,7 @@ export class RequestForms {
     if (known !== undefined) return known
     const [oldest] = this.#parties.keys()
     if (this.#parties.size >= MAX_PARTIES && oldest !== undefined) this.#parties.delete(oldest)
-    const fresh: Experience = { form: 'path', proven: new Set(), refusals: 0 }
+    const fresh: Experience = { form: null, proven: new Set(), refusals: 0 }
     this.#parties.set(name, fresh)
     return fresh
   }

@@ -52,7 +52,7 @@ export async function askUpstream(
 ): Promise<AnsweredCall> {
   const { log, requestId: reqId, payload, plan, progress, sink, signal } = question
   plane.retryBudget.earn()
-  const way = new CallWay(plane)
+  const way = new CallWay(plane, 'generate')
   let attempt = 1
   let sent = newCall(attempt)
   let changes = 0

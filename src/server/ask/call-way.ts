@@ -5,6 +5,7 @@ import {
   type FormParty,
   hostsFor,
   type RequestForm,
+  type RuntimeOperation,
   type UpstreamHost
 } from '../../kiro/wire/hosts.ts'
 import {
@@ -76,6 +77,7 @@ export async function acquireFor(
 /** The way in which a call is made now: with which token, to which host, and how it differs from the plain one. */
 export class CallWay {
   readonly #plane: Pick<DataPlane, 'credentials' | 'config' | 'forms'>
+  readonly #operation: RuntimeOperation
   #snapshot: CredentialSnapshot
   #approach = PLAIN_APPROACH
   /** In which the request was written first; chosen as late as possible, since it may be learnt meanwhile. */
@@ -84,8 +86,12 @@ export class CallWay {
   #firstFailure: ApproachFailure | null = null
 
   /** @throws {GatewayError} why there is no credential. */
-  constructor(plane: Pick<DataPlane, 'credentials' | 'config' | 'forms'>) {
+  constructor(
+    plane: Pick<DataPlane, 'credentials' | 'config' | 'forms'>,
+    operation: RuntimeOperation
+  ) {
     this.#plane = plane
+    this.#operation = operation
     this.#snapshot = plane.credentials.current()
   }
 
@@ -155,7 +161,7 @@ export class CallWay {
   }
 
   get #party(): FormParty {
-    return { host: this.host, authType: this.#snapshot.authType }
+    return { host: this.host, authType: this.#snapshot.authType, operation: this.#operation }
   }
 
   #hosts(): readonly UpstreamHost[] {

@@ -58,7 +58,7 @@ const OLD_HOST = /^https:\/\/(?:q|codewhisperer)\./i
 /** The form that the upstream takes, as far as is known: should it be another in the end, the payload is written anew. */
 function formNow(plane: DataPlane): RequestForm {
   const { credentials } = plane
-  return credentials.problem === null ? new CallWay(plane).form : 'path'
+  return credentials.problem === null ? new CallWay(plane, 'generate').form : 'path'
 }
 
 /** What a conversion must know of settings and catalogue as they are now. */

@@ -4,7 +4,8 @@ import type { ToWorker } from '../../../src/ipc/messages.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
 
 const host = 'https://runtime.us-east-1.kiro.dev'
-const lesson = { type: 'form.lesson', host, authType: 'social', form: 'target' } as const
+const learntForm = { host, authType: 'social', operation: 'generate', form: 'target' } as const
+const lesson = { type: 'form.lesson', ...learntForm } as const
 
 t.test('a form is told to all and logged once, and told to whoever comes later', async (t) => {
   const { log, text } = recordedLog()
@@ -12,12 +13,17 @@ t.test('a form is told to all and logged once, and told to whoever comes later',
   const desk = new LessonsDesk({ log, tell: (learnt) => void told.push(learnt) })
   desk.onLesson(lesson)
   desk.onLesson(lesson)
-  const learnt = { type: 'form.learnt', host, authType: 'social', form: 'target' }
+  const learnt = { type: 'form.learnt', ...learntForm }
   t.same(told, [learnt])
   t.same(desk.all(), [learnt])
   t.equal(text().split('upstream takes this form').length, 2)
   desk.onLesson({ ...lesson, form: 'path' })
   t.same(desk.all(), [{ ...learnt, form: 'path' }])
+  desk.onLesson({ ...lesson, operation: 'mcp' })
+  t.same(desk.all(), [
+    { ...learnt, form: 'path' },
+    { ...learnt, operation: 'mcp' }
+  ])
 })
 
 t.test('C40. a window that contradicts the estimates is told of once', async (t) => {

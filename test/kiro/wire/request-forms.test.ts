@@ -3,11 +3,13 @@ import { type FormParty, type LearntForm, RequestForms } from '../../../src/kiro
 
 const runtime: FormParty = {
   host: { url: 'https://runtime.us-east-1.kiro.dev', kind: 'runtime' },
-  authType: 'social'
+  authType: 'social',
+  operation: 'generate'
 }
 const q: FormParty = {
   host: { url: 'https://q.us-east-1.amazonaws.com', kind: 'q' },
-  authType: 'social'
+  authType: 'social',
+  operation: 'generate'
 }
 
 function setUp(setting: 'auto' | 'path' | 'target' = 'auto') {
@@ -27,7 +29,9 @@ t.test(
     t.ok(forms.mayBeWrong(runtime, 'path', 'body'), 'nothing is proven')
     forms.accepted(runtime, 'target', true)
     t.equal(forms.first(runtime), 'target')
-    t.same(sent, [{ host: runtime.host.url, authType: 'social', form: 'target' }])
+    t.same(sent, [
+      { host: runtime.host.url, authType: 'social', operation: 'generate', form: 'target' }
+    ])
     t.notOk(forms.mayBeWrong(runtime, 'target', 'body'), 'the body is at fault now')
     t.equal(forms.first({ ...runtime, authType: 'idc' }), 'path', 'another kind of account')
     forms.accepted(runtime, 'target', true)
@@ -63,7 +67,12 @@ t.test('C22. a form that is set is final, and q takes one only', async (t) => {
 
 t.test('what another worker has found out counts here', async (t) => {
   const { forms, sent } = setUp()
-  forms.onLearnt({ host: runtime.host.url, authType: 'social', form: 'target' })
+  forms.onLearnt({
+    host: runtime.host.url,
+    authType: 'social',
+    operation: 'generate',
+    form: 'target'
+  })
   t.equal(forms.first(runtime), 'target')
   t.notOk(forms.mayBeWrong(runtime, 'target', 'body'))
   forms.accepted(runtime, 'path', false)
@@ -72,5 +81,31 @@ t.test('what another worker has found out counts here', async (t) => {
     'target',
     'an answer to the first form that was under way changes nothing'
   )
+  t.same(sent, [])
+})
+
+t.test('an operation that is new follows the other one, and proves itself', async (t) => {
+  const search: FormParty = { ...runtime, operation: 'mcp' }
+  for (const [known, fresh] of [
+    [search, runtime],
+    [runtime, search]
+  ] as const) {
+    const { forms, sent } = setUp()
+    forms.accepted(known, 'target', true)
+    t.equal(forms.first(fresh), 'target')
+    t.ok(forms.mayBeWrong(fresh, 'target', 'body'), 'nothing is proven of it')
+    forms.accepted(fresh, 'path', true)
+    t.same([forms.first(known), forms.first(fresh)], ['target', 'path'])
+    t.notOk(forms.mayBeWrong(known, 'target', 'body'))
+    t.same(
+      sent.map(({ operation, form }) => `${operation} ${form}`),
+      [`${known.operation} target`, `${fresh.operation} path`]
+    )
+  }
+})
+
+t.test('of q, which takes one form only, nothing is told', async (t) => {
+  const { forms, sent } = setUp()
+  forms.accepted(q, 'path', true)
   t.same(sent, [])
 })
