@@ -1,7 +1,7 @@
 import type { DialectName } from '../../src/dialects/dialect.ts'
 import type { Severity } from '../../src/dialects/lint/lint-request.ts'
 import type { RequestOptions } from '../../src/dialects/request/to-upstream.ts'
-import type { RepairCode } from '../../src/kiro/rules/repairs.ts'
+import type { RepairCode } from '../../src/kiro/rules/repair-table.ts'
 import type { RuleId } from '../../src/kiro/rules/rules.ts'
 
 /** For every rule that a client can break: requests that do, what becomes of them, and where. */

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { estimateTokens } from '../../kiro/models/tokens.ts'
 import { MAX_SEALED_CHARS } from '../../kiro/conversation/signed-reasoning.ts'
-import type { UpstreamEvent } from '../../kiro/wire/event.ts'
+import { isSignature, saidBytesOf, type UpstreamEvent } from '../../kiro/wire/event.ts'
 import type { ReasoningContent } from '../../kiro/wire/payload.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
+import { Closing, toEndReason } from './answer-end.ts'
 import { AnswerText } from './answer-text.ts'
 import { CallGate, WaitingEvents } from './call-gate.ts'
 import { type AnswerRoom, ENDLESS_ROOM } from './output-text.ts'
@@ -51,13 +52,11 @@ export class PartReader {
   /** A call has begun and not ended. */
   #isInCall = false
   #modelId: string
-  #stopReason = ''
   /** Comes in pieces, and behind the text that it belongs to. */
   #signature = ''
   /** For clients that did not ask for reasoning, and keep it: at the end it parts no text. */
   #opaque: ReasoningContent | null = null
-  readonly #closing = new Closing()
-  readonly #needsClosing: boolean
+  readonly #closing: Closing
   /** At the model's limit, or lost on the way: then a call may be missing, whatever came before. */
   #cut: 'limit' | 'lost' | null = null
 
@@ -88,7 +87,7 @@ export class PartReader {
     this.#calls = new CallGate(this.#limit, plan.asked.isSingleToolCall)
     this.#contextWindowOf = options.contextWindowOf ?? (() => undefined)
     this.#modelId = plan.upstreamModel
-    this.#needsClosing = options.needsClosing ?? false
+    this.#closing = new Closing(options.needsClosing ?? false)
   }
 
   /** What closes an answer has come. */
@@ -103,8 +102,7 @@ export class PartReader {
 
   /** Nothing has come that a client could use, nor a reason for that which would be the same the next time. */
   get isVoid(): boolean {
-    if (this.isStopped || this.hasContent) return false
-    return this.isClosed ? !FINAL.has(this.#stopReason.toUpperCase()) : this.#needsClosing
+    return !this.isStopped && this.#closing.isVoid
   }
 
   /** Only the end will still come out (stop string, limit or full room), so the upstream can be left. */
@@ -118,8 +116,10 @@ export class PartReader {
   }
 
   push(event: UpstreamEvent): readonly StreamPart[] {
-    if (this.#stop !== null || !this.#room.say(bytesOf(event))) return NoParts
-    this.#closing.note(event)
+    if (this.#stop !== null) return NoParts
+    const bytes = saidBytesOf(event)
+    if (!this.#room.say(bytes)) return NoParts
+    this.#closing.note(event, bytes)
     return this.#read(event)
   }
 
@@ -139,7 +139,6 @@ export class PartReader {
       case 'tool':
         return this.#readTool(event)
       case 'metadata':
-        if (event.stopReason !== undefined) this.#stopReason = event.stopReason
         if (event.tokenUsage !== undefined) this.#meter.addCounts(event.tokenUsage)
         if (event.contextUsagePercentage !== undefined) {
           this.#meter.setPercentage(event.contextUsagePercentage)
@@ -162,7 +161,7 @@ export class PartReader {
   end(): readonly StreamPart[] {
     const parts: StreamPart[] = []
     this.#endSignature(parts)
-    if (this.#needsClosing && !this.#closing.isSeen && !this.isStopped) this.#cut ??= 'lost'
+    if (this.#closing.isMissing && !this.isStopped) this.#cut ??= 'lost'
     if (this.#room.isFull) this.#breakOff(parts)
     if (!this.#isInCall && !this.isStopped) this.#endText(parts)
     if (!this.isStopped) this.#deliver(this.#tools.end(this.#cut === 'lost'), parts)
@@ -235,7 +234,7 @@ export class PartReader {
 
   /** Blocks can't interleave: what comes inside a call waits until that is out. */
   #postpone(event: UpstreamEvent): readonly StreamPart[] {
-    this.#waiting.add(event, bytesOf(event))
+    this.#waiting.add(event, saidBytesOf(event))
     return NoParts
   }
 
@@ -302,34 +301,9 @@ export class PartReader {
         this.#stop?.by === 'limit' ||
         this.#room.isFull,
       isWindowFull: this.#meter.isWindowFull,
-      stopReason: this.#stopReason
+      stopReason: this.#closing.stopReason
     })
   }
-}
-
-/** Looks for what closes an answer: metadata, or metering behind the last of the content. */
-class Closing {
-  hasContent = false
-  #isClosed = false
-  #isMetered = false
-
-  get isSeen(): boolean {
-    return this.#isClosed || this.#isMetered
-  }
-
-  note(event: UpstreamEvent): void {
-    if (event.type === 'metadata') this.#isClosed = true
-    else if (event.type === 'metering') this.#isMetered = true
-    else if (event.type === 'tool' || bytesOf(event) > 0) {
-      this.hasContent = true
-      this.#isMetered = false
-    }
-  }
-}
-
-/** A piece of one, without anything else. */
-function isSignature(event: UpstreamEvent): boolean {
-  return event.type === 'reasoning' && !event.text && !event.redacted
 }
 
 /** Stands for reasoning that comes in a signature alone. */
@@ -349,62 +323,4 @@ function toThought({
     return { text: '', signature: '', opaque: { reasoningText: { text, signature } } }
   }
   return { text, signature, opaque: redacted === '' ? null : { redactedContent: redacted } }
-}
-
-/** What the model says with it, in UTF-8. Arguments that come as an object are counted where they are written out. */
-function bytesOf(event: UpstreamEvent): number {
-  switch (event.type) {
-    case 'text':
-      return Buffer.byteLength(event.text)
-    case 'reasoning': {
-      const { text = '', signature = '', redacted = '' } = event
-      return Buffer.byteLength(text) + signature.length + redacted.length
-    }
-    case 'tool':
-      return typeof event.input === 'string' ? Buffer.byteLength(event.input) : 0
-    case 'metadata':
-    case 'context-usage':
-    case 'metering':
-    case 'exception':
-    case 'ignored':
-      break
-  }
-  return 0
-}
-
-/** What is known of an answer when it ends. */
-export interface EndSigns {
-  readonly isStopped: boolean
-  /** The rest did not come: whole calls may have had others beside them. */
-  readonly isLost: boolean
-  readonly hasToolCall: boolean
-  /** Something is missing: the upstream's limit was met, or a call was dropped. */
-  readonly isCutOff: boolean
-  readonly isWindowFull: boolean
-  /** The upstream's word, `''` if it said none. */
-  readonly stopReason: string
-}
-
-const StopReasons = new Map<string, EndReason>([
-  ['MODEL_CONTEXT_WINDOW_EXCEEDED', 'context'],
-  ['MAX_TOKENS', 'length'],
-  ['CONTENT_FILTERED', 'filter'],
-  ['PAUSE_TURN', 'pause']
-])
-
-/** With these an answer may be empty, and would be so again (kiro-protocol §5.11). */
-const FINAL: ReadonlySet<string> = new Set([
-  'MAX_TOKENS',
-  'MODEL_CONTEXT_WINDOW_EXCEEDED',
-  'CONTENT_FILTERED'
-])
-
-/** Names the reason by the precedence of kiro-protocol §10.1; unknown words of the upstream are `stop`. */
-export function toEndReason(signs: EndSigns): EndReason {
-  if (signs.isStopped) return 'stop-sequence'
-  if (signs.isLost) return 'length'
-  if (signs.hasToolCall) return 'tool'
-  const stated = StopReasons.get(signs.stopReason.toUpperCase()) ?? 'stop'
-  if (signs.isWindowFull || stated === 'context') return 'context'
-  return signs.isCutOff ? 'length' : stated
 }

@@ -1,9 +1,5 @@
-import {
-  type Borderline,
-  PlacedRepairs,
-  type RepairCode,
-  RepairTable
-} from '../../kiro/rules/repairs.ts'
+import { type RepairCode, RepairTable } from '../../kiro/rules/repair-table.ts'
+import { type Borderline, PlacedRepairs } from '../../kiro/rules/repairs.ts'
 import { isRuleId, type RuleId, RuleTable } from '../../kiro/rules/rules.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { type JsonObject, toPointer } from '../../shared/json.ts'

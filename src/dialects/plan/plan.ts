@@ -1,10 +1,11 @@
+import {
+  type ConversationParts,
+  type ConversationStart,
+  hashOfPart
+} from '../../kiro/conversation/conversation-memory.ts'
 import type { ConversationIds } from '../../kiro/conversation/ids.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { Conversation, ToolChoice } from '../../kiro/wire/message.ts'
-import type {
-  ConversationStart,
-  RefusableParts
-} from '../../kiro/conversation/conversation-memory.ts'
 import type { UpstreamPayload } from '../../kiro/wire/payload.ts'
 import { asJsonObject } from '../../shared/json.ts'
 import type { JsonForm } from './json-answer.ts'
@@ -70,6 +71,14 @@ export interface ReplyPlan<Own = unknown> extends RefusableParts {
   readonly borderline: readonly string[]
   /** What all of this takes in memory until the answer has ended, see `keptBytesOf()`. */
   readonly keptBytes: number
+}
+
+/** The parts of a request that the upstream may refuse by themselves, where there are such. */
+export interface RefusableParts {
+  /** Reasoning that goes back to the model. */
+  readonly replay?: ConversationParts
+  /** Documents that go up as they are. */
+  readonly documents?: ConversationParts
 }
 
 // Of V8 with pointers of eight bytes, rounded up.
@@ -182,6 +191,35 @@ function dueCallOf(choice: ToolChoice, offered: readonly string[]): DueCall | nu
     offered.find((one) => one === choice.name) ??
     offered.find((one) => one.toLowerCase() === wanted)
   return name === undefined ? null : { name }
+}
+
+/** The newest signatures are enough: a refusal is repeated as long as one of them is there. */
+const MAX_SIGNATURES = 64
+
+export function refusablePartsOf(
+  { conversationState: { history = [], currentMessage } }: UpstreamPayload,
+  conversationId: string
+): RefusableParts {
+  const signatures: string[] = []
+  const documents: string[] = []
+  for (const entry of [...history, currentMessage]) {
+    if ('userInputMessage' in entry) {
+      for (const { source } of entry.userInputMessage.documents ?? [])
+        documents.push(hashOfPart(source.bytes))
+      continue
+    }
+    const { reasoningContent: content } = entry.assistantResponseMessage
+    if (content === undefined) continue
+    const isOpaque = 'redactedContent' in content
+    signatures.push(
+      hashOfPart(isOpaque ? content.redactedContent : content.reasoningText.signature)
+    )
+  }
+  const hashes = signatures.slice(-MAX_SIGNATURES)
+  return {
+    ...(hashes.length > 0 && { replay: { conversationId, hashes } }),
+    ...(documents.length > 0 && { documents: { conversationId, hashes: documents } })
+  }
 }
 
 /** What must be known of a tool to tell whether a text is exactly a call of it. */

@@ -1,5 +1,4 @@
 import { buildPayload, composeSystemText } from '../../kiro/conversation/build.ts'
-import { refusablePartsOf } from '../../kiro/conversation/conversation-memory.ts'
 import { type IdSource, startOf } from '../../kiro/conversation/ids.ts'
 import {
   type Effort,
@@ -22,6 +21,7 @@ import {
   offeredNames,
   planRounds,
   planSearch,
+  refusablePartsOf,
   type ReplyPlan,
   textCallFormsOf
 } from '../plan/plan.ts'

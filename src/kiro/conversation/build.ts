@@ -1,8 +1,8 @@
+import type { RepairCode } from '../rules/repair-table.ts'
 import {
   type Borderline,
   borderlineTools,
   borderlineTurns,
-  type RepairCode,
   type Repairs
 } from '../rules/repairs.ts'
 import { UpstreamLimits } from '../rules/rules.ts'

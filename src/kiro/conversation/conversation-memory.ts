@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import type { UpstreamPayload } from '../wire/payload.ts'
 
 /** Parts of a conversation that something is remembered of. */
 export interface ConversationParts {
@@ -24,43 +23,6 @@ export function hashOfPart(...words: readonly string[]): string {
   const hash = createHash('sha256')
   for (const word of words) hash.update(`${word.length} `).update(word)
   return hash.digest('base64').slice(0, HASH_CHARS)
-}
-
-/** The newest signatures are enough: a refusal is repeated as long as one of them is there. */
-const MAX_SIGNATURES = 64
-
-/** The parts of a request that the upstream may refuse by themselves, where there are such. */
-export interface RefusableParts {
-  /** Reasoning that goes back to the model. */
-  readonly replay?: ConversationParts
-  /** Documents that go up as they are. */
-  readonly documents?: ConversationParts
-}
-
-export function refusablePartsOf(
-  { conversationState: { history = [], currentMessage } }: UpstreamPayload,
-  conversationId: string
-): RefusableParts {
-  const signatures: string[] = []
-  const documents: string[] = []
-  for (const entry of [...history, currentMessage]) {
-    if ('userInputMessage' in entry) {
-      for (const { source } of entry.userInputMessage.documents ?? [])
-        documents.push(hashOfPart(source.bytes))
-      continue
-    }
-    const { reasoningContent: content } = entry.assistantResponseMessage
-    if (content === undefined) continue
-    const isOpaque = 'redactedContent' in content
-    signatures.push(
-      hashOfPart(isOpaque ? content.redactedContent : content.reasoningText.signature)
-    )
-  }
-  const hashes = signatures.slice(-MAX_SIGNATURES)
-  return {
-    ...(hashes.length > 0 && { replay: { conversationId, hashes } }),
-    ...(documents.length > 0 && { documents: { conversationId, hashes: documents } })
-  }
 }
 
 const REMEMBERED_MS = 24 * 60 * 60 * 1000

@@ -5,7 +5,8 @@ import {
   setOwn,
   splitReference
 } from '../../shared/json.ts'
-import type { RepairCode, Repairs } from '../rules/repairs.ts'
+import type { RepairCode } from '../rules/repair-table.ts'
+import type { Repairs } from '../rules/repairs.ts'
 import { UpstreamLimits } from '../rules/rules.ts'
 import type { Source } from '../wire/message.ts'
 import { COMBINATORS, NAME_LISTS, SCHEMA_MAPS, VALUES } from './keywords.ts'

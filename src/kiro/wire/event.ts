@@ -50,6 +50,32 @@ export interface TokenUsage {
   readonly totalTokens?: number
 }
 
+/** A piece of a signature, without anything else. */
+export function isSignature(event: UpstreamEvent): boolean {
+  return event.type === 'reasoning' && !event.text && !event.redacted
+}
+
+/** How much the model says with an event: bytes in UTF-8. Arguments that come as an object are counted where they are written out. */
+export function saidBytesOf(event: UpstreamEvent): number {
+  switch (event.type) {
+    case 'text':
+      return Buffer.byteLength(event.text)
+    case 'reasoning': {
+      const { text = '', signature = '', redacted = '' } = event
+      return Buffer.byteLength(text) + signature.length + redacted.length
+    }
+    case 'tool':
+      return typeof event.input === 'string' ? Buffer.byteLength(event.input) : 0
+    case 'metadata':
+    case 'context-usage':
+    case 'metering':
+    case 'exception':
+    case 'ignored':
+      break
+  }
+  return 0
+}
+
 /**
  * Gives a frame its type. Unknown types, headers and members never throw.
  *

@@ -1,6 +1,6 @@
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { priceStepOf } from '../../kiro/models/models.ts'
-import type { RepairCode } from '../../kiro/rules/repairs.ts'
+import type { RepairCode } from '../../kiro/rules/repair-table.ts'
 import { outlineOf } from '../../kiro/wire/payload.ts'
 import type { DebugCapture } from '../../observe/debug-capture.ts'
 import type { Logger } from '../../observe/logger.ts'

@@ -9,7 +9,7 @@ import {
   toErrorReply
 } from '../../dialects/dialect.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
-import type { RepairCode } from '../../kiro/rules/repairs.ts'
+import type { RepairCode } from '../../kiro/rules/repair-table.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { AnswerMemory } from '../../reply/answer-memory.ts'
 import { type AnswerSink, CollectReply, KeptReply } from '../../reply/sinks.ts'
