@@ -71,6 +71,8 @@ function otherText({ setting }: ListedSetting): string {
     DNS_SERVERS: '127.0.0.9',
     DEBUG_MODE: 'all',
     AUTO_TRIM_PAYLOAD: 'true',
+    KIRO_REQUEST_FORM: 'path',
+    MODEL_CONTEXT_WINDOWS: 'a=1000',
     MODEL_ALIASES: 'a=b'
   }
   if (texts[env] !== undefined) return texts[env]

@@ -126,7 +126,7 @@ t.test('JSON in Chat Completions', async (t) => {
   for (const [what, first] of [
     ['does not match the schema', WRONG],
     ['is no JSON', 'Here you are: it is cold.'],
-    ['is empty', '']
+    ['is blank', ' ']
   ] as const) {
     t.test(`that ${what} is asked for once more, and only the second answer is seen`, async (t) => {
       const messages = user(`${say(first)} ${next(say(GOOD))}`)

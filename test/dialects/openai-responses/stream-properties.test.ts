@@ -18,7 +18,8 @@ import {
   nat,
   oneof,
   record,
-  string
+  string,
+  tuple
 } from '../../helper/fast-check.ts'
 import {
   createCollector,
@@ -70,8 +71,12 @@ const step: Arbitrary<readonly Buffer[]> = oneof(
   }),
   constantFrom([eventFrame('intentsEvent', {})])
 )
-const bodies = array(step, { maxLength: 7 }).map((steps) =>
-  Buffer.concat([...steps.flat(), endFrame])
+/** Somewhere there are words: an answer of nothing is none. */
+const bodies = tuple(array(step, { maxLength: 3 }), words, array(step, { maxLength: 3 })).map(
+  ([before, content, after]) => {
+    const said = eventFrame('assistantResponseEvent', { content })
+    return Buffer.concat([...before.flat(), said, ...after.flat(), endFrame])
+  }
 )
 
 /** What a client is sent for chunks of the upstream; without `isWhole` the body breaks off after them. */
