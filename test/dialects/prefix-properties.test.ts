@@ -47,10 +47,10 @@ function assertGrown(before: Sent, next: Sent): void {
   assert.equal(next.tools, before.tools, 'the same tools')
   assert.equal(next.fields, before.fields, 'the same effort')
   assert.equal(next.history.slice(0, before.history.length), before.history, 'the same history')
-  const { content, userInputMessageContext: context } = before.current
-  // What a turn without words and results says is not true of it afterwards (§4.9).
+  const { content, images, userInputMessageContext: context } = before.current
+  // What a turn of nothing at all says is not true of it afterwards (§4.9).
   if (content.includes('<thinking_mode>')) return // tags ask for reasoning now, and are of no use later
-  const isFiller = content.endsWith('Continue.') && context?.toolResults === undefined
+  const isFiller = content.endsWith('Continue.') && !images && !context?.toolResults
   if (!isFiller) assert.equal(next.entries[before.entries.length], before.currentEntry, 'as it was')
 }
 

@@ -45,6 +45,8 @@ export interface AttachmentBlock {
   readonly isSent: boolean
   /** It would be, were it not one too many or too large. */
   readonly isSurplus: boolean
+  /** A block before it names the same URL. */
+  readonly isRepeated: boolean
   /** A user's own words, not what a tool has said. */
   readonly isUsers: boolean
   /** RFC 6901, from the body's root. */
@@ -91,16 +93,29 @@ export function findAttachments(
       visit(message, place, found)
     })
   }
+  const marked = markRepeated(found)
   return sendsDocuments && found.length > 0
-    ? chooseSent(found)
-    : found.map((block) => ({ ...block, isSent: false, isSurplus: false }))
+    ? chooseSent(marked)
+    : marked.map((block) => ({ ...block, isSent: false, isSurplus: false }))
 }
 
-type FoundBlock = Omit<AttachmentBlock, 'isSent' | 'isSurplus'> & { readonly isDocument: boolean }
+type MarkedBlock = Omit<AttachmentBlock, 'isSent' | 'isSurplus'> & { readonly isDocument: boolean }
+type FoundBlock = Omit<MarkedBlock, 'isRepeated'>
+
+function markRepeated(found: readonly FoundBlock[]): readonly MarkedBlock[] {
+  const seen = new Set<string>()
+  return found.map((block) => {
+    const { attachment } = block
+    if (attachment.kind !== 'url') return { ...block, isRepeated: false }
+    const isRepeated = seen.has(attachment.url)
+    seen.add(attachment.url)
+    return { ...block, isRepeated }
+  })
+}
 
 /** The newest documents are sent; a PDF that is not, or that is encrypted, is read for its text. */
-function chooseSent(found: readonly FoundBlock[]): readonly AttachmentBlock[] {
-  const documents = found.filter(({ isDocument }) => isDocument)
+function chooseSent(found: readonly MarkedBlock[]): readonly AttachmentBlock[] {
+  const documents = found.filter(({ isDocument, isRepeated }) => isDocument && !isRepeated)
   const isSent = sentAsTheyAre(documents.map(({ attachment }) => charsIn(attachment)))
   const sent = new Set(documents.filter((_, index) => isSent[index]))
   return found.map((block) => {

@@ -19,8 +19,11 @@ import {
 import { isBase64, toCanonical } from './documents.ts'
 import { toPlacedBlock } from './draft.ts'
 
-/** A URL is a few bytes wherever it stands, its content megabytes: that stands once, as memory was set aside for it once. */
-const NAMED_AGAIN = '[What stood here comes again below and is shown there.]'
+/**
+ * A URL is a few bytes wherever it stands, its content megabytes: that stands once, as memory was set aside for it once, and
+ * where it was sent first, so that a conversation stays as it was.
+ */
+const NAMED_AGAIN = '[What stands here is shown above, where it was named first.]'
 
 /**
  * Puts the content of every attachment in its place, as blocks that every dialect reads. Gives how many characters.
@@ -39,7 +42,6 @@ export function inlineAttachments(
     if (attachment.kind === 'document') return undefined
     return Object.hasOwn(fetched, attachment.url) ? fetched[attachment.url] : undefined
   }
-  const newest = new Map(blocks.map((block) => [nameOf(block), block]))
   const documents = new DocumentPlacer(repairs)
   for (const block of blocks) {
     const { attachment } = block
@@ -48,8 +50,7 @@ export function inlineAttachments(
       continue
     }
     const content = contentOf(attachment) ?? { kind: 'failed', reason: 'it was not fetched' }
-    const isAgain = newest.get(nameOf(block)) !== block && content.kind !== 'failed'
-    if (isAgain) {
+    if (block.isRepeated && content.kind !== 'failed') {
       block.replaceWith({ type: 'text', text: NAMED_AGAIN })
       chars += NAMED_AGAIN.length
       continue
@@ -73,11 +74,6 @@ export function inlineAttachments(
 function charsOf(content: AttachmentContent): number {
   if (content.kind === 'failed') return content.reason.length
   return (content.kind === 'text' ? content.text : content.base64).length
-}
-
-/** What is not named but carried is itself and no other. */
-function nameOf({ attachment, pointer }: AttachmentBlock): string {
-  return attachment.kind === 'url' ? attachment.url : pointer
 }
 
 function unreadable(pointer: string, reason: string): GatewayError {

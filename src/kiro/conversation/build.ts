@@ -193,12 +193,12 @@ function fillBlank(turn: Message, isCurrent: boolean, repairs: Repairs): Message
   if (isEcho) repairs.note('placeholder-removed', turn.source)
   if (!isEcho && !isBlank(turn.text)) return turn
   const { images, documents = [], toolCalls, toolResults } = turn
-  const isEmpty = images.length + documents.length + toolCalls.length + toolResults.length === 0
-  if (isEmpty && !isEcho && turn !== FIRST_TURN) {
+  const isWordless = images.length + documents.length + toolResults.length > 0
+  if (!isWordless && toolCalls.length === 0 && !isEcho && turn !== FIRST_TURN) {
     repairs.note('turn-blank', turn.source)
   }
-  // Results without words are history in the next request: what stands there once stays, for the cache.
-  return { ...turn, text: isCurrent || toolResults.length > 0 ? CONTINUE : BLANK }
+  // What has no words is history in the next request: what stands there once stays, for the cache.
+  return { ...turn, text: isCurrent || isWordless ? CONTINUE : BLANK }
 }
 
 /** Step 15: before the first user text, where it is a stable prefix for caches. */

@@ -127,6 +127,20 @@ t.test('documents by URL', async (t) => {
   }
 })
 
+t.test('what is named again stands where it was named first, as it was sent before', async (t) => {
+  const block = { type: 'image', source: { type: 'url', url } }
+  const user = (text: string) => ({ role: 'user', content: [block, { type: 'text', text }] })
+  const said = [user('What is it?'), { role: 'assistant', content: 'A dot.' }, user('And now?')]
+  const bodyWith = (messages: readonly object[]) => ({ model: 'claude-haiku-4.5', messages })
+  const convertSaid = (count: number) =>
+    convert('anthropic-messages', bodyWith(said.slice(0, count)), { [url]: image })
+  const [before, { history, current }] = [await convertSaid(1), await convertSaid(3)]
+  t.same(history[0].userInputMessage, before.current)
+  t.equal(before.current.images.length, 1)
+  t.notOk('images' in current)
+  t.match(current.content, /^\[What stands here is shown above.*\]And now\?$/)
+})
+
 t.test('text files are read as they are', async (t) => {
   const data = `data:text/markdown;base64,${Buffer.from('# Hi').toString('base64')}`
   const chat = bodyOf('openai-chat', { type: 'file', file: { filename: 'a.md', file_data: data } })

@@ -213,6 +213,22 @@ t.test('a PDF behind a URL goes up as it is', async (t) => {
   t.same(currentMessage.userInputMessage.documents, [document('a', 'pdf', base64)])
 })
 
+t.test('a PDF that is named again counts once, where it was named first', async (t) => {
+  const url = 'https://example.com/a.pdf'
+  const named = { type: 'document', title: 'a', source: { type: 'url', url } }
+  const messages = [user([named]), ...[1, 2, 3, 4].map((n) => user([pdf(`${n}`), named]))]
+  const body = encode({ model: 'auto', messages })
+  const fetched = { [url]: { kind: 'pdf', base64: PDF } as const }
+  const made = convertBody('anthropic-messages', body, options, { fetched, pdfs: [] })
+  if (made.type !== 'converted') throw new Error(made.type)
+  const { currentMessage } = JSON.parse(Buffer.from(made.payload).toString()).conversationState
+  t.same(
+    currentMessage.userInputMessage.documents.map(({ name }: { name: string }) => name),
+    ['a', '1', '2', '3', '4']
+  )
+  t.same(made.plan.repairs, ['turns-merged'])
+})
+
 t.test('formats', async (t) => {
   t.equal(formatOf('text/plain; charset=utf-8', ''), 'txt')
   t.equal(formatOf('', 'a.XLSX'), 'xlsx')
