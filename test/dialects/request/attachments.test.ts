@@ -131,9 +131,10 @@ t.test('what is named again stands where it was named first, as it was sent befo
   const block = { type: 'image', source: { type: 'url', url } }
   const user = (text: string) => ({ role: 'user', content: [block, { type: 'text', text }] })
   const said = [user('What is it?'), { role: 'assistant', content: 'A dot.' }, user('And now?')]
-  const bodyWith = (messages: readonly object[]) => ({ model: 'claude-haiku-4.5', messages })
-  const convertSaid = (count: number) =>
-    convert('anthropic-messages', bodyWith(said.slice(0, count)), { [url]: image })
+  const convertSaid = (count: number) => {
+    const body = { model: 'claude-haiku-4.5', messages: said.slice(0, count) }
+    return convert('anthropic-messages', body, { [url]: image })
+  }
   const [before, { history, current }] = [await convertSaid(1), await convertSaid(3)]
   t.same(history[0].userInputMessage, before.current)
   t.equal(before.current.images.length, 1)
