@@ -31,6 +31,9 @@ const UNFORGIVEN: readonly Bar[] = ['suspicion', 'credit-rate', 'user-rate', 'ra
 
 const DAY_MS = 86_400_000
 
+/** No quota is reset later than in a year: what says so is a mistake that nobody could sit out. */
+const LAST_RESET_MS = 366 * DAY_MS
+
 const PAUSE_STEP_MS = 200
 
 /**
@@ -66,9 +69,10 @@ export class AccountDesk {
     this.#enter(refusal, bar === 'daily' ? Math.min(until, nextMidnight(now)) : until)
     if (bar !== 'monthly') return
     const { usage } = await this.#options.usage()
-    const resetsAt = usage?.resetsAt ?? null
+    const resetsAt = usage?.resetsAt ?? 0
     const isInForce = this.#standing.bars.some((one) => one.bar === bar)
-    if (isInForce && resetsAt !== null && resetsAt > now) this.#enter(refusal, resetsAt)
+    const isCredible = resetsAt > now && resetsAt <= now + LAST_RESET_MS
+    if (isInForce && isCredible) this.#enter(refusal, resetsAt)
   }
 
   /** Refusals of calls that were under way make it a little longer each; that is told only when it matters. */
