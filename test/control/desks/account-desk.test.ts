@@ -74,7 +74,7 @@ t.test('AccountDesk', (t) => {
     t.equal(lines.length, 2)
   })
 
-  t.test('looks again in an hour where the reset is not known, is over, or is absurd', async (t) => {
+  t.test('looks again in an hour where no credible reset is known', async (t) => {
     const inMilliseconds = RESET * 1000 // the upstream tells seconds, so far
     for (const resetsAt of [null, START - 1, START + 367 * 24 * HOUR, inMilliseconds, 8.64e15]) {
       const { desk } = setUp(resetsAt)
