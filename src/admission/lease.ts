@@ -88,6 +88,15 @@ export class Lease {
     this.#afterChange()
   }
 
+  /** What they wait for would be of no use to them. Others may wait afterwards. */
+  refuseWaiting(error: GatewayError): void {
+    for (let one = this.#core.oldest; one !== null; one = this.#core.oldest) {
+      this.#core.abort(one.id)
+      this.#take(one.id).reject(error)
+    }
+    this.#afterChange()
+  }
+
   /** Takes effect for requests that wait already, too. All other limits come from the primary. */
   setLimits(limits: { readonly poolTimeoutMs: number | null }): void {
     this.#poolTimeoutMs = limits.poolTimeoutMs

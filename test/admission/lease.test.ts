@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Lease, type Permit } from '../../src/admission/lease.ts'
 import { type LeaseReport, type LeaseTerms, NO_TERMS } from '../../src/ipc/messages.ts'
+import { GatewayError } from '../../src/shared/errors.ts'
 import { ManualClock } from '../helper/manual-clock.ts'
 
 interface Stand {
@@ -318,6 +319,28 @@ t.test('a pace', (t) => {
     })
   })
   t.end()
+})
+
+t.test('refuseWaiting() ends all waits, and nothing else', async (t) => {
+  const { lease, clock, sent, tell, ask } = stand({ poolTimeoutMs: 1000 })
+  tell({ granted: 1 })
+  const permit = await ask()
+  const error = new GatewayError('GW_UPSTREAM_QUOTA')
+  const gone = new AbortController()
+  const waits = [ask(), ask({ key: 'b', signal: gone.signal })]
+  clock.turn()
+  t.match(sent.at(-1), { waiting: 2 })
+  lease.refuseWaiting(error)
+  for (const wait of waits) await t.rejects(wait, error)
+  gone.abort()
+  clock.turn()
+  t.match(sent.at(-1), { waiting: 0, heads: [] })
+  const next = ask()
+  t.ok(await isPending(next))
+  permit.release()
+  t.match(await next, {})
+  clock.advance(2000)
+  t.match(lease.state(), { held: 1, waiting: 0 })
 })
 
 t.test('pause()', (t) => {

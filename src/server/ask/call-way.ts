@@ -38,6 +38,8 @@ export async function acquirePermit(
   plane: Pick<DataPlane, 'lease' | 'metrics'> & { readonly account: Pick<AccountLink, 'problem'> },
   { waiter, waited, progress, signal }: PermitWait
 ): Promise<Permit> {
+  const { problem: known } = plane.account
+  if (known !== null) throw known
   const startedAt = monotonicNow()
   try {
     const arrivedAt = waited.resume(startedAt)

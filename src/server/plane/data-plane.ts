@@ -160,7 +160,8 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     account: new AccountLink({
       channel,
       standing: start.standing,
-      pause: (ms) => lease.pause(ms)
+      pause: (ms) => lease.pause(ms),
+      refuseWaiting: (error) => lease.refuseWaiting(error)
     }),
     calibration,
     forms: new RequestForms(

@@ -91,19 +91,23 @@ export interface AccountLinkOptions {
   readonly standing: AccountStanding
   /** Nothing is to be asked for so many milliseconds, and whoever wants to waits. */
   readonly pause: (ms: number) => void
+  /** Nothing is to be asked for longer: whoever waits is told so. */
+  readonly refuseWaiting: (error: GatewayError) => void
 }
 
 /** The worker's view of what refusals have said of the account as a whole; the primary gathers what all have heard. */
 export class AccountLink {
   readonly #channel: ToPrimary
-  readonly #pause: (ms: number) => void
+  readonly #pause: AccountLinkOptions['pause']
+  readonly #refuseWaiting: AccountLinkOptions['refuseWaiting']
   #standing = GOOD_STANDING
   /** Heard here; the primary's word on it is under way. */
   #heard: AccountBar | null = null
 
-  constructor({ channel, standing, pause }: AccountLinkOptions) {
+  constructor({ channel, standing, pause, refuseWaiting }: AccountLinkOptions) {
     this.#channel = channel
     this.#pause = pause
+    this.#refuseWaiting = refuseWaiting
     this.onStanding(standing)
   }
 
@@ -129,6 +133,7 @@ export class AccountLink {
     this.#standing = standing
     this.#heard = null
     if (isNews && pausedUntil > Date.now()) this.#pause(pausedUntil - Date.now())
+    this.#refuseOthers()
   }
 
   /** Takes in what the upstream's refusal says of the account. Gives the error for the client. */
@@ -146,7 +151,13 @@ export class AccountLink {
       return told
     }
     this.#heard = { bar, code, message, until: Date.now() + ms }
+    this.#refuseOthers()
     return told.with({ retryAfterS: ms / 1000 })
+  }
+
+  #refuseOthers(): void {
+    const { problem } = this
+    if (problem !== null) this.#refuseWaiting(problem)
   }
 
   #inContext(error: GatewayError, { status, message }: UpstreamFault): GatewayError {

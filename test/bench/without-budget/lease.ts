@@ -22,5 +22,7 @@ export class Lease implements Public<RealLease> {
 
   pause(): void {}
 
+  refuseWaiting(): void {}
+
   drain(): void {}
 }
