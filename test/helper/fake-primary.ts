@@ -78,7 +78,8 @@ export class FakePrimary {
         bodyBytesPerWorker: 256 * 2 ** 20,
         connectionsPerWorker: 1_000,
         thread: { oldSpaceMb: 128, semiSpaceMb: 4 },
-        pdfThread: { oldSpaceMb: 32, semiSpaceMb: 4 }
+        // In 32 a thread stops while it loads what the test runner loads in every thread, and ends after 45 s.
+        pdfThread: { oldSpaceMb: 64, semiSpaceMb: 4 }
       },
       status: { workers: [{ id: 1, state: 'ready' }], isCrashLooping: false },
       ...start

@@ -193,8 +193,16 @@ function dueCallOf(choice: ToolChoice, offered: readonly string[]): DueCall | nu
   return name === undefined ? null : { name }
 }
 
-/** The newest signatures are enough: a refusal is repeated as long as one of them is there. */
+/**
+ * A refusal is repeated as long as one of its signatures is there: the first is for as long as a conversation only grows, some
+ * of the newest are where a client leaves out the oldest.
+ */
 const MAX_SIGNATURES = 64
+
+function signaturesThatTell(signatures: readonly string[]): readonly string[] {
+  if (signatures.length <= MAX_SIGNATURES) return signatures
+  return [...signatures.slice(0, 1), ...signatures.slice(1 - MAX_SIGNATURES)]
+}
 
 export function refusablePartsOf(
   { conversationState: { history = [], currentMessage } }: UpstreamPayload,
@@ -211,11 +219,9 @@ export function refusablePartsOf(
     const { reasoningContent: content } = entry.assistantResponseMessage
     if (content === undefined) continue
     const isOpaque = 'redactedContent' in content
-    signatures.push(
-      hashOfPart(isOpaque ? content.redactedContent : content.reasoningText.signature)
-    )
+    signatures.push(isOpaque ? content.redactedContent : content.reasoningText.signature)
   }
-  const hashes = signatures.slice(-MAX_SIGNATURES)
+  const hashes = signaturesThatTell(signatures).map((signature) => hashOfPart(signature))
   return {
     ...(hashes.length > 0 && { replay: { conversationId, hashes } }),
     ...(documents.length > 0 && { documents: { conversationId, hashes: documents } })

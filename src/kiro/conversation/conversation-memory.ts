@@ -17,12 +17,13 @@ export interface ConversationStart {
   readonly isGrown: boolean
 }
 
-const HASH_CHARS = 16
+/** 16 characters of base64. */
+const HASH_BYTES = 12
 
 export function hashOfPart(...words: readonly string[]): string {
   const hash = createHash('sha256')
   for (const word of words) hash.update(`${word.length} `).update(word)
-  return hash.digest('base64').slice(0, HASH_CHARS)
+  return hash.digest().toString('base64', 0, HASH_BYTES)
 }
 
 const REMEMBERED_MS = 24 * 60 * 60 * 1000
@@ -39,8 +40,8 @@ const SYSTEM_TEXT = 'system text'
 export class ConversationMemory {
   readonly #tell: (learnt: ConversationParts) => void
   readonly #now: () => number
-  /** Bounded by MAX_CONVERSATIONS, each by MAX_HASHES. */
-  readonly #known = new Map<string, { readonly until: number; readonly hashes: Set<string> }>()
+  /** Bounded by MAX_CONVERSATIONS, each by MAX_HASHES, whose hashes are lines of a text: 2 KB each, not 15. */
+  readonly #known = new Map<string, { readonly until: number; readonly lines: string }>()
   /** The last system text of each, by its hash. Bounded by MAX_STARTS; of this process alone. */
   readonly #starts = new Map<string, string>()
 
@@ -57,10 +58,11 @@ export class ConversationMemory {
 
   /** Somebody else has found this out. */
   onLearnt({ conversationId, hashes }: ConversationParts): void {
-    const earlier = this.#known.get(conversationId)?.hashes ?? []
+    const earlier = hashesIn(this.#known.get(conversationId)?.lines ?? '')
     const until = this.#now() + REMEMBERED_MS
-    const all = new Set([...earlier, ...hashes].slice(-MAX_HASHES))
-    setNewest(this.#known, MAX_CONVERSATIONS, conversationId, { until, hashes: all })
+    const all = [...new Set([...earlier, ...hashes])].slice(-MAX_HASHES)
+    const lines = ['', ...all, ''].join('\n')
+    setNewest(this.#known, MAX_CONVERSATIONS, conversationId, { until, lines })
   }
 
   /** One of these is remembered of this conversation. */
@@ -68,15 +70,15 @@ export class ConversationMemory {
     const known = this.#known.get(conversationId)
     if (known === undefined) return false
     if (known.until <= this.#now()) this.#known.delete(conversationId)
-    else return hashes.some((hash) => known.hashes.has(hash))
+    else return hashes.some((hash) => known.lines.includes(`\n${hash}\n`))
     return false
   }
 
   /** Everything, for a process that begins. */
   all(): readonly ConversationParts[] {
     const now = this.#now()
-    return [...this.#known].flatMap(([conversationId, { until, hashes }]) =>
-      until <= now ? [] : [{ conversationId, hashes: [...hashes] }]
+    return [...this.#known].flatMap(([conversationId, { until, lines }]) =>
+      until <= now ? [] : [{ conversationId, hashes: hashesIn(lines) }]
     )
   }
 
@@ -90,6 +92,10 @@ export class ConversationMemory {
     this.learn(told)
     return true
   }
+}
+
+function hashesIn(lines: string): readonly string[] {
+  return lines.split('\n').filter((line) => line !== '')
 }
 
 /** The oldest goes where there are more than `max`. */

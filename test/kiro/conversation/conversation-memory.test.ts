@@ -4,6 +4,7 @@ import {
   type ConversationParts,
   hashOfPart
 } from '../../../src/kiro/conversation/conversation-memory.ts'
+import { heapGrowth } from '../../helper/cost.ts'
 
 const parts = (conversationId: string, ...hashes: string[]) => ({ conversationId, hashes })
 const DAY_MS = 24 * 60 * 60 * 1000
@@ -29,6 +30,23 @@ t.test('of one conversation the newest hashes stay', async (t) => {
   t.equal(memory.all()[0]?.hashes.length, 128)
   t.ok(memory.has(parts('a', '999')))
   t.notOk(memory.has(parts('a', '0')))
+})
+
+t.test('all that is remembered takes 4 MB at most', async (t) => {
+  const memory = new ConversationMemory()
+  const bytes = await heapGrowth(() => {
+    for (let index = 0; index < 1000; index++) {
+      const hashes = Array.from({ length: 128 }, (_, at) => hashOfPart(`${index} ${at}`))
+      memory.learn(parts(hashOfPart(`conversation ${index}`), ...hashes))
+      memory.has(parts(hashOfPart(`conversation ${index}`), 'another'))
+    }
+    for (let index = 0; index < 2000; index++) {
+      const conversationId = hashOfPart(`start ${index}`)
+      memory.hasNewSystemText({ conversationId, systemText: hashOfPart('s'), isGrown: true })
+    }
+  })
+  t.equal(memory.all()[999]?.hashes.length, 128)
+  t.ok(bytes < 4_000_000, `${bytes} bytes`)
 })
 
 t.test('what is found out here is told, what others found out is not', async (t) => {

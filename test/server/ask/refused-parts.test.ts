@@ -10,8 +10,6 @@ import { endFrame, textFrame } from '../../helper/upstream-frames.ts'
 
 // kiro-protocol §4.15, §9.10: parts of a conversation that the upstream refuses are left out, at once and from then on.
 
-t.setTimeout(300_000)
-
 const answer = Buffer.concat([textFrame('hello'), endFrame])
 const CSV = Buffer.from('a,heliotrope').toString('base64')
 const SIG = 'c2lnbmF0dXJl'.repeat(8)
@@ -146,17 +144,14 @@ t.test('documents in history that are refused', async (t) => {
   }
 })
 
-t.test('of a PDF its text is sent, where it can be read in time', async (t) => {
+t.test('of a PDF its text is sent', async (t) => {
   const { calls, post } = await setUp(t, refuseDocuments)
   const data = smallPdf(['heliotrope']).toString('base64')
   const pdf = { type: 'base64', media_type: 'application/pdf', data }
   const content = [{ type: 'document', title: 'a.pdf', source: pdf }]
   const messages = [{ role: 'user', content }]
   t.equal((await post('/v1/messages', { model, max_tokens: 10, messages })).status, 200)
-  t.match(
-    calls[1]?.text,
-    /\[Document: a\]\\n.*heliotrope|\[Document .*a.* \(pdf\) was attached here/
-  )
+  t.match(calls[1]?.text, /\[Document: a\]\\n.*heliotrope/)
 })
 
 const note = (name: string) =>
