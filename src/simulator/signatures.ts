@@ -21,7 +21,9 @@ export function accountOf(token: string): string {
  * signature, so that a refusal can say what does not fit.
  */
 export function signerFor({ history, current }: RequestView, account: string): Signer {
-  const prefix = digestOf([...history, current])
+  const said = new SaidBefore()
+  for (const turn of [...history, current]) said.add(turn)
+  const prefix = said.digest()
   return (text) => Buffer.concat([bind([account, text]), bind([prefix])]).toString('base64')
 }
 
@@ -37,10 +39,11 @@ export function checkReasoning({ history }: RequestView): Refusal | null {
 /** Refuses reasoning that is not sent back as it came; that of other families is not looked at. */
 export function checkReplay(view: RequestView, modelId: string, account: string): Refusal | null {
   if (!modelId.startsWith('claude')) return null
-  return firstRefusal(view.history, ({ message }, index) => {
-    const kept = readContent(message['reasoningContent'])
-    if (kept === null) return null
-    const problem = problemOf(kept, view.history.slice(0, index), account)
+  const said = new SaidBefore()
+  return firstRefusal(view.history, (turn, index) => {
+    const kept = readContent(turn.message['reasoningContent'])
+    const problem = kept && problemOf(kept, said, account)
+    said.add(turn)
     if (problem === null) return null
     return improper(
       'reasoning-signature',
@@ -64,14 +67,14 @@ const MOVED = 'The thinking block is bound to a different conversation'
 
 function problemOf(
   { text, signature }: JsonObject,
-  before: readonly ConversationTurn[],
+  before: SaidBefore,
   account: string
 ): string | null {
   if (typeof text !== 'string' || typeof signature !== 'string') return INVALID
   const bytes = Buffer.from(signature, 'base64')
   const own = bind([account, text])
   if (!bytes.subarray(0, own.length).equals(own)) return INVALID
-  return bytes.subarray(own.length).equals(bind([digestOf(before)])) ? null : MOVED
+  return bytes.subarray(own.length).equals(bind([before.digest()])) ? null : MOVED
 }
 
 /** `{}` for what only the upstream can read; `null` for a shape that does not exist. */
@@ -83,15 +86,24 @@ function readContent(value: unknown): JsonObject | null {
   return name === 'redactedContent' && typeof content[name] === 'string' ? {} : null
 }
 
-/** Without reasoning: what a client leaves out of it is found by the next signature. */
-function digestOf(turns: readonly ConversationTurn[]): string {
-  const said = turns.map((turn) => {
-    if (turn.role === 'assistant') return [turn.content, turn.toolUses]
-    const content = turn.content.trim()
-    const isUnsaid = turn.toolResults.length > 0 && UNSAID.includes(content)
-    return [isUnsaid ? '' : content, turn.toolResults]
-  })
-  return createHash('sha256').update(JSON.stringify(said)).digest('base64')
+/** A conversation so far. Without reasoning: what a client leaves out of that is found by the next signature. */
+class SaidBefore {
+  readonly #hash = createHash('sha256')
+
+  add(turn: ConversationTurn): void {
+    this.#hash.update(`${JSON.stringify(wordsOf(turn))}\n`)
+  }
+
+  digest(): string {
+    return this.#hash.copy().digest('base64')
+  }
+}
+
+function wordsOf(turn: ConversationTurn): readonly unknown[] {
+  if (turn.role === 'assistant') return [turn.content, turn.toolUses]
+  const content = turn.content.trim()
+  const isUnsaid = turn.toolResults.length > 0 && UNSAID.includes(content)
+  return [isUnsaid ? '' : content, turn.toolResults]
 }
 
 function bind(words: readonly string[]): Buffer {
