@@ -64,6 +64,8 @@ function answer(view: RequestView, credential: Credential, memory: PromptMemory)
   const replay = isAsked ? refuseReplay(view) : checkReplay(view, modelId, account)
   if (replay !== null) return replay
   if (words.flags.has('documents-refused') && hasDocuments(view)) return FAULTS.improper
+  if (words.flags.has('fields-refused') && 'additionalModelRequestFields' in view.root)
+    return FAULTS['fields-refused']
   const inputTokens = countRequestTokens(view)
   const overflow = checkWindow(inputTokens, model.tokenLimits.maxInputTokens)
   if (overflow !== null) return overflow

@@ -142,6 +142,7 @@ export const FAULTS = {
   },
   'context-overflow': badRequest('Input is too long.', 'CONTENT_LENGTH_EXCEEDS_THRESHOLD'),
   improper: badRequest(IMPROPER, null),
+  'fields-refused': badRequest('Invalid additionalModelRequestFields.', null),
   'wrong-form': badRequest(IMPROPER, 'REQUEST_BODY_INVALID'),
   'unknown-operation': {
     status: 404,

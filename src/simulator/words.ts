@@ -74,6 +74,9 @@ export const CONTROL_WORDS = {
   'capacity-mid': flag('The model loses its capacity after the text, inside the last tool call.'),
   'signature-refused': flag('400 for reasoning that is sent back, as after a change of account.'),
   'documents-refused': flag('400 for documents that are sent as they are.'),
+  'fields-refused': flag(
+    '400 for `additionalModelRequestFields`, as from an account that has none.'
+  ),
   'split-signature': flag('The signature of the reasoning comes in three frames.'),
   'truncated-tool': flag('The arguments of the last tool call are cut and never end.'),
   'ghost-tool': flag('Every finished tool call is announced again without arguments.'),

@@ -207,6 +207,11 @@ export const UPSTREAM_REFUSALS: Readonly<Record<string, UpstreamRefusal>> = {
   'two tools of one name': because(400, 'TOOL_DUPLICATE', refused),
   'schema of a tool': because(400, 'TOOL_SCHEMA_INVALID', refused),
   'signed reasoning': because(400, 'THINKING_SIGNATURE_INVALID', refused),
+  'wish about reasoning': worded(
+    400,
+    "Invalid additionalModelRequestFields: property 'reasoning' is not defined in the schema",
+    refused
+  ),
   'shape or form': { ...because(400, 'REQUEST_BODY_INVALID', refused), calls: 2 },
   'unknown operation': {
     status: 400,
@@ -252,7 +257,8 @@ const AGAIN: Readonly<Record<Remedy, string>> = {
   'new-conversation': 'once, as a new conversation',
   'next-host': 'once, in the other form; then at the next host',
   'other-form': 'once, in the other form',
-  'strip-reasoning': 'once, without it'
+  'strip-reasoning': 'once, without it',
+  'drop-fields': 'once, without it'
 }
 
 /** For how long the account is not asked at all. */

@@ -40,6 +40,18 @@ t.test('faults', async (t) => {
     t.equal((await sent)?.status, 400)
   })
 
+  t.test('sim:fields-refused refuses fields alone', async (t) => {
+    const fields = { additionalModelRequestFields: { thinking: { type: 'adaptive' } } }
+    const message = { modelId: 'claude-opus-5' }
+    const bare = await generate(url, upstreamRequest('hi sim:fields-refused', { message }))
+    t.equal(bare.status, 200)
+    const payload = upstreamRequest('hi sim:fields-refused', { message })
+    t.match(await refusalOf(generate(url, { ...payload, ...fields })), {
+      status: 400,
+      message: /additionalModelRequestFields/
+    })
+  })
+
   t.test('sim:throttled says when to come back', async (t) => {
     const response = await generate(url, upstreamRequest('hi sim:throttled=7'))
     t.equal(response.status, 429)

@@ -48,8 +48,8 @@ export class LessonsDesk {
       case 'form.lesson':
         return this.#onForm(lesson)
       case 'conversation.lesson': {
-        const { conversationId, hashes } = lesson
-        return this.#conversations.learn({ conversationId, hashes })
+        const { type: _, ...parts } = lesson
+        return this.#conversations.learn(parts)
       }
       case 'calibration.lesson': {
         const { modelId, estimated, measured } = lesson

@@ -4,6 +4,7 @@ import {
   hashOfPart
 } from '../../kiro/conversation/conversation-memory.ts'
 import type { ConversationIds } from '../../kiro/conversation/ids.ts'
+import { type RequestFields, requestFieldsOf } from '../../kiro/conversation/refused-fields.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { Conversation, ToolChoice } from '../../kiro/wire/message.ts'
 import type { UpstreamPayload } from '../../kiro/wire/payload.ts'
@@ -79,6 +80,8 @@ export interface RefusableParts {
   readonly replay?: ConversationParts
   /** Documents that go up as they are. */
   readonly documents?: ConversationParts
+  /** What is said beside the conversation. */
+  readonly fields?: RequestFields
 }
 
 // Of V8 with pointers of eight bytes, rounded up.
@@ -204,10 +207,8 @@ function signaturesThatTell(signatures: readonly string[]): readonly string[] {
   return [...signatures.slice(0, 1), ...signatures.slice(1 - MAX_SIGNATURES)]
 }
 
-export function refusablePartsOf(
-  { conversationState: { history = [], currentMessage } }: UpstreamPayload,
-  conversationId: string
-): RefusableParts {
+export function refusablePartsOf(payload: UpstreamPayload, conversationId: string): RefusableParts {
+  const { history = [], currentMessage } = payload.conversationState
   const signatures: string[] = []
   const documents: string[] = []
   for (const entry of [...history, currentMessage]) {
@@ -222,9 +223,11 @@ export function refusablePartsOf(
     signatures.push(isOpaque ? content.redactedContent : content.reasoningText.signature)
   }
   const hashes = signaturesThatTell(signatures).map((signature) => hashOfPart(signature))
+  const fields = payload.additionalModelRequestFields && requestFieldsOf(payload)
   return {
     ...(hashes.length > 0 && { replay: { conversationId, hashes } }),
-    ...(documents.length > 0 && { documents: { conversationId, hashes: documents } })
+    ...(documents.length > 0 && { documents: { conversationId, hashes: documents } }),
+    ...(fields !== undefined && { fields })
   }
 }
 

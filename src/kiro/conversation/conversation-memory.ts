@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
 
-/** Parts of a conversation that something is remembered of. */
+/** Parts of a conversation that something is remembered of; of an account, where its id stands for one. */
 export interface ConversationParts {
   readonly conversationId: string
   /** Of what the parts are; never a word of it. */
   readonly hashes: readonly string[]
+  /** It may be another matter in an hour. */
+  readonly isBrief?: boolean
 }
 
 /** What a request begins with. */
@@ -26,22 +28,31 @@ export function hashOfPart(...words: readonly string[]): string {
   return hash.digest().toString('base64', 0, HASH_BYTES)
 }
 
-const REMEMBERED_MS = 24 * 60 * 60 * 1000
+const BRIEF_MS = 60 * 60 * 1000
+const REMEMBERED_MS = 24 * BRIEF_MS
 const MAX_CONVERSATIONS = 1000
 const MAX_HASHES = 128
 const MAX_STARTS = 2000
 /** Stands among the hashes of a conversation whose changing system text was told of. */
 const SYSTEM_TEXT = 'system text'
 
+interface Known {
+  readonly until: number
+  readonly isBrief: boolean
+  /** Hashes, one a line: 2 KB at most, where a set takes 15. Bounded by MAX_HASHES. */
+  readonly lines: string
+}
+
 /**
  * What has been found out about conversations: the parts that the upstream refused, so that not every round of them costs
- * two calls, and which of them change their system text. Forgets what is a day old, and the oldest where it is too much.
+ * two calls, and which of them change their system text. Forgets what is a day old, or an hour, and the oldest where it is too
+ * much.
  */
 export class ConversationMemory {
   readonly #tell: (learnt: ConversationParts) => void
   readonly #now: () => number
-  /** Bounded by MAX_CONVERSATIONS, each by MAX_HASHES, whose hashes are lines of a text: 2 KB each, not 15. */
-  readonly #known = new Map<string, { readonly until: number; readonly lines: string }>()
+  /** Bounded by MAX_CONVERSATIONS. */
+  readonly #known = new Map<string, Known>()
   /** The last system text of each, by its hash. Bounded by MAX_STARTS; of this process alone. */
   readonly #starts = new Map<string, string>()
 
@@ -56,13 +67,13 @@ export class ConversationMemory {
     this.#tell(parts)
   }
 
-  /** Somebody else has found this out. */
-  onLearnt({ conversationId, hashes }: ConversationParts): void {
+  /** Another process has found this out. */
+  onLearnt({ conversationId, hashes, isBrief = false }: ConversationParts): void {
     const earlier = hashesIn(this.#known.get(conversationId)?.lines ?? '')
-    const until = this.#now() + REMEMBERED_MS
+    const until = this.#now() + (isBrief ? BRIEF_MS : REMEMBERED_MS)
     const all = [...new Set([...earlier, ...hashes])].slice(-MAX_HASHES)
     const lines = ['', ...all, ''].join('\n')
-    setNewest(this.#known, MAX_CONVERSATIONS, conversationId, { until, lines })
+    setNewest(this.#known, MAX_CONVERSATIONS, conversationId, { until, isBrief, lines })
   }
 
   /** One of these is remembered of this conversation. */
@@ -77,8 +88,8 @@ export class ConversationMemory {
   /** Everything, for a process that begins. */
   all(): readonly ConversationParts[] {
     const now = this.#now()
-    return [...this.#known].flatMap(([conversationId, { until, lines }]) =>
-      until <= now ? [] : [{ conversationId, hashes: hashesIn(lines) }]
+    return [...this.#known].flatMap(([conversationId, { until, isBrief, lines }]) =>
+      until <= now ? [] : [{ conversationId, hashes: hashesIn(lines), ...(isBrief && { isBrief }) }]
     )
   }
 

@@ -80,6 +80,10 @@ export const RepairTable = {
     'document-format',
     'The upstream, or its host, did not take the documents as they are; their text was sent, or a note where they have none.'
   ),
+  'fields-refused': repair(
+    'model-fields',
+    'The upstream refused what the request said of reasoning or the length of the answer; the field that it named was left out, or all of them.'
+  ),
   'system-text-changed': repair(
     'stable-start',
     'Nothing was changed: the system text differs from that of the request before, so nothing of the conversation is found in the prompt cache, and every request costs up to twice as much with Claude models, up to ten times with GPT models. Told once for a conversation.'

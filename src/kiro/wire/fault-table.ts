@@ -10,6 +10,7 @@ import type { ErrorCode } from '../../shared/errors.ts'
  * - `add-profile` / `drop-profile`: resolve the profile ARN, or leave it out (or try the next host), once.
  * - `new-conversation`: another conversation id, once. `next-host`: the next of `hostsFor`.
  * - `other-form`: the other way to write a request. `strip-reasoning`: without the reasoning that was sent back.
+ *   `drop-fields`: without the `additionalModelRequestFields` that it is about.
  */
 export type Remedy =
   | 'none'
@@ -24,6 +25,7 @@ export type Remedy =
   | 'next-host'
   | 'other-form'
   | 'strip-reasoning'
+  | 'drop-fields'
 
 /**
  * What a refusal says of the account as a whole, so that other requests need not be refused by the upstream, too:
@@ -69,6 +71,12 @@ const SIGNATURE_WORDS = [
   'the thinking block that preceded'
 ]
 
+const FIELDS_WORDS = [
+  'additionalmodelrequestfields',
+  'is not defined in the schema',
+  'must have a maximum value'
+]
+
 /** The model has no capacity left; another one of the same account may. */
 export function isCapacityReason(reason: string): boolean {
   return CAPACITY.includes(reason.toUpperCase())
@@ -108,6 +116,7 @@ const MEANINGS: readonly (readonly [ErrorCode, Remedy, (facts: FaultFacts) => bo
   ['GW_UPSTREAM_REFUSED', 'none', ({ reason }) => reason.includes('KMS')],
   ['GW_UPSTREAM_RATE_LIMITED', 'back-off', isThrottle, 'rate'],
   ['GW_UPSTREAM_REFUSED', 'strip-reasoning', isSignatureRefusal],
+  ['GW_UPSTREAM_REFUSED', 'drop-fields', isFieldsRefusal],
   ['GW_UPSTREAM_REFUSED', 'other-form', hasReason('REQUEST_BODY_INVALID')],
   ['GW_UPSTREAM_REFUSED', 'other-form', ({ type }) => type === 'unknownoperation'],
   ['GW_UPSTREAM_REFUSED', 'add-profile', ({ text }) => text.includes('profilearn is required')],
@@ -171,6 +180,12 @@ function isOverflow({ status, type, reason, text }: FaultFacts): boolean {
 function isSignatureRefusal({ status, reason, text }: FaultFacts): boolean {
   const isSaid = SIGNATURE_WORDS.some((words) => text.includes(words))
   return status === 400 && (reason === 'THINKING_SIGNATURE_INVALID' || isSaid)
+}
+
+/** Of `additionalModelRequestFields` (kiro-protocol §4.14). Tool schemas are refused with reasons of their own. */
+function isFieldsRefusal({ status, reason, text }: FaultFacts): boolean {
+  const mayBe = status === 400 && ['', 'REQUEST_BODY_INVALID'].includes(reason)
+  return mayBe && FIELDS_WORDS.some((words) => text.includes(words))
 }
 
 function isQuota({ status, type, text }: FaultFacts): boolean {

@@ -10,17 +10,14 @@ import type { Logger } from '../../observe/logger.ts'
 import type { AnswerMemory } from '../../reply/answer-memory.ts'
 import type { AnswerSink } from '../../reply/sinks.ts'
 import type { GatewayError } from '../../shared/errors.ts'
-import {
-  generationRequest,
-  type PayloadChange,
-  type RequestPayload
-} from '../../upstream/call/requests.ts'
+import { generationRequest, type RequestPayload } from '../../upstream/call/requests.ts'
 import { type ApproachFailure, decideRetry, formSignOf } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { Attempt, type AttemptOutcome } from './attempt.ts'
 import { acquireFor, CallWay, type PermitWait } from './call-way.ts'
-import { reformPayload, stripReasoning, trimPayload, writeOutDocuments } from './change-payload.ts'
+import { reformPayload } from './change-payload.ts'
 import { explainRefusal } from './explain-refusal.ts'
+import { CHANGES, changePayload, leaveOutRefused, writeOutRefused } from './refused-parts.ts'
 
 export interface UpstreamQuestion extends PermitWait {
   /** Let go as soon as the answer begins, unless it is a kept one. */
@@ -56,21 +53,20 @@ export async function askUpstream(
   let attempt = 1
   let sent = newCall(attempt)
   let changes = 0
-  /** With documents; to be told should it fare no better without them. */
+  /** Of what was left out on suspicion; to be told should the request fare no better without it. */
   let refusal: GatewayError | null = null
-  if (isRefused(plane, plan.replay)) stripReasoning(payload)
+  /** To be remembered should it fare better. */
+  const lessons: ConversationParts[] = []
+  if (plan.replay ?? plan.fields) leaveOutRefused(plane, question, way.snapshot)
   for (;;) {
-    // None were ever seen on the older hosts (kiro-protocol §4.15).
-    const isWrittenOut = way.host.kind === 'q' || isRefused(plane, plan.documents)
-    if (isWrittenOut) await sendDocumentsAsText(plane, question)
+    if (plan.documents) await writeOutRefused(plane, question, way.host)
     const call = await startAttempt(plane, question, { way, attempt, sent })
     const outcome = await call.outcome
     if (call.isClosed) plane.closingHosts.add(way.host.url)
     if (call.ignoredEvents > 0) plane.metrics.unknownEvents.inc(call.ignoredEvents)
     if (outcome.name === 'answered') {
       if (outcome.lostBy !== undefined) noteCut(plane, question, outcome.lostBy)
-      if (refusal !== null && plan.documents !== undefined)
-        plane.conversations.learn(plan.documents)
+      for (const lesson of lessons) plane.conversations.learn(lesson)
       return call
     }
     progress.end('retry')
@@ -93,11 +89,18 @@ export async function askUpstream(
       if (way.approach.hasRenewedToken === hasRenewedToken) sent = newCall(attempt)
       continue
     }
-    const change = mayChange ? await changePayload(plane, question, { error, fault }) : null
+    const account = way.snapshot
+    const change = mayChange
+      ? await changePayload(plane, question, { error, fault, account })
+      : null
     if (change !== null) {
       changes += 1
-      log.warn({ reqId, code, detail, change }, CHANGES[change])
-      if (change === 'document-refused') refusal = way.told(failure).error
+      const { name, lesson } = change
+      log.warn({ reqId, code, detail, change: name }, CHANGES[name])
+      if (lesson !== undefined) {
+        lessons.push(lesson)
+        refusal ??= way.told(failure).error
+      }
       attempt = 1
       sent = newCall(attempt)
       continue
@@ -120,57 +123,6 @@ export async function askUpstream(
 
 /** How often a request may be changed and sent once more, in whichever ways (kiro-protocol §8.3). */
 const MAX_CHANGES = 3
-
-/** The upstream has refused one of these parts before, to this worker or another. */
-function isRefused(
-  { conversations }: Pick<DataPlane, 'conversations'>,
-  parts: ConversationParts | undefined
-): boolean {
-  return parts !== undefined && conversations.has(parts)
-}
-
-/** Sends their text in their place, where there are any. */
-async function sendDocumentsAsText(
-  { transforms }: Pick<DataPlane, 'transforms'>,
-  { payload, plan, waiter, signal }: UpstreamQuestion
-): Promise<void> {
-  if (plan.documents === undefined) return
-  await writeOutDocuments(transforms, payload, { key: waiter.key, signal })
-}
-
-const CHANGES = {
-  'reasoning-refused': 'reasoning of earlier answers left out',
-  'document-refused': 'documents sent as text',
-  'history-trimmed': 'conversation trimmed'
-} as const satisfies Record<PayloadChange, string>
-
-/** Changes what a refusal may be about, each once (kiro-protocol §8.3). `null` where nothing can be changed. */
-async function changePayload(
-  plane: DataPlane,
-  question: UpstreamQuestion,
-  { error, fault }: Pick<Failure, 'error' | 'fault'>
-): Promise<PayloadChange | null> {
-  const { payload, plan } = question
-  const mayChange = (change: PayloadChange): boolean => !payload.has(change)
-  if (fault?.remedy === 'strip-reasoning' && plan.replay && mayChange('reasoning-refused')) {
-    plane.conversations.learn(plan.replay)
-    stripReasoning(payload)
-    return 'reasoning-refused'
-  }
-  if (plan.documents && mayBeDocuments(fault) && mayChange('document-refused')) {
-    await sendDocumentsAsText(plane, question)
-    return 'document-refused'
-  }
-  const isTooLong = error.code === 'GW_CONTEXT_OVERFLOW' && plane.config().payload.isTrimmed
-  const isTrimmed = isTooLong && mayChange('history-trimmed') && trimPayload(payload, plan)
-  return isTrimmed ? 'history-trimmed' : null
-}
-
-/** A refusal that no other remedy is known for (kiro-protocol §4.15), but not one of an organisation's key. */
-function mayBeDocuments(fault: UpstreamFault | null): boolean {
-  if (fault?.status !== 400 || fault.code !== 'GW_UPSTREAM_REFUSED') return false
-  return ['none', 'other-form'].includes(fault.remedy) && fault.reason?.includes('KMS') !== true
-}
 
 function noteCut(
   { metrics }: Pick<DataPlane, 'metrics'>,
@@ -259,7 +211,7 @@ function makeAttempt(
     permit,
     request,
     token: snapshot.token,
-    parts: new PartReader(plan, {
+    parts: new PartReader(boundedPlan(question), {
       contextWindowOf,
       room,
       // Older hosts may never close an answer (kiro-protocol §5.11).
@@ -268,6 +220,13 @@ function makeAttempt(
     firstTokenTimeoutMs: upstream.firstTokenTimeoutMs * (plan.isSlow ? SLOW_FACTOR : 1),
     onAccepted: () => way.accepted()
   })
+}
+
+/** The client's bound is kept here where the upstream was not told it in the end. */
+function boundedPlan({ plan, payload }: Pick<UpstreamQuestion, 'plan' | 'payload'>): ReplyPlan {
+  const { maxTokens } = plan.fields ?? {}
+  if (maxTokens === undefined || !payload.has('fields-refused')) return plan
+  return { ...plan, maxOutputTokens: Math.min(maxTokens, plan.maxOutputTokens ?? Infinity) }
 }
 
 /** Milliseconds to wait before the next attempt, or `null` if there should be none. */

@@ -8,6 +8,7 @@ import {
   withoutDocuments
 } from '../../kiro/conversation/documents.ts'
 import { inForm } from '../../kiro/conversation/ids.ts'
+import { withoutFields } from '../../kiro/conversation/refused-fields.ts'
 import { withoutReasoning } from '../../kiro/conversation/signed-reasoning.ts'
 import { Repairs } from '../../kiro/rules/repairs.ts'
 import type { RequestForm } from '../../kiro/wire/hosts.ts'
@@ -35,6 +36,12 @@ export function stripReasoning(payload: RequestPayload): void {
   if (payload.has('reasoning-refused')) return
   const stripped = withoutReasoning(decodePayload(payload.bytes))
   payload.change('reasoning-refused', encodePayload(stripped, new Repairs()).bytes)
+}
+
+/** Leaves out what is said beside the conversation, as far as it was refused. */
+export function dropFields(payload: RequestPayload, refused: readonly string[]): void {
+  const left = withoutFields(decodePayload(payload.bytes), refused)
+  payload.change('fields-refused', encodePayload(left, new Repairs()).bytes)
 }
 
 /**

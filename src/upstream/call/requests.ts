@@ -133,7 +133,11 @@ export interface RequestPayloadOptions {
 }
 
 /** What was changed in a conversation after it had been refused, by the code of that repair. */
-export type PayloadChange = 'reasoning-refused' | 'document-refused' | 'history-trimmed'
+export type PayloadChange =
+  | 'reasoning-refused'
+  | 'document-refused'
+  | 'fields-refused'
+  | 'history-trimmed'
 
 /**
  * A request's payload for as long as it may have to be sent again: until the first part of its answer, unless it is

@@ -177,9 +177,10 @@ export interface ApproachFailure {
 
 /** Whether a refusal may be one of the request's form (kiro-protocol §1.5 rule 3). */
 export function formSignOf(
-  fault: Pick<UpstreamFault, 'status' | 'reason' | 'type'>
+  fault: Pick<UpstreamFault, 'status' | 'reason' | 'type'> & { readonly remedy?: Remedy }
 ): FormSign | null {
-  const { status, reason, type } = fault
+  const { status, reason, type, remedy } = fault
+  if (remedy === 'drop-fields') return null // it says what it is about
   if (status === 404) return 'operation'
   if (status >= 400 && status < 500 && /unknownoperation/i.test(type)) return 'operation'
   return status === 400 && reason?.toUpperCase() === 'REQUEST_BODY_INVALID' ? 'body' : null
@@ -226,6 +227,7 @@ export function nextApproach(
     case 'retry-model':
     case 'other-form':
     case 'strip-reasoning':
+    case 'drop-fields':
       break
   }
   return null

@@ -43,6 +43,7 @@ const MADE_LATER: readonly string[] = [
   'history-trimmed',
   'reasoning-refused',
   'document-refused',
+  'fields-refused',
   'document-large',
   'system-text-changed'
 ]

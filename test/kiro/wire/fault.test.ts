@@ -22,6 +22,21 @@ const table: Row[] = [
   [400, { message: 'm', reason: 'REQUEST_BODY_INVALID' }, 'GW_UPSTREAM_REFUSED', 'other-form'],
   [400, { message: 'm', __type: 'UnknownOperationException' }, 'GW_UPSTREAM_REFUSED', 'other-form'],
   [400, { reason: 'THINKING_SIGNATURE_INVALID' }, 'GW_UPSTREAM_REFUSED', 'strip-reasoning'],
+  [
+    400,
+    {
+      message: 'max_tokens must have a maximum value of 128000.0',
+      reason: 'REQUEST_BODY_INVALID'
+    },
+    'GW_UPSTREAM_REFUSED',
+    'drop-fields'
+  ],
+  [
+    400,
+    { message: "tool 'f': 'a' is not defined in the schema", reason: 'TOOL_SCHEMA_INVALID' },
+    'GW_UPSTREAM_REFUSED',
+    'none'
+  ],
   [400, { reason: 'CONTENT_LENGTH_EXCEEDS_THRESHOLD' }, 'GW_CONTEXT_OVERFLOW', 'none'],
   [400, { message: 'Input is too long.' }, 'GW_CONTEXT_OVERFLOW', 'none'],
   [413, '', 'GW_CONTEXT_OVERFLOW', 'none'],

@@ -253,6 +253,101 @@ t.test('signatures that one worker has met the refusal of are left out by all', 
   t.equal(other.calls.length, 1)
 })
 
+const opus = 'claude-opus-5'
+
+/** A wish about reasoning. */
+const wishes: readonly (readonly [path: string, body: object])[] = [
+  [
+    '/v1/messages',
+    {
+      model: opus,
+      max_tokens: 4000,
+      thinking: { type: 'adaptive' },
+      output_config: { effort: 'high' },
+      messages: [{ role: 'user', content: 'go' }]
+    }
+  ],
+  [
+    '/v1/chat/completions',
+    { model: opus, reasoning_effort: 'high', messages: [{ role: 'user', content: 'go' }] }
+  ],
+  ['/v1/responses', { model: opus, store: false, reasoning: { effort: 'high' }, input: 'go' }]
+]
+
+const undeclared = (name: string) => ({
+  message: `property '${name}' is not defined in the schema`
+})
+
+const refuseFields: Refusals = (text) =>
+  text.includes('additionalModelRequestFields')
+    ? { message: 'Invalid additionalModelRequestFields.', reason: 'REQUEST_BODY_INVALID' }
+    : null
+
+const fieldsOf = (call: Call | undefined): unknown => {
+  const payload: unknown = JSON.parse(call?.text ?? '{}')
+  return Object.entries(payload ?? {}).find(
+    ([name]) => name === 'additionalModelRequestFields'
+  )?.[1]
+}
+
+t.test('C39. fields that are refused are left out once, and from then on', async (t) => {
+  for (const [path, body] of wishes) {
+    t.test(path, async (t) => {
+      const { calls, primary, post } = await setUp(t, refuseFields)
+      t.match(await post(path, body), { status: 200, text: /hello/, repairs: /fields-refused/ })
+      t.equal(calls.length, 2, 'not in the other form')
+      t.match(fieldsOf(calls[0]), { output_config: { effort: 'high' } })
+      t.equal(fieldsOf(calls[1]), undefined)
+      t.not(calls[0]?.id, calls[1]?.id, 'another request')
+      t.match(calls[1]?.attempt, /^attempt=1;/)
+      t.match(await post(path, body), { status: 200, repairs: /fields-refused/ })
+      t.equal(calls.length, 3, 'the next request costs one call')
+      const [lesson] = lessonsOf(primary)
+      t.match(lessonsOf(primary), [{ isBrief: true }])
+
+      const other = await setUp(t, refuseFields)
+      const { conversationId = '', hashes = [] } = lesson ?? {}
+      other.primary.tell({ type: 'conversation.learnt', conversationId, hashes, isBrief: true })
+      t.match(await other.post(path, body), { status: 200, repairs: /fields-refused/ })
+      t.equal(other.calls.length, 1, 'in another worker, too')
+    })
+  }
+})
+
+t.test('C39. a field that is named goes alone', async (t) => {
+  for (const [path, body] of wishes) {
+    const { calls, post } = await setUp(t, (text) =>
+      text.includes('output_config') ? undeclared('output_config') : null
+    )
+    t.match(await post(path, body), { status: 200, repairs: /fields-refused/ }, path)
+    t.match(fieldsOf(calls[1]), { thinking: { type: 'adaptive' }, output_config: undefined }, path)
+    t.equal((await post(path, body)).status, 200)
+    t.equal(calls.length, 3, path)
+  }
+})
+
+t.test('C39. where a second one is refused, all of them go; then it is a 400', async (t) => {
+  for (const [path, body] of wishes) {
+    const { calls, primary, post } = await setUp(t, (text) =>
+      text.includes('output_config') ? undeclared('output_config') : undeclared('thinking')
+    )
+    t.match(await post(path, body), { status: 400, text: /output_config/ }, path)
+    t.same(
+      calls.map((call) => Object.keys(fieldsOf(call) ?? {})),
+      [['thinking', 'output_config'], ['thinking'], []],
+      path
+    )
+    t.same(lessonsOf(primary), [], 'the fields were not why')
+  }
+})
+
+t.test('C39. without fields their refusal is final', async (t) => {
+  const { calls, post } = await setUp(t, () => ({ message: 'additionalModelRequestFields' }))
+  const messages = [{ role: 'user', content: 'go' }]
+  t.equal((await post('/v1/chat/completions', { model, messages })).status, 400)
+  t.equal(calls.length, 1)
+})
+
 const changing = (index: number) => `It is ${index} o'clock.`
 const session = (id: string) => ({ metadata: { user_id: JSON.stringify({ session_id: id }) } })
 const billing = (index: number) => `x-anthropic-billing-header: cc_version=${index};\nBe terse.`
