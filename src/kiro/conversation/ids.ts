@@ -42,10 +42,17 @@ export function conversationIdsOf(source: IdSource): ConversationIds {
 
 function sessionOf({ sessionKey, conversation, modelId }: IdSource): string | null {
   if (sessionKey !== undefined) return sessionKey
-  const first = conversation.messages.find(({ role, text }) => role === 'user' && !isBlank(text))
+  const first = conversation.messages.find((one) => one.role === 'user' && beginOf(one) !== '')
   if (first === undefined) return null
-  const texts = [conversation.systemParts.join('\n'), first.text]
+  const texts = [conversation.systemParts.join('\n'), beginOf(first)]
   return JSON.stringify([modelId, ...texts.map((text) => text.slice(0, TOLD_APART_CHARS))])
+}
+
+/** What a user said, or else showed. */
+function beginOf({ text, images, documents = [] }: Message): string {
+  if (!isBlank(text)) return text
+  const [shown] = [...images, ...documents]
+  return shown?.source.bytes ?? ''
 }
 
 /** The number of the last user turn and what was typed in it. */

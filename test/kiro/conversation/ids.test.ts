@@ -38,6 +38,14 @@ t.test('without a key of the session its beginning counts', async (t) => {
   const first = idsOf([typed('go')], unnamed)
   t.equal(idsOf([typed('go'), said, results()], unnamed).conversation, first.conversation)
   t.not(idsOf([typed('stop')], unnamed).conversation, first.conversation)
+  const shown = (bytes: string): Message => ({
+    ...typed(''),
+    images: [{ format: 'png', source: { bytes } }]
+  })
+  const ofImage = idsOf([shown('iVBORw0KGgo=')], unnamed)
+  const grown = idsOf([shown('iVBORw0KGgo='), said, results(), typed('What is it?')], unnamed)
+  t.equal(grown.conversation, ofImage.conversation, 'an image without words tells, too')
+  t.not(idsOf([shown('iVBORw0KGgoA')], unnamed).conversation, ofImage.conversation)
   t.not(idsOf([typed('go')], { ...unnamed, modelId: 'b' }).conversation, first.conversation)
   t.not(idsOf([results()], unnamed).conversation, idsOf([results()], unnamed).conversation)
 })
