@@ -10,7 +10,7 @@ const FINAL: ReadonlySet<string> = new Set([
 
 /**
  * What the upstream says of the end of an answer. Metadata closes it, or metering behind the last of the content
- * (kiro-protocol §5.11).
+ * (kiro-protocol §5.11). Metadata that gives no reason comes in pieces, and closes only what stands before it, too.
  */
 export class Closing {
   readonly #isDue: boolean
@@ -33,6 +33,7 @@ export class Closing {
     else if (event.type === 'tool' || bytes > 0) {
       this.#hasContent = true
       this.#isMetered = false
+      this.#isClosed &&= this.#stopReason !== ''
     }
   }
 

@@ -17,6 +17,7 @@ import { endFrame, eventFrame, exceptionFrame, textFrame } from '../../helper/up
 // kiro-protocol §5.11: what closes an answer, and what becomes of one that is not closed (A50, A51, C29).
 
 const opening = eventFrame('initial-response', {})
+const counted = eventFrame('metadataEvent', { tokenUsage: { uncachedInputTokens: 7 } })
 const metering = eventFrame('meteringEvent', { unit: 'credit', usage: 0.01 })
 const call = (rest: object, toolUseId = 't1') =>
   eventFrame('toolUseEvent', { name: 'f', toolUseId, ...rest })
@@ -44,6 +45,8 @@ t.test('A50. an answer that is not closed was cut', async (t) => {
   t.same(endOf([said, ...wholeCall]), ['length', 1], 'another call may be missing')
   t.same(endOf([said, ...wholeCall, call({ input: '{"a":1}' }, 't2')]), ['length', 1])
   t.same(endOf([said, metering, textFrame(' more')]), ['length', 0], 'metering behind the content')
+  t.same(endOf([counted, said]), ['length', 0], 'metadata that only counts, before the content')
+  t.same(endOf([counted, ...wholeCall]), ['length', 1])
   t.throws(() => partsOf([opening]), { code: 'GW_UPSTREAM_OVERLOADED' })
 })
 
@@ -52,7 +55,10 @@ t.test('A50. one that is closed is whole', async (t) => {
     t.same(endOf([said, closing]), ['stop', 0])
     t.same(endOf([said, ...wholeCall, closing]), ['tool', 1])
     t.same(endOf([said, call({ input: '{"a":1}' }), closing]), ['tool', 1])
+    t.same(endOf([counted, said, closing]), ['stop', 0])
   }
+  t.same(endOf([said, counted]), ['stop', 0])
+  t.same(endOf([endFrame, said]), ['stop', 0], 'its reason was told early')
   t.same(endOf([said], false), ['stop', 0], 'a host that closes none')
   t.same(endOf([said, ...wholeCall], false), ['tool', 1])
   t.same(endOf([opening], false), ['stop', 0])
