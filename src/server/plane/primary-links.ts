@@ -86,6 +86,9 @@ const NOT_ADMITTED =
 const LIKELY_LOCKED =
   'The upstream has suspected abuse on this account within a day, so this is likely to be part of it: stop using the account for automation and contact its support.'
 
+/** Qwen Code asks for 40 minutes after any other 429; it looks for "quota", "exhausted" and "reset at". */
+const QUOTA_EXHAUSTED = 'The quota is exhausted until it is reset at the upstream.'
+
 export interface AccountLinkOptions {
   readonly channel: ToPrimary
   readonly standing: AccountStanding
@@ -166,6 +169,9 @@ export class AccountLink {
     if (error.code === 'GW_CLIENT_NOT_ADMITTED') {
       const advice = isSuspect ? LIKELY_LOCKED : NOT_ADMITTED
       return error.with({ message: `${error.message} ${advice}` })
+    }
+    if (error.code === 'GW_UPSTREAM_QUOTA') {
+      return error.with({ message: `${error.message} ${QUOTA_EXHAUSTED}` })
     }
     const isLocked = isSuspect && status === 403 && /^user is not authorized\.?$/i.test(message)
     return isLocked ? error.with({ code: 'GW_UPSTREAM_SUSPENDED', message }) : error
