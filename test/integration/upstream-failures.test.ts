@@ -7,6 +7,7 @@ import t from 'tap'
 import { encodeFrame } from '../../src/frames/frame-encoder.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { startGateway } from '../helper/gateway-process.ts'
+import { endFrame } from '../helper/upstream-frames.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
@@ -139,6 +140,21 @@ t.test(
     t.equal(calls, 1)
   }
 )
+
+t.test('what a prompt says of accounts is not what the upstream says of this one', async (t) => {
+  const prompts = [
+    'My account was temporarily suspended.',
+    'Maximum Request reached for this month.',
+    'Your subscription does not support this application.'
+  ]
+  for (const prompt of prompts) {
+    const message = `The text "${prompt}" was refused`
+    answer = (_request, response) => response.writeHead(400).end(JSON.stringify({ message }))
+    t.equal((await startChat(gateway.url, prompt).answer).status, 400)
+    answer = (_request, response) => response.end(Buffer.concat([text, endFrame]))
+    t.equal((await startChat(gateway.url, 'hi').answer).status, 200)
+  }
+})
 
 t.test(
   'a refusal that quotes the prompt leaves no word of it in log and debug files',

@@ -152,10 +152,13 @@ export function statusOfType(type: string): number {
   return TOKEN_TYPES.includes(type) ? 401 : 400
 }
 
-/** The message is the reliable sign: the reason is often missing. */
+/**
+ * The message is the reliable sign: the reason is often missing. Not with any status: other refusals may repeat what a
+ * client has written, who must not be able to say this of the account.
+ */
 function isSuspension({ status, reason, text }: FaultFacts): boolean {
-  const isSaid = reason === 'TEMPORARILY_SUSPENDED' || /temporarily (?:is )?suspended/.test(text)
-  return status === 423 || isSaid
+  if (status === 423 || reason === 'TEMPORARILY_SUSPENDED') return true
+  return status === 403 && /temporarily (?:is )?suspended/.test(text)
 }
 
 /** More calls make it worse. */
@@ -188,12 +191,10 @@ function isFieldsRefusal({ status, reason, text }: FaultFacts): boolean {
   return mayBe && FIELDS_WORDS.some((words) => text.includes(words))
 }
 
-function isQuota({ status, type, text }: FaultFacts): boolean {
-  return (
-    status === 402 ||
-    type === 'servicequotaexceeded' ||
-    text.includes('maximum request reached for this month')
-  )
+function isQuota(facts: FaultFacts): boolean {
+  const { status, type, text } = facts
+  const isSaid = isThrottle(facts) && text.includes('maximum request reached for this month')
+  return status === 402 || type === 'servicequotaexceeded' || isSaid
 }
 
 function isOverload({ status, text }: FaultFacts): boolean {

@@ -101,7 +101,7 @@ function makeFault(
     status,
     type: normalizeType(type),
     reason: reason?.toUpperCase() ?? '',
-    text: said?.toLowerCase() ?? '',
+    text: withoutRefusedValues(said ?? '').toLowerCase(),
     form: body.form
   })
   const message = said === null ? null : cut(withoutQuotations(said), MAX_MESSAGE_CHARS)
@@ -231,6 +231,9 @@ const MAX_QUOTED_CHARS = 64
 /** As AWS words it: the value is the client's, whatever its length, and may itself hold quotation marks. */
 const REFUSED_VALUE = /\b(value) '(.*)' at '([\w.[\]-]{1,200})'/gis
 
+/** The same where the message was cut off inside it. */
+const CUT_VALUE = /\b(value) '.*$/is
+
 /** An apostrophe inside a word is not a quotation mark. */
 const OPENING = /["`“„‘]|(?<![\p{L}\p{N}])'/u
 const CLOSING: Readonly<Record<string, RegExp>> = {
@@ -248,10 +251,7 @@ const CLOSING: Readonly<Record<string, RegExp>> = {
  * hold others, and to the end of a message that was cut off.
  */
 export function withoutQuotations(text: string): string {
-  let rest = text.replace(
-    REFUSED_VALUE,
-    (_all, word: string, value: string, path: string) => `${word} ${lengthOf(value)} at ${path}`
-  )
+  let rest = withoutRefusedValues(text)
   let shown = ''
   for (let open = OPENING.exec(rest); open !== null; open = OPENING.exec(rest)) {
     const from = open.index + 1
@@ -264,6 +264,15 @@ export function withoutQuotations(text: string): string {
     rest = rest.slice(to)
   }
   return shown + rest
+}
+
+/** The same of the values alone that AWS names as refused: what a refusal means is not for its client to say. */
+function withoutRefusedValues(text: string): string {
+  const rest = text.replace(
+    REFUSED_VALUE,
+    (_all, word: string, value: string, path: string) => `${word} ${lengthOf(value)} at ${path}`
+  )
+  return rest.endsWith('…') ? rest.replace(CUT_VALUE, '$1 …') : rest
 }
 
 function lengthOf(text: string): string {

@@ -178,6 +178,43 @@ t.test('faultOfResponse()', (t) => {
     t.not(fault.message, '', `${name} has a message`)
     t.equal(toGatewayError(fault).code, code)
   }
+  t.test('is not what the refused text says of accounts', (t) => {
+    const texts = [
+      'my account was temporarily suspended',
+      'Maximum Request reached for this month.',
+      'suspicious activity',
+      'it does not support this application',
+      'unexpectedly high load',
+      'internal validation error',
+      'the input is too long',
+      'profileArn is required',
+      'provided credential is invalid',
+      'token is invalid'
+    ]
+    const place = 'conversationState.currentMessage.userInputMessage.content'
+    const isRefused = { code: 'GW_UPSTREAM_REFUSED', remedy: 'none', bar: null } as const
+    for (const text of [...texts, `${texts.join(', ')} ${'more of it '.repeat(300)}`]) {
+      const message = `1 validation error detected: Value '${text}' at '${place}' failed to satisfy constraint`
+      t.match(
+        respond(400, { __type: 'ValidationException', message }),
+        isRefused,
+        text.slice(0, 50)
+      )
+      t.match(
+        faultOfException({ name: 'ValidationException', message }),
+        isRefused,
+        text.slice(0, 50)
+      )
+    }
+    for (const text of texts.slice(0, 4)) {
+      t.match(
+        respond(400, { message: `The text "${text}" was refused` }),
+        isRefused,
+        text.slice(0, 50)
+      )
+    }
+    t.end()
+  })
   t.test('keeps the upstream’s message and names the reason (A29, A31, A32)', (t) => {
     const overflow = respond(400, {
       message: 'Input is too long.',
