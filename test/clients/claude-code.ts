@@ -1,6 +1,6 @@
 import { answersByTool, compacts, looksAtImage, survivesInterruption } from './cli-trials.ts'
 import { binaryOf, type Client, type Command, type Place, shellTools } from './client.ts'
-import { QUOTA, readsPdf, THINKING } from './upstream-trials.ts'
+import { readsPdf, THINKING } from './upstream-trials.ts'
 
 /** Claude Code asks before it uses others. */
 const ALLOWED = 'Bash,Read,Write,Edit'
@@ -26,8 +26,7 @@ export const CLAUDE_CODE: Client = {
         compacts('compact_boundary', resumeVerbosely, 'sim:context-overflow'),
         survivesInterruption(SHELL),
         THINKING,
-        readsPdf((path) => `Read with ${JSON.stringify({ file_path: path })}`),
-        QUOTA
+        readsPdf((path) => `Read with ${JSON.stringify({ file_path: path })}`)
       ],
       tools: SHELL
     }

@@ -33,6 +33,8 @@ export interface Way {
   readonly think?: (prompt: string, place: Place) => Command
   /** A model that reasons by itself, where the usual one changes what the client sends. */
   readonly thinkingModel?: string
+  /** It sends no reasoning back. */
+  readonly dropsReasoning?: true
   readonly tools: FileTools
   /** It says that it takes one call in a turn. */
   readonly takesSingleCalls?: true

@@ -7,6 +7,7 @@ import {
   shellTools,
   type Way
 } from './client.ts'
+import { THINKING, THINKING_GPT } from './upstream-trials.ts'
 
 const SHELL = shellTools(
   (command) => `run_commands with ${JSON.stringify({ commands: [command] })}`
@@ -24,8 +25,9 @@ export const CLINE: Client = {
         cline(['auth', '-p', 'openai-compatible', '-k', place.key, ...addressOf(place)], place)
       ]
     },
-    providerWay('Responses', 'openai-native'),
-    providerWay('Messages', 'anthropic')
+    // Of names that it does not know it asks for no reasoning in this API.
+    { ...providerWay('Responses', 'openai-native'), thinkingModel: THINKING_GPT },
+    { ...providerWay('Messages', 'anthropic'), dropsReasoning: true }
   ]
 }
 
@@ -35,7 +37,10 @@ function providerWay(api: Api, provider: string): Way {
     api,
     files: (place) => ({ '.cline/data/settings/providers.json': settingsOf(provider, place) }),
     ask: (prompt, place) => cline(['--auto-approve', 'true', prompt], place),
-    tools: SHELL
+    think: (prompt, place) =>
+      cline(['--auto-approve', 'true', '--thinking', 'high', prompt], place),
+    tools: SHELL,
+    more: [THINKING]
   }
 }
 

@@ -6,7 +6,7 @@ import {
   toolCallTrial
 } from './cli-trials.ts'
 import { type Client, type Command, type Place, programOf, shellTools, type Way } from './client.ts'
-import { QUOTA, THINKING } from './upstream-trials.ts'
+import { THINKING } from './upstream-trials.ts'
 
 const CONFIG = '.codex/config.toml'
 const FREE = ['--skip-git-repo-check', '--dangerously-bypass-approvals-and-sandbox']
@@ -29,14 +29,7 @@ export const CODEX: Client = {
   ways: [
     {
       ...providerWay({ note: 'model_provider' }),
-      more: [
-        outputSchema(),
-        viewImage(),
-        compaction(),
-        survivesInterruption(SHELL),
-        THINKING,
-        QUOTA
-      ]
+      more: [outputSchema(), viewImage(), compaction(), survivesInterruption(SHELL), THINKING]
     },
     {
       ...providerWay({ note: 'openai_base_url' }),

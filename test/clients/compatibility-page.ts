@@ -30,4 +30,5 @@ tried; **failed** would be in the place of what went wrong.
 - **wrong key**: the client gives up within seconds.
 - **thinking**: the model reasons in every round of a loop of tools, and its reasoning goes back as it came.
 - **PDF**: a document reaches the model as it is, by a tool of the client or with the prompt.
-- **quota**: one that is used up in the middle of a loop ends it, after one call of the gateway and six requests at most.`
+- **quota**: one that is used up in the middle of a loop of tools ends it. The upstream is asked once; beside it stands how
+  many requests the client sends until it gives up; where it is more than one, it waits longer each time.`

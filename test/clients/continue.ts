@@ -7,7 +7,13 @@ import {
   shellTools,
   type Way
 } from './client.ts'
+import { THINKING, THINKING_MODEL } from './upstream-trials.ts'
 
+/** What asks for reasoning; it has no setting of its own that does. */
+const REASONING: Readonly<Record<string, object>> = {
+  openai: { reasoning_effort: 'high' },
+  anthropic: { thinking: { type: 'enabled', budget_tokens: 4000 } }
+}
 const CONFIG = '.continue/config.yaml'
 
 export const CONTINUE: Client = {
@@ -23,7 +29,9 @@ function providerWay(api: Api, provider: string): Way {
     files: (place) => ({ [CONFIG]: configOf(provider, place) }),
     ask: (prompt, place) => cn(['-p', prompt], place),
     resume: (prompt, place) => cn(['--resume', '-p', prompt], place),
-    tools: shellTools((command) => `Bash with ${JSON.stringify({ command })}`)
+    tools: shellTools((command) => `Bash with ${JSON.stringify({ command })}`),
+    dropsReasoning: true,
+    more: [THINKING]
   }
 }
 
@@ -45,5 +53,7 @@ models:
     apiBase: ${url}/v1
     apiKey: ${key}
     roles: [chat]
+    requestOptions:
+      extraBodyProperties: ${JSON.stringify(model === THINKING_MODEL ? REASONING[provider] : {})}
 `
 }

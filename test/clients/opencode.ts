@@ -8,7 +8,7 @@ import {
   shellTools,
   type Way
 } from './client.ts'
-import { PDF_NAME, QUOTA, sendsPdf, THINKING, THINKING_MODEL } from './upstream-trials.ts'
+import { PDF_NAME, sendsPdf, THINKING, THINKING_MODEL } from './upstream-trials.ts'
 
 /** What makes each package ask for reasoning, and bring it back. */
 const REASONING: Readonly<Record<string, object>> = {
@@ -47,8 +47,7 @@ function providerWay(api: Api, npm: string): Way {
     more: [
       survivesInterruption(SHELL),
       THINKING,
-      sendsPdf((prompt, place) => opencode([`--file=${PDF_NAME}`], prompt, place)),
-      QUOTA
+      sendsPdf((prompt, place) => opencode([`--file=${PDF_NAME}`], prompt, place))
     ]
   }
 }

@@ -8,6 +8,7 @@ import {
   shellTools,
   type Way
 } from './client.ts'
+import { THINKING } from './upstream-trials.ts'
 
 const SHELL = shellTools((command) => `bash with ${JSON.stringify({ command })}`)
 
@@ -28,8 +29,9 @@ function apiWay(api: Api, piApi: string): Way {
     files: (place) => ({ '.pi/agent/models.json': modelsOf(piApi, place) }),
     ask: (prompt, place) => pi(['-p', prompt], place),
     resume: (prompt, place) => pi(['--continue', '-p', prompt], place),
+    think: (prompt, place) => pi(['--thinking', 'high', '-p', prompt], place),
     tools: SHELL,
-    more: [survivesInterruption(SHELL)]
+    more: [survivesInterruption(SHELL), THINKING]
   }
 }
 

@@ -1,9 +1,12 @@
 import { survivesInterruption } from './cli-trials.ts'
 import { type Api, type Client, type Place, programOf, shellTools, type Way } from './client.ts'
+import { readsPdf, THINKING, THINKING_MODEL } from './upstream-trials.ts'
 
 const SHELL = shellTools(
   (command) => `run_shell_command with ${JSON.stringify({ command, is_background: false })}`
 )
+
+const READS_PDF = readsPdf((path) => `read_file with ${JSON.stringify({ file_path: path })}`)
 
 export const QWEN_CODE: Client = {
   name: 'Qwen Code',
@@ -23,11 +26,27 @@ function authWay(api: Api, authType: string): Way {
   })
   return {
     api,
+    files: ({ model }) => ({ '.qwen/settings.json': settingsOf(model) }),
     ask: (prompt, place) => qwen(['-p', prompt], place),
     resume: (prompt, place) => qwen(['--continue', '-p', prompt], place),
     tools: SHELL,
-    more: [survivesInterruption(SHELL)]
+    more: [
+      survivesInterruption(SHELL),
+      THINKING,
+      // In Responses it sends no document, whatever the model can read.
+      ...(api === 'Responses' ? [] : [READS_PDF])
+    ]
   }
+}
+
+/** It takes a model that it does not know for one that reads text only. */
+function settingsOf(model: string): string {
+  const reasoning = { effort: 'high' }
+  const generationConfig = {
+    modalities: { image: true, pdf: true },
+    ...(model === THINKING_MODEL && { reasoning })
+  }
+  return JSON.stringify({ model: { generationConfig } })
 }
 
 function openaiEnvironment({ url, key, model }: Place): Readonly<Record<string, string>> {

@@ -8,7 +8,7 @@ import { type Outcome, runCommand } from './run-command.ts'
 import type { Session, Trial } from './trial.ts'
 
 /** Longest time that one command of a client may take. */
-const COMMAND_TIMEOUT_MS = 90_000
+const COMMAND_TIMEOUT_MS = 150_000
 
 export interface RecordedSessionOptions {
   readonly way: Way
@@ -28,6 +28,8 @@ export class RecordedSession implements Session {
   readonly #simulator: Pick<Simulator, 'stats'>
   readonly #firstLine: number
   readonly #firstCall: number
+  /** What a trial had to say, other than what went wrong. */
+  noted: string | null = null
   readonly #runs: { readonly command: Command; readonly outcome: Outcome }[] = []
 
   constructor({ way, place, gateway, simulator, signal }: RecordedSessionOptions) {
@@ -66,8 +68,17 @@ export class RecordedSession implements Session {
     return this.#gateway.lines.slice(this.#firstLine)
   }
 
+  /** How many of the client's requests the gateway has ended since the session began. */
+  requests(): number {
+    return this.logged().filter(({ totalMs }) => totalMs !== undefined).length
+  }
+
   upstreamCalls(): number {
     return generationsOf(this.#simulator) - this.#firstCall
+  }
+
+  note(text: string): void {
+    this.noted = text
   }
 
   forgive(): Promise<void> {

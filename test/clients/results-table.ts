@@ -3,6 +3,8 @@ export interface Finding {
   readonly trial: string
   /** What went wrong, or `null`. */
   readonly problem: string | null
+  /** What else the table says of it. */
+  readonly note?: string
   readonly seconds: number
 }
 
@@ -14,7 +16,7 @@ export interface Result {
   readonly findings: readonly Finding[]
 }
 
-const COLUMNS = ['prompt', 'tool loop', 'resume', 'wrong key']
+const COLUMNS = ['prompt', 'tool loop', 'resume', 'wrong key', 'thinking', 'PDF', 'quota']
 
 /** A Markdown table of `results`, a line for each. */
 export function resultsTable(results: readonly Result[]): string {
@@ -35,6 +37,7 @@ function toRow({ client, version, api, findings }: Result): string[] {
   return [client, version, api, ...columns, more.join(', '), seconds.toFixed(0)]
 }
 
-function verdictOf({ problem }: Finding): string {
-  return problem === null ? 'ok' : '**failed**'
+function verdictOf({ problem, note }: Finding): string {
+  if (problem !== null) return '**failed**'
+  return note === undefined ? 'ok' : `ok, ${note}`
 }

@@ -8,6 +8,7 @@ import { installClient } from './install-client.ts'
 import { RecordedSession } from './recorded-session.ts'
 import type { Finding, Result } from './results-table.ts'
 import type { Trial } from './trial.ts'
+import { QUOTA, THINKING_GPT, THINKING_MODEL } from './upstream-trials.ts'
 import { USUAL_TRIALS } from './usual-trials.ts'
 
 const KEY = 'a-key-of-the-gateway'
@@ -15,8 +16,8 @@ const MODEL = 'claude-sonnet-4.5'
 const GATEWAY_ENVIRONMENT = {
   WORKERS: '2',
   PROXY_API_KEY: KEY,
-  /** Names that only exist at OpenAI: they change what Codex sends. */
-  MODEL_ALIASES: 'gpt-5.5=claude-sonnet-4.5,gpt-5.6-sol=claude-sonnet-4.5'
+  /** Names that only exist at OpenAI: they change what Codex and Cline send. */
+  MODEL_ALIASES: `gpt-5.5=${MODEL},gpt-5.6-sol=${MODEL},${THINKING_GPT}=${THINKING_MODEL}`
 }
 /** Packages stay here between runs; homes and logs are made anew. */
 const ROOT = join(tmpdir(), 'kiro-gateway-clients')
@@ -98,18 +99,18 @@ async function runWay(setting: Setting, options: RunClientsOptions): Promise<rea
     const startedAt = performance.now()
     const problem = await session.attempt(trial)
     const seconds = (performance.now() - startedAt) / 1000
-    findings.push({ trial: trial.name, problem, seconds })
+    const { noted } = session
+    findings.push({ trial: trial.name, problem, seconds, ...(noted !== null && { note: noted }) })
     const log = problem === null && !keepLogs ? '' : ` (${session.writeLog()})`
-    onProgress(
-      `${client.id} ${way.api} ${trial.name}: ${problem ?? 'ok'} ${seconds.toFixed(1)} s${log}`
-    )
+    const facts = `${seconds.toFixed(1)} s, ${session.requests()} requests, ${session.upstreamCalls()} calls`
+    onProgress(`${client.id} ${way.api} ${trial.name}: ${problem ?? 'ok'}, ${facts}${log}`)
   }
   return findings
 }
 
 function trialsOf(way: Way): readonly Trial[] {
   const usual = USUAL_TRIALS.filter(({ name }) => name !== 'resume' || way.resume !== undefined)
-  return [...usual, ...(way.more ?? [])]
+  return [...usual, ...(way.more ?? []), QUOTA]
 }
 
 function makeFolders(folder: string): { readonly home: string; readonly project: string } {

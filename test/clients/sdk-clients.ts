@@ -4,15 +4,13 @@ import { fileURLToPath } from 'node:url'
 import type { Api, Client, Command, Place, Way } from './client.ts'
 import { hiddenString } from './hidden-words.ts'
 import type { Session, Trial } from './trial.ts'
-import { QUOTA, sendsPdf, THINKING } from './upstream-trials.ts'
+import { sendsPdf, THINKING } from './upstream-trials.ts'
 import { failureOf, missing, toolLoopBy } from './usual-trials.ts'
 
 const PROGRAMS = fileURLToPath(new URL('./sdk', import.meta.url))
 
-/** Modes that most of the programs in `sdk/` have besides `ask` and `resume`. */
-const MORE: readonly string[] = ['whole', 'schema']
-/** Those of the vendors' SDKs and of the AI SDK. */
-const MOST: readonly string[] = [...MORE, 'think', 'pdf', 'quota']
+/** Modes that the programs in `sdk/` have besides `ask` and `resume`. */
+const MODES: readonly string[] = ['whole', 'schema', 'think', 'pdf']
 
 const AI_SDK = {
   ai: '7.0.173',
@@ -33,8 +31,8 @@ export const SDK_CLIENTS: readonly Client[] = [
     id: 'openai',
     packages: { openai: '7.57.0' },
     ways: [
-      sdkWay({ api: 'Chat Completions', program: 'openai-chat.mjs', more: MOST }),
-      sdkWay({ api: 'Responses', program: 'openai-responses.mjs', more: MOST })
+      sdkWay({ api: 'Chat Completions', program: 'openai-chat.mjs' }),
+      sdkWay({ api: 'Responses', program: 'openai-responses.mjs' })
     ]
   },
   {
@@ -42,7 +40,7 @@ export const SDK_CLIENTS: readonly Client[] = [
     id: 'anthropic-sdk',
     packages: { '@anthropic-ai/sdk': '1.13.0' },
     ways: [
-      sdkWay({ api: 'Messages', program: 'anthropic-messages.mjs', more: [...MOST, 'runner'] })
+      sdkWay({ api: 'Messages', program: 'anthropic-messages.mjs', modes: [...MODES, 'runner'] })
     ]
   },
   {
@@ -79,7 +77,7 @@ export const SDK_CLIENTS: readonly Client[] = [
 ]
 
 function aiSdkWay(api: Api, provider: string, note: string): Way {
-  return sdkWay({ api, program: 'ai-sdk.mjs', note, env: { AI_PROVIDER: provider }, more: MOST })
+  return sdkWay({ api, program: 'ai-sdk.mjs', note, env: { AI_PROVIDER: provider } })
 }
 
 function langChainWay(api: Api, name: string, part: keyof typeof LANGCHAIN): Way {
@@ -97,10 +95,10 @@ interface SdkProgram {
   readonly program: string
   readonly note?: string
   readonly env?: Readonly<Record<string, string>>
-  readonly more?: readonly string[]
+  readonly modes?: readonly string[]
 }
 
-function sdkWay({ api, program, note, env = {}, more = MORE }: SdkProgram): Way {
+function sdkWay({ api, program, note, env = {}, modes = MODES }: SdkProgram): Way {
   const start = (mode: string, prompt: string, place: Place): Command => ({
     argv: [process.execPath, installProgram(program, place), mode, prompt],
     env: {
@@ -120,7 +118,7 @@ function sdkWay({ api, program, note, env = {}, more = MORE }: SdkProgram): Way 
       write: (path, text) => `write_file with ${JSON.stringify({ path, text })}`,
       read: (path) => `read_file with ${JSON.stringify({ path })}`
     },
-    more: more.map((mode) => modeTrial(mode, start))
+    more: modes.map((mode) => modeTrial(mode, start))
   }
 }
 
@@ -138,7 +136,6 @@ function modeTrial(mode: string, start: Start): Trial {
     return { name: 'JSON schema', attempt: (session) => askForPlace(session, start) }
   }
   if (mode === 'think') return THINKING
-  if (mode === 'quota') return QUOTA
   if (mode === 'pdf') return sendsPdf((prompt, place) => start('pdf', prompt, place))
   const name = mode === 'whole' ? 'not streamed' : 'tool runner'
   return toolLoopBy(name, (prompt, place) => start(mode, prompt, place))

@@ -12,6 +12,8 @@ export interface Session {
   logged(): readonly LogLine[]
   /** How often the gateway has asked the upstream for an answer since then. */
   upstreamCalls(): number
+  /** Adds to what the table says of this trial. */
+  note(text: string): void
   /** Has the gateway ask again an account whose quota was used up. */
   forgive(): Promise<void>
 }

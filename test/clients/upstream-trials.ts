@@ -10,12 +10,14 @@ import { failureOf, inTurns, missing } from './usual-trials.ts'
 
 /** Reasons by itself, and signs what it thought. */
 export const THINKING_MODEL = 'claude-opus-5'
+/** Another name for it. */
+export const THINKING_GPT = 'gpt-5.4'
 /** Rounds of tools before the last answer. */
 const ROUNDS = 3
-/** Requests that a client may send after its quota is used up: OpenCode tries five times more, the AI SDK twice. */
-const MOST_REFUSED = 6
-/** Longest time until a client has told its user so; OpenCode doubles its waits from 2 s on. */
-const REFUSAL_SECONDS = 85
+/** Requests that a client may send after its quota is used up: Continue tries ten times more, OpenCode and Cline five times. */
+const MOST_REFUSED = 11
+/** Longest time until a client has told its user so; all of these double their waits. */
+const REFUSAL_SECONDS = 140
 export const PDF_NAME = 'report.pdf'
 
 /**
@@ -36,7 +38,11 @@ async function tryThinking(session: Session): Promise<string | null> {
   const lines = session.logged()
   const strips = lines.flatMap(({ msg }, index) => (msg === STRIPPED ? [index] : []))
   // What Chat Completions brings back has no signature.
-  if (way.api === 'Chat Completions') return strips.length === 0 ? null : 'reasoning was refused'
+  if (way.api === 'Chat Completions' || way.dropsReasoning === true) {
+    const thoughts = answersIn(lines.filter(hasReasoned))
+    if (thoughts < ROUNDS) return `the model reasoned in ${thoughts} answers`
+    return strips.length === 0 ? null : 'reasoning was refused'
+  }
   const [first] = strips
   if (first === undefined) return 'no reasoning was sent back'
   const before = answersIn(lines.slice(0, first))
@@ -61,6 +67,7 @@ async function tryQuota(session: Session): Promise<string | null> {
     const told = `${refused} requests and ${calls} calls were refused`
     if (exitCode === null) return `it did not end: ${told}`
     if (refused === 0 || refused > MOST_REFUSED || calls !== 1) return told
+    session.note(refused === 1 ? '1 request' : `${refused} requests`)
     return seconds > REFUSAL_SECONDS ? `it took ${seconds.toFixed(1)} s to give up` : null
   } finally {
     await session.forgive()
@@ -68,6 +75,10 @@ async function tryQuota(session: Session): Promise<string | null> {
 }
 
 const EXHAUSTED = 'GW_UPSTREAM_QUOTA'
+
+function hasReasoned({ usage }: LogLine): boolean {
+  return typeof usage === 'object' && usage !== null && 'reasoningTokens' in usage
+}
 
 /** Requests that the upstream has answered. */
 function answersIn(lines: readonly LogLine[]): number {

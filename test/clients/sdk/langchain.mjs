@@ -14,6 +14,7 @@ import {
   model,
   placeSchema,
   prompt,
+  readPdf,
   url
 } from './session.mjs'
 
@@ -25,13 +26,15 @@ const chat =
         apiKey: key,
         anthropicApiUrl: url,
         maxTokens: 8000,
-        maxRetries: 2
+        maxRetries: 2,
+        ...(mode === 'think' && { thinking: { type: 'adaptive' } })
       })
     : new ChatOpenAI({
         model,
         apiKey: key,
         maxRetries: 2,
         useResponsesApi: api === 'responses',
+        ...(mode === 'think' && { zdrEnabled: true, modelKwargs: reasoningWishes() }),
         configuration: { baseURL: `${url}/v1` }
       })
 if (mode === 'schema') {
@@ -43,10 +46,29 @@ if (mode === 'schema') {
 } else {
   const agent = createAgent({ model: chat, tools: functions.map(toTool) })
   const earlier = mapStoredMessagesToChatMessages(earlierMessages())
-  const request = { messages: [...earlier, { role: 'user', content: prompt }] }
+  const request = { messages: [...earlier, { role: 'user', content: contentOf(prompt) }] }
   const { messages } =
     mode === 'whole' ? await agent.invoke(request) : await lastState(agent, request)
   endSession(mapChatMessagesToStoredMessages(messages), messages.at(-1).text)
+}
+
+function contentOf(text) {
+  if (mode !== 'pdf') return text
+  const { filename, bytes } = readPdf()
+  const file = {
+    type: 'file',
+    source_type: 'base64',
+    mime_type: 'application/pdf',
+    data: bytes.toString('base64'),
+    metadata: { filename, title: filename }
+  }
+  return [file, { type: 'text', text }]
+}
+
+/** Its own settings for reasoning count for models of names that it knows. */
+function reasoningWishes() {
+  if (api === 'chat') return { reasoning_effort: 'high' }
+  return { reasoning: { effort: 'high' }, include: ['reasoning.encrypted_content'] }
 }
 
 async function lastState(agent, request) {

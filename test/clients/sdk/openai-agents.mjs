@@ -8,6 +8,7 @@ import {
   model,
   placeSchema,
   prompt,
+  readPdf,
   url
 } from './session.mjs'
 
@@ -15,13 +16,19 @@ const useResponses = process.env.AGENTS_API === 'responses'
 const modelProvider = new OpenAIProvider({ baseURL: `${url}/v1`, apiKey: key, useResponses })
 const runner = new Runner({ modelProvider, tracingDisabled: true })
 const outputType = { type: 'json_schema', name: 'place', strict: true, schema: placeSchema }
+const reasoning = {
+  reasoning: { effort: 'high' },
+  store: false,
+  providerData: useResponses ? { include: ['reasoning.encrypted_content'] } : {}
+}
 const agent = new Agent({
   name: 'Writer',
   instructions: 'Do what the user says.',
   model,
+  ...(mode === 'think' && { modelSettings: reasoning }),
   ...(mode === 'schema' ? { outputType } : { tools: functions.map(toTool) })
 })
-const input = [...earlierMessages(), { role: 'user', content: prompt }]
+const input = [...earlierMessages(), { role: 'user', content: contentOf(prompt) }]
 const isStreamed = mode !== 'whole' && mode !== 'schema'
 const result = await runner.run(agent, input, { stream: isStreamed })
 if (isStreamed) {
@@ -32,6 +39,16 @@ if (isStreamed) {
 }
 const answer = mode === 'schema' ? JSON.stringify(result.finalOutput) : result.finalOutput
 endSession(result.history, answer)
+
+function contentOf(text) {
+  if (mode !== 'pdf') return text
+  const { filename, bytes } = readPdf()
+  const file = `data:application/pdf;base64,${bytes.toString('base64')}`
+  return [
+    { type: 'input_file', file, filename },
+    { type: 'input_text', text }
+  ]
+}
 
 function toTool({ name, description, parameters, run }) {
   return tool({ name, description, parameters, strict: true, execute: run })
