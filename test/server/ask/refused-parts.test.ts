@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { text as readText } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import type { FromWorker } from '../../../src/ipc/messages.ts'
+import type { ModelFacts } from '../../../src/kiro/models/models.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { FakePrimary, type FakePrimaryOptions } from '../../helper/fake-primary.ts'
 import { NameServer } from '../../helper/name-server.ts'
@@ -338,6 +339,42 @@ t.test('C39. where a second one is refused, all of them go; then it is a 400', a
       path
     )
     t.same(lessonsOf(primary), [], 'the fields were not why')
+  }
+})
+
+/** A model that says itself which fields it takes. */
+const bounded: ModelFacts = {
+  id: 'claude-opus-6',
+  name: 'Claude Opus 6',
+  maxInputTokens: 200_000,
+  takesImages: true,
+  requestFieldsSchema: { type: 'object', properties: { max_tokens: { minimum: 1 } } }
+}
+
+const refuseBound: Refusals = (text) =>
+  text.includes('max_tokens') ? undeclared('max_tokens') : null
+
+t.test('C39. a bound that the upstream does not take is kept here', async (t) => {
+  const messages = [{ role: 'user', content: 'go' }]
+  const asked: readonly (readonly [path: string, body: object, end: RegExp])[] = [
+    ['/v1/messages', { messages, max_tokens: 1 }, /"stop_reason":"max_tokens"/],
+    ['/v1/chat/completions', { messages, max_tokens: 1 }, /"finish_reason":"length"/],
+    ['/v1/responses', { input: 'go', store: false, max_output_tokens: 1 }, /max_output_tokens/]
+  ]
+  for (const [path, body, end] of asked) {
+    const { calls, post } = await setUp(t, refuseBound, {
+      start: { catalogue: { models: [bounded], isLive: true } }
+    })
+    for (const cost of [2, 3]) {
+      const { status, text, repairs } = await post(path, { model: bounded.id, ...body })
+      t.equal(status, 200, path)
+      t.match(text, end, path)
+      t.match(text, /"hel"/, path)
+      t.equal(repairs, 'fields-refused')
+      t.equal(calls.length, cost, path)
+    }
+    t.same(fieldsOf(calls[0]), { max_tokens: 1 })
+    t.equal(fieldsOf(calls[1]), undefined)
   }
 })
 
