@@ -34,7 +34,7 @@ export class Starts {
     if (news > 0) this.#turns.push(...pace.turns.slice(-news))
   }
 
-  /** A start for the next request, and whose turn it is, if anybody's; `null` if there is none at hand. */
+  /** A start for the next request, and which key's turn it is, if any; `null` if there is none at hand. */
   take(): { readonly key: string | null } | null {
     const key = this.#turns.shift()
     return key === undefined ? null : { key }
@@ -78,7 +78,7 @@ export class Starts {
 export interface PauseTimes {
   /** The first may go. */
   readonly opensAt: number
-  /** Those who wait go one after the other until then. */
+  /** Requests that wait go one after the other until then. */
   readonly endsAt: number
 }
 

@@ -60,7 +60,7 @@ export class LeaseCore {
     return this.#queue.size
   }
 
-  /** What keeps those back who wait longest. */
+  /** What keeps the requests back that wait longest. */
   get waitsFor(): 'permit' | 'start' | 'pause' {
     if (this.#pause !== null) return 'pause'
     return this.isPaced && this.#held < this.size ? 'start' : 'permit'
@@ -126,7 +126,7 @@ export class LeaseCore {
 
   /** Nothing is issued until then. */
   pause(times: PauseTimes, now: number): void {
-    if (this.#state === 'draining') return // nobody waits any more
+    if (this.#state === 'draining') return // no request waits any more
     if (this.#pause === null) this.#pause = new Pause(times)
     else this.#pause.extend(times, now)
   }
@@ -285,7 +285,7 @@ export class LeaseCore {
     return commands
   }
 
-  /** `null` if nobody waits, or nobody may go now. */
+  /** `null` if no request waits, or none may go now. */
   #issueNext(now: number): LeaseCommand | null {
     if (this.#queue.size === 0 || this.#pause?.isOpen === false) return null
     const hasStart = this.isPaced

@@ -292,7 +292,7 @@ export interface LeaseState {
   readonly size: number
   readonly held: number
   readonly waiting: number
-  /** Of those who wait: not for a permit. */
+  /** Of the requests that wait: not for a permit. */
   readonly gated: number
   readonly keepAlive: number
 }

@@ -73,7 +73,7 @@ function detailOf({ waitsFor }: WaitState): string | undefined {
 
 const LONGEST_RETRY_S = 60
 
-/** Seconds until those who wait have probably been served. */
+/** Seconds until the requests that wait have probably been served. */
 function retryAfterOf({ waitsFor, pace, waiting, retryAfterS }: WaitState): number {
   if (waitsFor !== 'start' || pace === null) return retryAfterS
   return Math.min(LONGEST_RETRY_S, Math.ceil(((waiting + 1) / pace) * 60))

@@ -28,13 +28,11 @@ export interface MemoryPlan {
   readonly smallLaneBytesPerWorker: number
   /** Answers of a usual size that are held, while the memory for bodies is in use. */
   readonly answerLaneBytesPerWorker: number
-  /** What processes and threads take outside their heaps. */
-  readonly baseBytes: number
   /** Sockets: what the kernel holds for them, which the container pays for, and Node outside its heaps. */
   readonly socketBytes: number
   /** Connections of clients that fit while nothing is sent on them. */
   readonly connectionsPerWorker: number
-  /** What nobody plans for, and the buffers of PDFs while some are read. */
+  /** What no other part accounts for, and the buffers of PDFs while some are read. */
   readonly headroomBytes: number
   readonly usedBytes: number
 }
@@ -134,7 +132,6 @@ function share(
     bodyBytesPerWorker: bodiesMb * MEBIBYTE,
     smallLaneBytesPerWorker: SMALL_LANE_MB * MEBIBYTE,
     answerLaneBytesPerWorker: ANSWER_LANE_MB * MEBIBYTE,
-    baseBytes: baseMb * MEBIBYTE,
     socketBytes: socketMb * MEBIBYTE,
     connectionsPerWorker: Math.min(
       MAX_CONNECTIONS,

@@ -13,12 +13,17 @@ function heapBytes({ oldSpaceMb, semiSpaceMb }: HeapPlan): number {
   return (oldSpaceMb + 3 * semiSpaceMb) * mebibyte
 }
 
+/** What a process and a thread take outside their heaps. */
+const baseBytes = { process: 26 * mebibyte, thread: 6 * mebibyte }
+
 /** Counted again from the parts, so that a wrong `usedBytes` is noticed. */
 function sumOf(plan: MemoryPlan): number {
   const lanes = plan.smallLaneBytesPerWorker + plan.answerLaneBytesPerWorker
   const bodies = plan.bodyBytesPerWorker + lanes
-  const perWorker = heapBytes(plan.worker) + plan.threads * heapBytes(plan.thread) + bodies
-  return plan.baseBytes + plan.socketBytes + heapBytes(plan.primary) + plan.workers * perWorker
+  const heaps = heapBytes(plan.worker) + plan.threads * heapBytes(plan.thread)
+  const base = baseBytes.process + (plan.threads + 1) * baseBytes.thread // one more for PDFs
+  const primary = baseBytes.process + heapBytes(plan.primary)
+  return plan.socketBytes + primary + plan.workers * (base + heaps + bodies)
 }
 
 t.test('planMemory()', (t) => {
@@ -88,11 +93,10 @@ t.test('connections of clients have room among the sockets', async (t) => {
 })
 
 t.test('what PDFs unpack to has room beside all else, in every worker at once', async (t) => {
-  const baseOfThread = 6 * mebibyte // is part of the plan for processes and threads
   for (const limitMb of [224, 256, 512, 1024, 2048, 65_536]) {
     const plan = planMemory(limitMb * mebibyte, { workers: 2, threads: 1 })
     const { limitBytes, usedBytes, pdfBufferBytes, workers } = plan
-    const whole = usedBytes + workers * (pdfBufferBytes - baseOfThread)
+    const whole = usedBytes + workers * (pdfBufferBytes - baseBytes.thread) // which is part of the plan
     t.ok(whole <= limitBytes, `${limitMb} MB: ${whole / mebibyte}`)
     t.ok(pdfBufferBytes >= 20 * mebibyte, 'a book of a thousand pages can be read')
   }

@@ -121,7 +121,7 @@ interface KeyLine {
 
 /** At most so many starts that it may not have got yet are granted to one worker: they are in one message. */
 const MOST_UNSEEN = 1_000
-/** The same where nobody of another key is known to wait: one who comes at the same moment is heard of in time. */
+/** The same where no request of another key is known to wait: one that comes at the same moment is heard of in time. */
 const MOST_UNSEEN_ALONE = 8
 
 /** Grants free starts to those who are told of as ready, in order of service. */

@@ -117,7 +117,7 @@ function parseEvent(frame: Frame): UpstreamEvent {
   }
 }
 
-/** Whatever is counted in another unit is nothing that anybody is charged (kiro-protocol §5.3). */
+/** Whatever is counted in another unit is nothing that an account is charged (kiro-protocol §5.3). */
 function toMetering(payload: JsonObject, eventType: string): UpstreamEvent {
   const { unit = 'credit', usage, amount } = payload
   const credits = asNumber(usage) ?? asNumber(amount)

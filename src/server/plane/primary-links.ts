@@ -92,7 +92,7 @@ const QUOTA_EXHAUSTED = 'The quota is exhausted until it is reset at the upstrea
 export interface AccountLinkOptions {
   readonly channel: ToPrimary
   readonly standing: AccountStanding
-  /** Nothing is to be asked for so many milliseconds, and whoever wants to waits. */
+  /** Nothing is to be asked for so many milliseconds; requests wait. */
   readonly pause: (ms: number) => void
   /** Nothing is to be asked for longer: whoever waits is told so. */
   readonly refuseWaiting: (error: GatewayError) => void
@@ -114,7 +114,7 @@ export class AccountLink {
     this.onStanding(standing)
   }
 
-  /** Why nobody may be served now, or `null`. */
+  /** Why no request may be served now, or `null`. */
   get problem(): GatewayError | null {
     const now = Date.now()
     const bar = [...this.#standing.bars, this.#heard].find((one) => one !== null && one.until > now)
