@@ -86,7 +86,10 @@ const NOT_ADMITTED =
 const LIKELY_LOCKED =
   'The upstream has suspected abuse on this account within a day, so this is likely to be part of it: stop using the account for automation and contact its support.'
 
-/** Qwen Code asks for 40 minutes after any other 429; it looks for "quota", "exhausted" and "reset at". */
+/**
+ * Said of what is remembered, for the upstream's own refusal goes on as it is (kiro-protocol §8.6). Qwen Code asks for 40
+ * minutes after any other 429; it looks for "quota", "exhausted" and "reset at".
+ */
 const QUOTA_EXHAUSTED = 'The quota is exhausted until it is reset at the upstream.'
 
 export interface AccountLinkOptions {
@@ -120,7 +123,8 @@ export class AccountLink {
     const bar = [...this.#standing.bars, this.#heard].find((one) => one !== null && one.until > now)
     if (bar === undefined || bar === null) return null
     const { code, until } = bar
-    const message = `${bar.message} The gateway asks the upstream again after ${new Date(until).toISOString()}.`
+    const said = code === 'GW_UPSTREAM_QUOTA' ? `${bar.message} ${QUOTA_EXHAUSTED}` : bar.message
+    const message = `${said} The gateway asks the upstream again after ${new Date(until).toISOString()}.`
     return new GatewayError(code, 'remembered', { message, retryAfterS: (until - now) / 1000 })
   }
 
@@ -169,9 +173,6 @@ export class AccountLink {
     if (error.code === 'GW_CLIENT_NOT_ADMITTED') {
       const advice = isSuspect ? LIKELY_LOCKED : NOT_ADMITTED
       return error.with({ message: `${error.message} ${advice}` })
-    }
-    if (error.code === 'GW_UPSTREAM_QUOTA') {
-      return error.with({ message: `${error.message} ${QUOTA_EXHAUSTED}` })
     }
     const isLocked = isSuspect && status === 403 && /^user is not authorized\.?$/i.test(message)
     return isLocked ? error.with({ code: 'GW_UPSTREAM_SUSPENDED', message }) : error

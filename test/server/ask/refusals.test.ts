@@ -136,17 +136,17 @@ t.test('the account', (t) => {
     t.equal(upstream.requests, 2, 'once the primary says so')
   })
 
-  t.test(
-    'whose quota is used up is told so in the words that end the loops of clients',
-    async (t) => {
-      const { post } = await setUp(t, UPSTREAM_REFUSALS['monthly quota'] as UpstreamRefusal)
-      for (const path of ['/v1/messages', '/v1/chat/completions', '/v1/responses'] as const) {
-        const { text } = await post(path)
-        t.match(text, /quota[^"]*exhausted[^"]*reset at/, 'as Qwen Code looks for them')
-        t.equal(text.match(/exhausted/g)?.length, 1)
-      }
+  t.test('whose quota is used up is told in words that end the loops of clients', async (t) => {
+    const { post } = await setUp(t, UPSTREAM_REFUSALS['monthly quota'] as UpstreamRefusal)
+    const first = JSON.parse((await post('/v1/chat/completions')).text) as Told
+    const said = 'You have reached the limit. (reason: MONTHLY_REQUEST_COUNT)'
+    t.equal(first.error.message, said, 'what the upstream has said goes on as it is (A43)')
+    for (const path of ['/v1/messages', '/v1/chat/completions', '/v1/responses'] as const) {
+      const { text } = await post(path)
+      t.match(text, /quota[^"]*exhausted[^"]*reset at/, 'as Qwen Code looks for them')
+      t.equal(text.match(/exhausted/g)?.length, 1)
     }
-  )
+  })
 
   t.test('of which another worker has heard is not asked', async (t) => {
     const { upstream, primary, post } = await setUp(
