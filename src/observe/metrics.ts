@@ -149,6 +149,10 @@ export class Metrics {
     'upstream_unknown_events_total',
     'Events of the upstream that have no known type.'
   )
+  readonly unknownReasons = this.#counter(
+    'upstream_unknown_reasons_total',
+    'Refusals of the upstream with a reason that has no known meaning.'
+  )
   readonly transformSeconds = this.#histogram(
     'transform_seconds',
     'Time to convert a request, waiting for a thread included.',

@@ -2,7 +2,7 @@ import type { PartReader } from '../dialects/answer/part-reader.ts'
 import type { StreamPart } from '../dialects/answer/stream-part.ts'
 import { outlineText } from '../dialects/plan/json-body.ts'
 import { type Frame, FrameDecoder } from '../frames/frame-decoder.ts'
-import { parseUpstreamEvent, type UpstreamEvent } from '../kiro/wire/event.ts'
+import { isStrange, parseUpstreamEvent, type UpstreamEvent } from '../kiro/wire/event.ts'
 import { faultOfException, type UpstreamFault } from '../kiro/wire/fault.ts'
 import { isCapacityReason } from '../kiro/wire/fault-table.ts'
 import { GatewayError } from '../shared/errors.ts'
@@ -19,6 +19,17 @@ const OBJECT_BYTES = 40
 const MEMBER_BYTES = 80
 const ARRAY_BYTES = 24
 const COMMA_BYTES = 16
+
+/** Names of strange events that are kept of one answer; longer ones are not. */
+const MAX_STRANGE = 8
+const MAX_NAME_CHARS = 100
+
+/** Events of an answer that are unknown here. */
+export interface StrangeEvents {
+  readonly count: number
+  /** Of the first of them, each once. */
+  readonly names: readonly string[]
+}
 
 /** Memory that is needed for a moment, see `AnswerMemory.lend()`. */
 export interface MomentaryRoom {
@@ -40,7 +51,9 @@ export class AnswerReader {
   readonly #room: MomentaryRoom | null
   readonly #parts: PartReader
   #phase: 'empty' | 'opened' | 'stopped' | 'cut-off' | 'lost' = 'empty'
-  #ignoredEvents = 0
+  #strangeCount = 0
+  /** Bounded by MAX_STRANGE. */
+  readonly #strangeNames = new Set<string>()
 
   /** Large frames are held in `room`. */
   constructor(parts: PartReader, room: MomentaryRoom | null = null) {
@@ -49,9 +62,8 @@ export class AnswerReader {
     this.#decoder = new FrameDecoder((bytes) => room?.lend(bytes))
   }
 
-  /** Events of types that are unknown here. */
-  get ignoredEvents(): number {
-    return this.#ignoredEvents
+  get strangeEvents(): StrangeEvents {
+    return { count: this.#strangeCount, names: [...this.#strangeNames] }
   }
 
   /**
@@ -74,7 +86,7 @@ export class AnswerReader {
         this.#phase = end
         return 'stopped'
       }
-      if (event.type === 'ignored') this.#ignoredEvents++
+      if (event.type === 'ignored') this.#noteStrange(event.eventType)
       else for (const part of this.#parts.push(event)) onPart(part)
       if (isLarge) this.#room?.lend(this.#decoder.heldBytes)
       if (this.#parts.isStopped) {
@@ -117,6 +129,13 @@ export class AnswerReader {
     const parts = this.#parts.isClosed ? this.#parts.end() : this.#parts.cutOff('lost')
     this.#phase = 'lost'
     for (const part of parts) onPart(part)
+  }
+
+  #noteStrange(eventType: string): void {
+    if (!isStrange(eventType)) return
+    this.#strangeCount++
+    const isKept = this.#strangeNames.size < MAX_STRANGE && eventType.length <= MAX_NAME_CHARS
+    if (isKept) this.#strangeNames.add(eventType)
   }
 
   get #isStopped(): boolean {

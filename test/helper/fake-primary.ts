@@ -20,6 +20,21 @@ export interface FakePrimaryOptions {
   /** Changes what the worker is told at its start. */
   readonly start?: Partial<WorkerStart>
   readonly permits?: number
+  /** Gets the lines that the worker logs, as far as `LOG_LEVEL` lets it. */
+  readonly lines?: string[]
+}
+
+class KeptLines extends LineWriter {
+  readonly #lines: string[]
+
+  constructor(lines: string[]) {
+    super(STDOUT)
+    this.#lines = lines
+  }
+
+  override write(line: string): void {
+    this.#lines.push(line)
+  }
 }
 
 /** A worker that serves in this process, and the primary that it believes to have. */
@@ -30,7 +45,7 @@ export class FakePrimary {
   url = ''
   readonly #endpoint: EventEmitter
 
-  private constructor() {
+  private constructor(lines: LineWriter) {
     this.#endpoint = Object.assign(new EventEmitter(), {
       send: (message: FromWorker) => {
         this.messages.push(message)
@@ -38,16 +53,16 @@ export class FakePrimary {
         return true
       }
     })
-    this.worker = new GatewayWorker(this.#endpoint, new LineWriter(STDOUT))
+    this.worker = new GatewayWorker(this.#endpoint, lines)
   }
 
   /** Resolves when the worker listens. */
   static async start(
     t: { teardown(close: () => unknown): void },
     upstream: URL,
-    { env = {}, start = {}, permits = 10 }: FakePrimaryOptions = {}
+    { env = {}, start = {}, permits = 10, lines }: FakePrimaryOptions = {}
   ): Promise<FakePrimary> {
-    const primary = new FakePrimary()
+    const primary = new FakePrimary(lines ? new KeptLines(lines) : new LineWriter(STDOUT))
     const result = loadConfig(
       {
         SERVER_HOST: '127.0.0.1',

@@ -37,7 +37,7 @@ t.test('AnswerReader', (t) => {
       }
       end()
       t.match(summarize(parts), { text: 'Hello wörld', reason: 'stop' })
-      t.equal(reader.ignoredEvents, 1)
+      t.equal(reader.strangeEvents.count, 1)
     }
   })
 

@@ -91,6 +91,30 @@ export function parseUpstreamEvent(frame: Frame): UpstreamEvent {
   return toLoss(frame) ?? { type: 'ignored', eventType: messageType }
 }
 
+/** Events that say nothing that is needed here (kiro-protocol §5.3); of content, those without any. */
+const NEEDLESS: ReadonlySet<string> = new Set([
+  'initial-response',
+  'messageMetadataEvent',
+  'assistantResponseEvent',
+  'codeEvent',
+  'metricsEvent',
+  'codeReferenceEvent',
+  'citationEvent',
+  'supplementaryWebLinksEvent',
+  'followupPromptEvent',
+  'toolResultEvent',
+  'intentsEvent',
+  'interactionComponentsEvent',
+  'dryRunSucceedEvent',
+  'binaryMetadataEvent',
+  'binaryPayloadEvent'
+])
+
+/** Whether an event that was ignored is new, or does not say what it should: whoever reads the log may want to know. */
+export function isStrange(eventType: string): boolean {
+  return !NEEDLESS.has(eventType)
+}
+
 function parseEvent(frame: Frame): UpstreamEvent {
   const eventType = textHeader(frame, ':event-type')
   switch (eventType) {

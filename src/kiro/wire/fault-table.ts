@@ -77,6 +77,30 @@ const FIELDS_WORDS = [
   'must have a maximum value'
 ]
 
+/** What the upstream was seen, or is modelled, to give as a reason (kiro-protocol §4.14, §8.8). */
+const REASONS: ReadonlySet<string> = new Set([
+  ...Object.keys(QUOTAS),
+  ...CAPACITY,
+  'CREDIT_CONSUMPTION_RATE_EXCEEDED',
+  'USER_REQUEST_RATE_EXCEEDED',
+  'SERVICE_REQUEST_RATE_EXCEEDED',
+  'TEMPORARILY_SUSPENDED',
+  'CONTENT_LENGTH_EXCEEDS_THRESHOLD',
+  'CONVERSATION_LIMIT_EXCEEDED',
+  'INVALID_CONVERSATION_ID',
+  'INVALID_MODEL_ID',
+  'REQUEST_BODY_INVALID',
+  'THINKING_SIGNATURE_INVALID',
+  'TOOL_DUPLICATE',
+  'TOOL_SCHEMA_INVALID'
+])
+
+/** Whether it is known what a reason means; what is judged by other signs may have any. */
+export function isKnownReason(reason: string): boolean {
+  const name = reason.toUpperCase()
+  return REASONS.has(name) || name.includes('KMS')
+}
+
 /** The model has no capacity left; another one of the same account may. */
 export function isCapacityReason(reason: string): boolean {
   return CAPACITY.includes(reason.toUpperCase())

@@ -6,8 +6,10 @@ import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { ConversationParts } from '../../kiro/conversation/conversation-memory.ts'
 import { findModel } from '../../kiro/models/models.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
+import { isKnownReason } from '../../kiro/wire/fault-table.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { AnswerMemory } from '../../reply/answer-memory.ts'
+import type { StrangeEvents } from '../../reply/answer-reader.ts'
 import type { AnswerSink } from '../../reply/sinks.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import { generationRequest, type RequestPayload } from '../../upstream/call/requests.ts'
@@ -63,7 +65,7 @@ export async function askUpstream(
     const call = await startAttempt(plane, question, { way, attempt, sent })
     const outcome = await call.outcome
     if (call.isClosed) plane.closingHosts.add(way.host.url)
-    if (call.ignoredEvents > 0) plane.metrics.unknownEvents.inc(call.ignoredEvents)
+    noteStrange(plane, question, call.strangeEvents)
     if (outcome.name === 'answered') {
       if (outcome.lostBy !== undefined) noteCut(plane, question, outcome.lostBy)
       for (const lesson of lessons) plane.conversations.learn(lesson)
@@ -71,6 +73,7 @@ export async function askUpstream(
     }
     progress.end('retry')
     const { fault, phase } = outcome
+    noteReason(plane, question, fault)
     const payloadBytes = payload.peek()?.byteLength ?? 0
     const explained = explainRefusal(outcome.error, fault, { plan, payloadBytes })
     const error = plane.account.heed(explained, fault)
@@ -123,6 +126,42 @@ export async function askUpstream(
 
 /** How often a request may be changed and sent once more, in whichever ways (kiro-protocol §8.3). */
 const MAX_CHANGES = 3
+
+function noteStrange(
+  plane: Pick<DataPlane, 'metrics' | 'strange'>,
+  question: UpstreamQuestion,
+  { count, names }: StrangeEvents
+): void {
+  if (count === 0) return
+  plane.metrics.unknownEvents.inc(count)
+  for (const event of names) tellOnce(plane, question, { event })
+}
+
+function noteReason(
+  plane: Pick<DataPlane, 'metrics' | 'strange'>,
+  question: UpstreamQuestion,
+  fault: UpstreamFault | null
+): void {
+  const reason = fault?.reason ?? ''
+  if (reason === '' || isKnownReason(reason)) return
+  plane.metrics.unknownReasons.inc()
+  tellOnce(plane, question, { reason })
+}
+
+/** So many things that are new are told of; then there is something else the matter. */
+const MAX_STRANGE = 64
+
+/** There may be one in every answer, and the log is read by people. */
+function tellOnce(
+  { strange }: Pick<DataPlane, 'strange'>,
+  { log, requestId: reqId }: UpstreamQuestion,
+  told: { readonly event: string } | { readonly reason: string }
+): void {
+  const name = JSON.stringify(told)
+  if (strange.has(name) || strange.size >= MAX_STRANGE) return
+  strange.add(name)
+  log.warn({ reqId, ...told }, 'upstream says something that is not known here')
+}
 
 function noteCut(
   { metrics }: Pick<DataPlane, 'metrics'>,

@@ -6,7 +6,7 @@ import {
   toGatewayError,
   type UpstreamFault
 } from '../../kiro/wire/fault.ts'
-import { AnswerReader, type MomentaryRoom } from '../../reply/answer-reader.ts'
+import { AnswerReader, type MomentaryRoom, type StrangeEvents } from '../../reply/answer-reader.ts'
 import type { AnswerSink, AnswerSource } from '../../reply/sinks.ts'
 import { ByteBlocks } from '../../shared/own-memory.ts'
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
@@ -166,9 +166,8 @@ export class Attempt implements ResponseReader, AnswerSource {
     return this.#options.parts.isClosed
   }
 
-  /** Events of types that are unknown here. */
-  get ignoredEvents(): number {
-    return this.#reader.ignoredEvents
+  get strangeEvents(): StrangeEvents {
+    return this.#reader.strangeEvents
   }
 
   pause(): void {

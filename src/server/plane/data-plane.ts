@@ -45,6 +45,8 @@ export interface DataPlane {
   readonly conversations: ConversationMemory
   /** Hosts that were seen to close their answers: each worker sees it soon. Bounded by the hosts that there are. */
   readonly closingHosts: Set<string>
+  /** Events and reasons of the upstream that are new, and were told of in the log. Bounded by `ask-upstream.ts`. */
+  readonly strange: Set<string>
   readonly metrics: Metrics
   readonly debug: DebugCapture
   readonly items: ItemStore
@@ -174,6 +176,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
       channel.send({ type: 'conversation.lesson', ...learnt })
     ),
     closingHosts: new Set(),
+    strange: new Set(),
     metrics: counts,
     debug: new DebugCapture({
       folder: config.observe.debugDir,

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { credentialSnapshot } from '../../helper/credential-snapshot.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { FakePrimary } from '../../helper/fake-primary.ts'
-import { endFrame, textFrame } from '../../helper/upstream-frames.ts'
+import { endFrame, eventFrame, textFrame } from '../../helper/upstream-frames.ts'
 
 const answer = Buffer.concat([textFrame('hello'), endFrame])
 
@@ -174,3 +174,54 @@ t.test('a request that waited goes out with the credential of now', async (t) =>
   primary.tell({ type: 'credential.changed', news: { snapshot: renewed, problem: null } })
   t.equal(await post(), 200, 'the permit of the one that failed is back')
 })
+
+t.test('what the upstream says that is new is counted, and told of once', async (t) => {
+  const strange = Buffer.concat([
+    eventFrame('initial-response', {}),
+    eventFrame('followupPromptEvent', { followupPrompt: {} }),
+    eventFrame('ofTheFutureEvent', { a: 1 }),
+    eventFrame('ofTheFutureEvent', { a: 2 }),
+    eventFrame('meteringEvent', { unit: 'token', usage: 9 }),
+    answer
+  ])
+  let calls = 0
+  const upstream = await CountingUpstream.start(t, (_request, response) => {
+    const isAnswered = ++calls % 2 === 1
+    if (isAnswered) response.end(strange)
+    else response.writeHead(400).end('{"message":"no","reason":"OF_THE_FUTURE"}')
+  })
+  const lines: string[] = []
+  const env = { LOG_LEVEL: 'warn' }
+  const primary = await FakePrimary.start(t, upstream.url, { lines, env })
+  const statuses: number[] = []
+  for (let count = 0; count < 4; count++) {
+    const response = await fetch(`${primary.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: 'Bearer good-key' },
+      body: '{"model":"auto","messages":[{"role":"user","content":"hi"}]}'
+    })
+    statuses.push(response.status)
+    await response.text()
+  }
+  t.same(statuses, [200, 400, 200, 400])
+  const told = lines
+    .map((line): Record<string, unknown> => JSON.parse(line))
+    .filter(({ msg }) => msg === 'upstream says something that is not known here')
+  t.same(
+    told.map(({ event, reason }) => event ?? reason),
+    ['ofTheFutureEvent', 'meteringEvent', 'OF_THE_FUTURE']
+  )
+  const snapshot = primary.heard('metrics.snapshot')
+  primary.tell({ type: 'metrics.collect' })
+  const { metrics } = await snapshot
+  t.equal(countOf(metrics, 'kiro_gateway_upstream_unknown_events_total'), 6)
+  t.equal(countOf(metrics, 'kiro_gateway_upstream_unknown_reasons_total'), 2)
+})
+
+function countOf(metrics: unknown, name: string): number | undefined {
+  const all = metrics as readonly {
+    readonly name: string
+    readonly values: readonly { readonly value: number }[]
+  }[]
+  return all.find((metric) => metric.name === name)?.values[0]?.value
+}

@@ -138,7 +138,7 @@ t.test('an answer', (t) => {
       t.equal(sink.calls[0], 'sent')
       t.equal(sink.calls.at(-1), 'ended')
       t.same(seen, { firstParts: 1, settlements: 1 })
-      t.equal(call.ignoredEvents, 1)
+      t.equal(call.strangeEvents.count, 1)
       t.ok((progress.usage?.outputTokens ?? 0) > 0)
       t.equal(body.byteLength, 0, 'the memory of the request is free')
       t.match(pool.stats(), { idle: 1, busy: 0 })
