@@ -3,6 +3,7 @@ import { text as readText } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import type { FromWorker } from '../../../src/ipc/messages.ts'
 import type { ModelFacts } from '../../../src/kiro/models/models.ts'
+import { Simulator } from '../../../src/simulator/simulator.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { FakePrimary, type FakePrimaryOptions } from '../../helper/fake-primary.ts'
 import { NameServer } from '../../helper/name-server.ts'
@@ -312,6 +313,28 @@ t.test('C39. fields that are refused are left out once, and from then on', async
       t.match(await other.post(path, body), { status: 200, repairs: /fields-refused/ })
       t.equal(other.calls.length, 1, 'in another worker, too')
     })
+  }
+})
+
+t.test('C39. an account that has no fields, as the simulator plays it', async (t) => {
+  const simulator = new Simulator({ gapMs: 0 })
+  const { url } = await simulator.start()
+  t.teardown(() => simulator.close())
+  const calls = () => simulator.stats().requests.byOperation['generateAssistantResponse'] ?? 0
+  for (const [path, body] of wishes) {
+    const primary = await FakePrimary.start(t, new URL(url))
+    for (const cost of [2, 1]) {
+      const before = calls()
+      const response = await fetch(`${primary.url}${path}`, {
+        method: 'POST',
+        headers: { authorization: 'Bearer good-key' },
+        body: JSON.stringify(body).replace('"go"', '"go sim:fields-refused"')
+      })
+      t.equal(response.status, 200, path)
+      await response.text()
+      t.equal(response.headers.get('x-kiro-gateway-repairs'), 'fields-refused', path)
+      t.equal(calls() - before, cost, path)
+    }
   }
 })
 
