@@ -63,11 +63,27 @@ export function isTextFormat(format: DocumentFormat): boolean {
   return KINDS.find((one) => one.format === format)?.magic === undefined
 }
 
-/** Whether bytes are what their format says, by their beginning; text is UTF-8 without NUL. */
+/** Whether bytes are what their format says, by their beginning; text is UTF-8 without NUL and mostly to be read. */
 export function isOfFormat(bytes: Buffer, format: DocumentFormat): boolean {
   const { magic } = KINDS.find((one) => one.format === format) ?? {}
   if (magic !== undefined) return bytes.toString('latin1', 0, magic.length) === magic
-  return !bytes.includes(0) && isUtf8(bytes)
+  return !bytes.includes(0) && isUtf8(bytes) && !isMostlyControl(bytes)
+}
+
+/** Should their text be sent, each takes six characters of JSON. */
+const MAX_CONTROL_SHARE = 0.1
+const MAX_CONTROLS = 1000
+const SPACE = 0x20
+const TAB = 0x09
+const CARRIAGE_RETURN = 0x0d
+
+function isMostlyControl(bytes: Buffer): boolean {
+  let controls = 0
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] ?? 0
+    if (byte < SPACE && (byte < TAB || byte > CARRIAGE_RETURN)) controls++
+  }
+  return controls > Math.max(MAX_CONTROLS, bytes.length * MAX_CONTROL_SHARE)
 }
 
 /** Whether a document is too large to be sent as it is, however few there are. */

@@ -158,6 +158,7 @@ t.test('A48, C28. what is not what it says is refused by name of its place', asy
     ['application/pdf', 'QUJD', /content\/0: is called pdf/],
     [docx, PDF, /content\/0: is called docx/],
     ['text/csv', 'AAECAw==', /content\/0: is called csv/],
+    ['text/plain', Buffer.alloc(2000, 1).toString('base64'), /content\/0: is called txt/],
     ['application/pdf', '', /content\/0: is empty/],
     ['application/pdf', 'JVBE!', /content\/0: is not base64/],
     [docx, `UEsDB${'A'.repeat(1_200_003)}`, /content\/0: is too large/]
