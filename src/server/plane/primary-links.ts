@@ -99,6 +99,8 @@ export interface AccountLinkOptions {
   readonly pause: (ms: number) => void
   /** Nothing is to be asked for longer: whoever waits is told so. */
   readonly refuseWaiting: (error: GatewayError) => void
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number
 }
 
 /** The worker's view of what refusals have said of the account as a whole; the primary gathers what all have heard. */
@@ -106,20 +108,23 @@ export class AccountLink {
   readonly #channel: ToPrimary
   readonly #pause: AccountLinkOptions['pause']
   readonly #refuseWaiting: AccountLinkOptions['refuseWaiting']
+  readonly #now: () => number
   #standing = GOOD_STANDING
   /** Heard here; the primary's word on it is under way. */
   #heard: AccountBar | null = null
 
-  constructor({ channel, standing, pause, refuseWaiting }: AccountLinkOptions) {
+  constructor(options: AccountLinkOptions) {
+    const { channel, standing, pause, refuseWaiting, now = () => Date.now() } = options
     this.#channel = channel
     this.#pause = pause
     this.#refuseWaiting = refuseWaiting
+    this.#now = now
     this.onStanding(standing)
   }
 
   /** Why no request may be served now, or `null`. */
   get problem(): GatewayError | null {
-    const now = Date.now()
+    const now = this.#now()
     const bar = [...this.#standing.bars, this.#heard].find((one) => one !== null && one.until > now)
     if (bar === undefined || bar === null) return null
     const { code, until } = bar
@@ -137,9 +142,10 @@ export class AccountLink {
   onStanding(standing: AccountStanding): void {
     const { pausedUntil } = standing
     const isNews = pausedUntil !== null && pausedUntil !== this.#standing.pausedUntil
+    const now = this.#now()
     this.#standing = standing
     this.#heard = null
-    if (isNews && pausedUntil > Date.now()) this.#pause(pausedUntil - Date.now())
+    if (isNews && pausedUntil > now) this.#pause(pausedUntil - now)
     this.#refuseOthers()
   }
 
@@ -152,12 +158,16 @@ export class AccountLink {
     const ms = barMs({ bar, retryAfterS }, 0)
     if (ms === 0) return told
     const { code, message } = told
+    const now = this.#now()
+    // Calls that were under way tell nothing new, and not as exactly as it is known.
+    const isKnown = this.#standing.bars.some((one) => one.bar === bar && one.until > now)
+    if (isKnown) return told.with({ retryAfterS: ms / 1000 })
     this.#channel.send({ type: 'account.refused', refusal: { bar, code, message, retryAfterS } })
     if (isWaitedFor(bar, ms)) {
       this.#pause(ms)
       return told
     }
-    this.#heard = { bar, code, message, until: Date.now() + ms }
+    this.#heard = { bar, code, message, until: now + ms }
     this.#refuseOthers()
     return told.with({ retryAfterS: ms / 1000 })
   }
@@ -169,7 +179,7 @@ export class AccountLink {
 
   #inContext(error: GatewayError, { status, message }: UpstreamFault): GatewayError {
     const { suspectedAt } = this.#standing
-    const isSuspect = suspectedAt !== null && Date.now() - suspectedAt < DAY_MS
+    const isSuspect = suspectedAt !== null && this.#now() - suspectedAt < DAY_MS
     if (error.code === 'GW_CLIENT_NOT_ADMITTED') {
       const advice = isSuspect ? LIKELY_LOCKED : NOT_ADMITTED
       return error.with({ message: `${error.message} ${advice}` })
