@@ -91,7 +91,10 @@ export async function changePayload(
     stripReasoning(payload)
     return { name: 'reasoning-refused' }
   }
-  if (plan.documents && mayBeDocuments(fault) && mayChange('document-refused')) {
+  const isTooLong = error.code === 'GW_CONTEXT_OVERFLOW'
+  // They weigh far more than their text: a conversation that grows beside them would be at its end.
+  const isAboutDocuments = mayBeDocuments(fault) || isTooLong
+  if (plan.documents && isAboutDocuments && mayChange('document-refused')) {
     await writeOut(plane, request)
     return { name: 'document-refused', lesson: plan.documents }
   }
@@ -99,8 +102,8 @@ export async function changePayload(
     const lesson = changeFields(request, fault, account)
     if (lesson !== null) return { name: 'fields-refused', lesson }
   }
-  const isTooLong = error.code === 'GW_CONTEXT_OVERFLOW' && plane.config().payload.isTrimmed
-  const isTrimmed = isTooLong && mayChange('history-trimmed') && trimPayload(payload, plan)
+  const mayTrim = isTooLong && plane.config().payload.isTrimmed && mayChange('history-trimmed')
+  const isTrimmed = mayTrim && trimPayload(payload, plan)
   return isTrimmed ? { name: 'history-trimmed' } : null
 }
 

@@ -194,6 +194,22 @@ t.test('where the text is refused, too, the documents were not why', async (t) =
   t.same(lessonsOf(primary), [])
 })
 
+t.test('of a conversation that is too long with its documents their text goes up', async (t) => {
+  const tooLong = { message: 'Input is too long.', reason: 'CONTENT_LENGTH_EXCEEDS_THRESHOLD' }
+  for (const [path, bodyOf] of dialects) {
+    const { calls, post } = await setUp(t, (body) =>
+      body.includes('"documents"') ? tooLong : null
+    )
+    t.match(await post(path, bodyOf(false)), { status: 200, repairs: /document-refused/ }, path)
+    t.match(await post(path, bodyOf(true)), { status: 200, repairs: /document-refused/ }, path)
+    t.equal(calls.length, 3, 'the next round costs one call')
+    const { calls: all, primary, post: ask } = await setUp(t, () => tooLong)
+    t.match(await ask(path, bodyOf(false)), { status: 400, text: /too long|context_length/ }, path)
+    t.equal(all.length, 2)
+    t.same(lessonsOf(primary), [], 'it is too long anyway')
+  }
+})
+
 t.test('other refusals do not cost documents a second call', async (t) => {
   for (const refusal of [
     { message: 'no', reason: 'CUSTOMER_KMS_KEY_DISABLED' },
