@@ -8,6 +8,7 @@ import {
   rememberedPaths,
   requestFieldsOf
 } from '../../kiro/conversation/refused-fields.ts'
+import { UpstreamLimits } from '../../kiro/rules/rules.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import type { UpstreamHost } from '../../kiro/wire/hosts.ts'
@@ -92,8 +93,7 @@ export async function changePayload(
     return { name: 'reasoning-refused' }
   }
   const isTooLong = error.code === 'GW_CONTEXT_OVERFLOW'
-  // They weigh far more than their text: a conversation that grows beside them would be at its end.
-  const isAboutDocuments = mayBeDocuments(fault) || isTooLong
+  const isAboutDocuments = mayBeDocuments(fault) || (isTooLong && mayFitWithoutDocuments(payload))
   if (plan.documents && isAboutDocuments && mayChange('document-refused')) {
     await writeOut(plane, request)
     return { name: 'document-refused', lesson: plan.documents }
@@ -127,6 +127,11 @@ function changeFields(
 function mayBeDocuments(fault: UpstreamFault | null): boolean {
   if (fault?.status !== 400 || fault.code !== 'GW_UPSTREAM_REFUSED') return false
   return ['none', 'other-form'].includes(fault.remedy) && fault.reason?.includes('KMS') !== true
+}
+
+/** Documents weigh far more than their text: a conversation that grows beside them would be at its end. */
+function mayFitWithoutDocuments({ bytes }: RequestPayload): boolean {
+  return bytes.byteLength <= UpstreamLimits.payloadWeight + UpstreamLimits.documentChars
 }
 
 function partyOf({ id }: Account, { upstreamModel }: ReplyPlan): FieldsParty {

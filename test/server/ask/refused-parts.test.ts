@@ -208,6 +208,11 @@ t.test('of a conversation that is too long with its documents their text goes up
     t.equal(all.length, 2)
     t.same(lessonsOf(primary), [], 'it is too long anyway')
   }
+  const { calls, post } = await setUp(t, () => tooLong)
+  const words = { type: 'text', text: 'word '.repeat(600_000) }
+  const messages = [{ role: 'user', content: [{ type: 'document', source }, words] }]
+  t.equal((await post('/v1/messages', { model, max_tokens: 10, messages })).status, 400)
+  t.equal(calls.length, 1, 'nobody looks for documents in what is far too long without them')
 })
 
 t.test('other refusals do not cost documents a second call', async (t) => {
