@@ -25,8 +25,12 @@ export const CLINE: Client = {
         cline(['auth', '-p', 'openai-compatible', '-k', place.key, ...addressOf(place)], place)
       ]
     },
-    // Of names that it does not know it asks for no reasoning in this API.
-    { ...providerWay('Responses', 'openai-native'), thinkingModel: THINKING_GPT },
+    {
+      ...providerWay('Responses', 'openai-native'),
+      dropsReasoning: true,
+      // Of names that it does not know it asks for none in this API.
+      thinkingModel: THINKING_GPT
+    },
     { ...providerWay('Messages', 'anthropic'), dropsReasoning: true }
   ]
 }
