@@ -18,6 +18,8 @@ export class PromptCache {
   readonly #now: () => number
   /** When each block was last read, by the hash of all up to its end; the least recent first. */
   readonly #blocks = new Map<string, number>()
+  /** One for all: a new one would pass by every block that has been forgotten. */
+  readonly #oldestFirst = this.#blocks.keys()
 
   constructor(now: () => number = Date.now) {
     this.#now = now
@@ -43,7 +45,7 @@ export class PromptCache {
     this.#blocks.delete(hash)
     this.#blocks.set(hash, now)
     if (this.#blocks.size <= MAX_BLOCKS) return
-    const [oldest] = this.#blocks.keys()
+    const { value: oldest } = this.#oldestFirst.next()
     if (oldest !== undefined) this.#blocks.delete(oldest)
   }
 }
@@ -65,8 +67,11 @@ function keyOf({ state, root }: RequestView, { modelId }: SimulatedModel): strin
   return `${modelId} ${String(state['conversationId'])} ${fields}`
 }
 
+/** So many bytes of a hash tell blocks apart. */
+const HASH_BYTES = 12
+
 function hashOf(text: string): string {
-  return createHash('sha256').update(text).digest('base64')
+  return createHash('sha256').update(text).digest().toString('base64', 0, HASH_BYTES)
 }
 
 /** Credits of a token that was not cached, for a model whose multiplier is 1. */

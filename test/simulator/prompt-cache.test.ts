@@ -2,6 +2,7 @@ import t from 'tap'
 import { simulatedModel } from '../../src/simulator/models.ts'
 import { creditsOf, PromptCache } from '../../src/simulator/prompt-cache.ts'
 import { checkRequest } from '../../src/simulator/request-rules.ts'
+import { fastestMs } from '../helper/cost.ts'
 import { upstreamRequest } from '../helper/simulator-request.ts'
 
 const OTHER_ID = '00000000-0000-4000-8000-000000000001'
@@ -21,6 +22,23 @@ function reader(modelId: string, now: () => number = () => 0) {
 }
 
 t.test('PromptCache', async (t) => {
+  t.test('forgets the oldest in no more time than it takes to remember', async (t) => {
+    const cache = new PromptCache()
+    const model = simulatedModel('claude-opus-5')
+    const view = checkRequest(upstreamRequest('hi', { message: { modelId: 'claude-opus-5' } }))
+    if (model === undefined || 'status' in view) throw new Error('it is refused')
+    const text = 'one two three four five six\n'.repeat(180_000)
+    let prompts = 0
+    const read = (): void => {
+      const content = `${prompts++} ${text}`
+      cache.read({ ...view, current: { ...view.current, content } }, model, TOKENS)
+    }
+    const roomy = fastestMs(read, 3)
+    for (let count = 0; count < 10; count++) read()
+    const full = fastestMs(read, 3)
+    t.ok(full < roomy * 5, `${roomy} ms, then ${full} ms`)
+  })
+
   t.test('knows what stands in front of the first difference', async (t) => {
     const read = reader('claude-opus-5')
     t.equal(read(LONG), 0, 'nothing is known at first')
