@@ -7,7 +7,8 @@ import type {
   RequestOptions,
   ConvertedRequest
 } from '../../dialects/request/to-upstream.ts'
-import { isEncryptedPdf, isTooLarge } from '../../kiro/conversation/documents.ts'
+import { isEncryptedPdf } from '../../kiro/conversation/documents.ts'
+import { UpstreamLimits } from '../../kiro/rules/rules.ts'
 import type { RequestForm } from '../../kiro/wire/hosts.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { ConvertJob, GotAttachments, PdfText } from '../../transform/transform-job.ts'
@@ -168,15 +169,21 @@ async function readPdfs(
   const texts: PdfText[] = []
   for (const bytes of pdfs) texts.push(await read(bytes))
   const contents: Record<string, GotAttachments['fetched'][string]> = {}
+  let sentChars = 0
   for (const [url, content] of Object.entries(fetched)) {
-    const isRead = content.kind === 'pdf' && !(documentUrls.includes(url) && isSendable(content))
-    contents[url] = isRead ? await read(ofBase64(content.base64)) : content
+    if (content.kind !== 'pdf') contents[url] = content
+    else if (documentUrls.includes(url) && isSendable(content, sentChars)) {
+      sentChars += content.base64.length
+      contents[url] = content
+    } else contents[url] = await read(ofBase64(content.base64))
   }
   return { fetched: contents, pdfs: texts }
 }
 
-function isSendable({ base64 }: { readonly base64: string }): boolean {
-  return !isTooLarge(base64) && !isEncryptedPdf(Buffer.from(base64, 'base64'))
+/** Beside so many characters of other documents. */
+function isSendable({ base64 }: { readonly base64: string }, besideChars: number): boolean {
+  const fits = base64.length + besideChars <= UpstreamLimits.documentChars
+  return fits && !isEncryptedPdf(Buffer.from(base64, 'base64'))
 }
 
 function tooCostly(): GatewayError {

@@ -200,3 +200,49 @@ for (const [how, bytes] of [
     })
   })
 }
+
+const pdf = (chars: number) => ({ kind: 'pdf', base64: 'A'.repeat(chars) }) as const
+
+t.test('of PDFs by URL as many go up as they are as fit together', async (t) => {
+  const urls = ['https://a/1', 'https://a/2', 'https://a/3']
+  const contents = new Map([
+    ['https://a/1', pdf(800_000)],
+    ['https://a/2', pdf(800_000)],
+    ['https://a/3', pdf(400_000)]
+  ])
+  const body = new Uint8Array(10)
+  let given: ConvertJob['attachments']
+  const run = async (job: ConvertJob): Promise<Conversion> => {
+    given = job.attachments
+    if (given !== undefined) return { type: 'converted', payload: body, plan: {} } as never
+    const needs = { urls, documentUrls: urls, pdfs: [] }
+    return { type: 'attachments-needed', needs, body, answers: [] }
+  }
+  const plane = {
+    fetcher: { fetch: async (url: string) => contents.get(url) ?? pdf(0) },
+    transforms: { run, readPdf: async () => ({ kind: 'utf8', bytes: body }) as const },
+    config: () => ({
+      fetch: { isEnabled: true, maxBytes: 10 * MIB, timeoutMs: 20_000, maxConcurrent: 40 }
+    })
+  }
+  const room = {
+    largestBytes: 100 * MIB,
+    isContested: false,
+    reserve: async () => {},
+    extend: async () => {},
+    loosenTo: () => {},
+    grow: () => {},
+    growForPayload: () => {}
+  }
+  const job: ConvertJob = {
+    type: 'convert',
+    dialect: 'anthropic-messages',
+    body,
+    options: requestOptions()
+  }
+  await convertWithAttachments(plane, job, room, { key: 'k', signal: never })
+  t.same(
+    urls.map((url) => given?.fetched[url]?.kind),
+    ['pdf', 'utf8', 'pdf']
+  )
+})
