@@ -171,6 +171,7 @@ export class GatewayWorker {
     const { plane, listener, connections, metrics, refusals } = this.#parts
     void listener.close()
     plane.lease.drain()
+    plane.retryWaits.refuse(new GatewayError('GW_DRAINING'))
     plane.memory.drain()
     await this.#turns.drain({ timeoutMs, ...lastWords() })
     connections.closeIdle()

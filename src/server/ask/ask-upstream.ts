@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Permit } from '../../admission/lease.ts'
 import { PartReader } from '../../dialects/answer/part-reader.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
@@ -108,16 +107,14 @@ export async function askUpstream(
       sent = newCall(attempt)
       continue
     }
-    const delayMs = retryDelay(plane, question, outcome, attempt)
+    const delayMs = plane.isDraining() ? null : retryDelay(plane, question, outcome, attempt)
     if (delayMs === null) {
       if (refusal !== null && code === 'GW_UPSTREAM_REFUSED') throw refusal
       throw way.told(failure).error
     }
     plane.metrics.upstreamRetries.inc({ code })
     log.warn({ reqId, code, detail, attempt, delayMs }, 'retrying upstream')
-    await delay(delayMs, undefined, { signal }).catch((reason: unknown) => {
-      throw signal.reason ?? reason
-    })
+    await plane.retryWaits.wait(delayMs, signal)
     progress.end('retry')
     attempt += 1
     if (isEmptyAnswer(outcome)) sent = newCall(attempt)

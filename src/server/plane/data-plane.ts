@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { CostQueue } from '../../admission/fair-queue.ts'
 import { Lease } from '../../admission/lease.ts'
 import { MemoryBudget } from '../../admission/memory-budget.ts'
+import { RetryWaits } from '../../admission/retry-waits.ts'
 import type { Config } from '../../config/settings.ts'
 import type { ToPrimary } from '../../ipc/channel.ts'
 import type { WorkerStart } from '../../ipc/messages.ts'
@@ -42,6 +43,7 @@ export interface DataPlane {
   /** For images and documents that requests name by URL. */
   readonly fetcher: UrlFetcher
   readonly retryBudget: RetryBudget
+  readonly retryWaits: RetryWaits
   readonly conversations: ConversationMemory
   /** Hosts that were seen to close their answers: each worker sees it soon. Bounded by the hosts that there are. */
   readonly closingHosts: Set<string>
@@ -113,6 +115,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     poolTimeoutMs: config.pool.poolTimeoutMs,
     maxWaiting: config.pool.maxWaiting
   })
+  const retryWaits = new RetryWaits()
   const credentials = new Credentials(channel, start.news, pulse)
   const calibration = new SharedCalibration(channel)
   const transforms = new TransformPool({
@@ -163,7 +166,10 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
       channel,
       standing: start.standing,
       pause: (ms) => lease.pause(ms),
-      refuseWaiting: (error) => lease.refuseWaiting(error)
+      refuseWaiting: (error) => {
+        lease.refuseWaiting(error)
+        retryWaits.refuse(error)
+      }
     }),
     calibration,
     forms: new RequestForms(
@@ -172,6 +178,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     ),
     fetcher,
     retryBudget: new RetryBudget(config.upstream.retryBudgetPercent, memory.workers),
+    retryWaits,
     conversations: new ConversationMemory((learnt) =>
       channel.send({ type: 'conversation.lesson', ...learnt })
     ),
