@@ -1,3 +1,4 @@
+import { UpstreamLimits } from '../../../src/kiro/rules/rules.ts'
 import { endlessPdf } from '../../helper/endless-pdf.ts'
 import { twicePackedPdf } from '../../helper/packed-pdf.ts'
 import { smallPdf } from '../../helper/small-pdf.ts'
@@ -29,9 +30,21 @@ export const row: AbuseRow = {
   }
 }
 
+/** As many documents as go up as they are: the PDF before them is read for its text. */
+const OTHERS = Array.from({ length: UpstreamLimits.documents }, (_, index) =>
+  documentOf('text/plain', Buffer.from(`document ${index}`))
+)
+
 function bodyWith(pdf: Buffer = Buffer.alloc(0)): Uint8Array<ArrayBuffer> {
-  const source = { type: 'base64', media_type: 'application/pdf', data: pdf.toString('base64') }
-  const messages = [{ role: 'user', content: [{ type: 'document', source }] }]
+  const content = [documentOf('application/pdf', pdf), ...OTHERS]
+  const messages = [{ role: 'user', content }]
   const body = { model: 'claude-sonnet-4.5', max_tokens: 9, messages }
   return new TextEncoder().encode(JSON.stringify(body))
+}
+
+function documentOf(mediaType: string, bytes: Buffer): object {
+  return {
+    type: 'document',
+    source: { type: 'base64', media_type: mediaType, data: bytes.toString('base64') }
+  }
 }
