@@ -3,6 +3,7 @@
  * the gateway is installed and when its image is built. The first start is then as fast as the next.
  */
 await Promise.all([
+  import('./cli/program/cli.ts'),
   import('./config/load-process.ts'),
   import('./control/primary.ts'),
   import('./server/worker.ts'),

@@ -12,10 +12,13 @@ import { tokenize } from './helper/source-tokens.ts'
 
 /** From top to bottom: each row imports only from rows below it, and of these only what stands here. */
 const layers: LayerTable = {
-  'start.js': ['main.ts', 'warm-up.ts', 'lint.ts'],
-  'lint.ts': ['config', 'server', 'dialects', 'kiro'],
-  'warm-up.ts': ['config', 'control', 'server', 'simulator'],
+  'start.js': ['main.ts', 'warm-up.ts', 'cli'],
+  'warm-up.ts': ['cli', 'config', 'control', 'server', 'simulator'],
   'main.ts': ['config', 'control', 'server', 'simulator', 'observe', 'shared'],
+  // A command may use whatever it needs: it is a program of its own.
+  cli: words(
+    'server control reply credentials admission ipc upstream transform dialects simulator kiro config observe frames shared'
+  ),
   server: words(
     'reply admission upstream transform dialects simulator kiro config ipc observe dashboard frames shared'
   ),

@@ -33,18 +33,32 @@ export function loadProcessConfig(
   envFile: string,
   lastFile: string | null = null
 ): ProcessLoadResult {
+  const { env, file, warnings } = readEnvironment(envFile)
+  if (file === null && lastFile !== null) throw configInvalid([`${lastFile} cannot be read.`])
+  const loaded = loadConfig(env, argv)
+  if (loaded.name === 'print') return loaded
+  return { ...loaded, warnings: [...warnings, ...loaded.warnings], file }
+}
+
+/** The environment that settings are read from. */
+export interface ReadEnvironment {
+  readonly env: Environment
+  /** The file that was read; `null` if there was none. */
+  readonly file: string | null
+  readonly warnings: readonly string[]
+}
+
+/** Reads `envFile`, or the file that `ENV_FILE` names, and puts it together with the real environment. */
+export function readEnvironment(envFile: string): ReadEnvironment {
   const real = withOwnNames(withoutEmpty(process.env))
   const ruling = real['ENV_FILE']
   const warnings: string[] = []
   const content = ruling === undefined ? readEnvFile(envFile) : readRulingFile(ruling, warnings)
   const values = content === null ? null : withOwnNames(content)
   const file = values === null ? null : (ruling ?? envFile)
-  if (file === null && lastFile !== null) throw configInvalid([`${lastFile} cannot be read.`])
   const env =
     ruling === undefined ? { ...values, ...real } : { ...real, ...values, ...addressOf(real) }
-  const loaded = loadConfig(env, argv)
-  if (loaded.name === 'print') return loaded
-  return { ...loaded, warnings: [...warnings, ...loaded.warnings], file }
+  return { env, file, warnings }
 }
 
 /**

@@ -34,21 +34,43 @@ export function loadConfig(env: Environment, argv: readonly string[]): LoadResul
   if (options.flags.has('help')) return { name: 'print', text: usageText() }
   if (options.flags.has('version')) return { name: 'print', text: `${version}\n` }
 
+  const { config, problems, warnings } = examine(env, options.values)
+  const all = [...options.problems, ...problems]
+  if (all.length > 0) throw configInvalid(all)
+  return { name: 'config', config: deepFreeze(config), warnings }
+}
+
+/** A config of an environment that may have mistakes, and sentences about these. */
+export interface InspectedConfig {
+  /** A setting that is wrong has its default. */
+  readonly config: Config
+  /** Why the gateway would not start. */
+  readonly problems: readonly string[]
+  readonly warnings: readonly string[]
+}
+
+/** As `loadConfig()` without a command line, for commands that also help where the gateway would not start. */
+export function inspectConfig(env: Environment): InspectedConfig {
+  return examine(env, new Map())
+}
+
+function examine(env: Environment, options: ReadonlyMap<string, string>): InspectedConfig {
   const own = withOwnNames(withoutEmpty(env))
-  const values = readValues(own, options.values)
+  const values = readValues(own, options)
   const isProduction = env['NODE_ENV'] === 'production'
   const checked = crossCheck({ ...toSettings(values.tree), isProduction })
   const isUndisputed = (contradiction: Contradiction) =>
     !contradiction.about.some((name) => values.wrong.has(name))
   const moreProblems = checked.problems.filter(isUndisputed).map(({ sentence }) => sentence)
-  const problems = [...options.problems, ...values.wrong.values(), ...moreProblems]
-  if (problems.length > 0) throw configInvalid(problems)
 
   // HTTP_PROXY stands beside HTTPS_PROXY in many environments, and means calls that are not made here.
   const known = new Set([...listSettings().map(({ setting }) => setting.env), 'HTTP_PROXY'])
   const misspelt = findMisspelt(Object.keys(own), known)
-  const warnings = [...checked.warnings.map(({ sentence }) => sentence), ...misspelt]
-  return { name: 'config', config: deepFreeze(checked.config), warnings }
+  return {
+    config: checked.config,
+    problems: [...values.wrong.values(), ...moreProblems],
+    warnings: [...checked.warnings.map(({ sentence }) => sentence), ...misspelt]
+  }
 }
 
 function readOptions(argv: readonly string[]) {
@@ -200,8 +222,10 @@ export function findMisspelt(
     })
 }
 
-/** What `--help` prints: options, and every setting with what is allowed and its default. */
-export function usageText(): string {
+/**
+ * What `--help` prints: the commands, a row for each, options, and every setting with what is allowed and its default.
+ */
+export function usageText(commands: readonly string[] = []): string {
   const settings = listSettings().map(({ setting }) => setting)
   const options = settings.flatMap((setting) =>
     setting.option === undefined
@@ -216,8 +240,11 @@ export function usageText(): string {
   return [
     `kiro-gateway ${version}: the models of a Kiro subscription behind OpenAI and Anthropic APIs.`,
     '',
-    'Usage: kiro-gateway [options]',
-    '       kiro-gateway lint FILE   explains a request: which rules of the upstream it breaks',
+    'Usage: kiro-gateway [options]             starts the gateway',
+    '       kiro-gateway COMMAND [options]     does something else; with --help it says what it takes',
+    '',
+    ...(commands.length === 0 ? [] : ['Commands:', '', ...commands, '']),
+    'Options:',
     '',
     ...options,
     '  --help             Prints this text.',

@@ -1,0 +1,127 @@
+import { inspect, parseArgs } from 'node:util'
+import { usageText } from '../../config/load.ts'
+import { readEnvironment } from '../../config/load-process.ts'
+import { editDistance } from '../../shared/edit-distance.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import {
+  type Command,
+  EXIT_FAILED,
+  EXIT_INTERRUPTED,
+  EXIT_OK,
+  EXIT_USAGE,
+  type Terminal,
+  UsageError
+} from '../command.ts'
+import { ProcessTerminal } from '../terminal.ts'
+import { commandNames, loadCommand } from './commands.ts'
+
+const COMMON_OPTIONS = {
+  help: { type: 'boolean', short: 'h' },
+  json: { type: 'boolean' }
+} as const
+
+const COMMON_HELP = `  --json             Prints JSON.
+  --help             Prints this text.`
+
+/**
+ * `kiro-gateway COMMAND …`: finds the command and runs it. Resolves with the exit code: 0 done, 1 failed, 2 the command
+ * line or the settings make no sense, 130 ended by Ctrl-C; a command may have more.
+ */
+export async function runCli(argv: readonly string[]): Promise<number> {
+  const interruption = new AbortController()
+  const interrupt = (): void => interruption.abort(new Error('interrupted'))
+  // Once: the second Ctrl-C ends a command that does not listen.
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
+  using terminal = new ProcessTerminal(process, interruption.signal)
+  try {
+    return await runCommand(argv, terminal, interruption.signal)
+  } finally {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
+  }
+}
+
+async function runCommand(
+  argv: readonly string[],
+  terminal: Terminal,
+  signal: AbortSignal
+): Promise<number> {
+  const isHelp = argv[0] === 'help'
+  const [name = '', ...rest] = isHelp ? [...argv.slice(1), '--help'] : argv
+  if (name === '' || name.startsWith('-')) {
+    terminal.write(await overview())
+    return EXIT_OK
+  }
+  const command = await loadCommand(name)
+  if (command === null) {
+    terminal.note(`kiro-gateway: ${unknownCommand(name)}`)
+    return EXIT_USAGE
+  }
+  const isJson = rest.includes('--json')
+  try {
+    const { values, positionals } = parseArgs({
+      args: rest,
+      allowPositionals: true,
+      options: { ...command.options, ...COMMON_OPTIONS }
+    })
+    if (values['help'] === true) {
+      terminal.write(usageOf(command))
+      return EXIT_OK
+    }
+    const { env } = readEnvironment('.env')
+    return await command.run({ values, positionals, isJson, env, terminal, signal })
+  } catch (cause) {
+    if (signal.aborted) return EXIT_INTERRUPTED
+    return report(cause, { command, isJson, terminal })
+  }
+}
+
+/** What `kiro-gateway --help` prints. */
+async function overview(): Promise<string> {
+  const commands = await Promise.all(commandNames().map(loadCommand))
+  const rows = commands.flatMap((command) =>
+    command === null ? [] : `  ${command.name.padEnd(18)} ${command.summary}`
+  )
+  return usageText(rows).trimEnd()
+}
+
+function usageOf({ usage, help }: Command): string {
+  const lines = usage.split('\n').map((line, index) => `${index === 0 ? 'Usage: ' : '       '}${line}`)
+  return `${lines.join('\n')}\n\n${help.trimEnd()}\n${COMMON_HELP}`
+}
+
+interface Failed {
+  readonly command: Command
+  readonly isJson: boolean
+  readonly terminal: Terminal
+}
+
+/** Says why a command failed, and what to change. An error other than ours is a bug, and shown whole. */
+function report(cause: unknown, { command, isJson, terminal }: Failed): number {
+  const isUsage = cause instanceof UsageError || isArgumentError(cause)
+  const isKnown = isUsage || cause instanceof GatewayError
+  const message = isKnown ? cause.message : inspect(cause)
+  if (isJson) {
+    const code = cause instanceof GatewayError ? cause.code : isUsage ? 'usage' : 'GW_INTERNAL'
+    terminal.write(JSON.stringify({ error: { code, message } }))
+  }
+  terminal.note(`kiro-gateway ${command.name}: ${message}${isUsage ? `\n\n${usageOf(command)}` : ''}`)
+  const isMistake = isUsage || (cause instanceof GatewayError && cause.code === 'GW_CONFIG_INVALID')
+  return isMistake ? EXIT_USAGE : EXIT_FAILED
+}
+
+/** What `parseArgs()` throws for options that are unknown, or lack their value. */
+function isArgumentError(cause: unknown): cause is Error {
+  return cause instanceof Error && 'code' in cause && /^ERR_PARSE_ARGS_/.test(String(cause.code))
+}
+
+/** Nobody mistypes a longer word into a command. */
+const MAX_GUESSED_CHARS = 32
+
+function unknownCommand(name: string): string {
+  const said = name.length > MAX_GUESSED_CHARS ? `${name.slice(0, MAX_GUESSED_CHARS)}…` : name
+  const meant = commandNames().find(
+    (known) => name.length <= MAX_GUESSED_CHARS && editDistance(name, known) <= 2
+  )
+  const hint = meant === undefined ? '' : ` Was "${meant}" meant?`
+  return `there is no command "${said}".${hint} The commands are ${commandNames().join(', ')}; "kiro-gateway --help" says what they do.`
+}

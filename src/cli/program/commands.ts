@@ -1,0 +1,15 @@
+import type { Command } from '../command.ts'
+
+/** Every command by its name. A command is loaded when it is called: the gateway needs none of them. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  lint: async () => (await import('../lint.ts')).lint
+}
+
+export function commandNames(): readonly string[] {
+  return Object.keys(COMMANDS)
+}
+
+/** The command of that name; `null` if there is none. */
+export async function loadCommand(name: string): Promise<Command | null> {
+  return Object.hasOwn(COMMANDS, name) ? ((await COMMANDS[name]?.()) ?? null) : null
+}

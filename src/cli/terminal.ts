@@ -1,0 +1,88 @@
+import { createInterface, type Interface } from 'node:readline'
+import type { Readable, Writable } from 'node:stream'
+import { type Terminal, UsageError } from './command.ts'
+
+/** The streams of a process. */
+export interface TerminalStreams {
+  readonly stdin: Readable & { readonly isTTY?: boolean }
+  readonly stdout: Writable
+  readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number }
+}
+
+/** The terminal of a process: questions and progress on standard error, so that standard output holds answers alone. */
+export class ProcessTerminal implements Terminal, Disposable {
+  readonly #streams: TerminalStreams
+  readonly #signal: AbortSignal
+  /** Standard input, from the first question on: a pipe brings the lines of several answers at once. */
+  #input: Interface | null = null
+  #hasProgress = false
+
+  /** A question that waits for its answer fails when `signal` aborts. */
+  constructor(streams: TerminalStreams, signal: AbortSignal) {
+    this.#streams = streams
+    this.#signal = signal
+    // Whoever reads may leave at any time: `kiro-gateway whoami | head -1`.
+    for (const stream of [streams.stdout, streams.stderr]) stream.on('error', ignoreBrokenPipe)
+  }
+
+  get isInteractive(): boolean {
+    return this.#streams.stdin.isTTY === true && this.#streams.stderr.isTTY === true
+  }
+
+  write(line: string): void {
+    this.#endProgress()
+    this.#streams.stdout.write(`${printable(line)}\n`)
+  }
+
+  note(line: string): void {
+    this.#endProgress()
+    this.#streams.stderr.write(`${printable(line)}\n`)
+  }
+
+  progress(line: string): void {
+    const { stderr } = this.#streams
+    if (stderr.isTTY !== true) return
+    this.#endProgress()
+    stderr.write(printable(line).slice(0, (stderr.columns ?? 80) - 1)) // what wraps is not cleared
+    this.#hasProgress = true
+  }
+
+  async ask(question: string): Promise<string> {
+    const { stdin, stderr } = this.#streams
+    this.#signal.throwIfAborted()
+    this.#endProgress()
+    stderr.write(`${printable(question)} `)
+    this.#input ??= createInterface({ input: stdin, signal: this.#signal })
+    // The same iterator each time, which keeps the lines that have come.
+    const { value, done } = await this.#input[Symbol.asyncIterator]().next()
+    this.#signal.throwIfAborted()
+    if (done === true) throw new UsageError('There is no answer: standard input has ended.')
+    return value.trim()
+  }
+
+  async confirm(question: string): Promise<boolean> {
+    return /^y(es)?$/i.test(await this.ask(`${question} [y/N]`))
+  }
+
+  /** Lets go of standard input, which would keep the process running. */
+  [Symbol.dispose](): void {
+    this.#endProgress()
+    this.#input?.close()
+  }
+
+  #endProgress(): void {
+    if (!this.#hasProgress) return
+    this.#hasProgress = false
+    this.#streams.stderr.write(CLEAR_LINE)
+  }
+}
+
+/** To the line's beginning, and all of it away. */
+const CLEAR_LINE = '\r\u001b[2K'
+
+/** Without control characters, lines and tabs apart: servers and files must not steer the terminal. */
+function printable(text: string): string {
+  return text.replaceAll(/[^\P{Cc}\n\t]/gu, '')
+}
+
+function ignoreBrokenPipe(): void {}
