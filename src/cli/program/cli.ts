@@ -85,7 +85,9 @@ async function overview(): Promise<string> {
 }
 
 function usageOf({ usage, help }: Command): string {
-  const lines = usage.split('\n').map((line, index) => `${index === 0 ? 'Usage: ' : '       '}${line}`)
+  const lines = usage
+    .split('\n')
+    .map((line, index) => `${index === 0 ? 'Usage: ' : '       '}${line}`)
   return `${lines.join('\n')}\n\n${help.trimEnd()}\n${COMMON_HELP}`
 }
 
@@ -104,7 +106,9 @@ function report(cause: unknown, { command, isJson, terminal }: Failed): number {
     const code = cause instanceof GatewayError ? cause.code : isUsage ? 'usage' : 'GW_INTERNAL'
     terminal.write(JSON.stringify({ error: { code, message } }))
   }
-  terminal.note(`kiro-gateway ${command.name}: ${message}${isUsage ? `\n\n${usageOf(command)}` : ''}`)
+  terminal.note(
+    `kiro-gateway ${command.name}: ${message}${isUsage ? `\n\n${usageOf(command)}` : ''}`
+  )
   const isMistake = isUsage || (cause instanceof GatewayError && cause.code === 'GW_CONFIG_INVALID')
   return isMistake ? EXIT_USAGE : EXIT_FAILED
 }
