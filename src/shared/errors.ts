@@ -51,6 +51,7 @@ interface ErrorEntry {
 /** Every way in which the gateway fails. The table of docs/errors.md is checked against this one. */
 export const ErrorTable = {
   GW_CONFIG_INVALID: entry('failed', 'The configuration is not valid.'),
+  GW_CLIENT_FILE: entry('failed', "The client's configuration cannot be read or changed."),
   GW_KEY_MISSING: entry(
     'key',
     'No API key was sent. Use "Authorization: Bearer <key>" or "x-api-key: <key>" with a key of PROXY_API_KEY.'

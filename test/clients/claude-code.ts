@@ -1,5 +1,6 @@
 import { answersByTool, compacts, looksAtImage, survivesInterruption } from './cli-trials.ts'
 import { binaryOf, type Client, type Command, type Place, shellTools } from './client.ts'
+import { setUpWay } from './set-up-way.ts'
 import { readsPdf, THINKING } from './upstream-trials.ts'
 
 /** Claude Code asks before it uses others. */
@@ -29,7 +30,13 @@ export const CLAUDE_CODE: Client = {
         readsPdf((path) => `Read with ${JSON.stringify({ file_path: path })}`)
       ],
       tools: SHELL
-    }
+    },
+    setUpWay('claude', '.claude/settings.json', {
+      api: 'Messages',
+      ask: (prompt, place) => plainClaude(['--', prompt], place),
+      resume: (prompt, place) => plainClaude(['--continue', '--', prompt], place),
+      tools: SHELL
+    })
   ]
 }
 
@@ -39,12 +46,23 @@ function resumeVerbosely(prompt: string, place: Place): Command {
 }
 
 function claude(argv: readonly string[], place: Place): Command {
+  const plain = plainClaude(['--model', place.model, ...argv], place)
+  return {
+    ...plain,
+    env: {
+      ...plain.env,
+      ANTHROPIC_BASE_URL: place.url,
+      ANTHROPIC_AUTH_TOKEN: place.key
+    }
+  }
+}
+
+/** It finds the gateway in its settings, if anywhere. */
+function plainClaude(argv: readonly string[], place: Place): Command {
   const program = binaryOf(place, '@anthropic-ai/claude-code', 'claude')
   return {
-    argv: [program, '-p', '--model', place.model, '--allowedTools', ALLOWED, ...argv],
+    argv: [program, '-p', '--allowedTools', ALLOWED, ...argv],
     env: {
-      ANTHROPIC_BASE_URL: place.url,
-      ANTHROPIC_AUTH_TOKEN: place.key,
       DISABLE_ERROR_REPORTING: '1',
       DISABLE_AUTOUPDATER: '1',
       CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1'

@@ -7,11 +7,14 @@ import {
   shellTools,
   type Way
 } from './client.ts'
+import { setUpWay } from './set-up-way.ts'
 import { THINKING, THINKING_GPT } from './upstream-trials.ts'
 
 const SHELL = shellTools(
   (command) => `run_commands with ${JSON.stringify({ commands: [command] })}`
 )
+
+const SETTINGS = '.cline/data/settings/providers.json'
 
 export const CLINE: Client = {
   name: 'Cline',
@@ -31,7 +34,12 @@ export const CLINE: Client = {
       // Of names that it does not know it asks for none in this API.
       thinkingModel: THINKING_GPT
     },
-    { ...providerWay('Messages', 'anthropic'), dropsReasoning: true }
+    { ...providerWay('Messages', 'anthropic'), dropsReasoning: true },
+    setUpWay('cline', SETTINGS, {
+      api: 'Chat Completions',
+      ask: (prompt, place) => cline(['--auto-approve', 'true', prompt], place),
+      tools: SHELL
+    })
   ]
 }
 
@@ -39,7 +47,7 @@ export const CLINE: Client = {
 function providerWay(api: Api, provider: string): Way {
   return {
     api,
-    files: (place) => ({ '.cline/data/settings/providers.json': settingsOf(provider, place) }),
+    files: (place) => ({ [SETTINGS]: settingsOf(provider, place) }),
     ask: (prompt, place) => cline(['--auto-approve', 'true', prompt], place),
     think: (prompt, place) =>
       cline(['--auto-approve', 'true', '--thinking', 'high', prompt], place),

@@ -6,6 +6,7 @@ import {
   toolCallTrial
 } from './cli-trials.ts'
 import { type Client, type Command, type Place, programOf, shellTools, type Way } from './client.ts'
+import { type PlainWay, setUpWay } from './set-up-way.ts'
 import { THINKING } from './upstream-trials.ts'
 
 const CONFIG = '.codex/config.toml'
@@ -53,20 +54,27 @@ export const CODEX: Client = {
       ...providerWay({ note: 'as gpt-5.6-sol', model: 'gpt-5.6-sol' }),
       takesSingleCalls: true,
       tools: shellTools((cmd) => `functions__exec with ${JSON.stringify({ input: script(cmd) })}`)
-    }
+    },
+    setUpWay('codex', CONFIG, plainWay())
   ]
 }
 
 function providerWay(special: Pick<Way, 'note' | 'model'>): Way {
   return {
-    api: 'Responses',
+    ...plainWay(),
     ...special,
-    files: (place) => ({ [CONFIG]: providerConfig(place) }),
+    files: (place) => ({ [CONFIG]: providerConfig(place) })
+  }
+}
+
+function plainWay() {
+  return {
+    api: 'Responses',
     ask: (prompt, place) => codex(['exec', ...FREE, '--', prompt], place),
     resume: (prompt, place) => codex(['exec', 'resume', '--last', ...FREE, '--', prompt], place),
     think: (prompt, place) => codex(['exec', ...EFFORT, ...FREE, '--', prompt], place),
     tools: SHELL
-  }
+  } satisfies PlainWay
 }
 
 function outputSchema() {

@@ -7,6 +7,7 @@ import {
   shellTools,
   type Way
 } from './client.ts'
+import { setUpWay } from './set-up-way.ts'
 import { THINKING, THINKING_MODEL } from './upstream-trials.ts'
 
 /** What asks for reasoning; it has no setting of its own that does. */
@@ -16,11 +17,22 @@ const REASONING: Readonly<Record<string, object>> = {
 }
 const CONFIG = '.continue/config.yaml'
 
+const SHELL = shellTools((command) => `Bash with ${JSON.stringify({ command })}`)
+
 export const CONTINUE: Client = {
   name: 'Continue',
   id: 'continue',
   packages: { '@continuedev/cli': '1.5.47' },
-  ways: [providerWay('Chat Completions', 'openai'), providerWay('Messages', 'anthropic')]
+  ways: [
+    providerWay('Chat Completions', 'openai'),
+    providerWay('Messages', 'anthropic'),
+    setUpWay('continue', CONFIG, {
+      api: 'Chat Completions',
+      ask: (prompt, place) => plainCn(['-p', prompt], place),
+      resume: (prompt, place) => plainCn(['--resume', '-p', prompt], place),
+      tools: SHELL
+    })
+  ]
 }
 
 function providerWay(api: Api, provider: string): Way {
@@ -29,15 +41,19 @@ function providerWay(api: Api, provider: string): Way {
     files: (place) => ({ [CONFIG]: configOf(provider, place) }),
     ask: (prompt, place) => cn(['-p', prompt], place),
     resume: (prompt, place) => cn(['--resume', '-p', prompt], place),
-    tools: shellTools((command) => `Bash with ${JSON.stringify({ command })}`),
+    tools: SHELL,
     dropsReasoning: true,
     more: [THINKING]
   }
 }
 
 function cn(argv: readonly string[], place: Place): Command {
+  return plainCn(['--config', `${place.home}/${CONFIG}`, ...argv], place)
+}
+
+function plainCn(argv: readonly string[], place: Place): Command {
   return {
-    argv: [programOf(place, 'cn'), '--config', `${place.home}/${CONFIG}`, '--auto', ...argv],
+    argv: [programOf(place, 'cn'), '--auto', ...argv],
     env: { CONTINUE_CLI_ENABLE_TELEMETRY: '0', CONTINUE_TELEMETRY_ENABLED: '0' }
   }
 }

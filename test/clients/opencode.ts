@@ -8,6 +8,7 @@ import {
   shellTools,
   type Way
 } from './client.ts'
+import { setUpWay } from './set-up-way.ts'
 import { PDF_NAME, sendsPdf, THINKING, THINKING_MODEL } from './upstream-trials.ts'
 
 /** What makes each package ask for reasoning, and bring it back. */
@@ -33,7 +34,13 @@ export const OPENCODE: Client = {
   ways: [
     providerWay('Chat Completions', '@ai-sdk/openai-compatible'),
     providerWay('Responses', '@ai-sdk/openai'),
-    providerWay('Messages', '@ai-sdk/anthropic')
+    providerWay('Messages', '@ai-sdk/anthropic'),
+    setUpWay('opencode', '.config/opencode/opencode.json', {
+      api: 'Chat Completions',
+      ask: (prompt, place) => plainOpencode([], prompt, place),
+      resume: (prompt, place) => plainOpencode(['--continue'], prompt, place),
+      tools: SHELL
+    })
   ]
 }
 
@@ -52,11 +59,15 @@ function providerWay(api: Api, npm: string): Way {
   }
 }
 
-/** The prompt is read from standard input: OpenCode puts arguments with spaces in quotes. */
 function opencode(argv: readonly string[], prompt: string, place: Place): Command {
+  return plainOpencode(['--model', `gateway/${place.model}`, ...argv], prompt, place)
+}
+
+/** The prompt is read from standard input: OpenCode puts arguments with spaces in quotes. */
+function plainOpencode(argv: readonly string[], prompt: string, place: Place): Command {
   const program = binaryOf(place, 'opencode', 'bin/opencode')
   return {
-    argv: [program, 'run', '--model', `gateway/${place.model}`, ...argv],
+    argv: [program, 'run', ...argv],
     stdin: prompt,
     env: {
       OPENCODE_DISABLE_AUTOUPDATE: '1',

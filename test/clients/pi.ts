@@ -8,6 +8,7 @@ import {
   shellTools,
   type Way
 } from './client.ts'
+import { setUpWay } from './set-up-way.ts'
 import { THINKING } from './upstream-trials.ts'
 
 const SHELL = shellTools((command) => `bash with ${JSON.stringify({ command })}`)
@@ -19,7 +20,13 @@ export const PI: Client = {
   ways: [
     apiWay('Chat Completions', 'openai-completions'),
     apiWay('Responses', 'openai-responses'),
-    apiWay('Messages', 'anthropic-messages')
+    apiWay('Messages', 'anthropic-messages'),
+    setUpWay('pi', '.pi/agent/models.json', {
+      api: 'Chat Completions',
+      ask: (prompt, place) => plainPi(['-p', prompt], place),
+      resume: (prompt, place) => plainPi(['--continue', '-p', prompt], place),
+      tools: SHELL
+    })
   ]
 }
 
@@ -36,10 +43,12 @@ function apiWay(api: Api, piApi: string): Way {
 }
 
 function pi(argv: readonly string[], place: Place): Command {
-  return {
-    argv: [programOf(place, 'pi'), '--provider', 'gateway', '--model', place.model, ...argv],
-    env: { GATEWAY_KEY: place.key, PI_OFFLINE: '1' }
-  }
+  const plain = plainPi(['--provider', 'gateway', '--model', place.model, ...argv], place)
+  return { ...plain, env: { ...plain.env, GATEWAY_KEY: place.key } }
+}
+
+function plainPi(argv: readonly string[], place: Place): Command {
+  return { argv: [programOf(place, 'pi'), ...argv], env: { PI_OFFLINE: '1' } }
 }
 
 function modelsOf(api: string, { url, model }: Place): string {

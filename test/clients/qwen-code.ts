@@ -1,5 +1,6 @@
 import { survivesInterruption } from './cli-trials.ts'
 import { type Api, type Client, type Place, programOf, shellTools, type Way } from './client.ts'
+import { setUpWay } from './set-up-way.ts'
 import { readsPdf, THINKING, THINKING_MODEL } from './upstream-trials.ts'
 
 const SHELL = shellTools(
@@ -15,7 +16,15 @@ export const QWEN_CODE: Client = {
   ways: [
     authWay('Chat Completions', 'openai'),
     authWay('Responses', 'openai-responses'),
-    authWay('Messages', 'anthropic')
+    authWay('Messages', 'anthropic'),
+    setUpWay('qwen', '.qwen/settings.json', {
+      api: 'Chat Completions',
+      ask: (prompt, place) => ({ argv: [programOf(place, 'qwen'), '--yolo', '-p', prompt] }),
+      resume: (prompt, place) => ({
+        argv: [programOf(place, 'qwen'), '--yolo', '--continue', '-p', prompt]
+      }),
+      tools: SHELL
+    })
   ]
 }
 

@@ -1,0 +1,180 @@
+import { constants, type Stats } from 'node:fs'
+import {
+  access,
+  chmod,
+  lstat,
+  mkdir,
+  open,
+  readFile,
+  readlink,
+  rmdir,
+  stat,
+  unlink
+} from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { codeOf } from '../../shared/errors.ts'
+import { replaceFile } from '../../shared/private-files.ts'
+import { clientFile } from './text/text-format.ts'
+
+/** No configuration is as large. */
+const MAX_BYTES = 4 * 1024 * 1024
+/** As many links as Linux follows. */
+const MAX_LINKS = 40
+/** Only its owner may read a file with a key in it. */
+const PRIVATE_MODE = 0o600
+
+/** A file of a client, or the place where one will be. */
+export interface ClientFile {
+  /** Where the client looks for it. */
+  readonly path: string
+  /** Where it is: links of dotfile managers are followed, and stay. */
+  readonly target: string
+  /** `null` where there is no file. */
+  readonly text: string | null
+  /** Permissions; `null` where there is no file, or the system knows none. */
+  readonly mode: number | null
+  /** Folders that would have to be made for it, from the outermost. */
+  readonly missingFolders: readonly string[]
+}
+
+/**
+ * Reads a file of a client, and makes sure that it could be written.
+ *
+ * @throws {GatewayError} GW_CLIENT_FILE
+ */
+export async function readClientFile(path: string): Promise<ClientFile> {
+  const target = await followLinks(path)
+  const facts = await factsOf(target)
+  const missingFolders = facts === null ? await findMissingFolders(dirname(target)) : []
+  if (facts === null) {
+    const parent = missingFolders[0] === undefined ? dirname(target) : dirname(missingFolders[0])
+    await ensureWritable(parent, 'no file can be made in it')
+    return { path, target, text: null, mode: null, missingFolders }
+  }
+  if (!facts.isFile()) throw clientFile(`${path} is not a file.`)
+  if (facts.size > MAX_BYTES) throw clientFile(`${path} is too large: ${facts.size} bytes.`)
+  const mode = process.platform === 'win32' ? null : facts.mode & 0o777
+  // Not by access() alone: root may write to what its owner wants left alone.
+  if (mode !== null && (mode & 0o222) === 0) throw clientFile(`${path} is read-only.`)
+  await ensureWritable(target, 'it is read-only')
+  const bytes = await readFile(target).catch((cause: unknown) => {
+    throw clientFile(`${path} cannot be read (${codeOf(cause)}).`, cause)
+  })
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return { path, target, text, mode, missingFolders }
+  } catch (cause) {
+    throw clientFile(`${path} is not in UTF-8.`, cause)
+  }
+}
+
+async function followLinks(path: string): Promise<string> {
+  let target = path
+  for (let links = 0; links < MAX_LINKS; links += 1) {
+    const facts = await lstat(target).catch(() => null)
+    if (facts?.isSymbolicLink() !== true) return target
+    target = resolve(dirname(target), await readlink(target))
+  }
+  throw clientFile(`${path} is a link that leads nowhere.`)
+}
+
+async function factsOf(path: string): Promise<Stats | null> {
+  try {
+    return await stat(path)
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return null
+    throw clientFile(`${path} cannot be looked at (${codeOf(cause)}).`, cause)
+  }
+}
+
+async function findMissingFolders(folder: string): Promise<readonly string[]> {
+  if ((await factsOf(folder)) !== null || dirname(folder) === folder) return []
+  return [...(await findMissingFolders(dirname(folder))), folder]
+}
+
+async function ensureWritable(path: string, otherwise: string): Promise<void> {
+  try {
+    await access(path, constants.W_OK)
+  } catch (cause) {
+    throw clientFile(`${path}: ${otherwise} (${codeOf(cause)}).`, cause)
+  }
+}
+
+/** The permissions that a file should have: closed to others where a key comes into it. */
+export function wantedMode({ mode }: ClientFile, holdsKey: boolean): number {
+  if (mode === null) return PRIVATE_MODE
+  return holdsKey ? mode & 0o700 : mode
+}
+
+/**
+ * Writes a file of a client, or makes it.
+ *
+ * @throws {GatewayError} GW_CLIENT_FILE, also when it is not any more what was read
+ */
+export async function writeClientFile(file: ClientFile, text: string, mode: number): Promise<void> {
+  const { path, target } = file
+  await ensureUnchanged(file)
+  try {
+    await mkdir(dirname(target), { recursive: true, mode: 0o700 })
+    if (file.text !== null && (await mustStayInPlace(target))) await overwrite(target, text, mode)
+    else await replace(file, text, mode)
+  } catch (cause) {
+    throw clientFile(`${path} cannot be written (${codeOf(cause)}).`, cause)
+  }
+}
+
+/**
+ * Removes a file that setup had made, and the folders that it had made for it, as far as nothing else is in them.
+ *
+ * @throws {GatewayError} GW_CLIENT_FILE
+ */
+export async function removeClientFile(
+  file: ClientFile,
+  folders: readonly string[]
+): Promise<void> {
+  await ensureUnchanged(file)
+  try {
+    await unlink(file.target)
+  } catch (cause) {
+    throw clientFile(`${file.path} cannot be removed (${codeOf(cause)}).`, cause)
+  }
+  for (const folder of folders.toReversed()) {
+    await rmdir(folder).catch(() => {}) // something of the client's may be in it
+  }
+}
+
+async function ensureUnchanged({ path, text }: ClientFile): Promise<void> {
+  const now = await readClientFile(path)
+  if (now.text !== text)
+    throw clientFile(`${path} has just been changed by somebody else: try again.`)
+}
+
+/** A file with a second name, of another user, or in a folder that is closed to us, would not be the same afterwards. */
+async function mustStayInPlace(target: string): Promise<boolean> {
+  const { nlink, uid } = await stat(target)
+  const isOurs = process.getuid === undefined || uid === process.getuid()
+  const isOpen = await access(dirname(target), constants.W_OK).then(
+    () => true,
+    () => false
+  )
+  return nlink > 1 || !isOurs || !isOpen
+}
+
+/** A file that is mounted by itself into a container cannot be replaced by another. */
+async function replace({ target, text: before }: ClientFile, text: string, mode: number) {
+  try {
+    await replaceFile(target, { text, mode, isDurable: true })
+  } catch (cause) {
+    if (before === null || !['EBUSY', 'EXDEV'].includes(codeOf(cause))) throw cause
+    await overwrite(target, text, mode)
+  }
+}
+
+async function overwrite(target: string, text: string, mode: number): Promise<void> {
+  await using file = await open(target, 'r+')
+  const bytes = Buffer.from(text)
+  await file.write(bytes, 0, bytes.byteLength, 0)
+  await file.truncate(bytes.byteLength)
+  await file.sync()
+  await chmod(target, mode).catch(() => {}) // only its owner may
+}

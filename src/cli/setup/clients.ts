@@ -1,0 +1,329 @@
+import { join, resolve } from 'node:path'
+import type { Environment } from '../../config/load.ts'
+import { type JsonObject, textMember } from '../../shared/json.ts'
+import type { Entry } from './entries.ts'
+import { type GatewayFacts, modelFor, type OfferedModel } from './gateway.ts'
+import { type Leaf, type Path, valueOnPath } from './text/text-format.ts'
+
+/** The name of the gateway among a client's providers. */
+const PROVIDER = 'kiro-gateway'
+const TITLE = 'Kiro'
+/** For clients that insist on a bound of the answer where the model's own is not known. */
+const USUAL_OUTPUT_TOKENS = 32_000
+
+/** Where a client may keep its files. */
+export interface Home {
+  readonly folder: string
+  readonly env: Environment
+}
+
+/** A file of a client: the first of these that exists, or else the last one. */
+export type FileChoice = readonly [string, ...string[]]
+
+/** What a file of a client is to say. */
+export interface FileWish {
+  readonly entries: readonly Entry[]
+  readonly holdsKey: boolean
+}
+
+export interface ClientPlan {
+  /** For each file that the client has. */
+  readonly files: readonly FileWish[]
+  /** How to start the client then. */
+  readonly start: string
+  /** What its user has to know besides. */
+  readonly notes: readonly string[]
+}
+
+/** A client that can be set up. */
+export interface ClientSetup {
+  /** As its users know it. */
+  readonly title: string
+  readonly files: (home: Home) => readonly FileChoice[]
+  /** `current`: what its files say now, in the same order. */
+  readonly plan: (gateway: GatewayFacts, current: readonly CurrentFile[]) => ClientPlan
+}
+
+export interface CurrentFile {
+  readonly path: string
+  readonly values: JsonObject
+}
+
+/** The place that a variable names; an empty one names none. */
+function placeIn(env: Environment, name: string): string | null {
+  const folder = env[name]
+  return folder === undefined || folder === '' ? null : resolve(folder)
+}
+
+function entry(path: Path, value: Leaf): Entry {
+  return { path, value }
+}
+
+function byDefault(path: Path, value: Leaf): Entry {
+  return { path, value, isDefault: true }
+}
+
+const claude: ClientSetup = {
+  title: 'Claude Code',
+  files: ({ folder, env }) => [
+    [join(placeIn(env, 'CLAUDE_CONFIG_DIR') ?? join(folder, '.claude'), 'settings.json')]
+  ],
+  plan({ url, key, ...gateway }, [file]) {
+    const { wishedModel } = gateway
+    const model =
+      wishedModel === null ? [] : [entry(['model'], modelFor({ url, key, ...gateway }, null).id)]
+    return {
+      files: [
+        {
+          entries: [
+            ...model,
+            entry(['env', 'ANTHROPIC_BASE_URL'], url),
+            entry(['env', 'ANTHROPIC_AUTH_TOKEN'], key),
+            // Its /model lists what the gateway has.
+            entry(['env', 'CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY'], '1')
+          ],
+          holdsKey: true
+        }
+      ],
+      start: 'claude',
+      notes: CLAUDE_CONFLICTS.flatMap(([name, why]) =>
+        valueOnPath(file?.values, ['env', name]) === undefined
+          ? []
+          : `env.${name} is set in ${file?.path}: ${why}`
+      )
+    }
+  }
+}
+
+const CLAUDE_CONFLICTS: readonly (readonly [string, string])[] = [
+  ['ANTHROPIC_API_KEY', 'Claude Code sends it to the gateway, too. Take it out.'],
+  ['CLAUDE_CODE_USE_BEDROCK', 'Claude Code does not ask the gateway as long as it is.'],
+  ['CLAUDE_CODE_USE_VERTEX', 'Claude Code does not ask the gateway as long as it is.'],
+  ['CLAUDE_CODE_USE_FOUNDRY', 'Claude Code does not ask the gateway as long as it is.']
+]
+
+/** The key is in the file: the desktop application and the editors' extensions see no variable of a terminal. */
+const codex: ClientSetup = {
+  title: 'Codex',
+  files: ({ folder, env }) => [
+    [join(placeIn(env, 'CODEX_HOME') ?? join(folder, '.codex'), 'config.toml')]
+  ],
+  plan(gateway, [file]) {
+    const { id, contextWindow } = modelFor(gateway, file?.values['model'])
+    const provider = ['model_providers', PROVIDER]
+    const entries = [
+      entry(['model'], id),
+      entry(['model_provider'], PROVIDER),
+      // It knows the windows of OpenAI's models only, and compacts by them.
+      ...(contextWindow === undefined || id.startsWith('gpt')
+        ? []
+        : [entry(['model_context_window'], contextWindow)]),
+      entry([...provider, 'name'], TITLE),
+      entry([...provider, 'base_url'], `${gateway.url}/v1`),
+      entry([...provider, 'wire_api'], 'responses'),
+      entry([...provider, 'experimental_bearer_token'], gateway.key)
+    ]
+    return { files: [{ entries, holdsKey: true }], start: 'codex', notes: [] }
+  }
+}
+
+const opencode: ClientSetup = {
+  title: 'OpenCode',
+  files({ folder, env }) {
+    const own = join(placeIn(env, 'XDG_CONFIG_HOME') ?? join(folder, '.config'), 'opencode')
+    return [[join(own, 'opencode.jsonc'), join(own, 'opencode.json')]]
+  },
+  plan(gateway, [file]) {
+    const current = textMember(file?.values ?? {}, 'model')?.replace(`${PROVIDER}/`, '')
+    const model = modelFor(gateway, current)
+    const provider = ['provider', PROVIDER]
+    const entries = [
+      byDefault(['$schema'], 'https://opencode.ai/config.json'),
+      entry(['model'], `${PROVIDER}/${model.id}`),
+      entry([...provider, 'npm'], '@ai-sdk/openai-compatible'),
+      entry([...provider, 'name'], TITLE),
+      entry([...provider, 'options', 'baseURL'], `${gateway.url}/v1`),
+      entry([...provider, 'options', 'apiKey'], gateway.key),
+      ...withModel(gateway.models, model).flatMap((one) => {
+        const place = [...provider, 'models', one.id]
+        const input = one.takesImages ? ['text', 'image'] : ['text']
+        return [
+          entry([...place, 'name'], one.name),
+          entry([...place, 'attachment'], one.takesImages),
+          entry([...place, 'modalities', 'input'], input),
+          entry([...place, 'modalities', 'output'], ['text']),
+          ...(one.contextWindow === undefined
+            ? []
+            : [
+                entry([...place, 'limit', 'context'], one.contextWindow),
+                entry([...place, 'limit', 'output'], one.maxOutputTokens ?? USUAL_OUTPUT_TOKENS)
+              ])
+        ]
+      })
+    ]
+    return { files: [{ entries, holdsKey: true }], start: 'opencode', notes: [] }
+  }
+}
+
+const qwen: ClientSetup = {
+  title: 'Qwen Code',
+  files: ({ folder, env }) => [
+    [join(placeIn(env, 'QWEN_HOME') ?? join(folder, '.qwen'), 'settings.json')]
+  ],
+  plan(gateway, [file]) {
+    const model = modelFor(gateway, valueOnPath(file?.values, ['model', 'name']))
+    const entries = [
+      entry(['env', 'KIRO_GATEWAY_KEY'], gateway.key),
+      entry(['security', 'auth', 'selectedType'], 'openai'),
+      entry(['model', 'name'], model.id),
+      ...withModel(gateway.models, model).flatMap((one) => {
+        // By name: other providers may have models of the same id.
+        const place = ['modelProviders', 'openai', { member: 'name', is: `${TITLE}: ${one.name}` }]
+        return [
+          entry([...place, 'id'], one.id),
+          entry([...place, 'envKey'], 'KIRO_GATEWAY_KEY'),
+          entry([...place, 'baseUrl'], `${gateway.url}/v1`),
+          ...(one.contextWindow === undefined
+            ? []
+            : [entry([...place, 'generationConfig', 'contextWindowSize'], one.contextWindow)])
+        ]
+      })
+    ]
+    return { files: [{ entries, holdsKey: true }], start: 'qwen', notes: [] }
+  }
+}
+
+const cline: ClientSetup = {
+  title: 'Cline',
+  files({ folder, env }) {
+    const own = placeIn(env, 'CLINE_DIR') ?? join(folder, '.cline')
+    const usual = join(
+      placeIn(env, 'CLINE_DATA_DIR') ?? join(own, 'data'),
+      'settings',
+      'providers.json'
+    )
+    return [[placeIn(env, 'CLINE_PROVIDER_SETTINGS_PATH') ?? usual]]
+  },
+  plan(gateway, [file]) {
+    const provider = 'openai-compatible'
+    const settings = ['providers', provider, 'settings']
+    const model = modelFor(gateway, valueOnPath(file?.values, [...settings, 'model']))
+    const entries = [
+      byDefault(['version'], 1),
+      entry(['lastUsedProvider'], provider),
+      byDefault(['modes'], {}),
+      entry([...settings, 'provider'], provider),
+      entry([...settings, 'apiKey'], gateway.key),
+      entry([...settings, 'model'], model.id),
+      entry([...settings, 'baseUrl'], `${gateway.url}/v1`),
+      byDefault(['providers', provider, 'updatedAt'], new Date().toISOString()),
+      byDefault(['providers', provider, 'tokenSource'], 'manual')
+    ]
+    return {
+      files: [{ entries, holdsKey: true }],
+      start: 'cline',
+      notes: [
+        `In VS Code, choose "OpenAI Compatible" in Cline's settings, and enter ${gateway.url}/v1, the key and ${model.id}.`
+      ]
+    }
+  }
+}
+
+const continueDev: ClientSetup = {
+  title: 'Continue',
+  files({ folder, env }) {
+    const own = placeIn(env, 'CONTINUE_GLOBAL_DIR') ?? join(folder, '.continue')
+    // A config.yaml would hide an old config.json.
+    return [[join(own, 'config.yaml'), join(own, 'config.json'), join(own, 'config.yaml')]]
+  },
+  plan(gateway, [file]) {
+    const isOld = file?.path.endsWith('.json') === true
+    const place = ['models', { member: isOld ? 'title' : 'name', is: TITLE }]
+    const { id, takesImages } = modelFor(gateway, valueOnPath(file?.values, [...place, 'model']))
+    const entries = [
+      ...(isOld ? [] : CONTINUE_HEAD),
+      entry([...place, 'provider'], 'openai'),
+      entry([...place, 'model'], id),
+      entry([...place, 'apiBase'], `${gateway.url}/v1`),
+      entry([...place, 'apiKey'], gateway.key),
+      ...(isOld
+        ? []
+        : [
+            entry(
+              [...place, 'capabilities'],
+              takesImages ? ['tool_use', 'image_input'] : ['tool_use']
+            )
+          ])
+    ]
+    return {
+      files: [{ entries, holdsKey: true }],
+      start: 'cn',
+      notes: [`Choose the model "${TITLE}" where another one is in use.`]
+    }
+  }
+}
+
+const CONTINUE_HEAD = [
+  byDefault(['name'], 'Local Config'),
+  byDefault(['version'], '1.0.0'),
+  byDefault(['schema'], 'v1')
+]
+
+/** In its keys, dollars and an exclamation mark in front have a meaning of their own. */
+const pi: ClientSetup = {
+  title: 'pi',
+  files({ folder, env }) {
+    const own = placeIn(env, 'PI_CODING_AGENT_DIR') ?? join(folder, '.pi', 'agent')
+    return [[join(own, 'models.json')], [join(own, 'settings.json')]]
+  },
+  plan(gateway, [, settings]) {
+    const model = modelFor(gateway, settings?.values['defaultModel'])
+    const provider = ['providers', PROVIDER]
+    const models = [
+      entry([...provider, 'api'], 'openai-completions'),
+      entry([...provider, 'baseUrl'], `${gateway.url}/v1`),
+      entry([...provider, 'apiKey'], gateway.key.replaceAll('$', '$$$$').replace(/^!/, '$$!')),
+      ...withModel(gateway.models, model).flatMap((one) => {
+        const place = [...provider, 'models', { member: 'id', is: one.id }]
+        return [
+          entry([...place, 'name'], one.name),
+          entry([...place, 'reasoning'], one.thinks),
+          entry([...place, 'input'], one.takesImages ? ['text', 'image'] : ['text']),
+          ...(one.contextWindow === undefined
+            ? []
+            : [entry([...place, 'contextWindow'], one.contextWindow)]),
+          ...(one.maxOutputTokens === undefined
+            ? []
+            : [entry([...place, 'maxTokens'], one.maxOutputTokens)])
+        ]
+      })
+    ]
+    return {
+      files: [
+        { entries: models, holdsKey: true },
+        {
+          entries: [entry(['defaultProvider'], PROVIDER), entry(['defaultModel'], model.id)],
+          holdsKey: false
+        }
+      ],
+      start: 'pi',
+      notes: []
+    }
+  }
+}
+
+/** All models, and the chosen one if it is a name that the gateway does not list. */
+function withModel(models: readonly OfferedModel[], chosen: OfferedModel): readonly OfferedModel[] {
+  return models.some(({ id }) => id === chosen.id) ? models : [...models, chosen]
+}
+
+/** Every client that can be set up, by its word on the command line. */
+export const Clients: Readonly<Record<string, ClientSetup>> = {
+  claude,
+  codex,
+  opencode,
+  qwen,
+  cline,
+  continue: continueDev,
+  pi
+}

@@ -1,0 +1,118 @@
+import {
+  depthOf,
+  textHash,
+  type Path,
+  removeValue,
+  setValue,
+  type TextFormat,
+  valueOnPath
+} from './text/text-format.ts'
+
+/** What setup wants at one place of a configuration. */
+export interface Entry {
+  readonly path: Path
+  /** A `Leaf`, or what is there already. */
+  readonly value: unknown
+  /** What is there already stays, whatever it is. */
+  readonly isDefault?: true
+}
+
+/** What setup wrote at a place, and what was there before: enough to take it back from a file that has changed since. */
+export interface WrittenEntry {
+  readonly path: Path
+  /** Of the value that was written. */
+  readonly hash: string
+  /** What was there; missing for nothing. */
+  readonly before?: unknown
+  /** How many steps of the path led to something before. */
+  readonly depth: number
+}
+
+/** A text whose byte order mark is kept apart from it. */
+function withMark(text: string, change: (text: string) => string): string {
+  const mark = text.startsWith('\ufeff') ? '\ufeff' : ''
+  return mark + change(text.slice(mark.length))
+}
+
+/** The values of a text that may begin with a byte order mark. */
+export function readValues(format: TextFormat, text: string) {
+  return format.read(text.startsWith('\ufeff') ? text.slice(1) : text)
+}
+
+/** Writes what is wanted into a text. What is there and may stay is left alone. */
+export function writeEntries(format: TextFormat, text: string, entries: readonly Entry[]): string {
+  return withMark(text, (inner) =>
+    entries.reduce((draft, { path, value }) => setValue(format, draft, path, value), inner)
+  )
+}
+
+/** The entries that are to be written into a text that says this: without those whose place may stay as it is. */
+export function wantedEntries(values: unknown, entries: readonly Entry[]): readonly Entry[] {
+  return entries.filter(
+    ({ path, isDefault }) => isDefault !== true || (valueOnPath(values, path) ?? null) === null
+  )
+}
+
+/** What has to be remembered of entries that are written over these values. */
+export function rememberEntries(
+  values: unknown,
+  entries: readonly Entry[]
+): readonly WrittenEntry[] {
+  return entries.map(({ path, value }) => {
+    const before = valueOnPath(values, path)
+    const written = { path, hash: hashValue(value), depth: depthOf(values, path) }
+    return before === undefined ? written : { ...written, before }
+  })
+}
+
+export interface Reverted {
+  readonly text: string
+  /** Places that have another value than was written: somebody changed them since, and they stay. */
+  readonly kept: readonly Path[]
+}
+
+/** Takes back what was written: what was there before is there again, what was made is gone if nothing else is in it. */
+export function revertEntries(
+  format: TextFormat,
+  text: string,
+  written: readonly WrittenEntry[]
+): Reverted {
+  const kept: Path[] = []
+  const reverted = withMark(text, (inner) =>
+    written.toReversed().reduce((draft, one) => {
+      const values = format.read(draft)
+      const there = valueOnPath(values, one.path)
+      if (there === undefined) return draft
+      if (hashValue(there) !== one.hash) {
+        kept.unshift(one.path)
+        return draft
+      }
+      if (one.before !== undefined) return setValue(format, draft, one.path, one.before)
+      return removeValue(format, draft, emptiedBy(values, one))
+    }, inner)
+  )
+  return { text: reverted, kept }
+}
+
+/** The outermost thing that was made for an entry and has nothing else in it. */
+function emptiedBy(values: unknown, { path, depth }: WrittenEntry): Path {
+  let target = path
+  while (target.length - 1 > depth && isAlone(values, target)) target = target.slice(0, -1)
+  return target
+}
+
+/** Whether what is around a place has nothing but it, and the member by which a list's element is known. */
+function isAlone(values: unknown, path: Path): boolean {
+  const step = path.at(-1)
+  const parent = path.slice(0, -1)
+  const around = valueOnPath(values, parent)
+  if (Array.isArray(around)) return around.length === 1
+  const outer = parent.at(-1)
+  const identity = typeof outer === 'object' ? outer.member : null
+  return Object.keys(Object(around)).every((name) => name === step || name === identity)
+}
+
+/** What is compared to tell whether a value is still as it was written. */
+export function hashValue(value: unknown): string {
+  return textHash(JSON.stringify(value ?? null))
+}

@@ -1,0 +1,113 @@
+import {
+  type Entry,
+  hashValue,
+  readValues,
+  rememberEntries,
+  revertEntries,
+  wantedEntries,
+  writeEntries,
+  type WrittenEntry
+} from './entries.ts'
+import { JsonText } from './text/json-text.ts'
+import { textHash, type Path, type TextFormat, valueOnPath } from './text/text-format.ts'
+import { TomlText } from './text/toml-text.ts'
+import { YamlText } from './text/yaml-text.ts'
+
+/** What setup remembers of a file: how it was, and what was written into it. */
+export interface FileRecord {
+  /** The file as it was; `null` where there was none. */
+  readonly original: string | null
+  /** Of the file as it was left. */
+  readonly hash: string
+  readonly written: readonly WrittenEntry[]
+}
+
+/** How a file is to be changed. */
+export interface FilePlan {
+  /** `null`: the file is to go. */
+  readonly after: string | null
+  /** What is to be remembered then; `null`: nothing. */
+  readonly record: FileRecord | null
+  /** Places that setup wrote once and others have changed since; they stay. */
+  readonly kept: readonly Path[]
+}
+
+/** A client's file, and what setup remembers of it. */
+export interface FileState {
+  readonly format: TextFormat
+  /** `null` where there is no file. */
+  readonly current: string | null
+  readonly record: FileRecord | null
+}
+
+/** How a file of that name is written. */
+export function textFormatOf(path: string): TextFormat {
+  if (path.endsWith('.toml')) return TomlText
+  return path.endsWith('.yaml') ? YamlText : JsonText
+}
+
+/**
+ * Plans what a client's file is to say. Entries of an earlier setup that are not wanted any more are taken back. The
+ * file that undo restores is the one before the first setup, as far as it was not changed in between.
+ *
+ * @throws {GatewayError} GW_CLIENT_FILE
+ */
+export function planSetup(state: FileState, entries: readonly Entry[]): FilePlan {
+  const { format, current, record } = state
+  const text = current ?? ''
+  const wanted = settle(readValues(format, text), entries, record)
+  const places = new Set(entries.map(placeOf))
+  const stale = record?.written.filter((one) => !places.has(placeOf(one))) ?? []
+  const after = writeEntries(format, revertEntries(format, text, stale).text, wanted)
+  if (after === current) return { after, record, kept: [] }
+  const original = originalOf(state)
+  const written = rememberEntries(readValues(format, original ?? ''), wanted)
+  return { after, record: { original, hash: textHash(after), written }, kept: [] }
+}
+
+/** What is to be written. What may stay, and was written by setup, is still setup's own, to be taken back with the rest. */
+function settle(
+  values: unknown,
+  entries: readonly Entry[],
+  record: FileRecord | null
+): readonly Entry[] {
+  const own = new Map(record?.written.map((one) => [placeOf(one), one.hash]))
+  const wanted = new Set(wantedEntries(values, entries))
+  return entries.flatMap((entry) => {
+    if (wanted.has(entry)) return entry
+    const there = valueOnPath(values, entry.path)
+    return own.get(placeOf(entry)) === hashValue(there) ? { ...entry, value: there } : []
+  })
+}
+
+/** The file without what setup wrote; `null` where there was none, or nothing is left. */
+function originalOf({ format, current, record }: FileState): string | null {
+  if (record === null || current === null) return current
+  if (textHash(current) === record.hash) return record.original
+  return withoutWritten(format, current, record).after
+}
+
+/**
+ * Plans to take back what setup wrote. A file that nobody has changed since is again what it was, to the byte, and so is
+ * one that is gone. From one that was changed, what setup wrote is taken out.
+ *
+ * @throws {GatewayError} GW_CLIENT_FILE
+ */
+export function planUndo({ format, current, record }: FileState): FilePlan {
+  if (record === null) return { after: current, record, kept: [] }
+  const isUntouched = current === null || textHash(current) === record.hash
+  if (isUntouched || current === record.original) {
+    return { after: record.original, record: null, kept: [] }
+  }
+  return { ...withoutWritten(format, current, record), record: null }
+}
+
+function withoutWritten(format: TextFormat, current: string, { original, written }: FileRecord) {
+  const { text, kept } = revertEntries(format, current, written)
+  const isEmpty = original === null && Object.keys(readValues(format, text)).length === 0
+  return { after: isEmpty ? null : text, kept }
+}
+
+function placeOf({ path }: { readonly path: Path }): string {
+  return JSON.stringify(path)
+}

@@ -1,0 +1,182 @@
+import type { Config } from '../../config/settings.ts'
+import { BUILT_IN_MODELS, findModel, versionOf } from '../../kiro/models/models.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
+import { UsageError } from '../command.ts'
+
+/** A model that a client may choose. */
+export interface OfferedModel {
+  readonly id: string
+  readonly name: string
+  /** Tokens; missing for a name of the operator's that leads to no known model. */
+  readonly contextWindow?: number
+  /** Tokens. */
+  readonly maxOutputTokens?: number
+  readonly takesImages: boolean
+  readonly thinks: boolean
+}
+
+/** What clients have to know of the gateway. */
+export interface GatewayFacts {
+  /** Without `/v1` and without a slash at the end. */
+  readonly url: string
+  readonly key: string
+  readonly models: readonly OfferedModel[]
+  /** The model that was asked for; `null` to take the client's own, or else the best one. */
+  readonly wishedModel: string | null
+}
+
+/** What a gateway that asks for no key is sent: some clients do nothing without one. */
+export const NO_KEY = 'no-key-needed'
+
+/** Longest wait for the list of models. */
+const TIMEOUT_MS = 10_000
+const MAX_BYTES = 4 * 1024 * 1024
+
+/**
+ * The address that clients are told: the one that was given, or the one that the settings say.
+ *
+ * @throws {UsageError}
+ */
+export function gatewayUrl(given: string | null, { server }: Config): string {
+  if (given === null) {
+    if (server.port === 0)
+      throw new UsageError('SERVER_PORT is 0: say with --url where the gateway is')
+    const isAnywhere = server.host === '0.0.0.0' || server.host === '::'
+    const host = isAnywhere ? '127.0.0.1' : server.host
+    return `http://${host.includes(':') ? `[${host}]` : host}:${server.port}`
+  }
+  const url = URL.parse(given)
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw new UsageError('--url must be an http:// or https:// URL')
+  }
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
+    throw new UsageError('--url must have no user, query or fragment; the key goes to --key')
+  }
+  return (url.origin + url.pathname).replace(/\/+$/, '').replace(/\/v1$/, '')
+}
+
+/** What `GET /v1/models` said. */
+export type ModelList =
+  | { readonly name: 'listed'; readonly models: readonly OfferedModel[] }
+  /** Nothing answers there, or a proxy says so. */
+  | { readonly name: 'silent' }
+  /** Something answers, and it is no gateway. */
+  | { readonly name: 'stranger' }
+  | { readonly name: 'refused' }
+
+type Address = Pick<GatewayFacts, 'url' | 'key'>
+
+/** Asks the gateway for its models. Rejects only when `signal` aborts. */
+export async function askForModels(address: Address, signal: AbortSignal): Promise<ModelList> {
+  const { status, body } = await get(address, '/v1/models?limit=1000', signal)
+  if (status === null || (status >= 502 && status <= 504)) return { name: 'silent' }
+  if (status === 401 || status === 403) return { name: 'refused' }
+  const data: readonly unknown[] =
+    status === 200 && Array.isArray(body?.['data']) ? body['data'] : []
+  const models = data.flatMap((model) => toModel(asJsonObject(model) ?? {}) ?? [])
+  return models.length === 0 ? { name: 'stranger' } : { name: 'listed', models }
+}
+
+/**
+ * Makes sure that a model that is not listed is one that the gateway answers for all the same.
+ *
+ * @throws {GatewayError} GW_MODEL_UNKNOWN, in the gateway's own words
+ */
+export async function ensureModel(
+  address: Address,
+  id: string,
+  signal: AbortSignal
+): Promise<void> {
+  const { status, body } = await get(address, `/v1/models/${encodeURIComponent(id)}`, signal)
+  if (status !== 404) return
+  const message = textMember(asJsonObject(body?.['error']) ?? {}, 'message')
+  throw new GatewayError('GW_MODEL_UNKNOWN', undefined, message === null ? {} : { message })
+}
+
+interface Answer {
+  /** `null` when there was no answer. */
+  readonly status: number | null
+  readonly body: JsonObject | null
+}
+
+async function get({ url, key }: Address, path: string, signal: AbortSignal): Promise<Answer> {
+  try {
+    const response = await fetch(url + path, {
+      headers: { authorization: `Bearer ${key}`, 'anthropic-version': '2023-06-01' },
+      redirect: 'manual',
+      signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)])
+    })
+    return { status: response.status, body: parseJsonObject(await readText(response)) }
+  } catch {
+    signal.throwIfAborted()
+    return { status: null, body: null }
+  }
+}
+
+async function readText(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.byteLength
+    if (bytes > MAX_BYTES) return ''
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+function toModel(model: JsonObject): OfferedModel | null {
+  const id = textMember(model, 'id')
+  if (id === null) return null
+  const capabilities = asJsonObject(model['capabilities']) ?? {}
+  const [contextWindow, maxOutputTokens] = [model['max_input_tokens'], model['max_tokens']]
+  return {
+    id,
+    name: textMember(model, 'display_name') ?? id,
+    ...(typeof contextWindow === 'number' && { contextWindow }),
+    ...(typeof maxOutputTokens === 'number' && { maxOutputTokens }),
+    takesImages: asJsonObject(capabilities['image_input'])?.['supported'] !== false,
+    thinks: asJsonObject(capabilities['thinking'])?.['supported'] === true
+  }
+}
+
+/** The models to offer while no gateway runs that could be asked. */
+export const FallbackModels: readonly OfferedModel[] = BUILT_IN_MODELS.map((facts) => ({
+  id: facts.id,
+  name: facts.name,
+  contextWindow: facts.maxInputTokens,
+  ...(facts.maxOutputTokens !== undefined && { maxOutputTokens: facts.maxOutputTokens }),
+  takesImages: facts.takesImages,
+  thinks: false
+}))
+
+/** The model of that name in any of its spellings; `undefined` when it is not offered. */
+export function offeredModel(
+  models: readonly OfferedModel[],
+  name: string
+): OfferedModel | undefined {
+  const facts = models.map(({ id, name: label, takesImages }) => ({
+    id,
+    name: label,
+    takesImages,
+    maxInputTokens: 0
+  }))
+  const id = findModel(facts, name)?.id
+  return models.find((model) => model.id === id)
+}
+
+/** The model for a client: the one that was asked for, or the one that it has already, or the newest Sonnet. */
+export function modelFor({ models, wishedModel }: GatewayFacts, current: unknown): OfferedModel {
+  const wished = wishedModel ?? (typeof current === 'string' ? current : '')
+  const found = offeredModel(models, wished)
+  if (found !== undefined) return found
+  if (wishedModel !== null)
+    return { id: wishedModel, name: wishedModel, takesImages: true, thinks: false }
+  const rankOf = ({ id }: OfferedModel): number => {
+    const version = versionOf(id)
+    return version?.family === 'claude-sonnet' ? version.rank : version === null ? -2 : -1
+  }
+  const [best] = models.toSorted((a, b) => rankOf(b) - rankOf(a))
+  if (best === undefined) throw new GatewayError('GW_MODEL_UNKNOWN')
+  return best
+}

@@ -1,0 +1,268 @@
+import { access } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { resolve } from 'node:path'
+import { loadConfig } from '../../config/load.ts'
+import type { Config } from '../../config/settings.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { type CommandCall, EXIT_FAILED, EXIT_OK, textOption, UsageError } from '../command.ts'
+import { type ClientFile, readClientFile } from './client-files.ts'
+import { Clients, type ClientSetup } from './clients.ts'
+import { readValues } from './entries.ts'
+import { applyChange, type FileChange, type FileInHand } from './file-change.ts'
+import { textFormatOf, planSetup, planUndo } from './file-plan.ts'
+import {
+  askForModels,
+  ensureModel,
+  FallbackModels,
+  type GatewayFacts,
+  gatewayUrl,
+  NO_KEY,
+  offeredModel
+} from './gateway.ts'
+import { SetupMemory } from './setup-memory.ts'
+import { clientFile, shownPath } from './text/text-format.ts'
+import { textDiff } from './text-diff.ts'
+
+/** Plans what the command line asks for, shows it, asks, and does it. Resolves with the exit code. */
+export async function runSetup(call: CommandCall): Promise<number> {
+  const client = clientOf(call.positionals)
+  const loaded = loadConfig(call.env, [])
+  if (loaded.name !== 'config') throw new Error('there are no settings')
+  const { config } = loaded
+  const memory = new SetupMemory(resolve(config.credentials.stateDir))
+  const isUndo = call.values['undo'] === true
+  const plan = isUndo ? planToUndo : planToSetUp
+  const todo = await plan(call, client, { config, memory })
+  return carryOut(call, { ...todo, client, memory, isUndo })
+}
+
+function clientOf(positionals: readonly string[]) {
+  const [word = '', ...more] = positionals
+  const found = Object.hasOwn(Clients, word) ? Clients[word] : undefined
+  if (found === undefined || more.length > 0)
+    throw new UsageError(`one client is needed: ${Object.keys(Clients).join(', ')}`)
+  return { ...found, word }
+}
+
+type NamedClient = ReturnType<typeof clientOf>
+
+interface Todo {
+  readonly changes: readonly FileChange[]
+  readonly notes: readonly string[]
+  /** What to say when it is done. */
+  readonly done: string
+  /** What to say when nothing had to be done. */
+  readonly alreadyDone: string
+  /** Not to be shown. */
+  readonly secrets: readonly string[]
+}
+
+interface Means {
+  readonly config: Config
+  readonly memory: SetupMemory
+}
+
+async function planToSetUp(call: CommandCall, client: NamedClient, means: Means): Promise<Todo> {
+  const { gateway, notes } = await learnGateway(call, means.config)
+  const paths = await Promise.all(filesOf(client, call).map(choose))
+  const files = await Promise.all(paths.map((path) => takeInHand(path, means.memory)))
+  const current = files.map(({ file, format }) => ({
+    path: file.path,
+    values: inFile(file, () => readValues(format, file.text ?? ''))
+  }))
+  const plan = client.plan(gateway, current)
+  const changes = files.map((inHand, index): FileChange => {
+    const { entries = [], holdsKey = false } = plan.files[index] ?? {}
+    const { after, record } = inFile(inHand.file, () => planSetup(stateOf(inHand), entries))
+    return { inHand, after, record, holdsKey }
+  })
+  return {
+    changes,
+    notes: [...notes, ...plan.notes],
+    done: `${client.title} asks ${gateway.url} now. Start it with: ${plan.start}\nTo undo this: kiro-gateway setup ${client.word} --undo`,
+    alreadyDone: `${client.title} is set up like that already.`,
+    secrets: [gateway.key, ...means.config.server.apiKeys].filter((key) => key !== NO_KEY)
+  }
+}
+
+async function planToUndo(
+  call: CommandCall,
+  client: NamedClient,
+  { config, memory }: Means
+): Promise<Todo> {
+  for (const name of ['url', 'key', 'model']) {
+    if (call.values[name] !== undefined) throw new UsageError(`--undo takes no --${name}`)
+  }
+  // Each of a client's possible files: which of them exist may have changed since.
+  const paths = [...new Set(filesOf(client, call).flat())]
+  const known = await Promise.all(
+    paths.map(async (path) => ((await memory.recall(path)) === null ? [] : path))
+  )
+  const files = await Promise.all(known.flat().map((path) => takeInHand(path, memory)))
+  const notes: string[] = []
+  const changes = files.map((inHand): FileChange => {
+    const { file } = inHand
+    const { after, record, kept } = inFile(file, () => planUndo(stateOf(inHand)))
+    if (kept.length > 0) {
+      const places = kept.map(shownPath).join(', ')
+      notes.push(`Changed since and left as it is in ${file.path}: ${places}`)
+    }
+    return { inHand, after, record, holdsKey: false }
+  })
+  return {
+    changes,
+    notes,
+    done: `What setup wrote for ${client.title} is taken back.`,
+    alreadyDone: `There is nothing to undo: ${memory.folder} knows of no change for ${client.title}.`,
+    secrets: config.server.apiKeys
+  }
+}
+
+/** Where the gateway is, what key it takes and what models it has. */
+async function learnGateway(call: CommandCall, config: Config) {
+  const { signal, terminal } = call
+  const url = gatewayUrl(textOption(call, 'url'), config)
+  const given = textOption(call, 'key')
+  const key =
+    (given === '-' ? await terminal.ask('Key:') : given) ?? config.server.apiKeys[0] ?? NO_KEY
+  if (!/^[\x21-\x7e]+$/.test(key))
+    throw new UsageError('--key must be printable ASCII without spaces')
+  const notes: string[] = []
+  const list = await askForModels({ url, key }, signal)
+  if (list.name === 'refused')
+    throw new GatewayError('GW_KEY_INVALID', undefined, { message: refusedKey(url, key) })
+  if (list.name === 'stranger') {
+    const message = `What answers at ${url} is not this gateway: say with --url where it is.`
+    throw new GatewayError('GW_CONFIG_INVALID', undefined, { message })
+  }
+  if (list.name === 'silent') {
+    notes.push(
+      `No gateway answers at ${url} yet, so the models are those that are usual. Start it with: kiro-gateway`
+    )
+  }
+  if (key === NO_KEY) {
+    notes.push(
+      `PROXY_API_KEY is not set, so the gateway takes any key, and "${NO_KEY}" stands for it. After setting one ("kiro-gateway key new" makes one), run this again.`
+    )
+  }
+  const models = list.name === 'listed' ? list.models : FallbackModels
+  const asked = textOption(call, 'model')
+  const offered = asked === null ? undefined : offeredModel(models, asked)
+  if (asked !== null && offered === undefined && list.name === 'listed') {
+    await ensureModel({ url, key }, asked, signal)
+  }
+  const gateway: GatewayFacts = { url, key, models, wishedModel: offered?.id ?? asked }
+  return { gateway, notes }
+}
+
+function refusedKey(url: string, key: string): string {
+  return key === NO_KEY
+    ? `The gateway at ${url} wants a key: set PROXY_API_KEY as it is there, or give one with --key.`
+    : `The gateway at ${url} refuses this key: it is not one of its PROXY_API_KEY. Give another with --key.`
+}
+
+function filesOf(client: ClientSetup, { env }: CommandCall) {
+  return client.files({ folder: homedir(), env })
+}
+
+async function choose(paths: readonly string[]): Promise<string> {
+  for (const path of paths) {
+    const exists = await access(path).then(
+      () => true,
+      () => false
+    )
+    if (exists) return path
+  }
+  return paths.at(-1) ?? ''
+}
+
+async function takeInHand(path: string, memory: SetupMemory): Promise<FileInHand> {
+  return {
+    file: await readClientFile(path),
+    format: textFormatOf(path),
+    remembered: await memory.recall(path)
+  }
+}
+
+function stateOf({ file, format, remembered }: FileInHand) {
+  return { format, current: file.text, record: remembered }
+}
+
+/** Says of what goes wrong in which file it did. */
+function inFile<T>({ path }: ClientFile, read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    if (cause instanceof GatewayError) throw clientFile(`${path}: ${cause.message}`, cause)
+    // The parsers call themselves for what is in something else.
+    if (cause instanceof RangeError) throw clientFile(`${path} is nested too deeply.`, cause)
+    throw cause
+  }
+}
+
+interface Order extends Todo {
+  readonly client: NamedClient
+  readonly memory: SetupMemory
+  readonly isUndo: boolean
+}
+
+/** What becomes of a file, for whoever is to agree to it. */
+interface ShownChange {
+  readonly path: string
+  readonly change: 'create' | 'update' | 'remove'
+  /** As of `diff -u`, without secrets. */
+  readonly diff: readonly string[]
+}
+
+async function carryOut(call: CommandCall, order: Order): Promise<number> {
+  const { terminal, values } = call
+  const { changes, client, isUndo, memory, notes } = order
+  const shown = changes.flatMap((change) => showChange(change, order.secrets) ?? [])
+  const [isOnlyShown, isAgreed] = [values['print'] === true, values['yes'] === true]
+  const report = (applied: boolean): void => {
+    const action = isUndo ? 'undo' : 'setup'
+    const outcome = { client: client.word, action, applied, files: shown, notes }
+    if (call.isJson) terminal.write(JSON.stringify(outcome))
+  }
+  preview(call, order, shown)
+  if (isOnlyShown || (shown.length > 0 && !isAgreed && !(await terminal.confirm('Write this?')))) {
+    if (!isOnlyShown) terminal.note('Nothing was changed.')
+    report(false)
+    return isOnlyShown ? EXIT_OK : EXIT_FAILED
+  }
+  for (const change of changes) {
+    call.signal.throwIfAborted()
+    const remark = await applyChange(change, { memory, isUndo })
+    if (remark !== null) terminal.note(remark)
+  }
+  if (shown.length > 0) say(call, order.done)
+  report(shown.length > 0)
+  return EXIT_OK
+}
+
+/** `null` for a file that stays as it is. */
+function showChange(
+  { inHand: { file }, after }: FileChange,
+  secrets: readonly string[]
+): ShownChange | null {
+  if (after === file.text) return null
+  const change = after === null ? 'remove' : file.text === null ? 'create' : 'update'
+  return { path: file.path, change, diff: textDiff(file.text ?? '', after ?? '', secrets) }
+}
+
+/** Shows what is to be agreed to, and what else should be known of it. */
+function preview(call: CommandCall, order: Order, shown: readonly ShownChange[]): void {
+  const isAsked = call.values['print'] !== true && call.values['yes'] !== true
+  if (!call.isJson || isAsked) {
+    for (const { path, change, diff } of shown)
+      say(call, [`${change} ${path}`, ...diff, ''].join('\n'))
+  }
+  for (const note of order.notes) call.terminal.note(note)
+  if (shown.length === 0) say(call, order.alreadyDone)
+}
+
+/** What is said to people, who find it beside the JSON where a program wants that. */
+function say({ isJson, terminal }: CommandCall, text: string): void {
+  if (isJson) terminal.note(text)
+  else terminal.write(text)
+}

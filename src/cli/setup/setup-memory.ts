@@ -1,0 +1,91 @@
+import { unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Check } from 'typebox/schema'
+import { codeOf } from '../../shared/errors.ts'
+import { makePrivateFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
+import { type Static, Type } from '../../shared/schema-type.ts'
+import { clientFile, textHash } from './text/text-format.ts'
+
+const StepSchema = Type.Union([
+  Type.String(),
+  Type.Object({ member: Type.String(), is: Type.String() })
+])
+
+const Remembered = Type.Object({
+  version: Type.Integer({ minimum: 1, maximum: 1 }),
+  /** Where the client looks for its file. */
+  path: Type.String(),
+  original: Type.Union([Type.String(), Type.Null()]),
+  /** Permissions that the file had. */
+  mode: Type.Union([Type.Integer({ minimum: 0, maximum: 0o777 }), Type.Null()]),
+  /** Folders that were made for it, from the outermost. */
+  folders: Type.Array(Type.String()),
+  hash: Type.String(),
+  written: Type.Array(
+    Type.Object({
+      path: Type.Array(StepSchema),
+      hash: Type.String(),
+      before: Type.Optional(Type.Unknown()),
+      depth: Type.Integer({ minimum: 0 })
+    })
+  )
+})
+
+/** What setup keeps of a client's file until undo: how it was, and what was written into it. */
+export type RememberedFile = Static<typeof Remembered>
+
+/**
+ * What setup has done, in `setup/` of the state folder: a file for each file of a client, open to its owner only. The
+ * originals may hold keys of other services.
+ */
+export class SetupMemory {
+  readonly folder: string
+
+  constructor(stateFolder: string) {
+    this.folder = join(stateFolder, 'setup')
+  }
+
+  /**
+   * What is known of a client's file; `null` for nothing.
+   *
+   * @throws {GatewayError} GW_CLIENT_FILE when what is kept cannot be read: it is not written over
+   */
+  async recall(path: string): Promise<RememberedFile | null> {
+    const place = this.#placeOf(path)
+    let kept: unknown
+    try {
+      await using file = await openPrivateFile(place)
+      kept = JSON.parse(await file.readFile('utf8'))
+    } catch (cause) {
+      if (codeOf(cause) === 'ENOENT') return null
+      throw clientFile(`${place}, which holds ${path} as it was, cannot be read.`, cause)
+    }
+    if (!Check(Remembered, kept) || kept.path !== path) {
+      throw clientFile(`${place}, which holds ${path} as it was, is damaged: move it away.`)
+    }
+    return kept
+  }
+
+  /** Resolves when the disk has it. */
+  async remember(file: RememberedFile): Promise<void> {
+    try {
+      await makePrivateFolder(this.folder)
+      const text = `${JSON.stringify(file, null, 2)}\n`
+      await replaceFile(this.#placeOf(file.path), { text, mode: 0o600, isDurable: true })
+    } catch (cause) {
+      throw clientFile(
+        `${this.folder}, which is to hold ${file.path} as it was, cannot be written (${codeOf(cause)}): set STATE_DIR.`,
+        cause
+      )
+    }
+  }
+
+  async forget(path: string): Promise<void> {
+    await unlink(this.#placeOf(path)).catch(() => {}) // nothing was kept
+  }
+
+  /** Files of several clients may have the same name. */
+  #placeOf(path: string): string {
+    return join(this.folder, `${textHash(path).slice(0, 16)}.json`)
+  }
+}

@@ -1,0 +1,259 @@
+import { type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
+import { type JsonDraft, type JsonObject, setOwn } from '../../../shared/json.ts'
+import {
+  brokenAt,
+  elementOf,
+  indentAt,
+  lineBreakOf,
+  lineEnd,
+  lineStart,
+  type Path,
+  shownPath,
+  type PathStep,
+  type TextFormat,
+  wrap
+} from './text-format.ts'
+
+/** JSON as people write it: with comments, and commas after the last. */
+export const JsonText: TextFormat = { read, set, remove }
+
+function read(text: string): JsonObject {
+  const root = parseRoot(text)
+  return root === null ? {} : objectOf(root)
+}
+
+/** The object that a text is; `null` for a text without any value. */
+function parseRoot(text: string): Node | null {
+  const errors: ParseError[] = []
+  const root = parseTree(text, errors, { allowTrailingComma: true, allowEmptyContent: true })
+  const [first] = errors
+  if (first !== undefined) {
+    const words = printParseErrorCode(first.error).replaceAll(/(?<=[a-z])[A-Z]/g, ' $&')
+    throw brokenAt(text, first.offset, words.toLowerCase())
+  }
+  if (root === undefined) return null
+  if (root.type !== 'object') throw brokenAt(text, root.offset, 'object expected')
+  return root
+}
+
+function objectOf(node: Node): JsonObject {
+  const draft: JsonDraft = {}
+  for (const { name, value } of membersOf(node)) setOwn(draft, name, valueOf(value))
+  return draft
+}
+
+function valueOf(node: Node): unknown {
+  if (node.type === 'object') return objectOf(node)
+  return node.type === 'array' ? (node.children ?? []).map(valueOf) : node.value
+}
+
+function membersOf(node: Node) {
+  return (node.children ?? []).flatMap(({ children = [] }) => {
+    const [key, value] = children
+    return key === undefined || value === undefined ? [] : { name: String(key.value), value }
+  })
+}
+
+/** Of members of the same name the last one counts. */
+function childOf(node: Node, step: PathStep): Node | undefined {
+  if (typeof step === 'string') {
+    if (node.type !== 'object') return undefined
+    return membersOf(node).findLast(({ name }) => name === step)?.value
+  }
+  if (node.type !== 'array') return undefined
+  return node.children?.find((element) => childOf(element, step.member)?.value === step.is)
+}
+
+/** The last node on a path, and how many steps lead to it. */
+function locate(root: Node, path: Path) {
+  let node = root
+  for (const [depth, step] of path.entries()) {
+    const next = childOf(node, step)
+    if (next === undefined) return { node, depth }
+    node = next
+  }
+  return { node, depth: path.length }
+}
+
+function set(text: string, path: Path, value: unknown): string {
+  const root = parseRoot(text)
+  const layout = layoutOf(text, root)
+  if (root === null) {
+    const isClosed = text === '' || text.endsWith('\n')
+    return `${text}${isClosed ? '' : layout.lineBreak}${print(wrap(path, value), '', layout)}${layout.lineBreak}`
+  }
+  const { node, depth } = locate(root, path)
+  const [step, ...below] = path.slice(depth)
+  if (step === undefined || node.type === 'null') {
+    const printed = print(wrap(path.slice(depth), value), indentAt(text, node.offset), layout)
+    return text.slice(0, node.offset) + printed + text.slice(endOf(node))
+  }
+  const wanted = typeof step === 'string' ? 'object' : 'array'
+  if (node.type !== wanted) {
+    throw brokenAt(text, node.offset, `${shownPath(path.slice(0, depth))} is not an ${wanted}`)
+  }
+  const inner = wrap(below, value)
+  const added =
+    typeof step === 'string'
+      ? { name: step, value: inner }
+      : { name: null, value: elementOf(step, inner) }
+  return insert(text, { parent: node, layout, ...added })
+}
+
+interface Insertion {
+  readonly parent: Node
+  /** `null` for the element of a list. */
+  readonly name: string | null
+  readonly value: unknown
+  readonly layout: Layout
+}
+
+function insert(text: string, insertion: Insertion): string {
+  const { parent } = insertion
+  const first = parent.children?.[0]
+  const inner = text.slice(parent.offset + 1, first?.offset ?? endOf(parent) - 1)
+  const isOnLines =
+    inner.includes('\n') ||
+    (first === undefined && (text.includes('\n') || parent.parent === undefined))
+  return isOnLines ? insertLine(text, insertion) : insertInLine(text, insertion)
+}
+
+/** `{"a": 1}` becomes `{"a": 1, "b": 2}`. A comma after the last is then one after ours. */
+function insertInLine(text: string, { parent, name, value, layout }: Insertion): string {
+  const space = /[:,] /.test(text.slice(parent.offset, endOf(parent))) ? ' ' : ''
+  const flat = { ...layout, isFlat: true, space }
+  const printed = `${name === null ? '' : `${JSON.stringify(name)}:${space}`}${print(value, '', flat)}`
+  const last = parent.children?.at(-1)
+  const at = last === undefined ? parent.offset + 1 : endOf(last)
+  return `${text.slice(0, at)}${last === undefined ? '' : `,${space}`}${printed}${text.slice(at)}`
+}
+
+/** A line of its own, after the last one and what stands behind that. */
+function insertLine(text: string, { parent, name, value, layout }: Insertion): string {
+  const { lineBreak, unit } = layout
+  const children = parent.children ?? []
+  const last = children.at(-1)
+  const outer = indentAt(text, parent.offset)
+  const indent = children[0] === undefined ? outer + unit : indentAt(text, children[0].offset)
+  const key = name === null ? '' : `${JSON.stringify(name)}: `
+  const printed = `${lineBreak}${indent}${key}${print(value, indent, layout)}`
+  const close = endOf(parent) - 1
+  const lastEnd = last === undefined ? parent.offset + 1 : endOf(last)
+  const comma = skipTrivia(text, lastEnd)
+  const hasComma = last !== undefined && text[comma] === ','
+  const at = endOfRemarks(
+    text,
+    hasComma ? comma + 1 : lastEnd,
+    last === undefined ? close : lineEnd(text, lastEnd)
+  )
+  const tail = text.slice(at, close)
+  return [
+    text.slice(0, lastEnd),
+    last === undefined || hasComma ? '' : ',',
+    text.slice(lastEnd, at),
+    printed,
+    hasComma ? ',' : '',
+    tail.includes('\n') ? tail : `${tail.trimEnd()}${lineBreak}${outer}`,
+    text.slice(close)
+  ].join('')
+}
+
+/** Past spaces and comments that end before `end`. */
+function endOfRemarks(text: string, start: number, end: number): number {
+  let at = start
+  for (;;) {
+    const next = at + (/^\s*/.exec(text.slice(at, end))?.[0].length ?? 0)
+    const after = endOfComment(text, next)
+    if (next >= end || after === null || after > end) return at
+    at = after
+  }
+}
+
+/** Past spaces and comments, wherever they lead. */
+function skipTrivia(text: string, start: number): number {
+  let at = start
+  for (;;) {
+    while (/\s/.test(text[at] ?? '')) at += 1
+    const after = endOfComment(text, at)
+    if (after === null) return at
+    at = after
+  }
+}
+
+/** Where the comment that begins here ends; `null` when none does. */
+function endOfComment(text: string, start: number): number | null {
+  if (text.startsWith('//', start)) return lineEnd(text, start)
+  if (!text.startsWith('/*', start)) return null
+  const close = text.indexOf('*/', start + 2)
+  return close === -1 ? text.length : close + 2
+}
+
+function remove(text: string, path: Path): string {
+  const root = parseRoot(text)
+  const found = root === null ? undefined : locate(root, path).node
+  const child = found?.parent?.type === 'property' ? found.parent : found
+  const siblings = child?.parent?.children ?? []
+  if (child === undefined) return text
+  const previous = siblings[siblings.indexOf(child) - 1]
+  const comma = skipTrivia(text, endOf(child))
+  if (text[comma] === ',') return cut(text, child.offset, comma + 1)
+  const rest = cut(text, child.offset, endOf(child))
+  const orphan = previous === undefined ? -1 : skipTrivia(text, endOf(previous))
+  return orphan === -1 ? rest : rest.slice(0, orphan) + rest.slice(orphan + 1)
+}
+
+/** Without a range, and without the lines that nothing is left of. */
+function cut(text: string, start: number, end: number): string {
+  const [from, to] = [lineStart(text, start), lineEnd(text, end)]
+  const isWhole = text.slice(from, start).trim() === '' && text.slice(end, to).trim() === ''
+  if (isWhole && from > 0) {
+    const before = text[from - 2] === '\r' ? from - 2 : from - 1
+    return text.slice(0, before) + text.slice(to)
+  }
+  const isFollowed = /^[ \t]*\S/.test(text.slice(end)) && text[end - 1] === ','
+  const tail = isFollowed ? text.slice(end).trimStart() : text.slice(end)
+  return (isFollowed ? text.slice(0, start) : text.slice(0, start).trimEnd()) + tail
+}
+
+function endOf({ offset, length }: Node): number {
+  return offset + length
+}
+
+interface Layout {
+  readonly lineBreak: string
+  /** One step of indentation. */
+  readonly unit: string
+  /** Everything in one line. */
+  readonly isFlat: boolean
+  /** What stands after commas and colons of one line. */
+  readonly space: string
+}
+
+function layoutOf(text: string, root: Node | null): Layout {
+  const first = root?.children?.[0]
+  const isOnLines = first !== undefined && lineStart(text, first.offset) > (root?.offset ?? 0)
+  const unit = isOnLines ? indentAt(text, first.offset) : ''
+  return {
+    lineBreak: lineBreakOf(text),
+    unit: unit === '' ? '  ' : unit,
+    isFlat: false,
+    space: ' '
+  }
+}
+
+/** As `JSON.stringify()`, but lists of texts in one line. */
+function print(value: unknown, indent: string, layout: Layout): string {
+  const { unit, lineBreak, isFlat, space } = layout
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  const isList = Array.isArray(value)
+  const inner = `${indent}${unit}`
+  const parts = Object.entries(value).map(([name, one]: [string, unknown]) => {
+    const printed = print(one, inner, layout)
+    return isList ? printed : `${JSON.stringify(name)}:${isFlat ? space : ' '}${printed}`
+  })
+  const [open, close] = isList ? '[]' : '{}'
+  if (parts.length === 0) return `${open}${close}`
+  const isShort = isFlat || (isList && value.every((one) => typeof one !== 'object'))
+  if (isShort) return `${open}${parts.join(`,${isFlat ? space : ' '}`)}${close}`
+  return `${open}${lineBreak}${inner}${parts.join(`,${lineBreak}${inner}`)}${lineBreak}${indent}${close}`
+}

@@ -1,0 +1,221 @@
+import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
+import { GatewayError } from '../../../shared/errors.ts'
+import { isJsonObject, type JsonDraft, type JsonObject, setOwn } from '../../../shared/json.ts'
+
+/** The element of a list that has this member: `{ name: 'kiro' }` among the models of a list. */
+export interface ListStep {
+  readonly member: string
+  readonly is: string
+}
+
+/** A member of an object, or an element of a list. */
+export type PathStep = string | ListStep
+
+/** A place in a configuration, from its root. */
+export type Path = readonly PathStep[]
+
+/** What setup writes at a place; what lies around it is made as needed. */
+export type Leaf = string | number | boolean | readonly string[] | Readonly<Record<string, never>>
+
+/**
+ * One way to write a configuration down, as pure functions from text to text. What a change does not concern stays as it
+ * is, to the byte: comments, order, spaces. Texts come without byte order mark.
+ */
+export interface TextFormat {
+  /**
+   * The values of a text; an empty one holds an empty object.
+   *
+   * @throws {GatewayError} GW_CLIENT_FILE, with line and column, when the text is broken
+   */
+  read(text: string): JsonObject
+  /**
+   * Sets a value, and makes objects and lists on the way to it.
+   *
+   * @throws {GatewayError} GW_CLIENT_FILE when something else than an object or a list is in the way
+   */
+  set(text: string, path: Path, value: unknown): string
+  /** Takes a member or an element out, which must be there. */
+  remove(text: string, path: Path): string
+}
+
+/** The value at a place; undefined when there is none. */
+export function valueOnPath(root: unknown, path: Path): unknown {
+  let value = root
+  for (const step of path) value = childOf(value, step)
+  return value
+}
+
+/** How many steps of a path lead to something. */
+export function depthOf(root: unknown, path: Path): number {
+  const missing = path.findIndex(
+    (_, index) => (valueOnPath(root, path.slice(0, index + 1)) ?? null) === null
+  )
+  return missing === -1 ? path.length : missing
+}
+
+function childOf(value: unknown, step: PathStep): unknown {
+  if (typeof step === 'string') {
+    return isJsonObject(value) && Object.hasOwn(value, step) ? value[step] : undefined
+  }
+  return Array.isArray(value) ? value.find((one) => isMeant(one, step)) : undefined
+}
+
+function isMeant(element: unknown, { member, is }: ListStep): boolean {
+  return childOf(element, member) === is
+}
+
+/** A value inside all that these steps lead through, from outside to inside. */
+export function wrap(steps: Path, value: unknown): unknown {
+  const [step, ...below] = steps
+  if (step === undefined) return value
+  const inner = wrap(below, value)
+  return typeof step === 'string' ? { [step]: inner } : [elementOf(step, inner)]
+}
+
+/** An element of a list, as a list step names it. */
+export function elementOf({ member, is }: ListStep, inner: unknown): JsonObject {
+  return { [member]: is, ...(isJsonObject(inner) ? inner : {}) }
+}
+
+/** As a person would write a place: `models[name=kiro].apiBase`. */
+export function shownPath(path: Path): string {
+  return path
+    .map((step) => (typeof step === 'string' ? `.${step}` : `[${step.member}=${step.is}]`))
+    .join('')
+    .replace(/^\./, '')
+}
+
+/**
+ * Sets a value where it is not there already, and makes sure that nothing else has changed.
+ *
+ * @throws {GatewayError} GW_CLIENT_FILE when the text is broken, or written in a way that cannot be changed safely
+ */
+export function setValue(format: TextFormat, text: string, path: Path, value: unknown): string {
+  const before = format.read(text)
+  const there = valueOnPath(before, path)
+  if (isDeepStrictEqual(plain(there), value)) return text
+  if (typeof there === 'object' && there !== null && typeof value !== 'object') {
+    throw clientFile(`${shownPath(path)} holds more than one value: change it by hand.`)
+  }
+  const after = format.set(text, path, value)
+  ensureSame(format, after, { expected: withValue(before, path, value), path })
+  return after
+}
+
+/** Takes a member or an element out, as `setValue()` sets one. */
+export function removeValue(format: TextFormat, text: string, path: Path): string {
+  const before = format.read(text)
+  if (valueOnPath(before, path) === undefined) return text
+  const after = format.remove(text, path)
+  ensureSame(format, after, { expected: withoutValue(before, path), path })
+  return after
+}
+
+interface Expectation {
+  readonly expected: unknown
+  readonly path: Path
+}
+
+/** The parser that read the text before is the judge of the text after. */
+function ensureSame(format: TextFormat, text: string, { expected, path }: Expectation): void {
+  let found: unknown
+  try {
+    found = format.read(text)
+  } catch (cause) {
+    throw clientFile(unsafe(path), cause)
+  }
+  if (!isDeepStrictEqual(plain(withoutEmpty(found)), plain(withoutEmpty(expected)))) {
+    throw clientFile(unsafe(path))
+  }
+}
+
+function unsafe(path: Path): string {
+  return `${shownPath(path)} is written in a way that cannot be changed safely: change it by hand.`
+}
+
+/** Empty containers and null are the same to YAML, which writes all of them as nothing. */
+function withoutEmpty(value: unknown): unknown {
+  if (Array.isArray(value)) return value.length === 0 ? null : value.map(withoutEmpty)
+  if (!isJsonObject(value)) return value
+  const kept = Object.entries(value).map(([name, inner]) => [name, withoutEmpty(inner)] as const)
+  return kept.length === 0 ? null : Object.fromEntries(kept)
+}
+
+/** Without the prototypes that parsers give to objects. */
+function plain(value: unknown): unknown {
+  return structuredClone(value)
+}
+
+function withValue(root: unknown, path: Path, value: unknown): unknown {
+  const [step, ...below] = path
+  if (step === undefined) return value
+  const inner = withValue(childOf(root, step), below, value)
+  if (typeof step === 'string') {
+    const draft: JsonDraft = { ...(isJsonObject(root) ? root : {}) }
+    setOwn(draft, step, inner)
+    return draft
+  }
+  const list: readonly unknown[] = Array.isArray(root) ? root : []
+  const at = list.findIndex((one) => isMeant(one, step))
+  const element = elementOf(step, inner)
+  return at === -1 ? [...list, element] : list.with(at, element)
+}
+
+function withoutValue(root: unknown, path: Path): unknown {
+  const [step, ...below] = path
+  if (step === undefined) return undefined
+  if (below.length === 0) {
+    if (Array.isArray(root)) {
+      const at = root.findIndex((one) => typeof step !== 'string' && isMeant(one, step))
+      return root.toSpliced(at, 1)
+    }
+    return Object.fromEntries(
+      Object.entries(isJsonObject(root) ? root : {}).filter(([name]) => name !== step)
+    )
+  }
+  const inner = withoutValue(childOf(root, step), below)
+  if (typeof step === 'string') return { ...(isJsonObject(root) ? root : {}), [step]: inner }
+  const list: readonly unknown[] = Array.isArray(root) ? root : []
+  return list.map((one) => (one === childOf(root, step) ? inner : one))
+}
+
+/** The error that a configuration of a client cannot be read or changed. */
+export function clientFile(message: string, cause?: unknown): GatewayError {
+  return new GatewayError('GW_CLIENT_FILE', undefined, { message, cause })
+}
+
+/** The same, with the place in the text. */
+export function brokenAt(text: string, offset: number, problem: string): GatewayError {
+  const before = text.slice(0, offset)
+  const line = before.split('\n').length
+  const column = offset - (before.lastIndexOf('\n') + 1) + 1
+  return clientFile(`line ${line}, column ${column}: ${problem}`)
+}
+
+/** The end of line that a text has. */
+export function lineBreakOf(text: string): string {
+  return text.includes('\r\n') ? '\r\n' : '\n'
+}
+
+/** Where the line of a place begins. */
+export function lineStart(text: string, offset: number): number {
+  return text.lastIndexOf('\n', offset - 1) + 1
+}
+
+/** Where the line of a place ends: at its line break, or at the end of the text. */
+export function lineEnd(text: string, offset: number): number {
+  const at = text.indexOf('\n', offset)
+  if (at === -1) return text.length
+  return text[at - 1] === '\r' && at > offset ? at - 1 : at
+}
+
+/** The spaces and tabs before the first word of a line. */
+export function indentAt(text: string, offset: number): string {
+  return /^[ \t]*/.exec(text.slice(lineStart(text, offset)))?.[0] ?? ''
+}
+
+/** What is compared to tell whether a text is still what it was. */
+export function textHash(content: string): string {
+  return createHash('sha256').update(content).digest('hex')
+}

@@ -1,0 +1,244 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import t, { type Test } from 'tap'
+import { startGateway } from '../helper/gateway-process.ts'
+
+/** `kiro-gateway setup` as its users call it: a process, a home folder, and a gateway that runs or does not. */
+
+const ENTRY = join(import.meta.dirname, '../../src/start.js')
+const KEY = 'a-key-of-the-gateway'
+const NOBODY = 'http://127.0.0.1:9'
+
+interface Outcome {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+interface Home {
+  readonly folder: string
+  /** Runs a command in it. */
+  readonly run: (argv: readonly string[], input?: string) => Promise<Outcome>
+  readonly pathOf: (path: string) => string
+}
+
+function makeHome(t: Test, files: Readonly<Record<string, string>> = {}, env = {}): Home {
+  const folder = t.testdir({ home: {}, work: {}, state: {} })
+  const pathOf = (path: string): string => join(folder, 'home', path)
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(pathOf(path)), { recursive: true })
+    writeFileSync(pathOf(path), text)
+  }
+  const run = async (argv: readonly string[], input = ''): Promise<Outcome> => {
+    const child = spawn(process.execPath, [ENTRY, 'setup', ...argv], {
+      cwd: join(folder, 'work'),
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        HOME: join(folder, 'home'),
+        STATE_DIR: join(folder, 'state'),
+        PROXY_API_KEY: KEY,
+        ...env
+      },
+      stdio: 'pipe'
+    })
+    const output = { stdout: '', stderr: '' }
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name].setEncoding('utf8').on('data', (text: string) => (output[name] += text))
+    }
+    child.stdin.on('error', () => {}) // it may not ask at all
+    child.stdin.end(input)
+    const [code] = (await once(child, 'close')) as [number | null]
+    t.notMatch(output.stdout + output.stderr, KEY, 'says no key')
+    return { code, ...output }
+  }
+  return { folder, run, pathOf }
+}
+
+/** Everything in a folder, by its path. */
+function contentOf(folder: string): Readonly<Record<string, string>> {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true })
+  return Object.fromEntries(
+    entries.map((entry) => {
+      const path = join(entry.parentPath, entry.name)
+      return [path.slice(folder.length), entry.isFile() ? readFileSync(path, 'latin1') : '']
+    })
+  )
+}
+
+t.setTimeout(120_000)
+
+const CLIENTS = ['claude', 'codex', 'opencode', 'qwen', 'cline', 'continue', 'pi']
+
+t.test('in an empty home, setup makes files that undo takes away with their folders', async (t) => {
+  const { folder, run } = makeHome(t)
+  const home = join(folder, 'home')
+  for (const client of CLIENTS) {
+    const done = await run([client, '--url', NOBODY, '--yes'])
+    t.match(done, { code: 0, stdout: /^create .*home\/\./ }, client)
+    t.match(done.stderr, `No gateway answers at ${NOBODY} yet`)
+    const made = Object.keys(contentOf(home)).filter((path) => statSync(join(home, path)).isFile())
+    t.ok(made.length > 0)
+    for (const path of made) t.equal(statSync(join(home, path)).mode & 0o777, 0o600, path)
+    t.match(await run([client, '--undo', '--yes']), { code: 0, stdout: /is taken back/ })
+    t.same(contentOf(home), {}, client)
+  }
+  t.same(readdirSync(join(folder, 'state', 'setup')), [])
+})
+
+t.test('asks before it writes', async (t) => {
+  const before = '{\r\n\t"theme": "dark", // mine\r\n}\r\n'
+  const { run, pathOf } = makeHome(t, { '.claude/settings.json': before })
+  const path = pathOf('.claude/settings.json')
+  chmodSync(path, 0o644)
+  const call = ['claude', '--url', NOBODY]
+  const refused = await run(call, 'n\n')
+  t.match(refused, { code: 1, stderr: /Write this\? \[y\/N\] Nothing was changed/ })
+  t.match(
+    refused.stdout,
+    /^update .*settings.json\n {2}\{\n {2}\t"theme": "dark", \/\/ mine\n\+ \t"env": \{/
+  )
+  t.match(await run(call), { code: 2, stderr: /standard input has ended/ })
+  t.match(await run([...call, '--print']), { code: 0, stdout: /"ANTHROPIC_AUTH_TOKEN": "\*\*\*"/ })
+  t.equal(readFileSync(path, 'utf8'), before)
+
+  const done = await run(call, 'y\n')
+  t.match(done, { code: 0, stdout: /asks http:\/\/127.0.0.1:9 now. Start it with: claude/ })
+  t.match(done.stderr, /other users can no longer read it/)
+  t.match(readFileSync(path, 'utf8'), `\t\t"ANTHROPIC_AUTH_TOKEN": "${KEY}",\r\n`)
+  t.match(await run([...call, '--yes']), { code: 0, stdout: /is set up like that already/ })
+  t.equal(statSync(path).mode & 0o777, 0o600)
+  t.match(await run(['claude', '--undo'], 'y\n'), { code: 0 })
+  t.equal(readFileSync(path, 'utf8'), before)
+  t.equal(statSync(path).mode & 0o777, 0o644)
+  t.match(await run(['claude', '--undo']), { code: 0, stdout: /nothing to undo/ })
+})
+
+t.test('undo leaves what was changed since', async (t) => {
+  const before = 'model = "gpt-5"\n'
+  const { run, pathOf } = makeHome(t, { '.codex/config.toml': before })
+  const path = pathOf('.codex/config.toml')
+  await run(['codex', '--url', NOBODY, '--yes'])
+  const after = readFileSync(path, 'utf8')
+  writeFileSync(
+    path,
+    `# mine\n${after.replace('name = "Kiro"', 'name = "My Kiro"')}\n[tui]\ntheme = "x"\n`
+  )
+  const undone = await run(['codex', '--undo', '--yes'])
+  t.match(undone, {
+    code: 0,
+    stderr: /Changed since .*config.toml: model_providers.kiro-gateway.name/
+  })
+  t.equal(
+    readFileSync(path, 'utf8'),
+    `# mine\n${before}\n[model_providers.kiro-gateway]\nname = "My Kiro"\n\n[tui]\ntheme = "x"\n`
+  )
+})
+
+t.test('follows the links of a dotfile manager', async (t) => {
+  const { folder, run, pathOf } = makeHome(t, {
+    'dotfiles/config.yaml': 'name: Mine\nversion: 1.0.0\n'
+  })
+  mkdirSync(pathOf('.continue'))
+  symlinkSync('../dotfiles/config.yaml', pathOf('.continue/config.yaml'))
+  const before = contentOf(join(folder, 'home'))
+  t.match(await run(['continue', '--url', NOBODY, '--yes']), { code: 0 })
+  t.match(
+    readFileSync(pathOf('dotfiles/config.yaml'), 'utf8'),
+    /^name: Mine\nversion: 1.0.0\nschema: v1\nmodels:\n {2}- name: Kiro\n/
+  )
+  t.match(await run(['continue', '--undo', '--yes']), { code: 0 })
+  t.same(contentOf(join(folder, 'home')), before)
+})
+
+t.test('refuses a file that it cannot change, and says where', async (t) => {
+  const broken = '{\n  "env": {},\n  "model" "opus"\n}\n'
+  const { run, pathOf } = makeHome(t, {
+    '.claude/settings.json': broken,
+    '.pi/agent/models.json': '{}'
+  })
+  t.match(await run(['claude', '--url', NOBODY, '--yes']), {
+    code: 1,
+    stderr: /settings.json: line 3, column 11: /
+  })
+  t.equal(readFileSync(pathOf('.claude/settings.json'), 'utf8'), broken)
+  chmodSync(pathOf('.pi/agent/models.json'), 0o444)
+  t.match(await run(['pi', '--url', NOBODY, '--yes']), {
+    code: 1,
+    stderr: /models.json is read-only/
+  })
+  t.notOk(existsSync(pathOf('.pi/agent/settings.json')))
+})
+
+t.test('knows its command line', async (t) => {
+  const { run } = makeHome(t)
+  for (const argv of [
+    [],
+    ['none'],
+    ['claude', 'codex'],
+    ['claude', '--url', 'nowhere'],
+    ['claude', '--undo', '--model', 'x'],
+    ['claude', '--key', 'a b']
+  ]) {
+    t.match(await run(argv), { code: 2, stderr: /Usage: kiro-gateway setup/ }, argv.join(' '))
+  }
+  t.match(await run(['--help']), {
+    code: 0,
+    stdout: /claude\|codex\|opencode\|qwen\|cline\|continue\|pi/
+  })
+})
+
+t.test('asks the gateway for its models, and for its key', async (t) => {
+  const gateway = await startGateway({
+    env: { WORKERS: '1', PROXY_API_KEY: KEY, MODEL_ALIASES: 'my-own=claude-opus-5' }
+  })
+  t.teardown(() => gateway.destroy())
+  const { run, pathOf } = makeHome(t)
+  const call = ['opencode', '--url', `${gateway.url}/v1/`, '--yes']
+  t.match(await run([...call, '--key', 'another-key']), { code: 1, stderr: /refuses this key/ })
+  t.match(await run([...call, '--model', 'gpt-1']), { code: 1, stderr: /"gpt-1" does not exist/ })
+  const done = await run([...call, '--key', '-', '--model', 'my-own', '--json'], `${KEY}\n`)
+  t.equal(done.code, 0)
+  t.match(JSON.parse(done.stdout), {
+    client: 'opencode',
+    action: 'setup',
+    applied: true,
+    files: [{ path: pathOf('.config/opencode/opencode.json'), change: 'create' }],
+    notes: []
+  })
+  const written: unknown = JSON.parse(
+    readFileSync(pathOf('.config/opencode/opencode.json'), 'utf8')
+  )
+  t.match(written, {
+    model: 'kiro-gateway/my-own',
+    provider: { 'kiro-gateway': { options: { baseURL: `${gateway.url}/v1`, apiKey: KEY } } }
+  })
+  const answer = await fetch(`${gateway.url}/v1/models`, {
+    headers: { authorization: `Bearer ${KEY}` }
+  })
+  const { data } = (await answer.json()) as { readonly data: readonly { readonly id: string }[] }
+  const { models } = (written as { provider: { 'kiro-gateway': { models: object } } }).provider[
+    'kiro-gateway'
+  ]
+  t.same(Object.keys(models).toSorted(), data.map(({ id }) => id).toSorted())
+})
+
+t.test('a gateway without a key is sent something all the same', async (t) => {
+  const { run, pathOf } = makeHome(t, {}, { PROXY_API_KEY: '' })
+  const done = await run(['claude', '--url', NOBODY, '--yes'])
+  t.match(done, { code: 0, stderr: /PROXY_API_KEY is not set/ })
+  t.match(
+    readFileSync(pathOf('.claude/settings.json'), 'utf8'),
+    '"ANTHROPIC_AUTH_TOKEN": "no-key-needed"'
+  )
+})
