@@ -115,7 +115,9 @@ function report(cause: unknown, { command, isJson, terminal }: Failed): number {
 
 /** What `parseArgs()` throws for options that are unknown, or lack their value. */
 function isArgumentError(cause: unknown): cause is Error {
-  return cause instanceof Error && 'code' in cause && /^ERR_PARSE_ARGS_/.test(String(cause.code))
+  return (
+    cause instanceof Error && 'code' in cause && String(cause.code).startsWith('ERR_PARSE_ARGS_')
+  )
 }
 
 /** Nobody mistypes a longer word into a command. */
