@@ -15,6 +15,10 @@ const [command = ''] = process.argv.slice(2)
 const isWarmUp = command === '--warm-up'
 /** Anything but the gateway itself, which takes options alone. */
 const isCommand = /^[^-]/.test(command) || process.argv.some((word) => /^(--help|-h)$/.test(word))
+const isGateway = !isCommand && !isWarmUp
+/** As in `npm start`: the first process decides and carries nothing. V8 cannot be told later. */
+const FLAGS = ['--max-old-space-size=48', '--max-semi-space-size=2']
+const canBeReplaced = typeof process.execve === 'function' && process.platform !== 'win32'
 
 if (isOlder(process.versions.node, needed)) {
   const bundled = findBundledNode()
@@ -25,17 +29,23 @@ if (isOlder(process.versions.node, needed)) {
     )
     process.exitCode = isWarmUp ? 0 : 78
   }
+} else if (isGateway && canBeReplaced && lacksFlags()) {
+  handOver(process.execPath)
 } else {
   // Without a listener they end the process; main.ts adds its own as soon as it is loaded.
-  if (!isCommand && !isWarmUp) {
-    for (const signal of ['SIGHUP', 'SIGUSR2']) process.on(signal, () => {})
-  }
+  if (isGateway) for (const signal of ['SIGHUP', 'SIGUSR2']) process.on(signal, () => {})
   enableCompileCache()
-  if (isWarmUp) await import('./warm-up.ts')
+  if (isWarmUp) await load('warm-up')
   else if (isCommand) {
-    const { runCli } = await import('./cli/program/cli.ts')
+    const { runCli } = await load('cli/program/cli')
     process.exitCode = await runCli(process.argv.slice(2))
-  } else await import('./main.ts')
+  } else await load('main')
+}
+
+/** What is beside us in a clone, and what `npm run build` made of it in a package, where Node reads no types. */
+function load(name) {
+  const isClone = fs.existsSync(path.join(root, 'src', 'main.ts'))
+  return import(isClone ? `./${name}.ts` : `../dist/${name}.js`)
 }
 
 /** The least version in `engines`, which is written as `>=24.12`. */
@@ -52,25 +62,36 @@ function isOlder(version, other) {
   return at !== -1 && (numbers[at] || 0) < wanted[at]
 }
 
-/** The Node that `npm ci` installs beside us; `null` if there is none, or it is the one that runs this. */
+/** The Node that was installed with us; `null` if there is none, or it is too old, too. */
 function findBundledNode() {
   const system = process.platform === 'win32' ? 'win' : process.platform
   try {
     const { resolve } = nodeModule.createRequire(import.meta.url)
-    const folder = path.dirname(resolve(`node-${system}-${process.arch}/package.json`))
-    const file = path.join(folder, 'bin', system === 'win' ? 'node.exe' : 'node')
-    return fs.realpathSync(file) === fs.realpathSync(process.execPath) ? null : file
+    const manifest = resolve(`node-${system}-${process.arch}/package.json`)
+    const { version } = JSON.parse(fs.readFileSync(manifest, 'utf8'))
+    const file = path.join(path.dirname(manifest), 'bin', system === 'win' ? 'node.exe' : 'node')
+    return isOlder(version, needed) || !fs.existsSync(file) ? null : file
   } catch {
     return null
   }
 }
 
-/** Runs the same with another Node in our place: it gets our signals, and we end as it does. */
+/** Whether the gateway was started by its name alone. A process that has a channel would lose it to the next. */
+function lacksFlags() {
+  const isGiven = process.execArgv.some((flag) => /^--max[-_]old[-_]space[-_]size\b/.test(flag))
+  return !isGiven && process.send === undefined
+}
+
+/**
+ * Runs the same with this Node in our place. Where we cannot be replaced, as before Node 22.15 and on Windows, it is a child
+ * that gets our signals, and we end as it does.
+ */
 function handOver(node) {
+  const flags = isGateway && lacksFlags() ? FLAGS : []
   const script = fileURLToPath(import.meta.url)
-  const child = spawn(node, [...process.execArgv, script, ...process.argv.slice(2)], {
-    stdio: 'inherit'
-  })
+  const argv = [...flags, ...process.execArgv, script, ...process.argv.slice(2)]
+  if (canBeReplaced) process.execve(node, [node, ...argv], process.env)
+  const child = spawn(node, argv, { stdio: 'inherit' })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2']) {
     // Ctrl-C reaches both of us: it only must not end us first.
     process.on(signal, () => (signal === 'SIGINT' && process.stdin.isTTY) || child.kill(signal))
@@ -85,10 +106,13 @@ function handOver(node) {
   })
 }
 
-/** Keeps compiled and type-stripped code between starts, which saves time and memory. Works without, too. */
+/** Keeps compiled code between starts, which saves time and memory. Works without, too. */
 function enableCompileCache() {
   if (nodeModule.getCompileCacheDir() !== undefined) return // NODE_COMPILE_CACHE was set
-  const parents = [path.join(root, 'node_modules', '.cache'), os.tmpdir()]
+  const beside = path.dirname(root)
+  const modules =
+    path.basename(beside) === 'node_modules' ? beside : path.join(root, 'node_modules')
+  const parents = [path.join(modules, '.cache'), os.tmpdir()]
   const name = `kiro-gateway-${process.getuid ? process.getuid() : 'cache'}`
   const folder = parents.map((parent) => path.join(parent, name)).find(isOurs)
   if (folder === undefined) return

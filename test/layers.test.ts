@@ -12,7 +12,7 @@ import { tokenize } from './helper/source-tokens.ts'
 
 /** From top to bottom: each row imports only from rows below it, and of these only what stands here. */
 const layers: LayerTable = {
-  'start.js': ['main.ts', 'warm-up.ts', 'cli'],
+  'start.js': [],
   'warm-up.ts': ['cli', 'config', 'control', 'server', 'simulator'],
   'main.ts': ['config', 'control', 'server', 'simulator', 'observe', 'shared'],
   // A command may use whatever it needs: it is a program of its own.

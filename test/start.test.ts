@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { chmodSync, copyFileSync, existsSync, readdirSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
@@ -28,11 +28,15 @@ function project(
   return root
 }
 
-function start(root: string, env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
+function start(
+  root: string,
+  env: Readonly<Record<string, string>> = {},
+  flags: readonly string[] = []
+): Promise<Outcome> {
   const script = join(root, 'src/start.js')
   return new Promise((resolve) => {
     const options = { env: { TMPDIR: join(root, 'tmp'), ...env }, timeout: 20_000 }
-    execFile(process.execPath, [script], options, (error, stdout, stderr) => {
+    execFile(process.execPath, [...flags, script], options, (error, stdout, stderr) => {
       const code = error === null ? 0 : Number(error.code)
       resolve({ code, stdout, stderr })
     })
@@ -56,6 +60,44 @@ t.test('start.js', (t) => {
     for (const engines of ['>=16', '>=24.0', `>=${process.versions.node}`]) {
       t.match(await start(project(t, engines)), { code: 0, stdout: 'started', stderr: '' })
     }
+  })
+
+  t.test('runs what was built of the project where its TypeScript is not', async (t) => {
+    const root = project(t, '>=16', {
+      src: {},
+      dist: { 'main.js': `process.stdout.write('built')` }
+    })
+    t.match(await start(root), { code: 0, stdout: 'built', stderr: '' })
+    const clone = project(t, '>=16', { dist: { 'main.js': `process.stdout.write('old')` } })
+    t.match(await start(clone), { code: 0, stdout: 'started', stderr: '' })
+  })
+
+  t.test('is given the flags of npm start, in the same process', async (t) => {
+    const says = `process.stdout.write(JSON.stringify([process.pid, process.ppid, process.execArgv]))`
+    const root = project(t, '>=16', { src: { 'main.ts': says } })
+    const { scripts } = JSON.parse(readFileSync(join(entry, '../../package.json'), 'utf8'))
+    const flags = scripts.start.split(' ').filter((word: string) => word.startsWith('--'))
+    const [pid, parent, given] = JSON.parse((await start(root)).stdout)
+    t.same([parent, given], [process.pid, flags])
+    t.not(pid, process.pid)
+    const own = ['--max-old-space-size=77']
+    t.same(JSON.parse((await start(root, {}, own)).stdout)[2], own, 'unless it has some')
+  })
+
+  t.test('keeps compiled code in the node_modules that it is in', async (t) => {
+    const root = t.testdir({
+      node_modules: {
+        'kiro-gateway': {
+          'package.json': JSON.stringify({ type: 'module', engines: { node: '>=16' } }),
+          src: {},
+          dist: { 'main.js': `process.stdout.write('started')` }
+        }
+      }
+    })
+    const modules = join(root, 'node_modules')
+    copyFileSync(entry, join(modules, 'kiro-gateway/src/start.js'))
+    t.match(await start(join(modules, 'kiro-gateway')), { code: 0, stdout: 'started' })
+    t.equal(readdirSync(join(modules, '.cache')).length, 1)
   })
 
   t.test('keeps compiled code beside the modules', async (t) => {

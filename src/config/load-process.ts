@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { parse } from 'dotenv'
 import {
   configInvalid,
@@ -58,7 +59,18 @@ export function readEnvironment(envFile: string): ReadEnvironment {
   const file = values === null ? null : (ruling ?? envFile)
   const env =
     ruling === undefined ? { ...values, ...real } : { ...real, ...values, ...addressOf(real) }
-  return { env, file, warnings }
+  return { env: withOldState(env, dirname(envFile)), file, warnings }
+}
+
+/**
+ * `STATE_DIR` once was `state` in the working folder: a gateway that has something there goes on with it, so that nobody has
+ * to sign in again.
+ */
+function withOldState(env: Environment, workingFolder: string): Environment {
+  if ((env['STATE_DIR'] ?? '').trim() !== '') return env
+  const folder = join(workingFolder, 'state')
+  const isUsed = ['credentials', 'responses'].some((name) => existsSync(join(folder, name)))
+  return isUsed ? { ...env, STATE_DIR: folder } : env
 }
 
 /**

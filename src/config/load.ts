@@ -1,5 +1,5 @@
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
 import { Check } from 'typebox/schema'
 import { GatewayError } from '../shared/errors.ts'
@@ -115,7 +115,7 @@ function readValue(
   const fallback = structuredClone(setting.default)
   const option = setting.option === undefined ? undefined : options.get(setting.option)
   const text = (option ?? env[setting.env])?.trim()
-  if (text === undefined) return fallback
+  if (text === undefined) return setting.env === 'STATE_DIR' ? usualStateDir(env) : fallback
   const value = readSetting(setting, text)
   if (typeof value === 'string' && setting.kind === 'path') return expandHome(value, env)
   if (value !== undefined) return value
@@ -138,6 +138,18 @@ function describeGiven(setting: Setting<unknown>, text: string): string {
 function expandHome(path: string, env: Environment): string {
   if (path !== '~' && !path.startsWith('~/')) return path
   return join(env['HOME'] ?? homedir(), path.slice(1))
+}
+
+/** Where the system's programs keep what they must remember, and no user looks for files. */
+export function usualStateDir(env: Environment, platform: string = process.platform): string {
+  return join(stateHome(env, platform), 'kiro-gateway')
+}
+
+function stateHome(env: Environment, platform: string): string {
+  const named = platform === 'win32' ? env['LOCALAPPDATA'] : env['XDG_STATE_HOME']
+  if (platform === 'darwin') return expandHome('~/Library/Application Support', env)
+  if (named !== undefined && isAbsolute(named)) return named
+  return expandHome(platform === 'win32' ? '~/AppData/Local' : '~/.local/state', env)
 }
 
 /** The values of all settings, by group and name, as what they are. */

@@ -184,8 +184,8 @@ export const UpstreamSettings = {
     ),
     stateDir: text(
       'STATE_DIR',
-      { restart: true, kind: 'path', default: 'state' },
-      'Folder for what the gateway must remember, such as rotated tokens.'
+      { restart: true, kind: 'path', default: '~/.local/state/kiro-gateway' },
+      'Folder for what the gateway must remember, such as rotated tokens; on macOS ~/Library/Application Support/kiro-gateway, on Windows %LOCALAPPDATA%\\kiro-gateway.'
     )
   })
 }

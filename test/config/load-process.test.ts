@@ -135,3 +135,19 @@ t.test('loadProcessConfig() of a gateway that has read a file before', (t) => {
   })
   t.end()
 })
+
+function stateOf(folder: string): string | null {
+  const loaded = loadProcessConfig([], join(folder, '.env'))
+  return loaded.name === 'config' ? loaded.config.credentials.stateDir : null
+}
+
+t.test('loadProcessConfig() goes on with the state of a working folder', async (t) => {
+  for (const name of ['credentials', 'responses']) {
+    const folder = t.testdir({ state: { [name]: {} } })
+    t.equal(stateOf(folder), join(folder, 'state'), `that has ${name}`)
+  }
+  const folder = t.testdir({ state: { other: {} } })
+  t.not(stateOf(folder), join(folder, 'state'), 'not with any folder of that name')
+  const chosen = t.testdir({ state: { credentials: {} }, '.env': 'STATE_DIR=/elsewhere\n' })
+  t.equal(stateOf(chosen), '/elsewhere')
+})

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type Environment, loadConfig } from '../../src/config/load.ts'
+import { type Environment, loadConfig, usualStateDir } from '../../src/config/load.ts'
 import { listSettings } from '../../src/config/setting-text.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { version } from '../../src/shared/version.ts'
@@ -164,6 +164,20 @@ t.test('loadConfig()', (t) => {
     t.equal(credentials.credsFile, '/home/me/a.json')
     t.equal(credentials.stateDir, '/home/me')
     t.equal(load({ HOME: '/h', STATE_DIR: '~other/a' }).config.credentials.stateDir, '~other/a')
+  })
+
+  t.test("keeps its state in the system's usual place", async (t) => {
+    t.equal(load({ HOME: '/h' }).config.credentials.stateDir, usualStateDir({ HOME: '/h' }))
+    const rows = [
+      ['linux', {}, '/h/.local/state/kiro-gateway'],
+      ['linux', { XDG_STATE_HOME: '/s' }, '/s/kiro-gateway'],
+      ['linux', { XDG_STATE_HOME: 'relative' }, '/h/.local/state/kiro-gateway'],
+      ['darwin', {}, '/h/Library/Application Support/kiro-gateway'],
+      ['win32', { LOCALAPPDATA: '/c/local' }, '/c/local/kiro-gateway'],
+      ['win32', {}, '/h/AppData/Local/kiro-gateway']
+    ] as const
+    for (const [platform, env, folder] of rows)
+      t.equal(usualStateDir({ HOME: '/h', ...env }, platform), folder)
   })
 
   t.test(

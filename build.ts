@@ -1,0 +1,55 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
+import { dirname, join, posix } from 'node:path'
+
+/*
+ * Makes plain JavaScript of the program, for the npm package, since Node reads no types below node_modules, and for the
+ * image. `npm run build`; nothing of a clone needs it, and a dist/ that is there is not looked at.
+ *
+ *   src/main.ts                    dist/main.js
+ *   src/kiro/wire/event.ts         dist/kiro/wire/event.js
+ *   workers/transform-request.ts   dist/workers/transform-request.js
+ *   src/start.js, package.json     stay: start.js finds the rest
+ *
+ * Types become blanks, so that a stack trace names the line and the column of the TypeScript.
+ */
+
+const ROOT = import.meta.dirname
+const OUTPUT = 'dist'
+
+/** What an import names, of whatever form. */
+const IMPORTED = /(?<=\b(?:from|import)\s*\(?\s*')\.[^'\n]+(?=')/g
+/** What is found by its place beside the module. */
+const FILE = /(?<=\bnew URL\(')[^'\n]+(?=', import\.meta\.url\))/g
+
+rmSync(join(ROOT, OUTPUT), { recursive: true, force: true })
+for (const path of ['src', 'workers'].flatMap(sourcesIn)) {
+  const target = join(ROOT, builtPath(path))
+  mkdirSync(dirname(target), { recursive: true })
+  writeFileSync(target, toJavaScript(path, readFileSync(join(ROOT, path), 'utf8')))
+}
+
+/** Paths from the root, with `/`. */
+function sourcesIn(folder: string): readonly string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .map((name) => posix.join(folder, name.replaceAll('\\', '/')))
+    .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))
+}
+
+function builtPath(path: string): string {
+  if (!path.endsWith('.ts')) return path
+  return posix.join(OUTPUT, path.replace(/^src\//, '').replace(/\.ts$/, '.js'))
+}
+
+function toJavaScript(path: string, source: string): string {
+  const code = stripTypeScriptTypes(source)
+  const from = dirname(builtPath(path))
+  const rename = (named: string): string => {
+    const to = posix.relative(from, builtPath(posix.join(dirname(path), named)))
+    return to.startsWith('.') ? to : `./${to}`
+  }
+  return code
+    .replace(IMPORTED, rename)
+    .replace(FILE, rename)
+    .replace(/[ \t]+$/gm, '') // of a type that ended a line; the formatter leaves none elsewhere
+}
