@@ -171,7 +171,9 @@ const FAKE_ACCOUNT = '000000000000'
 const SPECIAL_TOKENS: Readonly<Record<string, Refusal>> = {
   'expired-token': FAULTS.expired,
   'suspended-token': FAULTS.suspended,
-  'quota-token': FAULTS.quota
+  'quota-token': FAULTS.quota,
+  'suspicious-token': FAULTS.suspicious,
+  'not-admitted-token': FAULTS['not-admitted']
 }
 
 /** Refuses a caller whose token is not good for any operation. */

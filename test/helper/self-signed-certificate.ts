@@ -6,22 +6,27 @@ export interface SelfSignedCertificate {
   readonly cert: string
 }
 
+const HOUR_MS = 3_600_000
+
 /**
  * A certificate that nobody has signed but itself, good for one day (X.509 v3, ECDSA P-256): for 127.0.0.1, or for a
- * host name.
+ * host name. `beginsInMs` is when that day begins, by default an hour ago.
  */
-export function selfSignedCertificate(hostName: string | null = null): SelfSignedCertificate {
+export function selfSignedCertificate(
+  hostName: string | null = null,
+  beginsInMs = -HOUR_MS
+): SelfSignedCertificate {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const name = sequence(
     set(sequence(oid('550403'), der(0x0c, Buffer.from(hostName ?? '127.0.0.1'))))
   )
-  const hour = 3_600_000
+  const begins = Date.now() + beginsInMs
   const content = sequence(
     der(0xa0, der(0x02, Buffer.from([2]))), // v3
     der(0x02, Buffer.concat([Buffer.from([1]), randomBytes(8)])),
     ECDSA_SHA256,
     name,
-    sequence(utcTime(Date.now() - hour), utcTime(Date.now() + 23 * hour)),
+    sequence(utcTime(begins), utcTime(begins + 24 * HOUR_MS)),
     name,
     publicKey.export({ type: 'spki', format: 'der' }),
     der(0xa3, sequence(altName(hostName), IS_CA))

@@ -2,6 +2,7 @@ import type { Command } from '../command.ts'
 
 /** Every command by its name. A command is loaded when it is called: the gateway needs none of them. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  doctor: async () => (await import('../doctor/doctor.ts')).doctor,
   lint: async () => (await import('../lint.ts')).lint,
   setup: async () => (await import('../setup/setup.ts')).setup
 }

@@ -1,6 +1,7 @@
 import type { ClusterStatus } from '../../ipc/messages.ts'
 import type { AccountUsage, Allowance } from '../../kiro/wire/account-usage.ts'
 import { PROMETHEUS_CONTENT_TYPE } from '../../observe/metrics.ts'
+import { version } from '../../shared/version.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
@@ -36,6 +37,7 @@ export function healthRoutes(
     sendJson(routed, problems.length === 0 ? 200 : 503, {
       status: problems.length === 0 ? 'ready' : 'not ready',
       problems,
+      version,
       workers: current.status.workers,
       upstream: plane.isSimulated ? 'simulator' : 'kiro'
     })

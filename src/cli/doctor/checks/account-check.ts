@@ -1,0 +1,140 @@
+import { UsageDesk } from '../../../control/desks/usage-desk.ts'
+import type { AccountUsage } from '../../../kiro/wire/account-usage.ts'
+import type { CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
+import type { UpstreamFault } from '../../../kiro/wire/fault.ts'
+import type { ModelFacts } from '../../../kiro/models/models.ts'
+import type { ErrorCode } from '../../../shared/errors.ts'
+import type { Check, Checkup } from './checkup.ts'
+import { type DoctorFinding, found } from './finding.ts'
+import { listModelsOf } from './known-models.ts'
+
+/** The sign-in, read and not renewed: a refresh token works once, and a gateway may be running. */
+export const signInCheck: Check = {
+  id: 'sign-in',
+  title: 'sign-in',
+  async run(checkup) {
+    const { name, loginHint, stored, snapshot, error } = await checkup.signIn()
+    const { isProduction } = checkup.config
+    if (error !== null) return [found('credentials-unreadable', error.message)]
+    if (name === null || stored === null) {
+      const what = 'No source of credentials is set.'
+      return isProduction ? [] : [found('credentials-none', what)] // an error of the settings then
+    }
+    const { authType, expiresAt, renewalProblem } = stored
+    const kind = `${name} holds a sign-in of kind "${authType}"`
+    const change = loginHint ?? undefined
+    const until = expiresAt === null ? '' : ` until ${new Date(expiresAt).toISOString()}`
+    const isRenewable = renewalProblem === null && stored.refreshToken !== null
+    if (snapshot === null) {
+      const since = expiresAt === null ? 'has no valid token' : `has expired (${toTime(expiresAt)})`
+      if (isRenewable) return [found('credentials-expired', `${kind}, whose token ${since}.`)]
+      const why = renewalProblem ?? 'there is no refresh token'
+      return [
+        found('credentials-dead', `${kind}, which ${since}: ${why}.`, { ...(change && { change }) })
+      ]
+    }
+    const usable = found('credentials-usable', `${kind}, good${until}.`)
+    if (isRenewable || authType === 'api-key') return [usable]
+    const why = renewalProblem ?? 'there is no refresh token'
+    return [usable, found('credentials-not-renewable', `It cannot be renewed: ${why}.`)]
+  }
+}
+
+function toTime(epochMs: number): string {
+  return new Date(epochMs).toISOString()
+}
+
+/** The list of models and what the account has left: calls that cost nothing. */
+export const accountCheck: Check = {
+  id: 'models',
+  title: 'models and account',
+  async run(checkup) {
+    const snapshot = await checkup.account()
+    if (snapshot === null) return [found('models-not-asked', 'Not asked: there is no valid token.')]
+    const findings = await Promise.all([
+      checkModels(checkup, snapshot),
+      checkUsage(checkup, snapshot)
+    ])
+    const isOrganisation = snapshot.authType === 'idc' || snapshot.authType === 'external-idp'
+    if (snapshot.profileArn !== null || !isOrganisation) return findings
+    return [...findings, found('profile-missing', 'No profile was found for this account.')]
+  }
+}
+
+async function checkModels(checkup: Checkup, snapshot: CredentialSnapshot): Promise<DoctorFinding> {
+  const known = await listModelsOf(snapshot, checkup)
+  switch (known.name) {
+    case 'listed':
+      return judgeModels(known.models)
+    case 'refused':
+      return judgeRefusal(known.fault)
+    case 'unanswered':
+      break
+  }
+  return found('models-unavailable', `The list of models cannot be had: ${known.error.message}`)
+}
+
+function judgeModels(models: readonly ModelFacts[]): DoctorFinding {
+  const claude = models.filter(({ id }) => id.startsWith('claude-'))
+  const what = `The upstream lists ${models.length} models, ${claude.length} of them Claude's.`
+  return found(claude.length === 0 ? 'models-few' : 'models-listed', what)
+}
+
+const PASSING: readonly ErrorCode[] = ['GW_UPSTREAM_RATE_LIMITED', 'GW_UPSTREAM_OVERLOADED']
+
+const CHANGES: Readonly<Partial<Record<ErrorCode, string>>> = {
+  GW_UPSTREAM_AUTH:
+    'The token is refused. If a gateway runs, it renews it; else sign in anew: "kiro-gateway login".',
+  GW_UPSTREAM_SUSPENDED:
+    'Only the support of Kiro can lift this (https://kiro.dev). Do not try on.',
+  GW_UPSTREAM_RESTRICTED: 'Let the account rest for some hours: each further call makes it longer.',
+  GW_CLIENT_NOT_ADMITTED:
+    'Use an API key of this account (KIRO_API_KEY), or ask the administrator of your organisation to admit the gateway.',
+  GW_UPSTREAM_FORBIDDEN:
+    'Check PROFILE_ARN and KIRO_API_REGION: they must belong to the account that is signed in.',
+  GW_UPSTREAM_REFUSED:
+    'Check PROFILE_ARN and KIRO_API_REGION: a profile of another region is refused like this, too.'
+}
+
+function judgeRefusal(fault: UpstreamFault): DoctorFinding {
+  const { code, status, message } = fault
+  const what = `The list of models was refused with HTTP ${status}: ${message}`
+  // The only 403 that is no refusal of the service: a web page.
+  if (status === 403 && code === 'GW_UPSTREAM_STATUS') return found('models-blocked', what)
+  if (status >= 500 || PASSING.includes(code)) return found('models-unavailable', what)
+  const change = CHANGES[code]
+  return found('models-refused', what, change === undefined ? {} : { change })
+}
+
+async function renewNothing(): Promise<void> {}
+
+async function checkUsage(checkup: Checkup, snapshot: CredentialSnapshot): Promise<DoctorFinding> {
+  const { network, config } = checkup
+  const credentials = {
+    news: () => ({ snapshot, problem: null }),
+    refused: renewNothing,
+    wanted: renewNothing
+  }
+  const { call } = network
+  const { upstream } = config
+  const desk = new UsageDesk({ call, upstream, credentials, now: () => performance.now() })
+  const { usage, problem } = await desk.current()
+  if (usage !== null) return judgeUsage(usage)
+  return found('account-unknown', `The account's usage cannot be had: ${problem.message}`)
+}
+
+function judgeUsage({ plan, allowances, overage, resetsAt }: AccountUsage): DoctorFinding {
+  const total = (member: 'used' | 'limit'): number =>
+    allowances.reduce((sum, allowance) => sum + allowance[member], 0)
+  const [used, limit] = [total('used'), total('limit')]
+  const unit = allowances[0]?.unit ?? 'credits'
+  const reset =
+    resetsAt === null ? '' : `, reset on ${new Date(resetsAt).toISOString().slice(0, 10)}`
+  const what = `Plan ${plan ?? 'unknown'}: ${round(used)} of ${round(limit)} ${unit} used${reset}.`
+  const isUsedUp = limit > 0 && used >= limit && !overage.isEnabled
+  return found(isUsedUp ? 'account-used-up' : 'account-good', what)
+}
+
+function round(amount: number): number {
+  return Math.round(amount * 100) / 100
+}

@@ -1,0 +1,70 @@
+import { once } from 'node:events'
+import { isIP } from 'node:net'
+import { connect } from 'node:tls'
+import { upstreamNames } from '../../../upstream/names/host-names.ts'
+import { openSocket } from '../../../upstream/connections/open-socket.ts'
+import { addressOf, type Proxy, toAuthority } from '../../../upstream/proxy/proxy.ts'
+
+/** What a certificate says of itself. */
+export interface Certificate {
+  /** Who signed it. */
+  readonly issuer: string
+  /** Dates, as `2026-11-26`. */
+  readonly validFrom: string
+  readonly validTo: string
+}
+
+export interface CertificateOptions {
+  readonly origin: URL
+  readonly proxy: Proxy | null
+  readonly nameServers: readonly string[]
+  readonly timeoutMs: number
+}
+
+/**
+ * Looks at the certificate of a host that was not trusted: who signed it tells who opens TLS on the way. Nothing is sent
+ * on this connection. `null` where it cannot be had.
+ */
+export async function readCertificate(options: CertificateOptions): Promise<Certificate | null> {
+  const { origin, proxy, nameServers, timeoutMs } = options
+  const target = addressOf(origin)
+  const names = upstreamNames(nameServers)
+  const attempt = openSocket({
+    origin: new URL(`http://${toAuthority(target)}`), // the way alone, without TLS
+    proxy,
+    resolveHost: (host, signal) => names.resolve(host, signal),
+    timeoutMs,
+    tlsSessions: new Map()
+  })
+  try {
+    const socket = connect({
+      socket: await attempt.ready,
+      rejectUnauthorized: false,
+      ...(isIP(target.host) === 0 ? { servername: target.host } : {})
+    })
+    socket.on('error', () => {}) // also after it was looked at
+    await once(socket, 'secureConnect', { signal: AbortSignal.timeout(timeoutMs) })
+    const { issuer, valid_from: from, valid_to: to } = socket.getPeerCertificate()
+    return {
+      issuer: cleanName(issuer.O ?? issuer.CN),
+      validFrom: toDay(from),
+      validTo: toDay(to)
+    }
+  } catch {
+    return null // the visit has its own error, which is what counts
+  } finally {
+    attempt.giveUp()
+    names.close()
+  }
+}
+
+/** A name of several parts is a list; one that is a page long is none to be shown. */
+function cleanName(name: string | readonly string[] | undefined): string {
+  const text = typeof name === 'string' ? name : (name?.join(', ') ?? '')
+  return text === '' ? 'nobody that is named' : `"${text.slice(0, 80)}"`
+}
+
+function toDay(text: string): string {
+  const time = Date.parse(text)
+  return Number.isNaN(time) ? 'unknown' : new Date(time).toISOString().slice(0, 10)
+}

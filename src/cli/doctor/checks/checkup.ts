@@ -1,0 +1,170 @@
+import type { Environment } from '../../../config/load.ts'
+import type { Config } from '../../../config/settings.ts'
+import type { AuthType, CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
+import { isRegion, resolveApiRegion } from '../../../kiro/wire/hosts.ts'
+import { type DoctorFinding, found } from './finding.ts'
+import { type KnownSignIn, readSignIn, withProfile } from './known-sign-in.ts'
+import { Network } from './network.ts'
+import type { Visit } from './visit.ts'
+import { usedHosts, visitHost } from './visits.ts'
+
+/** One thing that doctor looks at. */
+export interface Check {
+  readonly id: string
+  /** For the line that says what is still looked at. */
+  readonly title: string
+  /** Rejects only for a bug. */
+  run(checkup: Checkup): Promise<readonly DoctorFinding[]>
+  /** Longest time it may take; 20 s if left out. */
+  readonly timeoutMs?: number
+}
+
+export interface CheckupOptions {
+  readonly env: Environment
+  /** With defaults in place of what is wrong. */
+  readonly config: Config
+  /** What the loader says of the settings: what stops the gateway, and what does not. */
+  readonly problems: readonly string[]
+  readonly warnings: readonly string[]
+  readonly signal: AbortSignal
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number
+}
+
+/**
+ * What all checks of one run share. What takes time is done once, when the first check asks for it: the sign-in is read,
+ * the hosts are visited.
+ */
+export class Checkup {
+  readonly env: Environment
+  readonly config: Config
+  readonly problems: readonly string[]
+  readonly warnings: readonly string[]
+  readonly signal: AbortSignal
+  readonly now: () => number
+  readonly network: Network
+  #signIn: Promise<KnownSignIn> | null = null
+  #known: KnownSignIn | null = null
+  #account: Promise<CredentialSnapshot | null> | null = null
+  #visits: Promise<readonly Visit[]> | null = null
+
+  constructor({ env, config, problems, warnings, signal, now = () => Date.now() }: CheckupOptions) {
+    this.env = env
+    this.config = config
+    this.problems = problems
+    this.warnings = warnings
+    this.signal = signal
+    this.now = now
+    this.network = new Network(config)
+  }
+
+  /** The sign-in as it is kept now; nothing is renewed. Never rejects. */
+  signIn(): Promise<KnownSignIn> {
+    this.#signIn ??= readSignIn(this.config).then((known) => {
+      this.#known = known
+      return known
+    })
+    return this.#signIn
+  }
+
+  /** The same for those who do not wait; `null` while it has not been read. */
+  get knownSignIn(): KnownSignIn | null {
+    return this.#known
+  }
+
+  /** The account to ask with, with its profile as far as that can be found; `null` without a valid token. */
+  account(): Promise<CredentialSnapshot | null> {
+    this.#account ??= this.signIn().then(({ snapshot }) =>
+      snapshot === null ? null : withProfile(snapshot, this)
+    )
+    return this.#account
+  }
+
+  /** Every host that the gateway calls, called once. */
+  visits(): Promise<readonly Visit[]> {
+    this.#visits ??= this.#visitAll()
+    return this.#visits
+  }
+
+  /** Where the account signs in and where it is served, as far as the settings and the sign-in tell. */
+  async placeOfSignIn(): Promise<{
+    readonly authType: AuthType | null
+    readonly ssoRegion: string
+    readonly apiRegion: string
+  }> {
+    const { stored } = await this.signIn()
+    const { region, apiRegion, profileArn } = this.config.credentials
+    const ssoRegion = stored?.ssoRegion ?? region
+    return {
+      authType: stored?.authType ?? null,
+      ssoRegion: isRegion(ssoRegion) ? ssoRegion : region,
+      apiRegion: resolveApiRegion({
+        explicit: stored?.apiRegion ?? apiRegion,
+        profileArn: stored?.profileArn ?? profileArn,
+        ssoRegion
+      })
+    }
+  }
+
+  close(): Promise<void> {
+    return this.network.close()
+  }
+
+  async #visitAll(): Promise<readonly Visit[]> {
+    const hosts = await usedHosts(this)
+    return Promise.all(hosts.map((host) => visitHost(host, this)))
+  }
+}
+
+/** A check and what it has found. */
+export interface CheckResult {
+  readonly check: Pick<Check, 'id' | 'title'>
+  readonly findings: readonly DoctorFinding[]
+}
+
+const CHECK_TIMEOUT_MS = 20_000
+
+/**
+ * Runs all checks at once, each within its time. `onProgress` is told which are still to end. Rejects only when the
+ * signal of the checkup aborts.
+ */
+export async function runChecks(
+  checks: readonly Check[],
+  checkup: Checkup,
+  onProgress: (running: readonly Check[]) => void
+): Promise<readonly CheckResult[]> {
+  const running = new Set(checks)
+  onProgress([...running])
+  const results = await Promise.all(
+    checks.map(async (check) => {
+      const findings = await runCheck(check, checkup)
+      running.delete(check)
+      onProgress([...running])
+      return { check, findings }
+    })
+  )
+  checkup.signal.throwIfAborted()
+  return results
+}
+
+async function runCheck(check: Check, checkup: Checkup): Promise<readonly DoctorFinding[]> {
+  const { timeoutMs = CHECK_TIMEOUT_MS } = check
+  const { promise: ended, resolve } = Promise.withResolvers<readonly DoctorFinding[]>()
+  const onAbort = (): void => resolve([])
+  checkup.signal.addEventListener('abort', onAbort, { once: true })
+  if (checkup.signal.aborted) onAbort()
+  const timer = setTimeout(() => {
+    const what = `"${check.title}" has not ended within ${timeoutMs / 1000} s.`
+    resolve([found('check-late', what)])
+  }, timeoutMs)
+  const run = check.run(checkup).catch((cause: unknown) => {
+    const name = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
+    return [found('check-failed', `"${check.title}" could not be checked: ${name}`)]
+  })
+  try {
+    return await Promise.race([run, ended])
+  } finally {
+    clearTimeout(timer)
+    checkup.signal.removeEventListener('abort', onAbort)
+  }
+}

@@ -1,0 +1,101 @@
+import type { Config } from '../../../config/settings.ts'
+import { ProfileFinder } from '../../../control/desks/profile-finder.ts'
+import { CredentialRefresher } from '../../../credentials/refresher.ts'
+import { tokenAge, toSnapshot } from '../../../credentials/sign-in.ts'
+import { createCredentialSource } from '../../../credentials/sources.ts'
+import type { StoredCredential } from '../../../credentials/stored-credential.ts'
+import { CredentialVault } from '../../../credentials/vault.ts'
+import type { CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
+import { createLogger } from '../../../observe/logger.ts'
+import { asGatewayError, GatewayError } from '../../../shared/errors.ts'
+import type { Checkup } from './checkup.ts'
+
+/** The sign-in that the gateway would use, as it is kept now. */
+export interface KnownSignIn {
+  /** Where it comes from, such as `KIRO_CREDS_FILE /path`; `null` where none is configured. */
+  readonly name: string | null
+  /** What its owner has to do when it is dead. */
+  readonly loginHint: string | null
+  readonly stored: StoredCredential | null
+  /** With a token that has not expired. */
+  readonly snapshot: CredentialSnapshot | null
+  /** Why it cannot be read. */
+  readonly error: GatewayError | null
+}
+
+const NONE: KnownSignIn = { name: null, loginHint: null, stored: null, snapshot: null, error: null }
+
+/** What would be logged is in the findings. */
+const log = createLogger('silent', {}, { write: () => {} })
+
+/** Reads source and overlay as the gateway does when it starts. Renews nothing. Never rejects. */
+export async function readSignIn({ credentials }: Config): Promise<KnownSignIn> {
+  let named = NONE
+  try {
+    const source = createCredentialSource(credentials, log)
+    if (source === null) return NONE
+    named = { ...NONE, name: source.name, loginHint: source.loginHint }
+    const stored = await new CredentialVault(source, credentials.stateDir, log).load()
+    const { accessToken } = stored
+    const isUsable = accessToken !== null && tokenAge(stored, Date.now()) !== 'expired'
+    const snapshot = isUsable
+      ? toSnapshot(source.id, { ...stored, accessToken }, credentials)
+      : null
+    return { ...named, stored, snapshot }
+  } catch (cause) {
+    return { ...named, error: asGatewayError(cause) }
+  }
+}
+
+/**
+ * A token that is good now, renewed as the gateway renews it where it has expired: kept before it is used, and once for all
+ * who use the same source. `null` where there is no sign-in.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID where the sign-in cannot be read, or the failure of its renewal.
+ */
+export async function renewSignIn({
+  network,
+  config
+}: Pick<Checkup, 'network' | 'config'>): Promise<CredentialSnapshot | null> {
+  const { credentials: settings, upstream } = config
+  const source = createCredentialSource(settings, log)
+  if (source === null) return null
+  const { call } = network
+  const refresher = new CredentialRefresher({
+    source,
+    settings,
+    upstream,
+    call,
+    log,
+    onChange: () => {}
+  })
+  try {
+    await refresher.start()
+    const state = refresher.state()
+    if (state.name === 'usable') return state.snapshot
+    throw state.problem ?? new GatewayError('GW_NOT_READY')
+  } finally {
+    await refresher.close()
+  }
+}
+
+/** For the search in all regions: what else is to be asked has to have its time, too. */
+const FIND_TIMEOUT_MS = 8_000
+
+/** The snapshot with the profile that an organisation's account needs and does not name itself. */
+export async function withProfile(
+  snapshot: CredentialSnapshot,
+  { network, config, signal }: Pick<Checkup, 'network' | 'config' | 'signal'>
+): Promise<CredentialSnapshot> {
+  const finder = new ProfileFinder({ call: network.call, upstream: config.upstream, log })
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(FIND_TIMEOUT_MS)])
+  if (finder.needsProfile(snapshot)) await finder.find(snapshot, patience)
+  return finder.complete(snapshot)
+}
+
+/** Texts that must never be shown. */
+export function secretsOfSignIn(known: KnownSignIn | null): readonly string[] {
+  const { accessToken, refreshToken, client } = known?.stored ?? {}
+  const secrets = [accessToken, refreshToken, client?.clientId, client?.clientSecret]
+  return secrets.filter((secret) => typeof secret === 'string')
+}

@@ -1,0 +1,49 @@
+import type { Config } from '../../../config/settings.ts'
+import { exchangeJson, type JsonCall } from '../../../upstream/call/json-exchange.ts'
+import { classifyFailure } from '../../../upstream/classify.ts'
+import { ConnectionPool } from '../../../upstream/connections/pool.ts'
+import { upstreamNames } from '../../../upstream/names/host-names.ts'
+import { chooseProxy } from '../../../upstream/proxy/proxy.ts'
+
+/** Name servers are given up after 5 s: they must be named as the cause, not the connection. */
+const CONNECT_TIMEOUT_MS = 7_000
+/** A handful of hosts, a call or two each. */
+const MAX_SOCKETS = 32
+
+/**
+ * The way to the upstream as the gateway goes it: name servers, proxies and TLS of the settings. Without the budget of
+ * connections, since a gateway may run beside it.
+ */
+export class Network {
+  readonly pool: ConnectionPool
+
+  constructor(config: Config) {
+    this.pool = new ConnectionPool({
+      limits: { maxSockets: () => MAX_SOCKETS, maxIdle: () => MAX_SOCKETS },
+      chooseProxy: chooseProxy(config.proxy),
+      names: upstreamNames(config.names.servers),
+      connectTimeoutMs: Math.min(config.upstream.connectTimeoutMs, CONNECT_TIMEOUT_MS),
+      keepaliveExpiryMs: null
+    })
+  }
+
+  /**
+   * Makes one call.
+   *
+   * @throws {GatewayError} when there is no answer: the failure by kind.
+   */
+  readonly call: JsonCall = async (request, signal) => {
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
+    const { url, setting } = request
+    if (deadline.aborted)
+      throw classifyFailure(deadline.reason, { url, setting, phase: 'connecting' })
+    return exchangeJson({ pool: this.pool, request, signal: deadline, permit: NO_PERMIT })
+  }
+
+  close(): Promise<void> {
+    return this.pool.close()
+  }
+}
+
+/** What stands for a permit where no budget is kept. */
+export const NO_PERMIT = { release: () => {} }

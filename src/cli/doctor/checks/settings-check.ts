@@ -1,0 +1,112 @@
+import { accessSync, constants } from 'node:fs'
+import { listSettings } from '../../../config/setting-text.ts'
+import type { Environment } from '../../../config/load.ts'
+import { readEnvFile } from '../../../config/load-process.ts'
+import { editDistance } from '../../../shared/edit-distance.ts'
+import { codeOf } from '../../../shared/errors.ts'
+import type { Check } from './checkup.ts'
+import { type DoctorFinding, found } from './finding.ts'
+
+/** Newer versions than this have not been tried. */
+const NEWEST_MAJOR = 26
+
+/** Node itself, and what of the environment weakens it. */
+export const programCheck: Check = {
+  id: 'program',
+  title: 'program and Node',
+  async run({ env }) {
+    return [...judgeNode(process.versions.node), ...judgeTlsOfNode(env)]
+  }
+}
+
+export function judgeNode(nodeVersion: string): readonly DoctorFinding[] {
+  const what = `Node ${nodeVersion} on ${process.platform} ${process.arch}.`
+  const isKnown = Number(nodeVersion.split('.')[0]) <= NEWEST_MAJOR
+  return [found(isKnown ? 'node-known' : 'node-untried', what)]
+}
+
+function judgeTlsOfNode(env: Environment): readonly DoctorFinding[] {
+  const findings: DoctorFinding[] = []
+  if (env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {
+    findings.push(
+      found('tls-unchecked', 'NODE_TLS_REJECT_UNAUTHORIZED=0: certificates are not checked.')
+    )
+  }
+  const name = 'NODE_EXTRA_CA_CERTS'
+  const file = env[name] ?? ''
+  // In .env it has no effect, which is said of the settings.
+  if (file === '' || namesIn(envFileOf(env)).includes(name)) return findings
+  try {
+    accessSync(file, constants.R_OK)
+  } catch (cause) {
+    const what = `NODE_EXTRA_CA_CERTS names ${file}, which cannot be read (${codeOf(cause)}).`
+    findings.push(found('ca-file-unreadable', what))
+  }
+  return findings
+}
+
+/** What the loader says of the settings, and names in `.env` that nobody reads. */
+export const settingsCheck: Check = {
+  id: 'settings',
+  title: 'settings',
+  async run({ env, problems, warnings }) {
+    const file = envFileOf(env)
+    const names = namesIn(file)
+    const findings = [
+      ...problems.map((sentence) => found('settings-invalid', sentence)),
+      ...warnings.map((sentence) => found('settings-odd', sentence)),
+      ...judgeNames(names, warnings)
+    ]
+    if (findings.length > 0) return findings
+    const set = listSettings().filter(({ setting }) => (env[setting.env] ?? '').trim() !== '')
+    const where = names.length > 0 ? ` (${file} and the environment)` : ''
+    return [found('settings-valid', `${set.length} settings are set${where}, all of them allowed.`)]
+  }
+}
+
+/** The file that settings are read from, which need not exist. */
+export function envFileOf(env: Environment): string {
+  return env['ENV_FILE'] ?? '.env'
+}
+
+function namesIn(file: string): readonly string[] {
+  try {
+    return Object.keys(readEnvFile(file) ?? {})
+  } catch {
+    return [] // that it cannot be read is among the problems
+  }
+}
+
+/** Node, OpenSSL and the C library read these before our first line runs. */
+const TOO_LATE = /^(?:NODE_(?!ENV$)\w+|UV_\w+|SSL_CERT_\w+|OPENSSL_\w+|MALLOC_\w+|LD_\w+)$/
+/** Names that are no settings and yet read: by ourselves, by Compose or by a shell. */
+const READ_BY_OTHERS =
+  /^(?:NODE_ENV|ENV_FILE|HTTP_PROXY|http_proxy|PATH|HOME|TZ|LANG|COMPOSE_\w+|DOCKER_\w+|XDG_\w+)$/
+
+/** Names that are near to a setting and begin like one are among the loader's own warnings. */
+export function judgeNames(
+  names: readonly string[],
+  warnings: readonly string[]
+): readonly DoctorFinding[] {
+  const known = listSettings().flatMap(({ setting }) => [setting.env, setting.alias ?? []].flat())
+  const late = names.filter((name) => TOO_LATE.test(name))
+  const unknown = names.filter(
+    (name) =>
+      !known.includes(name) &&
+      !late.includes(name) &&
+      !READ_BY_OTHERS.test(name) &&
+      !warnings.some((sentence) => sentence.includes(name))
+  )
+  const described = unknown.map((name) => {
+    const meant = known.find((setting) => editDistance(name.toUpperCase(), setting) <= 2)
+    return meant === undefined ? name : `${name} (was ${meant} meant?)`
+  })
+  return [
+    ...(late.length === 0
+      ? []
+      : [found('settings-too-late', `${late.join(', ')} in the file of settings.`)]),
+    ...(unknown.length === 0
+      ? []
+      : [found('settings-unknown', `No settings of the gateway: ${described.join(', ')}.`)])
+  ]
+}

@@ -1,0 +1,156 @@
+import { GatewayError } from '../../../shared/errors.ts'
+import type { JsonResponse } from '../../../upstream/call/json-exchange.ts'
+import { findKind, type FailureKind } from '../../../upstream/classify.ts'
+import { ProxyRefusal } from '../../../upstream/proxy/handshake.ts'
+import { addressOf, type Proxy } from '../../../upstream/proxy/proxy.ts'
+import type { Certificate } from './certificate.ts'
+import { type DoctorFinding, type FindingId, found } from './finding.ts'
+
+/** A host that the gateway calls. */
+export interface UsedHost {
+  /** What it is for, in a few words. */
+  readonly role: string
+  readonly url: URL
+  /** The setting that replaces it. */
+  readonly setting: string
+  /** Another one is tried before it. */
+  readonly isFallback: boolean
+}
+
+/** What came of a call to a host, made without any token. */
+export interface Visit {
+  readonly host: UsedHost
+  readonly proxy: Proxy | null
+  readonly ms: number
+  readonly outcome: JsonResponse | GatewayError
+  /** Shown by a host whose certificate was not accepted. */
+  readonly certificate: Certificate | null
+  /** How far this machine's clock is ahead of the host's, in ms; `null` where the host did not tell its time. */
+  readonly aheadMs: number | null
+}
+
+/** What a visit says of the host and of the way to it. */
+export function judgeVisit(visit: Visit): DoctorFinding {
+  const { host, outcome, ms, proxy } = visit
+  const name = nameOf(host)
+  if (outcome instanceof GatewayError) {
+    const finding = isOfProxy(outcome) ? judgeProxy(visit, outcome) : judgeFailure(visit, outcome)
+    return host.isFallback && finding.level === 'problem'
+      ? { ...finding, level: 'warning', why: 'It is tried only where the first host fails.' }
+      : finding
+  }
+  const way = proxy === null ? '' : ` through ${proxy.name}`
+  if (isWebPage(outcome)) {
+    return found('host-web-page', `${name} answered HTTP ${outcome.status} with a web page${way}.`)
+  }
+  return found('host-reached', `${name} answered HTTP ${outcome.status} in ${ms} ms${way}.`)
+}
+
+function nameOf({ role, url }: UsedHost): string {
+  return `${url.host} (${role})`
+}
+
+/** Whether an answer comes from something before the service. */
+function isWebPage({ headers, text }: Pick<JsonResponse, 'headers' | 'text'>): boolean {
+  const isHtml = headers['content-type']?.includes('text/html') === true
+  return isHtml || /^\s*<(?:!doctype|html)/i.test(text)
+}
+
+/** `toProxyFailure()` says so at the beginning of the detail. */
+function isOfProxy({ detail }: GatewayError): boolean {
+  return detail?.startsWith('proxy ') === true
+}
+
+const REFUSALS = {
+  'credentials-missing': ['proxy-credentials', 'wants a user and a password'],
+  'credentials-refused': [
+    'proxy-credentials',
+    'does not accept the user and password that are set'
+  ],
+  denied: ['proxy-denied', 'refuses to connect to'],
+  unreachable: ['proxy-denied', 'could not connect to'],
+  'not-a-proxy': ['proxy-broken', 'does not answer like a proxy of its kind']
+} as const satisfies Record<ProxyRefusal['code'], readonly [FindingId, string]>
+
+function judgeProxy({ host, proxy }: Visit, error: GatewayError): DoctorFinding {
+  const { cause } = error
+  const name = proxy === null ? 'The proxy' : `The proxy ${proxy.name} of ${proxy.setting}`
+  if (cause instanceof ProxyRefusal) {
+    const [id, event] = REFUSALS[cause.code]
+    const target = id === 'proxy-denied' ? ` ${nameOf(host)}` : ''
+    return found(id, `${name} ${event}${target} (${cause.message}).`)
+  }
+  const kind = findKind(cause, 'connecting')
+  const id =
+    kind?.kind === 'not-http' || kind?.kind === 'reset' ? 'proxy-broken' : 'proxy-unreachable'
+  return found(id, `${name} cannot be used (${kind?.code ?? 'unknown'}).`)
+}
+
+const FAILURES = {
+  dns: 'host-unknown',
+  refused: 'host-refused',
+  unreachable: 'host-unreachable',
+  exhausted: 'files-too-few',
+  'connect-timeout': 'host-silent',
+  tls: 'tls-failed',
+  'not-tls': 'tls-absent',
+  certificate: 'tls-unknown-ca',
+  reset: 'host-cut',
+  'not-http': 'host-no-http',
+  'headers-timeout': 'host-mute',
+  'idle-timeout': 'host-mute'
+} as const satisfies Record<FailureKind, FindingId>
+
+const EVENTS: Readonly<Partial<Record<FindingId, string>>> = {
+  'host-unknown': 'is not known to the name servers',
+  'dns-silent': 'could not be resolved: the name servers do not answer',
+  'host-refused': 'refused the connection',
+  'host-unreachable': 'cannot be reached',
+  'host-silent': 'did not take the connection in time',
+  'host-mute': 'took the connection and did not answer',
+  'host-cut': 'closed the connection before it had answered',
+  'host-no-http': 'answered with something that is not HTTP',
+  'tls-failed': 'failed the TLS handshake',
+  'tls-absent': 'does not speak TLS',
+  'files-too-few': 'could not be called, as this process may open no more sockets'
+}
+
+function judgeFailure({ host, certificate }: Visit, error: GatewayError): DoctorFinding {
+  const kind = findKind(error.cause, phaseOf(error))
+  if (kind === null) return found('host-unreachable', `${nameOf(host)}: ${error.message}`)
+  const id = idOf(kind)
+  const event = EVENTS[id] ?? describeCertificate(id, certificate)
+  const hint = isOwn(host) ? { change: `Check ${host.setting}. ${found(id, '').change ?? ''}` } : {}
+  return found(id, `${nameOf(host)} ${event} (${kind.code}).`, hint)
+}
+
+/** Timeouts mean another thing once the connection is open. */
+function phaseOf({ code }: GatewayError): 'connecting' | 'sent' {
+  return code === 'GW_UPSTREAM_HEADERS_TIMEOUT' ? 'sent' : 'connecting'
+}
+
+function idOf({ kind, code }: { readonly kind: FailureKind; readonly code: string }): FindingId {
+  if (code === 'EAI_AGAIN' || code === 'ESERVFAIL') return 'dns-silent'
+  if (kind !== 'certificate') return FAILURES[kind]
+  if (code === 'CERT_HAS_EXPIRED') return 'tls-expired'
+  if (code === 'CERT_NOT_YET_VALID') return 'tls-early'
+  return code === 'ERR_TLS_CERT_ALTNAME_INVALID' || code === 'HOSTNAME_MISMATCH'
+    ? 'tls-wrong-name'
+    : 'tls-unknown-ca'
+}
+
+function describeCertificate(id: FindingId, certificate: Certificate | null): string {
+  const facts =
+    certificate === null
+      ? ''
+      : `: valid from ${certificate.validFrom} to ${certificate.validTo}, issued by ${certificate.issuer}`
+  if (id === 'tls-expired') return `shows a certificate that has expired${facts}`
+  if (id === 'tls-early') return `shows a certificate that is not valid yet${facts}`
+  if (id === 'tls-wrong-name') return 'shows a certificate of another host'
+  return `shows a certificate that is not trusted${facts}`
+}
+
+/** It was set by the operator. */
+function isOwn({ url }: UsedHost): boolean {
+  return !/\.(?:kiro\.dev|amazonaws\.com)$/.test(addressOf(url).host)
+}

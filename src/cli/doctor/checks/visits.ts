@@ -1,0 +1,87 @@
+import {
+  desktopRefreshUrl,
+  hostsFor,
+  managementUrl,
+  oidcTokenUrl
+} from '../../../kiro/wire/hosts.ts'
+import { asGatewayError } from '../../../shared/errors.ts'
+import { chooseProxy } from '../../../upstream/proxy/proxy.ts'
+import { readCertificate } from './certificate.ts'
+import type { Checkup } from './checkup.ts'
+import type { UsedHost, Visit } from './visit.ts'
+
+const VISIT_TIMEOUT_MS = 11_000
+const CERTIFICATE_TIMEOUT_MS = 3_000
+
+/** Hosts for answers, models and the renewal of the sign-in; each origin once. */
+export async function usedHosts(checkup: Checkup): Promise<readonly UsedHost[]> {
+  const { config } = checkup
+  const { upstream } = config
+  const { apiRegion, ssoRegion, authType } = await checkup.placeOfSignIn()
+  const [first, ...others] = hostsFor({ apiRegion }, upstream)
+  const renewal =
+    authType === 'social'
+      ? { url: desktopRefreshUrl(ssoRegion, upstream), setting: 'KIRO_AUTH_URL' }
+      : { url: oidcTokenUrl(ssoRegion, upstream), setting: 'KIRO_OIDC_URL' }
+  const hosts = [
+    { role: 'answers', url: first?.url ?? '', setting: 'KIRO_API_URL', isFallback: false },
+    ...others.map(({ url }) => ({
+      role: 'answers, second choice',
+      url,
+      setting: 'KIRO_API_URL',
+      isFallback: true
+    })),
+    {
+      role: 'models and usage',
+      url: managementUrl({ apiRegion }, upstream),
+      setting: upstream.managementUrl === null ? 'KIRO_API_URL' : 'KIRO_MANAGEMENT_URL',
+      isFallback: false
+    },
+    ...(authType === 'api-key' || authType === 'external-idp'
+      ? []
+      : [{ role: 'sign-in', ...renewal, isFallback: false }])
+  ]
+  const byOrigin = new Map<string, UsedHost>()
+  for (const host of hosts) {
+    const url = new URL(host.url)
+    const known = byOrigin.get(url.origin)
+    const role = known === undefined ? host.role : `${known.role}, ${host.role}`
+    byOrigin.set(url.origin, { ...(known ?? host), url: known?.url ?? url, role })
+  }
+  return [...byOrigin.values()]
+}
+
+/** Calls a host without any token. */
+export async function visitHost(host: UsedHost, checkup: Checkup): Promise<Visit> {
+  const { network, config, signal, now } = checkup
+  const proxy = chooseProxy(config.proxy)(host.url)
+  const begun = performance.now()
+  const request = {
+    method: 'GET',
+    url: `${host.url.origin}/`,
+    headers: { 'user-agent': config.upstream.userAgent, accept: 'application/json' },
+    setting: host.setting,
+    timeoutMs: VISIT_TIMEOUT_MS
+  } as const
+  try {
+    const outcome = await network.call(request, signal)
+    const ms = Math.round(performance.now() - begun)
+    const told = Date.parse(outcome.headers['date'] ?? '')
+    // The date is cut to a second, and was written while the answer was under way.
+    const aheadMs = Number.isNaN(told) ? null : now() - ms / 2 - (told + 500)
+    return { host, proxy, ms, outcome, certificate: null, aheadMs }
+  } catch (cause) {
+    const outcome = asGatewayError(cause)
+    const ms = Math.round(performance.now() - begun)
+    const certificate =
+      outcome.code === 'GW_UPSTREAM_TLS'
+        ? await readCertificate({
+            origin: host.url,
+            proxy,
+            nameServers: config.names.servers,
+            timeoutMs: CERTIFICATE_TIMEOUT_MS
+          })
+        : null
+    return { host, proxy, ms, outcome, certificate, aheadMs: null }
+  }
+}

@@ -1,0 +1,112 @@
+import { type Environment, inspectConfig } from '../../config/load.ts'
+import { listSettings } from '../../config/setting-text.ts'
+import {
+  type Command,
+  type CommandCall,
+  EXIT_FAILED,
+  EXIT_OK,
+  type Terminal,
+  UsageError
+} from '../command.ts'
+import { accountCheck, signInCheck } from './checks/account-check.ts'
+import { type Check, Checkup, runChecks } from './checks/checkup.ts'
+import { diskCheck } from './checks/disk-check.ts'
+import { filesCheck } from './checks/files-check.ts'
+import { clockCheck, hostsCheck, proxyCheck } from './checks/hosts-check.ts'
+import { secretsOfSignIn } from './checks/known-sign-in.ts'
+import { limitsCheck } from './checks/limits-check.ts'
+import { portCheck } from './checks/port-check.ts'
+import { programCheck, settingsCheck } from './checks/settings-check.ts'
+import { askProbes, requireConsent } from './probe/ask-probes.ts'
+import { cleaner, cleanRun, probeLines, reportLines, toReport } from './report.ts'
+
+/** In the order in which they are told. */
+export const CHECKS: readonly Check[] = [
+  programCheck,
+  settingsCheck,
+  filesCheck,
+  diskCheck,
+  limitsCheck,
+  portCheck,
+  proxyCheck,
+  hostsCheck,
+  clockCheck,
+  signInCheck,
+  accountCheck
+]
+
+/** Says what is wrong with a set-up, and what to change. */
+export const doctor: Command = {
+  name: 'doctor',
+  summary: 'Looks for what is wrong with this set-up, and says what to change.',
+  usage:
+    'kiro-gateway doctor [--json]\nkiro-gateway doctor --probe [--yes] [--idle SECONDS] [--json]',
+  options: {
+    probe: { type: 'boolean' },
+    yes: { type: 'boolean', short: 'y' },
+    idle: { type: 'string' }
+  },
+  help: `Looks at settings, files, limits, the port, proxies, hosts, the clock, the sign-in and the account, all at once and
+for 20 seconds at most. Nothing is changed, and nothing that costs credits is asked without --probe.
+The output holds no secrets: it can be put into a bug report. docs/doctor.md says what each finding means.
+Exit codes: 0 no problems (there may be warnings), 1 problems, 2 the command line makes no sense.
+
+  --probe            Also asks the upstream how it treats this account: about 20 small requests, two seconds apart, which
+                     cost a few credits. Stops at the first sign of suspicion.
+  --yes              Does not ask before that.
+  --idle SECONDS     Also tries how long an idle connection is kept, up to so long (1 to 300).`,
+  async run(call) {
+    const { terminal, signal, env, isJson, positionals } = call
+    if (positionals.length > 0) throw new UsageError(`"${positionals[0]}" is not an option`)
+    if (call.values['probe'] === true) requireConsent(call)
+    else if (call.values['idle'] !== undefined) throw new UsageError('--idle goes with --probe')
+    const checkup = new Checkup({ ...inspectConfig(env), env, signal })
+    try {
+      const results = await runChecks(CHECKS, checkup, (running) => showProgress(call, running))
+      const clean = cleaner([...secretsOf(env), ...secretsOfSignIn(checkup.knownSignIn)])
+      const report = toReport(results, clean)
+      if (!isJson) writeLines(terminal, reportLines(report))
+      const asked = call.values['probe'] === true ? await askProbes(call, checkup) : null
+      const probes = asked === null ? null : cleanRun(asked, clean)
+      if (isJson) terminal.write(JSON.stringify({ ...report, ...(probes && { probes }) }))
+      else if (probes !== null) writeLines(terminal, probeLines(probes))
+      const isStopped = probes !== null && probes.stopped !== null
+      return report.level === 'problem' || isStopped ? EXIT_FAILED : EXIT_OK
+    } finally {
+      await checkup.close()
+    }
+  }
+}
+
+function writeLines(terminal: Terminal, lines: readonly string[]): void {
+  for (const line of lines) terminal.write(line)
+}
+
+function showProgress({ terminal }: CommandCall, running: readonly Check[]): void {
+  const names = running.map(({ id }) => id).join(', ')
+  if (running.length > 0) terminal.progress(`Looking at ${names} …`)
+}
+
+/** What settings hold that must not be shown. */
+function secretsOf(env: Environment): readonly string[] {
+  return listSettings()
+    .filter(({ setting }) => setting.isSecret === true)
+    .flatMap(({ setting: { env: name, alias = name, kind } }) => {
+      const texts = [env[name] ?? '', env[alias] ?? '']
+      return texts.flatMap((text) => (kind === 'proxy' ? loginOf(text) : text.split(/[,\s]+/)))
+    })
+}
+
+/** User and password in the address of a proxy, as they are written and as they are meant. */
+function loginOf(address: string): readonly string[] {
+  const [, login = ''] = /^(?:[a-z][a-z0-9+.-]*:\/\/)?(.*)@/i.exec(address) ?? []
+  return login.split(':').flatMap((part) => [part, decoded(part)])
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part // not percent-encoded after all
+  }
+}

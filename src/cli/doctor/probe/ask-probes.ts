@@ -1,0 +1,184 @@
+import type { CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
+import { type ErrorCode, GatewayError } from '../../../shared/errors.ts'
+import { type CommandCall, textOption, UsageError } from '../../command.ts'
+import type { Checkup } from '../checks/checkup.ts'
+import { listModelsOf } from '../checks/known-models.ts'
+import { renewSignIn, withProfile } from '../checks/known-sign-in.ts'
+import { gptWindow, promptCache, webSearch } from './account-probes.ts'
+import { Asker, type Outcome, PAUSE_MS, ProbesStopped } from './asker.ts'
+import { documents, shapes } from './body-probes.ts'
+import {
+  answersEnd,
+  attribution,
+  ownName,
+  requestForms,
+  tokenTypeOfOrganisation
+} from './form-probes.ts'
+import { idleProbe } from './idle-probe.ts'
+import { type AnswerClass, type Probe, type ProbeResult, toCall } from './probe.ts'
+import { effortAlone, signatures, thinkingOff } from './reasoning-probes.ts'
+
+/** In the order in which they are asked: what others depend on, then what tells most. */
+export const PROBES: readonly Probe[] = [
+  requestForms,
+  ownName,
+  gptWindow,
+  attribution,
+  tokenTypeOfOrganisation,
+  webSearch,
+  documents,
+  ...shapes,
+  signatures,
+  thinkingOff,
+  effortAlone,
+  promptCache,
+  answersEnd
+]
+
+/** Questions of the same list that no program can ask by itself. */
+export const BY_HAND: Readonly<Record<string, string>> = {
+  P12: 'Is a sign-in of "kiro-gateway login" good for answers? Sign in with it, then look at P1.',
+  P14: 'Does the browser come back on another port than 3128? Try "kiro-gateway login" with Google or GitHub.',
+  P16: 'What do used-up quotas look like? Never provoke one: keep the log lines of those that come.'
+}
+
+/** What the refusal means after which nothing more is asked. */
+export const STOPS: Readonly<Partial<Record<ErrorCode, AnswerClass>>> = {
+  GW_UPSTREAM_RESTRICTED: {
+    means: 'The upstream suspects this account of abuse.',
+    change: 'Let the account rest for some hours, also from the gateway: each call makes it longer.'
+  },
+  GW_UPSTREAM_SUSPENDED: {
+    means: 'The account is suspended.',
+    change: 'Only the support of Kiro can lift this (https://kiro.dev).'
+  },
+  GW_UPSTREAM_QUOTA: {
+    means: 'The quota of the account is used up.',
+    change: 'Wait for its reset, or allow overage in the settings of the account.'
+  },
+  GW_UPSTREAM_RATE_LIMITED: {
+    means: 'The account is asked too often at the moment, perhaps by other programs.',
+    change: 'Run the probes again when nothing else uses the account.'
+  },
+  GW_UPSTREAM_AUTH: {
+    means: 'The token is refused.',
+    change: 'Sign in anew ("kiro-gateway login"), or start the gateway, which renews it.'
+  }
+}
+
+export interface ProbeRun {
+  readonly results: readonly ProbeResult[]
+  /** What ended the run before its time; `null` where it was asked to its end. */
+  readonly stopped: (AnswerClass & { readonly after: string }) | null
+  readonly credits: number
+}
+
+/** Asks all that apply, one after another. @throws the signal's reason when it aborts. */
+export async function runProbes(probes: readonly Probe[], asker: Asker): Promise<ProbeRun> {
+  const results: ProbeResult[] = []
+  let stopped: ProbeRun['stopped'] = null
+  for (const probe of probes) {
+    const { id, question } = probe
+    const before = asker.outcomes.length
+    const callsSince = () => asker.outcomes.slice(before).map(toCall)
+    const reason = probe.skip(asker)
+    if (reason !== null) {
+      results.push({
+        id,
+        question,
+        answer: 'skipped',
+        means: `Not asked: ${reason}.`,
+        change: null,
+        calls: []
+      })
+      continue
+    }
+    try {
+      const answer = await probe.ask(asker)
+      const meaning = probe.answers[answer]
+      if (meaning === undefined) throw new Error(`${id} has no answer "${answer}"`)
+      results.push({ id, question, answer, ...meaning, calls: callsSince() })
+    } catch (cause) {
+      if (!(cause instanceof ProbesStopped)) throw cause
+      stopped = stopOf(cause.outcome)
+      results.push({ id, question, answer: 'stopped', ...stopped, calls: callsSince() })
+      break
+    }
+  }
+  const credits = asker.outcomes.reduce((sum, one) => sum + (one.credits ?? 0), 0)
+  return { results, stopped, credits }
+}
+
+function stopOf({ fault, label }: Outcome): NonNullable<ProbeRun['stopped']> {
+  const { code = 'GW_INTERNAL', message = '' } = fault ?? {}
+  const known = STOPS[code] ?? { means: 'The upstream wants no more.', change: null }
+  return { after: `${label}: ${message}`, ...known }
+}
+
+/**
+ * Looks whether `--probe` can be done at all, before anything else is.
+ *
+ * @throws {UsageError} where nobody is there to consent to the costs, or an option makes no sense.
+ */
+export function requireConsent(call: CommandCall): void {
+  idleSeconds(call)
+  if (call.values['yes'] === true || (call.terminal.isInteractive && !call.isJson)) return
+  throw new UsageError('--probe costs credits: --yes says that this is all right')
+}
+
+/** `--probe`: asks for consent, then the upstream. `null` where the consent is not given. */
+export async function askProbes(call: CommandCall, checkup: Checkup): Promise<ProbeRun | null> {
+  const { terminal, signal, values } = call
+  if (values['yes'] !== true && !(await terminal.confirm(consentQuestion()))) return null
+  const { network, config } = checkup
+  const snapshot = await snapshotFor(checkup)
+  if (snapshot instanceof GatewayError) return unasked(snapshot)
+  const known = await listModelsOf(snapshot, checkup)
+  const asker = new Asker({
+    network,
+    config,
+    snapshot,
+    models: known.name === 'listed' ? known.models : [],
+    signal,
+    onAsk: (label) => terminal.progress(`Asking: ${label} …`)
+  })
+  const seconds = idleSeconds(call)
+  return runProbes(seconds === null ? PROBES : [...PROBES, idleProbe(seconds)], asker)
+}
+
+function consentQuestion(): string {
+  const requests = 2 * PROBES.length
+  const minutes = Math.ceil((requests * (PAUSE_MS + ANSWER_MS)) / 60_000)
+  return `About ${requests} small requests will be sent for this account, in ${minutes} minutes or so, which costs a few credits. Go on?`
+}
+
+/** A short answer takes about so long. */
+const ANSWER_MS = 2_000
+
+/** The account to ask with, or why there is none. */
+async function snapshotFor(checkup: Checkup): Promise<CredentialSnapshot | GatewayError> {
+  try {
+    const renewed = await renewSignIn(checkup)
+    if (renewed !== null) return await withProfile(renewed, checkup)
+    const message = 'There is no sign-in to ask with: "kiro-gateway login" makes one.'
+    return new GatewayError('GW_CONFIG_INVALID', undefined, { message })
+  } catch (cause) {
+    if (cause instanceof GatewayError) return cause
+    throw cause
+  }
+}
+
+function unasked({ message }: GatewayError): ProbeRun {
+  const means = 'Nothing was asked: there is no usable sign-in.'
+  return { results: [], stopped: { after: message, means, change: null }, credits: 0 }
+}
+
+const MAX_IDLE_S = 300
+
+function idleSeconds(call: CommandCall): number | null {
+  const text = textOption(call, 'idle')
+  if (text === null) return null
+  const seconds = Number(text)
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= MAX_IDLE_S) return seconds
+  throw new UsageError(`--idle is a whole number of seconds from 1 to ${MAX_IDLE_S}`)
+}

@@ -1,0 +1,256 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Config } from '../../../config/settings.ts'
+import { FrameDecoder } from '../../../frames/frame-decoder.ts'
+import type { ModelFacts } from '../../../kiro/models/models.ts'
+import type { CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
+import { parseUpstreamEvent, type UpstreamEvent } from '../../../kiro/wire/event.ts'
+import {
+  faultOfException,
+  faultOfResponse,
+  MAX_FAULT_BODY_BYTES,
+  type UpstreamFault
+} from '../../../kiro/wire/fault.ts'
+import { hostsFor, type RequestForm, type UpstreamHost } from '../../../kiro/wire/hosts.ts'
+import { asGatewayError, type ErrorCode, GatewayError } from '../../../shared/errors.ts'
+import { Exchange, type ExchangeRequest } from '../../../upstream/call/exchange.ts'
+import type { JsonRequest } from '../../../upstream/call/json-exchange.ts'
+import { generationRequest } from '../../../upstream/call/requests.ts'
+import { type Network, NO_PERMIT } from '../checks/network.ts'
+import { type Question, writeQuestion } from './question.ts'
+
+/** Between the end of a request and the next one. */
+export const PAUSE_MS = 2_000
+
+/** What came of one request. */
+export interface Outcome {
+  /** What was asked, in a few words. */
+  readonly label: string
+  /** 0 where no answer came. */
+  readonly status: number
+  /** What the upstream said against it, or why no answer came. */
+  readonly fault: Pick<UpstreamFault, 'code' | 'type' | 'message' | 'reason'> | null
+  readonly text: string
+  readonly reasoning: string
+  readonly signature: string
+  /** `null` where the upstream did not say. */
+  readonly credits: number | null
+  /** The answer ends with what closes one (kiro-protocol §5.11). */
+  readonly isClosed: boolean
+  /** The body of an answer that is no stream. */
+  readonly body: string
+}
+
+/** Refusals after which nothing more is asked: it would be refused as well, or make things worse. */
+const FINAL: readonly ErrorCode[] = [
+  'GW_UPSTREAM_RESTRICTED',
+  'GW_UPSTREAM_SUSPENDED',
+  'GW_UPSTREAM_QUOTA',
+  'GW_UPSTREAM_RATE_LIMITED',
+  'GW_UPSTREAM_AUTH'
+]
+
+/** The upstream wants no more of this. */
+export class ProbesStopped extends Error {
+  readonly outcome: Outcome
+
+  constructor(outcome: Outcome) {
+    super(outcome.fault?.message ?? 'stopped')
+    this.outcome = outcome
+  }
+}
+
+export interface AskerOptions {
+  readonly network: Network
+  readonly config: Config
+  readonly snapshot: CredentialSnapshot
+  /** The upstream's own list; empty where it could not be had. */
+  readonly models: readonly ModelFacts[]
+  readonly signal: AbortSignal
+  readonly pauseMs?: number
+  readonly onAsk: (label: string) => void
+}
+
+const ANSWER_TIMEOUT_MS = 120_000
+const MAX_ANSWER_BYTES = 2 * 1024 * 1024
+
+/**
+ * Asks one request at a time, with a pause between them, and stops for good at the first refusal that says that the
+ * account is suspected, suspended, used up or not signed in.
+ */
+export class Asker {
+  readonly snapshot: CredentialSnapshot
+  readonly models: readonly ModelFacts[]
+  readonly config: Config
+  /** The first that is asked for answers. */
+  readonly host: UpstreamHost
+  /** Every outcome so far. */
+  readonly outcomes: Outcome[] = []
+  /** The form that has been answered; `null` before, and where none was. */
+  form: RequestForm | null = null
+  readonly #options: AskerOptions
+  #freeAt = 0
+
+  constructor(options: AskerOptions) {
+    this.#options = options
+    this.snapshot = options.snapshot
+    this.models = options.models
+    this.config = options.config
+    const [host] = hostsFor(options.snapshot, options.config.upstream)
+    if (host === undefined) throw new Error('there is no host')
+    this.host = host
+  }
+
+  get signal(): AbortSignal {
+    return this.#options.signal
+  }
+
+  /** Something to be told with the requests that was none of them. */
+  note(label: string): void {
+    this.outcomes.push({ ...SILENCE, label })
+  }
+
+  /** The first of these models that the account has; where the list is not known, the first. */
+  modelOf(ids: readonly string[]): string | null {
+    if (this.models.length === 0) return ids[0] ?? null
+    return ids.find((id) => this.models.some((model) => model.id === id)) ?? null
+  }
+
+  /** @throws {ProbesStopped}; the signal's reason when it aborts. */
+  async generate(label: string, question: Question): Promise<Outcome> {
+    const { config, snapshot, host } = this
+    const request = generationRequest({
+      payload: Buffer.from(JSON.stringify(writeQuestion(question))),
+      snapshot,
+      host,
+      approach: { isWithoutProfile: false, isNewConversation: false },
+      form: question.form,
+      userAgent: config.upstream.userAgent,
+      invocationId: randomUUID(),
+      attempt: 1,
+      maxAttempts: 1,
+      bodyTimeoutMs: ANSWER_TIMEOUT_MS
+    })
+    const headers = Object.entries({ ...request.headers, ...question.headers })
+    const kept = headers.filter((header): header is [string, string] => header[1] !== undefined)
+    return this.#ask(label, { ...request, headers: Object.fromEntries(kept) })
+  }
+
+  /** A small call whose answer is JSON. @throws as `generate()` */
+  call(label: string, { url, method, headers, body }: JsonRequest): Promise<Outcome> {
+    const bodyTimeoutMs = ANSWER_TIMEOUT_MS
+    return this.#ask(label, {
+      url: new URL(url),
+      method,
+      headers,
+      body: body ?? null,
+      bodyTimeoutMs
+    })
+  }
+
+  async #ask(label: string, request: ExchangeRequest): Promise<Outcome> {
+    const { signal, pauseMs = PAUSE_MS, onAsk } = this.#options
+    await delay(Math.max(0, this.#freeAt - performance.now()), undefined, { signal })
+    onAsk(label)
+    const outcome = { label, ...(await this.#exchange(request)) }
+    signal.throwIfAborted()
+    this.#freeAt = performance.now() + pauseMs
+    this.outcomes.push(outcome)
+    if (outcome.fault !== null && FINAL.includes(outcome.fault.code))
+      throw new ProbesStopped(outcome)
+    return outcome
+  }
+
+  async #exchange(request: ExchangeRequest): Promise<Omit<Outcome, 'label'>> {
+    const { network, signal } = this.#options
+    const { promise, resolve, reject } = Promise.withResolvers<Omit<Outcome, 'label'>>()
+    const chunks: Buffer[] = []
+    let bytes = 0
+    let status = 0
+    let headers: Readonly<Record<string, string | string[] | undefined>> = {}
+    const exchange = new Exchange({
+      pool: network.pool,
+      request,
+      signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
+      permit: NO_PERMIT,
+      reader: {
+        onSent: () => {},
+        onHeaders: (...answer) => {
+          ;[status, headers] = answer
+        },
+        onChunk: (chunk) => {
+          chunks.push(Buffer.from(chunk))
+          bytes += chunk.byteLength
+          if (bytes > MAX_ANSWER_BYTES) exchange.abort(new GatewayError('GW_FRAME_TOO_LARGE'))
+        },
+        onEnd: () => resolve(this.#read(status, headers, Buffer.concat(chunks))),
+        onError: reject
+      }
+    })
+    try {
+      return await promise
+    } catch (cause) {
+      const { code, message } = asGatewayError(cause)
+      return { ...SILENCE, fault: { code, type: '', message, reason: null } }
+    }
+  }
+
+  #read(
+    status: number,
+    headers: Readonly<Record<string, string | string[] | undefined>>,
+    body: Buffer
+  ): Omit<Outcome, 'label'> {
+    if (status !== 200) {
+      const text = body.toString('utf8', 0, MAX_FAULT_BODY_BYTES)
+      const { token } = this.snapshot
+      const fault = faultOfResponse({ status, headers, body: text, token, now: Date.now() })
+      return { ...SILENCE, status, fault }
+    }
+    const isStream = String(headers['content-type']).includes('eventstream') || body[0] === 0
+    return isStream ? readStream(body) : { ...SILENCE, status, body: body.toString() }
+  }
+}
+
+const SILENCE: Omit<Outcome, 'label'> = {
+  status: 0,
+  fault: null,
+  text: '',
+  reasoning: '',
+  signature: '',
+  credits: null,
+  isClosed: false,
+  body: ''
+}
+
+function readStream(body: Buffer): Omit<Outcome, 'label'> {
+  let { fault, text, reasoning, signature, credits, isClosed } = SILENCE
+  const take = (event: UpstreamEvent): void => {
+    if (event.type === 'text') text += event.text
+    if (event.type === 'reasoning') {
+      reasoning += event.text ?? ''
+      signature += event.signature ?? ''
+    }
+    if (event.type === 'metering') credits = (credits ?? 0) + event.credits
+    if (event.type === 'metadata' || event.type === 'metering') isClosed = true
+    if (event.type === 'exception') fault = faultOfException(event)
+  }
+  try {
+    const decoder = new FrameDecoder()
+    for (const frame of decoder.feed(body)) take(parseUpstreamEvent(frame))
+    decoder.end()
+  } catch (cause) {
+    const { code, message } = asGatewayError(cause)
+    fault = { code, type: '', message, reason: null }
+  }
+  return { ...SILENCE, status: 200, fault, text, reasoning, signature, credits, isClosed }
+}
+
+/** It was answered, and not with an exception. */
+export function isAnswered({ status, fault }: Outcome): boolean {
+  return status === 200 && fault === null
+}
+
+/** The upstream has looked at it and will not have it. */
+export function isRefused({ status }: Outcome): boolean {
+  return status >= 400 && status < 500
+}

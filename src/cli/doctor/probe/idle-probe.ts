@@ -1,0 +1,65 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { Network } from '../checks/network.ts'
+import type { Asker } from './asker.ts'
+import { type Probe, UNCLEAR } from './probe.ts'
+
+/** Seconds after which an idle connection is looked at. */
+const STEPS = [60, 120, 180, 240, 300]
+const CALL_TIMEOUT_MS = 15_000
+
+/**
+ * How long an idle connection is kept, tried up to so many seconds: connections of their own, one for each step, with
+ * calls that cost nothing.
+ */
+export function idleProbe(seconds: number): Probe {
+  const steps = [...STEPS.filter((step) => step < seconds), seconds]
+  return {
+    id: 'P6',
+    question: `Is an idle connection kept for ${seconds} s?`,
+    answers: {
+      kept: {
+        means: `It is kept for ${seconds} s at least.`,
+        change: `HTTP_KEEPALIVE_EXPIRY may be up to ${Math.max(1, Math.min(180, seconds))}; the first prompt after a pause then begins sooner.`
+      },
+      dropped: {
+        means: `Something on the way closes it before ${seconds} s are over; the requests that were asked say when.`,
+        change:
+          'Set HTTP_KEEPALIVE_EXPIRY at least 60 s below that; 30 where it is less than two minutes.'
+      },
+      unclear: UNCLEAR
+    },
+    skip: () => null,
+    async ask(asker) {
+      const tries = await Promise.all(steps.map((step) => isKept(step, asker)))
+      for (const [index, kept] of tries.entries()) {
+        asker.note(
+          `idle for ${steps[index]} s: ${kept === null ? 'not known' : kept ? 'kept' : 'dropped'}`
+        )
+      }
+      if (tries.includes(false)) return 'dropped'
+      return tries.includes(null) ? 'unclear' : 'kept'
+    }
+  }
+}
+
+/** `null` where the host could not be called at all. */
+async function isKept(seconds: number, { config, host, signal }: Asker): Promise<boolean | null> {
+  const network = new Network(config)
+  const request = {
+    method: 'GET',
+    url: `${new URL(host.url).origin}/`,
+    headers: { 'user-agent': config.upstream.userAgent },
+    timeoutMs: CALL_TIMEOUT_MS
+  } as const
+  try {
+    await network.call(request, signal)
+    await delay(seconds * 1000, undefined, { signal })
+    await network.call(request, signal)
+    return network.pool.stats().opened === 1
+  } catch {
+    signal.throwIfAborted()
+    return null
+  } finally {
+    await network.close()
+  }
+}

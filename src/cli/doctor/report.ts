@@ -1,0 +1,139 @@
+import { homedir } from 'node:os'
+import { redactText } from '../../kiro/wire/fault.ts'
+import { version } from '../../shared/version.ts'
+import type { CheckResult } from './checks/checkup.ts'
+import { type DoctorFinding, type Level, worstOf } from './checks/finding.ts'
+import { BY_HAND, type ProbeRun } from './probe/ask-probes.ts'
+import type { ProbeCall } from './probe/probe.ts'
+
+/** What doctor has found, fit to be shown to anyone. */
+export interface Report {
+  readonly version: string
+  readonly node: string
+  readonly platform: string
+  /** The most serious of all levels. */
+  readonly level: Level
+  readonly findings: readonly (DoctorFinding & { readonly check: string })[]
+}
+
+/** Longest sentence that is shown. */
+const MAX_CHARS = 600
+
+/** `clean` as `cleaner()` makes it. */
+export function toReport(results: readonly CheckResult[], clean: (text: string) => string): Report {
+  const findings = results.flatMap(({ check, findings: ofCheck }) =>
+    ofCheck.map((one) => ({
+      check: check.id,
+      ...one,
+      what: clean(one.what),
+      change: one.change === null ? null : clean(one.change)
+    }))
+  )
+  return {
+    version,
+    node: process.versions.node,
+    platform: `${process.platform} ${process.arch}`,
+    level: worstOf(findings),
+    findings
+  }
+}
+
+/** Secrets of a few characters would blacken every other word. */
+const MIN_SECRET_CHARS = 6
+/** What names a person or an account: addresses, ids of users, and the account in an ARN. */
+const PERSONAL = /[\w.+-]+@[\w-]+\.[\w.-]+|\bd-[0-9a-z]{8,}\b[\w.-]*|(?<=:)\d{12}(?=:)/gi
+
+/**
+ * Makes a text fit for a public place: no secrets, nothing that names a person, one line. The home folder, whose name is
+ * often its owner's, is `~`.
+ */
+export function cleaner(secrets: readonly string[]): (text: string) => string {
+  const known = secrets
+    .flatMap((secret) => [secret, encodeURIComponent(secret)])
+    .filter((secret) => secret.length >= MIN_SECRET_CHARS)
+    .toSorted((a, b) => b.length - a.length)
+  const home = homedir()
+  return (text) => {
+    const own = home.length > 1 ? text.replaceAll(home, '~') : text
+    return redactText(own, MAX_CHARS, known).replaceAll(PERSONAL, '[hidden]')
+  }
+}
+
+const MARKS = { ok: 'ok     ', warning: 'warning', problem: 'PROBLEM' } as const satisfies Record<
+  Level,
+  string
+>
+
+/** The report for people, line by line. */
+export function reportLines({ findings, node, platform, ...report }: Report): readonly string[] {
+  const lines = findings.flatMap(({ level, check, id, what, why, change }) => {
+    const indent = ' '.repeat(10)
+    return [
+      `${MARKS[level]}  ${check}: ${what}${level === 'ok' ? '' : ` [${id}]`}`,
+      ...(why === null ? [] : [`${indent}Why: ${why}`]),
+      ...(change === null ? [] : [`${indent}Do:  ${change}`])
+    ]
+  })
+  const count = (level: Level): number => findings.filter((one) => one.level === level).length
+  return [
+    `kiro-gateway ${report.version} on Node ${node}, ${platform}`,
+    '',
+    ...lines,
+    '',
+    `${plural(count('problem'), 'problem')}, ${plural(count('warning'), 'warning')}, ${count('ok')} ok. docs/doctor.md says what each finding means.`
+  ]
+}
+
+function plural(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`
+}
+
+/** The same run, fit to be shown to anyone. */
+export function cleanRun(run: ProbeRun, clean: (text: string) => string): ProbeRun {
+  const results = run.results.map((result) => ({
+    ...result,
+    calls: result.calls.map((call) => ({
+      ...call,
+      message: call.message === null ? null : clean(call.message)
+    }))
+  }))
+  const { stopped } = run
+  return {
+    ...run,
+    results,
+    stopped: stopped === null ? null : { ...stopped, after: clean(stopped.after) }
+  }
+}
+
+/** What the probes were answered, for people, line by line. */
+export function probeLines({ results, stopped, credits }: ProbeRun): readonly string[] {
+  const indent = ' '.repeat(5)
+  const lines = results.flatMap(({ id, question, answer, means, change, calls }) => [
+    `${id.padEnd(4)} ${question} ${answer}`,
+    `${indent}${means}`,
+    ...(change === null ? [] : [`${indent}Do: ${change}`]),
+    ...calls.map((call) => `${indent}- ${describeCall(call)}`)
+  ])
+  const end =
+    stopped === null
+      ? []
+      : [
+          `STOPPED after "${stopped.after}". ${stopped.means}`,
+          ...(stopped.change === null ? [] : [stopped.change])
+        ]
+  const spent = Math.round(credits * 10_000) / 10_000
+  const byHand = Object.entries(BY_HAND).map(([id, text]) => `${id.padEnd(4)} by hand: ${text}`)
+  return ['', ...lines, ...byHand, '', ...end, `${spent} credits were spent.`]
+}
+
+function describeCall({ label, status, type, reason, message, credits }: ProbeCall): string {
+  const facts = [
+    status === 0 ? null : `HTTP ${status}`,
+    type,
+    message,
+    reason !== null && message?.includes(reason) !== true ? reason : null,
+    credits === null ? null : `${credits} credits`
+  ]
+  const told = facts.filter((fact) => fact !== null && fact !== '')
+  return told.length === 0 ? label : `${label}: ${told.join(', ')}`
+}

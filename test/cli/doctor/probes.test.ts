@@ -1,0 +1,366 @@
+import t, { type Test } from 'tap'
+import type { Terminal } from '../../../src/cli/command.ts'
+import { Checkup } from '../../../src/cli/doctor/checks/checkup.ts'
+import { listModelsOf } from '../../../src/cli/doctor/checks/known-models.ts'
+import { Network } from '../../../src/cli/doctor/checks/network.ts'
+import {
+  askProbes,
+  PROBES,
+  requireConsent,
+  runProbes,
+  STOPS
+} from '../../../src/cli/doctor/probe/ask-probes.ts'
+import { Asker, PAUSE_MS } from '../../../src/cli/doctor/probe/asker.ts'
+import { idleProbe } from '../../../src/cli/doctor/probe/idle-probe.ts'
+import type { Probe } from '../../../src/cli/doctor/probe/probe.ts'
+import { inspectConfig } from '../../../src/config/load.ts'
+import type { CredentialSnapshot } from '../../../src/kiro/wire/credential-snapshot.ts'
+import { credentialSnapshot } from '../../helper/credential-snapshot.ts'
+import {
+  answerOf,
+  type ProbeReply,
+  type ProbeRule,
+  ProbeUpstream,
+  REFUSED,
+  type SeenRequest
+} from '../../helper/probe-upstream.ts'
+import { startSimulator } from '../../helper/run-simulator.ts'
+import { eventFrame, textFrame } from '../../helper/upstream-frames.ts'
+
+t.setTimeout(300_000)
+
+/** Answers that were met, as `P1 both`. */
+const met = new Set<string>()
+
+const TOKEN = 'a-token-that-nobody-may-see'
+
+interface Interview {
+  readonly probes?: readonly Probe[]
+  readonly rules?: readonly ProbeRule[]
+  readonly snapshot?: Partial<CredentialSnapshot>
+  readonly pauseMs?: number
+}
+
+/** Asks an upstream that answers by rules, and by the simulator where they say nothing. */
+async function interview(
+  t: Test,
+  { probes = PROBES, rules = [], snapshot, pauseMs = 0 }: Interview
+) {
+  const { url } = await startSimulator(t)
+  const upstream = await ProbeUpstream.start(t, url)
+  upstream.rules = rules
+  const { config } = inspectConfig({ KIRO_API_URL: upstream.url })
+  const network = new Network(config)
+  t.teardown(() => network.close())
+  const account = credentialSnapshot({
+    token: TOKEN,
+    authType: 'social',
+    profileArn: 'arn:aws:codewhisperer:us-east-1:123456789012:profile/TEST',
+    ...snapshot
+  })
+  const { signal } = new AbortController()
+  const known = await listModelsOf(account, { network, config })
+  const asker = new Asker({
+    network,
+    config,
+    snapshot: account,
+    models: known.name === 'listed' ? known.models : [],
+    signal,
+    pauseMs,
+    onAsk: () => {}
+  })
+  const run = await runProbes(probes, asker)
+  for (const { id, answer } of run.results) met.add(`${id} ${answer}`)
+  const answers = Object.fromEntries(run.results.map(({ id, answer }) => [id, answer]))
+  return { upstream, run, answers }
+}
+
+function only(...ids: readonly string[]): readonly Probe[] {
+  return PROBES.filter(({ id }) => id === 'P1' || ids.includes(id))
+}
+
+/** Refuses generations of which this is true. */
+function refuse(
+  isMeant: (request: SeenRequest) => boolean,
+  reply: ProbeReply = REFUSED
+): ProbeRule {
+  return (request) => (request.operation === 'generate' && isMeant(request) ? reply : null)
+}
+
+const BROKEN: ProbeReply = { status: 500, json: { message: 'Internal.' } }
+
+const isBack = ({ text }: SeenRequest): boolean => text.includes('reasoningContent')
+const isAsked = ({ text }: SeenRequest): boolean => text.includes('17 times 23')
+const isOff = ({ text }: SeenRequest): boolean => text.includes('"disabled"')
+const isAlone = (one: SeenRequest): boolean =>
+  one.text.includes('"effort"') && !one.text.includes('"thinking"')
+const isLong = ({ text }: SeenRequest): boolean => text.includes('entry of a list')
+const search =
+  (isMeant: (request: SeenRequest) => boolean, reply: ProbeReply): ProbeRule =>
+  (request) =>
+    request.operation === 'search' && isMeant(request) ? reply : null
+const window =
+  (maxInputTokens: number): ProbeRule =>
+  ({ operation }) =>
+    operation === 'models'
+      ? {
+          status: 200,
+          json: { models: [{ modelId: 'gpt-5.6-luna', tokenLimits: { maxInputTokens } }] }
+        }
+      : null
+const isBare = (one: SeenRequest): boolean =>
+  one.form === 'target' && one.headers['x-amzn-kiro-client-attribution'] === undefined
+const isTyped = ({ headers }: SeenRequest): boolean => headers['tokentype'] === 'SSO_OIDC'
+const hasPdf = ({ text }: SeenRequest): boolean => text.includes('"documents"')
+const isEarlier = ({ text }: SeenRequest): boolean => text.includes('"history"')
+const isShape = ({ text }: SeenRequest): boolean => text.includes('look')
+
+t.test('of the simulator', async (t) => {
+  const { answers, run, upstream } = await interview(t, {})
+  t.same(answers, {
+    P1: 'both',
+    P2: 'admitted',
+    P10: 'large',
+    P15: 'not-needed',
+    P13: 'skipped',
+    P9: 'both',
+    P4: 'dropped', // it reads no documents
+    P7a: 'taken',
+    P7b: 'refused',
+    P7c: 'refused',
+    P7d: 'refused',
+    P3: 'verified',
+    P8a: 'refused',
+    P8b: answers['P8b'],
+    P5: 'same-id',
+    P11: 'always'
+  })
+  t.equal(run.stopped, null)
+  t.ok(run.credits > 0, 'credits are added up')
+  t.ok(upstream.requests.length < 35, `${upstream.requests.length} requests`)
+  t.notOk(JSON.stringify(run).includes(TOKEN), 'no token')
+})
+
+t.test('which forms are taken', async (t) => {
+  const forms: Readonly<Record<string, readonly ProbeRule[]>> = {
+    target: [refuse(({ form }) => form === 'path')],
+    path: [refuse(({ form }) => form === 'target')],
+    neither: [refuse(() => true)],
+    unclear: [refuse(() => true, BROKEN)]
+  }
+  for (const [answer, rules] of Object.entries(forms)) {
+    const { answers, upstream } = await interview(t, {
+      probes: only('P2', 'P9', 'P11', 'P15'),
+      rules
+    })
+    t.equal(answers['P1'], answer)
+    const follow = upstream.generations.filter(({ json }) => json['agentMode'] === undefined)
+    if (answer === 'path') t.ok(follow.length >= 2, 'a member is left out of the target form')
+    if (answer === 'neither') t.equal(answers['P11'], 'skipped')
+  }
+})
+
+t.test('whether the name is admitted', async (t) => {
+  const message = 'Your subscription does not support this application. Contact your administrator.'
+  const rules = [refuse(() => true, { status: 403, json: { message } })]
+  const { answers } = await interview(t, { probes: only('P2'), rules })
+  t.equal(answers['P2'], 'not-admitted')
+  const snapshot = {
+    authType: 'api-key',
+    token: 'ksk_test',
+    tokenType: 'API_KEY',
+    profileArn: null
+  } as const
+  const withKey = await interview(t, { probes: only('P2'), rules, snapshot })
+  t.equal(withKey.answers['P2'], 'not-admitted-with-key')
+})
+
+/** Finds the word of a document, as a model does. */
+const read: ProbeRule = (request) => {
+  if (!hasPdf(request)) return null
+  const bytes = /"bytes":"([^"]+)"/.exec(request.text)?.[1] ?? ''
+  const word = /\((\w+)\) Tj/.exec(Buffer.from(bytes, 'base64').toString())?.[1] ?? ''
+  return answerOf(word)
+}
+
+t.test('documents', async (t) => {
+  const cases: Readonly<Record<string, readonly ProbeRule[]>> = {
+    read: [read],
+    'current-only': [refuse((one) => hasPdf(one) && isEarlier(one)), read],
+    refused: [refuse(hasPdf)],
+    unclear: [refuse(hasPdf, BROKEN)]
+  }
+  for (const [answer, rules] of Object.entries(cases)) {
+    t.equal((await interview(t, { probes: only('P4'), rules })).answers['P4'], answer)
+  }
+})
+
+t.test('shapes', async (t) => {
+  const ids = ['P7a', 'P7b', 'P7c', 'P7d']
+  for (const [answer, reply] of [
+    ['taken', answerOf('OK')],
+    ['refused', REFUSED],
+    ['unclear', BROKEN]
+  ] as const) {
+    const { answers } = await interview(t, {
+      probes: only(...ids),
+      rules: [refuse(isShape, reply)]
+    })
+    for (const id of ids) t.equal(answers[id], answer, id)
+  }
+})
+
+t.test('reasoning', async (t) => {
+  const thinking = eventFrame('reasoningContentEvent', { text: 'Hm.', signature: 'A'.repeat(80) })
+  const ids = ['P3', 'P8a', 'P8b']
+  const cases: readonly (readonly [string, string, ProbeRule])[] = [
+    ['P3', 'not-verified', refuse(isBack, answerOf('OK'))],
+    ['P3', 'refused', refuse(isBack)],
+    ['P3', 'unsigned', refuse(isAsked, answerOf('391'))],
+    ['P3', 'unclear', refuse(isAsked, BROKEN)],
+    ['P8a', 'taken', refuse(isOff, answerOf('391'))],
+    ['P8a', 'unclear', refuse(isOff, BROKEN)],
+    ['P8b', 'silent', refuse(isAlone, answerOf('391'))],
+    ['P8b', 'reasons', refuse(isAlone, { frames: [thinking, textFrame('391')] })],
+    ['P8b', 'refused', refuse(isAlone)],
+    ['P8b', 'unclear', refuse(isAlone, BROKEN)]
+  ]
+  for (const [id, answer, rule] of cases) {
+    const { answers } = await interview(t, { probes: only(...ids), rules: [rule] })
+    t.equal(answers[id], answer, `${id} ${answer}`)
+  }
+})
+
+t.test('what an account gets', async (t) => {
+  let calls = 0
+  const credits: ProbeRule = (request) =>
+    isLong(request) ? answerOf('OK', calls++ === 0 ? 1 : 0.2) : null
+  const cases: readonly (readonly [string, string, ProbeRule])[] = [
+    ['P5', 'never', refuse(isLong, answerOf('OK', 1))],
+    ['P5', 'content', credits],
+    ['P5', 'unclear', refuse(isLong, { frames: [textFrame('OK')] })],
+    ['P9', 'path', search(({ form }) => form === 'target', REFUSED)],
+    ['P9', 'target', search(({ form }) => form === 'path', REFUSED)],
+    ['P9', 'none', search(() => true, REFUSED)],
+    ['P9', 'unclear', search(() => true, BROKEN)],
+    ['P10', 'small', window(272_000)]
+  ]
+  for (const [id, answer, rule] of cases) {
+    const { answers } = await interview(t, { probes: only(id), rules: [rule] })
+    t.equal(answers[id], answer, `${id} ${answer}`)
+  }
+})
+
+t.test('headers and ends', async (t) => {
+  const idc = { authType: 'idc' } as const
+  const cases: readonly (readonly [string, string, ProbeRule])[] = [
+    ['P13', 'same', () => null],
+    ['P13', 'refused', refuse(isTyped)],
+    ['P13', 'unclear', refuse(isTyped, BROKEN)],
+    ['P15', 'needed', refuse(isBare)],
+    ['P15', 'unclear', refuse(isBare, BROKEN)],
+    ['P11', 'not-always', refuse(({ form }) => form === 'path', { frames: [textFrame('OK')] })]
+  ]
+  for (const [id, answer, rule] of cases) {
+    const { answers } = await interview(t, { probes: only(id), rules: [rule], snapshot: idc })
+    t.equal(answers[id], answer, `${id} ${answer}`)
+  }
+})
+
+t.test('stops at the first refusal that is meant for the account', async (t) => {
+  const refusals: Readonly<Record<string, ProbeReply>> = {
+    GW_UPSTREAM_RESTRICTED: {
+      status: 429,
+      json: { message: 'Due to suspicious activity, we are imposing limits on d-0123456789.' }
+    },
+    GW_UPSTREAM_SUSPENDED: {
+      status: 403,
+      json: { message: 'Your User ID temporarily is suspended.', reason: 'TEMPORARILY_SUSPENDED' }
+    },
+    GW_UPSTREAM_QUOTA: { status: 402, json: { message: 'limit', reason: 'MONTHLY_REQUEST_COUNT' } },
+    GW_UPSTREAM_RATE_LIMITED: { status: 429, json: { message: 'Too many requests.' } },
+    GW_UPSTREAM_AUTH: { status: 401, json: { message: 'The bearer token is invalid.' } }
+  }
+  t.same(Object.keys(refusals), Object.keys(STOPS))
+  for (const [code, reply] of Object.entries(refusals)) {
+    const { run, upstream } = await interview(t, {
+      rules: [refuse(({ form }) => form === 'target', reply)]
+    })
+    t.equal(upstream.generations.length, 2, `${code}: nothing is asked after it`)
+    t.match(run.stopped, { after: /^target form: / })
+    t.match(run.results.at(-1), { id: 'P1', answer: 'stopped' })
+  }
+})
+
+t.test('asks nothing without consent', async (t) => {
+  const { url } = await startSimulator(t)
+  const env = { KIRO_API_KEY: 'ksk_1', KIRO_API_URL: url, STATE_DIR: t.testdir() }
+  const checkup = new Checkup({ ...inspectConfig(env), env, signal: new AbortController().signal })
+  t.teardown(() => checkup.close())
+  const questions: string[] = []
+  const terminal: Terminal = {
+    write: () => {},
+    note: () => {},
+    progress: () => {},
+    ask: async () => '',
+    confirm: async (question) => {
+      questions.push(question)
+      return false
+    },
+    isInteractive: true
+  }
+  const { signal } = checkup
+  const call = { values: { probe: true }, positionals: [], isJson: false, env, terminal, signal }
+  t.doesNotThrow(() => requireConsent(call))
+  t.equal(await askProbes(call, checkup), null)
+  t.match(questions, [/About \d+ small requests .* costs a few credits/])
+  const stats = (await (await fetch(`${url}/__simulator/stats`)).json()) as {
+    requests: { total: number }
+  }
+  t.equal(stats.requests.total, 0)
+  for (const unable of [{ isJson: true }, { terminal: { ...terminal, isInteractive: false } }]) {
+    t.throws(() => requireConsent({ ...call, ...unable }), { name: 'UsageError' })
+    t.doesNotThrow(() => requireConsent({ ...call, ...unable, values: { yes: true } }))
+  }
+})
+
+t.test('pauses between requests', async (t) => {
+  t.equal(PAUSE_MS, 2000)
+  const { upstream } = await interview(t, { probes: only('P9'), pauseMs: 150 })
+  const times = upstream.requests
+    .filter(({ operation }) => operation !== 'models')
+    .map(({ at }) => at)
+  t.ok(times.length >= 5)
+  for (const [index, at] of times.slice(1).entries()) t.ok(at - (times[index] ?? 0) >= 150)
+})
+
+t.test('how long an idle connection is kept', async (t) => {
+  for (const [keepAliveTimeoutMs, answer] of [
+    [300, 'dropped'],
+    [60_000, 'kept']
+  ] as const) {
+    const { simulator, url } = await startSimulator(t, { keepAliveTimeoutMs })
+    const { config } = inspectConfig({ KIRO_API_URL: url })
+    const network = new Network(config)
+    t.teardown(() => network.close())
+    const snapshot = credentialSnapshot()
+    const { signal } = new AbortController()
+    const asker = new Asker({ network, config, snapshot, models: [], signal, onAsk: () => {} })
+    const { results } = await runProbes([idleProbe(1)], asker)
+    t.match(results, [{ id: 'P6', answer, calls: [{ label: `idle for 1 s: ${answer}` }] }])
+    met.add(`P6 ${answer}`)
+    await simulator.close()
+    const gone = await runProbes([idleProbe(1)], asker)
+    t.match(gone.results, [{ answer: 'unclear' }])
+  }
+})
+
+t.test('every answer that there may be has been met', async (t) => {
+  const possible = PROBES.flatMap(({ id, answers }) =>
+    Object.keys(answers).map((answer) => `${id} ${answer}`)
+  )
+  t.same(
+    possible.filter((answer) => !met.has(answer)),
+    []
+  )
+})
