@@ -101,7 +101,8 @@ export async function runProbes(probes: readonly Probe[], asker: Asker): Promise
     } catch (cause) {
       if (!(cause instanceof ProbesStopped)) throw cause
       stopped = stopOf(cause.outcome)
-      results.push({ id, question, answer: 'stopped', ...stopped, calls: callsSince() })
+      const { means, change } = stopped
+      results.push({ id, question, answer: 'stopped', means, change, calls: callsSince() })
       break
     }
   }
