@@ -13,6 +13,7 @@ import {
 import { DEFAULT_MEMORY_BYTES, type MemoryPlan, planMemory } from './config/memory-plan.ts'
 import type { Config } from './config/settings.ts'
 import type { Primary } from './control/primary.ts'
+import type { CredentialSource } from './credentials/stored-credential.ts'
 import {
   createLogger,
   LineWriter,
@@ -61,12 +62,18 @@ async function runPrimary(): Promise<void> {
     log.error({ err: error }, 'no simulator, no answers: ending')
     fail(error)
   }
-  const [{ Primary }, simulatorUrl] = await Promise.all([
+  const [{ Primary }, found] = await Promise.all([
     import('./control/primary.ts'),
-    hasCredentials(config) ? null : startSimulator(childEnvironment(), log, onSimulatorGone)
+    findSource(config, log)
   ])
+  const { isKeyPassthrough } = config.credentials
+  const simulatorUrl =
+    found === null && !isKeyPassthrough
+      ? await startSimulator(childEnvironment(), log, onSimulatorGone)
+      : null
   const primary = new Primary({
     config: withUpstream(config, simulatorUrl),
+    source: simulatorUrl === null ? found : await simulatedSource(),
     memory: planFor(config, log),
     isSimulated: simulatorUrl !== null,
     workerEntry: ENTRY,
@@ -118,9 +125,22 @@ async function runWorker(): Promise<void> {
   process.exit(0)
 }
 
-function hasCredentials({ credentials, isProduction }: Config): boolean {
-  const { apiKey, credsFile, refreshToken } = credentials
-  return isProduction || apiKey !== null || credsFile !== null || refreshToken !== null
+/**
+ * Where the sign-in comes from; `null` where there is none.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID when there must be one.
+ */
+async function findSource(config: Config, log: Logger): Promise<CredentialSource | null> {
+  const { findCredentialSource } = await import('./credentials/usual-places.ts')
+  const source = await findCredentialSource(config.credentials, { log })
+  if (source !== null || !config.isProduction || config.credentials.isKeyPassthrough) return source
+  const { NO_CREDENTIALS: message } = await import('./config/cross-checks.ts')
+  throw new GatewayError('GW_CONFIG_INVALID', undefined, { message })
+}
+
+async function simulatedSource(): Promise<CredentialSource> {
+  const { simulatorSource } = await import('./credentials/sources.ts')
+  return simulatorSource()
 }
 
 function planFor(config: Config, log: Logger): MemoryPlan {
@@ -206,9 +226,10 @@ function lastWritten(output: LineWriter): LineWriter {
 /** Node would write them to a stream that may block. */
 function logWarnings(log: Logger): void {
   if (process.listenerCount('warning') === 0) return // not wanted, says NODE_OPTIONS
-  process
-    .removeAllListeners('warning')
-    .on('warning', (err) => log.warn({ err }, 'warning of the runtime'))
+  process.removeAllListeners('warning').on('warning', (err) => {
+    const isExpected = err.name === 'ExperimentalWarning' && err.message.includes('SQLite')
+    if (!isExpected) log.warn({ err }, 'warning of the runtime')
+  })
 }
 
 /**

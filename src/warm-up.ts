@@ -6,6 +6,7 @@ await Promise.all([
   import('./cli/program/cli.ts'),
   import('./config/load-process.ts'),
   import('./control/primary.ts'),
+  import('./credentials/usual-places.ts'),
   import('./server/worker.ts'),
   import('./simulator/simulator.ts')
 ])

@@ -13,8 +13,8 @@ import { tokenize } from './helper/source-tokens.ts'
 /** From top to bottom: each row imports only from rows below it, and of these only what stands here. */
 const layers: LayerTable = {
   'start.js': [],
-  'warm-up.ts': ['cli', 'config', 'control', 'server', 'simulator'],
-  'main.ts': ['config', 'control', 'server', 'simulator', 'observe', 'shared'],
+  'warm-up.ts': ['cli', 'config', 'control', 'credentials', 'server', 'simulator'],
+  'main.ts': ['config', 'control', 'credentials', 'server', 'simulator', 'observe', 'shared'],
   // A command may use whatever it needs: it is a program of its own.
   cli: words(
     'server control reply credentials admission ipc upstream transform dialects simulator kiro config observe frames shared'

@@ -59,16 +59,29 @@ function limitWorkers(config: Config): Corrected {
 function openToAnyone(config: Config): readonly Contradiction[] {
   const { host, apiKeys } = config.server
   if (apiKeys.length > 0 || isLoopback(host)) return []
+  if (config.credentials.isKeyPassthrough) return [] // who has no Kiro key is not let in
   const sentence = `SERVER_HOST is "${host}": anyone on the network could use your subscription; set PROXY_API_KEY.`
   return [{ about: ['SERVER_HOST', 'PROXY_API_KEY'], sentence }]
 }
 
+/** Where KIRO_CREDS is auto, that shows only when they are looked for. */
 function noCredentials(config: Config): readonly Contradiction[] {
-  if (!config.isProduction || sourcesOf(config).length > 0) return []
-  const sentence =
-    'There are no credentials: set KIRO_API_KEY, KIRO_CREDS_FILE or REFRESH_TOKEN (the simulator does not start with NODE_ENV=production).'
-  return [{ about: ['KIRO_API_KEY', 'KIRO_CREDS_FILE', 'REFRESH_TOKEN'], sentence }]
+  const { creds, isKeyPassthrough } = config.credentials
+  if (!config.isProduction || creds === 'auto' || isKeyPassthrough) return []
+  if (sourcesOf(config).length > 0) return []
+  const about = [
+    'KIRO_CREDS',
+    'KIRO_API_KEY',
+    'KIRO_CREDS_FILE',
+    'KIRO_CLI_DB_FILE',
+    'REFRESH_TOKEN'
+  ]
+  return [{ about, sentence: NO_CREDENTIALS }]
 }
+
+/** For operators of a gateway that may not simulate. */
+export const NO_CREDENTIALS =
+  'There are no credentials: sign in with "kiro-gateway login", or set KIRO_API_KEY, KIRO_CREDS_FILE, KIRO_CLI_DB_FILE or REFRESH_TOKEN (the simulator does not start with NODE_ENV=production).'
 
 /** The resolver itself checks them: it knows all ways to write an address and a port. */
 function noNameServers({ names }: Config): readonly Contradiction[] {
@@ -108,10 +121,11 @@ function shortKeys({ server: { apiKeys } }: Config): readonly Contradiction[] {
 
 /** The sources that are set; the first one wins. */
 function sourcesOf(config: Config): readonly string[] {
-  const { apiKey, credsFile, refreshToken } = config.credentials
+  const { apiKey, credsFile, cliDbFile, refreshToken } = config.credentials
   return [
     apiKey === null ? [] : 'KIRO_API_KEY',
     credsFile === null ? [] : 'KIRO_CREDS_FILE',
+    cliDbFile === null ? [] : 'KIRO_CLI_DB_FILE',
     refreshToken === null ? [] : 'REFRESH_TOKEN'
   ].flat()
 }

@@ -5,7 +5,7 @@ import { choice, count, DAY, seconds, setting, text } from './setting.ts'
 const HEADER_TEXT = '^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$'
 const REGION = {
   restart: true,
-  pattern: '^[a-z]{2}(-[a-z]+)+-[0-9]+$',
+  pattern: '^(?=.{1,63}$)[a-z]{2,4}(-[a-z0-9]+)+-[1-9][0-9]?$',
   allowed: 'an AWS region such as us-east-1'
 } as const
 
@@ -86,6 +86,10 @@ export const UpstreamSettings = {
     ),
     authUrl: url('KIRO_AUTH_URL', 'Replaces the host for the token refresh of a desktop sign-in.'),
     oidcUrl: url('KIRO_OIDC_URL', 'Replaces the host for the token refresh of an AWS SSO sign-in.'),
+    idpUrl: url(
+      'KIRO_IDP_URL',
+      'Replaces the token endpoint that a sign-in through an external identity provider names, KIRO_IDP_HOSTS or not.'
+    ),
     userAgent: text(
       'KIRO_USER_AGENT',
       {
@@ -135,10 +139,38 @@ export const UpstreamSettings = {
     )
   }),
   credentials: Type.Object({
+    creds: setting<'auto' | 'none'>(
+      {
+        env: 'KIRO_CREDS',
+        restart: true,
+        kind: 'choice',
+        default: 'auto',
+        enum: ['auto', 'none'],
+        description:
+          'Where credentials come from if none of the settings below names them: auto looks for the sign-in of "kiro-gateway login", then in the usual places of Kiro IDE, kiro-cli and Amazon Q, and the log says what it found.'
+      },
+      { type: 'string' }
+    ),
     credsFile: text(
       'KIRO_CREDS_FILE',
       { default: null, restart: true, kind: 'path' },
       'Credentials file of the Kiro IDE, such as ~/.aws/sso/cache/kiro-auth-token.json.'
+    ),
+    cliDbFile: text(
+      'KIRO_CLI_DB_FILE',
+      { default: null, restart: true, kind: 'path' },
+      'Database of kiro-cli or Amazon Q, such as ~/.local/share/kiro-cli/data.sqlite3.'
+    ),
+    isDbReadonly: setting<boolean>(
+      {
+        env: 'SQLITE_READONLY',
+        restart: true,
+        kind: 'flag',
+        default: false,
+        description:
+          'Never writes renewed tokens back to that database: they stay in STATE_DIR, and the program whose database it is has to sign in again.'
+      },
+      { type: 'boolean' }
     ),
     refreshToken: text(
       'REFRESH_TOKEN',
@@ -162,12 +194,23 @@ export const UpstreamSettings = {
       },
       'Kiro API key; wins over the other sources of credentials.'
     ),
+    isKeyPassthrough: setting<boolean>(
+      {
+        env: 'KIRO_KEY_PASSTHROUGH',
+        restart: true,
+        kind: 'flag',
+        default: false,
+        description:
+          'Lets clients send a Kiro API key of their own (ksk_…) as their key: the request is made with it, and it is kept nowhere. PROXY_API_KEY is optional then.'
+      },
+      { type: 'boolean' }
+    ),
     profileArn: text(
       'PROFILE_ARN',
       {
         default: null,
         restart: true,
-        pattern: '^arn:aws:codewhisperer:[a-z0-9-]+:[0-9]{12}:profile/[A-Za-z0-9._-]+$',
+        pattern: '^arn:aws(-[a-z]+)*:codewhisperer:[a-z0-9-]+:[0-9]{12}:profile/[A-Za-z0-9._-]+$',
         allowed: 'arn:aws:codewhisperer:<region>:<12 digits>:profile/<id>'
       },
       'Profile that pays, where the credentials do not name it.'
@@ -181,6 +224,27 @@ export const UpstreamSettings = {
       'KIRO_API_REGION',
       { default: null, ...REGION },
       'Region of the API, where it is another.'
+    ),
+    idpHosts: setting<string[]>(
+      {
+        env: 'KIRO_IDP_HOSTS',
+        restart: true,
+        kind: 'list',
+        default: [],
+        allowed:
+          'host names separated by commas: login.example.com, .example.com for its subdomains',
+        description:
+          'Hosts at which a sign-in through an external identity provider may be renewed, besides its issuer and those of Microsoft Entra ID.'
+      },
+      {
+        type: 'array',
+        items: { type: 'string', pattern: '^\\.?[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)+$' }
+      }
+    ),
+    waitTimeoutMs: seconds(
+      'CREDENTIAL_WAIT_TIMEOUT',
+      { min: 0, max: 600, default: 30 },
+      'Longest time a request waits while the sign-in is being renewed.'
     ),
     stateDir: text(
       'STATE_DIR',

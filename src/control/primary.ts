@@ -2,6 +2,7 @@ import { childEnvironment } from '../config/load-process.ts'
 import { reload } from '../config/load.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
+import type { CredentialSource } from '../credentials/stored-credential.ts'
 import type { ClusterStatus, FromWorker, LeaseTerms, ToWorker } from '../ipc/messages.ts'
 import type { Logger } from '../observe/logger.ts'
 import { Metrics } from '../observe/metrics.ts'
@@ -30,6 +31,8 @@ import { LEAVING, setUpForks, toWorkerConfig, WorkerLink } from './workers/worke
 
 export interface PrimaryOptions {
   readonly config: Config
+  /** Where the sign-in comes from; `null` where clients bring keys of their own and nothing else is served. */
+  readonly source: CredentialSource | null
   /** How memory is shared out; also how many workers there are. */
   readonly memory: MemoryPlan
   /** Upstream answers come from the built-in simulator, whose address is in `config`. */
@@ -74,11 +77,10 @@ export class Primary {
   readonly #mayServe = Promise.withResolvers<void>()
   readonly #ready = Promise.withResolvers<number>()
 
-  /** @throws {GatewayError} GW_CONFIG_INVALID when there are no usable credentials. */
   constructor(options: PrimaryOptions) {
     this.#options = options
     this.#config = options.config
-    const { config, isSimulated, log } = options
+    const { config, source, log } = options
     this.#budget = new Budget({
       size: { ...config.pool, workers: options.memory.workers },
       send: (member, terms) => this.#sendTerms(member, terms)
@@ -88,7 +90,7 @@ export class Primary {
     const { upstream } = config
     this.#credentials = new CredentialDesk({
       config,
-      isSimulated,
+      source,
       call,
       log,
       onUnusable: options.onFatal,
@@ -98,7 +100,10 @@ export class Primary {
       call,
       upstream,
       log,
-      credential: () => this.#credentials.current(),
+      credential: async () => {
+        await this.#credentials.wanted()
+        return this.#credentials.current()
+      },
       onChange: (catalogue) => this.#broadcast({ type: 'catalogue.changed', catalogue })
     })
     this.#usage = new UsageDesk({
@@ -156,7 +161,7 @@ export class Primary {
       throw error
     }
     this.#mayServe.resolve()
-    void this.#catalogue.start() // reports its own failures
+    if (this.#credentials.isExpected) void this.#catalogue.start() // reports its own failures
     return this.#ready.promise
   }
 
@@ -259,6 +264,11 @@ export class Primary {
       case 'credential.refused':
         void this.#credentials // never rejects
           .refused(message.token)
+          .then(() => link.send({ type: 'credential.renewed', requestId: message.requestId }))
+        break
+      case 'credential.wanted':
+        void this.#credentials // never rejects
+          .wanted()
           .then(() => link.send({ type: 'credential.renewed', requestId: message.requestId }))
         break
       case 'credential.suspended':

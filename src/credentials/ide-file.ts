@@ -1,20 +1,12 @@
-import { access, constants, readFile, realpath, stat } from 'node:fs/promises'
+import { access, constants, realpath, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
-import type { AuthType } from '../kiro/wire/credential-snapshot.ts'
-import { isProfileArn, isRegion } from '../kiro/wire/hosts.ts'
+import { basename, dirname, join, resolve } from 'node:path'
 import type { Logger } from '../observe/logger.ts'
-import { codeOf, GatewayError } from '../shared/errors.ts'
-import { type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
+import { type JsonObject, textMember } from '../shared/json.ts'
 import { replaceFile } from '../shared/private-files.ts'
-import { parseExpiry } from './sign-in.ts'
-import {
-  type CredentialSource,
-  hashOf,
-  isTokenText,
-  type OidcClient,
-  type StoredCredential
-} from './stored-credential.ts'
+import { fileError, type JsonFileOptions, readJsonFile } from './json-file.ts'
+import { inlineClient, type ParsedSignIn, parseSignIn, type Registration } from './parse-sign-in.ts'
+import { type CredentialSource, hashOf, type StoredCredential } from './stored-credential.ts'
 
 const EXPECTED =
   'Expected the token file of the Kiro IDE (~/.aws/sso/cache/kiro-auth-token.json) or an AWS SSO cache file: a JSON object with "accessToken" and "refreshToken".'
@@ -26,10 +18,14 @@ export interface IdeFileOptions {
   readonly log: Pick<Logger, 'warn'>
   /** Where the IDE keeps client registrations, besides the file's own folder. */
   readonly cacheDir?: string
+  /** How the file is read, and what logs and messages say of it, where it is not that of `KIRO_CREDS_FILE`. */
+  readonly file?: JsonFileOptions
+  readonly name?: string
+  readonly loginHint?: string
 }
 
 /**
- * `KIRO_CREDS_FILE`: the sign-in that the Kiro IDE, or the AWS CLI, keeps in a file.
+ * The sign-in that the Kiro IDE, or the AWS CLI, keeps in a file (`KIRO_CREDS_FILE`).
  *
  * The IDE may run beside us and lives on the same single-use refresh token. So renewed tokens are also written
  * back here where that is safe: the file still holds the token that was used up, belongs to us and may be
@@ -39,31 +35,35 @@ export class IdeFileSource implements CredentialSource {
   readonly id: string
   readonly name: string
   readonly loginHint: string
+  readonly lockPath: string
   readonly #options: IdeFileOptions
   readonly #file: JsonFileOptions
   #warned = ''
 
   constructor(options: IdeFileOptions) {
     const path = resolve(options.path)
+    const { file, name, loginHint } = options
     this.#options = options
-    this.#file = { path, setting: 'KIRO_CREDS_FILE', expected: EXPECTED }
+    this.#file = file ?? { path, setting: 'KIRO_CREDS_FILE', expected: EXPECTED }
     this.id = hashOf(`file:${path}`)
-    this.name = `KIRO_CREDS_FILE ${path}`
+    this.name = name ?? `KIRO_CREDS_FILE ${path}`
     this.loginHint =
+      loginHint ??
       'Log in again in Kiro IDE; the gateway notices the new token file by itself within a minute.'
+    this.lockPath = join(dirname(path), `.${basename(path)}.kiro-gateway.lock`)
   }
 
   async read(): Promise<StoredCredential> {
     const file = await readJsonFile(this.#file)
     const registration = inlineClient(file) ?? (await this.#readCompanion(file))
-    let token: IdeToken
+    let parsed: ParsedSignIn
     try {
-      token = parseIdeToken(file, registration, this.#options.ssoRegion)
+      parsed = parseSignIn(file, registration, this.#options.ssoRegion)
     } catch (cause) {
       throw fileError(this.#file, cause instanceof Error ? cause.message : 'is damaged.', cause)
     }
-    this.#warn(token)
-    return token.stored
+    this.#warn(parsed)
+    return parsed.stored
   }
 
   /** Read, change, write: members that we don't know stay. */
@@ -74,13 +74,18 @@ export class IdeFileSource implements CredentialSource {
       return 'it belongs to another user'
     if ((mode & 0o200) === 0 || !(await isWritable(path))) return 'it is read-only'
     const file = await readJsonFile({ ...this.#file, path })
-    if (textMember(file, 'refreshToken') !== previous) return 'somebody else changed it'
+    const wasSnake = Object.hasOwn(file, 'refresh_token')
+    const [refreshName, accessName, expiryName, arnName] = wasSnake ? SNAKE : CAMEL
+    if (textMember(file, refreshName) !== previous) return 'somebody else changed it'
     const next = {
       ...file,
-      accessToken: renewed.accessToken,
-      refreshToken: renewed.refreshToken,
-      ...(renewed.expiresAt !== null && { expiresAt: new Date(renewed.expiresAt).toISOString() }),
-      ...(renewed.profileArn !== null && { profileArn: renewed.profileArn })
+      [accessName]: renewed.accessToken,
+      [refreshName]: renewed.refreshToken,
+      ...(renewed.expiresAt !== null && {
+        [expiryName]: new Date(renewed.expiresAt).toISOString()
+      }),
+      ...(renewed.profileArn !== null && { [arnName]: renewed.profileArn }),
+      ...(Object.hasOwn(file, 'issuedAt') && { issuedAt: new Date().toISOString() })
     }
     const text = `${JSON.stringify(next, null, 2)}\n`
     await replaceFile(path, { text, mode: mode & 0o777, isDurable: true })
@@ -113,7 +118,7 @@ export class IdeFileSource implements CredentialSource {
   }
 
   /** Once for each new set of oddities, not with every read. */
-  #warn({ stored, oddities }: IdeToken): void {
+  #warn({ stored, oddities }: ParsedSignIn): void {
     const { renewalProblem } = stored
     const all = renewalProblem === null ? oddities : [...oddities, renewalProblem]
     const text = all.join('; ')
@@ -124,6 +129,9 @@ export class IdeFileSource implements CredentialSource {
   }
 }
 
+const CAMEL = ['refreshToken', 'accessToken', 'expiresAt', 'profileArn'] as const
+const SNAKE = ['refresh_token', 'access_token', 'expires_at', 'profile_arn'] as const
+
 /** Knows of read-only mounts too. */
 async function isWritable(path: string): Promise<boolean> {
   try {
@@ -132,175 +140,4 @@ async function isWritable(path: string): Promise<boolean> {
   } catch {
     return false // whatever the reason is
   }
-}
-
-const BUILDER_ID_START_URL = 'https://view.awsapps.com/start'
-
-/** A file's sign-in, and what was odd about it but not fatal. */
-export interface IdeToken {
-  readonly stored: StoredCredential
-  /** Sentences for a warning; without any secret. */
-  readonly oddities: readonly string[]
-}
-
-/** The client registration, or why there is none. */
-export type Registration = OidcClient | { readonly problem: string } | null
-
-/**
- * Reads the token file of the Kiro IDE or an AWS SSO cache file (kiro-protocol §3.2, §3.4). The registration
- * comes from the companion file where the token file does not hold it.
- *
- * @throws {Error} whose message completes the sentence "the file …".
- */
-export function parseIdeToken(
-  file: JsonObject,
-  registration: Registration,
-  fallbackRegion: string
-): IdeToken {
-  const oddities: string[] = []
-  const accessToken = tokenOf(file, 'accessToken')
-  const refreshToken = tokenOf(file, 'refreshToken')
-  if (accessToken === null && refreshToken === null) {
-    throw new Error('has neither "accessToken" nor "refreshToken".')
-  }
-  const authType = authTypeOf(file, accessToken, registration)
-  const arn = textMember(file, 'profileArn')
-  if (arn !== null && !isProfileArn(arn)) oddities.push('profileArn is malformed and not used')
-  const expiresAt = parseExpiry(file['expiresAt'])
-  if (expiresAt === null && authType !== 'api-key')
-    oddities.push('expiresAt is missing or unreadable')
-  // The shared ARN of Builder ID depends on the host; a stored one would be sent where it must not be.
-  const profileArn = arn !== null && isProfileArn(arn) && authType !== 'builder-id' ? arn : null
-  const stored: StoredCredential = {
-    authType,
-    accessToken,
-    refreshToken: authType === 'api-key' ? null : refreshToken,
-    expiresAt: authType === 'api-key' ? null : expiresAt,
-    profileArn,
-    ssoRegion: regionOf(file, 'region') ?? fallbackRegion,
-    apiRegion: regionOf(file, 'apiRegion'),
-    client: registration !== null && 'clientId' in registration ? registration : null,
-    renewalProblem: renewalProblemOf(authType, registration)
-  }
-  return { stored, oddities }
-}
-
-/** The registration inside the token file itself. */
-export function inlineClient(file: JsonObject): OidcClient | null {
-  const clientId = textMember(file, 'clientId')
-  const clientSecret = textMember(file, 'clientSecret')
-  return clientId === null || clientSecret === null ? null : { clientId, clientSecret }
-}
-
-/** What the file says of how it was made, without case and separators. */
-function methodOf(file: JsonObject): string {
-  return (textMember(file, 'authMethod') ?? '').toLowerCase().replaceAll(/[-_ ]/g, '')
-}
-
-function authTypeOf(
-  file: JsonObject,
-  accessToken: string | null,
-  registration: Registration
-): AuthType {
-  const method = methodOf(file)
-  if (accessToken?.startsWith('ksk_') === true) return 'api-key'
-  if (method === 'apikey') throw new Error('says it holds an API key, but "accessToken" is none.')
-  if (method === 'externalidp') return 'external-idp'
-  const hasClient = registration !== null && 'clientId' in registration
-  if (method === 'social' && !hasClient) return 'social'
-  const isOidc = registration !== null || ['idc', 'builderid', 'iam'].includes(method)
-  if (!isOidc) return 'social'
-  const provider = (textMember(file, 'provider') ?? '').toLowerCase()
-  const isBuilderId =
-    method === 'builderid' ||
-    provider === 'builderid' ||
-    textMember(file, 'startUrl')?.replace(/\/+$/, '') === BUILDER_ID_START_URL
-  return isBuilderId ? 'builder-id' : 'idc'
-}
-
-function renewalProblemOf(authType: AuthType, registration: Registration): string | null {
-  if (authType === 'api-key') return 'an API key cannot be renewed'
-  if (authType === 'external-idp') {
-    return 'a sign-in through an external identity provider can only be renewed by the Kiro IDE'
-  }
-  if (authType === 'social') return null
-  if (registration === null) {
-    return 'the file names no client registration ("clientIdHash", or "clientId" and "clientSecret")'
-  }
-  return 'problem' in registration ? registration.problem : null
-}
-
-function tokenOf(file: JsonObject, name: string): string | null {
-  const token = textMember(file, name)
-  if (token !== null && (!isTokenText(token) || token.includes('...'))) {
-    throw new Error(`has a damaged "${name}": it was cut short or changed when it was copied.`)
-  }
-  return token
-}
-
-function regionOf(file: JsonObject, name: string): string | null {
-  const region = textMember(file, name)
-  if (region !== null && !isRegion(region)) {
-    throw new Error(`has a "${name}" that is no AWS region.`)
-  }
-  return region
-}
-
-const MAX_FILE_BYTES = 1024 * 1024
-
-export interface JsonFileOptions {
-  readonly path: string
-  /** The setting that names the file. */
-  readonly setting: string
-  /** A sentence about what should be in it. */
-  readonly expected: string
-}
-
-/**
- * Reads a small JSON file that people or other programs wrote.
- *
- * @throws {GatewayError} GW_CONFIG_INVALID that names setting, path, problem and what is expected; never content.
- */
-export async function readJsonFile(options: JsonFileOptions): Promise<JsonObject> {
-  const { path } = options
-  let text: string
-  try {
-    const stats = await stat(path)
-    if (stats.isDirectory()) {
-      // Docker makes a folder when the file to mount does not exist.
-      throw fileError(options, 'is a folder. In a container: does the mounted file exist?')
-    }
-    if (!stats.isFile()) throw fileError(options, 'is not a plain file.') // a pipe would wait for ever
-    if (stats.size > MAX_FILE_BYTES)
-      throw fileError(options, `has ${stats.size} bytes, over the limit of 1 MB.`)
-    text = await readFile(path, 'utf8')
-  } catch (cause) {
-    if (cause instanceof GatewayError) throw cause
-    throw fileError(options, describeCause(cause), cause)
-  }
-  const object = parseJsonObject(text.replace(/^\uFEFF/, ''))
-  if (object === null) throw fileError(options, 'is not a JSON object.')
-  return object
-}
-
-/** An error about a file, for the operator. */
-export function fileError(
-  options: JsonFileOptions,
-  problem: string,
-  cause?: unknown
-): GatewayError {
-  const { setting, path, expected } = options
-  return new GatewayError('GW_CONFIG_INVALID', undefined, {
-    message: `${setting}: ${path} ${problem} ${expected}`,
-    cause
-  })
-}
-
-function describeCause(cause: unknown): string {
-  const code = codeOf(cause)
-  if (code === 'ENOENT' || code === 'ENOTDIR') return 'does not exist.'
-  if (code === 'EACCES' || code === 'EPERM') {
-    return `may not be read by this user (uid ${process.geteuid?.() ?? 'unknown'}).`
-  }
-  return `cannot be read (${code}).`
 }

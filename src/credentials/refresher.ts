@@ -1,13 +1,9 @@
+import { join } from 'node:path'
 import type { Config } from '../config/settings.ts'
 import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
 import { GatewayError } from '../shared/errors.ts'
-import {
-  isFinalRefusal,
-  type RenewOptions,
-  renewTokens,
-  WALL_CLOCK,
-  type WallClock
-} from './renew.ts'
+import { type RenewOptions, renewTokens, WALL_CLOCK, type WallClock } from './renew.ts'
+import { isFinalRefusal } from './renewal-failure.ts'
 import {
   type CredentialState,
   type FailedAttempt,
@@ -15,11 +11,12 @@ import {
   type SignInOptions,
   tokenAge
 } from './sign-in.ts'
+import { type HeldLock, SourceLock } from './source-lock.ts'
 import type { CredentialSource, StoredCredential } from './stored-credential.ts'
 import { CredentialVault } from './vault.ts'
 
 export interface CredentialRefresherOptions
-  extends Pick<SignInOptions, 'log' | 'onChange'>,
+  extends Pick<SignInOptions, 'log' | 'onChange' | 'random'>,
     Pick<RenewOptions, 'call' | 'upstream'> {
   readonly source: CredentialSource
   readonly settings: Config['credentials']
@@ -31,7 +28,7 @@ export interface CredentialRefresherOptions
  *
  * At most one renewal runs at a time and all callers wait for the same one. A token that is still
  * valid is renewed in the background; an expired or refused one is waited for. Before every renewal the source
- * is read again, so that a refresh token that another program has used up is not used twice.
+ * is locked and read again, so that a refresh token that another process has used up is not used twice.
  */
 export class CredentialRefresher {
   readonly #vault: CredentialVault
@@ -39,17 +36,23 @@ export class CredentialRefresher {
   readonly #renewal: RenewOptions
   readonly #signIn: SignIn
   readonly #timer: RenewalTimer
+  readonly #lock: SourceLock
   readonly #forced = new ForcedRefreshLimit()
   readonly #leaving = new AbortController()
   #phase: 'new' | 'running' | 'closed' = 'new'
   #flight: Promise<CredentialSnapshot> | null = null
+  #publishing: Promise<void> = Promise.resolve()
+  #released: Promise<void> = Promise.resolve()
 
   constructor(options: CredentialRefresherOptions) {
     const { source, settings, upstream, call, log, clock = WALL_CLOCK } = options
-    const { loginHint } = source
-    this.#vault = new CredentialVault(source, settings.stateDir, log)
+    const { id, loginHint, lockPath: path = null } = source
+    const { idpHosts, stateDir } = settings
+    this.#lock = new SourceLock({ path, fallbackPath: join(stateDir, 'credentials', `${id}.lock`) })
+    this.#vault = new CredentialVault(source, stateDir, log)
     this.#clock = clock
-    this.#renewal = { call, clock, upstream, loginHint, leaving: this.#leaving.signal }
+    const leaving = this.#leaving.signal
+    this.#renewal = { call, clock, upstream, idpHosts, loginHint, leaving }
     this.#signIn = new SignIn({ ...options, clock })
     const renew = (): void => void this.#refresh(null).catch(() => {}) // remembered by the sign-in
     this.#timer = new RenewalTimer(clock, renew)
@@ -70,6 +73,7 @@ export class CredentialRefresher {
     } else {
       this.#signIn.adopt(stored)
       this.#schedule()
+      if (this.#vault.isAhead) this.#publishing = this.#publish()
     }
   }
 
@@ -80,6 +84,11 @@ export class CredentialRefresher {
 
   state(): CredentialState {
     return this.#signIn.state()
+  }
+
+  /** A valid token: the one in use, or the next one. @throws {GatewayError} as `refused()` */
+  async usable(): Promise<CredentialSnapshot> {
+    return this.current() ?? (await this.#refresh(null))
   }
 
   /**
@@ -110,6 +119,22 @@ export class CredentialRefresher {
     this.#timer.clear()
     this.#leaving.abort(new GatewayError('GW_DRAINING'))
     await this.#flight?.catch(() => {}) // its callers hear of it
+    await this.#publishing
+    await this.#released
+  }
+
+  /** Tokens that we were killed with before the source had them. */
+  async #publish(): Promise<void> {
+    let lock: HeldLock | null = null
+    try {
+      lock = await this.#lock.acquire(this.#leaving.signal)
+      await this.#vault.load()
+      await this.#vault.publish()
+    } catch {
+      // we are leaving, or the source cannot be read, which the next renewal tells
+    } finally {
+      await lock?.release()
+    }
   }
 
   #schedule(): void {
@@ -128,41 +153,99 @@ export class CredentialRefresher {
   async #attempt(refused: string | null): Promise<CredentialSnapshot> {
     const { failure } = this.#signIn
     if (failure !== null && this.#clock.now() < failure.retryAt) throw failure.error
-    const stored = await this.#vault.load()
-    if (this.#signIn.isNews(stored, refused)) return this.#signIn.adopt(stored)
-    if (failure?.isFinal === true && failure.stored.refreshToken === stored.refreshToken) {
-      throw this.#signIn.fail(failure.error, { stored, refused })
-    }
-    if (refused !== null && !this.#forced.allow(this.#clock.now())) {
+    const seen = await this.#look(refused)
+    if (seen.adopted !== null) return seen.adopted
+    // A token that is over would be renewed anyway.
+    const isForced = refused !== null && this.current() !== null
+    if (isForced && !this.#forced.allow(this.#clock.now())) {
       throw new GatewayError('GW_UPSTREAM_AUTH', undefined, { message: TOO_MANY_REFUSALS })
     }
+    const { refreshToken, renewalProblem } = seen.stored
+    if (refreshToken === null || renewalProblem !== null) {
+      return this.#renewOrRecover({ stored: seen.stored, refused }, null) // which says why it cannot be
+    }
+    await this.#released
+    const lock = await this.#lock.acquire(this.#leaving.signal)
     try {
-      return await this.#renew(stored)
-    } catch (cause) {
-      return this.#recover(cause, { stored, refused })
+      const { stored, adopted } = await this.#look(refused)
+      await this.#vault.publish()
+      return adopted ?? (await this.#renewOrRecover({ stored, refused }, lock))
+    } finally {
+      this.#released = lock?.release() ?? Promise.resolve() // nobody waits for that
     }
   }
 
-  async #renew(stored: StoredCredential): Promise<CredentialSnapshot> {
-    const tokens = await renewTokens(stored, this.#renewal)
+  /** What there is by now; adopted if it is a good token that was not known. @throws {GatewayError} where it is known to be dead */
+  async #look(refused: string | null): Promise<LookedUp> {
+    const stored = await this.#vault.load()
+    if (this.#signIn.isNews(stored, refused)) {
+      return { stored, adopted: this.#signIn.adopt(stored, this.#clock.now()) }
+    }
+    const { failure } = this.#signIn
+    if (failure?.isFinal === true && failure.stored.refreshToken === stored.refreshToken) {
+      throw this.#signIn.fail(failure.error, { stored, refused })
+    }
+    return { stored, adopted: null }
+  }
+
+  /** The sign-in as it is once somebody else has changed it; as it was where nobody does. */
+  async #loadChanged(before: StoredCredential): Promise<StoredCredential> {
+    for (let look = 1; ; look += 1) {
+      const stored = await this.#vault.load()
+      const isChanged = stored.refreshToken !== before.refreshToken
+      if (isChanged || look === LOOKS || before.refreshToken === null) return stored
+      await this.#clock.sleep(LOOK_AGAIN_MS, this.#leaving.signal).catch(() => {}) // then it is the last
+      if (this.#leaving.signal.aborted) return stored
+    }
+  }
+
+  async #renewOrRecover(
+    attempt: FailedAttempt,
+    lock: HeldLock | null
+  ): Promise<CredentialSnapshot> {
+    try {
+      return await this.#renew(attempt.stored, lock)
+    } catch (cause) {
+      return this.#recover(cause, attempt, lock)
+    }
+  }
+
+  async #renew(stored: StoredCredential, lock: HeldLock | null): Promise<CredentialSnapshot> {
+    const onAttempt = async (): Promise<void> => lock?.extend()
+    const tokens = await renewTokens(stored, { ...this.#renewal, onAttempt })
     const issuedAt = this.#clock.now()
     return this.#signIn.adopt(await this.#vault.keep(stored, tokens, issuedAt), issuedAt)
   }
 
   /** A refused refresh token may have been used by another program, which has left us a new one. */
-  async #recover(cause: unknown, attempt: FailedAttempt): Promise<CredentialSnapshot> {
+  async #recover(
+    cause: unknown,
+    attempt: FailedAttempt,
+    lock: HeldLock | null
+  ): Promise<CredentialSnapshot> {
     const error = toGatewayError(cause)
     if (!isFinalRefusal(error)) throw this.#signIn.fail(error, attempt)
     const { refused } = attempt
-    const stored = await this.#vault.load()
-    if (this.#signIn.isNews(stored, refused)) return this.#signIn.adopt(stored)
+    const stored = await this.#loadChanged(attempt.stored)
+    if (this.#signIn.isNews(stored, refused)) {
+      return this.#signIn.adopt(stored, this.#clock.now())
+    }
     if (stored.refreshToken === attempt.stored.refreshToken) throw this.#signIn.fail(error, attempt)
     try {
-      return await this.#renew(stored)
+      return await this.#renew(stored, lock)
     } catch (again) {
       throw this.#signIn.fail(toGatewayError(again), { stored, refused })
     }
   }
+}
+
+/** A program that has used the refresh token up may still have to write what it got. */
+const LOOKS = 4
+const LOOK_AGAIN_MS = 500
+
+interface LookedUp {
+  readonly stored: StoredCredential
+  readonly adopted: CredentialSnapshot | null
 }
 
 function toGatewayError(cause: unknown): GatewayError {

@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { normalizeType, parseFaultBody, parseRetryAfter, redactText } from '../kiro/wire/fault.ts'
 import {
   desktopRefreshUrl,
   type HostOverrides,
   isProfileArn,
   oidcTokenUrl
 } from '../kiro/wire/hosts.ts'
-import { type ErrorCode, GatewayError } from '../shared/errors.ts'
+import { GatewayError } from '../shared/errors.ts'
 import { type JsonObject, textMember } from '../shared/json.ts'
 import {
   type JsonCall,
@@ -15,16 +14,22 @@ import {
   type JsonResponse
 } from '../upstream/call/json-exchange.ts'
 import { classifyFailure } from '../upstream/classify.ts'
+import { idpTokenUrl } from './idp-endpoint.ts'
+import { deadSignIn, isFinalRefusal, renewalFailure } from './renewal-failure.ts'
 import { isTokenText, type StoredCredential } from './stored-credential.ts'
 
 export interface RenewOptions {
   readonly call: JsonCall
   readonly clock: WallClock
   readonly upstream: HostOverrides & { readonly userAgent: string }
+  /** Hosts of identity providers, besides the known ones. */
+  readonly idpHosts?: readonly string[]
   /** What the operator has to do when the sign-in is dead. */
   readonly loginHint: string
   /** Aborts when nothing new is to be sent. */
   readonly leaving: AbortSignal
+  /** Called before each attempt; one that rejects ends the renewal before anything is sent. */
+  readonly onAttempt?: () => Promise<void>
 }
 
 const ATTEMPTS = 3
@@ -35,16 +40,17 @@ const MAX_DELAY_MS = 10_000
  * Trades the refresh token for new tokens; tries three times where the failure may pass. Remembers nothing. Once we are
  * `leaving`, it only waits for an answer to what was sent: the token in it is used up.
  *
- * @throws {GatewayError} as `readRefreshAnswer` and `classifyFailure` say; the last failure counts.
+ * @throws {GatewayError} as `renewalFailure`, `idpTokenUrl` and `classifyFailure` say; the last failure counts.
  */
 export async function renewTokens(
   stored: StoredCredential,
   options: RenewOptions
 ): Promise<RenewedTokens> {
-  const { call, clock, leaving } = options
+  const { call, clock, leaving, onAttempt } = options
   const request = { ...requestFor(stored, options), unlessSent: leaving }
   const { signal } = new AbortController() // never given up once it was sent
   for (let attempt = 1; ; attempt += 1) {
+    await onAttempt?.()
     try {
       const response = await call(request, signal)
       return readRefreshAnswer(response, stored, options)
@@ -62,25 +68,24 @@ export async function renewTokens(
   }
 }
 
-function secretsOf({ accessToken, refreshToken, client }: StoredCredential): readonly string[] {
-  const secrets = [accessToken, refreshToken, client?.clientId, client?.clientSecret]
-  return secrets.filter((secret) => typeof secret === 'string')
-}
-
 /**
  * What asks for new tokens: the Kiro desktop service for sign-ins with GitHub or Google (kiro-protocol §3.5), AWS SSO for
- * Builder ID and IAM Identity Center (§3.6), which wants JSON in camel case, too.
+ * Builder ID and IAM Identity Center (§3.6), which wants JSON in camel case, too, and an external identity provider for
+ * its own (§3.11).
  */
 function requestFor(stored: StoredCredential, options: RenewOptions): JsonRequest {
-  const { authType, refreshToken, client, renewalProblem, ssoRegion } = stored
+  const { authType, refreshToken, client, renewalProblem } = stored
   const { upstream, loginHint } = options
   if (renewalProblem !== null) throw deadSignIn(renewalProblem, loginHint)
   if (refreshToken === null) throw deadSignIn('there is no refresh token', loginHint)
+  if (authType === 'external-idp') return idpRequest(stored, refreshToken, options)
   const isSocial = authType === 'social'
   if (!isSocial && client === null) {
     throw deadSignIn('there is no client registration', loginHint)
   }
-  const grant = { grantType: 'refresh_token', ...client, refreshToken }
+  const { clientId, clientSecret } = client ?? {}
+  const grant = { grantType: 'refresh_token', clientId, clientSecret, refreshToken }
+  const { ssoRegion } = stored
   return {
     method: 'POST',
     url: isSocial ? desktopRefreshUrl(ssoRegion, upstream) : oidcTokenUrl(ssoRegion, upstream),
@@ -91,6 +96,32 @@ function requestFor(stored: StoredCredential, options: RenewOptions): JsonReques
     },
     body: JSON.stringify(isSocial ? { refreshToken } : grant),
     setting: isSocial ? 'KIRO_AUTH_URL' : 'KIRO_OIDC_URL',
+    timeoutMs: REFRESH_TIMEOUT_MS
+  }
+}
+
+function idpRequest(
+  { idp }: StoredCredential,
+  refreshToken: string,
+  { upstream, idpHosts = [], loginHint }: RenewOptions
+): JsonRequest {
+  if (idp === undefined) throw deadSignIn('it names no token endpoint', loginHint)
+  const form = new URLSearchParams({
+    grant_type: 'refresh_token',
+    refresh_token: refreshToken,
+    client_id: idp.clientId,
+    ...(idp.scopes !== null && { scope: idp.scopes })
+  })
+  return {
+    method: 'POST',
+    url: upstream.idpUrl ?? idpTokenUrl(idp, idpHosts),
+    headers: {
+      'content-type': 'application/x-www-form-urlencoded',
+      accept: 'application/json',
+      'user-agent': upstream.userAgent
+    },
+    body: form.toString().replaceAll('+', '%20'),
+    setting: 'KIRO_IDP_URL',
     timeoutMs: REFRESH_TIMEOUT_MS
   }
 }
@@ -110,94 +141,50 @@ export interface RenewedTokens {
 }
 
 /**
- * Reads the answer of either token service. What was sent is never repeated in errors.
+ * Reads the answer of any token service; an identity provider's is in snake_case. What was sent is never repeated in errors.
  *
- * @throws {GatewayError} GW_UPSTREAM_AUTH or GW_UPSTREAM_SUSPENDED if asking again is useless,
- *   GW_UPSTREAM_RATE_LIMITED or GW_UPSTREAM_STATUS otherwise.
+ * @throws {GatewayError} as `renewalFailure` says; GW_UPSTREAM_STATUS for an answer without a token.
  */
 function readRefreshAnswer(
   response: JsonResponse,
   sent: StoredCredential,
-  options: RenewOptions
+  { loginHint, clock }: RenewOptions
 ): RenewedTokens {
-  if (response.status !== 200) throw refreshFailure(response, secretsOf(sent), options)
+  if (response.status !== 200) {
+    throw renewalFailure(response, { sent, loginHint, now: clock.now() })
+  }
   const answer = jsonObjectOf(response) ?? {}
-  const accessToken = textMember(answer, 'accessToken')
+  const names = sent.authType === 'external-idp' ? IDP_NAMES : AWS_NAMES
+  const accessToken = textMember(answer, names.accessToken)
   if (accessToken === null || !isTokenText(accessToken)) {
     throw new GatewayError('GW_UPSTREAM_STATUS', undefined, {
       message: 'The token service answered without an access token.'
     })
   }
-  const refreshToken = textMember(answer, 'refreshToken')
+  const refreshToken = textMember(answer, names.refreshToken)
   const profileArn = textMember(answer, 'profileArn')
   return {
     accessToken,
     refreshToken: refreshToken !== null && isTokenText(refreshToken) ? refreshToken : null,
-    expiresInS: lifeOf(answer),
+    expiresInS: lifeOf(answer, names.expiresIn),
     profileArn: profileArn !== null && isProfileArn(profileArn) ? profileArn : null
   }
 }
 
-/** Asking again with the same refresh token is useless: only a new sign-in helps. */
-export function isFinalRefusal(error: GatewayError): boolean {
-  return error.code === 'GW_UPSTREAM_AUTH' || error.code === 'GW_UPSTREAM_SUSPENDED'
-}
+const AWS_NAMES = {
+  accessToken: 'accessToken',
+  refreshToken: 'refreshToken',
+  expiresIn: 'expiresIn'
+} as const
+const IDP_NAMES = {
+  accessToken: 'access_token',
+  refreshToken: 'refresh_token',
+  expiresIn: 'expires_in'
+} as const
 
-/** The sign-in is dead; says why and what to do. */
-function deadSignIn(problem: string, loginHint: string): GatewayError {
-  return new GatewayError('GW_UPSTREAM_AUTH', undefined, {
-    message: `The Kiro sign-in of this gateway is no longer valid (${problem}). ${loginHint}`
-  })
-}
-
-function lifeOf(answer: JsonObject): number {
-  const seconds = Number(answer['expiresIn'])
+function lifeOf(answer: JsonObject, name: string): number {
+  const seconds = Number(answer[name])
   return seconds > 0 ? Math.min(seconds, MAX_LIFE_S) : DEFAULT_LIFE_S
-}
-
-function refreshFailure(
-  response: JsonResponse,
-  secrets: readonly string[],
-  { loginHint, clock }: RenewOptions
-): GatewayError {
-  const { status, headers, text } = response
-  const body = parseFaultBody(headers, text)
-  const oauthError = textMember(jsonObjectOf(response) ?? {}, 'error')
-  const name = redactText(oauthError ?? body.type ?? '', 100, secrets)
-  const said = redactText(body.message ?? '', 300, secrets)
-  const detail = `token service: status ${status} ${name} ${said}`.trim()
-  if (status === 423 || /temporarily (?:is )?suspended/i.test(said)) {
-    return new GatewayError('GW_UPSTREAM_SUSPENDED', detail)
-  }
-  const code = codeOf(status, name)
-  if (code === 'GW_UPSTREAM_AUTH') {
-    const problem = [`HTTP ${status}`, name, said].filter((part) => part !== '').join(', ')
-    return deadSignIn(problem, loginHint)
-  }
-  const retryAfterS = parseRetryAfter(headers['retry-after'] ?? null, clock.now())
-  return new GatewayError(code, detail, {
-    message: `The token service answered HTTP ${status}${name === '' ? '' : ` (${name})`}${hintOf(status)}.`,
-    ...(retryAfterS === null ? {} : { retryAfterS })
-  })
-}
-
-/**
- * A 403 mostly comes from a firewall before the service, a 404 from a wrong host: neither says anything of the sign-in.
- */
-function codeOf(status: number, name: string): ErrorCode {
-  const type = normalizeType(name).replaceAll('_', '')
-  if (status === 429 || type === 'slowdown' || type === 'throttling') {
-    return 'GW_UPSTREAM_RATE_LIMITED'
-  }
-  const isClientFault = status >= 400 && status < 500 && ![403, 404, 405, 408].includes(status)
-  return isClientFault ? 'GW_UPSTREAM_AUTH' : 'GW_UPSTREAM_STATUS'
-}
-
-function hintOf(status: number): string {
-  if (status === 403) return ': a CDN or firewall may block this machine'
-  return status === 404 || status === 405
-    ? ': check KIRO_AUTH_URL, KIRO_OIDC_URL and KIRO_REGION'
-    : ''
 }
 
 /** Time as the refresher sees it; tests bring their own. */

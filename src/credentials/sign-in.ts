@@ -3,7 +3,8 @@ import { type CredentialSnapshot, tokenTypeOf } from '../kiro/wire/credential-sn
 import { resolveApiRegion } from '../kiro/wire/hosts.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { GatewayError } from '../shared/errors.ts'
-import { isFinalRefusal, type WallClock } from './renew.ts'
+import type { WallClock } from './renew.ts'
+import { isFinalRefusal } from './renewal-failure.ts'
 import type { CredentialSource, StoredCredential } from './stored-credential.ts'
 
 export interface SignInOptions {
@@ -15,6 +16,8 @@ export interface SignInOptions {
    * Called with every new token, when the sign-in stops working, and when the reason for that changes. Must not throw.
    */
   readonly onChange: () => void
+  /** From 0 to 1, so that gateways with one sign-in do not renew it at the same moment. */
+  readonly random?: () => number
 }
 
 /** What is known of the account's sign-in now: the token in use and the last failure to renew it. No I/O. */
@@ -23,6 +26,8 @@ export class SignIn {
   #held: HeldCredential | null = null
   #failure: RenewalFailure | null = null
   #reported: CredentialState['name'] = 'waiting'
+  /** Epoch ms of the last line in the log about the failure. */
+  #loggedAt = 0
 
   constructor(options: SignInOptions) {
     this.#options = options
@@ -35,7 +40,7 @@ export class SignIn {
       return { name: 'usable', snapshot: held.snapshot, problem }
     }
     if (failure?.isFinal === true) return { name: 'dead', problem: failure.error }
-    return { name: 'waiting', problem }
+    return { name: 'waiting', problem, retryAt: failure?.retryAt ?? 0 }
   }
 
   /** The token to use now; `null` while there is no valid one. */
@@ -63,16 +68,23 @@ export class SignIn {
     const known = [refused, this.#failure?.spentToken, this.#held?.snapshot.token]
     if (stored.accessToken === null || known.includes(stored.accessToken)) return false
     const age = tokenAge(stored, this.#options.clock.now())
-    return age === 'fresh' || (age === 'due' && (refused !== null || this.current() === null))
+    if (age !== 'due') return age === 'fresh'
+    if (refused !== null || this.current() === null) return true
+    // Somebody else has renewed it, for minutes only.
+    return (stored.expiresAt ?? 0) > (this.#held?.snapshot.expiresAt ?? Infinity)
   }
 
-  /** Takes a token into use. `issuedAt` is known of those that were renewed just now. */
+  /** Takes a token into use. `issuedAt` is known of those that were renewed just now, by us or somebody else. */
   adopt(stored: StoredCredential, issuedAt?: number): CredentialSnapshot {
-    const { source, settings, log, onChange } = this.#options
+    const { source, settings, log, onChange, random = Math.random } = this.#options
     const { accessToken, expiresAt } = stored
     if (accessToken === null) throw new Error('a sign-in without token was adopted')
     const snapshot = toSnapshot(source.id, { ...stored, accessToken }, settings)
-    this.#held = { stored, snapshot, dueAt: dueAtOf(expiresAt, issuedAt) }
+    this.#held = {
+      stored,
+      snapshot,
+      dueAt: jittered(dueAtOf(expiresAt, issuedAt), expiresAt, random())
+    }
     this.#failure = null
     this.#reported = 'usable'
     log.info({ source: source.name, expiresAt }, 'credentials ready')
@@ -91,14 +103,19 @@ export class SignIn {
     const isIrreplaceable = stored.refreshToken === null && this.current() !== null
     if (isIrreplaceable && error.code === 'GW_UPSTREAM_AUTH') return error
     const isNews = this.#failure?.error.message !== error.message
-    this.#failure = failureAfter(this.#failure, error, { stored, refused, now: clock.now() })
+    const now = clock.now()
+    const isInUse = refused === null && this.current() !== null
+    this.#failure = failureAfter(this.#failure, error, { stored, refused, now, isInUse })
     const { isFinal, spentToken } = this.#failure
     if (isFinal && this.#held?.snapshot.token === spentToken) this.#held = null
-    const level = isFinal ? 'error' : 'warn'
-    if (isNews) log[level]({ source: source.name, err: error }, 'credentials not renewed')
     const { name } = this.state()
     const hasChanged = isNews || name !== this.#reported
     this.#reported = name
+    if (hasChanged || now - this.#loggedAt >= REMINDER_MS) {
+      this.#loggedAt = now
+      const level = name === 'dead' ? 'error' : 'warn'
+      log[level]({ source: source.name, code: error.code, err: error }, 'credentials not renewed')
+    }
     if (hasChanged) onChange()
     return error
   }
@@ -122,8 +139,8 @@ export type CredentialState =
       readonly snapshot: CredentialSnapshot
       readonly problem: GatewayError | null
     }
-  /** No valid token now; renewing goes on. */
-  | { readonly name: 'waiting'; readonly problem: GatewayError | null }
+  /** No valid token now; renewing goes on, after a failure from `retryAt` (epoch ms) on. */
+  | { readonly name: 'waiting'; readonly problem: GatewayError | null; readonly retryAt: number }
   /** Only a new sign-in helps; the source is looked at from time to time. */
   | { readonly name: 'dead'; readonly problem: GatewayError }
 
@@ -151,7 +168,11 @@ interface RenewalFailure {
 }
 
 const MAX_RETRY_DELAY_MS = 60_000
+/** While the token in use still works, there is time. */
+const IN_USE_RETRY_DELAY_MS = 30_000
 const MAX_ASKED_DELAY_MS = 600_000
+/** How often the log says again what has not changed. */
+const REMINDER_MS = 600_000
 /** How often a dead sign-in's source is looked at. */
 const DEAD_RETRY_DELAY_MS = 5_000
 
@@ -165,12 +186,14 @@ export interface FailedAttempt {
 function failureAfter(
   before: RenewalFailure | null,
   error: GatewayError,
-  attempt: FailedAttempt & { readonly now: number }
+  attempt: FailedAttempt & { readonly now: number; readonly isInUse: boolean }
 ): RenewalFailure {
-  const { stored, refused, now } = attempt
+  const { stored, refused, now, isInUse } = attempt
   const isFinal = isFinalRefusal(error)
   const count = (before?.count ?? 0) + 1
-  const retryAt = now + (isFinal ? DEAD_RETRY_DELAY_MS : retryDelayMs(error, count))
+  const leastMs = isInUse ? IN_USE_RETRY_DELAY_MS : 0
+  const delayMs = Math.max(retryDelayMs(error, count), leastMs)
+  const retryAt = now + (isFinal ? DEAD_RETRY_DELAY_MS : delayMs)
   const spentToken = (isFinal ? refused : null) ?? before?.spentToken ?? null
   return { error, isFinal, stored, count, retryAt, spentToken }
 }
@@ -201,10 +224,13 @@ export function tokenAge(stored: StoredCredential, now: number): TokenAge {
   return expiresAt - REFRESH_AHEAD_MS <= now ? 'due' : 'fresh'
 }
 
+/** However short a token is said to live: it must not be renewed without a pause. */
+const MIN_LIFE_MS = 500
+
 /** When a token that was issued now for so many seconds is to be thought of as expired. */
 export function expiryOf(expiresInS: number, now: number): number {
   const lifeMs = expiresInS * 1000
-  return now + Math.max(lifeMs - SKEW_MS, lifeMs / 2)
+  return now + Math.max(lifeMs - SKEW_MS, lifeMs / 2, MIN_LIFE_MS)
 }
 
 /**
@@ -215,6 +241,12 @@ export function dueAtOf(expiresAt: number | null, issuedAt?: number): number | n
   if (expiresAt === null) return null
   const ahead = expiresAt - REFRESH_AHEAD_MS
   return issuedAt === undefined ? ahead : Math.max(ahead, issuedAt + (expiresAt - issuedAt) / 2)
+}
+
+/** Later by up to a tenth of what is left then. `chance` is from 0 to 1. */
+function jittered(dueAt: number | null, expiresAt: number | null, chance: number): number | null {
+  if (dueAt === null || expiresAt === null) return dueAt
+  return dueAt + Math.round((expiresAt - dueAt) * 0.1 * chance)
 }
 
 /** Epoch ms of an expiry as files have it; `null` if it is none. */

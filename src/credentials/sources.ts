@@ -1,6 +1,7 @@
 import type { Config } from '../config/settings.ts'
 import type { Logger } from '../observe/logger.ts'
 import { GatewayError } from '../shared/errors.ts'
+import { CliDatabaseSource } from './cli-database.ts'
 import { IdeFileSource } from './ide-file.ts'
 import {
   type CredentialSource,
@@ -10,7 +11,7 @@ import {
 } from './stored-credential.ts'
 
 /**
- * The source to use: API key, then file, then refresh token; `null` if none is configured.
+ * The source that the settings name: API key, then file, then database, then refresh token; `null` if they name none.
  *
  * @throws {GatewayError} GW_CONFIG_INVALID for a refresh token that was cut short.
  */
@@ -18,9 +19,17 @@ export function createCredentialSource(
   settings: Config['credentials'],
   log: Pick<Logger, 'warn'>
 ): CredentialSource | null {
-  const { apiKey, credsFile, refreshToken, region } = settings
+  const { apiKey, credsFile, cliDbFile, refreshToken, region, isDbReadonly } = settings
   if (apiKey !== null) return apiKeySource(apiKey, region)
   if (credsFile !== null) return new IdeFileSource({ path: credsFile, ssoRegion: region, log })
+  if (cliDbFile !== null) {
+    return new CliDatabaseSource({
+      path: cliDbFile,
+      ssoRegion: region,
+      isReadonly: isDbReadonly,
+      log
+    })
+  }
   return refreshToken === null ? null : refreshTokenSource(refreshToken, region)
 }
 

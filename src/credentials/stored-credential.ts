@@ -5,6 +5,18 @@ import type { AuthType } from '../kiro/wire/credential-snapshot.ts'
 export interface OidcClient {
   readonly clientId: string
   readonly clientSecret: string
+  /** Epoch ms; left out where it is not known. */
+  readonly expiresAt?: number
+}
+
+/** How a sign-in is renewed by an external identity provider, whose client has no secret. */
+export interface IdpClient {
+  /** As the sign-in names it: to be checked before anything is sent there. */
+  readonly tokenEndpoint: string
+  readonly clientId: string
+  readonly issuerUrl: string | null
+  /** Separated by spaces. */
+  readonly scopes: string | null
 }
 
 /** A sign-in as a source keeps it. */
@@ -20,6 +32,7 @@ export interface StoredCredential {
   /** Named by the source for this account. */
   readonly apiRegion: string | null
   readonly client: OidcClient | null
+  readonly idp?: IdpClient
   /** Why the sign-in cannot be renewed, although it is of a kind that could be. */
   readonly renewalProblem: string | null
 }
@@ -32,6 +45,8 @@ export interface CredentialSource {
   readonly name: string
   /** What the operator has to do when the sign-in is dead. */
   readonly loginHint: string
+  /** Where others who renew the same sign-in look for a lock; left out where there is no such place. */
+  readonly lockPath?: string
   /** @throws {GatewayError} GW_CONFIG_INVALID with a message for the operator. */
   read(): Promise<StoredCredential>
   /**

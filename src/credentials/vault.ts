@@ -1,9 +1,13 @@
-import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from '../observe/logger.ts'
 import { type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
 import { codeOf } from '../shared/errors.ts'
-import { makePrivateFolder, replaceFile } from '../shared/private-files.ts'
+import {
+  isOwnFile,
+  makePrivateFolder,
+  openPrivateFile,
+  replaceFile
+} from '../shared/private-files.ts'
 import type { RenewedTokens } from './renew.ts'
 import { expiryOf, parseExpiry } from './sign-in.ts'
 import {
@@ -26,6 +30,10 @@ export class CredentialVault {
   /** What the source said when it could be read last. */
   #read: StoredCredential | null = null
   #renewed: Successor | null = null
+  /** What was loaded last, where the source has not got it. */
+  #unpublished: StoredCredential | null = null
+  /** Why the source was left alone last, so that the log says it once. */
+  #obstacle = ''
 
   /** `stateDir` is `STATE_DIR`. */
   constructor(source: CredentialSource, stateDir: string, log: VaultLog) {
@@ -49,12 +57,28 @@ export class CredentialVault {
       read = this.#read
     }
     this.#read = read
+    this.#unpublished = null
     // A sign-in without refresh token has never been renewed, so there is nothing that could follow it.
     if (read.refreshToken === null) return read
-    return reconcile(read, [this.#renewed, await this.#overlay.load()])
+    const newest = reconcile(read, [this.#renewed, await this.#overlay.load()])
+    if (newest.refreshToken !== read.refreshToken) this.#unpublished = newest
+    return newest
   }
 
-  /** Keeps renewed tokens, in memory whatever happens. Never fails: the tokens are valid, saved or not. */
+  /** The source does not have the newest tokens: it could not be written, or we were killed before that. */
+  get isAhead(): boolean {
+    return this.#unpublished !== null && this.source.writeBack !== undefined
+  }
+
+  /** Puts what was loaded into a source that is behind, for others who live on it. To be called with its lock held. */
+  async publish(): Promise<void> {
+    if (this.#unpublished !== null) await this.#writeBack(this.#unpublished)
+  }
+
+  /**
+   * Keeps renewed tokens; resolves when disks have them. In memory whatever happens, and never fails: the tokens are valid,
+   * saved or not. The overlay comes first, as nobody else can hold that up.
+   */
   async keep(
     before: StoredCredential,
     tokens: RenewedTokens,
@@ -67,7 +91,10 @@ export class CredentialVault {
       profileArn: tokens.profileArn ?? before.profileArn
     }
     const source = this.#read ?? before
-    this.#renewed = { ...fresh, derivedFrom: signInOf(source), replaces: tokenOf(source) }
+    const earlier = [this.#renewed, await this.#overlay.load()].map((one) => one?.issuedAt ?? 0)
+    const issuedAt = Math.max(now, ...earlier.map((at) => at + 1)) // also where a clock was put back
+    const origin = { derivedFrom: signInOf(source), replaces: tokenOf(source) }
+    this.#renewed = { ...fresh, ...origin, issuedAt }
     await this.#saveOverlay(this.#renewed)
     const renewed = { ...before, ...fresh }
     await this.#writeBack(renewed)
@@ -90,9 +117,10 @@ export class CredentialVault {
     if (source.writeBack === undefined) return
     try {
       const obstacle = await source.writeBack(renewed, this.#read?.refreshToken ?? null)
-      if (obstacle !== null) {
+      if (obstacle !== null && obstacle !== this.#obstacle) {
         this.#log.info({ source: source.name, obstacle }, 'credentials file is left as it is')
       }
+      this.#obstacle = obstacle ?? ''
     } catch (err) {
       this.#log.warn({ source: source.name, err }, 'credentials file cannot be updated')
     }
@@ -131,21 +159,29 @@ export class OverlayStore {
   async save(successor: Successor): Promise<void> {
     await makePrivateFolder(this.#dir)
     const before = (await this.#read()) ?? {}
+    const { expiresAt, issuedAt } = successor
     const next = {
       ...before,
       ...successor,
-      expiresAt: new Date(successor.expiresAt).toISOString()
+      expiresAt: new Date(expiresAt).toISOString(),
+      ...(issuedAt !== undefined && { issuedAt: new Date(issuedAt).toISOString() })
     }
     // A single-use token that is lost cannot be asked for again.
     const text = `${JSON.stringify(next, null, 2)}\n`
     await replaceFile(this.path, { text, mode: 0o600, isDurable: true })
   }
 
+  /** A link, and what another user has put there, is not believed. */
   async #read(): Promise<JsonObject | null> {
     try {
-      const { size } = await stat(this.path)
-      if (size > MAX_OVERLAY_BYTES) return {}
-      return parseJsonObject(await readFile(this.path, 'utf8')) ?? {}
+      await using file = await openPrivateFile(this.path)
+      const facts = await file.stat()
+      if (!isOwnFile(facts)) {
+        this.#log.warn({ path: this.path, uid: facts.uid }, 'overlay file is of another user')
+        return null
+      }
+      if (facts.size > MAX_OVERLAY_BYTES) return {}
+      return parseJsonObject(await file.readFile('utf8')) ?? {}
     } catch (cause) {
       const code = codeOf(cause)
       if (code !== 'ENOENT' && code !== 'ENOTDIR') {
@@ -160,6 +196,7 @@ function parseSuccessor(file: JsonObject): Successor | null {
   const derivedFrom = textMember(file, 'derivedFrom')
   const accessToken = textMember(file, 'accessToken')
   const expiresAt = parseExpiry(file['expiresAt'])
+  const issuedAt = parseExpiry(file['issuedAt'])
   if (derivedFrom === null || accessToken === null || expiresAt === null) return null
   const refreshToken = textMember(file, 'refreshToken')
   if (!isTokenText(accessToken) || (refreshToken !== null && !isTokenText(refreshToken)))
@@ -170,6 +207,7 @@ function parseSuccessor(file: JsonObject): Successor | null {
     accessToken,
     refreshToken,
     expiresAt,
+    ...(issuedAt !== null && { issuedAt }),
     profileArn: textMember(file, 'profileArn')
   }
 }
@@ -184,6 +222,8 @@ export interface Successor {
   readonly refreshToken: string | null
   /** Epoch ms. */
   readonly expiresAt: number
+  /** Epoch ms, later for each successor; left out in files of earlier versions. */
+  readonly issuedAt?: number
   readonly profileArn: string | null
 }
 
@@ -199,7 +239,7 @@ export function tokenOf(source: StoredCredential): string {
 
 /**
  * The newest tokens of a sign-in. Successors of another sign-in are dropped: the source was written since, with
- * newer tokens than ours. Of those that belong to it, the one that lives longest wins; when the source
+ * newer tokens than ours. Of those that belong to it, the one that was issued last wins; when the source
  * itself has a younger access token by now, that is used with the successor's refresh token.
  */
 export function reconcile(
@@ -212,7 +252,7 @@ export function reconcile(
     if (successor === null) continue
     const isOurs =
       successor.derivedFrom === signIn || hashOf(successor.refreshToken ?? '') === signIn
-    if (isOurs && (newest === null || successor.expiresAt > newest.expiresAt)) newest = successor
+    if (isOurs && (newest === null || wasIssuedLater(successor, newest))) newest = successor
   }
   if (newest === null) return source
   const refreshToken = newest.refreshToken ?? source.refreshToken
@@ -222,4 +262,11 @@ export function reconcile(
     return { ...source, refreshToken, profileArn }
   const { accessToken, expiresAt } = newest
   return { ...source, accessToken, refreshToken, expiresAt, profileArn }
+}
+
+/** Where the time of issue is not known, lives are taken to be of one length. */
+function wasIssuedLater(one: Successor, other: Successor): boolean {
+  const isKnown = one.issuedAt !== undefined && other.issuedAt !== undefined
+  if (!isKnown) return one.expiresAt > other.expiresAt
+  return (one.issuedAt ?? 0) > (other.issuedAt ?? 0)
 }

@@ -36,6 +36,8 @@ export type FromWorker =
    * came of it.
    */
   | { readonly type: 'credential.refused'; readonly requestId: number; readonly token: string }
+  /** The token that the worker has is over. Answered by `credential.renewed`, after the news of what came of it. */
+  | { readonly type: 'credential.wanted'; readonly requestId: number }
   /** The upstream said that the account of this token is suspended. */
   | { readonly type: 'credential.suspended'; readonly token: string; readonly message: string }
   /** The upstream said something of the account as a whole. Answered by `account.standing`, to all. */
@@ -59,7 +61,7 @@ export type ToWorker =
   /** Its event loop turns. */
   | { readonly type: 'primary.alive' }
   | { readonly type: 'credential.changed'; readonly news: CredentialNews }
-  /** A refused token was renewed, or could not be: `credential.changed` has said so, if that was news. */
+  /** A token that was refused or over was renewed, or could not be: `credential.changed` has said so. */
   | { readonly type: 'credential.renewed'; readonly requestId: number }
   | { readonly type: 'account.standing'; readonly standing: AccountStanding }
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
@@ -127,7 +129,12 @@ export interface WorkerStart {
 /** The credential now in force, or why there is none. */
 export type CredentialNews =
   | { readonly snapshot: CredentialSnapshot; readonly problem: null }
-  | { readonly snapshot: null; readonly problem: Problem }
+  | {
+      readonly snapshot: null
+      readonly problem: Problem
+      /** Epoch ms at which it is renewed again, so that waiting may help; left out where only a new sign-in does. */
+      readonly retryAt?: number
+    }
 
 /** A refusal that says something of the account as a whole. */
 export interface AccountRefusal {

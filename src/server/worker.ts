@@ -13,7 +13,7 @@ import { ClientConnections } from './http/connections.ts'
 import { Listener } from './http/listener.ts'
 import {
   createDataPlane,
-  type DataPlane,
+  type OwnPlane,
   type Surroundings,
   type WorkerLife
 } from './plane/data-plane.ts'
@@ -194,7 +194,7 @@ interface LogTarget {
 }
 
 interface Parts {
-  readonly plane: DataPlane
+  readonly plane: OwnPlane
   readonly listener: Listener
   readonly connections: ClientConnections
   readonly metrics: MetricsDesk
@@ -212,10 +212,15 @@ interface Current {
   status: ClusterStatus
 }
 
+function authenticatorOf({ server, credentials }: Config): Authenticator {
+  const { isKeyPassthrough } = credentials
+  return new Authenticator(server.apiKeys, server.host, { isKeyPassthrough })
+}
+
 /** Takes settings that were read again into use; streams go on as they are. */
 function changeConfig({ plane, log, current }: Parts, config: Config): void {
   current.config = config
-  current.authenticator = new Authenticator(config.server.apiKeys, config.server.host)
+  current.authenticator = authenticatorOf(config)
   log.level = config.observe.level
   plane.pool.setKeepaliveExpiry(config.pool.keepaliveExpiryMs)
   plane.lease.setLimits(config.pool)
@@ -228,7 +233,7 @@ function createParts(
   const { channel, logStream, pulse } = surroundings
   const { config, memory, workerId, catalogue, status } = start
   const log = createLogger(config.observe.level, { worker: workerId }, logStream)
-  const authenticator = new Authenticator(config.server.apiKeys, config.server.host)
+  const authenticator = authenticatorOf(config)
   const current: Current = { config, authenticator, catalogue, status }
   const plane = createDataPlane(start, { ...surroundings, log, current })
   const metrics = new MetricsDesk({ channel, plane, workerId, pulse, logStream })

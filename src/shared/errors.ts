@@ -148,6 +148,14 @@ export const ErrorTable = {
     'account',
     'The upstream does not accept the credentials of this gateway.'
   ),
+  GW_REGISTRATION_EXPIRED: entry(
+    'account',
+    'The client registration of the sign-in has run out: sign in again.'
+  ),
+  GW_IDP_NOT_ALLOWED: entry(
+    'account',
+    'The sign-in would be renewed at a host that is not allowed (KIRO_IDP_HOSTS).'
+  ),
   GW_UPSTREAM_SUSPENDED: entry('forbidden', 'The upstream account is suspended.'),
   GW_UPSTREAM_FORBIDDEN: entry('forbidden', 'The upstream account may not do this.'),
   GW_CLIENT_NOT_ADMITTED: entry(

@@ -59,6 +59,22 @@ export async function replaceFile(path: string, replaced: ReplacedFile): Promise
     await unlink(draft).catch(() => {}) // may never have been made
     throw error
   }
+  if (isDurable) await syncFolder(dirname(path))
+}
+
+/** Without it a power cut could undo the renaming. */
+async function syncFolder(folder: string): Promise<void> {
+  try {
+    await using handle = await open(folder)
+    await handle.sync()
+  } catch {
+    // Windows opens no folders, and some file systems sync none.
+  }
+}
+
+/** Whether a file is ours or root's: what any other user has put there is not to be believed. */
+export function isOwnFile({ uid }: Pick<Stats, 'uid'>): boolean {
+  return isTrusted(uid)
 }
 
 /** Opens a file of ours for reading. Rejects with ELOOP for a link. */

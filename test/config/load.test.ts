@@ -140,6 +140,9 @@ t.test('loadConfig()', (t) => {
       { KIRO_API_URL: 'http://127.0.0.1:8123' },
       { KIRO_OIDC_URL: 'https://[::1]:1/base/' },
       { KIRO_API_REGION: 'us-gov-west-1' },
+      { KIRO_API_REGION: 'us-iso-east-1' },
+      { KIRO_IDP_HOSTS: 'corp.okta.com,.example.org' },
+      { PROFILE_ARN: arn.replace('arn:aws:', 'arn:aws-us-gov:') },
       { PROFILE_ARN: arn }
     ]
     const wrong: readonly Environment[] = [
@@ -150,6 +153,8 @@ t.test('loadConfig()', (t) => {
       { KIRO_API_URL: 'http://host:99999' },
       { KIRO_API_URL: 'http://host/?a=b' },
       { KIRO_API_REGION: 'virginia' },
+      { KIRO_API_REGION: 'us-east-01' },
+      { KIRO_IDP_HOSTS: 'https://corp.okta.com' },
       { PROFILE_ARN: arn.replace('12345', '') },
       { KIRO_USER_AGENT: 'a\nb' }
     ]
@@ -328,11 +333,17 @@ t.test('settings that depend on each other', (t) => {
   })
 
   t.test('needs credentials in production', async (t) => {
-    t.match(problemsOf({ NODE_ENV: 'production' }), [/no credentials/])
-    for (const name of ['KIRO_CREDS_FILE', 'REFRESH_TOKEN']) {
-      t.same(problemsOf({ NODE_ENV: 'production', [name]: 'x' }), [])
+    t.match(problemsOf({ NODE_ENV: 'production', KIRO_CREDS: 'none' }), [/no credentials/])
+    t.same(problemsOf({ NODE_ENV: 'production' }), [], 'they may be found')
+    for (const name of ['KIRO_CREDS_FILE', 'KIRO_CLI_DB_FILE', 'REFRESH_TOKEN']) {
+      t.same(problemsOf({ NODE_ENV: 'production', KIRO_CREDS: 'none', [name]: 'x' }), [])
     }
     t.equal(load({ NODE_ENV: 'production', KIRO_API_KEY: 'ksk_a' }).config.isProduction, true)
+  })
+
+  t.test('needs no key of its own where clients bring theirs', async (t) => {
+    const passed = { KIRO_KEY_PASSTHROUGH: 'true', KIRO_CREDS: 'none' }
+    t.same(problemsOf({ ...passed, SERVER_HOST: '0.0.0.0', NODE_ENV: 'production' }), [])
   })
 
   t.test('says which of several credentials wins', async (t) => {

@@ -71,9 +71,11 @@ function otherText({ setting }: ListedSetting): string {
     DNS_SERVERS: '127.0.0.9',
     DEBUG_MODE: 'all',
     AUTO_TRIM_PAYLOAD: 'true',
-    KIRO_REQUEST_FORM: 'path',
+    MODEL_ALIASES: 'a=b',
     MODEL_CONTEXT_WINDOWS: 'a=1000',
-    MODEL_ALIASES: 'a=b'
+    KIRO_REQUEST_FORM: 'path',
+    KIRO_CREDS: 'none',
+    KIRO_IDP_HOSTS: 'login.example.com'
   }
   if (texts[env] !== undefined) return texts[env]
   if (kind === 'url' || kind === 'proxy') return 'http://127.0.0.1:9'

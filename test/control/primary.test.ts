@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import { planMemory } from '../../src/config/memory-plan.ts'
 import type { Config } from '../../src/config/settings.ts'
+import { createCredentialSource } from '../../src/credentials/sources.ts'
 import { Primary } from '../../src/control/primary.ts'
 import { recordedLog } from '../helper/recorded-log.ts'
 
@@ -51,8 +52,10 @@ function primaryRig(t: Test) {
     return worker as unknown as Worker
   }
   const recorded = recordedLog()
+  const config = configOf(SECRETS)
   const primary = new Primary({
-    config: configOf(SECRETS),
+    config,
+    source: createCredentialSource(config.credentials, recorded.log),
     memory: planMemory(512 * 1024 * 1024, { workers: 1, threads: 1 }),
     isSimulated: false,
     workerEntry: 'none',

@@ -1,4 +1,12 @@
-import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import {
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { OverlayStore, type Successor } from '../../src/credentials/vault.ts'
@@ -67,6 +75,19 @@ t.test('OverlayStore', (t) => {
     const { store } = createStore(join(dir, 'file'))
     await t.rejects(store.save(successor), { code: 'ENOTDIR' })
     t.equal(await store.load(), null)
+  })
+  t.test('believes no link and no file of another user', async (t) => {
+    const dir = t.testdir({ credentials: {}, real: JSON.stringify(successor) })
+    const { store, text } = createStore(dir)
+    symlinkSync(join(dir, 'real'), store.path)
+    t.equal(await store.load(), null)
+    t.match(text(), /overlay file cannot be read/)
+    await store.save(successor)
+    t.notOk(lstatSync(store.path).isSymbolicLink(), 'its own takes the place')
+    if (process.geteuid?.() !== 0) return
+    chownSync(store.path, 4242, 4242)
+    t.equal(await store.load(), null)
+    t.match(text(), /overlay file is of another user/)
   })
   t.test('reports a file that it may not read', async (t) => {
     const dir = t.testdir({ credentials: {} })

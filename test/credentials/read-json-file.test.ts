@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { readJsonFile } from '../../src/credentials/ide-file.ts'
+import { readJsonFile } from '../../src/credentials/json-file.ts'
 
 const MEGABYTE = 1024 * 1024
 
@@ -41,6 +42,13 @@ t.test('readJsonFile()', (t) => {
       t.match(String(error), /Expected X\.$/)
       t.notMatch(String(error), 'secret')
     }
+  })
+  t.test('reads a file once more that is just being written', async (t) => {
+    const path = join(dir, 'growing.json')
+    writeFileSync(path, '{"accessToken":"a')
+    const reading = read('growing.json')
+    setTimeout(() => writeFileSync(path, '{"accessToken":"a1"}'), 20)
+    t.same(await reading, { accessToken: 'a1' })
   })
   t.test('does not wait for a pipe', async (t) => {
     execFileSync('mkfifo', [join(dir, 'pipe')])

@@ -298,6 +298,76 @@ t.test('renewed tokens survive', (t) => {
   t.end()
 })
 
+t.test('two gateways on one file', (t) => {
+  t.test('present each refresh token once', async (t) => {
+    const { refresher, create, server, dir } = await credentialRig(t, { file: ideFile(0) })
+    const other = create({ stateDir: join(dir, 'other-state') })
+    await Promise.all([refresher.start(), other.start()])
+    t.match([refresher.current(), other.current()], [{ token: 'a2' }, { token: 'a2' }])
+    const both = await Promise.all([refresher.refused('a2'), other.refused('a2')])
+    t.match(both, [{ token: 'a3' }, { token: 'a3' }])
+    t.match(
+      server.calls.map(({ body }) => body['refreshToken']),
+      ['r1', 'r2']
+    )
+  })
+  t.test('leave no lock behind', async (t) => {
+    const { refresher, dir } = await credentialRig(t, { file: ideFile(0) })
+    await refresher.start()
+    await refresher.close()
+    t.same(readdirSync(dir).toSorted(), ['state', 'token.json'])
+  })
+  t.end()
+})
+
+t.test('a renewal whose answer is lost on its way', async (t) => {
+  const { refresher, server } = await credentialRig(t)
+  await refresher.start()
+  server.isUndelivered = true
+  await t.rejects(refresher.refused('a1'), { code: 'GW_UPSTREAM_AUTH', message: /Log in again/ })
+  t.equal(refresher.current(), null, 'the refresh token is used up, and nobody has the next')
+})
+
+t.test('the log repeats what stays wrong, at a low rate', async (t) => {
+  const { refresher, server, clock, text } = await credentialRig(t, { file: ideFile(0) })
+  server.replies.push(dead)
+  await refresher.start()
+  const lines = (): number => text().split('credentials not renewed').length - 1
+  t.equal(lines(), 1)
+  for (let minute = 1; minute <= 9; minute += 1) {
+    clock.suspend(60_000)
+    await t.rejects(refresher.usable(), { code: 'GW_UPSTREAM_AUTH' })
+  }
+  t.equal(lines(), 1)
+  clock.suspend(60_000)
+  await t.rejects(refresher.usable(), { code: 'GW_UPSTREAM_AUTH' })
+  t.equal(lines(), 2)
+  t.equal(server.calls.length, 1)
+})
+
+t.test('a failure is a warning while the token is valid', async (t) => {
+  const { refresher, server, clock, text } = await credentialRig(t, { file: ideFile(2) })
+  server.replies.push(dead)
+  await refresher.start()
+  clock.moveBy(1000)
+  while (refresher.state().problem === null) await new Promise(setImmediate)
+  t.match(refresher.state(), { name: 'usable', problem: { code: 'GW_UPSTREAM_AUTH' } })
+  t.match(text(), /"level":"warn".*credentials not renewed/)
+  t.notMatch(text(), /"level":"error"/)
+  clock.suspend(120_000)
+  await t.rejects(refresher.usable(), { code: 'GW_UPSTREAM_AUTH' })
+  t.match(text(), /"level":"error".*credentials not renewed/)
+})
+
+t.test('a registration that has run out is told as such', async (t) => {
+  const client = { clientId: 'ci', clientSecret: 'cs' }
+  const over = { ...client, clientSecretExpiresAt: '2026-08-31T00:00:00Z' }
+  const { refresher, server } = await credentialRig(t, { file: ideFile(0, over) })
+  server.registrationHasExpired = true
+  await refresher.start()
+  t.match(refresher.state(), { name: 'dead', problem: { code: 'GW_REGISTRATION_EXPIRED' } })
+})
+
 t.test('CredentialRefresher.suspended()', async (t) => {
   const { refresher, server, clock, states, writeFile, changed } = await credentialRig(t)
   await refresher.start()

@@ -1,26 +1,22 @@
 import t from 'tap'
 import { createCredentialSource } from '../../src/credentials/sources.ts'
 import { recordedLog } from '../helper/recorded-log.ts'
+import { credentialSettings } from '../helper/stored-credential.ts'
 
-const nothing = {
-  apiKey: null,
-  credsFile: null,
-  refreshToken: null,
-  profileArn: null,
-  region: 'eu-west-1',
-  apiRegion: null,
-  stateDir: 'state'
-}
+const nothing = credentialSettings({ region: 'eu-west-1' })
 
 t.test('createCredentialSource()', (t) => {
   const { log } = recordedLog()
-  const all = { ...nothing, apiKey: 'ksk_1', credsFile: '/x/token.json', refreshToken: 'r1' }
+  const files = { credsFile: '/x/token.json', cliDbFile: '/x/data.sqlite3' }
+  const all = { ...nothing, ...files, apiKey: 'ksk_1', refreshToken: 'r1' }
 
-  t.test('prefers API key, then file, then refresh token', (t) => {
+  t.test('prefers API key, then file, then database, then refresh token', (t) => {
     t.equal(createCredentialSource(all, log)?.name, 'KIRO_API_KEY')
     const file = { ...all, apiKey: null }
     t.equal(createCredentialSource(file, log)?.name, 'KIRO_CREDS_FILE /x/token.json')
-    const token = { ...file, credsFile: null }
+    const database = { ...file, credsFile: null }
+    t.equal(createCredentialSource(database, log)?.name, 'KIRO_CLI_DB_FILE /x/data.sqlite3')
+    const token = { ...database, cliDbFile: null }
     t.equal(createCredentialSource(token, log)?.name, 'REFRESH_TOKEN')
     t.equal(createCredentialSource(nothing, log), null)
     t.end()

@@ -4,6 +4,7 @@ import { simulatorSource } from '../../src/credentials/sources.ts'
 import { isProfileArn } from '../../src/kiro/wire/hosts.ts'
 import { FakeClock } from '../helper/fake-clock.ts'
 import { recordedLog } from '../helper/recorded-log.ts'
+import { credentialSettings } from '../helper/stored-credential.ts'
 
 t.test('simulatorSource()', (t) => {
   t.test('is a valid sign-in that never expires', async (t) => {
@@ -16,15 +17,7 @@ t.test('simulatorSource()', (t) => {
     const { log } = recordedLog()
     const refresher = new CredentialRefresher({
       source: simulatorSource(),
-      settings: {
-        apiKey: null,
-        credsFile: null,
-        refreshToken: null,
-        profileArn: null,
-        region: 'us-east-1',
-        apiRegion: null,
-        stateDir: t.testdirName
-      },
+      settings: credentialSettings({ stateDir: t.testdirName }),
       upstream: {
         apiUrl: null,
         managementUrl: null,

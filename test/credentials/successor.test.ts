@@ -29,6 +29,13 @@ t.test('reconcile()', (t) => {
     t.match(reconcile(source, [newer, successor]), { accessToken: 'a3' })
     t.end()
   })
+  t.test('goes by the time of issue where that is known', (t) => {
+    const first = { ...newer, issuedAt: 1 }
+    const last = { ...successor, issuedAt: 2 } // lives shorter
+    t.match(reconcile(source, [first, last]), { accessToken: 'a2' })
+    t.match(reconcile(source, [last, first]), { accessToken: 'a2' })
+    t.end()
+  })
   t.test('knows its own tokens when they were written back', (t) => {
     const written = { ...source, accessToken: 'a2', refreshToken: 'r2', expiresAt: 200 }
     t.match(reconcile(written, [successor]), { accessToken: 'a2', refreshToken: 'r2' })

@@ -9,6 +9,7 @@ import type { CredentialState } from '../../src/credentials/sign-in.ts'
 import { FakeAuthServer } from './fake-auth-server.ts'
 import { FakeClock } from './fake-clock.ts'
 import { recordedLog } from './recorded-log.ts'
+import { credentialSettings } from './stored-credential.ts'
 import { undiciJsonCall } from './undici-json-call.ts'
 
 export const START = '2026-09-01T00:00:00Z'
@@ -22,6 +23,11 @@ export function ideFile(minutes: number, changes: Record<string, unknown> = {}) 
 export interface RigOptions {
   readonly file?: Record<string, unknown>
   readonly settings?: Partial<Config['credentials']>
+}
+
+/** No delay is drawn by chance. */
+function never(): number {
+  return 0
 }
 
 /** A refresher over real files and a real token service, with time that a test moves. Not started. */
@@ -43,16 +49,7 @@ export async function credentialRig(
     await close()
   })
   const path = join(dir, 'token.json')
-  const all: Config['credentials'] = {
-    apiKey: null,
-    credsFile: path,
-    refreshToken: null,
-    profileArn: null,
-    region: 'us-east-1',
-    apiRegion: null,
-    stateDir: join(dir, 'state'),
-    ...settings
-  }
+  const all = credentialSettings({ credsFile: path, stateDir: join(dir, 'state'), ...settings })
   const upstream = {
     apiUrl: null,
     managementUrl: null,
@@ -60,16 +57,17 @@ export async function credentialRig(
     oidcUrl: server.url,
     userAgent: 'ua'
   }
-  /** Another one over the same files, as after a restart. */
-  const create = (): CredentialRefresher => {
-    const source = createCredentialSource(all, recorded.log)
+  /** Another one over the same files, as after a restart or of another gateway. */
+  const create = (own: Partial<Config['credentials']> = {}): CredentialRefresher => {
+    const mine = { ...all, ...own }
+    const source = createCredentialSource(mine, recorded.log)
     if (source === null) throw new Error('nothing configured')
     const { log } = recorded
     const onChange = (): void => {
       states.push(refresher.state())
       changes.emit('change')
     }
-    const parts = { source, settings: all, upstream, call, log, onChange, clock }
+    const parts = { source, settings: mine, upstream, call, log, onChange, clock, random: never }
     const refresher = new CredentialRefresher(parts)
     refreshers.push(refresher)
     return refresher

@@ -15,14 +15,19 @@ export interface AuthReply {
 }
 
 /**
- * Both token services on loopback: `/refreshToken` and `/token`. A refresh token works once, then only its
- * successor does: `r1` gives `a2` and `r2`. Presenting a used one is answered as the real services do.
+ * All token services on loopback: `/refreshToken` (desktop), `/token` (OIDC) and `/idp` (an external provider: forms in,
+ * snake_case out). A refresh token works once, then only its successor does: `r1` gives `a2` and `r2`. Presenting a used one
+ * is answered as the real services do.
  */
 export class FakeAuthServer {
   readonly calls: AuthCall[] = []
   /** Answers to give instead, first come first served. */
   readonly replies: AuthReply[] = []
   expiresIn = 3600
+  /** Of the OIDC client. */
+  registrationHasExpired = false
+  /** The next answer with new tokens is lost on its way. */
+  isUndelivered = false
   /** Members to add to good answers. */
   extra: Record<string, unknown> = {}
   /** Runs before each answer; lets a test hold it up. */
@@ -57,7 +62,8 @@ export class FakeAuthServer {
 
   /** Somebody else uses the refresh token up; the tokens they got. */
   rotateElsewhere(): { accessToken: string; refreshToken: string } {
-    const next = Number(this.#valid.slice(1)) + 1
+    const [, number, rest = ''] = /^r(\d+)(.*)$/.exec(this.#valid) ?? []
+    const next = `${Number(number) + 1}${rest}`
     this.#valid = `r${next}`
     return { accessToken: `a${next}`, refreshToken: this.#valid }
   }
@@ -71,21 +77,38 @@ export class FakeAuthServer {
   async #reply(request: IncomingMessage): Promise<AuthReply> {
     let text = ''
     for await (const chunk of request.setEncoding('utf8')) text += String(chunk)
-    const body = JSON.parse(text) as Record<string, unknown>
+    const isForm = request.headers['content-type'] === 'application/x-www-form-urlencoded'
+    const body = isForm
+      ? Object.fromEntries(new URLSearchParams(text))
+      : (JSON.parse(text) as Record<string, unknown>)
     this.calls.push({ path: request.url ?? '', headers: request.headers, body })
     await this.beforeReply()
     const scripted = this.replies.shift()
     if (scripted !== undefined) return scripted
-    if (body['refreshToken'] !== this.#valid) return refusal(request.url ?? '')
-    return {
-      status: 200,
-      body: { ...this.rotateElsewhere(), expiresIn: this.expiresIn, ...this.extra }
+    const path = request.url ?? ''
+    if ((body['refreshToken'] ?? body['refresh_token']) !== this.#valid) return refusal(path)
+    if (path === '/token' && this.registrationHasExpired) return INVALID_CLIENT
+    const { accessToken, refreshToken } = this.rotateElsewhere()
+    const { expiresIn, extra } = this
+    const tokens =
+      path === '/idp'
+        ? { access_token: accessToken, refresh_token: refreshToken, expires_in: String(expiresIn) }
+        : { accessToken, refreshToken, expiresIn }
+    if (this.isUndelivered) {
+      this.isUndelivered = false
+      request.socket.destroy()
     }
+    return { status: 200, body: { ...tokens, ...extra } }
   }
 }
 
+const INVALID_CLIENT: AuthReply = {
+  status: 401,
+  body: { error: 'invalid_client', error_description: 'Invalid client credentials provided' }
+}
+
 function refusal(path: string): AuthReply {
-  return path === '/token'
+  return path !== '/refreshToken'
     ? {
         status: 400,
         body: { error: 'invalid_grant', error_description: 'Invalid refresh token provided' }

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Config } from '../../config/settings.ts'
 import { CredentialRefresher } from '../../credentials/refresher.ts'
 import type { CredentialState } from '../../credentials/sign-in.ts'
-import { createCredentialSource, simulatorSource } from '../../credentials/sources.ts'
+import type { CredentialSource } from '../../credentials/stored-credential.ts'
 import type { CredentialNews, Problem } from '../../ipc/messages.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -12,7 +12,8 @@ import { ProfileFinder } from './profile-finder.ts'
 
 export interface CredentialDeskOptions {
   readonly config: Config
-  readonly isSimulated: boolean
+  /** `null` where clients bring keys of their own and nothing else is served. */
+  readonly source: CredentialSource | null
   readonly call: JsonCall
   readonly log: Logger
   /** Called with every news for all workers. */
@@ -26,29 +27,23 @@ const START_PATIENCE_MS = 1000
 
 /** Turns what the refresher knows of the credential into news for the workers. */
 export class CredentialDesk {
-  readonly #refresher: CredentialRefresher
+  readonly #refresher: CredentialRefresher | null
   readonly #profiles: ProfileFinder
   readonly #onNews: CredentialDeskOptions['onNews']
   readonly #onUnusable: CredentialDeskOptions['onUnusable']
   readonly #abort = new AbortController()
   #search: Promise<void> | null = null
 
-  /** @throws {GatewayError} GW_CONFIG_INVALID when no source is configured or one is unusable. */
-  constructor({ config, isSimulated, call, log, onNews, onUnusable }: CredentialDeskOptions) {
-    const settings = config.credentials
-    const source = isSimulated ? simulatorSource() : createCredentialSource(settings, log)
-    if (source === null) throw new GatewayError('GW_CONFIG_INVALID', 'no source of credentials')
+  constructor({ config, source, call, log, onNews, onUnusable }: CredentialDeskOptions) {
+    const { credentials: settings, upstream } = config
     this.#onNews = onNews
     this.#onUnusable = onUnusable
-    this.#refresher = new CredentialRefresher({
-      source,
-      settings,
-      upstream: config.upstream,
-      call,
-      log,
-      onChange: () => this.#changed()
-    })
-    this.#profiles = new ProfileFinder({ call, upstream: config.upstream, log })
+    const onChange = (): void => this.#changed()
+    this.#refresher =
+      source === null
+        ? null
+        : new CredentialRefresher({ source, settings, upstream, call, log, onChange })
+    this.#profiles = new ProfileFinder({ call, upstream, log, apiRegion: settings.apiRegion })
   }
 
   /**
@@ -57,6 +52,7 @@ export class CredentialDesk {
    * @throws {GatewayError} GW_CONFIG_INVALID when the source can't be read.
    */
   async start(): Promise<void> {
+    if (this.#refresher === null) return
     const started = this.#refresher.start().then(() => this.#search)
     const late = delay(START_PATIENCE_MS, 'late', { ref: false })
     if ((await Promise.race([started, late])) === 'late') started.catch(this.#onUnusable)
@@ -66,7 +62,13 @@ export class CredentialDesk {
     return this.news().snapshot
   }
 
+  /** There is a sign-in, or there will be. */
+  get isExpected(): boolean {
+    return this.#refresher !== null
+  }
+
   news(): CredentialNews {
+    if (this.#refresher === null) return { snapshot: null, problem: NONE }
     const news = toNews(this.#refresher.state())
     if (news.snapshot === null) return news
     return { snapshot: this.#profiles.complete(news.snapshot), problem: null }
@@ -77,23 +79,36 @@ export class CredentialDesk {
    * says which. The same token stays if that failed for now: one refusal is no reason to bar what has not expired.
    */
   async refused(token: string): Promise<void> {
-    await this.#refresher.refused(token).catch(() => {}) // part of the news
+    await this.#refresher?.refused(token).catch(() => {}) // part of the news
+  }
+
+  /**
+   * Somebody needs a token and has none that is valid. Resolves when there is one again, or it is known why not: `news()`,
+   * which all workers are told, says which.
+   */
+  async wanted(): Promise<void> {
+    try {
+      await this.#refresher?.usable()
+    } catch {
+      const news = this.news() // when it is renewed again is news, too
+      if (news.snapshot === null) this.#onNews(news)
+    }
   }
 
   suspended(token: string, message: string): void {
-    this.#refresher.suspended(token, message)
+    this.#refresher?.suspended(token, message)
   }
 
   async close(): Promise<void> {
     this.#abort.abort(new GatewayError('GW_DRAINING'))
-    await this.#refresher.close()
+    await this.#refresher?.close()
     await this.#search
   }
 
   #changed(): void {
     const news = this.news()
     this.#onNews(news)
-    if (news.snapshot === null || !this.#profiles.needsProfile(news.snapshot)) return
+    if (news.snapshot === null || !this.#profiles.isIncomplete(news.snapshot)) return
     this.#search ??= this.#findProfile(news.snapshot)
   }
 
@@ -123,8 +138,26 @@ const WAITING: Problem = {
   message: 'The credentials are being renewed. Try again in a moment.'
 }
 
+const NONE: Problem = {
+  code: 'GW_KEY_INVALID',
+  message:
+    'This gateway has no sign-in of its own: send a Kiro API key (ksk_…) of yours as your key.'
+}
+
+/** What may pass is told as a gateway that is not ready, whatever the token service or the way to it ails. */
 function toNews(state: CredentialState): CredentialNews {
-  if (state.name === 'usable') return { snapshot: state.snapshot, problem: null }
-  const { code, message } = state.problem ?? WAITING
-  return { snapshot: null, problem: { code, message } }
+  switch (state.name) {
+    case 'usable':
+      return { snapshot: state.snapshot, problem: null }
+    case 'dead': {
+      const { code, message } = state.problem
+      return { snapshot: null, problem: { code, message } }
+    }
+    case 'waiting':
+      break
+  }
+  const { problem, retryAt } = state
+  if (problem === null) return { snapshot: null, problem: WAITING, retryAt }
+  const message = `The sign-in cannot be renewed at the moment. ${problem.message}`
+  return { snapshot: null, problem: { code: 'GW_NOT_READY', message }, retryAt }
 }

@@ -1,31 +1,21 @@
-import {
-  BUILT_IN_CATALOGUE,
-  type Catalogue,
-  type ModelFacts,
-  parseModelPage
-} from '../../kiro/models/models.ts'
+import { BUILT_IN_CATALOGUE, type Catalogue, type ModelFacts } from '../../kiro/models/models.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
-import {
-  bearerHeaders,
-  type HostOverrides,
-  managementUrl,
-  profileArnFor
-} from '../../kiro/wire/hosts.ts'
+import type { HostOverrides } from '../../kiro/wire/hosts.ts'
 import type { Logger } from '../../observe/logger.ts'
-import { type JsonCall, jsonObjectOf } from '../../upstream/call/json-exchange.ts'
+import { askModels } from '../../upstream/call/account-calls.ts'
+import type { JsonCall } from '../../upstream/call/json-exchange.ts'
 
 export interface ModelCatalogueOptions {
   readonly call: JsonCall
   readonly upstream: HostOverrides & { readonly userAgent: string }
-  readonly credential: () => CredentialSnapshot | null
+  /** Waits while the sign-in is being renewed. */
+  readonly credential: () => Promise<CredentialSnapshot | null> | CredentialSnapshot | null
   readonly onChange: (catalogue: Catalogue) => void
   readonly log: Logger
 }
 
 const REFRESH_MS = 3_600_000
 const RETRY_MS = 60_000
-const CALL_TIMEOUT_MS = 10_000
-const MAX_PAGES = 20
 
 /**
  * The upstream's list of models: fetched at the start, then hourly. While it cannot be had the last one stays, at
@@ -53,7 +43,6 @@ export class ModelCatalogue {
     try {
       const models = await this.#fetchAll()
       this.#abort.signal.throwIfAborted()
-      if (models.length === 0) throw new Error('the list is empty')
       this.#catalogue = { models, isLive: true }
       onChange(this.#catalogue)
       log.info({ models: models.length }, 'model list fetched')
@@ -82,44 +71,9 @@ export class ModelCatalogue {
   }
 
   async #fetchAll(): Promise<readonly ModelFacts[]> {
-    const models: ModelFacts[] = []
-    let nextToken: string | null = null
-    for (let page = 0; page < MAX_PAGES; page++) {
-      const answer = await this.#fetchPage(nextToken)
-      models.push(...answer.models)
-      ;({ nextToken } = answer)
-      if (nextToken === null) break
-    }
-    return models
-  }
-
-  async #fetchPage(nextToken: string | null) {
     const { call, upstream, credential } = this.#options
-    const snapshot = credential()
+    const snapshot = await credential()
     if (snapshot === null) throw new Error('there are no credentials')
-    const profileArn = profileArnFor(snapshot, 'runtime')
-    const response = await call(
-      {
-        method: 'POST',
-        url: `${managementUrl(snapshot, upstream)}/`,
-        headers: {
-          ...bearerHeaders(snapshot, upstream.userAgent),
-          'content-type': 'application/x-amz-json-1.0',
-          'x-amz-target': 'AmazonCodeWhispererService.ListAvailableModels'
-        },
-        body: JSON.stringify({
-          origin: 'AI_EDITOR',
-          ...(profileArn !== null && { profileArn }),
-          ...(nextToken !== null && { nextToken })
-        }),
-        timeoutMs: CALL_TIMEOUT_MS
-      },
-      this.#abort.signal
-    )
-    const page = jsonObjectOf(response)
-    if (response.status !== 200 || page === null) {
-      throw new Error(`the model list was answered with status ${response.status}`)
-    }
-    return parseModelPage(page)
+    return askModels({ call, upstream, snapshot, signal: this.#abort.signal })
   }
 }

@@ -1,35 +1,46 @@
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import {
-  API_REGIONS,
   bearerHeaders,
   type HostOverrides,
   isProfileArn,
   managementUrl,
+  regionsToAsk,
   resolveApiRegion
 } from '../../kiro/wire/hosts.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { asJsonObject, textMember } from '../../shared/json.ts'
+import { findKeyRegion, hasOpenRegion } from '../../upstream/call/account-calls.ts'
 import { type JsonCall, jsonObjectOf } from '../../upstream/call/json-exchange.ts'
 
 export interface ProfileFinderOptions {
   readonly call: JsonCall
   readonly upstream: HostOverrides & { readonly userAgent: string }
   readonly log: Logger
+  /** `KIRO_API_REGION`: then a key's region needs no finding. */
+  readonly apiRegion?: string | null
 }
 
 const CALL_TIMEOUT_MS = 10_000
 
 /**
- * Finds the profile ARN of sign-ins that do not carry one: organisations' (IdC and external identity providers).
- * Without it the upstream refuses every request (kiro-protocol §3.9, E4).
+ * Finds what sign-ins do not carry: the profile ARN of organisations' (IdC and external identity providers), without which
+ * the upstream refuses every request (kiro-protocol §3.9, E4), and the region of API keys (§1.4).
  */
 export class ProfileFinder {
   readonly #options: ProfileFinderOptions
   /** By account; a profile does not change while we run. Bounded by the operator's sign-ins. */
   readonly #found = new Map<string, string>()
+  /** Of API keys, by account. Bounded by the operator's sign-ins. */
+  readonly #regions = new Map<string, string>()
 
   constructor(options: ProfileFinderOptions) {
     this.#options = options
+  }
+
+  /** Something is to be found out. */
+  isIncomplete(snapshot: CredentialSnapshot): boolean {
+    const isAtHome = this.#regions.has(snapshot.id)
+    return this.needsProfile(snapshot) || (this.#needsRegion(snapshot) && !isAtHome)
   }
 
   needsProfile({ authType, profileArn }: CredentialSnapshot): boolean {
@@ -38,6 +49,8 @@ export class ProfileFinder {
 
   /** The snapshot with its ARN and the region that goes with it, as far as that is known by now. */
   complete(snapshot: CredentialSnapshot): CredentialSnapshot {
+    const apiRegion = this.#regions.get(snapshot.id)
+    if (apiRegion !== undefined && this.#needsRegion(snapshot)) return { ...snapshot, apiRegion }
     const profileArn = this.needsProfile(snapshot) ? this.#found.get(snapshot.id) : undefined
     if (profileArn === undefined) return snapshot
     return {
@@ -56,8 +69,9 @@ export class ProfileFinder {
     signal: AbortSignal
   ): Promise<'found' | 'none' | 'unknown'> {
     const { log } = this.#options
+    if (this.#needsRegion(snapshot)) return this.#findRegion(snapshot, signal)
     let outcome: 'none' | 'unknown' = 'none'
-    for (const apiRegion of new Set([snapshot.apiRegion, ...API_REGIONS])) {
+    for (const apiRegion of regionsToAsk(snapshot.apiRegion)) {
       try {
         const profileArn = await this.#ask({ ...snapshot, apiRegion }, signal)
         if (profileArn === null) continue
@@ -72,6 +86,23 @@ export class ProfileFinder {
     }
     if (outcome === 'none') log.error('no profile found for this account, set PROFILE_ARN')
     return outcome
+  }
+
+  #needsRegion({ authType }: CredentialSnapshot): boolean {
+    const { apiRegion = null, upstream } = this.#options
+    return authType === 'api-key' && apiRegion === null && hasOpenRegion(upstream)
+  }
+
+  async #findRegion(
+    snapshot: CredentialSnapshot,
+    signal: AbortSignal
+  ): Promise<'found' | 'unknown'> {
+    const { call, upstream, log } = this.#options
+    const apiRegion = await findKeyRegion({ call, upstream, snapshot, signal })
+    if (apiRegion === null) return 'unknown'
+    this.#regions.set(snapshot.id, apiRegion)
+    log.info({ apiRegion }, 'region of the API key found')
+    return 'found'
   }
 
   async #ask(snapshot: CredentialSnapshot, signal: AbortSignal): Promise<string | null> {

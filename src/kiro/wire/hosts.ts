@@ -6,6 +6,8 @@ export interface HostOverrides {
   readonly managementUrl: string | null
   readonly authUrl: string | null
   readonly oidcUrl: string | null
+  /** The whole token endpoint of an external identity provider. */
+  readonly idpUrl?: string | null
 }
 
 /** `custom` is an override; it is treated like `runtime`. */
@@ -110,11 +112,13 @@ function fill(template: string, region: string): string {
 }
 
 /** Where the API is known to exist; other regions are used only when they are named. */
-export const API_REGIONS: readonly string[] = ['us-east-1', 'eu-central-1']
+const API_REGIONS: readonly string[] = ['us-east-1', 'eu-central-1']
+/** GovCloud, which has accounts and hosts of its own. */
+const GOV_REGIONS: readonly string[] = ['us-gov-west-1', 'us-gov-east-1']
 const DEFAULT_REGION = 'us-east-1'
-const REGION = /^[a-z]{2}(-[a-z]+)+-\d{1,2}$/
-const ARN_REGION = /^[a-z]+-[a-z]+-\d+$/
-const PROFILE_ARN = /^arn:aws:codewhisperer:[a-z0-9-]+:\d{12}:profile\/[A-Za-z0-9._-]+$/
+const REGION = /^[a-z]{2,4}(-[a-z0-9]+)+-[1-9]\d?$/
+const MAX_REGION_CHARS = 63
+const PROFILE_ARN = /^arn:aws(-[a-z]+)*:codewhisperer:[a-z0-9-]+:\d{12}:profile\/[A-Za-z0-9._-]+$/
 
 /** Fixed ARNs that all accounts of a kind share; no secrets (kiro-protocol §3.9). */
 export const SharedProfileArn = {
@@ -135,13 +139,20 @@ export function resolveApiRegion({ explicit, profileArn, ssoRegion }: RegionHint
   if (explicit !== null) return explicit
   const ofArn =
     profileArn === null || isSharedArn(profileArn) ? undefined : profileArn.split(':')[3]
-  if (ofArn !== undefined && ARN_REGION.test(ofArn)) return ofArn
-  return ssoRegion !== null && API_REGIONS.includes(ssoRegion) ? ssoRegion : DEFAULT_REGION
+  if (ofArn !== undefined && isRegion(ofArn)) return ofArn
+  const isApiRegion = [...API_REGIONS, ...GOV_REGIONS].includes(ssoRegion ?? '')
+  return ssoRegion !== null && isApiRegion ? ssoRegion : DEFAULT_REGION
+}
+
+/** Where an account may be at home: the region itself, then the others of its partition. Tokens leave none. */
+export function regionsToAsk(region: string): readonly string[] {
+  const others = region.startsWith('us-gov-') ? GOV_REGIONS : API_REGIONS
+  return [...new Set([region, ...others])]
 }
 
 /** Regions become parts of host names, so nothing else may pass for one. */
 export function isRegion(text: string): boolean {
-  return REGION.test(text)
+  return text.length <= MAX_REGION_CHARS && REGION.test(text)
 }
 
 export function isProfileArn(text: string): boolean {

@@ -50,7 +50,7 @@ export async function askUpstream(
 ): Promise<AnsweredCall> {
   const { log, requestId: reqId, payload, plan, progress, sink, signal } = question
   plane.retryBudget.earn()
-  const way = new CallWay(plane, 'generate')
+  const way = await CallWay.open(plane, 'generate', signal)
   let attempt = 1
   let sent = newCall(attempt)
   let changes = 0
@@ -202,7 +202,7 @@ interface AttemptPlan {
   readonly sent: SentCall
 }
 
-/** Waits for a permit. */
+/** Waits for a permit, and for a token where that is over. */
 async function startAttempt(
   plane: DataPlane,
   question: UpstreamQuestion,

@@ -57,7 +57,8 @@ export async function acquirePermit(
 }
 
 /**
- * A permit for a call this way, with the credential of now: it may have been renewed while the request waited.
+ * A permit for a call this way, with the credential of now: it may have been renewed while the request waited, or have
+ * come to its end.
  *
  * @throws {GatewayError} as `acquirePermit()`; why there is no credential any more.
  */
@@ -66,13 +67,11 @@ export async function acquireFor(
   plane: Parameters<typeof acquirePermit>[0],
   wait: PermitWait
 ): Promise<Permit> {
-  const permit = await acquirePermit(plane, wait)
-  try {
-    way.useNewest()
-    return permit
-  } catch (cause) {
-    permit.release()
-    throw cause
+  for (;;) {
+    await way.ready(wait.signal)
+    const permit = await acquirePermit(plane, wait)
+    if (way.useNewest()) return permit
+    permit.release() // nobody holds one while there is nothing to send
   }
 }
 
@@ -97,6 +96,16 @@ export class CallWay {
     this.#snapshot = plane.credentials.current()
   }
 
+  /** As the constructor, but waits while the token is being renewed. */
+  static async open(
+    plane: Pick<DataPlane, 'credentials' | 'config' | 'forms'>,
+    operation: RuntimeOperation,
+    signal: AbortSignal
+  ): Promise<CallWay> {
+    await plane.credentials.ready(signal)
+    return new CallWay(plane, operation)
+  }
+
   get snapshot(): CredentialSnapshot {
     return this.#snapshot
   }
@@ -112,9 +121,17 @@ export class CallWay {
     return host
   }
 
-  /** Goes on with the newest credential. @throws {GatewayError} why there is none. */
-  useNewest(): void {
-    this.#snapshot = this.#plane.credentials.current()
+  /** Goes on with the newest credential, once there is one. @throws {GatewayError} why there is none. */
+  async ready(signal: AbortSignal): Promise<void> {
+    this.#snapshot = await this.#plane.credentials.ready(signal)
+  }
+
+  /** Goes on with the newest credential. False where it would have to be waited for. */
+  useNewest(): boolean {
+    const newest = this.#plane.credentials.usable()
+    if (newest === null) return false
+    this.#snapshot = newest
+    return true
   }
 
   /** How the request is written now. */

@@ -146,7 +146,7 @@ async function searchWeb(
   context: SearchContext
 ): Promise<SearchOutcome> {
   const { signal, log, requestId: reqId } = context
-  const way = new CallWay(plane, 'mcp')
+  const way = await CallWay.open(plane, 'mcp', signal)
   let asked = query
   for (;;) {
     const answer = await ask(plane, way, asked, context)

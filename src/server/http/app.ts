@@ -3,8 +3,9 @@ import type { Logger } from '../../observe/logger.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
+import { KeyPlanes } from '../plane/key-planes.ts'
 import { noSuchRoute, refuse } from './app-errors.ts'
-import { type Authenticator, refuseWebSocket, requestIdOf } from './auth.ts'
+import { type Authenticator, type KiroKey, refuseWebSocket, requestIdOf } from './auth.ts'
 import type { ClientConnections } from './connections.ts'
 import { modelRoutes } from './model-routes.ts'
 import { healthRoutes, metricsRoute, type Sources, usageRoutes } from './read-routes.ts'
@@ -23,17 +24,19 @@ export interface AppOptions extends Sources {
 /** The HTTP side of a worker: routes, keys, request ids, and every error in the dialect of its route. */
 export function createApp(options: AppOptions): RequestListener {
   const { plane, log, connections, current } = options
+  const keys = new KeyPlanes(plane, log)
   const logs = { log, unknown: options.refusals }
   const router = new Router([
-    ...turnRoutes(plane, log),
-    ...modelRoutes(plane),
+    ...turnRoutes({ plane, keys, log }),
+    ...modelRoutes(plane, keys),
     ...healthRoutes(plane, options),
     metricsRoute(options),
-    ...usageRoutes(options)
+    ...usageRoutes(options, keys)
   ])
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const requestId = requestIdOf(request.headers['x-request-id'])
     let keyName = ''
+    let kiroKey: KiroKey | null = null
     try {
       setHeaders(response, requestId, plane)
       refuseWithoutHost(request)
@@ -42,10 +45,12 @@ export function createApp(options: AppOptions): RequestListener {
       if (match === null) throw noSuchRoute(router, request, response)
       const { route, params } = match
       if (route.isOpen !== true) {
-        keyName = current.authenticator.check(request.headers)
-        connections.vouch(request.socket)
+        const { authenticator } = current
+        kiroKey = route.isOperators === true ? null : authenticator.kiroKeyOf(request.headers)
+        keyName = kiroKey?.name ?? authenticator.check(request.headers)
+        if (kiroKey === null) connections.vouch(request.socket) // any text may look like a Kiro key
       }
-      await route.serve({ request, response, requestId, keyName, params })
+      await route.serve({ request, response, requestId, keyName, kiroKey, params })
     } catch (cause) {
       refuse(logs, { request, response, requestId, keyName }, cause)
     }

@@ -16,11 +16,29 @@ const ANYONE = 'anyone'
 export class Authenticator {
   readonly #digests: readonly Buffer[]
   readonly #ownName: string
+  readonly #isKeyPassthrough: boolean
 
   /** `ownName` is what the gateway is called besides the names of this machine: `SERVER_HOST`. */
-  constructor(apiKeys: readonly string[], ownName = 'localhost') {
+  constructor(
+    apiKeys: readonly string[],
+    ownName = 'localhost',
+    { isKeyPassthrough }: { readonly isKeyPassthrough: boolean } = { isKeyPassthrough: false }
+  ) {
     this.#digests = apiKeys.map(digestOf)
     this.#ownName = ownName.toLowerCase()
+    this.#isKeyPassthrough = isKeyPassthrough
+  }
+
+  /**
+   * The Kiro key that a client brings (`KIRO_KEY_PASSTHROUGH`) and the name of it; `null` where it brings none, or one of the
+   * gateway's own. Whether it is good only the upstream knows.
+   */
+  kiroKeyOf(headers: IncomingHttpHeaders): KiroKey | null {
+    if (!this.#isKeyPassthrough) return null
+    const given = keysOf(headers)
+    if (given.some((key) => this.#isKnown(digestOf(key)))) return null
+    const key = given.find((one) => KIRO_KEY.test(one))
+    return key === undefined ? null : { key, name: nameOf(digestOf(key)) }
   }
 
   /**
@@ -31,7 +49,7 @@ export class Authenticator {
    * @throws {GatewayError} GW_KEY_MISSING, also for foreign web pages and names where there are no keys; GW_KEY_INVALID
    */
   check(headers: IncomingHttpHeaders): string {
-    if (this.#digests.length === 0) {
+    if (this.#digests.length === 0 && !this.#isKeyPassthrough) {
       if (this.#isForeignPage(headers))
         throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_PAGE)
       if (this.#isForeignName(headers))
@@ -39,14 +57,19 @@ export class Authenticator {
       return ANYONE
     }
     const given = keysOf(headers)
-    if (given.length === 0) throw new GatewayError('GW_KEY_MISSING')
+    const advice = this.#isKeyPassthrough ? KIRO_KEYS_WANTED : undefined
+    if (given.length === 0) throw new GatewayError('GW_KEY_MISSING', undefined, advice)
     for (const key of given) {
       const digest = digestOf(key)
-      let isKnown = false
-      for (const known of this.#digests) isKnown = timingSafeEqual(digest, known) || isKnown
-      if (isKnown) return digest.toString('hex', 0, NAME_BYTES)
+      if (this.#isKnown(digest)) return nameOf(digest)
     }
-    throw new GatewayError('GW_KEY_INVALID')
+    throw new GatewayError('GW_KEY_INVALID', undefined, advice)
+  }
+
+  #isKnown(digest: Buffer): boolean {
+    let isKnown = false
+    for (const known of this.#digests) isKnown = timingSafeEqual(digest, known) || isKnown
+    return isKnown
   }
 
   /**
@@ -76,6 +99,20 @@ export class Authenticator {
   }
 }
 
+/** An API key of Kiro that came with a request. Never stored: what is kept is kept under its name. */
+export interface KiroKey {
+  readonly key: string
+  /** As `check()` gives it. */
+  readonly name: string
+}
+
+const KIRO_KEY = /^ksk_[\x21-\x7e]{1,1024}$/
+
+const KIRO_KEYS_WANTED = {
+  message:
+    'Send a Kiro API key of yours (ksk_…), or a key of PROXY_API_KEY, as "Authorization: Bearer <key>" or "x-api-key: <key>".'
+}
+
 const FOREIGN_PAGE = {
   message:
     'Web pages of other sites may not use a gateway that asks for no key: set PROXY_API_KEY and send one of its keys.'
@@ -99,6 +136,10 @@ function keysOf(headers: IncomingHttpHeaders): readonly string[] {
   const [scheme = '', token = ''] = headers.authorization?.trim().split(/\s+/, 2) ?? []
   if (scheme.toLowerCase() === 'bearer' && token !== '') keys.push(token)
   return keys
+}
+
+function nameOf(digest: Buffer): string {
+  return digest.toString('hex', 0, NAME_BYTES)
 }
 
 function digestOf(key: string): Buffer {

@@ -12,8 +12,9 @@ import {
   resolveModel
 } from '../../kiro/models/models.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
+import type { KeyPlanes } from '../plane/key-planes.ts'
 import { requestOptionsOf } from '../turn/body.ts'
-import { type Route, sendJson } from './router.ts'
+import { type Route, type RoutedRequest, sendJson } from './router.ts'
 
 /** The API has `created`, which is not known: the day the upstream's API was first seen. */
 const CREATED_AT = new Date('2025-07-14T00:00:00Z')
@@ -27,18 +28,18 @@ interface ListedModel {
 }
 
 /** The models and aliases there are, in the shape of the API that asks: Anthropic's clients say `anthropic-version`. */
-export function modelRoutes(plane: DataPlane): readonly Route[] {
-  const list = (): readonly ListedModel[] => {
-    const { aliases, windows } = plane.config().models
-    return listModels(plane.catalogue(), aliases, windows)
-  }
-  const serveList: Route['serve'] = (routed) => {
+export function modelRoutes(own: DataPlane, keys: KeyPlanes): readonly Route[] {
+  /** Of a key's own models, once they are known. */
+  const planeOf = async ({ kiroKey, response }: RoutedRequest): Promise<DataPlane> =>
+    kiroKey === null ? own : keys.planeWithModels(kiroKey, response)
+  const serveList: Route['serve'] = async (routed) => {
     const toList = isAnthropic(routed.request) ? toAnthropicList : toOpenAiList
-    sendJson(routed, 200, toList(list()))
+    sendJson(routed, 200, toList(listOf(await planeOf(routed))))
   }
-  const serveModel: Route['serve'] = (routed) => {
+  const serveModel: Route['serve'] = async (routed) => {
     const { id = '' } = routed.params
-    const model = findListed(id, list()) ?? findSubstitute(id, plane)
+    const plane = await planeOf(routed)
+    const model = findListed(id, listOf(plane)) ?? findSubstitute(id, plane)
     const toModel = isAnthropic(routed.request) ? toAnthropicModel : toOpenAiModel
     sendJson(routed, 200, toModel(model))
   }
@@ -46,6 +47,11 @@ export function modelRoutes(plane: DataPlane): readonly Route[] {
     { method: 'GET', path, serve: serveList },
     { method: 'GET', path: `${path}/:id`, serve: serveModel }
   ])
+}
+
+function listOf(plane: DataPlane): readonly ListedModel[] {
+  const { aliases, windows } = plane.config().models
+  return listModels(plane.catalogue(), aliases, windows)
 }
 
 /** `auto` is Cursor's own word, so it is also listed under a name that no client keeps for itself. */

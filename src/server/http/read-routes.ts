@@ -3,6 +3,7 @@ import type { AccountUsage, Allowance } from '../../kiro/wire/account-usage.ts'
 import { PROMETHEUS_CONTENT_TYPE } from '../../observe/metrics.ts'
 import { version } from '../../shared/version.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
+import type { KeyPlanes } from '../plane/key-planes.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
 
@@ -61,7 +62,8 @@ function findProblems(plane: DataPlane, { isCrashLooping }: ClusterStatus): stri
   const problems: string[] = []
   if (plane.isDraining()) problems.push('The gateway is shutting down.')
   const { problem } = plane.credentials
-  if (problem !== null) problems.push(problem.message)
+  const isMoot = problem?.code === 'GW_KEY_INVALID' // clients bring keys of their own
+  if (problem !== null && !isMoot) problems.push(problem.message)
   const { problem: refusal } = plane.account
   if (refusal !== null) problems.push(refusal.message)
   if (isCrashLooping) problems.push('A worker keeps dying before it serves: the log says why.')
@@ -75,13 +77,16 @@ export function metricsRoute({ metricsText }: Sources): Route {
     const headers = { 'content-type': PROMETHEUS_CONTENT_TYPE }
     answerEarly(request, response, { status: 200, headers, body })
   }
-  return { method: 'GET', path: '/metrics', serve }
+  return { method: 'GET', path: '/metrics', isOperators: true, serve }
 }
 
 /** What the account has used of what it may use, as the upstream counts it. */
-export function usageRoutes({ accountUsage }: Sources): readonly Route[] {
-  const serve = async (routed: RoutedRequest): Promise<void> =>
-    sendJson(routed, 200, toAnswer(await accountUsage()))
+export function usageRoutes({ accountUsage }: Sources, keys: KeyPlanes): readonly Route[] {
+  const serve = async (routed: RoutedRequest): Promise<void> => {
+    const { kiroKey, response } = routed
+    const usage = kiroKey === null ? await accountUsage() : await keys.usageOf(kiroKey, response)
+    sendJson(routed, 200, toAnswer(usage))
+  }
   return ['/v1/usage', '/usage'].map((path) => ({ method: 'GET', path, serve }))
 }
 

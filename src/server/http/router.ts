@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import findMyWay from 'find-my-way'
 import { GatewayError } from '../../shared/errors.ts'
 import { answerEarly } from '../turn/answer-early.ts'
+import type { KiroKey } from './auth.ts'
 
 /** A request that was let in, as its route gets it. */
 export interface RoutedRequest {
@@ -10,6 +11,8 @@ export interface RoutedRequest {
   readonly requestId: string
   /** Name of the client's key; empty where the route is open. */
   readonly keyName: string
+  /** The Kiro key that the client brings; `null` where it uses the gateway's sign-in. */
+  readonly kiroKey: KiroKey | null
   /** Named parts of the path, decoded. */
   readonly params: Readonly<Record<string, string | undefined>>
 }
@@ -19,6 +22,8 @@ export interface Route {
   readonly path: string
   /** Served without a key. */
   readonly isOpen?: boolean
+  /** Tells of all clients together: a Kiro key of one of them is not enough. */
+  readonly isOperators?: boolean
   readonly serve: (routed: RoutedRequest) => Promise<void> | void
 }
 

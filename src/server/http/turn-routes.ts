@@ -9,6 +9,7 @@ import {
 import type { Logger } from '../../observe/logger.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
+import type { KeyPlanes } from '../plane/key-planes.ts'
 import { convertClientBody, referencedAnswers, requestOptionsOf } from '../turn/body.ts'
 import { type LocalAnswer, Turn, type TurnOptions } from '../turn/turn.ts'
 import type { Route } from './router.ts'
@@ -27,8 +28,7 @@ export function dialectOfPath(path: string): DialectName | null {
 }
 
 /** The routes whose requests are turns: those that ask the upstream, and those that are answered here. */
-export function turnRoutes(plane: DataPlane, log: Logger): readonly Route[] {
-  const parts = { plane, log }
+export function turnRoutes(parts: TurnParts): readonly Route[] {
   return [
     ...Array.from(AnswerPaths, ([path, dialect]) => turnRoute(path, { ...parts, dialect })),
     ...countRoutes(parts),
@@ -36,7 +36,11 @@ export function turnRoutes(plane: DataPlane, log: Logger): readonly Route[] {
   ]
 }
 
-type TurnParts = Pick<TurnOptions, 'plane' | 'log'>
+interface TurnParts {
+  readonly plane: DataPlane
+  readonly keys: KeyPlanes
+  readonly log: Logger
+}
 
 function turnRoute(
   path: string,
@@ -45,8 +49,14 @@ function turnRoute(
   return {
     method: 'POST',
     path,
-    serve: ({ request, response, requestId, keyName }) =>
-      new Turn({ ...terms, route: path, request, response, requestId, keyName }).run()
+    serve: ({ request, response, requestId, keyName, kiroKey }) => {
+      const { keys, plane: own, log } = terms
+      const plane = kiroKey === null ? own : keys.planeOf(kiroKey)
+      const { dialect, answerHere } = terms
+      const call = { route: path, request, response, requestId, keyName }
+      const here = answerHere === undefined ? {} : { answerHere }
+      return new Turn({ plane, log, dialect, ...here, ...call }).run()
+    }
   }
 }
 

@@ -19,9 +19,10 @@ import { ConnectionPool } from '../../upstream/connections/pool.ts'
 import { upstreamNames } from '../../upstream/names/host-names.ts'
 import { createNameLookup } from '../../upstream/names/name-lookup.ts'
 import { chooseProxy } from '../../upstream/proxy/proxy.ts'
+import { type CredentialLink, Credentials } from './credentials.ts'
 import { ItemStore } from './item-store.ts'
 import type { OpenTurns } from './open-turns.ts'
-import { AccountLink, Credentials, type PrimaryPulse, SharedCalibration } from './primary-links.ts'
+import { AccountLink, type PrimaryPulse, SharedCalibration } from './primary-links.ts'
 import { isPublicAddress } from './public-address.ts'
 import { UrlFetcher } from './url-fetcher.ts'
 
@@ -37,9 +38,9 @@ export interface DataPlane {
   /** Memory for what is held of answers. */
   readonly answers: AnswerBudget
   readonly transforms: TransformPool
-  readonly credentials: Credentials
+  readonly credentials: CredentialLink
   /** What refusals have said of the account. */
-  readonly account: AccountLink
+  readonly account: Pick<AccountLink, 'problem' | 'check' | 'heed'>
   /** For images and documents that requests name by URL. */
   readonly fetcher: UrlFetcher
   readonly retryBudget: RetryBudget
@@ -64,6 +65,12 @@ export interface DataPlane {
   isDraining(): boolean
   /** The worker will be gone soon: connections that are open should not be used again. */
   isLeaving(): boolean
+}
+
+/** The plane of the gateway's own sign-in, of which the primary tells. */
+export interface OwnPlane extends DataPlane {
+  readonly credentials: Credentials
+  readonly account: AccountLink
 }
 
 /** What a data plane is made with. */
@@ -93,7 +100,7 @@ const THREAD_IDLE_MS = 30_000
 /** All requests are over by then; the result of what still runs in a thread is not wanted. */
 const THREAD_CLOSE_MS = 2_000
 
-export function createDataPlane(start: WorkerStart, surroundings: Surroundings): DataPlane {
+export function createDataPlane(start: WorkerStart, surroundings: Surroundings): OwnPlane {
   const { channel, log, pulse, turns, current, life } = surroundings
   const { config, memory } = start
   const counts = new Metrics()
@@ -116,7 +123,12 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     maxWaiting: config.pool.maxWaiting
   })
   const retryWaits = new RetryWaits()
-  const credentials = new Credentials(channel, start.news, pulse)
+  const credentials = new Credentials({
+    channel,
+    news: start.news,
+    pulse,
+    waitTimeoutMs: () => current.config.credentials.waitTimeoutMs
+  })
   const calibration = new SharedCalibration(channel)
   const transforms = new TransformPool({
     threads: memory.threads,

@@ -4,77 +4,14 @@ import { BEAT_MS, LifeSigns } from '../../ipc/life-signs.ts'
 import {
   type AccountBar,
   type AccountStanding,
-  type CredentialNews,
   GOOD_STANDING,
-  type Problem,
   type UsageNews
 } from '../../ipc/messages.ts'
 import { type Learnt, TokenCalibration } from '../../kiro/models/tokens.ts'
 import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
-import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
-
-/** The worker's view of the credential: what the primary last sent. The primary alone reads and refreshes it. */
-export class Credentials {
-  readonly #channel: ToPrimary
-  readonly #pulse: Pick<PrimaryPulse, 'silence'>
-  readonly #renewals = new Pending<void>()
-  #news: CredentialNews
-
-  constructor(channel: ToPrimary, news: CredentialNews, pulse: Pick<PrimaryPulse, 'silence'>) {
-    this.#channel = channel
-    this.#pulse = pulse
-    this.#news = news
-  }
-
-  /** @throws {GatewayError} why there is none, and what the operator has to do. */
-  current(): CredentialSnapshot {
-    const { snapshot, problem } = this.#news
-    if (snapshot !== null) return snapshot
-    throw new GatewayError(problem.code, undefined, { message: problem.message })
-  }
-
-  /** Why there is none, or `null`. */
-  get problem(): Problem | null {
-    return this.#news.problem
-  }
-
-  /** Tells the primary that the upstream has suspended the account, so that no worker goes on asking. */
-  reportSuspended(token: string, message: string): void {
-    this.#channel.send({ type: 'credential.suspended', token, message })
-  }
-
-  onNews(news: CredentialNews): void {
-    this.#news = news
-  }
-
-  onRenewed(requestId: number): void {
-    this.#renewals.answer(requestId, undefined)
-  }
-
-  /**
-   * Reports a token that the upstream refused, and waits for another. Many may report the same one: the primary
-   * refreshes once.
-   *
-   * @throws {GatewayError} GW_UPSTREAM_AUTH when there is no other; GW_PRIMARY_SILENT; the signal's reason.
-   */
-  async renew(refused: CredentialSnapshot, signal: AbortSignal): Promise<CredentialSnapshot> {
-    const current = this.current()
-    if (current.token !== refused.token) return current // another request was first
-    const { token } = refused
-    await this.#renewals.ask(
-      (requestId) => {
-        this.#channel.send({ type: 'credential.refused', requestId, token })
-      },
-      AbortSignal.any([signal, this.#pulse.silence])
-    )
-    const snapshot = this.current()
-    if (snapshot.token === token) throw new GatewayError('GW_UPSTREAM_AUTH')
-    return snapshot
-  }
-}
 
 const DAY_MS = 86_400_000
 

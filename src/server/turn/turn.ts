@@ -132,8 +132,8 @@ export class Turn {
     const { plane, keyName, log, requestId } = this.#options
     const { signal } = this.#gone
     const waiter = { key: keyName, arrivedAt: this.#arrivedAt }
-    plane.credentials.current() // a request that can't be served is not worth reading
-    plane.account.check()
+    plane.account.check() // a request that can't be served is not worth reading
+    await plane.credentials.ready(signal)
     // Nor is one that would be refused for want of a permit: this refuses it as the queue would.
     if (plane.lease.isFull(keyName)) (await plane.lease.acquire(waiter, signal)).release()
     const { payload, plan, estimatedTokens } = await this.#convert(await this.#readBody())

@@ -1,37 +1,48 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../../src/config/load.ts'
+import type { Config } from '../../../src/config/settings.ts'
 import { CredentialDesk } from '../../../src/control/desks/credential-desk.ts'
+import { createCredentialSource } from '../../../src/credentials/sources.ts'
 import type { CredentialNews } from '../../../src/ipc/messages.ts'
-import { Credentials } from '../../../src/server/plane/primary-links.ts'
+import { Credentials } from '../../../src/server/plane/credentials.ts'
 import { FakeAuthServer } from '../../helper/fake-auth-server.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
 import { undiciJsonCall } from '../../helper/undici-json-call.ts'
 
+function configOf(env: Record<string, string>): Config {
+  const loaded = loadConfig(env, [])
+  if (loaded.name !== 'config') throw new Error('no config')
+  return loaded.config
+}
+
 /** A desk over a token file whose token lasts an hour, and a token service. */
-async function deskRig(t: Test, env: Record<string, string> = {}) {
+async function deskRig(
+  t: Test,
+  env: Record<string, string> = {},
+  { lifeMs = 3_600_000 } = {},
+  prepare: (server: FakeAuthServer) => void = () => {}
+) {
   const server = await new FakeAuthServer().listen()
+  prepare(server)
   const { call, close } = undiciJsonCall()
-  const expiresAt = new Date(Date.now() + 3_600_000).toISOString()
+  const expiresAt = new Date(Date.now() + lifeMs).toISOString()
   const content = { accessToken: 'a1', refreshToken: 'r1', expiresAt }
   const dir = t.testdir({ 'token.json': JSON.stringify(content) })
-  const loaded = loadConfig(
-    {
-      KIRO_CREDS_FILE: join(dir, 'token.json'),
-      KIRO_AUTH_URL: server.url,
-      STATE_DIR: join(dir, 'state'),
-      ...env
-    },
-    []
-  )
-  if (loaded.name !== 'config') throw new Error('no config')
+  const config = configOf({
+    KIRO_CREDS_FILE: join(dir, 'token.json'),
+    KIRO_AUTH_URL: server.url,
+    KIRO_API_URL: 'http://127.0.0.1:9',
+    STATE_DIR: join(dir, 'state'),
+    ...env
+  })
   const told: CredentialNews[] = []
   const unusable: unknown[] = []
   const workers: Credentials[] = []
   const recorded = recordedLog()
   const desk = new CredentialDesk({
-    config: loaded.config,
-    isSimulated: false,
+    config,
+    source: createCredentialSource(config.credentials, recorded.log),
     call,
     log: recorded.log,
     onNews: (news) => {
@@ -56,17 +67,21 @@ async function deskRig(t: Test, env: Record<string, string> = {}) {
 
 /** What a worker makes of the desk's news and answers. */
 function workerOf(desk: CredentialDesk): Credentials {
-  const credentials = new Credentials(
-    {
+  const credentials = new Credentials({
+    channel: {
       send: (message) => {
+        if (message.type === 'credential.wanted') {
+          void desk.wanted().then(() => credentials.onRenewed(message.requestId))
+        }
         if (message.type !== 'credential.refused') return
         const { requestId, token } = message
         void desk.refused(token).then(() => credentials.onRenewed(requestId))
       }
     },
-    desk.news(),
-    { silence: new AbortController().signal }
-  )
+    news: desk.news(),
+    pulse: { silence: new AbortController().signal },
+    waitTimeoutMs: () => 30_000
+  })
   return credentials
 }
 
@@ -112,4 +127,47 @@ t.test('a refused token is replaced by a renewed one', async (t) => {
   const worker = addWorker()
   t.match(await worker.renew(worker.current(), signal), { token: 'a2' })
   t.match(told.at(-1), { snapshot: { token: 'a2' } })
+})
+
+t.test('nobody is refused while a token that is over is being renewed', async (t) => {
+  const { server, addWorker } = await deskRig(t, {}, { lifeMs: -1 }, (server) => {
+    server.beforeReply = () => new Promise((resolve) => setTimeout(resolve, 1200))
+  })
+  const workers = [addWorker(), addWorker()]
+  const tokens = await Promise.all(workers.flatMap((w) => [w.ready(signal), w.ready(signal)]))
+  t.same(new Set(tokens.map(({ token }) => token)), new Set(['a2']))
+  t.equal(server.calls.length, 1)
+})
+
+t.test('a service that is down for a moment is waited for, and told as such', async (t) => {
+  const { server, desk, addWorker } = await deskRig(t, {}, { lifeMs: -1 }, (server) => {
+    server.replies.push({ status: 429, body: '', headers: { 'retry-after': '11' } })
+  })
+  t.match(desk.news(), {
+    snapshot: null,
+    problem: { code: 'GW_NOT_READY', message: /cannot be renewed at the moment.*HTTP 429/ },
+    retryAt: Number
+  })
+  t.notMatch(JSON.stringify(desk.news()), /[Ll]og in/)
+  t.equal(server.calls.length, 1)
+  const abort = new AbortController()
+  const waiting = addWorker().ready(abort.signal)
+  abort.abort(new Error('left'))
+  await t.rejects(waiting, { message: 'left' })
+})
+
+t.test('there may be no sign-in at all', async (t) => {
+  const desk = new CredentialDesk({
+    config: configOf({ KIRO_CREDS: 'none', KIRO_KEY_PASSTHROUGH: 'true' }),
+    source: null,
+    call: () => Promise.reject(new Error('was called')),
+    log: recordedLog().log,
+    onNews: () => {},
+    onUnusable: () => {}
+  })
+  await desk.start()
+  await desk.wanted()
+  t.equal(desk.isExpected, false)
+  t.match(desk.news(), { snapshot: null, problem: { code: 'GW_KEY_INVALID', message: /ksk_/ } })
+  await desk.close()
 })

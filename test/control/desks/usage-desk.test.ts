@@ -38,6 +38,7 @@ function setUp(replies: readonly (JsonResponse | Error)[], news?: CredentialNews
           snapshot: { ...snapshot, token: renewed.length === 0 ? 'old' : 'new' },
           problem: null
         },
+      wanted: () => Promise.resolve(),
       refused: (token) => {
         renewed.push(token)
         return Promise.resolve()

@@ -143,3 +143,39 @@ t.test('Authenticator', (t) => {
   })
   t.end()
 })
+
+t.test('Authenticator with KIRO_KEY_PASSTHROUGH', (t) => {
+  const passed = { isKeyPassthrough: true }
+  const own = new Authenticator(['gateway-key', 'ksk_configured'], 'localhost', passed)
+  const none = new Authenticator([], 'localhost', passed)
+
+  t.test('takes a Kiro key of the client, under a name that gives nothing away', async (t) => {
+    for (const headers of [bearer('ksk_secret'), { 'x-api-key': 'ksk_secret' }]) {
+      const passedKey = none.kiroKeyOf(headers)
+      t.equal(passedKey?.key, 'ksk_secret')
+      t.match(passedKey?.name, /^[0-9a-f]{32}$/)
+      t.same(own.kiroKeyOf(headers), passedKey)
+    }
+    const both = { ...bearer('placeholder'), 'x-api-key': 'ksk_secret' }
+    t.equal(none.kiroKeyOf(both)?.key, 'ksk_secret')
+  })
+  t.test('takes keys of its own for what they are', async (t) => {
+    t.equal(own.kiroKeyOf(bearer('gateway-key')), null)
+    t.equal(own.kiroKeyOf(bearer('ksk_configured')), null)
+    t.equal(own.kiroKeyOf({ ...bearer('gateway-key'), 'x-api-key': 'ksk_secret' }), null)
+    t.ok(own.check(bearer('ksk_configured')))
+  })
+  t.test('lets nobody in without a key, and says which keys there are', async (t) => {
+    const host = 'localhost:8000'
+    t.throws(() => none.check({ host }), { code: 'GW_KEY_MISSING', message: /ksk_/ })
+    for (const key of ['wrong', 'ksk_', 'KSK_x']) {
+      t.equal(none.kiroKeyOf(bearer(key)), null)
+      t.throws(() => none.check(bearer(key)), { code: 'GW_KEY_INVALID', message: /ksk_/ })
+    }
+  })
+  t.test('is off by default', async (t) => {
+    t.equal(new Authenticator(['a']).kiroKeyOf(bearer('ksk_secret')), null)
+    t.throws(() => new Authenticator(['a']).check(bearer('ksk_secret')), { code: 'GW_KEY_INVALID' })
+  })
+  t.end()
+})

@@ -1,18 +1,18 @@
 import t from 'tap'
-import { parseIdeToken, type Registration } from '../../src/credentials/ide-file.ts'
+import { parseSignIn, type Registration } from '../../src/credentials/parse-sign-in.ts'
 
 const ARN = 'arn:aws:codewhisperer:us-east-1:123456789012:profile/ABC'
 const client = { clientId: 'ci', clientSecret: 'cs' }
 
 function parse(file: Record<string, unknown>, registration: Registration = null) {
-  return parseIdeToken({ accessToken: 'a1', ...file }, registration, 'us-west-2')
+  return parseSignIn({ accessToken: 'a1', ...file }, registration, 'us-west-2')
 }
 
 function problemOf(file: Record<string, unknown>, registration: Registration) {
   return parse(file, registration).stored.renewalProblem
 }
 
-t.test('parseIdeToken()', (t) => {
+t.test('parseSignIn()', (t) => {
   t.test('reads a desktop sign-in', (t) => {
     const { stored, oddities } = parse({
       refreshToken: 'r1',

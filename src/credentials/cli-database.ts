@@ -1,0 +1,330 @@
+import { access, constants, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
+import type { Logger } from '../observe/logger.ts'
+import { codeOf, GatewayError } from '../shared/errors.ts'
+import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
+import { inlineClient, parseSignIn } from './parse-sign-in.ts'
+import {
+  type CredentialSource,
+  hashOf,
+  type OidcClient,
+  type StoredCredential
+} from './stored-credential.ts'
+
+export interface CliDatabaseOptions {
+  readonly path: string
+  /** Region of the sign-in where the database names none. */
+  readonly ssoRegion: string
+  /** `SQLITE_READONLY` */
+  readonly isReadonly: boolean
+  readonly log: Pick<Logger, 'warn'>
+  /** What it is called where it was not named by `KIRO_CLI_DB_FILE`. */
+  readonly name?: string
+}
+
+/** Keys of tokens, in the order in which they count, and the registrations that may go with them. */
+const TOKEN_KEYS = [
+  { key: 'kirocli:social:token', method: 'social', registrations: [] },
+  {
+    key: 'kirocli:odic:token',
+    method: 'IdC',
+    registrations: ['kirocli:odic:device-registration', 'codewhisperer:odic:device-registration']
+  },
+  { key: 'kirocli:external-idp:token', method: 'external_idp', registrations: [] },
+  {
+    key: 'codewhisperer:odic:token',
+    method: 'IdC',
+    registrations: ['codewhisperer:odic:device-registration', 'kirocli:odic:device-registration']
+  }
+] as const
+
+const AUTH_KEYS = [
+  ...TOKEN_KEYS.map(({ key }) => key),
+  'kirocli:odic:device-registration',
+  'codewhisperer:odic:device-registration'
+]
+const PROFILE_KEY = 'api.codewhisperer.profile'
+
+const QUERY = `
+  SELECT key, value FROM auth_kv WHERE key IN (${quoted(AUTH_KEYS)})
+  UNION ALL SELECT key, value FROM state WHERE key = '${PROFILE_KEY}'`
+const QUERY_WITHOUT_STATE = `SELECT key, value FROM auth_kv WHERE key IN (${quoted(AUTH_KEYS)})`
+
+/** How long a database that somebody else has locked is waited for. SQLite's own waiting would stop this process. */
+const BUSY_MS = 5_000
+const BUSY_POLL_MS = 50
+
+/**
+ * The sign-in that kiro-cli or Amazon Q keeps in its SQLite database (kiro-protocol §3.3). Open for the moment of one
+ * query, read-only; renewed tokens go back under the key that they came from, if it still holds the token that was used
+ * up. The program may write at the same time.
+ */
+export class CliDatabaseSource implements CredentialSource {
+  readonly id: string
+  readonly name: string
+  readonly loginHint =
+    'Sign in again with "kiro-cli login"; the gateway notices the new tokens by itself within a minute.'
+  readonly lockPath: string
+  readonly #options: CliDatabaseOptions
+  readonly #path: string
+  #warned = ''
+
+  constructor(options: CliDatabaseOptions) {
+    this.#options = options
+    this.#path = resolve(options.path)
+    this.id = hashOf(`database:${this.#path}`)
+    this.name = options.name ?? `KIRO_CLI_DB_FILE ${this.#path}`
+    this.lockPath = join(dirname(this.#path), `.${basename(this.#path)}.kiro-gateway.lock`)
+  }
+
+  async read(): Promise<StoredCredential> {
+    const { ssoRegion } = this.#options
+    try {
+      const rows = await this.#readRows()
+      const { stored, oddities } = signInOf(rows, ssoRegion)
+      this.#warn(oddities)
+      return stored
+    } catch (cause) {
+      if (cause instanceof GatewayError) throw cause
+      throw this.#error(describeProblem(cause), cause)
+    }
+  }
+
+  async writeBack(renewed: StoredCredential, previous: string | null): Promise<string | null> {
+    if (this.#options.isReadonly) return 'SQLITE_READONLY is set'
+    const { uid, mode } = await stat(this.#path)
+    if (process.geteuid !== undefined && uid !== process.geteuid())
+      return 'it belongs to another user'
+    if ((mode & 0o200) === 0) return 'it is read-only'
+    // SQLite writes its journal beside the database.
+    for (const path of [this.#path, dirname(this.#path)]) {
+      if (!(await isWritable(path))) return 'it is read-only'
+    }
+    return whileBusy(async () => {
+      using database = await open(this.#path, { isReadonly: false })
+      return writeTokens(database, renewed, previous)
+    })
+  }
+
+  async #readRows(): Promise<Rows> {
+    const facts = await stat(this.#path)
+    if (!facts.isFile()) throw this.#error('is not a plain file.')
+    try {
+      return await whileBusy(() => this.#query(this.#path))
+    } catch (cause) {
+      if (!CANNOT_OPEN.includes(sqliteCode(cause))) throw cause
+      // A database in WAL mode on a read-only mount: what is in its main file can be read all the same.
+      const url = pathToFileURL(this.#path)
+      url.searchParams.set('immutable', '1')
+      return this.#query(url)
+    }
+  }
+
+  async #query(path: string | URL): Promise<Rows> {
+    using database = await open(path, { isReadonly: true })
+    try {
+      return toRows(database.prepare(QUERY).all())
+    } catch (cause) {
+      if (!isMissingTable(cause, 'state')) throw cause
+      return toRows(database.prepare(QUERY_WITHOUT_STATE).all()) // older programs have none
+    }
+  }
+
+  #error(problem: string, cause?: unknown): GatewayError {
+    return new GatewayError('GW_CONFIG_INVALID', undefined, {
+      message: `${this.name} ${problem} Expected the database of kiro-cli or Amazon Q, signed in.`,
+      cause
+    })
+  }
+
+  #warn(oddities: readonly string[]): void {
+    const text = oddities.join('; ')
+    if (text !== '' && text !== this.#warned) {
+      const { log } = this.#options
+      log.warn({ source: this.name, problems: oddities }, 'credentials database is odd')
+    }
+    this.#warned = text
+  }
+}
+
+type Rows = ReadonlyMap<string, string>
+
+/** Loaded only where there is a database: most gateways never need it. */
+async function open(
+  path: string | URL,
+  { isReadonly }: { readonly isReadonly: boolean }
+): Promise<DatabaseSync> {
+  const { DatabaseSync } = await import('node:sqlite')
+  return new DatabaseSync(path, { readOnly: isReadonly, timeout: 0 })
+}
+
+function toRows(rows: readonly Record<string, unknown>[]): Rows {
+  return new Map(rows.map(({ key, value }) => [String(key), toText(value)]))
+}
+
+/** `state` holds blobs. */
+function toText(value: unknown): string {
+  return value instanceof Uint8Array ? Buffer.from(value).toString('utf8') : String(value)
+}
+
+/** @throws {Error} whose message completes the sentence "the database …". */
+function signInOf(rows: Rows, fallbackRegion: string) {
+  const oddities: string[] = []
+  for (const { key, method, registrations } of TOKEN_KEYS) {
+    const token = jsonOf(rows, key)
+    if (token === null) {
+      if (rows.has(key)) oddities.push(`${key} holds no JSON object`)
+      continue
+    }
+    const file = { ...token, authMethod: methodOf(method, token), ...profileOf(rows, token) }
+    const registration = registrationOf(rows, registrations)
+    try {
+      const parsed = parseSignIn(file, registration, fallbackRegion)
+      return { stored: parsed.stored, oddities: [...oddities, ...parsed.oddities] }
+    } catch (cause) {
+      oddities.push(`${key} ${cause instanceof Error ? cause.message : 'is damaged'}`)
+    }
+  }
+  throw new Error(
+    oddities.length === 0 ? 'holds no sign-in.' : `holds no usable sign-in: ${oddities.join('; ')}.`
+  )
+}
+
+/** kiro-cli leaves out the start URL of a Builder ID. */
+function methodOf(method: string, token: JsonObject): string {
+  if (method !== 'IdC') return method
+  return textMember(token, 'start_url') === null ? 'builder-id' : 'IdC'
+}
+
+/** The profile that was chosen in the program, where the token names none. */
+function profileOf(rows: Rows, token: JsonObject): JsonObject {
+  const arn = textMember(jsonOf(rows, PROFILE_KEY) ?? {}, 'arn')
+  return arn === null || textMember(token, 'profile_arn') !== null ? {} : { profileArn: arn }
+}
+
+function registrationOf(
+  rows: Rows,
+  keys: readonly string[]
+): OidcClient | { problem: string } | null {
+  for (const key of keys) {
+    const client = inlineClient(jsonOf(rows, key) ?? {})
+    if (client !== null) return client
+  }
+  return keys.length === 0 ? null : { problem: 'the database holds no client registration' }
+}
+
+/** A value may be JSON that was wrapped as a JSON string once more. */
+function jsonOf(rows: Rows, key: string): JsonObject | null {
+  const text = rows.get(key)
+  if (text === undefined) return null
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'string' ? parseJsonObject(value) : asJsonObject(value)
+  } catch {
+    return null
+  }
+}
+
+/** Says why not; `null` is done. The transaction has the database to itself from the first read on. */
+function writeTokens(
+  database: DatabaseSync,
+  renewed: StoredCredential,
+  previous: string | null
+): string | null {
+  database.exec('PRAGMA synchronous = FULL')
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    const rows = toRows(database.prepare(QUERY_WITHOUT_STATE).all())
+    const found = TOKEN_KEYS.find(({ key }) => {
+      const token = jsonOf(rows, key)
+      return token !== null && textMember(token, 'refresh_token') === previous
+    })
+    if (found === undefined) {
+      database.exec('ROLLBACK')
+      return 'somebody else changed it'
+    }
+    const value = JSON.stringify({ ...jsonOf(rows, found.key), ...tokensOf(renewed) })
+    database.prepare('UPDATE auth_kv SET value = ? WHERE key = ?').run(value, found.key)
+    database.exec('COMMIT')
+    return null
+  } catch (cause) {
+    if (database.isTransaction) database.exec('ROLLBACK')
+    throw cause
+  }
+}
+
+function tokensOf({
+  accessToken,
+  refreshToken,
+  expiresAt,
+  profileArn,
+  authType
+}: StoredCredential) {
+  return {
+    access_token: accessToken,
+    refresh_token: refreshToken,
+    ...(expiresAt !== null && { expires_at: new Date(expiresAt).toISOString() }),
+    ...(authType === 'social' && profileArn !== null && { profile_arn: profileArn })
+  }
+}
+
+/** SQLITE_BUSY, SQLITE_LOCKED */
+const BUSY: readonly number[] = [5, 6]
+const CORRUPT: readonly number[] = [11, 26]
+/** SQLITE_READONLY, SQLITE_CANTOPEN */
+const CANNOT_OPEN: readonly number[] = [8, 14]
+
+async function whileBusy<T>(use: () => Promise<T>): Promise<T> {
+  const giveUpAt = performance.now() + BUSY_MS
+  for (;;) {
+    try {
+      return await use()
+    } catch (cause) {
+      if (!BUSY.includes(sqliteCode(cause)) || performance.now() > giveUpAt) throw cause
+      await sleep(BUSY_POLL_MS)
+    }
+  }
+}
+
+/** SQLite's primary result code; 0 for any other error. */
+function sqliteCode(cause: unknown): number {
+  if (codeOf(cause) !== 'ERR_SQLITE_ERROR') return 0
+  const code: unknown = Reflect.get(Object(cause), 'errcode')
+  return typeof code === 'number' ? code & 0xff : 0
+}
+
+function isMissingTable(cause: unknown, table: string): boolean {
+  return cause instanceof Error && cause.message.includes(`no such table: ${table}`)
+}
+
+function describeProblem(cause: unknown): string {
+  const code = codeOf(cause)
+  if (code === 'ENOENT' || code === 'ENOTDIR') return 'does not exist.'
+  if (code === 'EACCES' || code === 'EPERM') {
+    return `may not be read by this user (uid ${process.geteuid?.() ?? 'unknown'}).`
+  }
+  const sqlite = sqliteCode(cause)
+  if (BUSY.includes(sqlite)) return 'is locked by another program.'
+  if (CORRUPT.includes(sqlite)) return 'is damaged, or no SQLite database.'
+  if (CANNOT_OPEN.includes(sqlite))
+    return 'cannot be opened: the user of the gateway may not read it.'
+  if (isMissingTable(cause, '')) return 'has another schema: the table "auth_kv" is missing.'
+  if (sqlite !== 0) return `cannot be read (SQLite error ${sqlite}).`
+  return cause instanceof Error ? cause.message : 'cannot be read.'
+}
+
+function quoted(keys: readonly string[]): string {
+  return keys.map((key) => `'${key}'`).join(', ')
+}
+
+async function isWritable(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.W_OK)
+    return true
+  } catch {
+    return false // whatever the reason is
+  }
+}

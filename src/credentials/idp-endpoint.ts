@@ -1,0 +1,43 @@
+import { isIP } from 'node:net'
+import { GatewayError } from '../shared/errors.ts'
+import type { IdpClient } from './stored-credential.ts'
+
+/** Microsoft Entra ID, in all its clouds. */
+const BUILT_IN = ['.microsoftonline.com', '.microsoftonline.us', '.microsoftonline.cn'] as const
+
+/**
+ * The URL at which an external identity provider renews a sign-in. It comes out of a file, and a refresh token is sent
+ * there: so it must be https, on the usual port, at a host name that is the issuer's or known (kiro-protocol §3.11).
+ * `allowedHosts` are those of KIRO_IDP_HOSTS; one that begins with a dot means the hosts below it.
+ *
+ * @throws {GatewayError} GW_IDP_NOT_ALLOWED that says what is wrong and names the setting.
+ */
+export function idpTokenUrl(
+  { tokenEndpoint, issuerUrl }: IdpClient,
+  allowedHosts: readonly string[]
+): string {
+  const url = URL.parse(tokenEndpoint)
+  if (url === null) throw notAllowed('it is no URL')
+  if (url.protocol !== 'https:') throw notAllowed('it is not https')
+  if (url.username !== '' || url.password !== '') throw notAllowed('it holds a user name')
+  if (url.port !== '') throw notAllowed('it names a port')
+  const host = url.hostname.toLowerCase().replace(/\.$/, '')
+  if (isIP(host.replace(/^\[(.*)\]$/, '$1')) !== 0) throw notAllowed('it names an address')
+  const issuer = URL.parse(issuerUrl ?? '')
+  const isIssuers = issuer?.protocol === 'https:' && issuer.hostname.toLowerCase() === host
+  if (isIssuers || [...BUILT_IN, ...allowedHosts].some((rule) => fits(host, rule))) return url.href
+  throw notAllowed(
+    `its host ${host} is not known; if it is your provider's, add it to KIRO_IDP_HOSTS`
+  )
+}
+
+function fits(host: string, rule: string): boolean {
+  const name = rule.toLowerCase()
+  return name.startsWith('.') ? host.endsWith(name) : host === name
+}
+
+function notAllowed(problem: string): GatewayError {
+  return new GatewayError('GW_IDP_NOT_ALLOWED', undefined, {
+    message: `The sign-in names a token endpoint to which nothing is sent: ${problem}. KIRO_IDP_HOSTS and KIRO_IDP_URL say where it may be renewed.`
+  })
+}

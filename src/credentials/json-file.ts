@@ -1,0 +1,82 @@
+import { lstat, readFile, stat } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import { codeOf, GatewayError } from '../shared/errors.ts'
+import { type JsonObject, parseJsonObject } from '../shared/json.ts'
+import { isOwnFile, openPrivateFile } from '../shared/private-files.ts'
+
+const MAX_FILE_BYTES = 1024 * 1024
+/** A program that writes in place needs less to finish. */
+const HALF_WRITTEN_MS = 100
+
+export interface JsonFileOptions {
+  readonly path: string
+  /** The setting that names the file. */
+  readonly setting: string
+  /** A sentence about what should be in it. */
+  readonly expected: string
+  /** Only this program writes it: a link, or a file of another user, is refused. */
+  readonly isOwn?: boolean
+}
+
+/**
+ * Reads a small JSON file that people or other programs wrote. One that is no JSON is read once more after a moment:
+ * somebody may be writing it.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID that names setting, path, problem and what is expected; never content.
+ */
+export async function readJsonFile(options: JsonFileOptions): Promise<JsonObject> {
+  const object = parseObject(await readText(options))
+  if (object !== null) return object
+  await delay(HALF_WRITTEN_MS)
+  const again = parseObject(await readText(options))
+  if (again === null) throw fileError(options, 'is not a JSON object.')
+  return again
+}
+
+/** An error about a file, for the operator. */
+export function fileError(
+  { setting, path, expected }: JsonFileOptions,
+  problem: string,
+  cause?: unknown
+): GatewayError {
+  return new GatewayError('GW_CONFIG_INVALID', undefined, {
+    message: `${setting}: ${path} ${problem} ${expected}`,
+    cause
+  })
+}
+
+function parseObject(text: string): JsonObject | null {
+  return parseJsonObject(text.replace(/^\uFEFF/, ''))
+}
+
+async function readText(options: JsonFileOptions): Promise<string> {
+  const { path, isOwn = false } = options
+  try {
+    const facts = isOwn ? await lstat(path) : await stat(path)
+    if (facts.isSymbolicLink()) throw fileError(options, 'is a link, which is not followed here.')
+    if (facts.isDirectory()) {
+      // Docker makes a folder when the file to mount does not exist.
+      throw fileError(options, 'is a folder. In a container: does the mounted file exist?')
+    }
+    if (!facts.isFile()) throw fileError(options, 'is not a plain file.') // a pipe would wait for ever
+    if (facts.size > MAX_FILE_BYTES)
+      throw fileError(options, `has ${facts.size} bytes, over the limit of 1 MB.`)
+    if (!isOwn) return await readFile(path, 'utf8')
+    await using file = await openPrivateFile(path)
+    if (!isOwnFile(await file.stat()))
+      throw fileError(options, `belongs to another user (uid ${facts.uid}).`)
+    return await file.readFile('utf8')
+  } catch (cause) {
+    if (cause instanceof GatewayError) throw cause
+    throw fileError(options, describeCause(cause), cause)
+  }
+}
+
+function describeCause(cause: unknown): string {
+  const code = codeOf(cause)
+  if (code === 'ENOENT' || code === 'ENOTDIR') return 'does not exist.'
+  if (code === 'EACCES' || code === 'EPERM') {
+    return `may not be read by this user (uid ${process.geteuid?.() ?? 'unknown'}).`
+  }
+  return `cannot be read (${code}).`
+}

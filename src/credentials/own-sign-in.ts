@@ -1,0 +1,143 @@
+import { lstat, unlink } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import type { Logger } from '../observe/logger.ts'
+import { codeOf } from '../shared/errors.ts'
+import type { JsonObject } from '../shared/json.ts'
+import { makeFolder, replaceFile } from '../shared/private-files.ts'
+import { IdeFileSource } from './ide-file.ts'
+import { type JsonFileOptions, readJsonFile } from './json-file.ts'
+import type { CredentialSource } from './stored-credential.ts'
+
+/**
+ * A sign-in that `kiro-gateway login` has made. The file has the members of the Kiro IDE's token file, so that one reader
+ * does for both: times in ISO 8601, the client's registration inside.
+ *
+ * ```json
+ * {
+ *   "authMethod": "social",                       // or "IdC", "builder-id", "external_idp"
+ *   "provider": "Google",                         // or "Github", "BuilderId", "Enterprise"; shown to people only
+ *   "accessToken": "…", "refreshToken": "…",
+ *   "expiresAt": "2026-09-01T00:59:00.000Z",
+ *   "issuedAt": "2026-09-01T00:00:00.000Z",
+ *   "profileArn": "arn:…",                        // where the token service named one
+ *   "region": "us-east-1",                        // where it is renewed
+ *   "startUrl": "https://…",                      // builder-id and IdC
+ *   "clientId": "…", "clientSecret": "…", "clientSecretExpiresAt": "…"
+ * }
+ * ```
+ */
+export interface NewSignIn {
+  readonly authMethod: 'social' | 'IdC' | 'builder-id' | 'external_idp'
+  /** For people; the reader goes by `authMethod`. */
+  readonly provider: string
+  readonly accessToken: string
+  readonly refreshToken: string | null
+  /** What the token service said. */
+  readonly expiresInS: number
+  readonly region: string
+  readonly profileArn?: string | null
+  readonly startUrl?: string
+  /** Of the registered client, for `IdC` and `builder-id`; without secret for `external_idp`. */
+  readonly client?: {
+    readonly clientId: string
+    readonly clientSecret?: string
+    /** Epoch ms. */
+    readonly secretExpiresAt?: number
+  }
+  /** For `external_idp`. */
+  readonly idp?: {
+    readonly tokenEndpoint: string
+    readonly issuerUrl: string
+    readonly scopes: readonly string[]
+  }
+}
+
+/** Where the sign-in of `kiro-gateway login` is. `stateDir` is `STATE_DIR`. */
+export function signInPath(stateDir: string): string {
+  return resolve(join(stateDir, 'sign-in.json'))
+}
+
+/**
+ * Keeps a new sign-in in place of the one before it, readable by its owner alone (0600); resolves with its path once the
+ * disk has it. `now` is epoch ms: when the tokens were issued.
+ *
+ * Rejects with Node's error where the folder cannot be written.
+ */
+export async function saveSignIn(
+  stateDir: string,
+  signIn: NewSignIn,
+  now = Date.now()
+): Promise<string> {
+  const { client, idp, profileArn = null, refreshToken, expiresInS, ...same } = signIn
+  const expiresAt = client?.secretExpiresAt
+  const file = {
+    ...same,
+    ...(refreshToken !== null && { refreshToken }),
+    expiresAt: new Date(now + expiresInS * 1000).toISOString(),
+    issuedAt: new Date(now).toISOString(),
+    ...(profileArn !== null && { profileArn }),
+    ...(client !== undefined && { clientId: client.clientId }),
+    ...(client?.clientSecret !== undefined && { clientSecret: client.clientSecret }),
+    ...(expiresAt !== undefined && { clientSecretExpiresAt: new Date(expiresAt).toISOString() }),
+    ...idp
+  }
+  await makeFolder(resolve(stateDir))
+  const path = signInPath(stateDir)
+  const text = `${JSON.stringify(file, null, 2)}\n`
+  await replaceFile(path, { text, mode: 0o600, isDurable: true })
+  return path
+}
+
+/** Forgets the sign-in. False where there was none. */
+export async function removeSignIn(stateDir: string): Promise<boolean> {
+  try {
+    await unlink(signInPath(stateDir))
+    return true
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT' || codeOf(cause) === 'ENOTDIR') return false
+    throw cause
+  }
+}
+
+/**
+ * The sign-in as the file has it, tokens included; `null` where there is none.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID for a file that is damaged, a link, or another user's.
+ */
+export async function readSavedSignIn(stateDir: string): Promise<JsonObject | null> {
+  const path = signInPath(stateDir)
+  return (await isThere(path)) ? readJsonFile(fileOptions(path)) : null
+}
+
+/** The source over that file; `null` where there is none. */
+export async function ownSignInSource(
+  stateDir: string,
+  options: { readonly region: string; readonly log: Pick<Logger, 'warn'> }
+): Promise<CredentialSource | null> {
+  const path = signInPath(stateDir)
+  if (!(await isThere(path))) return null
+  const { region: ssoRegion, log } = options
+  return new IdeFileSource({
+    path,
+    ssoRegion,
+    log,
+    file: fileOptions(path),
+    name: `the sign-in of "kiro-gateway login" in ${path}`,
+    loginHint: 'Run "kiro-gateway login" again; the gateway notices by itself.'
+  })
+}
+
+function fileOptions(path: string): JsonFileOptions {
+  const expected = 'Expected what "kiro-gateway login" writes; run it again.'
+  return { path, setting: 'STATE_DIR', expected, isOwn: true }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await lstat(path)
+    return true
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT' || codeOf(cause) === 'ENOTDIR') return false
+    throw cause
+  }
+}

@@ -1,0 +1,188 @@
+import type { AuthType } from '../kiro/wire/credential-snapshot.ts'
+import { isProfileArn, isRegion } from '../kiro/wire/hosts.ts'
+import { getOwn, type JsonObject, textMember } from '../shared/json.ts'
+import { parseExpiry } from './sign-in.ts'
+import {
+  type IdpClient,
+  isTokenText,
+  type OidcClient,
+  type StoredCredential
+} from './stored-credential.ts'
+
+const BUILDER_ID_START_URL = 'https://view.awsapps.com/start'
+
+/** A sign-in, and what was odd about it but not fatal. */
+export interface ParsedSignIn {
+  readonly stored: StoredCredential
+  /** Sentences for a warning; without any secret. */
+  readonly oddities: readonly string[]
+}
+
+/** The client registration, or why there is none. */
+export type Registration = OidcClient | { readonly problem: string } | null
+
+/**
+ * Reads a sign-in as the Kiro IDE, the AWS CLI, kiro-cli or `kiro-gateway login` keep it (kiro-protocol §3.2 to §3.4); names
+ * of members may be written in camelCase or in snake_case. The registration comes from elsewhere where the sign-in does
+ * not hold it.
+ *
+ * @throws {Error} whose message completes the sentence "the file …".
+ */
+export function parseSignIn(
+  raw: JsonObject,
+  registration: Registration,
+  fallbackRegion: string
+): ParsedSignIn {
+  const file = inCamelCase(raw)
+  const oddities: string[] = []
+  const accessToken = tokenOf(file, 'accessToken')
+  const refreshToken = tokenOf(file, 'refreshToken')
+  if (accessToken === null && refreshToken === null) {
+    throw new Error('has neither "accessToken" nor "refreshToken".')
+  }
+  const authType = authTypeOf(file, accessToken, registration)
+  const arn = textMember(file, 'profileArn')
+  if (arn !== null && !isProfileArn(arn)) oddities.push('profileArn is malformed and not used')
+  const expiresAt = parseExpiry(file['expiresAt'])
+  if (expiresAt === null && authType !== 'api-key')
+    oddities.push('expiresAt is missing or unreadable')
+  // The shared ARN of Builder ID depends on the host; a stored one would be sent where it must not be.
+  const profileArn = arn !== null && isProfileArn(arn) && authType !== 'builder-id' ? arn : null
+  const isKey = authType === 'api-key'
+  const idp = authType === 'external-idp' ? idpClientOf(file) : null
+  const stored: StoredCredential = {
+    authType,
+    accessToken,
+    refreshToken: isKey ? null : refreshToken,
+    expiresAt: isKey ? null : expiresAt,
+    profileArn,
+    ssoRegion: regionOf(file, 'region') ?? fallbackRegion,
+    apiRegion: regionOf(file, 'apiRegion'),
+    client: registration !== null && 'clientId' in registration ? registration : null,
+    ...(idp !== null && { idp }),
+    renewalProblem: renewalProblemOf({ authType, registration, refreshToken, idp })
+  }
+  return { stored, oddities }
+}
+
+/** A registration that a file holds: the token file itself, or the companion that it names. */
+export function inlineClient(raw: JsonObject): OidcClient | null {
+  const file = inCamelCase(raw)
+  const clientId = textMember(file, 'clientId')
+  const clientSecret = textMember(file, 'clientSecret')
+  if (clientId === null || clientSecret === null) return null
+  // In a companion, which holds no token, "expiresAt" is the registration's own.
+  const own = file['accessToken'] === undefined ? file['expiresAt'] : undefined
+  const expiresAt = parseExpiry(file['clientSecretExpiresAt'] ?? own)
+  return { clientId, clientSecret, ...(expiresAt !== null && { expiresAt }) }
+}
+
+const SNAKE_NAMES: readonly (readonly [camel: string, snake: string])[] = [
+  'accessToken',
+  'refreshToken',
+  'expiresAt',
+  'profileArn',
+  'authMethod',
+  'startUrl',
+  'clientId',
+  'clientSecret',
+  'clientSecretExpiresAt',
+  'tokenEndpoint',
+  'issuerUrl'
+].map((name) => [name, name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)] as const)
+
+function inCamelCase(file: JsonObject): JsonObject {
+  const renamed = SNAKE_NAMES.filter(([camel, snake]) => {
+    return !Object.hasOwn(file, camel) && Object.hasOwn(file, snake)
+  }).map(([camel, snake]) => [camel, file[snake]] as const)
+  return renamed.length === 0 ? file : { ...file, ...Object.fromEntries(renamed) }
+}
+
+/** What the file says of how it was made, without case and separators. */
+function methodOf(file: JsonObject): string {
+  return (textMember(file, 'authMethod') ?? '').toLowerCase().replaceAll(/[-_ ]/g, '')
+}
+
+const IDP_METHODS: readonly string[] = ['externalidp', 'azuread', 'entra']
+
+function authTypeOf(
+  file: JsonObject,
+  accessToken: string | null,
+  registration: Registration
+): AuthType {
+  const method = methodOf(file)
+  if (accessToken?.startsWith('ksk_') === true) return 'api-key'
+  if (method === 'apikey') throw new Error('says it holds an API key, but "accessToken" is none.')
+  // Before the next rule: such a sign-in has a "clientId", too, but no secret.
+  const hasEndpoint = textMember(file, 'tokenEndpoint') !== null
+  if (IDP_METHODS.includes(method) || hasEndpoint) return 'external-idp'
+  const hasClient = registration !== null && 'clientId' in registration
+  if (method === 'social' && !hasClient) return 'social'
+  const isOidc = registration !== null || ['idc', 'builderid', 'iam'].includes(method)
+  if (!isOidc) return 'social'
+  const provider = (textMember(file, 'provider') ?? '').toLowerCase()
+  const isBuilderId =
+    method === 'builderid' ||
+    provider === 'builderid' ||
+    textMember(file, 'startUrl')?.replace(/\/+$/, '') === BUILDER_ID_START_URL
+  return isBuilderId ? 'builder-id' : 'idc'
+}
+
+function idpClientOf(file: JsonObject): IdpClient | null {
+  const tokenEndpoint = textMember(file, 'tokenEndpoint')
+  const clientId = textMember(file, 'clientId')
+  if (tokenEndpoint === null || clientId === null) return null
+  const scopes = getOwn(file, 'scopes')
+  const list = Array.isArray(scopes) ? scopes.filter((scope) => typeof scope === 'string') : []
+  return {
+    tokenEndpoint,
+    clientId,
+    issuerUrl: textMember(file, 'issuerUrl'),
+    scopes: textMember(file, 'scopes') ?? (list.length > 0 ? list.join(' ') : null)
+  }
+}
+
+interface Renewability {
+  readonly authType: AuthType
+  readonly registration: Registration
+  readonly refreshToken: string | null
+  readonly idp: IdpClient | null
+}
+
+function renewalProblemOf({
+  authType,
+  registration,
+  refreshToken,
+  idp
+}: Renewability): string | null {
+  if (authType === 'api-key') return 'an API key cannot be renewed'
+  if (authType === 'external-idp') {
+    if (refreshToken === null) {
+      return 'the identity provider has given no refresh token ("offline_access" among the scopes asks for one)'
+    }
+    return idp === null
+      ? 'the file does not say where and as whom the identity provider renews it ("tokenEndpoint" and "clientId")'
+      : null
+  }
+  if (authType === 'social') return null
+  if (registration === null) {
+    return 'the file names no client registration ("clientIdHash", or "clientId" and "clientSecret")'
+  }
+  return 'problem' in registration ? registration.problem : null
+}
+
+function tokenOf(file: JsonObject, name: string): string | null {
+  const token = textMember(file, name)
+  if (token !== null && (!isTokenText(token) || token.includes('...'))) {
+    throw new Error(`has a damaged "${name}": it was cut short or changed when it was copied.`)
+  }
+  return token
+}
+
+function regionOf(file: JsonObject, name: string): string | null {
+  const region = textMember(file, name)
+  if (region !== null && !isRegion(region)) {
+    throw new Error(`has a "${name}" that is no AWS region.`)
+  }
+  return region
+}

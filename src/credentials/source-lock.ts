@@ -1,0 +1,200 @@
+import { randomUUID } from 'node:crypto'
+import { readFileSync, readlinkSync } from 'node:fs'
+import { link, lstat, rename, unlink } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { codeOf, GatewayError } from '../shared/errors.ts'
+import { parseJsonObject, textMember } from '../shared/json.ts'
+import {
+  createPrivateFile,
+  makePrivateFolder,
+  openPrivateFile,
+  replaceFile
+} from '../shared/private-files.ts'
+
+export interface SourceLockOptions {
+  /** Beside the source, where everybody who renews it looks. */
+  readonly path: string | null
+  /** In a folder of our own, for where that one cannot be made. */
+  readonly fallbackPath: string
+  /** A lock that was not extended for so long is nobody's any more. */
+  readonly ttlMs?: number
+}
+
+const TTL_MS = 30_000
+/** A lock without content is one that is just being made, or whose maker was killed then. */
+const EMPTY_TTL_MS = 2_000
+const POLL_MS = 50
+const MAX_LOCK_BYTES = 1024
+
+/**
+ * The right to renew a sign-in, among all processes that share its source: a file that names its owner and when it lapses.
+ *
+ * A lock is nobody's once its owner is gone (told by pid and start of the process, within one pid namespace), or once it
+ * has not been extended for its time. For processes that cannot see each other only what they have watched themselves
+ * counts: clocks of two machines may be a day apart.
+ */
+export class SourceLock {
+  readonly #options: SourceLockOptions
+
+  constructor(options: SourceLockOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Waits until nobody else has it. `null` where no file can be made: then there is no lock, and nothing to wait for.
+   *
+   * @throws the signal's reason, if somebody else has it
+   */
+  async acquire(signal: AbortSignal): Promise<HeldLock | null> {
+    const { path, fallbackPath } = this.#options
+    const beside = path === null ? null : await this.#acquireAt(path, signal)
+    if (beside !== null) return beside
+    try {
+      await makePrivateFolder(dirname(fallbackPath))
+    } catch {
+      return null // no folder of our own: the vault says so
+    }
+    return this.#acquireAt(fallbackPath, signal)
+  }
+
+  async #acquireAt(path: string, signal: AbortSignal): Promise<HeldLock | null> {
+    const { ttlMs = TTL_MS } = this.#options
+    const owner = randomUUID()
+    let seen = { text: '', since: performance.now() }
+    for (;;) {
+      try {
+        await createPrivateFile(path, lockText(owner, ttlMs))
+        return new HeldLock(path, owner, ttlMs)
+      } catch (cause) {
+        if (codeOf(cause) !== 'EEXIST') return null
+      }
+      signal.throwIfAborted() // one that is free is worth no waiting
+      const text = await readLock(path)
+      if (text === null) continue // it was released
+      const now = performance.now()
+      if (text !== seen.text) seen = { text, since: now }
+      if (isAbandoned(text, now - seen.since, ttlMs)) await takeAway(path, text)
+      else await sleep(POLL_MS)
+    }
+  }
+}
+
+/** A lock that is ours until it is released, or was not extended in time. */
+export class HeldLock {
+  readonly path: string
+  readonly #owner: string
+  readonly #ttlMs: number
+
+  constructor(path: string, owner: string, ttlMs: number) {
+    this.path = path
+    this.#owner = owner
+    this.#ttlMs = ttlMs
+  }
+
+  /** Holds it for another while. @throws {GatewayError} GW_NOT_READY when it has become somebody else's. */
+  async extend(): Promise<void> {
+    if (!(await this.#isOurs())) {
+      throw new GatewayError('GW_NOT_READY', 'the lock of the sign-in was taken over')
+    }
+    const text = lockText(this.#owner, this.#ttlMs)
+    await replaceFile(this.path, { text, mode: 0o600, isDurable: false }).catch(() => {}) // it lapses later
+  }
+
+  /** Never rejects: a lock that stays lapses. */
+  async release(): Promise<void> {
+    if (await this.#isOurs()) await unlink(this.path).catch(() => {})
+  }
+
+  async #isOurs(): Promise<boolean> {
+    const text = await readLock(this.path)
+    return text !== null && textMember(parseJsonObject(text) ?? {}, 'owner') === this.#owner
+  }
+}
+
+function lockText(owner: string, ttlMs: number): string {
+  const { pid } = process
+  const lock = {
+    note: 'kiro-gateway renews this sign-in',
+    owner,
+    place: placeOf(),
+    pid,
+    start: startOf(pid),
+    expiresAt: new Date(Date.now() + ttlMs).toISOString()
+  }
+  return `${JSON.stringify(lock)}\n`
+}
+
+/** `null` where there is none. */
+async function readLock(path: string): Promise<string | null> {
+  try {
+    await using file = await openPrivateFile(path)
+    const { buffer, bytesRead } = await file.read(
+      Buffer.alloc(MAX_LOCK_BYTES),
+      0,
+      MAX_LOCK_BYTES,
+      0
+    )
+    return buffer.toString('utf8', 0, bytesRead)
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return null
+    const facts = await lstat(path).catch(() => null) // another user's: only when it was written can be seen
+    return `unreadable ${facts?.mtimeMs}`
+  }
+}
+
+function isAbandoned(text: string, watchedMs: number, ttlMs: number): boolean {
+  if (text === '') return watchedMs >= Math.min(EMPTY_TTL_MS, ttlMs)
+  const lock = parseJsonObject(text) ?? {}
+  const pid = Number(lock['pid'])
+  const isVisible = textMember(lock, 'place') === placeOf()
+  if (isVisible && !isAlive(pid, textMember(lock, 'start'))) return true
+  const expiresAt = Date.parse(textMember(lock, 'expiresAt') ?? '')
+  return (isVisible && expiresAt < Date.now()) || watchedMs >= ttlMs
+}
+
+/**
+ * Two may find the same lock abandoned: renaming lets only one of them have it. One that is too late gets a lock that was
+ * made since, and puts it back.
+ */
+async function takeAway(path: string, text: string): Promise<void> {
+  const aside = `${path}.${randomUUID()}`
+  try {
+    await rename(path, aside)
+  } catch {
+    return // somebody else was first
+  }
+  if ((await readLock(aside)) !== text) await link(aside, path).catch(() => {})
+  await unlink(aside).catch(() => {})
+}
+
+/** Within one place, process ids mean the same. */
+function placeOf(): string {
+  try {
+    return `${hostname()} ${readlinkSync('/proc/self/ns/pid')} ${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}`
+  } catch {
+    return hostname() // not Linux: there are no namespaces
+  }
+}
+
+function isAlive(pid: number, start: string | null): boolean {
+  try {
+    process.kill(pid, 0)
+  } catch (cause) {
+    return codeOf(cause) !== 'ESRCH'
+  }
+  const now = startOf(pid)
+  return start === null || now === null || now === start // another process may have the number by now
+}
+
+/** When a process was started, in the kernel's ticks; `''` for one that is dead but not buried, `null` where it cannot be told. */
+function startOf(pid: number): string | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const [state, ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return state === 'Z' ? '' : (fields[18] ?? null)
+  } catch {
+    return null
+  }
+}

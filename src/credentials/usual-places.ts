@@ -1,0 +1,120 @@
+import { access } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import type { Config } from '../config/settings.ts'
+import type { Logger } from '../observe/logger.ts'
+import { CliDatabaseSource } from './cli-database.ts'
+import { IdeFileSource } from './ide-file.ts'
+import { ownSignInSource } from './own-sign-in.ts'
+import { tokenAge } from './sign-in.ts'
+import { createCredentialSource } from './sources.ts'
+import type { CredentialSource } from './stored-credential.ts'
+
+export interface SearchOptions {
+  readonly log: Pick<Logger, 'info' | 'warn'>
+  readonly home?: string
+  readonly platform?: NodeJS.Platform
+  /** Epoch ms */
+  readonly now?: number
+}
+
+/** What became of a place. */
+export interface LookedAt {
+  readonly place: string
+  /** Why it is not used; `null` is the one that is. */
+  readonly problem: string | null
+}
+
+/**
+ * The source of credentials: the one that the settings name, else what is found in the usual places (`KIRO_CREDS`). `null`
+ * where there is none.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID as `createCredentialSource()`
+ */
+export async function findCredentialSource(
+  settings: Config['credentials'],
+  options: SearchOptions
+): Promise<CredentialSource | null> {
+  const { log } = options
+  const named = createCredentialSource(settings, log)
+  if (named !== null || settings.creds === 'none') return named
+  const { source, places } = await searchUsualPlaces(settings, options)
+  const passedOver = places.filter(({ problem }) => problem !== null)
+  if (source !== null) log.info({ source: source.name, passedOver }, 'credentials found')
+  else if (passedOver.length > 0) log.warn({ passedOver }, 'no usable credentials found')
+  return source
+}
+
+/**
+ * Looks where sign-ins usually are, in this order: that of `kiro-gateway login`, Kiro IDE, kiro-cli, Amazon Q. The first
+ * that can be used counts; those after it are only named.
+ */
+export async function searchUsualPlaces(
+  settings: Pick<Config['credentials'], 'stateDir' | 'region' | 'isDbReadonly'>,
+  { log, home = homedir(), platform = process.platform, now = Date.now() }: SearchOptions
+): Promise<{ readonly source: CredentialSource | null; readonly places: readonly LookedAt[] }> {
+  const found = await sourcesThatAreThere(settings, { log, home, platform })
+  const places: LookedAt[] = []
+  let source: CredentialSource | null = null
+  for (const one of found) {
+    const { name: place } = one
+    if (source !== null) {
+      places.push({ place, problem: 'another one comes first' })
+      continue
+    }
+    const problem = await problemOf(one, now)
+    places.push({ place, problem })
+    if (problem === null) source = one
+  }
+  return { source, places }
+}
+
+async function sourcesThatAreThere(
+  settings: Pick<Config['credentials'], 'stateDir' | 'region' | 'isDbReadonly'>,
+  { log, home, platform }: Required<Omit<SearchOptions, 'now'>>
+): Promise<readonly CredentialSource[]> {
+  const { stateDir, region: ssoRegion, isDbReadonly: isReadonly } = settings
+  const own = await ownSignInSource(stateDir, { region: ssoRegion, log })
+  const cacheDir = join(home, '.aws', 'sso', 'cache')
+  const idePath = join(cacheDir, 'kiro-auth-token.json')
+  const shared = { ssoRegion, log }
+  const ide = (await isThere(idePath))
+    ? new IdeFileSource({ ...shared, path: idePath, cacheDir, name: `Kiro IDE's ${idePath}` })
+    : null
+  const databases: CredentialSource[] = []
+  for (const program of ['kiro-cli', 'amazon-q']) {
+    const path = join(dataFolder(home, platform), program, 'data.sqlite3')
+    if (!(await isThere(path))) continue
+    const name = `the database of ${program}, ${path},`
+    databases.push(new CliDatabaseSource({ ...shared, path, isReadonly, name }))
+  }
+  return [own ?? [], ide ?? [], databases].flat()
+}
+
+/** Why a source is of no use; `null` if it is of use. */
+async function problemOf(source: CredentialSource, now: number): Promise<string | null> {
+  try {
+    const stored = await source.read()
+    const canBeRenewed = stored.refreshToken !== null && stored.renewalProblem === null
+    if (canBeRenewed || tokenAge(stored, now) !== 'expired') return null
+    return `it has expired and cannot be renewed: ${stored.renewalProblem ?? 'there is no refresh token'}`
+  } catch (cause) {
+    return cause instanceof Error ? cause.message : 'it cannot be read'
+  }
+}
+
+function dataFolder(home: string, platform: NodeJS.Platform): string {
+  return platform === 'darwin'
+    ? join(home, 'Library', 'Application Support')
+    : join(home, '.local', 'share')
+}
+
+/** A file that is there and may not be looked at is none: its folder may be another user's. */
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await access(path)
+    return true
+  } catch {
+    return false
+  }
+}

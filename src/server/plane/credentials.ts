@@ -1,0 +1,178 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { Pending, type ToPrimary } from '../../ipc/channel.ts'
+import type { CredentialNews, Problem } from '../../ipc/messages.ts'
+import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
+import { GatewayError, unlessAborted } from '../../shared/errors.ts'
+import type { PrimaryPulse } from './primary-links.ts'
+
+/** The credential that requests are made with. */
+export interface CredentialLink {
+  /** @throws {GatewayError} why there is none, and what the operator has to do. */
+  current(): CredentialSnapshot
+  /** The same, or `null` where `ready()` would wait or throw. */
+  usable(): CredentialSnapshot | null
+  /** The same, if it is valid; else waits while it is being renewed. @throws {GatewayError} why there is none */
+  ready(signal: AbortSignal): Promise<CredentialSnapshot>
+  /** Reports a token that the upstream refused, and waits for another. @throws {GatewayError} when there is no other */
+  renew(refused: CredentialSnapshot, signal: AbortSignal): Promise<CredentialSnapshot>
+  /** The upstream has suspended the account of this token. */
+  reportSuspended(token: string, message: string): void
+  /** Why there is none, or `null`. */
+  readonly problem: Problem | null
+}
+
+/** Nobody asks again sooner, whatever the primary says. */
+const MIN_PAUSE_MS = 50
+
+export interface CredentialOptions {
+  readonly channel: ToPrimary
+  readonly news: CredentialNews
+  readonly pulse: Pick<PrimaryPulse, 'silence'>
+  /** `CREDENTIAL_WAIT_TIMEOUT` */
+  readonly waitTimeoutMs: () => number
+}
+
+/** The worker's view of the credential: what the primary last sent. The primary alone reads and refreshes it. */
+export class Credentials implements CredentialLink {
+  readonly #options: CredentialOptions
+  readonly #renewals = new Pending<void>()
+  #news: CredentialNews
+  /** One question to the primary for all who wait. */
+  #asked: Promise<void> | null = null
+
+  constructor(options: CredentialOptions) {
+    this.#options = options
+    this.#news = options.news
+  }
+
+  current(): CredentialSnapshot {
+    const { snapshot, problem } = this.#news
+    if (snapshot !== null) return snapshot
+    throw new GatewayError(problem.code, undefined, { message: problem.message })
+  }
+
+  get problem(): Problem | null {
+    return this.#news.problem
+  }
+
+  usable(): CredentialSnapshot | null {
+    const { snapshot } = this.#news
+    const isUsable = snapshot !== null && (!isOver(snapshot) || this.#options.pulse.silence.aborted)
+    return isUsable ? snapshot : null
+  }
+
+  /**
+   * The token if it is valid. One that is over is waited for, at most for `CREDENTIAL_WAIT_TIMEOUT`, as long as waiting may
+   * help; while the primary is silent, it is used all the same: a minute of its life is left out of account.
+   *
+   * @throws {GatewayError} why there is none; GW_NOT_READY when the time is over; the signal's reason.
+   */
+  async ready(signal: AbortSignal): Promise<CredentialSnapshot> {
+    const { pulse } = this.#options
+    const timeoutMs = this.#options.waitTimeoutMs()
+    let bound: AbortSignal | null = null
+    const giveUpAt = Date.now() + timeoutMs
+    for (;;) {
+      const snapshot = this.usable()
+      if (snapshot !== null) return snapshot
+      if (!this.#mayCome(giveUpAt)) return this.current() // which says why not
+      bound ??= AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+      try {
+        await this.#next(AbortSignal.any([bound, pulse.silence]))
+      } catch (cause) {
+        signal.throwIfAborted()
+        if (bound.aborted) throw stillRenewing(this.#news)
+        if (!pulse.silence.aborted || this.#news.snapshot === null) throw cause
+      }
+    }
+  }
+
+  /** Tells the primary that the upstream has suspended the account, so that no worker goes on asking. */
+  reportSuspended(token: string, message: string): void {
+    this.#options.channel.send({ type: 'credential.suspended', token, message })
+  }
+
+  onNews(news: CredentialNews): void {
+    this.#news = news
+  }
+
+  onRenewed(requestId: number): void {
+    this.#renewals.answer(requestId, undefined)
+  }
+
+  /**
+   * Reports a token that the upstream refused, and waits for another. Many may report the same one: the primary
+   * refreshes once.
+   *
+   * @throws {GatewayError} GW_UPSTREAM_AUTH when there is no other; GW_PRIMARY_SILENT; GW_NOT_READY when there is none
+   *   within `CREDENTIAL_WAIT_TIMEOUT`; the signal's reason.
+   */
+  async renew(refused: CredentialSnapshot, signal: AbortSignal): Promise<CredentialSnapshot> {
+    // Another request was first, or the token has come to its end meanwhile.
+    if (this.#news.snapshot?.token !== refused.token) return this.ready(signal)
+    const { channel, pulse, waitTimeoutMs } = this.#options
+    const { token } = refused
+    const bound = AbortSignal.any([signal, AbortSignal.timeout(waitTimeoutMs())])
+    try {
+      await this.#renewals.ask(
+        (requestId) => {
+          channel.send({ type: 'credential.refused', requestId, token })
+        },
+        AbortSignal.any([bound, pulse.silence])
+      )
+    } catch (cause) {
+      signal.throwIfAborted()
+      throw bound.aborted ? stillRenewing(this.#news) : cause
+    }
+    if (this.#news.snapshot?.token === token) throw new GatewayError('GW_UPSTREAM_AUTH')
+    return this.ready(signal)
+  }
+
+  /** Whether there may be a valid token before that time. */
+  #mayCome(giveUpAt: number): boolean {
+    const { snapshot, problem, retryAt } = { retryAt: undefined, ...this.#news }
+    if (snapshot !== null || problem === null) return true
+    return retryAt !== undefined && retryAt <= giveUpAt
+  }
+
+  /** Waits until the primary has tried once more. */
+  async #next(signal: AbortSignal): Promise<void> {
+    const { retryAt = 0 } = { retryAt: undefined, ...this.#news }
+    const pauseMs = retryAt - Date.now()
+    if (pauseMs > 0) {
+      await delay(Math.max(pauseMs, MIN_PAUSE_MS), undefined, { signal }).catch(() => {
+        throw signal.reason
+      })
+      if (this.#news.snapshot !== null) return
+    }
+    this.#asked ??= this.#ask().finally(() => {
+      this.#asked = null
+    })
+    await unlessAborted(this.#asked, signal)
+    const { snapshot } = this.#news
+    if (snapshot !== null && isOver(snapshot)) await delay(MIN_PAUSE_MS)
+  }
+
+  async #ask(): Promise<void> {
+    const { channel, pulse } = this.#options
+    try {
+      await this.#renewals.ask((requestId) => {
+        channel.send({ type: 'credential.wanted', requestId })
+      }, pulse.silence)
+    } catch {
+      // the primary is silent, which those who wait hear themselves
+    }
+  }
+}
+
+/** By this machine's clock, which the primary went by when it told when the token ends. */
+function isOver({ expiresAt }: CredentialSnapshot): boolean {
+  return expiresAt !== null && expiresAt <= Date.now()
+}
+
+function stillRenewing({ problem }: CredentialNews): GatewayError {
+  const message =
+    problem?.message ??
+    'The sign-in of this gateway is still being renewed (CREDENTIAL_WAIT_TIMEOUT). Try again in a moment.'
+  return new GatewayError('GW_NOT_READY', 'waited for a token', { message, retryAfterS: 1 })
+}

@@ -1,0 +1,219 @@
+import type { ServerResponse } from 'node:http'
+import { monotonicNow } from '../../admission/clock.ts'
+import { GOOD_STANDING } from '../../ipc/messages.ts'
+import { BUILT_IN_CATALOGUE, type Catalogue } from '../../kiro/models/models.ts'
+import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
+import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
+import { toGatewayError } from '../../kiro/wire/fault.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import {
+  askModels,
+  askUsage,
+  findKeyRegion,
+  hasOpenRegion,
+  isFault
+} from '../../upstream/call/account-calls.ts'
+import { exchangeJson, type JsonCall } from '../../upstream/call/json-exchange.ts'
+import type { CredentialLink } from './credentials.ts'
+import type { DataPlane } from './data-plane.ts'
+import { AccountLink } from './primary-links.ts'
+
+/** A Kiro key of a client, and what it is called where it must not be known. */
+interface NamedKey {
+  readonly key: string
+  readonly name: string
+}
+
+/** What is known of a key's account, by the key's name; of the key itself nothing is kept. */
+interface KeyAccount {
+  readonly account: AccountLink
+  /** `null` while it is not known. */
+  region: string | null
+  /** One question at a time. */
+  regionAsked: Promise<string | null> | null
+  /** `performance.now()` from which on it is asked for again. */
+  regionDueAt: number
+  catalogue: Catalogue
+  /** `performance.now()` from which on the models are asked for again. */
+  modelsDueAt: number
+}
+
+/** Accounts that are remembered; a forgotten one costs its next request a question. */
+const MAX_ACCOUNTS = 256
+const MODELS_FRESH_MS = 3_600_000
+/** After an answer that said nothing. */
+const RETRY_MS = 60_000
+const DEFAULT_REGION = 'us-east-1'
+
+/**
+ * The plane as it is for clients who bring a Kiro key of their own (`KIRO_KEY_PASSTHROUGH`): connections and memory are
+ * everybody's; credential, refusals and models are the key's. The key goes to the upstream with the requests of its client
+ * and nowhere else.
+ */
+export class KeyPlanes {
+  readonly #plane: DataPlane
+  readonly #log: Pick<Logger, 'warn'>
+  /** The least recently used first. Bounded by MAX_ACCOUNTS. */
+  readonly #accounts = new Map<string, KeyAccount>()
+
+  constructor(plane: DataPlane, log: Pick<Logger, 'warn'>) {
+    this.#plane = plane
+    this.#log = log
+  }
+
+  planeOf(key: NamedKey): DataPlane {
+    const known = this.#accountOf(key)
+    const { account } = known
+    const findRegion = (signal: AbortSignal): Promise<string> => this.#regionOf(key, known, signal)
+    const credentials = new KeyCredential(key, { region: () => known.region, findRegion })
+    return { ...this.#plane, credentials, account, catalogue: () => known.catalogue }
+  }
+
+  /** The same once the key's models are known, or cannot be: then they are those known of old. */
+  async planeWithModels(key: NamedKey, response: ServerResponse): Promise<DataPlane> {
+    const known = this.#accountOf(key)
+    const plane = this.planeOf(key)
+    if (performance.now() < known.modelsDueAt) return plane
+    known.modelsDueAt = performance.now() + RETRY_MS
+    const signal = goneSignal(response)
+    try {
+      const snapshot = await plane.credentials.ready(signal)
+      const models = await askModels(this.#callAs(key, snapshot, signal))
+      known.catalogue = { models, isLive: true }
+      known.modelsDueAt = performance.now() + MODELS_FRESH_MS
+    } catch (err) {
+      signal.throwIfAborted()
+      this.#log.warn({ err }, 'models of a client key not available, the built-in list stays')
+    }
+    return plane
+  }
+
+  /** @throws {GatewayError} why it can't be known now */
+  async usageOf(key: NamedKey, response: ServerResponse): Promise<AccountUsage> {
+    const signal = goneSignal(response)
+    const snapshot = await this.planeOf(key).credentials.ready(signal)
+    const answer = await askUsage(this.#callAs(key, snapshot, signal))
+    if (isFault(answer)) throw answer.isTokenRefused ? keyRefused() : toGatewayError(answer)
+    return answer
+  }
+
+  async #regionOf(key: NamedKey, known: KeyAccount, signal: AbortSignal): Promise<string> {
+    const { credentials, upstream } = this.#plane.config()
+    const { apiRegion } = credentials
+    if (apiRegion !== null || !hasOpenRegion(upstream)) {
+      known.region = apiRegion ?? DEFAULT_REGION
+      return known.region
+    }
+    if (known.regionAsked === null && performance.now() < known.regionDueAt) return DEFAULT_REGION
+    known.regionDueAt = performance.now() + RETRY_MS
+    // Asked for all who wait: the first of them may leave.
+    const { signal: never } = new AbortController()
+    known.regionAsked ??= findKeyRegion(
+      this.#callAs(key, snapshotOf(key, DEFAULT_REGION), never)
+    ).finally(() => {
+      known.regionAsked = null
+    })
+    known.region = await known.regionAsked
+    signal.throwIfAborted()
+    return known.region ?? DEFAULT_REGION
+  }
+
+  #callAs({ name }: NamedKey, snapshot: CredentialSnapshot, signal: AbortSignal) {
+    const { lease, pool } = this.#plane
+    const call: JsonCall = async (request) => {
+      const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
+      const waiter = { key: name, arrivedAt: monotonicNow() }
+      const permit = await lease.acquire(waiter, deadline)
+      return exchangeJson({ pool, permit, request, signal: deadline })
+    }
+    return { call, upstream: this.#plane.config().upstream, snapshot, signal }
+  }
+
+  #accountOf({ name }: NamedKey): KeyAccount {
+    const known = this.#accounts.get(name) ?? newAccount()
+    this.#accounts.delete(name) // to the end of the line
+    this.#accounts.set(name, known)
+    const [oldest] = this.#accounts.keys()
+    if (this.#accounts.size > MAX_ACCOUNTS && oldest !== undefined) this.#accounts.delete(oldest)
+    return known
+  }
+}
+
+function newAccount(): KeyAccount {
+  return {
+    account: new AccountLink({
+      channel: { send: () => {} }, // the primary has no part in it
+      standing: GOOD_STANDING,
+      // Others do not wait for this account; who waits for it hears when his turn comes.
+      pause: () => {},
+      refuseWaiting: () => {}
+    }),
+    region: null,
+    regionAsked: null,
+    regionDueAt: 0,
+    catalogue: BUILT_IN_CATALOGUE,
+    modelsDueAt: 0
+  }
+}
+
+/** A key is good until the upstream refuses it: there is nothing to renew. */
+class KeyCredential implements CredentialLink {
+  readonly problem = null
+  readonly #key: NamedKey
+  readonly #home: KeyHome
+
+  constructor(key: NamedKey, home: KeyHome) {
+    this.#key = key
+    this.#home = home
+  }
+
+  current(): CredentialSnapshot {
+    return snapshotOf(this.#key, this.#home.region() ?? DEFAULT_REGION)
+  }
+
+  usable(): CredentialSnapshot {
+    return this.current()
+  }
+
+  async ready(signal: AbortSignal): Promise<CredentialSnapshot> {
+    const region = this.#home.region() ?? (await this.#home.findRegion(signal))
+    return snapshotOf(this.#key, region)
+  }
+
+  renew(): Promise<CredentialSnapshot> {
+    return Promise.reject(keyRefused())
+  }
+
+  /** The account is its client's; the next request hears it again. */
+  reportSuspended(): void {}
+}
+
+interface KeyHome {
+  readonly region: () => string | null
+  readonly findRegion: (signal: AbortSignal) => Promise<string>
+}
+
+function snapshotOf({ key, name }: NamedKey, apiRegion: string): CredentialSnapshot {
+  return {
+    id: name,
+    token: key,
+    tokenType: 'API_KEY',
+    authType: 'api-key',
+    profileArn: null,
+    apiRegion,
+    expiresAt: null
+  }
+}
+
+function keyRefused(): GatewayError {
+  const message =
+    'The upstream does not accept this Kiro API key: it may be mistyped or revoked. Make a new one in Kiro.'
+  return new GatewayError('GW_UPSTREAM_AUTH', undefined, { message })
+}
+
+function goneSignal(response: ServerResponse): AbortSignal {
+  const gone = new AbortController()
+  response.once('close', () => gone.abort(new GatewayError('GW_CLIENT_CLOSED')))
+  return gone.signal
+}

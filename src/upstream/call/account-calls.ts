@@ -1,0 +1,140 @@
+import { type AccountUsage, parseAccountUsage } from '../../kiro/wire/account-usage.ts'
+import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
+import { faultOfResponse, type UpstreamFault } from '../../kiro/wire/fault.ts'
+import {
+  bearerHeaders,
+  type HostOverrides,
+  managementUrl,
+  profileArnFor,
+  regionsToAsk
+} from '../../kiro/wire/hosts.ts'
+import { type ModelFacts, parseModelPage } from '../../kiro/models/models.ts'
+import { type JsonCall, jsonObjectOf } from './json-exchange.ts'
+
+/** What the calls about an account need. */
+export interface AccountCall {
+  readonly call: JsonCall
+  readonly upstream: HostOverrides & { readonly userAgent: string }
+  readonly snapshot: CredentialSnapshot
+  readonly signal: AbortSignal
+}
+
+const CALL_TIMEOUT_MS = 10_000
+const MAX_PAGES = 20
+
+/**
+ * What the account has used, or why the upstream does not say. Some accounts are refused for the ARN that others are
+ * refused without (kiro-protocol §1.3, E6).
+ *
+ * @throws {GatewayError} when there is no answer.
+ */
+export async function askUsage(asked: AccountCall): Promise<AccountUsage | UpstreamFault> {
+  const profileArn = profileArnFor(asked.snapshot, 'runtime')
+  const answer = await askUsageWith(asked, profileArn)
+  const mayBeArn = isFault(answer) && (answer.status === 400 || answer.status === 403)
+  return mayBeArn && profileArn !== null && !answer.isTokenRefused
+    ? askUsageWith(asked, null)
+    : answer
+}
+
+export function isFault(answer: AccountUsage | UpstreamFault): answer is UpstreamFault {
+  return 'code' in answer
+}
+
+async function askUsageWith(
+  { call, upstream, snapshot, signal }: AccountCall,
+  profileArn: string | null
+): Promise<AccountUsage | UpstreamFault> {
+  const query = new URLSearchParams({
+    origin: 'AI_EDITOR',
+    resourceType: 'AGENTIC_REQUEST',
+    ...(profileArn !== null && { profileArn })
+  })
+  const response = await call(
+    {
+      method: 'GET',
+      url: `${managementUrl(snapshot, upstream)}/getUsageLimits?${query.toString()}`,
+      headers: bearerHeaders(snapshot, upstream.userAgent),
+      timeoutMs: CALL_TIMEOUT_MS
+    },
+    signal
+  )
+  const { status, headers, text } = response
+  const answer = status === 200 ? jsonObjectOf(response) : null
+  if (answer !== null) return parseAccountUsage(answer)
+  return faultOfResponse({ status, headers, body: text, token: snapshot.token, now: Date.now() })
+}
+
+/** Whether it takes asking to know where a key belongs: one host for all regions is the operator's choice. */
+export function hasOpenRegion(overrides: HostOverrides): boolean {
+  const template = overrides.managementUrl ?? overrides.apiUrl
+  return template === null || template.includes('{region}')
+}
+
+/** Answers that say something of the account, and so that it is at home there. */
+const AT_HOME: readonly number[] = [401, 402, 403]
+
+/**
+ * The region of an API key, which carries none (kiro-protocol §1.4): the first whose answer says something of the account.
+ * `null` where none does, or one could not be asked.
+ */
+export async function findKeyRegion(asked: AccountCall): Promise<string | null> {
+  for (const apiRegion of regionsToAsk('us-east-1')) {
+    try {
+      const answer = await askUsage({ ...asked, snapshot: { ...asked.snapshot, apiRegion } })
+      if (!isFault(answer) || AT_HOME.includes(answer.status)) return apiRegion
+      if (answer.status === 429 || answer.status >= 500) return null
+    } catch {
+      return null // it is asked again later
+    }
+  }
+  return null
+}
+
+/**
+ * The models of an account.
+ *
+ * @throws {Error} when they are not told.
+ */
+export async function askModels(asked: AccountCall): Promise<readonly ModelFacts[]> {
+  const models: ModelFacts[] = []
+  let nextToken: string | null = null
+  for (let page = 0; page < MAX_PAGES; page++) {
+    const answer = await askModelPage(asked, nextToken)
+    models.push(...answer.models)
+    ;({ nextToken } = answer)
+    if (nextToken === null) break
+  }
+  if (models.length === 0) throw new Error('the list is empty')
+  return models
+}
+
+async function askModelPage(
+  { call, upstream, snapshot, signal }: AccountCall,
+  nextToken: string | null
+) {
+  const profileArn = profileArnFor(snapshot, 'runtime')
+  const response = await call(
+    {
+      method: 'POST',
+      url: `${managementUrl(snapshot, upstream)}/`,
+      headers: {
+        ...bearerHeaders(snapshot, upstream.userAgent),
+        'content-type': 'application/x-amz-json-1.0',
+        'x-amz-target': 'AmazonCodeWhispererService.ListAvailableModels'
+      },
+      body: JSON.stringify({
+        origin: 'AI_EDITOR',
+        ...(profileArn !== null && { profileArn }),
+        ...(nextToken !== null && { nextToken })
+      }),
+      timeoutMs: CALL_TIMEOUT_MS
+    },
+    signal
+  )
+  const page = jsonObjectOf(response)
+  if (response.status !== 200 || page === null) {
+    throw new Error(`the model list was answered with status ${response.status}`)
+  }
+  return parseModelPage(page)
+}

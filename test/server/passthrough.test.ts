@@ -1,0 +1,131 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import t, { type Test } from 'tap'
+import { startChat } from '../helper/chat-client.ts'
+import { CountingUpstream } from '../helper/counting-upstream.ts'
+import { FakePrimary } from '../helper/fake-primary.ts'
+import { endFrame, textFrame } from '../helper/upstream-frames.ts'
+
+interface Call {
+  readonly path: string
+  readonly token: string
+  readonly type: string | undefined
+  readonly arn: string | undefined
+}
+
+const NO_SIGN_IN = {
+  snapshot: null,
+  problem: { code: 'GW_KEY_INVALID', message: 'This gateway has no sign-in of its own.' }
+} as const
+
+/** A worker that lets Kiro keys through, and an upstream that knows two of them. */
+async function rig(t: Test, env: Record<string, string> = {}, hasSignIn = false) {
+  const calls: Call[] = []
+  const replies = new Map<string, (response: ServerResponse) => void>()
+  const upstream = await CountingUpstream.start(t, (request, response) => {
+    const call = callOf(request)
+    calls.push(call)
+    const reply = replies.get(call.token)
+    if (reply !== undefined) return reply(response)
+    serve(request, call, response)
+  })
+  const start = hasSignIn ? {} : { news: NO_SIGN_IN }
+  const primary = await FakePrimary.start(t, upstream.url, {
+    env: { KIRO_KEY_PASSTHROUGH: 'true', ...env },
+    start
+  })
+  const chat = (key: string) =>
+    startChat(primary.url, 'hello', { headers: { authorization: `Bearer ${key}` } }).answer
+  const get = async (path: string, key: string) => {
+    const response = await fetch(primary.url + path, { headers: { 'x-api-key': key } })
+    return { status: response.status, text: await response.text() }
+  }
+  return { calls, replies, primary, chat, get }
+}
+
+function callOf({ url = '', headers }: IncomingMessage): Call {
+  return {
+    path: new URL(url, 'http://upstream').pathname,
+    token: (headers.authorization ?? '').replace('Bearer ', ''),
+    type: headers['tokentype'] as string | undefined,
+    arn: headers['x-amzn-kiro-profile-arn'] as string | undefined
+  }
+}
+
+function serve(request: IncomingMessage, { path, token }: Call, response: ServerResponse): void {
+  if (path === '/generateAssistantResponse') {
+    response.writeHead(200, { 'content-type': 'application/vnd.amazon.eventstream' })
+    response.end(Buffer.concat([textFrame(`for ${token}`), endFrame]))
+    return
+  }
+  const models = { models: [{ modelId: `model-of-${token}` }] }
+  const used = { usageBreakdownList: [{ currentUsage: token.length }] }
+  response.writeHead(200, { 'content-type': 'application/json' })
+  response.end(JSON.stringify(request.method === 'GET' ? used : models))
+}
+
+t.test('a client’s own Kiro key is what the upstream is asked with', async (t) => {
+  const { chat, calls, primary } = await rig(t)
+  t.match(await chat('ksk_one'), { status: 200, text: /for ksk_one/ })
+  t.match(await chat('ksk_two'), { status: 200, text: /for ksk_two/ })
+  const generations = calls.filter(({ path }) => path === '/generateAssistantResponse')
+  t.match(generations, [
+    { token: 'ksk_one', type: 'API_KEY', arn: undefined },
+    { token: 'ksk_two', type: 'API_KEY', arn: undefined }
+  ])
+  t.notMatch(JSON.stringify(primary.messages), /ksk_/, 'the primary hears nothing of it')
+})
+
+t.test('keys of the gateway use its own sign-in, if it has one', async (t) => {
+  const own = await rig(t, {}, true)
+  t.match(await own.chat('good-key'), { status: 200, text: /for token-1/ })
+  t.match(await own.chat('ksk_one'), { status: 200, text: /for ksk_one/ })
+  const none = await rig(t)
+  t.match(await none.chat('good-key'), { status: 401, text: /no sign-in of its own/ })
+})
+
+t.test('without keys of the gateway a Kiro key is still needed', async (t) => {
+  const { chat, get } = await rig(t, { PROXY_API_KEY: '' })
+  t.match(await chat('ksk_one'), { status: 200 })
+  t.match(await chat('anything'), { status: 401, text: /ksk_/ })
+  t.match(await get('/v1/models', ''), { status: 401 })
+  t.match(await get('/readyz', ''), { status: 200 })
+})
+
+t.test('a refused key is its client’s affair', async (t) => {
+  const { chat, replies, calls } = await rig(t)
+  replies.set('ksk_bad', (response) => {
+    response.writeHead(403, { 'content-type': 'application/json' })
+    response.end('{"message":"The bearer token included in the request is invalid."}')
+  })
+  const { status, text } = await chat('ksk_bad')
+  t.equal(status, 401)
+  t.match(text, /does not accept this Kiro API key/)
+  t.notMatch(text, /ksk_bad/)
+  t.equal(calls.filter(({ path }) => path === '/generateAssistantResponse').length, 1)
+  t.match(await chat('ksk_good'), { status: 200 })
+})
+
+t.test('a used-up quota is remembered for its key alone', async (t) => {
+  const { chat, replies, calls, primary } = await rig(t)
+  replies.set('ksk_spent', (response) => {
+    response.writeHead(402, { 'content-type': 'application/json' })
+    response.end('{"message":"You have reached the limit.","reason":"MONTHLY_REQUEST_COUNT"}')
+  })
+  t.match(await chat('ksk_spent'), { status: 429 })
+  const before = calls.length
+  t.match(await chat('ksk_spent'), { status: 429 })
+  t.equal(calls.length, before, 'it is not asked again')
+  t.match(await chat('ksk_good'), { status: 200 })
+  t.notOk(
+    primary.messages.some(({ type }) => type === 'account.refused'),
+    'nor is the account of the gateway barred'
+  )
+})
+
+t.test('models and usage are the key’s, metrics the operator’s', async (t) => {
+  const { get } = await rig(t)
+  t.match(await get('/v1/models', 'ksk_one'), { status: 200, text: /model-of-ksk_one/ })
+  t.match(await get('/v1/models', 'ksk_two'), { status: 200, text: /model-of-ksk_two/ })
+  t.match(await get('/v1/usage', 'ksk_one'), { status: 200, text: /"used":7\b/ })
+  t.match(await get('/metrics', 'ksk_one'), { status: 401 })
+})
