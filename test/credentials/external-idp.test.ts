@@ -58,7 +58,7 @@ async function rig(t: Test) {
 }
 
 t.test('renewing a sign-in through an external identity provider', (t) => {
-  t.test('A52: asks as a form, without a secret, and reads snake_case', async (t) => {
+  t.test('asks as a form, without a secret, and reads snake_case', async (t) => {
     const requests: JsonRequest[] = []
     const tokens = await renewTokens(stored, {
       call: (request) => {
