@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import cluster from 'node:cluster'
 import { flushCompileCache } from 'node:module'
+import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import {
@@ -33,7 +34,7 @@ const LAST_LINES_MS = 500
 const ENTRY = fileURLToPath(new URL('start.js', import.meta.url))
 const SIMULATOR_BANNER =
   'NO CREDENTIALS ARE CONFIGURED: answers come from the built-in simulator, not from a model. ' +
-  'Set KIRO_CREDS_FILE, KIRO_API_KEY or REFRESH_TOKEN in .env to use your Kiro subscription.'
+  'To use your Kiro subscription: "kiro-gateway login", "kiro-gateway setup claude" (or another client), then start again.'
 const SIMULATOR = fileURLToPath(new URL('simulator/main.ts', import.meta.url))
 
 /** For everything but log lines: why the gateway can't run, and what workers write when they crash. */
@@ -105,6 +106,7 @@ async function runPrimary(): Promise<void> {
     else void primary.restartWorkers() // never rejects
   })
   log.info({ url: `http://${config.server.host}:${port}`, pid: process.pid }, 'gateway ready')
+  if (simulatorUrl !== null && process.stderr.isTTY) stderr.write(firstSteps())
   flushCompileCache()
 }
 
@@ -188,6 +190,20 @@ function startSimulator(
 function simulatorEnded(code: number | string | null): GatewayError {
   const message = `The built-in simulator ended (${code}).`
   return new GatewayError('GW_INTERNAL', undefined, { message })
+}
+
+/** For people at a terminal, below the log: what to type. A clone has no `kiro-gateway` on the path. */
+function firstSteps(): string {
+  const isInstalled = ENTRY.includes(`${path.sep}node_modules${path.sep}`)
+  const program = isInstalled ? 'npx kiro-gateway' : `node ${path.relative('', ENTRY)}`
+  return `
+  Nobody is signed in, so a simulator answers. Three steps to Claude Code on your Kiro subscription:
+
+    ${program} login
+    ${program} setup claude      or codex, opencode, qwen, cline, continue, pi
+    ${program}
+
+`
 }
 
 /** No proxy leads to the simulator, which is on this machine. */

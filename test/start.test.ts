@@ -1,5 +1,13 @@
-import { execFile } from 'node:child_process'
-import { chmodSync, copyFileSync, existsSync, readdirSync, readFileSync } from 'node:fs'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync
+} from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
@@ -31,12 +39,13 @@ function project(
 function start(
   root: string,
   env: Readonly<Record<string, string>> = {},
-  flags: readonly string[] = []
+  flags: readonly string[] = [],
+  args: readonly string[] = []
 ): Promise<Outcome> {
   const script = join(root, 'src/start.js')
   return new Promise((resolve) => {
     const options = { env: { TMPDIR: join(root, 'tmp'), ...env }, timeout: 20_000 }
-    execFile(process.execPath, [...flags, script], options, (error, stdout, stderr) => {
+    execFile(process.execPath, [...flags, script, ...args], options, (error, stdout, stderr) => {
       const code = error === null ? 0 : Number(error.code)
       resolve({ code, stdout, stderr })
     })
@@ -54,6 +63,51 @@ t.test('start.js', (t) => {
       t.match(stderr, process.versions.node)
       t.match(stderr, 'npm ci && npm start')
     }
+  })
+
+  t.test('hands over to the Node that was installed with it', async (t) => {
+    const bundled = `node-${process.platform}-${process.arch}`
+    const root = project(t, '>=99', {
+      node_modules: { [bundled]: { 'package.json': '{"version":"99.1.0"}', bin: { node: '' } } }
+    })
+    const node = join(root, 'node_modules', bundled, 'bin/node')
+    writeFileSync(node, '#!/bin/sh\necho "bundled: $2 $3"; echo "its errors" >&2; exit 7\n')
+    chmodSync(node, 0o755)
+    t.same(await start(root, {}, [], ['login', '--json']), {
+      code: 7,
+      stdout: 'bundled: login --json\n',
+      stderr: 'its errors\n'
+    })
+    t.match(
+      await start(root, {}, [], ['--warm-up']),
+      { code: 0, stdout: '' },
+      'not at its installation'
+    )
+  })
+
+  t.test('passes signals on to it, and ends as it does', async (t) => {
+    const bundled = `node-${process.platform}-${process.arch}`
+    const root = project(t, '>=99', {
+      node_modules: { [bundled]: { 'package.json': '{"version":"99.1.0"}', bin: { node: '' } } }
+    })
+    const node = join(root, 'node_modules', bundled, 'bin/node')
+    const traps = `process.on('SIGHUP', () => console.log('got HUP'))
+      .on('SIGTERM', () => { console.log('got TERM'); process.exitCode = 3; clearInterval(timer) })`
+    writeFileSync(
+      node,
+      `#!${process.execPath}\nconst timer = setInterval(() => {}, 1000)\n${traps}\nconsole.log('waiting')\n`
+    )
+    chmodSync(node, 0o755)
+    const child = spawn(process.execPath, [join(root, 'src/start.js')], { env: {} })
+    t.teardown(() => child.kill('SIGKILL'))
+    let said = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said += text
+      if (said === 'waiting\n') child.kill('SIGHUP')
+      if (said === 'waiting\ngot HUP\n') child.kill('SIGTERM')
+    })
+    const [code] = await once(child, 'close')
+    t.same([code, said], [3, 'waiting\ngot HUP\ngot TERM\n'])
   })
 
   t.test('starts on the very version that is needed', async (t) => {

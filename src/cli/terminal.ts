@@ -15,6 +15,8 @@ export class ProcessTerminal implements Terminal, Disposable {
   readonly #signal: AbortSignal
   /** Standard input, from the first question on: a pipe brings the lines of several answers at once. */
   #input: Interface | null = null
+  /** Of that; keeps those that nobody has asked for yet. */
+  #lines: AsyncIterator<string> | null = null
   #hasProgress = false
 
   /** A question that waits for its answer fails when `signal` aborts. */
@@ -43,7 +45,8 @@ export class ProcessTerminal implements Terminal, Disposable {
     const { stderr } = this.#streams
     if (stderr.isTTY !== true) return
     this.#endProgress()
-    stderr.write(printable(line).slice(0, (stderr.columns ?? 80) - 1)) // what wraps is not cleared
+    const width = stderr.columns === undefined || stderr.columns === 0 ? 80 : stderr.columns
+    stderr.write(printable(line).slice(0, width - 1)) // what wraps is not cleared
     this.#hasProgress = true
   }
 
@@ -53,8 +56,8 @@ export class ProcessTerminal implements Terminal, Disposable {
     this.#endProgress()
     stderr.write(`${printable(question)} `)
     this.#input ??= createInterface({ input: stdin, signal: this.#signal })
-    // The same iterator each time, which keeps the lines that have come.
-    const { value, done } = await this.#input[Symbol.asyncIterator]().next()
+    this.#lines ??= this.#input[Symbol.asyncIterator]()
+    const { value, done } = await this.#lines.next()
     this.#signal.throwIfAborted()
     if (done === true) throw new UsageError('There is no answer: standard input has ended.')
     return value.trim()

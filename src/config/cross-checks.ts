@@ -66,8 +66,8 @@ function openToAnyone(config: Config): readonly Contradiction[] {
 
 /** Where KIRO_CREDS is auto, that shows only when they are looked for. */
 function noCredentials(config: Config): readonly Contradiction[] {
-  const { creds, isKeyPassthrough } = config.credentials
-  if (!config.isProduction || creds === 'auto' || isKeyPassthrough) return []
+  const { creds, isKeyPassthrough, isLoginWanted } = config.credentials
+  if (!config.isProduction || creds === 'auto' || isKeyPassthrough || isLoginWanted) return []
   if (sourcesOf(config).length > 0) return []
   const about = [
     'KIRO_CREDS',
@@ -81,7 +81,7 @@ function noCredentials(config: Config): readonly Contradiction[] {
 
 /** For operators of a gateway that may not simulate. */
 export const NO_CREDENTIALS =
-  'There are no credentials: sign in with "kiro-gateway login", or set KIRO_API_KEY, KIRO_CREDS_FILE, KIRO_CLI_DB_FILE or REFRESH_TOKEN (the simulator does not start with NODE_ENV=production).'
+  'There are no credentials: sign in with "kiro-gateway login", let the log ask for it with LOGIN_ON_START=true, or set KIRO_API_KEY, KIRO_CREDS_FILE, KIRO_CLI_DB_FILE or REFRESH_TOKEN (the simulator does not start with NODE_ENV=production).'
 
 /** The resolver itself checks them: it knows all ways to write an address and a port. */
 function noNameServers({ names }: Config): readonly Contradiction[] {
@@ -119,8 +119,8 @@ function shortKeys({ server: { apiKeys } }: Config): readonly Contradiction[] {
   return [{ about: ['PROXY_API_KEY'], sentence }]
 }
 
-/** The sources that are set; the first one wins. */
-function sourcesOf(config: Config): readonly string[] {
+/** The settings that name a source of credentials; the first one wins. */
+export function sourcesOf(config: Config): readonly string[] {
   const { apiKey, credsFile, cliDbFile, refreshToken } = config.credentials
   return [
     apiKey === null ? [] : 'KIRO_API_KEY',

@@ -241,6 +241,28 @@ export const UpstreamSettings = {
         items: { type: 'string', pattern: '^\\.?[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)+$' }
       }
     ),
+    isLoginWanted: setting<boolean>(
+      {
+        env: 'LOGIN_ON_START',
+        restart: true,
+        kind: 'flag',
+        default: false,
+        description:
+          'Without credentials, the log shows a link and a code to sign in with, again and again until somebody has confirmed one. Requests are refused until then.'
+      },
+      { type: 'boolean' }
+    ),
+    loginStartUrl: text(
+      'LOGIN_START_URL',
+      {
+        default: null,
+        restart: true,
+        kind: 'url',
+        pattern: '^https://[^\\s/?#@]+(/[^\\s?#]*)?$',
+        allowed: 'the start URL of an organisation, such as https://d-1234567890.awsapps.com/start'
+      },
+      'Start URL of the IAM Identity Center at which LOGIN_ON_START signs in, in KIRO_REGION; AWS Builder ID without.'
+    ),
     waitTimeoutMs: seconds(
       'CREDENTIAL_WAIT_TIMEOUT',
       { min: 0, max: 600, default: 30 },

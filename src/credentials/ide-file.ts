@@ -35,6 +35,7 @@ export class IdeFileSource implements CredentialSource {
   readonly id: string
   readonly name: string
   readonly loginHint: string
+  readonly isOwn: boolean
   readonly lockPath: string
   readonly #options: IdeFileOptions
   readonly #file: JsonFileOptions
@@ -45,6 +46,7 @@ export class IdeFileSource implements CredentialSource {
     const { file, name, loginHint } = options
     this.#options = options
     this.#file = file ?? { path, setting: 'KIRO_CREDS_FILE', expected: EXPECTED }
+    this.isOwn = file?.isOwn === true
     this.id = hashOf(`file:${path}`)
     this.name = name ?? `KIRO_CREDS_FILE ${path}`
     this.loginHint =

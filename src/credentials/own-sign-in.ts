@@ -1,12 +1,12 @@
-import { lstat, unlink } from 'node:fs/promises'
+import { access, constants, lstat, unlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Logger } from '../observe/logger.ts'
-import { codeOf } from '../shared/errors.ts'
+import { codeOf, GatewayError } from '../shared/errors.ts'
 import type { JsonObject } from '../shared/json.ts'
 import { makeFolder, replaceFile } from '../shared/private-files.ts'
 import { IdeFileSource } from './ide-file.ts'
 import { type JsonFileOptions, readJsonFile } from './json-file.ts'
-import type { CredentialSource } from './stored-credential.ts'
+import type { CredentialSource, StoredCredential } from './stored-credential.ts'
 
 /**
  * A sign-in that `kiro-gateway login` has made. The file has the members of the Kiro IDE's token file, so that one reader
@@ -114,9 +114,67 @@ export async function ownSignInSource(
   stateDir: string,
   options: { readonly region: string; readonly log: Pick<Logger, 'warn'> }
 ): Promise<CredentialSource | null> {
+  return (await isThere(signInPath(stateDir))) ? fileSource(stateDir, options) : null
+}
+
+/** The source over that file, which may not be there yet: it is looked for with every reading (`LOGIN_ON_START`). */
+export function awaitedSignIn(
+  stateDir: string,
+  options: { readonly region: string; readonly log: Pick<Logger, 'warn'> }
+): CredentialSource {
+  const source = fileSource(stateDir, options)
+  const { id, name, loginHint, isOwn, lockPath } = source
+  const nobody: StoredCredential = {
+    authType: 'builder-id',
+    accessToken: null,
+    refreshToken: null,
+    expiresAt: null,
+    profileArn: null,
+    ssoRegion: options.region,
+    apiRegion: null,
+    client: null,
+    renewalProblem: 'nobody has signed in yet',
+    isAwaited: true
+  }
+  return {
+    id,
+    name,
+    loginHint,
+    isOwn,
+    lockPath,
+    read: async () => ((await isThere(signInPath(stateDir))) ? source.read() : nobody),
+    writeBack: (renewed, previous) => source.writeBack(renewed, previous)
+  }
+}
+
+/**
+ * Makes the folder, so that nobody signs in for nothing.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID where a sign-in could not be kept.
+ */
+export async function prepareSignIn(stateDir: string): Promise<void> {
+  const folder = resolve(stateDir)
+  try {
+    await makeFolder(folder)
+    await access(folder, constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    throw signInNotKept(stateDir, cause)
+  }
+}
+
+/** The error that a sign-in could not be saved, for the operator. */
+export function signInNotKept(stateDir: string, cause: unknown): GatewayError {
+  return new GatewayError('GW_CONFIG_INVALID', undefined, {
+    message: `STATE_DIR: ${resolve(stateDir)} cannot be written (${codeOf(cause)}), so that a sign-in would be lost. Make the folder writable, or let STATE_DIR name another.`,
+    cause
+  })
+}
+
+function fileSource(
+  stateDir: string,
+  { region: ssoRegion, log }: { readonly region: string; readonly log: Pick<Logger, 'warn'> }
+): IdeFileSource {
   const path = signInPath(stateDir)
-  if (!(await isThere(path))) return null
-  const { region: ssoRegion, log } = options
   return new IdeFileSource({
     path,
     ssoRegion,

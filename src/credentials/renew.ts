@@ -76,6 +76,7 @@ export async function renewTokens(
 function requestFor(stored: StoredCredential, options: RenewOptions): JsonRequest {
   const { authType, refreshToken, client, renewalProblem } = stored
   const { upstream, loginHint } = options
+  if (stored.isAwaited === true) throw new GatewayError('GW_LOGIN_PENDING')
   if (renewalProblem !== null) throw deadSignIn(renewalProblem, loginHint)
   if (refreshToken === null) throw deadSignIn('there is no refresh token', loginHint)
   if (authType === 'external-idp') return idpRequest(stored, refreshToken, options)
@@ -153,14 +154,21 @@ function readRefreshAnswer(
   if (response.status !== 200) {
     throw renewalFailure(response, { sent, loginHint, now: clock.now() })
   }
-  const answer = jsonObjectOf(response) ?? {}
   const names = sent.authType === 'external-idp' ? IDP_NAMES : AWS_NAMES
+  const tokens = receivedTokens(jsonObjectOf(response) ?? {}, names)
+  if (tokens !== null) return tokens
+  throw new GatewayError('GW_UPSTREAM_STATUS', undefined, {
+    message: 'The token service answered without an access token.'
+  })
+}
+
+/** The tokens in an answer, also to a new sign-in; `null` if there are none. */
+export function receivedTokens(
+  answer: JsonObject,
+  names: typeof AWS_NAMES | typeof IDP_NAMES = AWS_NAMES
+): RenewedTokens | null {
   const accessToken = textMember(answer, names.accessToken)
-  if (accessToken === null || !isTokenText(accessToken)) {
-    throw new GatewayError('GW_UPSTREAM_STATUS', undefined, {
-      message: 'The token service answered without an access token.'
-    })
-  }
+  if (accessToken === null || !isTokenText(accessToken)) return null
   const refreshToken = textMember(answer, names.refreshToken)
   const profileArn = textMember(answer, 'profileArn')
   return {

@@ -59,6 +59,7 @@ export function isFinalRefusal({ code }: GatewayError): boolean {
 }
 
 const FINAL: ReadonlySet<string> = new Set([
+  'GW_LOGIN_PENDING',
   'GW_UPSTREAM_AUTH',
   'GW_UPSTREAM_SUSPENDED',
   'GW_REGISTRATION_EXPIRED',

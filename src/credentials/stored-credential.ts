@@ -35,6 +35,8 @@ export interface StoredCredential {
   readonly idp?: IdpClient
   /** Why the sign-in cannot be renewed, although it is of a kind that could be. */
   readonly renewalProblem: string | null
+  /** There is none yet: somebody has to sign in. */
+  readonly isAwaited?: true
 }
 
 /** Where a sign-in comes from. One instance for one configured source. */
@@ -45,6 +47,8 @@ export interface CredentialSource {
   readonly name: string
   /** What the operator has to do when the sign-in is dead. */
   readonly loginHint: string
+  /** The gateway itself can make a new one. */
+  readonly isOwn?: boolean
   /** Where others who renew the same sign-in look for a lock; left out where there is no such place. */
   readonly lockPath?: string
   /** @throws {GatewayError} GW_CONFIG_INVALID with a message for the operator. */

@@ -5,7 +5,7 @@ import type { Config } from '../config/settings.ts'
 import type { Logger } from '../observe/logger.ts'
 import { CliDatabaseSource } from './cli-database.ts'
 import { IdeFileSource } from './ide-file.ts'
-import { ownSignInSource } from './own-sign-in.ts'
+import { awaitedSignIn, ownSignInSource, prepareSignIn } from './own-sign-in.ts'
 import { tokenAge } from './sign-in.ts'
 import { createCredentialSource } from './sources.ts'
 import type { CredentialSource } from './stored-credential.ts'
@@ -26,10 +26,10 @@ export interface LookedAt {
 }
 
 /**
- * The source of credentials: the one that the settings name, else what is found in the usual places (`KIRO_CREDS`). `null`
- * where there is none.
+ * The source of credentials: the one that the settings name, else what is found in the usual places (`KIRO_CREDS`), else
+ * a sign-in that is still to be made (`LOGIN_ON_START`). `null` where there is none.
  *
- * @throws {GatewayError} GW_CONFIG_INVALID as `createCredentialSource()`
+ * @throws {GatewayError} GW_CONFIG_INVALID as `createCredentialSource()`, and where a new sign-in could not be kept
  */
 export async function findCredentialSource(
   settings: Config['credentials'],
@@ -37,12 +37,22 @@ export async function findCredentialSource(
 ): Promise<CredentialSource | null> {
   const { log } = options
   const named = createCredentialSource(settings, log)
-  if (named !== null || settings.creds === 'none') return named
+  if (named !== null) return named
+  if (settings.creds === 'none') return settings.isLoginWanted ? awaited(settings, log) : null
   const { source, places } = await searchUsualPlaces(settings, options)
   const passedOver = places.filter(({ problem }) => problem !== null)
+  if (source === null && settings.isLoginWanted) return awaited(settings, log)
   if (source !== null) log.info({ source: source.name, passedOver }, 'credentials found')
   else if (passedOver.length > 0) log.warn({ passedOver }, 'no usable credentials found')
   return source
+}
+
+async function awaited(
+  { stateDir, region }: Config['credentials'],
+  log: Pick<Logger, 'warn'>
+): Promise<CredentialSource> {
+  await prepareSignIn(stateDir)
+  return awaitedSignIn(stateDir, { region, log })
 }
 
 /**

@@ -94,6 +94,12 @@ export const ErrorTable = {
   ),
   GW_DRAINING: entry('busy', 'The gateway is shutting down.'),
   GW_NOT_READY: entry('busy', 'The gateway has no usable credentials yet.'),
+  GW_LOGIN_PENDING: entry(
+    'busy',
+    'The gateway is not signed in yet: its log shows a link and a code that its operator has to confirm.'
+  ),
+  GW_LOGIN_DENIED: entry('account', 'The sign-in was denied in the browser.'),
+  GW_LOGIN_EXPIRED: entry('account', 'Nobody confirmed the sign-in in time.'),
   GW_PRIMARY_SILENT: entry(
     'busy',
     'The process that knows this does not answer: it hangs or was stopped. Running answers go on. Try again shortly, and restart the gateway if that does not help.'

@@ -75,7 +75,8 @@ function otherText({ setting }: ListedSetting): string {
     MODEL_CONTEXT_WINDOWS: 'a=1000',
     KIRO_REQUEST_FORM: 'path',
     KIRO_CREDS: 'none',
-    KIRO_IDP_HOSTS: 'login.example.com'
+    KIRO_IDP_HOSTS: 'login.example.com',
+    LOGIN_START_URL: 'https://d-1234567890.awsapps.com/start'
   }
   if (texts[env] !== undefined) return texts[env]
   if (kind === 'url' || kind === 'proxy') return 'http://127.0.0.1:9'

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { WallClock } from '../../src/credentials/renew.ts'
 
 interface Timer {
@@ -55,5 +56,18 @@ export class FakeClock implements WallClock {
   /** The machine sleeps: time passes and no timer notices. */
   suspend(ms: number): void {
     this.#now += ms
+  }
+}
+
+/** Waiting takes no time, moves the clock, and lets others have a turn. */
+export class HastyClock extends FakeClock {
+  /** Called after each wait. */
+  onSleep: () => void = () => {}
+
+  override async sleep(delayMs: number, signal: AbortSignal): Promise<void> {
+    await turn()
+    await super.sleep(delayMs, signal)
+    this.moveBy(delayMs)
+    this.onSleep()
   }
 }

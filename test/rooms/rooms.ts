@@ -13,7 +13,7 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
   conversion: ['dialects', 'kiro', 'frames', 'reply'],
   control: ['control', 'admission', 'ipc', 'credentials', 'config', 'observe', 'shared', 'cli'],
   requests: ['server', 'requirements', 'conformance', 'compatibility'],
-  network: ['upstream', 'simulator', 'chaos', 'clients', 'docs', 'rooms', '.']
+  network: ['upstream', 'simulator', 'chaos', 'clients', 'cli', 'docs', 'rooms', '.']
 }
 
 /** Real gateways: each file has its own time, and what goes wrong must not reach the next. */

@@ -2,9 +2,13 @@ import type { Command } from '../command.ts'
 
 /** Every command by its name. A command is loaded when it is called: the gateway needs none of them. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  login: async () => (await import('../login/login.ts')).login,
+  logout: async () => (await import('../logout.ts')).logout,
+  whoami: async () => (await import('../whoami.ts')).whoami,
+  setup: async () => (await import('../setup/setup.ts')).setup,
   doctor: async () => (await import('../doctor/doctor.ts')).doctor,
-  lint: async () => (await import('../lint.ts')).lint,
-  setup: async () => (await import('../setup/setup.ts')).setup
+  key: async () => (await import('../key.ts')).key,
+  lint: async () => (await import('../lint.ts')).lint
 }
 
 export function commandNames(): readonly string[] {

@@ -6,8 +6,9 @@ import type { CredentialSource } from '../../credentials/stored-credential.ts'
 import type { CredentialNews, Problem } from '../../ipc/messages.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import type { Logger } from '../../observe/logger.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { type ErrorCode, GatewayError } from '../../shared/errors.ts'
 import type { JsonCall } from '../../upstream/call/json-exchange.ts'
+import { LoginDesk } from './login-desk.ts'
 import { ProfileFinder } from './profile-finder.ts'
 
 export interface CredentialDeskOptions {
@@ -31,6 +32,8 @@ export class CredentialDesk {
   readonly #profiles: ProfileFinder
   readonly #onNews: CredentialDeskOptions['onNews']
   readonly #onUnusable: CredentialDeskOptions['onUnusable']
+  /** Has the log ask for a sign-in; `null` where that is not wanted, or the sign-in is another program's. */
+  readonly #login: LoginDesk | null
   readonly #abort = new AbortController()
   #search: Promise<void> | null = null
 
@@ -38,6 +41,8 @@ export class CredentialDesk {
     const { credentials: settings, upstream } = config
     this.#onNews = onNews
     this.#onUnusable = onUnusable
+    const isLogin = settings.isLoginWanted && source?.isOwn === true
+    this.#login = isLogin ? new LoginDesk({ call, config, log }) : null
     const onChange = (): void => this.#changed()
     this.#refresher =
       source === null
@@ -101,6 +106,7 @@ export class CredentialDesk {
 
   async close(): Promise<void> {
     this.#abort.abort(new GatewayError('GW_DRAINING'))
+    await this.#login?.stop()
     await this.#refresher?.close()
     await this.#search
   }
@@ -108,6 +114,9 @@ export class CredentialDesk {
   #changed(): void {
     const news = this.news()
     this.#onNews(news)
+    if (news.snapshot !== null)
+      void this.#login?.stop() // never rejects
+    else if (NEW_SIGN_IN.has(news.problem.code)) this.#login?.start()
     if (news.snapshot === null || !this.#profiles.isIncomplete(news.snapshot)) return
     this.#search ??= this.#findProfile(news.snapshot)
   }
@@ -129,6 +138,13 @@ export class CredentialDesk {
     if (outcome === 'found') this.#onNews(this.news())
   }
 }
+
+/** Problems that a new sign-in ends. */
+const NEW_SIGN_IN: ReadonlySet<ErrorCode> = new Set([
+  'GW_LOGIN_PENDING',
+  'GW_UPSTREAM_AUTH',
+  'GW_REGISTRATION_EXPIRED'
+])
 
 const FIRST_SEARCH_DELAY_MS = 1000
 const MAX_SEARCH_DELAY_MS = 60_000

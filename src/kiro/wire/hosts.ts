@@ -76,12 +76,30 @@ export function managementUrl(
 
 /** Where a desktop sign-in renews its token. */
 export function desktopRefreshUrl(ssoRegion: string, overrides: HostOverrides): string {
-  return `${fill(overrides.authUrl ?? HostTemplate.auth, ssoRegion)}/refreshToken`
+  return desktopUrl(ssoRegion, '/refreshToken', overrides)
+}
+
+/** Where a desktop sign-in is made (kiro-protocol §3.12) and renewed (§3.5). */
+export function desktopUrl(
+  ssoRegion: string,
+  path: '/refreshToken' | '/oauth/token',
+  overrides: HostOverrides
+): string {
+  return `${fill(overrides.authUrl ?? HostTemplate.auth, ssoRegion)}${path}`
 }
 
 /** Where an AWS SSO sign-in renews its token. */
 export function oidcTokenUrl(ssoRegion: string, overrides: HostOverrides): string {
-  return `${fill(overrides.oidcUrl ?? HostTemplate.oidc, ssoRegion)}/token`
+  return oidcUrl(ssoRegion, '/token', overrides)
+}
+
+/** Where an AWS SSO sign-in is made (kiro-protocol §3.12) and renewed (§3.6). */
+export function oidcUrl(
+  ssoRegion: string,
+  path: '/client/register' | '/device_authorization' | '/token',
+  overrides: HostOverrides
+): string {
+  return `${fill(overrides.oidcUrl ?? HostTemplate.oidc, ssoRegion)}${path}`
 }
 
 /**

@@ -1,0 +1,85 @@
+import { randomBytes } from 'node:crypto'
+import { readFile, realpath, stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { parse } from 'dotenv'
+import { codeOf, GatewayError } from '../shared/errors.ts'
+import { replaceFile } from '../shared/private-files.ts'
+import { type Command, type CommandCall, EXIT_OK, UsageError } from './command.ts'
+
+const SETTING = 'PROXY_API_KEY'
+const MAX_ENV_BYTES = 1024 * 1024
+
+/** Makes what clients of this gateway have to send. */
+export const key: Command = {
+  name: 'key',
+  summary: 'Makes a random key for PROXY_API_KEY.',
+  usage: 'kiro-gateway key new [--write]',
+  options: { write: { type: 'boolean' } },
+  help: `Prints a random key that clients of the gateway have to send, for PROXY_API_KEY.
+
+  --write            Adds it to .env, or to the file that ENV_FILE names; nothing else in it changes.`,
+  async run(call) {
+    const [verb, ...more] = call.positionals
+    if (verb !== 'new' || more.length > 0) throw new UsageError('"new" is what it can do')
+    // The prefix is what programs that look for forgotten secrets know, our own log among them.
+    const made = `sk-${randomBytes(32).toString('base64url')}`
+    const path = call.values['write'] === true ? await addToEnvFile(made, call) : null
+    if (call.isJson) call.terminal.write(JSON.stringify({ key: made, path }))
+    else call.terminal.write(made)
+    if (path !== null)
+      call.terminal.note(`Added to ${path}. A gateway that runs takes it with SIGHUP.`)
+    return EXIT_OK
+  }
+}
+
+/** Returns the file's path. @throws {GatewayError} GW_CONFIG_INVALID if the file cannot just take one more line. */
+async function addToEnvFile(made: string, { env, terminal }: CommandCall): Promise<string> {
+  const name = resolve(env['ENV_FILE'] ?? '.env')
+  const { path, text, mode } = await readEnvFile(name)
+  const eol = text.includes('\r\n') ? '\r\n' : '\n'
+  const before = text === '' || text.endsWith('\n') ? text : `${text}${eol}`
+  const after = `${before}${SETTING}=${made}${eol}`
+  if ((parse(text)[SETTING] ?? '') !== '') {
+    throw refused(path, `has a ${SETTING} already. It may hold several keys, separated by commas.`)
+  }
+  try {
+    await replaceFile(path, { text: after, mode, isDurable: true })
+  } catch (cause) {
+    throw refused(path, `cannot be written (${codeOf(cause)}).`, cause)
+  }
+  if (env[SETTING] !== undefined) terminal.note(`${SETTING} of the environment wins over the file.`)
+  return path
+}
+
+interface FoundEnvFile {
+  /** Of the file itself, where the name is a link. */
+  readonly path: string
+  readonly text: string
+  readonly mode: number
+}
+
+/** A file that is not there counts as an empty one that only we may read. */
+async function readEnvFile(name: string): Promise<FoundEnvFile> {
+  try {
+    const path = await realpath(name)
+    const { mode, uid, size } = await stat(path)
+    if (process.geteuid !== undefined && uid !== process.geteuid()) {
+      throw refused(path, 'belongs to another user.')
+    }
+    if (size > MAX_ENV_BYTES) throw refused(path, 'is larger than any settings are.')
+    const text = await readFile(path, 'utf8')
+    if (text.includes('\ufffd')) throw refused(path, 'is no UTF-8 text.') // would not be the same when written
+    return { path, text, mode: mode & 0o777 }
+  } catch (cause) {
+    if (cause instanceof GatewayError) throw cause
+    if (codeOf(cause) === 'ENOENT') return { path: name, text: '', mode: 0o600 }
+    throw refused(name, `cannot be read (${codeOf(cause)}).`, cause)
+  }
+}
+
+function refused(path: string, problem: string, cause?: unknown): GatewayError {
+  return new GatewayError('GW_CONFIG_INVALID', undefined, {
+    message: `${path} ${problem} Nothing was changed: add the key by hand.`,
+    cause
+  })
+}

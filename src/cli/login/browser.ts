@@ -1,0 +1,124 @@
+import {
+  BROWSER_PATIENCE_MS,
+  BrowserLogin,
+  type Callback,
+  type SocialProvider
+} from '../../credentials/login/browser-login.ts'
+import type { SignInServiceOptions } from '../../credentials/login/sign-in-service.ts'
+import type { NewSignIn } from '../../credentials/own-sign-in.ts'
+import { GatewayError, unlessAborted } from '../../shared/errors.ts'
+import { type CommandCall, UsageError } from '../command.ts'
+import { type CallbackPage, CallbackServer } from './callback-server.ts'
+import { Countdown } from './countdown.ts'
+
+export interface BrowserWay {
+  readonly provider: SocialProvider
+  /** 0 takes any free one. */
+  readonly port: number
+  /** Nobody listens: the address is pasted. */
+  readonly isPasted: boolean
+}
+
+/**
+ * Signs in through a browser on this machine or, with the address pasted, on any other. The first address that belongs to
+ * this sign-in ends it; others change nothing.
+ *
+ * @throws {GatewayError} GW_LOGIN_EXPIRED, GW_LOGIN_DENIED, and what `BrowserLogin.redeem()` throws
+ */
+export async function loginByBrowser(
+  call: CommandCall,
+  way: BrowserWay,
+  service: SignInServiceOptions
+): Promise<NewSignIn> {
+  const { terminal, signal } = call
+  const outcome = Promise.withResolvers<NewSignIn>()
+  outcome.promise.catch(() => {}) // it may be over before anybody waits for it
+  let login = new BrowserLogin(way.provider, way.port)
+  let attempt: Promise<CallbackPage> | null = null
+
+  const onCallback = async (address: string): Promise<CallbackPage> => {
+    const callback = login.readCallback(address)
+    if (callback.name === 'foreign') return refusedPage(callback.problem)
+    attempt ??= finish(login, callback, service, outcome) // a reload of the page changes nothing
+    return attempt
+  }
+
+  await using server = way.isPasted ? null : await CallbackServer.listen(way.port, onCallback)
+  if (server !== null && server.port !== way.port)
+    login = new BrowserLogin(way.provider, server.port)
+  const canPaste = way.isPasted || terminal.isInteractive
+  if (server === null && !canPaste) {
+    throw new UsageError(
+      `port ${way.port}, to which the browser comes back, is taken: end what listens there, or call it with --paste`
+    )
+  }
+  const until = Date.now() + BROWSER_PATIENCE_MS
+  showLink(call, login.url, until)
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(BROWSER_PATIENCE_MS)])
+  using countdown = canPaste ? null : new Countdown(terminal, 'Waiting for the browser')
+  countdown?.start(until)
+  if (canPaste) {
+    void askForAddress(call, { onCallback, isAlone: server === null }).catch(outcome.reject)
+  }
+  const signIn = await unlessAborted(outcome.promise, deadline).catch((cause: unknown) => {
+    signal.throwIfAborted()
+    throw deadline.aborted ? new GatewayError('GW_LOGIN_EXPIRED', undefined, { cause }) : cause
+  })
+  return signIn
+}
+
+function showLink({ terminal, isJson }: CommandCall, url: string, until: number): void {
+  if (isJson) {
+    const expiresAt = new Date(until).toISOString()
+    terminal.write(JSON.stringify({ event: 'open', url, expiresAt }))
+  } else {
+    terminal.write(`Open this link in a browser and sign in:\n\n  ${url}\n`)
+  }
+}
+
+/** Trades the code, tells who waits, and makes the page. */
+async function finish(
+  login: BrowserLogin,
+  callback: Exclude<Callback, { name: 'foreign' }>,
+  service: SignInServiceOptions,
+  outcome: PromiseWithResolvers<NewSignIn>
+): Promise<CallbackPage> {
+  try {
+    if (callback.name === 'failed') throw callback.error
+    outcome.resolve(await login.redeem(callback, service))
+    return { status: 200, title: 'Signed in', text: 'You may close this window.' }
+  } catch (cause) {
+    outcome.reject(cause)
+    return { status: 502, title: 'Not signed in', text: 'The terminal says why.' }
+  }
+}
+
+function refusedPage(problem: string): CallbackPage {
+  return { status: 400, title: 'Not signed in', text: problem }
+}
+
+interface AddressQuestion {
+  readonly onCallback: (address: string) => Promise<CallbackPage>
+  /** There is no other way for the address to come. */
+  readonly isAlone: boolean
+}
+
+/** Asks until an address fits. @throws {UsageError} when there is nobody to ask. */
+async function askForAddress(call: CommandCall, question: AddressQuestion): Promise<void> {
+  const { terminal, signal } = call
+  const { onCallback, isAlone } = question
+  const hint = isAlone
+    ? 'In the end it shows'
+    : 'If the browser runs on another machine, it ends with'
+  terminal.note(
+    `${hint} a page that cannot be opened. Copy the address of that page, http://localhost:…`
+  )
+  for (;;) {
+    const address = await terminal.ask('Address:')
+    if (signal.aborted) return
+    if (address === '') continue
+    const { status, text } = await onCallback(address)
+    if (status !== 400) return
+    terminal.note(`That is not it. ${text}`)
+  }
+}

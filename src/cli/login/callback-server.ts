@@ -1,0 +1,91 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { codeOf } from '../../shared/errors.ts'
+
+/** The page that the browser shows in the end. */
+export interface CallbackPage {
+  readonly status: number
+  readonly title: string
+  readonly text: string
+}
+
+/** Where `localhost` may lead a browser to. */
+const ADDRESSES = ['127.0.0.1', '::1']
+
+/**
+ * Listens on loopback for the browser that comes back from signing in. Everything that comes is given to `onCallback`, whose
+ * page is the answer; it alone knows what belongs to the sign-in.
+ */
+export class CallbackServer implements AsyncDisposable {
+  readonly port: number
+  readonly #servers: readonly Server[]
+
+  private constructor(port: number, servers: readonly Server[]) {
+    this.port = port
+    this.#servers = servers
+  }
+
+  /** `null` where the port is taken, or may not be had. 0 takes any free one. */
+  static async listen(
+    port: number,
+    onCallback: (address: string) => Promise<CallbackPage>
+  ): Promise<CallbackServer | null> {
+    const servers: Server[] = []
+    let bound = port
+    for (const host of ADDRESSES) {
+      const server = createServer((request, response) => void answer(request, response, onCallback))
+      server.listen(bound, host)
+      try {
+        await once(server, 'listening')
+      } catch (cause) {
+        if (host === '::1' && codeOf(cause) !== 'EADDRINUSE') break // a machine without IPv6
+        for (const open of servers) open.close()
+        return null
+      }
+      servers.push(server)
+      const address = server.address()
+      if (typeof address === 'object' && address !== null) bound = address.port
+    }
+    return new CallbackServer(bound, servers)
+  }
+
+  /** Lets the page go out that is being written. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = this.#servers.map((server) => once(server, 'close'))
+    for (const server of this.#servers) server.close().closeIdleConnections()
+    const timer = setTimeout(() => {
+      for (const server of this.#servers) server.closeAllConnections()
+    }, LAST_PAGE_MS)
+    await Promise.all(closed)
+    clearTimeout(timer)
+  }
+}
+
+/** A browser that reads the page more slowly does not see it. */
+const LAST_PAGE_MS = 1000
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  onCallback: (address: string) => Promise<CallbackPage>
+): Promise<void> {
+  const { status, title, text } =
+    request.method === 'GET' ? await onCallback(request.url ?? '/') : NOT_FOUND
+  response
+    .writeHead(status, {
+      'content-type': 'text/html; charset=utf-8',
+      'content-security-policy': "default-src 'none'",
+      'referrer-policy': 'no-referrer', // the address of the page holds the code
+      'cache-control': 'no-store',
+      connection: 'close'
+    })
+    .end(
+      `<!doctype html><title>${escaped(title)}</title><h1>${escaped(title)}</h1><p>${escaped(text)}</p>\n`
+    )
+}
+
+const NOT_FOUND: CallbackPage = { status: 404, title: 'Not found', text: '' }
+
+function escaped(text: string): string {
+  return text.replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+}

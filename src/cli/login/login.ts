@@ -1,0 +1,168 @@
+import { sourcesOf } from '../../config/cross-checks.ts'
+import { inspectConfig } from '../../config/load.ts'
+import type { Config } from '../../config/settings.ts'
+import {
+  BUILDER_ID,
+  loginByDeviceCode,
+  readLoginRegion,
+  readStartUrl
+} from '../../credentials/login/device-login.ts'
+import type { SignInServiceOptions } from '../../credentials/login/sign-in-service.ts'
+import { CALLBACK_PORT } from '../../credentials/login/browser-login.ts'
+import {
+  type NewSignIn,
+  prepareSignIn,
+  saveSignIn,
+  signInNotKept
+} from '../../credentials/own-sign-in.ts'
+import { WALL_CLOCK } from '../../credentials/renew.ts'
+import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
+import { UpstreamCalls } from '../upstream-call.ts'
+import { loginByBrowser } from './browser.ts'
+import { Countdown } from './countdown.ts'
+
+/** Signs the gateway in, so that no other program has to be installed for that. */
+export const login: Command = {
+  name: 'login',
+  summary: 'Signs in with Builder ID, an organisation, Google or GitHub.',
+  usage: `kiro-gateway login [--provider=builder-id]
+kiro-gateway login --start-url=URL [--region=REGION]
+kiro-gateway login --provider=google|github [--paste]`,
+  options: {
+    provider: { type: 'string' },
+    'start-url': { type: 'string' },
+    region: { type: 'string' },
+    paste: { type: 'boolean' },
+    'callback-port': { type: 'string' }
+  },
+  help: `Signs the gateway in and keeps the sign-in in STATE_DIR, where a gateway finds it that starts, or runs already.
+
+Builder ID and organisations: prints a link and a code, which any browser on any machine may confirm.
+Google and GitHub: prints a link; the browser comes back to this machine. Where it runs on another one, paste the address
+at which it ends.
+
+  --provider=NAME       builder-id (the default), google or github.
+  --start-url=URL       Of an organisation's IAM Identity Center: https://d-1234567890.awsapps.com/start.
+  --region=REGION       Where that Identity Center is; KIRO_REGION without.
+  --paste               Only asks for the address, and listens for no browser.
+  --callback-port=PORT  Port that the browser comes back to. The sign-in page is known to take ${CALLBACK_PORT} alone.`,
+  async run(call) {
+    const way = readWay(call)
+    const { config } = inspectConfig(call.env)
+    const { stateDir } = config.credentials
+    await prepareSignIn(stateDir)
+    await using calls = new UpstreamCalls(config)
+    const { terminal, signal, isJson } = call
+    const service = { call: calls.call, upstream: config.upstream, clock: WALL_CLOCK, signal }
+    const signIn =
+      way.name === 'device'
+        ? await loginByCode(call, way, service)
+        : await loginByBrowser(call, way, service)
+    const path = await saveSignIn(stateDir, signIn).catch((cause: unknown) => {
+      throw signInNotKept(stateDir, cause)
+    })
+    if (isJson) {
+      const { provider, region, startUrl = null } = signIn
+      const facts = { provider, region, startUrl }
+      terminal.write(JSON.stringify({ event: 'signed-in', ...facts, path }))
+    } else {
+      terminal.write(`Signed in with ${nameOf(signIn)}. The sign-in is kept in ${path}.`)
+      terminal.write('Next: "kiro-gateway setup claude" (or another client), then "kiro-gateway".')
+    }
+    for (const line of shadows(config)) terminal.note(line)
+    return EXIT_OK
+  }
+}
+
+type Way =
+  | { readonly name: 'device'; readonly startUrl: string; readonly region: string }
+  | {
+      readonly name: 'browser'
+      readonly provider: 'google' | 'github'
+      readonly port: number
+      /** Nobody listens: the address is pasted. */
+      readonly isPasted: boolean
+    }
+
+/** @throws {UsageError} for options that do not go together */
+function readWay(call: CommandCall): Way {
+  const provider = textOption(call, 'provider')?.toLowerCase() ?? null
+  const [startUrl, region] = [textOption(call, 'start-url'), textOption(call, 'region')]
+  if (call.positionals.length > 0) throw new UsageError('login takes options only')
+  if (startUrl !== null && provider !== null) {
+    throw new UsageError('--start-url is for organisations, --provider for all others')
+  }
+  if (startUrl === null && region !== null) {
+    throw new UsageError('--region goes with --start-url: all others sign in at one place')
+  }
+  if (provider === 'google' || provider === 'github') {
+    return {
+      name: 'browser',
+      provider,
+      port: readPort(call),
+      isPasted: call.values['paste'] === true
+    }
+  }
+  if (provider !== null && provider !== 'builder-id') {
+    throw new UsageError(`--provider is builder-id, google or github, not "${provider}"`)
+  }
+  if (call.values['paste'] === true || call.values['callback-port'] !== undefined) {
+    throw new UsageError('--paste and --callback-port go with --provider=google or github')
+  }
+  if (startUrl === null) return { name: 'device', ...BUILDER_ID }
+  return {
+    name: 'device',
+    startUrl: readStartUrl(startUrl, '--start-url'),
+    region: readLoginRegion(region ?? call.env['KIRO_REGION'] ?? BUILDER_ID.region, '--region')
+  }
+}
+
+function readPort(call: CommandCall): number {
+  const text = textOption(call, 'callback-port')
+  if (text === null) return CALLBACK_PORT
+  const port = Number(text)
+  if (!/^\d{1,5}$/.test(text) || port > 65_535) throw new UsageError('--callback-port is no port')
+  return port
+}
+
+async function loginByCode(
+  { terminal, isJson }: CommandCall,
+  { startUrl, region }: Extract<Way, { name: 'device' }>,
+  service: SignInServiceOptions
+): Promise<NewSignIn> {
+  using countdown = new Countdown(terminal, 'Waiting until you have confirmed it')
+  const signIn = await loginByDeviceCode({
+    ...service,
+    startUrl,
+    region,
+    onCode: ({ url, userCode, verificationUrl, expiresAt }) => {
+      if (isJson) {
+        const until = new Date(expiresAt).toISOString()
+        const facts = { url, userCode, verificationUrl, expiresAt: until }
+        terminal.write(JSON.stringify({ event: 'code', ...facts }))
+      } else {
+        terminal.write(
+          `Open this link in any browser and confirm the code ${userCode}:\n\n  ${url}\n`
+        )
+      }
+      countdown.start(expiresAt)
+    },
+    onProblem: (problem) => countdown.remark(problem === null ? '' : problem.message)
+  })
+  return signIn
+}
+
+function nameOf({ authMethod, provider, startUrl }: NewSignIn): string {
+  if (authMethod === 'builder-id') return 'AWS Builder ID'
+  if (authMethod === 'IdC') return `the organisation of ${startUrl}`
+  return provider === 'Github' ? 'GitHub' : provider
+}
+
+/** Settings that a gateway goes by instead. */
+function shadows(config: Config): readonly string[] {
+  const set = sourcesOf(config)
+  if (set.length === 0) return []
+  return [
+    `${set.join(' and ')} is set and wins over this sign-in: take it away to use the new one.`
+  ]
+}

@@ -1,0 +1,38 @@
+import { rm } from 'node:fs/promises'
+import { inspectConfig } from '../config/load.ts'
+import { awaitedSignIn, removeSignIn, signInPath } from '../credentials/own-sign-in.ts'
+import { OverlayStore } from '../credentials/vault.ts'
+import { codeOf, GatewayError } from '../shared/errors.ts'
+import { type Command, EXIT_OK, UsageError } from './command.ts'
+
+/** Takes back what `login` has kept. */
+export const logout: Command = {
+  name: 'logout',
+  summary: 'Removes the sign-in that login has kept.',
+  usage: 'kiro-gateway logout',
+  options: {},
+  help: `Removes the sign-in that "kiro-gateway login" has kept in STATE_DIR, and the tokens it was renewed to. Those of other
+programs, such as the Kiro IDE, and keys in the settings stay as they are. A gateway that runs keeps what it has in memory
+until it is restarted.
+`,
+  async run({ env, terminal, isJson, positionals }) {
+    if (positionals.length > 0) throw new UsageError('logout takes nothing')
+    const { stateDir, region } = inspectConfig(env).config.credentials
+    const path = signInPath(stateDir)
+    const wasSignedIn = await forget(stateDir, region).catch((cause: unknown) => {
+      const message = `STATE_DIR: ${path} cannot be removed (${codeOf(cause)}).`
+      throw new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
+    })
+    if (isJson) terminal.write(JSON.stringify({ event: 'signed-out', wasSignedIn, path }))
+    else terminal.write(wasSignedIn ? `Removed ${path}.` : `There is no sign-in in ${path}.`)
+    return EXIT_OK
+  }
+}
+
+/** The overlay first: it is of no use without the sign-in, and its name is known by that alone. */
+async function forget(stateDir: string, region: string): Promise<boolean> {
+  const log = { warn: () => {} }
+  const { id } = awaitedSignIn(stateDir, { region, log })
+  await rm(new OverlayStore(stateDir, id, log).path, { force: true })
+  return removeSignIn(stateDir)
+}

@@ -1,0 +1,138 @@
+import { inspectConfig } from '../config/load.ts'
+import type { Config } from '../config/settings.ts'
+import { toSnapshot } from '../credentials/sign-in.ts'
+import { createCredentialSource } from '../credentials/sources.ts'
+import type { CredentialSource, StoredCredential } from '../credentials/stored-credential.ts'
+import { type LookedAt, searchUsualPlaces } from '../credentials/usual-places.ts'
+import { OverlayStore, reconcile } from '../credentials/vault.ts'
+import type { AuthType } from '../kiro/wire/credential-snapshot.ts'
+import { type Command, EXIT_FAILED, EXIT_OK, type Terminal, UsageError } from './command.ts'
+
+const KINDS = {
+  social: 'Google or GitHub',
+  'builder-id': 'AWS Builder ID',
+  idc: 'an organisation (IAM Identity Center)',
+  'external-idp': 'the identity provider of an organisation',
+  'api-key': 'a Kiro API key'
+} as const satisfies Record<AuthType, string>
+
+/** Says which sign-in a gateway uses that starts here, and nothing that is secret. */
+export const whoami: Command = {
+  name: 'whoami',
+  summary: 'Says which sign-in is used, where it is from, and until when it is good.',
+  usage: 'kiro-gateway whoami',
+  options: {},
+  help: `Says which sign-in a gateway uses that is started in this folder: its kind, where it is from, until when its token is
+good, its regions and profile. Asks nobody and changes nothing; "kiro-gateway doctor" asks.
+Exit codes: 0 there is one that can be used, 1 there is none.
+`,
+  async run({ env, terminal, isJson, positionals }) {
+    if (positionals.length > 0) throw new UsageError('whoami takes nothing')
+    const { config } = inspectConfig(env)
+    const { source, places } = await findSource(config.credentials, terminal)
+    const passedOver = places.filter(({ problem }) => problem !== null)
+    const found = source === null ? null : await describe(source, config, terminal)
+    if (isJson) terminal.write(JSON.stringify({ signIn: found, passedOver }))
+    else {
+      for (const line of found === null ? NOBODY : linesOf(found)) terminal.write(line)
+      for (const { place, problem } of passedOver) terminal.note(`Not used: ${place}: ${problem}`)
+    }
+    return found?.isUsable === true ? EXIT_OK : EXIT_FAILED
+  }
+}
+
+const NOBODY = ['Nobody is signed in.', 'Sign in with: kiro-gateway login']
+
+interface Found {
+  readonly kind: AuthType
+  readonly source: string
+  /** ISO 8601; `null` where it does not expire, or that is not known. */
+  readonly expiresAt: string | null
+  /** Why it cannot be renewed; `null` if it can. */
+  readonly renewalProblem: string | null
+  readonly ssoRegion: string
+  readonly apiRegion: string
+  /** `null` where there is none, or the gateway asks for it. */
+  readonly profileArn: string | null
+  readonly isUsable: boolean
+}
+
+async function findSource(
+  settings: Config['credentials'],
+  terminal: Terminal
+): Promise<{ readonly source: CredentialSource | null; readonly places: readonly LookedAt[] }> {
+  const log = logTo(terminal)
+  const source = createCredentialSource(settings, log)
+  if (source !== null || settings.creds === 'none') return { source, places: [] }
+  return searchUsualPlaces(settings, { log })
+}
+
+async function describe(
+  source: CredentialSource,
+  { credentials }: Config,
+  terminal: Terminal
+): Promise<Found> {
+  const { stateDir } = credentials
+  const overlay = await new OverlayStore(stateDir, source.id, logTo(terminal)).load()
+  const stored = reconcile(await source.read(), [overlay])
+  // Only what it says of regions and profile is used, so that it does not matter whether there is a token.
+  const { apiRegion, profileArn } = toSnapshot(
+    source.id,
+    { ...stored, accessToken: '' },
+    credentials
+  )
+  const { authType: kind, ssoRegion, expiresAt } = stored
+  return {
+    kind,
+    source: source.name,
+    expiresAt: expiresAt === null ? null : new Date(expiresAt).toISOString(),
+    renewalProblem: renewalProblemOf(stored),
+    ssoRegion,
+    apiRegion,
+    profileArn,
+    isUsable: isUsable(stored)
+  }
+}
+
+function renewalProblemOf({ renewalProblem, refreshToken }: StoredCredential): string | null {
+  return renewalProblem ?? (refreshToken === null ? 'there is no refresh token' : null)
+}
+
+function isUsable(stored: StoredCredential): boolean {
+  const { accessToken, expiresAt } = stored
+  const isValid = accessToken !== null && (expiresAt ?? Infinity) > Date.now()
+  return isValid || renewalProblemOf(stored) === null
+}
+
+function linesOf(found: Found): readonly string[] {
+  const { kind, source, expiresAt, renewalProblem, ssoRegion, apiRegion, profileArn } = found
+  const isKey = kind === 'api-key'
+  const expiry = isKey ? 'does not expire' : expiryText(expiresAt)
+  const renewal =
+    renewalProblem === null ? 'the gateway renews it' : `not renewed: ${renewalProblem}`
+  const rows = [
+    ['signed in with', KINDS[kind]],
+    ['from', source],
+    ['token', isKey ? expiry : `${expiry}; ${renewal}`],
+    ['region', isKey ? apiRegion : `${apiRegion} (sign-in: ${ssoRegion})`],
+    ['profile', profileArn ?? 'none of its own, or found when the gateway starts']
+  ] as const
+  return rows.map(([name, value]) => `${name.padEnd(16)}${value}`)
+}
+
+function expiryText(expiresAt: string | null): string {
+  if (expiresAt === null) return 'nobody knows how long it is good'
+  const minutes = Math.round((Date.parse(expiresAt) - Date.now()) / 60_000)
+  return minutes > 0
+    ? `good until ${expiresAt}, ${minutes} minutes from now`
+    : `has expired (${expiresAt})`
+}
+
+/** What reading a sign-in has to say goes to the person who asked. */
+function logTo(terminal: Terminal) {
+  const tell = (facts: unknown, message?: string): void => {
+    const text = typeof facts === 'string' ? facts : `${message ?? ''} ${JSON.stringify(facts)}`
+    terminal.note(text.trim())
+  }
+  return { info: () => {}, warn: tell, error: tell }
+}

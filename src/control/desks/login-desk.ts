@@ -1,0 +1,104 @@
+import type { Config } from '../../config/settings.ts'
+import {
+  BUILDER_ID,
+  loginByDeviceCode,
+  readStartUrl
+} from '../../credentials/login/device-login.ts'
+import { saveSignIn } from '../../credentials/own-sign-in.ts'
+import { WALL_CLOCK, type WallClock } from '../../credentials/renew.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { asGatewayError } from '../../shared/errors.ts'
+import type { JsonCall } from '../../upstream/call/json-exchange.ts'
+
+export interface LoginDeskOptions {
+  readonly call: JsonCall
+  readonly config: Pick<Config, 'credentials' | 'upstream'>
+  readonly log: Pick<Logger, 'info' | 'warn'>
+  readonly clock?: Pick<WallClock, 'now' | 'sleep'>
+}
+
+/** Between two codes, should they run out at once. */
+const MIN_PAUSE_MS = 1000
+const FIRST_PAUSE_MS = 5000
+const MAX_PAUSE_MS = 300_000
+
+/**
+ * `LOGIN_ON_START`: has the log show a link and a code, and another when that has run out, until somebody has confirmed
+ * one. The sign-in is kept where `kiro-gateway login` keeps it, and found there like that one.
+ */
+export class LoginDesk {
+  readonly #options: LoginDeskOptions
+  /** Of the attempt that goes on. */
+  #attempt: { readonly ended: Promise<void>; readonly abort: AbortController } | null = null
+
+  constructor(options: LoginDeskOptions) {
+    this.#options = options
+  }
+
+  /** Somebody has to sign in. Does nothing while that is being asked for. */
+  start(): void {
+    if (this.#attempt !== null) return
+    const abort = new AbortController()
+    const ended = this.#run(abort.signal).finally(() => {
+      this.#attempt = null
+    })
+    this.#attempt = { ended, abort }
+  }
+
+  /** There is a sign-in, or we are leaving. A code that is shown may still be confirmed, to no effect. */
+  async stop(): Promise<void> {
+    this.#attempt?.abort.abort()
+    await this.#attempt?.ended
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const { log, clock = WALL_CLOCK } = this.#options
+    let failures = 0
+    while (!signal.aborted) {
+      try {
+        await this.#signIn(clock, signal)
+        return
+      } catch (cause) {
+        if (signal.aborted) return
+        const err = asGatewayError(cause)
+        const isExpired = err.code === 'GW_LOGIN_EXPIRED'
+        failures = isExpired ? 0 : failures + 1
+        const pauseMs = isExpired ? MIN_PAUSE_MS : pauseAfter(failures)
+        if (isExpired) log.warn('the code has run out, there will be a new one')
+        else log.warn({ err, pauseMs }, 'not signed in, trying again')
+        await clock.sleep(pauseMs, signal).catch(() => {}) // stopped: the loop ends
+      }
+    }
+  }
+
+  async #signIn(clock: Pick<WallClock, 'now' | 'sleep'>, signal: AbortSignal): Promise<void> {
+    const { call, config, log } = this.#options
+    const { loginStartUrl, region, stateDir } = config.credentials
+    const place =
+      loginStartUrl === null
+        ? BUILDER_ID
+        : { startUrl: readStartUrl(loginStartUrl, 'LOGIN_START_URL'), region }
+    const signIn = await loginByDeviceCode({
+      ...place,
+      call,
+      upstream: config.upstream,
+      clock,
+      signal,
+      onCode: ({ url, userCode, verificationUrl, expiresAt }) => {
+        const until = new Date(expiresAt).toISOString()
+        const facts = { url, userCode, verificationUrl, until }
+        log.warn(facts, 'not signed in: open the link in a browser and confirm the code')
+      },
+      onProblem: (err) => {
+        if (err !== null) log.warn({ err }, 'cannot ask whether the code was confirmed, trying on')
+      }
+    })
+    const path = await saveSignIn(stateDir, signIn, clock.now())
+    log.info({ path, provider: signIn.provider }, 'signed in')
+  }
+}
+
+/** 5, 10, 20 … 300 s. */
+function pauseAfter(failures: number): number {
+  return Math.min(FIRST_PAUSE_MS * 2 ** Math.min(failures - 1, 10), MAX_PAUSE_MS)
+}

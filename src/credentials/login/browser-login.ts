@@ -1,0 +1,135 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { desktopUrl } from '../../kiro/wire/hosts.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import type { NewSignIn } from '../own-sign-in.ts'
+import { receivedTokens } from '../renew.ts'
+import { isTokenText } from '../stored-credential.ts'
+import { askService, incomplete, type SignInServiceOptions } from './sign-in-service.ts'
+
+export type SocialProvider = 'google' | 'github'
+
+const PORTAL = 'https://app.kiro.dev/signin'
+/** The portal sends the browser back to this port, and is known to take no other (kiro-protocol §3.12). */
+export const CALLBACK_PORT = 3128
+/** How long the portal waits for people. */
+export const BROWSER_PATIENCE_MS = 600_000
+/** The only region of this service. */
+const REGION = 'us-east-1'
+
+const PROVIDERS = { google: 'Google', github: 'Github' } as const
+
+/** What the browser brought back. */
+export type Callback =
+  | {
+      readonly name: 'code'
+      readonly code: string
+      readonly redirectUri: string
+      /** People may take another than they were offered. */
+      readonly provider: SocialProvider
+    }
+  /** Not of this sign-in, or nothing that could be used: it changes nothing. */
+  | { readonly name: 'foreign'; readonly problem: string }
+  /** It is, and says that there will be no code. */
+  | { readonly name: 'failed'; readonly error: GatewayError }
+
+/**
+ * A sign-in with Google or GitHub, in a browser that comes back to `http://localhost` with a code. Serves one sign-in:
+ * the state tells its callback from those of others, and the verifier, which never leaves us before, makes the code
+ * worthless to whoever else sees it (RFC 7636).
+ */
+export class BrowserLogin {
+  /** What to open in the browser. */
+  readonly url: string
+  readonly #origin: string
+  readonly #state = randomBytes(24).toString('base64url')
+  readonly #verifier = randomBytes(32).toString('base64url')
+  #isCodeUsed = false
+
+  constructor(provider: SocialProvider, port: number) {
+    this.#origin = `http://localhost:${port}`
+    const url = new URL(PORTAL)
+    url.search = new URLSearchParams({
+      state: this.#state,
+      code_challenge: createHash('sha256').update(this.#verifier).digest('base64url'),
+      code_challenge_method: 'S256',
+      redirect_uri: this.#origin,
+      redirect_from: 'kiro-gateway',
+      signin_methods: provider
+    }).toString()
+    this.url = url.href
+  }
+
+  /** Reads the address that the browser was sent back to, whole or from its path on. */
+  readCallback(address: string): Callback {
+    const whole = address.trim().replace(/^(?=localhost:)/, 'http://') // as browsers show it
+    const url = URL.parse(whole, this.#origin)
+    if (url === null) return foreign('It is no address.')
+    const { searchParams: params } = url
+    if (params.get('state') !== this.#state) {
+      return foreign('It belongs to another sign-in, or a part of it is missing.')
+    }
+    const option = params.get('login_option') ?? ''
+    const refusal = params.get('error')
+    if (refusal !== null) return { name: 'failed', error: refusedBy(refusal) }
+    if (option !== 'google' && option !== 'github') {
+      return { name: 'failed', error: otherWay(option, params) }
+    }
+    const code = params.get('code') ?? ''
+    if (!isTokenText(code)) return foreign('It has no code.')
+    // The service compares it with the address that the browser was sent to, and spends the code if it differs.
+    const redirectUri = `${this.#origin}${url.pathname}?login_option=${option}`
+    return { name: 'code', code, redirectUri, provider: option }
+  }
+
+  /**
+   * Trades the code for tokens. Once: it is used up by the first attempt, whatever comes of it.
+   *
+   * @throws {GatewayError} as `askService()`, and GW_UPSTREAM_AUTH or GW_UPSTREAM_STATUS for a refusal.
+   */
+  async redeem(
+    { code, redirectUri, provider }: Extract<Callback, { name: 'code' }>,
+    options: SignInServiceOptions
+  ): Promise<NewSignIn> {
+    if (this.#isCodeUsed) throw new Error('a code is used once')
+    this.#isCodeUsed = true
+    const { upstream } = options
+    const answered = await askService(
+      {
+        url: desktopUrl(REGION, '/oauth/token', upstream),
+        body: { code, code_verifier: this.#verifier, redirect_uri: redirectUri },
+        setting: 'KIRO_AUTH_URL',
+        secrets: [code, this.#verifier]
+      },
+      options
+    )
+    if (answered.name === 'refused') throw answered.refusal.error
+    const tokens = receivedTokens(answered.answer) ?? incomplete('accessToken')
+    return { ...tokens, authMethod: 'social', provider: PROVIDERS[provider], region: REGION }
+  }
+}
+
+function foreign(problem: string): Callback {
+  return { name: 'foreign', problem }
+}
+
+function refusedBy(word: string): GatewayError {
+  const shown = /^[\w.-]{1,60}$/.test(word) ? word : 'no known reason'
+  return new GatewayError('GW_LOGIN_DENIED', undefined, {
+    message: `The sign-in was not finished in the browser (${shown}). Run the command again.`
+  })
+}
+
+/** The page lets people choose another way to sign in. */
+function otherWay(option: string, params: URLSearchParams): GatewayError {
+  const startUrl = URL.parse(params.get('issuer_url') ?? '')
+  const region = params.get('idc_region') ?? ''
+  const isOrganisation = ['awsidc', 'internal'].includes(option) && startUrl?.protocol === 'https:'
+  const place = isOrganisation
+    ? ` --start-url ${startUrl.href}${/^[a-z0-9-]+$/.test(region) ? ` --region ${region}` : ''}`
+    : ''
+  const message =
+    option === 'external_idp'
+      ? 'The browser chose the identity provider of an organisation. Sign in with the Kiro IDE or kiro-cli; the gateway uses what they keep.'
+      : `The browser chose another way to sign in. That one works with a code: kiro-gateway login${place}`
+  return new GatewayError('GW_LOGIN_DENIED', undefined, { message })
+}

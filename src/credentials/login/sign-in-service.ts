@@ -1,0 +1,128 @@
+import {
+  parseFaultBody,
+  normalizeType,
+  parseRetryAfter,
+  redactText
+} from '../../kiro/wire/fault.ts'
+import type { HostOverrides } from '../../kiro/wire/hosts.ts'
+import { type ErrorCode, GatewayError } from '../../shared/errors.ts'
+import { type JsonObject, textMember } from '../../shared/json.ts'
+import {
+  type JsonCall,
+  jsonObjectOf,
+  type JsonResponse
+} from '../../upstream/call/json-exchange.ts'
+import type { WallClock } from '../renew.ts'
+
+export interface SignInServiceOptions {
+  readonly call: JsonCall
+  readonly upstream: HostOverrides & { readonly userAgent: string }
+  readonly clock: Pick<WallClock, 'now' | 'sleep'>
+  /** Ends the sign-in. */
+  readonly signal: AbortSignal
+}
+
+/** What a service answers: an object, or why there is none. */
+export type ServiceAnswer =
+  | { readonly name: 'given'; readonly answer: JsonObject }
+  | { readonly name: 'refused'; readonly refusal: ServiceRefusal }
+
+export interface ServiceRefusal {
+  /** OAuth's word for it, without case, `_` and AWS's `Exception`: `accessdenied`; `''` if there is none. */
+  readonly word: string
+  /** It says nothing of what was asked: the service is down, or something before it does not let us through. */
+  readonly isPassing: boolean
+  readonly retryAfterS: number | null
+  /** To be thrown; free of what was sent. */
+  readonly error: GatewayError
+}
+
+export interface ServiceQuestion {
+  readonly url: string
+  readonly body: Readonly<Record<string, unknown>>
+  /** The setting that names the host. */
+  readonly setting: 'KIRO_AUTH_URL' | 'KIRO_OIDC_URL'
+  /** What must not be repeated, should the service echo it. */
+  readonly secrets: readonly string[]
+}
+
+/** A service that takes longer than this is down. */
+const CALL_TIMEOUT_MS = 15_000
+const MAX_SAID_CHARS = 300
+
+/**
+ * Asks a sign-in service once, in the JSON that all of them speak.
+ *
+ * @throws {GatewayError} when there is no answer: the failure by kind.
+ */
+export async function askService(
+  question: ServiceQuestion,
+  options: SignInServiceOptions
+): Promise<ServiceAnswer> {
+  const { url, body, setting } = question
+  const { call, upstream, signal } = options
+  const response = await call(
+    {
+      method: 'POST',
+      url,
+      headers: {
+        'content-type': 'application/json',
+        accept: 'application/json',
+        'user-agent': upstream.userAgent
+      },
+      body: JSON.stringify(body),
+      setting,
+      timeoutMs: CALL_TIMEOUT_MS
+    },
+    signal
+  )
+  const answer = jsonObjectOf(response)
+  if (response.status === 200 && answer !== null) return { name: 'given', answer }
+  return { name: 'refused', refusal: refusalOf(response, question, options) }
+}
+
+function refusalOf(
+  response: JsonResponse,
+  { secrets, setting }: ServiceQuestion,
+  { clock }: SignInServiceOptions
+): ServiceRefusal {
+  const { status, headers, text } = response
+  const fault = parseFaultBody(headers, text)
+  const name = textMember(jsonObjectOf(response) ?? {}, 'error') ?? fault.type ?? ''
+  const shownName = redactText(name, 100, secrets)
+  const said = redactText(
+    fault.form === 'json' ? (fault.message ?? '') : '',
+    MAX_SAID_CHARS,
+    secrets
+  )
+  const facts = [`HTTP ${status}`, shownName, said].filter((part) => part !== '').join(', ')
+  const isPage = fault.form === 'html'
+  const isPassing = status === 200 || status === 408 || status === 429 || status >= 500 || isPage
+  const advice = isPage
+    ? ' A firewall, CDN or proxy answered in its place: try again, or from another network.'
+    : status === 404 || status === 405
+      ? ` Check ${setting} and the region.`
+      : ''
+  const retryAfterS = parseRetryAfter(headers['retry-after'] ?? null, clock.now())
+  return {
+    word: normalizeType(name).replaceAll('_', ''),
+    isPassing,
+    retryAfterS,
+    error: new GatewayError(codeFor(status, isPassing), `sign-in service: ${facts}`, {
+      message: `The sign-in service did not do what it was asked for (${facts}).${advice}`,
+      ...(retryAfterS !== null && { retryAfterS })
+    })
+  }
+}
+
+function codeFor(status: number, isPassing: boolean): ErrorCode {
+  if (status === 429) return 'GW_UPSTREAM_RATE_LIMITED'
+  return isPassing ? 'GW_UPSTREAM_STATUS' : 'GW_UPSTREAM_AUTH'
+}
+
+/** @throws {GatewayError} GW_UPSTREAM_STATUS: an answer lacks what it is good for. */
+export function incomplete(member: string): never {
+  throw new GatewayError('GW_UPSTREAM_STATUS', undefined, {
+    message: `The sign-in service answered without "${member}".`
+  })
+}

@@ -1,0 +1,92 @@
+import {
+  chmodSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { type CliOutcome, runKiroGateway } from '../helper/cli-process.ts'
+
+t.setTimeout(600_000) // real processes, on a machine that may be busy
+
+const KEY = /^sk-[\w-]{43}\n$/
+
+/** Runs `key new --write` beside a `.env` of that content; what the file holds then. */
+async function write(
+  t: Test,
+  content: string | Buffer | null
+): Promise<CliOutcome & { readonly text: string; readonly path: string }> {
+  const cwd = t.testdir({})
+  const path = join(cwd, '.env')
+  if (content !== null) writeFileSync(path, content)
+  const outcome = await runKiroGateway(['key', 'new', '--write'], { cwd })
+  return { ...outcome, text: readFileSync(path, 'latin1'), path }
+}
+
+t.test('kiro-gateway key new', async (t) => {
+  await t.test('prints another key each time', async (t) => {
+    const cwd = t.testdir({})
+    const made = [1, 2].map(() => runKiroGateway(['key', 'new'], { cwd }))
+    const outcomes = await Promise.all(made)
+    for (const outcome of outcomes) t.match(outcome, { code: 0, stdout: KEY, stderr: '' })
+    t.not(outcomes[0]?.stdout, outcomes[1]?.stdout)
+    const { stdout } = await runKiroGateway(['key', 'new', '--json'], { cwd })
+    t.match(JSON.parse(stdout), { key: /^sk-/, path: null })
+  })
+
+  await t.test('adds it to .env and keeps the rest to the byte', async (t) => {
+    for (const [before, added] of [
+      ['', 'PROXY_API_KEY=KEY\n'],
+      ['A=1 # one\n\n#PROXY_API_KEY=\n', 'PROXY_API_KEY=KEY\n'],
+      ['A="x\ny"\nPROXY_API_KEY=\n', 'PROXY_API_KEY=KEY\n'],
+      ['A=1\r\nB=2', '\r\nPROXY_API_KEY=KEY\r\n'],
+      ['A="begins and does not end\n', 'PROXY_API_KEY=KEY\n'],
+      ['\ufeffA=\u00e4\n', 'PROXY_API_KEY=KEY\n']
+    ] as const) {
+      const { code, stdout, text } = await write(t, before)
+      t.equal(code, 0)
+      const line = added.replace('=KEY', `=${stdout.trim()}`)
+      const whole = Buffer.from(before + line).toString('latin1')
+      t.equal(text, whole, JSON.stringify(before))
+    }
+  })
+
+  await t.test('makes a file that only its owner can read', async (t) => {
+    const { stdout, text, path } = await write(t, null)
+    t.equal(text, `PROXY_API_KEY=${stdout}`)
+    t.equal(statSync(path).mode & 0o777, 0o600)
+  })
+
+  await t.test('keeps mode and link', async (t) => {
+    const cwd = t.testdir({ real: '' })
+    chmodSync(join(cwd, 'real'), 0o640)
+    symlinkSync('real', join(cwd, '.env'))
+    t.equal((await runKiroGateway(['key', 'new', '--write'], { cwd })).code, 0)
+    t.equal(readlinkSync(join(cwd, '.env')), 'real')
+    t.match(readFileSync(join(cwd, 'real'), 'utf8'), /^PROXY_API_KEY=sk-/)
+    t.equal(statSync(join(cwd, 'real')).mode & 0o777, 0o640)
+  })
+
+  await t.test('writes to the file that ENV_FILE names', async (t) => {
+    const cwd = t.testdir({ settings: 'A=1\n' })
+    const env = { ENV_FILE: join(cwd, 'settings') }
+    t.equal((await runKiroGateway(['key', 'new', '--write'], { cwd, env })).code, 0)
+    t.match(readFileSync(join(cwd, 'settings'), 'utf8'), /^A=1\nPROXY_API_KEY=sk-/)
+  })
+
+  await t.test('changes nothing that it does not understand', async (t) => {
+    for (const [before, problem] of [
+      ['PROXY_API_KEY=one\n', /has a PROXY_API_KEY already/],
+      [Buffer.from('A=\xe4\n', 'latin1'), /no UTF-8/],
+      ['A=1\n'.repeat(300_000), /larger than/]
+    ] as const) {
+      const { code, stdout, stderr, text } = await write(t, before)
+      t.match({ code, stdout, stderr }, { code: 2, stdout: '', stderr: problem })
+      t.match(stderr, 'Nothing was changed')
+      t.ok(text === Buffer.from(before).toString('latin1'))
+    }
+  })
+})

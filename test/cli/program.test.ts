@@ -1,0 +1,72 @@
+import t from 'tap'
+import { listSettings } from '../../src/config/setting-text.ts'
+import { commandNames, loadCommand } from '../../src/cli/program/commands.ts'
+import { version } from '../../src/shared/version.ts'
+import { runKiroGateway } from '../helper/cli-process.ts'
+
+t.setTimeout(600_000) // real processes, on a machine that may be busy
+
+t.test('kiro-gateway', async (t) => {
+  const cwd = t.testdir({})
+  const run = (...args: readonly string[]) => runKiroGateway(args, { cwd })
+
+  await t.test('lists commands, options and settings with --help', async (t) => {
+    for (const args of [['--help'], ['-h'], ['help'], ['--port', '1', '--help']]) {
+      const { code, stdout, stderr } = await run(...args)
+      t.same([code, stderr], [0, ''], args.join(' '))
+      for (const name of commandNames()) t.match(stdout, new RegExp(`\n  ${name} {2,}[A-Z].*\\.\n`))
+      for (const option of ['--host', '--port', '--version']) t.match(stdout, `\n  ${option}`)
+      for (const { setting } of listSettings()) t.match(stdout, `\n  ${setting.env}\n`)
+    }
+  })
+
+  await t.test('prints its version', async (t) => {
+    t.same(await run('--version'), { code: 0, stdout: `${version}\n`, stderr: '' })
+  })
+
+  await t.test('each command says what it takes', async (t) => {
+    for (const name of commandNames()) {
+      for (const args of [
+        [name, '--help'],
+        [name, '-h', '--json'],
+        ['help', name]
+      ]) {
+        const { code, stdout, stderr } = await run(...args)
+        t.same([code, stderr], [0, ''], args.join(' '))
+        t.match(stdout, `Usage: kiro-gateway ${name}`)
+        for (const option of Object.keys((await loadCommand(name))?.options ?? {})) {
+          t.match(stdout, `\n  --${option}`)
+        }
+        t.match(stdout, /\n {2}--json .*\n {2}--help /)
+      }
+    }
+  })
+
+  await t.test('says which command was meant', async (t) => {
+    t.match(await run('lgoin'), {
+      code: 2,
+      stdout: '',
+      stderr: /^kiro-gateway: there is no command "lgoin"\. Was "login" meant\? .*login, logout/
+    })
+    t.match(await run('launch'), { code: 2, stderr: /no command "launch"\. The commands are / })
+    t.match(await run('x'.repeat(100_000)), { code: 2, stderr: /no command "x{32}…"/ })
+    t.match(await run('__proto__'), { code: 2, stderr: /no command/ })
+    t.notMatch((await run('\u001b[31m')).stderr, '\u001b')
+  })
+
+  await t.test('says what is wrong with the options', async (t) => {
+    for (const args of [['login', '--nope'], ['logout', 'now'], ['key'], ['login', '--region']]) {
+      const { code, stdout, stderr } = await run(...args)
+      t.same([code, stdout], [2, ''], args.join(' '))
+      t.match(stderr, new RegExp(`^kiro-gateway ${args[0]}: .+\n\nUsage: kiro-gateway ${args[0]}`))
+    }
+  })
+
+  await t.test('says it in JSON, too', async (t) => {
+    const { code, stdout } = await run('login', '--json', '--provider=aol')
+    t.equal(code, 2)
+    t.match(JSON.parse(stdout), {
+      error: { code: 'usage', message: /builder-id, google or github/ }
+    })
+  })
+})

@@ -1,0 +1,89 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+
+const ENTRY = join(import.meta.dirname, '../../src/start.js')
+
+export interface CliOptions {
+  /** The working folder. */
+  readonly cwd: string
+  /** All of it but PATH; HOME is the working folder. */
+  readonly env?: Readonly<Record<string, string>>
+  /** All of standard input; without, it stays open until `end()`. */
+  readonly input?: string
+}
+
+export interface CliOutcome {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** One run of `kiro-gateway …` as a real process. */
+export class CliProcess {
+  readonly child: ChildProcessWithoutNullStreams
+  readonly ended: Promise<CliOutcome>
+  #stdout = ''
+  #stderr = ''
+  readonly #watchers = new Set<() => void>()
+
+  constructor(args: readonly string[], { cwd, env = {}, input }: CliOptions) {
+    this.child = spawn(process.execPath, [ENTRY, ...args], {
+      cwd,
+      env: { PATH: process.env['PATH'] ?? '', HOME: cwd, ...env }
+    })
+    if (input !== undefined) this.child.stdin.end(input)
+    this.child.stdin.on('error', () => {}) // it may have ended without reading
+    createInterface({ input: this.child.stdout }).on('line', (line) => {
+      this.#stdout += `${line}\n`
+      for (const check of this.#watchers) check()
+    })
+    this.child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr += text
+      for (const check of this.#watchers) check()
+    })
+    this.ended = once(this.child, 'close').then(([code]) => ({
+      code: code as number | null,
+      stdout: this.#stdout,
+      stderr: this.#stderr
+    }))
+  }
+
+  /** What a pattern finds first in standard output or standard error, now or later; fails when the process ends without. */
+  async says(pattern: RegExp): Promise<RegExpExecArray> {
+    const { promise, resolve } = Promise.withResolvers<RegExpExecArray>()
+    const check = (): void => {
+      const found = pattern.exec(this.#stdout) ?? pattern.exec(this.#stderr)
+      if (found !== null) resolve(found)
+    }
+    this.#watchers.add(check)
+    check()
+    const ended = this.ended.then(({ code, stdout, stderr }) => {
+      check()
+      throw new Error(`ended (${code}) and never said ${pattern}:\n${stdout}${stderr}`)
+    })
+    try {
+      return await Promise.race([promise, ended])
+    } finally {
+      this.#watchers.delete(check)
+      ended.catch(() => {})
+    }
+  }
+
+  /** Writes a line to standard input. */
+  type(line: string): void {
+    this.child.stdin.write(`${line}\n`)
+  }
+
+  /** For teardowns. */
+  async destroy(): Promise<void> {
+    this.child.kill('SIGKILL')
+    await this.ended
+  }
+}
+
+/** Runs it to its end, with nothing to read. */
+export function runKiroGateway(args: readonly string[], options: CliOptions): Promise<CliOutcome> {
+  return new CliProcess(args, { input: '', ...options }).ended
+}
