@@ -53,14 +53,20 @@ export class RecordedSession implements Session {
     }
   }
 
-  /** Sets the client up for `place`, which may be another one than its own, and runs the command. */
+  /**
+   * Sets the client up for `place`, which may be another one than its own, and runs the command. A client that cannot be
+   * set up is not asked.
+   */
   async run(command: Command, place = this.place): Promise<Outcome> {
     for (const [path, text] of Object.entries(this.way.files?.(place) ?? {})) {
       const file = join(place.home, path)
       mkdirSync(dirname(file), { recursive: true })
       writeFileSync(file, text)
     }
-    for (const step of this.way.setUp?.(place) ?? []) await this.#run(step, place)
+    for (const step of this.way.setUp?.(place) ?? []) {
+      const outcome = await this.#run(step, place)
+      if (outcome.exitCode !== 0) return outcome
+    }
     return this.#run(command, place)
   }
 
