@@ -1,9 +1,8 @@
 import { inspectConfig } from '../config/load.ts'
 import type { Config } from '../config/settings.ts'
 import { toSnapshot } from '../credentials/sign-in.ts'
-import { createCredentialSource } from '../credentials/sources.ts'
 import type { CredentialSource, StoredCredential } from '../credentials/stored-credential.ts'
-import { type LookedAt, searchUsualPlaces } from '../credentials/usual-places.ts'
+import { lookForSource } from '../credentials/usual-places.ts'
 import { OverlayStore, reconcile } from '../credentials/vault.ts'
 import type { AuthType } from '../kiro/wire/credential-snapshot.ts'
 import { type Command, EXIT_FAILED, EXIT_OK, type Terminal, UsageError } from './command.ts'
@@ -29,7 +28,7 @@ Exit codes: 0 there is one that can be used, 1 there is none.
   async run({ env, terminal, isJson, positionals }) {
     if (positionals.length > 0) throw new UsageError('whoami takes nothing')
     const { config } = inspectConfig(env)
-    const { source, places } = await findSource(config.credentials, terminal)
+    const { source, places } = await lookForSource(config.credentials, { log: logTo(terminal) })
     const passedOver = places.filter(({ problem }) => problem !== null)
     const found = source === null ? null : await describe(source, config, terminal)
     if (isJson) terminal.write(JSON.stringify({ signIn: found, passedOver }))
@@ -55,16 +54,6 @@ interface Found {
   /** `null` where there is none, or the gateway asks for it. */
   readonly profileArn: string | null
   readonly isUsable: boolean
-}
-
-async function findSource(
-  settings: Config['credentials'],
-  terminal: Terminal
-): Promise<{ readonly source: CredentialSource | null; readonly places: readonly LookedAt[] }> {
-  const log = logTo(terminal)
-  const source = createCredentialSource(settings, log)
-  if (source !== null || settings.creds === 'none') return { source, places: [] }
-  return searchUsualPlaces(settings, { log })
 }
 
 async function describe(

@@ -25,6 +25,11 @@ export interface LookedAt {
   readonly problem: string | null
 }
 
+export interface SearchResult {
+  readonly source: CredentialSource | null
+  readonly places: readonly LookedAt[]
+}
+
 /**
  * The source of credentials: the one that the settings name, else what is found in the usual places (`KIRO_CREDS`), else
  * a sign-in that is still to be made (`LOGIN_ON_START`). `null` where there is none.
@@ -36,15 +41,27 @@ export async function findCredentialSource(
   options: SearchOptions
 ): Promise<CredentialSource | null> {
   const { log } = options
-  const named = createCredentialSource(settings, log)
-  if (named !== null) return named
-  if (settings.creds === 'none') return settings.isLoginWanted ? awaited(settings, log) : null
-  const { source, places } = await searchUsualPlaces(settings, options)
+  const { source, places } = await lookForSource(settings, options)
   const passedOver = places.filter(({ problem }) => problem !== null)
   if (source === null && settings.isLoginWanted) return awaited(settings, log)
-  if (source !== null) log.info({ source: source.name, passedOver }, 'credentials found')
-  else if (passedOver.length > 0) log.warn({ passedOver }, 'no usable credentials found')
+  if (source !== null && places.length > 0) {
+    log.info({ source: source.name, passedOver }, 'credentials found')
+  } else if (passedOver.length > 0) log.warn({ passedOver }, 'no usable credentials found')
   return source
+}
+
+/**
+ * The same for those who only look: nothing is logged of it and nothing made. `places` are those that were looked at.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID as `createCredentialSource()`
+ */
+export async function lookForSource(
+  settings: Config['credentials'],
+  options: SearchOptions
+): Promise<SearchResult> {
+  const source = createCredentialSource(settings, options.log)
+  if (source !== null || settings.creds === 'none') return { source, places: [] }
+  return searchUsualPlaces(settings, options)
 }
 
 async function awaited(
@@ -62,7 +79,7 @@ async function awaited(
 export async function searchUsualPlaces(
   settings: Pick<Config['credentials'], 'stateDir' | 'region' | 'isDbReadonly'>,
   { log, home = homedir(), platform = process.platform, now = Date.now() }: SearchOptions
-): Promise<{ readonly source: CredentialSource | null; readonly places: readonly LookedAt[] }> {
+): Promise<SearchResult> {
   const found = await sourcesThatAreThere(settings, { log, home, platform })
   const places: LookedAt[] = []
   let source: CredentialSource | null = null

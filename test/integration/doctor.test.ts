@@ -1,8 +1,18 @@
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import { createServer as createTcpServer, type Server } from 'node:net'
-import { chmodSync, lchownSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  chmodSync,
+  copyFileSync,
+  lchownSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
+import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { CountingProxy } from '../helper/counting-proxy.ts'
 import { deafPort } from '../helper/deaf-port.ts'
@@ -488,17 +498,41 @@ t.test('a gateway that runs already', async (t) => {
   })
 })
 
-t.test('without credentials', async (t) => {
+t.test('where no source of credentials is set', async (t) => {
   const { url } = await startSimulator(t)
   const room = new DoctorRoom(t)
   const { KIRO_CREDS_FILE: _, ...env } = room.settings(url)
-  const { findings } = reportOf(
-    await runDoctor({ folder: room.folder, env: { ...env, KIRO_OIDC_URL: url }, args: ['--json'] })
-  )
-  t.match(
-    findings.find(({ id }) => id === 'credentials-none'),
-    { change: /kiro-gateway login/ }
-  )
+  const doctor = async (more: Record<string, string> = {}) => {
+    const { findings } = reportOf(
+      await runDoctor({
+        folder: room.folder,
+        env: { ...env, KIRO_OIDC_URL: url, ...more },
+        args: ['--json']
+      })
+    )
+    return findings.filter(({ id }) => id.startsWith('credentials-'))
+  }
+
+  t.test('says how to sign in', async (t) => {
+    t.match(await doctor(), [
+      { id: 'credentials-none', level: 'warning', change: /kiro-gateway login/ }
+    ])
+    t.match(await doctor({ NODE_ENV: 'production' }), [
+      { id: 'credentials-none', level: 'problem', why: /does not start/ }
+    ])
+  })
+  t.test('finds the sign-in that the gateway finds', async (t) => {
+    const cache = join(room.folder, '.aws', 'sso', 'cache')
+    mkdirSync(cache, { recursive: true })
+    copyFileSync(room.credsFile, join(cache, 'kiro-auth-token.json'))
+    const database = join(room.folder, '.local', 'share', 'kiro-cli', 'data.sqlite3')
+    mkdirSync(dirname(database), { recursive: true })
+    writeFileSync(database, 'no database')
+    t.match(await doctor(), [
+      { id: 'credentials-usable', what: /Kiro IDE's/ },
+      { id: 'credentials-passed-over', what: /kiro-cli/ }
+    ])
+  })
 })
 
 t.test('--probe', async (t) => {

@@ -1,6 +1,7 @@
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { signInCheck } from '../../../src/cli/doctor/checks/account-check.ts'
 import { type Check, Checkup, runChecks } from '../../../src/cli/doctor/checks/checkup.ts'
 import { judgeSpace } from '../../../src/cli/doctor/checks/disk-check.ts'
 import { filesCheck } from '../../../src/cli/doctor/checks/files-check.ts'
@@ -193,6 +194,56 @@ t.test('usedHosts()', async (t) => {
   ])
   const own = { KIRO_API_URL: 'http://kiro.test:1/a', KIRO_AUTH_URL: 'http://kiro.test:1/b' }
   t.same(await hostsOf({ REFRESH_TOKEN: 'x'.repeat(120), ...own }), ['kiro.test:1'], 'each once')
+})
+
+t.test('sign-in', async (t) => {
+  const stateDir = join(t.testdir({}), 'state')
+  const signIn = async (env: Environment, options = { stateDir }) => {
+    const base = { STATE_DIR: options.stateDir, KIRO_CREDS: 'none', ENV_FILE: 'none' }
+    return signInCheck.run(checkupOf(t, { ...base, ...env }))
+  }
+
+  t.test('that there is none is as bad as what comes of it', async (t) => {
+    t.match(await signIn({}), [{ id: 'credentials-none', level: 'warning' }])
+    t.same(await signIn({ NODE_ENV: 'production' }), [], 'the settings are wrong already')
+    t.match(await signIn({ LOGIN_ON_START: 'true' }), [
+      { id: 'credentials-awaited', level: 'warning', change: /log/ }
+    ])
+    t.match(await signIn({ KIRO_KEY_PASSTHROUGH: 'true', NODE_ENV: 'production' }), [
+      { id: 'credentials-of-clients', level: 'ok' }
+    ])
+    t.notOk(existsSync(stateDir), 'who only looks makes nothing')
+  })
+
+  t.test("an identity provider's is renewed where it may be", async (t) => {
+    const file = (tokenEndpoint: string): string => {
+      const text = JSON.stringify({
+        accessToken: 'a1',
+        refreshToken: 'r1',
+        expiresAt: new Date(Date.now() + 3_600_000).toISOString(),
+        authMethod: 'external_idp',
+        tokenEndpoint,
+        clientId: 'c1',
+        region: 'us-east-1'
+      })
+      return join(t.testdir({ 'token.json': text }), 'token.json')
+    }
+    const hostsOf = async (env: Environment) => {
+      const hosts = await usedHosts(checkupOf(t, { STATE_DIR: stateDir, ...env }))
+      return hosts.filter(({ role }) => role === 'sign-in').map(({ url }) => url.host)
+    }
+    const known = { KIRO_CREDS_FILE: file('https://login.microsoftonline.com/t/oauth2/v2.0/token') }
+    t.same(ids(await signIn(known)), ['credentials-usable'])
+    t.same(await hostsOf(known), ['login.microsoftonline.com'])
+    const other = { KIRO_CREDS_FILE: file('https://idp.test/token') }
+    t.match(await signIn(other), [
+      { id: 'credentials-usable' },
+      { id: 'credentials-not-renewable', what: /idp\.test is not known.*KIRO_IDP_HOSTS/ }
+    ])
+    t.same(await hostsOf(other), [])
+    t.same(await hostsOf({ ...other, KIRO_IDP_HOSTS: 'idp.test' }), ['idp.test'])
+    t.same(await hostsOf({ ...other, KIRO_IDP_URL: 'http://127.0.0.1:1/token' }), ['127.0.0.1:1'])
+  })
 })
 
 t.test('files', { skip: process.getuid === undefined }, async (t) => {

@@ -1,4 +1,7 @@
+import type { Config } from '../../../config/settings.ts'
 import { UsageDesk } from '../../../control/desks/usage-desk.ts'
+import type { StoredCredential } from '../../../credentials/stored-credential.ts'
+import type { LookedAt } from '../../../credentials/usual-places.ts'
 import type { AccountUsage } from '../../../kiro/wire/account-usage.ts'
 import type { CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
 import type { UpstreamFault } from '../../../kiro/wire/fault.ts'
@@ -7,37 +10,78 @@ import type { ErrorCode } from '../../../shared/errors.ts'
 import type { Check, Checkup } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 import { listModelsOf } from './known-models.ts'
+import type { KnownSignIn } from './known-sign-in.ts'
 
 /** The sign-in, read and not renewed: a refresh token works once, and a gateway may be running. */
 export const signInCheck: Check = {
   id: 'sign-in',
   title: 'sign-in',
   async run(checkup) {
-    const { name, loginHint, stored, snapshot, error } = await checkup.signIn()
-    const { isProduction } = checkup.config
+    const known = await checkup.signIn()
+    const { name, stored, error } = known
     if (error !== null) return [found('credentials-unreadable', error.message)]
-    if (name === null || stored === null) {
-      const what = 'No source of credentials is set.'
-      return isProduction ? [] : [found('credentials-none', what)] // an error of the settings then
-    }
-    const { authType, expiresAt, renewalProblem } = stored
-    const kind = `${name} holds a sign-in of kind "${authType}"`
-    const change = loginHint ?? undefined
-    const until = expiresAt === null ? '' : ` until ${new Date(expiresAt).toISOString()}`
-    const isRenewable = renewalProblem === null && stored.refreshToken !== null
-    if (snapshot === null) {
-      const since = expiresAt === null ? 'has no valid token' : `has expired (${toTime(expiresAt)})`
-      if (isRenewable) return [found('credentials-expired', `${kind}, whose token ${since}.`)]
-      const why = renewalProblem ?? 'there is no refresh token'
-      return [
-        found('credentials-dead', `${kind}, which ${since}: ${why}.`, { ...(change && { change }) })
-      ]
-    }
-    const usable = found('credentials-usable', `${kind}, good${until}.`)
-    if (isRenewable || authType === 'api-key') return [usable]
-    const why = renewalProblem ?? 'there is no refresh token'
-    return [usable, found('credentials-not-renewable', `It cannot be renewed: ${why}.`)]
+    if (name === null || stored === null) return judgeNone(known, checkup.config)
+    return [...judgeSignIn({ ...known, stored }), ...judgePassedOver(known)]
   }
+}
+
+function judgeSignIn({
+  name,
+  loginHint,
+  stored,
+  snapshot
+}: KnownSignIn & { readonly stored: StoredCredential }): readonly DoctorFinding[] {
+  const { authType, expiresAt, renewalProblem } = stored
+  const kind = `${name} holds a sign-in of kind "${authType}"`
+  const change = loginHint ?? undefined
+  const until = expiresAt === null ? '' : ` until ${new Date(expiresAt).toISOString()}`
+  const isRenewable = renewalProblem === null && stored.refreshToken !== null
+  if (snapshot === null) {
+    const since = expiresAt === null ? 'has no valid token' : `has expired (${toTime(expiresAt)})`
+    if (isRenewable) return [found('credentials-expired', `${kind}, whose token ${since}.`)]
+    const why = renewalProblem ?? 'there is no refresh token'
+    return [
+      found('credentials-dead', `${kind}, which ${since}: ${why}.`, { ...(change && { change }) })
+    ]
+  }
+  const usable = found('credentials-usable', `${kind}, good${until}.`)
+  if (isRenewable || authType === 'api-key') return [usable]
+  const why = renewalProblem ?? 'there is no refresh token'
+  return [usable, found('credentials-not-renewable', `It cannot be renewed: ${why}.`)]
+}
+
+function judgePassedOver({
+  passedOver
+}: Pick<KnownSignIn, 'passedOver'>): readonly DoctorFinding[] {
+  if (passedOver.length === 0) return []
+  return [found('credentials-passed-over', textOf(passedOver))]
+}
+
+function textOf(places: readonly LookedAt[]): string {
+  return places.map(({ place, problem }) => `${place}: ${problem}`).join('; ')
+}
+
+/** There is no simulator in production. */
+const NOT_STARTED = {
+  level: 'problem',
+  why: 'The gateway does not start without one here (NODE_ENV=production).'
+} as const
+
+function judgeNone(
+  { passedOver }: Pick<KnownSignIn, 'passedOver'>,
+  { isProduction, credentials }: Config
+): readonly DoctorFinding[] {
+  const { creds, isLoginWanted, isKeyPassthrough } = credentials
+  const nowhere =
+    passedOver.length === 0
+      ? 'nobody is signed in in the usual places.'
+      : `none of the usual places can be used: ${textOf(passedOver)}`
+  const none = 'No source of credentials is set'
+  const what = creds === 'auto' ? `${none}, and ${nowhere}` : `${none}.`
+  if (isLoginWanted) return [found('credentials-awaited', what)]
+  if (isKeyPassthrough) return [found('credentials-of-clients', what)]
+  if (isProduction && creds === 'none') return [] // an error of the settings then
+  return [found('credentials-none', what, isProduction ? NOT_STARTED : {})]
 }
 
 function toTime(epochMs: number): string {

@@ -91,12 +91,15 @@ export class Checkup {
     readonly authType: AuthType | null
     readonly ssoRegion: string
     readonly apiRegion: string
+    /** Where an external identity provider renews the sign-in. */
+    readonly idpUrl: string | null
   }> {
-    const { stored } = await this.signIn()
+    const { stored, idpUrl } = await this.signIn()
     const { region, apiRegion, profileArn } = this.config.credentials
     const ssoRegion = stored?.ssoRegion ?? region
     return {
       authType: stored?.authType ?? null,
+      idpUrl,
       ssoRegion: isRegion(ssoRegion) ? ssoRegion : region,
       apiRegion: resolveApiRegion({
         explicit: stored?.apiRegion ?? apiRegion,

@@ -285,6 +285,12 @@ export const FindingTable = {
     'Answers come from the built-in simulator, not from a model.',
     'Run "kiro-gateway login", or set one of the sources of docs/settings.md.'
   ),
+  'credentials-awaited': warning(
+    'There are no answers before somebody has signed in.',
+    'Start the gateway and follow the link in its log (LOGIN_ON_START), or run "kiro-gateway login".'
+  ),
+  'credentials-of-clients': OK,
+  'credentials-passed-over': OK,
   'credentials-unreadable': problem(
     'The gateway does not start without a sign-in that it can read.',
     'Correct the file or the setting, or sign in anew: "kiro-gateway login".'

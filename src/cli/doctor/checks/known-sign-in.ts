@@ -1,9 +1,10 @@
 import type { Config } from '../../../config/settings.ts'
 import { ProfileFinder } from '../../../control/desks/profile-finder.ts'
 import { CredentialRefresher } from '../../../credentials/refresher.ts'
+import { idpTokenUrl } from '../../../credentials/idp-endpoint.ts'
 import { tokenAge, toSnapshot } from '../../../credentials/sign-in.ts'
-import { createCredentialSource } from '../../../credentials/sources.ts'
 import type { StoredCredential } from '../../../credentials/stored-credential.ts'
+import { type LookedAt, lookForSource } from '../../../credentials/usual-places.ts'
 import { CredentialVault } from '../../../credentials/vault.ts'
 import type { CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
 import { createLogger } from '../../../observe/logger.ts'
@@ -12,38 +13,69 @@ import type { Checkup } from './checkup.ts'
 
 /** The sign-in that the gateway would use, as it is kept now. */
 export interface KnownSignIn {
-  /** Where it comes from, such as `KIRO_CREDS_FILE /path`; `null` where none is configured. */
+  /** Where it comes from, such as `KIRO_CREDS_FILE /path`; `null` where there is none. */
   readonly name: string | null
   /** What its owner has to do when it is dead. */
   readonly loginHint: string | null
   readonly stored: StoredCredential | null
+  /** Where an external identity provider renews it; `null` for others, and where it must not be asked. */
+  readonly idpUrl: string | null
+  /** Usual places of sign-ins that were looked at and are not used. */
+  readonly passedOver: readonly LookedAt[]
   /** With a token that has not expired. */
   readonly snapshot: CredentialSnapshot | null
   /** Why it cannot be read. */
   readonly error: GatewayError | null
 }
 
-const NONE: KnownSignIn = { name: null, loginHint: null, stored: null, snapshot: null, error: null }
+const NONE: KnownSignIn = {
+  name: null,
+  loginHint: null,
+  stored: null,
+  idpUrl: null,
+  passedOver: [],
+  snapshot: null,
+  error: null
+}
 
 /** What would be logged is in the findings. */
 const log = createLogger('silent', {}, { write: () => {} })
 
 /** Reads source and overlay as the gateway does when it starts. Renews nothing. Never rejects. */
-export async function readSignIn({ credentials }: Config): Promise<KnownSignIn> {
+export async function readSignIn(config: Config): Promise<KnownSignIn> {
+  const { credentials } = config
   let named = NONE
   try {
-    const source = createCredentialSource(credentials, log)
-    if (source === null) return NONE
-    named = { ...NONE, name: source.name, loginHint: source.loginHint }
-    const stored = await new CredentialVault(source, credentials.stateDir, log).load()
+    const { source, places } = await lookForSource(credentials, { log })
+    named = { ...NONE, passedOver: places.filter(({ problem }) => problem !== null) }
+    if (source === null) return named
+    named = { ...named, name: source.name, loginHint: source.loginHint }
+    const kept = await new CredentialVault(source, credentials.stateDir, log).load()
+    const { stored, idpUrl } = withEndpoint(kept, config)
     const { accessToken } = stored
     const isUsable = accessToken !== null && tokenAge(stored, Date.now()) !== 'expired'
     const snapshot = isUsable
       ? toSnapshot(source.id, { ...stored, accessToken }, credentials)
       : null
-    return { ...named, stored, snapshot }
+    return { ...named, stored, idpUrl, snapshot }
   } catch (cause) {
     return { ...named, error: asGatewayError(cause) }
+  }
+}
+
+/** An identity provider that must not be asked is one that cannot renew. */
+function withEndpoint(
+  stored: StoredCredential,
+  { upstream, credentials }: Config
+): Pick<KnownSignIn, 'idpUrl'> & { readonly stored: StoredCredential } {
+  const { idp } = stored
+  if (idp === undefined) return { stored, idpUrl: null }
+  if (upstream.idpUrl !== null) return { stored, idpUrl: upstream.idpUrl }
+  try {
+    return { stored, idpUrl: idpTokenUrl(idp, credentials.idpHosts) }
+  } catch (cause) {
+    const renewalProblem = stored.renewalProblem ?? asGatewayError(cause).message
+    return { stored: { ...stored, renewalProblem }, idpUrl: null }
   }
 }
 
@@ -58,7 +90,7 @@ export async function renewSignIn({
   config
 }: Pick<Checkup, 'network' | 'config'>): Promise<CredentialSnapshot | null> {
   const { credentials: settings, upstream } = config
-  const source = createCredentialSource(settings, log)
+  const { source } = await lookForSource(settings, { log })
   if (source === null) return null
   const { call } = network
   const refresher = new CredentialRefresher({
@@ -82,14 +114,16 @@ export async function renewSignIn({
 /** For the search in all regions: what else is to be asked has to have its time, too. */
 const FIND_TIMEOUT_MS = 8_000
 
-/** The snapshot with the profile that an organisation's account needs and does not name itself. */
+/** The snapshot with what the account needs and does not name itself: an organisation's profile, a key's region. */
 export async function withProfile(
   snapshot: CredentialSnapshot,
   { network, config, signal }: Pick<Checkup, 'network' | 'config' | 'signal'>
 ): Promise<CredentialSnapshot> {
-  const finder = new ProfileFinder({ call: network.call, upstream: config.upstream, log })
+  const { upstream, credentials } = config
+  const { apiRegion } = credentials
+  const finder = new ProfileFinder({ call: network.call, upstream, apiRegion, log })
   const patience = AbortSignal.any([signal, AbortSignal.timeout(FIND_TIMEOUT_MS)])
-  if (finder.needsProfile(snapshot)) await finder.find(snapshot, patience)
+  if (finder.isIncomplete(snapshot)) await finder.find(snapshot, patience)
   return finder.complete(snapshot)
 }
 

@@ -17,12 +17,14 @@ const CERTIFICATE_TIMEOUT_MS = 3_000
 export async function usedHosts(checkup: Checkup): Promise<readonly UsedHost[]> {
   const { config } = checkup
   const { upstream } = config
-  const { apiRegion, ssoRegion, authType } = await checkup.placeOfSignIn()
+  const { apiRegion, ssoRegion, authType, idpUrl } = await checkup.placeOfSignIn()
   const [first, ...others] = hostsFor({ apiRegion }, upstream)
-  const renewal =
-    authType === 'social'
-      ? { url: desktopRefreshUrl(ssoRegion, upstream), setting: 'KIRO_AUTH_URL' }
-      : { url: oidcTokenUrl(ssoRegion, upstream), setting: 'KIRO_OIDC_URL' }
+  const renewal = {
+    social: { url: desktopRefreshUrl(ssoRegion, upstream), setting: 'KIRO_AUTH_URL' },
+    aws: { url: oidcTokenUrl(ssoRegion, upstream), setting: 'KIRO_OIDC_URL' },
+    'external-idp': idpUrl === null ? null : { url: idpUrl, setting: 'KIRO_IDP_URL' },
+    'api-key': null
+  }[authType === null || authType === 'idc' || authType === 'builder-id' ? 'aws' : authType]
   const hosts = [
     { role: 'answers', url: first?.url ?? '', setting: 'KIRO_API_URL', isFallback: false },
     ...others.map(({ url }) => ({
@@ -37,9 +39,7 @@ export async function usedHosts(checkup: Checkup): Promise<readonly UsedHost[]> 
       setting: upstream.managementUrl === null ? 'KIRO_API_URL' : 'KIRO_MANAGEMENT_URL',
       isFallback: false
     },
-    ...(authType === 'api-key' || authType === 'external-idp'
-      ? []
-      : [{ role: 'sign-in', ...renewal, isFallback: false }])
+    ...(renewal === null ? [] : [{ role: 'sign-in', ...renewal, isFallback: false }])
   ]
   const byOrigin = new Map<string, UsedHost>()
   for (const host of hosts) {
