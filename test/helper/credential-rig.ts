@@ -23,6 +23,8 @@ export function ideFile(minutes: number, changes: Record<string, unknown> = {}) 
 export interface RigOptions {
   readonly file?: Record<string, unknown>
   readonly settings?: Partial<Config['credentials']>
+  /** An external provider is asked where the file says, and not at the fake one. */
+  readonly namesEndpoint?: boolean
 }
 
 /** No delay is drawn by chance. */
@@ -33,7 +35,7 @@ function never(): number {
 /** A refresher over real files and a real token service, with time that a test moves. Not started. */
 export async function credentialRig(
   t: Test,
-  { file = ideFile(60), settings = {} }: RigOptions = {}
+  { file = ideFile(60), settings = {}, namesEndpoint = false }: RigOptions = {}
 ) {
   const server = await new FakeAuthServer().listen()
   const { call, close } = undiciJsonCall()
@@ -55,6 +57,7 @@ export async function credentialRig(
     managementUrl: null,
     authUrl: server.url,
     oidcUrl: server.url,
+    idpUrl: namesEndpoint ? null : `${server.url}/idp`,
     userAgent: 'ua'
   }
   /** Another one over the same files, as after a restart or of another gateway. */
