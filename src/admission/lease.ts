@@ -59,7 +59,7 @@ export class Lease {
     let answer = this.#core.acquire(id, key, at)
     if (answer === 'full' && this.#evictFor(key)) answer = this.#core.acquire(id, key, at)
     if (answer === 'issued') return Promise.resolve(new Permit(this.#issuer))
-    if (answer === 'waiting') return this.#wait(id, arrivedAt, signal)
+    if (answer === 'waiting') return this.#wait(id, { key, arrivedAt }, signal)
     return Promise.reject(this.#refusal(answer, arrivedAt))
   }
 
@@ -88,11 +88,12 @@ export class Lease {
     this.#afterChange()
   }
 
-  /** What they wait for would be of no use to them. Others may wait afterwards. */
-  refuseWaiting(error: GatewayError): void {
-    for (let one = this.#core.oldest; one !== null; one = this.#core.oldest) {
-      this.#core.abort(one.id)
-      this.#take(one.id).reject(error)
+  /** What they wait for would be of no use to the clients whose keys are meant. Others may wait afterwards. */
+  refuseWaiting(error: GatewayError, isMeant: (key: string) => boolean): void {
+    for (const [id, { key }] of this.#waiters) {
+      if (!isMeant(key)) continue
+      this.#core.abort(id)
+      this.#take(id).reject(error)
     }
     this.#afterChange()
   }
@@ -168,7 +169,7 @@ export class Lease {
     })
   }
 
-  #wait(id: number, arrivedAt: number, signal: AbortSignal): Promise<Permit> {
+  #wait(id: number, { key, arrivedAt }: AcquireOptions, signal: AbortSignal): Promise<Permit> {
     const { promise, resolve, reject } = Promise.withResolvers<Permit>()
     const onAbort = (): void => {
       this.#core.abort(id)
@@ -177,7 +178,7 @@ export class Lease {
     }
     signal.addEventListener('abort', onAbort, { once: true })
     const unlisten = (): void => signal.removeEventListener('abort', onAbort)
-    this.#waiters.set(id, { arrivedAt, resolve, reject, unlisten })
+    this.#waiters.set(id, { key, arrivedAt, resolve, reject, unlisten })
     this.#refuseOverdue()
     return promise
   }
@@ -238,6 +239,8 @@ export class Lease {
 }
 
 interface WaitingRequest {
+  /** Of its client. */
+  readonly key: string
   readonly arrivedAt: number
   readonly resolve: (permit: Permit) => void
   readonly reject: (error: Error) => void

@@ -2,13 +2,17 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 /** Requests that wait before they are sent once more: all of them can be refused, as those that wait for a permit. */
 export class RetryWaits {
-  /** Bounded by the requests that are served. */
-  readonly #ends = new Set<AbortController>()
+  /** With the key of the client. Bounded by the requests that are served. */
+  readonly #ends = new Map<AbortController, string>()
 
-  /** @throws what `refuse()` is called with meanwhile; the signal's reason. */
-  async wait(ms: number, signal: AbortSignal): Promise<void> {
+  /**
+   * Waits for `ms` milliseconds; `key` is the name of the client's key.
+   *
+   * @throws what `refuse()` is called with meanwhile; the signal's reason.
+   */
+  async wait({ ms, key }: { ms: number; key: string }, signal: AbortSignal): Promise<void> {
     const end = new AbortController()
-    this.#ends.add(end)
+    this.#ends.set(end, key)
     const ended = AbortSignal.any([signal, end.signal])
     try {
       await delay(ms, undefined, { signal: ended })
@@ -19,7 +23,8 @@ export class RetryWaits {
     }
   }
 
-  refuse(error: Error): void {
-    for (const end of this.#ends) end.abort(error)
+  /** Ends the waits of the clients whose keys are meant. */
+  refuse(error: Error, isMeant: (key: string) => boolean = () => true): void {
+    for (const [end, key] of this.#ends) if (isMeant(key)) end.abort(error)
   }
 }

@@ -330,8 +330,12 @@ t.test('refuseWaiting() ends all waits, and nothing else', async (t) => {
   const waits = [ask(), ask({ key: 'b', signal: gone.signal })]
   clock.turn()
   t.match(sent.at(-1), { waiting: 2 })
-  lease.refuseWaiting(error)
+  const other = ask({ key: 'c' })
+  lease.refuseWaiting(error, (key) => key !== 'c')
   for (const wait of waits) await t.rejects(wait, error)
+  t.ok(await isPending(other))
+  lease.refuseWaiting(error, (key) => key === 'c')
+  await t.rejects(other, error)
   gone.abort()
   clock.turn()
   t.match(sent.at(-1), { waiting: 0, heads: [] })

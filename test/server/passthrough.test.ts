@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import t, { type Test } from 'tap'
+import { GOOD_STANDING } from '../../src/ipc/messages.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { FakePrimary } from '../helper/fake-primary.ts'
@@ -18,7 +19,11 @@ const NO_SIGN_IN = {
 } as const
 
 /** A worker that lets Kiro keys through, and an upstream that knows two of them. */
-async function rig(t: Test, env: Record<string, string> = {}, hasSignIn = false) {
+async function rig(
+  t: Test,
+  env: Record<string, string> = {},
+  { hasSignIn = false, permits = 10 }: { hasSignIn?: boolean; permits?: number } = {}
+) {
   const calls: Call[] = []
   const replies = new Map<string, (response: ServerResponse) => void>()
   const upstream = await CountingUpstream.start(t, (request, response) => {
@@ -31,7 +36,8 @@ async function rig(t: Test, env: Record<string, string> = {}, hasSignIn = false)
   const start = hasSignIn ? {} : { news: NO_SIGN_IN }
   const primary = await FakePrimary.start(t, upstream.url, {
     env: { KIRO_KEY_PASSTHROUGH: 'true', ...env },
-    start
+    start,
+    permits
   })
   const chat = (key: string) =>
     startChat(primary.url, 'hello', { headers: { authorization: `Bearer ${key}` } }).answer
@@ -76,7 +82,7 @@ t.test('a client’s own Kiro key is what the upstream is asked with', async (t)
 })
 
 t.test('keys of the gateway use its own sign-in, if it has one', async (t) => {
-  const own = await rig(t, {}, true)
+  const own = await rig(t, {}, { hasSignIn: true })
   t.match(await own.chat('good-key'), { status: 200, text: /for token-1/ })
   t.match(await own.chat('ksk_one'), { status: 200, text: /for ksk_one/ })
   const none = await rig(t)
@@ -120,6 +126,21 @@ t.test('a used-up quota is remembered for its key alone', async (t) => {
     primary.messages.some(({ type }) => type === 'account.refused'),
     'nor is the account of the gateway barred'
   )
+})
+
+t.test('a used-up quota of the gateway’s own account ends no waits of others', async (t) => {
+  const { chat, primary } = await rig(t, {}, { hasSignIn: true, permits: 0 })
+  const [own, other] = [chat('good-key'), chat('ksk_one')]
+  for (;;) {
+    const { waiting } = await primary.heard('lease.report')
+    if (waiting === 2) break
+  }
+  const until = Date.now() + 60_000
+  const bar = { bar: 'monthly', code: 'GW_UPSTREAM_QUOTA', message: 'Used up.', until } as const
+  primary.tell({ type: 'account.standing', standing: { ...GOOD_STANDING, bars: [bar] } })
+  t.match(await own, { status: 429, text: /Used up/ })
+  primary.grant({ granted: 1 })
+  t.match(await other, { status: 200, text: /for ksk_one/ })
 })
 
 t.test('models and usage are the key’s, metrics the operator’s', async (t) => {

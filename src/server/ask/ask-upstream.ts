@@ -114,7 +114,7 @@ export async function askUpstream(
     }
     plane.metrics.upstreamRetries.inc({ code })
     log.warn({ reqId, code, detail, attempt, delayMs }, 'retrying upstream')
-    await plane.retryWaits.wait(delayMs, signal)
+    await plane.retryWaits.wait({ ms: delayMs, key: question.waiter.key }, signal)
     progress.end('retry')
     attempt += 1
     if (isEmptyAnswer(outcome)) sent = newCall(attempt)

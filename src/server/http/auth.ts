@@ -2,6 +2,7 @@ import { createHash, randomUUID, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { isIPv4 } from 'node:net'
 import { GatewayError } from '../../shared/errors.ts'
+import { kiroKeyName } from '../plane/key-planes.ts'
 
 /** Of a key's digest: enough that no other key has the name, since what is kept for a client is kept under it. */
 const NAME_BYTES = 16
@@ -38,7 +39,7 @@ export class Authenticator {
     const given = keysOf(headers)
     if (given.some((key) => this.#isKnown(digestOf(key)))) return null
     const key = given.find((one) => KIRO_KEY.test(one))
-    return key === undefined ? null : { key, name: nameOf(digestOf(key)) }
+    return key === undefined ? null : { key, name: kiroKeyName(nameOf(digestOf(key))) }
   }
 
   /**
@@ -102,7 +103,7 @@ export class Authenticator {
 /** An API key of Kiro that came with a request. Never stored: what is kept is kept under its name. */
 export interface KiroKey {
   readonly key: string
-  /** As `check()` gives it. */
+  /** Like those that `check()` gives, and none of them. */
   readonly name: string
 }
 

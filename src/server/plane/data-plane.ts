@@ -21,6 +21,7 @@ import { createNameLookup } from '../../upstream/names/name-lookup.ts'
 import { chooseProxy } from '../../upstream/proxy/proxy.ts'
 import { type CredentialLink, Credentials } from './credentials.ts'
 import { ItemStore } from './item-store.ts'
+import { isKiroKeyName } from './key-planes.ts'
 import type { OpenTurns } from './open-turns.ts'
 import { AccountLink, type PrimaryPulse, SharedCalibration } from './primary-links.ts'
 import { isPublicAddress } from './public-address.ts'
@@ -179,8 +180,8 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
       standing: start.standing,
       pause: (ms) => lease.pause(ms),
       refuseWaiting: (error) => {
-        lease.refuseWaiting(error)
-        retryWaits.refuse(error)
+        lease.refuseWaiting(error, hasNoKiroKey)
+        retryWaits.refuse(error, hasNoKiroKey)
       }
     }),
     calibration,
@@ -210,4 +211,9 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     isDraining: () => life.state === 'draining',
     isLeaving: () => life.state !== 'open'
   }
+}
+
+/** Whether a client of this name is served with the gateway's own sign-in. */
+function hasNoKiroKey(name: string): boolean {
+  return !isKiroKeyName(name)
 }

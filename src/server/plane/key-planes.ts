@@ -19,6 +19,18 @@ import type { CredentialLink } from './credentials.ts'
 import type { DataPlane } from './data-plane.ts'
 import { AccountLink } from './primary-links.ts'
 
+const MARK = 'kiro-'
+
+/** What a client with a Kiro key of its own is called; `digest` is of that key. */
+export function kiroKeyName(digest: string): string {
+  return `${MARK}${digest}`
+}
+
+/** Whether a client of this name is served with a key of its own, and not with the gateway's sign-in. */
+export function isKiroKeyName(name: string): boolean {
+  return name.startsWith(MARK)
+}
+
 /** A Kiro key of a client, and what it is called where it must not be known. */
 interface NamedKey {
   readonly key: string
@@ -145,7 +157,7 @@ function newAccount(): KeyAccount {
     account: new AccountLink({
       channel: { send: () => {} }, // the primary has no part in it
       standing: GOOD_STANDING,
-      // Others do not wait for this account; who waits for it hears when his turn comes.
+      // Others do not wait for this account; those that do hear of it when their turn comes.
       pause: () => {},
       refuseWaiting: () => {}
     }),

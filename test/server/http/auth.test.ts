@@ -153,7 +153,7 @@ t.test('Authenticator with KIRO_KEY_PASSTHROUGH', (t) => {
     for (const headers of [bearer('ksk_secret'), { 'x-api-key': 'ksk_secret' }]) {
       const passedKey = none.kiroKeyOf(headers)
       t.equal(passedKey?.key, 'ksk_secret')
-      t.match(passedKey?.name, /^[0-9a-f]{32}$/)
+      t.match(passedKey?.name, /^kiro-[0-9a-f]{32}$/)
       t.same(own.kiroKeyOf(headers), passedKey)
     }
     const both = { ...bearer('placeholder'), 'x-api-key': 'ksk_secret' }
