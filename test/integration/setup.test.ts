@@ -76,7 +76,7 @@ function contentOf(folder: string): Readonly<Record<string, string>> {
   )
 }
 
-t.setTimeout(120_000)
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const CLIENTS = ['claude', 'codex', 'opencode', 'qwen', 'cline', 'continue', 'pi']
 
