@@ -7,7 +7,7 @@ import {
 } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { BodyInCrumbs, PacedRequest } from '../plane/paced-request.ts'
+import { BodyInCrumbs, PacedRequest } from '../plane/request-body.ts'
 import {
   type ArrivedRequest,
   type CensusOptions,

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ErrorReply } from '../../dialects/dialect.ts'
-import { isInCrumbs } from '../plane/paced-request.ts'
+import { isInCrumbs } from '../plane/request-body.ts'
 
 /** Many clients read no answer before they have sent their body. How much of it is read and discarded, and for how long. */
 export interface Patience {
