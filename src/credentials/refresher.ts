@@ -151,8 +151,8 @@ export class CredentialRefresher {
   }
 
   async #attempt(refused: string | null): Promise<CredentialSnapshot> {
-    const { failure } = this.#signIn
-    if (failure !== null && this.#clock.now() < failure.retryAt) throw failure.error
+    const { pause } = this.#signIn
+    if (pause !== null) throw pause.error
     const seen = await this.#look(refused)
     if (seen.adopted !== null) return seen.adopted
     // A token that is over would be renewed anyway.
@@ -261,7 +261,10 @@ const MAX_TIMER_MS = 60_000
 /** Whatever goes wrong, nothing is renewed in a tight loop. */
 const MIN_TIMER_MS = 1000
 
-/** An alarm for a point of wall-clock time; at most one is set. Never keeps the process alive. */
+/**
+ * An alarm for a point of wall-clock time; at most one is set. It goes off, too, when the clock was put back: the point may
+ * be a day away then. Never keeps the process alive.
+ */
 export class RenewalTimer {
   readonly #clock: WallClock
   readonly #onDue: () => void
@@ -276,10 +279,12 @@ export class RenewalTimer {
   set(at: number | null): void {
     this.clear()
     if (at === null) return
-    const delayMs = Math.min(Math.max(at - this.#clock.now(), MIN_TIMER_MS), MAX_TIMER_MS)
+    const setAt = this.#clock.now()
+    const delayMs = Math.min(Math.max(at - setAt, MIN_TIMER_MS), MAX_TIMER_MS)
     this.#cancel = this.#clock.after(delayMs, () => {
       this.#cancel = null
-      if (this.#clock.now() < at) this.set(at)
+      const now = this.#clock.now()
+      if (setAt <= now && now < at) this.set(at)
       else this.#onDue()
     })
   }
@@ -303,7 +308,7 @@ export class ForcedRefreshLimit {
 
   /** Counts one. False, and nothing is counted, if there were too many. */
   allow(now: number): boolean {
-    const recent = this.#times.filter((time) => now - time < WINDOW_MS)
+    const recent = this.#times.filter((time) => Math.abs(now - time) < WINDOW_MS)
     const isAllowed = recent.length < MAX_FORCED
     this.#times = isAllowed ? [...recent, now] : recent
     return isAllowed

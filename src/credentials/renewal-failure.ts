@@ -32,7 +32,7 @@ export function renewalFailure(response: JsonResponse, context: RefusalContext):
     return new GatewayError('GW_UPSTREAM_SUSPENDED', detail)
   }
   const type = normalizeType(name).replaceAll(/[_ ]/g, '')
-  if (isDead(status, { type, said })) {
+  if (isDead(status, { type, said, isPage: body.form === 'html' })) {
     const endedAt = type === 'invalidclient' ? (sent.client?.expiresAt ?? null) : null
     if (endedAt !== null && endedAt <= now) return registrationExpired(endedAt, loginHint)
     const problem = [`HTTP ${status}`, name, said].filter((part) => part !== '').join(', ')
@@ -78,10 +78,13 @@ const DEAD_TYPES: ReadonlySet<string> = new Set([
 
 /**
  * A 403 mostly comes from a firewall before the service, a 404 from a wrong host, and a 400 may be the service's mistake:
- * none says anything of the sign-in unless it names it.
+ * none says anything of the sign-in unless it names it. A web page is no word of the service, whatever its status.
  */
-function isDead(status: number, { type, said }: { type: string; said: string }): boolean {
-  if (status === 401) return true
+function isDead(
+  status: number,
+  { type, said, isPage }: { type: string; said: string; isPage: boolean }
+): boolean {
+  if (status === 401) return !isPage
   if (status !== 400 && status !== 403) return false
   if (DEAD_TYPES.has(type)) return true
   return status === 400 && type === 'invalidrequest' && /refresh.?token|\bgrant\b/i.test(said)
@@ -95,7 +98,7 @@ function registrationExpired(endedAt: number, loginHint: string): GatewayError {
 }
 
 function hintOf(status: number): string {
-  if (status === 403) return ': a CDN or firewall may block this machine'
+  if (status === 401 || status === 403) return ': a CDN or firewall may block this machine'
   return status === 404 || status === 405
     ? ': check KIRO_AUTH_URL, KIRO_OIDC_URL and KIRO_REGION'
     : ''

@@ -63,6 +63,13 @@ export class SignIn {
     return this.#failure === null ? (this.#held?.dueAt ?? null) : this.#failure.retryAt
   }
 
+  /** The last failure while it is too early for another attempt. A clock that was put back makes nobody wait for a day. */
+  get pause(): RenewalFailure | null {
+    const [failure, now] = [this.#failure, this.#options.clock.now()]
+    const isTooEarly = failure !== null && failure.failedAt <= now && now < failure.retryAt
+    return isTooEarly ? failure : null
+  }
+
   /** Whether a source holds a valid token other than those that are known to be bad or about to expire. */
   isNews(stored: StoredCredential, refused: string | null): boolean {
     const known = [refused, this.#failure?.spentToken, this.#held?.snapshot.token]
@@ -111,7 +118,7 @@ export class SignIn {
     const { name } = this.state()
     const hasChanged = isNews || name !== this.#reported
     this.#reported = name
-    if (hasChanged || now - this.#loggedAt >= REMINDER_MS) {
+    if (hasChanged || Math.abs(now - this.#loggedAt) >= REMINDER_MS) {
       this.#loggedAt = now
       const level = name === 'dead' ? 'error' : 'warn'
       log[level]({ source: source.name, code: error.code, err: error }, 'credentials not renewed')
@@ -161,6 +168,8 @@ interface RenewalFailure {
   readonly stored: StoredCredential
   /** Failures in a row. */
   readonly count: number
+  /** Epoch ms. */
+  readonly failedAt: number
   /** Epoch ms before which the service is not asked again; callers get `error` until then. */
   readonly retryAt: number
   /** A token that the upstream refused and that must not come back. */
@@ -195,7 +204,7 @@ function failureAfter(
   const delayMs = Math.max(retryDelayMs(error, count), leastMs)
   const retryAt = now + (isFinal ? DEAD_RETRY_DELAY_MS : delayMs)
   const spentToken = (isFinal ? refused : null) ?? before?.spentToken ?? null
-  return { error, isFinal, stored, count, retryAt, spentToken }
+  return { error, isFinal, stored, count, failedAt: now, retryAt, spentToken }
 }
 
 /** Delay after so many failures in a row: 1, 2, 4 … 60 s, or what the service asked for. */

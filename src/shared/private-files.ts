@@ -24,11 +24,16 @@ export async function makePrivateFolder(folder: string): Promise<void> {
 
 /**
  * Writes a file that is not there yet and that only we can read. Rejects with EEXIST where the name is taken, also by a
- * link: `x` never follows one.
+ * link: `x` never follows one. A full disk is left no half of it.
  */
 export async function createPrivateFile(path: string, text: string): Promise<void> {
   await using file = await open(path, 'wx', 0o600)
-  await file.writeFile(text)
+  try {
+    await file.writeFile(text)
+  } catch (cause) {
+    await unlink(path).catch(() => {}) // then it stays
+    throw cause
+  }
 }
 
 export interface ReplacedFile {
@@ -77,9 +82,10 @@ export function isOwnFile({ uid }: Pick<Stats, 'uid'>): boolean {
   return isTrusted(uid)
 }
 
-/** Opens a file of ours for reading. Rejects with ELOOP for a link. */
+/** Opens a file of ours for reading. Rejects with ELOOP for a link; a pipe that lies there is not waited for. */
 export function openPrivateFile(path: string) {
-  return open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0)) // Windows has no such flag
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
+  return open(path, O_RDONLY | (O_NOFOLLOW ?? 0) | (O_NONBLOCK ?? 0)) // Windows has neither
 }
 
 async function made(folder: string): Promise<Stats> {

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { ForcedRefreshLimit } from '../../src/credentials/refresher.ts'
 import { credentialRig, ideFile, START } from '../helper/credential-rig.ts'
 
 const dead = { status: 401, body: { message: 'Bad credentials' } }
@@ -387,6 +388,35 @@ t.test('CredentialRefresher.suspended()', async (t) => {
   clock.moveBy(5000)
   await changed()
   t.match(refresher.current(), { token: 'b1' })
+})
+
+t.test('a clock that is put back by a day makes nobody wait for a day', async (t) => {
+  t.test('after a failure', async (t) => {
+    const { refresher, server, clock, changed } = await credentialRig(t, { file: ideFile(0) })
+    clock.suspend(86_400_000)
+    server.replies.push(down, down, down)
+    await refresher.start()
+    clock.putBack(86_400_000)
+    const renewed = changed()
+    clock.moveBy(1000)
+    await renewed
+    t.match(refresher.current(), { token: 'a2' })
+  })
+  t.test('who needs a token now', async (t) => {
+    const { refresher, server, clock } = await credentialRig(t, { file: ideFile(-1) })
+    server.replies.push(down, down, down)
+    await refresher.start()
+    await t.rejects(refresher.usable(), { code: 'GW_UPSTREAM_STATUS' })
+    clock.putBack(30_000)
+    t.match(await refresher.usable(), { token: 'a2' })
+  })
+  t.test('who was refused often', (t) => {
+    const limit = new ForcedRefreshLimit()
+    for (let count = 1; count <= 5; count += 1) t.ok(limit.allow(86_400_000))
+    t.notOk(limit.allow(86_400_000))
+    t.ok(limit.allow(0))
+    t.end()
+  })
 })
 
 t.test('CredentialRefresher.close()', (t) => {

@@ -35,6 +35,7 @@ t.test('the classes of §3.13', async (t) => {
     [400, { error: 'invalid_request' }],
     [400, { error: 'authorization_pending' }],
     [400, 'Bad Request'],
+    [401, html],
     [403, html],
     [403, ''],
     [404, 'nope'],

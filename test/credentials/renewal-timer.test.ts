@@ -25,6 +25,15 @@ t.test('RenewalTimer', (t) => {
     t.equal(fired.length, 1)
     t.end()
   })
+  t.test('notices within a minute that the clock was put back by a day', (t) => {
+    const { clock, fired, timer } = setUp()
+    clock.suspend(86_400_000)
+    timer.set(86_401_000)
+    clock.putBack(86_400_000)
+    clock.moveBy(60_000)
+    t.equal(fired.length, 1)
+    t.end()
+  })
   t.test('waits a second at least, whatever it is told', (t) => {
     const { clock, fired, timer } = setUp()
     timer.set(-5)

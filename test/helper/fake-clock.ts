@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { WallClock } from '../../src/credentials/renew.ts'
 
 interface Timer {
-  readonly at: number
+  at: number
   readonly run: () => void
 }
 
@@ -56,6 +56,12 @@ export class FakeClock implements WallClock {
   /** The machine sleeps: time passes and no timer notices. */
   suspend(ms: number): void {
     this.#now += ms
+  }
+
+  /** The machine's clock was wrong and is set right: timers go on as they were. */
+  putBack(ms: number): void {
+    this.#now -= ms
+    for (const timer of this.#timers) timer.at -= ms
   }
 }
 

@@ -1,4 +1,13 @@
-import { chmodSync, lchownSync, lstatSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  existsSync,
+  lchownSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  statSync
+} from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import {
@@ -52,6 +61,27 @@ t.test('createPrivateFile()', async (t) => {
   }
   t.equal(readFileSync(join(dir, 'taken'), 'utf8'), 'old')
   t.notOk(readdirSync(dir).includes('target'), 'the link leads nowhere still')
+})
+
+t.test('createPrivateFile() leaves nothing on a disk that is full', (t) => {
+  const path = join(t.testdir(), 'file')
+  const code = `import('${import.meta.dirname}/../../src/shared/private-files.ts')
+    .then(({ createPrivateFile }) => createPrivateFile(process.argv[1], 'text'))
+    .catch(({ code }) => console.error(code))`
+  const script = 'ulimit -f 0; exec "$@"' // no file may grow, which a process hears as of a full disk
+  const args = ['-c', script, 'sh', process.execPath, '-e', code, path]
+  const { stderr } = spawnSync('sh', args, { encoding: 'utf8' })
+  t.match(stderr, 'EFBIG')
+  t.notOk(existsSync(path))
+  t.end()
+})
+
+t.test('openPrivateFile() does not wait for what a pipe may say', async (t) => {
+  const path = join(t.testdir(), 'pipe')
+  execFileSync('mkfifo', [path])
+  await using file = await openPrivateFile(path)
+  t.notOk((await file.stat()).isFile())
+  t.equal((await file.read(Buffer.alloc(8))).bytesRead, 0)
 })
 
 t.test('openPrivateFile() follows no link', async (t) => {
