@@ -1,5 +1,5 @@
 import { access, constants, stat } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
@@ -7,6 +7,7 @@ import type { Logger } from '../observe/logger.ts'
 import { codeOf, GatewayError } from '../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
 import { inlineClient, parseSignIn } from './parse-sign-in.ts'
+import { lockPathOf } from './source-lock.ts'
 import {
   type CredentialSource,
   hashOf,
@@ -48,10 +49,14 @@ const AUTH_KEYS = [
 ]
 const PROFILE_KEY = 'api.codewhisperer.profile'
 
-const QUERY = `
-  SELECT key, value FROM auth_kv WHERE key IN (${quoted(AUTH_KEYS)})
-  UNION ALL SELECT key, value FROM state WHERE key = '${PROFILE_KEY}'`
-const QUERY_WITHOUT_STATE = `SELECT key, value FROM auth_kv WHERE key IN (${quoted(AUTH_KEYS)})`
+/** A sign-in has a few kilobytes. Anything longer is damage, and SQLite tells its length without reading it. */
+const MAX_VALUE_BYTES = 1024 * 1024
+const QUERY_WITHOUT_STATE = `
+  SELECT key, iif(octet_length(value) > ${MAX_VALUE_BYTES}, '', value) AS value
+  FROM auth_kv WHERE key IN (${quoted(AUTH_KEYS)})`
+const QUERY = `${QUERY_WITHOUT_STATE}
+  UNION ALL SELECT key, value FROM state
+  WHERE key = '${PROFILE_KEY}' AND octet_length(value) <= ${MAX_VALUE_BYTES}`
 
 /** How long a database that somebody else has locked is waited for. SQLite's own waiting would stop this process. */
 const BUSY_MS = 5_000
@@ -77,7 +82,7 @@ export class CliDatabaseSource implements CredentialSource {
     this.#path = resolve(options.path)
     this.id = hashOf(`database:${this.#path}`)
     this.name = options.name ?? `KIRO_CLI_DB_FILE ${this.#path}`
-    this.lockPath = join(dirname(this.#path), `.${basename(this.#path)}.kiro-gateway.lock`)
+    this.lockPath = lockPathOf(this.#path)
   }
 
   async read(): Promise<StoredCredential> {
@@ -128,8 +133,8 @@ export class CliDatabaseSource implements CredentialSource {
     try {
       return toRows(database.prepare(QUERY).all())
     } catch (cause) {
-      if (!isMissingTable(cause, 'state')) throw cause
-      return toRows(database.prepare(QUERY_WITHOUT_STATE).all()) // older programs have none
+      if (sqliteCode(cause) !== OTHER_SCHEMA) throw cause
+      return toRows(database.prepare(QUERY_WITHOUT_STATE).all()) // older programs have no table "state"
     }
   }
 
@@ -273,6 +278,8 @@ function tokensOf({
 
 /** SQLITE_BUSY, SQLITE_LOCKED */
 const BUSY: readonly number[] = [5, 6]
+/** SQLITE_ERROR: there is no such table or column. */
+const OTHER_SCHEMA = 1
 const CORRUPT: readonly number[] = [11, 26]
 /** SQLITE_READONLY, SQLITE_CANTOPEN */
 const CANNOT_OPEN: readonly number[] = [8, 14]
@@ -296,10 +303,6 @@ function sqliteCode(cause: unknown): number {
   return typeof code === 'number' ? code & 0xff : 0
 }
 
-function isMissingTable(cause: unknown, table: string): boolean {
-  return cause instanceof Error && cause.message.includes(`no such table: ${table}`)
-}
-
 function describeProblem(cause: unknown): string {
   const code = codeOf(cause)
   if (code === 'ENOENT' || code === 'ENOTDIR') return 'does not exist.'
@@ -311,7 +314,8 @@ function describeProblem(cause: unknown): string {
   if (CORRUPT.includes(sqlite)) return 'is damaged, or no SQLite database.'
   if (CANNOT_OPEN.includes(sqlite))
     return 'cannot be opened: the user of the gateway may not read it.'
-  if (isMissingTable(cause, '')) return 'has another schema: the table "auth_kv" is missing.'
+  if (sqlite === OTHER_SCHEMA)
+    return 'has another schema: the table "auth_kv", of "key" and "value", is missing.'
   if (sqlite !== 0) return `cannot be read (SQLite error ${sqlite}).`
   return cause instanceof Error ? cause.message : 'cannot be read.'
 }

@@ -1,11 +1,12 @@
 import { access, constants, realpath, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { basename, dirname, join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import type { Logger } from '../observe/logger.ts'
 import { type JsonObject, textMember } from '../shared/json.ts'
 import { replaceFile } from '../shared/private-files.ts'
 import { fileError, type JsonFileOptions, readJsonFile } from './json-file.ts'
 import { inlineClient, type ParsedSignIn, parseSignIn, type Registration } from './parse-sign-in.ts'
+import { lockPathOf } from './source-lock.ts'
 import { type CredentialSource, hashOf, type StoredCredential } from './stored-credential.ts'
 
 const EXPECTED =
@@ -52,7 +53,7 @@ export class IdeFileSource implements CredentialSource {
     this.loginHint =
       loginHint ??
       'Log in again in Kiro IDE; the gateway notices the new token file by itself within a minute.'
-    this.lockPath = join(dirname(path), `.${basename(path)}.kiro-gateway.lock`)
+    this.lockPath = lockPathOf(path)
   }
 
   async read(): Promise<StoredCredential> {

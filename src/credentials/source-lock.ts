@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readFileSync, readlinkSync, realpathSync } from 'node:fs'
 import { link, lstat, rename, unlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { dirname } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, GatewayError } from '../shared/errors.ts'
 import { parseJsonObject, textMember } from '../shared/json.ts'
@@ -20,6 +20,20 @@ export interface SourceLockOptions {
   readonly fallbackPath: string
   /** A lock that was not extended for so long is nobody's any more. */
   readonly ttlMs?: number
+}
+
+/** Where the lock of a source is. Who comes to the source by a link finds the same one. */
+export function lockPathOf(source: string): string {
+  const path = realPathOf(source)
+  return join(dirname(path), `.${basename(path)}.kiro-gateway.lock`)
+}
+
+function realPathOf(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    return path // not there yet
+  }
 }
 
 const TTL_MS = 30_000

@@ -124,14 +124,18 @@ t.test('CliDatabaseSource.read()', (t) => {
     const wrapped = rig(t, { auth: { [SOCIAL]: JSON.stringify(JSON.stringify(social)) } })
     t.match(await wrapped.source.read(), { accessToken: 'a1' })
   })
-  t.test('lives without the table of other things', async (t) => {
-    const { source } = rig(t, { auth: { [SOCIAL]: social }, state: null })
+  t.test('lives without the table of other things, or with another one', async (t) => {
+    const { source, path } = rig(t, { auth: { [SOCIAL]: social }, state: null })
+    t.match(await source.read(), { accessToken: 'a1' })
+    new DatabaseSync(path).exec('CREATE TABLE state (name TEXT, data TEXT)')
     t.match(await source.read(), { accessToken: 'a1' })
   })
   t.test('says what is wrong, and never what is in it', async (t) => {
     const dir = t.testdir({ text: 'secret'.repeat(1000), folder: {} })
     const other = join(dir, 'other')
     new DatabaseSync(other).exec('CREATE TABLE things (a)')
+    const columns = join(dir, 'columns')
+    new DatabaseSync(columns).exec('CREATE TABLE auth_kv (name TEXT, data TEXT)')
     const corrupt = join(dir, 'corrupt')
     makeCliDatabase(corrupt, { auth: { [SOCIAL]: social } })
     const bytes = readFileSync(corrupt)
@@ -142,7 +146,8 @@ t.test('CliDatabaseSource.read()', (t) => {
       [join(dir, 'text'), /is damaged, or no SQLite database\./],
       [corrupt, /is damaged, or no SQLite database\./],
       [join(dir, 'folder'), /is not a plain file\./],
-      [other, /has another schema: the table "auth_kv" is missing\./]
+      [other, /has another schema: the table "auth_kv", of "key" and "value", is missing\./],
+      [columns, /has another schema/]
     ] as const) {
       const source = new CliDatabaseSource({ path, ssoRegion: 'us-east-1', isReadonly: false, log })
       const error = await t.rejects(source.read(), { code: 'GW_CONFIG_INVALID', message: problem })
@@ -165,6 +170,19 @@ t.test('CliDatabaseSource.read()', (t) => {
     t.match(await source.read(), { accessToken: 'a1' })
     clearInterval(ticking)
     t.ok(turns > 5, `${turns} turns`)
+  })
+  t.test('does not read a value that is no sign-in for its size', async (t) => {
+    const { source, path, text } = rig(t, { auth: { [SOCIAL]: {}, [OIDC]: oidc } })
+    const vast = 200 * 2 ** 20
+    {
+      using database = new DatabaseSync(path)
+      database.exec(`UPDATE auth_kv SET value = zeroblob(${vast}) WHERE key = '${SOCIAL}'`)
+      database.exec(`INSERT INTO state VALUES ('api.codewhisperer.profile', zeroblob(${vast}))`)
+    }
+    const before = process.memoryUsage.rss()
+    t.match(await source.read(), { accessToken: 'a1', authType: 'idc' })
+    t.ok(process.memoryUsage.rss() - before < 64 * 2 ** 20)
+    t.match(text(), `${SOCIAL} holds no JSON object`)
   })
   t.test('reads one row of a large one', async (t) => {
     const { source, path } = rig(t, { auth: { [SOCIAL]: social } })

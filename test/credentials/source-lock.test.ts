@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { SourceLock } from '../../src/credentials/source-lock.ts'
+import { lockPathOf, SourceLock } from '../../src/credentials/source-lock.ts'
 
 const never = new AbortController().signal
 
@@ -108,6 +108,17 @@ t.test('SourceLock', (t) => {
       t.ok(lock)
       await lock?.release()
     }
+  })
+  t.test('is one and the same for those who come by a link', (t) => {
+    const dir = t.testdir({ real: { token: '' }, by: {} })
+    symlinkSync(join(dir, 'real', 'token'), join(dir, 'by', 'name'))
+    symlinkSync(join(dir, 'real'), join(dir, 'folder'))
+    const lock = lockPathOf(join(dir, 'real', 'token'))
+    t.equal(lock, join(dir, 'real', '.token.kiro-gateway.lock'))
+    t.equal(lockPathOf(join(dir, 'by', 'name')), lock)
+    t.equal(lockPathOf(join(dir, 'folder', 'token')), lock)
+    t.equal(lockPathOf(join(dir, 'not-there')), join(dir, '.not-there.kiro-gateway.lock'))
+    t.end()
   })
   t.test('goes where there is room for it', async (t) => {
     const { fallbackPath, dir } = rig(t)
