@@ -168,6 +168,10 @@ export class CredentialRefresher {
     const lock = await this.#lock.acquire(this.#leaving.signal)
     try {
       const { stored, adopted } = await this.#look(refused)
+      // Somebody may be writing what they got for the refresh token that is remembered.
+      const { trouble } = this.#vault
+      const isEarly = refused === null && this.current() !== null
+      if (trouble !== null && isEarly) throw this.#signIn.fail(trouble, { stored, refused })
       await this.#vault.publish()
       return adopted ?? (await this.#renewOrRecover({ stored, refused }, lock))
     } finally {

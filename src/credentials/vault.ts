@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Logger } from '../observe/logger.ts'
 import { type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
-import { codeOf } from '../shared/errors.ts'
+import { asGatewayError, codeOf, type GatewayError } from '../shared/errors.ts'
 import {
   isOwnFile,
   makePrivateFolder,
@@ -29,6 +29,7 @@ export class CredentialVault {
   readonly #log: VaultLog
   /** What the source said when it could be read last. */
   #read: StoredCredential | null = null
+  #trouble: GatewayError | null = null
   #renewed: Successor | null = null
   /** What was loaded last, where the source has not got it. */
   #unpublished: StoredCredential | null = null
@@ -49,13 +50,17 @@ export class CredentialVault {
    */
   async load(): Promise<StoredCredential> {
     let read: StoredCredential
+    let trouble: GatewayError | null = null
     try {
       read = await this.source.read()
     } catch (err) {
       if (this.#read === null) throw err
-      this.#log.warn({ source: this.source.name, err }, 'credentials cannot be read again')
+      if (this.#trouble === null)
+        this.#log.warn({ source: this.source.name, err }, 'credentials cannot be read again')
+      trouble = asGatewayError(err)
       read = this.#read
     }
+    this.#trouble = trouble
     this.#read = read
     this.#unpublished = null
     // A sign-in without refresh token has never been renewed, so there is nothing that could follow it.
@@ -63,6 +68,11 @@ export class CredentialVault {
     const newest = reconcile(read, [this.#renewed, await this.#overlay.load()])
     if (newest.refreshToken !== read.refreshToken) this.#unpublished = newest
     return newest
+  }
+
+  /** Why the source could not be read when it was loaded last: what it said before may be used up. */
+  get trouble(): GatewayError | null {
+    return this.#trouble
   }
 
   /** The source does not have the newest tokens: it could not be written, or we were killed before that. */

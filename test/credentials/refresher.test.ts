@@ -390,6 +390,38 @@ t.test('CredentialRefresher.suspended()', async (t) => {
   t.match(refresher.current(), { token: 'b1' })
 })
 
+t.test('a source that cannot be read for a while', async (t) => {
+  t.test('is not taken for what it was while there is time', async (t) => {
+    const { refresher, server, clock, path, text, changed, states } = await credentialRig(t)
+    await refresher.start()
+    const next = server.rotateElsewhere() // the IDE, which is not done with its file
+    const whole = JSON.stringify(ideFile(120, next))
+    writeFileSync(path, whole.slice(0, 40))
+    const failed = changed()
+    clock.moveBy(51 * 60_000)
+    await failed
+    t.match(refresher.state(), {
+      name: 'usable',
+      snapshot: { token: 'a1' },
+      problem: { code: 'GW_CONFIG_INVALID' }
+    })
+    writeFileSync(path, whole)
+    const adopted = changed()
+    clock.moveBy(30_000)
+    await adopted
+    t.match(states.at(-1), { name: 'usable', snapshot: { token: 'a2' }, problem: null })
+    t.equal(server.calls.length, 0, 'the token that was used up is not presented')
+    t.equal(text().split('cannot be read again').length, 2, 'said once')
+  })
+  t.test('is done without once the token is over', async (t) => {
+    const { refresher, clock, path } = await credentialRig(t)
+    await refresher.start()
+    writeFileSync(path, '{"accessToken":')
+    clock.suspend(61 * 60_000)
+    t.match(await refresher.usable(), { token: 'a2' })
+  })
+})
+
 t.test('a clock that is put back by a day makes nobody wait for a day', async (t) => {
   t.test('after a failure', async (t) => {
     const { refresher, server, clock, changed } = await credentialRig(t, { file: ideFile(0) })
