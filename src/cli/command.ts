@@ -49,7 +49,11 @@ export interface Terminal {
    * @throws {UsageError} when standard input has ended
    */
   ask(question: string): Promise<string>
-  /** Whether the answer is yes; anything else, and nothing, is no. */
+  /**
+   * Whether the answer is yes; anything else, and an empty line, is no. What asks has an option `--yes`.
+   *
+   * @throws {UsageError} when standard input has ended
+   */
   confirm(question: string): Promise<boolean>
   /** A person is there, who can answer. */
   readonly isInteractive: boolean

@@ -17,7 +17,8 @@ export const key: Command = {
   options: { write: { type: 'boolean' } },
   help: `Prints a random key that clients of the gateway have to send, for PROXY_API_KEY.
 
-  --write            Adds it to .env, or to the file that ENV_FILE names; nothing else in it changes.`,
+  --write            Adds it to .env, or to the file that ENV_FILE names, and closes that to other users; nothing else
+                     in it changes.`,
   async run(call) {
     const [verb, ...more] = call.positionals
     if (verb !== 'new' || more.length > 0) throw new UsageError('"new" is what it can do')
@@ -55,6 +56,7 @@ interface FoundEnvFile {
   /** Of the file itself, where the name is a link. */
   readonly path: string
   readonly text: string
+  /** To be written with: what holds a key is not for everybody, and a group is one that was chosen. */
   readonly mode: number
 }
 
@@ -69,7 +71,7 @@ async function readEnvFile(name: string): Promise<FoundEnvFile> {
     if (size > MAX_ENV_BYTES) throw refused(path, 'is larger than any settings are.')
     const text = await readFile(path, 'utf8')
     if (text.includes('\ufffd')) throw refused(path, 'is no UTF-8 text.') // would not be the same when written
-    return { path, text, mode: mode & 0o777 }
+    return { path, text, mode: mode & 0o770 }
   } catch (cause) {
     if (cause instanceof GatewayError) throw cause
     if (codeOf(cause) === 'ENOENT') return { path: name, text: '', mode: 0o600 }

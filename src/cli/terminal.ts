@@ -51,6 +51,21 @@ export class ProcessTerminal implements Terminal, Disposable {
   }
 
   async ask(question: string): Promise<string> {
+    const answer = await this.#answerTo(question)
+    if (answer === null) throw new UsageError('There is no answer: standard input has ended.')
+    return answer
+  }
+
+  async confirm(question: string): Promise<boolean> {
+    const answer = await this.#answerTo(`${question} [y/N]`)
+    if (answer === null) {
+      throw new UsageError('There is no answer, as standard input has ended: --yes does not ask.')
+    }
+    return /^y(es)?$/i.test(answer)
+  }
+
+  /** `null` where standard input has ended. */
+  async #answerTo(question: string): Promise<string | null> {
     const { stdin, stderr } = this.#streams
     this.#signal.throwIfAborted()
     this.#endProgress()
@@ -59,12 +74,7 @@ export class ProcessTerminal implements Terminal, Disposable {
     this.#lines ??= this.#input[Symbol.asyncIterator]()
     const { value, done } = await this.#lines.next()
     this.#signal.throwIfAborted()
-    if (done === true) throw new UsageError('There is no answer: standard input has ended.')
-    return value.trim()
-  }
-
-  async confirm(question: string): Promise<boolean> {
-    return /^y(es)?$/i.test(await this.ask(`${question} [y/N]`))
+    return done === true ? null : value.trim()
   }
 
   /** Lets go of standard input, which would keep the process running. */

@@ -70,6 +70,13 @@ t.test('kiro-gateway key new', async (t) => {
     t.equal(statSync(join(cwd, 'real')).mode & 0o777, 0o640)
   })
 
+  await t.test('closes a file that everybody could read', async (t) => {
+    const cwd = t.testdir({ '.env': 'A=1\n' })
+    chmodSync(join(cwd, '.env'), 0o644)
+    t.equal((await runKiroGateway(['key', 'new', '--write'], { cwd })).code, 0)
+    t.equal(statSync(join(cwd, '.env')).mode & 0o777, 0o640)
+  })
+
   await t.test('writes to the file that ENV_FILE names', async (t) => {
     const cwd = t.testdir({ settings: 'A=1\n' })
     const env = { ENV_FILE: join(cwd, 'settings') }

@@ -38,6 +38,8 @@ t.test('kiro-gateway', async (t) => {
           t.match(stdout, `\n  --${option}`)
         }
         t.match(stdout, /\n {2}--json .*\n {2}--help /)
+        const [first = ''] = /^.*\n(?= {2}-)/m.exec(stdout) ?? []
+        t.equal(first, '\n', 'options stand apart')
       }
     }
   })
@@ -60,6 +62,11 @@ t.test('kiro-gateway', async (t) => {
       t.same([code, stdout], [2, ''], args.join(' '))
       t.match(stderr, new RegExp(`^kiro-gateway ${args[0]}: .+\n\nUsage: kiro-gateway ${args[0]}`))
     }
+  })
+
+  await t.test('says that the file of settings cannot be read', async (t) => {
+    const { code, stderr } = await runKiroGateway(['logout'], { cwd, env: { ENV_FILE: 'none' } })
+    t.match({ code, stderr }, { code: 0, stderr: /^ENV_FILE cannot be read, .*ENOENT.*\n$/ })
   })
 
   await t.test('says it in JSON, too', async (t) => {

@@ -85,6 +85,14 @@ const broken: readonly BrokenSetUp[] = [
     change: /chmod 600/
   },
   {
+    name: 'a file of settings that is not where ENV_FILE says',
+    breakIt: async () => ({ env: { ENV_FILE: '/nowhere/.env' } }),
+    id: 'settings-odd',
+    level: 'warning',
+    what: /ENV_FILE names \/nowhere\/\.env, which cannot be read \(ENOENT\)/,
+    change: /\.env/
+  },
+  {
     name: 'a credentials file that was cut off',
     async breakIt(_t, room) {
       room.write('kiro-auth-token.json', '{"accessToken":"abc')

@@ -124,6 +124,21 @@ t.test('asks before it writes', async (t) => {
   t.match(await run(['claude', '--undo']), { code: 0, stdout: /nothing to undo/ })
 })
 
+t.test('undo takes no notice of settings that are wrong', async (t) => {
+  const { folder, run, pathOf } = makeHome(t)
+  await run(['codex', '--url', NOBODY, '--yes'])
+  writeFileSync(join(folder, 'work', '.env'), 'WORKERS=many\n')
+  t.match(await run(['codex', '--print']), { code: 2, stderr: /WORKERS/ })
+  t.match(await run(['codex', '--undo', '--yes']), { code: 0, stdout: /is taken back/ })
+  t.notOk(existsSync(pathOf('.codex')))
+})
+
+t.test('says what to do where nobody can answer', async (t) => {
+  const { run, pathOf } = makeHome(t)
+  t.match(await run(['codex', '--url', NOBODY]), { code: 2, stderr: /: --yes does not ask/ })
+  t.notOk(existsSync(pathOf('.codex')))
+})
+
 t.test('undo leaves what was changed since', async (t) => {
   const before = 'model = "gpt-5"\n'
   const { run, pathOf } = makeHome(t, { '.codex/config.toml': before })

@@ -67,7 +67,8 @@ async function runCommand(
       terminal.write(usageOf(command))
       return EXIT_OK
     }
-    const { env } = readEnvironment('.env')
+    const { env, warnings } = readEnvironment('.env')
+    for (const warning of warnings) terminal.note(warning)
     return await command.run({ values, positionals, isJson, env, terminal, signal })
   } catch (cause) {
     if (signal.aborted) return EXIT_INTERRUPTED
@@ -88,7 +89,8 @@ function usageOf({ usage, help }: Command): string {
   const lines = usage
     .split('\n')
     .map((line, index) => `${index === 0 ? 'Usage: ' : '       '}${line}`)
-  return `${lines.join('\n')}\n\n${help.trimEnd()}\n${COMMON_HELP}`
+  const gap = /\n {2}-.*$/.test(help) ? '\n' : '\n\n' // options of its own come last
+  return `${lines.join('\n')}\n\n${help.trimEnd()}${gap}${COMMON_HELP}`
 }
 
 interface Failed {

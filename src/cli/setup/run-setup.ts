@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { resolve } from 'node:path'
-import { loadConfig } from '../../config/load.ts'
+import { inspectConfig, loadConfig } from '../../config/load.ts'
 import type { Config } from '../../config/settings.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { type CommandCall, EXIT_FAILED, EXIT_OK, textOption, UsageError } from '../command.ts'
@@ -26,14 +26,19 @@ import { textDiff } from './text-diff.ts'
 /** Plans what the command line asks for, shows it, asks, and does it. Resolves with the exit code. */
 export async function runSetup(call: CommandCall): Promise<number> {
   const client = clientOf(call.positionals)
-  const loaded = loadConfig(call.env, [])
-  if (loaded.name !== 'config') throw new Error('there are no settings')
-  const { config } = loaded
-  const memory = new SetupMemory(resolve(config.credentials.stateDir))
   const isUndo = call.values['undo'] === true
+  const config = isUndo ? inspectConfig(call.env).config : settingsOf(call) // what is wrong in others hinders no undo
+  const memory = new SetupMemory(resolve(config.credentials.stateDir))
   const plan = isUndo ? planToUndo : planToSetUp
   const todo = await plan(call, client, { config, memory })
   return carryOut(call, { ...todo, client, memory, isUndo })
+}
+
+/** @throws {GatewayError} GW_CONFIG_INVALID where the gateway would not start with them */
+function settingsOf({ env }: CommandCall): Config {
+  const loaded = loadConfig(env, [])
+  if (loaded.name !== 'config') throw new Error('there are no settings')
+  return loaded.config
 }
 
 function clientOf(positionals: readonly string[]) {

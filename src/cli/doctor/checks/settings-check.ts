@@ -1,4 +1,4 @@
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, readFileSync } from 'node:fs'
 import { listSettings } from '../../../config/setting-text.ts'
 import type { Environment } from '../../../config/load.ts'
 import { readEnvFile } from '../../../config/load-process.ts'
@@ -55,12 +55,26 @@ export const settingsCheck: Check = {
     const findings = [
       ...problems.map((sentence) => found('settings-invalid', sentence)),
       ...warnings.map((sentence) => found('settings-odd', sentence)),
+      ...judgeNamedFile(env),
       ...judgeNames(names, warnings)
     ]
     if (findings.length > 0) return findings
     const set = listSettings().filter(({ setting }) => (env[setting.env] ?? '').trim() !== '')
     const where = names.length > 0 ? ` (${file} and the environment)` : ''
-    return [found('settings-valid', `${set.length} settings are set${where}, all of them allowed.`)]
+    const count = set.length === 1 ? '1 setting is' : `${set.length} settings are`
+    return [found('settings-valid', `${count} set${where}, with values that are allowed.`)]
+  }
+}
+
+/** The gateway starts without the file that `ENV_FILE` names, if it cannot be read. */
+function judgeNamedFile({ ENV_FILE: file }: Environment): readonly DoctorFinding[] {
+  if (file === undefined) return []
+  try {
+    readFileSync(file)
+    return []
+  } catch (cause) {
+    const what = `ENV_FILE names ${file}, which cannot be read (${codeOf(cause)}): the environment alone counts.`
+    return [found('settings-odd', what)]
   }
 }
 
@@ -73,7 +87,7 @@ function namesIn(file: string): readonly string[] {
   try {
     return Object.keys(readEnvFile(file) ?? {})
   } catch {
-    return [] // that it cannot be read is among the problems
+    return [] // that it cannot be read is said elsewhere
   }
 }
 
