@@ -17,7 +17,7 @@ import { replaceFile } from '../../shared/private-files.ts'
 import { clientFile } from './text/text-format.ts'
 
 /** No configuration is as large. */
-const MAX_BYTES = 4 * 1024 * 1024
+const MAX_BYTES = 1024 * 1024
 /** As many links as Linux follows. */
 const MAX_LINKS = 40
 /** Only its owner may read a file with a key in it. */

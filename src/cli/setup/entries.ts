@@ -4,6 +4,7 @@ import {
   type Path,
   removeValue,
   setValue,
+  setValues,
   type TextFormat,
   valueOnPath
 } from './text/text-format.ts'
@@ -41,9 +42,7 @@ export function readValues(format: TextFormat, text: string) {
 
 /** Writes what is wanted into a text. What is there and may stay is left alone. */
 export function writeEntries(format: TextFormat, text: string, entries: readonly Entry[]): string {
-  return withMark(text, (inner) =>
-    entries.reduce((draft, { path, value }) => setValue(format, draft, path, value), inner)
-  )
+  return withMark(text, (inner) => setValues(format, inner, entries))
 }
 
 /** The entries that are to be written into a text that says this: without those whose place may stay as it is. */

@@ -95,11 +95,55 @@ export function setValue(format: TextFormat, text: string, path: Path, value: un
   const before = format.read(text)
   const there = valueOnPath(before, path)
   if (isDeepStrictEqual(plain(there), value)) return text
+  ensureReplaceable(there, { path, value })
+  const after = format.set(text, path, value)
+  ensureSame(format, after, { expected: withValue(before, path, value), path })
+  return after
+}
+
+function ensureReplaceable(there: unknown, { path, value }: PlacedValue): void {
   if (typeof there === 'object' && there !== null && typeof value !== 'object') {
     throw clientFile(`${shownPath(path)} holds more than one value: change it by hand.`)
   }
-  const after = format.set(text, path, value)
-  ensureSame(format, after, { expected: withValue(before, path, value), path })
+}
+
+/** A value and its place. */
+export interface PlacedValue {
+  readonly path: Path
+  readonly value: unknown
+}
+
+/**
+ * Sets many values as `setValue()` sets one. What has come of all of them is looked at once: a long text is read over again
+ * for each only where that has to tell which of them cannot be set.
+ *
+ * @throws {GatewayError} GW_CLIENT_FILE, as `setValue()`
+ */
+export function setValues(
+  format: TextFormat,
+  text: string,
+  values: readonly PlacedValue[]
+): string {
+  try {
+    return setTogether(format, text, values)
+  } catch {
+    return values.reduce((draft, { path, value }) => setValue(format, draft, path, value), text)
+  }
+}
+
+function setTogether(format: TextFormat, text: string, values: readonly PlacedValue[]): string {
+  let expected: unknown = format.read(text)
+  let after = text
+  let path: Path = []
+  for (const one of values) {
+    const there = valueOnPath(expected, one.path)
+    if (isDeepStrictEqual(plain(there), one.value)) continue
+    ensureReplaceable(there, one)
+    path = one.path
+    after = format.set(after, path, one.value)
+    expected = withValue(expected, path, one.value)
+  }
+  if (after !== text) ensureSame(format, after, { expected, path })
   return after
 }
 
