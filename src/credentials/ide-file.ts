@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import type { Logger } from '../observe/logger.ts'
 import { type JsonObject, textMember } from '../shared/json.ts'
-import { replaceFile } from '../shared/private-files.ts'
+import { removeDrafts, replaceFile } from '../shared/private-files.ts'
 import { fileError, type JsonFileOptions, readJsonFile } from './json-file.ts'
 import { inlineClient, type ParsedSignIn, parseSignIn, type Registration } from './parse-sign-in.ts'
 import { lockPathOf } from './source-lock.ts'
@@ -92,6 +92,7 @@ export class IdeFileSource implements CredentialSource {
     }
     const text = `${JSON.stringify(next, null, 2)}\n`
     await replaceFile(path, { text, mode: mode & 0o777, isDurable: true })
+    await removeDrafts(path)
     return null
   }
 

@@ -6,6 +6,7 @@ import {
   isOwnFile,
   makePrivateFolder,
   openPrivateFile,
+  removeDrafts,
   replaceFile
 } from '../shared/private-files.ts'
 import type { RenewedTokens } from './renew.ts'
@@ -179,6 +180,7 @@ export class OverlayStore {
     // A single-use token that is lost cannot be asked for again.
     const text = `${JSON.stringify(next, null, 2)}\n`
     await replaceFile(this.path, { text, mode: 0o600, isDurable: true })
+    await removeDrafts(this.path)
   }
 
   /** A link, and what another user has put there, is not believed. */

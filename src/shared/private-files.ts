@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Stats } from 'node:fs'
-import { chmod, constants, lstat, mkdir, open, rename, unlink } from 'node:fs/promises'
+import { chmod, constants, lstat, mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 /**
@@ -66,6 +66,25 @@ export async function replaceFile(path: string, replaced: ReplacedFile): Promise
   }
   if (isDurable) await syncFolder(dirname(path))
 }
+
+/** A draft that is being written is younger. */
+const DEAD_DRAFT_MS = 60_000
+
+/** Removes what `replaceFile()` has left of a file when a process was killed in it: it may hold secrets. Never rejects. */
+export async function removeDrafts(path: string): Promise<void> {
+  const folder = dirname(path)
+  const start = `.${basename(path)}.`
+  const names = await readdir(folder).catch(() => [])
+  for (const name of names) {
+    if (!name.startsWith(start) || !DRAFT_END.test(name.slice(start.length))) continue
+    const draft = join(folder, name)
+    const facts = await lstat(draft).catch(() => null) // somebody else was first
+    if (facts === null || Date.now() - facts.mtimeMs < DEAD_DRAFT_MS) continue
+    await unlink(draft).catch(() => {}) // then it stays
+  }
+}
+
+const DRAFT_END = /^[0-9a-f-]{36}\.tmp$/
 
 /** Without it a power cut could undo the renaming. */
 async function syncFolder(folder: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { ForcedRefreshLimit } from '../../src/credentials/refresher.ts'
@@ -388,6 +388,17 @@ t.test('CredentialRefresher.suspended()', async (t) => {
   clock.moveBy(5000)
   await changed()
   t.match(refresher.current(), { token: 'b1' })
+})
+
+t.test('no tokens stay in what a killed process has left half done', async (t) => {
+  const { refresher, dir, path } = await credentialRig(t)
+  await refresher.start()
+  const draft = join(dir, '.token.json.0b0c0d0e-0000-4000-8000-000000000000.tmp')
+  writeFileSync(draft, '{"refreshToken":"r1"')
+  utimesSync(draft, 0, 0)
+  await refresher.refused('a1')
+  t.notOk(existsSync(draft))
+  t.ok(existsSync(path))
 })
 
 t.test('a source that cannot be read for a while', async (t) => {

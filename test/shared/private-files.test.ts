@@ -6,7 +6,8 @@ import {
   lstatSync,
   readdirSync,
   readFileSync,
-  statSync
+  statSync,
+  utimesSync
 } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -15,6 +16,7 @@ import {
   makeFolder,
   makePrivateFolder,
   openPrivateFile,
+  removeDrafts,
   replaceFile
 } from '../../src/shared/private-files.ts'
 
@@ -61,6 +63,18 @@ t.test('createPrivateFile()', async (t) => {
   }
   t.equal(readFileSync(join(dir, 'taken'), 'utf8'), 'old')
   t.notOk(readdirSync(dir).includes('target'), 'the link leads nowhere still')
+})
+
+t.test('removeDrafts() removes what killed processes have left, and nothing else', async (t) => {
+  const id = '0b0c0d0e-0000-4000-8000-000000000000'
+  const [dead, young] = [`.file.${id}.tmp`, `.file.${id.replace('0b', '1b')}.tmp`]
+  const others = ['.file.kiro-gateway.lock', `.file2.${id}.tmp`, '.file.mine.tmp', 'file']
+  const dir = t.testdir(Object.fromEntries([dead, young, ...others].map((name) => [name, ''])))
+  const old = new Date(Date.now() - 120_000)
+  for (const name of [dead, ...others]) utimesSync(join(dir, name), old, old)
+  await removeDrafts(join(dir, 'file'))
+  t.same(readdirSync(dir).toSorted(), [young, ...others].toSorted())
+  await removeDrafts(join(dir, 'no', 'folder'))
 })
 
 t.test('createPrivateFile() leaves nothing on a disk that is full', (t) => {
