@@ -75,10 +75,22 @@ export async function askService(
       timeoutMs: CALL_TIMEOUT_MS
     },
     signal
-  )
+  ).catch((cause: unknown) => {
+    throw withOwnAdvice(cause, question)
+  })
   const answer = jsonObjectOf(response)
   if (response.status === 200 && answer !== null) return { name: 'given', answer }
   return { name: 'refused', refusal: refusalOf(response, question, options) }
+}
+
+/** What the upstream's settings for long answers would do is of no use here. */
+function withOwnAdvice(cause: unknown, { url, setting }: ServiceQuestion): unknown {
+  const isLate =
+    cause instanceof GatewayError &&
+    ['GW_UPSTREAM_HEADERS_TIMEOUT', 'GW_UPSTREAM_IDLE_TIMEOUT'].includes(cause.code)
+  if (!isLate) return cause
+  const message = `The sign-in service at ${new URL(url).host} did not answer in full within ${CALL_TIMEOUT_MS / 1000} seconds. Try again, or check the way there (${setting}, VPN_PROXY_URL).`
+  return cause.with({ message })
 }
 
 function refusalOf(

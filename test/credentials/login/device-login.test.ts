@@ -8,6 +8,7 @@ import {
   readStartUrl
 } from '../../../src/credentials/login/device-login.ts'
 import type { NewSignIn } from '../../../src/credentials/own-sign-in.ts'
+import { GatewayError } from '../../../src/shared/errors.ts'
 import type { AuthReply } from '../../helper/fake-auth-server.ts'
 import { HastyClock } from '../../helper/fake-clock.ts'
 import { FakeSignInServices } from '../../helper/fake-sign-in-services.ts'
@@ -51,6 +52,18 @@ async function rig(t: Test, changes: Partial<DeviceLoginOptions> = {}) {
 }
 
 t.test('loginByDeviceCode()', (t) => {
+  t.test('says of a service that is late what helps there', async (t) => {
+    for (const code of ['GW_UPSTREAM_HEADERS_TIMEOUT', 'GW_UPSTREAM_IDLE_TIMEOUT'] as const) {
+      const { services, login } = await rig(t, {
+        call: () => Promise.reject(new GatewayError(code))
+      })
+      await t.rejects(login(), {
+        code,
+        message: `The sign-in service at ${new URL(services.url).host} did not answer in full within 15 seconds. Try again, or check the way there (KIRO_OIDC_URL, VPN_PROXY_URL).`
+      })
+    }
+  })
+
   t.test('registers under its own name and signs in with Builder ID', async (t) => {
     const { services, clock, codes, login, after } = await rig(t)
     after(3, () => (services.device = 'confirmed'))
