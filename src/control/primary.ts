@@ -3,7 +3,7 @@ import { reload } from '../config/load.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
 import type { CredentialSource } from '../credentials/stored-credential.ts'
-import type { ClusterStatus, FromWorker, LeaseTerms, ToWorker } from '../ipc/messages.ts'
+import type { ClusterStatus, FromWorker, ToWorker } from '../ipc/messages.ts'
 import type { Logger } from '../observe/logger.ts'
 import { Metrics } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
@@ -83,11 +83,13 @@ export class Primary {
     const { config, source, log } = options
     this.#budget = new Budget({
       size: { ...config.pool, workers: options.memory.workers },
-      send: (member, terms) => this.#sendTerms(member, terms)
+      send: (member, terms) => {
+        if (member === CONTROL) this.#lane.onTerms(terms)
+        else this.#links.get(member)?.send(terms)
+      }
     })
     this.#lane = new ControlLane(this.#budget, config, this.#own)
     const { call } = this.#lane
-    const { upstream } = config
     this.#credentials = new CredentialDesk({
       config,
       source,
@@ -98,17 +100,14 @@ export class Primary {
     })
     this.#catalogue = new ModelCatalogue({
       call,
-      upstream,
+      upstream: config.upstream,
       log,
-      credential: async () => {
-        await this.#credentials.wanted()
-        return this.#credentials.current()
-      },
+      credential: () => this.#credentials.valid(),
       onChange: (catalogue) => this.#broadcast({ type: 'catalogue.changed', catalogue })
     })
     this.#usage = new UsageDesk({
       call,
-      upstream,
+      upstream: config.upstream,
       credentials: this.#credentials,
       now: () => performance.now()
     })
@@ -262,13 +261,9 @@ export class Primary {
         this.#budget.record({ type: 'report', member: link.member, report: message })
         break
       case 'credential.refused':
-        void this.#credentials // never rejects
-          .refused(message.token)
-          .then(() => link.send({ type: 'credential.renewed', requestId: message.requestId }))
-        break
       case 'credential.wanted':
         void this.#credentials // never rejects
-          .wanted()
+          .onMessage(message)
           .then(() => link.send({ type: 'credential.renewed', requestId: message.requestId }))
         break
       case 'credential.suspended':
@@ -321,11 +316,6 @@ export class Primary {
     })
     for (const learnt of this.#lessons.all()) link.send(learnt)
     this.#budget.record({ type: 'join', member: link.member, slot: link.id - 1 })
-  }
-
-  #sendTerms(member: string, terms: LeaseTerms): void {
-    if (member === CONTROL) this.#lane.onTerms(terms)
-    else this.#links.get(member)?.send(terms)
   }
 
   #onExit(link: WorkerLink): void {

@@ -1,10 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  desktopRefreshUrl,
-  type HostOverrides,
-  isProfileArn,
-  oidcTokenUrl
-} from '../kiro/wire/hosts.ts'
+import { desktopUrl, type HostOverrides, isProfileArn, oidcUrl } from '../kiro/wire/hosts.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { type JsonObject, textMember } from '../shared/json.ts'
 import {
@@ -89,7 +84,9 @@ function requestFor(stored: StoredCredential, options: RenewOptions): JsonReques
   const { ssoRegion } = stored
   return {
     method: 'POST',
-    url: isSocial ? desktopRefreshUrl(ssoRegion, upstream) : oidcTokenUrl(ssoRegion, upstream),
+    url: isSocial
+      ? desktopUrl(ssoRegion, '/refreshToken', upstream)
+      : oidcUrl(ssoRegion, '/token', upstream),
     headers: {
       'content-type': 'application/json',
       accept: 'application/json',

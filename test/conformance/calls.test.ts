@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { toSnapshot } from '../../src/credentials/sign-in.ts'
 import {
-  oidcTokenUrl,
+  oidcUrl,
   profileArnFor,
   SharedProfileArn,
   runtimeHeaders
@@ -54,7 +54,10 @@ t.test('C12. the region of the sign-in is not that of the API', async (t) => {
   const snapshot = toSnapshot('id', stored, { profileArn: null, apiRegion: null })
   t.equal(snapshot.apiRegion, 'us-east-1')
   const overrides = { apiUrl: null, managementUrl: null, authUrl: null, oidcUrl: null }
-  t.match(oidcTokenUrl(stored.ssoRegion, overrides), 'https://oidc.ap-southeast-1.amazonaws.com')
+  t.match(
+    oidcUrl(stored.ssoRegion, '/token', overrides),
+    'https://oidc.ap-southeast-1.amazonaws.com'
+  )
 })
 
 t.test('C13. an API key says so and has no profile; Builder ID has one by host', async (t) => {

@@ -82,7 +82,8 @@ t.test('createPrivateFile() leaves nothing on a disk that is full', (t) => {
   const code = `import('${import.meta.dirname}/../../src/shared/private-files.ts')
     .then(({ createPrivateFile }) => createPrivateFile(process.argv[1], 'text'))
     .catch(({ code }) => console.error(code))`
-  const script = 'ulimit -f 0; exec "$@"' // no file may grow, which a process hears as of a full disk
+  // No file may grow, which a process hears as of a full disk. Its environment would have it write files of its own.
+  const script = 'ulimit -f 0; exec env -i "$@"'
   const args = ['-c', script, 'sh', process.execPath, '-e', code, path]
   const { stderr } = spawnSync('sh', args, { encoding: 'utf8' })
   t.match(stderr, 'EFBIG')

@@ -3,7 +3,7 @@ import type { Config } from '../../config/settings.ts'
 import { CredentialRefresher } from '../../credentials/refresher.ts'
 import type { CredentialState } from '../../credentials/sign-in.ts'
 import type { CredentialSource } from '../../credentials/stored-credential.ts'
-import type { CredentialNews, Problem } from '../../ipc/messages.ts'
+import type { CredentialNews, FromWorker, Problem } from '../../ipc/messages.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { type ErrorCode, GatewayError } from '../../shared/errors.ts'
@@ -22,6 +22,11 @@ export interface CredentialDeskOptions {
   /** Called when the source turns out to be unusable only after `start()` has resolved. */
   readonly onUnusable: (cause: unknown) => void
 }
+
+type CredentialQuestion = Extract<
+  FromWorker,
+  { readonly type: 'credential.refused' | 'credential.wanted' }
+>
 
 /** A refresh at the start may take this long before workers serve without it. */
 const START_PATIENCE_MS = 1000
@@ -98,6 +103,17 @@ export class CredentialDesk {
       const news = this.news() // when it is renewed again is news, too
       if (news.snapshot === null) this.#onNews(news)
     }
+  }
+
+  /** A worker's token was refused, or it has none that is valid; never rejects. */
+  onMessage(message: CredentialQuestion): Promise<void> {
+    return message.type === 'credential.refused' ? this.refused(message.token) : this.wanted()
+  }
+
+  /** The token once it is valid; `null` where there is none, see `news()`. */
+  async valid(): Promise<CredentialSnapshot | null> {
+    await this.wanted()
+    return this.current()
   }
 
   suspended(token: string, message: string): void {

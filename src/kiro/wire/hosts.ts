@@ -74,11 +74,6 @@ export function managementUrl(
   return fill(template, snapshot.apiRegion)
 }
 
-/** Where a desktop sign-in renews its token. */
-export function desktopRefreshUrl(ssoRegion: string, overrides: HostOverrides): string {
-  return desktopUrl(ssoRegion, '/refreshToken', overrides)
-}
-
 /** Where a desktop sign-in is made (kiro-protocol §3.12) and renewed (§3.5). */
 export function desktopUrl(
   ssoRegion: string,
@@ -86,11 +81,6 @@ export function desktopUrl(
   overrides: HostOverrides
 ): string {
   return `${fill(overrides.authUrl ?? HostTemplate.auth, ssoRegion)}${path}`
-}
-
-/** Where an AWS SSO sign-in renews its token. */
-export function oidcTokenUrl(ssoRegion: string, overrides: HostOverrides): string {
-  return oidcUrl(ssoRegion, '/token', overrides)
 }
 
 /** Where an AWS SSO sign-in is made (kiro-protocol §3.12) and renewed (§3.6). */

@@ -1,11 +1,11 @@
 import t from 'tap'
 import type { AuthType } from '../../../src/kiro/wire/credential-snapshot.ts'
 import {
-  desktopRefreshUrl,
+  desktopUrl,
   type HostKind,
   hostsFor,
   managementUrl,
-  oidcTokenUrl,
+  oidcUrl,
   profileArnFor,
   runtimeUrl,
   SharedProfileArn
@@ -48,15 +48,18 @@ t.test('the other hosts follow their own override', (t) => {
   const both = { ...defaults, apiUrl: 'http://h:1', managementUrl: 'http://h:2/m' }
   t.equal(managementUrl(europe, both), 'http://h:2/m')
   t.equal(
-    desktopRefreshUrl('us-east-1', defaults),
+    desktopUrl('us-east-1', '/refreshToken', defaults),
     'https://prod.us-east-1.auth.desktop.kiro.dev/refreshToken'
   )
   t.equal(
-    desktopRefreshUrl('us-east-1', { ...defaults, authUrl: 'http://a:1/x' }),
+    desktopUrl('us-east-1', '/refreshToken', { ...defaults, authUrl: 'http://a:1/x' }),
     'http://a:1/x/refreshToken'
   )
-  t.equal(oidcTokenUrl('eu-west-1', defaults), 'https://oidc.eu-west-1.amazonaws.com/token')
-  t.equal(oidcTokenUrl('eu-west-1', { ...defaults, oidcUrl: 'http://o:1' }), 'http://o:1/token')
+  t.equal(oidcUrl('eu-west-1', '/token', defaults), 'https://oidc.eu-west-1.amazonaws.com/token')
+  t.equal(
+    oidcUrl('eu-west-1', '/token', { ...defaults, oidcUrl: 'http://o:1' }),
+    'http://o:1/token'
+  )
   t.end()
 })
 

@@ -1,9 +1,4 @@
-import {
-  desktopRefreshUrl,
-  hostsFor,
-  managementUrl,
-  oidcTokenUrl
-} from '../../../kiro/wire/hosts.ts'
+import { desktopUrl, hostsFor, managementUrl, oidcUrl } from '../../../kiro/wire/hosts.ts'
 import { asGatewayError } from '../../../shared/errors.ts'
 import { chooseProxy } from '../../../upstream/proxy/proxy.ts'
 import { readCertificate } from './certificate.ts'
@@ -20,8 +15,8 @@ export async function usedHosts(checkup: Checkup): Promise<readonly UsedHost[]> 
   const { apiRegion, ssoRegion, authType, idpUrl } = await checkup.placeOfSignIn()
   const [first, ...others] = hostsFor({ apiRegion }, upstream)
   const renewal = {
-    social: { url: desktopRefreshUrl(ssoRegion, upstream), setting: 'KIRO_AUTH_URL' },
-    aws: { url: oidcTokenUrl(ssoRegion, upstream), setting: 'KIRO_OIDC_URL' },
+    social: { url: desktopUrl(ssoRegion, '/refreshToken', upstream), setting: 'KIRO_AUTH_URL' },
+    aws: { url: oidcUrl(ssoRegion, '/token', upstream), setting: 'KIRO_OIDC_URL' },
     'external-idp': idpUrl === null ? null : { url: idpUrl, setting: 'KIRO_IDP_URL' },
     'api-key': null
   }[authType === null || authType === 'idc' || authType === 'builder-id' ? 'aws' : authType]
