@@ -17,23 +17,25 @@ const layers: LayerTable = {
   'main.ts': ['config', 'control', 'credentials', 'server', 'simulator', 'observe', 'shared'],
   // A command may use whatever it needs: it is a program of its own.
   cli: words(
-    'server control reply credentials admission ipc upstream transform dialects simulator kiro config observe frames shared'
+    'server control reply credentials admission ipc upstream transform dialects simulator kiro keys config observe frames shared'
   ),
   server: words(
-    'reply admission upstream transform dialects simulator kiro config ipc observe dashboard frames shared'
+    'reply admission upstream transform dialects simulator kiro keys config ipc observe dashboard frames shared'
   ),
   // The primary's own calls hold a lease of the budget like any worker.
-  control: words('admission credentials upstream kiro dashboard ipc config observe shared'),
+  control: words('admission credentials upstream kiro keys dashboard ipc config observe shared'),
   reply: ['admission', 'dialects', 'frames', 'kiro', 'shared'],
   credentials: ['kiro', 'upstream', 'config', 'observe', 'shared'],
-  admission: ['ipc', 'shared'],
+  admission: ['ipc', 'keys', 'shared'],
   // What goes between primary and worker is named by the types of those who make it.
-  ipc: ['kiro', 'config', 'observe', 'shared'],
+  ipc: ['kiro', 'keys', 'config', 'observe', 'shared'],
   upstream: ['kiro', 'config', 'observe', 'shared'],
   transform: ['dialects', 'config', 'shared'],
   dialects: ['kiro', 'frames', 'shared'],
   simulator: ['kiro', 'frames', 'shared'],
   kiro: ['frames', 'shared'],
+  // Of no interest to the upstream, nor to any client's API.
+  keys: ['shared'],
   config: ['shared'],
   observe: ['shared'],
   dashboard: ['shared'],

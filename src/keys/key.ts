@@ -1,0 +1,93 @@
+/** A key of one person or program, with its limits. Times are milliseconds since the epoch. */
+export interface NamedKey {
+  /** Random; the same for the key's whole life, also after `rotate`: what is counted and kept is counted and kept under it. */
+  readonly id: string
+  /** What people call it; no other key that is in force has it. */
+  readonly name: string
+  /** The current one and those in grace: any of them lets in. */
+  readonly hashes: readonly KeyHash[]
+  /** `null` means no limit, here and below. */
+  readonly credits: CreditLimit | null
+  readonly requestsPerMinute: number | null
+  readonly maxStreams: number | null
+  /** Patterns of model names, `*` for any text; see `isModelAllowed()`. */
+  readonly models: readonly string[] | null
+  readonly expiresAt: number | null
+  readonly revokedAt: number | null
+  readonly createdAt: number
+}
+
+export interface KeyHash {
+  /** Of the whole key, prefix included; lower-case hex. */
+  readonly sha256: string
+  /** From then on it lets nobody in; `null` for the current one. */
+  readonly until: number | null
+}
+
+export interface CreditLimit {
+  /** Credits, above 0 and at most MAX_CREDITS; six decimals at most, so that it is a whole number of micro-credits. */
+  readonly limit: number
+  readonly period: CreditPeriod
+}
+
+/** After which a limit starts anew, in UTC: at midnight, on Monday, on the first of the month, never. */
+export type CreditPeriod = 'day' | 'week' | 'month' | 'total'
+
+export const CREDIT_PERIODS = [
+  'day',
+  'week',
+  'month',
+  'total'
+] as const satisfies readonly CreditPeriod[]
+
+/** Highest limit: as micro-credits, a thousand of them still add up exactly. */
+export const MAX_CREDITS = 1_000_000
+
+export const MICROS_PER_CREDIT = 1_000_000
+
+/** Why a key lets nobody in, or `null` where it does. */
+export function whyRefused(
+  { expiresAt, revokedAt }: Pick<NamedKey, 'expiresAt' | 'revokedAt'>,
+  now: number
+): 'revoked' | 'expired' | null {
+  if (revokedAt !== null) return 'revoked'
+  return expiresAt !== null && expiresAt <= now ? 'expired' : null
+}
+
+/**
+ * Whether a key may ask a model, by any of the names that it goes by: the upstream's and the operator's aliases, but not what
+ * a client may write for it. A pattern matches a whole name; upper and lower case are the same.
+ */
+export function isModelAllowed(
+  { models }: Pick<NamedKey, 'models'>,
+  names: readonly string[]
+): boolean {
+  return (
+    models === null ||
+    models.some((pattern) =>
+      names.some((name) => matches(pattern.toLowerCase(), name.toLowerCase()))
+    )
+  )
+}
+
+/** In time proportional to the product of the lengths, whatever the pattern: it never goes back behind its last `*`. */
+function matches(pattern: string, name: string): boolean {
+  let at = 0
+  let inName = 0
+  let star = -1
+  let starName = 0
+  while (inName < name.length) {
+    if (pattern[at] === '*') {
+      star = at++
+      starName = inName
+    } else if (pattern[at] === name[inName]) {
+      at++
+      inName++
+    } else if (star >= 0) {
+      at = star + 1
+      inName = ++starName
+    } else return false
+  }
+  while (pattern[at] === '*') at++
+  return at === pattern.length
+}
