@@ -1,0 +1,220 @@
+import {
+  type AllowanceName,
+  type AllowanceReport,
+  type AllowanceTerms,
+  isUsedUp,
+  noReport,
+  noTerms
+} from '../ipc/allowance.ts'
+
+const NOTHING: readonly AllowanceCommand[] = []
+
+/**
+ * This worker's part of one allowance of a named key, without its promises, messages and journal.
+ *
+ * ```
+ *              terms.granted            take               settle: what it cost …
+ *   primary ───────────────────▶ spare ──────▶ reserved ───────────────────────▶ used
+ *      ▲                         │  ▲                │
+ *      └──── report.returned ────┘  └────────────────┘ … and what is left of it
+ * ```
+ * Invariants: used + reserved + returned ≤ granted, but for what requests took beyond their reservations; no request
+ * waits while the spare is enough for it. With another period all totals begin anew: what was reserved in an old one is
+ * settled there, and does not count any more.
+ */
+export class AllowanceCore {
+  readonly name: AllowanceName
+  #terms: AllowanceTerms
+  #told: AllowanceReport
+  #used = 0
+  #reserved = 0
+  #returned = 0
+  #waitingFor = 0
+  /** What requests hold. Bounded by the requests that are under way, like the next. */
+  readonly #held = new Map<number, Holding>()
+  /** In the order of their arrival. */
+  readonly #waiting = new Map<number, Waiter>()
+
+  constructor(name: AllowanceName) {
+    this.name = name
+    this.#terms = noTerms(name)
+    this.#told = noReport(name, 0)
+  }
+
+  /** The terms in force. */
+  get terms(): AllowanceTerms {
+    return this.#terms
+  }
+
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
+  /** What a death of this worker must not lose: written down before the request that changes it goes on. */
+  get entry(): AllowanceEntry {
+    const { name } = this
+    return { name, period: this.#terms.period, used: this.#used, reserved: this.#reserved }
+  }
+
+  /**
+   * Asks for a part of the allowance, which must be settled. After `waiting` a `give` or `refuse` command names the id,
+   * unless `leave` came first.
+   */
+  take(id: number, amount: number, at: number): 'taken' | 'waiting' {
+    if (this.#waiting.size === 0 && amount <= this.#spare) {
+      this.#hold(id, amount)
+      return 'taken'
+    }
+    this.#waiting.set(id, { amount, at, toldIn: null })
+    this.#waitingFor += amount
+    return 'waiting'
+  }
+
+  /** Of one who waits; false if none has this id (any more). */
+  leave(id: number): readonly AllowanceCommand[] {
+    return this.#forget(id) ? this.#settle() : NOTHING
+  }
+
+  /** The request is over and has used up so much of what it held, or more than that. */
+  settle(id: number, cost: number): readonly AllowanceCommand[] {
+    const held = this.#held.get(id)
+    if (held === undefined) throw new Error(`${this.name} holds nothing for request ${id}`)
+    this.#held.delete(id)
+    if (held.period !== this.#terms.period) return NOTHING
+    this.#reserved -= held.amount
+    this.#used += cost
+    return this.#settle()
+  }
+
+  /** Terms that were overtaken by newer ones are ignored. */
+  onTerms(terms: AllowanceTerms): readonly AllowanceCommand[] {
+    if (terms.seq <= this.#terms.seq) return NOTHING
+    if (terms.period !== this.#terms.period) this.#begin()
+    this.#terms = terms
+    return this.#settle()
+  }
+
+  /** Whether the primary would decide otherwise if it knew what this worker knows. */
+  get isReportDue(): boolean {
+    const told = this.#told
+    const { seq, asked, ahead, recalled } = this.#terms
+    const spare = this.#spare
+    if (asked > told.seen || this.#returned !== told.returned) return true
+    if (this.#waiting.size > 0 && this.#terms.period !== told.period) return true
+    if (this.#oldestAt !== told.oldestAt || this.#wanted !== told.wanted) return true
+    if (recalled > 0 && spare !== told.spare) return true
+    if (spare < Math.min(0, told.spare)) return true
+    return spare * 4 < ahead && told.seen < seq
+  }
+
+  /** The message that is due. It must be sent. */
+  takeReport(): AllowanceReport {
+    const seq = this.#told.seq + 1
+    for (const waiter of this.#waiting.values()) waiter.toldIn ??= seq
+    this.#told = {
+      name: this.name,
+      seq,
+      seen: this.#terms.seq,
+      period: this.#terms.period,
+      used: this.#used,
+      reserved: this.#reserved,
+      returned: this.#returned,
+      spare: this.#spare,
+      wanted: this.#wanted,
+      oldestAt: this.#oldestAt
+    }
+    return this.#told
+  }
+
+  get #spare(): number {
+    return this.#terms.granted - this.#used - this.#reserved - this.#returned
+  }
+
+  get #wanted(): number {
+    return this.#waiting.size === 0 ? 0 : Math.max(0, this.#waitingFor - this.#spare)
+  }
+
+  get #oldestAt(): number | null {
+    return this.#first?.[1].at ?? null
+  }
+
+  get #first(): readonly [number, Waiter] | null {
+    for (const waiter of this.#waiting) return waiter
+    return null
+  }
+
+  #hold(id: number, amount: number): void {
+    this.#held.set(id, { amount, period: this.#terms.period })
+    this.#reserved += amount
+  }
+
+  #forget(id: number): boolean {
+    this.#waitingFor -= this.#waiting.get(id)?.amount ?? 0
+    return this.#waiting.delete(id)
+  }
+
+  #begin(): void {
+    this.#used = 0
+    this.#reserved = 0
+    this.#returned = 0
+    for (const waiter of this.#waiting.values()) waiter.toldIn = null
+  }
+
+  /** Gives what is spare to whose turn it is: one who waits here or elsewhere; refuses those for whom there is nothing. */
+  #settle(): readonly AllowanceCommand[] {
+    const commands: AllowanceCommand[] = []
+    for (;;) {
+      const first = this.#first
+      const spare = this.#spare
+      const isEnough = first !== null && first[1].amount <= spare
+      if (spare > 0 && this.#owed > 0 && !(isEnough && this.#goesFirst(first[1]))) {
+        this.#returned += Math.min(spare, this.#owed)
+        continue
+      }
+      if (first === null) return commands
+      const [id, { amount, toldIn }] = first
+      const isRefused =
+        !isEnough && isUsedUp(this.name) && (toldIn ?? Infinity) <= this.#terms.final
+      if (!isEnough && !isRefused) return commands
+      this.#forget(id)
+      if (isEnough) this.#hold(id, amount)
+      commands.push({ type: isEnough ? 'give' : 'refuse', id })
+    }
+  }
+
+  /** What is still to be given back. */
+  get #owed(): number {
+    return this.#terms.returned + this.#terms.recalled - this.#returned
+  }
+
+  #goesFirst({ at }: Waiter): boolean {
+    const { recalledFor } = this.#terms
+    return recalledFor !== null && at <= recalledFor
+  }
+}
+
+interface Holding {
+  readonly amount: number
+  readonly period: number
+}
+
+interface Waiter {
+  readonly amount: number
+  readonly at: number
+  /** `seq` of the first report that counted it. */
+  toldIn: number | null
+}
+
+/** What becomes of one who waits. */
+export interface AllowanceCommand {
+  readonly type: 'give' | 'refuse'
+  readonly id: number
+}
+
+/** Where a worker is with an allowance. */
+export interface AllowanceEntry {
+  readonly name: AllowanceName
+  readonly period: number
+  readonly used: number
+  readonly reserved: number
+}

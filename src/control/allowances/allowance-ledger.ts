@@ -1,0 +1,301 @@
+import {
+  type AllowanceName,
+  type AllowanceReport,
+  type AllowanceTerms,
+  isUsedUp,
+  noReport
+} from '../../ipc/allowance.ts'
+
+/*
+ * The primary's record of one allowance of a named key, as a pure state machine:
+ *
+ *   join ─▶ stake opened ──report──▶ (what was used, given back, is wanted) ──left──▶ what it held is settled
+ *
+ * A part of the allowance is in exactly one place: free, held by one worker, or settled by workers that are gone. Held
+ * is what was granted and not reported back, used or not. Hence settled + held never exceeds the limit, however late
+ * messages are; only the limit may fall below it, and requests may cost more than was reserved for them. Then the
+ * workers are asked for what they have to spare, and nothing is granted until it fits again.
+ *
+ * The worker whose request has waited longest has everything that is free, then what the others can spare. Only when
+ * they have answered is it told that there is no more.
+ */
+
+export interface AllowanceState {
+  readonly name: AllowanceName
+  readonly limit: number
+  readonly period: number
+  /** Epoch ms; `null` for never. */
+  readonly endsAt: number | null
+  /** What workers that are gone have used up in this period. */
+  readonly settled: number
+  /** By member. */
+  readonly stakes: ReadonlyMap<string, Stake>
+}
+
+/** What is known of one worker. */
+export interface Stake {
+  /** Total in this period. */
+  readonly granted: number
+  readonly report: AllowanceReport
+  /** What it was told last. */
+  readonly terms: AllowanceTerms | null
+}
+
+export type AllowanceEvent =
+  /** A process uses this allowance. Each process is a member of its own, also in the slot of a predecessor. */
+  | { readonly type: 'join'; readonly member: string }
+  | { readonly type: 'report'; readonly member: string; readonly report: AllowanceReport }
+  /**
+   * A process is gone, and its journal was read: what it had used and what its requests still held, if that was in this
+   * period. `null` where there is none: then all that it may have had is taken for used.
+   */
+  | { readonly type: 'left'; readonly member: string; readonly entry: AllowanceRemains | null }
+  /** The key has another limit, or another period has begun; periods only grow. */
+  | ({ readonly type: 'terms' } & Pick<AllowanceState, 'limit' | 'period' | 'endsAt'>)
+
+/** What a process that is gone has left in its journal. */
+export interface AllowanceRemains {
+  readonly period: number
+  readonly used: number
+  readonly reserved: number
+}
+
+export interface AllowanceStep {
+  readonly state: AllowanceState
+  /** What to send to whom; a newer message to a member replaces an unsent one. */
+  readonly terms: ReadonlyMap<string, AllowanceTerms>
+}
+
+export function openAllowance(
+  facts: Omit<AllowanceState, 'stakes' | 'settled'> & { readonly settled?: number }
+): AllowanceState {
+  return { settled: 0, ...facts, stakes: new Map() }
+}
+
+/** Reports of members that are unknown or have left, or of another period, are ignored. */
+export function nextAllowance(state: AllowanceState, event: AllowanceEvent): AllowanceStep {
+  const view = grant(record(state, event), event.type === 'report' ? event.member : null)
+  const plan = planRecall(view)
+  const stakes = new Map(view.stakes)
+  const news = new Map<string, AllowanceTerms>()
+  for (const [member, stake] of view.stakes) {
+    const terms = termsFor(view, member, plan)
+    if (!isNews(stake.terms, terms)) continue
+    news.set(member, terms)
+    stakes.set(member, { ...stake, terms })
+  }
+  return { state: { ...view, stakes }, terms: news }
+}
+
+/** What is used up and what requests hold, as far as is known. */
+export function sumsOf({ settled, stakes }: AllowanceState): {
+  readonly used: number
+  readonly reserved: number
+} {
+  let used = settled
+  let reserved = 0
+  for (const { report } of stakes.values()) {
+    used += report.used
+    reserved += report.reserved
+  }
+  return { used, reserved }
+}
+
+function record(state: AllowanceState, event: AllowanceEvent): AllowanceState {
+  if (event.type === 'terms') return begin(state, event)
+  const stake = state.stakes.get(event.member)
+  const stakes = new Map(state.stakes)
+  switch (event.type) {
+    case 'join':
+      if (stake !== undefined) throw new Error(`${event.member} uses ${state.name} already`)
+      stakes.set(event.member, newStake(state.name, state.period))
+      return { ...state, stakes }
+    case 'report':
+      if (stake === undefined || event.report.seq <= stake.report.seq) return state
+      stakes.set(event.member, withReport(stake, event.report, state.period))
+      return { ...state, stakes }
+    case 'left':
+      if (stake === undefined) return state
+      stakes.delete(event.member)
+      return { ...state, stakes, settled: state.settled + remainsOf(state, stake, event.entry) }
+  }
+}
+
+function newStake(name: AllowanceName, period: number): Stake {
+  return { granted: 0, report: noReport(name, period), terms: null }
+}
+
+/** A request that cost more than was reserved for it has been paid out of what others may have: that is granted now. */
+function withReport(stake: Stake, report: AllowanceReport, period: number): Stake {
+  if (report.period !== period) {
+    // Its numbers belong to another period; who comes next must still be told from who came before.
+    return { ...stake, report: { ...stake.report, seq: report.seq, seen: report.seen } }
+  }
+  const { used, reserved, returned } = report
+  return { ...stake, report, granted: Math.max(stake.granted, used + reserved + returned) }
+}
+
+function begin(
+  state: AllowanceState,
+  { limit, period, endsAt }: Extract<AllowanceEvent, { type: 'terms' }>
+): AllowanceState {
+  if (period < state.period) throw new Error(`${state.name} goes back to an old period`)
+  if (period === state.period) return { ...state, limit, endsAt }
+  const stakes = new Map<string, Stake>()
+  for (const [member, { report, terms }] of state.stakes) {
+    const { seq, seen } = report
+    stakes.set(member, {
+      granted: 0,
+      report: { ...noReport(state.name, period), seq, seen },
+      terms
+    })
+  }
+  return { ...state, limit, period, endsAt, settled: 0, stakes }
+}
+
+function remainsOf(
+  { name, period }: AllowanceState,
+  stake: Stake,
+  entry: AllowanceRemains | null
+): number {
+  if (!isUsedUp(name)) return 0
+  if (entry === null) return heldBy(stake)
+  return entry.period === period ? entry.used + entry.reserved : 0
+}
+
+/** What a worker has had and not given back. */
+function heldBy({ granted, report }: Stake): number {
+  return granted - report.returned
+}
+
+/** Granted since its last report. */
+function underWay({ granted, report }: Stake): number {
+  return granted - report.used - report.reserved - report.returned - report.spare
+}
+
+/** What those who wait in a worker lack, when all that was granted has arrived. */
+function lackOf(stake: Stake): number {
+  return Math.max(0, stake.report.wanted - underWay(stake))
+}
+
+/** What a worker will have to spare when all that was granted has arrived, and those who wait have theirs. */
+function spareSoon(stake: Stake): number {
+  const { oldestAt, spare, wanted } = stake.report
+  return underWay(stake) + (oldestAt === null ? spare : -wanted)
+}
+
+/** What no worker holds; negative by what must come back. */
+function freeIn({ limit, settled, stakes }: AllowanceState): number {
+  let free = limit - settled
+  for (const stake of stakes.values()) free -= heldBy(stake)
+  return free
+}
+
+/** Those who wait, the longest first. */
+function* waiting({ stakes }: AllowanceState): Generator<readonly [string, Stake]> {
+  const all = [...stakes].filter(([, { report }]) => report.oldestAt !== null)
+  yield* all.toSorted(([, a], [, b]) => (a.report.oldestAt ?? 0) - (b.report.oldestAt ?? 0))
+}
+
+/** Grants what is free to those who wait, and then to the one that has reported, so that it need not ask so soon again. */
+function grant(state: AllowanceState, reporter: string | null): AllowanceState {
+  let free = freeIn(state)
+  if (free <= 0) return state
+  const stakes = new Map(state.stakes)
+  for (const [member, stake] of waiting(state)) {
+    const given = Math.min(free, lackOf(stake))
+    free -= given
+    stakes.set(member, { ...stake, granted: stake.granted + given })
+  }
+  const stake = reporter === null ? undefined : stakes.get(reporter)
+  if (reporter !== null && stake !== undefined) {
+    const ahead = aheadIn(state)
+    const spare = spareSoon(stake)
+    const given = spare * 2 < ahead ? Math.min(free, ahead - Math.max(0, spare)) : 0
+    if (given > 0) stakes.set(reporter, { ...stake, granted: stake.granted + given })
+  }
+  return { ...state, stakes }
+}
+
+/** Workers hold this part of what is left, together: less and less of it, so that little has to come back. */
+const LEASED_AHEAD = 1 / 8
+
+function aheadIn(state: AllowanceState): number {
+  const { used, reserved } = sumsOf(state)
+  const left = Math.max(0, state.limit - used - reserved)
+  return Math.floor((left * LEASED_AHEAD) / Math.max(1, state.stakes.size))
+}
+
+/** What has to come back, and for whom. */
+interface Recall {
+  readonly amount: number
+  /** Of whom there is most need: the one that has waited longest and lacks something. */
+  readonly first: { readonly member: string; readonly at: number } | null
+  /** The limit has fallen below what is out. */
+  readonly isOwed: boolean
+}
+
+function planRecall(state: AllowanceState): Recall {
+  const owed = Math.max(0, -freeIn(state))
+  for (const [member, stake] of waiting(state)) {
+    const lack = lackOf(stake)
+    if (lack === 0) continue
+    const first = { member, at: stake.report.oldestAt ?? 0 }
+    return { amount: owed + lack, first, isOwed: owed > 0 }
+  }
+  return { amount: owed, first: null, isOwed: owed > 0 }
+}
+
+function termsFor(state: AllowanceState, member: string, recall: Recall): AllowanceTerms {
+  const stake = state.stakes.get(member) ?? newStake(state.name, state.period)
+  const before = stake.terms
+  const seq = (before?.seq ?? 0) + 1
+  const isFirst = recall.first?.member === member
+  const owed = isFirst ? Math.max(0, -freeIn(state)) : recall.amount
+  const recalled = Math.min(heldBy(stake), owed)
+  const isGoingOn = before?.period === state.period && before.asked !== 0
+  const final = before?.period === state.period ? before.final : 0
+  const { limit, endsAt } = state
+  return {
+    name: state.name,
+    seq,
+    period: state.period,
+    granted: stake.granted,
+    returned: stake.report.returned,
+    recalled,
+    recalledFor: recalled === 0 || recall.isOwed ? null : (recall.first?.at ?? null),
+    asked: recalled === 0 ? 0 : isGoingOn ? before.asked : seq,
+    final: isFirst && isAllGiven(state, member) ? stake.report.seq : final,
+    ahead: aheadIn(state),
+    standing: { limit, endsAt, ...sumsOf(state) }
+  }
+}
+
+/** Nothing is free, and no other worker has anything to spare. */
+function isAllGiven(state: AllowanceState, member: string): boolean {
+  if (freeIn(state) > 0) return false
+  for (const [other, stake] of state.stakes)
+    if (other !== member && perhapsSpare(stake) > 0) return false
+  return true
+}
+
+/** All that a worker holds, until it has answered. */
+function perhapsSpare(stake: Stake): number {
+  const { report, terms } = stake
+  const hasAnswered = terms !== null && terms.asked !== 0 && report.seen >= terms.asked
+  return hasAnswered ? report.spare : heldBy(stake)
+}
+
+/** Whether a worker would go on wrongly if it were not told. */
+function isNews(before: AllowanceTerms | null, terms: AllowanceTerms): boolean {
+  if (before === null) return true
+  const { period, granted, final, ahead, standing } = terms
+  if (before.period !== period || before.granted !== granted || before.final !== final) return true
+  if (before.standing.limit !== standing.limit || before.standing.endsAt !== standing.endsAt)
+    return true
+  if ((before.asked === 0) !== (terms.asked === 0) || before.recalledFor !== terms.recalledFor)
+    return true
+  if (before.returned + before.recalled !== terms.returned + terms.recalled && terms.recalled > 0)
+    return true
+  return ahead * 2 < before.ahead || before.ahead * 2 < ahead
+}

@@ -1,0 +1,213 @@
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import t from 'tap'
+import { allowanceSchedules, playAllowance } from '../helper/allowance-schedule.ts'
+import { check, property } from '../helper/fast-check.ts'
+import type { AllowanceMachines } from '../helper/simulated-allowance.ts'
+
+/** A fault, written as what a hasty change might do to one place of the source. */
+interface Mutant {
+  readonly story: string
+  readonly file: string
+  readonly from: string
+  readonly to: string
+}
+
+const CORE = 'admission/allowance-core.ts'
+const LEDGER = 'control/allowances/allowance-ledger.ts'
+
+const mutants: readonly Mutant[] = [
+  {
+    story: 'a worker gives what it does not have',
+    file: CORE,
+    from: `this.#waiting.size === 0 && amount <= this.#spare`,
+    to: `this.#waiting.size === 0 && amount <= this.#spare + 1`
+  },
+  {
+    story: 'a request passes those who wait',
+    file: CORE,
+    from: `this.#waiting.size === 0 && amount <= this.#spare`,
+    to: `amount <= this.#terms.granted - this.#used`
+  },
+  {
+    story: 'what a request cost is forgotten',
+    file: CORE,
+    from: `this.#used += cost`,
+    to: ``
+  },
+  {
+    story: 'what was reserved stays reserved',
+    file: CORE,
+    from: `this.#reserved -= held.amount`,
+    to: ``
+  },
+  {
+    story: 'a request of an old period is settled in the new one',
+    file: CORE,
+    from: `if (held.period !== this.#terms.period) return NOTHING`,
+    to: ``
+  },
+  {
+    story: 'a worker believes old terms that arrive late',
+    file: CORE,
+    from: `terms.seq <= this.#terms.seq`,
+    to: `terms.seq < 0`
+  },
+  {
+    story: 'a new period begins with what was used in the old one',
+    file: CORE,
+    from: `  #begin(): void {\n    this.#used = 0`,
+    to: `  #begin(): void {`
+  },
+  {
+    story: 'those who waited for a new period are taken for refused in it',
+    file: CORE,
+    from: `if (this.#waiting.size > 0 && this.#terms.period !== told.period) return true`,
+    to: ``
+  },
+  {
+    story: 'a worker keeps what is wanted elsewhere',
+    file: CORE,
+    from: `this.#returned += Math.min(spare, this.#owed)`,
+    to: `break`
+  },
+  {
+    story: 'a worker refuses before the primary has looked for more',
+    file: CORE,
+    from: `(toldIn ?? Infinity) <= this.#terms.final`,
+    to: `toldIn !== null`
+  },
+  {
+    story: 'a worker does not say that it has nothing to give back',
+    file: CORE,
+    from: `asked > told.seen || this.#returned !== told.returned`,
+    to: `this.#returned !== told.returned`
+  },
+  {
+    story: 'a worker does not say that its waiters are gone',
+    file: CORE,
+    from: `this.#oldestAt !== told.oldestAt || this.#wanted !== told.wanted`,
+    to: `this.#wanted > told.wanted`
+  },
+  {
+    story: 'a worker does not say that a request cost more than was reserved',
+    file: CORE,
+    from: `if (spare < Math.min(0, told.spare)) return true`,
+    to: ``
+  },
+  {
+    story: 'a worker keeps a stream for its own, who came later',
+    file: CORE,
+    from: `return recalledFor !== null && at <= recalledFor`,
+    to: `return at > 0`
+  },
+  {
+    story: 'the primary grants more than there is',
+    file: LEDGER,
+    from: `let free = freeIn(state)`,
+    to: `let free = freeIn(state) + 1`
+  },
+  {
+    story: 'the primary forgets grants that are under way and grants them again',
+    file: LEDGER,
+    from: `return granted - report.returned`,
+    to: `return report.used + report.reserved + report.spare`
+  },
+  {
+    story: 'the requests of a worker that died are refunded',
+    file: LEDGER,
+    from: `return entry.period === period ? entry.used + entry.reserved : 0`,
+    to: `return entry.period === period ? entry.used : 0`
+  },
+  {
+    story: 'the lease of a worker that died is taken for used',
+    file: LEDGER,
+    from: `if (entry === null) return heldBy(stake)`,
+    to: `if (entry === null || entry.period === period) return heldBy(stake)`
+  },
+  {
+    story: 'what a worker without a journal had is taken for free',
+    file: LEDGER,
+    from: `if (entry === null) return heldBy(stake)`,
+    to: `if (entry === null) return stake.report.used`
+  },
+  {
+    story: 'the streams of a worker that died are never free again',
+    file: LEDGER,
+    from: `if (!isUsedUp(name)) return 0`,
+    to: ``
+  },
+  {
+    story: 'a new period begins with what was settled in the old one',
+    file: LEDGER,
+    from: `return { ...state, limit, period, endsAt, settled: 0, stakes }`,
+    to: `return { ...state, limit, period, endsAt, stakes }`
+  },
+  {
+    story: 'nothing is recalled when the limit falls',
+    file: LEDGER,
+    from: `const owed = Math.max(0, -freeIn(state))\n  for`,
+    to: `const owed = 0\n  for`
+  },
+  {
+    story: 'nothing is recalled for those who wait',
+    file: LEDGER,
+    from: `return { amount: owed + lack, first, isOwed: owed > 0 }`,
+    to: `return { amount: owed, first, isOwed: owed > 0 }`
+  },
+  {
+    story: 'a worker is told that there is no more before the others have answered',
+    file: LEDGER,
+    from: `return hasAnswered ? report.spare : heldBy(stake)`,
+    to: `return report.spare`
+  },
+  {
+    story: 'nobody is told that there is no more',
+    file: LEDGER,
+    from: `isFirst && isAllGiven(state, member) ? stake.report.seq : final`,
+    to: `final`
+  },
+  {
+    story: 'what a request took beyond its reservation is free for others',
+    file: LEDGER,
+    from: `granted: Math.max(stake.granted, used + reserved + returned)`,
+    to: `granted: stake.granted`
+  }
+]
+
+t.setTimeout(300_000) // seconds alone, minutes on a busy machine
+
+t.test('the properties of an allowance', (t) => {
+  for (const mutant of mutants)
+    t.test(`notice when ${mutant.story}`, async (t) => {
+      const machines = await mutate(t.testdir({}), mutant)
+      const options = { numRuns: 4000, seed: 1, endOnFailure: true }
+      const details = check(
+        property(allowanceSchedules, (schedule) => {
+          playAllowance(machines, schedule, 'any')
+          playAllowance(machines, schedule, 'prompt')
+        }),
+        options
+      )
+      t.equal(details.failed, true)
+      t.comment(JSON.stringify(details.counterexample?.[0]?.steps))
+    })
+  t.end()
+})
+
+async function mutate(folder: string, { file, from, to }: Mutant): Promise<AllowanceMachines> {
+  for (const part of ['admission', 'control/allowances', 'ipc', 'shared'])
+    cpSync(join(import.meta.dirname, '../../src', part), join(folder, part), { recursive: true })
+  const path = join(folder, file)
+  const source = readFileSync(path, 'utf8')
+  if (source.split(from).length !== 2) throw new Error(`${file} has to hold this once: ${from}`)
+  writeFileSync(path, source.replace(from, to))
+  const { AllowanceCore } = await importFrom(folder, CORE)
+  const { nextAllowance, openAllowance } = await importFrom(folder, LEDGER)
+  return { AllowanceCore, nextAllowance, openAllowance } as unknown as AllowanceMachines
+}
+
+function importFrom(folder: string, file: string): Promise<Record<string, unknown>> {
+  return import(pathToFileURL(join(folder, file)).href)
+}
