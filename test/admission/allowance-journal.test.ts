@@ -1,0 +1,67 @@
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import type { AllowanceEntry } from '../../src/admission/allowance-core.ts'
+import { AllowanceJournal, parseJournal } from '../../src/admission/allowance-journal.ts'
+
+function entry(id: string, used: number, reserved: number): AllowanceEntry {
+  return { name: `${id}/credits`, period: 29_712_960, used, reserved }
+}
+
+t.test('AllowanceJournal', (t) => {
+  t.test('tells at any time where the worker is, in a file that does not grow', async (t) => {
+    const path = join(t.testdir({}), 'credits', 'worker')
+    const journal = new AllowanceJournal(path, (cause) => t.fail(String(cause)))
+    for (let i = 1; i <= 100; i += 1) {
+      journal.note(entry('k_a', i * 1_000_000, 5))
+      journal.note(entry('k_b', i, 0))
+      const read = parseJournal(readFileSync(path, 'latin1'))
+      t.strictSame(read, [entry('k_a', i * 1_000_000, 5), entry('k_b', i, 0)])
+    }
+    t.equal(statSync(path).size, 320)
+    t.equal(statSync(path).mode & 0o777, 0o600)
+    journal.close()
+    journal.note(entry('k_a', 0, 0))
+    t.same(parseJournal(readFileSync(path, 'latin1'))?.[0], entry('k_a', 100_000_000, 5))
+  })
+
+  t.test('fits the longest name and the largest numbers', async (t) => {
+    const path = join(t.testdir({}), 'worker')
+    const journal = new AllowanceJournal(path, (cause) => t.fail(String(cause)))
+    const most = Number.MAX_SAFE_INTEGER
+    const largest = { name: `${'k'.repeat(64)}/credits`, period: most, used: most, reserved: most }
+    journal.note(largest as AllowanceEntry)
+    t.strictSame(parseJournal(readFileSync(path, 'latin1')), [largest])
+    journal.close()
+  })
+
+  t.test('says once that it cannot write, and never writes over what is there', async (t) => {
+    const folder = t.testdir({ worker: 'of somebody else' })
+    const path = join(folder, 'worker')
+    const failures: unknown[] = []
+    const journal = new AllowanceJournal(path, (cause) => failures.push(cause))
+    journal.note(entry('k_a', 1, 1))
+    journal.note(entry('k_a', 2, 2))
+    t.match(failures, [{ code: 'EEXIST' }])
+    t.equal(readFileSync(path, 'latin1'), 'of somebody else')
+    journal.close()
+  })
+  t.end()
+})
+
+t.test('parseJournal()', async (t) => {
+  const path = join(t.testdir({}), 'worker')
+  const journal = new AllowanceJournal(path, (cause) => t.fail(String(cause)))
+  journal.note(entry('k_a', 7, 1))
+  journal.close()
+  const whole = readFileSync(path, 'latin1')
+  t.same(parseJournal(''), null)
+  for (let end = 1; end < whole.length; end += 1)
+    t.equal(parseJournal(whole.slice(0, end)), null, `${end} bytes of it`)
+  for (const wrong of ['-1', 'NaN', '1.5', '1e400', 'x', '7 7', '']) {
+    const line = `k_a/credits 29712960 ${wrong} 1`.padEnd(159)
+    t.equal(parseJournal(`${line}\n`), null, wrong)
+    t.equal(parseJournal(`${whole}${line} `), null, 'a line without an end')
+  }
+  t.equal(parseJournal(whole.replace('/credits', '/creditz')), null)
+})
