@@ -7,7 +7,7 @@ import type { Logger } from '../observe/logger.ts'
 import { codeOf, GatewayError } from '../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
 import { inlineClient, parseSignIn } from './parse-sign-in.ts'
-import { lockPathOf } from './source-lock.ts'
+import { lockPathOf } from '../shared/file-lock.ts'
 import {
   type CredentialSource,
   hashOf,

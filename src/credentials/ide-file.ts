@@ -6,7 +6,7 @@ import { type JsonObject, textMember } from '../shared/json.ts'
 import { removeDrafts, replaceFile } from '../shared/private-files.ts'
 import { fileError, type JsonFileOptions, readJsonFile } from './json-file.ts'
 import { inlineClient, type ParsedSignIn, parseSignIn, type Registration } from './parse-sign-in.ts'
-import { lockPathOf } from './source-lock.ts'
+import { lockPathOf } from '../shared/file-lock.ts'
 import { type CredentialSource, hashOf, type StoredCredential } from './stored-credential.ts'
 
 const EXPECTED =

@@ -11,7 +11,7 @@ import {
   type SignInOptions,
   tokenAge
 } from './sign-in.ts'
-import { type HeldLock, SourceLock } from './source-lock.ts'
+import { type HeldLock, FileLock } from '../shared/file-lock.ts'
 import type { CredentialSource, StoredCredential } from './stored-credential.ts'
 import { CredentialVault } from './vault.ts'
 
@@ -36,7 +36,7 @@ export class CredentialRefresher {
   readonly #renewal: RenewOptions
   readonly #signIn: SignIn
   readonly #timer: RenewalTimer
-  readonly #lock: SourceLock
+  readonly #lock: FileLock
   readonly #forced = new ForcedRefreshLimit()
   readonly #leaving = new AbortController()
   #phase: 'new' | 'running' | 'closed' = 'new'
@@ -48,7 +48,11 @@ export class CredentialRefresher {
     const { source, settings, upstream, call, log, clock = WALL_CLOCK } = options
     const { id, loginHint, lockPath: path = null } = source
     const { idpHosts, stateDir } = settings
-    this.#lock = new SourceLock({ path, fallbackPath: join(stateDir, 'credentials', `${id}.lock`) })
+    this.#lock = new FileLock({
+      path,
+      fallbackPath: join(stateDir, 'credentials', `${id}.lock`),
+      note: 'kiro-gateway renews this sign-in'
+    })
     this.#vault = new CredentialVault(source, stateDir, log)
     this.#clock = clock
     const leaving = this.#leaving.signal

@@ -33,7 +33,7 @@ const SECRET_NAMES = new Set([
 
 /** Secrets inside text: what follows "Bearer", keys and tokens as the upstream and the SDKs issue them, URL passwords. */
 const SECRET_TEXT =
-  /(\bbearer\s+)[^\s"',;]+|\b(?:ksk_|sk-|aoa|aor|eyJ)[\w~+/.=:-]{8,}|(?<=:\/\/)[^/\s@]+(?=@)/gi
+  /(\bbearer\s+)[^\s"',;]+|\b(?:ksk_|kgw_|sk-|aoa|aor|eyJ)[\w~+/.=:-]{8,}|(?<=:\/\/)[^/\s@]+(?=@)/gi
 
 /** Fields as they may be logged: secrets out at any depth, long text and lists cut, errors flattened. */
 export function toLogFields(fields: object): Record<string, unknown> {

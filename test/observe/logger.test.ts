@@ -22,6 +22,7 @@ function recording(level: LevelWithSilent = 'info', bindings: Record<string, unk
 
 const secrets = [
   'ksk_0123456789abcdef',
+  'kgw_0123456789abcdef',
   'aoaAAAAAGZ0123456789',
   'aorAAAAAGZ0123456789',
   'eyJhbGciOiJIUzI1NiJ9.e30.sig'

@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { SourceLock } from '../../../src/credentials/source-lock.ts'
+import { FileLock } from '../../../src/shared/file-lock.ts'
 import { makeCliDatabase, readCliToken, writeCliToken } from '../../helper/cli-database.ts'
 import type { Tokens } from './token-service.ts'
 
@@ -63,12 +63,13 @@ export class SharedSource {
   }
 
   /** The lock that gateways take before they renew it. */
-  lock(): SourceLock {
+  lock(): FileLock {
     const folder = dirname(this.#path)
     const name = basename(this.#path)
-    return new SourceLock({
+    return new FileLock({
       path: join(folder, `.${name}.kiro-gateway.lock`),
-      fallbackPath: join(folder, 'none', 'lock')
+      fallbackPath: join(folder, 'none', 'lock'),
+      note: 'a test'
     })
   }
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { lockPathOf, SourceLock } from '../../src/credentials/source-lock.ts'
+import { FileLock, lockPathOf } from '../../src/shared/file-lock.ts'
 
 const never = new AbortController().signal
 
@@ -12,7 +12,12 @@ function rig(t: Test, ttlMs?: number) {
   const path = join(dir, 'source', '.token.json.lock')
   const fallbackPath = join(dir, 'state', 'credentials', 'id.lock')
   const ttl = ttlMs === undefined ? {} : { ttlMs }
-  return { dir, path, fallbackPath, create: () => new SourceLock({ path, fallbackPath, ...ttl }) }
+  return {
+    dir,
+    path,
+    fallbackPath,
+    create: () => new FileLock({ path, fallbackPath, note: 'test', ...ttl })
+  }
 }
 
 /** A process that takes the lock and keeps it until it is killed. */
@@ -30,13 +35,13 @@ async function holder(t: Test, path: string): Promise<ChildProcess> {
 
 const HOLD = `
   const [, folder, path] = process.argv
-  const { SourceLock } = await import(folder + '/../../src/credentials/source-lock.ts')
-  await new SourceLock({ path, fallbackPath: path + '-none', ttlMs: 600_000 }).acquire(new AbortController().signal)
+  const { FileLock } = await import(folder + '/../../src/shared/file-lock.ts')
+  await new FileLock({ path, fallbackPath: path + '-none', note: 'test', ttlMs: 600_000 }).acquire(new AbortController().signal)
   process.stdout.write('held')
   setInterval(() => {}, 1000)
 `
 
-t.test('SourceLock', (t) => {
+t.test('FileLock', (t) => {
   t.test('is had by one at a time, in this process and others', async (t) => {
     const { create, path } = rig(t)
     const running = new Set<number>()
@@ -123,11 +128,15 @@ t.test('SourceLock', (t) => {
   t.test('goes where there is room for it', async (t) => {
     const { fallbackPath, dir } = rig(t)
     const nowhere = join(dir, 'not', 'there', 'lock')
-    const lock = await new SourceLock({ path: nowhere, fallbackPath }).acquire(never)
+    const lock = await new FileLock({ path: nowhere, fallbackPath, note: 'test' }).acquire(never)
     t.equal(lock?.path, fallbackPath)
     await lock?.release()
     writeFileSync(join(dir, 'file'), '')
-    const none = new SourceLock({ path: null, fallbackPath: join(dir, 'file', 'credentials', 'x') })
+    const none = new FileLock({
+      path: null,
+      fallbackPath: join(dir, 'file', 'credentials', 'x'),
+      note: 'test'
+    })
     t.equal(await none.acquire(never), null)
   })
   t.test('is not waited for any longer when the signal aborts', async (t) => {

@@ -4,20 +4,22 @@ import { link, lstat, rename, unlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { codeOf, GatewayError } from '../shared/errors.ts'
-import { parseJsonObject, textMember } from '../shared/json.ts'
+import { codeOf, GatewayError } from './errors.ts'
+import { parseJsonObject, textMember } from './json.ts'
 import {
   createPrivateFile,
   makePrivateFolder,
   openPrivateFile,
   replaceFile
-} from '../shared/private-files.ts'
+} from './private-files.ts'
 
-export interface SourceLockOptions {
-  /** Beside the source, where everybody who renews it looks. */
+export interface FileLockOptions {
+  /** Beside what it protects, where everybody looks who means to write that. */
   readonly path: string | null
   /** In a folder of our own, for where that one cannot be made. */
   readonly fallbackPath: string
+  /** What its owner does, for people who find the file. */
+  readonly note: string
   /** A lock that was not extended for so long is nobody's any more. */
   readonly ttlMs?: number
 }
@@ -43,16 +45,17 @@ const POLL_MS = 50
 const MAX_LOCK_BYTES = 1024
 
 /**
- * The right to renew a sign-in, among all processes that share its source: a file that names its owner and when it lapses.
+ * The right to write a file, or to renew the sign-in in it, among all processes that share it: a file beside it that names
+ * its owner and when it lapses.
  *
  * A lock is nobody's once its owner is gone (told by pid and start of the process, within one pid namespace), or once it
  * has not been extended for its time. For processes that cannot see each other only what they have watched themselves
  * counts: clocks of two machines may be a day apart.
  */
-export class SourceLock {
-  readonly #options: SourceLockOptions
+export class FileLock {
+  readonly #options: FileLockOptions
 
-  constructor(options: SourceLockOptions) {
+  constructor(options: FileLockOptions) {
     this.#options = options
   }
 
@@ -74,13 +77,13 @@ export class SourceLock {
   }
 
   async #acquireAt(path: string, signal: AbortSignal): Promise<HeldLock | null> {
-    const { ttlMs = TTL_MS } = this.#options
+    const { note, ttlMs = TTL_MS } = this.#options
     const owner = randomUUID()
     let seen = { text: '', since: performance.now() }
     for (;;) {
       try {
-        await createPrivateFile(path, lockText(owner, ttlMs))
-        return new HeldLock(path, owner, ttlMs)
+        await createPrivateFile(path, lockText({ owner, note, ttlMs }))
+        return new HeldLock(path, { owner, note, ttlMs })
       } catch (cause) {
         if (codeOf(cause) !== 'EEXIST') return null
       }
@@ -98,21 +101,19 @@ export class SourceLock {
 /** A lock that is ours until it is released, or was not extended in time. */
 export class HeldLock {
   readonly path: string
-  readonly #owner: string
-  readonly #ttlMs: number
+  readonly #terms: LockTerms
 
-  constructor(path: string, owner: string, ttlMs: number) {
+  constructor(path: string, terms: LockTerms) {
     this.path = path
-    this.#owner = owner
-    this.#ttlMs = ttlMs
+    this.#terms = terms
   }
 
   /** Holds it for another while. @throws {GatewayError} GW_NOT_READY when it has become somebody else's. */
   async extend(): Promise<void> {
     if (!(await this.#isOurs())) {
-      throw new GatewayError('GW_NOT_READY', 'the lock of the sign-in was taken over')
+      throw new GatewayError('GW_NOT_READY', 'the lock was taken over')
     }
-    const text = lockText(this.#owner, this.#ttlMs)
+    const text = lockText(this.#terms)
     await replaceFile(this.path, { text, mode: 0o600, isDurable: false }).catch(() => {}) // it lapses later
   }
 
@@ -123,14 +124,19 @@ export class HeldLock {
 
   async #isOurs(): Promise<boolean> {
     const text = await readLock(this.path)
-    return text !== null && textMember(parseJsonObject(text) ?? {}, 'owner') === this.#owner
+    return text !== null && textMember(parseJsonObject(text) ?? {}, 'owner') === this.#terms.owner
   }
 }
 
-function lockText(owner: string, ttlMs: number): string {
+interface LockTerms extends Pick<FileLockOptions, 'note'> {
+  readonly owner: string
+  readonly ttlMs: number
+}
+
+function lockText({ owner, note, ttlMs }: LockTerms): string {
   const { pid } = process
   const lock = {
-    note: 'kiro-gateway renews this sign-in',
+    note,
     owner,
     place: placeOf(),
     pid,

@@ -2,35 +2,23 @@ import { randomBytes } from 'node:crypto'
 import { readFile, realpath, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parse } from 'dotenv'
-import { codeOf, GatewayError } from '../shared/errors.ts'
-import { replaceFile } from '../shared/private-files.ts'
-import { type Command, type CommandCall, EXIT_OK, UsageError } from './command.ts'
+import { codeOf, GatewayError } from '../../shared/errors.ts'
+import { replaceFile } from '../../shared/private-files.ts'
+import { type CommandCall, EXIT_OK } from '../command.ts'
 
 const SETTING = 'PROXY_API_KEY'
 const MAX_ENV_BYTES = 1024 * 1024
 
-/** Makes what clients of this gateway have to send. */
-export const key: Command = {
-  name: 'key',
-  summary: 'Makes a random key for PROXY_API_KEY.',
-  usage: 'kiro-gateway key new [--write]',
-  options: { write: { type: 'boolean' } },
-  help: `Prints a random key that clients of the gateway have to send, for PROXY_API_KEY.
-
-  --write            Adds it to .env, or to the file that ENV_FILE names, and closes that to other users; nothing else
-                     in it changes.`,
-  async run(call) {
-    const [verb, ...more] = call.positionals
-    if (verb !== 'new' || more.length > 0) throw new UsageError('"new" is what it can do')
-    // The prefix is what programs that look for forgotten secrets know, our own log among them.
-    const made = `sk-${randomBytes(32).toString('base64url')}`
-    const path = call.values['write'] === true ? await addToEnvFile(made, call) : null
-    if (call.isJson) call.terminal.write(JSON.stringify({ key: made, path }))
-    else call.terminal.write(made)
-    if (path !== null)
-      call.terminal.note(`Added to ${path}. A gateway that runs takes it with SIGHUP.`)
-    return EXIT_OK
-  }
+/** `key new`: makes a key of the operator's. */
+export async function makeOperatorKey(call: CommandCall): Promise<number> {
+  // The prefix is what programs that look for forgotten secrets know, our own log among them.
+  const made = `sk-${randomBytes(32).toString('base64url')}`
+  const path = call.values['write'] === true ? await addToEnvFile(made, call) : null
+  if (call.isJson) call.terminal.write(JSON.stringify({ key: made, path }))
+  else call.terminal.write(made)
+  if (path !== null)
+    call.terminal.note(`Added to ${path}. A gateway that runs takes it with SIGHUP.`)
+  return EXIT_OK
 }
 
 /** Returns the file's path. @throws {GatewayError} GW_CONFIG_INVALID if the file cannot just take one more line. */

@@ -1,0 +1,90 @@
+import { creditsText } from '../../keys/key-text.ts'
+import { type NamedKey, whyRefused } from '../../keys/key.ts'
+import type { JsonObject } from '../../shared/json.ts'
+
+/** A key as `--json` prints it: without its hashes, which are of no use to anybody. Times are ISO 8601. */
+export function toKeyJson(key: NamedKey, now: number): JsonObject {
+  const { id, name, credits, requestsPerMinute, maxStreams, models } = key
+  return {
+    id,
+    name,
+    state: stateOf(key, now),
+    credits,
+    requestsPerMinute,
+    maxStreams,
+    models,
+    createdAt: toIso(key.createdAt),
+    expiresAt: toIso(key.expiresAt),
+    revokedAt: toIso(key.revokedAt),
+    oldKeyUntil: toIso(graceOf(key, now))
+  }
+}
+
+/** One line for each key, below a line of headings. */
+export function keyTable(keys: readonly NamedKey[], now: number): readonly string[] {
+  const rows = keys.map((key) => {
+    const { name, credits, requestsPerMinute, maxStreams, models } = key
+    return [
+      name,
+      stateOf(key, now),
+      credits === null ? '-' : creditsText(credits),
+      requestsPerMinute?.toString() ?? '-',
+      maxStreams?.toString() ?? '-',
+      key.expiresAt === null ? '-' : dayOf(key.expiresAt),
+      models?.join(',') ?? '-'
+    ]
+  })
+  return toColumns([HEADINGS, ...rows])
+}
+
+const HEADINGS = ['NAME', 'STATE', 'CREDITS', 'PER MINUTE', 'STREAMS', 'EXPIRES', 'MODELS']
+
+/** All that there is to say of one. */
+export function keyDetails(key: NamedKey, now: number): readonly string[] {
+  const { credits, requestsPerMinute, maxStreams, models, revokedAt, expiresAt } = key
+  const grace = graceOf(key, now)
+  const rows: readonly (readonly [name: string, value: string])[] = [
+    ['name', key.name],
+    ['id', key.id],
+    ['state', stateOf(key, now)],
+    ['credits', credits === null ? NO_LIMIT : creditsText(credits)],
+    ['per minute', requestsPerMinute === null ? NO_LIMIT : `${requestsPerMinute} requests`],
+    ['streams', maxStreams === null ? NO_LIMIT : `${maxStreams} at a time`],
+    ['models', models === null ? 'all' : models.join(', ')],
+    ['expires', toIso(expiresAt) ?? 'never'],
+    ['made', toIso(key.createdAt) ?? ''],
+    ...(revokedAt === null ? [] : [['revoked', toIso(revokedAt) ?? ''] as const]),
+    ...(grace === null ? [] : [['old key until', toIso(grace) ?? ''] as const])
+  ]
+  return toColumns(rows)
+}
+
+const NO_LIMIT = 'no limit'
+
+function stateOf(key: NamedKey, now: number): 'in force' | 'revoked' | 'expired' {
+  return whyRefused(key, now) ?? 'in force'
+}
+
+/** Until when the key before the current one lets in; `null` if it does not. */
+function graceOf({ hashes }: NamedKey, now: number): number | null {
+  const ends = hashes.flatMap(({ until }) => (until !== null && until > now ? [until] : []))
+  return ends.length === 0 ? null : Math.max(...ends)
+}
+
+function toIso(at: number | null): string | null {
+  return at === null ? null : new Date(at).toISOString()
+}
+
+function dayOf(at: number): string {
+  return new Date(at).toISOString().slice(0, 10)
+}
+
+/** Columns as wide as what is in them; the last as it is. */
+export function toColumns(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = (rows[0] ?? []).map((_, at) =>
+    Math.max(...rows.map((row) => row[at]?.length ?? 0))
+  )
+  return rows.map((row) =>
+    row.map((cell, at) => (at === row.length - 1 ? cell : cell.padEnd(widths[at] ?? 0))).join('  ')
+  )
+}

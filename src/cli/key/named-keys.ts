@@ -1,0 +1,235 @@
+import { inspectConfig } from '../../config/load.ts'
+import { MAX_KEYS, rotateHashes } from '../../keys/key-file.ts'
+import { changeKeys, keysPath, makeKey, makeKeyId, readKeys } from '../../keys/key-store.ts'
+import {
+  isSameName,
+  NO_LIMIT,
+  toCredits,
+  toExpiry,
+  toGraceMs,
+  toKeyName,
+  toMaxStreams,
+  toModels,
+  toRequestsPerMinute
+} from '../../keys/key-text.ts'
+import type { NamedKey } from '../../keys/key.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
+import { keyDetails, keyTable, toKeyJson } from './key-view.ts'
+
+/** How long another process may take to change the file: it writes a few kilobytes. */
+const PATIENCE_MS = 20_000
+
+/** `key add NAME`. */
+export async function addKey(call: CommandCall, text: string): Promise<number> {
+  const name = toKeyName(text)
+  const { text: made, sha256 } = makeKey()
+  const now = Date.now()
+  const added: NamedKey = {
+    ...NO_LIMITS,
+    ...givenLimits(call, now),
+    id: makeKeyId(),
+    name,
+    hashes: [{ sha256, until: null }],
+    revokedAt: null,
+    createdAt: now
+  }
+  const keys = await change(call, (before) => {
+    requireFree(before, name)
+    if (before.length >= MAX_KEYS) throw refused(`There are ${MAX_KEYS} keys already.`)
+    return [...before, added]
+  })
+  tellMade(call, made, added)
+  if (!call.isJson && keys.length === 1 && !hasOperatorKey(call)) {
+    call.terminal.note(
+      'From now on this gateway wants a key with every request. Make one for yourself, which has no limits, with: kiro-gateway key new --write'
+    )
+  }
+  return EXIT_OK
+}
+
+/** `key set NAME`. */
+export async function setKey(call: CommandCall, name: string): Promise<number> {
+  const newName = textOption(call, 'name')
+  const changes = {
+    ...givenLimits(call, Date.now()),
+    ...(newName !== null && { name: toKeyName(newName) })
+  }
+  if (Object.keys(changes).length === 0) throw new UsageError('"set" takes what to change')
+  const changed = await changeOne(call, name, (found, others) => {
+    if (changes.name !== undefined) requireFree(others, changes.name)
+    return { ...found, ...changes }
+  })
+  return tellChanged(call, changed)
+}
+
+/** `key rotate NAME`. */
+export async function rotateKey(call: CommandCall, name: string): Promise<number> {
+  const graceMs = toGraceMs(textOption(call, 'grace') ?? '0')
+  const { text, sha256 } = makeKey()
+  const until = Date.now() + graceMs
+  const changed = await changeOne(call, name, (found) => ({
+    ...found,
+    hashes: rotateHashes(found.hashes, { sha256, until })
+  }))
+  tellMade(call, text, changed)
+  if (!call.isJson && graceMs > 0) {
+    call.terminal.note(`The old key is good until ${new Date(until).toISOString()}.`)
+  }
+  return EXIT_OK
+}
+
+/** `key revoke NAME`. */
+export async function revokeKey(call: CommandCall, name: string): Promise<number> {
+  const changed = await changeOne(call, name, (found) => ({ ...found, revokedAt: Date.now() }))
+  return tellChanged(call, changed)
+}
+
+/** `key list`. */
+export async function listKeys(call: CommandCall): Promise<number> {
+  const keys = await read(call)
+  const now = Date.now()
+  if (call.isJson)
+    call.terminal.write(JSON.stringify({ keys: keys.map((one) => toKeyJson(one, now)) }))
+  else if (keys.length === 0)
+    call.terminal.note('There are no named keys: kiro-gateway key add NAME')
+  else for (const line of keyTable(keys, now)) call.terminal.write(line)
+  return EXIT_OK
+}
+
+/** `key show NAME`. */
+export async function showKey(call: CommandCall, name: string): Promise<number> {
+  const keys = await read(call)
+  const found = findInForce(keys, name) ?? keys.findLast((one) => isMeant(one, name))
+  if (found === undefined) throw noSuchKey(keys, name)
+  const now = Date.now()
+  if (call.isJson) call.terminal.write(JSON.stringify(toKeyJson(found, now)))
+  else for (const line of keyDetails(found, now)) call.terminal.write(line)
+  return EXIT_OK
+}
+
+const NO_LIMITS = {
+  credits: null,
+  requestsPerMinute: null,
+  maxStreams: null,
+  models: null,
+  expiresAt: null
+} as const satisfies Partial<NamedKey>
+
+type Limits = Pick<NamedKey, keyof typeof NO_LIMITS>
+
+/** Those that the command line names. @throws {GatewayError} GW_CONFIG_INVALID */
+function givenLimits(call: CommandCall, now: number): Partial<Limits> {
+  const given = <T>(option: string, parse: (text: string) => T): T | null | undefined => {
+    const text = textOption(call, option)
+    if (text === null) return undefined
+    return text.trim() === NO_LIMIT ? null : parse(text)
+  }
+  const limits = {
+    credits: given('credits', toCredits),
+    requestsPerMinute: given('requests-per-minute', toRequestsPerMinute),
+    maxStreams: given('max-streams', toMaxStreams),
+    models: given('models', toModels),
+    expiresAt: given('expires', (text) => toExpiry(text, now))
+  }
+  return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined))
+}
+
+async function read(call: CommandCall): Promise<readonly NamedKey[]> {
+  const found = await readKeys(pathOf(call))
+  if (found?.warning != null) call.terminal.note(found.warning)
+  return found?.keys ?? []
+}
+
+async function change(
+  call: CommandCall,
+  make: (keys: readonly NamedKey[]) => readonly NamedKey[]
+): Promise<readonly NamedKey[]> {
+  const timeout = AbortSignal.timeout(PATIENCE_MS)
+  try {
+    return await changeKeys(pathOf(call), make, AbortSignal.any([call.signal, timeout]))
+  } catch (cause) {
+    if (!timeout.aborted || cause instanceof GatewayError) throw cause
+    throw refused(`Another process is changing ${pathOf(call)}. Try again.`)
+  }
+}
+
+/** Gives what became of the key that is meant. */
+async function changeOne(
+  call: CommandCall,
+  name: string,
+  make: (found: NamedKey, others: readonly NamedKey[]) => NamedKey
+): Promise<NamedKey> {
+  let changed: NamedKey | undefined
+  await change(call, (keys) => {
+    const found = findInForce(keys, name)
+    if (found === undefined) throw noSuchKey(keys, name)
+    const next = make(
+      found,
+      keys.filter((one) => one !== found)
+    )
+    changed = next
+    return keys.map((one) => (one === found ? next : one))
+  })
+  if (changed === undefined) throw new Error('nothing was changed')
+  return changed
+}
+
+function pathOf({ env }: CommandCall): string {
+  return keysPath(inspectConfig(env).config.credentials.stateDir)
+}
+
+function hasOperatorKey({ env }: CommandCall): boolean {
+  return inspectConfig(env).config.server.apiKeys.length > 0
+}
+
+/** A revoked key stays in the file, for those who still send it, and leaves its name to another. */
+function findInForce(keys: readonly NamedKey[], name: string): NamedKey | undefined {
+  return keys.find((one) => one.revokedAt === null && isMeant(one, name))
+}
+
+function isMeant({ id, name }: NamedKey, text: string): boolean {
+  return id === text || isSameName(name, text.normalize('NFC').trim())
+}
+
+function requireFree(keys: readonly NamedKey[], name: string): void {
+  const taken = findInForce(keys, name)
+  if (taken === undefined) return
+  throw refused(
+    `There is a key ${JSON.stringify(taken.name)} already. "key set" changes its limits, "key rotate" makes a new key for it.`
+  )
+}
+
+const MAX_NAMED = 20
+
+function noSuchKey(keys: readonly NamedKey[], name: string): GatewayError {
+  const isRevoked = keys.some((one) => isMeant(one, name))
+  const known = keys.filter(({ revokedAt }) => revokedAt === null).map((one) => one.name)
+  const list = known.slice(0, MAX_NAMED).join(', ')
+  const hint =
+    known.length === 0
+      ? 'There are none.'
+      : `There are: ${list}${known.length > MAX_NAMED ? ', …' : ''}.`
+  const said = JSON.stringify(name.slice(0, 64))
+  return refused(
+    isRevoked ? `The key ${said} is revoked already.` : `There is no key ${said}. ${hint}`
+  )
+}
+
+function tellMade({ terminal, isJson }: CommandCall, made: string, key: NamedKey): void {
+  const now = Date.now()
+  if (isJson) return terminal.write(JSON.stringify({ key: made, ...toKeyJson(key, now) }))
+  terminal.write(made)
+  terminal.note(`The key of ${key.name}. It is shown this once, and only its hash is kept.`)
+}
+
+function tellChanged({ terminal, isJson }: CommandCall, key: NamedKey): number {
+  const now = Date.now()
+  if (isJson) terminal.write(JSON.stringify(toKeyJson(key, now)))
+  else for (const line of keyDetails(key, now)) terminal.write(line)
+  return EXIT_OK
+}
+
+function refused(message: string): GatewayError {
+  return new GatewayError('GW_CONFIG_INVALID', undefined, { message })
+}

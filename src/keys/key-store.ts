@@ -1,0 +1,118 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { chown, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { codeOf, GatewayError } from '../shared/errors.ts'
+import { FileLock } from '../shared/file-lock.ts'
+import { isOwnFile, makeFolder, openPrivateFile, replaceFile } from '../shared/private-files.ts'
+import type { NamedKey } from './key.ts'
+import { formatKeysFile, type KeysFile, NO_KEYS, parseKeysFile } from './key-file.ts'
+
+/** Thousand keys with all that they may have are smaller. */
+const MAX_FILE_BYTES = 4 * 1024 * 1024
+
+/** Where named keys are kept. `stateDir` is `STATE_DIR`. */
+export function keysPath(stateDir: string): string {
+  return resolve(join(stateDir, 'keys.json'))
+}
+
+export interface FoundKeys extends KeysFile {
+  /** What to say of the file although it can be used; `null` if there is nothing. */
+  readonly warning: string | null
+}
+
+/**
+ * The keys there are; `null` where the file is missing.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID for a file that is damaged, too new, a link, or another user's
+ */
+export async function readKeys(path: string): Promise<FoundKeys | null> {
+  try {
+    await using file = await openPrivateFile(path)
+    const facts = await file.stat()
+    if (!facts.isFile()) throw refused(path, 'is not a plain file.')
+    if (!isOwnFile(facts)) throw refused(path, `belongs to another user (uid ${facts.uid}).`)
+    if (facts.size > MAX_FILE_BYTES) throw refused(path, `has ${facts.size} bytes: too many.`)
+    const found = parseKeysFile(await file.readFile('utf8'), path)
+    const isOpen = process.platform !== 'win32' && (facts.mode & 0o077) !== 0
+    const warning = isOpen
+      ? `${path} can be read by other users of this machine: chmod 600 ${path}`
+      : null
+    return { ...found, warning }
+  } catch (cause) {
+    if (cause instanceof GatewayError) throw cause
+    const code = codeOf(cause)
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null
+    const problem =
+      code === 'ELOOP' ? 'is a link, which is not followed.' : `cannot be read (${code}).`
+    throw refused(path, problem, cause)
+  }
+}
+
+/**
+ * Puts what `change` makes of the keys in their place, readable by us alone; resolves with it once the disk has it. Of several
+ * that change the file at once, one waits for the other. What `change` throws leaves the file as it was.
+ *
+ * @throws {GatewayError} as `readKeys()`; GW_CONFIG_INVALID where the file cannot be written
+ * @throws the signal's reason while another process has the file
+ */
+export async function changeKeys(
+  path: string,
+  change: (keys: readonly NamedKey[]) => readonly NamedKey[],
+  signal: AbortSignal
+): Promise<readonly NamedKey[]> {
+  const lockPath = join(dirname(path), '.keys.json.lock')
+  const note = 'kiro-gateway changes the keys'
+  await makeFolder(dirname(path)).catch((cause: unknown) => {
+    throw notWritten(path, cause)
+  })
+  const lock = await new FileLock({ path: lockPath, fallbackPath: lockPath, note }).acquire(signal)
+  try {
+    const before = (await readKeys(path)) ?? NO_KEYS
+    const keys = change(before.keys)
+    const text = formatKeysFile(before, keys)
+    parseKeysFile(text, path) // what could not be read again is not written
+    await replaceFile(path, { text, mode: 0o600, isDurable: true }).catch((cause: unknown) => {
+      throw notWritten(path, cause)
+    })
+    await giveToOwner(path)
+    return keys
+  } finally {
+    await lock?.release()
+  }
+}
+
+/** Made by root (`sudo`, `docker exec -u 0`), the file belongs to whom the folder does: the gateway has to read it. */
+async function giveToOwner(path: string): Promise<void> {
+  if (process.geteuid?.() !== 0) return
+  const { uid, gid } = await stat(dirname(path))
+  if (uid !== 0) await chown(path, uid, gid).catch(() => {}) // some file systems know no owner
+}
+
+export interface MadeKey {
+  /** Shown once and kept nowhere. */
+  readonly text: string
+  readonly sha256: string
+}
+
+/** A new key of 256 random bits. The prefix is for people, and for programs that look for forgotten secrets. */
+export function makeKey(): MadeKey {
+  const text = `kgw_${randomBytes(32).toString('base64url')}`
+  return { text, sha256: createHash('sha256').update(text).digest('hex') }
+}
+
+/** A new id of a key. */
+export function makeKeyId(): string {
+  return `k_${randomBytes(9).toString('base64url')}`
+}
+
+function notWritten(path: string, cause: unknown): GatewayError {
+  return refused(
+    path,
+    `cannot be written (${codeOf(cause)}). Make the folder writable, or let STATE_DIR name another.`,
+    cause
+  )
+}
+
+function refused(path: string, problem: string, cause?: unknown): GatewayError {
+  return new GatewayError('GW_CONFIG_INVALID', undefined, { message: `${path} ${problem}`, cause })
+}

@@ -1,0 +1,171 @@
+import { GatewayError } from '../shared/errors.ts'
+import { CREDIT_PERIODS, type CreditLimit, MAX_CREDITS, MICROS_PER_CREDIT } from './key.ts'
+
+/*
+ * The limits of a key as people write them, on the command line and in `keys.json`. Every function here throws
+ * GW_CONFIG_INVALID with a sentence that says what is possible; none repeats more than a short part of what it was given.
+ */
+
+const MAX_NAME_CHARS = 64
+const MAX_MODELS = 64
+const MAX_PATTERN_CHARS = 128
+const MAX_RATE = 1_000_000
+const MAX_STREAMS = 65_535
+const MAX_GRACE_MS = 30 * 86_400_000
+
+/** The word for no limit. */
+export const NO_LIMIT = 'none'
+
+/**
+ * A name as it is kept: composed, so that it is the same however it was typed. Names stand in tables, metrics and messages:
+ * letters and digits of any language, and between them what addresses have, but nothing that a path or a terminal
+ * could take for more than a name.
+ */
+export function toKeyName(text: string): string {
+  const name = text.length > 4 * MAX_NAME_CHARS ? text : text.normalize('NFC').trim()
+  if (name.length <= MAX_NAME_CHARS && NAME.test(name)) return name
+  throw invalid(
+    `${quoted(text)} cannot be the name of a key: 1 to ${MAX_NAME_CHARS} letters and digits, with . _ - + @ and spaces between them.`
+  )
+}
+
+const NAME = /^[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}._+@ -]*[\p{L}\p{M}\p{N}])?$/u
+
+/** Two names that differ in case alone would be taken for each other. */
+export function isSameName(one: string, other: string): boolean {
+  return one.toLowerCase() === other.toLowerCase()
+}
+
+/** `200/month`, `12.5/day`, `500/total`. */
+export function toCredits(text: string): CreditLimit {
+  const [, amount = '', period = ''] =
+    /^([0-9]{1,9}(?:\.[0-9]{1,9})?)\/([a-z]+)$/.exec(text.trim()) ?? []
+  if (amount === '') throw badCredits(text)
+  return checkCredits({ limit: Number(amount), period }, text)
+}
+
+/** `text` is what to say of it where it is wrong. */
+export function checkCredits(
+  { limit, period }: { readonly limit: unknown; readonly period: unknown },
+  text: string
+): CreditLimit {
+  const known = CREDIT_PERIODS.find((one) => one === period)
+  const isLimit = typeof limit === 'number' && limit > 0 && limit <= MAX_CREDITS // false for NaN
+  if (known === undefined || !isLimit || !isWholeMicros(limit)) throw badCredits(text)
+  return { limit, period: known }
+}
+
+function isWholeMicros(credits: number): boolean {
+  const micros = Math.round(credits * MICROS_PER_CREDIT)
+  return micros > 0 && micros / MICROS_PER_CREDIT === credits
+}
+
+function badCredits(text: string): GatewayError {
+  return invalid(
+    `${quoted(text)} is no limit of credits: a number above 0, at most ${MAX_CREDITS} and with at most six decimals, and after it /${CREDIT_PERIODS.join(', /')}, as in 200/month.`
+  )
+}
+
+export function creditsText({ limit, period }: CreditLimit): string {
+  return `${limit}/${period}`
+}
+
+export function toRequestsPerMinute(value: unknown): number {
+  return toCount(value, 'requests per minute', MAX_RATE)
+}
+
+export function toMaxStreams(value: unknown): number {
+  return toCount(value, 'streams', MAX_STREAMS)
+}
+
+/** Of digits, or the number itself. */
+function toCount(value: unknown, what: string, max: number): number {
+  const isDigits = typeof value === 'string' && /^[0-9]{1,9}$/.test(value.trim())
+  const count = isDigits ? Number(value) : value
+  const isCount = typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= max
+  if (isCount) return count
+  throw invalid(
+    `${quoted(String(value))} is no number of ${what}: a whole number from 1 to ${max}.`
+  )
+}
+
+/** `claude-sonnet-*,auto`. */
+export function toModels(text: string): readonly string[] {
+  return checkModels(text.split(',').map((one) => one.trim()))
+}
+
+export function checkModels(patterns: readonly unknown[]): readonly string[] {
+  if (patterns.length === 0 || patterns.length > MAX_MODELS) {
+    throw invalid(`A list of models has 1 to ${MAX_MODELS} names or patterns.`)
+  }
+  const unique = new Set<string>()
+  for (const pattern of patterns) {
+    if (typeof pattern !== 'string' || !PATTERN.test(pattern)) {
+      throw invalid(
+        `${quoted(String(pattern))} is no model: names without spaces, in which * stands for any text, separated by commas.`
+      )
+    }
+    unique.add(pattern)
+  }
+  return [...unique]
+}
+
+const PATTERN = new RegExp(`^[\\x21-\\x2b\\x2d-\\x7e]{1,${MAX_PATTERN_CHARS}}$`)
+
+/** `2027-01-31` is good until that day is over, in UTC; a time may follow; `90d` counts from `now`. Epoch ms. */
+export function toExpiry(text: string, now: number): number {
+  const word = text.trim()
+  const isDay = /^\d{4}-\d{2}-\d{2}$/.test(word)
+  const isTime = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2})$/.test(
+    word
+  )
+  const at = isDay ? Date.parse(word) + DAY_MS : isTime ? Date.parse(word) : now + spanOf(word)
+  const isDate = !Number.isNaN(at) && at <= LAST_MS && (!isDay || isOfCalendar(word))
+  if (!isDate) {
+    throw invalid(
+      `${quoted(text)} is no date: a day such as 2027-01-31, a time such as 2027-01-31T18:00Z, or a while such as 90d.`
+    )
+  }
+  if (at <= now) throw invalid(`${quoted(text)} is over already.`)
+  return at
+}
+
+/** `Date.parse()` takes the 30th of February for the 2nd of March. */
+function isOfCalendar(day: string): boolean {
+  return new Date(day).toISOString().startsWith(day)
+}
+
+/** `24h`, `30m`, `7d`, `0`. Milliseconds. */
+export function toGraceMs(text: string): number {
+  const ms = text.trim() === '0' ? 0 : spanOf(text.trim())
+  if (ms >= 0 && ms <= MAX_GRACE_MS) return ms // false for NaN
+  throw invalid(`${quoted(text)} is no time of grace: 0, or up to 30d, such as 24h or 45m.`)
+}
+
+/** Milliseconds; NaN for what is no span of time. */
+export function spanOf(text: string): number {
+  const [, count = '', unit = ''] = /^([0-9]{1,6})([mhdw])$/.exec(text) ?? []
+  return count === '' ? Number.NaN : Number(count) * (UNIT_MS[unit] ?? Number.NaN)
+}
+
+const DAY_MS = 86_400_000
+const UNIT_MS: Readonly<Record<string, number>> = {
+  m: 60_000,
+  h: 3_600_000,
+  d: DAY_MS,
+  w: 7 * DAY_MS
+}
+/** The end of the year 9999: later ones have no four digits. */
+const LAST_MS = Date.UTC(10_000, 0) - 1
+
+const MAX_QUOTED_CHARS = 40
+
+function quoted(text: string): string {
+  return JSON.stringify(
+    text.length > MAX_QUOTED_CHARS ? `${text.slice(0, MAX_QUOTED_CHARS)}…` : text
+  )
+}
+
+function invalid(message: string): GatewayError {
+  return new GatewayError('GW_CONFIG_INVALID', undefined, { message })
+}

@@ -1,0 +1,139 @@
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { runKiroGateway } from '../helper/cli-process.ts'
+import { hashOfKey } from '../helper/named-key.ts'
+
+t.setTimeout(600_000) // real processes, on a machine that may be busy
+
+const KEY = /^kgw_[\w-]{43}\n$/
+
+/** `kiro-gateway key …` in a folder of its own. */
+function rig(t: Test) {
+  const cwd = t.testdir({})
+  const path = join(cwd, 'state', 'keys.json')
+  const env = { STATE_DIR: 'state' }
+  const run = (...args: readonly string[]) => runKiroGateway(['key', ...args], { cwd, env })
+  const json = async (...args: readonly string[]) =>
+    JSON.parse((await run(...args, '--json')).stdout)
+  return { path, run, json, text: () => readFileSync(path, 'utf8') }
+}
+
+t.test('kiro-gateway key add', async (t) => {
+  await t.test('prints the key once and keeps its hash', async (t) => {
+    const { path, run, text } = rig(t)
+    const { code, stdout, stderr } = await run('add', 'anna', '--credits', '200/month')
+    t.match({ code, stdout, stderr }, { code: 0, stdout: KEY, stderr: /From now on.*wants a key/ })
+    const made = stdout.trim()
+    t.notMatch(text(), made.slice(4, 20))
+    t.match(JSON.parse(text()), {
+      keys: [{ name: 'anna', hashes: [{ sha256: hashOfKey(made).sha256 }] }]
+    })
+    t.equal(statSync(path).mode & 0o777, 0o600)
+    t.match(await run('add', 'ANNA'), {
+      code: 2,
+      stdout: '',
+      stderr: /There is a key "anna" already/
+    })
+  })
+
+  await t.test('takes every limit, and says what is wrong with one', async (t) => {
+    const { run, json, path } = rig(t)
+    for (const [option, value] of [
+      ['credits', '0/day'],
+      ['credits', '1e99/day'],
+      ['requests-per-minute', '-1'],
+      ['max-streams', '2.5'],
+      ['models', 'a b'],
+      ['expires', '2020-01-01']
+    ] as const) {
+      t.match(await run('add', 'ben', `--${option}=${value}`), {
+        code: 2,
+        stdout: '',
+        stderr: value
+      })
+    }
+    t.match(await run('add', '../ben'), { code: 2, stderr: /cannot be the name/ })
+    t.throws(() => statSync(path), 'nothing was made')
+    const limits = [
+      '--credits=10/day',
+      '--requests-per-minute=30',
+      '--max-streams=4',
+      '--models=auto,claude-*'
+    ]
+    t.match(await json('add', 'ben', ...limits, '--expires=2099-01-31'), {
+      key: /^kgw_/,
+      name: 'ben',
+      state: 'in force',
+      credits: { limit: 10, period: 'day' },
+      requestsPerMinute: 30,
+      maxStreams: 4,
+      models: ['auto', 'claude-*'],
+      expiresAt: '2099-02-01T00:00:00.000Z'
+    })
+  })
+
+  await t.test('loses none of two at once', async (t) => {
+    const { run, json } = rig(t)
+    const outcomes = await Promise.all([run('add', 'anna'), run('add', 'ben')])
+    t.same(
+      outcomes.map(({ code }) => code),
+      [0, 0]
+    )
+    const { keys } = await json('list')
+    t.same(keys.map(({ name }: { name: string }) => name).toSorted(), ['anna', 'ben'])
+  })
+})
+
+t.test('kiro-gateway key set, show, rotate, revoke, list', async (t) => {
+  const { run, json, text, path } = rig(t)
+  t.match(await run('list'), { code: 0, stdout: '', stderr: /no named keys/ })
+  const { key, id } = await json('add', 'anna', '--credits=5/week')
+  t.match(await json('set', 'anna', '--credits=7/week', '--max-streams=2'), {
+    id,
+    credits: { limit: 7 },
+    maxStreams: 2
+  })
+  t.match(await json('set', 'anna', '--credits=none', '--name=anne'), {
+    name: 'anne',
+    credits: null
+  })
+  t.match(await run('set', 'anne'), { code: 2, stderr: /takes what to change/ })
+  t.match(await run('show', 'anna'), { code: 2, stderr: /no key "anna"\. There are: anne/ })
+
+  const rotated = await json('rotate', 'anne', '--grace=1h')
+  t.match(rotated, { id, maxStreams: 2, oldKeyUntil: /^2/ })
+  t.not(rotated.key, key)
+  const [entry] = JSON.parse(text()).keys
+  t.same(
+    entry.hashes.map(({ sha256 }: { sha256: string }) => sha256),
+    [hashOfKey(rotated.key).sha256, hashOfKey(key).sha256]
+  )
+
+  t.match(await run('revoke', 'anne'), { code: 0, stdout: /state +revoked/ })
+  t.match(await run('revoke', 'anne'), { code: 2, stderr: /is revoked already/ })
+  t.match(await run('show', 'anne'), { code: 0, stdout: /state +revoked/ })
+  t.match(await run('add', 'anne'), { code: 0 }, 'its name is free again')
+  const { code, stdout } = await run('list')
+  t.equal(code, 0)
+  t.match(stdout, /^NAME +STATE .*\nanne +revoked .*\nanne +in force .*\n$/)
+
+  writeFileSync(path, '{"version": 1,')
+  t.match(await run('list'), { code: 2, stderr: /keys\.json is not a whole JSON object/ })
+  t.match(await run('add', 'ben'), { code: 2, stderr: /is not a whole JSON object/ })
+  t.equal(text(), '{"version": 1,')
+})
+
+t.test('kiro-gateway key, called wrongly', async (t) => {
+  const { run } = rig(t)
+  for (const [args, problem] of [
+    [[], /it can add, list, show, set, rotate, revoke, new/],
+    [['toString'], /it can add/],
+    [['add'], /"add" takes the name of a key/],
+    [['add', 'a', 'b'], /"add" takes one name/],
+    [['list', 'a'], /"list" takes no name/],
+    [['revoke', 'a', '--credits', '5/day'], /"revoke" does not take --credits/]
+  ] as const) {
+    t.match(await run(...args), { code: 2, stdout: '', stderr: problem })
+  }
+})
