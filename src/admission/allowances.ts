@@ -1,0 +1,198 @@
+import {
+  type AllowanceName,
+  type AllowanceReport,
+  type AllowanceStanding,
+  type AllowanceTerms,
+  isUsedUp
+} from '../ipc/allowance.ts'
+import { abortErrorOf, GatewayError } from '../shared/errors.ts'
+import { type AllowanceCommand, AllowanceCore, type AllowanceEntry } from './allowance-core.ts'
+import { type Clock, SYSTEM_CLOCK } from './clock.ts'
+
+/**
+ * This worker's parts of what named keys may use. A part at hand costs no message to the primary. The decisions are
+ * `AllowanceCore`'s; here are its promises, its messages (one per turn of the event loop) and its journal.
+ */
+export class Allowances {
+  readonly #options: AllowancesOptions
+  readonly #clock: Clock
+  /** Bounded by the limits that keys have. */
+  readonly #cores = new Map<AllowanceName, AllowanceCore>()
+  /** Bounded by the requests that are under way. */
+  readonly #waiters = new Map<number, WaitingRequest>()
+  /** Bounded by the cores. */
+  readonly #changed = new Set<AllowanceCore>()
+  #isDraining = false
+  #nextId = 0
+
+  constructor(options: AllowancesOptions) {
+    this.#options = options
+    this.#clock = options.clock ?? SYSTEM_CLOCK
+  }
+
+  /**
+   * A part of an allowance, which the caller must settle. For streams it waits, for what is used up only until it is known
+   * that there is none left in any worker.
+   *
+   * @throws {GatewayError} what `refusal` makes of the standing; GW_PRIMARY_SILENT; GW_DRAINING; the signal's reason
+   */
+  take(part: TakeOptions, signal: AbortSignal): Promise<Share> {
+    if (signal.aborted) return Promise.reject(clientClosed(signal))
+    const core = this.#coreOf(part.name)
+    const id = this.#nextId++
+    const answer = core.take(id, part.amount, part.arrivedAt)
+    this.#after(core)
+    if (answer === 'waiting') return this.#wait(core, id, part, signal)
+    return Promise.resolve(this.#share(core, id, part.amount))
+  }
+
+  onTerms(all: readonly AllowanceTerms[]): void {
+    for (const terms of all) {
+      const core = this.#coreOf(terms.name)
+      this.#apply(core, core.onTerms(terms))
+    }
+  }
+
+  /** Where everything is, for a primary that wants to know exactly. */
+  reports(): readonly AllowanceReport[] {
+    return [...this.#cores.values()].map((core) => core.takeReport())
+  }
+
+  /** As far as this worker has heard; `null` for what was never asked for here. */
+  standingOf(name: AllowanceName): AllowanceStanding | null {
+    return this.#cores.get(name)?.terms.standing ?? null
+  }
+
+  /** How many wait. */
+  get waiting(): number {
+    return this.#waiters.size
+  }
+
+  /** Refuses all who wait, now and later. */
+  drain(): void {
+    this.#isDraining = true
+    for (const [id, { core, reject, unlisten }] of this.#waiters) {
+      unlisten()
+      reject(new GatewayError('GW_DRAINING'))
+      this.#apply(core, core.leave(id))
+    }
+  }
+
+  #coreOf(name: AllowanceName): AllowanceCore {
+    const known = this.#cores.get(name)
+    if (known !== undefined) return known
+    const core = new AllowanceCore(name)
+    this.#cores.set(name, core)
+    this.#note(core) // a journal that is missing says that it could not be written
+    return core
+  }
+
+  #share(core: AllowanceCore, id: number, amount: number): Share {
+    this.#note(core)
+    return new Share(amount, (cost) => {
+      const commands = core.settle(id, cost)
+      this.#note(core)
+      this.#apply(core, commands)
+    })
+  }
+
+  #wait(core: AllowanceCore, id: number, part: TakeOptions, signal: AbortSignal): Promise<Share> {
+    const { promise, resolve, reject } = Promise.withResolvers<Share>()
+    // Streams come free in this worker, too; the rest only the primary has.
+    const silence = isUsedUp(core.name) ? this.#options.silence() : null
+    const leave = (error: unknown): void => {
+      unlisten()
+      reject(error)
+      this.#apply(core, core.leave(id))
+    }
+    const onAbort = (): void => leave(clientClosed(signal))
+    const onSilence = (): void => leave(silence?.reason)
+    const unlisten = (): void => {
+      this.#waiters.delete(id)
+      signal.removeEventListener('abort', onAbort)
+      silence?.removeEventListener('abort', onSilence)
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    silence?.addEventListener('abort', onSilence, { once: true })
+    this.#waiters.set(id, { ...part, core, resolve, reject, unlisten })
+    if (this.#isDraining) leave(new GatewayError('GW_DRAINING'))
+    else if (silence?.aborted === true) onSilence()
+    return promise
+  }
+
+  #apply(core: AllowanceCore, commands: readonly AllowanceCommand[]): void {
+    for (const { type, id } of commands) {
+      const waiter = this.#waiters.get(id)
+      if (waiter === undefined) throw new Error(`request ${id} does not wait`)
+      waiter.unlisten()
+      if (type === 'give') waiter.resolve(this.#share(core, id, waiter.amount))
+      else waiter.reject(waiter.refusal(core.terms.standing))
+    }
+    this.#after(core)
+  }
+
+  #note(core: AllowanceCore): void {
+    if (core.name.endsWith('/credits')) this.#options.note(core.entry)
+  }
+
+  #after(core: AllowanceCore): void {
+    if (!core.isReportDue) return
+    const isFirst = this.#changed.size === 0
+    this.#changed.add(core)
+    if (!isFirst) return
+    this.#clock.setImmediate(() => {
+      const due = [...this.#changed].filter(({ isReportDue }) => isReportDue)
+      this.#changed.clear()
+      if (due.length > 0) this.#options.send(due.map((one) => one.takeReport()))
+    })
+  }
+}
+
+export interface AllowancesOptions {
+  /** Hands reports to the primary. Called at most once per turn of the event loop. */
+  readonly send: (reports: readonly AllowanceReport[]) => void
+  /** Writes down where this worker is with credits; what it says counts when the worker has died. */
+  readonly note: (entry: AllowanceEntry) => void
+  /** Aborts when the primary falls silent; the one in force. */
+  readonly silence: () => AbortSignal
+  readonly clock?: Clock
+}
+
+export interface TakeOptions {
+  readonly name: AllowanceName
+  readonly amount: number
+  /** `monotonicNow()` of the request's arrival; who came first goes first. */
+  readonly arrivedAt: number
+  /** Words for a client that cannot have it. */
+  readonly refusal: (standing: AllowanceStanding) => GatewayError
+}
+
+interface WaitingRequest extends TakeOptions {
+  readonly core: AllowanceCore
+  readonly resolve: (share: Share) => void
+  readonly reject: (error: unknown) => void
+  /** Nothing is to be done any more when the client leaves. */
+  readonly unlisten: () => void
+}
+
+/** What one request holds of an allowance. Settled once, by its holder. */
+export class Share {
+  readonly amount: number
+  #onSettled: ((cost: number) => void) | null
+
+  constructor(amount: number, onSettled: (cost: number) => void) {
+    this.amount = amount
+    this.#onSettled = onSettled
+  }
+
+  /** So much of it was used up, which may be more than there was; the rest goes back. Later calls do nothing. */
+  settle(cost: number): void {
+    const onSettled = this.#onSettled
+    this.#onSettled = null
+    onSettled?.(cost)
+  }
+}
+
+function clientClosed(signal: AbortSignal): GatewayError {
+  return abortErrorOf(signal, 'while waiting for a part of what its key may use')
+}

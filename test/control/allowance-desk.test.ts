@@ -1,0 +1,225 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
+import t from 'tap'
+import type { Share } from '../../src/admission/allowances.ts'
+import { MICROS_PER_CREDIT as CREDIT } from '../../src/keys/key.ts'
+import { namedKey, perDay, Team, type TeamWorker } from '../helper/allowance-team.ts'
+
+/** What came of so many requests at once, each of one credit. */
+async function rush(workers: readonly TeamWorker[], count: number): Promise<readonly Share[]> {
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: count }, async (_, i) => workers[i % workers.length]?.takeCredit())
+  )
+  return outcomes.flatMap((one) => (one.status === 'fulfilled' ? (one.value ?? []) : []))
+}
+
+async function quiet(): Promise<void> {
+  for (let i = 0; i < 20; i += 1) await turn()
+}
+
+t.test('AllowanceDesk', (t) => {
+  const anna = namedKey('anna', { credits: perDay(10) })
+
+  t.test('lets exactly ten of a hundred pass, and refuses the rest at once', async (t) => {
+    for (const count of [1, 2, 4]) {
+      const team = await Team.start(t.testdir({}), [anna], count)
+      const shares = await rush(team.workers, 100)
+      t.equal(shares.length, 10, `${count} workers`)
+      for (const share of shares) share.settle(CREDIT)
+      await quiet()
+      t.equal((await rush(team.workers, 4)).length, 0)
+      t.match(team.desk.creditsOf('anna'), { limit: 10 * CREDIT })
+      await team.close()
+      t.match(team.desk.creditsOf('anna'), { used: 10 * CREDIT, reserved: 0 })
+    }
+  })
+
+  t.test('opens no file without a limit', async (t) => {
+    const stateDir = t.testdir({})
+    const team = await Team.start(stateDir, [namedKey('ben')], 1)
+    t.equal(team.desk.creditsOf('ben'), null)
+    await team.close()
+    t.same(readdirSync(stateDir), [])
+  })
+
+  t.test('takes what a dead worker had reserved for used, and has its lease back', async (t) => {
+    const team = await Team.start(t.testdir({}), [anna], 2)
+    const [first, second] = team.workers as [TeamWorker, TeamWorker]
+    const held = await Promise.all([first.takeCredit(), first.takeCredit(), first.takeCredit()])
+    held[0]?.settle(CREDIT / 2)
+    team.kill(first)
+    t.same(team.lost, [{ keyId: 'anna', reserved: 2 * CREDIT }])
+    const rest = await second.take('anna/credits', 7.5 * CREDIT)
+    rest.settle(7.5 * CREDIT)
+    t.equal((await rush([second], 3)).length, 0)
+    await team.close()
+  })
+
+  t.test('is where it was after a restart, whoever was killed', async (t) => {
+    const stateDir = t.testdir({})
+    for (const isKilled of [true, false, true]) {
+      const team = await Team.start(stateDir, [anna], 2)
+      const shares = await rush(team.workers, 2)
+      shares[0]?.settle(CREDIT / 4)
+      shares[1]?.settle(CREDIT / 4)
+      await rush(team.workers, 1)
+      if (isKilled) team.killAll()
+      else await team.close()
+      await team.desk.close()
+    }
+    const team = await Team.start(stateDir, [anna], 1)
+    const { used, reserved } = team.desk.creditsOf('anna') ?? { used: 0, reserved: 0 }
+    t.same({ used, reserved }, { used: 4.5 * CREDIT, reserved: 0 })
+    await team.close()
+    const folder = join(stateDir, 'credits')
+    t.same(readdirSync(folder), ['settled.json'], 'no journal is left')
+  })
+
+  t.test('counts no journal twice when it dies before it has removed it', async (t) => {
+    const stateDir = t.testdir({})
+    const team = await Team.start(stateDir, [anna], 1)
+    const [worker] = team.workers as [TeamWorker]
+    await worker.takeCredit()
+    const path = join(team.store.folder, worker.journal)
+    const journal = readFileSync(path)
+    team.kill(worker)
+    await team.desk.close()
+    const saved = JSON.parse(readFileSync(join(team.store.folder, 'settled.json'), 'utf8'))
+    t.equal(existsSync(path), false)
+    writeFileSync(path, journal)
+    writeFileSync(
+      join(team.store.folder, 'settled.json'),
+      JSON.stringify({ ...saved, taken: [worker.journal] })
+    )
+    const next = await Team.start(stateDir, [anna], 1)
+    t.match(next.desk.creditsOf('anna'), { used: CREDIT })
+    await next.close()
+    t.equal(existsSync(path), false)
+  })
+
+  t.test('begins a new period in time, with all of the limit', async (t) => {
+    const team = await Team.start(t.testdir({}), [anna], 2)
+    for (const share of await rush(team.workers, 10)) share.settle(CREDIT)
+    const late = await rush(team.workers, 1)
+    t.equal(late.length, 0)
+    team.now = Date.parse('2026-11-27T00:00:00Z')
+    t.equal((await rush(team.workers, 30)).length, 10)
+    team.now = Date.parse('2026-11-26T23:00:00Z')
+    t.equal((await rush(team.workers, 30)).length, 0, 'the clock was set back')
+    await team.close()
+  })
+
+  t.test('obeys another limit at once', async (t) => {
+    const team = await Team.start(t.testdir({}), [anna], 2)
+    for (const share of await rush(team.workers, 4)) share.settle(CREDIT)
+    team.desk.setKeys([namedKey('anna', { credits: perDay(3) })])
+    await quiet()
+    t.equal((await rush(team.workers, 5)).length, 0)
+    team.desk.setKeys([namedKey('anna', { credits: perDay(6) })])
+    t.equal((await rush(team.workers, 5)).length, 2)
+    team.desk.setKeys([namedKey('anna')])
+    t.equal((await rush(team.workers, 50)).length, 50)
+    team.desk.setKeys([])
+    await quiet()
+    t.equal((await rush(team.workers, 5)).length, 0, 'a key that is gone')
+    await team.close()
+  })
+
+  t.test('counts requests by the minute, and streams while they run', async (t) => {
+    const ben = namedKey('ben', { requestsPerMinute: 3, maxStreams: 2 })
+    const stateDir = t.testdir({})
+    const team = await Team.start(stateDir, [ben], 2)
+    const [first, second] = team.workers as [TeamWorker, TeamWorker]
+    for (const worker of [first, second, first]) (await worker.take('ben/requests', 1)).settle(1)
+    await t.rejects(second.take('ben/requests', 1))
+    team.now += 60_000
+    ;(await second.take('ben/requests', 1)).settle(1)
+
+    const running = [await first.take('ben/streams', 1), await second.take('ben/streams', 1)]
+    let isServed = false
+    const third = second.take('ben/streams', 1).then((share) => {
+      isServed = true
+      return share
+    })
+    await quiet()
+    t.equal(isServed, false)
+    running[0]?.settle(0)
+    await third
+    team.kill(second)
+    await Promise.all([first.take('ben/streams', 1), first.take('ben/streams', 1)])
+    await team.close()
+    t.same(readdirSync(stateDir), [], 'neither has to outlast the processes')
+  })
+
+  t.test(
+    'refuses those who wait when the primary is silent, the client leaves or it drains',
+    async (t) => {
+      const team = await Team.start(t.testdir({}), [anna], 0)
+      const worker = team.join()
+      team.workers.length = 0 // nobody hears it
+      const silent = worker.takeCredit()
+      worker.silence.abort(new Error('silent'))
+      await t.rejects(silent, /silent/)
+      await t.rejects(worker.takeCredit(), /silent/)
+      const gone = new AbortController()
+      const left = worker.take('ben/streams', 1, gone.signal)
+      gone.abort()
+      await t.rejects(left, { code: 'GW_CLIENT_CLOSED' })
+      await t.rejects(worker.take('ben/streams', 1, gone.signal), { code: 'GW_CLIENT_CLOSED' })
+      const waiting = worker.take('ben/streams', 1)
+      t.equal(worker.allowances.waiting, 1)
+      worker.allowances.drain()
+      await t.rejects(waiting, { code: 'GW_DRAINING' })
+      await t.rejects(worker.take('ben/streams', 1), { code: 'GW_DRAINING' })
+      worker.close()
+      await team.close()
+    }
+  )
+
+  t.test('goes on when nothing can be saved, and says so once', async (t) => {
+    const stateDir = t.testdir({ credits: 'a file where a folder should be' })
+    const team = await Team.start(stateDir, [anna], 0)
+    team.desk.creditsOf('anna')
+    team.desk.setKeys([namedKey('anna', { credits: perDay(4) })])
+    await team.desk.close()
+    team.desk.setKeys([namedKey('anna', { credits: perDay(5) })])
+    await team.desk.close()
+    t.equal(team.log.lines.filter((line) => line.includes('cannot be saved')).length, 1)
+  })
+
+  t.test('counts anew where its file is damaged, and says so', async (t) => {
+    for (const text of [
+      '{"version":1',
+      '{"version":2}',
+      '{"version":1,"credits":{"anna":{}},"taken":[]}'
+    ]) {
+      const stateDir = t.testdir({ credits: { 'settled.json': text, 'worker-x': 'damaged' } })
+      const team = await Team.start(stateDir, [anna], 1)
+      t.match(team.desk.creditsOf('anna'), { used: 0 })
+      t.match(team.log.text(), /count anew/)
+      t.match(team.log.text(), /journal of a worker is damaged/)
+      await team.close()
+    }
+  })
+
+  t.test('believes a journal where nothing else was saved', async (t) => {
+    const stateDir = t.testdir({})
+    const team = await Team.start(stateDir, [anna], 1)
+    const [share] = await rush(team.workers, 1)
+    share?.settle(CREDIT)
+    team.killAll()
+    await team.desk.close()
+    const folder = team.store.folder
+    const journal = readdirSync(folder).find((name) => name.startsWith('worker-')) ?? ''
+    const text = readFileSync(join(folder, journal))
+    const fresh = t.testdir({})
+    mkdirSync(join(fresh, 'credits'))
+    writeFileSync(join(fresh, 'credits', journal), text)
+    const next = await Team.start(fresh, [anna], 1)
+    t.match(next.desk.creditsOf('anna'), { used: CREDIT })
+    t.equal((await rush(next.workers, 20)).length, 9)
+    await next.close()
+  })
+  t.end()
+})

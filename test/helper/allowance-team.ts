@@ -1,0 +1,149 @@
+import { join } from 'node:path'
+import { AllowanceJournal } from '../../src/admission/allowance-journal.ts'
+import { Allowances, type Share } from '../../src/admission/allowances.ts'
+import { AllowanceDesk, type LostCredits } from '../../src/control/allowances/allowance-desk.ts'
+import { AllowanceStore, journalName } from '../../src/control/allowances/allowance-store.ts'
+import type { AllowanceName, AllowanceReport, AllowanceTerms } from '../../src/ipc/allowance.ts'
+import { type CreditLimit, MICROS_PER_CREDIT, type NamedKey } from '../../src/keys/key.ts'
+import { GatewayError } from '../../src/shared/errors.ts'
+import { recordedLog } from './recorded-log.ts'
+
+export function namedKey(id: string, limits: Partial<NamedKey> = {}): NamedKey {
+  return {
+    id,
+    name: id,
+    hashes: [],
+    credits: null,
+    requestsPerMinute: null,
+    maxStreams: null,
+    models: null,
+    expiresAt: null,
+    revokedAt: null,
+    createdAt: 0,
+    ...limits
+  }
+}
+
+export function perDay(limit: number): CreditLimit {
+  return { limit, period: 'day' }
+}
+
+/** A worker without its process: its allowances, its journal and its end of the channel. */
+export class TeamWorker {
+  readonly name: string
+  readonly journal: string
+  readonly allowances: Allowances
+  readonly silence = new AbortController()
+  /** Messages to the primary. */
+  sent = 0
+  isAlive = true
+  readonly #written: AllowanceJournal
+
+  constructor(name: string, folder: string, send: (reports: readonly AllowanceReport[]) => void) {
+    this.name = name
+    this.journal = journalName(name.replaceAll(' ', '-'))
+    this.#written = new AllowanceJournal(join(folder, this.journal), (cause) => {
+      throw cause
+    })
+    this.allowances = new Allowances({
+      send: (reports) => {
+        this.sent += 1
+        send(reports)
+      },
+      note: (entry) => {
+        if (this.isAlive) this.#written.note(entry)
+      },
+      silence: () => this.silence.signal
+    })
+  }
+
+  take(name: AllowanceName, amount: number, signal = new AbortController().signal): Promise<Share> {
+    return this.allowances.take({ name, amount, arrivedAt: performance.now(), refusal }, signal)
+  }
+
+  /** Takes a whole credit. */
+  takeCredit(keyId = 'anna'): Promise<Share> {
+    return this.take(`${keyId}/credits`, MICROS_PER_CREDIT)
+  }
+
+  close(): void {
+    this.#written.close()
+  }
+}
+
+/** The primary's desk with its files, and workers that speak with it as over the channel. */
+export class Team {
+  readonly desk: AllowanceDesk
+  readonly store: AllowanceStore
+  readonly workers: TeamWorker[] = []
+  readonly lost: LostCredits[] = []
+  readonly log = recordedLog()
+  now = Date.parse('2026-11-26T12:00:00Z')
+  static #count = 0
+
+  constructor(stateDir: string) {
+    this.store = new AllowanceStore(stateDir, this.log.log)
+    this.desk = new AllowanceDesk({
+      store: this.store,
+      send: (member, terms) => this.#deliver(member, terms),
+      onLost: (lost) => this.lost.push(lost),
+      now: () => this.now
+    })
+  }
+
+  static async start(stateDir: string, keys: readonly NamedKey[], workers: number): Promise<Team> {
+    const team = new Team(stateDir)
+    await team.desk.start()
+    team.desk.setKeys(keys)
+    for (let i = 0; i < workers; i += 1) team.join()
+    return team
+  }
+
+  join(): TeamWorker {
+    const worker: TeamWorker = new TeamWorker(
+      `worker ${Team.#count++}`,
+      this.store.folder,
+      (reports) =>
+        setImmediate(() => {
+          if (this.workers.includes(worker)) this.desk.onReports(worker.name, copyOf(reports))
+        })
+    )
+    this.workers.push(worker)
+    return worker
+  }
+
+  /** As SIGKILL: nothing more is written, and nothing more heard. */
+  kill(worker: TeamWorker): void {
+    worker.isAlive = false
+    worker.close()
+    this.workers.splice(this.workers.indexOf(worker), 1)
+    this.desk.onLeft(worker.name, worker.journal)
+  }
+
+  /** As SIGKILL of all processes. */
+  killAll(): void {
+    for (const worker of this.workers.splice(0)) {
+      worker.isAlive = false
+      worker.close()
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const worker of this.workers.slice()) this.kill(worker)
+    await this.desk.close()
+  }
+
+  #deliver(member: string, terms: readonly AllowanceTerms[]): void {
+    setImmediate(() => {
+      this.workers.find(({ name }) => name === member)?.allowances.onTerms(copyOf(terms))
+    })
+  }
+}
+
+function refusal(): GatewayError {
+  return new GatewayError('GW_KEY_INVALID')
+}
+
+function copyOf<Message>(message: Message): Message {
+  return JSON.parse(JSON.stringify(message)) as Message
+}
