@@ -32,7 +32,7 @@ export class AllowanceCore {
   #waitingFor = 0
   /** What requests hold. Bounded by the requests that are under way, like the next. */
   readonly #held = new Map<number, Holding>()
-  /** In the order of their arrival. */
+  /** In the order of their arrival. Bounded by the requests that are under way. */
   readonly #waiting = new Map<number, Waiter>()
 
   constructor(name: AllowanceName) {

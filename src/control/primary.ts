@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { childEnvironment } from '../config/load-process.ts'
 import { reload } from '../config/load.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
@@ -8,6 +9,8 @@ import type { Logger } from '../observe/logger.ts'
 import { Metrics } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { logProxy } from '../upstream/proxy/proxy.ts'
+import { AllowanceDesk } from './allowances/allowance-desk.ts'
+import { AllowanceStore } from './allowances/allowance-store.ts'
 import { Budget, noteBudget, watchQueue } from './budget/budget.ts'
 import { CONTROL, ControlLane } from './budget/control-lane.ts'
 import { AccountDesk } from './desks/account-desk.ts'
@@ -59,6 +62,8 @@ export class Primary {
   readonly #links = new Map<string, WorkerLink>()
   readonly #budget: Budget
   readonly #lane: ControlLane
+  readonly #store: AllowanceStore
+  readonly #allowances: AllowanceDesk
   readonly #credentials: CredentialDesk
   readonly #catalogue: ModelCatalogue
   readonly #usage: UsageDesk
@@ -89,6 +94,12 @@ export class Primary {
       }
     })
     this.#lane = new ControlLane(this.#budget, config, this.#own)
+    this.#store = new AllowanceStore(config.credentials.stateDir, log)
+    this.#allowances = new AllowanceDesk({
+      store: this.#store,
+      send: (member, terms) => this.#links.get(member)?.send({ type: 'allowance.terms', terms }),
+      onLost: (lost) => log.warn({ ...lost }, 'credits of requests that died with their worker')
+    })
     const { call } = this.#lane
     this.#credentials = new CredentialDesk({
       config,
@@ -159,6 +170,7 @@ export class Primary {
       this.destroy()
       throw error
     }
+    await this.#allowances.start()
     this.#mayServe.resolve()
     if (this.#credentials.isExpected) void this.#catalogue.start() // reports its own failures
     return this.#ready.promise
@@ -200,6 +212,7 @@ export class Primary {
     const timer = setTimeout(() => this.#supervisor.killStuck(this.#options.log), patienceMs)
     await this.#supervisor.drain()
     clearTimeout(timer)
+    await this.#allowances.close()
     await this.#credentials.close()
     await this.#lane.close()
     clearInterval(this.#watch)
@@ -260,6 +273,10 @@ export class Primary {
       case 'lease.report':
         this.#budget.record({ type: 'report', member: link.member, report: message })
         break
+      case 'allowance.reports':
+        if (this.#links.get(link.member) !== link) break // its journal has been read
+        this.#allowances.onReports(link.member, message.reports)
+        break
       case 'credential.refused':
       case 'credential.wanted':
         void this.#credentials // never rejects
@@ -311,6 +328,7 @@ export class Primary {
       standing: this.#account.standing,
       catalogue: this.#catalogue.current,
       isSimulated,
+      journalPath: join(this.#store.folder, link.journal),
       memory,
       status: this.#status()
     })
@@ -320,6 +338,7 @@ export class Primary {
 
   #onExit(link: WorkerLink): void {
     this.#links.delete(link.member)
+    this.#allowances.onLeft(link.member, link.journal)
     this.#doors.onLeft(link.member)
     this.#stalls.remove(link)
     this.#metrics.onLeft(link.member)

@@ -238,7 +238,7 @@ const DefaultRetryAfterS = 3
 const FinalStatuses: readonly number[] = [400, 401, 403, 404, 405, 413, 415, 426]
 
 /** The next attempt would cost as much and come to the same, or do harm. */
-const FinalKinds: readonly ErrorKind[] = ['quota', 'restricted', 'answer']
+const FinalKinds: readonly ErrorKind[] = ['limit', 'quota', 'restricted', 'answer']
 
 /** The whole HTTP answer for an error, before anything else was sent. */
 export function toErrorReply(
@@ -258,8 +258,10 @@ export function toErrorReply(
 
 /** None for what ends a client's loop: some sleep for whatever time they are told, be it days. */
 function toRetryAfter(error: GatewayError, status: number): number | null {
-  if (isFinal(error, status)) return null
+  // The reset of a key's limit is for people to read, and is told only where it is near.
+  if (isFinal(error, status) && error.kind !== 'limit') return null
   if (error.retryAfterS !== undefined) return Math.max(0, Math.ceil(error.retryAfterS))
+  if (error.kind === 'limit') return null
   return RetryLaterStatuses.includes(status) ? DefaultRetryAfterS : null
 }
 

@@ -9,6 +9,7 @@ import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
 import type { LearntForm } from '../kiro/wire/hosts.ts'
 import type { MetricsSnapshot } from '../observe/metrics.ts'
 import type { ErrorCode } from '../shared/errors.ts'
+import type { AllowanceReport, AllowanceTerms } from './allowance.ts'
 import type { RankedHead, WaiterHead } from './service-order.ts'
 
 /*
@@ -31,6 +32,7 @@ export type FromWorker =
   /** It has done what `clients.accept` told it. */
   | { readonly type: 'clients.accepting'; readonly isAccepting: boolean }
   | LeaseReport
+  | { readonly type: 'allowance.reports'; readonly reports: readonly AllowanceReport[] }
   /**
    * The upstream refused this token. Answered by `credential.renewed` with the same `requestId`, after the news of what
    * came of it.
@@ -58,6 +60,7 @@ export type FromWorker =
 export type ToWorker =
   | WorkerStart
   | LeaseTerms
+  | { readonly type: 'allowance.terms'; readonly terms: readonly AllowanceTerms[] }
   /** Its event loop turns. */
   | { readonly type: 'primary.alive' }
   | { readonly type: 'credential.changed'; readonly news: CredentialNews }
@@ -72,7 +75,7 @@ export type ToWorker =
   | ({ readonly type: 'conversation.learnt' } & ConversationParts)
   /** The settings were read again; what can change while a worker runs, changes. */
   | { readonly type: 'config.changed'; readonly config: Config }
-  /** Wants a `metrics.snapshot`. */
+  /** Wants a `metrics.snapshot`, and before it how the worker's allowances stand. */
   | { readonly type: 'metrics.collect' }
   | { readonly type: 'metrics.text'; readonly requestId: number; readonly text: string }
   | { readonly type: 'usage.told'; readonly requestId: number; readonly news: UsageNews }
@@ -121,6 +124,8 @@ export interface WorkerStart {
   readonly catalogue: Catalogue
   /** Upstream answers come from the built-in simulator. */
   readonly isSimulated: boolean
+  /** Path of the file in which it writes down what its requests hold and use of credits; not there yet. */
+  readonly journalPath: string
   /** Of the container; a worker takes its share. */
   readonly memory: MemoryPlan
   readonly status: ClusterStatus

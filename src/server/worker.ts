@@ -105,6 +105,8 @@ export class GatewayWorker {
         return this.drain()
       case 'lease.terms':
         return parts?.plane.lease.onMessage(message)
+      case 'allowance.terms':
+        return parts?.plane.allowances.onTerms(message.terms)
       case 'credential.changed':
         return parts?.plane.credentials.onNews(message.news)
       case 'credential.renewed':
@@ -124,7 +126,7 @@ export class GatewayWorker {
         if (parts !== null) changeConfig(parts, message.config)
         return
       case 'metrics.collect':
-        return void parts?.metrics.push() // cannot reject
+        return parts === null ? undefined : this.#tellAll(parts)
       case 'metrics.text':
         return parts?.metrics.onText(message.requestId, message.text)
       case 'usage.told':
@@ -137,6 +139,12 @@ export class GatewayWorker {
           void this.#setDoor(parts.listener, message.isAccepting) // cannot reject
         }
     }
+  }
+
+  #tellAll({ metrics, plane }: Parts): void {
+    const reports = plane.allowances.reports()
+    if (reports.length > 0) this.#channel.send({ type: 'allowance.reports', reports })
+    void metrics.push() // cannot reject
   }
 
   #serve(start: WorkerStart): void {
@@ -172,6 +180,7 @@ export class GatewayWorker {
     void listener.close()
     plane.lease.drain()
     plane.retryWaits.refuse(new GatewayError('GW_DRAINING'))
+    plane.allowances.drain()
     plane.memory.drain()
     await this.#turns.drain({ timeoutMs, ...lastWords() })
     connections.closeIdle()
@@ -182,6 +191,7 @@ export class GatewayWorker {
     metrics.close()
     refusals.close()
     plane.items.close()
+    plane.journal.close()
   }
 }
 

@@ -10,6 +10,8 @@ export type RetryRule = 'never' | 'if-unanswered'
  */
 const ErrorKinds = {
   key: [401, 'downstream'],
+  limit: [429, 'downstream'],
+  often: [429, 'downstream'],
   route: [404, 'downstream'],
   method: [405, 'downstream'],
   upgrade: [426, 'downstream'],
@@ -57,6 +59,8 @@ export const ErrorTable = {
     'No API key was sent. Use "Authorization: Bearer <key>" or "x-api-key: <key>" with a key of PROXY_API_KEY.'
   ),
   GW_KEY_INVALID: entry('key', 'The API key is not one of PROXY_API_KEY.'),
+  GW_KEY_LIMIT: entry('limit', 'The credits that this key may use are used up.'),
+  GW_KEY_RATE: entry('often', 'This key sends more requests a minute than it may.'),
   GW_ROUTE_UNKNOWN: entry('route', 'There is no such route.'),
   GW_METHOD_NOT_ALLOWED: entry('method', 'This route does not take this method.'),
   GW_UPGRADE_REFUSED: entry(

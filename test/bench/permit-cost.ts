@@ -35,7 +35,13 @@ export async function takeAsRequest(rounds: number): Promise<void> {
   const plane = { lease: openLease(100), metrics: new Metrics(), account }
   for (let i = 0; i < rounds; i += 1) {
     const waiter = { key: 'a', arrivedAt: i }
-    const wait = { waiter, waited: new WaitClock(i), progress: new Progress(), signal }
+    const wait = {
+      waiter,
+      limits: null,
+      waited: new WaitClock(i),
+      progress: new Progress(),
+      signal
+    }
     const permit = await acquirePermit(plane, wait)
     permit.release()
   }

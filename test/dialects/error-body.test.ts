@@ -109,7 +109,7 @@ t.test('every error', async (t) => {
       for (const dialect of ['openai-chat', 'openai-responses', 'anthropic-messages'] as const) {
         const { status, headers } = toErrorReply(dialect, new GatewayError(code), 'r1')
         const isFinal =
-          ['GW_UPSTREAM_QUOTA', 'GW_UPSTREAM_RESTRICTED'].includes(code) ||
+          ['GW_KEY_LIMIT', 'GW_UPSTREAM_QUOTA', 'GW_UPSTREAM_RESTRICTED'].includes(code) ||
           ['GW_ANSWER_INVALID', 'GW_ANSWER_TOO_LARGE'].includes(code) ||
           [400, 401, 403, 404, 405, 413, 415, 426].includes(status)
         const isLater = [429, 503, 529].includes(status) && !isFinal
@@ -204,6 +204,21 @@ t.test('toErrorReply()', async (t) => {
       t.equal(headers['x-should-retry'], 'false')
     }
   })
+
+  t.test(
+    'says when the limit of a key starts anew, where that is known, and that it is none to try again',
+    async (t) => {
+      for (const dialect of ['openai-chat', 'openai-responses', 'anthropic-messages'] as const) {
+        const near = new GatewayError('GW_KEY_LIMIT', '', { retryAfterS: 3_600 })
+        const { status, headers, body } = toErrorReply(dialect, near, '')
+        t.equal(status, 429)
+        t.match(headers, { 'retry-after': '3600', 'x-should-retry': 'false' })
+        t.match(body, dialect === 'anthropic-messages' ? 'rate_limit_error' : 'insufficient_quota')
+        const far = toErrorReply(dialect, new GatewayError('GW_KEY_LIMIT'), '')
+        t.notOk('retry-after' in far.headers)
+      }
+    }
+  )
 
   t.test('names the part of the request at fault', async (t) => {
     const error = new GatewayError('GW_BODY_INVALID', '', { param: 'messages[0].role' })

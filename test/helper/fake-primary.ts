@@ -94,6 +94,7 @@ export class FakePrimary {
       standing: GOOD_STANDING,
       catalogue: BUILT_IN_CATALOGUE,
       isSimulated: false,
+      journalPath: join(stateDir, 'credits', 'worker-test'),
       memory: {
         ...planMemory(512 * 2 ** 20, { workers: 1, threads: 1 }),
         bodyBytesPerWorker: 256 * 2 ** 20,

@@ -54,6 +54,7 @@ interface OpenAllowance {
 export class AllowanceDesk {
   readonly #options: AllowanceDeskOptions
   readonly #now: () => number
+  /** By id. Bounded by the keys that there may be. */
   #keys: ReadonlyMap<string, NamedKey> = new Map()
   /** Bounded by the limits that keys have, or had when a worker asked. */
   readonly #open = new Map<AllowanceName, OpenAllowance>()

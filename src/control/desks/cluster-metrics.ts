@@ -64,13 +64,18 @@ export class ClusterMetrics {
 
   /** Everything in Prometheus' text format, fresh from the workers. Several who ask at once share one round. */
   async toText(): Promise<string> {
-    this.#collecting ??= this.#collect().finally(() => {
-      this.#collecting = null
-    })
-    await this.#collecting
+    await this.collect()
     const own = await this.#options.own.snapshot()
     const gone = this.#retired.map(({ snapshot }) => snapshot)
     return toPrometheusText([own, ...gone, ...this.#latest.values()])
+  }
+
+  /** Resolves when every worker has told how it stands, or had time enough to. */
+  collect(): Promise<void> {
+    this.#collecting ??= this.#collect().finally(() => {
+      this.#collecting = null
+    })
+    return this.#collecting
   }
 
   /** Lost if the worker's counts have been merged with others: they cannot be separated again. */

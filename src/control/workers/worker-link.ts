@@ -1,8 +1,10 @@
 import cluster, { type Worker } from 'node:cluster'
+import { randomUUID } from 'node:crypto'
 import type { MemoryPlan } from '../../config/memory-plan.ts'
 import type { Config } from '../../config/settings.ts'
 import { Channel } from '../../ipc/channel.ts'
 import type { FromWorker, ToWorker } from '../../ipc/messages.ts'
+import { journalName } from '../allowances/allowance-store.ts'
 import type { WorkerEvents, WorkerProcess } from './supervisor.ts'
 
 /**
@@ -46,6 +48,8 @@ export class WorkerLink implements WorkerProcess {
   readonly id: number
   readonly member: string
   readonly pid: number
+  /** The name of its journal, which no other worker ever has. */
+  readonly journal = journalName(randomUUID())
   /** Under a debugger it may stop for as long as it likes. */
   isDebugged = false
   readonly #options: WorkerLinkOptions

@@ -10,6 +10,8 @@ type OpenAiCode = string | null | ((code: ErrorCode) => string)
 /** OpenAI's `type` and `code` of every kind of error (kiro-protocol §8.6). */
 const Words: Readonly<Record<ErrorKind, readonly [type: string, code: OpenAiCode]>> = {
   key: ['invalid_request_error', 'invalid_api_key'],
+  limit: ['insufficient_quota', 'insufficient_quota'],
+  often: ['rate_limit_error', 'rate_limit_exceeded'],
   route: ['invalid_request_error', 'unknown_url'],
   method: ['invalid_request_error', BareCode],
   upgrade: ['invalid_request_error', BareCode],

@@ -115,6 +115,11 @@ export class PartReader {
     return this.#meter.measuredInput()
   }
 
+  /** Credits that the upstream has charged so far; `null` while it has said nothing of that. */
+  get credits(): number | null {
+    return this.#meter.credits
+  }
+
   push(event: UpstreamEvent): readonly StreamPart[] {
     if (this.#stop !== null) return NoParts
     const bytes = saidBytesOf(event)

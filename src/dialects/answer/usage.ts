@@ -46,6 +46,11 @@ export class UsageMeter {
     if (credits >= 0 && credits <= MaxCredits) this.#credits = (this.#credits ?? 0) + credits
   }
 
+  /** What the answer has cost so far; `null` while the upstream has not said. */
+  get credits(): number | null {
+    return this.#credits ?? null
+  }
+
   /** Later frames add to earlier ones, member by member. */
   addCounts(counts: TokenUsage): void {
     this.#counts = { ...this.#counts, ...counts }

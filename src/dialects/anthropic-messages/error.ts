@@ -10,6 +10,8 @@ const OverflowPrefix = 'prompt is too long: '
 /** Anthropic's `type` of every kind of error (kiro-protocol §8.6). */
 const Types: Readonly<Record<ErrorKind, string>> = {
   key: 'authentication_error',
+  limit: 'rate_limit_error',
+  often: 'rate_limit_error',
   route: 'not_found_error',
   method: 'invalid_request_error',
   upgrade: 'invalid_request_error',

@@ -97,6 +97,8 @@ const DEFAULT_RETRY_AFTER_S = 3
 const CODES: Readonly<Partial<Record<ErrorKind, string>>> = {
   overflow: 'context_length_exceeded',
   rate: 'rate_limit_exceeded',
+  often: 'rate_limit_exceeded',
+  limit: 'insufficient_quota',
   quota: 'insufficient_quota',
   refused: 'invalid_prompt',
   request: 'invalid_prompt',

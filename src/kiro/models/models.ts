@@ -13,6 +13,8 @@ export interface ModelFacts {
   /** Tokens. */
   readonly maxOutputTokens?: number
   readonly takesImages: boolean
+  /** What a request costs beside one of the model that costs 1; 1 where the upstream does not say. */
+  readonly rate?: number
   /** `additionalModelRequestFieldsSchema`, where the upstream gave one. */
   readonly requestFieldsSchema?: Readonly<Record<string, unknown>>
 }
@@ -144,6 +146,7 @@ function parseModel(model: JsonObject): ModelFacts | null {
   const maxOutputTokens = countOf(limits['maxOutputTokens']) ?? known?.maxOutputTokens
   const description = textMember(model, 'description')
   const requestFieldsSchema = asJsonObject(model['additionalModelRequestFieldsSchema'])
+  const rate = model['rateMultiplier']
   return {
     id,
     name: textMember(model, 'modelName') ?? findModel(BUILT_IN_MODELS, id)?.name ?? id,
@@ -152,6 +155,7 @@ function parseModel(model: JsonObject): ModelFacts | null {
     takesImages: Array.isArray(inputTypes) ? inputTypes.includes('IMAGE') : true,
     ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
     ...(description === null ? {} : { description }),
+    ...(typeof rate === 'number' && rate > 0 && { rate }),
     ...(requestFieldsSchema === null ? {} : { requestFieldsSchema })
   }
 }

@@ -14,6 +14,7 @@ import type { GatewayError } from '../../shared/errors.ts'
 import { generationRequest, type RequestPayload } from '../../upstream/call/requests.ts'
 import { type ApproachFailure, decideRetry, formSignOf } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
+import type { CallCost, Charge } from '../plane/key-limits.ts'
 import { Attempt, type AttemptOutcome } from './attempt.ts'
 import { acquireFor, CallWay, type PermitWait } from './call-way.ts'
 import { reformPayload } from './change-payload.ts'
@@ -37,16 +38,36 @@ export type AnsweredCall = Pick<Attempt, 'measuredInputTokens'>
 type Failure = Extract<AttemptOutcome, { name: 'failed' }>
 
 /**
- * Asks the upstream until it answers or there is no point in asking again (kiro-protocol §8.3). A permit is held
- * during an attempt and never between two.
+ * Asks the upstream, with credits reserved for that where the client's key has a limit of them.
  *
  * Resolves once the sink has got the whole answer.
  *
- * @throws {GatewayError} why there is none, or why it broke off: then the sink has begun already.
+ * @throws {GatewayError} GW_KEY_LIMIT; why there is no answer, or why it broke off: then the sink has begun already.
  */
 export async function askUpstream(
   plane: DataPlane,
   question: UpstreamQuestion
+): Promise<AnsweredCall> {
+  const { plan, limits, waiter, signal, progress } = question
+  if (limits === null) return askUntilAnswered(plane, question, null)
+  const request = { model: plan.upstreamModel, inputTokens: plan.inputTokens }
+  const charge = await limits.reserve(request, { ...waiter, signal })
+  try {
+    return await askUntilAnswered(plane, question, charge)
+  } finally {
+    charge?.settle()
+    if (charge !== null) progress.charge(charge.cost)
+  }
+}
+
+/**
+ * Asks the upstream until it answers or there is no point in asking again (kiro-protocol §8.3). A permit is held
+ * during an attempt and never between two.
+ */
+async function askUntilAnswered(
+  plane: DataPlane,
+  question: UpstreamQuestion,
+  charge: Charge | null
 ): Promise<AnsweredCall> {
   const { log, requestId: reqId, payload, plan, progress, sink, signal } = question
   plane.retryBudget.earn()
@@ -63,6 +84,7 @@ export async function askUpstream(
     if (plan.documents) await writeOutRefused(plane, question, way.host)
     const call = await startAttempt(plane, question, { way, attempt, sent })
     const outcome = await call.outcome
+    charge?.add(toCost(call, outcome, signal))
     if (call.isClosed) plane.closingHosts.add(way.host.url)
     noteStrange(plane, question, call.strangeEvents)
     if (outcome.name === 'answered') {
@@ -119,6 +141,15 @@ export async function askUpstream(
     attempt += 1
     if (isEmptyAnswer(outcome)) sent = newCall(attempt)
   }
+}
+
+function toCost(
+  { credits }: Pick<Attempt, 'credits'>,
+  outcome: AttemptOutcome,
+  { aborted }: AbortSignal
+): CallCost {
+  if (outcome.name === 'answered') return { credits, isAnswered: true, isLeft: false }
+  return { credits, isAnswered: false, isLeft: aborted && outcome.phase !== 'connecting' }
 }
 
 /** How often a request may be changed and sent once more, in whichever ways (kiro-protocol §8.3). */

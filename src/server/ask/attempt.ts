@@ -170,6 +170,11 @@ export class Attempt implements ResponseReader, AnswerSource {
     return this.#reader.strangeEvents
   }
 
+  /** Credits that the upstream has charged; `null` where it has said nothing of that. */
+  get credits(): number | null {
+    return this.#options.parts.credits
+  }
+
   pause(): void {
     this.#isSinkFull = true
     this.#exchange.pause()

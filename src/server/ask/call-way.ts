@@ -1,5 +1,6 @@
 import { monotonicNow, type WaitClock } from '../../admission/clock.ts'
-import type { AcquireOptions, Permit } from '../../admission/lease.ts'
+import { type AcquireOptions, Permit } from '../../admission/lease.ts'
+import type { Share } from '../../admission/allowances.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import {
   type FormParty,
@@ -15,6 +16,7 @@ import {
   PLAIN_APPROACH
 } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
+import type { TurnLimits } from '../plane/key-limits.ts'
 import type { Progress } from '../plane/open-turns.ts'
 import type { AccountLink } from '../plane/primary-links.ts'
 
@@ -22,6 +24,8 @@ import type { AccountLink } from '../plane/primary-links.ts'
 export interface PermitWait {
   /** The client's key, and since when it waits, for a fair share of the connections. */
   readonly waiter: AcquireOptions
+  /** What its key may use; `null` without limits. */
+  readonly limits: TurnLimits | null
   /** All waits of the request so far. */
   readonly waited: WaitClock
   readonly progress: Progress
@@ -36,14 +40,17 @@ export interface PermitWait {
  */
 export async function acquirePermit(
   plane: Pick<DataPlane, 'lease' | 'metrics'> & { readonly account: Pick<AccountLink, 'problem'> },
-  { waiter, waited, progress, signal }: PermitWait
+  { waiter, limits, waited, progress, signal }: PermitWait
 ): Promise<Permit> {
   const { problem: known } = plane.account
   if (known !== null) throw known
   const startedAt = monotonicNow()
   try {
     const arrivedAt = waited.resume(startedAt)
-    const permit = await plane.lease.acquire({ ...waiter, arrivedAt }, signal)
+    const place = { ...waiter, arrivedAt }
+    // Before the permit: while others of its key run, it keeps nothing from other keys.
+    const stream = limits === null ? null : await limits.stream({ ...place, signal })
+    const permit = await acquireWith(stream, plane.lease.acquire(place, signal))
     const { problem } = plane.account // it may have come up meanwhile
     if (problem === null) return permit
     permit.release()
@@ -53,6 +60,24 @@ export async function acquirePermit(
     waited.stop(now)
     progress.end('queue')
     plane.metrics.waitSeconds.observe((now - startedAt) / 1000)
+  }
+}
+
+/** A permit that gives back the key's stream, too. */
+async function acquireWith(stream: Share | null, acquired: Promise<Permit>): Promise<Permit> {
+  if (stream === null) return acquired
+  try {
+    const permit = await acquired
+    return new Permit({
+      onSent: () => permit.sent(),
+      onRelease: () => {
+        permit.release()
+        stream.settle(0)
+      }
+    })
+  } catch (cause) {
+    stream.settle(0)
+    throw cause
   }
 }
 

@@ -53,7 +53,8 @@ function turnRoute(
       const { keys, plane: own, log } = terms
       const plane = kiroKey === null ? own : keys.planeOf(kiroKey)
       const { dialect, answerHere } = terms
-      const call = { route: path, request, response, requestId, keyName }
+      const namedKey = null
+      const call = { route: path, request, response, requestId, keyName, namedKey }
       const here = answerHere === undefined ? {} : { answerHere }
       return new Turn({ plane, log, dialect, ...here, ...call }).run()
     }

@@ -1,4 +1,6 @@
 import { join } from 'node:path'
+import { AllowanceJournal } from '../../admission/allowance-journal.ts'
+import { Allowances } from '../../admission/allowances.ts'
 import { CostQueue } from '../../admission/fair-queue.ts'
 import { Lease } from '../../admission/lease.ts'
 import { MemoryBudget } from '../../admission/memory-budget.ts'
@@ -22,6 +24,7 @@ import { chooseProxy } from '../../upstream/proxy/proxy.ts'
 import { type CredentialLink, Credentials } from './credentials.ts'
 import { ItemStore } from './item-store.ts'
 import { isKiroKeyName } from './key-planes.ts'
+import { KeyLimits } from './key-limits.ts'
 import type { OpenTurns } from './open-turns.ts'
 import { AccountLink, type PrimaryPulse, SharedCalibration } from './primary-links.ts'
 import { isPublicAddress } from './public-address.ts'
@@ -30,6 +33,8 @@ import { UrlFetcher } from './url-fetcher.ts'
 /** What a worker has to serve requests with. Settings and catalogue change in place. */
 export interface DataPlane {
   readonly lease: Lease
+  /** What named keys may use. */
+  readonly limits: KeyLimits
   readonly pool: ConnectionPool
   readonly memory: MemoryBudget
   /** Memory for small bodies while `memory` is in use. */
@@ -72,6 +77,8 @@ export interface DataPlane {
 export interface OwnPlane extends DataPlane {
   readonly credentials: Credentials
   readonly account: AccountLink
+  readonly allowances: Allowances
+  readonly journal: AllowanceJournal
 }
 
 /** What a data plane is made with. */
@@ -124,6 +131,14 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     maxWaiting: config.pool.maxWaiting
   })
   const retryWaits = new RetryWaits()
+  const journal = new AllowanceJournal(start.journalPath, (cause) => {
+    log.error({ err: cause }, 'what requests use of credits cannot be written down')
+  })
+  const allowances = new Allowances({
+    send: (reports) => channel.send({ type: 'allowance.reports', reports }),
+    note: (entry) => journal.note(entry),
+    silence: () => pulse.silence
+  })
   const credentials = new Credentials({
     channel,
     news: start.news,
@@ -165,6 +180,13 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
   })
   return {
     lease,
+    allowances,
+    journal,
+    limits: new KeyLimits({
+      allowances,
+      pool: () => current.config.pool,
+      models: () => current.catalogue.models
+    }),
     pool,
     memory: bodyMemory,
     smallLane: new MemoryBudget(memory.smallLaneBytesPerWorker, 0),

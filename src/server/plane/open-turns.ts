@@ -75,6 +75,7 @@ export class Progress {
   readonly #spentMs: Partial<Record<PhaseName, number>> = {}
   #markedAt = this.startedAt
   #usage: Usage | null = null
+  #charged = 0
 
   /** Of all calls that were answered to their end; `null` before the first. */
   get usage(): Usage | null {
@@ -83,6 +84,15 @@ export class Progress {
 
   spend(usage: Usage): void {
     this.#usage = addUsage(this.#usage, usage)
+  }
+
+  /** Micro-credits that its key was charged; 0 where that has no limit. */
+  get charged(): number {
+    return this.#charged
+  }
+
+  charge(micros: number): void {
+    this.#charged += micros
   }
 
   /** Ends a phase now, or at the given `performance.now()`. */

@@ -8,6 +8,7 @@ import {
   marksOf,
   toErrorReply
 } from '../../dialects/dialect.ts'
+import type { NamedKey } from '../../keys/key.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -35,6 +36,8 @@ export interface TurnOptions {
   readonly response: ServerResponse
   readonly requestId: string
   readonly keyName: string
+  /** `null` for a key that is the operator's. */
+  readonly namedKey: NamedKey | null
   readonly log: Logger
   /** What is answered without the upstream; it needs memory and a thread, but no connection and no credential. */
   readonly answerHere?: LocalAnswer
@@ -129,11 +132,13 @@ export class Turn {
   }
 
   async #serve(): Promise<void> {
-    const { plane, keyName, log, requestId } = this.#options
+    const { plane, keyName, namedKey, log, requestId } = this.#options
     const { signal } = this.#gone
+    const limits = plane.limits.of(namedKey)
     const waiter = { key: keyName, arrivedAt: this.#arrivedAt }
     plane.account.check() // a request that can't be served is not worth reading
     await plane.credentials.ready(signal)
+    await limits?.admit({ ...waiter, signal })
     // Nor is one that would be refused for want of a permit: this refuses it as the queue would.
     if (plane.lease.isFull(keyName)) (await plane.lease.acquire(waiter, signal)).release()
     const { payload, plan, estimatedTokens } = await this.#convert(await this.#readBody())
@@ -147,7 +152,8 @@ export class Turn {
     this.#sink = sink
     const progress = this.#progress
     const waited = new WaitClock(this.#arrivedAt)
-    const question = { payload, plan, sink, room, progress, waiter, waited, log, requestId, signal }
+    const wait = { waiter, limits, waited, progress, signal }
+    const question = { ...wait, payload, plan, sink, room, log, requestId }
     if (plan.rounds !== null) {
       await answerInRounds(plane, { ...question, rounds: plan.rounds })
     } else {

@@ -1,0 +1,218 @@
+import { monotonicNow } from '../../admission/clock.ts'
+import type { Allowances, Share } from '../../admission/allowances.ts'
+import type { Config } from '../../config/settings.ts'
+import type { AllowanceStanding } from '../../ipc/allowance.ts'
+import { CostEstimates, type PricedRequest } from '../../keys/cost-estimates.ts'
+import { type CreditLimit, MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
+import { findModel, type ModelFacts } from '../../kiro/models/models.ts'
+import { GatewayError } from '../../shared/errors.ts'
+
+export interface KeyLimitsOptions {
+  readonly allowances: Allowances
+  readonly pool: () => Pick<Config['pool'], 'poolTimeoutMs' | 'maxWaiting'>
+  readonly models: () => readonly ModelFacts[]
+}
+
+/** What the limits of named keys mean for the requests of this worker. */
+export class KeyLimits {
+  readonly #options: KeyLimitsOptions
+  readonly #estimates = new CostEstimates()
+
+  constructor(options: KeyLimitsOptions) {
+    this.#options = options
+  }
+
+  /** Those of one request; `null` for a key that has none. */
+  of(key: NamedKey | null): TurnLimits | null {
+    if (key === null) return null
+    const { credits, requestsPerMinute, maxStreams } = key
+    if (credits === null && requestsPerMinute === null && maxStreams === null) return null
+    return new TurnLimits(key, { ...this.#options, estimates: this.#estimates })
+  }
+}
+
+/** Who wants something, and until when. */
+interface Wish {
+  /** `monotonicNow()` of the request's arrival. */
+  readonly arrivedAt: number
+  readonly signal: AbortSignal
+}
+
+/** The limits of the key with which one request came. */
+export class TurnLimits {
+  readonly #key: NamedKey
+  readonly #options: KeyLimitsOptions & { readonly estimates: CostEstimates }
+
+  constructor(key: NamedKey, options: KeyLimitsOptions & { readonly estimates: CostEstimates }) {
+    this.#key = key
+    this.#options = options
+  }
+
+  /** Counts the request. @throws {GatewayError} GW_KEY_RATE, or as `Allowances.take()` */
+  async admit({ arrivedAt, signal }: Wish): Promise<void> {
+    const { id, requestsPerMinute } = this.#key
+    if (requestsPerMinute === null) return
+    const refusal = (standing: AllowanceStanding): GatewayError => tooOften(this.#key, standing)
+    const { allowances } = this.#options
+    const part = { name: `${id}/requests`, amount: 1, arrivedAt, refusal } as const
+    ;(await allowances.take(part, signal)).settle(1)
+  }
+
+  /**
+   * Reserves what a question may cost. The caller must settle it.
+   *
+   * @throws {GatewayError} GW_KEY_LIMIT, or as `Allowances.take()`
+   */
+  async reserve(request: PricedRequest, { arrivedAt, signal }: Wish): Promise<Charge | null> {
+    const { id, credits } = this.#key
+    if (credits === null) return null
+    const { allowances, estimates, models } = this.#options
+    const { rate = 1 } = findModel(models(), request.model) ?? {}
+    const limit = Math.round(credits.limit * MICROS_PER_CREDIT)
+    // What is thought to cost more than the whole limit may go where nothing else was used.
+    const amount = Math.min(estimates.estimate(request, rate), Math.max(limit, MICROS_PER_CREDIT))
+    const refusal = (standing: AllowanceStanding): GatewayError =>
+      usedUp({ key: this.#key, credits, standing, amount })
+    const share = await allowances.take(
+      { name: `${id}/credits`, amount, arrivedAt, refusal },
+      signal
+    )
+    return new Charge(share, (cost) => estimates.learn(request, cost))
+  }
+
+  /**
+   * Waits until the key may have one stream more; `null` where it may have any number. The caller must settle it.
+   *
+   * @throws {GatewayError} GW_QUEUE_FULL, GW_POOL_TIMEOUT, or as `Allowances.take()`
+   */
+  async stream(wish: Wish): Promise<Share | null> {
+    const { id, name, maxStreams } = this.#key
+    if (maxStreams === null) return null
+    const { allowances, pool } = this.#options
+    const { poolTimeoutMs, maxWaiting } = pool()
+    const what = `The key ${JSON.stringify(name)} runs as many streams at once as it may (${maxStreams})`
+    if (allowances.waiting >= maxWaiting) {
+      const message = `${what}, and too many requests wait already (HTTP_POOL_MAX_WAITING).`
+      throw new GatewayError('GW_QUEUE_FULL', 'streams', { message })
+    }
+    using deadline = new StreamDeadline(wish, poolTimeoutMs, () => {
+      const message = `PoolTimeout: ${what}, and none of them ended within HTTP_POOL_TIMEOUT.`
+      return new GatewayError('GW_POOL_TIMEOUT', 'streams', { message })
+    })
+    const part = { name: `${id}/streams`, amount: 1, refusal: neverRefused } as const
+    return await allowances.take({ ...part, arrivedAt: wish.arrivedAt }, deadline.signal)
+  }
+}
+
+/** The other workers must be asked, however short HTTP_POOL_TIMEOUT is. */
+const ASKING_MS = 100
+
+/** Ends a wait when HTTP_POOL_TIMEOUT has passed since the arrival. */
+class StreamDeadline implements Disposable {
+  readonly signal: AbortSignal
+  readonly #timer: NodeJS.Timeout | null = null
+
+  constructor({ arrivedAt, signal }: Wish, poolTimeoutMs: number | null, late: () => GatewayError) {
+    this.signal = signal
+    if (poolTimeoutMs === null) return
+    const passed = new AbortController()
+    this.signal = AbortSignal.any([signal, passed.signal])
+    const delayMs = Math.max(ASKING_MS, arrivedAt + poolTimeoutMs - monotonicNow())
+    this.#timer = setTimeout(() => passed.abort(late()), Math.min(delayMs, LONGEST_DELAY_MS))
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+  }
+}
+
+/** Node fires a longer delay at once. */
+const LONGEST_DELAY_MS = 2 ** 31 - 1
+
+/** Streams wait instead. */
+function neverRefused(): GatewayError {
+  return new GatewayError('GW_INTERNAL', 'a stream was refused')
+}
+
+/** What came of one call to the upstream, as far as its price is concerned. */
+export interface CallCost {
+  /** As the upstream metered it; `null` where it said nothing. */
+  readonly credits: number | null
+  readonly isAnswered: boolean
+  /** It was sent, and the client left before it was over: the upstream was at work. */
+  readonly isLeft: boolean
+}
+
+/** What is reserved for a question, and what its calls have really cost. Settled once. */
+export class Charge {
+  readonly #share: Share
+  readonly #onLearnt: (cost: number) => void
+  #cost = 0
+
+  constructor(share: Share, onLearnt: (cost: number) => void) {
+    this.#share = share
+    this.#onLearnt = onLearnt
+  }
+
+  /** Micro-credits of all calls so far. */
+  get cost(): number {
+    return this.#cost
+  }
+
+  /** What an answer cost that nobody has metered can only be estimated; a failure costs nothing unless it was metered. */
+  add({ credits, isAnswered, isLeft }: CallCost): void {
+    if (credits !== null) {
+      const cost = Math.round(credits * MICROS_PER_CREDIT)
+      this.#cost += cost
+      if (isAnswered) this.#onLearnt(cost)
+    } else if (isAnswered || isLeft) {
+      this.#cost += this.#share.amount
+    }
+  }
+
+  settle(): void {
+    this.#share.settle(this.#cost)
+  }
+}
+
+const DAY_S = 86_400
+
+const PERIODS = { day: 'a day', week: 'a week', month: 'a month', total: 'in all' } as const
+
+interface Shortage {
+  readonly key: NamedKey
+  readonly credits: CreditLimit
+  readonly standing: AllowanceStanding
+  readonly amount: number
+}
+
+function usedUp({ key, credits, standing, amount }: Shortage): GatewayError {
+  const { limit, used, reserved, endsAt } = standing
+  const resetsAt = endsAt === null ? null : new Date(endsAt).toISOString()
+  const message =
+    `The key ${JSON.stringify(key.name)} may use ${toCredits(limit)} credits ${PERIODS[credits.period]}: ` +
+    `${toCredits(used)} are used, ${toCredits(reserved)} are reserved for requests that run, and this one may cost ${toCredits(amount)}. ` +
+    (resetsAt === null ? 'The limit does not start anew.' : `It starts anew at ${resetsAt}.`)
+  const retryAfterS = endsAt === null ? Infinity : (endsAt - Date.now()) / 1000
+  return new GatewayError('GW_KEY_LIMIT', undefined, {
+    message,
+    details: {
+      key: key.name,
+      limit: toCredits(limit),
+      used: toCredits(used),
+      reserved: toCredits(reserved),
+      resets_at: resetsAt
+    },
+    ...(retryAfterS <= DAY_S && { retryAfterS: Math.max(1, retryAfterS) })
+  })
+}
+
+function tooOften({ name }: NamedKey, { limit, endsAt }: AllowanceStanding): GatewayError {
+  const retryAfterS = Math.max(1, Math.ceil(((endsAt ?? 0) - Date.now()) / 1000))
+  const message = `The key ${JSON.stringify(name)} may send ${limit} requests a minute. Try again in ${retryAfterS} s.`
+  return new GatewayError('GW_KEY_RATE', undefined, { message, retryAfterS })
+}
+
+function toCredits(micros: number): number {
+  return micros / MICROS_PER_CREDIT
+}

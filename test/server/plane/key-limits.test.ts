@@ -1,0 +1,184 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { monotonicNow } from '../../../src/admission/clock.ts'
+import { MICROS_PER_CREDIT as CREDIT, type NamedKey } from '../../../src/keys/key.ts'
+import { BUILT_IN_MODELS } from '../../../src/kiro/models/models.ts'
+import { KeyLimits, type TurnLimits } from '../../../src/server/plane/key-limits.ts'
+import { namedKey, perDay, Team } from '../../helper/allowance-team.ts'
+
+const models = [
+  ...BUILT_IN_MODELS,
+  { id: 'dear', name: 'Dear', maxInputTokens: 1000, takesImages: false, rate: 2.5 }
+]
+
+interface PoolSettings {
+  readonly poolTimeoutMs: number | null
+  readonly maxWaiting: number
+}
+
+async function limitsFor(
+  t: Test,
+  key: NamedKey,
+  pool: PoolSettings = { poolTimeoutMs: null, maxWaiting: 10 }
+) {
+  const team = await Team.start(t.testdir({}), [key], 1)
+  team.now = Date.now()
+  t.teardown(() => team.close())
+  const [worker] = team.workers
+  if (worker === undefined) throw new Error('there is no worker')
+  const { allowances } = worker
+  const limits = new KeyLimits({ allowances, pool: () => pool, models: () => models })
+  const own = limits.of(key)
+  if (own === null) throw new Error('the key has no limits')
+  return { team, limits: own }
+}
+
+function wish(signal = new AbortController().signal) {
+  return { arrivedAt: monotonicNow(), signal }
+}
+
+function reserve(limits: TurnLimits, model = 'auto', inputTokens = 100) {
+  return limits.reserve({ model, inputTokens }, wish())
+}
+
+t.test('KeyLimits', (t) => {
+  t.test('has none for the operator, nor for a key without limits', async (t) => {
+    const team = await Team.start(t.testdir({}), [], 1)
+    const [worker] = team.workers
+    if (worker === undefined) throw new Error('there is no worker')
+    const pool = () => ({ poolTimeoutMs: null, maxWaiting: 1 })
+    const limits = new KeyLimits({ allowances: worker.allowances, pool, models: () => models })
+    t.equal(limits.of(null), null)
+    t.equal(limits.of(namedKey('ben')), null)
+    t.equal(worker.sent, 0)
+    await team.close()
+  })
+
+  t.test(
+    'says who may use how much, what is used and running, and when it starts anew',
+    async (t) => {
+      const { team, limits } = await limitsFor(t, namedKey('anna', { credits: perDay(3) }))
+      const first = await reserve(limits)
+      first?.add({ credits: 0.25, isAnswered: true, isLeft: false })
+      first?.settle()
+      await reserve(limits, 'dear')
+      const resetsAt = new Date(Math.ceil((team.now + 1) / 86_400_000) * 86_400_000).toISOString()
+      const refusal = await reserve(limits).catch((error: unknown) => error)
+      t.match(refusal, {
+        code: 'GW_KEY_LIMIT',
+        status: 429,
+        message:
+          'The key "anna" may use 3 credits a day: 0.25 are used, 2.5 are reserved for requests that run, ' +
+          `and this one may cost 1. It starts anew at ${resetsAt}.`,
+        details: { key: 'anna', limit: 3, used: 0.25, reserved: 2.5, resets_at: resetsAt }
+      })
+      t.ok((refusal as { retryAfterS: number }).retryAfterS <= 86_400)
+    }
+  )
+
+  t.test('tells no time to wait where that is long or never comes', async (t) => {
+    const key = namedKey('anna', { credits: { limit: 0.5, period: 'total' } })
+    const { limits } = await limitsFor(t, key)
+    const refusal = await reserve(limits).catch((error: unknown) => error)
+    t.match(refusal, {
+      code: 'GW_KEY_LIMIT',
+      message: /does not start anew/,
+      retryAfterS: undefined
+    })
+  })
+
+  t.test('lets a request that may cost more than the whole limit use all of it', async (t) => {
+    const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(2) }))
+    const charge = await reserve(limits, 'dear')
+    await t.rejects(reserve(limits), { code: 'GW_KEY_LIMIT' })
+    charge?.settle()
+    await reserve(limits)
+  })
+
+  t.test('charges what was metered, or the estimate where nothing was', async (t) => {
+    const { team, limits } = await limitsFor(t, namedKey('anna', { credits: perDay(1000) }))
+    const cases = [
+      [{ credits: 0.0897, isAnswered: true, isLeft: false }, 89_700],
+      [{ credits: 0, isAnswered: true, isLeft: false }, 0],
+      [{ credits: null, isAnswered: true, isLeft: false }, CREDIT],
+      [{ credits: null, isAnswered: false, isLeft: false }, 0],
+      [{ credits: null, isAnswered: false, isLeft: true }, CREDIT],
+      [{ credits: 0.5, isAnswered: false, isLeft: true }, 500_000],
+      [{ credits: 0.5, isAnswered: false, isLeft: false }, 500_000]
+    ] as const
+    let sum = 0
+    for (const [cost, micros] of cases) {
+      const charge = await reserve(limits)
+      charge?.add(cost)
+      charge?.settle()
+      charge?.settle()
+      t.equal(charge?.cost, micros, JSON.stringify(cost))
+      sum += micros
+    }
+    await team.close()
+    t.match(team.desk.creditsOf('anna'), { used: sum, reserved: 0 })
+  })
+
+  t.test('adds up what several calls for one question cost', async (t) => {
+    const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(10) }))
+    const charge = await reserve(limits)
+    charge?.add({ credits: 0.2, isAnswered: false, isLeft: false })
+    charge?.add({ credits: null, isAnswered: false, isLeft: false })
+    charge?.add({ credits: 0.1, isAnswered: true, isLeft: false })
+    t.equal(charge?.cost, 300_000)
+    charge?.settle()
+  })
+
+  t.test('learns what requests cost', async (t) => {
+    const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(10) }))
+    const charge = await reserve(limits)
+    charge?.add({ credits: 4, isAnswered: true, isLeft: false })
+    charge?.settle()
+    await reserve(limits)
+    await t.rejects(reserve(limits), { message: /this one may cost 4/ })
+  })
+
+  t.test('refuses what comes too often, with the seconds to wait', async (t) => {
+    const { limits } = await limitsFor(t, namedKey('ben', { requestsPerMinute: 2 }))
+    await limits.admit(wish())
+    await limits.admit(wish())
+    const refusal = await limits.admit(wish()).catch((error: unknown) => error)
+    t.match(refusal, {
+      code: 'GW_KEY_RATE',
+      status: 429,
+      message: /"ben" may send 2 requests a minute/
+    })
+    const { retryAfterS } = refusal as { retryAfterS: number }
+    t.ok(retryAfterS >= 1 && retryAfterS <= 60, `${retryAfterS} s`)
+    t.equal(await limits.stream(wish()), null)
+    t.equal(await reserve(limits), null)
+  })
+
+  t.test('has streams wait for those of the same key', async (t) => {
+    const { limits } = await limitsFor(t, namedKey('ben', { maxStreams: 1 }))
+    const first = await limits.stream(wish())
+    let isServed = false
+    const second = limits.stream(wish()).then(() => (isServed = true))
+    for (let i = 0; i < 10; i += 1) await turn()
+    t.equal(isServed, false)
+    first?.settle(0)
+    t.equal(await second, true)
+    await limits.admit(wish())
+  })
+
+  t.test('does not have them wait for longer than connections, nor in any number', async (t) => {
+    const pool = { poolTimeoutMs: 10, maxWaiting: 2 }
+    const { limits } = await limitsFor(t, namedKey('ben', { maxStreams: 1 }), pool)
+    await limits.stream(wish())
+    const gone = new AbortController()
+    const waiting = [limits.stream(wish()), limits.stream(wish(gone.signal))]
+    await t.rejects(limits.stream(wish()), {
+      code: 'GW_QUEUE_FULL',
+      message: /"ben" runs as many streams at once as it may \(1\)/
+    })
+    gone.abort()
+    await t.rejects(Promise.resolve(waiting[1]), { code: 'GW_CLIENT_CLOSED' })
+    await t.rejects(Promise.resolve(waiting[0]), { code: 'GW_POOL_TIMEOUT', name: 'PoolTimeout' })
+  })
+  t.end()
+})
