@@ -46,8 +46,12 @@ t.test('KeyLimits', (t) => {
     const team = await Team.start(t.testdir({}), [], 1)
     const [worker] = team.workers
     if (worker === undefined) throw new Error('there is no worker')
-    const pool = () => ({ poolTimeoutMs: null, maxWaiting: 1 })
-    const limits = new KeyLimits({ allowances: worker.allowances, pool, models: () => models })
+    const { allowances } = worker
+    const limits = new KeyLimits({
+      allowances,
+      pool: () => ({ poolTimeoutMs: null, maxWaiting: 1 }),
+      models: () => models
+    })
     t.equal(limits.of(null), null)
     t.equal(limits.of(namedKey('ben')), null)
     t.equal(worker.sent, 0)
