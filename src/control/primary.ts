@@ -16,6 +16,7 @@ import { CONTROL, ControlLane } from './budget/control-lane.ts'
 import { AccountDesk } from './desks/account-desk.ts'
 import { ClusterMetrics } from './desks/cluster-metrics.ts'
 import { CredentialDesk } from './desks/credential-desk.ts'
+import { KeyDesk } from './desks/key-desk.ts'
 import { LessonsDesk } from './desks/lessons-desk.ts'
 import { ModelCatalogue } from './desks/model-catalogue.ts'
 import { UsageDesk } from './desks/usage-desk.ts'
@@ -69,6 +70,7 @@ export class Primary {
   readonly #usage: UsageDesk
   readonly #account: AccountDesk
   readonly #lessons: LessonsDesk
+  readonly #keys: KeyDesk
   readonly #supervisor: Supervisor
   readonly #own = new Metrics()
   readonly #metrics: ClusterMetrics
@@ -128,6 +130,14 @@ export class Primary {
       onNews: (standing) => this.#broadcast({ type: 'account.standing', standing })
     })
     this.#lessons = new LessonsDesk({ log, tell: (learnt) => this.#broadcast(learnt) })
+    this.#keys = new KeyDesk({
+      stateDir: config.credentials.stateDir,
+      log,
+      onChange: (book) => {
+        this.#allowances.setKeys(book.keys) // before a worker can ask for them
+        this.#broadcast({ type: 'keys.changed', book })
+      }
+    })
     this.#watch = watchQueue(() => this.#budget.state(), log)
     this.#stalls = new StallWatch<WorkerLink>({
       timeoutMs: () => this.#config.cluster.stallTimeoutMs,
@@ -165,12 +175,14 @@ export class Primary {
     setUpForks(workerEntry, memory, logFd)
     this.#supervisor.start() // before the credentials are read, as starting a process takes longer
     try {
+      await this.#keys.start()
       await this.#credentials.start()
     } catch (error) {
       this.destroy()
       throw error
     }
     await this.#allowances.start()
+    this.#allowances.setKeys(this.#keys.book.keys)
     this.#mayServe.resolve()
     if (this.#credentials.isExpected) void this.#catalogue.start() // reports its own failures
     return this.#ready.promise
@@ -208,6 +220,7 @@ export class Primary {
   async drain(): Promise<void> {
     this.#catalogue.close()
     this.#usage.close()
+    this.#keys.close()
     const patienceMs = this.#config.cluster.drainTimeoutMs + LEAVING.closingMs
     const timer = setTimeout(() => this.#supervisor.killStuck(this.#options.log), patienceMs)
     await this.#supervisor.drain()
@@ -327,6 +340,7 @@ export class Primary {
       news: this.#credentials.news(),
       standing: this.#account.standing,
       catalogue: this.#catalogue.current,
+      book: this.#keys.book,
       isSimulated,
       journalPath: join(this.#store.folder, link.journal),
       memory,

@@ -1,6 +1,7 @@
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
 import type { ConversationParts } from '../kiro/conversation/conversation-memory.ts'
+import type { KeyBook } from '../keys/key.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
 import type { Learnt } from '../kiro/models/tokens.ts'
 import type { AccountUsage } from '../kiro/wire/account-usage.ts'
@@ -67,6 +68,8 @@ export type ToWorker =
   /** A token that was refused or over was renewed, or could not be: `credential.changed` has said so. */
   | { readonly type: 'credential.renewed'; readonly requestId: number }
   | { readonly type: 'account.standing'; readonly standing: AccountStanding }
+  /** Named keys were made, changed or revoked. */
+  | { readonly type: 'keys.changed'; readonly book: KeyBook }
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
   /** What all workers together have learnt of a model's tokenizer. */
   | ({ readonly type: 'calibration.learnt' } & Learnt)
@@ -108,6 +111,7 @@ const LATEST_COUNTS: ReadonlySet<string> = new Set<(FromWorker | ToWorker)['type
   'metrics.snapshot',
   'calibration.lesson',
   'calibration.learnt',
+  'keys.changed',
   'cluster.status'
 ])
 
@@ -122,6 +126,7 @@ export interface WorkerStart {
   readonly news: CredentialNews
   readonly standing: AccountStanding
   readonly catalogue: Catalogue
+  readonly book: KeyBook
   /** Upstream answers come from the built-in simulator. */
   readonly isSimulated: boolean
   /** Path of the file in which it writes down what its requests hold and use of credits; not there yet. */

@@ -45,6 +45,15 @@ export const MAX_CREDITS = 1_000_000
 
 export const MICROS_PER_CREDIT = 1_000_000
 
+/** The named keys there are, as the workers know them. */
+export interface KeyBook {
+  /** There is a named key, or was one since the start: requests without a key are refused, even where none is left. */
+  readonly isKeyRequired: boolean
+  readonly keys: readonly NamedKey[]
+}
+
+export const NO_KEY_BOOK: KeyBook = { isKeyRequired: false, keys: [] }
+
 /** Why a key lets nobody in, or `null` where it does. */
 export function whyRefused(
   { expiresAt, revokedAt }: Pick<NamedKey, 'expiresAt' | 'revokedAt'>,

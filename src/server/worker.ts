@@ -2,6 +2,7 @@ import { followOpenFiles } from '../config/container.ts'
 import type { Config } from '../config/settings.ts'
 import { Channel, type Endpoint } from '../ipc/channel.ts'
 import type { ClusterStatus, FromWorker, ToWorker, WorkerStart } from '../ipc/messages.ts'
+import type { KeyBook } from '../keys/key.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
 import { createLogger, type Logger, type LogStream } from '../observe/logger.ts'
 import { RefusalLog } from '../observe/refusal-log.ts'
@@ -116,6 +117,9 @@ export class GatewayWorker {
       case 'catalogue.changed':
         if (parts !== null) parts.current.catalogue = message.catalogue
         return
+      case 'keys.changed':
+        if (parts !== null) changeKeys(parts.current, message.book)
+        return
       case 'calibration.learnt':
         return parts?.plane.calibration.onLearnt(message)
       case 'form.learnt':
@@ -217,20 +221,27 @@ interface Parts {
 /** What the primary has told last. */
 interface Current {
   config: Config
+  book: KeyBook
   authenticator: Authenticator
   catalogue: Catalogue
   status: ClusterStatus
 }
 
-function authenticatorOf({ server, credentials }: Config): Authenticator {
+function authenticatorOf({ config, book }: Pick<Current, 'config' | 'book'>): Authenticator {
+  const { server, credentials } = config
   const { isKeyPassthrough } = credentials
-  return new Authenticator(server.apiKeys, server.host, { isKeyPassthrough })
+  return new Authenticator(server.apiKeys, server.host, { isKeyPassthrough, book })
+}
+
+function changeKeys(current: Current, book: KeyBook): void {
+  current.book = book
+  current.authenticator = authenticatorOf(current)
 }
 
 /** Takes settings that were read again into use; streams go on as they are. */
 function changeConfig({ plane, log, current }: Parts, config: Config): void {
   current.config = config
-  current.authenticator = authenticatorOf(config)
+  current.authenticator = authenticatorOf(current)
   log.level = config.observe.level
   plane.pool.setKeepaliveExpiry(config.pool.keepaliveExpiryMs)
   plane.lease.setLimits(config.pool)
@@ -241,10 +252,10 @@ function createParts(
   surroundings: Omit<Surroundings, 'log' | 'current'> & LogTarget
 ): Parts {
   const { channel, logStream, pulse } = surroundings
-  const { config, memory, workerId, catalogue, status } = start
+  const { config, memory, workerId, catalogue, book, status } = start
   const log = createLogger(config.observe.level, { worker: workerId }, logStream)
-  const authenticator = authenticatorOf(config)
-  const current: Current = { config, authenticator, catalogue, status }
+  const authenticator = authenticatorOf({ config, book })
+  const current: Current = { config, book, authenticator, catalogue, status }
   const plane = createDataPlane(start, { ...surroundings, log, current })
   const metrics = new MetricsDesk({ channel, plane, workerId, pulse, logStream })
   const usage = new UsageReports(channel, pulse)

@@ -12,6 +12,7 @@ const ErrorKinds = {
   key: [401, 'downstream'],
   limit: [429, 'downstream'],
   often: [429, 'downstream'],
+  denied: [403, 'downstream'],
   route: [404, 'downstream'],
   method: [405, 'downstream'],
   upgrade: [426, 'downstream'],
@@ -61,6 +62,13 @@ export const ErrorTable = {
   GW_KEY_INVALID: entry('key', 'The API key is not one of PROXY_API_KEY.'),
   GW_KEY_LIMIT: entry('limit', 'The credits that this key may use are used up.'),
   GW_KEY_RATE: entry('often', 'This key sends more requests a minute than it may.'),
+  GW_KEY_EXPIRED: entry('key', 'The API key has expired.'),
+  GW_KEY_REVOKED: entry('key', 'The API key was revoked.'),
+  GW_OPERATOR_ONLY: entry(
+    'denied',
+    "This tells of all clients together: it needs one of the operator's keys (PROXY_API_KEY)."
+  ),
+  GW_MODEL_NOT_ALLOWED: entry('denied', 'The API key does not allow this model.'),
   GW_ROUTE_UNKNOWN: entry('route', 'There is no such route.'),
   GW_METHOD_NOT_ALLOWED: entry('method', 'This route does not take this method.'),
   GW_UPGRADE_REFUSED: entry(

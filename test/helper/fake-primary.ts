@@ -13,6 +13,7 @@ import {
   type ToWorker,
   type WorkerStart
 } from '../../src/ipc/messages.ts'
+import { NO_KEY_BOOK } from '../../src/keys/key.ts'
 import { BUILT_IN_CATALOGUE } from '../../src/kiro/models/models.ts'
 import { LineWriter, STDOUT } from '../../src/observe/logger.ts'
 import { GatewayWorker } from '../../src/server/worker.ts'
@@ -93,6 +94,7 @@ export class FakePrimary {
       news: { snapshot: credentialSnapshot(), problem: null },
       standing: GOOD_STANDING,
       catalogue: BUILT_IN_CATALOGUE,
+      book: NO_KEY_BOOK,
       isSimulated: false,
       journalPath: join(stateDir, 'credits', 'worker-test'),
       memory: {

@@ -77,7 +77,7 @@ t.test('createLogger()', (t) => {
       logger.error({ err: new GatewayError('GW_INTERNAL', `detail ${secret}`) }, 'failed')
     }
     logger.info({ url: 'http://me:hunter2@proxy:80/' })
-    t.equal(lines.length, 14)
+    t.equal(lines.length, 16)
     for (const secret of [...secrets, 'hunter2']) t.notMatch(lines.join(''), secret)
     t.match(lines[0], 'sent [redacted] to x')
   })

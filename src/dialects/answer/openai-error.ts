@@ -32,6 +32,7 @@ const Words: Readonly<Record<ErrorKind, readonly [type: string, code: OpenAiCode
   restricted: ['rate_limit_error', 'account_restricted'],
   overloaded: ['server_error', 'overloaded'],
   account: ['authentication_error', 'upstream_auth_failed'],
+  denied: ['permission_error', null],
   forbidden: ['permission_error', null],
   barred: ['permission_error', 'client_not_supported'],
   refused: ['invalid_request_error', null],

@@ -32,6 +32,7 @@ const Types: Readonly<Record<ErrorKind, string>> = {
   restricted: 'rate_limit_error',
   overloaded: 'overloaded_error',
   account: 'authentication_error',
+  denied: 'permission_error',
   forbidden: 'permission_error',
   barred: 'permission_error',
   refused: 'invalid_request_error',

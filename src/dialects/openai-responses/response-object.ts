@@ -103,6 +103,7 @@ const CODES: Readonly<Partial<Record<ErrorKind, string>>> = {
   refused: 'invalid_prompt',
   request: 'invalid_prompt',
   account: 'upstream_auth_failed',
+  denied: 'permission_error',
   forbidden: 'permission_error',
   model: 'model_not_found'
 }

@@ -23,7 +23,7 @@ export interface RefusalLogs {
 /** Answers and logs a request that no route serves, in the dialect of its path or of its client. */
 export function refuse(
   { log, unknown }: RefusalLogs,
-  { request, response, requestId, keyName }: Omit<RoutedRequest, 'params' | 'kiroKey'>,
+  { request, response, requestId, keyName }: Omit<RoutedRequest, 'params' | 'kiroKey' | 'namedKey'>,
   cause: unknown
 ): void {
   const error = asGatewayError(cause)

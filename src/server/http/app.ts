@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Logger } from '../../observe/logger.ts'
+import type { NamedKey } from '../../keys/key.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
@@ -36,6 +37,7 @@ export function createApp(options: AppOptions): RequestListener {
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const requestId = requestIdOf(request.headers['x-request-id'])
     let keyName = ''
+    let namedKey: NamedKey | null = null
     let kiroKey: KiroKey | null = null
     try {
       setHeaders(response, requestId, plane)
@@ -47,10 +49,14 @@ export function createApp(options: AppOptions): RequestListener {
       if (route.isOpen !== true) {
         const { authenticator } = current
         kiroKey = route.isOperators === true ? null : authenticator.kiroKeyOf(request.headers)
-        keyName = kiroKey?.name ?? authenticator.check(request.headers)
+        const own = kiroKey === null ? authenticator.check(request.headers) : null
+        keyName = kiroKey?.name ?? own?.name ?? ''
+        namedKey = own?.named ?? null
         if (kiroKey === null) connections.vouch(request.socket) // any text may look like a Kiro key
+        if (namedKey !== null && route.isOperators === true)
+          throw new GatewayError('GW_OPERATOR_ONLY')
       }
-      await route.serve({ request, response, requestId, keyName, kiroKey, params })
+      await route.serve({ request, response, requestId, keyName, namedKey, kiroKey, params })
     } catch (cause) {
       refuse(logs, { request, response, requestId, keyName }, cause)
     }

@@ -1,6 +1,13 @@
 import { createHash, randomUUID, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { isIPv4 } from 'node:net'
+import {
+  type KeyBook,
+  type KeyHash,
+  type NamedKey,
+  NO_KEY_BOOK,
+  whyRefused
+} from '../../keys/key.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { kiroKeyName } from '../plane/key-planes.ts'
 
@@ -10,12 +17,39 @@ const NAME_BYTES = 16
 /** The name of clients where there are no keys. */
 const ANYONE = 'anyone'
 
+/** Whose request it is. */
+export interface ClientKey {
+  /**
+   * The same in all workers and after every start: what is kept for a client is kept under it, and clients share fairly by it.
+   * A key cannot be told from it.
+   */
+  readonly name: string
+  /** `null` for the operator's keys, for Kiro keys, and where there are no keys. */
+  readonly named: NamedKey | null
+}
+
+/** A key that is let in, or told why not. */
+interface KnownKey {
+  readonly digest: Buffer
+  /** Of the operator's: `null`. */
+  readonly of: { readonly key: NamedKey; readonly hash: KeyHash } | null
+}
+
+export interface AuthenticatorOptions {
+  readonly isKeyPassthrough: boolean
+  readonly book?: KeyBook
+  /** Epoch ms. */
+  readonly now?: () => number
+}
+
 /**
  * Checks client keys in constant time: each is compared, as a digest, with every configured one, so that
  * neither a key's content, nor its length, nor its place in the list shows in the time taken.
  */
 export class Authenticator {
-  readonly #digests: readonly Buffer[]
+  readonly #known: readonly KnownKey[]
+  readonly #book: KeyBook
+  readonly #now: () => number
   readonly #ownName: string
   readonly #isKeyPassthrough: boolean
 
@@ -23,9 +57,14 @@ export class Authenticator {
   constructor(
     apiKeys: readonly string[],
     ownName = 'localhost',
-    { isKeyPassthrough }: { readonly isKeyPassthrough: boolean } = { isKeyPassthrough: false }
+    { isKeyPassthrough, book = NO_KEY_BOOK, now = Date.now }: AuthenticatorOptions = {
+      isKeyPassthrough: false
+    }
   ) {
-    this.#digests = apiKeys.map(digestOf)
+    const own = apiKeys.map((key) => ({ digest: digestOf(key), of: null }))
+    this.#known = [...own, ...book.keys.flatMap(knownKeysOf)]
+    this.#book = book
+    this.#now = now
     this.#ownName = ownName.toLowerCase()
     this.#isKeyPassthrough = isKeyPassthrough
   }
@@ -37,40 +76,56 @@ export class Authenticator {
   kiroKeyOf(headers: IncomingHttpHeaders): KiroKey | null {
     if (!this.#isKeyPassthrough) return null
     const given = keysOf(headers)
-    if (given.some((key) => this.#isKnown(digestOf(key)))) return null
+    if (given.some((key) => this.#find(digestOf(key)) !== null)) return null
     const key = given.find((one) => KIRO_KEY.test(one))
     return key === undefined ? null : { key, name: kiroKeyName(nameOf(digestOf(key))) }
   }
 
   /**
-   * Gives a name of the client's key, the same in all workers and after every start, from which the key can't be told.
-   * Takes `x-api-key` and `authorization: Bearer`, either or both; one good key is enough, as clients send both
+   * Gives whose request it is. Takes `x-api-key` and `authorization: Bearer`, either or both; one good key is enough, as clients send both
    * when both are configured.
    *
-   * @throws {GatewayError} GW_KEY_MISSING, also for foreign web pages and names where there are no keys; GW_KEY_INVALID
+   * @throws {GatewayError} GW_KEY_MISSING, also for foreign web pages and names where there are no keys; GW_KEY_INVALID;
+   *   GW_KEY_EXPIRED and GW_KEY_REVOKED for one that was good
    */
-  check(headers: IncomingHttpHeaders): string {
-    if (this.#digests.length === 0 && !this.#isKeyPassthrough) {
+  check(headers: IncomingHttpHeaders): ClientKey {
+    if (this.#isOpen) {
       if (this.#isForeignPage(headers))
         throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_PAGE)
       if (this.#isForeignName(headers))
         throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_NAME)
-      return ANYONE
+      return { name: ANYONE, named: null }
     }
     const given = keysOf(headers)
-    const advice = this.#isKeyPassthrough ? KIRO_KEYS_WANTED : undefined
-    if (given.length === 0) throw new GatewayError('GW_KEY_MISSING', undefined, advice)
-    for (const key of given) {
-      const digest = digestOf(key)
-      if (this.#isKnown(digest)) return nameOf(digest)
+    if (given.length === 0) throw new GatewayError('GW_KEY_MISSING', undefined, this.#advice)
+    let refusal: GatewayError | null = null
+    for (const text of given) {
+      const digest = digestOf(text)
+      const known = this.#find(digest)
+      if (known === null) continue
+      if (known.of === null) return { name: nameOf(digest), named: null }
+      const { key, hash } = known.of
+      refusal = refusalOf(key, hash, this.#now())
+      if (refusal === null) return { name: key.id, named: key }
     }
-    throw new GatewayError('GW_KEY_INVALID', undefined, advice)
+    throw refusal ?? new GatewayError('GW_KEY_INVALID', undefined, this.#advice)
   }
 
-  #isKnown(digest: Buffer): boolean {
-    let isKnown = false
-    for (const known of this.#digests) isKnown = timingSafeEqual(digest, known) || isKnown
-    return isKnown
+  get #isOpen(): boolean {
+    return this.#known.length === 0 && !this.#isKeyPassthrough && !this.#book.isKeyRequired
+  }
+
+  /** What to send, where it is more than the keys of PROXY_API_KEY. */
+  get #advice(): { readonly message: string } | undefined {
+    if (this.#isKeyPassthrough) return KIRO_KEYS_WANTED
+    return this.#book.isKeyRequired ? OWN_KEYS_WANTED : undefined
+  }
+
+  /** Always looks at all of them. */
+  #find(digest: Buffer): KnownKey | null {
+    let found: KnownKey | null = null
+    for (const known of this.#known) found = timingSafeEqual(digest, known.digest) ? known : found
+    return found
   }
 
   /**
@@ -114,6 +169,11 @@ const KIRO_KEYS_WANTED = {
     'Send a Kiro API key of yours (ksk_…), or a key of PROXY_API_KEY, as "Authorization: Bearer <key>" or "x-api-key: <key>".'
 }
 
+const OWN_KEYS_WANTED = {
+  message:
+    'Send a key of this gateway, as its operator has given it to you, as "Authorization: Bearer <key>" or "x-api-key: <key>".'
+}
+
 const FOREIGN_PAGE = {
   message:
     'Web pages of other sites may not use a gateway that asks for no key: set PROXY_API_KEY and send one of its keys.'
@@ -137,6 +197,35 @@ function keysOf(headers: IncomingHttpHeaders): readonly string[] {
   const [scheme = '', token = ''] = headers.authorization?.trim().split(/\s+/, 2) ?? []
   if (scheme.toLowerCase() === 'bearer' && token !== '') keys.push(token)
   return keys
+}
+
+function knownKeysOf(key: NamedKey): readonly KnownKey[] {
+  return key.hashes.map((hash) => ({
+    digest: Buffer.from(hash.sha256, 'hex'),
+    of: { key, hash }
+  }))
+}
+
+/** Told only to those who have the key. */
+function refusalOf(key: NamedKey, { until }: KeyHash, now: number): GatewayError | null {
+  const { name, expiresAt, revokedAt } = key
+  const detail = `key ${name}`
+  const why = whyRefused(key, now)
+  if (why === 'revoked') {
+    const message = `The API key of "${name}" was revoked${dayOf(revokedAt)}. Ask the operator of this gateway for another.`
+    return new GatewayError('GW_KEY_REVOKED', detail, { message })
+  }
+  if (why === 'expired') {
+    const message = `The API key of "${name}" has expired${dayOf(expiresAt)}. Ask the operator of this gateway to extend it.`
+    return new GatewayError('GW_KEY_EXPIRED', detail, { message })
+  }
+  if (until === null || until > now) return null
+  const message = `This API key of "${name}" was replaced by a newer one${dayOf(until)}.`
+  return new GatewayError('GW_KEY_EXPIRED', detail, { message })
+}
+
+function dayOf(at: number | null): string {
+  return at === null ? '' : ` on ${new Date(at).toISOString().slice(0, 10)}`
 }
 
 function nameOf(digest: Buffer): string {

@@ -11,8 +11,10 @@ import {
   priceStepOf,
   resolveModel
 } from '../../kiro/models/models.ts'
+import { isModelAllowed, type NamedKey } from '../../keys/key.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { KeyPlanes } from '../plane/key-planes.ts'
+import { modelNotAllowed } from '../plane/model-access.ts'
 import { requestOptionsOf } from '../turn/body.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
 
@@ -34,12 +36,16 @@ export function modelRoutes(own: DataPlane, keys: KeyPlanes): readonly Route[] {
     kiroKey === null ? own : keys.planeWithModels(kiroKey, response)
   const serveList: Route['serve'] = async (routed) => {
     const toList = isAnthropic(routed.request) ? toAnthropicList : toOpenAiList
-    sendJson(routed, 200, toList(listOf(await planeOf(routed))))
+    const { namedKey } = routed
+    const models = listOf(await planeOf(routed))
+    sendJson(routed, 200, toList(models.filter((model) => isAllowed(namedKey, model))))
   }
   const serveModel: Route['serve'] = async (routed) => {
     const { id = '' } = routed.params
     const plane = await planeOf(routed)
     const model = findListed(id, listOf(plane)) ?? findSubstitute(id, plane)
+    const { namedKey } = routed
+    if (namedKey !== null && !isAllowed(namedKey, model)) throw modelNotAllowed(namedKey, id, plane)
     const toModel = isAnthropic(routed.request) ? toAnthropicModel : toOpenAiModel
     sendJson(routed, 200, toModel(model))
   }
@@ -47,6 +53,10 @@ export function modelRoutes(own: DataPlane, keys: KeyPlanes): readonly Route[] {
     { method: 'GET', path, serve: serveList },
     { method: 'GET', path: `${path}/:id`, serve: serveModel }
   ])
+}
+
+function isAllowed(key: NamedKey | null, { id, facts }: ListedModel): boolean {
+  return key === null || isModelAllowed(key, facts === undefined ? [id] : [id, facts.id])
 }
 
 function listOf(plane: DataPlane): readonly ListedModel[] {

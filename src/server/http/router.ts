@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import findMyWay from 'find-my-way'
+import type { NamedKey } from '../../keys/key.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { KiroKey } from './auth.ts'
@@ -11,6 +12,8 @@ export interface RoutedRequest {
   readonly requestId: string
   /** Name of the client's key; empty where the route is open. */
   readonly keyName: string
+  /** `null` for the operator's keys, for Kiro keys, and where there are no keys. */
+  readonly namedKey: NamedKey | null
   /** The Kiro key that the client brings; `null` where it uses the gateway's sign-in. */
   readonly kiroKey: KiroKey | null
   /** Named parts of the path, decoded. */
@@ -22,7 +25,7 @@ export interface Route {
   readonly path: string
   /** Served without a key. */
   readonly isOpen?: boolean
-  /** Tells of all clients together: a Kiro key of one of them is not enough. */
+  /** Tells of all clients together: the key of one of them is not enough. */
   readonly isOperators?: boolean
   readonly serve: (routed: RoutedRequest) => Promise<void> | void
 }

@@ -49,11 +49,10 @@ function turnRoute(
   return {
     method: 'POST',
     path,
-    serve: ({ request, response, requestId, keyName, kiroKey }) => {
+    serve: ({ request, response, requestId, keyName, namedKey, kiroKey }) => {
       const { keys, plane: own, log } = terms
       const plane = kiroKey === null ? own : keys.planeOf(kiroKey)
       const { dialect, answerHere } = terms
-      const namedKey = null
       const call = { route: path, request, response, requestId, keyName, namedKey }
       const here = answerHere === undefined ? {} : { answerHere }
       return new Turn({ plane, log, dialect, ...here, ...call }).run()

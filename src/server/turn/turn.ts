@@ -8,9 +8,9 @@ import {
   marksOf,
   toErrorReply
 } from '../../dialects/dialect.ts'
-import type { NamedKey } from '../../keys/key.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
+import type { NamedKey } from '../../keys/key.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { AnswerMemory } from '../../reply/answer-memory.ts'
 import { type AnswerSink, CollectReply, KeptReply } from '../../reply/sinks.ts'
@@ -21,6 +21,7 @@ import { askUpstream } from '../ask/ask-upstream.ts'
 import { answerInRounds } from '../ask/rounds.ts'
 import { type BodyMemory, bodyMemoryOf } from '../plane/body-memory.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
+import { requireModel } from '../plane/model-access.ts'
 import { Progress } from '../plane/open-turns.ts'
 import { readBody } from '../plane/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
@@ -36,7 +37,7 @@ export interface TurnOptions {
   readonly response: ServerResponse
   readonly requestId: string
   readonly keyName: string
-  /** `null` for a key that is the operator's. */
+  /** `null` where the client's key is none that has limits. */
   readonly namedKey: NamedKey | null
   readonly log: Logger
   /** What is answered without the upstream; it needs memory and a thread, but no connection and no credential. */
@@ -144,6 +145,7 @@ export class Turn {
     const { payload, plan, estimatedTokens } = await this.#convert(await this.#readBody())
     this.#plan = plan
     this.#payload = payload
+    if (namedKey !== null) requireModel(namedKey, plan, plane)
     this.#debug?.noteRequest(payload)
     const maxBytes = plane.config().server.maxAnswerBytes
     const room = plane.answers.open({ maxBytes, isStream: plan.asked.isStream })

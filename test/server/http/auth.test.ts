@@ -1,4 +1,5 @@
 import t from 'tap'
+import { hashOfKey, namedKey } from '../../helper/named-key.ts'
 import { Authenticator } from '../../../src/server/http/auth.ts'
 
 const bearer = (key: string) => ({ authorization: `Bearer ${key}` })
@@ -7,8 +8,8 @@ t.test('Authenticator', (t) => {
   const two = new Authenticator(['first-key', 'second key'])
 
   t.test('lets everybody in when no key is configured', async (t) => {
-    t.same(new Authenticator([]).check({}), 'anyone')
-    t.same(new Authenticator([]).check(bearer('x')), 'anyone')
+    t.same(new Authenticator([]).check({}).name, 'anyone')
+    t.same(new Authenticator([]).check(bearer('x')).name, 'anyone')
   })
 
   t.test('lets no web page of another site spend the subscription without a key', async (t) => {
@@ -22,7 +23,7 @@ t.test('Authenticator', (t) => {
       'null'
     ])
       t.throws(
-        () => open.check({ origin, host }),
+        () => open.check({ origin, host }).name,
         { code: 'GW_KEY_MISSING', message: /PROXY_API_KEY/ },
         origin
       )
@@ -34,9 +35,9 @@ t.test('Authenticator', (t) => {
       'app://obsidian.md',
       'vscode-webview://x'
     ])
-      t.same(open.check({ origin, host: 'localhost:8000' }), 'anyone', origin)
+      t.same(open.check({ origin, host: 'localhost:8000' }).name, 'anyone', origin)
     const withKey = { ...bearer('first-key'), origin: 'https://good.example', host }
-    t.match(two.check(withKey), /./, 'with a key any page may')
+    t.match(two.check(withKey).name, /./, 'with a key any page may')
   })
 
   t.test('lets no page read anything by a name that was pointed to this machine', async (t) => {
@@ -55,7 +56,7 @@ t.test('Authenticator', (t) => {
       ''
     ])
       t.throws(
-        () => open.check({ host }),
+        () => open.check({ host }).name,
         { code: 'GW_KEY_MISSING', message: /localhost.*PROXY_API_KEY/ },
         host
       )
@@ -69,40 +70,43 @@ t.test('Authenticator', (t) => {
       '[::1]:8000',
       '[0:0:0:0:0:0:0:1]'
     ])
-      t.same(open.check({ host }), 'anyone', host)
-    t.same(open.check({}), 'anyone', 'a program that speaks HTTP/1.0')
+      t.same(open.check({ host }).name, 'anyone', host)
+    t.same(open.check({}).name, 'anyone', 'a program that speaks HTTP/1.0')
     const named = new Authenticator([], 'Box.internal')
-    t.same(named.check({ host: 'box.internal:8000' }), 'anyone')
-    t.match(two.check({ ...bearer('first-key'), host: 'any.example' }), /./)
+    t.same(named.check({ host: 'box.internal:8000' }).name, 'anyone')
+    t.match(two.check({ ...bearer('first-key'), host: 'any.example' }).name, /./)
   })
 
   t.test('takes a key from either header, whatever the case of the scheme', async (t) => {
-    const keyName = two.check({ 'x-api-key': 'first-key' })
+    const keyName = two.check({ 'x-api-key': 'first-key' }).name
     for (const authorization of [
       'Bearer first-key',
       'bearer first-key',
       'BEARER   first-key',
       ' Bearer\tfirst-key '
     ]) {
-      t.equal(two.check({ authorization }), keyName, authorization)
+      t.equal(two.check({ authorization }).name, keyName, authorization)
     }
   })
 
   t.test('takes one good key of two, as clients send both', async (t) => {
-    const keyName = two.check(bearer('first-key'))
-    t.equal(two.check({ ...bearer('bad'), 'x-api-key': 'first-key' }), keyName)
-    t.equal(two.check({ ...bearer('first-key'), 'x-api-key': 'bad' }), keyName)
-    t.equal(two.check({ ...bearer('first-key'), 'x-api-key': '' }), keyName)
+    const keyName = two.check(bearer('first-key')).name
+    t.equal(two.check({ ...bearer('bad'), 'x-api-key': 'first-key' }).name, keyName)
+    t.equal(two.check({ ...bearer('first-key'), 'x-api-key': 'bad' }).name, keyName)
+    t.equal(two.check({ ...bearer('first-key'), 'x-api-key': '' }).name, keyName)
   })
 
   t.test(
     'names keys, differently and without telling them, the same in every worker',
     async (t) => {
-      const first = two.check({ 'x-api-key': 'first-key' })
-      const second = two.check({ 'x-api-key': 'second key' })
+      const first = two.check({ 'x-api-key': 'first-key' }).name
+      const second = two.check({ 'x-api-key': 'second key' }).name
       t.match(first, /^[0-9a-f]{32}$/)
       t.not(first, second)
-      t.equal(new Authenticator(['other', 'first-key']).check({ 'x-api-key': 'first-key' }), first)
+      t.equal(
+        new Authenticator(['other', 'first-key']).check({ 'x-api-key': 'first-key' }).name,
+        first
+      )
     }
   )
 
@@ -115,7 +119,7 @@ t.test('Authenticator', (t) => {
       { authorization: 'Basic Zmlyc3Q=' }
     ]) {
       t.throws(
-        () => two.check(headers),
+        () => two.check(headers).name,
         { code: 'GW_KEY_MISSING', status: 401 },
         JSON.stringify(headers)
       )
@@ -128,9 +132,13 @@ t.test('Authenticator', (t) => {
       'first-key,second key',
       'undefined'
     ]) {
-      t.throws(() => two.check({ 'x-api-key': key }), { code: 'GW_KEY_INVALID', status: 401 }, key)
+      t.throws(
+        () => two.check({ 'x-api-key': key }).name,
+        { code: 'GW_KEY_INVALID', status: 401 },
+        key
+      )
     }
-    t.throws(() => two.check(bearer('first-key,')), { code: 'GW_KEY_INVALID' })
+    t.throws(() => two.check(bearer('first-key,')).name, { code: 'GW_KEY_INVALID' })
   })
 
   t.test('says nothing of the key that was sent', async (t) => {
@@ -163,19 +171,81 @@ t.test('Authenticator with KIRO_KEY_PASSTHROUGH', (t) => {
     t.equal(own.kiroKeyOf(bearer('gateway-key')), null)
     t.equal(own.kiroKeyOf(bearer('ksk_configured')), null)
     t.equal(own.kiroKeyOf({ ...bearer('gateway-key'), 'x-api-key': 'ksk_secret' }), null)
-    t.ok(own.check(bearer('ksk_configured')))
+    t.ok(own.check(bearer('ksk_configured')).name)
   })
   t.test('lets nobody in without a key, and says which keys there are', async (t) => {
     const host = 'localhost:8000'
-    t.throws(() => none.check({ host }), { code: 'GW_KEY_MISSING', message: /ksk_/ })
+    t.throws(() => none.check({ host }).name, { code: 'GW_KEY_MISSING', message: /ksk_/ })
     for (const key of ['wrong', 'ksk_', 'KSK_x']) {
       t.equal(none.kiroKeyOf(bearer(key)), null)
-      t.throws(() => none.check(bearer(key)), { code: 'GW_KEY_INVALID', message: /ksk_/ })
+      t.throws(() => none.check(bearer(key)).name, { code: 'GW_KEY_INVALID', message: /ksk_/ })
     }
   })
   t.test('is off by default', async (t) => {
     t.equal(new Authenticator(['a']).kiroKeyOf(bearer('ksk_secret')), null)
-    t.throws(() => new Authenticator(['a']).check(bearer('ksk_secret')), { code: 'GW_KEY_INVALID' })
+    t.throws(() => new Authenticator(['a']).check(bearer('ksk_secret')).name, {
+      code: 'GW_KEY_INVALID'
+    })
+  })
+  t.end()
+})
+
+t.test('Authenticator with named keys', (t) => {
+  const now = Date.parse('2026-09-10T12:00:00Z')
+  const anna = namedKey({
+    hashes: [hashOfKey('annas'), hashOfKey('annas-old', now + 1), hashOfKey('annas-older', now)]
+  })
+  const keys = [
+    anna,
+    namedKey({ id: 'k_2', name: 'ben', hashes: [hashOfKey('bens')], expiresAt: now }),
+    namedKey({ id: 'k_3', name: 'cleo', hashes: [hashOfKey('cleos')], revokedAt: now - 86_400_000 })
+  ]
+  const options = { isKeyPassthrough: false, book: { isKeyRequired: true, keys }, now: () => now }
+  const gateway = new Authenticator(['operators'], 'localhost', options)
+
+  t.test('knows whose key it is, also in grace', async (t) => {
+    t.same(gateway.check(bearer('annas')), { name: 'k_1', named: anna })
+    t.same(gateway.check({ 'x-api-key': 'annas-old' }), { name: 'k_1', named: anna })
+    t.match(gateway.check(bearer('operators')), { name: /^[0-9a-f]{32}$/, named: null })
+  })
+
+  t.test('says why a key is not good any more, and to strangers nothing', async (t) => {
+    for (const [key, code, message] of [
+      ['annas-older', 'GW_KEY_EXPIRED', /"anna" was replaced by a newer one on 2026-09-10/],
+      ['bens', 'GW_KEY_EXPIRED', /"ben" has expired on 2026-09-10/],
+      ['cleos', 'GW_KEY_REVOKED', /"cleo" was revoked on 2026-09-09/],
+      ['k_1', 'GW_KEY_INVALID', /^Send a key of this gateway/],
+      [anna.hashes[0]?.sha256 ?? '', 'GW_KEY_INVALID', /^Send a key of this gateway/]
+    ] as const) {
+      t.throws(() => gateway.check(bearer(key)), { code, message, status: 401 })
+    }
+    t.throws(() => gateway.check({}), { code: 'GW_KEY_MISSING', message: /^Send a key of this/ })
+  })
+
+  t.test('takes the good one of two', async (t) => {
+    for (const bad of ['bens', 'cleos', 'wrong']) {
+      t.equal(gateway.check({ 'x-api-key': bad, ...bearer('annas') }).name, 'k_1')
+      t.equal(gateway.check({ 'x-api-key': 'annas', ...bearer(bad) }).name, 'k_1')
+    }
+    t.throws(() => gateway.check({ 'x-api-key': 'bens', ...bearer('wrong') }), {
+      code: 'GW_KEY_EXPIRED'
+    })
+  })
+
+  t.test('lets nobody in without a key once there was one', async (t) => {
+    for (const left of [[anna], []]) {
+      const book = { isKeyRequired: true, keys: left }
+      const alone = new Authenticator([], 'localhost', { isKeyPassthrough: false, book })
+      t.throws(() => alone.check({ host: 'localhost' }), { code: 'GW_KEY_MISSING' })
+      t.throws(() => alone.check(bearer('x')), { code: 'GW_KEY_INVALID' })
+    }
+  })
+
+  t.test('is not taken for a Kiro key', async (t) => {
+    const book = { isKeyRequired: true, keys: [namedKey({ hashes: [hashOfKey('ksk_named')] })] }
+    const both = new Authenticator([], 'localhost', { isKeyPassthrough: true, book })
+    t.equal(both.kiroKeyOf(bearer('ksk_named')), null)
+    t.match(both.kiroKeyOf(bearer('ksk_other')), { key: 'ksk_other' })
   })
   t.end()
 })

@@ -1,0 +1,98 @@
+import { stat } from 'node:fs/promises'
+import { keysPath, readKeys } from '../../keys/key-store.ts'
+import { type KeyBook, NO_KEY_BOOK } from '../../keys/key.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { codeOf } from '../../shared/errors.ts'
+
+export interface KeyDeskOptions {
+  /** `STATE_DIR`. */
+  readonly stateDir: string
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
+  /** Called with what the file says now, not at the start. */
+  readonly onChange: (book: KeyBook) => void
+  readonly pollMs?: number
+}
+
+/** Changes count within a second. A look costs one call of the system, and works where nothing is told of changes: in volumes. */
+const POLL_MS = 500
+
+/** The named keys, as `kiro-gateway key` keeps them: read at the start, and again whenever the file has changed. */
+export class KeyDesk {
+  readonly #path: string
+  readonly #options: KeyDeskOptions
+  #book = NO_KEY_BOOK
+  /** Of the file as it was read last; `null` where there was none. */
+  #version: string | null = null
+  #warning: string | null = null
+  #timer: NodeJS.Timeout | null = null
+  #isLooking = false
+
+  constructor(options: KeyDeskOptions) {
+    this.#options = options
+    this.#path = keysPath(options.stateDir)
+  }
+
+  get book(): KeyBook {
+    return this.#book
+  }
+
+  /** @throws {GatewayError} GW_CONFIG_INVALID for a file that cannot be used: nobody's limits would be known */
+  async start(): Promise<void> {
+    this.#version = await this.#versionNow()
+    await this.#read()
+    const { keys } = this.#book
+    if (keys.length > 0) this.#options.log.info({ keys: keys.length }, 'named keys read')
+    this.#timer = setInterval(() => void this.#look(), this.#options.pollMs ?? POLL_MS) // cannot reject
+    this.#timer.unref()
+  }
+
+  close(): void {
+    if (this.#timer !== null) clearInterval(this.#timer)
+  }
+
+  /** A file that cannot be used changes nothing: somebody may be writing it, and mend it. */
+  async #look(): Promise<void> {
+    if (this.#isLooking) return
+    this.#isLooking = true
+    try {
+      const version = await this.#versionNow()
+      if (version === this.#version) return
+      this.#version = version // before it is read: what is written meanwhile is seen the next time
+      await this.#read()
+      this.#options.log.info({ keys: this.#book.keys.length }, 'named keys read again')
+      this.#options.onChange(this.#book)
+    } catch (err) {
+      this.#options.log.error(
+        { err },
+        'named keys cannot be read again, those before stay in force'
+      )
+    } finally {
+      this.#isLooking = false
+    }
+  }
+
+  async #read(): Promise<void> {
+    const found = await readKeys(this.#path)
+    const warning = found?.warning ?? null
+    if (warning !== null && warning !== this.#warning) this.#options.log.warn(warning)
+    this.#warning = warning
+    if (found === null && this.#book.isKeyRequired) {
+      this.#options.log.warn(
+        { path: this.#path },
+        'the file of named keys is gone: they are not valid any more, and requests still need a key'
+      )
+    }
+    const keys = found?.keys ?? []
+    this.#book = { isKeyRequired: keys.length > 0 || this.#book.isKeyRequired, keys }
+  }
+
+  /** What differs after every change, also where the file was replaced by one of the same size within a moment. */
+  async #versionNow(): Promise<string | null> {
+    try {
+      const { ino, size, mtimeNs, ctimeNs } = await stat(this.#path, { bigint: true })
+      return [ino, size, mtimeNs, ctimeNs].join(' ')
+    } catch (cause) {
+      return codeOf(cause) === 'ENOENT' ? null : codeOf(cause)
+    }
+  }
+}

@@ -1,0 +1,99 @@
+import { EventEmitter, once } from 'node:events'
+import { chmodSync, rmSync, writeFileSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import { KeyDesk } from '../../../src/control/desks/key-desk.ts'
+import { changeKeys, keysPath } from '../../../src/keys/key-store.ts'
+import type { KeyBook, NamedKey } from '../../../src/keys/key.ts'
+import { hashOfKey, namedKey } from '../../helper/named-key.ts'
+import { recordedLog } from '../../helper/recorded-log.ts'
+
+const ben = namedKey({ id: 'k_2', name: 'ben', hashes: [hashOfKey('ben')] })
+
+function rig(t: Test) {
+  const stateDir = t.testdir({})
+  const path = keysPath(stateDir)
+  const { log, text } = recordedLog()
+  const events = new EventEmitter<{ change: [KeyBook] }>()
+  const desk = new KeyDesk({
+    stateDir,
+    log,
+    onChange: (book) => events.emit('change', book),
+    pollMs: 5
+  })
+  const alive = setInterval(() => {}, 1_000) // the desk's own timer keeps no process
+  t.teardown(() => {
+    clearInterval(alive)
+    desk.close()
+  })
+  const put = (...keys: readonly NamedKey[]) =>
+    changeKeys(path, () => keys, new AbortController().signal)
+  /** What the desk says after `change`. */
+  const after = async (change: () => unknown): Promise<KeyBook> => {
+    const next = once(events, 'change')
+    await change()
+    const [book] = (await next) as [KeyBook]
+    return book
+  }
+  const says = async (pattern: RegExp): Promise<void> => {
+    while (!pattern.test(text())) await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+  return { desk, path, put, after, says, text }
+}
+
+t.test('KeyDesk', (t) => {
+  t.test('has no keys, asks for none, and makes no file without one', async (t) => {
+    const { desk, text } = rig(t)
+    await desk.start()
+    t.same(desk.book, { isKeyRequired: false, keys: [] })
+    t.equal(text(), '')
+  })
+
+  t.test('tells of every change', async (t) => {
+    const { desk, put, after } = rig(t)
+    await desk.start()
+    t.same(await after(() => put(namedKey())), { isKeyRequired: true, keys: [namedKey()] })
+    t.same(await after(() => put(namedKey(), ben)), {
+      isKeyRequired: true,
+      keys: [namedKey(), ben]
+    })
+    const revoked = { ...ben, revokedAt: 1 }
+    t.same((await after(() => put(revoked))).keys, [revoked])
+    t.same(desk.book.keys, [revoked])
+  })
+
+  t.test('keeps the keys that it has while the file is damaged', async (t) => {
+    const { desk, path, put, after, says } = rig(t)
+    await put(namedKey())
+    await desk.start()
+    writeFileSync(path, '{"version": 1, "keys": [')
+    await says(/named keys cannot be read again/)
+    t.same(desk.book.keys, [namedKey()])
+    rmSync(path)
+    await after(() => put(ben))
+    t.same(desk.book.keys, [ben])
+  })
+
+  t.test('opens nothing where the file vanishes', async (t) => {
+    const { desk, path, put, after, text } = rig(t)
+    await put(namedKey())
+    await desk.start()
+    t.same(await after(() => rmSync(path)), { isKeyRequired: true, keys: [] })
+    t.match(text(), 'the file of named keys is gone')
+  })
+
+  t.test('does not start with a file that it cannot use', async (t) => {
+    const { desk, path } = rig(t)
+    writeFileSync(path, '{"version": 2, "keys": []}')
+    await t.rejects(desk.start(), { code: 'GW_CONFIG_INVALID', message: /newer version/ })
+  })
+
+  t.test('warns once of a file that others can read', async (t) => {
+    const { desk, path, put, after, text } = rig(t)
+    await put(namedKey())
+    chmodSync(path, 0o644)
+    await desk.start()
+    await after(() => chmodSync(path, 0o640))
+    t.equal(text().match(/chmod 600/g)?.length, 1)
+  })
+  t.end()
+})

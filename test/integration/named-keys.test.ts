@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { runKiroGateway } from '../helper/cli-process.ts'
+import { startChat } from '../helper/chat-client.ts'
+import { GatewayProcess } from '../helper/gateway-process.ts'
+
+t.setTimeout(600_000) // real processes, on a machine that may be busy
+
+t.test('a running gateway takes keys as they are made and revoked', async (t) => {
+  const gateway = new GatewayProcess({
+    env: { STATE_DIR: 'state', PROXY_API_KEY: 'operators-own-key' }
+  })
+  t.teardown(() => gateway.destroy())
+  await gateway.ready()
+  const key = async (...args: readonly string[]) => {
+    const options = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
+    const { code, stdout, stderr } = await runKiroGateway(['key', ...args, '--json'], options)
+    t.equal(code, 0, stderr)
+    return JSON.parse(stdout)
+  }
+  const ask = (text: string) =>
+    startChat(gateway.url, 'hi', { headers: { authorization: `Bearer ${text}` } }).answer
+  /** The status once the gateway has read the file, after `change` has begun. */
+  const read = (from: number) =>
+    gateway.logged((line) => String(line['msg']).startsWith('named keys read'), from)
+  const change = async (...args: readonly string[]) => {
+    const from = gateway.lines.length
+    const changed = await key(...args)
+    const written = Date.now()
+    await read(from)
+    t.comment(`noticed after ${Date.now() - written} ms`)
+    return changed
+  }
+
+  const anna = await change('add', 'anna')
+  t.match(await ask(anna.key), { status: 200 })
+  const next = await change('rotate', 'anna')
+  t.match(await ask(anna.key), { status: 401, text: /was replaced by a newer one/ })
+  t.match(await ask(next.key), { status: 200 })
+  await change('revoke', 'anna')
+  t.match(await ask(next.key), { status: 401, text: /was revoked/ })
+  t.match(await ask('operators-own-key'), { status: 200 })
+
+  const output = gateway.lines.map((line) => JSON.stringify(line)).join('') + gateway.stderr
+  const file = readFileSync(join(gateway.folder, 'state', 'keys.json'), 'utf8')
+  for (const secret of [anna.key, next.key]) t.notOk((output + file).includes(secret.slice(8)))
+})
+
+t.test('a gateway does not start with keys whose limits it cannot know', async (t) => {
+  const folder = t.testdir({ 'keys.json': '{"version": 2, "keys": []}' })
+  const gateway = new GatewayProcess({ env: { STATE_DIR: folder } })
+  t.teardown(() => gateway.destroy())
+  t.equal(await gateway.exited, 78)
+  t.match(gateway.stderr + JSON.stringify(gateway.lines), /is of a newer version/)
+})

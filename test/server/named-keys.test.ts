@@ -1,0 +1,108 @@
+import t, { type Test } from 'tap'
+import { BUILT_IN_CATALOGUE } from '../../src/kiro/models/models.ts'
+import { startChat } from '../helper/chat-client.ts'
+import { CountingUpstream } from '../helper/counting-upstream.ts'
+import { FakePrimary } from '../helper/fake-primary.ts'
+import { hashOfKey, namedKey } from '../helper/named-key.ts'
+import { endFrame, textFrame } from '../helper/upstream-frames.ts'
+
+const anna = namedKey({ hashes: [hashOfKey('annas')], models: ['claude-haiku-*', 'mine'] })
+
+/** A worker that knows anna's key, and counts what it asks of the upstream. */
+async function rig(t: Test) {
+  let asked = 0
+  const upstream = await CountingUpstream.start(t, (_request, response) => {
+    asked++
+    response.writeHead(200, { 'content-type': 'application/vnd.amazon.eventstream' })
+    response.end(Buffer.concat([textFrame('hello'), endFrame]))
+  })
+  const primary = await FakePrimary.start(t, upstream.url, {
+    env: { MODEL_ALIASES: 'mine=claude-opus-4.6,claude-haiku-big=claude-opus-4.6' },
+    start: { book: { isKeyRequired: true, keys: [anna] }, catalogue: LIVE }
+  })
+  const post = async (path: string, body: object, key = 'annas') => {
+    const response = await fetch(primary.url + path, {
+      method: 'POST',
+      headers: { 'x-api-key': key, 'content-type': 'application/json' },
+      body: JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], max_tokens: 9, ...body })
+    })
+    return { status: response.status, json: await response.json() }
+  }
+  const get = async (path: string, headers = {}) => {
+    const response = await fetch(primary.url + path, {
+      headers: { 'x-api-key': 'annas', ...headers }
+    })
+    return { status: response.status, json: await response.json() }
+  }
+  return { primary, post, get, asked: () => asked }
+}
+
+const LIVE = { ...BUILT_IN_CATALOGUE, isLive: true }
+
+t.test('a key with a list of models', (t) => {
+  t.test('may ask those, and aliases of the operator that are listed', async (t) => {
+    const { post, asked } = await rig(t)
+    for (const model of ['claude-haiku-4.5', 'claude-haiku-4-5-20251001', 'mine']) {
+      t.match(await post('/v1/messages', { model }), { status: 200 }, model)
+    }
+    t.equal(asked(), 3)
+  })
+
+  t.test('may ask nothing else, whatever it is called', async (t) => {
+    const { post, asked } = await rig(t)
+    t.match(await post('/v1/messages', { model: 'claude-opus-4.6' }), {
+      status: 403,
+      json: {
+        error: {
+          type: 'permission_error',
+          message:
+            /"anna" does not allow the model "claude-opus-4.6", but mine, .*claude-haiku-4\.5/
+        }
+      }
+    })
+    const chat = await post('/v1/chat/completions', { model: 'auto' })
+    t.match(chat, {
+      status: 403,
+      json: { error: { type: 'permission_error', param: 'model' } }
+    })
+    t.match(await post('/v1/responses', { model: 'auto', input: 'hi', messages: undefined }), {
+      status: 403
+    })
+    t.equal(asked(), 0)
+    t.match(await post('/v1/messages', { model: 'auto' }, 'good-key'), { status: 200 })
+  })
+
+  t.test('sees only those', async (t) => {
+    const { get } = await rig(t)
+    const list = async (headers = {}): Promise<readonly string[]> => {
+      const { json } = (await get('/v1/models', headers)) as { json: { data: { id: string }[] } }
+      return json.data.map(({ id }) => id)
+    }
+    t.same((await list()).toSorted(), ['claude-haiku-4.5', 'claude-haiku-big', 'mine'])
+    t.equal((await list({ 'anthropic-version': '2023-06-01' })).length, 3)
+    t.match(await get('/v1/models/mine'), { status: 200, json: { id: 'mine' } })
+    t.match(await get('/v1/models/claude-opus-4.6'), { status: 403 })
+  })
+  t.end()
+})
+
+t.test('the operator’s figures are not for named keys', async (t) => {
+  const { get } = await rig(t)
+  t.match(await get('/metrics'), { status: 403, json: { error: { type: 'permission_error' } } })
+})
+
+t.test('a key that is changed or revoked', async (t) => {
+  const { primary } = await rig(t)
+  const ask = () => startChat(primary.url, 'hi', { headers: { 'x-api-key': 'annas' } }).answer
+  t.match(await ask(), { status: 403 })
+  primary.tell({
+    type: 'keys.changed',
+    book: { isKeyRequired: true, keys: [{ ...anna, models: null }] }
+  })
+  t.match(await ask(), { status: 200 })
+  const revoked = { ...anna, revokedAt: Date.parse('2026-09-09') }
+  primary.tell({ type: 'keys.changed', book: { isKeyRequired: true, keys: [revoked] } })
+  t.match(await ask(), { status: 401, text: /was revoked on 2026-09-09/ })
+  primary.tell({ type: 'keys.changed', book: { isKeyRequired: true, keys: [] } })
+  t.match(await ask(), { status: 401, text: /invalid_api_key/ })
+})
