@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { childEnvironment } from '../config/load-process.ts'
 import { reload } from '../config/load.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
@@ -63,7 +62,6 @@ export class Primary {
   readonly #links = new Map<string, WorkerLink>()
   readonly #budget: Budget
   readonly #lane: ControlLane
-  readonly #store: AllowanceStore
   readonly #allowances: AllowanceDesk
   readonly #credentials: CredentialDesk
   readonly #catalogue: ModelCatalogue
@@ -96,9 +94,8 @@ export class Primary {
       }
     })
     this.#lane = new ControlLane(this.#budget, config, this.#own)
-    this.#store = new AllowanceStore(config.credentials.stateDir, log)
     this.#allowances = new AllowanceDesk({
-      store: this.#store,
+      store: new AllowanceStore(config.credentials.stateDir, log),
       send: (member, terms) => this.#links.get(member)?.send({ type: 'allowance.terms', terms }),
       onLost: (lost) => log.warn({ ...lost }, 'credits of requests that died with their worker')
     })
@@ -342,7 +339,7 @@ export class Primary {
       catalogue: this.#catalogue.current,
       book: this.#keys.book,
       isSimulated,
-      journalPath: join(this.#store.folder, link.journal),
+      journalPath: this.#allowances.journalPath(link.journal),
       memory,
       status: this.#status()
     })

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type {
   AllowanceKind,
   AllowanceName,
@@ -72,6 +73,11 @@ export class AllowanceDesk {
     const saved = await this.#options.store.load()
     for (const [keyId, credits] of saved) this.#saved.set(keyId, credits)
     if (saved.size > 0) this.#save()
+  }
+
+  /** Where a worker keeps its journal, by the journal's name. */
+  journalPath(name: string): string {
+    return join(this.#options.store.folder, name)
   }
 
   /** The keys that there are, with their limits. */

@@ -1,0 +1,171 @@
+import type { ServerResponse } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { changeKeys, keysPath, makeKey, makeKeyId } from '../../src/keys/key-store.ts'
+import type { NamedKey } from '../../src/keys/key.ts'
+import { namedKey } from '../helper/allowance-team.ts'
+import { type ChatAnswer, isComplete, startChat } from '../helper/chat-client.ts'
+import { CountingUpstream } from '../helper/counting-upstream.ts'
+import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
+import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
+
+t.setTimeout(300_000) // real processes, on a machine that may be busy
+
+const ONE_CREDIT = eventFrame('meteringEvent', { unit: 'credit', usage: 1 })
+
+/** An upstream whose answers cost one credit each, and wait for their end. */
+class MeteringUpstream {
+  readonly counting: CountingUpstream
+  readonly held: ServerResponse[] = []
+  /** Answers that were let end. */
+  metered = 0
+  asked = 0
+  isHolding = true
+
+  private constructor(counting: CountingUpstream) {
+    this.counting = counting
+    counting.onRequest = (request, response) => {
+      if (request.url?.includes('generateAssistantResponse') !== true) {
+        response.writeHead(404).end()
+        return
+      }
+      this.asked += 1
+      response.write(textFrame('x'))
+      this.held.push(response)
+      if (!this.isHolding) this.release()
+    }
+  }
+
+  static async start(t: Test): Promise<MeteringUpstream> {
+    return new MeteringUpstream(await CountingUpstream.start(t))
+  }
+
+  release(): void {
+    for (const response of this.held.splice(0)) {
+      if (response.destroyed) continue
+      this.metered += 1
+      response.end(Buffer.concat([endFrame, ONE_CREDIT]))
+    }
+  }
+}
+
+/** Makes a key; returns what a client has to send. */
+async function addKey(
+  stateDir: string,
+  limits: Partial<NamedKey>
+): Promise<Record<string, string>> {
+  const { text, sha256 } = makeKey()
+  const key = namedKey(makeKeyId(), { name: 'anna', hashes: [{ sha256, until: null }], ...limits })
+  const { signal } = new AbortController()
+  await changeKeys(keysPath(stateDir), (keys) => [...keys, key], signal)
+  return { 'x-api-key': text }
+}
+
+interface Rig {
+  readonly upstream: MeteringUpstream
+  readonly headers: Record<string, string>
+  readonly start: (workers: number) => Promise<GatewayProcess>
+}
+
+async function setUp(t: Test, limits: Partial<NamedKey>): Promise<Rig> {
+  const stateDir = t.testdir({})
+  const upstream = await MeteringUpstream.start(t)
+  const headers = await addKey(stateDir, limits)
+  const start = async (workers: number): Promise<GatewayProcess> => {
+    const gateway = await startGateway({
+      upstreamUrl: upstream.counting.url.origin,
+      env: { STATE_DIR: stateDir, WORKERS: String(workers), WORKER_STALL_TIMEOUT: 'none' }
+    })
+    t.teardown(() => gateway.destroy())
+    return gateway
+  }
+  return { upstream, headers, start }
+}
+
+const TEN_A_MONTH = { credits: { limit: 10, period: 'month' } } as const
+
+function isRefused({ status, text, headers }: ChatAnswer): boolean {
+  return (
+    status === 429 &&
+    text.includes('The key \"anna\" may use 10 credits a month'.replaceAll('"', '\\"')) &&
+    headers['x-should-retry'] === 'false'
+  )
+}
+
+/** Sends so many at once; the answers end when all the others are refused. */
+async function rush({ upstream, headers }: Rig, gateway: GatewayProcess, count: number) {
+  upstream.isHolding = true
+  let refused = 0
+  const answers = Array.from({ length: count }, async () => {
+    const answer = await startChat(gateway.url, 'hi', { headers }).answer
+    if (isRefused(answer)) refused += 1
+    return answer
+  })
+  while (refused + upstream.held.length < count) await delay(5)
+  upstream.release()
+  const answered = (await Promise.all(answers)).filter(isComplete).length
+  return { answered, refused }
+}
+
+for (const workers of [2, 4]) {
+  t.test(`exactly ten of a hundred are answered by ${workers} workers`, async (t) => {
+    const rig = await setUp(t, TEN_A_MONTH)
+    const gateway = await rig.start(workers)
+    t.same(await rush(rig, gateway, 100), { answered: 10, refused: 90 })
+    t.equal(rig.upstream.asked, 10, 'no other came so far')
+    t.same(await rush(rig, gateway, 5), { answered: 0, refused: 5 })
+  })
+}
+
+t.test('a restart forgets nothing', async (t) => {
+  const rig = await setUp(t, TEN_A_MONTH)
+  const first = await rig.start(2)
+  t.same(await rush(rig, first, 4), { answered: 4, refused: 0 })
+  t.equal(await first.stop(), 0)
+  const second = await rig.start(2)
+  t.same(await rush(rig, second, 3), { answered: 3, refused: 0 })
+  const doomed = [1, 2].map(() => startChat(second.url, 'hi', { headers: rig.headers }).answer)
+  while (rig.upstream.held.length < 2) await delay(5)
+  const pids = second.workerPids()
+  second.child.kill('SIGKILL')
+  for (const pid of pids) process.kill(pid, 'SIGKILL')
+  await Promise.all(doomed)
+  rig.upstream.held.length = 0
+  const third = await rig.start(2)
+  t.same(await rush(rig, third, 20), { answered: 1, refused: 19 }, 'those that died count as used')
+})
+
+t.test('killed workers give no credits away', async (t) => {
+  const rig = await setUp(t, TEN_A_MONTH)
+  const { upstream, headers } = rig
+  const gateway = await rig.start(2)
+  upstream.isHolding = false
+  let isOver = false
+  const clients = Array.from({ length: 8 }, async () => {
+    const outcomes: ChatAnswer[] = []
+    while (!isOver) {
+      outcomes.push(await startChat(gateway.url, 'hi', { headers }).answer)
+      await delay(20)
+    }
+    return outcomes
+  })
+  for (let kills = 0; kills < 4; kills += 1) {
+    upstream.isHolding = true
+    await delay(100)
+    const before = gateway.lines.length
+    const [victim = 0] = gateway.workerPids()
+    process.kill(victim, 'SIGKILL')
+    upstream.release()
+    upstream.isHolding = false
+    await gateway.logged(
+      ({ msg, state }) => msg === 'worker changed state' && state === 'ready',
+      before
+    )
+  }
+  upstream.release()
+  isOver = true
+  const outcomes = (await Promise.all(clients)).flat()
+  t.ok(upstream.asked <= 10, `${upstream.asked} were asked for`)
+  t.equal(outcomes.filter(({ status }) => status === 200).length <= 10, true)
+  t.same(await rush(rig, gateway, 3), { answered: 0, refused: 3 }, 'and all are used')
+})
