@@ -6,7 +6,7 @@ import type { NamedKey } from '../../src/keys/key.ts'
 import { namedKey } from '../helper/allowance-team.ts'
 import { type ChatAnswer, isComplete, startChat } from '../helper/chat-client.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
-import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
+import { type GatewayProcess, type LogLine, startGateway } from '../helper/gateway-process.ts'
 import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
@@ -64,6 +64,8 @@ async function addKey(
 interface Rig {
   readonly upstream: MeteringUpstream
   readonly headers: Record<string, string>
+  /** Returns what a client has to send. */
+  readonly addKey: (limits: Partial<NamedKey>) => Promise<Record<string, string>>
   readonly start: (workers: number) => Promise<GatewayProcess>
 }
 
@@ -79,7 +81,7 @@ async function setUp(t: Test, limits: Partial<NamedKey>): Promise<Rig> {
     t.teardown(() => gateway.destroy())
     return gateway
   }
-  return { upstream, headers, start }
+  return { upstream, headers, start, addKey: (more) => addKey(stateDir, more) }
 }
 
 const TEN_A_MONTH = { credits: { limit: 10, period: 'month' } } as const
@@ -87,7 +89,7 @@ const TEN_A_MONTH = { credits: { limit: 10, period: 'month' } } as const
 function isRefused({ status, text, headers }: ChatAnswer): boolean {
   return (
     status === 429 &&
-    text.includes('The key \"anna\" may use 10 credits a month'.replaceAll('"', '\\"')) &&
+    text.includes('The key \\"anna\\" may use 10 credits a month') &&
     headers['x-should-retry'] === 'false'
   )
 }
@@ -135,6 +137,44 @@ t.test('a restart forgets nothing', async (t) => {
   t.same(await rush(rig, third, 20), { answered: 1, refused: 19 }, 'those that died count as used')
 })
 
+const LOST = 'credits of requests that died with their worker'
+
+function isReady({ msg, state }: LogLine): boolean {
+  return msg === 'worker changed state' && state === 'ready'
+}
+
+function minute(): number {
+  return Math.floor(Date.now() / 60_000)
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((a, b) => a + b, 0)
+}
+
+t.test('what runs when a worker is killed counts as used, and nothing else does', async (t) => {
+  const rig = await setUp(t, TEN_A_MONTH)
+  const { upstream, headers } = rig
+  const gateway = await rig.start(2)
+  for (let round = 1; round <= 3; round += 1) {
+    upstream.isHolding = true
+    const before = gateway.lines.length
+    const finished = startChat(gateway.url, 'hi', { headers })
+    while (upstream.held.length < 1) await delay(5)
+    upstream.release()
+    t.ok(isComplete(await finished.answer))
+    const doomed = [1, 2].map(() => startChat(gateway.url, 'hi', { headers }).answer)
+    while (upstream.held.length < 2) await delay(5)
+    for (const pid of gateway.workerPids()) process.kill(pid, 'SIGKILL')
+    await Promise.all(doomed)
+    upstream.held.length = 0
+    await gateway.logged(isReady, before)
+    const lost = gateway.lines.slice(before).filter(({ msg }) => msg === LOST)
+    t.equal(sum(lost.map(({ reserved }) => Number(reserved))), 2_000_000)
+  }
+  t.same(await rush(rig, gateway, 4), { answered: 1, refused: 3 })
+  t.equal(upstream.asked, 10)
+})
+
 t.test('killed workers give no credits away', async (t) => {
   const rig = await setUp(t, TEN_A_MONTH)
   const { upstream, headers } = rig
@@ -157,10 +197,7 @@ t.test('killed workers give no credits away', async (t) => {
     process.kill(victim, 'SIGKILL')
     upstream.release()
     upstream.isHolding = false
-    await gateway.logged(
-      ({ msg, state }) => msg === 'worker changed state' && state === 'ready',
-      before
-    )
+    await gateway.logged(isReady, before)
   }
   upstream.release()
   isOver = true
@@ -168,4 +205,51 @@ t.test('killed workers give no credits away', async (t) => {
   t.ok(upstream.asked <= 10, `${upstream.asked} were asked for`)
   t.equal(outcomes.filter(({ status }) => status === 200).length <= 10, true)
   t.same(await rush(rig, gateway, 3), { answered: 0, refused: 3 }, 'and all are used')
+})
+
+t.test(
+  'streams of a key wait for each other in all workers, and those of others do not',
+  async (t) => {
+    const rig = await setUp(t, { maxStreams: 2 })
+    const { upstream, headers, start } = rig
+    const others = await rig.addKey({ name: 'ben' })
+    const gateway = await start(2)
+    const answers = Array.from(
+      { length: 8 },
+      () => startChat(gateway.url, 'hi', { headers }).answer
+    )
+    while (upstream.held.length < 2) await delay(5)
+    const other = startChat(gateway.url, 'hi', { headers: others }).answer
+    while (upstream.held.length < 3) await delay(5)
+    await delay(100)
+    t.equal(upstream.asked, 3, 'two of one key, one of the other')
+    upstream.release()
+    t.ok(isComplete(await other))
+    for (let asked = 5; asked <= 9; asked += 2) {
+      while (upstream.asked < asked) await delay(5)
+      await delay(20)
+      t.equal(upstream.asked, asked, 'never more than two')
+      upstream.release()
+    }
+    t.equal((await Promise.all(answers)).filter(isComplete).length, 8)
+  }
+)
+
+t.test('requests of a key are counted by the minute in all workers', async (t) => {
+  const { upstream, headers, start } = await setUp(t, { requestsPerMinute: 3 })
+  upstream.isHolding = false
+  const gateway = await start(2)
+  for (let before = -1; before !== minute(); ) {
+    before = minute()
+    const chats = Array.from({ length: 9 }, () => startChat(gateway.url, 'hi', { headers }).answer)
+    const answers = await Promise.all(chats)
+    if (before !== minute()) continue
+    t.equal(answers.filter(isComplete).length, 3)
+    const refused = answers.filter(({ status }) => status === 429)
+    t.equal(refused.length, 6)
+    for (const { headers: told, text } of refused) {
+      t.ok(Number(told['retry-after']) >= 1 && Number(told['retry-after']) <= 60)
+      t.match(text, 'may send 3 requests a minute')
+    }
+  }
 })
