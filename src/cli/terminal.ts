@@ -99,3 +99,13 @@ function printable(text: string): string {
 }
 
 function ignoreBrokenPipe(): void {}
+
+/** Columns as wide as what is in them; the last as it is. */
+export function toColumns(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = (rows[0] ?? []).map((_, at) =>
+    Math.max(...rows.map((row) => row[at]?.length ?? 0))
+  )
+  return rows.map((row) =>
+    row.map((cell, at) => (at === row.length - 1 ? cell : cell.padEnd(widths[at] ?? 0))).join('  ')
+  )
+}

@@ -221,6 +221,18 @@ export const Settings = Type.Object({
       'Memory to plan for, as in 512M; left out, the limit of the container, or 512M where it has none.'
     )
   }),
+  usage: Type.Object({
+    isKept: flag(
+      'USAGE_LOG',
+      true,
+      'Keeps who used how much in STATE_DIR/usage.db: key, client, model, tokens, credits and times of each request, and never a word of it.'
+    ),
+    retentionDays: count(
+      'USAGE_RETENTION_DAYS',
+      { min: 1, max: 3650, default: 90 },
+      'How long each request is kept there; sums of days are kept for ever.'
+    )
+  }),
   observe: Type.Object({
     level: choice(
       'LOG_LEVEL',

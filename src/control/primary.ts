@@ -8,17 +8,15 @@ import type { Logger } from '../observe/logger.ts'
 import { Metrics } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { logProxy } from '../upstream/proxy/proxy.ts'
-import { AllowanceDesk } from './allowances/allowance-desk.ts'
-import { AllowanceStore } from './allowances/allowance-store.ts'
 import { Budget, noteBudget, watchQueue } from './budget/budget.ts'
 import { CONTROL, ControlLane } from './budget/control-lane.ts'
 import { AccountDesk } from './desks/account-desk.ts'
 import { ClusterMetrics } from './desks/cluster-metrics.ts'
 import { CredentialDesk } from './desks/credential-desk.ts'
-import { KeyDesk } from './desks/key-desk.ts'
 import { LessonsDesk } from './desks/lessons-desk.ts'
 import { ModelCatalogue } from './desks/model-catalogue.ts'
 import { UsageDesk } from './desks/usage-desk.ts'
+import { KeyControl } from './key-control.ts'
 import { Doors } from './workers/doors.ts'
 import { freePermits } from './workers/orphans.ts'
 import { StallWatch } from './workers/stall-watch.ts'
@@ -62,13 +60,12 @@ export class Primary {
   readonly #links = new Map<string, WorkerLink>()
   readonly #budget: Budget
   readonly #lane: ControlLane
-  readonly #allowances: AllowanceDesk
   readonly #credentials: CredentialDesk
   readonly #catalogue: ModelCatalogue
   readonly #usage: UsageDesk
   readonly #account: AccountDesk
   readonly #lessons: LessonsDesk
-  readonly #keys: KeyDesk
+  readonly #keys: KeyControl
   readonly #supervisor: Supervisor
   readonly #own = new Metrics()
   readonly #metrics: ClusterMetrics
@@ -94,11 +91,6 @@ export class Primary {
       }
     })
     this.#lane = new ControlLane(this.#budget, config, this.#own)
-    this.#allowances = new AllowanceDesk({
-      store: new AllowanceStore(config.credentials.stateDir, log),
-      send: (member, terms) => this.#links.get(member)?.send({ type: 'allowance.terms', terms }),
-      onLost: (lost) => log.warn({ ...lost }, 'credits of requests that died with their worker')
-    })
     const { call } = this.#lane
     this.#credentials = new CredentialDesk({
       config,
@@ -127,13 +119,13 @@ export class Primary {
       onNews: (standing) => this.#broadcast({ type: 'account.standing', standing })
     })
     this.#lessons = new LessonsDesk({ log, tell: (learnt) => this.#broadcast(learnt) })
-    this.#keys = new KeyDesk({
+    this.#keys = new KeyControl({
       stateDir: config.credentials.stateDir,
+      config: () => this.#config,
       log,
-      onChange: (book) => {
-        this.#allowances.setKeys(book.keys) // before a worker can ask for them
-        this.#broadcast({ type: 'keys.changed', book })
-      }
+      sendTerms: (member, terms) =>
+        this.#links.get(member)?.send({ type: 'allowance.terms', terms }),
+      onChange: (book) => this.#broadcast({ type: 'keys.changed', book })
     })
     this.#watch = watchQueue(() => this.#budget.state(), log)
     this.#stalls = new StallWatch<WorkerLink>({
@@ -148,6 +140,7 @@ export class Primary {
     })
     this.#metrics = new ClusterMetrics({
       own: this.#own,
+      onCollected: () => this.#keys.noteMetrics(this.#own),
       ask: () => this.#broadcast({ type: 'metrics.collect' })
     })
     this.#supervisor = new Supervisor({
@@ -178,8 +171,6 @@ export class Primary {
       this.destroy()
       throw error
     }
-    await this.#allowances.start()
-    this.#allowances.setKeys(this.#keys.book.keys)
     this.#mayServe.resolve()
     if (this.#credentials.isExpected) void this.#catalogue.start() // reports its own failures
     return this.#ready.promise
@@ -217,12 +208,11 @@ export class Primary {
   async drain(): Promise<void> {
     this.#catalogue.close()
     this.#usage.close()
-    this.#keys.close()
     const patienceMs = this.#config.cluster.drainTimeoutMs + LEAVING.closingMs
     const timer = setTimeout(() => this.#supervisor.killStuck(this.#options.log), patienceMs)
     await this.#supervisor.drain()
     clearTimeout(timer)
-    await this.#allowances.close()
+    await this.#keys.close()
     await this.#credentials.close()
     await this.#lane.close()
     clearInterval(this.#watch)
@@ -285,8 +275,18 @@ export class Primary {
         break
       case 'allowance.reports':
         if (this.#links.get(link.member) !== link) break // its journal has been read
-        this.#allowances.onReports(link.member, message.reports)
+        this.#keys.onReports(link.member, message.reports)
         break
+      case 'usage.rows':
+        this.#keys.onRows(message.rows)
+        break
+      case 'key-usage.wanted': {
+        const { requestId, key } = message
+        void this.#keys // never rejects
+          .usageOf(key)
+          .then((keys) => link.send({ type: 'key-usage.told', requestId, keys }))
+        break
+      }
       case 'credential.refused':
       case 'credential.wanted':
         void this.#credentials // never rejects
@@ -339,7 +339,7 @@ export class Primary {
       catalogue: this.#catalogue.current,
       book: this.#keys.book,
       isSimulated,
-      journalPath: this.#allowances.journalPath(link.journal),
+      journalPath: this.#keys.journalPath(link.journal),
       memory,
       status: this.#status()
     })
@@ -349,7 +349,7 @@ export class Primary {
 
   #onExit(link: WorkerLink): void {
     this.#links.delete(link.member)
-    this.#allowances.onLeft(link.member, link.journal)
+    this.#keys.onLeft(link.member, link.journal)
     this.#doors.onLeft(link.member)
     this.#stalls.remove(link)
     this.#metrics.onLeft(link.member)

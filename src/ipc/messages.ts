@@ -11,6 +11,7 @@ import type { LearntForm } from '../kiro/wire/hosts.ts'
 import type { MetricsSnapshot } from '../observe/metrics.ts'
 import type { ErrorCode } from '../shared/errors.ts'
 import type { AllowanceReport, AllowanceTerms } from './allowance.ts'
+import type { KeyUsage, UsageRow } from './usage-row.ts'
 import type { RankedHead, WaiterHead } from './service-order.ts'
 
 /*
@@ -54,6 +55,10 @@ export type FromWorker =
   | { readonly type: 'metrics.snapshot'; readonly metrics: MetricsSnapshot }
   /** A client wants the metrics of the whole cluster; answered by `metrics.text`. */
   | { readonly type: 'metrics.wanted'; readonly requestId: number }
+  /** What requests have used that are over. */
+  | { readonly type: 'usage.rows'; readonly rows: readonly UsageRow[] }
+  /** A client wants to know how a key stands, or all of them; answered by `key-usage.told`. */
+  | { readonly type: 'key-usage.wanted'; readonly requestId: number; readonly key: string | null }
   /** A client wants to know what the account has used; answered by `usage.told`. */
   | { readonly type: 'usage.wanted'; readonly requestId: number }
 
@@ -81,6 +86,11 @@ export type ToWorker =
   /** Wants a `metrics.snapshot`, and before it how the worker's allowances stand. */
   | { readonly type: 'metrics.collect' }
   | { readonly type: 'metrics.text'; readonly requestId: number; readonly text: string }
+  | {
+      readonly type: 'key-usage.told'
+      readonly requestId: number
+      readonly keys: readonly KeyUsage[]
+    }
   | { readonly type: 'usage.told'; readonly requestId: number; readonly news: UsageNews }
   /**
    * A successor serves: accept no new connections, serve those that are open a last time, then exit. What still

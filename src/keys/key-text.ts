@@ -23,11 +23,16 @@ export const NO_LIMIT = 'none'
  */
 export function toKeyName(text: string): string {
   const name = text.length > 4 * MAX_NAME_CHARS ? text : text.normalize('NFC').trim()
+  if (RESERVED.has(name.toLowerCase())) {
+    throw invalid(`"${name}" is what keys without a name are called in reports.`)
+  }
   if (name.length <= MAX_NAME_CHARS && NAME.test(name)) return name
   throw invalid(
     `${quoted(text)} cannot be the name of a key: 1 to ${MAX_NAME_CHARS} letters and digits, with . _ - + @ and spaces between them.`
   )
 }
+
+const RESERVED: ReadonlySet<string> = new Set(['operator', 'kiro', 'anyone'])
 
 const NAME = /^[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}._+@ -]*[\p{L}\p{M}\p{N}])?$/u
 

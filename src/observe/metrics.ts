@@ -167,6 +167,26 @@ export class Metrics {
     "Beside that, by lane: 'small' bodies, 'answer'; 'kept' is what of all this answers need of their requests.",
     ['lane']
   )
+  readonly keyRequests = this.#counter('key_requests_total', 'Requests by the name of their key.', [
+    'key'
+  ])
+  readonly keyRefusals = this.#counter(
+    'key_refusals_total',
+    'Requests that were refused for a limit of their key.',
+    ['key', 'code']
+  )
+  readonly keyTokens = this.#counter('key_tokens_total', 'Tokens by the name of the key.', [
+    'key',
+    'type'
+  ])
+  readonly keyCredits = this.#counter('key_credits_total', 'Credits by the name of the key.', [
+    'key'
+  ])
+  readonly keyReserved = this.#gauge(
+    'key_credits_reserved',
+    'Credits that are reserved for requests under way, by the name of the key.',
+    ['key']
+  )
   readonly workerRestarts = this.#counter('worker_restarts_total', 'Workers that were replaced.')
   readonly workerStalls = this.#counter(
     'worker_stalls_total',

@@ -135,6 +135,8 @@ export class GatewayWorker {
         return parts?.metrics.onText(message.requestId, message.text)
       case 'usage.told':
         return parts?.usage.onTold(message.requestId, message.news)
+      case 'key-usage.told':
+        return parts?.usage.onKeysTold(message.requestId, message.keys)
       case 'cluster.status':
         if (parts !== null) parts.current.status = message.status
         return
@@ -146,6 +148,7 @@ export class GatewayWorker {
   }
 
   #tellAll({ metrics, plane }: Parts): void {
+    plane.records.flush()
     const reports = plane.allowances.reports()
     if (reports.length > 0) this.#channel.send({ type: 'allowance.reports', reports })
     void metrics.push() // cannot reject
@@ -190,6 +193,7 @@ export class GatewayWorker {
     connections.closeIdle()
     plane.fetcher.close()
     await Promise.all([plane.pool.close(), plane.transforms.close()])
+    plane.records.flush()
     await metrics.push()
     connections.destroy()
     metrics.close()
@@ -281,7 +285,11 @@ function createParts(
     current,
     isPrimarySilent: () => pulse.isSilent,
     metricsText: () => metrics.clusterText(),
-    accountUsage: () => usage.current()
+    accountUsage: () => usage.current(),
+    keyUsage: (key) => {
+      plane.records.flush()
+      return usage.keys(key)
+    }
   })
   const listener = new Listener({
     host: config.server.host,

@@ -29,6 +29,7 @@ t.test('toKeyName()', async (t) => {
     '-f',
     'a.',
     '\u{1f600}',
+    'Operator',
     'a\nb',
     'a\u202eb',
     '"a"',

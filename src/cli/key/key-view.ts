@@ -1,6 +1,7 @@
 import { creditsText } from '../../keys/key-text.ts'
 import { type NamedKey, whyRefused } from '../../keys/key.ts'
 import type { JsonObject } from '../../shared/json.ts'
+import { toColumns } from '../terminal.ts'
 
 /** A key as `--json` prints it: without its hashes, which are of no use to anybody. Times are ISO 8601. */
 export function toKeyJson(key: NamedKey, now: number): JsonObject {
@@ -77,14 +78,4 @@ function toIso(at: number | null): string | null {
 
 function dayOf(at: number): string {
   return new Date(at).toISOString().slice(0, 10)
-}
-
-/** Columns as wide as what is in them; the last as it is. */
-export function toColumns(rows: readonly (readonly string[])[]): readonly string[] {
-  const widths = (rows[0] ?? []).map((_, at) =>
-    Math.max(...rows.map((row) => row[at]?.length ?? 0))
-  )
-  return rows.map((row) =>
-    row.map((cell, at) => (at === row.length - 1 ? cell : cell.padEnd(widths[at] ?? 0))).join('  ')
-  )
 }

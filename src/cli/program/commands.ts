@@ -7,6 +7,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   whoami: async () => (await import('../whoami.ts')).whoami,
   setup: async () => (await import('../setup/setup.ts')).setup,
   doctor: async () => (await import('../doctor/doctor.ts')).doctor,
+  usage: async () => (await import('../usage.ts')).usage,
   key: async () => (await import('../key/key.ts')).key,
   lint: async () => (await import('../lint.ts')).lint
 }

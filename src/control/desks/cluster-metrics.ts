@@ -11,6 +11,8 @@ export interface ClusterMetricsOptions {
   readonly own: Metrics
   /** Asks every worker for a snapshot; returns the members that were asked. */
   readonly ask: () => readonly string[]
+  /** The workers have told everything: what the primary's own are made of can be counted. */
+  readonly onCollected?: () => void
 }
 
 /** A worker that has not answered by then is busy: its last snapshot is used. */
@@ -65,6 +67,7 @@ export class ClusterMetrics {
   /** Everything in Prometheus' text format, fresh from the workers. Several who ask at once share one round. */
   async toText(): Promise<string> {
     await this.collect()
+    this.#options.onCollected?.()
     const own = await this.#options.own.snapshot()
     const gone = this.#retired.map(({ snapshot }) => snapshot)
     return toPrometheusText([own, ...gone, ...this.#latest.values()])

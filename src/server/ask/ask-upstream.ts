@@ -85,6 +85,7 @@ async function askUntilAnswered(
     const call = await startAttempt(plane, question, { way, attempt, sent })
     const outcome = await call.outcome
     charge?.add(toCost(call, outcome, signal))
+    progress.meter(call.credits)
     if (call.isClosed) plane.closingHosts.add(way.host.url)
     noteStrange(plane, question, call.strangeEvents)
     if (outcome.name === 'answered') {

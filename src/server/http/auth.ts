@@ -15,7 +15,7 @@ import { kiroKeyName } from '../plane/key-planes.ts'
 const NAME_BYTES = 16
 
 /** The name of clients where there are no keys. */
-const ANYONE = 'anyone'
+export const ANYONE = 'anyone'
 
 /** Whose request it is. */
 export interface ClientKey {

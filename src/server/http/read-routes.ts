@@ -1,6 +1,9 @@
 import type { ClusterStatus } from '../../ipc/messages.ts'
+import type { KeyUsage, UsageSums } from '../../ipc/usage-row.ts'
+import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import type { AccountUsage, Allowance } from '../../kiro/wire/account-usage.ts'
 import { PROMETHEUS_CONTENT_TYPE } from '../../observe/metrics.ts'
+import { GatewayError } from '../../shared/errors.ts'
 import { version } from '../../shared/version.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { KeyPlanes } from '../plane/key-planes.ts'
@@ -18,6 +21,8 @@ export interface Sources {
   /** The metrics of the whole cluster in Prometheus' text format. */
   readonly metricsText: () => Promise<string>
   readonly accountUsage: () => Promise<AccountUsage>
+  /** How one named key stands, or all keys. */
+  readonly keyUsage: (key: string | null) => Promise<readonly KeyUsage[]>
 }
 
 /**
@@ -80,12 +85,26 @@ export function metricsRoute({ metricsText }: Sources): Route {
   return { method: 'GET', path: '/metrics', isOperators: true, serve }
 }
 
-/** What the account has used of what it may use, as the upstream counts it. */
-export function usageRoutes({ accountUsage }: Sources, keys: KeyPlanes): readonly Route[] {
+/**
+ * What the account has used of what it may use, as the upstream counts it, and what each key has, as it was recorded here. A
+ * named key is told of itself alone.
+ */
+export function usageRoutes(
+  { accountUsage, keyUsage }: Sources,
+  planes: KeyPlanes
+): readonly Route[] {
   const serve = async (routed: RoutedRequest): Promise<void> => {
-    const { kiroKey, response } = routed
-    const usage = kiroKey === null ? await accountUsage() : await keys.usageOf(kiroKey, response)
-    sendJson(routed, 200, toAnswer(usage))
+    const { namedKey, kiroKey, response } = routed
+    if (namedKey !== null) {
+      const [own] = await keyUsage(namedKey.id)
+      if (own === undefined) throw new GatewayError('GW_KEY_REVOKED', 'gone meanwhile')
+      return sendJson(routed, 200, { object: 'usage', unit: 'credits', ...toKeyAnswer(own) })
+    }
+    if (kiroKey !== null) {
+      return sendJson(routed, 200, toAnswer(await planes.usageOf(kiroKey, response)))
+    }
+    const [account, keys] = await Promise.all([accountUsage(), keyUsage(null)])
+    sendJson(routed, 200, { ...toAnswer(account), keys: keys.map(toKeyAnswer) })
   }
   return ['/v1/usage', '/usage'].map((path) => ({ method: 'GET', path, serve }))
 }
@@ -108,6 +127,39 @@ function toAnswer({ plan, resetsAt, allowances, overage }: AccountUsage) {
       charges: overage.charges,
       currency: overage.currency
     }
+  }
+}
+
+/** Credits as people count them. `used` is of the period where there is a limit, else of the last 30 days. */
+function toKeyAnswer({ id, name, credits, today, last30Days }: KeyUsage) {
+  const sums = { today: toSumsAnswer(today), last_30_days: toSumsAnswer(last30Days) }
+  if (credits === null) {
+    const used = last30Days === null ? null : last30Days.credits / MICROS_PER_CREDIT
+    return { key: name, id, period: null, limit: null, used, ...sums }
+  }
+  const { limit, period, used, reserved, endsAt } = credits
+  return {
+    key: name,
+    id,
+    period,
+    limit: limit / MICROS_PER_CREDIT,
+    used: used / MICROS_PER_CREDIT,
+    reserved: reserved / MICROS_PER_CREDIT,
+    remaining: Math.max(0, limit - used - reserved) / MICROS_PER_CREDIT,
+    resets_at: endsAt === null ? null : new Date(endsAt).toISOString(),
+    ...sums
+  }
+}
+
+function toSumsAnswer(sums: UsageSums | null) {
+  if (sums === null) return null
+  return {
+    requests: sums.requests,
+    failed: sums.failed,
+    input_tokens: sums.inputTokens,
+    output_tokens: sums.outputTokens,
+    cached_tokens: sums.cachedTokens,
+    credits: sums.credits / MICROS_PER_CREDIT
   }
 }
 

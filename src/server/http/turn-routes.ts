@@ -6,12 +6,14 @@ import {
   dialectOfHeaders,
   isDialectName
 } from '../../dialects/dialect.ts'
+import type { UnnamedKey } from '../../ipc/usage-row.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { KeyPlanes } from '../plane/key-planes.ts'
 import { convertClientBody, referencedAnswers, requestOptionsOf } from '../turn/body.ts'
 import { type LocalAnswer, Turn, type TurnOptions } from '../turn/turn.ts'
+import { ANYONE, type KiroKey } from './auth.ts'
 import type { Route } from './router.ts'
 
 /** Where each client API is served. */
@@ -53,11 +55,17 @@ function turnRoute(
       const { keys, plane: own, log } = terms
       const plane = kiroKey === null ? own : keys.planeOf(kiroKey)
       const { dialect, answerHere } = terms
-      const call = { route: path, request, response, requestId, keyName, namedKey }
+      const usageKey = namedKey?.id ?? unnamedKeyOf(keyName, kiroKey)
+      const call = { route: path, request, response, requestId, keyName, namedKey, usageKey }
       const here = answerHere === undefined ? {} : { answerHere }
       return new Turn({ plane, log, dialect, ...here, ...call }).run()
     }
   }
+}
+
+function unnamedKeyOf(keyName: string, kiroKey: KiroKey | null): UnnamedKey {
+  if (kiroKey !== null) return 'kiro'
+  return keyName === ANYONE ? 'anyone' : 'operator'
 }
 
 /** How many tokens a request has (kiro-protocol §9.6): the upstream can't be asked, so it is estimated. */

@@ -28,6 +28,7 @@ import { KeyLimits } from './key-limits.ts'
 import type { OpenTurns } from './open-turns.ts'
 import { AccountLink, type PrimaryPulse, SharedCalibration } from './primary-links.ts'
 import { isPublicAddress } from './public-address.ts'
+import { RequestRecords } from './request-records.ts'
 import { UrlFetcher } from './url-fetcher.ts'
 
 /** What a worker has to serve requests with. Settings and catalogue change in place. */
@@ -63,6 +64,8 @@ export interface DataPlane {
   readonly calibration: SharedCalibration
   readonly forms: RequestForms
   readonly turns: OpenTurns
+  /** What is kept of requests that are over, on its way to the primary. */
+  readonly records: RequestRecords
   /** Upstream answers come from the built-in simulator. */
   readonly isSimulated: boolean
   config(): Config
@@ -227,6 +230,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     }),
     items,
     turns,
+    records: new RequestRecords({ channel, isPrimarySilent: () => pulse.isSilent }),
     isSimulated: start.isSimulated,
     config: () => current.config,
     catalogue: () => current.catalogue,

@@ -1,5 +1,6 @@
 import type { Usage } from '../../dialects/answer/stream-part.ts'
 import { addUsage } from '../../dialects/answer/usage.ts'
+import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 
 /** Something that can be ended early. */
@@ -76,6 +77,7 @@ export class Progress {
   #markedAt = this.startedAt
   #usage: Usage | null = null
   #charged = 0
+  #metered = 0
 
   /** Of all calls that were answered to their end; `null` before the first. */
   get usage(): Usage | null {
@@ -93,6 +95,16 @@ export class Progress {
 
   charge(micros: number): void {
     this.#charged += micros
+  }
+
+  /** Micro-credits that the upstream has metered, of failed calls, too. */
+  get metered(): number {
+    return this.#metered
+  }
+
+  /** What the upstream has metered of a call; `null` where it said nothing. */
+  meter(credits: number | null): void {
+    if (credits !== null) this.#metered += Math.round(credits * MICROS_PER_CREDIT)
   }
 
   /** Ends a phase now, or at the given `performance.now()`. */

@@ -8,6 +8,7 @@ import {
   type UsageNews
 } from '../../ipc/messages.ts'
 import { type Learnt, TokenCalibration } from '../../kiro/models/tokens.ts'
+import type { KeyUsage } from '../../ipc/usage-row.ts'
 import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { GatewayError } from '../../shared/errors.ts'
@@ -126,11 +127,12 @@ export class AccountLink {
   }
 }
 
-/** What the account has used, as the primary tells it: it alone asks the upstream. */
+/** What the account and its keys have used, as the primary tells it: it alone asks the upstream, and keeps the record. */
 export class UsageReports {
   readonly #channel: ToPrimary
   readonly #pulse: Pick<PrimaryPulse, 'silence'>
   readonly #reports = new Pending<UsageNews>()
+  readonly #keys = new Pending<readonly KeyUsage[]>()
 
   constructor(channel: ToPrimary, pulse: Pick<PrimaryPulse, 'silence'>) {
     this.#channel = channel
@@ -144,6 +146,17 @@ export class UsageReports {
     }, this.#pulse.silence)
     if (usage !== null) return usage
     throw new GatewayError(problem.code, undefined, { message: problem.message })
+  }
+
+  /** How one key stands, or all of them. @throws {GatewayError} GW_PRIMARY_SILENT */
+  keys(key: string | null): Promise<readonly KeyUsage[]> {
+    return this.#keys.ask((requestId) => {
+      this.#channel.send({ type: 'key-usage.wanted', requestId, key })
+    }, this.#pulse.silence)
+  }
+
+  onKeysTold(requestId: number, keys: readonly KeyUsage[]): void {
+    this.#keys.answer(requestId, keys)
   }
 
   onTold(requestId: number, news: UsageNews): void {

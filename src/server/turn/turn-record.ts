@@ -2,6 +2,7 @@ import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { priceStepOf } from '../../kiro/models/models.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
 import { outlineOf } from '../../kiro/wire/payload.ts'
+import type { UsageRow } from '../../ipc/usage-row.ts'
 import type { DebugCapture } from '../../observe/debug-capture.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { Metrics } from '../../observe/metrics.ts'
@@ -81,6 +82,29 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
       detail: error.detail,
       ...(error.cause !== undefined && { err: error.cause })
     })
+  }
+}
+
+/** What is kept of it for the record of usage. */
+export function toUsageRow(
+  { status, error, plan, progress }: TurnRecord,
+  who: Pick<UsageRow, 'key' | 'client' | 'dialect'>
+): UsageRow {
+  const { usage, charged, metered } = progress
+  const totalMs = progress.totalMs()
+  return {
+    ...who,
+    at: Date.now(),
+    model: plan?.upstreamModel ?? '',
+    status,
+    code: error?.code ?? '',
+    inputTokens: usage?.inputTokens ?? 0,
+    outputTokens: usage?.outputTokens ?? 0,
+    cachedTokens: (usage?.cacheReadTokens ?? 0) + (usage?.cacheWriteTokens ?? 0),
+    credits: charged > 0 ? charged : metered,
+    totalMs,
+    firstMs: usage === null ? null : totalMs - progress.spentMs('stream'),
+    repairs: plan?.repairs.length ?? 0
   }
 }
 

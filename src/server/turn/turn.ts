@@ -26,7 +26,8 @@ import { Progress } from '../plane/open-turns.ts'
 import { readBody } from '../plane/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
 import { type ClientBody, convertClientBody } from './body.ts'
-import { asCarriedOut, recordTurn, TurnDebug } from './turn-record.ts'
+import { clientFamilyOf } from './client-family.ts'
+import { asCarriedOut, recordTurn, toUsageRow, TurnDebug } from './turn-record.ts'
 
 export interface TurnOptions {
   readonly plane: DataPlane
@@ -39,6 +40,8 @@ export interface TurnOptions {
   readonly keyName: string
   /** `null` where the client's key is none that has limits. */
   readonly namedKey: NamedKey | null
+  /** Whose use it is: the id of a named key, or which other kind of key it was. */
+  readonly usageKey: string
   readonly log: Logger
   /** What is answered without the upstream; it needs memory and a thread, but no connection and no credential. */
   readonly answerHere?: LocalAnswer
@@ -255,7 +258,8 @@ export class Turn {
   }
 
   #record(error: GatewayError | null): void {
-    const { plane, response, route, log, requestId } = this.#options
+    const { plane, request, response, route, dialect, log, requestId } = this.#options
+    const { usageKey, answerHere } = this.#options
     const record = {
       requestId,
       route,
@@ -266,6 +270,10 @@ export class Turn {
       progress: this.#progress
     }
     recordTurn({ metrics: plane.metrics, log }, record)
+    if (answerHere === undefined) {
+      const client = clientFamilyOf(request.headers['user-agent'])
+      plane.records.note(toUsageRow(record, { key: usageKey, client, dialect }))
+    }
     this.#debug?.keep(record)
   }
 

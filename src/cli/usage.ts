@@ -1,0 +1,123 @@
+import { inspectConfig } from '../config/load.ts'
+import { DAY_MS, NOTHING_USED } from '../control/usage/usage-database.ts'
+import { usagePath } from '../control/usage/usage-recorder.ts'
+import { readUsage, type UsageGroup, type UsageLine } from '../control/usage/usage-report.ts'
+import type { UsageSums } from '../ipc/usage-row.ts'
+import { spanOf } from '../keys/key-text.ts'
+import { MICROS_PER_CREDIT } from '../keys/key.ts'
+import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from './command.ts'
+import { toColumns } from './terminal.ts'
+
+const GROUPS = ['key', 'model', 'client', 'day', 'hour'] as const satisfies readonly UsageGroup[]
+
+/** Who used how much. */
+export const usage: Command = {
+  name: 'usage',
+  summary: 'Says who used how much: by key, model, client, day or hour.',
+  usage: 'kiro-gateway usage [--by key|model|client|day|hour] [--since 30d] [--key NAME] [--csv]',
+  options: {
+    by: { type: 'string' },
+    since: { type: 'string' },
+    key: { type: 'string' },
+    csv: { type: 'boolean' }
+  },
+  help: `Reads what a gateway that uses this STATE_DIR has recorded, also while it runs: requests, tokens and credits.
+
+  --by               What the lines are: key (by default), model, client, day or hour.
+  --since 7d         From that day on, in UTC: a while (7d, 4w), a day (2026-09-01), or hours (12h) to the minute.
+                     By default 30d; what is older than USAGE_RETENTION_DAYS has no hours any more.
+  --key NAME         Of one key alone; "operator" are those of PROXY_API_KEY.
+  --csv              Prints it as comma-separated values.`,
+  async run(call) {
+    if (call.positionals.length > 0) throw new UsageError('usage takes options alone')
+    const by = groupOf(textOption(call, 'by') ?? 'key')
+    const since = sinceOf(textOption(call, 'since') ?? '30d', Date.now())
+    const key = textOption(call, 'key')
+    if (call.isJson && call.values['csv'] === true) throw new UsageError('either --json or --csv')
+    const { stateDir } = inspectConfig(call.env).config.credentials
+    const lines = await readUsage(usagePath(stateDir), { by, since, key })
+    tell(call, lines, { by, since })
+    return EXIT_OK
+  }
+}
+
+function groupOf(text: string): UsageGroup {
+  const group = GROUPS.find((one) => one === text)
+  if (group === undefined) throw new UsageError(`--by takes ${GROUPS.join(', ')}`)
+  return group
+}
+
+/** Whole days begin at midnight, so that sums of days can answer. Epoch ms. */
+function sinceOf(text: string, now: number): number {
+  const isDay = /^\d{4}-\d{2}-\d{2}$/.test(text)
+  const span = spanOf(text)
+  const at = isDay ? Date.parse(text) : now - span
+  if (Number.isNaN(at)) {
+    throw new UsageError('--since takes a while such as 7d, 4w or 12h, or a day such as 2026-09-01')
+  }
+  return span % DAY_MS === 0 ? Math.floor(at / DAY_MS) * DAY_MS : at
+}
+
+interface Told {
+  readonly by: UsageGroup
+  readonly since: number
+}
+
+function tell(
+  { terminal, isJson, values }: CommandCall,
+  lines: readonly UsageLine[],
+  { by, since }: Told
+): void {
+  const total = lines.reduce(addSums, NOTHING_USED)
+  if (isJson) {
+    const rows = lines.map(({ group, ...sums }) => ({ [by]: group, ...toFigures(sums) }))
+    const answer = { by, since: new Date(since).toISOString(), rows, total: toFigures(total) }
+    return terminal.write(JSON.stringify(answer))
+  }
+  if (values['csv'] === true) {
+    terminal.write([by, ...Object.keys(toFigures(total))].join(','))
+    for (const { group, ...sums } of lines) {
+      terminal.write([csvText(group), ...Object.values(toFigures(sums))].join(','))
+    }
+    return
+  }
+  const headings = [by.toUpperCase(), 'REQUESTS', 'FAILED', 'IN', 'OUT', 'CACHED', 'CREDITS']
+  const rows = lines.map(({ group, ...sums }) => [group, ...cellsOf(sums)])
+  const sum = lines.length > 1 ? [['total', ...cellsOf(total)]] : []
+  if (lines.length === 0)
+    terminal.note(`Nothing is recorded since ${new Date(since).toISOString()}.`)
+  else for (const line of toColumns([headings, ...rows, ...sum])) terminal.write(line.trimEnd())
+}
+
+function addSums(sums: UsageSums, line: UsageSums): UsageSums {
+  return {
+    requests: sums.requests + line.requests,
+    failed: sums.failed + line.failed,
+    inputTokens: sums.inputTokens + line.inputTokens,
+    outputTokens: sums.outputTokens + line.outputTokens,
+    cachedTokens: sums.cachedTokens + line.cachedTokens,
+    credits: sums.credits + line.credits
+  }
+}
+
+function toFigures(sums: UsageSums) {
+  return {
+    requests: sums.requests,
+    failed: sums.failed,
+    input_tokens: sums.inputTokens,
+    output_tokens: sums.outputTokens,
+    cached_tokens: sums.cachedTokens,
+    credits: sums.credits / MICROS_PER_CREDIT
+  }
+}
+
+function cellsOf(sums: UsageSums): readonly string[] {
+  const { credits, ...counts } = toFigures(sums)
+  return [...Object.values(counts).map(String), credits.toFixed(2)]
+}
+
+/** A spreadsheet takes what begins like a formula for one. */
+function csvText(text: string): string {
+  const plain = /^[=+@-]/.test(text) ? `'${text}` : text
+  return /[",\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain
+}

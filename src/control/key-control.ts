@@ -1,0 +1,160 @@
+import type { Config } from '../config/settings.ts'
+import type { AllowanceReport, AllowanceTerms } from '../ipc/allowance.ts'
+import type { KeyCredits, KeyUsage, UnnamedKey, UsageRow } from '../ipc/usage-row.ts'
+import { type KeyBook, MICROS_PER_CREDIT, type NamedKey } from '../keys/key.ts'
+import type { Logger } from '../observe/logger.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import { AllowanceDesk } from './allowances/allowance-desk.ts'
+import { AllowanceStore } from './allowances/allowance-store.ts'
+import { KeyDesk } from './desks/key-desk.ts'
+import { KeyCounts } from './usage/key-counts.ts'
+import { DAY_MS, NOTHING_USED } from './usage/usage-database.ts'
+import { UsageRecorder } from './usage/usage-recorder.ts'
+
+export interface KeyControlOptions {
+  readonly stateDir: string
+  readonly config: () => Pick<Config, 'usage'>
+  readonly log: Logger
+  readonly sendTerms: (member: string, terms: readonly AllowanceTerms[]) => void
+  /** To all workers. */
+  readonly onChange: (book: KeyBook) => void
+}
+
+const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
+
+/** Everything about keys in the primary: who they are, what they may use, and what they have used. */
+export class KeyControl {
+  readonly #allowances: AllowanceDesk
+  readonly #desk: KeyDesk
+  readonly #recorder: UsageRecorder
+  readonly #counts = new KeyCounts()
+
+  constructor({ stateDir, config, log, sendTerms, onChange }: KeyControlOptions) {
+    this.#allowances = new AllowanceDesk({
+      store: new AllowanceStore(stateDir, log),
+      send: sendTerms,
+      onLost: (lost) => {
+        log.warn({ ...lost }, 'credits of requests that died with their worker')
+        this.onRows([lostRow(lost)])
+      }
+    })
+    this.#desk = new KeyDesk({
+      stateDir,
+      log,
+      onChange: (book) => {
+        this.#setKeys(book.keys) // before a worker can ask for them
+        onChange(book)
+      }
+    })
+    this.#recorder = new UsageRecorder({ stateDir, settings: () => config().usage, log })
+  }
+
+  get book(): KeyBook {
+    return this.#desk.book
+  }
+
+  /** @throws {GatewayError} GW_CONFIG_INVALID for a file of keys that cannot be used */
+  async start(): Promise<void> {
+    await this.#desk.start()
+    await this.#allowances.start()
+    this.#setKeys(this.book.keys)
+  }
+
+  /** Where a worker writes down what its requests hold. */
+  journalPath(journal: string): string {
+    return this.#allowances.journalPath(journal)
+  }
+
+  onReports(member: string, reports: readonly AllowanceReport[]): void {
+    this.#allowances.onReports(member, reports)
+  }
+
+  onRows(rows: readonly UsageRow[]): void {
+    this.#counts.add(rows)
+    this.#recorder.record(rows)
+  }
+
+  /** A worker is gone. `journal` is the name of its journal. */
+  onLeft(member: string, journal: string): void {
+    this.#allowances.onLeft(member, journal)
+  }
+
+  /** How a key stands, or all that are in force or were used lately. Never rejects. */
+  async usageOf(key: string | null): Promise<readonly KeyUsage[]> {
+    const now = Date.now()
+    const [today, month] = await Promise.all([
+      this.#recorder.sums(now, key),
+      this.#recorder.sums(now - 29 * DAY_MS, key)
+    ])
+    const named = this.book.keys.filter(
+      ({ id, revokedAt }) => id === key || (key === null && (revokedAt === null || month?.has(id)))
+    )
+    const unnamed = UNNAMED.filter((id) => key === null && month?.has(id) === true)
+    return [
+      ...named.map((one) => ({ id: one.id, name: one.name, credits: this.#creditsOf(one) })),
+      ...unnamed.map((id) => ({ id, name: id, credits: null }))
+    ].map((one) => ({
+      ...one,
+      today: today === null ? null : (today.get(one.id) ?? NOTHING_USED),
+      last30Days: month === null ? null : (month.get(one.id) ?? NOTHING_USED)
+    }))
+  }
+
+  /** Metrics by the names of keys; none where there are no keys. */
+  noteMetrics(metrics: Metrics): void {
+    const { keys, isKeyRequired } = this.book
+    if (!isKeyRequired) return
+    const names = new Map(keys.map(({ id, name }) => [id, name]))
+    this.#counts.note(metrics, (id) => names.get(id) ?? id)
+    metrics.keyReserved.reset()
+    for (const key of keys) {
+      const { reserved } = this.#creditsOf(key) ?? {}
+      if (reserved !== undefined && key.revokedAt === null) {
+        metrics.keyReserved.set({ key: key.name }, reserved / MICROS_PER_CREDIT)
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#desk.close()
+    await Promise.all([this.#allowances.close(), this.#recorder.close()])
+  }
+
+  #setKeys(keys: readonly NamedKey[]): void {
+    this.#allowances.setKeys(keys)
+    this.#recorder.setKeys(keys)
+    const known: ReadonlySet<string> = new Set([...UNNAMED, ...keys.map(({ id }) => id)])
+    this.#counts.keep((key) => known.has(key))
+  }
+
+  #creditsOf({ id, credits }: NamedKey): KeyCredits | null {
+    const standing = this.#allowances.creditsOf(id)
+    return standing === null || credits === null ? null : { ...standing, period: credits.period }
+  }
+}
+
+/** For what requests had reserved when their worker died, which counts as used. */
+function lostRow({
+  keyId,
+  reserved
+}: {
+  readonly keyId: string
+  readonly reserved: number
+}): UsageRow {
+  return {
+    at: Date.now(),
+    key: keyId,
+    client: 'other',
+    dialect: '',
+    model: '',
+    status: 499,
+    code: 'GW_INTERNAL',
+    inputTokens: 0,
+    outputTokens: 0,
+    cachedTokens: 0,
+    credits: reserved,
+    totalMs: 0,
+    firstMs: null,
+    repairs: 0
+  }
+}

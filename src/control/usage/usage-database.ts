@@ -1,0 +1,230 @@
+import { open } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
+import { codeOf } from '../../shared/errors.ts'
+import { createPrivateFile, makeFolder } from '../../shared/private-files.ts'
+
+/** Of the tables below. */
+export const USAGE_SCHEMA = 1
+
+/*
+ * A row for each request, for as long as USAGE_RETENTION_DAYS says, and sums of each day for ever. `day` counts days since
+ * the epoch, in UTC. Credits are micro-credits.
+ */
+const TABLES = `
+  CREATE TABLE IF NOT EXISTS requests (
+    at INTEGER NOT NULL, key TEXT NOT NULL, client TEXT NOT NULL, dialect TEXT NOT NULL, model TEXT NOT NULL,
+    status INTEGER NOT NULL, code TEXT NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL, cached INTEGER NOT NULL,
+    credits INTEGER NOT NULL, total_ms INTEGER NOT NULL, first_ms INTEGER, repairs INTEGER NOT NULL
+  );
+  CREATE INDEX IF NOT EXISTS requests_at ON requests (at);
+  CREATE TABLE IF NOT EXISTS days (
+    day INTEGER NOT NULL, key TEXT NOT NULL, client TEXT NOT NULL, model TEXT NOT NULL,
+    requests INTEGER NOT NULL, failed INTEGER NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL,
+    cached INTEGER NOT NULL, credits INTEGER NOT NULL,
+    PRIMARY KEY (day, key, client, model)
+  ) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS keys (id TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
+  PRAGMA user_version = ${USAGE_SCHEMA};`
+
+const INSERT = 'INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+const ADD = `INSERT INTO days VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (day, key, client, model) DO UPDATE SET
+    requests = requests + excluded.requests, failed = failed + excluded.failed,
+    input = input + excluded.input, output = output + excluded.output,
+    cached = cached + excluded.cached, credits = credits + excluded.credits`
+const NAME = 'INSERT INTO keys VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name'
+const PRUNE =
+  'DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE at < ? ORDER BY at LIMIT ?)'
+
+export const DAY_MS = 86_400_000
+
+/**
+ * `usage.db`, as the primary writes it: the only writer, so that it never waits for another.
+ *
+ * SQLite itself never waits for the disk here (`synchronous = OFF`), since that would stop the event loop. What it relies
+ * on is done around it, on other threads: the log is on disk before a checkpoint copies it into the database, and that is on
+ * disk before the log is written anew. A power cut costs the newest rows, and never the file.
+ */
+export class UsageDatabase {
+  readonly #path: string
+  readonly #db: DatabaseSync
+  readonly #insert: StatementSync
+  readonly #add: StatementSync
+  readonly #name: StatementSync
+  readonly #prune: StatementSync
+  #checkpoint: Promise<void> | null = null
+
+  private constructor(path: string, db: DatabaseSync) {
+    this.#path = path
+    this.#db = db
+    this.#insert = db.prepare(INSERT)
+    this.#add = db.prepare(ADD)
+    this.#name = db.prepare(NAME)
+    this.#prune = db.prepare(PRUNE)
+  }
+
+  /** Makes it where it is missing, readable by its owner alone. Rejects with the error of SQLite or the file system. */
+  static async open(path: string): Promise<UsageDatabase> {
+    const { DatabaseSync } = await import('node:sqlite')
+    await makeFolder(dirname(path))
+    await createPrivateFile(path, '').catch((cause: unknown) => {
+      if (codeOf(cause) !== 'EEXIST') throw cause
+    })
+    const db = new DatabaseSync(path, { timeout: 0 })
+    try {
+      const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
+      if (version > USAGE_SCHEMA) throw new Error(`it is of a newer version (${version})`)
+      db.exec('PRAGMA journal_mode = WAL')
+      db.exec('PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -512')
+      if (version < USAGE_SCHEMA) db.exec(`BEGIN IMMEDIATE; ${TABLES} COMMIT;`)
+      return new UsageDatabase(path, db)
+    } catch (error) {
+      db.close()
+      throw error
+    }
+  }
+
+  /** A checkpoint is under way: nothing may be written. */
+  get isBusy(): boolean {
+    return this.#checkpoint !== null
+  }
+
+  /** All of them, or none. @throws the error of SQLite */
+  write(rows: readonly UsageRow[], names: ReadonlyMap<string, string>): void {
+    this.#inTransaction(() => {
+      for (const row of rows) this.#insert.run(...valuesOf(row))
+      for (const [day, key, client, model, sums] of sumsOfDays(rows)) {
+        this.#add.run(day, key, client, model, ...Object.values(sums))
+      }
+      for (const [id, name] of names) this.#name.run(id, name)
+    })
+  }
+
+  /** Deletes some of the rows from before then; how many they were. Sums of days stay. */
+  prune(before: number, limit: number): number {
+    return Number(this.#prune.run(before, limit).changes)
+  }
+
+  /** Of all days from `since` on. By key, or of one key. */
+  sums(since: number, key: string | null): ReadonlyMap<string, UsageSums> {
+    const day = Math.floor(since / DAY_MS)
+    const rows = this.#db
+      .prepare(
+        `SELECT key, sum(requests) AS requests, sum(failed) AS failed, sum(input) AS input, sum(output) AS output,
+           sum(cached) AS cached, sum(credits) AS credits
+         FROM days WHERE day >= ? AND (? IS NULL OR key = ?) GROUP BY key`
+      )
+      .all(day, key, key)
+    return new Map(rows.map((row) => [String(row['key']), toSums(row)]))
+  }
+
+  /** Copies what was written into the database itself. Until it resolves nothing may be written. */
+  checkpoint(): Promise<void> {
+    this.#checkpoint ??= this.#doCheckpoint().finally(() => {
+      this.#checkpoint = null
+    })
+    return this.#checkpoint
+  }
+
+  async #doCheckpoint(): Promise<void> {
+    await sync(`${this.#path}-wal`)
+    this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)')
+    await sync(this.#path)
+  }
+
+  /** Everything is on disk then. */
+  async close(): Promise<void> {
+    await this.#checkpoint
+    this.#db.exec('PRAGMA synchronous = NORMAL')
+    this.#db.close()
+  }
+
+  #inTransaction(write: () => void): void {
+    this.#db.exec('BEGIN IMMEDIATE')
+    try {
+      write()
+      this.#db.exec('COMMIT')
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
+      throw error
+    }
+  }
+}
+
+/** Sums as a query has them, with the names of the columns. */
+export function toSums(row: Readonly<Record<string, unknown>>): UsageSums {
+  return {
+    requests: Number(row['requests']),
+    failed: Number(row['failed']),
+    inputTokens: Number(row['input']),
+    outputTokens: Number(row['output']),
+    cachedTokens: Number(row['cached']),
+    credits: Number(row['credits'])
+  }
+}
+
+function valuesOf(row: UsageRow) {
+  const { at, key, client, dialect, model, status, code, credits, firstMs, repairs } = row
+  return [
+    at,
+    key,
+    client,
+    dialect,
+    model,
+    status,
+    code,
+    row.inputTokens,
+    row.outputTokens,
+    row.cachedTokens,
+    credits,
+    Math.round(row.totalMs),
+    firstMs === null ? null : Math.round(firstMs),
+    repairs
+  ] as const
+}
+
+type DaySums = readonly [day: number, key: string, client: string, model: string, sums: UsageSums]
+
+function sumsOfDays(rows: readonly UsageRow[]): Iterable<DaySums> {
+  const days = new Map<string, DaySums>()
+  for (const row of rows) {
+    const { key, client, model } = row
+    const day = Math.floor(row.at / DAY_MS)
+    const place = JSON.stringify([day, key, client, model])
+    const before = days.get(place)?.[4] ?? NOTHING_USED
+    days.set(place, [day, key, client, model, addRow(before, row)])
+  }
+  return days.values()
+}
+
+export const NOTHING_USED: UsageSums = {
+  requests: 0,
+  failed: 0,
+  inputTokens: 0,
+  outputTokens: 0,
+  cachedTokens: 0,
+  credits: 0
+}
+
+function addRow(sums: UsageSums, row: UsageRow): UsageSums {
+  return {
+    requests: sums.requests + 1,
+    failed: sums.failed + (row.code === '' ? 0 : 1),
+    inputTokens: sums.inputTokens + row.inputTokens,
+    outputTokens: sums.outputTokens + row.outputTokens,
+    cachedTokens: sums.cachedTokens + row.cachedTokens,
+    credits: sums.credits + row.credits
+  }
+}
+
+/** Waits until the disk has a file; one that is not there is there as well as it can be. */
+async function sync(path: string): Promise<void> {
+  try {
+    await using file = await open(path, 'r+')
+    await file.datasync()
+  } catch (cause) {
+    if (codeOf(cause) !== 'ENOENT') throw cause
+  }
+}

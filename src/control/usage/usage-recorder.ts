@@ -1,0 +1,220 @@
+import { access } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
+import type { NamedKey } from '../../keys/key.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { DAY_MS, UsageDatabase } from './usage-database.ts'
+
+export interface UsageRecorderOptions {
+  /** `STATE_DIR`. */
+  readonly stateDir: string
+  readonly settings: () => { readonly isKept: boolean; readonly retentionDays: number }
+  readonly log: Pick<Logger, 'info' | 'warn'>
+  /** Epoch ms. */
+  readonly now?: () => number
+  readonly writeMs?: number
+  readonly retryMs?: number
+}
+
+/** Where usage is recorded. `stateDir` is `STATE_DIR`. */
+export function usagePath(stateDir: string): string {
+  return resolve(join(stateDir, 'usage.db'))
+}
+
+/** Requests of so long are written together. */
+const WRITE_MS = 500
+/** After a failure; what is recorded meanwhile waits, as far as there is room. */
+const RETRY_MS = 30_000
+/** Written in one go: a millisecond or two. */
+const BATCH_ROWS = 250
+/** A kilobyte each at most. Of more the newest are lost. */
+const MAX_WAITING_ROWS = 5_000
+/** About 2 MB of the database's log. */
+const CHECKPOINT_ROWS = 5_000
+const CHECKPOINT_MS = 60_000
+/** Clients and models that one day may have: who counts by what clients say needs a bound. */
+const MAX_CLIENTS = 100
+const MAX_MODELS = 200
+const OTHER = 'other'
+
+/**
+ * Keeps who used how much in `usage.db`. Nothing of it holds up a request, and no failure of it reaches one: what cannot be
+ * written is lost, and the log says so once.
+ *
+ * ```
+ *   unused ──the first rows──▶ opening ──▶ writing ◀──▶ failed, tried again after a while
+ * ```
+ */
+export class UsageRecorder {
+  readonly #options: UsageRecorderOptions
+  readonly #now: () => number
+  /** Bounded by MAX_WAITING_ROWS. */
+  #waiting: UsageRow[] = []
+  #lost = 0
+  #database: UsageDatabase | null = null
+  #opening: Promise<UsageDatabase> | null = null
+  /** Names that the file does not have yet, by id. Bounded by the keys that there are. */
+  #names = new Map<string, string>()
+  /** What the file has. Bounded by the keys that there are. */
+  #known = new Map<string, string>()
+  #timer: NodeJS.Timeout | null = null
+  #writing: Promise<void> | null = null
+  #hasFailed = false
+  #isClosed = false
+  #unchecked = 0
+  #checkedAt = 0
+  /** Clients and models of today. Bounded by MAX_CLIENTS and MAX_MODELS. */
+  readonly #today = { day: 0, clients: new Set<string>(), models: new Set<string>() }
+
+  constructor(options: UsageRecorderOptions) {
+    this.#options = options
+    this.#now = options.now ?? (() => Date.now())
+  }
+
+  /** The keys that there are: reports show their names. */
+  setKeys(keys: readonly Pick<NamedKey, 'id' | 'name'>[]): void {
+    this.#known = new Map([...this.#known].filter(([id]) => keys.some((key) => key.id === id)))
+    const unknown = keys.filter(({ id, name }) => this.#known.get(id) !== name)
+    this.#names = new Map(unknown.map(({ id, name }) => [id, name]))
+  }
+
+  record(rows: readonly UsageRow[]): void {
+    if (!this.#options.settings().isKept || this.#isClosed) return
+    for (const row of rows) {
+      if (this.#waiting.length < MAX_WAITING_ROWS) this.#waiting.push(this.#within(row))
+      else this.#lost++
+    }
+    this.#wake(this.#options.writeMs ?? WRITE_MS)
+  }
+
+  /** What is recorded from that day on, by key, as far as it is written. `null` where nothing can be read. Never rejects. */
+  async sums(since: number, key: string | null): Promise<ReadonlyMap<string, UsageSums> | null> {
+    const path = usagePath(this.#options.stateDir)
+    const isThere =
+      this.#database !== null ||
+      (await access(path).then(
+        () => true,
+        () => false
+      ))
+    if (!isThere || this.#isClosed) return null
+    try {
+      return (await this.#open()).sums(since, key)
+    } catch {
+      return null // the next attempt to write says why
+    }
+  }
+
+  /** Writes what there is. Never rejects. */
+  async close(): Promise<void> {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#isClosed = true
+    await this.#writing
+    if (!this.#hasFailed) await this.#writeAll()
+    await this.#database?.close().catch((err: unknown) => this.#onFailed(err))
+    this.#database = null
+  }
+
+  #wake(delayMs: number): void {
+    if (this.#timer !== null || this.#writing !== null || this.#isClosed) return
+    this.#timer = setTimeout(() => {
+      this.#timer = null
+      this.#writing = this.#writeAll().finally(() => {
+        this.#writing = null
+        const { retryMs = RETRY_MS, writeMs = WRITE_MS } = this.#options
+        if (this.#waiting.length > 0) this.#wake(this.#hasFailed ? retryMs : writeMs)
+      })
+    }, delayMs)
+    this.#timer.unref()
+  }
+
+  /** Never rejects. */
+  async #writeAll(): Promise<void> {
+    try {
+      if (this.#waiting.length === 0) return
+      const database = await this.#open()
+      while (this.#waiting.length > 0) {
+        this.#writeBatch(database)
+        await new Promise((resume) => setImmediate(resume)) // others have their turn
+      }
+      this.#prune(database)
+      await this.#checkpoint(database)
+      this.#onWritten()
+    } catch (err) {
+      this.#onFailed(err)
+    }
+  }
+
+  async #open(): Promise<UsageDatabase> {
+    this.#opening ??= UsageDatabase.open(usagePath(this.#options.stateDir)).finally(() => {
+      this.#opening = null
+    })
+    this.#database ??= await this.#opening
+    return this.#database
+  }
+
+  #writeBatch(database: UsageDatabase): void {
+    const rows = this.#waiting.slice(0, BATCH_ROWS)
+    const names = this.#names
+    database.write(rows, names)
+    this.#waiting.splice(0, rows.length)
+    this.#unchecked += rows.length
+    for (const [id, name] of names) this.#known.set(id, name)
+    this.#names = new Map()
+  }
+
+  #prune(database: UsageDatabase): void {
+    const { retentionDays } = this.#options.settings()
+    this.#unchecked += database.prune(this.#now() - retentionDays * DAY_MS, BATCH_ROWS)
+  }
+
+  async #checkpoint(database: UsageDatabase): Promise<void> {
+    const now = this.#now()
+    const isDue =
+      this.#unchecked >= CHECKPOINT_ROWS || Math.abs(now - this.#checkedAt) >= CHECKPOINT_MS
+    if (!isDue || this.#unchecked === 0) return
+    await database.checkpoint()
+    this.#unchecked = 0
+    this.#checkedAt = now
+  }
+
+  #onWritten(): void {
+    if (this.#hasFailed) this.#options.log.info({ lost: this.#lost }, 'usage is recorded again')
+    else if (this.#lost > 0) this.#options.log.warn({ lost: this.#lost }, 'usage came too fast')
+    this.#hasFailed = false
+    this.#lost = 0
+  }
+
+  /** Opened again with the next attempt: the file may have been replaced. */
+  #onFailed(cause: unknown): void {
+    const path = usagePath(this.#options.stateDir)
+    const message = 'usage cannot be recorded: a full disk, or a file that is damaged or in use'
+    if (!this.#hasFailed) this.#options.log.warn({ path, err: cause }, message)
+    this.#hasFailed = true
+    const database = this.#database
+    this.#database = null
+    void database?.close().catch(() => {}) // it is of no use any more
+  }
+
+  /** The row, with a client and a model of which there are not too many today. */
+  #within(row: UsageRow): UsageRow {
+    const today = this.#today
+    const day = Math.floor(row.at / DAY_MS)
+    if (today.day !== day) {
+      today.day = day
+      today.clients.clear()
+      today.models.clear()
+    }
+    const client = countedName(today.clients, row.client, MAX_CLIENTS)
+    const model = countedName(today.models, row.model, MAX_MODELS)
+    return client === row.client && model === row.model ? row : { ...row, client, model }
+  }
+}
+
+const MAX_NAME_CHARS = 128
+
+function countedName(names: Set<string>, name: string, max: number): string {
+  if (names.has(name)) return name
+  if (names.size >= max || name.length > MAX_NAME_CHARS) return OTHER
+  names.add(name)
+  return name
+}

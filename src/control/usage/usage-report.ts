@@ -1,0 +1,102 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { GatewayError } from '../../shared/errors.ts'
+import type { UsageSums } from '../../ipc/usage-row.ts'
+import { DAY_MS, toSums, USAGE_SCHEMA } from './usage-database.ts'
+
+/** What the sums are of: each value of it has a line. */
+export type UsageGroup = 'key' | 'model' | 'client' | 'day' | 'hour'
+
+export interface UsageQuestion {
+  readonly by: UsageGroup
+  /** Epoch ms. Sums of days count from the beginning of its day, in UTC. */
+  readonly since: number
+  /** Of one key alone, by its name or id; `null` for all. */
+  readonly key: string | null
+}
+
+export interface UsageLine extends UsageSums {
+  /** A name, or a time in ISO 8601. */
+  readonly group: string
+}
+
+const HOUR_MS = 3_600_000
+
+const SUMS =
+  'sum(requests) AS requests, sum(failed) AS failed, sum(input) AS input, sum(output) AS output, sum(cached) AS cached, sum(credits) AS credits'
+
+/** Rows in the form of sums of days, for what those do not tell: hours, and parts of a day. */
+const ROWS = `SELECT key, client, model, at, 1 AS requests, code <> '' AS failed, input, output, cached, credits
+  FROM requests WHERE at >= :since`
+const DAYS = `SELECT key, client, model, day * ${DAY_MS} AS at, requests, failed, input, output, cached, credits
+  FROM days WHERE day >= :since / ${DAY_MS}`
+
+const GROUPS: Readonly<Record<UsageGroup, string>> = {
+  key: 'coalesce(name, key)',
+  model: 'model',
+  client: 'client',
+  day: `at / ${DAY_MS}`,
+  hour: `at / ${HOUR_MS}`
+}
+
+/**
+ * Reads what a gateway has recorded, also while it runs. Most used first; days and hours in their order.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID where there is no record, or none that can be read
+ */
+export async function readUsage(
+  path: string,
+  { by, since, key }: UsageQuestion
+): Promise<readonly UsageLine[]> {
+  const db = await openRecord(path)
+  try {
+    const isByDays = since % DAY_MS === 0 && by !== 'hour'
+    const isTime = by === 'day' || by === 'hour'
+    const rows = db
+      .prepare(
+        `SELECT ${GROUPS[by]} AS grp, ${SUMS} FROM (${isByDays ? DAYS : ROWS}) LEFT JOIN keys ON keys.id = key
+         WHERE :key IS NULL OR key = :key OR lower(name) = lower(:key)
+         GROUP BY grp ORDER BY ${isTime ? 'grp' : 'credits DESC, requests DESC, grp'}`
+      )
+      .all({ since: Math.floor(since), key })
+    return rows.map((row) => ({ group: groupText(by, row['grp']), ...toSums(row) }))
+  } catch (cause) {
+    throw unreadable(path, cause)
+  } finally {
+    db.close()
+  }
+}
+
+async function openRecord(path: string): Promise<DatabaseSync> {
+  const { DatabaseSync } = await import('node:sqlite')
+  try {
+    const db = new DatabaseSync(path, { readOnly: true, timeout: BUSY_MS })
+    const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
+    if (version === USAGE_SCHEMA) return db
+    db.close()
+    throw new Error(version > USAGE_SCHEMA ? 'it is of a newer version' : 'it holds nothing yet')
+  } catch (cause) {
+    throw unreadable(path, cause)
+  }
+}
+
+/** A gateway that writes holds a reader up for a moment at most. */
+const BUSY_MS = 5_000
+
+function unreadable(path: string, cause: unknown): GatewayError {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  const message = `${path} cannot be read (${why}). A gateway records usage there from its first request on, unless USAGE_LOG is false.`
+  return new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
+}
+
+function groupText(by: UsageGroup, value: unknown): string {
+  switch (by) {
+    case 'day':
+      return new Date(Number(value) * DAY_MS).toISOString().slice(0, 10)
+    case 'hour':
+      return `${new Date(Number(value) * HOUR_MS).toISOString().slice(0, 13)}:00Z`
+    case 'key':
+    case 'model':
+    case 'client':
+      return String(value)
+  }
+}

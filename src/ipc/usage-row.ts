@@ -1,0 +1,64 @@
+import type { CreditPeriod } from '../keys/key.ts'
+
+/** What is kept of one request that is over: figures, and never a word of it. Worker → primary, some at a time. */
+export interface UsageRow {
+  /** Epoch ms at which it was over. */
+  readonly at: number
+  /** The id of a named key; `operator`, `kiro` (a Kiro key of the client's) or `anyone` where it was none. */
+  readonly key: string
+  /** The program that asked, by its user agent. */
+  readonly client: string
+  readonly dialect: string
+  /** The upstream's; empty where the request was refused before that was known. */
+  readonly model: string
+  /** As answered; 499 when the client had left. */
+  readonly status: number
+  /** Of the error; empty where there was none. */
+  readonly code: string
+  readonly inputTokens: number
+  readonly outputTokens: number
+  /** Read from the upstream's cache or written to it; not among the input tokens. */
+  readonly cachedTokens: number
+  /** Micro-credits. */
+  readonly credits: number
+  readonly totalMs: number
+  /** To the first byte of the answer; `null` where there was none. */
+  readonly firstMs: number | null
+  readonly repairs: number
+}
+
+/** Who asked, where it was no named key. */
+export type UnnamedKey = 'operator' | 'kiro' | 'anyone'
+
+/** What requests have used together. */
+export interface UsageSums {
+  readonly requests: number
+  readonly failed: number
+  readonly inputTokens: number
+  readonly outputTokens: number
+  readonly cachedTokens: number
+  /** Micro-credits. */
+  readonly credits: number
+}
+
+/** How a key stands. */
+export interface KeyUsage {
+  readonly id: string
+  /** Of a named key; else `UnnamedKey` again. */
+  readonly name: string
+  /** `null` without a limit of credits. */
+  readonly credits: KeyCredits | null
+  /** In UTC; `null` where nothing is recorded. */
+  readonly today: UsageSums | null
+  readonly last30Days: UsageSums | null
+}
+
+/** Amounts are micro-credits. */
+export interface KeyCredits {
+  readonly limit: number
+  readonly period: CreditPeriod
+  readonly used: number
+  readonly reserved: number
+  /** Epoch ms at which it starts anew; `null` for never. */
+  readonly endsAt: number | null
+}

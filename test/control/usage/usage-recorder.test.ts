@@ -1,0 +1,238 @@
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import t, { type Test } from 'tap'
+import { DAY_MS } from '../../../src/control/usage/usage-database.ts'
+import { UsageRecorder, usagePath } from '../../../src/control/usage/usage-recorder.ts'
+import { readUsage } from '../../../src/control/usage/usage-report.ts'
+import type { UsageRow } from '../../../src/ipc/usage-row.ts'
+import { recordedLog } from '../../helper/recorded-log.ts'
+import { usageRow } from '../../helper/usage-row.ts'
+
+const NOON = Date.parse('2026-09-10T12:00:00Z')
+const TODAY = Math.floor(NOON / DAY_MS) * DAY_MS
+
+function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {}) {
+  const stateDir = t.testdir({})
+  const path = usagePath(stateDir)
+  const { log, text } = recordedLog()
+  const create = () =>
+    new UsageRecorder({
+      stateDir,
+      settings: () => ({ isKept: true, retentionDays: 90, ...settings }),
+      log,
+      now: () => NOON,
+      writeMs: 1,
+      retryMs: 5
+    })
+  const recorder = create()
+  recorder.setKeys([
+    { id: 'k_1', name: 'anna' },
+    { id: 'k_2', name: 'ben' }
+  ])
+  t.teardown(() => recorder.close())
+  const rows = (): number => {
+    if (!existsSync(path)) return 0
+    const db = new DatabaseSync(path, { readOnly: true })
+    try {
+      return Number(db.prepare('SELECT count(*) AS n FROM requests').get()?.['n'])
+    } catch {
+      return 0 // its tables are still to be made
+    } finally {
+      db.close()
+    }
+  }
+  /** Waits until so many are in the file. */
+  const written = async (count: number): Promise<void> => {
+    while (rows() !== count) await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+  return { recorder, create, path, text, written, rows }
+}
+
+function many(count: number, make: (n: number) => Partial<UsageRow> = () => ({})): UsageRow[] {
+  return Array.from({ length: count }, (_, n) => usageRow(make(n)))
+}
+
+t.test('UsageRecorder', (t) => {
+  t.test('opens no file before the first request, and none where it may not', async (t) => {
+    const { recorder, path } = rig(t)
+    t.equal(await recorder.sums(TODAY, null), null)
+    await recorder.close()
+    t.notOk(existsSync(path))
+    const off = rig(t, { isKept: false })
+    off.recorder.record([usageRow()])
+    await off.recorder.close()
+    t.notOk(existsSync(off.path))
+  })
+
+  t.test('keeps a row for each request, private, and the sums of days', async (t) => {
+    const { recorder, path, written } = rig(t)
+    recorder.record(many(3))
+    recorder.record([
+      usageRow({ key: 'k_2', credits: 1, code: 'GW_KEY_LIMIT', status: 429, firstMs: null }),
+      usageRow({ at: NOON - DAY_MS })
+    ])
+    await written(5)
+    t.equal(statSync(path).mode & 0o777, 0o600)
+    const sums = await recorder.sums(TODAY, null)
+    t.same(sums?.get('k_1'), {
+      requests: 3,
+      failed: 0,
+      inputTokens: 3_000,
+      outputTokens: 300,
+      cachedTokens: 30,
+      credits: 3_750_000
+    })
+    t.match(sums?.get('k_2'), { requests: 1, failed: 1, credits: 1 })
+    t.equal((await recorder.sums(TODAY - DAY_MS, 'k_1'))?.get('k_1')?.requests, 4)
+    t.equal((await recorder.sums(TODAY, 'k_1'))?.has('k_2'), false)
+  })
+
+  t.test('goes on after a restart, and after a kill', async (t) => {
+    const { recorder, create, written } = rig(t)
+    recorder.record(many(2))
+    await recorder.close()
+    recorder.record(many(2)) // after the end
+    const next = create()
+    t.teardown(() => next.close())
+    t.equal(
+      (await next.sums(TODAY, null))?.get('k_1')?.requests,
+      2,
+      'known before the first request'
+    )
+    next.record(many(3))
+    await written(5) // and not closed
+    const third = create()
+    t.teardown(() => third.close())
+    t.equal((await third.sums(TODAY, null))?.get('k_1')?.requests, 5)
+  })
+
+  t.test('forgets rows that are old, and keeps their sums', async (t) => {
+    const { recorder, written } = rig(t, { retentionDays: 1 })
+    recorder.record(many(7, (n) => ({ at: NOON - n * DAY_MS })))
+    await written(2)
+    t.equal((await recorder.sums(0, null))?.get('k_1')?.requests, 7)
+  })
+
+  t.test('has a bound on what clients call themselves and their models', async (t) => {
+    const { recorder, path, written } = rig(t)
+    recorder.record(many(400, (n) => ({ client: `c${n}`, model: `m${n}` })))
+    await written(400)
+    const by = async (group: 'client' | 'model') =>
+      readUsage(path, { by: group, since: TODAY, key: null })
+    t.equal((await by('client')).length, 101)
+    t.match(await by('model'), [{ group: 'other', requests: 200 }])
+    t.equal((await by('model')).length, 201)
+  })
+
+  t.test(
+    'costs the record where the file is damaged, says so once, and goes on when it is not',
+    async (t) => {
+      const { recorder, path, text, written } = rig(t)
+      writeFileSync(path, 'this is no database, whatever it is called. '.repeat(100))
+      recorder.record(many(2))
+      while (!text().includes('usage cannot be recorded'))
+        await new Promise((resolve) => setTimeout(resolve, 2))
+      recorder.record(many(2))
+      await new Promise((resolve) => setTimeout(resolve, 60)) // some attempts more
+      t.match(readFileSync(path, 'latin1'), /^this is no database/, 'it may be of use to somebody')
+      t.equal(await recorder.sums(TODAY, null), null)
+      t.equal(text().match(/usage cannot be recorded/g)?.length, 1)
+      renameSync(path, `${path}.damaged`)
+      await written(4)
+      while (!text().includes('usage is recorded again'))
+        await new Promise((resolve) => setTimeout(resolve, 2))
+    }
+  )
+
+  t.test(
+    'waits for a file that another program has locked, but never in the event loop',
+    async (t) => {
+      const { recorder, path, text, written, rows } = rig(t)
+      recorder.record(many(1))
+      await written(1)
+      const other = new DatabaseSync(path)
+      other.exec('BEGIN IMMEDIATE')
+      recorder.record(many(2))
+      while (!text().includes('usage cannot be recorded'))
+        await new Promise((resolve) => setTimeout(resolve, 2))
+      t.equal(rows(), 1)
+      other.exec('ROLLBACK')
+      other.close()
+      await written(3)
+    }
+  )
+
+  t.test('loses the newest where nothing can be written for long', async (t) => {
+    const { recorder, path, text } = rig(t)
+    writeFileSync(path, 'no database '.repeat(100))
+    recorder.record(many(6_000))
+    while (!text().includes('usage cannot be recorded'))
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    rmSync(path)
+    while (!/"lost":1000.*usage is recorded again/.test(text()))
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    t.equal((await recorder.sums(TODAY, null))?.get('k_1')?.requests, 5_000)
+  })
+
+  t.test('leaves a newer version alone', async (t) => {
+    const { recorder, path, text } = rig(t)
+    const newer = new DatabaseSync(path)
+    newer.exec('PRAGMA user_version = 9')
+    newer.close()
+    recorder.record(many(1))
+    while (!text().includes('newer version (9)'))
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    await t.rejects(readUsage(path, { by: 'key', since: 0, key: null }), {
+      code: 'GW_CONFIG_INVALID',
+      message: /newer version/
+    })
+    await recorder.close() // it would try again while the folder is removed
+  })
+  t.end()
+})
+
+t.test('readUsage()', async (t) => {
+  const { recorder, path, written } = rig(t)
+  await t.rejects(readUsage(path, { by: 'key', since: 0, key: null }), {
+    message: /cannot be read.*USAGE_LOG/
+  })
+  recorder.record([
+    ...many(2),
+    usageRow({ key: 'k_2', credits: 9_000_000, model: 'auto', client: 'codex' }),
+    usageRow({ key: 'operator', credits: 0, at: NOON - DAY_MS })
+  ])
+  await written(4)
+  const ask = (by: Parameters<typeof readUsage>[1]['by'], since = 0, key: string | null = null) =>
+    readUsage(path, { by, since, key })
+  const groups = async (...question: Parameters<typeof ask>) =>
+    (await ask(...question)).map(({ group, requests }) => [group, requests])
+  t.same(await groups('key'), [
+    ['ben', 1],
+    ['anna', 2],
+    ['operator', 1]
+  ])
+  t.same(await groups('key', TODAY), [
+    ['ben', 1],
+    ['anna', 2]
+  ])
+  t.same(await groups('model'), [
+    ['auto', 1],
+    ['claude-sonnet-4.6', 3]
+  ])
+  t.same(await groups('client', 0, 'Anna'), [['claude-code', 2]])
+  t.same(await groups('client', 0, 'k_2'), [['codex', 1]])
+  t.same(await groups('day'), [
+    ['2026-09-09', 1],
+    ['2026-09-10', 3]
+  ])
+  t.same(await groups('hour'), [
+    ['2026-09-09T12:00Z', 1],
+    ['2026-09-10T12:00Z', 3]
+  ])
+  t.same(await groups('key', NOON + 1), [], 'of a part of a day the rows themselves are counted')
+  t.same(await groups('key', NOON), [
+    ['ben', 1],
+    ['anna', 2]
+  ])
+  t.same(await groups('key', 0, 'nobody'), [])
+})

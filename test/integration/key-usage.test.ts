@@ -1,0 +1,124 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { runKiroGateway } from '../helper/cli-process.ts'
+import { startChat } from '../helper/chat-client.ts'
+import { GatewayProcess } from '../helper/gateway-process.ts'
+import { startSimulator } from '../helper/run-simulator.ts'
+
+t.setTimeout(600_000) // real processes, on a machine that may be busy
+
+const OPERATOR = 'operators-own-key'
+
+/** A gateway with two workers, and the commands beside it. */
+async function rig(t: Test, env: Readonly<Record<string, string>> = {}) {
+  const { simulator, url } = await startSimulator(t)
+  const gateway = new GatewayProcess({
+    upstreamUrl: url,
+    env: { STATE_DIR: 'state', PROXY_API_KEY: OPERATOR, WORKERS: '2', ...env }
+  })
+  t.teardown(() => gateway.destroy())
+  await gateway.ready()
+  const run = (...args: readonly string[]) =>
+    runKiroGateway(args, { cwd: gateway.folder, env: { STATE_DIR: 'state' } })
+  const json = async (...args: readonly string[]) => {
+    const { code, stdout, stderr } = await run(...args, '--json')
+    if (code !== 0) throw new Error(stderr)
+    return JSON.parse(stdout)
+  }
+  const add = async (...args: readonly string[]): Promise<string> => {
+    const from = gateway.lines.length
+    const { key } = await json('key', 'add', ...args)
+    await gateway.logged((line) => line['msg'] === 'named keys read again', from)
+    return key
+  }
+  const ask = (key: string, prompt = 'hi') =>
+    startChat(gateway.url, prompt, { headers: { 'x-api-key': key } }).answer
+  const get = async (path: string, key: string) => {
+    const response = await fetch(gateway.url + path, { headers: { 'x-api-key': key } })
+    return { status: response.status, text: await response.text() }
+  }
+  const usage = async (key: string) => JSON.parse((await get('/v1/usage', key)).text)
+  return { gateway, simulator, run, json, add, ask, get, usage }
+}
+
+t.test('everything that tells of usage tells the same', async (t) => {
+  const { json, run, add, ask, get, usage } = await rig(t)
+  const anna = await add('anna', '--credits=100/month')
+  const ben = await add('ben')
+  const calls = [anna, anna, anna, ben, OPERATOR].flatMap((key) => [ask(key), ask(key)])
+  for (const { status } of await Promise.all(calls)) t.equal(status, 200)
+
+  // Figures by which all are compared: those that the metrics have as soon as they are asked.
+  const { text } = await get('/metrics', OPERATOR)
+  const metric = (name: string, labels: string): number => {
+    const line = text.split('\n').find((one) => one.startsWith(`kiro_gateway_${name}{${labels}}`))
+    return Number(line?.split(' ').at(-1))
+  }
+  t.equal(metric('key_requests_total', 'key="anna"'), 6)
+  t.equal(metric('key_requests_total', 'key="ben"'), 2)
+  t.equal(metric('key_requests_total', 'key="operator"'), 2)
+  const credits = metric('key_credits_total', 'key="anna"')
+  t.ok(credits > 0)
+
+  let own = await usage(anna)
+  while (own.today?.requests !== 6) own = await usage(anna) // within half a second it is written
+  t.match(own, {
+    object: 'usage',
+    key: 'anna',
+    period: 'month',
+    limit: 100,
+    used: credits,
+    reserved: 0,
+    remaining: 100 - credits,
+    resets_at: /-01T00:00:00\.000Z$/,
+    today: {
+      requests: 6,
+      failed: 0,
+      credits,
+      input_tokens: metric('key_tokens_total', 'key="anna",type="input"')
+    }
+  })
+  t.notMatch(JSON.stringify(own), /ben|allowances/, 'of others it is told nothing')
+  const all = await usage(OPERATOR)
+  t.match(all, { object: 'usage', plan: 'KIRO SIMULATOR' })
+  t.same(
+    all.keys.map(({ key, today }: { key: string; today: { requests: number } }) => [
+      key,
+      today.requests
+    ]),
+    [
+      ['anna', 6],
+      ['ben', 2],
+      ['operator', 2]
+    ]
+  )
+
+  const { rows, total } = await json('usage')
+  t.equal(total.requests, 10)
+  t.match(
+    rows.find(({ key }: { key: string }) => key === 'anna'),
+    {
+      requests: 6,
+      credits,
+      output_tokens: metric('key_tokens_total', 'key="anna",type="output"')
+    }
+  )
+  t.match(await run('usage', '--by', 'client', '--csv', '--key', 'ben'), {
+    code: 0,
+    stdout: /^client,requests,failed,input_tokens,output_tokens,cached_tokens,credits\nother,2,0,/
+  })
+  const table = await run('usage', '--since', '1d')
+  t.match(table.stdout, /^KEY +REQUESTS .*\nanna +6 .*\n(.*\n)*total +10 /)
+  t.match(await run('usage', '--by', 'person'), { code: 2, stderr: /--by takes/ })
+  t.match(await run('usage', '--since', 'ever'), { code: 2, stderr: /--since takes/ })
+})
+
+t.test('a gateway that records nothing serves and tells of limits', async (t) => {
+  const { gateway, add, ask, usage, run } = await rig(t, { USAGE_LOG: 'false' })
+  const anna = await add('anna', '--credits=100/total')
+  t.match(await ask(anna), { status: 200 })
+  t.match(await usage(anna), { limit: 100, resets_at: null, today: null })
+  t.notOk(existsSync(join(gateway.folder, 'state', 'usage.db')))
+  t.match(await run('usage'), { code: 2, stderr: /unless USAGE_LOG is false/ })
+})
