@@ -31,7 +31,7 @@ export class KeyControl {
 
   constructor({ stateDir, config, log, sendTerms, onChange }: KeyControlOptions) {
     this.#allowances = new AllowanceDesk({
-      store: new AllowanceStore(stateDir, log),
+      store: new AllowanceStore({ stateDir, log }),
       send: sendTerms,
       onLost: (lost) => {
         log.warn({ ...lost }, 'credits of requests that died with their worker')
@@ -74,7 +74,7 @@ export class KeyControl {
     this.#recorder.record(rows)
   }
 
-  /** A worker is gone. `journal` is the name of its journal. */
+  /** A worker is gone. `journal` is what its journal was made with. */
   onLeft(member: string, journal: string): void {
     this.#allowances.onLeft(member, journal)
   }

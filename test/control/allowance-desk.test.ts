@@ -1,5 +1,12 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync
+} from 'node:fs'
+import { basename, join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import type { Share } from '../../src/admission/allowances.ts'
@@ -12,6 +19,10 @@ async function rush(workers: readonly TeamWorker[], count: number): Promise<read
     Array.from({ length: count }, async (_, i) => workers[i % workers.length]?.takeCredit())
   )
   return outcomes.flatMap((one) => (one.status === 'fulfilled' ? (one.value ?? []) : []))
+}
+
+function filesOf(stateDir: string): readonly string[] {
+  return readdirSync(join(stateDir, 'credits'))
 }
 
 async function quiet(): Promise<void> {
@@ -72,8 +83,44 @@ t.test('AllowanceDesk', (t) => {
     const { used, reserved } = team.desk.creditsOf('anna') ?? { used: 0, reserved: 0 }
     t.same({ used, reserved }, { used: 4.5 * CREDIT, reserved: 0 })
     await team.close()
-    const folder = join(stateDir, 'credits')
-    t.same(readdirSync(folder), ['settled.json'], 'no journal is left')
+    const left = filesOf(stateDir)
+    t.equal(left.filter((name) => name.startsWith('worker-')).length, 0, 'no journal is left')
+  })
+
+  t.test('inherits from runs that are gone, and removes their files', async (t) => {
+    const stateDir = t.testdir({})
+    const ended = await Team.start(stateDir, [anna], 1)
+    for (const share of await rush(ended.workers, 2)) share.settle(CREDIT)
+    await ended.close()
+    const killed = await Team.start(stateDir, [anna], 1)
+    await rush(killed.workers, 3)
+    killed.killAll()
+    await killed.desk.close()
+    const next = await Team.start(stateDir, [anna], 1, { staleMs: 0, surveyMs: 1 })
+    t.match(next.desk.creditsOf('anna'), { used: 5 * CREDIT })
+    while (filesOf(stateDir).length > 1) await turn()
+    t.match(next.desk.creditsOf('anna'), { used: 5 * CREDIT })
+    t.equal((await rush(next.workers, 20)).length, 5)
+    await next.close()
+    t.equal(filesOf(stateDir).length, 1)
+  })
+
+  t.test('counts what another gateway on the same folder uses', async (t) => {
+    const stateDir = t.testdir({})
+    const pace = { surveyMs: 1 }
+    const one = await Team.start(stateDir, [anna], 1, pace)
+    const other = await Team.start(stateDir, [anna], 1, pace)
+    const shares = await rush(one.workers, 3)
+    shares[0]?.settle(CREDIT / 2)
+    while (other.desk.creditsOf('anna')?.used !== 2.5 * CREDIT) await turn()
+    t.equal((await rush(other.workers, 20)).length, 7)
+    shares[1]?.settle(0)
+    while (other.desk.creditsOf('anna')?.used !== 1.5 * CREDIT) await turn()
+    await one.close()
+    await other.close()
+    const last = await Team.start(stateDir, [anna], 1)
+    t.match(last.desk.creditsOf('anna'), { used: 8.5 * CREDIT })
+    await last.close()
   })
 
   t.test('counts no journal twice when it dies before it has removed it', async (t) => {
@@ -81,21 +128,18 @@ t.test('AllowanceDesk', (t) => {
     const team = await Team.start(stateDir, [anna], 1)
     const [worker] = team.workers as [TeamWorker]
     await worker.takeCredit()
-    const path = join(team.store.folder, worker.journal)
-    const journal = readFileSync(path)
+    const journal = readFileSync(worker.path)
     team.kill(worker)
     await team.desk.close()
-    const saved = JSON.parse(readFileSync(join(team.store.folder, 'settled.json'), 'utf8'))
-    t.equal(existsSync(path), false)
-    writeFileSync(path, journal)
-    writeFileSync(
-      join(team.store.folder, 'settled.json'),
-      JSON.stringify({ ...saved, taken: [worker.journal] })
-    )
+    t.equal(existsSync(worker.path), false)
+    const [file = ''] = filesOf(stateDir)
+    const path = join(stateDir, 'credits', file)
+    const saved = JSON.parse(readFileSync(path, 'utf8'))
+    writeFileSync(worker.path, journal)
+    writeFileSync(path, JSON.stringify({ ...saved, taken: [basename(worker.path)] }))
     const next = await Team.start(stateDir, [anna], 1)
     t.match(next.desk.creditsOf('anna'), { used: CREDIT })
     await next.close()
-    t.equal(existsSync(path), false)
   })
 
   t.test('begins a new period in time, with all of the limit', async (t) => {
@@ -188,38 +232,52 @@ t.test('AllowanceDesk', (t) => {
     t.equal(team.log.lines.filter((line) => line.includes('cannot be saved')).length, 1)
   })
 
-  t.test('counts anew where its file is damaged, and says so', async (t) => {
+  t.test('says what it cannot believe, and goes on without it', async (t) => {
+    const run = '0'.repeat(32)
     for (const text of [
       '{"version":1',
-      '{"version":2}',
-      '{"version":1,"credits":{"anna":{}},"taken":[]}'
+      '{"version":2,"credits":{},"taken":[]}',
+      '{"version":1,"credits":{"anna":{"period":{"number":1},"settled":-1}},"taken":[]}'
     ]) {
-      const stateDir = t.testdir({ credits: { 'settled.json': text, 'worker-x': 'damaged' } })
+      const files = { [`settled-${run}.json`]: text, [`worker-${run}-x`]: 'damaged', other: '' }
+      const stateDir = t.testdir({ credits: files })
       const team = await Team.start(stateDir, [anna], 1)
       t.match(team.desk.creditsOf('anna'), { used: 0 })
-      t.match(team.log.text(), /count anew/)
+      t.match(team.log.text(), /used credits cannot be read/)
       t.match(team.log.text(), /journal of a worker is damaged/)
       await team.close()
+      t.ok(filesOf(stateDir).includes('other'), 'what is not ours stays')
     }
   })
 
   t.test('believes a journal where nothing else was saved', async (t) => {
     const stateDir = t.testdir({})
     const team = await Team.start(stateDir, [anna], 1)
+    const [worker] = team.workers as [TeamWorker]
     const [share] = await rush(team.workers, 1)
     share?.settle(CREDIT)
     team.killAll()
     await team.desk.close()
-    const folder = team.store.folder
-    const journal = readdirSync(folder).find((name) => name.startsWith('worker-')) ?? ''
-    const text = readFileSync(join(folder, journal))
-    const fresh = t.testdir({})
-    mkdirSync(join(fresh, 'credits'))
-    writeFileSync(join(fresh, 'credits', journal), text)
+    const fresh = join(t.testdirName, 'fresh')
+    mkdirSync(join(fresh, 'credits'), { recursive: true })
+    copyFileSync(worker.path, join(fresh, 'credits', basename(worker.path)))
     const next = await Team.start(fresh, [anna], 1)
     t.match(next.desk.creditsOf('anna'), { used: CREDIT })
     t.equal((await rush(next.workers, 20)).length, 9)
     await next.close()
+  })
+
+  t.test('counts on where a key loses its limit, or is gone, for a while', async (t) => {
+    const team = await Team.start(t.testdir({}), [anna], 1)
+    for (const share of await rush(team.workers, 4)) share.settle(CREDIT)
+    for (const keys of [[], [namedKey('anna')]]) {
+      team.desk.setKeys(keys)
+      await quiet()
+      team.desk.setKeys([anna])
+      await quiet()
+    }
+    t.equal((await rush(team.workers, 20)).length, 6)
+    await team.close()
   })
   t.end()
 })

@@ -9,6 +9,7 @@ type AllowanceStep =
   | readonly ['everything restarts']
   | readonly ['a worker joins']
   | readonly ['limit', number]
+  | readonly ['is used elsewhere', number]
   | HolderStep
 
 type HolderStep =
@@ -47,6 +48,7 @@ const step = fc.oneof(
   { weight: 6, arbitrary: fc.tuple(fc.constant('terms arrive'), who, nth) },
   { weight: 2, arbitrary: fc.tuple(fc.constant('all quiet')) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('limit'), limits) },
+  { weight: 1, arbitrary: fc.tuple(fc.constant('is used elsewhere'), fc.nat(9)) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('a new period')) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('everything restarts')) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('a worker joins')) },
@@ -107,6 +109,7 @@ function play(team: SimulatedAllowance, step: AllowanceStep): void {
   else if (step[0] === 'a new period') team.beginPeriod()
   else if (step[0] === 'everything restarts') team.restart()
   else if (step[0] === 'limit') team.setLimit(step[1])
+  else if (step[0] === 'is used elsewhere') team.useElsewhere(step[1])
   else if (step[0] === 'a worker joins') joinAnother(team)
   else playAt(team, step)
 }

@@ -1,8 +1,7 @@
-import { join } from 'node:path'
 import { AllowanceJournal } from '../../src/admission/allowance-journal.ts'
 import { Allowances, type Share } from '../../src/admission/allowances.ts'
 import { AllowanceDesk, type LostCredits } from '../../src/control/allowances/allowance-desk.ts'
-import { AllowanceStore, journalName } from '../../src/control/allowances/allowance-store.ts'
+import { AllowanceStore } from '../../src/control/allowances/allowance-store.ts'
 import type { AllowanceName, AllowanceReport, AllowanceTerms } from '../../src/ipc/allowance.ts'
 import { type CreditLimit, MICROS_PER_CREDIT, type NamedKey } from '../../src/keys/key.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
@@ -32,6 +31,8 @@ export function perDay(limit: number): CreditLimit {
 export class TeamWorker {
   readonly name: string
   readonly journal: string
+  /** Of its journal. */
+  readonly path: string
   readonly allowances: Allowances
   readonly silence = new AbortController()
   /** Messages to the primary. */
@@ -39,10 +40,15 @@ export class TeamWorker {
   isAlive = true
   readonly #written: AllowanceJournal
 
-  constructor(name: string, folder: string, send: (reports: readonly AllowanceReport[]) => void) {
+  constructor(
+    name: string,
+    desk: AllowanceDesk,
+    send: (reports: readonly AllowanceReport[]) => void
+  ) {
     this.name = name
-    this.journal = journalName(name.replaceAll(' ', '-'))
-    this.#written = new AllowanceJournal(join(folder, this.journal), (cause) => {
+    this.journal = name.replaceAll(' ', '-')
+    this.path = desk.journalPath(this.journal)
+    this.#written = new AllowanceJournal(this.path, (cause) => {
       throw cause
     })
     this.allowances = new Allowances({
@@ -71,6 +77,12 @@ export class TeamWorker {
   }
 }
 
+/** How long a run is waited for, and how often others are looked at. */
+interface TeamPace {
+  readonly staleMs?: number
+  readonly surveyMs?: number
+}
+
 /** The primary's desk with its files, and workers that speak with it as over the channel. */
 export class Team {
   readonly desk: AllowanceDesk
@@ -81,18 +93,24 @@ export class Team {
   now = Date.parse('2026-11-26T12:00:00Z')
   static #count = 0
 
-  constructor(stateDir: string) {
-    this.store = new AllowanceStore(stateDir, this.log.log)
+  constructor(stateDir: string, { staleMs = 120_000, surveyMs = 10_000 }: TeamPace = {}) {
+    this.store = new AllowanceStore({ stateDir, log: this.log.log, staleMs })
     this.desk = new AllowanceDesk({
       store: this.store,
       send: (member, terms) => this.#deliver(member, terms),
       onLost: (lost) => this.lost.push(lost),
-      now: () => this.now
+      now: () => this.now,
+      surveyMs
     })
   }
 
-  static async start(stateDir: string, keys: readonly NamedKey[], workers: number): Promise<Team> {
-    const team = new Team(stateDir)
+  static async start(
+    stateDir: string,
+    keys: readonly NamedKey[],
+    workers: number,
+    pace?: TeamPace
+  ): Promise<Team> {
+    const team = new Team(stateDir, pace)
     await team.desk.start()
     team.desk.setKeys(keys)
     for (let i = 0; i < workers; i += 1) team.join()
@@ -100,13 +118,10 @@ export class Team {
   }
 
   join(): TeamWorker {
-    const worker: TeamWorker = new TeamWorker(
-      `worker ${Team.#count++}`,
-      this.store.folder,
-      (reports) =>
-        setImmediate(() => {
-          if (this.workers.includes(worker)) this.desk.onReports(worker.name, copyOf(reports))
-        })
+    const worker: TeamWorker = new TeamWorker(`worker ${Team.#count++}`, this.desk, (reports) =>
+      setImmediate(() => {
+        if (this.workers.includes(worker)) this.desk.onReports(worker.name, copyOf(reports))
+      })
     )
     this.workers.push(worker)
     return worker

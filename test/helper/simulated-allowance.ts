@@ -145,6 +145,14 @@ export class SimulatedAllowance {
     this.tell({ type: 'terms', period: this.state.period, endsAt: null, limit })
   }
 
+  /** By another gateway: nobody was asked. */
+  useElsewhere(amount: number): void {
+    if (this.kind !== 'credits') return
+    this.truth.settled += amount
+    this.truth.overrun += amount
+    this.tell({ type: 'used', amount })
+  }
+
   beginPeriod(): void {
     const period = this.state.period + 1
     const { limit } = this.state

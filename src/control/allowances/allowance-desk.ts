@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import type {
   AllowanceKind,
   AllowanceName,
@@ -16,7 +15,8 @@ import {
   openAllowance,
   sumsOf
 } from './allowance-ledger.ts'
-import type { AllowanceStore, SavedCredits } from './allowance-store.ts'
+import type { AllowanceStore, Survey } from './allowance-store.ts'
+import { addCredits, type CreditSums, type SavedCredits } from './saved-credits.ts'
 
 export interface AllowanceDeskOptions {
   readonly store: AllowanceStore
@@ -26,6 +26,7 @@ export interface AllowanceDeskOptions {
   readonly onLost: (lost: LostCredits) => void
   /** Epoch ms. */
   readonly now?: () => number
+  readonly surveyMs?: number
 }
 
 export interface LostCredits {
@@ -43,9 +44,14 @@ const MAX_SAVED = 2000
 /** A clock may be set at any time, and timers do not hear of that. */
 const LONGEST_SLEEP_MS = 30_000
 
+/** How often is looked at what another gateway on the same folder has used. */
+const SURVEY_MS = 10_000
+
 interface OpenAllowance {
   state: AllowanceState
   period: Period
+  /** So much of what is settled was used by other runs of the gateway. */
+  elsewhere: number
 }
 
 /**
@@ -59,9 +65,14 @@ export class AllowanceDesk {
   #keys: ReadonlyMap<string, NamedKey> = new Map()
   /** Bounded by the limits that keys have, or had when a worker asked. */
   readonly #open = new Map<AllowanceName, OpenAllowance>()
-  /** Of keys that nobody has used since the start. Bounded by the keys that there were. */
-  readonly #saved = new Map<string, SavedCredits>()
+  /** Of keys that nobody has used since the start. Bounded by MAX_SAVED, or the keys that there are. */
+  readonly #own: CreditSums = new Map()
+  /** What other runs of the gateway have used. Bounded by the keys that there were. */
+  #elsewhere: CreditSums = new Map()
   #timer: NodeJS.Timeout | null = null
+  #surveys: NodeJS.Timeout | null = null
+  #isSurveying = false
+  #isClosed = false
 
   constructor(options: AllowanceDeskOptions) {
     this.#options = options
@@ -70,28 +81,20 @@ export class AllowanceDesk {
 
   /** Reads what earlier processes have left. Before that no worker may be heard. */
   async start(): Promise<void> {
-    const saved = await this.#options.store.load()
-    for (const [keyId, credits] of saved) this.#saved.set(keyId, credits)
-    if (saved.size > 0) this.#save()
+    const survey = await this.#options.store.survey()
+    this.#heed(survey)
+    if (survey.elsewhere.size > 0) this.#watch()
   }
 
-  /** Where a worker keeps its journal, by the journal's name. */
-  journalPath(name: string): string {
-    return join(this.#options.store.folder, name)
+  /** Where a worker keeps its journal; no other worker may have the name. */
+  journalPath(worker: string): string {
+    return this.#options.store.journalPath(worker)
   }
 
   /** The keys that there are, with their limits. */
   setKeys(keys: readonly NamedKey[]): void {
     this.#keys = new Map(keys.map((key) => [key.id, key]))
-    for (const [name, one] of this.#open) {
-      if (this.#keys.has(keyIdOf(name)) || one.state.stakes.size > 0) this.#refresh(name, one)
-      else this.#open.delete(name)
-    }
-    for (const keyId of this.#saved.keys()) {
-      // A key may be missing only because its file cannot be read just now.
-      if (this.#saved.size <= MAX_SAVED) break
-      if (!this.#keys.has(keyId)) this.#saved.delete(keyId)
-    }
+    for (const [name, one] of this.#open) this.#refresh(name, one)
   }
 
   onReports(member: string, reports: readonly AllowanceReport[]): void {
@@ -106,7 +109,7 @@ export class AllowanceDesk {
     this.#wake()
   }
 
-  /** A process is gone, and so is everything that it held. `journal` is the name of its journal. */
+  /** A process is gone, and so is everything that it held. `journal` is what its journal was made with. */
   onLeft(member: string, journal: string): void {
     const stakes = [...this.#open].filter(([, { state }]) => state.stakes.has(member))
     const usesCredits = stakes.some(([name]) => isCredits(name))
@@ -134,42 +137,79 @@ export class AllowanceDesk {
   /** Resolves when everything is on disk. */
   async close(): Promise<void> {
     if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#timer = null
-    await this.#options.store.close()
+    if (this.#surveys !== null) clearInterval(this.#surveys)
+    this.#isClosed = true
+    await this.#options.store.close(() => this.#sums())
   }
 
   #allowanceOf(name: AllowanceName): OpenAllowance {
     const known = this.#open.get(name)
     if (known !== undefined) return known
+    const keyId = keyIdOf(name)
     const { limit, kind } = this.#termsOf(name)
-    const saved = isCredits(name) ? (this.#saved.get(keyIdOf(name)) ?? null) : null
-    const period = periodAfter(kind, saved, this.#now())
-    const settled = saved?.period.number === period.number ? saved.settled : 0
+    const own = isCredits(name) ? this.#own.get(keyId) : undefined
+    const other = isCredits(name) ? this.#elsewhere.get(keyId) : undefined
+    const period = periodAfter(kind, newer(own, other), this.#now())
     const { number, endsAt } = period
-    const one = { period, state: openAllowance({ name, limit, period: number, endsAt, settled }) }
+    const elsewhere = amountIn(other, number)
+    const settled = amountIn(own, number) + elsewhere
+    const state = openAllowance({ name, limit, period: number, endsAt, settled })
+    const one = { period, elsewhere, state }
     this.#open.set(name, one)
-    if (isCredits(name)) this.#save()
+    if (!isCredits(name)) return one
+    this.#own.delete(keyId)
+    this.#save()
+    this.#watch()
     return one
   }
 
   /** Limit and period as they are now. */
   #refresh(name: AllowanceName, one: OpenAllowance): void {
     const { limit, kind } = this.#termsOf(name)
-    const period = periodAt(kind, one.period, this.#now())
+    const period = periodAt(kind ?? one.period.kind, one.period, this.#now())
     if (limit === one.state.limit && period === one.period) return
     const { number, endsAt } = period
+    const isNew = number !== one.period.number
     one.period = period
     this.#tell(one, { type: 'terms', limit, period: number, endsAt })
-    if (isCredits(name)) this.#save()
+    if (!isCredits(name)) return
+    if (isNew) {
+      one.elsewhere = amountIn(this.#elsewhere.get(keyIdOf(name)), number)
+      this.#tell(one, { type: 'used', amount: one.elsewhere })
+    }
+    this.#save()
   }
 
-  #termsOf(name: AllowanceName): { readonly limit: number; readonly kind: PeriodKind } {
+  #heed({ inherited, elsewhere, files }: Survey): void {
+    this.#options.store.inherit(files)
+    this.#elsewhere = elsewhere
+    for (const [keyId, credits] of inherited) {
+      if (!this.#open.has(`${keyId}/credits`)) addCredits(this.#own, keyId, credits)
+    }
+    for (const [name, one] of this.#open) {
+      if (!isCredits(name)) continue
+      const { number } = one.period
+      const before = one.elsewhere
+      one.elsewhere = amountIn(elsewhere.get(keyIdOf(name)), number)
+      const amount = amountIn(inherited.get(keyIdOf(name)), number) + one.elsewhere - before
+      if (amount !== 0) this.#tell(one, { type: 'used', amount })
+    }
+    for (const keyId of this.#own.keys()) {
+      // A key may be missing only because its file cannot be read just now.
+      if (this.#own.size <= MAX_SAVED) break
+      if (!this.#keys.has(keyId)) this.#own.delete(keyId)
+    }
+    if (files.length > 0) this.#save()
+  }
+
+  /** Of a key that is gone, or has no limit now, what it uses is counted on as before: it may have one again. */
+  #termsOf(name: AllowanceName): { readonly limit: number; readonly kind: PeriodKind | null } {
     const key = this.#keys.get(keyIdOf(name))
-    if (key === undefined) return { limit: 0, kind: 'never' }
+    if (key === undefined) return { limit: 0, kind: null }
     const { credits, requestsPerMinute, maxStreams } = key
     switch (kindOf(name)) {
       case 'credits':
-        if (credits === null) return { limit: UNLIMITED, kind: 'total' }
+        if (credits === null) return { limit: UNLIMITED, kind: null }
         return { limit: Math.round(credits.limit * MICROS_PER_CREDIT), kind: credits.period }
       case 'requests':
         return { limit: requestsPerMinute ?? UNLIMITED, kind: 'minute' }
@@ -191,13 +231,32 @@ export class AllowanceDesk {
   }
 
   #save(): void {
-    this.#options.store.save(() => {
-      const credits = new Map(this.#saved)
-      for (const [name, { period, state }] of this.#open) {
-        if (isCredits(name)) credits.set(keyIdOf(name), { period, settled: state.settled })
-      }
-      return credits
-    })
+    this.#options.store.save(() => this.#sums())
+  }
+
+  /** What this run has used, and what it has inherited. */
+  #sums(): CreditSums {
+    const sums: CreditSums = new Map(this.#own)
+    for (const [name, { period, state, elsewhere }] of this.#open) {
+      if (!isCredits(name)) continue
+      sums.set(keyIdOf(name), { period, settled: state.settled - elsewhere })
+    }
+    return sums
+  }
+
+  /** Another gateway may use the same folder; and a run that has ended may be known to have only later. */
+  #watch(): void {
+    if (this.#surveys !== null || this.#isClosed) return
+    this.#surveys = setInterval(() => void this.#survey(), this.#options.surveyMs ?? SURVEY_MS) // cannot reject
+    this.#surveys.unref()
+  }
+
+  async #survey(): Promise<void> {
+    if (this.#isSurveying) return // a slow disk
+    this.#isSurveying = true
+    const survey = await this.#options.store.survey()
+    this.#isSurveying = false
+    if (!this.#isClosed) this.#heed(survey)
   }
 
   /** Has periods end in time: workers hold leases of them. */
@@ -217,14 +276,30 @@ export class AllowanceDesk {
   }
 }
 
-function periodAfter(kind: PeriodKind, saved: SavedCredits | null, now: number): Period {
-  if (saved === null) return periodAt(kind, null, now)
-  const { kind: savedKind, number, startsAt, endsAt } = saved.period
+function periodAfter(
+  kind: PeriodKind | null,
+  saved: SavedCredits | undefined,
+  now: number
+): Period {
+  const { number = 0, startsAt, endsAt, kind: savedKind } = saved?.period ?? {}
   if (savedKind !== undefined && startsAt !== undefined && endsAt !== undefined) {
-    return periodAt(kind, { kind: savedKind, number, startsAt, endsAt }, now)
+    return periodAt(kind ?? savedKind, { kind: savedKind, number, startsAt, endsAt }, now)
   }
-  const period = periodAt(kind, null, now)
+  const period = periodAt(kind ?? 'never', null, now)
   return { ...period, number: Math.max(period.number, number) }
+}
+
+function newer(
+  one: SavedCredits | undefined,
+  other: SavedCredits | undefined
+): SavedCredits | undefined {
+  if (one === undefined || other === undefined) return one ?? other
+  return other.period.number > one.period.number ? other : one
+}
+
+/** Micro-credits that were used in a certain period. */
+function amountIn(credits: SavedCredits | undefined, number: number): number {
+  return credits?.period.number === number ? credits.settled : 0
 }
 
 function nothingIn({ number }: Period): AllowanceRemains {

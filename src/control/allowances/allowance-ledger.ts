@@ -50,6 +50,8 @@ export type AllowanceEvent =
    * period. `null` where there is none: then all that it may have had is taken for used.
    */
   | { readonly type: 'left'; readonly member: string; readonly entry: AllowanceRemains | null }
+  /** So much was used by processes that have no stake: those of another gateway, or of an earlier start. May be negative. */
+  | { readonly type: 'used'; readonly amount: number }
   /** The key has another limit, or another period has begun; periods only grow. */
   | ({ readonly type: 'terms' } & Pick<AllowanceState, 'limit' | 'period' | 'endsAt'>)
 
@@ -103,6 +105,7 @@ export function sumsOf({ settled, stakes }: AllowanceState): {
 
 function record(state: AllowanceState, event: AllowanceEvent): AllowanceState {
   if (event.type === 'terms') return begin(state, event)
+  if (event.type === 'used') return { ...state, settled: state.settled + event.amount }
   const stake = state.stakes.get(event.member)
   const stakes = new Map(state.stakes)
   switch (event.type) {

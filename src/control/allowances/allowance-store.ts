@@ -1,84 +1,122 @@
-import { readdir, readFile, unlink } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { readdir, readFile, stat, unlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AllowanceEntry } from '../../admission/allowance-core.ts'
 import { parseJournal } from '../../admission/allowance-journal.ts'
-import type { Period, PeriodKind } from '../../keys/period.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { codeOf } from '../../shared/errors.ts'
-import { asJsonObject, type JsonObject, parseJsonObject } from '../../shared/json.ts'
 import { makePrivateFolder, replaceFile } from '../../shared/private-files.ts'
+import {
+  addCredits,
+  type CreditSums,
+  formatSaved,
+  NOTHING_SAVED,
+  parseSaved,
+  type Saved
+} from './saved-credits.ts'
 
-/** What is remembered of the credits of one key. */
-export interface SavedCredits {
-  /** Of its kind nothing is known where only a journal told of it. */
-  readonly period: Pick<Period, 'number'> & Partial<Omit<Period, 'number'>>
-  /** Micro-credits that processes which are gone have used in it. */
-  readonly settled: number
+export interface AllowanceStoreOptions {
+  /** `STATE_DIR`. */
+  readonly stateDir: string
+  readonly log: Pick<Logger, 'warn' | 'error'>
+  /** A gateway that has not been heard of for so long is gone. */
+  readonly staleMs?: number
 }
 
-const STATE_FILE = 'settled.json'
-const VERSION = 1
+/** What other runs of the gateway have used. */
+export interface Survey {
+  /** By those that are gone, for us to keep from now on. */
+  readonly inherited: CreditSums
+  /** Where that stands. */
+  readonly files: readonly string[]
+  /** By those that may still run. */
+  readonly elsewhere: CreditSums
+}
+
+const STALE_MS = 120_000
 
 /**
- * What is on disk of the credits of keys: one file of what was settled, and the journals of the workers. A journal is
- * taken into that file first and removed then; the names of those that are in it stand there, too, so that none is
- * counted twice when the gateway dies in between.
+ * What is on disk of the credits of keys. Every run of the gateway has a file of what its workers have used, and each
+ * worker a journal. A journal is taken into that file and removed then; so are the files of runs that are gone. The names
+ * of those that were taken and not removed yet stand in the file, so that none is counted twice after a death in between.
  *
  * ```
- *   STATE_DIR/credits/settled.json     by key: period, and what was settled in it
- *   STATE_DIR/credits/<worker>         what a worker's requests hold and have used
+ *   STATE_DIR/credits/settled-<run>.json        by key: period, and what was used in it; touched while the run lasts
+ *   STATE_DIR/credits/worker-<run>-<worker>     what a worker's requests hold and have used
  * ```
+ * Two gateways on one folder see what the other has used, some seconds late.
  */
 export class AllowanceStore {
-  readonly folder: string
-  readonly #log: Logger
-  /** Those that are in the file and not removed yet. Bounded by the workers that died since the last save. */
+  readonly #options: AllowanceStoreOptions
+  readonly #folder: string
+  readonly #run = randomUUID().replaceAll('-', '')
+  /** In the file, or about to be, and not removed yet. Bounded by the workers and runs that have ended since the last save. */
   readonly #taken = new Set<string>()
   #saving: Promise<void> | null = null
-  #next: (() => ReadonlyMap<string, SavedCredits>) | null = null
+  #next: (() => CreditSums) | null = null
+  #hasFile = false
+  #isClosed = false
   #hasFailed = false
 
-  constructor(stateDir: string, log: Logger) {
-    this.folder = join(stateDir, 'credits')
-    this.#log = log
+  constructor(options: AllowanceStoreOptions) {
+    this.#options = options
+    this.#folder = join(options.stateDir, 'credits')
   }
 
-  /** What earlier processes have left, with the journals of those that did not come to save it. Never rejects. */
-  async load(): Promise<ReadonlyMap<string, SavedCredits>> {
-    const { credits, taken } = await this.#readSaved()
-    const names = await readdir(this.folder).catch(() => [])
-    const saved = new Map(credits)
-    for (const name of names.filter((one) => JOURNAL.test(one))) {
-      this.#taken.add(name)
-      if (taken.has(name)) continue
-      const entries = this.takeJournal(name)
-      if (entries === null) this.#log.warn({ journal: name }, 'journal of a worker is damaged')
-      for (const entry of entries ?? []) add(saved, entry)
-    }
-    return saved
+  /** Where a worker keeps its journal; no other worker may have the name. */
+  journalPath(worker: string): string {
+    return join(this.#folder, this.#journalName(worker))
   }
 
-  /** What a worker that is gone has written down; `null` where nothing of it can be believed. It is removed after the next `save()`. */
-  takeJournal(name: string): readonly AllowanceEntry[] | null {
+  /** What a worker that is gone has written down; `null` where nothing of it can be believed. */
+  takeJournal(worker: string): readonly AllowanceEntry[] | null {
+    const name = this.#journalName(worker)
     this.#taken.add(name)
     try {
-      return parseJournal(readFileSync(join(this.folder, name), 'latin1'))
-    } catch (cause) {
-      if (codeOf(cause) !== 'ENOENT')
-        this.#log.warn({ err: cause }, 'journal of a worker cannot be read')
+      return parseJournal(readFileSync(join(this.#folder, name), 'latin1'))
+    } catch (err) {
+      if (codeOf(err) !== 'ENOENT') this.#options.log.warn({ err }, DAMAGED_JOURNAL)
       return null
     }
   }
 
+  /** Looks at what other runs have left or leave. Never rejects. Its outcome must be heeded before the next one. */
+  async survey(): Promise<Survey> {
+    const ours = [...this.#taken] // before a look at what is there: they are being removed
+    const runs = await this.#otherRuns()
+    const taken = new Set([...ours, ...runs.flatMap(({ saved }) => [...saved.taken])])
+    const inherited: CreditSums = new Map()
+    const elsewhere: CreditSums = new Map()
+    const files: string[] = []
+    for (const run of runs) {
+      const names = [run.fileName, ...run.journals].filter((name) => !taken.has(name))
+      const sums = run.isOver ? inherited : elsewhere
+      for (const name of names) {
+        if (name !== run.fileName) addEntries(sums, await this.#readJournal(name))
+        else for (const [keyId, credits] of run.saved.credits) addCredits(sums, keyId, credits)
+        if (run.isOver) files.push(name)
+      }
+    }
+    if (this.#hasFile) await this.#touch()
+    return { inherited, elsewhere, files }
+  }
+
+  /** What these files say is in what will be saved next; then they are removed. */
+  inherit(files: readonly string[]): void {
+    for (const name of files) this.#taken.add(name)
+  }
+
   /** Writes what `credits` gives then; several calls in a row write once. */
-  save(credits: () => ReadonlyMap<string, SavedCredits>): void {
+  save(credits: () => CreditSums): void {
     this.#next = credits
     this.#saving ??= this.#saveAll()
   }
 
-  /** Resolves when what was saved is on disk, or cannot be. */
-  async close(): Promise<void> {
+  /** Saves for the last time: the next run need not wait to see whether this one is gone. Resolves when it is on disk, or cannot be. */
+  async close(credits: () => CreditSums): Promise<void> {
+    this.#isClosed = true
+    if (this.#hasFile || this.#saving !== null) this.save(credits)
     await this.#saving
   }
 
@@ -86,13 +124,14 @@ export class AllowanceStore {
     for (let next = this.#next; next !== null; next = this.#next) {
       this.#next = null
       const taken = [...this.#taken]
-      const text = format(next(), taken)
+      const text = formatSaved({ credits: next(), taken: new Set(taken), isOver: this.#isClosed })
       try {
-        await makePrivateFolder(this.folder)
-        await replaceFile(join(this.folder, STATE_FILE), { text, mode: 0o600, isDurable: true })
+        await makePrivateFolder(this.#folder)
+        await replaceFile(this.#ownPath, { text, mode: 0o600, isDurable: true })
+        this.#hasFile = true
         this.#hasFailed = false
-      } catch (cause) {
-        if (!this.#hasFailed) this.#log.warn({ err: cause }, 'used credits cannot be saved')
+      } catch (err) {
+        if (!this.#hasFailed) this.#options.log.warn({ err }, 'used credits cannot be saved')
         this.#hasFailed = true
         continue // the journals stay: they say what could not be saved
       }
@@ -103,81 +142,96 @@ export class AllowanceStore {
 
   async #remove(name: string): Promise<void> {
     try {
-      await unlink(join(this.folder, name))
+      await unlink(join(this.#folder, name))
     } catch (cause) {
       if (codeOf(cause) !== 'ENOENT') return // it stays among those that are taken
     }
     this.#taken.delete(name)
   }
 
-  async #readSaved(): Promise<Saved> {
-    const path = join(this.folder, STATE_FILE)
+  async #otherRuns(): Promise<readonly Run[]> {
+    const names = await readdir(this.#folder).catch(() => [])
+    const byRun = Map.groupBy(names, (name) => NAME.exec(name)?.[1] ?? '')
+    const runs: Run[] = []
+    for (const [run, files] of byRun) {
+      if (run === '' || run === this.#run) continue
+      const fileName = fileNameOf(run)
+      const journals = files.filter((name) => name !== fileName)
+      const hasFile = files.includes(fileName)
+      const saved = hasFile ? await this.#readSaved(fileName) : NOTHING_SAVED
+      // Without a file of its own a run has only just begun, or has died then.
+      const age = await this.#ageOf(hasFile ? [fileName] : journals)
+      const isOver = saved.isOver || age > (this.#options.staleMs ?? STALE_MS)
+      runs.push({ fileName, journals, saved, isOver })
+    }
+    return runs
+  }
+
+  async #readSaved(name: string): Promise<Saved> {
     try {
-      return parse(await readFile(path, 'utf8'))
-    } catch (cause) {
-      if (codeOf(cause) !== 'ENOENT')
-        this.#log.error({ err: cause, path }, 'used credits cannot be read: they count anew')
-      return { credits: new Map(), taken: new Set() }
+      return parseSaved(await readFile(join(this.#folder, name), 'utf8'))
+    } catch (err) {
+      if (codeOf(err) !== 'ENOENT') {
+        this.#options.log.error({ err, name }, 'used credits cannot be read: they do not count')
+      }
+      return { ...NOTHING_SAVED, isOver: codeOf(err) !== 'ENOENT' }
     }
   }
-}
 
-const JOURNAL = /^worker-[\w-]{1,64}$/
+  async #readJournal(name: string): Promise<readonly AllowanceEntry[]> {
+    const text = await readFile(join(this.#folder, name), 'latin1').catch(() => null)
+    if (text === null) return [] // its run has just taken it
+    const entries = parseJournal(text)
+    if (entries === null) this.#options.log.warn({ name }, DAMAGED_JOURNAL)
+    return entries ?? []
+  }
 
-/** The name of a worker's journal, by something that no other worker ever has. */
-export function journalName(unique: string): string {
-  return `worker-${unique}`
-}
+  async #ageOf(names: readonly string[]): Promise<number> {
+    let newest = 0
+    for (const name of names) {
+      const facts = await stat(join(this.#folder, name)).catch(() => null)
+      newest = Math.max(newest, facts?.mtimeMs ?? 0)
+    }
+    return Date.now() - newest
+  }
 
-interface Saved {
-  readonly credits: ReadonlyMap<string, SavedCredits>
-  readonly taken: ReadonlySet<string>
-}
+  async #touch(): Promise<void> {
+    const now = new Date()
+    await utimes(this.#ownPath, now, now).catch(() => {}) // the next save tells why
+  }
 
-function add(
-  saved: Map<string, SavedCredits>,
-  { name, period, used, reserved }: AllowanceEntry
-): void {
-  const [keyId = ''] = name.split('/')
-  const before = saved.get(keyId)
-  const amount = used + reserved
-  if (before === undefined || before.period.number < period) {
-    if (period > 0) saved.set(keyId, { period: { number: period }, settled: amount })
-  } else if (before.period.number === period) {
-    saved.set(keyId, { ...before, settled: before.settled + amount })
+  #journalName(worker: string): string {
+    return `worker-${this.#run}-${worker}`
+  }
+
+  get #ownPath(): string {
+    return join(this.#folder, fileNameOf(this.#run))
   }
 }
 
-function format(credits: ReadonlyMap<string, SavedCredits>, taken: readonly string[]): string {
-  return `${JSON.stringify({ version: VERSION, credits: Object.fromEntries(credits), taken })}\n`
+const DAMAGED_JOURNAL = 'journal of a worker is damaged: what it says does not count'
+
+/** The files of a run, by its id. */
+const NAME = /^(?:settled|worker)-([0-9a-f]{32})(?:\.json|-[\w-]{1,64})$/
+
+interface Run {
+  readonly fileName: string
+  readonly journals: readonly string[]
+  readonly saved: Saved
+  /** It is gone. */
+  readonly isOver: boolean
 }
 
-/** @throws {Error} where it is not what `format()` makes */
-function parse(text: string): Saved {
-  const saved = parseJsonObject(text)
-  const credits = asJsonObject(saved?.['credits'])
-  const taken = saved?.['taken']
-  if (saved?.['version'] !== VERSION || credits === null || !Array.isArray(taken)) {
-    throw new Error('it is damaged, or of another version')
+function fileNameOf(run: string): string {
+  return `settled-${run}.json`
+}
+
+function addEntries(sums: CreditSums, entries: readonly AllowanceEntry[]): void {
+  for (const { name, period, used, reserved } of entries) {
+    if (period === 0) continue // it had not begun to use any
+    addCredits(sums, name.slice(0, name.lastIndexOf('/')), {
+      period: { number: period },
+      settled: used + reserved
+    })
   }
-  return {
-    credits: new Map(Object.entries(credits).map(([id, one]) => [id, toSaved(asJsonObject(one))])),
-    taken: new Set(taken.map(String))
-  }
-}
-
-function toSaved(entry: JsonObject | null): SavedCredits {
-  const { number, kind, startsAt, endsAt } = asJsonObject(entry?.['period']) ?? {}
-  const settled = entry?.['settled']
-  if (!isCount(number) || !isCount(settled)) throw new Error('a number in it is none')
-  const isWhole = isKind(kind) && isCount(startsAt) && (endsAt === null || isCount(endsAt))
-  return { settled, period: isWhole ? { number, kind, startsAt, endsAt } : { number } }
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
-}
-
-function isKind(value: unknown): value is PeriodKind {
-  return ['day', 'week', 'month', 'total'].some((kind) => kind === value)
 }

@@ -4,7 +4,6 @@ import type { MemoryPlan } from '../../config/memory-plan.ts'
 import type { Config } from '../../config/settings.ts'
 import { Channel } from '../../ipc/channel.ts'
 import type { FromWorker, ToWorker } from '../../ipc/messages.ts'
-import { journalName } from '../allowances/allowance-store.ts'
 import type { WorkerEvents, WorkerProcess } from './supervisor.ts'
 
 /**
@@ -48,8 +47,8 @@ export class WorkerLink implements WorkerProcess {
   readonly id: number
   readonly member: string
   readonly pid: number
-  /** The name of its journal, which no other worker ever has. */
-  readonly journal = journalName(randomUUID())
+  /** What its journal is called by: no other worker has ever had that. */
+  readonly journal = randomUUID()
   /** Under a debugger it may stop for as long as it likes. */
   isDebugged = false
   readonly #options: WorkerLinkOptions
