@@ -233,6 +233,23 @@ export const Settings = Type.Object({
       'How long each request is kept there; sums of days are kept for ever.'
     )
   }),
+  alerts: Type.Object({
+    webhookUrl: text(
+      'ALERT_WEBHOOK_URL',
+      {
+        default: null,
+        isSecret: true,
+        pattern: '^https?://[^\\s#@]+$',
+        allowed: 'an http:// or https:// URL'
+      },
+      'Address that is told, by a small JSON document, when keys and the plan come to 80 and 100 % of their limits, the sign-in dies, the account is suspended or workers keep dying. It is told each once, and shown nowhere.'
+    ),
+    webhookSecret: text(
+      'ALERT_WEBHOOK_SECRET',
+      { default: null, isSecret: true },
+      'Signs these messages: their header x-kiro-gateway-signature is sha256= and the HMAC-SHA256 of the body, in hex.'
+    )
+  }),
   observe: Type.Object({
     level: choice(
       'LOG_LEVEL',

@@ -4,6 +4,8 @@ import type { KeyCredits, KeyUsage, UnnamedKey, UsageRow } from '../ipc/usage-ro
 import { type KeyBook, MICROS_PER_CREDIT, type NamedKey } from '../keys/key.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import { keyAlert } from './alerts/alert.ts'
+import type { AlertDesk } from './alerts/alert-desk.ts'
 import { AllowanceDesk } from './allowances/allowance-desk.ts'
 import { AllowanceStore } from './allowances/allowance-store.ts'
 import { KeyDesk } from './desks/key-desk.ts'
@@ -16,6 +18,7 @@ export interface KeyControlOptions {
   readonly config: () => Pick<Config, 'usage'>
   readonly log: Logger
   readonly sendTerms: (member: string, terms: readonly AllowanceTerms[]) => void
+  readonly alerts: Pick<AlertDesk, 'raise' | 'isWanted'>
   /** To all workers. */
   readonly onChange: (book: KeyBook) => void
 }
@@ -28,8 +31,10 @@ export class KeyControl {
   readonly #desk: KeyDesk
   readonly #recorder: UsageRecorder
   readonly #counts = new KeyCounts()
+  readonly #alerts: KeyControlOptions['alerts']
 
-  constructor({ stateDir, config, log, sendTerms, onChange }: KeyControlOptions) {
+  constructor({ stateDir, config, log, alerts, sendTerms, onChange }: KeyControlOptions) {
+    this.#alerts = alerts
     this.#allowances = new AllowanceDesk({
       store: new AllowanceStore({ stateDir, log }),
       send: sendTerms,
@@ -72,6 +77,7 @@ export class KeyControl {
   onRows(rows: readonly UsageRow[]): void {
     this.#counts.add(rows)
     this.#recorder.record(rows)
+    if (this.#alerts.isWanted) this.#lookAtLimits(rows)
   }
 
   /** A worker is gone. `journal` is what its journal was made with. */
@@ -125,6 +131,16 @@ export class KeyControl {
     this.#recorder.setKeys(keys)
     const known: ReadonlySet<string> = new Set([...UNNAMED, ...keys.map(({ id }) => id)])
     this.#counts.keep((key) => known.has(key))
+  }
+
+  /** Of keys that have just used something. */
+  #lookAtLimits(rows: readonly UsageRow[]): void {
+    const used = new Set(rows.map(({ key }) => key))
+    for (const key of this.book.keys.filter(({ id }) => used.has(id))) {
+      const credits = this.#creditsOf(key)
+      const isRefused = rows.some(({ key: id, code }) => id === key.id && code === 'GW_KEY_LIMIT')
+      if (credits !== null) this.#alerts.raise(keyAlert(key, credits, isRefused))
+    }
   }
 
   #creditsOf({ id, credits }: NamedKey): KeyCredits | null {

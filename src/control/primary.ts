@@ -16,6 +16,7 @@ import { CredentialDesk } from './desks/credential-desk.ts'
 import { LessonsDesk } from './desks/lessons-desk.ts'
 import { ModelCatalogue } from './desks/model-catalogue.ts'
 import { UsageDesk } from './desks/usage-desk.ts'
+import { AlertControl } from './alerts/alert-control.ts'
 import { KeyControl } from './key-control.ts'
 import { Doors } from './workers/doors.ts'
 import { freePermits } from './workers/orphans.ts'
@@ -66,6 +67,7 @@ export class Primary {
   readonly #account: AccountDesk
   readonly #lessons: LessonsDesk
   readonly #keys: KeyControl
+  readonly #alerts: AlertControl
   readonly #supervisor: Supervisor
   readonly #own = new Metrics()
   readonly #metrics: ClusterMetrics
@@ -98,7 +100,10 @@ export class Primary {
       call,
       log,
       onUnusable: options.onFatal,
-      onNews: (news) => this.#broadcast({ type: 'credential.changed', news })
+      onNews: (news) => {
+        this.#alerts.onSignIn(news)
+        this.#broadcast({ type: 'credential.changed', news })
+      }
     })
     this.#catalogue = new ModelCatalogue({
       call,
@@ -119,7 +124,13 @@ export class Primary {
       onNews: (standing) => this.#broadcast({ type: 'account.standing', standing })
     })
     this.#lessons = new LessonsDesk({ log, tell: (learnt) => this.#broadcast(learnt) })
+    this.#alerts = new AlertControl({
+      config: () => this.#config,
+      usage: () => this.#usage.current(),
+      log
+    })
     this.#keys = new KeyControl({
+      alerts: this.#alerts.desk,
       stateDir: config.credentials.stateDir,
       config: () => this.#config,
       log,
@@ -165,6 +176,7 @@ export class Primary {
     setUpForks(workerEntry, memory, logFd)
     this.#supervisor.start() // before the credentials are read, as starting a process takes longer
     try {
+      await this.#alerts.start()
       await this.#keys.start()
       await this.#credentials.start()
     } catch (error) {
@@ -213,6 +225,7 @@ export class Primary {
     await this.#supervisor.drain()
     clearTimeout(timer)
     await this.#keys.close()
+    await this.#alerts.close()
     await this.#credentials.close()
     await this.#lane.close()
     clearInterval(this.#watch)
@@ -371,7 +384,9 @@ export class Primary {
   }
 
   #tellStatus(): void {
-    this.#broadcast({ type: 'cluster.status', status: this.#status() })
+    const status = this.#status()
+    this.#alerts.onStatus(status)
+    this.#broadcast({ type: 'cluster.status', status })
   }
 
   #status(): ClusterStatus {

@@ -76,7 +76,8 @@ function otherText({ setting }: ListedSetting): string {
     KIRO_REQUEST_FORM: 'path',
     KIRO_CREDS: 'none',
     KIRO_IDP_HOSTS: 'login.example.com',
-    LOGIN_START_URL: 'https://d-1234567890.awsapps.com/start'
+    LOGIN_START_URL: 'https://d-1234567890.awsapps.com/start',
+    ALERT_WEBHOOK_URL: 'http://127.0.0.1:9/hook'
   }
   if (texts[env] !== undefined) return texts[env]
   if (kind === 'url' || kind === 'proxy') return 'http://127.0.0.1:9'

@@ -148,10 +148,11 @@ export function setUpForks(workerEntry: string, { worker }: MemoryPlan, logFd: n
 }
 
 /**
- * The config as workers get it: without what could renew or replace the sign-in. They are handed tokens one by one
+ * The config as workers get it: without what could renew or replace the sign-in, and without where alerts go. They are handed tokens one by one
  * (architecture §1), so that a worker that is taken over gives away no more than the one it has.
  */
 export function toWorkerConfig(config: Config): Config {
   const secrets = { credsFile: null, refreshToken: null, apiKey: null, profileArn: null }
-  return { ...config, credentials: { ...config.credentials, ...secrets } }
+  const alerts = { webhookUrl: null, webhookSecret: null }
+  return { ...config, alerts, credentials: { ...config.credentials, ...secrets } }
 }

@@ -1,0 +1,116 @@
+import type { CredentialNews } from '../../ipc/messages.ts'
+import type { KeyCredits } from '../../ipc/usage-row.ts'
+import { type CreditPeriod, MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
+import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
+import type { JsonObject } from '../../shared/json.ts'
+
+/** Something that the operator wants to hear of. */
+export interface Alert {
+  readonly type: AlertType
+  /** The same for what is told once: a limit in a period, or one stretch of trouble. */
+  readonly id: string
+  /** A sentence for people. */
+  readonly text: string
+  /** The same for programs. */
+  readonly facts: JsonObject
+}
+
+export type AlertType =
+  | 'key-limit'
+  | 'plan-limit'
+  | 'sign-in-failing'
+  | 'sign-in-dead'
+  | 'account-suspended'
+  | 'crash-loop'
+
+/** Of a limit, from which on it is worth a word. */
+const STEPS = [100, 80] as const
+
+/** The highest step that is reached; `null` below all of them. */
+function stepOf(used: number, limit: number): (typeof STEPS)[number] | null {
+  return STEPS.find((step) => limit > 0 && used * 100 >= limit * step) ?? null
+}
+
+/** What there is to say of a key's credits. `isRefused`: a request of it was refused for them, however much is left. */
+export function keyAlert(
+  { id, name }: Pick<NamedKey, 'id' | 'name'>,
+  { limit, period, used, endsAt }: KeyCredits,
+  isRefused = false
+): Alert | null {
+  const step = isRefused ? 100 : stepOf(used, limit)
+  if (step === null) return null
+  const figures = {
+    limit: limit / MICROS_PER_CREDIT,
+    used: used / MICROS_PER_CREDIT,
+    resets_at: toIso(endsAt)
+  }
+  const anew = endsAt === null ? '' : ` The limit starts anew at ${toIso(endsAt)}.`
+  const state = step === 100 ? 'has used up its limit' : 'has used 80 % of its limit'
+  return {
+    type: 'key-limit',
+    id: `key/${id}/${endsAt}/${limit}/${step}`,
+    text: `The key "${name}" ${state}: ${figures.used} of ${figures.limit} credits ${PERIODS[period]}.${anew}`,
+    facts: { key: name, key_id: id, percent: step, period, ...figures }
+  }
+}
+
+const PERIODS: Readonly<Record<CreditPeriod, string>> = {
+  day: 'of the day',
+  week: 'of the week',
+  month: 'of the month',
+  total: 'in all'
+}
+
+/** What there is to say of the account's plan. */
+export function planAlert({ plan, allowances, resetsAt }: AccountUsage): Alert | null {
+  const used = allowances.reduce((sum, one) => sum + one.used, 0)
+  const limit = allowances.reduce((sum, one) => sum + one.limit, 0)
+  const step = stepOf(used, limit)
+  if (step === null) return null
+  const unit = allowances[0]?.unit ?? 'credits'
+  const state = step === 100 ? 'is used up' : 'is used to 80 %'
+  return {
+    type: 'plan-limit',
+    id: `plan/${resetsAt}/${limit}/${step}`,
+    text: `The plan of the Kiro account ${state}: ${used} of ${limit} ${unit}.`,
+    facts: { plan, percent: step, used, limit, unit, resets_at: toIso(resetsAt) }
+  }
+}
+
+/** What there is to say of the sign-in; `null` while there is a token, or one is on its way. */
+export function signInAlert({ problem, ...news }: CredentialNews): Alert | null {
+  if (problem === null || problem.code === 'GW_LOGIN_PENDING') return null
+  const { code, message } = problem
+  const facts = { code, reason: message }
+  if (code === 'GW_UPSTREAM_SUSPENDED') {
+    return {
+      type: 'account-suspended',
+      id: 'suspended',
+      text: `The Kiro account is suspended: ${message}`,
+      facts
+    }
+  }
+  if (code === 'GW_NOT_READY') {
+    const isFailing = 'retryAt' in news && /cannot be renewed/.test(message)
+    if (!isFailing) return null
+    const text = `The sign-in of the gateway has run out, and cannot be renewed at the moment: requests fail. ${message}`
+    return { type: 'sign-in-failing', id: 'sign-in/failing', text, facts }
+  }
+  if (code === 'GW_KEY_INVALID') return null // clients bring keys of their own
+  const text = `The gateway has to be signed in again: ${message}`
+  return { type: 'sign-in-dead', id: 'sign-in/dead', text, facts }
+}
+
+/** Ids of what is over once there is a token again. */
+export const SIGN_IN_ALERTS = ['suspended', 'sign-in/failing', 'sign-in/dead'] as const
+
+export const CRASH_LOOP: Alert = {
+  type: 'crash-loop',
+  id: 'crash-loop',
+  text: 'A worker of the gateway keeps dying before it serves. The log says why.',
+  facts: {}
+}
+
+function toIso(at: number | null): string | null {
+  return at === null ? null : new Date(at).toISOString()
+}

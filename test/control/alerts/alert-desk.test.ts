@@ -1,0 +1,145 @@
+import { createHmac } from 'node:crypto'
+import { once } from 'node:events'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse
+} from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { text as readText } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import { loadConfig } from '../../../src/config/load.ts'
+import { AlertDesk } from '../../../src/control/alerts/alert-desk.ts'
+import { AlertLane } from '../../../src/control/alerts/alert-lane.ts'
+import { CRASH_LOOP } from '../../../src/control/alerts/alert.ts'
+import { recordedLog } from '../../helper/recorded-log.ts'
+
+interface Received {
+  readonly headers: IncomingHttpHeaders
+  readonly body: string
+}
+
+/** A desk, and a receiver that answers each message by the next of `answers`, then with 204. */
+async function rig(
+  t: Test,
+  answers: ((response: ServerResponse) => void)[] = [],
+  secret: string | null = null
+) {
+  const received: Received[] = []
+  const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    received.push({ headers: request.headers, body: await readText(request) })
+    const answer = answers.shift()
+    if (answer === undefined) response.writeHead(204).end()
+    else answer(response)
+  }
+  const server = createServer((request, response) => void serve(request, response))
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  const loaded = loadConfig({ KIRO_API_KEY: 'ksk_x' }, [])
+  if (loaded.name !== 'config') throw new Error('there is no config')
+  const lane = new AlertLane(loaded.config)
+  const { log, text } = recordedLog()
+  const stateDir = t.testdir({})
+  const settings = { webhookUrl: `http://127.0.0.1:${port}/hook/of-mine`, webhookSecret: secret }
+  const create = () =>
+    new AlertDesk({
+      stateDir,
+      settings: () => settings,
+      call: lane.call,
+      log,
+      retryMs: [1, 1],
+      now: () => Date.parse('2026-09-10T12:00:00Z')
+    })
+  const desk = create()
+  const alive = setInterval(() => {}, 1_000) // the desk keeps no process
+  const says = async (pattern: RegExp): Promise<void> => {
+    while (!pattern.test(text())) await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+  t.teardown(async () => {
+    clearInterval(alive)
+    await desk.close()
+    await lane.close()
+  })
+  return { desk, create, received, says, text }
+}
+
+const other = { ...CRASH_LOOP, id: 'other', type: 'key-limit' as const, facts: { key: 'anna' } }
+
+t.test('AlertDesk', (t) => {
+  t.test('tells each thing once, in their order', async (t) => {
+    const { desk, received, says } = await rig(t)
+    desk.raise(null)
+    desk.raise(CRASH_LOOP)
+    desk.raise(CRASH_LOOP)
+    desk.raise(other)
+    await says(/"key-limit".*alert sent/)
+    t.same(
+      received.map(({ body }) => JSON.parse(body)),
+      [
+        { text: CRASH_LOOP.text, type: 'crash-loop', at: '2026-09-10T12:00:00.000Z' },
+        { text: CRASH_LOOP.text, type: 'key-limit', at: '2026-09-10T12:00:00.000Z', key: 'anna' }
+      ]
+    )
+    t.match(received[0]?.headers, {
+      'content-type': 'application/json',
+      'user-agent': /^kiro-gateway\//
+    })
+    t.notOk(received[0]?.headers['x-kiro-gateway-signature'])
+    desk.settle(CRASH_LOOP.id)
+    desk.raise(CRASH_LOOP)
+    while (received.length < 3) await new Promise((resolve) => setTimeout(resolve, 2))
+  })
+
+  t.test('signs what it sends', async (t) => {
+    const { desk, received, says } = await rig(t, [], 'between-us')
+    desk.raise(CRASH_LOOP)
+    await says(/alert sent/)
+    const [{ headers, body } = { headers: {}, body: '' }] = received
+    const mac = createHmac('sha256', 'between-us').update(body).digest('hex')
+    t.equal(headers['x-kiro-gateway-signature'], `sha256=${mac}`)
+  })
+
+  t.test('tries three times, and the log never has the address', async (t) => {
+    const { desk, received, says, text } = await rig(t, [
+      (response) => response.writeHead(500).end(),
+      (response) => response.destroy(),
+      (response) => response.writeHead(429).end('later'),
+      (response) => response.writeHead(503).end()
+    ])
+    desk.raise(CRASH_LOOP)
+    await says(/"status 429".*alert cannot be sent/)
+    t.equal(received.length, 3)
+    desk.raise(other)
+    await says(/"key-limit".*alert sent/)
+    t.equal(received.length, 5)
+    t.notMatch(text(), 'of-mine')
+  })
+
+  t.test('remembers after a restart what it has told', async (t) => {
+    const { desk, create, received, says } = await rig(t)
+    desk.raise(CRASH_LOOP)
+    await says(/alert sent/)
+    await desk.close()
+    const next = create()
+    await next.start()
+    next.raise(CRASH_LOOP)
+    next.raise(other)
+    await says(/"key-limit".*alert sent/)
+    t.equal(received.length, 2)
+    await next.close()
+  })
+
+  t.test('does not hold up the end of the gateway', async (t) => {
+    const { desk, received } = await rig(t, [() => {}])
+    desk.raise(CRASH_LOOP)
+    while (received.length === 0) await new Promise((resolve) => setTimeout(resolve, 2))
+    await desk.close()
+    t.pass('closed while the receiver was silent')
+  })
+  t.end()
+})
