@@ -23,8 +23,7 @@ export class KeyLimits {
   }
 
   /** Those of one request; `null` for a key that has none. */
-  of(key: NamedKey | null): TurnLimits | null {
-    if (key === null) return null
+  of(key: NamedKey): TurnLimits | null {
     const { credits, requestsPerMinute, maxStreams } = key
     if (credits === null && requestsPerMinute === null && maxStreams === null) return null
     return new TurnLimits(key, { ...this.#options, estimates: this.#estimates })

@@ -138,7 +138,7 @@ export class Turn {
   async #serve(): Promise<void> {
     const { plane, keyName, namedKey, log, requestId } = this.#options
     const { signal } = this.#gone
-    const limits = plane.limits.of(namedKey)
+    const limits = namedKey === null ? null : plane.limits.of(namedKey)
     const waiter = { key: keyName, arrivedAt: this.#arrivedAt }
     plane.account.check() // a request that can't be served is not worth reading
     await plane.credentials.ready(signal)

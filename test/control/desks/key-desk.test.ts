@@ -68,7 +68,7 @@ t.test('KeyDesk', (t) => {
     writeFileSync(path, '{"version": 1, "keys": [')
     await says(/named keys cannot be read again/)
     t.same(desk.book.keys, [namedKey()])
-    rmSync(path)
+    await after(() => rmSync(path))
     await after(() => put(ben))
     t.same(desk.book.keys, [ben])
   })
