@@ -43,6 +43,10 @@ export interface Terminal {
   note(line: string): void
   /** What goes on, in one line of standard error that the next one replaces. Only people at a terminal see it. */
   progress(line: string): void
+  /** Lines of standard output that take the place of those before; where no person sees them, they follow. */
+  redraw(lines: readonly string[]): void
+  /** Standard output is a terminal, so that what was drawn can be replaced. */
+  readonly isRedrawn: boolean
   /**
    * The answer, a line of standard input, without the spaces around it.
    *

@@ -5,7 +5,7 @@ import { type Terminal, UsageError } from './command.ts'
 /** The streams of a process. */
 export interface TerminalStreams {
   readonly stdin: Readable & { readonly isTTY?: boolean }
-  readonly stdout: Writable
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly rows?: number }
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number }
 }
 
@@ -18,6 +18,8 @@ export class ProcessTerminal implements Terminal, Disposable {
   /** Of that; keeps those that nobody has asked for yet. */
   #lines: AsyncIterator<string> | null = null
   #hasProgress = false
+  /** Lines that the next drawing replaces. */
+  #drawn = 0
 
   /** A question that waits for its answer fails when `signal` aborts. */
   constructor(streams: TerminalStreams, signal: AbortSignal) {
@@ -48,6 +50,20 @@ export class ProcessTerminal implements Terminal, Disposable {
     const width = stderr.columns === undefined || stderr.columns === 0 ? 80 : stderr.columns
     stderr.write(printable(line).slice(0, width - 1)) // what wraps is not cleared
     this.#hasProgress = true
+  }
+
+  get isRedrawn(): boolean {
+    return this.#streams.stdout.isTTY === true
+  }
+
+  redraw(lines: readonly string[]): void {
+    const { stdout } = this.#streams
+    const rows = stdout.rows === undefined || stdout.rows === 0 ? 24 : stdout.rows
+    const shown = this.isRedrawn ? lines.slice(0, Math.max(1, rows - 1)) : lines // what scrolls away stays
+    const back = this.#drawn === 0 ? '' : `\u001b[${this.#drawn}A\r\u001b[J`
+    const text = shown.map((line) => `${printable(line)}\n`).join('')
+    stdout.write(this.isRedrawn ? `${back}${text}` : text)
+    this.#drawn = shown.length
   }
 
   async ask(question: string): Promise<string> {

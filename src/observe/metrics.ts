@@ -182,6 +182,16 @@ export class Metrics {
   readonly keyCredits = this.#counter('key_credits_total', 'Credits by the name of the key.', [
     'key'
   ])
+  readonly keyStreams = this.#gauge(
+    'key_streams',
+    'Requests that are being served and do not wait, by the name of the key.',
+    ['key']
+  )
+  readonly keyWaiting = this.#gauge(
+    'key_waiting',
+    'Requests that wait for a connection, or for a stream of their key, by the name of the key.',
+    ['key']
+  )
   readonly keyReserved = this.#gauge(
     'key_credits_reserved',
     'Credits that are reserved for requests under way, by the name of the key.',

@@ -261,7 +261,14 @@ function createParts(
   const authenticator = authenticatorOf({ config, book })
   const current: Current = { config, book, authenticator, catalogue, status }
   const plane = createDataPlane(start, { ...surroundings, log, current })
-  const metrics = new MetricsDesk({ channel, plane, workerId, pulse, logStream })
+  const metrics = new MetricsDesk({
+    channel,
+    plane,
+    workerId,
+    pulse,
+    logStream,
+    hasNamedKeys: () => current.book.isKeyRequired
+  })
   const usage = new UsageReports(channel, pulse)
   const refusals = new RefusalLog(log)
   const maxUpstream = () => current.config.pool.maxConnections

@@ -114,6 +114,33 @@ t.test('everything that tells of usage tells the same', async (t) => {
   t.match(await run('usage', '--since', 'ever'), { code: 2, stderr: /--since takes/ })
 })
 
+t.test('top shows who is at work', async (t) => {
+  const { gateway, run, add, ask } = await rig(t)
+  const anna = await add('anna')
+  t.match(await ask(anna), { status: 200 })
+  const { request } = startChat(gateway.url, 'sim:stall', { headers: { 'x-api-key': anna } })
+  t.teardown(() => request.destroy())
+  const at = ['--once', '--url', gateway.url]
+  let seen = await run('top', ...at, '--key', OPERATOR, '--json')
+  while (!/"streams":1/.test(seen.stdout))
+    seen = await run('top', ...at, '--key', OPERATOR, '--json')
+  t.match(JSON.parse(seen.stdout), {
+    in_flight: 1,
+    waiting: 0,
+    keys: [{ key: 'anna', streams: 1, waiting: 0, requests: 1, credits_per_hour: null }]
+  })
+  const { stdout } = await run('top', ...at, '--key', OPERATOR)
+  t.match(
+    stdout,
+    /^1 requests under way, 0 wait for a connection\n\nKEY +STREAMS .*\nanna +1 +0 +1 /
+  )
+  t.match(await run('top', ...at, '--key', anna), { code: 2, stderr: /a key of the operator's/ })
+  t.match(await run('top', '--once', '--url', 'http://127.0.0.1:9'), {
+    code: 2,
+    stderr: /No gateway answers/
+  })
+})
+
 t.test('a gateway that records nothing serves and tells of limits', async (t) => {
   const { gateway, add, ask, usage, run } = await rig(t, { USAGE_LOG: 'false' })
   const anna = await add('anna', '--credits=100/total')

@@ -57,9 +57,10 @@ Limits, of which "set" changes those that are given; "none" takes one away:
   --models 'claude-sonnet-*,auto'
                             Nothing else may be asked; * stands for any text.
   --expires 2027-01-31      After that day; or a time (2027-01-31T18:00Z), or a while (90d).
+  --name NEW                Another name, for "set" alone.
 
-"rotate" makes another key for the same person, with the same limits and the same use; the old one is good for --grace
-longer, by default not at all. "revoke" ends a key for good.
+"rotate" makes another key for the same person, with the same limits and the same use. "revoke" ends a key for good.
+  --grace 24h               So long the old key is good besides; by default not at all.
 
 "new" prints a key of the operator's, for PROXY_API_KEY:
   --write            Adds it to .env, or to the file that ENV_FILE names, and closes that to other users; nothing else

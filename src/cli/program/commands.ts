@@ -8,6 +8,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   setup: async () => (await import('../setup/setup.ts')).setup,
   doctor: async () => (await import('../doctor/doctor.ts')).doctor,
   usage: async () => (await import('../usage.ts')).usage,
+  top: async () => (await import('../top/top.ts')).top,
   key: async () => (await import('../key/key.ts')).key,
   lint: async () => (await import('../lint.ts')).lint
 }

@@ -45,6 +45,7 @@ export async function acquirePermit(
   const { problem: known } = plane.account
   if (known !== null) throw known
   const startedAt = monotonicNow()
+  progress.beginWait()
   try {
     const arrivedAt = waited.resume(startedAt)
     const place = { ...waiter, arrivedAt }

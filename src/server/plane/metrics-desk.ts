@@ -14,6 +14,7 @@ export interface MetricsDeskOptions {
   readonly workerId: number
   readonly pulse: Pick<PrimaryPulse, 'silence' | 'isSilent'>
   readonly logStream: LogStream
+  readonly hasNamedKeys: () => boolean
 }
 
 /** This worker's metrics on their way to the primary, and the whole cluster's on their way back. */
@@ -22,13 +23,15 @@ export class MetricsDesk {
   readonly #plane: DataPlane
   readonly #pulse: Pick<PrimaryPulse, 'silence' | 'isSilent'>
   readonly #logStream: LogStream
+  readonly #hasNamedKeys: () => boolean
   #linesLost = 0
   readonly #texts = new Pending<string>()
   readonly #worker: string
   readonly #poolMetrics: PoolMetrics
   readonly #timer: NodeJS.Timeout
 
-  constructor({ channel, plane, workerId, pulse, logStream }: MetricsDeskOptions) {
+  constructor({ channel, plane, workerId, pulse, logStream, hasNamedKeys }: MetricsDeskOptions) {
+    this.#hasNamedKeys = hasNamedKeys
     this.#channel = channel
     this.#pulse = pulse
     this.#logStream = logStream
@@ -82,9 +85,21 @@ export class MetricsDesk {
     metrics.admittedLaneBytes.set({ lane: 'small' }, smallLane.reservedBytes)
     metrics.admittedLaneBytes.set({ lane: 'answer' }, answers.laneBytes)
     metrics.admittedLaneBytes.set({ lane: 'kept' }, kept.reservedBytes)
+    this.#noteKeys()
     this.#poolMetrics.note()
     const { lost = 0 } = this.#logStream
     metrics.logLinesLost.inc(lost - this.#linesLost)
     this.#linesLost = lost
+  }
+
+  #noteKeys(): void {
+    if (!this.#hasNamedKeys()) return
+    const { metrics, turns } = this.#plane
+    metrics.keyStreams.reset()
+    metrics.keyWaiting.reset()
+    for (const [key, { streams, waiting }] of turns.byKey()) {
+      metrics.keyStreams.set({ key }, streams)
+      metrics.keyWaiting.set({ key }, waiting)
+    }
   }
 }

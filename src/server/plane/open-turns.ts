@@ -3,9 +3,20 @@ import { addUsage } from '../../dialects/answer/usage.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 
-/** Something that can be ended early. */
-interface Abortable {
+/** A request that is being served. */
+export interface OpenTurn {
+  /** Ends it early. */
   abort(error: GatewayError): void
+  /** The name of its key, or which other kind of key it is. */
+  readonly keyLabel: string
+  /** It stands in line for a connection, or for a stream of its key. */
+  readonly isWaiting: boolean
+}
+
+/** What a key has under way. */
+export interface KeyTurns {
+  readonly streams: number
+  readonly waiting: number
 }
 
 export interface DrainOptions {
@@ -17,18 +28,29 @@ export interface DrainOptions {
 /** The requests being served now. */
 export class OpenTurns {
   /** Bounded by the number of connections, which have one request under way each. */
-  readonly #turns = new Set<Abortable>()
+  readonly #turns = new Set<OpenTurn>()
   #onEmpty: (() => void) | null = null
 
   get size(): number {
     return this.#turns.size
   }
 
-  add(turn: Abortable): void {
+  /** By the labels of keys. */
+  byKey(): ReadonlyMap<string, KeyTurns> {
+    const counts = new Map<string, KeyTurns>()
+    for (const { keyLabel, isWaiting } of this.#turns) {
+      const { streams, waiting } = counts.get(keyLabel) ?? { streams: 0, waiting: 0 }
+      const next = isWaiting ? { streams, waiting: waiting + 1 } : { streams: streams + 1, waiting }
+      counts.set(keyLabel, next)
+    }
+    return counts
+  }
+
+  add(turn: OpenTurn): void {
     this.#turns.add(turn)
   }
 
-  remove(turn: Abortable): void {
+  remove(turn: OpenTurn): void {
     this.#turns.delete(turn)
     if (this.#turns.size === 0) this.#onEmpty?.()
   }
@@ -78,6 +100,7 @@ export class Progress {
   #usage: Usage | null = null
   #charged = 0
   #metered = 0
+  #isWaiting = false
 
   /** Of all calls that were answered to their end; `null` before the first. */
   get usage(): Usage | null {
@@ -107,10 +130,20 @@ export class Progress {
     if (credits !== null) this.#metered += Math.round(credits * MICROS_PER_CREDIT)
   }
 
+  /** It stands in line; until the phase `queue` ends. */
+  get isWaiting(): boolean {
+    return this.#isWaiting
+  }
+
+  beginWait(): void {
+    this.#isWaiting = true
+  }
+
   /** Ends a phase now, or at the given `performance.now()`. */
   end(name: PhaseName, at = performance.now()): void {
     this.#spentMs[name] = (this.#spentMs[name] ?? 0) + Math.max(0, at - this.#markedAt)
     this.#markedAt = at
+    if (name === 'queue') this.#isWaiting = false
   }
 
   /** Milliseconds since the request arrived. */

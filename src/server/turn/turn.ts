@@ -22,7 +22,7 @@ import { answerInRounds } from '../ask/rounds.ts'
 import { type BodyMemory, bodyMemoryOf } from '../plane/body-memory.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { requireModel } from '../plane/model-access.ts'
-import { Progress } from '../plane/open-turns.ts'
+import { type OpenTurn, Progress } from '../plane/open-turns.ts'
 import { readBody } from '../plane/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
 import { type ClientBody, convertClientBody } from './body.ts'
@@ -54,7 +54,7 @@ export type LocalAnswer = (body: ClientBody, signal: AbortSignal) => Promise<obj
  * One request, from its first byte to its log line (architecture §2): body, transform, permit, upstream, answer.
  * Everything it holds is given back by the time `run()` resolves, or shortly after by the exchange.
  */
-export class Turn {
+export class Turn implements OpenTurn {
   readonly #options: TurnOptions
   readonly #progress = new Progress()
   readonly #arrivedAt = monotonicNow()
@@ -101,6 +101,15 @@ export class Turn {
     const { signal } = this.#gone
     const isCutShort = signal.aborted && !response.writableFinished
     this.#record(error ?? (isCutShort ? abortErrorOf(signal) : null))
+  }
+
+  get keyLabel(): string {
+    const { namedKey, usageKey } = this.#options
+    return namedKey?.name ?? usageKey
+  }
+
+  get isWaiting(): boolean {
+    return this.#progress.isWaiting
   }
 
   /** Ends it early; the client is told why. */

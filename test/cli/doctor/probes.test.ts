@@ -302,6 +302,8 @@ t.test('asks nothing without consent', async (t) => {
     write: () => {},
     note: () => {},
     progress: () => {},
+    redraw: () => {},
+    isRedrawn: false,
     ask: async () => '',
     confirm: async (question) => {
       questions.push(question)

@@ -4,13 +4,33 @@ import { GatewayError } from '../../../src/shared/errors.ts'
 
 const error = new GatewayError('GW_DRAINING')
 
+function turnOf(keyLabel: string, isWaiting = false) {
+  return { abort: () => {}, keyLabel, isWaiting }
+}
+
+t.test('byKey()', async (t) => {
+  const turns = new OpenTurns()
+  t.same([...turns.byKey()], [])
+  const last = turnOf('ben')
+  for (const turn of [turnOf('anna'), turnOf('anna', true), turnOf('anna'), last]) turns.add(turn)
+  t.same(
+    [...turns.byKey()],
+    [
+      ['anna', { streams: 2, waiting: 1 }],
+      ['ben', { streams: 1, waiting: 0 }]
+    ]
+  )
+  turns.remove(last)
+  t.notOk(turns.byKey().has('ben'))
+})
+
 t.test('drain()', (t) => {
   t.test('is done at once when nothing is open', async () => {
     await new OpenTurns().drain({ timeoutMs: 60_000, graceMs: 60_000, error })
   })
   t.test('waits for the last one', async (t) => {
     const turns = new OpenTurns()
-    const open = [1, 2].map(() => ({ abort: () => t.fail('there was time') }))
+    const open = [1, 2].map(() => ({ ...turnOf('anna'), abort: () => t.fail('there was time') }))
     for (const turn of open) turns.add(turn)
     const options = { timeoutMs: 60_000, graceMs: 0, error }
     const drained = turns.drain(options).then(() => 'drained')
@@ -25,6 +45,7 @@ t.test('drain()', (t) => {
     const turns = new OpenTurns()
     const told: GatewayError[] = []
     const turn = {
+      ...turnOf('anna'),
       abort: (reason: GatewayError): void => {
         told.push(reason)
         turns.remove(turn)
@@ -37,7 +58,7 @@ t.test('drain()', (t) => {
   t.test('gives way to a later call', async (t) => {
     const turns = new OpenTurns()
     const told: GatewayError[] = []
-    turns.add({ abort: (reason) => void told.push(reason) })
+    turns.add({ ...turnOf('anna'), abort: (reason) => void told.push(reason) })
     const patient = turns.drain({ timeoutMs: 10, graceMs: 60_000, error })
     const hasty = turns.drain({ timeoutMs: 20, graceMs: 20, error })
     await patient
@@ -48,7 +69,7 @@ t.test('drain()', (t) => {
   t.test('does not wait for ever for those that do not end even then', async (t) => {
     const turns = new OpenTurns()
     let told = 0
-    turns.add({ abort: () => void (told += 1) })
+    turns.add({ ...turnOf('anna'), abort: () => void (told += 1) })
     await turns.drain({ timeoutMs: 1, graceMs: 1, error })
     t.equal(told, 1)
     t.equal(turns.size, 1)

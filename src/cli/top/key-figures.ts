@@ -1,0 +1,91 @@
+/** How one key stands at a moment, as the gateway's metrics tell. */
+export interface KeyFigures {
+  readonly streams: number
+  readonly waiting: number
+  readonly requests: number
+  readonly refusals: number
+  /** In all, since the gateway was started. */
+  readonly credits: number
+  readonly reserved: number
+}
+
+/** All of them at one moment. */
+export interface Reading {
+  /** Milliseconds of a clock that never goes back. */
+  readonly at: number
+  readonly keys: ReadonlyMap<string, KeyFigures>
+  /** Requests being served, whatever their key. */
+  readonly inFlight: number
+  /** Of these, how many wait for a connection. */
+  readonly waiting: number
+}
+
+const NOTHING: KeyFigures = {
+  streams: 0,
+  waiting: 0,
+  requests: 0,
+  refusals: 0,
+  credits: 0,
+  reserved: 0
+}
+
+/** The metric of each figure. */
+const METRICS: Readonly<Record<string, keyof KeyFigures>> = {
+  kiro_gateway_key_streams: 'streams',
+  kiro_gateway_key_waiting: 'waiting',
+  kiro_gateway_key_requests_total: 'requests',
+  kiro_gateway_key_refusals_total: 'refusals',
+  kiro_gateway_key_credits_total: 'credits',
+  kiro_gateway_key_credits_reserved: 'reserved'
+}
+
+const LINE = /^([a-z_]+)(?:\{(.*)\})? ([-+.0-9eE]+|NaN)$/
+const KEY_LABEL = /(?:^|,)key="((?:[^"\\]|\\.)*)"/
+
+/** Reads Prometheus' text format. */
+export function readFigures(text: string, at: number): Reading {
+  const keys = new Map<string, KeyFigures>()
+  const sums = { inFlight: 0, waiting: 0 }
+  for (const line of text.split('\n')) {
+    const [, name = '', labels = '', value = ''] = LINE.exec(line) ?? []
+    if (name === 'kiro_gateway_requests_in_flight') sums.inFlight += Number(value)
+    if (name === 'kiro_gateway_pool_waiters') sums.waiting += Number(value)
+    const figure = METRICS[name]
+    const key = KEY_LABEL.exec(labels)?.[1]?.replaceAll(/\\(.)/g, '$1')
+    if (figure === undefined || key === undefined) continue
+    const before = keys.get(key) ?? NOTHING
+    keys.set(key, { ...before, [figure]: before[figure] + Number(value) })
+  }
+  return { at, keys, ...sums }
+}
+
+const HOUR_MS = 3_600_000
+
+/** The rate is of at most so long. */
+const WINDOW_MS = HOUR_MS
+
+/** Readings of the last hour, from which rates are told. */
+export class Readings {
+  /** Bounded by those of WINDOW_MS. */
+  #readings: readonly Reading[] = []
+
+  add(reading: Reading): void {
+    const first = this.#readings.findIndex(({ at }) => reading.at - at <= WINDOW_MS)
+    this.#readings = [...(first < 0 ? [] : this.#readings.slice(first)), reading]
+  }
+
+  /** Credits that a key has used in an hour at this rate; `null` while there is one reading. */
+  creditsPerHour(key: string): number | null {
+    const last = this.#readings.at(-1)
+    // A gateway that was started anew counts from zero.
+    const from = this.#readings.findLastIndex(
+      (one, at) =>
+        (one.keys.get(key)?.credits ?? 0) >
+        (this.#readings[at + 1]?.keys.get(key)?.credits ?? Infinity)
+    )
+    const first = this.#readings[from + 1]
+    if (last === undefined || first === undefined || first.at === last.at) return null
+    const used = (last.keys.get(key)?.credits ?? 0) - (first.keys.get(key)?.credits ?? 0)
+    return (used * HOUR_MS) / (last.at - first.at)
+  }
+}

@@ -1,0 +1,124 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { inspectConfig } from '../../config/load.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { type Command, EXIT_OK, textOption, UsageError } from '../command.ts'
+import { gatewayUrl } from '../setup/gateway.ts'
+import { toColumns } from '../terminal.ts'
+import { type Reading, readFigures, Readings } from './key-figures.ts'
+
+const EVERY_MS = 2_000
+const TIMEOUT_MS = 10_000
+
+/** Who is at work, as it changes. */
+export const top: Command = {
+  name: 'top',
+  summary: 'Shows who is at work: streams, waiting requests and credits of each key.',
+  usage: 'kiro-gateway top [--once] [--url URL] [--key KEY]',
+  options: { once: { type: 'boolean' }, url: { type: 'string' }, key: { type: 'string' } },
+  help: `Shows of each key how many streams it has, how many requests wait, and what it uses, every two seconds until Ctrl-C.
+Credits per hour are told from what is seen while it runs. It asks a gateway that runs, with a key of the operator's.
+
+  --once             Shows it once.
+  --url URL          Where the gateway is; by default where the settings of this folder say.
+  --key KEY          A key of PROXY_API_KEY; by default the first one of the settings. It is safer in the settings: other users
+                     of this machine may see the command line.`,
+  async run(call) {
+    if (call.positionals.length > 0) throw new UsageError('top takes options alone')
+    const { config } = inspectConfig(call.env)
+    const url = gatewayUrl(textOption(call, 'url'), config)
+    const key = textOption(call, 'key') ?? config.server.apiKeys[0] ?? null
+    const readings = new Readings()
+    for (;;) {
+      const reading = await read({ url, key, signal: call.signal })
+      readings.add(reading)
+      if (call.isJson) call.terminal.write(JSON.stringify(toAnswer(reading, readings)))
+      else call.terminal.redraw(screenOf(reading, readings))
+      if (call.values['once'] === true || !call.terminal.isRedrawn) return EXIT_OK
+      await delay(EVERY_MS, undefined, { signal: call.signal })
+    }
+  }
+}
+
+interface Asked {
+  readonly url: string
+  readonly key: string | null
+  readonly signal: AbortSignal
+}
+
+/** @throws {GatewayError} GW_CONFIG_INVALID where nothing answers, or not this */
+async function read({ url, key, signal }: Asked): Promise<Reading> {
+  const headers: Record<string, string> = key === null ? {} : { authorization: `Bearer ${key}` }
+  let status = 0
+  let text = ''
+  try {
+    const within = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)])
+    const response = await fetch(`${url}/metrics`, { headers, redirect: 'manual', signal: within })
+    ;[status, text] = [response.status, await response.text()]
+  } catch (cause) {
+    signal.throwIfAborted()
+    throw refused(`No gateway answers at ${url}: is it running? --url says where it is.`, cause)
+  }
+  if (status === 200) return readFigures(text, performance.now())
+  if (status === 401 || status === 403) {
+    throw refused(`The gateway at ${url} wants a key of the operator's: one of PROXY_API_KEY.`)
+  }
+  throw refused(`${url}/metrics answers with status ${status}.`)
+}
+
+function refused(message: string, cause?: unknown): GatewayError {
+  return new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
+}
+
+/** Those who are at work first, then those who have used most. */
+function sortedKeys({ keys }: Reading): readonly string[] {
+  const rankOf = (name: string): number => {
+    const { streams = 0, waiting = 0 } = keys.get(name) ?? {}
+    return streams + waiting
+  }
+  return [...keys.keys()].toSorted(
+    (one, other) =>
+      rankOf(other) - rankOf(one) ||
+      (keys.get(other)?.credits ?? 0) - (keys.get(one)?.credits ?? 0) ||
+      one.localeCompare(other)
+  )
+}
+
+const HEADINGS = [
+  'KEY',
+  'STREAMS',
+  'WAITING',
+  'REQUESTS',
+  'REFUSED',
+  'CREDITS/H',
+  'CREDITS',
+  'RESERVED'
+]
+
+function screenOf(reading: Reading, readings: Readings): readonly string[] {
+  const { inFlight, waiting, keys } = reading
+  const head = `${inFlight} requests under way, ${waiting} wait for a connection`
+  if (keys.size === 0) return [head, 'No request came with a named key yet.']
+  const rows = sortedKeys(reading).flatMap((name) => {
+    const figures = keys.get(name)
+    if (figures === undefined) return []
+    const { credits, reserved } = figures
+    const counts = [figures.streams, figures.waiting, figures.requests, figures.refusals]
+    const rate = readings.creditsPerHour(name)
+    const amounts = [rate?.toFixed(1) ?? '-', credits.toFixed(2), reserved.toFixed(2)]
+    return [[name, ...counts.map(String), ...amounts]]
+  })
+  return [head, '', ...toColumns([HEADINGS, ...rows])]
+}
+
+function toAnswer(reading: Reading, readings: Readings) {
+  const { inFlight, waiting, keys } = reading
+  return {
+    in_flight: inFlight,
+    waiting,
+    keys: sortedKeys(reading).map((key) => ({
+      key,
+      ...keys.get(key),
+      credits_per_hour: readings.creditsPerHour(key)
+    }))
+  }
+}

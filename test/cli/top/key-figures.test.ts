@@ -1,0 +1,51 @@
+import t from 'tap'
+import { readFigures, Readings } from '../../../src/cli/top/key-figures.ts'
+
+const TEXT = `# HELP kiro_gateway_key_streams Requests.
+# TYPE kiro_gateway_key_streams gauge
+kiro_gateway_key_streams{key="anna"} 2
+kiro_gateway_key_waiting{key="anna"} 1
+kiro_gateway_key_refusals_total{key="anna",code="GW_KEY_LIMIT"} 3
+kiro_gateway_key_refusals_total{key="anna",code="GW_KEY_RATE"} 4
+kiro_gateway_key_credits_total{key="x\\"y, key=\\"z"} 1.5e+1
+kiro_gateway_requests_in_flight 7
+kiro_gateway_pool_waiters 1
+kiro_gateway_tokens_total{type="input"} 9
+nonsense
+`
+
+t.test('readFigures()', async (t) => {
+  const { keys, inFlight, waiting } = readFigures(TEXT, 5)
+  t.match({ inFlight, waiting }, { inFlight: 7, waiting: 1 })
+  t.same(keys.get('anna'), {
+    streams: 2,
+    waiting: 1,
+    requests: 0,
+    refusals: 7,
+    credits: 0,
+    reserved: 0
+  })
+  t.equal(keys.get('x"y, key="z')?.credits, 15)
+  t.equal(keys.size, 2)
+  t.equal(readFigures('', 5).keys.size, 0)
+})
+
+t.test('Readings', async (t) => {
+  const readings = new Readings()
+  const add = (seconds: number, credits: number): void =>
+    readings.add(
+      readFigures(`kiro_gateway_key_credits_total{key="anna"} ${credits}`, seconds * 1000)
+    )
+  t.equal(readings.creditsPerHour('anna'), null)
+  add(0, 10)
+  t.equal(readings.creditsPerHour('anna'), null)
+  add(60, 11)
+  t.equal(readings.creditsPerHour('anna'), 60)
+  t.equal(readings.creditsPerHour('ben'), 0)
+  add(120, 1) // the gateway was started again
+  t.equal(readings.creditsPerHour('anna'), null)
+  add(180, 2)
+  t.equal(readings.creditsPerHour('anna'), 60)
+  add(180 + 3600, 2)
+  t.equal(readings.creditsPerHour('anna'), 0, 'of the last hour')
+})
