@@ -6,7 +6,7 @@ import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { keyAlert } from './alerts/alert.ts'
 import type { AlertDesk } from './alerts/alert-desk.ts'
-import { AllowanceDesk } from './allowances/allowance-desk.ts'
+import { AllowanceDesk, type LostCredits } from './allowances/allowance-desk.ts'
 import { AllowanceStore } from './allowances/allowance-store.ts'
 import { KeyDesk } from './desks/key-desk.ts'
 import { KeyCounts } from './usage/key-counts.ts'
@@ -31,6 +31,8 @@ export class KeyControl {
   readonly #desk: KeyDesk
   readonly #recorder: UsageRecorder
   readonly #counts = new KeyCounts()
+  /** By worker and key. Bounded by the workers, and the keys that have a limit. */
+  readonly #told = new Map<string, Map<string, ToldCredits>>()
   readonly #alerts: KeyControlOptions['alerts']
 
   constructor({ stateDir, config, log, alerts, sendTerms, onChange }: KeyControlOptions) {
@@ -38,10 +40,7 @@ export class KeyControl {
     this.#allowances = new AllowanceDesk({
       store: new AllowanceStore({ stateDir, log }),
       send: sendTerms,
-      onLost: (lost) => {
-        log.warn({ ...lost }, 'credits of requests that died with their worker')
-        this.onRows([lostRow(lost)])
-      }
+      onLost: (lost) => this.#onLost(lost, log)
     })
     this.#desk = new KeyDesk({
       stateDir,
@@ -74,7 +73,21 @@ export class KeyControl {
     this.#allowances.onReports(member, reports)
   }
 
-  onRows(rows: readonly UsageRow[]): void {
+  onRows(member: string, rows: readonly UsageRow[]): void {
+    for (const { key, credits } of rows) this.#tell(member, key, credits)
+    this.#take(rows)
+  }
+
+  /** Of a worker that is gone already: what it had used of a limit has been counted then. */
+  onLateRows(rows: readonly UsageRow[]): void {
+    this.#take(
+      rows.map((row) =>
+        this.#allowances.creditsOf(row.key) === null ? row : { ...row, credits: 0 }
+      )
+    )
+  }
+
+  #take(rows: readonly UsageRow[]): void {
     this.#counts.add(rows)
     this.#recorder.record(rows)
     if (this.#alerts.isWanted) this.#lookAtLimits(rows)
@@ -83,6 +96,7 @@ export class KeyControl {
   /** A worker is gone. `journal` is what its journal was made with. */
   onLeft(member: string, journal: string): void {
     this.#allowances.onLeft(member, journal)
+    this.#told.delete(member)
   }
 
   /** How a key stands, or all that are in force or were used lately. Never rejects. */
@@ -133,6 +147,29 @@ export class KeyControl {
     this.#counts.keep((key) => known.has(key))
   }
 
+  /** Adds up what a worker has told of a key with a limit, in its period. */
+  #tell(member: string, key: string, credits: number): void {
+    const standing = this.#allowances.creditsOf(key)
+    if (standing === null) return
+    const { endsAt } = standing
+    const told = this.#told.get(member) ?? new Map<string, ToldCredits>()
+    const before = told.get(key)
+    const sum = before?.endsAt === endsAt ? before.credits : 0
+    this.#told.set(member, told.set(key, { endsAt, credits: sum + credits }))
+  }
+
+  /**
+   * A worker is gone, and with it what it had not told: requests that were under way, for which counts what was reserved, and
+   * some that were just over, which its journal has. So the record says what the limit does.
+   */
+  #onLost({ keyId, member, used, reserved }: LostCredits, log: Pick<Logger, 'warn'>): void {
+    const told = this.#told.get(member)?.get(keyId)?.credits ?? 0
+    const credits = Math.max(0, used - told) + reserved
+    if (credits === 0) return
+    log.warn({ keyId, credits }, 'credits of requests that died with their worker')
+    this.#take([lostRow(keyId, credits)])
+  }
+
   /** Of keys that have just used something. */
   #lookAtLimits(rows: readonly UsageRow[]): void {
     const used = new Set(rows.map(({ key }) => key))
@@ -149,14 +186,14 @@ export class KeyControl {
   }
 }
 
-/** For what requests had reserved when their worker died, which counts as used. */
-function lostRow({
-  keyId,
-  reserved
-}: {
-  readonly keyId: string
-  readonly reserved: number
-}): UsageRow {
+/** Micro-credits that a worker has told of in a period. */
+interface ToldCredits {
+  readonly endsAt: number | null
+  readonly credits: number
+}
+
+/** For requests that were lost with their worker. */
+function lostRow(keyId: string, credits: number): UsageRow {
   return {
     at: Date.now(),
     key: keyId,
@@ -168,7 +205,7 @@ function lostRow({
     inputTokens: 0,
     outputTokens: 0,
     cachedTokens: 0,
-    credits: reserved,
+    credits,
     totalMs: 0,
     firstMs: null,
     repairs: 0

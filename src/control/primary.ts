@@ -291,7 +291,8 @@ export class Primary {
         this.#keys.onReports(link.member, message.reports)
         break
       case 'usage.rows':
-        this.#keys.onRows(message.rows)
+        if (this.#links.get(link.member) === link) this.#keys.onRows(link.member, message.rows)
+        else this.#keys.onLateRows(message.rows)
         break
       case 'key-usage.wanted': {
         const { requestId, key } = message

@@ -22,16 +22,18 @@ export interface AllowanceDeskOptions {
   readonly store: AllowanceStore
   /** Hands terms to a worker. */
   readonly send: (member: string, terms: readonly AllowanceTerms[]) => void
-  /** Called with what a worker that died had reserved: it counts as used, for want of something better. */
+  /** Called with what a worker that is gone had used of a key's credits, and had reserved: that counts as used, too. */
   readonly onLost: (lost: LostCredits) => void
   /** Epoch ms. */
   readonly now?: () => number
   readonly surveyMs?: number
 }
 
+/** Of a worker that is gone, in the key's period. Micro-credits. */
 export interface LostCredits {
   readonly keyId: string
-  /** Micro-credits. */
+  readonly member: string
+  readonly used: number
   readonly reserved: number
 }
 
@@ -118,8 +120,9 @@ export class AllowanceDesk {
       const isWritten = isCredits(name) && entries !== null
       const entry = entries?.find((written) => written.name === name) ?? nothingIn(one.period)
       this.#tell(one, { type: 'left', member, entry: isWritten ? entry : null })
-      if (isWritten && entry.reserved > 0) {
-        this.#options.onLost({ keyId: keyIdOf(name), reserved: entry.reserved })
+      if (isWritten && entry.period === one.state.period) {
+        const { used, reserved } = entry
+        this.#options.onLost({ keyId: keyIdOf(name), member, used, reserved })
       }
     }
     if (usesCredits) this.#save()

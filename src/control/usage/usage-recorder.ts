@@ -14,6 +14,7 @@ export interface UsageRecorderOptions {
   readonly now?: () => number
   readonly writeMs?: number
   readonly retryMs?: number
+  readonly busyMs?: number
 }
 
 /** Where usage is recorded. `stateDir` is `STATE_DIR`. */
@@ -25,6 +26,8 @@ export function usagePath(stateDir: string): string {
 const WRITE_MS = 500
 /** After a failure; what is recorded meanwhile waits, as far as there is room. */
 const RETRY_MS = 30_000
+/** Another gateway on the same folder writes, as while one takes the place of another; longer is worth a warning. */
+const BUSY_MS = 10_000
 /** Written in one go: a millisecond or two. */
 const BATCH_ROWS = 250
 /** A kilobyte each at most. Of more the newest are lost. */
@@ -60,6 +63,8 @@ export class UsageRecorder {
   #timer: NodeJS.Timeout | null = null
   #writing: Promise<void> | null = null
   #hasFailed = false
+  /** `performance.now()`; `null` while nobody else writes. */
+  #busySince: number | null = null
   #isClosed = false
   #unchecked = 0
   #checkedAt = 0
@@ -181,11 +186,16 @@ export class UsageRecorder {
     if (this.#hasFailed) this.#options.log.info({ lost: this.#lost }, 'usage is recorded again')
     else if (this.#lost > 0) this.#options.log.warn({ lost: this.#lost }, 'usage came too fast')
     this.#hasFailed = false
+    this.#busySince = null
     this.#lost = 0
   }
 
   /** Opened again with the next attempt: the file may have been replaced. */
   #onFailed(cause: unknown): void {
+    if (isBusy(cause) && !this.#hasFailed) {
+      this.#busySince ??= performance.now()
+      if (performance.now() - this.#busySince < (this.#options.busyMs ?? BUSY_MS)) return
+    }
     const path = usagePath(this.#options.stateDir)
     const message = 'usage cannot be recorded: a full disk, or a file that is damaged or in use'
     if (!this.#hasFailed) this.#options.log.warn({ path, err: cause }, message)
@@ -208,6 +218,12 @@ export class UsageRecorder {
     const model = countedName(today.models, row.model, MAX_MODELS)
     return client === row.client && model === row.model ? row : { ...row, client, model }
   }
+}
+
+/** Of SQLite's result codes: `SQLITE_BUSY`, whatever the reason. */
+function isBusy(cause: unknown): boolean {
+  const code = cause instanceof Error && 'errcode' in cause ? Number(cause.errcode) : 0
+  return code % 256 === 5
 }
 
 const MAX_NAME_CHARS = 128

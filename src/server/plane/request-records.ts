@@ -8,7 +8,7 @@ export interface RequestRecordsOptions {
 }
 
 /** So long after a request is over the primary hears of it; a worker that is killed then takes it along. */
-const DELAY_MS = 100
+const DELAY_MS = 50
 /** A message stays small. */
 const MAX_ROWS = 200
 /** While the primary hangs. Of more the oldest are lost. */

@@ -22,7 +22,8 @@ function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {
       log,
       now: () => NOON,
       writeMs: 1,
-      retryMs: 5
+      retryMs: 5,
+      busyMs: 20
     })
   const recorder = create()
   recorder.setKeys([
