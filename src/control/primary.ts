@@ -296,8 +296,9 @@ export class Primary {
         break
       case 'key-usage.wanted': {
         const { requestId, key } = message
-        void this.#keys // never rejects
-          .usageOf(key)
+        void this.#metrics // never rejects
+          .collect() // and with the metrics, how the workers' leases stand
+          .then(() => this.#keys.usageOf(key))
           .then((keys) => link.send({ type: 'key-usage.told', requestId, keys }))
         break
       }

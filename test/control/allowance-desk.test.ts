@@ -101,6 +101,11 @@ t.test('AllowanceDesk', (t) => {
     t.match(next.desk.creditsOf('anna'), { used: 5 * CREDIT })
     while (filesOf(stateDir).length > 1) await turn()
     t.match(next.desk.creditsOf('anna'), { used: 5 * CREDIT })
+    t.match(
+      next.lost,
+      [{ keyId: 'anna', used: 0, reserved: 3 * CREDIT }],
+      'of which there is no record'
+    )
     t.equal((await rush(next.workers, 20)).length, 5)
     await next.close()
     t.equal(filesOf(stateDir).length, 1)

@@ -46,6 +46,9 @@ const MAX_SAVED = 2000
 /** A clock may be set at any time, and timers do not hear of that. */
 const LONGEST_SLEEP_MS = 30_000
 
+/** A worker of an earlier run: what it had used before was recorded by that run. */
+const EARLIER = 'earlier'
+
 /** How often is looked at what another gateway on the same folder has used. */
 const SURVEY_MS = 10_000
 
@@ -183,8 +186,11 @@ export class AllowanceDesk {
     this.#save()
   }
 
-  #heed({ inherited, elsewhere, files }: Survey): void {
+  #heed({ inherited, elsewhere, files, reserved }: Survey): void {
     this.#options.store.inherit(files)
+    for (const { keyId, amount } of reserved) {
+      this.#options.onLost({ keyId, member: EARLIER, used: 0, reserved: amount })
+    }
     this.#elsewhere = elsewhere
     for (const [keyId, credits] of inherited) {
       if (!this.#open.has(`${keyId}/credits`)) addCredits(this.#own, keyId, credits)

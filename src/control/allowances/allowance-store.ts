@@ -4,6 +4,7 @@ import { readdir, readFile, stat, unlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AllowanceEntry } from '../../admission/allowance-core.ts'
 import { parseJournal } from '../../admission/allowance-journal.ts'
+import type { AllowanceName } from '../../ipc/allowance.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { codeOf } from '../../shared/errors.ts'
 import { makePrivateFolder, replaceFile } from '../../shared/private-files.ts'
@@ -28,10 +29,18 @@ export interface AllowanceStoreOptions {
 export interface Survey {
   /** By those that are gone, for us to keep from now on. */
   readonly inherited: CreditSums
+  /** What requests held when they died with their whole gateway: there is no other record of it. */
+  readonly reserved: readonly ReservedCredits[]
   /** Where that stands. */
   readonly files: readonly string[]
   /** By those that may still run. */
   readonly elsewhere: CreditSums
+}
+
+/** Micro-credits. */
+interface ReservedCredits {
+  readonly keyId: string
+  readonly amount: number
 }
 
 const STALE_MS = 120_000
@@ -89,17 +98,23 @@ export class AllowanceStore {
     const inherited: CreditSums = new Map()
     const elsewhere: CreditSums = new Map()
     const files: string[] = []
+    const reserved: ReservedCredits[] = []
     for (const run of runs) {
       const names = [run.fileName, ...run.journals].filter((name) => !taken.has(name))
       const sums = run.isOver ? inherited : elsewhere
       for (const name of names) {
-        if (name !== run.fileName) addEntries(sums, await this.#readJournal(name))
-        else for (const [keyId, credits] of run.saved.credits) addCredits(sums, keyId, credits)
         if (run.isOver) files.push(name)
+        if (name === run.fileName) {
+          for (const [keyId, credits] of run.saved.credits) addCredits(sums, keyId, credits)
+          continue
+        }
+        const entries = await this.#readJournal(name)
+        addEntries(sums, entries)
+        if (run.isOver) reserved.push(...entries.map(toReserved).filter(({ amount }) => amount > 0))
       }
     }
     if (this.#hasFile) await this.#touch()
-    return { inherited, elsewhere, files }
+    return { inherited, elsewhere, files, reserved }
   }
 
   /** What these files say is in what will be saved next; then they are removed. */
@@ -226,10 +241,18 @@ function fileNameOf(run: string): string {
   return `settled-${run}.json`
 }
 
+function toReserved({ name, reserved }: AllowanceEntry): ReservedCredits {
+  return { keyId: keyIdOf(name), amount: reserved }
+}
+
+function keyIdOf(name: AllowanceName): string {
+  return name.slice(0, name.lastIndexOf('/'))
+}
+
 function addEntries(sums: CreditSums, entries: readonly AllowanceEntry[]): void {
   for (const { name, period, used, reserved } of entries) {
     if (period === 0) continue // it had not begun to use any
-    addCredits(sums, name.slice(0, name.lastIndexOf('/')), {
+    addCredits(sums, keyIdOf(name), {
       period: { number: period },
       settled: used + reserved
     })
