@@ -1,5 +1,6 @@
 import type { Config } from '../config/settings.ts'
-import type { AllowanceReport, AllowanceTerms } from '../ipc/allowance.ts'
+import type { AllowanceTerms } from '../ipc/allowance.ts'
+import type { FromWorker } from '../ipc/messages.ts'
 import type { KeyCredits, KeyUsage, UnnamedKey, UsageRow } from '../ipc/usage-row.ts'
 import { type KeyBook, MICROS_PER_CREDIT, type NamedKey } from '../keys/key.ts'
 import type { Logger } from '../observe/logger.ts'
@@ -12,6 +13,20 @@ import { KeyDesk } from './desks/key-desk.ts'
 import { KeyCounts } from './usage/key-counts.ts'
 import { DAY_MS, NOTHING_USED } from './usage/usage-database.ts'
 import { UsageRecorder } from './usage/usage-recorder.ts'
+import type { WorkerLink } from './workers/worker-link.ts'
+
+/** Those of a worker that are about keys. */
+type KeyMessage = Extract<
+  FromWorker,
+  { readonly type: 'allowance.reports' | 'usage.rows' | 'key-usage.wanted' }
+>
+
+/** The worker that says something. */
+interface Teller {
+  readonly link: Pick<WorkerLink, 'member' | 'send'>
+  /** It has died, and what it held has been counted. */
+  readonly isGone: boolean
+}
 
 export interface KeyControlOptions {
   readonly stateDir: string
@@ -19,6 +34,8 @@ export interface KeyControlOptions {
   readonly log: Logger
   readonly sendTerms: (member: string, terms: readonly AllowanceTerms[]) => void
   readonly alerts: Pick<AlertDesk, 'raise' | 'isWanted'>
+  /** Has every worker tell how it stands. Never rejects. */
+  readonly collect: () => Promise<void>
   /** To all workers. */
   readonly onChange: (book: KeyBook) => void
 }
@@ -34,9 +51,11 @@ export class KeyControl {
   /** By worker and key. Bounded by the workers, and the keys that have a limit. */
   readonly #told = new Map<string, Map<string, ToldCredits>>()
   readonly #alerts: KeyControlOptions['alerts']
+  readonly #collect: KeyControlOptions['collect']
 
-  constructor({ stateDir, config, log, alerts, sendTerms, onChange }: KeyControlOptions) {
+  constructor({ stateDir, config, log, alerts, collect, sendTerms, onChange }: KeyControlOptions) {
     this.#alerts = alerts
+    this.#collect = collect
     this.#allowances = new AllowanceDesk({
       store: new AllowanceStore({ stateDir, log }),
       send: sendTerms,
@@ -69,17 +88,32 @@ export class KeyControl {
     return this.#allowances.journalPath(journal)
   }
 
-  onReports(member: string, reports: readonly AllowanceReport[]): void {
-    this.#allowances.onReports(member, reports)
+  onMessage(message: KeyMessage, { link, isGone }: Teller): void {
+    switch (message.type) {
+      case 'allowance.reports':
+        if (!isGone) this.#allowances.onReports(link.member, message.reports)
+        break
+      case 'usage.rows':
+        if (isGone) this.#onLateRows(message.rows)
+        else this.#onRows(link.member, message.rows)
+        break
+      case 'key-usage.wanted': {
+        const { requestId, key } = message
+        void this.#collect() // never rejects
+          .then(() => this.#usageOf(key))
+          .then((keys) => link.send({ type: 'key-usage.told', requestId, keys }))
+        break
+      }
+    }
   }
 
-  onRows(member: string, rows: readonly UsageRow[]): void {
+  #onRows(member: string, rows: readonly UsageRow[]): void {
     for (const { key, credits } of rows) this.#tell(member, key, credits)
     this.#take(rows)
   }
 
-  /** Of a worker that is gone already: what it had used of a limit has been counted then. */
-  onLateRows(rows: readonly UsageRow[]): void {
+  /** Of a worker that is gone: what it had used of a limit has been counted then. */
+  #onLateRows(rows: readonly UsageRow[]): void {
     this.#take(
       rows.map((row) =>
         this.#allowances.creditsOf(row.key) === null ? row : { ...row, credits: 0 }
@@ -100,7 +134,7 @@ export class KeyControl {
   }
 
   /** How a key stands, or all that are in force or were used lately. Never rejects. */
-  async usageOf(key: string | null): Promise<readonly KeyUsage[]> {
+  async #usageOf(key: string | null): Promise<readonly KeyUsage[]> {
     const now = Date.now()
     const [today, month] = await Promise.all([
       this.#recorder.sums(now, key),

@@ -131,6 +131,7 @@ export class Primary {
     })
     this.#keys = new KeyControl({
       alerts: this.#alerts.desk,
+      collect: () => this.#metrics.collect(),
       stateDir: config.credentials.stateDir,
       config: () => this.#config,
       log,
@@ -287,21 +288,10 @@ export class Primary {
         this.#budget.record({ type: 'report', member: link.member, report: message })
         break
       case 'allowance.reports':
-        if (this.#links.get(link.member) !== link) break // its journal has been read
-        this.#keys.onReports(link.member, message.reports)
-        break
       case 'usage.rows':
-        if (this.#links.get(link.member) === link) this.#keys.onRows(link.member, message.rows)
-        else this.#keys.onLateRows(message.rows)
+      case 'key-usage.wanted':
+        this.#keys.onMessage(message, { link, isGone: this.#links.get(link.member) !== link })
         break
-      case 'key-usage.wanted': {
-        const { requestId, key } = message
-        void this.#metrics // never rejects
-          .collect() // and with the metrics, how the workers' leases stand
-          .then(() => this.#keys.usageOf(key))
-          .then((keys) => link.send({ type: 'key-usage.told', requestId, keys }))
-        break
-      }
       case 'credential.refused':
       case 'credential.wanted':
         void this.#credentials // never rejects

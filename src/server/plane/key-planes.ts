@@ -32,7 +32,7 @@ export function isKiroKeyName(name: string): boolean {
 }
 
 /** A Kiro key of a client, and what it is called where it must not be known. */
-interface NamedKey {
+interface BroughtKey {
   readonly key: string
   readonly name: string
 }
@@ -74,7 +74,7 @@ export class KeyPlanes {
     this.#log = log
   }
 
-  planeOf(key: NamedKey): DataPlane {
+  planeOf(key: BroughtKey): DataPlane {
     const known = this.#accountOf(key)
     const { account } = known
     const findRegion = (signal: AbortSignal): Promise<string> => this.#regionOf(key, known, signal)
@@ -83,7 +83,7 @@ export class KeyPlanes {
   }
 
   /** The same once the key's models are known, or cannot be: then they are those known of old. */
-  async planeWithModels(key: NamedKey, response: ServerResponse): Promise<DataPlane> {
+  async planeWithModels(key: BroughtKey, response: ServerResponse): Promise<DataPlane> {
     const known = this.#accountOf(key)
     const plane = this.planeOf(key)
     if (performance.now() < known.modelsDueAt) return plane
@@ -102,7 +102,7 @@ export class KeyPlanes {
   }
 
   /** @throws {GatewayError} why it can't be known now */
-  async usageOf(key: NamedKey, response: ServerResponse): Promise<AccountUsage> {
+  async usageOf(key: BroughtKey, response: ServerResponse): Promise<AccountUsage> {
     const signal = goneSignal(response)
     const snapshot = await this.planeOf(key).credentials.ready(signal)
     const answer = await askUsage(this.#callAs(key, snapshot, signal))
@@ -110,7 +110,7 @@ export class KeyPlanes {
     return answer
   }
 
-  async #regionOf(key: NamedKey, known: KeyAccount, signal: AbortSignal): Promise<string> {
+  async #regionOf(key: BroughtKey, known: KeyAccount, signal: AbortSignal): Promise<string> {
     const { credentials, upstream } = this.#plane.config()
     const { apiRegion } = credentials
     if (apiRegion !== null || !hasOpenRegion(upstream)) {
@@ -131,7 +131,7 @@ export class KeyPlanes {
     return known.region ?? DEFAULT_REGION
   }
 
-  #callAs({ name }: NamedKey, snapshot: CredentialSnapshot, signal: AbortSignal) {
+  #callAs({ name }: BroughtKey, snapshot: CredentialSnapshot, signal: AbortSignal) {
     const { lease, pool } = this.#plane
     const call: JsonCall = async (request) => {
       const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
@@ -142,7 +142,7 @@ export class KeyPlanes {
     return { call, upstream: this.#plane.config().upstream, snapshot, signal }
   }
 
-  #accountOf({ name }: NamedKey): KeyAccount {
+  #accountOf({ name }: BroughtKey): KeyAccount {
     const known = this.#accounts.get(name) ?? newAccount()
     this.#accounts.delete(name) // to the end of the line
     this.#accounts.set(name, known)
@@ -172,10 +172,10 @@ function newAccount(): KeyAccount {
 /** A key is good until the upstream refuses it: there is nothing to renew. */
 class KeyCredential implements CredentialLink {
   readonly problem = null
-  readonly #key: NamedKey
+  readonly #key: BroughtKey
   readonly #home: KeyHome
 
-  constructor(key: NamedKey, home: KeyHome) {
+  constructor(key: BroughtKey, home: KeyHome) {
     this.#key = key
     this.#home = home
   }
@@ -206,7 +206,7 @@ interface KeyHome {
   readonly findRegion: (signal: AbortSignal) => Promise<string>
 }
 
-function snapshotOf({ key, name }: NamedKey, apiRegion: string): CredentialSnapshot {
+function snapshotOf({ key, name }: BroughtKey, apiRegion: string): CredentialSnapshot {
   return {
     id: name,
     token: key,

@@ -11,7 +11,7 @@ import { usageRow } from '../../helper/usage-row.ts'
 const NOON = Date.parse('2026-09-10T12:00:00Z')
 const TODAY = Math.floor(NOON / DAY_MS) * DAY_MS
 
-function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {}) {
+function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {}, busyMs = 20) {
   const stateDir = t.testdir({})
   const path = usagePath(stateDir)
   const { log, text } = recordedLog()
@@ -23,7 +23,7 @@ function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {
       now: () => NOON,
       writeMs: 1,
       retryMs: 5,
-      busyMs: 20
+      busyMs
     })
   const recorder = create()
   recorder.setKeys([
@@ -162,6 +162,21 @@ t.test('UsageRecorder', (t) => {
       await written(3)
     }
   )
+
+  t.test('says nothing of a neighbour that writes for a moment', async (t) => {
+    const { recorder, path, text, written, rows } = rig(t, {}, 60_000)
+    recorder.record(many(1))
+    await written(1)
+    const other = new DatabaseSync(path)
+    other.exec('BEGIN IMMEDIATE')
+    recorder.record(many(2))
+    await new Promise((resolve) => setTimeout(resolve, 30)) // some attempts
+    t.equal(rows(), 1)
+    other.exec('ROLLBACK')
+    other.close()
+    await written(3)
+    t.notMatch(text(), 'usage cannot be recorded')
+  })
 
   t.test('loses the newest where nothing can be written for long', async (t) => {
     const { recorder, path, text } = rig(t)
