@@ -11,7 +11,9 @@ import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
-const ONE_CREDIT = eventFrame('meteringEvent', { unit: 'credit', usage: 1 })
+function metering(usage: unknown): Buffer {
+  return eventFrame('meteringEvent', { unit: 'credit', usage })
+}
 
 /** An upstream whose answers cost one credit each, and wait for their end. */
 class MeteringUpstream {
@@ -21,6 +23,8 @@ class MeteringUpstream {
   metered = 0
   asked = 0
   isHolding = true
+  /** What comes behind an answer. */
+  trailer: Buffer = Buffer.concat([endFrame, metering(1)])
 
   private constructor(counting: CountingUpstream) {
     this.counting = counting
@@ -44,7 +48,7 @@ class MeteringUpstream {
     for (const response of this.held.splice(0)) {
       if (response.destroyed) continue
       this.metered += 1
-      response.end(Buffer.concat([endFrame, ONE_CREDIT]))
+      response.end(this.trailer)
     }
   }
 }
@@ -59,6 +63,16 @@ async function addKey(
   const { signal } = new AbortController()
   await changeKeys(keysPath(stateDir), (keys) => [...keys, key], signal)
   return { 'x-api-key': text }
+}
+
+interface Usage {
+  readonly reserved: number
+  readonly today: { readonly credits: number }
+}
+
+async function usageOf(gateway: GatewayProcess, headers: Record<string, string>): Promise<Usage> {
+  const answer = await fetch(`${gateway.url}/v1/usage`, { headers })
+  return (await answer.json()) as Usage
 }
 
 interface Rig {
@@ -119,6 +133,37 @@ for (const workers of [2, 4]) {
   })
 }
 
+t.test('what the upstream does not say, or cannot mean, costs what was set aside', async (t) => {
+  const rig = await setUp(t, { credits: { limit: 1_000_000, period: 'month' } })
+  const { upstream, headers } = rig
+  const gateway = await rig.start(1)
+  upstream.isHolding = false
+  const chat = () => startChat(gateway.url, 'hi', { headers })
+  let used = 0
+  for (const usage of [null, 'much', -5, 1e9, Number.MAX_VALUE, [1], 0]) {
+    upstream.trailer = Buffer.concat([endFrame, metering(usage)])
+    t.ok(isComplete(await chat().answer))
+    used += usage === 0 ? 0 : 1
+  }
+  upstream.trailer = endFrame
+  t.ok(isComplete(await chat().answer))
+  used += 1
+  upstream.isHolding = true
+  const leaving = chat()
+  await leaving.firstBytes
+  leaving.request.destroy()
+  await leaving.answer
+  used += 1
+  while ((await usageOf(gateway, headers)).reserved > 0) await delay(10)
+  t.match(await usageOf(gateway, headers), { used, reserved: 0 })
+
+  upstream.isHolding = false
+  upstream.trailer = Buffer.concat([endFrame, metering(1_000_000)])
+  t.ok(isComplete(await chat().answer), 'a million')
+  t.match(await chat().answer, { status: 429, text: /insufficient_quota/ })
+  t.match(await usageOf(gateway, headers), { used: used + 1_000_000, remaining: 0 })
+})
+
 t.test('a restart forgets nothing', async (t) => {
   const rig = await setUp(t, TEN_A_MONTH)
   const first = await rig.start(2)
@@ -170,14 +215,10 @@ t.test('what runs when a worker is killed counts as used, and nothing else does'
   }
   t.same(await rush(rig, gateway, 4), { answered: 1, refused: 3 })
   t.equal(upstream.asked, 10)
-  const usage = async () => {
-    const answer = await fetch(`${gateway.url}/v1/usage`, { headers })
-    return (await answer.json()) as { readonly today: { readonly credits: number } }
-  }
-  let told = await usage()
+  let told = await usageOf(gateway, headers)
   while (told.today.credits < 10) {
     await delay(50) // of the dead it is known a second later what they had not told
-    told = await usage()
+    told = await usageOf(gateway, headers)
   }
   t.match(told, { used: 10, reserved: 0, today: { credits: 10 } }, 'the record agrees')
 })
