@@ -117,12 +117,30 @@ t.test('AllowanceLedger', (t) => {
     team.beginPeriod()
     for (const worker of workers) while (team.deliverTerms(worker, 0)) t.pass()
     team.take(other, 10)
-    team.report(other)
-    team.deliverReport(other, 0)
-    team.deliverTerms(other, 0)
+    for (const _ of ['learns of the period', 'asks in it']) {
+      team.report(other)
+      team.deliverReport(other, 0)
+      team.deliverTerms(other, 0)
+    }
     t.equal(other.held.length, 1)
     while (team.deliverReport(late, 0)) t.pass('the report of the old period')
     t.equal(team.state.stakes.get(late.name)?.granted, 0)
+    t.end()
+  })
+
+  t.test('leaves workers alone that hold nothing of the period that ends', (t) => {
+    const { team, workers } = open('requests', 10, 2)
+    team.take(workers[0], 1)
+    rest(team)
+    team.beginPeriod()
+    t.ok(rest(team) > 0, 'one of them has to know')
+    for (const worker of workers) team.settle(worker, 0, 1)
+    rest(team)
+    for (let i = 0; i < 5; i += 1) team.beginPeriod()
+    t.equal(rest(team), 0)
+    team.take(workers[1], 10)
+    rest(team)
+    t.equal(workers[1].held.length, 1, 'until it asks')
     t.end()
   })
 

@@ -79,6 +79,8 @@ export function playAllowance(
 ): void {
   const team = new SimulatedAllowance(machines, kind, limit, workers)
   team.onAdmitted = ({ waiter, period }) => {
+    if (pace === 'prompt' && period !== team.state.period)
+      throw new Error(`admitted in period ${period}, which is over`)
     const { settled, reserved, overrun, limit: highest } = team.truthOf(period)
     const bound =
       pace === 'prompt' && period === team.state.period ? team.state.limit : highest + overrun

@@ -39,6 +39,8 @@ export interface Stake {
   readonly report: AllowanceReport
   /** What it was told last. */
   readonly terms: AllowanceTerms | null
+  /** Since then it has reported of an old period, or a new one has begun while requests wait there. */
+  readonly isBehind: boolean
 }
 
 export type AllowanceEvent =
@@ -82,9 +84,9 @@ export function nextAllowance(state: AllowanceState, event: AllowanceEvent): All
   const news = new Map<string, AllowanceTerms>()
   for (const [member, stake] of view.stakes) {
     const terms = termsFor(view, member, plan)
-    if (!isNews(stake.terms, terms)) continue
+    if (!isNews(stake, terms)) continue
     news.set(member, terms)
-    stakes.set(member, { ...stake, terms })
+    stakes.set(member, { ...stake, terms, isBehind: false })
   }
   return { state: { ...view, stakes }, terms: news }
 }
@@ -125,14 +127,15 @@ function record(state: AllowanceState, event: AllowanceEvent): AllowanceState {
 }
 
 function newStake(name: AllowanceName, period: number): Stake {
-  return { granted: 0, report: noReport(name, period), terms: null }
+  return { granted: 0, report: noReport(name, period), terms: null, isBehind: false }
 }
 
 /** A request that cost more than was reserved for it has been paid out of what others may have: that is granted now. */
 function withReport(stake: Stake, report: AllowanceReport, period: number): Stake {
   if (report.period !== period) {
     // Its numbers belong to another period; who comes next must still be told from who came before.
-    return { ...stake, report: { ...stake.report, seq: report.seq, seen: report.seen } }
+    const { seq, seen } = report
+    return { ...stake, report: { ...stake.report, seq, seen }, isBehind: true }
   }
   const { used, reserved, returned } = report
   return { ...stake, report, granted: Math.max(stake.granted, used + reserved + returned) }
@@ -146,11 +149,12 @@ function begin(
   if (period === state.period) return { ...state, limit, endsAt }
   const stakes = new Map<string, Stake>()
   for (const [member, { report, terms }] of state.stakes) {
-    const { seq, seen } = report
+    const { seq, seen, oldestAt } = report
     stakes.set(member, {
       granted: 0,
       report: { ...noReport(state.name, period), seq, seen },
-      terms
+      terms,
+      isBehind: oldestAt !== null
     })
   }
   return { ...state, limit, period, endsAt, settled: 0, stakes }
@@ -290,10 +294,12 @@ function perhapsSpare(stake: Stake): number {
 }
 
 /** Whether a worker would go on wrongly if it were not told. */
-function isNews(before: AllowanceTerms | null, terms: AllowanceTerms): boolean {
+function isNews({ terms: before, isBehind }: Stake, terms: AllowanceTerms): boolean {
   if (before === null) return true
-  const { period, granted, final, ahead, standing } = terms
-  if (before.period !== period || before.granted !== granted || before.final !== final) return true
+  // A worker that has nothing of an old period asks before it gives any of it.
+  if (before.period !== terms.period) return isBehind || before.granted > before.returned
+  const { granted, final, ahead, standing } = terms
+  if (before.granted !== granted || before.final !== final) return true
   if (before.standing.limit !== standing.limit || before.standing.endsAt !== standing.endsAt)
     return true
   if ((before.asked === 0) !== (terms.asked === 0) || before.recalledFor !== terms.recalledFor)
