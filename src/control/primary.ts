@@ -127,6 +127,7 @@ export class Primary {
     this.#alerts = new AlertControl({
       config: () => this.#config,
       usage: () => this.#usage.current(),
+      signInEndsAt: () => this.#credentials.endsAt,
       log
     })
     this.#keys = new KeyControl({

@@ -86,6 +86,11 @@ export class CredentialRefresher {
     return this.#signIn.current()
   }
 
+  /** When the client's registration ends, without which nothing can be renewed. Epoch ms; `null` where it does not, or is not known. */
+  get registrationEndsAt(): number | null {
+    return this.#signIn.stored?.client?.expiresAt ?? null
+  }
+
   state(): CredentialState {
     return this.#signIn.state()
   }

@@ -3,17 +3,21 @@ import type { ClusterStatus, CredentialNews, UsageNews } from '../../ipc/message
 import type { Logger } from '../../observe/logger.ts'
 import { AlertDesk } from './alert-desk.ts'
 import { AlertLane } from './alert-lane.ts'
-import { CRASH_LOOP, planAlert, SIGN_IN_ALERTS, signInAlert } from './alert.ts'
+import { CRASH_LOOP, endingAlert, planAlert, SIGN_IN_ALERTS, signInAlert } from './alert.ts'
 
 export interface AlertControlOptions {
   readonly config: () => Config
   /** What the account has used; never rejects. */
   readonly usage: () => Promise<UsageNews>
+  /** When the sign-in ends, in epoch ms; `null` where that is not known. */
+  readonly signInEndsAt: () => number | null
   readonly log: Pick<Logger, 'info' | 'warn'>
 }
 
-/** How often the upstream is asked how much of the plan is used. */
-const PLAN_MS = 600_000
+/** How often is looked at how much of the plan is used, and how long the sign-in lasts. */
+const LOOK_MS = 600_000
+/** After the start there is a sign-in by then. */
+const FIRST_LOOK_MS = 30_000
 
 /** What the primary sees that is worth an alert. */
 export class AlertControl {
@@ -21,6 +25,7 @@ export class AlertControl {
   readonly #options: AlertControlOptions
   readonly #lane: AlertLane
   #timer: NodeJS.Timeout | null = null
+  #isClosed = false
 
   constructor(options: AlertControlOptions) {
     const { config, log } = options
@@ -33,8 +38,7 @@ export class AlertControl {
 
   async start(): Promise<void> {
     await this.desk.start()
-    this.#timer = setInterval(() => void this.#lookAtPlan(), PLAN_MS) // cannot reject
-    this.#timer.unref()
+    this.#lookLater(FIRST_LOOK_MS)
   }
 
   onSignIn(news: CredentialNews): void {
@@ -48,14 +52,24 @@ export class AlertControl {
   }
 
   async close(): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer)
+    this.#isClosed = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
     await this.desk.close()
     await this.#lane.close()
   }
 
-  async #lookAtPlan(): Promise<void> {
-    if (!this.desk.isWanted) return
-    const { usage } = await this.#options.usage()
-    if (usage !== null) this.desk.raise(planAlert(usage))
+  #lookLater(delayMs: number): void {
+    if (this.#isClosed) return
+    this.#timer = setTimeout(() => void this.#look(), delayMs) // cannot reject
+    this.#timer.unref()
+  }
+
+  async #look(): Promise<void> {
+    if (this.desk.isWanted) {
+      this.desk.raise(endingAlert(this.#options.signInEndsAt(), Date.now()))
+      const { usage } = await this.#options.usage()
+      if (usage !== null) this.desk.raise(planAlert(usage))
+    }
+    this.#lookLater(LOOK_MS)
   }
 }

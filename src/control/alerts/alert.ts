@@ -18,6 +18,7 @@ export interface Alert {
 export type AlertType =
   | 'key-limit'
   | 'plan-limit'
+  | 'sign-in-ending'
   | 'sign-in-failing'
   | 'sign-in-dead'
   | 'account-suspended'
@@ -99,6 +100,19 @@ export function signInAlert({ problem, ...news }: CredentialNews): Alert | null 
   if (code === 'GW_KEY_INVALID') return null // clients bring keys of their own
   const text = `The gateway has to be signed in again: ${message}`
   return { type: 'sign-in-dead', id: 'sign-in/dead', text, facts }
+}
+
+const DAY_MS = 86_400_000
+
+/** So long before its end a sign-in is worth a word. */
+const ENDING_DAYS = 7
+
+/** What there is to say of a sign-in that can be renewed until then, in epoch ms, and no longer. */
+export function endingAlert(endsAt: number | null, now: number): Alert | null {
+  if (endsAt === null || endsAt <= now || endsAt - now > ENDING_DAYS * DAY_MS) return null
+  const day = toIso(endsAt)
+  const text = `The sign-in of the gateway ends at ${day}: its client registration runs out. Sign in again before that.`
+  return { type: 'sign-in-ending', id: `sign-in/ending/${endsAt}`, text, facts: { ends_at: day } }
 }
 
 /** Ids of what is over once there is a token again. */

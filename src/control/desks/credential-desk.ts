@@ -77,6 +77,11 @@ export class CredentialDesk {
     return this.#refresher !== null
   }
 
+  /** Epoch ms after which the sign-in cannot be renewed; `null` where no such end is known. */
+  get endsAt(): number | null {
+    return this.#refresher?.registrationEndsAt ?? null
+  }
+
   news(): CredentialNews {
     if (this.#refresher === null) return { snapshot: null, problem: NONE }
     const news = toNews(this.#refresher.state())

@@ -9,6 +9,7 @@ import type { Config } from '../../config/settings.ts'
 import type { ToPrimary } from '../../ipc/channel.ts'
 import type { WorkerStart } from '../../ipc/messages.ts'
 import { ConversationMemory } from '../../kiro/conversation/conversation-memory.ts'
+import type { KeyBook } from '../../keys/key.ts'
 import type { Catalogue } from '../../kiro/models/models.ts'
 import { DebugCapture } from '../../observe/debug-capture.ts'
 import { RequestForms } from '../../kiro/wire/hosts.ts'
@@ -26,9 +27,13 @@ import { ItemStore } from './item-store.ts'
 import { isKiroKeyName } from './key-planes.ts'
 import { KeyLimits } from './key-limits.ts'
 import type { OpenTurns } from './open-turns.ts'
-import { AccountLink, type PrimaryPulse, SharedCalibration } from './primary-links.ts'
+import {
+  AccountLink,
+  type PrimaryPulse,
+  RequestRecords,
+  SharedCalibration
+} from './primary-links.ts'
 import { isPublicAddress } from './public-address.ts'
-import { RequestRecords } from './request-records.ts'
 import { UrlFetcher } from './url-fetcher.ts'
 
 /** What a worker has to serve requests with. Settings and catalogue change in place. */
@@ -91,7 +96,11 @@ export interface Surroundings {
   readonly pulse: PrimaryPulse
   readonly turns: OpenTurns
   /** What the primary has told last. */
-  readonly current: { readonly config: Config; readonly catalogue: Catalogue }
+  readonly current: {
+    readonly config: Config
+    readonly catalogue: Catalogue
+    readonly book: KeyBook
+  }
   readonly life: WorkerLife
 }
 
@@ -230,7 +239,11 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     }),
     items,
     turns,
-    records: new RequestRecords({ channel, isPrimarySilent: () => pulse.isSilent }),
+    records: new RequestRecords({
+      channel,
+      isPrimarySilent: () => pulse.isSilent,
+      isWanted: () => current.config.usage.isKept || current.book.isKeyRequired
+    }),
     isSimulated: start.isSimulated,
     config: () => current.config,
     catalogue: () => current.catalogue,

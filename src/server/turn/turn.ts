@@ -26,8 +26,7 @@ import { type OpenTurn, Progress } from '../plane/open-turns.ts'
 import { readBody } from '../plane/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
 import { type ClientBody, convertClientBody } from './body.ts'
-import { clientFamilyOf } from './client-family.ts'
-import { asCarriedOut, recordTurn, toUsageRow, TurnDebug } from './turn-record.ts'
+import { clientFamilyOf, asCarriedOut, recordTurn, toUsageRow, TurnDebug } from './turn-record.ts'
 
 export interface TurnOptions {
   readonly plane: DataPlane

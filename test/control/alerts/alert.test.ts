@@ -1,5 +1,5 @@
 import t from 'tap'
-import { keyAlert, planAlert, signInAlert } from '../../../src/control/alerts/alert.ts'
+import { endingAlert, keyAlert, planAlert, signInAlert } from '../../../src/control/alerts/alert.ts'
 import type { CredentialNews } from '../../../src/ipc/messages.ts'
 import type { ErrorCode } from '../../../src/shared/errors.ts'
 import { credentialSnapshot } from '../../helper/credential-snapshot.ts'
@@ -48,6 +48,16 @@ t.test('planAlert()', async (t) => {
   t.match(planAlert(planUsage(800)), { type: 'plan-limit', facts: { percent: 80 } })
   t.match(planAlert(planUsage(1_000)), { text: /is used up: 1000 of 1000 credits/ })
   t.equal(planAlert({ ...planUsage(0), allowances: [] }), null, 'an account without limits')
+})
+
+t.test('endingAlert()', async (t) => {
+  const now = Date.parse('2026-09-01')
+  const DAY_MS = 86_400_000
+  for (const endsAt of [null, now - 1, now, now + 8 * DAY_MS])
+    t.equal(endingAlert(endsAt, now), null)
+  const alert = endingAlert(now + 7 * DAY_MS, now)
+  t.match(alert, { type: 'sign-in-ending', text: /ends at 2026-09-08T/ })
+  t.equal(endingAlert(now + 7 * DAY_MS, now + DAY_MS)?.id, alert?.id, 'one thing')
 })
 
 t.test('signInAlert()', async (t) => {

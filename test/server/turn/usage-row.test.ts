@@ -1,0 +1,84 @@
+import t from 'tap'
+import { Progress } from '../../../src/server/plane/open-turns.ts'
+import { clientFamilyOf, toUsageRow } from '../../../src/server/turn/turn-record.ts'
+import { GatewayError } from '../../../src/shared/errors.ts'
+import { replyPlan } from '../../helper/reply-plan.ts'
+
+t.test('clientFamilyOf()', async (t) => {
+  for (const [userAgent, family] of [
+    ['claude-cli/2.1.3 (external, cli)', 'claude-code'],
+    ['codex_cli_rs/0.60.1 (Linux; x86_64)', 'codex'],
+    ['opencode/1.0.2', 'opencode'],
+    ['OpenAI/Python 2.3.0', 'openai-python'],
+    ['AsyncOpenAI/Python 2.3.0', 'openai-python'],
+    ['Anthropic/JS 0.70.1', 'anthropic-js'],
+    ['Mozilla/5.0 (X11; Linux x86_64) Chrome/140', 'browser'],
+    ['My-Tool/1 secret', 'my-tool'],
+    ['curl/8.5.0', 'curl'],
+    ['node', 'node'],
+    ['', 'other'],
+    [undefined, 'other'],
+    ['\u{1f600}/1', 'other'],
+    ['x'.repeat(33), 'other'],
+    ['a'.repeat(10_000_000), 'other']
+  ] as const) {
+    t.equal(clientFamilyOf(userAgent), family, String(userAgent).slice(0, 40))
+  }
+})
+
+t.test('toUsageRow()', async (t) => {
+  const who = { key: 'k_1', client: 'codex', dialect: 'openai-responses' }
+  const record = { requestId: 'r', route: '/v1/responses', bodyBytes: 1 }
+  const refused = toUsageRow(
+    {
+      ...record,
+      status: 401,
+      error: new GatewayError('GW_KEY_LIMIT'),
+      plan: null,
+      progress: new Progress()
+    },
+    who
+  )
+  t.match(refused, {
+    ...who,
+    status: 401,
+    code: 'GW_KEY_LIMIT',
+    model: '',
+    credits: 0,
+    firstMs: null
+  })
+
+  const progress = new Progress()
+  progress.spend({
+    inputTokens: 5,
+    outputTokens: 7,
+    cacheReadTokens: 2,
+    cacheWriteTokens: 1,
+    credits: 9
+  })
+  progress.meter(0.5)
+  progress.meter(null)
+  progress.meter(0.25)
+  const answered = {
+    ...record,
+    status: 200,
+    error: null,
+    plan: replyPlan({ repairs: ['merged'] }),
+    progress
+  }
+  t.match(toUsageRow(answered, who), {
+    code: '',
+    inputTokens: 5,
+    outputTokens: 7,
+    cachedTokens: 3,
+    credits: 750_000,
+    repairs: 1,
+    firstMs: Number
+  })
+  progress.charge(1_000_000)
+  t.equal(
+    toUsageRow(answered, who).credits,
+    1_000_000,
+    'what its limit was charged, estimates included'
+  )
+})
