@@ -144,6 +144,20 @@ t.test('AllowanceLedger', (t) => {
     t.end()
   })
 
+  t.test('serves those who wait over the end of a minute from the next one', (t) => {
+    const { team, workers } = open('requests', 1, 2)
+    const [holder, waiting] = workers
+    team.take(holder, 1)
+    rest(team)
+    team.take(waiting, 1)
+    team.report(waiting)
+    team.deliverReport(waiting, 0)
+    team.beginPeriod()
+    rest(team)
+    t.equal(waiting.held.length, 1)
+    t.end()
+  })
+
   t.test('cannot be opened twice for a worker, nor go back to an old period', (t) => {
     const { team, workers } = open('credits', 5, 2)
     t.throws(() => team.tell({ type: 'join', member: workers[0].name }), /already/)

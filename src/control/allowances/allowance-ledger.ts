@@ -293,11 +293,17 @@ function perhapsSpare(stake: Stake): number {
   return hasAnswered ? report.spare : heldBy(stake)
 }
 
+function isShort(name: AllowanceName): boolean {
+  return name.endsWith('/requests')
+}
+
 /** Whether a worker would go on wrongly if it were not told. */
 function isNews({ terms: before, isBehind }: Stake, terms: AllowanceTerms): boolean {
   if (before === null) return true
-  // A worker that has nothing of an old period asks before it gives any of it.
-  if (before.period !== terms.period) return isBehind || before.granted > before.returned
+  if (before.period !== terms.period) {
+    // A worker that holds nothing asks before it gives anything; of minutes, which are many, it need not hear.
+    return isBehind || before.granted > before.returned || !isShort(terms.name)
+  }
   const { granted, final, ahead, standing } = terms
   if (before.granted !== granted || before.final !== final) return true
   if (before.standing.limit !== standing.limit || before.standing.endsAt !== standing.endsAt)

@@ -11,6 +11,8 @@ export interface KeyLimitsOptions {
   readonly allowances: Allowances
   readonly pool: () => Pick<Config['pool'], 'poolTimeoutMs' | 'maxWaiting'>
   readonly models: () => readonly ModelFacts[]
+  /** Epoch ms. */
+  readonly now?: () => number
 }
 
 /** What the limits of named keys mean for the requests of this worker. */
@@ -47,14 +49,33 @@ export class TurnLimits {
     this.#options = options
   }
 
-  /** Counts the request. @throws {GatewayError} GW_KEY_RATE, or as `Allowances.take()` */
+  /**
+   * Counts the request, before its body is read.
+   *
+   * @throws {GatewayError} GW_KEY_RATE, GW_KEY_LIMIT where it is known that nothing is left, or as `Allowances.take()`
+   */
   async admit({ arrivedAt, signal }: Wish): Promise<void> {
+    this.#checkCredits()
     const { id, requestsPerMinute } = this.#key
     if (requestsPerMinute === null) return
     const refusal = (standing: AllowanceStanding): GatewayError => tooOften(this.#key, standing)
     const { allowances } = this.#options
     const part = { name: `${id}/requests`, amount: 1, arrivedAt, refusal } as const
     ;(await allowances.take(part, signal)).settle(1)
+  }
+
+  /** What is used stays used until the period ends, so this worker need not ask, nor read what it would refuse. */
+  #checkCredits(): void {
+    const { id, credits } = this.#key
+    if (credits === null) return
+    const { allowances, now = Date.now } = this.#options
+    const standing = allowances.standingOf(`${id}/credits`)
+    // Terms of another limit may be under way.
+    if (standing?.limit !== toMicros(credits)) return
+    if (standing.used + MICROS_PER_CREDIT <= standing.limit) return
+    if (standing.used === 0) return // a limit of less than a credit may be used once
+    if (standing.endsAt !== null && standing.endsAt <= now()) return
+    throw usedUp({ key: this.#key, credits, standing, amount: MICROS_PER_CREDIT })
   }
 
   /**
@@ -67,7 +88,7 @@ export class TurnLimits {
     if (credits === null) return null
     const { allowances, estimates, models } = this.#options
     const { rate = 1 } = findModel(models(), request.model) ?? {}
-    const limit = Math.round(credits.limit * MICROS_PER_CREDIT)
+    const limit = toMicros(credits)
     // What is thought to cost more than the whole limit may go where nothing else was used.
     const amount = Math.min(estimates.estimate(request, rate), Math.max(limit, MICROS_PER_CREDIT))
     const refusal = (standing: AllowanceStanding): GatewayError =>
@@ -210,6 +231,10 @@ function tooOften({ name }: NamedKey, { limit, endsAt }: AllowanceStanding): Gat
   const retryAfterS = Math.max(1, Math.ceil(((endsAt ?? 0) - Date.now()) / 1000))
   const message = `The key ${JSON.stringify(name)} may send ${limit} requests a minute. Try again in ${retryAfterS} s.`
   return new GatewayError('GW_KEY_RATE', undefined, { message, retryAfterS })
+}
+
+function toMicros({ limit }: CreditLimit): number {
+  return Math.round(limit * MICROS_PER_CREDIT)
 }
 
 function toCredits(micros: number): number {

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { monotonicNow } from '../../../src/admission/clock.ts'
@@ -21,16 +24,26 @@ async function limitsFor(
   key: NamedKey,
   pool: PoolSettings = { poolTimeoutMs: null, maxWaiting: 10 }
 ) {
-  const team = await Team.start(t.testdir({}), [key], 1)
+  const stateDir = mkdtempSync(join(tmpdir(), 'key-limits-'))
+  const team = await Team.start(stateDir, [key], 1)
   team.now = Date.now()
-  t.teardown(() => team.close())
+  t.teardown(async () => {
+    await team.close()
+    rmSync(stateDir, { recursive: true, force: true })
+  })
   const [worker] = team.workers
   if (worker === undefined) throw new Error('there is no worker')
   const { allowances } = worker
-  const limits = new KeyLimits({ allowances, pool: () => pool, models: () => models })
+  const clock = { now: team.now }
+  const limits = new KeyLimits({
+    allowances,
+    pool: () => pool,
+    models: () => models,
+    now: () => clock.now
+  })
   const own = limits.of(key)
   if (own === null) throw new Error('the key has no limits')
-  return { team, limits: own }
+  return { team, limits: own, clock }
 }
 
 function wish(signal = new AbortController().signal) {
@@ -130,6 +143,30 @@ t.test('KeyLimits', (t) => {
     charge?.add({ credits: 0.1, isAnswered: true, isLeft: false })
     t.equal(charge?.cost, 300_000)
     charge?.settle()
+  })
+
+  t.test('asks nobody for a key that has used everything up, until the period ends', async (t) => {
+    const key = namedKey('anna', { credits: perDay(2) })
+    const { team, limits, clock } = await limitsFor(t, key)
+    await limits.admit(wish())
+    const charge = await reserve(limits)
+    charge?.add({ credits: 1.5, isAnswered: true, isLeft: false })
+    charge?.settle()
+    await t.rejects(reserve(limits), { code: 'GW_KEY_LIMIT' })
+    const [worker] = team.workers
+    const before = worker?.sent
+    await t.rejects(limits.admit(wish()), { code: 'GW_KEY_LIMIT', message: /1.5 are used/ })
+    t.equal(worker?.sent, before)
+    team.desk.setKeys([namedKey('anna', { credits: perDay(5) })])
+    for (let i = 0; i < 10; i += 1) await turn()
+    await limits.admit(wish())
+    team.desk.setKeys([key])
+    for (let i = 0; i < 10; i += 1) await turn()
+    await t.rejects(limits.admit(wish()), { code: 'GW_KEY_LIMIT' }, 'and again')
+    clock.now += 86_400_000
+    team.now += 86_400_000
+    await limits.admit(wish())
+    await reserve(limits)
   })
 
   t.test('learns what requests cost', async (t) => {
