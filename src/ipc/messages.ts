@@ -154,6 +154,8 @@ export type CredentialNews =
       readonly problem: Problem
       /** Epoch ms at which it is renewed again, so that waiting may help; left out where only a new sign-in does. */
       readonly retryAt?: number
+      /** It was tried to renew it, and failed. */
+      readonly isFailing?: true
     }
 
 /** A refusal that says something of the account as a whole. */

@@ -85,11 +85,12 @@ export class AlertDesk {
     if (isKnown) this.#save()
   }
 
-  /** Gives up what is not told yet. Never rejects. */
+  /** Leaves to the next start what is not told yet. Never rejects. */
   async close(): Promise<void> {
     this.#abort.abort()
-    this.#waiting.length = 0
+    const untold = this.#waiting.splice(0)
     await this.#telling
+    this.settle(...untold.map(({ alert }) => alert.id))
     await this.#saving
   }
 
@@ -105,9 +106,9 @@ export class AlertDesk {
     for (;;) {
       const next = this.#waiting.shift()
       if (next === undefined) return
-      const { type } = next.alert
+      const { type, id } = next.alert
       const failure = await this.#tell(next.alert, next.at)
-      if (this.#abort.signal.aborted) return
+      if (failure !== null && this.#abort.signal.aborted) return this.settle(id)
       if (failure === null) this.#options.log.info({ alert: type }, 'alert sent')
       else this.#options.log.warn({ alert: type, failure }, 'alert cannot be sent')
     }

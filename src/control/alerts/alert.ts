@@ -92,8 +92,7 @@ export function signInAlert({ problem, ...news }: CredentialNews): Alert | null 
     }
   }
   if (code === 'GW_NOT_READY') {
-    const isFailing = 'retryAt' in news && /cannot be renewed/.test(message)
-    if (!isFailing) return null
+    if (!('isFailing' in news)) return null
     const text = `The sign-in of the gateway has run out, and cannot be renewed at the moment: requests fail. ${message}`
     return { type: 'sign-in-failing', id: 'sign-in/failing', text, facts }
   }

@@ -196,5 +196,5 @@ function toNews(state: CredentialState): CredentialNews {
   const { problem, retryAt } = state
   if (problem === null) return { snapshot: null, problem: WAITING, retryAt }
   const message = `The sign-in cannot be renewed at the moment. ${problem.message}`
-  return { snapshot: null, problem: { code: 'GW_NOT_READY', message }, retryAt }
+  return { snapshot: null, problem: { code: 'GW_NOT_READY', message }, retryAt, isFailing: true }
 }

@@ -14,6 +14,8 @@ import type { Progress } from '../plane/open-turns.ts'
 export interface TurnRecord {
   readonly requestId: string
   readonly route: string
+  /** The name of a named key; else `null`. */
+  readonly keyName: string | null
   /** As answered; 499 when the client had left. */
   readonly status: number
   readonly error: GatewayError | null
@@ -64,6 +66,7 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
   return {
     reqId: record.requestId,
     route,
+    ...(record.keyName !== null && { key: record.keyName }),
     status,
     ...(plan !== null && {
       model: plan.asked.model,

@@ -267,10 +267,11 @@ export class Turn implements OpenTurn {
 
   #record(error: GatewayError | null): void {
     const { plane, request, response, route, dialect, log, requestId } = this.#options
-    const { usageKey, answerHere } = this.#options
+    const { namedKey, usageKey, answerHere } = this.#options
     const record = {
       requestId,
       route,
+      keyName: namedKey?.name ?? null,
       status: response.destroyed && !response.writableFinished ? 499 : response.statusCode,
       error,
       plan: this.#toldPlan,

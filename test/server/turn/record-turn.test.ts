@@ -18,6 +18,7 @@ function record(t: { teardown(close: () => unknown): void }, changes: Partial<Tu
     {
       requestId: 'req_1',
       route: '/v1/messages',
+      keyName: null,
       status: 200,
       error: null,
       plan: replyPlan({ repairs: ['merged'] }),
@@ -41,6 +42,10 @@ async function valuesOf(metric: Countable) {
 }
 
 t.test('recordTurn()', (t) => {
+  t.test('says whose request it was, where its key has a name', async (t) => {
+    t.match(record(t, { keyName: 'anna' }).line, { key: 'anna' })
+    t.notOk('key' in record(t, {}).line)
+  })
   t.test('writes one line and counts once', async (t) => {
     const { line, lines, metrics } = record(t, {})
     t.equal(lines, 1)

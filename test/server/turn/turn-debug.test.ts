@@ -20,7 +20,15 @@ async function filesOf(t: Test, mode: 'errors' | 'all', code: ErrorCode | null) 
   if (error !== null) debug.noteFailure(error)
   const status = error?.status ?? 200
   const progress = new Progress()
-  debug.keep({ requestId: 'r1', route: '/v1/messages', status, plan: null, error, progress })
+  debug.keep({
+    requestId: 'r1',
+    route: '/v1/messages',
+    keyName: null,
+    status,
+    plan: null,
+    error,
+    progress
+  })
   await capture.keep('last', {}) // written behind all others
   return readdirSync(folder)
     .filter((name) => !name.includes('last'))

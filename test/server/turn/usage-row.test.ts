@@ -28,7 +28,7 @@ t.test('clientFamilyOf()', async (t) => {
 
 t.test('toUsageRow()', async (t) => {
   const who = { key: 'k_1', client: 'codex', dialect: 'openai-responses' }
-  const record = { requestId: 'r', route: '/v1/responses', bodyBytes: 1 }
+  const record = { requestId: 'r', route: '/v1/responses', keyName: null, bodyBytes: 1 }
   const refused = toUsageRow(
     {
       ...record,
