@@ -63,9 +63,9 @@ export class Allowances {
     return this.#cores.get(name)?.terms.standing ?? null
   }
 
-  /** How many wait. */
-  get waiting(): number {
-    return this.#waiters.size
+  /** How many wait for a part of it. */
+  waitingFor(name: AllowanceName): number {
+    return this.#cores.get(name)?.waiting ?? 0
   }
 
   /** Refuses all who wait, now and later. */

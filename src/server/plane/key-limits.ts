@@ -111,7 +111,9 @@ export class TurnLimits {
     const { allowances, pool } = this.#options
     const { poolTimeoutMs, maxWaiting } = pool()
     const what = `The key ${JSON.stringify(name)} runs as many streams at once as it may (${maxStreams})`
-    if (allowances.waiting >= maxWaiting) {
+    const streams = `${id}/streams` as const
+    // Of this key: one that sends too much keeps no other from waiting.
+    if (allowances.waitingFor(streams) >= maxWaiting) {
       const message = `${what}, and too many requests wait already (HTTP_POOL_MAX_WAITING).`
       throw new GatewayError('GW_QUEUE_FULL', 'streams', { message })
     }
@@ -119,7 +121,7 @@ export class TurnLimits {
       const message = `PoolTimeout: ${what}, and none of them ended within HTTP_POOL_TIMEOUT.`
       return new GatewayError('GW_POOL_TIMEOUT', 'streams', { message })
     })
-    const part = { name: `${id}/streams`, amount: 1, refusal: neverRefused } as const
+    const part = { name: streams, amount: 1, refusal: neverRefused } as const
     return await allowances.take({ ...part, arrivedAt: wish.arrivedAt }, deadline.signal)
   }
 }
