@@ -1,7 +1,7 @@
 import type { Config } from '../config/settings.ts'
 import type { AllowanceTerms } from '../ipc/allowance.ts'
 import type { FromWorker } from '../ipc/messages.ts'
-import type { KeyCredits, KeyUsage, UnnamedKey, UsageRow } from '../ipc/usage-row.ts'
+import type { KeyCredits, KeyUsage, UnnamedKey, UsageRow, UsageSums } from '../ipc/usage-row.ts'
 import { type KeyBook, MICROS_PER_CREDIT, type NamedKey } from '../keys/key.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
@@ -50,6 +50,9 @@ export class KeyControl {
   readonly #counts = new KeyCounts()
   /** By worker and key. Bounded by the workers, and the keys that have a limit. */
   readonly #told = new Map<string, Map<string, ToldCredits>>()
+  #sums: Promise<RecentSums> | null = null
+  /** `performance.now()`. */
+  #sumsDueAt = 0
   readonly #alerts: KeyControlOptions['alerts']
   readonly #collect: KeyControlOptions['collect']
 
@@ -107,51 +110,10 @@ export class KeyControl {
     }
   }
 
-  #onRows(member: string, rows: readonly UsageRow[]): void {
-    for (const { key, credits } of rows) this.#tell(member, key, credits)
-    this.#take(rows)
-  }
-
-  /** Of a worker that is gone: what it had used of a limit has been counted then. */
-  #onLateRows(rows: readonly UsageRow[]): void {
-    this.#take(
-      rows.map((row) =>
-        this.#allowances.creditsOf(row.key) === null ? row : { ...row, credits: 0 }
-      )
-    )
-  }
-
-  #take(rows: readonly UsageRow[]): void {
-    this.#counts.add(rows)
-    this.#recorder.record(rows)
-    if (this.#alerts.isWanted) this.#lookAtLimits(rows)
-  }
-
   /** A worker is gone. `journal` is what its journal was made with. */
   onLeft(member: string, journal: string): void {
     this.#allowances.onLeft(member, journal)
     this.#told.delete(member)
-  }
-
-  /** How a key stands, or all that are in force or were used lately. Never rejects. */
-  async #usageOf(key: string | null): Promise<readonly KeyUsage[]> {
-    const now = Date.now()
-    const [today, month] = await Promise.all([
-      this.#recorder.sums(now, key),
-      this.#recorder.sums(now - 29 * DAY_MS, key)
-    ])
-    const named = this.book.keys.filter(
-      ({ id, revokedAt }) => id === key || (key === null && (revokedAt === null || month?.has(id)))
-    )
-    const unnamed = UNNAMED.filter((id) => key === null && month?.has(id) === true)
-    return [
-      ...named.map((one) => ({ id: one.id, name: one.name, credits: this.#creditsOf(one) })),
-      ...unnamed.map((id) => ({ id, name: id, credits: null }))
-    ].map((one) => ({
-      ...one,
-      today: today === null ? null : (today.get(one.id) ?? NOTHING_USED),
-      last30Days: month === null ? null : (month.get(one.id) ?? NOTHING_USED)
-    }))
   }
 
   /** Metrics by the names of keys; none where there are no keys. */
@@ -172,6 +134,60 @@ export class KeyControl {
   async close(): Promise<void> {
     this.#desk.close()
     await Promise.all([this.#allowances.close(), this.#recorder.close()])
+  }
+
+  #onRows(member: string, rows: readonly UsageRow[]): void {
+    for (const { key, credits } of rows) this.#tell(member, key, credits)
+    this.#take(rows)
+  }
+
+  /** Of a worker that is gone: what it had used of a limit has been counted then. */
+  #onLateRows(rows: readonly UsageRow[]): void {
+    this.#take(
+      rows.map((row) =>
+        this.#allowances.creditsOf(row.key) === null ? row : { ...row, credits: 0 }
+      )
+    )
+  }
+
+  #take(rows: readonly UsageRow[]): void {
+    this.#counts.add(rows)
+    this.#recorder.record(rows)
+    if (this.#alerts.isWanted) this.#lookAtLimits(rows)
+  }
+
+  /** How a key stands, or all that are in force or were used lately. Never rejects. */
+  async #usageOf(key: string | null): Promise<readonly KeyUsage[]> {
+    const { today, month } = await this.#recentSums()
+    const named = this.book.keys.filter(
+      ({ id, revokedAt }) => id === key || (key === null && (revokedAt === null || month?.has(id)))
+    )
+    const unnamed = UNNAMED.filter((id) => key === null && month?.has(id) === true)
+    return [
+      ...named.map((one) => ({ id: one.id, name: one.name, credits: this.#creditsOf(one) })),
+      ...unnamed.map((id) => ({ id, name: id, credits: null }))
+    ].map((one) => ({
+      ...one,
+      today: today === null ? null : (today.get(one.id) ?? NOTHING_USED),
+      last30Days: month === null ? null : (month.get(one.id) ?? NOTHING_USED)
+    }))
+  }
+
+  /** The sums of all keys, read once for all who ask within a second: to read them holds up the event loop. */
+  #recentSums(): Promise<RecentSums> {
+    if (this.#sums === null || performance.now() >= this.#sumsDueAt) this.#sums = this.#readSums()
+    return this.#sums
+  }
+
+  /** Never rejects. */
+  async #readSums(): Promise<RecentSums> {
+    this.#sumsDueAt = Infinity
+    const began = performance.now()
+    const now = Date.now()
+    const today = await this.#recorder.sums(now)
+    const month = await this.#recorder.sums(now - 29 * DAY_MS)
+    this.#sumsDueAt = began + Math.max(FRESH_MS, (performance.now() - began) * REST)
+    return { today, month }
   }
 
   #setKeys(keys: readonly NamedKey[]): void {
@@ -218,6 +234,18 @@ export class KeyControl {
     const standing = this.#allowances.creditsOf(id)
     return standing === null || credits === null ? null : { ...standing, period: credits.period }
   }
+}
+
+/** Sums are read again after so long at least, */
+const FRESH_MS = 1_000
+/** and after so many times what reading them took. */
+const REST = 50
+
+/** By key; `null` where nothing is recorded. */
+interface RecentSums {
+  readonly today: ReadonlyMap<string, UsageSums> | null
+  /** Of thirty days. */
+  readonly month: ReadonlyMap<string, UsageSums> | null
 }
 
 /** Micro-credits that a worker has told of in a period. */

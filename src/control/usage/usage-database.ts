@@ -107,16 +107,16 @@ export class UsageDatabase {
     return Number(this.#prune.run(before, limit).changes)
   }
 
-  /** Of all days from `since` on. By key, or of one key. */
-  sums(since: number, key: string | null): ReadonlyMap<string, UsageSums> {
+  /** Of all days from `since` on, by key. */
+  sums(since: number): ReadonlyMap<string, UsageSums> {
     const day = Math.floor(since / DAY_MS)
     const rows = this.#db
       .prepare(
         `SELECT key, sum(requests) AS requests, sum(failed) AS failed, sum(input) AS input, sum(output) AS output,
            sum(cached) AS cached, sum(credits) AS credits
-         FROM days WHERE day >= ? AND (? IS NULL OR key = ?) GROUP BY key`
+         FROM days WHERE day >= ? GROUP BY key`
       )
-      .all(day, key, key)
+      .all(day)
     return new Map(rows.map((row) => [String(row['key']), toSums(row)]))
   }
 

@@ -93,7 +93,7 @@ export class UsageRecorder {
   }
 
   /** What is recorded from that day on, by key, as far as it is written. `null` where nothing can be read. Never rejects. */
-  async sums(since: number, key: string | null): Promise<ReadonlyMap<string, UsageSums> | null> {
+  async sums(since: number): Promise<ReadonlyMap<string, UsageSums> | null> {
     const path = usagePath(this.#options.stateDir)
     const isThere =
       this.#database !== null ||
@@ -103,7 +103,7 @@ export class UsageRecorder {
       ))
     if (!isThere || this.#isClosed) return null
     try {
-      return (await this.#open()).sums(since, key)
+      return (await this.#open()).sums(since)
     } catch {
       return null // the next attempt to write says why
     }
