@@ -8,15 +8,12 @@ import type { Logger } from '../observe/logger.ts'
 import { Metrics } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { logProxy } from '../upstream/proxy/proxy.ts'
+import { AccountControl } from './account-control.ts'
+import { AlertControl } from './alerts/alert-control.ts'
 import { Budget, noteBudget, watchQueue } from './budget/budget.ts'
 import { CONTROL, ControlLane } from './budget/control-lane.ts'
-import { AccountDesk } from './desks/account-desk.ts'
 import { ClusterMetrics } from './desks/cluster-metrics.ts'
-import { CredentialDesk } from './desks/credential-desk.ts'
 import { LessonsDesk } from './desks/lessons-desk.ts'
-import { ModelCatalogue } from './desks/model-catalogue.ts'
-import { UsageDesk } from './desks/usage-desk.ts'
-import { AlertControl } from './alerts/alert-control.ts'
 import { KeyControl } from './key-control.ts'
 import { Doors } from './workers/doors.ts'
 import { freePermits } from './workers/orphans.ts'
@@ -61,10 +58,7 @@ export class Primary {
   readonly #links = new Map<string, WorkerLink>()
   readonly #budget: Budget
   readonly #lane: ControlLane
-  readonly #credentials: CredentialDesk
-  readonly #catalogue: ModelCatalogue
-  readonly #usage: UsageDesk
-  readonly #account: AccountDesk
+  readonly #account: AccountControl
   readonly #lessons: LessonsDesk
   readonly #keys: KeyControl
   readonly #alerts: AlertControl
@@ -93,41 +87,20 @@ export class Primary {
       }
     })
     this.#lane = new ControlLane(this.#budget, config, this.#own)
-    const { call } = this.#lane
-    this.#credentials = new CredentialDesk({
+    this.#account = new AccountControl({
       config,
       source,
-      call,
+      call: this.#lane.call,
       log,
       onUnusable: options.onFatal,
-      onNews: (news) => {
-        this.#alerts.onSignIn(news)
-        this.#broadcast({ type: 'credential.changed', news })
-      }
-    })
-    this.#catalogue = new ModelCatalogue({
-      call,
-      upstream: config.upstream,
-      log,
-      credential: () => this.#credentials.valid(),
-      onChange: (catalogue) => this.#broadcast({ type: 'catalogue.changed', catalogue })
-    })
-    this.#usage = new UsageDesk({
-      call,
-      upstream: config.upstream,
-      credentials: this.#credentials,
-      now: () => performance.now()
-    })
-    this.#account = new AccountDesk({
-      usage: () => this.#usage.current(),
-      log,
-      onNews: (standing) => this.#broadcast({ type: 'account.standing', standing })
+      onSignIn: (news) => this.#alerts.onSignIn(news),
+      tell: (message) => this.#broadcast(message)
     })
     this.#lessons = new LessonsDesk({ log, tell: (learnt) => this.#broadcast(learnt) })
     this.#alerts = new AlertControl({
       config: () => this.#config,
-      usage: () => this.#usage.current(),
-      signInEndsAt: () => this.#credentials.endsAt,
+      usage: () => this.#account.usage(),
+      signInEndsAt: () => this.#account.signInEndsAt,
       log
     })
     this.#keys = new KeyControl({
@@ -180,13 +153,13 @@ export class Primary {
     try {
       await this.#alerts.start()
       await this.#keys.start()
-      await this.#credentials.start()
+      await this.#account.start()
     } catch (error) {
       this.destroy()
       throw error
     }
     this.#mayServe.resolve()
-    if (this.#credentials.isExpected) void this.#catalogue.start() // reports its own failures
+    this.#account.startModels()
     return this.#ready.promise
   }
 
@@ -220,15 +193,14 @@ export class Primary {
    * still there some seconds after `DRAIN_TIMEOUT` is stuck, and killed.
    */
   async drain(): Promise<void> {
-    this.#catalogue.close()
-    this.#usage.close()
+    this.#account.drain()
     const patienceMs = this.#config.cluster.drainTimeoutMs + LEAVING.closingMs
     const timer = setTimeout(() => this.#supervisor.killStuck(this.#options.log), patienceMs)
     await this.#supervisor.drain()
     clearTimeout(timer)
     await this.#keys.close()
     await this.#alerts.close()
-    await this.#credentials.close()
+    await this.#account.close()
     await this.#lane.close()
     clearInterval(this.#watch)
     this.#stalls.close()
@@ -295,15 +267,10 @@ export class Primary {
         break
       case 'credential.refused':
       case 'credential.wanted':
-        void this.#credentials // never rejects
-          .onMessage(message)
-          .then(() => link.send({ type: 'credential.renewed', requestId: message.requestId }))
-        break
       case 'credential.suspended':
-        this.#credentials.suspended(message.token, message.message)
-        break
       case 'account.refused':
-        void this.#account.refused(message.refusal) // never rejects
+      case 'usage.wanted':
+        this.#account.onMessage(message, link)
         break
       case 'calibration.lesson':
       case 'form.lesson':
@@ -315,11 +282,6 @@ export class Primary {
         break
       case 'metrics.wanted':
         void this.#sendMetrics(link, message.requestId) // never rejects
-        break
-      case 'usage.wanted':
-        void this.#usage // never rejects
-          .current()
-          .then((news) => link.send({ type: 'usage.told', requestId: message.requestId, news }))
         break
     }
   }
@@ -340,9 +302,7 @@ export class Primary {
       workerId: link.id,
       config: toWorkerConfig(this.#config),
       boundPort: this.#boundPort,
-      news: this.#credentials.news(),
-      standing: this.#account.standing,
-      catalogue: this.#catalogue.current,
+      ...this.#account.forWorker(),
       book: this.#keys.book,
       isSimulated,
       journalPath: this.#keys.journalPath(link.journal),

@@ -1,0 +1,144 @@
+import type { Config } from '../config/settings.ts'
+import type { CredentialSource } from '../credentials/stored-credential.ts'
+import type {
+  AccountStanding,
+  CredentialNews,
+  FromWorker,
+  ToWorker,
+  UsageNews
+} from '../ipc/messages.ts'
+import type { Catalogue } from '../kiro/models/models.ts'
+import type { Logger } from '../observe/logger.ts'
+import type { JsonCall } from '../upstream/call/json-exchange.ts'
+import { AccountDesk } from './desks/account-desk.ts'
+import { CredentialDesk } from './desks/credential-desk.ts'
+import { ModelCatalogue } from './desks/model-catalogue.ts'
+import { UsageDesk } from './desks/usage-desk.ts'
+import type { WorkerLink } from './workers/worker-link.ts'
+
+/** Those of a worker that are about the account. */
+type AccountMessage = Extract<
+  FromWorker,
+  {
+    readonly type:
+      | 'credential.refused'
+      | 'credential.wanted'
+      | 'credential.suspended'
+      | 'account.refused'
+      | 'usage.wanted'
+  }
+>
+
+export interface AccountControlOptions {
+  readonly config: Config
+  /** Where the sign-in comes from; `null` where clients bring keys of their own and nothing else is served. */
+  readonly source: CredentialSource | null
+  readonly call: JsonCall
+  readonly log: Logger
+  /** Called when the credentials turn out to be unusable after `start()` could have said so. */
+  readonly onUnusable: (cause: unknown) => void
+  /** Called with news of the sign-in before the workers are told. */
+  readonly onSignIn: (news: CredentialNews) => void
+  /** To all workers. */
+  readonly tell: (message: ToWorker) => void
+}
+
+/** Everything about the gateway's own account in the primary: its sign-in, its models, what it has used, and how it stands. */
+export class AccountControl {
+  readonly #credentials: CredentialDesk
+  readonly #catalogue: ModelCatalogue
+  readonly #usage: UsageDesk
+  readonly #desk: AccountDesk
+
+  constructor({ config, source, call, log, onUnusable, onSignIn, tell }: AccountControlOptions) {
+    const { upstream } = config
+    const onNews = (news: CredentialNews): void => {
+      onSignIn(news)
+      tell({ type: 'credential.changed', news })
+    }
+    this.#credentials = new CredentialDesk({ config, source, call, log, onUnusable, onNews })
+    this.#catalogue = new ModelCatalogue({
+      call,
+      upstream,
+      log,
+      credential: () => this.#credentials.valid(),
+      onChange: (catalogue) => tell({ type: 'catalogue.changed', catalogue })
+    })
+    const credentials = this.#credentials
+    this.#usage = new UsageDesk({ call, upstream, credentials, now: () => performance.now() })
+    this.#desk = new AccountDesk({
+      usage: () => this.usage(),
+      log,
+      onNews: (standing) => tell({ type: 'account.standing', standing })
+    })
+  }
+
+  /** @throws {GatewayError} GW_CONFIG_INVALID when the source can't be read */
+  start(): Promise<void> {
+    return this.#credentials.start()
+  }
+
+  /** Fetches the models, now that there may be a sign-in. */
+  startModels(): void {
+    if (this.#credentials.isExpected) void this.#catalogue.start() // reports its own failures
+  }
+
+  /** What a worker has to know when it begins. */
+  forWorker(): {
+    readonly news: CredentialNews
+    readonly standing: AccountStanding
+    readonly catalogue: Catalogue
+  } {
+    return {
+      news: this.#credentials.news(),
+      standing: this.#desk.standing,
+      catalogue: this.#catalogue.current
+    }
+  }
+
+  /** What the account has used. Never rejects. */
+  usage(): Promise<UsageNews> {
+    return this.#usage.current()
+  }
+
+  /** Epoch ms after which the sign-in cannot be renewed; `null` where no such end is known. */
+  get signInEndsAt(): number | null {
+    return this.#credentials.endsAt
+  }
+
+  /** The operator has read the settings again, and may have mended what the upstream had refused. */
+  forgive(): void {
+    this.#desk.forgive()
+  }
+
+  onMessage(message: AccountMessage, link: Pick<WorkerLink, 'send'>): void {
+    switch (message.type) {
+      case 'credential.refused':
+      case 'credential.wanted':
+        void this.#credentials // never rejects
+          .onMessage(message)
+          .then(() => link.send({ type: 'credential.renewed', requestId: message.requestId }))
+        break
+      case 'credential.suspended':
+        this.#credentials.suspended(message.token, message.message)
+        break
+      case 'account.refused':
+        void this.#desk.refused(message.refusal) // never rejects
+        break
+      case 'usage.wanted':
+        void this.usage() // never rejects
+          .then((news) => link.send({ type: 'usage.told', requestId: message.requestId, news }))
+        break
+    }
+  }
+
+  /** Asks for nothing more that only new requests would need. */
+  drain(): void {
+    this.#catalogue.close()
+    this.#usage.close()
+  }
+
+  async close(): Promise<void> {
+    await this.#credentials.close()
+  }
+}
