@@ -50,8 +50,10 @@ export class KeyControl {
   readonly #counts = new KeyCounts()
   /** By worker and key. Bounded by the workers, and the keys that have a limit. */
   readonly #told = new Map<string, Map<string, ToldCredits>>()
+  #heard: Promise<void> | null = null
+  /** `performance.now()` when they were asked, like the next. */
+  #heardAt = 0
   #sums: Promise<RecentSums> | null = null
-  /** `performance.now()`. */
   #sumsDueAt = 0
   readonly #alerts: KeyControlOptions['alerts']
   readonly #collect: KeyControlOptions['collect']
@@ -102,7 +104,7 @@ export class KeyControl {
         break
       case 'key-usage.wanted': {
         const { requestId, key } = message
-        void this.#collect() // never rejects
+        void this.#hearWorkers() // never rejects
           .then(() => this.#usageOf(key))
           .then((keys) => link.send({ type: 'key-usage.told', requestId, keys }))
         break
@@ -154,6 +156,16 @@ export class KeyControl {
     this.#counts.add(rows)
     this.#recorder.record(rows)
     if (this.#alerts.isWanted) this.#lookAtLimits(rows)
+  }
+
+  /** Has the workers tell how they stand, which costs each of them some milliseconds: ten times a second at most. */
+  #hearWorkers(): Promise<void> {
+    const now = performance.now()
+    if (this.#heard === null || now - this.#heardAt >= HEAR_MS) {
+      this.#heardAt = now
+      this.#heard = this.#collect()
+    }
+    return this.#heard
   }
 
   /** How a key stands, or all that are in force or were used lately. Never rejects. */
@@ -236,6 +248,8 @@ export class KeyControl {
   }
 }
 
+/** So long what the workers have told is new enough. */
+const HEAR_MS = 100
 /** Sums are read again after so long at least, */
 const FRESH_MS = 1_000
 /** and after so many times what reading them took. */
