@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
@@ -54,10 +54,13 @@ export class UsageDatabase {
   readonly #add: StatementSync
   readonly #name: StatementSync
   readonly #prune: StatementSync
+  /** Of the file that is open. */
+  readonly #identity: string | null
   #checkpoint: Promise<void> | null = null
 
-  private constructor(path: string, db: DatabaseSync) {
+  private constructor(path: string, identity: string | null, db: DatabaseSync) {
     this.#path = path
+    this.#identity = identity
     this.#db = db
     this.#insert = db.prepare(INSERT)
     this.#add = db.prepare(ADD)
@@ -72,6 +75,7 @@ export class UsageDatabase {
     await createPrivateFile(path, '').catch((cause: unknown) => {
       if (codeOf(cause) !== 'EEXIST') throw cause
     })
+    const identity = await identityOf(path)
     const db = new DatabaseSync(path, { timeout: 0 })
     try {
       const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
@@ -79,7 +83,7 @@ export class UsageDatabase {
       db.exec('PRAGMA journal_mode = WAL')
       db.exec('PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -512')
       if (version < USAGE_SCHEMA) db.exec(`BEGIN IMMEDIATE; ${TABLES} COMMIT;`)
-      return new UsageDatabase(path, db)
+      return new UsageDatabase(path, identity, db)
     } catch (error) {
       db.close()
       throw error
@@ -89,6 +93,11 @@ export class UsageDatabase {
   /** A checkpoint is under way: nothing may be written. */
   get isBusy(): boolean {
     return this.#checkpoint !== null
+  }
+
+  /** Whether the file that is open is still the one of that name. */
+  async isInPlace(): Promise<boolean> {
+    return (await identityOf(this.#path)) === this.#identity
   }
 
   /** All of them, or none. @throws the error of SQLite */
@@ -216,6 +225,17 @@ function addRow(sums: UsageSums, row: UsageRow): UsageSums {
     outputTokens: sums.outputTokens + row.outputTokens,
     cachedTokens: sums.cachedTokens + row.cachedTokens,
     credits: sums.credits + row.credits
+  }
+}
+
+/** `null` where there is no file. */
+async function identityOf(path: string): Promise<string | null> {
+  try {
+    const { dev, ino } = await stat(path, { bigint: true })
+    return `${dev} ${ino}`
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return null
+    throw cause
   }
 }
 

@@ -136,6 +136,7 @@ export class UsageRecorder {
   async #writeAll(): Promise<void> {
     try {
       if (this.#waiting.length === 0) return
+      await this.#leaveRemoved()
       const database = await this.#open()
       while (this.#waiting.length > 0) {
         this.#writeBatch(database)
@@ -149,12 +150,28 @@ export class UsageRecorder {
     }
   }
 
-  async #open(): Promise<UsageDatabase> {
-    this.#opening ??= UsageDatabase.open(usagePath(this.#options.stateDir)).finally(() => {
+  /** A file that was removed or replaced would be written as before, and nobody could read that. */
+  async #leaveRemoved(): Promise<void> {
+    const database = this.#database
+    if (database === null || (await database.isInPlace())) return
+    this.#database = null
+    this.#names = new Map([...this.#known, ...this.#names])
+    await database.close().catch(() => {}) // it is of no use any more
+  }
+
+  /** Once, for all who want it at the same time. */
+  #open(): Promise<UsageDatabase> {
+    if (this.#database !== null) return Promise.resolve(this.#database)
+    this.#opening ??= this.#openAnew().finally(() => {
       this.#opening = null
     })
-    this.#database ??= await this.#opening
-    return this.#database
+    return this.#opening
+  }
+
+  async #openAnew(): Promise<UsageDatabase> {
+    const database = await UsageDatabase.open(usagePath(this.#options.stateDir))
+    this.#database = database
+    return database
   }
 
   #writeBatch(database: UsageDatabase): void {

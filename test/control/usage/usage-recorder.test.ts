@@ -1,4 +1,13 @@
-import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { DAY_MS } from '../../../src/control/usage/usage-database.ts'
@@ -47,6 +56,17 @@ function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {
     while (rows() !== count) await new Promise((resolve) => setTimeout(resolve, 2))
   }
   return { recorder, create, path, text, written, rows }
+}
+
+/** The files that this process has open, by their paths. */
+function openFiles(): readonly string[] {
+  return readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)]
+    } catch {
+      return [] // it was closed meanwhile
+    }
+  })
 }
 
 function many(count: number, make: (n: number) => Partial<UsageRow> = () => ({})): UsageRow[] {
@@ -139,6 +159,47 @@ t.test('UsageRecorder', (t) => {
         await new Promise((resolve) => setTimeout(resolve, 2))
     }
   )
+
+  t.test(
+    'opens the file once, however often it writes',
+    { skip: process.platform === 'linux' ? false : 'open files are counted in /proc' },
+    async (t) => {
+      const { recorder, path, written } = rig(t)
+      for (let count = 1; count <= 12; count += 1) {
+        recorder.record(many(1))
+        await written(count)
+      }
+      const count = openFiles().filter((name) => name === path).length
+      t.ok(count <= 3, `${count} times, of which one is this test's and one a checkpoint's`)
+    }
+  )
+
+  t.test('survives that the file is written over while it is open', async (t) => {
+    const { recorder, path, written } = rig(t)
+    recorder.record(many(1))
+    await written(1)
+    await new Promise((resolve) => setTimeout(resolve, 60)) // until it is no more in the log alone
+    writeFileSync(path, 'this is no database, whatever it is called. '.repeat(300))
+    const rejections: unknown[] = []
+    const onRejection = (cause: unknown): number => rejections.push(cause)
+    process.on('unhandledRejection', onRejection)
+    recorder.record(many(1))
+    await new Promise((resolve) => setTimeout(resolve, 60)) // some attempts
+    process.off('unhandledRejection', onRejection)
+    t.same(rejections, [])
+  })
+
+  t.test('goes on in a new file where the old one was removed or replaced', async (t) => {
+    const { recorder, path, text, written } = rig(t)
+    recorder.record(many(3))
+    await written(3)
+    renameSync(path, `${path}.old`)
+    for (const suffix of ['-wal', '-shm']) rmSync(path + suffix, { force: true })
+    recorder.record(many(2))
+    await written(2)
+    t.match(await readUsage(path, { by: 'key', since: 0, key: null }), [{ group: 'anna' }])
+    t.equal(text(), '')
+  })
 
   t.test(
     'waits for a file that another program has locked, but never in the event loop',
