@@ -243,11 +243,12 @@ function isBusy(cause: unknown): boolean {
   return code % 256 === 5
 }
 
-const MAX_NAME_CHARS = 128
+/** Without a list of models clients choose their names: nothing that a terminal could obey. */
+const RECORDED_NAME = /^[\x21-\x7e]{0,128}$/
 
 function countedName(names: Set<string>, name: string, max: number): string {
   if (names.has(name)) return name
-  if (names.size >= max || name.length > MAX_NAME_CHARS) return OTHER
+  if (names.size >= max || !RECORDED_NAME.test(name)) return OTHER
   names.add(name)
   return name
 }
