@@ -11,6 +11,7 @@ export interface KeyDeskOptions {
   /** Called with what the file says now, not at the start. */
   readonly onChange: (book: KeyBook) => void
   readonly pollMs?: number
+  readonly read?: typeof readKeys
 }
 
 /** Changes count within a second. A look costs one call of the system, and works where nothing is told of changes: in volumes. */
@@ -23,6 +24,8 @@ export class KeyDesk {
   #book = NO_KEY_BOOK
   /** Of the file as it was read last; `null` where there was none. */
   #version: string | null = null
+  /** Of the file that could not be read, which was said. */
+  #failedVersion: string | null | undefined
   #warning: string | null = null
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
@@ -50,29 +53,37 @@ export class KeyDesk {
     if (this.#timer !== null) clearInterval(this.#timer)
   }
 
-  /** A file that cannot be used changes nothing: somebody may be writing it, and mend it. */
+  /**
+   * A file that cannot be used changes nothing: somebody may be writing it, and mend it. It is read again until it can be, since
+   * what failed may have been the reading (too many open files), and somebody's key may be revoked in it.
+   */
   async #look(): Promise<void> {
     if (this.#isLooking) return
     this.#isLooking = true
+    const version = await this.#versionNow()
     try {
-      const version = await this.#versionNow()
       if (version === this.#version) return
-      this.#version = version // before it is read: what is written meanwhile is seen the next time
       await this.#read()
+      this.#version = version // of before it was read: what was written meanwhile is seen the next time
+      this.#failedVersion = undefined
       this.#options.log.info({ keys: this.#book.keys.length }, 'named keys read again')
       this.#options.onChange(this.#book)
     } catch (err) {
-      this.#options.log.error(
-        { err },
-        'named keys cannot be read again, those before stay in force'
-      )
+      if (version !== this.#failedVersion) {
+        this.#options.log.error(
+          { err },
+          'named keys cannot be read again, those before stay in force'
+        )
+      }
+      this.#failedVersion = version
     } finally {
       this.#isLooking = false
     }
   }
 
   async #read(): Promise<void> {
-    const found = await readKeys(this.#path)
+    const { read = readKeys } = this.#options
+    const found = await read(this.#path)
     const warning = found?.warning ?? null
     if (warning !== null && warning !== this.#warning) this.#options.log.warn(warning)
     this.#warning = warning

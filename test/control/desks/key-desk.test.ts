@@ -2,14 +2,14 @@ import { EventEmitter, once } from 'node:events'
 import { chmodSync, rmSync, writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { KeyDesk } from '../../../src/control/desks/key-desk.ts'
-import { changeKeys, keysPath } from '../../../src/keys/key-store.ts'
+import { changeKeys, keysPath, readKeys } from '../../../src/keys/key-store.ts'
 import type { KeyBook, NamedKey } from '../../../src/keys/key.ts'
 import { hashOfKey, namedKey } from '../../helper/named-key.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
 
 const ben = namedKey({ id: 'k_2', name: 'ben', hashes: [hashOfKey('ben')] })
 
-function rig(t: Test) {
+function rig(t: Test, read = readKeys) {
   const stateDir = t.testdir({})
   const path = keysPath(stateDir)
   const { log, text } = recordedLog()
@@ -18,7 +18,8 @@ function rig(t: Test) {
     stateDir,
     log,
     onChange: (book) => events.emit('change', book),
-    pollMs: 5
+    pollMs: 5,
+    read
   })
   const alive = setInterval(() => {}, 1_000) // the desk's own timer keeps no process
   t.teardown(() => {
@@ -71,6 +72,21 @@ t.test('KeyDesk', (t) => {
     await after(() => rmSync(path))
     await after(() => put(ben))
     t.same(desk.book.keys, [ben])
+  })
+
+  t.test('reads a file again that could not be read, although it has not changed', async (t) => {
+    let failures = 0
+    const { desk, put, after, text } = rig(t, (path) => {
+      if (failures === 0) return readKeys(path)
+      failures -= 1
+      return Promise.reject(new Error('too many open files'))
+    })
+    await put(namedKey())
+    await desk.start()
+    failures = 3
+    const revoked = { ...namedKey(), revokedAt: 1 }
+    t.same((await after(() => put(revoked))).keys, [revoked])
+    t.equal(text().match(/named keys cannot be read again/g)?.length, 1)
   })
 
   t.test('opens nothing where the file vanishes', async (t) => {
