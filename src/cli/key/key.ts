@@ -51,6 +51,7 @@ runs notices within a second. As soon as there is such a key, every request need
 are the operator's and have no limits.
 
 Limits, of which "set" changes those that are given; "none" takes one away:
+
   --credits 200/month       Credits in a day, a week, a month (UTC), or in all: /day, /week, /month, /total.
   --requests-per-minute 30
   --max-streams 4           Answers at the same time; further requests wait.
