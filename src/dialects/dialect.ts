@@ -1,5 +1,6 @@
 import { Repairs } from '../kiro/rules/repairs.ts'
-import type { ErrorKind, GatewayError } from '../shared/errors.ts'
+import type { ErrorKind } from '../shared/error-table.ts'
+import type { GatewayError } from '../shared/errors.ts'
 import { isBlank } from '../kiro/wire/message.ts'
 import type { JsonObject } from '../shared/json.ts'
 import type { AnswerWriter, ErrorFormat, WriterOptions } from './answer/answer-writer.ts'

@@ -162,3 +162,47 @@ function heapBytesOf({ payload }: Frame): number {
     commas * COMMA_BYTES
   )
 }
+
+/**
+ * Of all answers together, in one turn of the event loop: then everything else has its turn. Where the next bytes are
+ * there already, the system hands them over at once, up to 2 MiB for each connection, and 64 KiB of small frames take
+ * some four milliseconds.
+ */
+const TURN_BYTES = 65_536
+
+/** Shares out the time of the event loop among the answers of a process: what they may read in one turn of it. */
+class TurnShare {
+  #left = TURN_BYTES
+  #isRefillDue = false
+  /** Bounded by the answers under way. */
+  readonly #waiting: (() => void)[] = []
+  readonly #refill = (): void => {
+    this.#isRefillDue = false
+    this.#left = TURN_BYTES
+    while (this.#left > 0) {
+      const read = this.#waiting.shift()
+      if (read === undefined) return
+      read()
+    }
+  }
+
+  /** False where the rest of this turn belongs to others: then `wait()`. */
+  get hasRoom(): boolean {
+    return this.#left > 0
+  }
+
+  /** So many bytes are being read. */
+  spend(bytes: number): void {
+    this.#left -= bytes
+    if (this.#left > TURN_BYTES / 2 || this.#isRefillDue) return
+    this.#isRefillDue = true
+    setImmediate(this.#refill)
+  }
+
+  /** Calls `read` in its turn. It must spend what it reads. */
+  wait(read: () => void): void {
+    this.#waiting.push(read)
+  }
+}
+
+export const turnShare = new TurnShare()

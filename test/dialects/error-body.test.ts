@@ -3,7 +3,8 @@ import { OpenAiErrors } from '../../src/dialects/answer/openai-error.ts'
 import { toTellable } from '../../src/dialects/answer/answer-writer.ts'
 import { AnthropicErrors } from '../../src/dialects/anthropic-messages/error.ts'
 import { toErrorReply } from '../../src/dialects/dialect.ts'
-import { type ErrorCode, ErrorTable, GatewayError } from '../../src/shared/errors.ts'
+import { ErrorTable } from '../../src/shared/error-table.ts'
+import { type ErrorCode, GatewayError } from '../../src/shared/errors.ts'
 
 function openAi(error: GatewayError): { status: number; error: Record<string, unknown> } {
   const { status, body } = toErrorReply('openai-chat', error, 'r1')

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { ErrorTable } from '../../src/shared/errors.ts'
+import { ErrorTable } from '../../src/shared/error-table.ts'
 
 /** Rows of Markdown whose first cell is a code; other tables of the page are none of our business. */
 function errorRows(markdown: string): readonly (readonly string[])[] {

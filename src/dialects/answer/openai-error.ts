@@ -1,4 +1,5 @@
-import type { ErrorCode, ErrorKind, GatewayError } from '../../shared/errors.ts'
+import type { ErrorKind } from '../../shared/error-table.ts'
+import type { ErrorCode, GatewayError } from '../../shared/errors.ts'
 import { type ErrorFormat, toSseData } from './answer-writer.ts'
 
 /** The gateway's own code in the vendor's spelling; the second without prefix. */

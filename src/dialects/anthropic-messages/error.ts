@@ -1,4 +1,5 @@
-import type { ErrorKind, GatewayError } from '../../shared/errors.ts'
+import type { ErrorKind } from '../../shared/error-table.ts'
+import type { GatewayError } from '../../shared/errors.ts'
 import { type ErrorFormat, toSseEvent } from '../answer/answer-writer.ts'
 
 /** Anthropic's status for an overloaded model; its clients wait and come back on this one. */

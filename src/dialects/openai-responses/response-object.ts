@@ -1,4 +1,5 @@
-import type { ErrorKind, GatewayError } from '../../shared/errors.ts'
+import type { ErrorKind } from '../../shared/error-table.ts'
+import type { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject } from '../../shared/json.ts'
 import { toOpenAiMessage } from '../answer/openai-error.ts'
 import { glue, glueWith, type Written } from '../answer/output-text.ts'

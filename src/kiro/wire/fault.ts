@@ -1,4 +1,5 @@
-import { type ErrorCode, ErrorTable, GatewayError } from '../../shared/errors.ts'
+import { ErrorTable } from '../../shared/error-table.ts'
+import { type ErrorCode, GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import type { UpstreamEvent } from './event.ts'
 import { type Bar, type FaultFacts, judgeFault, type Remedy, statusOfType } from './fault-table.ts'

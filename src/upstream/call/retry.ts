@@ -1,7 +1,8 @@
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import type { Bar, Remedy } from '../../kiro/wire/fault-table.ts'
 import type { FormSign } from '../../kiro/wire/hosts.ts'
-import { type ErrorCode, ErrorTable, type GatewayError } from '../../shared/errors.ts'
+import { ErrorTable } from '../../shared/error-table.ts'
+import type { ErrorCode, GatewayError } from '../../shared/errors.ts'
 import { isConnectFailure } from '../classify.ts'
 
 /** What the policy needs of a failure: a `GatewayError` and an `UpstreamFault` both fit. */
