@@ -1,5 +1,11 @@
 import { GatewayError } from '../shared/errors.ts'
-import { CREDIT_PERIODS, type CreditLimit, MAX_CREDITS, MICROS_PER_CREDIT } from './key.ts'
+import {
+  CREDIT_PERIODS,
+  type CreditLimit,
+  MAX_CREDITS,
+  MICROS_PER_CREDIT,
+  MIN_CREDITS
+} from './key.ts'
 
 /*
  * The limits of a key as people write them, on the command line and in `keys.json`. Every function here throws
@@ -46,10 +52,14 @@ export function toCredits(text: string): CreditLimit {
   const [, amount = '', period = ''] =
     /^([0-9]{1,9}(?:\.[0-9]{1,9})?)\/([a-z]+)$/.exec(text.trim()) ?? []
   if (amount === '') throw badCredits(text)
-  return checkCredits({ limit: Number(amount), period }, text)
+  const credits = checkCredits({ limit: Number(amount), period }, text)
+  if (credits.limit >= MIN_CREDITS) return credits
+  throw invalid(
+    `${quoted(text)} would let no request in: for each at least ${MIN_CREDITS} credit is set aside until it is known what it costs. A limit is ${MIN_CREDITS} or more; fractions above that are fine.`
+  )
 }
 
-/** `text` is what to say of it where it is wrong. */
+/** What a file may hold, too, that no command would write. `text` is what to say of it where it is wrong. */
 export function checkCredits(
   { limit, period }: { readonly limit: unknown; readonly period: unknown },
   text: string
@@ -67,7 +77,7 @@ function isWholeMicros(credits: number): boolean {
 
 function badCredits(text: string): GatewayError {
   return invalid(
-    `${quoted(text)} is no limit of credits: a number above 0, at most ${MAX_CREDITS} and with at most six decimals, and after it /${CREDIT_PERIODS.join(', /')}, as in 200/month.`
+    `${quoted(text)} is no limit of credits: a number from ${MIN_CREDITS} to ${MAX_CREDITS} with at most six decimals, and after it /${CREDIT_PERIODS.join(', /')}, as in 200/month.`
   )
 }
 

@@ -25,7 +25,7 @@ export interface KeyHash {
 }
 
 export interface CreditLimit {
-  /** Credits, above 0 and at most MAX_CREDITS; six decimals at most, so that it is a whole number of micro-credits. */
+  /** Credits, at most MAX_CREDITS, and above 0: with less than MIN_CREDITS no request is let in; six decimals at most, so that it is a whole number of micro-credits. */
   readonly limit: number
   readonly period: CreditPeriod
 }
@@ -39,6 +39,9 @@ export const CREDIT_PERIODS = [
   'month',
   'total'
 ] as const satisfies readonly CreditPeriod[]
+
+/** Lowest limit that is of use: so much is set aside for a request at least, however little it will cost. */
+export const MIN_CREDITS = 1
 
 /** Highest limit: as micro-credits, a thousand of them still add up exactly. */
 export const MAX_CREDITS = 1_000_000

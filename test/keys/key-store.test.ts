@@ -33,7 +33,7 @@ t.test('changeKeys()', (t) => {
     await add(path, namedKey())
     t.equal(statSync(path).mode & 0o777, 0o600)
     t.equal(statSync(folder).mode & 0o777, 0o700)
-    t.match(await readKeys(path), { keys: [namedKey()], warning: null })
+    t.match(await readKeys(path), { keys: [namedKey()], warnings: [] })
     t.same(readdirSync(folder), ['keys.json'], 'nothing else stays')
   })
 
@@ -86,9 +86,25 @@ t.test('readKeys()', (t) => {
     const path = keysPath(t.testdir({}))
     await add(path, namedKey())
     chmodSync(path, 0o644)
-    t.match(await readKeys(path), { keys: [{ name: 'anna' }], warning: `chmod 600 ${path}` })
+    t.match(await readKeys(path), { keys: [{ name: 'anna' }], warnings: [`chmod 600 ${path}`] })
     await add(path, another())
-    t.match(await readKeys(path), { warning: null }, 'written again, it is private again')
+    t.same((await readKeys(path))?.warnings, [], 'written again, it is private again')
+  })
+
+  t.test('warns of limits that let nobody in, and not of those of revoked keys', async (t) => {
+    const path = keysPath(t.testdir({}))
+    await add(path, namedKey({ credits: { limit: 0.5, period: 'day' } }))
+    await add(path, { ...another(), credits: { limit: 0.5, period: 'day' }, revokedAt: 1 })
+    const found = await readKeys(path)
+    t.match(found?.warnings, [
+      /^the credits of "anna" let no request in, .* key set NAME --credits$/
+    ])
+    await add(path, {
+      ...namedKey({ id: 'k_3', name: 'cid' }),
+      hashes: [{ sha256: 'c'.repeat(64), until: null }],
+      credits: { limit: 1, period: 'day' }
+    })
+    t.equal((await readKeys(path))?.warnings.length, 1)
   })
 
   t.test('believes no link, no folder and no giant', async (t) => {

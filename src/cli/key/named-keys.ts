@@ -137,7 +137,7 @@ function givenLimits(call: CommandCall, now: number): Partial<Limits> {
 
 async function read(call: CommandCall): Promise<readonly NamedKey[]> {
   const found = await readKeys(pathOf(call))
-  if (found?.warning != null) call.terminal.note(found.warning)
+  for (const warning of found?.warnings ?? []) call.terminal.note(warning)
   return found?.keys ?? []
 }
 

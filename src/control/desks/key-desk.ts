@@ -26,7 +26,7 @@ export class KeyDesk {
   #version: string | null = null
   /** Of the file that could not be read, which was said. */
   #failedVersion: string | null | undefined
-  #warning: string | null = null
+  #warnings: readonly string[] = []
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
 
@@ -84,9 +84,9 @@ export class KeyDesk {
   async #read(): Promise<void> {
     const { read = readKeys } = this.#options
     const found = await read(this.#path)
-    const warning = found?.warning ?? null
-    if (warning !== null && warning !== this.#warning) this.#options.log.warn(warning)
-    this.#warning = warning
+    const warnings = found?.warnings ?? []
+    for (const one of warnings) if (!this.#warnings.includes(one)) this.#options.log.warn(one)
+    this.#warnings = warnings
     if (found === null && this.#book.isKeyRequired) {
       this.#options.log.warn(
         { path: this.#path },

@@ -3,7 +3,7 @@ import type { Allowances, Share } from '../../admission/allowances.ts'
 import type { Config } from '../../config/settings.ts'
 import type { AllowanceStanding } from '../../ipc/allowance.ts'
 import { CostEstimates, type PricedRequest } from '../../keys/cost-estimates.ts'
-import { type CreditLimit, MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
+import { type CreditLimit, MICROS_PER_CREDIT, MIN_CREDITS, type NamedKey } from '../../keys/key.ts'
 import { findModel, type ModelFacts } from '../../kiro/models/models.ts'
 import { GatewayError } from '../../shared/errors.ts'
 
@@ -72,10 +72,9 @@ export class TurnLimits {
     const standing = allowances.standingOf(`${id}/credits`)
     // Terms of another limit may be under way.
     if (standing?.limit !== toMicros(credits)) return
-    if (standing.used + MICROS_PER_CREDIT <= standing.limit) return
-    if (standing.used === 0) return // a limit of less than a credit may be used once
+    if (standing.used + LEAST_AMOUNT <= standing.limit) return
     if (standing.endsAt !== null && standing.endsAt <= now()) return
-    throw usedUp({ key: this.#key, credits, standing, amount: MICROS_PER_CREDIT })
+    throw usedUp({ key: this.#key, credits, standing, amount: LEAST_AMOUNT })
   }
 
   /**
@@ -89,8 +88,9 @@ export class TurnLimits {
     const { allowances, estimates, models } = this.#options
     const { rate = 1 } = findModel(models(), request.model) ?? {}
     const limit = toMicros(credits)
-    // What is thought to cost more than the whole limit may go where nothing else was used.
-    const amount = Math.min(estimates.estimate(request, rate), Math.max(limit, MICROS_PER_CREDIT))
+    // What is thought to cost more than the whole limit may go where nothing else was used. A limit below the least that
+    // is set aside lets nothing in: no command gives one, and the log says so of a file that has one.
+    const amount = Math.max(LEAST_AMOUNT, Math.min(estimates.estimate(request, rate), limit))
     const refusal = (standing: AllowanceStanding): GatewayError =>
       usedUp({ key: this.#key, credits, standing, amount })
     const share = await allowances.take(
@@ -125,6 +125,9 @@ export class TurnLimits {
     return await allowances.take({ ...part, arrivedAt: wish.arrivedAt }, deadline.signal)
   }
 }
+
+/** What is set aside for a request at least. */
+const LEAST_AMOUNT = MIN_CREDITS * MICROS_PER_CREDIT
 
 /** The other workers must be asked, however short HTTP_POOL_TIMEOUT is. */
 const ASKING_MS = 100
@@ -211,9 +214,13 @@ interface Shortage {
 function usedUp({ key, credits, standing, amount }: Shortage): GatewayError {
   const { limit, used, reserved, endsAt } = standing
   const resetsAt = endsAt === null ? null : new Date(endsAt).toISOString()
+  const left = Math.max(0, limit - used - reserved)
   const message =
     `The key ${JSON.stringify(key.name)} may use ${toCredits(limit)} credits ${PERIODS[credits.period]}: ` +
-    `${toCredits(used)} are used, ${toCredits(reserved)} are reserved for requests that run, and this one may cost ${toCredits(amount)}. ` +
+    `${toCredits(used)} are used, ${toCredits(reserved)} are reserved for requests that run. ` +
+    (left > 0
+      ? `What is left, ${toCredits(left)}, is less than the ${toCredits(amount)} that this request may cost. `
+      : 'Nothing is left. ') +
     (resetsAt === null ? 'The limit does not start anew.' : `It starts anew at ${resetsAt}.`)
   const retryAfterS = endsAt === null ? Infinity : (endsAt - Date.now()) / 1000
   return new GatewayError('GW_KEY_LIMIT', undefined, {
@@ -223,6 +230,7 @@ function usedUp({ key, credits, standing, amount }: Shortage): GatewayError {
       limit: toCredits(limit),
       used: toCredits(used),
       reserved: toCredits(reserved),
+      needed: toCredits(amount),
       resets_at: resetsAt
     },
     ...(retryAfterS <= DAY_S && { retryAfterS: Math.max(1, retryAfterS) })

@@ -84,9 +84,17 @@ t.test('KeyLimits', (t) => {
         code: 'GW_KEY_LIMIT',
         status: 429,
         message:
-          'The key "anna" may use 3 credits a day: 0.25 are used, 2.5 are reserved for requests that run, ' +
-          `and this one may cost 1. It starts anew at ${resetsAt}.`,
-        details: { key: 'anna', limit: 3, used: 0.25, reserved: 2.5, resets_at: resetsAt }
+          'The key "anna" may use 3 credits a day: 0.25 are used, 2.5 are reserved for requests that run. ' +
+          'What is left, 0.25, is less than the 1 that this request may cost. ' +
+          `It starts anew at ${resetsAt}.`,
+        details: {
+          key: 'anna',
+          limit: 3,
+          used: 0.25,
+          reserved: 2.5,
+          needed: 1,
+          resets_at: resetsAt
+        }
       })
       t.ok((refusal as { retryAfterS: number }).retryAfterS <= 86_400)
     }
@@ -102,6 +110,33 @@ t.test('KeyLimits', (t) => {
       retryAfterS: undefined
     })
   })
+
+  t.test(
+    'says what is left of a limit that is not used up, also before a body is read',
+    async (t) => {
+      const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(3) }))
+      const charge = await reserve(limits)
+      charge?.add({ credits: 2.2, isAnswered: true, isLeft: false })
+      charge?.settle()
+      const left = {
+        code: 'GW_KEY_LIMIT',
+        message: /What is left, 0\.8, is less than the (1|2\.2) that/
+      }
+      await t.rejects(reserve(limits), left)
+      await t.rejects(limits.admit(wish()), left)
+    }
+  )
+
+  t.test(
+    'lets nothing in where a file has a limit below the least that is set aside',
+    async (t) => {
+      const key = namedKey('anna', { credits: { limit: 0.5, period: 'day' } })
+      const { limits } = await limitsFor(t, key)
+      const left = { code: 'GW_KEY_LIMIT', message: /What is left, 0\.5, is less than the 1 that/ }
+      await t.rejects(reserve(limits), left)
+      await t.rejects(limits.admit(wish()), left)
+    }
+  )
 
   t.test('lets a request that may cost more than the whole limit use all of it', async (t) => {
     const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(2) }))
@@ -175,7 +210,7 @@ t.test('KeyLimits', (t) => {
     charge?.add({ credits: 4, isAnswered: true, isLeft: false })
     charge?.settle()
     await reserve(limits)
-    await t.rejects(reserve(limits), { message: /this one may cost 4/ })
+    await t.rejects(reserve(limits), { message: /less than the 4 that this request may cost/ })
   })
 
   t.test('refuses what comes too often, with the seconds to wait', async (t) => {
