@@ -61,6 +61,10 @@ const KINDS: Readonly<Record<SettingKind, KindRules>> = {
     parse: (text) => (URL.canParse(text) ? text.replace(/\/+$/, '') : undefined),
     describe: () => 'a URL'
   },
+  address: {
+    parse: (text) => (URL.canParse(text) ? text : undefined),
+    describe: () => 'a URL'
+  },
   proxy: { parse: toProxyUrl, describe: () => 'the address of a proxy' },
   choice: {
     parse: (text, setting) => parseChoice(setting.enum ?? [], text.toLowerCase()),

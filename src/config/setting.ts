@@ -2,12 +2,14 @@ import { type TSchema, type TUnsafe, Type } from '../shared/schema-type.ts'
 
 /**
  * How the text of a setting is written. `seconds` become milliseconds, `bytes` may end in K, M or G (powers of 1024),
- * a `list` is separated by commas, `pairs` are `a=b,c=d`, a `proxy` is what `setting-text.ts` says.
+ * a `list` is separated by commas, `pairs` are `a=b,c=d`, a `proxy` is what `setting-text.ts` says. A `url` is the beginning of others, an
+ * `address` is one as it stands.
  */
 export type SettingKind =
   | 'text'
   | 'path'
   | 'url'
+  | 'address'
   | 'proxy'
   | 'choice'
   | 'flag'
@@ -87,7 +89,7 @@ function numbersOf(kind: SettingKind, scale: number) {
 
 interface TextFacts extends MoreFacts {
   readonly default: string | null
-  readonly kind?: 'text' | 'path' | 'url' | 'proxy'
+  readonly kind?: 'text' | 'path' | 'url' | 'address' | 'proxy'
   readonly pattern?: string
 }
 

@@ -238,9 +238,10 @@ export const Settings = Type.Object({
       'ALERT_WEBHOOK_URL',
       {
         default: null,
+        kind: 'address',
         isSecret: true,
-        pattern: '^https?://[^\\s#@]+$',
-        allowed: 'an http:// or https:// URL'
+        pattern: '^https?://[^\\s/?#@]+([/?][^\\s#]*)?$',
+        allowed: 'an http:// or https:// URL without user and password'
       },
       'Address that is told, by a small JSON document, when keys and the plan come to 80 and 100 % of their limits, the sign-in dies, the account is suspended or workers keep dying. It is told each once, and shown nowhere.'
     ),

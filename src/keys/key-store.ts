@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { chown, stat } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { codeOf, GatewayError } from '../shared/errors.ts'
 import { FileLock } from '../shared/file-lock.ts'
@@ -30,7 +31,9 @@ export async function readKeys(path: string): Promise<FoundKeys | null> {
     await using file = await openPrivateFile(path)
     const facts = await file.stat()
     if (!facts.isFile()) throw refused(path, 'is not a plain file.')
-    if (!isOwnFile(facts)) throw refused(path, `belongs to another user (uid ${facts.uid}).`)
+    if (!isOwnFile(facts) && facts.uid !== (await gatewayOf(path))?.uid) {
+      throw refused(path, `belongs to another user (uid ${facts.uid}).`)
+    }
     if (facts.size > MAX_FILE_BYTES) throw refused(path, `has ${facts.size} bytes: too many.`)
     const found = parseKeysFile(await file.readFile('utf8'), path)
     const isOpen = process.platform !== 'win32' && (facts.mode & 0o077) !== 0
@@ -85,21 +88,24 @@ export async function changeKeys(
     const keys = change(before.keys)
     const text = formatKeysFile(before, keys)
     parseKeysFile(text, path) // what could not be read again is not written
-    await replaceFile(path, { text, mode: 0o600, isDurable: true }).catch((cause: unknown) => {
-      throw notWritten(path, cause)
-    })
-    await giveToOwner(path)
+    const owner = await gatewayOf(path)
+    await replaceFile(path, { text, mode: 0o600, isDurable: true, owner }).catch(
+      (cause: unknown) => {
+        throw notWritten(path, cause)
+      }
+    )
     return keys
   } finally {
     await lock?.release()
   }
 }
 
-/** Made by root (`sudo`, `docker exec -u 0`), the file belongs to whom the folder does: the gateway has to read it. */
-async function giveToOwner(path: string): Promise<void> {
-  if (process.geteuid?.() !== 0) return
-  const { uid, gid } = await stat(dirname(path))
-  if (uid !== 0) await chown(path, uid, gid).catch(() => {}) // some file systems know no owner
+/**
+ * Whose gateway it is that root changes keys for (`sudo`, `docker exec -u 0`): the folder is its user's, and it has to read
+ * the file. `null` for everybody else.
+ */
+async function gatewayOf(path: string): Promise<Pick<Stats, 'uid' | 'gid'> | null> {
+  return process.geteuid?.() === 0 ? stat(dirname(path)) : null
 }
 
 export interface MadeKey {

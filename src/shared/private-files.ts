@@ -41,6 +41,8 @@ export interface ReplacedFile {
   readonly mode: number
   /** Waits until the disk has it: for what cannot be had again. */
   readonly isDurable: boolean
+  /** Whose it is from its first moment on, where that is somebody else than us: only root can do that. */
+  readonly owner?: Pick<Stats, 'uid' | 'gid'> | null
 }
 
 /**
@@ -48,13 +50,14 @@ export interface ReplacedFile {
  * must exist and be writable. Rejects with Node's own error and leaves nothing behind.
  */
 export async function replaceFile(path: string, replaced: ReplacedFile): Promise<void> {
-  const { text, mode, isDurable } = replaced
+  const { text, mode, isDurable, owner = null } = replaced
   const draft = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`)
   try {
     const file = await open(draft, 'wx', mode)
     try {
       await file.writeFile(text)
       await file.chmod(mode) // the umask had its say when the file was made
+      if (owner !== null) await file.chown(owner.uid, owner.gid).catch(() => {}) // some file systems know no owner
       if (isDurable) await file.sync()
     } finally {
       await file.close()

@@ -143,7 +143,9 @@ t.test('loadConfig()', (t) => {
       { KIRO_API_REGION: 'us-iso-east-1' },
       { KIRO_IDP_HOSTS: 'corp.okta.com,.example.org' },
       { PROFILE_ARN: arn.replace('arn:aws:', 'arn:aws-us-gov:') },
-      { PROFILE_ARN: arn }
+      { PROFILE_ARN: arn },
+      { ALERT_WEBHOOK_URL: 'https://hooks.example/T00/B00?token=x' },
+      { ALERT_WEBHOOK_URL: 'https://team.example/webhookb2/1-2@3-4/IncomingWebhook/5' }
     ]
     const wrong: readonly Environment[] = [
       { SERVER_HOST: 'a b' },
@@ -156,11 +158,18 @@ t.test('loadConfig()', (t) => {
       { KIRO_API_REGION: 'us-east-01' },
       { KIRO_IDP_HOSTS: 'https://corp.okta.com' },
       { PROFILE_ARN: arn.replace('12345', '') },
-      { KIRO_USER_AGENT: 'a\nb' }
+      { KIRO_USER_AGENT: 'a\nb' },
+      { ALERT_WEBHOOK_URL: 'hooks.example' },
+      { ALERT_WEBHOOK_URL: 'http://hooks.example:99999/' },
+      { ALERT_WEBHOOK_URL: 'http://[::1/' },
+      { ALERT_WEBHOOK_URL: 'https://me:secret@hooks.example/' },
+      { ALERT_WEBHOOK_URL: 'https://hooks.example/#a' }
     ]
     for (const env of right) t.same(problemsOf(env), [], JSON.stringify(env))
     for (const env of wrong) t.equal(problemsOf(env).length, 1, JSON.stringify(env))
     t.equal(load({ KIRO_API_URL: 'http://h/a//' }).config.upstream.apiUrl, 'http://h/a')
+    const webhook = 'http://h/a/' // not the beginning of others
+    t.equal(load({ ALERT_WEBHOOK_URL: webhook }).config.alerts.webhookUrl, webhook)
   })
 
   t.test('finds the home folder behind ~', async (t) => {

@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  chownSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -78,6 +79,25 @@ t.test('changeKeys()', (t) => {
       message: /keys\.json cannot be written \(ENOTDIR\)/
     })
   })
+
+  const isRoot = process.geteuid?.() === 0
+  const skip = isRoot ? false : 'only root can give files away'
+  t.test(
+    'leaves the file to whom the folder belongs, however often root writes',
+    { skip },
+    async (t) => {
+      const folder = t.testdir({})
+      const path = keysPath(folder)
+      chownSync(folder, 1234, 1234)
+      await add(path, another())
+      t.equal(statSync(path).uid, 1234)
+      await add(path, another())
+      t.match(statSync(path), { uid: 1234, gid: 1234 })
+      t.equal((await readKeys(path))?.keys.length, 2)
+      chownSync(path, 4321, 4321)
+      await t.rejects(readKeys(path), { message: /belongs to another user \(uid 4321\)/ })
+    }
+  )
   t.end()
 })
 
