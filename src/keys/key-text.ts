@@ -4,7 +4,8 @@ import {
   type CreditLimit,
   MAX_CREDITS,
   MICROS_PER_CREDIT,
-  MIN_CREDITS
+  MIN_CREDITS,
+  type NamedKey
 } from './key.ts'
 
 /*
@@ -45,6 +46,11 @@ const NAME = /^[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}._+@ -]*[\p{L}\p{M}\p{N}])?$/u
 /** Two names that differ in case alone would be taken for each other. */
 export function isSameName(one: string, other: string): boolean {
   return one.toLowerCase() === other.toLowerCase()
+}
+
+/** Whether a key is the one that somebody names on the command line, by its name however it was typed or by its id. */
+export function isMeant({ id, name }: Pick<NamedKey, 'id' | 'name'>, text: string): boolean {
+  return id === text || isSameName(name, text.normalize('NFC').trim())
 }
 
 /** `200/month`, `12.5/day`, `500/total`. */

@@ -2,7 +2,7 @@ import { inspectConfig } from '../../config/load.ts'
 import { MAX_KEYS, rotateHashes } from '../../keys/key-file.ts'
 import { changeKeys, keysPath, makeKey, makeKeyId, readKeys } from '../../keys/key-store.ts'
 import {
-  isSameName,
+  isMeant,
   NO_LIMIT,
   toCredits,
   toExpiry,
@@ -186,10 +186,6 @@ function hasOperatorKey({ env }: CommandCall): boolean {
 /** A revoked key stays in the file, for those who still send it, and leaves its name to another. */
 function findInForce(keys: readonly NamedKey[], name: string): NamedKey | undefined {
   return keys.find((one) => one.revokedAt === null && isMeant(one, name))
-}
-
-function isMeant({ id, name }: NamedKey, text: string): boolean {
-  return id === text || isSameName(name, text.normalize('NFC').trim())
 }
 
 function requireFree(keys: readonly NamedKey[], name: string): void {

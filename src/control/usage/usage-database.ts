@@ -1,4 +1,5 @@
-import { open, stat } from 'node:fs/promises'
+import type { BigIntStats } from 'node:fs'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
@@ -49,6 +50,13 @@ export const DAY_MS = 86_400_000
  */
 export class UsageDatabase {
   readonly #path: string
+  /**
+   * The same file, to have it written to the disk. Open as long as SQLite has it: closing any descriptor of a file takes all
+   * locks that the process has on it, and without them the next program to close the file takes the log of writes away.
+   *
+   * @see https://sqlite.org/howtocorrupt.html §2.2
+   */
+  readonly #file: FileHandle
   readonly #db: DatabaseSync
   readonly #insert: StatementSync
   readonly #add: StatementSync
@@ -58,8 +66,9 @@ export class UsageDatabase {
   readonly #identity: string | null
   #checkpoint: Promise<void> | null = null
 
-  private constructor(path: string, identity: string | null, db: DatabaseSync) {
+  private constructor(path: string, { db, file, identity }: OpenFile) {
     this.#path = path
+    this.#file = file
     this.#identity = identity
     this.#db = db
     this.#insert = db.prepare(INSERT)
@@ -68,24 +77,30 @@ export class UsageDatabase {
     this.#prune = db.prepare(PRUNE)
   }
 
-  /** Makes it where it is missing, readable by its owner alone. Rejects with the error of SQLite or the file system. */
+  /**
+   * Makes it where it is missing, readable by its owner alone. No other of the same file may be open in this process. Rejects
+   * with the error of SQLite or the file system.
+   */
   static async open(path: string): Promise<UsageDatabase> {
     const { DatabaseSync } = await import('node:sqlite')
     await makeFolder(dirname(path))
     await createPrivateFile(path, '').catch((cause: unknown) => {
       if (codeOf(cause) !== 'EEXIST') throw cause
     })
-    const identity = await identityOf(path)
-    const db = new DatabaseSync(path, { timeout: 0 })
+    const file = await open(path, 'r+')
+    let db: DatabaseSync | null = null
     try {
+      const identity = identityIn(await file.stat({ bigint: true }))
+      db = new DatabaseSync(path, { timeout: 0 })
       const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
       if (version > USAGE_SCHEMA) throw new Error(`it is of a newer version (${version})`)
       db.exec('PRAGMA journal_mode = WAL')
       db.exec('PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -512')
       if (version < USAGE_SCHEMA) db.exec(`BEGIN IMMEDIATE; ${TABLES} COMMIT;`)
-      return new UsageDatabase(path, identity, db)
+      return new UsageDatabase(path, { db, file, identity })
     } catch (error) {
-      db.close()
+      db?.close()
+      await file.close()
       throw error
     }
   }
@@ -138,16 +153,20 @@ export class UsageDatabase {
   }
 
   async #doCheckpoint(): Promise<void> {
-    await sync(`${this.#path}-wal`)
+    await syncLog(`${this.#path}-wal`)
     this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)')
-    await sync(this.#path)
+    await this.#file.datasync()
   }
 
-  /** Everything is on disk then. */
+  /** Everything is on disk then, and SQLite's files beside it are gone, unless another program has it open. */
   async close(): Promise<void> {
-    await this.#checkpoint
-    this.#db.exec('PRAGMA synchronous = NORMAL')
-    this.#db.close()
+    try {
+      await this.#checkpoint
+      this.#db.exec('PRAGMA synchronous = NORMAL')
+    } finally {
+      this.#db.close()
+      await this.#file.close()
+    }
   }
 
   #inTransaction(write: () => void): void {
@@ -160,6 +179,12 @@ export class UsageDatabase {
       throw error
     }
   }
+}
+
+interface OpenFile {
+  readonly db: DatabaseSync
+  readonly file: FileHandle
+  readonly identity: string
 }
 
 /** Sums as a query has them, with the names of the columns. */
@@ -231,16 +256,19 @@ function addRow(sums: UsageSums, row: UsageRow): UsageSums {
 /** `null` where there is no file. */
 async function identityOf(path: string): Promise<string | null> {
   try {
-    const { dev, ino } = await stat(path, { bigint: true })
-    return `${dev} ${ino}`
+    return identityIn(await stat(path, { bigint: true }))
   } catch (cause) {
     if (codeOf(cause) === 'ENOENT') return null
     throw cause
   }
 }
 
-/** Waits until the disk has a file; one that is not there is there as well as it can be. */
-async function sync(path: string): Promise<void> {
+function identityIn({ dev, ino }: BigIntStats): string {
+  return `${dev} ${ino}`
+}
+
+/** Waits until the disk has it; one that is not there is there as well as it can be. SQLite keeps no locks on it. */
+async function syncLog(path: string): Promise<void> {
   try {
     await using file = await open(path, 'r+')
     await file.datasync()

@@ -56,6 +56,8 @@ export class UsageRecorder {
   #lost = 0
   #database: UsageDatabase | null = null
   #opening: Promise<UsageDatabase> | null = null
+  /** Of the one before; never rejects. */
+  #closing = Promise.resolve()
   /** Names that the file does not have yet, by id. Bounded by the keys that there are. */
   #names = new Map<string, string>()
   /** What the file has. Bounded by the keys that there are. */
@@ -115,8 +117,9 @@ export class UsageRecorder {
     this.#isClosed = true
     await this.#writing
     if (!this.#hasFailed) await this.#writeAll()
-    await this.#database?.close().catch((err: unknown) => this.#onFailed(err))
-    this.#database = null
+    await this.#opening?.catch(() => {}) // somebody wanted to read
+    this.#letGo((err) => this.#onFailed(err))
+    await this.#closing
   }
 
   #wake(delayMs: number): void {
@@ -152,11 +155,17 @@ export class UsageRecorder {
 
   /** A file that was removed or replaced would be written as before, and nobody could read that. */
   async #leaveRemoved(): Promise<void> {
-    const database = this.#database
-    if (database === null || (await database.isInPlace())) return
-    this.#database = null
+    if (this.#database === null || (await this.#database.isInPlace())) return
+    this.#letGo()
     this.#names = new Map([...this.#known, ...this.#names])
-    await database.close().catch(() => {}) // it is of no use any more
+  }
+
+  /** Of what is of no use any more it does not matter how it ends. */
+  #letGo(onFailed: (cause: unknown) => void = () => {}): void {
+    const database = this.#database
+    this.#database = null
+    if (database !== null)
+      this.#closing = this.#closing.then(() => database.close()).catch(onFailed)
   }
 
   /** Once, for all who want it at the same time. */
@@ -169,6 +178,7 @@ export class UsageRecorder {
   }
 
   async #openAnew(): Promise<UsageDatabase> {
+    await this.#closing
     const database = await UsageDatabase.open(usagePath(this.#options.stateDir))
     this.#database = database
     return database
@@ -217,9 +227,7 @@ export class UsageRecorder {
     const message = 'usage cannot be recorded: a full disk, or a file that is damaged or in use'
     if (!this.#hasFailed) this.#options.log.warn({ path, err: cause }, message)
     this.#hasFailed = true
-    const database = this.#database
-    this.#database = null
-    void database?.close().catch(() => {}) // it is of no use any more
+    this.#letGo()
   }
 
   /** The row, with a client and a model of which there are not too many today. */

@@ -1,4 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { isMeant } from '../../keys/key-text.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { UsageSums } from '../../ipc/usage-row.ts'
 import { DAY_MS, toSums, USAGE_SCHEMA } from './usage-database.ts'
@@ -54,16 +55,27 @@ export async function readUsage(
     const rows = db
       .prepare(
         `SELECT ${GROUPS[by]} AS grp, ${SUMS} FROM (${isByDays ? DAYS : ROWS}) LEFT JOIN keys ON keys.id = key
-         WHERE :key IS NULL OR key = :key OR lower(name) = lower(:key)
+         WHERE :keys IS NULL OR key IN (SELECT value FROM json_each(:keys))
          GROUP BY grp ORDER BY ${isTime ? 'grp' : 'credits DESC, requests DESC, grp'}`
       )
-      .all({ since: Math.floor(since), key })
+      .all({ since: Math.floor(since), keys: key === null ? null : idsOf(db, key) })
     return rows.map((row) => ({ group: groupText(by, row['grp']), ...toSums(row) }))
   } catch (cause) {
     throw unreadable(path, cause)
   } finally {
     db.close()
   }
+}
+
+/** Of all keys that are meant, in JSON: a name may have gone from one to another. SQLite itself knows the case of ASCII alone. */
+function idsOf(db: DatabaseSync, text: string): string {
+  const ids = db
+    .prepare('SELECT id, name FROM keys')
+    .all()
+    .map(({ id, name }) => ({ id: String(id), name: String(name) }))
+    .filter((one) => isMeant(one, text))
+    .map(({ id }) => id)
+  return JSON.stringify([...ids, text, text.trim().toLowerCase()]) // which may be one of `UnnamedKey`
 }
 
 async function openRecord(path: string): Promise<DatabaseSync> {

@@ -8,9 +8,10 @@ import {
   statSync,
   writeFileSync
 } from 'node:fs'
+import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
-import { DAY_MS } from '../../../src/control/usage/usage-database.ts'
+import { DAY_MS, UsageDatabase } from '../../../src/control/usage/usage-database.ts'
 import { UsageRecorder, usagePath } from '../../../src/control/usage/usage-recorder.ts'
 import { readUsage } from '../../../src/control/usage/usage-report.ts'
 import type { UsageRow } from '../../../src/ipc/usage-row.ts'
@@ -210,6 +211,47 @@ t.test('UsageRecorder', (t) => {
     t.equal(text(), '')
   })
 
+  t.test('keeps its lock, or the next to close the file takes its log away', async (t) => {
+    const { path } = rig(t)
+    const database = await UsageDatabase.open(path)
+    t.teardown(() => database.close())
+    database.write(many(3), new Map())
+    await database.checkpoint()
+    const { ino } = statSync(path)
+    const locks = readFileSync('/proc/locks', 'utf8').split('\n')
+    t.ok(locks.some((line) => line.includes(` ${process.pid} `) && line.includes(`:${ino} `)))
+  })
+
+  t.test('leaves nothing beside its file, however soon it is closed', async (t) => {
+    for (let ms = 0; ms < 12; ms++) {
+      const { recorder, path } = rig(t)
+      recorder.record(many(1))
+      if (ms > 2) await new Promise((resolve) => setTimeout(resolve, ms))
+      if (ms % 2 === 1) void recorder.sums(0)
+      await recorder.close()
+      t.same(readdirSync(dirname(path)), ['usage.db'])
+      t.same(
+        openFiles().filter((file) => file.startsWith(path)),
+        []
+      )
+    }
+    const { recorder, create, path } = rig(t)
+    recorder.record(many(1))
+    await recorder.close()
+    const reader = create()
+    const sums = reader.sums(0)
+    await new Promise((resolve) => setTimeout(resolve, 0))
+    await reader.close()
+    await sums
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    t.same(readdirSync(dirname(path)), ['usage.db'])
+    t.same(
+      openFiles().filter((file) => file.startsWith(path)),
+      [],
+      'not even to read'
+    )
+  })
+
   t.test(
     'waits for a file that another program has locked, but never in the event loop',
     async (t) => {
@@ -302,6 +344,7 @@ t.test('readUsage()', async (t) => {
   ])
   t.same(await groups('client', 0, 'Anna'), [['claude-code', 2]])
   t.same(await groups('client', 0, 'k_2'), [['codex', 1]])
+  t.same(await groups('key', 0, 'Operator'), [['operator', 1]])
   t.same(await groups('day'), [
     ['2026-09-09', 1],
     ['2026-09-10', 3]
@@ -316,4 +359,8 @@ t.test('readUsage()', async (t) => {
     ['anna', 2]
   ])
   t.same(await groups('key', 0, 'nobody'), [])
+  recorder.setKeys([{ id: 'k_1', name: '\u00c4nne Mu\u00f1oz' }]) // composed, as names are kept
+  recorder.record(many(1))
+  await written(5)
+  t.same(await groups('client', 0, ' a\u0308NNE MUN\u0303OZ'), [['claude-code', 3]], 'as key show')
 })
