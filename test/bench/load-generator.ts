@@ -15,6 +15,8 @@ export interface Load {
   readonly requests: number
   /** Each request waits a random time up to this before it is sent. */
   readonly thinkMs?: number
+  /** API key that each request brings. */
+  readonly key?: string
   /** How a whole answer ends; else it must have as many bytes as the upstream's. */
   readonly answer: { readonly tail: string } | { readonly bytes: number }
 }
@@ -43,7 +45,7 @@ serve(async (load: Load): Promise<LoadResult> => {
 })
 
 /** Resolves with the time to the first byte, once the answer is whole. */
-function ask({ url, conversation, answer }: Load): Promise<number> {
+function ask({ url, conversation, answer, key }: Load): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   const sentAt = performance.now()
   let firstByteMs = 0
@@ -54,7 +56,10 @@ function ask({ url, conversation, answer }: Load): Promise<number> {
     {
       path: '/v1/chat/completions',
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: {
+        'content-type': 'application/json',
+        ...(key !== undefined && { authorization: `Bearer ${key}` })
+      },
       body: bodies[conversation]
     },
     {
