@@ -1,6 +1,7 @@
 import {
   type AllowanceName,
   type AllowanceReport,
+  type AllowanceStanding,
   type AllowanceTerms,
   isUsedUp,
   noReport,
@@ -48,6 +49,13 @@ export class AllowanceCore {
 
   get waiting(): number {
     return this.#waiting.size
+  }
+
+  /** What is used and reserved in all workers, as far as is known here. */
+  get standing(): AllowanceStanding {
+    const { standing } = this.#terms
+    const used = standing.used + this.#used
+    return { ...standing, used, reserved: standing.reserved + this.#reserved }
   }
 
   /** What a death of this worker must not lose: written down before the request that changes it goes on. */

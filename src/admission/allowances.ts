@@ -60,7 +60,7 @@ export class Allowances {
 
   /** As far as this worker has heard; `null` for what was never asked for here. */
   standingOf(name: AllowanceName): AllowanceStanding | null {
-    return this.#cores.get(name)?.terms.standing ?? null
+    return this.#cores.get(name)?.standing ?? null
   }
 
   /** How many wait for a part of it. */
@@ -126,7 +126,7 @@ export class Allowances {
       if (waiter === undefined) throw new Error(`request ${id} does not wait`)
       waiter.unlisten()
       if (type === 'give') waiter.resolve(this.#share(core, id, waiter.amount))
-      else waiter.reject(waiter.refusal(core.terms.standing))
+      else waiter.reject(waiter.refusal(core.standing))
     }
     this.#after(core)
   }

@@ -60,6 +60,7 @@ export interface AllowanceTerms {
   readonly final: number
   /** What the worker should hold so that the usual request need not wait; below a quarter of it, it reports. */
   readonly ahead: number
+  /** Without what this worker itself has used and reserved, which it knows best. */
   readonly standing: AllowanceStanding
 }
 

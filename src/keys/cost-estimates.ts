@@ -11,6 +11,8 @@ export interface PricedRequest {
 const MAX_MODELS = 64
 /** An answer that cost more is no measure for others: a fault of the upstream must not lock keys out. */
 const MAX_ESTIMATE = 100 * MICROS_PER_CREDIT
+/** Nor is one that cost so many times what was thought: it may be the only one. What is dear for good is learnt by a few. */
+const MAX_GROWTH = 8
 /** How fast the memory of a dear request fades with each cheaper one of its size. */
 const FADING = 0.1
 
@@ -37,8 +39,10 @@ export class CostEstimates {
     const [oldest] = this.#costs.keys()
     if (this.#costs.size > MAX_MODELS && oldest !== undefined) this.#costs.delete(oldest)
     const size = sizeOf(request)
+    const thought = Math.max(MICROS_PER_CREDIT, this.#learntOf(request) ?? 0)
+    const lesson = Math.min(cost, thought * MAX_GROWTH, MAX_ESTIMATE)
     const before = costs.get(size) ?? 0
-    costs.set(size, Math.max(cost, before - (before - cost) * FADING))
+    costs.set(size, Math.max(lesson, before - (before - lesson) * FADING))
   }
 
   #learntOf(request: PricedRequest): number | null {

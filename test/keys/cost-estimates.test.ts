@@ -33,9 +33,21 @@ t.test('CostEstimates', (t) => {
   t.test('does not lock anybody out for an answer of a million credits', async (t) => {
     const estimates = new CostEstimates()
     estimates.learn(request(10), 1_000_000 * CREDIT)
-    t.equal(estimates.estimate(request(10), 1), 100 * CREDIT)
+    t.equal(estimates.estimate(request(10), 1), 8 * CREDIT, 'one answer teaches so much at most')
     t.equal(estimates.estimate(request(1e300), 1), 100 * CREDIT)
-    t.equal(estimates.estimate(request(10), Number.POSITIVE_INFINITY), 100 * CREDIT)
+    t.equal(estimates.estimate(request(10, 'auto'), Number.POSITIVE_INFINITY), 100 * CREDIT)
+    for (let i = 0; i < 40; i += 1) estimates.learn(request(10), CREDIT / 2)
+    t.equal(estimates.estimate(request(10), 1), CREDIT, 'and it is forgotten')
+  })
+
+  t.test('believes what is dear for good within a few answers', async (t) => {
+    const estimates = new CostEstimates()
+    for (let i = 0; i < 3; i += 1) estimates.learn(request(10), 90 * CREDIT)
+    t.equal(estimates.estimate(request(10), 1), 90 * CREDIT)
+    for (let i = 0; i < 9; i += 1) estimates.learn(request(10), 1_000_000 * CREDIT)
+    t.equal(estimates.estimate(request(10), 1), 100 * CREDIT)
+    for (let i = 0; i < 60; i += 1) estimates.learn(request(10), CREDIT / 2)
+    t.equal(estimates.estimate(request(10), 1), CREDIT, 'nothing beyond the most is remembered')
   })
 
   t.test('remembers as many models as there may be, and no more', async (t) => {

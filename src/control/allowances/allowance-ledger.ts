@@ -91,14 +91,18 @@ export function nextAllowance(state: AllowanceState, event: AllowanceEvent): All
   return { state: { ...view, stakes }, terms: news }
 }
 
-/** What is used up and what requests hold, as far as is known. */
-export function sumsOf({ settled, stakes }: AllowanceState): {
+/** What is used up and what requests hold, as far as is known; of all workers but one, where that is named. */
+export function sumsOf(
+  { settled, stakes }: AllowanceState,
+  but?: string
+): {
   readonly used: number
   readonly reserved: number
 } {
   let used = settled
   let reserved = 0
-  for (const { report } of stakes.values()) {
+  for (const [member, { report }] of stakes) {
+    if (member === but) continue
     used += report.used
     reserved += report.reserved
   }
@@ -274,7 +278,7 @@ function termsFor(state: AllowanceState, member: string, recall: Recall): Allowa
     asked: recalled === 0 ? 0 : isGoingOn ? before.asked : seq,
     final: isFirst && isAllGiven(state, member) ? stake.report.seq : final,
     ahead: aheadIn(state),
-    standing: { limit, endsAt, ...sumsOf(state) }
+    standing: { limit, endsAt, ...sumsOf(state, member) }
   }
 }
 

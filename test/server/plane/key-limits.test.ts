@@ -100,6 +100,16 @@ t.test('KeyLimits', (t) => {
     }
   )
 
+  t.test('counts what has just begun to run when it says that nothing is left', async (t) => {
+    const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(10) }))
+    const asked = Array.from({ length: 12 }, () => reserve(limits).catch((error: unknown) => error))
+    const refusals = (await Promise.all(asked)).slice(10)
+    t.equal(refusals.length, 2)
+    for (const refusal of refusals) {
+      t.match(refusal, { message: /: 0 are used, 10 are reserved for requests that run\. Nothing/ })
+    }
+  })
+
   t.test('tells no time to wait where that is long or never comes', async (t) => {
     const key = namedKey('anna', { credits: { limit: 0.5, period: 'total' } })
     const { limits } = await limitsFor(t, key)
