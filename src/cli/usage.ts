@@ -1,5 +1,5 @@
 import { inspectConfig } from '../config/load.ts'
-import { DAY_MS, NOTHING_USED } from '../control/usage/usage-database.ts'
+import { addSums, DAY_MS, NOTHING_USED } from '../control/usage/usage-database.ts'
 import { usagePath } from '../control/usage/usage-recorder.ts'
 import { readUsage, type UsageGroup, type UsageLine } from '../control/usage/usage-report.ts'
 import type { UsageSums } from '../ipc/usage-row.ts'
@@ -87,17 +87,6 @@ function tell(
   if (lines.length === 0)
     terminal.note(`Nothing is recorded since ${new Date(since).toISOString()}.`)
   else for (const line of toColumns([headings, ...rows, ...sum])) terminal.write(line.trimEnd())
-}
-
-function addSums(sums: UsageSums, line: UsageSums): UsageSums {
-  return {
-    requests: sums.requests + line.requests,
-    failed: sums.failed + line.failed,
-    inputTokens: sums.inputTokens + line.inputTokens,
-    outputTokens: sums.outputTokens + line.outputTokens,
-    cachedTokens: sums.cachedTokens + line.cachedTokens,
-    credits: sums.credits + line.credits
-  }
 }
 
 function toFigures(sums: UsageSums) {

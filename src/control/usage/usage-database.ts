@@ -39,6 +39,10 @@ const NAME = 'INSERT INTO keys VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET name
 const PRUNE =
   'DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE at < ? ORDER BY at LIMIT ?)'
 
+const SUMS = `SELECT key, sum(requests) AS requests, sum(failed) AS failed, sum(input) AS input, sum(output) AS output,
+    sum(cached) AS cached, sum(credits) AS credits
+  FROM days WHERE day = ? GROUP BY key`
+
 export const DAY_MS = 86_400_000
 
 /**
@@ -62,6 +66,7 @@ export class UsageDatabase {
   readonly #add: StatementSync
   readonly #name: StatementSync
   readonly #prune: StatementSync
+  readonly #sums: StatementSync
   /** Of the file that is open. */
   readonly #identity: string | null
   #checkpoint: Promise<void> | null = null
@@ -75,6 +80,7 @@ export class UsageDatabase {
     this.#add = db.prepare(ADD)
     this.#name = db.prepare(NAME)
     this.#prune = db.prepare(PRUNE)
+    this.#sums = db.prepare(SUMS)
   }
 
   /**
@@ -131,17 +137,17 @@ export class UsageDatabase {
     return Number(this.#prune.run(before, limit).changes)
   }
 
-  /** Of all days from `since` on, by key. */
-  sums(since: number): ReadonlyMap<string, UsageSums> {
-    const day = Math.floor(since / DAY_MS)
-    const rows = this.#db
-      .prepare(
-        `SELECT key, sum(requests) AS requests, sum(failed) AS failed, sum(input) AS input, sum(output) AS output,
-           sum(cached) AS cached, sum(credits) AS credits
-         FROM days WHERE day >= ? GROUP BY key`
-      )
-      .all(day)
-    return new Map(rows.map((row) => [String(row['key']), toSums(row)]))
+  /** Of all days from `since` to `until`, by key. Day by day, so that others have their turn in between. */
+  async sums(since: number, until: number): Promise<ReadonlyMap<string, UsageSums>> {
+    const sums = new Map<string, UsageSums>()
+    for (let day = Math.floor(since / DAY_MS); day <= Math.floor(until / DAY_MS); day++) {
+      for (const row of this.#sums.all(day)) {
+        const key = String(row['key'])
+        sums.set(key, addSums(sums.get(key) ?? NOTHING_USED, toSums(row)))
+      }
+      await new Promise((resume) => setImmediate(resume))
+    }
+    return sums
   }
 
   /** Copies what was written into the database itself. Until it resolves nothing may be written. */
@@ -213,8 +219,8 @@ function valuesOf(row: UsageRow) {
     row.outputTokens,
     row.cachedTokens,
     credits,
-    Math.round(row.totalMs),
-    firstMs === null ? null : Math.round(firstMs),
+    row.totalMs,
+    firstMs,
     repairs
   ] as const
 }
@@ -242,15 +248,19 @@ export const NOTHING_USED: UsageSums = {
   credits: 0
 }
 
-function addRow(sums: UsageSums, row: UsageRow): UsageSums {
+export function addSums(sums: UsageSums, more: UsageSums): UsageSums {
   return {
-    requests: sums.requests + 1,
-    failed: sums.failed + (row.code === '' ? 0 : 1),
-    inputTokens: sums.inputTokens + row.inputTokens,
-    outputTokens: sums.outputTokens + row.outputTokens,
-    cachedTokens: sums.cachedTokens + row.cachedTokens,
-    credits: sums.credits + row.credits
+    requests: sums.requests + more.requests,
+    failed: sums.failed + more.failed,
+    inputTokens: sums.inputTokens + more.inputTokens,
+    outputTokens: sums.outputTokens + more.outputTokens,
+    cachedTokens: sums.cachedTokens + more.cachedTokens,
+    credits: sums.credits + more.credits
   }
+}
+
+function addRow(sums: UsageSums, row: UsageRow): UsageSums {
+  return addSums(sums, { ...row, requests: 1, failed: row.code === '' ? 0 : 1 })
 }
 
 /** `null` where there is no file. */

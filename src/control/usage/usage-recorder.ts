@@ -105,7 +105,8 @@ export class UsageRecorder {
       ))
     if (!isThere || this.#isClosed) return null
     try {
-      return (await this.#open()).sums(since)
+      const database = await this.#open()
+      return await database.sums(since, this.#now())
     } catch {
       return null // the next attempt to write says why
     }

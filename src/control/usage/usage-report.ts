@@ -9,7 +9,7 @@ export type UsageGroup = 'key' | 'model' | 'client' | 'day' | 'hour'
 
 export interface UsageQuestion {
   readonly by: UsageGroup
-  /** Epoch ms. Sums of days count from the beginning of its day, in UTC. */
+  /** Epoch ms. */
   readonly since: number
   /** Of one key alone, by its name or id; `null` for all. */
   readonly key: string | null
@@ -27,9 +27,9 @@ const SUMS =
 
 /** Rows in the form of sums of days, for what those do not tell: hours, and parts of a day. */
 const ROWS = `SELECT key, client, model, at, 1 AS requests, code <> '' AS failed, input, output, cached, credits
-  FROM requests WHERE at >= :since`
+  FROM requests WHERE at >= :since AND at < :until`
 const DAYS = `SELECT key, client, model, day * ${DAY_MS} AS at, requests, failed, input, output, cached, credits
-  FROM days WHERE day >= :since / ${DAY_MS}`
+  FROM days WHERE day >= :until / ${DAY_MS}`
 
 const GROUPS: Readonly<Record<UsageGroup, string>> = {
   key: 'coalesce(name, key)',
@@ -50,15 +50,16 @@ export async function readUsage(
 ): Promise<readonly UsageLine[]> {
   const db = await openRecord(path)
   try {
-    const isByDays = since % DAY_MS === 0 && by !== 'hour'
+    const midnight = Math.ceil(since / DAY_MS) * DAY_MS
+    const until = by === 'hour' ? Number.MAX_SAFE_INTEGER : midnight
     const isTime = by === 'day' || by === 'hour'
     const rows = db
       .prepare(
-        `SELECT ${GROUPS[by]} AS grp, ${SUMS} FROM (${isByDays ? DAYS : ROWS}) LEFT JOIN keys ON keys.id = key
+        `SELECT ${GROUPS[by]} AS grp, ${SUMS} FROM (${ROWS} UNION ALL ${DAYS}) LEFT JOIN keys ON keys.id = key
          WHERE :keys IS NULL OR key IN (SELECT value FROM json_each(:keys))
          GROUP BY grp ORDER BY ${isTime ? 'grp' : 'credits DESC, requests DESC, grp'}`
       )
-      .all({ since: Math.floor(since), keys: key === null ? null : idsOf(db, key) })
+      .all({ since: Math.floor(since), until, keys: key === null ? null : idsOf(db, key) })
     return rows.map((row) => ({ group: groupText(by, row['grp']), ...toSums(row) }))
   } catch (cause) {
     throw unreadable(path, cause)

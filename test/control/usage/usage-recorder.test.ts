@@ -16,6 +16,7 @@ import { UsageRecorder, usagePath } from '../../../src/control/usage/usage-recor
 import { readUsage } from '../../../src/control/usage/usage-report.ts'
 import type { UsageRow } from '../../../src/ipc/usage-row.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
+import { seededRandom } from '../../helper/seeded-random.ts'
 import { usageRow } from '../../helper/usage-row.ts'
 
 const NOON = Date.parse('2026-09-10T12:00:00Z')
@@ -363,4 +364,45 @@ t.test('readUsage()', async (t) => {
   recorder.record(many(1))
   await written(5)
   t.same(await groups('client', 0, ' a\u0308NNE MUN\u0303OZ'), [['claude-code', 3]], 'as key show')
+})
+
+t.test('readUsage() of a window that begins within a day', async (t) => {
+  t.test('is exact, by whatever', async (t) => {
+    const { recorder, path, written } = rig(t)
+    const random = seededRandom(7)
+    const rows = many(400, () => ({
+      at: Math.floor(NOON - random() * 4 * DAY_MS),
+      key: random() < 0.5 ? 'k_1' : 'k_2',
+      model: random() < 0.5 ? 'claude-a' : 'claude-b',
+      credits: Math.floor(random() * 1e6)
+    }))
+    recorder.record(rows)
+    await written(rows.length)
+    const moments = [0, 1, 59, 60, 61].map((minutes) => TODAY - DAY_MS + minutes * 60_000)
+    for (const since of [...moments, ...rows.map(({ at }) => at + 1).slice(0, 20)]) {
+      const counted = rows.filter(({ at }) => at >= since)
+      const expected = counted.reduce((sum, { credits }) => sum + credits, 0)
+      for (const by of ['key', 'model', 'client', 'day', 'hour'] as const) {
+        const lines = await readUsage(path, { by, since, key: null })
+        t.equal(
+          lines.reduce((sum, line) => sum + line.credits, 0),
+          expected
+        )
+      }
+      const [anna] = await readUsage(path, { by: 'model', since, key: 'Anna' })
+      const { length } = counted.filter(({ key, model }) => key === 'k_1' && model === anna?.group)
+      t.equal(anna?.requests, length)
+    }
+  })
+
+  t.test('counts whole days by their sums, which outlast the rows', async (t) => {
+    const { recorder, path, written } = rig(t, { retentionDays: 1 })
+    recorder.record(many(5, (n) => ({ at: NOON - n * DAY_MS })))
+    await written(2)
+    const since = NOON - 3.5 * DAY_MS // a midnight, and a moment after it
+    for (const at of [since, since + 1]) {
+      const lines = await readUsage(path, { by: 'key', since: at, key: null })
+      t.match(lines, [{ group: 'anna', requests: at === since ? 4 : 3 }])
+    }
+  })
 })
