@@ -21,6 +21,7 @@ export interface UsageRow {
   readonly cachedTokens: number
   /** Micro-credits. */
   readonly credits: number
+  /** Whole, like the next. */
   readonly totalMs: number
   /** To the first byte of the answer; `null` where there was none. */
   readonly firstMs: number | null

@@ -14,8 +14,8 @@ export function usageRow(members: Partial<UsageRow> = {}): UsageRow {
     outputTokens: 100,
     cachedTokens: 10,
     credits: 1_250_000,
-    totalMs: 1_234.5,
-    firstMs: 321.4,
+    totalMs: 1_235,
+    firstMs: 321,
     repairs: 1,
     ...members
   }

@@ -172,8 +172,11 @@ export interface RequestRecordsOptions {
   readonly isWanted: () => boolean
 }
 
-/** So long after a request is over the primary hears of it; a worker that is killed then takes it along. */
-const RECORDS_DELAY_MS = 50
+/**
+ * So long after a request is over the primary hears of it, with those of others: a message for each would cost it more than
+ * all else that it does for a request. A worker that is killed meanwhile takes them along.
+ */
+const RECORDS_DELAY_MS = 200
 /** A message stays small. */
 const MAX_ROWS = 200
 /** While the primary hangs. Of more the oldest are lost. */

@@ -105,8 +105,8 @@ export function toUsageRow(
     outputTokens: usage?.outputTokens ?? 0,
     cachedTokens: (usage?.cacheReadTokens ?? 0) + (usage?.cacheWriteTokens ?? 0),
     credits: charged > 0 ? charged : metered,
-    totalMs,
-    firstMs: usage === null ? null : totalMs - progress.spentMs('stream'),
+    totalMs: Math.round(totalMs),
+    firstMs: usage === null ? null : Math.round(totalMs - progress.spentMs('stream')),
     repairs: plan?.repairs.length ?? 0
   }
 }

@@ -75,6 +75,8 @@ t.test('toUsageRow()', async (t) => {
     repairs: 1,
     firstMs: Number
   })
+  const { totalMs, firstMs } = toUsageRow(answered, who)
+  t.ok([totalMs, firstMs].every(Number.isInteger), 'as the record keeps them')
   progress.charge(1_000_000)
   t.equal(
     toUsageRow(answered, who).credits,
