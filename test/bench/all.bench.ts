@@ -6,8 +6,11 @@ import { cpuRows } from './rows/cpu.ts'
 import { firstByteRow } from './rows/first-byte.ts'
 import { loopDelayRow } from './rows/loop-delay.ts'
 import { memoryRow } from './rows/memory.ts'
+import { recordingRow } from './rows/recording.ts'
 import { reuseRow } from './rows/reuse.ts'
+import { stallsRow } from './rows/stalls.ts'
 import { startRow } from './rows/start.ts'
+import { usageRow } from './rows/usage.ts'
 import { progress, Stand } from './stand.ts'
 
 /**
@@ -15,7 +18,18 @@ import { progress, Stand } from './stand.ts'
  * `npm run bench`, `npm run bench -- --quick`, `npm run bench -- --row memory`
  */
 
-const rows = [...cpuRows, budgetRow, loopDelayRow, memoryRow, firstByteRow, reuseRow, startRow]
+const rows = [
+  ...cpuRows,
+  budgetRow,
+  recordingRow,
+  stallsRow,
+  loopDelayRow,
+  memoryRow,
+  firstByteRow,
+  reuseRow,
+  startRow,
+  usageRow
+]
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },

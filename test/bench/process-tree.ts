@@ -30,8 +30,17 @@ export class ProcessTree {
 
   /** User and system time so far, of threads and children that have ended too. */
   cpuMs(): number {
+    return this.#cpuMsOf(this.pids())
+  }
+
+  /** The same, of the root alone. */
+  rootCpuMs(): number {
+    return this.#cpuMsOf([this.#root])
+  }
+
+  #cpuMsOf(pids: readonly number[]): number {
     let ticks = 0
-    for (const pid of this.pids()) {
+    for (const pid of pids) {
       const stat = statOf(pid)
       // utime, stime, cutime, cstime: fields 14 to 17 of proc(5)
       for (const field of stat?.slice(11, 15) ?? []) ticks += Number(field)

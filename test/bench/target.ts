@@ -16,18 +16,28 @@ export interface TargetOptions {
   /** Program to run it with, instead of this Node. */
   readonly node?: string
   readonly env?: Readonly<Record<string, string>>
+  /** Text of a gateway's `.env`, which it reads again when it is told to. */
+  readonly settings?: string
 }
 
 /** What stands between load generator and upstream, with the process tree that it runs in. */
 export class Target {
   readonly url: string
   readonly tree: ProcessTree
+  /** Where it runs; a gateway's STATE_DIR is `state` in it. */
+  readonly folder: string
   readonly #child: ChildProcess
 
-  constructor(child: ChildProcess, port: number) {
+  constructor(child: ChildProcess, port: number, folder: string) {
     this.url = `http://127.0.0.1:${port}`
     this.tree = new ProcessTree(pidOf(child))
+    this.folder = folder
     this.#child = child
+  }
+
+  /** Has a gateway read its settings again. */
+  reload(): void {
+    this.#child.kill('SIGHUP')
   }
 
   /** Ends all its processes: politely, then not. */
@@ -48,8 +58,9 @@ export class Target {
  * Resolves once it serves.
  */
 export async function startGateway(options: TargetOptions): Promise<Target> {
-  const { folder, upstreamUrl } = options
+  const { folder, upstreamUrl, settings } = options
   mkdirSync(folder, { recursive: true })
+  if (settings !== undefined) writeFileSync(join(folder, '.env'), settings)
   const credentials = join(folder, 'credentials.json')
   writeFileSync(credentials, JSON.stringify(signIn()), { mode: 0o600 })
   const { start } = readManifest().scripts
@@ -79,7 +90,7 @@ async function launch(
   const logFile = join(folder, 'output.log')
   const log = openSync(logFile, 'a')
   const child = spawn(node ?? process.execPath, args, {
-    cwd: folder, // no .env there
+    cwd: folder, // no other .env there
     env: { PATH: process.env['PATH'], HOME: folder, ...ownEnv, ...env },
     stdio: ['ignore', log, log]
   })
@@ -87,7 +98,7 @@ async function launch(
   for (;;) {
     const output = readFileSync(logFile, 'utf8')
     const port = portIn(output)
-    if (port !== null) return new Target(child, port)
+    if (port !== null) return new Target(child, port, folder)
     if (child.exitCode !== null || performance.now() > deadline) {
       child.kill('SIGKILL')
       throw new Error(`nothing came up:\n${output}`)

@@ -1,65 +1,41 @@
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { DAY_MS, UsageDatabase } from '../../src/control/usage/usage-database.ts'
 import { usagePath } from '../../src/control/usage/usage-recorder.ts'
-import { readUsage, type UsageGroup } from '../../src/control/usage/usage-report.ts'
 import type { UsageRow } from '../../src/ipc/usage-row.ts'
+import { seededRandom } from '../helper/seeded-random.ts'
 
-/*
- * What the record of usage costs, and how long questions take: two million requests of 45 days, by 30 keys, 6 clients and 8
- * models. CPU time of this thread, which is what the primary's event loop stands still for.
- */
-
-const ROWS = 2_000_000
-const DAYS = 45
 /** As the recorder writes them. */
 const BATCH = 250
-const BATCHES_A_CHECKPOINT = 400
+const BATCHES_A_CHECKPOINT = 20
 
-const folder = mkdtempSync(join(tmpdir(), 'usage-bench-'))
-try {
-  await measure(usagePath(folder))
-} finally {
-  rmSync(folder, { recursive: true, force: true })
+export interface RecordSize {
+  readonly rows: number
+  /** Up to now; the requests are spread evenly over them. */
+  readonly days: number
 }
 
-async function measure(path: string): Promise<void> {
+/** What it took to write a record. */
+export interface RecordCost {
+  /** Microseconds of CPU, for each request. */
+  readonly perRow: number
+  /** Milliseconds of CPU. */
+  readonly longestBatch: number
+}
+
+/** Makes a record of usage as a team leaves it: by 30 keys, with 6 clients and 8 models, in all combinations. */
+export async function fillRecord(
+  stateDir: string,
+  { rows, days }: RecordSize
+): Promise<RecordCost> {
   const now = Date.now()
-  const database = await UsageDatabase.open(path)
-  let writing = 0
-  let longest = 0
-  for (let at = 0; at < ROWS; at += BATCH) {
-    const rows = Array.from({ length: BATCH }, (_, n) => rowOf(at + n, now))
-    const ms = cpuMsOf(() => database.write(rows, new Map()))
-    writing += ms
-    longest = Math.max(longest, ms)
-    if ((at / BATCH) % BATCHES_A_CHECKPOINT === 0) await database.checkpoint()
-  }
-  await database.close()
-  const size = Math.round(statSync(path).size / 2 ** 20)
-  say(
-    `a request takes ${((writing / ROWS) * 1000).toFixed(1)} µs, ${BATCH} of them at most ${longest.toFixed(1)} ms, all of them ${size} MB`
-  )
-  const midnight = Math.floor(now / DAY_MS) * DAY_MS
-  await ask(path, 'key', midnight - 30 * DAY_MS, 'usage --by key --since 30d')
-  await ask(path, 'model', 0, 'usage --by model, of all')
-  await ask(path, 'hour', now - 7 * DAY_MS, 'usage --by hour --since 7d')
-}
-
-async function ask(path: string, by: UsageGroup, since: number, what: string): Promise<void> {
-  const began = performance.now()
-  const lines = await readUsage(path, { by, since, key: null })
-  say(`${what}: ${Math.round(performance.now() - began)} ms, ${lines.length} lines`)
-}
-
-function rowOf(n: number, now: number): UsageRow {
-  return {
-    at: Math.floor(now - (1 - n / ROWS) * DAYS * DAY_MS),
-    key: `k_${n % 30}`,
-    client: `client-${n % 6}`,
+  const database = await UsageDatabase.open(usagePath(stateDir))
+  const random = seededRandom(1)
+  const names = new Map(Array.from({ length: 30 }, (_, n) => [`k_${n}`, `person-${n}`]))
+  const rowOf = (n: number): UsageRow => ({
+    at: Math.floor(now - (1 - n / rows) * days * DAY_MS),
+    key: `k_${Math.floor(random() * 30)}`,
+    client: `client-${Math.floor(random() * 6)}`,
     dialect: 'anthropic-messages',
-    model: `claude-model-${n % 8}`,
+    model: `claude-model-${Math.floor(random() * 8)}`,
     status: 200,
     code: '',
     inputTokens: 1_000,
@@ -69,7 +45,18 @@ function rowOf(n: number, now: number): UsageRow {
     totalMs: 5_000,
     firstMs: 300,
     repairs: 0
+  })
+  let cpuMs = 0
+  let longestBatch = 0
+  for (let at = 0; at < rows; at += BATCH) {
+    const batch = Array.from({ length: BATCH }, (_, n) => rowOf(at + n))
+    const ms = cpuMsOf(() => database.write(batch, at === 0 ? names : new Map()))
+    cpuMs += ms
+    longestBatch = Math.max(longestBatch, ms)
+    if ((at / BATCH) % BATCHES_A_CHECKPOINT === 0) await database.checkpoint()
   }
+  await database.close()
+  return { perRow: (cpuMs * 1000) / rows, longestBatch }
 }
 
 function cpuMsOf(work: () => void): number {
@@ -77,8 +64,4 @@ function cpuMsOf(work: () => void): number {
   work()
   const { user, system } = process.threadCpuUsage(before)
   return (user + system) / 1000
-}
-
-function say(line: string): void {
-  process.stdout.write(`${line}\n`)
 }

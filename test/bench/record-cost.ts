@@ -1,0 +1,63 @@
+import { setImmediate } from 'node:timers/promises'
+import { Channel } from '../../src/ipc/channel.ts'
+import type { FromWorker, ToWorker } from '../../src/ipc/messages.ts'
+import { Progress } from '../../src/server/plane/open-turns.ts'
+import { RequestRecords } from '../../src/server/plane/primary-links.ts'
+import { clientFamilyOf, toUsageRow, type TurnRecord } from '../../src/server/turn/turn-record.ts'
+import { replyPlan } from '../helper/reply-plan.ts'
+import { serve } from './service.ts'
+
+/**
+ * What a worker does for the record of usage, by itself, in a process of its own: makes a row of a request that is over and
+ * sends it to its parent, with those of others.
+ */
+
+const REQUESTS = 100_000
+/** Sent together, as by a worker with 500 answers a second. */
+const TOGETHER = 100
+
+/** Microseconds of CPU for each request. */
+serve(async (): Promise<number> => {
+  await run(REQUESTS / 10) // until it is compiled
+  const before = process.cpuUsage()
+  await run(REQUESTS)
+  const { user, system } = process.cpuUsage(before)
+  return (user + system) / REQUESTS
+})
+
+async function run(requests: number): Promise<void> {
+  const channel = new Channel<ToWorker, FromWorker>(process)
+  const options = { channel, isPrimarySilent: () => false, isWanted: () => true }
+  const records = new RequestRecords(options)
+  const record = answered()
+  for (let n = 1; n <= requests; n++) {
+    const client = clientFamilyOf('claude-cli/2.0.14 (external, cli)')
+    const who = { key: 'k_5wKwG6MRKycW', client, dialect: 'anthropic-messages' }
+    records.note(toUsageRow(record, who))
+    if (n % TOGETHER !== 0) continue
+    records.flush()
+    await setImmediate()
+  }
+}
+
+function answered(): TurnRecord {
+  const progress = new Progress()
+  progress.spend({
+    inputTokens: 1_500,
+    outputTokens: 300,
+    cacheReadTokens: 20_000,
+    cacheWriteTokens: 0,
+    credits: 0.25
+  })
+  progress.meter(0.25)
+  return {
+    requestId: 'req_bench',
+    route: '/v1/messages',
+    keyName: 'anna',
+    status: 200,
+    error: null,
+    plan: replyPlan({}),
+    bodyBytes: 400_000,
+    progress
+  }
+}
