@@ -62,7 +62,7 @@ export class ProcessTerminal implements Terminal, Disposable {
     const shown = this.isRedrawn ? lines.slice(0, Math.max(1, rows - 1)) : lines // what scrolls away stays
     const back = this.#drawn === 0 ? '' : `\u001b[${this.#drawn}A\r\u001b[J`
     const text = shown.map((line) => `${printable(line)}\n`).join('')
-    stdout.write(this.isRedrawn ? `${back}${text}` : text)
+    stdout.write(this.isRedrawn ? `${back}${NO_WRAP}${text}${WRAP}` : text)
     this.#drawn = shown.length
   }
 
@@ -105,6 +105,10 @@ export class ProcessTerminal implements Terminal, Disposable {
     this.#streams.stderr.write(CLEAR_LINE)
   }
 }
+
+/** A line that is too long is cut by the terminal, which knows how wide each character is: what wraps is not replaced. */
+const NO_WRAP = '\u001b[?7l'
+const WRAP = '\u001b[?7h'
 
 /** To the line's beginning, and all of it away. */
 const CLEAR_LINE = '\r\u001b[2K'

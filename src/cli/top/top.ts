@@ -31,9 +31,11 @@ Credits per hour are told from what is seen while it runs. It asks a gateway tha
     for (;;) {
       const reading = await read({ url, key, signal: call.signal })
       readings.add(reading)
+      const isOnce = call.values['once'] === true || !call.terminal.isRedrawn
       if (call.isJson) call.terminal.write(JSON.stringify(toAnswer(reading, readings)))
+      else if (isOnce) for (const line of screenOf(reading, readings)) call.terminal.write(line)
       else call.terminal.redraw(screenOf(reading, readings))
-      if (call.values['once'] === true || !call.terminal.isRedrawn) return EXIT_OK
+      if (isOnce) return EXIT_OK
       await delay(EVERY_MS, undefined, { signal: call.signal })
     }
   }
