@@ -25,6 +25,12 @@ const mutants: readonly Mutant[] = [
     to: `this.#waiting.size === 0 && amount <= this.#spare + 1`
   },
   {
+    story: 'a worker gives without looking at what it has',
+    file: CORE,
+    from: `this.#waiting.size === 0 && amount <= this.#spare`,
+    to: `this.#waiting.size === 0`
+  },
+  {
     story: 'a request passes those who wait',
     file: CORE,
     from: `this.#waiting.size === 0 && amount <= this.#spare`,
@@ -41,6 +47,18 @@ const mutants: readonly Mutant[] = [
     file: CORE,
     from: `this.#reserved -= held.amount`,
     to: ``
+  },
+  {
+    story: 'a request may be settled twice',
+    file: CORE,
+    from: `    this.#held.delete(id)\n    if (held.period`,
+    to: `    if (held.period`
+  },
+  {
+    story: 'a request that is refunded takes with it what others have settled',
+    file: CORE,
+    from: `this.#used += cost`,
+    to: `this.#used = cost === 0 ? 0 : this.#used + cost`
   },
   {
     story: 'a request of an old period is settled in the new one',
@@ -69,8 +87,8 @@ const mutants: readonly Mutant[] = [
   {
     story: 'a worker keeps what is wanted elsewhere',
     file: CORE,
-    from: `this.#returned += Math.min(spare, this.#owed)`,
-    to: `break`
+    from: `if (spare > 0 && this.#owed > 0`,
+    to: `if (spare < 0 && this.#owed > 0`
   },
   {
     story: 'a worker refuses before the primary has looked for more',
@@ -131,6 +149,24 @@ const mutants: readonly Mutant[] = [
     file: LEDGER,
     from: `if (entry === null) return heldBy(stake)`,
     to: `if (entry === null) return stake.report.used`
+  },
+  {
+    story: 'what a worker that died had used is counted twice',
+    file: LEDGER,
+    from: `stakes.delete(event.member)`,
+    to: ``
+  },
+  {
+    story: 'a restart gives away again what was used before it',
+    file: LEDGER,
+    from: `return { settled: 0, ...facts, stakes: new Map() }`,
+    to: `return { ...facts, settled: 0, stakes: new Map() }`
+  },
+  {
+    story: 'another limit lets go of what is reserved, as a new period does',
+    file: LEDGER,
+    from: `if (period === state.period) return { ...state, limit, endsAt }`,
+    to: ``
   },
   {
     story: 'the streams of a worker that died are never free again',
@@ -203,6 +239,7 @@ t.test('the properties of an allowance', (t) => {
         options
       )
       t.equal(details.failed, true)
+      t.notMatch(String(details.errorInstance), /^(Type|Reference|Range)Error/, 'by what it does')
       t.comment(JSON.stringify(details.counterexample?.[0]?.steps))
     })
   t.end()

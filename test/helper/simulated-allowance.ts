@@ -131,6 +131,7 @@ export class SimulatedAllowance {
     truth.settled += paid
     truth.overrun += Math.max(0, paid - held.amount)
     this.#obey(holder, holder.core.settle(held.id, paid))
+    checkSettled(holder, held.id)
   }
 
   leave(holder: Holder, nth: number): void {
@@ -245,6 +246,16 @@ function arrive<Message>(underWay: Message[], nth: number): Message | undefined 
 }
 
 const DOUBLED = 5
+
+/** A request is settled once, and what it has cost is not refunded. */
+function checkSettled({ core }: Holder, id: number): void {
+  try {
+    core.settle(id, 0)
+  } catch {
+    return
+  }
+  throw new Error(`request ${id} was settled twice`)
+}
 
 /** As the channel does it. */
 function copyOf<Message>(message: Message): Message {

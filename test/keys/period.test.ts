@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { type PeriodKind, periodAt } from '../../src/keys/period.ts'
 import * as fc from '../helper/fast-check.ts'
@@ -53,21 +56,66 @@ t.test('periodAt()', (t) => {
     t.ok(periodAt('total', day, at('2026-11-26T00:00:00Z')).number > day.number)
   })
 
-  t.test('numbers periods upwards whatever the clock does, and always ends after now', async () => {
-    const kinds = fc.constantFrom<PeriodKind>('day', 'week', 'month', 'total', 'minute')
-    const times = fc.array(fc.integer({ min: 0, max: 4_102_444_800_000 }), { maxLength: 20 })
-    fc.assert(
-      fc.property(kinds, times, (kind, nows) => {
-        let before = null
-        for (const now of nows) {
-          const period = periodAt(kind, before, now)
-          if (before !== null && period.number < before.number) return false
-          if (period.endsAt !== null && period.endsAt <= now) return false
-          before = period
-        }
-        return true
-      })
-    )
+  t.test('gives nothing anew before its time, whatever the clock does', async () => {
+    fc.assert(properties(periodAt))
   })
+  t.end()
+})
+
+/** Under any clock: periods are numbered upwards, a new one begins when the one before is over, and each ends in time. */
+function properties(machine: typeof periodAt) {
+  const kinds = fc.constantFrom<PeriodKind>('day', 'week', 'month', 'total', 'minute')
+  const time = fc.integer({ min: 0, max: 4_102_444_800_000 })
+  const moves = fc.array(fc.oneof(time, fc.integer({ min: -70, max: 70 })), { maxLength: 20 })
+  return fc.property(kinds, time, moves, (kind, start, hops) => {
+    let now = start
+    let before = machine(kind, null, now)
+    for (const hop of hops) {
+      now = Math.abs(hop) <= 70 ? Math.max(0, now + hop * DAY_MS) : hop
+      const period = machine(kind, before, now)
+      const isOver = before.endsAt !== null && now >= before.endsAt
+      if (period.number < before.number || period.number > before.number !== isOver) return false
+      const { startsAt, endsAt } = period
+      if (endsAt !== null && (endsAt <= now || endsAt - now > 2 * (endsAt - startsAt) + 3 * DAY_MS))
+        return false
+      before = period
+    }
+    return true
+  })
+}
+
+const DAY_MS = 86_400_000
+
+t.test('the properties of periods', (t) => {
+  const mutants = [
+    {
+      story: 'a clock that is set back starts a limit anew',
+      from: `if (now >= before.endsAt) {`,
+      to: `if (now >= before.endsAt || now < before.startsAt) {`
+    },
+    {
+      story: 'a clock that was years ahead, and is right again, gives a limit anew',
+      from: `number: before.number, startsAt, endsAt } : before`,
+      to: `number: before.number + 1, startsAt, endsAt } : before`
+    },
+    {
+      story: 'a limit starts no more after a clock that was years ahead',
+      from: `return wasWrong ?`,
+      to: `return wasWrong && now < 0 ?`
+    },
+    {
+      story: 'a limit never starts anew',
+      from: `if (now >= before.endsAt) {`,
+      to: `if (now < 0) {`
+    }
+  ]
+  for (const { story, from, to } of mutants)
+    t.test(`notice when ${story}`, async (t) => {
+      const source = readFileSync(join(import.meta.dirname, '../../src/keys/period.ts'), 'utf8')
+      if (source.split(from).length !== 2) throw new Error(`it has to hold this once: ${from}`)
+      const folder = t.testdir({ 'period.ts': source.replace(from, to) })
+      const mutant = await import(pathToFileURL(join(folder, 'period.ts')).href)
+      t.equal(fc.check(properties(mutant.periodAt), { seed: 1, numRuns: 1000 }).failed, true)
+    })
   t.end()
 })
