@@ -1,6 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import type { Stats } from 'node:fs'
-import { chmod, constants, lstat, mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
+import {
+  chmod,
+  constants,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  stat,
+  unlink
+} from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 /**
@@ -111,12 +121,33 @@ export function openPrivateFile(path: string) {
 }
 
 async function made(folder: string): Promise<Stats> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await makeWithParents(folder)
   const facts = await lstat(folder)
   if (facts.isSymbolicLink() && !isTrusted(facts.uid)) {
     throw Object.assign(new Error(`another user has made the link ${folder}`), { code: 'ELOOP' })
   }
   return facts
+}
+
+/**
+ * Node's own `recursive` tries for ever where a folder cannot be made although its parent is there: `/proc` says ENOENT
+ * then.
+ */
+async function makeWithParents(folder: string): Promise<void> {
+  if (await isFolder(folder)) return
+  const parent = dirname(folder)
+  if (parent !== folder) await makeWithParents(parent)
+  try {
+    await mkdir(folder, 0o700)
+  } catch (cause) {
+    if (!(await isFolder(folder))) throw cause // otherwise another process was first
+  }
+}
+
+/** Links are followed. */
+async function isFolder(path: string): Promise<boolean> {
+  const facts = await stat(path).catch(() => null)
+  return facts?.isDirectory() === true
 }
 
 function isTrusted(uid: number): boolean {

@@ -53,6 +53,25 @@ for (const isDurable of [false, true]) {
   })
 }
 
+t.test('makeFolder()', async (t) => {
+  const dir = t.testdir({ file: 'in the way' })
+
+  await t.test('makes what is missing, open to us alone, also for many at once', async (t) => {
+    const folder = join(dir, 'a', 'b', 'c')
+    await Promise.all(Array.from({ length: 20 }, () => makeFolder(folder)))
+    t.same([modeOf(folder), modeOf(join(dir, 'a'))], [0o700, 0o700])
+  })
+
+  await t.test('rejects where none can be made', async (t) => {
+    await t.rejects(makeFolder(join(dir, 'file')), { code: 'EEXIST' })
+    await t.rejects(makeFolder(join(dir, 'file', 'b')), { code: 'EEXIST' })
+    const skip = process.platform !== 'linux' && 'no such file system'
+    await t.test('in a file system that takes none', { skip }, async (t) => {
+      await t.rejects(makeFolder('/proc/none/of/them'), { code: 'ENOENT' })
+    })
+  })
+})
+
 t.test('createPrivateFile()', async (t) => {
   const dir = t.testdir({ taken: 'old', link: t.fixture('symlink', 'target') })
   await createPrivateFile(join(dir, 'file'), 'new')

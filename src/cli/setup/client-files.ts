@@ -3,7 +3,6 @@ import {
   access,
   chmod,
   lstat,
-  mkdir,
   open,
   readFile,
   readlink,
@@ -13,7 +12,7 @@ import {
 } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { codeOf } from '../../shared/errors.ts'
-import { replaceFile } from '../../shared/private-files.ts'
+import { makeFolder, replaceFile } from '../../shared/private-files.ts'
 import { clientFile } from './text/text-format.ts'
 
 /** No configuration is as large. */
@@ -115,7 +114,7 @@ export async function writeClientFile(file: ClientFile, text: string, mode: numb
   const { path, target } = file
   await ensureUnchanged(file)
   try {
-    await mkdir(dirname(target), { recursive: true, mode: 0o700 })
+    await makeFolder(dirname(target))
     if (file.text !== null && (await mustStayInPlace(target))) await overwrite(target, text, mode)
     else await replace(file, text, mode)
   } catch (cause) {
