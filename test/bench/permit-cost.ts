@@ -37,7 +37,7 @@ export async function takeAsRequest(rounds: number): Promise<void> {
     const waiter = { key: 'a', arrivedAt: i }
     const wait = {
       waiter,
-      limits: null,
+      stream: null,
       waited: new WaitClock(i),
       progress: new Progress(),
       signal

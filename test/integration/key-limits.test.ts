@@ -256,6 +256,28 @@ t.test('killed workers give no credits away', async (t) => {
 })
 
 t.test(
+  'large requests that wait for a stream of their key leave the memory to others',
+  async (t) => {
+    const { upstream, headers, start, addKey } = await setUp(t, { maxStreams: 1 })
+    const other = await addKey({ name: 'ben' })
+    const gateway = await start(1)
+    const large = 'lorem ipsum '.repeat(85_000)
+    const waiting = Array.from({ length: 40 }, () => startChat(gateway.url, large, { headers }))
+    while (upstream.held.length < 1) await delay(5)
+    await delay(1000)
+    const answer = startChat(gateway.url, large, { headers: other }).answer
+    while (upstream.held.length < 2) {
+      const refused = await Promise.race([answer, delay(5, null)])
+      if (refused !== null) throw new Error(`${refused.status} ${refused.text}`)
+    }
+    upstream.isHolding = false
+    upstream.release()
+    t.ok(isComplete(await answer))
+    for (const { answer: one } of waiting) t.ok(isComplete(await one))
+  }
+)
+
+t.test(
   'streams of a key wait for each other in all workers, and those of others do not',
   async (t) => {
     const rig = await setUp(t, { maxStreams: 2 })

@@ -14,7 +14,7 @@ import type { GatewayError } from '../../shared/errors.ts'
 import { generationRequest, type RequestPayload } from '../../upstream/call/requests.ts'
 import { type ApproachFailure, decideRetry, formSignOf } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
-import type { CallCost, Charge } from '../plane/key-limits.ts'
+import type { CallCost, Charge, TurnLimits } from '../plane/key-limits.ts'
 import { Attempt, type AttemptOutcome } from './attempt.ts'
 import { acquireFor, CallWay, type PermitWait } from './call-way.ts'
 import { reformPayload } from './change-payload.ts'
@@ -22,6 +22,8 @@ import { explainRefusal } from './explain-refusal.ts'
 import { CHANGES, changePayload, leaveOutRefused, writeOutRefused } from './refused-parts.ts'
 
 export interface UpstreamQuestion extends PermitWait {
+  /** What its key may use; `null` without limits. */
+  readonly limits: TurnLimits | null
   /** Let go as soon as the answer begins, unless it is a kept one. */
   readonly payload: RequestPayload
   readonly plan: ReplyPlan

@@ -1,6 +1,5 @@
 import { monotonicNow, type WaitClock } from '../../admission/clock.ts'
-import { type AcquireOptions, Permit } from '../../admission/lease.ts'
-import type { Share } from '../../admission/allowances.ts'
+import type { AcquireOptions, Permit } from '../../admission/lease.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import {
   type FormParty,
@@ -16,7 +15,7 @@ import {
   PLAIN_APPROACH
 } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
-import type { TurnLimits } from '../plane/key-limits.ts'
+import type { KeyStream } from '../plane/key-limits.ts'
 import type { Progress } from '../plane/open-turns.ts'
 import type { AccountLink } from '../plane/primary-links.ts'
 
@@ -24,8 +23,8 @@ import type { AccountLink } from '../plane/primary-links.ts'
 export interface PermitWait {
   /** The client's key, and since when it waits, for a fair share of the connections. */
   readonly waiter: AcquireOptions
-  /** What its key may use; `null` without limits. */
-  readonly limits: TurnLimits | null
+  /** That of its key which it is; `null` where the key may have any number. */
+  readonly stream: KeyStream | null
   /** All waits of the request so far. */
   readonly waited: WaitClock
   readonly progress: Progress
@@ -40,7 +39,7 @@ export interface PermitWait {
  */
 export async function acquirePermit(
   plane: Pick<DataPlane, 'lease' | 'metrics'> & { readonly account: Pick<AccountLink, 'problem'> },
-  { waiter, limits, waited, progress, signal }: PermitWait
+  { waiter, stream, waited, progress, signal }: PermitWait
 ): Promise<Permit> {
   const { problem: known } = plane.account
   if (known !== null) throw known
@@ -48,12 +47,9 @@ export async function acquirePermit(
   progress.beginWait()
   try {
     const arrivedAt = waited.resume(startedAt)
-    const place = { ...waiter, arrivedAt }
-    // Before the permit: while others of its key run, it keeps nothing from other keys.
-    const stream = limits === null ? null : await limits.stream({ ...place, signal })
-    const permit = await acquireWith(stream, plane.lease.acquire(place, signal))
+    const permit = await plane.lease.acquire({ ...waiter, arrivedAt }, signal)
     const { problem } = plane.account // it may have come up meanwhile
-    if (problem === null) return permit
+    if (problem === null) return stream?.holdFor(permit) ?? permit
     permit.release()
     throw problem
   } finally {
@@ -61,24 +57,6 @@ export async function acquirePermit(
     waited.stop(now)
     progress.end('queue')
     plane.metrics.waitSeconds.observe((now - startedAt) / 1000)
-  }
-}
-
-/** A permit that gives back the key's stream, too. */
-async function acquireWith(stream: Share | null, acquired: Promise<Permit>): Promise<Permit> {
-  if (stream === null) return acquired
-  try {
-    const permit = await acquired
-    return new Permit({
-      onSent: () => permit.sent(),
-      onRelease: () => {
-        permit.release()
-        stream.settle(0)
-      }
-    })
-  } catch (cause) {
-    stream.settle(0)
-    throw cause
   }
 }
 

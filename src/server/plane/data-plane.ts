@@ -117,6 +117,8 @@ const AUTO_WORKERS_MAX = 2
 const DEBUG_FILES_MAX = 200
 /** An idle thread is let go after this time, and its memory with it. */
 const THREAD_IDLE_MS = 30_000
+/** Of the memory for bodies, so much more for those that wait for a stream of their key, of which a little may have come. */
+const UNREAD_PART = 4
 /** All requests are over by then; the result of what still runs in a thread is not wanted. */
 const THREAD_CLOSE_MS = 2_000
 
@@ -197,7 +199,8 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     limits: new KeyLimits({
       allowances,
       pool: () => current.config.pool,
-      models: () => current.catalogue.models
+      models: () => current.catalogue.models,
+      unread: new MemoryBudget(memory.bodyBytesPerWorker / UNREAD_PART, 0)
     }),
     pool,
     memory: bodyMemory,

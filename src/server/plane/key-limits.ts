@@ -1,5 +1,7 @@
 import { monotonicNow } from '../../admission/clock.ts'
 import type { Allowances, Share } from '../../admission/allowances.ts'
+import { Permit } from '../../admission/lease.ts'
+import type { MemoryBudget } from '../../admission/memory-budget.ts'
 import type { Config } from '../../config/settings.ts'
 import type { AllowanceStanding } from '../../ipc/allowance.ts'
 import { CostEstimates, type PricedRequest } from '../../keys/cost-estimates.ts'
@@ -11,6 +13,8 @@ export interface KeyLimitsOptions {
   readonly allowances: Allowances
   readonly pool: () => Pick<Config['pool'], 'poolTimeoutMs' | 'maxWaiting'>
   readonly models: () => readonly ModelFacts[]
+  /** For what has come of bodies that are not read while their requests wait for a stream of their key. */
+  readonly unread: MemoryBudget
   /** Epoch ms. */
   readonly now?: () => number
 }
@@ -100,29 +104,76 @@ export class TurnLimits {
     return new Charge(share, (cost) => estimates.learn(request, cost))
   }
 
+  /** There is a limit of streams at once. */
+  get hasStreams(): boolean {
+    return this.#key.maxStreams !== null
+  }
+
   /**
-   * Waits until the key may have one stream more; `null` where it may have any number. The caller must settle it.
+   * Waits until the key may have one stream more; `null` where it may have any number. Its body is not read yet: so many
+   * bytes of it may have come.
    *
    * @throws {GatewayError} GW_QUEUE_FULL, GW_POOL_TIMEOUT, or as `Allowances.take()`
    */
-  async stream(wish: Wish): Promise<Share | null> {
+  async stream(wish: Wish, unreadBytes: number): Promise<KeyStream | null> {
     const { id, name, maxStreams } = this.#key
     if (maxStreams === null) return null
-    const { allowances, pool } = this.#options
+    const { allowances, pool, unread } = this.#options
     const { poolTimeoutMs, maxWaiting } = pool()
     const what = `The key ${JSON.stringify(name)} runs as many streams at once as it may (${maxStreams})`
     const streams = `${id}/streams` as const
-    // Of this key: one that sends too much keeps no other from waiting.
-    if (allowances.waitingFor(streams) >= maxWaiting) {
-      const message = `${what}, and too many requests wait already (HTTP_POOL_MAX_WAITING).`
+    // Of this key: one that sends too much keeps no other from waiting. The first is never one too many.
+    const waiting = allowances.waitingFor(streams)
+    const isRoom = unread.isFreeFor(unreadBytes, id)
+    if (waiting >= maxWaiting || (waiting > 0 && !isRoom)) {
+      const message = `${what}, and too many requests wait already (HTTP_POOL_MAX_WAITING, and the memory for them).`
       throw new GatewayError('GW_QUEUE_FULL', 'streams', { message })
     }
     using deadline = new StreamDeadline(wish, poolTimeoutMs, () => {
       const message = `PoolTimeout: ${what}, and none of them ended within HTTP_POOL_TIMEOUT.`
       return new GatewayError('GW_POOL_TIMEOUT', 'streams', { message })
     })
-    const part = { name: streams, amount: 1, refusal: neverRefused } as const
-    return await allowances.take({ ...part, arrivedAt: wish.arrivedAt }, deadline.signal)
+    const room = isRoom ? unread.grow(unreadBytes, id) : null
+    try {
+      const { arrivedAt } = wish
+      const part = { name: streams, amount: 1, arrivedAt, refusal: neverRefused } as const
+      return new KeyStream(await allowances.take(part, deadline.signal))
+    } finally {
+      room?.release()
+    }
+  }
+}
+
+/** One of the streams that a key may have: over once its turn is, and the upstream has let go of its connections. */
+export class KeyStream implements Disposable {
+  readonly #share: Share
+  /** The turn, and its permits. */
+  #holders = 1
+
+  constructor(share: Share) {
+    this.#share = share
+  }
+
+  /** The permit, which keeps the stream from being over while it is held. */
+  holdFor(permit: Permit): Permit {
+    this.#holders += 1
+    return new Permit({
+      onSent: () => permit.sent(),
+      onRelease: () => {
+        permit.release()
+        this.#letGo()
+      }
+    })
+  }
+
+  /** The turn is over. */
+  [Symbol.dispose](): void {
+    this.#letGo()
+  }
+
+  #letGo(): void {
+    this.#holders -= 1
+    if (this.#holders === 0) this.#share.settle(0)
   }
 }
 

@@ -244,6 +244,14 @@ function declaredLength(request: IncomingMessage): number | null {
   return request.headers['transfer-encoding'] === undefined ? 0 : null
 }
 
+/** What Node takes in of a body that nobody reads. */
+const UNREAD_BYTES = 64 * 1024
+
+/** How much of a request's body may be in memory although nobody reads it yet. */
+export function unreadBytesOf(request: IncomingMessage): number {
+  return Math.min(declaredLength(request) ?? UNREAD_BYTES, UNREAD_BYTES)
+}
+
 /**
  * Each chunk of a body costs a microsecond, however small it is, and libuv reads up to 2 MiB of one connection before it
  * looks at another. A client that sends more chunks is read on in the next turn of the event loop.

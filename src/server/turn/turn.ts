@@ -21,9 +21,10 @@ import { askUpstream } from '../ask/ask-upstream.ts'
 import { answerInRounds } from '../ask/rounds.ts'
 import { type BodyMemory, bodyMemoryOf } from '../plane/body-memory.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
+import type { KeyStream, TurnLimits } from '../plane/key-limits.ts'
 import { requireModel } from '../plane/model-access.ts'
 import { type OpenTurn, Progress } from '../plane/open-turns.ts'
-import { readBody } from '../plane/request-body.ts'
+import { readBody, unreadBytesOf } from '../plane/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
 import { type ClientBody, convertClientBody } from './body.ts'
 import { clientFamilyOf, asCarriedOut, recordTurn, toUsageRow, TurnDebug } from './turn-record.ts'
@@ -151,6 +152,8 @@ export class Turn implements OpenTurn {
     plane.account.check() // a request that can't be served is not worth reading
     await plane.credentials.ready(signal)
     await limits?.admit({ ...waiter, signal })
+    const waited = new WaitClock(this.#arrivedAt)
+    using stream = limits?.hasStreams === true ? await this.#takeStream(limits, waited) : null
     // Nor is one that would be refused for want of a permit: this refuses it as the queue would.
     if (plane.lease.isFull(keyName)) (await plane.lease.acquire(waiter, signal)).release()
     const { payload, plan, estimatedTokens } = await this.#convert(await this.#readBody())
@@ -164,9 +167,8 @@ export class Turn implements OpenTurn {
     const sink = this.#createSink(plan, room)
     this.#sink = sink
     const progress = this.#progress
-    const waited = new WaitClock(this.#arrivedAt)
-    const wait = { waiter, limits, waited, progress, signal }
-    const question = { ...wait, payload, plan, sink, room, log, requestId }
+    const wait = { waiter, stream, waited, progress, signal }
+    const question = { ...wait, limits, payload, plan, sink, room, log, requestId }
     if (plan.rounds !== null) {
       await answerInRounds(plane, { ...question, rounds: plan.rounds })
     } else {
@@ -177,6 +179,19 @@ export class Turn implements OpenTurn {
       }
     }
     progress.end('stream')
+  }
+
+  /** Before the body: what waits for others of its key, for as long as they run, must not hold memory that keeps out other keys. */
+  async #takeStream(limits: TurnLimits, waited: WaitClock): Promise<KeyStream | null> {
+    const progress = this.#progress
+    progress.beginWait()
+    try {
+      const wish = { arrivedAt: waited.resume(monotonicNow()), signal: this.#gone.signal }
+      return await limits.stream(wish, unreadBytesOf(this.#options.request))
+    } finally {
+      waited.stop(monotonicNow())
+      progress.end('queue')
+    }
   }
 
   async #readBody(): Promise<ClientBody> {

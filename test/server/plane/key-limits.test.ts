@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { monotonicNow } from '../../../src/admission/clock.ts'
+import { MemoryBudget } from '../../../src/admission/memory-budget.ts'
 import { MICROS_PER_CREDIT as CREDIT, type NamedKey } from '../../../src/keys/key.ts'
 import { BUILT_IN_MODELS } from '../../../src/kiro/models/models.ts'
 import { KeyLimits, type TurnLimits } from '../../../src/server/plane/key-limits.ts'
@@ -39,6 +40,7 @@ async function limitsFor(
     allowances,
     pool: () => pool,
     models: () => models,
+    unread: new MemoryBudget(1000, 0),
     now: () => clock.now
   })
   const own = limits.of(key)
@@ -63,7 +65,8 @@ t.test('KeyLimits', (t) => {
     const limits = new KeyLimits({
       allowances,
       pool: () => ({ poolTimeoutMs: null, maxWaiting: 1 }),
-      models: () => models
+      models: () => models,
+      unread: new MemoryBudget(1000, 0)
     })
     t.equal(limits.of(namedKey('ben')), null)
     t.equal(worker.sent, 0)
@@ -235,18 +238,18 @@ t.test('KeyLimits', (t) => {
     })
     const { retryAfterS } = refusal as { retryAfterS: number }
     t.ok(retryAfterS >= 1 && retryAfterS <= 60, `${retryAfterS} s`)
-    t.equal(await limits.stream(wish()), null)
+    t.equal(await limits.stream(wish(), 10), null)
     t.equal(await reserve(limits), null)
   })
 
   t.test('has streams wait for those of the same key', async (t) => {
     const { limits } = await limitsFor(t, namedKey('ben', { maxStreams: 1 }))
-    const first = await limits.stream(wish())
+    const first = await limits.stream(wish(), 10)
     let isServed = false
-    const second = limits.stream(wish()).then(() => (isServed = true))
+    const second = limits.stream(wish(), 10).then(() => (isServed = true))
     for (let i = 0; i < 10; i += 1) await turn()
     t.equal(isServed, false)
-    first?.settle(0)
+    first?.[Symbol.dispose]()
     t.equal(await second, true)
     await limits.admit(wish())
   })
@@ -254,10 +257,10 @@ t.test('KeyLimits', (t) => {
   t.test('does not have them wait for longer than connections, nor in any number', async (t) => {
     const pool = { poolTimeoutMs: 10, maxWaiting: 2 }
     const { limits } = await limitsFor(t, namedKey('ben', { maxStreams: 1 }), pool)
-    await limits.stream(wish())
+    await limits.stream(wish(), 10)
     const gone = new AbortController()
-    const waiting = [limits.stream(wish()), limits.stream(wish(gone.signal))]
-    await t.rejects(limits.stream(wish()), {
+    const waiting = [limits.stream(wish(), 10), limits.stream(wish(gone.signal), 10)]
+    await t.rejects(limits.stream(wish(), 10), {
       code: 'GW_QUEUE_FULL',
       message: /"ben" runs as many streams at once as it may \(1\)/
     })
