@@ -134,13 +134,14 @@ async function made(folder: string): Promise<Stats> {
  * then.
  */
 async function makeWithParents(folder: string): Promise<void> {
-  if (await isFolder(folder)) return
-  const parent = dirname(folder)
-  if (parent !== folder) await makeWithParents(parent)
   try {
     await mkdir(folder, 0o700)
   } catch (cause) {
-    if (!(await isFolder(folder))) throw cause // otherwise another process was first
+    if (await isFolder(folder)) return
+    const parent = dirname(folder)
+    if (codeOf(cause) !== 'ENOENT' || (await isFolder(parent))) throw cause
+    await makeWithParents(parent)
+    await makeWithParents(folder)
   }
 }
 
