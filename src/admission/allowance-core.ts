@@ -28,6 +28,8 @@ export class AllowanceCore {
   #terms: AllowanceTerms
   #told: AllowanceReport
   #used = 0
+  /** So much of what is used has rows in the record of usage. */
+  #recorded = 0
   #reserved = 0
   #returned = 0
   #waitingFor = 0
@@ -60,8 +62,13 @@ export class AllowanceCore {
 
   /** What a death of this worker must not lose: written down before the request that changes it goes on. */
   get entry(): AllowanceEntry {
-    const { name } = this
-    return { name, period: this.#terms.period, used: this.#used, reserved: this.#reserved }
+    return {
+      name: this.name,
+      period: this.#terms.period,
+      used: this.#used,
+      reserved: this.#reserved,
+      recorded: this.#recorded
+    }
   }
 
   /**
@@ -92,6 +99,11 @@ export class AllowanceCore {
     this.#reserved -= held.amount
     this.#used += cost
     return this.#settle()
+  }
+
+  /** A request of that period has a row of what it has used. */
+  record(period: number, cost: number): void {
+    if (period === this.#terms.period) this.#recorded += cost
   }
 
   /** Terms that were overtaken by newer ones are ignored. */
@@ -163,6 +175,7 @@ export class AllowanceCore {
 
   #begin(): void {
     this.#used = 0
+    this.#recorded = 0
     this.#reserved = 0
     this.#returned = 0
     for (const waiter of this.#waiting.values()) waiter.toldIn = null
@@ -225,4 +238,6 @@ export interface AllowanceEntry {
   readonly period: number
   readonly used: number
   readonly reserved: number
+  /** So much of what is used has rows in the record of usage. */
+  readonly recorded: number
 }

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import type { AllowanceName } from '../ipc/allowance.ts'
 import type { AllowanceEntry } from './allowance-core.ts'
 
-/** Of a line, its end included. Two names of 64 characters and three numbers of 16 fit. */
+/** Of a line, its end included. A name of 72 characters and four numbers of 16 fit. */
 const LINE_BYTES = 160
 
 /**
@@ -11,7 +11,7 @@ const LINE_BYTES = 160
  * died. A line for each allowance, written over in place: the file does not grow with the requests.
  *
  * ```
- *   k_7f3a/credits 29712960 14500000 2000000␣␣␣␣…⏎     name, period, used, reserved
+ *   k_7f3a/credits 29712960 14500000 2000000 14000000␣␣␣␣…⏎     name, period, used, reserved, recorded
  * ```
  * What is written is safe from the death of all processes, though not from a power cut. It takes some four microseconds.
  */
@@ -29,12 +29,12 @@ export class AllowanceJournal {
     this.#onFailure = onFailure
   }
 
-  note({ name, period, used, reserved }: AllowanceEntry): void {
+  note({ name, period, used, reserved, recorded }: AllowanceEntry): void {
     if (this.#state === 'failed' || this.#state === 'closed') return
     const line = this.#lines.get(name) ?? this.#lines.size
     this.#lines.set(name, line)
     this.#line.fill(' ')
-    this.#line.write(`${name} ${period} ${used} ${reserved}`, 'latin1')
+    this.#line.write(`${name} ${period} ${used} ${reserved} ${recorded}`, 'latin1')
     this.#line[LINE_BYTES - 1] = 0x0a
     try {
       writeSync(this.#open(), this.#line, 0, LINE_BYTES, line * LINE_BYTES)
@@ -73,7 +73,7 @@ export class AllowanceJournal {
   }
 }
 
-const LINE = /^([\w-]{1,64}\/credits) (\d{1,16}) (\d{1,16}) (\d{1,16}) *\n$/
+const LINE = /^([\w-]{1,64}\/credits) (\d{1,16}) (\d{1,16}) (\d{1,16}) (\d{1,16}) *\n$/
 
 /** What a journal says; `null` for a file that is not whole. */
 export function parseJournal(text: string): readonly AllowanceEntry[] | null {
@@ -84,10 +84,10 @@ export function parseJournal(text: string): readonly AllowanceEntry[] | null {
     const match = line.length === LINE_BYTES ? LINE.exec(line) : null
     if (match === null) return null
     const [, name = '', ...numbers] = match
-    const [period = NaN, used = NaN, reserved = NaN] = numbers.map(Number)
-    const isExact = [period, used, reserved].every(Number.isSafeInteger)
+    const [period = NaN, used = NaN, reserved = NaN, recorded = NaN] = numbers.map(Number)
+    const isExact = [period, used, reserved, recorded].every(Number.isSafeInteger)
     if (!isCreditsName(name) || !isExact) return null
-    entries.push({ name, period, used, reserved })
+    entries.push({ name, period, used, reserved, recorded })
   }
   return entries
 }

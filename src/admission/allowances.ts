@@ -89,10 +89,18 @@ export class Allowances {
 
   #share(core: AllowanceCore, id: number, amount: number): Share {
     this.#note(core)
-    return new Share(amount, (cost) => {
-      const commands = core.settle(id, cost)
-      this.#note(core)
-      this.#apply(core, commands)
+    const { period } = core.entry
+    return new Share(amount, {
+      onSettled: (cost) => {
+        const commands = core.settle(id, cost)
+        this.#note(core)
+        this.#apply(core, commands)
+      },
+      onRecorded: (cost, write) => {
+        core.record(period, cost)
+        write(core.entry)
+        this.#note(core)
+      }
     })
   }
 
@@ -175,21 +183,39 @@ interface WaitingRequest extends TakeOptions {
   readonly unlisten: () => void
 }
 
+interface ShareEvents {
+  readonly onSettled: (cost: number) => void
+  readonly onRecorded: (cost: number, write: (entry: AllowanceEntry) => void) => void
+}
+
 /** What one request holds of an allowance. Settled once, by its holder. */
 export class Share {
   readonly amount: number
-  #onSettled: ((cost: number) => void) | null
+  readonly #events: ShareEvents
+  #state: 'held' | 'settled' | 'recorded' = 'held'
+  #cost = 0
 
-  constructor(amount: number, onSettled: (cost: number) => void) {
+  constructor(amount: number, events: ShareEvents) {
     this.amount = amount
-    this.#onSettled = onSettled
+    this.#events = events
   }
 
   /** So much of it was used up, which may be more than there was; the rest goes back. Later calls do nothing. */
   settle(cost: number): void {
-    const onSettled = this.#onSettled
-    this.#onSettled = null
-    onSettled?.(cost)
+    if (this.#state !== 'held') return
+    this.#state = 'settled'
+    this.#cost = cost
+    this.#events.onSettled(cost)
+  }
+
+  /**
+   * What it has cost is in a row: `write` writes that down, together with where the worker is then. Should it die in
+   * between, either both count or none.
+   */
+  record(write: (entry: AllowanceEntry | null) => void): void {
+    if (this.#state !== 'settled') return write(null)
+    this.#state = 'recorded'
+    this.#events.onRecorded(this.#cost, write)
   }
 }
 

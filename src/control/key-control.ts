@@ -7,11 +7,12 @@ import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { keyAlert } from './alerts/alert.ts'
 import type { AlertDesk } from './alerts/alert-desk.ts'
-import { AllowanceDesk, type LostCredits } from './allowances/allowance-desk.ts'
+import { AllowanceDesk } from './allowances/allowance-desk.ts'
 import { AllowanceStore } from './allowances/allowance-store.ts'
 import { KeyDesk } from './desks/key-desk.ts'
 import { KeyCounts } from './usage/key-counts.ts'
 import { DAY_MS, NOTHING_USED } from './usage/usage-database.ts'
+import { UsageJournals, workerOf } from './usage/usage-journals.ts'
 import { UsageRecorder } from './usage/usage-recorder.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 
@@ -23,7 +24,7 @@ type KeyMessage = Extract<
 
 /** The worker that says something. */
 interface Teller {
-  readonly link: Pick<WorkerLink, 'member' | 'send'>
+  readonly link: Pick<WorkerLink, 'member' | 'journal' | 'send'>
   /** It has died, and what it held has been counted. */
   readonly isGone: boolean
 }
@@ -44,12 +45,12 @@ const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
 
 /** Everything about keys in the primary: who they are, what they may use, and what they have used. */
 export class KeyControl {
+  readonly #store: AllowanceStore
   readonly #allowances: AllowanceDesk
   readonly #desk: KeyDesk
   readonly #recorder: UsageRecorder
+  readonly #journals: UsageJournals
   readonly #counts = new KeyCounts()
-  /** By worker and key. Bounded by the workers, and the keys that have a limit. */
-  readonly #told = new Map<string, Map<string, ToldCredits>>()
   #heard: Promise<void> | null = null
   /** `performance.now()` when they were asked, like the next. */
   #heardAt = 0
@@ -61,10 +62,15 @@ export class KeyControl {
   constructor({ stateDir, config, log, alerts, collect, sendTerms, onChange }: KeyControlOptions) {
     this.#alerts = alerts
     this.#collect = collect
+    const store = new AllowanceStore({ stateDir, log })
+    this.#store = store
     this.#allowances = new AllowanceDesk({
-      store: new AllowanceStore({ stateDir, log }),
+      store,
       send: sendTerms,
-      onLost: (lost) => this.#onLost(lost, log)
+      onLeft: (left) => {
+        for (const { id } of left) store.hold(id)
+        for (const { id, entries } of left) void this.#journals.recover(id, entries) // never rejects
+      }
     })
     this.#desk = new KeyDesk({
       stateDir,
@@ -74,7 +80,23 @@ export class KeyControl {
         onChange(book)
       }
     })
-    this.#recorder = new UsageRecorder({ stateDir, settings: () => config().usage, log })
+    this.#recorder = new UsageRecorder({
+      stateDir,
+      settings: () => config().usage,
+      log,
+      onRecorded: (journal, seq) => this.#journals.onRecorded(journal, seq),
+      isJournal: () => {
+        const ids = store.idsThere()
+        return (journal) => ids.has(workerOf(journal))
+      }
+    })
+    this.#journals = new UsageJournals({
+      pathOf: (id) => store.rowsPath(id),
+      recorder: this.#recorder,
+      onRows: (rows) => this.#onRows(rows),
+      onDone: (id) => store.release(id),
+      log
+    })
   }
 
   get book(): KeyBook {
@@ -93,14 +115,21 @@ export class KeyControl {
     return this.#allowances.journalPath(journal)
   }
 
+  /** Where it writes down what they have used. */
+  rowsPath(journal: string): string {
+    return this.#store.rowsPath(this.#store.journalId(journal))
+  }
+
   onMessage(message: KeyMessage, { link, isGone }: Teller): void {
     switch (message.type) {
       case 'allowance.reports':
         if (!isGone) this.#allowances.onReports(link.member, message.reports)
         break
       case 'usage.rows':
-        if (isGone) this.#onLateRows(message.rows)
-        else this.#onRows(link.member, message.rows)
+        if (!isGone) {
+          // Otherwise they were found in its files.
+          this.#journals.hear(this.#store.journalId(link.journal), message.from, message.rows)
+        }
         break
       case 'key-usage.wanted': {
         const { requestId, key } = message
@@ -114,8 +143,9 @@ export class KeyControl {
 
   /** A worker is gone. `journal` is what its journal was made with. */
   onLeft(member: string, journal: string): void {
-    this.#allowances.onLeft(member, journal)
-    this.#told.delete(member)
+    const id = this.#store.journalId(journal)
+    this.#store.hold(id)
+    this.#journals.leave(id, this.#allowances.onLeft(member, journal))
   }
 
   /** Metrics by the names of keys; none where there are no keys. */
@@ -135,26 +165,12 @@ export class KeyControl {
 
   async close(): Promise<void> {
     this.#desk.close()
-    await Promise.all([this.#allowances.close(), this.#recorder.close()])
+    await this.#recorder.close()
+    await this.#allowances.close() // what the record has need not be kept any more
   }
 
-  #onRows(member: string, rows: readonly UsageRow[]): void {
-    for (const { key, credits } of rows) this.#tell(member, key, credits)
-    this.#take(rows)
-  }
-
-  /** Of a worker that is gone: what it had used of a limit has been counted then. */
-  #onLateRows(rows: readonly UsageRow[]): void {
-    this.#take(
-      rows.map((row) =>
-        this.#allowances.creditsOf(row.key) === null ? row : { ...row, credits: 0 }
-      )
-    )
-  }
-
-  #take(rows: readonly UsageRow[]): void {
+  #onRows(rows: readonly UsageRow[]): void {
     this.#counts.add(rows)
-    this.#recorder.record(rows)
     if (this.#alerts.isWanted) this.#lookAtLimits(rows)
   }
 
@@ -209,29 +225,6 @@ export class KeyControl {
     this.#counts.keep((key) => known.has(key))
   }
 
-  /** Adds up what a worker has told of a key with a limit, in its period. */
-  #tell(member: string, key: string, credits: number): void {
-    const standing = this.#allowances.creditsOf(key)
-    if (standing === null) return
-    const { endsAt } = standing
-    const told = this.#told.get(member) ?? new Map<string, ToldCredits>()
-    const before = told.get(key)
-    const sum = before?.endsAt === endsAt ? before.credits : 0
-    this.#told.set(member, told.set(key, { endsAt, credits: sum + credits }))
-  }
-
-  /**
-   * A worker is gone, and with it what it had not told: requests that were under way, for which counts what was reserved, and
-   * some that were just over, which its journal has. So the record says what the limit does.
-   */
-  #onLost({ keyId, member, used, reserved }: LostCredits, log: Pick<Logger, 'warn'>): void {
-    const told = this.#told.get(member)?.get(keyId)?.credits ?? 0
-    const credits = Math.max(0, used - told) + reserved
-    if (credits === 0) return
-    log.warn({ keyId, credits }, 'credits of requests that died with their worker')
-    this.#take([lostRow(keyId, credits)])
-  }
-
   /** Of keys that have just used something. */
   #lookAtLimits(rows: readonly UsageRow[]): void {
     const used = new Set(rows.map(({ key }) => key))
@@ -260,30 +253,4 @@ interface RecentSums {
   readonly today: ReadonlyMap<string, UsageSums> | null
   /** Of thirty days. */
   readonly month: ReadonlyMap<string, UsageSums> | null
-}
-
-/** Micro-credits that a worker has told of in a period. */
-interface ToldCredits {
-  readonly endsAt: number | null
-  readonly credits: number
-}
-
-/** For requests that were lost with their worker. */
-function lostRow(keyId: string, credits: number): UsageRow {
-  return {
-    at: Date.now(),
-    key: keyId,
-    client: 'other',
-    dialect: '',
-    model: '',
-    status: 499,
-    code: 'GW_INTERNAL',
-    inputTokens: 0,
-    outputTokens: 0,
-    cachedTokens: 0,
-    credits,
-    totalMs: 0,
-    firstMs: null,
-    repairs: 0
-  }
 }

@@ -306,6 +306,7 @@ export class Primary {
       book: this.#keys.book,
       isSimulated,
       journalPath: this.#keys.journalPath(link.journal),
+      rowsPath: this.#keys.rowsPath(link.journal),
       memory,
       status: this.#status()
     })

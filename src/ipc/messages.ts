@@ -56,7 +56,12 @@ export type FromWorker =
   /** A client wants the metrics of the whole cluster; answered by `metrics.text`. */
   | { readonly type: 'metrics.wanted'; readonly requestId: number }
   /** What requests have used that are over. */
-  | { readonly type: 'usage.rows'; readonly rows: readonly UsageRow[] }
+  | {
+      readonly type: 'usage.rows'
+      /** Of the first of them; each worker counts its rows from 0. */
+      readonly from: number
+      readonly rows: readonly UsageRow[]
+    }
   /** A client wants to know how a key stands, or all of them; answered by `key-usage.told`. */
   | { readonly type: 'key-usage.wanted'; readonly requestId: number; readonly key: string | null }
   /** A client wants to know what the account has used; answered by `usage.told`. */
@@ -141,6 +146,8 @@ export interface WorkerStart {
   readonly isSimulated: boolean
   /** Path of the file in which it writes down what its requests hold and use of credits; not there yet. */
   readonly journalPath: string
+  /** The same for its rows of usage; a dash and a number follow. */
+  readonly rowsPath: string
   /** Of the container; a worker takes its share. */
   readonly memory: MemoryPlan
   readonly status: ClusterStatus

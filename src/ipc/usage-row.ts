@@ -63,3 +63,14 @@ export interface KeyCredits {
   /** Epoch ms at which it starts anew; `null` for never. */
   readonly endsAt: number | null
 }
+
+/** A worker writes so many rows into one file, so that what the record has can go. */
+export const ROWS_PER_FILE = 1_000
+
+/** One line of such a file. The first tells of processes instead: of those that are gone nothing more comes. */
+export interface WrittenRow {
+  readonly seq: number
+  readonly row: UsageRow
+  /** Where the worker was with its key's credits when the row was written; left out where there is no limit. */
+  readonly credits?: { readonly period: number; readonly recorded: number }
+}

@@ -20,7 +20,8 @@ import {
 } from './plane/data-plane.ts'
 import { MetricsDesk } from './plane/metrics-desk.ts'
 import { type DrainOptions, OpenTurns } from './plane/open-turns.ts'
-import { PrimaryPulse, UsageReports } from './plane/primary-links.ts'
+import { PrimaryPulse } from './plane/primary-pulse.ts'
+import { UsageReports } from './plane/usage-reports.ts'
 
 /** How long clients may take to read why their answer was cut short by the drain. */
 const LAST_WORDS_MS = 1_000
@@ -200,6 +201,7 @@ export class GatewayWorker {
     refusals.close()
     plane.items.close()
     plane.journal.close()
+    plane.rows.close()
   }
 }
 

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync, readlinkSync, realpathSync } from 'node:fs'
+import { realpathSync } from 'node:fs'
 import { link, lstat, rename, unlink } from 'node:fs/promises'
-import { hostname } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, GatewayError } from './errors.ts'
@@ -12,6 +11,7 @@ import {
   openPrivateFile,
   replaceFile
 } from './private-files.ts'
+import { isAlive, placeOf, startTimeOf } from './process-mark.ts'
 
 export interface FileLockOptions {
   /** Beside what it protects, where everybody looks who means to write that. */
@@ -140,7 +140,7 @@ function lockText({ owner, note, ttlMs }: LockTerms): string {
     owner,
     place: placeOf(),
     pid,
-    start: startOf(pid),
+    start: startTimeOf(pid),
     expiresAt: new Date(Date.now() + ttlMs).toISOString()
   }
   return `${JSON.stringify(lock)}\n`
@@ -187,34 +187,4 @@ async function takeAway(path: string, text: string): Promise<void> {
   }
   if ((await readLock(aside)) !== text) await link(aside, path).catch(() => {})
   await unlink(aside).catch(() => {})
-}
-
-/** Within one place, process ids mean the same. */
-function placeOf(): string {
-  try {
-    return `${hostname()} ${readlinkSync('/proc/self/ns/pid')} ${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}`
-  } catch {
-    return hostname() // not Linux: there are no namespaces
-  }
-}
-
-function isAlive(pid: number, start: string | null): boolean {
-  try {
-    process.kill(pid, 0)
-  } catch (cause) {
-    return codeOf(cause) !== 'ESRCH'
-  }
-  const now = startOf(pid)
-  return start === null || now === null || now === start // another process may have the number by now
-}
-
-/** When a process was started, in the kernel's ticks; `''` for one that is dead but not buried, `null` where it cannot be told. */
-function startOf(pid: number): string | null {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    const [state, ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ')
-    return state === 'Z' ? '' : (fields[18] ?? null)
-  } catch {
-    return null
-  }
 }

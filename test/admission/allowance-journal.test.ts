@@ -5,7 +5,7 @@ import type { AllowanceEntry } from '../../src/admission/allowance-core.ts'
 import { AllowanceJournal, parseJournal } from '../../src/admission/allowance-journal.ts'
 
 function entry(id: string, used: number, reserved: number): AllowanceEntry {
-  return { name: `${id}/credits`, period: 29_712_960, used, reserved }
+  return { name: `${id}/credits`, period: 29_712_960, used, reserved, recorded: used }
 }
 
 t.test('AllowanceJournal', (t) => {
@@ -29,7 +29,13 @@ t.test('AllowanceJournal', (t) => {
     const path = join(t.testdir({}), 'worker')
     const journal = new AllowanceJournal(path, (cause) => t.fail(String(cause)))
     const most = Number.MAX_SAFE_INTEGER
-    const largest = { name: `${'k'.repeat(64)}/credits`, period: most, used: most, reserved: most }
+    const largest = {
+      name: `${'k'.repeat(64)}/credits`,
+      period: most,
+      used: most,
+      reserved: most,
+      recorded: most
+    }
     journal.note(largest as AllowanceEntry)
     t.strictSame(parseJournal(readFileSync(path, 'latin1')), [largest])
     journal.close()
@@ -59,7 +65,7 @@ t.test('parseJournal()', async (t) => {
   for (let end = 1; end < whole.length; end += 1)
     t.equal(parseJournal(whole.slice(0, end)), null, `${end} bytes of it`)
   for (const wrong of ['-1', 'NaN', '1.5', '1e400', 'x', '7 7', '']) {
-    const line = `k_a/credits 29712960 ${wrong} 1`.padEnd(159)
+    const line = `k_a/credits 29712960 ${wrong} 1 1`.padEnd(159)
     t.equal(parseJournal(`${line}\n`), null, wrong)
     t.equal(parseJournal(`${whole}${line} `), null, 'a line without an end')
   }

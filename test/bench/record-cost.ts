@@ -1,15 +1,18 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { Channel } from '../../src/ipc/channel.ts'
 import type { FromWorker, ToWorker } from '../../src/ipc/messages.ts'
 import { Progress } from '../../src/server/plane/open-turns.ts'
-import { RequestRecords } from '../../src/server/plane/primary-links.ts'
+import { RequestRecords, RowJournal } from '../../src/server/plane/primary-links.ts'
 import { clientFamilyOf, toUsageRow, type TurnRecord } from '../../src/server/turn/turn-record.ts'
 import { replyPlan } from '../helper/reply-plan.ts'
 import { serve } from './service.ts'
 
 /**
- * What a worker does for the record of usage, by itself, in a process of its own: makes a row of a request that is over and
- * sends it to its parent, with those of others.
+ * What a worker does for the record of usage, by itself, in a process of its own: makes a row of a request that is over, writes
+ * it down, and sends it to its parent, with those of others.
  */
 
 const REQUESTS = 100_000
@@ -27,7 +30,11 @@ serve(async (): Promise<number> => {
 
 async function run(requests: number): Promise<void> {
   const channel = new Channel<ToWorker, FromWorker>(process)
-  const options = { channel, isPrimarySilent: () => false, isWanted: () => true }
+  const folder = mkdtempSync(join(tmpdir(), 'record-cost-'))
+  const journal = new RowJournal(join(folder, 'rows'), (cause) => {
+    throw cause
+  })
+  const options = { channel, journal, isPrimarySilent: () => false, isWanted: () => true }
   const records = new RequestRecords(options)
   const record = answered()
   for (let n = 1; n <= requests; n++) {
@@ -38,6 +45,8 @@ async function run(requests: number): Promise<void> {
     records.flush()
     await setImmediate()
   }
+  journal.close()
+  rmSync(folder, { recursive: true })
 }
 
 function answered(): TurnRecord {

@@ -49,7 +49,9 @@ export async function fillRecord(
   let cpuMs = 0
   let longestBatch = 0
   for (let at = 0; at < rows; at += BATCH) {
-    const batch = Array.from({ length: BATCH }, (_, n) => rowOf(at + n))
+    const batch = Array.from({ length: BATCH }, (_, n) => {
+      return { journal: 'worker', seq: at + n, row: rowOf(at + n) }
+    })
     const ms = cpuMsOf(() => database.write(batch, at === 0 ? names : new Map()))
     cpuMs += ms
     longestBatch = Math.max(longestBatch, ms)

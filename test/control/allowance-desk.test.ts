@@ -60,7 +60,9 @@ t.test('AllowanceDesk', (t) => {
     const held = await Promise.all([first.takeCredit(), first.takeCredit(), first.takeCredit()])
     held[0]?.settle(CREDIT / 2)
     team.kill(first)
-    t.match(team.lost, [{ keyId: 'anna', used: CREDIT / 2, reserved: 2 * CREDIT }])
+    t.match(team.lost, [
+      { name: 'anna/credits', used: CREDIT / 2, reserved: 2 * CREDIT, recorded: 0 }
+    ])
     t.equal(team.lost.length, 1)
     const rest = await second.take('anna/credits', 7.5 * CREDIT)
     rest.settle(7.5 * CREDIT)
@@ -103,7 +105,7 @@ t.test('AllowanceDesk', (t) => {
     t.match(next.desk.creditsOf('anna'), { used: 5 * CREDIT })
     t.match(
       next.lost,
-      [{ keyId: 'anna', used: 0, reserved: 3 * CREDIT }],
+      [{ name: 'anna/credits', reserved: 3 * CREDIT }],
       'of which there is no record'
     )
     t.equal((await rush(next.workers, 20)).length, 5)

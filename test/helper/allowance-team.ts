@@ -1,6 +1,7 @@
+import type { AllowanceEntry } from '../../src/admission/allowance-core.ts'
 import { AllowanceJournal } from '../../src/admission/allowance-journal.ts'
 import { Allowances, type Share } from '../../src/admission/allowances.ts'
-import { AllowanceDesk, type LostCredits } from '../../src/control/allowances/allowance-desk.ts'
+import { AllowanceDesk } from '../../src/control/allowances/allowance-desk.ts'
 import { AllowanceStore } from '../../src/control/allowances/allowance-store.ts'
 import type { AllowanceName, AllowanceReport, AllowanceTerms } from '../../src/ipc/allowance.ts'
 import { type CreditLimit, MICROS_PER_CREDIT, type NamedKey } from '../../src/keys/key.ts'
@@ -88,7 +89,8 @@ export class Team {
   readonly desk: AllowanceDesk
   readonly store: AllowanceStore
   readonly workers: TeamWorker[] = []
-  readonly lost: LostCredits[] = []
+  /** What workers have left that are gone. */
+  readonly lost: AllowanceEntry[] = []
   readonly log = recordedLog()
   now = Date.parse('2026-11-26T12:00:00Z')
   static #count = 0
@@ -98,7 +100,7 @@ export class Team {
     this.desk = new AllowanceDesk({
       store: this.store,
       send: (member, terms) => this.#deliver(member, terms),
-      onLost: (lost) => this.lost.push(lost),
+      onLeft: (left) => this.lost.push(...left.flatMap(({ entries }) => entries)),
       now: () => this.now,
       surveyMs
     })
@@ -132,7 +134,7 @@ export class Team {
     worker.isAlive = false
     worker.close()
     this.workers.splice(this.workers.indexOf(worker), 1)
-    this.desk.onLeft(worker.name, worker.journal)
+    this.lost.push(...this.desk.onLeft(worker.name, worker.journal))
   }
 
   /** As SIGKILL of all processes. */

@@ -97,6 +97,7 @@ export class FakePrimary {
       book: NO_KEY_BOOK,
       isSimulated: false,
       journalPath: join(stateDir, 'credits', 'worker-test'),
+      rowsPath: join(stateDir, 'credits', 'rows-test'),
       memory: {
         ...planMemory(512 * 2 ** 20, { workers: 1, threads: 1 }),
         bodyBytesPerWorker: 256 * 2 ** 20,

@@ -1,68 +1,184 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { changeKeys, keysPath, makeKey, makeKeyId } from '../../src/keys/key-store.ts'
-import { startChat } from '../helper/chat-client.ts'
+import type { NamedKey } from '../../src/keys/key.ts'
+import { isComplete, startChat } from '../helper/chat-client.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
-import { startGateway } from '../helper/gateway-process.ts'
+import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { namedKey } from '../helper/named-key.ts'
 import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
 
-t.setTimeout(600_000) // real processes, on a machine that may be busy
+t.setTimeout(3_600_000) // real processes, on a machine that may be busy
 
 const OPERATOR = 'operators-own-key'
+/** Of workers, and of whole gateways; `npm run chaos:keys` has more of them. */
+const KILLS = Number(process.env['KILLS'] ?? 3)
 /** So much an answer costs: three of them are no round number of anything. */
 const COST = 0.123457
 
-t.test(
-  'usage, metrics, /v1/usage and the limit tell the same to the last digit, after workers were killed',
-  async (t) => {
-    let metered = 0
-    const upstream = await CountingUpstream.start(t)
+/** Two keys, one with a limit; clients that ask all the time; and what upstream and clients have seen. */
+class Team {
+  /** By key: answers that the upstream has metered. */
+  readonly metered = { anna: 0, ben: 0 }
+  /** By key: answers that clients have got whole. */
+  readonly got = { anna: 0, ben: 0 }
+  /** By key: requests that are under way. */
+  readonly inFlight = { anna: 0, ben: 0 }
+  /** By key: those that were under way when a process was killed. */
+  readonly doomed = { anna: 0, ben: 0 }
+  readonly stateDir: string
+  readonly #upstream: CountingUpstream
+  readonly #keys: Readonly<Record<'anna' | 'ben', string>>
+  #url = ''
+  #isOver = false
+
+  private constructor(
+    stateDir: string,
+    upstream: CountingUpstream,
+    keys: Readonly<Record<'anna' | 'ben', string>>
+  ) {
+    this.stateDir = stateDir
+    this.#upstream = upstream
+    this.#keys = keys
     upstream.onRequest = (request, response) => {
       if (request.url?.includes('generateAssistantResponse') !== true) {
         response.writeHead(404).end()
         return
       }
+      let body = ''
+      request.on('data', (chunk: Buffer) => (body += chunk.toString()))
       response.write(textFrame('x'))
       setTimeout(() => {
         if (response.destroyed) return
-        metered++
+        this.metered[body.includes('of anna') ? 'anna' : 'ben']++
         const cost = eventFrame('meteringEvent', { unit: 'credit', usage: COST })
         response.end(Buffer.concat([endFrame, cost]))
       }, 20)
     }
+  }
+
+  static async create(t: Test): Promise<Team> {
+    const upstream = await CountingUpstream.start(t)
     const stateDir = t.testdir({})
-    const { text: key, sha256 } = makeKey()
-    const anna = namedKey({
-      id: makeKeyId(),
-      hashes: [{ sha256, until: null }],
-      credits: { limit: 1_000, period: 'total' }
-    })
-    await changeKeys(keysPath(stateDir), () => [anna], new AbortController().signal)
+    const made = { anna: makeKey(), ben: makeKey() }
+    const keyOf = (name: 'anna' | 'ben', limits: Partial<NamedKey>) =>
+      namedKey({
+        id: makeKeyId(),
+        name,
+        hashes: [{ sha256: made[name].sha256, until: null }],
+        credits: null,
+        ...limits
+      })
+    const anna = keyOf('anna', { credits: { limit: 100_000, period: 'total' } })
+    const keys = [anna, keyOf('ben', {})]
+    await changeKeys(keysPath(stateDir), () => keys, new AbortController().signal)
+    return new Team(stateDir, upstream, { anna: made.anna.text, ben: made.ben.text })
+  }
+
+  async start(t: Test): Promise<GatewayProcess> {
     const gateway = await startGateway({
-      upstreamUrl: upstream.url.origin,
-      env: { STATE_DIR: stateDir, PROXY_API_KEY: OPERATOR, WORKERS: '2' }
+      upstreamUrl: this.#upstream.url.origin,
+      env: { STATE_DIR: this.stateDir, PROXY_API_KEY: OPERATOR, WORKERS: '2' }
     })
     t.teardown(() => gateway.destroy())
+    this.#url = gateway.url
+    return gateway
+  }
 
-    let inFlight = 0
-    let lostAtMost = 0
-    let isOver = false
-    const client = async (): Promise<void> => {
-      while (!isOver) {
-        inFlight++
-        await startChat(gateway.url, 'hi', { headers: { 'x-api-key': key } }).answer.catch(() => {})
-        inFlight--
+  /** Clients that ask until `end()`. */
+  run(): { readonly end: () => Promise<void> } {
+    const client = async (name: 'anna' | 'ben'): Promise<void> => {
+      const headers = { 'x-api-key': this.#keys[name] }
+      while (!this.#isOver) {
+        this.inFlight[name]++
+        const answer = await startChat(this.#url, `of ${name}`, { headers }).answer.catch(
+          () => null
+        )
+        this.inFlight[name]--
+        if (answer !== null && isComplete(answer)) this.got[name]++
+        else await delay(20)
       }
     }
-    const clients = Array.from({ length: 8 }, client)
-    for (let round = 0; round < 3; round++) {
+    const clients = Array.from({ length: 8 }, (_, n) => client(n % 2 === 0 ? 'anna' : 'ben'))
+    return {
+      end: async () => {
+        this.#isOver = true
+        await Promise.all(clients)
+      }
+    }
+  }
+
+  async #get(path: string, key: string): Promise<string> {
+    return (await fetch(this.#url + path, { headers: { 'x-api-key': key } })).text()
+  }
+
+  /** Of anna everywhere, and of ben in the record. */
+  async told() {
+    const lines = (await this.#get('/metrics', OPERATOR)).split('\n')
+    const line = lines.find((one) => one.startsWith('kiro_gateway_key_credits_total{key="anna"}'))
+    const own = JSON.parse(await this.#get('/v1/usage', this.#keys.anna))
+    const { code, stdout } = await runKiroGateway(['usage', '--json'], {
+      cwd: this.stateDir,
+      env: { STATE_DIR: this.stateDir }
+    })
+    const rows: readonly { key: string; credits: number; requests: number }[] =
+      code === 0 ? JSON.parse(stdout).rows : []
+    return {
+      metrics: Number(line?.split(' ').at(-1)),
+      limit: Number(own.used),
+      reserved: Number(own.reserved),
+      recorded: Number(own.today?.credits),
+      command: rows.find(({ key }) => key === 'anna')?.credits,
+      ben: rows.find(({ key }) => key === 'ben')
+    }
+  }
+
+  /** As soon as all that is written, or when that takes too long. */
+  async toldAtLast() {
+    let last = await this.told()
+    for (let n = 0; n < 30; n++) {
+      const isAnna = last.command === last.limit && last.recorded === last.limit
+      if (isAnna && Number(last.ben?.requests) >= this.got.ben) break
+      await delay(200)
+      last = await this.told()
+    }
+    return last
+  }
+
+  noteKill(): void {
+    for (const name of ['anna', 'ben'] as const) this.doomed[name] += this.inFlight[name]
+  }
+
+  /** Of ben nothing is reserved: what he got just when the process was killed may have no row. */
+  checkRecorded(t: Test, requests: number): void {
+    const least = this.got.ben - this.doomed.ben
+    t.ok(requests >= least, `${requests} of ${this.got.ben} that were answered`)
+  }
+
+  /** What was under way at a death may count as more than it cost, at the estimate, but never as less. */
+  checkMetered(t: Test, limit: number): void {
+    const sum = Math.round(this.metered.anna * COST * 1e6) / 1e6
+    const lostAtMost = this.doomed.anna
+    t.comment('metered, got and doomed', this.metered, this.got, this.doomed)
+    t.ok(this.metered.anna > 10)
+    t.ok(limit >= sum, `${limit} of ${sum}`)
+    t.ok(limit <= sum + lostAtMost, `${limit} of ${sum} and ${lostAtMost} estimates`)
+  }
+}
+
+t.test(
+  'usage, metrics, /v1/usage and the limit tell the same to the last digit, after workers were killed',
+  async (t) => {
+    const team = await Team.create(t)
+    const gateway = await team.start(t)
+    const clients = team.run()
+    for (let round = 0; round < KILLS; round++) {
       await delay(300)
       const [pid] = gateway.workerPids()
       if (pid === undefined) throw new Error('there is no worker')
       const from = gateway.lines.length
-      lostAtMost += inFlight
+      team.noteKill()
       process.kill(pid, 'SIGKILL')
       await gateway.logged(
         (line) => line['msg'] === 'worker changed state' && line['state'] === 'ready',
@@ -70,39 +186,8 @@ t.test(
       )
     }
     await delay(300)
-    isOver = true
-    await Promise.all(clients)
-
-    const get = async (path: string, sent: string): Promise<string> => {
-      const response = await fetch(gateway.url + path, { headers: { 'x-api-key': sent } })
-      return response.text()
-    }
-    const told = async () => {
-      const lines = (await get('/metrics', OPERATOR)).split('\n')
-      const line = lines.find((one) => one.startsWith('kiro_gateway_key_credits_total{key="anna"}'))
-      const own = JSON.parse(await get('/v1/usage', key))
-      const { code, stdout } = await runKiroGateway(['usage', '--json'], {
-        cwd: stateDir,
-        env: { STATE_DIR: stateDir }
-      })
-      const row =
-        code === 0 ? JSON.parse(stdout).rows.find((one: { key: string }) => one.key === 'anna') : {}
-      return {
-        metrics: Number(line?.split(' ').at(-1)),
-        limit: own.used,
-        reserved: own.reserved,
-        recorded: own.today?.credits,
-        command: row?.credits
-      }
-    }
-    let last = await told()
-    for (let n = 0; n < 20 && (last.command !== last.limit || last.recorded !== last.limit); n++) {
-      await delay(200)
-      last = await told()
-    }
-    t.comment(`${metered} metered, at most ${lostAtMost} lost`, last)
-    t.ok(metered > 20)
-    t.equal(last.reserved, 0)
+    await clients.end()
+    const { ben, ...last } = await team.toldAtLast()
     t.same(last, {
       metrics: last.limit,
       limit: last.limit,
@@ -110,9 +195,39 @@ t.test(
       recorded: last.limit,
       command: last.limit
     })
-    // What was under way when its worker died may count as more than it cost, at the estimate, but never as less.
-    const sum = Math.round(metered * COST * 1e6) / 1e6
-    t.ok(last.limit >= sum, `${last.limit} of ${sum}`)
-    t.ok(last.limit <= sum + lostAtMost, `${last.limit} of ${sum} and ${lostAtMost} estimates`)
+    team.checkMetered(t, last.limit)
+    team.checkRecorded(t, Number(ben?.requests))
+  }
+)
+
+t.test(
+  'usage, /v1/usage and the limit tell the same after the whole gateway was killed',
+  async (t) => {
+    const team = await Team.create(t)
+    let gateway = await team.start(t)
+    const clients = team.run()
+    for (let round = 0; round < KILLS; round++) {
+      await delay(250 + 170 * (round % 8))
+      team.noteKill()
+      const pids = gateway.workerPids()
+      gateway.child.kill('SIGKILL')
+      for (const pid of pids) process.kill(pid, 'SIGKILL')
+      await gateway.exited
+      gateway = await team.start(t)
+    }
+    await delay(300)
+    await clients.end()
+    const { metrics: _, ben, ...last } = await team.toldAtLast()
+    t.same(last, { limit: last.limit, reserved: 0, recorded: last.limit, command: last.limit })
+    team.checkMetered(t, last.limit)
+    team.checkRecorded(t, Number(ben?.requests))
+    t.ok(Number(ben?.credits) <= Math.round(team.metered.ben * COST * 1e6) / 1e6, 'and none twice')
+    t.equal(await gateway.stop(), 0)
+    const command = await runKiroGateway(['usage', '--json'], {
+      cwd: team.stateDir,
+      env: { STATE_DIR: team.stateDir }
+    })
+    const rows: readonly { key: string; credits: number }[] = JSON.parse(command.stdout).rows
+    t.equal(rows.find(({ key }) => key === 'anna')?.credits, last.limit, 'and after the end')
   }
 )

@@ -1,3 +1,4 @@
+import type { AllowanceEntry } from '../../admission/allowance-core.ts'
 import type {
   AllowanceKind,
   AllowanceName,
@@ -15,26 +16,18 @@ import {
   openAllowance,
   sumsOf
 } from './allowance-ledger.ts'
-import type { AllowanceStore, Survey } from './allowance-store.ts'
+import type { AllowanceStore, LeftJournal, Survey } from './allowance-store.ts'
 import { addCredits, type CreditSums, type SavedCredits } from './saved-credits.ts'
 
 export interface AllowanceDeskOptions {
   readonly store: AllowanceStore
   /** Hands terms to a worker. */
   readonly send: (member: string, terms: readonly AllowanceTerms[]) => void
-  /** Called with what a worker that is gone had used of a key's credits, and had reserved: that counts as used, too. */
-  readonly onLost: (lost: LostCredits) => void
+  /** Called with what workers of earlier runs have left, and again until it is gone: what they had reserved counts as used, too. */
+  readonly onLeft: (left: readonly LeftJournal[]) => void
   /** Epoch ms. */
   readonly now?: () => number
   readonly surveyMs?: number
-}
-
-/** Of a worker that is gone, in the key's period. Micro-credits. */
-export interface LostCredits {
-  readonly keyId: string
-  readonly member: string
-  readonly used: number
-  readonly reserved: number
 }
 
 /** What a key without a limit may use, should a worker still ask. */
@@ -45,9 +38,6 @@ const MAX_SAVED = 2000
 
 /** A clock may be set at any time, and timers do not hear of that. */
 const LONGEST_SLEEP_MS = 30_000
-
-/** A worker of an earlier run: what it had used before was recorded by that run. */
-const EARLIER = 'earlier'
 
 /** How often is looked at what another gateway on the same folder has used. */
 const SURVEY_MS = 10_000
@@ -88,7 +78,7 @@ export class AllowanceDesk {
   async start(): Promise<void> {
     const survey = await this.#options.store.survey()
     this.#heed(survey)
-    if (survey.elsewhere.size > 0) this.#watch()
+    if (survey.hasOthers) this.#watch()
   }
 
   /** Where a worker keeps its journal; no other worker may have the name. */
@@ -114,8 +104,11 @@ export class AllowanceDesk {
     this.#wake()
   }
 
-  /** A process is gone, and so is everything that it held. `journal` is what its journal was made with. */
-  onLeft(member: string, journal: string): void {
+  /**
+   * A process is gone, and so is everything that it held. `journal` is what its journal was made with; gives what that says,
+   * where it used any credits.
+   */
+  onLeft(member: string, journal: string): readonly AllowanceEntry[] {
     const stakes = [...this.#open].filter(([, { state }]) => state.stakes.has(member))
     const usesCredits = stakes.some(([name]) => isCredits(name))
     const entries = usesCredits ? this.#options.store.takeJournal(journal) : null
@@ -123,12 +116,9 @@ export class AllowanceDesk {
       const isWritten = isCredits(name) && entries !== null
       const entry = entries?.find((written) => written.name === name) ?? nothingIn(one.period)
       this.#tell(one, { type: 'left', member, entry: isWritten ? entry : null })
-      if (isWritten && entry.period === one.state.period) {
-        const { used, reserved } = entry
-        this.#options.onLost({ keyId: keyIdOf(name), member, used, reserved })
-      }
     }
     if (usesCredits) this.#save()
+    return entries ?? []
   }
 
   /** How a key stands with its credits, as far as has been heard; `null` where it has no limit. */
@@ -186,11 +176,9 @@ export class AllowanceDesk {
     this.#save()
   }
 
-  #heed({ inherited, elsewhere, files, reserved }: Survey): void {
+  #heed({ inherited, elsewhere, files, left }: Survey): void {
+    this.#options.onLeft(left)
     this.#options.store.inherit(files)
-    for (const { keyId, amount } of reserved) {
-      this.#options.onLost({ keyId, member: EARLIER, used: 0, reserved: amount })
-    }
     this.#elsewhere = elsewhere
     for (const [keyId, credits] of inherited) {
       if (!this.#open.has(`${keyId}/credits`)) addCredits(this.#own, keyId, credits)

@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { readdir, readFile, stat, unlink, utimes } from 'node:fs/promises'
+import { readdirSync, readFileSync } from 'node:fs'
+import { readdir, readFile, rmdir, stat, unlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AllowanceEntry } from '../../admission/allowance-core.ts'
 import { parseJournal } from '../../admission/allowance-journal.ts'
 import type { AllowanceName } from '../../ipc/allowance.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { codeOf } from '../../shared/errors.ts'
+import { asJsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import { makePrivateFolder, replaceFile } from '../../shared/private-files.ts'
+import { fateOf, type ProcessMark } from '../../shared/process-mark.ts'
 import {
   addCredits,
   type CreditSums,
@@ -29,18 +31,22 @@ export interface AllowanceStoreOptions {
 export interface Survey {
   /** By those that are gone, for us to keep from now on. */
   readonly inherited: CreditSums
-  /** What requests held when they died with their whole gateway: there is no other record of it. */
-  readonly reserved: readonly ReservedCredits[]
+  /** What workers that are gone have left, whether it was inherited before or not. */
+  readonly left: readonly LeftJournal[]
   /** Where that stands. */
   readonly files: readonly string[]
   /** By those that may still run. */
   readonly elsewhere: CreditSums
+  /** There may be some. */
+  readonly hasOthers: boolean
 }
 
-/** Micro-credits. */
-interface ReservedCredits {
-  readonly keyId: string
-  readonly amount: number
+/** Of a worker that is gone. */
+export interface LeftJournal {
+  /** As `journalId()` gives it. */
+  readonly id: string
+  /** None where there is nothing that can be believed. */
+  readonly entries: readonly AllowanceEntry[]
 }
 
 const STALE_MS = 120_000
@@ -53,7 +59,11 @@ const STALE_MS = 120_000
  * ```
  *   STATE_DIR/credits/settled-<run>.json        by key: period, and what was used in it; touched while the run lasts
  *   STATE_DIR/credits/worker-<run>-<worker>     what a worker's requests hold and have used
+ *   STATE_DIR/credits/rows-<run>-<worker>-<n>   its rows for the record of usage, see `UsageJournals`
  * ```
+ * A run is over when it says so, when the processes that have left rows are gone, or, where these cannot be seen because they ran
+ * in another container, when it was not heard of for two minutes.
+ *
  * Two gateways on one folder see what the other has used, some seconds late.
  */
 export class AllowanceStore {
@@ -62,8 +72,12 @@ export class AllowanceStore {
   readonly #run = randomUUID().replaceAll('-', '')
   /** In the file, or about to be, and not removed yet. Bounded by the workers and runs that have ended since the last save. */
   readonly #taken = new Set<string>()
+  /** By id: journals that somebody still reads. Bounded like those that are taken. */
+  readonly #held = new Set<string>()
   #saving: Promise<void> | null = null
   #next: (() => CreditSums) | null = null
+  /** Those whose names are in the file. */
+  #saved: ReadonlySet<string> = new Set()
   #hasFile = false
   #isClosed = false
   #hasFailed = false
@@ -75,12 +89,41 @@ export class AllowanceStore {
 
   /** Where a worker keeps its journal; no other worker may have the name. */
   journalPath(worker: string): string {
-    return join(this.#folder, this.#journalName(worker))
+    return join(this.#folder, `worker-${this.journalId(worker)}`)
+  }
+
+  /** What a worker's files are called by; no worker of any run has the same. */
+  journalId(worker: string): string {
+    return `${this.#run}-${worker}`
+  }
+
+  /** Where a worker writes its rows: the beginning of the path. */
+  rowsPath(id: string): string {
+    return join(this.#folder, `rows-${id}`)
+  }
+
+  /** A journal stays, although what it says of limits was taken, until it is released. */
+  hold(id: string): void {
+    this.#held.add(id)
+  }
+
+  release(id: string): void {
+    this.#held.delete(id)
+    if (this.#saved.has(`worker-${id}`)) void this.#remove(`worker-${id}`) // never rejects
+  }
+
+  /** The ids of all workers, of any run, that have left something here. */
+  idsThere(): ReadonlySet<string> {
+    try {
+      return new Set(readdirSync(this.#folder).map(idOf))
+    } catch {
+      return new Set() // nobody has
+    }
   }
 
   /** What a worker that is gone has written down; `null` where nothing of it can be believed. */
   takeJournal(worker: string): readonly AllowanceEntry[] | null {
-    const name = this.#journalName(worker)
+    const name = `worker-${this.journalId(worker)}`
     this.#taken.add(name)
     try {
       return parseJournal(readFileSync(join(this.#folder, name), 'latin1'))
@@ -98,23 +141,26 @@ export class AllowanceStore {
     const inherited: CreditSums = new Map()
     const elsewhere: CreditSums = new Map()
     const files: string[] = []
-    const reserved: ReservedCredits[] = []
+    const left: LeftJournal[] = []
     for (const run of runs) {
-      const names = [run.fileName, ...run.journals].filter((name) => !taken.has(name))
+      const names = [run.fileName, ...run.journals].filter((name) => !ours.includes(name))
       const sums = run.isOver ? inherited : elsewhere
       for (const name of names) {
-        if (run.isOver) files.push(name)
+        if (run.isOver) files.push(name) // also one that a run has taken that is over: who would know of it then?
+        if (taken.has(name)) continue
         if (name === run.fileName) {
           for (const [keyId, credits] of run.saved.credits) addCredits(sums, keyId, credits)
           continue
         }
-        const entries = await this.#readJournal(name)
-        addEntries(sums, entries)
-        if (run.isOver) reserved.push(...entries.map(toReserved).filter(({ amount }) => amount > 0))
+        addEntries(sums, await this.#readJournal(name))
+      }
+      for (const id of run.isOver ? run.ids : []) {
+        left.push({ id, entries: await this.#readJournal(`worker-${id}`) })
       }
     }
     if (this.#hasFile) await this.#touch()
-    return { inherited, elsewhere, files, reserved }
+    const hasOthers = runs.some(({ isOver }) => !isOver)
+    return { inherited, elsewhere, files, left, hasOthers }
   }
 
   /** What these files say is in what will be saved next; then they are removed. */
@@ -133,6 +179,7 @@ export class AllowanceStore {
     this.#isClosed = true
     if (this.#hasFile || this.#saving !== null) this.save(credits)
     await this.#saving
+    await rmdir(this.#folder).catch(() => {}) // unless something is in it
   }
 
   async #saveAll(): Promise<void> {
@@ -150,12 +197,14 @@ export class AllowanceStore {
         this.#hasFailed = true
         continue // the journals stay: they say what could not be saved
       }
+      this.#saved = new Set(taken)
       for (const name of taken) await this.#remove(name)
     }
     this.#saving = null
   }
 
   async #remove(name: string): Promise<void> {
+    if (this.#held.has(name.replace(/^worker-/, ''))) return
     try {
       await unlink(join(this.#folder, name))
     } catch (cause) {
@@ -171,15 +220,31 @@ export class AllowanceStore {
     for (const [run, files] of byRun) {
       if (run === '' || run === this.#run) continue
       const fileName = fileNameOf(run)
-      const journals = files.filter((name) => name !== fileName)
+      const journals = files.filter((name) => name.startsWith('worker-'))
+      const rows = files.filter((name) => name.startsWith('rows-'))
+      const ids = new Set([...journals, ...rows].map((name) => idOf(name)))
       const hasFile = files.includes(fileName)
       const saved = hasFile ? await this.#readSaved(fileName) : NOTHING_SAVED
       // Without a file of its own a run has only just begun, or has died then.
-      const age = await this.#ageOf(hasFile ? [fileName] : journals)
-      const isOver = saved.isOver || age > (this.#options.staleMs ?? STALE_MS)
-      runs.push({ fileName, journals, saved, isOver })
+      const age = await this.#ageOf(hasFile ? [fileName] : files)
+      const isStale = age > (this.#options.staleMs ?? STALE_MS)
+      const fate = await this.#fateOf(rows)
+      const isOver = saved.isOver || fate === 'gone' || (fate === 'unknown' && isStale)
+      runs.push({ fileName, journals, ids, saved, isOver })
     }
     return runs
+  }
+
+  /** Whether those who have written rows still run, as far as that can be seen from here. */
+  async #fateOf(rows: readonly string[]): Promise<'gone' | 'running' | 'unknown'> {
+    let fate: 'gone' | 'unknown' = rows.length > 0 ? 'gone' : 'unknown'
+    for (const name of rows) {
+      const marks = marksIn(await readFile(join(this.#folder, name), 'utf8').catch(() => ''))
+      const fates = marks.map(fateOf)
+      if (fates.includes('running')) return 'running'
+      if (marks.length === 0 || fates.includes('unknown')) fate = 'unknown'
+    }
+    return fate
   }
 
   async #readSaved(name: string): Promise<Saved> {
@@ -215,10 +280,6 @@ export class AllowanceStore {
     await utimes(this.#ownPath, now, now).catch(() => {}) // the next save tells why
   }
 
-  #journalName(worker: string): string {
-    return `worker-${this.#run}-${worker}`
-  }
-
   get #ownPath(): string {
     return join(this.#folder, fileNameOf(this.#run))
   }
@@ -227,11 +288,14 @@ export class AllowanceStore {
 const DAMAGED_JOURNAL = 'journal of a worker is damaged: what it says does not count'
 
 /** The files of a run, by its id. */
-const NAME = /^(?:settled|worker)-([0-9a-f]{32})(?:\.json|-[\w-]{1,64})$/
+const NAME = /^(?:settled|worker|rows)-([0-9a-f]{32})(?:\.json|-[\w-]{1,64})$/
+const ID = /^(?:worker-(.*)|rows-(.*)-\d+)$/
 
 interface Run {
   readonly fileName: string
   readonly journals: readonly string[]
+  /** Of its workers. */
+  readonly ids: ReadonlySet<string>
   readonly saved: Saved
   /** It is gone. */
   readonly isOver: boolean
@@ -241,8 +305,20 @@ function fileNameOf(run: string): string {
   return `settled-${run}.json`
 }
 
-function toReserved({ name, reserved }: AllowanceEntry): ReservedCredits {
-  return { keyId: keyIdOf(name), amount: reserved }
+function idOf(name: string): string {
+  const [, ofJournal, ofRows] = ID.exec(name) ?? []
+  return ofJournal ?? ofRows ?? ''
+}
+
+/** The first line of a file of rows. */
+function marksIn(text: string): readonly ProcessMark[] {
+  const marks = parseJsonObject(text.slice(0, text.indexOf('\n')))?.['processes']
+  if (!Array.isArray(marks)) return []
+  return marks.map((entry: unknown) => {
+    const mark = asJsonObject(entry) ?? {}
+    const place = textMember(mark, 'place') ?? ''
+    return { place, pid: Number(mark['pid']), start: textMember(mark, 'start') }
+  })
 }
 
 function keyIdOf(name: AllowanceName): string {

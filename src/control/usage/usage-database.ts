@@ -11,7 +11,8 @@ export const USAGE_SCHEMA = 1
 
 /*
  * A row for each request, for as long as USAGE_RETENTION_DAYS says, and sums of each day for ever. `day` counts days since
- * the epoch, in UTC. Credits are micro-credits.
+ * the epoch, in UTC. Credits are micro-credits. `journals` has the last row of each journal of a worker that is in `requests`:
+ * both change in one transaction, so that no row is there twice.
  */
 const TABLES = `
   CREATE TABLE IF NOT EXISTS requests (
@@ -26,6 +27,7 @@ const TABLES = `
     cached INTEGER NOT NULL, credits INTEGER NOT NULL,
     PRIMARY KEY (day, key, client, model)
   ) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS journals (id TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS keys (id TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
   PRAGMA user_version = ${USAGE_SCHEMA};`
 
@@ -36,6 +38,9 @@ const ADD = `INSERT INTO days VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     input = input + excluded.input, output = output + excluded.output,
     cached = cached + excluded.cached, credits = credits + excluded.credits`
 const NAME = 'INSERT INTO keys VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name'
+const LAST = 'SELECT seq FROM journals WHERE id = ?'
+const MARK = 'INSERT INTO journals VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq'
+const FORGET = 'DELETE FROM journals WHERE id = ?'
 const PRUNE =
   'DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE at < ? ORDER BY at LIMIT ?)'
 
@@ -67,6 +72,9 @@ export class UsageDatabase {
   readonly #name: StatementSync
   readonly #prune: StatementSync
   readonly #sums: StatementSync
+  readonly #last: StatementSync
+  readonly #mark: StatementSync
+  readonly #forget: StatementSync
   /** Of the file that is open. */
   readonly #identity: string | null
   #checkpoint: Promise<void> | null = null
@@ -81,6 +89,9 @@ export class UsageDatabase {
     this.#name = db.prepare(NAME)
     this.#prune = db.prepare(PRUNE)
     this.#sums = db.prepare(SUMS)
+    this.#last = db.prepare(LAST)
+    this.#mark = db.prepare(MARK)
+    this.#forget = db.prepare(FORGET)
   }
 
   /**
@@ -121,15 +132,36 @@ export class UsageDatabase {
     return (await identityOf(this.#path)) === this.#identity
   }
 
-  /** All of them, or none. @throws the error of SQLite */
-  write(rows: readonly UsageRow[], names: ReadonlyMap<string, string>): void {
+  /** All of them that are not there yet, or none. Those of one journal must be in order. @throws the error of SQLite */
+  write(all: readonly PlacedRow[], names: ReadonlyMap<string, string>): void {
     this.#inTransaction(() => {
+      const marks = new Map<string, number>()
+      const rows: UsageRow[] = []
+      for (const { journal, seq, row } of all) {
+        if (journal !== null) {
+          if (seq <= (marks.get(journal) ?? this.lastOf(journal))) continue
+          marks.set(journal, seq)
+        }
+        rows.push(row)
+      }
       for (const row of rows) this.#insert.run(...valuesOf(row))
+      for (const [id, seq] of marks) this.#mark.run(id, seq)
       for (const [day, key, client, model, sums] of sumsOfDays(rows)) {
         this.#add.run(day, key, client, model, ...Object.values(sums))
       }
       for (const [id, name] of names) this.#name.run(id, name)
     })
+  }
+
+  /** The last row of a journal that is there; -1 where there is none. */
+  lastOf(journal: string): number {
+    return Number(this.#last.get(journal)?.['seq'] ?? -1)
+  }
+
+  /** Forgets those that are no more. */
+  keepJournals(isThere: (journal: string) => boolean): void {
+    const known = this.#db.prepare('SELECT id FROM journals').all()
+    for (const { id } of known) if (!isThere(String(id))) this.#forget.run(id ?? null)
   }
 
   /** Deletes some of the rows from before then; how many they were. Sums of days stay. */
@@ -185,6 +217,13 @@ export class UsageDatabase {
       throw error
     }
   }
+}
+
+/** A row, and where a worker has written it down; `null` for one that nobody has. */
+export interface PlacedRow {
+  readonly journal: string | null
+  readonly seq: number
+  readonly row: UsageRow
 }
 
 interface OpenFile {

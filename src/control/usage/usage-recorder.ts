@@ -1,15 +1,19 @@
 import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
+import type { UsageRow, UsageSums, WrittenRow } from '../../ipc/usage-row.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import type { Logger } from '../../observe/logger.ts'
-import { DAY_MS, UsageDatabase } from './usage-database.ts'
+import { DAY_MS, type PlacedRow, UsageDatabase } from './usage-database.ts'
 
 export interface UsageRecorderOptions {
   /** `STATE_DIR`. */
   readonly stateDir: string
   readonly settings: () => { readonly isKept: boolean; readonly retentionDays: number }
   readonly log: Pick<Logger, 'info' | 'warn'>
+  /** Called with the last row of a journal that is in the record now. */
+  readonly onRecorded?: (journal: string, seq: number) => void
+  /** Looks which journals there are. */
+  readonly isJournal?: () => (journal: string) => boolean
   /** Epoch ms. */
   readonly now?: () => number
   readonly writeMs?: number
@@ -52,7 +56,7 @@ export class UsageRecorder {
   readonly #options: UsageRecorderOptions
   readonly #now: () => number
   /** Bounded by MAX_WAITING_ROWS. */
-  #waiting: UsageRow[] = []
+  #waiting: PlacedRow[] = []
   #lost = 0
   #database: UsageDatabase | null = null
   #opening: Promise<UsageDatabase> | null = null
@@ -86,9 +90,33 @@ export class UsageRecorder {
   }
 
   record(rows: readonly UsageRow[]): void {
+    this.#add(rows.map((row) => ({ journal: null, seq: 0, row })))
+  }
+
+  /** Rows that a worker has written down, which go into the record once, however often they come. */
+  recordWritten(journal: string, rows: readonly WrittenRow[]): void {
+    const last = rows.at(-1)
+    if (last === undefined) return
+    if (this.#options.settings().isKept)
+      this.#add(rows.map(({ seq, row }) => ({ journal, seq, row })))
+    else this.#options.onRecorded?.(journal, last.seq)
+  }
+
+  /** The last row of a journal that is in the record; -1 where there is none, or no record that can be read. Never rejects. */
+  async lastOf(journal: string): Promise<number> {
+    const database = await this.#openThere()
+    try {
+      return database?.lastOf(journal) ?? -1
+    } catch {
+      return -1
+    }
+  }
+
+  #add(rows: readonly PlacedRow[]): void {
     if (!this.#options.settings().isKept || this.#isClosed) return
-    for (const row of rows) {
-      if (this.#waiting.length < MAX_WAITING_ROWS) this.#waiting.push(this.#within(row))
+    for (const placed of rows) {
+      if (this.#waiting.length < MAX_WAITING_ROWS)
+        this.#waiting.push({ ...placed, row: this.#within(placed.row) })
       else this.#lost++
     }
     this.#wake(this.#options.writeMs ?? WRITE_MS)
@@ -96,6 +124,17 @@ export class UsageRecorder {
 
   /** What is recorded from that day on, by key, as far as it is written. `null` where nothing can be read. Never rejects. */
   async sums(since: number): Promise<ReadonlyMap<string, UsageSums> | null> {
+    const database = await this.#openThere()
+    if (database === null) return null
+    try {
+      return await database.sums(since, this.#now())
+    } catch {
+      return null // the next attempt to write says why
+    }
+  }
+
+  /** `null` where there is none yet, or none that can be opened. Never rejects. */
+  async #openThere(): Promise<UsageDatabase | null> {
     const path = usagePath(this.#options.stateDir)
     const isThere =
       this.#database !== null ||
@@ -104,12 +143,7 @@ export class UsageRecorder {
         () => false
       ))
     if (!isThere || this.#isClosed) return null
-    try {
-      const database = await this.#open()
-      return await database.sums(since, this.#now())
-    } catch {
-      return null // the next attempt to write says why
-    }
+    return this.#open().catch(() => null)
   }
 
   /** Writes what there is. Never rejects. */
@@ -193,6 +227,9 @@ export class UsageRecorder {
     this.#unchecked += rows.length
     for (const [id, name] of names) this.#known.set(id, name)
     this.#names = new Map()
+    const recorded = new Map<string, number>()
+    for (const { journal, seq } of rows) if (journal !== null) recorded.set(journal, seq)
+    for (const [journal, seq] of recorded) this.#options.onRecorded?.(journal, seq)
   }
 
   #prune(database: UsageDatabase): void {
@@ -205,6 +242,8 @@ export class UsageRecorder {
     const isDue =
       this.#unchecked >= CHECKPOINT_ROWS || Math.abs(now - this.#checkedAt) >= CHECKPOINT_MS
     if (!isDue || this.#unchecked === 0) return
+    const { isJournal } = this.#options
+    if (isJournal !== undefined) database.keepJournals(isJournal())
     await database.checkpoint()
     this.#unchecked = 0
     this.#checkedAt = now

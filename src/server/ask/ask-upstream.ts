@@ -58,7 +58,7 @@ export async function askUpstream(
     return await askUntilAnswered(plane, question, charge)
   } finally {
     charge?.settle()
-    if (charge !== null) progress.charge(charge.cost)
+    if (charge !== null) progress.charge(charge)
   }
 }
 

@@ -3,7 +3,7 @@ import { Pending, type ToPrimary } from '../../ipc/channel.ts'
 import type { CredentialNews, Problem } from '../../ipc/messages.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import { GatewayError, unlessAborted } from '../../shared/errors.ts'
-import type { PrimaryPulse } from './primary-links.ts'
+import type { PrimaryPulse } from './primary-pulse.ts'
 
 /** The credential that requests are made with. */
 export interface CredentialLink {

@@ -27,12 +27,8 @@ import { ItemStore } from './item-store.ts'
 import { isKiroKeyName } from './key-planes.ts'
 import { KeyLimits } from './key-limits.ts'
 import type { OpenTurns } from './open-turns.ts'
-import {
-  AccountLink,
-  type PrimaryPulse,
-  RequestRecords,
-  SharedCalibration
-} from './primary-links.ts'
+import { AccountLink, RequestRecords, RowJournal, SharedCalibration } from './primary-links.ts'
+import type { PrimaryPulse } from './primary-pulse.ts'
 import { isPublicAddress } from './public-address.ts'
 import { UrlFetcher } from './url-fetcher.ts'
 
@@ -87,6 +83,7 @@ export interface OwnPlane extends DataPlane {
   readonly account: AccountLink
   readonly allowances: Allowances
   readonly journal: AllowanceJournal
+  readonly rows: RowJournal
 }
 
 /** What a data plane is made with. */
@@ -148,9 +145,18 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
   const journal = new AllowanceJournal(start.journalPath, (cause) => {
     log.error({ err: cause }, 'what requests use of credits cannot be written down')
   })
+  const rows = new RowJournal(start.rowsPath, (cause) => {
+    log.warn(
+      { err: cause },
+      'what requests have used cannot be written down: a death would lose it'
+    )
+  })
   const allowances = new Allowances({
     send: (reports) => channel.send({ type: 'allowance.reports', reports }),
-    note: (entry) => journal.note(entry),
+    note: (entry) => {
+      rows.begin() // it tells whose journal the other is
+      journal.note(entry)
+    },
     silence: () => pulse.silence
   })
   const credentials = new Credentials({
@@ -196,6 +202,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     lease,
     allowances,
     journal,
+    rows,
     limits: new KeyLimits({
       allowances,
       pool: () => current.config.pool,
@@ -244,6 +251,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     turns,
     records: new RequestRecords({
       channel,
+      journal: rows,
       isPrimarySilent: () => pulse.isSilent,
       isWanted: () => current.config.usage.isKept || current.book.isKeyRequired
     }),

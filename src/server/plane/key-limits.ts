@@ -249,6 +249,11 @@ export class Charge {
   settle(): void {
     this.#share.settle(this.#cost)
   }
+
+  /** As `Share.record()`. */
+  record(write: Parameters<Share['record']>[0]): void {
+    this.#share.record(write)
+  }
 }
 
 const DAY_S = 86_400

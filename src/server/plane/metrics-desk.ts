@@ -2,7 +2,7 @@ import { Pending, type ToPrimary } from '../../ipc/channel.ts'
 import type { LogStream } from '../../observe/logger.ts'
 import { PoolMetrics } from '../../upstream/connections/pool.ts'
 import type { DataPlane } from './data-plane.ts'
-import type { PrimaryPulse } from './primary-links.ts'
+import type { PrimaryPulse } from './primary-pulse.ts'
 
 /** Between scrapes the primary hears of this worker's counts this often, so that its death loses few of them. */
 const PUSH_MS = 5_000

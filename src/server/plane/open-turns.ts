@@ -2,6 +2,10 @@ import type { Usage } from '../../dialects/answer/stream-part.ts'
 import { addUsage } from '../../dialects/answer/usage.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import type { GatewayError } from '../../shared/errors.ts'
+import type { Charge } from './key-limits.ts'
+
+/** What the key of a request was charged, to be written down once. */
+export type Charged = Pick<Charge, 'cost' | 'record'>
 
 /** A request that is being served. */
 export interface OpenTurn {
@@ -98,7 +102,8 @@ export class Progress {
   readonly #spentMs: Partial<Record<PhaseName, number>> = {}
   #markedAt = this.startedAt
   #usage: Usage | null = null
-  #charged = 0
+  /** Bounded by the questions that a turn may ask. */
+  readonly #charges: Charged[] = []
   #metered = 0
   #isWaiting = false
 
@@ -113,11 +118,15 @@ export class Progress {
 
   /** Micro-credits that its key was charged; 0 where that has no limit. */
   get charged(): number {
-    return this.#charged
+    return this.#charges.reduce((sum, { cost }) => sum + cost, 0)
   }
 
-  charge(micros: number): void {
-    this.#charged += micros
+  get charges(): readonly Charged[] {
+    return this.#charges
+  }
+
+  charge(charged: Charged): void {
+    this.#charges.push(charged)
   }
 
   /** Micro-credits that the upstream has metered, of failed calls, too. */

@@ -98,7 +98,7 @@ export function toUsageRow(
   return {
     ...who,
     at: Date.now(),
-    model: plan?.upstreamModel ?? '',
+    model: plan?.upstreamModel.slice(0, MAX_MODEL_CHARS) ?? '',
     status,
     code: error?.code ?? '',
     inputTokens: usage?.inputTokens ?? 0,
@@ -110,6 +110,9 @@ export function toUsageRow(
     repairs: plan?.repairs.length ?? 0
   }
 }
+
+/** More than any model's name has: without a list of models clients choose what stands there. */
+const MAX_MODEL_CHARS = 256
 
 /** Programs by what their user agents begin with or contain; the first that fits. */
 const FAMILIES: readonly (readonly [sign: RegExp, family: string])[] = [

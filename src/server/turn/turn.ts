@@ -296,7 +296,8 @@ export class Turn implements OpenTurn {
     recordTurn({ metrics: plane.metrics, log }, record)
     if (answerHere === undefined) {
       const client = clientFamilyOf(request.headers['user-agent'])
-      plane.records.note(toUsageRow(record, { key: usageKey, client, dialect }))
+      const row = toUsageRow(record, { key: usageKey, client, dialect })
+      plane.records.note(row, this.#progress.charges)
     }
     this.#debug?.keep(record)
   }

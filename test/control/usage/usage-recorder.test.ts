@@ -216,7 +216,10 @@ t.test('UsageRecorder', (t) => {
     const { path } = rig(t)
     const database = await UsageDatabase.open(path)
     t.teardown(() => database.close())
-    database.write(many(3), new Map())
+    database.write(
+      many(3).map((row) => ({ journal: null, seq: 0, row })),
+      new Map()
+    )
     await database.checkpoint()
     const { ino } = statSync(path)
     const locks = readFileSync('/proc/locks', 'utf8').split('\n')

@@ -1,10 +1,12 @@
 import t from 'tap'
 import type { FromWorker } from '../../../src/ipc/messages.ts'
+import type { WrittenRow } from '../../../src/ipc/usage-row.ts'
 import { RequestRecords } from '../../../src/server/plane/primary-links.ts'
 import { usageRow } from '../../helper/usage-row.ts'
 
 function rig() {
   const sent: number[] = []
+  const journaled: WrittenRow[] = []
   const state = { isSilent: false, isWanted: true }
   const records = new RequestRecords({
     channel: {
@@ -12,6 +14,7 @@ function rig() {
         if (message.type === 'usage.rows') sent.push(message.rows.length)
       }
     },
+    journal: { note: (written) => journaled.push(written) },
     isPrimarySilent: () => state.isSilent,
     isWanted: () => state.isWanted
   })

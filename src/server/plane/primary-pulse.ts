@@ -1,0 +1,54 @@
+import inspector from 'node:inspector'
+import type { ToPrimary } from '../../ipc/channel.ts'
+import { BEAT_MS, LifeSigns } from '../../ipc/life-signs.ts'
+import { GatewayError } from '../../shared/errors.ts'
+
+/** After so much silence of the primary its answers are no longer waited for. */
+const PATIENCE = { ms: 5_000, firstMs: 0 } as const
+
+/**
+ * Tells the primary that this worker's event loop turns, and whether the primary's does. While that one hangs, a worker
+ * goes on with the permits and the credential that it has; what only the primary knows is refused in time.
+ */
+export class PrimaryPulse {
+  readonly #channel: ToPrimary
+  readonly #signs = new LifeSigns<'primary'>()
+  readonly #timer: NodeJS.Timeout
+  #silence = new AbortController()
+
+  constructor(channel: ToPrimary) {
+    this.#channel = channel
+    this.#timer = setInterval(() => this.#beat(), BEAT_MS)
+    this.#timer.unref()
+  }
+
+  /** Aborts when the primary falls silent; another one is in force when it is heard again. */
+  get silence(): AbortSignal {
+    return this.#silence.signal
+  }
+
+  get isSilent(): boolean {
+    return this.#silence.signal.aborted
+  }
+
+  /** The primary has spoken, whatever it said. From the first time on its silence counts. */
+  heard(): void {
+    this.#signs.add('primary')
+    if (this.isSilent) this.#silence = new AbortController()
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  #beat(): void {
+    this.#signs.beat()
+    if (!this.isSilent && this.#signs.silent(PATIENCE).length > 0) {
+      this.#silence.abort(new GatewayError('GW_PRIMARY_SILENT', undefined, { retryAfterS: 5 }))
+    }
+    // Unread, it would pile up.
+    if (!this.isSilent) {
+      this.#channel.send({ type: 'worker.alive', isDebugged: inspector.url() !== undefined })
+    }
+  }
+}

@@ -1,0 +1,43 @@
+import { Pending, type ToPrimary } from '../../ipc/channel.ts'
+import type { UsageNews } from '../../ipc/messages.ts'
+import type { KeyUsage } from '../../ipc/usage-row.ts'
+import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import type { PrimaryPulse } from './primary-pulse.ts'
+
+/** What the account and its keys have used, as the primary tells it: it alone asks the upstream, and keeps the record. */
+export class UsageReports {
+  readonly #channel: ToPrimary
+  readonly #pulse: Pick<PrimaryPulse, 'silence'>
+  readonly #reports = new Pending<UsageNews>()
+  readonly #keys = new Pending<readonly KeyUsage[]>()
+
+  constructor(channel: ToPrimary, pulse: Pick<PrimaryPulse, 'silence'>) {
+    this.#channel = channel
+    this.#pulse = pulse
+  }
+
+  /** @throws {GatewayError} why it can't be known now; GW_PRIMARY_SILENT */
+  async current(): Promise<AccountUsage> {
+    const { usage, problem } = await this.#reports.ask((requestId) => {
+      this.#channel.send({ type: 'usage.wanted', requestId })
+    }, this.#pulse.silence)
+    if (usage !== null) return usage
+    throw new GatewayError(problem.code, undefined, { message: problem.message })
+  }
+
+  /** How one key stands, or all of them. @throws {GatewayError} GW_PRIMARY_SILENT */
+  keys(key: string | null): Promise<readonly KeyUsage[]> {
+    return this.#keys.ask((requestId) => {
+      this.#channel.send({ type: 'key-usage.wanted', requestId, key })
+    }, this.#pulse.silence)
+  }
+
+  onKeysTold(requestId: number, keys: readonly KeyUsage[]): void {
+    this.#keys.answer(requestId, keys)
+  }
+
+  onTold(requestId: number, news: UsageNews): void {
+    this.#reports.answer(requestId, news)
+  }
+}
