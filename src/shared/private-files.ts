@@ -12,6 +12,7 @@ import {
   unlink
 } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { codeOf } from './errors.ts'
 
 /**
  * Makes a folder, open to us alone where it is new. One that is there stays as its owner made it.
