@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 /** Those of `npm start`. */
@@ -133,7 +134,7 @@ export class GatewayProcess {
   async stop(): Promise<number | null> {
     this.child.kill('SIGTERM')
     const code = await this.exited
-    rmSync(this.folder, { recursive: true, force: true })
+    await this.#clear()
     return code
   }
 
@@ -144,7 +145,14 @@ export class GatewayProcess {
       this.child.kill('SIGTERM')
     }
     await this.exited
-    rmSync(this.folder, { recursive: true, force: true })
+    await this.#clear()
+  }
+
+  /** Its folder can go when no worker writes into it any more: one that has lost its primary may take a moment. */
+  async #clear(): Promise<void> {
+    const deadline = performance.now() + ORPHANS_MS
+    while (this.workerPids().some(isRunning) && performance.now() < deadline) await delay(10)
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 })
   }
 
   #writeEnvFile(values: Readonly<Record<string, string>>): void {
@@ -173,6 +181,18 @@ export class GatewayProcess {
 /** Starts a gateway and waits until it serves. */
 export function startGateway(options: GatewayOptions = {}): Promise<GatewayProcess> {
   return new GatewayProcess(options).ready()
+}
+
+/** Longer than any worker takes that has lost its primary. */
+const ORPHANS_MS = 10_000
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** A pipe of the kernel; what Node calls so are sockets. */

@@ -56,6 +56,10 @@ export const DAY_MS = 86_400_000
  * SQLite itself never waits for the disk here (`synchronous = OFF`), since that would stop the event loop. What it relies
  * on is done around it, on other threads: the log is on disk before a checkpoint copies it into the database, and that is on
  * disk before the log is written anew. A power cut costs the newest rows, and never the file.
+ *
+ * `usage.db-shm` is memory that SQLite shares with readers such as the `usage` command. One that a run before has left, or
+ * somebody has put there, is made anew when nobody has the file open. What remains: whoever cuts it short while a gateway runs
+ * ends the gateway (SIGBUS). Without shared memory (`locking_mode = EXCLUSIVE`) nobody else could read meanwhile.
  */
 export class UsageDatabase {
   readonly #path: string

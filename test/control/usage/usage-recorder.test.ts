@@ -1,4 +1,5 @@
 import {
+  copyFileSync,
   existsSync,
   readdirSync,
   readFileSync,
@@ -224,6 +225,21 @@ t.test('UsageRecorder', (t) => {
     const { ino } = statSync(path)
     const locks = readFileSync('/proc/locks', 'utf8').split('\n')
     t.ok(locks.some((line) => line.includes(` ${process.pid} `) && line.includes(`:${ino} `)))
+  })
+
+  t.test('is not disturbed by shared memory that is not its own', async (t) => {
+    const { recorder, path, written } = rig(t)
+    recorder.record(many(3))
+    await written(3)
+    for (const size of [0, 1, 100, 32_767, 40_000]) {
+      await t.test(`of ${size} bytes`, async (t) => {
+        const next = rig(t)
+        for (const suffix of ['', '-wal']) copyFileSync(path + suffix, next.path + suffix)
+        writeFileSync(`${next.path}-shm`, Buffer.alloc(size, 'x'))
+        next.recorder.record(many(2))
+        await next.written(5)
+      })
+    }
   })
 
   t.test('leaves nothing beside its file, however soon it is closed', async (t) => {
