@@ -82,7 +82,8 @@ function tell(
     return
   }
   const headings = [by.toUpperCase(), 'REQUESTS', 'FAILED', 'IN', 'OUT', 'CACHED', 'CREDITS']
-  const rows = lines.map(({ group, ...sums }) => [group, ...cellsOf(sums)])
+  // A request that was refused early has no model.
+  const rows = lines.map(({ group, ...sums }) => [group || '-', ...cellsOf(sums)])
   const sum = lines.length > 1 ? [['total', ...cellsOf(total)]] : []
   if (lines.length === 0)
     terminal.note(`Nothing is recorded since ${new Date(since).toISOString()}.`)
