@@ -61,7 +61,8 @@ t.test('kiro-gateway key add', async (t) => {
       '--max-streams=4',
       '--models=auto,claude-*'
     ]
-    t.match(await json('add', 'ben', ...limits, '--expires=2099-01-31'), {
+    const lastDay = '2099-01-31'
+    t.match(await json('add', 'ben', ...limits, `--expires=${lastDay}`), {
       key: /^kgw_/,
       name: 'ben',
       state: 'in force',
@@ -71,6 +72,7 @@ t.test('kiro-gateway key add', async (t) => {
       models: ['auto', 'claude-*'],
       expiresAt: '2099-02-01T00:00:00.000Z'
     })
+    t.match((await run('list')).stdout, new RegExp(`^ben .* ${lastDay} `, 'm'), 'as it was given')
   })
 
   await t.test('loses none of two at once', async (t) => {

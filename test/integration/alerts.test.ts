@@ -1,8 +1,9 @@
+import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { startChat } from '../helper/chat-client.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
@@ -34,7 +35,7 @@ t.test(
     t.teardown(() => gateway.destroy())
     await gateway.ready()
     const cwd = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
-    const made = await runKiroGateway(['key', 'add', 'anna', '--credits=0.001/total'], cwd)
+    const made = await runKiroGateway(['key', 'add', 'anna', '--credits=1/total'], cwd)
     await gateway.logged((line) => line['msg'] === 'named keys read again')
     const ask = () =>
       startChat(gateway.url, 'hi', { headers: { 'x-api-key': made.stdout.trim() } }).answer
@@ -51,3 +52,79 @@ t.test(
     t.notMatch(gateway.lines.map((line) => JSON.stringify(line)).join(''), 'of-mine')
   }
 )
+
+const SECRET = 'between-us'
+
+/** What receivers do with a message, once they have read it. */
+const RECEIVERS: Readonly<Record<string, (response: ServerResponse) => void>> = {
+  'is slow': (response) => void setTimeout(() => response.writeHead(204).end(), 2_000),
+  refuses: (response) => void response.writeHead(500).end('no'),
+  'breaks off': (response) => void response.destroy(),
+  'breaks off within its answer': (response) => {
+    response.writeHead(200, { 'content-length': '1000' }).write('half')
+    setTimeout(() => response.destroy(), 20)
+  },
+  'never stops answering': (response) => {
+    const timer = setInterval(() => response.write('and so on '.repeat(1_000)), 5)
+    response.on('error', () => {}).once('close', () => clearInterval(timer))
+  }
+}
+
+for (const [what, answer] of Object.entries(RECEIVERS))
+  t.test(
+    `a receiver of alerts that ${what} affects no request, and can check who tells it`,
+    async (t) => {
+      const received = Promise.withResolvers<{ signature: unknown; body: Buffer }>()
+      const receiver = createServer(async (request, response) => {
+        const body = Buffer.concat(await request.toArray())
+        received.resolve({ signature: request.headers['x-kiro-gateway-signature'], body })
+        answer(response)
+      })
+      await once(receiver.listen(0, '127.0.0.1'), 'listening')
+      t.teardown(() => {
+        receiver.closeAllConnections()
+        receiver.close()
+      })
+      await checkReceiver(t, (receiver.address() as AddressInfo).port, async () => {
+        const { signature, body } = await received.promise
+        t.equal(signature, `sha256=${createHmac('sha256', SECRET).update(body).digest('hex')}`)
+      })
+    }
+  )
+
+t.test('a receiver of alerts that is gone affects no request', async (t) => {
+  const receiver = createServer()
+  await once(receiver.listen(0, '127.0.0.1'), 'listening')
+  const { port } = receiver.address() as AddressInfo
+  receiver.close()
+  await once(receiver, 'close')
+  await checkReceiver(t, port, () => Promise.resolve())
+})
+
+/** Has a limit reached, which is told, and looks at requests of another key meanwhile. */
+async function checkReceiver(t: Test, port: number, told: () => Promise<void>): Promise<void> {
+  const { url } = await startSimulator(t)
+  const gateway = new GatewayProcess({
+    upstreamUrl: url,
+    env: {
+      STATE_DIR: 'state',
+      PROXY_API_KEY: 'operators-own-key',
+      HTTP_MAX_CONNECTIONS: '1',
+      ALERT_WEBHOOK_URL: `http://127.0.0.1:${port}/of-mine`,
+      ALERT_WEBHOOK_SECRET: SECRET
+    }
+  })
+  t.teardown(() => gateway.destroy())
+  await gateway.ready()
+  const cwd = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
+  const made = await runKiroGateway(['key', 'add', 'anna', '--credits=1/total'], cwd)
+  await gateway.logged((line) => line['msg'] === 'named keys read again')
+  const ask = (key: string) =>
+    startChat(gateway.url, 'hi', { headers: { 'x-api-key': key } }).answer
+  t.equal((await ask(made.stdout.trim())).status, 200)
+  t.equal((await ask(made.stdout.trim())).status, 429)
+  await told()
+  for (let n = 0; n < 10; n++) t.equal((await ask('operators-own-key')).status, 200)
+  const states = gateway.lines.map(({ state }) => state).filter((state) => state !== undefined)
+  t.same(states, ['starting', 'ready'], 'the worker has served all the while')
+}

@@ -31,7 +31,7 @@ export function keyTable(keys: readonly NamedKey[], now: number): readonly strin
       credits === null ? '-' : creditsText(credits),
       requestsPerMinute?.toString() ?? '-',
       maxStreams?.toString() ?? '-',
-      key.expiresAt === null ? '-' : dayOf(key.expiresAt),
+      key.expiresAt === null ? '-' : dayOf(key.expiresAt - 1), // the last on which it is good
       models?.join(',') ?? '-'
     ]
   })
