@@ -1,7 +1,8 @@
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { buffer as readBuffer } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { startChat } from '../helper/chat-client.ts'
@@ -75,11 +76,12 @@ for (const [what, answer] of Object.entries(RECEIVERS))
     `a receiver of alerts that ${what} affects no request, and can check who tells it`,
     async (t) => {
       const received = Promise.withResolvers<{ signature: unknown; body: Buffer }>()
-      const receiver = createServer(async (request, response) => {
-        const body = Buffer.concat(await request.toArray())
+      const receive = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+        const body = await readBuffer(request)
         received.resolve({ signature: request.headers['x-kiro-gateway-signature'], body })
         answer(response)
-      })
+      }
+      const receiver = createServer((request, response) => void receive(request, response))
       await once(receiver.listen(0, '127.0.0.1'), 'listening')
       t.teardown(() => {
         receiver.closeAllConnections()
