@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
@@ -43,6 +43,7 @@ async function run(requests: number): Promise<void> {
     records.note(toUsageRow(record, who))
     if (n % TOGETHER !== 0) continue
     records.flush()
+    for (const name of readdirSync(folder).slice(0, -1)) rmSync(join(folder, name)) // as the primary does
     await setImmediate()
   }
   journal.close()
