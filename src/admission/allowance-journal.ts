@@ -17,27 +17,41 @@ const LINE_BYTES = 160
  */
 export class AllowanceJournal {
   readonly #path: string
-  readonly #onFailure: (cause: unknown) => void
-  #state: { readonly fd: number } | 'new' | 'failed' | 'closed' = 'new'
-  /** Bounded by the allowances that there are. */
+  readonly #options: AllowanceJournalOptions
+  #state: JournalState = { name: 'new' }
+  /** The newest of each allowance, in the order of their lines. Bounded by the allowances that there are. */
+  readonly #entries = new Map<AllowanceName, AllowanceEntry>()
   readonly #lines = new Map<AllowanceName, number>()
-  readonly #line = Buffer.alloc(LINE_BYTES)
+  /** The file was made here. */
+  #isOurs = false
 
-  /** `onFailure` is called once; nothing is written from then on, and the file is left empty. */
-  constructor(path: string, onFailure: (cause: unknown) => void) {
+  constructor(path: string, options: AllowanceJournalOptions) {
     this.#path = path
-    this.#onFailure = onFailure
+    this.#options = options
   }
 
-  note({ name, period, used, reserved, recorded }: AllowanceEntry): void {
-    if (this.#state === 'failed' || this.#state === 'closed') return
+  note(entry: AllowanceEntry): void {
+    const { name } = entry
     const line = this.#lines.get(name) ?? this.#lines.size
     this.#lines.set(name, line)
-    this.#line.fill(' ')
-    this.#line.write(`${name} ${period} ${used} ${reserved} ${recorded}`, 'latin1')
-    this.#line[LINE_BYTES - 1] = 0x0a
+    this.#entries.set(name, entry)
     try {
-      writeSync(this.#open(), this.#line, 0, LINE_BYTES, line * LINE_BYTES)
+      switch (this.#state.name) {
+        case 'new':
+          this.#open()
+          break
+        case 'open':
+          write(this.#state.fd, lineOf(entry), line * LINE_BYTES)
+          break
+        case 'failed': {
+          const { now = () => performance.now() } = this.#options
+          if (now() < this.#state.dueAt) return
+          this.#open()
+          this.#options.onMended?.()
+          break
+        }
+        case 'closed':
+      }
     } catch (cause) {
       this.#fail(cause)
     }
@@ -45,32 +59,78 @@ export class AllowanceJournal {
 
   /** The file stays for the primary. */
   close(): void {
-    if (typeof this.#state === 'object') closeSync(this.#state.fd)
-    this.#state = 'closed'
+    if (this.#state.name === 'open') closeSync(this.#state.fd)
+    this.#state = { name: 'closed' }
   }
 
-  #open(): number {
-    if (typeof this.#state === 'object') return this.#state.fd
+  /** Writes down everything that there is. */
+  #open(): void {
     mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 })
-    const fd = openSync(this.#path, 'wx', 0o600)
-    this.#state = { fd }
-    return fd
+    const fd = openSync(this.#path, this.#isOurs ? 'r+' : 'wx', 0o600)
+    this.#isOurs = true
+    try {
+      write(fd, Buffer.concat([...this.#entries.values()].map(lineOf)), 0)
+    } catch (cause) {
+      leaveEmpty(fd)
+      throw cause
+    }
+    this.#state = { name: 'open', fd }
   }
 
-  /** What would be out of date must not be believed. */
   #fail(cause: unknown): void {
+    const { now = () => performance.now(), onFailure } = this.#options
     const before = this.#state
-    this.#state = 'failed'
-    if (typeof before === 'object') {
-      try {
-        ftruncateSync(before.fd)
-        closeSync(before.fd)
-      } catch {
-        // The disk is gone, and the file with it.
-      }
-    }
-    this.#onFailure(cause)
+    this.#state = { name: 'failed', dueAt: now() + RETRY_MS }
+    if (before.name === 'open') leaveEmpty(before.fd)
+    if (before.name !== 'failed') onFailure(cause)
   }
+}
+
+/** What would be out of date must not be believed. */
+function leaveEmpty(fd: number): void {
+  try {
+    ftruncateSync(fd)
+    closeSync(fd)
+  } catch {
+    // The disk is gone, and the file with it.
+  }
+}
+
+export interface AllowanceJournalOptions {
+  /** Nothing is written from then on until it is tried again, and the file is left empty. */
+  readonly onFailure: (cause: unknown) => void
+  /** Everything is written down again. */
+  readonly onMended?: () => void
+  /** Milliseconds of a clock that never goes back. */
+  readonly now?: () => number
+}
+
+/**
+ * ```
+ *   new ──note──▶ open ──▶ closed
+ *    └─fails─▶ failed ◀──fails──┘ …, and is tried again after a while
+ * ```
+ */
+type JournalState =
+  | { readonly name: 'new' | 'closed' }
+  | { readonly name: 'open'; readonly fd: number }
+  | { readonly name: 'failed'; readonly dueAt: number }
+
+/** After a failure requests are not held up by each try. */
+const RETRY_MS = 10_000
+
+function lineOf({ name, period, used, reserved, recorded }: AllowanceEntry): Buffer {
+  const line = Buffer.alloc(LINE_BYTES, ' ')
+  line.write(`${name} ${period} ${used} ${reserved} ${recorded}`, 'latin1')
+  line[LINE_BYTES - 1] = 0x0a
+  return line
+}
+
+/** A disk that is nearly full takes a part without saying so. */
+function write(fd: number, bytes: Buffer, at: number): void {
+  const written = writeSync(fd, bytes, 0, bytes.byteLength, at)
+  if (written < bytes.byteLength)
+    throw Object.assign(new Error('a part was written'), { code: 'ENOSPC' })
 }
 
 const LINE = /^([\w-]{1,64}\/credits) (\d{1,16}) (\d{1,16}) (\d{1,16}) (\d{1,16}) *\n$/

@@ -1,8 +1,9 @@
-import { readFileSync, statSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, rmdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { AllowanceEntry } from '../../src/admission/allowance-core.ts'
 import { AllowanceJournal, parseJournal } from '../../src/admission/allowance-journal.ts'
+import { codeOf } from '../../src/shared/errors.ts'
 
 function entry(id: string, used: number, reserved: number): AllowanceEntry {
   return { name: `${id}/credits`, period: 29_712_960, used, reserved, recorded: used }
@@ -11,7 +12,7 @@ function entry(id: string, used: number, reserved: number): AllowanceEntry {
 t.test('AllowanceJournal', (t) => {
   t.test('tells at any time where the worker is, in a file that does not grow', async (t) => {
     const path = join(t.testdir({}), 'credits', 'worker')
-    const journal = new AllowanceJournal(path, (cause) => t.fail(String(cause)))
+    const journal = new AllowanceJournal(path, { onFailure: (cause) => t.fail(String(cause)) })
     for (let i = 1; i <= 100; i += 1) {
       journal.note(entry('k_a', i * 1_000_000, 5))
       journal.note(entry('k_b', i, 0))
@@ -27,7 +28,7 @@ t.test('AllowanceJournal', (t) => {
 
   t.test('fits the longest name and the largest numbers', async (t) => {
     const path = join(t.testdir({}), 'worker')
-    const journal = new AllowanceJournal(path, (cause) => t.fail(String(cause)))
+    const journal = new AllowanceJournal(path, { onFailure: (cause) => t.fail(String(cause)) })
     const most = Number.MAX_SAFE_INTEGER
     const largest = {
       name: `${'k'.repeat(64)}/credits`,
@@ -45,11 +46,39 @@ t.test('AllowanceJournal', (t) => {
     const folder = t.testdir({ worker: 'of somebody else' })
     const path = join(folder, 'worker')
     const failures: unknown[] = []
-    const journal = new AllowanceJournal(path, (cause) => failures.push(cause))
+    const journal = new AllowanceJournal(path, { onFailure: (cause) => failures.push(cause) })
     journal.note(entry('k_a', 1, 1))
     journal.note(entry('k_a', 2, 2))
     t.match(failures, [{ code: 'EEXIST' }])
     t.equal(readFileSync(path, 'latin1'), 'of somebody else')
+    journal.close()
+  })
+
+  t.test('writes everything down again once it can', async (t) => {
+    const folder = t.testdir({})
+    const path = join(folder, 'worker')
+    const heard: string[] = []
+    let now = 0
+    const journal = new AllowanceJournal(path, {
+      onFailure: (cause) => heard.push(codeOf(cause) ?? ''),
+      onMended: () => heard.push('mended'),
+      now: () => now
+    })
+    const read = () => parseJournal(readFileSync(path, 'latin1'))
+    chmodSync(folder, 0o500)
+    mkdirSync(path) // also where root may write anywhere
+    journal.note(entry('k_a', 1, 1))
+    rmdirSync(path)
+    chmodSync(folder, 0o700)
+    now += 9_999
+    journal.note(entry('k_b', 2, 0))
+    t.throws(read, 'not tried again with each request')
+    now += 1
+    journal.note(entry('k_a', 3, 0))
+    t.strictSame(read(), [entry('k_a', 3, 0), entry('k_b', 2, 0)])
+    journal.note(entry('k_b', 4, 0))
+    t.strictSame(read(), [entry('k_a', 3, 0), entry('k_b', 4, 0)])
+    t.match(heard, [/EEXIST|EISDIR|EACCES/, 'mended'])
     journal.close()
   })
   t.end()
@@ -57,7 +86,7 @@ t.test('AllowanceJournal', (t) => {
 
 t.test('parseJournal()', async (t) => {
   const path = join(t.testdir({}), 'worker')
-  const journal = new AllowanceJournal(path, (cause) => t.fail(String(cause)))
+  const journal = new AllowanceJournal(path, { onFailure: (cause) => t.fail(String(cause)) })
   journal.note(entry('k_a', 7, 1))
   journal.close()
   const whole = readFileSync(path, 'latin1')

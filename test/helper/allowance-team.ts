@@ -49,8 +49,10 @@ export class TeamWorker {
     this.name = name
     this.journal = name.replaceAll(' ', '-')
     this.path = desk.journalPath(this.journal)
-    this.#written = new AllowanceJournal(this.path, (cause) => {
-      throw cause
+    this.#written = new AllowanceJournal(this.path, {
+      onFailure: (cause) => {
+        throw cause
+      }
     })
     this.allowances = new Allowances({
       send: (reports) => {

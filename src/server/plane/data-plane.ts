@@ -142,8 +142,9 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     maxWaiting: config.pool.maxWaiting
   })
   const retryWaits = new RetryWaits()
-  const journal = new AllowanceJournal(start.journalPath, (cause) => {
-    log.error({ err: cause }, 'what requests use of credits cannot be written down')
+  const journal = new AllowanceJournal(start.journalPath, {
+    onFailure: (err) => log.error({ err }, 'what requests use of credits cannot be written down'),
+    onMended: () => log.info('what requests use of credits is written down again')
   })
   const rows = new RowJournal(start.rowsPath, (cause) => {
     log.warn(
