@@ -52,7 +52,8 @@ function sinceOf(text: string, now: number): number {
   const isDay = /^\d{4}-\d{2}-\d{2}$/.test(text)
   const span = spanOf(text)
   const at = isDay ? Date.parse(text) : now - span
-  if (Number.isNaN(at)) {
+  // The 30th of February would be the 2nd of March.
+  if (Number.isNaN(at) || (isDay && !new Date(at).toISOString().startsWith(text))) {
     throw new UsageError('--since takes a while such as 7d, 4w or 12h, or a day such as 2026-09-01')
   }
   return span % DAY_MS === 0 ? Math.floor(at / DAY_MS) * DAY_MS : at

@@ -24,14 +24,17 @@ const MAX_GRACE_MS = 30 * 86_400_000
 export const NO_LIMIT = 'none'
 
 /**
- * A name as it is kept: composed, so that it is the same however it was typed. Names stand in tables, metrics and messages:
+ * A name as it is kept: composed, so that it is the same however it was typed, and does not look like another. Names stand in tables, metrics and messages:
  * letters and digits of any language, and between them what addresses have, but nothing that a path or a terminal
  * could take for more than a name.
  */
 export function toKeyName(text: string): string {
-  const name = text.length > 4 * MAX_NAME_CHARS ? text : text.normalize('NFC').trim()
+  const name = text.length > 4 * MAX_NAME_CHARS ? text : composed(text)
   if (RESERVED.has(name.toLowerCase())) {
     throw invalid(`"${name}" is what keys without a name are called in reports.`)
+  }
+  if (LOOK_ALIKES.filter((script) => script.test(name)).length > 1) {
+    throw invalid(`${quoted(text)} has letters of several scripts that look alike.`)
   }
   if (name.length <= MAX_NAME_CHARS && NAME.test(name)) return name
   throw invalid(
@@ -43,14 +46,21 @@ const RESERVED: ReadonlySet<string> = new Set(['operator', 'kiro', 'anyone'])
 
 const NAME = /^[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}._+@ -]*[\p{L}\p{M}\p{N}])?$/u
 
+/** With letters of two of these a name can look like another. */
+const LOOK_ALIKES = [/\p{Script=Latin}/u, /\p{Script=Cyrillic}/u, /\p{Script=Greek}/u] as const
+
+function composed(text: string): string {
+  return text.normalize('NFKC').replaceAll(/ +/g, ' ').trim()
+}
+
 /** Two names that differ in case alone would be taken for each other. */
 export function isSameName(one: string, other: string): boolean {
-  return one.toLowerCase() === other.toLowerCase()
+  return one.toUpperCase() === other.toUpperCase() // of which ß and ς have but one form
 }
 
 /** Whether a key is the one that somebody names on the command line, by its name however it was typed or by its id. */
 export function isMeant({ id, name }: Pick<NamedKey, 'id' | 'name'>, text: string): boolean {
-  return id === text || isSameName(name, text.normalize('NFC').trim())
+  return id === text || isSameName(name, composed(text))
 }
 
 /** `200/month`, `12.5/day`, `500/total`. */

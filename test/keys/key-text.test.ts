@@ -1,5 +1,6 @@
 import t from 'tap'
 import {
+  isSameName,
   creditsText,
   spanOf,
   toCredits,
@@ -38,7 +39,23 @@ t.test('toKeyName()', async (t) => {
   ]) {
     t.throws(() => toKeyName(text), INVALID, JSON.stringify(text.slice(0, 20)))
   }
+  t.equal(toKeyName('\uff41nna  b'), 'anna b', 'wide letters and spaces look like others')
+  for (const text of ['\u0430nna', 'oper\u0430tor', '\u03bfscar']) {
+    t.throws(() => toKeyName(text), { message: /letters of several scripts/ }, text)
+  }
+  t.equal(toKeyName('Анна 2'), 'Анна 2')
   t.throws(() => toKeyName('x'.repeat(9_999)), { message: /^"x{40}…"/ })
+})
+
+t.test('isSameName()', async (t) => {
+  for (const [one, other] of [
+    ['anna', 'ANNA'],
+    ['straße', 'STRASSE'],
+    ['ΟΔΟΣ', 'οδος']
+  ] as const) {
+    t.equal(isSameName(one, other), true, `${one} ${other}`)
+  }
+  t.equal(isSameName('anna', 'anja'), false)
 })
 
 t.test('toCredits()', async (t) => {
