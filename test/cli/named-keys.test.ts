@@ -37,6 +37,26 @@ t.test('kiro-gateway key add', async (t) => {
     })
   })
 
+  await t.test('makes room in a full file by the key that was revoked first', async (t) => {
+    const { path, run, json, text } = rig(t)
+    await run('add', 'anna')
+    const { version, keys } = JSON.parse(text())
+    const more = Array.from({ length: 999 }, (_, i) => ({
+      id: `k_${i}`,
+      name: `person ${i}`,
+      hashes: [hashOfKey(`${i}`)],
+      ...(i < 2 && { revokedAt: new Date(Date.UTC(2026, 0, 2 - i)).toISOString() })
+    }))
+    writeFileSync(path, JSON.stringify({ version, keys: [...keys, ...more] }))
+    for (const name of ['ben', 'carl']) t.match(await run('add', name), { code: 0 })
+    const names = (await json('list')).keys.map((one: { name: string }) => one.name)
+    t.same(
+      [names.length, names.includes('person 0'), names.includes('person 1')],
+      [1000, false, false]
+    )
+    t.match(await run('add', 'dora'), { code: 2, stderr: /There are 1000 keys already/ })
+  })
+
   await t.test('takes every limit, and says what is wrong with one', async (t) => {
     const { run, json, path } = rig(t)
     for (const [option, value] of [

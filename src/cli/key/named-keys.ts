@@ -36,8 +36,9 @@ export async function addKey(call: CommandCall, text: string): Promise<number> {
   }
   const keys = await change(call, (before) => {
     requireFree(before, name)
-    if (before.length >= MAX_KEYS) throw refused(`There are ${MAX_KEYS} keys already.`)
-    return [...before, added]
+    const kept = before.length < MAX_KEYS ? before : withoutOldestRevoked(before)
+    if (kept.length >= MAX_KEYS) throw refused(`There are ${MAX_KEYS} keys already.`)
+    return [...kept, added]
   })
   tellMade(call, made, added)
   if (!call.isJson && keys.length === 1 && !hasOperatorKey(call)) {
@@ -186,6 +187,13 @@ function hasOperatorKey({ env }: CommandCall): boolean {
 /** A revoked key stays in the file, for those who still send it, and leaves its name to another. */
 function findInForce(keys: readonly NamedKey[], name: string): NamedKey | undefined {
   return keys.find((one) => one.revokedAt === null && isMeant(one, name))
+}
+
+/** Revoked keys stay for those who still send them, but not in the place of a new one. */
+function withoutOldestRevoked(keys: readonly NamedKey[]): readonly NamedKey[] {
+  const revoked = keys.filter(({ revokedAt }) => revokedAt !== null)
+  const [oldest] = revoked.toSorted((a, b) => (a.revokedAt ?? 0) - (b.revokedAt ?? 0))
+  return keys.filter((one) => one !== oldest)
 }
 
 function requireFree(keys: readonly NamedKey[], name: string): void {
