@@ -32,7 +32,9 @@ export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse
   let status = 0
   let headers: ResponseHeaders = {}
   const url = new URL(request.url)
-  void new Exchange({
+  const settle = (): void =>
+    resolve({ status, headers: flatten(headers), text: blocks.take().toString() })
+  const exchange = new Exchange({
     pool,
     request: {
       url,
@@ -54,9 +56,11 @@ export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse
       },
       onChunk: (chunk) => {
         bytes += chunk.byteLength
-        if (bytes <= MAX_BODY_BYTES) blocks.append(chunk)
+        if (bytes <= MAX_BODY_BYTES) return blocks.append(chunk)
+        settle() // an answer that never ends would only cost time
+        exchange.abort(new Error('the answer is too long'))
       },
-      onEnd: () => resolve({ status, headers: flatten(headers), text: blocks.take().toString() }),
+      onEnd: settle,
       onError: (cause) => reject(classifyFailure(cause, { url, phase, setting: request.setting }))
     }
   })

@@ -41,6 +41,26 @@ t.test('exchangeJson()', async (t) => {
     t.ok(text.length <= 4 * 1024 * 1024)
   })
 
+  t.test('waits for no end of an answer that is too long', async (t) => {
+    const upstream = await CountingUpstream.start(t, (_request, response) => {
+      const more = (): boolean => response.write(Buffer.alloc(1024 * 1024, 'x'))
+      response.on('drain', more)
+      more()
+    })
+    const settled = Promise.withResolvers<void>()
+    const pool = connectionPool(t)
+    const { status, text } = await exchangeJson({
+      pool,
+      request: request(upstream.url),
+      signal: AbortSignal.timeout(20_000),
+      permit: { release: settled.resolve }
+    })
+    t.equal(status, 200)
+    t.ok(text.length > 0 && text.length <= 4 * 1024 * 1024)
+    await settled.promise
+    t.match(pool.stats(), { idle: 0, busy: 0 })
+  })
+
   t.test('ends with the signal, and the connection goes', async (t) => {
     const abort = new AbortController()
     const upstream = await CountingUpstream.start(t, () => abort.abort(new Error('gone')))
