@@ -1,7 +1,8 @@
-import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { AllowanceName } from '../ipc/allowance.ts'
 import type { AllowanceEntry } from './allowance-core.ts'
+import { makeFolderNow } from '../shared/private-files.ts'
 
 /** Of a line, its end included. A name of 72 characters and four numbers of 16 fit. */
 const LINE_BYTES = 160
@@ -65,7 +66,7 @@ export class AllowanceJournal {
 
   /** Writes down everything that there is. */
   #open(): void {
-    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 })
+    makeFolderNow(dirname(this.#path))
     const fd = openSync(this.#path, this.#isOurs ? 'r+' : 'wx', 0o600)
     this.#isOurs = true
     try {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Stats } from 'node:fs'
+import { existsSync, mkdirSync, type Stats } from 'node:fs'
 import {
   chmod,
   constants,
@@ -143,6 +143,19 @@ async function makeWithParents(folder: string): Promise<void> {
     if (codeOf(cause) !== 'ENOENT' || (await isFolder(parent))) throw cause
     await makeWithParents(parent)
     await makeWithParents(folder)
+  }
+}
+
+/** `makeFolder()` for what must be on the disk before anything else happens, in a folder that only we write to. */
+export function makeFolderNow(folder: string): void {
+  try {
+    mkdirSync(folder, 0o700)
+  } catch (cause) {
+    if (existsSync(folder)) return
+    const parent = dirname(folder)
+    if (codeOf(cause) !== 'ENOENT' || existsSync(parent)) throw cause
+    makeFolderNow(parent)
+    makeFolderNow(folder)
   }
 }
 

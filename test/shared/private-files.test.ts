@@ -14,6 +14,7 @@ import t from 'tap'
 import {
   createPrivateFile,
   makeFolder,
+  makeFolderNow,
   makePrivateFolder,
   openPrivateFile,
   removeDrafts,
@@ -67,6 +68,7 @@ t.test('makeFolder()', async (t) => {
     const skip = process.platform !== 'linux' && 'no such file system'
     await t.test('in a file system that takes none', { skip }, async (t) => {
       await t.rejects(makeFolder('/proc/none/of/them'), { code: 'ENOENT' })
+      t.throws(() => makeFolderNow('/proc/none/of/them'), { code: 'ENOENT' })
     })
   })
 })

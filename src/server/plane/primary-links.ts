@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { ToPrimary } from '../../ipc/channel.ts'
 import { type AccountBar, type AccountStanding, GOOD_STANDING } from '../../ipc/messages.ts'
@@ -9,6 +9,7 @@ import { GatewayError } from '../../shared/errors.ts'
 import { markOf } from '../../shared/process-mark.ts'
 import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
 import type { Charged } from './open-turns.ts'
+import { makeFolderNow } from '../../shared/private-files.ts'
 
 const DAY_MS = 86_400_000
 
@@ -252,7 +253,7 @@ export class RowJournal {
     this.#file = { fd: null, number }
     if (existsSync(`${this.#path}-${number - MAX_FILES}`)) return
     try {
-      mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 })
+      makeFolderNow(dirname(this.#path))
       this.#file = { fd: openSync(`${this.#path}-${number}`, 'wx', 0o600), number }
       this.#write({ processes: [markOf(process.pid), markOf(process.ppid)] })
     } catch (cause) {
