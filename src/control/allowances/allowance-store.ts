@@ -72,11 +72,11 @@ export class AllowanceStore {
   readonly #run = randomUUID().replaceAll('-', '')
   /** In the file, or about to be, and not removed yet. Bounded by the workers and runs that have ended since the last save. */
   readonly #taken = new Set<string>()
-  /** By id: journals that somebody still reads. Bounded like those that are taken. */
+  /** By id: journals that somebody still reads. Bounded by the workers that have ended since the last save. */
   readonly #held = new Set<string>()
   #saving: Promise<void> | null = null
   #next: (() => CreditSums) | null = null
-  /** Those whose names are in the file. */
+  /** Those whose names are in the file. Bounded like those that are taken. */
   #saved: ReadonlySet<string> = new Set()
   #hasFile = false
   #isClosed = false

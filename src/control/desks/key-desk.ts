@@ -26,6 +26,7 @@ export class KeyDesk {
   #version: string | null = null
   /** Of the file that could not be read, which was said. */
   #failedVersion: string | null | undefined
+  /** What was said of the file. Bounded by the keys that it may hold. */
   #warnings: readonly string[] = []
   #timer: NodeJS.Timeout | null = null
   #isLooking = false

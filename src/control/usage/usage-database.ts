@@ -66,8 +66,7 @@ export class UsageDatabase {
   /**
    * The same file, to have it written to the disk. Open as long as SQLite has it: closing any descriptor of a file takes all
    * locks that the process has on it, and without them the next program to close the file takes the log of writes away.
-   *
-   * @see https://sqlite.org/howtocorrupt.html §2.2
+   * (sqlite.org/howtocorrupt.html tells of it.)
    */
   readonly #file: FileHandle
   readonly #db: DatabaseSync
