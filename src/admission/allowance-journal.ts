@@ -22,7 +22,7 @@ export class AllowanceJournal {
   #state: JournalState = { name: 'new' }
   /** The newest of each allowance, in the order of their lines. Bounded by the allowances that there are. */
   readonly #entries = new Map<AllowanceName, AllowanceEntry>()
-  /** Where each stands. Bounded like those. */
+  /** Where each stands. Bounded by the allowances, too. */
   readonly #lines = new Map<AllowanceName, number>()
   /** The file was made here. */
   #isOurs = false

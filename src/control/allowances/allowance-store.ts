@@ -76,7 +76,7 @@ export class AllowanceStore {
   readonly #held = new Set<string>()
   #saving: Promise<void> | null = null
   #next: (() => CreditSums) | null = null
-  /** Those whose names are in the file. Bounded like those that are taken. */
+  /** Those whose names are in the file. Bounded by those that are taken. */
   #saved: ReadonlySet<string> = new Set()
   #hasFile = false
   #isClosed = false
