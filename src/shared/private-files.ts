@@ -134,28 +134,28 @@ async function made(folder: string): Promise<Stats> {
  * Node's own `recursive` tries for ever where a folder cannot be made although its parent is there: `/proc` says ENOENT
  * then.
  */
-async function makeWithParents(folder: string): Promise<void> {
+async function makeWithParents(folder: string, isAgain = false): Promise<void> {
   try {
     await mkdir(folder, 0o700)
   } catch (cause) {
     if (await isFolder(folder)) return
+    if (codeOf(cause) !== 'ENOENT' || isAgain) throw cause
     const parent = dirname(folder)
-    if (codeOf(cause) !== 'ENOENT' || (await isFolder(parent))) throw cause
-    await makeWithParents(parent)
-    await makeWithParents(folder)
+    if (!(await isFolder(parent))) await makeWithParents(parent)
+    await makeWithParents(folder, true)
   }
 }
 
 /** `makeFolder()` for what must be on the disk before anything else happens, in a folder that only we write to. */
-export function makeFolderNow(folder: string): void {
+export function makeFolderNow(folder: string, isAgain = false): void {
   try {
     mkdirSync(folder, 0o700)
   } catch (cause) {
     if (existsSync(folder)) return
+    if (codeOf(cause) !== 'ENOENT' || isAgain) throw cause
     const parent = dirname(folder)
-    if (codeOf(cause) !== 'ENOENT' || existsSync(parent)) throw cause
-    makeFolderNow(parent)
-    makeFolderNow(folder)
+    if (!existsSync(parent)) makeFolderNow(parent)
+    makeFolderNow(folder, true)
   }
 }
 
