@@ -69,7 +69,7 @@ export class KeyControl {
       send: sendTerms,
       onLeft: (left) => {
         for (const { id } of left) store.hold(id)
-        for (const { id, entries } of left) void this.#journals.recover(id, entries) // never rejects
+        for (const one of left) void this.#journals.recover(one) // never rejects
       }
     })
     this.#desk = new KeyDesk({

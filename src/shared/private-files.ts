@@ -121,6 +121,15 @@ export function openPrivateFile(path: string) {
   return open(path, O_RDONLY | (O_NOFOLLOW ?? 0) | (O_NONBLOCK ?? 0)) // Windows has neither
 }
 
+/** All of a plain file of ours. Rejects, too, for one that has more bytes than that. */
+export async function readPrivateFile(path: string, maxBytes: number): Promise<Buffer> {
+  await using file = await openPrivateFile(path)
+  const facts = await file.stat()
+  if (!facts.isFile()) throw Object.assign(new Error('it is no plain file'), { code: 'EINVAL' })
+  if (facts.size > maxBytes) throw Object.assign(new Error('it is too large'), { code: 'EFBIG' })
+  return await file.readFile()
+}
+
 async function made(folder: string): Promise<Stats> {
   await makeWithParents(folder)
   const facts = await lstat(folder)

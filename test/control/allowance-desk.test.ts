@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   copyFileSync,
   existsSync,
@@ -45,6 +46,22 @@ t.test('AllowanceDesk', (t) => {
       t.match(team.desk.creditsOf('anna'), { used: 10 * CREDIT, reserved: 0 })
     }
   })
+
+  t.test(
+    'starts whatever lies in its folder',
+    { skip: process.platform === 'win32' },
+    async (t) => {
+      const stateDir = t.testdir({ credits: {} })
+      const run = 'f'.repeat(32)
+      const names = ['rows-RUN-a-0', 'worker-RUN-a', 'settled-RUN.json'].map((name) =>
+        join(stateDir, 'credits', name.replace('RUN', run))
+      )
+      execFileSync('mkfifo', names) // to read one would wait for somebody who writes
+      const team = await Team.start(stateDir, [anna], 1)
+      t.equal((await rush(team.workers, 20)).length, 10)
+      await team.close()
+    }
+  )
 
   t.test('opens no file without a limit', async (t) => {
     const stateDir = t.testdir({})

@@ -16,7 +16,8 @@ import {
   openAllowance,
   sumsOf
 } from './allowance-ledger.ts'
-import type { AllowanceStore, LeftJournal, Survey } from './allowance-store.ts'
+import type { LeftJournal } from '../usage/usage-journals.ts'
+import type { AllowanceStore, Survey } from './allowance-store.ts'
 import { addCredits, type CreditSums, type SavedCredits } from './saved-credits.ts'
 
 export interface AllowanceDeskOptions {

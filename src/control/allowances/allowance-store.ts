@@ -1,15 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
-import { readdir, readFile, rmdir, stat, unlink, utimes } from 'node:fs/promises'
+import { readdir, rmdir, stat, unlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AllowanceEntry } from '../../admission/allowance-core.ts'
 import { parseJournal } from '../../admission/allowance-journal.ts'
 import type { AllowanceName } from '../../ipc/allowance.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { codeOf } from '../../shared/errors.ts'
-import { asJsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
-import { makePrivateFolder, replaceFile } from '../../shared/private-files.ts'
-import { fateOf, type ProcessMark } from '../../shared/process-mark.ts'
+import { makePrivateFolder, readPrivateFile, replaceFile } from '../../shared/private-files.ts'
+import { fateOf } from '../../shared/process-mark.ts'
+import { numbersOf, readMarks } from '../usage/row-files.ts'
+import type { LeftJournal } from '../usage/usage-journals.ts'
 import {
   addCredits,
   type CreditSums,
@@ -39,14 +40,6 @@ export interface Survey {
   readonly elsewhere: CreditSums
   /** There may be some. */
   readonly hasOthers: boolean
-}
-
-/** Of a worker that is gone. */
-export interface LeftJournal {
-  /** As `journalId()` gives it. */
-  readonly id: string
-  /** None where there is nothing that can be believed. */
-  readonly entries: readonly AllowanceEntry[]
 }
 
 const STALE_MS = 120_000
@@ -155,7 +148,8 @@ export class AllowanceStore {
         addEntries(sums, await this.#readJournal(name))
       }
       for (const id of run.isOver ? run.ids : []) {
-        left.push({ id, entries: await this.#readJournal(`worker-${id}`) })
+        const entries = await this.#readJournal(`worker-${id}`)
+        left.push({ id, entries, files: run.rows.get(id) ?? [] })
       }
     }
     if (this.#hasFile) await this.#touch()
@@ -223,6 +217,7 @@ export class AllowanceStore {
       const journals = files.filter((name) => name.startsWith('worker-'))
       const rows = files.filter((name) => name.startsWith('rows-'))
       const ids = new Set([...journals, ...rows].map((name) => idOf(name)))
+      const numbers = numbersById(rows)
       const hasFile = files.includes(fileName)
       const saved = hasFile ? await this.#readSaved(fileName) : NOTHING_SAVED
       // Without a file of its own a run has only just begun, or has died then.
@@ -230,7 +225,7 @@ export class AllowanceStore {
       const isStale = age > (this.#options.staleMs ?? STALE_MS)
       const fate = await this.#fateOf(rows)
       const isOver = saved.isOver || fate === 'gone' || (fate === 'unknown' && isStale)
-      runs.push({ fileName, journals, ids, saved, isOver })
+      runs.push({ fileName, journals, ids, rows: numbers, saved, isOver })
     }
     return runs
   }
@@ -239,7 +234,7 @@ export class AllowanceStore {
   async #fateOf(rows: readonly string[]): Promise<'gone' | 'running' | 'unknown'> {
     let fate: 'gone' | 'unknown' = rows.length > 0 ? 'gone' : 'unknown'
     for (const name of rows) {
-      const marks = marksIn(await readFile(join(this.#folder, name), 'utf8').catch(() => ''))
+      const marks = await readMarks(join(this.#folder, name))
       const fates = marks.map(fateOf)
       if (fates.includes('running')) return 'running'
       if (marks.length === 0 || fates.includes('unknown')) fate = 'unknown'
@@ -249,7 +244,9 @@ export class AllowanceStore {
 
   async #readSaved(name: string): Promise<Saved> {
     try {
-      return parseSaved(await readFile(join(this.#folder, name), 'utf8'))
+      return parseSaved(
+        (await readPrivateFile(join(this.#folder, name), MAX_FILE_BYTES)).toString()
+      )
     } catch (err) {
       if (codeOf(err) !== 'ENOENT') {
         this.#options.log.error({ err, name }, 'used credits cannot be read: they do not count')
@@ -259,11 +256,16 @@ export class AllowanceStore {
   }
 
   async #readJournal(name: string): Promise<readonly AllowanceEntry[]> {
-    const text = await readFile(join(this.#folder, name), 'latin1').catch(() => null)
-    if (text === null) return [] // its run has just taken it
-    const entries = parseJournal(text)
-    if (entries === null) this.#options.log.warn({ name }, DAMAGED_JOURNAL)
-    return entries ?? []
+    try {
+      const bytes = await readPrivateFile(join(this.#folder, name), MAX_FILE_BYTES)
+      const entries = parseJournal(bytes.toString('latin1'))
+      if (entries !== null) return entries
+      this.#options.log.warn({ name }, DAMAGED_JOURNAL)
+    } catch (err) {
+      // Its run may just have taken it.
+      if (codeOf(err) !== 'ENOENT') this.#options.log.warn({ err, name }, DAMAGED_JOURNAL)
+    }
+    return []
   }
 
   async #ageOf(names: readonly string[]): Promise<number> {
@@ -285,6 +287,9 @@ export class AllowanceStore {
   }
 }
 
+/** Far more than thousands of keys need. */
+const MAX_FILE_BYTES = 4_194_304
+
 const DAMAGED_JOURNAL = 'journal of a worker is damaged: what it says does not count'
 
 /** The files of a run, by its id. */
@@ -296,6 +301,8 @@ interface Run {
   readonly journals: readonly string[]
   /** Of its workers. */
   readonly ids: ReadonlySet<string>
+  /** The numbers of their files of rows, by id. */
+  readonly rows: ReadonlyMap<string, readonly number[]>
   readonly saved: Saved
   /** It is gone. */
   readonly isOver: boolean
@@ -305,20 +312,14 @@ function fileNameOf(run: string): string {
   return `settled-${run}.json`
 }
 
+function numbersById(rows: readonly string[]): ReadonlyMap<string, readonly number[]> {
+  const byId = Map.groupBy(rows, idOf)
+  return new Map([...byId].map(([id, names]) => [id, numbersOf(`rows-${id}`, names)]))
+}
+
 function idOf(name: string): string {
   const [, ofJournal, ofRows] = ID.exec(name) ?? []
   return ofJournal ?? ofRows ?? ''
-}
-
-/** The first line of a file of rows. */
-function marksIn(text: string): readonly ProcessMark[] {
-  const marks = parseJsonObject(text.slice(0, text.indexOf('\n')))?.['processes']
-  if (!Array.isArray(marks)) return []
-  return marks.map((entry: unknown) => {
-    const mark = asJsonObject(entry) ?? {}
-    const place = textMember(mark, 'place') ?? ''
-    return { place, pid: Number(mark['pid']), start: textMember(mark, 'start') }
-  })
 }
 
 function keyIdOf(name: AllowanceName): string {

@@ -1,15 +1,13 @@
-import { readdirSync, readFileSync, unlinkSync } from 'node:fs'
-import { basename, dirname } from 'node:path'
 import type { AllowanceEntry } from '../../admission/allowance-core.ts'
 import { ROWS_PER_FILE, type UsageRow, type WrittenRow } from '../../ipc/usage-row.ts'
 import type { Logger } from '../../observe/logger.ts'
-import { asJsonObject, parseJsonObject } from '../../shared/json.ts'
+import { readRows, removeRows, rowFilesOf } from './row-files.ts'
 import type { UsageRecorder } from './usage-recorder.ts'
 
 export interface UsageJournalsOptions {
   /** The beginning of the paths of a worker's files; its id is the end of that. */
   readonly pathOf: (id: string) => string
-  readonly recorder: Pick<UsageRecorder, 'recordWritten' | 'lastOf'>
+  readonly recorder: Pick<UsageRecorder, 'recordWritten' | 'lastOf' | 'whenRoomFor'>
   /** Called with rows that are new in this life of the gateway. */
   readonly onRows: (rows: readonly UsageRow[]) => void
   /** Everything that a worker has left is in the record, and its files are gone. */
@@ -27,10 +25,21 @@ interface Journal {
   oldestFile: number
   /** Once the worker is gone: of the rows for what died with it, how many there are and have been recorded. */
   lost: { readonly count: number; recorded: number } | null
+  /** Those that it has, where that is known. */
+  files: readonly number[] | null
+}
+
+/** Of a worker that is gone. */
+export interface LeftJournal {
+  readonly id: string
+  /** None where there is nothing that can be believed. */
+  readonly entries: readonly AllowanceEntry[]
+  /** The numbers of its files of rows, in their order. */
+  readonly files: readonly number[]
 }
 
 /** A worker's credits as its rows have them, by the id of the key. */
-type RecordedCredits = ReadonlyMap<string, NonNullable<WrittenRow['credits']>>
+type RecordedCredits = Map<string, NonNullable<WrittenRow['credits']>>
 
 /**
  * How rows of usage come from the workers into the record, each once: by messages, and for a worker that has died from the
@@ -48,6 +57,8 @@ export class UsageJournals {
   readonly #options: UsageJournalsOptions
   /** By id. Bounded by the workers that run, and those whose rows are not in the record yet. */
   readonly #journals = new Map<string, Journal>()
+  /** Those of other runs are read in turn. Never rejects. */
+  #recovering = Promise.resolve()
 
   constructor(options: UsageJournalsOptions) {
     this.#options = options
@@ -58,7 +69,14 @@ export class UsageJournals {
     const known = this.#journals.get(id)
     const journal = known ?? newJournal(0)
     if (known === undefined) this.#journals.set(id, journal)
-    if (from > journal.next) this.#take(id, journal, this.#read(id, journal.next, from).rows)
+    if (from > journal.next) {
+      const between = this.#read(id, Math.floor(journal.next / ROWS_PER_FILE))
+      this.#take(
+        id,
+        journal,
+        between.filter(({ seq }) => seq >= journal.next && seq < from)
+      )
+    }
     const told = rows.map((row, at) => ({ seq: from + at, row }))
     this.#take(
       id,
@@ -71,26 +89,44 @@ export class UsageJournals {
   leave(id: string, entries: readonly AllowanceEntry[]): void {
     const journal = this.#journals.get(id) ?? newJournal(0)
     this.#journals.set(id, journal)
-    const { rows } = this.#read(id, journal.next)
-    this.#take(id, journal, rows)
-    const lost = this.#lostRows(id, entries)
+    const rows = this.#read(id)
+    this.#take(
+      id,
+      journal,
+      rows.filter(({ seq }) => seq >= journal.next)
+    )
+    const lost = this.#lostRows(creditsIn(rows), entries)
     this.#options.onRows(lost)
     this.#leave(id, journal, lost)
   }
 
   /** A worker of another run is gone. Never rejects; what is known already is left alone. */
-  async recover(id: string, entries: readonly AllowanceEntry[]): Promise<void> {
+  async recover({ id, entries, files }: LeftJournal): Promise<void> {
     if (this.#journals.has(id)) return
     const journal = newJournal(0)
     journal.lost = { count: Infinity, recorded: 0 } // not before it is known
     this.#journals.set(id, journal)
-    const last = await this.#options.recorder.lastOf(id)
+    this.#recovering = this.#recovering.then(() => this.#recover({ id, entries, files }, journal))
+    await this.#recovering
+  }
+
+  /** A file at a time, when the record has room for it: there may be many, of many workers. */
+  async #recover({ id, entries, files }: LeftJournal, journal: Journal): Promise<void> {
+    const { recorder, pathOf } = this.#options
+    const last = await recorder.lastOf(id)
     journal.next = last + 1
     journal.recorded = last
-    const { rows } = this.#read(id, journal.next)
-    this.#options.recorder.recordWritten(id, rows)
-    journal.next = (rows.at(-1)?.seq ?? last) + 1
-    this.#leave(id, journal, this.#lostRows(id, entries))
+    journal.files = files
+    const credits: RecordedCredits = new Map()
+    for (const number of files) {
+      await recorder.whenRoomFor(ROWS_PER_FILE)
+      const rows = readRows(pathOf(id), number)
+      for (const [key, recorded] of creditsIn(rows)) credits.set(key, recorded)
+      const news = rows.filter(({ seq }) => seq >= journal.next)
+      journal.next = (news.at(-1)?.seq ?? journal.next - 1) + 1
+      recorder.recordWritten(id, news)
+    }
+    this.#leave(id, journal, this.#lostRows(credits, entries))
   }
 
   /** The record has a worker's rows up to this one. */
@@ -103,7 +139,7 @@ export class UsageJournals {
     else journal.recorded = Math.max(journal.recorded, seq)
     if (journal.lost !== null) return this.#finish(id, journal)
     const file = Math.floor((journal.recorded + 1) / ROWS_PER_FILE)
-    while (journal.oldestFile < file) remove(`${this.#options.pathOf(id)}-${journal.oldestFile++}`)
+    while (journal.oldestFile < file) removeRows(this.#options.pathOf(id), journal.oldestFile++)
   }
 
   #take(id: string, journal: Journal, rows: readonly WrittenRow[]): void {
@@ -121,17 +157,16 @@ export class UsageJournals {
     this.#finish(id, journal)
   }
 
-  #finish(id: string, { next, recorded, lost }: Journal): void {
+  #finish(id: string, { next, recorded, lost, files }: Journal): void {
     if (lost === null || recorded < next - 1 || lost.recorded < lost.count) return
     if (!this.#journals.delete(id)) return
     const path = this.#options.pathOf(id)
-    for (const number of this.#filesOf(id)) remove(`${path}-${number}`)
+    for (const number of files ?? rowFilesOf(path)) removeRows(path, number)
     this.#options.onDone(id)
   }
 
   /** Of each key that has more used or reserved than its rows say. */
-  #lostRows(id: string, entries: readonly AllowanceEntry[]): readonly UsageRow[] {
-    const { credits } = this.#read(id, 0)
+  #lostRows(credits: RecordedCredits, entries: readonly AllowanceEntry[]): readonly UsageRow[] {
     const rows: UsageRow[] = []
     for (const { name, period, used, reserved, recorded } of entries) {
       const keyId = name.slice(0, name.lastIndexOf('/'))
@@ -149,31 +184,11 @@ export class UsageJournals {
     return rows
   }
 
-  /** What the files say from a row on, and up to another. Half a line is where the worker died, or its disk was full. */
-  #read(id: string, from: number, to = Infinity) {
-    const rows: WrittenRow[] = []
-    const credits = new Map<string, NonNullable<WrittenRow['credits']>>()
-    for (const number of this.#filesOf(id)) {
-      if (number < Math.floor(from / ROWS_PER_FILE)) continue
-      for (const line of textOf(`${this.#options.pathOf(id)}-${number}`).split('\n')) {
-        const written = toWritten(line)
-        if (written === null || written.seq < from || written.seq >= to) continue
-        rows.push(written)
-        if (written.credits !== undefined) credits.set(written.row.key, written.credits)
-      }
-    }
-    return { rows, credits: credits satisfies RecordedCredits }
-  }
-
-  /** The numbers of those that are there, in their order. */
-  #filesOf(id: string): readonly number[] {
+  /** What the files of a worker say, from one of them on. */
+  #read(id: string, from = 0): readonly WrittenRow[] {
     const path = this.#options.pathOf(id)
-    const start = `${basename(path)}-`
-    return namesIn(dirname(path))
-      .filter((name) => name.startsWith(start))
-      .map((name) => Number(name.slice(start.length)))
-      .filter(Number.isSafeInteger)
-      .toSorted((a, b) => a - b)
+    const files = rowFilesOf(path).filter((number) => number >= from)
+    return files.flatMap((number) => readRows(path, number))
   }
 }
 
@@ -186,39 +201,15 @@ export function workerOf(journal: string): string {
 }
 
 function newJournal(next: number): Journal {
-  return { next, recorded: next - 1, oldestFile: 0, lost: null }
+  return { next, recorded: next - 1, oldestFile: 0, lost: null, files: null }
 }
 
-function namesIn(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return [] // nothing was ever written
+function creditsIn(rows: readonly WrittenRow[]): RecordedCredits {
+  const credits: RecordedCredits = new Map()
+  for (const { row, credits: recorded } of rows) {
+    if (recorded !== undefined) credits.set(row.key, recorded)
   }
-}
-
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
-}
-
-function remove(path: string): void {
-  try {
-    unlinkSync(path)
-  } catch {
-    // It was never made, or stays, which does no harm: the record knows what it has of it.
-  }
-}
-
-function toWritten(line: string): WrittenRow | null {
-  const written = parseJsonObject(line)
-  const row = asJsonObject(written?.['row'])
-  const isRow = row !== null && Number.isSafeInteger(written?.['seq'])
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a whole line is as our own worker has written it
-  return isRow ? (written as unknown as WrittenRow) : null
+  return credits
 }
 
 /** For requests that were lost with their worker. */

@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { UsageRow, UsageSums, WrittenRow } from '../../ipc/usage-row.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -109,6 +110,14 @@ export class UsageRecorder {
       return database?.lastOf(journal) ?? -1
     } catch {
       return -1
+    }
+  }
+
+  /** Resolves when so many rows would leave half of the room to those that come meanwhile, after a turn for others. Never rejects. */
+  async whenRoomFor(rows: number): Promise<void> {
+    await new Promise((resume) => setImmediate(resume))
+    while (!this.#isClosed && this.#waiting.length + rows > MAX_WAITING_ROWS / 2) {
+      await delay(this.#options.writeMs ?? WRITE_MS, undefined, { ref: false })
     }
   }
 

@@ -265,7 +265,10 @@ export class RowJournal {
     const { fd = null, number = 0 } = this.#file ?? {}
     if (fd === null) return
     try {
-      writeSync(fd, `${JSON.stringify(line)}\n`)
+      const bytes = Buffer.from(`${JSON.stringify(line)}\n`)
+      // A disk that is nearly full takes a part without saying so; the next line would go on in the middle of this one.
+      if (writeSync(fd, bytes) < bytes.byteLength)
+        throw Object.assign(new Error('a part was written'), { code: 'ENOSPC' })
     } catch (cause) {
       this.#file = { fd: null, number } // half a line may be there: nothing comes behind it
       closeSync(fd)

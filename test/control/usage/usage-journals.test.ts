@@ -88,8 +88,8 @@ t.test('UsageJournals', (t) => {
       }
       for (const life of [1, 2]) {
         const { recorder, journals, counted, done } = live(t, stateDir)
-        await journals.recover('w', [ENTRY])
-        await journals.recover('w', [ENTRY])
+        await journals.recover({ id: 'w', entries: [ENTRY], files: [0] })
+        await journals.recover({ id: 'w', entries: [ENTRY], files: [0] })
         await recorder.close()
         t.same(done, ['w'], `${told} told, life ${life}`)
         t.same(counted, [], 'none of it is of this life')
@@ -114,6 +114,35 @@ t.test('UsageJournals', (t) => {
     await recorder.close()
     t.same(readdirSync(join(stateDir, 'credits')), ['rows-w-1'])
   })
+
+  t.test(
+    'takes in what many workers have left, more than the record has room for at once',
+    async (t) => {
+      const stateDir = t.testdir({})
+      const count = 5_500
+      const files = [0, 1, 2, 3, 4, 5]
+      const ids = ['w', 'v']
+      for (const id of ids) {
+        mkdirSync(join(stateDir, 'credits'), { recursive: true })
+        for (const number of files) {
+          const from = number * ROWS_PER_FILE
+          const lines = rows(from, Math.min(count, from + ROWS_PER_FILE)).map(
+            (row, at) => `${JSON.stringify({ seq: from + at, row })}\n`
+          )
+          writeFileSync(join(stateDir, 'credits', `rows-${id}-${number}`), lines.join(''))
+        }
+      }
+      const { recorder, journals, done } = live(t, stateDir)
+      await Promise.all(ids.map((id) => journals.recover({ id, entries: [], files })))
+      await recorder.close()
+      t.same(
+        recordedIn(stateDir),
+        numbers(count).flatMap((n) => [n, n])
+      )
+      t.same(done, ids)
+      t.same(readdirSync(join(stateDir, 'credits')), [])
+    }
+  )
 
   t.test('keeps no file where nothing is recorded', async (t) => {
     const stateDir = t.testdir({})

@@ -1,0 +1,42 @@
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import t from 'tap'
+import { readRows } from '../../../src/control/usage/row-files.ts'
+
+const Module = new URL('../../../src/server/plane/primary-links.ts', import.meta.url).href
+
+/** The disk ends in the middle of the third row, and has room again before the fourth. */
+const Script = `
+  import { execFileSync } from 'node:child_process'
+  import { readFileSync, statSync } from 'node:fs'
+  const { RowJournal } = await import(process.argv[1])
+  const { usageRow } = await import(process.argv[2])
+  const path = process.argv[3]
+  const limit = (bytes) => execFileSync('prlimit', ['--pid', String(process.pid), '--fsize=' + bytes + ':unlimited'])
+  const journal = new RowJournal(path, (cause) => process.stdout.write(cause.code))
+  const row = usageRow()
+  for (const seq of [0, 1]) journal.note({ seq, row })
+  limit(statSync(path + '-0').size + 100)
+  journal.note({ seq: 2, row })
+  limit('unlimited')
+  for (const seq of [3, 1000]) journal.note({ seq, row })
+  journal.close()
+`
+
+t.test('RowJournal', { skip: process.platform !== 'linux' }, (t) => {
+  t.test('puts nothing behind half a row, and goes on with the next file', async (t) => {
+    const path = join(t.testdir({}), 'rows')
+    const helper = new URL('../../helper/usage-row.ts', import.meta.url).href
+    const args = ['--input-type=module', '--eval', Script, Module, helper, path]
+    t.equal(execFileSync(process.execPath, args, { encoding: 'utf8' }), 'ENOSPC')
+    t.same(
+      readRows(path, 0).map(({ seq }) => seq),
+      [0, 1]
+    )
+    t.same(
+      readRows(path, 1).map(({ seq }) => seq),
+      [1000]
+    )
+  })
+  t.end()
+})
