@@ -10,6 +10,9 @@ import {
 import { basename, join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
+import { AllowanceStore } from '../../src/control/allowances/allowance-store.ts'
+import { markOf } from '../../src/shared/process-mark.ts'
+import { recordedLog } from '../helper/recorded-log.ts'
 import type { Share } from '../../src/admission/allowances.ts'
 import { MICROS_PER_CREDIT as CREDIT } from '../../src/keys/key.ts'
 import { namedKey, perDay, Team, type TeamWorker } from '../helper/allowance-team.ts'
@@ -62,6 +65,19 @@ t.test('AllowanceDesk', (t) => {
       await team.close()
     }
   )
+
+  t.test('finds what very many workers have left, some at a time', async (t) => {
+    const stateDir = t.testdir({ credits: {} })
+    const run = 'e'.repeat(32)
+    const gone = JSON.stringify({ processes: [{ ...markOf(process.pid), start: '1' }] })
+    for (let n = 0; n < 1_500; n += 1) {
+      writeFileSync(join(stateDir, 'credits', `rows-${run}-w${n}-0`), `${gone}\n`)
+    }
+    const { log } = recordedLog()
+    const { left } = await new AllowanceStore({ stateDir, log }).survey()
+    t.equal(left.length, 1_000)
+    t.ok(left.every(({ files }) => files.length === 1))
+  })
 
   t.test('opens no file without a limit', async (t) => {
     const stateDir = t.testdir({})

@@ -147,9 +147,11 @@ export class AllowanceStore {
         }
         addEntries(sums, await this.#readJournal(name))
       }
-      for (const id of run.isOver ? run.ids : []) {
+      const ids = run.isOver ? [...run.ids].slice(0, MAX_LEFT - left.length) : []
+      const rows = numbersById(run.rows, new Set(ids))
+      for (const id of ids) {
         const entries = await this.#readJournal(`worker-${id}`)
-        left.push({ id, entries, files: run.rows.get(id) ?? [] })
+        left.push({ id, entries, files: rows.get(id) ?? [] })
       }
     }
     if (this.#hasFile) await this.#touch()
@@ -217,23 +219,23 @@ export class AllowanceStore {
       const journals = files.filter((name) => name.startsWith('worker-'))
       const rows = files.filter((name) => name.startsWith('rows-'))
       const ids = new Set([...journals, ...rows].map((name) => idOf(name)))
-      const numbers = numbersById(rows)
       const hasFile = files.includes(fileName)
       const saved = hasFile ? await this.#readSaved(fileName) : NOTHING_SAVED
       // Without a file of its own a run has only just begun, or has died then.
-      const age = await this.#ageOf(hasFile ? [fileName] : files)
+      const age = await this.#ageOf(hasFile ? [fileName] : files.slice(0, MAX_LOOKED_AT))
       const isStale = age > (this.#options.staleMs ?? STALE_MS)
       const fate = await this.#fateOf(rows)
       const isOver = saved.isOver || fate === 'gone' || (fate === 'unknown' && isStale)
-      runs.push({ fileName, journals, ids, rows: numbers, saved, isOver })
+      runs.push({ fileName, journals, ids, rows, saved, isOver })
     }
     return runs
   }
 
   /** Whether those who have written rows still run, as far as that can be seen from here. */
   async #fateOf(rows: readonly string[]): Promise<'gone' | 'running' | 'unknown'> {
-    let fate: 'gone' | 'unknown' = rows.length > 0 ? 'gone' : 'unknown'
-    for (const name of rows) {
+    const isSeen = rows.length > 0 && rows.length <= MAX_LOOKED_AT
+    let fate: 'gone' | 'unknown' = isSeen ? 'gone' : 'unknown'
+    for (const name of rows.slice(0, MAX_LOOKED_AT)) {
       const marks = await readMarks(join(this.#folder, name))
       const fates = marks.map(fateOf)
       if (fates.includes('running')) return 'running'
@@ -287,6 +289,10 @@ export class AllowanceStore {
   }
 }
 
+/** Workers whose rows one look finds; those of more are found by later ones. */
+const MAX_LEFT = 1_000
+/** Files of a run, to see whether it is over: more than the workers of one leave. */
+const MAX_LOOKED_AT = 2_000
 /** Far more than thousands of keys need. */
 const MAX_FILE_BYTES = 4_194_304
 
@@ -301,8 +307,8 @@ interface Run {
   readonly journals: readonly string[]
   /** Of its workers. */
   readonly ids: ReadonlySet<string>
-  /** The numbers of their files of rows, by id. */
-  readonly rows: ReadonlyMap<string, readonly number[]>
+  /** Names of their files of rows. */
+  readonly rows: readonly string[]
   readonly saved: Saved
   /** It is gone. */
   readonly isOver: boolean
@@ -312,8 +318,13 @@ function fileNameOf(run: string): string {
   return `settled-${run}.json`
 }
 
-function numbersById(rows: readonly string[]): ReadonlyMap<string, readonly number[]> {
-  const byId = Map.groupBy(rows, idOf)
+/** The numbers of files of rows, for some workers. */
+function numbersById(
+  rows: readonly string[],
+  ids: ReadonlySet<string>
+): ReadonlyMap<string, readonly number[]> {
+  const wanted = ids.size === 0 ? [] : rows.filter((name) => ids.has(idOf(name)))
+  const byId = Map.groupBy(wanted, idOf)
   return new Map([...byId].map(([id, names]) => [id, numbersOf(`rows-${id}`, names)]))
 }
 
