@@ -7,6 +7,7 @@ import { namedKey } from '../helper/allowance-team.ts'
 import { type ChatAnswer, isComplete, startChat } from '../helper/chat-client.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { type GatewayProcess, type LogLine, startGateway } from '../helper/gateway-process.ts'
+import { stateFolder } from '../helper/state-folder.ts'
 import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
@@ -84,7 +85,7 @@ interface Rig {
 }
 
 async function setUp(t: Test, limits: Partial<NamedKey>): Promise<Rig> {
-  const stateDir = t.testdir({})
+  const stateDir = stateFolder(t)
   const upstream = await MeteringUpstream.start(t)
   const headers = await addKey(stateDir, limits)
   const start = async (workers: number): Promise<GatewayProcess> => {

@@ -7,6 +7,7 @@ import { runKiroGateway } from '../helper/cli-process.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { namedKey } from '../helper/named-key.ts'
+import { stateFolder } from '../helper/state-folder.ts'
 import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
 
 t.setTimeout(3_600_000) // real processes, on a machine that may be busy
@@ -60,7 +61,7 @@ class Team {
 
   static async create(t: Test): Promise<Team> {
     const upstream = await CountingUpstream.start(t)
-    const stateDir = t.testdir({})
+    const stateDir = stateFolder(t)
     const made = { anna: makeKey(), ben: makeKey() }
     const keyOf = (name: 'anna' | 'ben', limits: Partial<NamedKey>) =>
       namedKey({
