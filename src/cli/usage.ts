@@ -2,9 +2,8 @@ import { inspectConfig } from '../config/load.ts'
 import { addSums, DAY_MS, NOTHING_USED } from '../control/usage/usage-database.ts'
 import { usagePath } from '../control/usage/usage-recorder.ts'
 import { readUsage, type UsageGroup, type UsageLine } from '../control/usage/usage-report.ts'
-import type { UsageSums } from '../ipc/usage-row.ts'
+import { namedSums, type UsageSums } from '../ipc/usage-row.ts'
 import { spanOf } from '../keys/key-text.ts'
-import { MICROS_PER_CREDIT } from '../keys/key.ts'
 import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from './command.ts'
 import { toColumns } from './terminal.ts'
 
@@ -71,14 +70,14 @@ function tell(
 ): void {
   const total = lines.reduce(addSums, NOTHING_USED)
   if (isJson) {
-    const rows = lines.map(({ group, ...sums }) => ({ [by]: group, ...toFigures(sums) }))
-    const answer = { by, since: new Date(since).toISOString(), rows, total: toFigures(total) }
+    const rows = lines.map(({ group, ...sums }) => ({ [by]: group, ...namedSums(sums) }))
+    const answer = { by, since: new Date(since).toISOString(), rows, total: namedSums(total) }
     return terminal.write(JSON.stringify(answer))
   }
   if (values['csv'] === true) {
-    terminal.write([by, ...Object.keys(toFigures(total))].join(','))
+    terminal.write([by, ...Object.keys(namedSums(total))].join(','))
     for (const { group, ...sums } of lines) {
-      terminal.write([csvText(group), ...Object.values(toFigures(sums))].join(','))
+      terminal.write([csvText(group), ...Object.values(namedSums(sums))].join(','))
     }
     return
   }
@@ -91,19 +90,8 @@ function tell(
   else for (const line of toColumns([headings, ...rows, ...sum])) terminal.write(line.trimEnd())
 }
 
-function toFigures(sums: UsageSums) {
-  return {
-    requests: sums.requests,
-    failed: sums.failed,
-    input_tokens: sums.inputTokens,
-    output_tokens: sums.outputTokens,
-    cached_tokens: sums.cachedTokens,
-    credits: sums.credits / MICROS_PER_CREDIT
-  }
-}
-
 function cellsOf(sums: UsageSums): readonly string[] {
-  const { credits, ...counts } = toFigures(sums)
+  const { credits, ...counts } = namedSums(sums)
   return [...Object.values(counts).map(String), credits.toFixed(2)]
 }
 

@@ -1,4 +1,4 @@
-import type { CreditPeriod } from '../keys/key.ts'
+import { MICROS_PER_CREDIT, type CreditPeriod } from '../keys/key.ts'
 
 /** What is kept of one request that is over: figures, and never a word of it. Worker → primary, some at a time. */
 export interface UsageRow {
@@ -73,4 +73,16 @@ export interface WrittenRow {
   readonly row: UsageRow
   /** Where the worker was with its key's credits when the row was written; left out where there is no limit. */
   readonly credits?: { readonly period: number; readonly recorded: number }
+}
+
+/** As commands and clients name them, credits as people count them. */
+export function namedSums(sums: UsageSums) {
+  return {
+    requests: sums.requests,
+    failed: sums.failed,
+    input_tokens: sums.inputTokens,
+    output_tokens: sums.outputTokens,
+    cached_tokens: sums.cachedTokens,
+    credits: sums.credits / MICROS_PER_CREDIT
+  }
 }

@@ -67,8 +67,8 @@ export class KeyDesk {
       await this.#read()
       this.#version = version // of before it was read: what was written meanwhile is seen the next time
       this.#failedVersion = undefined
-      this.#options.log.info({ keys: this.#book.keys.length }, 'named keys read again')
       this.#options.onChange(this.#book)
+      this.#options.log.info({ keys: this.#book.keys.length }, 'named keys read again')
     } catch (err) {
       if (version !== this.#failedVersion) {
         this.#options.log.error(

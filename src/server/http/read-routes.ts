@@ -1,5 +1,5 @@
 import type { ClusterStatus } from '../../ipc/messages.ts'
-import type { KeyUsage, UsageSums } from '../../ipc/usage-row.ts'
+import { type KeyUsage, namedSums, type UsageSums } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import type { AccountUsage, Allowance } from '../../kiro/wire/account-usage.ts'
 import { PROMETHEUS_CONTENT_TYPE } from '../../observe/metrics.ts'
@@ -152,15 +152,7 @@ function toKeyAnswer({ id, name, credits, today, last30Days }: KeyUsage) {
 }
 
 function toSumsAnswer(sums: UsageSums | null) {
-  if (sums === null) return null
-  return {
-    requests: sums.requests,
-    failed: sums.failed,
-    input_tokens: sums.inputTokens,
-    output_tokens: sums.outputTokens,
-    cached_tokens: sums.cachedTokens,
-    credits: sums.credits / MICROS_PER_CREDIT
-  }
+  return sums === null ? null : namedSums(sums)
 }
 
 function sumOf(allowances: readonly Allowance[], member: 'used' | 'limit'): number {
