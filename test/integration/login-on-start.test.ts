@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { Simulator } from '../../src/simulator/simulator.ts'
 import { isComplete, startChat } from '../helper/chat-client.ts'
@@ -60,9 +61,9 @@ t.test('a container without credentials signs in through its log', async (t) => 
     services.device = 'confirmed'
     await gateway.logged(({ msg }) => msg === 'signed in')
     await gateway.logged(({ msg }) => msg === 'credentials ready')
+    while ((await fetch(`${gateway.url}/readyz`)).status !== 200) await delay(5) // the worker hears of it after the primary
     const answer = await startChat(gateway.url, 'Say hello.').answer
     t.ok(isComplete(answer))
-    t.equal((await fetch(`${gateway.url}/readyz`)).status, 200)
     const file = readFileSync(join(stateDir, 'sign-in.json'), 'utf8')
     t.match(JSON.parse(file), { accessToken: 'access-token-1', provider: 'BuilderId' })
   })
