@@ -15,6 +15,8 @@ export interface Line {
   readonly gateway: readonly number[]
   /** Empty where there is nothing to compare with. */
   readonly passthrough: readonly number[]
+  /** Of the translating pipe; left out where it was not measured. */
+  readonly translating?: readonly number[]
   /** Figure of the design; `null` for lines that only inform. */
   readonly must: Must | null
   /** What the values rest on. */
@@ -24,12 +26,16 @@ export interface Line {
 export interface Must {
   readonly most?: number
   readonly least?: number
+  /** At most this many times what the translating pipe takes. */
+  readonly times?: number
 }
 
 const Columns = [
   'what',
   'gateway',
   'passthrough',
+  'ratio',
+  'translating',
   'ratio',
   'must',
   '',
@@ -53,25 +59,35 @@ export function toTable(lines: readonly Line[]): string {
 }
 
 function toCells(line: Line): string[] {
-  const { what, unit, gateway, passthrough, must, samples } = line
+  const { what, unit, gateway, passthrough, translating = [], must, samples } = line
   const ours = median(gateway)
-  const theirs = passthrough.length === 0 ? null : median(passthrough)
   const spread = `${toFigure(Math.min(...gateway))}–${toFigure(Math.max(...gateway))}`
   return [
     what,
     `${toFigure(ours)} ${unit}`,
-    theirs === null ? '' : `${toFigure(theirs)} ${unit}`,
-    theirs === null || theirs <= 0 ? '' : `${toFigure(ours / theirs)}×`,
-    must === null
-      ? ''
-      : `${must.most === undefined ? '≥' : '≤'} ${must.most ?? must.least} ${unit}`,
-    must === null ? '' : holds(ours, must) ? 'ok' : 'over',
+    ...beside(ours, passthrough, unit),
+    ...beside(ours, translating, unit),
+    must === null ? '' : toGoal(must, unit),
+    must === null ? '' : holds(ours, median(translating), must) ? 'ok' : 'over',
     spread,
     samples
   ]
 }
 
-function holds(value: number, { most, least }: Must): boolean {
+/** What another took, and how many times that ours is. */
+function beside(ours: number, others: readonly number[], unit: string): string[] {
+  if (others.length === 0) return ['', '']
+  const theirs = median(others)
+  return [`${toFigure(theirs)} ${unit}`, theirs <= 0 ? '' : `${toFigure(ours / theirs)}×`]
+}
+
+function toGoal({ most, least, times }: Must, unit: string): string {
+  if (times !== undefined) return `≤ ${times} × translating`
+  return `${most === undefined ? '≥' : '≤'} ${most ?? least} ${unit}`
+}
+
+function holds(value: number, translating: number, { most, least, times }: Must): boolean {
+  if (times !== undefined) return value <= times * translating
   return (most === undefined || value <= most) && (least === undefined || value >= least)
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Load, LoadResult } from './load-generator.ts'
 import { Service } from './service.ts'
-import { startGateway, startPassthrough, type Target, type TargetOptions } from './target.ts'
+import { startGateway, startPipe, type Target, type TargetOptions } from './target.ts'
 import type { AnswerScript, UpstreamFacts, UpstreamQuestion } from './upstream.ts'
 
 type OwnOptions = Omit<TargetOptions, 'upstreamUrl' | 'folder'>
@@ -58,7 +58,12 @@ export class Stand {
   }
 
   async passthrough(options: OwnOptions = {}): Promise<Target> {
-    return this.#add(await startPassthrough(this.#withPlace(options)))
+    return this.#add(await startPipe('bytes', this.#withPlace(options)))
+  }
+
+  /** The passthrough that decodes frames and writes events. */
+  async translatingPipe(options: OwnOptions = {}): Promise<Target> {
+    return this.#add(await startPipe('translating', this.#withPlace(options)))
   }
 
   /** Runs `work` with fresh targets and ends them. */

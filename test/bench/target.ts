@@ -75,10 +75,13 @@ export async function startGateway(options: TargetOptions): Promise<Target> {
 }
 
 /** Starts what the gateway is compared with. Resolves once it listens. */
-export async function startPassthrough(options: TargetOptions): Promise<Target> {
+export async function startPipe(
+  kind: 'bytes' | 'translating',
+  options: TargetOptions
+): Promise<Target> {
   mkdirSync(options.folder, { recursive: true })
-  const file = fileURLToPath(new URL('passthrough.ts', import.meta.url))
-  return launch(options, [file, options.upstreamUrl], {})
+  const file = fileURLToPath(new URL('pipe.ts', import.meta.url))
+  return launch(options, [file, kind, options.upstreamUrl], {})
 }
 
 /** Output goes to a file, so that nobody has to be scheduled to read it. */
@@ -107,7 +110,7 @@ async function launch(
   }
 }
 
-/** The gateway says where it listens in a log line; the passthrough says nothing else. */
+/** The gateway says where it listens in a log line; a pipe says nothing else. */
 function portIn(output: string): number | null {
   const found = /"url":"http:[^"]*:(\d+)".*"gateway ready"|^(\d+)\n$/.exec(output)
   return found === null ? null : Number(found[1] ?? found[2])

@@ -14,6 +14,8 @@ export interface AnswerScript {
   readonly events: number
   /** Milliseconds between two of them; 0 sends all in one write. */
   readonly gapMs: number
+  /** Without a gap: each event is an HTTP chunk of its own, as the real upstream sends them. */
+  readonly isChunked?: boolean
   /** Milliseconds from the request to the first event. */
   readonly firstMs: number
 }
@@ -96,11 +98,16 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
 
 function answerNow(response: ServerResponse): void {
   response.writeHead(200, { 'content-type': 'application/vnd.amazon.eventstream' })
-  if (script.gapMs === 0) {
+  if (script.gapMs === 0 && script.isChunked !== true) {
     response.end(whole)
     return
   }
   const mine = frames
+  if (script.gapMs === 0) {
+    for (const frame of mine) response.write(frame)
+    response.end()
+    return
+  }
   let next = 0
   const write = (): void => {
     const frame = mine[next++]
