@@ -5,15 +5,14 @@ import type { Config } from '../config/settings.ts'
 import type { CredentialSource } from '../credentials/stored-credential.ts'
 import type { ClusterStatus, FromWorker, ToWorker } from '../ipc/messages.ts'
 import type { Logger } from '../observe/logger.ts'
-import { Metrics } from '../observe/metrics.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { logProxy } from '../upstream/proxy/proxy.ts'
 import { AccountControl } from './account-control.ts'
 import { AlertControl } from './alerts/alert-control.ts'
-import { Budget, noteBudget, watchQueue } from './budget/budget.ts'
+import { Budget, watchQueue } from './budget/budget.ts'
 import { CONTROL, ControlLane } from './budget/control-lane.ts'
-import { ClusterMetrics } from './desks/cluster-metrics.ts'
 import { LessonsDesk } from './desks/lessons-desk.ts'
+import { FiguresControl } from './figures-control.ts'
 import { KeyControl } from './key-control.ts'
 import { Doors } from './workers/doors.ts'
 import { freePermits } from './workers/orphans.ts'
@@ -63,8 +62,7 @@ export class Primary {
   readonly #keys: KeyControl
   readonly #alerts: AlertControl
   readonly #supervisor: Supervisor
-  readonly #own = new Metrics()
-  readonly #metrics: ClusterMetrics
+  readonly #figures: FiguresControl
   readonly #watch: NodeJS.Timeout
   readonly #stalls: StallWatch<WorkerLink>
   readonly #doors: Doors<string>
@@ -86,7 +84,13 @@ export class Primary {
         else this.#links.get(member)?.send(terms)
       }
     })
-    this.#lane = new ControlLane(this.#budget, config, this.#own)
+    this.#figures = new FiguresControl({
+      links: this.#links,
+      budget: () => this.#budget.state(),
+      noteOthers: () => this.#lane.noteMetrics(),
+      onCollected: (metrics) => this.#keys.noteMetrics(metrics)
+    })
+    this.#lane = new ControlLane(this.#budget, config, this.#figures.own)
     this.#account = new AccountControl({
       config,
       source,
@@ -105,7 +109,7 @@ export class Primary {
     })
     this.#keys = new KeyControl({
       alerts: this.#alerts.desk,
-      collect: () => this.#metrics.collect(),
+      collect: () => this.#figures.collect(),
       stateDir: config.credentials.stateDir,
       config: () => this.#config,
       log,
@@ -117,17 +121,12 @@ export class Primary {
     this.#stalls = new StallWatch<WorkerLink>({
       timeoutMs: () => this.#config.cluster.stallTimeoutMs,
       log,
-      onStalled: () => this.#own.workerStalls.inc(),
+      onStalled: () => this.#figures.own.workerStalls.inc(),
       onChange: () => this.#tellStatus(),
       onBeat: () => this.#broadcast({ type: 'primary.alive' })
     })
     this.#doors = new Doors((member, isAccepting) => {
       this.#links.get(member)?.send({ type: 'clients.accept', isAccepting })
-    })
-    this.#metrics = new ClusterMetrics({
-      own: this.#own,
-      onCollected: () => this.#keys.noteMetrics(this.#own),
-      ask: () => this.#broadcast({ type: 'metrics.collect' })
     })
     this.#supervisor = new Supervisor({
       slots: options.memory.workers,
@@ -204,7 +203,7 @@ export class Primary {
     await this.#lane.close()
     clearInterval(this.#watch)
     this.#stalls.close()
-    this.#own.close()
+    this.#figures.close()
   }
 
   /** Ends every worker now. */
@@ -228,7 +227,7 @@ export class Primary {
     })
     this.#links.set(link.member, link)
     this.#stalls.add(link)
-    this.#metrics.onJoined(link.member)
+    this.#figures.onJoined(link.member)
     return link
   }
 
@@ -278,20 +277,10 @@ export class Primary {
         this.#lessons.onLesson(message)
         break
       case 'metrics.snapshot':
-        this.#metrics.onSnapshot(link.member, message.metrics)
-        break
       case 'metrics.wanted':
-        void this.#sendMetrics(link, message.requestId) // never rejects
+        this.#figures.onMessage(message, link)
         break
     }
-  }
-
-  async #sendMetrics(link: WorkerLink, requestId: number): Promise<void> {
-    this.#lane.noteMetrics()
-    noteBudget(this.#own, this.#budget.state(), (member) =>
-      member === CONTROL ? CONTROL : String(this.#links.get(member)?.id ?? 'leaving')
-    )
-    link.send({ type: 'metrics.text', requestId, text: await this.#metrics.toText() })
   }
 
   #letServe(link: WorkerLink): void {
@@ -319,22 +308,20 @@ export class Primary {
     this.#keys.onLeft(link.member, link.journal)
     this.#doors.onLeft(link.member)
     this.#stalls.remove(link)
-    this.#metrics.onLeft(link.member)
+    this.#figures.onLeft(link.member)
     this.#budget.record({ type: 'stopped', member: link.member })
     const { log } = this.#options
     void freePermits(link, { config: this.#config, budget: this.#budget, log }) // never rejects
   }
 
   #onSlotChange(change: SlotChange): void {
-    if (hasDied(change)) this.#own.workerRestarts.inc()
+    if (hasDied(change)) this.#figures.own.workerRestarts.inc()
     logSlotChange(this.#options.log, change)
     this.#tellStatus()
   }
 
-  /** Returns the members that it was sent to. */
-  #broadcast(message: ToWorker): readonly string[] {
+  #broadcast(message: ToWorker): void {
     for (const link of this.#links.values()) link.send(message)
-    return [...this.#links.keys()]
   }
 
   #tellStatus(): void {

@@ -1,0 +1,293 @@
+/*
+ * What the dashboard's page is sent, as server-sent events. The primary makes it, once for all who look; plain JSON. Milliseconds
+ * are `…Ms`, times since the epoch `…At` or `at`, bytes `…Bytes`, credits as people count them. `null` is not known, or no limit.
+ *
+ *   snapshot   Snapshot        the first event of each connection: all that the page needs
+ *   tick       Now             each second
+ *   point      HistoryPoint    every HISTORY_STEP_MS
+ *   requests   EndedRequest[]  those that have ended, soon after
+ *   account    ShownAccount         when it has changed, like the next
+ *   keys       KeyStandings
+ *   leaving    {}              the worker goes: connect again
+ */
+
+export interface Snapshot {
+  readonly now: Now
+  readonly account: ShownAccount
+  readonly keys: KeyStandings
+  readonly history: ShownHistory
+  /** The last ones, oldest first. */
+  readonly requests: readonly EndedRequest[]
+}
+
+export interface Now {
+  readonly at: number
+  readonly uptimeMs: number
+  readonly connections: Connections
+  readonly waiting: {
+    /** For a permit. */
+    readonly permits: number
+    /** For their pace, or the end of a pause. */
+    readonly gated: number
+    readonly longestMs: number
+    readonly max: number
+    readonly pausedUntil: number | null
+  }
+  /** `null` where requests are not paced. */
+  readonly pace: { readonly limit: number; readonly free: number } | null
+  readonly requests: {
+    readonly inFlight: number
+    /** Permits that requests hold. */
+    readonly streams: number
+    /** Since the start, like all that is not named otherwise. */
+    readonly total: number
+    readonly failed: number
+    readonly perMinute: number
+    readonly failedPerMinute: number
+  }
+  readonly tokens: {
+    readonly input: number
+    readonly output: number
+    readonly perMinute: number
+    readonly inputPerMinute: number
+    readonly outputPerMinute: number
+  }
+  readonly credits: { readonly total: number; readonly perHour: number }
+  readonly latency: Latency
+  readonly errors: readonly ErrorCount[]
+  readonly memory: {
+    readonly limitBytes: number
+    readonly usedBytes: number
+    /** Whose figure it is: the container's own, or the sum of the processes'. */
+    readonly of: 'container' | 'processes'
+  }
+  readonly cpu: { readonly cores: number; readonly limit: number }
+  readonly processes: readonly ProcessFigures[]
+  readonly workers: readonly WorkerFigures[]
+  readonly workerRestarts: number
+  readonly workerStalls: number
+  readonly isCrashLooping: boolean
+  /** Pages that are open, this one included. */
+  readonly dashboards: number
+}
+
+export interface SocketCounts {
+  readonly inUse: number
+  readonly idle: number
+  readonly connecting: number
+  readonly closing: number
+}
+
+export interface Connections extends SocketCounts {
+  /** `null` without limit, like the next two. */
+  readonly budget: number | null
+  readonly keepaliveBudget: number | null
+  /** Part of the budget that no member holds. */
+  readonly unleased: number | null
+  readonly permitsInUse: number
+  readonly members: readonly (SocketCounts & {
+    /** The worker's slot, or `control` for the gateway's own calls. */
+    readonly name: string
+    readonly leased: number | null
+    readonly waiting: number
+  })[]
+}
+
+export interface Quantiles {
+  readonly p50: number
+  readonly p95: number
+}
+
+/** Of requests that were answered within `windowMs`; `null` where there was none. */
+export interface Latency {
+  readonly windowMs: number
+  readonly samples: number
+  readonly firstMs: Quantiles | null
+  readonly totalMs: Quantiles | null
+}
+
+export interface ErrorCount {
+  readonly code: string
+  readonly total: number
+  readonly lastHour: number
+}
+
+export interface ProcessFigures {
+  readonly name: string
+  readonly pid: number
+  readonly rssBytes: number | null
+  /** Cores in use. */
+  readonly cpu: number | null
+  readonly loopDelayMs: { readonly p50: number; readonly p99: number; readonly max: number } | null
+}
+
+export interface WorkerFigures {
+  readonly slot: number
+  /** As `/readyz` says. */
+  readonly state: string
+  readonly pid: number | null
+  readonly startedAt: number | null
+  /** How many workers of the slot have died. */
+  readonly restarts: number
+}
+
+/** What changes seldom. */
+export interface ShownAccount {
+  readonly version: string
+  readonly node: string
+  readonly startedAt: number
+  readonly host: string
+  readonly isSimulated: boolean
+  readonly signIn: {
+    readonly isUsable: boolean
+    readonly state: 'signed-in' | 'waiting' | 'failing' | 'signed-out' | 'client-keys' | 'simulator'
+    readonly method: string | null
+    readonly region: string | null
+    /** Of the token, which is renewed by itself where `renewsItself`. */
+    readonly expiresAt: number | null
+    readonly renewsItself: boolean
+    /** When somebody has to sign in again. */
+    readonly endsAt: number | null
+    readonly problem: DashboardProblem | null
+  }
+  /** `null` until it was asked for. */
+  readonly quota: Quota | null
+  readonly problems: readonly (DashboardProblem & { readonly until: number | null })[]
+  readonly settings: {
+    readonly usageLog: boolean
+    readonly poolTimeoutMs: number | null
+    readonly workers: number
+  }
+}
+
+export interface DashboardProblem {
+  readonly code: string
+  readonly message: string
+}
+
+export interface Quota {
+  /** When it was asked for. */
+  readonly at: number
+  readonly plan: string | null
+  readonly unit: string | null
+  readonly used: number | null
+  readonly limit: number | null
+  readonly remaining: number | null
+  readonly resetsAt: number | null
+  readonly allowances: readonly {
+    readonly kind: string
+    readonly name: string
+    readonly unit: string
+    readonly used: number
+    readonly limit: number
+  }[]
+  readonly overage: {
+    readonly isEnabled: boolean
+    readonly used: number
+    readonly charges: number
+    readonly currency: string | null
+  } | null
+  readonly problem: DashboardProblem | null
+}
+
+export interface KeyStandings {
+  readonly isKeyRequired: boolean
+  readonly operatorKeys: number
+  /** How many are left out of the list. */
+  readonly more: number
+  /** The busiest first. */
+  readonly list: readonly KeyStanding[]
+}
+
+export interface KeyStanding {
+  /** Of a named key; else `operator`, `kiro` or `anyone`, like the name. */
+  readonly id: string
+  readonly name: string
+  readonly state: 'active' | 'expired' | 'revoked'
+  readonly streams: number
+  readonly waiting: number
+  readonly maxStreams: number | null
+  readonly requestsPerMinute: number | null
+  readonly models: readonly string[] | null
+  readonly expiresAt: number | null
+  readonly credits: {
+    readonly limit: number
+    readonly period: string
+    readonly used: number
+    readonly reserved: number
+    readonly resetsAt: number | null
+  } | null
+  readonly requests: number
+  readonly inputTokens: number
+  readonly outputTokens: number
+  readonly creditsTotal: number
+}
+
+/** Columns of the same length, oldest first. */
+export interface ShownHistory {
+  readonly stepMs: number
+  readonly at: readonly number[]
+  readonly columns: Readonly<Record<HistoryColumn, readonly (number | null)[]>>
+}
+
+export interface HistoryPoint {
+  readonly at: number
+  readonly values: Readonly<Record<HistoryColumn, number | null>>
+}
+
+export const HISTORY_COLUMNS = [
+  'inUse',
+  'idle',
+  'budget',
+  'waiting',
+  'longestWaitMs',
+  'streams',
+  'requestsPerMinute',
+  'failedPerMinute',
+  'inputTokensPerMinute',
+  'outputTokensPerMinute',
+  'creditsPerHour',
+  'firstP50Ms',
+  'firstP95Ms',
+  'totalP50Ms',
+  'totalP95Ms',
+  'memoryBytes',
+  'cpuCores',
+  'loopDelayMs',
+  'workers'
+] as const
+
+export type HistoryColumn = (typeof HISTORY_COLUMNS)[number]
+
+/** One request that is over: figures and names, never a word of it. */
+export interface EndedRequest {
+  /** A running number: ids are chosen by clients. */
+  readonly n: number
+  readonly id: string
+  readonly at: number
+  /** The name of a named key; else `operator`, `kiro` or `anyone`. */
+  readonly key: string
+  readonly client: string
+  readonly dialect: string
+  readonly route: string
+  /** Empty where it was refused before that was known. */
+  readonly model: string
+  readonly isStream: boolean
+  /** 499 when the client had left. */
+  readonly status: number
+  /** Of the error; empty where there was none. */
+  readonly code: string
+  readonly worker: number
+  /** By name, those that there were. */
+  readonly phasesMs: Readonly<Record<string, number>>
+  /** `null` where nothing was answered. */
+  readonly firstMs: number | null
+  readonly totalMs: number
+  readonly inputTokens: number
+  readonly outputTokens: number
+  readonly cachedTokens: number
+  readonly credits: number
+  readonly repairs: readonly string[]
+  readonly attempts: number
+  readonly bodyBytes: number
+}

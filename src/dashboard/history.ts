@@ -1,0 +1,190 @@
+import {
+  type ShownHistory,
+  HISTORY_COLUMNS,
+  type HistoryColumn,
+  type HistoryPoint
+} from './feed.ts'
+
+/** Between two points. */
+export const HISTORY_STEP_MS = 5_000
+const SHOWN_MS = 3_600_000
+const MINUTE_MS = 60_000
+const HOUR_MS = 3_600_000
+/** Credits come in lumps: over less the line would be of spikes alone. */
+const CREDIT_WINDOW_MS = 300_000
+const SHOWN_POINTS = SHOWN_MS / HISTORY_STEP_MS
+/** Those of an hour, and before it what the rates of the oldest need. */
+const CAPACITY = SHOWN_POINTS + CREDIT_WINDOW_MS / HISTORY_STEP_MS
+
+const TOTALS = ['requests', 'failed', 'inputTokens', 'outputTokens', 'credits'] as const
+
+/** Since the start of the gateway; they never go back. */
+export type Totals = Readonly<Record<(typeof TOTALS)[number], number>>
+
+/** The columns that are rates of totals, over the time before each point. */
+const RATES = {
+  requestsPerMinute: { of: 'requests', windowMs: MINUTE_MS, perMs: MINUTE_MS },
+  failedPerMinute: { of: 'failed', windowMs: MINUTE_MS, perMs: MINUTE_MS },
+  inputTokensPerMinute: { of: 'inputTokens', windowMs: MINUTE_MS, perMs: MINUTE_MS },
+  outputTokensPerMinute: { of: 'outputTokens', windowMs: MINUTE_MS, perMs: MINUTE_MS },
+  creditsPerHour: { of: 'credits', windowMs: CREDIT_WINDOW_MS, perMs: HOUR_MS }
+} as const satisfies Partial<Record<HistoryColumn, object>>
+
+/** What is told of a moment as it is. */
+export type Levels = Readonly<Record<Exclude<HistoryColumn, keyof typeof RATES>, number | null>>
+
+/** Of the time before a moment. */
+export interface Rates {
+  readonly requestsPerMinute: number
+  readonly failedPerMinute: number
+  readonly inputTokensPerMinute: number
+  readonly outputTokensPerMinute: number
+  /** Used in the last hour, as far as there was one. */
+  readonly creditsLastHour: number
+}
+
+/**
+ * The last hour, a point each five seconds, in arrays of numbers that are there from the start: 90 KB, whatever happens.
+ * Times are milliseconds of a clock that never goes back, but for what is shown.
+ */
+export class DashboardHistory {
+  readonly #startedAt: number
+  /** Clock of the machine when a point was made; rings like all of these. Bounded by CAPACITY, like these. */
+  readonly #shownAt = new Float64Array(CAPACITY)
+  readonly #at = new Float64Array(CAPACITY)
+  readonly #totals: Readonly<Record<keyof Totals, Float64Array>>
+  readonly #levels: Readonly<Record<keyof Levels, Float32Array>>
+  #count = 0
+
+  /** Counting began at `startedAt`. */
+  constructor(startedAt: number) {
+    this.#startedAt = startedAt
+    this.#totals = {
+      requests: new Float64Array(CAPACITY),
+      failed: new Float64Array(CAPACITY),
+      inputTokens: new Float64Array(CAPACITY),
+      outputTokens: new Float64Array(CAPACITY),
+      credits: new Float64Array(CAPACITY)
+    }
+    const level = (): Float32Array => new Float32Array(CAPACITY)
+    this.#levels = {
+      inUse: level(),
+      idle: level(),
+      budget: level(),
+      waiting: level(),
+      longestWaitMs: level(),
+      streams: level(),
+      firstP50Ms: level(),
+      firstP95Ms: level(),
+      totalP50Ms: level(),
+      totalP95Ms: level(),
+      memoryBytes: level(),
+      cpuCores: level(),
+      loopDelayMs: level(),
+      workers: level()
+    }
+  }
+
+  add(
+    { at, shownAt }: { readonly at: number; readonly shownAt: number },
+    totals: Totals,
+    levels: Levels
+  ): void {
+    const slot = this.#count % CAPACITY
+    this.#at[slot] = at
+    this.#shownAt[slot] = shownAt
+    for (const name of TOTALS) this.#totals[name][slot] = totals[name]
+    for (const [name, ring] of Object.entries(this.#levels)) {
+      ring[slot] = levelOf(levels, name) ?? Number.NaN
+    }
+    this.#count++
+  }
+
+  /** What has happened until now, where `totals` are those of now. */
+  rates(at: number, totals: Totals): Rates {
+    const within = (name: keyof Totals, ms: number): number =>
+      Math.max(0, totals[name] - this.#totalAt(name, at - ms))
+    return {
+      requestsPerMinute: within('requests', MINUTE_MS),
+      failedPerMinute: within('failed', MINUTE_MS),
+      inputTokensPerMinute: within('inputTokens', MINUTE_MS),
+      outputTokensPerMinute: within('outputTokens', MINUTE_MS),
+      creditsLastHour: within('credits', HOUR_MS)
+    }
+  }
+
+  toJson(): ShownHistory {
+    const shown = Math.min(this.#count, SHOWN_POINTS)
+    const points = Array.from({ length: shown }, (_, index) => this.#count - shown + index)
+    const columnOf = (name: HistoryColumn) => points.map((point) => this.#value(name, point))
+    return {
+      stepMs: HISTORY_STEP_MS,
+      at: points.map((point) => this.#shownAt[point % CAPACITY] ?? 0),
+      columns: byColumn(columnOf)
+    }
+  }
+
+  /** The newest; `null` before the first. */
+  last(): HistoryPoint | null {
+    const point = this.#count - 1
+    if (point < 0) return null
+    return {
+      at: this.#shownAt[point % CAPACITY] ?? 0,
+      values: byColumn((name) => this.#value(name, point))
+    }
+  }
+
+  #value(name: HistoryColumn, point: number): number | null {
+    const slot = point % CAPACITY
+    if (!isRate(name)) {
+      const value = this.#levels[name][slot] ?? Number.NaN
+      return Number.isNaN(value) ? null : rounded(value)
+    }
+    const { of, windowMs, perMs } = RATES[name]
+    const before = this.#totalAt(of, (this.#at[slot] ?? 0) - windowMs)
+    const grown = Math.max(0, (this.#totals[of][slot] ?? 0) - before)
+    return rounded((grown * perMs) / windowMs)
+  }
+
+  /** A total as it was at a time, as if it had grown evenly between two points. */
+  #totalAt(name: keyof Totals, at: number): number {
+    const ring = this.#totals[name]
+    const oldest = Math.max(0, this.#count - CAPACITY)
+    let low = oldest
+    let high = this.#count
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.#at[middle % CAPACITY] ?? 0) <= at) low = middle + 1
+      else high = middle
+    }
+    const next = low % CAPACITY
+    const isFirst = low === 0
+    if (low === this.#count) return isFirst ? 0 : (ring[(low - 1) % CAPACITY] ?? 0)
+    if (low === oldest && !isFirst) return ring[next] ?? 0
+    const from = isFirst ? this.#startedAt : (this.#at[(low - 1) % CAPACITY] ?? 0)
+    const value = isFirst ? 0 : (ring[(low - 1) % CAPACITY] ?? 0)
+    const to = this.#at[next] ?? 0
+    const part = to <= from ? 1 : Math.min(1, Math.max(0, (at - from) / (to - from)))
+    return value + ((ring[next] ?? 0) - value) * part
+  }
+}
+
+function isRate(name: HistoryColumn): name is keyof typeof RATES {
+  return name in RATES
+}
+
+/** To thousandths: more is noise, and long. */
+function rounded(value: number): number {
+  return Math.round(value * 1000) / 1000
+}
+
+function levelOf(levels: Levels, name: string): number | null {
+  const value: unknown = Reflect.get(levels, name)
+  return typeof value === 'number' ? value : null
+}
+
+function byColumn<Value>(read: (name: HistoryColumn) => Value): Record<HistoryColumn, Value> {
+  const entries = HISTORY_COLUMNS.map((name) => [name, read(name)] as const)
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each name is there
+  return Object.fromEntries(entries) as Record<HistoryColumn, Value>
+}
