@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join, posix } from 'node:path'
 
@@ -9,6 +9,7 @@ import { dirname, join, posix } from 'node:path'
  *   src/main.ts                    dist/main.js
  *   src/kiro/wire/event.ts         dist/kiro/wire/event.js
  *   workers/transform-request.ts   dist/workers/transform-request.js
+ *   src/dashboard/page/*           dist/dashboard/page/*, as it is: browsers read it
  *   src/start.js, package.json     stay: start.js finds the rest
  *
  * Types become blanks, so that a stack trace names the line and the column of the TypeScript.
@@ -16,6 +17,8 @@ import { dirname, join, posix } from 'node:path'
 
 const ROOT = import.meta.dirname
 const OUTPUT = 'dist'
+/** What browsers are given. */
+const PAGE = 'src/dashboard/page'
 
 /** What an import names, of whatever form. */
 const IMPORTED = /(?<=\b(?:from|import)\s*\(?\s*')\.[^'\n]+(?=')/g
@@ -29,6 +32,11 @@ for (const path of ['src', 'workers'].flatMap(sourcesIn)) {
   writeFileSync(target, toJavaScript(path, readFileSync(join(ROOT, path), 'utf8')))
 }
 
+cpSync(join(ROOT, PAGE), join(ROOT, builtPath(PAGE)), {
+  recursive: true,
+  filter: (path) => !/\.d\.ts$|tsconfig\.json$/.test(path)
+})
+
 /** Paths from the root, with `/`. */
 function sourcesIn(folder: string): readonly string[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
@@ -37,6 +45,7 @@ function sourcesIn(folder: string): readonly string[] {
 }
 
 function builtPath(path: string): string {
+  if (path === PAGE || path.startsWith(`${PAGE}/`)) return path.replace(/^src/, OUTPUT)
   if (!path.endsWith('.ts')) return path
   return posix.join(OUTPUT, path.replace(/^src\//, '').replace(/\.ts$/, '.js'))
 }

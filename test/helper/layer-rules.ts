@@ -85,6 +85,9 @@ function badImport(path: string, specifier: string | null, table: LayerTable): r
   if (!specifier.startsWith('.')) return []
   const target = posix.join(dirname(path), specifier)
   if (target === 'package.json') return []
+  // What runs in the browser is plain JavaScript, and a world of its own.
+  if (isPage(path) && isPage(target) && specifier.endsWith('.js')) return []
+  if (isPage(path) || isPage(target)) return [`must not import ${target}`]
   if (!specifier.endsWith('.ts')) return [`imports ${specifier} without .ts`]
   const [from, to] = [partOf(path), partOf(target)]
   if (from === to && !['main.ts', 'start.js', 'warm-up.ts'].includes(to)) return []
@@ -92,6 +95,10 @@ function badImport(path: string, specifier: string | null, table: LayerTable): r
   if (allowed === undefined) return [`"${from}" is not in the table of layers`]
   const asFile = target.replace('src/', '')
   return allowed.includes(to) || allowed.includes(asFile) ? [] : [`must not import ${target}`]
+}
+
+function isPage(path: string): boolean {
+  return path.startsWith('src/dashboard/page/')
 }
 
 function badGlobals(path: string, tokens: readonly Token[]): readonly string[] {

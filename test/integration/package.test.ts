@@ -86,6 +86,10 @@ t.test('the package holds the program and nothing of the workshop', async (t) =>
     .filter((path) => !path.endsWith('.d.ts'))
     .map((path) => join('dist', path.replace(/^src\//, '').replace(/\.ts$/, '.js')))
   t.ok(built.length > 200)
+  const page = globSync('src/dashboard/page/*.{html,css,js,svg}', { cwd: ROOT }).map((path) =>
+    path.replace(/^src/, 'dist')
+  )
+  t.ok(page.includes('dist/dashboard/page/index.html'))
   const others = [
     '.env.example',
     'CHANGELOG.md',
@@ -95,7 +99,7 @@ t.test('the package holds the program and nothing of the workshop', async (t) =>
     'package.json',
     'src/start.js'
   ]
-  t.same(paths.toSorted(), [...built, ...others].toSorted())
+  t.same(paths.toSorted(), [...built, ...page, ...others].toSorted())
   t.ok(packed.size < MEBIBYTE, `${packed.size} bytes`)
   t.ok(packed.unpackedSize < 2 * MEBIBYTE, `${packed.unpackedSize} bytes unpacked`)
 })

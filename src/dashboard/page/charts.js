@@ -1,0 +1,276 @@
+/* The last hour, drawn by uPlot; a figure each, with a legend of our own that tells the figures under the pointer. */
+import { make, setAttribute, setText } from './dom.js'
+import { amount, bytes, duration, minuteOfDay, short, timeOfDay } from './format.js'
+
+/** @typedef {import('./history.js').History} History */
+/** @typedef {import('uplot').Series} Series */
+/** @typedef {{ column: string, label: string, colour: string, isLimit?: boolean }} Line */
+/** @typedef {{ name: string, title: string, lines: Line[], tell: (value: number | null) => string, least: number, steps?: number[] }} Plan */
+
+const limit = { colour: '--muted', isLimit: true }
+
+/** `least`: what the upper end of the scale is at least, so that a calm hour looks calm. @type {Plan[]} */
+const PLANS = [
+  {
+    name: 'requests',
+    title: 'Requests a minute',
+    least: 5,
+    tell: short,
+    lines: [
+      { column: 'requestsPerMinute', label: 'all', colour: '--series-1' },
+      { column: 'failedPerMinute', label: 'failed', colour: '--series-bad' }
+    ]
+  },
+  {
+    name: 'tokens',
+    title: 'Tokens a minute',
+    least: 100,
+    tell: short,
+    lines: [
+      { column: 'inputTokensPerMinute', label: 'in', colour: '--series-2' },
+      { column: 'outputTokensPerMinute', label: 'out', colour: '--series-1' }
+    ]
+  },
+  {
+    name: 'credits',
+    title: 'Credits an hour',
+    least: 1,
+    tell: amount,
+    lines: [{ column: 'creditsPerHour', label: 'at this rate', colour: '--series-3' }]
+  },
+  {
+    name: 'first-token',
+    title: 'First token',
+    least: 500,
+    tell: duration,
+    lines: [
+      { column: 'firstP50Ms', label: 'half within', colour: '--series-1' },
+      { column: 'firstP95Ms', label: '95 % within', colour: '--series-3' }
+    ]
+  },
+  {
+    name: 'total',
+    title: 'Whole answer',
+    least: 1000,
+    tell: duration,
+    lines: [
+      { column: 'totalP50Ms', label: 'half within', colour: '--series-1' },
+      { column: 'totalP95Ms', label: '95 % within', colour: '--series-3' }
+    ]
+  },
+  {
+    name: 'connections',
+    title: 'Connections',
+    least: 4,
+    tell: amount,
+    lines: [
+      { column: 'inUse', label: 'in use', colour: '--series-1' },
+      { column: 'idle', label: 'idle', colour: '--series-2' },
+      { column: 'waiting', label: 'waiting', colour: '--series-bad' }
+    ]
+  },
+  {
+    name: 'memory',
+    title: 'Memory',
+    least: 64 * 1048576,
+    tell: bytes,
+    // 128 MB and 256 MB rather than 95.4 MB and 190.7 MB.
+    steps: Array.from({ length: 16 }, (_, power) => 1048576 * 2 ** power),
+    lines: [
+      { column: 'memoryBytes', label: 'in use', colour: '--series-4' },
+      { column: 'memoryLimit', label: 'limit', ...limit }
+    ]
+  },
+  {
+    name: 'cpu',
+    title: 'CPU',
+    least: 0.5,
+    tell: (cores) => (cores === null ? amount(null) : `${amount(Number(cores.toFixed(2)))} cores`),
+    lines: [
+      { column: 'cpuCores', label: 'in use', colour: '--series-4' },
+      { column: 'cpuLimit', label: 'limit', ...limit }
+    ]
+  },
+  {
+    name: 'loop-delay',
+    title: 'Event-loop delay',
+    least: 20,
+    tell: duration,
+    lines: [{ column: 'loopDelayMs', label: 'worst process, p99', colour: '--series-3' }]
+  }
+]
+
+const HEIGHT = 132
+
+/** All charts. They are made when there is room for them, and drawn when a point is added. */
+export class Charts {
+  /** @type {Chart[]} */
+  #charts
+  #history
+
+  /**
+   * @param {HTMLElement} place
+   * @param {History} history
+   */
+  constructor(place, history) {
+    this.#history = history
+    this.#charts = PLANS.map((plan) => new Chart(plan))
+    place.append(...this.#charts.map(({ figure }) => figure))
+  }
+
+  /** @param {Readonly<Record<string, number | null>>} limits by the names of their columns */
+  draw(limits) {
+    for (const chart of this.#charts) chart.draw(this.#history, limits)
+  }
+
+  /** Light is dark now, or the other way round. */
+  recolour() {
+    for (const chart of this.#charts) chart.recolour()
+  }
+}
+
+class Chart {
+  figure
+  #plan
+  #place
+  #keys
+  /** @type {uPlot | null} */
+  #plot = null
+  /** @type {import('uplot').AlignedData} */
+  #values = [[]]
+
+  /** @param {Plan} plan */
+  constructor(plan) {
+    this.#plan = plan
+    this.#place = make('div', 'chart-plot')
+    this.#keys = plan.lines.map((line) => {
+      const swatch = make('i', 'swatch')
+      swatch.style.background = `var(${line.colour})`
+      const value = make('span')
+      return { value, item: make('li', '', swatch, `${line.label} `, value) }
+    })
+    const legend = make('ul', 'chart-keys', ...this.#keys.map(({ item }) => item))
+    this.figure = make('figure', 'card chart')
+    this.figure.dataset['chart'] = plan.name
+    this.figure.append(make('figcaption', '', make('b', '', plan.title), legend), this.#place)
+    this.#place.setAttribute('role', 'img')
+    new ResizeObserver(() => {
+      this.#plot?.setSize({ width: this.#place.clientWidth, height: HEIGHT })
+    }).observe(this.#place)
+  }
+
+  /**
+   * @param {History} history
+   * @param {Readonly<Record<string, number | null>>} limits
+   */
+  draw(history, limits) {
+    const lines = this.#plan.lines.map(({ column }) => {
+      if (!(column in limits)) return history.column(column)
+      return history.at.map(() => limits[column] ?? null)
+    })
+    this.#values = [history.at, ...lines]
+    if (this.#plot === null) this.#plot = this.#make()
+    else this.#plot.setData(this.#values)
+    this.#tell(null)
+    this.#describe(lines)
+  }
+
+  recolour() {
+    if (this.#plot === null) return
+    this.#plot.destroy()
+    this.#plot = this.#make()
+  }
+
+  #make() {
+    const { lines, tell, least, steps } = this.#plan
+    const ink = (/** @type {string} */ name) => colourOf(this.#place, name)
+    const axis = {
+      stroke: ink('--muted'),
+      font: '11px system-ui, sans-serif',
+      grid: { stroke: ink('--grid'), width: 1 },
+      ticks: { show: false }
+    }
+    return new uPlot(
+      {
+        width: Math.max(100, this.#place.clientWidth),
+        height: HEIGHT,
+        ms: 1,
+        padding: [8, 6, 0, 0],
+        legend: { show: false },
+        cursor: { sync: { key: 'hour' }, drag: { x: false, y: false }, points: { size: 6 } },
+        scales: { y: { range: (_plot, _min, max) => [0, Math.max(least, (max ?? 0) * 1.08)] } },
+        series: [{}, ...lines.map((line, index) => seriesOf(line, index, ink(line.colour)))],
+        axes: [
+          { ...axis, size: 24, space: 70, values: (_plot, at) => at.map(minuteOfDay) },
+          {
+            ...axis,
+            ...(steps !== undefined && { incrs: steps }),
+            size: 62,
+            space: 28,
+            values: (_plot, values) => values.map(tell)
+          }
+        ],
+        hooks: { setCursor: [({ cursor }) => this.#tell(cursor.idx ?? null)] }
+      },
+      this.#values,
+      this.#place
+    )
+  }
+
+  /**
+   * The figures of a moment, or of now.
+   * @param {number | null} index
+   */
+  #tell(index) {
+    const [at = [], ...lines] = this.#values
+    const from = index ?? at.length - 1
+    for (const [number, { value }] of this.#keys.entries()) {
+      setText(value, this.#plan.tell(lines[number]?.[from] ?? null))
+    }
+    const moment = index === null ? null : (at[index] ?? null)
+    setAttribute(this.figure, 'title', moment === null ? null : timeOfDay(moment))
+  }
+
+  /** @param {(number | null)[][]} lines */
+  #describe(lines) {
+    const { title, tell } = this.#plan
+    const parts = this.#plan.lines.map(({ label, isLimit }, index) => {
+      const known = (lines[index] ?? []).filter((value) => value !== null)
+      if (known.length === 0) return `${label}: unknown`
+      const last = tell(known.at(-1) ?? null)
+      if (isLimit) return `${label} ${last}`
+      const most = known.reduce((one, other) => Math.max(one, other))
+      return `${label} ${last} now, at most ${tell(most)}`
+    })
+    setAttribute(this.#place, 'aria-label', `${title}, the last hour: ${parts.join('; ')}.`)
+  }
+}
+
+/**
+ * @param {Line} line
+ * @param {number} index
+ * @param {string} colour
+ * @returns {Series}
+ */
+function seriesOf({ label, isLimit }, index, colour) {
+  const series = { label, stroke: colour, width: 1.4, points: { show: false } }
+  if (isLimit === true) return { ...series, width: 1, dash: [4, 4] }
+  return index === 0 ? { ...series, fill: faint(colour) } : series
+}
+
+/**
+ * A canvas knows nothing of var() and light-dark(): what they come to at this moment.
+ * @param {HTMLElement} place
+ * @param {string} name
+ */
+function colourOf(place, name) {
+  place.style.color = `var(${name})`
+  const { color } = getComputedStyle(place)
+  place.style.color = ''
+  return color
+}
+
+/** @param {string} colour as browsers compute it: `rgb(90, 62, 230)` */
+function faint(colour) {
+  return colour.replace(/^rgb\((.*)\)$/, 'rgba($1, 0.13)')
+}

@@ -1,0 +1,173 @@
+/*
+ * What the gateway tells, as it happens: one stream of events, and what to do when it ends.
+ *
+ *   asleep ◀──hidden for a while── connecting ──first event──▶ live
+ *      └────────shown────────────▶     ▲                        │ ends, or silence
+ *                                      └─────── lost ◀──────────┘
+ *   any of them ──no session──▶ signed-out
+ */
+
+/** Without an event for so long figures are old; the gateway sends one each second. */
+export const LATE_MS = 3_000
+/** A connection that is silent for so long is given up: its other end is gone without a word. */
+const SILENT_MS = 10_000
+/** Between two tries to reach the gateway; doubles from the first to the last. */
+const FIRST_RETRY_MS = 250
+const LAST_RETRY_MS = 4_000
+/** A tab that is not seen lets go of its connection: browsers have six for one origin. */
+const HIDDEN_MS = 20_000
+const SESSION_MS = 5_000
+
+/** @typedef {'asleep' | 'connecting' | 'live' | 'lost' | 'signed-out'} FeedState */
+/** @typedef {{ isKeyNeeded: boolean, isSignedIn: boolean, canSignIn: boolean, expiresAt: number | null }} Session */
+
+/** Whether somebody is signed in. @returns {Promise<Session>} */
+export async function askSession() {
+  const signal = AbortSignal.timeout(SESSION_MS)
+  const response = await fetch('dashboard/session', { cache: 'no-store', signal })
+  if (!response.ok) throw new Error(`dashboard/session answers with status ${response.status}`)
+  return response.json()
+}
+
+/** One feed for the page's life. */
+export class Feed {
+  /** @type {FeedState} */
+  state = 'asleep'
+  /** Of the last event, by this machine's clock that never goes back; `null` before the first. */
+  /** @type {number | null} */
+  heardAt = null
+
+  /** @type {EventSource | null} */
+  #source = null
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #silence
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #hiding
+  #failures = 0
+  /** Grows with each try and each end of one: an answer that comes later is of no use. */
+  #attempt = 0
+  #listeners
+  #onState
+
+  /**
+   * @param {Readonly<Record<string, (value: any) => void>>} listeners by the name of the event
+   * @param {(state: FeedState, session: Session | null) => void} onState
+   */
+  constructor(listeners, onState) {
+    this.#listeners = listeners
+    this.#onState = onState
+    document.addEventListener('visibilitychange', () => this.#onVisibility())
+    addEventListener('online', () => this.#hurry())
+    addEventListener('pageshow', (event) => event.persisted && this.#hurry())
+  }
+
+  /** Asks whether there is a session, then listens; does nothing where it does that already. */
+  wake() {
+    if (!this.#isOver()) return
+    this.#enter('connecting')
+    void this.#connect()
+  }
+
+  /** After signing out, say. */
+  stop() {
+    this.#close()
+    this.#enter('asleep')
+  }
+
+  async #connect() {
+    this.#close()
+    // What was lost stays so until it is live again, so that the page does not flicker.
+    if (this.state !== 'lost') this.#enter('connecting')
+    const attempt = this.#attempt
+    try {
+      const session = await askSession()
+      if (attempt !== this.#attempt) return
+      if (session.isKeyNeeded && !session.isSignedIn) this.#enter('signed-out', session)
+      else this.#listen(session)
+    } catch {
+      if (attempt === this.#attempt) this.#fail()
+    }
+  }
+
+  #isOver() {
+    return this.state === 'asleep' || this.state === 'signed-out'
+  }
+
+  /** @param {Session} session */
+  #listen(session) {
+    const source = new EventSource('dashboard/events')
+    this.#source = source
+    for (const [name, listener] of Object.entries(this.#listeners)) {
+      source.addEventListener(name, (event) => {
+        this.#heard(session)
+        listener(JSON.parse(event.data))
+      })
+    }
+    source.addEventListener('leaving', () => this.#again())
+    source.addEventListener('error', () => this.#fail())
+    this.#watchSilence()
+  }
+
+  /** @param {Session} session */
+  #heard(session) {
+    this.heardAt = performance.now()
+    this.#failures = 0
+    this.#watchSilence()
+    if (this.state !== 'live') this.#enter('live', session)
+  }
+
+  #watchSilence() {
+    clearTimeout(this.#silence)
+    this.#silence = setTimeout(() => this.#fail(), SILENT_MS)
+  }
+
+  /** This worker goes; another one is there. */
+  #again() {
+    this.#close()
+    this.#timer = setTimeout(() => void this.#connect(), FIRST_RETRY_MS)
+  }
+
+  #fail() {
+    this.#close()
+    this.#enter('lost')
+    const wait = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures)
+    this.#failures = Math.min(this.#failures + 1, 10)
+    // Fifty tabs must not come back at the same moment.
+    this.#timer = setTimeout(() => void this.#connect(), wait * (0.75 + Math.random() / 2))
+  }
+
+  /** The network is back, or the page: no use in waiting on. */
+  #hurry() {
+    if (this.#isOver() || this.#source !== null) return
+    void this.#connect()
+  }
+
+  #onVisibility() {
+    clearTimeout(this.#hiding)
+    if (document.hidden) {
+      this.#hiding = setTimeout(() => {
+        if (this.state !== 'signed-out') this.stop()
+      }, HIDDEN_MS)
+    } else if (this.state === 'asleep') this.wake()
+    else this.#hurry()
+  }
+
+  #close() {
+    this.#attempt += 1
+    clearTimeout(this.#timer)
+    clearTimeout(this.#silence)
+    this.#source?.close()
+    this.#source = null
+  }
+
+  /**
+   * @param {FeedState} state
+   * @param {Session | null} [session]
+   */
+  #enter(state, session = null) {
+    this.state = state
+    this.#onState(state, session)
+  }
+}

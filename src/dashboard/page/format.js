@@ -1,0 +1,113 @@
+/*
+ * Figures as people read them. What stands in `data-value` stays exact; only the text is rounded.
+ * An unknown figure is `null` everywhere and reads as a dash.
+ */
+
+export const UNKNOWN = '–'
+
+const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
+const tenths = new Intl.NumberFormat('en', { maximumFractionDigits: 1 })
+const hundredths = new Intl.NumberFormat('en', { maximumFractionDigits: 2 })
+const thousandths = new Intl.NumberFormat('en', { maximumFractionDigits: 3 })
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 })
+
+/**
+ * Of the right number of digits: 0.042, 4.2, 420, 42,000.
+ * @param {number | null} value
+ */
+export function amount(value) {
+  if (value === null) return UNKNOWN
+  const size = Math.abs(value)
+  if (size >= 100 || Number.isInteger(value)) return whole.format(value)
+  if (size >= 10) return tenths.format(value)
+  return size >= 1 ? hundredths.format(value) : thousandths.format(value)
+}
+
+/**
+ * 950, 12.3K, 4.56M
+ * @param {number | null} value
+ */
+export function short(value) {
+  if (value === null) return UNKNOWN
+  return Math.abs(value) < 1000 ? amount(value) : compact.format(value)
+}
+
+/**
+ * As the container's limit is named: 512 MB are 536,870,912 bytes.
+ * @param {number | null} value
+ */
+export function bytes(value) {
+  if (value === null) return UNKNOWN
+  const megabytes = value / 1048576
+  if (megabytes >= 1024) return `${hundredths.format(megabytes / 1024)} GB`
+  return `${megabytes >= 10 ? whole.format(megabytes) : tenths.format(megabytes)} MB`
+}
+
+/** @param {number | null} value a share of 1 */
+export function percent(value) {
+  if (value === null) return UNKNOWN
+  const share = value * 100
+  return `${share >= 10 ? whole.format(share) : tenths.format(share)} %`
+}
+
+/**
+ * 0.4 ms, 840 ms, 4.2 s, 3 min 20 s, 2 h 5 min, 3 days
+ * @param {number | null} ms
+ */
+export function duration(ms) {
+  if (ms === null) return UNKNOWN
+  if (ms < 10) return `${tenths.format(ms)} ms`
+  if (ms < 1000) return `${whole.format(ms)} ms`
+  if (ms < 60_000) return `${tenths.format(ms / 1000)} s`
+  const seconds = Math.round(ms / 1000)
+  if (seconds < 3600) return pair(seconds, 60, 'min', 's')
+  const minutes = Math.round(seconds / 60)
+  if (minutes < 48 * 60) return pair(minutes, 60, 'h', 'min')
+  return `${whole.format(minutes / 1440)} days`
+}
+
+/**
+ * @param {number} value
+ * @param {number} base
+ * @param {string} large
+ * @param {string} small
+ */
+function pair(value, base, large, small) {
+  const rest = value % base
+  const first = `${Math.floor(value / base)} ${large}`
+  return rest === 0 ? first : `${first} ${rest} ${small}`
+}
+
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' })
+const minuteClock = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' })
+const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' })
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' })
+
+/** @param {number | null} at epoch ms */
+export function timeOfDay(at) {
+  return at === null ? UNKNOWN : clock.format(at)
+}
+
+/** @param {number} at epoch ms */
+export function minuteOfDay(at) {
+  return minuteClock.format(at)
+}
+
+/** @param {number | null} at epoch ms */
+export function date(at) {
+  return at === null ? UNKNOWN : day.format(at)
+}
+
+/** @param {number | null} at epoch ms; for titles */
+export function fullTime(at) {
+  return at === null ? '' : full.format(at)
+}
+
+/**
+ * One thing or many: `plural(1, 'worker')`, `plural(2, 'worker')`.
+ * @param {number} count
+ * @param {string} thing
+ */
+export function plural(count, thing) {
+  return `${whole.format(count)} ${thing}${count === 1 ? '' : 's'}`
+}

@@ -1,0 +1,102 @@
+/* All that is known of one request, in a row below it; there is one such row for the whole table. */
+import { make, setAttribute } from './dom.js'
+import { amount, bytes, duration, fullTime, UNKNOWN } from './format.js'
+
+/** @typedef {import('../feed.ts').EndedRequest} Ended */
+/**
+ * What each phase is called, in the order in which they come.
+ * @type {readonly (readonly [phase: string, words: string])[]}
+ */
+export const PHASES = [
+  ['read', 'reading the request'],
+  ['transform', 'converting it'],
+  ['queue', 'waiting for a connection'],
+  ['connect', 'connecting'],
+  ['ttfb', 'until the first token'],
+  ['search', 'web search'],
+  ['stream', 'answer'],
+  ['retry', 'failed attempts']
+]
+
+/** @typedef {{ element: HTMLElement, opener: HTMLElement, item: Ended | null }} OpenRow */
+
+/** The row that moves to whatever is opened. */
+export class RequestDetails {
+  /** @type {OpenRow | null} */
+  #row = null
+  #list = make('dl')
+  #cell = make('td', '', this.#list)
+  #element = make('tr', 'details', this.#cell)
+
+  constructor() {
+    this.#cell.colSpan = 10
+    this.#element.id = 'request-details'
+  }
+
+  /** @returns {Ended | null} what is open */
+  get item() {
+    return this.#row?.item ?? null
+  }
+
+  /** @param {OpenRow} row */
+  open(row) {
+    if (row.item === null) return
+    this.#row = row
+    this.#list.replaceChildren(...factsOf(row.item).map(([name, text]) => pair(name, text)))
+    setAttribute(row.opener, 'aria-expanded', 'true')
+    setAttribute(row.opener, 'aria-controls', this.#element.id)
+    row.element.dataset['open'] = ''
+    row.element.after(this.#element)
+  }
+
+  close() {
+    if (this.#row === null) return
+    setAttribute(this.#row.opener, 'aria-expanded', 'false')
+    setAttribute(this.#row.opener, 'aria-controls', null)
+    delete this.#row.element.dataset['open']
+    this.#element.remove()
+    this.#list.replaceChildren()
+    this.#row = null
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {string} text
+ */
+function pair(name, text) {
+  const value = make('dd', '', text)
+  value.dataset['detail'] = name.toLowerCase().replaceAll(' ', '-')
+  return make('div', '', make('dt', '', name), value)
+}
+
+/**
+ * @param {Ended} item
+ * @returns {[string, string][]}
+ */
+function factsOf(item) {
+  const phases = PHASES.flatMap(([phase, words]) => {
+    const ms = item.phasesMs[phase] ?? 0
+    return ms > 0 ? [`${words} ${duration(ms)}`] : []
+  })
+  const repairs = item.repairs.length === 0 ? 'none' : item.repairs.join(', ')
+  const cached = item.cachedTokens === 0 ? '' : `, ${amount(item.cachedTokens)} from the cache`
+  return [
+    ['Request id', item.id],
+    ['Ended', fullTime(item.at)],
+    ['Code', item.code === '' ? 'none' : item.code],
+    ['Attempts', amount(item.attempts)],
+    ['Repairs', repairs],
+    ['Waits', `${duration(item.phasesMs['queue'] ?? 0)} for a connection`],
+    ['First token', item.firstMs === null ? 'none came' : `after ${duration(item.firstMs)}`],
+    ['Phases', phases.length === 0 ? UNKNOWN : phases.join(', ')],
+    ['Key', item.key],
+    ['Client', item.client],
+    ['Model', item.model === '' ? UNKNOWN : item.model],
+    ['Route', `${item.route} (${item.dialect}${item.isStream ? ', streamed' : ''})`],
+    ['Tokens', `${amount(item.inputTokens)} in, ${amount(item.outputTokens)} out${cached}`],
+    ['Credits', amount(item.credits)],
+    ['Body', bytes(item.bodyBytes)],
+    ['Worker', String(item.worker)]
+  ]
+}

@@ -1,0 +1,236 @@
+/*
+ * The last requests, the newest first. A hundred rows are made once; a new request takes the row of the oldest. The list holds
+ * still while somebody reads the details of one.
+ */
+import { byId, make, setAttribute, setFigure, setText } from './dom.js'
+import { amount, duration, fullTime, short, timeOfDay, UNKNOWN } from './format.js'
+import { PHASES, RequestDetails } from './request-details.js'
+
+/** @typedef {import('../feed.ts').EndedRequest} Ended */
+/** @typedef {ReturnType<typeof createRow>} Row */
+
+const MAX_ROWS = 100
+
+/** Keeps the table up to date. */
+export class RequestTable {
+  #body = byId('requests', HTMLElement)
+  #nothing = byId('no-requests', HTMLElement)
+  #hold = byId('hold', HTMLElement)
+  #onlyFailed = byId('only-failed', HTMLInputElement)
+  #details = new RequestDetails()
+  /** @type {Row[]} Bounded by MAX_ROWS; in the order of the page. */
+  #rows = []
+  /** @type {Ended[]} Bounded by MAX_ROWS; what has come while the list was held, oldest first. */
+  #held = []
+  #isHeld = false
+
+  constructor() {
+    this.#body.addEventListener('click', (event) => this.#onClick(event))
+    this.#hold.addEventListener('click', () => this.#setHeld(!this.#isStill()))
+    this.#onlyFailed.addEventListener('change', () => this.#filter())
+    const legend = PHASES.map(([phase, words]) => {
+      const swatch = make('i', 'swatch')
+      swatch.dataset['phase'] = phase
+      return make('li', '', swatch, words)
+    })
+    byId('phase-legend', HTMLElement).append(...legend)
+  }
+
+  /** @param {readonly Ended[]} requests oldest first; takes the place of all */
+  replace(requests) {
+    const open = this.#details.item
+    this.#held = []
+    this.#details.close()
+    this.#fill(requests)
+    const again = this.#rows.find(({ item }) => item?.n === open?.n && item?.at === open?.at)
+    if (open !== null && again !== undefined) this.#details.open(again)
+    this.#showHeld()
+  }
+
+  /** @param {readonly Ended[]} requests oldest first */
+  add(requests) {
+    if (this.#isHeld || this.#details.item !== null) {
+      this.#held = [...this.#held, ...requests].slice(-MAX_ROWS)
+      return this.#showHeld()
+    }
+    const recent = requests.slice(-MAX_ROWS)
+    for (const item of recent) {
+      const row = this.#rows.length < MAX_ROWS ? createRow() : this.#rows.pop()
+      if (row === undefined) return
+      this.#rows.unshift(row)
+      this.#put(row, item)
+      this.#body.prepend(row.element)
+    }
+    this.#nothing.hidden = this.#rows.length > 0
+  }
+
+  /** @param {readonly Ended[]} requests */
+  #fill(requests) {
+    const newest = requests.slice(-MAX_ROWS).toReversed()
+    for (const [index, item] of newest.entries()) {
+      let row = this.#rows[index]
+      if (row === undefined) {
+        row = createRow()
+        this.#rows.push(row)
+        this.#body.append(row.element)
+      }
+      this.#put(row, item)
+    }
+    for (const row of this.#rows.splice(newest.length)) row.element.remove()
+    this.#nothing.hidden = newest.length > 0
+  }
+
+  /**
+   * @param {Row} row
+   * @param {Ended} item
+   */
+  #put(row, item) {
+    fillRow(row, item)
+    row.element.hidden = this.#onlyFailed.checked && item.code === ''
+  }
+
+  #filter() {
+    for (const { element, item } of this.#rows) {
+      element.hidden = this.#onlyFailed.checked && item?.code === ''
+    }
+    this.#details.close()
+    this.#release()
+  }
+
+  /** @param {Event} event */
+  #onClick({ target }) {
+    if (!(target instanceof Element)) return
+    const element = target.closest('tr[data-request-id]')
+    const row = this.#rows.find((one) => one.element === element)
+    if (row?.item === undefined || row.item === null) return
+    const isOpen = this.#details.item === row.item
+    this.#details.close()
+    if (isOpen) this.#release()
+    else this.#details.open(row)
+    this.#showHeld()
+  }
+
+  /** @param {boolean} isHeld */
+  #setHeld(isHeld) {
+    // Whoever lets the list go on has read what is open.
+    if (!isHeld) this.#details.close()
+    this.#isHeld = isHeld
+    this.#release()
+  }
+
+  #release() {
+    if (!this.#isHeld && this.#details.item === null) {
+      const held = this.#held
+      this.#held = []
+      this.add(held)
+    }
+    this.#showHeld()
+  }
+
+  #isStill() {
+    return this.#isHeld || (this.#details.item !== null && this.#held.length > 0)
+  }
+
+  #showHeld() {
+    const count = this.#held.length
+    const more = count === 0 ? '' : ` (${count}${count === MAX_ROWS ? ' or more' : ''} new)`
+    setAttribute(this.#hold, 'aria-pressed', String(this.#isStill()))
+    setText(this.#hold, this.#isStill() ? `Go on${more}` : 'Hold the list')
+  }
+}
+
+function createRow() {
+  const opener = make('button', 'opener')
+  opener.type = 'button'
+  opener.setAttribute('aria-expanded', 'false')
+  const under = make('span', 'under until-s')
+  const key = make('td', 'from-l cut')
+  const client = make('td', 'from-l cut')
+  const modelName = make('span')
+  const code = make('span', 'note')
+  const status = make('span', 'status')
+  const bar = make('div', 'phases')
+  bar.setAttribute('role', 'img')
+  const parts = PHASES.map(([phase, words]) => {
+    const part = make('i')
+    part.dataset['phase'] = phase
+    bar.append(part)
+    return { phase, words, part }
+  })
+  const total = make('td', 'number')
+  const input = make('td', 'number from-m')
+  const output = make('td', 'number from-m')
+  const credits = make('td', 'number from-s')
+  const element = make(
+    'tr',
+    '',
+    make('td', '', opener, under),
+    key,
+    client,
+    make('td', 'from-s', modelName, ' ', code),
+    make('td', '', status),
+    make('td', 'from-m phases-column', bar),
+    total,
+    input,
+    output,
+    credits
+  )
+  const cells = { opener, under, key, client, modelName, code, status, bar, parts }
+  const figures = { total, input, output, credits }
+  return { element, ...cells, ...figures, item: nothingYet() }
+}
+
+/** @returns {Ended | null} */
+function nothingYet() {
+  return null
+}
+
+/**
+ * @param {Row} row
+ * @param {Ended} item
+ */
+function fillRow(row, item) {
+  row.item = item
+  row.element.dataset['requestId'] = item.id
+  row.element.dataset['n'] = String(item.n)
+  row.element.dataset['code'] = item.code
+  setText(row.opener, timeOfDay(item.at))
+  setAttribute(row.opener, 'title', fullTime(item.at))
+  setText(row.under, item.code === '' ? item.model : item.code)
+  setText(row.key, item.key)
+  setText(row.client, item.client)
+  setAttribute(row.client, 'title', item.client)
+  setText(row.modelName, item.model === '' ? UNKNOWN : item.model)
+  setText(row.code, item.code)
+  setFigure(row.status, item.status, String(item.status))
+  setAttribute(row.status, 'data-level', levelOf(item))
+  fillPhases(row, item)
+  setFigure(row.total, item.totalMs, duration(item.totalMs))
+  setFigure(row.input, item.inputTokens, short(item.inputTokens), amount(item.inputTokens))
+  setFigure(row.output, item.outputTokens, short(item.outputTokens), amount(item.outputTokens))
+  setFigure(row.credits, item.credits, item.credits === 0 ? '0' : amount(item.credits))
+}
+
+/** @param {Ended} item */
+function levelOf({ code, status }) {
+  if (code === '') return 'good'
+  // What clients did themselves: they left, or asked for what is not.
+  return status >= 500 || status === 200 || status === 401 || status === 429 ? 'bad' : 'fair'
+}
+
+/**
+ * @param {Row} row
+ * @param {Ended} item
+ */
+function fillPhases({ bar, parts }, { phasesMs }) {
+  const told = []
+  for (const { phase, words, part } of parts) {
+    const ms = phasesMs[phase] ?? 0
+    part.style.flexGrow = String(ms)
+    setAttribute(part, 'data-value', ms)
+    if (ms > 0) told.push(`${words} ${duration(ms)}`)
+  }
+  const text = told.join(', ')
+  setAttribute(bar, 'aria-label', text === '' ? 'no phases' : text)
+  setAttribute(bar, 'title', text)
+}

@@ -1,0 +1,219 @@
+/*
+ * Is all well? One sentence, and of each thing that is not well what it is, why, and what to change. Pure, so that tests can
+ * try each case without a browser.
+ */
+import { bytes, date, duration, percent, plural, timeOfDay } from './format.js'
+
+/** @typedef {import('../feed.ts').Now} Now */
+/** @typedef {import('../feed.ts').ShownAccount} Account */
+/** @typedef {'good' | 'fair' | 'bad'} Level */
+/** @typedef {{ level: Level, code: string, what: string, remedy: string }} Problem */
+/** @typedef {{ level: Level, code: string, sentence: string, facts: string, problems: Problem[] }} Verdict */
+
+const DAY_MS = 86_400_000
+
+/**
+ * @param {Now} now
+ * @param {Account} account
+ * @returns {Verdict}
+ */
+export function judge(now, account) {
+  const problems = [
+    ...signInProblems(now, account),
+    ...quotaProblems(account),
+    ...workerProblems(now),
+    ...waitProblems(now, account),
+    ...failureProblems(now),
+    ...loadProblems(now)
+  ].toSorted((one, other) => rank(other) - rank(one))
+  const [worst] = problems
+  const facts = factsOf(now, account)
+  if (worst === undefined) {
+    return { level: 'good', code: 'well', sentence: 'All is well.', facts, problems }
+  }
+  const code = problems.map((one) => one.code).join(' ')
+  return { level: worst.level, code, sentence: worst.what, facts, problems }
+}
+
+/** @param {Problem} problem */
+function rank({ level }) {
+  return level === 'bad' ? 1 : 0
+}
+
+/**
+ * @param {Now} now
+ * @param {Account} account
+ */
+function factsOf({ workers, requests, waiting, connections }, { isSimulated }) {
+  const ready = workers.filter(({ state }) => state === 'ready').length
+  const { budget, inUse } = connections
+  const sentences = [
+    `${plural(ready, 'worker')} ${ready === 1 ? 'serves' : 'serve'} ${plural(requests.streams, 'stream')}`,
+    waiting.permits === 0 ? 'nobody waits' : `${waiting.permits} wait`,
+    budget === null
+      ? `${plural(inUse, 'connection')} in use, without a limit`
+      : `${inUse} of ${plural(budget, 'connection')} in use`
+  ]
+  const simulated = isSimulated
+    ? ' Answers come from the built-in simulator, not from a model.'
+    : ''
+  return `${sentences.join(', ')}.${simulated}`
+}
+
+/**
+ * @param {Now} now
+ * @param {Account} account
+ * @returns {Problem[]}
+ */
+function signInProblems({ at }, { signIn, problems }) {
+  const found = problems.map(({ code, message, until }) => {
+    const remedy = until === null ? '' : `Until ${timeOfDay(until)}, as far as is known.`
+    return problem('bad', code, message, remedy)
+  })
+  const { state, isUsable, endsAt } = signIn
+  const cause = signIn.problem?.message ?? ''
+  if (state === 'signed-out') {
+    found.push(
+      problem('bad', 'signed-out', `The sign-in has ended. ${cause}`, 'Run: kiro-gateway login')
+    )
+  } else if (state === 'failing') {
+    const what = isUsable
+      ? 'The sign-in cannot be renewed for now; its token still serves.'
+      : 'The sign-in cannot be renewed, so requests are refused.'
+    const remedy =
+      `${cause} It is tried again by itself. If it stays so: kiro-gateway doctor`.trim()
+    found.push(problem(isUsable ? 'fair' : 'bad', 'sign-in-failing', what, remedy))
+  } else if (!isUsable && state === 'waiting') {
+    const what = 'The sign-in is being renewed; requests wait for it.'
+    found.push(problem('fair', 'sign-in-waiting', what, 'It passes in a moment.'))
+  } else if (endsAt !== null && endsAt - at < 3 * DAY_MS) {
+    const what = `The sign-in ends ${endsAt <= at ? 'now' : `on ${date(endsAt)}`}.`
+    found.push(problem('fair', 'sign-in-ends', what, 'Run: kiro-gateway login'))
+  }
+  return found
+}
+
+/**
+ * @param {Account} account
+ * @returns {Problem[]}
+ */
+function quotaProblems({ quota }) {
+  if (quota === null) return []
+  const { remaining, limit, unit, resetsAt, overage } = quota
+  if (remaining === null || limit === null || limit <= 0) return []
+  const until = resetsAt === null ? '' : ` It begins anew on ${date(resetsAt)}.`
+  const share = remaining / limit
+  if (remaining <= 0 && overage?.isEnabled !== true) {
+    return [problem('bad', 'quota-out', `All ${limit} ${unit} of the plan are used.`, until.trim())]
+  }
+  if (share > 0.1 || remaining <= 0) return []
+  const what = `${percent(share)} of the plan's ${unit} are left.`
+  return [problem('fair', 'quota-low', what, until.trim())]
+}
+
+/**
+ * @param {Now} now
+ * @returns {Problem[]}
+ */
+function workerProblems({ workers, isCrashLooping }) {
+  const missing = workers.filter(({ state }) => state !== 'ready')
+  if (missing.length === 0) return []
+  const names = missing.map(({ slot, state }) => `worker ${slot} is ${state}`).join(', ')
+  const remedy = isCrashLooping
+    ? 'It ends again and again. The log says why: docker logs kiro-gateway'
+    : 'It is replaced by itself. If it stays so, the log says why.'
+  const rest = workers.length - missing.length
+  if (rest === 0) {
+    return [problem('bad', 'no-worker', `No worker serves: ${names}.`, remedy)]
+  }
+  const what = `${plural(rest, 'worker')} of ${workers.length} ${rest === 1 ? 'serves' : 'serve'}: ${names}.`
+  return [problem(isCrashLooping ? 'bad' : 'fair', 'worker-missing', what, remedy)]
+}
+
+/**
+ * @param {Now} now
+ * @param {Account} account
+ * @returns {Problem[]}
+ */
+function waitProblems({ at, waiting, connections, pace }, { settings }) {
+  const found = []
+  const { permits, gated, longestMs, max, pausedUntil } = waiting
+  const { budget, inUse } = connections
+  if (pausedUntil !== null && pausedUntil > at) {
+    const what = `The upstream asked for a pause; requests go on at ${timeOfDay(pausedUntil)}.`
+    found.push(problem('fair', 'paused', what, 'It passes by itself.'))
+  } else if (gated > 0) {
+    const limit = pace === null ? '' : ` of ${pace.limit} a minute`
+    const what = `${plural(gated, 'request')} ${gated === 1 ? 'waits' : 'wait'} for the pace${limit}.`
+    const remedy = 'UPSTREAM_MAX_REQUESTS_PER_MINUTE may be raised if the upstream bears more.'
+    found.push(problem('fair', 'pace', what, remedy))
+  }
+  if (permits > gated) {
+    const isLong = longestMs > 10_000 || (max !== null && permits > max / 2)
+    const what = `${plural(permits, 'request')} ${permits === 1 ? 'waits' : 'wait'} for a connection, the longest for ${duration(longestMs)}.`
+    const isFull = budget !== null && inUse >= budget * 0.9
+    const cause = isFull ? `${inUse} of ${budget} connections are in use. ` : ''
+    const bound =
+      settings.poolTimeoutMs === null
+        ? ''
+        : ` After ${duration(settings.poolTimeoutMs)} they are refused (HTTP_POOL_TIMEOUT).`
+    const remedy = `${cause}Raise HTTP_MAX_CONNECTIONS if the upstream may take more at once.${bound}`
+    found.push(problem(isLong ? 'bad' : 'fair', 'waiting', what, remedy))
+  }
+  return found
+}
+
+/**
+ * @param {Now} now
+ * @returns {Problem[]}
+ */
+function failureProblems({ requests, errors }) {
+  const { perMinute, failedPerMinute } = requests
+  if (failedPerMinute < 3 || failedPerMinute < perMinute * 0.1) return []
+  const [most] = errors
+  const level = failedPerMinute >= perMinute / 2 ? 'bad' : 'fair'
+  const code = most === undefined ? '' : `Most are ${most.code}. `
+  const what = `${Math.round(failedPerMinute)} of ${Math.round(perMinute)} requests failed in the last minute.`
+  return [
+    problem(level, 'failures', what, `${code}A failed request below says why when it is opened.`)
+  ]
+}
+
+/**
+ * @param {Now} now
+ * @returns {Problem[]}
+ */
+function loadProblems({ memory, cpu, processes }) {
+  const found = []
+  const { usedBytes, limitBytes } = memory
+  if (limitBytes !== null && usedBytes !== null && usedBytes > limitBytes * 0.85) {
+    const what = `Memory is short: ${bytes(usedBytes)} of ${bytes(limitBytes)}.`
+    const remedy = 'Raise the memory limit of the container, or lower HTTP_MAX_CONNECTIONS.'
+    found.push(problem(usedBytes > limitBytes * 0.95 ? 'bad' : 'fair', 'memory', what, remedy))
+  }
+  const late = processes.filter(({ loopDelayMs }) => (loopDelayMs?.p99 ?? 0) > 200)
+  if (late.length > 0) {
+    const names = late.map(
+      ({ name, loopDelayMs }) => `${name} by ${duration(loopDelayMs?.p99 ?? 0)}`
+    )
+    const what = `The event loop is late: ${names.join(', ')}.`
+    const remedy = 'The machine is overloaded, or very large requests are being converted.'
+    found.push(problem('fair', 'loop', what, remedy))
+  }
+  if (cpu.cores !== null && cpu.limit !== null && cpu.cores > cpu.limit * 0.95) {
+    const what = `All of the CPU is in use: ${cpu.cores.toFixed(2)} of ${cpu.limit} cores.`
+    found.push(problem('fair', 'cpu', what, 'Give the container more CPUs, or send it less.'))
+  }
+  return found
+}
+
+/**
+ * @param {Level} level
+ * @param {string} code
+ * @param {string} what
+ * @param {string} remedy
+ * @returns {Problem}
+ */
+function problem(level, code, what, remedy) {
+  return { level, code, what: what.trim(), remedy }
+}
