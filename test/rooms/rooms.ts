@@ -11,7 +11,17 @@ export type RoomName = 'conversion' | 'control' | 'requests' | 'network'
 /** The folders of each room, whose entry is `test/rooms/NAME.ts`. */
 const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
   conversion: ['dialects', 'kiro', 'frames', 'reply'],
-  control: ['control', 'admission', 'ipc', 'credentials', 'config', 'observe', 'shared', 'keys'],
+  control: [
+    'control',
+    'admission',
+    'ipc',
+    'credentials',
+    'config',
+    'observe',
+    'shared',
+    'keys',
+    'dashboard'
+  ],
   requests: ['server', 'requirements', 'conformance', 'compatibility'],
   network: ['upstream', 'simulator', 'chaos', 'clients', 'cli', 'docs', 'rooms', '.']
 }

@@ -57,8 +57,8 @@ export function percent(value) {
 export function duration(ms) {
   if (ms === null) return UNKNOWN
   if (ms < 10) return `${tenths.format(ms)} ms`
-  if (ms < 1000) return `${whole.format(ms)} ms`
-  if (ms < 60_000) return `${tenths.format(ms / 1000)} s`
+  if (ms < 999.5) return `${whole.format(ms)} ms`
+  if (ms < 59_950) return `${tenths.format(ms / 1000)} s`
   const seconds = Math.round(ms / 1000)
   if (seconds < 3600) return pair(seconds, 60, 'min', 's')
   const minutes = Math.round(seconds / 60)

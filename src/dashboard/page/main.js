@@ -9,7 +9,7 @@ import { History } from './history.js'
 import { RequestTable } from './requests.js'
 import { SignIn, signOut } from './sign-in.js'
 import { ErrorTable, KeyTable, ProcessTable } from './tables.js'
-import { judge } from './verdict.js'
+import { judge, SteadyVerdict } from './verdict.js'
 
 /** @typedef {import('../feed.ts').Now} Now */
 /** @typedef {import('../feed.ts').ShownAccount} Account */
@@ -31,6 +31,7 @@ let settling = { code: 'well', since: 0 }
 const due = { charts: false, account: false }
 
 const history = new History()
+const steady = new SteadyVerdict()
 const connections = new Connections()
 const charts = new Charts(byId('charts', HTMLElement), history)
 const requests = new RequestTable()
@@ -96,7 +97,8 @@ function draw() {
 function showVerdict() {
   if (now === null || account === null) return
   const lost = feed.state === 'lost'
-  const verdict = judge(now, account)
+  if (lost) steady.forget()
+  const verdict = steady.next(judge(now, account), performance.now())
   const level = lost ? 'unknown' : verdict.level
   setAttribute(byId('verdict', HTMLElement), 'data-level', level)
   const sentence = lost ? 'The gateway does not answer.' : verdict.sentence

@@ -11,6 +11,40 @@ import { bytes, date, duration, percent, plural, timeOfDay } from './format.js'
 /** @typedef {{ level: Level, code: string, sentence: string, facts: string, problems: Problem[] }} Verdict */
 
 const DAY_MS = 86_400_000
+const SHORT_WAIT_MS = 500
+/** Trouble stays in sight for so long when it has passed: the page should not jump, and people have to read it. */
+const LINGER_MS = 5_000
+
+/** Verdicts as they are shown: worse news at once, better ones when they have lasted. */
+export class SteadyVerdict {
+  /** @type {Verdict | null} */
+  #shown = null
+  /** When what is shown was last true. */
+  #trueAt = 0
+
+  /**
+   * @param {Verdict} verdict
+   * @param {number} at milliseconds of any clock that never goes back
+   * @returns {Verdict} what to show
+   */
+  next(verdict, at) {
+    const isLess = this.#shown !== null && weight(verdict) < weight(this.#shown)
+    if (this.#shown !== null && isLess && at - this.#trueAt < LINGER_MS) return this.#shown
+    this.#shown = verdict
+    this.#trueAt = at
+    return verdict
+  }
+
+  /** What was shown says nothing of what comes: there was no connection meanwhile. */
+  forget() {
+    this.#shown = null
+  }
+}
+
+/** @param {Verdict} verdict */
+function weight({ level, problems }) {
+  return { good: 0, fair: 100, bad: 200 }[level] + problems.length
+}
 
 /**
  * @param {Now} now
@@ -148,7 +182,8 @@ function waitProblems({ at, waiting, connections, pace }, { settings }) {
     const remedy = 'UPSTREAM_MAX_REQUESTS_PER_MINUTE may be raised if the upstream bears more.'
     found.push(problem('fair', 'pace', what, remedy))
   }
-  if (permits > gated) {
+  // Waits of a moment are what a queue is for.
+  if (permits > gated && longestMs >= SHORT_WAIT_MS) {
     const isLong = longestMs > 10_000 || (max !== null && permits > max / 2)
     const what = `${plural(permits, 'request')} ${permits === 1 ? 'waits' : 'wait'} for a connection, the longest for ${duration(longestMs)}.`
     const isFull = budget !== null && inUse >= budget * 0.9

@@ -1,0 +1,76 @@
+import t from 'tap'
+import { amount, bytes, duration, percent, plural, short } from '../../src/dashboard/page/format.js'
+import { History } from '../../src/dashboard/page/history.js'
+import { HISTORY_COLUMNS, type HistoryPoint } from '../../src/dashboard/feed.ts'
+
+t.test('figures read as people say them', async (t) => {
+  t.same([0, 7, 0.0421, 4.256, 42.56, 420.4, 42_000, null].map(amount), [
+    '0',
+    '7',
+    '0.042',
+    '4.26',
+    '42.6',
+    '420',
+    '42,000',
+    '–'
+  ])
+  t.same([950, 1234, 1_234_567, null].map(short), ['950', '1.23K', '1.23M', '–'])
+  t.same([0, 5 * 2 ** 20, 512 * 2 ** 20, 2 ** 31, null].map(bytes), [
+    '0 MB',
+    '5 MB',
+    '512 MB',
+    '2 GB',
+    '–'
+  ])
+  t.same([0.004, 0.42, 1, null].map(percent), ['0.4 %', '42 %', '100 %', '–'])
+  t.same(
+    [0, 0.44, 840, 999.7, 4_200, 59_990, 200_000, 3_600_000, 7_500_000, 3 * 86_400_000, null].map(
+      duration
+    ),
+    [
+      '0 ms',
+      '0.4 ms',
+      '840 ms',
+      '1 s',
+      '4.2 s',
+      '1 min',
+      '3 min 20 s',
+      '1 h',
+      '2 h 5 min',
+      '3 days',
+      '–'
+    ]
+  )
+  t.same([plural(1, 'worker'), plural(2, 'worker')], ['1 worker', '2 workers'])
+})
+
+const pointAt = (at: number, value: number | null): HistoryPoint => {
+  const values = Object.fromEntries(HISTORY_COLUMNS.map((name) => [name, value]))
+  return { at, values: values as HistoryPoint['values'] }
+}
+
+t.test('the history keeps an hour, however long the page is open', async (t) => {
+  const history = new History()
+  const columns = Object.fromEntries(HISTORY_COLUMNS.map((name) => [name, [1, null]]))
+  history.replace({ stepMs: 5000, at: [0, 5000], columns: columns as never })
+  for (let at = 10_000; at <= 3 * 3_600_000; at += 5_000) history.add(pointAt(at, at))
+  t.equal(history.at.length, 721, 'an hour of steps of five seconds, with both ends')
+  t.equal(history.at[0], 2 * 3_600_000)
+  for (const name of HISTORY_COLUMNS) {
+    const column = history.column(name)
+    t.same([column.length, column.at(-1)], [721, 3 * 3_600_000], name)
+  }
+  history.add(pointAt(1, 1))
+  t.equal(history.at.length, 721, 'what is older than the newest is not added')
+  for (let step = 1; step <= 5_000; step++) history.add(pointAt(3 * 3_600_000 + step, 0))
+  t.equal(history.at.length, 2_000, 'whatever the steps are')
+  t.equal(history.column('inUse').length, 2_000)
+})
+
+t.test('a column that the gateway does not send is unknown throughout', async (t) => {
+  const history = new History()
+  history.replace({ stepMs: 5000, at: [0, 5000], columns: { inUse: [1, 2] } as never })
+  t.same(history.column('novel'), [null, null])
+  history.add(pointAt(10_000, 3))
+  t.same(history.column('inUse'), [1, 2, 3])
+})
