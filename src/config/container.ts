@@ -124,6 +124,27 @@ export function followOpenFiles(
   }
 }
 
+/**
+ * Memory that the container uses, as `docker stats` shows it: without the cache of files that is not in use. `null` where
+ * nothing limits it, as the figure is of more than this program then.
+ */
+export function readMemoryUsed(read: ReadText = readText): number | null {
+  const groups = parseOwnGroups(read('/proc/self/cgroup') ?? '')
+  const v2 = join('/sys/fs/cgroup', groups.get('') ?? '/')
+  const v1 = join('/sys/fs/cgroup/memory', groups.get('memory') ?? '/')
+  for (const [folder, used, max] of [
+    [v2, 'memory.current', 'memory.max'],
+    [v1, 'memory.usage_in_bytes', 'memory.limit_in_bytes']
+  ] as const) {
+    const bytes = toWholeNumber(read(join(folder, used)) ?? '')
+    if (bytes === null || parseMemoryLimit(read(join(folder, max)) ?? '') === null) continue
+    const [, cached = '0'] =
+      /^(?:total_)?inactive_file (\d+)$/m.exec(read(join(folder, 'memory.stat')) ?? '') ?? []
+    return Math.max(0, bytes - Number(cached))
+  }
+  return null
+}
+
 /** v1 says 2^63 less a page for "no limit"; no container is granted a pebibyte. */
 const UNLIMITED_FROM = 1024 ** 5
 

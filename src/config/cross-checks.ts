@@ -111,7 +111,14 @@ function severalSources(config: Config): readonly Contradiction[] {
 const MIN_KEY_CHARS = 16
 
 /** Names keys by their places: keys must not be logged. */
-function shortKeys({ server: { apiKeys } }: Config): readonly Contradiction[] {
+function shortKeys({ server: { apiKeys, metricsKey } }: Config): readonly Contradiction[] {
+  const short = shortApiKeys(apiKeys)
+  if (metricsKey === null || metricsKey.length >= MIN_KEY_CHARS) return short
+  const sentence = `METRICS_KEY has fewer than ${MIN_KEY_CHARS} characters and could be guessed: "openssl rand -hex 24" makes a good one.`
+  return [...short, { about: ['METRICS_KEY'], sentence }]
+}
+
+function shortApiKeys(apiKeys: readonly string[]): readonly Contradiction[] {
   const places = apiKeys.flatMap((key, index) => (key.length < MIN_KEY_CHARS ? [index + 1] : []))
   if (places.length === 0) return []
   const which = apiKeys.length === 1 ? 'The key' : `Of the keys, number ${places.join(', ')}`

@@ -40,6 +40,16 @@ export const Settings = Type.Object({
       },
       { type: 'array', items: { type: 'string', pattern: '^[\\x21-\\x7e]+$' } }
     ),
+    metricsKey: text(
+      'METRICS_KEY',
+      {
+        default: null,
+        isSecret: true,
+        pattern: '^[\\x21-\\x7e]+$',
+        allowed: 'printable ASCII characters without spaces'
+      },
+      'A key that opens /metrics and nothing else, for the program that collects them; keys of PROXY_API_KEY open it, too.'
+    ),
     maxBodyBytes: bytes(
       'MAX_BODY_BYTES',
       { min: 1024, max: 1024 * MEBIBYTE, default: 32 * MEBIBYTE },

@@ -9,6 +9,7 @@ import type {
 } from '../ipc/messages.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
 import type { Logger } from '../observe/logger.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import type { JsonCall } from '../upstream/call/json-exchange.ts'
 import { AccountDesk } from './desks/account-desk.ts'
 import { CredentialDesk } from './desks/credential-desk.ts'
@@ -28,6 +29,9 @@ type AccountMessage = Extract<
       | 'usage.wanted'
   }
 >
+
+/** For metrics, which are asked for every few seconds, the upstream is asked no more often than this. */
+const USAGE_AGE_MS = 300_000
 
 export interface AccountControlOptions {
   readonly config: Config
@@ -99,6 +103,25 @@ export class AccountControl {
   /** What the account has used. Never rejects. */
   usage(): Promise<UsageNews> {
     return this.#usage.current()
+  }
+
+  /** The models that there are, as far as is known. */
+  get models(): Catalogue['models'] {
+    return this.#catalogue.current.models
+  }
+
+  /** How the account stands. What it has used is asked for in the background, so that a later look finds it. */
+  noteMetrics(metrics: Metrics): void {
+    const { signInUsable, signInEnds, accountBars, accountCredits } = metrics
+    signInUsable.set(this.#credentials.news().snapshot === null ? 0 : 1)
+    const ends = this.signInEndsAt
+    if (ends === null) signInEnds.reset()
+    else signInEnds.set({ sign_in: 'current' }, ends / 1000)
+    accountBars.reset()
+    for (const { bar, until } of this.#desk.standing.bars)
+      if (until > Date.now()) accountBars.set({ bar }, 1)
+    for (const [state, credits] of Object.entries(this.#usage.lastKnown(USAGE_AGE_MS)))
+      accountCredits.set({ state }, credits)
   }
 
   /** Epoch ms after which the sign-in cannot be renewed; `null` where no such end is known. */

@@ -1,5 +1,10 @@
-import type { FromWorker } from '../ipc/messages.ts'
+import { readMemoryUsed } from '../config/container.ts'
+import type { MemoryPlan } from '../config/memory-plan.ts'
+import type { ClusterStatus, FromWorker } from '../ipc/messages.ts'
+import type { UsageRow } from '../ipc/usage-row.ts'
 import { Metrics } from '../observe/metrics.ts'
+import { type CountedTurn, TurnCounts } from '../observe/turn-counts.ts'
+import { version } from '../shared/version.ts'
 import { type BudgetState, noteBudget } from './budget/budget.ts'
 import { CONTROL } from './budget/control-lane.ts'
 import { ClusterMetrics } from './desks/cluster-metrics.ts'
@@ -16,20 +21,32 @@ export interface FiguresControlOptions {
   readonly noteOthers: (metrics: Metrics) => void
   /** Called when the workers have told everything: what the primary's own are made of can be counted. */
   readonly onCollected: (metrics: Metrics) => void
+  /** The models that there are now. */
+  readonly models: () => readonly { readonly id: string }[]
+  readonly status: () => ClusterStatus
+  readonly memory: Pick<MemoryPlan, 'limitBytes' | 'workers'>
 }
 
-/** Everything in the primary that counts: its own metrics and those of all processes together. */
+/** Where a model is counted that is in no list. */
+const OTHER = 'other'
+
+/** Everything in the primary that counts: its own metrics, the requests of all workers, and all processes together. */
 export class FiguresControl {
   /** The primary's own. */
   readonly own = new Metrics()
   readonly #options: FiguresControlOptions
   readonly #metrics: ClusterMetrics
+  readonly #turns = new TurnCounts()
 
   constructor(options: FiguresControlOptions) {
-    const { links, onCollected } = options
+    const { links, onCollected, memory } = options
     this.#options = options
+    this.own.memoryLimit.set(memory.limitBytes)
+    this.own.workersConfigured.set(memory.workers)
+    this.own.buildInfo.set({ version, node: process.versions.node }, 1)
     this.#metrics = new ClusterMetrics({
       own: this.own,
+      counts: () => this.#turns.snapshot(),
       onCollected: () => onCollected(this.own),
       ask: () => {
         for (const link of links.values()) link.send({ type: 'metrics.collect' })
@@ -58,6 +75,20 @@ export class FiguresControl {
     }
   }
 
+  /** Requests are over, each told of once. */
+  onRows(rows: readonly UsageRow[]): void {
+    const models = new Set(this.#options.models().map(({ id }) => id))
+    for (const row of rows) {
+      const counted = toCounted(row, models.has(row.model) ? row.model : OTHER)
+      if (counted !== null) this.#turns.add(counted)
+    }
+  }
+
+  /** So many requests died with a worker. */
+  onLost(requests: number): void {
+    this.#turns.lose(requests)
+  }
+
   /** Has every worker tell how it stands. Never rejects. */
   collect(): Promise<void> {
     return this.#metrics.collect()
@@ -68,11 +99,32 @@ export class FiguresControl {
   }
 
   async #sendMetrics(link: Pick<WorkerLink, 'send'>, requestId: number): Promise<void> {
-    const { budget, links, noteOthers } = this.#options
+    const { budget, links, noteOthers, status } = this.#options
+    const ready = status().workers.filter(({ state }) => state === 'ready')
+    this.own.workersReady.set(ready.length)
+    this.own.memoryUsed.set(readMemoryUsed() ?? process.memoryUsage.rss())
     noteOthers(this.own)
     noteBudget(this.own, budget(), (member) =>
       member === CONTROL ? CONTROL : String(links.get(member)?.id ?? 'leaving')
     )
     link.send({ type: 'metrics.text', requestId, text: await this.#metrics.toText() })
+  }
+}
+
+/** `null` for what is no request of a client: credits that died with a worker. */
+function toCounted({ turn, ...row }: UsageRow, model: string): CountedTurn | null {
+  if (turn === undefined) return null
+  const { phaseMs, route, isStream, chunks, isDoublePrice } = turn
+  const { read = 0, transform = 0, queue = 0, connect = 0, ttfb } = phaseMs
+  const wasAsked = phaseMs['connect'] !== undefined
+  return {
+    ...row,
+    model,
+    route,
+    isStream,
+    chunks,
+    isDoublePrice,
+    askedMs: wasAsked ? Math.max(0, row.totalMs - read - transform - queue) : null,
+    toFirstChunkMs: ttfb === undefined ? null : connect + ttfb
   }
 }

@@ -37,6 +37,10 @@ export interface KeyControlOptions {
   readonly alerts: Pick<AlertDesk, 'raise' | 'isWanted'>
   /** Has every worker tell how it stands. Never rejects. */
   readonly collect: () => Promise<void>
+  /** Called with each request that is over, once. */
+  readonly onRows: (rows: readonly UsageRow[]) => void
+  /** Called with how many died with a worker. */
+  readonly onLost: (requests: number) => void
   /** To all workers. */
   readonly onChange: (book: KeyBook) => void
 }
@@ -58,8 +62,11 @@ export class KeyControl {
   #sumsDueAt = 0
   readonly #alerts: KeyControlOptions['alerts']
   readonly #collect: KeyControlOptions['collect']
+  readonly #tellRows: KeyControlOptions['onRows']
 
-  constructor({ stateDir, config, log, alerts, collect, sendTerms, onChange }: KeyControlOptions) {
+  constructor(options: KeyControlOptions) {
+    const { stateDir, config, log, alerts, collect, sendTerms, onChange } = options
+    this.#tellRows = options.onRows
     this.#alerts = alerts
     this.#collect = collect
     const store = new AllowanceStore({ stateDir, log })
@@ -94,6 +101,7 @@ export class KeyControl {
       pathOf: (id) => store.rowsPath(id),
       recorder: this.#recorder,
       onRows: (rows) => this.#onRows(rows),
+      onLost: options.onLost,
       onDone: (id) => store.release(id),
       log
     })
@@ -154,12 +162,15 @@ export class KeyControl {
     if (!isKeyRequired) return
     const names = new Map(keys.map(({ id, name }) => [id, name]))
     this.#counts.note(metrics, (id) => names.get(id) ?? id)
-    metrics.keyReserved.reset()
-    for (const key of keys) {
-      const { reserved } = this.#creditsOf(key) ?? {}
-      if (reserved !== undefined && key.revokedAt === null) {
-        metrics.keyReserved.set({ key: key.name }, reserved / MICROS_PER_CREDIT)
-      }
+    const { keyLimit, keyUsed, keyReserved } = metrics
+    for (const gauge of [keyLimit, keyUsed, keyReserved]) gauge.reset()
+    for (const one of keys) {
+      const credits = this.#creditsOf(one)
+      if (credits === null || one.revokedAt !== null) continue
+      const key = one.name
+      keyLimit.set({ key }, credits.limit / MICROS_PER_CREDIT)
+      keyUsed.set({ key }, credits.used / MICROS_PER_CREDIT)
+      keyReserved.set({ key }, credits.reserved / MICROS_PER_CREDIT)
     }
   }
 
@@ -170,6 +181,7 @@ export class KeyControl {
   }
 
   #onRows(rows: readonly UsageRow[]): void {
+    this.#tellRows(rows)
     this.#counts.add(rows)
     if (this.#alerts.isWanted) this.#lookAtLimits(rows)
   }

@@ -87,8 +87,14 @@ export class Primary {
     this.#figures = new FiguresControl({
       links: this.#links,
       budget: () => this.#budget.state(),
-      noteOthers: () => this.#lane.noteMetrics(),
-      onCollected: (metrics) => this.#keys.noteMetrics(metrics)
+      noteOthers: (metrics) => {
+        this.#lane.noteMetrics()
+        this.#account.noteMetrics(metrics)
+      },
+      onCollected: (metrics) => this.#keys.noteMetrics(metrics),
+      models: () => this.#account.models,
+      status: () => this.#status(),
+      memory: options.memory
     })
     this.#lane = new ControlLane(this.#budget, config, this.#figures.own)
     this.#account = new AccountControl({
@@ -110,6 +116,8 @@ export class Primary {
     this.#keys = new KeyControl({
       alerts: this.#alerts.desk,
       collect: () => this.#figures.collect(),
+      onRows: (rows) => this.#figures.onRows(rows),
+      onLost: (requests) => this.#figures.onLost(requests),
       stateDir: config.credentials.stateDir,
       config: () => this.#config,
       log,

@@ -26,6 +26,21 @@ export interface UsageRow {
   /** To the first byte of the answer; `null` where there was none. */
   readonly firstMs: number | null
   readonly repairs: number
+  /** Left out for what died with its worker, and by other versions. */
+  readonly turn?: TurnFacts
+}
+
+/** What metrics and the dashboard want to know of a request beside that. It is not recorded. */
+export interface TurnFacts {
+  readonly requestId: string
+  readonly route: string
+  readonly isStream: boolean
+  /** Whole milliseconds and tenths by phase, as in the log. */
+  readonly phaseMs: Readonly<Record<string, number>>
+  /** Upstream calls that were made, and the pieces in which the last one's answer came. */
+  readonly attempts: number
+  readonly chunks: number
+  readonly isDoublePrice: boolean
 }
 
 /** Who asked, where it was no named key. */

@@ -1,22 +1,29 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { ProcessMetrics } from './process-metrics.ts'
+import { Counter, Gauge, Histogram, Registry } from './prom-client.ts'
+import type { MetricsSnapshot } from './snapshots.ts'
 
+/** Seconds; answers take from a second to many minutes. */
+export const DURATION_BUCKETS = [0.05, 0.25, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640]
+export const DURATION = 'From the request to the end of its answer.'
 /** Seconds; from a permit at hand to a client that waits for minutes. */
 const WAIT_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 15, 60, 300]
-/** Seconds; answers take from a second to many minutes. */
-const DURATION_BUCKETS = [0.05, 0.25, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640]
-/** Seconds; what the gateway adds should end in the first buckets. */
-const FIRST_BYTE_BUCKETS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60]
 /** Seconds; from a handshake for nothing to a connection that is used for hours. */
 const CONNECTION_BUCKETS = [0.1, 1, 10, 60, 300, 1800, 7200, 43_200]
 const TRANSFORM_BUCKETS = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2]
 
 /**
  * Counters, gauges and histograms of one process. Every label has a closed set of values (routes, codes, slots):
- * nothing a client sends ever becomes one. The primary merges the snapshots of all.
+ * nothing a client sends ever becomes one. The primary merges the snapshots of all, and counts the requests that ask the
+ * upstream (`turn-counts.ts`): those of workers are answered without it.
  */
 export class Metrics {
   readonly #registry = new Registry()
+  readonly #process: ProcessMetrics
+
+  /** `name` is the process's among the metrics: `primary`, or the slot of a worker. */
+  constructor(name = 'primary') {
+    this.#process = new ProcessMetrics(this.#registry, name)
+  }
 
   readonly requests = this.#counter('requests_total', 'Requests answered.', [
     'route',
@@ -26,20 +33,9 @@ export class Metrics {
   readonly requestsInFlight = this.#gauge('requests_in_flight', 'Requests being served.')
   readonly requestSeconds = this.#histogram(
     'request_duration_seconds',
-    'From the request to the end of its answer.',
+    DURATION,
     DURATION_BUCKETS,
     ['route']
-  )
-  readonly firstByteSeconds = this.#histogram(
-    'first_byte_seconds',
-    'From the request to the first byte of its answer.',
-    FIRST_BYTE_BUCKETS,
-    ['route']
-  )
-  readonly tokens = this.#counter('tokens_total', 'Tokens, as reported or estimated.', ['type'])
-  readonly priceStepCrossed = this.#counter(
-    'price_step_crossed_total',
-    'Requests of GPT models above 272 000 input tokens, all of which cost double.'
   )
   readonly upstreamConnections = this.#gauge(
     'upstream_connections',
@@ -102,14 +98,6 @@ export class Metrics {
     'Time a request waited for its permit.',
     WAIT_BUCKETS
   )
-  readonly poolTimeouts = this.#counter(
-    'pool_timeouts_total',
-    'Requests that waited longer than HTTP_POOL_TIMEOUT.'
-  )
-  readonly queueRejected = this.#counter(
-    'pool_queue_rejected_total',
-    'Requests refused because too many waited.'
-  )
   readonly connectionsOpened = this.#counter(
     'upstream_connections_opened_total',
     'Connections opened to the upstream, because there was none to the host or all were busy.',
@@ -158,9 +146,18 @@ export class Metrics {
     'Time to convert a request, waiting for a thread included.',
     TRANSFORM_BUCKETS
   )
+  readonly transformJobs = this.#gauge(
+    'transform_jobs',
+    'Conversions of large bodies, by state: those that wait for a thread, and those that are in one.',
+    ['state']
+  )
   readonly admittedBytes = this.#gauge(
     'admitted_bytes',
     'Memory set aside for request bodies at the moment.'
+  )
+  readonly admissibleBytes = this.#gauge(
+    'admissible_bytes',
+    'Memory that there is for request bodies, in all workers.'
   )
   readonly admittedLaneBytes = this.#gauge(
     'admitted_lane_bytes',
@@ -192,10 +189,47 @@ export class Metrics {
     'Requests that wait for a connection, or for a stream of their key, by the name of the key.',
     ['key']
   )
+  readonly keyLimit = this.#gauge(
+    'key_credits_limit',
+    'Credits that a key may use in its period, by its name.',
+    ['key']
+  )
+  readonly keyUsed = this.#gauge(
+    'key_credits_used',
+    'Credits that a key with a limit has used in its period, by its name.',
+    ['key']
+  )
   readonly keyReserved = this.#gauge(
     'key_credits_reserved',
     'Credits that are reserved for requests under way, by the name of the key.',
     ['key']
+  )
+  readonly memoryUsed = this.#gauge(
+    'memory_used_bytes',
+    'Memory that the container uses, without the cache of files; of the primary alone where there is none.'
+  )
+  readonly memoryLimit = this.#gauge('memory_limit_bytes', 'Memory that the gateway plans with.')
+  readonly buildInfo = this.#gauge('build_info', 'Always 1; what runs.', ['version', 'node'])
+  readonly workersReady = this.#gauge('workers_ready', 'Workers that serve.')
+  readonly workersConfigured = this.#gauge('workers_configured', 'Workers that there should be.')
+  readonly signInUsable = this.#gauge(
+    'sign_in_usable',
+    '1 while there is a token that the upstream takes, as far as is known; else 0.'
+  )
+  readonly signInEnds = this.#gauge(
+    'sign_in_ends_timestamp_seconds',
+    'When a new sign-in is needed, where that is known.',
+    ['sign_in']
+  )
+  readonly accountBars = this.#gauge(
+    'account_bars',
+    'Why the upstream refuses this account for now, 1 for each reason.',
+    ['bar']
+  )
+  readonly accountCredits = this.#gauge(
+    'account_credits',
+    'What the account has used and may use in its period, as the upstream told last.',
+    ['state']
   )
   readonly workerRestarts = this.#counter('worker_restarts_total', 'Workers that were replaced.')
   readonly workerStalls = this.#counter(
@@ -206,16 +240,15 @@ export class Metrics {
     'log_lines_lost_total',
     'Log lines that were dropped because nobody read them in time.'
   )
-  readonly #eventLoopDelay = measureEventLoopDelay(this.#registry)
 
-  /** Everything as plain JSON for IPC. Starts a new window of the event-loop delay. */
+  /** Everything as plain JSON for IPC. */
   async snapshot(): Promise<MetricsSnapshot> {
     return (await this.#registry.getMetricsAsJSON()).map((metric) => ({ ...metric }))
   }
 
   /** Stops the timer that measures the event loop. */
   close(): void {
-    this.#eventLoopDelay.disable()
+    this.#process.close()
   }
 
   #counter<Label extends string = never>(name: string, help: string, labelNames: Label[] = []) {
@@ -237,70 +270,6 @@ export class Metrics {
   }
 }
 
-/** The metrics of one process at one moment, as prom-client writes them to JSON. */
-export type MetricsSnapshot = readonly object[]
-
 function prefixed(name: string): string {
   return `kiro_gateway_${name}`
-}
-
-/**
- * How late the event loop runs its timers, since the metric was last read: median, 99th percentile and worst.
- * Merged over processes, the worst one counts. Measures until it is disabled.
- */
-function measureEventLoopDelay(registry: Registry) {
-  const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
-  delays.enable()
-  const gauge = new Gauge({
-    name: prefixed('event_loop_delay_seconds'),
-    help: 'Delay of the event loop since the last reading, the worst process.',
-    labelNames: ['quantile'],
-    registers: [registry],
-    aggregator: 'max',
-    collect() {
-      gauge.set({ quantile: '0.5' }, toDelaySeconds(delays.percentile(50)))
-      gauge.set({ quantile: '0.99' }, toDelaySeconds(delays.percentile(99)))
-      gauge.set({ quantile: '1' }, toDelaySeconds(delays.max))
-      delays.reset()
-    }
-  })
-  return delays
-}
-
-/**
- * Between two looks. Each wakes the process: every 20 ms, an idle gateway took 1 % of a core for it, and a slow stream an
- * eighth more CPU (`npm run bench -- --row paced`).
- */
-const RESOLUTION_MS = 100
-
-/** The histogram holds nanoseconds between ticks of its own timer; what is beyond its interval is delay. */
-function toDelaySeconds(nanoseconds: number): number {
-  return Math.max(0, nanoseconds / 1e9 - RESOLUTION_MS / 1e3)
-}
-
-/** Content type of the text that `toPrometheusText` makes. */
-export const PROMETHEUS_CONTENT_TYPE = AggregatorRegistry.PROMETHEUS_CONTENT_TYPE
-
-/** The snapshots of all processes as one: sums, and the maximum where a sum would mean nothing. */
-export async function mergeSnapshots(
-  snapshots: readonly MetricsSnapshot[]
-): Promise<MetricsSnapshot> {
-  return (await merged(snapshots).getMetricsAsJSON()).map((metric) => ({ ...metric }))
-}
-
-/** The snapshots of all processes in Prometheus' text format. */
-export function toPrometheusText(snapshots: readonly MetricsSnapshot[]): Promise<string> {
-  return merged(snapshots).metrics()
-}
-
-/**
- * What stays of a worker that is gone: its counts. Without them the sums would fall when a worker is replaced, which
- * Prometheus takes for a restart of everything.
- */
-export function withoutGauges(snapshot: MetricsSnapshot): MetricsSnapshot {
-  return snapshot.filter((metric) => !('type' in metric && metric.type === 'gauge'))
-}
-
-function merged(snapshots: readonly MetricsSnapshot[]) {
-  return AggregatorRegistry.aggregate(snapshots.map((snapshot) => [...snapshot]))
 }

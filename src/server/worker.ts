@@ -236,7 +236,11 @@ interface Current {
 function authenticatorOf({ config, book }: Pick<Current, 'config' | 'book'>): Authenticator {
   const { server, credentials } = config
   const { isKeyPassthrough } = credentials
-  return new Authenticator(server.apiKeys, server.host, { isKeyPassthrough, book })
+  return new Authenticator(server.apiKeys, server.host, {
+    isKeyPassthrough,
+    metricsKey: server.metricsKey,
+    book
+  })
 }
 
 function changeKeys(current: Current, book: KeyBook): void {

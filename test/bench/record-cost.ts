@@ -34,12 +34,13 @@ async function run(requests: number): Promise<void> {
   const journal = new RowJournal(join(folder, 'rows'), (cause) => {
     throw cause
   })
-  const options = { channel, journal, isPrimarySilent: () => false, isWanted: () => true }
+  const options = { channel, journal, isPrimarySilent: () => false, isJournalled: () => true }
   const records = new RequestRecords(options)
   const record = answered()
   for (let n = 1; n <= requests; n++) {
     const client = clientFamilyOf('claude-cli/2.0.14 (external, cli)')
     const who = { key: 'k_5wKwG6MRKycW', client, dialect: 'anthropic-messages' }
+    records.begin()
     records.note(toUsageRow(record, who))
     if (n % TOGETHER !== 0) continue
     records.flush()

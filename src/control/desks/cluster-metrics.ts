@@ -1,14 +1,16 @@
+import type { Metrics } from '../../observe/metrics.ts'
 import {
   mergeSnapshots,
-  type Metrics,
   type MetricsSnapshot,
   toPrometheusText,
   withoutGauges
-} from '../../observe/metrics.ts'
+} from '../../observe/snapshots.ts'
 
 export interface ClusterMetricsOptions {
   /** The primary's own. */
-  readonly own: Metrics
+  readonly own: Pick<Metrics, 'snapshot'>
+  /** What the primary counts beside them. */
+  readonly counts?: () => MetricsSnapshot
   /** Asks every worker for a snapshot; returns the members that were asked. */
   readonly ask: () => readonly string[]
   /** The workers have told everything: what the primary's own are made of can be counted. */
@@ -70,7 +72,8 @@ export class ClusterMetrics {
     this.#options.onCollected?.()
     const own = await this.#options.own.snapshot()
     const gone = this.#retired.map(({ snapshot }) => snapshot)
-    return toPrometheusText([own, ...gone, ...this.#latest.values()])
+    const counts = this.#options.counts?.() ?? []
+    return toPrometheusText([[...own, ...counts], ...gone, ...this.#latest.values()])
   }
 
   /** Resolves when every worker has told how it stands, or had time enough to. */

@@ -25,6 +25,7 @@ export class UsageDesk {
   readonly #abort = new AbortController()
   #last: { readonly usage: AccountUsage; readonly at: number } | null = null
   #asking: Promise<UsageNews> | null = null
+  #nextAskAt = 0
 
   constructor(options: UsageDeskOptions) {
     this.#options = options
@@ -40,6 +41,19 @@ export class UsageDesk {
       this.#asking = null
     })
     return this.#asking
+  }
+
+  /** What was told last, asked for again in the background when that was so long ago; empty where nothing was told. */
+  lastKnown(maxAgeMs: number): Readonly<Record<string, number>> {
+    const now = this.#options.now()
+    const last = this.#last
+    if ((last === null || now - last.at >= maxAgeMs) && now >= this.#nextAskAt) {
+      this.#nextAskAt = now + maxAgeMs
+      void this.current() // never rejects
+    }
+    if (last === null) return {}
+    const { allowances } = last.usage
+    return { used: sumOf(allowances, 'used'), limit: sumOf(allowances, 'limit') }
   }
 
   close(): void {
@@ -74,6 +88,10 @@ export class UsageDesk {
     const { call, upstream } = this.#options
     return askUsage({ call, upstream, snapshot, signal: this.#abort.signal })
   }
+}
+
+function sumOf(allowances: AccountUsage['allowances'], member: 'used' | 'limit'): number {
+  return allowances.reduce((sum, allowance) => sum + allowance[member], 0)
 }
 
 function snapshotOf({ snapshot, problem }: CredentialNews): CredentialSnapshot {

@@ -51,6 +51,14 @@ export function readRows(path: string, number: number): readonly WrittenRow[] {
   return rows
 }
 
+/** How many requests a worker had begun by the end of its newest file; 0 where it does not say. */
+export function begunIn(path: string): number {
+  const last = rowFilesOf(path).at(-1)
+  if (last === undefined) return 0
+  const begun = textOf(`${path}-${last}`).matchAll(/^\{"begun":(\d{1,15})\}$/gm)
+  return Number([...begun].at(-1)?.[1] ?? 0)
+}
+
 export function removeRows(path: string, number: number): void {
   try {
     unlinkSync(`${path}-${number}`)
@@ -136,7 +144,20 @@ function isRow(row: JsonObject): boolean {
   return (
     TEXTS.every((name) => typeof row[name] === 'string') &&
     NUMBERS.every((name) => Number.isFinite(row[name])) &&
-    (firstMs === null || Number.isFinite(firstMs))
+    (firstMs === null || Number.isFinite(firstMs)) &&
+    isTurn(row['turn'])
+  )
+}
+
+function isTurn(turn: unknown): boolean {
+  if (turn === undefined) return true
+  const { requestId, route, phaseMs, attempts, chunks } = asJsonObject(turn) ?? {}
+  return (
+    typeof requestId === 'string' &&
+    typeof route === 'string' &&
+    Object.values(asJsonObject(phaseMs) ?? { phaseMs }).every(Number.isFinite) &&
+    Number.isFinite(attempts) &&
+    Number.isFinite(chunks)
   )
 }
 

@@ -1,7 +1,7 @@
 import type { AllowanceEntry } from '../../admission/allowance-core.ts'
 import { ROWS_PER_FILE, type UsageRow, type WrittenRow } from '../../ipc/usage-row.ts'
 import type { Logger } from '../../observe/logger.ts'
-import { readRows, removeRows, rowFilesOf } from './row-files.ts'
+import { begunIn, readRows, removeRows, rowFilesOf } from './row-files.ts'
 import type { UsageRecorder } from './usage-recorder.ts'
 
 export interface UsageJournalsOptions {
@@ -10,6 +10,8 @@ export interface UsageJournalsOptions {
   readonly recorder: Pick<UsageRecorder, 'recordWritten' | 'lastOf' | 'whenRoomFor'>
   /** Called with rows that are new in this life of the gateway. */
   readonly onRows: (rows: readonly UsageRow[]) => void
+  /** Called with how many requests of a worker began and have no row, since it died. */
+  readonly onLost: (requests: number) => void
   /** Everything that a worker has left is in the record, and its files are gone. */
   readonly onDone: (id: string) => void
   readonly log: Pick<Logger, 'warn'>
@@ -95,6 +97,7 @@ export class UsageJournals {
       journal,
       rows.filter(({ seq }) => seq >= journal.next)
     )
+    this.#tellLost(begunIn(this.#options.pathOf(id)) - journal.next)
     const lost = this.#lostRows(creditsIn(rows), entries)
     this.#options.onRows(lost)
     this.#leave(id, journal, lost)
@@ -147,7 +150,16 @@ export class UsageJournals {
     if (last === undefined) return
     journal.next = last.seq + 1
     this.#options.onRows(rows.map(({ row }) => row))
-    this.#options.recorder.recordWritten(id, rows)
+    this.#options.recorder.recordWritten(
+      id,
+      rows.map((written) => ({ ...written, row: recordable(written.row) }))
+    )
+  }
+
+  #tellLost(requests: number): void {
+    if (requests <= 0) return
+    this.#options.log.warn({ requests }, 'requests that died with their worker')
+    this.#options.onLost(requests)
   }
 
   #leave(id: string, journal: Journal, lost: readonly UsageRow[]): void {
@@ -190,6 +202,12 @@ export class UsageJournals {
     const files = rowFilesOf(path).filter((number) => number >= from)
     return files.flatMap((number) => readRows(path, number))
   }
+}
+
+/** Without what the record does not have: many may wait for it. */
+function recordable(row: UsageRow): UsageRow {
+  const { turn, ...recorded } = row
+  return turn === undefined ? row : recorded
 }
 
 /** Behind the id of a worker: the journal of what died with it. */

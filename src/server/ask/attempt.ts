@@ -84,6 +84,7 @@ export class Attempt implements ResponseReader, AnswerSource {
   #headers: ResponseHeaders = {}
   #faultBody: ByteBlocks | null = null
   #faultBytes = 0
+  #chunks = 0
   #isFlushDue = false
   /** The client has not read what it got. */
   #isSinkFull = false
@@ -167,6 +168,7 @@ export class Attempt implements ResponseReader, AnswerSource {
 
   onChunk(chunk: Buffer): void {
     if (this.#phase === 'over') return
+    this.#chunks++
     if (this.#status !== 200) this.#collectFault(chunk)
     else if (turnShare.hasRoom) this.#readAnswer(chunk)
     else this.#hold(chunk)
@@ -303,6 +305,7 @@ export class Attempt implements ResponseReader, AnswerSource {
 
   #end(outcome: AttemptOutcome): void {
     this.#phase = 'over'
+    this.#options.progress.noteCall(this.#chunks)
     this.#held.length = 0
     this.#clearFirstToken()
     this.#outcome.resolve(outcome)

@@ -6,11 +6,17 @@ import { GatewayError } from '../../shared/errors.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { KeyPlanes } from '../plane/key-planes.ts'
 import { noSuchRoute, refuse } from './app-errors.ts'
-import { type Authenticator, type KiroKey, refuseWebSocket, requestIdOf } from './auth.ts'
+import {
+  type Authenticator,
+  type ClientKey,
+  type KiroKey,
+  refuseWebSocket,
+  requestIdOf
+} from './auth.ts'
 import type { ClientConnections } from './connections.ts'
 import { modelRoutes } from './model-routes.ts'
 import { healthRoutes, metricsRoute, type Sources, usageRoutes } from './read-routes.ts'
-import { Router } from './router.ts'
+import { type Route, Router } from './router.ts'
 import { turnRoutes } from './turn-routes.ts'
 
 export interface AppOptions extends Sources {
@@ -49,7 +55,7 @@ export function createApp(options: AppOptions): RequestListener {
       if (route.isOpen !== true) {
         const { authenticator } = current
         kiroKey = route.isOperators === true ? null : authenticator.kiroKeyOf(request.headers)
-        const own = kiroKey === null ? authenticator.check(request.headers) : null
+        const own = kiroKey === null ? checkKey(authenticator, route, request) : null
         keyName = kiroKey?.name ?? own?.name ?? ''
         namedKey = own?.named ?? null
         if (kiroKey === null) connections.vouch(request.socket) // any text may look like a Kiro key
@@ -62,6 +68,16 @@ export function createApp(options: AppOptions): RequestListener {
     }
   }
   return (request, response) => void serve(request, response) // cannot reject
+}
+
+function checkKey(
+  authenticator: Authenticator,
+  route: Route,
+  { headers }: IncomingMessage
+): ClientKey {
+  return route.isForMetrics === true
+    ? authenticator.checkMetrics(headers)
+    : authenticator.check(headers)
 }
 
 /** RFC 9112 §3.2. Node would answer it itself, in no dialect. */

@@ -17,6 +17,9 @@ const NAME_BYTES = 16
 /** The name of clients where there are no keys. */
 export const ANYONE = 'anyone'
 
+/** Who has the key of the metrics. */
+const METRICS_READER: ClientKey = { name: 'metrics', named: null }
+
 /** Whose request it is. */
 export interface ClientKey {
   /**
@@ -37,6 +40,8 @@ interface KnownKey {
 
 export interface AuthenticatorOptions {
   readonly isKeyPassthrough: boolean
+  /** Opens the metrics beside the operator's keys. */
+  readonly metricsKey?: string | null
   readonly book?: KeyBook
   /** Epoch ms. */
   readonly now?: () => number
@@ -52,21 +57,22 @@ export class Authenticator {
   readonly #now: () => number
   readonly #ownName: string
   readonly #isKeyPassthrough: boolean
+  readonly #metricsKey: Buffer | null
 
   /** `ownName` is what the gateway is called besides the names of this machine: `SERVER_HOST`. */
   constructor(
     apiKeys: readonly string[],
     ownName = 'localhost',
-    { isKeyPassthrough, book = NO_KEY_BOOK, now = Date.now }: AuthenticatorOptions = {
-      isKeyPassthrough: false
-    }
+    options: AuthenticatorOptions = { isKeyPassthrough: false }
   ) {
+    const { isKeyPassthrough, metricsKey = null, book = NO_KEY_BOOK, now = Date.now } = options
     const own = apiKeys.map((key) => ({ digest: digestOf(key), of: null }))
     this.#known = [...own, ...book.keys.flatMap(knownKeysOf)]
     this.#book = book
     this.#now = now
     this.#ownName = ownName.toLowerCase()
     this.#isKeyPassthrough = isKeyPassthrough
+    this.#metricsKey = metricsKey === null ? null : digestOf(metricsKey)
   }
 
   /**
@@ -109,6 +115,25 @@ export class Authenticator {
       if (refusal === null) return { name: key.id, named: key }
     }
     throw refusal ?? new GatewayError('GW_KEY_INVALID', undefined, this.#advice)
+  }
+
+  /**
+   * The same for who wants to read metrics. Where there is a key for that, nobody does without one.
+   *
+   * @throws {GatewayError} as `check()`; GW_OPERATOR_ONLY for a named key
+   */
+  checkMetrics(headers: IncomingHttpHeaders): ClientKey {
+    const wanted = this.#metricsKey
+    if (wanted !== null) {
+      const given = keysOf(headers).map(digestOf)
+      const fitting = given.filter((digest) => timingSafeEqual(digest, wanted))
+      if (fitting.length > 0) return METRICS_READER
+      if (this.#isOpen)
+        throw new GatewayError(given.length > 0 ? 'GW_KEY_INVALID' : 'GW_KEY_MISSING')
+    }
+    const client = this.check(headers)
+    if (client.named !== null) throw new GatewayError('GW_OPERATOR_ONLY')
+    return client
   }
 
   get #isOpen(): boolean {

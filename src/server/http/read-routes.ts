@@ -2,7 +2,7 @@ import type { ClusterStatus } from '../../ipc/messages.ts'
 import { type KeyUsage, namedSums, type UsageSums } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import type { AccountUsage, Allowance } from '../../kiro/wire/account-usage.ts'
-import { PROMETHEUS_CONTENT_TYPE } from '../../observe/metrics.ts'
+import { PROMETHEUS_CONTENT_TYPE } from '../../observe/snapshots.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { version } from '../../shared/version.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
@@ -75,14 +75,14 @@ function findProblems(plane: DataPlane, { isCrashLooping }: ClusterStatus): stri
   return problems
 }
 
-/** The metrics of the whole cluster, whichever worker is asked. Needs a key, like every route that tells of usage. */
+/** The metrics of the whole cluster, whichever worker is asked. Needs an operator's key, or that of METRICS_KEY. */
 export function metricsRoute({ metricsText }: Sources): Route {
   const serve = async ({ request, response }: RoutedRequest): Promise<void> => {
     const body = await metricsText()
     const headers = { 'content-type': PROMETHEUS_CONTENT_TYPE }
     answerEarly(request, response, { status: 200, headers, body })
   }
-  return { method: 'GET', path: '/metrics', isOperators: true, serve }
+  return { method: 'GET', path: '/metrics', isOperators: true, isForMetrics: true, serve }
 }
 
 /**

@@ -27,6 +27,8 @@ export interface Route {
   readonly isOpen?: boolean
   /** Tells of all clients together: the key of one of them is not enough. */
   readonly isOperators?: boolean
+  /** METRICS_KEY opens it, too. */
+  readonly isForMetrics?: boolean
   readonly serve: (routed: RoutedRequest) => Promise<void> | void
 }
 

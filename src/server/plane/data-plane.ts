@@ -122,7 +122,7 @@ const THREAD_CLOSE_MS = 2_000
 export function createDataPlane(start: WorkerStart, surroundings: Surroundings): OwnPlane {
   const { channel, log, pulse, turns, current, life } = surroundings
   const { config, memory } = start
-  const counts = new Metrics()
+  const counts = new Metrics(String(start.workerId))
   const pool = new ConnectionPool({
     limits: {
       maxSockets: () => lease.state().size,
@@ -254,7 +254,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
       channel,
       journal: rows,
       isPrimarySilent: () => pulse.isSilent,
-      isWanted: () => current.config.usage.isKept || current.book.isKeyRequired
+      isJournalled: () => current.config.usage.isKept || current.book.isKeyRequired
     }),
     isSimulated: start.isSimulated,
     config: () => current.config,

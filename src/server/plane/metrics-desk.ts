@@ -73,7 +73,7 @@ export class MetricsDesk {
   }
 
   #noteGauges(): void {
-    const { metrics, lease, memory, smallLane, kept, answers } = this.#plane
+    const { metrics, lease, memory, smallLane, kept, answers, transforms } = this.#plane
     const worker = this.#worker
     const { held, waiting, gated } = lease.state()
     metrics.permitsInUse.set(held)
@@ -81,6 +81,9 @@ export class MetricsDesk {
     metrics.waiters.set(waiting)
     metrics.gatedRequests.set(gated)
     metrics.workerWaiters.set({ worker }, waiting)
+    metrics.transformJobs.set({ state: 'waiting' }, transforms.waiting)
+    metrics.transformJobs.set({ state: 'running' }, transforms.running)
+    metrics.admissibleBytes.set(memory.totalBytes)
     metrics.admittedBytes.set(memory.reservedBytes)
     metrics.admittedLaneBytes.set({ lane: 'small' }, smallLane.reservedBytes)
     metrics.admittedLaneBytes.set({ lane: 'answer' }, answers.laneBytes)

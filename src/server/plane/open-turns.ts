@@ -105,6 +105,8 @@ export class Progress {
   /** Bounded by the questions that a turn may ask. */
   readonly #charges: Charged[] = []
   #metered = 0
+  #attempts = 0
+  #chunks = 0
   #isWaiting = false
 
   /** Of all calls that were answered to their end; `null` before the first. */
@@ -137,6 +139,22 @@ export class Progress {
   /** What the upstream has metered of a call; `null` where it said nothing. */
   meter(credits: number | null): void {
     if (credits !== null) this.#metered += Math.round(credits * MICROS_PER_CREDIT)
+  }
+
+  /** Upstream calls that are over. */
+  get attempts(): number {
+    return this.#attempts
+  }
+
+  /** Pieces in which the last of them was answered. */
+  get chunks(): number {
+    return this.#chunks
+  }
+
+  /** A call of the upstream is over, however it ended. */
+  noteCall(chunks: number): void {
+    this.#attempts++
+    this.#chunks = chunks
   }
 
   /** It stands in line; until the phase `queue` ends. */

@@ -8,24 +8,11 @@ import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { markOf } from '../../shared/process-mark.ts'
 import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
+import { inContext, QUOTA_EXHAUSTED } from './account-advice.ts'
 import type { Charged } from './open-turns.ts'
 import { makeFolderNow } from '../../shared/private-files.ts'
 
 const DAY_MS = 86_400_000
-
-const NOT_ADMITTED =
-  'The sign-in is good, but this subscription or seat does not admit other programs than it knows; the gateway names itself and does not pose as another. ' +
-  'API keys are the official way for programs: create one (ksk_…) for this account and set KIRO_API_KEY; an administrator may have to allow keys first, and knows which applications the seat admits. ' +
-  'How the gateway names itself is set by KIRO_USER_AGENT, at your own responsibility.'
-
-const LIKELY_LOCKED =
-  'The upstream has suspected abuse on this account within a day, so this is likely to be part of it: stop using the account for automation and contact its support.'
-
-/**
- * Said of what is remembered, for the upstream's own refusal goes on as it is (kiro-protocol §8.6). Qwen Code asks for 40
- * minutes after any other 429; it looks for "quota", "exhausted" and "reset at".
- */
-const QUOTA_EXHAUSTED = 'The quota is exhausted until it is reset at the upstream.'
 
 export interface AccountLinkOptions {
   readonly channel: ToPrimary
@@ -87,7 +74,7 @@ export class AccountLink {
   /** Takes in what the upstream's refusal says of the account. Gives the error for the client. */
   heed(error: GatewayError, fault: UpstreamFault | null): GatewayError {
     if (fault === null) return error
-    const told = this.#inContext(error, fault)
+    const told = inContext(error, fault, this.#isSuspect)
     const { bar, retryAfterS } = fault
     if (bar === null || told.code !== fault.code) return told
     const ms = barMs({ bar, retryAfterS }, 0)
@@ -112,25 +99,19 @@ export class AccountLink {
     if (problem !== null) this.#refuseWaiting(problem)
   }
 
-  #inContext(error: GatewayError, { status, message }: UpstreamFault): GatewayError {
+  get #isSuspect(): boolean {
     const { suspectedAt } = this.#standing
-    const isSuspect = suspectedAt !== null && this.#now() - suspectedAt < DAY_MS
-    if (error.code === 'GW_CLIENT_NOT_ADMITTED') {
-      const advice = isSuspect ? LIKELY_LOCKED : NOT_ADMITTED
-      return error.with({ message: `${error.message} ${advice}` })
-    }
-    const isLocked = isSuspect && status === 403 && /^user is not authorized\.?$/i.test(message)
-    return isLocked ? error.with({ code: 'GW_UPSTREAM_SUSPENDED', message }) : error
+    return suspectedAt !== null && this.#now() - suspectedAt < DAY_MS
   }
 }
 
 export interface RequestRecordsOptions {
   readonly channel: ToPrimary
-  readonly journal: Pick<RowJournal, 'note'>
+  readonly journal: Pick<RowJournal, 'note' | 'noteBegun'>
   /** Nobody reads what is sent now: the primary hangs. */
   readonly isPrimarySilent: () => boolean
-  /** Somebody keeps them, or counts by them. */
-  readonly isWanted: () => boolean
+  /** They are kept, or keys have limits: what a killed worker has not told must be found. */
+  readonly isJournalled: () => boolean
 }
 
 /**
@@ -150,20 +131,27 @@ export class RequestRecords {
   #rows: UsageRow[] = []
   /** Of the next row. */
   #seq = 0
+  #begun = 0
   #timer: NodeJS.Timeout | null = null
 
   constructor(options: RequestRecordsOptions) {
     this.#options = options
   }
 
+  /** A request has come, of which there will be a row. */
+  begin(): void {
+    this.#begun++
+    if (this.#options.isJournalled()) this.#options.journal.noteBegun(this.#begun)
+  }
+
   /** A request is over; `charges` are what its key was charged, all of it in the row. */
   note(row: UsageRow, charges: readonly Pick<Charged, 'record'>[] = []): void {
-    const { isWanted, journal } = this.#options
-    if (!isWanted()) return recordAll(charges, () => {})
+    const { isJournalled, journal } = this.#options
+    const isWritten = isJournalled()
     const seq = this.#seq++
-    recordAll(charges, (credits) =>
-      journal.note({ seq, row, ...(credits !== null && { credits }) })
-    )
+    recordAll(charges, (credits) => {
+      if (isWritten) journal.note({ seq, row, ...(credits !== null && { credits }) })
+    })
     if (this.#rows.length >= MAX_ROWS_KEPT) this.#rows.shift()
     this.#rows.push(row)
     if (this.#rows.length >= MAX_ROWS) this.flush()
@@ -214,7 +202,8 @@ const MAX_FILES = 16
 
 /**
  * Where a worker writes down what its requests have used, for the case that it dies before the primary has it in the record.
- * A line for each, see `WrittenRow`; ROWS_PER_FILE in a file, which the primary removes once the record has them.
+ * A line for each, see `WrittenRow`; ROWS_PER_FILE in a file, which the primary removes once the record has them. A line for
+ * each request that begins, too, so that those are known that die with the worker.
  *
  * What is written is safe from the death of all processes, though not from a power cut. It takes some ten microseconds.
  */
@@ -223,6 +212,7 @@ export class RowJournal {
   readonly #onFailure: (cause: unknown) => void
   #file: { readonly fd: number | null; readonly number: number } | null = null
   #hasFailed = false
+  #begun = 0
 
   /** `onFailure` is called once; with the next file it is tried again. */
   constructor(path: string, onFailure: (cause: unknown) => void) {
@@ -241,6 +231,13 @@ export class RowJournal {
     this.#write(written)
   }
 
+  /** So many requests have begun. */
+  noteBegun(begun: number): void {
+    this.#begun = begun
+    if (this.#file === null) this.#open(0)
+    else this.#write({ begun })
+  }
+
   /** The files stay for the primary. */
   close(): void {
     if (this.#file !== null && this.#file.fd !== null) closeSync(this.#file.fd)
@@ -256,6 +253,7 @@ export class RowJournal {
       makeFolderNow(dirname(this.#path))
       this.#file = { fd: openSync(`${this.#path}-${number}`, 'wx', 0o600), number }
       this.#write({ processes: [markOf(process.pid), markOf(process.ppid)] })
+      this.#write({ begun: this.#begun })
     } catch (cause) {
       this.#fail(cause)
     }

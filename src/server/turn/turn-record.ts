@@ -22,6 +22,8 @@ export interface TurnRecord {
   readonly plan: ReplyPlan | null
   readonly bodyBytes: number
   readonly progress: Progress
+  /** Answered without the upstream: it is counted here, others by the primary, from their rows. */
+  readonly isLocal?: boolean
 }
 
 /** One log line and one set of metrics for a request that is over. Never its content. */
@@ -30,7 +32,8 @@ export function recordTurn(
   record: TurnRecord
 ): void {
   const { error } = record
-  recordMetrics(metrics, record)
+  if (record.isLocal === true) countLocal(metrics, record)
+  for (const code of record.plan?.repairs ?? []) metrics.repairs.inc({ code })
   const facts = toFacts(record)
   if (error === null) log.info(facts, 'request completed')
   else if (error.source === 'downstream') log.info(facts, 'request refused')
@@ -38,20 +41,9 @@ export function recordTurn(
   else log.warn(facts, error.name === 'PoolTimeout' ? 'PoolTimeout' : 'request failed')
 }
 
-function recordMetrics(metrics: Metrics, record: TurnRecord): void {
-  const { route, status, error, plan, progress } = record
-  const { usage } = progress
-  if (isAbovePriceStep(record)) metrics.priceStepCrossed.inc()
+function countLocal(metrics: Metrics, { route, status, error, progress }: TurnRecord): void {
   metrics.requests.inc({ route, status, code: error?.code ?? 'none' })
   metrics.requestSeconds.observe({ route }, progress.totalMs() / 1000)
-  if (error?.code === 'GW_POOL_TIMEOUT') metrics.poolTimeouts.inc()
-  if (error?.code === 'GW_QUEUE_FULL') metrics.queueRejected.inc()
-  for (const code of plan?.repairs ?? []) metrics.repairs.inc({ code })
-  if (usage === null) return
-  const firstByteMs = progress.totalMs() - progress.spentMs('stream')
-  metrics.firstByteSeconds.observe({ route }, firstByteMs / 1000)
-  metrics.tokens.inc({ type: 'input' }, usage.inputTokens)
-  metrics.tokens.inc({ type: 'output' }, usage.outputTokens)
 }
 
 /** The upstream charges all of such a request double. */
@@ -88,12 +80,13 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
   }
 }
 
-/** What is kept of it for the record of usage. */
+/** What the primary is told of it: for metrics, for the limits of keys, and what is kept in the record of usage. */
 export function toUsageRow(
-  { status, error, plan, progress }: TurnRecord,
+  record: TurnRecord,
   who: Pick<UsageRow, 'key' | 'client' | 'dialect'>
 ): UsageRow {
-  const { usage, charged, metered } = progress
+  const { requestId, route, status, error, plan, progress } = record
+  const { usage, charged, metered, attempts, chunks } = progress
   const totalMs = progress.totalMs()
   return {
     ...who,
@@ -107,7 +100,16 @@ export function toUsageRow(
     credits: charged > 0 ? charged : metered,
     totalMs: Math.round(totalMs),
     firstMs: usage === null ? null : Math.round(totalMs - progress.spentMs('stream')),
-    repairs: plan?.repairs.length ?? 0
+    repairs: plan?.repairs.length ?? 0,
+    turn: {
+      requestId,
+      route,
+      isStream: plan?.asked.isStream ?? false,
+      phaseMs: progress.toJson(),
+      attempts,
+      chunks,
+      isDoublePrice: isAbovePriceStep(record)
+    }
   }
 }
 

@@ -85,9 +85,10 @@ export class Turn implements OpenTurn {
    * sent everything, or is gone.
    */
   async run(): Promise<void> {
-    const { plane, response } = this.#options
+    const { plane, response, answerHere } = this.#options
     plane.turns.add(this)
     plane.metrics.requestsInFlight.inc()
+    if (answerHere === undefined) plane.records.begin()
     let error: GatewayError | null = null
     try {
       error = await this.#answer()
@@ -291,7 +292,8 @@ export class Turn implements OpenTurn {
       error,
       plan: this.#toldPlan,
       bodyBytes: this.#bodyBytes,
-      progress: this.#progress
+      progress: this.#progress,
+      isLocal: answerHere !== undefined
     }
     recordTurn({ metrics: plane.metrics, log }, record)
     if (answerHere === undefined) {

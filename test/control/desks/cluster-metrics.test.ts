@@ -30,20 +30,20 @@ t.test('sums what all processes count, and keeps the counts of those that are go
     }
   })
   for (const member of all.keys()) cluster.onJoined(member)
-  worker.poolTimeouts.inc(3)
+  worker.connectionReuse.inc(3)
   worker.waiters.set(5)
-  other.poolTimeouts.inc(4)
+  other.connectionReuse.inc(4)
   other.waiters.set(6)
   own.workerRestarts.inc()
   const before = await cluster.toText()
-  t.equal(valueOf(before, 'kiro_gateway_pool_timeouts_total'), 7)
+  t.equal(valueOf(before, 'kiro_gateway_connection_reuse_total'), 7)
   t.equal(valueOf(before, 'kiro_gateway_pool_waiters'), 11)
   t.equal(valueOf(before, 'kiro_gateway_worker_restarts_total'), 1)
 
   all.delete('a')
   cluster.onLeft('a')
   const after = await cluster.toText()
-  t.equal(valueOf(after, 'kiro_gateway_pool_timeouts_total'), 7, 'never go back')
+  t.equal(valueOf(after, 'kiro_gateway_connection_reuse_total'), 7, 'never go back')
   t.equal(valueOf(after, 'kiro_gateway_pool_waiters'), 6, 'what it held is gone')
 })
 
@@ -59,7 +59,7 @@ t.test('tells what it knows when a worker does not answer', async (t) => {
 t.test('loses nothing when many workers leave together, however often', async (t) => {
   const own = processMetrics(t)
   const worker = processMetrics(t)
-  worker.poolTimeouts.inc(1)
+  worker.connectionReuse.inc(1)
   const snapshot = await worker.snapshot()
   const cluster = new ClusterMetrics({ own, ask: () => [] })
   for (let round = 1; round <= 5; round++) {
@@ -69,7 +69,7 @@ t.test('loses nothing when many workers leave together, however often', async (t
       cluster.onSnapshot(member, snapshot)
     }
     for (const member of members) cluster.onLeft(member)
-    t.equal(valueOf(await cluster.toText(), 'kiro_gateway_pool_timeouts_total'), round * 20)
+    t.equal(valueOf(await cluster.toText(), 'kiro_gateway_connection_reuse_total'), round * 20)
   }
 })
 
@@ -80,16 +80,16 @@ t.test(
     const cluster = new ClusterMetrics({ own: processMetrics(t), ask: () => [] })
     const figures = async () => {
       const text = await cluster.toText()
-      const timeouts = valueOf(text, 'kiro_gateway_pool_timeouts_total')
+      const timeouts = valueOf(text, 'kiro_gateway_connection_reuse_total')
       return { timeouts, waiters: valueOf(text, 'kiro_gateway_pool_waiters') }
     }
     cluster.onJoined('worker 1 pid 7')
-    worker.poolTimeouts.inc(3)
+    worker.connectionReuse.inc(3)
     worker.waiters.set(5)
     cluster.onSnapshot('worker 1 pid 7', await worker.snapshot())
     t.same(await figures(), { timeouts: 3, waiters: 5 })
     cluster.onLeft('worker 1 pid 7')
-    worker.poolTimeouts.inc(1)
+    worker.connectionReuse.inc(1)
     cluster.onSnapshot('worker 1 pid 7', await worker.snapshot())
     t.equal((await figures()).timeouts, 4)
     t.not((await figures()).waiters, 5)

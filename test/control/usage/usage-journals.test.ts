@@ -20,6 +20,7 @@ function live(t: Test, stateDir: string, isKept = true) {
   const { log } = recordedLog()
   const counted: UsageRow[] = []
   const done: string[] = []
+  const lost: number[] = []
   const recorder = new UsageRecorder({
     stateDir,
     settings: () => ({ isKept, retentionDays: 9_000 }),
@@ -31,11 +32,12 @@ function live(t: Test, stateDir: string, isKept = true) {
     pathOf: (id) => join(stateDir, 'credits', `rows-${id}`),
     recorder,
     onRows: (more) => counted.push(...more),
+    onLost: (requests) => lost.push(requests),
     onDone: (id) => done.push(id),
     log
   })
   t.teardown(() => recorder.close())
-  return { recorder, journals, counted, done }
+  return { recorder, journals, counted, done, lost }
 }
 
 function write(stateDir: string, from: number, all: readonly UsageRow[], recorded = 0): void {
@@ -156,4 +158,25 @@ t.test('UsageJournals', (t) => {
     t.same(readdirSync(join(stateDir, 'credits')), [])
   })
   t.end()
+})
+
+t.test('counts the requests that began and have no row when their worker has died', async (t) => {
+  const stateDir = t.testdir({})
+  const { journals, lost } = live(t, stateDir, false)
+  write(stateDir, 0, rows(0, 3))
+  const path = join(stateDir, 'credits', 'rows-w-0')
+  appendFileSync(path, '{"begun":4}\n{"begun":5}\n{"beg')
+  journals.hear('w', 0, rows(0, 2))
+  journals.leave('w', [])
+  t.same(lost, [2])
+
+  t.comment('of a worker that has left in good order there are none, and none are made up')
+  mkdirSync(join(stateDir, 'credits'), { recursive: true })
+  appendFileSync(
+    join(stateDir, 'credits', 'rows-v-0'),
+    '{"begun":1}\n{"begun":99999999999999999}\n'
+  )
+  journals.hear('v', 0, rows(0, 1))
+  journals.leave('v', [])
+  t.same(lost, [2])
 })

@@ -249,3 +249,36 @@ t.test('Authenticator with named keys', (t) => {
   })
   t.end()
 })
+
+t.test('checkMetrics()', (t) => {
+  const metricsKey = 'for-the-metrics-alone'
+  t.test(
+    'lets in whoever has the key of the metrics or an operator’s, and nobody else',
+    async (t) => {
+      const auth = new Authenticator(['operators-key'], 'localhost', {
+        isKeyPassthrough: false,
+        metricsKey
+      })
+      t.equal(auth.checkMetrics(bearer(metricsKey)).named, null)
+      t.equal(auth.checkMetrics({ 'x-api-key': metricsKey }).named, null)
+      t.equal(auth.checkMetrics(bearer('operators-key')).named, null)
+      t.throws(() => auth.checkMetrics(bearer('other')), { code: 'GW_KEY_INVALID' })
+      t.throws(() => auth.checkMetrics({}), { code: 'GW_KEY_MISSING' })
+      t.throws(() => auth.check(bearer(metricsKey)), { code: 'GW_KEY_INVALID' }, 'it opens no more')
+    }
+  )
+
+  t.test('wants the key where nothing else does', async (t) => {
+    const auth = new Authenticator([], 'localhost', { isKeyPassthrough: false, metricsKey })
+    t.equal(auth.check({}).name, 'anyone')
+    t.ok(auth.checkMetrics(bearer(metricsKey)))
+    t.throws(() => auth.checkMetrics({}), { code: 'GW_KEY_MISSING' })
+    t.throws(() => auth.checkMetrics(bearer('other')), { code: 'GW_KEY_INVALID' })
+  })
+
+  t.test('is what check() is where there is no such key', async (t) => {
+    t.equal(new Authenticator([]).checkMetrics({}).name, 'anyone')
+    t.throws(() => new Authenticator(['one']).checkMetrics({}), { code: 'GW_KEY_MISSING' })
+  })
+  t.end()
+})

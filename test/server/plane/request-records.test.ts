@@ -7,21 +7,25 @@ import { usageRow } from '../../helper/usage-row.ts'
 function rig() {
   const sent: number[] = []
   const journaled: WrittenRow[] = []
-  const state = { isSilent: false, isWanted: true }
+  const begun: number[] = []
+  const state = { isSilent: false, isJournalled: true }
   const records = new RequestRecords({
     channel: {
       send: (message: FromWorker) => {
         if (message.type === 'usage.rows') sent.push(message.rows.length)
       }
     },
-    journal: { note: (written) => journaled.push(written) },
+    journal: {
+      note: (written) => journaled.push(written),
+      noteBegun: (count) => begun.push(count)
+    },
     isPrimarySilent: () => state.isSilent,
-    isWanted: () => state.isWanted
+    isJournalled: () => state.isJournalled
   })
   const note = (count: number): void => {
     for (let n = 0; n < count; n++) records.note(usageRow())
   }
-  return { records, sent, state, note }
+  return { records, sent, state, note, journaled, begun }
 }
 
 t.test('RequestRecords', (t) => {
@@ -59,12 +63,23 @@ t.test('RequestRecords', (t) => {
     t.ok(sent.every((count) => count <= 200))
   })
 
-  t.test('keeps nothing where nobody wants it', async (t) => {
-    const { records, sent, state, note } = rig()
-    state.isWanted = false
-    note(500)
+  t.test('writes down which have begun and which are over, where that is wanted', async (t) => {
+    const { records, sent, state, note, journaled, begun } = rig()
+    records.begin()
+    note(1)
+    state.isJournalled = false
+    records.begin()
+    note(1)
+    state.isJournalled = true
+    records.begin()
+    note(1)
     records.flush()
-    t.same(sent, [])
+    t.same(begun, [1, 3])
+    t.same(
+      journaled.map(({ seq }) => seq),
+      [0, 2]
+    )
+    t.same(sent, [3], 'the primary hears of all')
   })
   t.end()
 })

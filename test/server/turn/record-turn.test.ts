@@ -62,12 +62,12 @@ t.test('recordTurn()', (t) => {
       usage: { inputTokens: 5, outputTokens: 7 },
       phaseMs: { queue: 3 }
     })
+    t.same(await valuesOf(metrics.requests), [], 'the primary counts it')
+  })
+  t.test('counts what is answered here', async (t) => {
+    const { metrics } = record(t, { isLocal: true })
     t.match(await valuesOf(metrics.requests), [
       { route: '/v1/messages', status: 200, code: 'none', value: 1 }
-    ])
-    t.match(await valuesOf(metrics.tokens), [
-      { type: 'input', value: 5 },
-      { type: 'output', value: 7 }
     ])
   })
   for (const [error, level, msg] of [
@@ -86,6 +86,7 @@ t.test('recordTurn()', (t) => {
         status: error.status,
         error,
         plan: null,
+        isLocal: true,
         progress: new Progress()
       })
       t.match(line, { level, msg, code: error.code, reason: error.message })
@@ -97,14 +98,5 @@ t.test('recordTurn()', (t) => {
       ])
     })
   }
-  t.test('counts timeouts and refusals of the pool on their own', async (t) => {
-    for (const [code, name] of [
-      ['GW_POOL_TIMEOUT', 'poolTimeouts'],
-      ['GW_QUEUE_FULL', 'queueRejected']
-    ] as const) {
-      const { metrics } = record(t, { error: new GatewayError(code), progress: new Progress() })
-      t.match(await valuesOf(metrics[name]), [{ value: 1 }], code)
-    }
-  })
   t.end()
 })

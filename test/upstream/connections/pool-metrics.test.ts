@@ -1,5 +1,6 @@
 import t from 'tap'
-import { Metrics, toPrometheusText } from '../../../src/observe/metrics.ts'
+import { Metrics } from '../../../src/observe/metrics.ts'
+import { toPrometheusText } from '../../../src/observe/snapshots.ts'
 import { PoolMetrics, type PoolStats } from '../../../src/upstream/connections/pool.ts'
 
 const nothing: PoolStats = {
