@@ -87,6 +87,11 @@ export const Settings = Type.Object({
       { nullWord: 'auto', restart: true, min: 1, max: 64, default: null, option: 'workers' },
       'Worker processes; auto takes one for each CPU of the container, at most 2.'
     ),
+    spread: choice(
+      'WORKER_SPREAD',
+      { default: 'packed', enum: ['packed', 'even'] },
+      'Which workers take new connections: packed leaves them to one as long as that is enough, which costs less CPU; even to whichever is first.'
+    ),
     drainTimeoutMs: seconds(
       'DRAIN_TIMEOUT',
       { min: 0, max: DAY, default: 30 },

@@ -131,11 +131,17 @@ export class Primary {
       log,
       onStalled: () => this.#figures.own.workerStalls.inc(),
       onChange: () => this.#tellStatus(),
-      onBeat: () => this.#broadcast({ type: 'primary.alive' })
+      onBeat: () => {
+        for (const [member, link] of this.#links)
+          this.#doors.onSilence(member, this.#stalls.isLate(link))
+        this.#broadcast({ type: 'primary.alive' })
+      }
     })
-    this.#doors = new Doors((member, isAccepting) => {
-      this.#links.get(member)?.send({ type: 'clients.accept', isAccepting })
-    })
+    this.#doors = new Doors(
+      (member, isAccepting) =>
+        this.#links.get(member)?.send({ type: 'clients.accept', isAccepting }),
+      () => this.#config.cluster.spread === 'packed'
+    )
     this.#supervisor = new Supervisor({
       slots: options.memory.workers,
       fork: (id, events) => this.#fork(id, events),
@@ -182,14 +188,9 @@ export class Primary {
     this.#config = config
     if (needRestart.length > 0) log.warn({ needRestart }, 'settings that need a restart stay')
     log.level = config.observe.level
-    const { maxConnections } = config.pool
-    const { workers } = memory
-    if (maxConnections !== null && maxConnections < workers) {
-      log.warn({ maxConnections, workers }, 'fewer connections than workers: they take turns')
-    }
-    this.#budget.record({ type: 'resize', size: { ...config.pool, workers } })
+    this.#budget.resize(config, memory.workers, log)
+    this.#doors.settle()
     this.#lane.onConfig(config)
-    this.#budget.logTo(log, config)
     this.#account.forgive()
     this.#broadcast({ type: 'config.changed', config: toWorkerConfig(config) })
     log.info('settings read again')
@@ -259,10 +260,9 @@ export class Primary {
         this.#ready.reject(new GatewayError('GW_CONFIG_INVALID', undefined, message))
         break
       case 'clients.full':
-        this.#doors.onFull(link.member, message.isFull)
-        break
+      case 'clients.load':
       case 'clients.accepting':
-        this.#doors.onTold(link.member, message.isAccepting)
+        this.#doors.onMessage(link.member, message)
         break
       case 'lease.report':
         this.#budget.record({ type: 'report', member: link.member, report: message })

@@ -31,6 +31,8 @@ export type FromWorker =
   | { readonly type: 'worker.failed'; readonly message: string }
   /** It holds as many connections of clients as it may, or has room again; answered by `clients.accept` or not. */
   | { readonly type: 'clients.full'; readonly isFull: boolean }
+  /** What there is to do for it, from 0 to 1; may be answered by `clients.accept`. */
+  | { readonly type: 'clients.load'; readonly load: number }
   /** It has done what `clients.accept` told it. */
   | { readonly type: 'clients.accepting'; readonly isAccepting: boolean }
   | LeaseReport
@@ -119,6 +121,7 @@ export function subjectOf(message: { readonly type: string }): string | null {
 
 const LATEST_COUNTS: ReadonlySet<string> = new Set<(FromWorker | ToWorker)['type']>([
   'worker.alive',
+  'clients.load',
   'primary.alive',
   'lease.report',
   'lease.terms',

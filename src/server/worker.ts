@@ -18,6 +18,7 @@ import {
   type Surroundings,
   type WorkerLife
 } from './plane/data-plane.ts'
+import { LoadWatch } from './plane/load-watch.ts'
 import { MetricsDesk } from './plane/metrics-desk.ts'
 import { type DrainOptions, OpenTurns } from './plane/open-turns.ts'
 import { PrimaryPulse } from './plane/primary-pulse.ts'
@@ -40,7 +41,10 @@ export class GatewayWorker {
   readonly #pulse: PrimaryPulse
   readonly #turns = new OpenTurns()
   readonly #stopped = Promise.withResolvers<void>()
-  readonly #life: { state: WorkerLife['state'] } = { state: 'open' }
+  readonly #life: { state: WorkerLife['state']; isAccepting: boolean } = {
+    state: 'open',
+    isAccepting: true
+  }
   #parts: Parts | null = null
 
   /** Says hello at once and serves as soon as the primary has said how. */
@@ -168,7 +172,8 @@ export class GatewayWorker {
   }
 
   async #setDoor(listener: Listener, isAccepting: boolean): Promise<void> {
-    if (!isAccepting) void listener.close()
+    this.#life.isAccepting = isAccepting
+    if (!isAccepting) listener.hold()
     else if (!(await listener.reopen())) return
     this.#channel.send({ type: 'clients.accepting', isAccepting })
   }
@@ -288,7 +293,12 @@ function createParts(
     describeError: (error) => describeBadRequest(refusals, error),
     refuse: refuseCrowd,
     onFull: (isFull) => channel.send({ type: 'clients.full', isFull }),
-    onDropped: (dropped) => log.warn({ ...dropped }, 'client connections dropped')
+    onDropped: (dropped) => log.warn({ ...dropped }, 'client connections dropped'),
+    load: new LoadWatch({
+      memory: () => ({ used: plane.memory.reservedBytes, total: plane.memory.totalBytes }),
+      isConverting: () => plane.transforms.waiting > 0,
+      tell: (load) => channel.send({ type: 'clients.load', load })
+    })
   })
   const app = createApp({
     plane,

@@ -26,7 +26,12 @@ t.test('a dead worker’s connections count until the upstream has let go of the
   const upstream = await CountingUpstream.start(t, onRequest)
   const gateway = await startGateway({
     upstreamUrl: upstream.url.origin,
-    env: { WORKERS: '2', HTTP_MAX_CONNECTIONS: '8', WORKER_STALL_TIMEOUT: 'none' }
+    env: {
+      WORKERS: '2',
+      WORKER_SPREAD: 'even',
+      HTTP_MAX_CONNECTIONS: '8',
+      WORKER_STALL_TIMEOUT: 'none'
+    }
   })
   t.teardown(() => gateway.destroy())
   const [victim = 0, other = 0] = gateway.workerPids()

@@ -11,7 +11,12 @@ const PLACES = 16
 
 async function setUp(t: Test) {
   const gateway = await startGateway({
-    env: { PROXY_API_KEY: KEY, WORKERS: '2', MAX_CLIENT_CONNECTIONS: String(PLACES) }
+    env: {
+      PROXY_API_KEY: KEY,
+      WORKERS: '2',
+      WORKER_SPREAD: 'even',
+      MAX_CLIENT_CONNECTIONS: String(PLACES)
+    }
   })
   t.teardown(() => gateway.destroy())
   const port = Number(new URL(gateway.url).port)

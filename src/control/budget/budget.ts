@@ -65,6 +65,16 @@ export class Budget {
     for (let slot = 0; slot < size.workers; slot++) log.info(shareLine(slot, size))
   }
 
+  /** Takes settings that were read again into use, and says so. */
+  resize(config: Pick<Config, 'pool'>, workers: number, log: Pick<Logger, 'info' | 'warn'>): void {
+    const { maxConnections } = config.pool
+    if (maxConnections !== null && maxConnections < workers) {
+      log.warn({ maxConnections, workers }, 'fewer connections than workers: they take turns')
+    }
+    this.record({ type: 'resize', size: { ...config.pool, workers } })
+    this.logTo(log, config)
+  }
+
   /** Enters what has happened, and tells the members what follows from it for them. */
   record(event: LedgerEvent): void {
     if (event.type === 'left') this.#unsent.delete(event.member)

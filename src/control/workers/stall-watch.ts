@@ -57,6 +57,11 @@ export class StallWatch<Worker extends Watched> {
     return [...this.#suspects].some((worker) => worker.pid === pid)
   }
 
+  /** Whether it has missed more than one beat: it hangs, or has very much to do. */
+  isLate(worker: Worker): boolean {
+    return this.#signs.silentMs(worker) > 0
+  }
+
   close(): void {
     clearInterval(this.#timer)
   }

@@ -7,6 +7,7 @@ import {
 } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { LoadWatch } from '../plane/load-watch.ts'
 import { BodyInCrumbs, PacedRequest } from '../plane/request-body.ts'
 import {
   type ArrivedRequest,
@@ -27,6 +28,8 @@ export interface ConnectionsOptions extends CensusOptions {
   readonly refuse: (request: IncomingMessage, response: ServerResponse) => boolean
   readonly keepAliveTimeoutMs?: number
   readonly lingerMs?: number
+  /** Told of new connections, some times a second while there are any, and of the end of the last. */
+  readonly load?: Pick<LoadWatch, 'arrived' | 'look' | 'rest'>
 }
 
 /** Requests that one client may send before its first is answered; beyond, the connection ends after these. */
@@ -121,6 +124,7 @@ export class ClientConnections {
 
   #accept(socket: Socket): void {
     const connection = this.#census.add(socket)
+    this.#options.load?.arrived()
     socket.once('close', () => this.#forget(connection))
     // Node calls this after a last answer. Closed then, a socket would live on in the system with what is unread.
     socket.destroySoon = () => this.#end(socket, this.#patienceMs(connection))
@@ -133,6 +137,7 @@ export class ClientConnections {
     if (this.#census.size > 0 || this.#sweep === null) return
     clearInterval(this.#sweep)
     this.#sweep = null
+    this.#options.load?.rest()
   }
 
   #take(arrived: ArrivedRequest): void {
@@ -281,6 +286,7 @@ export class ClientConnections {
       this.#checkUnread(connection, now)
     }
     this.#census.check(now)
+    this.#options.load?.look()
   }
 
   #checkUnread(connection: ClientConnection, now: number): void {

@@ -14,14 +14,14 @@ export interface ListenerOptions {
 }
 
 /**
- * Where a worker takes connections of clients. It can be closed and opened again while clients are connected: those
- * stay, as only the listening sockets are closed. They are shared with the other workers, so that no client is lost
- * that has not been accepted yet.
+ * Where a worker takes connections of clients. It can be held and opened again while clients are connected: those
+ * stay. The listening sockets are shared with the other workers, so that no client is lost that has not been accepted
+ * yet; a worker that holds them keeps the port open when the others die.
  */
 export class Listener {
   readonly #options: ListenerOptions
   /** Bounded by the addresses of a host. */
-  readonly #servers: Server[] = []
+  readonly #sockets: SharedSocket[] = []
   #port: number | null
   #isWanted = false
 
@@ -37,9 +37,15 @@ export class Listener {
     const port = await this.#openMain(main)
     this.#port = port
     // An address of another family may not be there at all.
-    await Promise.allSettled(others.map((host, i) => listen(this.#serverAt(i + 1), { host, port })))
+    await Promise.allSettled(others.map((host, i) => this.#socketAt(i + 1).open({ host, port })))
     if (!this.#isWanted) void this.close()
     return port
+  }
+
+  /** Leaves new connections to the other workers, one of which must be open. */
+  hold(): void {
+    this.#isWanted = false
+    for (const socket of this.#sockets) socket.hold()
   }
 
   /** Opens it again, as often as it takes; `false` if it was closed meanwhile. */
@@ -59,7 +65,7 @@ export class Listener {
   /** Resolves when no client is connected any more. */
   async close(): Promise<void> {
     this.#isWanted = false
-    await Promise.all(this.#servers.map(closeSocket))
+    await Promise.all(this.#sockets.map((socket) => socket.close()))
   }
 
   async #addresses(): Promise<readonly string[]> {
@@ -69,15 +75,15 @@ export class Listener {
   }
 
   async #openMain(host: string | undefined): Promise<number> {
-    const server = this.#serverAt(0)
-    const port = await listen(server, { host, port: this.#options.port })
+    const socket = this.#socketAt(0)
+    const port = await socket.open({ host, port: this.#options.port })
     if (this.#port === null || port === this.#port) return port
-    void closeSocket(server)
-    return listen(server, { host, port: this.#port })
+    void socket.close()
+    return socket.open({ host, port: this.#port })
   }
 
-  #serverAt(index: number): Server {
-    return (this.#servers[index] ??= this.#options.createServer())
+  #socketAt(index: number): SharedSocket {
+    return (this.#sockets[index] ??= new SharedSocket(this.#options.createServer()))
   }
 }
 
@@ -88,17 +94,72 @@ export class Listener {
 const BACKLOG = 4_096
 const AGAIN_MS = 500
 
-async function listen(server: Server, options: ListenOptions): Promise<number> {
-  if (!server.listening) {
-    server.listen({ ...options, backlog: BACKLOG })
-    await once(server, 'listening')
-  }
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('it has no port')
-  return address.port
-}
+/**
+ * A server's socket, which workers share, and which this one may have without accepting from it.
+ *
+ * ```
+ *   none ──open()──▶ asking ──its socket has come──▶ open ──hold()──▶ asking ──▶ held ──open()──▶ open
+ * ```
+ * Node begins to accept in `_listen2`, and keeps that name for those who put something in its place.
+ */
+class SharedSocket {
+  readonly #server: Server
+  #state: 'none' | 'asking' | 'held' | 'open' = 'none'
+  #wanted: 'open' | 'held' | 'closed' = 'closed'
+  /** In the words by which workers find each other's socket. */
+  #options: ListenOptions = {}
+  #begin = (): void => {}
 
-/** Only the socket that listens: a client whose connection is open is told about the end by an answer, not by a reset. */
-function closeSocket(server: Server): Promise<void> {
-  return new Promise((resolve) => Server.prototype.close.call(server, () => resolve()))
+  constructor(server: Server) {
+    this.#server = server
+    // Whoever opens it is told. One that could not be held is opened when it is wanted.
+    server.on('error', () => (this.#state = 'none')).on('listening', () => (this.#state = 'open'))
+    const listen: unknown = Reflect.get(server, '_listen2')
+    if (typeof listen !== 'function') return // it is never held then, and accepts
+    const onSocket = (...args: readonly unknown[]): void => {
+      this.#begin = () => void Reflect.apply(listen, server, args)
+      if (this.#wanted === 'open') return this.#begin()
+      this.#state = 'held'
+      if (this.#wanted === 'closed') void this.close()
+    }
+    Object.assign(server, { _listen2: onSocket })
+  }
+
+  /** Resolves with the port when it accepts. @throws what the system says */
+  async open(options: ListenOptions): Promise<number> {
+    this.#options = options
+    this.#wanted = 'open'
+    if (this.#state !== 'open') {
+      const isOpen = once(this.#server, 'listening')
+      if (this.#state === 'held') this.#begin()
+      else if (this.#state === 'none') this.#ask()
+      await isOpen
+    }
+    const address = this.#server.address()
+    if (address === null || typeof address === 'string') throw new Error('it has no port')
+    return address.port
+  }
+
+  /** Accepts nothing more; connections stay. */
+  hold(): void {
+    this.#wanted = 'held'
+    if (this.#state !== 'open') return
+    Server.prototype.close.call(this.#server)
+    this.#ask()
+  }
+
+  /**
+   * Resolves when no client is connected any more. Only the socket that listens is closed: a client whose connection is open
+   * is told about the end by an answer, not by a reset.
+   */
+  close(): Promise<void> {
+    this.#wanted = 'closed'
+    if (this.#state !== 'asking') this.#state = 'none'
+    return new Promise((resolve) => Server.prototype.close.call(this.#server, () => resolve()))
+  }
+
+  #ask(): void {
+    this.#state = 'asking'
+    this.#server.listen({ ...this.#options, backlog: BACKLOG })
+  }
 }

@@ -73,7 +73,7 @@ export interface DataPlane {
   catalogue(): Catalogue
   /** Nothing new is served any more. */
   isDraining(): boolean
-  /** The worker will be gone soon: connections that are open should not be used again. */
+  /** Clients should come back on another connection: it will be gone soon, or leaves new ones to other workers. */
   isLeaving(): boolean
 }
 
@@ -104,6 +104,8 @@ export interface Surroundings {
 /** Changes in place. */
 export interface WorkerLife {
   readonly state: 'open' | 'retiring' | 'draining'
+  /** It takes new connections. */
+  readonly isAccepting: boolean
 }
 
 /** How many bodies may wait for memory: their clients hold a socket each, and what its stream has taken in. */
@@ -260,7 +262,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     config: () => current.config,
     catalogue: () => current.catalogue,
     isDraining: () => life.state === 'draining',
-    isLeaving: () => life.state !== 'open'
+    isLeaving: () => life.state !== 'open' || !life.isAccepting
   }
 }
 

@@ -10,20 +10,27 @@ import {
   record
 } from '../../helper/fast-check.ts'
 
-function setUp() {
+function setUp({ isPacked = false } = {}) {
   const told: string[] = []
-  const doors = new Doors<string>((member, isAccepting) => {
-    told.push(`${member} ${isAccepting ? 'open' : 'closed'}`)
-  })
+  const doors = new Doors<string>(
+    (member, isAccepting) => {
+      told.push(`${member} ${isAccepting ? 'open' : 'closed'}`)
+    },
+    () => isPacked
+  )
   const since = (): string[] => told.splice(0)
   return { doors, since }
 }
 
 /** Workers as slow as can be: each does what it is told, says so and is heard when it is its turn. */
 class Cluster {
-  readonly doors = new Doors<string>((name, isAccepting) => {
-    this.#workers.get(name)?.told.push(isAccepting)
-  })
+  isPacked = false
+  readonly doors = new Doors<string>(
+    (name, isAccepting) => {
+      this.#workers.get(name)?.told.push(isAccepting)
+    },
+    () => this.isPacked
+  )
   readonly #workers = new Map<
     string,
     { isListening: boolean; isFull: boolean; told: boolean[]; said: boolean[] }
@@ -55,7 +62,15 @@ class Cluster {
   full(name: string, isFull: boolean): void {
     const worker = this.#workers.get(name)
     if (worker !== undefined) worker.isFull = isFull
-    this.doors.onFull(name, isFull)
+    this.doors.onMessage(name, { type: 'clients.full', isFull })
+  }
+
+  get size(): number {
+    return this.#workers.size
+  }
+
+  get listening(): number {
+    return [...this.#workers.values()].filter(({ isListening }) => isListening).length
   }
 
   hears(name: string): void {
@@ -68,7 +83,8 @@ class Cluster {
 
   isHeard(name: string): void {
     const said = this.#workers.get(name)?.said.shift()
-    if (said !== undefined) this.doors.onTold(name, said)
+    if (said !== undefined)
+      this.doors.onMessage(name, { type: 'clients.accepting', isAccepting: said })
   }
 
   settle(): void {
@@ -92,22 +108,22 @@ t.test('Doors', (t) => {
     doors.onReady('a')
     doors.onReady('b')
     t.same(since(), [])
-    doors.onFull('a', true)
+    doors.onMessage('a', { type: 'clients.full', isFull: true })
     t.same(since(), ['a closed'])
-    doors.onFull('b', true)
+    doors.onMessage('b', { type: 'clients.full', isFull: true })
     t.same(since(), [], 'all are full, but a is told nothing before it has closed')
-    doors.onTold('a', false)
+    doors.onMessage('a', { type: 'clients.accepting', isAccepting: false })
     t.same(since(), ['a open'], 'each refuses what it gets')
-    doors.onFull('a', false)
+    doors.onMessage('a', { type: 'clients.full', isFull: false })
     t.same(since(), [], 'a may not be open yet: the port would be closed')
-    doors.onTold('a', true)
+    doors.onMessage('a', { type: 'clients.accepting', isAccepting: true })
     t.same(since(), ['b closed'])
-    doors.onTold('b', false)
+    doors.onMessage('b', { type: 'clients.accepting', isAccepting: false })
     t.same(since(), [])
-    doors.onFull('b', false)
+    doors.onMessage('b', { type: 'clients.full', isFull: false })
     t.same(since(), ['b open'])
-    doors.onTold('unknown', true)
-    doors.onFull('unknown', true)
+    doors.onMessage('unknown', { type: 'clients.accepting', isAccepting: true })
+    doors.onMessage('unknown', { type: 'clients.full', isFull: true })
     t.same(since(), [])
   })
 
@@ -115,12 +131,12 @@ t.test('Doors', (t) => {
     const { doors, since } = setUp()
     doors.onReady('a')
     doors.onReady('b')
-    doors.onFull('a', true)
-    doors.onTold('a', false)
+    doors.onMessage('a', { type: 'clients.full', isFull: true })
+    doors.onMessage('a', { type: 'clients.accepting', isAccepting: false })
     since()
     doors.onLeft('b')
     t.same(since(), ['a open'])
-    doors.onTold('a', true)
+    doors.onMessage('a', { type: 'clients.accepting', isAccepting: true })
     doors.onReady('c')
     t.same(since(), ['a closed'])
   })
@@ -155,5 +171,81 @@ t.test('Doors', (t) => {
       )
     }
   )
+
+  t.test('packed, leave all clients to one worker until it is busy', async (t) => {
+    const { doors, since } = setUp({ isPacked: true })
+    const load = (member: string, value: number): void =>
+      doors.onMessage(member, { type: 'clients.load', load: value })
+    const accepting = (member: string, isAccepting: boolean): void =>
+      doors.onMessage(member, { type: 'clients.accepting', isAccepting })
+    doors.onReady('a')
+    doors.onReady('b')
+    t.same(since(), ['b closed'])
+    accepting('b', false)
+    load('a', 0.5)
+    t.same(since(), [])
+    load('a', 0.7)
+    t.same(since(), ['b open'], 'a goes on until b is open')
+    accepting('b', true)
+    t.same(since(), ['a closed'], 'which has less to do')
+    accepting('a', false)
+    load('b', 0.6)
+    t.same(since(), ['a open'], 'both are busy')
+    accepting('a', true)
+    load('b', 0.3)
+    t.same(since(), ['a closed'])
+    accepting('a', false)
+    load('a', 0.2)
+    t.same(since(), ['a open'], 'too much for one, and neither is busy')
+    accepting('a', true)
+    load('a', 0.1)
+    t.same(since(), ['a closed'], 'it has less to move')
+    accepting('a', false)
+    doors.onLeft('b')
+    t.same(since(), ['a open'])
+  })
+
+  t.test('packed, do not wait for a worker that is silent or full', async (t) => {
+    const { doors, since } = setUp({ isPacked: true })
+    doors.onReady('a')
+    doors.onReady('b')
+    doors.onMessage('b', { type: 'clients.accepting', isAccepting: false })
+    since()
+    doors.onSilence('a', true)
+    t.same(since(), ['b open'])
+    doors.onMessage('b', { type: 'clients.accepting', isAccepting: true })
+    t.same(since(), ['a closed'], 'when it hears again')
+    doors.onMessage('a', { type: 'clients.accepting', isAccepting: false })
+    doors.onSilence('a', false)
+    doors.onMessage('b', { type: 'clients.full', isFull: true })
+    t.same(since(), ['a open'])
+  })
+
+  t.test('packed, are never all closed, and all but one come to rest closed', async () => {
+    const load = record({
+      type: constantFrom('load' as const),
+      member,
+      load: constantFrom(0, 0.2, 0.4, 0.7, 1)
+    })
+    assert(
+      property(array(oneof(FULLNESS, load, MESSAGES, FATES), { maxLength: 80 }), (events) => {
+        const cluster = new Cluster()
+        cluster.isPacked = true
+        for (const one of events) {
+          if (one.type === 'full') cluster.full(one.member, one.isFull)
+          else if (one.type === 'load') {
+            cluster.doors.onMessage(one.member, { type: 'clients.load', load: one.load })
+          } else cluster[one.type](one.member)
+          if (one.type !== 'left' && !cluster.isReachable) return false
+        }
+        for (const name of ['a', 'b', 'c']) {
+          cluster.full(name, false)
+          cluster.doors.onMessage(name, { type: 'clients.load', load: 0 })
+        }
+        cluster.settle()
+        return cluster.listening === Math.min(1, cluster.size)
+      })
+    )
+  })
   t.end()
 })

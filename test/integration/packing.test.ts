@@ -1,0 +1,73 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { codeOf } from '../../src/shared/errors.ts'
+import { isComplete, startChat } from '../helper/chat-client.ts'
+import { startGateway } from '../helper/gateway-process.ts'
+
+t.setTimeout(240_000) // real processes, on a machine that may be busy
+
+async function setUp(t: Test, env: Readonly<Record<string, string>> = {}) {
+  const gateway = await startGateway({ env: { WORKERS: '2', LOG_LEVEL: 'info', ...env } })
+  t.teardown(() => gateway.destroy())
+  /** How many requests each worker has answered since it was asked last. */
+  let seen = 0
+  const served = async (requests: number): Promise<readonly number[]> => {
+    const lines = () => gateway.lines.slice(seen).filter(({ msg }) => msg === 'request completed')
+    while (lines().length < requests) await delay(10)
+    const workers = lines().map(({ worker }) => worker)
+    seen = gateway.lines.length
+    return [1, 2].map((id) => workers.filter((worker) => worker === id).length)
+  }
+  return { gateway, served }
+}
+
+/** One after the other, so that no crowd comes. */
+async function calmStreams(url: string, count: number) {
+  const calls = []
+  for (let i = 0; i < count; i++) {
+    const call = startChat(url, 'sim:events=20 sim:gap=50')
+    await call.firstBytes
+    calls.push(call)
+  }
+  return calls
+}
+
+t.test('few streams are all one worker’s, and a burst is for both', async (t) => {
+  const { gateway, served } = await setUp(t)
+  const calm = await calmStreams(gateway.url, 10)
+  for (const { answer } of calm) t.ok(isComplete(await answer))
+  t.ok((await served(10)).includes(0), 'one has had nothing to do')
+  const burst = Array.from({ length: 300 }, () =>
+    startChat(gateway.url, 'sim:events=20 sim:gap=50')
+  )
+  const answers = await Promise.all(burst.map(({ answer }) => answer))
+  t.equal(answers.filter(isComplete).length, 300)
+  const shares = await served(300)
+  t.ok(Math.min(...shares) >= 60, `shares of the burst: ${shares.join(' and ')}`)
+})
+
+t.test('the other serves at once when the worker that has all clients is killed', async (t) => {
+  const { gateway, served } = await setUp(t)
+  const [first] = await calmStreams(gateway.url, 1)
+  t.ok(first && isComplete(await first.answer))
+  const id = (await served(1)).indexOf(1) + 1
+  const packed = gateway.lines.find(({ worker, state }) => worker === id && state === 'ready')
+  const calm = await calmStreams(gateway.url, 5)
+  process.kill(Number(packed?.['workerPid']), 'SIGKILL')
+  const later = Array.from({ length: 10 }, () => startChat(gateway.url, 'sim:events=3'))
+  const errors: string[] = []
+  for (const { request } of later) request.on('error', (error) => errors.push(codeOf(error)))
+  const cut = await Promise.all(calm.map(({ answer }) => answer))
+  t.equal(cut.filter(({ isCut }) => isCut).length, 5, 'its streams are cut')
+  await Promise.all(later.map(({ answer }) => answer))
+  t.notOk(errors.includes('ECONNREFUSED'), `none is refused: ${errors.join()}`)
+  t.ok(isComplete(await startChat(gateway.url, 'sim:events=3').answer))
+})
+
+t.test('with WORKER_SPREAD=even both take what comes', async (t) => {
+  const { gateway, served } = await setUp(t, { WORKER_SPREAD: 'even' })
+  const answers = []
+  for (let i = 0; i < 60; i++) answers.push(startChat(gateway.url, 'sim:events=2').answer)
+  t.equal((await Promise.all(answers)).filter(isComplete).length, 60)
+  t.notOk((await served(60)).includes(0))
+})

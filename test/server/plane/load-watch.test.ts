@@ -1,0 +1,70 @@
+import t from 'tap'
+import { LoadWatch, type Share } from '../../../src/server/plane/load-watch.ts'
+
+function setUp() {
+  const facts = {
+    loop: { used: 0, total: 100 },
+    memory: { used: 0, total: 100 },
+    isConverting: false
+  }
+  const told: number[] = []
+  const watch = new LoadWatch({
+    loop: (): Share => facts.loop,
+    memory: (): Share => facts.memory,
+    isConverting: () => facts.isConverting,
+    tell: (load) => told.push(load)
+  })
+  const look = (used: number): readonly number[] => {
+    facts.loop.used = used
+    watch.look()
+    return told.splice(0)
+  }
+  return { watch, facts, look, since: () => told.splice(0) }
+}
+
+t.test('the load of a worker', async (t) => {
+  t.test(
+    'is the part of the time that its event loop is at work, told where it changes',
+    async (t) => {
+      const { look } = setUp()
+      t.same(look(5), [])
+      t.same(look(30), [0.3])
+      t.same(look(32), [])
+      t.same(look(60), [0.6])
+    }
+  )
+
+  t.test('falls slowly, and at once to nothing when there are no clients', async (t) => {
+    const { look, watch, since } = setUp()
+    look(80)
+    let looks = 0
+    for (let load = 0.8; load > 0.4; looks++) load = look(0)[0] ?? load
+    t.ok(looks >= 10 && looks <= 20, `${looks} looks`)
+    watch.rest()
+    t.same(since(), [0])
+    watch.rest()
+    t.same(since(), [])
+  })
+
+  t.test('is full where something is short', async (t) => {
+    const { look, facts, watch } = setUp()
+    facts.memory.used = 51
+    t.same(look(0), [1])
+    watch.rest()
+    facts.memory.used = 50
+    t.same(look(0), [0])
+    facts.isConverting = true
+    t.same(look(0), [1])
+  })
+
+  t.test('is full at once when a crowd comes', async (t) => {
+    const { look, watch, since } = setUp()
+    for (let i = 0; i < 31; i++) watch.arrived()
+    t.same(since(), [])
+    watch.arrived()
+    t.same(since(), [1])
+    t.same(look(10), [], 'which it still is')
+    for (let i = 0; i < 20; i++) look(10)
+    t.ok((look(10)[0] ?? 0) < 0.5, 'until it was nobody')
+  })
+})
