@@ -31,7 +31,12 @@ t.test('loadConfig()', (t) => {
     const { config, warnings } = load({})
     t.match(config.server, { host: '127.0.0.1', port: 8000, apiKeys: [] })
     t.match(config.server, { maxBodyBytes: 33_554_432, bodyTimeoutMs: 60_000, heartbeatMs: 10_000 })
-    t.same(config.cluster, { workers: null, drainTimeoutMs: 30_000, stallTimeoutMs: 10_000 })
+    t.same(config.cluster, {
+      workers: null,
+      spread: 'packed',
+      drainTimeoutMs: 30_000,
+      stallTimeoutMs: 10_000
+    })
     t.same(config.pool, {
       maxConnections: 300,
       maxKeepalive: 150,

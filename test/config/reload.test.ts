@@ -18,6 +18,7 @@ t.test('takes what can change while the gateway runs', async (t) => {
     HTTP_POOL_TIMEOUT: '1.5',
     PROXY_API_KEY: 'new-key',
     LOG_LEVEL: 'debug',
+    WORKER_SPREAD: 'even',
     FIRST_TOKEN_TIMEOUT: '5'
   })
   const { config, needRestart } = reload(running, next)
@@ -66,6 +67,7 @@ function otherText({ setting }: ListedSetting): string {
     KIRO_API_KEY: 'ksk_b',
     PROFILE_ARN: 'arn:aws:codewhisperer:us-east-1:123456789012:profile/P',
     LOG_LEVEL: 'debug',
+    WORKER_SPREAD: 'even',
     FAKE_REASONING: 'false',
     FETCH_URLS: 'false',
     DNS_SERVERS: '127.0.0.9',

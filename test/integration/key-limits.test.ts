@@ -314,7 +314,11 @@ t.test('requests of a key are counted by the minute in all workers', async (t) =
     before = minute()
     const chats = Array.from({ length: 9 }, () => startChat(gateway.url, 'hi', { headers }).answer)
     const answers = await Promise.all(chats)
-    if (before !== minute()) continue
+    if (before !== minute()) {
+      const used = minute() // by some of them
+      while (minute() === used) await delay(100)
+      continue
+    }
     t.equal(answers.filter(isComplete).length, 3)
     const refused = answers.filter(({ status }) => status === 429)
     t.equal(refused.length, 6)

@@ -253,7 +253,7 @@ t.test('an item that one worker has told of is known to the other', async (t) =>
   const stateDir = await mkdtemp(join(tmpdir(), 'gateway-state-'))
   const gateway = await startGateway({
     upstreamUrl: upstream.url.origin,
-    env: { ...env, STATE_DIR: stateDir, LOG_LEVEL: 'debug' }
+    env: { ...env, STATE_DIR: stateDir, LOG_LEVEL: 'debug', WORKER_SPREAD: 'even' }
   })
   t.teardown(() => gateway.destroy())
   const ask = async (body: object, stream: boolean): Promise<Response> =>

@@ -1,19 +1,17 @@
-import { performance } from 'node:perf_hooks'
-
 /** What there is of something and how much of it is in use. */
-export interface Share {
+export interface InUse {
   readonly used: number
   readonly total: number
 }
 
 export interface LoadWatchOptions {
   /** Memory for bodies and answers. */
-  readonly memory: () => Share
+  readonly memory: () => InUse
   /** Jobs wait for a thread. */
   readonly isConverting: () => boolean
   readonly tell: (load: number) => void
-  /** Time the event loop was at work and in all since it was asked last, in any unit. */
-  readonly loop?: () => Share
+  /** CPU time of the event loop's thread, and time in all, since it was asked last. */
+  readonly cpu?: () => InUse
 }
 
 /** So many new connections between two looks are a crowd, whose requests are about to come. */
@@ -27,20 +25,20 @@ const STEP = 0.1
 
 /**
  * How much there is to do for a worker, from 0 to 1, by which the primary decides whether it has new connections to itself:
- * the part of the time that its event loop is at work. It is 1 where something else is short that another worker has.
+ * the part of a CPU that its event loop takes. It is 1 where something else is short that another worker has.
  *
  * Rises at once and falls slowly: by half in some three seconds.
  */
 export class LoadWatch {
   readonly #options: LoadWatchOptions
-  readonly #loop: () => Share
+  readonly #cpu: () => InUse
   #arrivals = 0
   #load = 0
   #told = 0
 
   constructor(options: LoadWatchOptions) {
     this.#options = options
-    this.#loop = options.loop ?? eventLoop()
+    this.#cpu = options.cpu ?? mainThread()
   }
 
   /** A client has connected. */
@@ -51,7 +49,7 @@ export class LoadWatch {
 
   /** Looks again. Called some times a second while there are clients. */
   look(): void {
-    const { used, total } = this.#loop()
+    const { used, total } = this.#cpu()
     const now = this.#isShort() ? 1 : total === 0 ? 0 : used / total
     this.#arrivals = 0
     this.#set(Math.max(now, this.#load * FADING))
@@ -76,12 +74,22 @@ export class LoadWatch {
   }
 }
 
-function eventLoop(): () => Share {
-  let last = performance.eventLoopUtilization()
+/**
+ * Of its thread, in microseconds. The time that the event loop is not idle would also count when the machine has no CPU for it,
+ * of which another worker would have no more.
+ */
+function mainThread(): () => InUse {
+  let lastAt = performance.now()
+  let last = process.threadCpuUsage()
   return () => {
-    const now = performance.eventLoopUtilization()
-    const { active, idle } = performance.eventLoopUtilization(now, last)
+    const at = performance.now()
+    const now = process.threadCpuUsage()
+    const share = {
+      used: now.user + now.system - last.user - last.system,
+      total: (at - lastAt) * 1000
+    }
+    lastAt = at
     last = now
-    return { used: active, total: active + idle }
+    return share
   }
 }

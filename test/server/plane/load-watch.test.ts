@@ -1,21 +1,21 @@
 import t from 'tap'
-import { LoadWatch, type Share } from '../../../src/server/plane/load-watch.ts'
+import { LoadWatch, type InUse } from '../../../src/server/plane/load-watch.ts'
 
 function setUp() {
   const facts = {
-    loop: { used: 0, total: 100 },
+    cpu: { used: 0, total: 100 },
     memory: { used: 0, total: 100 },
     isConverting: false
   }
   const told: number[] = []
   const watch = new LoadWatch({
-    loop: (): Share => facts.loop,
-    memory: (): Share => facts.memory,
+    cpu: (): InUse => facts.cpu,
+    memory: (): InUse => facts.memory,
     isConverting: () => facts.isConverting,
     tell: (load) => told.push(load)
   })
   const look = (used: number): readonly number[] => {
-    facts.loop.used = used
+    facts.cpu.used = used
     watch.look()
     return told.splice(0)
   }
@@ -23,16 +23,13 @@ function setUp() {
 }
 
 t.test('the load of a worker', async (t) => {
-  t.test(
-    'is the part of the time that its event loop is at work, told where it changes',
-    async (t) => {
-      const { look } = setUp()
-      t.same(look(5), [])
-      t.same(look(30), [0.3])
-      t.same(look(32), [])
-      t.same(look(60), [0.6])
-    }
-  )
+  t.test('is the part of a CPU that its event loop takes, told where it changes', async (t) => {
+    const { look } = setUp()
+    t.same(look(5), [])
+    t.same(look(30), [0.3])
+    t.same(look(32), [])
+    t.same(look(60), [0.6])
+  })
 
   t.test('falls slowly, and at once to nothing when there are no clients', async (t) => {
     const { look, watch, since } = setUp()
