@@ -47,7 +47,7 @@ export interface BrowserOptions {
   readonly timezoneId?: string
 }
 
-/** A browser with a profile of its own, and what went wrong on its page. */
+/** A browser with a profile of its own, and what went wrong on its pages. */
 export class Browser {
   readonly page: Page
   /** Errors and warnings of the console, and exceptions nobody caught. Bounded by the test. */
@@ -61,12 +61,12 @@ export class Browser {
     this.#context = context
     this.#profile = profile
     this.page = page
-    page.on('console', (message) => {
+    context.on('console', (message) => {
       const { url } = message.location()
       if (['error', 'warning'].includes(message.type()))
         this.complaints.push(`${message.text()} (${url})`)
     })
-    page.on('pageerror', (error) => this.complaints.push(String(error.stack)))
+    context.on('weberror', (error) => this.complaints.push(String(error.error().stack)))
     context.on('request', (request) => this.requested.push(request.url()))
   }
 

@@ -15,7 +15,7 @@ const SILENT_MS = 10_000
 const FIRST_RETRY_MS = 250
 const LAST_RETRY_MS = 4_000
 /** A tab that is not seen lets go of its connection: browsers have six for one origin. */
-const HIDDEN_MS = 20_000
+const HIDDEN_MS = 5_000
 const SESSION_MS = 5_000
 
 /** @typedef {'asleep' | 'connecting' | 'live' | 'lost' | 'signed-out'} FeedState */

@@ -1,0 +1,284 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { Browser, findBarriers, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
+import { madeUpNow, madeUpPoint, madeUpRequest, madeUpSnapshot } from '../helper/made-up-figures.ts'
+import { PageStand } from '../helper/page-stand.ts'
+
+/*
+ * The page of the dashboard in a real browser, told whatever a test makes up. With a real gateway behind it:
+ * dashboard-in-browser.test.ts.
+ */
+
+t.setTimeout(300_000) // a browser, on a machine that may be busy
+t.jobs = 1
+
+const executable = findChromium()
+const AT = Date.UTC(2026, 10, 26, 12)
+/** What a figure shows must be true so soon after it was told. */
+const SOON = { timeout: 2_000 }
+
+const browser = executable === null ? null : await Browser.start({ executable })
+t.teardown(() => browser?.close())
+
+/** A test with a stand and a tab of its own, which has nothing to complain about in the end. */
+function check(name: string, run: (t: Test, stand: PageStand, page: Page) => Promise<void>): void {
+  t.test(name, { skip: browser === null ? NO_CHROMIUM : false }, async (t) => {
+    if (browser === null) return
+    const stand = await new PageStand(madeUpSnapshot(AT)).start()
+    t.teardown(() => stand.stop())
+    const page = await browser.open()
+    t.teardown(() => page.close())
+    await run(t, stand, page)
+    t.same(browser.complaints.splice(0), [], 'nothing in the console')
+    const foreign = browser.requested.splice(0).filter((url) => !url.startsWith(stand.url))
+    t.same(foreign, [], 'nobody else was asked for anything')
+  })
+}
+
+/** The page, once it shows what it was told. */
+async function opened(stand: PageStand, page: Page): Promise<Page> {
+  await page.goto(stand.url)
+  await page.locator('#live[data-state="live"]').waitFor()
+  await page.locator('tr[data-request-id]').first().waitFor()
+  return page
+}
+
+const valueOf = (page: Page, name: string): Promise<string | null> =>
+  page.locator(`[data-metric="${name}"]`).getAttribute('data-value')
+
+const metricIs = (page: Page, name: string, value: number): Promise<void> =>
+  page.locator(`[data-metric="${name}"][data-value="${value}"]`).waitFor(SOON)
+
+check('a key signs in, a wrong one does not, and signing out ends it', async (t, stand, page) => {
+  stand.key = 'a-key-of-the-operator'
+  await page.goto(stand.url)
+  await page.locator('#key:focus').waitFor()
+  t.same(await findBarriers(page), [])
+  t.equal(stand.listening, 0, 'nothing is told before')
+  await page.keyboard.type('a-wrong-key')
+  await page.keyboard.press('Enter')
+  await page.getByText('That is no key of the operator.').waitFor()
+  t.match(browser?.complaints.splice(0), [/status of 401/], 'which Chromium notes by itself')
+  await page.locator('#key').fill('a-key-of-the-operator')
+  await page.keyboard.press('Enter')
+  await page.locator('tr[data-request-id]').first().waitFor()
+  t.notOk(await page.locator('#sign-in').isVisible())
+  t.equal(await page.locator('#key').inputValue(), '', 'the key is kept nowhere')
+  await page.locator('#sign-out').click()
+  await page.locator('#key').waitFor()
+  t.notOk(await page.locator('#board').isVisible())
+})
+
+check('figures are exact where tests look, and change as they are told', async (t, stand, page) => {
+  await opened(stand, page)
+  const { now, account, keys } = stand.snapshot
+  const expected: Readonly<Record<string, number | null | undefined>> = {
+    'connections-in-use': now.connections.inUse,
+    'connections-idle': now.connections.idle,
+    'connections-budget': now.connections.budget,
+    'permits-waiting': 0,
+    streams: now.requests.streams,
+    'requests-per-minute': now.requests.perMinute,
+    'tokens-per-minute': now.tokens.perMinute,
+    'credits-per-hour': now.credits.perHour,
+    'first-token-p95-ms': now.latency.firstMs?.p95,
+    'memory-bytes': now.memory.usedBytes,
+    'worker-count': 2,
+    'sign-in': 1,
+    'quota-remaining': account.quota?.remaining,
+    'requests-total': now.requests.total,
+    'requests-failed': now.requests.failed,
+    'tokens-input': now.tokens.input,
+    'tokens-output': now.tokens.output,
+    'credits-total': now.credits.total
+  }
+  for (const [name, value] of Object.entries(expected)) {
+    t.equal(await valueOf(page, name), String(value), name)
+  }
+  t.equal(await page.locator('[data-metric="tokens-input"]').textContent(), '104M')
+  t.equal(await page.locator('#keys tr').count(), keys.list.length)
+  t.equal(await page.locator('.plot').count(), 3, 'two workers and the gateway itself')
+  const used = await page.locator('.plot .cell[data-state="used"]:not([hidden])').count()
+  t.equal(used, now.connections.inUse, 'a cell for each connection')
+  stand.tell('tick', { ...now, requests: { ...now.requests, streams: 7, total: 31_208 } })
+  await metricIs(page, 'streams', 7)
+  await metricIs(page, 'requests-total', 31_208)
+})
+
+check('trouble leads the page with what to do, and passes', async (t, stand, page) => {
+  await opened(stand, page)
+  t.equal(await valueOf(page, 'status'), 'good')
+  const { now } = stand.snapshot
+  const [one, two] = now.workers
+  const workers = [one, { ...two, state: 'restarting', pid: null, restarts: 1 }]
+  const processes = now.processes.slice(0, 2)
+  stand.tell('tick', { ...now, workers, processes })
+  await page.locator('[data-metric="status"][data-value="fair"]').waitFor(SOON)
+  await metricIs(page, 'worker-count', 1)
+  t.match(await page.locator('#verdict').innerText(), /worker 2 is restarting.*replaced by itself/s)
+  t.match(await page.title(), /^1 worker of 2 serves/)
+  t.match(await page.locator('.plot[data-state="lost"]').innerText(), /Worker 2: restarting/)
+  t.match(await page.locator('#processes tr', { hasText: 'worker 2' }).innerText(), /restarting/)
+  const wide = { ...now.connections, budget: null, unleased: null, members: [] }
+  const ticking = setInterval(() => stand.tell('tick', { ...now, connections: wide }), 500)
+  t.teardown(() => clearInterval(ticking))
+  await page.locator('[data-metric="status"][data-value="good"]').waitFor()
+  t.equal(await page.locator('[data-metric="connections-budget"]').textContent(), 'no limit')
+})
+
+check('a request opens by click, Enter and Space, and the list waits', async (t, stand, page) => {
+  await opened(stand, page)
+  const rows = page.locator('tr[data-request-id]')
+  const failed = stand.snapshot.requests.findLast(({ code }) => code !== '')
+  const row = page.locator(`tr[data-request-id="${failed?.id}"]`)
+  await row.click()
+  const details = page.locator('#request-details')
+  t.match(
+    await details.innerText(),
+    new RegExp(`${failed?.code}[^]*Attempts\\s+${failed?.attempts}`)
+  )
+  await row.click()
+  t.equal(await details.count(), 0)
+  for (const key of ['Enter', 'Space']) {
+    await row.locator('button').focus()
+    await page.keyboard.press(key)
+    await details.waitFor()
+    t.equal(await row.locator('button').getAttribute('aria-expanded'), 'true')
+    if (key === 'Enter') await page.keyboard.press('Space')
+  }
+  stand.tell('requests', [madeUpRequest(5_001, AT), madeUpRequest(5_002, AT)])
+  await page.getByRole('button', { name: 'Go on (2 new)' }).click()
+  const newest = page.locator('tr[data-n="5002"]')
+  await newest.waitFor(SOON)
+  t.equal(await rows.first().getAttribute('data-n'), '5002')
+  await page.getByLabel('only failed').check()
+  t.notOk(await rows.filter({ hasText: 'gpt-5.5' }).filter({ hasText: '200' }).first().isVisible())
+  t.ok(await row.isVisible())
+})
+
+check('what clients choose is text, never markup', async (t, stand, page) => {
+  const markup = '<img src=x onerror="window.broken=1"><script>window.broken=1</script>'
+  const names = { id: markup, key: markup, client: markup, model: markup, route: markup }
+  const hostile = { ...madeUpRequest(1, AT), ...names, repairs: [markup] }
+  stand.snapshot = { ...stand.snapshot, requests: [hostile] }
+  await opened(stand, page)
+  const row = page.locator('tr[data-request-id]')
+  t.equal(await row.getAttribute('data-request-id'), markup)
+  await row.click()
+  t.match(await page.locator('#request-details').innerText(), markup)
+  t.equal(await page.locator('#requests img, #requests script').count(), 0)
+  t.equal(await page.evaluate('window.broken'), undefined)
+})
+
+check(
+  'without the gateway it says so, with the age of its figures, and comes back',
+  async (t, stand, page) => {
+    await opened(stand, page)
+    await stand.stop()
+    await page.locator('#live[data-state="lost"]').waitFor()
+    await page.getByText('The gateway does not answer.').first().waitFor()
+    await page.getByText(/Figures are \d+ s old/).waitFor()
+    t.equal(await page.locator('#board').getAttribute('data-stale'), '')
+    stand.snapshot = { ...stand.snapshot, now: { ...stand.snapshot.now, dashboards: 77 } }
+    await stand.start()
+    await page.locator('#live[data-state="live"]').waitFor()
+    await metricIs(page, 'dashboards', 77)
+    t.equal(await page.locator('#board').getAttribute('data-stale'), null)
+    const { opened: before } = stand
+    stand.leave()
+    while (stand.opened === before) await delay(10)
+    await page.locator('#live[data-state="live"]').waitFor()
+    t.equal(stand.listening, 1)
+    await page.getByText(/No figures for [3-9] s/).waitFor()
+    const complaints = browser?.complaints.splice(0) ?? []
+    t.ok(
+      complaints.every((text) => /ERR_|Failed to load/.test(text)),
+      complaints.join('\n')
+    )
+  }
+)
+
+check('a page that nobody sees lets go of its connection', async (t, stand, page) => {
+  await opened(stand, page)
+  const look = (isHidden: boolean): Promise<unknown> =>
+    page.evaluate(`
+      Object.defineProperty(document, 'hidden', { configurable: true, value: ${isHidden} })
+      document.dispatchEvent(new Event('visibilitychange'))
+    `)
+  await look(true)
+  await look(false)
+  await look(true)
+  t.equal(stand.opened, 1, 'it may be seen again at once')
+  await page.locator('#live[data-state="asleep"]').waitFor({ state: 'attached' })
+  while (stand.listening > 0) await delay(10)
+  await look(false)
+  await page.locator('#live[data-state="live"]').waitFor()
+  t.equal(stand.listening, 1)
+})
+
+check('days of events leave no more on the page than the first hour', async (t, stand, page) => {
+  await opened(stand, page)
+  const session = await page.context().newCDPSession(page)
+  const count = async (): Promise<number> => {
+    await session.send('HeapProfiler.collectGarbage')
+    const { nodes, jsEventListeners } = await session.send('Memory.getDOMCounters')
+    return nodes + jsEventListeners
+  }
+  const play = async (from: number, steps: number): Promise<void> => {
+    for (let step = from; step < from + steps; step++) {
+      const at = AT + step * 5_000
+      stand.tell('tick', madeUpNow(at))
+      stand.tell('point', madeUpPoint(at))
+      const requests = Array.from({ length: 30 }, (_, one) => madeUpRequest(step * 30 + one, at))
+      stand.tell('requests', requests)
+      if (step % 40 === 0) stand.tell('snapshot', madeUpSnapshot(at))
+    }
+    await page.locator(`tr[data-n="${(from + steps) * 30 - 1}"]`).waitFor()
+  }
+  await play(100, 60)
+  const before = await count()
+  await play(160, 180)
+  t.equal(await page.locator('tr[data-request-id]').count(), 100)
+  const after = await count()
+  t.ok(after <= before * 1.1, `${before} nodes and listeners became ${after}`)
+})
+
+check(
+  'light and dark, from phone to wall: no barrier, nothing beyond the edge',
+  async (t, stand, page) => {
+    const { requests } = stand.snapshot
+    stand.snapshot = { ...stand.snapshot, requests: requests.slice(-15) }
+    await opened(stand, page)
+    const ticking = setInterval(() => stand.tell('tick', stand.snapshot.now), 1_000)
+    t.teardown(() => clearInterval(ticking))
+    await page.locator('tr[data-request-id] button').first().click()
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+      for (const width of [320, 768, 1280, 1920]) {
+        await page.setViewportSize({ width, height: 900 })
+        const [whole, inner] = (await page.evaluate(
+          '[document.documentElement.scrollWidth, innerWidth]'
+        )) as [number, number]
+        t.ok(whole <= inner, `${whole} of ${inner} pixels`)
+        t.same(await findBarriers(page), [], `${colorScheme}, ${width} pixels`)
+      }
+    }
+    t.equal(
+      await page.evaluate(`getComputedStyle(document.querySelector('.cell')).transitionDuration`),
+      '0s',
+      'nothing moves where people want that'
+    )
+    const theme = page.getByRole('button', { name: /^Theme/ })
+    await theme.click()
+    t.equal(await theme.textContent(), 'Theme: light')
+    const ground = (): Promise<unknown> =>
+      page.evaluate('getComputedStyle(document.documentElement).backgroundColor')
+    const light = await ground()
+    await page.reload()
+    await page.locator('tr[data-request-id]').first().waitFor()
+    t.equal(await ground(), light, 'the choice is kept')
+    await theme.click()
+    t.not(await ground(), light)
+  }
+)
