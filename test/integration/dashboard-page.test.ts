@@ -257,9 +257,9 @@ check(
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
       for (const width of [320, 768, 1280, 1920]) {
         await page.setViewportSize({ width, height: 900 })
-        const [whole, inner] = (await page.evaluate(
+        const [whole, inner] = await page.evaluate<[number, number]>(
           '[document.documentElement.scrollWidth, innerWidth]'
-        )) as [number, number]
+        )
         t.ok(whole <= inner, `${whole} of ${inner} pixels`)
         t.same(await findBarriers(page), [], `${colorScheme}, ${width} pixels`)
       }
