@@ -14,6 +14,7 @@ import {
   requestIdOf
 } from './auth.ts'
 import type { ClientConnections } from './connections.ts'
+import { descriptionRoutes } from './description-routes.ts'
 import { modelRoutes } from './model-routes.ts'
 import { healthRoutes, metricsRoute, type Sources, usageRoutes } from './read-routes.ts'
 import { type Route, Router } from './router.ts'
@@ -33,13 +34,7 @@ export function createApp(options: AppOptions): RequestListener {
   const { plane, log, connections, current } = options
   const keys = new KeyPlanes(plane, log)
   const logs = { log, unknown: options.refusals }
-  const router = new Router([
-    ...turnRoutes({ plane, keys, log }),
-    ...modelRoutes(plane, keys),
-    ...healthRoutes(plane, options),
-    metricsRoute(options),
-    ...usageRoutes(options, keys)
-  ])
+  const router = new Router(routesOf(options, keys))
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const requestId = requestIdOf(request.headers['x-request-id'])
     let keyName = ''
@@ -78,6 +73,22 @@ function checkKey(
   return route.isForMetrics === true
     ? authenticator.checkMetrics(headers)
     : authenticator.check(headers)
+}
+
+/** All that is served. */
+export function routesOf(
+  options: Sources & Pick<AppOptions, 'plane' | 'log'>,
+  keys: KeyPlanes
+): readonly Route[] {
+  const { plane, log } = options
+  return [
+    ...turnRoutes({ plane, keys, log }),
+    ...modelRoutes(plane, keys),
+    ...healthRoutes(plane, options),
+    metricsRoute(options),
+    ...usageRoutes(options, keys),
+    ...descriptionRoutes()
+  ]
 }
 
 /** RFC 9112 §3.2. Node would answer it itself, in no dialect. */

@@ -21,7 +21,7 @@ export const KNOWN: Patience = { maxBytes: 256 * 1024 * 1024, timeoutMs: 10_000 
 export function answerEarly(
   request: IncomingMessage,
   response: ServerResponse,
-  { status, headers, body }: ErrorReply,
+  { status, headers, body }: Omit<ErrorReply, 'body'> & { readonly body: string | Buffer },
   patience = STRANGER
 ): void {
   response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })

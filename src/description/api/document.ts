@@ -1,0 +1,115 @@
+import { MessagesBodyCheck } from '../../dialects/anthropic-messages/schema.ts'
+import { ChatBodyCheck } from '../../dialects/openai-chat/schema.ts'
+import { ResponsesBodyCheck } from '../../dialects/openai-responses/schema.ts'
+import { version } from '../../shared/version.ts'
+import { ChatAnswers } from '../schema/chat-answers.ts'
+import { MessagesAnswers } from '../schema/messages-answers.ts'
+import { ReadAnswers } from '../schema/read-answers.ts'
+import { ResponsesAnswers } from '../schema/responses-answers.ts'
+import { ErrorSchemas } from './errors.ts'
+import { AnswerHeaders } from './headers.ts'
+import { anyObject, describeMembers, type JsonSchema, refTo } from '../schema/json-schema.ts'
+import { JSON_TYPE, type Operation, type Parameter } from './operation.ts'
+import { Operations, RequestHeaders } from './operations.ts'
+import { toResponses } from './responses.ts'
+import { ChatWords, MessagesWords, ResponsesWords } from '../schema/member-words.ts'
+
+/** An OpenAPI 3.1 document: plain JSON. */
+export type Description = ReturnType<typeof describeApi>
+
+/** Describes all that the gateway serves, from the schemas and tables by which it does. */
+export function describeApi() {
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'kiro-gateway',
+      version,
+      summary: 'The models of a Kiro subscription in the tools that you already use.',
+      description: OVERVIEW,
+      license: { name: 'MIT', identifier: 'MIT' }
+    },
+    servers: [{ url: '/', description: 'The gateway that this was read from.' }],
+    tags: TAGS,
+    security: KEYS,
+    paths: Object.fromEntries(Operations.map(toPath)),
+    components: {
+      schemas: Schemas,
+      headers: AnswerHeaders,
+      parameters: Object.fromEntries(RequestHeaders.map((one) => [one.name, toParameter(one)])),
+      securitySchemes: {
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'One of `PROXY_API_KEY`, or a key made with `kiro-gateway key`.'
+        },
+        apiKey: {
+          type: 'apiKey',
+          in: 'header',
+          name: 'x-api-key',
+          description: 'The same; either is enough.'
+        }
+      }
+    }
+  }
+}
+
+const KEYS = [{ bearer: [] }, { apiKey: [] }]
+
+const OVERVIEW = [
+  'Three APIs lead to the same models: OpenAI Chat Completions, OpenAI Responses and Anthropic Messages. Point a client of any of them to this gateway.',
+  'A key is needed where the operator has set keys. This description, its page and the health checks need none.',
+  'Errors are in the shape of the API that was called, and under paths of no API in that of OpenAI, or of Anthropic where `anthropic-version` was sent. Where `x-should-retry` is `false`, the same request will fail again. A stream that breaks ends with an error event and without its end marker, so that half an answer never looks whole.',
+  'A path that is not there is answered 404 (`GW_ROUTE_UNKNOWN`), a method that it does not take 405 (`GW_METHOD_NOT_ALLOWED`) with `allow`, headers that are too large 431. WebSocket is refused with 426. `HEAD` is served wherever `GET` is.',
+  'For people there is a dashboard at `/` where the operator has it on; it is not described here.'
+].join('\n\n')
+
+const TAGS = [
+  { name: 'Conversations', description: 'What asks a model.' },
+  { name: 'Requests', description: 'What looks at a request, and asks no model.' },
+  { name: 'Models and usage', description: 'What there is, and how much of it was used.' },
+  { name: 'Operation', description: 'For those who run the gateway.' },
+  { name: 'Description', description: 'What you are reading.' }
+] as const satisfies readonly { readonly name: Operation['tag']; readonly description: string }[]
+
+const Schemas: Readonly<Record<string, JsonSchema>> = {
+  ChatRequest: describeMembers(ChatBodyCheck.Schema(), ChatWords),
+  ResponsesRequest: describeMembers(ResponsesBodyCheck.Schema(), ResponsesWords),
+  MessagesRequest: describeMembers(MessagesBodyCheck.Schema(), MessagesWords),
+  LintRequest: anyObject('A request of any of the three APIs; it may be as wrong as it likes.'),
+  ...ChatAnswers,
+  ...ResponsesAnswers,
+  ...MessagesAnswers,
+  ...ReadAnswers,
+  ...ErrorSchemas,
+  AnyObject: anyObject('An OpenAPI document.')
+}
+
+function toPath(operation: Operation) {
+  const { id, method, path, aliases = [], summary, access, parameters = [], request } = operation
+  const also = aliases.map((alias) => `\`${alias}\``).join(', ')
+  const description = operation.description + (also === '' ? '' : `\n\nAlso at ${also}.`)
+  const headers = RequestHeaders.map(({ name }) => ({ $ref: `#/components/parameters/${name}` }))
+  const described = {
+    operationId: id,
+    tags: [operation.tag],
+    summary,
+    description,
+    ...(access === 'open' && { security: [] }),
+    parameters: [...parameters.map(toParameter), ...headers],
+    ...(request !== undefined && {
+      requestBody: {
+        required: true,
+        content: { [JSON_TYPE]: { schema: refTo(request.schema), examples: request.examples } }
+      }
+    }),
+    responses: toResponses(operation),
+    ...(aliases.length > 0 && { 'x-aliases': aliases })
+  }
+  return [path, { [method]: described }] as const
+}
+
+function toParameter({ name, in: place, description, schema, example }: Parameter) {
+  const isRequired = place === 'path'
+  const shown = example === undefined ? {} : { example }
+  return { name, in: place, description, ...(isRequired && { required: true }), schema, ...shown }
+}

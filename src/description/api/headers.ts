@@ -1,0 +1,55 @@
+import { type JsonSchema, oneOf } from '../schema/json-schema.ts'
+
+interface Header {
+  readonly description: string
+  readonly schema: JsonSchema
+}
+
+/** Every header that an answer may have, beside those of HTTP itself. */
+export const AnswerHeaders = {
+  'x-request-id': header('The name of the request, in the log, too.'),
+  'request-id': header("The same, as Anthropic's clients look for it."),
+  'x-kiro-gateway-upstream': {
+    description: 'Where the answer is made up by the built-in simulator.',
+    schema: oneOf(['simulator'])
+  },
+  'x-kiro-gateway-repairs': header(
+    'What was changed in the request so that the upstream takes it: names of repairs, separated by commas.'
+  ),
+  'server-timing': header(
+    'What the answer has waited for so far, in milliseconds: `read`, `transform`, `queue`, `connect`, `ttfb`, `search`, `stream`, `retry`.'
+  ),
+  'retry-after': {
+    description: 'Seconds after which it may go better.',
+    schema: { type: 'integer', minimum: 0 }
+  },
+  'x-should-retry': {
+    description: '`false`: the same request will fail again.',
+    schema: oneOf(['false'])
+  },
+  upgrade: header('What is spoken instead: HTTP/1.1.'),
+  'cache-control': header('Whether the answer may be kept.'),
+  'x-accel-buffering': header('`no`: proxies are to pass a stream on as it comes.'),
+  'content-security-policy': header('What the page may load: nothing.'),
+  'x-content-type-options': header('`nosniff`.'),
+  'referrer-policy': header('`no-referrer`.')
+} as const satisfies Readonly<Record<string, Header>>
+
+type HeaderName = keyof typeof AnswerHeaders
+
+/** Those that any answer may have. */
+export const EVERY_ANSWER: readonly HeaderName[] = [
+  'x-request-id',
+  'request-id',
+  'x-kiro-gateway-upstream'
+]
+
+function header(description: string): Header {
+  return { description, schema: { type: 'string' } }
+}
+
+/** References to those of these headers that are described, each once. */
+export function headersRefs(names: readonly string[]): Readonly<Record<string, object>> {
+  const known = names.filter((name) => Object.hasOwn(AnswerHeaders, name))
+  return Object.fromEntries(known.map((name) => [name, { $ref: `#/components/headers/${name}` }]))
+}

@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto'
+import { STATUS_CODES } from 'node:http'
+import { type Description, describeApi } from '../api/document.ts'
+import type { Operation } from '../api/operation.ts'
+import { examplesOf, Operations } from '../api/operations.ts'
+import type { ApiResponse } from '../api/responses.ts'
+import { html, Markup, phrase, prose } from './markup.ts'
+import { schemaView } from './schema-view.ts'
+import { STYLE } from './style.ts'
+
+/** What the page may load: its own style, by its content, and nothing else from anywhere. */
+export const PAGE_POLICY = [
+  "default-src 'none'",
+  `style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`,
+  'img-src data:',
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'"
+].join('; ')
+
+/** The description as one page of HTML, without scripts. */
+export function describeOnPage(): string {
+  const api = describeApi()
+  const { title, version } = api.info
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${title} API</title>
+<link rel="icon" href="data:,">
+<style>${new Markup(STYLE)}</style>
+</head>
+<body>
+<a class="skip" href="#content">Skip to the description</a>
+<header><h1>${title} API <small>${version}</small></h1></header>
+<nav aria-label="Contents">${navView(api)}</nav>
+<main id="content">
+<section><h2>Overview</h2>${prose(api.info.description)}<p><a href="/openapi.json">The same as OpenAPI 3.1</a>, for programs.</p></section>
+${api.tags.map((tag) => tagView(api, tag))}
+<section><h2 id="schemas">Schemas</h2>${Object.entries(api.components.schemas).map(
+    ([name, schema]) =>
+      html`<article class="schema"><h3 id="${name}">${name}</h3>${schemaView(schema)}</article>`
+  )}</section>
+</main>
+</body>
+</html>
+`.html
+}
+
+function navView(api: Description): Markup {
+  const groups = api.tags.map(({ name }) => {
+    const links = operationsOf(name).map(
+      ({ id, summary }) => html`<li><a href="#${id}">${phrase(summary)}</a></li>`
+    )
+    return html`<h2>${name}</h2><ul>${links}</ul>`
+  })
+  return html`${groups}<h2><a href="#schemas">Schemas</a></h2>`
+}
+
+function operationsOf(tag: string): readonly Operation[] {
+  return Operations.filter((operation) => operation.tag === tag)
+}
+
+function tagView(api: Description, { name, description }: Description['tags'][number]): Markup {
+  const operations = operationsOf(name).map((operation) => operationView(api, operation))
+  return html`<section><h2>${name}</h2><p>${phrase(description)}</p>${operations}</section>`
+}
+
+const ACCESS = {
+  open: 'No key is needed.',
+  key: 'Needs a key, where the operator has set keys.',
+  operator: "Needs one of the operator's keys, where there are keys."
+} as const
+
+function operationView(api: Description, operation: Operation): Markup {
+  const { id, method, path, summary, access } = operation
+  const described = api.paths[path]?.[method]
+  if (described === undefined) throw new Error(`nothing describes ${path}`)
+  return html`<article>
+<h3 id="${id}">${phrase(summary)}</h3>
+<p class="route"><b>${method.toUpperCase()}</b> <code>${path}</code></p>
+${prose(described.description)}<p>${ACCESS[access]}</p>
+${parametersView(operation)}${requestView(operation)}
+<h4>Answers</h4>${Object.entries(described.responses).map(([status, response]) => answerView(status, response))}
+</article>`
+}
+
+function parametersView({ parameters = [] }: Operation): Markup {
+  if (parameters.length === 0) return html``
+  const rows = parameters.map(
+    ({ name, in: place, description }) =>
+      html`<dt><code>${name}</code> <span class="type">${place}</span></dt><dd>${phrase(description)}</dd>`
+  )
+  return html`<h4>Parameters</h4><dl>${rows}</dl>`
+}
+
+function requestView(operation: Operation): Markup {
+  const { request } = operation
+  if (request === undefined) return html``
+  const examples = Object.values(examplesOf(operation)).map(
+    ({ summary, value }) =>
+      html`<details><summary>${phrase(summary)}</summary><pre tabindex="0"><code>${toCommand(operation, value)}</code></pre></details>`
+  )
+  const { schema } = request
+  return html`<h4>Request</h4><p>JSON: <a href="#${schema}">${schema}</a></p>${examples}`
+}
+
+/** As typed into a shell; a quote in JSON text is written so that it ends none of the shell's. */
+function toCommand({ path }: Operation, body: object): string {
+  const json = JSON.stringify(body, null, 2).replaceAll("'", '\\u0027')
+  return `curl http://127.0.0.1:8000${path} \\
+  -H "authorization: Bearer $PROXY_API_KEY" \\
+  -H 'content-type: application/json' \\
+  -d '${json}'`
+}
+
+function answerView(status: string, { description, headers, content }: ApiResponse): Markup {
+  const schemas = Object.entries(content).map(
+    ([type, { schema }]) => html`<h5><code>${type}</code></h5>${schemaView(schema)}`
+  )
+  const names = Object.keys(headers).map((name) => html`<code>${name}</code> `)
+  return html`<details><summary><b>${status}</b> ${STATUS_CODES[status] ?? ''}</summary>${prose(description)}${schemas}<p>Headers: ${names}</p></details>`
+}

@@ -1,0 +1,119 @@
+import {
+  amount,
+  anyOf,
+  fixed,
+  type JsonSchema,
+  list,
+  oneOf,
+  orNull,
+  record,
+  refTo,
+  string
+} from './json-schema.ts'
+
+const FINISH_REASON = oneOf(
+  ['stop', 'length', 'tool_calls', 'function_call', 'content_filter'],
+  'Why the answer ended. `length` also where the upstream ended it before its time.'
+)
+
+const HEAD = {
+  id: string('Another one for each answer.'),
+  created: amount('Seconds since 1970.'),
+  model: string('As the request named it.')
+}
+
+const CALLED = {
+  name: string('The tool, as the request named it.'),
+  arguments: string('JSON text.')
+}
+
+const REASONING = string('What the model thought before it spoke, where it was asked to think.')
+
+/** Answers of Chat Completions, and the chunks of a stream. */
+export const ChatAnswers: Readonly<Record<string, JsonSchema>> = {
+  ChatCompletion: record({
+    ...HEAD,
+    object: fixed('chat.completion'),
+    choices: list(
+      record({
+        index: amount('Always 0: there is one choice.'),
+        message: refTo('ChatAnswerMessage'),
+        finish_reason: FINISH_REASON,
+        logprobs: { type: 'null' }
+      })
+    ),
+    usage: refTo('ChatUsage')
+  }),
+  ChatAnswerMessage: record(
+    {
+      role: fixed('assistant'),
+      content: orNull(string('`null` where there are only calls.')),
+      refusal: { type: 'null' },
+      reasoning_content: REASONING,
+      tool_calls: list(
+        record({
+          id: string('To be repeated in `tool_call_id` of the result.'),
+          type: fixed('function'),
+          function: record(CALLED)
+        })
+      ),
+      function_call: record(CALLED, { description: 'For requests with `functions`.' })
+    },
+    { optional: ['reasoning_content', 'tool_calls', 'function_call'] }
+  ),
+  ChatUsage: record(
+    {
+      prompt_tokens: amount('Tokens that were read, those from the cache included.'),
+      completion_tokens: amount('Tokens that were written.'),
+      total_tokens: amount('Both together.'),
+      prompt_tokens_details: record({ cached_tokens: amount('Of these from the cache.') }),
+      completion_tokens_details: record({ reasoning_tokens: amount('Of these for thinking.') }),
+      credits_used: { type: 'number', description: 'Credits, as the upstream metered them.' }
+    },
+    { optional: ['prompt_tokens_details', 'completion_tokens_details', 'credits_used'] }
+  ),
+  ChatChunk: record(
+    {
+      ...HEAD,
+      object: fixed('chat.completion.chunk'),
+      choices: list(
+        record({
+          index: amount('Always 0.'),
+          delta: refTo('ChatDelta'),
+          finish_reason: orNull(FINISH_REASON)
+        }),
+        'One choice; none in the chunk that has the `usage`.'
+      ),
+      usage: refTo('ChatUsage')
+    },
+    {
+      optional: ['usage'],
+      description:
+        'The `data` of one event. `usage` is in the last, where `stream_options.include_usage` asked for it.'
+    }
+  ),
+  ChatDelta: record(
+    {
+      role: fixed('assistant'),
+      content: string('What comes next of the text.'),
+      reasoning_content: REASONING,
+      tool_calls: list(
+        record(
+          {
+            index: amount('Which call of the answer.'),
+            id: string('In the first piece of a call, like `type`.'),
+            type: fixed('function'),
+            function: record(CALLED, { optional: ['name'] })
+          },
+          { optional: ['id', 'type'] }
+        )
+      ),
+      function_call: record(CALLED, { optional: ['name'] })
+    },
+    { optional: ['role', 'content', 'reasoning_content', 'tool_calls', 'function_call'] }
+  ),
+  ChatStreamEvent: anyOf(
+    [refTo('ChatChunk'), refTo('OpenAiError')],
+    'What `data:` of an event has. After a whole answer comes `data: [DONE]`; after an error it does not. Lines that begin with `:` are heartbeats.'
+  )
+}

@@ -1,0 +1,164 @@
+import {
+  amount,
+  anyObject,
+  anyOf,
+  fixed,
+  type JsonSchema,
+  list,
+  oneOf,
+  orNull,
+  record,
+  refTo,
+  string
+} from './json-schema.ts'
+
+const STOP_REASON = oneOf(
+  [
+    'end_turn',
+    'tool_use',
+    'max_tokens',
+    'stop_sequence',
+    'model_context_window_exceeded',
+    'refusal',
+    'pause_turn'
+  ],
+  'Why the answer ended. `max_tokens` also where the upstream ended it before its time.'
+)
+
+const REASONS = {
+  stop_reason: STOP_REASON,
+  stop_sequence: orNull(string('Which of `stop_sequences` it was.')),
+  safeguard_results: list(
+    record({
+      type: string('As it was asked for.'),
+      status: record({ type: fixed('unsupported') })
+    }),
+    'Where the request asked for `safeguards`: nothing here judges calls.'
+  )
+}
+
+const INDEX = amount('Which block of the answer, from 0.')
+
+const SEARCH_RESULT = record({
+  type: fixed('web_search_result'),
+  title: string('Of the page.'),
+  url: string('Of the page.'),
+  encrypted_content: string('What was found on it.'),
+  page_age: orNull(string('When it was published.'))
+})
+
+const BLOCKS = {
+  TextBlock: record({ type: fixed('text'), text: string('What the model says.') }),
+  ThinkingBlock: record({
+    type: fixed('thinking'),
+    thinking: string('What the model thought.'),
+    signature: string('To be sent back with the block.')
+  }),
+  RedactedThinkingBlock: record({
+    type: fixed('redacted_thinking'),
+    data: string('Only the upstream can read it; to be sent back.')
+  }),
+  ToolUseBlock: record({
+    type: fixed('tool_use'),
+    id: string('To be repeated in `tool_use_id` of the result.'),
+    name: string('The tool, as the request named it.'),
+    input: anyObject('The arguments.')
+  }),
+  ServerToolUseBlock: record({
+    type: fixed('server_tool_use'),
+    id: string('Of the search.'),
+    name: fixed('web_search'),
+    input: record({ query: string('What was searched for.') })
+  }),
+  WebSearchResultBlock: record({
+    type: fixed('web_search_tool_result'),
+    tool_use_id: string('Of the search.'),
+    content: anyOf([
+      list(SEARCH_RESULT),
+      record({
+        type: fixed('web_search_tool_result_error'),
+        error_code: string('Why there is no result.')
+      })
+    ])
+  })
+} as const
+
+const BLOCK = anyOf(Object.keys(BLOCKS).map(refTo))
+
+const START = record({
+  type: fixed('message_start'),
+  message: record(
+    {
+      id: string('Of the answer.'),
+      type: fixed('message'),
+      role: fixed('assistant'),
+      model: string('As the request named it.'),
+      content: { type: 'array', maxItems: 0 },
+      stop_reason: { type: 'null' },
+      stop_sequence: { type: 'null' },
+      usage: refTo('MessageUsage')
+    },
+    { description: 'The message without its content; of its usage the input is an estimate.' }
+  )
+})
+
+const DELTA = anyOf([
+  record({ type: fixed('text_delta'), text: string('What comes next.') }),
+  record({ type: fixed('thinking_delta'), thinking: string('What comes next.') }),
+  record({ type: fixed('signature_delta'), signature: string('Of the whole block.') }),
+  record({ type: fixed('input_json_delta'), partial_json: string('What comes next of JSON text.') })
+])
+
+/** The events of a stream. `error` is in its place beside them. */
+const EVENTS = {
+  MessageStartEvent: START,
+  PingEvent: record({ type: fixed('ping') }, { description: 'A heartbeat.' }),
+  BlockStartEvent: record({
+    type: fixed('content_block_start'),
+    index: INDEX,
+    content_block: BLOCK
+  }),
+  BlockDeltaEvent: record({ type: fixed('content_block_delta'), index: INDEX, delta: DELTA }),
+  BlockStopEvent: record({ type: fixed('content_block_stop'), index: INDEX }),
+  MessageDeltaEvent: record({
+    type: fixed('message_delta'),
+    delta: record(REASONS, { optional: ['safeguard_results'] }),
+    usage: refTo('MessageUsage')
+  }),
+  MessageStopEvent: record({ type: fixed('message_stop') }, { description: 'The end.' })
+} as const
+
+/** Answers of the Messages API, and the events of a stream. */
+export const MessagesAnswers: Readonly<Record<string, JsonSchema>> = {
+  Message: record(
+    {
+      id: string('Another one for each answer.'),
+      type: fixed('message'),
+      role: fixed('assistant'),
+      model: string('As the request named it.'),
+      content: list(BLOCK),
+      ...REASONS,
+      usage: refTo('MessageUsage')
+    },
+    { optional: ['safeguard_results'] }
+  ),
+  ...BLOCKS,
+  MessageUsage: record(
+    {
+      input_tokens: amount('Tokens that were read, but for those of the cache.'),
+      output_tokens: amount('Tokens that were written.'),
+      cache_read_input_tokens: amount('Read from the cache.'),
+      cache_creation_input_tokens: amount('Written to the cache.'),
+      server_tool_use: record({ web_search_requests: amount('Searches that were made.') })
+    },
+    {
+      optional: ['cache_read_input_tokens', 'cache_creation_input_tokens', 'server_tool_use']
+    }
+  ),
+  ...EVENTS,
+  MessagesStreamEvent: anyOf(
+    [...Object.keys(EVENTS), 'AnthropicStreamError'].map(refTo),
+    'What `data:` of an event has; `event:` has its type. A whole answer ends with `message_stop`, a broken one with `error`.'
+  ),
+  TokenCount: record({ input_tokens: amount('An estimate: the upstream counts for nobody.') })
+}

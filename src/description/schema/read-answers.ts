@@ -1,0 +1,208 @@
+import { RepairTable } from '../../kiro/rules/repair-table.ts'
+import { RuleTable } from '../../kiro/rules/rules.ts'
+import {
+  amount,
+  anyOf,
+  figure,
+  fixed,
+  boolean,
+  type JsonSchema,
+  list,
+  moment,
+  oneOf,
+  orNull,
+  record,
+  refTo,
+  string
+} from './json-schema.ts'
+
+const MODEL_WORDS = string('For people: windows, efforts, price step.')
+
+const SUPPORTED = record({ supported: boolean('Whether the model can do that.') })
+
+/** Lists of models, in the shapes of both vendors. */
+const MODELS = {
+  OpenAiModelList: record({ object: fixed('list'), data: list(refTo('OpenAiModel')) }),
+  OpenAiModel: record(
+    {
+      id: string('To be sent as `model`.'),
+      object: fixed('model'),
+      created: amount('Seconds since 1970; the same for all.'),
+      owned_by: string('Who makes it.'),
+      name: string('For people.'),
+      description: MODEL_WORDS,
+      context_length: amount('Tokens that it reads at most.'),
+      context_window: amount('The same.'),
+      max_output_tokens: amount('Tokens that it writes at most.'),
+      supported_reasoning_efforts: list({ type: 'string' }, 'Values of `reasoning_effort`.')
+    },
+    {
+      optional: words(
+        'name description context_length context_window max_output_tokens supported_reasoning_efforts'
+      ),
+      description: 'Figures are missing where nothing is known of the model.'
+    }
+  ),
+  AnthropicModelList: record({
+    data: list(refTo('AnthropicModel')),
+    has_more: boolean('Always false.'),
+    first_id: orNull(string('Of the first in the list.')),
+    last_id: orNull(string('Of the last in the list.'))
+  }),
+  AnthropicModel: record(
+    {
+      type: fixed('model'),
+      id: string('To be sent as `model`.'),
+      display_name: string('For people.'),
+      created_at: moment('The same for all.'),
+      description: MODEL_WORDS,
+      max_input_tokens: amount('Tokens that it reads at most.'),
+      max_tokens: amount('Tokens that it writes at most.'),
+      capabilities: record({
+        image_input: SUPPORTED,
+        effort: {
+          ...record({ supported: boolean('Whether an effort can be chosen.') }),
+          additionalProperties: SUPPORTED,
+          description: 'And each effort by its name.'
+        },
+        thinking: SUPPORTED
+      })
+    },
+    {
+      optional: words('description max_input_tokens max_tokens capabilities'),
+      description: 'Figures are missing where nothing is known of the model.'
+    }
+  )
+} as const satisfies Readonly<Record<string, JsonSchema>>
+
+const SUMS = {
+  today: orNull(refTo('UsageSums')),
+  last_30_days: orNull(refTo('UsageSums'))
+}
+
+const WHO = { key: string('The name of the key.'), id: string('Of the key.') }
+
+const USAGE = {
+  AccountUsage: record(
+    {
+      object: fixed('usage'),
+      plan: orNull(string('As the upstream calls it.')),
+      unit: orNull(string('What is counted, as the upstream calls it.')),
+      used: figure('Of all allowances together.'),
+      limit: figure('Of all allowances together.'),
+      remaining: figure('Of all allowances together.'),
+      resets_at: orNull(moment('When the plan starts anew.')),
+      allowances: list(
+        record({
+          kind: oneOf(['plan', 'free_trial', 'bonus']),
+          name: string('For people.'),
+          unit: string('What is counted.'),
+          used: figure('Of this one.'),
+          limit: figure('Of this one.')
+        })
+      ),
+      overage: record({
+        enabled: boolean('Requests go on beyond the limit, and cost extra.'),
+        used: figure('Beyond the limit.'),
+        charges: figure('What that costs.'),
+        currency: orNull(string('Of the charges.'))
+      }),
+      keys: list(refTo('KeyUsage'), "How each key stands; for the operator's keys alone.")
+    },
+    { optional: ['keys'], description: 'What the upstream says of the account.' }
+  ),
+  KeyUsage: anyOf([refTo('LimitedKeyUsage'), refTo('UnlimitedKeyUsage')]),
+  LimitedKeyUsage: record(
+    {
+      object: fixed('usage'),
+      unit: fixed('credits'),
+      ...WHO,
+      period: oneOf(['day', 'week', 'month', 'total'], 'What the limit is for.'),
+      limit: figure('Credits in that period.'),
+      used: figure('Credits in this period.'),
+      reserved: figure('Credits for requests that are under way.'),
+      remaining: figure('Credits that are left.'),
+      resets_at: orNull(moment('When the period ends; `null` for never.')),
+      ...SUMS
+    },
+    {
+      optional: ['object', 'unit'],
+      description: 'A key with a limit of credits. `object` and `unit` are said to the key itself.'
+    }
+  ),
+  UnlimitedKeyUsage: record(
+    {
+      object: fixed('usage'),
+      unit: fixed('credits'),
+      ...WHO,
+      period: { type: 'null' },
+      limit: { type: 'null' },
+      used: orNull(figure('Credits of the last 30 days.')),
+      ...SUMS
+    },
+    {
+      optional: ['object', 'unit'],
+      description: 'A key without one. `object` and `unit` are said to the key itself.'
+    }
+  ),
+  UsageSums: record(
+    {
+      requests: amount('Requests.'),
+      failed: amount('Of these failed.'),
+      input_tokens: amount('Tokens that were read, but for those of the cache.'),
+      output_tokens: amount('Tokens that were written.'),
+      cached_tokens: amount('Tokens read from the cache or written to it.'),
+      credits: figure('Credits.')
+    },
+    { description: 'In UTC. `null` where nothing is recorded.' }
+  )
+} as const satisfies Readonly<Record<string, JsonSchema>>
+
+const STATE = {
+  Health: record({ status: oneOf(['ok', 'draining']) }),
+  Readiness: record({
+    status: oneOf(['ready', 'not ready']),
+    problems: list({ type: 'string' }, 'Why requests cannot be served, for people.'),
+    version: string('Of the gateway.'),
+    workers: list(
+      record({ id: amount('Its place.'), state: string('`ready` where it serves.') }),
+      'The processes that serve.'
+    ),
+    upstream: oneOf(['simulator', 'kiro'])
+  }),
+  Greeting: record({ message: fixed('hello') })
+} as const
+
+const LINT = {
+  LintReport: record({
+    ok: boolean('Nothing is refused.'),
+    dialect: oneOf([...words('openai-chat openai-responses anthropic-messages'), 'unknown']),
+    findings: list(refTo('LintFinding'), 'What is refused first, what is repaired last.')
+  }),
+  LintFinding: record(
+    {
+      rule: oneOf(Object.keys(RuleTable), 'The rule of the upstream.'),
+      severity: oneOf(
+        ['repaired', 'refused', 'borderline'],
+        '`borderline` is sent, and the upstream may refuse it.'
+      ),
+      pointer: string('Where in the request (RFC 6901).'),
+      message: string('What is wrong.'),
+      fix: string('What to change.'),
+      code: oneOf(Object.keys(RepairTable), 'Of a repair, as in `x-kiro-gateway-repairs`.')
+    },
+    { optional: ['code'] }
+  )
+} as const
+
+/** Answers of all that is no conversation. */
+export const ReadAnswers: Readonly<Record<string, JsonSchema>> = {
+  ...MODELS,
+  ...USAGE,
+  ...STATE,
+  ...LINT
+}
+
+function words(line: string): readonly string[] {
+  return line.split(' ')
+}

@@ -1,0 +1,133 @@
+import { Validator } from '@seriousme/openapi-schema-validator'
+import t from 'tap'
+import { describeApi } from '../../src/description/api/document.ts'
+import { codesIn } from '../../src/description/api/errors.ts'
+import { Operations } from '../../src/description/api/operations.ts'
+import { makeDescription } from '../../src/description/description.ts'
+import { describeMembers } from '../../src/description/schema/json-schema.ts'
+import type { DataPlane } from '../../src/server/plane/data-plane.ts'
+import { KeyPlanes } from '../../src/server/plane/key-planes.ts'
+import { routesOf } from '../../src/server/http/app.ts'
+import { ErrorTable } from '../../src/shared/error-table.ts'
+import { DescribedAnswers } from '../helper/described-answers.ts'
+import { recordedLog } from '../helper/recorded-log.ts'
+
+const api = describeApi()
+const text = JSON.stringify(api)
+
+t.test('the description is valid OpenAPI 3.1', async (t) => {
+  const validator = new Validator()
+  const { valid, errors } = await validator.validate(JSON.parse(text))
+  t.equal(valid, true, JSON.stringify(errors))
+  t.equal(validator.version, '3.1')
+  const wrong = JSON.parse(text)
+  delete wrong.info.title
+  t.equal((await new Validator().validate(wrong)).valid, false, 'the validator looks at it')
+})
+
+t.test('every reference leads somewhere, and every schema is used', async (t) => {
+  const referred = new Set(Array.from(text.matchAll(/"\$ref":"#\/([^"]+)"/g), ([, path]) => path))
+  for (const path of referred) {
+    const found = path
+      ?.split('/')
+      .reduce<unknown>((at, name) => (at as Record<string, unknown>)?.[name], api)
+    t.ok(found, `${path}`)
+  }
+  for (const [kind, named] of Object.entries(api.components)) {
+    if (kind === 'securitySchemes') continue
+    for (const name of Object.keys(named)) t.ok(referred.has(`components/${kind}/${name}`), name)
+  }
+})
+
+t.test('every route is described, and every described route is there', async (t) => {
+  const plane: Partial<DataPlane> = {}
+  const { log } = recordedLog()
+  const options = {
+    plane: plane as DataPlane,
+    log,
+    current: { status: { workers: [], isCrashLooping: false } },
+    isPrimarySilent: () => false,
+    metricsText: async () => '',
+    accountUsage: () => Promise.reject(new Error('not asked')),
+    keyUsage: async () => []
+  }
+  const routes = routesOf(options, new KeyPlanes(options.plane, log))
+  const served = routes
+    .filter(({ path }) => !isDashboard(path))
+    .map((route) => ({
+      route: `${route.method} ${route.path.replaceAll(/:(\w+)/g, '{$1}')}`,
+      access: route.isOpen === true ? 'open' : route.isOperators === true ? 'operator' : 'key'
+    }))
+  const described = Operations.flatMap(({ method, path, aliases = [], access }) =>
+    [path, ...aliases].map((one) => ({ route: `${method.toUpperCase()} ${one}`, access }))
+  )
+  t.same(described.toSorted(byRoute), served.toSorted(byRoute))
+  t.ok(served.length > 15)
+})
+
+function byRoute(a: { route: string }, b: { route: string }): number {
+  return a.route < b.route ? -1 : 1
+}
+
+/** For people; it is mentioned. */
+function isDashboard(path: string): boolean {
+  return path === '/' || path.startsWith('/dashboard')
+}
+
+t.test('every code that a client may read is described', async (t) => {
+  const unread = codesIn(['nowhere'])
+  const elsewhere = codesIn(['no-route'])
+  for (const code of Object.keys(ErrorTable)) {
+    const isUnread = unread.some((one) => one === code)
+    t.equal(text.includes(code), !isUnread, code)
+  }
+  t.same(elsewhere, ['GW_ROUTE_UNKNOWN', 'GW_METHOD_NOT_ALLOWED'])
+  t.same(unread.filter((code) => ErrorTable[code].status !== 499).toSorted(), [
+    'GW_CLIENT_FILE',
+    'GW_CONFIG_INVALID'
+  ])
+})
+
+t.test('what is shown of requests and errors is as the schemas beside it say', async (t) => {
+  const answers = new DescribedAnswers(api)
+  let shown = 0
+  for (const [path, methods] of Object.entries(api.paths)) {
+    for (const [method, { requestBody, responses }] of Object.entries(methods)) {
+      const at = ['paths', path, method]
+      const examples = requestBody?.content['application/json'].examples ?? {}
+      for (const [name, { value }] of Object.entries(examples)) {
+        const place = [...at, 'requestBody', 'content', 'application/json', 'schema']
+        // The one that lint is to refuse.
+        const isRefused = path === '/v1/lint'
+        t.equal(isRefused ? '' : answers.problemOf(value, place), '', `${path} ${name}`)
+        shown++
+      }
+      for (const [status, { content }] of Object.entries(responses)) {
+        for (const [type, { examples: said = {} }] of Object.entries(content)) {
+          for (const [name, { value }] of Object.entries(said)) {
+            const place = [...at, 'responses', status, 'content', type, 'schema']
+            t.equal(answers.problemOf(value, place), '', `${path} ${status} ${name}`)
+            shown++
+          }
+        }
+      }
+    }
+  }
+  t.ok(shown > 100, `${shown} examples`)
+})
+
+t.test('words for members that are not there, and members without words', async (t) => {
+  const schema = { type: 'object', properties: { a: { type: 'string' } } }
+  t.same(describeMembers(schema, { a: 'An a.' }), {
+    type: 'object',
+    properties: { a: { description: 'An a.', type: 'string' } }
+  })
+  t.throws(() => describeMembers(schema, {}), /nothing is said of a/)
+  t.throws(() => describeMembers(schema, { a: 'An a.', b: 'A b.' }), /no members b/)
+})
+
+t.test('both files stay small enough to be kept', async (t) => {
+  const { json, page } = makeDescription()
+  t.ok(json.byteLength < 400_000, `${json.byteLength} bytes of JSON`)
+  t.ok(page.byteLength < 400_000, `${page.byteLength} bytes of HTML`)
+})
