@@ -229,7 +229,8 @@ const STATE: readonly Operation[] = [
     method: 'get',
     path: '/metrics',
     summary: 'Metrics of all processes',
-    description: "In Prometheus' text format; docs/operations.md lists them.",
+    description:
+      "In Prometheus' text format; docs/metrics.md lists them. The key of `METRICS_KEY` opens them, too.",
     access: 'operator',
     errors: 'asked',
     errorPlaces: ['any', 'key', 'operator', 'account'],
