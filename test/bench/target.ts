@@ -116,7 +116,8 @@ function portIn(output: string): number | null {
   return found === null ? null : Number(found[1] ?? found[2])
 }
 
-function signIn(): object {
+/** An unexpired sign-in, as a credentials file has it. */
+export function signIn(): object {
   return {
     accessToken: `bench-${'a'.repeat(600)}`,
     refreshToken: `bench-${'r'.repeat(300)}`,

@@ -71,7 +71,7 @@ t.test('docker/Dockerfile', (t) => {
     }
   })
 
-  t.test('runs what the npm package has', async (t) => {
+  t.test('runs what was made of the program, and nothing else', async (t) => {
     const copied = lastStage.filter((line) => line.startsWith('COPY '))
     t.ok(copied.includes('COPY --from=program /app/dist ./dist'))
     t.ok(copied.includes('COPY src/start.js ./src/'))

@@ -1,0 +1,120 @@
+import { execFile } from 'node:child_process'
+import { copyFileSync, cpSync, globSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { GatewayProcess } from '../helper/gateway-process.ts'
+import { smallPdf } from '../helper/small-pdf.ts'
+
+t.setTimeout(300_000) // real processes, on a machine that may be busy
+
+const run = promisify(execFile)
+const ROOT = join(import.meta.dirname, '../..')
+const KEY = 'the-key-of-this-test'
+const folder = t.testdir()
+/** Where the image is laid out. */
+const image = join(folder, 'app')
+const program = join(image, 'src/start.js')
+const env = { PATH: [dirname(process.execPath), process.env['PATH'] ?? ''].join(':'), HOME: folder }
+
+await bundle()
+layOut()
+
+/** As the Dockerfile does, in a folder of its own. */
+async function bundle(): Promise<void> {
+  for (const name of ['package.json', 'build.ts', 'bundle.ts'])
+    copyFileSync(join(ROOT, name), join(folder, name))
+  for (const name of ['src', 'workers'])
+    cpSync(join(ROOT, name), join(folder, name), { recursive: true })
+  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
+  for (const file of ['build.ts', 'bundle.ts'])
+    await run(process.execPath, [join(folder, file)], { cwd: folder, env })
+}
+
+function layOut(): void {
+  mkdirSync(join(image, 'src'), { recursive: true })
+  for (const name of ['package.json', 'src/start.js'])
+    copyFileSync(join(ROOT, name), join(image, name))
+  cpSync(join(folder, 'dist'), join(image, 'dist'), { recursive: true })
+  symlinkSync(join(ROOT, 'node_modules'), join(image, 'node_modules'))
+}
+
+function pageFiles(root: string): readonly string[] {
+  return globSync('**/*.{html,css,svg}', { cwd: root }).toSorted()
+}
+
+/** What of Node is loaded once a file has been. */
+async function loadedWith(file: string): Promise<string> {
+  const load = `await import('${file}'); process.stdout.write(process.moduleLoadList.join('\\n'))`
+  const args = ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', load]
+  return (await run(process.execPath, args, { cwd: folder, env })).stdout
+}
+
+async function type(...words: readonly string[]): Promise<string> {
+  return (await run(process.execPath, [program, ...words], { cwd: folder, env })).stdout
+}
+
+t.test('the bundle is a few files', async (t) => {
+  const files = globSync('**/*.js', { cwd: join(image, 'dist'), exclude: ['dashboard/**'] })
+  t.ok(files.length < 100, `${files.length} files`)
+  for (const name of files) {
+    const text = readFileSync(join(image, 'dist', name), 'utf8')
+    t.notMatch(text, /[^\0-\xff]/, `${name} takes one byte a character`)
+    t.notMatch(text, /^import .* from ["']node:/m, `${name} takes of Node what it names`)
+    for (const [, path = ''] of text.matchAll(/new URL\('([^']+)', import\.meta\.url\)/g))
+      readFileSync(join(image, 'dist', dirname(name), path))
+  }
+  const pages = pageFiles(join(ROOT, 'src/dashboard/page'))
+  t.ok(pages.length > 0)
+  t.same(
+    pageFiles(join(image, 'dist/dashboard/page')),
+    pages,
+    'beside the page, which is as it was'
+  )
+})
+
+t.test('the whole program loads neither a second undici nor HTTP/2', async (t) => {
+  const heavy = /internal\/deps\/undici|internal\/http2\/core/
+  t.match(await loadedWith(join(folder, 'src/warm-up.ts')), heavy, 'unlike its modules')
+  t.notMatch(await loadedWith(join(image, 'dist/warm-up.js')), heavy)
+})
+
+t.test('the bundle serves', async (t) => {
+  const gateway = new GatewayProcess({
+    launcher: [process.execPath, '--max-old-space-size=48', '--max-semi-space-size=2'],
+    program,
+    env,
+    envFile: { PROXY_API_KEY: KEY, NATIVE_DOCUMENTS: 'false', TRANSFORM_TIMEOUT: '60' }
+  })
+  t.teardown(() => gateway.destroy())
+  await gateway.ready()
+  const headers = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }
+  const ask = async (content: unknown, stream = false): Promise<string> => {
+    const body = JSON.stringify({
+      model: 'claude-sonnet-4.5',
+      stream,
+      messages: [{ role: 'user', content }]
+    })
+    const url = `${gateway.url}/v1/chat/completions`
+    return (await fetch(url, { method: 'POST', headers, body })).text()
+  }
+  t.match(await ask('sim:say="small"'), '"small"')
+  t.match(await ask('sim:say="streamed"', true), /streamed[\s\S]*data: \[DONE\]\n\n$/)
+  t.match(await ask(`${'long '.repeat(60_000)} sim:say="large"`), '"large"', 'through a thread')
+  const data = smallPdf(['sim:say="out of a PDF"']).toString('base64')
+  const file = { filename: 'a.pdf', file_data: `data:application/pdf;base64,${data}` }
+  t.match(await ask([{ type: 'file', file }]), '"out of a PDF"', 'with a library that was left out')
+  const metrics = await fetch(`${gateway.url}/metrics`, { headers })
+  t.match(await metrics.text(), '# TYPE')
+  gateway.child.kill('SIGTERM')
+  t.equal(await gateway.exited, 0)
+  t.equal(gateway.stderr.includes('rror'), false, gateway.stderr)
+})
+
+t.test('its commands run', async (t) => {
+  const request = { model: 'auto', messages: [{ role: 'user', content: 'hi' }] }
+  const file = join(t.testdir({ 'request.json': JSON.stringify(request) }), 'request.json')
+  t.equal(await type('lint', file), 'openai-chat: nothing to say\n')
+  for (const command of ['doctor', 'key', 'login', 'setup', 'top', 'usage', 'whoami'])
+    t.match(await type(command, '--help'), `kiro-gateway ${command}`)
+})
