@@ -20,9 +20,9 @@ interface Door {
 }
 
 /** One worker alone has all new connections up to this load. */
-const BUSY_LOAD = 0.6
+const BUSY_LOAD = 0.75
 /** They are one's again when all together come to no more. */
-const CALM_LOAD = 0.4
+const CALM_LOAD = 0.5
 
 /**
  * Decides which workers accept new connections of clients. The system gives a connection to the first worker that

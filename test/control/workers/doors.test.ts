@@ -184,15 +184,15 @@ t.test('Doors', (t) => {
     accepting('b', false)
     load('a', 0.5)
     t.same(since(), [])
-    load('a', 0.7)
+    load('a', 0.8)
     t.same(since(), ['b open'], 'a goes on until b is open')
     accepting('b', true)
     t.same(since(), ['a closed'], 'which has less to do')
     accepting('a', false)
-    load('b', 0.6)
+    load('b', 0.8)
     t.same(since(), ['a open'], 'both are busy')
     accepting('a', true)
-    load('b', 0.3)
+    load('b', 0.4)
     t.same(since(), ['a closed'])
     accepting('a', false)
     load('a', 0.2)
@@ -225,7 +225,7 @@ t.test('Doors', (t) => {
     const load = record({
       type: constantFrom('load' as const),
       member,
-      load: constantFrom(0, 0.2, 0.4, 0.7, 1)
+      load: constantFrom(0, 0.2, 0.4, 0.8, 1)
     })
     assert(
       property(array(oneof(FULLNESS, load, MESSAGES, FATES), { maxLength: 80 }), (events) => {
