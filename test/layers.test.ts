@@ -17,13 +17,15 @@ const layers: LayerTable = {
   'main.ts': ['config', 'control', 'credentials', 'server', 'simulator', 'observe', 'shared'],
   // A command may use whatever it needs: it is a program of its own.
   cli: words(
-    'server control reply credentials admission ipc upstream transform dialects simulator kiro keys config observe frames shared'
+    'server control reply credentials admission ipc upstream transform dialects simulator kiro keys fleet config observe frames shared'
   ),
   server: words(
     'reply admission upstream transform description dialects simulator kiro keys config ipc observe dashboard frames shared'
   ),
   // The primary's own calls hold a lease of the budget like any worker.
-  control: words('admission credentials upstream kiro keys dashboard ipc config observe shared'),
+  control: words(
+    'admission credentials upstream kiro keys fleet dashboard ipc config observe shared'
+  ),
   reply: ['admission', 'dialects', 'frames', 'kiro', 'shared'],
   credentials: ['kiro', 'upstream', 'config', 'observe', 'shared'],
   admission: ['ipc', 'keys', 'shared'],
@@ -38,6 +40,8 @@ const layers: LayerTable = {
   kiro: ['frames', 'shared'],
   // Of no interest to the upstream, nor to any client's API.
   keys: ['shared'],
+  // Several gateways, of which none knows what the others do: decisions are pure, the engine has a port and an adapter.
+  fleet: ['shared'],
   config: ['shared'],
   observe: ['shared'],
   dashboard: ['shared'],

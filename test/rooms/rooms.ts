@@ -20,7 +20,8 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
     'observe',
     'shared',
     'keys',
-    'dashboard'
+    'dashboard',
+    'fleet'
   ],
   requests: ['server', 'requirements', 'conformance', 'compatibility'],
   network: ['upstream', 'simulator', 'chaos', 'clients', 'cli', 'docs', 'rooms', '.']

@@ -1,0 +1,338 @@
+import { type Instant, msToNextStage, type TermStage, termStage } from '../shared/elapsed.ts'
+import type { FleetAnswer, BeatAnswer, FleetQuestion, FleetReading } from './fleet-engine.ts'
+import { demandOn, type FleetDemand, NO_DEMAND } from './fleet-demand.ts'
+import {
+  type CoreOptions,
+  enterEvent,
+  type FleetRefusal,
+  GAP_MS,
+  isWantNews,
+  namesOf,
+  newsOf,
+  NOTHING,
+  rivalIn,
+  type Self,
+  type Told
+} from './fleet-news.ts'
+import { FleetRegister, type OwnAccount } from './fleet-register.ts'
+import { type FleetState, MAX_ENDED } from './fleet-state.ts'
+import { FleetWatch } from './fleet-watch.ts'
+import { nextFleet } from './next-fleet.ts'
+
+/**
+ * How a member stands:
+ *
+ * ```
+ *   joining ──entered, first beat confirmed──▶ serving ◀──beat confirmed──┐
+ *      ▲                                        │  └──none for long──▶ closing
+ *      │                                        ▼                         │
+ *      └──all sockets gone, new incarnation── cut ◀──none for longer──────┘     (or it was put out)
+ * ```
+ */
+export type FleetStage = 'joining' | TermStage
+
+/**
+ * One member of a fleet, without its connections, clocks and timers: it says what to ask the engine next, and learns from
+ * the answers how many connections this replica may have.
+ *
+ * Invariant: `size` + what was lent and is not `returned` yet never exceeds what the register says of this incarnation,
+ * or will say to whoever may take it away.
+ */
+export class FleetCore {
+  readonly #options: CoreOptions
+  readonly #watch: FleetWatch
+  #max: number
+  #replicas: number
+  #inc: string
+  #ended: readonly string[]
+  readonly #register = new FleetRegister()
+  #asked: { readonly question: FleetQuestion; readonly at: Instant } | null = null
+  /** Of the last state in which we were: names by incarnation of all its members, and of those awaited there. */
+  #known: Readonly<Record<string, string>>
+  /** The era in which we have a lease; '' before the first. */
+  #era = ''
+  #granted = 0
+  #returned = 0
+  /** When the last confirmed beat was sent; `null` before the first of this incarnation. */
+  #sentAt: Instant | null = null
+  #n = 0
+  #beatAt = -Infinity
+  #cut: string | null = null
+  #want = 0
+  #waitedMs = 0
+  #toldAt = -Infinity
+  #retryAt = -Infinity
+  #leaving: 'no' | 'leaving' | 'left' = 'no'
+  refusal: FleetRefusal | null = null
+
+  constructor(options: CoreOptions) {
+    this.#options = options
+    this.#watch = new FleetWatch(options.times)
+    this.#max = options.max
+    this.#replicas = options.replicas
+    this.#ended = options.ended.slice(-MAX_ENDED)
+    this.#known = options.known
+    this.#inc = options.createInc()
+  }
+
+  get inc(): string {
+    return this.#inc
+  }
+
+  /** The last state that was seen. */
+  get state(): FleetState | null {
+    return this.#register.state
+  }
+
+  /** Names by incarnation of the members that were seen last: for the next process of this replica. */
+  get known(): Readonly<Record<string, string>> {
+    return this.#known
+  }
+
+  /** When the last confirmed beat was sent, from which the lease counts. */
+  get sentAt(): Instant | null {
+    return this.#sentAt
+  }
+
+  /** Everything was given back, and the register says so. */
+  get hasLeft(): boolean {
+    return this.#leaving === 'left'
+  }
+
+  stage(now: Instant): FleetStage {
+    if (this.#cut !== null) return 'cut'
+    if (this.#sentAt === null) return 'joining'
+    return termStage(this.#options.times, this.#sentAt, now)
+  }
+
+  /** How many connections this replica may have, idle or busy. */
+  size(now: Instant): number {
+    return this.stage(now) === 'serving' ? this.#granted - this.#returned : 0
+  }
+
+  /** What this replica should give back, for others. */
+  demand(now: Instant): FleetDemand {
+    const { state } = this
+    if (state === null || this.stage(now) !== 'serving') return NO_DEMAND
+    const lease = this.#granted - this.#returned
+    if (this.#leaving !== 'no') return { permits: lease, urgent: lease }
+    return state.era === this.#era ? demandOn(state, this.#inc, lease) : NO_DEMAND
+  }
+
+  /** Requests that wait here for a connection, and for how long the first has. */
+  setWant(want: number, waitedMs: number): void {
+    this.#want = want
+    this.#waitedMs = Math.max(0, Math.round(waitedMs))
+  }
+
+  /** Settings that were read again. */
+  setSize(max: number, replicas: number): void {
+    this.#max = max
+    this.#replicas = replicas
+  }
+
+  /** The sockets behind so many more permits are gone. */
+  giveBack(permits: number): void {
+    this.#returned += permits
+  }
+
+  /** After a cut: all sockets are gone. Another incarnation may begin. */
+  onAllGone(): void {
+    if (this.#cut === null) return
+    this.#ended = [...this.#ended, this.#cut].slice(-MAX_ENDED)
+    this.#cut = null
+    this.#inc = this.#options.createInc()
+    this.#register.isStale = true
+  }
+
+  /** Wants nothing any more; leaves when everything was given back. */
+  leave(): void {
+    if (this.#leaving === 'no') this.#leaving = 'leaving'
+  }
+
+  /** Somebody has written; `null`: perhaps. */
+  onNews(rev: number | null): void {
+    this.#register.onNews(rev)
+  }
+
+  /** What to ask the engine now; it must be asked, and answered by `onAnswer()` or `onUnknown()`. */
+  next(now: Instant): FleetQuestion | null {
+    this.#look(now)
+    if (this.#asked !== null || now.mono < this.#retryAt) return null
+    const question = this.#question(now)
+    if (question !== null) this.#asked = { question, at: now }
+    return question
+  }
+
+  onAnswer(answer: FleetAnswer, now: Instant): void {
+    const asked = this.#asked
+    this.#asked = null
+    switch (answer.type) {
+      case 'read':
+        this.#adopt(answer.reading, now)
+        break
+      case 'cas':
+        this.#adopt(answer.answer.reading, now)
+        break
+      case 'beat':
+        if (asked?.question.type === 'beat') {
+          this.#onBeat(answer.answer, { sentAt: asked.at, inc: asked.question.beat.inc, now })
+        }
+        break
+    }
+  }
+
+  /** No answer came: what was asked may have happened, or may happen later. */
+  onUnknown({ mono }: Instant): void {
+    this.#asked = null
+    this.#register.isStale = true
+    this.#retryAt = mono + this.#options.times.beatMs / 4
+  }
+
+  /** Ms of the monotonic clock at which `next()` may have something new to ask although nothing happens. */
+  wakeAt(now: Instant): number {
+    let at = this.#beatAt
+    if (this.#sentAt !== null && this.#cut === null) {
+      at = Math.min(at, now.mono + msToNextStage(this.#options.times, this.#sentAt, now))
+    }
+    if (this.#register.isStale) at = Math.min(at, this.#retryAt)
+    const entry = this.state?.members[this.#inc]
+    const isUntold = entry !== undefined && isWantNews(entry, this.#self().want)
+    return isUntold ? Math.min(at, this.#toldAt + GAP_MS) : at
+  }
+
+  #question(now: Instant): FleetQuestion | null {
+    if (now.mono >= this.#beatAt) {
+      this.#beatAt = now.mono + this.#options.times.beatMs
+      const beat = this.#nextBeat()
+      return beat === null ? { type: 'read' } : { type: 'beat', beat }
+    }
+    if (this.#register.isStale) return { type: 'read' }
+    return this.#propose(now)
+  }
+
+  #nextBeat() {
+    const { state } = this
+    if (state === null || !(this.#inc in state.members) || this.#cut !== null) return null
+    if (this.#register.reading?.run !== state.run || state.era !== this.#era) return null
+    this.#n += 1
+    return { run: state.run, era: state.era, inc: this.#inc, n: this.#n }
+  }
+
+  /** The lease may have run out since anybody looked: this process may have been stopped. */
+  #look(now: Instant): void {
+    if (this.#cut === null && this.stage(now) === 'cut') this.#cutOff()
+  }
+
+  #cutOff(): void {
+    this.#cut = this.#inc
+    this.#sentAt = null
+    this.#era = ''
+    this.#granted = 0
+    this.#returned = 0
+  }
+
+  #onBeat(
+    answer: BeatAnswer,
+    { sentAt, inc, now }: { readonly sentAt: Instant; readonly inc: string; readonly now: Instant }
+  ): void {
+    this.#watch.onHeard(answer.beats, now)
+    const { run, rev } = this.#register.reading ?? {}
+    if (!answer.isKept || answer.run !== run || answer.rev !== rev) this.#register.isStale = true
+    if (answer.isKept && answer.run === run && inc === this.#inc && this.#cut === null) {
+      this.#sentAt = sentAt
+    }
+  }
+
+  #adopt(reading: FleetReading, now: Instant): void {
+    this.#look(now)
+    this.#watch.onHeard(reading.beats, now)
+    const state = this.#register.take(reading, this.#own())
+    const { type } = reading.reading
+    if (this.refusal !== 'name') {
+      this.refusal = type === 'newer' || type === 'foreign' ? type : null
+    }
+    if (state === null) return
+    this.#watch.onState(state, now)
+    if (this.#cut !== null) return
+    const entry = state.members[this.#inc]
+    if (entry === undefined) {
+      if (this.#leaving === 'leaving' && this.#granted === this.#returned) this.#leaving = 'left'
+      else if (this.#era === state.era) this.#cutOff() // put out
+      return
+    }
+    if (this.#era !== state.era) this.#beatAt = now.mono // the lease of this era counts from its first beat
+    this.#era = state.era
+    this.#granted = entry.granted
+    this.#known = namesOf(state)
+  }
+
+  #own(): OwnAccount {
+    return { inc: this.#inc, era: this.#era, granted: this.#granted, returned: this.#returned }
+  }
+
+  #propose(now: Instant): FleetQuestion | null {
+    const { reading, state: found } = this.#register
+    if (reading === null || this.#cut !== null || this.#leaving === 'left') return null
+    const { type } = reading.reading
+    if (type === 'newer' || type === 'foreign') return null
+    const isLost = this.#register.isLost(this.#own())
+    if (isLost && this.#leaving !== 'no') return null
+    if (isLost && found !== null) this.#known = { ...namesOf(found), ...this.#known }
+    const isNew = found === null || isLost
+    const state = isNew ? this.#register.newEra(this.#inc, this.#options.check) : found
+    const isMember = this.#inc in state.members
+    const { events, expects } = isMember ? this.#news(state, now) : this.#entry(state, now)
+    if (events.length === 0) return null
+    const next = nextFleet(state, events)
+    if (!isMember && !(this.#inc in next.members)) return this.#onNoRoom(state)
+    this.#toldAt = now.mono
+    const { run, rev } = reading
+    return { type: 'cas', proposal: { run, rev, next, expects } }
+  }
+
+  #entry(state: FleetState, now: Instant): Told {
+    if (this.#leaving !== 'no') return NOTHING
+    const self = this.#self()
+    const rival = self.isSole ? 'none' : this.#watch.rivalOf(rivalIn(state, self), now)
+    if (rival === 'alive') this.refusal = 'name'
+    if (rival !== 'none') return NOTHING
+    // What no beat was confirmed for was never used, and others may have it by now.
+    if (this.#sentAt === null) this.#granted = this.#returned
+    const event = enterEvent(state, this.#self())
+    this.#ended = event.ended
+    return { events: [event], expects: {} }
+  }
+
+  #news(state: FleetState, now: Instant): Told {
+    if (this.#leaving === 'leaving' && this.#granted === this.#returned) {
+      return { events: [{ type: 'leave', inc: this.#inc }], expects: {} }
+    }
+    return newsOf({ state, self: this.#self(), watch: this.#watch, toldAt: this.#toldAt, now })
+  }
+
+  /** What we had does not fit any more: an operator has opened the fleet without us. */
+  #onNoRoom({ members }: FleetState): null {
+    if (this.#granted > this.#returned) this.#cutOff()
+    else this.refusal = Object.keys(members).length > 0 ? 'full' : null
+    return null
+  }
+
+  /** What may be told of us. */
+  #self(): Self {
+    const { name, isSole } = this.#options
+    return {
+      inc: this.#inc,
+      name,
+      isSole,
+      max: this.#max,
+      replicas: this.#replicas,
+      granted: this.#granted,
+      returned: this.#returned,
+      want: this.#leaving === 'no' ? Math.min(this.#want, this.#max) : 0,
+      waitedMs: this.#waitedMs,
+      ended: this.#ended,
+      known: this.#known
+    }
+  }
+}

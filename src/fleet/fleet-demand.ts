@@ -1,0 +1,52 @@
+import {
+  type FleetState,
+  floorOf,
+  permitsOf,
+  grantableIn,
+  sharesOf,
+  sumOfLeases
+} from './fleet-state.ts'
+
+/** What others want of a member. */
+export interface FleetDemand {
+  /** As far as they are idle. */
+  readonly permits: number
+  /** Of these, so many before any request here. */
+  readonly urgent: number
+}
+
+export const NO_DEMAND: FleetDemand = { permits: 0, urgent: 0 }
+
+/**
+ * What a member with this lease should give back. To whoever waits it lends what is idle; of what it has above its share
+ * it also gives what falls idle, to those who have less than theirs, and after the limit was lowered to nobody.
+ */
+export function demandOn(state: FleetState, own: string, lease: number): FleetDemand {
+  const shares = sharesOf(state)
+  const share = shares.get(own) ?? 0
+  let wanted = 0
+  let lacking = 0
+  for (const [inc, entry] of Object.entries(state.members)) {
+    if (inc === own || entry.isQuiet) continue
+    wanted += entry.want
+    lacking += Math.min(entry.want, Math.max(0, (shares.get(inc) ?? 0) - permitsOf(entry)))
+  }
+  const owed = owedBy(own, state, shares)
+  const urgent = Math.min(lease, owed + Math.min(Math.max(0, lease - share), lacking))
+  const idle = Math.min(wanted, Math.max(0, lease - floorOf(share)))
+  return { permits: Math.max(urgent, idle), urgent }
+}
+
+/** A member's part of what must come back since the limit was lowered: in proportion to what it has above its share. */
+function owedBy(own: string, state: FleetState, shares: ReadonlyMap<string, number>): number {
+  const over = sumOfLeases(state.members) - grantableIn(state)
+  if (over <= 0) return 0
+  let excesses = 0
+  let excess = 0
+  for (const [inc, entry] of Object.entries(state.members)) {
+    const more = Math.max(0, permitsOf(entry) - (shares.get(inc) ?? 0))
+    excesses += more
+    if (inc === own) excess = more
+  }
+  return excesses === 0 ? 0 : Math.ceil((over * excess) / excesses)
+}

@@ -1,0 +1,64 @@
+import type { FleetState, StateReading } from './fleet-state.ts'
+
+/** What a register was found to hold. */
+export interface FleetReading {
+  /** The process of the engine that answered: another one may have lost anything. */
+  readonly run: string
+  /** 0 where there is nothing. */
+  readonly rev: number
+  readonly reading: StateReading
+  /** The last sign of life of each member. */
+  readonly beats: Readonly<Record<string, string>>
+}
+
+/** A change of the register: made only while `rev` stands there, in this process of the engine. */
+export interface Proposal {
+  readonly run: string
+  readonly rev: number
+  readonly next: FleetState
+  /** What the change rests on: nothing of it happens if one of these has given another sign of life since. */
+  readonly expects: Readonly<Record<string, string>>
+}
+
+/** `reading` is what stands there now, whoever wrote it. */
+export interface CasAnswer {
+  readonly isWritten: boolean
+  readonly reading: FleetReading
+}
+
+export interface Beat {
+  readonly run: string
+  readonly era: string
+  readonly inc: string
+  /** Goes up with each. */
+  readonly n: number
+}
+
+export interface BeatAnswer extends Pick<FleetReading, 'run' | 'rev' | 'beats'> {
+  /** This is still the era, and the member is one of it: its lease counts from the moment that the beat was sent. */
+  readonly isKept: boolean
+}
+
+/**
+ * What a fleet needs of an engine. A call that fails or takes too long rejects, and means "unknown": what it was to write
+ * may be written, now or later.
+ */
+export interface FleetEngine {
+  read(): Promise<FleetReading>
+  cas(proposal: Proposal): Promise<CasAnswer>
+  beat(beat: Beat): Promise<BeatAnswer>
+  /** Hears the revision that somebody has written, or `null` when news may have been missed. Returns what ends that. */
+  onNews(listener: (rev: number | null) => void): () => void
+  close(): Promise<void>
+}
+
+/** What a member wants to ask the engine next. One at a time, so that answers never overtake each other. */
+export type FleetQuestion =
+  | { readonly type: 'read' }
+  | { readonly type: 'beat'; readonly beat: Beat }
+  | { readonly type: 'cas'; readonly proposal: Proposal }
+
+export type FleetAnswer =
+  | { readonly type: 'read'; readonly reading: FleetReading }
+  | { readonly type: 'beat'; readonly answer: BeatAnswer }
+  | { readonly type: 'cas'; readonly answer: CasAnswer }

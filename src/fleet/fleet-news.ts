@@ -1,0 +1,120 @@
+import type { FleetTimes, Instant } from '../shared/elapsed.ts'
+import { type FleetEntry, type FleetState, MAX_ENDED } from './fleet-state.ts'
+import type { FleetWatch } from './fleet-watch.ts'
+import type { EnterEvent, FleetEvent, ReportedFacts } from './next-fleet.ts'
+
+/** Why this process can't be a member. */
+export type FleetRefusal = 'newer' | 'foreign' | 'name' | 'full'
+
+export interface CoreOptions {
+  readonly name: string
+  readonly max: number
+  readonly replicas: number
+  readonly check: string
+  readonly times: FleetTimes
+  /** A name that no member has ever had. */
+  readonly createInc: () => string
+  /** Incarnations whose sockets are gone for certain. */
+  readonly ended: readonly string[]
+  /** Names by incarnation of members that were seen when a process of this replica last looked. */
+  readonly known: Readonly<Record<string, string>>
+  /** Something outside sees to it that only one process has our name: any other of that name has ended. */
+  readonly isSole: boolean
+}
+
+/** What a member may tell of itself. */
+export interface Self extends ReportedFacts {
+  readonly inc: string
+  readonly name: string
+  readonly granted: number
+  /** Names by incarnation of the members that it saw last. */
+  readonly known: Readonly<Record<string, string>>
+  /** Any other process of its name has ended. */
+  readonly isSole: boolean
+}
+
+/** What a member has to tell, and the beats that it rests on. */
+export interface Told {
+  readonly events: readonly FleetEvent[]
+  readonly expects: Readonly<Record<string, string>>
+}
+
+export const NOTHING: Told = { events: [], expects: {} }
+/** Changes of what is wanted are told so often at most: a change of the register costs every member a look. */
+export const GAP_MS = 10
+
+/** All that is news of a member that has entered: of itself, and of others whom it has watched. */
+export function newsOf({
+  state,
+  self,
+  watch,
+  toldAt,
+  now
+}: {
+  readonly state: FleetState
+  readonly self: Self
+  readonly watch: FleetWatch
+  /** When something was told last, by the monotonic clock. */
+  readonly toldAt: number
+  readonly now: Instant
+}): Told {
+  const entry = state.members[self.inc]
+  if (entry === undefined) return NOTHING
+  const events: FleetEvent[] = []
+  const isWantTold = isWantNews(entry, self.want) && now.mono >= toldAt + GAP_MS
+  if (isWantTold || isNews(entry, self)) events.push(reportEvent(self))
+  const { lapsed, hushed } = watch.silent(state, self.inc, now)
+  if (lapsed.length > 0) events.push({ type: 'lapse', incs: lapsed })
+  if (hushed.length > 0) events.push({ type: 'hush', incs: hushed })
+  if (state.phase === 'learning' && watch.isEraWatched(state.era, now)) {
+    events.push({ type: 'watched' })
+  }
+  return { events, expects: watch.beatsOf(lapsed) }
+}
+
+export function enterEvent(state: FleetState, self: Self): EnterEvent {
+  const { inc, name, max, replicas, granted, returned, known } = self
+  const ended = self.isSole ? withNamesakes(state, self) : self.ended
+  return { type: 'enter', inc, name, max, replicas, granted, returned, ended, known }
+}
+
+/** Another incarnation of this name among the members that is not known to have ended. */
+export function rivalIn({ members }: FleetState, { inc, name, ended }: Self): string | null {
+  const rival = Object.keys(members).find(
+    (one) => one !== inc && members[one]?.name === name && !ended.includes(one)
+  )
+  return rival ?? null
+}
+
+/** Names by incarnation of all members, and of all who are awaited. */
+export function namesOf({ members, awaited }: Pick<FleetState, 'members' | 'awaited'>) {
+  const names: Record<string, string> = { ...awaited }
+  for (const inc in members) {
+    const entry = members[inc]
+    if (entry !== undefined) names[inc] = entry.name
+  }
+  return names
+}
+
+/** More is news when it is twice as much, less when it is nothing: every request would be a message otherwise. */
+export function isWantNews(entry: FleetEntry, want: number): boolean {
+  if ((want === 0) !== (entry.want === 0)) return true
+  return want >= 2 * entry.want && want !== entry.want
+}
+
+function isNews(entry: FleetEntry, { returned, max, replicas }: Self): boolean {
+  if (entry.returned !== returned || entry.isQuiet) return true
+  return entry.max !== max || entry.replicas !== replicas
+}
+
+function reportEvent(self: Self): FleetEvent {
+  const { inc, max, replicas, returned, want, waitedMs, ended } = self
+  return { type: 'report', inc, max, replicas, returned, want, waitedMs, ended }
+}
+
+function withNamesakes(state: FleetState, { inc, name, ended, known }: Self): readonly string[] {
+  const others = Object.entries({ ...known, ...namesOf(state) }).filter(
+    ([other, otherName]) => otherName === name && other !== inc
+  )
+  return [...new Set([...ended, ...others.map(([other]) => other)])].slice(-MAX_ENDED)
+}

@@ -1,0 +1,67 @@
+import type { FleetReading } from './fleet-engine.ts'
+import { eraNumber, type FleetState } from './fleet-state.ts'
+import { newEra } from './next-fleet.ts'
+
+/** What a member knows of itself, which the register must not contradict. */
+export interface OwnAccount {
+  readonly inc: string
+  /** In which it has a lease; '' before the first. */
+  readonly era: string
+  readonly granted: number
+  readonly returned: number
+}
+
+/** What one member last saw in the register, and how it tells that the register has forgotten something. */
+export class FleetRegister {
+  reading: FleetReading | null = null
+  /** Somebody may have written since. */
+  isStale = true
+  /** The highest revision that was seen of the last era. */
+  #rev = 0
+  #lastEra = ''
+
+  get state(): FleetState | null {
+    const reading = this.reading?.reading
+    return reading?.type === 'state' ? reading.state : null
+  }
+
+  get rev(): number {
+    return this.reading?.rev ?? 0
+  }
+
+  /** `null`: news may have been missed. */
+  onNews(rev: number | null): void {
+    if (rev === null || rev > this.rev) this.isStale = true
+  }
+
+  /** Takes an answer of the engine. Returns the state if it can be believed. */
+  take(reading: FleetReading, own: OwnAccount): FleetState | null {
+    this.isStale = false
+    this.reading = reading
+    const { state } = this
+    if (state === null || this.isLost(own)) return null
+    this.#rev = reading.rev
+    this.#lastEra = state.era
+    return state
+  }
+
+  /**
+   * Whether the register is not what it was: empty, written to another process of the engine, or older than what was
+   * seen of it.
+   */
+  isLost({ inc, era, granted, returned }: OwnAccount): boolean {
+    const { state } = this
+    if (state === null || state.run !== this.reading?.run) return true
+    if (eraNumber(state.era) < eraNumber(this.#lastEra)) return true
+    if (state.era === this.#lastEra && this.rev < this.#rev) return true
+    const entry = state.members[inc]
+    if (state.era !== era || entry === undefined) return false
+    return entry.granted < granted || entry.returned > returned
+  }
+
+  /** Written by `by`, who has noticed the loss. Its token is unique: nobody else is `by`, and it writes no revision twice. */
+  newEra(by: string, check: string): FleetState {
+    const rev = Math.max(this.rev, this.#rev)
+    return newEra({ run: this.reading?.run ?? '', check, by, rev, lastEra: this.#lastEra })
+  }
+}

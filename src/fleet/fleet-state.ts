@@ -1,0 +1,171 @@
+/*
+ * What the register of a fleet holds: who is a member, and how many permits each of them has. One text, changed by
+ * compare-and-set alone, so that every change is the work of one member that had seen the one before.
+ *
+ *   era      "number.by.rev": what this engine process knows of the fleet; a new one begins when that is lost
+ *   phase    learning: nothing is granted beyond what living members claim;  open: all permits are granted
+ *   members  by incarnation: a process that starts again, or had to let go of everything, is another member
+ *
+ * lease = granted − returned; both are totals that only go up.
+ */
+
+export interface FleetEntry {
+  /** `FLEET_MEMBER`. Two incarnations may have the same. */
+  readonly name: string
+  /** `HTTP_MAX_CONNECTIONS` there. The smallest of all counts. */
+  readonly max: number
+  /** `FLEET_REPLICAS` there. The largest of all counts. */
+  readonly replicas: number
+  readonly granted: number
+  /** The sockets behind these are gone. */
+  readonly returned: number
+  /** Permits that requests wait for there. */
+  readonly want: number
+  /** For how long they have waited. */
+  readonly waitedMs: number
+  /** It has not been heard of for a while: nothing is granted to it until it says something. */
+  readonly isQuiet: boolean
+  /** Incarnations of which it knows that their sockets are gone. */
+  readonly ended: readonly string[]
+}
+
+export type FleetMembers = Readonly<Record<string, FleetEntry>>
+
+export interface FleetState {
+  readonly v: 1
+  /** Proves that whoever wrote it has our secret. */
+  readonly check: string
+  /** The process of the engine that it was written to. */
+  readonly run: string
+  readonly era: string
+  readonly rev: number
+  readonly phase: 'open' | 'learning'
+  /** While learning: the sum of what was claimed. */
+  readonly cap: number
+  readonly max: number
+  readonly replicas: number
+  /** Names by incarnation: who had permits in an era before, and has not been heard of in this one. */
+  readonly awaited: Readonly<Record<string, string>>
+  readonly members: FleetMembers
+}
+
+/** What a register that was read is. */
+export type StateReading =
+  | { readonly type: 'state'; readonly state: FleetState }
+  /** Nothing, or nothing that can be understood: what it said is lost. */
+  | { readonly type: 'none' }
+  /** Of a newer version of this program, or of a fleet with another secret: not ours to write. */
+  | { readonly type: 'newer' | 'foreign' }
+
+export const MAX_MEMBERS = 64
+/** Of one member: it has started or let go more often than that within the memory of the register only by a fault. */
+export const MAX_ENDED = 16
+export const MAX_NAME_CHARS = 63
+/** A register that is longer is not ours. */
+export const MAX_STATE_CHARS = 1_048_576
+const MAX_COUNT = 2 ** 48
+
+/** Reads what stands in the register. Never throws: whoever can write there may write anything. */
+export function readState(text: string | null, check: string): StateReading {
+  if (text === null || text.length > MAX_STATE_CHARS) return { type: 'none' }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return { type: 'none' }
+  }
+  if (!isRecord(value)) return { type: 'none' }
+  const { v } = value
+  if (typeof v === 'number' && v > 1) return { type: 'newer' }
+  if (v === 1 && isText(value['check'], 128) && value['check'] !== check) return { type: 'foreign' }
+  return isState(value) ? { type: 'state', state: value } : { type: 'none' }
+}
+
+function isState(value: Readonly<Record<string, unknown>>): value is KnownState {
+  const { v, check, run, era, rev, phase, cap, max, replicas, awaited, members } = value
+  if (v !== 1 || !isText(check, 128) || !isText(run, 128) || !isText(era, 128)) return false
+  if (phase !== 'open' && phase !== 'learning') return false
+  if (![rev, cap, max, replicas].every(isCount)) return false
+  if (!isRecord(awaited) || !isRecord(members)) return false
+  const names = Object.entries(awaited)
+  if (names.length > MAX_MEMBERS ** 2 || !names.every(isName)) return false
+  const entries = Object.entries(members)
+  return (
+    entries.length <= MAX_MEMBERS && entries.every(([inc, one]) => isText(inc, 80) && isEntry(one))
+  )
+}
+
+/** A `FleetState`, told apart from other records by `isState()`. */
+type KnownState = FleetState & Readonly<Record<string, unknown>>
+
+function isEntry(value: unknown): boolean {
+  if (!isRecord(value)) return false
+  const { name, max, replicas, granted, returned, want, waitedMs, isQuiet, ended } = value
+  if (!isText(name, MAX_NAME_CHARS) || typeof isQuiet !== 'boolean') return false
+  if (![max, replicas, granted, returned, want, waitedMs].every(isCount)) return false
+  if (Number(returned) > Number(granted)) return false
+  return Array.isArray(ended) && ended.length <= MAX_ENDED && ended.every((inc) => isText(inc, 80))
+}
+
+function isName([inc, name]: [string, unknown]): boolean {
+  return isText(inc, 80) && isText(name, MAX_NAME_CHARS)
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isText(value: unknown, maxChars: number): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= maxChars
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= MAX_COUNT
+}
+
+/** The number of an era, which goes up. */
+export function eraNumber(era: string): number {
+  const number = Number.parseInt(era, 10)
+  return Number.isSafeInteger(number) ? number : 0
+}
+
+export function permitsOf({ granted, returned }: FleetEntry): number {
+  return granted - returned
+}
+
+export function sumOfLeases(members: FleetMembers): number {
+  let sum = 0
+  for (const inc in members) {
+    const entry = members[inc]
+    if (entry !== undefined) sum += permitsOf(entry)
+  }
+  return sum
+}
+
+/** What may be granted in all. */
+export function grantableIn({ phase, max, cap }: FleetState): number {
+  return phase === 'open' ? max : cap
+}
+
+/** What each member has when nobody wants more: an equal part, the remainder one each to the first by name. */
+export function sharesOf({
+  members,
+  max,
+  replicas
+}: Pick<FleetState, 'members' | 'max' | 'replicas'>) {
+  const incs = Object.keys(members).toSorted((a, b) => {
+    const [one, other] = [members[a]?.name ?? '', members[b]?.name ?? '']
+    return one === other ? (a < b ? -1 : 1) : one < other ? -1 : 1
+  })
+  const parts = Math.max(replicas, incs.length, 1)
+  const shares = new Map<string, number>()
+  for (const [place, inc] of incs.entries()) {
+    shares.set(inc, Math.floor(max / parts) + (place < max % parts ? 1 : 0))
+  }
+  return shares
+}
+
+/** What a member keeps of its share when it lends: enough to renew a token, and to go on when the engine is gone. */
+export function floorOf(share: number): number {
+  return share === 0 ? 0 : Math.max(1, Math.min(4, Math.floor(share / 16)))
+}

@@ -1,0 +1,79 @@
+import type { FleetTimes, Instant } from '../shared/elapsed.ts'
+import type { FleetState } from './fleet-state.ts'
+
+/**
+ * What one member has seen of the others with its own eyes: since when each has given no sign of life, and since when
+ * this era is learning. Only what was watched without a break counts, by the monotonic clock of this machine; no time of
+ * another machine is ever compared.
+ */
+export class FleetWatch {
+  readonly #times: FleetTimes
+  /** By incarnation. Bounded by the members of the register. */
+  readonly #seen = new Map<string, { readonly beat: string; readonly since: number }>()
+  #era: { readonly era: string; readonly since: number } | null = null
+  #rival: { readonly inc: string; readonly since: number } | null = null
+  #heardAt = -Infinity
+
+  constructor(times: FleetTimes) {
+    this.#times = times
+  }
+
+  /** The engine has answered. */
+  onHeard(beats: Readonly<Record<string, string>>, { mono: now }: Instant): void {
+    if (now - this.#heardAt > this.#times.contactMs) {
+      this.#seen.clear()
+      this.#era = null
+      this.#rival = null
+    }
+    this.#heardAt = now
+    for (const inc of this.#seen.keys()) if (!(inc in beats)) this.#seen.delete(inc)
+    for (const [inc, beat] of Object.entries(beats)) {
+      if (this.#seen.get(inc)?.beat !== beat) this.#seen.set(inc, { beat, since: now })
+    }
+  }
+
+  /** What the register says. */
+  onState({ era, phase }: FleetState, { mono: now }: Instant): void {
+    if (phase === 'open') this.#era = null
+    else if (this.#era?.era !== era) this.#era = { era, since: now }
+  }
+
+  /** For how long no other beat of it was seen; 0 for one that was not seen at all. */
+  silenceMs(inc: string, { mono: now }: Instant): number {
+    const seen = this.#seen.get(inc)
+    return seen === undefined ? 0 : now - seen.since
+  }
+
+  /** Whoever had a lease in an earlier era has closed everything by now. */
+  isEraWatched(era: string, { mono: now }: Instant): boolean {
+    return this.#era?.era === era && now - this.#era.since >= this.#times.lapsesMs
+  }
+
+  /** Others that must have closed everything by now, and others that have not been heard of for a while. */
+  silent({ members }: FleetState, own: string, now: Instant) {
+    const { lapsesMs, contactMs } = this.#times
+    const lapsed: string[] = []
+    const hushed: string[] = []
+    for (const inc in members) {
+      if (inc === own) continue
+      const silenceMs = this.silenceMs(inc, now)
+      if (silenceMs >= lapsesMs) lapsed.push(inc)
+      else if (silenceMs >= contactMs && members[inc]?.isQuiet === false) hushed.push(inc)
+    }
+    return { lapsed, hushed }
+  }
+
+  /** Whether a member that has our name lives: two of one name can't both be who they say. Known after a while. */
+  rivalOf(rival: string | null, now: Instant): 'none' | 'perhaps' | 'alive' {
+    if (rival === null) return 'none'
+    if (this.#rival?.inc !== rival) this.#rival = { inc: rival, since: now.mono }
+    const watchedMs = now.mono - this.#rival.since
+    if (watchedMs < this.#times.contactMs) return 'perhaps'
+    return this.silenceMs(rival, now) < watchedMs / 2 ? 'alive' : 'none'
+  }
+
+  /** The last beats of these, which a change that rests on their silence carries along. */
+  beatsOf(incs: readonly string[]): Readonly<Record<string, string>> {
+    return Object.fromEntries(incs.map((inc) => [inc, this.#seen.get(inc)?.beat ?? '']))
+  }
+}

@@ -1,0 +1,38 @@
+import t from 'tap'
+import { FleetCore } from '../../src/fleet/fleet-core.ts'
+import { FLEET_MUTANTS, mutateFleet } from './fleet-mutants.ts'
+import { walkFleet } from './walk-fleet.ts'
+
+/** `npm run fleet:model` walks a hundred times as far, and finds all of the faults. */
+const STEPS = 90_000
+/** Faults that show within this many steps. */
+const QUICK_STEPS = 30_000
+const QUICK = [
+  'a register of another process',
+  'an empty register',
+  'what was claimed is forgotten',
+  'a claim does not add',
+  'others take what a silent member has',
+  'an era counts as watched too early',
+  'another of our name that says nothing'
+]
+
+t.test('a fleet in which everything goes wrong', async (t) => {
+  const { violation, walks } = walkFleet({ machines: { FleetCore }, seed: 1, steps: STEPS })
+  t.equal(violation, null, `${walks} walks`)
+})
+
+t.test('is found wrong with a fault in its rules', async (t) => {
+  for (const mutant of FLEET_MUTANTS) {
+    const machines = await mutateFleet(mutant) // each of them must still fit the source
+    if (!QUICK.some((story) => mutant.story.startsWith(story))) continue
+    const { violation } = walkFleet({ machines, seed: 1, steps: QUICK_STEPS })
+    t.not(violation, null, mutant.story)
+  }
+})
+
+t.test('is found wrong where permits are returned before their sockets are gone', async (t) => {
+  const fault = 'returns before sockets are gone'
+  const { violation } = walkFleet({ machines: { FleetCore }, fault, seed: 1, steps: QUICK_STEPS })
+  t.match(violation?.message, /sockets/)
+})

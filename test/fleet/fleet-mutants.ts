@@ -1,0 +1,128 @@
+import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { Mutant } from '../helper/mutant.ts'
+import type { Machines, WorldFault } from './fleet-world.ts'
+
+/** What a hasty change might do to the rules of a fleet. The model finds each of these. */
+export const FLEET_MUTANTS: readonly Mutant[] = [
+  {
+    story: 'a register of another process of the engine is believed',
+    file: 'fleet-register.ts',
+    from: 'if (state === null || state.run !== this.reading?.run) return true',
+    to: 'if (state === null) return true'
+  },
+  {
+    story: 'an empty register is taken for a new fleet, of which everything is free',
+    file: 'next-fleet.ts',
+    from: "phase: 'learning',\n    cap: 0,",
+    to: "phase: 'open',\n    cap: 0,"
+  },
+  {
+    story: 'a fleet opens although somebody is awaited',
+    file: 'next-fleet.ts',
+    from: "phase === 'learning' && Object.keys(awaited).length === 0",
+    to: "phase === 'learning'"
+  },
+  {
+    story: 'what was claimed is forgotten while learning: everything is granted',
+    file: 'next-fleet.ts',
+    from: 'let free = grantableIn(state) - sumOfLeases(state.members)',
+    to: 'let free = state.max - sumOfLeases(state.members)'
+  },
+  {
+    story: 'a claim does not add to what there is',
+    file: 'next-fleet.ts',
+    from: 'gone.cap + lease',
+    to: 'gone.cap'
+  },
+  {
+    story: 'others take what a silent member has before it has closed',
+    file: 'fleet-watch.ts',
+    from: 'if (silenceMs >= lapsesMs) lapsed.push(inc)',
+    to: 'if (silenceMs >= lapsesMs / 2) lapsed.push(inc)'
+  },
+  {
+    story: 'an era counts as watched too early',
+    file: 'fleet-watch.ts',
+    from: 'now - this.#era.since >= this.#times.lapsesMs',
+    to: 'now - this.#era.since >= this.#times.lapsesMs / 3'
+  },
+  {
+    story: 'the watch over one era counts for the next',
+    file: 'fleet-watch.ts',
+    from: 'else if (this.#era?.era !== era) this.#era = { era, since: now }',
+    to: 'else this.#era = { era, since: this.#era?.since ?? now }'
+  },
+  {
+    story: 'the lease counts from when the answer came',
+    file: 'fleet-core.ts',
+    from: 'this.#sentAt = sentAt',
+    to: 'this.#sentAt = now'
+  },
+  {
+    story: 'a beat that was not kept renews the lease',
+    file: 'fleet-core.ts',
+    from: 'if (answer.isKept && answer.run === run &&',
+    to: 'if (answer.run === run &&'
+  },
+  {
+    story: 'any answer of the engine renews the lease',
+    file: 'fleet-core.ts',
+    from: 'this.#granted = entry.granted\n    this.#known',
+    to: 'this.#granted = entry.granted\n    if (this.#sentAt !== null) this.#sentAt = now\n    this.#known'
+  },
+  {
+    story: 'what was granted and never used is claimed',
+    file: 'fleet-core.ts',
+    from: 'if (this.#sentAt === null) this.#granted = this.#returned',
+    to: ''
+  },
+  {
+    story: 'closing counts as serving for ever',
+    file: 'fleet-core.ts',
+    from: 'return termStage(this.#options.times, this.#sentAt, now)',
+    to: "return 'serving'"
+  },
+  {
+    story: 'a name is a member: who comes with it takes the place of who had it',
+    file: 'fleet-news.ts',
+    from: 'const ended = self.isSole ?',
+    to: 'const ended = self.name ?'
+  },
+  {
+    story: 'another of our name that says nothing is taken for dead at once',
+    file: 'fleet-core.ts',
+    from: 'ended: this.#ended,',
+    to: 'ended: Object.keys(this.#known).slice(-16),'
+  },
+  {
+    story: 'those who were seen before the loss are not told of',
+    file: 'next-fleet.ts',
+    from: '{ ...gone.awaited, ...event.known }',
+    to: 'gone.awaited'
+  }
+]
+
+/** Faults outside of what decides. */
+export const WORLD_FAULTS: readonly WorldFault[] = [
+  'returns before sockets are gone',
+  'workers do not look at the lease on waking',
+  'attests the death of a process that was stopped',
+  'beats count in any era',
+  'lapses without a look at the beats'
+]
+
+/** The real rules with one fault, made from a copy of the source. */
+export async function mutateFleet({ file, from, to }: Mutant): Promise<Machines> {
+  const folder = mkdtempSync(join(tmpdir(), 'fleet-mutant-'))
+  for (const part of ['fleet', 'shared']) {
+    cpSync(join(import.meta.dirname, '../../src', part), join(folder, part), { recursive: true })
+  }
+  const path = join(folder, 'fleet', file)
+  const source = readFileSync(path, 'utf8')
+  if (source.split(from).length !== 2) throw new Error(`${file} has to hold this once: ${from}`)
+  writeFileSync(path, source.replace(from, to))
+  return (await import(pathToFileURL(join(folder, 'fleet/fleet-core.ts')).href)) as Machines
+}
