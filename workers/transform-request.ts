@@ -6,6 +6,7 @@ import { type LintReport, lintRequest } from '../src/dialects/lint/lint-request.
 import { checkAnswer } from '../src/dialects/plan/json-answer.ts'
 import type { AttachmentContent, AttachmentContents } from '../src/dialects/request/attachments.ts'
 import { readPdfText } from '../src/dialects/request/pdf.ts'
+import { outlineMember } from '../src/dialects/request/payload-bytes.ts'
 import { GatewayError } from '../src/shared/errors.ts'
 import { ownsMemory } from '../src/shared/own-memory.ts'
 import {
@@ -53,6 +54,8 @@ async function run(job: MarkedJob): Promise<ThreadResult> {
         return convert(job)
       case 'lint':
         return { type: 'report', report: explain(job) }
+      case 'outline':
+        return { type: 'outline', members: outlineMember(textOf(job.body)) }
       case 'check':
         return { type: 'check', check: checkAnswer(textOf(job.body), job.form, CHECK_MS) }
     }
@@ -74,6 +77,7 @@ function bytesOf(result: ThreadResult): readonly Uint8Array[] {
       return result.text.kind === 'utf8' ? [result.text.bytes] : []
     case 'report':
     case 'check':
+    case 'outline':
     case 'refused':
       return []
   }

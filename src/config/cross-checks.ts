@@ -27,6 +27,7 @@ export function crossCheck(config: Config): CrossChecked {
       ...keepalive.warnings,
       ...workers.warnings,
       ...severalSources(config),
+      ...keptContent(config),
       ...shortKeys(config)
     ]
   }
@@ -105,6 +106,16 @@ function severalSources(config: Config): readonly Contradiction[] {
   const verb = others.length === 1 ? 'is' : 'are'
   const sentence = `Several sources of credentials are set: ${winner} is used, ${others.join(' and ')} ${verb} ignored.`
   return [{ about: [winner, ...others], sentence }]
+}
+
+function keptContent({ observe }: Config): readonly Contradiction[] {
+  const { keepsContent, debugMode, debugDir } = observe
+  if (!keepsContent) return []
+  const sentence =
+    debugMode === 'off'
+      ? 'DEBUG_CONTENT keeps nothing while DEBUG_MODE is off.'
+      : `DEBUG_CONTENT is on: prompts and answers are kept in plain text in ${debugDir}/captures. Turn it off, and remove that folder, when you have found what you look for.`
+  return [{ about: ['DEBUG_CONTENT', 'DEBUG_MODE'], sentence }]
 }
 
 /** Random text of 16 letters and digits can't be guessed; a word or a name can. */

@@ -281,6 +281,27 @@ export const Settings = Type.Object({
       'DEBUG_DIR',
       { restart: true, kind: 'path', default: 'debug_logs' },
       'Folder for these files; the newest 200 are kept.'
+    ),
+    keepsContent: setting<boolean>(
+      {
+        env: 'DEBUG_CONTENT',
+        restart: true,
+        kind: 'flag',
+        default: false,
+        description:
+          'Also keeps what was said, by the requests of DEBUG_MODE: request, upstream request, raw answer and the client\'s, in DEBUG_DIR/captures, for "kiro-gateway replay". Prompts and answers stand there in plain text.'
+      },
+      { type: 'boolean' }
+    ),
+    contentMaxBytes: bytes(
+      'DEBUG_CONTENT_MAX_BYTES',
+      { min: MEBIBYTE, max: 1024 * 1024 * MEBIBYTE, default: 256 * MEBIBYTE },
+      'Most room on disk for these captures; the oldest go first, of 200 at most.'
+    ),
+    contentMaxAgeMs: seconds(
+      'DEBUG_CONTENT_MAX_AGE',
+      { min: 1, max: 30 * DAY, default: DAY },
+      'How long a capture is kept.'
     )
   })
 })

@@ -15,8 +15,14 @@ export interface DebugCaptureOptions {
 /** A file holds no more than this: what is longer says nothing that its beginning does not. */
 const MAX_FILE_CHARS = 1024 * 1024
 
+/** Memory of each worker for content on its way to disk (`DEBUG_CONTENT`); bodies have so much less. */
+export const CONTENT_BUFFER_BYTES = 2 * 1024 * 1024
+
 /** Files that wait for a slow disk; more would only fill the memory, and are left out. */
 const MAX_WAITING = 16
+
+/** Long requests that are looked at at once, each in a copy of its own; of more only the facts are kept. */
+const MAX_LOOKED_AT = 2
 
 const FILE_NAME = /^\d{8}T\d{9}Z-[\w-]*\.json$/
 
@@ -29,6 +35,7 @@ export class DebugCapture {
   readonly #now: () => number
   #hasWarned = false
   #waiting = 0
+  #lookedAt = 0
   #writing: Promise<void> = Promise.resolve()
 
   constructor(options: DebugCaptureOptions) {
@@ -36,13 +43,30 @@ export class DebugCapture {
     this.#now = options.now ?? Date.now
   }
 
-  /** Resolves when the file is written, or could not be. Never rejects. */
-  keep(requestId: string, facts: Readonly<Record<string, unknown>>): Promise<void> {
+  /** Does the work unless much of it is being done already; gives `null` then, and where it fails. */
+  async lookAt<T>(work: () => Promise<T>): Promise<T | null> {
+    if (this.#lookedAt >= MAX_LOOKED_AT) return null
+    this.#lookedAt++
+    try {
+      return await work()
+    } catch {
+      return null // the request itself went, or failed, for reasons of its own
+    } finally {
+      this.#lookedAt--
+    }
+  }
+
+  /**
+   * Resolves when the file is written, or could not be. Never rejects. `members` are further ones of the object, as JSON
+   * text.
+   */
+  keep(requestId: string, facts: Readonly<Record<string, unknown>>, members = ''): Promise<void> {
     if (this.#waiting >= MAX_WAITING) return this.#writing
     this.#waiting++
     const timestamp = new Date(this.#now()).toISOString().replaceAll(/[-:.]/g, '')
     const name = `${timestamp}-${requestId.replaceAll(/[^\w-]/g, '').slice(0, 64)}.json`
-    const text = JSON.stringify(facts, null, 2)
+    const own = JSON.stringify(facts, null, 2)
+    const text = members === '' ? own : `${own.slice(0, -2)},\n${members}\n}`
     const kept =
       text.length <= MAX_FILE_CHARS ? text : `${text.slice(0, MAX_FILE_CHARS)}\n… cut off\n`
     this.#writing = this.#writing.then(() => this.#write(name, kept))

@@ -168,7 +168,7 @@ export class GatewayWorker {
       life: this.#life
     })
     this.#parts = parts
-    void this.#listen(parts, start.config.server) // reports its own failure
+    void this.#listen(parts, start) // reports its own failure
   }
 
   async #setDoor(listener: Listener, isAccepting: boolean): Promise<void> {
@@ -178,8 +178,13 @@ export class GatewayWorker {
     this.#channel.send({ type: 'clients.accepting', isAccepting })
   }
 
-  async #listen({ listener }: Parts, { host, port }: Config['server']): Promise<void> {
+  async #listen({ listener, plane, log }: Parts, { config, memory }: WorkerStart): Promise<void> {
+    const { host, port } = config.server
     try {
+      if (config.observe.keepsContent) {
+        const { createTurnRecorder } = await import('./plane/turn-capture.ts')
+        plane.recorder = createTurnRecorder(plane, { log, workers: memory.workers })
+      }
       this.#channel.send({ type: 'worker.ready', port: await listener.open() })
     } catch (cause) {
       this.#channel.send({ type: 'worker.failed', message: listenProblem(cause, host, port) })
@@ -207,6 +212,7 @@ export class GatewayWorker {
     plane.items.close()
     plane.journal.close()
     plane.rows.close()
+    await plane.recorder?.close()
   }
 }
 

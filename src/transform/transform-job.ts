@@ -43,7 +43,7 @@ function millisecondsOf({ user, system }: NodeJS.CpuUsage): number {
 }
 
 /** What a thread takes. Crosses the thread border as bytes and a small record. */
-export type ThreadJob = ConvertJob | LintJob | CheckJob | PdfJob
+export type ThreadJob = ConvertJob | LintJob | CheckJob | PdfJob | OutlineJob
 
 /** Its thread says there when it has begun. */
 export type MarkedJob = ThreadJob & { readonly mark: JobMark }
@@ -82,6 +82,12 @@ export interface CheckJob {
   readonly form: JsonForm
 }
 
+/** A request to the upstream of which an outline is wanted. */
+export interface OutlineJob {
+  readonly type: 'outline'
+  readonly body: Uint8Array
+}
+
 /** A PDF to read. */
 export interface PdfJob {
   readonly type: 'pdf'
@@ -99,6 +105,7 @@ export type ThreadResult =
   | { readonly type: 'report'; readonly report: LintReport }
   | { readonly type: 'check'; readonly check: AnswerCheck }
   | { readonly type: 'pdf'; readonly text: PdfText }
+  | { readonly type: 'outline'; readonly members: string }
   | { readonly type: 'refused'; readonly error: ErrorData }
 
 /**

@@ -62,6 +62,9 @@ const PDF_IDLE_MS = 2_000
 const CHECK_INLINE_CHARS = 8192
 const CHECK_INLINE_MS = 20
 
+/** Of jobs that no client waits for. */
+const NEVER = new AbortController().signal
+
 /** What a job fails with that takes too much, and what it may fail with at all in a thread. */
 const TOO_COSTLY: readonly ErrorCode[] = ['GW_TRANSFORM_TIMEOUT', 'GW_BODY_TOO_LARGE']
 const THREAD_FAILURES: readonly ErrorCode[] = [...TOO_COSTLY, 'GW_TRANSFORM_FAILED']
@@ -190,6 +193,18 @@ export class TransformPool {
       const { problems } = checkAnswer(text, { type: 'value' }, CHECK_INLINE_MS)
       return { problems, isComplete: problems.length > 0 }
     }
+  }
+
+  /**
+   * The outline of a request to the upstream, as a member of a JSON text: in a thread, whatever its size. Takes the bytes.
+   *
+   * @throws {GatewayError} as `run()`
+   */
+  async outline(body: Uint8Array): Promise<string> {
+    const owner = { key: '', signal: NEVER }
+    const terms = this.#termsFor(body.byteLength)
+    const result = await this.#conversions.run({ type: 'outline', body }, terms, owner)
+    return resultOf(result, 'outline').members
   }
 
   /**

@@ -3,9 +3,14 @@ import { reasoningOf } from '../../kiro/conversation/signed-reasoning.ts'
 import { tokensOf } from '../../kiro/models/tokens.ts'
 import { Repairs } from '../../kiro/rules/repairs.ts'
 import { UpstreamLimits, weighJson } from '../../kiro/rules/rules.ts'
-import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../../kiro/wire/payload.ts'
+import {
+  type HistoryEntry,
+  outlineOf,
+  type UpstreamPayload,
+  type UserInputMessage
+} from '../../kiro/wire/payload.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { isJsonObject } from '../../shared/json.ts'
+import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
 import { allocateWithHeadroom, ownsMemory } from '../../shared/own-memory.ts'
 
 /** The upstream's body in bytes, and how many tokens it comes to. */
@@ -177,6 +182,15 @@ function grownTooMuch(bodyBytes: number, maxBytes: number): GatewayError {
       `The request would become more than ${maxBytes} bytes for the upstream, where it has ${bodyBytes}: every turn gets a ` +
       'frame of its own and repeats the name of the model. Send fewer and longer messages, or a shorter model name.'
   })
+}
+
+/** What is longer says nothing that its beginning does not. */
+const MAX_OUTLINE_CHARS = 1024 * 1024
+
+/** How a payload is built (`outlineOf()`): the member `request` of an indented JSON object, without the braces around it. */
+export function outlineMember(payload: string): string {
+  const object = JSON.stringify({ request: outlineOf(parseJsonObject(payload)) }, null, 2)
+  return object.slice(2, -2).slice(0, MAX_OUTLINE_CHARS)
 }
 
 /** Reads a body back. Throws for bytes that `encodePayload()` has not written. */

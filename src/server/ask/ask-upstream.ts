@@ -15,6 +15,7 @@ import { generationRequest, type RequestPayload } from '../../upstream/call/requ
 import { type ApproachFailure, decideRetry, formSignOf } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { CallCost, Charge, TurnLimits } from '../plane/key-limits.ts'
+import type { TurnCapture } from '../plane/turn-capture.ts'
 import { Attempt, type AttemptOutcome } from './attempt.ts'
 import { acquireFor, CallWay, type PermitWait } from './call-way.ts'
 import { reformPayload } from './change-payload.ts'
@@ -32,6 +33,8 @@ export interface UpstreamQuestion extends PermitWait {
   readonly room: AnswerMemory
   readonly log: Logger
   readonly requestId: string
+  /** What is said is kept there, where the operator has asked for that. */
+  readonly capture: TurnCapture | null
 }
 
 /** A call that was answered. */
@@ -91,7 +94,10 @@ async function askUntilAnswered(
     if (call.isClosed) plane.closingHosts.add(way.host.url)
     noteStrange(plane, question, call.strangeEvents)
     if (outcome.name === 'answered') {
-      if (outcome.lostBy !== undefined) noteCut(plane, question, outcome.lostBy)
+      if (outcome.lostBy !== undefined) {
+        noteCut(plane, question, outcome.lostBy)
+        question.capture?.noteCut()
+      }
       for (const lesson of lessons) plane.conversations.learn(lesson)
       return call
     }
@@ -242,6 +248,7 @@ async function startAttempt(
   question: UpstreamQuestion,
   plans: AttemptPlan
 ): Promise<Attempt> {
+  await question.capture?.payload(question.payload)
   const permit = await acquireFor(plans.way, plane, question)
   try {
     return makeAttempt(plane, question, { ...plans, permit })
@@ -281,6 +288,13 @@ function makeAttempt(
     permit,
     request,
     token: snapshot.token,
+    tap: question.capture?.call({
+      kind: 'generate',
+      form,
+      url: request.url.href,
+      headers: request.headers,
+      token: snapshot.token
+    }),
     parts: new PartReader(boundedPlan(question), {
       contextWindowOf,
       room,

@@ -25,6 +25,7 @@ import {
 import type { RequestPayload } from '../../upstream/call/requests.ts'
 import { type CallPhase, classifyFailure, isLoss } from '../../upstream/classify.ts'
 import type { ConnectionPool } from '../../upstream/connections/pool.ts'
+import type { CallTap } from '../plane/turn-capture.ts'
 import type { Progress } from '../plane/open-turns.ts'
 
 export interface AttemptOptions {
@@ -35,6 +36,8 @@ export interface AttemptOptions {
   readonly payload: RequestPayload
   /** The token in the request, so that it is never repeated should the upstream echo it. */
   readonly token: string
+  /** Sees the answer before it is read. */
+  readonly tap?: CallTap | undefined
   readonly parts: PartReader
   /** For frames that come in part, and large ones. */
   readonly room: MomentaryRoom
@@ -107,9 +110,9 @@ export class Attempt implements ResponseReader, AnswerSource {
 
   constructor(options: AttemptOptions) {
     this.#options = options
-    const { pool, permit, request, parts, room, signal, sink } = options
+    const { pool, permit, request, parts, room, signal, sink, tap } = options
     this.#reader = new AnswerReader(parts, room)
-    this.#exchange = new Exchange({ pool, permit, request, reader: this, signal })
+    this.#exchange = new Exchange({ pool, permit, request, reader: tap?.(this) ?? this, signal })
     sink.attach(this)
   }
 

@@ -13,6 +13,7 @@ import { exchangeJson } from '../../upstream/call/json-exchange.ts'
 import { searchRequest } from '../../upstream/call/requests.ts'
 import { type ApproachFailure, formSignOf } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
+import type { TurnCapture } from '../plane/turn-capture.ts'
 import { acquireFor, CallWay, type PermitWait } from './call-way.ts'
 
 export interface RoundSearchesOptions {
@@ -113,6 +114,7 @@ export interface SearchContext extends PermitWait {
   readonly sink: AnswerSink
   readonly log: Logger
   readonly requestId: string
+  readonly capture: TurnCapture | null
 }
 
 /** The searches of one answer, made through the upstream and shown to the client as soon as they are made. */
@@ -174,17 +176,21 @@ async function ask(
   query: string,
   context: SearchContext
 ): Promise<SearchOutcome | ApproachFailure> {
-  const { signal, progress, sink } = context
+  const { signal, progress, sink, capture } = context
   const { userAgent } = plane.config().upstream
   const permit = await acquireFor(way, plane, context)
   const { snapshot, host, approach, form } = way
   const request = searchRequest({ query, snapshot, host, approach, form, userAgent })
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
+  capture?.smallPayload(request.body ?? '')
+  const { url, headers: sent } = request
+  const tap = capture?.call({ kind: 'mcp', form, url, headers: sent, token: snapshot.token })
   try {
     const { status, headers, text } = await exchangeJson({
       pool: plane.pool,
       permit,
       request,
+      tap,
       signal: deadline,
       onSent: () => sink.onSent()
     })

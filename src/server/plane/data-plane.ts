@@ -11,7 +11,7 @@ import type { WorkerStart } from '../../ipc/messages.ts'
 import { ConversationMemory } from '../../kiro/conversation/conversation-memory.ts'
 import type { KeyBook } from '../../keys/key.ts'
 import type { Catalogue } from '../../kiro/models/models.ts'
-import { DebugCapture } from '../../observe/debug-capture.ts'
+import { CONTENT_BUFFER_BYTES, DebugCapture } from '../../observe/debug-capture.ts'
 import { RequestForms } from '../../kiro/wire/hosts.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { Metrics } from '../../observe/metrics.ts'
@@ -30,6 +30,7 @@ import type { OpenTurns } from './open-turns.ts'
 import { AccountLink, RequestRecords, RowJournal, SharedCalibration } from './primary-links.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 import { isPublicAddress } from './public-address.ts'
+import type { TurnRecorder } from './turn-capture.ts'
 import { UrlFetcher } from './url-fetcher.ts'
 
 /** What a worker has to serve requests with. Settings and catalogue change in place. */
@@ -60,6 +61,8 @@ export interface DataPlane {
   readonly strange: Set<string>
   readonly metrics: Metrics
   readonly debug: DebugCapture
+  /** What was said, for the operator who asks for that; `null` otherwise. */
+  recorder: TurnRecorder | null
   readonly items: ItemStore
   /** What all workers have learnt of the upstream's tokenizers. */
   readonly calibration: SharedCalibration
@@ -182,7 +185,8 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     idleTimeoutMs: THREAD_IDLE_MS,
     closeTimeoutMs: THREAD_CLOSE_MS
   })
-  const bodyMemory = new MemoryBudget(memory.bodyBytesPerWorker, {
+  const contentBytes = config.observe.keepsContent ? CONTENT_BUFFER_BYTES : 0
+  const bodyMemory = new MemoryBudget(memory.bodyBytesPerWorker - contentBytes, {
     maxWaiting: MAX_BODIES_WAITING,
     maxUnreadBytes: memory.bodyBytesPerWorker / 2
   })
@@ -250,6 +254,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
       maxFiles: DEBUG_FILES_MAX,
       log
     }),
+    recorder: null,
     items,
     turns,
     records: new RequestRecords({

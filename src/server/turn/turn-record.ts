@@ -1,15 +1,16 @@
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
+import { outlineMember } from '../../dialects/request/payload-bytes.ts'
 import { priceStepOf } from '../../kiro/models/models.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
-import { outlineOf } from '../../kiro/wire/payload.ts'
 import type { UsageRow } from '../../ipc/usage-row.ts'
-import type { DebugCapture } from '../../observe/debug-capture.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import type { GatewayError } from '../../shared/errors.ts'
-import { parseJsonObject } from '../../shared/json.ts'
 import type { RequestPayload } from '../../upstream/call/requests.ts'
+import type { TransformPool } from '../../transform/transform-pool.ts'
+import type { DataPlane } from '../plane/data-plane.ts'
 import type { Progress } from '../plane/open-turns.ts'
+import type { TurnCapture } from '../plane/turn-capture.ts'
 
 export interface TurnRecord {
   readonly requestId: string
@@ -159,16 +160,27 @@ export function asCarriedOut(plan: ReplyPlan, payload: RequestPayload | null): R
   return made.length === 0 ? plan : { ...plan, repairs: [...plan.repairs, ...made] }
 }
 
-/** The debug file of one request, where the operator asked for it: how it was built, and none of its text. */
+/** What a debug file is made with. */
+export type DebugPlane = Pick<DataPlane, 'debug'> & {
+  readonly transforms: Pick<TransformPool, 'inlineMaxBytes' | 'outline'>
+}
+
+/**
+ * The debug file of one request, where the operator asked for it: how it was built, and none of its text. Beside it, where
+ * that was asked for too, the capture of what was said.
+ */
 export class TurnDebug {
-  readonly #capture: DebugCapture
+  readonly content: TurnCapture | null
+  readonly #plane: DebugPlane
   readonly #mode: 'errors' | 'all'
   #payload: RequestPayload | null = null
-  #outline: unknown = null
+  /** JSON text; `null` where it was not looked at. */
+  #outline: Promise<string | null> | null = null
 
-  constructor(capture: DebugCapture, mode: 'errors' | 'all') {
-    this.#capture = capture
+  constructor(plane: DebugPlane, mode: 'errors' | 'all', content: TurnCapture | null = null) {
+    this.#plane = plane
     this.#mode = mode
+    this.content = content
   }
 
   /** The upstream's request is made; it will be gone by the time that it has been answered. */
@@ -182,28 +194,18 @@ export class TurnDebug {
     if (this.#outline === null && this.#isWanted(error)) this.#outlinePayload()
   }
 
-  /** The request is over. */
-  keep(record: Omit<TurnRecord, 'bodyBytes'>): void {
-    const { requestId, route, status, plan, error, progress } = record
-    if (!this.#isWanted(error)) return
-    void this.#capture.keep(requestId, {
-      at: new Date().toISOString(),
-      requestId,
-      route,
-      status,
-      ...(error !== null && { code: error.code, message: error.message, detail: error.detail }),
-      ...(plan !== null && {
-        model: plan.asked.model,
-        upstreamModel: plan.upstreamModel,
-        isStream: plan.asked.isStream,
-        inputTokens: plan.inputTokens,
-        contextWindow: plan.contextWindow,
-        repairs: plan.repairs,
-        borderline: plan.borderline
-      }),
-      phaseMs: progress.toJson(),
-      request: this.#outline
-    }) // cannot reject
+  /** The request is over. Never rejects. */
+  async keep(record: Omit<TurnRecord, 'bodyBytes'>): Promise<void> {
+    const { requestId, error } = record
+    const { content } = this
+    const isWanted = this.#isWanted(error)
+    if (!isWanted && content?.isCut !== true) return content?.discard()
+    const facts = toDebugFacts(record)
+    await content?.keep(facts)
+    if (!isWanted) return
+    const outline = this.#outline === null ? '"request": null' : await this.#outline
+    const left = '"request": "too long to be looked at beside others"'
+    await this.#plane.debug.keep(requestId, facts, `  ${outline?.trimStart() ?? left}`)
   }
 
   /** A client that left before it had its answer (499) is not a failure. */
@@ -214,6 +216,30 @@ export class TurnDebug {
   #outlinePayload(): void {
     const bytes = this.#payload?.peek() ?? null
     if (bytes === null) return
-    this.#outline = outlineOf(parseJsonObject(Buffer.from(bytes).toString()))
+    const { debug, transforms } = this.#plane
+    if (bytes.byteLength <= transforms.inlineMaxBytes) {
+      this.#outline = Promise.resolve(outlineMember(Buffer.from(bytes).toString()))
+    } else this.#outline = debug.lookAt(() => transforms.outline(new Uint8Array(bytes)))
+  }
+}
+
+function toDebugFacts(record: Omit<TurnRecord, 'bodyBytes'>): Readonly<Record<string, unknown>> {
+  const { requestId, route, status, plan, error, progress } = record
+  return {
+    at: new Date().toISOString(),
+    requestId,
+    route,
+    status,
+    ...(error !== null && { code: error.code, message: error.message, detail: error.detail }),
+    ...(plan !== null && {
+      model: plan.asked.model,
+      upstreamModel: plan.upstreamModel,
+      isStream: plan.asked.isStream,
+      inputTokens: plan.inputTokens,
+      contextWindow: plan.contextWindow,
+      repairs: plan.repairs,
+      borderline: plan.borderline
+    }),
+    phaseMs: progress.toJson()
   }
 }

@@ -76,7 +76,9 @@ export class Turn implements OpenTurn {
   constructor(options: TurnOptions) {
     this.#options = options
     const { debugMode } = options.plane.config().observe
-    this.#debug = debugMode === 'off' ? null : new TurnDebug(options.plane.debug, debugMode)
+    const { plane, request, requestId } = options
+    const content = debugMode === 'off' ? null : (plane.recorder?.open(request, requestId) ?? null)
+    this.#debug = debugMode === 'off' ? null : new TurnDebug(plane, debugMode, content)
     options.response.once('close', this.#onClose)
   }
 
@@ -93,6 +95,7 @@ export class Turn implements OpenTurn {
     try {
       error = await this.#answer()
       await whenSent(response)
+      await this.#debug?.content?.settled()
     } finally {
       this.#memory?.release()
       this.#room?.release()
@@ -162,6 +165,7 @@ export class Turn implements OpenTurn {
     this.#payload = payload
     if (namedKey !== null) requireModel(namedKey, plan, plane)
     this.#debug?.noteRequest(payload)
+    this.#debug?.content?.noteEstimate(estimatedTokens)
     const maxBytes = plane.config().server.maxAnswerBytes
     const room = plane.answers.open({ maxBytes, isStream: plan.asked.isStream })
     this.#room = room
@@ -169,7 +173,8 @@ export class Turn implements OpenTurn {
     this.#sink = sink
     const progress = this.#progress
     const wait = { waiter, stream, waited, progress, signal }
-    const question = { ...wait, limits, payload, plan, sink, room, log, requestId }
+    const capture = this.#debug?.content ?? null
+    const question = { ...wait, limits, payload, plan, sink, room, log, requestId, capture }
     if (plan.rounds !== null) {
       await answerInRounds(plane, { ...question, rounds: plan.rounds })
     } else {
@@ -204,6 +209,7 @@ export class Turn implements OpenTurn {
     const body = await readBody(request, { maxBytes, timeoutMs }, memory, signal)
     this.#bodyBytes = body.byteLength
     this.#progress.end('read')
+    await this.#debug?.content?.body(body)
     return { dialect, body, memory, key, marks: marksOf(request.headers) }
   }
 
@@ -230,7 +236,8 @@ export class Turn implements OpenTurn {
     const { heartbeatMs, clientStallTimeoutMs: stallTimeoutMs } = plane.config().server
     const id = dialectOf(plan).toAnswerId(randomUUID().replaceAll('-', ''))
     const created = Math.floor(Date.now() / 1000)
-    const writer = createWriter(plan, { id, created }, room)
+    const made = createWriter(plan, { id, created }, room)
+    const writer = this.#debug?.content?.watch(made, plan.asked.isStream) ?? made
     // Known only when the answer begins.
     const headers = (): Readonly<Record<string, string>> => ({
       'server-timing': this.#progress.toServerTiming(),
@@ -276,6 +283,7 @@ export class Turn implements OpenTurn {
     const { request, response, plane } = this.#options
     if (this.#isAnswered) return
     const headers = { ...ownHeaders, ...this.#usualHeaders }
+    this.#debug?.content?.send(headers, body)
     answerEarly(request, response, { status, headers, body }, KNOWN)
     const timeoutMs = plane.config().server.clientStallTimeoutMs
     new StallTimer({ response, timeoutMs, gone: this.#gone }).watchEnd()
@@ -301,7 +309,7 @@ export class Turn implements OpenTurn {
       const row = toUsageRow(record, { key: usageKey, client, dialect })
       plane.records.note(row, this.#progress.charges)
     }
-    this.#debug?.keep(record)
+    void this.#debug?.keep(record) // cannot reject
   }
 
   get #toldPlan(): ReplyPlan | null {

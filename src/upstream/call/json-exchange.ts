@@ -2,7 +2,7 @@ import { ByteBlocks } from '../../shared/own-memory.ts'
 import { type JsonObject, parseJsonObject } from '../../shared/json.ts'
 import { type CallPhase, classifyFailure } from '../classify.ts'
 import type { ConnectionPool } from '../connections/pool.ts'
-import { Exchange, type Releasable, type ResponseHeaders } from './exchange.ts'
+import { Exchange, type Releasable, type ResponseHeaders, type ResponseReader } from './exchange.ts'
 
 export interface JsonExchangeOptions {
   readonly pool: ConnectionPool
@@ -13,6 +13,8 @@ export interface JsonExchangeOptions {
   readonly onSent?: () => void
   /** See `ExchangeOptions`. */
   readonly permit: Releasable
+  /** Sees the answer before it is read. */
+  readonly tap?: ((reader: ResponseReader) => ResponseReader) | undefined
 }
 
 /** What is read of an answer. */
@@ -24,7 +26,7 @@ const MAX_BODY_BYTES = 4 * 1024 * 1024
  * @throws {GatewayError} when there is no answer: the failure by kind.
  */
 export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse> {
-  const { pool, request, signal, onSent, permit } = options
+  const { pool, request, signal, onSent, permit, tap } = options
   const { promise, resolve, reject } = Promise.withResolvers<JsonResponse>()
   const blocks = new ByteBlocks()
   let bytes = 0
@@ -34,6 +36,24 @@ export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse
   const url = new URL(request.url)
   const settle = (): void =>
     resolve({ status, headers: flatten(headers), text: blocks.take().toString() })
+  const reader: ResponseReader = {
+    onSent: () => {
+      phase = 'sent'
+      onSent?.()
+    },
+    onHeaders: (...answer) => {
+      phase = 'headers'
+      ;[status, headers] = answer
+    },
+    onChunk: (chunk) => {
+      bytes += chunk.byteLength
+      if (bytes <= MAX_BODY_BYTES) return blocks.append(chunk)
+      settle() // an answer that never ends would only cost time
+      exchange.abort(new Error('the answer is too long'))
+    },
+    onEnd: settle,
+    onError: (cause) => reject(classifyFailure(cause, { url, phase, setting: request.setting }))
+  }
   const exchange = new Exchange({
     pool,
     request: {
@@ -45,24 +65,7 @@ export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse
     },
     signal,
     permit,
-    reader: {
-      onSent: () => {
-        phase = 'sent'
-        onSent?.()
-      },
-      onHeaders: (...answer) => {
-        phase = 'headers'
-        ;[status, headers] = answer
-      },
-      onChunk: (chunk) => {
-        bytes += chunk.byteLength
-        if (bytes <= MAX_BODY_BYTES) return blocks.append(chunk)
-        settle() // an answer that never ends would only cost time
-        exchange.abort(new Error('the answer is too long'))
-      },
-      onEnd: settle,
-      onError: (cause) => reject(classifyFailure(cause, { url, phase, setting: request.setting }))
-    }
+    reader: tap?.(reader) ?? reader
   })
   return promise
 }

@@ -12,7 +12,9 @@ async function filesOf(t: Test, mode: 'errors' | 'all', code: ErrorCode | null) 
   const folder = t.testdir({})
   const log = { warn: (facts: object) => t.fail('no file', facts) }
   const capture = new DebugCapture({ folder, maxFiles: 9, log })
-  const debug = new TurnDebug(capture, mode)
+  const transforms = { inlineMaxBytes: 1024, outline: async () => '' }
+  const plane = { debug: capture, transforms }
+  const debug = new TurnDebug(plane, mode)
   const error = code === null ? null : new GatewayError(code)
   const memory = { growTo: () => {}, shrinkToKept: () => {} }
   const payload = Buffer.from('{"conversationState":{"chatTriggerType":"MANUAL"}}')
@@ -20,7 +22,7 @@ async function filesOf(t: Test, mode: 'errors' | 'all', code: ErrorCode | null) 
   if (error !== null) debug.noteFailure(error)
   const status = error?.status ?? 200
   const progress = new Progress()
-  debug.keep({
+  await debug.keep({
     requestId: 'r1',
     route: '/v1/messages',
     keyName: null,

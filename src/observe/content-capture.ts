@@ -1,0 +1,245 @@
+import { constants, type FileHandle, open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { ByteBlocks } from '../shared/own-memory.ts'
+import { SecretMasker } from './secret-masker.ts'
+
+export interface ContentCaptureOptions {
+  readonly folder: string
+  /** What is known by now to be secret. */
+  readonly secrets: () => readonly string[]
+  readonly maxBytes: number
+  /** Makes the folder. */
+  readonly make: () => Promise<void>
+  /** Memory for what waits for the disk. False where there is none. */
+  readonly take: (bytes: number) => boolean
+  readonly free: (bytes: number) => void
+  /** So many bytes more are on disk. False where that is too much for all captures together. */
+  readonly grow: (bytes: number) => boolean
+  /** Nothing is written any more. */
+  readonly onOver: (isKept: boolean) => Promise<void>
+  readonly onFailure: (cause: unknown) => void
+}
+
+/** What is masked and written at a time: it takes the event loop a fraction of a millisecond. */
+const PIECE_BYTES = 32 * 1024
+/** How long a request waits for the disk, in all. */
+const PATIENCE_MS = 2_000
+/** The facts about a request, which are written last. */
+const FACTS_FILE = 'capture.json'
+
+/** What is held by its owner until it has been written. */
+export type HeldContent = string | Uint8Array
+
+/**
+ * The files of one request while it runs. What is too large, or what the disk is too slow for, is cut off: a note in the
+ * facts says so. Never rejects.
+ */
+export class ContentCapture {
+  readonly folder: string
+  readonly #options: ContentCaptureOptions
+  /** By name. Bounded by what a turn asks the upstream. */
+  readonly #files = new Map<string, CaptureFile>()
+  #made: Promise<void> | null = null
+  #bytes = 0
+  #cut: string | null = null
+  #work: Promise<void> = Promise.resolve()
+  #leftMs = PATIENCE_MS
+  #isOver = false
+
+  constructor(options: ContentCaptureOptions) {
+    this.#options = options
+    this.folder = options.folder
+  }
+
+  /** On disk. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Why not everything is there; `null` where everything is. */
+  get cut(): string | null {
+    return this.#cut
+  }
+
+  /** The bytes are copied, and written soon. */
+  append(file: string, bytes: Uint8Array): void {
+    if (this.#cut !== null || this.#isOver) return
+    if (this.#options.take(bytes.byteLength)) this.#file(file).copy(bytes)
+    else this.#cutOff('the disk was too slow')
+  }
+
+  /** As `append()` for what its owner holds until `settled()`: it is not copied. */
+  hold(file: string, held: HeldContent): void {
+    if (this.#cut === null && !this.#isOver) this.#file(file).hold(held)
+  }
+
+  /** Waits until everything is written, or the patience for this request is over: then nothing is held any more. */
+  async settled(): Promise<void> {
+    const startedAt = performance.now()
+    const timeout = new AbortController()
+    const isInTime = await Promise.race([
+      this.flush().then(() => true),
+      delay(this.#leftMs, false, { signal: timeout.signal }).catch(() => true)
+    ])
+    timeout.abort()
+    this.#leftMs = Math.max(1, this.#leftMs - (performance.now() - startedAt))
+    if (!isInTime) this.#cutOff('the disk was too slow')
+  }
+
+  /** Writes what has come, piece by piece. */
+  flush(): Promise<void> {
+    this.#work = this.#work.then(() => this.#flush())
+    return this.#work
+  }
+
+  /** The request is over: closes the files and leaves the facts beside them. */
+  async keep(facts: Readonly<Record<string, unknown>>): Promise<void> {
+    await this.flush()
+    this.#isOver = true
+    try {
+      for (const file of this.#files.values()) await this.#close(file)
+      const text = JSON.stringify({ ...facts, cut: this.#cut }, null, 2)
+      const masker = new SecretMasker(this.#options.secrets)
+      const bytes = Buffer.concat([masker.push(Buffer.from(text)), masker.end()])
+      await this.#make()
+      await using file = await open(join(this.folder, FACTS_FILE), 'wx', 0o600)
+      await file.writeFile(bytes)
+    } catch (cause) {
+      this.#options.onFailure(cause)
+    }
+    await this.#options.onOver(true)
+  }
+
+  /** Nobody wants it. */
+  async discard(): Promise<void> {
+    this.#isOver = true
+    this.#drop()
+    await this.#work
+    for (const { handle } of this.#files.values()) await handle?.close().catch(() => {})
+    await this.#options.onOver(false)
+  }
+
+  #file(name: string): CaptureFile {
+    const known = this.#files.get(name)
+    if (known !== undefined) return known
+    const file = new CaptureFile(name, new SecretMasker(this.#options.secrets))
+    this.#files.set(name, file)
+    return file
+  }
+
+  async #flush(): Promise<void> {
+    try {
+      for (const file of this.#files.values()) {
+        for (let piece = file.next(); piece !== null; piece = file.next()) {
+          this.#options.free(piece.copied)
+          if (this.#cut === null) await this.#write(file, file.masker.push(piece.bytes))
+        }
+      }
+    } catch (cause) {
+      this.#options.onFailure(cause)
+      this.#cutOff('it could not be written')
+    }
+  }
+
+  async #close(file: CaptureFile): Promise<void> {
+    if (this.#cut === null) await this.#write(file, file.masker.end())
+    await file.handle?.close()
+  }
+
+  async #write(file: CaptureFile, bytes: Uint8Array): Promise<void> {
+    if (bytes.byteLength === 0) return
+    const { maxBytes, grow } = this.#options
+    this.#bytes += bytes.byteLength
+    if (!grow(bytes.byteLength) || this.#bytes > maxBytes) return this.#cutOff('it is too large')
+    await this.#make()
+    const { O_WRONLY, O_CREAT, O_EXCL } = constants
+    file.handle ??= await open(join(this.folder, file.name), O_WRONLY | O_CREAT | O_EXCL, 0o600)
+    await file.handle.writeFile(bytes)
+  }
+
+  #make(): Promise<void> {
+    this.#made ??= this.#options.make()
+    return this.#made
+  }
+
+  #cutOff(why: string): void {
+    this.#cut ??= why
+    this.#drop()
+  }
+
+  /** What waits is not written. */
+  #drop(): void {
+    for (const file of this.#files.values()) this.#options.free(file.drop())
+  }
+}
+
+interface Piece {
+  readonly bytes: Uint8Array
+  /** Of these, how many were copied. */
+  readonly copied: number
+}
+
+/** What waits to be written into one file, in order. */
+class CaptureFile {
+  readonly name: string
+  readonly masker: SecretMasker
+  handle: FileHandle | null = null
+  /** Bounded by the memory for what is copied, and by what the owner of the rest holds. */
+  readonly #queue: (ByteBlocks | HeldContent)[] = []
+  /** Of the first in the queue, as far as it has been written. */
+  #at = 0
+
+  constructor(name: string, masker: SecretMasker) {
+    this.name = name
+    this.masker = masker
+  }
+
+  copy(bytes: Uint8Array): void {
+    let last = this.#queue.at(-1)
+    if (!(last instanceof ByteBlocks) || last.bytes > PIECE_BYTES) {
+      last = new ByteBlocks()
+      this.#queue.push(last)
+    }
+    last.append(bytes)
+  }
+
+  hold(held: HeldContent): void {
+    if (held.length > 0) this.#queue.push(held)
+  }
+
+  /** Takes the next piece; `null` where nothing waits. */
+  next(): Piece | null {
+    const first = this.#queue[0]
+    if (first === undefined) return null
+    if (first instanceof ByteBlocks) {
+      this.#queue.shift()
+      const bytes = first.take()
+      return { bytes, copied: bytes.byteLength }
+    }
+    const end = typeof first === 'string' ? endOf(first, this.#at) : this.#at + PIECE_BYTES
+    const piece = first.slice(this.#at, end)
+    this.#at = end
+    if (end >= first.length) {
+      this.#queue.shift()
+      this.#at = 0
+    }
+    return { bytes: typeof piece === 'string' ? Buffer.from(piece) : piece, copied: 0 }
+  }
+
+  /** Gives how many bytes had been copied. */
+  drop(): number {
+    const blocks = this.#queue.filter((item) => item instanceof ByteBlocks)
+    const copied = blocks.reduce((sum, { bytes }) => sum + bytes, 0)
+    this.#queue.length = 0
+    this.#at = 0
+    return copied
+  }
+}
+
+/** Not inside a character. */
+function endOf(text: string, at: number): number {
+  const end = at + PIECE_BYTES / 2
+  const last = text.charCodeAt(end - 1)
+  return last >= 0xd800 && last <= 0xdbff ? end - 1 : end
+}

@@ -1,0 +1,95 @@
+/** Tokens as the upstream and this gateway issue them: keys, access and refresh tokens, JWTs, and whatever follows `Bearer`. */
+const TOKEN = /\b[Bb]earer\s+[\w~+/.=:-]{16,}|\b(?:ksk_|kgw_|aoa|aor|eyJ)[\w~+/.=:-]{12,}/g
+/** What such a token goes on with. */
+const TOKEN_REST = /^[\w~+/.=:-]*/
+/** The account in the ARN of a profile. */
+const ARN_ACCOUNT = /(?<=\barn:aws[\w-]*:codewhisperer:[a-z0-9-]{0,32}:)\d{12}(?=:)/g
+
+/** Shorter ones are words, which stand everywhere. */
+const MIN_SECRET_CHARS = 8
+/** No token is longer; of longer ones the beginning is hidden, which makes them worthless. */
+const MAX_SECRET_CHARS = 4096
+/** What is held back of a text that goes on: a secret may begin in it. */
+const TAIL_BYTES = MAX_SECRET_CHARS
+
+/** Headers whose values are secrets, whatever they are called. */
+const SECRET_HEADER = /auth|cookie|token|secret|api-?key|credential|signature|password/i
+/** What is called like one and says what kind of token another header has. */
+const OPEN_HEADERS: ReadonlySet<string> = new Set(['tokentype'])
+
+/**
+ * Hides secrets in a text that comes in pieces, cut anywhere: each of their characters becomes an `x`, digits of an account
+ * a `0`, so that lengths stay as they are. Secrets are what the caller knows to be one, and what looks like a token.
+ */
+export class SecretMasker {
+  readonly #secrets: () => readonly string[]
+  #tail = ''
+  /** The tail begins inside a token. */
+  #isInside = false
+
+  constructor(secrets: () => readonly string[]) {
+    this.#secrets = secrets
+  }
+
+  /** As much of the text as can be told by now. */
+  push(bytes: Uint8Array): Buffer {
+    return this.#mask(this.#tail + latin1Of(bytes), TAIL_BYTES)
+  }
+
+  /** The rest. */
+  end(): Buffer {
+    return this.#mask(this.#tail, 0)
+  }
+
+  #mask(text: string, heldChars: number): Buffer {
+    const end = Math.max(0, text.length - heldChars)
+    const insideChars = this.#isInside ? (TOKEN_REST.exec(text)?.[0].length ?? 0) : 0
+    let masked = 'x'.repeat(insideChars) + text.slice(insideChars)
+    for (const secret of this.#secrets()) {
+      if (secret.length >= MIN_SECRET_CHARS) masked = masked.replaceAll(secret, hide)
+    }
+    let tokenEnd = -1
+    masked = masked.replace(TOKEN, (token, at: number) => {
+      if (at < end) tokenEnd = at + token.length
+      return hide(token)
+    })
+    masked = masked.replace(ARN_ACCOUNT, '000000000000')
+    this.#isInside = Math.max(tokenEnd, insideChars) > end
+    this.#tail = text.slice(end) // of a piece that is little longer
+    return Buffer.from(masked.slice(0, end), 'latin1')
+  }
+}
+
+/** Headers without what must not be kept. */
+export function maskHeaders(
+  headers: Readonly<Record<string, string | readonly string[] | number | undefined>>
+): Record<string, string> {
+  const masked: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined) continue
+    const isSecret = SECRET_HEADER.test(name) && !OPEN_HEADERS.has(name.toLowerCase())
+    const text = Array.isArray(value) ? value.join(', ') : String(value)
+    masked[name] = isSecret ? '[secret]' : text.slice(0, MAX_HEADER_CHARS)
+  }
+  return masked
+}
+
+const MAX_HEADER_CHARS = 1024
+
+/** What a client shows to be let in; each may stand in what it sends, too. */
+export function secretsOf(
+  headers: Readonly<Record<string, string | readonly string[] | undefined>>
+): readonly string[] {
+  const values = Object.entries(headers).flatMap(([name, value]) =>
+    SECRET_HEADER.test(name) ? [value ?? []].flat() : []
+  )
+  return values.map((value) => value.replace(/^\S+\s+(?=\S+$)/, '').slice(0, MAX_SECRET_CHARS))
+}
+
+function hide(secret: string): string {
+  return 'x'.repeat(secret.length)
+}
+
+function latin1Of({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).latin1Slice()
+}
