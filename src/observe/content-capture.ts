@@ -99,7 +99,10 @@ export class ContentCapture {
     this.#isOver = true
     try {
       for (const file of this.#files.values()) await this.#close(file)
-      const text = JSON.stringify({ ...facts, cut: this.#cut }, null, 2)
+      const masked = [...this.#files.values()].flatMap(({ name, masker }) =>
+        masker.hits > 0 ? [name] : []
+      )
+      const text = JSON.stringify({ ...facts, masked, cut: this.#cut }, null, 2)
       const masker = new SecretMasker(this.#options.secrets)
       const bytes = Buffer.concat([masker.push(Buffer.from(text)), masker.end()])
       await this.#make()

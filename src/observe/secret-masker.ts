@@ -24,11 +24,17 @@ const OPEN_HEADERS: ReadonlySet<string> = new Set(['tokentype'])
 export class SecretMasker {
   readonly #secrets: () => readonly string[]
   #tail = ''
+  #hits = 0
   /** The tail begins inside a token. */
   #isInside = false
 
   constructor(secrets: () => readonly string[]) {
     this.#secrets = secrets
+  }
+
+  /** What was hidden. */
+  get hits(): number {
+    return this.#hits
   }
 
   /** As much of the text as can be told by now. */
@@ -55,8 +61,11 @@ export class SecretMasker {
     })
     masked = masked.replace(ARN_ACCOUNT, '000000000000')
     this.#isInside = Math.max(tokenEnd, insideChars) > end
-    this.#tail = text.slice(end) // of a piece that is little longer
-    return Buffer.from(masked.slice(0, end), 'latin1')
+    // Of a text that is little longer, and gone with the next piece.
+    this.#tail = text.slice(end)
+    const told = masked.slice(0, end)
+    if (told !== text.slice(0, end)) this.#hits++
+    return Buffer.from(told, 'latin1')
   }
 }
 
@@ -91,5 +100,5 @@ function hide(secret: string): string {
 }
 
 function latin1Of({ buffer, byteOffset, byteLength }: Uint8Array): string {
-  return Buffer.from(buffer, byteOffset, byteLength).latin1Slice()
+  return Buffer.from(buffer, byteOffset, byteLength).toString('latin1')
 }

@@ -10,7 +10,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   usage: async () => (await import('../usage.ts')).usage,
   top: async () => (await import('../top/top.ts')).top,
   key: async () => (await import('../key/key.ts')).key,
-  lint: async () => (await import('../lint.ts')).lint
+  lint: async () => (await import('../lint.ts')).lint,
+  replay: async () => (await import('../replay/replay.ts')).replay
 }
 
 export function commandNames(): readonly string[] {

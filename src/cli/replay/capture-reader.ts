@@ -1,0 +1,230 @@
+import { lstat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { Check } from 'typebox/schema'
+import { CAPTURE_FILES, CAPTURE_FORMAT } from '../../server/plane/turn-capture.ts'
+import { codeOf, GatewayError } from '../../shared/errors.ts'
+import { readPrivateFile } from '../../shared/private-files.ts'
+import { type Static, Type } from '../../shared/schema-type.ts'
+
+const Texts = Type.Unsafe<Readonly<Record<string, string>>>({
+  type: 'object',
+  additionalProperties: { type: 'string' }
+})
+
+/** `capture.json`, as far as it is needed. */
+const Facts = Type.Object({
+  format: Type.Integer(),
+  version: Type.String(),
+  at: Type.String(),
+  requestId: Type.String(),
+  status: Type.Integer(),
+  cut: Type.Union([Type.String(), Type.Null()]),
+  masked: Type.Array(Type.String()),
+  inputTokens: Type.Optional(Type.Number()),
+  estimatedInputTokens: Type.Union([Type.Number(), Type.Null()]),
+  calls: Type.Integer({ minimum: 0, maximum: 1000 }),
+  requests: Type.Integer({ minimum: 0, maximum: 1000 }),
+  request: Type.Object({ method: Type.String(), url: Type.String(), headers: Texts }),
+  settings: Texts,
+  catalogue: Type.Object({
+    isLive: Type.Boolean(),
+    models: Type.Unsafe<readonly CapturedModel[]>({
+      type: 'array',
+      maxItems: 1000,
+      items: { type: 'object', required: ['id', 'name', 'maxInputTokens', 'takesImages'] }
+    })
+  })
+})
+
+/** A model of the list that the gateway had then. */
+export interface CapturedModel {
+  readonly id: string
+  readonly name: string
+  readonly maxInputTokens: number
+  readonly maxOutputTokens?: number
+  readonly takesImages: boolean
+  readonly rate?: number
+  readonly requestFieldsSchema?: object
+}
+
+const At = { at: Type.Number({ minimum: 0 }) }
+const Call = { ...At, call: Type.Integer({ minimum: 1 }) }
+
+/** A line of the timeline. Milliseconds since the request came. */
+const Happenings = {
+  call: Type.Object({
+    ...Call,
+    kind: Type.Unsafe<'generate' | 'mcp'>({ enum: ['generate', 'mcp'] }),
+    form: Type.Unsafe<'path' | 'target'>({ enum: ['path', 'target'] }),
+    headers: Texts,
+    request: Type.Integer({ minimum: 1 })
+  }),
+  sent: Type.Object(Call),
+  head: Type.Object({
+    ...Call,
+    status: Type.Integer({ minimum: 200, maximum: 599 }),
+    headers: Texts
+  }),
+  chunk: Type.Object({ ...Call, bytes: Type.Integer({ minimum: 0 }) }),
+  end: Type.Object(Call),
+  error: Type.Object({ ...Call, code: Type.String(), message: Type.String() }),
+  answer: Type.Object({ ...At, bytes: Type.Integer({ minimum: 0 }) })
+} as const
+
+type Happening<T extends keyof typeof Happenings> = Static<(typeof Happenings)[T]> & {
+  readonly type: T
+}
+type AnyHappening = { [T in keyof typeof Happenings]: Happening<T> }[keyof typeof Happenings]
+
+/** What the upstream did, and when. */
+export type UpstreamStep = Exclude<AnyHappening, { type: 'call' | 'answer' }>
+
+/** One call to the upstream, as it went. */
+export interface RecordedCall extends Pick<Happening<'call'>, 'kind' | 'form' | 'headers'> {
+  readonly body: Buffer
+  /** All bytes of the answer. */
+  readonly answer: Buffer
+  readonly steps: readonly UpstreamStep[]
+}
+
+/** Everything in the folder of a capture. */
+export interface RecordedTurn {
+  readonly facts: Static<typeof Facts>
+  readonly body: Buffer
+  /** What the client was sent. */
+  readonly answer: Buffer
+  readonly calls: readonly RecordedCall[]
+}
+
+/** Larger ones are none that this program has written. */
+const MAX_FILE_BYTES = 256 * 1024 * 1024
+const MAX_FACTS_BYTES = 16 * 1024 * 1024
+const MAX_LINES = 1_000_000
+
+/**
+ * Reads a capture. Only plain files with the names that captures have are opened, none through a link: what else lies in the
+ * folder is not looked at, and nothing in it names a path.
+ *
+ * @throws {GatewayError} GW_CONFIG_INVALID: why it is none that can be replayed
+ */
+export async function readCapture(folder: string): Promise<RecordedTurn> {
+  const facts = await readFacts(folder)
+  const read = (name: string): Promise<Buffer> => readFile(folder, name, MAX_FILE_BYTES)
+  const { body, answer, timeline } = CAPTURE_FILES
+  const happenings = parseTimeline(await read(timeline))
+  const bodies: Buffer[] = []
+  for (let n = 1; n <= facts.requests; n++) bodies.push(await read(`upstream-request-${n}`))
+  const calls: RecordedCall[] = []
+  for (let n = 1; n <= facts.calls; n++) {
+    const own = happenings.filter((one) => one.type !== 'answer').filter((one) => one.call === n)
+    const begin = own.find((one) => one.type === 'call')
+    const request = begin === undefined ? undefined : bodies[begin.request - 1]
+    if (begin === undefined || request === undefined) throw truncated(timeline)
+    const steps = own.filter((one) => one.type !== 'call')
+    const bytes = sumOf(steps)
+    const file = `upstream-answer-${n}`
+    const got = bytes === 0 ? Buffer.alloc(0) : await read(file)
+    if (got.byteLength !== bytes) throw truncated(file)
+    const { kind, form, headers } = begin
+    calls.push({ kind, form, headers, body: request, answer: got, steps })
+  }
+  const answerBytes = sumOf(happenings.filter((one) => one.type === 'answer'))
+  const said = answerBytes === 0 ? Buffer.alloc(0) : await read(answer)
+  if (said.byteLength !== answerBytes) throw truncated(answer)
+  return { facts, body: await read(body), answer: said, calls }
+}
+
+async function readFacts(folder: string): Promise<Static<typeof Facts>> {
+  const found = await lstat(folder).catch((cause: unknown) => {
+    throw unusable(`${folder} cannot be read (${codeOf(cause)}).`)
+  })
+  if (found.isSymbolicLink()) throw unusable(`${folder} is a link: name the folder itself.`)
+  if (!found.isDirectory()) {
+    throw unusable(`${folder} is no folder: a capture is a folder in DEBUG_DIR/captures.`)
+  }
+  const name = 'capture.json'
+  if (
+    basename(folder).endsWith('.open') &&
+    (await lstat(join(folder, name)).catch(() => null)) === null
+  ) {
+    throw unusable(
+      `${folder} is not complete: the request still runs, or the gateway was killed while it ran.`
+    )
+  }
+  const facts = parseJson((await readFile(folder, name, MAX_FACTS_BYTES)).toString())
+  const format: unknown = Reflect.get(Object(facts), 'format')
+  if (typeof format === 'number' && format > CAPTURE_FORMAT) {
+    const version: unknown = Reflect.get(Object(facts), 'version')
+    throw unusable(
+      `${folder} was made by a newer version (${String(version).slice(0, 40)}), whose captures this one cannot read.`
+    )
+  }
+  if (format !== CAPTURE_FORMAT || !Check(Facts, facts)) {
+    throw unusable(`${folder} is no capture of this program: its ${name} has another form.`)
+  }
+  if (facts.cut !== null) {
+    throw unusable(
+      `${folder} was cut off, because ${facts.cut.slice(0, 200)}: it cannot be replayed. DEBUG_CONTENT_MAX_BYTES says how large captures may be.`
+    )
+  }
+  return facts
+}
+
+function parseTimeline(bytes: Buffer): readonly AnyHappening[] {
+  const lines = bytes.toString().split('\n')
+  if (lines.pop() !== '') throw truncated(CAPTURE_FILES.timeline)
+  if (lines.length > MAX_LINES) throw unusable('The timeline of the capture has too many lines.')
+  return lines.map((line, index) => {
+    const parsed = parseJson(line)
+    if (isHappening(parsed)) return parsed
+    throw unusable(
+      `Line ${index + 1} of ${CAPTURE_FILES.timeline} is none that this program has written.`
+    )
+  })
+}
+
+function isHappening(value: unknown): value is AnyHappening {
+  const type: unknown = Reflect.get(Object(value), 'type')
+  const known = Object.entries(Happenings).find(([name]) => name === type)
+  return known !== undefined && Check(known[1], value)
+}
+
+function sumOf(happenings: readonly AnyHappening[]): number {
+  return happenings.reduce((sum, one) => sum + ('bytes' in one ? one.bytes : 0), 0)
+}
+
+async function readFile(folder: string, name: string, maxBytes: number): Promise<Buffer> {
+  try {
+    return await readPrivateFile(join(folder, name), maxBytes)
+  } catch (cause) {
+    const code = codeOf(cause)
+    const why = WHY[code] ?? `it cannot be read (${code})`
+    throw unusable(`${join(folder, name)}: ${why}. The capture cannot be replayed.`, cause)
+  }
+}
+
+const WHY: Readonly<Record<string, string>> = {
+  ENOENT: 'it is missing',
+  ELOOP: 'it is a link, which is not followed',
+  EINVAL: 'it is no plain file',
+  ENXIO: 'it is no plain file',
+  EISDIR: 'it is no plain file',
+  EFBIG: 'it is larger than any file of a capture',
+  EACCES: 'only its owner may read it'
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
+}
+
+function truncated(file: string): GatewayError {
+  return unusable(`${file} of the capture is truncated: not all that was written is there.`)
+}
+
+function unusable(message: string, cause?: unknown): GatewayError {
+  return new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
+}

@@ -1,0 +1,174 @@
+import { SecretMasker } from '../../observe/secret-masker.ts'
+
+/** Where two answers, or two requests, first differ. */
+export interface Difference {
+  readonly part: 'status' | 'answer' | 'upstream-request' | 'calls'
+  /** Of the answer's events, or of the requests: from 1. */
+  readonly number: number
+  /** Name of the event. */
+  readonly name: string
+  /** Where in it (RFC 6901); empty for all of it. */
+  readonly pointer: string
+  /** `null` where there was nothing. */
+  readonly was: string | null
+  readonly is: string | null
+}
+
+/** One message of a stream, or all of an answer in one piece. */
+export interface AnswerEvent {
+  readonly name: string
+  readonly data: string
+}
+
+export interface CompareOptions {
+  /** The client had left: nothing is said of what follows. */
+  readonly isPrefix: boolean
+  /** Counts of the request's tokens were corrected by what had been learnt before. */
+  readonly hasLearntCounts: boolean
+}
+
+/** The first difference between an answer then and now; `null` where there is none but ids and times. */
+export function compareAnswers(
+  was: Buffer,
+  is: Buffer,
+  { isPrefix, hasLearntCounts }: CompareOptions
+): Difference | null {
+  const [then, now] = [was, is].map((answer) => {
+    const normal = new Normalizer(hasLearntCounts)
+    return eventsOf(masked(answer)).map(({ name, data }) => ({ name, data: normal.text(data) }))
+  })
+  const count = isPrefix ? (then?.length ?? 0) : Math.max(then?.length ?? 0, now?.length ?? 0)
+  for (let index = 0; index < count; index++) {
+    const found = compareEvents(then?.[index], now?.[index])
+    if (found !== null) return { part: 'answer', number: index + 1, ...found }
+  }
+  return null
+}
+
+/** The same for what the upstream was asked. */
+export function compareRequests(was: Buffer, is: Buffer, number: number): Difference | null {
+  const [then, now] = [was, is].map((body) => {
+    const normal = new Normalizer(false).text(masked(body))
+    return normal.replace(/^\{"profileArn":"[^"]*",/, '{')
+  })
+  const found = compareEvents({ name: '', data: then ?? '' }, { name: '', data: now ?? '' })
+  return found === null ? null : { part: 'upstream-request', number, ...found }
+}
+
+/** How many events an answer has, pings not counted. */
+export function countEvents(answer: Buffer): number {
+  return eventsOf(answer.toString()).length
+}
+
+function compareEvents(
+  was: AnswerEvent | undefined,
+  is: AnswerEvent | undefined
+): Pick<Difference, 'name' | 'pointer' | 'was' | 'is'> | null {
+  const name = was?.name ?? is?.name ?? ''
+  if (was === undefined || is === undefined) {
+    return { name, pointer: '', was: was?.data ?? null, is: is?.data ?? null }
+  }
+  if (was.name !== is.name) return { name, pointer: '', was: was.name, is: is.name }
+  if (was.data === is.data) return null
+  const [then, now] = [parse(was.data), parse(is.data)]
+  const place = then === undefined || now === undefined ? null : firstPlace(then, now, '')
+  if (place === null) return { name, pointer: '', was: was.data, is: is.data }
+  return { name, ...place }
+}
+
+interface Place {
+  readonly pointer: string
+  readonly was: string | null
+  readonly is: string | null
+}
+
+/** Deeper ones are compared as text. */
+const MAX_DEPTH = 64
+
+function firstPlace(was: unknown, is: unknown, pointer: string, depth = 0): Place | null {
+  const isPair = isContainer(was) && isContainer(is) && Array.isArray(was) === Array.isArray(is)
+  if (!isPair || depth >= MAX_DEPTH) {
+    const [then, now] = [textOf(was), textOf(is)]
+    return then === now ? null : { pointer, was: then, is: now }
+  }
+  for (const key of new Set([...Object.keys(was), ...Object.keys(is)])) {
+    const below = `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`
+    const found = firstPlace(valueOf(was, key), valueOf(is, key), below, depth + 1)
+    if (found !== null) return found
+  }
+  return null
+}
+
+function isContainer(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+function valueOf(container: object, key: string): unknown {
+  return Object.hasOwn(container, key) ? Reflect.get(container, key) : undefined
+}
+
+function textOf(value: unknown): string | null {
+  return value === undefined ? null : JSON.stringify(value)
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** Messages of an event stream without heartbeats, which depend on the clock alone; anything else is one event. */
+function eventsOf(answer: string): readonly AnswerEvent[] {
+  if (!/^(?:event|data|id|retry)?:/.test(answer)) {
+    return answer === '' ? [] : [{ name: 'body', data: answer }]
+  }
+  const messages = answer.split('\n\n').filter((message) => message !== '')
+  return messages.flatMap((message) => {
+    const lines = message.split('\n')
+    const name =
+      lines
+        .find((line) => line.startsWith('event:'))
+        ?.slice(6)
+        .trim() ?? ''
+    const data = lines
+      .filter((line) => line.startsWith('data:'))
+      .map((line) => line.slice(5).trim())
+    return data.length === 0 || name === 'ping' ? [] : [{ name, data: data.join('\n') }]
+  })
+}
+
+/** Then it was written so, too. */
+function masked(answer: Buffer): string {
+  const masker = new SecretMasker(() => [])
+  return Buffer.concat([masker.push(answer), masker.end()]).toString()
+}
+
+/** Ids as this gateway makes them, and those of conversations. */
+const ID =
+  /\b(?:msg|chatcmpl|resp|rs|fc|ctc|ws|ig|call|toolu|srvtoolu|req|sess)[_-][A-Za-z0-9]{16,}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g
+const TIME = /"(created|created_at|completed_at)":\d+(?:\.\d+)?/g
+const COUNT = /"((?:input|prompt|total|cached|cache_read_input|cache_creation_input)_tokens)":\d+/g
+
+/** Replaces what differs by nature: ids by the order in which they first come, times, and counts where those were learnt. */
+class Normalizer {
+  readonly #hasLearntCounts: boolean
+  /** Bounded by the ids of one answer. */
+  readonly #ids = new Map<string, string>()
+
+  constructor(hasLearntCounts: boolean) {
+    this.#hasLearntCounts = hasLearntCounts
+  }
+
+  text(text: string): string {
+    const plain = text
+      .replace(ID, (id) => {
+        const known = this.#ids.get(id) ?? `‹id ${this.#ids.size + 1}›`
+        this.#ids.set(id, known)
+        return known
+      })
+      .replace(TIME, '"$1":0')
+    return this.#hasLearntCounts ? plain.replace(COUNT, '"$1":0') : plain
+  }
+}

@@ -1,0 +1,156 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { childEnvironment } from '../../config/load-process.ts'
+import { CAPTURED_SETTINGS } from '../../server/plane/turn-capture.ts'
+import { codeOf, GatewayError } from '../../shared/errors.ts'
+import { asJsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
+import type { RecordedTurn } from './capture-reader.ts'
+import { isTimeout } from './upstream-player.ts'
+
+const ENTRY = fileURLToPath(new URL('../../start.js', import.meta.url))
+const START_MS = 60_000
+const MODELS_MS = 10_000
+/** Where pauses are left out, of an upstream that never answers. */
+const FAST_TIMEOUT_S = '2'
+const MAX_STDERR_CHARS = 4_000
+
+export interface OwnGatewayOptions {
+  readonly turn: RecordedTurn
+  /** Where the recorded upstream is. */
+  readonly upstreamUrl: string
+  readonly isFast: boolean
+  readonly signal: AbortSignal
+}
+
+/** A gateway of this version for one request, with the settings and models of then, in a folder that goes with it. */
+export class OwnGateway implements AsyncDisposable {
+  readonly url: string
+  readonly #child: ChildProcess
+  readonly #folder: string
+
+  private constructor(url: string, child: ChildProcess, folder: string) {
+    this.url = url
+    this.#child = child
+    this.#folder = folder
+  }
+
+  /** @throws {GatewayError} GW_INTERNAL when it does not start; the signal's reason */
+  static async start(options: OwnGatewayOptions): Promise<OwnGateway> {
+    const folder = await mkdtemp(join(tmpdir(), 'kiro-gateway-replay-')).catch((cause: unknown) => {
+      throw failed(
+        `A replay needs a folder for a moment, and none can be made in ${tmpdir()} (${codeOf(cause)}).`
+      )
+    })
+    const child = spawn(process.execPath, [ENTRY], {
+      cwd: folder,
+      env: { ...childEnvironment(), ...settingsFor(options, folder) },
+      stdio: ['ignore', 'pipe', 'pipe']
+    })
+    try {
+      const url = await urlOf(child, options.signal)
+      const gateway = new OwnGateway(url, child, folder)
+      await gateway.#awaitModels(options)
+      return gateway
+    } catch (cause) {
+      await end(child, folder)
+      throw cause
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await end(this.#child, this.#folder)
+  }
+
+  /** Workers are told of the list a moment after it has come. */
+  async #awaitModels({ turn, signal }: OwnGatewayOptions): Promise<void> {
+    const { isLive, models } = turn.facts.catalogue
+    const wanted = models.map(({ id }) => id).find((id) => id !== 'auto')
+    if (!isLive || wanted === undefined) return
+    const deadline = performance.now() + MODELS_MS
+    while (performance.now() < deadline) {
+      const response = await fetch(`${this.url}/v1/models`, { signal })
+      const list: unknown = parseJsonObject(await response.text())?.['data']
+      const ids = (Array.isArray(list) ? list : []).map((one) => asJsonObject(one)?.['id'])
+      if (models.every(({ id }) => ids.includes(id))) return
+      await delay(50, undefined, { signal })
+    }
+  }
+}
+
+/** What a recorded folder says is read as settings are, and can name neither hosts nor paths. */
+function settingsFor({ turn, upstreamUrl, isFast }: OwnGatewayOptions, folder: string) {
+  const recorded = Object.entries(turn.facts.settings).filter(([name]) =>
+    CAPTURED_SETTINGS.has(name)
+  )
+  const [form, ...others] = new Set(turn.calls.map((call) => call.form))
+  const isWaiting = isFast && turn.calls.some(isTimeout)
+  return {
+    ...Object.fromEntries(recorded),
+    ...(form !== undefined && others.length === 0 && { KIRO_REQUEST_FORM: form }),
+    ...(isWaiting && {
+      FIRST_TOKEN_TIMEOUT: FAST_TIMEOUT_S,
+      STREAMING_READ_TIMEOUT: FAST_TIMEOUT_S
+    }),
+    HOME: folder,
+    STATE_DIR: join(folder, 'state'),
+    SERVER_HOST: '127.0.0.1',
+    SERVER_PORT: '0',
+    WORKERS: '1',
+    USAGE_LOG: 'false',
+    FETCH_URLS: 'false', // a replay asks nobody
+    KIRO_API_KEY: 'ksk_replayed-by-the-gateway-itself',
+    KIRO_API_URL: upstreamUrl
+  }
+}
+
+async function urlOf(child: ChildProcess, signal: AbortSignal): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  let said = ''
+  child.stderr?.on('data', (chunk: Buffer) => {
+    said = (said + chunk.toString()).slice(-MAX_STDERR_CHARS)
+  })
+  child.once('error', (cause) => reject(failed(`No gateway could be started: ${cause.message}.`)))
+  child.once('close', () =>
+    reject(failed(`The gateway of the replay ended at once:\n${said.trim()}`))
+  )
+  if (child.stdout !== null) {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const logged = parseJsonObject(line) ?? {}
+      if (textMember(logged, 'msg') === 'gateway ready') resolve(textMember(logged, 'url') ?? '')
+    })
+  }
+  const onAbort = (): void => reject(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  const timer = setTimeout(
+    () => reject(failed('The gateway of the replay does not get ready.')),
+    START_MS
+  )
+  try {
+    signal.throwIfAborted()
+    return await promise
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** The second signal ends it at once: nothing of it is wanted. */
+async function end(child: ChildProcess, folder: string): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null && child.pid !== undefined) {
+    const closed = once(child, 'close')
+    child.kill('SIGTERM')
+    child.kill('SIGTERM')
+    await closed
+  }
+  await rm(folder, { recursive: true, force: true, maxRetries: 5 }).catch(() => {}) // a worker may still write
+}
+
+function failed(message: string): GatewayError {
+  return new GatewayError('GW_INTERNAL', undefined, { message })
+}

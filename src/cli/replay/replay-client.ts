@@ -1,0 +1,93 @@
+import { once } from 'node:events'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { codeOf, GatewayError } from '../../shared/errors.ts'
+import { countEvents } from './compare.ts'
+import type { RecordedTurn } from './capture-reader.ts'
+
+/** What a gateway has answered now. */
+export interface NewAnswer {
+  readonly status: number
+  readonly body: Buffer
+}
+
+export interface ReplayTarget {
+  readonly url: string
+  /** One of its keys; `null` where it wants none. */
+  readonly key: string | null
+  readonly signal: AbortSignal
+}
+
+/** The status of a client that left. */
+export const CLIENT_LEFT = 499
+const MAX_ANSWER_BYTES = 256 * 1024 * 1024
+
+/** Sends a recorded request to a gateway, and leaves where its client had left. */
+export async function ask(turn: RecordedTurn, target: ReplayTarget): Promise<NewAnswer> {
+  const { facts, body } = turn
+  const { signal, key } = target
+  const url = new URL(target.url.replace(/\/+$/, '') + pathOf(facts.request.url))
+  const headers = {
+    ...sendable(facts.request.headers),
+    ...(key !== null && { authorization: `Bearer ${key}` }),
+    'content-length': String(body.byteLength)
+  }
+  const send = url.protocol === 'https:' ? httpsRequest : httpRequest
+  const request = send(url, { method: facts.request.method, headers, signal, agent: false })
+  try {
+    request.end(body)
+    const [response]: IncomingMessage[] = await once(request, 'response', { signal })
+    if (response === undefined) throw new Error('no response')
+    const left = facts.status === CLIENT_LEFT ? countEvents(turn.answer) : Infinity
+    return { status: response.statusCode ?? 0, body: await readAnswer(response, left) }
+  } catch (cause) {
+    signal.throwIfAborted()
+    const message = `No gateway answers at ${url.origin} (${codeOf(cause)}).`
+    throw new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
+  } finally {
+    request.destroy()
+  }
+}
+
+/** An answer that breaks off is one, too: what has come of it. */
+async function readAnswer(response: IncomingMessage, maxEvents: number): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      chunks.push(chunk)
+      bytes += chunk.byteLength
+      if (bytes > MAX_ANSWER_BYTES) break
+      if (maxEvents < Infinity && countEvents(Buffer.concat(chunks)) >= maxEvents) break
+    }
+  } catch {
+    // It was cut, and its end is missing.
+  }
+  return Buffer.concat(chunks)
+}
+
+/** A recorded path is one of ours, whatever the folder says. */
+function pathOf(url: string): string {
+  if (/^\/[\w/.~-]*(\?[\w=&%.~-]*)?$/.test(url) && !url.startsWith('//')) return url
+  throw new GatewayError('GW_CONFIG_INVALID', undefined, {
+    message: 'The recorded request goes to no path of a gateway.'
+  })
+}
+
+const OF_CONNECTION = new Set(
+  'host connection content-length transfer-encoding expect upgrade keep-alive te trailer accept-encoding proxy-connection content-encoding'.split(
+    ' '
+  )
+)
+
+/** Headers but those of the connection, those that were masked, and those that cannot be sent. */
+function sendable(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const kept = Object.entries(headers).filter(
+    ([name, value]) =>
+      /^[a-z0-9-]{1,64}$/.test(name) &&
+      /^[\x20-\x7e]*$/.test(value) &&
+      value !== '[secret]' &&
+      !OF_CONNECTION.has(name)
+  )
+  return Object.fromEntries(kept)
+}

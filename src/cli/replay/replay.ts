@@ -1,0 +1,229 @@
+import { inspectConfig } from '../../config/load.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { version } from '../../shared/version.ts'
+import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
+import { gatewayUrl } from '../setup/gateway.ts'
+import { readCapture, type RecordedTurn } from './capture-reader.ts'
+import { compareAnswers, compareRequests, countEvents, type Difference } from './compare.ts'
+import { OwnGateway } from './own-gateway.ts'
+import { ask, CLIENT_LEFT, type NewAnswer } from './replay-client.ts'
+import { simulate, type SimulatedVerdict } from './simulate.ts'
+import { isUnconnected, mendChecksums, UpstreamPlayer } from './upstream-player.ts'
+
+const EXIT_DIFFERS = 1
+/** Where a gateway that runs already is to look for its upstream. */
+const PLAYER_PORT = 8899
+const MAX_SHOWN_CHARS = 400
+
+/** Plays a capture again. */
+export const replay: Command = {
+  name: 'replay',
+  summary: 'Plays a captured request again, and shows where the answer differs.',
+  usage:
+    'kiro-gateway replay [--fast] [--against URL [--key KEY] [--listen PORT]] FOLDER\nkiro-gateway replay --simulate FOLDER',
+  options: {
+    against: { type: 'string' },
+    fast: { type: 'boolean' },
+    key: { type: 'string' },
+    listen: { type: 'string' },
+    simulate: { type: 'boolean' }
+  },
+  help: `Sends the request of a capture (DEBUG_CONTENT, in DEBUG_DIR/captures) to a gateway of this version once more, with the
+settings and models of then. Its upstream answers what it answered then, in the same pieces and pauses. Shows the first
+difference to what the client was sent then, ids and times aside. Nobody else is asked, and no credits are used.
+Exit codes: 0 no difference, 1 a difference, 2 nothing could be played.
+
+  --fast             Leaves the pauses out.
+  --against URL      Asks a gateway that runs already instead. It has to be started with
+                     KIRO_API_URL=http://127.0.0.1:${PLAYER_PORT}: any other would ask the real upstream.
+  --key KEY          A key of that gateway; by default the first of PROXY_API_KEY. It is safer in the settings.
+  --listen PORT      Where that gateway finds the upstream that is played, instead of ${PLAYER_PORT}.
+  --simulate         Shows instead what the simulator, which knows the upstream's rules, says of each request to it.`,
+  async run(call) {
+    const [folder, ...more] = call.positionals
+    if (folder === undefined || more.length > 0) throw new UsageError('one folder is needed')
+    const against = textOption(call, 'against')
+    if (call.values['simulate'] === true && against !== null) {
+      throw new UsageError('--simulate asks no gateway')
+    }
+    const turn = await readCapture(folder)
+    if (call.values['simulate'] === true) return showVerdicts(call, turn)
+    const report = await play(call, turn, against)
+    if (call.isJson) call.terminal.write(JSON.stringify(report, null, 2))
+    else for (const line of linesOf(report)) call.terminal.write(line)
+    return report.difference === null ? EXIT_OK : EXIT_DIFFERS
+  }
+}
+
+interface ReplayReport {
+  readonly request: string
+  readonly recorded: { readonly at: string; readonly version: string; readonly status: number }
+  /** What was asked now. */
+  readonly against: string
+  readonly events: number
+  readonly calls: number
+  readonly difference: Difference | null
+}
+
+async function play(
+  call: CommandCall,
+  turn: RecordedTurn,
+  against: string | null
+): Promise<ReplayReport> {
+  const { facts, calls } = turn
+  checkPlayable(turn)
+  const isFast = call.values['fast'] === true
+  const port = against === null ? 0 : portOf(call)
+  const player = new UpstreamPlayer({ turn, isFast, port })
+  try {
+    const upstreamUrl = await player.start().catch((cause: unknown) => {
+      const message = `Port ${port} is in use: name another one with --listen.`
+      throw new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
+    })
+    const { signal } = call
+    call.terminal.progress('replaying')
+    const answer =
+      against === null
+        ? await askOwn({ turn, upstreamUrl, isFast, signal })
+        : await ask(turn, { ...gatewayOf(call, against), signal })
+    checkAsked({ player, turn, against, upstreamUrl })
+    const { at, version: then, status, requestId } = facts
+    return {
+      request: requestId,
+      recorded: { at, version: then, status },
+      against: against ?? `this version, ${version}`,
+      events: countEvents(turn.answer),
+      calls: calls.length,
+      difference: compare(turn, player, answer)
+    }
+  } finally {
+    await player.close()
+  }
+}
+
+async function askOwn(options: Parameters<typeof OwnGateway.start>[0]): Promise<NewAnswer> {
+  await using gateway = await OwnGateway.start(options)
+  return await ask(options.turn, { url: gateway.url, key: null, signal: options.signal })
+}
+
+function gatewayOf(call: CommandCall, against: string) {
+  const { config } = inspectConfig(call.env)
+  const url = gatewayUrl(against, config)
+  return { url, key: textOption(call, 'key') ?? config.server.apiKeys[0] ?? null }
+}
+
+function portOf(call: CommandCall): number {
+  const text = textOption(call, 'listen') ?? String(PLAYER_PORT)
+  const port = Number(text)
+  if (/^\d{1,5}$/.test(text) && port >= 1 && port <= 65_535) return port
+  throw new UsageError('--listen takes a port from 1 to 65535')
+}
+
+/** @throws {GatewayError} GW_CONFIG_INVALID for what the network did before anything was said */
+function checkPlayable({ calls, facts }: RecordedTurn): void {
+  const index = calls.findIndex(isUnconnected)
+  if (index !== -1) {
+    throw new GatewayError('GW_CONFIG_INVALID', undefined, {
+      message: `Call ${index + 1} of the capture found no connection to the upstream: there is nothing to play.`
+    })
+  }
+  for (const [at, call] of calls.entries()) {
+    const isMasked = facts.masked.includes(`upstream-answer-${at + 1}`)
+    if (isMasked && call.kind === 'generate') mendChecksums(call.answer)
+  }
+}
+
+interface Asked {
+  readonly player: UpstreamPlayer
+  readonly turn: RecordedTurn
+  readonly against: string | null
+  readonly upstreamUrl: string
+}
+
+/** @throws {GatewayError} GW_CONFIG_INVALID where the gateway has asked another upstream */
+function checkAsked({ player, turn, against, upstreamUrl }: Asked): void {
+  if (against === null || player.asked.length > 0 || turn.calls.length === 0) return
+  throw new GatewayError('GW_CONFIG_INVALID', undefined, {
+    message: `The gateway at ${against} did not ask the upstream that is played: start it with KIRO_API_URL=${upstreamUrl}.`
+  })
+}
+
+function compare(turn: RecordedTurn, { asked }: UpstreamPlayer, now: NewAnswer): Difference | null {
+  const { facts, calls } = turn
+  for (const [index, { body }] of calls.entries()) {
+    const sent = asked[index]
+    if (sent === undefined) break
+    const found = compareRequests(body, sent.body, index + 1)
+    if (found !== null) return found
+  }
+  const hasLeft = facts.status === CLIENT_LEFT
+  if (!hasLeft && facts.status !== now.status) return differs('status', facts.status, now.status)
+  const { inputTokens, estimatedInputTokens } = facts
+  const hasLearntCounts = inputTokens !== estimatedInputTokens && estimatedInputTokens !== null
+  const found = compareAnswers(turn.answer, now.body, { isPrefix: hasLeft, hasLearntCounts })
+  if (found !== null || hasLeft || asked.length === calls.length) return found
+  return differs('calls', calls.length, asked.length)
+}
+
+function differs(part: 'status' | 'calls', was: number, is: number): Difference {
+  return { part, number: 1, name: '', pointer: '', was: String(was), is: String(is) }
+}
+
+function linesOf({ request, recorded, against, events, calls, difference }: ReplayReport) {
+  const { at, version: then, status } = recorded
+  const head = [
+    `${request} of ${at}, answered by version ${then} with status ${status}`,
+    `played again to ${against}`,
+    ''
+  ]
+  if (difference === null) {
+    const same = `${counted(events, 'event')} of the answer and ${counted(calls, 'request')} to the upstream`
+    return [...head, `No difference: ${same} are the same.`]
+  }
+  const { was, is } = difference
+  return [
+    ...head,
+    `First difference: ${placeOf(difference)}`,
+    `  was  ${shown(was)}`,
+    `  is   ${shown(is)}`
+  ]
+}
+
+function placeOf({ part, number, name, pointer }: Difference): string {
+  const at = pointer === '' ? '' : `, at ${pointer}`
+  switch (part) {
+    case 'status':
+      return 'the status'
+    case 'calls':
+      return 'how often the upstream was asked'
+    case 'upstream-request':
+      return `request ${number} to the upstream${at}`
+    case 'answer':
+      return `event ${number} of the answer${name === '' ? '' : ` (${name})`}${at}`
+  }
+}
+
+function shown(text: string | null): string {
+  if (text === null) return '(nothing)'
+  return text.length <= MAX_SHOWN_CHARS ? text : `${text.slice(0, MAX_SHOWN_CHARS)}…`
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
+}
+
+async function showVerdicts(call: CommandCall, turn: RecordedTurn): Promise<number> {
+  const verdicts = await simulate(turn, call.signal)
+  const isOk = verdicts.every(({ isTaken }) => isTaken)
+  if (call.isJson) call.terminal.write(JSON.stringify({ ok: isOk, calls: verdicts }, null, 2))
+  else if (verdicts.length === 0) call.terminal.write('The upstream was not asked anything.')
+  else for (const verdict of verdicts) call.terminal.write(lineOf(verdict))
+  return isOk ? EXIT_OK : EXIT_DIFFERS
+}
+
+function lineOf({ call, kind, status, isTaken, message, rule }: SimulatedVerdict): string {
+  const what = `request ${call} to the upstream (${kind === 'mcp' ? 'web search' : 'generation'})`
+  if (isTaken) return `${what}: taken`
+  const broken = rule === null ? '' : ` It breaks ${rule}.`
+  return `${what}: refused with ${status}: ${message ?? 'no message'}.${broken}`
+}
