@@ -12,6 +12,9 @@ const MAX_SECRET_CHARS = 4096
 /** What is held back of a text that goes on: a secret may begin in it. */
 const TAIL_BYTES = MAX_SECRET_CHARS
 
+/** Longer than an ARN up to its account. */
+const CONTEXT_CHARS = 128
+
 /** Headers whose values are secrets, whatever they are called. */
 const SECRET_HEADER = /auth|cookie|token|secret|api-?key|credential|signature|password/i
 /** What is called like one and says what kind of token another header has. */
@@ -24,6 +27,8 @@ const OPEN_HEADERS: ReadonlySet<string> = new Set(['tokentype'])
 export class SecretMasker {
   readonly #secrets: () => readonly string[]
   #tail = ''
+  /** What stands before it, as it came: a token begins with a word, an account follows the rest of its ARN. */
+  #before = ''
   #hits = 0
   /** The tail begins inside a token. */
   #isInside = false
@@ -47,24 +52,27 @@ export class SecretMasker {
     return this.#mask(this.#tail, 0)
   }
 
-  #mask(text: string, heldChars: number): Buffer {
-    const end = Math.max(0, text.length - heldChars)
-    const insideChars = this.#isInside ? (TOKEN_REST.exec(text)?.[0].length ?? 0) : 0
-    let masked = 'x'.repeat(insideChars) + text.slice(insideChars)
+  #mask(rest: string, heldChars: number): Buffer {
+    const start = this.#before.length
+    const text = this.#before + rest
+    const end = Math.max(start, text.length - heldChars)
+    const insideChars = this.#isInside ? (TOKEN_REST.exec(rest)?.[0].length ?? 0) : 0
+    let masked = this.#before + 'x'.repeat(insideChars) + rest.slice(insideChars)
     for (const secret of this.#secrets()) {
       if (secret.length >= MIN_SECRET_CHARS) masked = masked.replaceAll(secret, hide)
     }
-    let tokenEnd = -1
+    let tokenEnd = start + insideChars
     masked = masked.replace(TOKEN, (token, at: number) => {
-      if (at < end) tokenEnd = at + token.length
+      if (at < end) tokenEnd = Math.max(tokenEnd, at + token.length)
       return hide(token)
     })
     masked = masked.replace(ARN_ACCOUNT, '000000000000')
-    this.#isInside = Math.max(tokenEnd, insideChars) > end
+    this.#isInside = tokenEnd > end
     // Of a text that is little longer, and gone with the next piece.
     this.#tail = text.slice(end)
-    const told = masked.slice(0, end)
-    if (told !== text.slice(0, end)) this.#hits++
+    this.#before = text.slice(Math.max(0, end - CONTEXT_CHARS), end) // as above
+    const told = masked.slice(start, end)
+    if (told !== text.slice(start, end)) this.#hits++
     return Buffer.from(told, 'latin1')
   }
 }
@@ -76,9 +84,8 @@ export function maskHeaders(
   const masked: Record<string, string> = {}
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined) continue
-    const isSecret = SECRET_HEADER.test(name) && !OPEN_HEADERS.has(name.toLowerCase())
     const text = Array.isArray(value) ? value.join(', ') : String(value)
-    masked[name] = isSecret ? '[secret]' : text.slice(0, MAX_HEADER_CHARS)
+    masked[name] = isSecretHeader(name) ? '[secret]' : text.slice(0, MAX_HEADER_CHARS)
   }
   return masked
 }
@@ -90,9 +97,13 @@ export function secretsOf(
   headers: Readonly<Record<string, string | readonly string[] | undefined>>
 ): readonly string[] {
   const values = Object.entries(headers).flatMap(([name, value]) =>
-    SECRET_HEADER.test(name) ? [value ?? []].flat() : []
+    isSecretHeader(name) ? [value ?? []].flat() : []
   )
   return values.map((value) => value.replace(/^\S+\s+(?=\S+$)/, '').slice(0, MAX_SECRET_CHARS))
+}
+
+function isSecretHeader(name: string): boolean {
+  return SECRET_HEADER.test(name) && !OPEN_HEADERS.has(name.toLowerCase())
 }
 
 function hide(secret: string): string {

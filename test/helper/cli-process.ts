@@ -10,6 +10,8 @@ export interface CliOptions {
   readonly cwd: string
   /** All of it but PATH; HOME is the working folder. */
   readonly env?: Readonly<Record<string, string>>
+  /** Another program than this project's source. */
+  readonly entry?: string
   /** All of standard input; without, it stays open until `end()`. */
   readonly input?: string
 }
@@ -28,8 +30,8 @@ export class CliProcess {
   #stderr = ''
   readonly #watchers = new Set<() => void>()
 
-  constructor(args: readonly string[], { cwd, env = {}, input }: CliOptions) {
-    this.child = spawn(process.execPath, [ENTRY, ...args], {
+  constructor(args: readonly string[], { cwd, env = {}, entry = ENTRY, input }: CliOptions) {
+    this.child = spawn(process.execPath, [entry, ...args], {
       cwd,
       env: { PATH: process.env['PATH'] ?? '', HOME: cwd, ...env }
     })

@@ -147,7 +147,7 @@ function masked(answer: Buffer): string {
 
 /** Ids as this gateway makes them, and those of conversations. */
 const ID =
-  /\b(?:msg|chatcmpl|resp|rs|fc|ctc|ws|ig|call|toolu|srvtoolu|req|sess)[_-][A-Za-z0-9]{16,}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g
+  /\bweb_search_tooluse_\w+|\b(?:msg|chatcmpl|resp|rs|fc|ctc|ws|ig|call|toolu|srvtoolu|req|sess)[_-][A-Za-z0-9]{16,}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g
 const TIME = /"(created|created_at|completed_at)":\d+(?:\.\d+)?/g
 const COUNT = /"((?:input|prompt|total|cached|cache_read_input|cache_creation_input)_tokens)":\d+/g
 
