@@ -1,4 +1,13 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -41,7 +50,11 @@ async function capture(gateway: GatewayProcess, { path, body }: Asked): Promise<
   const before = new Set(capturesOf(gateway))
   const response = await fetch(gateway.url + path, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: `Bearer ${KEY}`, cookie: 'sid=secret-cookie' },
+    headers: {
+      'content-type': 'application/json',
+      authorization: `Bearer ${KEY}`,
+      cookie: 'sid=secret-cookie'
+    },
     body: JSON.stringify(body)
   })
   await response.text().catch(() => {}) // it may break off
@@ -70,7 +83,10 @@ function messages(content: string, more: object = {}): Asked {
 }
 
 function chat(content: string, more: object = {}): Asked {
-  return { path: '/v1/chat/completions', body: { model: MODEL, messages: [{ role: 'user', content }], ...more } }
+  return {
+    path: '/v1/chat/completions',
+    body: { model: MODEL, messages: [{ role: 'user', content }], ...more }
+  }
 }
 
 function responses(input: string, more: object = {}): Asked {
@@ -91,7 +107,10 @@ const CASES: Readonly<Record<string, Asked>> = {
   'a stream of Messages': messages('Hello', stream),
   'one piece of Messages': messages('Hello'),
   'a call of Messages': messages(CALL, { ...stream, tools: TOOLS.messages }),
-  'a stream of Chat Completions': chat('Hello', { ...stream, stream_options: { include_usage: true } }),
+  'a stream of Chat Completions': chat('Hello', {
+    ...stream,
+    stream_options: { include_usage: true }
+  }),
   'one piece of Chat Completions': chat('Hello'),
   'a call of Chat Completions': chat(CALL, { ...stream, tools: TOOLS.chat }),
   'a stream of Responses': responses('Hello', stream),
@@ -106,16 +125,22 @@ const CASES: Readonly<Record<string, Asked>> = {
   'a refusal': chat('Hello sim:improper', stream),
   'an unknown model': messages('Hello', { model: 'no-such-model' }),
   'pieces cut anywhere': chat('Hello sim:chunk=7 sim:events=8', stream),
-  'searches of the web': messages(`${next(`${searchFor('b')} ${next(say('Done.'))}`)}\n\n${searchFor('a')}`, {
-    ...stream,
-    tools: [{ type: 'web_search_20250305', name: 'web_search' }]
-  })
+  'searches of the web': messages(
+    `${next(`${searchFor('b')} ${next(say('Done.'))}`)}\n\n${searchFor('a')}`,
+    {
+      ...stream,
+      tools: [{ type: 'web_search_20250305', name: 'web_search' }]
+    }
+  )
 }
 
 t.test('what is captured is played again to the same answer', async (t) => {
   const gateway = await startGateway({ upstreamUrl, env: DEBUG })
   t.teardown(() => gateway.destroy())
-  t.match(gateway.lines.filter(({ warning }) => /DEBUG_CONTENT is on/.test(String(warning))), [{ level: 'warn' }])
+  t.match(
+    gateway.lines.filter(({ warning }) => /DEBUG_CONTENT is on/.test(String(warning))),
+    [{ level: 'warn' }]
+  )
   for (const [name, asked] of Object.entries(CASES)) {
     const folder = await capture(gateway, asked)
     t.equal(statSync(folder).mode & 0o777, 0o700, name)
@@ -159,7 +184,8 @@ t.test('DEBUG_MODE=errors keeps what has failed alone', async (t) => {
 function doctored(t: Test, file: string, from: string, to: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'replay-doctored-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  for (const part of ['src', 'workers', 'package.json']) cpSync(join(ROOT, part), join(folder, part), { recursive: true })
+  for (const part of ['src', 'workers', 'package.json'])
+    cpSync(join(ROOT, part), join(folder, part), { recursive: true })
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
   const path = join(folder, file)
   const source = readFileSync(path, 'utf8')
@@ -168,36 +194,59 @@ function doctored(t: Test, file: string, from: string, to: string): string {
   return folder
 }
 
-t.test('a broken answer is played to the same difference, and is clean once it is mended', async (t) => {
-  const file = 'src/dialects/openai-chat/answer.ts'
-  const folder = doctored(t, file, FAULT.from, FAULT.to)
-  const program = join(folder, 'src/start.js')
-  const broken = await startGateway({ upstreamUrl, env: DEBUG, launcher: [process.execPath], program })
-  t.teardown(() => broken.destroy())
-  const asked = chat(CALL, { ...stream, tools: TOOLS.chat })
-  const captured = keep(await capture(broken, asked), 'broken')
+t.test(
+  'a broken answer is played to the same difference, and is clean once it is mended',
+  async (t) => {
+    const file = 'src/dialects/openai-chat/answer.ts'
+    const folder = doctored(t, file, FAULT.from, FAULT.to)
+    const program = join(folder, 'src/start.js')
+    const broken = await startGateway({
+      upstreamUrl,
+      env: DEBUG,
+      launcher: [process.execPath],
+      program
+    })
+    t.teardown(() => broken.destroy())
+    const asked = chat(CALL, { ...stream, tools: TOOLS.chat })
+    const captured = keep(await capture(broken, asked), 'broken')
 
-  const now = await replay('--json', captured)
-  t.equal(now.code, 1, now.stderr)
-  const { difference } = JSON.parse(now.stdout)
-  t.match(difference, { part: 'answer', number: Number, pointer: FAULT.pointer, was: FAULT.was, is: FAULT.is })
+    const now = await replay('--json', captured)
+    t.equal(now.code, 1, now.stderr)
+    const { difference } = JSON.parse(now.stdout)
+    t.match(difference, {
+      part: 'answer',
+      number: Number,
+      pointer: FAULT.pointer,
+      was: FAULT.was,
+      is: FAULT.is
+    })
 
-  const replayBroken = (...args: readonly string[]) =>
-    runKiroGateway(['replay', ...args], { cwd: work, entry: program })
-  const again = await replayBroken('--fast', captured)
-  t.equal(again.code, 0, 'the version that is broken breaks it again')
+    const replayBroken = (...args: readonly string[]) =>
+      runKiroGateway(['replay', ...args], { cwd: work, entry: program })
+    const again = await replayBroken('--fast', captured)
+    t.equal(again.code, 0, 'the version that is broken breaks it again')
 
-  const sound = await startGateway({ upstreamUrl, env: DEBUG })
-  t.teardown(() => sound.destroy())
-  const good = keep(await capture(sound, asked), 'sound')
-  const mirrored = await replayBroken('--json', '--fast', good)
-  t.equal(mirrored.code, 1)
-  const { was, is, pointer, number } = JSON.parse(mirrored.stdout).difference
-  t.same({ was: is, is: was, pointer, number }, { was: difference.was, is: difference.is, pointer: difference.pointer, number: difference.number }, 'the same difference from the other side')
-  writeFileSync(join(folder, file), readFileSync(join(ROOT, file)))
-  const mended = await replayBroken('--fast', good)
-  t.equal(mended.code, 0, `mended: ${mended.stdout}`)
-})
+    const sound = await startGateway({ upstreamUrl, env: DEBUG })
+    t.teardown(() => sound.destroy())
+    const good = keep(await capture(sound, asked), 'sound')
+    const mirrored = await replayBroken('--json', '--fast', good)
+    t.equal(mirrored.code, 1)
+    const { was, is, pointer, number } = JSON.parse(mirrored.stdout).difference
+    t.same(
+      { was: is, is: was, pointer, number },
+      {
+        was: difference.was,
+        is: difference.is,
+        pointer: difference.pointer,
+        number: difference.number
+      },
+      'the same difference from the other side'
+    )
+    writeFileSync(join(folder, file), readFileSync(join(ROOT, file)))
+    const mended = await replayBroken('--fast', good)
+    t.equal(mended.code, 0, `mended: ${mended.stdout}`)
+  }
+)
 
 /** The reason for which an answer with a call ends is told wrongly. */
 const FAULT = {
@@ -211,14 +260,20 @@ const FAULT = {
 t.test('pauses are played, too, and left out with --fast', async (t) => {
   const gateway = await startGateway({ upstreamUrl, env: DEBUG })
   t.teardown(() => gateway.destroy())
-  const folder = keep(await capture(gateway, chat('Hello sim:events=4 sim:gap=500', stream)), 'paced')
+  const folder = keep(
+    await capture(gateway, chat('Hello sim:events=4 sim:gap=500', stream)),
+    'paced'
+  )
   const took = async (...args: readonly string[]) => {
     const startedAt = performance.now()
     t.equal((await replay(...args, folder)).code, 0)
     return performance.now() - startedAt
   }
   t.ok((await took()) > 1500, 'the pauses of then')
-  const lines = readFileSync(join(folder, 'timeline.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line))
+  const lines = readFileSync(join(folder, 'timeline.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
   const chunks = lines.filter(({ type }) => type === 'chunk')
   t.ok(chunks.at(-1).at - chunks[0].at > 1400, 'as they came')
 })
@@ -229,7 +284,11 @@ t.test('--against a gateway that runs', async (t) => {
   t.teardown(() => gateway.destroy())
   const folder = keep(await capture(gateway, messages('Hello', stream)), 'against')
   const other = await startGateway({
-    env: { PROXY_API_KEY: KEY, KIRO_API_KEY: 'ksk_of-the-other-gateway', KIRO_API_URL: `http://127.0.0.1:${port}` }
+    env: {
+      PROXY_API_KEY: KEY,
+      KIRO_API_KEY: 'ksk_of-the-other-gateway',
+      KIRO_API_URL: `http://127.0.0.1:${port}`
+    }
   })
   t.teardown(() => other.destroy())
   const args = ['--listen', String(port), '--key', KEY, '--fast']
@@ -237,7 +296,10 @@ t.test('--against a gateway that runs', async (t) => {
   t.equal(same.code, 0, same.stdout + same.stderr)
   const wrong = await replay(...args, '--against', gateway.url, folder)
   t.equal(wrong.code, 2)
-  t.match(wrong.stderr, /did not ask the upstream that is played: start it with KIRO_API_URL=http:\/\/127/)
+  t.match(
+    wrong.stderr,
+    /did not ask the upstream that is played: start it with KIRO_API_URL=http:\/\/127/
+  )
   const gone = await replay(...args, '--against', 'http://127.0.0.1:9', folder)
   t.equal(gone.code, 2)
   t.match(gone.stderr, /No gateway answers at http:\/\/127\.0\.0\.1:9/)
@@ -247,7 +309,10 @@ t.test('--simulate says what the upstream would', async (t) => {
   const gateway = await startGateway({ upstreamUrl, env: DEBUG })
   t.teardown(() => gateway.destroy())
   const folder = keep(await capture(gateway, messages('Hello', stream)), 'simulated')
-  t.match(await replay('--simulate', folder), { code: 0, stdout: 'request 1 to the upstream (generation): taken\n' })
+  t.match(await replay('--simulate', folder), {
+    code: 0,
+    stdout: 'request 1 to the upstream (generation): taken\n'
+  })
   const path = join(folder, 'upstream-request-1')
   const payload = JSON.parse(readFileSync(path, 'utf8'))
   payload.conversationState.currentMessage.userInputMessage.content = ''

@@ -14,7 +14,15 @@ import t, { type Test } from 'tap'
 import { readCapture } from '../../../src/cli/replay/capture-reader.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 
-const CALL = { at: 1, call: 1, type: 'call', kind: 'generate', form: 'path', headers: {}, request: 1 }
+const CALL = {
+  at: 1,
+  call: 1,
+  type: 'call',
+  kind: 'generate',
+  form: 'path',
+  headers: {},
+  request: 1
+}
 const TIMELINE = [
   CALL,
   { at: 2, call: 1, type: 'sent' },
@@ -70,7 +78,10 @@ t.test('reads a whole capture', async (t) => {
   t.match(turn, { facts: { requestId: 'req_1' }, calls: [{ kind: 'generate', form: 'path' }] })
   t.equal(turn.answer.toString(), 'said')
   t.equal(turn.calls[0]?.answer.toString(), 'frame')
-  t.same(turn.calls[0]?.steps.map(({ type }) => type), ['sent', 'head', 'chunk', 'end'])
+  t.same(
+    turn.calls[0]?.steps.map(({ type }) => type),
+    ['sent', 'head', 'chunk', 'end']
+  )
 })
 
 /** What was done to a capture, and what is said of that. */
@@ -78,9 +89,15 @@ const HARM: Readonly<Record<string, readonly [harm: (folder: string) => void, sa
   'an answer that was cut': [(f) => truncateSync(join(f, 'upstream-answer-1'), 3), /truncated/],
   'a client answer that was cut': [(f) => truncateSync(join(f, 'client-answer'), 1), /truncated/],
   'half a timeline': [(f) => truncateSync(join(f, 'timeline.jsonl'), 200), /truncated/],
-  'a file that is missing': [(f) => rmSync(join(f, 'client-request')), /client-request: it is missing/],
+  'a file that is missing': [
+    (f) => rmSync(join(f, 'client-request')),
+    /client-request: it is missing/
+  ],
   'no facts': [(f) => rmSync(join(f, 'capture.json')), /capture\.json: it is missing/],
-  'half the facts': [(f) => truncateSync(join(f, 'capture.json'), 50), /no capture of this program/],
+  'half the facts': [
+    (f) => truncateSync(join(f, 'capture.json'), 50),
+    /no capture of this program/
+  ],
   'a file that is a link': [
     (f) => {
       rmSync(join(f, 'client-request'))
@@ -124,7 +141,10 @@ const HARM: Readonly<Record<string, readonly [harm: (folder: string) => void, sa
     (f) => writeFacts(f, { ...FACTS, format: 2, version: '9.9.9' }),
     /newer version \(9\.9\.9\)/
   ],
-  'facts of something else': [(f) => writeFacts(f, { format: 1, name: 'x' }), /no capture of this program/],
+  'facts of something else': [
+    (f) => writeFacts(f, { format: 1, name: 'x' }),
+    /no capture of this program/
+  ],
   'facts of another kind': [(f) => writeFacts(f, { ...FACTS, calls: '../../etc' }), /no capture/],
   'too many calls': [(f) => writeFacts(f, { ...FACTS, calls: 1e9 }), /no capture/],
   'more calls than there are': [(f) => writeFacts(f, { ...FACTS, calls: 3 }), /truncated/],
@@ -141,7 +161,8 @@ const HARM: Readonly<Record<string, readonly [harm: (folder: string) => void, sa
     /Line 1 of timeline\.jsonl/
   ],
   'a name of a path in a line': [
-    (f) => writeFileSync(join(f, 'timeline.jsonl'), `${JSON.stringify({ ...CALL, kind: '../x' })}\n`),
+    (f) =>
+      writeFileSync(join(f, 'timeline.jsonl'), `${JSON.stringify({ ...CALL, kind: '../x' })}\n`),
     /Line 1 of timeline\.jsonl/
   ]
 }
