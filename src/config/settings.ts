@@ -97,6 +97,11 @@ export const Settings = Type.Object({
       { min: 0, max: DAY, default: 30 },
       'Longest time running streams get to finish at shutdown.'
     ),
+    drainDelayMs: seconds(
+      'DRAIN_DELAY',
+      { min: 0, max: 600, default: 0 },
+      'Time between SIGTERM and the drain: /readyz says no at once, and everything is served until then, so that a proxy in front can send requests elsewhere.'
+    ),
     stallTimeoutMs: seconds(
       'WORKER_STALL_TIMEOUT',
       { nullWord: 'none', min: 2, max: DAY, default: 10 },

@@ -201,6 +201,8 @@ export class Primary {
    * still there some seconds after `DRAIN_TIMEOUT` is stuck, and killed.
    */
   async drain(): Promise<void> {
+    const { drainDelayMs } = this.#config.cluster
+    await this.#supervisor.announceEnd(drainDelayMs, () => this.#tellStatus())
     this.#account.drain()
     const patienceMs = this.#config.cluster.drainTimeoutMs + LEAVING.closingMs
     const timer = setTimeout(() => this.#supervisor.killStuck(this.#options.log), patienceMs)

@@ -214,6 +214,8 @@ export interface ClusterStatus {
   readonly workers: readonly { readonly id: number; readonly state: string }[]
   /** A worker has died several times in a row without serving in between. */
   readonly isCrashLooping: boolean
+  /** It has been told to end, and serves for a moment yet (`DRAIN_DELAY`). */
+  readonly isEnding: boolean
 }
 
 /*

@@ -68,9 +68,10 @@ export class SecretMasker {
     })
     masked = masked.replace(ARN_ACCOUNT, '000000000000')
     this.#isInside = tokenEnd > end
-    // Of a text that is little longer, and gone with the next piece.
+    // The slice keeps a text that is little longer, until the next piece.
     this.#tail = text.slice(end)
-    this.#before = text.slice(Math.max(0, end - CONTEXT_CHARS), end) // as above
+    // As this slice does.
+    this.#before = text.slice(Math.max(0, end - CONTEXT_CHARS), end)
     const told = masked.slice(start, end)
     if (told !== text.slice(start, end)) this.#hits++
     return Buffer.from(told, 'latin1')

@@ -106,7 +106,7 @@ export class FakePrimary {
         // In 32 a thread stops while it loads what the test runner loads in every thread, and ends after 45 s.
         pdfThread: { oldSpaceMb: 64, semiSpaceMb: 4 }
       },
-      status: { workers: [{ id: 1, state: 'ready' }], isCrashLooping: false },
+      status: { workers: [{ id: 1, state: 'ready' }], isCrashLooping: false, isEnding: false },
       ...start
     })
     primary.grant({ granted: permits })

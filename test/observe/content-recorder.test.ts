@@ -30,6 +30,10 @@ function recorderIn(t: Test, folder: string, given: Given = {}) {
   return { recorder, warnings }
 }
 
+function atNoon(): number {
+  return Date.parse('2026-11-26T12:00:01Z')
+}
+
 function noSecrets(): readonly string[] {
   return []
 }
@@ -114,8 +118,7 @@ t.test('the oldest go first: by bytes, by number, by age', async (t) => {
   make('20261126T110000000Z-killed.open', 200 * KIBIBYTE)
   make('20261126T120000000Z-new', 10)
   make('of-somebody-else', 10)
-  const now = () => Date.parse('2026-11-26T12:00:01Z')
-  const { recorder } = recorderIn(t, folder, { now, maxAgeMs: 86_400_000 })
+  const { recorder } = recorderIn(t, folder, { now: atNoon, maxAgeMs: 86_400_000 })
   await until(() => namesIn(folder).length === 3)
   t.same(namesIn(folder), [
     '20261126T110000000Z-killed.open',

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { ClusterStatus } from '../../ipc/messages.ts'
 import type { Logger } from '../../observe/logger.ts'
 import {
@@ -31,6 +32,7 @@ export class Supervisor {
    * one for each slot and restart, killed when its patience is over.
    */
   readonly #leaving = new Map<WorkerProcess, { readonly timer: NodeJS.Timeout; onGone(): void }>()
+  #isEnding = false
   readonly #allStopped = Promise.withResolvers<void>()
 
   constructor(options: SupervisorOptions) {
@@ -74,7 +76,8 @@ export class Supervisor {
       workers: this.states().map(({ id, pid, state }) => {
         return { id, state: isSilent(pid) ? 'silent' : state.name }
       }),
-      isCrashLooping: this.#slots.some((slot) => isCrashLooping(slot.state))
+      isCrashLooping: this.#slots.some((slot) => isCrashLooping(slot.state)),
+      isEnding: this.#isEnding
     }
   }
 
@@ -93,6 +96,14 @@ export class Supervisor {
     const { promise } = slot.replacement
     this.#on(slot, 'replace', null)
     return promise
+  }
+
+  /** Says in `status()` that it will drain, and resolves when that is due. */
+  async announceEnd(delayMs: number, onChange: () => void): Promise<void> {
+    if (delayMs === 0) return
+    this.#isEnding = true
+    onChange()
+    await delay(delayMs)
   }
 
   /** Resolves when every worker has exited by itself. */

@@ -63,9 +63,9 @@ function openRoute(path: string, serve: Route['serve']): Route {
 const PRIMARY_SILENT =
   'The primary process hangs or was stopped: tokens are not renewed and connections are not lent.'
 
-function findProblems(plane: DataPlane, { isCrashLooping }: ClusterStatus): string[] {
+function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterStatus): string[] {
   const problems: string[] = []
-  if (plane.isDraining()) problems.push('The gateway is shutting down.')
+  if (plane.isDraining() || isEnding) problems.push('The gateway is shutting down.')
   const { problem } = plane.credentials
   const isMoot = problem?.code === 'GW_KEY_INVALID' // clients bring keys of their own
   if (problem !== null && !isMoot) problems.push(problem.message)

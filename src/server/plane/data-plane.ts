@@ -7,7 +7,7 @@ import { MemoryBudget } from '../../admission/memory-budget.ts'
 import { RetryWaits } from '../../admission/retry-waits.ts'
 import type { Config } from '../../config/settings.ts'
 import type { ToPrimary } from '../../ipc/channel.ts'
-import type { WorkerStart } from '../../ipc/messages.ts'
+import type { ClusterStatus, WorkerStart } from '../../ipc/messages.ts'
 import { ConversationMemory } from '../../kiro/conversation/conversation-memory.ts'
 import type { KeyBook } from '../../keys/key.ts'
 import type { Catalogue } from '../../kiro/models/models.ts'
@@ -100,6 +100,7 @@ export interface Surroundings {
     readonly config: Config
     readonly catalogue: Catalogue
     readonly book: KeyBook
+    readonly status: ClusterStatus
   }
   readonly life: WorkerLife
 }
@@ -267,7 +268,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     config: () => current.config,
     catalogue: () => current.catalogue,
     isDraining: () => life.state === 'draining',
-    isLeaving: () => life.state !== 'open' || !life.isAccepting
+    isLeaving: () => life.state !== 'open' || !life.isAccepting || current.status.isEnding
   }
 }
 
