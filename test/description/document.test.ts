@@ -45,7 +45,7 @@ t.test('every route is described, and every described route is there', async (t)
   const options = {
     plane: plane as DataPlane,
     log,
-    current: { status: { workers: [], isCrashLooping: false } },
+    current: { status: { workers: [], isCrashLooping: false, isEnding: false } },
     isPrimarySilent: () => false,
     metricsText: async () => '',
     accountUsage: () => Promise.reject(new Error('not asked')),
