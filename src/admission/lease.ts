@@ -75,6 +75,12 @@ export class Lease {
     return { budget: terms.budget, size, held, waiting, gated, keepAlive: terms.keepAlive }
   }
 
+  /** How long the oldest of those that wait has waited; 0 where none does. */
+  get longestWaitMs(): number {
+    const { oldest } = this.#core
+    return oldest === null ? 0 : Math.max(0, this.#clock.now() - oldest.at)
+  }
+
   /**
    * The upstream does not want to be asked for so long: everything waits. Afterwards requests go one after the other,
    * over another part of that time.

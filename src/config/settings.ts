@@ -277,6 +277,11 @@ export const Settings = Type.Object({
       { default: 'info', enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] },
       'Least severe level that is logged.'
     ),
+    dashboard: choice(
+      'DASHBOARD',
+      { default: 'on', enum: ['on', 'off'] },
+      'Shows at `/` how the gateway does, to those who sign in with a key of PROXY_API_KEY.'
+    ),
     debugMode: choice(
       'DEBUG_MODE',
       { default: 'off', enum: ['off', 'errors', 'all'] },

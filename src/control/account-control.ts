@@ -124,6 +124,11 @@ export class AccountControl {
       accountCredits.set({ state }, credits)
   }
 
+  /** There is a sign-in, or there will be; else clients bring keys of their own. */
+  get isExpected(): boolean {
+    return this.#credentials.isExpected
+  }
+
   /** Epoch ms after which the sign-in cannot be renewed; `null` where no such end is known. */
   get signInEndsAt(): number | null {
     return this.#credentials.endsAt

@@ -1,45 +1,55 @@
 import { readMemoryUsed } from '../config/container.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
+import type { Config } from '../config/settings.ts'
 import type { ClusterStatus, FromWorker } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
+import type { Logger } from '../observe/logger.ts'
 import { Metrics } from '../observe/metrics.ts'
 import { type CountedTurn, TurnCounts } from '../observe/turn-counts.ts'
 import { version } from '../shared/version.ts'
 import { type BudgetState, noteBudget } from './budget/budget.ts'
-import { CONTROL } from './budget/control-lane.ts'
+import { CONTROL, type ControlLane } from './budget/control-lane.ts'
+import { MetricReader } from './dashboard/metric-reader.ts'
+import { DashboardControl, type DashboardParts } from './dashboard-control.ts'
 import { ClusterMetrics } from './desks/cluster-metrics.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 
 /** Those of a worker that are about figures. */
-type FigureMessage = Extract<FromWorker, { readonly type: 'metrics.snapshot' | 'metrics.wanted' }>
+type FigureMessage = Extract<
+  FromWorker,
+  { readonly type: 'metrics.snapshot' | 'metrics.wanted' | 'dashboard.wish' }
+>
 
 export interface FiguresControlOptions {
   /** The workers that run now, by their names in the ledger. */
-  readonly links: ReadonlyMap<string, Pick<WorkerLink, 'id' | 'send'>>
+  readonly links: ReadonlyMap<string, WorkerLink>
   readonly budget: () => BudgetState
-  /** Puts what others in the primary know into its metrics. */
-  readonly noteOthers: (metrics: Metrics) => void
-  /** Called when the workers have told everything: what the primary's own are made of can be counted. */
-  readonly onCollected: (metrics: Metrics) => void
-  /** The models that there are now. */
-  readonly models: () => readonly { readonly id: string }[]
+  /** Those in the primary that know something. */
+  readonly parts: () => DashboardParts & { readonly lane: Pick<ControlLane, 'noteMetrics'> }
   readonly status: () => ClusterStatus
+  readonly config: () => Config
   readonly memory: Pick<MemoryPlan, 'limitBytes' | 'workers'>
+  readonly isSimulated: boolean
+  readonly log: Pick<Logger, 'error'>
 }
 
 /** Where a model is counted that is in no list. */
 const OTHER = 'other'
 
-/** Everything in the primary that counts: its own metrics, the requests of all workers, and all processes together. */
+/**
+ * Everything in the primary that counts: its own metrics, the requests of all workers, all processes together, and what of it the
+ * dashboard shows.
+ */
 export class FiguresControl {
   /** The primary's own. */
   readonly own = new Metrics()
+  readonly dashboard: DashboardControl
   readonly #options: FiguresControlOptions
   readonly #metrics: ClusterMetrics
   readonly #turns = new TurnCounts()
 
   constructor(options: FiguresControlOptions) {
-    const { links, onCollected, memory } = options
+    const { links, memory } = options
     this.#options = options
     this.own.memoryLimit.set(memory.limitBytes)
     this.own.workersConfigured.set(memory.workers)
@@ -47,12 +57,19 @@ export class FiguresControl {
     this.#metrics = new ClusterMetrics({
       own: this.own,
       counts: () => this.#turns.snapshot(),
-      onCollected: () => onCollected(this.own),
+      onCollected: () => this.#note(),
       ask: () => {
         for (const link of links.values()) link.send({ type: 'metrics.collect' })
         return [...links.keys()]
       }
     })
+    this.dashboard = new DashboardControl({
+      ...options,
+      nameOf: (member) => this.#nameOf(member),
+      read: (isFresh) => this.#metrics.read(isFresh),
+      memoryUsed: () => this.#memoryUsed()
+    })
+    void this.dashboard.adapt() // never rejects
   }
 
   onJoined(member: string): void {
@@ -62,6 +79,7 @@ export class FiguresControl {
   /** A worker is gone. */
   onLeft(member: string): void {
     this.#metrics.onLeft(member)
+    this.dashboard.onLeft(member)
   }
 
   onMessage(message: FigureMessage, link: Pick<WorkerLink, 'member' | 'send'>): void {
@@ -72,16 +90,20 @@ export class FiguresControl {
       case 'metrics.wanted':
         void this.#sendMetrics(link, message.requestId) // never rejects
         break
+      case 'dashboard.wish':
+        this.dashboard.onWish(message.wish, link.member)
+        break
     }
   }
 
   /** Requests are over, each told of once. */
   onRows(rows: readonly UsageRow[]): void {
-    const models = new Set(this.#options.models().map(({ id }) => id))
+    const models = new Set(this.#options.parts().account.models.map(({ id }) => id))
     for (const row of rows) {
       const counted = toCounted(row, models.has(row.model) ? row.model : OTHER)
       if (counted !== null) this.#turns.add(counted)
     }
+    this.dashboard.onRows(rows)
   }
 
   /** So many requests died with a worker. */
@@ -94,20 +116,45 @@ export class FiguresControl {
     return this.#metrics.collect()
   }
 
+  /** A worker of a slot has died. */
+  onDied(slot: number): void {
+    this.own.workerRestarts.inc()
+    this.dashboard.onDied(slot)
+  }
+
   close(): void {
+    this.dashboard.close()
     this.own.close()
   }
 
   async #sendMetrics(link: Pick<WorkerLink, 'send'>, requestId: number): Promise<void> {
-    const { budget, links, noteOthers, status } = this.#options
+    link.send({ type: 'metrics.text', requestId, text: await this.#metrics.toText() })
+  }
+
+  /** Puts what is known now into the primary's own metrics. */
+  #note(): void {
+    const { budget, parts, status } = this.#options
+    const { lane, account, keys } = parts()
     const ready = status().workers.filter(({ state }) => state === 'ready')
     this.own.workersReady.set(ready.length)
-    this.own.memoryUsed.set(readMemoryUsed() ?? process.memoryUsage.rss())
-    noteOthers(this.own)
-    noteBudget(this.own, budget(), (member) =>
-      member === CONTROL ? CONTROL : String(links.get(member)?.id ?? 'leaving')
-    )
-    link.send({ type: 'metrics.text', requestId, text: await this.#metrics.toText() })
+    this.own.memoryUsed.set(this.#memoryUsed().bytes)
+    lane.noteMetrics()
+    account.noteMetrics(this.own)
+    keys.noteMetrics(this.own)
+    noteBudget(this.own, budget(), (member) => this.#nameOf(member))
+  }
+
+  /** The container's own figure; where nothing limits it, what the processes say of themselves. */
+  #memoryUsed(): { readonly bytes: number; readonly of: 'container' | 'processes' } {
+    const bytes = readMemoryUsed()
+    if (bytes !== null) return { bytes, of: 'container' }
+    const workers = new MetricReader(this.#metrics.members.values())
+    const inAll = process.memoryUsage.rss() + workers.sum('process_resident_memory_bytes')
+    return { bytes: inAll, of: 'processes' }
+  }
+
+  #nameOf(member: string): string {
+    return member === CONTROL ? CONTROL : String(this.#options.links.get(member)?.id ?? 'leaving')
   }
 }
 

@@ -165,13 +165,18 @@ export class KeyControl {
     const { keyLimit, keyUsed, keyReserved } = metrics
     for (const gauge of [keyLimit, keyUsed, keyReserved]) gauge.reset()
     for (const one of keys) {
-      const credits = this.#creditsOf(one)
+      const credits = this.creditsOf(one)
       if (credits === null || one.revokedAt !== null) continue
       const key = one.name
       keyLimit.set({ key }, credits.limit / MICROS_PER_CREDIT)
       keyUsed.set({ key }, credits.used / MICROS_PER_CREDIT)
       keyReserved.set({ key }, credits.reserved / MICROS_PER_CREDIT)
     }
+  }
+
+  /** What a key is called in metrics. */
+  nameOf(key: string): string {
+    return this.book.keys.find(({ id }) => id === key)?.name ?? key
   }
 
   async close(): Promise<void> {
@@ -204,7 +209,7 @@ export class KeyControl {
     )
     const unnamed = UNNAMED.filter((id) => key === null && month?.has(id) === true)
     return [
-      ...named.map((one) => ({ id: one.id, name: one.name, credits: this.#creditsOf(one) })),
+      ...named.map((one) => ({ id: one.id, name: one.name, credits: this.creditsOf(one) })),
       ...unnamed.map((id) => ({ id, name: id, credits: null }))
     ].map((one) => ({
       ...one,
@@ -241,13 +246,14 @@ export class KeyControl {
   #lookAtLimits(rows: readonly UsageRow[]): void {
     const used = new Set(rows.map(({ key }) => key))
     for (const key of this.book.keys.filter(({ id }) => used.has(id))) {
-      const credits = this.#creditsOf(key)
+      const credits = this.creditsOf(key)
       const isRefused = rows.some(({ key: id, code }) => id === key.id && code === 'GW_KEY_LIMIT')
       if (credits !== null) this.#alerts.raise(keyAlert(key, credits, isRefused))
     }
   }
 
-  #creditsOf({ id, credits }: NamedKey): KeyCredits | null {
+  /** `null` without a limit of them. */
+  creditsOf({ id, credits }: NamedKey): KeyCredits | null {
     const standing = this.#allowances.creditsOf(id)
     return standing === null || credits === null ? null : { ...standing, period: credits.period }
   }

@@ -85,16 +85,17 @@ export class Primary {
       }
     })
     this.#figures = new FiguresControl({
+      ...options,
+      config: () => this.#config,
       links: this.#links,
       budget: () => this.#budget.state(),
-      noteOthers: (metrics) => {
-        this.#lane.noteMetrics()
-        this.#account.noteMetrics(metrics)
-      },
-      onCollected: (metrics) => this.#keys.noteMetrics(metrics),
-      models: () => this.#account.models,
-      status: () => this.#status(),
-      memory: options.memory
+      parts: () => ({
+        lane: this.#lane,
+        account: this.#account,
+        keys: this.#keys,
+        supervisor: this.#supervisor
+      }),
+      status: () => this.#status()
     })
     this.#lane = new ControlLane(this.#budget, config, this.#figures.own)
     this.#account = new AccountControl({
@@ -192,6 +193,7 @@ export class Primary {
     this.#doors.settle()
     this.#lane.onConfig(config)
     this.#account.forgive()
+    void this.#figures.dashboard.adapt() // never rejects
     this.#broadcast({ type: 'config.changed', config: toWorkerConfig(config) })
     log.info('settings read again')
   }
@@ -288,6 +290,7 @@ export class Primary {
         break
       case 'metrics.snapshot':
       case 'metrics.wanted':
+      case 'dashboard.wish':
         this.#figures.onMessage(message, link)
         break
     }
@@ -306,6 +309,7 @@ export class Primary {
       isSimulated,
       journalPath: this.#keys.journalPath(link.journal),
       rowsPath: this.#keys.rowsPath(link.journal),
+      sessionSecret: this.#figures.dashboard.sessionSecret,
       memory,
       status: this.#status()
     })
@@ -325,7 +329,7 @@ export class Primary {
   }
 
   #onSlotChange(change: SlotChange): void {
-    if (hasDied(change)) this.#figures.own.workerRestarts.inc()
+    if (hasDied(change)) this.#figures.onDied(change.id)
     logSlotChange(this.#options.log, change)
     this.#tellStatus()
   }

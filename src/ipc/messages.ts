@@ -11,6 +11,7 @@ import type { LearntForm } from '../kiro/wire/hosts.ts'
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
 import type { ErrorCode } from '../shared/errors.ts'
 import type { AllowanceReport, AllowanceTerms } from './allowance.ts'
+import type { DashboardNews, DashboardWish } from './dashboard.ts'
 import type { KeyUsage, UsageRow } from './usage-row.ts'
 import type { RankedHead, WaiterHead } from './service-order.ts'
 
@@ -68,6 +69,7 @@ export type FromWorker =
   | { readonly type: 'key-usage.wanted'; readonly requestId: number; readonly key: string | null }
   /** A client wants to know what the account has used; answered by `usage.told`. */
   | { readonly type: 'usage.wanted'; readonly requestId: number }
+  | { readonly type: 'dashboard.wish'; readonly wish: DashboardWish }
 
 /** Primary → worker. */
 export type ToWorker =
@@ -99,6 +101,7 @@ export type ToWorker =
       readonly keys: readonly KeyUsage[]
     }
   | { readonly type: 'usage.told'; readonly requestId: number; readonly news: UsageNews }
+  | { readonly type: 'dashboard.news'; readonly news: DashboardNews }
   /**
    * A successor serves: accept no new connections, serve those that are open a last time, then exit. What still
    * streams after `DRAIN_TIMEOUT` may do so for `patienceMs` more.
@@ -151,6 +154,8 @@ export interface WorkerStart {
   readonly journalPath: string
   /** The same for its rows of usage; a dash and a number follow. */
   readonly rowsPath: string
+  /** What sign-ins to the dashboard are signed with, in hexadecimal; of the gateway, until it ends. */
+  readonly sessionSecret: string
   /** Of the container; a worker takes its share. */
   readonly memory: MemoryPlan
   readonly status: ClusterStatus

@@ -41,6 +41,11 @@ export interface TurnFacts {
   readonly attempts: number
   readonly chunks: number
   readonly isDoublePrice: boolean
+  /** The slot of the worker that served it. */
+  readonly worker: number
+  readonly bodyBytes: number
+  /** Codes, the first few. */
+  readonly repairs: readonly string[]
 }
 
 /** Who asked, where it was no named key. */

@@ -81,6 +81,12 @@ export class Metrics {
     'The same of one worker, by its slot.',
     ['worker']
   )
+  readonly longestWait = new Gauge({
+    name: prefixed('pool_longest_wait_seconds'),
+    help: 'How long the request that has waited longest has waited; 0 where none waits.',
+    registers: [this.#registry],
+    aggregator: 'max'
+  })
   readonly gatedRequests = this.#gauge(
     'gated_requests',
     'Requests that wait for their pace or for the end of a pause, not for a permit.'

@@ -41,11 +41,7 @@ export class ProcessMetrics {
       aggregator: 'max'
     })
     start.set(labels, Math.round(performance.timeOrigin) / 1000)
-    const memory = (metric: string, help: string) => new Gauge({ ...common, name: metric, help })
-    const rss = memory('process_resident_memory_bytes', 'Memory of a process, shared pages too.')
-    const heapUsed = memory('nodejs_heap_size_used_bytes', 'Used part of the V8 heap of a process.')
-    const heap = memory('nodejs_heap_size_total_bytes', 'V8 heap of a process.')
-    const external = memory('nodejs_external_memory_bytes', 'Buffers of a process beside its heap.')
+    // The first of these, so that what it finds out for all of them is of the same look.
     const files = new Gauge({
       ...common,
       name: 'process_open_fds',
@@ -59,6 +55,11 @@ export class ProcessMetrics {
         files.set(labels, countOpenFiles())
       }
     })
+    const memory = (metric: string, help: string) => new Gauge({ ...common, name: metric, help })
+    const rss = memory('process_resident_memory_bytes', 'Memory of a process, shared pages too.')
+    const heapUsed = memory('nodejs_heap_size_used_bytes', 'Used part of the V8 heap of a process.')
+    const heap = memory('nodejs_heap_size_total_bytes', 'V8 heap of a process.')
+    const external = memory('nodejs_external_memory_bytes', 'Buffers of a process beside its heap.')
     this.#delay = new LoopDelay(registry, windowMs)
   }
 

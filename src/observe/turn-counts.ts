@@ -190,6 +190,7 @@ const USAGE = 'Tokens of a request that was answered, as reported or estimated.'
 
 /** A sum for each combination of label values. Bounded by what callers add: routes, codes, models of the list. */
 class Counts {
+  /** Bounded by the combinations that callers add. */
   readonly #sums = new Map<string, number>()
 
   add(values: readonly string[], amount: number): void {
@@ -219,6 +220,7 @@ interface Series {
 /** A histogram for each combination of label values. Bounded like `Counts`. */
 class Buckets {
   readonly #bounds: readonly number[]
+  /** Bounded by the combinations that callers add. */
   readonly #series = new Map<string, Series>()
 
   constructor(bounds: readonly number[]) {

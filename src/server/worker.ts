@@ -19,6 +19,7 @@ import {
   type WorkerLife
 } from './plane/data-plane.ts'
 import { LoadWatch } from './plane/load-watch.ts'
+import { DashboardPages } from './plane/dashboard-pages.ts'
 import { MetricsDesk } from './plane/metrics-desk.ts'
 import { type DrainOptions, OpenTurns } from './plane/open-turns.ts'
 import { PrimaryPulse } from './plane/primary-pulse.ts'
@@ -78,7 +79,8 @@ export class GatewayWorker {
     void this.#retire(this.#parts, patienceMs) // cannot reject
   }
 
-  async #retire({ listener, current }: Parts, patienceMs: number): Promise<void> {
+  async #retire({ listener, current, pages }: Parts, patienceMs: number): Promise<void> {
+    pages.close()
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, current.config.cluster.drainTimeoutMs)
     void listener.close().then(resolve)
@@ -142,6 +144,8 @@ export class GatewayWorker {
         return parts?.usage.onTold(message.requestId, message.news)
       case 'key-usage.told':
         return parts?.usage.onKeysTold(message.requestId, message.keys)
+      case 'dashboard.news':
+        return parts?.pages.onNews(message.news)
       case 'cluster.status':
         if (parts !== null) parts.current.status = message.status
         return
@@ -194,8 +198,9 @@ export class GatewayWorker {
 
   async #close(timeoutMs: number): Promise<void> {
     if (this.#parts === null) return
-    const { plane, listener, connections, metrics, refusals } = this.#parts
+    const { plane, listener, connections, metrics, refusals, pages } = this.#parts
     void listener.close()
+    pages.close()
     plane.lease.drain()
     plane.retryWaits.refuse(new GatewayError('GW_DRAINING'))
     plane.allowances.drain()
@@ -220,16 +225,13 @@ function lastWords(): Pick<DrainOptions, 'graceMs' | 'error'> {
   return { graceMs: LAST_WORDS_MS, error: new GatewayError('GW_DRAINING') }
 }
 
-interface LogTarget {
-  readonly logStream: LogStream
-}
-
 interface Parts {
   readonly plane: OwnPlane
   readonly listener: Listener
   readonly connections: ClientConnections
   readonly metrics: MetricsDesk
   readonly usage: UsageReports
+  readonly pages: DashboardPages
   readonly log: Logger
   readonly refusals: RefusalLog
   readonly current: Current
@@ -270,7 +272,7 @@ function changeConfig({ plane, log, current }: Parts, config: Config): void {
 
 function createParts(
   start: WorkerStart,
-  surroundings: Omit<Surroundings, 'log' | 'current'> & LogTarget
+  surroundings: Omit<Surroundings, 'log' | 'current'> & { readonly logStream: LogStream }
 ): Parts {
   const { channel, logStream, pulse } = surroundings
   const { config, memory, workerId, catalogue, book, status } = start
@@ -287,6 +289,7 @@ function createParts(
     hasNamedKeys: () => current.book.isKeyRequired
   })
   const usage = new UsageReports(channel, pulse)
+  const pages = new DashboardPages({ channel, pulse, isLeaving: () => plane.isLeaving() })
   const refusals = new RefusalLog(log)
   const maxUpstream = () => current.config.pool.maxConnections
   const maxConnections = followOpenFiles(memory.connectionsPerWorker, maxUpstream)
@@ -312,6 +315,7 @@ function createParts(
     refusals,
     connections,
     current,
+    dashboard: { pages, sessionSecret: start.sessionSecret },
     isPrimarySilent: () => pulse.isSilent,
     metricsText: () => metrics.clusterText(),
     accountUsage: () => usage.current(),
@@ -326,7 +330,7 @@ function createParts(
     boundPort: start.boundPort,
     createServer: () => connections.createServer(app)
   })
-  return { plane, listener, connections, metrics, usage, log, refusals, current }
+  return { plane, listener, connections, metrics, usage, pages, log, refusals, current }
 }
 
 /** Clients send the headers of a request at once; only its body may take its time. */

@@ -68,6 +68,11 @@ export const ErrorTable = {
     'denied',
     "This tells of all clients together: it needs one of the operator's keys (PROXY_API_KEY)."
   ),
+  GW_SIGN_IN_OFTEN: entry(
+    'often',
+    'It was tried too often to sign in to the dashboard. Wait before you try again.'
+  ),
+  GW_OTHER_SITE: entry('denied', 'Only its own page may ask this of the gateway.'),
   GW_MODEL_NOT_ALLOWED: entry('denied', 'The API key does not allow this model.'),
   GW_ROUTE_UNKNOWN: entry('route', 'There is no such route.'),
   GW_METHOD_NOT_ALLOWED: entry('method', 'This route does not take this method.'),
@@ -99,6 +104,10 @@ export const ErrorTable = {
   GW_CONNECTIONS_FULL: entry(
     'busy',
     'All client connections that the gateway may hold are in use (MAX_CLIENT_CONNECTIONS). Try again shortly.'
+  ),
+  GW_DASHBOARD_FULL: entry(
+    'busy',
+    'Too many pages of the dashboard are open already. Close some, or try again shortly.'
   ),
   GW_MEMORY_FULL: entry(
     'busy',

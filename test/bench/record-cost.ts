@@ -39,7 +39,7 @@ async function run(requests: number): Promise<void> {
   const record = answered()
   for (let n = 1; n <= requests; n++) {
     const client = clientFamilyOf('claude-cli/2.0.14 (external, cli)')
-    const who = { key: 'k_5wKwG6MRKycW', client, dialect: 'anthropic-messages' }
+    const who = { key: 'k_5wKwG6MRKycW', client, dialect: 'anthropic-messages', worker: 1 }
     records.begin()
     records.note(toUsageRow(record, who))
     if (n % TOGETHER !== 0) continue

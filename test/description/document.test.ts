@@ -75,7 +75,7 @@ function isDashboard(path: string): boolean {
 }
 
 t.test('every code that a client may read is described', async (t) => {
-  const unread = codesIn(['nowhere'])
+  const unread = codesIn(['nowhere', 'dashboard'])
   const elsewhere = codesIn(['no-route'])
   for (const code of Object.keys(ErrorTable)) {
     const isUnread = unread.some((one) => one === code)
@@ -84,7 +84,10 @@ t.test('every code that a client may read is described', async (t) => {
   t.same(elsewhere, ['GW_ROUTE_UNKNOWN', 'GW_METHOD_NOT_ALLOWED'])
   t.same(unread.filter((code) => ErrorTable[code].status !== 499).toSorted(), [
     'GW_CLIENT_FILE',
-    'GW_CONFIG_INVALID'
+    'GW_CONFIG_INVALID',
+    'GW_DASHBOARD_FULL',
+    'GW_OTHER_SITE',
+    'GW_SIGN_IN_OFTEN'
   ])
 })
 

@@ -98,6 +98,7 @@ export class FakePrimary {
       isSimulated: false,
       journalPath: join(stateDir, 'credits', 'worker-test'),
       rowsPath: join(stateDir, 'credits', 'rows-test'),
+      sessionSecret: '00'.repeat(32),
       memory: {
         ...planMemory(512 * 2 ** 20, { workers: 1, threads: 1 }),
         bodyBytesPerWorker: 256 * 2 ** 20,

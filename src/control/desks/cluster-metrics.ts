@@ -17,6 +17,15 @@ export interface ClusterMetricsOptions {
   readonly onCollected?: () => void
 }
 
+/** The metrics of all processes at one moment. */
+export interface ClusterReading {
+  /** What adds up to the whole. */
+  readonly all: readonly MetricsSnapshot[]
+  /** The primary's alone. */
+  readonly own: MetricsSnapshot
+  readonly members: ReadonlyMap<string, MetricsSnapshot>
+}
+
 /** A worker that has not answered by then is busy: its last snapshot is used. */
 const PATIENCE_MS = 500
 /** Snapshots of workers that are gone before they are merged into one. */
@@ -68,12 +77,23 @@ export class ClusterMetrics {
 
   /** Everything in Prometheus' text format, fresh from the workers. Several who ask at once share one round. */
   async toText(): Promise<string> {
-    await this.collect()
+    return toPrometheusText((await this.read(true)).all)
+  }
+
+  /** The same as data; unless it is to be fresh, as the workers told it last. Never rejects. */
+  async read(isFresh: boolean): Promise<ClusterReading> {
+    if (isFresh) await this.collect()
     this.#options.onCollected?.()
     const own = await this.#options.own.snapshot()
     const gone = this.#retired.map(({ snapshot }) => snapshot)
     const counts = this.#options.counts?.() ?? []
-    return toPrometheusText([[...own, ...counts], ...gone, ...this.#latest.values()])
+    const all = [[...own, ...counts], ...gone, ...this.#latest.values()]
+    return { all, own, members: this.#latest }
+  }
+
+  /** What the workers that run have told last, by their names. */
+  get members(): ReadonlyMap<string, MetricsSnapshot> {
+    return this.#latest
   }
 
   /** Resolves when every worker has told how it stands, or had time enough to. */

@@ -47,6 +47,8 @@ export class WorkerLink implements WorkerProcess {
   readonly id: number
   readonly member: string
   readonly pid: number
+  /** Epoch ms. */
+  readonly startedAt = Date.now()
   /** What its journal is called by: no other worker has ever had that. */
   readonly journal = randomUUID()
   /** Under a debugger it may stop for as long as it likes. */

@@ -6,6 +6,7 @@ import { anyObject, fixed, type JsonSchema, orNull, record, string } from '../sc
 /**
  * Where a failure is answered: by any route; where a key is needed; where it is the operator's; where a body is read; where a
  * model is named; where the upstream is asked; where an answer is made. `no-route`: by none of the routes described.
+ * `dashboard`: where only its page asks.
  * `nowhere`: no client reads it.
  */
 export type ErrorPlace =
@@ -17,6 +18,7 @@ export type ErrorPlace =
   | 'account'
   | 'answer'
   | 'no-route'
+  | 'dashboard'
   | 'nowhere'
 
 const Places: Readonly<Record<ErrorCode, ErrorPlace>> = {
@@ -29,6 +31,8 @@ const Places: Readonly<Record<ErrorCode, ErrorPlace>> = {
   GW_KEY_EXPIRED: 'key',
   GW_KEY_REVOKED: 'key',
   GW_OPERATOR_ONLY: 'operator',
+  GW_SIGN_IN_OFTEN: 'dashboard',
+  GW_OTHER_SITE: 'dashboard',
   GW_MODEL_NOT_ALLOWED: 'model',
   GW_ROUTE_UNKNOWN: 'no-route',
   GW_METHOD_NOT_ALLOWED: 'no-route',
@@ -43,6 +47,7 @@ const Places: Readonly<Record<ErrorCode, ErrorPlace>> = {
   GW_POOL_TIMEOUT: 'answer',
   GW_QUEUE_FULL: 'answer',
   GW_CONNECTIONS_FULL: 'any',
+  GW_DASHBOARD_FULL: 'dashboard',
   GW_MEMORY_FULL: 'body',
   GW_DRAINING: 'body',
   GW_NOT_READY: 'account',

@@ -14,6 +14,7 @@ import {
   requestIdOf
 } from './auth.ts'
 import type { ClientConnections } from './connections.ts'
+import { type DashboardOptions, dashboardRoutes } from './dashboard-routes.ts'
 import { descriptionRoutes } from './description-routes.ts'
 import { modelRoutes } from './model-routes.ts'
 import { healthRoutes, metricsRoute, type Sources, usageRoutes } from './read-routes.ts'
@@ -26,7 +27,8 @@ export interface AppOptions extends Sources {
   /** For requests without a key. */
   readonly refusals: Pick<RefusalLog, 'note'>
   readonly connections: Pick<ClientConnections, 'vouch'>
-  readonly current: Sources['current'] & { readonly authenticator: Authenticator }
+  readonly current: Sources['current'] & DashboardOptions['current']
+  readonly dashboard: Pick<DashboardOptions, 'pages' | 'sessionSecret'>
 }
 
 /** The HTTP side of a worker: routes, keys, request ids, and every error in the dialect of its route. */
@@ -34,7 +36,8 @@ export function createApp(options: AppOptions): RequestListener {
   const { plane, log, connections, current } = options
   const keys = new KeyPlanes(plane, log)
   const logs = { log, unknown: options.refusals }
-  const router = new Router(routesOf(options, keys))
+  const shown = dashboardRoutes({ ...options.dashboard, connections, current })
+  const router = new Router([...routesOf(options, keys), ...shown])
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const requestId = requestIdOf(request.headers['x-request-id'])
     let keyName = ''
@@ -75,7 +78,7 @@ function checkKey(
     : authenticator.check(headers)
 }
 
-/** All that is served. */
+/** All that is served to programs. */
 export function routesOf(
   options: Sources & Pick<AppOptions, 'plane' | 'log'>,
   keys: KeyPlanes

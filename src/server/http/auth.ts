@@ -95,7 +95,7 @@ export class Authenticator {
    *   GW_KEY_EXPIRED and GW_KEY_REVOKED for one that was good
    */
   check(headers: IncomingHttpHeaders): ClientKey {
-    if (this.#isOpen) {
+    if (this.isOpen) {
       if (this.#isForeignPage(headers))
         throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_PAGE)
       if (this.#isForeignName(headers))
@@ -128,7 +128,7 @@ export class Authenticator {
       const given = keysOf(headers).map(digestOf)
       const fitting = given.filter((digest) => timingSafeEqual(digest, wanted))
       if (fitting.length > 0) return METRICS_READER
-      if (this.#isOpen)
+      if (this.isOpen)
         throw new GatewayError(given.length > 0 ? 'GW_KEY_INVALID' : 'GW_KEY_MISSING')
     }
     const client = this.check(headers)
@@ -136,8 +136,20 @@ export class Authenticator {
     return client
   }
 
-  get #isOpen(): boolean {
+  /** Requests need no key. */
+  get isOpen(): boolean {
     return this.#known.length === 0 && !this.#isKeyPassthrough && !this.#book.isKeyRequired
+  }
+
+  /** Of the operator's keys. */
+  get operatorDigests(): readonly Buffer[] {
+    return this.#known.filter((known) => known.of === null).map(({ digest }) => digest)
+  }
+
+  /** `null` for what is no key of the operator's. */
+  operatorDigestOf(key: string): Buffer | null {
+    const known = this.#find(digestOf(key))
+    return known?.of === null ? known.digest : null
   }
 
   /** What to send, where it is more than the keys of PROXY_API_KEY. */

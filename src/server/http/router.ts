@@ -32,7 +32,7 @@ export interface Route {
   readonly serve: (routed: RoutedRequest) => Promise<void> | void
 }
 
-const METHODS = ['GET', 'POST'] as const
+const METHODS = ['GET', 'POST', 'DELETE'] as const
 type Method = (typeof METHODS)[number]
 
 /** Where a request leads. */

@@ -35,6 +35,8 @@ import { UrlFetcher } from './url-fetcher.ts'
 
 /** What a worker has to serve requests with. Settings and catalogue change in place. */
 export interface DataPlane {
+  /** The worker's place in the cluster, from 1. */
+  readonly slot: number
   readonly lease: Lease
   /** What named keys may use. */
   readonly limits: KeyLimits
@@ -207,6 +209,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     chooseProxy: chooseProxy(config.proxy)
   })
   return {
+    slot: start.workerId,
     lease,
     allowances,
     journal,

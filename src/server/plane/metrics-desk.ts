@@ -80,6 +80,7 @@ export class MetricsDesk {
     metrics.workerPermits.set({ worker }, held)
     metrics.waiters.set(waiting)
     metrics.gatedRequests.set(gated)
+    metrics.longestWait.set(lease.longestWaitMs / 1000)
     metrics.workerWaiters.set({ worker }, waiting)
     metrics.transformJobs.set({ state: 'waiting' }, transforms.waiting)
     metrics.transformJobs.set({ state: 'running' }, transforms.running)

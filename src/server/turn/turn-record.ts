@@ -2,7 +2,7 @@ import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { outlineMember } from '../../dialects/request/payload-bytes.ts'
 import { priceStepOf } from '../../kiro/models/models.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
-import type { UsageRow } from '../../ipc/usage-row.ts'
+import type { TurnFacts, UsageRow } from '../../ipc/usage-row.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import type { GatewayError } from '../../shared/errors.ts'
@@ -84,9 +84,9 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
 /** What the primary is told of it: for metrics, for the limits of keys, and what is kept in the record of usage. */
 export function toUsageRow(
   record: TurnRecord,
-  who: Pick<UsageRow, 'key' | 'client' | 'dialect'>
+  { worker, ...who }: Pick<UsageRow, 'key' | 'client' | 'dialect'> & Pick<TurnFacts, 'worker'>
 ): UsageRow {
-  const { requestId, route, status, error, plan, progress } = record
+  const { requestId, route, status, error, plan, bodyBytes, progress } = record
   const { usage, charged, metered, attempts, chunks } = progress
   const totalMs = progress.totalMs()
   return {
@@ -109,10 +109,16 @@ export function toUsageRow(
       phaseMs: progress.toJson(),
       attempts,
       chunks,
-      isDoublePrice: isAbovePriceStep(record)
+      isDoublePrice: isAbovePriceStep(record),
+      worker,
+      bodyBytes,
+      repairs: plan?.repairs.slice(0, MAX_REPAIRS_TOLD) ?? []
     }
   }
 }
+
+/** Most requests need none. */
+const MAX_REPAIRS_TOLD = 8
 
 /** More than any model's name has: without a list of models clients choose what stands there. */
 const MAX_MODEL_CHARS = 256

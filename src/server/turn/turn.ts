@@ -306,7 +306,7 @@ export class Turn implements OpenTurn {
     recordTurn({ metrics: plane.metrics, log }, record)
     if (answerHere === undefined) {
       const client = clientFamilyOf(request.headers['user-agent'])
-      const row = toUsageRow(record, { key: usageKey, client, dialect })
+      const row = toUsageRow(record, { key: usageKey, client, dialect, worker: plane.slot })
       plane.records.note(row, this.#progress.charges)
     }
     void this.#debug?.keep(record) // cannot reject

@@ -14,6 +14,10 @@ export class Lease implements Public<RealLease> {
 
   onMessage(): void {}
 
+  get longestWaitMs(): number {
+    return 0
+  }
+
   state(): LeaseState {
     return { budget: null, size: Infinity, held: 0, waiting: 0, gated: 0, keepAlive: 150 }
   }

@@ -27,7 +27,8 @@ t.test('clientFamilyOf()', async (t) => {
 })
 
 t.test('toUsageRow()', async (t) => {
-  const who = { key: 'k_1', client: 'codex', dialect: 'openai-responses' }
+  const whose = { key: 'k_1', client: 'codex', dialect: 'openai-responses' }
+  const who = { ...whose, worker: 2 }
   const record = { requestId: 'r', route: '/v1/responses', keyName: null, bodyBytes: 1 }
   const refused = toUsageRow(
     {
@@ -40,7 +41,7 @@ t.test('toUsageRow()', async (t) => {
     who
   )
   t.match(refused, {
-    ...who,
+    ...whose,
     status: 401,
     code: 'GW_KEY_LIMIT',
     model: '',
@@ -73,7 +74,8 @@ t.test('toUsageRow()', async (t) => {
     cachedTokens: 3,
     credits: 750_000,
     repairs: 1,
-    firstMs: Number
+    firstMs: Number,
+    turn: { worker: 2, bodyBytes: 1, repairs: ['merged'] }
   })
   const { totalMs, firstMs } = toUsageRow(answered, who)
   t.ok([totalMs, firstMs].every(Number.isInteger), 'as the record keeps them')

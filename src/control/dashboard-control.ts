@@ -1,0 +1,247 @@
+import { availableCpus, readContainerLimits } from '../config/container.ts'
+import type { MemoryPlan } from '../config/memory-plan.ts'
+import type { Config } from '../config/settings.ts'
+import type { EndedRequest, WorkerFigures } from '../dashboard/feed.ts'
+import { newSessionSecret } from '../dashboard/session.ts'
+import { SignInTries } from '../dashboard/sign-in-tries.ts'
+import type { DashboardWish } from '../ipc/dashboard.ts'
+import type { ClusterStatus } from '../ipc/messages.ts'
+import type { UsageRow } from '../ipc/usage-row.ts'
+import { MICROS_PER_CREDIT } from '../keys/key.ts'
+import type { Logger } from '../observe/logger.ts'
+import type { AccountControl } from './account-control.ts'
+import type { BudgetState } from './budget/budget.ts'
+import type { DashboardDesk, DashboardSources } from './dashboard/dashboard-desk.ts'
+import { CpuClock, MetricReader } from './dashboard/metric-reader.ts'
+import { toQuota, toShownAccount } from './dashboard/shown-account.ts'
+import type { ProcessReadings } from './dashboard/shown-figures.ts'
+import { toKeyStandings } from './dashboard/shown-keys.ts'
+import type { ClusterReading } from './desks/cluster-metrics.ts'
+import type { KeyControl } from './key-control.ts'
+import type { Supervisor } from './workers/supervisor.ts'
+import type { WorkerLink } from './workers/worker-link.ts'
+
+export interface DashboardControlOptions {
+  readonly config: () => Config
+  readonly memory: Pick<MemoryPlan, 'limitBytes' | 'workers'>
+  readonly isSimulated: boolean
+  readonly log: Pick<Logger, 'error'>
+  /** The workers that run now, by their names in the ledger. */
+  readonly links: ReadonlyMap<string, Pick<WorkerLink, 'id' | 'pid' | 'startedAt' | 'send'>>
+  readonly budget: () => BudgetState
+  readonly nameOf: (member: string) => string
+  readonly status: () => ClusterStatus
+  readonly parts: () => DashboardParts
+  readonly read: (isFresh: boolean) => Promise<ClusterReading>
+  /** What all of it takes, and whether the container says so. */
+  readonly memoryUsed: () => { readonly bytes: number; readonly of: 'container' | 'processes' }
+}
+
+export interface DashboardParts {
+  readonly account: AccountControl
+  readonly keys: KeyControl
+  readonly supervisor: Pick<Supervisor, 'states' | 'leavingPids'>
+}
+
+/** The dashboard's end in the primary. Its desk, with all that it keeps, is there only while `DASHBOARD` is on. */
+export class DashboardControl {
+  /** What sign-ins are signed with. A restart ends them. */
+  readonly sessionSecret = newSessionSecret()
+  readonly #options: DashboardControlOptions
+  readonly #tries = new SignInTries()
+  readonly #cpuLimit = availableCpus(readContainerLimits())
+  readonly #cpu = new CpuClock()
+  /** How many workers of a slot have died. Bounded by the slots. */
+  readonly #deaths = new Map<number, number>()
+  #desk: DashboardDesk | null = null
+  #isClosed = false
+
+  constructor(options: DashboardControlOptions) {
+    this.#options = options
+  }
+
+  /** Opens or closes it as the settings say. Never rejects. */
+  async adapt(): Promise<void> {
+    const isOn = this.#options.config().observe.dashboard === 'on'
+    if (isOn === (this.#desk !== null) || this.#isClosed) return
+    if (!isOn) {
+      this.#desk?.close()
+      this.#desk = null
+      return
+    }
+    try {
+      const { DashboardDesk } = await import('./dashboard/dashboard-desk.ts')
+      if (this.#desk !== null || this.#isClosed) return
+      this.#desk = new DashboardDesk(this.#sources(), process.uptime() * 1000)
+    } catch (err) {
+      this.#options.log.error({ err }, 'no dashboard: it cannot be loaded')
+    }
+  }
+
+  /** Requests are over, each told of once. */
+  onRows(rows: readonly UsageRow[]): void {
+    if (this.#desk === null) return
+    const { keys } = this.#options.parts()
+    this.#desk.onEnded(rows, (row) => toEnded(row, keys.nameOf(row.key)))
+  }
+
+  onWish(wish: DashboardWish, member: string): void {
+    switch (wish.name) {
+      case 'open':
+        void this.#open(wish, member) // never rejects
+        break
+      case 'left':
+        this.#desk?.left(member, wish.pages)
+        break
+      case 'try': {
+        const { requestId, address } = wish
+        this.#send(member, { name: 'may-try', requestId, waitMs: this.#tries.take(address) })
+        break
+      }
+      case 'signed-in':
+        this.#tries.succeeded(wish.address)
+        break
+    }
+  }
+
+  onDied(slot: number): void {
+    this.#deaths.set(slot, (this.#deaths.get(slot) ?? 0) + 1)
+  }
+
+  onLeft(member: string): void {
+    this.#desk?.left(member)
+    this.#cpu.forget(member)
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#desk?.close()
+    this.#desk = null
+  }
+
+  async #open(
+    { requestId, pages }: Extract<DashboardWish, { readonly name: 'open' }>,
+    member: string
+  ): Promise<void> {
+    await this.adapt() // it may not be loaded yet
+    const isThere = (): boolean => this.#options.links.has(member)
+    if (this.#desk !== null) await this.#desk.open(member, { requestId, pages }, isThere)
+    else this.#send(member, { name: 'opened', requestId, pages: 0, events: '' })
+  }
+
+  readonly #send: DashboardSources['send'] = (member, news) => {
+    this.#options.links.get(member)?.send({ type: 'dashboard.news', news })
+  }
+
+  #sources(): DashboardSources {
+    const { config, parts, isSimulated, memory } = this.#options
+    return {
+      read: async (isFresh) => this.#toReadings(await this.#options.read(isFresh)),
+      moment: () => {
+        const { bytes, of } = this.#options.memoryUsed()
+        return {
+          memory: { limitBytes: memory.limitBytes, usedBytes: bytes, of },
+          cpuLimit: this.#cpuLimit,
+          pool: config().pool,
+          pausedUntil: pauseOf(parts().account),
+          workers: this.#workers(),
+          isCrashLooping: this.#options.status().isCrashLooping
+        }
+      },
+      account: (quota) => {
+        const { account } = parts()
+        const { news, standing } = account.forWorker()
+        const { isExpected, signInEndsAt: endsAt } = account
+        return toShownAccount(
+          { news, standing, isExpected, endsAt },
+          {
+            startedAt: this.#desk?.startedAt ?? Date.now(),
+            isSimulated,
+            workers: memory.workers,
+            isCrashLooping: this.#options.status().isCrashLooping,
+            config: config(),
+            quota,
+            now: Date.now()
+          }
+        )
+      },
+      keys: ({ all }) => {
+        const { keys } = parts()
+        const { apiKeys } = config().server
+        const about = { book: keys.book, operatorKeys: apiKeys.length, now: Date.now() }
+        return toKeyStandings(all, about, (key) => keys.creditsOf(key))
+      },
+      quota: async () => toQuota(await parts().account.usage(), Date.now()),
+      send: this.#send
+    }
+  }
+
+  #toReadings({ all, own, members }: ClusterReading): ProcessReadings {
+    const { links, budget, nameOf, parts } = this.#options
+    const leaving = new Set(parts().supervisor.leavingPids())
+    const now = performance.now()
+    const processOf = (member: string, name: string, pid: number, snapshot?: readonly object[]) => {
+      const metrics = snapshot === undefined ? null : new MetricReader([snapshot])
+      return { name, pid, metrics, cpu: this.#cpu.read(member, metrics, now) }
+    }
+    const workers = Array.from(links, ([member, { id, pid }]) => {
+      const name = `worker ${id}${leaving.has(pid) ? ' (leaving)' : ''}`
+      return processOf(member, name, pid, members.get(member))
+    })
+    return {
+      all: new MetricReader(all),
+      processes: [processOf('primary', 'primary', process.pid, own), ...workers],
+      budget: budget(),
+      nameOf
+    }
+  }
+
+  #workers(): readonly WorkerFigures[] {
+    const { status, parts, links } = this.#options
+    const states = new Map(status().workers.map(({ id, state }) => [id, state]))
+    const startedAt = new Map(links.values().map((link) => [link.pid, link.startedAt]))
+    return parts()
+      .supervisor.states()
+      .map(({ id, pid, state }) => ({
+        slot: id,
+        state: states.get(id) ?? state.name,
+        pid,
+        startedAt: pid === null ? null : (startedAt.get(pid) ?? null),
+        restarts: this.#deaths.get(id) ?? 0
+      }))
+  }
+}
+
+function pauseOf(account: AccountControl): number | null {
+  const { pausedUntil } = account.forWorker().standing
+  return pausedUntil !== null && pausedUntil > Date.now() ? pausedUntil : null
+}
+
+/** `null` for what is no request of a client: credits that died with a worker. */
+function toEnded({ turn, ...row }: UsageRow, key: string): Omit<EndedRequest, 'n'> | null {
+  if (turn === undefined) return null
+  const { at, client, dialect, model, status, code } = row
+  return {
+    id: turn.requestId,
+    at,
+    key,
+    client,
+    dialect,
+    route: turn.route,
+    model,
+    isStream: turn.isStream,
+    status,
+    code,
+    worker: turn.worker,
+    phasesMs: turn.phaseMs,
+    firstMs: row.firstMs,
+    totalMs: row.totalMs,
+    inputTokens: row.inputTokens,
+    outputTokens: row.outputTokens,
+    cachedTokens: row.cachedTokens,
+    credits: row.credits / MICROS_PER_CREDIT,
+    repairs: turn.repairs,
+    attempts: turn.attempts,
+    bodyBytes: turn.bodyBytes
+  }
+}

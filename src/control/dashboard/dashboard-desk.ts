@@ -1,0 +1,277 @@
+import { Failures } from '../../dashboard/failures.ts'
+import type {
+  EndedRequest,
+  KeyStandings,
+  Now,
+  Quota,
+  ShownAccount,
+  Snapshot
+} from '../../dashboard/feed.ts'
+import { DashboardHistory, HISTORY_STEP_MS } from '../../dashboard/history.ts'
+import { Latencies } from '../../dashboard/latencies.ts'
+import type { DashboardNews } from '../../ipc/dashboard.ts'
+import { failuresOf, type Moment, type ProcessReadings, toNow, totalsOf } from './shown-figures.ts'
+
+/** Where the dashboard's figures come from. */
+export interface DashboardSources {
+  /** What the processes tell now, or told last. Never rejects. */
+  readonly read: (isFresh: boolean) => Promise<ProcessReadings>
+  readonly moment: () => Pick<
+    Moment,
+    'memory' | 'cpuLimit' | 'pool' | 'pausedUntil' | 'workers' | 'isCrashLooping'
+  >
+  readonly account: (quota: Quota | null) => ShownAccount
+  readonly keys: (readings: ProcessReadings) => KeyStandings
+  /** Asks the upstream. Never rejects. */
+  readonly quota: () => Promise<Quota>
+  readonly send: (member: string, news: DashboardNews) => void
+}
+
+/** One request that is over, before it has its number. */
+type Ended = Omit<EndedRequest, 'n'>
+
+/** Pages of all workers together. A browser opens six to one address. */
+export const MAX_DASHBOARDS = 64
+const TICK_MS = 1_000
+/** Requests that have ended are told of together. */
+const REQUESTS_MS = 200
+/** What was looked at so short a time ago is told again. */
+const FRESH_MS = 200
+const KEYS_MS = 2_000
+const QUOTA_MS = 60_000
+const MAX_REQUESTS = 100
+
+/**
+ * What the dashboard shows: keeps the last hour, and writes the events for all pages, once for all of them. While no page is
+ * open it takes a point of what the workers have told anyway, each five seconds, and keeps the last requests; nothing else.
+ */
+export class DashboardDesk {
+  readonly #sources: DashboardSources
+  /** Epoch ms. */
+  readonly #startedAt: number
+  readonly #history: DashboardHistory
+  readonly #failures: Failures
+  readonly #latencies = new Latencies()
+  /** Pages by worker. Bounded by the workers; their sum by MAX_DASHBOARDS. */
+  readonly #pages = new Map<string, number>()
+  /** The last, oldest first. Bounded by MAX_REQUESTS. */
+  readonly #requests: EndedRequest[] = []
+  /** How many of them the pages have not been told of. */
+  #untold = 0
+  #nextNumber = 1
+  readonly #points: NodeJS.Timeout
+  #ticks: NodeJS.Timeout | null = null
+  #requestTimer: NodeJS.Timeout | null = null
+  #looking: Promise<Look> | null = null
+  #last: Look | null = null
+  #isTicking = false
+  #quota: Quota | null = null
+  /** `performance.now()`, like the next. */
+  #quotaDueAt = 0
+  #keysDueAt = 0
+  #toldAccount = ''
+  #toldKeys = ''
+
+  /** The gateway was started so many milliseconds ago. */
+  constructor(sources: DashboardSources, uptimeMs: number) {
+    this.#sources = sources
+    this.#startedAt = Math.round(Date.now() - uptimeMs)
+    const startedAt = performance.now() - uptimeMs
+    this.#history = new DashboardHistory(startedAt)
+    this.#failures = new Failures(startedAt)
+    this.#points = setInterval(() => void this.#addPoint(), HISTORY_STEP_MS).unref() // cannot reject
+  }
+
+  get startedAt(): number {
+    return this.#startedAt
+  }
+
+  /** Requests are over, the last of them last; of more than are shown the first are not converted. */
+  onEnded<Row>(rows: readonly Row[], convert: (row: Row) => Ended | null): void {
+    const ended = rows.slice(-MAX_REQUESTS).flatMap((row) => convert(row) ?? [])
+    if (ended.length === 0) return
+    const now = performance.now()
+    for (const { firstMs, totalMs } of ended) {
+      if (firstMs !== null) this.#latencies.add(now, firstMs, totalMs)
+    }
+    const numbered = ended.map((one) => ({ n: this.#nextNumber++, ...one }))
+    this.#requests.push(...numbered)
+    this.#requests.splice(0, this.#requests.length - MAX_REQUESTS)
+    if (this.#pages.size === 0) return
+    this.#untold = Math.min(this.#untold + numbered.length, MAX_REQUESTS)
+    this.#requestTimer ??= setTimeout(() => this.#tellRequests(), REQUESTS_MS).unref()
+  }
+
+  /** So many pages of a worker want to be told. `isThere` is false when the worker is gone. Never rejects. */
+  async open(
+    member: string,
+    { requestId, pages }: { readonly requestId: number; readonly pages: number },
+    isThere: () => boolean
+  ): Promise<void> {
+    this.#askQuota(performance.now())
+    const look = await this.#look(true)
+    if (!isThere()) return
+    const free = MAX_DASHBOARDS - this.#size
+    const admitted = Math.max(0, Math.min(pages, free))
+    this.#tellRequests() // to those who are there: the newcomers find them among all
+    if (admitted > 0) {
+      this.#pages.set(member, (this.#pages.get(member) ?? 0) + admitted)
+      this.#ticks ??= setInterval(() => void this.#tick(), TICK_MS).unref() // cannot reject
+    }
+    const events = admitted > 0 ? eventOf('snapshot', this.#snapshot(look)) : ''
+    this.#sources.send(member, { name: 'opened', requestId, pages: admitted, events })
+  }
+
+  /** So many pages of a worker are gone; all of them with the worker. */
+  left(member: string, pages = Infinity): void {
+    const left = (this.#pages.get(member) ?? 0) - pages
+    if (left > 0) this.#pages.set(member, left)
+    else this.#pages.delete(member)
+    if (this.#pages.size > 0 || this.#ticks === null) return
+    clearInterval(this.#ticks)
+    this.#ticks = null
+  }
+
+  close(): void {
+    clearInterval(this.#points)
+    if (this.#ticks !== null) clearInterval(this.#ticks)
+    if (this.#requestTimer !== null) clearTimeout(this.#requestTimer)
+  }
+
+  get #size(): number {
+    return this.#pages.values().reduce((sum, pages) => sum + pages, 0)
+  }
+
+  #snapshot({ readings, now }: Look): Snapshot {
+    const account = this.#sources.account(this.#quota)
+    const keys = this.#sources.keys(readings)
+    const history = this.#history.toJson()
+    return {
+      now: { ...now, dashboards: this.#size },
+      account,
+      keys,
+      history,
+      requests: this.#requests
+    }
+  }
+
+  /** One at a time, however many want to know. */
+  #look(isFresh: boolean): Promise<Look> {
+    const last = this.#last
+    if (last !== null && performance.now() - last.at < FRESH_MS) return Promise.resolve(last)
+    this.#looking ??= this.#lookAnew(isFresh).finally(() => {
+      this.#looking = null
+    })
+    return this.#looking
+  }
+
+  async #lookAnew(isFresh: boolean): Promise<Look> {
+    const readings = await this.#sources.read(isFresh)
+    const at = performance.now()
+    const totals = totalsOf(readings.all)
+    const failures = failuresOf(readings.all)
+    this.#failures.note(at, failures)
+    const now = toNow(readings, {
+      ...this.#sources.moment(),
+      at: Date.now(),
+      startedAt: this.#startedAt,
+      totals,
+      rates: this.#history.rates(at, totals),
+      latency: this.#latencies.at(at),
+      errors: this.#failures.toJson(failures),
+      dashboards: this.#size
+    })
+    this.#last = { at, readings, totals, now }
+    return this.#last
+  }
+
+  async #addPoint(): Promise<void> {
+    const { at, totals, now } = await this.#look(this.#pages.size > 0)
+    this.#history.add({ at, shownAt: now.at }, totals, levelsOf(now))
+    if (this.#pages.size > 0) this.#tell(eventOf('point', this.#history.last()))
+  }
+
+  async #tick(): Promise<void> {
+    if (this.#isTicking) return // a worker hangs
+    this.#isTicking = true
+    const { at, readings, now } = await this.#look(true)
+    this.#isTicking = false
+    this.#askQuota(at)
+    this.#tell(eventOf('tick', now) + this.#accountNews() + this.#keyNews(at, readings))
+  }
+
+  /** Empty where nothing has changed. */
+  #accountNews(): string {
+    const event = eventOf('account', this.#sources.account(this.#quota))
+    if (event === this.#toldAccount) return ''
+    this.#toldAccount = event
+    return event
+  }
+
+  #keyNews(at: number, readings: ProcessReadings): string {
+    if (at < this.#keysDueAt) return ''
+    this.#keysDueAt = at + KEYS_MS
+    const event = eventOf('keys', this.#sources.keys(readings))
+    if (event === this.#toldKeys) return ''
+    this.#toldKeys = event
+    return event
+  }
+
+  /** The upstream is asked only while somebody looks. */
+  #askQuota(at: number): void {
+    if (at < this.#quotaDueAt) return
+    this.#quotaDueAt = at + QUOTA_MS
+    void this.#noteQuota() // never rejects
+  }
+
+  async #noteQuota(): Promise<void> {
+    this.#quota = await this.#sources.quota()
+  }
+
+  #tellRequests(): void {
+    if (this.#requestTimer !== null) clearTimeout(this.#requestTimer)
+    this.#requestTimer = null
+    const untold = this.#untold
+    this.#untold = 0
+    if (untold > 0) this.#tell(eventOf('requests', this.#requests.slice(-untold)))
+  }
+
+  #tell(events: string): void {
+    for (const member of this.#pages.keys()) {
+      this.#sources.send(member, { name: 'events', events })
+    }
+  }
+}
+
+/** What was found at `at`, of a clock that never goes back. */
+interface Look {
+  readonly at: number
+  readonly readings: ProcessReadings
+  readonly totals: ReturnType<typeof totalsOf>
+  readonly now: Now
+}
+
+function eventOf(name: string, data: object | null): string {
+  return `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`
+}
+
+function levelsOf(now: Now): Parameters<DashboardHistory['add']>[2] {
+  const { connections, waiting, requests, latency, memory, cpu, processes, workers } = now
+  const delays = processes.flatMap(({ loopDelayMs }) => loopDelayMs?.p99 ?? [])
+  return {
+    inUse: connections.inUse,
+    idle: connections.idle,
+    budget: connections.budget,
+    waiting: waiting.permits + waiting.gated,
+    longestWaitMs: waiting.longestMs,
+    streams: requests.streams,
+    firstP50Ms: latency.firstMs?.p50 ?? null,
+    firstP95Ms: latency.firstMs?.p95 ?? null,
+    totalP50Ms: latency.totalMs?.p50 ?? null,
+    totalP95Ms: latency.totalMs?.p95 ?? null,
+    memoryBytes: memory.usedBytes,
+    cpuCores: cpu.cores,
+    loopDelayMs: delays.length === 0 ? null : Math.max(...delays),
+    workers: workers.filter(({ state }) => state === 'ready').length
+  }
+}

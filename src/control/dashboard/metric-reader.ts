@@ -1,0 +1,96 @@
+import { asJsonObject, type JsonObject, textMember } from '../../shared/json.ts'
+
+/** One value of a metric, as prom-client writes it to JSON. */
+interface Series {
+  readonly value: number
+  readonly labels: JsonObject
+}
+
+/** Reads metrics of one process, or of several as one: values with the same labels add up. */
+export class MetricReader {
+  /** Bounded by the metrics that there are, and the snapshots that are read. */
+  readonly #values = new Map<string, unknown[]>()
+
+  constructor(snapshots: Iterable<readonly object[]>) {
+    for (const snapshot of snapshots) {
+      for (const metric of snapshot) {
+        if (!('name' in metric && 'values' in metric) || typeof metric.name !== 'string') continue
+        const known = this.#values.get(metric.name)
+        if (known === undefined) this.#values.set(metric.name, [metric.values])
+        else known.push(metric.values)
+      }
+    }
+  }
+
+  /** Of all series whose labels fit; 0 where there is none. */
+  sum(name: string, fits: (labels: JsonObject) => boolean = () => true): number {
+    let sum = 0
+    for (const { value, labels } of this.#series(name)) if (fits(labels)) sum += value
+    return sum
+  }
+
+  /** The largest; `null` where there is none. */
+  max(name: string, fits: (labels: JsonObject) => boolean = () => true): number | null {
+    let max: number | null = null
+    for (const { value, labels } of this.#series(name)) {
+      if (fits(labels)) max = Math.max(max ?? value, value)
+    }
+    return max
+  }
+
+  /** The sums by what a label says. */
+  by(
+    name: string,
+    label: string,
+    fits: (labels: JsonObject) => boolean = () => true
+  ): ReadonlyMap<string, number> {
+    const sums = new Map<string, number>()
+    for (const { value, labels } of this.#series(name)) {
+      if (!fits(labels)) continue
+      const key = textMember(labels, label) ?? ''
+      sums.set(key, (sums.get(key) ?? 0) + value)
+    }
+    return sums
+  }
+
+  *#series(name: string): Generator<Series, void, undefined> {
+    for (const values of this.#values.get(name) ?? []) {
+      if (!Array.isArray(values)) continue
+      for (const one of values) {
+        const { value, labels } = asJsonObject(one) ?? {}
+        if (typeof value === 'number') yield { value, labels: asJsonObject(labels) ?? {} }
+      }
+    }
+  }
+}
+
+/** For `sum()` and `max()`: series with this label. */
+export function withLabel(name: string, value: string): (labels: JsonObject) => boolean {
+  return (labels) => labels[name] === value
+}
+
+/** Over less the clock of the system is too coarse. */
+const MIN_CPU_MS = 900
+
+/** How many cores processes use, from what each has used in all. */
+export class CpuClock {
+  /** Bounded by the processes that there are. */
+  readonly #readings = new Map<string, { seconds: number; at: number; cores: number | null }>()
+
+  /** Cores in use between the last two readings; `null` before there are two. `now` is of a clock that never goes back. */
+  read(name: string, metrics: MetricReader | null, now: number): number | null {
+    const seconds = metrics?.sum('process_cpu_seconds_total') ?? 0
+    const last = this.#readings.get(name)
+    if (last !== undefined && (now - last.at < MIN_CPU_MS || seconds === last.seconds)) {
+      return last.cores
+    }
+    const cores =
+      last === undefined ? null : Math.max(0, (seconds - last.seconds) / ((now - last.at) / 1000))
+    this.#readings.set(name, { seconds, at: now, cores })
+    return cores
+  }
+
+  forget(name: string): void {
+    this.#readings.delete(name)
+  }
+}

@@ -1,0 +1,131 @@
+import type { Config } from '../../config/settings.ts'
+import type { DashboardProblem, Quota, ShownAccount } from '../../dashboard/feed.ts'
+import type { AccountStanding, CredentialNews, UsageNews } from '../../ipc/messages.ts'
+import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
+import { version } from '../../shared/version.ts'
+
+/** What is known of the gateway's own account. */
+export interface AccountView {
+  readonly news: CredentialNews
+  readonly standing: AccountStanding
+  /** There is a sign-in, or will be; else clients bring keys of their own. */
+  readonly isExpected: boolean
+  readonly endsAt: number | null
+}
+
+export interface AboutGateway {
+  readonly startedAt: number
+  readonly isSimulated: boolean
+  readonly workers: number
+  readonly isCrashLooping: boolean
+  readonly config: Pick<Config, 'server' | 'usage' | 'pool'>
+  readonly quota: Quota | null
+  readonly now: number
+}
+
+export function toShownAccount(view: AccountView, about: AboutGateway): ShownAccount {
+  const { config, startedAt, isSimulated, quota, workers } = about
+  return {
+    version,
+    node: process.versions.node,
+    startedAt,
+    host: config.server.host,
+    isSimulated,
+    signIn: toSignIn(view, isSimulated),
+    quota,
+    problems: problemsOf(view, about),
+    settings: {
+      usageLog: config.usage.isKept,
+      poolTimeoutMs: config.pool.poolTimeoutMs,
+      workers
+    }
+  }
+}
+
+type SignInFigures = ShownAccount['signIn']
+
+function toSignIn(view: AccountView, isSimulated: boolean): SignInFigures {
+  const { news, endsAt } = view
+  const { snapshot } = news
+  const state = stateOf(view, isSimulated)
+  return {
+    isUsable: snapshot !== null || state === 'client-keys',
+    state,
+    method: snapshot?.authType ?? null,
+    region: snapshot?.apiRegion ?? null,
+    expiresAt: snapshot?.expiresAt ?? null,
+    renewsItself: snapshot !== null && snapshot.authType !== 'api-key',
+    endsAt,
+    problem: state === 'client-keys' ? null : toProblem(news)
+  }
+}
+
+function stateOf({ news, isExpected }: AccountView, isSimulated: boolean): SignInFigures['state'] {
+  if (isSimulated) return 'simulator'
+  if (!isExpected) return 'client-keys'
+  if (news.snapshot !== null) return 'signed-in'
+  if (news.isFailing === true) return 'failing'
+  return news.problem.code === 'GW_NOT_READY' ? 'waiting' : 'signed-out'
+}
+
+function toProblem({ problem }: CredentialNews): DashboardProblem | null {
+  return problem === null ? null : { code: problem.code, message: problem.message }
+}
+
+function problemsOf(
+  { news, standing, isExpected }: AccountView,
+  { isCrashLooping, now }: AboutGateway
+): ShownAccount['problems'] {
+  const signIn = isExpected ? toProblem(news) : null
+  return [
+    ...(signIn === null ? [] : [{ ...signIn, until: null }]),
+    ...standing.bars
+      .filter(({ until }) => until > now)
+      .map(({ code, message, until }) => ({ code, message, until })),
+    ...(isCrashLooping ? [CRASH_LOOPING] : [])
+  ]
+}
+
+const CRASH_LOOPING = {
+  code: 'GW_INTERNAL',
+  message: 'A worker keeps dying before it serves: the log says why.',
+  until: null
+} as const
+
+/** `at` is when the upstream told it. */
+export function toQuota({ usage, problem }: UsageNews, at: number): Quota {
+  if (usage === null) {
+    const { code, message } = problem
+    return { ...NO_QUOTA, at, problem: { code, message } }
+  }
+  const { plan, resetsAt, allowances, overage } = usage
+  const used = sumOf(allowances, 'used')
+  const limit = sumOf(allowances, 'limit')
+  return {
+    at,
+    plan,
+    unit: allowances[0]?.unit ?? null,
+    used,
+    limit,
+    remaining: Math.max(0, limit - used),
+    resetsAt,
+    allowances,
+    overage,
+    problem: null
+  }
+}
+
+const NO_QUOTA = {
+  plan: null,
+  unit: null,
+  used: null,
+  limit: null,
+  remaining: null,
+  resetsAt: null,
+  allowances: [],
+  overage: null
+} as const
+
+function sumOf(allowances: AccountUsage['allowances'], member: 'used' | 'limit'): number {
+  return allowances.reduce((sum, allowance) => sum + allowance[member], 0)
+}

@@ -1,0 +1,198 @@
+import type {
+  Connections,
+  ErrorCount,
+  Latency,
+  Now,
+  ProcessFigures,
+  SocketCounts,
+  WorkerFigures
+} from '../../dashboard/feed.ts'
+import type { Rates, Totals } from '../../dashboard/history.ts'
+import type { BudgetState } from '../budget/budget.ts'
+import { type MetricReader, withLabel } from './metric-reader.ts'
+
+/** What the processes have told of themselves, and when the dashboard looks. */
+export interface ProcessReadings {
+  /** Of all processes as one, those that are gone included. */
+  readonly all: MetricReader
+  readonly processes: readonly {
+    readonly name: string
+    readonly pid: number
+    /** `null` for one that has told nothing yet. */
+    readonly metrics: MetricReader | null
+    /** Cores in use. */
+    readonly cpu: number | null
+  }[]
+  readonly budget: BudgetState
+  /** What a member of the budget is called: its slot. */
+  readonly nameOf: (member: string) => string
+}
+
+/** Counts since the start. Credits are what people count, to the sixth decimal. */
+export function totalsOf(all: MetricReader): Totals {
+  return {
+    requests: all.sum(REQUESTS),
+    failed: all.sum(REQUESTS, ({ code }) => code !== 'none'),
+    inputTokens: all.sum('kiro_gateway_tokens_total', withLabel('type', 'input')),
+    outputTokens: all.sum('kiro_gateway_tokens_total', withLabel('type', 'output')),
+    credits: toSixDecimals(all.sum('kiro_gateway_credits_total'))
+  }
+}
+
+const REQUESTS = 'kiro_gateway_requests_total'
+
+/** How often requests have failed, by code. */
+export function failuresOf(all: MetricReader): ReadonlyMap<string, number> {
+  const counts = new Map(all.by(REQUESTS, 'code'))
+  counts.delete('none')
+  return counts
+}
+
+/** What else is told of a moment. */
+export interface Moment {
+  readonly at: number
+  readonly startedAt: number
+  readonly totals: Totals
+  readonly rates: Rates
+  readonly latency: Latency
+  readonly errors: readonly ErrorCount[]
+  readonly memory: Now['memory']
+  readonly cpuLimit: number
+  readonly pool: { readonly maxKeepalive: number | null; readonly maxWaiting: number }
+  readonly pausedUntil: number | null
+  readonly workers: readonly WorkerFigures[]
+  readonly isCrashLooping: boolean
+  readonly dashboards: number
+}
+
+export function toNow(readings: ProcessReadings, moment: Moment): Now {
+  const { all, budget } = readings
+  const { at, totals, rates } = moment
+  const processes = readings.processes.map(toProcessFigures)
+  return {
+    at,
+    uptimeMs: at - moment.startedAt,
+    connections: connectionsOf(readings, moment.pool.maxKeepalive),
+    waiting: {
+      permits: all.sum('kiro_gateway_pool_waiters'),
+      gated: all.sum('kiro_gateway_gated_requests'),
+      longestMs: Math.round((all.max('kiro_gateway_pool_longest_wait_seconds') ?? 0) * 1000),
+      max: moment.pool.maxWaiting,
+      pausedUntil: moment.pausedUntil
+    },
+    pace:
+      budget.pace === null
+        ? null
+        : { limit: budget.pace.maxRequestsPerMinute, free: budget.pace.free },
+    requests: {
+      inFlight: all.sum('kiro_gateway_requests_in_flight'),
+      streams: all.sum('kiro_gateway_pool_permits_in_use'),
+      total: totals.requests,
+      failed: totals.failed,
+      perMinute: toThousandths(rates.requestsPerMinute),
+      failedPerMinute: toThousandths(rates.failedPerMinute)
+    },
+    tokens: {
+      input: totals.inputTokens,
+      output: totals.outputTokens,
+      perMinute: toThousandths(rates.inputTokensPerMinute + rates.outputTokensPerMinute),
+      inputPerMinute: toThousandths(rates.inputTokensPerMinute),
+      outputPerMinute: toThousandths(rates.outputTokensPerMinute)
+    },
+    credits: { total: totals.credits, perHour: toSixDecimals(rates.creditsLastHour) },
+    latency: moment.latency,
+    errors: moment.errors,
+    memory: moment.memory,
+    cpu: {
+      cores: toThousandths(processes.reduce((sum, { cpu }) => sum + (cpu ?? 0), 0)),
+      limit: moment.cpuLimit
+    },
+    processes,
+    workers: moment.workers,
+    workerRestarts: all.sum('kiro_gateway_worker_restarts_total'),
+    workerStalls: all.sum('kiro_gateway_worker_stalls_total'),
+    isCrashLooping: moment.isCrashLooping,
+    dashboards: moment.dashboards
+  }
+}
+
+function connectionsOf(
+  { all, budget, nameOf }: ProcessReadings,
+  keepaliveBudget: number | null
+): Connections {
+  const permitsInUse = all.sum('kiro_gateway_pool_permits_in_use')
+  const byName = new Map<string, { leased: number | null; waiting: number }>()
+  for (const { member, leased, waiting } of budget.members) {
+    const name = nameOf(member)
+    const before = byName.get(name)
+    byName.set(name, {
+      leased: leased === null ? null : leased + (before?.leased ?? 0),
+      waiting: waiting + (before?.waiting ?? 0)
+    })
+  }
+  return {
+    budget: budget.maxConnections,
+    keepaliveBudget,
+    unleased: budget.unleased,
+    permitsInUse,
+    ...socketsOf((state) =>
+      all.sum('kiro_gateway_upstream_connections', withLabel('state', state))
+    ),
+    members: [...byName].map(([name, { leased, waiting }]) => ({
+      name,
+      leased,
+      waiting,
+      ...socketsOf((state) =>
+        all.sum(
+          'kiro_gateway_worker_upstream_connections',
+          (labels) => labels['worker'] === name && labels['state'] === state
+        )
+      )
+    }))
+  }
+}
+
+function socketsOf(count: (state: string) => number): SocketCounts {
+  return {
+    inUse: count('active'),
+    idle: count('idle'),
+    connecting: count('connecting'),
+    closing: count('closing')
+  }
+}
+
+function toProcessFigures({
+  name,
+  pid,
+  metrics,
+  cpu
+}: ProcessReadings['processes'][number]): ProcessFigures {
+  const delayOf = (quantile: string): number | null =>
+    metrics?.max('kiro_gateway_event_loop_delay_seconds', withLabel('quantile', quantile)) ?? null
+  const p50 = delayOf('0.5')
+  const p99 = delayOf('0.99')
+  const max = delayOf('1')
+  const isKnown = p50 !== null && p99 !== null && max !== null
+  return {
+    name,
+    pid,
+    rssBytes: metrics?.max('process_resident_memory_bytes') ?? null,
+    cpu: cpu === null ? null : toThousandths(cpu),
+    loopDelayMs: isKnown
+      ? {
+          p50: toThousandths(p50 * 1000),
+          p99: toThousandths(p99 * 1000),
+          max: toThousandths(max * 1000)
+        }
+      : null
+  }
+}
+
+function toThousandths(value: number): number {
+  return Math.round(value * 1_000) / 1_000
+}
+
+/** Micro-credits are whole; their sums as fractions may be off by less than any of them. */
+function toSixDecimals(value: number): number {
+  return Math.round(value * 1_000_000) / 1_000_000
+}

@@ -1,0 +1,99 @@
+import type { KeyStanding, KeyStandings } from '../../dashboard/feed.ts'
+import type { KeyCredits, UnnamedKey } from '../../ipc/usage-row.ts'
+import { type KeyBook, MICROS_PER_CREDIT, type NamedKey, whyRefused } from '../../keys/key.ts'
+import type { MetricReader } from './metric-reader.ts'
+
+/** There may be thousands; the page shows those that are at work. */
+const MAX_SHOWN = 200
+const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
+
+interface AboutKeys {
+  readonly book: KeyBook
+  readonly operatorKeys: number
+  /** Epoch ms. */
+  readonly now: number
+}
+
+/** How all keys stand, as metrics tell it: those are counted by names, which old keys may have, too. */
+export function toKeyStandings(
+  all: MetricReader,
+  { book, operatorKeys, now }: AboutKeys,
+  creditsOf: (key: NamedKey) => KeyCredits | null
+): KeyStandings {
+  const figures = keyFigures(all)
+  const named = book.keys
+    .filter(({ name, revokedAt }) => revokedAt === null || figures.requests.has(name))
+    .map((key) => ({ ...toStanding(key, now, creditsOf(key)), ...figures.of(key.name) }))
+  const unnamed = UNNAMED.filter((name) => figures.requests.has(name)).map((name) => ({
+    ...toUnnamed(name),
+    ...figures.of(name)
+  }))
+  const list = [...named, ...unnamed].toSorted(
+    (one, other) =>
+      other.streams + other.waiting - one.streams - one.waiting ||
+      other.requests - one.requests ||
+      one.name.localeCompare(other.name)
+  )
+  return {
+    isKeyRequired: book.isKeyRequired,
+    operatorKeys,
+    more: Math.max(0, list.length - MAX_SHOWN),
+    list: list.slice(0, MAX_SHOWN)
+  }
+}
+
+type Counted = Pick<
+  KeyStanding,
+  'streams' | 'waiting' | 'requests' | 'inputTokens' | 'outputTokens' | 'creditsTotal'
+>
+type Standing = Omit<KeyStanding, keyof Counted>
+
+function keyFigures(all: MetricReader) {
+  const requests = all.by('kiro_gateway_key_requests_total', 'key')
+  const credits = all.by('kiro_gateway_key_credits_total', 'key')
+  const streams = all.by('kiro_gateway_key_streams', 'key')
+  const waiting = all.by('kiro_gateway_key_waiting', 'key')
+  const tokens = (type: string) =>
+    all.by('kiro_gateway_key_tokens_total', 'key', (labels) => labels['type'] === type)
+  const [input, output] = [tokens('input'), tokens('output')]
+  return {
+    requests,
+    of: (name: string): Counted => ({
+      streams: streams.get(name) ?? 0,
+      waiting: waiting.get(name) ?? 0,
+      requests: requests.get(name) ?? 0,
+      inputTokens: input.get(name) ?? 0,
+      outputTokens: output.get(name) ?? 0,
+      creditsTotal: credits.get(name) ?? 0
+    })
+  }
+}
+
+function toStanding(key: NamedKey, now: number, credits: KeyCredits | null): Standing {
+  const { id, name, maxStreams, requestsPerMinute, models, expiresAt } = key
+  const state = whyRefused(key, now) ?? 'active'
+  return {
+    id,
+    name,
+    state,
+    maxStreams,
+    requestsPerMinute,
+    models,
+    expiresAt,
+    credits:
+      credits === null
+        ? null
+        : {
+            limit: credits.limit / MICROS_PER_CREDIT,
+            period: credits.period,
+            used: credits.used / MICROS_PER_CREDIT,
+            reserved: credits.reserved / MICROS_PER_CREDIT,
+            resetsAt: credits.endsAt
+          }
+  }
+}
+
+function toUnnamed(name: UnnamedKey): Standing {
+  const limits = { maxStreams: null, requestsPerMinute: null, models: null, expiresAt: null }
+  return { id: name, name, state: 'active', ...limits, credits: null }
+}

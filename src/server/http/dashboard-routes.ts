@@ -1,0 +1,58 @@
+import type { Config } from '../../config/settings.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import type { DashboardPages } from '../plane/dashboard-pages.ts'
+import type { Authenticator } from './auth.ts'
+import type { ClientConnections } from './connections.ts'
+import type { DashboardServer } from './dashboard-server.ts'
+import type { Route, RoutedRequest } from './router.ts'
+
+export interface DashboardOptions {
+  readonly pages: DashboardPages
+  /** What sign-ins are signed with, in hexadecimal. */
+  readonly sessionSecret: string
+  readonly connections: Pick<ClientConnections, 'vouch'>
+  /** What the primary has told last. Changes in place. */
+  readonly current: { readonly config: Config; readonly authenticator: Authenticator }
+}
+
+/**
+ * The dashboard: its page at `/`, and below `/dashboard/` the files of that, its sign-in and its events. Files are for everybody,
+ * as nothing is in them. What serves it is loaded when somebody comes for the first time.
+ */
+export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
+  let loading: Promise<DashboardServer> | null = null
+  const load = async (): Promise<DashboardServer> => {
+    const { DashboardServer } = await import('./dashboard-server.ts')
+    return new DashboardServer(options)
+  }
+  const route = (
+    method: Route['method'],
+    path: string,
+    act: (server: DashboardServer, routed: RoutedRequest) => Promise<void> | void
+  ): Route => ({
+    method,
+    path,
+    isOpen: true, // asks for a session itself
+    serve: async (routed) => {
+      if (options.current.config.observe.dashboard === 'off') throw turnedOff(routed)
+      loading ??= load()
+      await act(await loading, routed)
+    }
+  })
+  return [
+    route('GET', '/', (server, routed) => server.file(routed, 'index.html')),
+    route('GET', '/dashboard/session', (server, routed) => server.session(routed)),
+    route('POST', '/dashboard/session', (server, routed) => server.signIn(routed)),
+    route('DELETE', '/dashboard/session', (server, routed) => server.signOut(routed)),
+    route('GET', '/dashboard/events', (server, routed) => server.events(routed)),
+    route('GET', '/dashboard/:file', (server, routed) =>
+      server.file(routed, routed.params['file'] ?? '')
+    )
+  ]
+}
+
+function turnedOff({ request }: RoutedRequest): GatewayError {
+  const [path = ''] = (request.url ?? '').split('?', 1)
+  const message = `There is no route ${request.method} ${path.slice(0, 200)}.`
+  return new GatewayError('GW_ROUTE_UNKNOWN', 'DASHBOARD=off', { message })
+}

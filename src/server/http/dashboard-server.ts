@@ -1,0 +1,189 @@
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import { endOfSession, type Session, Sessions } from '../../dashboard/session.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { parseJsonObject, textMember } from '../../shared/json.ts'
+import { answerEarly } from '../turn/answer-early.ts'
+import { ANYONE } from './auth.ts'
+import type { DashboardOptions } from './dashboard-routes.ts'
+import { PageFiles } from './page-files.ts'
+import type { RoutedRequest } from './router.ts'
+
+/** A key is short. */
+const MAX_BODY_BYTES = 4_096
+const BODY_TIMEOUT_MS = 10_000
+
+/** Answers for the dashboard: who may see it, and what it is made of. */
+export class DashboardServer {
+  readonly #options: DashboardOptions
+  readonly #sessions: Sessions
+  readonly #files = new PageFiles()
+
+  constructor(options: DashboardOptions) {
+    this.#options = options
+    this.#sessions = new Sessions(options.sessionSecret)
+  }
+
+  file(routed: RoutedRequest, name: string): Promise<void> {
+    return this.#files.serve(routed, name)
+  }
+
+  /** Whether somebody is signed in, and could be. */
+  session({ request, response }: RoutedRequest): void {
+    refuseOtherSites(request.headers)
+    const { authenticator } = this.#options.current
+    if (authenticator.isOpen) authenticator.check(request.headers)
+    const session = this.#find(request.headers)
+    sendSession(request, response, {
+      isKeyNeeded: !authenticator.isOpen,
+      isSignedIn: authenticator.isOpen || session !== null,
+      canSignIn: authenticator.operatorDigests.length > 0,
+      expiresAt: session?.expiresAt ?? null
+    })
+  }
+
+  /** @throws {GatewayError} GW_SIGN_IN_OFTEN, GW_KEY_INVALID, GW_OPERATOR_ONLY, GW_OTHER_SITE, GW_BODY_INVALID */
+  async signIn({ request, response }: RoutedRequest): Promise<void> {
+    requireOwnPage(request.headers)
+    const { current, pages } = this.#options
+    if (current.authenticator.isOpen) {
+      current.authenticator.check(request.headers)
+      return sendSession(request, response, { isSignedIn: true, expiresAt: null })
+    }
+    const key = textMember(await readSmallBody(request), 'key')
+    if (key === null) throw badBody('Send {"key": "<a key of PROXY_API_KEY>"}.')
+    const address = request.socket.remoteAddress ?? ''
+    const waitMs = await pages.mayTry(address)
+    if (waitMs > 0) {
+      throw new GatewayError('GW_SIGN_IN_OFTEN', address, { retryAfterS: Math.ceil(waitMs / 1000) })
+    }
+    const digest = current.authenticator.operatorDigestOf(key) // which may have changed meanwhile
+    if (digest === null) {
+      current.authenticator.check({ 'x-api-key': key }) // or says what is wrong with it
+      throw new GatewayError('GW_OPERATOR_ONLY')
+    }
+    pages.signedIn(address)
+    const { cookie, expiresAt } = this.#sessions.begin(digest, isSecure(request.headers))
+    response.setHeader('set-cookie', cookie)
+    sendSession(request, response, { isSignedIn: true, expiresAt })
+  }
+
+  signOut({ request, response }: RoutedRequest): void {
+    requireOwnPage(request.headers)
+    response.setHeader('set-cookie', endOfSession(isSecure(request.headers)))
+    answerEarly(request, response, { status: 204, headers: NOT_KEPT, body: '' })
+  }
+
+  /** @throws {GatewayError} GW_KEY_MISSING and what else `check()` says, GW_DASHBOARD_FULL, GW_PRIMARY_SILENT */
+  async events({ request, response }: RoutedRequest): Promise<void> {
+    const { headers, method } = request
+    refuseOtherSites(headers)
+    this.#requireSession(headers)
+    this.#options.connections.vouch(request.socket)
+    if (method === 'HEAD') {
+      const type = { 'content-type': 'text/event-stream; charset=utf-8', ...NOT_KEPT }
+      return answerEarly(request, response, { status: 200, headers: type, body: '' })
+    }
+    await this.#options.pages.open(response, () => this.#mayStay(headers))
+  }
+
+  #find({ cookie }: IncomingHttpHeaders): Session | null {
+    return this.#sessions.find(cookie, this.#options.current.authenticator.operatorDigests)
+  }
+
+  #requireSession(headers: IncomingHttpHeaders): void {
+    const { authenticator } = this.#options.current
+    if (!authenticator.isOpen && this.#find(headers) !== null) return
+    const hasKey = headers.authorization !== undefined || headers['x-api-key'] !== undefined
+    if (!authenticator.isOpen && !hasKey) {
+      throw new GatewayError('GW_KEY_MISSING', undefined, SIGN_IN_FIRST)
+    }
+    const { name, named } = authenticator.check(headers)
+    if (named !== null && name !== ANYONE) throw new GatewayError('GW_OPERATOR_ONLY')
+  }
+
+  /** The session lasts, the key is in force, the dashboard is on. */
+  #mayStay(headers: IncomingHttpHeaders): boolean {
+    if (this.#options.current.config.observe.dashboard === 'off') return false
+    try {
+      this.#requireSession(headers)
+      return true
+    } catch {
+      return false
+    }
+  }
+}
+
+const SIGN_IN_FIRST = {
+  message: 'Nobody is signed in here, or no longer: open the page at / and sign in.'
+}
+
+const NOT_KEPT = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const
+
+function sendSession(request: IncomingMessage, response: ServerResponse, answer: object): void {
+  const headers = { 'content-type': 'application/json; charset=utf-8', ...NOT_KEPT }
+  answerEarly(request, response, { status: 200, headers, body: JSON.stringify(answer) })
+}
+
+/**
+ * Lets in what a page of ours asks, what somebody has opened by its address, and programs, which say nothing of where they
+ * come from.
+ *
+ * @throws {GatewayError} GW_OTHER_SITE
+ */
+function refuseOtherSites({ 'sec-fetch-site': site = 'none' }: IncomingHttpHeaders): void {
+  if (site !== 'same-origin' && site !== 'none') throw new GatewayError('GW_OTHER_SITE')
+}
+
+/**
+ * What changes something comes from our own page or from a program. Browsers that say where a request comes from are believed,
+ * as a proxy in front may have changed the name that we are called by; else the page's address must be the one that was called.
+ *
+ * @throws {GatewayError} GW_OTHER_SITE
+ */
+function requireOwnPage(headers: IncomingHttpHeaders): void {
+  const { 'sec-fetch-site': site, origin, host } = headers
+  if (site !== undefined) {
+    if (site !== 'same-origin') throw new GatewayError('GW_OTHER_SITE')
+    return
+  }
+  if (origin !== undefined && URL.parse(origin)?.host !== host?.toLowerCase()) {
+    throw new GatewayError('GW_OTHER_SITE')
+  }
+}
+
+/** The page came by https, whatever lies between: its browser says so with everything that it posts. */
+function isSecure({ origin = '' }: IncomingHttpHeaders): boolean {
+  return origin.startsWith('https://')
+}
+
+/** @throws {GatewayError} GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_BODY_TIMEOUT */
+async function readSmallBody(request: IncomingMessage) {
+  const { 'content-type': type = '', 'content-encoding': encoding } = request.headers
+  // Forms of other sites cannot send this type without asking first.
+  if (!/^application\/json\s*(;|$)/i.test(type)) throw badBody('Send it as application/json.')
+  if (encoding !== undefined) throw new GatewayError('GW_BODY_ENCODED')
+  const chunks: Buffer[] = []
+  let bytes = 0
+  const late = AbortSignal.timeout(BODY_TIMEOUT_MS)
+  const onLate = (): void => void request.destroy(new GatewayError('GW_BODY_TIMEOUT'))
+  late.addEventListener('abort', onLate, { once: true })
+  try {
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+      if (!Buffer.isBuffer(chunk)) continue
+      bytes += chunk.byteLength
+      if (bytes > MAX_BODY_BYTES) throw new GatewayError('GW_BODY_TOO_LARGE', undefined, TOO_LARGE)
+      chunks.push(chunk)
+    }
+  } finally {
+    late.removeEventListener('abort', onLate)
+  }
+  const body = parseJsonObject(Buffer.concat(chunks).toString())
+  if (body === null) throw badBody('The body is no JSON object.')
+  return body
+}
+
+const TOO_LARGE = { message: `The body may have ${MAX_BODY_BYTES} bytes.` }
+
+function badBody(message: string): GatewayError {
+  return new GatewayError('GW_BODY_INVALID', undefined, { message })
+}

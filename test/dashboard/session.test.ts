@@ -1,0 +1,113 @@
+import { createHash } from 'node:crypto'
+import t from 'tap'
+import { endOfSession, newSessionSecret, Sessions } from '../../src/dashboard/session.ts'
+import { SignInTries } from '../../src/dashboard/sign-in-tries.ts'
+
+const HOUR = 3_600_000
+const digestOf = (key: string): Buffer => createHash('sha256').update(key).digest()
+const key = digestOf('operator-key')
+const other = digestOf('other-key')
+
+/** The cookie as a browser sends it. */
+function sent(setCookie: string): string {
+  return setCookie.split(';', 1)[0] ?? ''
+}
+
+t.test('a session lasts twelve hours, in every process that has the secret', async (t) => {
+  let now = 1_700_000_000_000
+  const secret = newSessionSecret()
+  const [one, two] = [new Sessions(secret, () => now), new Sessions(secret, () => now)]
+  const { cookie, expiresAt } = one.begin(key, false)
+  t.equal(expiresAt, now + 12 * HOUR)
+  t.match(
+    cookie,
+    /^kiro_gateway_session=[\w.-]+; Path=\/; Max-Age=43200; HttpOnly; SameSite=Strict$/
+  )
+  t.match(one.begin(key, true).cookie, /; SameSite=Strict; Secure$/)
+  t.same(two.find(sent(cookie), [other, key]), { expiresAt })
+  t.same(two.find(`a=b; ${sent(cookie)}; c=d`, [key]), { expiresAt })
+  now += 12 * HOUR
+  t.equal(two.find(sent(cookie), [key]), null, 'expired')
+})
+
+t.test('a session is nothing without its key and its secret', async (t) => {
+  const sessions = new Sessions(newSessionSecret())
+  const cookie = sent(sessions.begin(key, false).cookie)
+  t.equal(sessions.find(cookie, [other]), null, 'the key was changed')
+  t.equal(sessions.find(cookie, []), null)
+  t.equal(new Sessions(newSessionSecret()).find(cookie, [key]), null, 'of another gateway')
+})
+
+t.test('forged cookies', async (t) => {
+  const sessions = new Sessions('ab'.repeat(32), () => 1_700_000_000_000)
+  const cookie = sent(sessions.begin(key, false).cookie)
+  const [, value = ''] = cookie.split('=')
+  const [version = '', until = '', nonce = '', signature = ''] = value.split('.')
+  const later = (Number.parseInt(until, 36) + 1).toString(36)
+  const wrong = signature.startsWith('A') ? `B${signature.slice(1)}` : `A${signature.slice(1)}`
+  const name = 'kiro_gateway_session='
+  for (const forged of [
+    '',
+    name,
+    `${name}x`,
+    `${name}${version}.${later}.${nonce}.${signature}`,
+    `${name}${version}.${until}.${nonce}.${wrong}`,
+    `${name}${version}.${until}.${nonce}.`,
+    `${name}${version}.${until}.${nonce}.${signature}A`,
+    `${name}2.${until}.${nonce}.${signature}`,
+    `${name}${version}.zzzzzzzzzzz.${nonce}.${signature}`,
+    `x${cookie}`,
+    `${name}${'A'.repeat(10_000)}`
+  ]) {
+    t.equal(sessions.find(forged, [key]), null, forged.slice(0, 80))
+  }
+  t.equal(sessions.find(undefined, [key]), null)
+  t.ok(sessions.find(`${name}x; ${cookie}`, [key]), 'one among others is found')
+  t.equal(sessions.find(sent(endOfSession(false)), [key]), null)
+})
+
+t.test('tries: five at once from one address, and then one a minute', async (t) => {
+  let now = 0
+  const tries = new SignInTries(() => now)
+  for (let count = 0; count < 5; count++) t.equal(tries.take('192.0.2.1'), 0)
+  t.equal(tries.take('192.0.2.1'), 60_000)
+  t.equal(tries.take('::ffff:192.0.2.1'), 60_000, 'the same address')
+  t.equal(tries.take('192.0.2.2'), 0, 'another one')
+  now = 59_999
+  t.equal(tries.take('192.0.2.1'), 1)
+  now = 60_000
+  t.equal(tries.take('192.0.2.1'), 0)
+  t.equal(tries.take('192.0.2.1'), 60_000)
+  now = 60_000 + 6 * 60_000
+  for (let count = 0; count < 5; count++) t.equal(tries.take('192.0.2.1'), 0, 'all of them again')
+  t.not(tries.take('192.0.2.1'), 0)
+})
+
+t.test('tries: who has the key does not use any up', async (t) => {
+  const tries = new SignInTries(() => 0)
+  for (let count = 0; count < 500; count++) {
+    t.equal(tries.take('192.0.2.1'), 0)
+    tries.succeeded('192.0.2.1')
+  }
+})
+
+t.test('tries: a network of IPv6 counts as one', async (t) => {
+  const tries = new SignInTries(() => 0)
+  for (let count = 0; count < 5; count++) t.equal(tries.take(`2001:db8:1:2::${count}`), 0)
+  t.not(tries.take('2001:db8:1:2:ffff::1'), 0)
+  t.equal(tries.take('2001:db8:1:3::1'), 0)
+})
+
+t.test('tries: all addresses together have a limit, and are forgotten in time', async (t) => {
+  let now = 0
+  const tries = new SignInTries(() => now)
+  let allowed = 0
+  for (let count = 0; count < 5_000; count++) {
+    if (tries.take(`10.0.${count >> 8}.${count & 255}`) === 0) allowed++
+  }
+  t.equal(allowed, 60)
+  now = 10_000
+  t.equal(tries.take('192.0.2.1'), 0)
+  t.equal(tries.take('192.0.2.2'), 0)
+  t.equal(tries.take('192.0.2.3'), 5_000)
+})
