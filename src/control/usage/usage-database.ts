@@ -31,7 +31,11 @@ const TABLES = `
   CREATE TABLE IF NOT EXISTS keys (id TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
   PRAGMA user_version = ${USAGE_SCHEMA};`
 
-const INSERT = 'INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+const VALUES = '(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+/** So many rows in one statement take a quarter less time than in as many; more gain nothing. */
+const MANY = 8
+const INSERT = `INSERT INTO requests VALUES ${VALUES}`
+const INSERT_MANY = INSERT + `, ${VALUES}`.repeat(MANY - 1)
 const ADD = `INSERT INTO days VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT (day, key, client, model) DO UPDATE SET
     requests = requests + excluded.requests, failed = failed + excluded.failed,
@@ -71,6 +75,7 @@ export class UsageDatabase {
   readonly #file: FileHandle
   readonly #db: DatabaseSync
   readonly #insert: StatementSync
+  readonly #insertMany: StatementSync
   readonly #add: StatementSync
   readonly #name: StatementSync
   readonly #prune: StatementSync
@@ -88,6 +93,7 @@ export class UsageDatabase {
     this.#identity = identity
     this.#db = db
     this.#insert = db.prepare(INSERT)
+    this.#insertMany = db.prepare(INSERT_MANY)
     this.#add = db.prepare(ADD)
     this.#name = db.prepare(NAME)
     this.#prune = db.prepare(PRUNE)
@@ -147,7 +153,11 @@ export class UsageDatabase {
         }
         rows.push(row)
       }
-      for (const row of rows) this.#insert.run(...valuesOf(row))
+      for (let at = 0; at < rows.length; at += MANY) {
+        const some = rows.slice(at, at + MANY)
+        if (some.length === MANY) this.#insertMany.run(...some.flatMap(valuesOf))
+        else for (const row of some) this.#insert.run(...valuesOf(row))
+      }
       for (const [id, seq] of marks) this.#mark.run(id, seq)
       for (const [day, key, client, model, sums] of sumsOfDays(rows)) {
         this.#add.run(day, key, client, model, ...Object.values(sums))
@@ -267,16 +277,18 @@ function valuesOf(row: UsageRow) {
   ] as const
 }
 
-type DaySums = readonly [day: number, key: string, client: string, model: string, sums: UsageSums]
+type RowSums = { -readonly [Name in keyof UsageSums]: UsageSums[Name] }
+type DaySums = readonly [day: number, key: string, client: string, model: string, sums: RowSums]
 
 function sumsOfDays(rows: readonly UsageRow[]): Iterable<DaySums> {
   const days = new Map<string, DaySums>()
   for (const row of rows) {
     const { key, client, model } = row
     const day = Math.floor(row.at / DAY_MS)
-    const place = JSON.stringify([day, key, client, model])
-    const before = days.get(place)?.[4] ?? NOTHING_USED
-    days.set(place, [day, key, client, model, addRow(before, row)])
+    const place = `${day} ${client.length} ${client} ${model.length} ${model} ${key}`
+    const one = days.get(place) ?? [day, key, client, model, { ...NOTHING_USED }]
+    days.set(place, one)
+    addRow(one[4], row)
   }
   return days.values()
 }
@@ -301,8 +313,13 @@ export function addSums(sums: UsageSums, more: UsageSums): UsageSums {
   }
 }
 
-function addRow(sums: UsageSums, row: UsageRow): UsageSums {
-  return addSums(sums, { ...row, requests: 1, failed: row.code === '' ? 0 : 1 })
+function addRow(sums: RowSums, row: UsageRow): void {
+  sums.requests += 1
+  sums.failed += row.code === '' ? 0 : 1
+  sums.inputTokens += row.inputTokens
+  sums.outputTokens += row.outputTokens
+  sums.cachedTokens += row.cachedTokens
+  sums.credits += row.credits
 }
 
 /** `null` where there is no file. */

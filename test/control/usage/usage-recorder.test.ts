@@ -110,6 +110,23 @@ t.test('UsageRecorder', (t) => {
     t.equal((await recorder.sums(TODAY - DAY_MS))?.get('k_1')?.requests, 4)
   })
 
+  t.test('keeps each row as it was, however many are written together', async (t) => {
+    for (const count of [1, 7, 8, 9, 16, 23]) {
+      const { recorder, path } = rig(t)
+      recorder.record(many(count, (n) => ({ at: NOON + n, model: `m-${n}`, repairs: n })))
+      await recorder.close()
+      const db = new DatabaseSync(path, { readOnly: true })
+      const rows = db.prepare('SELECT at, model, repairs, first_ms FROM requests ORDER BY rowid')
+      t.same(
+        rows.all().map((row) => Object.values(row)),
+        many(count).map(({ firstMs }, n) => [NOON + n, `m-${n}`, n, firstMs])
+      )
+      const days = db.prepare('SELECT model, requests FROM days').all()
+      t.equal(days.length, count, 'sums are apart')
+      db.close()
+    }
+  })
+
   t.test('goes on after a restart, and after a kill', async (t) => {
     const { recorder, create, written } = rig(t)
     recorder.record(many(2))
