@@ -33,6 +33,8 @@ export class AllowanceCore {
   #reserved = 0
   #returned = 0
   #waitingFor = 0
+  /** Of the entry: grows with whatever changes it. */
+  #version = 0
   /** What requests hold. Bounded by the requests that are under way, like the next. */
   readonly #held = new Map<number, Holding>()
   /** In the order of their arrival. Bounded by the requests that are under way. */
@@ -60,14 +62,15 @@ export class AllowanceCore {
     return { ...standing, used, reserved: standing.reserved + this.#reserved }
   }
 
-  /** What a death of this worker must not lose: written down before the request that changes it goes on. */
+  /** What a death of this worker must not lose: written down before the upstream is asked, and when it has answered. */
   get entry(): AllowanceEntry {
     return {
       name: this.name,
       period: this.#terms.period,
       used: this.#used,
       reserved: this.#reserved,
-      recorded: this.#recorded
+      recorded: this.#recorded,
+      version: this.#version
     }
   }
 
@@ -98,12 +101,15 @@ export class AllowanceCore {
     if (held.period !== this.#terms.period) return NOTHING
     this.#reserved -= held.amount
     this.#used += cost
+    this.#version += 1
     return this.#settle()
   }
 
   /** A request of that period has a row of what it has used. */
   record(period: number, cost: number): void {
-    if (period === this.#terms.period) this.#recorded += cost
+    if (period !== this.#terms.period) return
+    this.#recorded += cost
+    this.#version += 1
   }
 
   /** Terms that were overtaken by newer ones are ignored. */
@@ -166,6 +172,7 @@ export class AllowanceCore {
   #hold(id: number, amount: number): void {
     this.#held.set(id, { amount, period: this.#terms.period })
     this.#reserved += amount
+    this.#version += 1
   }
 
   #forget(id: number): boolean {
@@ -178,6 +185,7 @@ export class AllowanceCore {
     this.#recorded = 0
     this.#reserved = 0
     this.#returned = 0
+    this.#version += 1
     for (const waiter of this.#waiting.values()) waiter.toldIn = null
   }
 
@@ -240,4 +248,6 @@ export interface AllowanceEntry {
   readonly reserved: number
   /** So much of what is used has rows in the record of usage. */
   readonly recorded: number
+  /** Of two entries of a worker the one with the higher is newer. */
+  readonly version: number
 }

@@ -22,6 +22,8 @@ export class Allowances {
   readonly #waiters = new Map<number, WaitingRequest>()
   /** Bounded by the cores. */
   readonly #changed = new Set<AllowanceCore>()
+  /** Requests were settled, and that is not written down yet. Bounded by the cores. */
+  readonly #settled = new Set<AllowanceCore>()
   #isDraining = false
   #nextId = 0
 
@@ -93,13 +95,16 @@ export class Allowances {
     return new Share(amount, {
       onSettled: (cost) => {
         const commands = core.settle(id, cost)
-        this.#note(core)
+        this.#noteSoon(core)
         this.#apply(core, commands)
       },
       onRecorded: (cost, write) => {
         core.record(period, cost)
-        write(core.entry)
-        this.#note(core)
+        const { entry } = core
+        const isWritten = write(entry)
+        if (isWritten) this.#owe(core, entry)
+        else this.#note(core)
+        return isWritten
       }
     })
   }
@@ -140,7 +145,24 @@ export class Allowances {
   }
 
   #note(core: AllowanceCore): void {
-    if (core.name.endsWith('/credits')) this.#options.note(core.entry)
+    this.#settled.delete(core)
+    if (isCredits(core)) this.#options.note(core.entry)
+  }
+
+  /** A row has said it. */
+  #owe(core: AllowanceCore, entry: AllowanceEntry): void {
+    this.#settled.delete(core)
+    this.#options.owe(entry)
+  }
+
+  /** Most requests have a row in the same turn of the event loop, which says it, too. */
+  #noteSoon(core: AllowanceCore): void {
+    if (!isCredits(core)) return
+    this.#settled.add(core)
+    if (this.#settled.size > 1) return
+    this.#clock.setImmediate(() => {
+      for (const one of this.#settled) this.#note(one)
+    })
   }
 
   #after(core: AllowanceCore): void {
@@ -161,6 +183,8 @@ export interface AllowancesOptions {
   readonly send: (reports: readonly AllowanceReport[]) => void
   /** Writes down where this worker is with credits; what it says counts when the worker has died. */
   readonly note: (entry: AllowanceEntry) => void
+  /** The same of what a row says already: before the primary hears of the row. */
+  readonly owe: (entry: AllowanceEntry) => void
   /** Aborts when the primary falls silent; the one in force. */
   readonly silence: () => AbortSignal
   readonly clock?: Clock
@@ -185,7 +209,14 @@ interface WaitingRequest extends TakeOptions {
 
 interface ShareEvents {
   readonly onSettled: (cost: number) => void
-  readonly onRecorded: (cost: number, write: (entry: AllowanceEntry) => void) => void
+  readonly onRecorded: (cost: number, write: WriteRow) => boolean
+}
+
+/** Writes a row that says where the worker is; false where it could not, or does not say it. */
+type WriteRow = (entry: AllowanceEntry | null) => boolean
+
+function isCredits({ name }: AllowanceCore): boolean {
+  return name.endsWith('/credits')
 }
 
 /** What one request holds of an allowance. Settled once, by its holder. */
@@ -209,13 +240,13 @@ export class Share {
   }
 
   /**
-   * What it has cost is in a row: `write` writes that down, together with where the worker is then. Should it die in
-   * between, either both count or none.
+   * What it has cost is in a row: `write` writes that down, together with where the worker is then, so that either both
+   * count or none. Gives what `write` does.
    */
-  record(write: (entry: AllowanceEntry | null) => void): void {
+  record(write: WriteRow): boolean {
     if (this.#state !== 'settled') return write(null)
     this.#state = 'recorded'
-    this.#events.onRecorded(this.#cost, write)
+    return this.#events.onRecorded(this.#cost, write)
   }
 }
 

@@ -91,8 +91,17 @@ export const ROWS_PER_FILE = 1_000
 export interface WrittenRow {
   readonly seq: number
   readonly row: UsageRow
-  /** Where the worker was with its key's credits when the row was written; left out where there is no limit. */
-  readonly credits?: { readonly period: number; readonly recorded: number }
+  /** Where the worker was with its key's credits then; left out where there is no limit, or it stands in its journal. */
+  readonly credits?: RowCredits
+}
+
+/** As the entry of `AllowanceJournal`. */
+export interface RowCredits {
+  readonly period: number
+  readonly used: number
+  readonly reserved: number
+  readonly recorded: number
+  readonly version: number
 }
 
 /** As commands and clients name them, credits as people count them. */

@@ -6,7 +6,7 @@ import { AllowanceJournal, parseJournal } from '../../src/admission/allowance-jo
 import { codeOf } from '../../src/shared/errors.ts'
 
 function entry(id: string, used: number, reserved: number): AllowanceEntry {
-  return { name: `${id}/credits`, period: 29_712_960, used, reserved, recorded: used }
+  return { name: `${id}/credits`, period: 29_712_960, used, reserved, recorded: used, version: 4 }
 }
 
 t.test('AllowanceJournal', (t) => {
@@ -19,7 +19,7 @@ t.test('AllowanceJournal', (t) => {
       const read = parseJournal(readFileSync(path, 'latin1'))
       t.strictSame(read, [entry('k_a', i * 1_000_000, 5), entry('k_b', i, 0)])
     }
-    t.equal(statSync(path).size, 320)
+    t.equal(statSync(path).size, 512)
     t.equal(statSync(path).mode & 0o777, 0o600)
     journal.close()
     journal.note(entry('k_a', 0, 0))
@@ -35,11 +35,41 @@ t.test('AllowanceJournal', (t) => {
       period: most,
       used: most,
       reserved: most,
-      recorded: most
+      recorded: most,
+      version: most
     }
     journal.note(largest as AllowanceEntry)
     t.strictSame(parseJournal(readFileSync(path, 'latin1')), [largest])
     journal.close()
+  })
+
+  t.test('writes what it owes when it is asked to, and at its end', async (t) => {
+    const path = join(t.testdir({}), 'worker')
+    const journal = new AllowanceJournal(path, { onFailure: (cause) => t.fail(String(cause)) })
+    const read = () => parseJournal(readFileSync(path, 'latin1'))
+    journal.note(entry('k_a', 0, 1))
+    journal.note(entry('k_b', 0, 1))
+    journal.owe(entry('k_b', 1, 0))
+    t.strictSame(read(), [entry('k_a', 0, 1), entry('k_b', 0, 1)])
+    journal.note(entry('k_a', 0, 2))
+    t.strictSame(read(), [entry('k_a', 0, 2), entry('k_b', 0, 1)], 'other lines cost nothing')
+    journal.flush()
+    t.strictSame(read(), [entry('k_a', 0, 2), entry('k_b', 1, 0)])
+    journal.owe(entry('k_a', 5, 0))
+    journal.note(entry('k_a', 5, 3))
+    journal.flush()
+    t.strictSame(read(), [entry('k_a', 5, 3), entry('k_b', 1, 0)], 'nor what is out of date')
+    journal.owe(entry('k_a', 8, 0))
+    journal.close()
+    t.strictSame(read(), [entry('k_a', 8, 0), entry('k_b', 1, 0)])
+  })
+
+  t.test('no line lies in two pages: a kill cuts none', async (t) => {
+    const path = join(t.testdir({}), 'worker')
+    const journal = new AllowanceJournal(path, { onFailure: (cause) => t.fail(String(cause)) })
+    for (let i = 0; i < 100; i += 1) journal.note(entry(`k_${i}`, i, i))
+    journal.close()
+    t.equal(4096 % (statSync(path).size / 100), 0)
   })
 
   t.test('says once that it cannot write, and never writes over what is there', async (t) => {
@@ -94,7 +124,7 @@ t.test('parseJournal()', async (t) => {
   for (let end = 1; end < whole.length; end += 1)
     t.equal(parseJournal(whole.slice(0, end)), null, `${end} bytes of it`)
   for (const wrong of ['-1', 'NaN', '1.5', '1e400', 'x', '7 7', '']) {
-    const line = `k_a/credits 29712960 ${wrong} 1 1`.padEnd(159)
+    const line = `k_a/credits 29712960 ${wrong} 1 1 1`.padEnd(255)
     t.equal(parseJournal(`${line}\n`), null, wrong)
     t.equal(parseJournal(`${whole}${line} `), null, 'a line without an end')
   }

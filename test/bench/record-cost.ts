@@ -31,10 +31,19 @@ serve(async (): Promise<number> => {
 async function run(requests: number): Promise<void> {
   const channel = new Channel<ToWorker, FromWorker>(process)
   const folder = mkdtempSync(join(tmpdir(), 'record-cost-'))
-  const journal = new RowJournal(join(folder, 'rows'), (cause) => {
-    throw cause
+  const journal = new RowJournal(join(folder, 'rows'), {
+    onFailure: (cause) => {
+      throw cause
+    },
+    onNextFile: () => {}
   })
-  const options = { channel, journal, isPrimarySilent: () => false, isJournalled: () => true }
+  const options = {
+    channel,
+    journal,
+    allowances: { flush: () => {} },
+    isPrimarySilent: () => false,
+    isJournalled: () => true
+  }
   const records = new RequestRecords(options)
   const record = answered()
   for (let n = 1; n <= requests; n++) {

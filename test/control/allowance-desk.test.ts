@@ -5,13 +5,16 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   writeFileSync
 } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
+import { parseJournal } from '../../src/admission/allowance-journal.ts'
 import { AllowanceStore } from '../../src/control/allowances/allowance-store.ts'
 import { markOf } from '../../src/shared/process-mark.ts'
+import { usageRow } from '../helper/usage-row.ts'
 import { recordedLog } from '../helper/recorded-log.ts'
 import type { Share } from '../../src/admission/allowances.ts'
 import { MICROS_PER_CREDIT as CREDIT } from '../../src/keys/key.ts'
@@ -92,6 +95,7 @@ t.test('AllowanceDesk', (t) => {
     const [first, second] = team.workers as [TeamWorker, TeamWorker]
     const held = await Promise.all([first.takeCredit(), first.takeCredit(), first.takeCredit()])
     held[0]?.settle(CREDIT / 2)
+    await turn() // it has no row in the same turn
     team.kill(first)
     t.match(team.lost, [
       { name: 'anna/credits', used: CREDIT / 2, reserved: 2 * CREDIT, recorded: 0 }
@@ -103,6 +107,51 @@ t.test('AllowanceDesk', (t) => {
     await team.close()
   })
 
+  t.test('knows from its last rows where a dead worker was', async (t) => {
+    const stateDir = t.testdir({})
+    const team = await Team.start(stateDir, [anna], 1)
+    const [worker] = team.workers as [TeamWorker]
+    const [first, second] = [await worker.takeCredit(), await worker.takeCredit()]
+    first.settle(CREDIT / 4)
+    worker.record(first, usageRow({ key: 'anna', credits: CREDIT / 4 }))
+    await quiet()
+    const written = () => parseJournal(readFileSync(worker.path, 'latin1'))
+    t.match(written(), [{ used: 0, reserved: 2 * CREDIT }], 'that is one write less')
+    second.settle(CREDIT / 4)
+    worker.record(second, usageRow({ key: 'anna', credits: CREDIT / 4 }))
+    team.kill(worker)
+    const known = { used: CREDIT / 2, reserved: 0, recorded: CREDIT / 2 }
+    t.match(team.lost, [known])
+    t.match(team.desk.creditsOf('anna'), { used: CREDIT / 2, reserved: 0 })
+    await team.close()
+  })
+
+  t.test('and after a restart, also when the rows are gone then', async (t) => {
+    const stateDir = t.testdir({})
+    const team = await Team.start(stateDir, [anna], 1)
+    const [worker] = team.workers as [TeamWorker]
+    const share = await worker.takeCredit()
+    share.settle(CREDIT / 4)
+    worker.record(share, usageRow({ key: 'anna', credits: CREDIT / 4 }))
+    team.killAll()
+    const rows = filesOf(stateDir).find((name) => name.startsWith('rows-')) ?? ''
+    const path = join(stateDir, 'credits', rows)
+    const [, ...lines] = readFileSync(path, 'utf8').split('\n')
+    const gone = JSON.stringify({ processes: [{ ...markOf(process.pid), start: '1' }] })
+    writeFileSync(path, [gone, ...lines].join('\n'))
+    const known = [{ used: CREDIT / 4, reserved: 0, recorded: CREDIT / 4 }]
+    const { log } = recordedLog()
+    const store = new AllowanceStore({ stateDir, log, staleMs: 0 })
+    for (const _ of [1, 2]) {
+      const { left, inherited } = await store.survey()
+      t.match(left[0]?.entries, known)
+      t.match(inherited.get('anna'), { settled: CREDIT / 4 })
+      // The record has them, and the next run dies before it has saved what it has taken over.
+      rmSync(path, { force: true })
+    }
+    await team.close()
+  })
+
   t.test('is where it was after a restart, whoever was killed', async (t) => {
     const stateDir = t.testdir({})
     for (const isKilled of [true, false, true]) {
@@ -111,6 +160,7 @@ t.test('AllowanceDesk', (t) => {
       shares[0]?.settle(CREDIT / 4)
       shares[1]?.settle(CREDIT / 4)
       await rush(team.workers, 1)
+      await turn()
       if (isKilled) team.killAll()
       else await team.close()
       await team.desk.close()

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { AllowanceEntry } from '../../src/admission/allowance-core.ts'
 import { AllowanceJournal } from '../../src/admission/allowance-journal.ts'
 import { Allowances, type Share } from '../../src/admission/allowances.ts'
@@ -5,6 +6,8 @@ import { AllowanceDesk } from '../../src/control/allowances/allowance-desk.ts'
 import { AllowanceStore } from '../../src/control/allowances/allowance-store.ts'
 import type { AllowanceName, AllowanceReport, AllowanceTerms } from '../../src/ipc/allowance.ts'
 import { type CreditLimit, MICROS_PER_CREDIT, type NamedKey } from '../../src/keys/key.ts'
+import type { UsageRow } from '../../src/ipc/usage-row.ts'
+import { RowJournal } from '../../src/server/plane/primary-links.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { recordedLog } from './recorded-log.ts'
 
@@ -40,10 +43,12 @@ export class TeamWorker {
   sent = 0
   isAlive = true
   readonly #written: AllowanceJournal
+  readonly #rows: RowJournal
+  #seq = 0
 
   constructor(
     name: string,
-    desk: AllowanceDesk,
+    { desk, store }: Pick<Team, 'desk' | 'store'>,
     send: (reports: readonly AllowanceReport[]) => void
   ) {
     this.name = name
@@ -54,6 +59,12 @@ export class TeamWorker {
         throw cause
       }
     })
+    this.#rows = new RowJournal(store.rowsPath(store.journalId(this.journal)), {
+      onFailure: (cause) => {
+        throw cause
+      },
+      onNextFile: () => this.#written.flush()
+    })
     this.allowances = new Allowances({
       send: (reports) => {
         this.sent += 1
@@ -61,6 +72,9 @@ export class TeamWorker {
       },
       note: (entry) => {
         if (this.isAlive) this.#written.note(entry)
+      },
+      owe: (entry) => {
+        if (this.isAlive) this.#written.owe(entry)
       },
       silence: () => this.silence.signal
     })
@@ -75,8 +89,20 @@ export class TeamWorker {
     return this.take(`${keyId}/credits`, MICROS_PER_CREDIT)
   }
 
+  /** As at the end of a request: its row says what it has cost. */
+  record(share: Share, row: UsageRow): void {
+    const seq = this.#seq++
+    share.record((entry) => {
+      if (entry === null) return false
+      const { name: _, ...credits } = entry
+      return this.#rows.note({ seq, row, credits })
+    })
+  }
+
+  /** A killed process writes nothing more. */
   close(): void {
-    this.#written.close()
+    if (this.isAlive) this.#written.close()
+    this.#rows.close()
   }
 }
 
@@ -122,7 +148,7 @@ export class Team {
   }
 
   join(): TeamWorker {
-    const worker: TeamWorker = new TeamWorker(`worker ${Team.#count++}`, this.desk, (reports) =>
+    const worker: TeamWorker = new TeamWorker(`worker ${Team.#count++}`, this, (reports) =>
       setImmediate(() => {
         if (this.workers.includes(worker)) this.desk.onReports(worker.name, copyOf(reports))
       })
@@ -147,7 +173,9 @@ export class Team {
     }
   }
 
+  /** In order: what has been settled is written. */
   async close(): Promise<void> {
+    await turn()
     for (const worker of this.workers.slice()) this.kill(worker)
     await this.desk.close()
   }

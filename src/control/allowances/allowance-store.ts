@@ -4,15 +4,16 @@ import { readdir, rmdir, stat, unlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AllowanceEntry } from '../../admission/allowance-core.ts'
 import { parseJournal } from '../../admission/allowance-journal.ts'
-import type { AllowanceName } from '../../ipc/allowance.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { codeOf } from '../../shared/errors.ts'
 import { makePrivateFolder, readPrivateFile, replaceFile } from '../../shared/private-files.ts'
 import { fateOf } from '../../shared/process-mark.ts'
-import { numbersOf, readMarks } from '../usage/row-files.ts'
+import { numbersOf, readMarks, rowFilesOf } from '../usage/row-files.ts'
 import type { LeftJournal } from '../usage/usage-journals.ts'
+import { readLeft } from './left-credits.ts'
 import {
   addCredits,
+  addEntries,
   type CreditSums,
   formatSaved,
   NOTHING_SAVED,
@@ -116,10 +117,14 @@ export class AllowanceStore {
 
   /** What a worker that is gone has written down; `null` where nothing of it can be believed. */
   takeJournal(worker: string): readonly AllowanceEntry[] | null {
-    const name = `worker-${this.journalId(worker)}`
-    this.#taken.add(name)
+    const id = this.journalId(worker)
+    const path = this.journalPath(worker)
+    this.#taken.add(`worker-${id}`)
     try {
-      return parseJournal(readFileSync(join(this.#folder, name), 'latin1'))
+      const entries = parseJournal(readFileSync(path, 'latin1'))
+      if (entries === null) return null
+      const rowsPath = this.rowsPath(id)
+      return readLeft({ entries, path, rowsPath, lastRows: rowFilesOf(rowsPath).at(-1) ?? null })
     } catch (err) {
       if (codeOf(err) !== 'ENOENT') this.#options.log.warn({ err }, DAMAGED_JOURNAL)
       return null
@@ -145,13 +150,12 @@ export class AllowanceStore {
           for (const [keyId, credits] of run.saved.credits) addCredits(sums, keyId, credits)
           continue
         }
-        addEntries(sums, await this.#readJournal(name))
+        addEntries(sums, await this.#readJournal(name, run))
       }
       const ids = run.isOver ? [...run.ids].slice(0, MAX_LEFT - left.length) : []
-      const rows = numbersById(run.rows, new Set(ids))
       for (const id of ids) {
-        const entries = await this.#readJournal(`worker-${id}`)
-        left.push({ id, entries, files: rows.get(id) ?? [] })
+        const entries = await this.#readJournal(`worker-${id}`, run)
+        left.push({ id, entries, files: run.rows.get(id) ?? [] })
       }
     }
     if (this.#hasFile) await this.#touch()
@@ -226,7 +230,8 @@ export class AllowanceStore {
       const isStale = age > (this.#options.staleMs ?? STALE_MS)
       const fate = await this.#fateOf(rows)
       const isOver = saved.isOver || fate === 'gone' || (fate === 'unknown' && isStale)
-      runs.push({ fileName, journals, ids, rows, saved, isOver })
+      const byId = numbersById(isOver ? rows : [])
+      runs.push({ fileName, journals, ids, rows: byId, saved, isOver })
     }
     return runs
   }
@@ -257,11 +262,16 @@ export class AllowanceStore {
     }
   }
 
-  async #readJournal(name: string): Promise<readonly AllowanceEntry[]> {
+  /** Of a run that may go on what its journals say is enough: nobody but its workers writes there, and soon. */
+  async #readJournal(name: string, { isOver, rows }: Run): Promise<readonly AllowanceEntry[]> {
+    const path = join(this.#folder, name)
     try {
-      const bytes = await readPrivateFile(join(this.#folder, name), MAX_FILE_BYTES)
-      const entries = parseJournal(bytes.toString('latin1'))
-      if (entries !== null) return entries
+      const entries = parseJournal((await readPrivateFile(path, MAX_FILE_BYTES)).toString('latin1'))
+      if (entries !== null && !isOver) return entries
+      const id = idOf(name)
+      const lastRows = rows.get(id)?.at(-1) ?? null
+      if (entries !== null)
+        return readLeft({ entries, path, rowsPath: this.rowsPath(id), lastRows })
       this.#options.log.warn({ name }, DAMAGED_JOURNAL)
     } catch (err) {
       // Its run may just have taken it.
@@ -307,8 +317,8 @@ interface Run {
   readonly journals: readonly string[]
   /** Of its workers. */
   readonly ids: ReadonlySet<string>
-  /** Names of their files of rows. */
-  readonly rows: readonly string[]
+  /** By id: the numbers of their files of rows. None of a run that may go on. */
+  readonly rows: ReadonlyMap<string, readonly number[]>
   readonly saved: Saved
   /** It is gone. */
   readonly isOver: boolean
@@ -318,31 +328,13 @@ function fileNameOf(run: string): string {
   return `settled-${run}.json`
 }
 
-/** The numbers of files of rows, for some workers. */
-function numbersById(
-  rows: readonly string[],
-  ids: ReadonlySet<string>
-): ReadonlyMap<string, readonly number[]> {
-  const wanted = ids.size === 0 ? [] : rows.filter((name) => ids.has(idOf(name)))
-  const byId = Map.groupBy(wanted, idOf)
+/** The numbers of files of rows, in their order. */
+function numbersById(rows: readonly string[]): ReadonlyMap<string, readonly number[]> {
+  const byId = Map.groupBy(rows, idOf)
   return new Map([...byId].map(([id, names]) => [id, numbersOf(`rows-${id}`, names)]))
 }
 
 function idOf(name: string): string {
   const [, ofJournal, ofRows] = ID.exec(name) ?? []
   return ofJournal ?? ofRows ?? ''
-}
-
-function keyIdOf(name: AllowanceName): string {
-  return name.slice(0, name.lastIndexOf('/'))
-}
-
-function addEntries(sums: CreditSums, entries: readonly AllowanceEntry[]): void {
-  for (const { name, period, used, reserved } of entries) {
-    if (period === 0) continue // it had not begun to use any
-    addCredits(sums, keyIdOf(name), {
-      period: { number: period },
-      settled: used + reserved
-    })
-  }
 }

@@ -1,3 +1,4 @@
+import type { AllowanceEntry } from '../../admission/allowance-core.ts'
 import type { Period, PeriodKind } from '../../keys/period.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from '../../shared/json.ts'
 
@@ -30,6 +31,15 @@ export function addCredits(sums: CreditSums, keyId: string, more: SavedCredits):
   else if (before.period.number === more.period.number) {
     const period = before.period.kind === undefined ? more.period : before.period
     sums.set(keyId, { period, settled: before.settled + more.settled })
+  }
+}
+
+/** What workers have left: what they had reserved counts as used. */
+export function addEntries(sums: CreditSums, entries: readonly AllowanceEntry[]): void {
+  for (const { name, period, used, reserved } of entries) {
+    if (period === 0) continue // it had not begun to use any
+    const keyId = name.slice(0, name.lastIndexOf('/'))
+    addCredits(sums, keyId, { period: { number: period }, settled: used + reserved })
   }
 }
 

@@ -8,7 +8,12 @@ import {
   unlinkSync
 } from 'node:fs'
 import { basename, dirname } from 'node:path'
-import { ROWS_PER_FILE, type UsageRow, type WrittenRow } from '../../ipc/usage-row.ts'
+import {
+  ROWS_PER_FILE,
+  type RowCredits,
+  type UsageRow,
+  type WrittenRow
+} from '../../ipc/usage-row.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import { openPrivateFile } from '../../shared/private-files.ts'
 import type { ProcessMark } from '../../shared/process-mark.ts'
@@ -162,6 +167,15 @@ function isTurn(turn: unknown): boolean {
 }
 
 function isCredits(credits: unknown): boolean {
-  const { period, recorded } = asJsonObject(credits) ?? {}
-  return credits === undefined || (Number.isSafeInteger(period) && Number.isSafeInteger(recorded))
+  if (credits === undefined) return true
+  const members = asJsonObject(credits) ?? {}
+  return AMOUNTS.every((name) => Number.isSafeInteger(members[name]))
 }
+
+const AMOUNTS = [
+  'period',
+  'used',
+  'reserved',
+  'recorded',
+  'version'
+] as const satisfies readonly (keyof RowCredits)[]

@@ -40,9 +40,6 @@ export interface LeftJournal {
   readonly files: readonly number[]
 }
 
-/** A worker's credits as its rows have them, by the id of the key. */
-type RecordedCredits = Map<string, NonNullable<WrittenRow['credits']>>
-
 /**
  * How rows of usage come from the workers into the record, each once: by messages, and for a worker that has died from the
  * files in which it wrote them before. The record keeps with the rows which of a worker's it has, so that what was read
@@ -98,7 +95,7 @@ export class UsageJournals {
       rows.filter(({ seq }) => seq >= journal.next)
     )
     this.#tellLost(begunIn(this.#options.pathOf(id)) - journal.next)
-    const lost = this.#lostRows(creditsIn(rows), entries)
+    const lost = this.#lostRows(entries)
     this.#options.onRows(lost)
     this.#leave(id, journal, lost)
   }
@@ -120,16 +117,14 @@ export class UsageJournals {
     journal.next = last + 1
     journal.recorded = last
     journal.files = files
-    const credits: RecordedCredits = new Map()
     for (const number of files) {
       await recorder.whenRoomFor(ROWS_PER_FILE)
       const rows = readRows(pathOf(id), number)
-      for (const [key, recorded] of creditsIn(rows)) credits.set(key, recorded)
       const news = rows.filter(({ seq }) => seq >= journal.next)
       journal.next = (news.at(-1)?.seq ?? journal.next - 1) + 1
       recorder.recordWritten(id, news)
     }
-    this.#leave(id, journal, this.#lostRows(credits, entries))
+    this.#leave(id, journal, this.#lostRows(entries))
   }
 
   /** The record has a worker's rows up to this one. */
@@ -178,14 +173,11 @@ export class UsageJournals {
   }
 
   /** Of each key that has more used or reserved than its rows say. */
-  #lostRows(credits: RecordedCredits, entries: readonly AllowanceEntry[]): readonly UsageRow[] {
+  #lostRows(entries: readonly AllowanceEntry[]): readonly UsageRow[] {
     const rows: UsageRow[] = []
-    for (const { name, period, used, reserved, recorded } of entries) {
+    for (const { name, used, reserved, recorded } of entries) {
       const keyId = name.slice(0, name.lastIndexOf('/'))
-      const inRows = credits.get(keyId)
-      // The worker may have died between its row and the note that there is one.
-      const known = inRows?.period === period ? Math.max(recorded, inRows.recorded) : recorded
-      const lost = used + reserved - known
+      const lost = used + reserved - recorded
       if (lost <= 0) continue
       this.#options.log.warn(
         { keyId, credits: lost },
@@ -220,14 +212,6 @@ export function workerOf(journal: string): string {
 
 function newJournal(next: number): Journal {
   return { next, recorded: next - 1, oldestFile: 0, lost: null, files: null }
-}
-
-function creditsIn(rows: readonly WrittenRow[]): RecordedCredits {
-  const credits: RecordedCredits = new Map()
-  for (const { row, credits: recorded } of rows) {
-    if (recorded !== undefined) credits.set(row.key, recorded)
-  }
-  return credits
 }
 
 /** For requests that were lost with their worker. */

@@ -154,11 +154,10 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     onFailure: (err) => log.error({ err }, 'what requests use of credits cannot be written down'),
     onMended: () => log.info('what requests use of credits is written down again')
   })
-  const rows = new RowJournal(start.rowsPath, (cause) => {
-    log.warn(
-      { err: cause },
-      'what requests have used cannot be written down: a death would lose it'
-    )
+  const rows = new RowJournal(start.rowsPath, {
+    onFailure: (err) =>
+      log.warn({ err }, 'what requests have used cannot be written down: a death would lose it'),
+    onNextFile: () => journal.flush()
   })
   const allowances = new Allowances({
     send: (reports) => channel.send({ type: 'allowance.reports', reports }),
@@ -166,6 +165,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
       rows.begin() // it tells whose journal the other is
       journal.note(entry)
     },
+    owe: (entry) => journal.owe(entry),
     silence: () => pulse.silence
   })
   const credentials = new Credentials({
@@ -264,6 +264,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     records: new RequestRecords({
       channel,
       journal: rows,
+      allowances: journal,
       isPrimarySilent: () => pulse.isSilent,
       isJournalled: () => current.config.usage.isKept || current.book.isKeyRequired
     }),

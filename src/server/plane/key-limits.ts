@@ -251,8 +251,8 @@ export class Charge {
   }
 
   /** As `Share.record()`. */
-  record(write: Parameters<Share['record']>[0]): void {
-    this.#share.record(write)
+  record(write: Parameters<Share['record']>[0]): boolean {
+    return this.#share.record(write)
   }
 }
 

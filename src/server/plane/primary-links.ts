@@ -1,16 +1,17 @@
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
+import type { AllowanceJournal } from '../../admission/allowance-journal.ts'
 import type { ToPrimary } from '../../ipc/channel.ts'
 import { type AccountBar, type AccountStanding, GOOD_STANDING } from '../../ipc/messages.ts'
 import { type Learnt, TokenCalibration } from '../../kiro/models/tokens.ts'
 import { ROWS_PER_FILE, type UsageRow, type WrittenRow } from '../../ipc/usage-row.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { markOf } from '../../shared/process-mark.ts'
+import { makeFolderNow } from '../../shared/private-files.ts'
+import { markOf, type ProcessMark } from '../../shared/process-mark.ts'
 import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
 import { inContext, QUOTA_EXHAUSTED } from './account-advice.ts'
 import type { Charged } from './open-turns.ts'
-import { makeFolderNow } from '../../shared/private-files.ts'
 
 const DAY_MS = 86_400_000
 
@@ -108,6 +109,8 @@ export class AccountLink {
 export interface RequestRecordsOptions {
   readonly channel: ToPrimary
   readonly journal: Pick<RowJournal, 'note' | 'noteBegun'>
+  /** What rows have said of credits stands there before the primary hears of them: then their files may go. */
+  readonly allowances: Pick<AllowanceJournal, 'flush'>
   /** Nobody reads what is sent now: the primary hangs. */
   readonly isPrimarySilent: () => boolean
   /** They are kept, or keys have limits: what a killed worker has not told must be found. */
@@ -150,7 +153,10 @@ export class RequestRecords {
     const isWritten = isJournalled()
     const seq = this.#seq++
     recordAll(charges, (credits) => {
-      if (isWritten) journal.note({ seq, row, ...(credits !== null && { credits }) })
+      if (!isWritten) return false
+      if (credits !== undefined) return journal.note({ seq, row, credits })
+      journal.note({ seq, row })
+      return false
     })
     if (this.#rows.length >= MAX_ROWS_KEPT) this.#rows.shift()
     this.#rows.push(row)
@@ -160,8 +166,9 @@ export class RequestRecords {
 
   /** Sends what there is. */
   flush(): void {
-    const { channel, isPrimarySilent } = this.#options
+    const { channel, allowances, isPrimarySilent } = this.#options
     if (isPrimarySilent()) return
+    allowances.flush()
     const rows = this.#rows
     const first = this.#seq - rows.length
     this.#rows = []
@@ -183,17 +190,20 @@ export class RequestRecords {
   }
 }
 
-type RecordedCredits = NonNullable<WrittenRow['credits']>
-
-/** Calls `write` once, when all of them count as recorded and before any of them is noted as that. */
+/**
+ * Calls `write` once, when all of them count as recorded and before any of them is noted as that. False where the row does not
+ * say it.
+ */
 function recordAll(
   [first, ...others]: readonly Pick<Charged, 'record'>[],
-  write: (credits: RecordedCredits | null) => void
-): void {
-  if (first === undefined) return write(null)
-  first.record((entry) => {
+  write: (credits: WrittenRow['credits']) => boolean
+): boolean {
+  if (first === undefined) return write(undefined)
+  return first.record((entry) => {
     if (others.length > 0) return recordAll(others, write)
-    write(entry === null ? null : { period: entry.period, recorded: entry.recorded })
+    if (entry === null) return write(undefined)
+    const { name: _, ...credits } = entry
+    return write(credits)
   })
 }
 
@@ -203,21 +213,23 @@ const MAX_FILES = 16
 /**
  * Where a worker writes down what its requests have used, for the case that it dies before the primary has it in the record.
  * A line for each, see `WrittenRow`; ROWS_PER_FILE in a file, which the primary removes once the record has them. A line for
- * each request that begins, too, so that those are known that die with the worker.
+ * each request that begins, too, so that those are known that die with the worker. Of credits only the last file says what the
+ * journal of the allowances may not say yet.
  *
- * What is written is safe from the death of all processes, though not from a power cut. It takes some ten microseconds.
+ * What is written is safe from the death of all processes, though not from a power cut. It takes some five microseconds.
  */
 export class RowJournal {
   readonly #path: string
-  readonly #onFailure: (cause: unknown) => void
+  readonly #options: RowJournalOptions
   #file: { readonly fd: number | null; readonly number: number } | null = null
   #hasFailed = false
   #begun = 0
+  /** This one and its primary, by which it is told whether they still run. */
+  #processes: readonly ProcessMark[] | null = null
 
-  /** `onFailure` is called once; with the next file it is tried again. */
-  constructor(path: string, onFailure: (cause: unknown) => void) {
+  constructor(path: string, options: RowJournalOptions) {
     this.#path = path
-    this.#onFailure = onFailure
+    this.#options = options
   }
 
   /** Has a first file, which says who writes. */
@@ -225,10 +237,11 @@ export class RowJournal {
     if (this.#file === null) this.#open(0)
   }
 
-  note(written: WrittenRow): void {
+  /** False where it could not be written. */
+  note(written: WrittenRow): boolean {
     const number = Math.floor(written.seq / ROWS_PER_FILE)
     if (this.#file?.number !== number) this.#open(number)
-    this.#write(written)
+    return this.#write(written)
   }
 
   /** So many requests have begun. */
@@ -246,38 +259,49 @@ export class RowJournal {
 
   #open(number: number): void {
     if (this.#file?.number === Infinity) return // closed
+    this.#options.onNextFile()
     if (this.#file !== null && this.#file.fd !== null) closeSync(this.#file.fd)
     this.#file = { fd: null, number }
     if (existsSync(`${this.#path}-${number - MAX_FILES}`)) return
     try {
       makeFolderNow(dirname(this.#path))
       this.#file = { fd: openSync(`${this.#path}-${number}`, 'wx', 0o600), number }
-      this.#write({ processes: [markOf(process.pid), markOf(process.ppid)] })
+      this.#processes ??= [markOf(process.pid), markOf(process.ppid)]
+      this.#write({ processes: this.#processes })
       this.#write({ begun: this.#begun })
     } catch (cause) {
       this.#fail(cause)
     }
   }
 
-  #write(line: object): void {
+  #write(line: object): boolean {
     const { fd = null, number = 0 } = this.#file ?? {}
-    if (fd === null) return
+    if (fd === null) return false
     try {
       const bytes = Buffer.from(`${JSON.stringify(line)}\n`)
       // A disk that is nearly full takes a part without saying so; the next line would go on in the middle of this one.
       if (writeSync(fd, bytes) < bytes.byteLength)
         throw Object.assign(new Error('a part was written'), { code: 'ENOSPC' })
+      return true
     } catch (cause) {
       this.#file = { fd: null, number } // half a line may be there: nothing comes behind it
       closeSync(fd)
       this.#fail(cause)
+      return false
     }
   }
 
   #fail(cause: unknown): void {
-    if (!this.#hasFailed) this.#onFailure(cause)
+    if (!this.#hasFailed) this.#options.onFailure(cause)
     this.#hasFailed = true
   }
+}
+
+export interface RowJournalOptions {
+  /** Called once; with the next file it is tried again. */
+  readonly onFailure: (cause: unknown) => void
+  /** Called before another file is begun: what rows have said of credits must stand in the journal of the allowances then. */
+  readonly onNextFile: () => void
 }
 
 /** As many messages and no more, however many requests end. */

@@ -9,6 +9,8 @@ import { usageRow } from '../../helper/usage-row.ts'
 const line = (seq: unknown, row: unknown = usageRow(), credits?: unknown): string =>
   `${JSON.stringify({ seq, row, credits })}\n`
 
+const CREDITS = { period: 1, used: 2, reserved: 0, recorded: 2, version: 3 }
+
 t.test('files of rows', (t) => {
   t.test('what is no row of that file counts as nothing', async (t) => {
     const path = join(t.testdir({}), 'rows-w')
@@ -24,14 +26,12 @@ t.test('files of rows', (t) => {
       line(1001, { ...usageRow(), firstMs: 'soon' }),
       line(1001, {}),
       line(1001, usageRow(), { period: 'day' }),
+      line(1001, usageRow(), { ...CREDITS, used: 0.5 }),
       line(1001, usageRow(), null),
       line(1000),
       '[]\n\0\0\0\nnull\n{"seq":1002,"row":{"at"'
     ]
-    writeFileSync(
-      `${path}-1`,
-      line(1000) + wrong.join('') + '\n' + line(1002, undefined, { period: 1, recorded: 2 })
-    )
+    writeFileSync(`${path}-1`, line(1000) + wrong.join('') + '\n' + line(1002, undefined, CREDITS))
     t.same(
       readRows(path, 1).map(({ seq }) => seq),
       [1000, 1002]

@@ -9,7 +9,15 @@ import type { UsageRow } from '../../../src/ipc/usage-row.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
 import { usageRow } from '../../helper/usage-row.ts'
 
-const ENTRY = { name: 'k_1/credits', period: 7, used: 500, reserved: 30, recorded: 400 } as const
+/** As it is read: with what the last rows say. */
+const ENTRY = {
+  name: 'k_1/credits',
+  period: 7,
+  used: 500,
+  reserved: 30,
+  recorded: 500,
+  version: 1
+} as const
 
 function rows(from: number, to: number): UsageRow[] {
   return Array.from({ length: to - from }, (_, n) => usageRow({ credits: 1, firstMs: from + n }))
@@ -40,13 +48,12 @@ function live(t: Test, stateDir: string, isKept = true) {
   return { recorder, journals, counted, done, lost }
 }
 
-function write(stateDir: string, from: number, all: readonly UsageRow[], recorded = 0): void {
+function write(stateDir: string, from: number, all: readonly UsageRow[]): void {
   mkdirSync(join(stateDir, 'credits'), { recursive: true })
   all.forEach((row, at) => {
     const seq = from + at
-    const credits = { period: 7, recorded: recorded + at + 1 }
     const path = join(stateDir, 'credits', `rows-w-${Math.floor(seq / ROWS_PER_FILE)}`)
-    appendFileSync(path, `${JSON.stringify({ seq, row, credits })}\n`)
+    appendFileSync(path, `${JSON.stringify({ seq, row })}\n`)
   })
 }
 
@@ -81,7 +88,7 @@ t.test('UsageJournals', (t) => {
   t.test('goes on after a death of all at any moment', async (t) => {
     for (const told of [0, 1, 7, 10]) {
       const stateDir = t.testdir({})
-      write(stateDir, 0, rows(0, 10), 490)
+      write(stateDir, 0, rows(0, 10))
       writeFileSync(join(stateDir, 'credits', 'rows-w-0'), '{"seq":10,"row":{"at', { flag: 'a' })
       const before = live(t, stateDir)
       before.journals.hear('w', 0, rows(0, told))
@@ -100,9 +107,9 @@ t.test('UsageJournals', (t) => {
           .prepare('SELECT count(*) AS rows, sum(credits) AS credits FROM requests')
           .get()
         db.close()
-        // Of 500 used and 30 reserved the last row has told 500: the 30 died.
+        // Of 500 used and 30 reserved rows have told 500: the 30 died.
         t.match(sum, { rows: 11, credits: 40 })
-        write(stateDir, 0, rows(0, 10), 490) // as if the death had come before they were removed
+        write(stateDir, 0, rows(0, 10)) // as if the death had come before they were removed
       }
     }
   })

@@ -1,14 +1,16 @@
 import t from 'tap'
+import type { AllowanceEntry } from '../../../src/admission/allowance-core.ts'
 import type { FromWorker } from '../../../src/ipc/messages.ts'
 import type { WrittenRow } from '../../../src/ipc/usage-row.ts'
 import { RequestRecords } from '../../../src/server/plane/primary-links.ts'
 import { usageRow } from '../../helper/usage-row.ts'
 
 function rig() {
-  const sent: number[] = []
+  /** How many rows at a time, and when what they say of credits was written. */
+  const sent: (number | 'credits')[] = []
   const journaled: WrittenRow[] = []
   const begun: number[] = []
-  const state = { isSilent: false, isJournalled: true }
+  const state = { isSilent: false, isJournalled: true, isWritable: true }
   const records = new RequestRecords({
     channel: {
       send: (message: FromWorker) => {
@@ -16,55 +18,106 @@ function rig() {
       }
     },
     journal: {
-      note: (written) => journaled.push(written),
+      note: (written) => {
+        journaled.push(written)
+        return state.isWritable
+      },
       noteBegun: (count) => begun.push(count)
     },
+    allowances: { flush: () => sent.push('credits') },
     isPrimarySilent: () => state.isSilent,
     isJournalled: () => state.isJournalled
   })
   const note = (count: number): void => {
     for (let n = 0; n < count; n++) records.note(usageRow())
   }
-  return { records, sent, state, note, journaled, begun }
+  const rows = (): readonly number[] => sent.filter((one) => one !== 'credits')
+  return { records, sent, rows, state, note, journaled, begun }
 }
 
 t.test('RequestRecords', (t) => {
   t.test('sends some together, after a moment', async (t) => {
-    const { sent, note } = rig()
+    const { rows, note } = rig()
     note(3)
-    t.same(sent, [])
-    while (sent.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
-    t.same(sent, [3])
+    t.same(rows(), [])
+    while (rows().length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    t.same(rows(), [3])
     note(200)
-    t.same(sent, [3, 200], 'at once where they are many')
+    t.same(rows(), [3, 200], 'at once where they are many')
   })
 
   t.test('sends what there is when it is asked to', async (t) => {
-    const { records, sent, note } = rig()
+    const { records, rows, note } = rig()
     records.flush()
     note(1)
     records.flush()
     records.flush()
-    t.same(sent, [1])
+    t.same(rows(), [1])
   })
 
+  t.test('writes what rows say of credits down before it tells of the rows', async (t) => {
+    const { records, sent, note } = rig()
+    note(1)
+    t.same(sent, [])
+    records.flush()
+    t.same(sent, ['credits', 1])
+  })
+
+  t.test(
+    'a row says where the worker is with the credits of its key, once for all charges',
+    async (t) => {
+      const { records, journaled, state } = rig()
+      const entry = {
+        name: 'k_1/credits',
+        period: 7,
+        used: 3,
+        reserved: 2,
+        recorded: 1,
+        version: 9
+      } as const
+      const told: boolean[] = []
+      const charge = (version: number) => ({
+        record: (write: (one: AllowanceEntry | null) => boolean) => {
+          const isWritten = write({ ...entry, version })
+          told.push(isWritten)
+          return isWritten
+        }
+      })
+      const row = usageRow()
+      records.note(row, [charge(9), charge(10)])
+      const { name: _, ...credits } = entry
+      t.same(journaled, [{ seq: 0, row, credits: { ...credits, version: 10 } }])
+      t.same(told, [true, true])
+      state.isWritable = false
+      records.note(row, [charge(11)])
+      t.same(told, [true, true, false], 'what is not written there must be written elsewhere')
+      state.isWritable = true
+      records.note(row, [{ record: (write) => write(null) }])
+      t.same(journaled.at(-1), { seq: 2, row })
+      state.isJournalled = false
+      records.note(row, [charge(12)])
+      t.same(told, [true, true, false, false])
+      t.equal(journaled.length, 3)
+    }
+  )
+
   t.test('keeps what a primary that hangs would not read, up to a bound', async (t) => {
-    const { records, sent, state, note } = rig()
+    const { records, rows, state, note } = rig()
     state.isSilent = true
     note(6_000)
     records.flush()
-    t.same(sent, [])
+    t.same(rows(), [])
     state.isSilent = false
     records.flush()
     t.equal(
-      sent.reduce((sum, count) => sum + count, 0),
+      rows().reduce((sum, count) => sum + count, 0),
       5_000
     )
-    t.ok(sent.every((count) => count <= 200))
+    t.ok(rows().every((count) => count <= 200))
   })
 
   t.test('writes down which have begun and which are over, where that is wanted', async (t) => {
-    const { records, sent, state, note, journaled, begun } = rig()
+    const { records, rows, state, note, journaled, begun } = rig()
     records.begin()
     note(1)
     state.isJournalled = false
@@ -79,7 +132,7 @@ t.test('RequestRecords', (t) => {
       journaled.map(({ seq }) => seq),
       [0, 2]
     )
-    t.same(sent, [3], 'the primary hears of all')
+    t.same(rows(), [3], 'the primary hears of all')
   })
   t.end()
 })

@@ -13,14 +13,19 @@ const Script = `
   const { usageRow } = await import(process.argv[2])
   const path = process.argv[3]
   const limit = (bytes) => execFileSync('prlimit', ['--pid', String(process.pid), '--fsize=' + bytes + ':unlimited'])
-  const journal = new RowJournal(path, (cause) => process.stdout.write(cause.code))
+  const journal = new RowJournal(path, {
+    onFailure: (cause) => process.stdout.write(cause.code + ' '),
+    onNextFile: () => process.stdout.write('next ')
+  })
   const row = usageRow()
-  for (const seq of [0, 1]) journal.note({ seq, row })
+  const note = (seq) => process.stdout.write(journal.note({ seq, row }) ? 'written ' : 'lost ')
+  for (const seq of [0, 1]) note(seq)
   limit(statSync(path + '-0').size + 100)
-  journal.note({ seq: 2, row })
+  note(2)
   limit('unlimited')
-  for (const seq of [3, 1000]) journal.note({ seq, row })
+  for (const seq of [3, 1000]) note(seq)
   journal.close()
+  note(1001)
 `
 
 t.test('RowJournal', { skip: process.platform !== 'linux' }, (t) => {
@@ -28,7 +33,10 @@ t.test('RowJournal', { skip: process.platform !== 'linux' }, (t) => {
     const path = join(t.testdir({}), 'rows')
     const helper = new URL('../../helper/usage-row.ts', import.meta.url).href
     const args = ['--input-type=module', '--eval', Script, Module, helper, path]
-    t.equal(execFileSync(process.execPath, args, { encoding: 'utf8' }), 'ENOSPC')
+    t.equal(
+      execFileSync(process.execPath, args, { encoding: 'utf8' }),
+      'next written written ENOSPC lost lost next written lost '
+    )
     t.same(
       readRows(path, 0).map(({ seq }) => seq),
       [0, 1]
