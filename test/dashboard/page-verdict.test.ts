@@ -132,6 +132,13 @@ t.test('each trouble says what it is and what to do', async (t) => {
       /docker logs/
     ],
     [
+      'worker-replaced',
+      'fair',
+      { ...calm, workers: [{ ...one, restarts: 1, startedAt: AT - 9_000 }] },
+      account,
+      /Worker 1 has died.*worker died/
+    ],
+    [
       'no-worker',
       'bad',
       { ...calm, workers: [{ ...one, state: 'silent' }] },
@@ -222,6 +229,11 @@ t.test(
     t.same([code, sentence, level], ['GW_UPSTREAM_QUOTA cpu', 'The quota is used up.', 'bad'])
   }
 )
+
+t.test('a death is told for a minute', async (t) => {
+  const workers = calm.workers.map((one) => ({ ...one, restarts: 2, startedAt: AT - 61_000 }))
+  t.equal(judge({ ...calm, workers }, account).level, 'good')
+})
 
 t.test('a wait of a moment, and failures of a few, are no trouble', async (t) => {
   const waiting = { permits: 3, gated: 0, longestMs: 200, max: 1000, pausedUntil: null }

@@ -12,6 +12,8 @@ import { bytes, date, duration, percent, plural, timeOfDay } from './format.js'
 
 const DAY_MS = 86_400_000
 const SHORT_WAIT_MS = 500
+/** How long it is told that a worker has died. */
+const TOLD_MS = 60_000
 /** Trouble stays in sight for so long when it has passed: the page should not jump, and people have to read it. */
 const LINGER_MS = 5_000
 
@@ -149,9 +151,9 @@ function quotaProblems({ quota }) {
  * @param {Now} now
  * @returns {Problem[]}
  */
-function workerProblems({ workers, isCrashLooping }) {
+function workerProblems({ at, workers, isCrashLooping }) {
   const missing = workers.filter(({ state }) => state !== 'ready')
-  if (missing.length === 0) return []
+  if (missing.length === 0) return deaths(at, workers)
   const names = missing.map(({ slot, state }) => `worker ${slot} is ${state}`).join(', ')
   const remedy = isCrashLooping
     ? 'It ends again and again. The log says why: docker logs kiro-gateway'
@@ -162,6 +164,21 @@ function workerProblems({ workers, isCrashLooping }) {
   }
   const what = `${plural(rest, 'worker')} of ${workers.length} ${rest === 1 ? 'serves' : 'serve'}: ${names}.`
   return [problem(isCrashLooping ? 'bad' : 'fair', 'worker-missing', what, remedy)]
+}
+
+/**
+ * A worker is replaced within a second or two: too soon to be seen, if it were not told afterwards.
+ * @param {number} at
+ * @param {Now['workers']} workers
+ * @returns {Problem[]}
+ */
+function deaths(at, workers) {
+  return workers.flatMap(({ slot, restarts, startedAt }) => {
+    if (restarts === 0 || startedAt === null || at - startedAt > TOLD_MS) return []
+    const what = `Worker ${slot} has died, and was replaced at ${timeOfDay(startedAt)}.`
+    const remedy = 'Its streams were cut. The line "worker died" in the log says why.'
+    return [problem('fair', 'worker-replaced', what, remedy)]
+  })
 }
 
 /**
@@ -220,8 +237,14 @@ function failureProblems({ requests, errors }) {
  */
 function loadProblems({ memory, cpu, processes }) {
   const found = []
-  const { usedBytes, limitBytes } = memory
-  if (limitBytes !== null && usedBytes !== null && usedBytes > limitBytes * 0.85) {
+  const { usedBytes, limitBytes, of } = memory
+  // The sum of processes counts what they share more than once: no reason for an alarm.
+  if (
+    of === 'container' &&
+    limitBytes !== null &&
+    usedBytes !== null &&
+    usedBytes > limitBytes * 0.85
+  ) {
     const what = `Memory is short: ${bytes(usedBytes)} of ${bytes(limitBytes)}.`
     const remedy = 'Raise the memory limit of the container, or lower HTTP_MAX_CONNECTIONS.'
     found.push(problem(usedBytes > limitBytes * 0.95 ? 'bad' : 'fair', 'memory', what, remedy))

@@ -1,0 +1,159 @@
+import { createServer } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Page } from 'playwright-core'
+import t from 'tap'
+import { startChat } from '../helper/chat-client.ts'
+import { Browser, findBarriers, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
+import { GatewayProcess } from '../helper/gateway-process.ts'
+
+/* The dashboard as an operator sees it: a real gateway, a real browser, and what happens to both in a day. */
+
+t.setTimeout(300_000) // a browser and processes, on a machine that may be busy
+
+const KEY = 'the-key-of-the-operator'
+const headers = { authorization: `Bearer ${KEY}` }
+/** How soon the page must show what has changed. */
+const SOON_MS = 2_000
+const executable = findChromium()
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+/** A count of the gateway: that of its labels, or without them the sum over all that there are. */
+async function countOf(url: string, name: string): Promise<number> {
+  const response = await fetch(`${url}/metrics`, { headers })
+  const lines = (await response.text()).split('\n')
+  const own = lines.filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+  return own.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
+}
+
+const figure = (page: Page, name: string, value: number) =>
+  page.locator(`[data-metric="${name}"][data-value="${value}"]`)
+
+/** How long it takes until the page shows a figure. */
+async function shown(page: Page, name: string, value: number): Promise<number> {
+  const from = performance.now()
+  await figure(page, name, value).waitFor({ state: 'attached' })
+  return performance.now() - from
+}
+
+t.test('a day of an operator', { skip: executable === null ? NO_CHROMIUM : false }, async (t) => {
+  if (executable === null) return
+  const envFile = {
+    PROXY_API_KEY: KEY,
+    SERVER_PORT: String(await freePort()),
+    WORKERS: '2',
+    HTTP_MAX_CONNECTIONS: '20',
+    // Of the address of its own, so that the page finds it again.
+    DRAIN_TIMEOUT: '5'
+  }
+  const begin = async (): Promise<GatewayProcess> => {
+    const gateway = new GatewayProcess({ env: { SERVER_PORT: envFile.SERVER_PORT }, envFile })
+    t.teardown(() => gateway.destroy())
+    return gateway.ready()
+  }
+  const gateway = await begin()
+  const browser = await Browser.start({ executable })
+  t.teardown(() => browser.close())
+  const { page } = browser
+  /** How long it took until what had changed was seen. */
+  const delays: number[] = []
+  const live = page.locator('#live[data-state="live"]')
+  const signIn = async (): Promise<void> => {
+    await page.locator('#key').fill(KEY)
+    await page.keyboard.press('Enter')
+    await live.waitFor()
+  }
+
+  await t.test('signs in', async (t) => {
+    await page.goto(`${gateway.url}/`)
+    await signIn()
+    await shown(page, 'worker-count', 2)
+    await shown(page, 'connections-budget', 20)
+    t.match(await page.locator('#simulated').innerText(), 'simulator')
+    t.same(browser.complaints.splice(0), [])
+  })
+
+  await t.test('sees streams while they run, and requests when they are over', async (t) => {
+    const streams = Array.from({ length: 3 }, () =>
+      startChat(gateway.url, 'sim:events=40 sim:gap=100', { headers })
+    )
+    await Promise.all(streams.map(({ firstBytes }) => firstBytes))
+    delays.push(await shown(page, 'streams', 3))
+    t.ok(await figure(page, 'connections-in-use', 3).count())
+    const answers = await Promise.all(streams.map(({ answer }) => answer))
+    const from = performance.now()
+    for (const { headers } of answers) {
+      const id = String(headers['x-request-id'])
+      await page.locator(`tr[data-request-id="${id}"]`).waitFor()
+    }
+    delays.push(performance.now() - from)
+    await page.locator('tr[data-request-id] button').first().press('Enter')
+    t.match(await page.locator('#request-details').innerText(), /Attempts\s+1[^]*streamed/)
+    t.same(await findBarriers(page), [])
+    await page.keyboard.press('Space')
+    t.same(browser.complaints.splice(0), [])
+  })
+
+  await t.test('keeps the connection, or finds it again, when a worker is killed', async (t) => {
+    const [victim = 0] = gateway.workerPids()
+    process.kill(victim, 'SIGKILL')
+    await shown(page, 'worker-restarts', 1)
+    await shown(page, 'worker-count', 2)
+    await live.waitFor()
+    // Its place may have been taken before a page could see it empty; that it died is told all the same.
+    await page.locator('[data-problem="worker-replaced"]').waitFor({ state: 'attached' })
+    t.match(await page.locator('#verdict').innerText(), /Worker [12] has died, and was replaced/)
+    const failed = await startChat(gateway.url, 'sim:improper', { headers }).answer
+    t.equal(failed.status, 400)
+    const row = page.locator(`tr[data-request-id="${String(failed.headers['x-request-id'])}"]`)
+    t.match(await row.getAttribute('data-code'), /^GW_/)
+  })
+
+  await t.test('goes on through reloads, with the same figures as the metrics', async (t) => {
+    for (const budget of [24, 28, 32]) {
+      await gateway.reload({ ...envFile, HTTP_MAX_CONNECTIONS: String(budget) })
+      delays.push(await shown(page, 'connections-budget', budget))
+    }
+    await live.waitFor()
+    const calls = Array.from({ length: 10 }, () => startChat(gateway.url, 'hi', { headers }).answer)
+    await Promise.all(calls)
+    await delay(500) // rows of requests reach the primary soon, not at once
+    const names = {
+      'requests-total': 'kiro_gateway_requests_total',
+      'tokens-input': 'kiro_gateway_tokens_total{type="input"}',
+      'tokens-output': 'kiro_gateway_tokens_total{type="output"}',
+      'credits-total': 'kiro_gateway_credits_total'
+    }
+    for (const [name, metric] of Object.entries(names)) {
+      const count = await countOf(gateway.url, metric)
+      t.ok(count > 0, `${metric} is ${count}`)
+      await shown(page, name, count)
+    }
+  })
+
+  await t.test('says that the gateway is gone, and asks for the key of the next one', async (t) => {
+    await gateway.stop()
+    await page.locator('#live[data-state="lost"]').waitFor()
+    t.match(await page.locator('#live').innerText(), /old, trying again/)
+    t.equal(await page.locator('#board').getAttribute('data-stale'), '')
+    await begin()
+    await page.locator('#key:visible').or(live).first().waitFor()
+    if (await page.locator('#key').isVisible()) await signIn()
+    await shown(page, 'worker-count', 2)
+    await shown(page, 'requests-total', 0)
+  })
+
+  // One may fall into a moment in which the machine does something else; the most of them not.
+  const median = delays.toSorted((one, other) => one - other)[Math.floor(delays.length / 2)] ?? 0
+  t.ok(median < SOON_MS, `changes are seen after ${delays.map(Math.round).join(', ')} ms`)
+  const unexpected = browser.complaints.filter((text) => !/ERR_|status of 503/.test(text))
+  t.same(unexpected, [], 'nothing in the console but that the gateway was away')
+  const foreign = browser.requested.filter((url) => !url.startsWith(gateway.url))
+  t.same(foreign, [], 'nobody else was asked for anything')
+})
