@@ -1,0 +1,52 @@
+/** What makes an engine unusable, in one sentence each for operators. None of them ends by waiting. */
+
+/** Functions, scripts that refuse nothing and `maxmemory_policy` in INFO: what is used here is in all engines from then on. */
+const OLDEST_MAJOR = 7
+
+/** By what INFO tells of the server and of its memory; `null` if that is all right. */
+export function problemOfEngine(server: string, memory: string): string | null {
+  const version = fieldOf(server, 'redis_version')
+  const major = Number.parseInt(version ?? '', 10)
+  if (Number.isInteger(major) && major < OLDEST_MAJOR) {
+    return `FLEET_URL leads to an engine of version ${version?.slice(0, 20)}: it must be a Valkey, or a Redis from ${OLDEST_MAJOR} on.`
+  }
+  if (fieldOf(server, 'redis_mode') === 'cluster') {
+    return 'FLEET_URL leads to a cluster of engines: a fleet needs one engine of its own.'
+  }
+  if (fieldOf(server, 'run_id') === undefined) {
+    return 'FLEET_URL leads to an engine that does not tell its run_id (INFO server): a restart could not be noticed.'
+  }
+  const policy = fieldOf(memory, 'maxmemory_policy')
+  if (policy?.startsWith('allkeys-') === true) {
+    return `FLEET_URL leads to an engine that may drop any key when its memory is full (maxmemory-policy ${policy.slice(0, 20)}): set noeviction or a volatile- policy.`
+  }
+  return null
+}
+
+/** What an engine's error says that waiting does not mend; `null` for any other. Never repeats what the engine said. */
+export function refusalOf(message: string): string | null {
+  if (
+    /^(WRONGPASS|NOAUTH)|invalid username-password|without any password configured/.test(message)
+  ) {
+    return 'FLEET_URL has a user or password that the engine does not take.'
+  }
+  if (message.startsWith('NOPERM')) {
+    return 'The user of FLEET_URL may not do all that a fleet needs: ~{kiro:*} &{kiro:* +info +eval +hmget +hget +hset +hsetnx +hexists +hgetall +hkeys +hdel +del +publish +subscribe +wait +select +ping.'
+  }
+  if (message.includes('WRONGTYPE')) {
+    return 'The keys of FLEET_NAME in the engine belong to another program: choose another FLEET_NAME, or an engine of its own.'
+  }
+  if (/unknown command|disabled/i.test(message)) {
+    return 'FLEET_URL leads to an engine that refuses scripts (EVAL), which a fleet needs.'
+  }
+  if (/invalid DB index|out of range/i.test(message)) {
+    return 'FLEET_URL names a database that the engine does not have.'
+  }
+  return null
+}
+
+function fieldOf(text: string, name: string): string | undefined {
+  const line = text.split(/\r?\n/).find((one) => one.startsWith(`${name}:`))
+  const value = line?.slice(name.length + 1).trim()
+  return value === '' ? undefined : value
+}

@@ -1,0 +1,239 @@
+import type { Redis } from 'ioredis'
+import { GatewayError } from '../shared/errors.ts'
+import { problemOfEngine, refusalOf } from './engine-problems.ts'
+import { BEAT_SCRIPT, CAS_SCRIPT, READ_SCRIPT } from './engine-scripts.ts'
+import type {
+  Beat,
+  BeatAnswer,
+  CasAnswer,
+  FleetEngine,
+  FleetReading,
+  Proposal
+} from './fleet-engine.ts'
+import { readState } from './fleet-state.ts'
+
+export interface EngineOptions {
+  /** `FLEET_URL` */
+  readonly url: string
+  /** `FLEET_NAME` */
+  readonly name: string
+  /** What a register of ours says of the secret. */
+  readonly check: string
+  /** `FLEET_ENGINE_REPLICAS`: a beat counts only when so many replicas of the engine have it. */
+  readonly replicas: number
+  /** Connections come and go. Never called with anything secret. */
+  readonly onConnection?: (news: { readonly isUp: boolean; readonly reason: string | null }) => void
+}
+
+/** A call that takes longer may still happen: its caller must count with both. */
+const COMMAND_TIMEOUT_MS = 1_000
+/** A server that stands still is left for a new connection. */
+const SOCKET_TIMEOUT_MS = 2_000
+const CONNECT_TIMEOUT_MS = 1_000
+const BACK_OFF = { firstMs: 50, longestMs: 1_000 } as const
+
+/**
+ * The register in a Valkey, or a Redis from 7 on: scripts for what must happen at once, a channel for news. Two connections,
+ * since one that listens can't ask. Nothing is queued while there is no connection, and nothing is sent twice.
+ */
+export class ValkeyEngine implements FleetEngine {
+  readonly #options: EngineOptions
+  readonly #commands: Redis
+  readonly #news: Redis
+  readonly #keys: readonly [ledger: string, beats: string, channel: string]
+  #reason: string | null = null
+  #isUp = false
+
+  private constructor(options: EngineOptions, client: typeof Redis) {
+    this.#options = options
+    const prefix = `{kiro:${options.name}}`
+    this.#keys = [`${prefix}:ledger`, `${prefix}:beats`, `${prefix}:news`]
+    this.#commands = new client(clientOptions(options.url, 'kiro-gateway'))
+    this.#news = new client(clientOptions(options.url, 'kiro-gateway-news'))
+    for (const one of [this.#commands, this.#news]) {
+      one.on('error', (cause: Error) => {
+        this.#reason = cause.message
+      })
+    }
+    this.#commands.on('ready', () => this.#note(true)).on('close', () => this.#note(false))
+  }
+
+  /**
+   * Connects, and looks whether this engine will do. Resolves also where there is no engine now: it may come.
+   *
+   * @throws {GatewayError} GW_CONFIG_INVALID where waiting would not help
+   */
+  static async open(options: EngineOptions): Promise<ValkeyEngine> {
+    const { Redis: client } = await import('ioredis')
+    const engine = new ValkeyEngine(options, client)
+    try {
+      await engine.#start()
+    } catch (cause) {
+      await engine.close()
+      throw cause
+    }
+    return engine
+  }
+
+  async read(): Promise<FleetReading> {
+    const [ledger, beats] = this.#keys
+    return this.#toReading(await this.#commands.eval(READ_SCRIPT, 2, ledger, beats))
+  }
+
+  async cas({ run, rev, next, expects }: Proposal): Promise<CasAnswer> {
+    const incs = Object.keys(next.members)
+    const args = [run, rev, next.rev, next.era, JSON.stringify(next), incs.length, ...incs]
+    const expected = Object.entries(expects).flat()
+    const answer = await this.#commands.eval(CAS_SCRIPT, 3, ...this.#keys, ...args, ...expected)
+    const [isWritten, told] = listOf(answer)
+    return { isWritten: isWritten === 1, reading: this.#toReading(told) }
+  }
+
+  async beat({ run, era, inc, n }: Beat): Promise<BeatAnswer> {
+    const [ledger, beats] = this.#keys
+    const { replicas } = this.#options
+    const beaten = this.#commands.eval(BEAT_SCRIPT, 2, ledger, beats, run, era, inc, n)
+    const copied = replicas === 0 ? 0 : this.#commands.wait(replicas, COMMAND_TIMEOUT_MS / 2)
+    const [answer, copies] = await Promise.all([beaten, copied])
+    const [answeredRun, rev, told, isKept] = listOf(answer)
+    return {
+      run: String(answeredRun),
+      rev: Number(rev),
+      beats: pairsOf(told),
+      isKept: isKept === 1 && copies >= replicas
+    }
+  }
+
+  onNews(listener: (rev: number | null) => void): () => void {
+    const onMessage = (_channel: string, text: string): void => {
+      const rev = Number(text)
+      listener(Number.isSafeInteger(rev) ? rev : null)
+    }
+    const onReady = (): void => listener(null) // something may have been said meanwhile
+    this.#news.on('message', onMessage).on('ready', onReady)
+    return () => void this.#news.off('message', onMessage).off('ready', onReady)
+  }
+
+  close(): Promise<void> {
+    this.#commands.disconnect()
+    this.#news.disconnect()
+    return Promise.resolve()
+  }
+
+  async #start(): Promise<void> {
+    try {
+      await this.#commands.connect()
+    } catch (cause) {
+      const refusal = refusalOf(this.#reason ?? '') ?? refusalOf(messageOf(cause))
+      if (refusal !== null) throw invalid(refusal)
+      void this.#listen() // never rejects
+      return
+    }
+    const problem = await this.#findProblem()
+    if (problem !== null) throw invalid(problem)
+    await this.#listen()
+  }
+
+  /** Why this engine will not do; `null` also where it has just gone away. */
+  async #findProblem(): Promise<string | null> {
+    try {
+      const { db } = this.#commands.options
+      if (db !== undefined && db > 0) await this.#commands.select(db) // the client itself would go on without
+      const [server, memory] = [
+        await this.#commands.info('server'),
+        await this.#commands.info('memory')
+      ]
+      const problem = problemOfEngine(server, memory)
+      if (problem !== null) return problem
+      await this.read()
+      // What it takes to write, asked in a way that writes nothing.
+      const [ledger, beats, channel] = this.#keys
+      await this.#commands.eval(CAS_SCRIPT, 3, ledger, beats, channel, '', -1, 0, '', '', 0)
+      await this.#commands.publish(channel, '0')
+      await this.#news.connect()
+      await this.#news.subscribe(channel)
+      return null
+    } catch (cause) {
+      return refusalOf(messageOf(cause))
+    }
+  }
+
+  async #listen(): Promise<void> {
+    try {
+      if (this.#news.status === 'wait') await this.#news.connect()
+      await this.#news.subscribe(this.#keys[2])
+    } catch {
+      // No news: the next connection subscribes, and until then every beat tells whether something was written.
+      this.#news.once('ready', () => void this.#listen())
+    }
+  }
+
+  #note(isUp: boolean): void {
+    if (isUp === this.#isUp) return
+    this.#isUp = isUp
+    this.#options.onConnection?.({ isUp, reason: isUp ? null : this.#reason })
+    if (isUp) this.#reason = null
+  }
+
+  #toReading(answer: unknown): FleetReading {
+    const [run, rev, told, state] = listOf(answer)
+    return {
+      run: String(run),
+      rev: Number(rev),
+      beats: pairsOf(told),
+      reading: readState(typeof state === 'string' ? state : null, this.#options.check)
+    }
+  }
+}
+
+/** The options without which a client hangs, queues without a bound, or sends what it has sent once more. */
+function clientOptions(url: string, connectionName: string) {
+  const { protocol, hostname, port, username, password, pathname } = new URL(url)
+  const host = hostname.replace(/^\[|\]$/g, '')
+  const isSecure = protocol === 'rediss:' || protocol === 'valkeys:'
+  const db = Number(pathname.slice(1))
+  return {
+    host: host === '' ? '127.0.0.1' : host,
+    port: port === '' ? 6379 : Number(port),
+    ...(username !== '' && { username: decodeURIComponent(username) }),
+    ...(password !== '' && { password: decodeURIComponent(password) }),
+    ...(Number.isInteger(db) && { db }),
+    ...(isSecure && { tls: { servername: host } }),
+    connectionName,
+    protocol: 2 as const,
+    lazyConnect: true,
+    enableReadyCheck: false,
+    disableClientInfo: true,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    socketTimeout: SOCKET_TIMEOUT_MS,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    keepAlive: 10_000,
+    retryStrategy: (times: number) => {
+      const longest = Math.min(BACK_OFF.longestMs, BACK_OFF.firstMs * 2 ** Math.min(times, 10))
+      return BACK_OFF.firstMs + Math.random() * (longest - BACK_OFF.firstMs)
+    }
+  }
+}
+
+function invalid(message: string): GatewayError {
+  return new GatewayError('GW_CONFIG_INVALID', undefined, { message })
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+/** A hash, as a script tells it: field, value, field, value … */
+function pairsOf(value: unknown): Readonly<Record<string, string>> {
+  const list = listOf(value)
+  const pairs: Record<string, string> = {}
+  for (let at = 0; at + 1 < list.length; at += 2) pairs[String(list[at])] = String(list[at + 1])
+  return pairs
+}

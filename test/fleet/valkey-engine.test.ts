@@ -1,0 +1,257 @@
+import { Redis } from 'ioredis'
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { readState } from '../../src/fleet/fleet-state.ts'
+import { newEra, nextFleet } from '../../src/fleet/next-fleet.ts'
+import { type EngineOptions, ValkeyEngine } from '../../src/fleet/valkey-engine.ts'
+import {
+  ENGINE_PROGRAMS,
+  EngineProcess,
+  type EngineProgram,
+  whyNoEngine
+} from '../helper/engine-process.ts'
+
+t.setTimeout(180_000)
+
+async function startEngine(t: Test, program: EngineProgram, config: readonly string[] = []) {
+  const engine = await EngineProcess.start(program, config)
+  t.teardown(() => engine.destroy())
+  return engine
+}
+
+async function open(t: Test, url: string, more: Partial<EngineOptions> = {}) {
+  const engine = await ValkeyEngine.open({
+    url,
+    name: 'test',
+    check: 'check',
+    replicas: 0,
+    ...more
+  })
+  t.teardown(() => engine.close())
+  return engine
+}
+
+/** Somebody else in the engine. */
+function stranger(t: Test, url: string): Redis {
+  const client = new Redis(url, { maxRetriesPerRequest: 5 })
+  client.on('error', () => {})
+  t.teardown(() => client.disconnect())
+  return client
+}
+
+function firstState(run: string, by = 'a1') {
+  const enter = { type: 'enter', name: by, max: 10, replicas: 1, granted: 0, returned: 0 } as const
+  const state = newEra({ run, check: 'check', by, rev: 0, lastEra: '' })
+  return nextFleet(state, [{ ...enter, inc: by, ended: [], known: {} }])
+}
+
+async function refusal(t: Test, url: string, more: Partial<EngineOptions> = {}): Promise<string> {
+  try {
+    await open(t, url, more)
+    return 'none'
+  } catch (cause) {
+    t.match(cause, { code: 'GW_CONFIG_INVALID' })
+    return cause instanceof Error ? cause.message : ''
+  }
+}
+
+for (const program of ENGINE_PROGRAMS) {
+  t.test(program, { skip: whyNoEngine(program) }, async (t) => {
+    t.test('is changed by whoever saw the last change, and tells the others', async (t) => {
+      const { url } = await startEngine(t, program)
+      const [one, other] = [await open(t, url), await open(t, url)]
+      const news: (number | null)[] = []
+      const { promise, resolve } = Promise.withResolvers<void>()
+      other.onNews((rev) => {
+        news.push(rev)
+        if (rev === 1) resolve()
+      })
+      const empty = await one.read()
+      t.match(empty, { rev: 0, beats: {}, reading: { type: 'none' } })
+      t.match(empty.run, /^[0-9a-f]{40}$/)
+      const { run } = empty
+      const [first, second] = await Promise.all([
+        one.cas({ run, rev: 0, next: firstState(run, 'a1'), expects: {} }),
+        other.cas({ run, rev: 0, next: firstState(run, 'b1'), expects: {} })
+      ])
+      t.same([first.isWritten, second.isWritten].toSorted(), [false, true])
+      t.same(first.reading, second.reading, 'who was too late is told what stands there')
+      t.match(first.reading.reading, { type: 'state', state: { phase: 'open', rev: 1 } })
+      await promise
+      const stale = await one.cas({ run: 'another', rev: 1, next: firstState(run), expects: {} })
+      t.notOk(stale.isWritten, 'not in another process of the engine')
+    })
+
+    t.test(
+      'keeps beats of members in their era, and no change that a beat contradicts',
+      async (t) => {
+        const { url } = await startEngine(t, program)
+        const engine = await open(t, url)
+        const { run } = await engine.read()
+        const state = firstState(run)
+        const { era } = state
+        await engine.cas({ run, rev: 0, next: state, expects: {} })
+        const beat = { run, era, inc: 'a1', n: 1 }
+        t.match(await engine.beat(beat), { isKept: true, rev: 1, beats: { a1: '1' } })
+        t.match(await engine.beat({ ...beat, inc: 'b1' }), { isKept: false })
+        t.match(await engine.beat({ ...beat, era: '9.x.1' }), { isKept: false })
+        t.match(await engine.beat({ ...beat, run: 'another' }), { isKept: false })
+        const next = nextFleet(state, [{ type: 'lapse', incs: ['a1'] }])
+        const early = await engine.cas({ run, rev: 1, next, expects: { a1: '0' } })
+        t.match(early, { isWritten: false, reading: { rev: 1 } })
+        const lapsed = await engine.cas({ run, rev: 1, next, expects: { a1: '1' } })
+        t.match(lapsed, { isWritten: true, reading: { rev: 2, beats: {} } })
+        t.match(await engine.beat({ ...beat, n: 2 }), { isKept: false }, 'who was put out')
+      }
+    )
+
+    t.test('is another after a restart, and empty after a flush', async (t) => {
+      const server = await startEngine(t, program, ['appendonly yes', 'appendfsync always'])
+      const engine = await open(t, server.url)
+      const before = await engine.read()
+      const { run } = before
+      await engine.cas({ run, rev: 0, next: firstState(run), expects: {} })
+      await server.stop('SIGKILL')
+      await t.rejects(engine.read(), 'nothing is queued for later')
+      await server.start()
+      let after = await tryRead(engine)
+      t.not(after.run, run)
+      t.match(after, { rev: 1, reading: { type: 'state', state: { run } } }, 'from its disk')
+      await stranger(t, server.url).flushall()
+      after = await tryRead(engine)
+      t.match(after, { rev: 0, reading: { type: 'none' }, beats: {} })
+    })
+
+    t.test(
+      'that stands still is not waited for; what was written then may be written later',
+      async (t) => {
+        const server = await startEngine(t, program)
+        const engine = await open(t, server.url)
+        const { run } = await engine.read()
+        server.pause()
+        const began = performance.now()
+        await t.rejects(engine.cas({ run, rev: 0, next: firstState(run), expects: {} }))
+        t.ok(performance.now() - began < 10_000)
+        server.goOn()
+        t.match(await tryRead(engine), { run })
+      }
+    )
+
+    t.test('that is full says so, and goes on', async (t) => {
+      const server = await startEngine(t, program)
+      const engine = await open(t, server.url)
+      const client = stranger(t, server.url)
+      const { run } = await engine.read()
+      const state = firstState(run)
+      await engine.cas({ run, rev: 0, next: state, expects: {} })
+      const beat = { run, era: state.era, inc: 'a1', n: 1 }
+      const next = nextFleet(state, [{ type: 'open' }])
+      await client.config('SET', 'maxmemory', '1')
+      await t.rejects(engine.beat(beat), /OOM/)
+      await t.rejects(engine.cas({ run, rev: 1, next, expects: {} }), /OOM/)
+      t.match(await engine.read(), { rev: 1, beats: { a1: '0' } }, 'nothing of it')
+      await client.config('SET', 'maxmemory', '0')
+      t.match(await engine.cas({ run, rev: 1, next, expects: {} }), { isWritten: true })
+      t.match(await engine.beat(beat), { isKept: true })
+    })
+
+    t.test('holds what is not ours', async (t) => {
+      const { url } = await startEngine(t, program)
+      const engine = await open(t, url)
+      const client = stranger(t, url)
+      const { run } = await engine.read()
+      const state = firstState(run)
+      const cases: readonly [string, object][] = [
+        ['{"v":2}', { type: 'newer' }],
+        [JSON.stringify({ ...state, check: 'of another secret' }), { type: 'foreign' }],
+        ['x'.repeat(1_500_000), { type: 'none' }],
+        ['{"v":1,"members":7}', { type: 'none' }]
+      ]
+      for (const [text, reading] of cases) {
+        await client.hset('{kiro:test}:ledger', { rev: 'seven', era: 'x', state: text })
+        t.match(await engine.read(), { rev: 0, reading }, text.slice(0, 40))
+      }
+      t.same(readState(JSON.stringify(state), 'check').type, 'state')
+      await client.del('{kiro:test}:ledger')
+      await client.set('{kiro:test}:ledger', 'of another program')
+      t.match(await refusal(t, url), /belong to another program/)
+    })
+
+    t.test('may have to be asked as somebody who may', async (t) => {
+      const all =
+        '~{kiro:* &{kiro:* +info +eval +hmget +hget +hset +hsetnx +hexists +hgetall +hkeys +hdel +del +publish +subscribe +wait +select +ping'
+      const { port } = await startEngine(t, program, [
+        'user default on >hidden ~* &* +@all',
+        `user fleet on >se:cr@t ${all}`,
+        `user narrow on >narrow ${all.replace('+eval ', '')}`,
+        `user deaf on >deaf ${all.replace('&{kiro:*', '')}`
+      ])
+      const as = (who: string) => `valkey://${who}127.0.0.1:${port}`
+      t.equal(await refusal(t, as(`fleet:${encodeURIComponent('se:cr@t')}@`)), 'none')
+      for (const who of ['', 'fleet:wrong@', ':wrong@', 'nobody:hidden@']) {
+        const message = await refusal(t, as(who))
+        t.match(message, /user or password/, who)
+        t.notMatch(message, /wrong|nobody|hidden/)
+      }
+      t.match(await refusal(t, as('narrow:narrow@')), /may not do all/)
+      t.match(await refusal(t, as('deaf:deaf@')), /may not do all/)
+    })
+
+    t.test('must not drop keys as it likes', async (t) => {
+      const { url } = await startEngine(t, program, ['maxmemory-policy allkeys-lru'])
+      t.match(await refusal(t, url), /allkeys-lru.*noeviction/)
+    })
+
+    t.test('may lack the database that is named', async (t) => {
+      const { url } = await startEngine(t, program)
+      t.match(await refusal(t, `${url}/99`), /database/)
+      t.equal(await refusal(t, `${url}/3`), 'none')
+    })
+
+    t.test('keeps a beat only when its replicas have it', async (t) => {
+      const { url } = await startEngine(t, program)
+      const engine = await open(t, url, { replicas: 1 })
+      const { run } = await engine.read()
+      const next = firstState(run)
+      await engine.cas({ run, rev: 0, next, expects: {} })
+      const { era } = next
+      t.match(await engine.beat({ run, era, inc: 'a1', n: 1 }), { isKept: false })
+    })
+  })
+}
+
+t.test(
+  'an engine that is not there yet is waited for',
+  { skip: whyNoEngine('valkey-server') },
+  async (t) => {
+    const server = await startEngine(t, 'valkey-server')
+    await server.stop()
+    const changes: boolean[] = []
+    const engine = await open(t, server.url, { onConnection: ({ isUp }) => changes.push(isUp) })
+    await t.rejects(engine.read())
+    const { promise, resolve } = Promise.withResolvers<void>()
+    engine.onNews((rev) => rev === 1 && resolve())
+    await server.start()
+    const { run } = await tryRead(engine)
+    for (let tries = 0; tries < 200; tries += 1) {
+      const next = firstState(run)
+      await stranger(t, server.url).publish('{kiro:test}:news', '1')
+      await engine.cas({ run, rev: 0, next, expects: {} })
+      if (await Promise.race([promise.then(() => true), delay(100, false)])) break
+    }
+    await promise
+    t.same(changes, [true])
+  }
+)
+
+/** Until there is a connection again. */
+async function tryRead(engine: ValkeyEngine) {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await engine.read()
+    } catch (cause) {
+      if (tries > 600) throw cause
+      await delay(50)
+    }
+  }
+}
