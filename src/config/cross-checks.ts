@@ -1,5 +1,6 @@
 import { Resolver } from 'node:dns'
 import { BlockList, isIP } from 'node:net'
+import { fleetProblems } from './fleet-checks.ts'
 import type { Config } from './settings.ts'
 
 /** A sentence about settings that are fine alone and wrong together. */
@@ -22,7 +23,12 @@ export function crossCheck(config: Config): CrossChecked {
   const workers = limitWorkers(keepalive.config)
   return {
     config: workers.config,
-    problems: [...openToAnyone(config), ...noCredentials(config), ...noNameServers(config)],
+    problems: [
+      ...openToAnyone(config),
+      ...noCredentials(config),
+      ...noNameServers(config),
+      ...fleetProblems(config)
+    ],
     warnings: [
       ...keepalive.warnings,
       ...workers.warnings,

@@ -118,7 +118,11 @@ export function flag(env: string, value: boolean, description: string) {
 /** One of some words. */
 export function choice<Word extends string>(
   env: string,
-  words: { readonly default: NoInfer<Word>; readonly enum: readonly Word[] },
+  words: {
+    readonly default: NoInfer<Word>
+    readonly enum: readonly Word[]
+    readonly restart?: true
+  },
   description: string
 ) {
   return setting<Word>({ env, kind: 'choice', description, ...words }, { type: 'string' })

@@ -1,4 +1,5 @@
 import { type Static, Type } from '../shared/schema-type.ts'
+import { FleetSettings } from './fleet-settings.ts'
 import { MIN_MEMORY_BYTES } from './memory-plan.ts'
 import { bytes, choice, count, DAY, flag, seconds, setting, text } from './setting.ts'
 import { UpstreamSettings } from './upstream-settings.ts'
@@ -271,6 +272,7 @@ export const Settings = Type.Object({
       'Signs these messages: their header x-kiro-gateway-signature is sha256= and the HMAC-SHA256 of the body, in hex.'
     )
   }),
+  ...FleetSettings,
   observe: Type.Object({
     level: choice(
       'LOG_LEVEL',

@@ -284,7 +284,7 @@ export class FleetCore {
     const isMember = this.#inc in state.members
     const { events, expects } = isMember ? this.#news(state, now) : this.#entry(state, now)
     if (events.length === 0) return null
-    const next = nextFleet(state, events)
+    const next = { ...nextFleet(state, events), check: this.#options.check }
     if (!isMember && !(this.#inc in next.members)) return this.#onNoRoom(state)
     this.#toldAt = now.mono
     const { run, rev } = reading

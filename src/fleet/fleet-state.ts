@@ -65,8 +65,11 @@ export const MAX_NAME_CHARS = 63
 export const MAX_STATE_CHARS = 1_048_576
 const MAX_COUNT = 2 ** 48
 
-/** Reads what stands in the register. Never throws: whoever can write there may write anything. */
-export function readState(text: string | null, check: string): StateReading {
+/**
+ * Reads what stands in the register; `checks` are of all the secrets that are accepted. Never throws: whoever can write there
+ * may write anything.
+ */
+export function readState(text: string | null, checks: readonly string[]): StateReading {
   if (text === null || text.length > MAX_STATE_CHARS) return { type: 'none' }
   let value: unknown
   try {
@@ -77,7 +80,8 @@ export function readState(text: string | null, check: string): StateReading {
   if (!isRecord(value)) return { type: 'none' }
   const { v } = value
   if (typeof v === 'number' && v > 1) return { type: 'newer' }
-  if (v === 1 && isText(value['check'], 128) && value['check'] !== check) return { type: 'foreign' }
+  if (v === 1 && isText(value['check'], 128) && !checks.includes(value['check']))
+    return { type: 'foreign' }
   return isState(value) ? { type: 'state', state: value } : { type: 'none' }
 }
 

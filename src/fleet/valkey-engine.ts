@@ -12,13 +12,13 @@ import type {
 } from './fleet-engine.ts'
 import { readState } from './fleet-state.ts'
 
-export interface EngineOptions {
+export interface FleetEngineOptions {
   /** `FLEET_URL` */
   readonly url: string
   /** `FLEET_NAME` */
   readonly name: string
-  /** What a register of ours says of the secret. */
-  readonly check: string
+  /** What a register of ours says of the secret; one for each that is accepted. */
+  readonly checks: readonly string[]
   /** `FLEET_ENGINE_REPLICAS`: a beat counts only when so many replicas of the engine have it. */
   readonly replicas: number
   /** Connections come and go. Never called with anything secret. */
@@ -37,14 +37,14 @@ const BACK_OFF = { firstMs: 50, longestMs: 1_000 } as const
  * since one that listens can't ask. Nothing is queued while there is no connection, and nothing is sent twice.
  */
 export class ValkeyEngine implements FleetEngine {
-  readonly #options: EngineOptions
+  readonly #options: FleetEngineOptions
   readonly #commands: Redis
   readonly #news: Redis
   readonly #keys: readonly [ledger: string, beats: string, channel: string]
   #reason: string | null = null
   #isUp = false
 
-  private constructor(options: EngineOptions, client: typeof Redis) {
+  private constructor(options: FleetEngineOptions, client: typeof Redis) {
     this.#options = options
     const prefix = `{kiro:${options.name}}`
     this.#keys = [`${prefix}:ledger`, `${prefix}:beats`, `${prefix}:news`]
@@ -63,7 +63,7 @@ export class ValkeyEngine implements FleetEngine {
    *
    * @throws {GatewayError} GW_CONFIG_INVALID where waiting would not help
    */
-  static async open(options: EngineOptions): Promise<ValkeyEngine> {
+  static async open(options: FleetEngineOptions): Promise<ValkeyEngine> {
     const { Redis: client } = await import('ioredis')
     const engine = new ValkeyEngine(options, client)
     try {
@@ -181,7 +181,7 @@ export class ValkeyEngine implements FleetEngine {
       run: String(run),
       rev: Number(rev),
       beats: pairsOf(told),
-      reading: readState(typeof state === 'string' ? state : null, this.#options.check)
+      reading: readState(typeof state === 'string' ? state : null, this.#options.checks)
     }
   }
 }

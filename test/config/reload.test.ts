@@ -79,7 +79,10 @@ function otherText({ setting }: ListedSetting): string {
     KIRO_CREDS: 'none',
     KIRO_IDP_HOSTS: 'login.example.com',
     LOGIN_START_URL: 'https://d-1234567890.awsapps.com/start',
-    ALERT_WEBHOOK_URL: 'http://127.0.0.1:9/hook'
+    ALERT_WEBHOOK_URL: 'http://127.0.0.1:9/hook',
+    FLEET_URL: 'redis://127.0.0.1:9',
+    FLEET_SECRET: 'x'.repeat(32),
+    FLEET_IDENTITY: 'statefulset'
   }
   if (texts[env] !== undefined) return texts[env]
   if (kind === 'url' || kind === 'proxy') return 'http://127.0.0.1:9'
@@ -97,10 +100,12 @@ function at(config: Config, { group, name }: ListedSetting): unknown {
 }
 
 t.test('takes every setting live or names it: none is ignored silently', async (t) => {
-  const running = configOf({ KIRO_API_KEY: 'ksk_a' })
+  // Alone, some settings of a fleet would be wrong.
+  const base = { KIRO_API_KEY: 'ksk_a', FLEET_REPLICAS: '3', FLEET_SECRET: 's'.repeat(32) }
+  const running = configOf(base)
   for (const listed of listSettings()) {
     const { env, restart = false } = listed.setting
-    const next = configOf({ KIRO_API_KEY: 'ksk_a', [env]: otherText(listed) })
+    const next = configOf({ ...base, [env]: otherText(listed) })
     t.notSame(at(next, listed), at(running, listed), `${env} differs`)
     const { config, needRestart } = reload(running, next)
     t.same(at(config, listed), at(restart ? running : next, listed), env)

@@ -11,11 +11,11 @@ export const ENGINE_PROGRAMS = ['valkey-server', 'redis-server'] as const
 export type EngineProgram = (typeof ENGINE_PROGRAMS)[number]
 
 /**
- * Why tests with this engine are skipped; `false` where it is there. With FLEET_ENGINES=required it must be: then a missing
+ * Why tests with this engine are skipped; `false` where it is there. With ENGINES_REQUIRED=1 it must be: then a missing
  * one fails.
  */
 export function whyNoEngine(program: EngineProgram): string | false {
-  if (process.env['FLEET_ENGINES'] === 'required') return false
+  if (process.env['ENGINES_REQUIRED'] === '1') return false
   try {
     execFileSync(program, ['--version'], { stdio: 'ignore' })
     return false

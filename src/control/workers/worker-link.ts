@@ -156,5 +156,6 @@ export function setUpForks(workerEntry: string, { worker }: MemoryPlan, logFd: n
 export function toWorkerConfig(config: Config): Config {
   const secrets = { credsFile: null, refreshToken: null, apiKey: null, profileArn: null }
   const alerts = { webhookUrl: null, webhookSecret: null }
-  return { ...config, alerts, credentials: { ...config.credentials, ...secrets } }
+  const fleet = { ...config.fleet, url: config.fleet.url && '', secrets: [], secretFile: null }
+  return { ...config, alerts, fleet, credentials: { ...config.credentials, ...secrets } }
 }
