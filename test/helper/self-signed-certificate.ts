@@ -43,6 +43,7 @@ export function selfSignedCertificate(
 function der(tag: number, content: Buffer): Buffer {
   const { length } = content
   if (length < 128) return Buffer.concat([Buffer.from([tag, length]), content])
+  if (length < 256) return Buffer.concat([Buffer.from([tag, 0x81, length]), content]) // Go wants the shortest
   return Buffer.concat([Buffer.from([tag, 0x82, length >> 8, length & 0xff]), content])
 }
 
