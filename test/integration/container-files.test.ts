@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { parse } from 'yaml'
 import { listSettings } from '../../src/config/setting-text.ts'
 import { flattenYaml } from '../helper/flat-yaml.ts'
 
@@ -187,4 +188,28 @@ t.test('docker/docker-compose.yml', async (t) => {
   t.equal(of('extends.service'), 'kiro-gateway')
   t.equal(of('build.context'), '..', 'built from the project')
   t.equal(of('build.dockerfile'), 'docker/Dockerfile')
+})
+
+t.test('docker/docker-compose.update.yml', async (t) => {
+  const document: unknown = parse(read('docker/docker-compose.update.yml'), { merge: true })
+  const at = (...path: readonly string[]): unknown =>
+    path.reduce<unknown>((value, name) => Reflect.get(Object(value), name), document)
+  t.equal(at('name'), 'kiro-gateway', 'the same project: it has the same volumes')
+  const proxied = read('docker/Caddyfile')
+  for (const name of ['gateway-a', 'gateway-b']) {
+    const of = (...path: readonly string[]): unknown => at('services', name, ...path)
+    t.match(of('extends'), { file: 'docker-compose.deploy.yml', service: 'kiro-gateway' })
+    t.same(of('ports'), [], 'the proxy alone has a port of the machine')
+    t.match(read('docker/docker-compose.update.yml'), /ports: !reset \[\]/)
+    const seconds =
+      Number(of('environment', 'DRAIN_DELAY')) + Number(of('environment', 'DRAIN_TIMEOUT'))
+    t.ok(Number.parseInt(String(of('stop_grace_period')), 10) > seconds, 'streams end first')
+    t.match(proxied, `${name}:8000`)
+  }
+  t.same(at('services', 'proxy', 'ports'), ['${SERVER_PORT:-8000}:8000'])
+  t.match(proxied, 'health_uri /readyz')
+  const interval = /health_interval (\d+)s/.exec(proxied)?.[1]
+  t.ok(Number(interval) < Number(at('services', 'gateway-a', 'environment', 'DRAIN_DELAY')))
+  for (const word of ['gateway-a', 'gateway-b', 'docker-compose.update.yml', '--wait'])
+    t.ok(read('docker/update.sh').includes(word), word)
 })

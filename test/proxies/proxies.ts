@@ -18,15 +18,27 @@ const simulator = new Simulator({ gapMs: 0 })
 const { url: upstreamUrl } = await simulator.start()
 t.teardown(() => simulator.close())
 
-async function gateway(t: Test, env: Readonly<Record<string, string>> = {}): Promise<GatewayProcess> {
-  const started = await startGateway({ upstreamUrl, env: { PROXY_API_KEY: KEY, WORKERS: '1', ...env } })
+async function gateway(
+  t: Test,
+  env: Readonly<Record<string, string>> = {}
+): Promise<GatewayProcess> {
+  const started = await startGateway({
+    upstreamUrl,
+    env: { PROXY_API_KEY: KEY, WORKERS: '1', ...env }
+  })
   t.teardown(() => started.destroy())
   return started
 }
 
 function question(prompt: string, more: object = {}): string {
   const messages = [{ role: 'user', content: prompt }]
-  return JSON.stringify({ model: 'claude-sonnet-4.5', max_tokens: 1000, stream: true, messages, ...more })
+  return JSON.stringify({
+    model: 'claude-sonnet-4.5',
+    max_tokens: 1000,
+    stream: true,
+    messages,
+    ...more
+  })
 }
 
 for (const name of ['caddy', 'nginx'] satisfies ProxyName[]) {
@@ -56,22 +68,27 @@ for (const name of ['caddy', 'nginx'] satisfies ProxyName[]) {
       await once(response, 'end')
     })
 
-    t.test('takes a large body, and says what the gateway says of one that is too large', async (t) => {
-      const response = await ask(question(`sim:events=1 ${'word '.repeat(100_000)}`))
-      t.equal(response.statusCode, 200)
-      response.resume()
-      await once(response, 'end')
-      const refused = await ask(question('a'.repeat(33 * 1024 * 1024))).catch(() => null)
-      if (refused !== null) t.equal(refused.statusCode, 413)
-      refused?.resume()
-    })
+    t.test(
+      'takes a large body, and says what the gateway says of one that is too large',
+      async (t) => {
+        const response = await ask(question(`sim:events=1 ${'word '.repeat(100_000)}`))
+        t.equal(response.statusCode, 200)
+        response.resume()
+        await once(response, 'end')
+        const refused = await ask(question('a'.repeat(33 * 1024 * 1024))).catch(() => null)
+        if (refused !== null) t.equal(refused.statusCode, 413)
+        refused?.resume()
+      }
+    )
 
     t.test('a client that leaves is gone for the gateway, too', async (t) => {
       const response = await ask(question('sim:events=1000 sim:gap=100 go'))
       await once(response, 'data')
       response.destroy()
       for (;;) {
-        const metrics = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${KEY}` } })
+        const metrics = await fetch(`${url}/metrics`, {
+          headers: { authorization: `Bearer ${KEY}` }
+        })
         const text = await metrics.text()
         if (/^kiro_gateway_pool_permits_in_use 0$/m.test(text)) break
         await delay(100)
@@ -105,7 +122,9 @@ async function move(t: Test, url: string, act: () => Promise<void>): Promise<Mov
   const result = await clients.stop()
   t.same(result.failures, [], 'no request failed, no stream was cut')
   const { p50, p99, max } = result.firstByteMs
-  t.comment(`${result.whole} streams, first byte p50 ${p50} p99 ${p99} max ${max} ms; before max ${calm.firstByteMs.max} ms`)
+  t.comment(
+    `${result.whole} streams, first byte p50 ${p50} p99 ${p99} max ${max} ms; before max ${calm.firstByteMs.max} ms`
+  )
   return { before: calm.firstByteMs.max, max }
 }
 

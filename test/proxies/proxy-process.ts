@@ -19,7 +19,7 @@ export class ProxyProcess {
   readonly #port: number
   #said = ''
 
-  private constructor(child: ChildProcess, folder: string, url: string) {
+  constructor(child: ChildProcess, folder: string, url: string) {
     this.#child = child
     this.#folder = folder
     this.url = url
@@ -56,7 +56,10 @@ export class ProxyProcess {
   /** nginx reads its configuration again: it leads to another gateway now, and what runs goes on. */
   reload(gatewayUrl: string): void {
     const { host } = new URL(gatewayUrl)
-    writeFileSync(join(this.#folder, 'site.conf'), withPlaces('nginx', { host, port: this.#port, folder: this.#folder }))
+    writeFileSync(
+      join(this.#folder, 'site.conf'),
+      withPlaces('nginx', { host, port: this.#port, folder: this.#folder })
+    )
     this.#child.kill('SIGHUP')
   }
 
@@ -91,7 +94,10 @@ interface Places {
 /** The file of the page, with the names of this machine. */
 function withPlaces(name: ProxyName, { host, port, folder }: Places): string {
   const file = name === 'caddy' ? 'Caddyfile' : 'nginx.conf'
-  const text = readFileSync(join(ROOT, 'docs/proxies', file), 'utf8').replace('127.0.0.1:8000', host)
+  const text = readFileSync(join(ROOT, 'docs/proxies', file), 'utf8').replace(
+    '127.0.0.1:8000',
+    host
+  )
   if (name === 'caddy') {
     const tls = `tls ${join(folder, 'cert.pem')} ${join(folder, 'key.pem')}`
     return text.replace('gateway.example.com {', `https://localhost:${port} {\n\t${tls}`)
@@ -105,8 +111,16 @@ function withPlaces(name: ProxyName, { host, port, folder }: Places): string {
 
 function caddy(folder: string, url: string, config: string): Promise<ProxyProcess> {
   const file = join(folder, 'Caddyfile')
-  writeFileSync(file, `{\n\tadmin off\n\tauto_https disable_redirects\n\tskip_install_trust\n}\n${config}`)
-  const env = { PATH: process.env['PATH'] ?? '', HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder }
+  writeFileSync(
+    file,
+    `{\n\tadmin off\n\tauto_https disable_redirects\n\tskip_install_trust\n}\n${config}`
+  )
+  const env = {
+    PATH: process.env['PATH'] ?? '',
+    HOME: folder,
+    XDG_DATA_HOME: folder,
+    XDG_CONFIG_HOME: folder
+  }
   const args = ['run', '--adapter', 'caddyfile', '--config', file]
   return new ProxyProcess(spawn('caddy', args, { env, stdio: 'pipe' }), folder, url).ready()
 }

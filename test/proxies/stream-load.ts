@@ -44,7 +44,8 @@ export class StreamLoad {
     this.#isOver = true
     await Promise.all(this.#clients)
     const sorted = this.#firstByteMs.toSorted((a, b) => a - b)
-    const at = (share: number): number => Math.round(sorted[Math.floor(share * (sorted.length - 1))] ?? 0)
+    const at = (share: number): number =>
+      Math.round(sorted[Math.floor(share * (sorted.length - 1))] ?? 0)
     const firstByteMs = { p50: at(0.5), p99: at(0.99), max: at(1) }
     return { whole: this.#whole, failures: this.#failures, firstByteMs }
   }
