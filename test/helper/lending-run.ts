@@ -27,7 +27,12 @@ export async function runLending(
   const { url: upstreamUrl } = await simulator.start()
   t.teardown(() => simulator.close())
   const start = async (WORKERS: string) => {
-    const env = { WORKERS, HTTP_MAX_CONNECTIONS: String(STREAMS + 1), LOG_LEVEL: 'info' }
+    const env = {
+      WORKERS,
+      WORKER_SPREAD: 'even',
+      HTTP_MAX_CONNECTIONS: String(STREAMS + 1),
+      LOG_LEVEL: 'info'
+    }
     const gateway = await startGateway({ upstreamUrl, env })
     t.teardown(() => gateway.destroy())
     return gateway

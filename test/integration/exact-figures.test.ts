@@ -40,7 +40,7 @@ t.test(
     const settings = { HTTP_MAX_CONNECTIONS: '100' }
     const gateway = new GatewayProcess({
       upstreamUrl: url,
-      env: { WORKERS: '2', STATE_DIR: 'state' },
+      env: { WORKERS: '2', WORKER_SPREAD: 'even', STATE_DIR: 'state' },
       envFile: settings
     })
     t.teardown(() => gateway.destroy())

@@ -34,7 +34,7 @@ async function setUp(
   const upstream = await OneFormUpstream.start(t, takes)
   const gateway = await startGateway({
     upstreamUrl: upstream.url,
-    env: { WORKERS: '1', ...env }
+    env: { WORKERS: '1', WORKER_SPREAD: 'even', ...env }
   })
   t.teardown(() => gateway.destroy())
   return { upstream, gateway }

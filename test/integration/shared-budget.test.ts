@@ -24,7 +24,12 @@ t.test('one worker that has all clients gets the whole budget', async (t) => {
   const simulator = new Simulator()
   const { url } = await simulator.start()
   t.teardown(() => simulator.close())
-  const env = { WORKERS: '2', HTTP_MAX_CONNECTIONS: '40', HTTP_POOL_MAX_WAITING: '20' }
+  const env = {
+    WORKERS: '2',
+    WORKER_SPREAD: 'even',
+    HTTP_MAX_CONNECTIONS: '40',
+    HTTP_POOL_MAX_WAITING: '20'
+  }
   const gateway = await startGateway({ upstreamUrl: url, env })
   t.teardown(() => gateway.destroy())
   const others = gateway.workerPids().slice(1)
