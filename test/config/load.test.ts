@@ -35,6 +35,7 @@ t.test('loadConfig()', (t) => {
       workers: null,
       spread: 'packed',
       drainTimeoutMs: 30_000,
+      drainDelayMs: 0,
       stallTimeoutMs: 10_000
     })
     t.same(config.pool, {

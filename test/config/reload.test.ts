@@ -19,6 +19,7 @@ t.test('takes what can change while the gateway runs', async (t) => {
     PROXY_API_KEY: 'new-key',
     LOG_LEVEL: 'debug',
     WORKER_SPREAD: 'even',
+    DASHBOARD: 'off',
     FIRST_TOKEN_TIMEOUT: '5'
   })
   const { config, needRestart } = reload(running, next)

@@ -134,7 +134,7 @@ async function meetEverything(url: string, keys: { readonly anna: string; readon
   for (const prompt of plain) await chat(prompt)
   await chat('hi', keys.anna)
   for (let n = 0; n < 4; n++) await chat('sim:events=40', keys.ben)
-  await chat(`sim:flaky=1 ${Math.random()}`)
+  await chat(`sim:flaky=1 ${performance.now()}`)
   await messages({ messages: user('hi'), system: 'x' }, '/count_tokens')
   await messages({ messages: [...user('a'), ...user('b'), ...user('c')] })
   await messages({
