@@ -45,6 +45,8 @@ export class Feed {
   #silence
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #hiding
+  /** Whether it answered at last and yet sent nothing: it ends, or too many pages are open. */
+  isRefused = false
   #failures = 0
   /** Grows with each try and each end of one: an answer that comes later is of no use. */
   #attempt = 0
@@ -87,6 +89,7 @@ export class Feed {
       if (session.isKeyNeeded && !session.isSignedIn) this.#enter('signed-out', session)
       else this.#listen(session)
     } catch {
+      if (attempt === this.#attempt) this.isRefused = false
       if (attempt === this.#attempt) this.#fail()
     }
   }
@@ -106,7 +109,10 @@ export class Feed {
       })
     }
     source.addEventListener('leaving', () => this.#again())
-    source.addEventListener('error', () => this.#fail())
+    source.addEventListener('error', () => {
+      this.isRefused = this.state !== 'live'
+      this.#fail()
+    })
     this.#watchSilence()
   }
 

@@ -101,7 +101,9 @@ function showVerdict() {
   const verdict = steady.next(judge(now, account), performance.now())
   const level = lost ? 'unknown' : verdict.level
   setAttribute(byId('verdict', HTMLElement), 'data-level', level)
-  const sentence = lost ? 'The gateway does not answer.' : verdict.sentence
+  const refused = 'The gateway sends no figures: it ends, or too many dashboards are open.'
+  const gone = feed.isRefused ? refused : 'The gateway does not answer.'
+  const sentence = lost ? gone : verdict.sentence
   setText(byId('verdict-sentence', HTMLElement), sentence)
   setAttribute(byId('verdict-sentence', HTMLElement), 'data-value', lost ? 'lost' : verdict.level)
   const old = `These figures are of ${timeOfDay(toldAt)}. The page looks for it again by itself; docker ps and docker logs kiro-gateway say what became of it.`
