@@ -289,7 +289,8 @@ function createParts(
     hasNamedKeys: () => current.book.isKeyRequired
   })
   const usage = new UsageReports(channel, pulse)
-  const pages = new DashboardPages({ channel, pulse, isLeaving: () => plane.isLeaving() })
+  const isLeaving = (): boolean => surroundings.life.state !== 'open'
+  const pages = new DashboardPages({ channel, pulse, isLeaving })
   const refusals = new RefusalLog(log)
   const maxUpstream = () => current.config.pool.maxConnections
   const maxConnections = followOpenFiles(memory.connectionsPerWorker, maxUpstream)

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { type Line, toTable } from './row.ts'
 import { budgetRow } from './rows/budget.ts'
 import { cpuRows } from './rows/cpu.ts'
+import { dashboardRow } from './rows/dashboard.ts'
 import { firstByteRow } from './rows/first-byte.ts'
 import { loopDelayRow } from './rows/loop-delay.ts'
 import { memoryRow } from './rows/memory.ts'
@@ -22,6 +23,7 @@ const rows = [
   ...cpuRows,
   budgetRow,
   recordingRow,
+  dashboardRow,
   stallsRow,
   loopDelayRow,
   memoryRow,

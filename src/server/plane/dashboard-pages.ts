@@ -26,7 +26,7 @@ interface Newcomer {
 }
 
 interface Page extends Pick<Newcomer, 'response' | 'isAllowed'> {
-  /** Bytes that the other side has taken. */
+  /** Bytes that the other side has taken for certain. */
   taken: number
   /** `performance.now()` when there were more than before, or nothing was left to take. */
   tookAt: number
@@ -197,19 +197,25 @@ export class DashboardPages {
       if (!isAllowed() && !response.writableEnded) response.end(LEAVING_EVENT)
     }
     const { unsentBytes = readUnsentBytes, unreadMs = UNREAD_MS } = this.#options
+    // Before the system tells what it has: what is written meanwhile must not look as if it had been taken.
+    const given = Array.from(this.#pages, (page) => ({ page, bytes: bytesGiven(page.response) }))
     const unsent = await unsentBytes()
     const now = performance.now()
-    for (const page of this.#pages) {
+    for (const { page, bytes } of given) {
       const { socket } = page.response
       if (socket === null) continue
       const inSystem = unsent.get(portsOf(socket.localPort, socket.remotePort)) ?? 0
-      const taken = socket.bytesWritten - socket.writableLength - inSystem
       const hasAll = inSystem === 0 && socket.writableLength === 0
-      if (hasAll || taken > page.taken) page.tookAt = now
-      page.taken = taken
+      if (hasAll || bytes - inSystem > page.taken) page.tookAt = now
+      page.taken = Math.max(page.taken, bytes - inSystem)
       if (now - page.tookAt >= unreadMs) drop(page.response)
     }
   }
+}
+
+/** Of what was written, the part that the system has got. */
+function bytesGiven({ socket }: ServerResponse): number {
+  return socket === null ? 0 : socket.bytesWritten - socket.writableLength
 }
 
 /** With all that the system keeps of it. */

@@ -1,0 +1,269 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { type ChatCall, startChat } from '../helper/chat-client.ts'
+import { DashboardReader } from '../helper/dashboard-reader.ts'
+import {
+  type GatewayOptions,
+  type GatewayProcess,
+  startGateway
+} from '../helper/gateway-process.ts'
+
+/*
+ * What the dashboard's page is told by a real gateway; in a browser: dashboard-in-browser.test.ts.
+ */
+
+t.setTimeout(600_000) // real processes, on a machine that may be busy
+
+const KEY = 'a-key-of-the-operator'
+const withKey = { authorization: `Bearer ${KEY}` }
+/** What has happened is shown so soon after. */
+const SOON_MS = 2_000
+
+async function setUp(t: Test, options: GatewayOptions = {}): Promise<GatewayProcess> {
+  const env = { WORKERS: '2', STATE_DIR: 'state', PROXY_API_KEY: KEY, ...options.env }
+  const gateway = await startGateway({ ...options, env })
+  t.teardown(() => gateway.destroy())
+  return gateway
+}
+
+function watch(t: Test, { url }: GatewayProcess, headers: Record<string, string> = withKey) {
+  const reader = new DashboardReader(url, headers)
+  t.teardown(() => reader.close())
+  return reader
+}
+
+/** A page that goes on when its connection ends, as browsers do. */
+async function watchOn(t: Test, gateway: GatewayProcess): Promise<DashboardReader> {
+  for (;;) {
+    const reader = watch(t, gateway)
+    await reader.until(({ status, isOver }) => status > 0 || isOver)
+    if (reader.status === 200) {
+      const first = await reader.until(({ now }) => now !== null).catch(() => null)
+      if (first !== null) return first
+    }
+    await delay(100)
+  }
+}
+
+function chat({ url }: GatewayProcess, prompt: string): ChatCall {
+  return startChat(url, prompt, { headers: withKey })
+}
+
+type Sum = (name: string, label?: string) => number
+
+async function metricsOf({ url }: GatewayProcess): Promise<Sum> {
+  const text = await (await fetch(`${url}/metrics`, { headers: withKey })).text()
+  const lines = text.split('\n')
+  return (name, label = '') =>
+    lines
+      .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+      .filter((line) => line.includes(label))
+      .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
+}
+
+t.test('what happens is shown within two seconds, to the digit', async (t) => {
+  const gateway = await setUp(t)
+  const page = await watchOn(t, gateway)
+  t.match(page.now, { requests: { total: 0, inFlight: 0 }, workers: [{ state: 'ready' }, {}] })
+  t.match(page.account?.signIn, { isUsable: true, state: 'simulator' })
+
+  const open = chat(gateway, 'sim:events=200 sim:gap=200')
+  await open.firstBytes
+  let since = performance.now()
+  await page.until(({ now }) => now?.requests.streams === 1)
+  t.ok(performance.now() - since < SOON_MS + 1_000, 'a stream is shown')
+  t.match(page.now?.connections, { inUse: 1, permitsInUse: 1, budget: 300 })
+
+  since = performance.now()
+  const answers = await Promise.all(Array.from({ length: 5 }, () => chat(gateway, 'hi').answer))
+  t.ok(answers.every(({ status }) => status === 200))
+  since = performance.now()
+  await page.until(({ requests }) => requests.length === 5)
+  await page.until(({ now }) => now?.requests.total === 5)
+  const shownAfter = performance.now() - since
+  t.ok(
+    shownAfter < SOON_MS,
+    `requests that have ended are shown after ${Math.round(shownAfter)} ms`
+  )
+  for (const one of page.requests) {
+    t.match(one, {
+      key: 'operator',
+      dialect: 'openai-chat',
+      route: '/v1/chat/completions',
+      status: 200,
+      code: '',
+      isStream: true,
+      attempts: 1,
+      repairs: []
+    })
+    t.ok(one.totalMs > 0 && one.bodyBytes > 0 && one.outputTokens > 0 && one.credits > 0)
+    t.ok([1, 2].includes(one.worker))
+    t.ok(Object.keys(one.phasesMs).includes('stream'), JSON.stringify(one.phasesMs))
+  }
+  t.equal(new Set(page.requests.map(({ n }) => n)).size, 5)
+
+  open.request.destroy()
+  await page.until(({ now }) => now?.requests.total === 6)
+  t.match(page.now?.errors, [{ code: 'GW_CLIENT_CLOSED', total: 1, lastHour: 1 }])
+  const sum = await metricsOf(gateway)
+  const { now } = await page.until(({ events }) => events.at(-1) === 'tick')
+  t.equal(now?.requests.total, sum('kiro_gateway_requests_total'))
+  t.equal(now?.requests.failed, 1)
+  t.equal(now?.requests.perMinute, 6, 'all of them within the minute')
+  t.equal(now?.tokens.input, sum('kiro_gateway_tokens_total', 'type="input"'))
+  t.equal(now?.tokens.output, sum('kiro_gateway_tokens_total', 'type="output"'))
+  t.equal(now?.credits.total, Number(sum('kiro_gateway_credits_total').toFixed(6)))
+  t.equal(now?.credits.perHour, now?.credits.total)
+  const shown = page.requests.reduce((tokens, one) => tokens + one.outputTokens, 0)
+  t.equal(shown, now?.tokens.output, 'the rows add up to the sum')
+  t.equal(now?.latency.samples, page.requests.filter(({ firstMs }) => firstMs !== null).length)
+  t.ok((now?.memory.usedBytes ?? 0) > 50_000_000)
+  t.same(
+    now?.processes.map(({ name }) => name),
+    ['primary', 'worker 1', 'worker 2']
+  )
+  t.ok(now?.processes.every(({ rssBytes, loopDelayMs }) => (rssBytes ?? 0) > 0 && loopDelayMs))
+  await page.until(({ account }) => account?.quota?.remaining !== undefined)
+  t.match(page.account?.quota, { unit: 'credits', problem: null })
+})
+
+t.test(
+  'through five reloads and the death of a worker the page is what metrics are and clients counted',
+  async (t) => {
+    const settings = { HTTP_MAX_CONNECTIONS: '60' }
+    const gateway = await setUp(t, { envFile: settings })
+    const calls: ChatCall[] = []
+    for (let reload = 1; reload <= 5; reload++) {
+      for (let n = 0; n < 16; n++) calls.push(chat(gateway, 'sim:events=20 sim:gap=10'))
+      await gateway.reload({ ...settings, HTTP_MAX_KEEPALIVE_CONNECTIONS: String(10 * reload) })
+    }
+    const answers = await Promise.all(calls.map(({ answer }) => answer))
+    const whole = answers.filter(({ text }) => text.includes('data: [DONE]')).length
+    t.equal(whole, 80)
+    const long = Array.from({ length: 20 }, () => chat(gateway, 'sim:events=900 sim:gap=500'))
+    await Promise.all(long.map(({ firstBytes }) => firstBytes))
+    const before = await watchOn(t, gateway)
+    await before.until(({ now }) => now?.requests.inFlight === 20)
+
+    const [pid] = gateway.workerPids()
+    if (pid === undefined) throw new Error('there is no worker')
+    process.kill(pid, 'SIGKILL')
+    const page = await watchOn(t, gateway)
+    await page.until(({ now }) => now?.workerRestarts === 1)
+    await page.until(({ now }) => now?.workers.every(({ state }) => state === 'ready') === true)
+    t.equal(
+      page.now?.workers.reduce((sum, { restarts }) => sum + restarts, 0),
+      1,
+      'the death shows, and passes'
+    )
+    for (const { request } of long) request.destroy()
+    const ends = await Promise.all(long.map(({ answer }) => answer.catch(() => null)))
+    t.equal(ends.length, 20)
+    const last = await watchOn(t, gateway)
+    await last.until(({ now }) => now?.requests.inFlight === 0)
+    const sum = await metricsOf(gateway)
+    const lost = sum('kiro_gateway_requests_lost_total')
+    t.equal(last.now?.requests.total, 100 - lost)
+    t.equal(last.now?.requests.total, sum('kiro_gateway_requests_total'))
+    t.equal(last.now?.requests.failed, 20 - lost)
+    t.equal(
+      (last.now?.requests.total ?? 0) - (last.now?.requests.failed ?? 0),
+      whole,
+      'what clients have got'
+    )
+    t.equal(last.now?.tokens.output, sum('kiro_gateway_tokens_total', 'type="output"'))
+    t.equal(last.now?.tokens.input, sum('kiro_gateway_tokens_total', 'type="input"'))
+    t.equal(last.now?.credits.total, Number(sum('kiro_gateway_credits_total').toFixed(6)))
+    t.equal(last.requests.length, 100 - lost)
+  }
+)
+
+t.test('without the record of usage the page is told all the same', async (t) => {
+  const gateway = await setUp(t, { env: { USAGE_LOG: 'false', PROXY_API_KEY: '' } })
+  const page = watch(t, gateway, {})
+  await page.until(({ now }) => now !== null)
+  await startChat(gateway.url, 'hi').answer
+  await page.until(({ now, requests }) => now?.requests.total === 1 && requests.length === 1)
+  t.match(page.requests, [{ key: 'anyone', status: 200 }])
+})
+
+t.test('a session ends with its key, and the dashboard with its setting', async (t) => {
+  const gateway = await setUp(t, { env: { PROXY_API_KEY: '' }, envFile: { PROXY_API_KEY: KEY } })
+  const { url } = gateway
+  const signIn = await fetch(`${url}/dashboard/session`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ key: KEY })
+  })
+  t.equal(signIn.status, 200)
+  const cookie = signIn.headers.getSetCookie()[0]?.split(';', 1)[0] ?? ''
+  const page = watch(t, gateway, { cookie })
+  await page.until(({ now }) => now !== null)
+  const [pid] = gateway.workerPids()
+  if (pid === undefined) throw new Error('there is no worker')
+  process.kill(pid, 'SIGKILL')
+  await gateway.logged((line) => line['msg'] === 'worker died')
+  const again = watch(t, gateway, { cookie })
+  await again.until(({ now }) => now !== null)
+  t.pass('the session is good for every worker')
+
+  await gateway.reload({ PROXY_API_KEY: 'another-key-of-the-operator' })
+  await again.until(({ events }) => events.at(-1) === 'leaving')
+  const statusOf = async (path: string) =>
+    (await fetch(`${url}${path}`, { headers: { cookie } })).status
+  t.equal(await statusOf('/dashboard/events'), 401)
+  t.equal(await statusOf('/'), 200)
+  await gateway.reload({ PROXY_API_KEY: KEY, DASHBOARD: 'off' })
+  t.equal(await statusOf('/'), 404)
+  t.equal(await statusOf('/dashboard/session'), 404)
+  await gateway.reload({ PROXY_API_KEY: KEY })
+  const back = watch(t, gateway, { cookie })
+  await back.until(({ now }) => now !== null)
+  t.pass('on again, and the same key opens it')
+})
+
+t.test('guesses of a key are few, in all workers together', async (t) => {
+  const { url } = await setUp(t)
+  const guess = async (key: string): Promise<number> => {
+    const headers = { 'content-type': 'application/json', connection: 'close' }
+    const body = JSON.stringify({ key })
+    return (await fetch(`${url}/dashboard/session`, { method: 'POST', headers, body })).status
+  }
+  const statuses = await Promise.all(Array.from({ length: 40 }, (_, n) => guess(`guess-${n}`)))
+  t.equal(statuses.filter((status) => status === 401).length, 5)
+  t.equal(statuses.filter((status) => status === 429).length, 35)
+  t.equal(await guess(KEY), 429, 'not even the right one')
+})
+
+t.test('sixty pages work, and there are never too many', async (t) => {
+  const gateway = await setUp(t)
+  const pages = Array.from({ length: 80 }, () => watch(t, gateway))
+  for (const page of pages) await page.until(({ status }) => status > 0)
+  const there = pages.filter(({ status }) => status === 200)
+  t.equal(there.length, 64)
+  t.equal(pages.filter(({ status }) => status === 503).length, 16)
+  for (const page of there) await page.until(({ now }) => now?.dashboards === 64)
+  await chat(gateway, 'hi').answer
+  for (const page of there) await page.until(({ requests }) => requests.length === 1)
+  for (const page of there.slice(0, 30)) page.close()
+  await there[40]?.until(({ now }) => (now?.dashboards ?? 64) <= 34)
+  const more = await watchOn(t, gateway)
+  t.equal(more.requests.length, 1, 'there is room again')
+
+  const began = performance.now()
+  t.equal(await gateway.stop(), 0)
+  t.ok(performance.now() - began < 10_000, 'open pages hold up no shutdown')
+  for (const page of there.slice(30)) t.ok(page.events.includes('leaving'))
+})
+
+t.test('workers that are replaced send their pages on', async (t) => {
+  const gateway = await setUp(t)
+  const page = await watchOn(t, gateway)
+  const before = gateway.lines.length
+  gateway.child.kill('SIGUSR2')
+  await page.until(({ events }) => events.at(-1) === 'leaving')
+  await gateway.logged((line) => line['msg'] === 'rolling restart complete', before)
+  const next = await watchOn(t, gateway)
+  t.equal(next.now?.workers.filter(({ state }) => state === 'ready').length, 2)
+  t.equal(next.now?.workerRestarts, 0, 'that was no death')
+})
