@@ -18,8 +18,6 @@ t.test('takes what can change while the gateway runs', async (t) => {
     HTTP_POOL_TIMEOUT: '1.5',
     PROXY_API_KEY: 'new-key',
     LOG_LEVEL: 'debug',
-    WORKER_SPREAD: 'even',
-    DASHBOARD: 'off',
     FIRST_TOKEN_TIMEOUT: '5'
   })
   const { config, needRestart } = reload(running, next)
@@ -67,6 +65,7 @@ function otherText({ setting }: ListedSetting): string {
     SERVER_HOST: '127.0.0.2',
     KIRO_API_KEY: 'ksk_b',
     PROFILE_ARN: 'arn:aws:codewhisperer:us-east-1:123456789012:profile/P',
+    DASHBOARD: 'off',
     LOG_LEVEL: 'debug',
     WORKER_SPREAD: 'even',
     FAKE_REASONING: 'false',
