@@ -9,5 +9,6 @@ await Promise.all([
   import('./credentials/usual-places.ts'),
   import('./description/description.ts'),
   import('./server/worker.ts'),
-  import('./simulator/simulator.ts')
+  import('./simulator/simulator.ts'),
+  import('./tracing/tracer.ts')
 ])

@@ -2,6 +2,7 @@ import { type Static, Type } from '../shared/schema-type.ts'
 import { FleetSettings } from './fleet-settings.ts'
 import { MIN_MEMORY_BYTES } from './memory-plan.ts'
 import { bytes, choice, count, DAY, flag, seconds, setting, text } from './setting.ts'
+import { TraceSettings } from './trace-settings.ts'
 import { UpstreamSettings } from './upstream-settings.ts'
 
 const MEBIBYTE = 1024 * 1024
@@ -273,6 +274,7 @@ export const Settings = Type.Object({
     )
   }),
   ...FleetSettings,
+  ...TraceSettings,
   observe: Type.Object({
     level: choice(
       'LOG_LEVEL',

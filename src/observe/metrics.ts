@@ -247,6 +247,13 @@ export class Metrics {
     'Log lines that were dropped because nobody read them in time.'
   )
 
+  readonly spansSent = this.#counter('trace_spans_sent_total', 'Spans that were taken.')
+  readonly spansDropped = this.#counter(
+    'trace_spans_dropped_total',
+    'Spans that were dropped: there was no room, they were refused, or the worker ended.',
+    ['reason']
+  )
+
   /** Everything as plain JSON for IPC. */
   async snapshot(): Promise<MetricsSnapshot> {
     return (await this.#registry.getMetricsAsJSON()).map((metric) => ({ ...metric }))

@@ -23,6 +23,7 @@ import { DashboardPages } from './plane/dashboard-pages.ts'
 import { MetricsDesk } from './plane/metrics-desk.ts'
 import { type DrainOptions, OpenTurns } from './plane/open-turns.ts'
 import { PrimaryPulse } from './plane/primary-pulse.ts'
+import { addWatchers } from './plane/turn-watchers.ts'
 import { UsageReports } from './plane/usage-reports.ts'
 
 /** How long clients may take to read why their answer was cut short by the drain. */
@@ -182,13 +183,10 @@ export class GatewayWorker {
     this.#channel.send({ type: 'clients.accepting', isAccepting })
   }
 
-  async #listen({ listener, plane, log }: Parts, { config, memory }: WorkerStart): Promise<void> {
-    const { host, port } = config.server
+  async #listen({ listener, plane, log }: Parts, start: WorkerStart): Promise<void> {
+    const { host, port } = start.config.server
     try {
-      if (config.observe.keepsContent) {
-        const { createTurnRecorder } = await import('./plane/turn-capture.ts')
-        plane.recorder = createTurnRecorder(plane, { log, workers: memory.workers })
-      }
+      await addWatchers(plane, start, log)
       this.#channel.send({ type: 'worker.ready', port: await listener.open() })
     } catch (cause) {
       this.#channel.send({ type: 'worker.failed', message: listenProblem(cause, host, port) })
@@ -210,6 +208,7 @@ export class GatewayWorker {
     plane.fetcher.close()
     await Promise.all([plane.pool.close(), plane.transforms.close()])
     plane.records.flush()
+    await plane.tracing.tracer?.close()
     await metrics.push()
     connections.destroy()
     metrics.close()

@@ -19,6 +19,9 @@ export const AnswerHeaders = {
   'server-timing': header(
     'What the answer has waited for so far, in milliseconds: `read`, `transform`, `queue`, `connect`, `ttfb`, `search`, `stream`, `retry`.'
   ),
+  traceparent: header(
+    'The trace of the request and its span in it (W3C Trace Context), where the operator has traces on.'
+  ),
   'retry-after': {
     description: 'Seconds after which it may go better.',
     schema: { type: 'integer', minimum: 0 }

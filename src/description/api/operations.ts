@@ -287,7 +287,7 @@ export const Operations: readonly Operation[] = [
   ...DESCRIPTION
 ]
 
-/** The headers that any request may have. */
+/** The headers that any request may have; the second means something to requests with a body. */
 export const RequestHeaders: readonly Parameter[] = [
   {
     name: 'x-request-id',
@@ -295,6 +295,12 @@ export const RequestHeaders: readonly Parameter[] = [
     description:
       'Names the request in the answer and in the log: up to 128 of `A-Z a-z 0-9 . _ : -`.',
     schema: string('Made up where it is missing.')
+  },
+  {
+    name: 'traceparent',
+    in: 'header',
+    description: 'Of which trace the request is a part, where the operator has traces on.',
+    schema: { type: 'string' }
   }
 ]
 

@@ -19,7 +19,7 @@ interface ApiContent {
 
 /** All that an operation may answer, by status. */
 export function toResponses(operation: Operation): Readonly<Record<string, ApiResponse>> {
-  const responses = new Map(operation.answers.map((one) => [one.status, toAnswer(one)]))
+  const responses = new Map(operation.answers.map((one) => [one.status, toAnswer(one, operation)]))
   for (const [status, errors] of errorsOf(operation)) {
     const answer = responses.get(status)
     const error = toError(errors, operation)
@@ -28,14 +28,17 @@ export function toResponses(operation: Operation): Readonly<Record<string, ApiRe
   return Object.fromEntries(responses)
 }
 
-function toAnswer({ description, content, headers = [] }: Answer): ApiResponse {
+function toAnswer(
+  { description, content, headers = [] }: Answer,
+  operation: Operation
+): ApiResponse {
   const shown = Object.entries(content).map(([type, schemas]) => {
     const schema = schemas === 'text' ? { type: 'string' } : schemaOf(schemas)
     return [type, { schema }] as const
   })
   return {
     description,
-    headers: headersRefs([...EVERY_ANSWER, ...headers]),
+    headers: headersRefs([...EVERY_ANSWER, ...traceHeaders(operation), ...headers]),
     content: Object.fromEntries(shown)
   }
 }
@@ -54,6 +57,11 @@ function either(answer: ApiResponse, error: ApiResponse): ApiResponse {
     headers: { ...answer.headers, ...error.headers },
     content: { [JSON_TYPE]: { schema, examples } }
   }
+}
+
+/** Of what is traced: requests with a body. */
+function traceHeaders({ request }: Operation): readonly string[] {
+  return request === undefined ? [] : ['traceparent']
 }
 
 /** Where the request says in whose words, in those of both vendors. */
@@ -81,6 +89,7 @@ function toError(errors: readonly ToldError[], operation: Operation): ApiRespons
   const isFinal = errors.every(({ headers }) => headers.includes('x-should-retry'))
   const headers = [
     ...EVERY_ANSWER,
+    ...traceHeaders(operation),
     ...errors.flatMap((one) => one.headers),
     ...(isFinal ? [] : ['retry-after']),
     ...(operation.errorPlaces.includes('answer') ? ['x-kiro-gateway-repairs'] : []),

@@ -87,6 +87,7 @@ export class Attempt implements ResponseReader, AnswerSource {
   #headers: ResponseHeaders = {}
   #faultBody: ByteBlocks | null = null
   #faultBytes = 0
+  readonly #startedAt = performance.now()
   #chunks = 0
   #isFlushDue = false
   /** The client has not read what it got. */
@@ -308,7 +309,10 @@ export class Attempt implements ResponseReader, AnswerSource {
 
   #end(outcome: AttemptOutcome): void {
     this.#phase = 'over'
-    this.#options.progress.noteCall(this.#chunks)
+    const code = outcome.name === 'failed' ? outcome.error.code : null
+    const [startedAt, status, chunks] = [this.#startedAt, this.#status, this.#chunks]
+    const { progress, request } = this.#options
+    progress.noteCall({ startedAt, url: request.url, status, chunks, code })
     this.#held.length = 0
     this.#clearFirstToken()
     this.#outcome.resolve(outcome)

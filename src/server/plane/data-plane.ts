@@ -16,6 +16,7 @@ import { RequestForms } from '../../kiro/wire/hosts.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { Metrics } from '../../observe/metrics.ts'
 import { AnswerBudget } from '../../reply/answer-memory.ts'
+import type { TurnTracer } from '../../tracing/turn-trace.ts'
 import { TransformPool } from '../../transform/transform-pool.ts'
 import { RetryBudget } from '../../upstream/call/retry.ts'
 import { ConnectionPool } from '../../upstream/connections/pool.ts'
@@ -74,6 +75,8 @@ export interface DataPlane {
   readonly records: RequestRecords
   /** Upstream answers come from the built-in simulator. */
   readonly isSimulated: boolean
+  /** `null` where traces are off. Set before the first request is served. */
+  readonly tracing: { readonly tracer: TurnTracer | null }
   config(): Config
   catalogue(): Catalogue
   /** Nothing new is served any more. */
@@ -89,6 +92,7 @@ export interface OwnPlane extends DataPlane {
   readonly allowances: Allowances
   readonly journal: AllowanceJournal
   readonly rows: RowJournal
+  readonly tracing: { tracer: TurnTracer | null }
 }
 
 /** What a data plane is made with. */
@@ -269,6 +273,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
       isJournalled: () => current.config.usage.isKept || current.book.isKeyRequired
     }),
     isSimulated: start.isSimulated,
+    tracing: { tracer: null },
     config: () => current.config,
     catalogue: () => current.catalogue,
     isDraining: () => life.state === 'draining',

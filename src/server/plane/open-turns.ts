@@ -2,6 +2,7 @@ import type { Usage } from '../../dialects/answer/stream-part.ts'
 import { addUsage } from '../../dialects/answer/usage.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import type { GatewayError } from '../../shared/errors.ts'
+import type { TracedCall, TurnTrace } from '../../tracing/turn-trace.ts'
 import type { Charge } from './key-limits.ts'
 
 /** What the key of a request was charged, to be written down once. */
@@ -99,6 +100,7 @@ export type PhaseName = (typeof NAMES)[number]
 export class Progress {
   /** `performance.now()` when the request arrived. */
   readonly startedAt = performance.now()
+  readonly #trace: TurnTrace | null
   readonly #spentMs: Partial<Record<PhaseName, number>> = {}
   #markedAt = this.startedAt
   #usage: Usage | null = null
@@ -108,6 +110,11 @@ export class Progress {
   #attempts = 0
   #chunks = 0
   #isWaiting = false
+
+  /** `trace` is told of what happens; `null` where traces are off. */
+  constructor(trace: TurnTrace | null = null) {
+    this.#trace = trace
+  }
 
   /** Of all calls that were answered to their end; `null` before the first. */
   get usage(): Usage | null {
@@ -152,9 +159,10 @@ export class Progress {
   }
 
   /** A call of the upstream is over, however it ended. */
-  noteCall(chunks: number): void {
+  noteCall(call: TracedCall): void {
     this.#attempts++
-    this.#chunks = chunks
+    this.#chunks = call.chunks
+    this.#trace?.call(call)
   }
 
   /** It stands in line; until the phase `queue` ends. */
@@ -168,7 +176,9 @@ export class Progress {
 
   /** Ends a phase now, or at the given `performance.now()`. */
   end(name: PhaseName, at = performance.now()): void {
-    this.#spentMs[name] = (this.#spentMs[name] ?? 0) + Math.max(0, at - this.#markedAt)
+    const spentMs = Math.max(0, at - this.#markedAt)
+    this.#spentMs[name] = (this.#spentMs[name] ?? 0) + spentMs
+    this.#trace?.phase(name, at, spentMs)
     this.#markedAt = at
     if (name === 'queue') this.#isWaiting = false
   }

@@ -3,10 +3,12 @@ import { outlineMember } from '../../dialects/request/payload-bytes.ts'
 import { priceStepOf } from '../../kiro/models/models.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
 import type { TurnFacts, UsageRow } from '../../ipc/usage-row.ts'
+import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import type { RequestPayload } from '../../upstream/call/requests.ts'
+import type { TracedTurn } from '../../tracing/turn-trace.ts'
 import type { TransformPool } from '../../transform/transform-pool.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { Progress } from '../plane/open-turns.ts'
@@ -25,6 +27,8 @@ export interface TurnRecord {
   readonly progress: Progress
   /** Answered without the upstream: it is counted here, others by the primary, from their rows. */
   readonly isLocal?: boolean
+  /** Where traces are on. */
+  readonly traceId?: string | undefined
 }
 
 /** One log line and one set of metrics for a request that is over. Never its content. */
@@ -58,6 +62,7 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
   const { usage } = progress
   return {
     reqId: record.requestId,
+    ...(record.traceId !== undefined && { traceId: record.traceId }),
     route,
     ...(record.keyName !== null && { key: record.keyName }),
     status,
@@ -119,6 +124,36 @@ export function toUsageRow(
 
 /** Most requests need none. */
 const MAX_REPAIRS_TOLD = 8
+
+/** What its trace says of it. */
+export function toTracedTurn(
+  record: TurnRecord,
+  who: Pick<TracedTurn, 'client' | 'dialect'>
+): TracedTurn {
+  const { requestId, keyName, status, error, plan, bodyBytes, progress } = record
+  const { usage, attempts, charged, metered } = progress
+  return {
+    ...who,
+    requestId,
+    keyName,
+    status,
+    code: error?.code ?? null,
+    isClientsFault: error?.source === 'downstream',
+    bodyBytes,
+    attempts,
+    repairs: plan?.repairs ?? [],
+    model:
+      plan === null
+        ? null
+        : {
+            asked: plan.asked.model,
+            upstream: plan.upstreamModel,
+            isStream: plan.asked.isStream
+          },
+    usage,
+    credits: (charged > 0 ? charged : metered) / MICROS_PER_CREDIT
+  }
+}
 
 /** More than any model's name has: without a list of models clients choose what stands there. */
 const MAX_MODEL_CHARS = 256

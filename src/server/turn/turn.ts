@@ -16,6 +16,7 @@ import type { AnswerMemory } from '../../reply/answer-memory.ts'
 import { type AnswerSink, CollectReply, KeptReply } from '../../reply/sinks.ts'
 import { StallTimer, StreamReply, whenSent } from '../../reply/stream-reply.ts'
 import { abortErrorOf, asGatewayError, GatewayError } from '../../shared/errors.ts'
+import type { TurnTrace } from '../../tracing/turn-trace.ts'
 import { RequestPayload } from '../../upstream/call/requests.ts'
 import { askUpstream } from '../ask/ask-upstream.ts'
 import { answerInRounds } from '../ask/rounds.ts'
@@ -27,7 +28,14 @@ import { type OpenTurn, Progress } from '../plane/open-turns.ts'
 import { readBody, unreadBytesOf } from '../plane/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
 import { type ClientBody, convertClientBody } from './body.ts'
-import { clientFamilyOf, asCarriedOut, recordTurn, toUsageRow, TurnDebug } from './turn-record.ts'
+import {
+  asCarriedOut,
+  clientFamilyOf,
+  recordTurn,
+  toTracedTurn,
+  toUsageRow,
+  TurnDebug
+} from './turn-record.ts'
 
 export interface TurnOptions {
   readonly plane: DataPlane
@@ -56,7 +64,8 @@ export type LocalAnswer = (body: ClientBody, signal: AbortSignal) => Promise<obj
  */
 export class Turn implements OpenTurn {
   readonly #options: TurnOptions
-  readonly #progress = new Progress()
+  readonly #trace: TurnTrace | null
+  readonly #progress: Progress
   readonly #arrivedAt = monotonicNow()
   readonly #gone = new AbortController()
   readonly #onClose = (): void => {
@@ -75,11 +84,15 @@ export class Turn implements OpenTurn {
 
   constructor(options: TurnOptions) {
     this.#options = options
-    const { debugMode } = options.plane.config().observe
-    const { plane, request, requestId } = options
+    const { plane, route, request, response, requestId } = options
+    const { traceparent } = request.headers
+    this.#trace = plane.tracing.tracer?.begin({ route, traceparent, at: performance.now() }) ?? null
+    if (this.#trace !== null) response.setHeader('traceparent', this.#trace.traceparent)
+    this.#progress = new Progress(this.#trace)
+    const { debugMode } = plane.config().observe
     const content = debugMode === 'off' ? null : (plane.recorder?.open(request, requestId) ?? null)
     this.#debug = debugMode === 'off' ? null : new TurnDebug(plane, debugMode, content)
-    options.response.once('close', this.#onClose)
+    response.once('close', this.#onClose)
   }
 
   /**
@@ -163,6 +176,7 @@ export class Turn implements OpenTurn {
     const { payload, plan, estimatedTokens } = await this.#convert(await this.#readBody())
     this.#plan = plan
     this.#payload = payload
+    this.#trace?.asks(plan.upstreamModel)
     if (namedKey !== null) requireModel(namedKey, plan, plane)
     this.#debug?.noteRequest(payload)
     this.#debug?.content?.noteEstimate(estimatedTokens)
@@ -301,14 +315,16 @@ export class Turn implements OpenTurn {
       plan: this.#toldPlan,
       bodyBytes: this.#bodyBytes,
       progress: this.#progress,
-      isLocal: answerHere !== undefined
+      isLocal: answerHere !== undefined,
+      traceId: this.#trace?.traceId
     }
     recordTurn({ metrics: plane.metrics, log }, record)
+    const client = clientFamilyOf(request.headers['user-agent'])
     if (answerHere === undefined) {
-      const client = clientFamilyOf(request.headers['user-agent'])
       const row = toUsageRow(record, { key: usageKey, client, dialect, worker: plane.slot })
       plane.records.note(row, this.#progress.charges)
     }
+    this.#trace?.end(toTracedTurn(record, { client, dialect }))
     void this.#debug?.keep(record) // cannot reject
   }
 

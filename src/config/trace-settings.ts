@@ -1,0 +1,100 @@
+import { Type } from '../shared/schema-type.ts'
+import { choice, count, setting, text } from './setting.ts'
+
+const HEADER_NAME = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+const VALUE = '^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$'
+
+/** Traces, by the names and in the units of OpenTelemetry's specification. Without an endpoint nothing of it is there. */
+export const TraceSettings = {
+  traces: Type.Object({
+    endpoint: text(
+      'OTEL_EXPORTER_OTLP_ENDPOINT',
+      {
+        restart: true,
+        default: null,
+        kind: 'address',
+        pattern: '^https?://[^\\s/?#@]+(/[^\\s?#]*)?$',
+        allowed: 'an http:// or https:// URL without user and password'
+      },
+      'Collector that is sent a trace of each request, below /v1/traces; left out, there are no traces.'
+    ),
+    headers: setting<Record<string, string>>(
+      {
+        env: 'OTEL_EXPORTER_OTLP_HEADERS',
+        restart: true,
+        kind: 'pairs',
+        default: {},
+        isSecret: true,
+        allowed: 'name=value pairs separated by commas, values percent-encoded',
+        description: 'Headers for it, such as a key.'
+      },
+      {
+        type: 'object',
+        propertyNames: { pattern: HEADER_NAME },
+        additionalProperties: { type: 'string', pattern: VALUE }
+      }
+    ),
+    protocol: choice(
+      'OTEL_EXPORTER_OTLP_PROTOCOL',
+      { restart: true, default: 'http/protobuf', enum: ['http/protobuf', 'http/json'] },
+      'How traces are written.'
+    ),
+    timeoutMs: count(
+      'OTEL_EXPORTER_OTLP_TIMEOUT',
+      { restart: true, min: 1, max: 600_000, default: 10_000 },
+      'Longest time that it may take to be sent some, in milliseconds.'
+    ),
+    sampler: choice(
+      'OTEL_TRACES_SAMPLER',
+      {
+        restart: true,
+        default: 'parentbased_always_on',
+        enum: [
+          'always_on',
+          'always_off',
+          'traceidratio',
+          'parentbased_always_on',
+          'parentbased_always_off',
+          'parentbased_traceidratio'
+        ]
+      },
+      'Which requests are traced; parentbased_ leaves it to clients that send a traceparent.'
+    ),
+    samplerArg: text(
+      'OTEL_TRACES_SAMPLER_ARG',
+      {
+        restart: true,
+        default: null,
+        pattern: '^(0(\\.[0-9]*)?|1(\\.0*)?|\\.[0-9]+)$',
+        allowed: 'a number from 0 to 1'
+      },
+      'Which part of the requests the traceidratio samplers take; left out, all.'
+    ),
+    serviceName: text(
+      'OTEL_SERVICE_NAME',
+      { restart: true, default: null },
+      'What the gateway is called in traces; left out, kiro-gateway.'
+    ),
+    resourceAttributes: setting<Record<string, string>>(
+      {
+        env: 'OTEL_RESOURCE_ATTRIBUTES',
+        restart: true,
+        kind: 'pairs',
+        default: {},
+        allowed: 'name=value pairs separated by commas, values percent-encoded',
+        description: 'What else traces say of the gateway, as in deployment.environment.name=home.'
+      },
+      { type: 'object', additionalProperties: { type: 'string', minLength: 1 } }
+    ),
+    isDisabled: setting<boolean>(
+      {
+        env: 'OTEL_SDK_DISABLED',
+        restart: true,
+        kind: 'flag',
+        default: false,
+        description: 'Turns traces off, whatever else is set.'
+      },
+      { type: 'boolean' }
+    )
+  })
+} as const

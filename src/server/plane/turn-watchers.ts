@@ -1,0 +1,35 @@
+import type { WorkerStart } from '../../ipc/messages.ts'
+import type { Logger } from '../../observe/logger.ts'
+import type { TurnTracer } from '../../tracing/turn-trace.ts'
+import type { OwnPlane } from './data-plane.ts'
+
+/**
+ * Adds what watches requests from beside: the recorder of DEBUG_CONTENT, and the tracer where OTEL_EXPORTER_OTLP_ENDPOINT says
+ * whereto. Not a module of either is loaded where it is not wanted. Before the first request is served.
+ */
+export async function addWatchers(plane: OwnPlane, start: WorkerStart, log: Logger): Promise<void> {
+  const { config, memory } = start
+  if (config.observe.keepsContent) {
+    const { createTurnRecorder } = await import('./turn-capture.ts')
+    plane.recorder = createTurnRecorder(plane, { log, workers: memory.workers })
+  }
+  plane.tracing.tracer = await loadTracer(plane, start, log)
+}
+
+/** Requests are served without it if it cannot be loaded. */
+async function loadTracer(
+  { metrics }: OwnPlane,
+  { config, workerId }: WorkerStart,
+  log: Logger
+): Promise<TurnTracer | null> {
+  const settings = config.traces
+  const { endpoint, isDisabled } = settings
+  if (endpoint === null || isDisabled) return null
+  try {
+    const { createTurnTracer } = await import('../../tracing/tracer.ts')
+    return createTurnTracer({ settings, endpoint, workerId, log, metrics })
+  } catch (err) {
+    log.error({ err }, 'requests are not traced: the libraries for it cannot be loaded')
+    return null
+  }
+}

@@ -1,0 +1,309 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { createServer, type IncomingHttpHeaders, request as requestHttp } from 'node:http'
+import { createServer as createTcpServer } from 'node:net'
+import t, { type Test } from 'tap'
+import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
+import { OtlpReceiver, type ReceivedSpan } from '../helper/otlp-receiver.ts'
+import { startSimulator } from '../helper/run-simulator.ts'
+import { serverUrl } from '../helper/server-url.ts'
+
+t.setTimeout(300_000) // real processes, on a machine that may be busy
+
+const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
+const PARENT = '00f067aa0ba902b7'
+const SECRET = 'a-word-of-the-prompt'
+
+interface Rig {
+  readonly gateway: GatewayProcess
+  ask(prompt: string, more?: Asked): Promise<Response>
+}
+
+interface Asked {
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: object
+  readonly path?: string
+}
+
+async function rig(t: Test, endpoint: string, env: Readonly<Record<string, string>> = {}) {
+  const { url } = await startSimulator(t)
+  const gateway = await startGateway({
+    upstreamUrl: url,
+    env: { WORKERS: '1', OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, ...env }
+  })
+  t.teardown(() => gateway.destroy())
+  return { gateway, ask: asker(gateway) }
+}
+
+function asker({ url }: GatewayProcess): Rig['ask'] {
+  return async (prompt, { headers = {}, body = {}, path = '/v1/messages' } = {}) => {
+    const response = await fetch(url + path, {
+      method: 'POST',
+      headers,
+      body: JSON.stringify({
+        model: 'claude-sonnet-4.5',
+        max_tokens: 1000,
+        messages: [{ role: 'user', content: prompt }],
+        ...body
+      })
+    })
+    await response.text()
+    return response
+  }
+}
+
+async function receiver(t: Test): Promise<OtlpReceiver> {
+  return new OtlpReceiver().start(t)
+}
+
+function rootOf(spans: readonly ReceivedSpan[]): ReceivedSpan {
+  const root = spans.find(({ kind }) => kind === 2)
+  if (root === undefined) throw new Error('there is no span of a request')
+  return root
+}
+
+for (const protocol of ['http/protobuf', 'http/json']) {
+  t.test(`a request is a span, its phases events, its calls children: ${protocol}`, async (t) => {
+    const otlp = await receiver(t)
+    const { gateway, ask } = await rig(t, `${otlp.url}/`, {
+      OTEL_EXPORTER_OTLP_PROTOCOL: protocol,
+      OTEL_EXPORTER_OTLP_HEADERS: 'api-key=the%20key',
+      OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test,service.name=other',
+      OTEL_SERVICE_NAME: 'the-gateway'
+    })
+    const from = Date.now()
+    const response = await ask(`${SECRET} sim:flaky=1`, {
+      headers: { traceparent: `00-${TRACE}-${PARENT}-01`, 'user-agent': 'claude-cli/2.0' },
+      body: { stream: true }
+    })
+    t.equal(response.status, 200)
+    const refused = await ask(SECRET, { body: { messages: 7 } })
+    t.equal(refused.status, 400)
+    const counted = await ask(SECRET, { path: '/v1/messages/count_tokens' })
+    t.equal(counted.status, 200)
+    const line = await gateway.logged((one) => one['status'] === 200 && one['traceId'] === TRACE)
+    t.equal(await gateway.stop(), 0)
+    t.same(otlp.problems, [])
+    t.equal(otlp.maxConnections, 1)
+    const { headers, url } = otlp.requests[0] ?? {}
+    t.equal(url, '/v1/traces')
+    t.equal(headers?.['api-key'], 'the key')
+
+    const spans = otlp.spans.filter(({ traceId }) => traceId === TRACE)
+    const root = rootOf(spans)
+    t.equal(response.headers.get('traceparent'), `00-${TRACE}-${root.spanId}-01`)
+    t.equal(root.parentSpanId, PARENT)
+    t.equal(root.name, 'POST /v1/messages')
+    t.equal(root.statusCode, 0)
+    t.match(root.attributes, {
+      'http.request.method': 'POST',
+      'http.route': '/v1/messages',
+      'http.response.status_code': 200,
+      'gen_ai.operation.name': 'chat',
+      'gen_ai.provider.name': 'aws.kiro',
+      'gen_ai.request.model': 'claude-sonnet-4.5',
+      'gen_ai.response.model': 'claude-sonnet-4.5',
+      'gen_ai.request.stream': true,
+      'kiro_gateway.request_id': line['reqId'],
+      'kiro_gateway.dialect': 'anthropic-messages',
+      'kiro_gateway.client': 'claude-code',
+      'kiro_gateway.attempts': 2
+    })
+    const { usage } = line as { usage?: { inputTokens: number; outputTokens: number } }
+    t.equal(root.attributes['gen_ai.usage.output_tokens'], usage?.outputTokens)
+    t.ok(Number(root.attributes['gen_ai.usage.input_tokens']) >= (usage?.inputTokens ?? Infinity))
+    t.match(root.resource, {
+      'service.name': 'the-gateway',
+      'deployment.environment.name': 'test',
+      'kiro_gateway.worker': Number
+    })
+    const phases = root.events.map(({ name }) => name)
+    for (const phase of ['read', 'transform', 'queue', 'retry', 'ttfb', 'stream'])
+      t.ok(phases.includes(phase), phase)
+    t.ok(Number(root.startNs / 1_000_000n) >= from - 50, 'times are those of the clock')
+
+    const calls = spans.filter(({ kind }) => kind === 3)
+    t.equal(calls.length, 2)
+    for (const call of calls) {
+      t.equal(call.parentSpanId, root.spanId)
+      t.equal(call.name, 'chat claude-sonnet-4.5')
+      t.match(call.attributes, { 'server.address': '127.0.0.1', 'server.port': Number })
+      t.ok(call.startNs >= root.startNs && call.endNs <= root.endNs, 'inside its request')
+    }
+    const [first, second] = calls.toSorted((a, b) => Number(a.startNs - b.startNs))
+    t.match(first, { statusCode: 2, attributes: { 'http.response.status_code': 500 } })
+    t.match(first?.attributes['error.type'], /^GW_/)
+    t.match(second, { statusCode: 0, attributes: { 'http.response.status_code': 200 } })
+
+    const others = otlp.spans.filter(({ traceId }) => traceId !== TRACE)
+    t.equal(new Set(others.map(({ traceId }) => traceId)).size, 2, 'each has a trace of its own')
+    const bad = others.find(({ attributes }) => attributes['error.type'] === 'GW_BODY_INVALID')
+    t.match(bad, { statusCode: 0, parentSpanId: '', name: 'POST /v1/messages' })
+    t.ok(others.some(({ name }) => name === 'POST /v1/messages/count_tokens'))
+    const all = JSON.stringify(otlp.spans, (_, value: unknown) =>
+      typeof value === 'bigint' ? String(value) : value
+    )
+    t.notMatch(all, SECRET, 'no word of content')
+  })
+}
+
+t.test('the upstream is sent nothing of a trace', async (t) => {
+  const { url } = await startSimulator(t)
+  const seen: IncomingHttpHeaders[] = []
+  const between = createServer((request, response) => {
+    seen.push(request.headers)
+    const { method, headers } = request
+    const call = requestHttp(url + request.url, { method, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 500, answer.headers)
+      answer.pipe(response)
+    })
+    request.pipe(call)
+  })
+  const upstreamUrl = (await serverUrl(between)).origin
+  t.teardown(() => between.close())
+  const otlp = await receiver(t)
+  const gateway = await startGateway({
+    upstreamUrl,
+    env: { WORKERS: '1', OTEL_EXPORTER_OTLP_ENDPOINT: otlp.url }
+  })
+  t.teardown(() => gateway.destroy())
+  const headers = { traceparent: `00-${TRACE}-${PARENT}-01`, tracestate: 'a=b', baggage: 'c=d' }
+  t.equal((await asker(gateway)('hi', { headers })).status, 200)
+  t.ok(seen.length > 0)
+  for (const sent of seen)
+    for (const name of ['traceparent', 'tracestate', 'baggage']) t.notOk(name in sent, name)
+})
+
+t.test('who is not to be traced is not, and has a traceparent all the same', async (t) => {
+  const otlp = await receiver(t)
+  const { gateway, ask } = await rig(t, otlp.url)
+  const response = await ask('hi', { headers: { traceparent: `00-${TRACE}-${PARENT}-00` } })
+  t.match(response.headers.get('traceparent'), new RegExp(`^00-${TRACE}-[0-9a-f]{16}-00$`))
+  t.equal(await gateway.stop(), 0)
+  t.same(otlp.spans, [])
+})
+
+t.test('a large request and a large call are small spans', async (t) => {
+  const otlp = await receiver(t)
+  const { gateway, ask } = await rig(t, otlp.url, { OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' })
+  const nasty = `\u0000\u0007\u001b[31m"\\\ud83d${SECRET}\n`
+  const body = {
+    stream: true,
+    messages: [{ role: 'user', content: `${nasty.repeat(12_000)} Call it. sim:arguments=290000` }],
+    tools: [
+      {
+        name: 'f',
+        description: nasty,
+        input_schema: { type: 'object', properties: { a: { type: 'string' } } }
+      }
+    ],
+    tool_choice: { type: 'any' }
+  }
+  const headers = { 'user-agent': `x${'y'.repeat(5000)}` }
+  const answers = [
+    await ask('', { body, headers }),
+    await ask('', { body: { ...body, model: nasty.repeat(1000) }, headers }),
+    await ask('', { body: { ...body, model: `claude-sonnet-4.5 ${nasty}` }, headers })
+  ]
+  t.equal(answers[0]?.status, 200)
+  t.equal(await gateway.stop(), 0)
+  t.same(otlp.problems, [], 'no control character is in a value')
+  t.equal(otlp.spans.filter(({ kind }) => kind === 2).length, 3)
+  const root = otlp.spans.find(
+    ({ attributes }) => Number(attributes['http.request.body.size']) > 400_000
+  )
+  t.ok(root, 'the large one is there')
+  for (const { attributes, events } of otlp.spans) {
+    t.ok(events.length <= 64)
+    for (const value of Object.values(attributes)) t.ok(String(value).length <= 300)
+  }
+  t.ok(otlp.maxBytes < 20_000, `${otlp.maxBytes} bytes for three requests`)
+})
+
+t.test('an endpoint that is gone, slow or talks nonsense is nobody else’s trouble', async (t) => {
+  const otlp = await receiver(t)
+  const garbage = createTcpServer((socket) => {
+    socket.on('error', () => {}).end('SSH-2.0-nonsense\r\n\r\n\u0000\u0001')
+  })
+  const closed = createTcpServer()
+  const closedUrl = (await serverUrl(closed)).origin
+  closed.close()
+  const cases: readonly (readonly [string, string, OtlpReceiver['answer']])[] = [
+    ['gone', closedUrl, null],
+    ['garbage', (await serverUrl(garbage)).origin, null],
+    ['silent', otlp.url, () => {}],
+    [
+      'refusing',
+      otlp.url,
+      (request, response) => void (request.resume(), response.writeHead(401).end('no'))
+    ],
+    [
+      'endless',
+      otlp.url,
+      (request, response) => {
+        request.resume()
+        response.writeHead(503, { 'retry-after': '86400' })
+        const more = setInterval(() => response.write('x'.repeat(10_000)), 1)
+        response.on('close', () => clearInterval(more)).on('error', () => {})
+      }
+    ],
+    [
+      'elsewhere',
+      otlp.url,
+      (request, response) =>
+        void (request.resume(), response.writeHead(307, { location: 'http://127.0.0.1:1/' }).end())
+    ]
+  ]
+  t.teardown(() => garbage.close())
+  for (const [name, endpoint, answer] of cases) {
+    await t.test(name, async (t) => {
+      otlp.answer = answer
+      const { gateway, ask } = await rig(t, endpoint, { OTEL_EXPORTER_OTLP_TIMEOUT: '1000' })
+      for (const { status } of await Promise.all(Array.from({ length: 20 }, () => ask('hi'))))
+        t.equal(status, 200)
+      const { why } = await gateway.logged(({ msg }) =>
+        String(msg).startsWith('traces are not taken')
+      )
+      t.match(why, /./)
+      const metrics = await (await fetch(`${gateway.url}/metrics`)).text()
+      t.match(metrics, /^kiro_gateway_requests_total\{.*\} 20$/m)
+      t.match(metrics, /^kiro_gateway_trace_spans_sent_total 0$/m)
+      if (name === 'refusing') t.match(metrics, /trace_spans_dropped_total\{reason="refused"\} 40/)
+      t.equal((await ask('hi')).status, 200)
+      const from = performance.now()
+      t.equal(await gateway.stop(), 0)
+      const tookMs = performance.now() - from
+      t.ok(tookMs < 10_000, `it ends in ${Math.round(tookMs)} ms`)
+      const told = gateway.lines.filter(({ msg }) => String(msg).startsWith('traces are not'))
+      t.equal(told.length, 1, 'one warning')
+    })
+  }
+})
+
+t.test('without the setting not a module of it is loaded, with it only in workers', async (t) => {
+  const probe = new URL('../helper/loaded-modules.ts', import.meta.url)
+  for (const endpoint of ['', 'http://127.0.0.1:1']) {
+    const folder = t.testdir({})
+    probe.searchParams.set('folder', folder)
+    const gateway = await startGateway({
+      env: {
+        WORKERS: '2',
+        NODE_OPTIONS: `--import=${probe.href}`,
+        ...(endpoint !== '' && { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint })
+      }
+    })
+    t.teardown(() => gateway.destroy())
+    t.equal((await asker(gateway)('hi')).status, 200)
+    const workers = gateway.workerPids()
+    t.equal(workers.length, 2)
+    for (const pid of [gateway.child.pid, ...workers]) {
+      const loaded = readFileSync(`${folder}/${pid}`, 'utf8')
+      t.match(loaded, /src\/shared\/errors\.ts/, 'it is seen what is loaded')
+      const isWanted = endpoint !== '' && workers.some((worker) => worker === pid)
+      t.equal(/@opentelemetry|src\/tracing\//.test(loaded), isWanted, `process ${pid}`)
+      t.notMatch(loaded, 'src/description/', 'nor of the description, for which nobody has asked')
+    }
+    await (await fetch(`${gateway.url}/docs`)).text()
+    const all = readdirSync(folder).map((pid) => readFileSync(`${folder}/${pid}`, 'utf8'))
+    t.equal(all.filter((loaded) => loaded.includes('src/description/')).length, 1)
+  }
+})
