@@ -257,6 +257,35 @@ const FAULT = {
   is: '"tool_calls"'
 }
 
+t.test('a client that has left, and an upstream that says nothing more', async (t) => {
+  const env = { ...DEBUG, STREAMING_READ_TIMEOUT: '1', FIRST_TOKEN_TIMEOUT: '1' }
+  const gateway = await startGateway({ upstreamUrl, env })
+  t.teardown(() => gateway.destroy())
+  const before = new Set(capturesOf(gateway))
+  const leaving = new AbortController()
+  const response = await fetch(`${gateway.url}/v1/messages`, {
+    method: 'POST',
+    signal: leaving.signal,
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${KEY}` },
+    body: JSON.stringify(messages('Hello sim:events=500 sim:gap=50', stream).body)
+  })
+  await response.body?.getReader().read()
+  leaving.abort()
+  const isWhole = (one: string) => !before.has(one) && !one.endsWith('.open')
+  while (!capturesOf(gateway).some(isWhole)) await delay(20)
+  const left = capturesOf(gateway).find(isWhole) ?? ''
+  t.match(JSON.parse(readFileSync(join(left, 'capture.json'), 'utf8')), { status: 499 })
+  const cases = [
+    left,
+    await capture(gateway, messages('Hello sim:stall sim:events=8', stream)),
+    await capture(gateway, messages('Hello sim:stall-first', stream))
+  ]
+  for (const folder of cases) {
+    const { code, stdout, stderr } = await replay('--fast', folder)
+    t.equal(code, 0, stdout + stderr)
+  }
+})
+
 t.test('pauses are played, too, and left out with --fast', async (t) => {
   const gateway = await startGateway({ upstreamUrl, env: DEBUG })
   t.teardown(() => gateway.destroy())

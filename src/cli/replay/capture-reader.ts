@@ -24,7 +24,11 @@ const Facts = Type.Object({
   estimatedInputTokens: Type.Union([Type.Number(), Type.Null()]),
   calls: Type.Integer({ minimum: 0, maximum: 1000 }),
   requests: Type.Integer({ minimum: 0, maximum: 1000 }),
-  request: Type.Object({ method: Type.String(), url: Type.String(), headers: Texts }),
+  request: Type.Object({
+    method: Type.Unsafe<'POST'>({ enum: ['POST'] }),
+    url: Type.String(),
+    headers: Texts
+  }),
   settings: Texts,
   catalogue: Type.Object({
     isLive: Type.Boolean(),
@@ -47,7 +51,10 @@ export interface CapturedModel {
   readonly requestFieldsSchema?: object
 }
 
-const At = { at: Type.Number({ minimum: 0 }) }
+/** Longer than any stream, and what a timer can wait. */
+const MAX_MS = 7 * 86_400_000
+
+const At = { at: Type.Number({ minimum: 0, maximum: MAX_MS }) }
 const Call = { ...At, call: Type.Integer({ minimum: 1 }) }
 
 /** A line of the timeline. Milliseconds since the request came. */

@@ -146,6 +146,14 @@ const HARM: Readonly<Record<string, readonly [harm: (folder: string) => void, sa
     /no capture of this program/
   ],
   'facts of another kind': [(f) => writeFacts(f, { ...FACTS, calls: '../../etc' }), /no capture/],
+  'a method that opens a tunnel': [
+    (f) => writeFacts(f, { ...FACTS, request: { ...FACTS.request, method: 'CONNECT' } }),
+    /no capture/
+  ],
+  'a pause without end': [
+    (f) => writeFileSync(join(f, 'timeline.jsonl'), `${JSON.stringify({ ...CALL, at: 1e15 })}\n`),
+    /Line 1 of timeline/
+  ],
   'too many calls': [(f) => writeFacts(f, { ...FACTS, calls: 1e9 }), /no capture/],
   'more calls than there are': [(f) => writeFacts(f, { ...FACTS, calls: 3 }), /truncated/],
   'a call of a request that is not there': [

@@ -1,0 +1,84 @@
+import t from 'tap'
+import { compareAnswers, compareRequests, countEvents } from '../../../src/cli/replay/compare.ts'
+
+const USUAL = { isPrefix: false, hasLearntCounts: false }
+
+function sse(...events: readonly object[]): Buffer {
+  const texts = events.map((event) => `event: delta\ndata: ${JSON.stringify(event)}\n\n`)
+  return Buffer.from(texts.join(''))
+}
+
+function id(letter: string): string {
+  return `msg_${letter.repeat(24)}`
+}
+
+t.test('ids, times and heartbeats differ by nature', async (t) => {
+  const was = sse({ id: id('a'), created: 1 }, { parent: id('a'), other: id('b') })
+  const is = Buffer.concat([
+    Buffer.from(': ping\n\n'),
+    sse({ id: id('c'), created: 2 }),
+    Buffer.from('event: ping\ndata: {"type":"ping"}\n\n'),
+    sse({ parent: id('c'), other: id('d') })
+  ])
+  t.equal(compareAnswers(was, is, USUAL), null)
+  t.equal(countEvents(is), 2)
+  const confused = sse({ id: id('c'), created: 2 }, { parent: id('d'), other: id('c') })
+  t.match(
+    compareAnswers(was, confused, USUAL),
+    { number: 2, pointer: '/parent' },
+    'not which is which'
+  )
+})
+
+t.test('shows the first place that differs', async (t) => {
+  const was = sse({ a: 1 }, { b: [{ 'x/y': 'one' }] }, { c: 1 })
+  const is = sse({ a: 1 }, { b: [{ 'x/y': 'two' }] }, { c: 2 })
+  t.same(compareAnswers(was, is, USUAL), {
+    part: 'answer',
+    number: 2,
+    name: 'delta',
+    pointer: '/b/0/x~1y',
+    was: '"one"',
+    is: '"two"'
+  })
+})
+
+t.test('what is missing, and what is too much', async (t) => {
+  const [short, long] = [sse({ a: 1 }), sse({ a: 1 }, { b: 2 })]
+  t.match(compareAnswers(long, short, USUAL), { number: 2, was: '{"b":2}', is: null })
+  t.match(compareAnswers(short, long, USUAL), { number: 2, was: null, is: '{"b":2}' })
+  t.equal(compareAnswers(short, long, { ...USUAL, isPrefix: true }), null, 'the client had left')
+  t.match(compareAnswers(sse({ a: 1 }), sse({}), USUAL), { pointer: '/a', was: '1', is: null })
+})
+
+t.test('an answer in one piece, and one that is no JSON', async (t) => {
+  const piece = (value: object) => Buffer.from(JSON.stringify(value))
+  t.match(compareAnswers(piece({ a: { b: 1 } }), piece({ a: { b: 2 } }), USUAL), {
+    pointer: '/a/b'
+  })
+  t.match(compareAnswers(Buffer.from('x'), Buffer.from('y'), USUAL), { was: 'x', is: 'y' })
+  t.equal(compareAnswers(Buffer.alloc(0), Buffer.alloc(0), USUAL), null)
+})
+
+t.test('counts of tokens, where they were corrected by what had been learnt', async (t) => {
+  const [was, is] = [sse({ usage: { input_tokens: 3 } }), sse({ usage: { input_tokens: 4 } })]
+  t.match(compareAnswers(was, is, USUAL), { pointer: '/usage/input_tokens' })
+  t.equal(compareAnswers(was, is, { ...USUAL, hasLearntCounts: true }), null)
+})
+
+t.test('requests to the upstream, without their profile', async (t) => {
+  const request = (text: string, uuid: string) => ({ conversationId: uuid, text })
+  const [one, other] = [
+    '11111111-2222-3333-4444-555555555555',
+    '99999999-2222-3333-4444-555555555555'
+  ]
+  const was = Buffer.from(JSON.stringify(request('a', one)))
+  const is = Buffer.from(JSON.stringify({ profileArn: 'arn:…', ...request('a', other) }))
+  t.equal(compareRequests(was, is, 1), null)
+  const changed = Buffer.from(JSON.stringify(request('b', other)))
+  t.match(compareRequests(was, changed, 3), {
+    part: 'upstream-request',
+    number: 3,
+    pointer: '/text'
+  })
+})
