@@ -23,7 +23,7 @@ const ResolutionMs = 10
 const folder = new URL(import.meta.url).searchParams.get('to')
 
 /** How late a timer fires, less the waits for a core that Linux counts. */
-class OwnDelay {
+export class OwnDelay {
   readonly #schedstat = openSync('/proc/self/schedstat', 'r')
   readonly #text = Buffer.alloc(64)
   #at = performance.now()

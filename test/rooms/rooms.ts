@@ -24,7 +24,7 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
     'fleet'
   ],
   requests: ['server', 'requirements', 'conformance', 'compatibility'],
-  network: ['upstream', 'simulator', 'chaos', 'clients', 'cli', 'docs', 'rooms', '.']
+  network: ['upstream', 'simulator', 'chaos', 'soak', 'clients', 'cli', 'docs', 'rooms', '.']
 }
 
 /** Real gateways: each file has its own time, and what goes wrong must not reach the next. */

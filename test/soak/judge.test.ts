@@ -1,0 +1,71 @@
+import t from 'tap'
+import { complaintsOf, type Sample, slopeOf } from './judge.ts'
+
+const MIB = 2 ** 20
+const HOUR_MS = 3_600_000
+
+/** Two samples a minute of a process that has come to rest, with a scatter of half a megabyte and `change` of each. */
+function record(minutes: number, change: (sample: Sample, hours: number) => Partial<Sample>) {
+  const samples = Array.from({ length: minutes * 2 }, (_, index): Sample => {
+    const atMs = (index + 1) * 30_000
+    const scatter = ((index * 7919) % 100) / 200
+    const sample = {
+      atMs,
+      liveBytes: (20 + scatter) * MIB,
+      anonymousBytes: (80 + 10 * scatter) * MIB,
+      timers: 30 + (index % 9),
+      sockets: 20 + (index % 5),
+      listeners: 12,
+      stallMs: 15
+    }
+    return { ...sample, ...change(sample, atMs / HOUR_MS) }
+  })
+  return { name: 'worker 1', samples }
+}
+
+function growing(mbPerHour: number) {
+  return record(60, ({ liveBytes }, hours) => ({ liveBytes: liveBytes + mbPerHour * hours * MIB }))
+}
+
+t.test('a process that keeps what it has', async (t) => {
+  t.same(complaintsOf(record(60, () => ({}))), [])
+  t.same(complaintsOf(record(5, () => ({}))), [], 'in five minutes')
+  t.same(complaintsOf({ name: 'worker 2', samples: [] }), [], 'nothing was seen of it')
+})
+
+t.test('what it takes at its start is not held against it', async (t) => {
+  const warmed = record(60, ({ liveBytes }, hours) => ({
+    liveBytes: liveBytes - Math.max(0, 10 - 70 * hours) * MIB,
+    stallMs: hours < 0.1 ? 900 : 15
+  }))
+  t.same(complaintsOf(warmed), [])
+})
+
+t.test('objects that grow by 3 MB/h, not by 1', async (t) => {
+  t.same(complaintsOf(growing(1)), [])
+  t.match(complaintsOf(growing(3)), [
+    /^worker 1: objects that are in use grow by [23]\.\d ± 0\.\d MB\/h$/
+  ])
+  t.ok(Math.abs(slopeOf(growing(3).samples, 'liveBytes').mbPerHour - 3) < 0.3)
+})
+
+t.test('memory that grows outside of what V8 knows', async (t) => {
+  const swelling = record(60, ({ anonymousBytes }, hours) => ({
+    anonymousBytes: anonymousBytes + 8 * hours * MIB
+  }))
+  t.match(complaintsOf(swelling), [/^worker 1: memory grow by [789]\.\d/])
+})
+
+for (const what of ['timers', 'sockets', 'listeners'] as const) {
+  t.test(`${what} that are left behind`, async (t) => {
+    const leaving = record(30, (sample, hours) => ({
+      [what]: sample[what] + Math.round(600 * hours)
+    }))
+    t.match(complaintsOf(leaving), [new RegExp(`^worker 1: ${what} grow, from \\d+ to \\d+$`)])
+  })
+}
+
+t.test('a loop that stood still once', async (t) => {
+  const stalled = record(30, (_, hours) => ({ stallMs: Math.round(hours * 120) === 50 ? 251 : 20 }))
+  t.same(complaintsOf(stalled), ['worker 1: stood still for 251 ms'])
+})

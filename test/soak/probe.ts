@@ -1,0 +1,66 @@
+import { renameSync, writeFileSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { queryObjects, setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { isMainThread } from 'node:worker_threads'
+import { OwnDelay } from '../bench/loop-delay-probe.ts'
+
+/**
+ * Loaded into every process of a gateway (`--import=…?to=FOLDER`). SIGURG, which is of no other use here, collects garbage and
+ * writes what is left to `FOLDER/<pid>`.
+ */
+
+/** What one process has. */
+export interface ProcessState {
+  /** V8's heap and what hangs on it outside, in bytes, right after a collection. */
+  readonly liveBytes: number
+  /** Timers of any kind. */
+  readonly timers: number
+  readonly sockets: number
+  /** On the process itself. */
+  readonly listeners: number
+  /** The longest time that the loop was held up since the last report, without waiting for a core. */
+  readonly stallMs: number
+}
+
+const folder = new URL(import.meta.url).searchParams.get('to')
+
+if (isMainThread && folder !== null) {
+  setFlagsFromString('--expose-gc')
+  const collect: () => void = runInNewContext('gc')
+  const own = new OwnDelay()
+  process.on('SIGURG', () => {
+    const stallMs = own.takeWorst()
+    write(`${folder}/${process.pid}`, lookAround(collect, stallMs))
+    // What this took is no stall of the gateway's; the timer that would find one comes before.
+    setTimeout(() => own.takeWorst(), 50)
+  })
+}
+
+function lookAround(collect: () => void, stallMs: number): ProcessState {
+  collect()
+  const { heapUsed, external } = process.memoryUsage()
+  const timer = setTimeout(() => {}, 0)
+  const timers = count(timer.constructor) - 1
+  clearTimeout(timer)
+  return {
+    liveBytes: heapUsed + external,
+    timers,
+    sockets: count(Socket),
+    listeners: process
+      .eventNames()
+      .reduce((sum, name) => sum + process.listenerCount(name as string), 0),
+    stallMs
+  }
+}
+
+/** How many objects of a class are alive. */
+function count(one: unknown): number {
+  return queryObjects(one as never, { format: 'count' })
+}
+
+/** At once, for who reads it. */
+function write(path: string, state: ProcessState): void {
+  writeFileSync(`${path}.part`, JSON.stringify(state))
+  renameSync(`${path}.part`, path)
+}

@@ -1,0 +1,228 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Simulator } from '../../src/simulator/simulator.ts'
+import { ProcessTree } from '../bench/process-tree.ts'
+import { parseMetrics, type Scrape } from '../chaos/metrics-text.ts'
+import { Random } from '../chaos/random.ts'
+import { GatewayProcess } from '../helper/gateway-process.ts'
+import { complaintsOf, type ProcessRecord, type Sample } from './judge.ts'
+import type { ProcessState } from './probe.ts'
+import { Traffic } from './traffic.ts'
+
+export interface SoakOptions {
+  readonly seconds: number
+  /** Who ask, one question after the other. */
+  readonly people: number
+  readonly seed: number
+  /** Faults that are put into the gateway's processes, by their names in `leaks.ts`. */
+  readonly leaks?: readonly string[]
+  readonly onProgress?: (line: string) => void
+  readonly signal?: AbortSignal
+}
+
+export interface SoakFindings {
+  readonly requests: number
+  readonly processes: readonly ProcessRecord[]
+  /** What is wrong, in words. */
+  readonly complaints: readonly string[]
+}
+
+const SAMPLES = 120
+/** However slow the machine is. */
+const LEAST_ROUNDS = 12
+const LEAST_SAMPLE_MS = 1000
+const MOST_SAMPLE_MS = 30_000
+const RELOAD_EVERY = 10
+const THINK_MS = 400
+/** How long counters may take to come to rest once nothing is asked. */
+const REST_MS = 20_000
+const POST_ROUTES = ['/v1/chat/completions', '/v1/messages', '/v1/responses']
+
+/** Lets people ask a gateway for a time, looks at its processes meanwhile, and at its counters afterwards. */
+export async function runSoak(options: SoakOptions): Promise<SoakFindings> {
+  const folder = mkdtempSync(join(tmpdir(), 'kiro-gateway-soak-'))
+  const simulator = new Simulator()
+  const { url } = await simulator.start()
+  const gateway = new GatewayProcess({
+    upstreamUrl: url,
+    tokenLifeMs: 12 * 3_600_000,
+    env: {
+      NODE_OPTIONS: probesOf(folder, options.leaks ?? []),
+      WORKERS: '2',
+      MEMORY_LIMIT: '512M',
+      WORKER_STALL_TIMEOUT: '120' // a machine that is busy is no reason to replace one
+    },
+    envFile: { LOG_LEVEL: 'info' },
+    keeps: ({ msg }) =>
+      msg === 'gateway ready' || msg === 'worker changed state' || msg === 'worker died'
+  })
+  try {
+    await gateway.ready()
+    return await new Soak(options, { gateway, simulator, folder }).run()
+  } finally {
+    await gateway.destroy()
+    await simulator.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+interface Parts {
+  readonly gateway: GatewayProcess
+  readonly simulator: Simulator
+  readonly folder: string
+}
+
+class Soak {
+  readonly #options: SoakOptions
+  readonly #parts: Parts
+  readonly #traffic: Traffic
+  readonly #tree: ProcessTree
+  readonly #records = new Map<number, { name: string; samples: Sample[] }>()
+  readonly #startedAt = performance.now()
+
+  constructor(options: SoakOptions, parts: Parts) {
+    this.#options = options
+    this.#parts = parts
+    this.#traffic = new Traffic(parts.gateway.url, new Random(options.seed), THINK_MS)
+    this.#tree = new ProcessTree(parts.gateway.child.pid ?? 0)
+  }
+
+  async run(): Promise<SoakFindings> {
+    const { seconds, people, signal } = this.#options
+    const over = new AbortController()
+    const traffic = this.#traffic.run(people, over.signal)
+    const pids = this.#tree.pids()
+    for (const [index, pid] of pids.entries())
+      this.#records.set(pid, { name: index === 0 ? 'primary' : `worker ${index}`, samples: [] })
+    const everyMs = Math.min(MOST_SAMPLE_MS, Math.max(LEAST_SAMPLE_MS, (seconds * 1000) / SAMPLES))
+    for (let round = 1; signal?.aborted !== true; round++) {
+      if (this.#elapsedMs() > seconds * 1000 && round > LEAST_ROUNDS) break
+      await delay(everyMs)
+      if (pids.some((pid) => !isAlive(pid))) break
+      await this.#look()
+      if (round % RELOAD_EVERY === 0) this.#parts.gateway.child.kill('SIGHUP')
+    }
+    over.abort()
+    await traffic
+    const processes = [...this.#records.values()]
+    const complaints = [
+      ...this.#deaths(pids),
+      ...processes.flatMap(complaintsOf),
+      ...this.#traffic.counts.unexpected,
+      ...(await this.#unbalanced())
+    ]
+    return { requests: this.#traffic.counts.sent, processes, complaints }
+  }
+
+  async #look(): Promise<void> {
+    for (const [pid, { samples }] of this.#records) {
+      process.kill(pid, 'SIGURG')
+      const state = await readState(join(this.#parts.folder, String(pid)))
+      if (state === null) return // it is gone, or does not answer: the next look finds out
+      samples.push({ ...state, atMs: this.#elapsedMs(), anonymousBytes: anonymousBytesOf(pid) })
+    }
+    this.#options.onProgress?.(this.#line())
+  }
+
+  #line(): string {
+    const { sent, ended, unexpected } = this.#traffic.counts
+    const states = [...this.#records.values()].map(({ name, samples }) => {
+      const last = samples.at(-1)
+      if (last === undefined) return name
+      const [live, all] = [last.liveBytes, last.anonymousBytes].map((bytes) =>
+        (bytes / 2 ** 20).toFixed(1)
+      )
+      return `${name} ${live}/${all} MB, ${last.timers} timers, ${last.sockets} sockets, ${last.stallMs.toFixed(0)} ms`
+    })
+    const minutes = (this.#elapsedMs() / 60_000).toFixed(1)
+    return `${minutes} min, ${sent} sent, ${sent - ended} open, ${unexpected.length} odd | ${states.join(' | ')}`
+  }
+
+  #deaths(pids: readonly number[]): readonly string[] {
+    return pids.filter((pid) => !isAlive(pid)).map((pid) => `process ${pid} has died`)
+  }
+
+  /** What is not back, and what does not add up, once everything is answered. */
+  async #unbalanced(): Promise<readonly string[]> {
+    const deadline = performance.now() + REST_MS
+    for (;;) {
+      const problems = this.#problemsIn(await scrape(this.#parts.gateway.url))
+      if (problems.length === 0 || performance.now() > deadline) return problems
+      await delay(250)
+    }
+  }
+
+  #problemsIn(scrape: Scrape): readonly string[] {
+    const { connections, inFlight } = this.#parts.simulator.stats()
+    const { sent } = this.#traffic.counts
+    const counted = POST_ROUTES.reduce(
+      (sum, route) => sum + scrape.sum('requests_total', { route }),
+      0
+    )
+    const lost = scrape.sum('requests_lost_total')
+    const budget = scrape.sum('upstream_connection_budget')
+    const held = scrape.sum('upstream_connections')
+    return [
+      ...equal('requests counted', counted, sent),
+      ...equal('requests lost', lost, 0),
+      ...equal('requests in flight', scrape.sum('requests_in_flight'), 0),
+      ...equal('permits in use', scrape.sum('pool_permits_in_use'), 0),
+      ...equal('permits leased', scrape.sum('pool_permits_leased'), budget),
+      ...equal('requests that wait for a permit', scrape.sum('pool_waiters'), 0),
+      ...equal('bytes admitted', scrape.sum('admitted_bytes'), 0),
+      ...equal('restarts', scrape.sum('worker_restarts_total'), 0),
+      ...equal('requests that the upstream answers', inFlight, 0),
+      ...equal('connections, as the upstream counts them', connections.open, held),
+      ...(connections.max > budget ? [`${connections.max} connections, of ${budget}`] : [])
+    ]
+  }
+
+  #elapsedMs(): number {
+    return performance.now() - this.#startedAt
+  }
+}
+
+function equal(what: string, is: number, must: number): readonly string[] {
+  return is === must ? [] : [`${what}: ${is}, not ${must}`]
+}
+
+function probesOf(folder: string, leaks: readonly string[]): string {
+  const probe = new URL(`probe.ts?to=${encodeURIComponent(folder)}`, import.meta.url)
+  const leak = new URL(`leaks.ts?of=${leaks.join(',')}`, import.meta.url)
+  return [probe, ...(leaks.length === 0 ? [] : [leak])]
+    .map(({ href }) => `--import=${href}`)
+    .join(' ')
+}
+
+async function scrape(url: string): Promise<Scrape> {
+  return parseMetrics(await (await fetch(`${url}/metrics`)).text())
+}
+
+async function readState(file: string): Promise<ProcessState | null> {
+  for (let tries = 0; tries < 600; tries++) {
+    try {
+      const state: ProcessState = JSON.parse(readFileSync(file, 'utf8'))
+      rmSync(file)
+      return state
+    } catch {
+      await delay(25)
+    }
+  }
+  return null
+}
+
+function anonymousBytesOf(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,160 @@
+import { type ClientRequest, request } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Random } from '../chaos/random.ts'
+
+/** What must come of a request: a whole answer, a refusal, an answer that says it is broken, nothing because nobody waits. */
+type Outcome = 'whole' | 'refused' | 'broken' | 'left'
+
+interface Kind {
+  readonly name: string
+  /** How often, among all. */
+  readonly weight: number
+  readonly path: string
+  readonly must: Outcome
+  body(random: Random): object
+}
+
+/** What has been sent, and what has come. */
+export interface TrafficCounts {
+  sent: number
+  ended: number
+  readonly unexpected: string[]
+}
+
+const MODEL = 'claude-sonnet-4.5'
+const CHAT = '/v1/chat/completions'
+const MESSAGES = '/v1/messages'
+const RESPONSES = '/v1/responses'
+const END_MARKS = /data: \[DONE\]\n\n$|event: message_stop\n|event: response\.completed\n|^\{/
+const MOST_UNEXPECTED = 20
+const PATIENCE_MS = 120_000
+const LARGE_TEXT = 'const answer = compute(question) // and so on\n'.repeat(9_000)
+
+const KINDS: readonly Kind[] = [
+  chat('chat', 30, 'sim:events=40 sim:size=12 sim:gap=20'),
+  chat('chat with a tool call', 8, 'call tool get_weather', { tools: [weatherTool()] }),
+  chat('collected chat', 10, 'sim:events=20', { stream: false }),
+  chat('large chat', 4, `${LARGE_TEXT} sim:events=5 sim:gap=10`),
+  chat('long chat', 3, 'sim:events=200 sim:size=30 sim:gap=15'),
+  messages('messages', 15, 'sim:events=40 sim:size=12 sim:gap=20'),
+  messages('messages that think', 4, 'sim:thoughts=20 sim:events=10'),
+  { ...responses('responses', 'sim:events=30 sim:gap=15'), weight: 8 },
+  { ...chat('chat that is left', 5, 'sim:events=400 sim:gap=20'), must: 'left' },
+  chat('flaky', 2, 'sim:flaky=1 sim:events=5'),
+  { ...chat('reset', 1, 'sim:reset sim:events=20'), must: 'broken' },
+  messages('cut', 1, 'sim:cut-frame sim:events=20'), // which ends as one that had too few tokens
+  { ...chat('corrupt', 1, 'sim:corrupt sim:events=20'), must: 'broken' },
+  { ...messages('exception', 1, 'sim:exception-mid sim:events=20'), must: 'broken' },
+  { ...chat('improper', 1, 'sim:improper'), must: 'refused' },
+  { ...messages('context overflow', 1, 'sim:context-overflow'), must: 'refused' },
+  { ...chat('malformed', 1, '', { messages: 'none' }), must: 'refused' }
+]
+const WEIGHT = KINDS.reduce((sum, { weight }) => sum + weight, 0)
+
+/** Asks as a number of people do, one after the other each, until it is told to stop. */
+export class Traffic {
+  readonly counts: TrafficCounts = { sent: 0, ended: 0, unexpected: [] }
+  readonly #url: string
+  readonly #random: Random
+  readonly #thinkMs: number
+
+  constructor(url: string, random: Random, thinkMs: number) {
+    this.#url = url
+    this.#random = random
+    this.#thinkMs = thinkMs
+  }
+
+  /** Resolves when `signal` has aborted and all answers have come. */
+  async run(people: number, signal: AbortSignal): Promise<void> {
+    await Promise.all(Array.from({ length: people }, () => this.#person(signal)))
+  }
+
+  async #person(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const kind = this.#choose()
+      this.counts.sent += 1
+      const outcome = await ask(this.#url, kind, kind.body(this.#random), this.#random)
+      this.counts.ended += 1
+      if (!outcome.startsWith(kind.must)) this.#note(`${kind.name}: ${outcome}, not ${kind.must}`)
+      await delay(this.#random.next() * this.#thinkMs)
+    }
+  }
+
+  #choose(): Kind {
+    let at = this.#random.next() * WEIGHT
+    return KINDS.find(({ weight }) => (at -= weight) < 0) ?? chat('chat', 1, '')
+  }
+
+  #note(text: string): void {
+    if (this.counts.unexpected.length < MOST_UNEXPECTED) this.counts.unexpected.push(text)
+  }
+}
+
+/** Resolves with the outcome, and what it is known by. */
+function ask(url: string, { path, must }: Kind, body: object, random: Random): Promise<string> {
+  return new Promise((resolve) => {
+    const call = request(`${url}${path}`, {
+      method: 'POST',
+      agent: false, // people come and go
+      headers: { 'content-type': 'application/json', 'anthropic-version': '2023-06-01' }
+    })
+    const timer = setTimeout(
+      () => leave(call, resolve, `nothing for ${PATIENCE_MS} ms`),
+      PATIENCE_MS
+    )
+    call.on('error', () => resolve('cut'))
+    call.on('close', () => clearTimeout(timer))
+    call.on('response', (response) => {
+      let tail = ''
+      response.setEncoding('utf8').on('data', (piece: string) => {
+        tail = (tail + piece).slice(-4000)
+      })
+      response.on('error', () => {}) // 'close' follows
+      response.on('close', () => resolve(outcomeOf(response.statusCode ?? 0, tail)))
+      if (must === 'left') setTimeout(() => leave(call, resolve, 'left'), random.next() * 1500)
+    })
+    call.end(JSON.stringify(body))
+  })
+}
+
+function leave(call: ClientRequest, resolve: (outcome: string) => void, said: string): void {
+  resolve(said)
+  call.destroy()
+}
+
+function outcomeOf(status: number, tail: string): string {
+  if (status !== 200) return `refused (${status}) ${tail.slice(0, 300)}`
+  if (/"error"/.test(tail) && !END_MARKS.test(tail)) return 'broken'
+  return END_MARKS.test(tail) ? 'whole' : `without an end: ${tail.slice(-300)}`
+}
+
+function chat(name: string, weight: number, words: string, fields: object = {}): Kind {
+  const body = (random: Random): object => ({
+    model: MODEL,
+    stream: true,
+    messages: [{ role: 'user', content: `${Math.floor(random.next() * 1e9)} ${words}` }],
+    ...fields
+  })
+  return { name, weight, path: CHAT, must: 'whole', body }
+}
+
+function messages(name: string, weight: number, words: string): Kind {
+  return { ...chat(name, weight, words, { max_tokens: 4000 }), path: MESSAGES }
+}
+
+function responses(name: string, words: string): Kind {
+  const body = (random: Random): object => ({
+    model: MODEL,
+    stream: true,
+    input: `${Math.floor(random.next() * 1e9)} ${words}`
+  })
+  return { name, weight: 1, path: RESPONSES, must: 'whole', body }
+}
+
+function weatherTool(): object {
+  const parameters = { type: 'object', properties: { city: { type: 'string' } } }
+  return {
+    type: 'function',
+    function: { name: 'get_weather', description: 'Weather.', parameters }
+  }
+}
