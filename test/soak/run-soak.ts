@@ -31,7 +31,7 @@ export interface SoakFindings {
 
 const SAMPLES = 120
 /** However slow the machine is. */
-const LEAST_ROUNDS = 12
+const LEAST_ROUNDS = 8
 const LEAST_SAMPLE_MS = 1000
 const MOST_SAMPLE_MS = 30_000
 const RELOAD_EVERY = 10
