@@ -12,6 +12,14 @@ function id(letter: string): string {
   return `msg_${letter.repeat(24)}`
 }
 
+function piece(value: object): Buffer {
+  return Buffer.from(JSON.stringify(value))
+}
+
+function request(text: string, uuid: string): object {
+  return { conversationId: uuid, text }
+}
+
 t.test('ids, times and heartbeats differ by nature', async (t) => {
   const was = sse({ id: id('a'), created: 1 }, { parent: id('a'), other: id('b') })
   const is = Buffer.concat([
@@ -52,7 +60,6 @@ t.test('what is missing, and what is too much', async (t) => {
 })
 
 t.test('an answer in one piece, and one that is no JSON', async (t) => {
-  const piece = (value: object) => Buffer.from(JSON.stringify(value))
   t.match(compareAnswers(piece({ a: { b: 1 } }), piece({ a: { b: 2 } }), USUAL), {
     pointer: '/a/b'
   })
@@ -67,15 +74,14 @@ t.test('counts of tokens, where they were corrected by what had been learnt', as
 })
 
 t.test('requests to the upstream, without their profile', async (t) => {
-  const request = (text: string, uuid: string) => ({ conversationId: uuid, text })
   const [one, other] = [
     '11111111-2222-3333-4444-555555555555',
     '99999999-2222-3333-4444-555555555555'
   ]
-  const was = Buffer.from(JSON.stringify(request('a', one)))
-  const is = Buffer.from(JSON.stringify({ profileArn: 'arn:…', ...request('a', other) }))
+  const was = piece(request('a', one))
+  const is = piece({ profileArn: 'arn:…', ...request('a', other) })
   t.equal(compareRequests(was, is, 1), null)
-  const changed = Buffer.from(JSON.stringify(request('b', other)))
+  const changed = piece(request('b', other))
   t.match(compareRequests(was, changed, 3), {
     part: 'upstream-request',
     number: 3,
