@@ -12,6 +12,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { GatewayProcess } from '../helper/gateway-process.ts'
+import { askForPage, WHOLE_PAGE } from '../helper/page-parts.ts'
 import { smallPdf } from '../helper/small-pdf.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
@@ -114,6 +115,7 @@ t.test('the bundle serves', async (t) => {
   t.match(await ask([{ type: 'file', file }]), '"out of a PDF"', 'with a library that was left out')
   const metrics = await fetch(`${gateway.url}/metrics`, { headers })
   t.match(await metrics.text(), '# TYPE')
+  t.same(await askForPage(gateway.url), WHOLE_PAGE, 'the dashboard')
   gateway.child.kill('SIGTERM')
   t.equal(await gateway.exited, 0)
   t.equal(gateway.stderr.includes('rror'), false, gateway.stderr)

@@ -14,6 +14,7 @@ import { delimiter, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { GatewayProcess } from '../helper/gateway-process.ts'
+import { askForPage, WHOLE_PAGE } from '../helper/page-parts.ts'
 import { smallPdf } from '../helper/small-pdf.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
@@ -176,6 +177,10 @@ t.test('the program, started by its name', async (t) => {
     const data = smallPdf(['sim:say="out of a PDF"']).toString('base64')
     const file = { filename: 'a.pdf', file_data: `data:application/pdf;base64,${data}` }
     t.equal(await ask([{ type: 'file', file }]), 'out of a PDF')
+  })
+
+  t.test('shows its dashboard', async (t) => {
+    t.same(await askForPage(gateway.url), WHOLE_PAGE)
   })
 
   t.test("keeps its state in the system's place, and nothing in its working folder", async (t) => {

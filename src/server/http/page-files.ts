@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { extname } from 'node:path'
+import { dirname, extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { GatewayError } from '../../shared/errors.ts'
 import type { RoutedRequest } from './router.ts'
 
-const FOLDER = fileURLToPath(new URL('../../dashboard/page/', import.meta.url))
+/** Found by one of its files: the builds for package and image follow files to their new places, not folders. */
+const FOLDER = dirname(fileURLToPath(new URL('../../dashboard/page/index.html', import.meta.url)))
 
 /** What of other packages the page needs, by the name that it has there. */
 const FROM_PACKAGES: ReadonlyMap<string, string> = new Map([
@@ -103,5 +104,7 @@ export class PageFiles {
 
 function pathOf(name: string): string {
   const inPackage = FROM_PACKAGES.get(name)
-  return inPackage === undefined ? FOLDER + name : createRequire(import.meta.url).resolve(inPackage)
+  return inPackage === undefined
+    ? join(FOLDER, name)
+    : createRequire(import.meta.url).resolve(inPackage)
 }
