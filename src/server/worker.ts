@@ -306,7 +306,7 @@ function createParts(
     load: new LoadWatch({
       memory: () => ({ used: plane.memory.reservedBytes, total: plane.memory.totalBytes }),
       isConverting: () => plane.transforms.waiting > 0,
-      tell: (load) => channel.send({ type: 'clients.load', load })
+      channel
     })
   })
   const app = createApp({

@@ -1,3 +1,5 @@
+import type { ToPrimary } from '../../ipc/channel.ts'
+
 /** What there is of something and how much of it is in use. */
 export interface InUse {
   readonly used: number
@@ -9,7 +11,7 @@ export interface LoadWatchOptions {
   readonly memory: () => InUse
   /** Jobs wait for a thread. */
   readonly isConverting: () => boolean
-  readonly tell: (load: number) => void
+  readonly channel: ToPrimary
   /** CPU time of the event loop's thread, and time in all, since it was asked last. */
   readonly cpu?: () => InUse
 }
@@ -70,7 +72,7 @@ export class LoadWatch {
     this.#load = next
     if (Math.abs(next - this.#told) < STEP && (next > 0 || this.#told === 0)) return
     this.#told = next
-    this.#options.tell(next)
+    this.#options.channel.send({ type: 'clients.load', load: next })
   }
 }
 

@@ -12,7 +12,11 @@ function setUp() {
     cpu: (): InUse => facts.cpu,
     memory: (): InUse => facts.memory,
     isConverting: () => facts.isConverting,
-    tell: (load) => told.push(load)
+    channel: {
+      send: (message) => {
+        if (message.type === 'clients.load') told.push(message.load)
+      }
+    }
   })
   const look = (used: number): readonly number[] => {
     facts.cpu.used = used
