@@ -9,6 +9,7 @@ import type { ClusterStatus } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../keys/key.ts'
 import type { Logger } from '../observe/logger.ts'
+import type { MetricsSnapshot } from '../observe/snapshots.ts'
 import type { AccountControl } from './account-control.ts'
 import type { BudgetState } from './budget/budget.ts'
 import type { DashboardDesk, DashboardSources } from './dashboard/dashboard-desk.ts'
@@ -16,8 +17,9 @@ import { CpuClock, MetricReader } from './dashboard/metric-reader.ts'
 import { toQuota, toShownAccount } from './dashboard/shown-account.ts'
 import type { ProcessReadings } from './dashboard/shown-figures.ts'
 import { toKeyStandings } from './dashboard/shown-keys.ts'
-import type { ClusterReading } from './desks/cluster-metrics.ts'
+import type { ClusterMetrics } from './desks/cluster-metrics.ts'
 import type { KeyControl } from './key-control.ts'
+import { WorkerViews } from './dashboard/worker-views.ts'
 import type { Supervisor } from './workers/supervisor.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 
@@ -32,7 +34,11 @@ export interface DashboardControlOptions {
   readonly nameOf: (member: string) => string
   readonly status: () => ClusterStatus
   readonly parts: () => DashboardParts
-  readonly read: (isFresh: boolean) => Promise<ClusterReading>
+  /** Of the primary, by SHOWN_METRICS. */
+  readonly own: () => Promise<MetricsSnapshot>
+  /** Of requests, as the primary counts them. */
+  readonly counts: () => MetricsSnapshot
+  readonly cluster: Pick<ClusterMetrics, 'gone' | 'members'>
   /** What all of it takes, and whether the container says so. */
   readonly memoryUsed: () => { readonly bytes: number; readonly of: 'container' | 'processes' }
 }
@@ -51,6 +57,7 @@ export class DashboardControl {
   readonly #tries = new SignInTries()
   readonly #cpuLimit = availableCpus(readContainerLimits())
   readonly #cpu = new CpuClock()
+  readonly #views: WorkerViews
   /** How many workers of a slot have died. Bounded by the slots. */
   readonly #deaths = new Map<number, number>()
   #desk: DashboardDesk | null = null
@@ -58,6 +65,10 @@ export class DashboardControl {
 
   constructor(options: DashboardControlOptions) {
     this.#options = options
+    this.#views = new WorkerViews((requestId) => {
+      for (const member of options.links.keys()) this.#send(member, { name: 'look', requestId })
+      return options.links.keys()
+    })
   }
 
   /** Opens or closes it as the settings say. Never rejects. */
@@ -101,6 +112,10 @@ export class DashboardControl {
       case 'signed-in':
         this.#tries.succeeded(wish.address)
         break
+      case 'seen':
+        if (this.#options.links.has(member))
+          this.#views.onSeen(member, wish.requestId, wish.metrics)
+        break
     }
   }
 
@@ -111,6 +126,7 @@ export class DashboardControl {
   onLeft(member: string): void {
     this.#desk?.left(member)
     this.#cpu.forget(member)
+    this.#views.onLeft(member)
   }
 
   close(): void {
@@ -136,7 +152,7 @@ export class DashboardControl {
   #sources(): DashboardSources {
     const { config, parts, isSimulated, memory } = this.#options
     return {
-      read: async (isFresh) => this.#toReadings(await this.#options.read(isFresh)),
+      read: (isFresh) => this.#read(isFresh),
       moment: () => {
         const { bytes, of } = this.#options.memoryUsed()
         return {
@@ -176,8 +192,12 @@ export class DashboardControl {
     }
   }
 
-  #toReadings({ all, own, members }: ClusterReading): ProcessReadings {
-    const { links, budget, nameOf, parts } = this.#options
+  async #read(isFresh: boolean): Promise<ProcessReadings> {
+    const { links, budget, nameOf, parts, own: ownNow, counts, cluster } = this.#options
+    if (isFresh) await this.#views.look()
+    const own = await ownNow()
+    const members = isFresh ? this.#views.latest(cluster.members) : cluster.members
+    const all = [own, counts(), ...cluster.gone, ...members.values()]
     const leaving = new Set(parts().supervisor.leavingPids())
     const now = performance.now()
     const processOf = (member: string, name: string, pid: number, snapshot?: readonly object[]) => {

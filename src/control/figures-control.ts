@@ -1,10 +1,12 @@
 import { readMemoryUsed } from '../config/container.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
+import { SHOWN_METRICS } from '../ipc/dashboard.ts'
 import type { ClusterStatus, FromWorker } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
 import type { Logger } from '../observe/logger.ts'
 import { Metrics } from '../observe/metrics.ts'
+import type { MetricsSnapshot } from '../observe/snapshots.ts'
 import { type CountedTurn, TurnCounts } from '../observe/turn-counts.ts'
 import { version } from '../shared/version.ts'
 import { type BudgetState, noteBudget } from './budget/budget.ts'
@@ -66,7 +68,9 @@ export class FiguresControl {
     this.dashboard = new DashboardControl({
       ...options,
       nameOf: (member) => this.#nameOf(member),
-      read: (isFresh) => this.#metrics.read(isFresh),
+      own: () => this.#some(),
+      counts: () => this.#turns.sums(),
+      cluster: this.#metrics,
       memoryUsed: () => this.#memoryUsed()
     })
     void this.dashboard.adapt() // never rejects
@@ -129,6 +133,12 @@ export class FiguresControl {
 
   async #sendMetrics(link: Pick<WorkerLink, 'send'>, requestId: number): Promise<void> {
     link.send({ type: 'metrics.text', requestId, text: await this.#metrics.toText() })
+  }
+
+  /** Of the primary's own metrics those that the dashboard shows. */
+  #some(): Promise<MetricsSnapshot> {
+    this.#note()
+    return this.own.some(SHOWN_METRICS)
   }
 
   /** Puts what is known now into the primary's own metrics. */

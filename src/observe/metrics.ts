@@ -259,6 +259,19 @@ export class Metrics {
     return (await this.#registry.getMetricsAsJSON()).map((metric) => ({ ...metric }))
   }
 
+  /** The same of some of them, without what explains them. */
+  async some(names: readonly string[]): Promise<MetricsSnapshot> {
+    const metrics = names.map((name) => this.#registry.getSingleMetric(name))
+    return Promise.all(
+      metrics
+        .filter((metric) => metric !== undefined)
+        .map(async (metric) => {
+          const { name, type, values } = await metric.get()
+          return { name, type, values }
+        })
+    )
+  }
+
   /** Stops the timer that measures the event loop. */
   close(): void {
     this.#process.close()

@@ -41,6 +41,14 @@ export class ProcessMetrics {
       aggregator: 'max'
     })
     start.set(labels, Math.round(performance.timeOrigin) / 1000)
+    const rss = new Gauge({
+      ...common,
+      name: 'process_resident_memory_bytes',
+      help: 'Memory of a process, shared pages too.',
+      collect: () => {
+        rss.set(labels, process.memoryUsage.rss())
+      }
+    })
     // The first of these, so that what it finds out for all of them is of the same look.
     const files = new Gauge({
       ...common,
@@ -48,7 +56,6 @@ export class ProcessMetrics {
       help: 'Open files and sockets of a process.',
       collect: () => {
         const usage = process.memoryUsage()
-        rss.set(labels, usage.rss)
         heapUsed.set(labels, usage.heapUsed)
         heap.set(labels, usage.heapTotal)
         external.set(labels, usage.external)
@@ -56,7 +63,6 @@ export class ProcessMetrics {
       }
     })
     const memory = (metric: string, help: string) => new Gauge({ ...common, name: metric, help })
-    const rss = memory('process_resident_memory_bytes', 'Memory of a process, shared pages too.')
     const heapUsed = memory('nodejs_heap_size_used_bytes', 'Used part of the V8 heap of a process.')
     const heap = memory('nodejs_heap_size_total_bytes', 'V8 heap of a process.')
     const external = memory('nodejs_external_memory_bytes', 'Buffers of a process beside its heap.')

@@ -97,6 +97,15 @@ export class TurnCounts {
     this.#lost += requests
   }
 
+  /** The sums alone, which are what is looked at each second while a dashboard is open. */
+  sums(): MetricsSnapshot {
+    return [
+      this.#requests.of('requests_total', 'Requests answered.', ['route', 'status', 'code']),
+      this.#tokens.of('tokens_total', 'Tokens, as reported or estimated.', ['type']),
+      counter('credits_total', 'Credits that the upstream has metered.', this.#credits / MICROS)
+    ]
+  }
+
   /** As prom-client writes its own, to be merged with those. */
   snapshot(): MetricsSnapshot {
     const credits = this.#credits / MICROS

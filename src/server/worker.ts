@@ -289,7 +289,7 @@ function createParts(
   })
   const usage = new UsageReports(channel, pulse)
   const isLeaving = (): boolean => surroundings.life.state !== 'open'
-  const pages = new DashboardPages({ channel, pulse, isLeaving })
+  const pages = new DashboardPages({ channel, pulse, isLeaving, metrics })
   const refusals = new RefusalLog(log)
   const maxUpstream = () => current.config.pool.maxConnections
   const maxConnections = followOpenFiles(memory.connectionsPerWorker, maxUpstream)

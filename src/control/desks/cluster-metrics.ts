@@ -17,15 +17,6 @@ export interface ClusterMetricsOptions {
   readonly onCollected?: () => void
 }
 
-/** The metrics of all processes at one moment. */
-export interface ClusterReading {
-  /** What adds up to the whole. */
-  readonly all: readonly MetricsSnapshot[]
-  /** The primary's alone. */
-  readonly own: MetricsSnapshot
-  readonly members: ReadonlyMap<string, MetricsSnapshot>
-}
-
 /** A worker that has not answered by then is busy: its last snapshot is used. */
 const PATIENCE_MS = 500
 /** Snapshots of workers that are gone before they are merged into one. */
@@ -77,18 +68,16 @@ export class ClusterMetrics {
 
   /** Everything in Prometheus' text format, fresh from the workers. Several who ask at once share one round. */
   async toText(): Promise<string> {
-    return toPrometheusText((await this.read(true)).all)
-  }
-
-  /** The same as data; unless it is to be fresh, as the workers told it last. Never rejects. */
-  async read(isFresh: boolean): Promise<ClusterReading> {
-    if (isFresh) await this.collect()
+    await this.collect()
     this.#options.onCollected?.()
     const own = await this.#options.own.snapshot()
-    const gone = this.#retired.map(({ snapshot }) => snapshot)
     const counts = this.#options.counts?.() ?? []
-    const all = [[...own, ...counts], ...gone, ...this.#latest.values()]
-    return { all, own, members: this.#latest }
+    return toPrometheusText([[...own, ...counts], ...this.gone, ...this.#latest.values()])
+  }
+
+  /** Counts of the workers that are gone. */
+  get gone(): readonly MetricsSnapshot[] {
+    return this.#retired.map(({ snapshot }) => snapshot)
   }
 
   /** What the workers that run have told last, by their names. */

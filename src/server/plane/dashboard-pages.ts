@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { Pending, type ToPrimary } from '../../ipc/channel.ts'
-import type { DashboardNews, DashboardWish } from '../../ipc/dashboard.ts'
+import { type DashboardNews, type DashboardWish, SHOWN_METRICS } from '../../ipc/dashboard.ts'
 import { GatewayError } from '../../shared/errors.ts'
+import type { MetricsDesk } from './metrics-desk.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 
 type Opened = Extract<DashboardNews, { readonly name: 'opened' }>
@@ -10,6 +11,7 @@ type Opened = Extract<DashboardNews, { readonly name: 'opened' }>
 export interface DashboardPagesOptions {
   readonly channel: ToPrimary
   readonly pulse: Pick<PrimaryPulse, 'silence'>
+  readonly metrics: Pick<MetricsDesk, 'some'>
   /** The worker will be gone soon. */
   readonly isLeaving: () => boolean
   readonly checkMs?: number
@@ -33,9 +35,9 @@ interface Page extends Pick<Newcomer, 'response' | 'isAllowed'> {
 }
 
 /** Between two looks at which pages still read, and may. */
-const CHECK_MS = 5_000
+const CHECK_MS = 10_000
 /** A page that has taken nothing for so long is gone or asleep; what is sent to it lies in the memory of the system. */
-const UNREAD_MS = 15_000
+const UNREAD_MS = 20_000
 /** What may lie in our own; a first event has some 100 KB. */
 const MAX_UNSENT_BYTES = 512 * 1024
 
@@ -113,7 +115,14 @@ export class DashboardPages {
         return this.#onEvents(news.events)
       case 'may-try':
         return this.#tries.answer(news.requestId, news.waitMs)
+      case 'look':
+        void this.#tellHowWeStand(news.requestId) // cannot reject
     }
+  }
+
+  async #tellHowWeStand(requestId: number): Promise<void> {
+    const metrics = await this.#options.metrics.some(SHOWN_METRICS)
+    this.#wish({ name: 'seen', requestId, metrics })
   }
 
   /** They begin before anything else that the primary tells: what it tells next follows on these events. */

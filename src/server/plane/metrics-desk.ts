@@ -1,5 +1,6 @@
 import { Pending, type ToPrimary } from '../../ipc/channel.ts'
 import type { LogStream } from '../../observe/logger.ts'
+import type { MetricsSnapshot } from '../../observe/snapshots.ts'
 import { PoolMetrics } from '../../upstream/connections/pool.ts'
 import type { DataPlane } from './data-plane.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
@@ -51,6 +52,13 @@ export class MetricsDesk {
       type: 'metrics.snapshot',
       metrics: await this.#plane.metrics.snapshot()
     })
+  }
+
+  /** How this worker stands now, by some metrics; the primary has heard of every request that is counted in them. */
+  some(names: readonly string[]): Promise<MetricsSnapshot> {
+    this.#plane.records.flush()
+    this.#noteGauges()
+    return this.#plane.metrics.some(names)
   }
 
   /**

@@ -34,6 +34,7 @@ async function setUp(t: Test, options: Partial<DashboardPagesOptions> = {}) {
   const pages = new DashboardPages({
     channel,
     pulse: { silence: silence.signal },
+    metrics: { some: () => Promise.resolve([]) },
     isLeaving: () => false,
     ...options
   })

@@ -1,0 +1,51 @@
+import type { MetricsSnapshot } from '../../observe/snapshots.ts'
+
+/** A worker that has not answered by then is busy: what it told last is used. */
+const PATIENCE_MS = 500
+
+/** How the workers stand, as they tell it when the dashboard looks, while pages are open. */
+export class WorkerViews {
+  readonly #ask: (requestId: number) => Iterable<string>
+  /** Bounded by the workers that run. */
+  readonly #seen = new Map<string, MetricsSnapshot>()
+  /** Bounded by the workers that run. */
+  #awaited = new Set<string>()
+  #requestId = 0
+  #onAll: () => void = () => {}
+
+  /** `ask` asks every worker, and gives the members that were asked. */
+  constructor(ask: (requestId: number) => Iterable<string>) {
+    this.#ask = ask
+  }
+
+  /** Resolves when all have told, or had time enough to. One at a time. */
+  async look(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#requestId++
+    this.#onAll = resolve
+    this.#awaited = new Set(this.#ask(this.#requestId))
+    if (this.#awaited.size === 0) return
+    const timer = setTimeout(resolve, PATIENCE_MS)
+    await promise
+    clearTimeout(timer)
+  }
+
+  onSeen(member: string, requestId: number, metrics: MetricsSnapshot): void {
+    this.#seen.set(member, metrics)
+    if (requestId === this.#requestId) this.#noLongerAwaited(member)
+  }
+
+  onLeft(member: string): void {
+    this.#seen.delete(member)
+    this.#noLongerAwaited(member)
+  }
+
+  /** What each has told, or told others before it was asked for the first time. */
+  latest(others: ReadonlyMap<string, MetricsSnapshot>): ReadonlyMap<string, MetricsSnapshot> {
+    return new Map([...others, ...this.#seen])
+  }
+
+  #noLongerAwaited(member: string): void {
+    if (this.#awaited.delete(member) && this.#awaited.size === 0) this.#onAll()
+  }
+}
