@@ -98,6 +98,12 @@ check('figures are exact where tests look, and change as they are told', async (
   }
   t.equal(await page.locator('[data-metric="tokens-input"]').textContent(), '104M')
   t.equal(await page.locator('#keys tr').count(), keys.list.length)
+  const first = page.locator('tr[data-process="primary"] [data-metric="process-memory-bytes"]')
+  t.equal(await first.getAttribute('data-value'), String(now.processes[0]?.rssBytes))
+  const newest = stand.snapshot.requests.at(-1)
+  const row = page.locator(`tr[data-request-id="${newest?.id}"]`)
+  const credits = row.locator('[data-metric="request-credits"]')
+  t.equal(await credits.getAttribute('data-value'), String(newest?.credits))
   t.equal(await page.locator('.plot').count(), 3, 'two workers and the gateway itself')
   const used = await page.locator('.plot .cell[data-state="used"]:not([hidden])').count()
   t.equal(used, now.connections.inUse, 'a cell for each connection')

@@ -195,7 +195,7 @@ class Chart {
         width: Math.max(100, this.#place.clientWidth),
         height: HEIGHT,
         ms: 1,
-        padding: [8, 6, 0, 0],
+        padding: [8, 20, 0, 0],
         legend: { show: false },
         cursor: { sync: { key: 'hour' }, drag: { x: false, y: false }, points: { size: 6 } },
         scales: { y: { range: (_plot, _min, max) => [0, Math.max(least, (max ?? 0) * 1.08)] } },

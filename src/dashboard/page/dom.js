@@ -53,6 +53,14 @@ export function make(tag, className = '', ...children) {
 }
 
 /**
+ * Figures that there are more than one of: each process has its memory.
+ * @param {Readonly<Record<string, HTMLElement>>} elements by their `data-metric`
+ */
+export function nameFigures(elements) {
+  for (const [name, element] of Object.entries(elements)) element.dataset['metric'] = name
+}
+
+/**
  * A figure: how it reads, and exactly what it is.
  * @param {Element} element
  * @param {number | string | null} value

@@ -2,7 +2,7 @@
  * The last requests, the newest first. A hundred rows are made once; a new request takes the row of the oldest. The list holds
  * still while somebody reads the details of one.
  */
-import { byId, make, setAttribute, setFigure, setText } from './dom.js'
+import { byId, make, nameFigures, setAttribute, setFigure, setText } from './dom.js'
 import { amount, duration, fullTime, short, timeOfDay, UNKNOWN } from './format.js'
 import { PHASES, RequestDetails } from './request-details.js'
 
@@ -177,6 +177,13 @@ function createRow() {
   )
   const cells = { opener, under, key, client, modelName, code, status, bar, parts }
   const figures = { total, input, output, credits }
+  nameFigures({
+    'request-status': status,
+    'request-total-ms': total,
+    'request-input-tokens': input,
+    'request-output-tokens': output,
+    'request-credits': credits
+  })
   return { element, ...cells, ...figures, item: nothingYet() }
 }
 

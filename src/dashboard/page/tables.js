@@ -1,5 +1,14 @@
 /* The small tables: errors, processes and keys. Their rows are used again; those that are too many are hidden. */
-import { byId, fillRows, make, setAttribute, setFigure, setMeter, setText } from './dom.js'
+import {
+  byId,
+  fillRows,
+  make,
+  nameFigures,
+  setAttribute,
+  setFigure,
+  setMeter,
+  setText
+} from './dom.js'
 import { amount, bytes, duration, fullTime, percent, short, UNKNOWN } from './format.js'
 
 /** @typedef {import('../feed.ts').Now} Now */
@@ -40,6 +49,7 @@ function createError() {
   const meter = make('div', 'meter', make('i'))
   const count = make('td', 'number')
   const element = make('tr', '', make('td', '', make('div', 'bar-cell', code, meter)), count)
+  nameFigures({ 'errors-last-hour': count })
   return { element, code, meter, count }
 }
 
@@ -119,6 +129,11 @@ function createProcess() {
     cpu,
     delay
   )
+  nameFigures({
+    'process-memory-bytes': memory,
+    'process-cpu': cpu,
+    'process-loop-delay-ms': delay
+  })
   return { element, name, state, memory, meter, cpu, delay }
 }
 
@@ -154,6 +169,14 @@ function createKey() {
   const total = make('td', 'number from-m')
   const cell = make('td', '', make('div', 'bar-cell', credits, meter))
   const element = make('tr', '', head, cell, streams, waiting, requests, tokens, total)
+  nameFigures({
+    'key-credits-used': credits,
+    'key-streams': streams,
+    'key-waiting': waiting,
+    'key-requests': requests,
+    'key-tokens': tokens,
+    'key-credits-total': total
+  })
   return { element, name, under, credits, meter, streams, waiting, requests, tokens, total }
 }
 
