@@ -12,6 +12,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { GatewayProcess } from '../helper/gateway-process.ts'
+import { OtlpReceiver } from '../helper/otlp-receiver.ts'
 import { askForPage, WHOLE_PAGE } from '../helper/page-parts.ts'
 import { smallPdf } from '../helper/small-pdf.ts'
 
@@ -119,6 +120,27 @@ t.test('the bundle serves', async (t) => {
   gateway.child.kill('SIGTERM')
   t.equal(await gateway.exited, 0)
   t.equal(gateway.stderr.includes('rror'), false, gateway.stderr)
+})
+
+t.test('the bundle describes itself, and traces', async (t) => {
+  const otlp = await new OtlpReceiver().start(t)
+  const gateway = new GatewayProcess({
+    launcher: [process.execPath, '--max-old-space-size=48', '--max-semi-space-size=2'],
+    program,
+    env,
+    envFile: { OTEL_EXPORTER_OTLP_ENDPOINT: otlp.url }
+  })
+  t.teardown(() => gateway.destroy())
+  await gateway.ready()
+  t.match(await (await fetch(`${gateway.url}/openapi.json`)).json(), { openapi: /^3\.1/ })
+  t.match(await (await fetch(`${gateway.url}/docs`)).text(), '</html>')
+  const body = { model: 'claude-sonnet-4.5', messages: [{ role: 'user', content: 'hi' }] }
+  const url = `${gateway.url}/v1/chat/completions`
+  t.equal((await fetch(url, { method: 'POST', body: JSON.stringify(body) })).status, 200)
+  gateway.child.kill('SIGTERM')
+  t.equal(await gateway.exited, 0)
+  t.same(otlp.problems, [])
+  t.same(otlp.spans.map(({ kind }) => kind).toSorted(), [2, 3])
 })
 
 t.test('its commands run', async (t) => {

@@ -1,0 +1,57 @@
+import t from 'tap'
+import { Operations } from '../../src/description/api/operations.ts'
+import { Browser, findBarriers, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
+import { startGateway } from '../helper/gateway-process.ts'
+
+t.setTimeout(300_000) // a browser, on a machine that may be busy
+
+const executable = findChromium()
+/** Run in the page. */
+const OPEN_ALL = 'for (const one of document.querySelectorAll("details")) one.open = true'
+const SIDEWAYS = 'document.documentElement.scrollWidth - document.documentElement.clientWidth'
+const FOCUSED = 'document.activeElement.textContent'
+
+const skip = executable === null ? NO_CHROMIUM : false
+
+t.test('the page of the description in a browser', { skip }, async (t) => {
+  if (executable === null) return
+  const gateway = await startGateway({ env: { PROXY_API_KEY: 'the-key-of-this-test' } })
+  t.teardown(() => gateway.destroy())
+  const url = `${gateway.url}/docs`
+  // All six of two schemes and three widths were looked at; these two differ in everything.
+  for (const [colorScheme, width] of [
+    ['light', 320],
+    ['dark', 1920]
+  ] as const) {
+    await t.test(`${colorScheme}, ${width} px`, async (t) => {
+      const browser = await Browser.start({ executable, width, colorScheme })
+      t.teardown(() => browser.close())
+      const { page } = browser
+      await page.goto(url)
+      await page.evaluate(OPEN_ALL)
+      t.equal(await page.evaluate(SIDEWAYS), 0, 'nothing sticks out')
+      t.same(await findBarriers(page), [])
+      t.same(browser.complaints, [])
+      const asked = browser.requested.filter((one) => !one.startsWith('data:'))
+      t.same(asked, [url], 'it asks for nothing else')
+    })
+  }
+
+  await t.test('by keyboard', async (t) => {
+    const browser = await Browser.start({ executable })
+    t.teardown(() => browser.close())
+    const { page } = browser
+    await page.goto(url)
+    await page.keyboard.press('Tab')
+    t.equal(await page.evaluate(FOCUSED), 'Skip to the description')
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Enter')
+    const [first] = Operations
+    t.equal(new URL(page.url()).hash, `#${first?.id}`, 'the first link leads to what it says')
+    const details = page.locator('article details').first()
+    await details.locator('summary').focus()
+    await page.keyboard.press('Enter')
+    t.equal((await details.getAttribute('open')) !== null, true)
+    t.match(await details.textContent(), 'curl')
+  })
+})
