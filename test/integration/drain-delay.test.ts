@@ -10,7 +10,7 @@ t.test('DRAIN_DELAY: says no before it takes nothing any more', async (t) => {
   const env = { PROXY_API_KEY: KEY, DRAIN_DELAY: '600', DRAIN_TIMEOUT: '5' }
   const gateway = await startGateway({ env })
   t.teardown(() => gateway.destroy())
-  const readyz = async () => await fetch(`${gateway.url}/readyz`)
+  const readyz = () => fetch(`${gateway.url}/readyz`)
   t.equal((await readyz()).status, 200)
   gateway.child.kill('SIGTERM')
   let answer = await readyz()
