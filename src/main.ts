@@ -3,11 +3,13 @@ import cluster from 'node:cluster'
 import { flushCompileCache } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { isatty } from 'node:tty'
 import { inspect } from 'node:util'
 import {
   availableCpus,
   chooseConnections,
   chooseWorkers,
+  type ContainerLimits,
   readContainerLimits,
   readOpenFilesLimit
 } from './config/container.ts'
@@ -19,6 +21,7 @@ import {
   createLogger,
   LineWriter,
   type Logger,
+  type LogStream,
   openOutput,
   STDERR,
   STDOUT,
@@ -31,6 +34,8 @@ const EXIT_CRASH = 1
 const EXIT_CONFIG = 78
 /** How long the end of a process may wait for the reader of its log. */
 const LAST_LINES_MS = 500
+/** Tells a worker how its log lines look: its own settings come later. */
+const STYLE_OPTION = '--log-style='
 const ENTRY = fileURLToPath(new URL('start.js', import.meta.url))
 const SIMULATOR_BANNER =
   'NO CREDENTIALS ARE CONFIGURED: answers come from the built-in simulator, not from a model. ' +
@@ -53,7 +58,8 @@ async function runPrimary(): Promise<void> {
   }
   const { config, warnings } = loaded
   const logFd = openOutput(STDOUT)
-  const stdout = lastWritten(new LineWriter(logFd))
+  const style = styleOf(config.observe, isatty(STDOUT))
+  const stdout = await styled(lastWritten(new LineWriter(logFd)), style)
   const log = createLogger(config.observe.level, { worker: 'primary' }, stdout)
   logWarnings(log)
   for (const warning of warnings) log.warn({ warning }, 'configuration corrected')
@@ -63,8 +69,9 @@ async function runPrimary(): Promise<void> {
     log.error({ err: error }, 'no simulator, no answers: ending')
     fail(error)
   }
-  const [{ Primary }, found] = await Promise.all([
+  const [{ Primary }, { logReady, logStart }, found] = await Promise.all([
     import('./control/primary.ts'),
+    import('./control/start-report.ts'),
     findSource(config, log)
   ])
   const { isKeyPassthrough } = config.credentials
@@ -72,14 +79,17 @@ async function runPrimary(): Promise<void> {
     found === null && !isKeyPassthrough
       ? await startSimulator(childEnvironment(), log, onSimulatorGone)
       : null
+  const limits = readContainerLimits()
+  const memory = planFor(config, limits, log)
+  logStart(log, { config, limits, memory })
   const primary = new Primary({
     config: withUpstream(config, simulatorUrl),
     source: simulatorUrl === null ? found : await simulatedSource(),
-    memory: planFor(config, log),
+    memory,
     isSimulated: simulatorUrl !== null,
     workerEntry: ENTRY,
     log,
-    logFd,
+    forkLog: { fd: logFd, args: [STYLE_OPTION + style] },
     onStderr: (text) => stderr.write(text),
     onFatal: (cause) => {
       log.error({ err: cause }, 'the credentials are unusable: ending')
@@ -105,7 +115,7 @@ async function runPrimary(): Promise<void> {
     if (signal === 'SIGHUP') reload()
     else void primary.restartWorkers() // never rejects
   })
-  log.info({ url: `http://${config.server.host}:${port}`, pid: process.pid }, 'gateway ready')
+  logReady(log, config.server.host, port)
   if (simulatorUrl !== null && process.stderr.isTTY) stderr.write(firstSteps())
   flushCompileCache()
 }
@@ -115,7 +125,9 @@ async function runWorker(): Promise<void> {
   // Node would end the process with the channel, and every stream with it.
   if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
   const { GatewayWorker } = await import('./server/worker.ts')
-  const worker = new GatewayWorker(process, lastWritten(new LineWriter(WORKER_LOG_FD)))
+  const style = process.argv.find((word) => word.startsWith(STYLE_OPTION))
+  const lines = lastWritten(new LineWriter(WORKER_LOG_FD))
+  const worker = new GatewayWorker(process, await styled(lines, style?.slice(STYLE_OPTION.length)))
   process.once('disconnect', () => worker.drain())
   process.on('SIGTERM', () => worker.drain())
   // Ctrl-C, and the end of a terminal, reach the whole process group; the primary says what to do.
@@ -145,8 +157,7 @@ async function simulatedSource(): Promise<CredentialSource> {
   return simulatorSource()
 }
 
-function planFor(config: Config, log: Logger): MemoryPlan {
-  const limits = readContainerLimits()
+function planFor(config: Config, limits: ContainerLimits, log: Logger): MemoryPlan {
   const workers = chooseWorkers(config, availableCpus(limits))
   const wanted = { workers, threads: config.transform.threads }
   const limitBytes = config.memory.limitBytes ?? limits.memoryBytes ?? DEFAULT_MEMORY_BYTES
@@ -231,6 +242,21 @@ function onShutdown(primary: Primary, shutdown: { hasBegun: boolean }, log: Logg
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
   // Not earlier: removing the last listener loses a signal that has arrived but was not delivered yet.
   process.off('SIGTERM', leave).off('SIGINT', leave)
+}
+
+type LogStyle = 'json' | 'plain' | 'coloured'
+
+/** As `LOG_FORMAT` says; a terminal has colours unless somebody does not want them. */
+function styleOf({ logFormat, noColor }: Config['observe'], isTerminal: boolean): LogStyle {
+  if (logFormat === 'json' || (logFormat === 'auto' && !isTerminal)) return 'json'
+  return isTerminal && noColor === null ? 'coloured' : 'plain'
+}
+
+/** What shows lines to people is loaded only for that. */
+async function styled(lines: LineWriter, style = 'json'): Promise<LogStream> {
+  if (style === 'json') return lines
+  const { PrettyLog } = await import('./observe/pretty-log.ts')
+  return new PrettyLog(lines, style === 'coloured')
 }
 
 /** The last lines of a process are worth a short wait. */

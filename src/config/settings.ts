@@ -281,6 +281,16 @@ export const Settings = Type.Object({
       { default: 'info', enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] },
       'Least severe level that is logged.'
     ),
+    logFormat: choice(
+      'LOG_FORMAT',
+      { restart: true, default: 'auto', enum: ['auto', 'json', 'pretty'] },
+      'How log lines look: json, one object a line; pretty, for people; auto is pretty where the log is a terminal.'
+    ),
+    noColor: text(
+      'NO_COLOR',
+      { restart: true, default: null },
+      'With any text, the log has no colours in a terminal, as with many programs (no-color.org).'
+    ),
     dashboard: choice(
       'DASHBOARD',
       { default: 'on', enum: ['on', 'off'] },

@@ -38,8 +38,7 @@ export interface PrimaryOptions {
   /** What a worker process runs. */
   readonly workerEntry: string
   readonly log: Logger
-  /** Descriptor to which workers write their log lines. */
-  readonly logFd: number
+  readonly forkLog: Parameters<typeof setUpForks>[2]
   /** Hears what workers write to standard error, which is why they crash. */
   readonly onStderr: (text: string) => void
   /** Called when the credentials turn out to be unusable after `start()` could have said so. */
@@ -159,10 +158,10 @@ export class Primary {
    * @throws {GatewayError} GW_CONFIG_INVALID when the credentials can't be read or the address can't be listened on.
    */
   async start(): Promise<number> {
-    const { workerEntry, memory, log, logFd } = this.#options
+    const { workerEntry, memory, log, forkLog } = this.#options
     this.#budget.logTo(log, this.#config)
     logProxy(log, this.#config.proxy)
-    setUpForks(workerEntry, memory, logFd)
+    setUpForks(workerEntry, memory, forkLog)
     this.#supervisor.start() // before the credentials are read, as starting a process takes longer
     try {
       await this.#alerts.start()

@@ -22,7 +22,7 @@ export interface LogStream extends DestinationStream {
 
 /**
  * Makes the logger of a process: JSON lines with a constant lower-case message and facts as fields. Errors belong
- * under `err`, request ids under `reqId`. Secrets are taken out of fields at any depth.
+ * under `err`, request ids under `request_id`. Secrets are taken out of fields at any depth.
  *
  * Lines are written at once, synchronously, and stay under 4 KiB. Several processes share the pipe: what is at most
  * `PIPE_BUF` long is written whole or not at all, never mixed with another process's line. While its reader keeps up
@@ -72,7 +72,7 @@ export function createLogger(
 /** Linux writes this much to a pipe in one piece. */
 const MAX_LINE_BYTES = 4096
 /** What a line keeps that is too long in spite of all: who, when, what. */
-const KEPT_NAMES = ['level', 'time', 'pid', 'worker', 'reqId', 'status', 'code', 'msg']
+const KEPT_NAMES = ['level', 'time', 'pid', 'worker', 'request_id', 'status', 'code', 'msg']
 const MAX_KEPT_LENGTH = 256
 
 function toShortLine(line: string): string {

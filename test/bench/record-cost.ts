@@ -78,6 +78,9 @@ function answered(): TurnRecord {
     error: null,
     plan: replyPlan({}),
     bodyBytes: 400_000,
+    bytesOut: 0,
+    method: 'POST',
+    keyHash: null,
     progress
   }
 }

@@ -82,7 +82,9 @@ function hasReasoned({ usage }: LogLine): boolean {
 
 /** Requests that the upstream has answered. */
 function answersIn(lines: readonly LogLine[]): number {
-  return lines.filter(({ msg, usage }) => msg === 'request completed' && usage !== undefined).length
+  return lines.filter(
+    ({ msg, input_tokens: tokens }) => msg === 'request completed' && tokens !== undefined
+  ).length
 }
 
 /** A PDF reaches the model as it is, by a tool of the client or with the prompt. */

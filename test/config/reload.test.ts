@@ -65,13 +65,14 @@ function otherText({ setting }: ListedSetting): string {
     SERVER_HOST: '127.0.0.2',
     KIRO_API_KEY: 'ksk_b',
     PROFILE_ARN: 'arn:aws:codewhisperer:us-east-1:123456789012:profile/P',
-    DASHBOARD: 'off',
     LOG_LEVEL: 'debug',
     WORKER_SPREAD: 'even',
     FAKE_REASONING: 'false',
     FETCH_URLS: 'false',
     DNS_SERVERS: '127.0.0.9',
     DEBUG_MODE: 'all',
+    LOG_FORMAT: 'pretty',
+    DASHBOARD: 'off',
     AUTO_TRIM_PAYLOAD: 'true',
     MODEL_ALIASES: 'a=b',
     MODEL_CONTEXT_WINDOWS: 'a=1000',
@@ -85,7 +86,7 @@ function otherText({ setting }: ListedSetting): string {
     FLEET_IDENTITY: 'statefulset'
   }
   if (texts[env] !== undefined) return texts[env]
-  if (kind === 'url' || kind === 'proxy') return 'http://127.0.0.1:9'
+  if (kind === 'url' || kind === 'proxy' || kind === 'address') return 'http://127.0.0.1:9'
   if (kind === 'text') return 'eu-west-1'
   if (kind === 'path' || kind === 'list') return 'other'
   if (value === null)

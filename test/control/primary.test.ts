@@ -60,7 +60,7 @@ function primaryRig(t: Test) {
     isSimulated: false,
     workerEntry: 'none',
     log: recorded.log,
-    logFd: 1,
+    forkLog: { fd: 1, args: [] },
     onStderr: () => {},
     onFatal: () => {}
   })

@@ -31,14 +31,14 @@ const secrets = [
 t.test('createLogger()', (t) => {
   t.test('writes one JSON line with level, time, process and bindings', async (t) => {
     const { logger, lines, read } = recording('info', { worker: 2 })
-    logger.child({ reqId: 'r1' }).info({ status: 200 }, 'request done')
+    logger.child({ request_id: 'r1' }).info({ status: 200 }, 'request done')
     t.ok(lines[0]?.endsWith('}\n'))
     t.match(read()[0], {
       level: 'info',
       time: /^\d{4}-\d\d-\d\dT[\d:.]+Z$/,
       pid: process.pid,
       worker: 2,
-      reqId: 'r1',
+      request_id: 'r1',
       status: 200,
       msg: 'request done'
     })
@@ -141,13 +141,16 @@ t.test('createLogger()', (t) => {
     const wide = Object.fromEntries(
       Array.from({ length: 200 }, (_, i) => [`f${i}`, 'x'.repeat(600)])
     )
-    logger.info({ reqId: 'r1', text: 'x'.repeat(1_000_000) }, 'long field')
-    logger.info({ reqId: 'r2', ...wide }, 'many fields')
-    logger.info({ reqId: 'r3', list: Array.from({ length: 1e4 }, () => '€'.repeat(900)) }, 'list')
-    logger.child(wide).info({ reqId: 'r4' }, '€'.repeat(5000))
+    logger.info({ request_id: 'r1', text: 'x'.repeat(1_000_000) }, 'long field')
+    logger.info({ request_id: 'r2', ...wide }, 'many fields')
+    logger.info(
+      { request_id: 'r3', list: Array.from({ length: 1e4 }, () => '€'.repeat(900)) },
+      'list'
+    )
+    logger.child(wide).info({ request_id: 'r4' }, '€'.repeat(5000))
     t.ok(lines.every((line) => Buffer.byteLength(line) <= 4096))
     t.same(
-      read().map(({ reqId }) => reqId),
+      read().map(({ request_id }) => request_id),
       ['r1', 'r2', 'r3', 'r4']
     )
     t.ok(read()[0]?.['text'], 'a long text is cut, not dropped')

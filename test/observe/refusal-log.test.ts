@@ -12,8 +12,8 @@ t.test('RefusalLog', async (t) => {
   const told = () => lines.splice(0).map((line): unknown => JSON.parse(line))
 
   t.test('has a line for each of a few refusals', async (t) => {
-    for (let i = 0; i < 10; i++) refusals.note({ reqId: `r${i}`, code: 'GW_KEY_MISSING' })
-    t.match(told()[9], { reqId: 'r9', code: 'GW_KEY_MISSING', msg: 'request refused' })
+    for (let i = 0; i < 10; i++) refusals.note({ request_id: `r${i}`, code: 'GW_KEY_MISSING' })
+    t.match(told()[9], { request_id: 'r9', code: 'GW_KEY_MISSING', msg: 'request refused' })
   })
 
   t.test('has one line for all that come then', async (t) => {

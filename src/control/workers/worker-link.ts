@@ -133,19 +133,25 @@ const KEEPS_CODE = '--no-memory-reducer'
  */
 const STARTS_YOUNG = '--no-allocation-site-pretenuring'
 
+/** Where workers write their log lines, and what tells them how. */
+export interface ForkLog {
+  readonly fd: number
+  readonly args: readonly string[]
+}
+
 /** How worker processes are made from now on. They write log lines to `logFd`. */
-export function setUpForks(workerEntry: string, { worker }: MemoryPlan, logFd: number): void {
+export function setUpForks(workerEntry: string, { worker }: MemoryPlan, log: ForkLog): void {
   cluster.schedulingPolicy = cluster.SCHED_NONE // else a dying worker takes new connections with it
   cluster.setupPrimary({
     exec: workerEntry,
-    args: [],
+    args: [...log.args],
     execArgv: [
       `--max-old-space-size=${worker.oldSpaceMb}`,
       `--max-semi-space-size=${worker.semiSpaceMb}`,
       KEEPS_CODE,
       STARTS_YOUNG
     ],
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc', logFd] // the last is WORKER_LOG_FD
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc', log.fd] // the last is WORKER_LOG_FD
   })
 }
 

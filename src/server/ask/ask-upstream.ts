@@ -74,7 +74,7 @@ async function askUntilAnswered(
   question: UpstreamQuestion,
   charge: Charge | null
 ): Promise<AnsweredCall> {
-  const { log, requestId: reqId, payload, plan, progress, sink, signal } = question
+  const { log, requestId: request_id, payload, plan, progress, sink, signal } = question
   plane.retryBudget.earn()
   const way = await CallWay.open(plane, 'generate', signal)
   let attempt = 1
@@ -91,6 +91,7 @@ async function askUntilAnswered(
     const outcome = await call.outcome
     charge?.add(toCost(call, outcome, signal))
     progress.meter(call.credits)
+    progress.noteAccount(way.snapshot.id)
     if (call.isClosed) plane.closingHosts.add(way.host.url)
     noteStrange(plane, question, call.strangeEvents)
     if (outcome.name === 'answered') {
@@ -118,7 +119,7 @@ async function askUntilAnswered(
     const mayChange = changes < MAX_CHANGES
     if (mayChange && (await way.change(failure, signal))) {
       changes += 1
-      log.info({ reqId, code, detail, next: way.approach }, 'asking upstream another way')
+      log.info({ request_id, code, detail, next: way.approach }, 'asking upstream another way')
       if (way.approach.hasRenewedToken === hasRenewedToken) sent = newCall(attempt)
       continue
     }
@@ -129,7 +130,7 @@ async function askUntilAnswered(
     if (change !== null) {
       changes += 1
       const { name, lesson } = change
-      log.warn({ reqId, code, detail, change: name }, CHANGES[name])
+      log.warn({ request_id, code, detail, change: name }, CHANGES[name])
       if (lesson !== undefined) {
         lessons.push(lesson)
         refusal ??= way.told(failure).error
@@ -144,7 +145,7 @@ async function askUntilAnswered(
       throw way.told(failure).error
     }
     plane.metrics.upstreamRetries.inc({ code })
-    log.warn({ reqId, code, detail, attempt, delayMs }, 'retrying upstream')
+    log.warn({ request_id, code, detail, attempt, delayMs }, 'retrying upstream')
     await plane.retryWaits.wait({ ms: delayMs, key: question.waiter.key }, signal)
     progress.end('retry')
     attempt += 1
@@ -191,22 +192,22 @@ const MAX_STRANGE = 64
 /** There may be one in every answer, and the log is read by people. */
 function tellOnce(
   { strange }: Pick<DataPlane, 'strange'>,
-  { log, requestId: reqId }: UpstreamQuestion,
+  { log, requestId: request_id }: UpstreamQuestion,
   told: { readonly event: string } | { readonly reason: string }
 ): void {
   const name = JSON.stringify(told)
   if (strange.has(name) || strange.size >= MAX_STRANGE) return
   strange.add(name)
-  log.warn({ reqId, ...told }, 'upstream says something that is not known here')
+  log.warn({ request_id, ...told }, 'upstream says something that is not known here')
 }
 
 function noteCut(
   { metrics }: Pick<DataPlane, 'metrics'>,
-  { log, requestId: reqId }: UpstreamQuestion,
+  { log, requestId: request_id }: UpstreamQuestion,
   { code, detail }: GatewayError
 ): void {
   metrics.answersCut.inc({ code })
-  log.warn({ reqId, code, detail }, 'answer cut off on its way')
+  log.warn({ request_id, code, detail }, 'answer cut off on its way')
 }
 
 /** No refusal says so: the answer was one of nothing (kiro-protocol §5.11). */

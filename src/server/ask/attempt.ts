@@ -1,5 +1,5 @@
 import type { PartReader } from '../../dialects/answer/part-reader.ts'
-import type { StreamPart } from '../../dialects/answer/stream-part.ts'
+import type { EndPart, EndReason, StreamPart } from '../../dialects/answer/stream-part.ts'
 import {
   faultOfResponse,
   MAX_FAULT_BODY_BYTES,
@@ -89,6 +89,7 @@ export class Attempt implements ResponseReader, AnswerSource {
   #faultBytes = 0
   readonly #startedAt = performance.now()
   #chunks = 0
+  #stopReason: EndReason | null = null
   #isFlushDue = false
   /** The client has not read what it got. */
   #isSinkFull = false
@@ -104,7 +105,7 @@ export class Attempt implements ResponseReader, AnswerSource {
   }
   readonly #onPart = (part: StreamPart): void => {
     if (this.#phase !== 'answering') this.#beginAnswer()
-    if (part.type === 'end') this.#options.progress.spend(part.usage)
+    if (part.type === 'end') this.#noteEnd(part)
     this.#options.sink.push(part)
   }
   #firstToken: NodeJS.Timeout | null = null
@@ -308,14 +309,32 @@ export class Attempt implements ResponseReader, AnswerSource {
   }
 
   #end(outcome: AttemptOutcome): void {
+    if (this.#phase !== 'over') this.#noteCall(outcome, this.#phase)
     this.#phase = 'over'
-    const code = outcome.name === 'failed' ? outcome.error.code : null
-    const [startedAt, status, chunks] = [this.#startedAt, this.#status, this.#chunks]
-    const { progress, request } = this.#options
-    progress.noteCall({ startedAt, url: request.url, status, chunks, code })
     this.#held.length = 0
     this.#clearFirstToken()
     this.#outcome.resolve(outcome)
+  }
+
+  #noteEnd({ usage, reason }: EndPart): void {
+    this.#options.progress.spend(usage)
+    this.#stopReason = reason
+  }
+
+  #noteCall(outcome: AttemptOutcome, phase: CallPhase): void {
+    const { progress, request } = this.#options
+    const upstreamId = this.#headers['x-amzn-requestid']
+    progress.noteCall({
+      startedAt: this.#startedAt,
+      url: request.url,
+      status: this.#status,
+      chunks: this.#chunks,
+      code: outcome.name === 'failed' ? outcome.error.code : null,
+      phase,
+      stopReason: this.#stopReason,
+      upstreamId: typeof upstreamId === 'string' ? upstreamId : null,
+      isMeasured: this.measuredInputTokens !== null
+    })
   }
 
   #clearFirstToken(): void {

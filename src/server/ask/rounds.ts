@@ -98,11 +98,11 @@ class AnswerRounds {
 
   /** An answer that can't be checked is not the model's mistake, and is delivered. */
   async #problemsOf(text: string, form: JsonForm): Promise<readonly string[]> {
-    const { log, requestId: reqId, signal, waiter } = this.#question
+    const { log, requestId: request_id, signal, waiter } = this.#question
     const owner = { key: waiter.key, signal }
     const { problems, isComplete } = await this.#plane.transforms.check(text, form, owner)
     if (!isComplete) {
-      log.warn({ reqId, code: 'answer-unchecked', chars: text.length }, 'answer not checked')
+      log.warn({ request_id, code: 'answer-unchecked', chars: text.length }, 'answer not checked')
     }
     return problems
   }
@@ -140,7 +140,7 @@ class AnswerRounds {
     { text, strays }: RoundReport,
     { reply, problem }: Extract<RoundVerdict, { type: 'repair' }>
   ): void {
-    const { log, requestId: reqId } = this.#question
+    const { log, requestId: request_id } = this.#question
     const reason = this.#rounds.dueCall === null ? 'json' : 'tool-choice'
     if (this.#isRepaired) {
       const message = `${problem}, not even when it was asked again.`
@@ -148,7 +148,7 @@ class AnswerRounds {
     }
     this.#isRepaired = true
     this.#plane.metrics.answersAskedAgain.inc({ reason })
-    log.info({ reqId, reason }, 'asking for another answer')
+    log.info({ request_id, reason }, 'asking for another answer')
     const toolResults = strays.map(toStrayResult)
     this.#payload.extend({
       text,

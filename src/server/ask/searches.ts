@@ -147,7 +147,7 @@ async function searchWeb(
   query: string,
   context: SearchContext
 ): Promise<SearchOutcome> {
-  const { signal, log, requestId: reqId } = context
+  const { signal, log, requestId: request_id } = context
   const way = await CallWay.open(plane, 'mcp', signal)
   let asked = query
   for (;;) {
@@ -156,7 +156,7 @@ async function searchWeb(
     plane.metrics.webSearches.inc({ outcome: problem === undefined ? 'found' : 'failed' })
     if (problem !== undefined) {
       // A service may repeat what it was asked for.
-      log.warn({ reqId, detail: problem.replaceAll(asked, '‹query›') }, 'web search failed')
+      log.warn({ request_id, detail: problem.replaceAll(asked, '‹query›') }, 'web search failed')
     }
     if (!('error' in answer)) {
       const shorter = answer.isUnfit === true ? cutQuery(asked) : null

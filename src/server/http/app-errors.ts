@@ -28,7 +28,7 @@ export function refuse(
 ): void {
   const error = asGatewayError(cause)
   const path = pathOf(request)
-  const facts = { reqId: requestId, method: request.method, path, code: error.code }
+  const facts = { request_id: requestId, method: request.method, path, code: error.code }
   if (error.code === 'GW_INTERNAL') log.error({ ...facts, err: cause }, 'request failed')
   else if (keyName === '') unknown.note({ ...facts, status: error.status })
   else log.info({ ...facts, status: error.status }, 'request refused')
@@ -67,7 +67,7 @@ export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Err
   const error = new GatewayError(isLate ? 'GW_BODY_TIMEOUT' : 'GW_BODY_INVALID', code, { message })
   const { status, headers, body } = toErrorReply(USUAL_DIALECT, error, requestId)
   const shownStatus = isLarge ? 431 : status
-  unknown.note({ reqId: requestId, status: shownStatus, code: error.code, detail: code })
+  unknown.note({ request_id: requestId, status: shownStatus, code: error.code, detail: code })
   const lines = Object.entries({
     ...headers,
     connection: 'close',

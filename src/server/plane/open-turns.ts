@@ -1,8 +1,9 @@
-import type { Usage } from '../../dialects/answer/stream-part.ts'
+import type { EndReason, Usage } from '../../dialects/answer/stream-part.ts'
 import { addUsage } from '../../dialects/answer/usage.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import type { TracedCall, TurnTrace } from '../../tracing/turn-trace.ts'
+import type { CallPhase } from '../../upstream/classify.ts'
 import type { Charge } from './key-limits.ts'
 
 /** What the key of a request was charged, to be written down once. */
@@ -93,6 +94,18 @@ const NAMES = [
 /** A stretch of a request's life; each begins where the one before it ended. `retry` is what failed attempts took. */
 export type PhaseName = (typeof NAMES)[number]
 
+/** What is told of one upstream call that is over. */
+export interface CallFacts extends TracedCall {
+  /** How far it had come. */
+  readonly phase: CallPhase
+  /** Why the answer ended; `null` where it did not come to its end. */
+  readonly stopReason: EndReason | null
+  /** The upstream's name for it. */
+  readonly upstreamId: string | null
+  /** The upstream has counted the tokens of the request. */
+  readonly isMeasured: boolean
+}
+
 /**
  * What one turn has come to so far: how long its phases took and what its calls cost. Several passes through a phase
  * (retries) add up, and so do the calls.
@@ -108,7 +121,8 @@ export class Progress {
   readonly #charges: Charged[] = []
   #metered = 0
   #attempts = 0
-  #chunks = 0
+  #lastCall: CallFacts | null = null
+  #account: string | null = null
   #isWaiting = false
 
   /** `trace` is told of what happens; `null` where traces are off. */
@@ -153,16 +167,24 @@ export class Progress {
     return this.#attempts
   }
 
-  /** Pieces in which the last of them was answered. */
-  get chunks(): number {
-    return this.#chunks
+  get lastCall(): CallFacts | null {
+    return this.#lastCall
   }
 
   /** A call of the upstream is over, however it ended. */
-  noteCall(call: TracedCall): void {
+  noteCall(facts: CallFacts): void {
     this.#attempts++
-    this.#chunks = call.chunks
-    this.#trace?.call(call)
+    this.#lastCall = facts
+    this.#trace?.call(facts)
+  }
+
+  /** Whose sign-in it goes with, by its id; `null` before the first call. */
+  get account(): string | null {
+    return this.#account
+  }
+
+  noteAccount(id: string): void {
+    this.#account = id
   }
 
   /** It stands in line; until the phase `queue` ends. */

@@ -23,7 +23,12 @@ export interface TurnRecord {
   readonly status: number
   readonly error: GatewayError | null
   readonly plan: ReplyPlan | null
+  /** Of the client's request, and of all that it was sent. */
   readonly bodyBytes: number
+  readonly bytesOut: number
+  readonly method: string
+  /** What tells keys apart in the log and tells nothing of them; `null` where there are none. */
+  readonly keyHash: string | null
   readonly progress: Progress
   /** Answered without the upstream: it is counted here, others by the primary, from their rows. */
   readonly isLocal?: boolean
@@ -57,32 +62,66 @@ function isAbovePriceStep({ plan, progress: { usage } }: TurnRecord): boolean {
   return step !== null && usage !== null && usage.inputTokens > step
 }
 
+/** Names that people know from other gateways, as OpenTelemetry writes them. */
 function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
-  const { route, status, error, plan, bodyBytes, progress } = record
-  const { usage } = progress
+  const { plan, progress } = record
+  const { account, attempts } = progress
   return {
-    reqId: record.requestId,
-    ...(record.traceId !== undefined && { traceId: record.traceId }),
-    route,
+    event: 'request.completed',
+    request_id: record.requestId,
+    ...(record.traceId !== undefined && { trace_id: record.traceId }),
+    method: record.method,
+    route: record.route,
+    status: record.status,
     ...(record.keyName !== null && { key: record.keyName }),
-    status,
+    ...(record.keyHash !== null && { client_key_hash: record.keyHash }),
+    ...(account !== null && { account_hash: account }),
     ...(plan !== null && {
-      model: plan.asked.model,
-      upstreamModel: plan.upstreamModel,
-      isStream: plan.asked.isStream
+      model_requested: plan.asked.model,
+      model_upstream: plan.upstreamModel,
+      stream: plan.asked.isStream
     }),
-    bodyBytes,
+    ...(attempts > 0 && { attempt: attempts }),
+    phase_ms: { ...progress.toJson(), total: Math.round(progress.totalMs()) },
+    bytes_in: record.bodyBytes,
+    bytes_out: record.bytesOut,
+    ...toAnswerFacts(record),
     ...(plan !== null && plan.repairs.length > 0 && { repairs: plan.repairs }),
-    ...(usage !== null && { usage }),
-    ...(isAbovePriceStep(record) && { isDoublePrice: true }),
-    phaseMs: progress.toJson(),
-    totalMs: Math.round(progress.totalMs()),
-    ...(error !== null && {
-      code: error.code,
-      reason: error.message,
-      detail: error.detail,
-      ...(error.cause !== undefined && { err: error.cause })
-    })
+    ...(record.status === 499 && { client_aborted: true }),
+    ...toErrorFacts(record)
+  }
+}
+
+function toAnswerFacts(record: TurnRecord): object {
+  const { usage, lastCall, metered, charged } = record.progress
+  const credits = (charged > 0 ? charged : metered) / MICROS_PER_CREDIT
+  return {
+    ...(usage !== null && {
+      input_tokens: usage.inputTokens,
+      output_tokens: usage.outputTokens,
+      ...(usage.cacheReadTokens !== undefined && { cache_read_tokens: usage.cacheReadTokens }),
+      ...(usage.cacheWriteTokens !== undefined && { cache_write_tokens: usage.cacheWriteTokens }),
+      ...(usage.reasoningTokens !== undefined && { reasoning_tokens: usage.reasoningTokens }),
+      token_source: lastCall?.isMeasured === true ? 'upstream' : 'estimated'
+    }),
+    ...(credits > 0 && { credits }),
+    ...(lastCall !== null && {
+      ...(lastCall.stopReason !== null && { stop_reason: lastCall.stopReason }),
+      ...(lastCall.upstreamId !== null && { upstream_request_id: lastCall.upstreamId })
+    }),
+    ...(isAbovePriceStep(record) && { double_price: true })
+  }
+}
+
+function toErrorFacts({ error, progress }: TurnRecord): object {
+  if (error === null) return {}
+  const phase = progress.lastCall?.phase ?? (progress.isWaiting ? 'queue' : 'request')
+  return {
+    error: { type: error.source, code: error.code, phase },
+    code: error.code,
+    reason: error.message,
+    detail: error.detail,
+    ...(error.cause !== undefined && { err: error.cause })
   }
 }
 
@@ -92,7 +131,7 @@ export function toUsageRow(
   { worker, ...who }: Pick<UsageRow, 'key' | 'client' | 'dialect'> & Pick<TurnFacts, 'worker'>
 ): UsageRow {
   const { requestId, route, status, error, plan, bodyBytes, progress } = record
-  const { usage, charged, metered, attempts, chunks } = progress
+  const { usage, charged, metered, attempts, lastCall } = progress
   const totalMs = progress.totalMs()
   return {
     ...who,
@@ -113,7 +152,7 @@ export function toUsageRow(
       isStream: plan?.asked.isStream ?? false,
       phaseMs: progress.toJson(),
       attempts,
-      chunks,
+      chunks: lastCall?.chunks ?? 0,
       isDoublePrice: isAbovePriceStep(record),
       worker,
       bodyBytes,
@@ -236,7 +275,7 @@ export class TurnDebug {
   }
 
   /** The request is over. Never rejects. */
-  async keep(record: Omit<TurnRecord, 'bodyBytes'>): Promise<void> {
+  async keep(record: DebuggedTurn): Promise<void> {
     const { requestId, error } = record
     const { content } = this
     const isWanted = this.#isWanted(error)
@@ -264,7 +303,13 @@ export class TurnDebug {
   }
 }
 
-function toDebugFacts(record: Omit<TurnRecord, 'bodyBytes'>): Readonly<Record<string, unknown>> {
+/** Of a request, what its debug file tells. */
+type DebuggedTurn = Pick<
+  TurnRecord,
+  'requestId' | 'route' | 'status' | 'plan' | 'error' | 'progress'
+>
+
+function toDebugFacts(record: DebuggedTurn): Readonly<Record<string, unknown>> {
   const { requestId, route, status, plan, error, progress } = record
   return {
     at: new Date().toISOString(),

@@ -55,6 +55,9 @@ export interface TurnOptions {
   readonly answerHere?: LocalAnswer
 }
 
+/** Enough to tell keys apart in the log. */
+const KEY_HASH_CHARS = 16
+
 /** Makes the answer's body of the client's. */
 export type LocalAnswer = (body: ClientBody, signal: AbortSignal) => Promise<object>
 
@@ -81,6 +84,8 @@ export class Turn implements OpenTurn {
   /** Held until the client has the answer: it may read slowly. */
   #room: AnswerMemory | null = null
   #bodyBytes = 0
+  /** By its connection, before it came: others may have been answered there. */
+  readonly #writtenBefore: number
 
   constructor(options: TurnOptions) {
     this.#options = options
@@ -92,6 +97,7 @@ export class Turn implements OpenTurn {
     const { debugMode } = plane.config().observe
     const content = debugMode === 'off' ? null : (plane.recorder?.open(request, requestId) ?? null)
     this.#debug = debugMode === 'off' ? null : new TurnDebug(plane, debugMode, content)
+    this.#writtenBefore = request.socket.bytesWritten
     response.once('close', this.#onClose)
   }
 
@@ -305,7 +311,7 @@ export class Turn implements OpenTurn {
 
   #record(error: GatewayError | null): void {
     const { plane, request, response, route, dialect, log, requestId } = this.#options
-    const { namedKey, usageKey, answerHere } = this.#options
+    const { namedKey, keyName, usageKey, answerHere } = this.#options
     const record = {
       requestId,
       route,
@@ -313,7 +319,10 @@ export class Turn implements OpenTurn {
       status: response.destroyed && !response.writableFinished ? 499 : response.statusCode,
       error,
       plan: this.#toldPlan,
+      method: request.method ?? '',
+      keyHash: usageKey === 'anyone' ? null : keyName.slice(0, KEY_HASH_CHARS),
       bodyBytes: this.#bodyBytes,
+      bytesOut: Math.max(0, request.socket.bytesWritten - this.#writtenBefore),
       progress: this.#progress,
       isLocal: answerHere !== undefined,
       traceId: this.#trace?.traceId

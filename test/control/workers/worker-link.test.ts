@@ -80,7 +80,7 @@ t.test(
       '--no-allocation-site-pretenuring'
     ]
     const text = `process.exit(process.execArgv.join() === '${wanted.join()}' ? 3 : 4)`
-    setUpForks(`${t.testdir({ 'worker.cjs': text })}/worker.cjs`, plan, 1)
+    setUpForks(`${t.testdir({ 'worker.cjs': text })}/worker.cjs`, plan, { fd: 1, args: [] })
     t.equal(await startWorker(t), 'exit code 3', 'and this Node knows the flags')
   }
 )

@@ -23,6 +23,9 @@ function record(t: { teardown(close: () => unknown): void }, changes: Partial<Tu
       error: null,
       plan: replyPlan({ repairs: ['merged'] }),
       bodyBytes: 11,
+      bytesOut: 0,
+      method: 'POST',
+      keyHash: null,
       progress,
       ...changes
     }
@@ -47,21 +50,52 @@ t.test('recordTurn()', (t) => {
     t.notOk('key' in record(t, {}).line)
   })
   t.test('writes one line and counts once', async (t) => {
-    const { line, lines, metrics } = record(t, {})
+    const call = {
+      startedAt: 0,
+      url: new URL('http://127.0.0.1:9'),
+      status: 200,
+      code: null,
+      chunks: 3,
+      phase: 'answering',
+      isMeasured: true
+    } as const
+    const progress = new Progress()
+    progress.end('queue', progress.startedAt + 3)
+    progress.spend({ inputTokens: 5, outputTokens: 7 })
+    progress.meter(0.25)
+    progress.noteAccount('a1')
+    progress.noteCall({ ...call, stopReason: null, upstreamId: null })
+    progress.noteCall({ ...call, stopReason: 'stop', upstreamId: 'up-1' })
+    const changes = { progress, keyHash: '0123456789abcdef', bytesOut: 22 }
+    const { line, lines, metrics } = record(t, changes)
     t.equal(lines, 1)
     t.match(line, {
       level: 'info',
       msg: 'request completed',
-      reqId: 'req_1',
+      request_id: 'req_1',
       route: '/v1/messages',
       status: 200,
-      model: 'claude-haiku-4.5',
-      isStream: true,
-      bodyBytes: 11,
+      event: 'request.completed',
+      method: 'POST',
+      model_requested: 'claude-haiku-4.5',
+      model_upstream: 'claude-haiku-4.5',
+      stream: true,
+      bytes_in: 11,
+      bytes_out: 22,
+      client_key_hash: '0123456789abcdef',
+      account_hash: 'a1',
+      attempt: 2,
+      input_tokens: 5,
+      output_tokens: 7,
+      token_source: 'upstream',
+      credits: 0.25,
+      stop_reason: 'stop',
+      upstream_request_id: 'up-1',
       repairs: ['merged'],
-      usage: { inputTokens: 5, outputTokens: 7 },
-      phaseMs: { queue: 3 }
+      phase_ms: { queue: 3, total: Number }
     })
+    t.notOk('client_aborted' in line)
+    t.notOk('error' in line)
     t.same(await valuesOf(metrics.requests), [], 'the primary counts it')
   })
   t.test('counts what is answered here', async (t) => {
@@ -92,7 +126,9 @@ t.test('recordTurn()', (t) => {
       t.match(line, { level, msg, code: error.code, reason: error.message })
       t.equal(line.detail, error.detail)
       t.equal(line.err !== undefined, error.cause !== undefined)
-      t.equal('model' in line, false)
+      t.match(line.error, { type: error.source, code: error.code, phase: 'request' })
+      t.equal(line.client_aborted, error.status === 499 ? true : undefined)
+      t.equal('model_requested' in line, false)
       t.match(await valuesOf(metrics.requests), [
         { code: error.code, status: error.status, value: 1 }
       ])

@@ -25,7 +25,6 @@ async function filesOf(t: Test, mode: 'errors' | 'all', code: ErrorCode | null) 
   await debug.keep({
     requestId: 'r1',
     route: '/v1/messages',
-    keyName: null,
     status,
     plan: null,
     error,

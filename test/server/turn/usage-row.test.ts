@@ -29,7 +29,15 @@ t.test('clientFamilyOf()', async (t) => {
 t.test('toUsageRow()', async (t) => {
   const whose = { key: 'k_1', client: 'codex', dialect: 'openai-responses' }
   const who = { ...whose, worker: 2 }
-  const record = { requestId: 'r', route: '/v1/responses', keyName: null, bodyBytes: 1 }
+  const record = {
+    requestId: 'r',
+    route: '/v1/responses',
+    keyName: null,
+    bodyBytes: 1,
+    bytesOut: 2,
+    method: 'POST',
+    keyHash: null
+  }
   const refused = toUsageRow(
     {
       ...record,

@@ -1,0 +1,86 @@
+import { type ContainerLimits, readOpenFilesLimit } from '../config/container.ts'
+import type { MemoryPlan } from '../config/memory-plan.ts'
+import { listSettings, writeSetting } from '../config/setting-text.ts'
+import type { Config } from '../config/settings.ts'
+import type { Logger } from '../observe/logger.ts'
+import { version } from '../shared/version.ts'
+
+/** What an object in a log line may have of members. */
+const MAX_MEMBERS = 20
+const MEBIBYTE = 1024 * 1024
+/** Instead of a value that nobody is to read. */
+const MASK = '***'
+
+export interface StartFacts {
+  readonly config: Config
+  /** As the container has them. */
+  readonly limits: ContainerLimits
+  readonly memory: MemoryPlan
+}
+
+/** Says what starts: version, settings that are not the defaults, limits that were found, and what follows from them. */
+export function logStart(log: Pick<Logger, 'info'>, { config, limits, memory }: StartFacts): void {
+  log.info(
+    {
+      version,
+      node: process.versions.node,
+      limits: {
+        cpus: limits.cpus ?? 'none',
+        memory: limits.memoryBytes === null ? 'none' : inMegabytes(limits.memoryBytes),
+        'open files': readOpenFilesLimit() ?? 'none'
+      },
+      shares: {
+        memory: inMegabytes(memory.limitBytes),
+        workers: memory.workers,
+        'threads of each': memory.threads,
+        'client connections of each': memory.connectionsPerWorker,
+        'memory for bodies of each': inMegabytes(memory.bodyBytesPerWorker)
+      }
+    },
+    'gateway starting'
+  )
+  const settings = differingSettings(config)
+  for (let from = 0; from < settings.length; from += MAX_MEMBERS) {
+    const some = Object.fromEntries(settings.slice(from, from + MAX_MEMBERS))
+    log.info({ settings: some }, 'settings that are not the defaults')
+  }
+}
+
+/** Settings that are not the defaults, as one would write them in `.env`; secrets are masked. */
+export function differingSettings(config: Config): readonly (readonly [string, string])[] {
+  return listSettings().flatMap(({ group, name, setting }) => {
+    const value: unknown = Reflect.get(Object(Reflect.get(config, group)), name)
+    if (JSON.stringify(value) === JSON.stringify(setting.default)) return []
+    return [[setting.env, setting.isSecret === true ? MASK : writeSetting(setting, value)] as const]
+  })
+}
+
+/** Says where it listens, and what is to be found there. */
+export function logReady(log: Pick<Logger, 'info'>, host: string, port: number): void {
+  const here = `http://${addressFor(host)}:${port}`
+  log.info(
+    {
+      url: `http://${host}:${port}`,
+      pid: process.pid,
+      open: {
+        dashboard: `${here}/`,
+        'base URL, OpenAI': `${here}/v1`,
+        'base URL, Anthropic': here,
+        description: `${here}/docs`,
+        metrics: `${here}/metrics`
+      }
+    },
+    'gateway ready'
+  )
+}
+
+/** Where a browser of this machine finds what listens there. */
+function addressFor(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1'
+  if (host === '::') return '[::1]'
+  return host.includes(':') ? `[${host}]` : host
+}
+
+function inMegabytes(bytes: number): string {
+  return `${Math.round(bytes / MEBIBYTE)} MB`
+}
