@@ -17,13 +17,8 @@ import {
 
 /** @param {Now} now */
 export function showNow(now) {
-  const { connections, waiting, requests, tokens, credits, latency, memory, cpu, workers } = now
-  const { budget, inUse, idle, connecting, closing } = connections
-  const free = budget === null ? null : Math.max(0, budget - inUse - idle - connecting - closing)
-  setMetric('connections-in-use', inUse, amount(inUse))
-  setMetric('connections-idle', idle, amount(idle))
-  setMetric('connections-free', free, free === null ? 'any number' : amount(free))
-  setMetric('connections-budget', budget, budget === null ? 'no limit' : amount(budget))
+  const { requests, waiting, workers } = now
+  showConnections(now.connections)
   setMetric('streams', requests.streams, amount(requests.streams))
   setMetric('requests-in-flight', requests.inFlight, amount(requests.inFlight))
   setMetric('permits-waiting', waiting.permits, amount(waiting.permits))
@@ -32,6 +27,29 @@ export function showNow(now) {
     'permits-waiting',
     waiting.permits === 0 ? 'good' : waiting.longestMs > 10_000 ? 'bad' : 'fair'
   )
+  showRates(now)
+  showMachine(now)
+  const ready = workers.filter(({ state }) => state === 'ready').length
+  setMetric('worker-count', ready, amount(ready))
+  setMetric('worker-target', workers.length, amount(workers.length))
+  setMetric('worker-restarts', now.workerRestarts, amount(now.workerRestarts))
+  setMetric('dashboards', now.dashboards, amount(now.dashboards))
+}
+
+/** @param {Now['connections']} connections */
+function showConnections({ budget, inUse, idle, connecting, closing }) {
+  const free = budget === null ? null : Math.max(0, budget - inUse - idle - connecting - closing)
+  setMetric('connections-in-use', inUse, amount(inUse))
+  setMetric('connections-idle', idle, amount(idle))
+  setMetric('connections-free', free, free === null ? 'any number' : amount(free))
+  setMetric('connections-budget', budget, budget === null ? 'no limit' : amount(budget))
+}
+
+/**
+ * Of the last minute or hour, and since the start.
+ * @param {Now} now
+ */
+function showRates({ requests, tokens, credits, latency }) {
   rate('requests-per-minute', requests.perMinute)
   rate('errors-per-minute', requests.failedPerMinute)
   rate('tokens-per-minute', tokens.perMinute)
@@ -42,23 +60,21 @@ export function showNow(now) {
   time('first-token-p95-ms', latency.firstMs?.p95 ?? null)
   time('total-p50-ms', latency.totalMs?.p50 ?? null)
   time('total-p95-ms', latency.totalMs?.p95 ?? null)
-  setMetric('memory-bytes', memory.usedBytes, bytes(memory.usedBytes))
-  setMetric('memory-limit-bytes', memory.limitBytes, bytes(memory.limitBytes))
-  level('memory-bytes', levelOf(memory.usedBytes, memory.limitBytes))
-  showCpu(cpu)
-  const delays = now.processes.flatMap(({ loopDelayMs }) => loopDelayMs?.p99 ?? [])
-  const worst = delays.length === 0 ? null : Math.max(...delays)
-  setMetric('loop-delay-ms', worst, duration(worst))
-  const ready = workers.filter(({ state }) => state === 'ready').length
-  setMetric('worker-count', ready, amount(ready))
-  setMetric('worker-target', workers.length, amount(workers.length))
   setMetric('requests-total', requests.total, amount(requests.total))
   setMetric('requests-failed', requests.failed, amount(requests.failed))
   setMetric('tokens-input', tokens.input, short(tokens.input), amount(tokens.input))
   setMetric('tokens-output', tokens.output, short(tokens.output), amount(tokens.output))
   setMetric('credits-total', credits.total, amount(credits.total))
-  setMetric('worker-restarts', now.workerRestarts, amount(now.workerRestarts))
-  setMetric('dashboards', now.dashboards, amount(now.dashboards))
+}
+
+/** @param {Now} now */
+function showMachine({ memory, cpu, processes }) {
+  setMetric('memory-bytes', memory.usedBytes, bytes(memory.usedBytes))
+  setMetric('memory-limit-bytes', memory.limitBytes, bytes(memory.limitBytes))
+  level('memory-bytes', levelOf(memory.usedBytes, memory.limitBytes))
+  showCpu(cpu)
+  const delays = processes.flatMap(({ loopDelayMs }) => loopDelayMs?.p99 ?? [])
+  time('loop-delay-ms', delays.length === 0 ? null : Math.max(...delays))
 }
 
 /** @param {Now['cpu']} cpu */

@@ -149,14 +149,7 @@ function createRow() {
   const modelName = make('span')
   const code = make('span', 'note')
   const status = make('span', 'status')
-  const bar = make('div', 'phases')
-  bar.setAttribute('role', 'img')
-  const parts = PHASES.map(([phase, words]) => {
-    const part = make('i')
-    part.dataset['phase'] = phase
-    bar.append(part)
-    return { phase, words, part }
-  })
+  const { bar, parts } = createPhases()
   const total = make('td', 'number')
   const input = make('td', 'number from-m')
   const output = make('td', 'number from-m')
@@ -185,6 +178,19 @@ function createRow() {
     'request-credits': credits
   })
   return { element, ...cells, ...figures, item: nothingYet() }
+}
+
+/** A bar with a part for each phase that there may be. */
+function createPhases() {
+  const bar = make('div', 'phases')
+  bar.setAttribute('role', 'img')
+  const parts = PHASES.map(([phase, words]) => {
+    const part = make('i')
+    part.dataset['phase'] = phase
+    bar.append(part)
+    return { phase, words, part }
+  })
+  return { bar, parts }
 }
 
 /** @returns {Ended | null} */
