@@ -63,8 +63,8 @@ export class TurnCapture {
   #calls = 0
   #requests = 0
   #sentHeaders: Readonly<Record<string, unknown>> = {}
-  /** That of the request that was written last, so that attempts share one. */
-  #lastPayload: Uint8Array | null = null
+  /** That of the request that was written last, so that attempts share one. Keeps none alive. */
+  #lastPayload: WeakRef<Uint8Array> | null = null
   #isCut = false
   #estimatedInputTokens: number | null = null
 
@@ -87,8 +87,8 @@ export class TurnCapture {
   /** Writes what the upstream is to be sent, unless that was written before. To be called while nothing is being sent. */
   async payload(payload: RequestPayload): Promise<void> {
     const { bytes } = payload
-    if (bytes === this.#lastPayload) return
-    this.#lastPayload = bytes
+    if (bytes === this.#lastPayload?.deref()) return
+    this.#lastPayload = new WeakRef(bytes)
     this.#capture.hold(this.#nextRequest(), bytes)
     await this.#capture.settled()
   }
