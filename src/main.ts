@@ -115,7 +115,7 @@ async function runPrimary(): Promise<void> {
     if (signal === 'SIGHUP') reload()
     else void primary.restartWorkers() // never rejects
   })
-  logReady(log, config.server.host, port)
+  logReady(log, config, port)
   if (simulatorUrl !== null && process.stderr.isTTY) stderr.write(firstSteps())
   flushCompileCache()
 }

@@ -56,14 +56,18 @@ export function differingSettings(config: Config): readonly (readonly [string, s
 }
 
 /** Says where it listens, and what is to be found there. */
-export function logReady(log: Pick<Logger, 'info'>, host: string, port: number): void {
+export function logReady(
+  log: Pick<Logger, 'info'>,
+  { server: { host }, observe: { dashboard } }: Pick<Config, 'server' | 'observe'>,
+  port: number
+): void {
   const here = `http://${addressFor(host)}:${port}`
   log.info(
     {
       url: `http://${host}:${port}`,
       pid: process.pid,
       open: {
-        dashboard: `${here}/`,
+        ...(dashboard === 'on' && { dashboard: `${here}/` }),
         'base URL, OpenAI': `${here}/v1`,
         'base URL, Anthropic': here,
         description: `${here}/docs`,

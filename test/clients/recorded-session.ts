@@ -76,7 +76,7 @@ export class RecordedSession implements Session {
 
   /** How many of the client's requests the gateway has ended since the session began. */
   requests(): number {
-    return this.logged().filter(({ totalMs }) => totalMs !== undefined).length
+    return this.logged().filter(({ event }) => event === 'request.completed').length
   }
 
   upstreamCalls(): number {

@@ -60,7 +60,7 @@ async function tryQuota(session: Session): Promise<string | null> {
   try {
     const { exitCode, seconds } = await session.run(way.ask(`${first} ${next('sim:quota')}`, place))
     if (!existsSync(join(place.project, 'before.txt'))) return 'the loop did not begin'
-    const requests = session.logged().filter(({ totalMs }) => totalMs !== undefined)
+    const requests = session.logged().filter(({ event }) => event === 'request.completed')
     const refused = requests.filter(({ code }) => code === EXHAUSTED).length
     const left = requests.filter(({ code }) => code === 'GW_CLIENT_CLOSED').length
     const calls = session.upstreamCalls() - answersIn(requests) - left

@@ -175,7 +175,7 @@ t.test(
       const before = gateway.lines.length
       const refused = await startChat(gateway.url, prompt).answer
       t.notMatch(refused.text, 'heliotrope', 'nor does its client need to read it')
-      await gateway.logged(({ phaseMs }) => phaseMs !== undefined, before)
+      await gateway.logged(({ event }) => event === 'request.completed', before)
     }
     const broken = await fetch(`${gateway.url}/v1/chat/completions`, {
       method: 'POST',
