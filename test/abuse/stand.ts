@@ -122,13 +122,13 @@ function isTelling({ msg, level }: Readonly<Record<string, unknown>>): boolean {
   )
 }
 
-interface Simulator {
+export interface Simulator {
   readonly url: string
   readonly pid: number | undefined
   close(): Promise<void>
 }
 
-async function startSimulator(): Promise<Simulator> {
+export async function startSimulator(): Promise<Simulator> {
   const file = fileURLToPath(new URL('../../src/simulator/main.ts', import.meta.url))
   const child: ChildProcess = fork(file, [], { execArgv: [] })
   const [{ port }] = (await once(child, 'message')) as [{ port: number }]
