@@ -1,63 +1,115 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
+import { AllowanceJournal } from '../../src/admission/allowance-journal.ts'
+import { Allowances } from '../../src/admission/allowances.ts'
+import { MemoryBudget } from '../../src/admission/memory-budget.ts'
+import { noTerms } from '../../src/ipc/allowance.ts'
 import { Channel } from '../../src/ipc/channel.ts'
 import type { FromWorker, ToWorker } from '../../src/ipc/messages.ts'
+import { BUILT_IN_MODELS } from '../../src/kiro/models/models.ts'
+import { type Charge, KeyLimits } from '../../src/server/plane/key-limits.ts'
 import { Progress } from '../../src/server/plane/open-turns.ts'
 import { RequestRecords, RowJournal } from '../../src/server/plane/primary-links.ts'
 import { clientFamilyOf, toUsageRow, type TurnRecord } from '../../src/server/turn/turn-record.ts'
+import { namedKey } from '../helper/allowance-team.ts'
 import { replyPlan } from '../helper/reply-plan.ts'
 import { serve } from './service.ts'
 
 /**
- * What a worker does for the record of usage, by itself, in a process of its own: makes a row of a request that is over, writes
- * it down, and sends it to its parent, with those of others.
+ * What a worker does for the record of usage, by itself, in a process of its own: makes a row of a request that is over and sends
+ * it to its parent, with those of others, which it does for metrics in any case; writes it down, where it is recorded; and
+ * reserves and settles credits, where the key has a limit of them.
  */
+export interface RecordCostQuestion {
+  readonly isRecorded: boolean
+  readonly hasLimit: boolean
+}
 
 const REQUESTS = 100_000
+const KEY = namedKey('k_5wKwG6MRKycW', { credits: { limit: 1e6, period: 'month' } })
 /** Sent together, as by a worker with 500 answers a second. */
 const TOGETHER = 100
 
 /** Microseconds of CPU for each request. */
-serve(async (): Promise<number> => {
-  await run(REQUESTS / 10) // until it is compiled
+serve(async (question: RecordCostQuestion): Promise<number> => {
+  await run(REQUESTS / 10, question) // until it is compiled
   const before = process.cpuUsage()
-  await run(REQUESTS)
+  await run(REQUESTS, question)
   const { user, system } = process.cpuUsage(before)
   return (user + system) / REQUESTS
 })
 
-async function run(requests: number): Promise<void> {
+async function run(requests: number, { isRecorded, hasLimit }: RecordCostQuestion): Promise<void> {
   const channel = new Channel<ToWorker, FromWorker>(process)
   const folder = mkdtempSync(join(tmpdir(), 'record-cost-'))
-  const journal = new RowJournal(join(folder, 'rows'), {
-    onFailure: (cause) => {
-      throw cause
-    },
-    onNextFile: () => {}
+  const allowances = new AllowanceJournal(join(folder, 'worker'), { onFailure })
+  const rows = join(folder, 'rows')
+  mkdirSync(rows)
+  const journal = new RowJournal(join(rows, 'rows'), {
+    onFailure,
+    onNextFile: () => allowances.flush()
   })
-  const options = {
+  const records = new RequestRecords({
     channel,
     journal,
-    allowances: { flush: () => {} },
+    allowances,
     isPrimarySilent: () => false,
-    isJournalled: () => true
-  }
-  const records = new RequestRecords(options)
-  const record = answered()
+    isJournalled: () => isRecorded
+  })
+  const limits = hasLimit ? limitsWith(allowances) : null
   for (let n = 1; n <= requests; n++) {
     const client = clientFamilyOf('claude-cli/2.0.14 (external, cli)')
-    const who = { key: 'k_5wKwG6MRKycW', client, dialect: 'anthropic-messages', worker: 1 }
+    const who = { key: KEY.id, client, dialect: 'anthropic-messages', worker: 1 }
     records.begin()
-    records.note(toUsageRow(record, who))
+    const record = answered()
+    const charge = limits === null ? null : await reserve(limits, n)
+    if (charge !== null) record.progress.charge(charge)
+    records.note(toUsageRow(record, who), record.progress.charges)
     if (n % TOGETHER !== 0) continue
     records.flush()
-    for (const name of readdirSync(folder).slice(0, -1)) rmSync(join(folder, name)) // as the primary does
+    for (const name of readdirSync(rows).slice(0, -1)) rmSync(join(rows, name)) // as the primary does
     await setImmediate()
   }
   journal.close()
+  allowances.close()
   rmSync(folder, { recursive: true })
+}
+
+function onFailure(cause: unknown): never {
+  throw cause
+}
+
+const { signal } = new AbortController()
+
+/** The worker has a lease that outlasts the bench. */
+function limitsWith(journal: AllowanceJournal): KeyLimits {
+  const allowances = new Allowances({
+    send: () => {},
+    note: (entry) => journal.note(entry),
+    owe: (entry) => journal.owe(entry),
+    silence: () => signal
+  })
+  const terms = noTerms(`${KEY.id}/credits`)
+  allowances.onTerms([{ ...terms, seq: 1, period: 1, granted: 1e12, ahead: 1e6 }])
+  return new KeyLimits({
+    allowances,
+    pool: () => ({ poolTimeoutMs: null, maxWaiting: 0 }),
+    models: () => BUILT_IN_MODELS,
+    unread: new MemoryBudget(0, 0)
+  })
+}
+
+/** What a request of that key does for its limit, from its admission to the end of its call. */
+async function reserve(limits: KeyLimits, arrivedAt: number): Promise<Charge | null> {
+  const own = limits.of(KEY)
+  await own?.admit({ arrivedAt, signal })
+  const request = { model: 'claude-sonnet-4.5', inputTokens: 21_500 }
+  const charge = (await own?.reserve(request, { arrivedAt, signal })) ?? null
+  charge?.add({ credits: 0.25, isAnswered: true, isLeft: false })
+  charge?.settle()
+  return charge
 }
 
 function answered(): TurnRecord {

@@ -209,13 +209,14 @@ function recordAll(
 
 /** Files of a worker that the primary has not removed: then it records nothing, and neither does this. */
 const MAX_FILES = 16
+/** Of the usual line there are some five hundred. */
+const LINE_BYTES = 8_192
 
 /**
  * Where a worker writes down what its requests have used, for the case that it dies before the primary has it in the record.
  * A line for each, see `WrittenRow`; ROWS_PER_FILE in a file, which the primary removes once the record has them. A line for
  * each request that begins, too, so that those are known that die with the worker. Of credits only the last file says what the
  * journal of the allowances may not say yet.
- *
  * What is written is safe from the death of all processes, though not from a power cut. It takes some five microseconds.
  */
 export class RowJournal {
@@ -224,6 +225,8 @@ export class RowJournal {
   #file: { readonly fd: number | null; readonly number: number } | null = null
   #hasFailed = false
   #begun = 0
+  /** For most lines: one for each would cost a fifth of what it takes to write it. */
+  readonly #line = Buffer.allocUnsafeSlow(LINE_BYTES)
   /** This one and its primary, by which it is told whether they still run. */
   #processes: readonly ProcessMark[] | null = null
 
@@ -241,14 +244,14 @@ export class RowJournal {
   note(written: WrittenRow): boolean {
     const number = Math.floor(written.seq / ROWS_PER_FILE)
     if (this.#file?.number !== number) this.#open(number)
-    return this.#write(written)
+    return this.#write(JSON.stringify(written))
   }
 
   /** So many requests have begun. */
   noteBegun(begun: number): void {
     this.#begun = begun
     if (this.#file === null) this.#open(0)
-    else this.#write({ begun })
+    else this.#write(`{"begun":${begun}}`)
   }
 
   /** The files stay for the primary. */
@@ -267,20 +270,22 @@ export class RowJournal {
       makeFolderNow(dirname(this.#path))
       this.#file = { fd: openSync(`${this.#path}-${number}`, 'wx', 0o600), number }
       this.#processes ??= [markOf(process.pid), markOf(process.ppid)]
-      this.#write({ processes: this.#processes })
-      this.#write({ begun: this.#begun })
+      this.#write(JSON.stringify({ processes: this.#processes }))
+      this.#write(`{"begun":${this.#begun}}`)
     } catch (cause) {
       this.#fail(cause)
     }
   }
 
-  #write(line: object): boolean {
+  #write(line: string): boolean {
     const { fd = null, number = 0 } = this.#file ?? {}
     if (fd === null) return false
     try {
-      const bytes = Buffer.from(`${JSON.stringify(line)}\n`)
+      const text = `${line}\n`
+      const bytes = text.length * 3 <= LINE_BYTES ? this.#line : Buffer.alloc(text.length * 3)
+      const length = bytes.write(text)
       // A disk that is nearly full takes a part without saying so; the next line would go on in the middle of this one.
-      if (writeSync(fd, bytes) < bytes.byteLength)
+      if (writeSync(fd, bytes, 0, length) < length)
         throw Object.assign(new Error('a part was written'), { code: 'ENOSPC' })
       return true
     } catch (cause) {

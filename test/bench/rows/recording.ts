@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { runKiroGateway } from '../../helper/cli-process.ts'
+import type { RecordCostQuestion } from '../record-cost.ts'
 import type { Line, Row } from '../row.ts'
 import { Service } from '../service.ts'
 import { gatewayAnswer, progress, type Stand } from '../stand.ts'
@@ -48,10 +49,11 @@ export const recordingRow: Row = {
     const within = await rounds(stand, pair, limited)
     progress(`recording: ${typical(within)} with a limit`)
     await Promise.all([stand.end(gateway), stand.end(other)])
-    const direct = await measureWorker()
+    const costs = await measureWorker()
     return [
-      ...toLines('with a named key', { before, after, direct }),
-      ...toLines('with a key that has a limit', { before, after: within, direct })
+      ...toLines('with a named key', { before, after, worker: costs.row }),
+      ...toLines('with a key that has a limit', { before, after: within, worker: costs.row }),
+      toLimitLine(costs.limit, within)
     ]
   }
 }
@@ -130,12 +132,26 @@ function typical(measured: readonly Round[]): string {
 }
 
 /** Microseconds of CPU in a worker for a request, by itself. */
-async function measureWorker(): Promise<readonly number[]> {
-  const worker = new Service<null, number>('record-cost.ts')
-  const direct: number[] = []
-  for (let run = 0; run < 5; run++) direct.push(await worker.ask(null))
+interface WorkerCosts {
+  /** More than for one that is not recorded. */
+  readonly row: readonly number[]
+  /** More than for one that is recorded, of a key without a limit. */
+  readonly limit: readonly number[]
+}
+
+async function measureWorker(): Promise<WorkerCosts> {
+  const worker = new Service<RecordCostQuestion, number>('record-cost.ts')
+  const row: number[] = []
+  const limit: number[] = []
+  for (let run = 0; run < 5; run++) {
+    const unrecorded = await worker.ask({ isRecorded: false, hasLimit: false })
+    const recorded = await worker.ask({ isRecorded: true, hasLimit: false })
+    const limited = await worker.ask({ isRecorded: true, hasLimit: true })
+    row.push(recorded - unrecorded)
+    limit.push(limited - recorded)
+  }
   await worker.close()
-  return direct
+  return { row, limit }
 }
 
 /** What all rounds took together: ticks of 10 ms are too coarse for one of them. */
@@ -147,10 +163,10 @@ function primaryMicroseconds(measured: readonly Round[]): number {
 interface Measured {
   readonly before: readonly Round[]
   readonly after: readonly Round[]
-  readonly direct: readonly number[]
+  readonly worker: readonly number[]
 }
 
-function toLines(what: string, { before, after, direct }: Measured): readonly Line[] {
+function toLines(what: string, { before, after, worker }: Measured): readonly Line[] {
   const unbiased = median(ratiosOf(before))
   const changes = ratiosOf(after).map((ratio) => (ratio / unbiased - 1) * 100)
   const half = [0.25, 0.75].map((part) => quantile(changes, part).toFixed(1)).join('…')
@@ -178,17 +194,29 @@ function toLines(what: string, { before, after, direct }: Measured): readonly Li
     { ...line, what: '  more in the primary, of all rounds', unit: 'µs', gateway: [primary] },
     {
       ...line,
-      what: '  a row in a worker: made and sent',
+      what: '  in a worker: written down, which requests have come and what they have used',
       unit: 'µs',
-      gateway: direct,
+      gateway: worker,
       samples: '5 × 100,000 rows'
     },
     {
       ...line,
       what: '  both as a part of the answer',
       unit: '%',
-      gateway: direct.map((worker) => (worker + primary) / 10 / perRequestMs),
+      gateway: worker.map((cost) => (cost + primary) / 10 / perRequestMs),
       must
     }
   ]
+}
+
+function toLimitLine(limit: readonly number[], measured: readonly Round[]): Line {
+  const perRequestMs = median(measured.map((round) => round.other))
+  return {
+    what: '  its credits besides: reserved, settled and written down',
+    unit: '%',
+    gateway: limit.map((cost) => cost / 10 / perRequestMs),
+    passthrough: [],
+    must: { most: MostPercent },
+    samples: '5 × 100,000 requests in a worker, less as many without a limit'
+  }
 }
