@@ -11,7 +11,7 @@ import { makeFolderNow } from '../../shared/private-files.ts'
 import { markOf, type ProcessMark } from '../../shared/process-mark.ts'
 import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
 import { inContext, QUOTA_EXHAUSTED } from './account-advice.ts'
-import type { Charged } from './open-turns.ts'
+import { type Charged, recordAll } from './open-turns.ts'
 
 const DAY_MS = 86_400_000
 
@@ -190,23 +190,6 @@ export class RequestRecords {
   }
 }
 
-/**
- * Calls `write` once, when all of them count as recorded and before any of them is noted as that. False where the row does not
- * say it.
- */
-function recordAll(
-  [first, ...others]: readonly Pick<Charged, 'record'>[],
-  write: (credits: WrittenRow['credits']) => boolean
-): boolean {
-  if (first === undefined) return write(undefined)
-  return first.record((entry) => {
-    if (others.length > 0) return recordAll(others, write)
-    if (entry === null) return write(undefined)
-    const { name: _, ...credits } = entry
-    return write(credits)
-  })
-}
-
 /** Files of a worker that the primary has not removed: then it records nothing, and neither does this. */
 const MAX_FILES = 16
 /** Of the usual line there are some five hundred. */
@@ -225,6 +208,7 @@ export class RowJournal {
   #file: { readonly fd: number | null; readonly number: number } | null = null
   #hasFailed = false
   #begun = 0
+  #isBegunDue = false
   /** For most lines: one for each would cost a fifth of what it takes to write it. */
   readonly #line = Buffer.allocUnsafeSlow(LINE_BYTES)
   /** This one and its primary, by which it is told whether they still run. */
@@ -244,14 +228,21 @@ export class RowJournal {
   note(written: WrittenRow): boolean {
     const number = Math.floor(written.seq / ROWS_PER_FILE)
     if (this.#file?.number !== number) this.#open(number)
-    return this.#write(JSON.stringify(written))
+    return this.#write(`${this.#takeBegun()}${JSON.stringify(written)}\n`)
   }
 
-  /** So many requests have begun. */
+  /** So many requests have begun. Written with the next row of this turn of the event loop, or at its end. */
   noteBegun(begun: number): void {
     this.#begun = begun
-    if (this.#file === null) this.#open(0)
-    else this.#write(`{"begun":${begun}}`)
+    if (this.#file === null) return this.#open(0)
+    if (!this.#isBegunDue) setImmediate(() => this.#write(this.#takeBegun()))
+    this.#isBegunDue = true
+  }
+
+  #takeBegun(): string {
+    if (!this.#isBegunDue) return ''
+    this.#isBegunDue = false
+    return `{"begun":${this.#begun}}\n`
   }
 
   /** The files stay for the primary. */
@@ -270,18 +261,17 @@ export class RowJournal {
       makeFolderNow(dirname(this.#path))
       this.#file = { fd: openSync(`${this.#path}-${number}`, 'wx', 0o600), number }
       this.#processes ??= [markOf(process.pid), markOf(process.ppid)]
-      this.#write(JSON.stringify({ processes: this.#processes }))
-      this.#write(`{"begun":${this.#begun}}`)
+      this.#isBegunDue = true
+      this.#write(`${JSON.stringify({ processes: this.#processes })}\n${this.#takeBegun()}`)
     } catch (cause) {
       this.#fail(cause)
     }
   }
 
-  #write(line: string): boolean {
+  #write(text: string): boolean {
     const { fd = null, number = 0 } = this.#file ?? {}
-    if (fd === null) return false
+    if (fd === null || text === '') return false
     try {
-      const text = `${line}\n`
       const bytes = text.length * 3 <= LINE_BYTES ? this.#line : Buffer.alloc(text.length * 3)
       const length = bytes.write(text)
       // A disk that is nearly full takes a part without saying so; the next line would go on in the middle of this one.

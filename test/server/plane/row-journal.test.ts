@@ -1,7 +1,11 @@
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import { readRows } from '../../../src/control/usage/row-files.ts'
+import { begunIn, readRows } from '../../../src/control/usage/row-files.ts'
+import { RowJournal } from '../../../src/server/plane/primary-links.ts'
+import { usageRow } from '../../helper/usage-row.ts'
 
 const Module = new URL('../../../src/server/plane/primary-links.ts', import.meta.url).href
 
@@ -45,6 +49,31 @@ t.test('RowJournal', { skip: process.platform !== 'linux' }, (t) => {
       readRows(path, 1).map(({ seq }) => seq),
       [1000]
     )
+  })
+
+  t.test('says how many have begun with the next row, or a turn later', async (t) => {
+    const path = join(t.testdir({}), 'rows')
+    const journal = new RowJournal(path, {
+      onFailure: (cause) => t.fail(String(cause)),
+      onNextFile: () => {}
+    })
+    const lines = () => readFileSync(`${path}-0`, 'utf8').split('\n').slice(1, -1)
+    journal.noteBegun(1)
+    t.same(lines(), ['{"begun":1}'], 'a new file says it at once')
+    journal.noteBegun(2)
+    journal.noteBegun(3)
+    t.equal(begunIn(path), 1)
+    t.ok(journal.note({ seq: 0, row: usageRow() }))
+    t.equal(begunIn(path), 3)
+    await turn()
+    t.equal(lines().length, 3, 'and once')
+    journal.noteBegun(4)
+    await turn()
+    t.equal(begunIn(path), 4)
+    journal.noteBegun(5)
+    journal.close()
+    await turn()
+    t.equal(begunIn(path), 4)
   })
   t.end()
 })
