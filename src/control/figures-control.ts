@@ -35,6 +35,13 @@ export interface FiguresControlOptions {
   readonly log: Pick<Logger, 'error'>
 }
 
+interface MemoryUsed {
+  readonly bytes: number
+  readonly of: 'container' | 'processes'
+}
+
+/** It is looked at twice a second while a dashboard is open, and takes a millisecond. */
+const MEMORY_MS = 2_000
 /** Where a model is counted that is in no list. */
 const OTHER = 'other'
 
@@ -49,6 +56,8 @@ export class FiguresControl {
   readonly #options: FiguresControlOptions
   readonly #metrics: ClusterMetrics
   readonly #turns = new TurnCounts()
+  /** What was read last, at this `performance.now()`. */
+  #memory: MemoryUsed & { readonly at: number } = { at: -Infinity, bytes: 0, of: 'processes' }
 
   constructor(options: FiguresControlOptions) {
     const { links, memory } = options
@@ -155,7 +164,13 @@ export class FiguresControl {
   }
 
   /** The container's own figure; where nothing limits it, what the processes say of themselves. */
-  #memoryUsed(): { readonly bytes: number; readonly of: 'container' | 'processes' } {
+  #memoryUsed(): MemoryUsed {
+    const now = performance.now()
+    if (now - this.#memory.at >= MEMORY_MS) this.#memory = { at: now, ...this.#readMemory() }
+    return this.#memory
+  }
+
+  #readMemory(): MemoryUsed {
     const bytes = readMemoryUsed()
     if (bytes !== null) return { bytes, of: 'container' }
     const workers = new MetricReader(this.#metrics.members.values())

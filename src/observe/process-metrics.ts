@@ -2,6 +2,8 @@ import { readdirSync } from 'node:fs'
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { Counter, Gauge, type Registry } from './prom-client.ts'
 
+/** The system takes half a millisecond to say it: it is not asked each time while a dashboard looks each second. */
+const RSS_MS = 4_000
 /** A reading this old is replaced by the next; the worst of the one before it is told until then. */
 const WINDOW_MS = 15_000
 
@@ -41,11 +43,15 @@ export class ProcessMetrics {
       aggregator: 'max'
     })
     start.set(labels, Math.round(performance.timeOrigin) / 1000)
+    let rssAt = -Infinity
     const rss = new Gauge({
       ...common,
       name: 'process_resident_memory_bytes',
       help: 'Memory of a process, shared pages too.',
       collect: () => {
+        const now = performance.now()
+        if (now - rssAt < RSS_MS) return
+        rssAt = now
         rss.set(labels, process.memoryUsage.rss())
       }
     })

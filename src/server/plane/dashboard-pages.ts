@@ -38,6 +38,11 @@ interface Page extends Pick<Newcomer, 'response' | 'isAllowed'> {
 const CHECK_MS = 10_000
 /** A page that has taken nothing for so long is gone or asleep; what is sent to it lies in the memory of the system. */
 const UNREAD_MS = 20_000
+/**
+ * After so much it is looked where it is. A page is told some 3 KB in a second, and a look takes 10 ms and more: the system goes
+ * through all sockets that there are.
+ */
+const LOOK_BYTES = 256 * 1024
 /** What may lie in our own; a first event has some 100 KB. */
 const MAX_UNSENT_BYTES = 512 * 1024
 
@@ -208,6 +213,7 @@ export class DashboardPages {
     const { unsentBytes = readUnsentBytes, unreadMs = UNREAD_MS } = this.#options
     // Before the system tells what it has: what is written meanwhile must not look as if it had been taken.
     const given = Array.from(this.#pages, (page) => ({ page, bytes: bytesGiven(page.response) }))
+    if (given.every(({ page, bytes }) => bytes - page.taken < LOOK_BYTES)) return
     const unsent = await unsentBytes()
     const now = performance.now()
     for (const { page, bytes } of given) {
