@@ -83,7 +83,7 @@ export class Browser {
       locale: 'en-GB',
       timeout: 120_000
     })
-    context.setDefaultTimeout(60_000)
+    context.setDefaultTimeout(120_000)
     return new Browser(context, context.pages()[0] ?? (await context.newPage()), profile)
   }
 
