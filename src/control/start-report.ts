@@ -24,6 +24,7 @@ export function logStart(log: Pick<Logger, 'info'>, { config, limits, memory }: 
     {
       version,
       node: process.versions.node,
+      state: config.credentials.stateDir,
       limits: {
         cpus: limits.cpus ?? 'none',
         memory: limits.memoryBytes === null ? 'none' : inMegabytes(limits.memoryBytes),
@@ -50,6 +51,7 @@ export function logStart(log: Pick<Logger, 'info'>, { config, limits, memory }: 
 export function differingSettings(config: Config): readonly (readonly [string, string])[] {
   return listSettings().flatMap(({ group, name, setting }) => {
     const value: unknown = Reflect.get(Object(Reflect.get(config, group)), name)
+    if (setting.env === 'STATE_DIR') return [] // it is said in any case
     if (JSON.stringify(value) === JSON.stringify(setting.default)) return []
     return [[setting.env, setting.isSecret === true ? MASK : writeSetting(setting, value)] as const]
   })

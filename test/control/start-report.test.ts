@@ -26,6 +26,7 @@ t.test('logStart()', (t) => {
       msg: 'gateway starting',
       version: /^\d/,
       node: /^\d/,
+      state: configOf().credentials.stateDir,
       limits: { cpus: 1.5, memory: '512 MB' },
       shares: { memory: '512 MB', workers: 2, 'threads of each': 1 }
     })
@@ -56,29 +57,26 @@ t.test('logStart()', (t) => {
   })
 
   t.test('leaves none out, however many there are', async (t) => {
-    const differing = differingSettings(configOf())
-    const config = configOf(
-      Object.fromEntries(
-        [...'ABCDEFGHIJ'].flatMap((_, n) => [
-          ['BODY_TIMEOUT', `${n + 1}`],
-          ['HTTP_MAX_CONNECTIONS', '9'],
-          ['HTTP_MAX_KEEPALIVE_CONNECTIONS', '8']
-        ])
-      )
-    )
-    t.equal(differingSettings(config).length, differing.length + 3)
+    t.same(differingSettings(configOf()), [])
+    const config = configOf({
+      BODY_TIMEOUT: '10',
+      HTTP_MAX_CONNECTIONS: '9',
+      HTTP_MAX_KEEPALIVE_CONNECTIONS: '8'
+    })
+    t.equal(differingSettings(config).length, 3)
     const lines = linesOf((log) => logStart(log, { config, limits, memory }))
     const told = lines.slice(1).flatMap(({ settings }) => Object.keys(settings))
-    t.equal(told.length, differing.length + 3)
+    t.equal(told.length, 3)
   })
   t.end()
 })
 
+function openOf(env: Record<string, string>) {
+  const [line] = linesOf((log) => logReady(log, configOf(env), 8123))
+  return line
+}
+
 t.test('logReady()', async (t) => {
-  const openOf = (env: Record<string, string>) => {
-    const [line] = linesOf((log) => logReady(log, configOf(env), 8123))
-    return line
-  }
   t.match(openOf({}), {
     msg: 'gateway ready',
     url: 'http://127.0.0.1:8123',
