@@ -1,5 +1,6 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { runAgainst } from './against.ts'
 import { type Line, toTable } from './row.ts'
 import { budgetRow } from './rows/budget.ts'
 import { cpuRows } from './rows/cpu.ts'
@@ -16,7 +17,7 @@ import { progress, Stand } from './stand.ts'
 
 /**
  * Measures the gateway's real processes beside a passthrough (docs/benchmarks.md). Run by hand:
- * `npm run bench`, `npm run bench -- --quick`, `npm run bench -- --row memory`
+ * `npm run bench`, `npm run bench -- --quick`, `npm run bench -- --row memory`; `--against URL` measures another gateway.
  */
 
 const rows = [
@@ -35,7 +36,12 @@ const rows = [
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
-    row: { type: 'string', multiple: true }
+    row: { type: 'string', multiple: true },
+    against: { type: 'string' },
+    dialect: { type: 'string', default: 'chat' },
+    model: { type: 'string', default: 'claude-sonnet-4.5' },
+    pid: { type: 'string' },
+    'upstream-port': { type: 'string' }
   }
 })
 const chosen = values.row ?? rows.map((row) => row.name)
@@ -46,8 +52,17 @@ if (unknown.length > 0) {
     `no row ${unknown.join(', ')}; rows: ${rows.map((row) => row.name).join(', ')}\n`
   )
   process.exitCode = 1
-} else {
+} else if (values.against === undefined) {
   await run()
+} else {
+  await runAgainst({
+    url: values.against,
+    wording: { dialect: values.dialect === 'messages' ? 'messages' : 'chat', model: values.model },
+    key: process.env['BENCH_KEY'],
+    pid: values.pid === undefined ? null : Number(values.pid),
+    upstreamPort: Number(values['upstream-port'] ?? 0),
+    isQuick: values.quick
+  })
 }
 
 async function run(): Promise<void> {

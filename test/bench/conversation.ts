@@ -1,5 +1,11 @@
-/** Bodies of the bench's requests, OpenAI Chat Completions. */
+/** Bodies of the bench's requests. */
 export type ConversationName = 'short' | 'long'
+
+/** How another gateway is asked. */
+export interface Wording {
+  readonly dialect: 'chat' | 'messages'
+  readonly model: string
+}
 
 const Model = 'claude-sonnet-4.5'
 const LongBytes = 400 * 1024
@@ -9,8 +15,69 @@ const Code =
   'export function add(left: number, right: number): number {\n  return left + right\n}\n'
 
 /** One question, or an agent's session of 400 KB with 20 tools. */
-export function writeConversation(name: ConversationName): Buffer {
-  return Buffer.from(JSON.stringify(name === 'short' ? short() : long()))
+export function writeConversation(
+  name: ConversationName,
+  wording: Wording = { dialect: 'chat', model: Model }
+): Buffer {
+  const body = { ...(name === 'short' ? short() : long()), model: wording.model }
+  return Buffer.from(JSON.stringify(wording.dialect === 'chat' ? body : toMessages(body)))
+}
+
+interface ChatBody {
+  readonly model: string
+  readonly messages?: readonly ChatMessage[]
+  readonly tools?: readonly { readonly function: ChatTool }[]
+}
+
+interface ChatTool {
+  readonly name: string
+  readonly description: string
+  readonly parameters: object
+}
+
+interface ChatMessage {
+  readonly role: string
+  readonly content: string
+  readonly tool_call_id?: string
+  readonly tool_calls?: readonly {
+    readonly id: string
+    readonly function: { readonly name: string; readonly arguments: string }
+  }[]
+}
+
+/** The same conversation for Anthropic Messages. */
+function toMessages({ model, messages = [], tools }: ChatBody): object {
+  const [system, ...turns] = messages
+  return {
+    model,
+    stream: true,
+    max_tokens: 4096,
+    system: system?.content,
+    messages: turns.map(toMessage),
+    ...(tools !== undefined && {
+      tools: tools.map(({ function: { name, description, parameters } }) => ({
+        name,
+        description,
+        input_schema: parameters
+      }))
+    })
+  }
+}
+
+function toMessage({
+  role,
+  content,
+  tool_call_id: id,
+  tool_calls: calls = []
+}: ChatMessage): object {
+  if (role === 'tool') {
+    return { role: 'user', content: [{ type: 'tool_result', tool_use_id: id, content }] }
+  }
+  const uses = calls.map(({ id, function: { name, arguments: text } }) => {
+    const input: unknown = JSON.parse(text)
+    return { type: 'tool_use', id, name, input }
+  })
+  return { role, content: [{ type: 'text', text: content }, ...uses] }
 }
 
 function short(): object {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Pool } from 'undici'
-import { type ConversationName, writeConversation } from './conversation.ts'
+import { type ConversationName, type Wording, writeConversation } from './conversation.ts'
 import { serve } from './service.ts'
 
 /** Asks and listens, in a process of its own, so that its work is not taken for that of what is measured. */
@@ -17,8 +17,13 @@ export interface Load {
   readonly thinkMs?: number
   /** API key that each request brings. */
   readonly key?: string
-  /** How a whole answer ends; else it must have as many bytes as the upstream's. */
-  readonly answer: { readonly tail: string } | { readonly bytes: number }
+  /** How a whole answer ends, or what stands near its end; else it must have as many bytes as the upstream's. */
+  readonly answer:
+    | { readonly tail: string }
+    | { readonly mark: string }
+    | { readonly bytes: number }
+  /** Of another gateway; ours is asked for Chat Completions. */
+  readonly wording?: Wording
 }
 
 export interface LoadResult {
@@ -45,7 +50,7 @@ serve(async (load: Load): Promise<LoadResult> => {
 })
 
 /** Resolves with the time to the first byte, once the answer is whole. */
-function ask({ url, conversation, answer, key }: Load): Promise<number> {
+function ask({ url, conversation, answer, key, wording }: Load): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   const sentAt = performance.now()
   let firstByteMs = 0
@@ -54,13 +59,14 @@ function ask({ url, conversation, answer, key }: Load): Promise<number> {
   let last: Buffer = Buffer.alloc(0)
   poolOf(url).dispatch(
     {
-      path: '/v1/chat/completions',
+      path: wording?.dialect === 'messages' ? '/v1/messages' : '/v1/chat/completions',
       method: 'POST',
       headers: {
         'content-type': 'application/json',
-        ...(key !== undefined && { authorization: `Bearer ${key}` })
+        ...(key !== undefined && { authorization: `Bearer ${key}` }),
+        ...(wording?.dialect === 'messages' && { 'anthropic-version': '2023-06-01' })
       },
-      body: bodies[conversation]
+      body: wording === undefined ? bodies[conversation] : bodyFor(conversation, wording)
     },
     {
       onRequestStart: () => {},
@@ -73,7 +79,7 @@ function ask({ url, conversation, answer, key }: Load): Promise<number> {
         last = chunk
       },
       onResponseEnd: () => {
-        const isWhole = 'tail' in answer ? endsWith(last, answer.tail) : bytes === answer.bytes
+        const isWhole = isWholeWith(answer, last, bytes)
         if (status === 200 && isWhole) resolve(firstByteMs)
         else
           reject(
@@ -84,6 +90,20 @@ function ask({ url, conversation, answer, key }: Load): Promise<number> {
     }
   )
   return promise
+}
+
+const worded = new Map<string, Buffer>()
+
+function bodyFor(conversation: ConversationName, wording: Wording): Buffer {
+  const name = JSON.stringify([conversation, wording])
+  const body = worded.get(name) ?? writeConversation(conversation, wording)
+  worded.set(name, body)
+  return body
+}
+
+function isWholeWith(answer: Load['answer'], last: Buffer, bytes: number): boolean {
+  if ('tail' in answer) return endsWith(last, answer.tail)
+  return 'mark' in answer ? last.includes(answer.mark) : bytes === answer.bytes
 }
 
 /** A tail that is cut between two chunks shows its second half only; that is proof enough here. */

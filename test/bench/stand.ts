@@ -36,8 +36,9 @@ export class Stand {
     this.isQuick = options.isQuick
   }
 
-  async start(): Promise<void> {
-    const { port } = await this.#upstream.ask({ type: 'listen' })
+  /** The upstream listens on any free port, or on this one. */
+  async start(upstreamPort = 0): Promise<void> {
+    const { port } = await this.#upstream.ask({ type: 'listen', port: upstreamPort })
     this.#upstreamUrl = `http://127.0.0.1:${port}`
   }
 

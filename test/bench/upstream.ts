@@ -21,7 +21,7 @@ export interface AnswerScript {
 }
 
 export type UpstreamQuestion =
-  | { readonly type: 'listen' }
+  | { readonly type: 'listen'; readonly port?: number }
   | { readonly type: 'play'; readonly script: AnswerScript }
   | { readonly type: 'count' }
 
@@ -52,7 +52,9 @@ server.on('connection', () => {
 play(script)
 serve(async (question: UpstreamQuestion): Promise<UpstreamFacts> => {
   if (question.type === 'listen') {
-    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', 1024, resolve))
+    await new Promise<void>(
+      (resolve) => void server.listen(question.port ?? 0, '127.0.0.1', 1024, resolve)
+    )
   }
   if (question.type === 'play') play(question.script)
   const { port } = server.address() as AddressInfo
