@@ -140,7 +140,10 @@ t.test('the bundle describes itself, and traces', async (t) => {
   gateway.child.kill('SIGTERM')
   t.equal(await gateway.exited, 0)
   t.same(otlp.problems, [])
-  t.same(otlp.spans.map(({ kind }) => kind).toSorted((a, b) => a - b), [2, 3])
+  t.same(
+    otlp.spans.map(({ kind }) => kind).toSorted((a, b) => a - b),
+    [2, 3]
+  )
 })
 
 t.test('its commands run', async (t) => {

@@ -21,7 +21,8 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
     'shared',
     'keys',
     'dashboard',
-    'fleet'
+    'fleet',
+    'tracing'
   ],
   requests: ['server', 'requirements', 'conformance', 'compatibility'],
   network: ['upstream', 'simulator', 'chaos', 'soak', 'clients', 'cli', 'docs', 'rooms', '.']
