@@ -15,6 +15,7 @@ import {
 } from './config/container.ts'
 import { DEFAULT_MEMORY_BYTES, type MemoryPlan, planMemory } from './config/memory-plan.ts'
 import type { Config } from './config/settings.ts'
+import type { FleetControl } from './control/fleet/fleet-control.ts'
 import type { Primary } from './control/primary.ts'
 import type { CredentialSource } from './credentials/stored-credential.ts'
 import {
@@ -69,10 +70,11 @@ async function runPrimary(): Promise<void> {
     log.error({ err: error }, 'no simulator, no answers: ending')
     fail(error)
   }
-  const [{ Primary }, { logReady, logStart }, found] = await Promise.all([
+  const [{ Primary }, { logReady, logStart }, found, room] = await Promise.all([
     import('./control/primary.ts'),
     import('./control/start-report.ts'),
-    findSource(config, log)
+    findSource(config, log),
+    config.fleet.url === null ? null : import('./control/fleet/fleet-control.ts')
   ])
   const { isKeyPassthrough } = config.credentials
   const simulatorUrl =
@@ -96,7 +98,17 @@ async function runPrimary(): Promise<void> {
       fail(cause)
     }
   })
-  onShutdown(primary, shutdown, log)
+  const fleet =
+    room === null
+      ? null
+      : new room.FleetControl({
+          config,
+          budget: primary.budget,
+          tell: (message) => primary.broadcast(message),
+          log,
+          onRefused: fail
+        })
+  onShutdown({ primary, fleet, shutdown, log })
   let envFile = loaded.file
   // A file that has a mistake, or is gone, changes nothing but the log.
   const reload = (): void => {
@@ -110,6 +122,7 @@ async function runPrimary(): Promise<void> {
       log.error({ err }, 'settings not read again, nothing has changed')
     }
   }
+  await fleet?.start()
   const port = await primary.start()
   signals.handle((signal) => {
     if (signal === 'SIGHUP') reload()
@@ -225,7 +238,18 @@ function withUpstream(config: Config, url: string | null): Config {
 }
 
 /** The first signal lets streams end, the second ends everything at once. */
-function onShutdown(primary: Primary, shutdown: { hasBegun: boolean }, log: Logger): void {
+function onShutdown({
+  primary,
+  fleet,
+  shutdown,
+  log
+}: {
+  readonly primary: Primary
+  readonly fleet: FleetControl | null
+  readonly shutdown: { hasBegun: boolean }
+  readonly log: Logger
+}): void {
+  const drain = (): Promise<void> => primary.drain()
   const onSignal = (signal: NodeJS.Signals): void => {
     if (shutdown.hasBegun) {
       log.warn({ signal }, 'second signal, ending now')
@@ -234,7 +258,8 @@ function onShutdown(primary: Primary, shutdown: { hasBegun: boolean }, log: Logg
     }
     shutdown.hasBegun = true
     log.info({ signal }, 'draining')
-    primary.drain().then(() => {
+    const drained = fleet === null ? drain() : fleet.drain(drain)
+    drained.then(() => {
       log.info('drained')
       process.exit(0)
     }, fail)

@@ -20,7 +20,7 @@ const layers: LayerTable = {
     'server control reply credentials admission ipc upstream transform dialects simulator kiro keys fleet config observe frames shared'
   ),
   server: words(
-    'reply admission upstream transform tracing description dialects simulator kiro keys config ipc observe dashboard frames shared'
+    'reply admission upstream transform tracing description dialects simulator kiro keys fleet config ipc observe dashboard frames shared'
   ),
   // The primary's own calls hold a lease of the budget like any worker.
   control: words(

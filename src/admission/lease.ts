@@ -28,6 +28,7 @@ export class Lease {
   }
   #poolTimeoutMs: number | null
   #nextId = 0
+  bar: GatewayError | null = null // see `setBar()`
 
   constructor(options: LeaseOptions) {
     this.#options = options
@@ -54,8 +55,9 @@ export class Lease {
    */
   acquire({ key, arrivedAt }: AcquireOptions, signal: AbortSignal): Promise<Permit> {
     if (signal.aborted) return Promise.reject(clientClosed(signal))
+    if (this.bar !== null) return Promise.reject(this.bar)
     const id = this.#nextId++
-    const at = countedFrom(arrivedAt, this.#clock.now(), this.#poolTimeoutMs)
+    const at = this.#countedFrom(arrivedAt)
     let answer = this.#core.acquire(id, key, at)
     if (answer === 'full' && this.#evictFor(key)) answer = this.#core.acquire(id, key, at)
     if (answer === 'issued') return Promise.resolve(new Permit(this.#issuer))
@@ -102,6 +104,12 @@ export class Lease {
       this.#take(id).reject(error)
     }
     this.#afterChange()
+  }
+
+  /** Refuses all requests from now on, those that wait included; `null` ends that. */
+  setBar(error: GatewayError | null): void {
+    this.bar = error
+    if (error !== null) this.refuseWaiting(error, () => true)
   }
 
   /** Takes effect for requests that wait already, too. All other limits come from the primary. */
@@ -229,6 +237,13 @@ export class Lease {
     this.#afterChange()
   }
 
+  /** From when HTTP_POOL_TIMEOUT is counted for one that begins to wait now. */
+  #countedFrom(arrivedAt: number): number {
+    if (this.#poolTimeoutMs === null) return arrivedAt
+    const waitMs = (this.#options.lendingMs ?? LENDING_MS) - this.#poolTimeoutMs
+    return Math.max(arrivedAt, this.#clock.now() + waitMs)
+  }
+
   #waitState(arrivedAt: number): WaitState {
     const { held, waiting, terms, waitsFor } = this.#core
     const now = this.#clock.now()
@@ -260,11 +275,6 @@ interface WaitingRequest {
  */
 const LENDING_MS = 100
 
-/** From when HTTP_POOL_TIMEOUT is counted for a request that begins to wait now: its arrival, or later. */
-function countedFrom(arrivedAt: number, now: number, poolTimeoutMs: number | null): number {
-  return poolTimeoutMs === null ? arrivedAt : Math.max(arrivedAt, now + LENDING_MS - poolTimeoutMs)
-}
-
 /** What a pause is longer by, as a part of it, until all that waited has gone. */
 const SPREAD = 0.25
 const MAX_SPREAD_MS = 10_000
@@ -283,6 +293,7 @@ export interface LeaseOptions {
   readonly poolTimeoutMs: number | null
   /** How many may wait until the primary has said how many. */
   readonly maxWaiting: number
+  readonly lendingMs?: number
   readonly clock?: Clock
   /** From 0 up to, not including, 1. */
   readonly random?: () => number

@@ -54,7 +54,7 @@ export class Primary {
   #config: Config
   /** The workers that run now, by their names in the ledger. Bounded by WORKERS, twice while they are replaced. */
   readonly #links = new Map<string, WorkerLink>()
-  readonly #budget: Budget
+  readonly budget: Budget
   readonly #lane: ControlLane
   readonly #account: AccountControl
   readonly #lessons: LessonsDesk
@@ -76,7 +76,7 @@ export class Primary {
     this.#options = options
     this.#config = options.config
     const { config, source, log } = options
-    this.#budget = new Budget({
+    this.budget = new Budget({
       size: { ...config.pool, workers: options.memory.workers },
       send: (member, terms) => {
         if (member === CONTROL) this.#lane.onTerms(terms)
@@ -87,7 +87,7 @@ export class Primary {
       ...options,
       config: () => this.#config,
       links: this.#links,
-      budget: () => this.#budget.state(),
+      budget: () => this.budget.state(),
       parts: () => ({
         lane: this.#lane,
         account: this.#account,
@@ -96,7 +96,7 @@ export class Primary {
       }),
       status: () => this.#status()
     })
-    this.#lane = new ControlLane(this.#budget, config, this.#figures.own)
+    this.#lane = new ControlLane(this.budget, config, this.#figures.own)
     this.#account = new AccountControl({
       config,
       source,
@@ -104,9 +104,9 @@ export class Primary {
       log,
       onUnusable: options.onFatal,
       onSignIn: (news) => this.#alerts.onSignIn(news),
-      tell: (message) => this.#broadcast(message)
+      tell: (message) => this.broadcast(message)
     })
-    this.#lessons = new LessonsDesk({ log, tell: (learnt) => this.#broadcast(learnt) })
+    this.#lessons = new LessonsDesk({ log, tell: (learnt) => this.broadcast(learnt) })
     this.#alerts = new AlertControl({
       config: () => this.#config,
       usage: () => this.#account.usage(),
@@ -123,9 +123,9 @@ export class Primary {
       log,
       sendTerms: (member, terms) =>
         this.#links.get(member)?.send({ type: 'allowance.terms', terms }),
-      onChange: (book) => this.#broadcast({ type: 'keys.changed', book })
+      onChange: (book) => this.broadcast({ type: 'keys.changed', book })
     })
-    this.#watch = watchQueue(() => this.#budget.state(), log)
+    this.#watch = watchQueue(() => this.budget.state(), log)
     this.#stalls = new StallWatch<WorkerLink>({
       timeoutMs: () => this.#config.cluster.stallTimeoutMs,
       log,
@@ -134,7 +134,7 @@ export class Primary {
       onBeat: () => {
         for (const [member, link] of this.#links)
           this.#doors.onSilence(member, this.#stalls.isLate(link))
-        this.#broadcast({ type: 'primary.alive' })
+        this.broadcast({ type: 'primary.alive' })
       }
     })
     this.#doors = new Doors(
@@ -159,7 +159,7 @@ export class Primary {
    */
   async start(): Promise<number> {
     const { workerEntry, memory, log, forkLog } = this.#options
-    this.#budget.logTo(log, this.#config)
+    this.budget.logTo(log, this.#config)
     logProxy(log, this.#config.proxy)
     setUpForks(workerEntry, memory, forkLog)
     this.#supervisor.start() // before the credentials are read, as starting a process takes longer
@@ -188,12 +188,12 @@ export class Primary {
     this.#config = config
     if (needRestart.length > 0) log.warn({ needRestart }, 'settings that need a restart stay')
     log.level = config.observe.level
-    this.#budget.resize(config, memory.workers, log)
+    this.budget.resize(config, memory.workers, log)
     this.#doors.settle()
     this.#lane.onConfig(config)
     this.#account.forgive()
     void this.#figures.dashboard.adapt() // never rejects
-    this.#broadcast({ type: 'config.changed', config: toWorkerConfig(config) })
+    this.broadcast({ type: 'config.changed', config: toWorkerConfig(config) })
     log.info('settings read again')
   }
 
@@ -233,7 +233,7 @@ export class Primary {
       onStderr: this.#options.onStderr,
       onRetire: () => {
         this.#doors.onLeft(link.member)
-        this.#budget.record({ type: 'retire', member: link.member })
+        this.budget.record({ type: 'retire', member: link.member })
       },
       onExit: () => this.#onExit(link)
     })
@@ -268,7 +268,7 @@ export class Primary {
         this.#doors.onMessage(link.member, message)
         break
       case 'lease.report':
-        this.#budget.record({ type: 'report', member: link.member, report: message })
+        this.budget.record({ type: 'report', member: link.member, report: message })
         break
       case 'allowance.reports':
       case 'usage.rows':
@@ -313,7 +313,7 @@ export class Primary {
       status: this.#status()
     })
     for (const learnt of this.#lessons.all()) link.send(learnt)
-    this.#budget.record({ type: 'join', member: link.member, slot: link.id - 1 })
+    this.budget.record({ type: 'join', member: link.member, slot: link.id - 1 })
   }
 
   #onExit(link: WorkerLink): void {
@@ -322,9 +322,9 @@ export class Primary {
     this.#doors.onLeft(link.member)
     this.#stalls.remove(link)
     this.#figures.onLeft(link.member)
-    this.#budget.record({ type: 'stopped', member: link.member })
+    this.budget.record({ type: 'stopped', member: link.member })
     const { log } = this.#options
-    void freePermits(link, { config: this.#config, budget: this.#budget, log }) // never rejects
+    void freePermits(link, { config: this.#config, budget: this.budget, log }) // never rejects
   }
 
   #onSlotChange(change: SlotChange): void {
@@ -333,14 +333,14 @@ export class Primary {
     this.#tellStatus()
   }
 
-  #broadcast(message: ToWorker): void {
+  broadcast(message: ToWorker): void {
     for (const link of this.#links.values()) link.send(message)
   }
 
   #tellStatus(): void {
     const status = this.#status()
     this.#alerts.onStatus(status)
-    this.#broadcast({ type: 'cluster.status', status })
+    this.broadcast({ type: 'cluster.status', status })
   }
 
   #status(): ClusterStatus {

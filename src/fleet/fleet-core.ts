@@ -94,6 +94,16 @@ export class FleetCore {
     return this.#sentAt
   }
 
+  /** Permits of the lease, used or not. */
+  get held(): number {
+    return this.#granted - this.#returned
+  }
+
+  /** The register has an entry of this incarnation, as far as is known. */
+  get isMember(): boolean {
+    return this.#inc in (this.state?.members ?? {})
+  }
+
   /** Everything was given back, and the register says so. */
   get hasLeft(): boolean {
     return this.#leaving === 'left'

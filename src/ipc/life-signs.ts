@@ -1,3 +1,5 @@
+import type { FleetTimes, Instant } from '../shared/elapsed.ts'
+
 /** How often the primary and each worker tell each other that their event loops turn. */
 export const BEAT_MS = 1_000
 
@@ -55,4 +57,14 @@ export class LifeSigns<Name> {
       })
       .map(([name]) => name)
   }
+}
+
+/** How this gateway stands in its fleet. A worker acts on it by itself where the primary does not. */
+export interface FleetTold {
+  readonly type: 'fleet.told'
+  /** From when the lease counts; `null` where there is none. */
+  readonly sentAt: Instant | null
+  readonly times: FleetTimes
+  /** Why nothing can be served; `null` if it can. */
+  readonly problem: string | null
 }

@@ -10,6 +10,7 @@ import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
 import type { LearntForm } from '../kiro/wire/hosts.ts'
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
 import type { ErrorCode } from '../shared/errors.ts'
+import type { FleetTold } from './life-signs.ts'
 import type { AllowanceReport, AllowanceTerms } from './allowance.ts'
 import type { DashboardNews, DashboardWish } from './dashboard.ts'
 import type { KeyUsage, UsageRow } from './usage-row.ts'
@@ -112,6 +113,7 @@ export type ToWorker =
   /** Leave new connections of clients to the other workers, or take them again; answered by `clients.accepting`. */
   | { readonly type: 'clients.accept'; readonly isAccepting: boolean }
   | { readonly type: 'cluster.status'; readonly status: ClusterStatus }
+  | FleetTold
 
 /**
  * The subject of which a message tells the latest, so that a later one replaces it; `null` for a message that must
@@ -133,7 +135,8 @@ const LATEST_COUNTS: ReadonlySet<string> = new Set<(FromWorker | ToWorker)['type
   'calibration.lesson',
   'calibration.learnt',
   'keys.changed',
-  'cluster.status'
+  'cluster.status',
+  'fleet.told'
 ])
 
 /** What a worker must know to begin. */

@@ -150,6 +150,8 @@ export class GatewayWorker {
       case 'cluster.status':
         if (parts !== null) parts.current.status = message.status
         return
+      case 'fleet.told':
+        return parts?.plane.onFleet(message)
       case 'clients.accept':
         if (parts !== null && this.#life.state === 'open') {
           void this.#setDoor(parts.listener, message.isAccepting) // cannot reject

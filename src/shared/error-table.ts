@@ -114,6 +114,7 @@ export const ErrorTable = {
     'The memory set aside for request bodies and answers is in use. Try again shortly.'
   ),
   GW_DRAINING: entry('busy', 'The gateway is shutting down.'),
+  GW_FLEET_LOST: entry('busy', 'This gateway has no connections of its fleet to use.'),
   GW_NOT_READY: entry('busy', 'The gateway has no usable credentials yet.'),
   GW_LOGIN_PENDING: entry(
     'busy',

@@ -14,6 +14,19 @@ export interface BudgetOptions {
   readonly clock?: Clock
 }
 
+/** Other gateways that share the budget: they decide how many of its connections are here. */
+export interface Governor {
+  /** How many there may be, and what part of the configured pace. */
+  readonly limit: () => { readonly connections: number; readonly parts: number }
+  /** What was granted for the others. */
+  readonly onTerms: (terms: LeaseTerms) => void
+  /** Something has changed. */
+  readonly onRecorded: () => void
+}
+
+/** The name in the ledger under which others take what is not used here. */
+export const FLEET = 'fleet'
+
 /** What the primary knows about the budget, for `/metrics` and the log. */
 export interface BudgetState {
   readonly maxConnections: number | null
@@ -47,11 +60,15 @@ export class Budget {
   /** Bounded by the number of members. */
   readonly #unsent = new Map<string, LeaseTerms>()
   #ledger: LedgerState
+  /** As configured. */
+  #size: BudgetSize
+  #governor: Governor | null = null
 
   constructor(options: BudgetOptions) {
     this.#options = options
     this.#clock = options.clock ?? SYSTEM_CLOCK
     this.#tick = new DeadlineTimer(this.#clock, () => this.record({ type: 'tick' }))
+    this.#size = options.size
     this.#ledger = openLedger(options.size)
   }
 
@@ -71,8 +88,44 @@ export class Budget {
     if (maxConnections !== null && maxConnections < workers) {
       log.warn({ maxConnections, workers }, 'fewer connections than workers: they take turns')
     }
-    this.record({ type: 'resize', size: { ...config.pool, workers } })
+    this.#size = { ...config.pool, workers }
+    this.adapt()
     this.logTo(log, config)
+  }
+
+  /** From now on a fleet says how many connections there are. */
+  govern(governor: Governor): void {
+    this.#governor = governor
+    this.adapt()
+    this.record({ type: 'join', member: FLEET, slot: 'fleet' })
+  }
+
+  /** Takes the governor's word, or what is configured. */
+  adapt(): void {
+    const size = this.#size
+    const { connections, parts } = this.#governor?.limit() ?? { connections: null, parts: 1 }
+    if (connections === null) return this.record({ type: 'resize', size })
+    const { maxConnections, maxKeepalive, maxRequestsPerMinute: pace } = size
+    const part = connections / Math.max(1, maxConnections ?? connections)
+    this.record({
+      type: 'resize',
+      size: {
+        ...size,
+        maxConnections: connections,
+        maxKeepalive: maxKeepalive === null ? null : Math.ceil(maxKeepalive * part),
+        maxRequestsPerMinute: pace === null ? null : Math.max(1, Math.floor(pace / parts))
+      }
+    })
+  }
+
+  /** `HTTP_MAX_CONNECTIONS`. */
+  get configured(): number | null {
+    return this.#size.maxConnections
+  }
+
+  /** Permits that are out, those of processes that have died included. */
+  get leased(): number {
+    return this.#ledger.accounts.values().reduce((sum, account) => sum + leaseOf(account), 0)
   }
 
   /** Enters what has happened, and tells the members what follows from it for them. */
@@ -84,19 +137,21 @@ export class Budget {
     const isScheduled = this.#unsent.size > 0
     for (const [member, news] of terms) this.#unsent.set(member, news)
     if (!isScheduled && this.#unsent.size > 0) this.#clock.setImmediate(() => this.#flush())
+    this.#governor?.onRecorded()
   }
 
   state(): BudgetState {
     const { size, accounts, cooling } = this.#ledger
     const { maxRequestsPerMinute } = size
     const isLimited = size.maxConnections !== null
-    const members = [...accounts].map(([member, account]) => ({
+    const own = [...accounts].filter(([, { slot }]) => slot !== 'fleet')
+    const members = own.map(([member, account]) => ({
       member,
       leased: isLimited ? leaseOf(account) : null,
       waiting: wantOf(account)
     }))
     const waiting = members.reduce((sum, one) => sum + one.waiting, 0)
-    const inAll = accounts.values().reduce((sum, account) => sum + queueOf(account), 0)
+    const inAll = own.reduce((sum, [, account]) => sum + queueOf(account), 0)
     const view = new LedgerView(size, accounts, cooling)
     return {
       maxConnections: size.maxConnections,
@@ -113,7 +168,10 @@ export class Budget {
   #flush(): void {
     const unsent = [...this.#unsent]
     this.#unsent.clear()
-    for (const [member, terms] of unsent) this.#options.send(member, terms)
+    for (const [member, terms] of unsent) {
+      if (member === FLEET) this.#governor?.onTerms(terms)
+      else this.#options.send(member, terms)
+    }
   }
 }
 

@@ -17,9 +17,11 @@ export interface BudgetSize {
   readonly workers: number
 }
 
+/** A worker's place in the cluster from 0, the primary's own calls, or other gateways, which take what is not used here. */
+export type LedgerSlot = number | 'control' | 'fleet'
+
 export interface Account {
-  /** The worker's place in the cluster from 0, or the primary's own calls. */
-  readonly slot: number | 'control'
+  readonly slot: LedgerSlot
   /** Total of permits granted. */
   readonly granted: number
   /** Of those who wait, how many are safe from being refused for want of room. */
@@ -37,7 +39,7 @@ export interface Account {
 export type Accounts = ReadonlyMap<string, Account>
 
 /** The account of a member that has said nothing yet. */
-export function newAccount(slot: number | 'control'): Account {
+export function newAccount(slot: LedgerSlot): Account {
   return {
     slot,
     granted: 0,

@@ -94,7 +94,7 @@ export function admitWaiters(view: LedgerView): LedgerView {
   for (const account of view.accounts.values()) room -= Math.min(account.kept, queueOf(account))
   const next = new Map(view.accounts)
   for (const [member, account] of view.accounts) {
-    if (account.slot === 'control') continue
+    if (typeof account.slot !== 'number') continue
     const queue = queueOf(account)
     const stay = Math.min(account.kept, queue)
     const kept = stay + Math.min(queue - stay, Math.max(0, room))

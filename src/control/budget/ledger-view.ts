@@ -51,7 +51,7 @@ export class LedgerView {
   /** What a member holds at rest. */
   entitlementOf(member: string): number {
     const account = this.accounts.get(member)
-    if (account === undefined || isLeaving(account)) return 0
+    if (account === undefined || isLeaving(account) || account.slot === 'fleet') return 0
     if (account.slot === 'control') return this.reserve
     for (const [name, other] of this.accounts) {
       if (name === member) break

@@ -6,6 +6,7 @@ import {
   type BudgetSize,
   headsOf,
   leaseOf,
+  type LedgerSlot,
   newAccount,
   wantOf
 } from './ledger-account.ts'
@@ -44,7 +45,7 @@ export interface LedgerState {
 
 export type LedgerEvent =
   /** A process has started. Each process is a member of its own, also in the slot of a predecessor. */
-  | { readonly type: 'join'; readonly member: string; readonly slot: number | 'control' }
+  | { readonly type: 'join'; readonly member: string; readonly slot: LedgerSlot }
   | { readonly type: 'report'; readonly member: string; readonly report: LeaseReport }
   /** The member's successor serves: it gets no share any more, only what its last clients wait for. */
   | { readonly type: 'retire'; readonly member: string }
@@ -185,12 +186,17 @@ function serveWaiting(view: LedgerView): LedgerView {
     if (left <= 0) break
     give(member, 1)
   }
-  // Those behind the told heads are younger than all of these; their order is not known.
-  for (const [member, account] of accounts) {
+  // Those behind the told heads are younger than all of these; their order is not known, but that ours go first.
+  const others = [...accounts].toSorted(([, a], [, b]) => guestRank(a) - guestRank(b))
+  for (const [member, account] of others) {
     const rest = Math.min(left, wantOf(account) - (grants.get(member) ?? 0))
     if (rest > 0) give(member, rest)
   }
   return withGrants(view, grants)
+}
+
+function guestRank({ slot }: Account): number {
+  return slot === 'fleet' ? 1 : 0
 }
 
 function withGrants(view: LedgerView, grants: ReadonlyMap<string, number>): LedgerView {

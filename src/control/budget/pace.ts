@@ -179,7 +179,7 @@ export function paceTermsFor(
   { maxRequestsPerMinute: limit }: BudgetSize,
   { slot, starts }: Account
 ): PaceTerms | null {
-  if (limit === null || slot === 'control') return null
+  if (limit === null || typeof slot !== 'number') return null
   return { limit, granted: starts.granted, turns: starts.turns.map(({ key }) => key) }
 }
 

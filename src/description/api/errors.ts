@@ -50,6 +50,7 @@ const Places: Readonly<Record<ErrorCode, ErrorPlace>> = {
   GW_DASHBOARD_FULL: 'dashboard',
   GW_MEMORY_FULL: 'body',
   GW_DRAINING: 'body',
+  GW_FLEET_LOST: 'body',
   GW_NOT_READY: 'account',
   GW_LOGIN_PENDING: 'account',
   GW_LOGIN_DENIED: 'account',

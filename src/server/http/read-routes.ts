@@ -71,6 +71,8 @@ function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterSta
   if (problem !== null && !isMoot) problems.push(problem.message)
   const { problem: refusal } = plane.account
   if (refusal !== null) problems.push(refusal.message)
+  const { bar } = plane.lease
+  if (bar !== null) problems.push(bar.message)
   if (isCrashLooping) problems.push('A worker keeps dying before it serves: the log says why.')
   return problems
 }

@@ -7,6 +7,7 @@ import { MemoryBudget } from '../../admission/memory-budget.ts'
 import { RetryWaits } from '../../admission/retry-waits.ts'
 import type { Config } from '../../config/settings.ts'
 import type { ToPrimary } from '../../ipc/channel.ts'
+import type { FleetTold } from '../../ipc/life-signs.ts'
 import type { ClusterStatus, WorkerStart } from '../../ipc/messages.ts'
 import { ConversationMemory } from '../../kiro/conversation/conversation-memory.ts'
 import type { KeyBook } from '../../keys/key.ts'
@@ -27,6 +28,7 @@ import { type CredentialLink, Credentials } from './credentials.ts'
 import { ItemStore } from './item-store.ts'
 import { isKiroKeyName } from './key-planes.ts'
 import { KeyLimits } from './key-limits.ts'
+import type { FleetLink } from './fleet-link.ts'
 import type { OpenTurns } from './open-turns.ts'
 import { AccountLink, RequestRecords, RowJournal, SharedCalibration } from './primary-links.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
@@ -93,6 +95,8 @@ export interface OwnPlane extends DataPlane {
   readonly journal: AllowanceJournal
   readonly rows: RowJournal
   readonly tracing: { tracer: TurnTracer | null }
+  /** How this gateway stands in its fleet. */
+  onFleet(told: FleetTold): void
 }
 
 /** What a data plane is made with. */
@@ -128,6 +132,8 @@ const DEBUG_FILES_MAX = 200
 const THREAD_IDLE_MS = 30_000
 /** Of the memory for bodies, so much more for those that wait for a stream of their key, of which a little may have come. */
 const UNREAD_PART = 4
+/** Where other gateways may have to be asked, too. */
+const FLEET_LENDING_MS = 300
 /** All requests are over by then; the result of what still runs in a thread is not wanted. */
 const THREAD_CLOSE_MS = 2_000
 
@@ -151,8 +157,10 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     trimSockets: (max) => pool.trim(max),
     onKeepAlive: () => pool.trimIdle(),
     poolTimeoutMs: config.pool.poolTimeoutMs,
-    maxWaiting: config.pool.maxWaiting
+    maxWaiting: config.pool.maxWaiting,
+    ...(config.fleet.url !== null && { lendingMs: FLEET_LENDING_MS })
   })
+  let fleet: Promise<FleetLink> | null = null
   const retryWaits = new RetryWaits()
   const journal = new AllowanceJournal(start.journalPath, {
     onFailure: (err) => log.error({ err }, 'what requests use of credits cannot be written down'),
@@ -272,6 +280,13 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
       isPrimarySilent: () => pulse.isSilent,
       isJournalled: () => current.config.usage.isKept || current.book.isKeyRequired
     }),
+    onFleet: (told) => {
+      fleet ??= import('./fleet-link.ts').then(
+        (room) =>
+          new room.FleetLink({ stateDir: config.credentials.stateDir, lease, pool, turns, log })
+      )
+      void fleet.then((link) => link.onTold(told)) // rejects only by a bug
+    },
     isSimulated: start.isSimulated,
     tracing: { tracer: null },
     config: () => current.config,

@@ -79,6 +79,11 @@ export class OpenTurns {
     if (this.#turns.size === 0) this.#onEmpty?.()
   }
 
+  /** Ends all of them now. */
+  abort(error: GatewayError): void {
+    for (const turn of this.#turns) turn.abort(error)
+  }
+
   /**
    * Resolves when all have ended. After `timeoutMs` those that are left are ended with `error`, and after `graceMs`
    * more clients that do not read even that are no longer waited for. A later call takes the place of an earlier one, which
@@ -91,7 +96,7 @@ export class OpenTurns {
     this.#onEmpty = resolve
     let timer = setTimeout(() => {
       timer = setTimeout(resolve, graceMs)
-      for (const turn of this.#turns) turn.abort(error)
+      this.abort(error)
     }, timeoutMs)
     await promise
     clearTimeout(timer)

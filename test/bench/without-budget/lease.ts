@@ -22,6 +22,10 @@ export class Lease implements Public<RealLease> {
     return { budget: null, size: Infinity, held: 0, waiting: 0, gated: 0, keepAlive: 150 }
   }
 
+  readonly bar = null
+
+  setBar(): void {}
+
   setLimits(): void {}
 
   pause(): void {}

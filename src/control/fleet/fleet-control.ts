@@ -1,0 +1,310 @@
+import { readFile } from 'node:fs/promises'
+import { createHmac } from 'node:crypto'
+import { hostname } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Config } from '../../config/settings.ts'
+import { FleetCore } from '../../fleet/fleet-core.ts'
+import type { FleetAnswer, FleetEngine, FleetQuestion } from '../../fleet/fleet-engine.ts'
+import { createIncarnation, FleetFolder } from '../../fleet/fleet-folder.ts'
+import type { FleetRefusal } from '../../fleet/fleet-news.ts'
+import { MAX_MEMBERS } from '../../fleet/fleet-state.ts'
+import { ValkeyEngine } from '../../fleet/valkey-engine.ts'
+import type { FleetTold } from '../../ipc/life-signs.ts'
+import type { ToWorker } from '../../ipc/messages.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { fleetTimes, type FleetTimes, type Instant, instantNow } from '../../shared/elapsed.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { proxyOf } from '../../upstream/proxy/proxy.ts'
+import type { Budget } from '../budget/budget.ts'
+import { orphansGone, portsOf } from '../workers/orphans.ts'
+import { FleetLedger } from './fleet-ledger.ts'
+
+export interface FleetControlOptions {
+  readonly config: Config
+  readonly budget: Budget
+  readonly tell: (message: ToWorker) => void
+  readonly log: Logger
+  /** This gateway can't be a member, and waiting would not help. */
+  readonly onRefused: (error: GatewayError) => void
+}
+
+/** Waiters count for others when they have waited so long: a worker next to them may have something idle. */
+const PATIENCE_MS = 15
+/** After so long without the engine somebody should look. */
+const ALARM_MS = 10_000
+/** How long a goodbye may take. */
+const GOODBYE_MS = 2_000
+/** What is left of earlier processes may take so long beyond DRAIN_TIMEOUT. */
+const PREDECESSOR_MS = 10_000
+
+/**
+ * This gateway's membership in a fleet: asks the engine what the core wants to know, and has the ledger keep to what comes
+ * of it. Until the fleet says so there is nothing to use.
+ */
+export class FleetControl {
+  readonly #options: FleetControlOptions
+  readonly #times: FleetTimes
+  readonly #replicas: number
+  readonly #ledger: FleetLedger
+  #engine: FleetEngine | null = null
+  #core: FleetCore | null = null
+  #folder: FleetFolder | null = null
+  #timer: NodeJS.Timeout | null = null
+  #isLooking = false
+  #waitingSince: number | null = null
+  #told: FleetTold | null = null
+  #heardAt = performance.now()
+  #isAlarmed = false
+  #incs: readonly string[] = []
+
+  /** From now on the budget is nothing, until `start()` has found a fleet. */
+  constructor(options: FleetControlOptions) {
+    this.#options = options
+    const { replicas, leaseMs } = options.config.fleet
+    this.#times = fleetTimes(leaseMs)
+    this.#replicas = replicas ?? 1
+    this.#ledger = new FleetLedger({
+      budget: options.budget,
+      replicas: this.#replicas,
+      onLent: (permits) => {
+        this.#core?.giveBack(permits)
+        this.#lookSoon()
+      },
+      onChange: () => this.#lookSoon()
+    })
+  }
+
+  /** @throws {GatewayError} GW_CONFIG_INVALID where this gateway can't be a member of that fleet */
+  async start(): Promise<void> {
+    const { config, log, budget } = this.#options
+    const { fleet, credentials, cluster } = config
+    const patienceMs = cluster.drainTimeoutMs + PREDECESSOR_MS
+    const folder = await FleetFolder.take(credentials.stateDir, patienceMs)
+    if (folder === null) throw invalid(FOLDER_IN_USE)
+    this.#folder = folder
+    const ports = portsOf([config.upstream.apiUrl], proxyOf(config.proxy))
+    await orphansGone({ ports, delay: (ms) => sleep(ms) }) // nothing else may keep this process alive yet
+    this.#incs = folder.memory.incs
+    const checks = (await secretsOf(fleet)).map((secret) => checkOf(secret, fleet.name))
+    const engine = await ValkeyEngine.open({
+      url: fleet.url ?? '',
+      name: fleet.name,
+      checks,
+      replicas: fleet.engineReplicas,
+      onConnection: ({ isUp, reason }) => {
+        if (isUp) log.info('connected to the engine of the fleet')
+        else log.warn({ reason }, 'no connection to the engine of the fleet')
+      }
+    })
+    this.#engine = engine
+    this.#core = new FleetCore({
+      name: fleet.member ?? hostname().slice(0, 63),
+      max: budget.configured ?? 0,
+      replicas: this.#replicas,
+      check: checks[0] ?? '',
+      times: this.#times,
+      createInc: () => createIncarnation(fleet.podUid),
+      ended: this.#incs,
+      known: folder.memory.known,
+      isSole: fleet.identity === 'statefulset'
+    })
+    await this.#remember(this.#core)
+    engine.onNews((rev) => {
+      this.#core?.onNews(rev)
+      this.#lookSoon()
+    })
+    this.#lookSoon()
+  }
+
+  /** Gives everything back as what runs ends, and says goodbye. `end` ends what runs. */
+  async drain(end: () => Promise<void>): Promise<void> {
+    this.#core?.leave()
+    this.#lookSoon()
+    await end()
+    const core = this.#core
+    if (core !== null) {
+      core.giveBack(core.held) // every process that had a socket is gone
+      const deadline = performance.now() + GOODBYE_MS
+      while (!core.hasLeft && core.isMember && performance.now() < deadline) {
+        this.#look()
+        await sleep(10)
+      }
+    }
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#core = null
+    await this.#engine?.close()
+    this.#folder?.close()
+  }
+
+  /** Once for all that happens in a turn of the event loop. */
+  #lookSoon(): void {
+    if (this.#isLooking) return
+    this.#isLooking = true
+    setImmediate(() => {
+      this.#isLooking = false
+      this.#look()
+    })
+  }
+
+  #look(): void {
+    const core = this.#core
+    if (core === null) return
+    const now = instantNow()
+    core.setSize(this.#options.budget.configured ?? 0, this.#replicas)
+    this.#noteWaiters(core)
+    const question = core.next(now)
+    if (question !== null) void this.#ask(core, question) // never rejects
+    const stage = core.stage(now)
+    this.#ledger.setSize(core.size(now))
+    this.#ledger.setDemand(core.demand(now))
+    if (stage === 'cut' && this.#ledger.isEmpty) {
+      core.onAllGone()
+      void this.#remember(core).catch((err: unknown) => this.#options.log.error({ err }, UNWRITTEN))
+      this.#lookSoon()
+    }
+    this.#tellWorkers(core, now)
+    this.#noteContact()
+    this.#aim(core, now)
+  }
+
+  #noteWaiters(core: FleetCore): void {
+    const { waiting } = this.#ledger
+    const now = performance.now()
+    if (waiting === 0) this.#waitingSince = null
+    else this.#waitingSince ??= now
+    const waitedMs = this.#waitingSince === null ? 0 : now - this.#waitingSince
+    core.setWant(waitedMs >= PATIENCE_MS ? waiting : 0, waitedMs)
+  }
+
+  #aim(core: FleetCore, now: Instant): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    let waitMs = Math.min(this.#times.beatMs, core.wakeAt(now) - now.mono)
+    if (this.#waitingSince !== null) waitMs = Math.min(waitMs, PATIENCE_MS)
+    this.#timer = setTimeout(() => this.#look(), Math.max(2, Math.ceil(waitMs)))
+  }
+
+  async #ask(core: FleetCore, question: FleetQuestion): Promise<void> {
+    try {
+      const answer = await this.#answer(question)
+      core.onAnswer(answer, instantNow())
+      this.#heardAt = performance.now()
+      await this.#remember(core)
+    } catch (err) {
+      core.onUnknown(instantNow())
+      this.#options.log.debug(
+        { err, asked: question.type },
+        'the engine of the fleet did not answer'
+      )
+    }
+    const { refusal } = core
+    if (refusal !== null) this.#options.onRefused(invalid(REFUSALS[refusal]))
+    this.#lookSoon()
+  }
+
+  async #answer(question: FleetQuestion): Promise<FleetAnswer> {
+    const engine = this.#engine
+    if (engine === null) throw new Error('no engine')
+    switch (question.type) {
+      case 'read':
+        return { type: 'read', reading: await engine.read() }
+      case 'beat':
+        return { type: 'beat', answer: await engine.beat(question.beat) }
+      case 'cas':
+        return { type: 'cas', answer: await engine.cas(question.proposal) }
+    }
+  }
+
+  async #remember(core: FleetCore): Promise<void> {
+    if (!this.#incs.includes(core.inc)) this.#incs = [...this.#incs, core.inc].slice(-16)
+    await this.#folder?.remember({ incs: this.#incs, known: core.known })
+  }
+
+  #tellWorkers(core: FleetCore, now: Instant): void {
+    const told: FleetTold = {
+      type: 'fleet.told',
+      sentAt: core.sentAt,
+      times: this.#times,
+      problem: problemOf(core, now)
+    }
+    const before = this.#told
+    if (before?.problem !== told.problem) {
+      const { state } = core
+      const facts = { phase: state?.phase, era: state?.era, size: core.size(now) }
+      if (told.problem === null) this.#options.log.info(facts, 'serving as a member of the fleet')
+      else this.#options.log.warn({ ...facts, problem: told.problem }, 'not serving in the fleet')
+    }
+    if (before?.problem === told.problem && before.sentAt === told.sentAt) return
+    this.#told = told
+    this.#options.tell(told)
+  }
+
+  #noteContact(): void {
+    const silentMs = performance.now() - this.#heardAt
+    if (silentMs >= ALARM_MS === this.#isAlarmed) return
+    this.#isAlarmed = silentMs >= ALARM_MS
+    const { log } = this.#options
+    if (!this.#isAlarmed) log.info('the engine of the fleet answers again')
+    else {
+      const { closesMs } = this.#times
+      const facts = { silentMs: Math.round(silentMs), closesAfterMs: closesMs }
+      log.error(
+        facts,
+        'the engine of the fleet does not answer: nothing is lent, and in time nothing served'
+      )
+    }
+  }
+}
+
+/** Why nothing can be served; `null` if it can. */
+function problemOf(core: FleetCore, now: Instant): string | null {
+  const stage = core.stage(now)
+  const { state } = core
+  if (stage === 'joining') {
+    return state === null
+      ? 'This gateway waits for the engine of its fleet.'
+      : 'This gateway waits to be taken into its fleet.'
+  }
+  if (stage === 'cut' || stage === 'closing') {
+    return 'This gateway has not heard of its fleet for too long, and serves again when it has.'
+  }
+  if (state?.phase === 'learning' && core.size(now) === 0) {
+    return 'The fleet waits until all of FLEET_REPLICAS have come, or those have gone who are missing ("kiro-gateway fleet status").'
+  }
+  return null
+}
+
+const UNWRITTEN = 'STATE_DIR can not be written: the next process would not know of this one'
+const FOLDER_IN_USE =
+  'STATE_DIR belongs to another gateway that still runs: each replica of a fleet needs a STATE_DIR of its own.'
+
+const REFUSALS: Readonly<Record<FleetRefusal, string>> = {
+  newer: 'The fleet is run by a newer version of this program: update this gateway.',
+  foreign:
+    'The fleet has another FLEET_SECRET: it must be the same for all gateways of FLEET_NAME.',
+  name: 'Another gateway of the fleet has the same FLEET_MEMBER and is alive: each needs a name of its own.',
+  full: `The fleet has ${MAX_MEMBERS} members already.`
+}
+
+function invalid(message: string): GatewayError {
+  return new GatewayError('GW_CONFIG_INVALID', undefined, { message })
+}
+
+/** @throws {GatewayError} GW_CONFIG_INVALID for a file that can't be read, or has none in it */
+async function secretsOf({ secrets, secretFile }: Config['fleet']): Promise<readonly string[]> {
+  if (secretFile === null) return secrets
+  const text = await readFile(secretFile, 'utf8').catch(() => {
+    throw invalid('FLEET_SECRET_FILE can not be read.')
+  })
+  const found = text.split(/[\s,]+/).filter((secret) => secret !== '')
+  if (found.length === 0 || found.some(({ length }) => length < 32 || length > 512)) {
+    throw invalid(
+      'FLEET_SECRET_FILE must hold secrets of at least 32 characters, separated by commas.'
+    )
+  }
+  return found
+}
+
+/** What the register says of a secret: nobody can tell it from that, and each fleet has another. */
+function checkOf(secret: string, name: string): string {
+  return createHmac('sha256', secret).update(`kiro-gateway fleet ${name}`).digest('hex')
+}

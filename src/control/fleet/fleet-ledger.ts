@@ -1,0 +1,91 @@
+import { type LeaseReport, type LeaseTerms, NO_REPORT } from '../../ipc/messages.ts'
+import { HEADS_TOLD } from '../../ipc/service-order.ts'
+import type { FleetDemand } from '../../fleet/fleet-demand.ts'
+import { type Budget, FLEET, type Governor } from '../budget/budget.ts'
+
+export interface FleetLedgerOptions {
+  readonly budget: Pick<Budget, 'govern' | 'adapt' | 'record' | 'state' | 'leased'>
+  /** `FLEET_REPLICAS`: a pace is shared out evenly. */
+  readonly replicas: number
+  /** Permits whose sockets are gone, on their way to other gateways. */
+  readonly onLent: (permits: number) => void
+  /** Something has changed: waiters, or what is out. */
+  readonly onChange: () => void
+}
+
+/** Other gateways wait like a request of this age, where they are entitled to what falls idle here. */
+const FIRST_OF_ALL = { key: 'other gateways', at: 0, served: 0 } as const
+
+/**
+ * The fleet's seat in this gateway's own ledger: there it is one more member, which waits for what other gateways want. What
+ * it is granted, like any member after the sockets behind it are gone, it takes out of the budget.
+ */
+export class FleetLedger {
+  readonly #options: FleetLedgerOptions
+  #size = 0
+  #demand: FleetDemand = { permits: 0, urgent: 0 }
+  #report: LeaseReport = NO_REPORT
+  #terms: Pick<LeaseTerms, 'seq' | 'granted'> = { seq: 0, granted: 0 }
+
+  constructor(options: FleetLedgerOptions) {
+    this.#options = options
+    const governor: Governor = {
+      limit: () => ({ connections: this.#size, parts: options.replicas }),
+      onTerms: (terms) => this.#onTerms(terms),
+      onRecorded: options.onChange
+    }
+    options.budget.govern(governor)
+  }
+
+  /** Connections that this gateway may have. */
+  setSize(size: number): void {
+    if (size === this.#size) return
+    this.#size = size
+    this.#options.budget.adapt()
+  }
+
+  /** What others want from here. */
+  setDemand(demand: FleetDemand): void {
+    const { permits, urgent } = this.#demand
+    if (demand.permits === permits && demand.urgent === urgent) return
+    this.#demand = demand
+    this.#tell(this.#report.returned)
+  }
+
+  get waiting(): number {
+    return this.#options.budget.state().waiting
+  }
+
+  /** Nothing is out any more: all sockets are gone. */
+  get isEmpty(): boolean {
+    return this.#options.budget.leased === 0
+  }
+
+  #onTerms({ seq, granted }: LeaseTerms): void {
+    this.#terms = { seq, granted }
+    const held = granted - this.#report.returned
+    const lent = Math.max(0, Math.min(held, this.#demand.permits, this.#size))
+    if (lent > 0) {
+      this.#size -= lent
+      const { permits, urgent } = this.#demand
+      this.#demand = { permits: permits - lent, urgent: Math.max(0, urgent - lent) }
+      this.#options.budget.adapt() // before they are back: they must not be granted here once more
+    }
+    if (held > 0) this.#tell(granted)
+    if (lent > 0) this.#options.onLent(lent)
+  }
+
+  #tell(returned: number): void {
+    const { permits, urgent } = this.#demand
+    this.#report = {
+      ...NO_REPORT,
+      seq: this.#report.seq + 1,
+      seen: this.#terms.seq,
+      granted: this.#terms.granted,
+      returned,
+      waiting: permits,
+      heads: Array.from({ length: Math.min(urgent, HEADS_TOLD) }, () => FIRST_OF_ALL)
+    }
+    this.#options.budget.record({ type: 'report', member: FLEET, report: this.#report })
+  }
+}

@@ -1,0 +1,114 @@
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { asJsonObject, parseJsonObject } from '../shared/json.ts'
+import { makePrivateFolder, readPrivateFile, replaceFile } from '../shared/private-files.ts'
+
+/** What a folder remembers is bounded like the register. */
+const MAX_INCS = 16
+const MAX_BYTES = 262_144
+const POLL_MS = 250
+
+/** What the processes of this replica have left for the next. */
+export interface FolderMemory {
+  /** Incarnations of theirs. */
+  readonly incs: readonly string[]
+  /** Names by incarnation of the members that they saw last. */
+  readonly known: Readonly<Record<string, string>>
+}
+
+const NOTHING: FolderMemory = { incs: [], known: {} }
+
+/**
+ * The proof that all earlier processes of this replica have ended: a lock in STATE_DIR that each of them holds while it
+ * lives, workers included. Who gets it for itself alone knows that they are gone; a process that was only stopped still
+ * holds it.
+ *
+ *   fleet.lock  an SQLite file: everybody reads it and never ends reading    fleet.json  what was left for the next
+ */
+export class FleetFolder {
+  readonly memory: FolderMemory
+  readonly #path: string
+  readonly #lock: DatabaseSync
+  #written = ''
+
+  private constructor(folder: string, lock: DatabaseSync, memory: FolderMemory) {
+    this.#path = join(folder, 'fleet.json')
+    this.#lock = lock
+    this.memory = memory
+  }
+
+  /** Waits until nobody else has it; `null` if that takes too long. */
+  static async take(folder: string, patienceMs: number): Promise<FleetFolder | null> {
+    await makePrivateFolder(folder)
+    const deadline = performance.now() + patienceMs
+    for (;;) {
+      const lock = tryLock(folder)
+      if (lock !== null) {
+        const memory = await readMemory(join(folder, 'fleet.json'))
+        lock.exec('COMMIT')
+        hold(lock)
+        return new FleetFolder(folder, lock, memory)
+      }
+      if (performance.now() >= deadline) return null
+      await sleep(POLL_MS)
+    }
+  }
+
+  /** @throws where the folder can't be written: nothing must be held then that nobody would know of. */
+  async remember(memory: FolderMemory): Promise<void> {
+    const incs = [...new Set(memory.incs)].slice(-MAX_INCS)
+    const text = `${JSON.stringify({ incs, known: memory.known })}\n`
+    if (text === this.#written) return
+    await replaceFile(this.#path, { text, mode: 0o600, isDurable: true })
+    this.#written = text
+  }
+
+  close(): void {
+    this.#lock.close()
+  }
+}
+
+/** For workers: they hold it, too. It ends with the process. */
+export function holdFleetLock(folder: string): DatabaseSync {
+  const lock = new DatabaseSync(join(folder, 'fleet.lock'), { timeout: 5_000 })
+  hold(lock)
+  return lock
+}
+
+/** A name that no member has ever had; with a pod's UID one that tells which it was. */
+export function createIncarnation(podUid: string | null): string {
+  return podUid === null ? randomUUID() : `${podUid}.${randomUUID().slice(0, 8)}`
+}
+
+function hold(lock: DatabaseSync): void {
+  lock.exec('BEGIN')
+  lock.prepare('SELECT count(*) FROM sqlite_master').get()
+}
+
+function tryLock(folder: string): DatabaseSync | null {
+  const lock = new DatabaseSync(join(folder, 'fleet.lock'), { timeout: 0 })
+  try {
+    lock.exec('BEGIN EXCLUSIVE')
+    return lock
+  } catch {
+    lock.close()
+    return null
+  }
+}
+
+async function readMemory(path: string): Promise<FolderMemory> {
+  const bytes = await readPrivateFile(path, MAX_BYTES).catch(() => null)
+  const memory = bytes === null ? null : parseJsonObject(bytes.toString())
+  const incs = memory?.['incs']
+  const known = asJsonObject(memory?.['known'])
+  if (!Array.isArray(incs) || known === null) return NOTHING
+  const names = Object.entries(known).flatMap(([inc, name]) =>
+    typeof name === 'string' ? [[inc, name] as const] : []
+  )
+  return {
+    incs: incs.filter((inc) => typeof inc === 'string').slice(-MAX_INCS),
+    known: Object.fromEntries(names)
+  }
+}

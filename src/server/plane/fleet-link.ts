@@ -1,0 +1,82 @@
+import type { Lease } from '../../admission/lease.ts'
+import { holdFleetLock } from '../../fleet/fleet-folder.ts'
+import type { FleetTold } from '../../ipc/life-signs.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { instantNow, msToNextStage, termStage } from '../../shared/elapsed.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import type { ConnectionPool } from '../../upstream/connections/pool.ts'
+import type { OpenTurns } from './open-turns.ts'
+
+export interface FleetLinkOptions {
+  readonly stateDir: string
+  readonly lease: Pick<Lease, 'setBar'>
+  readonly pool: Pick<ConnectionPool, 'trim'>
+  readonly turns: Pick<OpenTurns, 'abort' | 'size'>
+  readonly log: Pick<Logger, 'error'>
+}
+
+const RETRY_AFTER_S = 5
+/** Node's timers end at 24.8 days. */
+const LONGEST_MS = 2 ** 31 - 1
+const SILENT =
+  'This gateway has not heard of its fleet for too long: it takes nothing new, as others may soon use its connections.'
+const CUT =
+  'This gateway has not heard of its fleet for so long that others may use its connections: all were closed.'
+
+/**
+ * A worker's end of a fleet: what it must not do any more, and when. It counts by itself, so that a primary that was
+ * stopped changes nothing.
+ */
+export class FleetLink {
+  readonly #options: FleetLinkOptions
+  /** As long as this process lives nobody can say that it has ended. */
+  readonly lock: ReturnType<typeof holdFleetLock>
+  #timer: NodeJS.Timeout | null = null
+  #told: FleetTold | null = null
+  #problem: string | null = null
+  #isCut = false
+
+  constructor(options: FleetLinkOptions) {
+    this.#options = options
+    this.lock = holdFleetLock(options.stateDir)
+  }
+
+  onTold(told: FleetTold): void {
+    this.#told = told
+    this.#look()
+  }
+
+  #look(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+    const { sentAt, times, problem = null } = this.#told ?? {}
+    if (sentAt === null || sentAt === undefined || times === undefined) return this.#bar(problem)
+    const now = instantNow()
+    const stage = termStage(times, sentAt, now)
+    if (stage === 'cut') return this.#cut()
+    this.#isCut = false
+    this.#bar(stage === 'closing' ? SILENT : problem)
+    const waitMs = Math.min(LONGEST_MS, msToNextStage(times, sentAt, now))
+    this.#timer = setTimeout(() => this.#look(), Math.max(1, Math.ceil(waitMs))).unref()
+  }
+
+  #cut(): void {
+    this.#bar(CUT)
+    if (this.#isCut) return
+    this.#isCut = true
+    const { turns, pool, log } = this.#options
+    log.error({ streams: turns.size }, 'cut off from the fleet: all connections are closed')
+    turns.abort(lost(CUT))
+    void pool.trim(0) // rejects only by a bug of the pool
+  }
+
+  #bar(problem: string | null): void {
+    if (problem === this.#problem) return
+    this.#problem = problem
+    this.#options.lease.setBar(problem === null ? null : lost(problem))
+  }
+}
+
+function lost(message: string): GatewayError {
+  return new GatewayError('GW_FLEET_LOST', undefined, { message, retryAfterS: RETRY_AFTER_S })
+}

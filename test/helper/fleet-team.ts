@@ -1,0 +1,104 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { Simulator } from '../../src/simulator/simulator.ts'
+import { EngineProcess } from './engine-process.ts'
+import { GatewayProcess, type LogLine } from './gateway-process.ts'
+
+export interface FleetTeamOptions {
+  readonly names: readonly string[]
+  readonly max: number
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** Real gateways with one worker each, a real engine, and the simulator as their upstream. */
+export class FleetTeam {
+  readonly engine: EngineProcess
+  readonly simulator: Simulator
+  readonly gateways = new Map<string, GatewayProcess>()
+  readonly #options: FleetTeamOptions
+  readonly #upstreamUrl: string
+
+  private constructor(
+    engine: EngineProcess,
+    simulator: Simulator,
+    upstreamUrl: string,
+    options: FleetTeamOptions
+  ) {
+    this.engine = engine
+    this.simulator = simulator
+    this.#upstreamUrl = upstreamUrl
+    this.#options = options
+  }
+
+  static async start(t: Test, options: FleetTeamOptions): Promise<FleetTeam> {
+    const engine = await EngineProcess.start('valkey-server')
+    t.teardown(() => engine.destroy())
+    const simulator = new Simulator({ gapMs: 20 })
+    const { url } = await simulator.start()
+    t.teardown(() => simulator.close())
+    const team = new FleetTeam(engine, simulator, url, options)
+    t.teardown(() => Promise.all([...team.gateways.values()].map((one) => one.destroy())))
+    for (const name of options.names) team.add(name)
+    await Promise.all([...team.gateways.values()].map((one) => one.ready()))
+    return team
+  }
+
+  /** Starts a gateway; `env` may say more, such as where an earlier one of the name had its folder. */
+  add(name: string, env: Readonly<Record<string, string>> = {}): GatewayProcess {
+    const gateway = new GatewayProcess({
+      upstreamUrl: this.#upstreamUrl,
+      env: {
+        WORKERS: '1',
+        HTTP_MAX_CONNECTIONS: String(this.#options.max),
+        FLEET_URL: this.engine.url,
+        FLEET_REPLICAS: String(this.#options.names.length),
+        FLEET_MEMBER: name,
+        FLEET_SECRET: 'secret-of-the-fleet-for-all-tests',
+        FLEET_LEASE: '12',
+        DRAIN_TIMEOUT: '5',
+        ...this.#options.env,
+        ...env
+      }
+    })
+    this.gateways.set(name, gateway)
+    return gateway
+  }
+
+  get(name: string): GatewayProcess {
+    const gateway = this.gateways.get(name)
+    if (gateway === undefined) throw new Error(`no gateway ${name}`)
+    return gateway
+  }
+
+  /** Resolves when all of them serve. */
+  async allServe(): Promise<void> {
+    for (const gateway of this.gateways.values()) await until(() => isReady(gateway))
+  }
+
+  /** The most connections that the upstream has seen at once. */
+  get census(): number {
+    return this.simulator.stats().connections.max
+  }
+}
+
+export async function isReady(gateway: GatewayProcess): Promise<boolean> {
+  const answer = await fetch(`${gateway.url}/readyz`).catch(() => null)
+  await answer?.body?.cancel()
+  return answer?.status === 200
+}
+
+/** Why it does not serve, as it says. */
+export async function problemsOf(gateway: GatewayProcess): Promise<string> {
+  return (await fetch(`${gateway.url}/readyz`)).text()
+}
+
+export function isMessage(message: string): (line: LogLine) => boolean {
+  return ({ msg }) => msg === message
+}
+
+/** Waits for a condition; the test's time ends it otherwise. Returns how long that took. */
+export async function until(isSo: () => boolean | Promise<boolean>): Promise<number> {
+  const began = performance.now()
+  while (!(await isSo())) await delay(10)
+  return performance.now() - began
+}
