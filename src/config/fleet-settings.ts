@@ -40,7 +40,7 @@ export const FleetSettings = {
     leaseMs: seconds(
       'FLEET_LEASE',
       { nullWord: 'none', restart: true, min: 10, max: DAY, default: 1800 },
-      'Longest time without the engine: closing begins after five sixths of it, then every connection is cut, and a tenth later others take what was here. With none that never happens, and what a lost gateway had comes back by "kiro-gateway fleet forget" only.'
+      'Longest time without the engine: closing begins after five sixths of it, then every connection is cut, and a tenth later others take what was here. With none that never happens, and what a lost gateway had comes back with its successor in the same STATE_DIR only.'
     ),
     secrets: setting<string[]>(
       {

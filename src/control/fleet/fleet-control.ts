@@ -268,7 +268,7 @@ function problemOf(core: FleetCore, now: Instant): string | null {
     return 'This gateway has not heard of its fleet for too long, and serves again when it has.'
   }
   if (state?.phase === 'learning' && core.size(now) === 0) {
-    return 'The fleet waits until all of FLEET_REPLICAS have come, or those have gone who are missing ("kiro-gateway fleet status").'
+    return 'The fleet waits until all of FLEET_REPLICAS have come, or those have gone who are missing.'
   }
   return null
 }
