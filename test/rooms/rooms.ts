@@ -18,6 +18,7 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
     'credentials',
     'config',
     'observe',
+    'tracing',
     'shared',
     'keys',
     'dashboard',

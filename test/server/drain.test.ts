@@ -23,7 +23,7 @@ t.test('an answer that its client is still reading survives the drain', async (t
 t.test('an answer that is never read ends with CLIENT_STALL_TIMEOUT', async (t) => {
   const { gateway } = await askForLargeAnswer(t, { CLIENT_STALL_TIMEOUT: '1' })
   const line = await gateway.logged((one) => one['code'] === 'GW_CLIENT_STALLED')
-  t.match(line, { status: 499, isStream: false })
+  t.match(line, { status: 499, stream: false })
   t.equal(await gateway.stop(), 0)
 })
 
