@@ -16,6 +16,7 @@ import {
 import { DEFAULT_MEMORY_BYTES, type MemoryPlan, planMemory } from './config/memory-plan.ts'
 import type { Config } from './config/settings.ts'
 import type { FleetControl } from './control/fleet/fleet-control.ts'
+import { isTracing } from './config/trace-settings.ts'
 import type { Primary } from './control/primary.ts'
 import type { CredentialSource } from './credentials/stored-credential.ts'
 import {
@@ -174,7 +175,7 @@ function planFor(config: Config, limits: ContainerLimits, log: Logger): MemoryPl
   const workers = chooseWorkers(config, availableCpus(limits))
   const wanted = { workers, threads: config.transform.threads }
   const limitBytes = config.memory.limitBytes ?? limits.memoryBytes ?? DEFAULT_MEMORY_BYTES
-  const plan = planMemory(limitBytes, wanted)
+  const plan = planMemory(limitBytes, { ...wanted, isTracing: isTracing(config) })
   if (plan.workers < wanted.workers || plan.threads < wanted.threads) {
     const facts = { limitBytes, wanted, workers: plan.workers, threads: plan.threads }
     log.warn(facts, 'memory is too small for all workers')

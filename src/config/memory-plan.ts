@@ -37,6 +37,11 @@ export interface MemoryPlan {
   readonly usedBytes: number
 }
 
+/** How it is to be shared. */
+export interface MemoryWishes extends Pick<MemoryPlan, 'workers' | 'threads'> {
+  readonly isTracing?: boolean
+}
+
 /** Used where neither `MEMORY_LIMIT` nor a cgroup sets a limit. */
 export const DEFAULT_MEMORY_BYTES = 512 * 1024 * 1024
 
@@ -48,25 +53,24 @@ export const MIN_MEMORY_BYTES = 224 * 1024 * 1024
  *
  * @throws {RangeError} below `MIN_MEMORY_BYTES`
  */
-export function planMemory(
-  limitBytes: number,
-  wishes: Pick<MemoryPlan, 'workers' | 'threads'>
-): MemoryPlan {
+export function planMemory(limitBytes: number, wishes: MemoryWishes): MemoryPlan {
   if (limitBytes < MIN_MEMORY_BYTES) {
     throw new RangeError(`${limitBytes} bytes are too few to plan, ${MIN_MEMORY_BYTES} are needed`)
   }
   for (let { workers } = wishes; workers >= 1; workers--) {
     for (let { threads } = wishes; threads >= 1; threads--) {
-      const plan = share(limitBytes, { workers, threads })
+      const plan = share(limitBytes, { ...wishes, workers, threads })
       if (isLivable(plan)) return plan
     }
   }
-  return share(limitBytes, { workers: 1, threads: 1 })
+  return share(limitBytes, { ...wishes, workers: 1, threads: 1 })
 }
 
 const MEBIBYTE = 1024 * 1024
 /** Measured on Node 24 with all libraries loaded: PSS less the heap is 23 MB for each of three processes. */
 const PROCESS_BASE_MB = 26
+/** Of each worker where traces are on: OpenTelemetry's libraries, and spans that wait to be sent. */
+const TRACING_MB = 10
 /** An isolate with Node's own code in it, less its heap. */
 const THREAD_BASE_MB = 6
 /** A book of some hundred pages takes 20 MB to read, a thread's own code included. */
@@ -104,12 +108,13 @@ const MAX_CONNECTIONS = 16_384
  */
 function share(
   limitBytes: number,
-  { workers, threads }: Pick<MemoryPlan, 'workers' | 'threads'>
+  { workers, threads, isTracing = false }: MemoryWishes
 ): MemoryPlan {
   const limitMb = Math.floor(limitBytes / MEBIBYTE)
   const headroomMb = Math.ceil(limitMb / 16)
   const socketMb = Math.ceil(limitMb / 16)
-  const baseMb = PROCESS_BASE_MB * (1 + workers) + THREAD_BASE_MB * workers * (threads + 1)
+  const workerBaseMb = PROCESS_BASE_MB + (isTracing ? TRACING_MB : 0)
+  const baseMb = PROCESS_BASE_MB + workerBaseMb * workers + THREAD_BASE_MB * workers * (threads + 1)
   const restMb = limitMb - headroomMb - socketMb - baseMb
   const primaryMb = clamp(restMb * 0.12, MIN_HEAP_MB.primary, MAX_HEAP_MB.primary)
   const sharedMb = (restMb - primaryMb) / workers

@@ -98,3 +98,12 @@ export const TraceSettings = {
     )
   })
 } as const
+
+/** Whether requests are traced. */
+export function isTracing({ traces }: TracingConfig): boolean {
+  return traces.endpoint !== null && !traces.isDisabled
+}
+
+interface TracingConfig {
+  readonly traces: { readonly endpoint: string | null; readonly isDisabled: boolean }
+}

@@ -145,8 +145,7 @@ export class SpanQueue implements SpanProcessor {
   async #sendBatch(): Promise<void> {
     const batch = this.#waiting.slice(0, this.#limits.maxBatch)
     if (batch.length === 0) return
-    const body = this.#options.toBody(batch.map(({ span }) => span))
-    const outcome = await this.#options.send(body, this.#end.signal)
+    const outcome = await this.#send(batch)
     if (outcome.type === 'later') {
       this.#failures++
       this.#afterMs = outcome.afterMs
@@ -163,6 +162,17 @@ export class SpanQueue implements SpanProcessor {
     this.#options.onSent(batch.length)
     if (this.#hasTrouble) this.#options.onMended()
     this.#hasTrouble = false
+  }
+
+  /** Never rejects. */
+  async #send(batch: readonly Waiting[]): Promise<SendOutcome> {
+    let body: Uint8Array
+    try {
+      body = this.#options.toBody(batch.map(({ span }) => span))
+    } catch {
+      return { type: 'refused', why: 'the spans cannot be written' }
+    }
+    return this.#options.send(body, this.#end.signal)
   }
 
   /** What the endpoint asked for. */

@@ -79,6 +79,19 @@ t.test('planMemory()', (t) => {
   t.end()
 })
 
+t.test('traces have room of their own in every worker', async (t) => {
+  const wishes = { workers: 2, threads: 1 }
+  const plain = planMemory(512 * 1024 * 1024, wishes)
+  const traced = planMemory(512 * 1024 * 1024, { ...wishes, isTracing: true })
+  const mb = ({ oldSpaceMb, semiSpaceMb }: typeof plain.worker) => oldSpaceMb + 3 * semiSpaceMb
+  const heaps = ({ worker, thread, primary, bodyBytesPerWorker: bodies }: typeof plain) =>
+    mb(primary) + 2 * (mb(worker) + mb(thread) + bodies / 2 ** 20)
+  const lessMb = heaps(plain) - heaps(traced)
+  t.ok(lessMb >= 16 && lessMb <= 24, `${lessMb} MB less for all else`)
+  t.equal(traced.workers, 2)
+  t.ok(traced.usedBytes + traced.headroomBytes <= traced.limitBytes)
+})
+
 t.test('connections of clients have room among the sockets', async (t) => {
   const plan = planMemory(512 * mebibyte, { workers: 2, threads: 1 })
   t.ok(plan.connectionsPerWorker * plan.workers > 2_500, 'a few thousand')

@@ -123,6 +123,28 @@ t.test('what is refused is dropped, and told of once', async (t) => {
   t.same(dropped, { refused: 10 })
 })
 
+t.test(
+  'spans that cannot be written are dropped, and nobody hears of it but the log',
+  async (t) => {
+    const told: string[] = []
+    const queue = new SpanQueue({
+      limits: { delayMs: 1 },
+      toBody: () => {
+        throw new Error('a bug of a library')
+      },
+      send: async () => ({ type: 'taken' }),
+      onSent: () => {},
+      onDropped: (count, why) => told.push(`${why} ${count}`),
+      onTrouble: (why) => told.push(why),
+      onMended: () => {}
+    })
+    t.teardown(() => queue.shutdown())
+    new TracerProvider({ spanProcessors: [queue] }).getTracer('test').startSpan('one').end()
+    while (queue.size > 0) await new Promise((resolve) => setTimeout(resolve, 1))
+    t.same(told, ['refused 1', 'the spans cannot be written'])
+  }
+)
+
 t.test('the end waits no longer than it may', async (t) => {
   const { queue, add, dropped } = rig(t, { closeMs: 20, delayMs: 60_000 }, ['never'])
   add(7)

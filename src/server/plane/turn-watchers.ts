@@ -1,3 +1,4 @@
+import { isTracing } from '../../config/trace-settings.ts'
 import type { WorkerStart } from '../../ipc/messages.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { TurnTracer } from '../../tracing/turn-trace.ts'
@@ -23,8 +24,8 @@ async function loadTracer(
   log: Logger
 ): Promise<TurnTracer | null> {
   const settings = config.traces
-  const { endpoint, isDisabled } = settings
-  if (endpoint === null || isDisabled) return null
+  const { endpoint } = settings
+  if (endpoint === null || !isTracing(config)) return null
   try {
     const { createTurnTracer } = await import('../../tracing/tracer.ts')
     return createTurnTracer({ settings, endpoint, workerId, log, metrics })

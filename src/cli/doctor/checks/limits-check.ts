@@ -14,6 +14,7 @@ import {
   planMemory
 } from '../../../config/memory-plan.ts'
 import type { Config } from '../../../config/settings.ts'
+import { isTracing } from '../../../config/trace-settings.ts'
 import type { Check } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 
@@ -44,7 +45,8 @@ export function judgeLimits(
 ): readonly DoctorFinding[] {
   const limitBytes = config.memory.limitBytes ?? limits.memoryBytes ?? DEFAULT_MEMORY_BYTES
   const wanted = { workers: chooseWorkers(config, cpus), threads: config.transform.threads }
-  const plan = limitBytes < MIN_MEMORY_BYTES ? null : planMemory(limitBytes, wanted)
+  const wishes = { ...wanted, isTracing: isTracing(config) }
+  const plan = limitBytes < MIN_MEMORY_BYTES ? null : planMemory(limitBytes, wishes)
   return [
     judgeMemory(limits, { limitBytes, wanted, plan }),
     judgeCpus(cpus, plan?.workers ?? wanted.workers),
