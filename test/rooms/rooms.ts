@@ -18,7 +18,6 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
     'credentials',
     'config',
     'observe',
-    'tracing',
     'shared',
     'keys',
     'dashboard',
