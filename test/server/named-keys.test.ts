@@ -83,6 +83,21 @@ t.test('a key with a list of models', (t) => {
     t.match(await get('/v1/models/mine'), { status: 200, json: { id: 'mine' } })
     t.match(await get('/v1/models/claude-opus-4.6'), { status: 403 })
   })
+
+  t.test('is told of no others when it asks for one that does not exist', async (t) => {
+    const { post, get } = await rig(t)
+    const told = /does not exist.*"anna" allows mine, claude-haiku-big, claude-haiku-4\.5\.$/
+    const answers = [
+      await post('/v1/messages', { model: 'gtp-5' }),
+      await post('/v1/chat/completions', { model: 'gtp-5' }),
+      await get('/v1/models/gtp-5')
+    ]
+    for (const answer of answers) {
+      t.match(answer, { status: 404, json: { error: { message: told } } })
+    }
+    const other = await post('/v1/messages', { model: 'gtp-5' }, 'good-key')
+    t.match(other, { status: 404, json: { error: { message: /nearest are: / } } })
+  })
   t.end()
 })
 

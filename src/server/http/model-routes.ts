@@ -14,7 +14,7 @@ import {
 import { isModelAllowed, type NamedKey } from '../../keys/key.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { KeyPlanes } from '../plane/key-planes.ts'
-import { modelNotAllowed } from '../plane/model-access.ts'
+import { asToldTo, modelNotAllowed } from '../plane/model-access.ts'
 import { requestOptionsOf } from '../turn/body.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
 
@@ -43,8 +43,8 @@ export function modelRoutes(own: DataPlane, keys: KeyPlanes): readonly Route[] {
   const serveModel: Route['serve'] = async (routed) => {
     const { id = '' } = routed.params
     const plane = await planeOf(routed)
-    const model = findListed(id, listOf(plane)) ?? findSubstitute(id, plane)
     const { namedKey } = routed
+    const model = findListed(id, listOf(plane)) ?? findSubstitute(id, plane, namedKey)
     if (namedKey !== null && !isAllowed(namedKey, model)) throw modelNotAllowed(namedKey, id, plane)
     const toModel = isAnthropic(routed.request) ? toAnthropicModel : toOpenAiModel
     sendJson(routed, 200, toModel(model))
@@ -92,11 +92,15 @@ function findListed(id: string, models: readonly ListedModel[]): ListedModel | u
  *
  * @throws {GatewayError} GW_MODEL_UNKNOWN
  */
-function findSubstitute(id: string, plane: DataPlane): ListedModel {
+function findSubstitute(id: string, plane: DataPlane, namedKey: NamedKey | null): ListedModel {
   const options = requestOptionsOf(plane)
-  const { facts } = resolveModel(id, options)
-  if (facts === undefined) throw modelUnknown(id, options.models)
-  return { ...toListed(facts, plane.config().models.windows), id }
+  try {
+    const { facts } = resolveModel(id, options)
+    if (facts === undefined) throw modelUnknown(id, options.models)
+    return { ...toListed(facts, plane.config().models.windows), id }
+  } catch (cause) {
+    throw asToldTo(namedKey, cause, plane)
+  }
 }
 
 function toListed(facts: ModelFacts, windows: Readonly<Record<string, string>>): ListedModel {

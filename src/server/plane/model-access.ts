@@ -27,13 +27,23 @@ export function requireModel(
 
 /** Names those that the key may ask, as the list of models does, or its patterns where they fit none. */
 export function modelNotAllowed(key: NamedKey, asked: string, plane: Models): GatewayError {
+  const message = `The API key of "${key.name}" does not allow the model "${asked.slice(0, 128)}", but ${allowedBy(key, plane)}.`
+  return new GatewayError('GW_MODEL_NOT_ALLOWED', undefined, { message, param: 'model' })
+}
+
+/** The same error, but for a model that does not exist: a key with a list of models is told of those alone. */
+export function asToldTo(key: NamedKey | null, cause: unknown, plane: Models): unknown {
+  const isUnknown = cause instanceof GatewayError && cause.code === 'GW_MODEL_UNKNOWN'
+  if (!isUnknown || key === null || key.models === null) return cause
+  const message = `The model that was asked for does not exist. The API key of "${key.name}" allows ${allowedBy(key, plane)}.`
+  return cause.with({ message })
+}
+
+function allowedBy(key: NamedKey, plane: Models): string {
   const ids = [
     ...Object.keys(plane.config().models.aliases),
     ...plane.catalogue().models.map(({ id }) => id)
   ].filter((id) => isModelAllowed(key, [id]))
   const allowed = ids.length > 0 ? ids : (key.models ?? [])
-  const list = allowed.slice(0, MAX_NAMED).join(', ')
-  const more = allowed.length > MAX_NAMED ? ', …' : ''
-  const message = `The API key of "${key.name}" does not allow the model "${asked.slice(0, 128)}", but ${list}${more}.`
-  return new GatewayError('GW_MODEL_NOT_ALLOWED', undefined, { message, param: 'model' })
+  return allowed.slice(0, MAX_NAMED).join(', ') + (allowed.length > MAX_NAMED ? ', …' : '')
 }

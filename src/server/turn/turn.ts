@@ -23,7 +23,7 @@ import { answerInRounds } from '../ask/rounds.ts'
 import { type BodyMemory, bodyMemoryOf } from '../plane/body-memory.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { KeyStream, TurnLimits } from '../plane/key-limits.ts'
-import { requireModel } from '../plane/model-access.ts'
+import { asToldTo, requireModel } from '../plane/model-access.ts'
 import { type OpenTurn, Progress } from '../plane/open-turns.ts'
 import { readBody, unreadBytesOf } from '../plane/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
@@ -237,7 +237,10 @@ export class Turn implements OpenTurn {
   async #convert(body: ClientBody) {
     const { plane } = this.#options
     const { memory } = body
-    const { payload: bytes, plan } = await convertClientBody(plane, body, this.#gone.signal)
+    const converted = convertClientBody(plane, body, this.#gone.signal)
+    const { payload: bytes, plan } = await converted.catch((cause: unknown) => {
+      throw asToldTo(this.#options.namedKey, cause, plane)
+    })
     this.#progress.end('transform')
     plane.metrics.transformSeconds.observe(this.#progress.spentMs('transform') / 1000)
     memory.shrinkTo(bytes.byteLength, plan.keptBytes)
