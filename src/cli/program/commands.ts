@@ -10,6 +10,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   usage: async () => (await import('../usage.ts')).usage,
   top: async () => (await import('../top/top.ts')).top,
   key: async () => (await import('../key/key.ts')).key,
+  fleet: async () => (await import('../fleet.ts')).fleet,
   lint: async () => (await import('../lint.ts')).lint,
   replay: async () => (await import('../replay/replay.ts')).replay
 }

@@ -1,11 +1,10 @@
-import { readFile } from 'node:fs/promises'
-import { createHmac } from 'node:crypto'
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../../config/settings.ts'
 import { FleetCore } from '../../fleet/fleet-core.ts'
 import type { FleetAnswer, FleetEngine, FleetQuestion } from '../../fleet/fleet-engine.ts'
 import { createIncarnation, FleetFolder } from '../../fleet/fleet-folder.ts'
+import { checksOf } from '../../fleet/fleet-secrets.ts'
 import type { FleetRefusal } from '../../fleet/fleet-news.ts'
 import { MAX_MEMBERS } from '../../fleet/fleet-state.ts'
 import { ValkeyEngine } from '../../fleet/valkey-engine.ts'
@@ -85,7 +84,7 @@ export class FleetControl {
     const ports = portsOf([config.upstream.apiUrl], proxyOf(config.proxy))
     await orphansGone({ ports, delay: (ms) => sleep(ms) }) // nothing else may keep this process alive yet
     this.#incs = folder.memory.incs
-    const checks = (await secretsOf(fleet)).map((secret) => checkOf(secret, fleet.name))
+    const checks = await checksOf(fleet)
     const engine = await ValkeyEngine.open({
       url: fleet.url ?? '',
       name: fleet.name,
@@ -287,24 +286,4 @@ const REFUSALS: Readonly<Record<FleetRefusal, string>> = {
 
 function invalid(message: string): GatewayError {
   return new GatewayError('GW_CONFIG_INVALID', undefined, { message })
-}
-
-/** @throws {GatewayError} GW_CONFIG_INVALID for a file that can't be read, or has none in it */
-async function secretsOf({ secrets, secretFile }: Config['fleet']): Promise<readonly string[]> {
-  if (secretFile === null) return secrets
-  const text = await readFile(secretFile, 'utf8').catch(() => {
-    throw invalid('FLEET_SECRET_FILE can not be read.')
-  })
-  const found = text.split(/[\s,]+/).filter((secret) => secret !== '')
-  if (found.length === 0 || found.some(({ length }) => length < 32 || length > 512)) {
-    throw invalid(
-      'FLEET_SECRET_FILE must hold secrets of at least 32 characters, separated by commas.'
-    )
-  }
-  return found
-}
-
-/** What the register says of a secret: nobody can tell it from that, and each fleet has another. */
-function checkOf(secret: string, name: string): string {
-  return createHmac('sha256', secret).update(`kiro-gateway fleet ${name}`).digest('hex')
 }
