@@ -148,6 +148,7 @@ async function checkReceiver(t: Test, port: number, told: () => Promise<void>): 
   t.equal((await ask(made.stdout.trim())).status, 429)
   await told()
   for (let n = 0; n < 10; n++) t.equal((await ask('operators-own-key')).status, 200)
-  const states = gateway.lines.map(({ state }) => state).filter((state) => state !== undefined)
+  const changes = gateway.lines.filter(({ msg }) => msg === 'worker changed state')
+  const states = changes.map(({ state }) => state)
   t.same(states, ['starting', 'ready'], 'the worker has served all the while')
 }

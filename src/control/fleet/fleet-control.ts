@@ -54,6 +54,7 @@ export class FleetControl {
   #told: FleetTold | null = null
   #heardAt = performance.now()
   #isAlarmed = false
+  /** Incarnations of this member that are over, the newest last. Bounded by sixteen. */
   #incs: readonly string[] = []
 
   /** From now on the budget is nothing, until `start()` has found a fleet. */
@@ -96,6 +97,7 @@ export class FleetControl {
       }
     })
     this.#engine = engine
+    // The slice of a host's name is short.
     this.#core = new FleetCore({
       name: fleet.member ?? hostname().slice(0, 63),
       max: budget.configured ?? 0,
