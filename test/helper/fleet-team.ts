@@ -14,7 +14,10 @@ export interface FleetTeamOptions {
 export class FleetTeam {
   readonly engine: EngineProcess
   readonly simulator: Simulator
+  /** Those that are asked by name. */
   readonly gateways = new Map<string, GatewayProcess>()
+  /** All that were ever started: one may have taken another's name. */
+  readonly #started: GatewayProcess[] = []
   readonly #options: FleetTeamOptions
   readonly #upstreamUrl: string
 
@@ -37,7 +40,7 @@ export class FleetTeam {
     const { url } = await simulator.start()
     t.teardown(() => simulator.close())
     const team = new FleetTeam(engine, simulator, url, options)
-    t.teardown(() => Promise.all([...team.gateways.values()].map((one) => one.destroy())))
+    t.teardown(() => Promise.all(team.#started.map((one) => one.destroy())))
     for (const name of options.names) team.add(name)
     await Promise.all([...team.gateways.values()].map((one) => one.ready()))
     return team
@@ -61,6 +64,7 @@ export class FleetTeam {
       }
     })
     this.gateways.set(name, gateway)
+    this.#started.push(gateway)
     return gateway
   }
 
