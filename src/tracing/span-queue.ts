@@ -182,7 +182,8 @@ export class SpanQueue implements SpanProcessor {
   get #pauseMs(): number {
     const { maxBatch, delayMs, retryMs, maxRetryMs } = this.#limits
     if (this.#failures === 0) return this.#waiting.length >= maxBatch ? 0 : delayMs
-    return this.#afterMs ?? Math.min(maxRetryMs, retryMs * 2 ** (this.#failures - 1))
+    const ownMs = Math.min(maxRetryMs, retryMs * 2 ** (this.#failures - 1))
+    return Math.max(this.#afterMs ?? 0, ownMs) // an endpoint that is out of order may ask for 0
   }
 
   #trouble(why: string): void {

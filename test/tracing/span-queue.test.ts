@@ -1,6 +1,7 @@
 import { trace } from '@opentelemetry/api'
 import { JsonTraceSerializer } from '@opentelemetry/otlp-transformer'
 import { TracerProvider } from '@opentelemetry/sdk-trace'
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { SendOutcome } from '../../src/tracing/otlp-sender.ts'
 import { type QUEUE_LIMITS, SpanQueue } from '../../src/tracing/span-queue.ts'
@@ -42,6 +43,18 @@ function rig(t: Test, limits: Limits, answers: readonly (SendOutcome | 'never')[
 }
 
 const LATER: SendOutcome = { type: 'later', why: 'status 503', afterMs: null }
+
+t.test(
+  'an endpoint that wants the same spans again at once is not asked without a pause',
+  async (t) => {
+    const answers: SendOutcome[] = [{ type: 'later', why: 'status 503', afterMs: 0 }]
+    const { add, sent } = rig(t, { retryMs: 60_000, maxRetryMs: 60_000 }, answers)
+    add(1)
+    while (sent.length === 0) await delay(1)
+    await delay(100)
+    t.same(sent, [1])
+  }
+)
 
 t.test('spans go together, and a full batch goes at once', async (t) => {
   const { queue, add, sent, told } = rig(t, { maxBatch: 10, delayMs: 60_000 })
