@@ -105,6 +105,8 @@ export interface RecordedTurn {
 
 /** Larger ones are none that this program has written. */
 const MAX_FILE_BYTES = 256 * 1024 * 1024
+/** All of them together are held while they are played. */
+const MAX_BYTES = 512 * 1024 * 1024
 const MAX_FACTS_BYTES = 16 * 1024 * 1024
 const MAX_LINES = 1_000_000
 
@@ -116,14 +118,23 @@ const MAX_LINES = 1_000_000
  */
 export async function readCapture(folder: string): Promise<RecordedTurn> {
   const facts = await readFacts(folder)
-  const read = (name: string): Promise<Buffer> => readFile(folder, name, MAX_FILE_BYTES)
+  let bytesLeft = MAX_BYTES
+  const read = async (name: string): Promise<Buffer> => {
+    const bytes = await readFile(folder, name, Math.min(MAX_FILE_BYTES, bytesLeft))
+    bytesLeft -= bytes.byteLength
+    return bytes
+  }
   const { body, answer, timeline } = CAPTURE_FILES
   const happenings = parseTimeline(await read(timeline))
   const bodies: Buffer[] = []
   for (let n = 1; n <= facts.requests; n++) bodies.push(await read(`upstream-request-${n}`))
   const calls: RecordedCall[] = []
+  const byCall = Map.groupBy(
+    happenings.filter((one) => one.type !== 'answer'),
+    ({ call }) => call
+  )
   for (let n = 1; n <= facts.calls; n++) {
-    const own = happenings.filter((one) => one.type !== 'answer').filter((one) => one.call === n)
+    const own = byCall.get(n) ?? []
     const begin = own.find((one) => one.type === 'call')
     const request = begin === undefined ? undefined : bodies[begin.request - 1]
     if (begin === undefined || request === undefined) throw truncated(timeline)

@@ -164,6 +164,16 @@ const HARM: Readonly<Record<string, readonly [harm: (folder: string) => void, sa
     (f) => writeFacts(f, { ...FACTS, cut: 'it is too large' }),
     /was cut off, because it is too large/
   ],
+  'requests that are too large together': [
+    (f) => {
+      for (let n = 1; n <= 5; n++) {
+        writeFileSync(join(f, `upstream-request-${n}`), '', { mode: 0o600 })
+        truncateSync(join(f, `upstream-request-${n}`), 200 * 1024 * 1024)
+      }
+      writeFacts(f, { ...FACTS, requests: 5 })
+    },
+    /upstream-request-3: it is larger than any file/
+  ],
   'a strange line': [
     (f) => writeFileSync(join(f, 'timeline.jsonl'), '{"type":"__proto__"}\n'),
     /Line 1 of timeline\.jsonl/
