@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
+import { freePort } from '../helper/free-port.ts'
 import { GatewayProcess, type LogLine } from '../helper/gateway-process.ts'
-import { serverUrl } from '../helper/server-url.ts'
 import { KEYS } from './client-keys.ts'
 import { countPool, type PoolCounts, type PoolView, viewPool } from './gateway-probe.ts'
 import { countCloseWait } from './gateway-sockets.ts'
@@ -183,11 +182,4 @@ export class ChaosGateway {
     const { stderr, lines } = this.#process
     return [stderr, ...lines.slice(-20).map((line) => JSON.stringify(line))].join('\n')
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  const { port } = await serverUrl(server)
-  await new Promise((resolve) => server.close(resolve))
-  return Number(port)
 }

@@ -1,9 +1,9 @@
-import { createServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { type ChatAnswer, isComplete, startChat } from '../helper/chat-client.ts'
 import { Browser, findBarriers, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
+import { freePort } from '../helper/free-port.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
 
 /* The dashboard as an operator sees it: a real gateway, a real browser, and what happens to both in a day. */
@@ -15,14 +15,6 @@ const headers = { authorization: `Bearer ${KEY}` }
 /** How soon the page must show what has changed. */
 const SOON_MS = 2_000
 const executable = findChromium()
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
 
 /** A count of the gateway: that of its labels, or without them the sum over all that there are. */
 async function countOf(url: string, name: string): Promise<number> {

@@ -5,19 +5,21 @@ import {
   readFileSync,
   rmSync,
   statSync,
-  symlinkSync,
   writeFileSync
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { Simulator } from '../../src/simulator/simulator.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
+import { doctoredProgram } from '../helper/doctored-program.ts'
+import { freePort } from '../helper/free-port.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { next, say, searchFor } from '../helper/simulated-words.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
+t.jobs = 6 // they wait for processes more than they work
 
 const ROOT = join(import.meta.dirname, '../..')
 const KEY = 'secret-client-key-of-the-gateway'
@@ -101,6 +103,8 @@ const TOOLS = {
 }
 const CALL = 'use tool get_weather with {"city":"Rome"}'
 const stream = { stream: true }
+/** Replays at a time. */
+const LANES = 5
 
 /** Every shape of answer: whole, broken, refused, of several rounds. */
 const CASES: Readonly<Record<string, Asked>> = {
@@ -134,6 +138,15 @@ const CASES: Readonly<Record<string, Asked>> = {
   )
 }
 
+/** The reason for which an answer with a call ends is told wrongly. */
+const FAULT = {
+  from: `tool: 'tool_calls',`,
+  to: `tool: 'stop',`,
+  pointer: '/choices/0/finish_reason',
+  was: '"stop"',
+  is: '"tool_calls"'
+}
+
 t.test('what is captured is played again to the same answer', async (t) => {
   const gateway = await startGateway({ upstreamUrl, env: DEBUG })
   t.teardown(() => gateway.destroy())
@@ -141,8 +154,10 @@ t.test('what is captured is played again to the same answer', async (t) => {
     gateway.lines.filter(({ warning }) => /DEBUG_CONTENT is on/.test(String(warning))),
     [{ level: 'warn' }]
   )
+  const replays: [name: string, folder: string][] = []
   for (const [name, asked] of Object.entries(CASES)) {
     const folder = await capture(gateway, asked)
+    replays.push([name, folder])
     t.equal(statSync(folder).mode & 0o777, 0o700, name)
     for (const file of readdirSync(folder)) {
       t.equal(statSync(join(folder, file)).mode & 0o777, 0o600, `${name}: ${file}`)
@@ -151,10 +166,16 @@ t.test('what is captured is played again to the same answer', async (t) => {
         t.notOk(text.includes(secret), `${name}: ${file} has no ${secret}`)
       }
     }
-    const { code, stdout, stderr } = await replay('--fast', folder)
-    t.equal(code, 0, `${name}: ${stdout}${stderr}`)
-    t.match(stdout, /^No difference: /m, name)
   }
+  const lanes = Array.from({ length: LANES }, async () => {
+    for (let next = replays.pop(); next !== undefined; next = replays.pop()) {
+      const [name, folder] = next
+      const { code, stdout, stderr } = await replay('--fast', folder)
+      t.equal(code, 0, `${name}: ${stdout}${stderr}`)
+      t.match(stdout, /^No difference: /m, name)
+    }
+  })
+  await Promise.all(lanes)
   const searched = capturesOf(gateway).filter((one) => {
     const text = readFileSync(join(one, 'timeline.jsonl'), 'utf8')
     return text.includes('"kind":"mcp"') && text.includes('"call":5')
@@ -180,25 +201,11 @@ t.test('DEBUG_MODE=errors keeps what has failed alone', async (t) => {
   t.same(capturesOf(gateway).toSorted(), [failed, cut].toSorted())
 })
 
-/** The program with a fault, in a folder of its own. */
-function doctored(t: Test, file: string, from: string, to: string): string {
-  const folder = mkdtempSync(join(tmpdir(), 'replay-doctored-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  for (const part of ['src', 'workers', 'package.json'])
-    cpSync(join(ROOT, part), join(folder, part), { recursive: true })
-  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
-  const path = join(folder, file)
-  const source = readFileSync(path, 'utf8')
-  t.equal(source.split(from).length, 2, 'the fault has one place')
-  writeFileSync(path, source.replace(from, to))
-  return folder
-}
-
 t.test(
   'a broken answer is played to the same difference, and is clean once it is mended',
   async (t) => {
     const file = 'src/dialects/openai-chat/answer.ts'
-    const folder = doctored(t, file, FAULT.from, FAULT.to)
+    const folder = doctoredProgram(t, file, FAULT)
     const program = join(folder, 'src/start.js')
     const broken = await startGateway({
       upstreamUrl,
@@ -213,13 +220,8 @@ t.test(
     const now = await replay('--json', captured)
     t.equal(now.code, 1, now.stderr)
     const { difference } = JSON.parse(now.stdout)
-    t.match(difference, {
-      part: 'answer',
-      number: Number,
-      pointer: FAULT.pointer,
-      was: FAULT.was,
-      is: FAULT.is
-    })
+    const { pointer: place, was: then, is: today } = FAULT
+    t.match(difference, { part: 'answer', number: Number, pointer: place, was: then, is: today })
 
     const replayBroken = (...args: readonly string[]) =>
       runKiroGateway(['replay', ...args], { cwd: work, entry: program })
@@ -248,15 +250,6 @@ t.test(
   }
 )
 
-/** The reason for which an answer with a call ends is told wrongly. */
-const FAULT = {
-  from: `tool: 'tool_calls',`,
-  to: `tool: 'stop',`,
-  pointer: '/choices/0/finish_reason',
-  was: '"stop"',
-  is: '"tool_calls"'
-}
-
 t.test('a client that has left, and an upstream that says nothing more', async (t) => {
   const env = { ...DEBUG, STREAMING_READ_TIMEOUT: '1', FIRST_TOKEN_TIMEOUT: '1' }
   const gateway = await startGateway({ upstreamUrl, env })
@@ -280,8 +273,9 @@ t.test('a client that has left, and an upstream that says nothing more', async (
     await capture(gateway, messages('Hello sim:stall sim:events=8', stream)),
     await capture(gateway, messages('Hello sim:stall-first', stream))
   ]
-  for (const folder of cases) {
-    const { code, stdout, stderr } = await replay('--fast', folder)
+  for (const { code, stdout, stderr } of await Promise.all(
+    cases.map((folder) => replay('--fast', folder))
+  )) {
     t.equal(code, 0, stdout + stderr)
   }
 })
@@ -308,7 +302,7 @@ t.test('pauses are played, too, and left out with --fast', async (t) => {
 })
 
 t.test('--against a gateway that runs', async (t) => {
-  const port = 20_000 + (process.pid % 20_000)
+  const port = await freePort()
   const gateway = await startGateway({ upstreamUrl, env: DEBUG })
   t.teardown(() => gateway.destroy())
   const folder = keep(await capture(gateway, messages('Hello', stream)), 'against')

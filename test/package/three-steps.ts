@@ -9,7 +9,6 @@ import {
   symlinkSync,
   writeFileSync
 } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -21,6 +20,7 @@ import { CODEX } from '../clients/codex.ts'
 import { installClient } from '../clients/install-client.ts'
 import { runCommand } from '../clients/run-command.ts'
 import { FakeSignInServices } from '../helper/fake-sign-in-services.ts'
+import { freePort } from '../helper/free-port.ts'
 
 /*
  * From nothing to Claude Code and Codex in three steps: an empty home, Node and npm, and the package as `npm pack` makes it.
@@ -224,14 +224,6 @@ async function end(child: ChildProcess | null): Promise<void> {
   const gone = once(child, 'exit')
   process.kill(-child.pid, 'SIGTERM')
   await gone
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  return typeof address === 'object' && address !== null ? address.port : 0
 }
 
 function check(isRight: boolean, what: string): void {

@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { freePort } from '../helper/free-port.ts'
 import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -143,13 +144,4 @@ function nginx(folder: string, url: string, site: string): Promise<ProxyProcess>
   writeFileSync(join(folder, 'nginx.conf'), config.join('\n'))
   const args = ['-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf')]
   return new ProxyProcess(spawn('/usr/sbin/nginx', args, { stdio: 'pipe' }), folder, url).ready()
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }
