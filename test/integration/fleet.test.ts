@@ -96,7 +96,9 @@ t.test('without its engine for too long', { skip }, async (t) => {
   const before = gateway.lines.length
   team.engine.pause()
   await gateway.logged(isMessage('not serving in the fleet'), before)
-  t.match(await problemsOf(gateway), /not heard of its fleet for too long/)
+  await until(async () =>
+    (await problemsOf(gateway)).includes('not heard of its fleet for too long')
+  )
   const refused = await startChat(gateway.url, 'hi').answer
   t.match(refused, { status: 503, text: /not heard of its fleet/ })
   const cut = await stream.answer

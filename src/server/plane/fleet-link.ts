@@ -41,8 +41,11 @@ export class FleetLink {
     this.lock = holdFleetLock(options.stateDir)
   }
 
+  /** A lease that is over for the primary is over here, whoever notices first. */
   onTold(told: FleetTold): void {
+    const isOver = told.sentAt === null && (this.#told?.sentAt ?? null) !== null
     this.#told = told
+    if (isOver) this.#cut()
     this.#look()
   }
 
@@ -50,7 +53,10 @@ export class FleetLink {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
     const { sentAt, times, problem = null } = this.#told ?? {}
-    if (sentAt === null || sentAt === undefined || times === undefined) return this.#bar(problem)
+    if (sentAt === null || sentAt === undefined || times === undefined) {
+      this.#isCut = false
+      return this.#bar(problem)
+    }
     const now = instantNow()
     const stage = termStage(times, sentAt, now)
     if (stage === 'cut') return this.#cut()
