@@ -45,8 +45,18 @@ t.test(
     })
     t.teardown(() => gateway.destroy())
     await gateway.ready()
-    const [pid] = gateway.workerPids()
-    if (pid === undefined) throw new Error('there is no worker')
+    const [pid, other] = gateway.workerPids()
+    if (pid === undefined || other === undefined) throw new Error('there are no two workers')
+    /** So many streams that the worker takes while the other one is stopped. */
+    const streamsOf = async (idle: number, count: number): Promise<readonly ChatCall[]> => {
+      process.kill(idle, 'SIGSTOP')
+      const streams = Array.from({ length: count }, () =>
+        startChat(gateway.url, 'sim:events=400 sim:gap=500')
+      )
+      await Promise.all(streams.map((one) => one.firstBytes))
+      process.kill(idle, 'SIGCONT')
+      return streams
+    }
 
     const steps: Samples[] = [await countersOf(gateway)]
     const calls: ChatCall[] = []
@@ -55,10 +65,8 @@ t.test(
       await gateway.reload({ ...settings, HTTP_MAX_KEEPALIVE_CONNECTIONS: String(10 * reload) })
       steps.push(await countersOf(gateway))
     }
-    const long = Array.from({ length: 40 }, () =>
-      startChat(gateway.url, 'sim:events=400 sim:gap=500')
-    )
-    await Promise.all([...calls.map(({ answer }) => answer), ...long.map((one) => one.firstBytes)])
+    await Promise.all(calls.map(({ answer }) => answer))
+    const long = [...(await streamsOf(other, 20)), ...(await streamsOf(pid, 20))]
     steps.push(await countersOf(gateway))
     process.kill(pid, 'SIGKILL')
     await gateway.logged((line) => line['msg'] === 'requests that died with their worker')
