@@ -50,12 +50,17 @@ export class ProcessTree {
 
   /** Proportional set size: what is shared inside the tree counts once. In MB of 2^20 bytes. */
   pssMb(): number {
-    let kib = 0
-    for (const pid of this.pids()) {
-      const rollup = readText(`/proc/${pid}/smaps_rollup`)
-      kib += Number(/^Pss:\s+(\d+) kB$/m.exec(rollup)?.[1] ?? 0)
-    }
-    return kib / 1024
+    return this.#mbOf(/^Pss:\s+(\d+) kB$/m)
+  }
+
+  /** What is the tree's alone, whoever else runs the same programs. In MB of 2^20 bytes. */
+  privateMb(): number {
+    return this.#mbOf(/^Private_Clean:\s+(\d+) kB$/m) + this.#mbOf(/^Private_Dirty:\s+(\d+) kB$/m)
+  }
+
+  #mbOf(line: RegExp): number {
+    const rollups = this.pids().map((pid) => readText(`/proc/${pid}/smaps_rollup`))
+    return rollups.reduce((kib, text) => kib + Number(line.exec(text)?.[1] ?? 0), 0) / 1024
   }
 }
 

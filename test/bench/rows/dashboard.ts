@@ -35,11 +35,11 @@ export const dashboardRow: Row = {
     const before = await rounds(stand, both)
     await delay(SettleMs)
     const idle = await idleCpu(stand, gateway)
-    const memory = gateway.tree.pssMb()
+    const memory = gateway.tree.privateMb()
     const pages = await openPages(gateway)
     const watched = await idleCpu(stand, gateway)
+    const more = gateway.tree.privateMb() - memory // before load moves heaps
     const loaded = await loadedCpu(stand, gateway)
-    const more = gateway.tree.pssMb() - memory
     progress(`dashboard: ${median(idle)} ms/s without pages, ${median(watched)} ms/s with them`)
     const after = await rounds(stand, both)
     for (const page of pages) page.close()
