@@ -4,12 +4,15 @@
  *
  *   {kiro:NAME}:ledger   hash: rev, era, state (JSON)
  *   {kiro:NAME}:beats    hash: incarnation → its last beat
- *   {kiro:NAME}:news     channel: the revision that was written
+ *   {kiro:NAME}:record:* hash: rev, value
+ *   {kiro:NAME}:news     channel: the revision of the ledger that was written, or the name of a record
  */
 
 /** The process of the engine: what another one knows may be older than what this one has said. */
-const RUN = `
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
+const PROCESS = `
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''`
+
+const RUN = `${PROCESS}
 local register = redis.call('HMGET', KEYS[1], 'rev', 'era', 'state')
 local rev = tonumber(register[1] or '') or 0
 `
@@ -52,4 +55,37 @@ export const BEAT_SCRIPT = `${RUN}
 local isKept = run == ARGV[1] and register[2] == ARGV[2] and redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1
 if isKept then redis.call('HSET', KEYS[2], ARGV[3], ARGV[4]) end
 return {run, rev, redis.call('HGETALL', KEYS[2]), isKept and 1 or 0}
+`
+
+const RECORD = `${PROCESS}
+local rev = tonumber(redis.call('HGET', KEYS[1], 'rev') or '') or 0
+local function tell()
+  local isShort = redis.call('HSTRLEN', KEYS[1], 'value') <= tonumber(ARGV[1])
+  return {run, rev, isShort and redis.call('HGET', KEYS[1], 'value')}
+end
+`
+
+/** KEYS: record. ARGV: longest value that is told. → run, rev, value */
+export const RECORD_READ_SCRIPT = `${RECORD}
+return tell()
+`
+
+/**
+ * KEYS: record, channel. ARGV: longest value that is told, rev, 'set' or 'delete', value, time to live in milliseconds (0:
+ * for ever), what is said on the channel ('': nothing). → is it written, and what `RECORD_READ_SCRIPT` tells. The first
+ * revision is the engine's time, so that none comes twice when a record was lost.
+ */
+export const RECORD_CAS_SCRIPT = `${RECORD}
+if rev ~= tonumber(ARGV[2]) then return {0, tell()} end
+if ARGV[3] == 'delete' then
+  redis.call('DEL', KEYS[1])
+  rev = 0
+else
+  local now = redis.call('TIME')
+  rev = rev == 0 and now[1] * 1000 + math.floor(now[2] / 1000) or rev + 1
+  redis.call('HSET', KEYS[1], 'rev', string.format('%.0f', rev), 'value', ARGV[4])
+  if tonumber(ARGV[5]) > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[5]) else redis.call('PERSIST', KEYS[1]) end
+end
+if ARGV[6] ~= '' then redis.call('PUBLISH', KEYS[2], ARGV[6]) end
+return {1, tell()}
 `

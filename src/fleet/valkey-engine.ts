@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import { GatewayError } from '../shared/errors.ts'
+import { clientOptions, COMMAND_TIMEOUT_MS, listOf, pairsOf } from './engine-client.ts'
 import { problemOfEngine, refusalOf } from './engine-problems.ts'
 import { BEAT_SCRIPT, CAS_SCRIPT, READ_SCRIPT } from './engine-scripts.ts'
 import type {
@@ -10,7 +11,9 @@ import type {
   FleetReading,
   Proposal
 } from './fleet-engine.ts'
+import type { FleetRecords } from './fleet-records.ts'
 import { readState } from './fleet-state.ts'
+import { isRecordNews, ValkeyRecords } from './valkey-records.ts'
 
 export interface FleetEngineOptions {
   /** `FLEET_URL` */
@@ -25,18 +28,12 @@ export interface FleetEngineOptions {
   readonly onConnection?: (news: { readonly isUp: boolean; readonly reason: string | null }) => void
 }
 
-/** A call that takes longer may still happen: its caller must count with both. */
-const COMMAND_TIMEOUT_MS = 1_000
-/** A server that stands still is left for a new connection. */
-const SOCKET_TIMEOUT_MS = 2_000
-const CONNECT_TIMEOUT_MS = 1_000
-const BACK_OFF = { firstMs: 50, longestMs: 1_000 } as const
-
 /**
  * The register in a Valkey, or a Redis from 7 on: scripts for what must happen at once, a channel for news. Two connections,
  * since one that listens can't ask. Nothing is queued while there is no connection, and nothing is sent twice.
  */
 export class ValkeyEngine implements FleetEngine {
+  readonly records: FleetRecords
   readonly #options: FleetEngineOptions
   readonly #commands: Redis
   readonly #news: Redis
@@ -50,6 +47,13 @@ export class ValkeyEngine implements FleetEngine {
     this.#keys = [`${prefix}:ledger`, `${prefix}:beats`, `${prefix}:news`]
     this.#commands = new client(clientOptions(options.url, 'kiro-gateway'))
     this.#news = new client(clientOptions(options.url, 'kiro-gateway-news'))
+    this.records = new ValkeyRecords({
+      commands: this.#commands,
+      news: this.#news,
+      prefix,
+      channel: this.#keys[2],
+      replicas: options.replicas
+    })
     for (const one of [this.#commands, this.#news]) {
       one.on('error', (cause: Error) => {
         this.#reason = cause.message
@@ -106,6 +110,7 @@ export class ValkeyEngine implements FleetEngine {
 
   onNews(listener: (rev: number | null) => void): () => void {
     const onMessage = (_channel: string, text: string): void => {
+      if (isRecordNews(text)) return
       const rev = Number(text)
       listener(Number.isSafeInteger(rev) ? rev : null)
     }
@@ -186,54 +191,10 @@ export class ValkeyEngine implements FleetEngine {
   }
 }
 
-/** The options without which a client hangs, queues without a bound, or sends what it has sent once more. */
-function clientOptions(url: string, connectionName: string) {
-  const { protocol, hostname, port, username, password, pathname } = new URL(url)
-  const host = hostname.replace(/^\[|\]$/g, '')
-  const isSecure = protocol === 'rediss:' || protocol === 'valkeys:'
-  const db = Number(pathname.slice(1))
-  return {
-    host: host === '' ? '127.0.0.1' : host,
-    port: port === '' ? 6379 : Number(port),
-    ...(username !== '' && { username: decodeURIComponent(username) }),
-    ...(password !== '' && { password: decodeURIComponent(password) }),
-    ...(Number.isInteger(db) && { db }),
-    ...(isSecure && { tls: { servername: host } }),
-    connectionName,
-    protocol: 2 as const,
-    lazyConnect: true,
-    enableReadyCheck: false,
-    disableClientInfo: true,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    commandTimeout: COMMAND_TIMEOUT_MS,
-    socketTimeout: SOCKET_TIMEOUT_MS,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    keepAlive: 10_000,
-    retryStrategy: (times: number) => {
-      const longest = Math.min(BACK_OFF.longestMs, BACK_OFF.firstMs * 2 ** Math.min(times, 10))
-      return BACK_OFF.firstMs + Math.random() * (longest - BACK_OFF.firstMs)
-    }
-  }
-}
-
 function invalid(message: string): GatewayError {
   return new GatewayError('GW_CONFIG_INVALID', undefined, { message })
 }
 
 function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : []
-}
-
-/** A hash, as a script tells it: field, value, field, value … */
-function pairsOf(value: unknown): Readonly<Record<string, string>> {
-  const list = listOf(value)
-  const pairs: Record<string, string> = {}
-  for (let at = 0; at + 1 < list.length; at += 2) pairs[String(list[at])] = String(list[at + 1])
-  return pairs
 }

@@ -1,0 +1,52 @@
+import type { RedisOptions } from 'ioredis'
+
+/** A call that takes longer may still happen: its caller must count with both. */
+export const COMMAND_TIMEOUT_MS = 1_000
+/** A server that stands still is left for a new connection. */
+const SOCKET_TIMEOUT_MS = 2_000
+const CONNECT_TIMEOUT_MS = 1_000
+const BACK_OFF = { firstMs: 50, longestMs: 1_000 } as const
+
+/** The options without which a client hangs, queues without a bound, or sends what it has sent once more. */
+export function clientOptions(url: string, connectionName: string): RedisOptions {
+  const { protocol, hostname, port, username, password, pathname } = new URL(url)
+  const host = hostname.replace(/^\[|\]$/g, '')
+  const isSecure = protocol === 'rediss:' || protocol === 'valkeys:'
+  const db = Number(pathname.slice(1))
+  return {
+    host: host === '' ? '127.0.0.1' : host,
+    port: port === '' ? 6379 : Number(port),
+    ...(username !== '' && { username: decodeURIComponent(username) }),
+    ...(password !== '' && { password: decodeURIComponent(password) }),
+    ...(Number.isInteger(db) && { db }),
+    ...(isSecure && { tls: { servername: host } }),
+    connectionName,
+    protocol: 2 as const,
+    lazyConnect: true,
+    enableReadyCheck: false,
+    disableClientInfo: true,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    socketTimeout: SOCKET_TIMEOUT_MS,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    keepAlive: 10_000,
+    retryStrategy: (times: number) => {
+      const longest = Math.min(BACK_OFF.longestMs, BACK_OFF.firstMs * 2 ** Math.min(times, 10))
+      return BACK_OFF.firstMs + Math.random() * (longest - BACK_OFF.firstMs)
+    }
+  }
+}
+
+export function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+/** A hash, as a script tells it: field, value, field, value … */
+export function pairsOf(value: unknown): Readonly<Record<string, string>> {
+  const list = listOf(value)
+  const pairs: Record<string, string> = {}
+  for (let at = 0; at + 1 < list.length; at += 2) pairs[String(list[at])] = String(list[at + 1])
+  return pairs
+}

@@ -1,0 +1,44 @@
+/** What stands under a name beside the ledger. */
+export interface FleetRecord {
+  /** The process of the engine that answered. */
+  readonly run: string
+  /** Goes up with each change, also over a loss of what was there; 0 where there is nothing. */
+  readonly rev: number
+  /** `null` also for what is longer than `MAX_RECORD_LENGTH`: nobody of ours has written that. */
+  readonly value: string | null
+}
+
+export interface RecordChange {
+  /** The revision that it rests on. */
+  readonly rev: number
+  /** `null` takes the record away. */
+  readonly value: string | null
+  /** After which it is forgotten by itself; never, if left out. */
+  readonly ttlMs?: number
+  /** Nobody is told. */
+  readonly isQuiet?: boolean
+}
+
+export interface RecordAnswer {
+  readonly isWritten: boolean
+  /** What stands there now, whoever wrote it. */
+  readonly record: FleetRecord
+}
+
+/** Characters of a value. Beyond it, a script would keep the engine from others for milliseconds. */
+export const MAX_RECORD_LENGTH = 1024 * 1024
+
+/**
+ * Small named values that all members of a fleet see, each changed only by who has seen its last revision. What stands there
+ * is anybody's who can write to the engine: check it, and seal what is secret.
+ *
+ * A call that fails or takes too long rejects, and means "unknown": what it was to write may be written, now or later.
+ */
+export interface FleetRecords {
+  /** `name` is up to 128 letters, digits and `._:-`. */
+  read(name: string): Promise<FleetRecord>
+  /** @throws {RangeError} for a value that is too long */
+  cas(name: string, change: RecordChange): Promise<RecordAnswer>
+  /** Hears the name of what somebody has written, or `null` when news may have been missed. Returns what ends that. */
+  onNews(listener: (name: string | null) => void): () => void
+}

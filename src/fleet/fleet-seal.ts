@@ -1,0 +1,58 @@
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
+
+const CIPHER = 'aes-256-gcm'
+const KEY_BYTES = 32
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+const ID_BYTES = 4
+
+interface SealKey {
+  /** Tells which secret it is, and nothing about it. */
+  readonly id: Buffer
+  readonly key: Buffer
+}
+
+/**
+ * Keeps secrets in an engine that others can read: AES-256-GCM under keys from `FLEET_SECRET`, of which the first seals and
+ * all open. Sealed: base64 of key id (4 bytes), nonce (12), tag (16), text. With random nonces, 2^32 values of one secret.
+ */
+export class FleetSeal {
+  readonly #keys: readonly SealKey[]
+
+  /** `name` is `FLEET_NAME`: another fleet has other keys. At least one secret. */
+  constructor(secrets: readonly string[], name: string) {
+    this.#keys = secrets.map((secret) => keyOf(secret, name))
+  }
+
+  /** `aad` says what is sealed, and where it belongs: it opens nowhere else. */
+  seal(plain: string, aad: string): string {
+    const first = this.#keys[0]
+    if (first === undefined) throw new Error('a seal needs a secret')
+    const nonce = randomBytes(NONCE_BYTES)
+    const cipher = createCipheriv(CIPHER, first.key, nonce).setAAD(Buffer.from(aad))
+    const text = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final()])
+    return Buffer.concat([first.id, nonce, cipher.getAuthTag(), text]).toString('base64')
+  }
+
+  /** `null` for what was not sealed by one of these secrets for `aad`, or was changed since. */
+  open(sealed: string, aad: string): string | null {
+    const bytes = Buffer.from(sealed, 'base64')
+    const [nonceAt, tagAt] = [ID_BYTES, ID_BYTES + NONCE_BYTES]
+    const textAt = tagAt + TAG_BYTES
+    const key = this.#keys.find(({ id }) => id.equals(bytes.subarray(0, nonceAt)))
+    if (key === undefined || bytes.length < textAt) return null
+    const nonce = bytes.subarray(nonceAt, tagAt)
+    try {
+      const decipher = createDecipheriv(CIPHER, key.key, nonce, { authTagLength: TAG_BYTES })
+      decipher.setAAD(Buffer.from(aad)).setAuthTag(bytes.subarray(tagAt, textAt))
+      return decipher.update(bytes.subarray(textAt), undefined, 'utf8') + decipher.final('utf8')
+    } catch {
+      return null // its tag is another one
+    }
+  }
+}
+
+function keyOf(secret: string, name: string): SealKey {
+  const key = Buffer.from(hkdfSync('sha256', secret, '', `kiro-gateway seal ${name}`, KEY_BYTES))
+  return { id: createHash('sha256').update(key).digest().subarray(0, ID_BYTES), key }
+}

@@ -1,0 +1,94 @@
+import type { Redis } from 'ioredis'
+import { COMMAND_TIMEOUT_MS, listOf } from './engine-client.ts'
+import { RECORD_CAS_SCRIPT, RECORD_READ_SCRIPT } from './engine-scripts.ts'
+import {
+  type FleetRecord,
+  type FleetRecords,
+  MAX_RECORD_LENGTH,
+  type RecordAnswer,
+  type RecordChange
+} from './fleet-records.ts'
+
+export interface ValkeyRecordsOptions {
+  readonly commands: Redis
+  /** Subscribed to the channel by its owner. */
+  readonly news: Redis
+  /** Of all keys of the fleet. */
+  readonly prefix: string
+  readonly channel: string
+  /** `FLEET_ENGINE_REPLICAS`: a change counts only when so many replicas of the engine have it. */
+  readonly replicas: number
+}
+
+/** What is said on the channel of a record, before its name: the ledger says a number there. */
+const RECORD_NEWS = 'record '
+
+/** Named values in a Valkey. Its connections are the engine's. */
+export class ValkeyRecords implements FleetRecords {
+  readonly #options: ValkeyRecordsOptions
+
+  constructor(options: ValkeyRecordsOptions) {
+    this.#options = options
+  }
+
+  async read(name: string): Promise<FleetRecord> {
+    const { commands } = this.#options
+    return toRecord(
+      await commands.eval(RECORD_READ_SCRIPT, 1, this.#keyOf(name), MAX_RECORD_LENGTH)
+    )
+  }
+
+  async cas(
+    name: string,
+    { rev, value, ttlMs, isQuiet = false }: RecordChange
+  ): Promise<RecordAnswer> {
+    if (value !== null && value.length > MAX_RECORD_LENGTH) {
+      throw new RangeError(`the record "${name}" is longer than ${MAX_RECORD_LENGTH} characters`)
+    }
+    const { commands, channel, replicas } = this.#options
+    const change = value === null ? ['delete', ''] : ['set', value]
+    const news = isQuiet ? '' : RECORD_NEWS + name
+    const keys = [this.#keyOf(name), channel]
+    const args = [MAX_RECORD_LENGTH, rev, ...change, Math.ceil(ttlMs ?? 0), news]
+    const written = commands.eval(RECORD_CAS_SCRIPT, 2, ...keys, ...args)
+    const copied = replicas === 0 ? 0 : commands.wait(replicas, COMMAND_TIMEOUT_MS / 2)
+    const [answer, copies] = await Promise.all([written, copied])
+    const [isWritten, record] = listOf(answer)
+    if (isWritten === 1 && copies < replicas) {
+      throw new Error(`only ${copies} of FLEET_ENGINE_REPLICAS have the record "${name}"`)
+    }
+    return { isWritten: isWritten === 1, record: toRecord(record) }
+  }
+
+  onNews(listener: (name: string | null) => void): () => void {
+    const { news, channel } = this.#options
+    const onMessage = (_channel: string, text: string): void => {
+      if (text.startsWith(RECORD_NEWS)) listener(text.slice(RECORD_NEWS.length))
+    }
+    const onReady = (): void => {
+      // Something may have been said until it listens again. If that fails, it is ready once more later.
+      const listening = news.subscribe(channel)
+      void listening.then(() => listener(null)).catch(() => {})
+    }
+    news.on('message', onMessage).on('ready', onReady)
+    return () => void news.off('message', onMessage).off('ready', onReady)
+  }
+
+  #keyOf(name: string): string {
+    return `${this.#options.prefix}:record:${name}`
+  }
+}
+
+/** Whether a message of the channel is of a record, so not of the ledger. */
+export function isRecordNews(text: string): boolean {
+  return text.startsWith(RECORD_NEWS)
+}
+
+function toRecord(answer: unknown): FleetRecord {
+  const [run, rev, value] = listOf(answer)
+  return {
+    run: String(run),
+    rev: Number(rev) || 0,
+    value: typeof value === 'string' ? value : null
+  }
+}

@@ -1,0 +1,107 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { MAX_RECORD_LENGTH } from '../../src/fleet/fleet-records.ts'
+import { ValkeyEngine } from '../../src/fleet/valkey-engine.ts'
+import { ENGINE_PROGRAMS, EngineProcess, whyNoEngine } from '../helper/engine-process.ts'
+
+t.setTimeout(180_000)
+
+async function open(t: Test, url: string, replicas = 0) {
+  const engine = await ValkeyEngine.open({ url, name: 'test', checks: ['check'], replicas })
+  t.teardown(() => engine.close())
+  return engine
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 1_000 && !holds(); tries += 1) await delay(10)
+}
+
+for (const program of ENGINE_PROGRAMS) {
+  t.test(`records in a ${program}`, { skip: whyNoEngine(program) }, async (t) => {
+    const server = await EngineProcess.start(program)
+    t.teardown(() => server.destroy())
+    const [a, b] = [await open(t, server.url), await open(t, server.url)]
+
+    t.test('one of two that change the same revision wins', async (t) => {
+      t.match(await a.records.read('x'), { rev: 0, value: null })
+      const both = await Promise.all(
+        [a, b].map((one, at) => one.records.cas('x', { rev: 0, value: `${at}` }))
+      )
+      t.equal(both.filter(({ isWritten }) => isWritten).length, 1)
+      const { rev, value } = await a.records.read('x')
+      t.equal(value, both[0]?.isWritten === true ? '0' : '1')
+      for (const { record } of both) t.match(record, { rev, value }, 'told as it stands')
+      t.match(await b.records.cas('x', { rev, value: 'ü' }), {
+        isWritten: true,
+        record: { rev: rev + 1, value: 'ü' }
+      })
+    })
+
+    t.test('a revision does not come again after the record was lost', async (t) => {
+      const first = await a.records.cas('lost', { rev: 0, value: '1' })
+      await delay(2)
+      const gone = await a.records.cas('lost', { rev: first.record.rev, value: null })
+      t.match(gone, { isWritten: true, record: { rev: 0, value: null } })
+      await delay(2)
+      const second = await b.records.cas('lost', { rev: 0, value: '2' })
+      t.ok(second.record.rev > first.record.rev)
+      t.match(await a.records.cas('lost', { rev: first.record.rev, value: '3' }), {
+        isWritten: false,
+        record: { value: '2' }
+      })
+    })
+
+    t.test('all are told of a change, unless it is quiet', async (t) => {
+      const heard: (string | null)[] = []
+      const ledger: (number | null)[] = []
+      const ends = [
+        b.records.onNews((name) => void heard.push(name)),
+        b.onNews((rev) => void ledger.push(rev))
+      ]
+      await a.records.cas('quiet', { rev: 0, value: '', isQuiet: true })
+      await a.records.cas('news', { rev: 0, value: '' })
+      await until(() => heard.length > 0)
+      for (const end of ends) end()
+      t.same(heard, ['news'])
+      t.same(ledger, [], 'nothing of the ledger')
+    })
+
+    t.test('it ends in its time, and not where the next change gives none', async (t) => {
+      const { record } = await a.records.cas('short', { rev: 0, value: '1', ttlMs: 50 })
+      const kept = await a.records.cas('kept', { rev: 0, value: '1', ttlMs: 50 })
+      await a.records.cas('kept', { rev: kept.record.rev, value: '2' })
+      await delay(100)
+      t.match(await a.records.read('short'), { rev: 0, value: null })
+      t.match(await a.records.cas('short', { rev: record.rev, value: '2' }), { isWritten: false })
+      t.match(await a.records.read('kept'), { value: '2' })
+    })
+
+    t.test('what is too long is neither written nor read', async (t) => {
+      const long = 'x'.repeat(MAX_RECORD_LENGTH)
+      t.match(await a.records.cas('long', { rev: 0, value: long }), { record: { value: long } })
+      await t.rejects(a.records.cas('long', { rev: 0, value: `${long}x` }), RangeError)
+      const stranger = new Redis(server.url)
+      await stranger.hset('{kiro:test}:record:long', 'rev', '7', 'value', `${long}x`)
+      stranger.disconnect()
+      t.match(await b.records.read('long'), { rev: 7, value: null })
+      t.match(await b.records.cas('long', { rev: 7, value: 'mended' }), { isWritten: true })
+    })
+
+    t.test('after a connection was lost, news may have been missed', async (t) => {
+      const heard: (string | null)[] = []
+      const end = b.records.onNews((name) => void heard.push(name))
+      const stranger = new Redis(server.url)
+      await stranger.client('KILL', 'TYPE', 'pubsub')
+      stranger.disconnect()
+      await until(() => heard.includes(null))
+      end()
+      t.ok(heard.includes(null))
+    })
+
+    t.test('without the replicas that must have it, it is not certain', async (t) => {
+      const strict = await open(t, server.url, 1)
+      await t.rejects(strict.records.cas('copied', { rev: 0, value: '1' }), /FLEET_ENGINE_REPLICAS/)
+    })
+  })
+}
