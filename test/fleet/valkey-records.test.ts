@@ -92,7 +92,7 @@ for (const program of ENGINE_PROGRAMS) {
       const heard: (string | null)[] = []
       const end = b.records.onNews((name) => void heard.push(name))
       const stranger = new Redis(server.url)
-      await stranger.client('KILL', 'TYPE', 'pubsub')
+      await stranger.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
       stranger.disconnect()
       await until(() => heard.includes(null))
       end()
