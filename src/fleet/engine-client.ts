@@ -1,5 +1,3 @@
-import type { RedisOptions } from 'ioredis'
-
 /** A call that takes longer may still happen: its caller must count with both. */
 export const COMMAND_TIMEOUT_MS = 1_000
 /** A server that stands still is left for a new connection. */
@@ -8,7 +6,7 @@ const CONNECT_TIMEOUT_MS = 1_000
 const BACK_OFF = { firstMs: 50, longestMs: 1_000 } as const
 
 /** The options without which a client hangs, queues without a bound, or sends what it has sent once more. */
-export function clientOptions(url: string, connectionName: string): RedisOptions {
+export function clientOptions(url: string, connectionName: string) {
   const { protocol, hostname, port, username, password, pathname } = new URL(url)
   const host = hostname.replace(/^\[|\]$/g, '')
   const isSecure = protocol === 'rediss:' || protocol === 'valkeys:'
