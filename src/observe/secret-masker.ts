@@ -5,6 +5,8 @@ const TOKEN_REST = /^[\w~+/.=:-]*/
 /** The account in the ARN of a profile. */
 const ARN_ACCOUNT = /(?<=\barn:aws[\w-]*:codewhisperer:[a-z0-9-]{0,32}:)\d{12}(?=:)/g
 
+const UNLIKE_IN_BYTES = /[^ -~]|["\\]/
+
 /** Shorter ones are words, which stand everywhere. */
 const MIN_SECRET_CHARS = 8
 /** No token is longer; of longer ones the beginning is hidden, which makes them worthless. */
@@ -59,7 +61,8 @@ export class SecretMasker {
     const insideChars = this.#isInside ? (TOKEN_REST.exec(rest)?.[0].length ?? 0) : 0
     let masked = this.#before + 'x'.repeat(insideChars) + rest.slice(insideChars)
     for (const secret of this.#secrets()) {
-      if (secret.length >= MIN_SECRET_CHARS) masked = masked.replaceAll(secret, hide)
+      if (secret.length < MIN_SECRET_CHARS) continue
+      for (const form of formsOf(secret)) masked = masked.replaceAll(form, hide)
     }
     let tokenEnd = start + insideChars
     masked = masked.replace(TOKEN, (token, at: number) => {
@@ -105,6 +108,13 @@ export function secretsOf(
 
 function isSecretHeader(name: string): boolean {
   return SECRET_HEADER.test(name) && !OPEN_HEADERS.has(name.toLowerCase())
+}
+
+/** How a secret stands in bytes, and in JSON; as here, a character a byte. */
+function formsOf(secret: string): readonly string[] {
+  if (!UNLIKE_IN_BYTES.test(secret)) return [secret]
+  const forms = [secret, JSON.stringify(secret).slice(1, -1)]
+  return forms.map((form) => Buffer.from(form).toString('latin1'))
 }
 
 function hide(secret: string): string {

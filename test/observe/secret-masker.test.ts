@@ -26,6 +26,10 @@ t.test(
       t.equal(masked([`say ${token}, please`]), `say ${'x'.repeat(token.length)}, please`)
     }
     t.equal(masked(['a my-secret-key b'], ['my-secret-key']), 'a xxxxxxxxxxxxx b')
+    const quoted = 'kéy "with" \\ more'
+    const hidden = 'x'.repeat(Buffer.from(JSON.stringify(quoted)).length - 2)
+    t.equal(masked([JSON.stringify({ key: quoted })], [quoted]), `{"key":"${hidden}"}`, 'in JSON')
+    t.equal(masked([`a ${quoted} b`], [quoted]), `a ${'x'.repeat(Buffer.from(quoted).length)} b`)
     t.equal(masked(['short is short'], ['short']), 'short is short', 'words stand everywhere')
     t.equal(masked([ARN]), ARN.replace('123456789012', '000000000000'))
     t.equal(masked(['ümläut 🙂 ', 'täxt']), 'ümläut 🙂 täxt')

@@ -21,9 +21,12 @@ export interface DashboardOptions {
  */
 export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
   let loading: Promise<DashboardServer> | null = null
-  const load = async (): Promise<DashboardServer> => {
-    const { DashboardServer } = await import('./dashboard-server.ts')
-    return new DashboardServer(options)
+  const load = (): Promise<DashboardServer> => {
+    loading ??= loadServer(options).catch((cause: unknown) => {
+      loading = null
+      throw cause
+    })
+    return loading
   }
   const route = (
     method: Route['method'],
@@ -35,8 +38,7 @@ export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
     isOpen: true, // asks for a session itself
     serve: async (routed) => {
       if (options.current.config.observe.dashboard === 'off') throw turnedOff(routed)
-      loading ??= load()
-      await act(await loading, routed)
+      await act(await load(), routed)
     }
   })
   return [
@@ -49,6 +51,11 @@ export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
       server.file(routed, routed.params['file'] ?? '')
     )
   ]
+}
+
+async function loadServer(options: DashboardOptions): Promise<DashboardServer> {
+  const { DashboardServer } = await import('./dashboard-server.ts')
+  return new DashboardServer(options)
 }
 
 function turnedOff({ request }: RoutedRequest): GatewayError {
