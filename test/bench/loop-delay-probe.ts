@@ -1,6 +1,7 @@
-import { openSync, readSync, renameSync, writeFileSync } from 'node:fs'
+import { renameSync, writeFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { isMainThread } from 'node:worker_threads'
+import { CoreWaits } from './core-waits.ts'
 
 /**
  * Loaded into every process of a target (`--import=…?to=FOLDER`): measures how late its event loop runs. SIGURG, which is
@@ -24,13 +25,13 @@ const folder = new URL(import.meta.url).searchParams.get('to')
 
 /** How late a timer fires, less the waits for a core that Linux counts. */
 export class OwnDelay {
-  readonly #schedstat = openSync('/proc/self/schedstat', 'r')
-  readonly #text = Buffer.alloc(64)
+  readonly #waits: CoreWaits
   #at = performance.now()
-  #waitedMs = this.#readWaitedMs()
   #worst = 0
 
-  constructor() {
+  /** Whose waits are not the program's own: the loop's thread, by default. */
+  constructor(waits = new CoreWaits(process.pid, 'main')) {
+    this.#waits = waits
     setInterval(() => this.#look(), ResolutionMs).unref()
   }
 
@@ -42,17 +43,9 @@ export class OwnDelay {
 
   #look(): void {
     const at = performance.now()
-    const waitedMs = this.#readWaitedMs()
-    const delay = at - this.#at - ResolutionMs - (waitedMs - this.#waitedMs)
+    const delay = at - this.#at - ResolutionMs - this.#waits.takeLongestMs()
     this.#worst = Math.max(this.#worst, delay)
     this.#at = at
-    this.#waitedMs = waitedMs
-  }
-
-  /** The second of three numbers; `/proc/self` is the main thread. */
-  #readWaitedMs(): number {
-    const bytes = readSync(this.#schedstat, this.#text, 0, this.#text.length, 0)
-    return Number(this.#text.toString('latin1', 0, bytes).split(' ')[1]) / 1e6
   }
 }
 

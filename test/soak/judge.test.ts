@@ -16,11 +16,19 @@ function record(minutes: number, change: (sample: Sample, hours: number) => Part
       timers: 30 + (index % 9),
       sockets: 20 + (index % 5),
       listeners: 12,
+      requests: (index + 1) * 60,
+      threads: 11,
       stallMs: 15
     }
     return { ...sample, ...change(sample, atMs / HOUR_MS) }
   })
   return { name: 'worker 1', samples }
+}
+
+/** A thread with a heap of its own, in the last third, two thirds of the time. */
+const busy = ({ anonymousBytes }: Sample, hours: number): Partial<Sample> => {
+  const isThere = hours > 0.6 && Math.floor(hours * 120) % 3 > 0
+  return { threads: isThere ? 12 : 11, anonymousBytes: anonymousBytes + (isThere ? 22 * MIB : 0) }
 }
 
 function growing(mbPerHour: number) {
@@ -39,6 +47,32 @@ t.test('what it takes at its start is not held against it', async (t) => {
     stallMs: hours < 0.1 ? 900 : 15
   }))
   t.same(complaintsOf(warmed), [])
+})
+
+t.test('the warm-up of a worker begins with its first work', async (t) => {
+  const late = record(60, ({ liveBytes, anonymousBytes, requests }, hours) => {
+    const isIdle = hours < 0.4
+    return {
+      requests: isIdle ? 0 : requests,
+      liveBytes: liveBytes - (isIdle ? 8 * MIB : 0),
+      anonymousBytes: anonymousBytes - (isIdle ? 20 * MIB : 0)
+    }
+  })
+  t.same(complaintsOf(late), [])
+  const primary = record(60, ({ liveBytes }, hours) => ({
+    requests: 0,
+    liveBytes: liveBytes + 3 * hours * MIB
+  }))
+  t.equal(complaintsOf(primary).length, 1, 'one that is never asked is warm after its start')
+})
+
+t.test('threads that come and go', async (t) => {
+  t.same(complaintsOf(record(60, busy)), [])
+  const swelling = record(60, (sample, hours) => {
+    const { anonymousBytes = 0, threads = 0 } = busy(sample, hours)
+    return { threads, anonymousBytes: anonymousBytes + 8 * hours * MIB }
+  })
+  t.match(complaintsOf(swelling), [/^worker 1: memory grow by \d/], 'and what else grows')
 })
 
 t.test('objects that grow by 3 MB/h, not by 1', async (t) => {

@@ -6,6 +6,8 @@ export interface Sample extends ProcessState {
   readonly atMs: number
   /** What the process has that belongs to no file, garbage included, in bytes. */
   readonly anonymousBytes: number
+  /** Those that convert come with large bodies and go after a while. */
+  readonly threads: number
 }
 
 /** The samples of one process, in their order. */
@@ -64,10 +66,13 @@ export function complaintsOf({ name, samples }: ProcessRecord): readonly string[
   return [...memory, ...counts, ...stalls]
 }
 
+/** What follows the warm-up, which begins with a process's first work: where one worker has all of it, that may be late. */
 export function warmSamples(samples: readonly Sample[]): readonly Sample[] {
   const lastAt = samples.at(-1)?.atMs ?? 0
-  const from = Math.min(lastAt * WARM_UP, MOST_WARM_UP_MS)
-  return samples.filter(({ atMs }) => atMs >= from)
+  const idle = samples.findLast(({ requests }) => requests === 0)
+  const isUsed = (samples.at(-1)?.requests ?? 0) > 0
+  const from = isUsed ? (idle?.atMs ?? 0) : 0 // the primary is never asked
+  return samples.filter(({ atMs }) => atMs >= from + Math.min(lastAt * WARM_UP, MOST_WARM_UP_MS))
 }
 
 function spanOf(samples: readonly Sample[]): number {
@@ -76,7 +81,7 @@ function spanOf(samples: readonly Sample[]): number {
 
 /** A straight line through the lowest samples of equal parts of the time. */
 export function slopeOf(samples: readonly Sample[], what: 'liveBytes' | 'anonymousBytes'): Slope {
-  const points = lowestOfParts(samples, what)
+  const points = lowestOfParts(what === 'liveBytes' ? samples : alike(samples), what)
   const middle = { x: mean(points.map(({ x }) => x)), y: mean(points.map(({ y }) => y)) }
   const spread = sum(points.map(({ x }) => (x - middle.x) ** 2))
   if (points.length < LEAST_PARTS || spread === 0) return { mbPerHour: 0, error: Infinity }
@@ -84,6 +89,12 @@ export function slopeOf(samples: readonly Sample[], what: 'liveBytes' | 'anonymo
   const rest = sum(points.map(({ x, y }) => (y - middle.y - slope * (x - middle.x)) ** 2))
   const error = Math.sqrt(rest / (points.length - 2) / spread)
   return { mbPerHour: slope, error: ERRORS * error }
+}
+
+/** Those with the number of threads that is seen most often: each has a heap of its own. */
+function alike(samples: readonly Sample[]): readonly Sample[] {
+  const groups = [...Map.groupBy(samples, ({ threads }) => threads).values()]
+  return groups.toSorted((left, right) => right.length - left.length)[0] ?? []
 }
 
 /** Hours and megabytes. */

@@ -1,8 +1,10 @@
+import { subscribe } from 'node:diagnostics_channel'
 import { renameSync, writeFileSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { queryObjects, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { isMainThread } from 'node:worker_threads'
+import { CoreWaits } from '../bench/core-waits.ts'
 import { OwnDelay } from '../bench/loop-delay-probe.ts'
 
 /**
@@ -19,6 +21,8 @@ export interface ProcessState {
   readonly sockets: number
   /** On the process itself. */
   readonly listeners: number
+  /** That it has been asked since its start. */
+  readonly requests: number
   /** The longest time that the loop was held up since the last report, without waiting for a core. */
   readonly stallMs: number
 }
@@ -28,16 +32,19 @@ const folder = new URL(import.meta.url).searchParams.get('to')
 if (isMainThread && folder !== null) {
   setFlagsFromString('--expose-gc')
   const collect: () => void = runInNewContext('gc')
-  const own = new OwnDelay()
+  let requests = 0
+  subscribe('http.server.request.start', () => void requests++)
+  // Collections wait for threads that help them, and these may have no core either.
+  const own = new OwnDelay(new CoreWaits(process.pid))
   process.on('SIGURG', () => {
     const stallMs = own.takeWorst()
-    write(`${folder}/${process.pid}`, lookAround(collect, stallMs))
+    write(`${folder}/${process.pid}`, { ...lookAround(collect), requests, stallMs })
     // What this took is no stall of the gateway's; the timer that would find one comes before.
     setTimeout(() => own.takeWorst(), 50)
   })
 }
 
-function lookAround(collect: () => void, stallMs: number): ProcessState {
+function lookAround(collect: () => void): Omit<ProcessState, 'requests' | 'stallMs'> {
   collect()
   const { heapUsed, external } = process.memoryUsage()
   const timer = setTimeout(() => {}, 0)
@@ -49,8 +56,7 @@ function lookAround(collect: () => void, stallMs: number): ProcessState {
     sockets: count(Socket),
     listeners: process
       .eventNames()
-      .reduce((sum, name) => sum + process.listenerCount(name as string), 0),
-    stallMs
+      .reduce((sum, name) => sum + process.listenerCount(name as string), 0)
   }
 }
 

@@ -9,6 +9,7 @@ import { Random } from '../chaos/random.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
 import { complaintsOf, type ProcessRecord, type Sample } from './judge.ts'
 import type { ProcessState } from './probe.ts'
+import { Starvation } from './starvation.ts'
 import { Traffic } from './traffic.ts'
 
 export interface SoakOptions {
@@ -24,6 +25,8 @@ export interface SoakOptions {
 
 export interface SoakFindings {
   readonly requests: number
+  /** Of these, what came too late because the machine had no core for it. */
+  readonly starved: number
   readonly processes: readonly ProcessRecord[]
   /** What is wrong, in words. */
   readonly complaints: readonly string[]
@@ -79,14 +82,21 @@ class Soak {
   readonly #parts: Parts
   readonly #traffic: Traffic
   readonly #tree: ProcessTree
+  readonly #starvation: Starvation
   readonly #records = new Map<number, { name: string; samples: Sample[] }>()
   readonly #startedAt = performance.now()
 
   constructor(options: SoakOptions, parts: Parts) {
     this.#options = options
     this.#parts = parts
-    this.#traffic = new Traffic(parts.gateway.url, new Random(options.seed), THINK_MS)
     this.#tree = new ProcessTree(parts.gateway.child.pid ?? 0)
+    this.#starvation = new Starvation([process.pid, ...this.#tree.pids()])
+    this.#traffic = new Traffic(parts.gateway.url, {
+      random: new Random(options.seed),
+      thinkMs: THINK_MS,
+      starvation: this.#starvation,
+      lastsMs: options.seconds * 1000
+    })
   }
 
   async run(): Promise<SoakFindings> {
@@ -106,14 +116,16 @@ class Soak {
     }
     over.abort()
     await traffic
+    this.#starvation.close()
     const processes = [...this.#records.values()]
     const complaints = [
       ...this.#deaths(pids),
       ...processes.flatMap(complaintsOf),
-      ...this.#traffic.counts.unexpected,
+      ...this.#traffic.complaints(),
       ...(await this.#unbalanced())
     ]
-    return { requests: this.#traffic.counts.sent, processes, complaints }
+    const { sent, starved } = this.#traffic.counts
+    return { requests: sent, starved, processes, complaints }
   }
 
   async #look(): Promise<void> {
@@ -121,23 +133,23 @@ class Soak {
       process.kill(pid, 'SIGURG')
       const state = await readState(join(this.#parts.folder, String(pid)))
       if (state === null) return // it is gone, or does not answer: the next look finds out
-      samples.push({ ...state, atMs: this.#elapsedMs(), anonymousBytes: anonymousBytesOf(pid) })
+      samples.push({ ...state, ...memoryOf(pid), atMs: this.#elapsedMs() })
     }
     this.#options.onProgress?.(this.#line())
   }
 
   #line(): string {
-    const { sent, ended, unexpected } = this.#traffic.counts
+    const { sent, ended, unexpected, starved } = this.#traffic.counts
     const states = [...this.#records.values()].map(({ name, samples }) => {
       const last = samples.at(-1)
       if (last === undefined) return name
       const [live, all] = [last.liveBytes, last.anonymousBytes].map((bytes) =>
         (bytes / 2 ** 20).toFixed(1)
       )
-      return `${name} ${live}/${all} MB, ${last.timers} timers, ${last.sockets} sockets, ${last.stallMs.toFixed(0)} ms`
+      return `${name} ${live}/${all} MB, ${last.timers} timers, ${last.sockets} sockets, ${last.requests} asked, ${last.stallMs.toFixed(0)} ms`
     })
     const minutes = (this.#elapsedMs() / 60_000).toFixed(1)
-    return `${minutes} min, ${sent} sent, ${sent - ended} open, ${unexpected.length} odd | ${states.join(' | ')}`
+    return `${minutes} min, ${sent} sent, ${sent - ended} open, ${unexpected.length} odd, ${starved} starved | ${states.join(' | ')}`
   }
 
   #deaths(pids: readonly number[]): readonly string[] {
@@ -156,7 +168,7 @@ class Soak {
 
   #problemsIn(scrape: Scrape): readonly string[] {
     const { connections, inFlight } = this.#parts.simulator.stats()
-    const { sent } = this.#traffic.counts
+    const { sent, withoutHead } = this.#traffic.counts
     const counted = POST_ROUTES.reduce(
       (sum, route) => sum + scrape.sum('requests_total', { route }),
       0
@@ -165,7 +177,7 @@ class Soak {
     const budget = scrape.sum('upstream_connection_budget')
     const held = scrape.sum('upstream_connections')
     return [
-      ...equal('requests counted', counted, sent),
+      ...equal('requests counted', counted, sent - withoutHead),
       ...equal('requests lost', lost, 0),
       ...equal('requests in flight', scrape.sum('requests_in_flight'), 0),
       ...equal('permits in use', scrape.sum('pool_permits_in_use'), 0),
@@ -213,9 +225,11 @@ async function readState(file: string): Promise<ProcessState | null> {
   return null
 }
 
-function anonymousBytesOf(pid: number): number {
+function memoryOf(pid: number): Pick<Sample, 'anonymousBytes' | 'threads'> {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024
+  const number = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0)
+  return { anonymousBytes: number('RssAnon') * 1024, threads: number('Threads') }
 }
 
 function isAlive(pid: number): boolean {

@@ -13,14 +13,14 @@ const { values } = parseArgs({
 })
 const ended = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => ended.abort())
-const { requests, processes, complaints } = await runSoak({
+const { requests, starved, processes, complaints } = await runSoak({
   seconds: Number(values.minutes) * 60,
   people: Number(values.people),
   seed: Number(values.seed),
   signal: ended.signal,
   onProgress: (line) => void process.stderr.write(`soak ${line}\n`)
 })
-process.stdout.write(`${requests} requests\n`)
+process.stdout.write(`${requests} requests, ${starved} of them without a core for too long\n`)
 for (const { name, samples } of processes) {
   const warm = warmSamples(samples)
   const said = (['liveBytes', 'anonymousBytes'] as const).map((what) => {

@@ -1,6 +1,7 @@
 import { type ClientRequest, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Random } from '../chaos/random.ts'
+import type { Starvation } from './starvation.ts'
 
 /** What must come of a request: a whole answer, a refusal, an answer that says it is broken, nothing because nobody waits. */
 type Outcome = 'whole' | 'refused' | 'broken' | 'left'
@@ -18,6 +19,10 @@ interface Kind {
 export interface TrafficCounts {
   sent: number
   ended: number
+  /** Of these, what was late while the machine had no core for it, which says nothing of the gateway. */
+  starved: number
+  /** Of these, what no request came of: the gateway has not seen the end of its headers, and counts none. */
+  withoutHead: number
   readonly unexpected: string[]
 }
 
@@ -27,7 +32,18 @@ const MESSAGES = '/v1/messages'
 const RESPONSES = '/v1/responses'
 const END_MARKS = /data: \[DONE\]\n\n$|event: message_stop\n|event: response\.completed\n|^\{/
 const MOST_UNEXPECTED = 20
+/** Of silence: streams say something each ten seconds. */
 const PATIENCE_MS = 120_000
+/** What a machine does that has no core to give, if it went on for half of the request's time. */
+const LATE = /^(nothing for|refused \(408\)|refused \(400\).*gw_transform_timeout)/
+const STARVED_PART = 0.5
+/** More says that the run was none. */
+const MOST_STARVED_PART = 1 / 500
+const WITHOUT_HEAD = /^refused \(408\) .*headers of the request/
+/** More than one worker takes alone, for a quarter of the time. */
+const RUSH_PEOPLE = 36
+const RUSH_EVERY_MS = 4 * 60_000
+const RUSH_PART = 0.25
 const LARGE_TEXT = 'const answer = compute(question) // and so on\n'.repeat(9_000)
 
 const KINDS: readonly Kind[] = [
@@ -51,37 +67,88 @@ const KINDS: readonly Kind[] = [
 ]
 const WEIGHT = KINDS.reduce((sum, { weight }) => sum + weight, 0)
 
-/** Asks as a number of people do, one after the other each, until it is told to stop. */
-export class Traffic {
-  readonly counts: TrafficCounts = { sent: 0, ended: 0, unexpected: [] }
-  readonly #url: string
-  readonly #random: Random
-  readonly #thinkMs: number
+export interface TrafficOptions {
+  readonly random: Random
+  /** Between an answer and the next question, at most. */
+  readonly thinkMs: number
+  readonly starvation: Starvation
+  /** How long it goes on. */
+  readonly lastsMs: number
+}
 
-  constructor(url: string, random: Random, thinkMs: number) {
+/** Asks as a number of people do, one after the other each, until it is told to stop; now and then there are many more. */
+export class Traffic {
+  readonly counts: TrafficCounts = {
+    sent: 0,
+    ended: 0,
+    starved: 0,
+    withoutHead: 0,
+    unexpected: []
+  }
+  readonly #url: string
+  readonly #options: TrafficOptions
+  readonly #startedAt = performance.now()
+  readonly #rushEveryMs: number
+
+  constructor(url: string, options: TrafficOptions) {
     this.#url = url
-    this.#random = random
-    this.#thinkMs = thinkMs
+    this.#options = options
+    this.#rushEveryMs = Math.min(RUSH_EVERY_MS, options.lastsMs / 2)
   }
 
   /** Resolves when `signal` has aborted and all answers have come. */
   async run(people: number, signal: AbortSignal): Promise<void> {
-    await Promise.all(Array.from({ length: people }, () => this.#person(signal)))
+    const regulars = Array.from({ length: people }, () => this.#person(() => !signal.aborted))
+    const crowd = Array.from({ length: RUSH_PEOPLE }, () => this.#comeInRushes(signal))
+    await Promise.all([...regulars, ...crowd])
   }
 
-  async #person(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const kind = this.#choose()
-      this.counts.sent += 1
-      const outcome = await ask(this.#url, kind, kind.body(this.#random), this.#random)
-      this.counts.ended += 1
-      if (!outcome.startsWith(kind.must)) this.#note(`${kind.name}: ${outcome}, not ${kind.must}`)
-      await delay(this.#random.next() * this.#thinkMs)
+  /** What is wrong with the answers, in words. */
+  complaints(): readonly string[] {
+    const { sent, starved, unexpected } = this.counts
+    if (starved <= 2 + sent * MOST_STARVED_PART) return unexpected
+    return [...unexpected, `${starved} of ${sent} answers had no core: the machine is too busy`]
+  }
+
+  async #person(stays: () => boolean): Promise<void> {
+    while (stays()) {
+      await this.#ask(this.#choose())
+      await delay(this.#options.random.next() * this.#options.thinkMs)
     }
   }
 
+  async #comeInRushes(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const untilMs = this.#untilRushMs()
+      if (untilMs === 0) await this.#person(() => !signal.aborted && this.#untilRushMs() === 0)
+      else await delay(untilMs, undefined, { signal }).catch(() => {}) // it is over
+    }
+  }
+
+  /** The second quarter of each period. */
+  #untilRushMs(): number {
+    const at = (performance.now() - this.#startedAt) % this.#rushEveryMs
+    const from = this.#rushEveryMs * RUSH_PART
+    if (at < from) return from - at
+    return at < 2 * from ? 0 : this.#rushEveryMs - at + from
+  }
+
+  async #ask(kind: Kind): Promise<void> {
+    const { random, starvation } = this.#options
+    const [startedAt, starvedMs] = [performance.now(), starvation.totalMs()]
+    this.counts.sent += 1
+    const outcome = await ask(this.#url, kind, kind.body(random), random)
+    this.counts.ended += 1
+    if (WITHOUT_HEAD.test(outcome)) this.counts.withoutHead += 1
+    if (outcome.startsWith(kind.must)) return
+    const tookMs = performance.now() - startedAt
+    const waitedMs = starvation.totalMs() - starvedMs
+    if (LATE.test(outcome) && waitedMs > tookMs * STARVED_PART) this.counts.starved += 1
+    else this.#note(`${kind.name}: ${outcome}, not ${kind.must}; ${said(tookMs, waitedMs)}`)
+  }
+
   #choose(): Kind {
-    let at = this.#random.next() * WEIGHT
+    let at = this.#options.random.next() * WEIGHT
     return KINDS.find(({ weight }) => (at -= weight) < 0) ?? chat('chat', 1, '')
   }
 
@@ -108,6 +175,7 @@ function ask(url: string, { path, must }: Kind, body: object, random: Random): P
       let tail = ''
       response.setEncoding('utf8').on('data', (piece: string) => {
         tail = (tail + piece).slice(-4000)
+        timer.refresh()
       })
       response.on('error', () => {}) // 'close' follows
       response.on('close', () => resolve(outcomeOf(response.statusCode ?? 0, tail)))
@@ -115,6 +183,11 @@ function ask(url: string, { path, must }: Kind, body: object, random: Random): P
     })
     call.end(JSON.stringify(body))
   })
+}
+
+function said(tookMs: number, waitedMs: number): string {
+  const [took, waited] = [tookMs, waitedMs].map((ms) => (ms / 1000).toFixed(1))
+  return `after ${took} s, of which ${waited} s without a core`
 }
 
 function leave(call: ClientRequest, resolve: (outcome: string) => void, said: string): void {
