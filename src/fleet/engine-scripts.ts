@@ -4,7 +4,7 @@
  *
  *   {kiro:NAME}:ledger   hash: rev, era, state (JSON)
  *   {kiro:NAME}:beats    hash: incarnation → its last beat
- *   {kiro:NAME}:record:* hash: rev, value
+ *   {kiro:NAME}:record:* hash: rev, value, at (when it was written, by the engine's clock)
  *   {kiro:NAME}:news     channel: the revision of the ledger that was written, or the name of a record
  */
 
@@ -59,13 +59,16 @@ return {run, rev, redis.call('HGETALL', KEYS[2]), isKept and 1 or 0}
 
 const RECORD = `${PROCESS}
 local rev = tonumber(redis.call('HGET', KEYS[1], 'rev') or '') or 0
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function tell()
   local isShort = redis.call('HSTRLEN', KEYS[1], 'value') <= tonumber(ARGV[1])
-  return {run, rev, isShort and redis.call('HGET', KEYS[1], 'value')}
+  local age = now - (tonumber(redis.call('HGET', KEYS[1], 'at') or '') or now)
+  return {run, rev, isShort and redis.call('HGET', KEYS[1], 'value'), age}
 end
 `
 
-/** KEYS: record. ARGV: longest value that is told. → run, rev, value */
+/** KEYS: record. ARGV: longest value that is told. → run, rev, value, milliseconds since it was written */
 export const RECORD_READ_SCRIPT = `${RECORD}
 return tell()
 `
@@ -81,9 +84,9 @@ if ARGV[3] == 'delete' then
   redis.call('DEL', KEYS[1])
   rev = 0
 else
-  local now = redis.call('TIME')
-  rev = rev == 0 and now[1] * 1000 + math.floor(now[2] / 1000) or rev + 1
-  redis.call('HSET', KEYS[1], 'rev', string.format('%.0f', rev), 'value', ARGV[4])
+  rev = rev == 0 and now or rev + 1
+  local text = string.format('%.0f', rev)
+  redis.call('HSET', KEYS[1], 'rev', text, 'value', ARGV[4], 'at', string.format('%.0f', now))
   if tonumber(ARGV[5]) > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[5]) else redis.call('PERSIST', KEYS[1]) end
 end
 if ARGV[6] ~= '' then redis.call('PUBLISH', KEYS[2], ARGV[6]) end

@@ -6,6 +6,8 @@ export interface FleetRecord {
   readonly rev: number
   /** `null` also for what is longer than `MAX_RECORD_LENGTH`: nobody of ours has written that. */
   readonly value: string | null
+  /** Milliseconds since it was written, by the engine's clock alone. */
+  readonly ageMs?: number
 }
 
 export interface RecordChange {

@@ -85,10 +85,11 @@ export function isRecordNews(text: string): boolean {
 }
 
 function toRecord(answer: unknown): FleetRecord {
-  const [run, rev, value] = listOf(answer)
+  const [run, rev, value, age] = listOf(answer)
   return {
     run: String(run),
     rev: Number(rev) || 0,
-    value: typeof value === 'string' ? value : null
+    value: typeof value === 'string' ? value : null,
+    ageMs: Math.max(0, Number(age) || 0)
   }
 }

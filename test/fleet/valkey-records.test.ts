@@ -38,6 +38,15 @@ for (const program of ENGINE_PROGRAMS) {
       })
     })
 
+    t.test('it is told how old a record is', async (t) => {
+      const { record } = await a.records.cas('old', { rev: 0, value: '1' })
+      t.match(record, { ageMs: 0 })
+      const isOlder = async (ms: number) => Number((await b.records.read('old')).ageMs) >= ms
+      while (!(await isOlder(50))) await delay(10)
+      const again = await b.records.cas('old', { rev: record.rev, value: '2' })
+      t.match(again, { isWritten: true, record: { ageMs: 0 } })
+    })
+
     t.test('a revision does not come again after the record was lost', async (t) => {
       const first = await a.records.cas('lost', { rev: 0, value: '1' })
       await delay(2)
