@@ -3,6 +3,10 @@
 /** Functions, scripts that refuse nothing and `maxmemory_policy` in INFO: what is used here is in all engines from then on. */
 const OLDEST_MAJOR = 7
 
+/** What a user of the engine must be allowed, as its ACL says it. */
+export const ENGINE_RIGHTS =
+  '~{kiro:* &{kiro:* +info +eval +hmget +hget +hset +hsetnx +hexists +hgetall +hkeys +hdel +hstrlen +del +pexpire +persist +time +publish +subscribe +wait +select +ping'
+
 /** By what INFO tells of the server and of its memory; `null` if that is all right. */
 export function problemOfEngine(server: string, memory: string): string | null {
   const version = fieldOf(server, 'redis_version')
@@ -30,8 +34,8 @@ export function refusalOf(message: string): string | null {
   ) {
     return 'FLEET_URL has a user or password that the engine does not take.'
   }
-  if (message.startsWith('NOPERM')) {
-    return 'The user of FLEET_URL may not do all that a fleet needs: ~{kiro:*} &{kiro:* +info +eval +hmget +hget +hset +hsetnx +hexists +hgetall +hkeys +hdel +del +publish +subscribe +wait +select +ping.'
+  if (/^NOPERM|ACL failure in script/.test(message)) {
+    return `The user of FLEET_URL may not do all that a fleet needs: ${ENGINE_RIGHTS}.`
   }
   if (message.includes('WRONGTYPE')) {
     return 'The keys of FLEET_NAME in the engine belong to another program: choose another FLEET_NAME, or an engine of its own.'

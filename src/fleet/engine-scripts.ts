@@ -92,3 +92,20 @@ end
 if ARGV[6] ~= '' then redis.call('PUBLISH', KEYS[2], ARGV[6]) end
 return {1, tell()}
 `
+
+/** KEYS: one that is not used. Does all that the other scripts do, and leaves nothing behind. */
+export const PROBE_SCRIPT = `
+redis.call('HSET', KEYS[1], 'a', '1')
+redis.call('HSETNX', KEYS[1], 'b', '1')
+redis.call('HEXISTS', KEYS[1], 'a')
+redis.call('HGET', KEYS[1], 'a')
+redis.call('HSTRLEN', KEYS[1], 'a')
+redis.call('HGETALL', KEYS[1])
+redis.call('HKEYS', KEYS[1])
+redis.call('HDEL', KEYS[1], 'a')
+redis.call('PEXPIRE', KEYS[1], 1000)
+redis.call('PERSIST', KEYS[1])
+redis.call('TIME')
+redis.call('DEL', KEYS[1])
+return 1
+`

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { GatewayError } from '../shared/errors.ts'
 import { clientOptions, COMMAND_TIMEOUT_MS, listOf, pairsOf } from './engine-client.ts'
 import { problemOfEngine, refusalOf } from './engine-problems.ts'
-import { BEAT_SCRIPT, CAS_SCRIPT, READ_SCRIPT } from './engine-scripts.ts'
+import { BEAT_SCRIPT, CAS_SCRIPT, PROBE_SCRIPT, READ_SCRIPT } from './engine-scripts.ts'
 import type {
   Beat,
   BeatAnswer,
@@ -154,6 +154,7 @@ export class ValkeyEngine implements FleetEngine {
       // What it takes to write, asked in a way that writes nothing.
       const [ledger, beats, channel] = this.#keys
       await this.#commands.eval(CAS_SCRIPT, 3, ledger, beats, channel, '', -1, 0, '', '', 0)
+      await this.#commands.eval(PROBE_SCRIPT, 1, `${beats}:probe`)
       await this.#commands.publish(channel, '0')
       await this.#news.connect()
       await this.#news.subscribe(channel)
