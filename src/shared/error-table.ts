@@ -115,6 +115,10 @@ export const ErrorTable = {
   ),
   GW_DRAINING: entry('busy', 'The gateway is shutting down.'),
   GW_FLEET_LOST: entry('busy', 'This gateway has no connections of its fleet to use.'),
+  GW_FLEET_SILENT: entry(
+    'busy',
+    'What other gateways of the fleet keep cannot be had now: its engine does not answer.'
+  ),
   GW_NOT_READY: entry('busy', 'The gateway has no usable credentials yet.'),
   GW_LOGIN_PENDING: entry(
     'busy',

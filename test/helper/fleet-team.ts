@@ -8,6 +8,8 @@ export interface FleetTeamOptions {
   readonly names: readonly string[]
   readonly max: number
   readonly env?: Readonly<Record<string, string>>
+  /** Lines of the engine's configuration. */
+  readonly engineConfig?: readonly string[]
 }
 
 /** Real gateways with one worker each, a real engine, and the simulator as their upstream. */
@@ -34,7 +36,7 @@ export class FleetTeam {
   }
 
   static async start(t: Test, options: FleetTeamOptions): Promise<FleetTeam> {
-    const engine = await EngineProcess.start('valkey-server')
+    const engine = await EngineProcess.start('valkey-server', options.engineConfig)
     t.teardown(() => engine.destroy())
     const simulator = new Simulator({ gapMs: 20 })
     const { url } = await simulator.start()

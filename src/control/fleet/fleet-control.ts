@@ -1,10 +1,12 @@
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../../config/settings.ts'
 import { FleetCore } from '../../fleet/fleet-core.ts'
 import type { FleetAnswer, FleetEngine, FleetQuestion } from '../../fleet/fleet-engine.ts'
 import { createIncarnation, FleetFolder } from '../../fleet/fleet-folder.ts'
-import { checksOf } from '../../fleet/fleet-secrets.ts'
+import { FleetSeal } from '../../fleet/fleet-seal.ts'
+import { checksOf, fleetSecrets } from '../../fleet/fleet-secrets.ts'
 import type { FleetRefusal } from '../../fleet/fleet-news.ts'
 import { MAX_MEMBERS } from '../../fleet/fleet-state.ts'
 import { ValkeyEngine } from '../../fleet/valkey-engine.ts'
@@ -16,6 +18,7 @@ import { GatewayError } from '../../shared/errors.ts'
 import { proxyOf } from '../../upstream/proxy/proxy.ts'
 import type { Budget } from '../budget/budget.ts'
 import { orphansGone, portsOf } from '../workers/orphans.ts'
+import { FleetItems } from './fleet-items.ts'
 import { FleetLedger } from './fleet-ledger.ts'
 
 export interface FleetControlOptions {
@@ -48,6 +51,7 @@ export class FleetControl {
   #engine: FleetEngine | null = null
   #core: FleetCore | null = null
   #folder: FleetFolder | null = null
+  #items: FleetItems | null = null
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
   #waitingSince: number | null = null
@@ -97,9 +101,19 @@ export class FleetControl {
       }
     })
     this.#engine = engine
-    // The slice of a host's name is short.
+    const seal = new FleetSeal(await fleetSecrets(fleet), fleet.name)
+    const name = fleet.member ?? hostname().slice(0, 63) // the slice of a host's name is short
+    this.#items = new FleetItems({
+      records: engine.records,
+      seal,
+      folder: join(credentials.stateDir, 'responses'),
+      member: name,
+      limits: () => this.#limitsOfItems(),
+      log
+    })
+    this.#items.listen()
     this.#core = new FleetCore({
-      name: fleet.member ?? hostname().slice(0, 63),
+      name,
       max: budget.configured ?? 0,
       replicas: this.#replicas,
       check: checks[0] ?? '',
@@ -133,8 +147,16 @@ export class FleetControl {
     }
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#core = null
+    await this.#items?.settle(GOODBYE_MS)
+    this.#items?.close()
     await this.#engine?.close()
     this.#folder?.close()
+  }
+
+  /** All gateways of the fleet together have as much in the engine as one may have on its disk. */
+  #limitsOfItems() {
+    const { storeMaxBytes, storeMaxAgeMs } = this.#options.config.responses
+    return { maxBytes: storeMaxBytes / this.#replicas, maxAgeMs: storeMaxAgeMs }
   }
 
   /** Once for all that happens in a turn of the event loop. */

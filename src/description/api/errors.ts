@@ -51,6 +51,7 @@ const Places: Readonly<Record<ErrorCode, ErrorPlace>> = {
   GW_MEMORY_FULL: 'body',
   GW_DRAINING: 'body',
   GW_FLEET_LOST: 'body',
+  GW_FLEET_SILENT: 'body',
   GW_NOT_READY: 'account',
   GW_LOGIN_PENDING: 'account',
   GW_LOGIN_DENIED: 'account',

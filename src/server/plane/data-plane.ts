@@ -212,6 +212,11 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
       const { storeMaxBytes: maxBytes, storeMaxAgeMs: maxAgeMs } = current.config.responses
       return { maxBytes, maxAgeMs }
     },
+    ...(config.fleet.url !== null && {
+      elsewhere: import('./items-elsewhere.ts').then(
+        (room) => new room.ItemsElsewhere({ endpoint: process, silence: () => pulse.silence })
+      )
+    }),
     log
   })
   const fetcher = new UrlFetcher({

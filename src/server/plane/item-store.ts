@@ -14,7 +14,8 @@ import { responseKeyOf } from '../../dialects/openai-responses/output-items.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { makePrivateFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
 import { inBatches, NAME_DIGITS, sweepItems } from './item-sweeper.ts'
-import { codeOf } from '../../shared/errors.ts'
+import type { ItemsElsewhere } from './items-elsewhere.ts'
+import { codeOf, GatewayError } from '../../shared/errors.ts'
 
 export interface ItemStoreLimits {
   /** Of all workers together; 0 keeps nothing. */
@@ -29,6 +30,8 @@ export interface ItemStoreOptions {
   readonly writers: number
   readonly limits: () => ItemStoreLimits
   readonly log: Pick<Logger, 'warn'>
+  /** Where other gateways keep theirs; left out, there are none. */
+  readonly elsewhere?: Promise<Pick<ItemsElsewhere, 'share' | 'fetch'>>
   /** Milliseconds since the epoch. */
   readonly now?: () => number
 }
@@ -105,6 +108,7 @@ export class ItemStore {
       await withinTime(written, SAVE_TIMEOUT_MS)
       this.#retryAt = null
       this.#noteWritten(bytes)
+      void this.#options.elsewhere?.then((others) => others.share(name)) // rejects only by a bug
     } catch (cause) {
       this.#noteFailed(cause)
       this.#remember(name, text)
@@ -116,13 +120,13 @@ export class ItemStore {
    * were never kept for this owner or are gone are left out. A few ids may lead to many megabytes, so nothing is read
    * before all of it has been admitted.
    *
-   * Rejects as `admit` does.
+   * Rejects as `admit` does, and with GW_FLEET_SILENT where another gateway may have one that is missing and cannot be asked.
    */
   async find(owner: string, ids: readonly string[], admit: Admit): Promise<readonly Uint8Array[]> {
     if (ids.length === 0 || this.#options.limits().maxBytes === 0) return []
     const keys = new Set(ids.map(responseKeyOf).filter((key) => key !== null))
     const names = [...keys].slice(0, MAX_ANSWERS).map((key) => fileNameOf(owner, key))
-    const sizes = await inBatches(names, (name) => this.#sizeOf(name))
+    const sizes = await this.#sizesOf(owner, names, ids)
     const kept = names
       .map((name, index) => ({ name, size: sizes[index] ?? 0 }))
       .filter(({ size }) => size > 0)
@@ -149,6 +153,34 @@ export class ItemStore {
     const limits = { maxBytes: (maxBytes / 4) * 3, maxAgeMs, now: this.#now() }
     // There may be no folder yet, and one that is of no use shows when it is written.
     await sweepItems(this.#options.folder, limits).catch(() => {})
+  }
+
+  /** 0 for those that are nowhere. What other gateways have is here afterwards. */
+  async #sizesOf(
+    owner: string,
+    names: readonly string[],
+    ids: readonly string[]
+  ): Promise<readonly number[]> {
+    const look = (): Promise<readonly number[]> => inBatches(names, (name) => this.#sizeOf(name))
+    const sizes = await look()
+    const others = await this.#options.elsewhere
+    if (others === undefined || !sizes.includes(0)) return sizes
+    let now = sizes
+    const missing = (): readonly string[] => names.filter((_name, index) => now[index] === 0)
+    const problem = await others.fetch(missing(), async () => {
+      now = await look()
+      return missing()
+    })
+    now = await look()
+    const lost = new Set(missing())
+    const isLost = (id: string): boolean => {
+      const key = responseKeyOf(id)
+      // Reasoning may be forgotten.
+      return key !== null && !id.startsWith('rs_') && lost.has(fileNameOf(owner, key))
+    }
+    const id = problem === null ? undefined : ids.find(isLost)
+    if (problem !== null && id !== undefined) throw unreachable(id, problem)
+    return now
   }
 
   #noteWritten(bytes: number): void {
@@ -223,6 +255,22 @@ function toFileText(items: KeptItems): Written | null {
     .map(([id, json]) => glue(`"${id}":`, json))
   return members.length === 0 ? null : glue('{', glueWith(',', members), '}')
 }
+
+const WHY = {
+  engine: 'the engine of the fleet does not answer',
+  disk: 'what they have cannot be written to STATE_DIR',
+  busy: 'too many requests ask for such items already'
+} as const
+
+/** For a client that refers to an item. */
+function unreachable(id: string, problem: keyof typeof WHY): GatewayError {
+  const message =
+    `Item with id '${id.slice(0, 100)}' is not kept by this gateway, and the other gateways of its fleet cannot be asked: ` +
+    `${WHY[problem]}. Try again shortly, or send the item itself instead of a reference to it.`
+  return new GatewayError('GW_FLEET_SILENT', problem, { message, retryAfterS: RETRY_AFTER_S })
+}
+
+const RETRY_AFTER_S = 5
 
 interface Entry {
   readonly text: string

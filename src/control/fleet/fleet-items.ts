@@ -1,0 +1,319 @@
+import cluster, { type Worker } from 'node:cluster'
+import { createHash } from 'node:crypto'
+import { utimes } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
+import { MAX_RECORD_LENGTH } from '../../fleet/fleet-records.ts'
+import type { FleetSeal } from '../../fleet/fleet-seal.ts'
+import { ITEM_PAGES, ItemPages, type ItemStep, type SharedItem } from '../../fleet/item-pages.ts'
+import {
+  type ItemNews,
+  type ItemProblem,
+  type ItemsTold,
+  MAX_ITEMS_WANTED
+} from '../../ipc/fleet-items.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { codeOf } from '../../shared/errors.ts'
+import { makePrivateFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
+
+export interface FleetItemsOptions {
+  readonly records: FleetRecords
+  readonly seal: Pick<FleetSeal, 'seal' | 'open'>
+  /** Where workers keep answers. */
+  readonly folder: string
+  /** Name of this gateway; no other has it. */
+  readonly member: string
+  /** `maxBytes`: of this gateway, in the engine. */
+  readonly limits: () => { readonly maxBytes: number; readonly maxAgeMs: number }
+  readonly log: Pick<Logger, 'warn' | 'info'>
+  /** Epoch ms. */
+  readonly now?: () => number
+}
+
+/** Of an answer: a larger one stays where it was made. Sealed it is a third longer, and takes some milliseconds of this event loop. */
+export const MAX_SHARED_BYTES = 512 * 1024
+/** Names that wait until the engine has them; while it is away the oldest are given up. */
+const MAX_WAITING = 1_024
+/** Answers that are read from the engine at once: each takes some megabytes for a moment. */
+const MAX_READS = 2
+/** Questions of workers that wait for that. */
+const MAX_QUESTIONS = 64
+const RETRY_MS = 1_000
+
+/**
+ * The stored answers of all gateways of a fleet: what this one's workers have written is sealed and put into the engine, soon
+ * after it was answered; what they miss is looked for there, and written beside their own. Only files and the engine are
+ * involved, and only where answers are stored or referred to.
+ */
+export class FleetItems {
+  readonly #options: FleetItemsOptions
+  readonly #now: () => number
+  readonly #owner: string
+  /** The oldest first. Bounded by MAX_WAITING. */
+  readonly #waiting = new Set<string>()
+  #pages: ItemPages | null = null
+  /** The process of the engine that has them. */
+  #run = ''
+  /** What could not be done to the end. */
+  #begun: { readonly name: string; readonly step: ItemStep } | null = null
+  /** Of what this process has put. Bounded by the items in the pages. */
+  readonly #revs = new Map<string, number>()
+  #isSharing = false
+  #retry: NodeJS.Timeout | null = null
+  #isWarned = false
+  #questions = 0
+  #reads = 0
+  /** Bounded by MAX_QUESTIONS. */
+  readonly #line: (() => void)[] = []
+  readonly #onMessage = (worker: Worker, message: ItemNews): void => this.#hear(worker, message)
+
+  constructor(options: FleetItemsOptions) {
+    this.#options = options
+    this.#now = options.now ?? Date.now
+    this.#owner = createHash('sha256').update(options.member).digest('hex').slice(0, 16)
+  }
+
+  /** From now on workers are heard. */
+  listen(): void {
+    cluster.on('message', this.#onMessage)
+  }
+
+  close(): void {
+    cluster.off('message', this.#onMessage)
+    if (this.#retry !== null) clearTimeout(this.#retry)
+    this.#waiting.clear()
+  }
+
+  /** Waits until the engine has all that was made, while it answers, and no longer than this. */
+  async settle(patienceMs: number): Promise<void> {
+    const deadline = performance.now() + patienceMs
+    while (this.#waiting.size > 0 && this.#retry === null && performance.now() < deadline) {
+      await sleep(10)
+    }
+  }
+
+  /** Has the engine keep what lies there under this name. */
+  share(name: string): void {
+    this.#waiting.add(name)
+    const [first, second] = this.#waiting // the first may have been begun
+    if (this.#waiting.size > MAX_WAITING && first !== undefined) {
+      this.#waiting.delete(second ?? first)
+    }
+    if (this.#retry === null) void this.#shareAll() // never rejects
+  }
+
+  /** Writes what others have under these names beside what workers have; tells why that may not be all. Never rejects. */
+  async fetch(names: readonly string[]): Promise<ItemProblem | null> {
+    if (this.#questions >= MAX_QUESTIONS) return 'busy'
+    this.#questions += 1
+    let problem: ItemProblem | null = null
+    const left = names.slice(0, MAX_ITEMS_WANTED)
+    const readNext = async (): Promise<void> => {
+      for (let name = left.shift(); name !== undefined; name = left.shift()) {
+        if (problem !== null) return
+        await this.#turn()
+        try {
+          problem = (await this.#fetchOne(name)) ?? problem
+        } finally {
+          this.#endTurn()
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: MAX_READS }, readNext))
+    this.#questions -= 1
+    return problem
+  }
+
+  #hear(worker: Worker, message: ItemNews): void {
+    if (message.type === 'items.made') this.share(message.name)
+    if (message.type === 'items.wanted') void this.#answer(worker, message) // never rejects
+  }
+
+  async #answer(
+    worker: Worker,
+    { requestId, names }: Extract<ItemNews, { readonly type: 'items.wanted' }>
+  ): Promise<void> {
+    const problem = await this.fetch(names)
+    const told: ItemsTold = { type: 'items.told', requestId, problem }
+    worker.send(told, () => {}) // it may have gone
+  }
+
+  async #turn(): Promise<void> {
+    if (this.#reads < MAX_READS) {
+      this.#reads += 1
+      return
+    }
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#line.push(resolve)
+    await promise
+  }
+
+  #endTurn(): void {
+    const next = this.#line.shift()
+    if (next === undefined) this.#reads -= 1
+    else next()
+  }
+
+  async #fetchOne(name: string): Promise<ItemProblem | null> {
+    const { records, seal, folder, limits } = this.#options
+    let found: FleetRecord
+    try {
+      found = await records.read(recordOf(name))
+    } catch {
+      return 'engine'
+    }
+    if (found.value === null) return null
+    const text = seal.open(found.value, sealedFor(name))
+    const end = text?.indexOf('\n') ?? -1
+    const savedAt = Number(text?.slice(0, end))
+    if (text === null || end < 1 || !Number.isFinite(savedAt)) {
+      this.#warn({ name }, 'an answer of another gateway cannot be opened: it is not used')
+      return null
+    }
+    const now = this.#now()
+    if (now - savedAt > limits().maxAgeMs) return null
+    try {
+      await makePrivateFolder(folder)
+      const path = join(folder, name)
+      await replaceFile(path, { text: text.slice(end + 1), mode: 0o600, isDurable: false })
+      const time = Math.min(savedAt, now) / 1_000 // by which its age is told
+      await utimes(path, time, time)
+      return null
+    } catch (cause) {
+      this.#warn({ code: codeOf(cause) }, 'an answer of another gateway cannot be written here')
+      return 'disk'
+    }
+  }
+
+  async #shareAll(): Promise<void> {
+    if (this.#isSharing) return
+    this.#isSharing = true
+    this.#retry = null
+    for (const name of this.#waiting) {
+      try {
+        await this.#shareOne(name)
+        this.#waiting.delete(name)
+        this.#isWarned = false
+      } catch (err) {
+        this.#warn({ err, waiting: this.#waiting.size }, UNSHARED)
+        this.#retry = setTimeout(() => void this.#shareAll(), RETRY_MS).unref()
+        break
+      }
+    }
+    this.#isSharing = false
+  }
+
+  /** Rejects where the engine does not answer. What cannot be shared is as good as shared. */
+  async #shareOne(name: string): Promise<void> {
+    const { seal, limits } = this.#options
+    const found = await this.#read(name)
+    if (found === null) return
+    const { maxBytes, maxAgeMs } = limits()
+    const until = Math.floor(found.savedAt + maxAgeMs)
+    const ttlMs = until - this.#now()
+    if (ttlMs <= 0) return
+    const value = seal.seal(`${found.savedAt}\n${found.text}`, sealedFor(name))
+    if (value.length > MAX_RECORD_LENGTH) return
+    const pages = await this.#pagesNow()
+    const step = this.#stepFor(pages, { name, bytes: value.length, until }, maxBytes)
+    if (step === null) return
+    for (const { name: over } of step.over) this.#revs.delete(recordOf(over))
+    for (const one of step.doomed) await this.#remove(one.name)
+    const place = step.page % ITEM_PAGES
+    await this.#put(this.#pageName(place), pages.textOf(step.page), maxAgeMs)
+    await this.#put(recordOf(name), value, ttlMs)
+    this.#begun = null
+  }
+
+  /** The same as before for one that was begun: it stands in the pages. */
+  #stepFor(pages: ItemPages, item: SharedItem, maxBytes: number): ItemStep | null {
+    if (this.#begun?.name === item.name) return this.#begun.step
+    const step = pages.add(item, { maxBytes, now: this.#now() })
+    this.#begun = step === null ? null : { name: item.name, step }
+    return step
+  }
+
+  async #read(name: string): Promise<{ readonly text: string; readonly savedAt: number } | null> {
+    try {
+      await using file = await openPrivateFile(join(this.#options.folder, name))
+      const { size, mtimeMs } = await file.stat()
+      if (size > MAX_SHARED_BYTES) return null
+      return { text: await file.readFile('utf8'), savedAt: Math.floor(mtimeMs) }
+    } catch {
+      return null // swept by now
+    }
+  }
+
+  /** What this gateway has in the engine: an earlier process of it may have left some. */
+  async #pagesNow(): Promise<ItemPages> {
+    if (this.#pages !== null) return this.#pages
+    const { records } = this.#options
+    const texts: (string | null)[] = []
+    for (let place = 0; place < ITEM_PAGES; place += 1) {
+      const { run, value } = await records.read(this.#pageName(place))
+      this.#run = run
+      texts.push(value)
+    }
+    this.#pages = ItemPages.of(texts, this.#now())
+    return this.#pages
+  }
+
+  /** Nobody else writes there, but for a call of ours that was given up. */
+  async #put(name: string, value: string, ttlMs: number): Promise<void> {
+    const { records } = this.#options
+    let rev = this.#revs.get(name) ?? 0
+    for (let tries = 0; tries < 3; tries += 1) {
+      const { isWritten, record } = await records.cas(name, { rev, value, ttlMs, isQuiet: true })
+      if (record.run !== this.#run) {
+        this.#pages = null // it may have lost any of them
+        this.#begun = null
+        this.#revs.clear()
+        this.#run = record.run
+      }
+      this.#revs.set(name, record.rev)
+      if (isWritten) return
+      rev = record.rev
+    }
+    throw new Error(`somebody else writes the record ${name}`)
+  }
+
+  async #remove(name: string): Promise<void> {
+    const { records } = this.#options
+    const record = recordOf(name)
+    let rev = this.#revs.get(record) ?? 0
+    for (let tries = 0; tries < 2; tries += 1) {
+      const { isWritten, record: found } = await records.cas(record, {
+        rev,
+        value: null,
+        isQuiet: true
+      })
+      if (isWritten || found.rev === 0) break
+      rev = found.rev
+    }
+    this.#revs.delete(record)
+  }
+
+  #pageName(place: number): string {
+    return `items.${this.#owner}.${place}`
+  }
+
+  /** Once, until it works again. */
+  #warn(facts: object, message: string): void {
+    if (this.#isWarned) return
+    this.#isWarned = true
+    this.#options.log.warn(facts, message)
+  }
+}
+
+const UNSHARED =
+  'stored answers cannot be shared with the other gateways now: they wait for the engine'
+
+function recordOf(name: string): string {
+  return `item.${name}`
+}
+
+/** An answer opens under its own name only. */
+function sealedFor(name: string): string {
+  return `v1|item|${name}`
+}
