@@ -1,39 +1,79 @@
+import { parseArgs } from 'node:util'
 import { FleetCore } from '../../src/fleet/fleet-core.ts'
 import { FLEET_MUTANTS, mutateFleet, WORLD_FAULTS } from './fleet-mutants.ts'
-import { walkFleet } from './walk-fleet.ts'
+import { shrinkWalk, type WalkOptions, walkFleet, walkOnce } from './walk-fleet.ts'
 
 /*
- * `npm run fleet:model [steps] [seed]`: walks at random through everything that may go wrong with a fleet, and then looks
- * for each fault that the rules must not have.
+ * `npm run fleet:model -- --steps 10000000 --seed 1`: walks at random through everything that may go wrong with a fleet, and
+ * then looks for each fault that the rules must not have (`--mutants N`: in so many steps at most).
+ *
+ * `npm run fleet:model -- --replay SEED`: one walk again, with as few of its steps as show what is wrong, told in words.
  */
 
-const [steps = '10000000', seed = '1'] = process.argv.slice(2)
-const MUTANT_STEPS = Number(process.argv[4] ?? 4_000_000)
-let failed = 0
-
-const { violation, ...walked } = walkFleet({
-  machines: { FleetCore },
-  seed: Number(seed),
-  steps: Number(steps)
+const { values } = parseArgs({
+  options: {
+    steps: { type: 'string', default: '10000000' },
+    seed: { type: 'string', default: '1' },
+    mutants: { type: 'string', default: '10000000' },
+    only: { type: 'string', default: '' },
+    replay: { type: 'string' }
+  }
 })
-say(`${walked.steps} steps in ${walked.walks} walks: ${violation?.message ?? 'no violation'}`)
-if (violation !== null) {
-  say(`seed ${violation.seed}`)
-  failed += 1
-}
-for (const mutant of FLEET_MUTANTS) {
-  const machines = await mutateFleet(mutant)
-  report(mutant.story, walkFleet({ machines, seed: 1, steps: MUTANT_STEPS }))
-}
-for (const fault of WORLD_FAULTS) {
-  report(fault, walkFleet({ machines: { FleetCore }, fault, seed: 1, steps: MUTANT_STEPS }))
-}
-process.exitCode = failed === 0 ? 0 : 1
+let isFailed = false
 
-function report(story: string, { violation: found, steps: taken }: ReturnType<typeof walkFleet>) {
-  if (found === null) failed += 1
-  const what = found?.message.split(':')[0] ?? 'NOT CAUGHT'
-  say(`${story}: ${what}, after ${taken} steps, seed ${found?.seed ?? '-'}`)
+if (values.replay === undefined) {
+  await walk()
+} else {
+  await replay(Number(values.replay), values.only)
+}
+process.exitCode = isFailed ? 1 : 0
+
+async function walk(): Promise<void> {
+  const began = performance.now()
+  const seed = Number(values.seed)
+  const walked = walkFleet({ machines: { FleetCore }, seed, steps: Number(values.steps) })
+  const { violation, steps, walks } = walked
+  const perSecond = Math.round((steps / (performance.now() - began)) * 1e3)
+  const result = violation?.message ?? 'no violation'
+  say(`${steps} steps in ${walks} walks, ${perSecond} a second: ${result}`)
+  if (violation !== null) {
+    say(`seed ${violation.seed}: npm run fleet:model -- --replay ${violation.seed}`)
+    isFailed = true
+  }
+  const steps4 = Number(values.mutants)
+  for (const mutant of FLEET_MUTANTS) {
+    if (!mutant.story.includes(values.only)) continue
+    report(mutant.story, { machines: await mutateFleet(mutant), seed: 1, steps: steps4 })
+  }
+  for (const fault of WORLD_FAULTS) {
+    if (fault.includes(values.only))
+      report(fault, { machines: { FleetCore }, fault, seed: 1, steps: steps4 })
+  }
+}
+
+function report(story: string, options: WalkOptions): void {
+  const { violation, steps } = walkFleet(options)
+  if (violation === null) isFailed = true
+  const what = violation?.message.split(':')[0] ?? 'NOT CAUGHT'
+  say(`${story}: ${what}, after ${steps} steps, seed ${violation?.seed ?? '-'}`)
+}
+
+/** `story`: of the mutant or fault; none for the rules as they are. */
+async function replay(seed: number, story: string): Promise<void> {
+  const mutant = FLEET_MUTANTS.find((one) => story !== '' && one.story.includes(story))
+  const fault = WORLD_FAULTS.find((one) => story !== '' && one.includes(story))
+  const machines = mutant === undefined ? { FleetCore } : await mutateFleet(mutant)
+  const options = { machines, fault }
+  if (walkOnce(options, seed) === null) {
+    say('no violation')
+    return
+  }
+  const steps = shrinkWalk(options, seed)
+  const lines: string[] = []
+  const message = walkOnce({ ...options, tell: (line) => void lines.push(line) }, seed, steps)
+  for (const line of lines) say(line)
+  say(`${message}\n${steps.length} steps: ${steps.join(' ')}`)
+  isFailed = true
 }
 
 function say(text: string): void {

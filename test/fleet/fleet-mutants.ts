@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Mutant } from '../helper/mutant.ts'
-import type { Machines, WorldFault } from './fleet-world.ts'
+import type { Machines, WorldFault } from './world/world-terms.ts'
 
 /** What a hasty change might do to the rules of a fleet. The model finds each of these. */
 export const FLEET_MUTANTS: readonly Mutant[] = [
@@ -110,8 +110,9 @@ export const WORLD_FAULTS: readonly WorldFault[] = [
   'returns before sockets are gone',
   'workers do not look at the lease on waking',
   'attests the death of a process that was stopped',
-  'beats count in any era',
-  'lapses without a look at the beats'
+  'lapses without a look at the beats',
+  'an empty register has no number of its own',
+  'a register that was read is written without a look at its number'
 ]
 
 /** The real rules with one fault, made from a copy of the source. */
