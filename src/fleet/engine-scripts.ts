@@ -12,9 +12,18 @@
 const PROCESS = `
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''`
 
+/**
+ * An empty ledger is given the engine's time as its revision as soon as anybody looks at it: what was to be written to an
+ * earlier one, and is written late, finds another revision than it rests on.
+ */
 const RUN = `${PROCESS}
 local register = redis.call('HMGET', KEYS[1], 'rev', 'era', 'state')
 local rev = tonumber(register[1] or '') or 0
+if rev == 0 then
+  local now = redis.call('TIME')
+  rev = now[1] * 1000 + math.floor(now[2] / 1000)
+  redis.call('HSET', KEYS[1], 'rev', string.format('%.0f', rev))
+end
 `
 
 const TELL = `{run, rev, redis.call('HGETALL', KEYS[2]), redis.call('HGET', KEYS[1], 'state')}`
@@ -50,10 +59,10 @@ redis.call('PUBLISH', KEYS[3], ARGV[3])
 return {1, ${TELL}}
 `
 
-/** KEYS: ledger, beats. ARGV: run, era, incarnation, beat. → run, rev, beats, is it kept */
+/** KEYS: ledger, beats. ARGV: run, incarnation, beat. → run, rev, beats, is it kept */
 export const BEAT_SCRIPT = `${RUN}
-local isKept = run == ARGV[1] and register[2] == ARGV[2] and redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1
-if isKept then redis.call('HSET', KEYS[2], ARGV[3], ARGV[4]) end
+local isKept = run == ARGV[1] and redis.call('HEXISTS', KEYS[2], ARGV[2]) == 1
+if isKept then redis.call('HSET', KEYS[2], ARGV[2], ARGV[3]) end
 return {run, rev, redis.call('HGETALL', KEYS[2]), isKept and 1 or 0}
 `
 

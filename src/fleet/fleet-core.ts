@@ -226,7 +226,7 @@ export class FleetCore {
     if (state === null || !(this.#inc in state.members) || this.#cut !== null) return null
     if (this.#register.reading?.run !== state.run || state.era !== this.#era) return null
     this.#n += 1
-    return { run: state.run, era: state.era, inc: this.#inc, n: this.#n }
+    return { run: state.run, inc: this.#inc, n: this.#n }
   }
 
   /** The lease may have run out since anybody looked: this process may have been stopped. */
@@ -339,6 +339,7 @@ export class FleetCore {
       replicas: this.#replicas,
       granted: this.#granted,
       returned: this.#returned,
+      isLeaving: this.#leaving !== 'no',
       want: this.#leaving === 'no' ? Math.min(this.#want, this.#max) : 0,
       waitedMs: this.#waitedMs,
       ended: this.#ended,

@@ -4,7 +4,7 @@ import type { FleetState, StateReading } from './fleet-state.ts'
 export interface FleetReading {
   /** The process of the engine that answered: another one may have lost anything. */
   readonly run: string
-  /** 0 where there is nothing. */
+  /** Goes up, also where all was lost: never the same again. */
   readonly rev: number
   readonly reading: StateReading
   /** The last sign of life of each member. */
@@ -28,14 +28,13 @@ export interface CasAnswer {
 
 export interface Beat {
   readonly run: string
-  readonly era: string
   readonly inc: string
   /** Goes up with each. */
   readonly n: number
 }
 
 export interface BeatAnswer extends Pick<FleetReading, 'run' | 'rev' | 'beats'> {
-  /** This is still the era, and the member is one of it: its lease counts from the moment that the beat was sent. */
+  /** This is still that process, and the member is one of the register: its lease counts from the moment that the beat was sent. */
   readonly isKept: boolean
 }
 

@@ -102,14 +102,14 @@ export function isWantNews(entry: FleetEntry, want: number): boolean {
   return want >= 2 * entry.want && want !== entry.want
 }
 
-function isNews(entry: FleetEntry, { returned, max, replicas }: Self): boolean {
-  if (entry.returned !== returned || entry.isQuiet) return true
+function isNews(entry: FleetEntry, { returned, max, replicas, isLeaving }: Self): boolean {
+  if (entry.returned !== returned || entry.isQuiet !== isLeaving) return true
   return entry.max !== max || entry.replicas !== replicas
 }
 
 function reportEvent(self: Self): FleetEvent {
-  const { inc, max, replicas, returned, want, waitedMs, ended } = self
-  return { type: 'report', inc, max, replicas, returned, want, waitedMs, ended }
+  const { inc, max, replicas, returned, want, waitedMs, isLeaving, ended } = self
+  return { type: 'report', inc, max, replicas, returned, want, waitedMs, isLeaving, ended }
 }
 
 function withNamesakes(state: FleetState, { inc, name, ended, known }: Self): readonly string[] {

@@ -23,7 +23,7 @@ export interface FleetEntry {
   readonly want: number
   /** For how long they have waited. */
   readonly waitedMs: number
-  /** It has not been heard of for a while: nothing is granted to it until it says something. */
+  /** It leaves, or has not been heard of for a while: nothing is granted to it until it says something else. */
   readonly isQuiet: boolean
   /** Incarnations of which it knows that their sockets are gone. */
   readonly ended: readonly string[]

@@ -47,6 +47,8 @@ export interface ReportedFacts {
   readonly returned: number
   readonly want: number
   readonly waitedMs: number
+  /** It gives everything back: what comes back must not be granted to it once more. */
+  readonly isLeaving: boolean
   readonly ended: readonly string[]
 }
 
@@ -154,7 +156,7 @@ function enter(state: FleetState, event: EnterEvent): FleetState {
 }
 
 function report(state: FleetState, event: Extract<FleetEvent, { readonly type: 'report' }>) {
-  const { inc, max, replicas, returned, want, waitedMs, ended } = event
+  const { inc, max, replicas, returned, want, waitedMs, isLeaving, ended } = event
   const changed = changeAll(state, [inc], (entry) => ({
     ...entry,
     max,
@@ -162,7 +164,7 @@ function report(state: FleetState, event: Extract<FleetEvent, { readonly type: '
     want,
     waitedMs,
     returned: Math.max(entry.returned, Math.min(returned, entry.granted)),
-    isQuiet: false,
+    isQuiet: isLeaving,
     ended: ended.slice(-MAX_ENDED)
   }))
   return without(

@@ -20,7 +20,15 @@ function enter(inc: string, more: Partial<EnterEvent> = {}): EnterEvent {
 }
 
 function report(inc: string, more: object = {}): FleetEvent {
-  const facts = { max: 60, replicas: 3, returned: 0, want: 0, waitedMs: 0, ended: [] }
+  const facts = {
+    max: 60,
+    replicas: 3,
+    returned: 0,
+    want: 0,
+    waitedMs: 0,
+    isLeaving: false,
+    ended: []
+  }
   return { type: 'report', inc, ...facts, ...more }
 }
 
@@ -106,6 +114,12 @@ t.test('permits', async (t) => {
     const lent = nextFleet(wanting, [report('c1', { returned: 20, want: 0 })])
     t.same(leases(lent), { a1: 20, b1: 20, c1: 20 }, 'back to its share')
     t.equal(nextFleet(lent, [report('a1')]).members['a1']?.isQuiet, false)
+  })
+
+  t.test('do not go back to who leaves', async (t) => {
+    const leaving = nextFleet(open, [report('a1', { returned: 15, isLeaving: true })])
+    t.same(leases(leaving), { a1: 5, b1: 20, c1: 20 })
+    t.same(leases(nextFleet(leaving, [report('b1', { want: 40 })])), { a1: 5, b1: 35, c1: 20 })
   })
 
   t.test('come back by a goodbye, a lapse, and an end that somebody knows of', async (t) => {

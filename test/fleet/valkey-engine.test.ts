@@ -40,9 +40,10 @@ function stranger(t: Test, url: string): Redis {
   return client
 }
 
-function firstState(run: string, by = 'a1') {
+/** What the first member makes of an empty register. */
+function firstState({ run, rev }: { readonly run: string; readonly rev: number }, by = 'a1') {
   const enter = { type: 'enter', name: by, max: 10, replicas: 1, granted: 0, returned: 0 } as const
-  const state = newEra({ run, check: 'check', by, rev: 0, lastEra: '' })
+  const state = newEra({ run, check: 'check', by, rev, lastEra: '' })
   return nextFleet(state, [{ ...enter, inc: by, ended: [], known: {} }])
 }
 
@@ -69,62 +70,65 @@ for (const program of ENGINE_PROGRAMS) {
       const { promise, resolve } = Promise.withResolvers<void>()
       other.onNews((rev) => {
         news.push(rev)
-        if (rev === 1) resolve()
+        if (rev === empty.rev + 1) resolve()
       })
       const empty = await one.read()
-      t.match(empty, { rev: 0, beats: {}, reading: { type: 'none' } })
+      t.match(empty, { beats: {}, reading: { type: 'none' } })
       t.match(empty.run, /^[0-9a-f]{40}$/)
-      const { run } = empty
+      const { run, rev } = empty
       const [first, second] = await Promise.all([
-        one.cas({ run, rev: 0, next: firstState(run, 'a1'), expects: {} }),
-        other.cas({ run, rev: 0, next: firstState(run, 'b1'), expects: {} })
+        one.cas({ run, rev, next: firstState(empty, 'a1'), expects: {} }),
+        other.cas({ run, rev, next: firstState(empty, 'b1'), expects: {} })
       ])
       t.not(first.isWritten, second.isWritten)
       t.same(first.reading, second.reading, 'who was too late is told what stands there')
-      t.match(first.reading.reading, { type: 'state', state: { phase: 'open', rev: 1 } })
+      t.match(first.reading.reading, { type: 'state', state: { phase: 'open', rev: rev + 1 } })
       await promise
-      const stale = await one.cas({ run: 'another', rev: 1, next: firstState(run), expects: {} })
+      const next = firstState(empty)
+      const stale = await one.cas({ run: 'another', rev: rev + 1, next, expects: {} })
       t.notOk(stale.isWritten, 'not in another process of the engine')
     })
 
-    t.test(
-      'keeps beats of members in their era, and no change that a beat contradicts',
-      async (t) => {
-        const { url } = await startEngine(t, program)
-        const engine = await open(t, url)
-        const { run } = await engine.read()
-        const state = firstState(run)
-        const { era } = state
-        await engine.cas({ run, rev: 0, next: state, expects: {} })
-        const beat = { run, era, inc: 'a1', n: 1 }
-        t.match(await engine.beat(beat), { isKept: true, rev: 1, beats: { a1: '1' } })
-        t.match(await engine.beat({ ...beat, inc: 'b1' }), { isKept: false })
-        t.match(await engine.beat({ ...beat, era: '9.x.1' }), { isKept: false })
-        t.match(await engine.beat({ ...beat, run: 'another' }), { isKept: false })
-        const next = nextFleet(state, [{ type: 'lapse', incs: ['a1'] }])
-        const early = await engine.cas({ run, rev: 1, next, expects: { a1: '0' } })
-        t.match(early, { isWritten: false, reading: { rev: 1 } })
-        const lapsed = await engine.cas({ run, rev: 1, next, expects: { a1: '1' } })
-        t.match(lapsed, { isWritten: true, reading: { rev: 2, beats: {} } })
-        t.match(await engine.beat({ ...beat, n: 2 }), { isKept: false }, 'who was put out')
-      }
-    )
+    t.test('keeps beats of its members, and no change that a beat contradicts', async (t) => {
+      const { url } = await startEngine(t, program)
+      const engine = await open(t, url)
+      const empty = await engine.read()
+      const { run } = empty
+      const state = firstState(empty)
+      const { rev } = state
+      await engine.cas({ run, rev: empty.rev, next: state, expects: {} })
+      const beat = { run, inc: 'a1', n: 1 }
+      t.match(await engine.beat(beat), { isKept: true, rev, beats: { a1: '1' } })
+      t.match(await engine.beat({ ...beat, inc: 'b1' }), { isKept: false })
+      t.match(await engine.beat({ ...beat, run: 'another' }), { isKept: false })
+      const next = nextFleet(state, [{ type: 'lapse', incs: ['a1'] }])
+      const early = await engine.cas({ run, rev, next, expects: { a1: '0' } })
+      t.match(early, { isWritten: false, reading: { rev } })
+      const lapsed = await engine.cas({ run, rev, next, expects: { a1: '1' } })
+      t.match(lapsed, { isWritten: true, reading: { rev: rev + 1, beats: {} } })
+      t.match(await engine.beat({ ...beat, n: 2 }), { isKept: false }, 'who was put out')
+    })
 
     t.test('is another after a restart, and empty after a flush', async (t) => {
       const server = await startEngine(t, program, ['appendonly yes', 'appendfsync always'])
       const engine = await open(t, server.url)
       const before = await engine.read()
       const { run } = before
-      await engine.cas({ run, rev: 0, next: firstState(run), expects: {} })
+      const next = firstState(before)
+      await engine.cas({ run, rev: before.rev, next, expects: {} })
       await server.stop('SIGKILL')
       await t.rejects(engine.read(), 'nothing is queued for later')
       await server.start()
       let after = await tryRead(engine)
       t.not(after.run, run)
-      t.match(after, { rev: 1, reading: { type: 'state', state: { run } } }, 'from its disk')
+      t.match(after, { rev: next.rev, reading: { type: 'state', state: { run } } }, 'from its disk')
       await stranger(t, server.url).flushall()
       after = await tryRead(engine)
-      t.match(after, { rev: 0, reading: { type: 'none' }, beats: {} })
+      t.match(after, { reading: { type: 'none' }, beats: {} })
+      t.ok(after.rev > next.rev, 'what is written late finds another revision than it rests on')
+      t.equal((await engine.read()).rev, after.rev)
+      const late = { run: after.run, rev: before.rev, next, expects: {} }
+      t.match(await engine.cas(late), { isWritten: false, reading: { rev: after.rev } })
     })
 
     t.test(
@@ -132,10 +136,11 @@ for (const program of ENGINE_PROGRAMS) {
       async (t) => {
         const server = await startEngine(t, program)
         const engine = await open(t, server.url)
-        const { run } = await engine.read()
+        const empty = await engine.read()
+        const { run, rev } = empty
         server.pause()
         const began = performance.now()
-        await t.rejects(engine.cas({ run, rev: 0, next: firstState(run), expects: {} }))
+        await t.rejects(engine.cas({ run, rev, next: firstState(empty), expects: {} }))
         t.ok(performance.now() - began < 10_000)
         server.goOn()
         t.match(await tryRead(engine), { run })
@@ -146,17 +151,19 @@ for (const program of ENGINE_PROGRAMS) {
       const server = await startEngine(t, program)
       const engine = await open(t, server.url)
       const client = stranger(t, server.url)
-      const { run } = await engine.read()
-      const state = firstState(run)
-      await engine.cas({ run, rev: 0, next: state, expects: {} })
-      const beat = { run, era: state.era, inc: 'a1', n: 1 }
+      const empty = await engine.read()
+      const { run } = empty
+      const state = firstState(empty)
+      const { rev } = state
+      await engine.cas({ run, rev: empty.rev, next: state, expects: {} })
+      const beat = { run, inc: 'a1', n: 1 }
       const next = nextFleet(state, [{ type: 'open' }])
       await client.config('SET', 'maxmemory', '1')
       await t.rejects(engine.beat(beat), /OOM/)
-      await t.rejects(engine.cas({ run, rev: 1, next, expects: {} }), /OOM/)
-      t.match(await engine.read(), { rev: 1, beats: { a1: '0' } }, 'nothing of it')
+      await t.rejects(engine.cas({ run, rev, next, expects: {} }), /OOM/)
+      t.match(await engine.read(), { rev, beats: { a1: '0' } }, 'nothing of it')
       await client.config('SET', 'maxmemory', '0')
-      t.match(await engine.cas({ run, rev: 1, next, expects: {} }), { isWritten: true })
+      t.match(await engine.cas({ run, rev, next, expects: {} }), { isWritten: true })
       t.match(await engine.beat(beat), { isKept: true })
     })
 
@@ -164,8 +171,7 @@ for (const program of ENGINE_PROGRAMS) {
       const { url } = await startEngine(t, program)
       const engine = await open(t, url)
       const client = stranger(t, url)
-      const { run } = await engine.read()
-      const state = firstState(run)
+      const state = firstState(await engine.read())
       const cases: readonly [string, object][] = [
         ['{"v":2}', { type: 'newer' }],
         [JSON.stringify({ ...state, check: 'of another secret' }), { type: 'foreign' }],
@@ -174,7 +180,7 @@ for (const program of ENGINE_PROGRAMS) {
       ]
       for (const [text, reading] of cases) {
         await client.hset('{kiro:test}:ledger', { rev: 'seven', era: 'x', state: text })
-        t.match(await engine.read(), { rev: 0, reading }, text.slice(0, 40))
+        t.match(await engine.read(), { reading }, text.slice(0, 40))
       }
       t.same(readState(JSON.stringify(state), ['check']).type, 'state')
       await client.del('{kiro:test}:ledger')
@@ -220,11 +226,10 @@ for (const program of ENGINE_PROGRAMS) {
     t.test('keeps a beat only when its replicas have it', async (t) => {
       const { url } = await startEngine(t, program)
       const engine = await open(t, url, { replicas: 1 })
-      const { run } = await engine.read()
-      const next = firstState(run)
-      await engine.cas({ run, rev: 0, next, expects: {} })
-      const { era } = next
-      t.match(await engine.beat({ run, era, inc: 'a1', n: 1 }), { isKept: false })
+      const empty = await engine.read()
+      const { run, rev } = empty
+      await engine.cas({ run, rev, next: firstState(empty), expects: {} })
+      t.match(await engine.beat({ run, inc: 'a1', n: 1 }), { isKept: false })
     })
   })
 }
@@ -241,11 +246,11 @@ t.test(
     const { promise, resolve } = Promise.withResolvers<void>()
     engine.onNews((rev) => rev === 1 && resolve())
     await server.start()
-    const { run } = await tryRead(engine)
+    const { run, rev } = await tryRead(engine)
     for (let tries = 0; tries < 200; tries += 1) {
-      const next = firstState(run)
+      const next = firstState({ run, rev })
       await stranger(t, server.url).publish('{kiro:test}:news', '1')
-      await engine.cas({ run, rev: 0, next, expects: {} })
+      await engine.cas({ run, rev, next, expects: {} })
       if (await Promise.race([promise.then(() => true), delay(100, false)])) break
     }
     await promise

@@ -1,9 +1,7 @@
 import { below, pick } from './world-terms.ts'
 
-/** What may go wrong, and what people do. */
-const DISTURBANCES = [
-  'start',
-  'start a twin',
+/** What happens to one process, or what people do with it. */
+const HARMS = [
   'kill',
   'kill the primary of stopped workers',
   'leave',
@@ -11,7 +9,14 @@ const DISTURBANCES = [
   'stop all',
   'sleep',
   'cut the network',
-  'set the clock',
+  'set the clock'
+] as const
+export type Harm = (typeof HARMS)[number]
+
+/** What else may go wrong, and what else people do. */
+const TURNS = [
+  'start',
+  'start a twin',
   'resize',
   'engine restarts',
   'engine is flushed',
@@ -19,7 +24,14 @@ const DISTURBANCES = [
   'forget',
   'open'
 ] as const
-export type Disturbance = (typeof DISTURBANCES)[number]
+export type Turn = (typeof TURNS)[number]
+
+export type Disturbance = { readonly harm: Harm } | { readonly turn: Turn }
+
+const DISTURBANCES: readonly Disturbance[] = [
+  ...HARMS.map((harm) => ({ harm })),
+  ...TURNS.map((turn) => ({ turn }))
+]
 
 const WEIGHTS = [0, 1, 1, 5]
 /** In ticks: around what matters to a lease, anything, and hardly noticed. */
@@ -40,14 +52,15 @@ export class Disturbances {
     this.rate = [0.1, 0.3, 1][below(random, 3)] ?? 1
     this.#bag = DISTURBANCES.flatMap((one) => {
       const weight = WEIGHTS[below(random, WEIGHTS.length)] ?? 1
-      return Array.from({ length: one === 'start' ? 4 + weight : weight }, () => one)
+      const isStart = 'turn' in one && one.turn === 'start'
+      return Array.from({ length: isStart ? 4 + weight : weight }, () => one)
     })
     const lengths = (Object.keys(LENGTHS) as Length[]).filter(() => random() < 0.6)
     this.#lengths = lengths.length === 0 ? ['any'] : lengths
   }
 
   next(random: () => number): Disturbance {
-    return pick(random, this.#bag) ?? 'start'
+    return pick(random, this.#bag) ?? { turn: 'start' }
   }
 
   /** For how many ticks. */

@@ -1,5 +1,5 @@
 import { seededRandom } from '../../helper/seeded-random.ts'
-import { type Disturbance, Disturbances } from './disturbances.ts'
+import { Disturbances, type Harm, type Turn } from './disturbances.ts'
 import { ModelEngine } from './model-engine.ts'
 import { ModelProcess } from './model-process.ts'
 import {
@@ -62,7 +62,8 @@ export class FleetWorld {
       ...this.#ports,
       isResized: this.#isResized,
       onWritten: (rev) => {
-        for (const one of this.#processes) if (random() < 0.9) one.hear(random() < 0.05 ? null : rev)
+        for (const one of this.#processes)
+          if (random() < 0.9) one.hear(random() < 0.05 ? null : rev)
       }
     })
     for (const folder of this.#folders) if (random() < 0.8) this.#start(folder)
@@ -78,7 +79,11 @@ export class FleetWorld {
     else if (dice < 0.75) one?.live(this.#limit)
     else if (dice < 0.9) one?.progress()
     else if (dice < 0.93) this.#engine.runLate()
-    else if (random() < this.#disturbances.rate) this.#disturb(this.#disturbances.next(random), one)
+    else if (random() < this.#disturbances.rate) {
+      const what = this.#disturbances.next(random)
+      if ('turn' in what) this.#turn(what.turn)
+      else if (one !== undefined) this.#harm(what.harm, one)
+    }
     this.#judge()
   }
 
@@ -139,9 +144,9 @@ export class FleetWorld {
     for (const one of this.#processes) one.tick()
   }
 
-  #disturb(what: Disturbance, one: ModelProcess | undefined): void {
+  #turn(what: Turn): void {
     const random = this.#random
-    this.#options.tell?.(`${what} (${one?.folder.name}/${one?.core.inc})`)
+    this.#options.tell?.(what)
     switch (what) {
       case 'start':
         this.#startAny()
@@ -167,12 +172,11 @@ export class FleetWorld {
       case 'open':
         if (this.#areAllListed()) this.#engine.command({ type: 'open' })
         break
-      default:
-        if (one !== undefined) this.#harm(what, one)
     }
   }
 
-  #harm(what: Disturbance, one: ModelProcess): void {
+  #harm(what: Harm, one: ModelProcess): void {
+    this.#options.tell?.(`${what}: ${one.folder.name}/${one.core.inc}`)
     switch (what) {
       case 'kill':
         this.#kill(one, 1 + below(this.#random, 2))
@@ -196,8 +200,9 @@ export class FleetWorld {
         one.life = 'all stopped'
         one.folder.machine.isAsleep = true
         break
-      default:
+      case 'cut the network':
         one.hasNetwork = false
+        break
     }
     one.mendsAt = this.#later()
   }
@@ -314,6 +319,10 @@ export class FleetWorld {
     const orphans = this.#orphans.map(({ folder, ...one }) => ({ name: folder.name, ...one }))
     const replicas = this.#folders.length
     const facts = { at: this.#now, replicas, isSole: this.#isSole, isUp: this.#engine.isUp }
-    return JSON.stringify({ ...facts, processes, orphans, register: this.#engine.register }, null, 1)
+    return JSON.stringify(
+      { ...facts, processes, orphans, register: this.#engine.register },
+      null,
+      1
+    )
   }
 }

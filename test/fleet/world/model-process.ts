@@ -41,8 +41,11 @@ export class ModelProcess {
   #term: Instant | null = null
   #isLeaving = false
   #endsAt = Infinity
-  #asked: { readonly question: FleetQuestion; readonly at: number; answer: FleetAnswer | null } | null =
-    null
+  #asked: {
+    readonly question: FleetQuestion
+    readonly at: number
+    answer: FleetAnswer | null
+  } | null = null
 
   constructor(options: ProcessOptions) {
     this.#options = options
@@ -117,7 +120,8 @@ export class ModelProcess {
     const { random } = this.#options
     this.mendsAt = Infinity
     if (random() < 0.7) this.hasNetwork = true
-    else if (!this.hasNetwork) this.mendsAt = this.#options.now() + (1 + below(random, 20)) * TICK_MS
+    else if (!this.hasNetwork)
+      this.mendsAt = this.#options.now() + (1 + below(random, 20)) * TICK_MS
     if (this.life === 'running') return
     const { machine } = this.folder
     machine.isAsleep = false
