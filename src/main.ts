@@ -109,6 +109,7 @@ async function runPrimary(): Promise<void> {
           log,
           onRefused: fail
         })
+  if (fleet !== null) primary.figures.showFleet(fleet.figures)
   onShutdown({ primary, fleet, shutdown, log })
   let envFile = loaded.file
   // A file that has a mistake, or is gone, changes nothing but the log.

@@ -1,8 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { inspectConfig } from '../config/load.ts'
 import { checksOf } from '../fleet/fleet-secrets.ts'
 import { type FleetState, permitsOf } from '../fleet/fleet-state.ts'
+import { viewOf } from '../fleet/fleet-view.ts'
 import { type FleetEvent, nextFleet } from '../fleet/next-fleet.ts'
 import { ValkeyEngine } from '../fleet/valkey-engine.ts'
+import { fleetTimes } from '../shared/elapsed.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { type Command, type CommandCall, EXIT_OK, UsageError } from './command.ts'
 import { toColumns } from './terminal.ts'
@@ -20,7 +23,7 @@ kiro-gateway fleet forget NAME`,
   options: { yes: { type: 'boolean' } },
   help: `Needs FLEET_URL, FLEET_NAME and FLEET_SECRET of the gateways.
 
-  status        Who is a member and has how many connections.
+  status        Who is a member, with how many connections, and who was heard of: takes up to six seconds.
   open          Waits for nobody any more: no gateway is alive that has connections and is not listed.
   forget NAME   Gives to others what this one had: no process of that name is alive.
 
@@ -34,9 +37,10 @@ The last two are an operator's word: if it is not true, the upstream sees more t
       throw new UsageError('fleet takes status, open or forget NAME')
     }
     if (isForget !== (name !== undefined)) throw new UsageError('fleet forget takes one name')
-    const engine = await openEngine(call)
+    const opened = await openEngine(call)
+    const { engine } = opened
     try {
-      if (action === 'status') tell(call, await stateOf(engine))
+      if (action === 'status') await tell(call, opened)
       else
         await change(
           call,
@@ -50,14 +54,27 @@ The last two are an operator's word: if it is not true, the upstream sees more t
   }
 }
 
-async function openEngine({ env }: CommandCall): Promise<ValkeyEngine> {
+interface Opened {
+  readonly engine: ValkeyEngine
+  readonly fleetName: string
+  /** How often a member gives a sign of life. */
+  readonly beatMs: number
+}
+
+/** @throws {GatewayError} GW_CONFIG_INVALID where that engine can't be asked */
+async function openEngine({ env }: CommandCall): Promise<Opened> {
   const { config, problems } = inspectConfig(env)
-  const { url, name } = config.fleet
+  const { url, name, leaseMs } = config.fleet
   const [problem] = problems.filter((sentence) => sentence.includes('FLEET_'))
   if (problem !== undefined)
     throw new GatewayError('GW_CONFIG_INVALID', undefined, { message: problem })
   if (url === null) throw new UsageError('FLEET_URL is not set: this gateway is in no fleet')
-  return ValkeyEngine.open({ url, name, checks: await checksOf(config.fleet), replicas: 0 })
+  const checks = await checksOf(config.fleet)
+  const engine = await ValkeyEngine.open({ url, name, checks, replicas: 0 })
+  if (engine.isUp) return { engine, fleetName: name, beatMs: fleetTimes(leaseMs).beatMs }
+  await engine.close()
+  const message = 'The engine of FLEET_URL does not answer.'
+  throw new GatewayError('GW_CONFIG_INVALID', undefined, { message })
 }
 
 async function stateOf(engine: ValkeyEngine): Promise<FleetState> {
@@ -71,31 +88,61 @@ async function stateOf(engine: ValkeyEngine): Promise<FleetState> {
   throw new GatewayError('GW_CONFIG_INVALID', undefined, { message })
 }
 
-function tell(call: CommandCall, state: FleetState): void {
-  const { era, phase, max, replicas, awaited, rev } = state
+/** A member beats so often; who is not heard of within this time is told as silent. */
+const BEATS = 3
+
+/**
+ * Looks until each member has given a sign of life, or has had time enough for three: the register holds no times, as clocks of
+ * machines differ.
+ */
+async function watch(engine: ValkeyEngine, beatMs: number): Promise<ReadonlyMap<string, number>> {
+  const { beats: before } = await engine.read()
+  const began = performance.now()
+  const heardMs = new Map<string, number>()
+  while (heardMs.size < Object.keys(before).length && performance.now() - began < BEATS * beatMs) {
+    await delay(beatMs / 10)
+    const { beats } = await engine.read()
+    for (const [inc, beat] of Object.entries(beats)) {
+      if (!heardMs.has(inc) && before[inc] !== beat) heardMs.set(inc, performance.now() - began)
+    }
+  }
+  return heardMs
+}
+
+async function tell(call: CommandCall, { engine, beatMs, fleetName }: Opened): Promise<void> {
+  const heardMs = await watch(engine, beatMs)
+  const state = await stateOf(engine)
+  const { phase, era, maxConnections, replicas, free, awaited } = viewOf(state)
+  const holder = null
   const members = Object.entries(state.members).map(([inc, entry]) => ({
     name: entry.name,
     incarnation: inc,
     connections: permitsOf(entry),
+    granted: entry.granted,
+    returned: entry.returned,
     waiting: entry.want,
-    silent: entry.isQuiet
+    silent: !heardMs.has(inc)
   }))
-  const missing = [...new Set(Object.values(awaited))]
   if (call.isJson) {
-    call.terminal.write(JSON.stringify({ phase, era, rev, max, replicas, members, missing }))
+    const { rev } = state
+    const facts = { fleet: fleetName, phase, era, rev, max: maxConnections, free, replicas }
+    call.terminal.write(JSON.stringify({ ...facts, holder, members, missing: awaited }))
     return
   }
-  call.terminal.write(`${phase}, ${max} connections, ${members.length} of ${replicas} gateways`)
+  call.terminal.write(
+    `${phase}, ${maxConnections} connections, ${members.length} of ${replicas} gateways`
+  )
+  call.terminal.write(`era ${era}, ${free} connections free, sign-in renewed by ${holder ?? '-'}`)
   const rows = members.map((one) => [
     one.name,
     String(one.connections),
     String(one.waiting),
-    one.silent ? 'silent' : ''
+    one.silent ? `not for ${((BEATS * beatMs) / 1000).toFixed(1)} s` : 'now'
   ])
-  for (const line of toColumns([['NAME', 'CONNECTIONS', 'WAITING', ''], ...rows])) {
+  for (const line of toColumns([['NAME', 'CONNECTIONS', 'WAITING', 'HEARD OF'], ...rows])) {
     call.terminal.write(line)
   }
-  if (missing.length > 0) call.terminal.write(`waits for ${missing.join(', ')}`)
+  if (awaited.length > 0) call.terminal.write(`waits for ${awaited.join(', ')}`)
 }
 
 async function change(call: CommandCall, engine: ValkeyEngine, event: FleetEvent): Promise<void> {

@@ -1,7 +1,7 @@
 import { availableCpus, readContainerLimits } from '../config/container.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
-import type { EndedRequest, WorkerFigures } from '../dashboard/feed.ts'
+import type { EndedRequest, FleetShown, WorkerFigures } from '../dashboard/feed.ts'
 import { newSessionSecret } from '../dashboard/session.ts'
 import { SignInTries } from '../dashboard/sign-in-tries.ts'
 import type { DashboardWish } from '../ipc/dashboard.ts'
@@ -10,6 +10,7 @@ import type { UsageRow } from '../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../keys/key.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
+import type { FleetStanding, OwnStanding } from '../shared/fleet-standing.ts'
 import type { AccountControl } from './account-control.ts'
 import type { BudgetState } from './budget/budget.ts'
 import type { DashboardDesk, DashboardSources } from './dashboard/dashboard-desk.ts'
@@ -38,9 +39,18 @@ export interface DashboardControlOptions {
   readonly own: () => Promise<MetricsSnapshot>
   /** Of requests, as the primary counts them. */
   readonly counts: () => MetricsSnapshot
+  /** `null` where there is none. */
+  readonly fleet: () => Pick<FleetView, 'standing' | 'own'> | null
   readonly cluster: Pick<ClusterMetrics, 'gone' | 'members'>
   /** What all of it takes, and whether the container says so. */
   readonly memoryUsed: () => { readonly bytes: number; readonly of: 'container' | 'processes' }
+}
+
+/** Of a fleet, what is shown of it and what is counted. */
+export interface FleetView {
+  readonly standing: FleetStanding
+  readonly own: OwnStanding
+  readonly snapshot: () => MetricsSnapshot
 }
 
 export interface DashboardParts {
@@ -160,6 +170,7 @@ export class DashboardControl {
           cpuLimit: this.#cpuLimit,
           pool: config().pool,
           pausedUntil: pauseOf(parts().account),
+          fleet: this.#fleet(),
           workers: this.#workers(),
           isCrashLooping: this.#options.status().isCrashLooping
         }
@@ -214,6 +225,11 @@ export class DashboardControl {
       budget: budget(),
       nameOf
     }
+  }
+
+  #fleet(): FleetShown | null {
+    const fleet = this.#options.fleet()
+    return fleet === null ? null : { ...fleet.standing, ...fleet.own }
   }
 
   #workers(): readonly WorkerFigures[] {

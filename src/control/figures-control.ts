@@ -12,7 +12,7 @@ import { version } from '../shared/version.ts'
 import { type BudgetState, noteBudget } from './budget/budget.ts'
 import { CONTROL, type ControlLane } from './budget/control-lane.ts'
 import { MetricReader } from './dashboard/metric-reader.ts'
-import { DashboardControl, type DashboardParts } from './dashboard-control.ts'
+import { DashboardControl, type DashboardParts, type FleetView } from './dashboard-control.ts'
 import { ClusterMetrics } from './desks/cluster-metrics.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 
@@ -56,6 +56,7 @@ export class FiguresControl {
   readonly #options: FiguresControlOptions
   readonly #metrics: ClusterMetrics
   readonly #turns = new TurnCounts()
+  #fleet: FleetView | null = null
   /** What was read last, at this `performance.now()`. */
   #memory: MemoryUsed & { readonly at: number } = { at: -Infinity, bytes: 0, of: 'processes' }
 
@@ -67,7 +68,7 @@ export class FiguresControl {
     this.own.buildInfo.set({ version, node: process.versions.node }, 1)
     this.#metrics = new ClusterMetrics({
       own: this.own,
-      counts: () => this.#turns.snapshot(),
+      counts: () => [...this.#turns.snapshot(), ...(this.#fleet?.snapshot() ?? [])],
       onCollected: () => this.#note(),
       ask: () => {
         for (const link of links.values()) link.send({ type: 'metrics.collect' })
@@ -79,10 +80,16 @@ export class FiguresControl {
       nameOf: (member) => this.#nameOf(member),
       own: () => this.#some(),
       counts: () => this.#turns.sums(),
+      fleet: () => this.#fleet,
       cluster: this.#metrics,
       memoryUsed: () => this.#memoryUsed()
     })
     void this.dashboard.adapt() // never rejects
+  }
+
+  /** From now on this gateway is one of a fleet. */
+  showFleet(fleet: FleetView): void {
+    this.#fleet = fleet
   }
 
   onJoined(member: string): void {

@@ -61,7 +61,7 @@ export class Primary {
   readonly #keys: KeyControl
   readonly #alerts: AlertControl
   readonly #supervisor: Supervisor
-  readonly #figures: FiguresControl
+  readonly figures: FiguresControl
   readonly #watch: NodeJS.Timeout
   readonly #stalls: StallWatch<WorkerLink>
   readonly #doors: Doors<string>
@@ -83,7 +83,7 @@ export class Primary {
         else this.#links.get(member)?.send(terms)
       }
     })
-    this.#figures = new FiguresControl({
+    this.figures = new FiguresControl({
       ...options,
       config: () => this.#config,
       links: this.#links,
@@ -96,7 +96,7 @@ export class Primary {
       }),
       status: () => this.#status()
     })
-    this.#lane = new ControlLane(this.budget, config, this.#figures.own)
+    this.#lane = new ControlLane(this.budget, config, this.figures.own)
     this.#account = new AccountControl({
       config,
       source,
@@ -115,9 +115,9 @@ export class Primary {
     })
     this.#keys = new KeyControl({
       alerts: this.#alerts.desk,
-      collect: () => this.#figures.collect(),
-      onRows: (rows) => this.#figures.onRows(rows),
-      onLost: (requests) => this.#figures.onLost(requests),
+      collect: () => this.figures.collect(),
+      onRows: (rows) => this.figures.onRows(rows),
+      onLost: (requests) => this.figures.onLost(requests),
       stateDir: config.credentials.stateDir,
       config: () => this.#config,
       log,
@@ -129,7 +129,7 @@ export class Primary {
     this.#stalls = new StallWatch<WorkerLink>({
       timeoutMs: () => this.#config.cluster.stallTimeoutMs,
       log,
-      onStalled: () => this.#figures.own.workerStalls.inc(),
+      onStalled: () => this.figures.own.workerStalls.inc(),
       onChange: () => this.#tellStatus(),
       onBeat: () => {
         for (const [member, link] of this.#links)
@@ -192,7 +192,7 @@ export class Primary {
     this.#doors.settle()
     this.#lane.onConfig(config)
     this.#account.forgive()
-    void this.#figures.dashboard.adapt() // never rejects
+    void this.figures.dashboard.adapt() // never rejects
     this.broadcast({ type: 'config.changed', config: toWorkerConfig(config) })
     log.info('settings read again')
   }
@@ -215,7 +215,7 @@ export class Primary {
     await this.#lane.close()
     clearInterval(this.#watch)
     this.#stalls.close()
-    this.#figures.close()
+    this.figures.close()
   }
 
   /** Ends every worker now. */
@@ -239,7 +239,7 @@ export class Primary {
     })
     this.#links.set(link.member, link)
     this.#stalls.add(link)
-    this.#figures.onJoined(link.member)
+    this.figures.onJoined(link.member)
     return link
   }
 
@@ -290,7 +290,7 @@ export class Primary {
       case 'metrics.snapshot':
       case 'metrics.wanted':
       case 'dashboard.wish':
-        this.#figures.onMessage(message, link)
+        this.figures.onMessage(message, link)
         break
     }
   }
@@ -308,7 +308,7 @@ export class Primary {
       isSimulated,
       journalPath: this.#keys.journalPath(link.journal),
       rowsPath: this.#keys.rowsPath(link.journal),
-      sessionSecret: this.#figures.dashboard.sessionSecret,
+      sessionSecret: this.figures.dashboard.sessionSecret,
       memory,
       status: this.#status()
     })
@@ -321,14 +321,14 @@ export class Primary {
     this.#keys.onLeft(link.member, link.journal)
     this.#doors.onLeft(link.member)
     this.#stalls.remove(link)
-    this.#figures.onLeft(link.member)
+    this.figures.onLeft(link.member)
     this.budget.record({ type: 'stopped', member: link.member })
     const { log } = this.#options
     void freePermits(link, { config: this.#config, budget: this.budget, log }) // never rejects
   }
 
   #onSlotChange(change: SlotChange): void {
-    if (hasDied(change)) this.#figures.onDied(change.id)
+    if (hasDied(change)) this.figures.onDied(change.id)
     logSlotChange(this.#options.log, change)
     this.#tellStatus()
   }

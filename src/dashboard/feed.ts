@@ -1,3 +1,5 @@
+import type { FleetStanding, OwnStanding } from '../shared/fleet-standing.ts'
+
 /*
  * What the dashboard's page is sent, as server-sent events. The primary makes it, once for all who look; plain JSON. Milliseconds
  * are `…Ms`, times since the epoch `…At` or `at`, bytes `…Bytes`, credits as people count them. `null` is not known, or no limit.
@@ -33,6 +35,8 @@ export interface Now {
     readonly max: number
     readonly pausedUntil: number | null
   }
+  /** `null` for a gateway that is alone. */
+  readonly fleet: FleetShown | null
   /** `null` where requests are not paced. */
   readonly pace: { readonly limit: number; readonly free: number } | null
   readonly requests: {
@@ -70,6 +74,9 @@ export interface Now {
   /** Pages that are open, this one included. */
   readonly dashboards: number
 }
+
+/** The fleet as it was seen last, and this gateway in it. */
+export interface FleetShown extends FleetStanding, OwnStanding {}
 
 export interface SocketCounts {
   readonly inUse: number

@@ -1,3 +1,5 @@
+import type { Redis } from 'ioredis'
+
 /** A call that takes longer may still happen: its caller must count with both. */
 export const COMMAND_TIMEOUT_MS = 1_000
 /** A server that stands still is left for a new connection. */
@@ -34,6 +36,19 @@ export function clientOptions(url: string, connectionName: string) {
       const longest = Math.min(BACK_OFF.longestMs, BACK_OFF.firstMs * 2 ** Math.min(times, 10))
       return BACK_OFF.firstMs + Math.random() * (longest - BACK_OFF.firstMs)
     }
+  }
+}
+
+/** Counts what is sent from now on, and what of it fails. */
+export function countCommands(client: Redis, counts: { commands: number; failures: number }): void {
+  const send = client.sendCommand.bind(client)
+  client.sendCommand = (command, ...rest) => {
+    counts.commands += 1
+    const answer = send(command, ...rest)
+    command.promise.catch(() => {
+      counts.failures += 1
+    })
+    return answer
   }
 }
 

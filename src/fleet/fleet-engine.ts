@@ -38,11 +38,19 @@ export interface BeatAnswer extends Pick<FleetReading, 'run' | 'rev' | 'beats'> 
   readonly isKept: boolean
 }
 
+export interface EngineCounts {
+  readonly commands: number
+  /** Of these, those that were refused, timed out or had no connection. */
+  readonly failures: number
+}
+
 /**
  * What a fleet needs of an engine. A call that fails or takes too long rejects, and means "unknown": what it was to write
  * may be written, now or later.
  */
 export interface FleetEngine {
+  /** Since it was opened. Changes in place. */
+  readonly counts: EngineCounts
   read(): Promise<FleetReading>
   cas(proposal: Proposal): Promise<CasAnswer>
   beat(beat: Beat): Promise<BeatAnswer>

@@ -1,6 +1,12 @@
 import type { Redis } from 'ioredis'
 import { GatewayError } from '../shared/errors.ts'
-import { clientOptions, COMMAND_TIMEOUT_MS, listOf, pairsOf } from './engine-client.ts'
+import {
+  clientOptions,
+  countCommands,
+  COMMAND_TIMEOUT_MS,
+  listOf,
+  pairsOf
+} from './engine-client.ts'
 import { problemOfEngine, refusalOf } from './engine-problems.ts'
 import { BEAT_SCRIPT, CAS_SCRIPT, PROBE_SCRIPT, READ_SCRIPT } from './engine-scripts.ts'
 import type {
@@ -34,6 +40,7 @@ export interface FleetEngineOptions {
  */
 export class ValkeyEngine implements FleetEngine {
   readonly records: FleetRecords
+  readonly counts = { commands: 0, failures: 0 }
   readonly #options: FleetEngineOptions
   readonly #commands: Redis
   readonly #news: Redis
@@ -47,6 +54,7 @@ export class ValkeyEngine implements FleetEngine {
     this.#keys = [`${prefix}:ledger`, `${prefix}:beats`, `${prefix}:news`]
     this.#commands = new client(clientOptions(options.url, 'kiro-gateway'))
     this.#news = new client(clientOptions(options.url, 'kiro-gateway-news'))
+    countCommands(this.#commands, this.counts)
     this.records = new ValkeyRecords({
       commands: this.#commands,
       news: this.#news,
@@ -77,6 +85,11 @@ export class ValkeyEngine implements FleetEngine {
       throw cause
     }
     return engine
+  }
+
+  /** There is a connection. */
+  get isUp(): boolean {
+    return this.#isUp
   }
 
   async read(): Promise<FleetReading> {

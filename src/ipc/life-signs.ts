@@ -1,4 +1,5 @@
 import type { FleetTimes, Instant } from '../shared/elapsed.ts'
+import type { FleetStanding } from '../shared/fleet-standing.ts'
 
 /** How often the primary and each worker tell each other that their event loops turn. */
 export const BEAT_MS = 1_000
@@ -67,4 +68,6 @@ export interface FleetTold {
   readonly times: FleetTimes
   /** Why nothing can be served; `null` if it can. */
   readonly problem: string | null
+  /** For `/readyz`. As of the last beat, or of the last change of the above. */
+  readonly standing: FleetStanding
 }

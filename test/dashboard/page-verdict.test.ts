@@ -20,6 +20,7 @@ const calm: Now = {
     members: []
   },
   waiting: { permits: 0, gated: 0, longestMs: 0, max: 1000, pausedUntil: null },
+  fleet: null,
   pace: null,
   requests: { inFlight: 37, streams: 37, total: 9, failed: 0, perMinute: 60, failedPerMinute: 0 },
   tokens: { input: 0, output: 0, perMinute: 0, inputPerMinute: 0, outputPerMinute: 0 },

@@ -52,6 +52,12 @@ const CALM: Values = {
   [`${K}admissible_bytes`]: '95000000x240',
   [`${K}event_loop_delay_seconds{quantile="0.99"}`]: '0.02x240',
   [`${K}log_lines_lost_total`]: '9x240',
+  [`${K}fleet_contact_seconds`]: '1x240',
+  [`${K}fleet_phase{phase="open"}`]: '1x240',
+  [`${K}fleet_phase{phase="joining"}`]: '0x240',
+  [`${K}fleet_phase{phase="learning"}`]: '0x240',
+  [`${K}fleet_members{state="present"}`]: '3x240',
+  [`${K}fleet_replicas`]: '3x240',
   [`${K}upstream_unknown_events_total`]: '1x240',
   [`${K}upstream_unknown_reasons_total`]: '0x240'
 }
@@ -141,6 +147,22 @@ const CASES: Readonly<Record<string, { readonly fires: Values; readonly nearly: 
   KiroGatewayUpstreamIsNew: {
     fires: { [`${K}upstream_unknown_reasons_total`]: '0x50 1x190' },
     nearly: { [`${K}upstream_unknown_reasons_total`]: '4x240' }
+  },
+  KiroGatewayFleetEngineAway: {
+    fires: { [`${K}fleet_contact_seconds`]: '1x90 40x150' },
+    nearly: { [`${K}fleet_contact_seconds`]: '1x100 40x2 1x138' }
+  },
+  KiroGatewayFleetOutside: {
+    fires: { [`${K}fleet_phase{phase="joining"}`]: '1x240' },
+    nearly: { [`${K}fleet_phase{phase="joining"}`]: '1x100 1x5 0x135' }
+  },
+  KiroGatewayFleetLearning: {
+    fires: { [`${K}fleet_phase{phase="learning"}`]: '1x240' },
+    nearly: { [`${K}fleet_phase{phase="learning"}`]: '0x90 1x150' }
+  },
+  KiroGatewayFleetMemberMissing: {
+    fires: { [`${K}fleet_members{state="present"}`]: '2x240' },
+    nearly: { [`${K}fleet_members{state="present"}`]: '3x90 2x150' }
   }
 }
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { FleetFigures } from '../../src/control/fleet/fleet-figures.ts'
 import { Metrics } from '../../src/observe/metrics.ts'
 import { TurnCounts } from '../../src/observe/turn-counts.ts'
 import { documentedMetrics } from '../helper/documented-metrics.ts'
@@ -10,7 +11,18 @@ t.test(
   async (t) => {
     const metrics = new Metrics()
     t.teardown(() => metrics.close())
-    const there = [...(await metrics.snapshot()), ...new TurnCounts().snapshot()].map((metric) => {
+    const fleet = new FleetFigures({
+      name: 'kiro',
+      member: 'a',
+      holder: () => null,
+      counts: () => null
+    })
+    const snapshots = [
+      ...(await metrics.snapshot()),
+      ...new TurnCounts().snapshot(),
+      ...fleet.snapshot()
+    ]
+    const there = snapshots.map((metric) => {
       const name: unknown = Reflect.get(metric, 'name')
       const type: unknown = Reflect.get(metric, 'type')
       return `${String(name)} ${String(type)}`

@@ -99,6 +99,7 @@ export function madeUpNow(at: number): Now {
       ]
     },
     waiting: { permits: 0, gated: 0, longestMs: 0, max: 1000, pausedUntil: null },
+    fleet: null,
     pace: null,
     requests: {
       inFlight: inUse + 1,

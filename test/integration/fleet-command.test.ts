@@ -27,15 +27,56 @@ t.test('kiro-gateway fleet', { skip: whyNoEngine('valkey-server') }, async (t) =
     (await run(process.execPath, [ENTRY, 'fleet', ...args], { env, cwd: team.get('a').folder }))
       .stdout
   await until(async () => (await problemsOf(team.get('a'))).includes('waits until all'))
-  t.match(await fleet('status'), /^learning, 10 connections, 1 of 2 gateways\nNAME .*\na +0/)
+  t.match(
+    await fleet('status'),
+    /^learning, 10 connections, 1 of 2 gateways\nera 1, 0 connections free, .*\nNAME .*\na +0 +\d +now\n/
+  )
   await fleet('open', '--yes')
   await until(() => isReady(team.get('a')))
   t.match(JSON.parse(await fleet('status', '--json')), {
+    fleet: 'kiro',
     phase: 'open',
-    members: [{ name: 'a', silent: false }],
+    era: 1,
+    max: 10,
+    members: [{ name: 'a', connections: Number, granted: Number, returned: 0, silent: false }],
     missing: []
   })
+  await until(async () => (await problemsOf(team.get('a'))).includes('"connections":6'))
+  const readiness: unknown = await (await fetch(`${team.get('a').url}/readyz`)).json()
+  t.match(readiness, {
+    status: 'ready',
+    fleet: {
+      name: 'kiro',
+      member: 'a',
+      stage: 'serving',
+      phase: 'open',
+      era: 1,
+      last_contact_ms: Number,
+      max_connections: 10,
+      replicas: 2,
+      members: [{ name: 'a', silent: false }],
+      awaited: []
+    }
+  })
+  const metrics = await (await fetch(`${team.get('a').url}/metrics`)).text()
+  for (const line of [
+    'fleet_phase{phase="open"} 1',
+    'fleet_phase{phase="joining"} 0',
+    'fleet_members{state="present"} 1',
+    'fleet_replicas 2',
+    'fleet_era 1',
+    'fleet_lease 6',
+    'fleet_free 4',
+    'fleet_granted_total 6',
+    'fleet_returned_total 0'
+  ]) {
+    t.match(metrics, `kiro_gateway_${line}\n`)
+  }
+  t.match(metrics, /fleet_contact_seconds [0-9.]+\n/)
+  t.match(metrics, /fleet_engine_commands_total [1-9][0-9]*\n/)
   await fleet('forget', 'nobody', '--yes')
   await t.rejects(fleet('forget'), { code: 2 })
   await t.rejects(fleet('close'), { code: 2 })
+  await team.engine.stop()
+  await t.rejects(fleet('status'), { code: 2, stderr: /engine of FLEET_URL does not answer/ })
 })

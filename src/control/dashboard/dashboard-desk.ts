@@ -18,7 +18,7 @@ export interface DashboardSources {
   readonly read: (isFresh: boolean) => Promise<ProcessReadings>
   readonly moment: () => Pick<
     Moment,
-    'memory' | 'cpuLimit' | 'pool' | 'pausedUntil' | 'workers' | 'isCrashLooping'
+    'memory' | 'cpuLimit' | 'pool' | 'pausedUntil' | 'fleet' | 'workers' | 'isCrashLooping'
   >
   readonly account: (quota: Quota | null) => ShownAccount
   readonly keys: (readings: ProcessReadings) => KeyStandings

@@ -1,6 +1,7 @@
 import type {
   Connections,
   ErrorCount,
+  FleetShown,
   Latency,
   Now,
   ProcessFigures,
@@ -60,6 +61,7 @@ export interface Moment {
   readonly cpuLimit: number
   readonly pool: { readonly maxKeepalive: number | null; readonly maxWaiting: number }
   readonly pausedUntil: number | null
+  readonly fleet: FleetShown | null
   readonly workers: readonly WorkerFigures[]
   readonly isCrashLooping: boolean
   readonly dashboards: number
@@ -80,6 +82,7 @@ export function toNow(readings: ProcessReadings, moment: Moment): Now {
       max: moment.pool.maxWaiting,
       pausedUntil: moment.pausedUntil
     },
+    fleet: moment.fleet,
     pace:
       budget.pace === null
         ? null

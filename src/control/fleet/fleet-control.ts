@@ -18,6 +18,7 @@ import { GatewayError } from '../../shared/errors.ts'
 import { proxyOf } from '../../upstream/proxy/proxy.ts'
 import type { Budget } from '../budget/budget.ts'
 import { orphansGone, portsOf } from '../workers/orphans.ts'
+import { FleetFigures } from './fleet-figures.ts'
 import { FleetItems } from './fleet-items.ts'
 import { FleetLedger } from './fleet-ledger.ts'
 
@@ -44,7 +45,10 @@ const PREDECESSOR_MS = 10_000
  * of it. Until the fleet says so there is nothing to use.
  */
 export class FleetControl {
+  /** How it stands, for whoever looks. */
+  readonly figures: FleetFigures
   readonly #options: FleetControlOptions
+  readonly #name: string
   readonly #times: FleetTimes
   readonly #replicas: number
   readonly #ledger: FleetLedger
@@ -64,7 +68,14 @@ export class FleetControl {
   /** From now on the budget is nothing, until `start()` has found a fleet. */
   constructor(options: FleetControlOptions) {
     this.#options = options
-    const { replicas, leaseMs } = options.config.fleet
+    const { name, member, replicas, leaseMs } = options.config.fleet
+    this.#name = member ?? hostname().slice(0, 63) // which is short
+    this.figures = new FleetFigures({
+      name,
+      member: this.#name,
+      holder: () => null,
+      counts: () => this.#engine?.counts ?? null
+    })
     this.#times = fleetTimes(leaseMs)
     this.#replicas = replicas ?? 1
     this.#ledger = new FleetLedger({
@@ -102,18 +113,17 @@ export class FleetControl {
     })
     this.#engine = engine
     const seal = new FleetSeal(await fleetSecrets(fleet), fleet.name)
-    const name = fleet.member ?? hostname().slice(0, 63) // the slice of a host's name is short
     this.#items = new FleetItems({
       records: engine.records,
       seal,
       folder: join(credentials.stateDir, 'responses'),
-      member: name,
+      member: this.#name,
       limits: () => this.#limitsOfItems(),
       log
     })
     this.#items.listen()
     this.#core = new FleetCore({
-      name,
+      name: this.#name,
       max: budget.configured ?? 0,
       replicas: this.#replicas,
       check: checks[0] ?? '',
@@ -243,11 +253,14 @@ export class FleetControl {
   }
 
   #tellWorkers(core: FleetCore, now: Instant): void {
+    const problem = problemOf(core, now)
+    const standing = this.figures.note(core, now, problem)
     const told: FleetTold = {
       type: 'fleet.told',
       sentAt: core.sentAt,
       times: this.#times,
-      problem: problemOf(core, now)
+      problem,
+      standing
     }
     const before = this.#told
     if (before?.problem !== told.problem) {
@@ -291,7 +304,11 @@ function problemOf(core: FleetCore, now: Instant): string | null {
     return 'This gateway has not heard of its fleet for too long, and serves again when it has.'
   }
   if (state?.phase === 'learning' && core.size(now) === 0) {
-    return 'The fleet waits until all of FLEET_REPLICAS have come, or those have gone who are missing.'
+    const { members, replicas, awaited } = state
+    const here = new Set(Object.values(members).map(({ name }) => name)).size
+    const missing = Object.keys(awaited).length
+    const gone = missing === 0 ? '' : `, and ${missing} that had connections have not been heard of`
+    return `The fleet waits until all of FLEET_REPLICAS have come: ${here} of ${replicas} are here${gone}.`
   }
   return null
 }

@@ -160,15 +160,43 @@ const USAGE = {
 
 const STATE = {
   Health: record({ status: oneOf(['ok', 'draining']) }),
-  Readiness: record({
-    status: oneOf(['ready', 'not ready']),
-    problems: list({ type: 'string' }, 'Why requests cannot be served, for people.'),
-    version: string('Of the gateway.'),
-    workers: list(
-      record({ id: amount('Its place.'), state: string('`ready` where it serves.') }),
-      'The processes that serve.'
+  Readiness: record(
+    {
+      status: oneOf(['ready', 'not ready']),
+      problems: list({ type: 'string' }, 'Why requests cannot be served, for people.'),
+      version: string('Of the gateway.'),
+      workers: list(
+        record({ id: amount('Its place.'), state: string('`ready` where it serves.') }),
+        'The processes that serve.'
+      ),
+      upstream: oneOf(['simulator', 'kiro']),
+      fleet: refTo('FleetStanding')
+    },
+    { optional: ['fleet'], description: '`fleet` where the gateway is one of several.' }
+  ),
+  FleetStanding: record({
+    name: string('Of the fleet.'),
+    member: string('The gateway that answers.'),
+    stage: oneOf(words('joining serving closing cut'), 'What it may do.'),
+    phase: orNull(
+      oneOf(words('open learning'), 'Of the fleet. While it learns, nothing is granted anew.')
     ),
-    upstream: oneOf(['simulator', 'kiro'])
+    era: orNull(amount('Goes up whenever the engine has lost what it knew.')),
+    last_contact_ms: orNull(amount('Since the last confirmed sign of life of this gateway.')),
+    max_connections: amount('Of all together.'),
+    free: amount("Of these, in nobody's lease."),
+    replicas: amount('Gateways that there should be.'),
+    sign_in_holder: orNull(string('Who renews the sign-in of all.')),
+    members: list(
+      record({
+        name: string('`FLEET_MEMBER`.'),
+        connections: amount('That it may have.'),
+        waiting: amount('Requests that wait there for more.'),
+        silent: boolean('Not heard of for a while.')
+      }),
+      'Those that are there.'
+    ),
+    awaited: list({ type: 'string' }, 'Who may have connections and has not come yet.')
   }),
   Greeting: record({ message: fixed('hello') })
 } as const

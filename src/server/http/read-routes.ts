@@ -1,3 +1,4 @@
+import type { FleetTold } from '../../ipc/life-signs.ts'
 import type { ClusterStatus } from '../../ipc/messages.ts'
 import { type KeyUsage, namedSums, type UsageSums } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
@@ -40,12 +41,14 @@ export function healthRoutes(
   const serveReady: Route['serve'] = (routed) => {
     const problems = findProblems(plane, current.status)
     if (isPrimarySilent()) problems.push(PRIMARY_SILENT)
+    const fleet = plane.fleet()
     sendJson(routed, problems.length === 0 ? 200 : 503, {
       status: problems.length === 0 ? 'ready' : 'not ready',
       problems,
       version,
       workers: current.status.workers,
-      upstream: plane.isSimulated ? 'simulator' : 'kiro'
+      upstream: plane.isSimulated ? 'simulator' : 'kiro',
+      ...(fleet !== null && { fleet: toFleetAnswer(fleet) })
     })
   }
   return [
@@ -75,6 +78,26 @@ function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterSta
   if (bar !== null) problems.push(bar.message)
   if (isCrashLooping) problems.push('A worker keeps dying before it serves: the log says why.')
   return problems
+}
+
+/** How the fleet stands, as the primary has told last. */
+function toFleetAnswer({ standing, sentAt }: FleetTold) {
+  const monoMs = Number(process.hrtime.bigint() / 1_000_000n)
+  const { name, member, stage, phase, era, maxConnections, free, replicas } = standing
+  return {
+    name,
+    member,
+    stage,
+    phase,
+    era,
+    last_contact_ms: sentAt === null ? null : Math.max(0, monoMs - Math.round(sentAt.mono)),
+    max_connections: maxConnections,
+    free,
+    replicas,
+    sign_in_holder: standing.holder,
+    members: standing.members.map(({ isSilent, ...one }) => ({ ...one, silent: isSilent })),
+    awaited: standing.awaited
+  }
 }
 
 /** The metrics of the whole cluster, whichever worker is asked. Needs an operator's key, or that of METRICS_KEY. */

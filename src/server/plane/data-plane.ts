@@ -81,6 +81,8 @@ export interface DataPlane {
   readonly tracing: { readonly tracer: TurnTracer | null }
   config(): Config
   catalogue(): Catalogue
+  /** How this gateway stood in its fleet when the primary told last; `null` for one that is alone. */
+  fleet(): FleetTold | null
   /** Nothing new is served any more. */
   isDraining(): boolean
   /** Clients should come back on another connection: it will be gone soon, or leaves new ones to other workers. */
@@ -161,6 +163,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     ...(config.fleet.url !== null && { lendingMs: FLEET_LENDING_MS })
   })
   let fleet: Promise<FleetLink> | null = null
+  let fleetTold: FleetTold | null = null
   const retryWaits = new RetryWaits()
   const journal = new AllowanceJournal(start.journalPath, {
     onFailure: (err) => log.error({ err }, 'what requests use of credits cannot be written down'),
@@ -285,7 +288,9 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
       isPrimarySilent: () => pulse.isSilent,
       isJournalled: () => current.config.usage.isKept || current.book.isKeyRequired
     }),
+    fleet: () => fleetTold,
     onFleet: (told) => {
+      fleetTold = told
       fleet ??= import('./fleet-link.ts').then(
         (room) =>
           new room.FleetLink({ stateDir: config.credentials.stateDir, lease, pool, turns, log })

@@ -17,7 +17,21 @@ t.test('a lease that is over for the primary is cut off by the worker, too', asy
     type: 'fleet.told',
     sentAt: null,
     times: fleetTimes(60_000),
-    problem: null
+    problem: null,
+    standing: {
+      name: 'kiro',
+      member: 'a',
+      stage: 'joining',
+      problem: null,
+      phase: null,
+      era: null,
+      maxConnections: 0,
+      free: 0,
+      replicas: 2,
+      holder: null,
+      members: [],
+      awaited: []
+    }
   }
   link.onTold(told)
   t.same(cut, [], 'it has had none')

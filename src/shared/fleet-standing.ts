@@ -1,0 +1,48 @@
+/*
+ * How a fleet of gateways stands, as one of them has seen it last: for `/readyz`, the dashboard, metrics and people. Names are
+ * those of `FLEET_NAME` and `FLEET_MEMBER`.
+ */
+
+export interface FleetStanding {
+  readonly name: string
+  /** The gateway that tells this. */
+  readonly member: string
+  /** What it may do: it is taken in, serves, takes nothing new, or has closed everything. */
+  readonly stage: 'joining' | 'serving' | 'closing' | 'cut'
+  /** Why it can't serve; `null` where it can. */
+  readonly problem: string | null
+  /** `learning`: nothing is granted beyond what living members have. `null` where nothing has been seen yet, like the next. */
+  readonly phase: 'open' | 'learning' | null
+  /** Goes up whenever the engine has lost what it knew. */
+  readonly era: number | null
+  /** Of all together. */
+  readonly maxConnections: number
+  /** Of these, in nobody's lease. */
+  readonly free: number
+  /** `FLEET_REPLICAS`, the largest of all members. */
+  readonly replicas: number
+  /** Who renews the sign-in of all; `null` where nobody does, or that is not known. */
+  readonly holder: string | null
+  readonly members: readonly FleetMemberStanding[]
+  /** Who may have connections and has not come in this era. */
+  readonly awaited: readonly string[]
+}
+
+export interface FleetMemberStanding {
+  readonly name: string
+  /** Of its lease, used or not. */
+  readonly connections: number
+  /** Requests that wait for more. */
+  readonly waiting: number
+  /** Not heard of for a while. */
+  readonly isSilent: boolean
+}
+
+/** What only the gateway that is asked knows of itself. */
+export interface OwnStanding {
+  /** Milliseconds since the last confirmed sign of life was sent, from which its lease counts; `null` where there is none. */
+  readonly contactMs: number | null
+  /** Permits since the start: what was granted here, and what was given back. */
+  readonly granted: number
+  readonly returned: number
+}
