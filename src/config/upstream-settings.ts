@@ -22,6 +22,11 @@ export const UpstreamSettings = {
       { nullWord: 'none', min: 0, max: 65_535, default: 150 },
       'How many of these may sit idle; none means all of them.'
     ),
+    minIdle: count(
+      'HTTP_MIN_IDLE_CONNECTIONS',
+      { min: 0, max: 1000, default: 2 },
+      'Connections that each worker keeps open and idle for half an hour after its last request, of those that may sit idle, so that a request after a pause pays no handshake.'
+    ),
     keepaliveExpiryMs: seconds(
       'HTTP_KEEPALIVE_EXPIRY',
       { nullWord: 'none', min: 0, max: DAY, default: 60 },

@@ -8,6 +8,7 @@ import { dashboardRow } from './rows/dashboard.ts'
 import { firstByteRow } from './rows/first-byte.ts'
 import { loopDelayRow } from './rows/loop-delay.ts'
 import { memoryRow } from './rows/memory.ts'
+import { pauseRow } from './rows/pause.ts'
 import { recordingRow } from './rows/recording.ts'
 import { reuseRow } from './rows/reuse.ts'
 import { stallsRow } from './rows/stalls.ts'
@@ -29,6 +30,7 @@ const rows = [
   loopDelayRow,
   memoryRow,
   firstByteRow,
+  pauseRow,
   reuseRow,
   startRow,
   usageRow

@@ -41,6 +41,7 @@ t.test('loadConfig()', (t) => {
     t.same(config.pool, {
       maxConnections: 300,
       maxKeepalive: 150,
+      minIdle: 2,
       keepaliveExpiryMs: 60_000,
       poolTimeoutMs: null,
       maxWaiting: 1000,

@@ -9,7 +9,8 @@ import {
   type JsonResponse
 } from '../../upstream/call/json-exchange.ts'
 import { classifyFailure } from '../../upstream/classify.ts'
-import { ConnectionPool, PoolMetrics } from '../../upstream/connections/pool.ts'
+import { PoolMetrics } from '../../upstream/connections/pool-metrics.ts'
+import { ConnectionPool } from '../../upstream/connections/pool.ts'
 import { upstreamNames } from '../../upstream/names/host-names.ts'
 import { chooseProxy } from '../../upstream/proxy/proxy.ts'
 import type { Budget } from './budget.ts'

@@ -146,7 +146,8 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
   const pool = new ConnectionPool({
     limits: {
       maxSockets: () => lease.state().size,
-      maxIdle: () => lease.state().keepAlive
+      maxIdle: () => lease.state().keepAlive,
+      minIdle: () => current.config.pool.minIdle
     },
     chooseProxy: chooseProxy(config.proxy),
     names: upstreamNames(config.names.servers),

@@ -1,7 +1,7 @@
 import { Pending, type ToPrimary } from '../../ipc/channel.ts'
 import type { LogStream } from '../../observe/logger.ts'
 import type { MetricsSnapshot } from '../../observe/snapshots.ts'
-import { PoolMetrics } from '../../upstream/connections/pool.ts'
+import { PoolMetrics } from '../../upstream/connections/pool-metrics.ts'
 import type { DataPlane } from './data-plane.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 

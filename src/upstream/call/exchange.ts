@@ -192,7 +192,7 @@ export class Exchange {
   /** The peer may have closed a reused connection just as we wrote: that says nothing of the request. */
   #onBroken(connection: Connection, cause: unknown): void {
     const isUnseen = this.#phase === 'sent' && connection.isUnanswered && isPeerClose(cause)
-    if (connection.requests < 2 || !isUnseen) {
+    if (!connection.hasRested || !isUnseen) {
       this.#fail(cause, connection)
       return
     }

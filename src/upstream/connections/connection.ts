@@ -68,12 +68,20 @@ export class Connection {
   #state: 'idle' | 'busy' | 'closing' | 'closed' = 'idle'
   #reason: CloseReason | null = null
   #sawPeerFin = false
+  /** It was opened before it was needed. */
+  isAhead = false
+  /** It has sat idle: the peer may have closed it meanwhile. */
+  hasRested = false
   /** Every request so far was answered to its end, and so read by the peer. */
   #isSettled = true
   /** The peer's FIN came after ours: it has let go. */
   #hasPeerLetGo = false
   /** Bytes that had been read when the last request was sent. */
   #bytesReadBefore = 0
+  /** Bytes that nobody has asked for would be taken for the first answer. */
+  readonly #onEarlyBytes = (): void => {
+    if (this.socket.readableLength > 0) this.reset('error')
+  }
   readonly #transport: Socket
   readonly #engine: Engine
   readonly #onClosed: ConnectionOptions['onClosed']
@@ -104,7 +112,16 @@ export class Connection {
   }
 
   get isIdle(): boolean {
+    if (this.isAhead && this.requests === 0 && this.socket.readableLength > 0) return false
     return this.#state === 'idle' && !this.socket.destroyed
+  }
+
+  /** Before its first request: it sits idle from now on. The engine does not look at the socket yet. */
+  rest(): void {
+    this.isAhead = true
+    this.hasRested = true
+    this.idleSince = performance.now()
+    this.socket.on('readable', this.#onEarlyBytes)
   }
 
   /** Not a byte has come since the last request was sent: it may never have been seen. */
@@ -119,6 +136,7 @@ export class Connection {
   dispatch(request: EngineRequest, handler: EngineHandler): void {
     if (this.#state !== 'idle') throw new Error(`dispatch on a connection that is ${this.#state}`)
     this.#state = 'busy'
+    if (this.isAhead && this.requests === 0) this.socket.off('readable', this.#onEarlyBytes)
     this.requests += 1
     this.#isSettled = false
     this.#bytesReadBefore = this.socket.bytesRead
@@ -134,6 +152,7 @@ export class Connection {
     }
     this.#state = 'idle'
     this.#isSettled = true
+    this.hasRested = true
     this.idleSince = performance.now()
     return true
   }

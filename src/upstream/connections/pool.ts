@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Metrics } from '../../observe/metrics.ts'
 import { codeOf, unlessAborted } from '../../shared/errors.ts'
 import { HostNames } from '../names/host-names.ts'
 import { addressOf, type ProxyChoice } from '../proxy/proxy.ts'
 import { type CloseReason, Connection, NOTICE_GRACE_MS } from './connection.ts'
 import { openSocket } from './open-socket.ts'
+import { ReadyConnections } from './ready-connections.ts'
 
 /** What the pool may hold, asked anew each time because leases move. */
 export interface PoolLimits {
@@ -12,6 +12,8 @@ export interface PoolLimits {
   maxSockets(): number
   /** Of these, how many may sit idle. */
   maxIdle(): number
+  /** How many are kept open and idle after requests, as far as there is room; none where it is left out. */
+  minIdle?(): number
 }
 
 export interface PoolOptions {
@@ -28,8 +30,8 @@ export interface PoolOptions {
   readonly ca?: string
 }
 
-/** Why a connection was opened: none to the origin was open, or all of them were busy. */
-export type OpenReason = 'first' | 'all_busy'
+/** Why a connection was opened: none to the origin was open, all of them were busy, or before it is needed. */
+export type OpenReason = 'first' | 'all_busy' | 'ahead'
 
 /** What is open now, and counts since start. */
 export interface PoolStats {
@@ -68,6 +70,7 @@ export class ConnectionPool {
   readonly #roomWaiters = new Set<() => void>()
   /** Of those that were told to close: resolves when they are gone. Bounded by `limits.maxSockets()`. */
   readonly #closing = new Map<Connection, PromiseWithResolvers<void>>()
+  readonly #ready: ReadyConnections
   #keepaliveExpiryMs: number | null
   #sweep: NodeJS.Timeout | null = null
   #busy = 0
@@ -81,6 +84,14 @@ export class ConnectionPool {
     this.#options = options
     this.#names = options.names ?? new HostNames()
     this.#keepaliveExpiryMs = options.keepaliveExpiryMs
+    this.#ready = new ReadyConnections({
+      limits: options.limits,
+      idle: this.#idle,
+      expiryMs: () => this.#keepaliveExpiryMs,
+      counts: () => ({ busy: this.#busy, sockets: this.#sockets() }),
+      establish: (origin, signal) => this.#establish(origin, signal, 'ahead'),
+      rest: (connection) => this.#rest(connection)
+    })
   }
 
   /** The most recently used idle connection to this origin, or `null`. It is the caller's until `release()`. */
@@ -90,6 +101,7 @@ export class ConnectionPool {
     const index = this.#idle.findLastIndex(isUsable)
     if (index < 0) return null
     const [connection = null] = this.#idle.splice(index, 1)
+    this.#ready.lastUse = { origin, at: performance.now() }
     this.#reused += 1
     this.#busy += 1
     return connection
@@ -102,21 +114,14 @@ export class ConnectionPool {
    */
   async open(origin: URL, signal: AbortSignal): Promise<Connection> {
     signal.throwIfAborted()
-    while (this.#sockets() >= this.#options.limits.maxSockets()) await this.#makeRoom(signal)
-    if (this.#isClosed) throw new Error('the pool is closed')
-    this.#connecting += 1
-    const sockets = await this.#connect(origin, signal).catch((cause: unknown) => {
-      this.#connecting -= 1
-      this.#wakeRoomWaiter()
-      throw cause
-    })
-    this.#connecting -= 1
-    const onClosed = this.#onClosed.bind(this)
-    const reason = this.#hasOpen(origin) ? 'all_busy' : 'first'
-    this.#openedFor[reason] = (this.#openedFor[reason] ?? 0) + 1
-    const connection = new Connection({ origin, ...sockets, onClosed })
-    this.#open.add(connection)
-    this.#opened += 1
+    while (this.#sockets() >= this.#options.limits.maxSockets()) {
+      await this.#makeRoom(signal)
+      const idle = this.takeIdle(origin) // one that was being opened ahead
+      if (idle !== null) return idle
+    }
+    this.#ready.lastUse = { origin, at: performance.now() }
+    this.#ready.wake()
+    const connection = await this.#establish(origin, signal, null)
     this.#busy += 1
     return connection
   }
@@ -143,10 +148,10 @@ export class ConnectionPool {
    * all that are closing have gone.
    */
   async trim(max: number): Promise<void> {
-    while (this.#sockets() - this.#closing.size > max) {
-      const oldest = this.#idle.shift()
-      if (oldest === undefined) break
-      void this.#close(oldest, 'reclaimed') // awaited below
+    this.#closeIdle(max)
+    if (this.#ready.isOpening && this.#sockets() - this.#closing.size > max) {
+      await this.#ready.giveUp()
+      this.#closeIdle(max)
     }
     const gone = [...this.#closing.values()]
     await Promise.all(gone.map(({ promise }) => promise))
@@ -184,6 +189,7 @@ export class ConnectionPool {
   async close(): Promise<void> {
     this.#isClosed = true
     if (this.#sweep !== null) clearTimeout(this.#sweep)
+    this.#ready.close()
     this.#names.close()
     await this.trim(0)
   }
@@ -195,6 +201,24 @@ export class ConnectionPool {
 
   #sockets(): number {
     return this.#open.size + this.#connecting
+  }
+
+  async #establish(origin: URL, signal: AbortSignal, why: 'ahead' | null): Promise<Connection> {
+    if (this.#isClosed) throw new Error('the pool is closed')
+    this.#connecting += 1
+    const sockets = await this.#connect(origin, signal).catch((cause: unknown) => {
+      this.#connecting -= 1
+      this.#wakeRoomWaiter()
+      throw cause
+    })
+    this.#connecting -= 1
+    const onClosed = this.#onClosed.bind(this)
+    const reason = why ?? (this.#hasOpen(origin) ? 'all_busy' : 'first')
+    this.#openedFor[reason] = (this.#openedFor[reason] ?? 0) + 1
+    const connection = new Connection({ origin, ...sockets, onClosed })
+    this.#open.add(connection)
+    this.#opened += 1
+    return connection
   }
 
   async #connect(origin: URL, signal: AbortSignal) {
@@ -241,6 +265,15 @@ export class ConnectionPool {
     return gone.promise
   }
 
+  /** Tells idle ones to close, oldest first, until at most so many are left that stay. */
+  #closeIdle(max: number): void {
+    while (this.#sockets() - this.#closing.size > max) {
+      const oldest = this.#idle.shift()
+      if (oldest === undefined) break
+      void this.#close(oldest, 'reclaimed') // cannot reject
+    }
+  }
+
   #makeRoom(signal: AbortSignal): Promise<void> {
     const oldest = this.#idle.shift()
     if (oldest !== undefined) void this.#close(oldest, 'excess_idle') // its going wakes a waiter
@@ -254,7 +287,9 @@ export class ConnectionPool {
     const index = this.#idle.indexOf(connection)
     if (index >= 0) this.#idle.splice(index, 1)
     this.#closed[reason] = (this.#closed[reason] ?? 0) + 1
-    this.#options.onConnectionClosed?.((performance.now() - connection.openedAt) / 1000)
+    const openMs = performance.now() - connection.openedAt
+    this.#options.onConnectionClosed?.(openMs / 1000)
+    this.#ready.ended(connection, { reason, openMs })
     this.#closing.get(connection)?.resolve()
     this.#closing.delete(connection)
     this.#wakeRoomWaiter()
@@ -292,47 +327,4 @@ export class ConnectionPool {
 /** Nothing listened there, or the name is unknown: no connection was made that the peer could still count. */
 function isRefusal(cause: unknown): boolean {
   return ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'].includes(codeOf(cause))
-}
-
-export interface PoolMetricsOptions {
-  readonly pool: Pick<ConnectionPool, 'stats'>
-  readonly metrics: Metrics
-  /** The worker's slot, or `control` for the primary's. */
-  readonly owner: string
-}
-
-/** Tells the metrics of one process about its connections to the upstream. */
-export class PoolMetrics {
-  readonly #options: PoolMetricsOptions
-  #told: PoolStats
-
-  constructor(options: PoolMetricsOptions) {
-    this.#options = options
-    this.#told = options.pool.stats()
-  }
-
-  /** Notes how things stand. The pool counts for itself; what has come since the last time is added. */
-  note(): void {
-    const { metrics, pool, owner: worker } = this.#options
-    const now = pool.stats()
-    const { busy: active, idle, connecting, closing } = now
-    for (const [state, count] of Object.entries({ active, idle, connecting, closing })) {
-      metrics.upstreamConnections.set({ state }, count)
-      metrics.workerConnections.set({ worker, state }, count)
-    }
-    metrics.openConnections.set({ http_connection_state: 'active' }, active)
-    metrics.openConnections.set({ http_connection_state: 'idle' }, idle)
-    metrics.connectionReuse.inc(now.reused - this.#told.reused)
-    for (const [reason, count] of added(this.#told.openedFor, now.openedFor))
-      metrics.connectionsOpened.inc({ reason }, count)
-    for (const [reason, count] of added(this.#told.closed, now.closed))
-      metrics.connectionsClosed.inc({ reason }, count)
-    this.#told = now
-  }
-}
-
-type Counts = Readonly<Record<string, number>>
-
-function* added(before: Counts, now: Counts): Generator<readonly [string, number]> {
-  for (const [name, count] of Object.entries(now)) yield [name, count - (before[name] ?? 0)]
 }

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { Metrics } from '../../../src/observe/metrics.ts'
 import { toPrometheusText } from '../../../src/observe/snapshots.ts'
-import { PoolMetrics, type PoolStats } from '../../../src/upstream/connections/pool.ts'
+import { PoolMetrics } from '../../../src/upstream/connections/pool-metrics.ts'
+import type { PoolStats } from '../../../src/upstream/connections/pool.ts'
 
 const nothing: PoolStats = {
   busy: 0,
