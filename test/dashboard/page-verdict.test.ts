@@ -1,4 +1,5 @@
 import t from 'tap'
+import { madeUpFleet } from '../helper/made-up-figures.ts'
 import type { Now, ShownAccount } from '../../src/dashboard/feed.ts'
 import { judge, SteadyVerdict } from '../../src/dashboard/page/verdict.js'
 
@@ -255,4 +256,21 @@ t.test('trouble is shown at once and stays in sight for a while', async (t) => {
   steady.next(bad, 9_200)
   steady.forget()
   t.equal(steady.next(good, 9_300), good)
+})
+
+t.test('a fleet that is whole is no news, and one that is not says who is missing', async (t) => {
+  const fleet = madeUpFleet()
+  const codeOf = (more: Partial<typeof fleet>) => {
+    const { level, code, sentence } = judge({ ...calm, fleet: { ...fleet, ...more } }, account)
+    return [level, code, sentence]
+  }
+  t.same(codeOf({}), ['good', 'well', 'All is well.'])
+  const away = codeOf({ contactMs: 41_000 })
+  t.same(away, ['bad', 'fleet-engine', 'The engine of the fleet has not answered for 41 s.'])
+  const reason = 'This gateway waits for the engine of its fleet.'
+  t.same(codeOf({ problem: reason, stage: 'joining' }), ['bad', 'fleet-outside', reason])
+  const [first] = fleet.members
+  const members = first === undefined ? [] : [first]
+  const sentence = '1 gateway of 3 in the fleet is there. x: awaited.'
+  t.same(codeOf({ members, awaited: ['x'] }), ['fair', 'fleet-missing', sentence])
 })

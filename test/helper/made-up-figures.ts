@@ -59,6 +59,29 @@ export function madeUpPoint(at: number): HistoryPoint {
   return { at, values: values as HistoryPoint['values'] }
 }
 
+/** Three gateways, all of them well. */
+export function madeUpFleet(): NonNullable<Now['fleet']> {
+  return {
+    name: 'kiro',
+    member: 'gateway-0',
+    stage: 'serving',
+    problem: null,
+    phase: 'open',
+    era: 3,
+    maxConnections: 300,
+    free: 20,
+    replicas: 3,
+    holder: 'gateway-1',
+    members: [120, 85, 75].map((connections, at) => {
+      return { name: `gateway-${at}`, connections, waiting: 0, isSilent: false }
+    }),
+    awaited: [],
+    contactMs: 840,
+    granted: 240,
+    returned: 120
+  }
+}
+
 export function madeUpNow(at: number): Now {
   const { values } = madeUpPoint(at)
   const of = (name: keyof typeof values): number => values[name] ?? 0

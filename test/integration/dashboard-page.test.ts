@@ -2,7 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { Browser, findBarriers, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
-import { madeUpNow, madeUpPoint, madeUpRequest, madeUpSnapshot } from '../helper/made-up-figures.ts'
+import {
+  madeUpFleet,
+  madeUpNow,
+  madeUpPoint,
+  madeUpRequest,
+  madeUpSnapshot
+} from '../helper/made-up-figures.ts'
 import { PageStand } from '../helper/page-stand.ts'
 
 /*
@@ -131,6 +137,46 @@ check('trouble leads the page with what to do, and passes', async (t, stand, pag
   t.teardown(() => clearInterval(ticking))
   await page.locator('[data-metric="status"][data-value="good"]').waitFor()
   t.equal(await page.locator('[data-metric="connections-budget"]').textContent(), 'no limit')
+})
+
+check('a fleet is shown to one of it alone', async (t, stand, page) => {
+  await opened(stand, page)
+  t.notOk(await page.locator('#fleet-card').isVisible(), 'a gateway that is alone has none')
+  const { now } = stand.snapshot
+  const fleet = madeUpFleet()
+  stand.tell('tick', { ...now, fleet })
+  await metricIs(page, 'fleet-members', 3)
+  for (const [name, value] of Object.entries({
+    'fleet-replicas': 3,
+    'fleet-max': 300,
+    'fleet-free': 20,
+    'fleet-phase': 'open',
+    'fleet-era': 3,
+    'fleet-stage': 'serving',
+    'fleet-contact-ms': 840,
+    'fleet-lease': 120,
+    'fleet-granted': 240,
+    'fleet-returned': 120,
+    'fleet-holder': 'gateway-1'
+  })) {
+    t.equal(await valueOf(page, name), String(value), name)
+  }
+  const row = (name: string) => page.locator(`tr[data-member="${name}"]`)
+  t.match(await row('gateway-0').innerText(), /this one.*120.*there/s)
+  t.match(await row('gateway-1').innerText(), /85.*renews the sign-in/s)
+  t.equal(await valueOf(page, 'status'), 'good')
+  t.same(await findBarriers(page), [])
+  const [first, second] = fleet.members
+  const members = [first, { ...second, isSilent: true }].flatMap((one) => one ?? [])
+  stand.tell('tick', {
+    ...now,
+    fleet: { ...fleet, phase: 'learning', members, awaited: ['gateway-2'] }
+  })
+  await page.locator('[data-metric="status"][data-value="fair"]').waitFor()
+  t.match(await page.locator('#verdict').innerText(), /1 gateway of 3.*gateway-2: awaited/)
+  t.match(await row('gateway-1').innerText(), /silent/)
+  t.match(await row('gateway-2').innerText(), /–.*awaited/s)
+  t.same(await findBarriers(page), [])
 })
 
 check('a request opens by click, Enter and Space, and the list waits', async (t, stand, page) => {

@@ -4,6 +4,7 @@ import { Connections } from './connections.js'
 import { byId, make, setAttribute, setText } from './dom.js'
 import { Feed, LATE_MS } from './feed.js'
 import { showAccount, showNow } from './figures.js'
+import { FleetCard } from './fleet.js'
 import { duration, timeOfDay } from './format.js'
 import { History } from './history.js'
 import { RequestTable } from './requests.js'
@@ -38,6 +39,7 @@ const requests = new RequestTable()
 const errors = new ErrorTable()
 const processes = new ProcessTable()
 const keys = new KeyTable()
+const fleet = new FleetCard()
 const board = byId('board', HTMLElement)
 
 const feed = new Feed(
@@ -87,6 +89,7 @@ function draw() {
   connections.show(now)
   errors.show(now.errors)
   processes.show(now)
+  fleet.show(now.fleet)
   if (due.account) showAccount(account)
   if (due.charts) charts.draw({ memoryLimit: now.memory.limitBytes, cpuLimit: now.cpu.limit })
   due.account = due.charts = false

@@ -12,6 +12,8 @@ import { bytes, date, duration, percent, plural, timeOfDay } from './format.js'
 
 const DAY_MS = 86_400_000
 const SHORT_WAIT_MS = 500
+/** An engine that does not answer for so long is away. */
+const FLEET_SILENCE_MS = 10_000
 /** How long it is told that a worker has died. */
 const TOLD_MS = 60_000
 /** Trouble stays in sight for so long when it has passed: the page should not jump, and people have to read it. */
@@ -58,6 +60,7 @@ export function judge(now, account) {
     ...signInProblems(now, account),
     ...quotaProblems(account),
     ...workerProblems(now),
+    ...fleetProblems(now),
     ...waitProblems(now, account),
     ...failureProblems(now),
     ...loadProblems(now)
@@ -164,6 +167,31 @@ function workerProblems({ at, workers, isCrashLooping }) {
   }
   const what = `${plural(rest, 'worker')} of ${workers.length} ${rest === 1 ? 'serves' : 'serve'}: ${names}.`
   return [problem(isCrashLooping ? 'bad' : 'fair', 'worker-missing', what, remedy)]
+}
+
+/**
+ * @param {Now} now
+ * @returns {Problem[]}
+ */
+function fleetProblems({ fleet }) {
+  if (fleet === null) return []
+  const { problem: reason, contactMs, members, replicas, phase, awaited } = fleet
+  const ask = 'kiro-gateway fleet status says who is there.'
+  if (reason !== null) return [problem('bad', 'fleet-outside', reason, ask)]
+  if (contactMs !== null && contactMs > FLEET_SILENCE_MS) {
+    const what = `The engine of the fleet has not answered for ${duration(contactMs)}.`
+    const remedy = 'Nothing is lent meanwhile, and in time nothing served. Is it up?'
+    return [problem('bad', 'fleet-engine', what, remedy)]
+  }
+  const here = members.filter(({ isSilent }) => !isSilent).length
+  if (here >= replicas && phase === 'open') return []
+  const names = awaited.length === 0 ? '' : ` ${awaited.join(', ')}: awaited.`
+  const what = `${plural(here, 'gateway')} of ${replicas} in the fleet ${here === 1 ? 'is' : 'are'} there.${names}`
+  const remedy =
+    phase === 'learning'
+      ? `Nothing is granted anew until all are accounted for. ${ask}`
+      : `What the others had comes back when they do. ${ask}`
+  return [problem('fair', 'fleet-missing', what, remedy)]
 }
 
 /**
