@@ -105,6 +105,7 @@ async function runPrimary(): Promise<void> {
       : new room.FleetControl({
           config,
           budget: primary.budget,
+          keys: primary.keys,
           tell: (message) => primary.broadcast(message),
           log,
           onRefused: fail

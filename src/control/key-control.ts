@@ -118,6 +118,11 @@ export class KeyControl {
     this.#setKeys(this.book.keys)
   }
 
+  /** The file of keys may say something new. Never rejects. */
+  look(): Promise<void> {
+    return this.#desk.look()
+  }
+
   /** Where a worker writes down what its requests hold. */
   journalPath(journal: string): string {
     return this.#allowances.journalPath(journal)

@@ -58,7 +58,7 @@ export class Primary {
   readonly #lane: ControlLane
   readonly #account: AccountControl
   readonly #lessons: LessonsDesk
-  readonly #keys: KeyControl
+  readonly keys: KeyControl
   readonly #alerts: AlertControl
   readonly #supervisor: Supervisor
   readonly figures: FiguresControl
@@ -91,7 +91,7 @@ export class Primary {
       parts: () => ({
         lane: this.#lane,
         account: this.#account,
-        keys: this.#keys,
+        keys: this.keys,
         supervisor: this.#supervisor
       }),
       status: () => this.#status()
@@ -113,7 +113,7 @@ export class Primary {
       signInEndsAt: () => this.#account.signInEndsAt,
       log
     })
-    this.#keys = new KeyControl({
+    this.keys = new KeyControl({
       alerts: this.#alerts.desk,
       collect: () => this.figures.collect(),
       onRows: (rows) => this.figures.onRows(rows),
@@ -165,7 +165,7 @@ export class Primary {
     this.#supervisor.start() // before the credentials are read, as starting a process takes longer
     try {
       await this.#alerts.start()
-      await this.#keys.start()
+      await this.keys.start()
       await this.#account.start()
     } catch (error) {
       this.destroy()
@@ -209,7 +209,7 @@ export class Primary {
     const timer = setTimeout(() => this.#supervisor.killStuck(this.#options.log), patienceMs)
     await this.#supervisor.drain()
     clearTimeout(timer)
-    await this.#keys.close()
+    await this.keys.close()
     await this.#alerts.close()
     await this.#account.close()
     await this.#lane.close()
@@ -273,7 +273,7 @@ export class Primary {
       case 'allowance.reports':
       case 'usage.rows':
       case 'key-usage.wanted':
-        this.#keys.onMessage(message, { link, isGone: this.#links.get(link.member) !== link })
+        this.keys.onMessage(message, { link, isGone: this.#links.get(link.member) !== link })
         break
       case 'credential.refused':
       case 'credential.wanted':
@@ -304,10 +304,10 @@ export class Primary {
       config: toWorkerConfig(this.#config),
       boundPort: this.#boundPort,
       ...this.#account.forWorker(),
-      book: this.#keys.book,
+      book: this.keys.book,
       isSimulated,
-      journalPath: this.#keys.journalPath(link.journal),
-      rowsPath: this.#keys.rowsPath(link.journal),
+      journalPath: this.keys.journalPath(link.journal),
+      rowsPath: this.keys.rowsPath(link.journal),
       sessionSecret: this.figures.dashboard.sessionSecret,
       memory,
       status: this.#status()
@@ -318,7 +318,7 @@ export class Primary {
 
   #onExit(link: WorkerLink): void {
     this.#links.delete(link.member)
-    this.#keys.onLeft(link.member, link.journal)
+    this.keys.onLeft(link.member, link.journal)
     this.#doors.onLeft(link.member)
     this.#stalls.remove(link)
     this.figures.onLeft(link.member)

@@ -38,7 +38,7 @@ const VERSION = 1
 /** Every request is compared with every key. */
 export const MAX_KEYS = 1000
 /** Of a key: the current one and those before it, which are told from wrong ones for a while. */
-const MAX_HASHES = 8
+export const MAX_HASHES = 8
 
 export const NO_KEYS: KeysFile = { keys: [], raw: { version: VERSION } }
 

@@ -51,6 +51,16 @@ export async function readKeys(path: string): Promise<FoundKeys | null> {
   }
 }
 
+/** What differs after every change of the file, also where it was replaced by one of the same size within a moment. */
+export async function keysVersion(path: string): Promise<string | null> {
+  try {
+    const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
+    return [ino, size, mtimeNs, ctimeNs].join(' ')
+  } catch (cause) {
+    return codeOf(cause) === 'ENOENT' ? null : codeOf(cause)
+  }
+}
+
 /** One for all of them: a file may have a thousand. */
 function warningsOfLimits(keys: readonly NamedKey[]): readonly string[] {
   const names = keys

@@ -13,7 +13,7 @@ import {
  * GW_CONFIG_INVALID with a sentence that says what is possible; none repeats more than a short part of what it was given.
  */
 
-const MAX_NAME_CHARS = 64
+export const MAX_KEY_NAME_CHARS = 64
 const MAX_MODELS = 64
 const MAX_PATTERN_CHARS = 128
 const MAX_RATE = 1_000_000
@@ -29,16 +29,16 @@ export const NO_LIMIT = 'none'
  * could take for more than a name.
  */
 export function toKeyName(text: string): string {
-  const name = text.length > 4 * MAX_NAME_CHARS ? text : composed(text)
+  const name = text.length > 4 * MAX_KEY_NAME_CHARS ? text : composed(text)
   if (RESERVED.has(name.toLowerCase())) {
     throw invalid(`"${name}" is what keys without a name are called in reports.`)
   }
   if (LOOK_ALIKES.filter((script) => script.test(name)).length > 1) {
     throw invalid(`${quoted(text)} has letters of several scripts that look alike.`)
   }
-  if (name.length <= MAX_NAME_CHARS && NAME.test(name)) return name
+  if (name.length <= MAX_KEY_NAME_CHARS && NAME.test(name)) return name
   throw invalid(
-    `${quoted(text)} cannot be the name of a key: 1 to ${MAX_NAME_CHARS} letters and digits, with . _ - + @ and spaces between them.`
+    `${quoted(text)} cannot be the name of a key: 1 to ${MAX_KEY_NAME_CHARS} letters and digits, with . _ - + @ and spaces between them.`
   )
 }
 

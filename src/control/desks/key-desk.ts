@@ -1,8 +1,6 @@
-import { stat } from 'node:fs/promises'
-import { keysPath, readKeys } from '../../keys/key-store.ts'
+import { keysPath, keysVersion, readKeys } from '../../keys/key-store.ts'
 import { type KeyBook, NO_KEY_BOOK } from '../../keys/key.ts'
 import type { Logger } from '../../observe/logger.ts'
-import { codeOf } from '../../shared/errors.ts'
 
 export interface KeyDeskOptions {
   /** `STATE_DIR`. */
@@ -42,11 +40,11 @@ export class KeyDesk {
 
   /** @throws {GatewayError} GW_CONFIG_INVALID for a file that cannot be used: nobody's limits would be known */
   async start(): Promise<void> {
-    this.#version = await this.#versionNow()
+    this.#version = await keysVersion(this.#path)
     await this.#read()
     const { keys } = this.#book
     if (keys.length > 0) this.#options.log.info({ keys: keys.length }, 'named keys read')
-    this.#timer = setInterval(() => void this.#look(), this.#options.pollMs ?? POLL_MS) // cannot reject
+    this.#timer = setInterval(() => void this.look(), this.#options.pollMs ?? POLL_MS) // cannot reject
     this.#timer.unref()
   }
 
@@ -58,10 +56,10 @@ export class KeyDesk {
    * A file that cannot be used changes nothing: somebody may be writing it, and mend it. It is read again until it can be, since
    * what failed may have been the reading (too many open files), and somebody's key may be revoked in it.
    */
-  async #look(): Promise<void> {
+  async look(): Promise<void> {
     if (this.#isLooking) return
     this.#isLooking = true
-    const version = await this.#versionNow()
+    const version = await keysVersion(this.#path)
     try {
       if (version === this.#version) return
       await this.#read()
@@ -96,15 +94,5 @@ export class KeyDesk {
     }
     const keys = found?.keys ?? []
     this.#book = { isKeyRequired: keys.length > 0 || this.#book.isKeyRequired, keys }
-  }
-
-  /** What differs after every change, also where the file was replaced by one of the same size within a moment. */
-  async #versionNow(): Promise<string | null> {
-    try {
-      const { ino, size, mtimeNs, ctimeNs } = await stat(this.#path, { bigint: true })
-      return [ino, size, mtimeNs, ctimeNs].join(' ')
-    } catch (cause) {
-      return codeOf(cause) === 'ENOENT' ? null : codeOf(cause)
-    }
   }
 }

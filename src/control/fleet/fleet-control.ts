@@ -17,14 +17,17 @@ import { fleetTimes, type FleetTimes, type Instant, instantNow } from '../../sha
 import { GatewayError } from '../../shared/errors.ts'
 import { proxyOf } from '../../upstream/proxy/proxy.ts'
 import type { Budget } from '../budget/budget.ts'
+import type { KeyControl } from '../key-control.ts'
 import { orphansGone, portsOf } from '../workers/orphans.ts'
 import { FleetFigures } from './fleet-figures.ts'
 import { FleetItems } from './fleet-items.ts'
+import { FleetKeys } from './fleet-keys.ts'
 import { FleetLedger } from './fleet-ledger.ts'
 
 export interface FleetControlOptions {
   readonly config: Config
   readonly budget: Budget
+  readonly keys: Pick<KeyControl, 'look'>
   readonly tell: (message: ToWorker) => void
   readonly log: Logger
   /** This gateway can't be a member, and waiting would not help. */
@@ -56,6 +59,7 @@ export class FleetControl {
   #core: FleetCore | null = null
   #folder: FleetFolder | null = null
   #items: FleetItems | null = null
+  #keys: FleetKeys | null = null
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
   #waitingSince: number | null = null
@@ -69,7 +73,7 @@ export class FleetControl {
   constructor(options: FleetControlOptions) {
     this.#options = options
     const { name, member, replicas, leaseMs } = options.config.fleet
-    this.#name = member ?? hostname().slice(0, 63) // which is short
+    this.#name = member ?? hostname().slice(0, 63) // a slice of what is short
     this.figures = new FleetFigures({
       name,
       member: this.#name,
@@ -122,6 +126,15 @@ export class FleetControl {
       log
     })
     this.#items.listen()
+    this.#keys = new FleetKeys({
+      records: engine.records,
+      seal,
+      stateDir: credentials.stateDir,
+      onWritten: () => this.#options.keys.look(),
+      onChange: () => this.#lookSoon(),
+      log
+    })
+    await this.#keys.start()
     this.#core = new FleetCore({
       name: this.#name,
       max: budget.configured ?? 0,
@@ -159,6 +172,7 @@ export class FleetControl {
     this.#core = null
     await this.#items?.settle(GOODBYE_MS)
     this.#items?.close()
+    this.#keys?.close()
     await this.#engine?.close()
     this.#folder?.close()
   }
@@ -253,7 +267,7 @@ export class FleetControl {
   }
 
   #tellWorkers(core: FleetCore, now: Instant): void {
-    const problem = problemOf(core, now)
+    const problem = problemOf(core, now) ?? this.#keys?.problem ?? null
     const standing = this.figures.note(core, now, problem)
     const told: FleetTold = {
       type: 'fleet.told',

@@ -71,6 +71,7 @@ export class FleetItems {
   constructor(options: FleetItemsOptions) {
     this.#options = options
     this.#now = options.now ?? Date.now
+    // The slice of a hash is short.
     this.#owner = createHash('sha256').update(options.member).digest('hex').slice(0, 16)
   }
 

@@ -1,0 +1,214 @@
+import { join } from 'node:path'
+import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
+import { MAX_RECORD_LENGTH } from '../../fleet/fleet-records.ts'
+import type { FleetSeal } from '../../fleet/fleet-seal.ts'
+import { changeKeys, keysPath, keysVersion, readKeys } from '../../keys/key-store.ts'
+import {
+  formatShared,
+  isInFile,
+  isSameShared,
+  keysOf,
+  merge,
+  NO_SHARED_KEYS,
+  parseShared,
+  type SharedKeys,
+  tidy,
+  withFile
+} from '../../keys/shared-keys.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { makePrivateFolder, readPrivateFile, replaceFile } from '../../shared/private-files.ts'
+
+export interface FleetKeysOptions {
+  readonly records: FleetRecords
+  readonly seal: Pick<FleetSeal, 'seal' | 'open'>
+  /** `STATE_DIR` */
+  readonly stateDir: string
+  /** The file of keys says something new. */
+  readonly onWritten: () => Promise<void>
+  /** `problem` is another. */
+  readonly onChange: () => void
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
+  readonly pollMs?: number
+}
+
+const RECORD = 'keys'
+const SEALED_FOR = 'v1|keys'
+/** Of the file: a look costs one call of the system. */
+const POLL_MS = 200
+const RETRY_MS = 1_000
+/** Others may change the record at the same time. */
+const MAX_TRIES = 20
+/** Another process may be changing the file. */
+const FILE_PATIENCE_MS = 5_000
+const MAX_BYTES = 8 * 1024 * 1024
+
+/**
+ * The named keys of all gateways of a fleet: what `kiro-gateway key` writes into the file of one is in the files of all soon
+ * after. Each file is what counts for its gateway, also while the engine is away; what was done meanwhile is put together
+ * afterwards, see `SharedKeys`.
+ *
+ *   keys.json  what counts here      fleet-keys.json  what it said when it was last compared, by which changes are known
+ */
+export class FleetKeys {
+  readonly #options: FleetKeysOptions
+  readonly #path: string
+  readonly #knownPath: string
+  #known: SharedKeys = NO_SHARED_KEYS
+  /** Of the file as it was compared last. */
+  #version: string | null | undefined
+  #problem: string | null = 'This gateway waits for the named keys of its fleet.'
+  #isMeeting = false
+  #isDue = false
+  #isClosed = false
+  #said: string | null = null
+  #poll: NodeJS.Timeout | null = null
+  #retry: NodeJS.Timeout | null = null
+  #endNews: () => void = () => {}
+
+  constructor(options: FleetKeysOptions) {
+    this.#options = options
+    this.#path = keysPath(options.stateDir)
+    this.#knownPath = join(options.stateDir, 'fleet-keys.json')
+  }
+
+  /** Why nobody may be served: which keys there are is not known yet. */
+  get problem(): string | null {
+    return this.#problem
+  }
+
+  async start(): Promise<void> {
+    const bytes = await readPrivateFile(this.#knownPath, MAX_BYTES).catch(() => null)
+    this.#known = (bytes === null ? null : parseShared(bytes.toString())) ?? NO_SHARED_KEYS
+    this.#endNews = this.#options.records.onNews((name) => {
+      if (name === null || name === RECORD) this.#meetSoon()
+    })
+    this.#poll = setInterval(() => void this.#look(), this.#options.pollMs ?? POLL_MS).unref() // cannot reject
+    this.#meetSoon()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#endNews()
+    if (this.#poll !== null) clearInterval(this.#poll)
+    if (this.#retry !== null) clearTimeout(this.#retry)
+  }
+
+  async #look(): Promise<void> {
+    if (this.#version === undefined || this.#isMeeting) return
+    if ((await keysVersion(this.#path)) !== this.#version) this.#meetSoon()
+  }
+
+  #meetSoon(): void {
+    this.#isDue = true
+    if (!this.#isMeeting && !this.#isClosed) void this.#meetAll() // never rejects
+  }
+
+  async #meetAll(): Promise<void> {
+    this.#isMeeting = true
+    if (this.#retry !== null) clearTimeout(this.#retry)
+    while (this.#isDue && !this.#isClosed) {
+      this.#isDue = false
+      try {
+        await this.#meet()
+        this.#said = null
+        this.#setProblem(null)
+      } catch (err) {
+        this.#complain(err)
+        this.#retry = setTimeout(() => this.#meetSoon(), RETRY_MS).unref()
+      }
+    }
+    this.#isMeeting = false
+  }
+
+  /** File and record say the same afterwards. Rejects where the engine does not answer, or the file cannot be read or written. */
+  async #meet(): Promise<void> {
+    const { records, seal, log } = this.#options
+    await this.#takeFile()
+    let record = await records.read(RECORD)
+    for (let tries = 0; tries < MAX_TRIES; tries += 1) {
+      const found = this.#read(record)
+      const both = tidy(found === null ? this.#known : merge(this.#known, found))
+      if (both === null)
+        throw new Error('the fleet has more named keys than there may be: revoke some')
+      await this.#write(both)
+      const isThere =
+        found === null ? this.#known.keys.size === 0 : isSameShared(found, this.#known)
+      if (isThere) return
+      const value = seal.seal(formatShared(this.#known), SEALED_FOR)
+      if (value.length > MAX_RECORD_LENGTH)
+        throw new Error('the named keys are too many to be shared')
+      const answer = await records.cas(RECORD, { rev: record.rev, value })
+      if (answer.isWritten) {
+        log.info({ keys: this.#known.keys.size }, 'named keys told to the fleet')
+        return
+      }
+      record = answer.record
+    }
+    throw new Error('the named keys of the fleet change all the time')
+  }
+
+  #read({ value }: FleetRecord): SharedKeys | null {
+    if (value === null) return null
+    const text = this.#options.seal.open(value, SEALED_FOR)
+    const found = text === null ? null : parseShared(text)
+    if (found === null) {
+      this.#options.log.warn(
+        'what stands in the engine for named keys is not to be believed: it is written anew'
+      )
+    }
+    return found
+  }
+
+  /** What was done to the file since; one that is gone is written again from what it said. */
+  async #takeFile(): Promise<void> {
+    this.#version = await keysVersion(this.#path)
+    const file = await readKeys(this.#path)
+    if (file === null) return this.#write(this.#known)
+    const known = withFile(this.#known, file.keys, Date.now())
+    if (isSameShared(known, this.#known)) return
+    this.#known = known
+    await this.#remember()
+  }
+
+  /** Puts into the file what is known, with what was done to it in this moment; only then it counts as known. */
+  async #write(shared: SharedKeys): Promise<void> {
+    const file = await readKeys(this.#path)
+    let next = shared
+    const isThere = file === null ? shared.keys.size === 0 : isInFile(shared, file.keys)
+    if (!isThere) {
+      const change = (keys: Parameters<typeof withFile>[1]): ReturnType<typeof keysOf> => {
+        const edited =
+          file === null ? shared : merge(shared, withFile(this.#known, keys, Date.now()))
+        next = tidy(edited) ?? shared
+        return keysOf(next)
+      }
+      await changeKeys(this.#path, change, AbortSignal.timeout(FILE_PATIENCE_MS))
+      this.#version = await keysVersion(this.#path)
+      await this.#options.onWritten()
+    }
+    if (isSameShared(next, this.#known)) return
+    this.#known = next
+    await this.#remember()
+  }
+
+  /** After the file: what is known and not in it was revoked. */
+  async #remember(): Promise<void> {
+    await makePrivateFolder(this.#options.stateDir)
+    const text = `${formatShared(this.#known)}\n`
+    await replaceFile(this.#knownPath, { text, mode: 0o600, isDurable: true })
+  }
+
+  /** Once for each reason. Without the engine everybody goes on with the file, and somebody else says that it is away. */
+  #complain(err: unknown): void {
+    const reason = err instanceof Error ? err.message : String(err)
+    if (reason === this.#said) return
+    this.#said = reason
+    this.#options.log.warn({ reason }, 'named keys are not the same in the whole fleet now')
+  }
+
+  #setProblem(problem: string | null): void {
+    if (problem === this.#problem) return
+    this.#problem = problem
+    this.#options.onChange()
+  }
+}

@@ -1,0 +1,230 @@
+import { asJsonObject } from '../shared/json.ts'
+import { formatKeysFile, MAX_HASHES, MAX_KEYS, parseKeysFile } from './key-file.ts'
+import { isSameName, MAX_KEY_NAME_CHARS } from './key-text.ts'
+import type { KeyHash, NamedKey } from './key.ts'
+
+/** A key, and how often it was changed: of two versions of it the one that was changed more often is the newer. */
+export interface SharedKey {
+  readonly key: NamedKey
+  readonly edits: number
+  /** Epoch ms of the last one: of two that were changed as often the later is the newer. */
+  readonly editedAt: number
+}
+
+/**
+ * The named keys that several gateways have together. Each has its file, which people change also while the gateways do not
+ * hear of each other; put together in any order, and however often, the versions give the same:
+ *
+ * - of a key the newest version stands, as a whole;
+ * - but a key that was revoked in any of them is revoked, and what ends a part of it (`until`) ends it;
+ * - what `rotate` has made in any of them lets in;
+ * - a revoked key that made room for another never comes back.
+ */
+export interface SharedKeys {
+  readonly keys: ReadonlyMap<string, SharedKey>
+  /** Ids of revoked keys that are in no file any more. Bounded by MAX_GONE. */
+  readonly gone: ReadonlySet<string>
+}
+
+export const NO_SHARED_KEYS: SharedKeys = { keys: new Map(), gone: new Set() }
+
+/** As long as a file has a thousand keys, more have made room for others in years only. */
+const MAX_GONE = 4_000
+
+/**
+ * What people have done to a file since it said what `shared` says. A key that is missing there was revoked; one that was so
+ * already has made room for another.
+ */
+export function withFile(shared: SharedKeys, file: readonly NamedKey[], now: number): SharedKeys {
+  const keys = new Map<string, SharedKey>()
+  const gone = new Set(shared.gone)
+  const there = new Map(file.map((key) => [key.id, key]))
+  for (const [id, before] of shared.keys) {
+    const { key, edits } = before
+    const found = there.get(id)
+    if (found === undefined && key.revokedAt !== null) gone.add(id)
+    else {
+      const next = found === undefined ? { ...key, revokedAt: now } : withEnds(key, found, now)
+      const isSame = textOf(next) === textOf(key)
+      keys.set(id, isSame ? before : { key: next, edits: edits + 1, editedAt: now })
+    }
+  }
+  for (const [id, key] of there) {
+    if (shared.keys.has(id) || gone.has(id)) continue
+    keys.set(id, { key, edits: 1, editedAt: key.createdAt })
+  }
+  return merge(shared, { keys, gone })
+}
+
+/** Of two gateways what both know. */
+export function merge(one: SharedKeys, other: SharedKeys): SharedKeys {
+  const gone = new Set([...one.gone, ...other.gone].toSorted().slice(-MAX_GONE))
+  const keys = new Map<string, SharedKey>()
+  for (const [id, key] of [...one.keys, ...other.keys]) {
+    const known = keys.get(id)
+    if (!gone.has(id)) keys.set(id, known === undefined ? key : mergeKey(known, key))
+  }
+  return { keys, gone }
+}
+
+/**
+ * What can be written into a file: every name once, and not more than there may be. The same wherever it is done. `null`
+ * where so many are in force that none can be left out.
+ */
+export function tidy(shared: SharedKeys): SharedKeys | null {
+  const all = [...shared.keys.values()].toSorted(
+    ({ key: a }, { key: b }) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1)
+  )
+  const revoked = all
+    .filter(({ key }) => key.revokedAt !== null)
+    .toSorted(({ key: a }, { key: b }) => (a.revokedAt ?? 0) - (b.revokedAt ?? 0))
+  const surplus = Math.max(0, all.length - MAX_KEYS)
+  if (surplus > revoked.length) return null
+  const dropped = new Set(revoked.slice(0, surplus).map(({ key }) => key.id))
+  const keys = new Map<string, SharedKey>()
+  const names: string[] = []
+  for (const one of all) {
+    const { key } = one
+    if (dropped.has(key.id)) continue
+    const name = key.revokedAt === null ? freeName(key.name, names) : key.name
+    if (key.revokedAt === null) names.push(name)
+    const isSame = name === key.name
+    keys.set(key.id, isSame ? one : { ...one, key: { ...key, name }, edits: one.edits + 1 })
+  }
+  return { keys, gone: new Set([...shared.gone, ...dropped]) }
+}
+
+export function isSameShared(one: SharedKeys, other: SharedKeys): boolean {
+  if (one.keys.size !== other.keys.size || one.gone.size !== other.gone.size) return false
+  for (const id of one.gone) if (!other.gone.has(id)) return false
+  for (const [id, { key, edits, editedAt }] of one.keys) {
+    const found = other.keys.get(id)
+    if (found?.edits !== edits || found.editedAt !== editedAt) return false
+    if (textOf(found.key) !== textOf(key)) return false
+  }
+  return true
+}
+
+/** Whether a file says just that. */
+export function isInFile(shared: SharedKeys, file: readonly NamedKey[]): boolean {
+  if (file.length !== shared.keys.size) return false
+  return file.every((key) => {
+    const found = shared.keys.get(key.id)
+    return found !== undefined && textOf(found.key) === textOf(key)
+  })
+}
+
+/** For a file. */
+export function keysOf({ keys }: SharedKeys): readonly NamedKey[] {
+  return [...keys.values()].map(({ key }) => key)
+}
+
+/** As the file of keys, with `edits` and `editedAt` of each, and `gone`. */
+export function formatShared({ keys, gone }: SharedKeys): string {
+  const raw = {
+    version: 1,
+    keys: [...keys.values()].map(({ key: { id }, edits, editedAt }) => ({ id, edits, editedAt })),
+    gone: [...gone]
+  }
+  const text = formatKeysFile({ keys: [], raw }, keysOf({ keys, gone }))
+  return JSON.stringify(JSON.parse(text))
+}
+
+/** `null` for what is nothing of the kind. Never throws. */
+export function parseShared(text: string): SharedKeys | null {
+  try {
+    const { keys, raw } = parseKeysFile(text, 'what the fleet says of keys')
+    const { keys: entries, gone } = raw
+    if (!Array.isArray(entries) || !Array.isArray(gone) || gone.length > MAX_GONE) return null
+    const shared = new Map<string, SharedKey>()
+    for (const [at, key] of keys.entries()) {
+      const { edits, editedAt } = asJsonObject(entries[at]) ?? {}
+      if (!isCount(edits) || !isCount(editedAt)) return null
+      shared.set(key.id, { key, edits, editedAt })
+    }
+    const ids = gone.filter((id): id is string => typeof id === 'string' && id.length <= 64)
+    return { keys: shared, gone: new Set(ids) }
+  } catch {
+    return null
+  }
+}
+
+/** A hash that somebody has taken out of the file lets nobody in any more. */
+function withEnds(before: NamedKey, found: NamedKey, now: number): NamedKey {
+  const known = new Set(found.hashes.map(({ sha256 }) => sha256))
+  const missing = before.hashes
+    .filter(({ sha256 }) => !known.has(sha256))
+    .map(({ sha256, until }) => ({ sha256, until: earliest(until, now) }))
+  const hashes = sorted([...found.hashes, ...missing]).slice(0, MAX_HASHES)
+  return { ...found, hashes }
+}
+
+function mergeKey(one: SharedKey, other: SharedKey): SharedKey {
+  const [newer, older] = isNewer(one, other) ? [one, other] : [other, one]
+  const revokedAt = earliest(one.key.revokedAt, other.key.revokedAt)
+  const hashes = mergeHashes(newer.key.hashes, older.key.hashes)
+  return { ...newer, key: { ...newer.key, revokedAt, hashes } }
+}
+
+function isNewer(one: SharedKey, other: SharedKey): boolean {
+  if (one.edits !== other.edits) return one.edits > other.edits
+  if (one.editedAt !== other.editedAt) return one.editedAt > other.editedAt
+  return bodyOf(one.key) > bodyOf(other.key)
+}
+
+/** Where the newer has as many as there may be, what is not among them may have been dropped. */
+function mergeHashes(newer: readonly KeyHash[], older: readonly KeyHash[]): readonly KeyHash[] {
+  const merged = new Map(newer.map((hash) => [hash.sha256, hash]))
+  for (const { sha256, until } of older) {
+    const known = merged.get(sha256)
+    if (known !== undefined) merged.set(sha256, { sha256, until: earliest(known.until, until) })
+    else if (newer.length < MAX_HASHES) merged.set(sha256, { sha256, until })
+  }
+  return sorted([...merged.values()]).slice(0, MAX_HASHES)
+}
+
+/** The current first, then those that let in the longest. */
+function sorted(hashes: readonly KeyHash[]): readonly KeyHash[] {
+  return hashes.toSorted(
+    (a, b) => (b.until ?? Infinity) - (a.until ?? Infinity) || (a.sha256 < b.sha256 ? -1 : 1)
+  )
+}
+
+function earliest(one: number | null, other: number | null): number | null {
+  if (one === null || other === null) return one ?? other
+  return Math.min(one, other)
+}
+
+/** What people call it must be told apart; the older key has the name. */
+function freeName(name: string, taken: readonly string[]): string {
+  let free = name
+  for (let count = 2; taken.some((one) => isSameName(one, free)); count += 1) {
+    const start = name.slice(0, MAX_KEY_NAME_CHARS - 5).replace(/[\uD800-\uDBFF]$/, '') // half a character
+    free = `${start}-${count}`
+  }
+  return free
+}
+
+function bodyOf(key: NamedKey): string {
+  const { id, name, credits, requestsPerMinute, maxStreams, models, expiresAt, createdAt } = key
+  const limit = credits === null ? null : [credits.limit, credits.period]
+  return JSON.stringify([
+    id,
+    name,
+    limit,
+    requestsPerMinute,
+    maxStreams,
+    models,
+    expiresAt,
+    createdAt
+  ])
+}
+
+function textOf(key: NamedKey): string {
+  const hashes = sorted(key.hashes).map(({ sha256, until }) => [sha256, until])
+  return JSON.stringify([bodyOf(key), key.revokedAt, hashes])
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0
+}
