@@ -1,16 +1,26 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Test } from 'tap'
 import { Simulator } from '../../src/simulator/simulator.ts'
-import { EngineProcess } from './engine-process.ts'
+import { EngineProcess, type EngineProgram } from './engine-process.ts'
 import { GatewayProcess, type LogLine } from './gateway-process.ts'
 
 export interface FleetTeamOptions {
   readonly names: readonly string[]
   readonly max: number
   readonly env?: Readonly<Record<string, string>>
+  /** By default `valkey-server`. */
+  readonly program?: EngineProgram
   /** Lines of the engine's configuration. */
   readonly engineConfig?: readonly string[]
+  /** Which log lines are kept; by default all. */
+  readonly keeps?: (line: LogLine) => boolean
 }
+
+/** A test, or whatever else ends what was started for it. */
+export interface Teardowns {
+  teardown(end: () => unknown): void
+}
+
+export const FLEET_TEST_SECRET = 'secret-of-the-fleet-for-all-tests'
 
 /** Real gateways with one worker each, a real engine, and the simulator as their upstream. */
 export class FleetTeam {
@@ -35,8 +45,9 @@ export class FleetTeam {
     this.#options = options
   }
 
-  static async start(t: Test, options: FleetTeamOptions): Promise<FleetTeam> {
-    const engine = await EngineProcess.start('valkey-server', options.engineConfig)
+  static async start(t: Teardowns, options: FleetTeamOptions): Promise<FleetTeam> {
+    const { program = 'valkey-server' } = options
+    const engine = await EngineProcess.start(program, options.engineConfig)
     t.teardown(() => engine.destroy())
     const simulator = new Simulator({ gapMs: 20 })
     const { url } = await simulator.start()
@@ -48,17 +59,23 @@ export class FleetTeam {
     return team
   }
 
-  /** Starts a gateway; `env` may say more, such as where an earlier one of the name had its folder. */
-  add(name: string, env: Readonly<Record<string, string>> = {}): GatewayProcess {
+  /**
+   * Starts a gateway; `env` may say more, such as where an earlier one of the name had its folder. With `max` it has that
+   * limit, in a file that can be read again.
+   */
+  add(name: string, env: Readonly<Record<string, string>> = {}, max?: number): GatewayProcess {
+    const { keeps } = this.#options
     const gateway = new GatewayProcess({
       upstreamUrl: this.#upstreamUrl,
+      ...(keeps !== undefined && { keeps }),
+      ...(max !== undefined && { envFile: sizeFile(max) }),
       env: {
         WORKERS: '1',
-        HTTP_MAX_CONNECTIONS: String(this.#options.max),
+        ...(max === undefined && sizeFile(this.#options.max)),
         FLEET_URL: this.engine.url,
         FLEET_REPLICAS: String(this.#options.names.length),
         FLEET_MEMBER: name,
-        FLEET_SECRET: 'secret-of-the-fleet-for-all-tests',
+        FLEET_SECRET: FLEET_TEST_SECRET,
         FLEET_LEASE: '12',
         DRAIN_TIMEOUT: '5',
         ...this.#options.env,
@@ -85,6 +102,11 @@ export class FleetTeam {
   get census(): number {
     return this.simulator.stats().connections.max
   }
+}
+
+/** What a file of settings says of the limit. */
+export function sizeFile(max: number): Record<string, string> {
+  return { HTTP_MAX_CONNECTIONS: String(max) }
 }
 
 export async function isReady(gateway: GatewayProcess): Promise<boolean> {

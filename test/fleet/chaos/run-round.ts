@@ -1,0 +1,209 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { checksOf } from '../../../src/fleet/fleet-secrets.ts'
+import { type FleetState, permitsOf } from '../../../src/fleet/fleet-state.ts'
+import { ValkeyEngine } from '../../../src/fleet/valkey-engine.ts'
+import type { Random } from '../../chaos/random.ts'
+import { startChat } from '../../helper/chat-client.ts'
+import { FLEET_TEST_SECRET, isReady } from '../../helper/fleet-team.ts'
+import type { ChaosFleet } from './chaos-fleet.ts'
+import { drawTroubles, type Excuses, excusesFor, toText, type Trouble } from './fleet-trouble.ts'
+import { type Outcome, SkewedLoad } from './skewed-load.ts'
+
+export interface RoundReport {
+  readonly troubles: readonly string[]
+  readonly calls: number
+  readonly refused: number
+  readonly cut: number
+  /** Most connections at once, and how many there might have been. */
+  readonly census: number
+  readonly limit: number
+  /** From the end of all trouble until everything was where it belongs. */
+  readonly settledMs: number
+  readonly violations: readonly string[]
+}
+
+const CLIENTS = 40
+/** After the last trouble: a lost lease takes 13 s, and the machine may be busy. */
+const PATIENCE_MS = 90_000
+/** Of the budget, with all the load on one gateway: what the others keep, and the lane that streams never get. */
+const KEPT = 2 + 3
+const LONG = 'sim:events=400 sim:gap=50'
+
+/** One round: load, trouble, and then everything must be as before. */
+export async function runRound(fleet: ChaosFleet, random: Random): Promise<RoundReport> {
+  const { names } = fleet
+  const { simulator } = fleet.team
+  const troubles = drawTroubles(random, names)
+  const sizes = troubles.filter(({ kind }) => kind === 'resize').map(({ amount }) => amount)
+  const limit = Math.max(fleet.max, ...sizes)
+  simulator.resetStats()
+  const urlOf = (name: string): string => fleet.urlOf(name)
+  const load = new SkewedLoad({ random, names, urlOf, clients: CLIENTS })
+  const turns = setInterval(() => load.turn(), 1_500)
+  if (random.chance(0.5)) await fleet.takeSnapshot()
+  await Promise.all(troubles.map((one) => happen(fleet, one)))
+  await delay(500)
+  clearInterval(turns)
+  fleet.mend()
+  const began = performance.now()
+  const outcomes = await load.end()
+  const census = simulator.stats().connections.max
+  const violations = [...judge(outcomes, excusesFor(troubles, names)), ...fleet.surprises.splice(0)]
+  if (census > limit) violations.push(`${census} connections of ${limit}`)
+  const rest = await settle(fleet)
+  if (rest !== null) violations.push(rest)
+  const settledMs = performance.now() - began
+  if (rest === null) violations.push(...(await proveBudget(fleet, random.pick(names) ?? '')))
+  const count = (what: Outcome['what']): number =>
+    outcomes.filter((one) => one.what === what).length
+  return {
+    troubles: troubles.map(toText),
+    calls: outcomes.length,
+    refused: count('refused'),
+    cut: count('cut'),
+    census,
+    limit,
+    settledMs,
+    violations
+  }
+}
+
+async function happen(fleet: ChaosFleet, trouble: Trouble): Promise<void> {
+  const { kind, name, afterMs, forMs, amount } = trouble
+  await delay(afterMs)
+  if (name !== null) {
+    await happenTo(fleet, name, trouble)
+    return
+  }
+  switch (kind) {
+    case 'wipe':
+      return fleet.wipe()
+    case 'engine restarts empty':
+      return fleet.restartEngine('none')
+    case 'engine restarts with its state':
+      return fleet.restartEngine('present')
+    case 'engine restarts with an old state':
+      return fleet.restartEngine('old')
+    case 'engine stands still':
+      fleet.team.engine.pause()
+      await delay(forMs)
+      fleet.team.engine.goOn()
+      return
+    default:
+      fleet.resize(amount)
+  }
+}
+
+async function happenTo(
+  fleet: ChaosFleet,
+  name: string,
+  { kind, forMs, amount }: Trouble
+): Promise<void> {
+  switch (kind) {
+    case 'kill worker':
+      fleet.signal(name, 'worker', 'SIGKILL')
+      return
+    case 'kill primary':
+    case 'kill tree':
+      fleet.signal(name, kind === 'kill tree' ? 'tree' : 'primary', 'SIGKILL')
+      await delay(forMs)
+      return fleet.replace(name)
+    case 'leave':
+      fleet.signal(name, 'primary', 'SIGTERM')
+      return fleet.replace(name)
+    case 'restart':
+      fleet.signal(name, 'primary', 'SIGUSR2')
+      return
+    case 'clock':
+      fleet.setClock(name, amount)
+      return
+    case 'cut':
+    case 'hold': {
+      const proxy = fleet.proxyOf(name)
+      if (kind === 'cut') proxy.cut()
+      else proxy.hold()
+      await delay(forMs)
+      proxy.mend()
+      return
+    }
+    default: {
+      const whom = { 'stop worker': 'worker', 'stop primary': 'primary' }[kind as string] ?? 'tree'
+      fleet.signal(name, whom as 'worker' | 'primary' | 'tree', 'SIGSTOP')
+      await delay(forMs)
+      fleet.signal(name, 'tree', 'SIGCONT')
+    }
+  }
+}
+
+/** What clients saw that they should not have. */
+function judge(outcomes: readonly Outcome[], { cut, refused }: Excuses): readonly string[] {
+  return outcomes
+    .filter(({ what, name }) => {
+      return (what === 'cut' && !cut.has(name)) || (what === 'refused' && !refused.has(name))
+    })
+    .map(({ what, name, beganMs, endedMs, text }) => {
+      const times = `${Math.round(beganMs)} to ${Math.round(endedMs)} ms`
+      return `${what} at ${name}, ${times}: ${text}`
+    })
+    .slice(0, 5)
+}
+
+/** Until all serve and every permit is where it belongs; what is wrong otherwise. */
+async function settle(fleet: ChaosFleet): Promise<string | null> {
+  const engine = await ValkeyEngine.open({
+    url: fleet.team.engine.url,
+    name: 'kiro',
+    checks: await checksOf({ name: 'kiro', secrets: [FLEET_TEST_SECRET], secretFile: null }),
+    replicas: 0
+  })
+  const deadline = performance.now() + PATIENCE_MS
+  try {
+    for (;;) {
+      const wrong = await unsettled(fleet, engine)
+      if (wrong === null) return null
+      if (performance.now() > deadline) return `not settled: ${wrong}`
+      await delay(50)
+    }
+  } finally {
+    await engine.close()
+  }
+}
+
+async function unsettled(fleet: ChaosFleet, engine: ValkeyEngine): Promise<string | null> {
+  for (const name of fleet.names) {
+    if (!(await isReady(fleet.team.get(name)))) return `${name} does not serve`
+  }
+  const read = await engine.read().catch(() => null)
+  const state = read?.reading.type === 'state' ? read.reading.state : null
+  return state !== null && isWhole(state, fleet.max, fleet.names.length)
+    ? null
+    : JSON.stringify(read?.reading ?? null)
+}
+
+function isWhole({ phase, max, members, awaited }: FleetState, limit: number, count: number) {
+  const entries = Object.values(members)
+  const leased = entries.reduce((sum, entry) => sum + permitsOf(entry), 0)
+  const isComplete = entries.length === count && Object.keys(awaited).length === 0
+  return phase === 'open' && max === limit && isComplete && leased === limit
+}
+
+/** All permits are there: with all the load on one gateway it has them. */
+async function proveBudget(fleet: ChaosFleet, name: string): Promise<readonly string[]> {
+  const { simulator } = fleet.team
+  const { max } = fleet
+  simulator.resetStats()
+  const calls = Array.from({ length: max + 5 }, () => startChat(fleet.urlOf(name), LONG))
+  const deadline = performance.now() + PATIENCE_MS
+  let most = 0
+  while (most < max - KEPT && performance.now() < deadline) {
+    most = Math.max(most, simulator.stats().inFlight)
+    await delay(10)
+  }
+  for (const { request } of calls) request.destroy()
+  while (simulator.stats().inFlight > 0 && performance.now() < deadline) await delay(10)
+  const census = simulator.stats().connections.max
+  const violations: string[] = []
+  if (most < max - KEPT) violations.push(`${most} of ${max} at ${name} under load`)
+  if (census > max) violations.push(`${census} connections of ${max} under load`)
+  return violations
+}
