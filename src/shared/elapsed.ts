@@ -38,12 +38,15 @@ export interface FleetTimes {
   readonly contactMs: number
 }
 
+/** Beyond all time, and a number that survives JSON, as `Infinity` does not: workers are told of it. */
+const NEVER_MS = Number.MAX_SAFE_INTEGER
+
 /** `null`: permits never come back by silence alone. */
 export function fleetTimes(leaseMs: number | null): FleetTimes {
   const beatMs = leaseMs === null ? 2_000 : Math.min(2_000, Math.max(100, leaseMs / 900))
   const contactMs = 5 * beatMs + 1_000
   if (leaseMs === null) {
-    return { beatMs, closesMs: Infinity, cutsMs: Infinity, lapsesMs: Infinity, contactMs }
+    return { beatMs, closesMs: NEVER_MS, cutsMs: NEVER_MS, lapsesMs: NEVER_MS, contactMs }
   }
   return {
     beatMs,
@@ -64,7 +67,7 @@ export function termStage(times: FleetTimes, sentAt: Instant, now: Instant): Ter
   return elapsed >= times.closesMs ? 'closing' : 'serving'
 }
 
-/** Milliseconds until that changes; `Infinity` where it never will. */
+/** Milliseconds until that changes; beyond all time where it never will. */
 export function msToNextStage(times: FleetTimes, sentAt: Instant, now: Instant): number {
   const elapsed = elapsedMs(sentAt, now)
   const ends = [times.closesMs, times.cutsMs].filter((end) => end > elapsed)
