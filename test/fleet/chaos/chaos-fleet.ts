@@ -1,6 +1,7 @@
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import type { EngineProgram } from '../../helper/engine-process.ts'
 import { FleetTeam, sizeFile, type Teardowns } from '../../helper/fleet-team.ts'
@@ -9,6 +10,8 @@ import { PausableProxy } from './pausable-proxy.ts'
 
 const NAMES = ['a', 'b', 'c'] as const
 const KEPT_LINES = ['gateway ready', 'worker changed state', 'worker died', 'settings read again']
+
+const isKept = ({ msg }: LogLine): boolean => KEPT_LINES.includes(String(msg))
 
 /** What outlives the processes of a gateway. */
 interface Site {
@@ -37,8 +40,7 @@ export class ChaosFleet {
   static async start(t: Teardowns, program: EngineProgram, max: number): Promise<ChaosFleet> {
     const folder = mkdtempSync(join(tmpdir(), 'fleet-chaos-'))
     t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
-    const keeps = ({ msg }: LogLine): boolean => KEPT_LINES.includes(String(msg))
-    const team = await FleetTeam.start(t, { program, names: [], max, keeps })
+    const team = await FleetTeam.start(t, { program, names: [], max, keeps: isKept })
     const fleet = new ChaosFleet(team, folder, max)
     for (const name of NAMES) {
       const proxy = await PausableProxy.start(team.engine.port)
@@ -72,10 +74,7 @@ export class ChaosFleet {
     }
     const gateway = this.team.add(name, env, this.max)
     gateway.ready().catch(() => {})
-    void gateway.exited.then((code) => {
-      if (this.#expectedEnds.has(gateway)) return
-      this.surprises.push(`${name} ended with ${code}: ${gateway.stderr.slice(-500)}`)
-    })
+    void this.#watch(name, gateway)
   }
 
   /** Sends a signal to some processes of a gateway. */
@@ -88,6 +87,12 @@ export class ChaosFleet {
       this.#expectedEnds.add(gateway)
     }
     for (const pid of pids) trySignal(pid, signal)
+  }
+
+  async stopFor(name: string, whom: 'worker' | 'primary' | 'tree', ms: number): Promise<void> {
+    this.signal(name, whom, 'SIGSTOP')
+    await delay(ms)
+    this.signal(name, 'tree', 'SIGCONT')
   }
 
   /** Resolves when the processes of this one have ended, and starts the next. */
@@ -137,10 +142,13 @@ export class ChaosFleet {
   /** Everything goes on again. */
   mend(): void {
     this.team.engine.goOn()
-    for (const name of this.team.gateways.keys()) {
-      this.signal(name, 'tree', 'SIGCONT')
-      this.proxyOf(name).mend()
-    }
+    for (const name of this.team.gateways.keys()) this.signal(name, 'tree', 'SIGCONT')
+  }
+
+  async #watch(name: string, gateway: GatewayProcess): Promise<void> {
+    const code = await gateway.exited
+    if (this.#expectedEnds.has(gateway)) return
+    this.surprises.push(`${name} ended with ${code}: ${gateway.stderr.slice(-500)}`)
   }
 
   #site(name: string): Site {

@@ -27,16 +27,20 @@ const ON_ALL = {
 export type GatewayTrouble = keyof typeof ON_GATEWAY
 export type EngineTrouble = keyof typeof ON_ALL
 
-export interface Trouble {
-  readonly kind: GatewayTrouble | EngineTrouble
-  /** Which gateway; `null` for what concerns all. */
-  readonly name: string | null
+interface Course {
   readonly afterMs: number
   /** For so long, where it can last. */
   readonly forMs: number
   /** Milliseconds by which a clock is set, or connections that there are from then on. */
   readonly amount: number
 }
+
+/** `name`: which gateway; `null` for what concerns all. */
+export type Trouble = Course &
+  (
+    | { readonly kind: GatewayTrouble; readonly name: string }
+    | { readonly kind: EngineTrouble; readonly name: null }
+  )
 
 const LASTING: readonly Trouble['kind'][] = [
   'stop worker',
@@ -59,17 +63,20 @@ export function drawTroubles(random: Random, names: readonly string[]): readonly
 }
 
 function drawTrouble(random: Random, names: readonly string[], isLong: boolean): Trouble {
-  const isOfAll = random.chance(0.35)
-  const kind = isOfAll ? random.weighted(ON_ALL) : random.weighted(ON_GATEWAY)
+  const what = random.chance(0.35)
+    ? { kind: random.weighted(ON_ALL), name: null }
+    : { kind: random.weighted(ON_GATEWAY), name: random.pick(names) ?? '' }
+  const { kind } = what
   const usualMs = random.between(200, 2_500)
   const longMs = random.between(8_000, 15_000)
-  const canLast = LASTING.includes(kind)
+  const isLasting = LASTING.includes(kind) && isLong
+  const size = random.pick(SIZES) ?? SIZES[0]
+  const clockMs = random.between(-15_000, 15_000)
   return {
-    kind,
-    name: isOfAll ? null : (random.pick(names) ?? null),
+    ...what,
     afterMs: random.between(200, 1_500),
-    forMs: canLast && isLong ? longMs : usualMs,
-    amount: kind === 'resize' ? (random.pick(SIZES) ?? SIZES[0]) : random.between(-15_000, 15_000)
+    forMs: isLasting ? longMs : usualMs,
+    amount: kind === 'resize' ? size : clockMs
   }
 }
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 
 /** The way from one gateway to the engine, which can be cut, or hold back whatever is said and say it later. */
 export class PausableProxy {
@@ -25,20 +26,20 @@ export class PausableProxy {
   }
 
   /** Nothing arrives, in either direction, and all of it does later; connections stay. */
-  hold(): void {
+  async holdFor(ms: number): Promise<void> {
     this.#state = 'held'
     for (const socket of this.#sockets) socket.pause()
+    await delay(ms)
+    this.#state = 'open'
+    for (const socket of this.#sockets) socket.resume()
   }
 
   /** Every connection breaks, and no other lasts. */
-  cut(): void {
+  async cutFor(ms: number): Promise<void> {
     this.#state = 'cut'
     for (const socket of this.#sockets) socket.resetAndDestroy()
-  }
-
-  mend(): void {
+    await delay(ms)
     this.#state = 'open'
-    for (const socket of this.#sockets) socket.resume()
   }
 
   close(): void {

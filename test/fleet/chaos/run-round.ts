@@ -69,13 +69,12 @@ export async function runRound(fleet: ChaosFleet, random: Random): Promise<Round
 }
 
 async function happen(fleet: ChaosFleet, trouble: Trouble): Promise<void> {
-  const { kind, name, afterMs, forMs, amount } = trouble
-  await delay(afterMs)
-  if (name !== null) {
-    await happenTo(fleet, name, trouble)
+  await delay(trouble.afterMs)
+  if (trouble.name !== null) {
+    await happenTo(fleet, trouble)
     return
   }
-  switch (kind) {
+  switch (trouble.kind) {
     case 'wipe':
       return fleet.wipe()
     case 'engine restarts empty':
@@ -86,18 +85,18 @@ async function happen(fleet: ChaosFleet, trouble: Trouble): Promise<void> {
       return fleet.restartEngine('old')
     case 'engine stands still':
       fleet.team.engine.pause()
-      await delay(forMs)
+      await delay(trouble.forMs)
       fleet.team.engine.goOn()
       return
-    default:
-      fleet.resize(amount)
+    case 'resize':
+      fleet.resize(trouble.amount)
+      return
   }
 }
 
 async function happenTo(
   fleet: ChaosFleet,
-  name: string,
-  { kind, forMs, amount }: Trouble
+  { kind, name, forMs, amount }: Trouble & { readonly name: string }
 ): Promise<void> {
   switch (kind) {
     case 'kill worker':
@@ -118,20 +117,15 @@ async function happenTo(
       fleet.setClock(name, amount)
       return
     case 'cut':
-    case 'hold': {
-      const proxy = fleet.proxyOf(name)
-      if (kind === 'cut') proxy.cut()
-      else proxy.hold()
-      await delay(forMs)
-      proxy.mend()
-      return
-    }
-    default: {
-      const whom = { 'stop worker': 'worker', 'stop primary': 'primary' }[kind as string] ?? 'tree'
-      fleet.signal(name, whom as 'worker' | 'primary' | 'tree', 'SIGSTOP')
-      await delay(forMs)
-      fleet.signal(name, 'tree', 'SIGCONT')
-    }
+      return fleet.proxyOf(name).cutFor(forMs)
+    case 'hold':
+      return fleet.proxyOf(name).holdFor(forMs)
+    case 'stop worker':
+      return fleet.stopFor(name, 'worker', forMs)
+    case 'stop primary':
+      return fleet.stopFor(name, 'primary', forMs)
+    case 'stop tree':
+      return fleet.stopFor(name, 'tree', forMs)
   }
 }
 

@@ -8,8 +8,7 @@ export async function withTeam(
   const ends: (() => unknown)[] = []
   try {
     const t = { teardown: (end: () => unknown) => void ends.unshift(end) }
-    const keeps = (line: Readonly<Record<string, unknown>>): boolean => 'msg' in line
-    const team = await FleetTeam.start(t, { names: ['a', 'b', 'c'], max: 60, keeps, ...options })
+    const team = await FleetTeam.start(t, { names: ['a', 'b', 'c'], max: 60, ...options })
     await team.allServe()
     await measure(team)
   } finally {
