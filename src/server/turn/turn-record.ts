@@ -62,59 +62,46 @@ function isAbovePriceStep({ plan, progress: { usage } }: TurnRecord): boolean {
   return step !== null && usage !== null && usage.inputTokens > step
 }
 
-/** Names that people know from other gateways, as OpenTelemetry writes them. */
+/** Names that people know from other gateways, as OpenTelemetry writes them. What is undefined is not written. */
 function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
-  const { plan, progress } = record
-  const { account, attempts } = progress
-  return {
+  const { plan, progress, error } = record
+  const { account, attempts, usage, lastCall, metered, charged } = progress
+  const credits = (charged > 0 ? charged : metered) / MICROS_PER_CREDIT
+  const source = lastCall?.isMeasured === true ? 'upstream' : 'estimated'
+  const facts = {
     event: 'request.completed',
     request_id: record.requestId,
-    ...(record.traceId !== undefined && { trace_id: record.traceId }),
+    trace_id: record.traceId,
     method: record.method,
     route: record.route,
     status: record.status,
-    ...(record.keyName !== null && { key: record.keyName }),
-    ...(record.keyHash !== null && { client_key_hash: record.keyHash }),
-    ...(account !== null && { account_hash: account }),
-    ...(plan !== null && {
-      model_requested: plan.asked.model,
-      model_upstream: plan.upstreamModel,
-      stream: plan.asked.isStream
-    }),
-    ...(attempts > 0 && { attempt: attempts }),
+    key: record.keyName ?? undefined,
+    client_key_hash: record.keyHash ?? undefined,
+    account_hash: account ?? undefined,
+    model_requested: plan?.asked.model,
+    model_upstream: plan?.upstreamModel,
+    stream: plan?.asked.isStream,
+    attempt: attempts > 0 ? attempts : undefined,
     phase_ms: { ...progress.toJson(), total: Math.round(progress.totalMs()) },
     bytes_in: record.bodyBytes,
     bytes_out: record.bytesOut,
-    ...toAnswerFacts(record),
-    ...(plan !== null && plan.repairs.length > 0 && { repairs: plan.repairs }),
-    ...(record.status === 499 && { client_aborted: true }),
-    ...toErrorFacts(record)
+    input_tokens: usage?.inputTokens,
+    output_tokens: usage?.outputTokens,
+    cache_read_tokens: usage?.cacheReadTokens,
+    cache_write_tokens: usage?.cacheWriteTokens,
+    reasoning_tokens: usage?.reasoningTokens,
+    token_source: usage === null ? undefined : source,
+    credits: credits > 0 ? credits : undefined,
+    stop_reason: lastCall?.stopReason ?? undefined,
+    upstream_request_id: lastCall?.upstreamId ?? undefined,
+    double_price: isAbovePriceStep(record) || undefined,
+    repairs: plan !== null && plan.repairs.length > 0 ? plan.repairs : undefined,
+    client_aborted: record.status === 499 || undefined
   }
+  return error === null ? facts : { ...facts, ...toErrorFacts(record, error) }
 }
 
-function toAnswerFacts(record: TurnRecord): object {
-  const { usage, lastCall, metered, charged } = record.progress
-  const credits = (charged > 0 ? charged : metered) / MICROS_PER_CREDIT
-  return {
-    ...(usage !== null && {
-      input_tokens: usage.inputTokens,
-      output_tokens: usage.outputTokens,
-      ...(usage.cacheReadTokens !== undefined && { cache_read_tokens: usage.cacheReadTokens }),
-      ...(usage.cacheWriteTokens !== undefined && { cache_write_tokens: usage.cacheWriteTokens }),
-      ...(usage.reasoningTokens !== undefined && { reasoning_tokens: usage.reasoningTokens }),
-      token_source: lastCall?.isMeasured === true ? 'upstream' : 'estimated'
-    }),
-    ...(credits > 0 && { credits }),
-    ...(lastCall !== null && {
-      ...(lastCall.stopReason !== null && { stop_reason: lastCall.stopReason }),
-      ...(lastCall.upstreamId !== null && { upstream_request_id: lastCall.upstreamId })
-    }),
-    ...(isAbovePriceStep(record) && { double_price: true })
-  }
-}
-
-function toErrorFacts({ error, progress }: TurnRecord): object {
-  if (error === null) return {}
+function toErrorFacts({ progress }: TurnRecord, error: GatewayError): object {
   const phase = progress.lastCall?.phase ?? (progress.isWaiting ? 'queue' : 'request')
   return {
     error: { type: error.source, code: error.code, phase },
