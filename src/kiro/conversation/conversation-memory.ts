@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash as hashOf } from 'node:crypto'
 
 /** Parts of a conversation that something is remembered of; of an account, where its id stands for one. */
 export interface ConversationParts {
@@ -19,13 +19,12 @@ export interface ConversationStart {
   readonly isGrown: boolean
 }
 
-/** 16 characters of base64. */
-const HASH_BYTES = 12
+/** In base64: 12 bytes. */
+const HASH_CHARS = 16
 
 export function hashOfPart(...words: readonly string[]): string {
-  const hash = createHash('sha256')
-  for (const word of words) hash.update(`${word.length} `).update(word)
-  return hash.digest().toString('base64', 0, HASH_BYTES)
+  const text = words.map((word) => `${word.length} ${word}`).join('')
+  return hashOf('sha256', text, 'base64').slice(0, HASH_CHARS)
 }
 
 const BRIEF_MS = 60 * 60 * 1000

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Repairs } from '../rules/repairs.ts'
 import { UpstreamLimits } from '../rules/rules.ts'
 import { cleanSchema } from '../schema/clean-schema.ts'
@@ -203,11 +203,15 @@ export function makeToolId(index: number): string {
   return `toolu_${sha256(`call ${index}`).slice(0, 24)}`
 }
 
+/** The digit of a UUID that says how it is to be read, by the two bits that are left in it. */
+const VARIANTS = '89ab'
+
 /** A UUID that is always the same for the same text: version 8 (RFC 9562), made of its SHA-256. */
 export function uuidOf(text: string): string {
   const hex = sha256(text)
-  const variant = ((Number.parseInt(hex.charAt(16), 16) & 0x3) | 0x8).toString(16)
-  return hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, `$1-$2-8$3-${variant}$4-$5`)
+  const variant = VARIANTS.charAt(Number.parseInt(hex.charAt(16), 16) & 0x3)
+  const clock = `8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}`
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${clock}-${hex.slice(20, 32)}`
 }
 
 function cleanName(name: string): string {
@@ -219,6 +223,7 @@ function withHash(clean: string, maxChars: number, seed: string): string {
   return `${clean.slice(0, maxChars - HASH_CHARS - 1)}_${sha256(seed).slice(0, HASH_CHARS)}`
 }
 
+/** Each request has some of them, and making a `Hash` takes several times as long as hashing. */
 function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+  return hash('sha256', text)
 }

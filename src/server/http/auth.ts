@@ -1,4 +1,4 @@
-import { createHash, randomUUID, timingSafeEqual } from 'node:crypto'
+import { hash as hashOf, randomUUID, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { isIPv4 } from 'node:net'
 import {
@@ -170,6 +170,7 @@ export class Authenticator {
    * A frame without rights of its own says `null`.
    */
   #isForeignPage({ origin = '' }: IncomingHttpHeaders): boolean {
+    if (origin === '') return false
     if (origin === 'null') return true
     const page = URL.parse(origin)
     if (page === null || !/^https?:$/.test(page.protocol)) return false // programs have others, or none
@@ -181,7 +182,7 @@ export class Authenticator {
    * it reads, but the name. Old programs send none.
    */
   #isForeignName({ host }: IncomingHttpHeaders): boolean {
-    if (host === undefined) return false
+    if (host === undefined || USUAL_HOST.test(host)) return false
     const name = URL.parse(`http://${host}`)?.hostname ?? ''
     return !this.#isOwn(name)
   }
@@ -220,6 +221,9 @@ const FOREIGN_NAME = {
   message:
     'A gateway that asks for no key answers only by a name of its own machine, such as http://localhost or http://127.0.0.1: call it so, or set PROXY_API_KEY and send one of its keys.'
 }
+
+/** What nearly all programs call this machine: nothing else is said by the name that `URL` would make of it. */
+const USUAL_HOST = /^(?:localhost|127\.0\.0\.1)(?::\d{1,5})?$/
 
 /** `localhost`, below it or with the dot of the root, and the loopback addresses; not what only begins like them. */
 function isOwnMachine(name: string): boolean {
@@ -270,7 +274,7 @@ function nameOf(digest: Buffer): string {
 }
 
 function digestOf(key: string): Buffer {
-  return createHash('sha256').update(key).digest()
+  return hashOf('sha256', key, 'buffer')
 }
 
 const ACCEPTABLE = /^[A-Za-z0-9._:-]{1,128}$/
