@@ -190,7 +190,7 @@ function say(events: readonly UpstreamEvent[], changes: Partial<PlanChanges> = {
 
 function usageOf(events: readonly UpstreamEvent[], changes: Partial<PlanChanges> = {}) {
   const end = readParts(replyPlan(changes), events, {
-    countTokens: () => 5,
+    weigh: () => 5,
     contextWindowOf: (model) => (model === 'claude-opus-5' ? 1_000_000 : undefined)
   }).at(-1)
   return end?.type === 'end' ? end.usage : null

@@ -58,9 +58,11 @@ export class AnswerText {
     ]
   }
 
-  push(text: string, out: StreamPart[]): void {
-    if (this.#tags === null) this.#pass(text, out)
-    else this.#passSplit(this.#tags.push(text), out)
+  push(text: string): readonly StreamPart[] {
+    if (this.#tags === null) return this.#pass(text)
+    const out: StreamPart[] = []
+    this.#passSplit(this.#tags.push(text), out)
+    return out
   }
 
   /** Reasoning that the model marks as such. */
@@ -95,13 +97,14 @@ export class AnswerText {
 
   #passSplit(split: ThinkingSplit, out: StreamPart[]): void {
     if (split.reasoning !== '') this.reason(split.reasoning, out)
-    if (split.text !== '') this.#pass(split.text, out)
+    if (split.text !== '') out.push(...this.#pass(split.text))
   }
 
-  #pass(delta: string, out: StreamPart[]): void {
+  /** Made in one piece: a list that grows has room for many from the start. */
+  #pass(delta: string): readonly StreamPart[] {
     this.#meter.addText(delta)
     let text = delta
     for (const stage of this.#stages) text = stage.push(text)
-    if (text !== '') out.push({ type: 'text', text })
+    return text === '' ? [] : [{ type: 'text', text }]
   }
 }

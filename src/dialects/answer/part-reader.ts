@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { estimateTokens } from '../../kiro/models/tokens.ts'
+import { tokensOf } from '../../kiro/models/tokens.ts'
 import { MAX_SEALED_CHARS } from '../../kiro/conversation/signed-reasoning.ts'
 import { isSignature, saidBytesOf, type UpstreamEvent } from '../../kiro/wire/event.ts'
 import type { ReasoningContent } from '../../kiro/wire/payload.ts'
@@ -10,11 +10,11 @@ import { CallGate, WaitingEvents } from './call-gate.ts'
 import { type AnswerRoom, ENDLESS_ROOM } from './output-text.ts'
 import type { EndReason, StreamPart } from './stream-part.ts'
 import { ToolCalls, type ToolEvent } from './tool-calls.ts'
-import { AnswerLimit, UsageMeter } from './usage.ts'
+import { AnswerLimit, UsageMeter, type UsageMeterOptions } from './usage.ts'
 
 export interface PartReaderOptions {
-  /** Counts the answer's tokens; the local estimate unless given. */
-  readonly countTokens?: (text: string) => number
+  /** Tokens of so many UTF-16 units, and UTF-8 bytes beyond them; the local estimate unless given. */
+  readonly weigh?: UsageMeterOptions['weigh']
   /** The window of an upstream model, undefined if unknown; asked when another model answers than planned. */
   readonly contextWindowOf?: (modelId: string) => number | undefined
   /** How long the answer may become, and how much of it may be held; endless unless given. */
@@ -61,9 +61,8 @@ export class PartReader {
   #cut: 'limit' | 'lost' | null = null
 
   constructor(plan: ReplyPlan, options: PartReaderOptions = {}) {
-    const countTokens = options.countTokens ?? estimateTokens
     this.#plan = plan
-    this.#meter = new UsageMeter({ ...plan, countTokens })
+    this.#meter = new UsageMeter({ ...plan, weigh: options.weigh ?? tokensOf })
     this.#limit = new AnswerLimit(plan.maxOutputTokens, () => {
       this.#stop = { by: 'limit' }
     })
@@ -192,10 +191,7 @@ export class PartReader {
   #readText(event: Extract<UpstreamEvent, { type: 'text' }>): readonly StreamPart[] {
     const { text } = event
     if (text === '') return NoParts
-    if (this.#isInCall) return this.#postpone(event)
-    const parts: StreamPart[] = []
-    this.#text.push(text, parts)
-    return parts
+    return this.#isInCall ? this.#postpone(event) : this.#text.push(text)
   }
 
   #readReasoning(event: Extract<UpstreamEvent, { type: 'reasoning' }>): readonly StreamPart[] {

@@ -4,8 +4,9 @@ import type { ReplyPlan } from '../plan/plan.ts'
 import type { Usage } from './stream-part.ts'
 import type { TextStage } from './text-stages.ts'
 
-interface UsageMeterOptions extends Pick<ReplyPlan, 'inputTokens' | 'contextWindow'> {
-  readonly countTokens: (text: string) => number
+export interface UsageMeterOptions extends Pick<ReplyPlan, 'inputTokens' | 'contextWindow'> {
+  /** Tokens of a text by its lengths: UTF-16 units, and the UTF-8 bytes that go beyond them. */
+  readonly weigh: (chars: number, extraBytes: number) => number
 }
 
 /** Larger figures are errors of the upstream: clients compact by them, and metrics add them up. */
@@ -30,8 +31,8 @@ export class UsageMeter {
   constructor(options: UsageMeterOptions) {
     this.#options = options
     this.#contextWindow = options.contextWindow
-    this.#answer = new TokenCount(options.countTokens)
-    this.#reasoning = new TokenCount(options.countTokens)
+    this.#answer = new TokenCount(options.weigh)
+    this.#reasoning = new TokenCount(options.weigh)
   }
 
   addText(text: string): void {
@@ -118,30 +119,23 @@ export class UsageMeter {
   }
 }
 
-/** Counts text that comes in small pieces, a larger piece at a time: exact enough, and little is kept. */
+/** Counts text that comes in small pieces, by what they come to together: none of it is kept. */
 class TokenCount {
-  static readonly #pieceChars = 4096
-  readonly #countTokens: (text: string) => number
-  #uncounted = ''
-  #tokens = 0
+  readonly #weigh: UsageMeterOptions['weigh']
+  #chars = 0
+  #extraBytes = 0
 
-  constructor(countTokens: (text: string) => number) {
-    this.#countTokens = countTokens
+  constructor(weigh: UsageMeterOptions['weigh']) {
+    this.#weigh = weigh
   }
 
   add(text: string): void {
-    this.#uncounted += text
-    if (this.#uncounted.length >= TokenCount.#pieceChars) this.#count()
+    this.#chars += text.length
+    this.#extraBytes += Buffer.byteLength(text) - text.length
   }
 
   total(): number {
-    if (this.#uncounted !== '') this.#count()
-    return this.#tokens
-  }
-
-  #count(): void {
-    this.#tokens += this.#countTokens(this.#uncounted)
-    this.#uncounted = ''
+    return this.#chars === 0 ? 0 : Math.ceil(this.#weigh(this.#chars, this.#extraBytes))
   }
 }
 

@@ -20,6 +20,7 @@ export interface ChatWishes {
 }
 
 const Done = toSseData('[DONE]')
+const DeltaTail = '},"finish_reason":null}]}\n\n'
 const Members = { text: '"content":', reasoning: '"reasoning_content":' } as const
 
 /**
@@ -49,7 +50,7 @@ export class ChatWriter extends AnswerWriter<ChatWishes> {
 
   protected override open(kind: 'text' | 'reasoning'): AnswerBlock {
     const member = Members[kind]
-    if (this.plan.asked.isStream) return this.#streamed(kind, '', (json) => member + json)
+    if (this.plan.asked.isStream) return this.#streamed(kind, '', [member, ''])
     return (this.#said[kind] ??= this.#collected(kind, member, []))
   }
 
@@ -62,10 +63,12 @@ export class ChatWriter extends AnswerWriter<ChatWishes> {
     }
     const place = own.isLegacyCall ? '' : `"tool_calls":[{"index":${++this.#toolIndex},`
     const begun = own.isLegacyCall ? `"function_call":${called}""}` : `${place}${fixed}""}}]`
-    return this.#streamed('call', begun, (json) =>
+    return this.#streamed(
+      'call',
+      begun,
       own.isLegacyCall
-        ? `"function_call":{"arguments":${json}}`
-        : `${place}"function":{"arguments":${json}}}]`
+        ? ['"function_call":{"arguments":', '}']
+        : [`${place}"function":{"arguments":`, '}}]']
     )
   }
 
@@ -129,20 +132,27 @@ export class ChatWriter extends AnswerWriter<ChatWishes> {
     return new CollectedBlock({ kind, head, blocks, room: this.room })
   }
 
-  #streamed(kind: BlockKind, begun: string, toMembers: (json: string) => string): AnswerBlock {
+  /** What stands around its text is glued once, for thousands of chunks. */
+  #streamed(kind: BlockKind, begun: string, around: readonly [string, string]): AnswerBlock {
+    const [before, after] = around
+    const head = this.#deltaHead + before
+    const tail = after + DeltaTail
     return {
       kind,
       begin: () => (begun === '' ? '' : this.#delta(begun)),
-      add: (text) => this.#delta(toMembers(JSON.stringify(text))),
+      add: (text) => {
+        const json = JSON.stringify(text)
+        return this.#hasRole ? head + json + tail : this.#delta(before + json + after)
+      },
       sign: () => '',
       end: () => ''
     }
   }
 
   #delta(members: string): string {
-    if (this.#hasRole) return `${this.#deltaHead}${members}},"finish_reason":null}]}\n\n`
+    const role = this.#hasRole ? '' : '"role":"assistant",'
     this.#hasRole = true
-    return `${this.#deltaHead}"role":"assistant",${members}},"finish_reason":null}]}\n\n`
+    return this.#deltaHead + role + members + DeltaTail
   }
 }
 

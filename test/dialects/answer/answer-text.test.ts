@@ -14,7 +14,7 @@ function answerText(changes: Partial<PlanChanges>) {
   const stops: string[] = []
   const text = new AnswerText({
     plan,
-    meter: new UsageMeter({ ...plan, countTokens: ({ length }) => length }),
+    meter: new UsageMeter({ ...plan, weigh: (chars) => chars }),
     limit: new AnswerLimit(plan.maxOutputTokens, () => stops.push('limit')),
     room: ENDLESS_ROOM,
     onStop: (sequence) => stops.push(sequence)
@@ -23,7 +23,7 @@ function answerText(changes: Partial<PlanChanges>) {
   return {
     stops,
     push: (delta: string) => {
-      text.push(delta, parts)
+      parts.push(...text.push(delta))
       return said()
     },
     release: () => {

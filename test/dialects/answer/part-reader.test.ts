@@ -96,7 +96,7 @@ t.test('reasoning', async (t) => {
 
   t.test('goes to nobody else, but counts as output', async (t) => {
     t.same(types(events), ['text', 'end'])
-    const options = { countTokens: (counted: string) => counted.length }
+    const options = { weigh: (chars: number) => chars }
     t.match(readParts(plain, events, options).at(-1), { usage: { outputTokens: 3 } })
   })
 
@@ -277,7 +277,7 @@ t.test(
         const events = [text('y'), ...calls, ...closing()]
         const outputTokens = 'y'.length + 'f'.length + json.length
         // 1.5 % of the window: 15,000 tokens in all.
-        t.match(readParts(plan, events, { countTokens: ({ length }) => length }).at(-1), {
+        t.match(readParts(plan, events, { weigh: (chars) => chars }).at(-1), {
           reason: 'length',
           usage: { inputTokens: 15_000 - outputTokens, outputTokens }
         })
@@ -397,7 +397,7 @@ t.test('a call written as text', async (t) => {
 
 t.test('the percentage of the window counts wherever it comes', async (t) => {
   const event = { type: 'metadata', contextUsagePercentage: 10 } as const
-  t.match(readParts(plain, [text('a'), event], { countTokens: () => 1 }).at(-1), {
+  t.match(readParts(plain, [text('a'), event], { weigh: () => 1 }).at(-1), {
     usage: { inputTokens: 19_999 }
   })
 })
@@ -417,7 +417,7 @@ t.test('usage', async (t) => {
   t.test('takes the window of the model that answered', async (t) => {
     const plan = replyPlan({ upstreamModel: 'auto' })
     const answer = { type: 'text', text: 'a', modelId: 'big' } as const
-    const options = { countTokens: () => 1, contextWindowOf }
+    const options = { weigh: () => 1, contextWindowOf }
     const known = readParts(plan, [answer, percentage], options).at(-1)
     t.match(known, { usage: { inputTokens: 99_999, outputTokens: 1 } })
     const other = readParts(plan, [{ ...answer, modelId: 'new' }, percentage], options).at(-1)
@@ -430,7 +430,7 @@ t.test('usage', async (t) => {
       text('cde'),
       tool('1', 'fn', { input: '{"a":1}', stop: true })
     ]
-    const options = { countTokens: (counted: string) => counted.length }
+    const options = { weigh: (chars: number) => chars }
     t.match(readParts(replyPlan({ reasoning: 'native' }), events, options).at(-1), {
       usage: { outputTokens: 14, reasoningTokens: 2 }
     })

@@ -4,10 +4,8 @@ import { UsageMeter } from '../../../src/dialects/answer/usage.ts'
 import type { TokenUsage } from '../../../src/kiro/wire/event.ts'
 import { assert, double, integer, option, property, record } from '../../helper/fast-check.ts'
 
-const lengthOf = (text: string): number => text.length
-
 function meter(contextWindow = 200_000): UsageMeter {
-  return new UsageMeter({ inputTokens: 900, contextWindow, countTokens: lengthOf })
+  return new UsageMeter({ inputTokens: 900, contextWindow, weigh: (chars) => chars })
 }
 
 t.test('without a word from the upstream', async (t) => {

@@ -11,7 +11,7 @@ const plan = replyPlan(changes)
 
 function answer(events: readonly UpstreamEvent[], stopSequences: readonly string[] = []): unknown {
   const parts = readParts(replyPlan({ ...changes, stopSequences }), events, {
-    countTokens: () => 3
+    weigh: () => 3
   })
   return collect(createCollector(plan, anthropicIdentity), parts)
 }

@@ -43,7 +43,7 @@ t.test('two parallel calls are exactly the events of A22', async (t) => {
     { type: 'metering', credits: 0.01 } as const
   ]
   t.equal(
-    stream(events, plain, { countTokens: () => 12 }),
+    stream(events, plain, { weigh: () => 12 }),
     `${opening}event: content_block_start
 data: {"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t1","name":"a","input":{}}}
 

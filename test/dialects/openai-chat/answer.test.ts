@@ -7,7 +7,7 @@ import { closing, text, tool } from '../../helper/upstream-events.ts'
 const plan = replyPlan({ reasoning: 'native', isStream: false })
 
 function answer(events: readonly UpstreamEvent[]): unknown {
-  const parts = readParts(plan, events, { countTokens: () => 3 })
+  const parts = readParts(plan, events, { weigh: () => 3 })
   return collect(createCollector(plan, openAiIdentity), parts)
 }
 

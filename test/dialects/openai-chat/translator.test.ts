@@ -18,14 +18,14 @@ function stream(
   return translate(translator, readParts(plan, events, options))
 }
 
-const lengthOf = (counted: string): number => counted.length
+const charsOf = (chars: number): number => chars
 
 const head =
   'data: {"id":"chatcmpl-1f","object":"chat.completion.chunk","created":1760000000,"model":"claude-haiku-4.5","choices":'
 
 t.test('a text answer is exactly the chunks of A20', async (t) => {
   const events = [text('Hel'), text('lo'), text('lo'), ...closing()]
-  const out = stream(events, replyPlan(), { countTokens: () => 3 })
+  const out = stream(events, replyPlan(), { weigh: () => 3 })
   t.equal(
     out,
     [
@@ -141,7 +141,7 @@ t.test('push()', async (t) => {
 
   t.test('tells reasoning tokens apart', async (t) => {
     const events = [{ type: 'reasoning', text: 'hm' } as const, text('abc'), ...closing()]
-    const out = stream(events, replyPlan({ reasoning: 'native' }), { countTokens: lengthOf })
+    const out = stream(events, replyPlan({ reasoning: 'native' }), { weigh: charsOf })
     t.match(readOpenAiStream(out).usage, {
       completion_tokens: 5,
       completion_tokens_details: { reasoning_tokens: 2 }
