@@ -268,10 +268,16 @@ export class StallTimer {
   /** The whole answer has been written: runs until its client has taken all of it or is gone. */
   watchEnd(): void {
     const { response } = this.#options
-    if (response.writableFinished || response.destroyed) return this.stop()
+    if (isTaken(response)) return this.stop()
     this.start()
     response.once('close', () => this.stop())
   }
+}
+
+/** Nothing of it is left here: the system has it all, or its client is gone. That is told as `finish` a moment later. */
+function isTaken(response: ServerResponse): boolean {
+  const { destroyed, writableEnded, writableLength } = response
+  return destroyed || (writableEnded && writableLength === 0)
 }
 
 /** Resolves once the system has taken all of an answer, or its client is gone. */

@@ -36,9 +36,21 @@ export function hostsFor(
   overrides: HostOverrides
 ): readonly UpstreamHost[] {
   const { apiRegion } = snapshot
-  if (overrides.apiUrl !== null) {
-    return [{ url: fill(overrides.apiUrl, apiRegion), kind: 'custom' }]
-  }
+  const last = LastHosts.get(overrides)
+  if (last?.apiRegion === apiRegion) return last.hosts
+  const hosts = makeHosts(apiRegion, overrides)
+  LastHosts.set(overrides, { apiRegion, hosts })
+  return hosts
+}
+
+/** Asked half a dozen times for each request, and nearly always the same: settings change with a SIGHUP, regions with an account. */
+const LastHosts = new WeakMap<
+  HostOverrides,
+  { apiRegion: string; hosts: readonly UpstreamHost[] }
+>()
+
+function makeHosts(apiRegion: string, { apiUrl }: HostOverrides): readonly UpstreamHost[] {
+  if (apiUrl !== null) return [{ url: fill(apiUrl, apiRegion), kind: 'custom' }]
   return [
     { url: fill(HostTemplate.runtime, apiRegion), kind: 'runtime' },
     { url: fill(HostTemplate.q, apiRegion), kind: 'q' }

@@ -249,7 +249,7 @@ async function startAttempt(
   question: UpstreamQuestion,
   plans: AttemptPlan
 ): Promise<Attempt> {
-  await question.capture?.payload(question.payload)
+  if (question.capture !== null) await question.capture.payload(question.payload)
   const permit = await acquireFor(plans.way, plane, question)
   try {
     return makeAttempt(plane, question, { ...plans, permit })

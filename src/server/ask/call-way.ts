@@ -72,7 +72,7 @@ export async function acquireFor(
   wait: PermitWait
 ): Promise<Permit> {
   for (;;) {
-    await way.ready(wait.signal)
+    if (!way.useNewest()) await way.ready(wait.signal)
     const permit = await acquirePermit(plane, wait)
     if (way.useNewest()) return permit
     permit.release() // nobody holds one while there is nothing to send

@@ -47,6 +47,7 @@ export class AccountLink {
 
   /** Why no request may be served now, or `null`. */
   get problem(): GatewayError | null {
+    if (this.#standing.bars.length === 0 && this.#heard === null) return null // asked three times a request
     const now = this.#now()
     const bar = [...this.#standing.bars, this.#heard].find((one) => one !== null && one.until > now)
     if (bar === undefined || bar === null) return null

@@ -114,7 +114,7 @@ export class Turn implements OpenTurn {
     try {
       error = await this.#answer()
       await whenSent(response)
-      await this.#debug?.content?.settled()
+      if (this.#debug !== null) await this.#debug.content?.settled()
     } finally {
       this.#memory?.release()
       this.#room?.release()
@@ -174,7 +174,7 @@ export class Turn implements OpenTurn {
     const waiter = { key: keyName, arrivedAt: this.#arrivedAt }
     plane.account.check() // a request that can't be served is not worth reading
     await plane.credentials.ready(signal)
-    await limits?.admit({ ...waiter, signal })
+    if (limits !== null) await limits.admit({ ...waiter, signal })
     const waited = new WaitClock(this.#arrivedAt)
     using stream = limits?.hasStreams === true ? await this.#takeStream(limits, waited) : null
     // Nor is one that would be refused for want of a permit: this refuses it as the queue would.
@@ -229,7 +229,7 @@ export class Turn implements OpenTurn {
     const body = await readBody(request, { maxBytes, timeoutMs }, memory, signal)
     this.#bodyBytes = body.byteLength
     this.#progress.end('read')
-    await this.#debug?.content?.body(body)
+    if (this.#debug !== null) await this.#debug.content?.body(body)
     return { dialect, body, memory, key, marks: marksOf(request.headers) }
   }
 

@@ -33,12 +33,32 @@ export function generationRequest(options: GenerationOptions): ExchangeRequest {
     ? withConversationId(options.payload, randomUUID())
     : options.payload
   return {
-    url: new URL(runtimeUrl(host, 'generate', options.form)),
+    url: urlOf(runtimeUrl(host, 'generate', options.form)),
     method: 'POST',
     headers: runtimeHeaders(snapshot, { ...options, operation: 'generate', profileArn }),
     body: withProfileArn(payload, profileArn),
     bodyTimeoutMs: options.bodyTimeoutMs
   }
+}
+
+/** Those that were called, and what stands before the payload by its ARN: the same few for all requests. */
+const Urls = new Map<string, URL>()
+const Heads = new Map<string, Uint8Array>()
+/** A sign-in has one ARN and a few hosts; clients may bring keys of their own. */
+const MAX_KNOWN = 64
+
+/** Not to be changed. */
+function urlOf(text: string): URL {
+  return remembered(Urls, text, () => new URL(text))
+}
+
+function remembered<T>(known: Map<string, T>, name: string, make: () => T): T {
+  const found = known.get(name)
+  if (found !== undefined) return found
+  if (known.size >= MAX_KNOWN) known.clear()
+  const made = make()
+  known.set(name, made)
+  return made
 }
 
 /**
@@ -47,7 +67,9 @@ export function generationRequest(options: GenerationOptions): ExchangeRequest {
  */
 export function withProfileArn(payload: Uint8Array, profileArn: string | null): Uint8Array {
   if (profileArn === null) return payload
-  const head = textEncoder.encode(`{"profileArn":${JSON.stringify(profileArn)},`)
+  const head = remembered(Heads, profileArn, () =>
+    textEncoder.encode(`{"profileArn":${JSON.stringify(profileArn)},`)
+  )
   const start = payload.byteOffset + 1 - head.byteLength
   if (start < 0 || !ownsMemory(payload)) return Buffer.concat([head, payload.subarray(1)])
   const body = new Uint8Array(payload.buffer, start)
