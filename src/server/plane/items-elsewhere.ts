@@ -16,8 +16,8 @@ export interface ItemsElsewhereOptions {
 
 /** Longer than the primary waits for the engine. */
 const PATIENCE_MS = 3_000
-/** An answer may be referred to before the gateway that made it has shared it. */
-const AGAIN_AFTER_MS = 150
+/** An answer may be referred to before the gateway that made it has shared it: soon after, or later on a busy machine. */
+const AGAIN_AFTER_MS = [100, 200, 400, 800] as const
 /** Of more that are missing it is not that. */
 const MAX_FRESH = 4
 
@@ -49,12 +49,16 @@ export class ItemsElsewhere {
     names: readonly string[],
     stillMissing: () => Promise<readonly string[]>
   ): Promise<ItemProblem | null> {
-    const problem = await this.#ask(names)
-    if (problem !== null || names.length > MAX_FRESH) return problem
-    const missing = await stillMissing()
-    if (missing.length === 0) return null
-    await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_MS))
-    return this.#ask(missing)
+    let problem = await this.#ask(names)
+    if (names.length > MAX_FRESH) return problem
+    for (const pauseMs of AGAIN_AFTER_MS) {
+      if (problem !== null) return problem
+      const missing = await stillMissing()
+      if (missing.length === 0) return null
+      await new Promise((resolve) => setTimeout(resolve, pauseMs))
+      problem = await this.#ask(missing)
+    }
+    return problem
   }
 
   async #ask(names: readonly string[]): Promise<ItemProblem | null> {
