@@ -107,6 +107,8 @@ async function runPrimary(): Promise<void> {
           budget: primary.budget,
           keys: primary.keys,
           tell: (message) => primary.broadcast(message),
+          source: simulatorUrl === null ? found : null,
+          shareSignIn: (signIn) => primary.account.shareSignIn(signIn),
           log,
           onRefused: fail
         })

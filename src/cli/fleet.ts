@@ -1,9 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { inspectConfig } from '../config/load.ts'
+import { recordNameOf } from '../control/fleet/fleet-sign-in.ts'
+import { createCredentialSource } from '../credentials/sources.ts'
 import { checksOf } from '../fleet/fleet-secrets.ts'
 import { type FleetState, permitsOf } from '../fleet/fleet-state.ts'
 import { viewOf } from '../fleet/fleet-view.ts'
 import { type FleetEvent, nextFleet } from '../fleet/next-fleet.ts'
+import { readSignInRecord } from '../fleet/sign-in-record.ts'
 import { ValkeyEngine } from '../fleet/valkey-engine.ts'
 import { fleetTimes } from '../shared/elapsed.ts'
 import { GatewayError } from '../shared/errors.ts'
@@ -109,11 +112,20 @@ async function watch(engine: ValkeyEngine, beatMs: number): Promise<ReadonlyMap<
   return heardMs
 }
 
+/** Who renews the sign-in of all, as the engine says; `null` for nobody yet. */
+async function holderOf(engine: ValkeyEngine, { env }: CommandCall): Promise<string | null> {
+  const { credentials } = inspectConfig(env).config
+  const source = createCredentialSource(credentials, { warn: () => {} })
+  const { value } = await engine.records.read(recordNameOf(source ?? {}))
+  const reading = readSignInRecord(value)
+  return reading.type === 'record' && reading.record.holder !== '' ? reading.record.holder : null
+}
+
 async function tell(call: CommandCall, { engine, beatMs, fleetName }: Opened): Promise<void> {
   const heardMs = await watch(engine, beatMs)
   const state = await stateOf(engine)
   const { phase, era, maxConnections, replicas, free, awaited } = viewOf(state)
-  const holder = null
+  const holder = await holderOf(engine, call)
   const members = Object.entries(state.members).map(([inc, entry]) => ({
     name: entry.name,
     incarnation: inc,

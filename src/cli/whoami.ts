@@ -54,13 +54,16 @@ interface Found {
   /** `null` where there is none, or the gateway asks for it. */
   readonly profileArn: string | null
   readonly isUsable: boolean
+  /** The fleet that it is shared with, and the gateway that renewed it last, as this one has heard. */
+  readonly fleet?: { readonly name: string; readonly renewedBy: string | null }
 }
 
 async function describe(
   source: CredentialSource,
-  { credentials }: Config,
+  config: Config,
   terminal: Terminal
 ): Promise<Found> {
+  const { credentials } = config
   const { stateDir } = credentials
   const overlay = await new OverlayStore(stateDir, source.id, logTo(terminal)).load()
   const stored = reconcile(await source.read(), [overlay])
@@ -79,8 +82,17 @@ async function describe(
     ssoRegion,
     apiRegion,
     profileArn,
-    isUsable: isUsable(stored)
+    isUsable: isUsable(stored),
+    ...(config.fleet.url !== null && kind !== 'api-key' && (await sharing(source, config)))
   }
+}
+
+async function sharing(source: CredentialSource, { credentials, fleet }: Config) {
+  const { recordNameOf } = await import('../control/fleet/fleet-sign-in.ts')
+  const { SignInOverlay } = await import('../control/fleet/shared-tokens.ts')
+  const kept = await new SignInOverlay(credentials.stateDir, recordNameOf(source)).load()
+  const holder = kept?.facts.holder ?? ''
+  return { fleet: { name: fleet.name, renewedBy: holder === '' ? null : holder } }
 }
 
 function renewalProblemOf({ renewalProblem, refreshToken }: StoredCredential): string | null {
@@ -104,9 +116,16 @@ function linesOf(found: Found): readonly string[] {
     ['from', source],
     ['token', isKey ? expiry : `${expiry}; ${renewal}`],
     ['region', isKey ? apiRegion : `${apiRegion} (sign-in: ${ssoRegion})`],
-    ['profile', profileArn ?? 'none of its own, or found when the gateway starts']
+    ['profile', profileArn ?? 'none of its own, or found when the gateway starts'],
+    ...(found.fleet === undefined
+      ? []
+      : [['shared with', `the fleet ${found.fleet.name}; ${renewedText(found.fleet.renewedBy)}`]])
   ] as const
-  return rows.map(([name, value]) => `${name.padEnd(16)}${value}`)
+  return rows.map(([name = '', value = '']) => `${name.padEnd(16)}${value}`)
+}
+
+function renewedText(by: string | null): string {
+  return by === null ? 'no gateway of it has renewed it yet' : `renewed last by ${by}`
 }
 
 function expiryText(expiresAt: string | null): string {

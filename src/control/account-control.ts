@@ -1,4 +1,5 @@
 import type { Config } from '../config/settings.ts'
+import type { SharedSignIn } from '../credentials/shared-sign-in.ts'
 import type { CredentialSource } from '../credentials/stored-credential.ts'
 import type {
   AccountStanding,
@@ -80,6 +81,11 @@ export class AccountControl {
   /** @throws {GatewayError} GW_CONFIG_INVALID when the source can't be read */
   start(): Promise<void> {
     return this.#credentials.start()
+  }
+
+  /** Other gateways have the sign-in, too. To be called before `start()`. */
+  shareSignIn(share: SharedSignIn): void {
+    this.#credentials.shareSignIn(share)
   }
 
   /** Fetches the models, now that there may be a sign-in. */

@@ -56,7 +56,7 @@ export class Primary {
   readonly #links = new Map<string, WorkerLink>()
   readonly budget: Budget
   readonly #lane: ControlLane
-  readonly #account: AccountControl
+  readonly account: AccountControl
   readonly #lessons: LessonsDesk
   readonly keys: KeyControl
   readonly #alerts: AlertControl
@@ -90,14 +90,14 @@ export class Primary {
       budget: () => this.budget.state(),
       parts: () => ({
         lane: this.#lane,
-        account: this.#account,
+        account: this.account,
         keys: this.keys,
         supervisor: this.#supervisor
       }),
       status: () => this.#status()
     })
     this.#lane = new ControlLane(this.budget, config, this.figures.own)
-    this.#account = new AccountControl({
+    this.account = new AccountControl({
       config,
       source,
       call: this.#lane.call,
@@ -109,8 +109,8 @@ export class Primary {
     this.#lessons = new LessonsDesk({ log, tell: (learnt) => this.broadcast(learnt) })
     this.#alerts = new AlertControl({
       config: () => this.#config,
-      usage: () => this.#account.usage(),
-      signInEndsAt: () => this.#account.signInEndsAt,
+      usage: () => this.account.usage(),
+      signInEndsAt: () => this.account.signInEndsAt,
       log
     })
     this.keys = new KeyControl({
@@ -166,13 +166,13 @@ export class Primary {
     try {
       await this.#alerts.start()
       await this.keys.start()
-      await this.#account.start()
+      await this.account.start()
     } catch (error) {
       this.destroy()
       throw error
     }
     this.#mayServe.resolve()
-    this.#account.startModels()
+    this.account.startModels()
     return this.#ready.promise
   }
 
@@ -191,7 +191,7 @@ export class Primary {
     this.budget.resize(config, memory.workers, log)
     this.#doors.settle()
     this.#lane.onConfig(config)
-    this.#account.forgive()
+    this.account.forgive()
     void this.figures.dashboard.adapt() // never rejects
     this.broadcast({ type: 'config.changed', config: toWorkerConfig(config) })
     log.info('settings read again')
@@ -204,14 +204,14 @@ export class Primary {
   async drain(): Promise<void> {
     const { drainDelayMs } = this.#config.cluster
     await this.#supervisor.announceEnd(drainDelayMs, () => this.#tellStatus())
-    this.#account.drain()
+    this.account.drain()
     const patienceMs = this.#config.cluster.drainTimeoutMs + LEAVING.closingMs
     const timer = setTimeout(() => this.#supervisor.killStuck(this.#options.log), patienceMs)
     await this.#supervisor.drain()
     clearTimeout(timer)
     await this.keys.close()
     await this.#alerts.close()
-    await this.#account.close()
+    await this.account.close()
     await this.#lane.close()
     clearInterval(this.#watch)
     this.#stalls.close()
@@ -280,7 +280,7 @@ export class Primary {
       case 'credential.suspended':
       case 'account.refused':
       case 'usage.wanted':
-        this.#account.onMessage(message, link)
+        this.account.onMessage(message, link)
         break
       case 'calibration.lesson':
       case 'form.lesson':
@@ -303,7 +303,7 @@ export class Primary {
       workerId: link.id,
       config: toWorkerConfig(this.#config),
       boundPort: this.#boundPort,
-      ...this.#account.forWorker(),
+      ...this.account.forWorker(),
       book: this.keys.book,
       isSimulated,
       journalPath: this.keys.journalPath(link.journal),

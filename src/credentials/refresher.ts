@@ -2,8 +2,9 @@ import { join } from 'node:path'
 import type { Config } from '../config/settings.ts'
 import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
 import { GatewayError } from '../shared/errors.ts'
-import { type RenewOptions, renewTokens, WALL_CLOCK, type WallClock } from './renew.ts'
+import { renewOnce, type RenewOptions, renewTokens, WALL_CLOCK, type WallClock } from './renew.ts'
 import { isFinalRefusal } from './renewal-failure.ts'
+import { ForcedRefreshLimit, RenewalTimer } from './renewal-timer.ts'
 import {
   type CredentialState,
   type FailedAttempt,
@@ -12,6 +13,7 @@ import {
   tokenAge
 } from './sign-in.ts'
 import { type HeldLock, FileLock } from '../shared/file-lock.ts'
+import type { SharedSignIn } from './shared-sign-in.ts'
 import type { CredentialSource, StoredCredential } from './stored-credential.ts'
 import { CredentialVault } from './vault.ts'
 
@@ -37,6 +39,7 @@ export class CredentialRefresher {
   readonly #signIn: SignIn
   readonly #timer: RenewalTimer
   readonly #lock: FileLock
+  #share: SharedSignIn | null = null
   readonly #forced = new ForcedRefreshLimit()
   readonly #leaving = new AbortController()
   #phase: 'new' | 'running' | 'closed' = 'new'
@@ -57,9 +60,16 @@ export class CredentialRefresher {
     this.#clock = clock
     const leaving = this.#leaving.signal
     this.#renewal = { call, clock, upstream, idpHosts, loginHint, leaving }
-    this.#signIn = new SignIn({ ...options, clock })
+    this.#signIn = new SignIn({ ...options, clock, isShared: () => this.#share !== null })
     const renew = (): void => void this.#refresh(null).catch(() => {}) // remembered by the sign-in
     this.#timer = new RenewalTimer(clock, renew)
+  }
+
+  /** Other gateways have this sign-in, too. To be called before `start()`. */
+  share(share: SharedSignIn): void {
+    this.#share = share
+    this.#vault.sharing = { share, now: () => this.#clock.now() }
+    share.onNews(() => void this.#adoptShared()) // never rejects
   }
 
   /**
@@ -212,22 +222,61 @@ export class CredentialRefresher {
     }
   }
 
+  /** Another gateway has got new tokens, or a new sign-in. Never rejects. */
+  async #adoptShared(): Promise<void> {
+    await this.#flight?.catch(() => {}) // which looks itself
+    if (this.#phase !== 'running') return
+    try {
+      const stored = await this.#vault.load()
+      if (this.#phase !== 'running' || !this.#signIn.isNews(stored, null)) return
+      this.#signIn.adopt(stored, this.#clock.now())
+      this.#schedule()
+    } catch {
+      // the source cannot be read, which the next renewal tells
+    }
+  }
+
   async #renewOrRecover(
     attempt: FailedAttempt,
     lock: HeldLock | null
   ): Promise<CredentialSnapshot> {
     try {
-      return await this.#renew(attempt.stored, lock)
+      return await this.#renew(attempt, lock)
     } catch (cause) {
       return this.#recover(cause, attempt, lock)
     }
   }
 
-  async #renew(stored: StoredCredential, lock: HeldLock | null): Promise<CredentialSnapshot> {
+  async #renew(attempt: FailedAttempt, lock: HeldLock | null): Promise<CredentialSnapshot> {
+    const { stored } = attempt
     const onAttempt = async (): Promise<void> => lock?.extend()
+    const isRenewable = stored.refreshToken !== null && stored.renewalProblem === null
+    if (this.#share !== null && isRenewable) return this.#renewShared(attempt, onAttempt)
     const tokens = await renewTokens(stored, { ...this.#renewal, onAttempt })
     const issuedAt = this.#clock.now()
     return this.#signIn.adopt(await this.#vault.keep(stored, tokens, issuedAt), issuedAt)
+  }
+
+  /** When it is this gateway's turn, and once: others could not tell whether the token is spent. */
+  async #renewShared(
+    { stored, refused }: FailedAttempt,
+    onAttempt: () => Promise<void>
+  ): Promise<CredentialSnapshot> {
+    const { signal } = this.#leaving
+    const present = async (limitMs: number) => {
+      const late = new AbortController()
+      const cancel = this.#clock.after(limitMs, () => late.abort(new GatewayError('GW_NOT_READY')))
+      const leaving = AbortSignal.any([signal, late.signal])
+      const outcome = await renewOnce(stored, { ...this.#renewal, leaving, onAttempt })
+      cancel()
+      return outcome
+    }
+    const isUseless = (): boolean =>
+      refused !== null || tokenAge(stored, this.#clock.now()) === 'expired'
+    const shared = await this.#share?.renew({ stored, isUseless, present, signal })
+    if (shared === undefined) throw new GatewayError('GW_INTERNAL', 'the sign-in is not shared')
+    const now = this.#clock.now()
+    return this.#signIn.adopt(await this.#vault.keepShared(shared, now), now)
   }
 
   /** A refused refresh token may have been used by another program, which has left us a new one. */
@@ -245,7 +294,7 @@ export class CredentialRefresher {
     }
     if (stored.refreshToken === attempt.stored.refreshToken) throw this.#signIn.fail(error, attempt)
     try {
-      return await this.#renew(stored, lock)
+      return await this.#renew({ stored, refused }, lock)
     } catch (again) {
       throw this.#signIn.fail(toGatewayError(again), { stored, refused })
     }
@@ -268,62 +317,3 @@ function toGatewayError(cause: unknown): GatewayError {
 
 const TOO_MANY_REFUSALS =
   'The upstream refuses the tokens of this gateway although they were just renewed. Try again in a minute.'
-
-/** Timers do not count while a machine sleeps, so none is longer than this. */
-const MAX_TIMER_MS = 60_000
-/** Whatever goes wrong, nothing is renewed in a tight loop. */
-const MIN_TIMER_MS = 1000
-
-/**
- * An alarm for a point of wall-clock time; at most one is set. It goes off, too, when the clock was put back: the point may
- * be a day away then. Never keeps the process alive.
- */
-export class RenewalTimer {
-  readonly #clock: WallClock
-  readonly #onDue: () => void
-  #cancel: (() => void) | null = null
-
-  constructor(clock: WallClock, onDue: () => void) {
-    this.#clock = clock
-    this.#onDue = onDue
-  }
-
-  /** Replaces the alarm; a time in the past means soon, `null` means never. */
-  set(at: number | null): void {
-    this.clear()
-    if (at === null) return
-    const setAt = this.#clock.now()
-    const delayMs = Math.min(Math.max(at - setAt, MIN_TIMER_MS), MAX_TIMER_MS)
-    this.#cancel = this.#clock.after(delayMs, () => {
-      this.#cancel = null
-      const now = this.#clock.now()
-      if (setAt <= now && now < at) this.set(at)
-      else this.#onDue()
-    })
-  }
-
-  clear(): void {
-    this.#cancel?.()
-    this.#cancel = null
-  }
-}
-
-const MAX_FORCED = 5
-const WINDOW_MS = 60_000
-
-/**
- * At most five forced refreshes a minute. An upstream that refuses every new token would otherwise have each
- * request fetch another one.
- */
-export class ForcedRefreshLimit {
-  /** Bounded by MAX_FORCED. */
-  #times: readonly number[] = []
-
-  /** Counts one. False, and nothing is counted, if there were too many. */
-  allow(now: number): boolean {
-    const recent = this.#times.filter((time) => Math.abs(now - time) < WINDOW_MS)
-    const isAllowed = recent.length < MAX_FORCED
-    this.#times = isAllowed ? [...recent, now] : recent
-    return isAllowed
-  }
-}

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { desktopUrl, type HostOverrides, isProfileArn, oidcUrl } from '../kiro/wire/hosts.ts'
-import { GatewayError } from '../shared/errors.ts'
+import { type ErrorCode, GatewayError } from '../shared/errors.ts'
 import { type JsonObject, textMember } from '../shared/json.ts'
 import {
   type JsonCall,
@@ -8,7 +8,7 @@ import {
   type JsonRequest,
   type JsonResponse
 } from '../upstream/call/json-exchange.ts'
-import { classifyFailure } from '../upstream/classify.ts'
+import { classifyFailure, isConnectFailure } from '../upstream/classify.ts'
 import { idpTokenUrl } from './idp-endpoint.ts'
 import { deadSignIn, isFinalRefusal, renewalFailure } from './renewal-failure.ts'
 import { isTokenText, type StoredCredential } from './stored-credential.ts'
@@ -25,6 +25,7 @@ export interface RenewOptions {
   readonly leaving: AbortSignal
   /** Called before each attempt; one that rejects ends the renewal before anything is sent. */
   readonly onAttempt?: () => Promise<void>
+  readonly attempts?: number
 }
 
 const ATTEMPTS = 3
@@ -41,7 +42,7 @@ export async function renewTokens(
   stored: StoredCredential,
   options: RenewOptions
 ): Promise<RenewedTokens> {
-  const { call, clock, leaving, onAttempt } = options
+  const { call, clock, leaving, onAttempt, attempts = ATTEMPTS } = options
   const request = { ...requestFor(stored, options), unlessSent: leaving }
   const { signal } = new AbortController() // never given up once it was sent
   for (let attempt = 1; ; attempt += 1) {
@@ -52,7 +53,7 @@ export async function renewTokens(
     } catch (cause) {
       const { url, setting } = request
       const error = classifyFailure(cause, { url, setting, phase: 'sent' })
-      if (attempt >= ATTEMPTS || isFinalRefusal(error) || leaving.aborted) throw error
+      if (attempt >= attempts || isFinalRefusal(error) || leaving.aborted) throw error
       const askedMs = (error.retryAfterS ?? 0) * 1000
       if (askedMs > MAX_DELAY_MS) throw error // not while requests wait for it
       const delayMs = Math.max(FIRST_DELAY_MS * 2 ** (attempt - 1), askedMs)
@@ -61,6 +62,57 @@ export async function renewTokens(
       })
     }
   }
+}
+
+/** What has come of presenting a refresh token once. */
+export type RenewalOutcome =
+  | { readonly type: 'renewed'; readonly tokens: RenewedTokens }
+  /** The token service takes this refresh token never again. */
+  | { readonly type: 'refused'; readonly error: GatewayError }
+  /** Nothing was sent, or it was answered that nothing has happened. */
+  | { readonly type: 'unspent'; readonly error: GatewayError }
+  /** No answer, or none of the token service: the refresh token may be spent. */
+  | { readonly type: 'unknown'; readonly error: GatewayError }
+
+/** Trades the refresh token once, for those who must know what has become of it. Never rejects. */
+export async function renewOnce(
+  stored: StoredCredential,
+  options: RenewOptions
+): Promise<RenewalOutcome> {
+  let status: number | 'uncalled' | 'unanswered' = 'uncalled'
+  const call: JsonCall = async (request, signal) => {
+    status = 'unanswered'
+    const response = await options.call(request, signal)
+    status = response.status
+    return response
+  }
+  try {
+    return { type: 'renewed', tokens: await renewTokens(stored, { ...options, call, attempts: 1 }) }
+  } catch (cause) {
+    const error = cause instanceof GatewayError ? cause : internal(cause)
+    return { type: outcomeOf(error, status, options.leaving), error }
+  }
+}
+
+function outcomeOf(
+  error: GatewayError,
+  status: number | 'uncalled' | 'unanswered',
+  leaving: AbortSignal
+): 'refused' | 'unspent' | 'unknown' {
+  if (status === 'uncalled' || isConnectFailure(error)) return 'unspent'
+  // It is given up only as long as nothing was sent.
+  if (status === 'unanswered') return error === leaving.reason ? 'unspent' : 'unknown'
+  if (DEAD.has(error.code)) return 'refused'
+  return UNTOLD.has(status) ? 'unknown' : 'unspent'
+}
+
+/** Of another refusal, such as a suspension, the refresh token may outlive the reason. */
+const DEAD: ReadonlySet<ErrorCode> = new Set(['GW_UPSTREAM_AUTH', 'GW_REGISTRATION_EXPIRED'])
+/** An answer without a token, and what a proxy says that has lost the service's. */
+const UNTOLD: ReadonlySet<number> = new Set([200, 502, 504])
+
+function internal(cause: unknown): GatewayError {
+  return new GatewayError('GW_INTERNAL', 'renewing the credentials failed', { cause })
 }
 
 /**

@@ -18,6 +18,8 @@ export interface SignInOptions {
   readonly onChange: () => void
   /** From 0 to 1, so that gateways with one sign-in do not renew it at the same moment. */
   readonly random?: () => number
+  /** Several gateways have it: it is renewed at half its life, so that it outlives what they share it by for a while. */
+  readonly isShared?: () => boolean
 }
 
 /** What is known of the account's sign-in now: the token in use and the last failure to renew it. No I/O. */
@@ -83,14 +85,19 @@ export class SignIn {
 
   /** Takes a token into use. `issuedAt` is known of those that were renewed just now, by us or somebody else. */
   adopt(stored: StoredCredential, issuedAt?: number): CredentialSnapshot {
-    const { source, settings, log, onChange, random = Math.random } = this.#options
+    const { source, settings, log, onChange, random = Math.random, clock } = this.#options
     const { accessToken, expiresAt } = stored
+    const now = clock.now()
+    const dueAt =
+      this.#options.isShared?.() === true && expiresAt !== null
+        ? now + Math.max(0, expiresAt - now) / 2
+        : dueAtOf(expiresAt, issuedAt)
     if (accessToken === null) throw new Error('a sign-in without token was adopted')
     const snapshot = toSnapshot(source.id, { ...stored, accessToken }, settings)
     this.#held = {
       stored,
       snapshot,
-      dueAt: jittered(dueAtOf(expiresAt, issuedAt), expiresAt, random())
+      dueAt: jittered(dueAt, expiresAt, random())
     }
     this.#failure = null
     this.#reported = 'usable'
@@ -201,7 +208,10 @@ function failureAfter(
   const isFinal = isFinalRefusal(error)
   const count = (before?.count ?? 0) + 1
   const leastMs = isInUse ? IN_USE_RETRY_DELAY_MS : 0
-  const delayMs = Math.max(retryDelayMs(error, count), leastMs)
+  // Whoever waits for another gateway knows for how long.
+  const knownS = error.code === 'GW_NOT_READY' ? error.retryAfterS : undefined
+  const delayMs =
+    knownS === undefined ? Math.max(retryDelayMs(error, count), leastMs) : knownS * 1000
   const retryAt = now + (isFinal ? DEAD_RETRY_DELAY_MS : delayMs)
   const spentToken = (isFinal ? refused : null) ?? before?.spentToken ?? null
   return { error, isFinal, stored, count, failedAt: now, retryAt, spentToken }

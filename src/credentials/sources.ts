@@ -76,6 +76,7 @@ function refreshTokenSource(refreshToken: string, ssoRegion: string): Credential
   return {
     id: hashOf(`refresh-token:${refreshToken}`),
     name: 'REFRESH_TOKEN',
+    isSetting: true,
     loginHint:
       'Log in again in Kiro IDE, put the new refresh token into REFRESH_TOKEN and restart.',
     read: () => Promise.resolve({ ...UNKNOWN, authType: 'social', refreshToken, ssoRegion })

@@ -49,6 +49,8 @@ export interface CredentialSource {
   readonly loginHint: string
   /** The gateway itself can make a new one. */
   readonly isOwn?: boolean
+  /** The sign-in is the setting itself: with another value it is another source. */
+  readonly isSetting?: boolean
   /** Where others who renew the same sign-in look for a lock; left out where there is no such place. */
   readonly lockPath?: string
   /** @throws {GatewayError} GW_CONFIG_INVALID with a message for the operator. */

@@ -10,6 +10,7 @@ import {
   replaceFile
 } from '../shared/private-files.ts'
 import type { RenewedTokens } from './renew.ts'
+import type { SharedSignIn, SharedTokens } from './shared-sign-in.ts'
 import { expiryOf, parseExpiry } from './sign-in.ts'
 import {
   type CredentialSource,
@@ -20,14 +21,23 @@ import {
 
 type VaultLog = Pick<Logger, 'info' | 'warn' | 'error'>
 
+/** What other gateways have, too. */
+export interface VaultSharing {
+  readonly share: SharedSignIn
+  /** Epoch ms. */
+  readonly now: () => number
+}
+
 /**
  * Where the tokens are kept: the source, our overlay, and memory in case neither can be written. What it hands
- * out is always the newest of the three.
+ * out is always the newest of the three; where the sign-in is shared, of what any gateway has.
  */
 export class CredentialVault {
   readonly source: CredentialSource
   readonly #overlay: OverlayStore
   readonly #log: VaultLog
+  /** `null` where no other gateway has the sign-in. */
+  sharing: VaultSharing | null = null
   /** What the source said when it could be read last. */
   #read: StoredCredential | null = null
   #trouble: GatewayError | null = null
@@ -50,6 +60,16 @@ export class CredentialVault {
    * @throws {GatewayError} GW_CONFIG_INVALID if the source cannot be read and never could.
    */
   async load(): Promise<StoredCredential> {
+    const newest = await this.#loadFiles()
+    const isShared = newest.refreshToken !== null || newest.isAwaited === true
+    if (this.sharing === null || !isShared) return newest
+    const { share, now } = this.sharing
+    const shared = await share.newest(newest)
+    if (shared.stored.accessToken !== newest.accessToken) await this.#follow(shared, now())
+    return shared.stored
+  }
+
+  async #loadFiles(): Promise<StoredCredential> {
     let read: StoredCredential
     let trouble: GatewayError | null = null
     try {
@@ -101,15 +121,41 @@ export class CredentialVault {
       expiresAt: expiryOf(tokens.expiresInS, now),
       profileArn: tokens.profileArn ?? before.profileArn
     }
+    const renewed = { ...before, ...fresh }
+    await this.#remember(renewed, fresh, now)
+    await this.#writeBack(renewed)
+    return renewed
+  }
+
+  /** Keeps what we got for all gateways, in our own files, as far as it belongs there. */
+  async keepShared(
+    shared: SharedTokens & { readonly isOurs: boolean },
+    now: number
+  ): Promise<StoredCredential> {
+    await this.#follow(shared, now)
+    if (shared.isOurs && shared.isOfFiles) await this.#writeBack(shared.stored)
+    return shared.stored
+  }
+
+  /** What another gateway has got for the sign-in that our own files hold an earlier form of: they must outlive the sharing. */
+  async #follow({ stored, isOfFiles }: SharedTokens, now: number): Promise<void> {
+    const { accessToken, refreshToken, expiresAt, profileArn } = stored
+    if (!isOfFiles || accessToken === null || expiresAt === null) return
+    if (accessToken === this.#renewed?.accessToken) return
+    await this.#remember(stored, { accessToken, refreshToken, expiresAt, profileArn }, now)
+  }
+
+  async #remember(
+    before: StoredCredential,
+    fresh: Omit<Successor, 'derivedFrom' | 'replaces' | 'issuedAt'>,
+    now: number
+  ): Promise<void> {
     const source = this.#read ?? before
     const earlier = [this.#renewed, await this.#overlay.load()].map((one) => one?.issuedAt ?? 0)
     const issuedAt = Math.max(now, ...earlier.map((at) => at + 1)) // also where a clock was put back
     const origin = { derivedFrom: signInOf(source), replaces: tokenOf(source) }
     this.#renewed = { ...fresh, ...origin, issuedAt }
     await this.#saveOverlay(this.#renewed)
-    const renewed = { ...before, ...fresh }
-    await this.#writeBack(renewed)
-    return renewed
   }
 
   async #saveOverlay(successor: Successor): Promise<void> {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Config } from '../../config/settings.ts'
 import { CredentialRefresher } from '../../credentials/refresher.ts'
+import type { SharedSignIn } from '../../credentials/shared-sign-in.ts'
 import type { CredentialState } from '../../credentials/sign-in.ts'
 import type { CredentialSource } from '../../credentials/stored-credential.ts'
 import type { CredentialNews, FromWorker, Problem } from '../../ipc/messages.ts'
@@ -66,6 +67,11 @@ export class CredentialDesk {
     const started = this.#refresher.start().then(() => this.#search)
     const late = delay(START_PATIENCE_MS, 'late', { ref: false })
     if ((await Promise.race([started, late])) === 'late') started.catch(this.#onUnusable)
+  }
+
+  /** Other gateways have the sign-in, too. To be called before `start()`. */
+  shareSignIn(share: SharedSignIn): void {
+    this.#refresher?.share(share)
   }
 
   current(): CredentialSnapshot | null {

@@ -2,13 +2,12 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../../config/settings.ts'
+import type { CredentialSource } from '../../credentials/stored-credential.ts'
 import { FleetCore } from '../../fleet/fleet-core.ts'
 import type { FleetAnswer, FleetEngine, FleetQuestion } from '../../fleet/fleet-engine.ts'
 import { createIncarnation, FleetFolder } from '../../fleet/fleet-folder.ts'
 import { FleetSeal } from '../../fleet/fleet-seal.ts'
 import { checksOf, fleetSecrets } from '../../fleet/fleet-secrets.ts'
-import type { FleetRefusal } from '../../fleet/fleet-news.ts'
-import { MAX_MEMBERS } from '../../fleet/fleet-state.ts'
 import { ValkeyEngine } from '../../fleet/valkey-engine.ts'
 import type { FleetTold } from '../../ipc/life-signs.ts'
 import type { ToWorker } from '../../ipc/messages.ts'
@@ -23,6 +22,8 @@ import { FleetFigures } from './fleet-figures.ts'
 import { FleetItems } from './fleet-items.ts'
 import { FleetKeys } from './fleet-keys.ts'
 import { FleetLedger } from './fleet-ledger.ts'
+import { fleetProblem, REFUSALS } from './fleet-problem.ts'
+import { FleetSignIn } from './fleet-sign-in.ts'
 
 export interface FleetControlOptions {
   readonly config: Config
@@ -30,6 +31,10 @@ export interface FleetControlOptions {
   readonly keys: Pick<KeyControl, 'look'>
   readonly tell: (message: ToWorker) => void
   readonly log: Logger
+  /** Where the own sign-in comes from; `null` where there is none. */
+  readonly source: CredentialSource | null
+  /** Called before `start()` has resolved: the sign-in is the fleet's. */
+  readonly shareSignIn: (signIn: FleetSignIn) => void
   /** This gateway can't be a member, and waiting would not help. */
   readonly onRefused: (error: GatewayError) => void
 }
@@ -60,6 +65,7 @@ export class FleetControl {
   #folder: FleetFolder | null = null
   #items: FleetItems | null = null
   #keys: FleetKeys | null = null
+  #signIn: FleetSignIn | null = null
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
   #waitingSince: number | null = null
@@ -77,7 +83,7 @@ export class FleetControl {
     this.figures = new FleetFigures({
       name,
       member: this.#name,
-      holder: () => null,
+      holder: () => this.#signIn?.holder ?? null,
       counts: () => this.#engine?.counts ?? null
     })
     this.#times = fleetTimes(leaseMs)
@@ -152,6 +158,17 @@ export class FleetControl {
       this.#lookSoon()
     })
     this.#lookSoon()
+    const { source, shareSignIn } = this.#options
+    if (source === null) return
+    this.#signIn = await FleetSignIn.of(source, {
+      config,
+      records: engine.records,
+      seal,
+      self: this.#name,
+      isOpen: () => this.#core?.state?.phase === 'open',
+      log
+    })
+    shareSignIn(this.#signIn)
   }
 
   /** Gives everything back as what runs ends, and says goodbye. `end` ends what runs. */
@@ -170,6 +187,7 @@ export class FleetControl {
     }
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#core = null
+    this.#signIn?.close()
     await this.#items?.settle(GOODBYE_MS)
     this.#items?.close()
     this.#keys?.close()
@@ -267,7 +285,7 @@ export class FleetControl {
   }
 
   #tellWorkers(core: FleetCore, now: Instant): void {
-    const problem = problemOf(core, now) ?? this.#keys?.problem ?? null
+    const problem = fleetProblem(core, now) ?? this.#keys?.problem ?? null
     const standing = this.figures.note(core, now, problem)
     const told: FleetTold = {
       type: 'fleet.told',
@@ -305,39 +323,9 @@ export class FleetControl {
   }
 }
 
-/** Why nothing can be served; `null` if it can. */
-function problemOf(core: FleetCore, now: Instant): string | null {
-  const stage = core.stage(now)
-  const { state } = core
-  if (stage === 'joining') {
-    return state === null
-      ? 'This gateway waits for the engine of its fleet.'
-      : 'This gateway waits to be taken into its fleet.'
-  }
-  if (stage === 'cut' || stage === 'closing') {
-    return 'This gateway has not heard of its fleet for too long, and serves again when it has.'
-  }
-  if (state?.phase === 'learning' && core.size(now) === 0) {
-    const { members, replicas, awaited } = state
-    const here = new Set(Object.values(members).map(({ name }) => name)).size
-    const missing = Object.keys(awaited).length
-    const gone = missing === 0 ? '' : `, and ${missing} that had connections have not been heard of`
-    return `The fleet waits until all of FLEET_REPLICAS have come: ${here} of ${replicas} are here${gone}.`
-  }
-  return null
-}
-
 const UNWRITTEN = 'STATE_DIR can not be written: the next process would not know of this one'
 const FOLDER_IN_USE =
   'STATE_DIR belongs to another gateway that still runs: each replica of a fleet needs a STATE_DIR of its own.'
-
-const REFUSALS: Readonly<Record<FleetRefusal, string>> = {
-  newer: 'The fleet is run by a newer version of this program: update this gateway.',
-  foreign:
-    'The fleet has another FLEET_SECRET: it must be the same for all gateways of FLEET_NAME.',
-  name: 'Another gateway of the fleet has the same FLEET_MEMBER and is alive: each needs a name of its own.',
-  full: `The fleet has ${MAX_MEMBERS} members already.`
-}
 
 function invalid(message: string): GatewayError {
   return new GatewayError('GW_CONFIG_INVALID', undefined, { message })

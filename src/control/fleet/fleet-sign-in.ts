@@ -1,0 +1,314 @@
+import type { Config } from '../../config/settings.ts'
+import type { RenewalOutcome, RenewedTokens } from '../../credentials/renew.ts'
+import { deadSignIn } from '../../credentials/renewal-failure.ts'
+import type { SharedRenewal, SharedSignIn, SharedTokens } from '../../credentials/shared-sign-in.ts'
+import { expiryOf } from '../../credentials/sign-in.ts'
+import type { CredentialSource, StoredCredential } from '../../credentials/stored-credential.ts'
+import {
+  presentableMs,
+  refreshTimes,
+  type RefreshTimes,
+  turnFor,
+  type TurnStep
+} from '../../fleet/next-refresh.ts'
+import type { SignInFacts } from '../../fleet/sign-in-record.ts'
+import { type Instant, instantNow } from '../../shared/elapsed.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { SignInBook, type SignInBookOptions } from './sign-in-book.ts'
+import { SignInOverlay } from './shared-tokens.ts'
+
+export interface FleetSignInOptions extends Omit<SignInBookOptions, 'now'> {
+  readonly times: RefreshTimes
+  /** What a person has to do when the sign-in is dead. */
+  readonly loginHint: string
+  readonly clock: SignInClock
+}
+
+export interface FleetMembership
+  extends Pick<FleetSignInOptions, 'records' | 'seal' | 'self' | 'isOpen' | 'log'> {
+  readonly config: Config
+}
+
+export interface SignInClock {
+  instant(): Instant
+  /** Runs something later; the result calls it off. */
+  after(delayMs: number, run: () => void): () => void
+}
+
+type Wait = Extract<TurnStep, { readonly type: 'wait' }>
+type OurTokens = SharedTokens & { readonly isOurs: boolean }
+
+/** Who needs a token waits so long for the gateway that renews it. */
+const PATIENCE_MS = 20_000
+/** Nobody says when the fleet is complete. */
+const SETTLING_LOOK_MS = 500
+/** What the engine has not taken is told again so often. */
+const AGAIN_MS = 1_000
+const LONGEST_WAIT_S = 30
+
+/** The sign-in of a fleet: does what `next-refresh.ts` says may be done. */
+export class FleetSignIn implements SharedSignIn {
+  readonly #options: FleetSignInOptions
+  readonly #book: SignInBook
+  readonly #bell: NewsBell
+  /** One thing at a time. */
+  #queue: Promise<unknown> = Promise.resolve()
+  #cancelRetry: (() => void) | null = null
+  #onNews: () => void = () => {}
+  #isClosed = false
+
+  private constructor(options: FleetSignInOptions, book: SignInBook) {
+    this.#options = options
+    this.#book = book
+    this.#bell = new NewsBell(options.clock)
+  }
+
+  /** Of a gateway of this configuration. */
+  static of(source: CredentialSource, membership: FleetMembership): Promise<FleetSignIn> {
+    const { config, ...rest } = membership
+    const { fleet, credentials } = config
+    const name = recordNameOf(source)
+    return FleetSignIn.open({
+      ...rest,
+      fleet: fleet.name,
+      source: name,
+      overlay: new SignInOverlay(credentials.stateDir, name),
+      times: refreshTimes(fleet.leaseMs),
+      loginHint: source.loginHint,
+      clock: CLOCK
+    })
+  }
+
+  static async open(options: FleetSignInOptions): Promise<FleetSignIn> {
+    const book = await SignInBook.open({ ...options, now: () => options.clock.instant() })
+    const signIn = new FleetSignIn(options, book)
+    signIn.#listen()
+    return signIn
+  }
+
+  /** What this gateway knows of it; `null` before anybody has signed in. */
+  get facts(): SignInFacts | null {
+    return this.#book.state.own
+  }
+
+  /** The gateway that renews, or was the last to do so; `null` before the first. */
+  get holder(): string | null {
+    const { holder = '' } = this.facts ?? {}
+    return holder === '' ? null : holder
+  }
+
+  onNews(listener: () => void): void {
+    this.#onNews = listener
+  }
+
+  newest(own: StoredCredential): Promise<SharedTokens> {
+    return this.#alone(async () => {
+      this.#book.setFiles(own)
+      await this.#sync()
+      return this.#book.shared() ?? { stored: own, isOfFiles: true }
+    })
+  }
+
+  async renew(renewal: SharedRenewal): Promise<OurTokens> {
+    const { stored, isUseless, signal } = renewal
+    const deadline = this.#now().mono + PATIENCE_MS
+    for (;;) {
+      signal.throwIfAborted()
+      const step = await this.#alone(() => this.#step(isUseless(), stored))
+      if (step === 'granted') return this.#present(renewal)
+      if (step.type === 'done') return { ...step.shared, isOurs: false }
+      if (step.type === 'refused') throw deadSignIn(DEAD, this.#options.loginHint)
+      const leftMs = deadline - this.#now().mono
+      const isWorthIt = step.why === 'settling' || step.why === 'holder'
+      if (!isWorthIt || leftMs <= 0) throw this.#notNow(step)
+      const lookMs = step.why === 'settling' ? SETTLING_LOOK_MS : Infinity
+      await this.#bell.rung(Math.min(step.ms, leftMs, lookMs), signal)
+    }
+  }
+
+  /** Hears nothing any more, and tells the engine nothing later. */
+  close(): void {
+    this.#isClosed = true
+    this.#cancelRetry?.()
+  }
+
+  #listen(): void {
+    const { records, source } = this.#options
+    const off = records.onNews((name) => {
+      if (this.#isClosed) off()
+      else if (name === source || name === null) void this.#look()
+    })
+  }
+
+  /** Somebody has written, or may have. Never rejects. */
+  async #look(): Promise<void> {
+    const before = this.#book.tokens?.accessToken
+    await this.#alone(() => this.#sync())
+    this.#bell.ring()
+    if (this.#book.tokens?.accessToken !== before) this.#onNews()
+  }
+
+  /** Takes the turn to renew `stored` where that may be, and it has not been renewed yet. */
+  async #step(isUseless: boolean, stored: StoredCredential) {
+    const { times, log } = this.#options
+    if (!(await this.#sync())) return UNREAD
+    const shared = this.#book.shared()
+    if (shared !== null && shared.stored.accessToken !== stored.accessToken) {
+      return { type: 'done', shared } as const
+    }
+    const step = turnFor(this.#book.state, { now: this.#now(), isUseless, times })
+    if (step.type !== 'take') return step
+    const { facts, isSecond } = step
+    if (isSecond) log.error({ gen: facts.gen, after: this.facts?.holder }, SECOND)
+    this.#book.tell({ type: 'asked', facts, at: this.#now() })
+    const isTaken = await this.#book.write(facts).catch(() => null)
+    if (isTaken === null) return UNREAD
+    if (!isTaken) return { type: 'wait', ms: 0, why: 'holder' } as const // somebody was faster
+    this.#book.tell({ type: 'granted' })
+    await this.#book.save()
+    return 'granted'
+  }
+
+  async #present({ present }: SharedRenewal): Promise<OurTokens> {
+    const limitMs = presentableMs(this.#book.state, this.#now(), this.#options.times)
+    if (limitMs === 0) throw this.#notNow({ type: 'wait', ms: 0, why: 'settling' })
+    this.#book.tell({ type: 'presented' })
+    const outcome = await present(limitMs)
+    return this.#alone(async () => {
+      if (outcome.type !== 'renewed') throw await this.#onFailure(outcome)
+      return this.#keep(outcome.tokens)
+    })
+  }
+
+  /** Own overlay first, then the engine; resolves when both have it, or the engine was asked and does not answer. */
+  async #keep(got: RenewedTokens): Promise<OurTokens> {
+    const before = this.#book.tokens
+    if (before === null) throw new Error('no sign-in was renewed')
+    const isTaken = this.#book.take({
+      ...before,
+      refreshToken: got.refreshToken ?? before.refreshToken,
+      accessToken: got.accessToken,
+      expiresAt: expiryOf(got.expiresInS, this.#now().wall),
+      profileArn: got.profileArn ?? before.profileArn
+    })
+    await this.#book.save()
+    const isTold = await this.#sync()
+    const { log } = this.#options
+    const gen = this.facts?.gen
+    if (!isTaken) log.info({ gen }, 'there was a new sign-in meanwhile, which is used')
+    else if (isTold) log.info({ gen }, 'sign-in renewed for the fleet')
+    else log.warn({ gen }, 'sign-in renewed; the engine of the fleet is told when it answers')
+    return { ...(this.#book.shared() ?? { stored: before, isOfFiles: true }), isOurs: isTaken }
+  }
+
+  async #onFailure(
+    outcome: Exclude<RenewalOutcome, { readonly type: 'renewed' }>
+  ): Promise<GatewayError> {
+    const { type, error } = outcome
+    if (type === 'unknown') {
+      this.#options.log.error({ gen: this.facts?.gen, err: error }, LOST)
+      return error
+    }
+    this.#book.tell({ type })
+    await this.#book.save()
+    await this.#sync()
+    return error
+  }
+
+  async #sync(): Promise<boolean> {
+    const isHeard = await this.#book.sync()
+    if (this.#book.isUntold && !this.#isClosed) {
+      this.#cancelRetry ??= this.#options.clock.after(AGAIN_MS, () => {
+        this.#cancelRetry = null
+        void this.#look()
+      })
+    }
+    return isHeard
+  }
+
+  #notNow({ why, ms }: Wait): GatewayError {
+    const { log } = this.#options
+    const { holder = '', fence } = this.facts ?? {}
+    const usableMs = (this.#book.tokens?.expiresAt ?? 0) - this.#now().wall
+    const waitS = Math.max(1, Math.ceil((Number.isFinite(ms) ? ms : usableMs) / 1000))
+    if (why === 'doubt') {
+      this.#book.sayOnce(`doubt ${fence}`, () => log.error({ holder, usableMs }, DOUBT))
+    }
+    const retryAfterS = {
+      unread: 2,
+      settling: 1,
+      holder: Math.min(LONGEST_WAIT_S, waitS),
+      doubt: waitS
+    }
+    const message = REASONS[why].replace('HOLDER', holder)
+    return new GatewayError('GW_NOT_READY', undefined, { message, retryAfterS: retryAfterS[why] })
+  }
+
+  #now(): Instant {
+    return this.#options.clock.instant()
+  }
+
+  #alone<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(run)
+    this.#queue = result.catch(() => {})
+    return result
+  }
+}
+
+/** One sign-in for all gateways that are signed in by files, wherever theirs are; one for each REFRESH_TOKEN. */
+export function recordNameOf({ id, isSetting }: Partial<CredentialSource>): string {
+  return `sign-in.${isSetting === true ? id : 'files'}`
+}
+
+const CLOCK: SignInClock = {
+  instant: instantNow,
+  after: (delayMs, run) => {
+    const timer = setTimeout(run, delayMs).unref()
+    return () => clearTimeout(timer)
+  }
+}
+
+/** Wakes those who wait for something to change. */
+class NewsBell {
+  readonly #clock: Pick<SignInClock, 'after'>
+  readonly #waiting = new Set<() => void>()
+
+  constructor(clock: Pick<SignInClock, 'after'>) {
+    this.#clock = clock
+  }
+
+  ring(): void {
+    for (const wake of this.#waiting) wake()
+  }
+
+  /** Resolves when it rings, after so long, or when the signal aborts. */
+  rung(longestMs: number, signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const cancel = Number.isFinite(longestMs) ? this.#clock.after(longestMs, resolve) : () => {}
+    this.#waiting.add(resolve)
+    signal.addEventListener('abort', () => resolve(), { once: true })
+    return promise.finally(() => {
+      cancel()
+      this.#waiting.delete(resolve)
+    })
+  }
+}
+
+const UNREAD: Wait = { type: 'wait', ms: Infinity, why: 'unread' }
+
+const DEAD = 'a gateway of the fleet was refused when it renewed it'
+const SECOND =
+  'the refresh token may be spent, and is presented once more: if that ends the sign-in, sign in again'
+const LOST =
+  'the token service has not answered: the refresh token may be spent, and nobody presents it before the access token has expired. A new sign-in ends the doubt'
+const DOUBT =
+  'a gateway that was renewing the sign-in is gone, and the refresh token may be spent: start that gateway again if its STATE_DIR is there, or sign in again, before the access token expires'
+
+const REASONS = {
+  unread:
+    'The sign-in cannot be renewed while the engine of the fleet does not answer: another gateway may be renewing it.',
+  settling: 'The gateways of the fleet are telling each other what they know of the sign-in.',
+  holder: 'HOLDER, another gateway of the fleet, is renewing the sign-in.',
+  doubt:
+    'HOLDER was renewing the sign-in for the fleet, and nobody has what came of it: the refresh token may be spent, and is presented once more when the access token has expired. A new sign-in ends the doubt.'
+} as const

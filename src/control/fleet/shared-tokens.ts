@@ -1,0 +1,138 @@
+import { join } from 'node:path'
+import {
+  type IdpClient,
+  isTokenText,
+  type OidcClient,
+  type StoredCredential
+} from '../../credentials/stored-credential.ts'
+import { readSignInFacts, type SignInFacts } from '../../fleet/sign-in-record.ts'
+import type { AuthType } from '../../kiro/wire/credential-snapshot.ts'
+import { isProfileArn, isRegion } from '../../kiro/wire/hosts.ts'
+import { asJsonObject, type JsonObject, parseJsonObject } from '../../shared/json.ts'
+import { makePrivateFolder, readPrivateFile, replaceFile } from '../../shared/private-files.ts'
+
+/** A sign-in whose tokens are known. */
+export type SignInTokens = StoredCredential & { readonly refreshToken: string }
+
+/** What is sealed for the other gateways. Their clocks may be a day apart, so it says what is left of the access token. */
+export function toSharedText(tokens: SignInTokens, now: number): string {
+  const { expiresAt } = tokens
+  const leftMs = expiresAt === null ? null : Math.max(0, expiresAt - now)
+  return JSON.stringify({ ...tokens, leftMs })
+}
+
+/** Reads that, `ageMs` after it was written, by the clock of this machine; `null` if it is none. `now` is epoch ms. */
+export function readSharedText(text: string, now: number, ageMs: number): SignInTokens | null {
+  const file = parseJsonObject(text)
+  const tokens = file === null ? null : readTokens(file)
+  if (file === null || tokens === null || tokens.expiresAt === null) return tokens
+  const leftMs = file['leftMs']
+  return isTime(leftMs) ? { ...tokens, expiresAt: now + leftMs - ageMs } : null
+}
+
+const AUTH_TYPES: readonly unknown[] = [
+  'social',
+  'idc',
+  'builder-id',
+  'external-idp'
+] satisfies AuthType[]
+const MAX_CHARS = 65_536
+
+function readTokens(file: JsonObject): SignInTokens | null {
+  const { authType, accessToken, refreshToken, expiresAt, profileArn, ssoRegion, apiRegion } = file
+  if (!isAuthType(authType) || !isToken(refreshToken)) return null
+  if (accessToken !== null && !isToken(accessToken)) return null
+  if (expiresAt !== null && !isTime(expiresAt)) return null
+  if (profileArn !== null && !(isText(profileArn) && isProfileArn(profileArn))) return null
+  if (!isText(ssoRegion) || !isRegion(ssoRegion)) return null
+  if (apiRegion !== null && !(isText(apiRegion) && isRegion(apiRegion))) return null
+  const client = readClient(file['client'])
+  const idp = readIdp(file['idp'])
+  if (client === undefined || idp === undefined) return null
+  return {
+    authType,
+    accessToken,
+    refreshToken,
+    expiresAt,
+    profileArn,
+    ssoRegion,
+    apiRegion,
+    client,
+    ...(idp !== null && { idp }),
+    renewalProblem: null
+  }
+}
+
+/** `undefined` for what is neither a client nor none. */
+function readClient(value: unknown): OidcClient | null | undefined {
+  if (value === null) return null
+  const { clientId, clientSecret, expiresAt } = asJsonObject(value) ?? {}
+  if (!isText(clientId) || !isText(clientSecret)) return undefined
+  if (expiresAt !== undefined && !isTime(expiresAt)) return undefined
+  return { clientId, clientSecret, ...(expiresAt !== undefined && { expiresAt }) }
+}
+
+function readIdp(value: unknown): IdpClient | null | undefined {
+  if (value === undefined) return null
+  const { tokenEndpoint, clientId, issuerUrl, scopes } = asJsonObject(value) ?? {}
+  if (!isText(tokenEndpoint) || !isText(clientId)) return undefined
+  if (issuerUrl !== null && !isText(issuerUrl)) return undefined
+  if (scopes !== null && !isText(scopes)) return undefined
+  return { tokenEndpoint, clientId, issuerUrl, scopes }
+}
+
+function isAuthType(value: unknown): value is AuthType {
+  return AUTH_TYPES.includes(value)
+}
+
+function isToken(value: unknown): value is string {
+  return typeof value === 'string' && isTokenText(value)
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= MAX_CHARS
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0 && value < 1e14
+}
+
+/** What a gateway keeps of the shared sign-in, so that the engine may forget everything. */
+export interface KeptSignIn {
+  readonly facts: SignInFacts
+  readonly tokens: SignInTokens
+  /** Proof of what its own files held then; '' for no sign-in. */
+  readonly filed: string
+}
+
+const MAX_FILE_BYTES = 1024 * 1024
+
+/** That, in a file of STATE_DIR that only we can read. */
+export class SignInOverlay {
+  readonly path: string
+  readonly #dir: string
+
+  /** `source` names the record. */
+  constructor(stateDir: string, source: string) {
+    this.#dir = join(stateDir, 'credentials')
+    this.path = join(this.#dir, `fleet.${source}.json`)
+  }
+
+  /** `null` if there is none, or it is damaged. */
+  async load(): Promise<KeptSignIn | null> {
+    const bytes = await readPrivateFile(this.path, MAX_FILE_BYTES).catch(() => null)
+    const file = bytes === null ? null : parseJsonObject(bytes.toString())
+    const facts = readSignInFacts(asJsonObject(file?.['facts']) ?? {})
+    const tokens = readTokens(asJsonObject(file?.['tokens']) ?? {})
+    const filed = file?.['filed']
+    if (facts === null || tokens === null || typeof filed !== 'string') return null
+    return { facts, tokens, filed }
+  }
+
+  /** Resolves when the disk has it. Rejects with Node's error where the folder cannot be written. */
+  async save(kept: KeptSignIn): Promise<void> {
+    await makePrivateFolder(this.#dir)
+    const text = `${JSON.stringify(kept, null, 2)}\n`
+    await replaceFile(this.path, { text, mode: 0o600, isDurable: true })
+  }
+}

@@ -1,0 +1,243 @@
+import type { SharedTokens } from '../../credentials/shared-sign-in.ts'
+import type { StoredCredential } from '../../credentials/stored-credential.ts'
+import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
+import type { FleetSeal } from '../../fleet/fleet-seal.ts'
+import {
+  isHeldBack,
+  newRefreshState,
+  newSignIn,
+  nextRefresh,
+  publication,
+  type RefreshEvent,
+  type RefreshState
+} from '../../fleet/next-refresh.ts'
+import {
+  aadOf,
+  isKnownTo,
+  proofOf,
+  readSignInRecord,
+  type SignInFacts,
+  writeSignInRecord
+} from '../../fleet/sign-in-record.ts'
+import type { Logger } from '../../observe/logger.ts'
+import type { Instant } from '../../shared/elapsed.ts'
+import {
+  type KeptSignIn,
+  readSharedText,
+  type SignInTokens,
+  toSharedText
+} from './shared-tokens.ts'
+
+export interface SignInBookOptions {
+  readonly records: FleetRecords
+  readonly seal: Pick<FleetSeal, 'seal' | 'open'>
+  /** In the own STATE_DIR. */
+  readonly overlay: {
+    load(): Promise<KeptSignIn | null>
+    save(kept: KeptSignIn): Promise<void>
+  }
+  /** FLEET_NAME */
+  readonly fleet: string
+  /** This gateway's name. */
+  readonly self: string
+  /** Names the record: the same for all gateways that have this sign-in together. */
+  readonly source: string
+  /** Nobody is missing in the fleet. */
+  readonly isOpen: () => boolean
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
+  readonly now: () => Instant
+}
+
+/** Others may write at the same moment. */
+const MAX_TRIES = 12
+
+/**
+ * What this gateway knows of the fleet's sign-in, tokens included: hears the engine, keeps it in the own overlay, and tells
+ * the engine what it does not know. One call at a time.
+ */
+export class SignInBook {
+  readonly #options: SignInBookOptions
+  #state: RefreshState
+  #tokens: SignInTokens | null
+  /** What the own files held last. */
+  #files: StoredCredential | null = null
+  #isUnsaved = false
+  /** What was said last: not again and again. */
+  #said = ''
+
+  private constructor(options: SignInBookOptions, kept: KeptSignIn | null) {
+    const own = kept?.facts ?? null
+    this.#options = options
+    this.#state = newRefreshState(options.self, { own, filed: kept?.filed ?? '' })
+    this.#tokens = kept?.tokens ?? null
+  }
+
+  /** Begins with what an earlier process of this gateway has kept. */
+  static async open(options: SignInBookOptions): Promise<SignInBook> {
+    return new SignInBook(options, await options.overlay.load())
+  }
+
+  get state(): RefreshState {
+    return this.#state
+  }
+
+  get tokens(): SignInTokens | null {
+    return this.#tokens
+  }
+
+  /** The engine, if it answers, has yet to be told something. */
+  get isUntold(): boolean {
+    return publication(this.#state) !== null
+  }
+
+  /** What the own files hold now. */
+  setFiles(files: StoredCredential): void {
+    this.#files = files
+  }
+
+  /** The newest of all, or of the own files where a new sign-in is in them that the engine could not be told of. */
+  shared(): SharedTokens | null {
+    const [tokens, files, { own }] = [this.#tokens, this.#files, this.#state]
+    const proof = this.#proofOfFiles()
+    if (files !== null && (tokens === null || newSignIn(this.#state, proof) !== null)) {
+      return { stored: files, isOfFiles: true }
+    }
+    const isOfFiles = own !== null && proof !== '' && isKnownTo(own, proof)
+    return tokens === null ? null : { stored: tokens, isOfFiles }
+  }
+
+  tell(event: RefreshEvent): void {
+    const { own, filed } = this.#state
+    this.#state = nextRefresh(this.#state, event)
+    if (this.#state.own !== own || this.#state.filed !== filed) this.#isUnsaved = true
+  }
+
+  /** Takes what the token service has given for the turn that was granted. False: there is something newer already. */
+  take(tokens: SignInTokens): boolean {
+    const { own } = this.#state
+    this.tell({ type: 'renewed', proof: this.#proofOf(tokens) })
+    if (this.#state.own === own) return false
+    this.#tokens = tokens
+    return true
+  }
+
+  /**
+   * Hears the engine and tells it what it does not know. False: it does not answer. Never rejects.
+   */
+  async sync(): Promise<boolean> {
+    const { records, source, isOpen, now } = this.#options
+    this.tell({ type: 'fleet', isOpen: isOpen(), at: now() })
+    try {
+      this.#hear(await records.read(source))
+      for (let tries = 0; tries < MAX_TRIES; tries += 1) if (await this.#tellEngine()) break
+      // What the own files hold counts as seen once the engine knows it.
+      const proof = this.#proofOfFiles()
+      if (proof !== '' && proof !== this.#state.filed) this.tell({ type: 'filed', proof })
+      if (this.#isUnsaved) await this.save()
+      return true
+    } catch {
+      if (this.#isUnsaved) await this.save()
+      return false
+    }
+  }
+
+  /** Whether the engine has taken it. Rejects where that is not known. */
+  async write(facts: SignInFacts, tokens = this.#tokens): Promise<boolean> {
+    if (tokens === null) throw new Error('a sign-in without tokens is not shared')
+    const { records, seal, fleet, source, now } = this.#options
+    const sealed = seal.seal(toSharedText(tokens, now().wall), aadOf(facts, fleet, source))
+    const value = writeSignInRecord({ ...facts, sealed })
+    const { rev: before = 0 } = this.#state.seen ?? {}
+    const { isWritten, record } = await records.cas(source, { rev: before, value })
+    if (!isWritten) {
+      this.#hear(record)
+      return false
+    }
+    const { run, rev } = record
+    this.#tokens = tokens
+    const is = { isNewer: false, isForeign: false }
+    this.tell({ type: 'seen', run, rev, facts, ...is, at: now() })
+    return true
+  }
+
+  /** Resolves when the disk has it, or has refused it: then it is in memory and in the engine alone. */
+  async save(): Promise<void> {
+    const { own, filed } = this.#state
+    if (own === null || this.#tokens === null) return
+    try {
+      await this.#options.overlay.save({ facts: own, tokens: this.#tokens, filed })
+      this.#isUnsaved = false
+    } catch (err) {
+      this.sayOnce('unsaved', () => this.#options.log.error({ err }, UNSAVED))
+    }
+  }
+
+  sayOnce(what: string, say: () => void): void {
+    if (this.#said === what) return
+    this.#said = what
+    say()
+  }
+
+  /** True: it knows everything. */
+  async #tellEngine(): Promise<boolean> {
+    const fresh = newSignIn(this.#state, this.#proofOfFiles())
+    if (fresh !== null) {
+      if (!(await this.write(fresh, asTokens(this.#files)))) return false
+      this.#options.log.info({ gen: fresh.gen }, 'a new sign-in for the fleet')
+      return true
+    }
+    const facts = publication(this.#state)
+    if (facts === null || isHeldBack(this.#state, this.#options.now())) return true
+    return this.write(facts)
+  }
+
+  #hear({ run, rev, value, ageMs = 0 }: FleetRecord): void {
+    const { fleet, source, seal, self, log, now } = this.#options
+    const reading = readSignInRecord(value)
+    const record = reading.type === 'record' ? reading.record : null
+    const text = record === null ? null : seal.open(record.sealed, aadOf(record, fleet, source))
+    const tokens = text === null ? null : readSharedText(text, now().wall, ageMs)
+    const isOurs = record !== null && tokens !== null && this.#proofOf(tokens) === record.proof
+    const facts = isOurs ? factsOf(record) : null
+    const isNewer = reading.type === 'newer'
+    const isForeign = facts === null && value !== null && !isNewer
+    if (isNewer || isForeign) {
+      const minute = Math.floor(now().mono / 60_000)
+      const what = isNewer ? NEWER : FOREIGN
+      this.sayOnce(`${what} ${minute}`, () => log.warn({ rev }, what))
+    }
+    const before = this.#state.own
+    this.tell({ type: 'seen', run, rev, facts, isNewer, isForeign, at: now() })
+    const { own } = this.#state
+    if (own === null || tokens === null || own === before) return
+    if (own.gen === before?.gen && own.proof === before.proof) return
+    this.#tokens = tokens
+    const { gen, holder } = own
+    if (holder !== self) log.info({ gen, holder }, 'the fleet has another token')
+  }
+
+  #proofOfFiles(): string {
+    const tokens = asTokens(this.#files)
+    return tokens === null ? '' : this.#proofOf(tokens)
+  }
+
+  #proofOf({ refreshToken }: SignInTokens): string {
+    return proofOf(refreshToken, this.#options.fleet)
+  }
+}
+
+/** A sign-in that can be renewed wherever it is. */
+function asTokens(stored: StoredCredential | null): SignInTokens | null {
+  if (stored === null || stored.refreshToken === null || stored.renewalProblem !== null) return null
+  return { ...stored, refreshToken: stored.refreshToken }
+}
+
+function factsOf({ gen, holder, phase, fence, proof, lineage, spent }: SignInFacts): SignInFacts {
+  return { gen, holder, phase, fence, proof, lineage, spent }
+}
+
+const FOREIGN =
+  'the sign-in in the engine of the fleet is not one of ours, and is replaced: sealed with a secret that is not in FLEET_SECRET, or changed by somebody'
+const NEWER = 'the sign-in in the engine of the fleet is of a newer version: update this gateway'
+const UNSAVED =
+  'the sign-in of the fleet cannot be saved, a restart will lose it: make STATE_DIR writable'
