@@ -68,6 +68,7 @@ export class ValkeyEngine implements FleetEngine {
       })
     }
     this.#commands.on('ready', () => this.#note(true)).on('close', () => this.#note(false))
+    this.#news.on('ready', () => void this.#listen())
   }
 
   /**
@@ -144,12 +145,12 @@ export class ValkeyEngine implements FleetEngine {
     } catch (cause) {
       const refusal = refusalOf(this.#reason ?? '') ?? refusalOf(messageOf(cause))
       if (refusal !== null) throw invalid(refusal)
-      void this.#listen() // never rejects
+      void this.#news.connect().catch(() => {}) // it goes on trying
       return
     }
     const problem = await this.#findProblem()
     if (problem !== null) throw invalid(problem)
-    await this.#listen()
+    if (this.#news.status === 'wait') void this.#news.connect().catch(() => {})
   }
 
   /** Why this engine will not do; `null` also where it has just gone away. */
@@ -177,14 +178,9 @@ export class ValkeyEngine implements FleetEngine {
     }
   }
 
+  /** On every new connection. Until one hears news, every beat tells whether something was written. Never rejects. */
   async #listen(): Promise<void> {
-    try {
-      if (this.#news.status === 'wait') await this.#news.connect()
-      await this.#news.subscribe(this.#keys[2])
-    } catch {
-      // No news: the next connection subscribes, and until then every beat tells whether something was written.
-      this.#news.once('ready', () => void this.#listen())
-    }
+    await this.#news.subscribe(this.#keys[2]).catch(() => {})
   }
 
   #note(isUp: boolean): void {

@@ -1,7 +1,9 @@
 import { parseArgs } from 'node:util'
 import { FleetCore } from '../../src/fleet/fleet-core.ts'
+import { playScenario, SCENARIO_NAMES, type ScenarioName } from './fleet-scenarios.ts'
 import { FLEET_MUTANTS, mutateFleet, WORLD_FAULTS } from './fleet-mutants.ts'
-import { shrinkWalk, type WalkOptions, walkFleet, walkOnce } from './walk-fleet.ts'
+import { shrinkWalk, walkFleet, walkOnce } from './walk-fleet.ts'
+import type { WorldOptions } from './world/world-terms.ts'
 
 /*
  * `npm run fleet:model -- --steps 10000000 --seed 1`: walks at random through everything that may go wrong with a fleet, and
@@ -40,19 +42,34 @@ async function walk(): Promise<void> {
     say(`seed ${violation.seed}: npm run fleet:model -- --replay ${violation.seed}`)
     isFailed = true
   }
-  const steps4 = Number(values.mutants)
-  for (const mutant of FLEET_MUTANTS) {
-    if (!mutant.story.includes(values.only)) continue
-    report(mutant.story, { machines: await mutateFleet(mutant), seed: 1, steps: steps4 })
+  for (const name of SCENARIO_NAMES) {
+    const message = playScenario(name, { machines: { FleetCore } })
+    say(`${name}: ${message ?? 'no violation'}`)
+    if (message !== null) isFailed = true
   }
-  for (const fault of WORLD_FAULTS) {
-    if (fault.includes(values.only))
-      report(fault, { machines: { FleetCore }, fault, seed: 1, steps: steps4 })
+  for (const { story, ...mutant } of FLEET_MUTANTS) {
+    if (!story.includes(values.only)) continue
+    const machines = await mutateFleet({ story, ...mutant })
+    look(story, { machines }, mutant)
+  }
+  for (const { fault, ...found } of WORLD_FAULTS) {
+    if (fault.includes(values.only)) look(fault, { machines: { FleetCore }, fault }, found)
   }
 }
 
-function report(story: string, options: WalkOptions): void {
-  const { violation, steps } = walkFleet(options)
+/** Looks for a fault, first where it was found before. */
+function look(
+  story: string,
+  options: WorldOptions,
+  { seed = 1, scenario }: { readonly seed?: number; readonly scenario?: ScenarioName }
+): void {
+  if (scenario !== undefined) {
+    const message = playScenario(scenario, options)
+    if (message === null) isFailed = true
+    say(`${story}: ${message?.split(':')[0] ?? 'NOT CAUGHT'}, by "${scenario}"`)
+    return
+  }
+  const { violation, steps } = walkFleet({ ...options, seed, steps: Number(values.mutants) })
   if (violation === null) isFailed = true
   const what = violation?.message.split(':')[0] ?? 'NOT CAUGHT'
   say(`${story}: ${what}, after ${steps} steps, seed ${violation?.seed ?? '-'}`)
@@ -61,7 +78,7 @@ function report(story: string, options: WalkOptions): void {
 /** `story`: of the mutant or fault; none for the rules as they are. */
 async function replay(seed: number, story: string): Promise<void> {
   const mutant = FLEET_MUTANTS.find((one) => story !== '' && one.story.includes(story))
-  const fault = WORLD_FAULTS.find((one) => story !== '' && one.includes(story))
+  const { fault } = WORLD_FAULTS.find((one) => story !== '' && one.fault.includes(story)) ?? {}
   const machines = mutant === undefined ? { FleetCore } : await mutateFleet(mutant)
   const options = { machines, fault }
   if (walkOnce(options, seed) === null) {

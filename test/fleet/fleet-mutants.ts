@@ -3,10 +3,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Mutant } from '../helper/mutant.ts'
+import type { ScenarioName } from './fleet-scenarios.ts'
 import type { Machines, WorldFault } from './world/world-terms.ts'
 
+export interface FleetMutant extends Mutant {
+  /** Of a walk that once found it: where the search begins. */
+  readonly seed?: number
+  /** That finds it, where a walk hardly ever does. */
+  readonly scenario?: ScenarioName
+}
+
 /** What a hasty change might do to the rules of a fleet. The model finds each of these. */
-export const FLEET_MUTANTS: readonly Mutant[] = [
+export const FLEET_MUTANTS: readonly FleetMutant[] = [
   {
     story: 'a register of another process of the engine is believed',
     file: 'fleet-register.ts',
@@ -23,7 +31,8 @@ export const FLEET_MUTANTS: readonly Mutant[] = [
     story: 'a fleet opens although somebody is awaited',
     file: 'next-fleet.ts',
     from: "phase === 'learning' && Object.keys(awaited).length === 0",
-    to: "phase === 'learning'"
+    to: "phase === 'learning'",
+    seed: 71
   },
   {
     story: 'what was claimed is forgotten while learning: everything is granted',
@@ -47,37 +56,43 @@ export const FLEET_MUTANTS: readonly Mutant[] = [
     story: 'an era counts as watched too early',
     file: 'fleet-watch.ts',
     from: 'now - this.#era.since >= this.#times.lapsesMs',
-    to: 'now - this.#era.since >= this.#times.lapsesMs / 3'
+    to: 'now - this.#era.since >= this.#times.lapsesMs / 3',
+    seed: 8
   },
   {
     story: 'the watch over one era counts for the next',
     file: 'fleet-watch.ts',
     from: 'else if (this.#era?.era !== era) this.#era = { era, since: now }',
-    to: 'else this.#era = { era, since: this.#era?.since ?? now }'
+    to: 'else this.#era = { era, since: this.#era?.since ?? now }',
+    seed: 104
   },
   {
     story: 'the lease counts from when the answer came',
     file: 'fleet-core.ts',
     from: 'this.#sentAt = sentAt',
-    to: 'this.#sentAt = now'
+    to: 'this.#sentAt = now',
+    seed: 503
   },
   {
     story: 'a beat that was not kept renews the lease',
     file: 'fleet-core.ts',
     from: 'if (answer.isKept && answer.run === run &&',
-    to: 'if (answer.run === run &&'
+    to: 'if (answer.run === run &&',
+    seed: 281
   },
   {
     story: 'any answer of the engine renews the lease',
     file: 'fleet-core.ts',
     from: 'this.#granted = entry.granted\n    this.#known',
-    to: 'this.#granted = entry.granted\n    if (this.#sentAt !== null) this.#sentAt = now\n    this.#known'
+    to: 'this.#granted = entry.granted\n    if (this.#sentAt !== null) this.#sentAt = now\n    this.#known',
+    seed: 2099
   },
   {
     story: 'what was granted and never used is claimed',
     file: 'fleet-core.ts',
     from: 'if (this.#sentAt === null) this.#granted = this.#returned',
-    to: ''
+    to: '',
+    scenario: 'back after no beat'
   },
   {
     story: 'closing counts as serving for ever',
@@ -105,14 +120,18 @@ export const FLEET_MUTANTS: readonly Mutant[] = [
   }
 ]
 
-/** Faults outside of what decides. */
-export const WORLD_FAULTS: readonly WorldFault[] = [
-  'returns before sockets are gone',
-  'workers do not look at the lease on waking',
-  'attests the death of a process that was stopped',
-  'lapses without a look at the beats',
-  'an empty register has no number of its own',
-  'a register that was read is written without a look at its number'
+/** Faults outside of what decides, and what finds them. */
+export const WORLD_FAULTS: readonly {
+  readonly fault: WorldFault
+  readonly seed?: number
+  readonly scenario?: ScenarioName
+}[] = [
+  { fault: 'returns before sockets are gone' },
+  { fault: 'workers do not look at the lease on waking' },
+  { fault: 'attests the death of a process that was stopped' },
+  { fault: 'lapses without a look at the beats', scenario: 'a beat arrives at last' },
+  { fault: 'an empty register has no number of its own', scenario: 'late founder' },
+  { fault: 'a register that was read is written without a look at its number' }
 ]
 
 /** The real rules with one fault, made from a copy of the source. */

@@ -1,4 +1,6 @@
 import { Redis } from 'ioredis'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { ENGINE_RIGHTS } from '../../src/fleet/engine-problems.ts'
@@ -255,6 +257,48 @@ t.test(
     }
     await promise
     t.same(changes, [true])
+  }
+)
+
+t.test(
+  'connections that break as soon as they are there end nothing',
+  { skip: whyNoEngine('valkey-server') },
+  async (t) => {
+    const server = await startEngine(t, 'valkey-server')
+    const sockets = new Set<Socket>()
+    let isBroken = false
+    let broken = 0
+    const proxy = createServer((client) => {
+      sockets.add(client.on('error', () => {}))
+      const engine = connect(server.port, '127.0.0.1').on('error', () => {})
+      engine.pipe(client).once('close', () => engine.destroy())
+      client.on('data', (chunk) => {
+        engine.write(chunk)
+        if (!isBroken || !/subscribe/i.test(chunk.toString())) return
+        broken += 1
+        client.resetAndDestroy()
+      })
+    }).listen(0, '127.0.0.1')
+    t.teardown(() => proxy.close())
+    await once(proxy, 'listening')
+    const { port } = proxy.address() as AddressInfo
+    const engine = await open(t, `redis://127.0.0.1:${port}`)
+    const { run } = await engine.read()
+    isBroken = true
+    for (const socket of sockets) socket.resetAndDestroy()
+    for (let tries = 0; broken < 3 && tries < 1_000; tries += 1) await delay(20)
+    t.ok(broken >= 3, 'what a client asks by itself fails, too')
+    isBroken = false
+    t.equal((await tryRead(engine)).run, run)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    engine.onNews((rev) => rev === 7 && resolve())
+    const client = stranger(t, server.url)
+    for (;;) {
+      await client.publish('{kiro:test}:news', '7')
+      if (await Promise.race([promise.then(() => true), delay(100, false)])) break
+    }
+    await engine.close()
+    for (const socket of sockets) socket.destroy()
   }
 )
 

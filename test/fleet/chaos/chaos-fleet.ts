@@ -139,6 +139,13 @@ export class ChaosFleet {
     await engine.start()
   }
 
+  /** All that must get a CPU for the fleet to go on. */
+  get pids(): readonly number[] {
+    const gateways = [...this.team.gateways.values()]
+    const trees = gateways.flatMap((one) => [one.child.pid ?? 0, ...one.workerPids()])
+    return [this.team.engine.pid, ...trees]
+  }
+
   /** Everything goes on again. */
   mend(): void {
     this.team.engine.goOn()
@@ -149,6 +156,7 @@ export class ChaosFleet {
     const code = await gateway.exited
     if (this.#expectedEnds.has(gateway)) return
     this.surprises.push(`${name} ended with ${code}: ${gateway.stderr.slice(-500)}`)
+    if (this.team.get(name) === gateway) this.startGateway(name)
   }
 
   #site(name: string): Site {

@@ -87,6 +87,11 @@ export interface Excuses {
   readonly refused: ReadonlySet<string>
 }
 
+/** Of whatever these do. */
+export function allOf(names: readonly string[]): Excuses {
+  return { cut: new Set(names), refused: new Set(names) }
+}
+
 /** Whose clients may see something of it. */
 export function excusesFor(troubles: readonly Trouble[], names: readonly string[]): Excuses {
   const cut = new Set(names.filter((name) => mayCut(troubles, name)))

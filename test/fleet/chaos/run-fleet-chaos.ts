@@ -2,7 +2,7 @@ import { Random } from '../../chaos/random.ts'
 import type { EngineProgram } from '../../helper/engine-process.ts'
 import { until } from '../../helper/fleet-team.ts'
 import { ChaosFleet } from './chaos-fleet.ts'
-import { type RoundReport, runRound } from './run-round.ts'
+import { type RoundReport, runRound, STARVED_MS } from './run-round.ts'
 
 export interface FleetChaosOptions {
   readonly program: EngineProgram
@@ -21,6 +21,8 @@ export interface FleetFindings {
   /** Rounds in which the upstream saw as many connections as there might be. */
   readonly fullRounds: number
   readonly slowestSettleMs: number
+  /** Rounds in which the machine was too busy for clients' answers to be judged. */
+  readonly starvedRounds: number
   readonly violations: readonly string[]
 }
 
@@ -61,6 +63,7 @@ async function runRounds(fleet: ChaosFleet, options: FleetChaosOptions): Promise
     refused: sum(({ refused }) => refused),
     fullRounds: reports.filter(({ census, limit }) => census === limit).length,
     slowestSettleMs: Math.max(0, ...reports.map(({ settledMs }) => settledMs)),
+    starvedRounds: reports.filter((report) => report.starvedMs > STARVED_MS).length,
     violations
   }
   const seconds = Math.round((performance.now() - began) / 1e3)
@@ -68,8 +71,9 @@ async function runRounds(fleet: ChaosFleet, options: FleetChaosOptions): Promise
   return findings
 }
 
-function toText({ troubles, calls, refused, cut, census, limit, settledMs }: RoundReport): string {
+function toText(report: RoundReport): string {
+  const { troubles, calls, refused, cut, census, limit, starvedMs, settledMs } = report
   const clients = `${calls} calls, ${refused} refused, ${cut} cut`
-  const rest = `census ${census} of ${limit}, settled in ${Math.round(settledMs)} ms`
+  const rest = `census ${census} of ${limit}, settled in ${Math.round(settledMs)} ms, starved ${Math.round(starvedMs)} ms`
   return `${troubles.join('; ')}: ${clients}; ${rest}`
 }

@@ -6,7 +6,15 @@ import type { Random } from '../../chaos/random.ts'
 import { startChat } from '../../helper/chat-client.ts'
 import { FLEET_TEST_SECRET, isReady } from '../../helper/fleet-team.ts'
 import type { ChaosFleet } from './chaos-fleet.ts'
-import { drawTroubles, type Excuses, excusesFor, toText, type Trouble } from './fleet-trouble.ts'
+import { CpuWatch } from './cpu-watch.ts'
+import {
+  allOf,
+  drawTroubles,
+  type Excuses,
+  excusesFor,
+  toText,
+  type Trouble
+} from './fleet-trouble.ts'
 import { type Outcome, SkewedLoad } from './skewed-load.ts'
 
 export interface RoundReport {
@@ -17,6 +25,8 @@ export interface RoundReport {
   /** Most connections at once, and how many there might have been. */
   readonly census: number
   readonly limit: number
+  /** For so long the slowest process has waited for a CPU. */
+  readonly starvedMs: number
   /** From the end of all trouble until everything was where it belongs. */
   readonly settledMs: number
   readonly violations: readonly string[]
@@ -27,6 +37,8 @@ const CLIENTS = 40
 const PATIENCE_MS = 90_000
 /** Of the budget, with all the load on one gateway: what the others keep, and the lane that streams never get. */
 const KEPT = 2 + 3
+/** A fleet that does not get a CPU for so long may not hear of its engine in time; what clients see then is not judged. */
+export const STARVED_MS = 3_000
 const LONG = 'sim:events=400 sim:gap=50'
 
 /** One round: load, trouble, and then everything must be as before. */
@@ -40,6 +52,7 @@ export async function runRound(fleet: ChaosFleet, random: Random): Promise<Round
   const urlOf = (name: string): string => fleet.urlOf(name)
   const load = new SkewedLoad({ random, names, urlOf, clients: CLIENTS })
   const turns = setInterval(() => load.turn(), 1_500)
+  const cpu = new CpuWatch(() => fleet.pids)
   if (random.chance(0.5)) await fleet.takeSnapshot()
   await Promise.all(troubles.map((one) => happen(fleet, one)))
   await delay(500)
@@ -48,7 +61,9 @@ export async function runRound(fleet: ChaosFleet, random: Random): Promise<Round
   const began = performance.now()
   const outcomes = await load.end()
   const census = simulator.stats().connections.max
-  const violations = [...judge(outcomes, excusesFor(troubles, names)), ...fleet.surprises.splice(0)]
+  const starvedMs = cpu.end()
+  const excuses = starvedMs > STARVED_MS ? allOf(names) : excusesFor(troubles, names)
+  const violations = [...judge(outcomes, excuses), ...fleet.surprises.splice(0)]
   if (census > limit) violations.push(`${census} connections of ${limit}`)
   const rest = await settle(fleet)
   if (rest !== null) violations.push(rest)
@@ -63,9 +78,16 @@ export async function runRound(fleet: ChaosFleet, random: Random): Promise<Round
     cut: count('cut'),
     census,
     limit,
+    starvedMs,
     settledMs,
     violations
   }
+}
+
+function countsOf(outcomes: readonly Outcome[]) {
+  const count = (what: Outcome['what']): number =>
+    outcomes.filter((one) => one.what === what).length
+  return { calls: outcomes.length, refused: count('refused'), cut: count('cut') }
 }
 
 async function happen(fleet: ChaosFleet, trouble: Trouble): Promise<void> {
