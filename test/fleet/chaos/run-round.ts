@@ -69,13 +69,9 @@ export async function runRound(fleet: ChaosFleet, random: Random): Promise<Round
   if (rest !== null) violations.push(rest)
   const settledMs = performance.now() - began
   if (rest === null) violations.push(...(await proveBudget(fleet, random.pick(names) ?? '')))
-  const count = (what: Outcome['what']): number =>
-    outcomes.filter((one) => one.what === what).length
   return {
     troubles: troubles.map(toText),
-    calls: outcomes.length,
-    refused: count('refused'),
-    cut: count('cut'),
+    ...countsOf(outcomes),
     census,
     limit,
     starvedMs,
