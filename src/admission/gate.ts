@@ -1,4 +1,6 @@
 import type { PaceReport, PaceTerms } from '../ipc/messages.ts'
+import type { WaiterHead } from '../ipc/service-order.ts'
+import type { FairQueue } from './fair-queue.ts'
 
 /**
  * The starts of this worker: where requests are paced, each needs one beside its permit. They come for requests that
@@ -57,14 +59,16 @@ export class Starts {
     this.#turns.length = 0
   }
 
-  report({ ready, keys }: Pick<PaceReport, 'ready' | 'keys'>): PaceReport {
+  /** `ready`: how many of the queue would go at once, had they a start. `heads`: those of it that are told of. */
+  report(ready: number, queue: FairQueue, heads: readonly WaiterHead[]): PaceReport {
+    const keys = [...new Set(heads.map(({ key }) => key))]
     return {
       granted: this.#granted,
       used: this.#used,
       returned: this.#returned,
       extra: this.#extra,
       ready,
-      keys
+      keys: keys.map((key) => ({ key, waiting: queue.waitingOf(key) }))
     }
   }
 
@@ -123,3 +127,12 @@ export class Pause {
     this.#isOpen = false
   }
 }
+
+/** What the shell has to do. `trim`: bring the sockets down to `max`, then call `trimmed(permits)`. */
+export type LeaseCommand =
+  | { readonly type: 'issue'; readonly id: number; readonly hasStart: boolean }
+  | { readonly type: 'refuse'; readonly id: number; readonly reason: 'full' | 'draining' }
+  | { readonly type: 'trim'; readonly max: number; readonly permits: number }
+
+/** What becomes of a request for a permit; after `waiting` a command decides. */
+export type LeaseAnswer = 'issued' | 'waiting' | 'full' | 'draining'

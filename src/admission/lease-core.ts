@@ -1,15 +1,17 @@
-import {
-  type LeaseReport,
-  type LeaseTerms,
-  NO_REPORT,
-  NO_TERMS,
-  type PaceReport
-} from '../ipc/messages.ts'
+import { type LeaseReport, type LeaseTerms, NO_REPORT, NO_TERMS } from '../ipc/messages.ts'
 import { hasMoved, HEADS_TOLD, outranks } from '../ipc/service-order.ts'
 import { FairQueue } from './fair-queue.ts'
-import { Pause, type PauseTimes, Starts } from './gate.ts'
+import { type LeaseAnswer, type LeaseCommand, Pause, type PauseTimes, Starts } from './gate.ts'
+
+export type { LeaseCommand } from './gate.ts'
 
 const NOTHING: readonly LeaseCommand[] = []
+
+/** Fewer idle permits, or less than this part of the budget, are not enough while more are fetched. */
+const LOW_PERMITS = 8
+const LOW_PART = 5
+/** What a worker without requests keeps. */
+const KEPT_PERMITS = 2
 
 /**
  * This worker's part of the budget, without its sockets, timers and promises.
@@ -178,7 +180,7 @@ export class LeaseCore {
     if (this.#returned !== told.returned || this.#terms.asked > told.seen) return true
     if ((this.#state === 'draining') !== told.draining) return true
     if (this.#spare !== told.spare && this.#isAsked()) return true
-    return this.#isPaceNews() || this.#isQueueNews()
+    return this.#isPaceNews() || this.#isQueueNews() || this.#isAheadNews()
   }
 
   /** The message that is due. It must be sent. */
@@ -192,24 +194,37 @@ export class LeaseCore {
       returned: this.#returned,
       spare: this.#spare,
       waiting: this.#lacking,
+      ahead: this.#ahead,
       gated: this.gated,
       heads,
-      pace: this.isPaced ? this.#paceReport(heads) : null,
+      pace: this.isPaced ? this.#starts.report(this.#ready, this.#queue, heads) : null,
       draining: this.#state === 'draining'
     }
     return this.#told
   }
 
-  #paceReport(heads: LeaseReport['heads']): PaceReport {
-    const keys = new Set(heads.map(({ key }) => key))
-    return this.#starts.report({
-      ready: this.#ready,
-      keys: Array.from(keys, (key) => ({ key, waiting: this.#queue.waitingOf(key) }))
-    })
-  }
-
   get #spare(): number {
     return this.#terms.granted - this.#returned - this.#held
+  }
+
+  /** Idle permits below which more are asked for, so that the next requests do not wait for them. */
+  get #low(): number {
+    return Math.min(LOW_PERMITS, Math.floor((this.#terms.budget ?? 0) / LOW_PART))
+  }
+
+  get #ahead(): number {
+    const isOver = this.#state === 'draining' || this.#held === 0
+    if (isOver || this.#isGated || this.#isAsked()) return 0
+    const idle = this.size - this.#held
+    return idle < this.#low ? 2 * this.#low - idle : 0
+  }
+
+  /** Whether too few are idle, and none more are under way; or so many that no more are needed. */
+  #isAheadNews(): boolean {
+    const told = this.#told
+    const granted = Math.max(0, this.#terms.granted - told.granted - told.waiting)
+    if (told.ahead <= granted) return this.#ahead > 0
+    return this.#state === 'draining' || this.size - this.#held >= 4 * this.#low
   }
 
   get #isGated(): boolean {
@@ -262,7 +277,8 @@ export class LeaseCore {
 
   #deal(now: number): readonly LeaseCommand[] {
     const idle = this.size - this.#held
-    if (idle <= 0 || (this.#queue.size === 0 && !this.#isAsked())) return NOTHING
+    const isAsked = this.#isAsked() || this.#terms.ahead > 0
+    if (idle <= 0 || (this.#queue.size === 0 && !isAsked)) return NOTHING
     const commands: LeaseCommand[] = []
     const { returned, owed } = this.#terms
     const overdue = returned + owed - this.#surrendered // after "no limit" these are millions
@@ -281,8 +297,20 @@ export class LeaseCore {
       this.#held += 1
       commands.push(issue)
     }
+    const lent = this.#lendable()
+    this.#surrendered += lent
+    permits += lent
     if (permits > 0) commands.push({ type: 'trim', max: this.size, permits })
     return commands
+  }
+
+  /** What others would like to have of what is idle, and not needed here soon. */
+  #lendable(): number {
+    const { returned, owed, wanted, ahead } = this.#terms
+    if (ahead === 0 || this.#queue.size > 0) return 0
+    const left = ahead - Math.max(0, this.#surrendered - returned - owed - wanted)
+    const kept = this.#held === 0 ? KEPT_PERMITS : Math.max(1, this.#low)
+    return Math.max(0, Math.min(left, this.size - this.#held - kept))
   }
 
   /** `null` if no request waits, or none may go now. */
@@ -320,12 +348,3 @@ function isFarFrom(count: number, believed: number): boolean {
   const least = Math.max(0, believed)
   return count > least || least - count > Math.floor(least / 32)
 }
-
-/** What the shell has to do. `trim`: bring the sockets down to `max`, then call `trimmed(permits)`. */
-export type LeaseCommand =
-  | { readonly type: 'issue'; readonly id: number; readonly hasStart: boolean }
-  | { readonly type: 'refuse'; readonly id: number; readonly reason: 'full' | 'draining' }
-  | { readonly type: 'trim'; readonly max: number; readonly permits: number }
-
-/** What becomes of a request for a permit; after `waiting` a command decides. */
-export type LeaseAnswer = 'issued' | 'waiting' | 'full' | 'draining'

@@ -249,6 +249,8 @@ export interface LeaseReport {
   readonly spare: number
   /** Requests that wait for a permit. */
   readonly waiting: number
+  /** Permits beyond those that it would like to have before they are needed. */
+  readonly ahead: number
   /** Requests that wait for something else: a start, or the end of a pause. They go before the others. */
   readonly gated: number
   /** The first of those who wait, in the order in which they will be served. */
@@ -296,6 +298,8 @@ export interface LeaseTerms {
   readonly owed: number
   /** Permits to give back after those, as far as they are idle or a waiter elsewhere goes first. */
   readonly wanted: number
+  /** Permits that others would like to have after those, before they need them: of what is idle and not needed soon. */
+  readonly ahead: number
   /** Who waits elsewhere: the first of the `wanted`, in order of service. */
   readonly heads: readonly RankedHead[]
   /** `seq` of the terms since which something has been wanted without a break, 0 if nothing is. Wants an answer. */
@@ -320,6 +324,7 @@ export const NO_REPORT: LeaseReport = {
   returned: 0,
   spare: 0,
   waiting: 0,
+  ahead: 0,
   gated: 0,
   heads: [],
   pace: null,
@@ -334,6 +339,7 @@ export const NO_TERMS: LeaseTerms = {
   returned: 0,
   owed: 0,
   wanted: 0,
+  ahead: 0,
   heads: [],
   asked: 0,
   keepAlive: 0,

@@ -17,7 +17,8 @@ try {
   ] as const) {
     const [p50, p90, p99] = [0.5, 0.9, 0.99].map((part) => quantile(waits, part).toFixed(1))
     const figures = `p50 ${p50} ms, p90 ${p90} ms, p99 ${p99} ms`
-    process.stdout.write(`${name.padEnd(26)} ${figures} (${waits.length} waits)\n`)
+    const waited = waits.filter((ms) => ms > 0.3).length
+    process.stdout.write(`${name.padEnd(26)} ${figures} (${waited} of ${waits.length} waited)\n`)
   }
 } finally {
   for (const close of closers.toReversed()) await close()

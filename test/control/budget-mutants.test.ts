@@ -90,11 +90,13 @@ const mutants: readonly Mutant[] = [
   }
 ]
 
+t.setTimeout(300_000) // half a minute alone, minutes on a busy machine
+
 t.test('the properties of the budget', (t) => {
   for (const mutant of mutants)
     t.test(`notice when ${mutant.story}`, async (t) => {
       const machines = await mutate(t.testdir({}), mutant)
-      const options = { numRuns: 4000, seed: 1, endOnFailure: true }
+      const options = { numRuns: 12_000, seed: 1, endOnFailure: true }
       const details = check(
         property(schedules, (schedule) => {
           play(machines, schedule)

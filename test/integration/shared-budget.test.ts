@@ -48,9 +48,10 @@ t.test('a request that waits for a permit of another worker hardly waits', async
   // Milliseconds on a quiet machine (`npm run bench` says how many), hundreds for whoever waits for the end of an answer.
   await inTime(t, 100, async () => {
     const { lent, own } = await runLending(t, 4)
-    t.comment(`p50 ${quantile(lent, 0.5)} ms, of a single worker ${quantile(own, 0.5)} ms`)
-    t.ok(lent.length > 60, `${lent.length} of 120 had to wait`)
-    return quantile(lent, 0.5)
+    const waits = lent.filter((ms) => ms > 0.3) // the others had been lent before they were needed
+    t.comment(`p50 ${quantile(waits, 0.5)} ms, of a single worker ${quantile(own, 0.5)} ms`)
+    t.ok(waits.length < lent.length, `${waits.length} of ${lent.length} have waited`)
+    return quantile(waits, 0.5)
   })
 })
 

@@ -77,6 +77,13 @@ export function wantOf(account: Account): number {
   return Math.max(0, account.report.waiting - underWay(account))
 }
 
+/** What a worker would like to have before it needs it, and that is not under way to it. */
+export function aheadOf(account: Account): number {
+  if (typeof account.slot !== 'number' || isLeaving(account)) return 0
+  const { ahead, waiting } = account.report
+  return Math.max(0, ahead - Math.max(0, underWay(account) - waiting))
+}
+
 /** All waiters of a member that nothing is under way to. */
 export function queueOf(account: Account): number {
   const { report, starts, hasStopped } = account

@@ -22,6 +22,7 @@ export function termsFor(view: LedgerView, member: string, account: Account): Le
     returned: account.report.returned,
     owed: view.owedBy(member),
     wanted,
+    ahead: view.aheadFrom(member),
     heads: account.slot === 'control' ? [] : headsElsewhere(view, member, wanted),
     asked: wanted === 0 ? 0 : askedBefore === 0 ? seq : askedBefore,
     keepAlive: view.keepAliveOf(member),
@@ -40,6 +41,7 @@ export function hasNews(account: Account, terms: LeaseTerms): boolean {
     told.granted !== terms.granted ||
     told.returned + told.owed !== terms.returned + terms.owed ||
     askedUpTo(told) !== askedUpTo(terms) ||
+    askedUpTo(told) + told.ahead !== askedUpTo(terms) + terms.ahead ||
     told.asked !== terms.asked ||
     told.keepAlive !== terms.keepAlive ||
     told.budget !== terms.budget ||

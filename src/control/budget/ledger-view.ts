@@ -1,5 +1,6 @@
 import {
   type Accounts,
+  aheadOf,
   apportion,
   type BudgetSize,
   isLeaving,
@@ -81,6 +82,15 @@ export class LedgerView {
     let wanted = 0
     for (const [name, other] of this.accounts) if (name !== member) wanted += wantOf(other)
     return Math.max(0, Math.min(lease, wanted))
+  }
+
+  /** What others would like to have of a worker's before they need it. */
+  aheadFrom(member: string): number {
+    const account = this.accounts.get(member)
+    if (typeof account?.slot !== 'number') return 0
+    let ahead = 0
+    for (const [name, other] of this.accounts) if (name !== member) ahead += aheadOf(other)
+    return Math.min(leaseOf(account), ahead)
   }
 
   /** How many of a member's connections may sit idle: shared out like the leases, so equal leases have equal shares. */

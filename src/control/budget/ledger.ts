@@ -3,6 +3,7 @@ import { serviceOrder } from '../../ipc/service-order.ts'
 import {
   type Account,
   type Accounts,
+  aheadOf,
   type BudgetSize,
   headsOf,
   leaseOf,
@@ -151,12 +152,13 @@ function withRemains(account: Account, sockets: number): Account {
 
 /**
  * Grants what is free: the reserve to the primary's own calls, the rest to those who wait, in order of
- * service, and what is left to members that are below their share.
+ * service, to those who will soon need more, and what is left to members that are below their share.
  */
 function grantPermits(view: LedgerView): LedgerView {
   const withReserve = topUp(view, 'control', view.unleased)
   const withWaiters = serveWaiting(withReserve)
-  return topUp(withWaiters, 'workers', withWaiters.free)
+  const withAhead = serveAhead(withWaiters)
+  return topUp(withAhead, 'workers', withAhead.free)
 }
 
 function topUp(view: LedgerView, of: 'control' | 'workers', free: number): LedgerView {
@@ -191,6 +193,18 @@ function serveWaiting(view: LedgerView): LedgerView {
   for (const [member, account] of others) {
     const rest = Math.min(left, wantOf(account) - (grants.get(member) ?? 0))
     if (rest > 0) give(member, rest)
+  }
+  return withGrants(view, grants)
+}
+
+function serveAhead(view: LedgerView): LedgerView {
+  let left = view.free
+  const grants = new Map<string, number>()
+  for (const [member, account] of view.accounts) {
+    const permits = Math.min(left, aheadOf(account))
+    if (permits <= 0) continue
+    grants.set(member, permits)
+    left -= permits
   }
   return withGrants(view, grants)
 }
