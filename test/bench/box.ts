@@ -12,7 +12,7 @@ import { progress } from './stand.ts'
 import { quantile } from './statistics.ts'
 
 /**
- * `npm run box -- [--seconds 10] [--load NAME]... [--program PATH] [--env NAME=VALUE]`: a gateway in 512 MB and 2 CPUs, every load by itself and then all at once, with
+ * `npm run box -- [--seconds 10] [--load NAME]... [--together] [--program PATH] [--env NAME=VALUE]`: a gateway in 512 MB and 2 CPUs, every load by itself and then all at once, with
  * small requests of another client beside them. Exits with 1 if a process was killed or started again, if heaps and buffers took
  * 80 % of the memory, or if the first byte of a small request came later than it may. See docs/memory.md.
  */
@@ -31,6 +31,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '10' },
     load: { type: 'string', multiple: true, default: [] },
     env: { type: 'string', multiple: true, default: [] },
+    together: { type: 'boolean', default: false }, // only all at once
     program: { type: 'string' } // the src/start.js of a package or an image, instead of this project's source
   }
 })
@@ -40,7 +41,7 @@ const chosen = BoxLoads.filter(
 const all = { name: 'all at once', loads: chosen }
 const plays = [
   { name: 'small requests alone', loads: [] },
-  ...chosen.map((load) => ({ name: load.name, loads: [load] })),
+  ...(values.together ? [] : chosen.map((load) => ({ name: load.name, loads: [load] }))),
   all
 ]
 

@@ -23,11 +23,18 @@ export interface LoopDelay {
 const ResolutionMs = 10
 const folder = new URL(import.meta.url).searchParams.get('to')
 
+/** A loop stood still for so long, and its thread had a core for so much of it; it waited for something else besides. */
+export interface Stall {
+  readonly ms: number
+  readonly cpuMs: number
+}
+
 /** How late a timer fires, less the waits for a core that Linux counts. */
 export class OwnDelay {
   readonly #waits: CoreWaits
   #at = performance.now()
-  #worst = 0
+  #cpu = process.threadCpuUsage()
+  #worst: Stall = { ms: 0, cpuMs: 0 }
 
   /** Whose waits are not the program's own: the loop's thread, by default. */
   constructor(waits = new CoreWaits(process.pid, 'main')) {
@@ -35,16 +42,19 @@ export class OwnDelay {
     setInterval(() => this.#look(), ResolutionMs).unref()
   }
 
-  takeWorst(): number {
+  /** The longest since the last call. */
+  takeWorst(): Stall {
     const worst = this.#worst
-    this.#worst = 0
+    this.#worst = { ms: 0, cpuMs: 0 }
     return worst
   }
 
   #look(): void {
     const at = performance.now()
     const delay = at - this.#at - ResolutionMs - this.#waits.takeLongestMs()
-    this.#worst = Math.max(this.#worst, delay)
+    const { user, system } = process.threadCpuUsage(this.#cpu)
+    if (delay > this.#worst.ms) this.#worst = { ms: delay, cpuMs: (user + system) / 1000 }
+    this.#cpu = process.threadCpuUsage()
     this.#at = at
   }
 }
@@ -58,7 +68,7 @@ if (isMainThread && folder !== null) {
       p50: toDelayMs(delays.percentile(50)),
       p99: toDelayMs(delays.percentile(99)),
       worst: toDelayMs(delays.max),
-      ownWorst: own.takeWorst(),
+      ownWorst: own.takeWorst().ms,
       samples: delays.count
     }
     delays.reset()

@@ -8,6 +8,8 @@ import { ProcessTree } from './process-tree.ts'
 
 const Root = fileURLToPath(new URL('../..', import.meta.url))
 const PatienceMs = 15_000
+/** A machine that is busy starts slowly. */
+const StartMs = 120_000
 
 export interface TargetOptions {
   readonly upstreamUrl: string
@@ -16,6 +18,8 @@ export interface TargetOptions {
   /** Program to run it with, instead of this Node. */
   readonly node?: string
   readonly env?: Readonly<Record<string, string>>
+  /** A gateway's `src/start.js`, of another version or a package, instead of this one's. */
+  readonly program?: string
   /** Text of a gateway's `.env`, which it reads again when it is told to. */
   readonly settings?: string
 }
@@ -58,14 +62,14 @@ export class Target {
  * Resolves once it serves.
  */
 export async function startGateway(options: TargetOptions): Promise<Target> {
-  const { folder, upstreamUrl, settings } = options
+  const { folder, upstreamUrl, settings, program = `${Root}src/start.js` } = options
   mkdirSync(folder, { recursive: true })
   if (settings !== undefined) writeFileSync(join(folder, '.env'), settings)
   const credentials = join(folder, 'credentials.json')
   writeFileSync(credentials, JSON.stringify(signIn()), { mode: 0o600 })
   const { start } = readManifest().scripts
   const flags = start.split(' ').filter((word) => word.startsWith('--'))
-  return launch(options, [...flags, `${Root}src/start.js`, '--port', '0'], {
+  return launch(options, [...flags, program, '--port', '0'], {
     KIRO_CREDS_FILE: credentials,
     KIRO_API_URL: upstreamUrl,
     STATE_DIR: join(folder, 'state'),
@@ -97,7 +101,7 @@ async function launch(
     env: { PATH: process.env['PATH'], HOME: folder, ...ownEnv, ...env },
     stdio: ['ignore', log, log]
   })
-  const deadline = performance.now() + PatienceMs
+  const deadline = performance.now() + StartMs
   for (;;) {
     const output = readFileSync(logFile, 'utf8')
     const port = portIn(output)

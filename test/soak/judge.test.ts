@@ -18,6 +18,8 @@ function record(minutes: number, change: (sample: Sample, hours: number) => Part
       listeners: 12,
       requests: (index + 1) * 60,
       threads: 11,
+      stallCpuMs: 10,
+      machineMs: 3,
       stallMs: 15
     }
     return { ...sample, ...change(sample, atMs / HOUR_MS) }
@@ -99,7 +101,15 @@ for (const what of ['timers', 'sockets', 'listeners'] as const) {
   })
 }
 
+function stalledOnce(machineMs: number) {
+  return record(30, (_, hours) =>
+    Math.round(hours * 120) === 50 ? { stallMs: 251, stallCpuMs: 240, machineMs } : {}
+  )
+}
+
 t.test('a loop that stood still once', async (t) => {
-  const stalled = record(30, (_, hours) => ({ stallMs: Math.round(hours * 120) === 50 ? 251 : 20 }))
-  t.same(complaintsOf(stalled), ['worker 1: stood still for 251 ms'])
+  t.same(complaintsOf(stalledOnce(3)), [
+    'worker 1: stood still for 251 ms, of which it worked for 240 ms'
+  ])
+  t.same(complaintsOf(stalledOnce(180)), [], 'so did the machine')
 })

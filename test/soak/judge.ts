@@ -6,6 +6,8 @@ export interface Sample extends ProcessState {
   readonly atMs: number
   /** What the process has that belongs to no file, garbage included, in bytes. */
   readonly anonymousBytes: number
+  /** The longest that a process stood still meanwhile that does nothing but append to a file. */
+  readonly machineMs: number
   /** Those that convert come with large bodies and go after a while. */
   readonly threads: number
 }
@@ -61,8 +63,12 @@ export function complaintsOf({ name, samples }: ProcessRecord): readonly string[
     if (after <= before * (1 + FREE_PART) + FREE_COUNTS) return []
     return `${name}: ${what} grow, from ${before} to ${after}`
   })
-  const worst = Math.max(0, ...warm.map(({ stallMs }) => stallMs))
-  const stalls = worst > MOST_STALL_MS ? [`${name}: stood still for ${worst.toFixed(0)} ms`] : []
+  const stalls = warm
+    .filter(({ stallMs, machineMs }) => stallMs > MOST_STALL_MS && stallMs > 2 * machineMs)
+    .map(({ stallMs, stallCpuMs }) => {
+      const [still, worked] = [stallMs, stallCpuMs].map((ms) => ms.toFixed(0))
+      return `${name}: stood still for ${still} ms, of which it worked for ${worked} ms`
+    })
   return [...memory, ...counts, ...stalls]
 }
 

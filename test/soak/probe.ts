@@ -25,6 +25,8 @@ export interface ProcessState {
   readonly requests: number
   /** The longest time that the loop was held up since the last report, without waiting for a core. */
   readonly stallMs: number
+  /** Of that, what it worked. */
+  readonly stallCpuMs: number
 }
 
 const folder = new URL(import.meta.url).searchParams.get('to')
@@ -37,14 +39,16 @@ if (isMainThread && folder !== null) {
   // Collections wait for threads that help them, and these may have no core either.
   const own = new OwnDelay(new CoreWaits(process.pid))
   process.on('SIGURG', () => {
-    const stallMs = own.takeWorst()
-    write(`${folder}/${process.pid}`, { ...lookAround(collect), requests, stallMs })
+    const { ms: stallMs, cpuMs: stallCpuMs } = own.takeWorst()
+    write(`${folder}/${process.pid}`, { ...lookAround(collect), requests, stallMs, stallCpuMs })
     // What this took is no stall of the gateway's; the timer that would find one comes before.
     setTimeout(() => own.takeWorst(), 50)
   })
 }
 
-function lookAround(collect: () => void): Omit<ProcessState, 'requests' | 'stallMs'> {
+function lookAround(
+  collect: () => void
+): Omit<ProcessState, 'requests' | 'stallMs' | 'stallCpuMs'> {
   collect()
   const { heapUsed, external } = process.memoryUsage()
   const timer = setTimeout(() => {}, 0)

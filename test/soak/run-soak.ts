@@ -1,3 +1,5 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,6 +18,8 @@ export interface SoakOptions {
   readonly seconds: number
   /** Who ask, one question after the other. */
   readonly people: number
+  /** How many more come in a rush. */
+  readonly crowd: number
   readonly seed: number
   /** Faults that are put into the gateway's processes, by their names in `leaks.ts`. */
   readonly leaks?: readonly string[]
@@ -61,10 +65,12 @@ export async function runSoak(options: SoakOptions): Promise<SoakFindings> {
     keeps: ({ msg }) =>
       msg === 'gateway ready' || msg === 'worker changed state' || msg === 'worker died'
   })
+  const canary = fork(new URL('canary.ts', import.meta.url), [folder])
   try {
-    await gateway.ready()
-    return await new Soak(options, { gateway, simulator, folder }).run()
+    await Promise.all([gateway.ready(), once(canary, 'message')])
+    return await new Soak(options, { gateway, simulator, folder, canary }).run()
   } finally {
+    if (canary.connected) canary.disconnect()
     await gateway.destroy()
     await simulator.close()
     rmSync(folder, { recursive: true, force: true })
@@ -75,6 +81,7 @@ interface Parts {
   readonly gateway: GatewayProcess
   readonly simulator: Simulator
   readonly folder: string
+  readonly canary: ChildProcess
 }
 
 class Soak {
@@ -100,9 +107,9 @@ class Soak {
   }
 
   async run(): Promise<SoakFindings> {
-    const { seconds, people, signal } = this.#options
+    const { seconds, people, crowd, signal } = this.#options
     const over = new AbortController()
-    const traffic = this.#traffic.run(people, over.signal)
+    const traffic = this.#traffic.run({ people, crowd }, over.signal)
     const pids = this.#tree.pids()
     for (const [index, pid] of pids.entries())
       this.#records.set(pid, { name: index === 0 ? 'primary' : `worker ${index}`, samples: [] })
@@ -129,13 +136,19 @@ class Soak {
   }
 
   async #look(): Promise<void> {
+    const machine = await this.#ask<Pick<ProcessState, 'stallMs'>>(this.#parts.canary.pid ?? 0)
+    const machineMs = machine?.stallMs ?? 0
     for (const [pid, { samples }] of this.#records) {
-      process.kill(pid, 'SIGURG')
-      const state = await readState(join(this.#parts.folder, String(pid)))
+      const state = await this.#ask<ProcessState>(pid)
       if (state === null) return // it is gone, or does not answer: the next look finds out
-      samples.push({ ...state, ...memoryOf(pid), atMs: this.#elapsedMs() })
+      samples.push({ ...state, ...memoryOf(pid), machineMs, atMs: this.#elapsedMs() })
     }
     this.#options.onProgress?.(this.#line())
+  }
+
+  #ask<State>(pid: number): Promise<State | null> {
+    process.kill(pid, 'SIGURG')
+    return readState<State>(join(this.#parts.folder, String(pid)))
   }
 
   #line(): string {
@@ -146,10 +159,11 @@ class Soak {
       const [live, all] = [last.liveBytes, last.anonymousBytes].map((bytes) =>
         (bytes / 2 ** 20).toFixed(1)
       )
-      return `${name} ${live}/${all} MB, ${last.timers} timers, ${last.sockets} sockets, ${last.requests} asked, ${last.stallMs.toFixed(0)} ms`
+      return `${name} ${live}/${all} MB, ${last.timers} timers, ${last.sockets} sockets, ${last.requests} asked, ${last.stallMs.toFixed(0)} (${last.stallCpuMs.toFixed(0)}) ms`
     })
+    const machineMs = this.#records.values().next().value?.samples.at(-1)?.machineMs ?? 0
     const minutes = (this.#elapsedMs() / 60_000).toFixed(1)
-    return `${minutes} min, ${sent} sent, ${sent - ended} open, ${unexpected.length} odd, ${starved} starved | ${states.join(' | ')}`
+    return `${minutes} min, ${sent} sent, ${sent - ended} open, ${unexpected.length} odd, ${starved} starved, machine ${machineMs.toFixed(0)} ms | ${states.join(' | ')}`
   }
 
   #deaths(pids: readonly number[]): readonly string[] {
@@ -212,10 +226,10 @@ async function scrape(url: string): Promise<Scrape> {
   return parseMetrics(await (await fetch(`${url}/metrics`)).text())
 }
 
-async function readState(file: string): Promise<ProcessState | null> {
+async function readState<State>(file: string): Promise<State | null> {
   for (let tries = 0; tries < 600; tries++) {
     try {
-      const state: ProcessState = JSON.parse(readFileSync(file, 'utf8'))
+      const state: State = JSON.parse(readFileSync(file, 'utf8'))
       rmSync(file)
       return state
     } catch {

@@ -2,12 +2,13 @@ import { parseArgs } from 'node:util'
 import { MOST_MB_PER_HOUR, slopeOf, warmSamples } from './judge.ts'
 import { runSoak } from './run-soak.ts'
 
-/** `npm run soak -- --minutes 60 --people 12 --seed 1`: exits with 1 if anything grows, is lost, stands still or does not add up. */
+/** `npm run soak -- --minutes 60 --people 12 --crowd 36 --seed 1`: exits with 1 if anything grows, is lost, stands still or does not add up. */
 
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '5' },
     people: { type: 'string', default: '12' },
+    crowd: { type: 'string', default: '36' }, // more than one worker takes alone
     seed: { type: 'string', default: '1' }
   }
 })
@@ -16,6 +17,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => ende
 const { requests, starved, processes, complaints } = await runSoak({
   seconds: Number(values.minutes) * 60,
   people: Number(values.people),
+  crowd: Number(values.crowd),
   seed: Number(values.seed),
   signal: ended.signal,
   onProgress: (line) => void process.stderr.write(`soak ${line}\n`)

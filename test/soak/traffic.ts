@@ -40,8 +40,7 @@ const STARVED_PART = 0.5
 /** More says that the run was none. */
 const MOST_STARVED_PART = 1 / 500
 const WITHOUT_HEAD = /^refused \(408\) .*headers of the request/
-/** More than one worker takes alone, for a quarter of the time. */
-const RUSH_PEOPLE = 36
+/** There is a rush for a quarter of the time. */
 const RUSH_EVERY_MS = 4 * 60_000
 const RUSH_PART = 0.25
 const LARGE_TEXT = 'const answer = compute(question) // and so on\n'.repeat(9_000)
@@ -97,10 +96,13 @@ export class Traffic {
   }
 
   /** Resolves when `signal` has aborted and all answers have come. */
-  async run(people: number, signal: AbortSignal): Promise<void> {
+  async run(
+    { people, crowd }: { readonly people: number; readonly crowd: number },
+    signal: AbortSignal
+  ): Promise<void> {
     const regulars = Array.from({ length: people }, () => this.#person(() => !signal.aborted))
-    const crowd = Array.from({ length: RUSH_PEOPLE }, () => this.#comeInRushes(signal))
-    await Promise.all([...regulars, ...crowd])
+    const others = Array.from({ length: crowd }, () => this.#comeInRushes(signal))
+    await Promise.all([...regulars, ...others])
   }
 
   /** What is wrong with the answers, in words. */

@@ -4,7 +4,7 @@ import type { Line, Must, Row } from '../row.ts'
 import { gatewayAnswer, type LoadTarget, loadTargets, progress, type Stand } from '../stand.ts'
 import type { AnswerScript } from '../upstream.ts'
 
-interface CpuCase {
+export interface CpuCase {
   readonly name: string
   readonly what: string
   readonly must: Must
@@ -74,8 +74,10 @@ const large: CpuCase = {
 
 const WarmUp: AnswerScript = { events: 100, gapMs: 0, firstMs: 0 }
 
+export const cpuCases: readonly CpuCase[] = [atOnce, chunked, paced, many, large]
+
 /** CPU time of the whole process tree, user and system, for each request. */
-export const cpuRows: readonly Row[] = [atOnce, chunked, paced, many, large].map((one) => ({
+export const cpuRows: readonly Row[] = cpuCases.map((one) => ({
   name: one.name,
   run: (stand) => measure(stand, one)
 }))
