@@ -146,7 +146,8 @@ class Soak {
     this.#options.onProgress?.(this.#line())
   }
 
-  #ask<State>(pid: number): Promise<State | null> {
+  async #ask<State>(pid: number): Promise<State | null> {
+    if (!isAlive(pid)) return null
     process.kill(pid, 'SIGURG')
     return readState<State>(join(this.#parts.folder, String(pid)))
   }
