@@ -30,6 +30,7 @@ export class ChaosFleet {
   readonly #folder: string
   readonly #expectedEnds = new Set<GatewayProcess>()
   max: number
+  #isOver = false
 
   private constructor(team: FleetTeam, folder: string, max: number) {
     this.team = team
@@ -49,7 +50,7 @@ export class ChaosFleet {
       fleet.#sites.set(name, { proxy, folder: join(folder, name), clockMs: 0 })
       fleet.startGateway(name)
     }
-    t.teardown(() => fleet.mend())
+    t.teardown(() => fleet.#end())
     return fleet
   }
 
@@ -152,9 +153,14 @@ export class ChaosFleet {
     for (const name of this.team.gateways.keys()) this.signal(name, 'tree', 'SIGCONT')
   }
 
+  #end(): void {
+    this.#isOver = true
+    this.mend()
+  }
+
   async #watch(name: string, gateway: GatewayProcess): Promise<void> {
     const code = await gateway.exited
-    if (this.#expectedEnds.has(gateway)) return
+    if (this.#expectedEnds.has(gateway) || this.#isOver) return
     this.surprises.push(`${name} ended with ${code}: ${gateway.stderr.slice(-500)}`)
     if (this.team.get(name) === gateway) this.startGateway(name)
   }

@@ -1,3 +1,4 @@
+import { permitsOf } from '../../../src/fleet/fleet-state.ts'
 import { seededRandom } from '../../helper/seeded-random.ts'
 import { Disturbances, type Harm, type Turn } from './disturbances.ts'
 import { ModelEngine } from './model-engine.ts'
@@ -272,12 +273,16 @@ export class FleetWorld {
   /** What no lease can keep: of whoever has something, somebody knows who has a name of its own. */
   #isRemembered(): boolean {
     const [first, ...others] = this.#folders
-    const isKnown = (inc: string): boolean => others.some(({ known }) => inc in known)
-    const isSafe = (folder: Folder, inc: string): boolean =>
-      folder.name !== first?.name || isKnown(inc)
+    const isSafe = (name: string, inc: string): boolean =>
+      name !== first?.name || others.some(({ known }) => inc in known)
+    const members = Object.entries(this.#engine.state?.members ?? {})
     return (
-      this.#processes.every(({ folder, reach, core }) => reach === 0 || isSafe(folder, core.inc)) &&
-      this.#orphans.every(({ folder, inc }) => isSafe(folder, inc))
+      // What was granted a moment ago may not have been heard.
+      members.every(([inc, entry]) => permitsOf(entry) === 0 || isSafe(entry.name, inc)) &&
+      this.#processes.every(
+        ({ folder, reach, core }) => reach === 0 || isSafe(folder.name, core.inc)
+      ) &&
+      this.#orphans.every(({ folder, inc }) => isSafe(folder.name, inc))
     )
   }
 
