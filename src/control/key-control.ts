@@ -50,7 +50,7 @@ const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
 /** Everything about keys in the primary: who they are, what they may use, and what they have used. */
 export class KeyControl {
   readonly #store: AllowanceStore
-  readonly #allowances: AllowanceDesk
+  readonly allowances: AllowanceDesk
   readonly #desk: KeyDesk
   readonly #recorder: UsageRecorder
   readonly #journals: UsageJournals
@@ -71,7 +71,7 @@ export class KeyControl {
     this.#collect = collect
     const store = new AllowanceStore({ stateDir, log })
     this.#store = store
-    this.#allowances = new AllowanceDesk({
+    this.allowances = new AllowanceDesk({
       store,
       send: sendTerms,
       onLeft: (left) => {
@@ -114,7 +114,7 @@ export class KeyControl {
   /** @throws {GatewayError} GW_CONFIG_INVALID for a file of keys that cannot be used */
   async start(): Promise<void> {
     await this.#desk.start()
-    await this.#allowances.start()
+    await this.allowances.start()
     this.#setKeys(this.book.keys)
   }
 
@@ -125,7 +125,7 @@ export class KeyControl {
 
   /** Where a worker writes down what its requests hold. */
   journalPath(journal: string): string {
-    return this.#allowances.journalPath(journal)
+    return this.allowances.journalPath(journal)
   }
 
   /** Where it writes down what they have used. */
@@ -136,7 +136,7 @@ export class KeyControl {
   onMessage(message: KeyMessage, { link, isGone }: Teller): void {
     switch (message.type) {
       case 'allowance.reports':
-        if (!isGone) this.#allowances.onReports(link.member, message.reports)
+        if (!isGone) this.allowances.onReports(link.member, message.reports)
         break
       case 'usage.rows':
         if (!isGone) {
@@ -158,7 +158,7 @@ export class KeyControl {
   onLeft(member: string, journal: string): void {
     const id = this.#store.journalId(journal)
     this.#store.hold(id)
-    this.#journals.leave(id, this.#allowances.onLeft(member, journal))
+    this.#journals.leave(id, this.allowances.onLeft(member, journal))
   }
 
   /** Metrics by the names of keys; none where there are no keys. */
@@ -187,7 +187,7 @@ export class KeyControl {
   async close(): Promise<void> {
     this.#desk.close()
     await this.#recorder.close()
-    await this.#allowances.close() // what the record has need not be kept any more
+    await this.allowances.close() // what the record has need not be kept any more
   }
 
   #onRows(rows: readonly UsageRow[]): void {
@@ -241,7 +241,7 @@ export class KeyControl {
   }
 
   #setKeys(keys: readonly NamedKey[]): void {
-    this.#allowances.setKeys(keys)
+    this.allowances.setKeys(keys)
     this.#recorder.setKeys(keys)
     const known: ReadonlySet<string> = new Set([...UNNAMED, ...keys.map(({ id }) => id)])
     this.#counts.keep((key) => known.has(key))
@@ -259,7 +259,7 @@ export class KeyControl {
 
   /** `null` without a limit of them. */
   creditsOf({ id, credits }: NamedKey): KeyCredits | null {
-    const standing = this.#allowances.creditsOf(id)
+    const standing = this.allowances.creditsOf(id)
     return standing === null || credits === null ? null : { ...standing, period: credits.period }
   }
 }

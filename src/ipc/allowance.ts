@@ -72,6 +72,8 @@ export interface AllowanceStanding {
   readonly reserved: number
   /** Epoch ms at which the next period begins; `null` for never. */
   readonly endsAt: number | null
+  /** What other gateways of a fleet have of the limit, used or not; left out where there is nothing. */
+  readonly away?: number
 }
 
 /** What binds a worker before its first terms: it has nothing. */

@@ -159,13 +159,13 @@ const mutants: readonly Mutant[] = [
   {
     story: 'a restart gives away again what was used before it',
     file: LEDGER,
-    from: `return { settled: 0, ...facts, stakes: new Map() }`,
-    to: `return { ...facts, settled: 0, stakes: new Map() }`
+    from: `return { settled: 0, away: 0, mayCome: false, ...facts, stakes: new Map() }`,
+    to: `return { away: 0, mayCome: false, ...facts, settled: 0, stakes: new Map() }`
   },
   {
     story: 'another limit lets go of what is reserved, as a new period does',
     file: LEDGER,
-    from: `if (period === state.period) return { ...state, limit, endsAt }`,
+    from: `if (period === state.period) return { ...state, limit, endsAt, away }`,
     to: ``
   },
   {
@@ -177,7 +177,7 @@ const mutants: readonly Mutant[] = [
   {
     story: 'a new period begins with what was settled in the old one',
     file: LEDGER,
-    from: `return { ...state, limit, period, endsAt, settled: 0, stakes }`,
+    from: `return { ...state, limit, period, endsAt, away, settled: 0, stakes }`,
     to: `return { ...state, limit, period, endsAt, stakes }`
   },
   {

@@ -32,12 +32,23 @@ export interface AllowanceDeskOptions {
 }
 
 /** What a key without a limit may use, should a worker still ask. */
-const UNLIMITED = 1e15
+export const UNLIMITED = 1e15
+
+/** Knows what other gateways of a fleet have of limits. */
+export interface LimitGovernor {
+  /** Asked for each limit, and again with each new limit and period. */
+  awayOf(
+    name: AllowanceName,
+    terms: Pick<AllowanceState, 'limit' | 'period'>
+  ): Pick<AllowanceState, 'away' | 'mayCome'>
+  /** Something has changed. Must not call back at once. */
+  onChange(name: AllowanceName): void
+}
 
 /** Keys whose credits are remembered: twice as many as there may be. */
 const MAX_SAVED = 2000
 
-/** A clock may be set at any time, and timers do not hear of that. */
+/** A clock may be set at any time, which timers do not hear of. */
 const LONGEST_SLEEP_MS = 30_000
 
 /** How often is looked at what another gateway on the same folder has used. */
@@ -69,6 +80,8 @@ export class AllowanceDesk {
   #surveys: NodeJS.Timeout | null = null
   #isSurveying = false
   #isClosed = false
+  /** `null` without a fleet. Set before a worker is heard. */
+  governor: LimitGovernor | null = null
 
   constructor(options: AllowanceDeskOptions) {
     this.#options = options
@@ -122,6 +135,22 @@ export class AllowanceDesk {
     return entries ?? []
   }
 
+  /** How a limit stands here; `null` for what is none. Opens it where nobody has asked for it yet. */
+  stateOf(name: AllowanceName): AllowanceState | null {
+    const { limit } = this.#termsOf(name)
+    if (limit === 0 || limit === UNLIMITED) return null
+    const one = this.#allowanceOf(name)
+    this.#refresh(name, one)
+    return one.state
+  }
+
+  /** Other gateways have so much of it. */
+  setAway(name: AllowanceName, { away, mayCome }: Pick<AllowanceState, 'away' | 'mayCome'>): void {
+    const one = this.#open.get(name)
+    const isNews = one?.state.away !== away || one.state.mayCome !== mayCome
+    if (one !== undefined && isNews) this.#tell(one, { type: 'away', away, mayCome })
+  }
+
   /** How a key stands with its credits, as far as has been heard; `null` where it has no limit. */
   creditsOf(keyId: string): AllowanceStanding | null {
     if (this.#keys.get(keyId)?.credits == null) return null
@@ -150,7 +179,8 @@ export class AllowanceDesk {
     const { number, endsAt } = period
     const elsewhere = amountIn(other, number)
     const settled = amountIn(own, number) + elsewhere
-    const state = openAllowance({ name, limit, period: number, endsAt, settled })
+    const away = this.governor?.awayOf(name, { limit, period: number })
+    const state = openAllowance({ name, limit, period: number, endsAt, settled, ...away })
     const one = { period, elsewhere, state }
     this.#open.set(name, one)
     if (!isCredits(name)) return one
@@ -168,7 +198,8 @@ export class AllowanceDesk {
     const { number, endsAt } = period
     const isNew = number !== one.period.number
     one.period = period
-    this.#tell(one, { type: 'terms', limit, period: number, endsAt })
+    const away = this.governor?.awayOf(name, { limit, period: number }).away ?? 0
+    this.#tell(one, { type: 'terms', limit, period: number, endsAt, away })
     if (!isCredits(name)) return
     if (isNew) {
       one.elsewhere = amountIn(this.#elsewhere.get(keyIdOf(name)), number)
@@ -225,6 +256,7 @@ export class AllowanceDesk {
       if (other === member) held.push(news)
       else this.#options.send(other, [news])
     }
+    this.governor?.onChange(state.name)
     return held
   }
 

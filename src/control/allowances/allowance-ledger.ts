@@ -28,6 +28,10 @@ export interface AllowanceState {
   readonly endsAt: number | null
   /** What workers that are gone have used up in this period. */
   readonly settled: number
+  /** What other gateways of a fleet have of the limit. */
+  readonly away: number
+  /** They are asked for some of it: nobody is told yet that there is no more. */
+  readonly mayCome: boolean
   /** By member. */
   readonly stakes: ReadonlyMap<string, Stake>
 }
@@ -55,7 +59,10 @@ export type AllowanceEvent =
   /** So much was used by processes that have no stake: those of another gateway, or of an earlier start. May be negative. */
   | { readonly type: 'used'; readonly amount: number }
   /** The key has another limit, or another period has begun; periods only grow. */
-  | ({ readonly type: 'terms' } & Pick<AllowanceState, 'limit' | 'period' | 'endsAt'>)
+  | ({ readonly type: 'terms' } & Pick<AllowanceState, 'limit' | 'period' | 'endsAt'> &
+      Partial<Pick<AllowanceState, 'away'>>)
+  /** Other gateways have so much of it. */
+  | ({ readonly type: 'away' } & Pick<AllowanceState, 'away' | 'mayCome'>)
 
 /** What a process that is gone has left in its journal. */
 export interface AllowanceRemains {
@@ -71,9 +78,9 @@ export interface AllowanceStep {
 }
 
 export function openAllowance(
-  facts: Omit<AllowanceState, 'stakes' | 'settled'> & { readonly settled?: number }
+  facts: Omit<AllowanceState, 'stakes' | 'settled' | 'away' | 'mayCome'> & Partial<AllowanceState>
 ): AllowanceState {
-  return { settled: 0, ...facts, stakes: new Map() }
+  return { settled: 0, away: 0, mayCome: false, ...facts, stakes: new Map() }
 }
 
 /** Reports of members that are unknown or have left, or of another period, are ignored. */
@@ -111,6 +118,7 @@ export function sumsOf(
 
 function record(state: AllowanceState, event: AllowanceEvent): AllowanceState {
   if (event.type === 'terms') return begin(state, event)
+  if (event.type === 'away') return { ...state, away: event.away, mayCome: event.mayCome }
   if (event.type === 'used') return { ...state, settled: state.settled + event.amount }
   const stake = state.stakes.get(event.member)
   const stakes = new Map(state.stakes)
@@ -147,10 +155,10 @@ function withReport(stake: Stake, report: AllowanceReport, period: number): Stak
 
 function begin(
   state: AllowanceState,
-  { limit, period, endsAt }: Extract<AllowanceEvent, { type: 'terms' }>
+  { limit, period, endsAt, away = state.away }: Extract<AllowanceEvent, { type: 'terms' }>
 ): AllowanceState {
   if (period < state.period) throw new Error(`${state.name} goes back to an old period`)
-  if (period === state.period) return { ...state, limit, endsAt }
+  if (period === state.period) return { ...state, limit, endsAt, away }
   const stakes = new Map<string, Stake>()
   for (const [member, { report, terms }] of state.stakes) {
     const { seq, seen, oldestAt } = report
@@ -161,7 +169,7 @@ function begin(
       isBehind: oldestAt !== null
     })
   }
-  return { ...state, limit, period, endsAt, settled: 0, stakes }
+  return { ...state, limit, period, endsAt, away, settled: 0, stakes }
 }
 
 function remainsOf(
@@ -196,10 +204,29 @@ function spareSoon(stake: Stake): number {
 }
 
 /** What no worker holds; negative by what must come back. */
-function freeIn({ limit, settled, stakes }: AllowanceState): number {
-  let free = limit - settled
+export function freeIn({ limit, away, settled, stakes }: AllowanceState): number {
+  let free = limit - away - settled
   for (const stake of stakes.values()) free -= heldBy(stake)
   return free
+}
+
+/** What those who wait here need of other gateways; 0 while this one may have enough. */
+export function needOf(state: AllowanceState): number {
+  let need = -Math.max(0, freeIn(state))
+  for (const stake of state.stakes.values()) {
+    need += stake.report.oldestAt === null ? -Math.max(0, perhapsSpare(stake)) : lackOf(stake)
+  }
+  return Math.max(0, need)
+}
+
+/** What the workers have to spare when all that was granted has arrived, and those who wait there have theirs. */
+export function spareIn({ stakes }: AllowanceState): number {
+  return stakes.values().reduce((sum, stake) => sum + spareSoon(stake), 0)
+}
+
+/** What lies in workers and is too little for those who wait there. */
+export function scrapsIn({ stakes }: AllowanceState): number {
+  return stakes.values().reduce((sum, { report }) => sum + Math.max(0, report.spare), 0)
 }
 
 /** Those who wait, the longest first. */
@@ -233,7 +260,7 @@ const LEASED_AHEAD = 1 / 8
 
 function aheadIn(state: AllowanceState): number {
   const { used, reserved } = sumsOf(state)
-  const left = Math.max(0, state.limit - used - reserved)
+  const left = Math.max(0, state.limit - state.away - used - reserved)
   return Math.floor((left * LEASED_AHEAD) / Math.max(1, state.stakes.size))
 }
 
@@ -266,7 +293,7 @@ function termsFor(state: AllowanceState, member: string, recall: Recall): Allowa
   const recalled = Math.min(heldBy(stake), owed)
   const isGoingOn = before?.period === state.period && before.asked !== 0
   const final = before?.period === state.period ? before.final : 0
-  const { limit, endsAt } = state
+  const { limit, endsAt, away } = state
   return {
     name: state.name,
     seq,
@@ -278,13 +305,13 @@ function termsFor(state: AllowanceState, member: string, recall: Recall): Allowa
     asked: recalled === 0 ? 0 : isGoingOn ? before.asked : seq,
     final: isFirst && isAllGiven(state, member) ? stake.report.seq : final,
     ahead: aheadIn(state),
-    standing: { limit, endsAt, ...sumsOf(state, member) }
+    standing: { limit, endsAt, ...sumsOf(state, member), ...(away > 0 && { away }) }
   }
 }
 
 /** Nothing is free, and no other worker has anything to spare. */
 function isAllGiven(state: AllowanceState, member: string): boolean {
-  if (freeIn(state) > 0) return false
+  if (freeIn(state) > 0 || state.mayCome) return false
   for (const [other, stake] of state.stakes)
     if (other !== member && perhapsSpare(stake) > 0) return false
   return true

@@ -1,5 +1,4 @@
 import { hostname } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../../config/settings.ts'
 import type { CredentialSource } from '../../credentials/stored-credential.ts'
@@ -19,16 +18,15 @@ import type { Budget } from '../budget/budget.ts'
 import type { KeyControl } from '../key-control.ts'
 import { orphansGone, portsOf } from '../workers/orphans.ts'
 import { FleetFigures } from './fleet-figures.ts'
-import { FleetItems } from './fleet-items.ts'
-import { FleetKeys } from './fleet-keys.ts'
 import { FleetLedger } from './fleet-ledger.ts'
 import { fleetProblem, REFUSALS } from './fleet-problem.ts'
+import { FleetShares } from './fleet-shares.ts'
 import { FleetSignIn } from './fleet-sign-in.ts'
 
 export interface FleetControlOptions {
   readonly config: Config
   readonly budget: Budget
-  readonly keys: Pick<KeyControl, 'look'>
+  readonly keys: Pick<KeyControl, 'look' | 'allowances'>
   readonly tell: (message: ToWorker) => void
   readonly log: Logger
   /** Where the own sign-in comes from; `null` where there is none. */
@@ -63,9 +61,8 @@ export class FleetControl {
   #engine: FleetEngine | null = null
   #core: FleetCore | null = null
   #folder: FleetFolder | null = null
-  #items: FleetItems | null = null
-  #keys: FleetKeys | null = null
   #signIn: FleetSignIn | null = null
+  #shares: FleetShares | null = null
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
   #waitingSince: number | null = null
@@ -123,24 +120,19 @@ export class FleetControl {
     })
     this.#engine = engine
     const seal = new FleetSeal(await fleetSecrets(fleet), fleet.name)
-    this.#items = new FleetItems({
+    this.#shares = new FleetShares({
+      config,
       records: engine.records,
       seal,
-      folder: join(credentials.stateDir, 'responses'),
+      keys: this.#options.keys,
       member: this.#name,
-      limits: () => this.#limitsOfItems(),
-      log
-    })
-    this.#items.listen()
-    this.#keys = new FleetKeys({
-      records: engine.records,
-      seal,
-      stateDir: credentials.stateDir,
-      onWritten: () => this.#options.keys.look(),
+      replicas: this.#replicas,
+      standing: () => ({ inc: this.#core?.inc ?? '', state: this.#core?.state ?? null }),
+      incs: () => this.#incs,
       onChange: () => this.#lookSoon(),
       log
     })
-    await this.#keys.start()
+    await this.#shares.start()
     this.#core = new FleetCore({
       name: this.#name,
       max: budget.configured ?? 0,
@@ -188,17 +180,9 @@ export class FleetControl {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#core = null
     this.#signIn?.close()
-    await this.#items?.settle(GOODBYE_MS)
-    this.#items?.close()
-    this.#keys?.close()
+    await this.#shares?.close(GOODBYE_MS)
     await this.#engine?.close()
     this.#folder?.close()
-  }
-
-  /** All gateways of the fleet together have as much in the engine as one may have on its disk. */
-  #limitsOfItems() {
-    const { storeMaxBytes, storeMaxAgeMs } = this.#options.config.responses
-    return { maxBytes: storeMaxBytes / this.#replicas, maxAgeMs: storeMaxAgeMs }
   }
 
   /** Once for all that happens in a turn of the event loop. */
@@ -285,7 +269,7 @@ export class FleetControl {
   }
 
   #tellWorkers(core: FleetCore, now: Instant): void {
-    const problem = fleetProblem(core, now) ?? this.#keys?.problem ?? null
+    const problem = fleetProblem(core, now) ?? this.#shares?.problem ?? null
     const standing = this.figures.note(core, now, problem)
     const told: FleetTold = {
       type: 'fleet.told',

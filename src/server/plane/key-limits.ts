@@ -268,12 +268,13 @@ interface Shortage {
 }
 
 function usedUp({ key, credits, standing, amount }: Shortage): GatewayError {
-  const { limit, used, reserved, endsAt } = standing
+  const { limit, used, reserved, endsAt, away = 0 } = standing
   const resetsAt = endsAt === null ? null : new Date(endsAt).toISOString()
-  const left = Math.max(0, limit - used - reserved)
+  const left = Math.max(0, limit - used - reserved - away)
   const message =
     `The key ${JSON.stringify(key.name)} may use ${toCredits(limit)} credits ${PERIODS[credits.period]}: ` +
     `${toCredits(used)} are used, ${toCredits(reserved)} are reserved for requests that run. ` +
+    (away > 0 ? `Other gateways of the fleet have used or hold ${toCredits(away)}. ` : '') +
     (left > 0
       ? `What is left, ${toCredits(left)}, is less than the ${toCredits(amount)} that this request may cost. `
       : 'Nothing is left. ') +

@@ -1,0 +1,350 @@
+import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
+import type { FleetSeal } from '../../fleet/fleet-seal.ts'
+import {
+  isToldIn,
+  joinBooks,
+  type LimitBook,
+  type LimitSeat,
+  type LimitSelf,
+  parseLimitBook,
+  partOf,
+  rightOf,
+  wantsIn,
+  withGift,
+  withHeritage,
+  withSelf,
+  withWant
+} from '../../fleet/limit-book.ts'
+import { type AllowanceName, isUsedUp } from '../../ipc/allowance.ts'
+import type { AllowanceDesk } from '../allowances/allowance-desk.ts'
+import {
+  type AllowanceState,
+  freeIn,
+  needOf,
+  scrapsIn,
+  spareIn
+} from '../allowances/allowance-ledger.ts'
+
+export interface FleetLimitOptions {
+  readonly name: AllowanceName
+  readonly records: FleetRecords
+  readonly seal: Pick<FleetSeal, 'seal' | 'open'>
+  readonly desk: Pick<AllowanceDesk, 'stateOf' | 'setAway'>
+  /** `FLEET_MEMBER`, and `FLEET_REPLICAS`. */
+  readonly member: string
+  readonly replicas: number
+  /** As which process this gateway is a member now; `null` while it is none. */
+  readonly self: () => LimitSelf | null
+  /** An earlier process of this folder: what it used is known here. */
+  readonly isOurs: (inc: string) => boolean
+  /** There was no earlier process in this folder. */
+  readonly isFirst: () => boolean
+  /** It is certain that this process has ended. */
+  readonly isGone: (seat: LimitSeat) => boolean
+  /** No earlier process can have given anything away in this minute. */
+  readonly isSettled: () => boolean
+  readonly now?: () => number
+}
+
+/** So long others are waited for before somebody is told that there is no more. */
+const ASKING_MS = 300
+/** Nobody has needed anything for so long: what is wanted is taken back. */
+const CALM_MS = 1_000
+/** Others need something: workers are asked for so long, and again after so long. */
+const [PROBE_MS, PROBE_EVERY_MS] = [50, 500]
+const GAP_MS = 20
+const RETRY_MS = 500
+/** Of a part by right: asked for at once where a request needs less, so that not every one has to ask. */
+const CHUNK = 1 / 8
+const [MINUTE_TTL_MS, TTL_MS] = [180_000, 40 * 86_400_000]
+
+/**
+ * This gateway's part of one limit of a named key: keeps what the ledger may grant, asks other gateways for what it lacks, and
+ * gives what it does not need. While nobody lacks anything there is nothing to say.
+ */
+export class FleetLimit {
+  readonly #options: FleetLimitOptions
+  readonly #record: string
+  readonly #now: () => number
+  /** What stands there, and what was known before. */
+  #book: LimitBook = { period: 0, seats: {} }
+  /** Is being written, or may be: what it gives is given. */
+  #pending: LimitBook | null = null
+  /** As which this process was a member last. */
+  #inc = ''
+  #rev = 0
+  #isRead = false
+  #isStale = false
+  /** What stands there does not say all that is known: the engine has forgotten it. */
+  #isUntold = false
+  /** What stands there is of a period that has not begun here. */
+  #isBehind = false
+  #isBusy = false
+  #isAway = false
+  /** Kept from the workers, to be given. */
+  #hold = 0
+  /** What nobody needs here, with that. */
+  #idle = 0
+  #probedAt = -Infinity
+  #probedFor = 0
+  #askedAt = -Infinity
+  #neededAt = -Infinity
+  #nextAt = -Infinity
+  #timer: NodeJS.Timeout | null = null
+  #isClosed = false
+
+  constructor(options: FleetLimitOptions) {
+    this.#options = options
+    this.#record = recordOf(options.name)
+    this.#now = options.now ?? (() => performance.now())
+  }
+
+  /** What others have of the limit, as the ledger has to take it. */
+  awayOf({ limit, period }: Pick<AllowanceState, 'limit' | 'period'>) {
+    if (period !== this.#book.period) this.#begin(period)
+    const part = Math.max(0, Math.min(limit, this.#part(limit)))
+    return { away: limit - part + Math.min(part, this.#hold), mayCome: this.#mayCome }
+  }
+
+  /** Somebody has written, or may have: perhaps this gateway itself. */
+  onNews(): void {
+    this.#isStale = true
+    this.look()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+  }
+
+  /** Makes up its mind, tells the ledger, and asks the engine if there is something to say. */
+  look(): void {
+    const { name, desk, self } = this.#options
+    const state = this.#isClosed ? null : desk.stateOf(name)
+    if (state === null) return
+    const now = this.#now()
+    if (needOf(state) > 0) this.#neededAt = now
+    this.#squeeze(state)
+    if (this.#isBusy || self() === null) return
+    if (now < this.#nextAt) return this.#wake(this.#nextAt - now)
+    if (this.#isStale || this.#mustRead)
+      void this.#read() // never rejects
+    else {
+      const next = this.#decide(desk.stateOf(name) ?? state, now)
+      if (next !== null)
+        void this.#write(next, state) // never rejects
+      else if (this.#ownWant > 0) this.#wake(ASKING_MS / 2)
+    }
+  }
+
+  /** What earlier processes gave away must be known before anything is used. */
+  get #mustRead(): boolean {
+    return !this.#isRead && (!this.#isShort || !this.#options.isSettled())
+  }
+
+  /** Of minutes there are many: who needs no more than its part says nothing. */
+  get #isShort(): boolean {
+    return this.#options.name.endsWith('/requests')
+  }
+
+  /** What stands there is ours: others take what a process had that has ended, but of what is used up. */
+  get #isSeated(): boolean {
+    const { name, member, self, isOurs } = this.#options
+    const inc = this.#book.seats[member]?.inc
+    if (inc === undefined) return false
+    this.#inc = self()?.inc ?? this.#inc
+    return inc === this.#inc || (isUsedUp(name) && isOurs(inc))
+  }
+
+  get #mayCome(): boolean {
+    if (this.#isAway) return false
+    if (this.#mustRead || !(this.#isSeated || this.#isShort)) return true
+    return this.#ownWant === 0 || this.#now() - this.#askedAt < ASKING_MS
+  }
+
+  get #ownWant(): number {
+    return this.#book.seats[this.#options.member]?.want ?? 0
+  }
+
+  #begin(period: number): void {
+    if (period < this.#book.period) return // a clock that was set back
+    this.#book = { period, seats: {} }
+    this.#pending = null
+    this.#isRead = false
+    this.#isUntold = false
+    this.#isBehind = false
+    this.#hold = 0
+    this.#askedAt = -Infinity
+  }
+
+  /** Without the engine what there is by right, unless more is known, or an earlier process may have given it away. */
+  #part(limit: number): number {
+    const { member, replicas, isFirst } = this.#options
+    const size = { limit, replicas }
+    if (this.#isSeated) {
+      const part = partOf(this.#book, member, size)
+      return this.#pending === null ? part : Math.min(part, partOf(this.#pending, member, size))
+    }
+    const isKnown = this.#isShort ? !this.#mustRead : this.#isAway && isFirst()
+    return isKnown ? rightOf(replicas - 1, size) : 0
+  }
+
+  /** Keeps back what others need, as far as nobody here does, or as it is more than our part by right. */
+  #squeeze(state: AllowanceState): void {
+    const { name, desk, replicas } = this.#options
+    const { limit } = state
+    const part = Math.max(0, this.#part(limit))
+    const others = this.#others(state)
+    const wanted = others.reduce((sum, { want }) => sum + want, 0)
+    const owed = others.reduce((sum, { due }) => sum + due, 0)
+    const isLacking = needOf(state) > 0
+    const spare = isLacking ? scrapsIn(state) : spareIn(state)
+    const isAsking = wanted > 0 && !isLacking && this.#isProbing(wanted)
+    this.#idle = isAsking ? wanted : Math.max(0, this.#hold + freeIn(state) + spare)
+    const over = isUsedUp(name) ? 0 : Math.max(0, part - Math.ceil(limit / replicas))
+    this.#hold = Math.min(part, Math.max(Math.min(wanted, this.#idle), Math.min(owed, over)))
+    desk.setAway(name, this.awayOf(state))
+  }
+
+  /** Workers tell what they have to spare while something is kept back: for a moment all is, now and then. */
+  #isProbing(wanted: number): boolean {
+    const now = this.#now()
+    if (wanted > this.#probedFor || now - this.#probedAt > PROBE_EVERY_MS) {
+      this.#probedAt = now
+      this.#probedFor = wanted
+    }
+    this.#wake(now - this.#probedAt < PROBE_MS ? PROBE_MS : PROBE_EVERY_MS)
+    return now - this.#probedAt < PROBE_MS
+  }
+
+  /**
+   * Those to whom something is to be given. Where all lack something of what is used up, what each has is too little for anybody:
+   * the first of them by name has it all.
+   */
+  #others(state: AllowanceState) {
+    const { member, replicas, isGone } = this.#options
+    const size = { limit: state.limit, replicas }
+    const isLacking = isUsedUp(state.name) && needOf(state) > 0
+    return wantsIn(this.#book, member, size).filter(
+      ({ name, seat }) => !isGone(seat) && (!isLacking || name < member)
+    )
+  }
+
+  /** `null` where there is nothing to say. */
+  #decide(state: AllowanceState, now: number): LimitBook | null {
+    const { name, member, replicas, self, isOurs, isGone } = this.#options
+    const me = self()
+    if (me === null || this.#isBehind || state.period !== this.#book.period) return null
+    const size = { limit: state.limit, replicas }
+    const need = needOf(state)
+    const isEntering = !this.#isShort || need > 0 || this.#hold > 0
+    if (!isEntering && !this.#isSeated) return null
+    const before = this.#pending ?? this.#book
+    let next = withSelf(before, member, { self: me, size, isKnown: isOurs })
+    if (need > 0 && !isUsedUp(name)) next = withHeritage(next, member, { size, isGone })
+    next = this.#withGifts(next, state)
+    next = withWant(next, member, this.#wantFor(state, need, now))
+    const isSaid = next === before && this.#pending === null && !this.#isUntold
+    return isSaid ? null : next
+  }
+
+  /** First what is due to others, then what is idle here. */
+  #withGifts(book: LimitBook, state: AllowanceState): LimitBook {
+    const { member: from } = this.#options
+    if (this.#pending !== null) return book
+    let next = book
+    let left = this.#hold + Math.min(0, freeIn(state))
+    let idle = this.#idle
+    const give = (to: string, most: number): void => {
+      const amount = Math.max(0, Math.min(left, most))
+      next = withGift(next, { from, to, amount })
+      left -= amount
+      idle -= amount
+    }
+    const others = this.#others(state)
+    for (const { name, due } of others) give(name, due)
+    for (const { name, want, due } of others) give(name, Math.min(idle, want - due))
+    return next
+  }
+
+  #wantFor({ name, limit }: AllowanceState, need: number, now: number): number {
+    const { replicas } = this.#options
+    const asked = this.#ownWant
+    if (need === 0) return now - this.#neededAt < CALM_MS ? asked : 0
+    const chunk = isUsedUp(name) ? Math.ceil((limit / replicas) * CHUNK) : 0
+    return asked >= need ? asked : Math.min(limit, Math.max(need, chunk))
+  }
+
+  async #read(): Promise<void> {
+    const { records } = this.#options
+    this.#isBusy = true
+    this.#isStale = false
+    try {
+      this.#take(await records.read(this.#record))
+      this.#isAway = false
+    } catch {
+      this.#fail()
+    }
+    this.#end()
+  }
+
+  async #write(next: LimitBook, state: AllowanceState): Promise<void> {
+    const { records, seal, name, member } = this.#options
+    this.#isBusy = true
+    this.#pending = next // what it gives is ours no longer
+    this.#options.desk.setAway(name, this.awayOf(state))
+    const value = seal.seal(JSON.stringify(next), sealedFor(name))
+    const ttlMs = this.#isShort ? MINUTE_TTL_MS : TTL_MS
+    if ((next.seats[member]?.want ?? 0) > this.#ownWant) this.#askedAt = this.#now()
+    try {
+      const answer = await records.cas(this.#record, { rev: this.#rev, value, ttlMs })
+      this.#isAway = false
+      if (answer.isWritten) {
+        this.#rev = answer.record.rev
+        if (next.period === this.#book.period) this.#book = next
+        this.#pending = null
+        this.#isRead = true
+        this.#isUntold = false
+      } else this.#take(answer.record)
+    } catch {
+      this.#fail() // it may be written, or will be
+    }
+    this.#end()
+  }
+
+  #take({ rev, value }: FleetRecord): void {
+    const { seal, name } = this.#options
+    const found = parseLimitBook(seal.open(value ?? '', sealedFor(name)) ?? '')
+    if (rev !== this.#rev) this.#pending = null // what was under way can't be written any more
+    this.#rev = rev
+    this.#isRead = true
+    this.#isBehind = found !== null && found.period > this.#book.period
+    this.#isUntold = !isToldIn(this.#book, found)
+    if (found?.period === this.#book.period) this.#book = joinBooks(this.#book, found)
+  }
+
+  #fail(): void {
+    this.#isAway = true
+    this.#isStale = true
+    this.#nextAt = this.#now() + RETRY_MS
+  }
+
+  #end(): void {
+    this.#isBusy = false
+    this.#nextAt = Math.max(this.#nextAt, this.#now() + GAP_MS)
+    this.look()
+  }
+
+  #wake(ms: number): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.look(), Math.max(1, Math.ceil(ms))).unref()
+  }
+}
+
+function recordOf(name: AllowanceName): string {
+  return `limit.${name.replace('/', '.')}`
+}
+
+function sealedFor(name: AllowanceName): string {
+  return `v1|limit|${name}`
+}

@@ -1,0 +1,118 @@
+import type { FleetRecords } from '../../fleet/fleet-records.ts'
+import type { FleetSeal } from '../../fleet/fleet-seal.ts'
+import type { FleetState } from '../../fleet/fleet-state.ts'
+import type { LimitSeat, LimitSelf } from '../../fleet/limit-book.ts'
+import type { AllowanceName } from '../../ipc/allowance.ts'
+import { type AllowanceDesk, type LimitGovernor, UNLIMITED } from '../allowances/allowance-desk.ts'
+import type { AllowanceState } from '../allowances/allowance-ledger.ts'
+import { FleetLimit } from './fleet-limit.ts'
+
+export interface FleetLimitsOptions {
+  readonly records: FleetRecords
+  readonly seal: Pick<FleetSeal, 'seal' | 'open'>
+  readonly desk: AllowanceDesk
+  /** `FLEET_MEMBER`, and `FLEET_REPLICAS`. */
+  readonly member: string
+  readonly replicas: number
+  /** As which process this gateway is a member, and what the register said last. */
+  readonly standing: () => { readonly inc: string; readonly state: FleetState | null }
+  /** Processes of this folder. */
+  readonly incs: () => readonly string[]
+}
+
+/** So long after the start an earlier process may have counted requests of this minute. */
+const SETTLED_MS = 61_000
+
+/** The limits of named keys over all gateways of a fleet, each a `FleetLimit` from its first use on. */
+export class FleetLimits implements LimitGovernor {
+  readonly #options: FleetLimitsOptions
+  /** Bounded by the limits that keys have. */
+  readonly #limits = new Map<AllowanceName, FleetLimit>()
+  /** Of which something has changed. Bounded by the same. */
+  readonly #changed = new Set<AllowanceName>()
+  readonly #startedAt = performance.now()
+  readonly #endNews: () => void
+
+  /** From now on the ledgers keep to what the fleet leaves them. */
+  constructor(options: FleetLimitsOptions) {
+    this.#options = options
+    options.desk.governor = this
+    this.#endNews = options.records.onNews((record) => this.#onNews(record))
+  }
+
+  awayOf(name: AllowanceName, terms: Pick<AllowanceState, 'limit' | 'period'>) {
+    if (terms.limit === 0 || terms.limit >= UNLIMITED) return { away: 0, mayCome: false }
+    return this.#limit(name).awayOf(terms)
+  }
+
+  onChange(name: AllowanceName): void {
+    if (!this.#limits.has(name)) return
+    if (this.#changed.size === 0) setImmediate(() => this.#lookAll())
+    this.#changed.add(name)
+  }
+
+  close(): void {
+    this.#options.desk.governor = null
+    this.#endNews()
+    for (const limit of this.#limits.values()) limit.close()
+  }
+
+  #lookAll(): void {
+    const changed = [...this.#changed]
+    this.#changed.clear()
+    for (const name of changed) this.#limits.get(name)?.look()
+  }
+
+  #onNews(record: string | null): void {
+    if (record === null) {
+      for (const limit of this.#limits.values()) limit.onNews()
+      return
+    }
+    const name = limitOf(record)
+    // Somebody else may need what nobody here has asked for yet.
+    if (name !== null && this.#options.desk.stateOf(name) !== null) this.#limit(name).onNews()
+  }
+
+  #limit(name: AllowanceName): FleetLimit {
+    const known = this.#limits.get(name)
+    if (known !== undefined) return known
+    const { records, seal, desk, member, replicas, incs } = this.#options
+    const limit = new FleetLimit({
+      name,
+      records,
+      seal,
+      desk,
+      member,
+      replicas,
+      self: () => this.#self(),
+      isOurs: (inc) => incs().includes(inc),
+      isFirst: () => incs().every((inc) => inc === this.#options.standing().inc),
+      isGone: (seat) => this.#isGone(seat),
+      isSettled: () => performance.now() - this.#startedAt > SETTLED_MS
+    })
+    this.#limits.set(name, limit)
+    return limit
+  }
+
+  #self(): LimitSelf | null {
+    const { inc, state } = this.#options.standing()
+    if (state?.members[inc] === undefined) return null
+    return { inc, era: state.era, rev: state.rev }
+  }
+
+  /** The register is newer than the seat, and complete, and does not know the process: it has ended, or has let go of everything. */
+  #isGone({ inc, era, rev }: LimitSeat): boolean {
+    const { state } = this.#options.standing()
+    if (state === null || state.phase !== 'open' || inc in state.members) return false
+    return state.era !== era || state.rev >= rev
+  }
+}
+
+const KINDS = /^limit\.([\w-]{1,64})\.(credits|requests|streams)$/
+
+/** The limit of which a record is; `null` for any other. */
+function limitOf(record: string): AllowanceName | null {
+  const [, key, kind] = KINDS.exec(record) ?? []
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- by the pattern
+  return key === undefined ? null : (`${key}/${kind}` as AllowanceName)
+}

@@ -1,0 +1,207 @@
+import { isJsonObject, parseJsonObject } from '../shared/json.ts'
+
+/*
+ * A limit of a named key that several gateways keep together. Each has its part by right, the R-th of it, and gives others of it
+ * what it does not need. What was given are totals that only grow, each written by the one who gives and who has let go of it
+ * before; a part counts for the other when it has seen that. So all parts together are the limit, however late or often
+ * something is written; what the engine forgets, everybody remembers; and without the engine everybody goes on with its part.
+ *
+ *   part of a gateway = its part by right − what it gave + what it was given − what was lost with an earlier process of it
+ */
+
+/** What stands there of one gateway. */
+export interface LimitSeat {
+  /** In the order in which they came: the first R have a part by right. */
+  readonly no: number
+  /** Its process, in the words of the fleet. */
+  readonly inc: string
+  /** Of the fleet's register, when the process was known to live. */
+  readonly era: string
+  readonly rev: number
+  /** How much it needs beyond its part. */
+  readonly want: number
+  /** Totals by receiver. */
+  readonly gave: Readonly<Record<string, number>>
+  /** What an earlier process had of which nobody knows what it used. */
+  readonly lost: number
+}
+
+export interface LimitBook {
+  /** Of which what is used up counts; with another one all begins anew. */
+  readonly period: number
+  /** By the name of the gateway. */
+  readonly seats: Readonly<Record<string, LimitSeat>>
+}
+
+/** What the parts are parts of. */
+export interface LimitSize {
+  readonly limit: number
+  /** `FLEET_REPLICAS` */
+  readonly replicas: number
+}
+
+/** Gateways of other names may have been there. */
+const MAX_SEATS = 128
+const MAX_AMOUNT = 2 ** 50
+
+/** What a gateway has by right: as many have the one more that does not divide. */
+export function rightOf(rank: number, { limit, replicas }: LimitSize): number {
+  if (rank >= replicas) return 0
+  return Math.floor(limit / replicas) + (rank < limit % replicas ? 1 : 0)
+}
+
+/** Negative where it gave more than there is now: the limit has become smaller. */
+export function partOf({ seats }: LimitBook, name: string, size: LimitSize): number {
+  const seat = seats[name]
+  if (seat === undefined) return 0
+  let rank = 0
+  let part = -seat.lost
+  for (const [other, { no, gave }] of Object.entries(seats)) {
+    if (no < seat.no || (no === seat.no && other < name)) rank += 1
+    part += (gave[name] ?? 0) - (seat.gave[other] ?? 0)
+  }
+  return part + rightOf(rank, size)
+}
+
+/** What both know. Of a later period the one book says all. */
+export function joinBooks(known: LimitBook, found: LimitBook): LimitBook {
+  if (known.period !== found.period) return known.period > found.period ? known : found
+  const seats: Record<string, LimitSeat> = { ...found.seats }
+  for (const [name, seat] of Object.entries(known.seats)) {
+    const other = seats[name]
+    seats[name] = other === undefined ? { ...seat, want: 0 } : joinSeats(seat, other)
+  }
+  return { ...found, seats }
+}
+
+/** Whether somebody who finds this knows all that is known. */
+export function isToldIn(known: LimitBook, found: LimitBook | null): boolean {
+  if (found === null) return Object.keys(known.seats).length === 0
+  if (found.period !== known.period) return found.period > known.period
+  return Object.entries(known.seats).every(([name, { gave, lost }]) => {
+    const seat = found.seats[name]
+    if (seat === undefined || seat.lost < lost) return false
+    return Object.entries(gave).every(([to, total]) => (seat.gave[to] ?? 0) >= total)
+  })
+}
+
+/** Process and wish are as they were found. */
+function joinSeats(known: LimitSeat, found: LimitSeat): LimitSeat {
+  const gave: Record<string, number> = { ...found.gave }
+  for (const [name, total] of Object.entries(known.gave)) {
+    gave[name] = Math.max(total, gave[name] ?? 0)
+  }
+  return {
+    ...found,
+    no: Math.min(known.no, found.no),
+    lost: Math.max(known.lost, found.lost),
+    gave
+  }
+}
+
+export type LimitSelf = Pick<LimitSeat, 'inc' | 'era' | 'rev'>
+
+/** Takes its seat, or that of an earlier process. `isKnown`: what that one has used is known here. */
+export function withSelf(
+  book: LimitBook,
+  name: string,
+  {
+    self,
+    size,
+    isKnown
+  }: {
+    readonly self: LimitSelf
+    readonly size: LimitSize
+    readonly isKnown: (inc: string) => boolean
+  }
+): LimitBook {
+  const seat = book.seats[name]
+  if (seat?.inc === self.inc) return book
+  const no = 1 + Math.max(0, ...Object.values(book.seats).map((one) => one.no))
+  const fresh: LimitSeat = { ...self, no, want: 0, gave: {}, lost: 0 }
+  if (seat === undefined) return { ...book, seats: { ...book.seats, [name]: fresh } }
+  const more = isKnown(seat.inc) ? 0 : Math.max(0, partOf(book, name, size))
+  const taken = { ...seat, ...self, want: 0, lost: seat.lost + more }
+  return { ...book, seats: { ...book.seats, [name]: taken } }
+}
+
+export function withWant(book: LimitBook, name: string, want: number): LimitBook {
+  const seat = book.seats[name]
+  if (seat === undefined || seat.want === want) return book
+  return { ...book, seats: { ...book.seats, [name]: { ...seat, want } } }
+}
+
+/** The giver has let go of it. What is wanted becomes less by that. */
+export function withGift(
+  book: LimitBook,
+  { from, to, amount }: { readonly from: string; readonly to: string; readonly amount: number }
+): LimitBook {
+  const [giver, receiver] = [book.seats[from], book.seats[to]]
+  if (giver === undefined || receiver === undefined || amount <= 0) return book
+  const gave = { ...giver.gave, [to]: (giver.gave[to] ?? 0) + amount }
+  const want = Math.max(0, receiver.want - amount)
+  return {
+    ...book,
+    seats: { ...book.seats, [from]: { ...giver, gave }, [to]: { ...receiver, want } }
+  }
+}
+
+/** What gateways had that have ended goes to one that needs it. */
+export function withHeritage(
+  book: LimitBook,
+  heir: string,
+  { size, isGone }: { readonly size: LimitSize; readonly isGone: (seat: LimitSeat) => boolean }
+): LimitBook {
+  let next = book
+  for (const [from, seat] of Object.entries(book.seats)) {
+    if (from === heir || !isGone(seat)) continue
+    next = withGift(next, { from, to: heir, amount: partOf(next, from, size) })
+  }
+  return next
+}
+
+/** Who needs something of others, the one with least first; a debt is a need. `due`: what they lack of their part by right. */
+export function wantsIn(book: LimitBook, but: string, size: LimitSize) {
+  const right = rightOf(size.replicas - 1, size)
+  return Object.entries(book.seats)
+    .filter(([name]) => name !== but)
+    .map(([name, seat]) => {
+      const part = partOf(book, name, size)
+      const want = seat.want + Math.max(0, -part)
+      return { name, seat, part, want, due: Math.max(0, Math.min(want, right - part)) }
+    })
+    .filter(({ want }) => want > 0)
+    .toSorted((a, b) => a.part - b.part)
+}
+
+/** `null` for what is no such book. Never throws. */
+export function parseLimitBook(text: string): LimitBook | null {
+  const raw = parseJsonObject(text)
+  if (raw === null || !isAmount(raw['period']) || !isJsonObject(raw['seats'])) return null
+  const seats = Object.entries(raw['seats'])
+  if (seats.length > MAX_SEATS || !seats.every(([name, seat]) => isName(name) && isSeat(seat))) {
+    return null
+  }
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it was looked at
+  return raw as unknown as LimitBook
+}
+
+function isSeat(value: unknown): boolean {
+  if (!isJsonObject(value)) return false
+  const { no, inc, era, rev, want, gave, lost } = value
+  if (typeof inc !== 'string' || typeof era !== 'string') return false
+  if (inc.length > 128 || era.length > 256 || !isJsonObject(gave)) return false
+  const given = Object.entries(gave)
+  if (given.length > MAX_SEATS || !given.every(([name, one]) => isName(name) && isAmount(one))) {
+    return false
+  }
+  return [no, rev, want, lost].every(isAmount)
+}
+
+function isName(name: string): boolean {
+  return /^[A-Za-z0-9._-]{1,63}$/.test(name) && name !== '__proto__'
+}
+
+function isAmount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= MAX_AMOUNT
+}

@@ -1,0 +1,142 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import t from 'tap'
+import { isUsedUp, type AllowanceName } from '../../src/ipc/allowance.ts'
+import { FarEngine, LimitGateway } from '../helper/limit-world.ts'
+import { seededRandom } from '../helper/seeded-random.ts'
+
+t.setTimeout(300_000)
+
+const SIZE = 10
+const NAMES = ['a', 'b', 'c']
+
+/** Three gateways and one limit, under trouble that depends on the seed alone (but for the speed of the machine). */
+class World {
+  readonly random: () => number
+  readonly engine: FarEngine
+  readonly gateways = new Map<string, LimitGateway>()
+  readonly #limit: AllowanceName
+  readonly #gone = new Set<string>()
+  readonly #incs = new Map<string, string[]>(NAMES.map((name) => [name, []]))
+  readonly #usedBefore = new Map<string, number>()
+  readonly #kills: boolean
+  most = 0
+
+  /** Processes are killed, or the engine forgets everything now and then: not both, see docs/fleet.md. */
+  constructor(seed: number, limit: AllowanceName) {
+    this.#limit = limit
+    this.#kills = seed % 3 > 0
+    this.random = seededRandom(seed)
+    this.engine = new FarEngine(this.random)
+    for (const name of NAMES) this.start(name)
+  }
+
+  start(name: string): void {
+    const incs = this.#incs.get(name) ?? []
+    const inc = `${name}${incs.length}`
+    const gateway = new LimitGateway({
+      engine: this.engine,
+      name,
+      inc,
+      ours: [...incs],
+      limit: this.#limit,
+      size: SIZE,
+      replicas: NAMES.length,
+      settled: this.#usedBefore.get(name) ?? 0,
+      gone: this.#gone
+    })
+    incs.push(inc)
+    this.gateways.set(name, gateway)
+  }
+
+  /** It is certain at once, as its successor has its folder. What its requests held counts as used. */
+  kill(name: string): void {
+    const gateway = this.gateways.get(name)
+    if (gateway === undefined) return
+    gateway.end()
+    this.gateways.delete(name)
+    this.#gone.add(gateway.inc)
+    const used = isUsedUp(this.#limit) ? gateway.usedUp + gateway.held.size : 0
+    this.#usedBefore.set(name, used)
+  }
+
+  pick(): LimitGateway | undefined {
+    const all = [...this.gateways.values()]
+    return all[Math.floor(this.random() * all.length)]
+  }
+
+  /** What is used and held by all together. */
+  get sum(): number {
+    let sum = 0
+    for (const name of NAMES) {
+      const gateway = this.gateways.get(name)
+      const used = gateway === undefined ? (this.#usedBefore.get(name) ?? 0) : gateway.usedUp
+      sum += (isUsedUp(this.#limit) ? used : 0) + (gateway?.held.size ?? 0)
+    }
+    this.most = Math.max(this.most, sum)
+    return sum
+  }
+
+  /** Something happens. */
+  step(): void {
+    const gateway = this.pick()
+    const chance = this.random()
+    if (gateway === undefined || chance < 0.02) {
+      const name = NAMES.find((one) => !this.gateways.has(one))
+      if (name !== undefined) this.start(name)
+    } else if (chance < 0.035 && this.#kills) this.kill(gateway.name)
+    else if (chance < 0.035) this.engine.flush()
+    else if (chance < 0.06) gateway.contact = 'none'
+    else if (chance < 0.09) gateway.contact = 'bad'
+    else if (chance < 0.2) this.#mend(gateway)
+    else if (chance < 0.7 && gateway.waiting < 8) gateway.take()
+    else gateway.settle(isUsedUp(this.#limit) && this.random() < 0.1 ? 1 : 0)
+  }
+
+  #mend(gateway: LimitGateway): void {
+    if (gateway.contact === 'good') return
+    gateway.contact = 'good'
+    gateway.limit.onNews()
+  }
+
+  mendAll(): void {
+    for (const name of NAMES) if (!this.gateways.has(name)) this.start(name)
+    for (const gateway of this.gateways.values()) this.#mend(gateway)
+  }
+
+  close(): void {
+    for (const gateway of this.gateways.values()) gateway.end()
+  }
+}
+
+for (const limit of ['k/streams', 'k/credits'] as const) {
+  t.test(
+    `${limit}: never more than the limit, whatever happens, and all of it is used`,
+    async (t) => {
+      const runs = Array.from({ length: 12 }, async (_, seed) => {
+        const world = new World(seed + 1, limit)
+        await delay(300) // all know of each other: what has no seat yet can't be remembered by others
+        for (let count = 0; count < 800; count += 1) {
+          world.step()
+          if (world.sum > SIZE) break
+          if (count % 4 === 0) await delay(world.random() * 4)
+        }
+        t.ok(world.most <= SIZE, `seed ${seed + 1}: ${world.most} at most`)
+        world.mendAll()
+        const [first] = world.gateways.values()
+        const deadline = performance.now() + 30_000
+        for (let turn = 0; world.sum < SIZE && performance.now() < deadline; turn += 1) {
+          for (const gateway of world.gateways.values()) {
+            if (gateway !== first && !isUsedUp(limit))
+              while (gateway.held.size > 0) gateway.settle(0)
+          }
+          if (first !== undefined && first.waiting < SIZE) first.take()
+          await delay(20)
+        }
+        t.equal(world.sum, SIZE, `seed ${seed + 1}: all of it in the end`)
+        t.comment(`${world.engine.commands} commands`)
+        world.close()
+      })
+      await Promise.all(runs)
+    }
+  )
+}

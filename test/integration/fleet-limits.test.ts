@@ -1,0 +1,157 @@
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { type ChatAnswer, type ChatCall, startChat } from '../helper/chat-client.ts'
+import { runKiroGateway } from '../helper/cli-process.ts'
+import { whyNoEngine } from '../helper/engine-process.ts'
+import { FleetTeam, until } from '../helper/fleet-team.ts'
+import type { GatewayProcess } from '../helper/gateway-process.ts'
+
+t.setTimeout(600_000)
+
+const skip = whyNoEngine('valkey-server')
+const STATE = '.local/state/kiro-gateway'
+const LONG = 'sim:events=4000 sim:gap=50'
+
+/** Makes a key that all of them know then. */
+async function addKey(team: FleetTeam, ...limits: readonly string[]): Promise<string> {
+  const [first] = team.gateways.values()
+  if (first === undefined) throw new Error('no gateway')
+  const options = { cwd: first.folder, env: { STATE_DIR: join(first.folder, STATE) } }
+  const name = `key-${Math.random().toString(36).slice(2)}`
+  const made = await runKiroGateway(['key', 'add', name, ...limits, '--json'], options)
+  if (made.code !== 0) throw new Error(made.stderr)
+  const { key }: { readonly key: string } = JSON.parse(made.stdout)
+  for (const one of team.gateways.values()) {
+    await until(async () => {
+      const headers = { authorization: `Bearer ${key}` }
+      const answer = await fetch(`${one.url}/v1/models`, { headers })
+      await answer.body?.cancel()
+      return answer.status === 200
+    })
+  }
+  return key
+}
+
+function ask(gateway: GatewayProcess, key: string, text: string): ChatCall {
+  return startChat(gateway.url, text, { headers: { authorization: `Bearer ${key}` } })
+}
+
+/** Their statuses, counted. */
+function counted(answers: readonly ChatAnswer[]): Record<number, number> {
+  const counts: Record<number, number> = {}
+  for (const { status } of answers) counts[status] = (counts[status] ?? 0) + 1
+  return counts
+}
+
+/** Watches how many are under way upstream; gives the most. */
+function watch(t: Test, team: FleetTeam): { most: number } {
+  const seen = { most: 0 }
+  const timer = setInterval(() => {
+    seen.most = Math.max(seen.most, team.simulator.stats().inFlight)
+  }, 5)
+  t.teardown(() => clearInterval(timer))
+  return seen
+}
+
+async function end(team: FleetTeam, calls: readonly ChatCall[]): Promise<void> {
+  for (const { request } of calls) request.destroy()
+  await until(() => team.simulator.stats().inFlight === 0)
+}
+
+t.test('a limit of a key holds over all gateways', { skip }, async (t) => {
+  const team = await FleetTeam.start(t, {
+    names: ['a', 'b', 'c'],
+    max: 60,
+    env: { PROXY_API_KEY: 'key-of-the-operator' }
+  })
+  await team.allServe()
+  const [a, b, c] = [team.get('a'), team.get('b'), team.get('c')]
+  const inFlight = () => team.simulator.stats().inFlight
+
+  await t.test('ten streams at once, all at one, then at all, then at another', async (t) => {
+    const key = await addKey(team, '--max-streams', '10')
+    const seen = watch(t, team)
+    const first = Array.from({ length: 14 }, () => ask(a, key, LONG))
+    let took = await until(() => inFlight() === 10)
+    t.comment(`ten at one after ${took.toFixed(0)} ms`)
+    await delay(300)
+    t.equal(inFlight(), 10)
+    const others = [b, c].flatMap((one) => Array.from({ length: 8 }, () => ask(one, key, LONG)))
+    await delay(300)
+    t.equal(inFlight(), 10)
+    await Promise.all(first.map(async ({ request }) => request.destroy()))
+    took = await until(() => inFlight() === 10)
+    t.comment(`ten at the others after ${took.toFixed(0)} ms`)
+    await end(team, others)
+    const last = Array.from({ length: 12 }, () => ask(c, key, LONG))
+    took = await until(() => inFlight() === 10)
+    t.comment(`ten at the third after ${took.toFixed(0)} ms`)
+    await end(team, last)
+    t.equal(seen.most, 10, 'never more')
+  })
+
+  await t.test('thirty requests a minute, by turns', async (t) => {
+    const key = await addKey(team, '--requests-per-minute', '30')
+    const intoMinute = Date.now() % 60_000
+    if (intoMinute > 30_000) await delay(60_200 - intoMinute)
+    const gateways = [a, a, a, a, b, c] // one of them has most of it
+    const answers: ChatAnswer[] = []
+    for (let turn = 0; turn < 10; turn += 1) {
+      const calls = gateways.map((one) => ask(one, key, 'sim:events=1 sim:gap=0'))
+      answers.push(...(await Promise.all(calls.map(({ answer }) => answer))))
+    }
+    t.same(counted(answers), { 200: 30, 429: 30 })
+  })
+
+  await t.test('credits for ten, of which each request reserves 1.3', async (t) => {
+    const key = await addKey(team, '--credits', '13/day')
+    const calls = Array.from({ length: 30 }, (_, at) => {
+      const one = [a, b, c][at % 3] ?? a
+      return ask(one, key, LONG)
+    })
+    await until(() => inFlight() === 10)
+    await delay(500)
+    t.equal(inFlight(), 10)
+    for (const { request } of calls.slice(0, 3)) request.destroy()
+    await end(team, calls)
+    const answers = await Promise.all(calls.map(({ answer }) => answer.catch(() => null)))
+    const refused = answers.filter((one) => one?.status === 429)
+    t.equal(refused.length, 20)
+    t.match(refused[0]?.text, /may use 13 credits a day/)
+  })
+
+  await t.test('the engine is away: each goes on with its part', async (t) => {
+    const key = await addKey(team, '--max-streams', '10')
+    const seen = watch(t, team)
+    const first = Array.from({ length: 8 }, () => ask(a, key, LONG))
+    await until(() => inFlight() === 8)
+    await team.engine.stop('SIGKILL')
+    const others = [b, c].flatMap((one) => Array.from({ length: 8 }, () => ask(one, key, LONG)))
+    await delay(1_500)
+    t.ok(inFlight() >= 8 && inFlight() <= 10, `${inFlight()}`)
+    const fresh = [a, b, c].map((one) => ask(one, key, LONG))
+    await team.engine.start()
+    await team.allServe()
+    await until(() => inFlight() === 10)
+    await delay(300)
+    t.equal(seen.most, 10, 'never more, also when it has forgotten all')
+    await end(team, [...first, ...others, ...fresh])
+  })
+
+  await t.test('one is killed: what it had comes back when it is certainly gone', async (t) => {
+    const key = await addKey(team, '--max-streams', '10')
+    const victim = team.get('b')
+    const there = Array.from({ length: 10 }, () => ask(victim, key, LONG))
+    await until(() => inFlight() === 10)
+    for (const pid of [victim.child.pid ?? 0, ...victim.workerPids()]) process.kill(pid, 'SIGKILL')
+    await Promise.all(there.map(({ answer }) => answer.catch(() => null)))
+    const seen = watch(t, team)
+    const calls = [a, c].flatMap((one) => Array.from({ length: 10 }, () => ask(one, key, LONG)))
+    const took = await until(() => inFlight() === 10)
+    t.comment(`${took.toFixed(0)} ms from the kill`)
+    await delay(300)
+    t.equal(seen.most, 10)
+    await end(team, calls)
+  })
+})
