@@ -31,7 +31,8 @@ export class FleetTeam {
   /** All that were ever started: one may have taken another's name. */
   readonly #started: GatewayProcess[] = []
   readonly #options: FleetTeamOptions
-  readonly #upstreamUrl: string
+  /** Of the simulator. */
+  readonly upstreamUrl: string
 
   private constructor(
     engine: EngineProcess,
@@ -41,7 +42,7 @@ export class FleetTeam {
   ) {
     this.engine = engine
     this.simulator = simulator
-    this.#upstreamUrl = upstreamUrl
+    this.upstreamUrl = upstreamUrl
     this.#options = options
   }
 
@@ -66,7 +67,7 @@ export class FleetTeam {
   add(name: string, env: Readonly<Record<string, string>> = {}, max?: number): GatewayProcess {
     const { keeps } = this.#options
     const gateway = new GatewayProcess({
-      upstreamUrl: this.#upstreamUrl,
+      upstreamUrl: this.upstreamUrl,
       ...(keeps !== undefined && { keeps }),
       ...(max !== undefined && { envFile: sizeFile(max) }),
       env: {
