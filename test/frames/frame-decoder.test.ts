@@ -23,6 +23,15 @@ t.test('feed()', async (t) => {
     }
   })
 
+  t.test('tells headers of one length apart, however many kinds there are', async (t) => {
+    const names = Array.from({ length: 40 }, (_, index) => `event-${index % 10}${index + 10}`)
+    const chunks = names.map((name) => encodeFrame({ ':event-type': name }, '{}'))
+    for (let round = 0; round < 2; round++) {
+      const read = decode(chunks).map(({ headers }) => headers[':event-type'])
+      t.same(read, names, 'also in another stream')
+    }
+  })
+
   t.test('gives the good frames before a bad one, however the bytes are cut', async (t) => {
     const bad = Buffer.from(references[0]!)
     bad[bad.length - 1]! ^= 1
