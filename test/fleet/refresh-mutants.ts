@@ -1,0 +1,136 @@
+import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type * as Core from '../../src/fleet/next-refresh.ts'
+import type * as Rec from '../../src/fleet/sign-in-record.ts'
+import type { Mutant } from '../helper/mutant.ts'
+
+/** What a hasty change might do to the rules of renewing. The walk finds each of these. */
+export const REFRESH_MUTANTS: readonly Mutant[] = [
+  {
+    story: 'a token is presented without an acknowledged turn',
+    file: 'next-refresh.ts',
+    from: "if (turn?.stage !== 'granted' || own?.fence !== turn.fence) return 0",
+    to: 'if (turn === null) return 0'
+  },
+  {
+    story: 'a token is presented to the end of the turn',
+    file: 'next-refresh.ts',
+    from: 'times.turnMs - times.marginMs - elapsedMs(turn.sentAt, now)',
+    to: 'times.turnMs - elapsedMs(turn.sentAt, now)'
+  },
+  {
+    story: 'time that a machine sleeps does not count against its turn',
+    file: 'next-refresh.ts',
+    from: 'times.turnMs - times.marginMs - elapsedMs(turn.sentAt, now)',
+    to: 'times.turnMs - times.marginMs - watchedMs(turn.sentAt, now)'
+  },
+  {
+    story: 'a clock that is set ends the turn of another',
+    file: 'next-refresh.ts',
+    from: 'const leftMs = times.turnMs - watchedMs(seen.since, now)',
+    to: 'const leftMs = times.turnMs - elapsedMs(seen.since, now)'
+  },
+  {
+    story: 'a turn of another is taken although it is not over',
+    file: 'next-refresh.ts',
+    from: "if (leftMs > 0) return { type: 'wait', ms: leftMs, why: isMine ? 'doubt' : 'holder' }",
+    to: ''
+  },
+  {
+    story: 'a token in doubt is presented while the access token is good',
+    file: 'next-refresh.ts',
+    from: "if (!isUseless) return { type: 'wait', ms: Infinity, why: 'doubt' }",
+    to: ''
+  },
+  {
+    story: 'an empty engine is believed at once',
+    file: 'next-refresh.ts',
+    from: "if (unsettledMs > 0) return { type: 'wait', ms: unsettledMs, why: 'settling' }",
+    to: ''
+  },
+  {
+    story: 'an engine that knows less than we is believed',
+    file: 'next-refresh.ts',
+    from: 'if (facts.gen !== own.gen) return facts.gen > own.gen',
+    to: 'if (facts.gen !== own.gen) return true'
+  },
+  {
+    story: 'what is told after a loss says that nobody presents the token',
+    file: 'next-refresh.ts',
+    from: 'return seen.facts !== null && isSame(seen.facts, own) ? null : own',
+    to: "return seen.facts !== null && isSame(seen.facts, own) ? null : inPhase(own, 'idle')"
+  },
+  {
+    story: 'a token of our own that may be spent counts as not presented',
+    file: 'next-refresh.ts',
+    from: "return own.holder === self && turn?.fence === own.fence && turn.stage !== 'presented'",
+    to: 'return own.holder === self && turn?.fence === own.fence'
+  },
+  {
+    story: 'any turn under our name counts as ours, also of the process before',
+    file: 'next-refresh.ts',
+    from: "return own.holder === self && turn?.fence === own.fence && turn.stage !== 'presented'",
+    to: "return own.holder === self && turn?.stage !== 'presented'"
+  },
+  {
+    story: 'a turn is renewed without a fence of its own',
+    file: 'next-refresh.ts',
+    from: 'holder: state.self, fence: own.fence + 1 }',
+    to: 'holder: state.self, fence: own.fence }'
+  },
+  {
+    story: 'an old copy of the file counts as a new sign-in',
+    file: 'next-refresh.ts',
+    from: 'if (isKnownTo(own, proof)) return null',
+    to: ''
+  },
+  {
+    story: 'any unknown file counts as a new sign-in',
+    file: 'next-refresh.ts',
+    from: "return hasChanged || own.phase === 'refused' ? newSignInFacts(own, proof) : null",
+    to: 'return newSignInFacts(own, proof)'
+  },
+  {
+    story: 'spent tokens are forgotten',
+    file: 'sign-in-record.ts',
+    from: 'return other === proof || other === lineage || spent.includes(other.slice(0, SPENT_CHARS))',
+    to: 'return other === proof'
+  },
+  {
+    story: 'a renewal does not make a generation',
+    file: 'sign-in-record.ts',
+    from: "return { ...facts, gen: facts.gen + 1, phase: 'idle', proof, spent }",
+    to: "return { ...facts, phase: 'idle', proof, spent }"
+  },
+  {
+    story: 'a new sign-in does not make a generation',
+    file: 'sign-in-record.ts',
+    from: 'return { gen: gen + 1, holder,',
+    to: 'return { gen, holder,'
+  }
+]
+
+/** The rules of a sign-in, as a test takes them: the real ones, or with a fault. */
+export interface RefreshRules {
+  readonly core: typeof Core
+  readonly record: typeof Rec
+}
+
+/** The rules with one fault, made from a copy of the source. */
+export async function mutateRefresh({ file, from, to }: Mutant): Promise<RefreshRules> {
+  const folder = mkdtempSync(join(tmpdir(), 'refresh-mutant-'))
+  for (const part of ['fleet', 'shared'])
+    cpSync(join(import.meta.dirname, '../../src', part), join(folder, part), { recursive: true })
+  const path = join(folder, 'fleet', file)
+  const source = readFileSync(path, 'utf8')
+  if (source.split(from).length !== 2) throw new Error(`${file} has to hold this once: ${from}`)
+  writeFileSync(path, source.replace(from, to))
+  const load = (name: string): Promise<unknown> =>
+    import(pathToFileURL(join(folder, 'fleet', name)).href)
+  return {
+    core: (await load('next-refresh.ts')) as typeof Core,
+    record: (await load('sign-in-record.ts')) as typeof Rec
+  }
+}
