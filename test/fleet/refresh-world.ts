@@ -25,6 +25,7 @@ export type Point = (typeof POINTS)[number]
 export const IN_DOUBT: readonly Point[] = ['the token is presented', 'the answer is received']
 
 const LIFE_S = 3600
+const TURN_MS = refreshTimes(1_800_000).turnMs
 const NEVER = new Promise<never>(() => {})
 
 /** Time that passes when nothing else happens. Epoch ms. */
@@ -84,6 +85,11 @@ export class FamilyService {
     this.#number = 0
     this.#isRevoked = false
     return this.valid
+  }
+
+  /** Nothing can come of it any more, and nothing be lost. */
+  isDead(token: string): boolean {
+    return this.#isRevoked || !token.startsWith(`r${this.#family}.`)
   }
 
   present(token: string): RenewalOutcome {
@@ -167,9 +173,16 @@ export class RefreshWorld {
   readonly engine = new MemoryEngine(this.clock)
   readonly replicas = new Map<string, Replica>()
   readonly options: WorldOptions
+  readonly #presentedAt = new Map<string, number>()
   /** Where the next gateway that comes there is killed. */
   killAt: Point | null = null
   onKilled: (name: string) => void = () => {}
+  /** What the token service does with the next token that is presented, instead of answering. */
+  nextAnswer: 'lost, and spent' | 'lost, and not spent' | 'busy' | null = null
+  /** Part of the calls of the engine that are lost, or whose answer is. */
+  noise = 0
+  /** What must never happen. */
+  readonly violations: string[] = []
   readonly said: string[] = []
 
   constructor(options: WorldOptions) {
@@ -186,6 +199,37 @@ export class RefreshWorld {
 
   async start(): Promise<void> {
     for (const one of this.replicas.values()) await one.start()
+  }
+
+  /** Presents a token. A second time it must be in doubt: nobody who is alive has what the first was answered. */
+  present(token: string, isUseless: boolean): RenewalOutcome {
+    const { service, clock, nextAnswer, violations } = this
+    const [, family = '', number = ''] = /^r(\d+)\.(\d+)$/.exec(token) ?? []
+    const successor = `r${family}.${Number(number) + 1}`
+    const last = this.#presentedAt.get(token)
+    if (last !== undefined && !service.isDead(token)) {
+      const kept = this.alive.filter((one) => one.kept?.tokens.refreshToken === successor)
+      if (kept.length > 0) violations.push(`${token} again, and ${kept[0]?.name} has the next`)
+      if (!isUseless) violations.push(`${token} again, and its access token is good`)
+      if (clock.now - last < TURN_MS) violations.push(`${token} again after ${clock.now - last} ms`)
+    }
+    this.#presentedAt.set(token, clock.now)
+    this.nextAnswer = null
+    if (nextAnswer === 'busy') {
+      this.#presentedAt.delete(token)
+      return { type: 'unspent', error: new GatewayError('GW_UPSTREAM_RATE_LIMITED') }
+    }
+    const lost: RenewalOutcome = { type: 'unknown', error: new GatewayError('GW_UPSTREAM_RESET') }
+    if (nextAnswer === 'lost, and not spent') return lost
+    const outcome = service.present(token)
+    return nextAnswer === null ? outcome : lost
+  }
+
+  /** Whether a call of the engine is lost, or its answer. */
+  lose(): 'call' | 'answer' | null {
+    const { random } = this.options
+    if (random() >= this.noise) return null
+    return random() < 0.5 ? 'call' : 'answer'
   }
 
   /** Kills the gateway if it is to be killed there. */
@@ -301,7 +345,7 @@ export class Replica {
         const { stored: fresh } = await signIn.renew({
           stored,
           isUseless: () => isRefused || (stored.expiresAt ?? 0) <= this.#now,
-          present: (limitMs) => this.#present(stored, limitMs),
+          present: (limitMs) => this.#present(stored, limitMs, isRefused),
           signal: new AbortController().signal
         })
         this.#use(fresh)
@@ -330,10 +374,15 @@ export class Replica {
     if ((stored.expiresAt ?? 0) > this.#now) this.isAsking = false
   }
 
-  async #present({ refreshToken }: StoredCredential, limitMs: number): Promise<RenewalOutcome> {
+  async #present(
+    { refreshToken, expiresAt }: StoredCredential,
+    limitMs: number,
+    isRefused: boolean
+  ): Promise<RenewalOutcome> {
     if (!this.isAlive || limitMs <= 0) return NEVER
     if (this.#world.reach('the intent is acknowledged', this)) return NEVER
-    const outcome = this.#world.service.present(refreshToken ?? '')
+    const isUseless = isRefused || (expiresAt ?? 0) <= this.#now
+    const outcome = this.#world.present(refreshToken ?? '', isUseless)
     if (this.#world.reach('the token is presented', this)) return NEVER
     return outcome
   }
@@ -343,13 +392,20 @@ export class Replica {
     const life = this.#life
     const isGone = () => this.#life !== life
     return {
-      read: async () => (isGone() ? NEVER : engine.read()),
+      read: async () => {
+        if (isGone()) return NEVER
+        if (this.#world.lose() !== null) throw new Error('lost')
+        return engine.read()
+      },
       cas: async (_name, change) => {
         if (isGone()) return NEVER
+        const lost = this.#world.lose()
+        if (lost === 'call') throw new Error('lost')
         const isIntent = change.value?.includes('"phase":"presenting"') === true
         const isRenewal = change.value?.includes('"phase":"idle"') === true
         if (isIntent && this.#world.reach('before the intent', this)) return NEVER
         const answer = engine.cas(change)
+        if (lost === 'answer') throw new Error('lost')
         if (isIntent && this.#world.reach('the intent is sent', this)) return NEVER
         if (isRenewal && this.#world.reach('the engine has stored it', this)) return NEVER
         return answer
