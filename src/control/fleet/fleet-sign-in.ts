@@ -271,6 +271,7 @@ const CLOCK: SignInClock = {
 /** Wakes those who wait for something to change. */
 class NewsBell {
   readonly #clock: Pick<SignInClock, 'after'>
+  /** Bounded by the renewals that run: one. */
   readonly #waiting = new Set<() => void>()
 
   constructor(clock: Pick<SignInClock, 'after'>) {

@@ -9,7 +9,12 @@ import { readSignInFacts, type SignInFacts } from '../../fleet/sign-in-record.ts
 import type { AuthType } from '../../kiro/wire/credential-snapshot.ts'
 import { isProfileArn, isRegion } from '../../kiro/wire/hosts.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from '../../shared/json.ts'
-import { makePrivateFolder, readPrivateFile, replaceFile } from '../../shared/private-files.ts'
+import {
+  makePrivateFolder,
+  readPrivateFile,
+  removeDrafts,
+  replaceFile
+} from '../../shared/private-files.ts'
 
 /** A sign-in whose tokens are known. */
 export type SignInTokens = StoredCredential & { readonly refreshToken: string }
@@ -134,5 +139,6 @@ export class SignInOverlay {
     await makePrivateFolder(this.#dir)
     const text = `${JSON.stringify(kept, null, 2)}\n`
     await replaceFile(this.path, { text, mode: 0o600, isDurable: true })
+    await removeDrafts(this.path)
   }
 }
