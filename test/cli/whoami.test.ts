@@ -2,9 +2,12 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { awaitedSignIn, saveSignIn } from '../../src/credentials/own-sign-in.ts'
+import { SignInOverlay } from '../../src/control/fleet/shared-tokens.ts'
 import { OverlayStore } from '../../src/credentials/vault.ts'
+import { newSignInFacts, proofOf } from '../../src/fleet/sign-in-record.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { recordedLog } from '../helper/recorded-log.ts'
+import { storedCredential } from '../helper/stored-credential.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
@@ -30,6 +33,24 @@ t.test('kiro-gateway whoami and logout', async (t) => {
     const { stdout } = await run(['whoami', '--json'])
     t.same(JSON.parse(stdout), { signIn: null, passedOver: [] })
     t.match(await run(['logout']), { code: 0, stdout: /^There is no sign-in in .*sign-in\.json/ })
+  })
+
+  await t.test('say which fleet it is shared with, and who renewed it', async (t) => {
+    const stateDir = join(cwd, 'shared')
+    await saveSignIn(stateDir, {
+      ...TOKENS,
+      authMethod: 'social',
+      provider: 'Google',
+      region: 'us-east-1'
+    })
+    const facts = { ...newSignInFacts(null, proofOf('secret-refresh-token', 'kiro')), holder: 'b' }
+    const tokens = { ...storedCredential(), refreshToken: 'secret-refresh-token' }
+    await new SignInOverlay(stateDir, 'sign-in.files').save({ facts, tokens, filed: '' })
+    const fleet = { STATE_DIR: stateDir, FLEET_URL: 'redis://127.0.0.1:1', FLEET_REPLICAS: '2' }
+    const { stdout } = await run(['whoami'], fleet)
+    t.match(stdout, /shared with +the fleet kiro; renewed last by b/)
+    const { signIn } = JSON.parse((await run(['whoami', '--json'], fleet)).stdout)
+    t.match(signIn, { fleet: { name: 'kiro', renewedBy: 'b' } })
   })
 
   await t.test('show what login has kept, and no secret', async (t) => {
