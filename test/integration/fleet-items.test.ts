@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 import t from 'tap'
 import type { EngineProcess } from '../helper/engine-process.ts'
 import { whyNoEngine } from '../helper/engine-process.ts'
@@ -32,7 +33,7 @@ async function ask(gateway: GatewayProcess, body: object, key = FIRST): Promise<
 
 /** Asks, and gives the id of the message that was answered. */
 async function make(gateway: GatewayProcess, text: string, key = FIRST): Promise<string> {
-  const { status, body } = await ask(gateway, { input: text }, key)
+  const { status, body } = await ask(gateway, { input: `${text} sim:gap=0` }, key)
   if (status !== 200) throw new Error(JSON.stringify(body))
   const output = body['output'] as readonly { readonly type: string; readonly id: string }[]
   return output.find(({ type }) => type === 'message')?.id ?? ''
@@ -96,6 +97,34 @@ t.test('an answer of one gateway is an item of all', { skip }, async (t) => {
     t.notMatch(text, word)
     t.notMatch(text, 'output_text')
     t.notMatch(text, FIRST)
+  })
+
+  t.test('what stands in the engine is not believed where somebody has changed it', async (t) => {
+    const client = new Redis(team.engine.url)
+    t.teardown(() => client.disconnect())
+    const known = new Set(await client.keys('*:record:item.*'))
+    const next = async (): Promise<string> => {
+      let fresh: string | undefined
+      await until(async () => {
+        fresh = (await client.keys('*:record:item.*')).find((name) => !known.has(name))
+        return fresh !== undefined
+      })
+      known.add(fresh ?? '')
+      return fresh ?? ''
+    }
+    const id = await make(a, 'sim:say="not to be changed"')
+    const before = await next()
+    const other = await make(a, 'sim:say="to be changed"')
+    const made = await next()
+    for (const value of ['nonsense', (await client.hget(before, 'value')) ?? '']) {
+      await client.hset(made, 'value', value) // also that of another answer
+      const refused = await ask(b, refer(other))
+      t.match([refused.status, JSON.stringify(refused.body)], [400, /not found/])
+    }
+    t.equal((await ask(b, refer(id))).status, 200)
+    const isSaid = ({ msg }: { readonly msg?: unknown }) =>
+      String(msg).includes('cannot be opened: it is not used')
+    t.equal(b.lines.filter(isSaid).length, 1, 'said once')
   })
 
   t.test('the engine is gone: its own are found, of others it says why not', async (t) => {

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { type ChatAnswer, type ChatCall, startChat } from '../helper/chat-client.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
@@ -119,6 +120,30 @@ t.test('a limit of a key holds over all gateways', { skip }, async (t) => {
     const refused = answers.filter((one) => one?.status === 429)
     t.equal(refused.length, 20)
     t.match(refused[0]?.text, /may use 13 credits a day/)
+  })
+
+  await t.test('requests within the parts cost the engine nothing', async (t) => {
+    const limits = ['--max-streams', '60', '--requests-per-minute', '6000', '--credits', '9000/day']
+    const key = await addKey(team, ...limits)
+    const turn = () =>
+      Promise.all([a, b, c].map((one) => ask(one, key, 'sim:events=1 sim:gap=0').answer))
+    for (let count = 0; count < 10; count += 1) await turn()
+    const client = new Redis(team.engine.url)
+    t.teardown(() => client.disconnect())
+    const commands = async (): Promise<number> => {
+      const [, calls] = /cmdstat_eval:calls=(\d+)/.exec(await client.info('commandstats')) ?? []
+      return Number(calls)
+    }
+    const [before, began] = [await commands(), performance.now()]
+    for (let count = 0; count < 100; count += 1) await turn()
+    const tookMs = performance.now() - began
+    const busy = (await commands()) - before
+    await delay(tookMs)
+    const idle = (await commands()) - before - busy
+    t.comment(
+      `300 requests in ${tookMs.toFixed(0)} ms: ${busy} commands; as long without any: ${idle}`
+    )
+    t.ok(busy <= idle * 1.2 + 30)
   })
 
   await t.test('the engine is away: each goes on with its part', async (t) => {

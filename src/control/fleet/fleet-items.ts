@@ -222,8 +222,11 @@ export class FleetItems {
     for (const { name: over } of step.over) this.#revs.delete(recordOf(over))
     for (const one of step.doomed) await this.#remove(one.name)
     const place = step.page % ITEM_PAGES
-    await this.#put(this.#pageName(place), pages.textOf(step.page), maxAgeMs)
-    await this.#put(recordOf(name), value, ttlMs)
+    // The engine does one after the other.
+    await Promise.all([
+      this.#put(this.#pageName(place), pages.textOf(step.page), maxAgeMs),
+      this.#put(recordOf(name), value, ttlMs)
+    ])
     this.#begun = null
   }
 
