@@ -106,6 +106,7 @@ async function runPrimary(): Promise<void> {
           config,
           budget: primary.budget,
           keys: primary.keys,
+          knows: primary,
           tell: (message) => primary.broadcast(message),
           source: simulatorUrl === null ? found : null,
           shareSignIn: (signIn) => primary.account.shareSignIn(signIn),

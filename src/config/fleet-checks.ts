@@ -9,7 +9,7 @@ export function fleetProblems({ fleet, pool }: Config): readonly Contradiction[]
     problems.push({ about: ['FLEET_URL', ...about], sentence })
   }
   const { replicas, secrets, secretFile, identity, podUid } = fleet
-  const { maxConnections } = pool
+  const { maxConnections, maxRequestsPerMinute: pace } = pool
   if (replicas === null) {
     say(['FLEET_REPLICAS'], 'FLEET_URL needs FLEET_REPLICAS, the number of gateways that share.')
   }
@@ -22,6 +22,12 @@ export function fleetProblems({ fleet, pool }: Config): readonly Contradiction[]
     say(
       ['HTTP_MAX_CONNECTIONS', 'FLEET_REPLICAS'],
       `HTTP_MAX_CONNECTIONS is ${maxConnections}, fewer than the ${replicas} gateways of FLEET_REPLICAS that share them.`
+    )
+  }
+  if (pace !== null && replicas !== null && pace < replicas) {
+    say(
+      ['UPSTREAM_MAX_REQUESTS_PER_MINUTE', 'FLEET_REPLICAS'],
+      `UPSTREAM_MAX_REQUESTS_PER_MINUTE is ${pace}, fewer than the ${replicas} gateways of FLEET_REPLICAS that share them.`
     )
   }
   if (secrets.length === 0 && secretFile === null) {

@@ -8,6 +8,7 @@ import type {
   ToWorker,
   UsageNews
 } from '../ipc/messages.ts'
+import type { UsageRow } from '../ipc/usage-row.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
@@ -15,7 +16,7 @@ import type { JsonCall } from '../upstream/call/json-exchange.ts'
 import { AccountDesk } from './desks/account-desk.ts'
 import { CredentialDesk } from './desks/credential-desk.ts'
 import { ModelCatalogue } from './desks/model-catalogue.ts'
-import { UsageDesk } from './desks/usage-desk.ts'
+import { UsageDesk, type UsageSharing } from './desks/usage-desk.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 
 /** Those of a worker that are about the account. */
@@ -33,6 +34,18 @@ type AccountMessage = Extract<
 
 /** For metrics, which are asked for every few seconds, the upstream is asked no more often than this. */
 const USAGE_AGE_MS = 300_000
+
+/** Hears of what other gateways with the same account should know. */
+export interface AccountListener {
+  onStanding(standing: AccountStanding, suspicions: number): void
+  /** The upstream has said so to this gateway. */
+  onSuspended(token: string, message: string): void
+  onSignIn(news: CredentialNews): void
+  /** The operator wants everything to be asked once more. */
+  onForgiven(): void
+  /** The upstream has answered a request. */
+  onAnswered(): void
+}
 
 export interface AccountControlOptions {
   readonly config: Config
@@ -54,12 +67,15 @@ export class AccountControl {
   readonly #catalogue: ModelCatalogue
   readonly #usage: UsageDesk
   readonly #desk: AccountDesk
+  /** Where other gateways have the account, too. */
+  #listener: AccountListener | null = null
 
   constructor({ config, source, call, log, onUnusable, onSignIn, tell }: AccountControlOptions) {
     const { upstream } = config
     const onNews = (news: CredentialNews): void => {
       onSignIn(news)
       tell({ type: 'credential.changed', news })
+      this.#listener?.onSignIn(news)
     }
     this.#credentials = new CredentialDesk({ config, source, call, log, onUnusable, onNews })
     this.#catalogue = new ModelCatalogue({
@@ -74,8 +90,38 @@ export class AccountControl {
     this.#desk = new AccountDesk({
       usage: () => this.usage(),
       log,
-      onNews: (standing) => tell({ type: 'account.standing', standing })
+      onNews: (standing) => {
+        tell({ type: 'account.standing', standing })
+        this.#listener?.onStanding(standing, this.#desk.suspicions)
+      }
     })
+  }
+
+  /** From now on other gateways with the account know what this one does, and ask for its usage together. */
+  share(listener: AccountListener, usage: UsageSharing): void {
+    this.#listener = listener
+    this.#usage.share(usage)
+  }
+
+  /** Another gateway has heard this. */
+  adopt(standing: AccountStanding, suspicions: number): void {
+    this.#desk.adopt(standing, suspicions)
+  }
+
+  /** Another gateway was told that the account of this token is suspended. */
+  suspend(token: string, message: string): void {
+    this.#credentials.suspended(token, message)
+  }
+
+  /** A sign-in that was suspended is tried once more. */
+  revive(): void {
+    this.#credentials.revive()
+  }
+
+  /** Requests are over. */
+  onRows(rows: readonly Pick<UsageRow, 'status'>[]): void {
+    if (this.#listener !== null && rows.some(({ status }) => status === 200))
+      this.#listener.onAnswered()
   }
 
   /** @throws {GatewayError} GW_CONFIG_INVALID when the source can't be read */
@@ -143,6 +189,7 @@ export class AccountControl {
   /** The operator has read the settings again, and may have mended what the upstream had refused. */
   forgive(): void {
     this.#desk.forgive()
+    this.#listener?.onForgiven()
   }
 
   onMessage(message: AccountMessage, link: Pick<WorkerLink, 'send'>): void {
@@ -154,7 +201,8 @@ export class AccountControl {
           .then(() => link.send({ type: 'credential.renewed', requestId: message.requestId }))
         break
       case 'credential.suspended':
-        this.#credentials.suspended(message.token, message.message)
+        this.suspend(message.token, message.message)
+        this.#listener?.onSuspended(message.token, message.message)
         break
       case 'account.refused':
         void this.#desk.refused(message.refusal) // never rejects

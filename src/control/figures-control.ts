@@ -118,7 +118,9 @@ export class FiguresControl {
 
   /** Requests are over, each told of once. */
   onRows(rows: readonly UsageRow[]): void {
-    const models = new Set(this.#options.parts().account.models.map(({ id }) => id))
+    const { account } = this.#options.parts()
+    account.onRows(rows)
+    const models = new Set(account.models.map(({ id }) => id))
     for (const row of rows) {
       const counted = toCounted(row, models.has(row.model) ? row.model : OTHER)
       if (counted !== null) this.#turns.add(counted)

@@ -57,7 +57,7 @@ export class Primary {
   readonly budget: Budget
   readonly #lane: ControlLane
   readonly account: AccountControl
-  readonly #lessons: LessonsDesk
+  readonly lessons: LessonsDesk
   readonly keys: KeyControl
   readonly #alerts: AlertControl
   readonly #supervisor: Supervisor
@@ -106,7 +106,7 @@ export class Primary {
       onSignIn: (news) => this.#alerts.onSignIn(news),
       tell: (message) => this.broadcast(message)
     })
-    this.#lessons = new LessonsDesk({ log, tell: (learnt) => this.broadcast(learnt) })
+    this.lessons = new LessonsDesk({ log, tell: (learnt) => this.broadcast(learnt) })
     this.#alerts = new AlertControl({
       config: () => this.#config,
       usage: () => this.account.usage(),
@@ -285,7 +285,7 @@ export class Primary {
       case 'calibration.lesson':
       case 'form.lesson':
       case 'conversation.lesson':
-        this.#lessons.onLesson(message)
+        this.lessons.onLesson(message)
         break
       case 'metrics.snapshot':
       case 'metrics.wanted':
@@ -312,7 +312,7 @@ export class Primary {
       memory,
       status: this.#status()
     })
-    for (const learnt of this.#lessons.all()) link.send(learnt)
+    for (const learnt of this.lessons.all()) link.send(learnt)
     this.budget.record({ type: 'join', member: link.member, slot: link.id - 1 })
   }
 

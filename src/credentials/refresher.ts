@@ -132,6 +132,12 @@ export class CredentialRefresher {
     this.#schedule()
   }
 
+  /** That may be over: the sign-in is used once more. */
+  revive(): void {
+    if (!this.#signIn.pardon('GW_UPSTREAM_SUSPENDED')) return
+    void this.#refresh(null).catch(() => {}) // remembered by the sign-in
+  }
+
   /** Lets a renewal end that has been sent: its single-use token must not be lost. Any other is given up. */
   async close(): Promise<void> {
     this.#phase = 'closed'

@@ -2,7 +2,7 @@ import type { Config } from '../config/settings.ts'
 import { type CredentialSnapshot, tokenTypeOf } from '../kiro/wire/credential-snapshot.ts'
 import { resolveApiRegion } from '../kiro/wire/hosts.ts'
 import type { Logger } from '../observe/logger.ts'
-import type { GatewayError } from '../shared/errors.ts'
+import type { ErrorCode, GatewayError } from '../shared/errors.ts'
 import type { WallClock } from './renew.ts'
 import { isFinalRefusal } from './renewal-failure.ts'
 import type { CredentialSource, StoredCredential } from './stored-credential.ts'
@@ -58,6 +58,13 @@ export class SignIn {
 
   get failure(): RenewalFailure | null {
     return this.#failure
+  }
+
+  /** Forgets a failure of this code. False where there is none. */
+  pardon(code: ErrorCode): boolean {
+    if (this.#failure?.error.code !== code) return false
+    this.#failure = null
+    return true
   }
 
   /** Epoch ms; `null` is never. */

@@ -37,6 +37,7 @@ t.test('settings of a fleet that do not go together are one sentence each', asyn
     [{ FLEET_REPLICAS: '' }, /^.*FLEET_URL needs FLEET_REPLICAS/],
     [{ HTTP_MAX_CONNECTIONS: 'none' }, /needs a number in HTTP_MAX_CONNECTIONS/],
     [{ HTTP_MAX_CONNECTIONS: '2', WORKERS: '1' }, /fewer than the 3 gateways/],
+    [{ UPSTREAM_MAX_REQUESTS_PER_MINUTE: '2' }, /fewer than the 3 gateways/],
     [{ FLEET_SECRET: '' }, /needs FLEET_SECRET or FLEET_SECRET_FILE/],
     [{ FLEET_SECRET_FILE: '/x' }, /both set/],
     [{ FLEET_SECRET: 'short' }, /FLEET_SECRET is a secret of 5 characters/],

@@ -11,7 +11,7 @@ export class FakeRecords implements FleetRecords {
   readonly #listeners = new Set<(name: string | null) => void>()
   readonly #now: () => number
   #revs = 0
-  /** Calls fail; with `late` they are done all the same. */
+  /** Calls fail; with `late` changes alone do, and are made all the same. */
   failing: 'no' | 'yes' | 'late' = 'no'
   /** Nobody hears of changes. */
   isMute = false
@@ -77,6 +77,7 @@ export class FakeRecords implements FleetRecords {
   async #command(text: string): Promise<void> {
     this.commands.push(text)
     await new Promise((resolve) => setImmediate(resolve))
-    if (this.failing !== 'no') throw new Error('the engine does not answer')
+    if (this.failing === 'yes' || (this.failing === 'late' && text.startsWith('cas')))
+      throw new Error('the engine does not answer')
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { Simulator } from '../../src/simulator/simulator.ts'
+import { Simulator, type SimulatorOptions } from '../../src/simulator/simulator.ts'
 import { EngineProcess, type EngineProgram } from './engine-process.ts'
 import { GatewayProcess, type LogLine } from './gateway-process.ts'
 
@@ -13,6 +13,8 @@ export interface FleetTeamOptions {
   readonly engineConfig?: readonly string[]
   /** Which log lines are kept; by default all. */
   readonly keeps?: (line: LogLine) => boolean
+  /** Of the upstream; its requests a minute are counted where they are limited. */
+  readonly upstream?: SimulatorOptions
 }
 
 /** A test, or whatever else ends what was started for it. */
@@ -50,7 +52,7 @@ export class FleetTeam {
     const { program = 'valkey-server' } = options
     const engine = await EngineProcess.start(program, options.engineConfig)
     t.teardown(() => engine.destroy())
-    const simulator = new Simulator({ gapMs: 20 })
+    const simulator = new Simulator({ gapMs: 20, ...options.upstream })
     const { url } = await simulator.start()
     t.teardown(() => simulator.close())
     const team = new FleetTeam(engine, simulator, url, options)

@@ -6,6 +6,7 @@ import type { Metrics } from '../../observe/metrics.ts'
 import { type BudgetSize, leaseOf, queueOf, shareAt, wantOf } from './ledger-account.ts'
 import { LedgerView } from './ledger-view.ts'
 import { type LedgerEvent, type LedgerState, nextLedger, openLedger } from './ledger.ts'
+import { countUsedStarts } from './pace.ts'
 
 export interface BudgetOptions {
   readonly size: BudgetSize
@@ -16,8 +17,10 @@ export interface BudgetOptions {
 
 /** Other gateways that share the budget: they decide how many of its connections are here. */
 export interface Governor {
-  /** How many there may be, and what part of the configured pace. */
-  readonly limit: () => { readonly connections: number; readonly parts: number }
+  /** How many there may be. */
+  readonly limit: () => number
+  /** How many requests a minute there may be here, of those that are configured for all gateways. */
+  readonly paceOf: (configured: number) => number
   /** What was granted for the others. */
   readonly onTerms: (terms: LeaseTerms) => void
   /** Something has changed. */
@@ -39,6 +42,8 @@ export interface BudgetState {
     readonly maxRequestsPerMinute: number
     /** How many of these may still start now. */
     readonly free: number
+    /** How many have started within a minute, or are about to. */
+    readonly used: number
     /** Requests that wait for their pace. */
     readonly waiting: number
   } | null
@@ -103,8 +108,9 @@ export class Budget {
   /** Takes the governor's word, or what is configured. */
   adapt(): void {
     const size = this.#size
-    const { connections, parts } = this.#governor?.limit() ?? { connections: null, parts: 1 }
-    if (connections === null) return this.record({ type: 'resize', size })
+    const governor = this.#governor
+    if (governor === null) return this.record({ type: 'resize', size })
+    const connections = governor.limit()
     const { maxConnections, maxKeepalive, maxRequestsPerMinute: pace } = size
     const part = connections / Math.max(1, maxConnections ?? connections)
     this.record({
@@ -113,7 +119,7 @@ export class Budget {
         ...size,
         maxConnections: connections,
         maxKeepalive: maxKeepalive === null ? null : Math.ceil(maxKeepalive * part),
-        maxRequestsPerMinute: pace === null ? null : Math.max(1, Math.floor(pace / parts))
+        maxRequestsPerMinute: pace === null ? null : governor.paceOf(pace)
       }
     })
   }
@@ -121,6 +127,11 @@ export class Budget {
   /** `HTTP_MAX_CONNECTIONS`. */
   get configured(): number | null {
     return this.#size.maxConnections
+  }
+
+  /** `UPSTREAM_MAX_REQUESTS_PER_MINUTE`. */
+  get configuredPace(): number | null {
+    return this.#size.maxRequestsPerMinute
   }
 
   /** Permits that are out, those of processes that have died included. */
@@ -160,7 +171,12 @@ export class Budget {
       pace:
         maxRequestsPerMinute === null
           ? null
-          : { maxRequestsPerMinute, free: view.freeStarts, waiting: inAll - waiting },
+          : {
+              maxRequestsPerMinute,
+              free: view.freeStarts,
+              used: countUsedStarts(cooling, accounts.values()),
+              waiting: inAll - waiting
+            },
       members
     }
   }

@@ -108,10 +108,18 @@ export function countFreeStarts(
   accounts: Iterable<Account>
 ): number {
   if (maxRequestsPerMinute === null) return 0
-  let free = maxRequestsPerMinute
-  for (const { count } of cooling) free -= count
-  for (const { starts } of accounts) free -= startsOut(starts)
-  return Math.max(0, free)
+  return Math.max(0, maxRequestsPerMinute - countUsedStarts(cooling, accounts))
+}
+
+/** Starts that are out or cooling: after the pace was lowered there may be more of them than it says. */
+export function countUsedStarts(
+  cooling: readonly CoolingStarts[],
+  accounts: Iterable<Account>
+): number {
+  let used = 0
+  for (const { count } of cooling) used += count
+  for (const { starts } of accounts) used += startsOut(starts)
+  return used
 }
 
 interface KeyLine {

@@ -56,6 +56,17 @@ export class AccountDesk {
     return this.#standing
   }
 
+  /** Suspicions within a day of each other, up to the last. */
+  get suspicions(): number {
+    return this.#suspicions
+  }
+
+  /** Another gateway with this account has heard what is told here. */
+  adopt(standing: AccountStanding, suspicions: number): void {
+    this.#suspicions = Math.max(this.#suspicions, suspicions)
+    this.#tell({ ...standing, bars: standing.bars.toSorted(byWeight) })
+  }
+
   /** A worker was refused. Never rejects; resolves when all that follows is known. */
   async refused(refusal: AccountRefusal): Promise<void> {
     const now = this.#now()
@@ -107,8 +118,7 @@ export class AccountDesk {
   #enter({ bar, code, message }: AccountRefusal, until: number): void {
     const now = this.#now()
     const others = this.#standing.bars.filter((one) => one.bar !== bar && one.until > now)
-    const bars: AccountBar[] = [...others, { bar, code, message, until }]
-    bars.sort((a, b) => BY_WEIGHT.indexOf(a.bar) - BY_WEIGHT.indexOf(b.bar))
+    const bars = [...others, { bar, code, message, until }].toSorted(byWeight)
     const advice = bar === 'suspicion' ? SUSPICION_ADVICE : undefined
     this.#options.log.warn(
       { code, reason: message, until: new Date(until).toISOString(), advice },
@@ -125,6 +135,10 @@ export class AccountDesk {
 
 const SUSPICION_ADVICE =
   'ask less of this account (UPSTREAM_MAX_REQUESTS_PER_MINUTE, HTTP_MAX_CONNECTIONS): going on is known to have led to suspension; its support can lift the limit'
+
+function byWeight(a: AccountBar, b: AccountBar): number {
+  return BY_WEIGHT.indexOf(a.bar) - BY_WEIGHT.indexOf(b.bar)
+}
 
 function nextMidnight(now: number): number {
   return Math.floor(now / DAY_MS + 1) * DAY_MS

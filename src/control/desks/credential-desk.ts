@@ -131,6 +131,11 @@ export class CredentialDesk {
     this.#refresher?.suspended(token, message)
   }
 
+  /** A suspension may be over: asks whether the sign-in is of use again. */
+  revive(): void {
+    this.#refresher?.revive()
+  }
+
   async close(): Promise<void> {
     this.#abort.abort(new GatewayError('GW_DRAINING'))
     await this.#login?.stop()

@@ -5,8 +5,10 @@ import type { LearntForm } from '../../kiro/wire/hosts.ts'
 import type { Logger } from '../../observe/logger.ts'
 
 type Subject = 'calibration' | 'form' | 'conversation'
-type Lesson = Extract<FromWorker, { type: `${Subject}.lesson` }>
+type WorkerLesson = Extract<FromWorker, { type: `${Subject}.lesson` }>
 type Learnt = Extract<ToWorker, { type: `${Subject}.learnt` }>
+/** What other gateways learn, too. A conversation is remembered where it is served. */
+export type Lesson = Exclude<Learnt, { type: 'conversation.learnt' }>
 
 /** Hosts and kinds of account that are remembered: a gateway has one of each, or a few. */
 const MAX_FORMS = 64
@@ -38,12 +40,13 @@ export class LessonsDesk {
   readonly #forms = new Map<string, LearntForm>()
   /** By model: requests in a row whose tokens contradict their estimate. Bounded by MAX_DOUBTS. */
   readonly #doubts = new Map<string, number>()
+  #tellOthers: ((lesson: Lesson) => void) | null = null
 
   constructor(options: LessonsDeskOptions) {
     this.#options = options
   }
 
-  onLesson(lesson: Lesson): void {
+  onLesson(lesson: WorkerLesson): void {
     switch (lesson.type) {
       case 'form.lesson':
         return this.#onForm(lesson)
@@ -55,9 +58,21 @@ export class LessonsDesk {
         const { modelId, estimated, measured } = lesson
         this.#doubt(modelId, estimated, measured)
         const learnt = this.#calibration.learn(modelId, estimated, measured)
-        if (learnt !== null) this.#options.tell({ type: 'calibration.learnt', ...learnt })
+        if (learnt !== null) this.#tell({ type: 'calibration.learnt', ...learnt })
       }
     }
+  }
+
+  /** From now on other gateways are told of what is learnt here. */
+  share(tellOthers: (lesson: Lesson) => void): void {
+    this.#tellOthers = tellOthers
+  }
+
+  /** Another gateway has learnt this. */
+  adopt(lesson: Lesson): void {
+    if (lesson.type === 'form.learnt') this.#keepForm(lesson)
+    else this.#calibration.adopt(lesson)
+    this.#options.tell(lesson)
   }
 
   /** Everything that is known, for a worker that begins. */
@@ -94,13 +109,24 @@ export class LessonsDesk {
     const name = `${operation} ${authType} ${host}`
     const isNews = this.#forms.get(name)?.form !== form
     if (!isNews) return // several workers, or several requests of one, have met the same refusal
-    const [oldest] = this.#forms.keys()
-    if (this.#forms.size >= MAX_FORMS && oldest !== undefined) this.#forms.delete(oldest)
     const learnt = { host, authType, operation, form }
-    this.#forms.set(name, learnt)
+    this.#keepForm(learnt)
     const { origin } = new URL(host)
     const facts = { origin, accountType: authType, operation, form }
     this.#options.log.info(facts, 'upstream takes this form')
-    this.#options.tell({ type: 'form.learnt', ...learnt })
+    this.#tell({ type: 'form.learnt', ...learnt })
+  }
+
+  #keepForm({ host, authType, operation, form }: LearntForm): void {
+    const name = `${operation} ${authType} ${host}`
+    const [oldest] = this.#forms.keys()
+    const isFull = this.#forms.size >= MAX_FORMS && !this.#forms.has(name)
+    if (isFull && oldest !== undefined) this.#forms.delete(oldest)
+    this.#forms.set(name, { host, authType, operation, form })
+  }
+
+  #tell(lesson: Lesson): void {
+    this.#options.tell(lesson)
+    this.#tellOthers?.(lesson)
   }
 }

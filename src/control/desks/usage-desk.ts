@@ -17,7 +17,16 @@ export interface UsageDeskOptions {
 }
 
 /** An answer this young is given again: dashboards ask every few seconds. */
-const FRESH_MS = 15_000
+export const FRESH_MS = 15_000
+
+/** An answer of the upstream, and how old it is. */
+export interface AgedUsage {
+  readonly usage: AccountUsage
+  readonly ageMs: number
+}
+
+/** Gives what another gateway with the account was told within `FRESH_MS`, else has the upstream asked. Rejects as that does. */
+export type UsageSharing = (ask: () => Promise<AccountUsage>) => Promise<AgedUsage>
 
 /** What the account has used, asked once for all who want to know at the same time. */
 export class UsageDesk {
@@ -26,9 +35,14 @@ export class UsageDesk {
   #last: { readonly usage: AccountUsage; readonly at: number } | null = null
   #asking: Promise<UsageNews> | null = null
   #nextAskAt = 0
+  #sharing: UsageSharing = async (ask) => ({ usage: await ask(), ageMs: 0 })
 
   constructor(options: UsageDeskOptions) {
     this.#options = options
+  }
+
+  share(sharing: UsageSharing): void {
+    this.#sharing = sharing
   }
 
   /** Never rejects: a failure is news, too. */
@@ -62,8 +76,8 @@ export class UsageDesk {
 
   async #ask(): Promise<UsageNews> {
     try {
-      const usage = await this.#fetch()
-      this.#last = { usage, at: this.#options.now() }
+      const { usage, ageMs } = await this.#sharing(() => this.#fetch())
+      this.#last = { usage, at: this.#options.now() - ageMs }
       return { usage, problem: null }
     } catch (cause) {
       const { code, message } = asGatewayError(cause)

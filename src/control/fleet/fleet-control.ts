@@ -22,11 +22,14 @@ import { FleetLedger } from './fleet-ledger.ts'
 import { fleetProblem, REFUSALS } from './fleet-problem.ts'
 import { FleetShares } from './fleet-shares.ts'
 import { FleetSignIn } from './fleet-sign-in.ts'
+import { SharedUpstream, type UpstreamKnowledge } from './shared-upstream.ts'
 
 export interface FleetControlOptions {
   readonly config: Config
   readonly budget: Budget
   readonly keys: Pick<KeyControl, 'look' | 'allowances'>
+  /** What the others should know, too. */
+  readonly knows: UpstreamKnowledge
   readonly tell: (message: ToWorker) => void
   readonly log: Logger
   /** Where the own sign-in comes from; `null` where there is none. */
@@ -63,6 +66,7 @@ export class FleetControl {
   #folder: FleetFolder | null = null
   #signIn: FleetSignIn | null = null
   #shares: FleetShares | null = null
+  #upstream: SharedUpstream | null = null
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
   #waitingSince: number | null = null
@@ -87,12 +91,15 @@ export class FleetControl {
     this.#replicas = replicas ?? 1
     this.#ledger = new FleetLedger({
       budget: options.budget,
-      replicas: this.#replicas,
+      paceOf: () => this.#upstream?.pace ?? 0,
       onLent: (permits) => {
         this.#core?.giveBack(permits)
         this.#lookSoon()
       },
-      onChange: () => this.#lookSoon()
+      onChange: () => {
+        this.#lookSoon()
+        this.#upstream?.onRecorded()
+      }
     })
   }
 
@@ -133,6 +140,16 @@ export class FleetControl {
       log
     })
     await this.#shares.start()
+    this.#upstream = new SharedUpstream({
+      knows: this.#options.knows,
+      records: engine.records,
+      seal,
+      times: this.#times,
+      name: this.#name,
+      replicas: this.#replicas,
+      hasPredecessor: this.#incs.length > 0,
+      log
+    })
     this.#core = new FleetCore({
       name: this.#name,
       max: budget.configured ?? 0,
@@ -180,6 +197,7 @@ export class FleetControl {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#core = null
     this.#signIn?.close()
+    await this.#upstream?.close()
     await this.#shares?.close(GOODBYE_MS)
     await this.#engine?.close()
     this.#folder?.close()

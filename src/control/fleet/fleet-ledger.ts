@@ -5,8 +5,8 @@ import { type Budget, FLEET, type Governor } from '../budget/budget.ts'
 
 export interface FleetLedgerOptions {
   readonly budget: Pick<Budget, 'govern' | 'adapt' | 'record' | 'state' | 'leased'>
-  /** `FLEET_REPLICAS`: a pace is shared out evenly. */
-  readonly replicas: number
+  /** How much of the configured pace is this gateway's. */
+  readonly paceOf: (configured: number) => number
   /** Permits whose sockets are gone, on their way to other gateways. */
   readonly onLent: (permits: number) => void
   /** Something has changed: waiters, or what is out. */
@@ -30,7 +30,8 @@ export class FleetLedger {
   constructor(options: FleetLedgerOptions) {
     this.#options = options
     const governor: Governor = {
-      limit: () => ({ connections: this.#size, parts: options.replicas }),
+      limit: () => this.#size,
+      paceOf: options.paceOf,
       onTerms: (terms) => this.#onTerms(terms),
       onRecorded: options.onChange
     }

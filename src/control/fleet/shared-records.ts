@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -79,6 +80,16 @@ export class SharedRecords {
     return () => {
       shared.touch()
       this.#wake()
+    }
+  }
+
+  /** Resolves when nothing is left to tell, or so much time has passed. */
+  async settle(patienceMs: number): Promise<void> {
+    const deadline = this.#now() + patienceMs
+    const isDue = (one: SharedRecord): boolean => one.dueAt() <= this.#now()
+    while ((this.#isBusy || this.#shared.some(isDue)) && this.#now() < deadline) {
+      this.#wake()
+      await sleep(10)
     }
   }
 

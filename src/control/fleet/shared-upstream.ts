@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto'
+import type { FleetRecords } from '../../fleet/fleet-records.ts'
+import type { FleetSeal } from '../../fleet/fleet-seal.ts'
+import type { Logger } from '../../observe/logger.ts'
+import type { FleetTimes } from '../../shared/elapsed.ts'
+import type { AccountControl } from '../account-control.ts'
+import type { Budget } from '../budget/budget.ts'
+import type { LessonsDesk } from '../desks/lessons-desk.ts'
+import { SharedAccount } from './shared-account.ts'
+import { SharedLessons } from './shared-lessons.ts'
+import { SharedPace } from './shared-pace.ts'
+import { SharedRecords } from './shared-records.ts'
+import { shareUsage } from './shared-usage.ts'
+
+/** What a gateway knows of the upstream, and shares. */
+export interface UpstreamKnowledge {
+  readonly budget: Budget
+  readonly account: AccountControl
+  readonly lessons: LessonsDesk
+}
+
+export interface SharedUpstreamOptions {
+  readonly knows: UpstreamKnowledge
+  readonly records: FleetRecords
+  readonly seal: FleetSeal
+  readonly times: FleetTimes
+  /** Of this gateway. */
+  readonly name: string
+  /** `FLEET_REPLICAS` */
+  readonly replicas: number
+  /** A process of this gateway has run before. */
+  readonly hasPredecessor: boolean
+  readonly log: Logger
+}
+
+/** How long what was said last may take to get out. */
+const GOODBYE_MS = 1_000
+
+/** What gateways of a fleet tell each other of the upstream they share: its verdicts, its pace, its ways. */
+export class SharedUpstream {
+  readonly #hub: SharedRecords
+  readonly #pace: SharedPace
+
+  constructor(options: SharedUpstreamOptions) {
+    const { knows, records, seal, times, name, replicas, hasPredecessor, log } = options
+    const { budget, account, lessons } = knows
+    const id = randomUUID()
+    const hub = new SharedRecords({ records, seal, log, paceMs: times.beatMs / 2 })
+    this.#hub = hub
+    account.share(new SharedAccount({ id, account, hub }), shareUsage({ records, seal }))
+    const termMs = 15 * times.beatMs
+    this.#pace = new SharedPace({ id, name, replicas, termMs, hasPredecessor, budget, hub })
+    new SharedLessons({ lessons, hub, gapMs: termMs })
+  }
+
+  /** Requests that may be sent from here within a minute. */
+  get pace(): number {
+    return this.#pace.limit
+  }
+
+  /** The budget has changed in some way. */
+  onRecorded(): void {
+    this.#pace.onRecorded()
+  }
+
+  /** Nothing is asked of the upstream any more. */
+  async close(): Promise<void> {
+    this.#pace.leave()
+    await this.#hub.settle(GOODBYE_MS)
+    this.#hub.close()
+  }
+}

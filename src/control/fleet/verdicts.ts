@@ -1,0 +1,138 @@
+import type { Bar } from '../../kiro/wire/fault-table.ts'
+import { ErrorTable } from '../../shared/error-table.ts'
+import type { ErrorCode } from '../../shared/errors.ts'
+import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
+
+/*
+ * What the upstream has said of the account, as gateways tell each other. Of each subject the newest counts: the one with the
+ * larger number, since whoever says something new has seen the one before. So the order in which they hear of each other does
+ * not matter, nor how often. How long it holds is told as what is left of it, since clocks may be a day apart.
+ */
+
+/** `pause`: requests wait for a moment; `suspended`: the account of a sign-in, until there is another one. */
+export type Subject = Bar | 'pause' | 'suspended'
+
+export interface AccountVerdict {
+  /** Goes up with each news of the subject. */
+  readonly n: number
+  /** Who said it; decides between two that came at once. */
+  readonly by: string
+  /** Milliseconds for which it holds; 0 where it is over. */
+  readonly leftMs: number
+  readonly code: ErrorCode
+  /** For clients and the log. */
+  readonly message: string
+  /** Of the sign-in that it is about, a hash; '' where it is about the account. */
+  readonly of: string
+  /** How often in a row, where that matters. */
+  readonly times: number
+}
+
+export type AccountVerdicts = Readonly<Partial<Record<Subject, AccountVerdict>>>
+
+export const BARS: readonly Bar[] = [
+  'monthly',
+  'daily',
+  'hourly',
+  'unnamed',
+  'credit-rate',
+  'user-rate',
+  'rate',
+  'suspicion',
+  'not-admitted'
+]
+
+export const SUBJECTS: readonly Subject[] = [...BARS, 'pause', 'suspended']
+
+/** No quota is reset later than in a year. */
+const LONGEST_MS = 366 * 86_400_000
+const MAX_N = 2 ** 48
+const MAX_TIMES = 1_000
+const MAX_MESSAGE_CHARS = 1_000
+const MAX_ID_CHARS = 64
+
+/** What is known when both are. Commutative, associative, idempotent. */
+export function mergeVerdicts(a: AccountVerdicts, b: AccountVerdicts): AccountVerdicts {
+  const merged: Partial<Record<Subject, AccountVerdict>> = {}
+  for (const subject of SUBJECTS) {
+    const verdict = newestOf(a[subject], b[subject])
+    if (verdict !== undefined) merged[subject] = verdict
+  }
+  return merged
+}
+
+/** Whether this is news to whoever knows the other. */
+export function isNewer(
+  a: Pick<AccountVerdict, 'n' | 'by'>,
+  b: Pick<AccountVerdict, 'n' | 'by'> | undefined
+): boolean {
+  return b === undefined || a.n > b.n || (a.n === b.n && a.by > b.by)
+}
+
+/** The same so much later. */
+export function laterBy(verdicts: AccountVerdicts, ms: number): AccountVerdicts {
+  const later: Partial<Record<Subject, AccountVerdict>> = {}
+  for (const subject of SUBJECTS) {
+    const verdict = verdicts[subject]
+    if (verdict === undefined) continue
+    later[subject] = { ...verdict, leftMs: Math.max(0, verdict.leftMs - Math.max(0, ms)) }
+  }
+  return later
+}
+
+/** The same as it may stand in a record: messages of the upstream have any length and characters. */
+export function toVerdict(verdict: AccountVerdict): AccountVerdict {
+  // Not a part that holds on to the whole: it was made anew.
+  const message = verdict.message.replaceAll(UNPRINTABLE, ' ').slice(0, MAX_MESSAGE_CHARS)
+  return { ...verdict, message, leftMs: Math.min(LONGEST_MS, Math.max(0, verdict.leftMs)) }
+}
+
+/** `null` for what is none. Never throws: whoever can write there may write anything. */
+export function parseVerdicts(text: string): AccountVerdicts | null {
+  const found = parseJsonObject(text)
+  if (found === null) return null
+  const verdicts: Partial<Record<Subject, AccountVerdict>> = {}
+  for (const subject of SUBJECTS) {
+    const value = found[subject]
+    if (value === undefined) continue
+    const verdict = readVerdict(value)
+    if (verdict === null) return null
+    verdicts[subject] = verdict
+  }
+  return verdicts
+}
+
+function readVerdict(value: unknown): AccountVerdict | null {
+  if (!isJsonObject(value)) return null
+  const { n, by, leftMs, code, message, of, times } = value
+  if (!isWithin(n, MAX_N) || !isWithin(leftMs, LONGEST_MS) || !isWithin(times, MAX_TIMES))
+    return null
+  if (!isText(by, MAX_ID_CHARS) || !isText(of, MAX_ID_CHARS)) return null
+  if (!isText(message, MAX_MESSAGE_CHARS) || message.search(UNPRINTABLE) !== -1) return null
+  if (typeof code !== 'string' || !isErrorCode(code)) return null
+  return { n, by, leftMs, code, message, of, times }
+}
+
+function newestOf(
+  a: AccountVerdict | undefined,
+  b: AccountVerdict | undefined
+): AccountVerdict | undefined {
+  if (a === undefined || b === undefined) return a ?? b
+  if (isNewer(a, b)) return a
+  if (isNewer(b, a)) return b
+  return a.leftMs <= b.leftMs ? a : b
+}
+
+function isWithin(value: unknown, most: number): value is number {
+  return typeof value === 'number' && value >= 0 && value <= most
+}
+
+function isText(value: unknown, maxChars: number): value is string {
+  return typeof value === 'string' && value.length <= maxChars
+}
+
+function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(ErrorTable, text)
+}
+
+const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}]/gu

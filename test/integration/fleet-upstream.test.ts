@@ -1,0 +1,153 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import t from 'tap'
+import { startChat } from '../helper/chat-client.ts'
+import { whyNoEngine } from '../helper/engine-process.ts'
+import { FleetTeam, isReady, until } from '../helper/fleet-team.ts'
+import type { GatewayProcess, LogLine } from '../helper/gateway-process.ts'
+
+t.setTimeout(600_000) // real processes and minutes, on a machine that may be busy
+
+const skip = whyNoEngine('valkey-server')
+const NAMES = ['a', 'b', 'c'] as const
+
+t.test('what one gateway hears of the account, all know', { skip }, async (t) => {
+  const team = await FleetTeam.start(t, { names: NAMES, max: 30 })
+  await team.allServe()
+  const gateways = NAMES.map((name) => team.get(name))
+  const [a, b, c] = gateways as [GatewayProcess, GatewayProcess, GatewayProcess]
+  const asked = (operation: string) => team.simulator.stats().requests.byOperation[operation] ?? 0
+  const ask = (gateway: GatewayProcess, prompt = 'hi') => startChat(gateway.url, prompt).answer
+
+  t.test('what it has used is asked once', async (t) => {
+    const ofAll = () => Promise.all(gateways.map(({ url }) => fetch(`${url}/v1/usage`)))
+    const answers = [...(await ofAll()), ...(await ofAll())]
+    const texts = await Promise.all(answers.map((one) => one.text()))
+    t.same(
+      answers.map(({ status }) => status),
+      [200, 200, 200, 200, 200, 200]
+    )
+    t.match(texts[0], /limit/)
+    t.same(new Set(texts).size, 1)
+    t.equal(asked('getUsageLimits'), 1)
+  })
+
+  t.test('a suspension stops all within a second, and all go on when it is over', async (t) => {
+    const from = gateways.map(({ lines }) => lines.length)
+    t.match(await ask(a, 'sim:suspended'), { status: 403, text: /suspended/ })
+    const told = await Promise.all(gateways.map((one, at) => one.logged(isSuspended, from[at])))
+    const times = told.map(({ time }) => toMs(time))
+    t.comment(`told after ${times.map((time) => time - Number(times[0])).join(', ')} ms`)
+    t.ok(Math.max(...times) - Number(times[0]) < 1_000)
+    const before = asked('generateAssistantResponse')
+    for (const one of gateways) t.match(await ask(one), { status: 403, text: /suspended/ })
+    t.equal(asked('generateAssistantResponse'), before, 'the upstream is not asked')
+    await c.reload({})
+    await team.allServe()
+    for (const one of gateways) t.match(await ask(one), { status: 200 })
+  })
+
+  t.test('one that starts asks once, and tells the others that it is over', async (t) => {
+    t.match(await ask(b, 'sim:suspended'), { status: 403 })
+    await until(async () => !(await isReady(a)) && !(await isReady(c)))
+    const folder = `${b.folder}/.local/state/kiro-gateway`
+    for (const pid of [b.child.pid ?? 0, ...b.workerPids()]) process.kill(pid, 'SIGKILL')
+    const successor = await team.add('b', { STATE_DIR: folder }).ready()
+    await until(() => isReady(successor))
+    t.match(await ask(successor), { status: 200 })
+    await team.allServe()
+    t.match(await ask(a), { status: 200 })
+  })
+
+  t.test('a quota that is used up stops all, until the operator says otherwise', async (t) => {
+    t.match(await ask(a, 'sim:quota'), { status: 429, text: /insufficient_quota/ })
+    await until(async () => !(await isReady(team.get('b'))) && !(await isReady(c)))
+    const before = asked('generateAssistantResponse')
+    for (const name of NAMES) {
+      t.match(await ask(team.get(name)), {
+        status: 429,
+        text: /asks the upstream again after 20\d\d-.*insufficient_quota/
+      })
+    }
+    t.equal(asked('generateAssistantResponse'), before)
+    await c.reload({})
+    await team.allServe()
+    t.match(await ask(a), { status: 200 })
+  })
+
+  t.test('a pause that it asks for holds for all', async (t) => {
+    const refused = ask(a, 'sim:user-rate')
+    const paused = ({ msg }: LogLine) => msg === 'upstream asked for a pause'
+    await a.logged(paused)
+    const began = performance.now()
+    await delay(300)
+    const answers = await Promise.all([ask(team.get('b')), ask(c)])
+    const waitedMs = performance.now() - began
+    t.same(
+      answers.map(({ status }) => status),
+      [200, 200]
+    )
+    t.ok(waitedMs > 9_000, `${Math.round(waitedMs)} ms`)
+    t.equal((await refused).status, 429)
+  })
+})
+
+function isSuspended({ msg, code }: LogLine): boolean {
+  return msg === 'credentials not renewed' && code === 'GW_UPSTREAM_SUSPENDED'
+}
+
+function toMs(time: unknown): number {
+  return typeof time === 'number' ? time : Date.parse(String(time))
+}
+
+t.test('all gateways keep one pace', { skip }, async (t) => {
+  const pace = 30
+  const team = await FleetTeam.start(t, {
+    names: NAMES,
+    max: 60,
+    env: { UPSTREAM_MAX_REQUESTS_PER_MINUTE: String(pace) },
+    upstream: { gapMs: 1, rate: { requests: pace } }
+  })
+  await team.allServe()
+  const sent = () => team.simulator.stats().requests.byOperation['generateAssistantResponse'] ?? 0
+  const load = (name: string, requests: number) =>
+    Array.from({ length: requests }, () => startChat(team.get(name).url, 'sim:events=1'))
+  const limits = () => Promise.all(NAMES.map((name) => limitOf(team.get(name))))
+  await until(async () => (await limits()).every((limit) => limit === 10))
+
+  const tookMs = await until(() => sent() >= 0).then(() => {
+    load('a', 150)
+    return until(() => sent() >= pace - 2)
+  })
+  t.comment(`${sent()} of ${pace} sent by one of three after ${Math.round(tookMs)} ms`)
+  t.ok((await limits())[0] === pace - 2, 'but for one that each of the others keeps')
+
+  const b = team.get('b')
+  const folder = `${b.folder}/.local/state/kiro-gateway`
+  for (const pid of [b.child.pid ?? 0, ...b.workerPids()]) process.kill(pid, 'SIGKILL')
+  const successor = await team.add('b', { STATE_DIR: folder }).ready()
+  await until(() => isReady(successor))
+  load('b', 40)
+  load('c', 40)
+  await until(() => sent() >= 2 * pace - 5)
+  await delay(2_000)
+  const { rate } = team.simulator.stats()
+  t.comment(`most in a minute: ${rate?.most}, refused: ${rate?.refused}`)
+  t.ok(Number(rate?.most) <= pace)
+  t.equal(rate?.refused, 0)
+
+  await team.engine.stop('SIGKILL')
+  const evenMs = await until(async () => (await limits()).every((limit) => limit === 10))
+  t.comment(`an even part for each ${Math.round(evenMs)} ms after the engine is gone`)
+  await until(() => sent() >= 3 * pace - 10)
+  t.equal(team.simulator.stats().rate?.refused, 0)
+  t.ok(Number(team.simulator.stats().rate?.most) <= pace)
+  await b.destroy()
+})
+
+async function limitOf(gateway: GatewayProcess): Promise<number> {
+  const text = await (await fetch(`${gateway.url}/metrics`)).text()
+  const line = text
+    .split('\n')
+    .find((one) => one.startsWith('kiro_gateway_upstream_requests_per_minute_limit '))
+  return Number(line?.split(' ')[1])
+}
