@@ -21,13 +21,17 @@ export class SharedLessons implements SharedValue<LessonBook> {
   readonly name = 'lessons'
   readonly gapMs: number
   readonly parse = parseLessons
-  readonly #desk: SharedLessonsOptions['lessons']
+  readonly #options: SharedLessonsOptions
   /** Bounded by what the desk remembers. */
   #book = NO_LESSONS
 
-  constructor({ lessons, hub, gapMs }: SharedLessonsOptions) {
-    this.gapMs = gapMs
-    this.#desk = lessons
+  constructor(options: SharedLessonsOptions) {
+    this.gapMs = options.gapMs
+    this.#options = options
+  }
+
+  start(): void {
+    const { lessons, hub } = this.#options
     const touch = hub.add(this)
     lessons.share((lesson) => {
       this.#learn(lesson)
@@ -41,17 +45,18 @@ export class SharedLessons implements SharedValue<LessonBook> {
   }
 
   readonly onFound = ({ value }: FoundValue<LessonBook>): void => {
+    const { lessons } = this.#options
     const before = this.#book
     this.#book = mergeLessons(before, value)
     for (const learnt of Object.values(this.#book.tokens)) {
       if (learnt !== before.tokens[learnt.modelId]) {
         const { n: _, ...rest } = learnt
-        this.#desk.adopt({ type: 'calibration.learnt', ...rest })
+        lessons.adopt({ type: 'calibration.learnt', ...rest })
       }
     }
     for (const [name, { n: _, ...learnt }] of Object.entries(this.#book.forms)) {
       if (learnt.form !== before.forms[name]?.form)
-        this.#desk.adopt({ type: 'form.learnt', ...learnt })
+        lessons.adopt({ type: 'form.learnt', ...learnt })
     }
   }
 

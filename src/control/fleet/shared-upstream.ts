@@ -50,7 +50,7 @@ export class SharedUpstream {
     account.share(new SharedAccount({ id, account, hub }), shareUsage({ records, seal }))
     const termMs = 15 * times.beatMs
     this.#pace = new SharedPace({ id, name, replicas, termMs, hasPredecessor, budget, hub })
-    new SharedLessons({ lessons, hub, gapMs: termMs })
+    new SharedLessons({ lessons, hub, gapMs: termMs }).start()
   }
 
   /** Requests that may be sent from here within a minute. */

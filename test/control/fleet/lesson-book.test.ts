@@ -107,7 +107,7 @@ t.test('gateways learn from each other, in few changes', async (t) => {
     })
     const hub = new SharedRecords({ records, seal, log, paceMs: 1 })
     t.teardown(() => hub.close())
-    new SharedLessons({ lessons: desk, hub, gapMs: 200 })
+    new SharedLessons({ lessons: desk, hub, gapMs: 200 }).start()
     return { desk, told }
   }
   const [a, b] = [join(), join()]
@@ -128,6 +128,6 @@ t.test('gateways learn from each other, in few changes', async (t) => {
   const late = new LessonsDesk({ log: { ...log, info: () => {} } as never, tell: () => {} })
   const hub = new SharedRecords({ records, seal, log, paceMs: 1 })
   t.teardown(() => hub.close())
-  new SharedLessons({ lessons: late, hub, gapMs: 200 })
+  new SharedLessons({ lessons: late, hub, gapMs: 200 }).start()
   await until(() => late.all().length >= 2)
 })
