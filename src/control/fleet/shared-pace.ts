@@ -30,7 +30,8 @@ export class SharedPace implements SharedValue<LoanBook> {
   #touch: (() => void) | null = null
   #timer: NodeJS.Timeout | null = null
   #aimedAt = Infinity
-  #lookedAt = -Infinity
+  #lookedAt = 0
+  #hasLeft = false
 
   constructor(options: SharedPaceOptions) {
     this.#options = options
@@ -68,7 +69,7 @@ export class SharedPace implements SharedValue<LoanBook> {
   /** Nothing is sent from here any more. */
   leave(): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#aimedAt = -Infinity
+    this.#hasLeft = true
     if (this.#touch === null) return
     this.#note()
     this.#loans.leave(instantNow())
@@ -76,7 +77,7 @@ export class SharedPace implements SharedValue<LoanBook> {
   }
 
   #look(): void {
-    if (this.#aimedAt === -Infinity) return // it has left
+    if (this.#hasLeft) return
     this.#note()
     const now = instantNow()
     this.#lookedAt = performance.now()
@@ -98,7 +99,7 @@ export class SharedPace implements SharedValue<LoanBook> {
 
   /** Looks at that time of the monotonic clock, or earlier. */
   #aim(at: number): void {
-    if (at >= this.#aimedAt) return
+    if (this.#hasLeft || at >= this.#aimedAt) return
     this.#aimedAt = at
     if (this.#timer !== null) clearTimeout(this.#timer)
     const waitMs = Math.max(0, Math.ceil(at - performance.now()))
