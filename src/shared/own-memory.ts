@@ -13,6 +13,14 @@ export function ownsMemory(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> 
   return isWhole && buffer instanceof ArrayBuffer && !buffer.detached
 }
 
+/** What has memory of its own gives the rest of it back, and can still be moved out of a thread. */
+export function shorten(bytes: Buffer<ArrayBuffer>, length: number): Buffer<ArrayBuffer> {
+  const { buffer, byteOffset } = bytes
+  const isAlone: boolean = ownsMemory(bytes)
+  if (!isAlone) return Buffer.from(buffer, byteOffset, length)
+  return Buffer.from(buffer.transfer(byteOffset + length), byteOffset, length)
+}
+
 /** Frees the memory of these bytes now instead of with the next garbage collection, if nothing else is in it. */
 export function freeMemory(bytes: Uint8Array): void {
   if (ownsMemory(bytes)) bytes.buffer.transfer(0)

@@ -11,7 +11,8 @@ import {
 } from '../../kiro/wire/payload.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
-import { allocateWithHeadroom, ownsMemory } from '../../shared/own-memory.ts'
+import { allocateWithHeadroom, shorten } from '../../shared/own-memory.ts'
+import { LONE_SURROGATE, type PayloadText, writePieces } from './payload-pieces.ts'
 
 /** The upstream's body in bytes, and how many tokens it comes to. */
 interface EncodedPayload {
@@ -80,29 +81,36 @@ export function encodeWithin(
   { bodyBytes, roomBytes }: { readonly bodyBytes: number; readonly roomBytes: number }
 ): EncodedPayload | RoomNeeded {
   const maxBytes = bodyBytes * MAX_GROWTH + FREE_BYTES
-  const freeBytes = Math.max(roomBytes, bodyBytes * USUAL_GROWTH + USUAL_FREE_BYTES)
+  const freeBytes = Math.max(roomBytes, usualRoom(bodyBytes))
   const roomFor = (payloadBytes: number): RoomNeeded | null => {
     if (payloadBytes > maxBytes) throw grownTooMuch(bodyBytes, maxBytes)
     return payloadBytes > freeBytes ? { type: 'room-needed', payloadBytes, bodyBytes } : null
   }
   const room = roomFor(leastBytesOf(payload))
   if (room !== null) return room
+  const text = bodyBytes < MIN_HEADROOM_CHARS ? null : writePieces(payload, usualRoom(bodyBytes))
+  if (text !== null) return encodeText(payload, text, repairs)
   const json = JSON.stringify(payload)
-  return roomFor(Buffer.byteLength(json)) ?? encodeText(payload, json, repairs)
+  return roomFor(Buffer.byteLength(json)) ?? encodeText(payload, toText(json), repairs)
 }
 
 /** Writes a body, however large it is. */
 export function encodePayload(payload: UpstreamPayload, repairs: Repairs): EncodedPayload {
-  return encodeText(payload, JSON.stringify(payload), repairs)
+  return encodeText(payload, toText(JSON.stringify(payload)), repairs)
+}
+
+/** For what memory is set aside without being asked. */
+function usualRoom(bodyBytes: number): number {
+  return Math.floor(bodyBytes * USUAL_GROWTH + USUAL_FREE_BYTES)
 }
 
 /**
  * Writes the body once and estimates its tokens from the length of that text, without walking the messages.
  */
-function encodeText(payload: UpstreamPayload, json: string, repairs: Repairs): EncodedPayload {
-  const { bytes, replaced } = replaceLoneSurrogates(toBytes(json), json)
+function encodeText(payload: UpstreamPayload, text: PayloadText, repairs: Repairs): EncodedPayload {
+  const { bytes, replaced } = replaceLoneSurrogates(text)
   if (replaced > 0) repairs.note('surrogate-replaced')
-  const chars = json.length - replaced * (ESCAPE_CHARS - 1)
+  const chars = text.chars - replaced * (ESCAPE_CHARS - 1)
   const { currentMessage, history = [] } = payload.conversationState
   let unseenChars = ROOT_CHARS
   let tokens = TOKENS_AT_END
@@ -116,8 +124,12 @@ function encodeText(payload: UpstreamPayload, json: string, repairs: Repairs): E
   return {
     bytes,
     tokens: tokens + Math.ceil(tokensOf(seenChars, extraBytes)),
-    weight: weigh(json, extraBytes)
+    weight: weigh(bytes, chars)
   }
+}
+
+function toText(json: string): PayloadText {
+  return { bytes: toBytes(json), chars: json.length, maySplit: json.includes(LONE_SURROGATE) }
 }
 
 /** Where a copy would cost something, there is room in front for what only the call knows. */
@@ -129,10 +141,11 @@ function toBytes(json: string): Buffer<ArrayBuffer> {
 }
 
 /** The lengths alone tell nearly always that a body is far from the limit. */
-function weigh(json: string, extraBytes: number): number {
-  const most = json.length + extraBytes * WIDE_CHAR_EXTRA
+function weigh(bytes: Buffer, chars: number): number {
+  const extraBytes = bytes.length - chars
+  const most = chars + extraBytes * WIDE_CHAR_EXTRA
   const isFar = extraBytes === 0 || most < UpstreamLimits.payloadWeight / 2
-  return isFar ? json.length : weighJson(json)
+  return isFar ? chars : weighJson(bytes.toString())
 }
 
 /** Bytes of a payload at least: its texts, of which only the long ones are looked at, and what is around them. */
@@ -248,7 +261,6 @@ function signatureCharsOf(entry: HistoryEntry): number {
   return isOpaque ? content.redactedContent.length : content.reasoningText.signature.length
 }
 
-const LONE_SURROGATE = '\\ud'
 const ESCAPE_CHARS = '\\ud800'.length
 const BACKSLASH = 0x5c
 const QUOTE = 0x22
@@ -258,11 +270,11 @@ const REPLACEMENT = Buffer.from('\ufffd')
  * JSON has half a surrogate pair only as an escape, `\ud8xx` with an odd number of backslashes. Works on the bytes and in
  * their place: a text may have a million of them, and as many that only look like one.
  */
-function replaceLoneSurrogates(
-  bytes: Buffer<ArrayBuffer>,
-  json: string
-): { readonly bytes: Buffer<ArrayBuffer>; readonly replaced: number } {
-  if (!json.includes(LONE_SURROGATE)) return { bytes, replaced: 0 }
+function replaceLoneSurrogates({ bytes, maySplit }: PayloadText): {
+  readonly bytes: Buffer<ArrayBuffer>
+  readonly replaced: number
+} {
+  if (!maySplit) return { bytes, replaced: 0 }
   let [from, to, replaced] = [0, 0, 0]
   for (let at = bytes.indexOf(LONE_SURROGATE); at !== -1; ) {
     const isEscape = isEscapeAt(bytes, at)
@@ -276,14 +288,6 @@ function replaceLoneSurrogates(
   }
   to = move(bytes, { from, end: bytes.length, to })
   return { bytes: shorten(bytes, to), replaced }
-}
-
-/** What has memory of its own gives the rest of it back, and can still be moved out of a thread. */
-function shorten(bytes: Buffer<ArrayBuffer>, length: number): Buffer<ArrayBuffer> {
-  const { buffer, byteOffset } = bytes
-  const isAlone: boolean = ownsMemory(bytes)
-  if (!isAlone) return Buffer.from(buffer, byteOffset, length)
-  return Buffer.from(buffer.transfer(byteOffset + length), byteOffset, length)
 }
 
 /** Gives where the moved bytes end. */

@@ -13,9 +13,10 @@ t.test(
     const { conversationState } = payloadOf('\u0001'.repeat(Chars))
     const toJSON = (): object => {
       isWritten = true
-      return conversationState
+      return conversationState.currentMessage
     }
-    const payload = { conversationState: { ...conversationState, toJSON } }
+    const currentMessage = { ...conversationState.currentMessage, toJSON }
+    const payload = { conversationState: { ...conversationState, currentMessage } }
     const bodyBytes = Chars * 6 // a control character is six bytes there, and has to be six of the payload
     t.notMatch(encodeWithin(payload, new Repairs(), { bodyBytes, roomBytes: 0 }), needed)
     t.ok(isWritten)
