@@ -1,6 +1,7 @@
 import t from 'tap'
 import { FleetCore } from '../../src/fleet/fleet-core.ts'
-import { FLEET_MUTANTS, mutateFleet } from './fleet-mutants.ts'
+import { FLEET_MUTANTS, mutateFleet, WORLD_FAULTS } from './fleet-mutants.ts'
+import { playScenario, SCENARIO_NAMES } from './fleet-scenarios.ts'
 import { walkFleet } from './walk-fleet.ts'
 
 /** `npm run fleet:model` walks a hundred times as far, and finds all of the faults. */
@@ -31,8 +32,23 @@ t.test('is found wrong with a fault in its rules', async (t) => {
   }
 })
 
-t.test('is found wrong where permits are returned before their sockets are gone', async (t) => {
+t.test('is found wrong with a fault in what is around its rules', async (t) => {
   const fault = 'returns before sockets are gone'
   const { violation } = walkFleet({ machines: { FleetCore }, fault, seed: 1, steps: QUICK_STEPS })
-  t.match(violation?.message, /sockets/)
+  t.match(violation?.message, /^\d+ of \d+:/)
+})
+
+t.test('what a walk hardly ever comes upon', async (t) => {
+  for (const name of SCENARIO_NAMES) {
+    t.equal(playScenario(name, { machines: { FleetCore } }), null, name)
+  }
+  for (const mutant of FLEET_MUTANTS) {
+    if (mutant.scenario === undefined) continue
+    const machines = await mutateFleet(mutant)
+    t.not(playScenario(mutant.scenario, { machines }), null, mutant.story)
+  }
+  for (const { fault, scenario } of WORLD_FAULTS) {
+    if (scenario === undefined) continue
+    t.match(playScenario(scenario, { machines: { FleetCore }, fault }), /^\d+ of \d+|leased/, fault)
+  }
 })
