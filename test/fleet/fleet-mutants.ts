@@ -127,7 +127,7 @@ export const WORLD_FAULTS: readonly {
   readonly scenario?: ScenarioName
 }[] = [
   { fault: 'returns before sockets are gone' },
-  { fault: 'workers do not look at the lease on waking' },
+  { fault: 'workers do not look at the lease on waking', seed: 923 },
   { fault: 'attests the death of a process that was stopped' },
   { fault: 'lapses without a look at the beats', scenario: 'a beat arrives at last' },
   { fault: 'an empty register has no number of its own', scenario: 'late founder' },

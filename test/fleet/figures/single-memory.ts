@@ -6,7 +6,7 @@ import { median } from '../../bench/statistics.ts'
 import { startChat } from '../../helper/chat-client.ts'
 import { GatewayProcess } from '../../helper/gateway-process.ts'
 
-const PASSES = 5
+const PASSES = 3
 const CALLS = 100
 const REST_MS = 4_000
 const FLAGS = ['--max-old-space-size=48', '--max-semi-space-size=2']
@@ -31,7 +31,7 @@ async function privateMb(entry: string): Promise<number> {
   const { url } = await simulator.start()
   const launcher = [process.execPath, ...FLAGS]
   const gateway = await new GatewayProcess({ upstreamUrl: url, launcher, program: entry }).ready()
-  for (let call = 0; call < CALLS; call += 1) await startChat(gateway.url, 'hi').answer
+  for (let call = 0; call < CALLS; call += 1) await startChat(gateway.url, 'sim:events=3 sim:gap=1').answer
   await delay(REST_MS)
   const mb = new ProcessTree(gateway.child.pid ?? 0).privateMb()
   await gateway.destroy()
