@@ -147,7 +147,8 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     limits: {
       maxSockets: () => lease.state().size,
       maxIdle: () => lease.state().keepAlive,
-      minIdle: () => current.config.pool.minIdle
+      // What must not be used must not be kept ready: others may have it by now.
+      minIdle: () => (lease.bar === null ? current.config.pool.minIdle : 0)
     },
     chooseProxy: chooseProxy(config.proxy),
     names: upstreamNames(config.names.servers),

@@ -31,7 +31,8 @@ async function privateMb(entry: string): Promise<number> {
   const { url } = await simulator.start()
   const launcher = [process.execPath, ...FLAGS]
   const gateway = await new GatewayProcess({ upstreamUrl: url, launcher, program: entry }).ready()
-  for (let call = 0; call < CALLS; call += 1) await startChat(gateway.url, 'sim:events=3 sim:gap=1').answer
+  for (let call = 0; call < CALLS; call += 1)
+    await startChat(gateway.url, 'sim:events=3 sim:gap=1').answer
   await delay(REST_MS)
   const mb = new ProcessTree(gateway.child.pid ?? 0).privateMb()
   await gateway.destroy()
