@@ -13,6 +13,8 @@ import { GatewayError } from '../shared/errors.ts'
 import { type Command, type CommandCall, EXIT_OK, UsageError } from './command.ts'
 import { toColumns } from './terminal.ts'
 
+/** How long the engine may take to answer at all. */
+const PATIENCE_MS = 5_000
 /** Somebody else may write at the same moment. */
 const TRIES = 20
 
@@ -74,6 +76,8 @@ async function openEngine({ env }: CommandCall): Promise<Opened> {
   if (url === null) throw new UsageError('FLEET_URL is not set: this gateway is in no fleet')
   const checks = await checksOf(config.fleet)
   const engine = await ValkeyEngine.open({ url, name, checks, replicas: 0 })
+  const deadline = performance.now() + PATIENCE_MS
+  while (!engine.isUp && performance.now() < deadline) await delay(50)
   if (engine.isUp) return { engine, fleetName: name, beatMs: fleetTimes(leaseMs).beatMs }
   await engine.close()
   const message = 'The engine of FLEET_URL does not answer.'
@@ -126,15 +130,17 @@ async function tell(call: CommandCall, { engine, beatMs, fleetName }: Opened): P
   const state = await stateOf(engine)
   const { phase, era, maxConnections, replicas, free, awaited } = viewOf(state)
   const holder = await holderOf(engine, call)
-  const members = Object.entries(state.members).map(([inc, entry]) => ({
-    name: entry.name,
-    incarnation: inc,
-    connections: permitsOf(entry),
-    granted: entry.granted,
-    returned: entry.returned,
-    waiting: entry.want,
-    silent: !heardMs.has(inc)
-  }))
+  const members = Object.entries(state.members)
+    .map(([inc, entry]) => ({
+      name: entry.name,
+      incarnation: inc,
+      connections: permitsOf(entry),
+      granted: entry.granted,
+      returned: entry.returned,
+      waiting: entry.want,
+      silent: !heardMs.has(inc)
+    }))
+    .toSorted((one, other) => (one.name < other.name ? -1 : 1))
   if (call.isJson) {
     const { rev } = state
     const facts = { fleet: fleetName, phase, era, rev, max: maxConnections, free, replicas }

@@ -1,3 +1,5 @@
+import { MAX_STATE_CHARS } from './fleet-state.ts'
+
 /*
  * The scripts that the engine runs. Each is sent whole every time (EVAL): a few hundred bytes, and nothing that a flush or
  * another process of the engine could have forgotten.
@@ -12,21 +14,39 @@
 const PROCESS = `
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''`
 
+/** Of all members. A hash that is longer is not ours. */
+const MAX_BEATS_CHARS = 65_536
+/** Milliseconds of the engine's clock, and changes since; more is no revision of ours. */
+const MAX_REV = 2 ** 47
+
+/** What somebody else has written may be of any size: of that nothing is told. */
+const BOUNDS = `
+local function stateOf(key)
+  return redis.call('HSTRLEN', key, 'state') <= ${MAX_STATE_CHARS} and redis.call('HGET', key, 'state')
+end
+local function beatsOf(key)
+  local beats = redis.call('HGETALL', key)
+  local size = 0
+  for _, text in ipairs(beats) do size = size + #text end
+  return size <= ${MAX_BEATS_CHARS} and beats or {}
+end
+`
+
 /**
  * An empty ledger is given the engine's time as its revision as soon as anybody looks at it: what was to be written to an
  * earlier one, and is written late, finds another revision than it rests on.
  */
-const RUN = `${PROCESS}
-local register = redis.call('HMGET', KEYS[1], 'rev', 'era', 'state')
+const RUN = `${PROCESS}${BOUNDS}
+local register = redis.call('HMGET', KEYS[1], 'rev', 'era')
 local rev = tonumber(register[1] or '') or 0
-if rev == 0 then
+if not (rev >= 1 and rev < ${MAX_REV} and rev == math.floor(rev)) then
   local now = redis.call('TIME')
   rev = now[1] * 1000 + math.floor(now[2] / 1000)
   redis.call('HSET', KEYS[1], 'rev', string.format('%.0f', rev))
 end
 `
 
-const TELL = `{run, rev, redis.call('HGETALL', KEYS[2]), redis.call('HGET', KEYS[1], 'state')}`
+const TELL = `{run, rev, beatsOf(KEYS[2]), stateOf(KEYS[1])}`
 
 /** KEYS: ledger, beats. → run, rev, beats, state */
 export const READ_SCRIPT = `${RUN}
@@ -63,7 +83,7 @@ return {1, ${TELL}}
 export const BEAT_SCRIPT = `${RUN}
 local isKept = run == ARGV[1] and redis.call('HEXISTS', KEYS[2], ARGV[2]) == 1
 if isKept then redis.call('HSET', KEYS[2], ARGV[2], ARGV[3]) end
-return {run, rev, redis.call('HGETALL', KEYS[2]), isKept and 1 or 0}
+return {run, rev, beatsOf(KEYS[2]), isKept and 1 or 0}
 `
 
 const RECORD = `${PROCESS}

@@ -30,6 +30,8 @@ export interface FleetEngineOptions {
   readonly checks: readonly string[]
   /** `FLEET_ENGINE_REPLICAS`: a beat counts only when so many replicas of the engine have it. */
   readonly replicas: number
+  /** An engine that was not there at first is, and will not do. */
+  readonly onRefused?: (error: GatewayError) => void
   /** Connections come and go. Never called with anything secret. */
   readonly onConnection?: (news: { readonly isUp: boolean; readonly reason: string | null }) => void
 }
@@ -47,6 +49,8 @@ export class ValkeyEngine implements FleetEngine {
   readonly #keys: readonly [ledger: string, beats: string, channel: string]
   #reason: string | null = null
   #isUp = false
+  /** It was not there when it was opened, and nobody has looked at it yet. */
+  #isUnseen = false
 
   private constructor(options: FleetEngineOptions, client: typeof Redis) {
     this.#options = options
@@ -65,6 +69,7 @@ export class ValkeyEngine implements FleetEngine {
     for (const one of [this.#commands, this.#news]) {
       one.on('error', (cause: Error) => {
         this.#reason = cause.message
+        this.#onLate(refusalOf(cause.message))
       })
     }
     this.#commands.on('ready', () => this.#note(true)).on('close', () => this.#note(false))
@@ -145,6 +150,8 @@ export class ValkeyEngine implements FleetEngine {
     } catch (cause) {
       const refusal = refusalOf(this.#reason ?? '') ?? refusalOf(messageOf(cause))
       if (refusal !== null) throw invalid(refusal)
+      this.#isUnseen = true
+      this.#commands.once('ready', () => void this.#findProblem().then((one) => this.#onLate(one)))
       void this.#news.connect().catch(() => {}) // it goes on trying
       return
     }
@@ -170,12 +177,19 @@ export class ValkeyEngine implements FleetEngine {
       await this.#commands.eval(CAS_SCRIPT, 3, ledger, beats, channel, '', -1, 0, '', '', 0)
       await this.#commands.eval(PROBE_SCRIPT, 1, `${beats}:probe`)
       await this.#commands.publish(channel, '0')
-      await this.#news.connect()
+      if (this.#news.status === 'wait') await this.#news.connect()
       await this.#news.subscribe(channel)
       return null
     } catch (cause) {
       return refusalOf(messageOf(cause))
     }
+  }
+
+  /** Nobody waits for `open()` any more. */
+  #onLate(problem: string | null): void {
+    if (problem === null || !this.#isUnseen) return
+    this.#isUnseen = false
+    this.#options.onRefused?.(invalid(problem))
   }
 
   /** On every new connection. Until one hears news, every beat tells whether something was written. Never rejects. */

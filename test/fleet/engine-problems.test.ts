@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
-import { problemOfEngine, refusalOf } from '../../src/fleet/engine-problems.ts'
+import { ENGINE_RIGHTS, problemOfEngine, refusalOf } from '../../src/fleet/engine-problems.ts'
 
 const SERVER = '# Server\r\nredis_version:7.2.4\r\nredis_mode:standalone\r\nrun_id:0a1b\r\n'
 const MEMORY = '# Memory\r\nmaxmemory_policy:noeviction\r\n'
@@ -37,4 +39,9 @@ t.test('what waiting does not mend, and never a word of the engine', async (t) =
   ]) {
     t.equal(refusalOf(passing), null, passing)
   }
+})
+
+t.test('docs/fleet.md has the rights that a user of the engine needs', async (t) => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/fleet.md'), 'utf8')
+  t.match(page, `>PASSWORD ${ENGINE_RIGHTS}\n`)
 })

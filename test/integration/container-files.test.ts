@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
 import { listSettings } from '../../src/config/setting-text.ts'
+import { ENGINE_RIGHTS } from '../../src/fleet/engine-problems.ts'
 import { flattenYaml } from '../helper/flat-yaml.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -212,4 +213,48 @@ t.test('docker/docker-compose.update.yml', async (t) => {
   t.ok(Number(interval) < Number(at('services', 'gateway-a', 'environment', 'DRAIN_DELAY')))
   for (const word of ['gateway-a', 'gateway-b', 'docker-compose.update.yml', '--wait'])
     t.ok(read('docker/update.sh').includes(word), word)
+})
+
+t.test('docker/docker-compose.fleet.yml', async (t) => {
+  const text = read('docker/docker-compose.fleet.yml')
+  const document: unknown = parse(text, { merge: true })
+  const at = (...path: readonly string[]): unknown =>
+    path.reduce<unknown>((value, name) => Reflect.get(Object(value), name), document)
+  t.equal(at('name'), 'kiro-fleet', 'a project of its own, with volumes of its own')
+  const known = new Map(listSettings().map(({ setting }) => [setting.env, setting]))
+  const names = ['gateway-1', 'gateway-2']
+  const grace: number[] = []
+  const folders = new Set<string>()
+  for (const name of names) {
+    const of = (...path: readonly string[]): unknown => at('services', name, ...path)
+    t.match(of('extends'), { file: 'docker-compose.deploy.yml', service: 'kiro-gateway' })
+    t.same(of('ports'), [], 'the proxy alone has a port of the machine')
+    const settings = Object(of('environment'))
+    for (const setting of Object.keys(settings)) t.ok(known.has(setting), setting)
+    for (const [setting, value] of Object.entries(settings)) {
+      const isSecret = known.get(setting)?.isSecret === true
+      if (isSecret) t.match(value, /\$\{[A-Z_]+:\?/, `${setting} comes from .env`)
+    }
+    t.match(settings, { FLEET_MEMBER: name, FLEET_REPLICAS: String(names.length) })
+    grace.push(Number(settings['DRAIN_DELAY']) + Number(settings['DRAIN_TIMEOUT']))
+    t.ok(Number.parseInt(String(of('stop_grace_period')), 10) >= (grace[0] ?? 0) + 10)
+    t.match(of('healthcheck', 'test'), ['CMD', 'node'], 'without a shell')
+    t.match(JSON.stringify(of('healthcheck', 'test')), '/readyz', 'healthy is one that serves')
+    const volumes = of('volumes')
+    t.match(volumes, [{ source: '../.env', target: '/app/.env', read_only: true }])
+    for (const volume of Array.isArray(volumes) ? volumes.slice(1) : []) folders.add(String(volume))
+    t.match(String(at('services', 'proxy', 'environment', 'GATEWAYS')), `${name}:8000`)
+  }
+  t.equal(text.match(/ports: !reset \[\]/g)?.length, names.length, 'which no anchor passes on')
+  t.equal(folders.size, 2 * names.length, 'no folder is of two')
+  for (const folder of folders) t.ok(at('volumes', folder.split(':')[0] ?? '') === null, folder)
+  const command = String(at('services', 'engine', 'command'))
+  t.match(command.replaceAll('"', ''), ENGINE_RIGHTS)
+  t.match(command, '--maxmemory-policy noeviction')
+  t.match(command, '"&{kiro:*"', 'quoted: what is not ends at its sign')
+  t.notOk(at('services', 'engine', 'ports'), 'nobody else reaches the engine')
+  t.match(read('docker/Caddyfile'), '{$GATEWAYS:gateway-a:8000 gateway-b:8000}')
+  const page = read('docker/README.md')
+  for (const word of ['ENGINE_PASSWORD=', 'FLEET_SECRET=', 'docker-compose.fleet.yml up -d --wait'])
+    t.ok(page.includes(word), word)
 })

@@ -19,6 +19,7 @@ import type { KeyControl } from '../key-control.ts'
 import { orphansGone, portsOf } from '../workers/orphans.ts'
 import { FleetFigures } from './fleet-figures.ts'
 import { FleetLedger } from './fleet-ledger.ts'
+import { FleetNotices } from './fleet-notices.ts'
 import { fleetProblem, REFUSALS } from './fleet-problem.ts'
 import { FleetShares } from './fleet-shares.ts'
 import { FleetSignIn } from './fleet-sign-in.ts'
@@ -42,8 +43,6 @@ export interface FleetControlOptions {
 
 /** Waiters count for others when they have waited so long: a worker next to them may have something idle. */
 const PATIENCE_MS = 15
-/** After so long without the engine somebody should look. */
-const ALARM_MS = 10_000
 /** How long a goodbye may take. */
 const GOODBYE_MS = 2_000
 /** What is left of earlier processes may take so long beyond DRAIN_TIMEOUT. */
@@ -61,6 +60,7 @@ export class FleetControl {
   readonly #times: FleetTimes
   readonly #replicas: number
   readonly #ledger: FleetLedger
+  readonly #notices: FleetNotices
   #engine: FleetEngine | null = null
   #core: FleetCore | null = null
   #folder: FleetFolder | null = null
@@ -71,8 +71,7 @@ export class FleetControl {
   #isLooking = false
   #waitingSince: number | null = null
   #told: FleetTold | null = null
-  #heardAt = performance.now()
-  #isAlarmed = false
+  #toldAt = -Infinity
   /** Incarnations of this member that are over, the newest last. Bounded by sixteen. */
   #incs: readonly string[] = []
 
@@ -89,6 +88,11 @@ export class FleetControl {
     })
     this.#times = fleetTimes(leaseMs)
     this.#replicas = replicas ?? 1
+    this.#notices = new FleetNotices({
+      log: options.log,
+      times: this.#times,
+      own: () => ({ max: options.budget.configured ?? 0, replicas: this.#replicas })
+    })
     this.#ledger = new FleetLedger({
       budget: options.budget,
       paceOf: () => this.#upstream?.pace ?? 0,
@@ -120,6 +124,7 @@ export class FleetControl {
       name: fleet.name,
       checks,
       replicas: fleet.engineReplicas,
+      onRefused: this.#options.onRefused,
       onConnection: ({ isUp, reason }) => {
         if (isUp) log.info('connected to the engine of the fleet')
         else log.warn({ reason }, 'no connection to the engine of the fleet')
@@ -230,7 +235,7 @@ export class FleetControl {
       this.#lookSoon()
     }
     this.#tellWorkers(core, now)
-    this.#noteContact()
+    this.#notices.look(core)
     this.#aim(core, now)
   }
 
@@ -254,7 +259,7 @@ export class FleetControl {
     try {
       const answer = await this.#answer(question)
       core.onAnswer(answer, instantNow())
-      this.#heardAt = performance.now()
+      this.#notices.onHeard()
       await this.#remember(core)
     } catch (err) {
       core.onUnknown(instantNow())
@@ -297,31 +302,12 @@ export class FleetControl {
       standing
     }
     const before = this.#told
-    if (before?.problem !== told.problem) {
-      const { state } = core
-      const facts = { phase: state?.phase, era: state?.era, size: core.size(now) }
-      if (told.problem === null) this.#options.log.info(facts, 'serving as a member of the fleet')
-      else this.#options.log.warn({ ...facts, problem: told.problem }, 'not serving in the fleet')
-    }
-    if (before?.problem === told.problem && before.sentAt === told.sentAt) return
+    if (before?.problem !== problem) this.#notices.onProblem(core, now, problem)
+    const isOld = now.mono - this.#toldAt >= this.#times.beatMs // a worker may have come since
+    if (before?.problem === told.problem && before.sentAt === told.sentAt && !isOld) return
     this.#told = told
+    this.#toldAt = now.mono
     this.#options.tell(told)
-  }
-
-  #noteContact(): void {
-    const silentMs = performance.now() - this.#heardAt
-    if (silentMs >= ALARM_MS === this.#isAlarmed) return
-    this.#isAlarmed = silentMs >= ALARM_MS
-    const { log } = this.#options
-    if (!this.#isAlarmed) log.info('the engine of the fleet answers again')
-    else {
-      const { closesMs } = this.#times
-      const facts = { silentMs: Math.round(silentMs), closesAfterMs: closesMs }
-      log.error(
-        facts,
-        'the engine of the fleet does not answer: nothing is lent, and in time nothing served'
-      )
-    }
   }
 }
 

@@ -66,6 +66,8 @@ function openRoute(path: string, serve: Route['serve']): Route {
 const PRIMARY_SILENT =
   'The primary process hangs or was stopped: tokens are not renewed and connections are not lent.'
 
+const FLEET_UNHEARD = 'This worker has not heard of the fleet of this gateway yet.'
+
 function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterStatus): string[] {
   const problems: string[] = []
   if (plane.isDraining() || isEnding) problems.push('The gateway is shutting down.')
@@ -74,6 +76,7 @@ function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterSta
   if (problem !== null && !isMoot) problems.push(problem.message)
   const { problem: refusal } = plane.account
   if (refusal !== null) problems.push(refusal.message)
+  if (plane.config().fleet.url !== null && plane.fleet() === null) problems.push(FLEET_UNHEARD)
   const { bar } = plane.lease
   if (bar !== null) problems.push(bar.message)
   if (isCrashLooping) problems.push('A worker keeps dying before it serves: the log says why.')

@@ -1,0 +1,99 @@
+import type { FleetCore } from '../../fleet/fleet-core.ts'
+import type { FleetState } from '../../fleet/fleet-state.ts'
+import type { Logger } from '../../observe/logger.ts'
+import type { FleetTimes, Instant } from '../../shared/elapsed.ts'
+
+export interface FleetNoticesOptions {
+  readonly log: Logger
+  readonly times: Pick<FleetTimes, 'closesMs'>
+  /** `HTTP_MAX_CONNECTIONS` and `FLEET_REPLICAS` of this gateway. */
+  readonly own: () => { readonly max: number; readonly replicas: number }
+}
+
+/** After so long without the engine somebody should look. */
+const ALARM_MS = 10_000
+
+/** What operators are told of a fleet, once for each change. */
+export class FleetNotices {
+  readonly #options: FleetNoticesOptions
+  #heardAt = performance.now()
+  #isAlarmed = false
+  #era = ''
+  #differences = ''
+
+  constructor(options: FleetNoticesOptions) {
+    this.#options = options
+  }
+
+  /** The engine has answered. */
+  onHeard(): void {
+    this.#heardAt = performance.now()
+  }
+
+  /** Whether it can serve, and why not, has changed. */
+  onProblem(core: FleetCore, now: Instant, problem: string | null): void {
+    const { log } = this.#options
+    const { state } = core
+    const facts = { phase: state?.phase, era: state?.era, size: core.size(now) }
+    if (problem === null) log.info(facts, 'serving as a member of the fleet')
+    else log.warn({ ...facts, problem }, 'not serving in the fleet')
+  }
+
+  /** Looks whether there is something to say. */
+  look({ state }: FleetCore): void {
+    this.#noteContact()
+    if (state === null) return
+    this.#noteEra(state)
+    this.#noteDifferences(state)
+  }
+
+  #noteEra({ era, phase, awaited }: FleetState): void {
+    if (era === this.#era) return
+    if (this.#era !== '') {
+      const facts = { era, phase, awaited: Object.values(awaited) }
+      const because = 'the engine was restarted or emptied, or somebody else has written to it'
+      this.#options.log.warn(facts, `the fleet has begun a new era: ${because}`)
+    }
+    this.#era = era
+  }
+
+  #noteDifferences({ members }: FleetState): void {
+    const { max, replicas } = this.#options.own()
+    const others = Object.values(members).filter(
+      (one) => one.max !== max || one.replicas !== replicas
+    )
+    const told = others.map(({ name, ...one }) => `${name} ${one.max} ${one.replicas}`).toSorted()
+    const differences = [max, replicas, ...told].join('\n')
+    if (differences === this.#differences) return
+    this.#differences = differences
+    if (others.length === 0) return
+    const facts = {
+      maxConnections: max,
+      replicas,
+      others: others.map((one) => ({
+        name: one.name,
+        maxConnections: one.max,
+        replicas: one.replicas
+      }))
+    }
+    this.#options.log.warn(
+      facts,
+      'gateways of the fleet have different settings: the smallest HTTP_MAX_CONNECTIONS and the largest FLEET_REPLICAS count'
+    )
+  }
+
+  #noteContact(): void {
+    const silentMs = performance.now() - this.#heardAt
+    if (silentMs >= ALARM_MS === this.#isAlarmed) return
+    this.#isAlarmed = silentMs >= ALARM_MS
+    const { log, times } = this.#options
+    if (!this.#isAlarmed) log.info('the engine of the fleet answers again')
+    else {
+      const facts = { silentMs: Math.round(silentMs), closesAfterMs: times.closesMs }
+      log.error(
+        facts,
+        'the engine of the fleet does not answer: nothing is lent, and in time nothing served'
+      )
+    }
+  }
+}

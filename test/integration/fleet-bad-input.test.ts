@@ -1,0 +1,307 @@
+import { Redis } from 'ioredis'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import t, { type Test } from 'tap'
+import { ENGINE_RIGHTS } from '../../src/fleet/engine-problems.ts'
+import { parseJsonObject } from '../../src/shared/json.ts'
+import { startChat } from '../helper/chat-client.ts'
+import {
+  ENGINE_PROGRAMS,
+  EngineProcess,
+  type EngineProgram,
+  whyNoEngine
+} from '../helper/engine-process.ts'
+import { FleetTeam, isMessage, isReady, problemsOf, until } from '../helper/fleet-team.ts'
+import { GatewayProcess } from '../helper/gateway-process.ts'
+import { oldEngine } from '../helper/old-engine.ts'
+
+/* What operators, strangers and clocks do to a fleet: one sentence each, and exit code 78 where waiting would not help. */
+
+t.setTimeout(540_000) // real processes, on a machine that may be very busy
+t.jobs = 1
+
+const skip = whyNoEngine('valkey-server')
+const LEDGER = '{kiro:kiro}:ledger'
+const isWhole = ({ text }: { readonly text: string }) => text.endsWith('[DONE]\n\n')
+
+const isNews = ({ msg }: { readonly msg?: unknown }) =>
+  String(msg).startsWith('the fleet has begun a new era')
+const isWarning = ({ msg }: { readonly msg?: unknown }) =>
+  String(msg).startsWith('gateways of the fleet have different settings')
+const pod = (uid: string) => ({ FLEET_IDENTITY: 'statefulset', FLEET_POD_UID: uid })
+
+/** A gateway of no team, whose sign-in is the simulator's. */
+function start(t: Test, env: Readonly<Record<string, string>>): GatewayProcess {
+  const gateway = new GatewayProcess({
+    env: {
+      WORKERS: '1',
+      HTTP_MAX_CONNECTIONS: '10',
+      FLEET_REPLICAS: '1',
+      FLEET_MEMBER: 'a',
+      FLEET_SECRET: 'secret-of-the-fleet-for-all-tests',
+      FLEET_LEASE: '12',
+      ...env
+    }
+  })
+  t.teardown(() => gateway.destroy())
+  return gateway
+}
+
+/** Somebody else in the engine. */
+function stranger(t: Test, { url }: { readonly url: string }): Redis {
+  const client = new Redis(url, { maxRetriesPerRequest: 5 })
+  client.on('error', () => {})
+  t.teardown(() => client.disconnect())
+  return client
+}
+
+async function startEngine(
+  t: Test,
+  config: readonly string[] = [],
+  program: EngineProgram = 'valkey-server'
+) {
+  const engine = await EngineProcess.start(program, config)
+  t.teardown(() => engine.destroy())
+  return engine
+}
+
+/** It ends with code 78, and says why in one line. */
+async function isRefused(t: Test, gateway: GatewayProcess, why: RegExp): Promise<void> {
+  t.equal(await gateway.exited, 78)
+  t.match(gateway.stderr, why)
+  const lines = gateway.stderr
+    .trim()
+    .split('\n')
+    .filter((line) => !line.includes('Warning'))
+  t.equal(lines.length, 1, gateway.stderr)
+  t.notMatch(
+    gateway.stderr,
+    /secret-of|wrong-word|NOPERM|WRONG/,
+    'never what is secret, nor what the engine said'
+  )
+}
+
+t.test('an engine that will not do', { skip }, async (t) => {
+  t.test('a wrong password, and a user that may not do enough', async (t) => {
+    const { port } = await startEngine(t, [
+      'user default off',
+      `user narrow on >word ${ENGINE_RIGHTS.replace('+hdel ', '')}`
+    ])
+    const at = (user: string) => `redis://${user}@127.0.0.1:${port}`
+    await isRefused(t, start(t, { FLEET_URL: at('narrow:wrong-word') }), /user or password/)
+    await isRefused(
+      t,
+      start(t, { FLEET_URL: at('narrow:word') }),
+      /may not do all that a fleet needs: ~/
+    )
+  })
+
+  t.test('one that drops keys, and one that is too old', async (t) => {
+    const lossy = await startEngine(t, ['maxmemory-policy allkeys-lfu'])
+    await isRefused(t, start(t, { FLEET_URL: lossy.url }), /allkeys-lfu.*noeviction/)
+    for (const program of ENGINE_PROGRAMS.filter((one) => whyNoEngine(one) === false)) {
+      const { port } = await startEngine(t, [], program)
+      const url = await oldEngine(t, port)
+      await isRefused(
+        t,
+        start(t, { FLEET_URL: url }),
+        /version 6\.[0-9.]+: it must be .* from 7 on/
+      )
+    }
+  })
+
+  t.test("another program's keys, and the state of a newer version", async (t) => {
+    const engine = await startEngine(t)
+    const client = stranger(t, engine)
+    await client.set(LEDGER, 'of another program')
+    await isRefused(t, start(t, { FLEET_URL: engine.url }), /belong to another program/)
+    await client.del(LEDGER)
+    await client.hset(LEDGER, { rev: '7', era: '1.x.7', state: '{"v":2,"members":{"a":1}}' })
+    await isRefused(t, start(t, { FLEET_URL: engine.url }), /newer version/)
+    t.equal(await client.hget(LEDGER, 'state'), '{"v":2,"members":{"a":1}}', 'and is left alone')
+  })
+
+  t.test('one that is not there yet is waited for; when it comes, it is looked at', async (t) => {
+    const engine = await startEngine(t)
+    await engine.stop()
+    const patient = start(t, { FLEET_URL: engine.url })
+    await patient.ready()
+    await until(async () => (await problemsOf(patient)).includes('waits for the engine'))
+    const live = await fetch(`${patient.url}/livez`)
+    t.equal(live.status, 200, 'it lives all the same')
+    await engine.start()
+    await until(() => isReady(patient))
+    t.ok(isWhole(await startChat(patient.url, 'hi').answer))
+    await patient.stop()
+    await engine.stop()
+    const late = start(t, { FLEET_URL: engine.url })
+    await late.ready()
+    await engine.start(['maxmemory-policy allkeys-lru'])
+    await isRefused(t, late, /allkeys-lru/)
+    await engine.stop()
+    const locked = start(t, { FLEET_URL: engine.url })
+    await locked.ready()
+    await engine.start(['user default on >hidden ~* &* +@all'])
+    await isRefused(t, locked, /user or password/)
+  })
+})
+
+t.test('what somebody writes into the register', { skip }, async (t) => {
+  const max = 20
+  const team = await FleetTeam.start(t, { names: ['a', 'b'], max })
+  await team.allServe()
+  const client = stranger(t, team.engine)
+  const deep = `${'{"members":'.repeat(40_000)}1${'}'.repeat(40_000)}`
+  const state = JSON.parse((await client.hget(LEDGER, 'state')) ?? '{}')
+  const [inc = ''] = Object.keys(state.members)
+  const member = state.members[inc]
+  const hostile: Readonly<Record<string, Record<string, string>>> = {
+    'a huge text': { state: 'x'.repeat(60_000_000) },
+    'a deep one': { state: deep },
+    'wrong types': {
+      state: JSON.stringify({ ...state, members: { [inc]: { ...member, granted: '9' } } })
+    },
+    'more than there is': {
+      state: JSON.stringify({ ...state, members: { [inc]: { ...member, granted: 1e300 } } })
+    },
+    'a name that is none': {
+      state: JSON.stringify({ ...state, members: JSON.parse('{"__proto__": 7}') })
+    },
+    'half of it': { state: JSON.stringify(state).slice(0, 200) },
+    'a revision that is none': { rev: '1e300', state: 'x' },
+    'another one': { rev: 'seven', state: '[]' }
+  }
+  for (const [what, fields] of Object.entries(hostile)) {
+    const before = team.get('a').lines.length
+    const { era } = JSON.parse((await client.hget(LEDGER, 'state')) ?? '{}')
+    await client.hset(LEDGER, fields)
+    await client.publish('{kiro:kiro}:news', String(Number.MAX_SAFE_INTEGER))
+    await until(async () => {
+      const found = parseJsonObject((await client.hget(LEDGER, 'state')) ?? '')
+      return found?.['era'] !== undefined && found['era'] !== era && found['phase'] === 'open'
+    })
+    await team.allServe()
+    const calls = ['a', 'b'].map((name) => startChat(team.get(name).url, 'sim:events=3'))
+    t.ok((await Promise.all(calls.map(({ answer }) => answer))).every(isWhole), what)
+    await team.get('a').logged(isNews, before)
+    t.equal(team.get('a').lines.slice(before).filter(isNews).length, 1, 'one line')
+  }
+  const noise = Object.fromEntries(
+    Array.from({ length: 3000 }, (_, at) => [`x${at}`, 'y'.repeat(100)])
+  )
+  await client.hset('{kiro:kiro}:beats', noise)
+  await client.publish('{kiro:kiro}:news', 'seven')
+  const load = Array.from({ length: 2 * max }, () =>
+    startChat(team.get('a').url, 'sim:events=20 sim:gap=20')
+  )
+  t.ok((await Promise.all(load.map(({ answer }) => answer))).every(isWhole), 'beats of strangers')
+  t.ok(team.census <= max, `${team.census} connections`)
+  for (const gateway of team.gateways.values()) t.equal(gateway.child.exitCode, null)
+})
+
+t.test('clocks a day apart', { skip }, async (t) => {
+  const shift = join(t.testdir({}), 'shift.mjs')
+  const day = 86_400_000
+  writeFileSync(shift, `const now = Date.now.bind(Date)\nDate.now = () => now() + ${day}\n`)
+  const team = await FleetTeam.start(t, { names: ['a'], max: 20, env: { FLEET_REPLICAS: '2' } })
+  const late = team.add('b', {
+    NODE_OPTIONS: `--import=${pathToFileURL(shift).href}`,
+    KIRO_CREDS_FILE: '', // whose token would have ended a day ago
+    KIRO_API_KEY: 'ksk_of_a_test_0123456789'
+  })
+  await late.ready()
+  await team.allServe()
+  const [{ time } = {}] = late.lines
+  t.ok(Math.abs(Date.parse(String(time)) - Date.now() - day) < day / 2, 'its clock is')
+  const load = Array.from({ length: 30 }, () => startChat(late.url, 'sim:events=60 sim:gap=50'))
+  await until(() => team.simulator.stats().inFlight >= 14) // beyond its half: the other lends to it
+  t.ok((await Promise.all(load.map(({ answer }) => answer))).every(isWhole))
+  t.ok(team.census <= 20, `${team.census} connections`)
+  const left = team.get('a').lines.length
+  t.equal(await late.stop(), 0)
+  team.gateways.delete('b')
+  const alone = Array.from({ length: 30 }, () =>
+    startChat(team.get('a').url, 'sim:events=60 sim:gap=50')
+  )
+  await until(() => team.simulator.stats().inFlight >= 17)
+  for (const { request } of alone) request.destroy()
+  t.notOk(team.get('a').lines.slice(left).some(isMessage('not serving in the fleet')))
+})
+
+t.test(
+  'members with different settings: the smallest counts, and one line says so',
+  { skip },
+  async (t) => {
+    const team = await FleetTeam.start(t, { names: ['a'], max: 30, env: { FLEET_REPLICAS: '2' } })
+    const small = team.add('b', { HTTP_MAX_CONNECTIONS: '12' })
+    await small.ready()
+    await team.allServe()
+    const line = await team.get('a').logged(isWarning)
+    t.match(line, { maxConnections: 30, others: [{ name: 'b', maxConnections: 12, replicas: 2 }] })
+    const load = Array.from({ length: 30 }, () =>
+      startChat(team.get('a').url, 'sim:events=40 sim:gap=20')
+    )
+    t.ok((await Promise.all(load.map(({ answer }) => answer))).every(isWhole))
+    t.ok(team.census <= 12, `${team.census} connections`)
+    t.equal(team.get('a').lines.filter(isWarning).length, 1)
+  }
+)
+
+t.test('SIGHUP with another maximum', { skip }, async (t) => {
+  const team = await FleetTeam.start(t, { names: [], max: 20, env: { FLEET_REPLICAS: '2' } })
+  const [a, b] = [team.add('a', {}, 20), team.add('b', {}, 20)]
+  await Promise.all([a.ready(), b.ready()])
+  await team.allServe()
+  const client = stranger(t, team.engine)
+  const stateIs = async (max: number, most: number): Promise<void> => {
+    await until(async () => {
+      const state = JSON.parse((await client.hget(LEDGER, 'state')) ?? '{}')
+      const entries: { granted: number; returned: number }[] = Object.values(state.members)
+      const leased = entries.reduce((sum, one) => sum + one.granted - one.returned, 0)
+      return state.max === max && leased === most
+    })
+  }
+  await stateIs(20, 20)
+  const streams = Array.from({ length: 12 }, () => startChat(a.url, 'sim:events=100 sim:gap=30'))
+  await until(() => team.simulator.stats().inFlight >= 12)
+  await a.reload({ HTTP_MAX_CONNECTIONS: '8' })
+  t.ok((await Promise.all(streams.map(({ answer }) => answer))).every(isWhole), 'no stream is cut')
+  await stateIs(8, 8)
+  team.simulator.resetStats()
+  const load = ['a', 'b'].flatMap((name) =>
+    Array.from({ length: 12 }, () => startChat(team.get(name).url, 'sim:events=10 sim:gap=20'))
+  )
+  t.ok((await Promise.all(load.map(({ answer }) => answer))).every(isWhole))
+  t.ok(team.census <= 8, `${team.census} connections`)
+  await b.reload({ HTTP_MAX_CONNECTIONS: '30' })
+  await a.reload({ HTTP_MAX_CONNECTIONS: '30' })
+  await stateIs(30, 30)
+})
+
+t.test('FLEET_LEASE=none: without its engine it serves for ever', { skip }, async (t) => {
+  const team = await FleetTeam.start(t, { names: ['a'], max: 10, env: { FLEET_LEASE: 'none' } })
+  await team.allServe()
+  const stream = startChat(team.get('a').url, 'sim:events=100 sim:gap=150')
+  await stream.firstBytes
+  await team.engine.stop('SIGKILL')
+  t.ok(isWhole(await stream.answer), 'longer than the shortest lease would last')
+  t.ok(isWhole(await startChat(team.get('a').url, 'hi').answer))
+})
+
+t.test('a pod of the same name proves that the one before has ended', { skip }, async (t) => {
+  const team = await FleetTeam.start(t, { names: ['a'], max: 20, env: { FLEET_REPLICAS: '2' } })
+  const first = team.add('b', pod('uid-1'))
+  await first.ready()
+  await team.allServe()
+  for (const pid of [first.child.pid ?? 0, ...first.workerPids()]) process.kill(pid, 'SIGKILL')
+  const began = performance.now()
+  const second = team.add('b', pod('uid-2')) // in another STATE_DIR: the volume may be gone, too
+  await second.ready()
+  await team.allServe()
+  const load = Array.from({ length: 30 }, () => startChat(second.url, 'sim:events=60 sim:gap=50'))
+  await until(() => team.simulator.stats().inFlight >= 14)
+  t.comment(`${Math.round(performance.now() - began)} ms from the kill to more than its part`)
+  t.ok(team.census <= 20, `${team.census} connections`)
+  for (const { request } of load) request.destroy()
+})
