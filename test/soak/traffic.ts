@@ -37,6 +37,7 @@ const PATIENCE_MS = 120_000
 /** What a machine does that has no core to give, if it went on for half of the request's time. */
 const LATE = /^(nothing for|refused \(408\)|refused \(400\).*gw_transform_timeout)/
 const STARVED_PART = 0.5
+const HEARTBEAT_MS = 10_000
 /** More says that the run was none. */
 const MOST_STARVED_PART = 1 / 500
 const WITHOUT_HEAD = /^refused \(408\) .*headers of the request/
@@ -144,6 +145,8 @@ export class Traffic {
     if (WITHOUT_HEAD.test(outcome)) this.counts.withoutHead += 1
     if (outcome.startsWith(kind.must)) return
     const tookMs = performance.now() - startedAt
+    // The first heartbeat has the status with it, and what follows can only be said in the stream.
+    if (kind.must === 'refused' && outcome === 'broken' && tookMs >= HEARTBEAT_MS) return
     const waitedMs = starvation.totalMs() - starvedMs
     if (LATE.test(outcome) && waitedMs > tookMs * STARVED_PART) this.counts.starved += 1
     else this.#note(`${kind.name}: ${outcome}, not ${kind.must}; ${said(tookMs, waitedMs)}`)
