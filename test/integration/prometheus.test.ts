@@ -1,6 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { whyNoEngine } from '../helper/engine-process.ts'
+import { FleetTeam } from '../helper/fleet-team.ts'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
 import { startChat } from '../helper/chat-client.ts'
@@ -159,6 +161,32 @@ async function until<T>(look: () => Promise<T>, isGood: (seen: T) => boolean): P
   }
 }
 
+function everyQuery(): readonly string[] {
+  return [
+    ...panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => filledIn(expr))),
+    ...rules.flatMap(({ expr }) => comparedIn(expr))
+  ]
+}
+
+const FLEET_METRIC = /kiro_gateway_fleet_\w+/
+
+t.test(
+  'a member of a fleet tells what is asked of fleets',
+  { skip: whyNoEngine('valkey-server') },
+  async (t) => {
+    const team = await FleetTeam.start(t, { names: ['a'], max: 10 })
+    await team.allServe()
+    const text = await (await fetch(`${team.get('a').url}/metrics`)).text()
+    const told = new Set(text.split('\n').map((line) => FLEET_METRIC.exec(line)?.[0]))
+    const asked = everyQuery().flatMap((expr) => FLEET_METRIC.exec(expr)?.[0] ?? [])
+    t.ok(asked.length > 10, `${asked.length} queries`)
+    t.same(
+      asked.filter((name) => !told.has(name)),
+      []
+    )
+  }
+)
+
 t.test('with a real Prometheus', { skip: withoutPrometheus() }, async (t) => {
   const { gateway, ...keys } = await rig(t)
   const { file, folder } = configure(t, gateway)
@@ -178,12 +206,10 @@ t.test('with a real Prometheus', { skip: withoutPrometheus() }, async (t) => {
     while (!load.isOver) await meetEverything(gateway.url, keys)
   })()
 
-  const missing = new Set([
-    ...panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => filledIn(expr))),
-    ...rules.flatMap(({ expr }) => comparedIn(expr))
-  ])
+  const missing = new Set(everyQuery())
   const barred = [...missing].filter((expr) => expr.includes('account_bars'))
   for (const expr of barred) missing.delete(expr)
+  for (const expr of missing) if (FLEET_METRIC.test(expr)) missing.delete(expr) // this one is alone
   await t.test('every query of the dashboard and of the alerts has data under load', async (t) => {
     const all = missing.size
     const deadline = performance.now() + 60_000
