@@ -88,10 +88,11 @@ return {run, rev, beatsOf(KEYS[2]), isKept and 1 or 0}
 
 const RECORD = `${PROCESS}
 local rev = tonumber(redis.call('HGET', KEYS[1], 'rev') or '') or 0
+if not (rev >= 1 and rev < ${MAX_REV} and rev == math.floor(rev)) then rev = 0 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function tell()
-  local isShort = redis.call('HSTRLEN', KEYS[1], 'value') <= tonumber(ARGV[1])
+  local isShort = rev > 0 and redis.call('HSTRLEN', KEYS[1], 'value') <= tonumber(ARGV[1])
   local age = now - (tonumber(redis.call('HGET', KEYS[1], 'at') or '') or now)
   return {run, rev, isShort and redis.call('HGET', KEYS[1], 'value'), age}
 end
@@ -104,8 +105,8 @@ return tell()
 
 /**
  * KEYS: record, channel. ARGV: longest value that is told, rev, 'set' or 'delete', value, time to live in milliseconds (0:
- * for ever), what is said on the channel ('': nothing). → is it written, and what `RECORD_READ_SCRIPT` tells. The first
- * revision is the engine's time, so that none comes twice when a record was lost.
+ * for ever), what is said on the channel ('': nothing). → is it written, and what `RECORD_READ_SCRIPT` tells, but for the value
+ * that was written. The first revision is the engine's time, so that none comes twice when a record was lost.
  */
 export const RECORD_CAS_SCRIPT = `${RECORD}
 if rev ~= tonumber(ARGV[2]) then return {0, tell()} end
@@ -119,7 +120,7 @@ else
   if tonumber(ARGV[5]) > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[5]) else redis.call('PERSIST', KEYS[1]) end
 end
 if ARGV[6] ~= '' then redis.call('PUBLISH', KEYS[2], ARGV[6]) end
-return {1, tell()}
+return {1, {run, rev, false, 0}}
 `
 
 /** KEYS: one that is not used. Does all that the other scripts do, and leaves nothing behind. */

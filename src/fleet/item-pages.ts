@@ -13,6 +13,8 @@ export interface SharedItem {
 export const ITEMS_PER_PAGE = 64
 /** Pages of one gateway, which take turns: together they name all that it has put there. */
 export const ITEM_PAGES = 64
+/** Of one gateway, ever: numbers of items stay exact. */
+const MAX_PAGE = 2 ** 40
 const NAME = /^[0-9a-f]{40}$/
 
 /** What to do so that an item may be put there, in this order. */
@@ -115,7 +117,13 @@ function parsePage(text: string | null): ItemPage | null {
   const raw = text === null ? null : parseJsonObject(text)
   if (!isJsonObject(raw)) return null
   const { v, page, items } = raw
-  if (v !== 1 || !isCount(page) || !Array.isArray(items) || items.length > ITEMS_PER_PAGE) {
+  if (
+    v !== 1 ||
+    !isCount(page) ||
+    page > MAX_PAGE ||
+    !Array.isArray(items) ||
+    items.length > ITEMS_PER_PAGE
+  ) {
     return null
   }
   const read: SharedItem[] = []

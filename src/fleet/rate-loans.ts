@@ -64,6 +64,7 @@ const DRIFT = 1.01
 export class RateLoans {
   readonly #options: RateLoansOptions
   readonly #marginMs: number
+  #replicas: number
   #use: RateUse = { rate: 0, used: 0, waiting: 0 }
   #own: LoanEntry
   #saidAt = -Infinity
@@ -83,6 +84,7 @@ export class RateLoans {
   constructor(options: RateLoansOptions) {
     const { name, termMs } = options
     this.#options = options
+    this.#replicas = options.replicas
     this.#marginMs = Math.max(250, termMs / 15)
     this.#own = { name, seq: 0, rate: 0, want: 0, ask: 0, loans: {}, left: null }
   }
@@ -90,6 +92,11 @@ export class RateLoans {
   /** What stands in the book of this gateway, when all is said. */
   get own(): LoanEntry {
     return this.#own
+  }
+
+  /** More of them than our settings say have come, or are said to come: parts must not add up to more than the whole. */
+  setReplicas(seen: number): void {
+    this.#replicas = Math.max(this.#replicas, seen)
   }
 
   setUse(use: RateUse): void {
@@ -189,7 +196,7 @@ export class RateLoans {
   }
 
   #part(mono: number): number {
-    return Math.floor(this.#rate(mono) / this.#options.replicas)
+    return Math.floor(this.#rate(mono) / this.#replicas)
   }
 
   /** The part that is ours alone, as soon as nobody before us can have it. */

@@ -57,7 +57,11 @@ export class ValkeyRecords implements FleetRecords {
     if (isWritten === 1 && copies < replicas) {
       throw new Error(`only ${copies} of FLEET_ENGINE_REPLICAS have the record "${name}"`)
     }
-    return { isWritten: isWritten === 1, record: toRecord(record) }
+    const told = toRecord(record)
+    // What was written is not sent back.
+    return isWritten === 1
+      ? { isWritten: true, record: { ...told, value } }
+      : { isWritten: false, record: told }
   }
 
   onNews(listener: (name: string | null) => void): () => void {
@@ -66,9 +70,9 @@ export class ValkeyRecords implements FleetRecords {
       if (text.startsWith(RECORD_NEWS)) listener(text.slice(RECORD_NEWS.length))
     }
     const onReady = (): void => {
-      // Something may have been said until it listens again. If that fails, it is ready once more later.
+      // Something may have been said until it listens again. If that fails, it connects once more.
       const listening = news.subscribe(channel)
-      void listening.then(() => listener(null)).catch(() => {})
+      void listening.then(() => listener(null)).catch(() => news.disconnect(true))
     }
     news.on('message', onMessage).on('ready', onReady)
     return () => void news.off('message', onMessage).off('ready', onReady)

@@ -29,7 +29,7 @@ export interface SharedKeys {
 export const NO_SHARED_KEYS: SharedKeys = { keys: new Map(), gone: new Set() }
 
 /** As long as a file has a thousand keys, more have made room for others in years only. */
-const MAX_GONE = 4_000
+const MAX_GONE = 10_000
 
 /**
  * What people have done to a file since it said what `shared` says. A key that is missing there was revoked; one that was so
@@ -58,7 +58,7 @@ export function withFile(shared: SharedKeys, file: readonly NamedKey[], now: num
 
 /** Of two gateways what both know. */
 export function merge(one: SharedKeys, other: SharedKeys): SharedKeys {
-  const gone = new Set([...one.gone, ...other.gone].toSorted().slice(-MAX_GONE))
+  const gone = capped([...one.gone, ...other.gone])
   const keys = new Map<string, SharedKey>()
   for (const [id, key] of [...one.keys, ...other.keys]) {
     const known = keys.get(id)
@@ -91,7 +91,11 @@ export function tidy(shared: SharedKeys): SharedKeys | null {
     const isSame = name === key.name
     keys.set(key.id, isSame ? one : { ...one, key: { ...key, name }, edits: one.edits + 1 })
   }
-  return { keys, gone: new Set([...shared.gone, ...dropped]) }
+  return { keys, gone: capped([...shared.gone, ...dropped]) }
+}
+
+function capped(ids: readonly string[]): ReadonlySet<string> {
+  return new Set([...new Set(ids)].toSorted().slice(-MAX_GONE))
 }
 
 export function isSameShared(one: SharedKeys, other: SharedKeys): boolean {

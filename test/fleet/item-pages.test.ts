@@ -119,6 +119,7 @@ t.test('what stands in the engine may be anything', async (t) => {
     '{"v":2,"page":0,"items":[]}',
     '{"v":1,"page":-1,"items":[]}',
     '{"v":1,"page":1e300,"items":[]}',
+    `{"v":1,"page":${2 ** 53 - 64},"items":[]}`,
     '{"v":1,"page":0,"items":[["ledger",1,9e15]]}',
     `{"v":1,"page":0,"items":[["${'a'.repeat(40)}",-5,9000000]]}`,
     JSON.stringify({

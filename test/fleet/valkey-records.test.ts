@@ -97,6 +97,18 @@ for (const program of ENGINE_PROGRAMS) {
       t.match(await b.records.cas('long', { rev: 7, value: 'mended' }), { isWritten: true })
     })
 
+    t.test('a revision that nobody of ours writes is none', async (t) => {
+      const stranger = new Redis(server.url)
+      for (const rev of ['1.5', '1e300', 'nan', 'inf', '-3', String(2 ** 53)]) {
+        await stranger.hset('{kiro:test}:record:odd', 'rev', rev, 'value', 'odd')
+        t.match(await a.records.read('odd'), { rev: 0, value: null }, rev)
+        const { isWritten, record } = await a.records.cas('odd', { rev: 0, value: 'ours' })
+        t.match([isWritten, record.value], [true, 'ours'])
+        t.match(await b.records.cas('odd', { rev: 0, value: 'late' }), { isWritten: false })
+      }
+      stranger.disconnect()
+    })
+
     t.test('after a connection was lost, news may have been missed', async (t) => {
       const heard: (string | null)[] = []
       const end = b.records.onNews((name) => void heard.push(name))

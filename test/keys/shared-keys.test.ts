@@ -215,3 +215,17 @@ t.test('tidy()', async (t) => {
     t.equal(tidy(merge(both, ofKeys(...many(5_000, 1, null)))), null, 'one too many in force')
   })
 })
+
+t.test(
+  'what is gone is forgotten only beyond its bound, and the same is not counted twice',
+  async (t) => {
+    const gone = new Set(
+      Array.from({ length: 10_000 }, (_, at) => `k_${String(at).padStart(5, '0')}`)
+    )
+    const shared = { keys: new Map(), gone }
+    t.equal(merge(shared, shared).gone.size, 10_000)
+    const more = { keys: new Map(), gone: new Set(['z']) }
+    t.equal(merge(shared, more).gone.size, 10_000)
+    t.ok(merge(shared, more).gone.has('z'))
+  }
+)

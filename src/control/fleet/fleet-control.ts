@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../../config/settings.ts'
 import type { CredentialSource } from '../../credentials/stored-credential.ts'
 import { FleetCore } from '../../fleet/fleet-core.ts'
+import type { FleetRefusal } from '../../fleet/fleet-news.ts'
 import type { FleetAnswer, FleetEngine, FleetQuestion } from '../../fleet/fleet-engine.ts'
 import { createIncarnation, FleetFolder } from '../../fleet/fleet-folder.ts'
 import { FleetSeal } from '../../fleet/fleet-seal.ts'
@@ -69,6 +70,7 @@ export class FleetControl {
   #upstream: SharedUpstream | null = null
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
+  #refusal: FleetRefusal | null = null
   #waitingSince: number | null = null
   #told: FleetTold | null = null
   #toldAt = -Infinity
@@ -152,6 +154,7 @@ export class FleetControl {
       times: this.#times,
       name: this.#name,
       replicas: this.#replicas,
+      seenReplicas: () => this.#seenReplicas,
       hasPredecessor: this.#incs.length > 0,
       log
     })
@@ -248,6 +251,14 @@ export class FleetControl {
     core.setWant(waitedMs >= PATIENCE_MS ? waiting : 0, waitedMs)
   }
 
+  /** As the others say, or as many as have come. */
+  get #seenReplicas(): number {
+    const state = this.#core?.state
+    if (state === null || state === undefined) return 0
+    const names = new Set(Object.values(state.members).map(({ name }) => name))
+    return Math.max(state.replicas, names.size)
+  }
+
   #aim(core: FleetCore, now: Instant): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
     let waitMs = Math.min(this.#times.beatMs, core.wakeAt(now) - now.mono)
@@ -269,7 +280,13 @@ export class FleetControl {
       )
     }
     const { refusal } = core
-    if (refusal !== null) this.#options.onRefused(invalid(REFUSALS[refusal]))
+    if (refusal !== this.#refusal) {
+      this.#refusal = refusal
+      if (refusal !== null) this.#options.log.error({ refusal }, REFUSALS[refusal])
+    }
+    // Whoever serves goes on as without an engine, until its lease has run out.
+    if (refusal !== null && core.sentAt === null)
+      this.#options.onRefused(invalid(REFUSALS[refusal]))
     this.#lookSoon()
   }
 

@@ -37,6 +37,8 @@ export const MAX_SHARED_BYTES = 512 * 1024
 const MAX_WAITING = 1_024
 /** Answers that are read from the engine at once: each takes some megabytes for a moment. */
 const MAX_READS = 2
+/** A worker waits no longer for an answer. */
+const PATIENCE_MS = 3_000
 /** Questions of workers that wait for that. */
 const MAX_QUESTIONS = 64
 const RETRY_MS = 1_000
@@ -110,8 +112,10 @@ export class FleetItems {
     this.#questions += 1
     let problem: ItemProblem | null = null
     const left = names.slice(0, MAX_ITEMS_WANTED)
+    const deadline = performance.now() + PATIENCE_MS
     const readNext = async (): Promise<void> => {
       for (let name = left.shift(); name !== undefined; name = left.shift()) {
+        if (performance.now() > deadline) problem ??= 'busy'
         if (problem !== null) return
         await this.#turn()
         try {

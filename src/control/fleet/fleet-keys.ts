@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
 import { MAX_RECORD_LENGTH } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
@@ -134,9 +135,11 @@ export class FleetKeys {
       const isThere =
         found === null ? this.#known.keys.size === 0 : isSameShared(found, this.#known)
       if (isThere) return
-      const value = seal.seal(formatShared(this.#known), SEALED_FOR)
-      if (value.length > MAX_RECORD_LENGTH)
-        throw new Error('the named keys are too many to be shared')
+      const value = seal.seal(packed(formatShared(this.#known)), SEALED_FOR)
+      if (value.length > MAX_RECORD_LENGTH) {
+        this.#setProblem(null) // what others say is in the file by now
+        throw new Error('the named keys are too many to be shared: revoke some')
+      }
       const answer = await records.cas(RECORD, { rev: record.rev, value })
       if (answer.isWritten) {
         log.info({ keys: this.#known.keys.size }, 'named keys told to the fleet')
@@ -150,7 +153,7 @@ export class FleetKeys {
   #read({ value }: FleetRecord): SharedKeys | null {
     if (value === null) return null
     const text = this.#options.seal.open(value, SEALED_FOR)
-    const found = text === null ? null : parseShared(text)
+    const found = text === null ? null : parseShared(unpacked(text))
     if (found === null) {
       this.#options.log.warn(
         'what stands in the engine for named keys is not to be believed: it is written anew'
@@ -184,6 +187,7 @@ export class FleetKeys {
       }
       await changeKeys(this.#path, change, AbortSignal.timeout(FILE_PATIENCE_MS))
       this.#version = await keysVersion(this.#path)
+      this.#isDue = true // somebody may have written between the two
       await this.#options.onWritten()
     }
     if (isSameShared(next, this.#known)) return
@@ -210,5 +214,20 @@ export class FleetKeys {
     if (problem === this.#problem) return
     this.#problem = problem
     this.#options.onChange()
+  }
+}
+
+/** A thousand keys with all that they may have take a third of a record. */
+function packed(text: string): string {
+  return deflateRawSync(text).toString('base64')
+}
+
+/** '' for what was not packed. */
+function unpacked(text: string): string {
+  try {
+    const bytes = Buffer.from(text, 'base64')
+    return inflateRawSync(bytes, { maxOutputLength: MAX_BYTES }).toString()
+  } catch {
+    return ''
   }
 }

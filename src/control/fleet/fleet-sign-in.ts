@@ -54,6 +54,8 @@ export class FleetSignIn implements SharedSignIn {
   /** One thing at a time. */
   #queue: Promise<unknown> = Promise.resolve()
   #cancelRetry: (() => void) | null = null
+  /** A look that has not begun sees what all news until then tell of. */
+  #isLookDue = false
   #onNews: () => void = () => {}
   #isClosed = false
 
@@ -142,8 +144,13 @@ export class FleetSignIn implements SharedSignIn {
 
   /** Somebody has written, or may have. Never rejects. */
   async #look(): Promise<void> {
+    if (this.#isLookDue) return
+    this.#isLookDue = true
     const before = this.#book.tokens?.accessToken
-    await this.#alone(() => this.#sync())
+    await this.#alone(() => {
+      this.#isLookDue = false
+      return this.#sync()
+    })
     this.#bell.ring()
     if (this.#book.tokens?.accessToken !== before) this.#onNews()
   }
@@ -238,7 +245,7 @@ export class FleetSignIn implements SharedSignIn {
       unread: 2,
       settling: 1,
       holder: Math.min(LONGEST_WAIT_S, waitS),
-      doubt: waitS
+      doubt: Math.min(LONGEST_WAIT_S, waitS) // a new sign-in in the files is looked for meanwhile
     }
     const message = REASONS[why].replace('HOLDER', holder)
     return new GatewayError('GW_NOT_READY', undefined, { message, retryAfterS: retryAfterS[why] })

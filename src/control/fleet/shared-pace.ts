@@ -7,6 +7,8 @@ import type { FoundValue, SharedRecords, SharedValue } from './shared-records.ts
 
 export interface SharedPaceOptions
   extends Pick<RateLoansOptions, 'id' | 'name' | 'replicas' | 'termMs' | 'hasPredecessor'> {
+  /** How many there are, or others say that there are. */
+  readonly seenReplicas: () => number
   readonly budget: Pick<Budget, 'adapt' | 'configuredPace' | 'state'>
   readonly hub: Pick<SharedRecords, 'add'>
 }
@@ -92,7 +94,8 @@ export class SharedPace implements SharedValue<LoanBook> {
   }
 
   #note(): void {
-    const { budget } = this.#options
+    const { budget, seenReplicas } = this.#options
+    this.#loans.setReplicas(seenReplicas())
     const { used, waiting } = budget.state().pace ?? { used: 0, waiting: 0 }
     this.#loans.setUse({ rate: budget.configuredPace ?? 0, used, waiting })
   }

@@ -86,7 +86,7 @@ export class SharedRecords {
   /** Resolves when nothing is left to tell, or so much time has passed. */
   async settle(patienceMs: number): Promise<void> {
     const deadline = this.#now() + patienceMs
-    const isDue = (one: SharedRecord): boolean => one.dueAt() <= this.#now()
+    const isDue = (one: SharedRecord): boolean => one.dueAt() <= deadline
     while ((this.#isBusy || this.#shared.some(isDue)) && this.#now() < deadline) {
       this.#wake()
       await sleep(10)

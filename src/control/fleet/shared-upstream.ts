@@ -28,6 +28,7 @@ export interface SharedUpstreamOptions {
   readonly name: string
   /** `FLEET_REPLICAS` */
   readonly replicas: number
+  readonly seenReplicas: () => number
   /** A process of this gateway has run before. */
   readonly hasPredecessor: boolean
   readonly log: Logger
@@ -42,14 +43,16 @@ export class SharedUpstream {
   readonly #pace: SharedPace
 
   constructor(options: SharedUpstreamOptions) {
-    const { knows, records, seal, times, name, replicas, hasPredecessor, log } = options
+    const { knows, records, seal, times, log } = options
+    const { name, replicas, seenReplicas, hasPredecessor } = options
     const { budget, account, lessons } = knows
     const id = randomUUID()
     const hub = new SharedRecords({ records, seal, log, paceMs: times.beatMs / 2 })
     this.#hub = hub
     account.share(new SharedAccount({ id, account, hub }), shareUsage({ records, seal }))
     const termMs = 15 * times.beatMs
-    this.#pace = new SharedPace({ id, name, replicas, termMs, hasPredecessor, budget, hub })
+    const own = { id, name, replicas, seenReplicas, hasPredecessor }
+    this.#pace = new SharedPace({ ...own, termMs, budget, hub })
     new SharedLessons({ lessons, hub, gapMs: termMs }).start()
   }
 

@@ -50,6 +50,7 @@ async function askTogether(
     else {
       const rev = await write(options, record.rev, { isAsked: true })
       if (rev !== null) return { usage: await askForAll(options, rev, ask), ageMs: 0 }
+      await sleep(LOOK_MS)
     }
   }
   return null

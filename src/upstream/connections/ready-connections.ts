@@ -27,6 +27,8 @@ const YOUNG_MS = 30_000
 const FIRST_PAUSE_MS = 2000
 const LONGEST_PAUSE_MS = 300_000
 const PAUSE_IN_USE_MS = 10_000
+/** One that takes longer is given up: a request that has the last permit waits for its place. */
+const LONGEST_OPENING_MS = 3000
 
 /**
  * Keeps some connections open that nobody uses yet (`HTTP_MIN_IDLE_CONNECTIONS`), so that a request after a pause pays
@@ -129,7 +131,8 @@ export class ReadyConnections {
 
   async #establish(origin: URL, signal: AbortSignal): Promise<void> {
     try {
-      const connection = await this.#options.establish(origin, signal)
+      const limited = AbortSignal.any([signal, AbortSignal.timeout(LONGEST_OPENING_MS)])
+      const connection = await this.#options.establish(origin, limited)
       connection.rest()
       this.#options.rest(connection)
     } catch {
