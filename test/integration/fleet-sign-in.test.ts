@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { type Point, POINTS } from '../fleet/refresh-world.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { CliProcess } from '../helper/cli-process.ts'
 import { whyNoEngine } from '../helper/engine-process.ts'
@@ -13,17 +14,6 @@ t.setTimeout(900_000) // real processes, started again and again, on a machine t
 
 const skip = whyNoEngine('valkey-server')
 const NAMES = ['a', 'b', 'c'] as const
-const POINTS = [
-  'before the intent',
-  'the intent is sent',
-  'the intent is acknowledged',
-  'the token is presented',
-  'the answer is received',
-  'the overlay is stored',
-  'the engine has stored it',
-  'it is used'
-] as const
-type Point = (typeof POINTS)[number]
 const isIntent = (said: string): boolean => said.includes('"phase":"presenting"')
 const isStore = (said: string): boolean => said.includes('"phase":"idle"')
 
