@@ -51,9 +51,12 @@ export class OwnDelay {
 
   #look(): void {
     const at = performance.now()
-    const delay = at - this.#at - ResolutionMs - this.#waits.takeLongestMs()
     const { user, system } = process.threadCpuUsage(this.#cpu)
-    if (delay > this.#worst.ms) this.#worst = { ms: delay, cpuMs: (user + system) / 1000 }
+    const cpuMs = (user + system) / 1000
+    const awakeMs = at - this.#at - this.#waits.takeLongestMs()
+    // What it worked is its own, however long other threads have waited meanwhile.
+    const ms = Math.max(awakeMs, cpuMs) - ResolutionMs
+    if (ms > this.#worst.ms) this.#worst = { ms, cpuMs }
     this.#cpu = process.threadCpuUsage()
     this.#at = at
   }

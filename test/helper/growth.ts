@@ -14,6 +14,8 @@ export interface GrowthOptions {
 
 /** Shorter work is not judged: the collector and other processes take milliseconds, too. */
 const FLOOR_MS = 12
+/** Linux may count CPU time in steps of four milliseconds: one measurement goes on for so long, however short the work is. */
+const LEAST_MEASURED_MS = 40
 /** What is this fast for its size has no part that grows by the square. */
 const FAST_MS_PER_KB = 0.03
 const REPEATS = 3
@@ -37,12 +39,12 @@ export function growthOf(
     ms = bestOf(prepare(kb), 2)
   }
   if (ms < Math.max(FLOOR_MS, kb * FAST_MS_PER_KB)) return { isLinear: true, told: word(kb, ms) }
-  const once = bestOf(prepare(kb), REPEATS)
+  const single = bestOf(prepare(kb), REPEATS)
   const twice = bestOf(prepare(kb * 2), REPEATS)
-  const told = `${word(kb, once)}, ${word(kb * 2, twice)}`
-  if (twice <= once * MAX_RATIO) return { isLinear: true, told }
+  const told = `${word(kb, single)}, ${word(kb * 2, twice)}`
+  if (twice <= single * MAX_RATIO) return { isLinear: true, told }
   const fourTimes = bestOf(prepare(kb * 4), MORE_REPEATS)
-  const isLinear = fourTimes <= once * MAX_RATIO ** 2
+  const isLinear = fourTimes <= single * MAX_RATIO ** 2
   return { isLinear, told: `${told}, ${word(kb * 4, fourTimes)}` }
 }
 
@@ -52,13 +54,18 @@ function word(kb: number, ms: number): string {
 
 /** Of work that takes long once is enough. */
 function bestOf(run: () => void, repeats: number): number {
-  let best = Number.POSITIVE_INFINITY
-  for (let count = 0; count < repeats; count++) {
-    const start = process.threadCpuUsage()
+  let best = meanOf(run)
+  for (let count = 1; count < repeats && best <= 1000; count++) best = Math.min(best, meanOf(run))
+  return best
+}
+
+/** CPU time of one run, as the mean of as many as take long enough to be measured. */
+function meanOf(run: () => void): number {
+  const start = process.threadCpuUsage()
+  for (let runs = 1; ; runs++) {
     run()
     const { user, system } = process.threadCpuUsage(start)
-    best = Math.min(best, (user + system) / 1000)
-    if (best > 1000) break
+    const ms = (user + system) / 1000
+    if (ms >= LEAST_MEASURED_MS) return ms / runs
   }
-  return best
 }

@@ -63,13 +63,16 @@ export function complaintsOf({ name, samples }: ProcessRecord): readonly string[
     if (after <= before * (1 + FREE_PART) + FREE_COUNTS) return []
     return `${name}: ${what} grow, from ${before} to ${after}`
   })
-  const stalls = warm
-    .filter(({ stallMs, machineMs }) => stallMs > MOST_STALL_MS && stallMs > 2 * machineMs)
-    .map(({ stallMs, stallCpuMs }) => {
-      const [still, worked] = [stallMs, stallCpuMs].map((ms) => ms.toFixed(0))
-      return `${name}: stood still for ${still} ms, of which it worked for ${worked} ms`
-    })
+  const stalls = warm.filter(isStall).map(({ stallMs, stallCpuMs }) => {
+    const [still, worked] = [stallMs, stallCpuMs].map((ms) => ms.toFixed(0))
+    return `${name}: stood still for ${still} ms, of which it worked for ${worked} ms`
+  })
   return [...memory, ...counts, ...stalls]
+}
+
+/** What it worked is never the machine's. */
+function isStall({ stallMs, stallCpuMs, machineMs }: Sample): boolean {
+  return stallMs > MOST_STALL_MS && (stallCpuMs > MOST_STALL_MS || stallMs > 2 * machineMs)
 }
 
 /** What follows the warm-up, which begins with a process's first work: where one worker has all of it, that may be late. */

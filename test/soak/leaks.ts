@@ -20,8 +20,13 @@ const leaks: Readonly<Record<string, (kept: unknown[], requests: number) => void
   listeners: () => void process.setMaxListeners(0).on('never', () => {}),
   sockets: (kept) => void kept.push(new Socket()),
   stall: (_, requests) => {
-    const until = performance.now() + (requests % STALL_AT === 0 ? STALL_MS : 0)
-    while (performance.now() < until);
+    if (requests % STALL_AT !== 0) return
+    // Of work: where cores are busy, that takes longer.
+    const start = process.threadCpuUsage()
+    for (let ms = 0; ms < STALL_MS; ) {
+      const { user, system } = process.threadCpuUsage(start)
+      ms = (user + system) / 1000
+    }
   }
 }
 
