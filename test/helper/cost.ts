@@ -36,13 +36,24 @@ export function cpuMs(run: () => void): number {
   return (user + system) / 1000
 }
 
-/** The shortest of several runs: others that use the machine only ever make one longer. */
-export function fastestMs(run: () => void, runs = 5): number {
-  let best = Number.POSITIVE_INFINITY
-  for (let count = 0; count < runs; count++) {
-    const { user } = process.threadCpuUsage()
-    run()
-    best = Math.min(best, (process.threadCpuUsage().user - user) / 1000)
-  }
+/** Linux may count CPU time in steps of four milliseconds: one measurement goes on for so long, however short the work is. */
+const LEAST_MEASURED_MS = 40
+/** Of work that takes so long one measurement is enough. */
+const LONG_MS = 1000
+
+/** CPU time of one run, by the shortest of several measurements: others that use the machine only ever make one longer. */
+export function fastestMs(run: () => void, measurements = 5): number {
+  let best = meanMs(run)
+  for (let count = 1; count < measurements && best <= LONG_MS; count++)
+    best = Math.min(best, meanMs(run))
   return best
+}
+
+/** Of as many runs as take long enough to be measured. */
+function meanMs(run: () => void): number {
+  let ms = 0
+  for (let runs = 1; ; runs++) {
+    ms += cpuMs(run)
+    if (ms >= LEAST_MEASURED_MS) return ms / runs
+  }
 }

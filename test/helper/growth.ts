@@ -1,3 +1,5 @@
+import { fastestMs } from './cost.ts'
+
 /** How the time of something grows with its input: for tests that must not pass or fail by luck. */
 
 export interface Growth {
@@ -14,8 +16,6 @@ export interface GrowthOptions {
 
 /** Shorter work is not judged: the collector and other processes take milliseconds, too. */
 const FLOOR_MS = 12
-/** Linux may count CPU time in steps of four milliseconds: one measurement goes on for so long, however short the work is. */
-const LEAST_MEASURED_MS = 40
 /** What is this fast for its size has no part that grows by the square. */
 const FAST_MS_PER_KB = 0.03
 const REPEATS = 3
@@ -33,39 +33,21 @@ export function growthOf(
   { fromKb = 64, toKb = 512 }: GrowthOptions = {}
 ): Growth {
   let kb = fromKb
-  let ms = bestOf(prepare(kb), 2)
+  let ms = fastestMs(prepare(kb), 2)
   while (ms < FLOOR_MS && kb < toKb) {
     kb *= 2
-    ms = bestOf(prepare(kb), 2)
+    ms = fastestMs(prepare(kb), 2)
   }
   if (ms < Math.max(FLOOR_MS, kb * FAST_MS_PER_KB)) return { isLinear: true, told: word(kb, ms) }
-  const single = bestOf(prepare(kb), REPEATS)
-  const twice = bestOf(prepare(kb * 2), REPEATS)
+  const single = fastestMs(prepare(kb), REPEATS)
+  const twice = fastestMs(prepare(kb * 2), REPEATS)
   const told = `${word(kb, single)}, ${word(kb * 2, twice)}`
   if (twice <= single * MAX_RATIO) return { isLinear: true, told }
-  const fourTimes = bestOf(prepare(kb * 4), MORE_REPEATS)
+  const fourTimes = fastestMs(prepare(kb * 4), MORE_REPEATS)
   const isLinear = fourTimes <= single * MAX_RATIO ** 2
   return { isLinear, told: `${told}, ${word(kb * 4, fourTimes)}` }
 }
 
 function word(kb: number, ms: number): string {
   return `${kb} KB in ${ms.toFixed(1)} ms`
-}
-
-/** Of work that takes long once is enough. */
-function bestOf(run: () => void, repeats: number): number {
-  let best = meanOf(run)
-  for (let count = 1; count < repeats && best <= 1000; count++) best = Math.min(best, meanOf(run))
-  return best
-}
-
-/** CPU time of one run, as the mean of as many as take long enough to be measured. */
-function meanOf(run: () => void): number {
-  const start = process.threadCpuUsage()
-  for (let runs = 1; ; runs++) {
-    run()
-    const { user, system } = process.threadCpuUsage(start)
-    const ms = (user + system) / 1000
-    if (ms >= LEAST_MEASURED_MS) return ms / runs
-  }
 }
