@@ -8,7 +8,7 @@ import {
   type JsonRequest,
   type JsonResponse
 } from '../upstream/call/json-exchange.ts'
-import { classifyFailure, isConnectFailure } from '../upstream/classify.ts'
+import { classifyFailure } from '../upstream/classify.ts'
 import { idpTokenUrl } from './idp-endpoint.ts'
 import { deadSignIn, isFinalRefusal, renewalFailure } from './renewal-failure.ts'
 import { isTokenText, type StoredCredential } from './stored-credential.ts'
@@ -43,7 +43,7 @@ export async function renewTokens(
   options: RenewOptions
 ): Promise<RenewedTokens> {
   const { call, clock, leaving, onAttempt, attempts = ATTEMPTS } = options
-  const request = { ...requestFor(stored, options), unlessSent: leaving }
+  const request = { ...requestFor(stored, options), unlessSent: leaving, isOnce: true }
   const { signal } = new AbortController() // never given up once it was sent
   for (let attempt = 1; ; attempt += 1) {
     await onAttempt?.()
@@ -69,9 +69,9 @@ export type RenewalOutcome =
   | { readonly type: 'renewed'; readonly tokens: RenewedTokens }
   /** The token service takes this refresh token never again. */
   | { readonly type: 'refused'; readonly error: GatewayError }
-  /** Nothing was sent, or it was answered that nothing has happened. */
+  /** Nothing was sent, or it was answered that the token was not taken. */
   | { readonly type: 'unspent'; readonly error: GatewayError }
-  /** No answer, or none of the token service: the refresh token may be spent. */
+  /** It was sent, and no answer says what has become of it: the refresh token may be spent. */
   | { readonly type: 'unknown'; readonly error: GatewayError }
 
 /** Trades the refresh token once, for those who must know what has become of it. Never rejects. */
@@ -79,10 +79,14 @@ export async function renewOnce(
   stored: StoredCredential,
   options: RenewOptions
 ): Promise<RenewalOutcome> {
-  let status: number | 'uncalled' | 'unanswered' = 'uncalled'
+  let isSent = false
+  let status: number | null = null
   const call: JsonCall = async (request, signal) => {
-    status = 'unanswered'
-    const response = await options.call(request, signal)
+    const onSent = (): void => {
+      isSent = true
+    }
+    const response = await options.call({ ...request, onSent }, signal)
+    isSent = true
     status = response.status
     return response
   }
@@ -90,26 +94,31 @@ export async function renewOnce(
     return { type: 'renewed', tokens: await renewTokens(stored, { ...options, call, attempts: 1 }) }
   } catch (cause) {
     const error = cause instanceof GatewayError ? cause : internal(cause)
-    return { type: outcomeOf(error, status, options.leaving), error }
+    return { type: isSent ? outcomeOf(error, status) : 'unspent', error }
   }
 }
 
+/** Of a token that was sent; `status` is `null` where no answer was read to its end. */
 function outcomeOf(
-  error: GatewayError,
-  status: number | 'uncalled' | 'unanswered',
-  leaving: AbortSignal
+  { code }: GatewayError,
+  status: number | null
 ): 'refused' | 'unspent' | 'unknown' {
-  if (status === 'uncalled' || isConnectFailure(error)) return 'unspent'
-  // It is given up only as long as nothing was sent.
-  if (status === 'unanswered') return error === leaving.reason ? 'unspent' : 'unknown'
-  if (DEAD.has(error.code)) return 'refused'
-  return UNTOLD.has(status) ? 'unknown' : 'unspent'
+  if (status === null) return 'unknown'
+  if (DEAD.has(code)) return 'refused'
+  return isTurnedAway(status) || code === 'GW_UPSTREAM_RATE_LIMITED' ? 'unspent' : 'unknown'
 }
 
 /** Of another refusal, such as a suspension, the refresh token may outlive the reason. */
 const DEAD: ReadonlySet<ErrorCode> = new Set(['GW_UPSTREAM_AUTH', 'GW_REGISTRATION_EXPIRED'])
-/** An answer without a token, and what a proxy says that has lost the service's. */
-const UNTOLD: ReadonlySet<number> = new Set([200, 502, 504])
+
+/**
+ * It was answered that the request is at fault, before anything was done. A service that fails (500) may have done it by
+ * then, a proxy says 502, 503, 504 or 520 to 530 where it has lost the answer, 408 and 499 where the request took too long,
+ * and an answer without a token says nothing.
+ */
+function isTurnedAway(status: number): boolean {
+  return status >= 400 && status < 500 && status !== 408 && status !== 499
+}
 
 function internal(cause: unknown): GatewayError {
   return new GatewayError('GW_INTERNAL', 'renewing the credentials failed', { cause })

@@ -65,8 +65,8 @@ interface Turn {
   readonly fence: number
   /** When it was asked for: the others count from later. */
   readonly sentAt: Instant
-  /** `asked`: the engine has not acknowledged it. */
-  readonly stage: 'asked' | 'granted' | 'presented'
+  /** `asked`: the engine has not acknowledged it. `lost`: nothing more can come of presenting the token, which may be spent. */
+  readonly stage: 'asked' | 'granted' | 'presented' | 'lost'
 }
 
 /** What one gateway knows. */
@@ -79,6 +79,8 @@ export interface RefreshState {
   readonly filed: string
   readonly seen: SeenRecord | null
   readonly turn: Turn | null
+  /** So many turns of this gateway, one after the other, were lost. */
+  readonly lost: number
   /** Since when nobody is missing in the fleet; `null` while somebody is. */
   readonly openSince: Instant | null
 }
@@ -87,7 +89,7 @@ export function newRefreshState(
   self: string,
   left: Pick<RefreshState, 'own' | 'filed'> = { own: null, filed: '' }
 ): RefreshState {
-  return { self, ...left, seen: null, turn: null, openSince: null }
+  return { self, ...left, seen: null, turn: null, lost: 0, openSince: null }
 }
 
 export type RefreshEvent =
@@ -110,6 +112,8 @@ export type RefreshEvent =
   /** It has not been spent, for certain. */
   | { readonly type: 'unspent' }
   | { readonly type: 'refused' }
+  /** It may have been; who was asked says no more. */
+  | { readonly type: 'lost' }
 
 /** Pure. */
 export function nextRefresh(state: RefreshState, event: RefreshEvent): RefreshState {
@@ -127,16 +131,19 @@ export function nextRefresh(state: RefreshState, event: RefreshEvent): RefreshSt
       return turn === null ? state : { ...state, turn: { ...turn, stage: 'granted' } }
     case 'presented':
       return turn === null ? state : { ...state, turn: { ...turn, stage: 'presented' } }
+    case 'lost':
+      if (turn === null) return state
+      return { ...state, turn: { ...turn, stage: 'lost' }, lost: state.lost + 1 }
     case 'renewed': {
       // Somebody may have signed in meanwhile, or got further.
       const isLate = own === null || own.gen !== turn?.gen
-      return { ...state, own: isLate ? own : renewedFacts(own, event.proof), turn: null }
+      return { ...state, own: isLate ? own : renewedFacts(own, event.proof), turn: null, lost: 0 }
     }
     case 'unspent':
     case 'refused': {
       const isLate = own === null || own.fence !== turn?.fence
       const phase = event.type === 'refused' ? 'refused' : 'idle'
-      return { ...state, own: isLate ? own : inPhase(own, phase), turn: null }
+      return { ...state, own: isLate ? own : inPhase(own, phase), turn: null, lost: 0 }
     }
   }
 }
@@ -154,7 +161,8 @@ function afterSeen(
   const runSince = before?.runSince ?? at
   const seen = { run, rev, facts, isNewer, isForeign, since, runSince }
   const isNews = facts !== null && (state.own === null || isAhead(facts, state.own))
-  return { ...state, seen, own: isNews ? facts : state.own }
+  const lost = isNews && facts.holder !== state.self ? 0 : state.lost
+  return { ...state, seen, own: isNews ? facts : state.own, lost }
 }
 
 /**
@@ -226,8 +234,8 @@ export function turnFor(state: RefreshState, sought: TurnSought): TurnStep {
   if (own.phase === 'idle' || isMineUnpresented(state, own)) {
     return { type: 'take', facts, isSecond: false }
   }
-  const leftMs = times.turnMs - watchedMs(seen.since, now)
-  const isMine = own.holder === state.self && state.turn?.fence === own.fence
+  const isMine = isTurnOfMine(state, own)
+  const leftMs = isMine && isOver(state) ? 0 : times.turnMs - watchedMs(seen.since, now)
   if (leftMs > 0) return { type: 'wait', ms: leftMs, why: isMine ? 'doubt' : 'holder' }
   if (!isUseless) return { type: 'wait', ms: Infinity, why: 'doubt' }
   return { type: 'take', facts, isSecond: true }
@@ -258,9 +266,23 @@ function watchedMs(since: Instant, now: Instant): number {
   return now.mono - since.mono
 }
 
+/** Of this process: the next one of the same name knows nothing of it. */
+export function isTurnOfMine({ self, turn }: RefreshState, own: SignInFacts): boolean {
+  return own.holder === self && turn?.fence === own.fence
+}
+
 /** A turn of ours of which nothing came: its acknowledgement was lost, or its time was over. */
-function isMineUnpresented({ self, turn }: RefreshState, own: SignInFacts): boolean {
-  return own.holder === self && turn?.fence === own.fence && turn.stage !== 'presented'
+function isMineUnpresented(state: RefreshState, own: SignInFacts): boolean {
+  const stage = state.turn?.stage
+  return isTurnOfMine(state, own) && (stage === 'asked' || stage === 'granted')
+}
+
+/** A gateway that loses one turn after the other may have a bad way to the token service: then others come to it. */
+const QUICK_TURNS = 3
+
+/** Nothing can come of our turn any more, so there is no need to wait for its end. */
+function isOver({ turn, lost }: RefreshState): boolean {
+  return turn?.stage === 'lost' && lost <= QUICK_TURNS
 }
 
 function isSame(one: SignInFacts, other: SignInFacts): boolean {

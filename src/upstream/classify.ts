@@ -93,9 +93,20 @@ function kindOf(error: Error, code: string, phase: CallPhase): FailureKind | nul
     kind === 'tls' &&
     /wrong version number|packet length too long|http request/i.test(error.message)
   ) {
-    return 'not-tls'
+    return phase === 'connecting' ? 'not-tls' : 'broken-tls'
   }
-  return kind
+  return phase === 'connecting' || kind === null ? kind : (OF_OPEN_CONNECTION[kind] ?? kind)
+}
+
+/** What else the kinds of failed connects mean where there is a connection: the request may have arrived. */
+const OF_OPEN_CONNECTION: Readonly<Partial<Record<FailureKind, FailureKind>>> = {
+  dns: 'reset',
+  refused: 'reset',
+  unreachable: 'reset',
+  exhausted: 'reset',
+  'connect-timeout': 'reset',
+  tls: 'broken-tls',
+  certificate: 'broken-tls'
 }
 
 /** `AbortSignal.timeout()` means our deadline; ETIMEDOUT after the handshake is a peer that is gone. */
@@ -138,6 +149,7 @@ export type FailureKind =
   | 'not-tls'
   | 'certificate'
   | 'reset'
+  | 'broken-tls'
   | 'not-http'
   | 'headers-timeout'
   | 'idle-timeout'
@@ -195,6 +207,11 @@ export const FailureKinds = {
     code: 'GW_UPSTREAM_RESET',
     event: 'closed the connection before its answer was complete',
     hint: 'If it happens often, a proxy, VPN or firewall on the way may be cutting connections.'
+  },
+  'broken-tls': {
+    code: 'GW_UPSTREAM_RESET',
+    event: 'broke off TLS before its answer was complete',
+    hint: 'Check any proxy, VPN or firewall that opens TLS connections, and whether {setting} wants a client certificate.'
   },
   'not-http': {
     code: 'GW_UPSTREAM_STATUS',

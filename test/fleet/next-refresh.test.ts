@@ -95,6 +95,41 @@ const RULES: Readonly<Record<string, (rules: RefreshRules) => void>> = {
     const second = rules.core.turnFor(presented, sought(311, true))
     ok(second.type === 'take' && second.isSecond)
   },
+  'who knows that nothing more can come waits for the end of the access token alone': (rules) => {
+    const { acknowledged, facts } = taken(rules, gateway(rules, first(rules)))
+    const presented = told(rules.core, acknowledged, [{ type: 'presented' }])
+    equal(rules.core.turnFor(presented, sought(12, true)).type, 'wait', 'an answer may come')
+    let lost = told(rules.core, presented, [{ type: 'lost' }])
+    deepEqual(rules.core.turnFor(lost, sought(12)), { type: 'wait', ms: Infinity, why: 'doubt' })
+    equal(rules.core.presentableMs(lost, at(12), times), 0)
+    for (let tries = 2, seconds = 12; tries <= 3; tries += 1, seconds += 10) {
+      const step = rules.core.turnFor(lost, sought(seconds, true))
+      ok(step.type === 'take' && step.isSecond, 'a second time, which is said')
+      lost = told(rules.core, lost, [
+        { type: 'asked', facts: step.facts, at: at(seconds) },
+        seen(step.facts, { rev: tries + 1, at: at(seconds) }),
+        { type: 'granted' },
+        { type: 'presented' },
+        { type: 'lost' }
+      ])
+    }
+    const fourth = rules.core.turnFor(lost, sought(30, true))
+    ok(fourth.type === 'take')
+    const often = told(rules.core, lost, [
+      { type: 'asked', facts: fourth.facts, at: at(30) },
+      seen(fourth.facts, { rev: 5, at: at(30) }),
+      { type: 'granted' },
+      { type: 'presented' },
+      { type: 'lost' }
+    ])
+    equal(rules.core.turnFor(often, sought(31, true)).type, 'wait', 'others may do better')
+    equal(rules.core.turnFor(often, sought(331, true)).type, 'take')
+    const further = { ...facts, holder: 'b', fence: facts.fence + 1 }
+    const overtaken = told(rules.core, told(rules.core, presented, [{ type: 'lost' }]), [
+      seen(further, { rev: 3, at: at(12) })
+    ])
+    equal(rules.core.turnFor(overtaken, sought(13, true)).type, 'wait', 'for the other')
+  },
   'who has not presented takes the turn again, and nobody else': (rules) => {
     const { acknowledged, facts } = taken(rules, gateway(rules, first(rules)))
     const again = rules.core.turnFor(acknowledged, sought(251))

@@ -214,6 +214,21 @@ t.test('a value of a later version stays, and nobody presents anything', async (
   t.ok(world.said.some((line) => line.includes('newer version')))
 })
 
+t.test('a token service that says nothing when the access token has ended', async (t) => {
+  const world = await started(seededRandom(14))
+  const { engine, service, clock } = world
+  engine.isDown = true
+  await clock.until(() => false, 3 * HOUR)
+  t.notOk(world.alive.some(({ isServing }) => isServing))
+  world.nextAnswer = 'lost, and not spent'
+  engine.isDown = false
+  t.ok(await clock.until(() => allHave(world, (one) => one !== 'a1.0'), MINUTE), 'is asked again')
+  t.same([...service.presented.values()], [1])
+  t.ok(world.said.some((line) => line.startsWith('error') && line.includes('once more')))
+  t.notOk(world.said.some((line) => line.includes('start that gateway again')))
+  t.same(world.violations, [])
+})
+
 t.test('a gateway', async (t) => {
   t.test('whose folder was set back', async (t) => {
     const world = await started(seededRandom(8))

@@ -29,8 +29,8 @@ export const REFRESH_MUTANTS: readonly Mutant[] = [
   {
     story: 'a clock that is set ends the turn of another',
     file: 'next-refresh.ts',
-    from: 'const leftMs = times.turnMs - watchedMs(seen.since, now)',
-    to: 'const leftMs = times.turnMs - elapsedMs(seen.since, now)'
+    from: '0 : times.turnMs - watchedMs(seen.since, now)',
+    to: '0 : times.turnMs - elapsedMs(seen.since, now)'
   },
   {
     story: 'a turn of another is taken although it is not over',
@@ -65,14 +65,38 @@ export const REFRESH_MUTANTS: readonly Mutant[] = [
   {
     story: 'a token of our own that may be spent counts as not presented',
     file: 'next-refresh.ts',
-    from: "return own.holder === self && turn?.fence === own.fence && turn.stage !== 'presented'",
-    to: 'return own.holder === self && turn?.fence === own.fence'
+    from: "return isTurnOfMine(state, own) && (stage === 'asked' || stage === 'granted')",
+    to: 'return isTurnOfMine(state, own)'
   },
   {
     story: 'any turn under our name counts as ours, also of the process before',
     file: 'next-refresh.ts',
-    from: "return own.holder === self && turn?.fence === own.fence && turn.stage !== 'presented'",
-    to: "return own.holder === self && turn?.stage !== 'presented'"
+    from: "return isTurnOfMine(state, own) && (stage === 'asked' || stage === 'granted')",
+    to: "return own.holder === state.self && stage !== 'presented' && stage !== 'lost'"
+  },
+  {
+    story: 'a turn that was lost counts as not presented',
+    file: 'next-refresh.ts',
+    from: "(stage === 'asked' || stage === 'granted')",
+    to: "stage !== 'presented'"
+  },
+  {
+    story: 'a turn of our own counts as over while an answer may come',
+    file: 'next-refresh.ts',
+    from: "return turn?.stage === 'lost' && lost <= QUICK_TURNS",
+    to: 'return lost <= QUICK_TURNS'
+  },
+  {
+    story: 'a gateway that loses each of its turns lets nobody else try',
+    file: 'next-refresh.ts',
+    from: "return turn?.stage === 'lost' && lost <= QUICK_TURNS",
+    to: "return turn?.stage === 'lost'"
+  },
+  {
+    story: 'a turn of another counts as over because one of ours was lost',
+    file: 'next-refresh.ts',
+    from: 'isMine && isOver(state) ? 0',
+    to: 'isOver(state) ? 0'
   },
   {
     story: 'a turn is renewed without a fence of its own',

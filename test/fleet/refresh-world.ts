@@ -159,6 +159,13 @@ export class MemoryEngine {
   }
 }
 
+interface Presentation {
+  readonly at: number
+  /** A process. */
+  readonly by: string
+  readonly isAnswered: boolean
+}
+
 export interface WorldOptions {
   readonly random: () => number
   readonly names?: readonly string[]
@@ -173,7 +180,7 @@ export class RefreshWorld {
   readonly engine = new MemoryEngine(this.clock)
   readonly replicas = new Map<string, Replica>()
   readonly options: WorldOptions
-  readonly #presentedAt = new Map<string, number>()
+  readonly #presented = new Map<string, Presentation>()
   /** Where the next gateway that comes there is killed. */
   killAt: Point | null = null
   onKilled: (name: string) => void = () => {}
@@ -201,28 +208,39 @@ export class RefreshWorld {
     for (const one of this.replicas.values()) await one.start()
   }
 
-  /** Presents a token. A second time it must be in doubt: nobody who is alive has what the first was answered. */
-  present(token: string, isUseless: boolean): RenewalOutcome {
+  /**
+   * Presents a token. A second time it must be in doubt: nobody who is alive has what the first was answered, and its turn is
+   * over, but for the process that knows that nothing comes of it any more.
+   */
+  present(token: string, isUseless: boolean, by: string): RenewalOutcome {
     const { service, clock, nextAnswer, violations } = this
     const [, family = '', number = ''] = /^r(\d+)\.(\d+)$/.exec(token) ?? []
     const successor = `r${family}.${Number(number) + 1}`
-    const last = this.#presentedAt.get(token)
+    const last = this.#presented.get(token)
     if (last !== undefined && !service.isDead(token)) {
       const kept = this.alive.filter((one) => one.kept?.tokens.refreshToken === successor)
       if (kept.length > 0) violations.push(`${token} again, and ${kept[0]?.name} has the next`)
       if (!isUseless) violations.push(`${token} again, and its access token is good`)
-      if (clock.now - last < TURN_MS) violations.push(`${token} again after ${clock.now - last} ms`)
+      const ageMs = clock.now - last.at
+      const isKnownOver = last.isAnswered && last.by === by
+      if (ageMs < TURN_MS && !isKnownOver) violations.push(`${token} again after ${ageMs} ms`)
     }
-    this.#presentedAt.set(token, clock.now)
+    this.#presented.set(token, { at: clock.now, by, isAnswered: false })
     this.nextAnswer = null
     if (nextAnswer === 'busy') {
-      this.#presentedAt.delete(token)
+      this.#presented.delete(token)
       return { type: 'unspent', error: new GatewayError('GW_UPSTREAM_RATE_LIMITED') }
     }
     const lost: RenewalOutcome = { type: 'unknown', error: new GatewayError('GW_UPSTREAM_RESET') }
     if (nextAnswer === 'lost, and not spent') return lost
     const outcome = service.present(token)
     return nextAnswer === null ? outcome : lost
+  }
+
+  /** Whoever has presented it knows what has come of that, if anything. */
+  answered(token: string): void {
+    const last = this.#presented.get(token)
+    if (last !== undefined) this.#presented.set(token, { ...last, isAnswered: true })
   }
 
   /** Whether a call of the engine is lost, or its answer. */
@@ -382,8 +400,10 @@ export class Replica {
     if (!this.isAlive || limitMs <= 0) return NEVER
     if (this.#world.reach('the intent is acknowledged', this)) return NEVER
     const isUseless = isRefused || (expiresAt ?? 0) <= this.#now
-    const outcome = this.#world.present(refreshToken ?? '', isUseless)
+    const token = refreshToken ?? ''
+    const outcome = this.#world.present(token, isUseless, `${this.name}${this.#life}`)
     if (this.#world.reach('the token is presented', this)) return NEVER
+    this.#world.answered(token)
     return outcome
   }
 

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { Client } from 'undici'
-import { GatewayError } from '../../src/shared/errors.ts'
+import { type ErrorCode, GatewayError } from '../../src/shared/errors.ts'
 import {
   type CallPhase,
   classifyFailure,
@@ -148,6 +148,16 @@ t.test('classifyFailure()', (t) => {
     ])
     t.end()
   })
+  t.test('takes no failure of an open connection for one to connect', (t) => {
+    for (const code of ['EHOSTUNREACH', 'ECONNREFUSED', 'EPROTO', 'ERR_SSL_DECRYPTION_FAILED']) {
+      const [connecting, ...later] = codesByPhase(coded(code))
+      t.ok(isConnectFailure(new GatewayError(connecting ?? 'GW_INTERNAL')), code)
+      t.same(later, ['GW_UPSTREAM_RESET', 'GW_UPSTREAM_RESET'], code)
+    }
+    const alert = coded('ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED')
+    t.match(classifyFailure(alert, { ...context, phase: 'sent' }).message, /client certificate/)
+    t.end()
+  })
   t.test('knows the codes that cannot be provoked here', (t) => {
     const table = {
       EAI_AGAIN: 'GW_UPSTREAM_DNS',
@@ -226,7 +236,7 @@ function coded(code: string, message = 'm'): Error {
   return Object.assign(new Error(message), { code })
 }
 
-function codesByPhase(cause: unknown): readonly string[] {
+function codesByPhase(cause: unknown): readonly ErrorCode[] {
   const phases = ['connecting', 'sent', 'headers'] as const
   return phases.map((phase) => classifyFailure(cause, { ...context, phase }).code)
 }

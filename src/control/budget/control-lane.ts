@@ -63,7 +63,10 @@ export class ControlLane {
     if (unlessSent?.aborted === true) giveUp()
     unlessSent?.addEventListener('abort', giveUp, { once: true })
     const deadline = AbortSignal.any([signal, unsent.signal, AbortSignal.timeout(timeoutMs)])
-    const onSent = (): void => unlessSent?.removeEventListener('abort', giveUp)
+    const onSent = (): void => {
+      unlessSent?.removeEventListener('abort', giveUp)
+      request.onSent?.()
+    }
     try {
       const waiter = { key: CONTROL, arrivedAt: monotonicNow() }
       const permit = await this.#lease.acquire(waiter, deadline).catch((cause: unknown) => {

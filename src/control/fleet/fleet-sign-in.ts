@@ -5,6 +5,7 @@ import type { SharedRenewal, SharedSignIn, SharedTokens } from '../../credential
 import { expiryOf } from '../../credentials/sign-in.ts'
 import type { CredentialSource, StoredCredential } from '../../credentials/stored-credential.ts'
 import {
+  isTurnOfMine,
   presentableMs,
   refreshTimes,
   type RefreshTimes,
@@ -214,6 +215,7 @@ export class FleetSignIn implements SharedSignIn {
     const { type, error } = outcome
     if (type === 'unknown') {
       this.#options.log.error({ gen: this.facts?.gen, err: error }, LOST)
+      this.#book.tell({ type: 'lost' })
       return error
     }
     this.#book.tell({ type })
@@ -235,10 +237,12 @@ export class FleetSignIn implements SharedSignIn {
 
   #notNow({ why, ms }: Wait): GatewayError {
     const { log } = this.#options
+    const { state } = this.#book
     const { holder = '', fence } = this.facts ?? {}
+    const isLost = this.facts !== null && isTurnOfMine(state, this.facts)
     const usableMs = (this.#book.tokens?.expiresAt ?? 0) - this.#now().wall
     const waitS = Math.max(1, Math.ceil((Number.isFinite(ms) ? ms : usableMs) / 1000))
-    if (why === 'doubt') {
+    if (why === 'doubt' && !isLost) {
       this.#book.sayOnce(`doubt ${fence}`, () => log.error({ holder, usableMs }, DOUBT))
     }
     const retryAfterS = {
@@ -308,7 +312,7 @@ const DEAD = 'a gateway of the fleet was refused when it renewed it'
 const SECOND =
   'the refresh token may be spent, and is presented once more: if that ends the sign-in, sign in again'
 const LOST =
-  'the token service has not answered: the refresh token may be spent, and nobody presents it before the access token has expired. A new sign-in ends the doubt'
+  'the token service has not said whether it took the refresh token: it may be spent, and nobody presents it before the access token has expired. A new sign-in ends the doubt'
 const DOUBT =
   'a gateway that was renewing the sign-in is gone, and the refresh token may be spent: start that gateway again if its STATE_DIR is there, or sign in again, before the access token expires'
 

@@ -20,6 +20,8 @@ export interface ExchangeRequest {
   readonly body: Uint8Array | string | null
   /** Longest silence inside the answer's body. */
   readonly bodyTimeoutMs: number
+  /** It works once, and so gets a connection of its own. */
+  readonly isOnce?: boolean
 }
 
 /** The reader of an answer. Exactly one of `onEnd` and `onError` is called, and nothing after it. */
@@ -55,7 +57,7 @@ export interface ExchangeOptions {
  * ```
  *   connecting ──connected──▶ sent ──headers──▶ headers ──▶ over
  *        ▲                     │
- *        └─ a reused connection closed before any byte of an answer: once more, on a fresh one
+ *        └─ a reused connection closed before any byte of an answer: once more, on a fresh one, unless `isOnce`
  * ```
  */
 export class Exchange {
@@ -73,7 +75,8 @@ export class Exchange {
     this.#options = options
     const { signal, pool, request } = options
     signal.addEventListener('abort', this.#onAbort)
-    void this.#start(pool.takeIdle(request.url)) // failures go to the reader
+    const idle = request.isOnce === true ? null : pool.takeIdle(request.url)
+    void this.#start(idle) // failures go to the reader
   }
 
   /** Ends it as the signal does: the reader is told `reason`, unless it is over already. */
@@ -192,7 +195,7 @@ export class Exchange {
   /** The peer may have closed a reused connection just as we wrote: that says nothing of the request. */
   #onBroken(connection: Connection, cause: unknown): void {
     const isUnseen = this.#phase === 'sent' && connection.isUnanswered && isPeerClose(cause)
-    if (!connection.hasRested || !isUnseen) {
+    if (!connection.hasRested || !isUnseen || this.#options.request.isOnce === true) {
       this.#fail(cause, connection)
       return
     }

@@ -61,6 +61,7 @@ export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse
       method: request.method,
       headers: request.headers,
       body: request.body ?? null,
+      isOnce: request.isOnce === true,
       bodyTimeoutMs: request.timeoutMs
     },
     signal,
@@ -89,6 +90,10 @@ export interface JsonRequest {
   readonly setting?: string
   /** Gives the call up as long as it waits for a connection or opens one; what was sent goes on. */
   readonly unlessSent?: AbortSignal
+  /** The request is being written to an open connection. Who makes calls tells it before the first byte goes out. */
+  readonly onSent?: () => void
+  /** It must not be sent again, not even where a reused connection was closed before an answer came. */
+  readonly isOnce?: boolean
   /** For the whole call, connecting included. */
   readonly timeoutMs: number
 }

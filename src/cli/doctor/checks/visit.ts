@@ -96,6 +96,7 @@ const FAILURES = {
   'not-tls': 'tls-absent',
   certificate: 'tls-unknown-ca',
   reset: 'host-cut',
+  'broken-tls': 'tls-failed',
   'not-http': 'host-no-http',
   'headers-timeout': 'host-mute',
   'idle-timeout': 'host-mute'
