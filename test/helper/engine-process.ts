@@ -11,11 +11,15 @@ import { freePort } from './free-port.ts'
 export const ENGINE_PROGRAMS = ['valkey-server', 'redis-server'] as const
 export type EngineProgram = (typeof ENGINE_PROGRAMS)[number]
 
+/** What tests use that need only one: `TEST_ENGINE=redis-server npm test -- test/integration/fleet*.test.ts` has the other. */
+export const TEST_ENGINE: EngineProgram =
+  ENGINE_PROGRAMS.find((name) => name === process.env['TEST_ENGINE']) ?? 'valkey-server'
+
 /**
  * Why tests with this engine are skipped; `false` where it is there. With ENGINES_REQUIRED=1 it must be: then a missing
  * one fails.
  */
-export function whyNoEngine(program: EngineProgram): string | false {
+export function whyNoEngine(program = TEST_ENGINE): string | false {
   if (process.env['ENGINES_REQUIRED'] === '1') return false
   try {
     execFileSync(program, ['--version'], { stdio: 'ignore' })

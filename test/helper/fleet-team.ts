@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Simulator, type SimulatorOptions } from '../../src/simulator/simulator.ts'
-import { EngineProcess, type EngineProgram } from './engine-process.ts'
+import { EngineProcess, type EngineProgram, TEST_ENGINE } from './engine-process.ts'
 import { GatewayProcess, type LogLine } from './gateway-process.ts'
 
 export interface FleetTeamOptions {
   readonly names: readonly string[]
   readonly max: number
   readonly env?: Readonly<Record<string, string>>
-  /** By default `valkey-server`. */
+  /** By default `TEST_ENGINE`. */
   readonly program?: EngineProgram
   /** Lines of the engine's configuration. */
   readonly engineConfig?: readonly string[]
@@ -49,7 +49,7 @@ export class FleetTeam {
   }
 
   static async start(t: Teardowns, options: FleetTeamOptions): Promise<FleetTeam> {
-    const { program = 'valkey-server' } = options
+    const { program = TEST_ENGINE } = options
     const engine = await EngineProcess.start(program, options.engineConfig)
     t.teardown(() => engine.destroy())
     const simulator = new Simulator({ gapMs: 20, ...options.upstream })

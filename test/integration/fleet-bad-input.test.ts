@@ -10,6 +10,7 @@ import {
   ENGINE_PROGRAMS,
   EngineProcess,
   type EngineProgram,
+  TEST_ENGINE,
   whyNoEngine
 } from '../helper/engine-process.ts'
 import { FleetTeam, isMessage, isReady, problemsOf, until } from '../helper/fleet-team.ts'
@@ -21,7 +22,7 @@ import { oldEngine } from '../helper/old-engine.ts'
 t.setTimeout(540_000) // real processes, on a machine that may be very busy
 t.jobs = 1
 
-const skip = whyNoEngine('valkey-server')
+const skip = whyNoEngine()
 const LEDGER = '{kiro:kiro}:ledger'
 const isWhole = ({ text }: { readonly text: string }) => text.endsWith('[DONE]\n\n')
 
@@ -59,7 +60,7 @@ function stranger(t: Test, { url }: { readonly url: string }): Redis {
 async function startEngine(
   t: Test,
   config: readonly string[] = [],
-  program: EngineProgram = 'valkey-server'
+  program: EngineProgram = TEST_ENGINE
 ) {
   const engine = await EngineProcess.start(program, config)
   t.teardown(() => engine.destroy())

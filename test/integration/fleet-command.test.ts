@@ -10,7 +10,7 @@ t.setTimeout(240_000) // real processes, on a machine that may be busy
 const run = promisify(execFile)
 const ENTRY = fileURLToPath(new URL('../../src/start.js', import.meta.url))
 
-t.test('kiro-gateway fleet', { skip: whyNoEngine('valkey-server') }, async (t) => {
+t.test('kiro-gateway fleet', { skip: whyNoEngine() }, async (t) => {
   const team = await FleetTeam.start(t, {
     names: ['a'],
     max: 10,

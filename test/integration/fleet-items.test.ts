@@ -10,7 +10,7 @@ import type { GatewayProcess } from '../helper/gateway-process.ts'
 
 t.setTimeout(300_000)
 
-const skip = whyNoEngine('valkey-server')
+const skip = whyNoEngine()
 const KEYS = 'first-key-of-the-operator,second-key-of-the-operator'
 const [FIRST = '', SECOND = ''] = KEYS.split(',')
 

@@ -10,7 +10,7 @@ import type { GatewayProcess } from '../helper/gateway-process.ts'
 
 t.setTimeout(300_000)
 
-const skip = whyNoEngine('valkey-server')
+const skip = whyNoEngine()
 const STATE = '.local/state/kiro-gateway'
 
 /** `kiro-gateway key …` beside a gateway. Gives what it says, and when it had written. */

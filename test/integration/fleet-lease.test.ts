@@ -9,7 +9,7 @@ import { FLEET_TEST_SECRET, FleetTeam, isReady, until } from '../helper/fleet-te
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
-const skip = whyNoEngine('valkey-server')
+const skip = whyNoEngine()
 const ENTRY = fileURLToPath(new URL('../../src/start.js', import.meta.url))
 const MAX = 20
 /** The lane that streams never get, of one that has everything. */

@@ -11,7 +11,7 @@ import type { GatewayProcess } from '../helper/gateway-process.ts'
 
 t.setTimeout(600_000)
 
-const skip = whyNoEngine('valkey-server')
+const skip = whyNoEngine()
 const STATE = '.local/state/kiro-gateway'
 const LONG = 'sim:events=4000 sim:gap=50'
 

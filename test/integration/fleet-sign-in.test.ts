@@ -12,7 +12,7 @@ import type { GatewayProcess, LogLine } from '../helper/gateway-process.ts'
 
 t.setTimeout(900_000) // real processes, started again and again, on a machine that may be busy
 
-const skip = whyNoEngine('valkey-server')
+const skip = whyNoEngine()
 const NAMES = ['a', 'b', 'c'] as const
 const isIntent = (said: string): boolean => said.includes('"phase":"presenting"')
 const isStore = (said: string): boolean => said.includes('"phase":"idle"')

@@ -7,7 +7,7 @@ import type { GatewayProcess, LogLine } from '../helper/gateway-process.ts'
 
 t.setTimeout(600_000) // real processes and minutes, on a machine that may be busy
 
-const skip = whyNoEngine('valkey-server')
+const skip = whyNoEngine()
 const NAMES = ['a', 'b', 'c'] as const
 
 t.test('what one gateway hears of the account, all know', { skip }, async (t) => {

@@ -5,7 +5,7 @@ import { FleetTeam, isMessage, problemsOf, until } from '../helper/fleet-team.ts
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
-const skip = whyNoEngine('valkey-server')
+const skip = whyNoEngine()
 /** Of 60: what the other two keep, and the lane that streams never get. */
 const KEPT = 2 + 3
 /** Long enough to hold a connection until the test has seen it. */
