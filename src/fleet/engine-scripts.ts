@@ -86,12 +86,17 @@ if isKept then redis.call('HSET', KEYS[2], ARGV[2], ARGV[3]) end
 return {run, rev, beatsOf(KEYS[2]), isKept and 1 or 0}
 `
 
+/** A key of another kind, which is no record of ours, is told as '' at revision 0. */
 const RECORD = `${PROCESS}
-local rev = tonumber(redis.call('HGET', KEYS[1], 'rev') or '') or 0
+local first = redis.pcall('HGET', KEYS[1], 'rev')
+local isOther = type(first) == 'table'
+if isOther and not string.find(first.err or '', 'WRONGTYPE', 1, true) then return first end
+local rev = not isOther and tonumber(first or '') or 0
 if not (rev >= 1 and rev < ${MAX_REV} and rev == math.floor(rev)) then rev = 0 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function tell()
+  if isOther then return {run, 0, '', 0} end
   local isShort = rev > 0 and redis.call('HSTRLEN', KEYS[1], 'value') <= tonumber(ARGV[1])
   local age = now - (tonumber(redis.call('HGET', KEYS[1], 'at') or '') or now)
   return {run, rev, isShort and redis.call('HGET', KEYS[1], 'value'), age}
@@ -114,6 +119,7 @@ if ARGV[3] == 'delete' then
   redis.call('DEL', KEYS[1])
   rev = 0
 else
+  if isOther then redis.call('DEL', KEYS[1]) end
   rev = rev == 0 and now or rev + 1
   local text = string.format('%.0f', rev)
   redis.call('HSET', KEYS[1], 'rev', text, 'value', ARGV[4], 'at', string.format('%.0f', now))

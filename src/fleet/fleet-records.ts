@@ -4,7 +4,10 @@ export interface FleetRecord {
   readonly run: string
   /** Goes up with each change, also over a loss of what was there; 0 where there is nothing. */
   readonly rev: number
-  /** `null` also for what is longer than `MAX_RECORD_LENGTH`: nobody of ours has written that. */
+  /**
+   * `null` also for what is longer than `MAX_RECORD_LENGTH`, and '' where no record stands but something of another kind, which
+   * the next change replaces: nobody of ours has written that.
+   */
   readonly value: string | null
   /** Milliseconds since it was written, by the engine's clock alone. */
   readonly ageMs?: number

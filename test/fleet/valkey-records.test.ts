@@ -109,6 +109,30 @@ for (const program of ENGINE_PROGRAMS) {
       stranger.disconnect()
     })
 
+    t.test('what is of another kind is nothing of ours, and replaced or taken away', async (t) => {
+      const stranger = new Redis(server.url)
+      const key = '{kiro:test}:record:kind'
+      for (const make of [
+        () => stranger.set(key, 'text'),
+        () => stranger.lpush(key, 'a', 'b'),
+        () => stranger.sadd(key, 'a')
+      ]) {
+        await stranger.del(key)
+        await make()
+        t.match(await a.records.read('kind'), { rev: 0, value: '' })
+        const late = await a.records.cas('kind', { rev: 7, value: 'late' })
+        t.match(late, { isWritten: false, record: { rev: 0, value: '' } })
+        const { isWritten } = await b.records.cas('kind', { rev: 0, value: 'ours' })
+        t.ok(isWritten)
+        t.match(await a.records.read('kind'), { value: 'ours' })
+        await stranger.del(key)
+        await make()
+        t.ok((await a.records.cas('kind', { rev: 0, value: null })).isWritten)
+        t.equal(await stranger.exists(key), 0)
+      }
+      stranger.disconnect()
+    })
+
     t.test('after a connection was lost, news may have been missed', async (t) => {
       const heard: (string | null)[] = []
       const end = b.records.onNews((name) => void heard.push(name))

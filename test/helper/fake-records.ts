@@ -13,6 +13,8 @@ export class FakeRecords implements FleetRecords {
   #revs = 0
   /** Calls fail; with `late` changes alone do, and are made all the same. */
   failing: 'no' | 'yes' | 'late' = 'no'
+  /** Calls of these records fail. */
+  readonly broken = new Set<string>()
   /** Nobody hears of changes. */
   isMute = false
   /** Commands so far. */
@@ -77,6 +79,7 @@ export class FakeRecords implements FleetRecords {
   async #command(text: string): Promise<void> {
     this.commands.push(text)
     await new Promise((resolve) => setImmediate(resolve))
+    if (this.broken.has(text.replace(/^\w+ /, ''))) throw new Error('the engine refuses that')
     if (this.failing === 'yes' || (this.failing === 'late' && text.startsWith('cas')))
       throw new Error('the engine does not answer')
   }

@@ -16,6 +16,7 @@ import {
 import type { Logger } from '../../observe/logger.ts'
 import { codeOf } from '../../shared/errors.ts'
 import { makePrivateFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
+import { ItemLine } from './item-line.ts'
 
 export interface FleetItemsOptions {
   readonly records: FleetRecords
@@ -33,8 +34,6 @@ export interface FleetItemsOptions {
 
 /** Of an answer: a larger one stays where it was made. Sealed it is a third longer, and takes some milliseconds of this event loop. */
 export const MAX_SHARED_BYTES = 512 * 1024
-/** Names that wait until the engine has them; while it is away the oldest are given up. */
-const MAX_WAITING = 1_024
 /** Answers that are read from the engine at once: each takes some megabytes for a moment. */
 const MAX_READS = 2
 /** A worker waits no longer for an answer. */
@@ -52,13 +51,14 @@ export class FleetItems {
   readonly #options: FleetItemsOptions
   readonly #now: () => number
   readonly #owner: string
-  /** The oldest first. Bounded by MAX_WAITING. */
-  readonly #waiting = new Set<string>()
+  readonly #waiting = new ItemLine()
   #pages: ItemPages | null = null
   /** The process of the engine that has them. */
   #run = ''
-  /** What could not be done to the end. */
-  #begun: { readonly name: string; readonly step: ItemStep } | null = null
+  /** What could not be done to the end, by name. Bounded by what waits. */
+  readonly #begun = new Map<string, ItemStep>()
+  /** To be taken away, since it stands in no page any more. Bounded by the items in the pages. */
+  readonly #doomed = new Set<string>()
   /** Of what this process has put. Bounded by the items in the pages. */
   readonly #revs = new Map<string, number>()
   #isSharing = false
@@ -98,11 +98,8 @@ export class FleetItems {
 
   /** Has the engine keep what lies there under this name. */
   share(name: string): void {
-    this.#waiting.add(name)
-    const [first, second] = this.#waiting // the first may have been begun
-    if (this.#waiting.size > MAX_WAITING && first !== undefined) {
-      this.#waiting.delete(second ?? first)
-    }
+    const givenUp = this.#waiting.add(name)
+    if (givenUp !== null) this.#begun.delete(givenUp)
     if (this.#retry === null) void this.#shareAll() // never rejects
   }
 
@@ -195,15 +192,19 @@ export class FleetItems {
     if (this.#isSharing) return
     this.#isSharing = true
     this.#retry = null
-    for (const name of this.#waiting) {
+    for (let name = this.#waiting.first; name !== null; name = this.#waiting.first) {
       try {
         await this.#shareOne(name)
-        this.#waiting.delete(name)
+        this.#waiting.done(name)
         this.#isWarned = false
       } catch (err) {
-        this.#warn({ err, waiting: this.#waiting.size }, UNSHARED)
-        this.#retry = setTimeout(() => void this.#shareAll(), RETRY_MS).unref()
-        break
+        if (this.#waiting.failed(name)) {
+          this.#warn({ err, waiting: this.#waiting.size }, UNSHARED)
+          this.#retry = setTimeout(() => void this.#shareAll(), RETRY_MS).unref()
+          break
+        }
+        this.#begun.delete(name)
+        this.#options.log.warn({ err, name }, GIVEN_UP)
       }
     }
     this.#isSharing = false
@@ -223,22 +224,28 @@ export class FleetItems {
     const pages = await this.#pagesNow()
     const step = this.#stepFor(pages, { name, bytes: value.length, until }, maxBytes)
     if (step === null) return
-    for (const { name: over } of step.over) this.#revs.delete(recordOf(over))
-    for (const one of step.doomed) await this.#remove(one.name)
+    for (const one of this.#doomed) {
+      await this.#remove(one)
+      this.#doomed.delete(one)
+    }
     const place = step.page % ITEM_PAGES
     // The engine does one after the other.
     await Promise.all([
       this.#put(this.#pageName(place), pages.textOf(step.page), maxAgeMs),
       this.#put(recordOf(name), value, ttlMs)
     ])
-    this.#begun = null
+    this.#begun.delete(name)
   }
 
   /** The same as before for one that was begun: it stands in the pages. */
   #stepFor(pages: ItemPages, item: SharedItem, maxBytes: number): ItemStep | null {
-    if (this.#begun?.name === item.name) return this.#begun.step
+    const begun = this.#begun.get(item.name)
+    if (begun !== undefined) return begun
     const step = pages.add(item, { maxBytes, now: this.#now() })
-    this.#begun = step === null ? null : { name: item.name, step }
+    if (step === null) return null
+    for (const { name } of step.over) this.#revs.delete(recordOf(name))
+    for (const { name } of step.doomed) this.#doomed.add(name)
+    this.#begun.set(item.name, step)
     return step
   }
 
@@ -275,7 +282,8 @@ export class FleetItems {
       const { isWritten, record } = await records.cas(name, { rev, value, ttlMs, isQuiet: true })
       if (record.run !== this.#run) {
         this.#pages = null // it may have lost any of them
-        this.#begun = null
+        this.#begun.clear()
+        this.#doomed.clear()
         this.#revs.clear()
         this.#run = record.run
       }
@@ -314,6 +322,8 @@ export class FleetItems {
   }
 }
 
+const GIVEN_UP =
+  'a stored answer cannot be shared, although others can: it is found at this gateway alone'
 const UNSHARED =
   'stored answers cannot be shared with the other gateways now: they wait for the engine'
 
