@@ -56,14 +56,19 @@ export function partOf({ seats }: LimitBook, name: string, size: LimitSize): num
   if (seat === undefined) return 0
   let rank = 0
   let part = -seat.lost
+  for (const given of Object.values(seat.gave)) part -= given // also to one that has no seat any more
   for (const [other, { no, gave }] of Object.entries(seats)) {
-    if (no < seat.no || (no === seat.no && other < name)) rank += 1
-    part += (gave[name] ?? 0) - (seat.gave[other] ?? 0)
+    if (isBefore([other, no], [name, seat.no])) rank += 1
+    part += gave[name] ?? 0
   }
   return part + rightOf(rank, size)
 }
 
-/** What both know. Of a later period the one book says all. */
+function isBefore([one, no]: readonly [string, number], [other, than]: readonly [string, number]) {
+  return no < than || (no === than && one < other)
+}
+
+/** What both know, of the first MAX_SEATS. Of a later period the one book says all. */
 export function joinBooks(known: LimitBook, found: LimitBook): LimitBook {
   if (known.period !== found.period) return known.period > found.period ? known : found
   const seats: Record<string, LimitSeat> = { ...found.seats }
@@ -71,7 +76,22 @@ export function joinBooks(known: LimitBook, found: LimitBook): LimitBook {
     const other = seats[name]
     seats[name] = other === undefined ? { ...seat, want: 0 } : joinSeats(seat, other)
   }
-  return { ...found, seats }
+  return { ...found, seats: firstOf(seats) }
+}
+
+/** The last have no part by right, and whoever gave them something does not have it back. */
+function firstOf(seats: LimitBook['seats']): LimitBook['seats'] {
+  const all = Object.entries(seats)
+  if (all.length <= MAX_SEATS) return seats
+  const inOrder = all.toSorted(([a, one], [b, other]) =>
+    isBefore([a, one.no], [b, other.no]) ? -1 : 1
+  )
+  return Object.fromEntries(inOrder.slice(0, MAX_SEATS))
+}
+
+/** Too many gateways of other names have a seat: nobody could read a book with one more. */
+export function isFullFor({ seats }: LimitBook, name: string): boolean {
+  return !Object.hasOwn(seats, name) && Object.keys(seats).length >= MAX_SEATS
 }
 
 /** Whether somebody who finds this knows all that is known. */
@@ -101,7 +121,7 @@ function joinSeats(known: LimitSeat, found: LimitSeat): LimitSeat {
 
 export type LimitSelf = Pick<LimitSeat, 'inc' | 'era' | 'rev'>
 
-/** Takes its seat, or that of an earlier process. `isKnown`: what that one has used is known here. */
+/** Takes its seat, if there is one left, or that of an earlier process. `isKnown`: what that one has used is known here. */
 export function withSelf(
   book: LimitBook,
   name: string,
@@ -116,7 +136,7 @@ export function withSelf(
   }
 ): LimitBook {
   const seat = book.seats[name]
-  if (seat?.inc === self.inc) return book
+  if (seat?.inc === self.inc || isFullFor(book, name)) return book
   const no = 1 + Math.max(0, ...Object.values(book.seats).map((one) => one.no))
   const fresh: LimitSeat = { ...self, no, want: 0, gave: {}, lost: 0 }
   if (seat === undefined) return { ...book, seats: { ...book.seats, [name]: fresh } }
@@ -138,6 +158,8 @@ export function withGift(
 ): LimitBook {
   const [giver, receiver] = [book.seats[from], book.seats[to]]
   if (giver === undefined || receiver === undefined || amount <= 0) return book
+  const isNew = !Object.hasOwn(giver.gave, to)
+  if (isNew && Object.keys(giver.gave).length >= MAX_SEATS) return book
   const gave = { ...giver.gave, [to]: (giver.gave[to] ?? 0) + amount }
   const want = Math.max(0, receiver.want - amount)
   return {
@@ -184,6 +206,11 @@ export function parseLimitBook(text: string): LimitBook | null {
   }
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it was looked at
   return raw as unknown as LimitBook
+}
+
+/** The record of a limit, and what its seal binds. */
+export function limitRecordOf(name: string): { readonly record: string; readonly aad: string } {
+  return { record: `limit.${name.replace('/', '.')}`, aad: `v1|limit|${name}` }
 }
 
 function isSeat(value: unknown): boolean {

@@ -1,5 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
+import { FleetSeal } from '../../src/fleet/fleet-seal.ts'
+import {
+  type LimitBook,
+  limitRecordOf,
+  parseLimitBook,
+  withSelf
+} from '../../src/fleet/limit-book.ts'
 import { isUsedUp, type AllowanceName } from '../../src/ipc/allowance.ts'
 import { FarEngine, LimitGateway } from '../helper/limit-world.ts'
 import { seededRandom } from '../helper/seeded-random.ts'
@@ -140,3 +147,31 @@ for (const limit of ['k/streams', 'k/credits'] as const) {
     }
   )
 }
+
+t.test('a gateway for which there is no seat is told so, and harms nobody', async (t) => {
+  const engine = new FarEngine(seededRandom(1))
+  const records = engine.records(() => 'good')
+  const limit = 'k/credits' as const
+  const { record, aad } = limitRecordOf(limit)
+  const seal = new FleetSeal(['secret-of-the-fleet-for-all-tests'], 'test')
+  let full: LimitBook = { period: 1, seats: {} }
+  for (let at = 0; at < 128; at += 1) {
+    const self = { inc: `i${at}`, era: 'era', rev: 1 }
+    const size = { limit: SIZE, replicas: 3 }
+    full = withSelf(full, `n${at}`, { self, size, isKnown: () => false })
+  }
+  await records.cas(record, { rev: 0, value: seal.seal(JSON.stringify(full), aad) })
+  const terms = { engine, limit, size: SIZE, replicas: 3, settled: 0, gone: new Set<string>() }
+  const [late, first] = [
+    new LimitGateway({ ...terms, name: 'z', inc: 'z0', ours: [] }),
+    new LimitGateway({ ...terms, name: 'n0', inc: 'i0', ours: ['i0'] })
+  ] as const
+  late.take()
+  first.take()
+  while (late.refused + late.held.size === 0 || first.held.size === 0) await delay(5)
+  t.same([late.refused, late.held.size, first.held.size], [1, 0, 1])
+  while (!late.isTurnedAway) await delay(5)
+  const { value } = await records.read(record)
+  t.ok(parseLimitBook(seal.open(value ?? '', aad) ?? ''), 'the others can read it still')
+  for (const one of [late, first]) one.end()
+})

@@ -142,19 +142,23 @@ export interface RefreshRules {
   readonly record: typeof Rec
 }
 
-/** The rules with one fault, made from a copy of the source. */
-export async function mutateRefresh({ file, from, to }: Mutant): Promise<RefreshRules> {
-  const folder = mkdtempSync(join(tmpdir(), 'refresh-mutant-'))
+/** The rules with one fault. */
+export async function mutateRefresh(mutant: Mutant): Promise<RefreshRules> {
+  const load = mutateFleet(mutant)
+  return {
+    core: (await load('next-refresh.ts')) as typeof Core,
+    record: (await load('sign-in-record.ts')) as typeof Rec
+  }
+}
+
+/** Loads files of `src/fleet` with one fault, from a copy of the source. */
+export function mutateFleet({ file, from, to }: Mutant): (name: string) => Promise<unknown> {
+  const folder = mkdtempSync(join(tmpdir(), 'fleet-mutant-'))
   for (const part of ['fleet', 'shared'])
     cpSync(join(import.meta.dirname, '../../src', part), join(folder, part), { recursive: true })
   const path = join(folder, 'fleet', file)
   const source = readFileSync(path, 'utf8')
   if (source.split(from).length !== 2) throw new Error(`${file} has to hold this once: ${from}`)
   writeFileSync(path, source.replace(from, to))
-  const load = (name: string): Promise<unknown> =>
-    import(pathToFileURL(join(folder, 'fleet', name)).href)
-  return {
-    core: (await load('next-refresh.ts')) as typeof Core,
-    record: (await load('sign-in-record.ts')) as typeof Rec
-  }
+  return (name) => import(pathToFileURL(join(folder, 'fleet', name)).href)
 }

@@ -104,6 +104,8 @@ export class LimitGateway {
   readonly core: AllowanceCore
   readonly held = new Set<number>()
   refused = 0
+  /** There is no seat for it. */
+  isTurnedAway = false
   #state: AllowanceState
   #nextId = 0
   #isLooking = false
@@ -134,7 +136,10 @@ export class LimitGateway {
       isOurs: (other) => ours.includes(other),
       isFirst: () => ours.length === 0,
       isGone: ({ inc: other }) => gone.has(other),
-      isSettled: () => false
+      isSettled: () => false,
+      onFull: () => {
+        this.isTurnedAway = true
+      }
     })
     const facts = { name: limit, limit: size, period: 1, endsAt: null, settled }
     this.#state = openAllowance({ ...facts, ...this.limit.awayOf({ limit: size, period: 1 }) })

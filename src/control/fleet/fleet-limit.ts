@@ -1,11 +1,13 @@
 import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import {
+  isFullFor,
   isToldIn,
   joinBooks,
   type LimitBook,
   type LimitSeat,
   type LimitSelf,
+  limitRecordOf,
   parseLimitBook,
   partOf,
   rightOf,
@@ -43,6 +45,8 @@ export interface FleetLimitOptions {
   readonly isGone: (seat: LimitSeat) => boolean
   /** No earlier process can have given anything away in this minute. */
   readonly isSettled: () => boolean
+  /** So many gateways of other names have a part that there is none for this one. */
+  readonly onFull: () => void
   readonly now?: () => number
 }
 
@@ -65,6 +69,7 @@ const [MINUTE_TTL_MS, TTL_MS] = [180_000, 40 * 86_400_000]
 export class FleetLimit {
   readonly #options: FleetLimitOptions
   readonly #record: string
+  readonly #aad: string
   readonly #now: () => number
   /** What stands there, and what was known before. */
   #book: LimitBook = { period: 0, seats: {} }
@@ -95,7 +100,9 @@ export class FleetLimit {
 
   constructor(options: FleetLimitOptions) {
     this.#options = options
-    this.#record = recordOf(options.name)
+    const { record, aad } = limitRecordOf(options.name)
+    this.#record = record
+    this.#aad = aad
     this.#now = options.now ?? (() => performance.now())
   }
 
@@ -157,7 +164,7 @@ export class FleetLimit {
   }
 
   get #mayCome(): boolean {
-    if (this.#isAway) return false
+    if (this.#isAway || isFullFor(this.#book, this.#options.member)) return false
     if (this.#mustRead || !(this.#isSeated || this.#isShort)) return true
     return this.#ownWant === 0 || this.#now() - this.#askedAt < ASKING_MS
   }
@@ -240,6 +247,7 @@ export class FleetLimit {
     const isEntering = !this.#isShort || need > 0 || this.#hold > 0
     if (!isEntering && !this.#isSeated) return null
     const before = this.#pending ?? this.#book
+    if (isFullFor(before, member)) this.#options.onFull()
     let next = withSelf(before, member, { self: me, size, isKnown: isOurs })
     if (need > 0 && !isUsedUp(name)) next = withHeritage(next, member, { size, isGone })
     next = this.#withGifts(next, state)
@@ -293,7 +301,7 @@ export class FleetLimit {
     this.#isBusy = true
     this.#pending = next // what it gives is ours no longer
     this.#options.desk.setAway(name, this.awayOf(state))
-    const value = seal.seal(JSON.stringify(next), sealedFor(name))
+    const value = seal.seal(JSON.stringify(next), this.#aad)
     const ttlMs = this.#isShort ? MINUTE_TTL_MS : TTL_MS
     if ((next.seats[member]?.want ?? 0) > this.#ownWant) this.#askedAt = this.#now()
     try {
@@ -313,8 +321,8 @@ export class FleetLimit {
   }
 
   #take({ rev, value }: FleetRecord): void {
-    const { seal, name } = this.#options
-    const found = parseLimitBook(seal.open(value ?? '', sealedFor(name)) ?? '')
+    const { seal } = this.#options
+    const found = parseLimitBook(seal.open(value ?? '', this.#aad) ?? '')
     if (rev !== this.#rev) this.#pending = null // what was under way can't be written any more
     this.#rev = rev
     this.#isRead = true
@@ -339,12 +347,4 @@ export class FleetLimit {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.look(), Math.max(1, Math.ceil(ms))).unref()
   }
-}
-
-function recordOf(name: AllowanceName): string {
-  return `limit.${name.replace('/', '.')}`
-}
-
-function sealedFor(name: AllowanceName): string {
-  return `v1|limit|${name}`
 }

@@ -3,6 +3,7 @@ import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import type { FleetState } from '../../fleet/fleet-state.ts'
 import type { LimitSeat, LimitSelf } from '../../fleet/limit-book.ts'
 import type { AllowanceName } from '../../ipc/allowance.ts'
+import type { Logger } from '../../observe/logger.ts'
 import { type AllowanceDesk, type LimitGovernor, UNLIMITED } from '../allowances/allowance-desk.ts'
 import type { AllowanceState } from '../allowances/allowance-ledger.ts'
 import { FleetLimit } from './fleet-limit.ts'
@@ -18,10 +19,14 @@ export interface FleetLimitsOptions {
   readonly standing: () => { readonly inc: string; readonly state: FleetState | null }
   /** Processes of this folder. */
   readonly incs: () => readonly string[]
+  readonly log: Pick<Logger, 'warn'>
 }
 
 /** So long after the start an earlier process may have counted requests of this minute. */
 const SETTLED_MS = 61_000
+const DAY_MS = 86_400_000
+const FULL =
+  'too many gateways of other names have had a part of the limit of a key, so there is none for this one: give gateways names that stay (FLEET_MEMBER)'
 
 /** The limits of named keys over all gateways of a fleet, each a `FleetLimit` from its first use on. */
 export class FleetLimits implements LimitGovernor {
@@ -32,6 +37,7 @@ export class FleetLimits implements LimitGovernor {
   readonly #changed = new Set<AllowanceName>()
   readonly #startedAt = performance.now()
   readonly #endNews: () => void
+  #warnedAt = -Infinity
 
   /** From now on the ledgers keep to what the fleet leaves them. */
   constructor(options: FleetLimitsOptions) {
@@ -88,10 +94,19 @@ export class FleetLimits implements LimitGovernor {
       isOurs: (inc) => incs().includes(inc),
       isFirst: () => incs().every((inc) => inc === this.#options.standing().inc),
       isGone: (seat) => this.#isGone(seat),
-      isSettled: () => performance.now() - this.#startedAt > SETTLED_MS
+      isSettled: () => performance.now() - this.#startedAt > SETTLED_MS,
+      onFull: () => this.#warnFull(name)
     })
     this.#limits.set(name, limit)
     return limit
+  }
+
+  /** Once a day for all: every request of the key may find it so. */
+  #warnFull(limit: AllowanceName): void {
+    const now = performance.now()
+    if (now - this.#warnedAt < DAY_MS) return
+    this.#warnedAt = now
+    this.#options.log.warn({ limit, member: this.#options.member }, FULL)
   }
 
   #self(): LimitSelf | null {

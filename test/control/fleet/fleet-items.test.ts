@@ -12,6 +12,8 @@ t.setTimeout(120_000)
 
 const SEAL = new FleetSeal(['a-secret-of-at-least-32-characters'], 'test')
 
+const nameOf = (at: number): string => at.toString(16).padStart(40, '0')
+
 function setUp(t: Test, maxBytes = 1_000_000) {
   const folder = mkdtempSync(join(tmpdir(), 'fleet-items-'))
   const records = new FakeRecords()
@@ -26,20 +28,19 @@ function setUp(t: Test, maxBytes = 1_000_000) {
     log: { warn: say, info: say } as never
   })
   t.teardown(() => items.close())
-  const nameOf = (at: number): string => at.toString(16).padStart(40, '0')
   const share = (at: number): void => {
     writeFileSync(join(folder, nameOf(at)), `answer ${at}`)
     items.share(nameOf(at))
   }
   const isThere = async (at: number): Promise<boolean> =>
     (await records.read(`item.${nameOf(at)}`)).value !== null
-  return { records, lines, share, isThere, nameOf }
+  return { records, lines, share, isThere }
 }
 
 t.test(
   'an answer that cannot be put keeps the others for a moment only, and is told of',
   async (t) => {
-    const { records, lines, share, isThere, nameOf } = setUp(t)
+    const { records, lines, share, isThere } = setUp(t)
     const broken = `item.${nameOf(1)}`
     records.broken.add(broken)
     for (const at of [1, 2, 3]) share(at)
@@ -54,7 +55,7 @@ t.test(
 )
 
 t.test('what makes room for one that fails is taken away all the same', async (t) => {
-  const { records, share, isThere, nameOf } = setUp(t, 150)
+  const { records, share, isThere } = setUp(t, 150)
   for (const at of [1, 2, 3]) {
     share(at)
     await until(() => isThere(at))
