@@ -20,8 +20,14 @@ export interface StreamReplyOptions {
 /** What was held of an answer may come out at once; text that is longer is made bytes. */
 const LONG_TEXT_CHARS = 65_536
 
+/** What the model says or thinks. */
+type SpokenPart = Extract<StreamPart, { readonly text: string }>
+/** Longer ones are not joined. */
+const JOINED_CHARS = 4096
+
 /**
- * Parts → one client API's event stream, with one write for each chunk of the upstream.
+ * Parts → one client API's event stream, with one write for each chunk of the upstream, and one event for text that came in
+ * several pieces at once: what stands around each of them is five times the text itself.
  *
  * Status and headers go out with the first text or the first heartbeat, whichever comes first. Never holds more
  * than the text of one upstream chunk beyond the socket's own buffer.
@@ -30,6 +36,8 @@ export class StreamReply implements AnswerSink {
   readonly #options: StreamReplyOptions
   readonly #stall: StallTimer
   readonly #onDrain = (): void => this.#drained()
+  /** Is written with what continues it, or at the next flush. */
+  #spoken: SpokenPart | null = null
   #text = ''
   /** What stands before the text, where that is long. Bounded by what one chunk of the upstream, or an end, comes to. */
   #parts: (string | Uint8Array)[] = []
@@ -73,7 +81,11 @@ export class StreamReply implements AnswerSink {
   }
 
   push(part: StreamPart): void {
-    this.#add(this.#options.writer.push(part))
+    if (part.type === 'text' || part.type === 'reasoning') this.#join(part)
+    else {
+      this.#writeSpoken()
+      this.#add(this.#options.writer.push(part))
+    }
   }
 
   flush(): void {
@@ -87,6 +99,7 @@ export class StreamReply implements AnswerSink {
   }
 
   fail(error: GatewayError): void {
+    this.#writeSpoken()
     this.#add(this.#options.writer.fail(error))
     this.#finish()
   }
@@ -97,6 +110,24 @@ export class StreamReply implements AnswerSink {
     this.#writer.off(this.#onDrain)
     this.#source = null
     if (!response.writableEnded) this.#stall.stop()
+  }
+
+  #join(part: SpokenPart): void {
+    const { type, text } = this.#spoken ?? part
+    if (this.#spoken === null) this.#spoken = part
+    else if (type === part.type && text.length < JOINED_CHARS) {
+      this.#spoken = { type, text: text + part.text }
+    } else {
+      this.#writeSpoken()
+      this.#spoken = part
+    }
+  }
+
+  #writeSpoken(): void {
+    const part = this.#spoken
+    if (part === null) return
+    this.#spoken = null
+    this.#add(this.#options.writer.push(part))
   }
 
   #add(written: Written): void {
@@ -112,6 +143,7 @@ export class StreamReply implements AnswerSink {
   }
 
   #take(): Written {
+    this.#writeSpoken()
     const text = this.#parts.length === 0 ? this.#text : glue(this.#parts, this.#text)
     this.#text = ''
     this.#parts = []

@@ -25,6 +25,7 @@ class PlainWriter implements Writer {
 }
 
 const text = (content: string): StreamPart => ({ type: 'text', text: content })
+const thought = (content: string): StreamPart => ({ type: 'reasoning', text: content })
 const end: StreamPart = { type: 'end', reason: 'stop', usage: { inputTokens: 1, outputTokens: 1 } }
 
 function replyTo({ response }: OpenReply, changes: Partial<StreamReplyOptions> = {}) {
@@ -73,6 +74,35 @@ t.test('StreamReply', (t) => {
     t.equal(message.statusCode, 200)
     t.equal(await bodyText(message), 'abc[end]')
     t.same(writes, ['ab', '1\r\nc\r\n'])
+  })
+
+  t.test('makes one event of what is said at once, and keeps the order of all', async (t) => {
+    const open = await openReply(t)
+    const written: string[] = []
+    const writer: Writer = {
+      push: (part) => {
+        const said = part.type === 'text' || part.type === 'reasoning' ? part.text : ''
+        written.push(`${part.type} ${said.length > 10 ? said.length : said}`)
+        return said
+      },
+      fail: () => '[fail]',
+      heartbeat: () => ''
+    }
+    const { reply } = replyTo(open, { writer })
+    for (const part of [thought('a'), thought('b'), text('c'), text('d'), text('e')])
+      reply.push(part)
+    reply.push({ type: 'tool-end' })
+    reply.push(text('f'))
+    reply.flush()
+    t.same(written.splice(0), ['reasoning ab', 'text cde', 'tool-end ', 'text f'])
+    for (let count = 0; count < 3; count++) reply.push(text('x'.repeat(3000)))
+    reply.flush()
+    t.same(written.splice(0), ['text 6000', 'text 3000'], 'none becomes long')
+    reply.push(text('g'))
+    reply.fail(new GatewayError('GW_UPSTREAM_RESET'))
+    reply.dispose()
+    t.same(written, ['text g'], 'nor is anything lost before a failure')
+    t.match(await bodyText(await open.received), /^abcdef.*g\[fail\]$/)
   })
 
   t.test('is whole even if nothing was flushed before its end', async (t) => {
