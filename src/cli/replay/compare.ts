@@ -35,11 +35,21 @@ export function compareAnswers(
 ): Difference | null {
   const [then, now] = [was, is].map((answer) => {
     const normal = new Normalizer(hasLearntCounts)
-    return eventsOf(masked(answer)).map(({ name, data }) => ({ name, data: normal.text(data) }))
+    return joinPieces(eventsOf(masked(answer))).map((event) => ({
+      ...event,
+      head: normal.text(event.head),
+      text: normal.text(event.text),
+      tail: normal.text(event.tail)
+    }))
   })
   const count = isPrefix ? (then?.length ?? 0) : Math.max(then?.length ?? 0, now?.length ?? 0)
   for (let index = 0; index < count; index++) {
-    const found = compareEvents(then?.[index], now?.[index])
+    const [before, after] = [then?.[index], now?.[index]]
+    const isCut = isPrefix && index === count - 1
+    const found = compareEvents(
+      before && toEvent(before),
+      after && toEvent(isCut ? { ...after, text: after.text.slice(0, before?.text.length) } : after)
+    )
     if (found !== null) return { part: 'answer', number: index + 1, ...found }
   }
   return null
@@ -53,6 +63,14 @@ export function compareRequests(was: Buffer, is: Buffer, number: number): Differ
   })
   const found = compareEvents({ name: '', data: then ?? '' }, { name: '', data: now ?? '' })
   return found === null ? null : { part: 'upstream-request', number, ...found }
+}
+
+/** Whether an answer goes as far as another, of which the rest is not known. */
+export function covers(answer: Buffer, other: Buffer): boolean {
+  const [pieces, others] = [answer, other].map((text) => joinPieces(eventsOf(text.toString())))
+  if (pieces === undefined || others === undefined) return false
+  const isAhead = (pieces.at(-1)?.text.length ?? 0) >= (others.at(-1)?.text.length ?? 0)
+  return pieces.length > others.length || (pieces.length === others.length && isAhead)
 }
 
 /** How many events an answer has, pings not counted. */
@@ -137,6 +155,45 @@ function eventsOf(answer: string): readonly AnswerEvent[] {
       .map((line) => line.slice(5).trim())
     return data.length === 0 || name === 'ping' ? [] : [{ name, data: data.join('\n') }]
   })
+}
+
+/** An event around a piece of text, which is `''` in all others. */
+interface Piece {
+  readonly name: string
+  readonly head: string
+  /** As JSON, without its quotes. */
+  readonly text: string
+  readonly tail: string
+}
+
+/** What the model says or thinks, in the words of each client API. */
+const PIECE =
+  /^(.*?"delta":(?:\{(?:"role":"assistant",)?(?:"type":"\w+_delta",)?"(?:content|reasoning_content|text|thinking)":)?")((?:[^"\\]|\\.)*)(".*)$/s
+/** What the first piece has alone. */
+const ROLE = '"role":"assistant",'
+const SEQUENCE = /"sequence_number":\d+/
+
+/** How a text is cut depends on how it came from the upstream: its pieces are compared as one. */
+function joinPieces(events: readonly AnswerEvent[]): readonly Piece[] {
+  const joined: (Omit<Piece, 'text'> & { readonly texts: string[] })[] = []
+  for (const { name, data } of events) {
+    // The number of an event tells how many pieces came before.
+    const plain = data.replace(SEQUENCE, '"sequence_number":0')
+    const [, head = plain, text = '', tail = ''] = PIECE.exec(plain) ?? []
+    const last = joined.at(-1)
+    const goesOn =
+      tail !== '' &&
+      last?.tail === tail &&
+      last.name === name &&
+      last.head.replace(ROLE, '') === head
+    if (goesOn) last.texts.push(text)
+    else joined.push({ name, head, texts: [text], tail })
+  }
+  return joined.map(({ texts, ...event }) => ({ ...event, text: texts.join('') }))
+}
+
+function toEvent({ name, head, text, tail }: Piece): AnswerEvent {
+  return { name, data: head + text + tail }
 }
 
 /** Then it was written so, too. */

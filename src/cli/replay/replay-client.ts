@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { codeOf, GatewayError } from '../../shared/errors.ts'
-import { countEvents } from './compare.ts'
+import { covers } from './compare.ts'
 import type { RecordedTurn } from './capture-reader.ts'
 
 /** What a gateway has answered now. */
@@ -38,8 +38,8 @@ export async function ask(turn: RecordedTurn, target: ReplayTarget): Promise<New
     request.end(body)
     const [response]: IncomingMessage[] = await once(request, 'response', { signal })
     if (response === undefined) throw new Error('no response')
-    const left = facts.status === CLIENT_LEFT ? countEvents(turn.answer) : Infinity
-    return { status: response.statusCode ?? 0, body: await readAnswer(response, left) }
+    const enough = facts.status === CLIENT_LEFT ? turn.answer : null
+    return { status: response.statusCode ?? 0, body: await readAnswer(response, enough) }
   } catch (cause) {
     signal.throwIfAborted()
     const message = `No gateway answers at ${url.origin} (${codeOf(cause)}).`
@@ -49,8 +49,8 @@ export async function ask(turn: RecordedTurn, target: ReplayTarget): Promise<New
   }
 }
 
-/** An answer that breaks off is one, too: what has come of it. */
-async function readAnswer(response: IncomingMessage, maxEvents: number): Promise<Buffer> {
+/** An answer that breaks off is one, too: what has come of it. No more than `enough`, where that is given. */
+async function readAnswer(response: IncomingMessage, enough: Buffer | null): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
   try {
@@ -58,7 +58,7 @@ async function readAnswer(response: IncomingMessage, maxEvents: number): Promise
       chunks.push(chunk)
       bytes += chunk.byteLength
       if (bytes > MAX_ANSWER_BYTES) break
-      if (maxEvents < Infinity && countEvents(Buffer.concat(chunks)) >= maxEvents) break
+      if (enough !== null && covers(Buffer.concat(chunks), enough)) break
     }
   } catch {
     // It was cut, and its end is missing.

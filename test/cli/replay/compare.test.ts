@@ -1,5 +1,10 @@
 import t from 'tap'
-import { compareAnswers, compareRequests, countEvents } from '../../../src/cli/replay/compare.ts'
+import {
+  compareAnswers,
+  compareRequests,
+  countEvents,
+  covers
+} from '../../../src/cli/replay/compare.ts'
 
 const USUAL = { isPrefix: false, hasLearntCounts: false }
 
@@ -48,6 +53,39 @@ t.test('shows the first place that differs', async (t) => {
     pointer: '/b/0/x~1y',
     was: '"one"',
     is: '"two"'
+  })
+})
+
+t.test('a text is the same however it was cut into events', async (t) => {
+  const end = { type: 'end' }
+  const forms: readonly ((text: string, index: number) => object)[] = [
+    (text, index) => ({
+      choices: [{ index: 0, delta: { ...(index === 0 && { role: 'assistant' }), content: text } }]
+    }),
+    (text) => ({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } }),
+    (text, index) => ({ type: 'response.output_text.delta', sequence_number: index, delta: text })
+  ]
+  for (const form of forms) {
+    const said = (...texts: readonly string[]) => texts.map(form)
+    const [one, many] = [said('say "a" \\ b'), said('sa', 'y "a"', ' \\ ', 'b')]
+    t.equal(compareAnswers(sse(...one, end), sse(...many, end), USUAL), null)
+    t.equal(compareAnswers(sse(...many, end), sse(...one, end), USUAL), null)
+    t.match(compareAnswers(sse(...many), sse(...said('say "a" \\ c')), USUAL), { number: 1 })
+    t.equal(covers(sse(...said('sa', 'y')), sse(...said('say'))), true)
+    t.equal(covers(sse(...said('sa')), sse(...said('say'))), false, 'though it has as many events')
+    t.equal(covers(sse(...one, end), sse(...many)), true)
+    t.match(compareAnswers(sse(...many, end), sse(...one), USUAL), { number: 2, is: null })
+    t.equal(
+      compareAnswers(sse(...said('sa', 'y "a')), sse(...one, end), { ...USUAL, isPrefix: true }),
+      null,
+      'the client had left inside of it'
+    )
+  }
+  const [text, thought] = ['text', 'thinking'].map((type) => ({
+    delta: { type: `${type}_delta`, [type]: 'a' }
+  }))
+  t.match(compareAnswers(sse(text ?? {}, text ?? {}), sse(text ?? {}, thought ?? {}), USUAL), {
+    number: 1
   })
 })
 
