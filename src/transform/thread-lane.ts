@@ -61,6 +61,8 @@ const SEMI_SPACES = 3
  * when a heap is made: that of the process has been.
  */
 const HEAP_FLAGS = ['--max-old-space-size=0', '--max-semi-space-size=0']
+/** A thread clears up between its jobs. */
+const CLEARS_UP = '--expose-gc'
 
 const WORKER_FILE = new URL('../../workers/transform-request.ts', import.meta.url).href
 
@@ -261,7 +263,7 @@ export class ThreadLane {
   async #createPiscina(): Promise<Lane> {
     const { threads, heapMb, semiSpaceMb, idleTimeoutMs } = this.#options
     const { Piscina } = await import('piscina')
-    for (const flag of HEAP_FLAGS) setFlagsFromString(flag)
+    for (const flag of [...HEAP_FLAGS, CLEARS_UP]) setFlagsFromString(flag)
     const piscina = new Piscina<MarkedJob, ThreadResult>({
       filename: WORKER_FILE,
       minThreads: 0,

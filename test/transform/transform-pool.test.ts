@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
+import type { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { CostQueue } from '../../src/admission/fair-queue.ts'
 import type { Conversion } from '../../src/dialects/dialect.ts'
@@ -67,6 +68,21 @@ t.test('run()', async (t) => {
       t.ok(nicenessOfThreads().includes(Math.min(19, getPriority() + 5)))
     }
   )
+
+  t.test('that clear up what a large body took before the next one', async (t) => {
+    const threads: Worker[] = []
+    const onThread = (thread: Worker): void => void threads.push(thread)
+    process.on('worker', onThread)
+    t.teardown(() => process.off('worker', onThread))
+    const pool = makePool(t, { inlineMaxBytes: 0 })
+    await pool.run({ ...largeJob(), body: chatBody({ bytes: 8_000_000, tools: 1 }) }, idle())
+    const [thread] = threads
+    t.equal(threads.length, 1)
+    const statistics = thread?.getHeapStatistics() // it answers with its next job
+    await pool.run(largeJob(), idle())
+    const { used_heap_size: bytes } = (await statistics) ?? { used_heap_size: Infinity }
+    t.ok(bytes < 16_000_000, `its heap holds ${bytes} bytes`)
+  })
 
   t.test('answers are moved to a thread, and come back where more room is needed', async (t) => {
     const pool = makePool(t, { inlineMaxBytes: 0 })

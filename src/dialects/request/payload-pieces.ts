@@ -66,7 +66,8 @@ function* historyOf({
 }: UpstreamPayload['conversationState']): Generator<string, void, undefined> {
   let before = '['
   for (const entry of history) {
-    yield before + JSON.stringify(entry)
+    yield before
+    yield JSON.stringify(entry)
     before = ','
   }
   yield history.length === 0 ? '[]' : ']'
