@@ -1,10 +1,11 @@
-import { type Instant, msToNextStage, type TermStage, termStage } from '../shared/elapsed.ts'
+import { type Instant, msToNextStage, termStage } from '../shared/elapsed.ts'
 import type { FleetAnswer, BeatAnswer, FleetQuestion, FleetReading } from './fleet-engine.ts'
 import { demandOn, type FleetDemand, NO_DEMAND } from './fleet-demand.ts'
 import {
   type CoreOptions,
   enterEvent,
   type FleetRefusal,
+  type FleetStage,
   GAP_MS,
   isWantNews,
   namesOf,
@@ -18,18 +19,6 @@ import { FleetRegister, type OwnAccount } from './fleet-register.ts'
 import { type FleetState, MAX_ENDED } from './fleet-state.ts'
 import { FleetWatch } from './fleet-watch.ts'
 import { nextFleet } from './next-fleet.ts'
-
-/**
- * How a member stands:
- *
- * ```
- *   joining ──entered, first beat confirmed──▶ serving ◀──beat confirmed──┐
- *      ▲                                        │  └──none for long──▶ closing
- *      │                                        ▼                         │
- *      └──all sockets gone, new incarnation── cut ◀──none for longer──────┘     (or it was put out)
- * ```
- */
-export type FleetStage = 'joining' | TermStage
 
 /**
  * One member of a fleet, without its connections, clocks and timers: it says what to ask the engine next, and learns from
@@ -201,14 +190,18 @@ export class FleetCore {
 
   /** Ms of the monotonic clock at which `next()` may have something new to ask although nothing happens. */
   wakeAt(now: Instant): number {
-    let at = this.#beatAt
-    if (this.#sentAt !== null && this.#cut === null) {
-      at = Math.min(at, now.mono + msToNextStage(this.#options.times, this.#sentAt, now))
-    }
-    if (this.#register.isStale) at = Math.min(at, this.#retryAt)
-    const entry = this.state?.members[this.#inc]
+    const sentAt = this.#cut === null ? this.#sentAt : null
+    const stageMs = sentAt === null ? Infinity : msToNextStage(this.#options.times, sentAt, now)
+    const stageAt = now.mono + stageMs
+    return this.#asked === null ? Math.min(stageAt, this.#askAt()) : stageAt // an answer wakes, too
+  }
+
+  #askAt(): number {
+    if (this.#register.isStale) return this.#retryAt
+    const entry = this.#cut === null ? this.state?.members[this.#inc] : undefined
     const isUntold = entry !== undefined && isWantNews(entry, this.#self().want)
-    return isUntold ? Math.min(at, this.#toldAt + GAP_MS) : at
+    const at = isUntold ? Math.min(this.#beatAt, this.#toldAt + GAP_MS) : this.#beatAt
+    return Math.max(at, this.#retryAt)
   }
 
   #question(now: Instant): FleetQuestion | null {

@@ -32,6 +32,7 @@ export class FleetFolder {
   readonly #path: string
   readonly #lock: DatabaseSync
   #written = ''
+  #writing: Promise<void> = Promise.resolve()
 
   private constructor(folder: string, lock: DatabaseSync, memory: FolderMemory) {
     this.#path = join(folder, 'fleet.json')
@@ -57,7 +58,13 @@ export class FleetFolder {
   }
 
   /** @throws where the folder can't be written: nothing must be held then that nobody would know of. */
-  async remember(memory: FolderMemory): Promise<void> {
+  remember(memory: FolderMemory): Promise<void> {
+    const written = this.#writing.then(() => this.#write(memory)) // what was said last must stand there
+    this.#writing = written.catch(() => {})
+    return written
+  }
+
+  async #write(memory: FolderMemory): Promise<void> {
     const incs = [...new Set(memory.incs)].slice(-MAX_INCS)
     const text = `${JSON.stringify({ incs, known: memory.known })}\n`
     if (text === this.#written) return

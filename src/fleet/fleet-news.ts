@@ -1,7 +1,19 @@
-import type { FleetTimes, Instant } from '../shared/elapsed.ts'
+import type { FleetTimes, Instant, TermStage } from '../shared/elapsed.ts'
 import { type FleetEntry, type FleetState, MAX_ENDED } from './fleet-state.ts'
 import type { FleetWatch } from './fleet-watch.ts'
 import type { EnterEvent, FleetEvent, ReportedFacts } from './next-fleet.ts'
+
+/**
+ * How a member stands:
+ *
+ * ```
+ *   joining ──entered, first beat confirmed──▶ serving ◀──beat confirmed──┐
+ *      ▲                                        │  └──none for long──▶ closing
+ *      │                                        ▼                         │
+ *      └──all sockets gone, new incarnation── cut ◀──none for longer──────┘     (or it was put out)
+ * ```
+ */
+export type FleetStage = 'joining' | TermStage
 
 /** Why this process can't be a member. */
 export type FleetRefusal = 'newer' | 'foreign' | 'name' | 'full'

@@ -6,7 +6,8 @@ import type { Loan, LoanBook, LoanEntry } from './loan-book.ts'
  * A rate that several gateways keep together: so many starts in any window of time, each of which one of them has.
  *
  * Everybody's own part is the R-th of it, which nobody else ever uses unless it is lent; so each may go on with that when the
- * engine is gone, and what the engine forgets, repeats or writes late does no harm.
+ * engine is gone, and what the engine forgets, repeats or writes late does no harm. Also where the book can't be read or written
+ * from the start: what a predecessor has lent or used is over after a while.
  *
  *   borrower   asks: "question 7: I want 20"     A loan lasts for a term from when its question was SENT, as it knows.
  *   lender     answers: "to you 12, question 7"  Has it back a term and a window after it has SEEN the question, which is later.
@@ -68,6 +69,8 @@ export class RateLoans {
   #use: RateUse = { rate: 0, used: 0, waiting: 0 }
   #own: LoanEntry
   #saidAt = -Infinity
+  /** `null` until anybody asked. */
+  #begunAt: number | null = null
   /** `null` until the book was seen. */
   #heldUntil: number | null = null
   /** Whoever follows can know of us. */
@@ -105,6 +108,7 @@ export class RateLoans {
 
   /** Starts that this gateway may have out or used within a window. */
   limit(now: Instant): number {
+    this.#begunAt ??= now.mono
     if (this.#own.left !== null) return 0
     let limit = this.#base(now.mono) - this.#lentNow(now.mono)
     for (const loan of this.#borrowed.values()) if (this.#isGood(loan, now)) limit += loan.count
@@ -114,6 +118,7 @@ export class RateLoans {
   /** The book was read, or there is none. */
   onBook(book: LoanBook, now: Instant): void {
     const { id, name } = this.#options
+    this.#begunAt ??= now.mono
     this.#heldUntil ??= now.mono + this.#holdMs(book)
     if (id in book) this.#isEntered = true
     for (const [other, entry] of Object.entries(book)) {
@@ -170,17 +175,29 @@ export class RateLoans {
     const { termMs } = this.#options
     const lent = [...this.#lent.values()].flat().map(({ until }) => until)
     const sentAt = [...this.#asks.values()].map(({ mono }) => mono + termMs - this.#marginMs)
-    const times = [...lent, ...sentAt, this.#heldUntil ?? Infinity, this.#saidAt + SIGN_MS]
+    const heldUntil = [this.#heldUntil ?? Infinity, this.#aloneAt]
+    const times = [...lent, ...sentAt, ...heldUntil, this.#saidAt + SIGN_MS]
     const want = this.#want(now.mono)
     if (want > 0) times.push(this.#askAt(want))
     return Math.min(...times.filter((at) => at > now.mono))
   }
 
+  /** By then all is over that a process before us can have lent or used. */
+  get #longestMs(): number {
+    const { termMs, windowMs } = this.#options
+    return termMs * DRIFT + this.#marginMs + windowMs
+  }
+
+  /** When our part is ours although nobody can know of us. Monotonic. */
+  get #aloneAt(): number {
+    return (this.#begunAt ?? Infinity) + this.#longestMs
+  }
+
   /** For how long what came before may still be used elsewhere, or was a moment ago. */
   #holdMs(book: LoanBook): number {
-    const { id, name, hasPredecessor, termMs, windowMs } = this.#options
+    const { id, name, hasPredecessor } = this.#options
     const entries = Object.entries(book).filter(([other, one]) => other !== id && one.name === name)
-    const longest = termMs * DRIFT + this.#marginMs + windowMs
+    const longest = this.#longestMs
     if (entries.length === 0) return hasPredecessor ? longest : 0
     return Math.max(...entries.map(([, { left }]) => Math.min(longest, left ?? longest)))
   }
@@ -201,8 +218,8 @@ export class RateLoans {
 
   /** The part that is ours alone, as soon as nobody before us can have it. */
   #base(mono: number): number {
-    const isHeld = this.#heldUntil === null || mono < this.#heldUntil
-    return isHeld || !this.#isEntered ? 0 : this.#part(mono)
+    const isHeld = mono < (this.#heldUntil ?? this.#aloneAt)
+    return isHeld || !(this.#isEntered || mono >= this.#aloneAt) ? 0 : this.#part(mono)
   }
 
   #lentNow(mono: number): number {

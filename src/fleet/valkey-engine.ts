@@ -175,7 +175,7 @@ export class ValkeyEngine implements FleetEngine {
       // What it takes to write, asked in a way that writes nothing.
       const [ledger, beats, channel] = this.#keys
       await this.#commands.eval(CAS_SCRIPT, 3, ledger, beats, channel, '', -1, 0, '', '', 0)
-      await this.#commands.eval(PROBE_SCRIPT, 1, `${beats}:probe`)
+      await this.#commands.eval(PROBE_SCRIPT, 1, `{kiro:${this.#options.name}}:record:probe`)
       await this.#commands.publish(channel, '0')
       if (this.#news.status === 'wait') await this.#news.connect()
       await this.#news.subscribe(channel)

@@ -11,6 +11,8 @@ export interface FleetStanding {
   readonly stage: 'joining' | 'serving' | 'closing' | 'cut'
   /** Why it can't serve; `null` where it can. */
   readonly problem: string | null
+  /** Kinds of records that this gateway cannot read or write although the engine answers: of these each has its own for now. */
+  readonly unshared: readonly string[]
   /** `learning`: nothing is granted beyond what living members have. `null` where nothing has been seen yet, like the next. */
   readonly phase: 'open' | 'learning' | null
   /** Goes up whenever the engine has lost what it knew. */

@@ -269,6 +269,8 @@ t.test('a fleet that is whole is no news, and one that is not says who is missin
   t.same(away, ['bad', 'fleet-engine', 'The engine of the fleet has not answered for 41 s.'])
   const reason = 'This gateway waits for the engine of its fleet.'
   t.same(codeOf({ problem: reason, stage: 'joining' }), ['bad', 'fleet-outside', reason])
+  const unshared = 'The engine of the fleet does not take or tell: items, pace.'
+  t.same(codeOf({ unshared: ['items', 'pace'] }), ['fair', 'fleet-unshared', unshared])
   const [first] = fleet.members
   const members = first === undefined ? [] : [first]
   const sentence = '1 gateway of 3 in the fleet is there. x: awaited.'

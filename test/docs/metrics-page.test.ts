@@ -15,6 +15,7 @@ t.test(
       name: 'kiro',
       member: 'a',
       holder: () => null,
+      unshared: () => [],
       counts: () => null
     })
     const snapshots = [

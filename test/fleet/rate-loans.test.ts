@@ -12,6 +12,8 @@ t.setTimeout(300_000)
 
 const RUNS = 2_000
 
+const at = (ms: number) => ({ mono: ms, wall: ms, up: ms })
+
 function play(Loans: typeof RateLoans) {
   return property(loanStories, ({ steps, ...world }) => new LoanWorld(Loans, world).play(steps))
 }
@@ -58,6 +60,28 @@ t.test('a shared rate', (t) => {
       [0, 1, 2].map((at) => world.limit(at)),
       [20, 20, 20]
     )
+  })
+
+  t.test('is everybody’s even part where the book can never be read, or never written', (t) => {
+    for (const isRead of [false, true]) {
+      for (const hasPredecessor of [false, true]) {
+        const terms = { id: 'i', name: 'a', replicas: 3, termMs: 30_000, windowMs: 61_000 }
+        const loans = new RateLoans({ ...terms, hasPredecessor })
+        loans.setUse({ rate: 60, used: 0, waiting: 5 })
+        const limits: number[] = []
+        for (let ms = 0; ms <= 120_000; ms += 1_000) {
+          if (isRead) loans.onBook({}, at(ms))
+          loans.look(at(ms))
+          limits.push(loans.limit(at(ms)))
+        }
+        const first = limits.indexOf(20)
+        // A term with its drift and margin, and a window: what one before it may have lent or used.
+        t.equal(first, 94, `first after ${first} s`)
+        t.ok(limits.slice(0, first).every((limit) => limit === 0))
+        t.ok(loans.wakeAt(at(1_000)) <= 94_000)
+      }
+    }
+    t.end()
   })
 
   t.test('of one that follows another waits for what that may have used', async (t) => {

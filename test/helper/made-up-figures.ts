@@ -66,6 +66,7 @@ export function madeUpFleet(): NonNullable<Now['fleet']> {
     member: 'gateway-0',
     stage: 'serving',
     problem: null,
+    unshared: [],
     phase: 'open',
     era: 3,
     maxConnections: 300,

@@ -4,7 +4,7 @@ import type { Config } from '../../config/settings.ts'
 import type { CredentialSource } from '../../credentials/stored-credential.ts'
 import { FleetCore } from '../../fleet/fleet-core.ts'
 import type { FleetRefusal } from '../../fleet/fleet-news.ts'
-import type { FleetAnswer, FleetEngine, FleetQuestion } from '../../fleet/fleet-engine.ts'
+import type { FleetEngine, FleetQuestion } from '../../fleet/fleet-engine.ts'
 import { createIncarnation, FleetFolder } from '../../fleet/fleet-folder.ts'
 import { FleetSeal } from '../../fleet/fleet-seal.ts'
 import { checksOf, fleetSecrets } from '../../fleet/fleet-secrets.ts'
@@ -18,6 +18,7 @@ import { proxyOf } from '../../upstream/proxy/proxy.ts'
 import type { Budget } from '../budget/budget.ts'
 import type { KeyControl } from '../key-control.ts'
 import { orphansGone, portsOf } from '../workers/orphans.ts'
+import { FleetAsker } from './fleet-asker.ts'
 import { FleetFigures } from './fleet-figures.ts'
 import { FleetLedger } from './fleet-ledger.ts'
 import { FleetNotices } from './fleet-notices.ts'
@@ -25,6 +26,7 @@ import { fleetProblem, REFUSALS } from './fleet-problem.ts'
 import { FleetShares } from './fleet-shares.ts'
 import { FleetSignIn } from './fleet-sign-in.ts'
 import { SharedUpstream, type UpstreamKnowledge } from './shared-upstream.ts'
+import { WatchedRecords } from './watched-records.ts'
 
 export interface FleetControlOptions {
   readonly config: Config
@@ -62,7 +64,9 @@ export class FleetControl {
   readonly #replicas: number
   readonly #ledger: FleetLedger
   readonly #notices: FleetNotices
+  readonly #asker: FleetAsker
   #engine: FleetEngine | null = null
+  #records: WatchedRecords | null = null
   #core: FleetCore | null = null
   #folder: FleetFolder | null = null
   #signIn: FleetSignIn | null = null
@@ -86,6 +90,7 @@ export class FleetControl {
       name,
       member: this.#name,
       holder: () => this.#signIn?.holder ?? null,
+      unshared: () => this.#unshared,
       counts: () => this.#engine?.counts ?? null
     })
     this.#times = fleetTimes(leaseMs)
@@ -94,6 +99,15 @@ export class FleetControl {
       log: options.log,
       times: this.#times,
       own: () => ({ max: options.budget.configured ?? 0, replicas: this.#replicas })
+    })
+    this.#asker = new FleetAsker({
+      engine: () => this.#engine,
+      remember: (core) => this.#remember(core),
+      onHeard: () => {
+        this.#notices.onHeard()
+        this.#lookSoon() // not after the disk
+      },
+      log: options.log
     })
     this.#ledger = new FleetLedger({
       budget: options.budget,
@@ -133,10 +147,15 @@ export class FleetControl {
       }
     })
     this.#engine = engine
+    const records = new WatchedRecords({
+      records: engine.records,
+      onChange: () => this.#lookSoon()
+    })
+    this.#records = records
     const seal = new FleetSeal(await fleetSecrets(fleet), fleet.name)
     this.#shares = new FleetShares({
       config,
-      records: engine.records,
+      records,
       seal,
       keys: this.#options.keys,
       member: this.#name,
@@ -149,7 +168,7 @@ export class FleetControl {
     await this.#shares.start()
     this.#upstream = new SharedUpstream({
       knows: this.#options.knows,
-      records: engine.records,
+      records,
       seal,
       times: this.#times,
       name: this.#name,
@@ -179,7 +198,7 @@ export class FleetControl {
     if (source === null) return
     this.#signIn = await FleetSignIn.of(source, {
       config,
-      records: engine.records,
+      records,
       seal,
       self: this.#name,
       isOpen: () => this.#core?.state?.phase === 'open',
@@ -234,7 +253,7 @@ export class FleetControl {
     this.#ledger.setDemand(core.demand(now))
     if (stage === 'cut' && this.#ledger.isEmpty) {
       core.onAllGone()
-      void this.#remember(core).catch((err: unknown) => this.#options.log.error({ err }, UNWRITTEN))
+      void this.#asker.remember(core) // never rejects
       this.#lookSoon()
     }
     this.#tellWorkers(core, now)
@@ -259,6 +278,11 @@ export class FleetControl {
     return Math.max(state.replicas, names.size)
   }
 
+  /** While the engine says nothing at all, that is what is told. */
+  get #unshared(): readonly string[] {
+    return this.#notices.isAlarmed ? [] : (this.#records?.unshared ?? [])
+  }
+
   #aim(core: FleetCore, now: Instant): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
     let waitMs = Math.min(this.#times.beatMs, core.wakeAt(now) - now.mono)
@@ -267,18 +291,7 @@ export class FleetControl {
   }
 
   async #ask(core: FleetCore, question: FleetQuestion): Promise<void> {
-    try {
-      const answer = await this.#answer(question)
-      core.onAnswer(answer, instantNow())
-      this.#notices.onHeard()
-      await this.#remember(core)
-    } catch (err) {
-      core.onUnknown(instantNow())
-      this.#options.log.debug(
-        { err, asked: question.type },
-        'the engine of the fleet did not answer'
-      )
-    }
+    await this.#asker.ask(core, question)
     const { refusal } = core
     if (refusal !== this.#refusal) {
       this.#refusal = refusal
@@ -288,19 +301,6 @@ export class FleetControl {
     if (refusal !== null && core.sentAt === null)
       this.#options.onRefused(invalid(REFUSALS[refusal]))
     this.#lookSoon()
-  }
-
-  async #answer(question: FleetQuestion): Promise<FleetAnswer> {
-    const engine = this.#engine
-    if (engine === null) throw new Error('no engine')
-    switch (question.type) {
-      case 'read':
-        return { type: 'read', reading: await engine.read() }
-      case 'beat':
-        return { type: 'beat', answer: await engine.beat(question.beat) }
-      case 'cas':
-        return { type: 'cas', answer: await engine.cas(question.proposal) }
-    }
   }
 
   async #remember(core: FleetCore): Promise<void> {
@@ -320,15 +320,17 @@ export class FleetControl {
     }
     const before = this.#told
     if (before?.problem !== problem) this.#notices.onProblem(core, now, problem)
+    const isOther = standing.unshared.join() !== (before?.standing.unshared ?? []).join()
+    if (isOther) this.#notices.onUnshared(standing.unshared)
     const isOld = now.mono - this.#toldAt >= this.#times.beatMs // a worker may have come since
-    if (before?.problem === told.problem && before.sentAt === told.sentAt && !isOld) return
+    const isSame = before?.problem === told.problem && before.sentAt === told.sentAt && !isOther
+    if (isSame && !isOld) return
     this.#told = told
     this.#toldAt = now.mono
     this.#options.tell(told)
   }
 }
 
-const UNWRITTEN = 'STATE_DIR can not be written: the next process would not know of this one'
 const FOLDER_IN_USE =
   'STATE_DIR belongs to another gateway that still runs: each replica of a fleet needs a STATE_DIR of its own.'
 

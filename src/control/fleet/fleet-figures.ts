@@ -12,6 +12,8 @@ export interface FleetFiguresOptions {
   readonly member: string
   /** Who renews the sign-in of all, as far as is known. */
   readonly holder: () => string | null
+  /** Kinds of records that cannot be shared now. */
+  readonly unshared: () => readonly string[]
   /** `null` before there is an engine. */
   readonly counts: () => EngineCounts | null
 }
@@ -33,6 +35,7 @@ export class FleetFigures {
       member,
       stage: 'joining',
       problem: null,
+      unshared: [],
       holder: null,
       ...viewOf(null)
     }
@@ -40,11 +43,12 @@ export class FleetFigures {
 
   /** As of now. Returns it, for those who are told. */
   note(core: FleetCore, now: Instant, problem: string | null): FleetStanding {
-    const { name, member, holder } = this.#options
+    const { name, member } = this.#options
     this.#noteTotals(core)
     this.#sentAt = core.sentAt
     const stage = core.stage(now)
-    this.#standing = { name, member, stage, problem, holder: holder(), ...viewOf(core.state) }
+    const [holder, unshared] = [this.#options.holder(), this.#options.unshared()]
+    this.#standing = { name, member, stage, problem, unshared, holder, ...viewOf(core.state) }
     return this.#standing
   }
 
@@ -78,7 +82,8 @@ export class FleetFigures {
 
   /** As prom-client writes its own, to be merged with those. */
   snapshot(): MetricsSnapshot {
-    const { stage, phase, era, free, replicas, members, awaited, holder, member } = this.#standing
+    const { stage, phase, era, free, replicas, members, awaited } = this.#standing
+    const { holder, member, unshared } = this.#standing
     const { contactMs, granted, returned } = this.own
     const { commands, failures } = this.#options.counts() ?? { commands: 0, failures: 0 }
     const silent = members.filter(({ isSilent }) => isSilent).length
@@ -107,6 +112,9 @@ export class FleetFigures {
         'Since the last confirmed sign of life, from which the lease counts; none before the first.',
         contactMs === null ? {} : { '': contactMs / 1000 }
       ),
+      gauge('fleet_unshared', 'Kinds of records that cannot be read or written now.', {
+        '': unshared.length
+      }),
       gauge('fleet_sign_in_holder', '1 where this gateway renews the sign-in of all.', {
         '': holder === member ? 1 : 0
       }),

@@ -25,6 +25,11 @@ export class FleetNotices {
     this.#options = options
   }
 
+  /** The engine has not answered for long. */
+  get isAlarmed(): boolean {
+    return this.#isAlarmed
+  }
+
   /** The engine has answered. */
   onHeard(): void {
     this.#heardAt = performance.now()
@@ -37,6 +42,13 @@ export class FleetNotices {
     const facts = { phase: state?.phase, era: state?.era, size: core.size(now) }
     if (problem === null) log.info(facts, 'serving as a member of the fleet')
     else log.warn({ ...facts, problem }, 'not serving in the fleet')
+  }
+
+  /** What cannot be read or written has changed, although the engine answers. */
+  onUnshared(unshared: readonly string[]): void {
+    const { log } = this.#options
+    if (unshared.length > 0) log.warn({ records: unshared }, UNSHARED)
+    else log.info('everything is shared with the fleet again')
   }
 
   /** Looks whether there is something to say. */
@@ -97,3 +109,6 @@ export class FleetNotices {
     }
   }
 }
+
+const UNSHARED =
+  'the engine of the fleet answers, but does not take or tell these records: each gateway goes on with its own part. Has it memory left (maxmemory), and may its user do all (docs/fleet.md)?'

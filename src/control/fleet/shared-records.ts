@@ -183,8 +183,11 @@ class OneRecord<V> implements SharedRecord {
   }
 
   onNews(name: string | null): void {
-    if (name === null) this.#ownNews = 0
-    else if (name !== this.#value.name) return
+    if (name === null) {
+      this.#ownNews = 0
+      this.#retryAt = -Infinity // there is an engine again
+      this.#retryMs = FIRST_RETRY_MS
+    } else if (name !== this.#value.name) return
     else if (this.#isWriting || this.#ownNews > 0) {
       this.#ownNews -= 1
       return
@@ -268,7 +271,7 @@ class OneRecord<V> implements SharedRecord {
     this.#isTouched = true
     const text = sealed === null ? null : seal.open(sealed, aadOf(name))
     const value = text === null ? null : parse(text)
-    const isRefused = value === null && rev > 0
+    const isRefused = value === null && (rev > 0 || sealed !== null)
     if (isRefused && !this.#isRefused) {
       log.warn({ record: name }, 'what stands in the engine of the fleet is not to be believed')
     }

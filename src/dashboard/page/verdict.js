@@ -183,6 +183,11 @@ function fleetProblems({ fleet }) {
     const remedy = 'Nothing is lent meanwhile, and in time nothing served. Is it up?'
     return [problem('bad', 'fleet-engine', what, remedy)]
   }
+  if (fleet.unshared.length > 0) {
+    const what = `The engine of the fleet does not take or tell: ${fleet.unshared.join(', ')}.`
+    const remedy = 'Each gateway goes on with its own part of them. Has the engine memory left?'
+    return [problem('fair', 'fleet-unshared', what, remedy)]
+  }
   const here = members.filter(({ isSilent }) => !isSilent).length
   if (here >= replicas && phase === 'open') return []
   const names = awaited.length === 0 ? '' : ` ${awaited.join(', ')}: awaited.`

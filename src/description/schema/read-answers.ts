@@ -187,6 +187,10 @@ const STATE = {
     free: amount("Of these, in nobody's lease."),
     replicas: amount('Gateways that there should be.'),
     sign_in_holder: orNull(string('Who renews the sign-in of all.')),
+    unshared: list(
+      { type: 'string' },
+      'What this gateway cannot share now, although the engine answers.'
+    ),
     members: list(
       record({
         name: string('`FLEET_MEMBER`.'),

@@ -98,6 +98,7 @@ function toFleetAnswer({ standing, sentAt }: FleetTold) {
     free,
     replicas,
     sign_in_holder: standing.holder,
+    unshared: standing.unshared,
     members: standing.members.map(({ isSilent, ...one }) => ({ ...one, silent: isSilent })),
     awaited: standing.awaited
   }

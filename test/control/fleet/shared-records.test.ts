@@ -105,6 +105,19 @@ t.test('SharedRecords', async (t) => {
     await until(know([a], 1))
   })
 
+  t.test('and so is what could not be read before', async (t) => {
+    const records = new FakeRecords()
+    records.failing = 'yes'
+    const a = join(t, records)
+    await until(() => records.commands.length >= 5) // by now it waits for seconds
+    records.failing = 'no'
+    records.put('words', SEAL.seal('["x"]', 'v1|record|words'))
+    const { length } = records.commands
+    records.reconnect()
+    await until(() => records.commands.length > length)
+    await until(know([a], 1))
+  })
+
   t.test('what is made up is refused with one line, and replaced', async (t) => {
     const records = new FakeRecords()
     const foreign = new FleetSeal(['another-secret-of-32-characters--'], 'test')

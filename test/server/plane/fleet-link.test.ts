@@ -23,6 +23,7 @@ t.test('a lease that is over for the primary is cut off by the worker, too', asy
       member: 'a',
       stage: 'joining',
       problem: null,
+      unshared: [],
       phase: null,
       era: null,
       maxConnections: 0,

@@ -1,0 +1,65 @@
+import type { FleetCore } from '../../fleet/fleet-core.ts'
+import type { FleetAnswer, FleetEngine, FleetQuestion } from '../../fleet/fleet-engine.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { instantNow } from '../../shared/elapsed.ts'
+
+export interface FleetAskerOptions {
+  /** `null` before there is one. */
+  readonly engine: () => FleetEngine | null
+  /** Has the next process of this replica know what this one has learned. Rejects where the disk does not take it. */
+  readonly remember: (core: FleetCore) => Promise<void>
+  readonly onHeard: () => void
+  readonly log: Pick<Logger, 'debug' | 'error'>
+}
+
+/** Puts the questions of the core to the engine. */
+export class FleetAsker {
+  readonly #options: FleetAskerOptions
+  #isUnwritten = false
+
+  constructor(options: FleetAskerOptions) {
+    this.#options = options
+  }
+
+  /** Resolves when the core has the answer, or knows that there is none, and the disk has what was learned of it. Never rejects. */
+  async ask(core: FleetCore, question: FleetQuestion): Promise<void> {
+    let answer: FleetAnswer
+    try {
+      answer = await this.#answer(question)
+    } catch (err) {
+      core.onUnknown(instantNow())
+      const asked = question.type
+      this.#options.log.debug({ err, asked }, 'the engine of the fleet did not answer')
+      return
+    }
+    core.onAnswer(answer, instantNow())
+    this.#options.onHeard()
+    await this.remember(core) // by now the next question may be out
+  }
+
+  /** Never rejects: says once that it does not work. */
+  async remember(core: FleetCore): Promise<void> {
+    try {
+      await this.#options.remember(core)
+      this.#isUnwritten = false
+    } catch (err) {
+      if (!this.#isUnwritten) this.#options.log.error({ err }, UNWRITTEN)
+      this.#isUnwritten = true
+    }
+  }
+
+  async #answer(question: FleetQuestion): Promise<FleetAnswer> {
+    const engine = this.#options.engine()
+    if (engine === null) throw new Error('no engine')
+    switch (question.type) {
+      case 'read':
+        return { type: 'read', reading: await engine.read() }
+      case 'beat':
+        return { type: 'beat', answer: await engine.beat(question.beat) }
+      case 'cas':
+        return { type: 'cas', answer: await engine.cas(question.proposal) }
+    }
+  }
+}
+
+const UNWRITTEN = 'STATE_DIR can not be written: the next process would not know of this one'

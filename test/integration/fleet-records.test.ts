@@ -1,0 +1,66 @@
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { startChat } from '../helper/chat-client.ts'
+import { whyNoEngine } from '../helper/engine-process.ts'
+import { FleetTeam, isReady, problemsOf, until } from '../helper/fleet-team.ts'
+import type { GatewayProcess, LogLine } from '../helper/gateway-process.ts'
+
+t.setTimeout(300_000) // real processes, on a machine that may be very busy
+
+const skip = whyNoEngine()
+const NAMES = ['a', 'b'] as const
+const WELL = '[DONE]\n\n'
+
+/** Somebody else in the engine. */
+function stranger(t: Test, url: string): Redis {
+  const client = new Redis(url, { maxRetriesPerRequest: 5 })
+  client.on('error', () => {})
+  t.teardown(() => client.disconnect())
+  return client
+}
+
+function starts(words: string): (line: LogLine) => boolean {
+  return ({ msg }) => String(msg).startsWith(words)
+}
+
+async function serves(gateway: GatewayProcess): Promise<boolean> {
+  return (await startChat(gateway.url, 'hi').answer).text.endsWith(WELL)
+}
+
+t.test('keys of another kind where records should be hold nobody up', { skip }, async (t) => {
+  const team = await FleetTeam.start(t, {
+    names: [],
+    max: 10,
+    env: { FLEET_REPLICAS: '2', UPSTREAM_MAX_REQUESTS_PER_MINUTE: '60' }
+  })
+  const client = stranger(t, team.engine.url)
+  const kinds = ['pace', 'lessons', 'usage', 'keys', 'sign-in.files', 'quota', 'bars', 'verdicts']
+  for (const kind of kinds) await client.lpush(`{kiro:kiro}:record:${kind}`, 'x')
+  for (const name of NAMES) await team.add(name).ready()
+  await team.allServe()
+  for (const name of NAMES) t.ok(await serves(team.get(name)), name)
+  t.equal(await client.type('{kiro:kiro}:record:pace'), 'hash', 'it is replaced')
+})
+
+t.test('records that cannot be had are told of, and all goes on', { skip }, async (t) => {
+  const team = await FleetTeam.start(t, {
+    names: NAMES,
+    max: 10,
+    env: { UPSTREAM_MAX_REQUESTS_PER_MINUTE: '60' }
+  })
+  await team.allServe()
+  const a = team.get('a')
+  t.ok(await serves(a))
+  const client = stranger(t, team.engine.url)
+  // From now on there are no records but the ledger; somebody has changed one, as it seems.
+  const keys = ['~{kiro:kiro}:ledger', '~{kiro:kiro}:beats']
+  await client.call('ACL', 'SETUSER', 'default', 'resetkeys', ...keys)
+  await client.publish('{kiro:kiro}:news', 'record pace')
+  await until(async () => (await problemsOf(a)).includes('"unshared":["pace"]'))
+  t.ok(await isReady(a), 'it serves')
+  t.ok(await serves(a))
+  const line = await a.logged(starts('the engine of the fleet answers, but does not take'))
+  t.equal(line['level'], 'warn')
+  await client.call('ACL', 'SETUSER', 'default', '~*')
+  await until(async () => (await problemsOf(a)).includes('"unshared":[]'))
+})
