@@ -22,7 +22,15 @@ async function startEngine(t: Test, program: EngineProgram, config: readonly str
   return engine
 }
 
+/** With a connection: on a busy machine the first attempt takes too long, and then nothing is queued. */
 async function open(t: Test, url: string, more: Partial<FleetEngineOptions> = {}) {
+  const engine = await openSoon(t, url, more)
+  while (!engine.isUp) await delay(20)
+  return engine
+}
+
+/** Perhaps without one. */
+async function openSoon(t: Test, url: string, more: Partial<FleetEngineOptions> = {}) {
   const engine = await ValkeyEngine.open({
     url,
     name: 'test',
@@ -55,7 +63,7 @@ async function refusal(
   more: Partial<FleetEngineOptions> = {}
 ): Promise<string> {
   try {
-    await open(t, url, more)
+    await openSoon(t, url, more)
     return 'none'
   } catch (cause) {
     t.match(cause, { code: 'GW_CONFIG_INVALID' })
@@ -128,7 +136,7 @@ for (const program of ENGINE_PROGRAMS) {
       after = await tryRead(engine)
       t.match(after, { reading: { type: 'none' }, beats: {} })
       t.ok(after.rev > next.rev, 'what is written late finds another revision than it rests on')
-      t.equal((await engine.read()).rev, after.rev)
+      t.equal((await tryRead(engine)).rev, after.rev)
       const late = { run: after.run, rev: before.rev, next, expects: {} }
       t.match(await engine.cas(late), { isWritten: false, reading: { rev: after.rev } })
     })
@@ -243,7 +251,7 @@ t.test(
     const server = await startEngine(t, 'valkey-server')
     await server.stop()
     const changes: boolean[] = []
-    const engine = await open(t, server.url, { onConnection: ({ isUp }) => changes.push(isUp) })
+    const engine = await openSoon(t, server.url, { onConnection: ({ isUp }) => changes.push(isUp) })
     await t.rejects(engine.read())
     const { promise, resolve } = Promise.withResolvers<void>()
     engine.onNews((rev) => rev === 1 && resolve())

@@ -10,6 +10,7 @@ t.setTimeout(180_000)
 async function open(t: Test, url: string, replicas = 0) {
   const engine = await ValkeyEngine.open({ url, name: 'test', checks: ['check'], replicas })
   t.teardown(() => engine.close())
+  await until(() => engine.isUp) // on a busy machine the first attempt may take too long
   return engine
 }
 

@@ -19,6 +19,8 @@ export class FakeRecords implements FleetRecords {
   isMute = false
   /** Commands so far. */
   readonly commands: string[] = []
+  /** Of these, answered with what stood there then. */
+  answered = 0
 
   constructor(now = () => performance.now()) {
     this.#now = now
@@ -26,6 +28,7 @@ export class FakeRecords implements FleetRecords {
 
   async read(name: string): Promise<FleetRecord> {
     await this.#command(`read ${name}`)
+    this.answered += 1
     return this.#tell(name)
   }
 
@@ -33,6 +36,7 @@ export class FakeRecords implements FleetRecords {
     if (this.failing === 'late') this.#change(name, { rev, value, ttlMs })
     await this.#command(`cas ${name}`)
     const isWritten = this.#change(name, { rev, value, ttlMs })
+    this.answered += 1
     return { isWritten, record: this.#tell(name) }
   }
 

@@ -37,6 +37,13 @@ function join(
   return { words, say, lines, hub }
 }
 
+/** Nobody has asked for anything for a while. */
+async function isQuiet(records: FakeRecords): Promise<void> {
+  for (let before = -1; before !== records.commands.length; await delay(300)) {
+    before = records.commands.length
+  }
+}
+
 type Member = ReturnType<typeof join>
 const know = (members: readonly Member[], count: number) => () =>
   members.every(({ words }) => words.size === count)
@@ -47,10 +54,8 @@ t.test('SharedRecords', async (t) => {
     const members = Array.from({ length: 5 }, () => join(t, records))
     members.forEach(({ say }, at) => say(`w${at}`))
     await until(know(members, 5))
-    await delay(200)
-    const { length } = records.commands
-    await delay(300)
-    t.equal(records.commands.length, length, 'and then it is quiet')
+    await isQuiet(records)
+    t.ok(records.commands.length < 60, `${records.commands.length} commands, and then it is quiet`)
   })
 
   t.test('a change of one costs it one command, and each of the others one', async (t) => {
@@ -58,11 +63,11 @@ t.test('SharedRecords', async (t) => {
     const members = [join(t, records), join(t, records), join(t, records)]
     members[0]?.say('first')
     await until(know(members, 1))
-    await delay(200)
+    await isQuiet(records)
     const { length } = records.commands
     members[0]?.say('second')
     await until(know(members, 2))
-    await delay(200)
+    await isQuiet(records)
     t.same(records.commands.slice(length).toSorted(), ['cas words', 'read words', 'read words'])
   })
 
@@ -96,7 +101,7 @@ t.test('SharedRecords', async (t) => {
   t.test('news that were missed are read when that is known', async (t) => {
     const records = new FakeRecords()
     const a = join(t, records)
-    await until(() => records.commands.length > 0)
+    await until(() => records.answered > 0) // else the first look sees it
     records.isMute = true
     records.put('words', SEAL.seal('["x"]', 'v1|record|words'))
     await delay(50)
