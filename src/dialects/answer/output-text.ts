@@ -87,11 +87,11 @@ export class OutputText {
     const rest = text.slice(read)
     const block = this.#addBlock(Buffer.byteLength(rest))
     if (block === null) this.#filledBytes = filledBytes
-    else this.#fill(block, rest)
+    else this.#filledBytes = block.write(rest)
     return block !== null
   }
 
-  /** As many whole characters as fit; gives their UTF-16 units. */
+  /** Whole characters, about as many as fit: Node 26 may leave room for one more. Gives their UTF-16 units. */
   #fill(block: Buffer, text: string): number {
     const { read, written } = Utf8.encodeInto(text, block.subarray(this.#filledBytes))
     this.#filledBytes += written
