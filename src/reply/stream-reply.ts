@@ -22,6 +22,8 @@ const LONG_TEXT_CHARS = 65_536
 
 /** What the model says or thinks. */
 type SpokenPart = Extract<StreamPart, { readonly text: string }>
+/** An answer begins with the pieces as they came: who shows a line or two has nothing of joining them. */
+const FIRST_PIECES = 4
 /** Longer ones are not joined. */
 const JOINED_CHARS = 4096
 
@@ -38,6 +40,7 @@ export class StreamReply implements AnswerSink {
   readonly #onDrain = (): void => this.#drained()
   /** Is written with what continues it, or at the next flush. */
   #spoken: SpokenPart | null = null
+  #pieces = 0
   #text = ''
   /** What stands before the text, where that is long. Bounded by what one chunk of the upstream, or an end, comes to. */
   #parts: (string | Uint8Array)[] = []
@@ -113,6 +116,7 @@ export class StreamReply implements AnswerSink {
   }
 
   #join(part: SpokenPart): void {
+    if (++this.#pieces <= FIRST_PIECES) return this.#add(this.#options.writer.push(part))
     const { type, text } = this.#spoken ?? part
     if (this.#spoken === null) this.#spoken = part
     else if (type === part.type && text.length < JOINED_CHARS) {

@@ -73,7 +73,7 @@ t.test('StreamReply', (t) => {
     t.match(message.headers, { 'content-type': /^text\/event-stream/, 'x-late': 'known now' })
     t.equal(message.statusCode, 200)
     t.equal(await bodyText(message), 'abc[end]')
-    t.same(writes, ['ab', '1\r\nc\r\n'])
+    t.match(writes, ['ab', /^(1\r\n)?c(\r\n)?$/]) // framed here, or by Node 26
   })
 
   t.test('makes one event of what is said at once, and keeps the order of all', async (t) => {
@@ -89,6 +89,8 @@ t.test('StreamReply', (t) => {
       heartbeat: () => ''
     }
     const { reply } = replyTo(open, { writer })
+    for (const begin of '1234') reply.push(thought(begin))
+    t.equal(written.splice(0).length, 4, 'the first ones come as they are')
     for (const part of [thought('a'), thought('b'), text('c'), text('d'), text('e')])
       reply.push(part)
     reply.push({ type: 'tool-end' })
@@ -102,7 +104,7 @@ t.test('StreamReply', (t) => {
     reply.fail(new GatewayError('GW_UPSTREAM_RESET'))
     reply.dispose()
     t.same(written, ['text g'], 'nor is anything lost before a failure')
-    t.match(await bodyText(await open.received), /^abcdef.*g\[fail\]$/)
+    t.match(await bodyText(await open.received), /^1234abcdef.*g\[fail\]$/)
   })
 
   t.test('is whole even if nothing was flushed before its end', async (t) => {
