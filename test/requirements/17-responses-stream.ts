@@ -16,7 +16,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
   const thinking = { model: THINKING_MODEL, reasoning: { effort: 'low', summary: 'auto' } }
 
   for (const [what, text, status] of [
-    ['text', await streamOf('hi'), 'completed'],
+    ['text', await streamOf('hi sim:gap=20'), 'completed'],
     ['calls', await streamOf(calls, { tools }), 'completed'],
     ['reasoning before calls', await streamOf(calls, { ...thinking, tools }), 'completed'],
     ['no words', await streamOf(`${say('')} sim:filtered`), 'incomplete'],
