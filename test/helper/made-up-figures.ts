@@ -170,7 +170,7 @@ export function madeUpNow(at: number): Now {
 export function madeUpAccount(at: number): ShownAccount {
   return {
     version: '0.1.0',
-    node: '24.21.0',
+    node: '26.10.0',
     startedAt: at - 9 * HOUR_MS,
     host: '0.0.0.0',
     isSimulated: false,
