@@ -43,8 +43,7 @@ t.test('Node itself is one of them, for each platform that is named', async (t) 
     const locked = packages[`node_modules/${name}`]
     t.equal(locked?.version, optionalDependencies[name], `${name}, exactly`)
     const [major = 0, minor = 0] = locked?.version.split('.').map(Number) ?? []
-    t.equal(major, least[0])
-    t.ok(minor >= (least[1] ?? 0))
+    t.ok(major > (least[0] ?? 0) || (major === least[0] && minor >= (least[1] ?? 0)))
     const [, os = '', cpu = ''] = name.split('-')
     const system = os === 'win' ? 'win32' : os
     t.same([locked?.os, locked?.cpu].flat(), [system, cpu], 'installed there and nowhere else')
