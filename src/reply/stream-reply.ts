@@ -116,15 +116,13 @@ export class StreamReply implements AnswerSink {
   }
 
   #join(part: SpokenPart): void {
-    if (++this.#pieces <= FIRST_PIECES) return this.#add(this.#options.writer.push(part))
+    const isLong = part.text.length >= JOINED_CHARS
     const { type, text } = this.#spoken ?? part
-    if (this.#spoken === null) this.#spoken = part
-    else if (type === part.type && text.length < JOINED_CHARS) {
-      this.#spoken = { type, text: text + part.text }
-    } else {
-      this.#writeSpoken()
-      this.#spoken = part
-    }
+    if (isLong || type !== part.type || text.length >= JOINED_CHARS) this.#writeSpoken()
+    // The memory for a long one was taken for as long as it is read.
+    if (++this.#pieces <= FIRST_PIECES || isLong) this.#add(this.#options.writer.push(part))
+    else if (this.#spoken === null) this.#spoken = part
+    else this.#spoken = { type, text: text + part.text }
   }
 
   #writeSpoken(): void {

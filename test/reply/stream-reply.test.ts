@@ -1,9 +1,13 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import t from 'tap'
+import type { AnswerRoom } from '../../src/dialects/answer/output-text.ts'
+import { PartReader } from '../../src/dialects/answer/part-reader.ts'
 import type { StreamPart } from '../../src/dialects/answer/stream-part.ts'
+import { createWriter } from '../../src/dialects/dialect.ts'
 import { StreamReply, type StreamReplyOptions } from '../../src/reply/stream-reply.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
+import { replyPlan, responsesIdentity } from '../helper/reply-plan.ts'
 import { bodyText, type OpenReply, openReply } from '../helper/reply-server.ts'
 
 type Writer = StreamReplyOptions['writer']
@@ -27,6 +31,20 @@ class PlainWriter implements Writer {
 const text = (content: string): StreamPart => ({ type: 'text', text: content })
 const thought = (content: string): StreamPart => ({ type: 'reasoning', text: content })
 const end: StreamPart = { type: 'end', reason: 'stop', usage: { inputTokens: 1, outputTokens: 1 } }
+
+/** For so many bytes that are held. */
+function roomFor(bytes: number): AnswerRoom {
+  let left = bytes
+  const hold = (more: number): boolean => (left -= more) >= 0
+  return {
+    get isFull() {
+      return left < 0
+    },
+    say: () => left >= 0,
+    hold,
+    free: () => {}
+  }
+}
 
 function replyTo({ response }: OpenReply, changes: Partial<StreamReplyOptions> = {}) {
   const events: string[] = []
@@ -100,11 +118,36 @@ t.test('StreamReply', (t) => {
     for (let count = 0; count < 3; count++) reply.push(text('x'.repeat(3000)))
     reply.flush()
     t.same(written.splice(0), ['text 6000', 'text 3000'], 'none becomes long')
+    reply.push(text('short'))
+    reply.push(text('y'.repeat(5000)))
+    t.same(written.splice(0), ['text short', 'text 5000'], 'a long one does not wait')
+    reply.push(text('short'))
+    reply.flush()
+    t.same(written.splice(0), ['text short'])
     reply.push(text('g'))
     reply.fail(new GatewayError('GW_UPSTREAM_RESET'))
     reply.dispose()
     t.same(written, ['text g'], 'nor is anything lost before a failure')
     t.match(await bodyText(await open.received), /^1234abcdef.*g\[fail\]$/)
+  })
+
+  t.test('is never complete where there was no room for the last of its text', async (t) => {
+    const open = await openReply(t)
+    const plan = replyPlan({ dialect: 'openai-responses' })
+    const room = roomFor(8000)
+    const { reply } = replyTo(open, { writer: createWriter(plan, responsesIdentity, room) })
+    const reader = new PartReader(plan, { room })
+    const piece = 'twenty characters!! '
+    for (let count = 0; count < 207; count++) {
+      for (const part of reader.push({ type: 'text', text: piece })) reply.push(part)
+    }
+    t.notOk(reader.isStopped, 'what was joined is not written yet')
+    for (const part of reader.end()) reply.push(part)
+    reply.end()
+    reply.dispose()
+    const body = await bodyText(await open.received)
+    t.match(body, /"type":"response\.incomplete"/)
+    t.notMatch(body, /"type":"response\.completed"/)
   })
 
   t.test('is whole even if nothing was flushed before its end', async (t) => {

@@ -185,8 +185,9 @@ export abstract class AnswerWriter<Own = unknown> {
     const before = this.#start()
     this.#state = 'ended'
     this.#ended = part
-    const isHalf = this.#isCut && part.reason === 'tool'
-    const end: EndPart = isHalf ? { ...part, reason: 'length' } : part
+    // What there was no room for is missing, also where that showed after the reason was found.
+    const isHalf = (this.#isCut && part.reason === 'tool') || this.room.isFull
+    const end: EndPart = isHalf ? { type: 'end', reason: 'length', usage: part.usage } : part
     return glue(before, this.writeEnd(end, this.#block, this.#isCut))
   }
 }

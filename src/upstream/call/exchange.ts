@@ -127,11 +127,17 @@ export class Exchange {
     else this.#dispatch(connection)
   }
 
-  #open(): Promise<Connection> {
+  async #open(): Promise<Connection> {
     const { pool, request, signal } = this.#options
     const opening = this.#openingAbort()
     if (signal.aborted) opening.abort(signal.reason)
-    return pool.open(request.url, opening.signal)
+    let connection = await pool.open(request.url, opening.signal)
+    // Where there was no room for another, it is one that was open already.
+    while (request.isOnce === true && connection.hasRested) {
+      await pool.discard(connection)
+      connection = await pool.open(request.url, opening.signal)
+    }
+    return connection
   }
 
   #openingAbort(): AbortController {

@@ -41,6 +41,18 @@ t.test('Exchange', (t) => {
     t.match(pool.stats(), { opened: 1, reused: 4 })
   })
 
+  t.test('never uses one again for what works once, not even where there is no room', async (t) => {
+    const upstream = await CountingUpstream.start(t)
+    const pool = connectionPool(t, { max: 2 })
+    const twice = [0, 1].map(() => new RecordedExchange(pool, upstream.url).over())
+    await Promise.all(twice)
+    t.match(pool.stats(), { idle: 2, opened: 2 })
+    const call = await new RecordedExchange(pool, upstream.url, { isOnce: true }).over()
+    t.equal(call.text, 'ok')
+    t.match(pool.stats(), { opened: 3, busy: 0 })
+    t.equal(upstream.sockets.length, 3, 'it has one of its own')
+  })
+
   t.test('does not take an interim answer for the answer', async (t) => {
     const upstream = await CountingUpstream.start(t, (_request, response) => {
       response.writeEarlyHints({ link: '</x>; rel=preload' })
