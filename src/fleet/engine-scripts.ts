@@ -5,7 +5,7 @@ import { MAX_STATE_CHARS } from './fleet-state.ts'
  * another process of the engine could have forgotten.
  *
  *   {kiro:NAME}:ledger   hash: rev, era, state (JSON)
- *   {kiro:NAME}:beats    hash: incarnation → its last beat
+ *   {kiro:NAME}:beats    hash: incarnation → how many beats of it were kept
  *   {kiro:NAME}:record:* hash: rev, value, at (when it was written, by the engine's clock)
  *   {kiro:NAME}:news     channel: the revision of the ledger that was written, or the name of a record
  */
@@ -79,11 +79,20 @@ redis.call('PUBLISH', KEYS[3], ARGV[3])
 return {1, ${TELL}}
 `
 
-/** KEYS: ledger, beats. ARGV: run, incarnation, beat. → run, rev, beats, is it kept */
+/**
+ * KEYS: ledger, beats. ARGV: run, incarnation. → run, rev, beats, is it kept
+ *
+ * Counted here, so that each changes what others see. Were it a number of the sender's, one that came once more after later
+ * ones would look as if these had never been.
+ */
 export const BEAT_SCRIPT = `${RUN}
-local isKept = run == ARGV[1] and redis.call('HEXISTS', KEYS[2], ARGV[2]) == 1
-if isKept then redis.call('HSET', KEYS[2], ARGV[2], ARGV[3]) end
-return {run, rev, beatsOf(KEYS[2]), isKept and 1 or 0}
+local last = run == ARGV[1] and redis.call('HGET', KEYS[2], ARGV[2])
+if last then
+  local count = tonumber(last) or 0
+  if not (count >= 0 and count < ${MAX_REV}) then count = 0 end
+  redis.call('HSET', KEYS[2], ARGV[2], string.format('%.0f', math.floor(count) + 1))
+end
+return {run, rev, beatsOf(KEYS[2]), last and 1 or 0}
 `
 
 /** A key of another kind, which is no record of ours, is told as '' at revision 0. */

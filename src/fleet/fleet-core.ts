@@ -44,7 +44,6 @@ export class FleetCore {
   #returned = 0
   /** When the last confirmed beat was sent; `null` before the first of this incarnation. */
   #sentAt: Instant | null = null
-  #n = 0
   #beatAt = -Infinity
   #cut: string | null = null
   #want = 0
@@ -218,8 +217,7 @@ export class FleetCore {
     const { state } = this
     if (state === null || !(this.#inc in state.members) || this.#cut !== null) return null
     if (this.#register.reading?.run !== state.run || state.era !== this.#era) return null
-    this.#n += 1
-    return { run: state.run, inc: this.#inc, n: this.#n }
+    return { run: state.run, inc: this.#inc }
   }
 
   /** The lease may have run out since anybody looked: this process may have been stopped. */

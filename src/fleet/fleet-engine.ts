@@ -29,8 +29,6 @@ export interface CasAnswer {
 export interface Beat {
   readonly run: string
   readonly inc: string
-  /** Goes up with each. */
-  readonly n: number
 }
 
 export interface BeatAnswer extends Pick<FleetReading, 'run' | 'rev' | 'beats'> {

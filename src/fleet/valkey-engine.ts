@@ -112,10 +112,10 @@ export class ValkeyEngine implements FleetEngine {
     return { isWritten: isWritten === 1, reading: this.#toReading(told) }
   }
 
-  async beat({ run, inc, n }: Beat): Promise<BeatAnswer> {
+  async beat({ run, inc }: Beat): Promise<BeatAnswer> {
     const [ledger, beats] = this.#keys
     const { replicas } = this.#options
-    const beaten = this.#commands.eval(BEAT_SCRIPT, 2, ledger, beats, run, inc, n)
+    const beaten = this.#commands.eval(BEAT_SCRIPT, 2, ledger, beats, run, inc)
     const copied = replicas === 0 ? 0 : this.#commands.wait(replicas, COMMAND_TIMEOUT_MS / 2)
     const [answer, copies] = await Promise.all([beaten, copied])
     const [answeredRun, rev, told, isKept] = listOf(answer)

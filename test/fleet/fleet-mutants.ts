@@ -131,7 +131,8 @@ export const WORLD_FAULTS: readonly {
   { fault: 'attests the death of a process that was stopped' },
   { fault: 'lapses without a look at the beats', scenario: 'a beat arrives at last' },
   { fault: 'an empty register has no number of its own', scenario: 'late founder' },
-  { fault: 'a register that was read is written without a look at its number' }
+  { fault: 'a register that was read is written without a look at its number' },
+  { fault: 'a beat that comes twice hides those between', scenario: 'a beat comes twice' }
 ]
 
 /** The real rules with one fault, made from a copy of the source. */

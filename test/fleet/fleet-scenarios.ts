@@ -150,8 +150,28 @@ function lateFounder(duel: Duel): void {
   }
 }
 
+/** A beat arrives once more after a later one, which another has not seen: that must not look as if there had been none. */
+function beatComesTwice(duel: Duel): void {
+  const [a, b] = duel.open()
+  duel.wait(2)
+  const beat = duel.live(a, 'beat')
+  if (beat?.type !== 'beat') throw new Error('not what was meant')
+  duel.hear(a, duel.engine.execute(beat))
+  duel.live(b)
+  duel.wait(10)
+  duel.live(a)
+  duel.engine.execute(beat)
+  b.setWant(MAX, 0)
+  for (let ticks = 0; ticks < 30; ticks += 1) {
+    duel.live(b)
+    duel.judge(a, b)
+    duel.wait(1)
+  }
+}
+
 const SCENARIOS = {
   'a beat arrives at last': beatArrivesAtLast,
+  'a beat comes twice': beatComesTwice,
   'back after no beat': backAfterNoBeat,
   'late founder': lateFounder
 } as const

@@ -21,6 +21,7 @@ export class ModelEngine {
   readonly #options: EngineOptions
   #runs = 1
   #stamps = 0
+  readonly #numbers = new WeakMap<FleetQuestion, string>()
   #register: Register
   #snapshots: FleetState[] = []
   /** Writes that nobody waits for any more, and that happen all the same. */
@@ -97,9 +98,13 @@ export class ModelEngine {
       case 'read':
         return { type: 'read', reading: this.#reading() }
       case 'beat': {
-        const { run, inc, n } = question.beat
-        const isKept = run === register.run && register.beats[inc] !== undefined
-        if (isKept) this.#register = { ...register, beats: { ...register.beats, [inc]: String(n) } }
+        const { run, inc } = question.beat
+        const last = register.beats[inc]
+        const isKept = run === register.run && last !== undefined
+        if (isKept) {
+          const beat = this.#numberOf(question) ?? String(Number(last) + 1)
+          this.#register = { ...register, beats: { ...register.beats, [inc]: beat } }
+        }
         const { rev, beats } = this.#register
         return { type: 'beat', answer: { run: register.run, rev, beats, isKept } }
       }
@@ -115,6 +120,14 @@ export class ModelEngine {
         return { type: 'cas', answer: { isWritten, reading: this.#reading() } }
       }
     }
+  }
+
+  /** With this fault a beat has a number of the sender's. */
+  #numberOf(question: FleetQuestion): string | null {
+    if (this.#options.fault !== 'a beat that comes twice hides those between') return null
+    const number = this.#numbers.get(question) ?? String((this.#stamps += 1))
+    this.#numbers.set(question, number)
+    return number
   }
 
   /** An empty register is read with a number that it never had before: what was to be written to an earlier one is not. */
@@ -161,8 +174,9 @@ function judgeChange(before: FleetState | null, next: FleetState, isResized: boo
 
 function toText(question: FleetQuestion, answer: FleetAnswer): string {
   if (question.type === 'beat' && answer.type === 'beat') {
-    const { inc, n } = question.beat
-    return `beat ${n} of ${inc} ${answer.answer.isKept ? 'kept' : 'not kept'}`
+    const { inc } = question.beat
+    const { beats, isKept } = answer.answer
+    return `beat of ${inc} ${isKept ? `kept as ${beats[inc]}` : 'not kept'}`
   }
   if (question.type === 'cas' && answer.type === 'cas') {
     const { rev, next } = question.proposal

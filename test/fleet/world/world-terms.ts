@@ -14,6 +14,7 @@ export type WorldFault =
   | 'lapses without a look at the beats'
   | 'an empty register has no number of its own'
   | 'a register that was read is written without a look at its number'
+  | 'a beat that comes twice hides those between'
 
 export interface WorldOptions {
   readonly machines: Machines
