@@ -78,9 +78,13 @@ t.test('run()', async (t) => {
     await pool.run({ ...largeJob(), body: chatBody({ bytes: 8_000_000, tools: 1 }) }, idle())
     const [thread] = threads
     t.equal(threads.length, 1)
-    const statistics = thread?.getHeapStatistics() // it answers with its next job
-    await pool.run(largeJob(), idle())
-    const { used_heap_size: bytes } = (await statistics) ?? { used_heap_size: Infinity }
+    let bytes = Infinity
+    // It answers with its next job, or at once, which may be before it has cleared up.
+    for (let jobs = 0; jobs < 3 && bytes >= 16_000_000; jobs++) {
+      const statistics = thread?.getHeapStatistics()
+      await pool.run(largeJob(), idle())
+      bytes = (await statistics)?.used_heap_size ?? Infinity
+    }
     t.ok(bytes < 16_000_000, `its heap holds ${bytes} bytes`)
   })
 
