@@ -20,8 +20,8 @@ export interface StreamReplyOptions {
 /** What was held of an answer may come out at once; text that is longer is made bytes. */
 const LONG_TEXT_CHARS = 65_536
 
-/** What the model says or thinks. */
-type SpokenPart = Extract<StreamPart, { readonly text: string }>
+/** A piece of what the model says or thinks, or of a call's arguments. */
+type Piece = Extract<StreamPart, { readonly text: string } | { readonly type: 'tool-delta' }>
 /** An answer begins with the pieces as they came: who shows a line or two has nothing of joining them. */
 const FIRST_PIECES = 4
 /** Longer ones are not joined. */
@@ -39,7 +39,7 @@ export class StreamReply implements AnswerSink {
   readonly #stall: StallTimer
   readonly #onDrain = (): void => this.#drained()
   /** Is written with what continues it, or at the next flush. */
-  #spoken: SpokenPart | null = null
+  #joined: Piece | null = null
   #pieces = 0
   #text = ''
   /** What stands before the text, where that is long. Bounded by what one chunk of the upstream, or an end, comes to. */
@@ -84,9 +84,10 @@ export class StreamReply implements AnswerSink {
   }
 
   push(part: StreamPart): void {
-    if (part.type === 'text' || part.type === 'reasoning') this.#join(part)
+    if (part.type === 'text' || part.type === 'reasoning' || part.type === 'tool-delta')
+      this.#join(part)
     else {
-      this.#writeSpoken()
+      this.#writeJoined()
       this.#add(this.#options.writer.push(part))
     }
   }
@@ -102,7 +103,7 @@ export class StreamReply implements AnswerSink {
   }
 
   fail(error: GatewayError): void {
-    this.#writeSpoken()
+    this.#writeJoined()
     this.#add(this.#options.writer.fail(error))
     this.#finish()
   }
@@ -115,20 +116,22 @@ export class StreamReply implements AnswerSink {
     if (!response.writableEnded) this.#stall.stop()
   }
 
-  #join(part: SpokenPart): void {
-    const isLong = part.text.length >= JOINED_CHARS
-    const { type, text } = this.#spoken ?? part
-    if (isLong || type !== part.type || text.length >= JOINED_CHARS) this.#writeSpoken()
+  #join(piece: Piece): void {
+    const text = textOf(piece)
+    const joined = this.#joined
+    const isLong = text.length >= JOINED_CHARS
+    const isFull = joined !== null && textOf(joined).length >= JOINED_CHARS
+    if (isLong || isFull || joined?.type !== piece.type) this.#writeJoined()
     // The memory for a long one was taken for as long as it is read.
-    if (++this.#pieces <= FIRST_PIECES || isLong) this.#add(this.#options.writer.push(part))
-    else if (this.#spoken === null) this.#spoken = part
-    else this.#spoken = { type, text: text + part.text }
+    if (++this.#pieces <= FIRST_PIECES || isLong) this.#add(this.#options.writer.push(piece))
+    else if (this.#joined === null) this.#joined = piece
+    else this.#joined = withText(this.#joined, textOf(this.#joined) + text)
   }
 
-  #writeSpoken(): void {
-    const part = this.#spoken
+  #writeJoined(): void {
+    const part = this.#joined
     if (part === null) return
-    this.#spoken = null
+    this.#joined = null
     this.#add(this.#options.writer.push(part))
   }
 
@@ -145,7 +148,7 @@ export class StreamReply implements AnswerSink {
   }
 
   #take(): Written {
-    this.#writeSpoken()
+    this.#writeJoined()
     const text = this.#parts.length === 0 ? this.#text : glue(this.#parts, this.#text)
     this.#text = ''
     this.#parts = []
@@ -199,6 +202,14 @@ export class StreamReply implements AnswerSink {
     const waitMs = isDue ? heartbeatMs : heartbeatMs - silentMs
     this.#heartbeat = setTimeout(() => this.#beat(), waitMs)
   }
+}
+
+function textOf(piece: Piece): string {
+  return piece.type === 'tool-delta' ? piece.json : piece.text
+}
+
+function withText(piece: Piece, text: string): Piece {
+  return piece.type === 'tool-delta' ? { type: piece.type, json: text } : { type: piece.type, text }
 }
 
 /**

@@ -99,7 +99,7 @@ t.test('StreamReply', (t) => {
     const written: string[] = []
     const writer: Writer = {
       push: (part) => {
-        const said = part.type === 'text' || part.type === 'reasoning' ? part.text : ''
+        const said = 'text' in part ? part.text : part.type === 'tool-delta' ? part.json : ''
         written.push(`${part.type} ${said.length > 10 ? said.length : said}`)
         return said
       },
@@ -115,6 +115,10 @@ t.test('StreamReply', (t) => {
     reply.push(text('f'))
     reply.flush()
     t.same(written.splice(0), ['reasoning ab', 'text cde', 'tool-end ', 'text f'])
+    for (const json of ['{"a"', ':1', '}']) reply.push({ type: 'tool-delta', json })
+    reply.push({ type: 'tool-end' })
+    reply.flush()
+    t.same(written.splice(0), ['tool-delta {"a":1}', 'tool-end '])
     for (let count = 0; count < 3; count++) reply.push(text('x'.repeat(3000)))
     reply.flush()
     t.same(written.splice(0), ['text 6000', 'text 3000'], 'none becomes long')

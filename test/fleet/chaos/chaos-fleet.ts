@@ -78,8 +78,12 @@ export class ChaosFleet {
     void this.#watch(name, gateway)
   }
 
-  /** Sends a signal to some processes of a gateway. */
-  signal(name: string, whom: 'worker' | 'primary' | 'tree', signal: NodeJS.Signals): void {
+  /** Sends a signal to some processes of a gateway, which is returned. */
+  signal(
+    name: string,
+    whom: 'worker' | 'primary' | 'tree',
+    signal: NodeJS.Signals
+  ): GatewayProcess {
     const gateway = this.team.get(name)
     const primary = gateway.child.pid ?? 0
     const workers = gateway.workerPids()
@@ -88,6 +92,7 @@ export class ChaosFleet {
       this.#expectedEnds.add(gateway)
     }
     for (const pid of pids) trySignal(pid, signal)
+    return gateway
   }
 
   async stopFor(name: string, whom: 'worker' | 'primary' | 'tree', ms: number): Promise<void> {
@@ -96,9 +101,8 @@ export class ChaosFleet {
     this.signal(name, 'tree', 'SIGCONT')
   }
 
-  /** Resolves when the processes of this one have ended, and starts the next. */
-  async replace(name: string): Promise<void> {
-    const gateway = this.team.get(name)
+  /** Resolves when the processes of this one have ended, and starts the next, unless another trouble has done so. */
+  async replace(name: string, gateway: GatewayProcess): Promise<void> {
     await gateway.exited
     if (this.team.get(name) === gateway) this.startGateway(name)
     void gateway.destroy() // clears its folder when its workers are gone, too

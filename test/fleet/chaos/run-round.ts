@@ -121,13 +121,13 @@ async function happenTo(
       fleet.signal(name, 'worker', 'SIGKILL')
       return
     case 'kill primary':
-    case 'kill tree':
-      fleet.signal(name, kind === 'kill tree' ? 'tree' : 'primary', 'SIGKILL')
+    case 'kill tree': {
+      const gateway = fleet.signal(name, kind === 'kill tree' ? 'tree' : 'primary', 'SIGKILL')
       await delay(forMs)
-      return fleet.replace(name)
+      return fleet.replace(name, gateway)
+    }
     case 'leave':
-      fleet.signal(name, 'primary', 'SIGTERM')
-      return fleet.replace(name)
+      return fleet.replace(name, fleet.signal(name, 'primary', 'SIGTERM'))
     case 'restart':
       fleet.signal(name, 'primary', 'SIGUSR2')
       return
