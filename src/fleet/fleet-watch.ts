@@ -10,6 +10,9 @@ export class FleetWatch {
   readonly #times: FleetTimes
   /** By incarnation. Bounded by the members of the register. */
   readonly #seen = new Map<string, { readonly beat: string; readonly since: number }>()
+  /** The era in which they were counted. */
+  #counted = ''
+  /** Learning. */
   #era: { readonly era: string; readonly since: number } | null = null
   #rival: { readonly inc: string; readonly since: number } | null = null
   #heardAt = -Infinity
@@ -32,8 +35,13 @@ export class FleetWatch {
     }
   }
 
-  /** What the register says. */
+  /** What the register says. Beats are counted anew in each era: what was seen in another one says nothing. */
   onState({ era, phase }: FleetState, { mono: now }: Instant): void {
+    if (this.#counted !== era) {
+      this.#counted = era
+      this.#seen.clear()
+      this.#rival = null
+    }
     if (phase === 'open') this.#era = null
     else if (this.#era?.era !== era) this.#era = { era, since: now }
   }

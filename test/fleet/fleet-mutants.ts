@@ -60,6 +60,13 @@ export const FLEET_MUTANTS: readonly FleetMutant[] = [
     seed: 8
   },
   {
+    story: 'beats that were seen in one era count for the next',
+    file: 'fleet-watch.ts',
+    from: 'this.#seen.clear()\n      this.#rival = null\n    }\n    if (phase',
+    to: 'this.#rival = null\n    }\n    if (phase',
+    scenario: 'counted anew'
+  },
+  {
     story: 'the watch over one era counts for the next',
     file: 'fleet-watch.ts',
     from: 'else if (this.#era?.era !== era) this.#era = { era, since: now }',

@@ -169,10 +169,33 @@ function beatComesTwice(duel: Duel): void {
   }
 }
 
+/** The engine forgets, and counts as many beats as it had; who saw nothing of that must not take them for the same. */
+function countedAnew(duel: Duel): void {
+  const [a, b] = duel.open()
+  const countOf = (): number => {
+    const { beats, state } = duel.engine.register
+    const inc = Object.keys(state?.members ?? {}).find((one) => one.startsWith('a')) ?? ''
+    return Number(beats[inc] ?? -1)
+  }
+  duel.live(b)
+  const seen = countOf()
+  duel.engine.flush()
+  duel.wait(10)
+  duel.live(a)
+  if (countOf() !== seen) throw new Error('not what was meant')
+  for (let ticks = 0; ticks < 30; ticks += 1) {
+    b.setWant(MAX, 0)
+    duel.live(b)
+    duel.judge(a, b)
+    duel.wait(1)
+  }
+}
+
 const SCENARIOS = {
   'a beat arrives at last': beatArrivesAtLast,
   'a beat comes twice': beatComesTwice,
   'back after no beat': backAfterNoBeat,
+  'counted anew': countedAnew,
   'late founder': lateFounder
 } as const
 export type ScenarioName = keyof typeof SCENARIOS
