@@ -244,7 +244,9 @@ export class ChunkWriter {
     this.#isHeadWritten = true
     const size = isOurs ? `${byteLengthOf(text).toString(16)}\r\n` : ''
     if (typeof text !== 'string') {
-      return isOurs ? writeAll(socket, [size, ...text, '\r\n']) : writeAll(response, text)
+      if (isOurs) return writeAll(socket, [size, ...text, '\r\n'])
+      // Node 24 tells of the drain by now where the system has taken all at once.
+      return writeAll(response, text) || !response.writableNeedDrain
     }
     return isOurs ? socket.write(`${size}${text}\r\n`) : response.write(text)
   }

@@ -106,6 +106,20 @@ t.test('ChunkWriter', async (t) => {
     t.equal(got.match(/[ab]\d/g)?.join(), 'a1,a2,b1,b2')
   })
 
+  t.test('waits for no client that has taken a long beginning at once', async (t) => {
+    const parts = ['x', Buffer.alloc(70_000, 'y'), 'z']
+    const got = await bytesOf(t, last, [
+      (writer, response) => {
+        // As an answer comes: in a later task than its request.
+        setImmediate(() => {
+          if (writer.write(parts)) response.end('end')
+          else writer.onceDrained(() => response.end('end'))
+        })
+      }
+    ])
+    t.match(got, /z\r\n3\r\nend\r\n0\r\n\r\n$/)
+  })
+
   t.test('says when the client should read first, and when it has', async (t) => {
     for (const isFirst of [true, false]) {
       const drained = Promise.withResolvers<void>()
