@@ -154,6 +154,28 @@ t.test('StreamReply', (t) => {
     t.notMatch(body, /"type":"response\.completed"/)
   })
 
+  t.test('never has a call done where there was no room for some of its arguments', async (t) => {
+    const open = await openReply(t)
+    const plan = replyPlan({ dialect: 'openai-responses' })
+    const room = roomFor(8000)
+    const { reply } = replyTo(open, { writer: createWriter(plan, responsesIdentity, room) })
+    reply.push({ type: 'tool-start', id: 'call_1', name: 'write' })
+    reply.push({ type: 'tool-delta', json: '{"a":"' })
+    for (let count = 0; count < 210; count++) {
+      reply.push({ type: 'tool-delta', json: 'twenty characters!! ' })
+    }
+    reply.push({ type: 'tool-delta', json: 'the last"}' })
+    reply.push({ type: 'tool-end' })
+    t.ok(room.isFull)
+    reply.push({ ...end, reason: 'tool' })
+    reply.end()
+    reply.dispose()
+    const body = await bodyText(await open.received)
+    t.match(body, /"type":"response\.incomplete"/)
+    t.notMatch(body, /response\.output_item\.done/)
+    t.notMatch(body, /the last/, 'nor is there a gap in them')
+  })
+
   t.test('is whole even if nothing was flushed before its end', async (t) => {
     const open = await openReply(t)
     const { reply } = replyTo(open)

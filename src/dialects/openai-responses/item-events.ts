@@ -101,6 +101,8 @@ export class ItemEvents implements AnswerBlock {
   /** A delta up to its text; made once per item (hot path). */
   readonly #deltaPlace: string
   #hasPart = false
+  /** There was no room for some of it: nothing follows, and it is never done. */
+  #isBroken = false
 
   constructor(kind: BlockKind, item: OutputItem, options: ItemEventsOptions) {
     const { events, output, room, sealedFor } = options
@@ -143,10 +145,8 @@ export class ItemEvents implements AnswerBlock {
   }
 
   end(how: 'whole' | 'cut'): Written {
-    if (how === 'whole') {
-      const rest = this.#add(this.#rawInput?.end() ?? '')
-      return glue(rest, this.finish('completed'))
-    }
+    const rest = how === 'whole' ? this.#add(this.#rawInput?.end() ?? '') : ''
+    if (how === 'whole' && !this.#isBroken) return glue(rest, this.finish('completed'))
     this.#output.items.push(toItemJson(this.#item, 'incomplete', this.#item.text.written()))
     return ''
   }
@@ -166,8 +166,8 @@ export class ItemEvents implements AnswerBlock {
 
   /** What there is no room for is not sent either: it could not be repeated at the end. */
   #add(text: string): Written {
-    const hasRoom = this.#item.text.add(text)
-    if (this.#stream === null || text === '' || !hasRoom || this.#events.isSilent) return ''
+    this.#isBroken ||= !this.#item.text.add(text)
+    if (this.#stream === null || text === '' || this.#isBroken || this.#events.isSilent) return ''
     const members = this.#deltaPlace + JSON.stringify(text) + this.#stream.extra
     if (this.#hasPart) return this.#events.write(this.#stream.delta, members)
     const before = this.#beginPart()
