@@ -176,6 +176,29 @@ t.test('StreamReply', (t) => {
     t.notMatch(body, /the last/, 'nor is there a gap in them')
   })
 
+  t.test(
+    'nor a call of a tool that takes text, whose arguments came in another form',
+    async (t) => {
+      const open = await openReply(t)
+      const toolForms = { patch: { kind: 'text', name: 'patch' } } as const
+      const plan = replyPlan({ dialect: 'openai-responses', toolForms })
+      const room = roomFor(1500)
+      const { reply } = replyTo(open, { writer: createWriter(plan, responsesIdentity, room) })
+      reply.push({ type: 'tool-start', id: 'call_1', name: 'patch' })
+      reply.push({ type: 'tool-delta', json: '{"patch":"' })
+      for (const letter of 'abc') reply.push({ type: 'tool-delta', json: letter.repeat(400) })
+      reply.push({ type: 'tool-delta', json: 'the last"}' })
+      reply.push({ type: 'tool-end' })
+      t.ok(room.isFull)
+      reply.push({ ...end, reason: 'tool' })
+      reply.end()
+      reply.dispose()
+      const body = await bodyText(await open.received)
+      t.match(body, /"type":"response\.incomplete"/)
+      t.notMatch(body, /response\.output_item\.done/)
+    }
+  )
+
   t.test('is whole even if nothing was flushed before its end', async (t) => {
     const open = await openReply(t)
     const { reply } = replyTo(open)

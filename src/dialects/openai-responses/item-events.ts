@@ -145,6 +145,8 @@ export class ItemEvents implements AnswerBlock {
   }
 
   end(how: 'whole' | 'cut'): Written {
+    // What a text tool was called with is held elsewhere until then.
+    this.#isBroken ||= this.#rawInput !== null && this.#room.isFull
     const rest = how === 'whole' ? this.#add(this.#rawInput?.end() ?? '') : ''
     if (how === 'whole' && !this.#isBroken) return glue(rest, this.finish('completed'))
     this.#output.items.push(toItemJson(this.#item, 'incomplete', this.#item.text.written()))
