@@ -100,8 +100,13 @@ export class Attempt implements ResponseReader, AnswerSource {
     if (!this.#isSinkFull && this.#phase !== 'over') this.#exchange.resume()
   }
   readonly #flush = (): void => {
-    if (this.#isFlushDue && this.#phase !== 'over') this.#options.sink.flush()
+    const isDue = this.#isFlushDue && this.#phase !== 'over'
     this.#isFlushDue = false
+    try {
+      if (isDue) this.#options.sink.flush()
+    } catch (cause) {
+      this.#leave(() => this.#failBecause(cause))
+    }
   }
   readonly #onPart = (part: StreamPart): void => {
     if (this.#phase !== 'answering') this.#beginAnswer()

@@ -169,6 +169,16 @@ t.test('an answer', (t) => {
     t.same(sink.calls, ['sent', 'text', 'flush', 'end', 'ended'])
   })
 
+  t.test('ends where it cannot be written', async (t) => {
+    const { sink, over } = await attempt(t, (_request, response) => {
+      response.write(textFrame('a'))
+    })
+    sink.flush = () => {
+      throw new Error('a fault of the writer')
+    }
+    t.match(await over(), { name: 'failed', error: { code: 'GW_INTERNAL' } })
+  })
+
   t.test('that comes faster than it can be read gives way to everything else', async (t) => {
     const piece = Buffer.concat(Array.from({ length: 1000 }, () => textFrame('a')))
     const { sink, over } = await attempt(t, (_request, response) => {
