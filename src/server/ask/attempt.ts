@@ -91,6 +91,7 @@ export class Attempt implements ResponseReader, AnswerSource {
   #chunks = 0
   #stopReason: EndReason | null = null
   #isFlushDue = false
+  #isUnwritable = false
   /** The client has not read what it got. */
   #isSinkFull = false
   /** Came when this turn of the event loop was spent. Bounded by what the engine hands over after `pause()`. */
@@ -105,6 +106,7 @@ export class Attempt implements ResponseReader, AnswerSource {
     try {
       if (isDue) this.#options.sink.flush()
     } catch (cause) {
+      this.#isUnwritable = true
       this.#leave(() => this.#failBecause(cause))
     }
   }
@@ -307,8 +309,8 @@ export class Attempt implements ResponseReader, AnswerSource {
   #fail(error: GatewayError, fault: UpstreamFault | null): void {
     const phase = this.#phase
     if (phase === 'over') return
-    // However the upstream's bytes are cut: what came before a failure reaches the client.
-    if (phase === 'answering') this.#options.sink.flush()
+    // However the upstream's bytes are cut: what came before a failure reaches the client, unless writing it has failed.
+    if (phase === 'answering' && !this.#isUnwritable) this.#options.sink.flush()
     this.#options.sink.onIdle()
     this.#end({ name: 'failed', error, fault, phase })
   }
