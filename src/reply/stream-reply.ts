@@ -28,8 +28,8 @@ const FIRST_PIECES = 4
 const JOINED_CHARS = 4096
 
 /**
- * Parts → one client API's event stream, with one write for each chunk of the upstream, and one event for text that came in
- * several pieces at once: what stands around each of them is five times the text itself.
+ * Parts → one client API's event stream, with one write for each chunk of the upstream, and one event for text or
+ * arguments that came in several pieces at once: what stands around each of them is five times the text itself.
  *
  * Status and headers go out with the first text or the first heartbeat, whichever comes first. Never holds more
  * than the text of one upstream chunk beyond the socket's own buffer.
