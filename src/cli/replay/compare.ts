@@ -1,4 +1,5 @@
 import { SecretMasker } from '../../observe/secret-masker.ts'
+import { type AnswerEvent, eventsOf, joinPieces, type Piece } from './answer-pieces.ts'
 
 /** Where two answers, or two requests, first differ. */
 export interface Difference {
@@ -12,12 +13,6 @@ export interface Difference {
   /** `null` where there was nothing. */
   readonly was: string | null
   readonly is: string | null
-}
-
-/** One message of a stream, or all of an answer in one piece. */
-export interface AnswerEvent {
-  readonly name: string
-  readonly data: string
 }
 
 export interface CompareOptions {
@@ -63,14 +58,6 @@ export function compareRequests(was: Buffer, is: Buffer, number: number): Differ
   })
   const found = compareEvents({ name: '', data: then ?? '' }, { name: '', data: now ?? '' })
   return found === null ? null : { part: 'upstream-request', number, ...found }
-}
-
-/** Whether an answer goes as far as another, of which the rest is not known. */
-export function covers(answer: Buffer, other: Buffer): boolean {
-  const [pieces, others] = [answer, other].map((text) => joinPieces(eventsOf(text.toString())))
-  if (pieces === undefined || others === undefined) return false
-  const isAhead = (pieces.at(-1)?.text.length ?? 0) >= (others.at(-1)?.text.length ?? 0)
-  return pieces.length > others.length || (pieces.length === others.length && isAhead)
 }
 
 /** How many events an answer has, pings not counted. */
@@ -135,61 +122,6 @@ function parse(text: string): unknown {
   } catch {
     return undefined
   }
-}
-
-/** Messages of an event stream without heartbeats, which depend on the clock alone; anything else is one event. */
-function eventsOf(answer: string): readonly AnswerEvent[] {
-  if (!/^(?:event|data|id|retry)?:/.test(answer)) {
-    return answer === '' ? [] : [{ name: 'body', data: answer }]
-  }
-  const messages = answer.split('\n\n').filter((message) => message !== '')
-  return messages.flatMap((message) => {
-    const lines = message.split('\n')
-    const name =
-      lines
-        .find((line) => line.startsWith('event:'))
-        ?.slice(6)
-        .trim() ?? ''
-    const data = lines
-      .filter((line) => line.startsWith('data:'))
-      .map((line) => line.slice(5).trim())
-    return data.length === 0 || name === 'ping' ? [] : [{ name, data: data.join('\n') }]
-  })
-}
-
-/** An event around a piece of text, which is `''` in all others. */
-interface Piece {
-  readonly name: string
-  readonly head: string
-  /** As JSON, without its quotes. */
-  readonly text: string
-  readonly tail: string
-}
-
-/** What the model says or thinks, in the words of each client API. */
-const PIECE =
-  /^(.*?"delta":(?:\{(?:"role":"assistant",)?(?:"type":"\w+_delta",)?"(?:content|reasoning_content|text|thinking)":)?")((?:[^"\\]|\\.)*)(".*)$/s
-/** What the first piece has alone. */
-const ROLE = '"role":"assistant",'
-const SEQUENCE = /"sequence_number":\d+/
-
-/** How a text is cut depends on how it came from the upstream: its pieces are compared as one. */
-function joinPieces(events: readonly AnswerEvent[]): readonly Piece[] {
-  const joined: (Omit<Piece, 'text'> & { readonly texts: string[] })[] = []
-  for (const { name, data } of events) {
-    // The number of an event tells how many pieces came before.
-    const plain = data.replace(SEQUENCE, '"sequence_number":0')
-    const [, head = plain, text = '', tail = ''] = PIECE.exec(plain) ?? []
-    const last = joined.at(-1)
-    const goesOn =
-      tail !== '' &&
-      last?.tail === tail &&
-      last.name === name &&
-      last.head.replace(ROLE, '') === head
-    if (goesOn) last.texts.push(text)
-    else joined.push({ name, head, texts: [text], tail })
-  }
-  return joined.map(({ texts, ...event }) => ({ ...event, text: texts.join('') }))
 }
 
 function toEvent({ name, head, text, tail }: Piece): AnswerEvent {

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { codeOf, GatewayError } from '../../shared/errors.ts'
-import { covers } from './compare.ts'
+import { Coverage } from './answer-pieces.ts'
 import type { RecordedTurn } from './capture-reader.ts'
 
 /** What a gateway has answered now. */
@@ -38,7 +38,7 @@ export async function ask(turn: RecordedTurn, target: ReplayTarget): Promise<New
     request.end(body)
     const [response]: IncomingMessage[] = await once(request, 'response', { signal })
     if (response === undefined) throw new Error('no response')
-    const enough = facts.status === CLIENT_LEFT ? turn.answer : null
+    const enough = facts.status === CLIENT_LEFT ? new Coverage(turn.answer) : null
     return { status: response.statusCode ?? 0, body: await readAnswer(response, enough) }
   } catch (cause) {
     signal.throwIfAborted()
@@ -49,8 +49,8 @@ export async function ask(turn: RecordedTurn, target: ReplayTarget): Promise<New
   }
 }
 
-/** An answer that breaks off is one, too: what has come of it. No more than `enough`, where that is given. */
-async function readAnswer(response: IncomingMessage, enough: Buffer | null): Promise<Buffer> {
+/** An answer that breaks off is one, too: what has come of it. No more than is `enough`, where that is given. */
+async function readAnswer(response: IncomingMessage, enough: Coverage | null): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
   try {
@@ -58,7 +58,7 @@ async function readAnswer(response: IncomingMessage, enough: Buffer | null): Pro
       chunks.push(chunk)
       bytes += chunk.byteLength
       if (bytes > MAX_ANSWER_BYTES) break
-      if (enough !== null && covers(Buffer.concat(chunks), enough)) break
+      if (enough?.push(chunk) === true) break
     }
   } catch {
     // It was cut, and its end is missing.

@@ -1,10 +1,6 @@
 import t from 'tap'
-import {
-  compareAnswers,
-  compareRequests,
-  countEvents,
-  covers
-} from '../../../src/cli/replay/compare.ts'
+import { Coverage } from '../../../src/cli/replay/answer-pieces.ts'
+import { compareAnswers, compareRequests, countEvents } from '../../../src/cli/replay/compare.ts'
 
 const USUAL = { isPrefix: false, hasLearntCounts: false }
 
@@ -15,6 +11,19 @@ function sse(...events: readonly object[]): Buffer {
 
 function id(letter: string): string {
   return `msg_${letter.repeat(24)}`
+}
+
+/** Whether it does so however it is cut, and when it does. */
+function covers(answer: Buffer, other: Buffer): boolean {
+  const cuts = [1, 7, 64, answer.length].map((size) => {
+    const coverage = new Coverage(other)
+    for (let at = 0; at < answer.length; at += size) {
+      if (coverage.push(answer.subarray(at, at + size))) return true
+    }
+    return false
+  })
+  if (new Set(cuts).size > 1) throw new Error(`it depends on the cut: ${cuts.join()}`)
+  return cuts[0] ?? false
 }
 
 function piece(value: object): Buffer {
@@ -87,6 +96,22 @@ t.test('a text is the same however it was cut into events', async (t) => {
   t.match(compareAnswers(sse(text ?? {}, text ?? {}), sse(text ?? {}, thought ?? {}), USUAL), {
     number: 1
   })
+})
+
+t.test('an answer of many megabytes, in one piece and in many', async (t) => {
+  const [long, cut] = ['"ü\\'.repeat(5_000_000), 'ü" '.repeat(20)]
+  t.equal(compareAnswers(sse({ delta: long }), sse({ delta: long }), USUAL), null)
+  t.match(compareAnswers(sse({ delta: long }), sse({ delta: `${long}.` }), USUAL), { number: 1 })
+
+  const [answer, other] = [60_000, 59_999].map((count) =>
+    sse(...Array.from({ length: count }, () => ({ delta: cut })))
+  )
+  const coverage = new Coverage(other ?? Buffer.alloc(0))
+  let pushed = 0
+  const chunk = 200
+  while (!coverage.push(answer?.subarray(pushed, pushed + chunk) ?? Buffer.alloc(0)))
+    pushed += chunk
+  t.equal(pushed, Math.floor(((other?.length ?? 0) - 1) / chunk) * chunk, 'no sooner, no later')
 })
 
 t.test('what is missing, and what is too much', async (t) => {

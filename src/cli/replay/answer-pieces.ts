@@ -1,0 +1,135 @@
+/** One message of a stream, or all of an answer in one piece. */
+export interface AnswerEvent {
+  readonly name: string
+  readonly data: string
+}
+
+/** An event around a piece of text, which is `''` in all others. */
+export interface Piece {
+  readonly name: string
+  readonly head: string
+  /** As JSON, without its quotes. */
+  readonly text: string
+  readonly tail: string
+}
+
+const MESSAGE_END = '\n\n'
+const LONGEST_FIELD = 'event:'
+
+/** Messages of an event stream without heartbeats, which depend on the clock alone; anything else is one event. */
+export function eventsOf(answer: string): readonly AnswerEvent[] {
+  if (!isStream(answer)) return answer === '' ? [] : [{ name: 'body', data: answer }]
+  return answer.split(MESSAGE_END).flatMap((message) => eventIn(message) ?? [])
+}
+
+/** How a text is cut depends on how it came from the upstream: its pieces are compared as one. */
+export function joinPieces(events: readonly AnswerEvent[]): readonly Piece[] {
+  const joined: (Omit<Piece, 'text'> & { readonly texts: string[] })[] = []
+  for (const event of events) {
+    const { text, ...around } = pieceIn(event)
+    const last = joined.at(-1)
+    if (last !== undefined && goesOn(last, around)) last.texts.push(text)
+    else joined.push({ ...around, texts: [text] })
+  }
+  return joined.map(({ texts, ...around }) => ({ ...around, text: texts.join('') }))
+}
+
+/** Tells, while an answer comes, when it has gone as far as another, of which the rest is not known. */
+export class Coverage {
+  /** Of the other: how many pieces, joined, and how much text the last of them has. */
+  readonly #pieces: number
+  readonly #chars: number
+  readonly #utf8 = new TextDecoder()
+  #isStream: boolean | null = null
+  /** What has come of the last message. */
+  #rest: string[] = []
+  #last: Omit<Piece, 'text'> | null = null
+  #count = 0
+  #lastChars = 0
+
+  constructor(other: Buffer) {
+    const pieces = joinPieces(eventsOf(other.toString()))
+    this.#pieces = pieces.length
+    this.#chars = pieces.at(-1)?.text.length ?? 0
+  }
+
+  /** Takes the next bytes, in time that depends on these alone. */
+  push(chunk: Uint8Array): boolean {
+    // A message may end between two chunks.
+    const text = (this.#rest.pop() ?? '') + this.#utf8.decode(chunk, { stream: true })
+    if (text.length >= LONGEST_FIELD.length) this.#isStream ??= isStream(text)
+    if (this.#isStream === false) return this.#pieces <= 1 // it is one piece, with no text of its own
+    const [first = '', ...others] = text.split(MESSAGE_END)
+    const last = others.pop()
+    if (last === undefined) this.#hold(first)
+    else {
+      for (const message of [this.#rest.join('') + first, ...others]) this.#add(message)
+      this.#rest = []
+      this.#hold(last)
+    }
+    const isAhead = this.#lastChars >= this.#chars
+    return this.#count > this.#pieces || (this.#count === this.#pieces && isAhead)
+  }
+
+  /** The next chunk is read with its last characters alone. */
+  #hold(text: string): void {
+    const end = Math.max(0, text.length - LONGEST_FIELD.length)
+    this.#rest.push(text.slice(0, end), text.slice(end))
+  }
+
+  #add(message: string): void {
+    const event = eventIn(message)
+    if (event === null) return
+    const { text, ...around } = pieceIn(event)
+    const isMore = this.#last !== null && goesOn(this.#last, around)
+    this.#lastChars = isMore ? this.#lastChars + text.length : text.length
+    if (isMore) return
+    this.#last = around
+    this.#count++
+  }
+}
+
+function isStream(answer: string): boolean {
+  return /^(?:event|data|id|retry)?:/.test(answer)
+}
+
+/** `null` where there is none but a comment or a heartbeat. */
+function eventIn(message: string): AnswerEvent | null {
+  const lines = message.split('\n')
+  const named = lines.find((line) => line.startsWith('event:'))
+  const name = named?.slice(6).trim() ?? ''
+  const data = lines.filter((line) => line.startsWith('data:')).map((line) => line.slice(5).trim())
+  return data.length === 0 || name === 'ping' ? null : { name, data: data.join('\n') }
+}
+
+/** What stands before a piece of what the model says or thinks, in the words of each client API. */
+const HEAD =
+  /^.*?"delta":(?:\{(?:"role":"assistant",)?(?:"type":"\w+_delta",)?"(?:content|reasoning_content|text|thinking)":)?"/s
+/** What the first piece has alone. */
+const ROLE = '"role":"assistant",'
+/** The number of an event tells how many pieces came before. */
+const SEQUENCE = /"sequence_number":\d+/
+
+function pieceIn({ name, data }: AnswerEvent): Piece {
+  const plain = data.replace(SEQUENCE, '"sequence_number":0')
+  const opening = HEAD.exec(plain)?.[0] ?? ''
+  const end = opening === '' ? null : closingQuote(plain, opening.length)
+  if (end === null) return { name, head: plain, text: '', tail: '' }
+  const text = plain.slice(opening.length, end)
+  return { name, head: opening.slice(0, -1), text, tail: plain.slice(end) }
+}
+
+/** Of a JSON string whose text begins at `start`; a regular expression would need a stack as long as the text. */
+function closingQuote(json: string, start: number): number | null {
+  for (let at = start; at < json.length; at++) {
+    if (json[at] === '"') return at
+    if (json[at] === '\\') at++
+  }
+  return null
+}
+
+function goesOn(last: Omit<Piece, 'text'>, { name, head, tail }: Omit<Piece, 'text'>): boolean {
+  return (
+    tail !== '' && last.tail === tail && last.name === name && last.head.replace(ROLE, '') === head
+  )
+}
