@@ -1,7 +1,7 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { runAgainst } from './against.ts'
-import { type Line, toTable } from './row.ts'
+import { type Line, type Row, toTable } from './row.ts'
 import { budgetRow } from './rows/budget.ts'
 import { cpuRows } from './rows/cpu.ts'
 import { dashboardRow } from './rows/dashboard.ts'
@@ -18,7 +18,8 @@ import { progress, Stand } from './stand.ts'
 
 /**
  * Measures the gateway's real processes beside a passthrough (docs/benchmarks.md). Run by hand:
- * `npm run bench`, `npm run bench -- --quick`, `npm run bench -- --row memory`; `--against URL` measures another gateway.
+ * `npm run bench`, `npm run bench -- --quick`, `npm run bench -- --row memory`; `--before PROGRAM` measures another version in the same
+ * run, and `--against URL` another gateway.
  */
 
 const rows = [
@@ -38,6 +39,8 @@ const rows = [
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
+    before: { type: 'string' }, // src/start.js of another version
+    'before-node': { type: 'string' },
     row: { type: 'string', multiple: true },
     against: { type: 'string' },
     dialect: { type: 'string', default: 'chat' },
@@ -79,7 +82,7 @@ async function run(): Promise<void> {
     for (const row of rows) {
       if (!chosen.includes(row.name)) continue
       progress(row.name)
-      lines.push(...(await row.run(stand)))
+      lines.push(...(await withBefore(stand, row)))
     }
   } finally {
     await stand.close()
@@ -90,4 +93,16 @@ async function run(): Promise<void> {
     'CPU and memory are those of the whole process tree; medians of the rounds.\n\n'
   )
   process.stdout.write(toTable(lines))
+}
+
+/** With what the same row finds of the version before, where there is one. */
+async function withBefore(stand: Stand, row: Row): Promise<readonly Line[]> {
+  const lines = await row.run(stand)
+  const { before: program, 'before-node': node } = values
+  if (program === undefined) return lines
+  progress(`${row.name}: before`)
+  stand.use({ program, ...(node !== undefined && { node }) })
+  const others = await row.run(stand)
+  stand.use({})
+  return lines.map((line, index) => ({ ...line, before: others[index]?.gateway ?? [] }))
 }

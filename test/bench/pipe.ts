@@ -1,5 +1,7 @@
+import cluster from 'node:cluster'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { Pool } from 'undici'
+import { openFiles, PlainDuties } from './plain-duties.ts'
 import { contentTypeOf, PlainTranslation } from './plain-translation.ts'
 
 /**
@@ -7,35 +9,57 @@ import { contentTypeOf, PlainTranslation } from './plain-translation.ts'
  * connections reused; of requests nothing is read, and nothing is limited, counted or logged.
  *
  * `node test/bench/pipe.ts bytes <upstream url>` gives answers as they come, and so does less than any gateway;
- * `… translating …` decodes their frames and writes what the client of the path's dialect reads. Prints its port.
+ * `… translating …` decodes their frames and writes what the client of the path's dialect reads; `… dutiful …` does that and what
+ * a gateway has to do with each request, in two workers below a primary. Prints its port.
  */
 
 const [, , kind = 'bytes', upstreamUrl = 'http://127.0.0.1:8001'] = process.argv
-const pool = new Pool(upstreamUrl, {
-  connections: 300,
-  pipelining: 1,
-  allowH2: false,
-  keepAliveTimeout: 300_000
-})
-const server = createServer({ keepAliveTimeout: 300_000 }, pass)
+const isDutiful = kind === 'dutiful'
 
-server.listen(0, '127.0.0.1', 1024, () => {
-  const address = server.address()
-  if (address !== null && typeof address === 'object') process.stdout.write(`${address.port}\n`)
-})
 process.once('SIGTERM', () => process.exit(0))
+if (isDutiful && cluster.isPrimary) {
+  cluster.schedulingPolicy = cluster.SCHED_NONE
+  cluster.once('listening', (_, { port }) => tell(port))
+  cluster.fork()
+  cluster.fork()
+} else serve()
 
-function pass(request: IncomingMessage, response: ServerResponse): void {
-  const chunks: Buffer[] = []
-  request.on('data', (chunk: Buffer) => void chunks.push(chunk))
-  request.once('end', () => ask(request, Buffer.concat(chunks), response))
+function serve(): void {
+  const files = isDutiful ? openFiles() : null
+  const pool = new Pool(upstreamUrl, {
+    connections: 300,
+    pipelining: 1,
+    allowH2: false,
+    keepAliveTimeout: 300_000
+  })
+  const server = createServer({ keepAliveTimeout: 300_000 }, (request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => void chunks.push(chunk))
+    request.once('end', () => {
+      const body = Buffer.concat(chunks)
+      const duties = files === null ? null : new PlainDuties(request, body, files)
+      ask(pool, { request, response, body, duties })
+    })
+  })
+  server.listen(0, '127.0.0.1', 1024, () => {
+    const address = server.address()
+    if (cluster.isPrimary && address !== null && typeof address === 'object') tell(address.port)
+  })
 }
 
-function ask(request: IncomingMessage, body: Buffer, response: ServerResponse): void {
+interface Call {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly body: Buffer
+  readonly duties: PlainDuties | null
+}
+
+function ask(pool: Pool, { request, response, body, duties }: Call): void {
   const path = request.url ?? '/'
-  const translation = kind === 'translating' ? new PlainTranslation(path) : null
+  const translation = kind === 'bytes' ? null : new PlainTranslation(path, isDutiful)
+  const headers = duties?.headers ?? { 'content-type': 'application/json' }
   pool.dispatch(
-    { path, method: 'POST', headers: { 'content-type': 'application/json' }, body },
+    { path, method: 'POST', headers, body: duties?.body ?? body },
     {
       onRequestStart: (controller) => {
         response.once('close', () => {
@@ -48,11 +72,19 @@ function ask(request: IncomingMessage, body: Buffer, response: ServerResponse): 
         response.writeHead(status, { 'content-type': type })
       },
       onResponseData: (controller, chunk) => {
+        duties?.heard(chunk)
         const out = translation === null ? chunk : translation.push(chunk)
         if (out.length > 0 && !response.write(out)) controller.pause()
       },
-      onResponseEnd: () => void response.end(translation?.end()),
+      onResponseEnd: () => {
+        response.end(translation?.end())
+        duties?.end(response.statusCode)
+      },
       onResponseError: () => void response.destroy()
     }
   )
+}
+
+function tell(port: number): void {
+  process.stdout.write(`${port}\n`)
 }

@@ -20,12 +20,14 @@ const ChecksumBytes = 4
  */
 export class PlainTranslation {
   readonly #wording: Wording
+  readonly #isStrict: boolean
   #rest: Buffer | null = null
   #hasStarted = false
 
-  /** `path` tells the dialect. */
-  constructor(path: string) {
+  /** `path` tells the dialect; with `isStrict` both checksums of a frame count, and what its headers say. */
+  constructor(path: string, isStrict = false) {
     this.#wording = wordingOf(path)
+    this.#isStrict = isStrict
   }
 
   /** Events of the frames that `chunk` completes. Throws if one is damaged. */
@@ -41,6 +43,7 @@ export class PlainTranslation {
         throw new Error('a frame is damaged')
       }
       const payloadAt = at + PreludeBytes + bytes.readUInt32BE(at + 4)
+      if (this.#isStrict) checkHead(bytes, at, payloadAt)
       events += this.#write(JSON.parse(bytes.toString('utf8', payloadAt, checksumAt)))
       at = end
     }
@@ -60,6 +63,16 @@ export class PlainTranslation {
     this.#hasStarted = true
     return start + event
   }
+}
+
+/** Of the frame at `at`, whose payload begins at `payloadAt`. Throws. */
+function checkHead(bytes: Buffer, at: number, payloadAt: number): void {
+  const checksumAt = at + PreludeBytes - ChecksumBytes
+  if (crc32(bytes.subarray(at, checksumAt)) !== bytes.readUInt32BE(checksumAt)) {
+    throw new Error('a prelude is damaged')
+  }
+  const headers = bytes.toString('latin1', at + PreludeBytes, payloadAt)
+  if (!headers.includes('event')) throw new Error('the upstream has failed')
 }
 
 /** The upstream's refusals are passed on as they are. */

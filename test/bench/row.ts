@@ -15,8 +15,10 @@ export interface Line {
   readonly gateway: readonly number[]
   /** Empty where there is nothing to compare with. */
   readonly passthrough: readonly number[]
-  /** Of the translating pipe; left out where it was not measured. */
+  /** Of the other pipes, and of the gateway that was there before; left out where they were not measured. */
   readonly translating?: readonly number[]
+  readonly dutiful?: readonly number[]
+  readonly before?: readonly number[]
   /** Figure of the design; `null` for lines that only inform. */
   readonly must: Must | null
   /** What the values rest on. */
@@ -30,23 +32,23 @@ export interface Must {
   readonly times?: number
 }
 
-const Columns = [
-  'what',
-  'gateway',
-  'passthrough',
-  'ratio',
-  'translating',
-  'ratio',
-  'must',
-  '',
-  'gateway min–max',
-  'samples'
-]
+/** What the gateway is beside, where anything was measured of it. */
+const Others = ['passthrough', 'translating', 'dutiful', 'before'] as const
 
 /** The lines as a table; figures are medians over the rounds. */
 export function toTable(lines: readonly Line[]): string {
-  const rows = [Columns, ...lines.map(toCells)]
-  const widths = Columns.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  const others = Others.filter((name) => lines.some((line) => (line[name]?.length ?? 0) > 0))
+  const columns = [
+    'what',
+    'gateway',
+    ...others.flatMap((name) => [name, 'ratio']),
+    'must',
+    '',
+    'gateway min–max',
+    'samples'
+  ]
+  const rows = [columns, ...lines.map((line) => toCells(line, others))]
+  const widths = columns.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
   return rows
     .map((row) =>
       row
@@ -58,15 +60,14 @@ export function toTable(lines: readonly Line[]): string {
     .join('')
 }
 
-function toCells(line: Line): string[] {
-  const { what, unit, gateway, passthrough, translating = [], must, samples } = line
+function toCells(line: Line, others: readonly (typeof Others)[number][]): string[] {
+  const { what, unit, gateway, translating = [], must, samples } = line
   const ours = median(gateway)
   const spread = `${toFigure(Math.min(...gateway))}–${toFigure(Math.max(...gateway))}`
   return [
     what,
     `${toFigure(ours)} ${unit}`,
-    ...beside(ours, passthrough, unit),
-    ...beside(ours, translating, unit),
+    ...others.flatMap((name) => beside(ours, line[name] ?? [], unit)),
     must === null ? '' : toGoal(must, unit),
     must === null ? '' : holds(ours, median(translating), must) ? 'ok' : 'over',
     spread,

@@ -3,7 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Load, LoadResult } from './load-generator.ts'
 import { Service } from './service.ts'
-import { startGateway, startPipe, type Target, type TargetOptions } from './target.ts'
+import {
+  type PipeKind,
+  startGateway,
+  startPipe,
+  type Target,
+  type TargetOptions
+} from './target.ts'
 import type { AnswerScript, UpstreamFacts, UpstreamQuestion } from './upstream.ts'
 
 type OwnOptions = Omit<TargetOptions, 'upstreamUrl' | 'folder'>
@@ -31,6 +37,7 @@ export class Stand {
   #closing: Promise<void> | null = null
   #folders = 0
   #upstreamUrl = ''
+  #version: OwnOptions = {}
 
   constructor(options: { readonly isQuick: boolean }) {
     this.isQuick = options.isQuick
@@ -55,16 +62,17 @@ export class Stand {
   }
 
   async gateway(options: OwnOptions = {}): Promise<Target> {
-    return this.#add(await startGateway(this.#withPlace(options)))
+    return this.#add(await startGateway(this.#withPlace({ ...this.#version, ...options })))
   }
 
-  async passthrough(options: OwnOptions = {}): Promise<Target> {
-    return this.#add(await startPipe('bytes', this.#withPlace(options)))
+  /** Gateways that are started are of this version from now on. */
+  use(version: Pick<OwnOptions, 'program' | 'node'>): void {
+    this.#version = version
   }
 
-  /** The passthrough that decodes frames and writes events. */
-  async translatingPipe(options: OwnOptions = {}): Promise<Target> {
-    return this.#add(await startPipe('translating', this.#withPlace(options)))
+  /** The passthrough, unless another kind is asked for. */
+  async pipe(kind: PipeKind = 'bytes', options: OwnOptions = {}): Promise<Target> {
+    return this.#add(await startPipe(kind, this.#withPlace(options)))
   }
 
   /** Runs `work` with fresh targets and ends them. */
@@ -74,7 +82,7 @@ export class Stand {
   ): Promise<Result> {
     const pair = {
       gateway: await this.gateway(options),
-      passthrough: await this.passthrough(options)
+      passthrough: await this.pipe('bytes', options)
     }
     const result = await work(pair)
     await Promise.all([this.end(pair.gateway), this.end(pair.passthrough)])

@@ -78,11 +78,11 @@ export async function startGateway(options: TargetOptions): Promise<Target> {
   })
 }
 
+/** See `pipe.ts`. */
+export type PipeKind = 'bytes' | 'translating' | 'dutiful'
+
 /** Starts what the gateway is compared with. Resolves once it listens. */
-export async function startPipe(
-  kind: 'bytes' | 'translating',
-  options: TargetOptions
-): Promise<Target> {
+export async function startPipe(kind: PipeKind, options: TargetOptions): Promise<Target> {
   mkdirSync(options.folder, { recursive: true })
   const file = fileURLToPath(new URL('pipe.ts', import.meta.url))
   return launch(options, [file, kind, options.upstreamUrl], {})

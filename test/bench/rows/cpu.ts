@@ -86,20 +86,25 @@ async function measure(stand: Stand, one: CpuCase): Promise<readonly Line[]> {
   const rounds = stand.isQuick ? 1 : one.rounds
   const requests = Math.max(one.streams, stand.isQuick ? Math.ceil(one.requests / 3) : one.requests)
   const warmUp = stand.isQuick ? Math.ceil(one.warmUp / 2) : one.warmUp
-  const translatingPipe = await stand.translatingPipe()
+  // What the dutiful one does, it does for short questions alone.
+  const kinds =
+    one.conversation === 'short'
+      ? (['translating', 'dutiful'] as const)
+      : (['translating'] as const)
+  const pipes = await Promise.all(kinds.map((kind) => stand.pipe(kind)))
   const lines = await stand.withPair({}, async (pair) => {
     progress(`${one.name}: warming up`)
-    const targets = [pair.gateway, pair.passthrough, translatingPipe]
+    const targets = [pair.gateway, pair.passthrough, ...pipes]
     const answers = async (script: AnswerScript): Promise<LoadTarget[]> => {
       const { gateway, passthrough } = loadTargets(pair, await stand.play(script))
-      return [gateway, passthrough, { url: translatingPipe.url, answer: gatewayAnswer }]
+      return [gateway, passthrough, ...pipes.map(({ url }) => ({ url, answer: gatewayAnswer }))]
     }
     const ask = (target: LoadTarget, count: number) =>
       stand.load({ ...target, ...one, requests: count })
     for (const to of await answers(WarmUp)) await ask(to, warmUp)
     const places = await answers(one.script)
     if (!stand.isQuick) for (const to of places) await ask(to, one.streams)
-    const spent: [number[], number[], number[]] = [[], [], []]
+    const spent: [number[], number[], ...number[][]] = [[], [], ...pipes.map(() => [])]
     for (let round = 0; round < rounds; round++) {
       for (const [index, target] of targets.entries()) {
         const before = target.tree.cpuMs()
@@ -109,12 +114,11 @@ async function measure(stand: Stand, one: CpuCase): Promise<readonly Line[]> {
       }
       progress(`${one.name}: ${spent.map((ms) => ms.at(-1)!.toFixed(3)).join(' / ')} ms`)
     }
-    const [gateway, passthrough, translating] = spent
+    const [gateway, passthrough, translating = [], dutiful = []] = spent
     const samples = `${rounds} × ${requests} requests, ${one.streams} at a time`
-    return [
-      { what: one.what, unit: 'ms', gateway, passthrough, translating, must: one.must, samples }
-    ] as const
+    const others = { passthrough, translating, dutiful }
+    return [{ what: one.what, unit: 'ms', gateway, ...others, must: one.must, samples }] as const
   })
-  await stand.end(translatingPipe)
+  await Promise.all(pipes.map((pipe) => stand.end(pipe)))
   return lines
 }

@@ -14,7 +14,7 @@ export const startRow: Row = {
     const passthrough: number[] = []
     for (let start = 0; start < starts; start++) {
       warm.push(await timeStart(stand, gatewayAnswer, () => stand.gateway(options)))
-      passthrough.push(await timeStart(stand, { bytes }, () => stand.passthrough(options)))
+      passthrough.push(await timeStart(stand, { bytes }, () => stand.pipe('bytes', options)))
       progress(`start: ${warm.at(-1)!.toFixed(2)} / ${passthrough.at(-1)!.toFixed(2)} s`)
     }
     const common = { unit: 's', must: { most: 1.5 } } as const
