@@ -1,4 +1,5 @@
 import { cpus } from 'node:os'
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { runAgainst } from './against.ts'
 import { type Line, type Row, toTable } from './row.ts'
@@ -57,6 +58,9 @@ if (unknown.length > 0) {
     `no row ${unknown.join(', ')}; rows: ${rows.map((row) => row.name).join(', ')}\n`
   )
   process.exitCode = 1
+} else if (values.before === undefined ? values['before-node'] : values.against) {
+  process.stderr.write('--before-node needs --before, which cannot be had with --against\n')
+  process.exitCode = 1
 } else if (values.against === undefined) {
   await run()
 } else {
@@ -99,10 +103,13 @@ async function run(): Promise<void> {
 async function withBefore(stand: Stand, row: Row): Promise<readonly Line[]> {
   const lines = await row.run(stand)
   const { before: program, 'before-node': node } = values
-  if (program === undefined) return lines
+  if (program === undefined || row.isOwn === true) return lines
   progress(`${row.name}: before`)
-  stand.use({ program, ...(node !== undefined && { node }) })
+  stand.use({ program: resolve(program), ...(node !== undefined && { node: resolve(node) }) })
   const others = await row.run(stand)
   stand.use({})
-  return lines.map((line, index) => ({ ...line, before: others[index]?.gateway ?? [] }))
+  return lines.map((line) => ({
+    ...line,
+    before: others.find(({ what }) => what === line.what)?.gateway ?? []
+  }))
 }

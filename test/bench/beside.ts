@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type CpuCase, cpuCases } from './rows/cpu.ts'
@@ -24,6 +25,7 @@ const { values } = parseArgs({
     part: { type: 'string', default: '1' } // of the usual number of requests
   }
 })
+const [first, second = first] = values.program.map((program) => resolve(program))
 const cases = cpuCases.filter(({ name }) => values.row.length === 0 || values.row.includes(name))
 const env = Object.fromEntries(
   values.env.map((pair) => [pair.split('=')[0], pair.split('=').slice(1).join('=')])
@@ -31,11 +33,10 @@ const env = Object.fromEntries(
 const stand = new Stand({ isQuick: false })
 try {
   await stand.start()
-  const [first, second = first] = values.program
   const other = await stand.gateway({
     env,
     ...(second !== undefined && { program: second }),
-    ...(values.node !== undefined && { node: values.node })
+    ...(values.node !== undefined && { node: resolve(values.node) })
   })
   const own = values.program.length > 1 && first !== undefined ? { program: first, env } : {}
   const targets = [await stand.gateway(own), other]

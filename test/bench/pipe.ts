@@ -16,13 +16,37 @@ import { contentTypeOf, PlainTranslation } from './plain-translation.ts'
 const [, , kind = 'bytes', upstreamUrl = 'http://127.0.0.1:8001'] = process.argv
 const isDutiful = kind === 'dutiful'
 
-process.once('SIGTERM', () => process.exit(0))
-if (isDutiful && cluster.isPrimary) {
+if (isDutiful && cluster.isPrimary) manage(2)
+else {
+  process.once('SIGTERM', () => process.exit(0))
+  serve()
+}
+
+/** Ends with its workers, and when one of them does. */
+function manage(workers: number): void {
+  let listening = 0
+  let left = workers
+  let code = 1
   cluster.schedulingPolicy = cluster.SCHED_NONE
-  cluster.once('listening', (_, { port }) => tell(port))
-  cluster.fork()
-  cluster.fork()
-} else serve()
+  cluster.on('listening', (_, { port }) => {
+    listening += 1
+    if (listening === workers) tell(port)
+  })
+  cluster.on('exit', () => {
+    left -= 1
+    if (left === 0) process.exit(code)
+    endWorkers()
+  })
+  process.once('SIGTERM', () => {
+    code = 0
+    endWorkers()
+  })
+  for (let worker = 0; worker < workers; worker++) cluster.fork()
+}
+
+function endWorkers(): void {
+  for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill()
+}
 
 function serve(): void {
   const files = isDutiful ? openFiles() : null

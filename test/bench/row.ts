@@ -4,6 +4,8 @@ import { median } from './statistics.ts'
 /** One thing that is measured, `npm run bench -- --row <name>`. */
 export interface Row {
   readonly name: string
+  /** Starts gateways of this version, whatever the stand uses. */
+  readonly isOwn?: true
   run(stand: Stand): Promise<readonly Line[]>
 }
 

@@ -65,6 +65,11 @@ export class Stand {
     return this.#add(await startGateway(this.#withPlace({ ...this.#version, ...options })))
   }
 
+  /** The Node of these. */
+  get node(): string {
+    return this.#version.node ?? process.execPath
+  }
+
   /** Gateways that are started are of this version from now on. */
   use(version: Pick<OwnOptions, 'program' | 'node'>): void {
     this.#version = version

@@ -39,8 +39,11 @@ export class Coverage {
   /** Of the other: how many pieces, joined, and how much text the last of them has. */
   readonly #pieces: number
   readonly #chars: number
-  readonly #utf8 = new TextDecoder()
+  readonly #utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
+  /** How long the other is where it is no stream. */
+  readonly #bodyChars: number
   #isStream: boolean | null = null
+  #readChars = 0
   /** What has come of the last message. */
   #rest: string[] = []
   #last: Omit<Piece, 'text'> | null = null
@@ -48,17 +51,20 @@ export class Coverage {
   #lastChars = 0
 
   constructor(other: Buffer) {
-    const pieces = joinPieces(eventsOf(other.toString()))
+    const text = other.toString()
+    this.#bodyChars = isStream(text) ? Infinity : text.length
+    const pieces = joinPieces(eventsOf(text))
     this.#pieces = pieces.length
     this.#chars = pieces.at(-1)?.text.length ?? 0
   }
 
   /** Takes the next bytes, in time that depends on these alone. */
   push(chunk: Uint8Array): boolean {
-    // A message may end between two chunks.
-    const text = (this.#rest.pop() ?? '') + this.#utf8.decode(chunk, { stream: true })
+    const added = this.#utf8.decode(chunk, { stream: true })
+    this.#readChars += added.length
+    const text = (this.#rest.pop() ?? '') + added // a message may end between two chunks
     if (text.length >= LONGEST_FIELD.length) this.#isStream ??= isStream(text)
-    if (this.#isStream === false) return this.#pieces <= 1 // it is one piece, with no text of its own
+    if (this.#isStream === false) return this.#readChars >= this.#bodyChars
     const [first = '', ...others] = text.split(MESSAGE_END)
     const last = others.pop()
     if (last === undefined) this.#hold(first)
@@ -116,7 +122,7 @@ function pieceIn({ name, data }: AnswerEvent): Piece {
   const end = opening === '' ? null : closingQuote(plain, opening.length)
   if (end === null) return { name, head: plain, text: '', tail: '' }
   const text = plain.slice(opening.length, end)
-  return { name, head: opening.slice(0, -1), text, tail: plain.slice(end) }
+  return { name, head: opening, text, tail: plain.slice(end) }
 }
 
 /** Of a JSON string whose text begins at `start`; a regular expression would need a stack as long as the text. */

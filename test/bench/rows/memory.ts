@@ -15,7 +15,7 @@ export const memoryRow: Row = {
   name: 'memory',
   async run(stand) {
     const node = `${stand.nextFolder()}-node`
-    copyFileSync(process.execPath, node)
+    copyFileSync(stand.node, node)
     try {
       return await stand.withPair({ node }, (pair) => measure(stand, pair))
     } finally {

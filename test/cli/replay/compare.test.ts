@@ -13,17 +13,24 @@ function id(letter: string): string {
   return `msg_${letter.repeat(24)}`
 }
 
-/** Whether it does so however it is cut, and when it does. */
+/** Whether it does so, and that in the same place however it is cut. */
 function covers(answer: Buffer, other: Buffer): boolean {
-  const cuts = [1, 7, 64, answer.length].map((size) => {
-    const coverage = new Coverage(other)
-    for (let at = 0; at < answer.length; at += size) {
-      if (coverage.push(answer.subarray(at, at + size))) return true
-    }
-    return false
-  })
-  if (new Set(cuts).size > 1) throw new Error(`it depends on the cut: ${cuts.join()}`)
-  return cuts[0] ?? false
+  const place = coveredAt(answer, other, 1)
+  for (const size of [7, 64, answer.length]) {
+    const expected = place === null ? null : Math.floor(place / size)
+    const found = coveredAt(answer, other, size)
+    if ((found === null ? null : found / size) !== expected) throw new Error(`cut by ${size}`)
+  }
+  return place !== null
+}
+
+/** Where the chunk begins with which it does so. */
+function coveredAt(answer: Buffer, other: Buffer, size: number): number | null {
+  const coverage = new Coverage(other)
+  for (let at = 0; at < answer.length; at += size) {
+    if (coverage.push(answer.subarray(at, at + size))) return at
+  }
+  return null
 }
 
 function piece(value: object): Buffer {
@@ -106,12 +113,29 @@ t.test('an answer of many megabytes, in one piece and in many', async (t) => {
   const [answer, other] = [60_000, 59_999].map((count) =>
     sse(...Array.from({ length: count }, () => ({ delta: cut })))
   )
-  const coverage = new Coverage(other ?? Buffer.alloc(0))
-  let pushed = 0
-  const chunk = 200
-  while (!coverage.push(answer?.subarray(pushed, pushed + chunk) ?? Buffer.alloc(0)))
-    pushed += chunk
-  t.equal(pushed, Math.floor(((other?.length ?? 0) - 1) / chunk) * chunk, 'no sooner, no later')
+  const [all, part] = [answer ?? Buffer.alloc(0), other ?? Buffer.alloc(0)]
+  const last = Math.floor((part.length - 1) / 200) * 200
+  t.equal(coveredAt(all, part, 200), last, 'no sooner, no later')
+})
+
+t.test('where a piece differs, and what stands beside it', async (t) => {
+  t.match(compareAnswers(sse({ delta: 'abc', k: 1 }), sse({ delta: 'abd', k: 1 }), USUAL), {
+    pointer: '/delta',
+    was: '"abc"',
+    is: '"abd"'
+  })
+  t.match(compareAnswers(sse({ delta: 'abc', k: 1 }), sse({ delta: 'abc', k: 2 }), USUAL), {
+    pointer: '/k',
+    was: '1',
+    is: '2'
+  })
+})
+
+t.test('an answer in one piece goes as far as another of its length', async (t) => {
+  const body = piece({ text: 'ü'.repeat(100) })
+  t.equal(covers(body, body), true)
+  t.equal(covers(body.subarray(0, -1), body), false)
+  t.equal(covers(body, sse({ delta: 'a' })), false, 'and never as far as a stream')
 })
 
 t.test('what is missing, and what is too much', async (t) => {
