@@ -73,7 +73,8 @@ t.test('streams with random pauses, over TLS', async (t) => {
   )
   const gateway = await startGateway({
     upstreamUrl: upstream.url.origin,
-    env: { WORKERS: '2', NODE_EXTRA_CA_CERTS: certFile }
+    // Ready ones would take the place of those that the upstream closes.
+    env: { WORKERS: '2', NODE_EXTRA_CA_CERTS: certFile, HTTP_MIN_IDLE_CONNECTIONS: '0' }
   })
   t.teardown(() => gateway.destroy())
   t.comment(`seed ${seed}`)
