@@ -80,16 +80,32 @@ export async function readBody(
 }
 
 /**
- * A body that has come with its head, as most of a few kilobytes do: nothing has to be waited for, and no clock be set. It
- * gets its memory to itself: that of the head beside it would live as long.
+ * Takes a body that has come whole, as most of a few kilobytes have when they are wanted: nothing is waited for, and no
+ * timer is set. The body gets memory of its own, since that of the head beside it would live as long. Returns `null` if
+ * some of it is still to come.
+ *
+ * `read()` without a size gives all that is buffered on Node 24, and one chunk of it on Node 26.
  */
 function takeWhole(request: IncomingMessage, declared: number): Uint8Array | null {
   if (!request.complete || request.readableLength !== declared) return null
-  const body: Buffer | null = request.read()
-  if (body === null) return null
   const own = Buffer.allocUnsafeSlow(declared)
-  body.copy(own)
-  return own
+  let written = 0
+  for (;;) {
+    const chunk: Buffer | null = request.read()
+    if (chunk === null) break
+    written += chunk.copy(own, written)
+  }
+  return checkWritten(own, written)
+}
+
+/**
+ * Returns memory that was allocated unwritten, once all of it has been written: what is left would be bytes of others.
+ *
+ * @throws {Error} when it has not
+ */
+function checkWritten(body: Buffer, written: number): Buffer {
+  if (written === body.byteLength) return body
+  throw new Error(`${written} of ${body.byteLength} bytes of a body were written`)
 }
 
 /** How large a body may be: as the settings say, or less where the memory for bodies is small. */
@@ -153,7 +169,13 @@ class BodyReader {
     const { request, timeoutMs } = this.#options
     const { promise, resolve, reject } = this.#done
     const onData = (chunk: Buffer): void => this.#take(chunk)
-    const onEnd = (): void => resolve(this.#target ?? this.#blocks.take())
+    const onEnd = (): void => {
+      try {
+        resolve(this.#whole())
+      } catch (error) {
+        reject(error)
+      }
+    }
     const onGone = (): void => {
       // A request that was read to its end closes, too.
       if (!request.complete) reject(abortErrorOf(signal))
@@ -179,6 +201,12 @@ class BodyReader {
       request.off('data', onData).off('end', onEnd).off('error', onError).off('close', onGone)
       signal.removeEventListener('abort', onGone)
     }
+  }
+
+  /** Returns all bytes of a body that has ended. */
+  #whole(): Buffer {
+    if (this.#target === null) return this.#blocks.take()
+    return checkWritten(this.#target, this.#bytes)
   }
 
   #take(chunk: Buffer): void {

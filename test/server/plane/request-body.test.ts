@@ -180,6 +180,18 @@ t.test('a body of declared length', (t) => {
     t.equal((await read).byteLength, 1024 * KIB)
     t.equal(budget.reservedBytes, 2048 * KIB)
   })
+  t.test('is what was sent, however many pieces it came in before it was wanted', async (t) => {
+    for (const bytes of [2, 1000, 65_536, 200 * KIB]) {
+      for (const pieces of [1, 2, 7]) {
+        const body = Buffer.from(Array.from({ length: bytes }, (_, index) => 1 + (index % 251)))
+        const { client, incoming } = await upload(t, { 'content-length': bytes })
+        await sendInPieces(client, incoming, body, pieces)
+        using memory = makeMemory(new MemoryBudget(4096 * KIB, 10))
+        const read = await readBody(incoming, LIMITS, memory, signal)
+        t.ok(body.equals(read), `${bytes} bytes in ${pieces}`)
+      }
+    }
+  })
   t.test('is refused one byte above it before anything is read', async (t) => {
     const budget = new MemoryBudget(1024 * KIB, 10)
     const { incoming } = await upload(t, { 'content-length': 512 * KIB + 1 })
@@ -242,6 +254,25 @@ t.test('bodies that stall', (t) => {
   })
   t.end()
 })
+
+/** Resolves when all that Node buffers of it has come; nobody has read any. */
+async function sendInPieces(
+  client: ClientRequest,
+  incoming: IncomingMessage,
+  body: Buffer,
+  pieces: number
+): Promise<void> {
+  const step = Math.ceil(body.byteLength / pieces)
+  for (let at = 0; at < body.byteLength; at += step) {
+    const piece = body.subarray(at, at + step)
+    const wanted = Math.min(incoming.readableLength + piece.byteLength, 64 * KIB)
+    client.write(piece)
+    while (incoming.readableLength < wanted) await turn()
+  }
+  client.end()
+  while (!incoming.complete && incoming.readableLength < incoming.readableHighWaterMark)
+    await turn()
+}
 
 function turn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 5))
