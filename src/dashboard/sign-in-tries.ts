@@ -13,8 +13,9 @@ interface Bucket {
 }
 
 /**
- * How often it may be tried to sign in to the dashboard. A try counts before it is known how it ends, so that many at once are no
- * way around it; one that succeeds does not count.
+ * Limits how often somebody may sign in to the dashboard with a wrong key. A try counts before it is known how it ends, so that
+ * many at once are no way around it; one that succeeds does not count. Beyond the limit tries are answered late, and a wrong
+ * key is told to come back later.
  */
 export class SignInTries {
   readonly #now: () => number

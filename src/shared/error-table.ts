@@ -70,7 +70,7 @@ export const ErrorTable = {
   ),
   GW_SIGN_IN_OFTEN: entry(
     'often',
-    'It was tried too often to sign in to the dashboard. Wait before you try again.'
+    'Too many sign-in attempts with wrong keys. Wait before trying again.'
   ),
   GW_OTHER_SITE: entry('denied', 'Only its own page may ask this of the gateway.'),
   GW_MODEL_NOT_ALLOWED: entry('denied', 'The API key does not allow this model.'),

@@ -34,7 +34,7 @@ export interface ClientKey {
 /** A key that is let in, or told why not. */
 interface KnownKey {
   readonly digest: Buffer
-  /** Of the operator's: `null`. */
+  /** `null` for a key of the operator. */
   readonly of: { readonly key: NamedKey; readonly hash: KeyHash } | null
 }
 
@@ -48,11 +48,15 @@ export interface AuthenticatorOptions {
 }
 
 /**
- * Checks client keys in constant time: each is compared, as a digest, with every configured one, so that
- * neither a key's content, nor its length, nor its place in the list shows in the time taken.
+ * Checks client keys without telling anything of them by the time that it takes. A given key is looked up by its SHA-256
+ * digest and then compared in constant time. The look-up hashes that digest with the seed of this process, which nobody
+ * outside knows, and takes equally long for any digest: neither a key's content, nor its length, nor its place among the
+ * others shows, and a guess that is close is as far off as any other.
  */
 export class Authenticator {
-  readonly #known: readonly KnownKey[]
+  /** By digest, in hexadecimal. */
+  readonly #known: ReadonlyMap<string, KnownKey>
+  readonly operatorDigests: readonly Buffer[]
   readonly #book: KeyBook
   readonly #now: () => number
   readonly #ownName: string
@@ -66,8 +70,10 @@ export class Authenticator {
     options: AuthenticatorOptions = { isKeyPassthrough: false }
   ) {
     const { isKeyPassthrough, metricsKey = null, book = NO_KEY_BOOK, now = Date.now } = options
-    const own = apiKeys.map((key) => ({ digest: digestOf(key), of: null }))
-    this.#known = [...own, ...book.keys.flatMap(knownKeysOf)]
+    this.operatorDigests = apiKeys.map(digestOf)
+    const own = this.operatorDigests.map((digest) => ({ digest, of: null }))
+    const known: readonly KnownKey[] = [...own, ...book.keys.flatMap(knownKeysOf)]
+    this.#known = new Map(known.map((key) => [key.digest.toString('hex'), key]))
     this.#book = book
     this.#now = now
     this.#ownName = ownName.toLowerCase()
@@ -138,12 +144,7 @@ export class Authenticator {
 
   /** Requests need no key. */
   get isOpen(): boolean {
-    return this.#known.length === 0 && !this.#isKeyPassthrough && !this.#book.isKeyRequired
-  }
-
-  /** Of the operator's keys. */
-  get operatorDigests(): readonly Buffer[] {
-    return this.#known.filter((known) => known.of === null).map(({ digest }) => digest)
+    return this.#known.size === 0 && !this.#isKeyPassthrough && !this.#book.isKeyRequired
   }
 
   /** `null` for what is no key of the operator's. */
@@ -158,11 +159,9 @@ export class Authenticator {
     return this.#book.isKeyRequired ? OWN_KEYS_WANTED : undefined
   }
 
-  /** Always looks at all of them. */
   #find(digest: Buffer): KnownKey | null {
-    let found: KnownKey | null = null
-    for (const known of this.#known) found = timingSafeEqual(digest, known.digest) ? known : found
-    return found
+    const known = this.#known.get(digest.toString('hex'))
+    return known !== undefined && timingSafeEqual(digest, known.digest) ? known : null
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
 import { endOfSession, type Session, Sessions } from '../../dashboard/session.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
@@ -11,6 +12,12 @@ import type { RoutedRequest } from './router.ts'
 /** A key is short. */
 const MAX_BODY_BYTES = 4_096
 const BODY_TIMEOUT_MS = 10_000
+/**
+ * A try beyond the limit of its address is answered this late, whether its key is right or wrong. Behind a proxy all people
+ * have one address, so a right key is let in all the same; a connection finds out about one key a second, and there
+ * are only so many connections of strangers.
+ */
+const HOLD_MS = 1_000
 
 /** Answers for the dashboard: who may see it, and what it is made of. */
 export class DashboardServer {
@@ -53,15 +60,14 @@ export class DashboardServer {
     if (key === null) throw badBody('Send {"key": "<a key of PROXY_API_KEY>"}.')
     const address = request.socket.remoteAddress ?? ''
     const waitMs = await pages.mayTry(address)
-    if (waitMs > 0) {
-      throw new GatewayError('GW_SIGN_IN_OFTEN', address, { retryAfterS: Math.ceil(waitMs / 1000) })
-    }
+    if (waitMs > 0) await delay(HOLD_MS)
     const digest = current.authenticator.operatorDigestOf(key) // which may have changed meanwhile
     if (digest === null) {
+      if (waitMs > 0) throw tooOften(address, waitMs)
       current.authenticator.check({ 'x-api-key': key }) // or says what is wrong with it
       throw new GatewayError('GW_OPERATOR_ONLY')
     }
-    pages.signedIn(address)
+    if (waitMs === 0) pages.signedIn(address)
     const { cookie, expiresAt } = this.#sessions.begin(digest, isSecure(request.headers))
     response.setHeader('set-cookie', cookie)
     sendSession(request, response, { isSignedIn: true, expiresAt })
@@ -183,6 +189,10 @@ async function readSmallBody(request: IncomingMessage) {
 }
 
 const TOO_LARGE = { message: `The body may have ${MAX_BODY_BYTES} bytes.` }
+
+function tooOften(address: string, waitMs: number): GatewayError {
+  return new GatewayError('GW_SIGN_IN_OFTEN', address, { retryAfterS: Math.ceil(waitMs / 1000) })
+}
 
 function badBody(message: string): GatewayError {
   return new GatewayError('GW_BODY_INVALID', undefined, { message })

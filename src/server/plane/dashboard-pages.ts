@@ -108,6 +108,7 @@ export class DashboardPages {
     }, this.#options.pulse.silence)
   }
 
+  /** The try that was counted last had a right key. */
   signedIn(address: string): void {
     this.#wish({ name: 'signed-in', address })
   }

@@ -1,4 +1,6 @@
+import assert from 'node:assert/strict'
 import t from 'tap'
+import { fastestMs } from '../../helper/cost.ts'
 import { hashOfKey, namedKey } from '../../helper/named-key.ts'
 import { Authenticator } from '../../../src/server/http/auth.ts'
 
@@ -250,6 +252,16 @@ t.test('Authenticator with named keys', (t) => {
   t.end()
 })
 
+t.test('a wrong key costs as much with a thousand keys as with one', async (t) => {
+  const many = gatewayOf(1_000)
+  t.equal(many.check(bearer('key-999-7')).name, 'k_999')
+  t.equal(many.check(bearer('operators')).named, null)
+  const [withOne, withThousand] = [costOf(gatewayOf(1)), costOf(many)]
+  const told = `${(withOne * 10).toFixed(2)} µs with one key, ${(withThousand * 10).toFixed(2)} µs with 1,000`
+  t.comment(told)
+  t.ok(withThousand < withOne * 4, told)
+})
+
 t.test('checkMetrics()', (t) => {
   const metricsKey = 'for-the-metrics-alone'
   t.test(
@@ -282,3 +294,25 @@ t.test('checkMetrics()', (t) => {
   })
   t.end()
 })
+
+function keyWithHashes(key: number) {
+  const hashes = Array.from({ length: 8 }, (_, index) => hashOfKey(`key-${key}-${index}`))
+  return namedKey({ id: `k_${key}`, hashes })
+}
+
+function gatewayOf(count: number): Authenticator {
+  const keys = Array.from({ length: count }, (_, key) => keyWithHashes(key))
+  const options = { isKeyPassthrough: true, book: { isKeyRequired: true, keys } }
+  return new Authenticator(['operators'], 'localhost', options)
+}
+
+/** Of a hundred requests with wrong keys. */
+function costOf(gateway: Authenticator): number {
+  return fastestMs(() => {
+    for (let count = 0; count < 100; count++) {
+      const headers = bearer(`wrong-${count}`)
+      gateway.kiroKeyOf(headers)
+      assert.throws(() => gateway.check(headers), { code: 'GW_KEY_INVALID' })
+    }
+  })
+}

@@ -204,13 +204,30 @@ t.test('who may not sign in', async (t) => {
   await refused(await ask('/dashboard/session', signOut), 403, /its own page/)
 })
 
-t.test('tries are limited by the primary, for all workers', async (t) => {
+t.test('tries with wrong keys are limited by the primary, for all workers', async (t) => {
   const { allowTries, signIn } = await setUp(t)
   allowTries(12_345)
-  const response = await signIn('good-key')
+  const response = await signIn('bad-key')
   t.equal(response.status, 429)
   t.equal(response.headers.get('retry-after'), '13')
-  t.match(await response.json(), { error: { message: /too often/ } })
+  t.match(await response.json(), { error: { message: /Too many sign-in attempts/ } })
+})
+
+t.test('a right key signs in, however many wrong ones came from its address', async (t) => {
+  const { allowTries, signIn, wishes } = await setUp(t)
+  allowTries(12_345)
+  const began = performance.now()
+  const all = await Promise.all(['bad-key', 'good-key', 'bad-key'].map((key) => signIn(key)))
+  t.same(
+    all.map(({ status }) => status),
+    [429, 200, 429]
+  )
+  t.match(cookieOf(all[1] ?? new Response()), /^kiro_gateway_session=/)
+  t.ok(performance.now() - began >= 990, 'a wrong key is not told sooner than a right one')
+  t.notOk(
+    wishes().some(({ name }) => name === 'signed-in'),
+    'it frees no try of others'
+  )
 })
 
 t.test('events need a session, or a key of the operator', async (t) => {
