@@ -64,7 +64,7 @@ async function runPrimary(): Promise<void> {
   const stdout = await styled(lastWritten(new LineWriter(logFd)), style)
   const log = createLogger(config.observe.level, { worker: 'primary' }, stdout)
   logWarnings(log)
-  for (const warning of warnings) log.warn({ warning }, 'configuration corrected')
+  for (const warning of warnings) log.warn({ warning }, 'configuration warning')
   const shutdown = { hasBegun: false }
   const onSimulatorGone = (error: GatewayError): void => {
     if (shutdown.hasBegun) return // a signal to the whole group ends it first
@@ -121,7 +121,7 @@ async function runPrimary(): Promise<void> {
     try {
       const next = loadProcessConfig(process.argv.slice(2), '.env', envFile)
       if (next.name === 'print') return
-      for (const warning of next.warnings) log.warn({ warning }, 'configuration corrected')
+      for (const warning of next.warnings) log.warn({ warning }, 'configuration warning')
       primary.reload(withUpstream(next.config, simulatorUrl))
       envFile = next.file
     } catch (err) {

@@ -34,9 +34,9 @@ export function loadProcessConfig(
   envFile: string,
   lastFile: string | null = null
 ): ProcessLoadResult {
-  const { env, file, warnings } = readEnvironment(envFile)
+  const { env, file, fileNames, warnings } = readEnvironment(envFile)
   if (file === null && lastFile !== null) throw configInvalid([`${lastFile} cannot be read.`])
-  const loaded = loadConfig(env, argv)
+  const loaded = loadConfig(env, argv, fileNames)
   if (loaded.name === 'print') return loaded
   return { ...loaded, warnings: [...warnings, ...loaded.warnings], file }
 }
@@ -46,6 +46,8 @@ export interface ReadEnvironment {
   readonly env: Environment
   /** The file that was read; `null` if there was none. */
   readonly file: string | null
+  /** The names in that file. */
+  readonly fileNames: ReadonlySet<string>
   readonly warnings: readonly string[]
 }
 
@@ -59,7 +61,8 @@ export function readEnvironment(envFile: string): ReadEnvironment {
   const file = values === null ? null : (ruling ?? envFile)
   const env =
     ruling === undefined ? { ...values, ...real } : { ...real, ...values, ...addressOf(real) }
-  return { env: withOldState(env, dirname(envFile)), file, warnings }
+  const fileNames = new Set(Object.keys(values ?? {}))
+  return { env: withOldState(env, dirname(envFile)), file, fileNames, warnings }
 }
 
 /**

@@ -3,9 +3,9 @@ import { isAbsolute, join } from 'node:path'
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
 import { Check } from 'typebox/schema'
 import { GatewayError } from '../shared/errors.ts'
-import { editDistance } from '../shared/edit-distance.ts'
 import { version } from '../shared/version.ts'
 import { crossCheck, type Contradiction } from './cross-checks.ts'
+import { findMisspelt, type MisspeltName } from './misspelt.ts'
 import {
   describeAllowed,
   type ListedSetting,
@@ -25,16 +25,21 @@ export type LoadResult =
   | { readonly name: 'print'; readonly text: string }
 
 /**
- * Makes the config of an environment and a command line (`process.argv.slice(2)`). The result is deeply frozen.
+ * Makes the config of an environment and a command line (`process.argv.slice(2)`). The result is deeply frozen. `fileNames`
+ * are the names that stand in `.env`: those are compared with the settings more closely.
  *
  * @throws {GatewayError} GW_CONFIG_INVALID, whose message lists every problem on a line of its own
  */
-export function loadConfig(env: Environment, argv: readonly string[]): LoadResult {
+export function loadConfig(
+  env: Environment,
+  argv: readonly string[],
+  fileNames: ReadonlySet<string> = new Set()
+): LoadResult {
   const options = readOptions(argv)
   if (options.flags.has('help')) return { name: 'print', text: usageText() }
   if (options.flags.has('version')) return { name: 'print', text: `${version}\n` }
 
-  const { config, problems, warnings } = examine(env, options.values)
+  const { config, problems, warnings } = examine(env, options.values, fileNames)
   const all = [...options.problems, ...problems]
   if (all.length > 0) throw configInvalid(all)
   return { name: 'config', config: deepFreeze(config), warnings }
@@ -50,11 +55,18 @@ export interface InspectedConfig {
 }
 
 /** As `loadConfig()` without a command line, for commands that also help where the gateway would not start. */
-export function inspectConfig(env: Environment): InspectedConfig {
-  return examine(env, new Map())
+export function inspectConfig(
+  env: Environment,
+  fileNames: ReadonlySet<string> = new Set()
+): InspectedConfig {
+  return examine(env, new Map(), fileNames)
 }
 
-function examine(env: Environment, options: ReadonlyMap<string, string>): InspectedConfig {
+function examine(
+  env: Environment,
+  options: ReadonlyMap<string, string>,
+  fileNames: ReadonlySet<string>
+): InspectedConfig {
   const own = withOwnNames(withoutEmpty(env))
   const values = readValues(own, options)
   const isProduction = env['NODE_ENV'] === 'production'
@@ -63,14 +75,30 @@ function examine(env: Environment, options: ReadonlyMap<string, string>): Inspec
     !contradiction.about.some((name) => values.wrong.has(name))
   const moreProblems = checked.problems.filter(isUndisputed).map(({ sentence }) => sentence)
 
-  // HTTP_PROXY stands beside HTTPS_PROXY in many environments, and means calls that are not made here.
-  const known = new Set([...listSettings().map(({ setting }) => setting.env), 'HTTP_PROXY'])
-  const misspelt = findMisspelt(Object.keys(own), known)
+  const isOpen = checked.config.server.apiKeys.length === 0 && !values.wrong.has(CLIENT_KEYS)
+  const opens = ({ meant }: MisspeltName): boolean => isOpen && meant === CLIENT_KEYS
+  const misspelt = findMisspelt(own, fileNames)
   return {
     config: checked.config,
-    problems: [...values.wrong.values(), ...moreProblems],
-    warnings: [...checked.warnings.map(({ sentence }) => sentence), ...misspelt]
+    problems: [
+      ...values.wrong.values(),
+      ...moreProblems,
+      ...misspelt.filter(opens).map((one) => `${question(one)} ${LEFT_OPEN}`)
+    ],
+    warnings: [
+      ...checked.warnings.map(({ sentence }) => sentence),
+      ...misspelt.filter((one) => !opens(one)).map(question)
+    ]
   }
+}
+
+const CLIENT_KEYS = 'PROXY_API_KEY'
+/** Why a gateway does not start whose keys are under a misspelt name. */
+const LEFT_OPEN =
+  'Without PROXY_API_KEY the gateway would let anyone in who reaches it. Correct the name or remove it.'
+
+function question({ name, meant }: MisspeltName): string {
+  return `${name} is not a setting; was ${meant} meant?`
 }
 
 function readOptions(argv: readonly string[]) {
@@ -219,19 +247,6 @@ function deepFreeze<T>(value: T): T {
     Object.freeze(value)
   }
   return value
-}
-
-/** Sentences about names of the environment that look like misspelt settings: at most two letters off. */
-export function findMisspelt(
-  given: readonly string[],
-  known: ReadonlySet<string>
-): readonly string[] {
-  return given
-    .filter((name) => /^(HTTP|KIRO)_/.test(name) && !known.has(name))
-    .flatMap((name) => {
-      const meant = [...known].find((setting) => editDistance(name, setting) <= 2)
-      return meant === undefined ? [] : `${name} is not a setting; was ${meant} meant?`
-    })
 }
 
 /**

@@ -64,13 +64,31 @@ const broken: readonly BrokenSetUp[] = [
   {
     name: 'names in .env that nobody reads, or too late',
     async breakIt(_t, room) {
-      room.write('.env', 'SERVR_PORT=9000\nNODE_EXTRA_CA_CERTS=/x.pem\n')
+      room.write('.env', 'TUNNEL_TOKEN=x\nNODE_EXTRA_CA_CERTS=/x.pem\n')
       return {}
     },
     id: 'settings-unknown',
     level: 'warning',
-    what: /SERVR_PORT \(was SERVER_PORT meant\?\)/,
+    what: /TUNNEL_TOKEN/,
     change: /spelling/
+  },
+  {
+    name: 'a misspelt setting in .env, where two letters may be wrong',
+    async breakIt(_t, room) {
+      room.write('.env', 'SERVR_PROT=9000\n')
+      return {}
+    },
+    id: 'settings-odd',
+    level: 'warning',
+    what: /SERVR_PROT is not a setting; was SERVER_PORT meant/,
+    change: /\.env/
+  },
+  {
+    name: 'client keys under a misspelt name',
+    breakIt: async () => ({ env: { PROXY_APIKEY: SECRETS.apiKey, PROXY_API_KEY: '' } }),
+    id: 'settings-invalid',
+    what: /PROXY_APIKEY is not a setting; was PROXY_API_KEY meant/,
+    change: /docs\/settings\.md/
   },
   {
     name: 'secrets in a file that everybody can read',

@@ -55,7 +55,7 @@ t.test('a gateway whose upstream nobody can name', (t) => {
     const { options: silent } = await options(t, { env })
     await stopsInTime(t, async () => {
       const gateway = new GatewayProcess(silent)
-      await gateway.logged((line) => line['msg'] === 'configuration corrected')
+      await gateway.logged((line) => line['msg'] === 'configuration warning')
       return gateway
     })
   })

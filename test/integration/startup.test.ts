@@ -93,7 +93,12 @@ t.test('refuses to start, with everything that is wrong and exit code 78', async
       { KIRO_CREDS_FILE: '/nowhere/token.json' },
       [/\/nowhere\/token\.json/]
     ],
-    ['a public address without a key', { SERVER_HOST: '0.0.0.0' }, [/PROXY_API_KEY/]]
+    ['a public address without a key', { SERVER_HOST: '0.0.0.0' }, [/PROXY_API_KEY/]],
+    [
+      'a key under a misspelt name',
+      { PROXY_APIKEY: 'a-key-of-a-test-0123' },
+      [/^- PROXY_APIKEY is not a setting; was PROXY_API_KEY meant\? .*let anyone in/m]
+    ]
   ]
   for (const [name, env, said] of cases) {
     const gateway = new GatewayProcess({ env })
@@ -104,6 +109,19 @@ t.test('refuses to start, with everything that is wrong and exit code 78', async
       'nothing listened'
     )
   }
+})
+
+t.test('starts with a misspelt setting in .env, and says what it ignores', async (t) => {
+  const gateway = await startGateway({ envFile: { LOGLEVEL: 'debug', SERVR_PROT: '1' } })
+  t.teardown(() => gateway.destroy())
+  const warnings = gateway.lines
+    .filter((line) => line['msg'] === 'configuration warning')
+    .map((line) => line['warning'])
+  t.same(warnings, [
+    'LOGLEVEL is not a setting; was LOG_LEVEL meant?',
+    'SERVR_PROT is not a setting; was SERVER_PORT meant?'
+  ])
+  t.equal(await gateway.stop(), 0)
 })
 
 t.test('says which address is taken, and by what setting to choose another', async (t) => {

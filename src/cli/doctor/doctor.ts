@@ -16,7 +16,7 @@ import { clockCheck, hostsCheck, proxyCheck } from './checks/hosts-check.ts'
 import { secretsOfSignIn } from './checks/known-sign-in.ts'
 import { limitsCheck } from './checks/limits-check.ts'
 import { portCheck } from './checks/port-check.ts'
-import { programCheck, settingsCheck } from './checks/settings-check.ts'
+import { envFileOf, namesIn, programCheck, settingsCheck } from './checks/settings-check.ts'
 import { askProbes, requireConsent } from './probe/ask-probes.ts'
 import { cleaner, cleanRun, probeLines, reportLines, toReport } from './report.ts'
 
@@ -60,7 +60,8 @@ Exit codes: 0 no problems (there may be warnings), 1 problems, 2 the command lin
     if (positionals.length > 0) throw new UsageError(`"${positionals[0]}" is not an option`)
     if (call.values['probe'] === true) requireConsent(call)
     else if (call.values['idle'] !== undefined) throw new UsageError('--idle goes with --probe')
-    const checkup = new Checkup({ ...inspectConfig(env), env, signal })
+    const fileNames = new Set(namesIn(envFileOf(env)))
+    const checkup = new Checkup({ ...inspectConfig(env, fileNames), env, signal })
     try {
       const results = await runChecks(CHECKS, checkup, (running) => showProgress(call, running))
       const clean = cleaner([...secretsOf(env), ...secretsOfSignIn(checkup.knownSignIn)])

@@ -2,7 +2,6 @@ import { accessSync, constants, readFileSync } from 'node:fs'
 import { listSettings } from '../../../config/setting-text.ts'
 import type { Environment } from '../../../config/load.ts'
 import { readEnvFile } from '../../../config/load-process.ts'
-import { editDistance } from '../../../shared/edit-distance.ts'
 import { codeOf } from '../../../shared/errors.ts'
 import type { Check } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
@@ -56,7 +55,7 @@ export const settingsCheck: Check = {
       ...problems.map((sentence) => found('settings-invalid', sentence)),
       ...warnings.map((sentence) => found('settings-odd', sentence)),
       ...judgeNamedFile(env),
-      ...judgeNames(names, warnings)
+      ...judgeNames(names, [...problems, ...warnings])
     ]
     if (findings.length > 0) return findings
     const set = listSettings().filter(({ setting }) => (env[setting.env] ?? '').trim() !== '')
@@ -83,7 +82,8 @@ export function envFileOf(env: Environment): string {
   return env['ENV_FILE'] ?? '.env'
 }
 
-function namesIn(file: string): readonly string[] {
+/** The names in a file of settings; none where it cannot be read. */
+export function namesIn(file: string): readonly string[] {
   try {
     return Object.keys(readEnvFile(file) ?? {})
   } catch {
@@ -97,10 +97,10 @@ const TOO_LATE = /^(?:NODE_(?!ENV$)\w+|UV_\w+|SSL_CERT_\w+|OPENSSL_\w+|MALLOC_\w
 const READ_BY_OTHERS =
   /^(?:NODE_ENV|ENV_FILE|HTTP_PROXY|http_proxy|PATH|HOME|TZ|LANG|COMPOSE_\w+|DOCKER_\w+|XDG_\w+)$/
 
-/** Names that are near to a setting and begin like one are among the loader's own warnings. */
+/** Finds names that are read too late or not at all. The loader has named those that look like misspelt settings. */
 export function judgeNames(
   names: readonly string[],
-  warnings: readonly string[]
+  said: readonly string[]
 ): readonly DoctorFinding[] {
   const known = listSettings().flatMap(({ setting }) => [setting.env, setting.alias ?? []].flat())
   const late = names.filter((name) => TOO_LATE.test(name))
@@ -109,18 +109,14 @@ export function judgeNames(
       !known.includes(name) &&
       !late.includes(name) &&
       !READ_BY_OTHERS.test(name) &&
-      !warnings.some((sentence) => sentence.includes(name))
+      !said.some((sentence) => sentence.includes(name))
   )
-  const described = unknown.map((name) => {
-    const meant = known.find((setting) => editDistance(name.toUpperCase(), setting) <= 2)
-    return meant === undefined ? name : `${name} (was ${meant} meant?)`
-  })
   return [
     ...(late.length === 0
       ? []
       : [found('settings-too-late', `${late.join(', ')} in the file of settings.`)]),
     ...(unknown.length === 0
       ? []
-      : [found('settings-unknown', `No settings of the gateway: ${described.join(', ')}.`)])
+      : [found('settings-unknown', `No settings of the gateway: ${unknown.join(', ')}.`)])
   ]
 }
