@@ -14,7 +14,6 @@ import type { ToWorker } from '../../ipc/messages.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { fleetTimes, type FleetTimes, type Instant, instantNow } from '../../shared/elapsed.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { proxyOf } from '../../upstream/proxy/proxy.ts'
 import type { Budget } from '../budget/budget.ts'
 import type { KeyControl } from '../key-control.ts'
 import { orphansGone, portsOf } from '../workers/orphans.ts'
@@ -131,8 +130,7 @@ export class FleetControl {
     const folder = await FleetFolder.take(credentials.stateDir, patienceMs)
     if (folder === null) throw invalid(FOLDER_IN_USE)
     this.#folder = folder
-    const ports = portsOf([config.upstream.apiUrl], proxyOf(config.proxy))
-    await orphansGone({ ports, delay: (ms) => sleep(ms) }) // nothing else may keep this process alive yet
+    await orphansGone({ ports: portsOf(config), delay: (ms) => sleep(ms) }) // nothing else may keep this process alive yet
     this.#incs = folder.memory.incs
     const checks = await checksOf(fleet)
     const engine = await ValkeyEngine.open({

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../../config/settings.ts'
 import type { Logger } from '../../observe/logger.ts'
-import { addressOf, type Proxy, proxyOf } from '../../upstream/proxy/proxy.ts'
+import { addressOf, proxyOf } from '../../upstream/proxy/proxy.ts'
 import type { Budget } from '../budget/budget.ts'
 import type { WorkerLink } from './worker-link.ts'
 
@@ -30,7 +30,7 @@ export async function freePermits(
   }
 ): Promise<void> {
   const news = await orphansGone({
-    ports: portsOf([config.upstream.apiUrl], proxyOf(config.proxy)),
+    ports: portsOf(config),
     onLeft: (sockets) => budget.record({ type: 'remains', member, sockets })
   })
   if (news === 'still there') {
@@ -93,12 +93,12 @@ export function countOrphans(tables: string, ports: ReadonlySet<number>): number
   return orphans.length
 }
 
-/** The ports that workers connect to, given the overridden hosts of the upstream; behind a proxy that may be both. */
-export function portsOf(
-  urls: readonly (string | null)[],
-  proxy: Proxy | null
-): ReadonlySet<number> {
-  const ports = urls.map((url) => addressOf(new URL(url ?? 'https://any.host')).port)
+/** Ports of all hosts that the budget's connections go to, primary and workers alike; behind a proxy they may be both. */
+export function portsOf({ upstream, proxy: settings }: Pick<Config, 'upstream' | 'proxy'>) {
+  const { apiUrl, managementUrl, authUrl, oidcUrl } = upstream
+  const hosts = [apiUrl, managementUrl, authUrl, oidcUrl]
+  const ports = hosts.map((url) => addressOf(new URL(url ?? 'https://any.host')).port)
+  const proxy = proxyOf(settings)
   return new Set(proxy === null ? ports : [...ports, proxy.port])
 }
 

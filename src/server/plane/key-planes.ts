@@ -47,6 +47,8 @@ interface KeyAccount {
   /** `performance.now()` from which on it is asked for again. */
   regionDueAt: number
   catalogue: Catalogue
+  /** One question at a time. */
+  modelsAsked: Promise<void> | null
   /** `performance.now()` from which on the models are asked for again. */
   modelsDueAt: number
 }
@@ -87,18 +89,27 @@ export class KeyPlanes {
     const known = this.#accountOf(key)
     const plane = this.planeOf(key)
     if (performance.now() < known.modelsDueAt) return plane
-    known.modelsDueAt = performance.now() + RETRY_MS
     const signal = goneSignal(response)
+    known.modelsAsked ??= this.#askModels(key, known, plane.credentials)
+    await known.modelsAsked // never rejects
+    signal.throwIfAborted()
+    return plane
+  }
+
+  /** Asks for all who wait: the first of them may leave. Never rejects. */
+  async #askModels(key: BroughtKey, known: KeyAccount, credentials: CredentialLink): Promise<void> {
+    const { signal: never } = new AbortController()
     try {
-      const snapshot = await plane.credentials.ready(signal)
-      const models = await askModels(this.#callAs(key, snapshot, signal))
+      const snapshot = await credentials.ready(never)
+      const models = await askModels(this.#callAs(key, snapshot, never))
       known.catalogue = { models, isLive: true }
       known.modelsDueAt = performance.now() + MODELS_FRESH_MS
     } catch (err) {
-      signal.throwIfAborted()
+      known.modelsDueAt = performance.now() + RETRY_MS
       this.#log.warn({ err }, 'models of a client key not available, the built-in list stays')
+    } finally {
+      known.modelsAsked = null
     }
-    return plane
   }
 
   /** @throws {GatewayError} why it can't be known now */
@@ -118,13 +129,13 @@ export class KeyPlanes {
       return known.region
     }
     if (known.regionAsked === null && performance.now() < known.regionDueAt) return DEFAULT_REGION
-    known.regionDueAt = performance.now() + RETRY_MS
     // Asked for all who wait: the first of them may leave.
     const { signal: never } = new AbortController()
     known.regionAsked ??= findKeyRegion(
       this.#callAs(key, snapshotOf(key, DEFAULT_REGION), never)
     ).finally(() => {
       known.regionAsked = null
+      known.regionDueAt = performance.now() + RETRY_MS
     })
     known.region = await known.regionAsked
     signal.throwIfAborted()
@@ -165,6 +176,7 @@ function newAccount(): KeyAccount {
     regionAsked: null,
     regionDueAt: 0,
     catalogue: BUILT_IN_CATALOGUE,
+    modelsAsked: null,
     modelsDueAt: 0
   }
 }

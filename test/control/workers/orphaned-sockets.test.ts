@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
+import { loadConfig } from '../../../src/config/load.ts'
 import { countOrphans, orphansGone, portsOf } from '../../../src/control/workers/orphans.ts'
-import { proxyOf } from '../../../src/upstream/proxy/proxy.ts'
 import { serverUrl } from '../../helper/server-url.ts'
 
 const HEADING =
@@ -114,11 +114,19 @@ t.test('orphansGone()', (t) => {
 })
 
 t.test('portsOf()', async (t) => {
-  t.same(portsOf([null], null), new Set([443]))
-  const urls = ['http://127.0.0.1:8123', null, 'http://a.example']
-  t.same(portsOf(urls, null), new Set([8123, 443, 80]))
-  const proxy = proxyOf({ url: 'socks5://127.0.0.1:1080', httpsUrl: null, exceptions: null })
-  t.same(portsOf(urls, proxy), new Set([8123, 443, 80, 1080]), 'a proxy comes on top')
+  const of = (env: Record<string, string>) => {
+    const loaded = loadConfig(env, [])
+    if (loaded.name !== 'config') throw new Error('there is no config')
+    return [...portsOf(loaded.config)].toSorted()
+  }
+  t.same(of({}), [443])
+  const KIRO_API_URL = 'http://127.0.0.1:8123'
+  t.same(of({ KIRO_API_URL }), [443, 8123])
+  const KIRO_MANAGEMENT_URL = 'http://m.example:8443'
+  t.same(of({ KIRO_API_URL, KIRO_MANAGEMENT_URL }), [443, 8123, 8443], 'models and usage')
+  const renewals = { KIRO_AUTH_URL: 'http://a.example', KIRO_OIDC_URL: 'https://o.example:4443' }
+  t.same(of({ KIRO_API_URL, ...renewals }), [443, 4443, 80, 8123].toSorted(), 'renewals')
+  t.same(of({ VPN_PROXY_URL: 'socks5://127.0.0.1:1080' }), [1080, 443], 'a proxy comes on top')
 })
 
 function connectForEver(port: string): string {
