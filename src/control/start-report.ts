@@ -67,7 +67,6 @@ export function logReady(
   log.info(
     {
       url: `http://${host}:${port}`,
-      pid: process.pid,
       open: {
         ...(dashboard === 'on' && { dashboard: `${here}/` }),
         'base URL, OpenAI': `${here}/v1`,

@@ -35,15 +35,17 @@ export function createLogger(
   bindings: Readonly<Record<string, unknown>>,
   stream: LogStream = new LineWriter(STDOUT)
 ): Logger {
+  const base = { pid: process.pid, ...bindings }
+  const taken = [...PINO_NAMES, ...Object.keys(base)]
   const logger = pino(
     {
       level,
-      base: { pid: process.pid, ...bindings },
+      base,
       timestamp: stdTimeFunctions.isoTime,
       formatters: {
         level: (label) => ({ level: label }),
         bindings: toLogFields,
-        log: toLogFields
+        log: (fields) => withoutClashes(toLogFields(fields), taken)
       },
       hooks: {
         streamWrite: toShortLine,
@@ -67,6 +69,19 @@ export function createLogger(
   }
   stream.onLoss?.((lines) => logger.warn({ lines }, 'log lines dropped'))
   return logger
+}
+
+/** Members that pino writes itself. */
+const PINO_NAMES = ['level', 'time', 'msg'] as const
+
+/** Renames facts whose name is taken: strict parsers refuse a line that has a member twice. */
+function withoutClashes(fields: Record<string, unknown>, taken: readonly string[]) {
+  for (const name of taken) {
+    if (!Object.hasOwn(fields, name)) continue
+    fields[`${name}Fact`] = fields[name]
+    delete fields[name]
+  }
+  return fields
 }
 
 /** Linux writes this much to a pipe in one piece. */

@@ -116,8 +116,8 @@ export class GatewayProcess {
     const ready = new Map<unknown, number>()
     for (const line of this.lines) {
       if (line['msg'] === 'worker changed state' && line['state'] === 'ready')
-        ready.set(line['worker'], Number(line['workerPid']))
-      if (line['msg'] === 'worker died') ready.delete(line['worker'])
+        ready.set(line['workerId'], Number(line['workerPid']))
+      if (line['msg'] === 'worker died') ready.delete(line['workerId'])
     }
     return [...ready.values()]
   }
@@ -207,5 +207,7 @@ function makePipe(folder: string): { readonly reader: Socket; readonly writer: n
 function toLogLine(line: string): LogLine {
   const parsed: unknown = JSON.parse(line)
   if (typeof parsed !== 'object' || parsed === null) throw new Error(`no log line: ${line}`)
+  // Strict parsers refuse a line that has a member twice.
+  if (JSON.stringify(parsed).length !== line.length) throw new Error(`a member twice: ${line}`)
   return { ...parsed }
 }

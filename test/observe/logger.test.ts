@@ -44,6 +44,15 @@ t.test('createLogger()', (t) => {
     })
   })
 
+  t.test('never writes a member twice, which strict parsers refuse', async (t) => {
+    const { logger, lines, read } = recording('info', { worker: 'primary' })
+    logger.info({ worker: 1, pid: 2, level: 'x', time: 3, msg: 'fact', state: 'ready' }, 'said')
+    const names = [...(lines[0] ?? '').matchAll(/"(\w+)":/g)].map(([, name]) => name)
+    t.same(names, [...new Set(names)])
+    t.match(read()[0], { worker: 'primary', pid: process.pid, level: 'info', msg: 'said' })
+    t.match(read()[0], { workerFact: 1, pidFact: 2, msgFact: 'fact', state: 'ready' })
+  })
+
   t.test('leaves out what is below the level', async (t) => {
     const { logger, lines } = recording('warn')
     logger.info('quiet')

@@ -34,7 +34,7 @@ export async function freePermits(
     onLeft: (sockets) => budget.record({ type: 'remains', member, sockets })
   })
   if (news === 'still there') {
-    const facts = { worker: id, workerPid: pid }
+    const facts = { workerId: id, workerPid: pid }
     log.warn(facts, 'upstream keeps connections of a worker that died')
   }
   budget.record({ type: 'left', member })

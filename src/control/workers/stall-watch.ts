@@ -78,7 +78,7 @@ export class StallWatch<Worker extends Watched> {
 
   #end(worker: Worker): void {
     const silentMs = this.#signs.silentMs(worker)
-    const facts = { worker: worker.id, workerPid: worker.pid, silentMs }
+    const facts = { workerId: worker.id, workerPid: worker.pid, silentMs }
     this.#options.log.error(facts, 'worker hangs and is killed')
     this.#signs.remove(worker)
     this.#options.onStalled(worker)

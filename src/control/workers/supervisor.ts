@@ -116,7 +116,7 @@ export class Supervisor {
   /** Kills the workers that should have drained by now, and says which. */
   killStuck(log: Pick<Logger, 'error'>): void {
     const left = this.states().filter(({ state }) => state.name === 'draining')
-    const workers = left.map(({ id, pid }) => ({ worker: id, workerPid: pid }))
+    const workers = left.map(({ id, pid }) => ({ workerId: id, workerPid: pid }))
     const leavingPids = this.leavingPids()
     log.error({ workers, leavingPids }, 'workers did not end in time and are killed')
     this.destroy()
@@ -288,11 +288,11 @@ export function hasDied({ state, reason }: SlotChange): boolean {
 }
 
 export function logSlotChange(log: Pick<Logger, 'info' | 'error'>, change: SlotChange): void {
-  const { id: worker, pid: workerPid, state, reason } = change
-  const facts = { worker, workerPid, state: state.name }
+  const { id: workerId, pid: workerPid, state, reason } = change
+  const facts = { workerId, workerPid, state: state.name }
   if (hasDied(change)) log.error({ ...facts, reason, ...state }, 'worker died')
   else if (state.name === 'ready' && reason !== null) {
-    log.error({ worker, reason }, 'the new worker died before it served, the old one stays')
+    log.error({ workerId, reason }, 'the new worker died before it served, the old one stays')
   } else log.info(facts, 'worker changed state')
 }
 
