@@ -259,7 +259,10 @@ export class Primary {
         if (this.#supervisor.areAllReady()) this.#ready.resolve(message.port)
         break
       case 'worker.failed':
-        this.#options.log.error({ workerId: link.id, reason: message.message }, 'worker cannot serve')
+        this.#options.log.error(
+          { workerId: link.id, reason: message.message },
+          'worker cannot serve'
+        )
         this.#ready.reject(new GatewayError('GW_CONFIG_INVALID', undefined, message))
         break
       case 'clients.full':

@@ -151,33 +151,39 @@ t.test('models and usage are the key’s, metrics the operator’s', async (t) =
   t.match(await get('/metrics', 'ksk_one'), { status: 401 })
 })
 
-t.test('a client that leaves while its models are asked for takes them from nobody else', async (t) => {
-  const { calls, get, replies } = await rig(t)
-  const asked = Promise.withResolvers<void>()
-  const answered = Promise.withResolvers<void>()
-  replies.set('ksk_one', (response) => {
-    asked.resolve()
-    void answered.promise.then(() => response.end('{"models":[{"modelId":"model-of-ksk_one"}]}'))
-  })
-  const leaver = new AbortController()
-  const left = t.rejects(get('/v1/models', 'ksk_one', leaver.signal))
-  await asked.promise
-  const beside = get('/v1/models', 'ksk_one')
-  leaver.abort()
-  await left
-  const after = get('/v1/models', 'ksk_one')
-  for (let looks = 0; looks < 5; looks += 1) await get('/readyz', '') // both have come by then
-  answered.resolve()
-  t.match(await beside, { status: 200, text: /model-of-ksk_one/ }, 'one who came meanwhile')
-  t.match(await after, { status: 200, text: /model-of-ksk_one/ }, 'one who came later')
-  t.equal(calls.length, 1, 'one question serves all')
-})
+t.test(
+  'a client that leaves while its models are asked for takes them from nobody else',
+  async (t) => {
+    const { calls, get, replies } = await rig(t)
+    const asked = Promise.withResolvers<void>()
+    const answered = Promise.withResolvers<void>()
+    replies.set('ksk_one', (response) => {
+      asked.resolve()
+      void answered.promise.then(() => response.end('{"models":[{"modelId":"model-of-ksk_one"}]}'))
+    })
+    const leaver = new AbortController()
+    const left = t.rejects(get('/v1/models', 'ksk_one', leaver.signal))
+    await asked.promise
+    const beside = get('/v1/models', 'ksk_one')
+    leaver.abort()
+    await left
+    const after = get('/v1/models', 'ksk_one')
+    for (let looks = 0; looks < 5; looks += 1) await get('/readyz', '') // both have come by then
+    answered.resolve()
+    t.match(await beside, { status: 200, text: /model-of-ksk_one/ }, 'one who came meanwhile')
+    t.match(await after, { status: 200, text: /model-of-ksk_one/ }, 'one who came later')
+    t.equal(calls.length, 1, 'one question serves all')
+  }
+)
 
-t.test('models that the upstream does not tell are asked for again after a while only', async (t) => {
-  const { calls, get, replies } = await rig(t)
-  replies.set('ksk_one', (response) => void response.writeHead(500).end())
-  t.match(await get('/v1/models', 'ksk_one'), { status: 200, text: /auto/ }, 'the built-in list')
-  const { length } = calls
-  t.match(await get('/v1/models', 'ksk_one'), { status: 200, text: /auto/ })
-  t.equal(calls.length, length)
-})
+t.test(
+  'models that the upstream does not tell are asked for again after a while only',
+  async (t) => {
+    const { calls, get, replies } = await rig(t)
+    replies.set('ksk_one', (response) => void response.writeHead(500).end())
+    t.match(await get('/v1/models', 'ksk_one'), { status: 200, text: /auto/ }, 'the built-in list')
+    const { length } = calls
+    t.match(await get('/v1/models', 'ksk_one'), { status: 200, text: /auto/ })
+    t.equal(calls.length, length)
+  }
+)

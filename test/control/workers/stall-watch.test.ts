@@ -55,7 +55,10 @@ t.test('a worker without a sign of life', async (t) => {
     pass(20)
     t.same(killed, ['1: gave no sign of life for 4 s'])
     t.same(seen, ['101 is suspect', '1 stalled', '101 is not suspect'])
-    t.match(text(), /"workerId":1,"workerPid":101,"silentMs":4000,"msg":"worker hangs and is killed"/)
+    t.match(
+      text(),
+      /"workerId":1,"workerPid":101,"silentMs":4000,"msg":"worker hangs and is killed"/
+    )
   })
 
   t.test('that gives one in the end lives', async (t) => {
