@@ -96,7 +96,7 @@ export function countOrphans(tables: string, ports: ReadonlySet<number>): number
 /** Ports of all hosts that the budget's connections go to, primary and workers alike; behind a proxy they may be both. */
 export function portsOf({ upstream, proxy: settings }: Pick<Config, 'upstream' | 'proxy'>) {
   const { apiUrl, managementUrl, authUrl, oidcUrl } = upstream
-  const hosts = [apiUrl, managementUrl, authUrl, oidcUrl]
+  const hosts = [apiUrl, managementUrl ?? apiUrl, authUrl, oidcUrl]
   const ports = hosts.map((url) => addressOf(new URL(url ?? 'https://any.host')).port)
   const proxy = proxyOf(settings)
   return new Set(proxy === null ? ports : [...ports, proxy.port])

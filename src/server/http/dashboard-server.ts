@@ -56,7 +56,9 @@ export class DashboardServer {
       current.authenticator.check(request.headers)
       return sendSession(request, response, { isSignedIn: true, expiresAt: null })
     }
-    const key = textMember(await readSmallBody(request), 'key')
+    const { bodyTimeoutMs } = current.config.server
+    const timeoutMs = Math.min(BODY_TIMEOUT_MS, bodyTimeoutMs)
+    const key = textMember(await readSmallBody(request, timeoutMs), 'key')
     if (key === null) throw badBody('Send {"key": "<a key of PROXY_API_KEY>"}.')
     const address = request.socket.remoteAddress ?? ''
     const waitMs = await pages.mayTry(address)
@@ -162,26 +164,29 @@ function isSecure({ origin = '' }: IncomingHttpHeaders): boolean {
   return origin.startsWith('https://')
 }
 
-/** @throws {GatewayError} GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_BODY_TIMEOUT */
-async function readSmallBody(request: IncomingMessage) {
+/** @throws {GatewayError} GW_BODY_INVALID, GW_BODY_ENCODED, GW_BODY_TOO_LARGE, GW_BODY_TIMEOUT, GW_CLIENT_CLOSED */
+async function readSmallBody(request: IncomingMessage, timeoutMs: number) {
   const { 'content-type': type = '', 'content-encoding': encoding } = request.headers
   // Forms of other sites cannot send this type without asking first.
   if (!/^application\/json\s*(;|$)/i.test(type)) throw badBody('Send it as application/json.')
   if (encoding !== undefined) throw new GatewayError('GW_BODY_ENCODED')
   const chunks: Buffer[] = []
   let bytes = 0
-  const late = AbortSignal.timeout(BODY_TIMEOUT_MS)
-  const onLate = (): void => void request.destroy(new GatewayError('GW_BODY_TIMEOUT'))
-  late.addEventListener('abort', onLate, { once: true })
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const onData = (chunk: Buffer): void => {
+    bytes += chunk.byteLength
+    if (bytes <= MAX_BODY_BYTES) chunks.push(chunk)
+    else reject(new GatewayError('GW_BODY_TOO_LARGE', undefined, TOO_LARGE))
+  }
+  const onGone = (): void => reject(new GatewayError('GW_CLIENT_CLOSED'))
+  // The connection stays: it has an answer to carry.
+  const timer = setTimeout(() => reject(new GatewayError('GW_BODY_TIMEOUT')), timeoutMs)
+  request.on('data', onData).once('end', resolve).once('error', onGone).once('close', onGone)
   try {
-    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-      if (!Buffer.isBuffer(chunk)) continue
-      bytes += chunk.byteLength
-      if (bytes > MAX_BODY_BYTES) throw new GatewayError('GW_BODY_TOO_LARGE', undefined, TOO_LARGE)
-      chunks.push(chunk)
-    }
+    await promise
   } finally {
-    late.removeEventListener('abort', onLate)
+    clearTimeout(timer)
+    request.off('data', onData).off('end', resolve).off('error', onGone).off('close', onGone)
   }
   const body = parseJsonObject(Buffer.concat(chunks).toString())
   if (body === null) throw badBody('The body is no JSON object.')

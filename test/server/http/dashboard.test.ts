@@ -162,6 +162,31 @@ t.test('signing in, and out', async (t) => {
   t.match(out.headers.getSetCookie()[0], /^kiro_gateway_session=; Path=\/; Max-Age=0; HttpOnly/)
 })
 
+t.test('a key that does not come whole in time is answered with 408', async (t) => {
+  const { primary } = await setUp(t, { env: { BODY_TIMEOUT: '0.3' } })
+  const headers = { ...json, 'content-length': 100 }
+  const call = request(`${primary.url}/dashboard/session`, { method: 'POST', headers })
+  call.on('error', () => {}) // the connection ends after the answer
+  call.write('{"key":')
+  const [response] = (await once(call, 'response')) as [IncomingMessage]
+  t.equal(response.statusCode, 408)
+  call.destroy()
+})
+
+t.test('a client that leaves while it sends its key is no failure of the gateway', async (t) => {
+  const lines: string[] = []
+  const { ask, primary } = await setUp(t, { env: { LOG_LEVEL: 'info' }, lines })
+  const headers = { ...json, 'content-length': 100 }
+  const call = request(`${primary.url}/dashboard/session`, { method: 'POST', headers })
+  call.on('error', () => {})
+  call.write('{"key":')
+  await ask('/health') // its beginning has come by then
+  call.destroy()
+  while (!lines.some((line) => /GW_CLIENT_CLOSED|request failed/.test(line))) await delay(5)
+  t.match(lines.join(''), /GW_CLIENT_CLOSED/)
+  t.notMatch(lines.join(''), /request failed/)
+})
+
 t.test('behind TLS the cookie never leaves it', async (t) => {
   const { allowTries, signIn } = await setUp(t)
   allowTries()
