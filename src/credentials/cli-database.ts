@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import type { Logger } from '../observe/logger.ts'
 import { codeOf, GatewayError } from '../shared/errors.ts'
+import { isProfileArn } from '../kiro/wire/hosts.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
 import { inlineClient, parseSignIn } from './parse-sign-in.ts'
 import { lockPathOf } from '../shared/file-lock.ts'
@@ -184,7 +185,8 @@ function signInOf(rows: Rows, fallbackRegion: string) {
       if (rows.has(key)) oddities.push(`${key} holds no JSON object`)
       continue
     }
-    const file = { ...token, authMethod: methodOf(method, token), ...profileOf(rows, token) }
+    const withProfile = { ...token, ...profileOf(rows, token) }
+    const file = { ...withProfile, authMethod: methodOf(method, withProfile) }
     const registration = registrationOf(rows, registrations)
     try {
       const parsed = parseSignIn(file, registration, fallbackRegion)
@@ -198,11 +200,15 @@ function signInOf(rows: Rows, fallbackRegion: string) {
   )
 }
 
-/** kiro-cli leaves out the start URL of a Builder ID. */
+/** kiro-cli leaves out the start URL of a Builder ID, and of some organisations. Builder IDs are in one region only. */
 function methodOf(method: string, token: JsonObject): string {
-  if (method !== 'IdC') return method
-  return textMember(token, 'start_url') === null ? 'builder-id' : 'IdC'
+  if (method !== 'IdC' || textMember(token, 'start_url') !== null) return method
+  const arn = textMember(token, 'profile_arn') ?? textMember(token, 'profileArn') ?? ''
+  const isElsewhere = isProfileArn(arn) && arn.split(':')[3] !== BUILDER_ID_REGION
+  return isElsewhere ? method : 'builder-id'
 }
+
+const BUILDER_ID_REGION = 'us-east-1'
 
 /** The profile that was chosen in the program, where the token names none. */
 function profileOf(rows: Rows, token: JsonObject): JsonObject {

@@ -106,6 +106,27 @@ t.test('CliDatabaseSource.read()', (t) => {
     const { source: other } = rig(t, { auth: { 'kirocli:external-idp:token': without } })
     t.match((await other.read()).renewalProblem, 'offline_access')
   })
+  t.test(
+    'knows an organisation by the region of its profile where there is no start URL',
+    async (t) => {
+      const { start_url: _, ...token } = oidc
+      const auth = { [OIDC]: token, [REGISTRATION]: registration }
+      const chosen = (region: string) => ({
+        'api.codewhisperer.profile': { arn: ARN.replace('eu-central-1', region) }
+      })
+      const read = (rows: CliRows) => rig(t, rows).source.read()
+      const profileArn = ARN
+      const organisation = { authType: 'idc', profileArn }
+      t.match(await read({ auth, state: chosen('eu-central-1') }), organisation, 'as it was chosen')
+      const named = { ...auth, [OIDC]: { ...token, profile_arn: ARN } }
+      t.match(await read({ auth: named }), organisation, 'as the token names it')
+      const builderId = { authType: 'builder-id', profileArn: null }
+      t.match(await read({ auth }), builderId)
+      t.match(await read({ auth, state: chosen('us-east-1') }), builderId, 'where Builder IDs are')
+      const damaged = { 'api.codewhisperer.profile': { arn: 'arn:aws:other:eu-central-1:1:x/y' } }
+      t.match(await read({ auth, state: damaged }), builderId, 'no profile at all')
+    }
+  )
   t.test('takes the first token that is usable, and the registration of its product', async (t) => {
     const old = { ...oidc, access_token: 'old' }
     const both = {
