@@ -206,7 +206,7 @@ export const Settings = Type.Object({
     storeMaxBytes: bytes(
       'RESPONSE_STORE_MAX_BYTES',
       { min: 0, max: 1024 * 1024 * MEBIBYTE, default: 64 * MEBIBYTE },
-      'Most room on disk, in STATE_DIR, for answers that clients of the Responses API may refer to by id; 0 keeps none.'
+      'Most room on disk, in STATE_DIR, for answers that clients of the Responses API may refer to by id; 0 keeps none. Where it is full, the key that keeps the most makes room.'
     ),
     storeMaxAgeMs: seconds(
       'RESPONSE_STORE_MAX_AGE',

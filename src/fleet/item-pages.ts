@@ -1,4 +1,6 @@
+import { ITEM_NAME_DIGITS, ownerPartOf } from '../shared/item-name.ts'
 import { isJsonObject, parseJsonObject } from '../shared/json.ts'
+import { OwnerSums } from '../shared/owner-sums.ts'
 
 /** An answer of the Responses API that this gateway has put where the others find it. */
 export interface SharedItem {
@@ -11,11 +13,10 @@ export interface SharedItem {
 
 /** Of them in a page: one is written whole with each change. */
 export const ITEMS_PER_PAGE = 64
-/** Pages of one gateway, which take turns: together they name all that it has put there. */
+/** Pages of one gateway: together they name all that it has put there. */
 export const ITEM_PAGES = 64
-/** Of one gateway, ever: numbers of items stay exact. */
-const MAX_PAGE = 2 ** 40
-const NAME = /^[0-9a-f]{40}$/
+const MAX_ITEMS = ITEM_PAGES * ITEMS_PER_PAGE
+const NAME = new RegExp(`^[0-9a-f]{${ITEM_NAME_DIGITS}}$`)
 
 /** What to do so that an item may be put there, in this order. */
 export interface ItemStep {
@@ -28,19 +29,24 @@ export interface ItemStep {
 }
 
 /**
- * What one gateway has in the engine, the oldest first. Each item has a number; from that follow its page, and the place
- * where the page stands, in which a later one takes its turn.
+ * What one gateway has in the engine. Each item stands in a page, wherever there was a place; an item that is taken away
+ * may stand in its page until something else is put there.
+ *
+ * Where there is no more room, or no more place, the oldest items of those owners go who have the most: an owner who has no
+ * more than an even part loses nothing.
  *
  * Invariant: what was put and not taken away takes `maxBytes` at most, and all of it is named in the pages.
  */
 export class ItemPages {
-  /** The oldest first. Bounded by ITEM_PAGES × ITEMS_PER_PAGE. */
-  readonly #items = new Map<number, SharedItem>()
-  #next = 0
-  #bytes = 0
+  /** The oldest first, with the page of each. Bounded by MAX_ITEMS. */
+  readonly #items = new Map<SharedItem, number>()
+  /** How many items a page has. Bounded by ITEM_PAGES. */
+  readonly #counts = Array.from({ length: ITEM_PAGES }, () => 0)
+  readonly #bytes = new OwnerSums()
+  readonly #places = new OwnerSums()
 
   get bytes(): number {
-    return this.#bytes
+    return this.#bytes.total
   }
 
   get count(): number {
@@ -49,54 +55,72 @@ export class ItemPages {
 
   /** Goes on where an earlier process of this gateway has stopped: with what the pages say, each at its place. */
   static of(pages: readonly (string | null)[], now: number): ItemPages {
-    const read = pages.map(parsePage)
-    const found = read.filter((page, place) => page !== null && page.page % ITEM_PAGES === place)
-    const last = Math.max(-1, ...found.map((page) => page?.page ?? -1))
+    const found = pages.slice(0, ITEM_PAGES).flatMap((text, place) => {
+      const page = parsePage(text)
+      return page !== null && page.page % ITEM_PAGES === place
+        ? page.items.map((item) => ({ item, place }))
+        : []
+    })
     const made = new ItemPages()
-    for (const page of found.toSorted((a, b) => (a?.page ?? 0) - (b?.page ?? 0))) {
-      if (page === null || page.page <= last - ITEM_PAGES) continue
-      for (const [at, item] of page.items.entries()) {
-        if (item.until > now) made.#keep(page.page * ITEMS_PER_PAGE + at, item)
-      }
+    for (const { item, place } of found.toSorted((a, b) => a.item.until - b.item.until)) {
+      if (item.until <= now) continue
+      made.#count(item, 1)
+      made.#place(item, place)
     }
-    made.#next = (last + 1) * ITEMS_PER_PAGE
     return made
   }
 
-  /** `null` for one that alone is too large. */
+  /** `null` for one that is larger than its owner's part. */
   add(item: SharedItem, { maxBytes, now }: ItemTerms): ItemStep | null {
-    if (item.bytes > maxBytes) return null
-    const number = this.#next++
-    const page = Math.floor(number / ITEMS_PER_PAGE)
-    const doomed: SharedItem[] = []
     const over: SharedItem[] = []
-    for (const [other, one] of this.#items) {
-      const isOver = one.until <= now
-      const isInTheWay = Math.floor(other / ITEMS_PER_PAGE) <= page - ITEM_PAGES
-      if (!isOver && !isInTheWay && this.#bytes + item.bytes <= maxBytes) break
-      this.#items.delete(other)
-      this.#bytes -= one.bytes
-      if (isOver) over.push(one)
-      else doomed.push(one)
+    for (const one of this.#items.keys()) {
+      if (one.until > now) break
+      this.#forget(one)
+      over.push(one)
     }
-    this.#keep(number, item)
+    this.#count(item, 1)
+    const bytesEach = this.#bytes.levelFor(maxBytes)
+    const placesEach = this.#places.levelFor(MAX_ITEMS)
+    if (item.bytes > Math.min(maxBytes, bytesEach)) {
+      this.#count(item, -1)
+      return null
+    }
+    const doomed: SharedItem[] = []
+    for (const one of this.#items.keys()) {
+      if (this.#bytes.total <= maxBytes && this.#places.total <= MAX_ITEMS) break
+      const owner = ownerPartOf(one.name)
+      if (this.#bytes.of(owner) <= bytesEach && this.#places.of(owner) <= placesEach) continue
+      this.#forget(one)
+      doomed.push(one)
+    }
+    const page = this.#counts.findIndex((count) => count < ITEMS_PER_PAGE)
+    this.#place(item, page)
     return { doomed, over, page }
   }
 
   /** The text of a page. */
   textOf(page: number): string {
-    const items: SharedItem[] = []
-    for (let at = 0; at < ITEMS_PER_PAGE; at += 1) {
-      const item = this.#items.get(page * ITEMS_PER_PAGE + at)
-      if (item !== undefined) items.push(item)
-    }
-    const told = items.map(({ name, bytes, until }) => [name, bytes, until])
+    const items = [...this.#items].filter(([, place]) => place === page)
+    const told = items.map(([{ name, bytes, until }]) => [name, bytes, until])
     return JSON.stringify({ v: 1, page, items: told })
   }
 
-  #keep(number: number, item: SharedItem): void {
-    this.#items.set(number, item)
-    this.#bytes += item.bytes
+  #place(item: SharedItem, page: number): void {
+    this.#items.set(item, page)
+    this.#counts[page] = (this.#counts[page] ?? 0) + 1
+  }
+
+  #forget(item: SharedItem): void {
+    const page = this.#items.get(item) ?? 0
+    this.#items.delete(item)
+    this.#counts[page] = (this.#counts[page] ?? 0) - 1
+    this.#count(item, -1)
+  }
+
+  #count({ name, bytes }: SharedItem, times: 1 | -1): void {
+    const owner = ownerPartOf(name)
+    this.#bytes.add(owner, bytes * times)
+    this.#places.add(owner, times)
   }
 }
 
@@ -117,13 +141,7 @@ function parsePage(text: string | null): ItemPage | null {
   const raw = text === null ? null : parseJsonObject(text)
   if (!isJsonObject(raw)) return null
   const { v, page, items } = raw
-  if (
-    v !== 1 ||
-    !isCount(page) ||
-    page > MAX_PAGE ||
-    !Array.isArray(items) ||
-    items.length > ITEMS_PER_PAGE
-  ) {
+  if (v !== 1 || !isCount(page) || !Array.isArray(items) || items.length > ITEMS_PER_PAGE) {
     return null
   }
   const read: SharedItem[] = []

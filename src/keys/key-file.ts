@@ -35,7 +35,7 @@ export interface KeysFile {
 }
 
 const VERSION = 1
-/** Every request is compared with every key. */
+/** The file is read whole at each change, and all workers are told all of it. */
 export const MAX_KEYS = 1000
 /** Of a key: the current one and those before it, which are told from wrong ones for a while. */
 export const MAX_HASHES = 8

@@ -23,10 +23,10 @@ function begin(): World {
   return { pages: new ItemPages(), items: new Map(), texts, now: 1_000, made: 0 }
 }
 
-/** As `FleetItems` does it; gives up before step `diesAt`, as a process that is killed. */
-function put(world: World, bytes: number, diesAt = Infinity): void {
+/** As `FleetItems` does it; gives up before step `diesAt`, as a process that is killed. `owner` is a digit. */
+function put(world: World, bytes: number, diesAt = Infinity, owner = '0'): void {
   const { items, texts, now } = world
-  const name = (world.made++).toString(16).padStart(40, '0')
+  const name = owner.repeat(8) + (world.made++).toString(16).padStart(32, '0')
   const item = { name, bytes, until: now + 5_000 }
   const step = world.pages.add(item, { maxBytes: MAX_BYTES, now })
   if (step === null) return
@@ -64,9 +64,10 @@ function namedIn({ texts }: World): ReadonlySet<string> {
 }
 
 t.test('whatever happens the engine has no more than it may, and all of it is known', async (t) => {
+  const digit = fc.constantFrom('0', '1', '2', '3')
   const event = fc.oneof(
     { weight: 8, arbitrary: fc.record({ put: fc.integer({ min: 1, max: MAX_BYTES + 10 }) }) },
-    { weight: 8, arbitrary: fc.record({ put: fc.integer({ min: 1, max: 60 }) }) },
+    { weight: 8, arbitrary: fc.record({ put: fc.integer({ min: 1, max: 60 }), owner: digit }) },
     { weight: 1, arbitrary: fc.record({ pass: fc.integer({ min: 1, max: 3_000 }) }) },
     {
       weight: 1,
@@ -84,7 +85,7 @@ t.test('whatever happens the engine has no more than it may, and all of it is kn
         if ('die' in one) {
           put(world, one.put, one.die)
           restart(world)
-        } else if ('put' in one) put(world, one.put)
+        } else if ('put' in one) put(world, one.put, Infinity, 'owner' in one ? one.owner : '0')
         else if ('pass' in one) pass(world, one.pass)
         else restart(world)
         // It may count some that are gone, never the other way round.
@@ -110,6 +111,27 @@ t.test('their number is bounded, and the oldest go first', async (t) => {
   const before = world.items.size
   restart(world)
   t.equal(world.pages.count, before, 'and the next process knows of all')
+})
+
+t.test('one owner cannot push out what others have', async (t) => {
+  for (const bytes of [1, 500]) {
+    const world = begin()
+    for (const owner of ['a', 'b']) put(world, 3_000, Infinity, owner)
+    for (let count = 0; count < ITEM_PAGES * ITEMS_PER_PAGE + 100; count += 1) put(world, bytes)
+    restart(world)
+    for (let count = 0; count < 100; count += 1) put(world, bytes)
+    const owners = [...world.items.keys()].map(([digit]) => digit)
+    t.same(new Set(owners), new Set(['a', 'b', '0']), `items of ${bytes} bytes`)
+    t.ok(owners.length > (bytes === 1 ? 3_900 : 8), 'and the room of others is used')
+  }
+})
+
+t.test('an item that is larger than an even part has no place beside many others', async (t) => {
+  const world = begin()
+  for (const owner of '0123456789') put(world, 1_000, Infinity, owner)
+  put(world, 2_000, Infinity, 'a')
+  t.notOk([...world.items.keys()].some((name) => name.startsWith('a')))
+  t.equal(world.items.size, 10, 'and nothing made room for it')
 })
 
 t.test('what stands in the engine may be anything', async (t) => {

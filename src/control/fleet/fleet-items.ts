@@ -228,10 +228,9 @@ export class FleetItems {
       await this.#remove(one)
       this.#doomed.delete(one)
     }
-    const place = step.page % ITEM_PAGES
     // The engine does one after the other.
     await Promise.all([
-      this.#put(this.#pageName(place), pages.textOf(step.page), maxAgeMs),
+      this.#put(this.#pageName(step.page), pages.textOf(step.page), maxAgeMs),
       this.#put(recordOf(name), value, ttlMs)
     ])
     this.#begun.delete(name)

@@ -1,4 +1,7 @@
-/** Names that wait until the engine has them; while it is away the oldest are given up. */
+import { ownerPartOf } from '../../shared/item-name.ts'
+import { OwnerSums } from '../../shared/owner-sums.ts'
+
+/** Names that wait until the engine has them; while it is away the oldest are given up, of those owners who have the most. */
 const MAX_WAITING = 1_024
 /** After so many failures in a row the others come first; after as many again it is given up, where one of them was done. */
 const TRIES = 5
@@ -30,10 +33,14 @@ export class ItemLine {
   /** The name that is given up for it; `null` for none. */
   add(name: string): string | null {
     if (!this.#waiting.has(name)) this.#waiting.set(name, null)
-    const [first, second = first] = this.#waiting.keys() // the first may have been begun
-    if (this.#waiting.size <= MAX_WAITING || second === undefined) return null
-    this.#waiting.delete(second)
-    return second
+    if (this.#waiting.size <= MAX_WAITING) return null
+    const [, ...names] = this.#waiting.keys() // the first may have been begun
+    const sums = new OwnerSums()
+    for (const one of names) sums.add(ownerPartOf(one), 1)
+    const level = sums.levelFor(MAX_WAITING - 1)
+    const surplus = names.find((one) => sums.of(ownerPartOf(one)) > level) ?? null
+    if (surplus !== null) this.#waiting.delete(surplus)
+    return surplus
   }
 
   done(name: string): void {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
@@ -13,9 +12,11 @@ import type { KeptItems } from '../../dialects/answer/answer-writer.ts'
 import { responseKeyOf } from '../../dialects/openai-responses/output-items.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { makePrivateFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
-import { inBatches, NAME_DIGITS, sweepItems } from './item-sweeper.ts'
+import { inBatches, sweepItems } from './item-sweeper.ts'
 import type { ItemsElsewhere } from './items-elsewhere.ts'
 import { codeOf, GatewayError } from '../../shared/errors.ts'
+import { ownerPartOf, toItemName } from '../../shared/item-name.ts'
+import { OwnerSums } from '../../shared/owner-sums.ts'
 
 export interface ItemStoreLimits {
   /** Of all workers together; 0 keeps nothing. */
@@ -44,6 +45,8 @@ const MAX_ITEM_BYTES = 3 * 1024 * 1024
 const MAX_FILE_BYTES = 4 * 1024 * 1024
 /** Of all answers that are being written; while a disk takes longer than that, further ones are not kept. */
 const MAX_WRITING_BYTES = 8 * 1024 * 1024
+/** Of one owner's, beyond a first one of any size. */
+const MAX_OWN_WRITING_BYTES = 2 * 1024 * 1024
 /** Of memory, where there is no folder. */
 const MAX_MEMORY_BYTES = 4 * 1024 * 1024
 /** Answers that one request may refer to; a conversation of a few thousand turns fits into no model. */
@@ -70,7 +73,7 @@ export interface KeptAnswer {
  * id asks for another file, and there is nothing to tell that one exists.
  *
  * The files together stay below the limit: a worker that has written its share of an eighth of it sweeps down to
- * three quarters. While the folder can't be written the newest items are held in memory, for this worker only.
+ * three quarters. Whoever keeps the most makes room first, so that nobody can push the answers of others out. While the folder can't be written the newest items are held in memory, for this worker only.
  */
 export class ItemStore {
   readonly #options: ItemStoreOptions
@@ -80,7 +83,8 @@ export class ItemStore {
   /** When the disk is worth another try; `null` while it works. */
   #retryAt: number | null = null
   #unsweptBytes = 0
-  #writingBytes = 0
+  /** Bytes. */
+  readonly #writing = new OwnerSums()
   #sweeping: Promise<void> | null = null
 
   constructor(options: ItemStoreOptions) {
@@ -95,16 +99,17 @@ export class ItemStore {
     const key = responseKeyOf(responseId)
     const text = toFileText(items)
     if (key === null || text === null) return
-    const name = fileNameOf(owner, key)
+    const name = toItemName(owner, key)
     const bytes = byteLengthOf(text)
     if (bytes > Math.min(maxBytes, MAX_FILE_BYTES)) return
-    if (this.#writingBytes + bytes > MAX_WRITING_BYTES) return
+    const part = ownerPartOf(name)
+    const ownBytes = this.#writing.of(part)
+    if (ownBytes > 0 && ownBytes + bytes > MAX_OWN_WRITING_BYTES) return
+    if (this.#writing.total + bytes > MAX_WRITING_BYTES) return
     if (this.#retryAt !== null && this.#now() < this.#retryAt) return this.#remember(name, text)
     try {
-      this.#writingBytes += bytes
-      const written = this.#write(name, text).finally(() => {
-        this.#writingBytes -= bytes
-      })
+      this.#writing.add(part, bytes)
+      const written = this.#write(name, text).finally(() => this.#writing.add(part, -bytes))
       await withinTime(written, SAVE_TIMEOUT_MS)
       this.#retryAt = null
       this.#noteWritten(bytes)
@@ -125,7 +130,7 @@ export class ItemStore {
   async find(owner: string, ids: readonly string[], admit: Admit): Promise<readonly Uint8Array[]> {
     if (ids.length === 0 || this.#options.limits().maxBytes === 0) return []
     const keys = new Set(ids.map(responseKeyOf).filter((key) => key !== null))
-    const names = [...keys].slice(0, MAX_ANSWERS).map((key) => fileNameOf(owner, key))
+    const names = [...keys].slice(0, MAX_ANSWERS).map((key) => toItemName(owner, key))
     const sizes = await this.#sizesOf(owner, names, ids)
     const kept = names
       .map((name, index) => ({ name, size: sizes[index] ?? 0 }))
@@ -176,7 +181,7 @@ export class ItemStore {
     const isLost = (id: string): boolean => {
       const key = responseKeyOf(id)
       // Reasoning may be forgotten.
-      return key !== null && !id.startsWith('rs_') && lost.has(fileNameOf(owner, key))
+      return key !== null && !id.startsWith('rs_') && lost.has(toItemName(owner, key))
     }
     const id = problem === null ? undefined : ids.find(isLost)
     if (problem !== null && id !== undefined) throw unreachable(id, problem)
@@ -244,11 +249,6 @@ export class ItemStore {
   }
 }
 
-/** The key of a response is random, so that nothing of its owner's key can be told from the name. */
-function fileNameOf(owner: string, responseKey: string): string {
-  return createHash('sha256').update(`${owner} ${responseKey}`).digest('hex').slice(0, NAME_DIGITS)
-}
-
 function toFileText(items: KeptItems): Written | null {
   const members = [...items]
     .filter(([, json]) => byteLengthOf(json) <= MAX_ITEM_BYTES)
@@ -277,12 +277,12 @@ interface Entry {
   readonly savedAt: number
 }
 
-/** The items of answers while there is no folder for them: the newest, of this worker alone. */
+/** The items of answers while there is no folder for them: the newest of each owner, of this worker alone. */
 export class MemoryItems {
   readonly #now: () => number
   /** Oldest first. Bounded by `maxBytes`. */
   readonly #entries = new Map<string, Entry>()
-  #bytes = 0
+  readonly #bytes = new OwnerSums()
 
   constructor(now: () => number) {
     this.#now = now
@@ -291,10 +291,11 @@ export class MemoryItems {
   set(key: string, text: string, { maxBytes }: Pick<ItemStoreLimits, 'maxBytes'>): void {
     this.#forget(key)
     this.#entries.set(key, { text, savedAt: this.#now() })
-    this.#bytes += bytesOf(key, text)
+    this.#bytes.add(ownerPartOf(key), bytesOf(key, text))
+    const level = this.#bytes.levelFor(maxBytes)
     for (const oldest of this.#entries.keys()) {
-      if (this.#bytes <= maxBytes) break
-      this.#forget(oldest)
+      if (this.#bytes.total <= maxBytes) break
+      if (this.#bytes.of(ownerPartOf(oldest)) > level) this.#forget(oldest)
     }
   }
 
@@ -309,7 +310,7 @@ export class MemoryItems {
   #forget(key: string): void {
     const entry = this.#entries.get(key)
     if (entry === undefined) return
-    this.#bytes -= bytesOf(key, entry.text)
+    this.#bytes.add(ownerPartOf(key), -bytesOf(key, entry.text))
     this.#entries.delete(key)
   }
 }

@@ -1,8 +1,10 @@
 import { lstat, readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ITEM_NAME_DIGITS, ownerPartOf } from '../../shared/item-name.ts'
+import { OwnerSums } from '../../shared/owner-sums.ts'
 
 export interface SweepLimits {
-  /** Of all files together; the oldest go first. */
+  /** All files together take no more. Owners have an even part each, and what others leave of theirs. */
   readonly maxBytes: number
   readonly maxAgeMs: number
   /** Milliseconds since the epoch. */
@@ -13,14 +15,17 @@ export interface SweepLimits {
 const BLOCK_BYTES = 4096
 /** A draft that is older was left by a worker that died. */
 const MAX_DRAFT_AGE_MS = 60_000
-/** Hexadecimal digits of a file's name. */
-export const NAME_DIGITS = 40
-const FILE_NAME = /^(?:[0-9a-f]{40}|(?<draft>\.[0-9a-f]{40}\.[0-9a-f-]{36}\.tmp))$/
+const ITEM_NAME = `[0-9a-f]{${ITEM_NAME_DIGITS}}`
+const FILE_NAME = new RegExp(
+  `^(?:(?<own>${ITEM_NAME})|\\.(?<draft>${ITEM_NAME})\\.[0-9a-f-]{36}\\.tmp)$`
+)
 /** What earlier versions kept, which has no owner and is not found any more. */
 const OLD_NAME = /^[0-9a-f]{28}(?:\.draft)?$/
 
 interface FoundFile {
   readonly name: string
+  /** Whose it is. */
+  readonly owner: string
   readonly isDraft: boolean
   readonly isOwnerless: boolean
   readonly bytes: number
@@ -28,24 +33,40 @@ interface FoundFile {
 }
 
 /**
- * Deletes what is too old, and the oldest of what is too much. Any number of workers may do this at once: each deletes
- * by the same rule, and a file that another one has deleted is as good as deleted. Other files are left alone.
+ * Deletes what is too old, and of what is too much the oldest of those who have the most: an owner who has no more than an
+ * even part loses nothing. Any number of workers may do this at once: each deletes by the same rule, and a file that another
+ * one has deleted is as good as deleted. Other files are left alone.
  *
  * Rejects with Node's error if the folder cannot be read.
  */
 export async function sweepItems(folder: string, limits: SweepLimits): Promise<void> {
   const files = await listFiles(folder, limits.now)
-  let bytes = files.reduce((sum, file) => sum + file.bytes, 0)
-  const doomed = files
+  const [old, young] = partition(files, ({ isDraft, isOwnerless, ageMs }) => {
+    return isOwnerless || ageMs > (isDraft ? MAX_DRAFT_AGE_MS : limits.maxAgeMs)
+  })
+  const doomed = [...old, ...surplusOf(young, limits.maxBytes)]
+  await inBatches(doomed, ({ name }) => unlink(join(folder, name)).catch(() => {}))
+}
+
+/** A draft is being written, and counts all the same. */
+function surplusOf(files: readonly FoundFile[], maxBytes: number): readonly FoundFile[] {
+  const sums = new OwnerSums()
+  for (const { owner, bytes } of files) sums.add(owner, bytes)
+  const level = sums.levelFor(maxBytes)
+  return files
     .toSorted((a, b) => b.ageMs - a.ageMs)
-    .filter(({ isDraft, isOwnerless, ageMs, bytes: own }) => {
-      const isOld = isOwnerless || ageMs > (isDraft ? MAX_DRAFT_AGE_MS : limits.maxAgeMs)
-      // A young draft is being written.
-      if (!isOld && (isDraft || bytes <= limits.maxBytes)) return false
-      bytes -= own
+    .filter(({ owner, isDraft, bytes }) => {
+      if (isDraft || sums.of(owner) <= level) return false
+      sums.add(owner, -bytes)
       return true
     })
-  await inBatches(doomed, ({ name }) => unlink(join(folder, name)).catch(() => {}))
+}
+
+function partition<T>(
+  all: readonly T[],
+  isFirst: (one: T) => boolean
+): readonly [readonly T[], readonly T[]] {
+  return [all.filter(isFirst), all.filter((one) => !isFirst(one))]
 }
 
 async function listFiles(folder: string, now: number): Promise<readonly FoundFile[]> {
@@ -56,9 +77,11 @@ async function listFiles(folder: string, now: number): Promise<readonly FoundFil
     if (match === null && !isOwnerless) return null
     const facts = await lstat(join(folder, name)).catch(() => null)
     if (facts === null) return null
+    const { own, draft } = match?.groups ?? {}
     return {
       name,
-      isDraft: match?.groups?.['draft'] !== undefined,
+      owner: ownerPartOf(own ?? draft ?? ''),
+      isDraft: draft !== undefined,
       isOwnerless,
       bytes: Math.max(facts.size, BLOCK_BYTES),
       ageMs: now - facts.mtimeMs

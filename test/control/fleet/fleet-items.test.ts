@@ -82,6 +82,16 @@ t.test('ItemLine', (t) => {
     t.equal(line.add('more'), 'n21')
     t.end()
   })
+  t.test('one key cannot have those of others given up', (t) => {
+    const line = new ItemLine()
+    for (const owner of ['a', 'b']) line.add(owner.repeat(40))
+    for (let at = 0; at < 2_000; at += 1) line.add(nameOf(at))
+    t.equal(line.size, 1_024)
+    t.equal(line.first, 'a'.repeat(40))
+    line.done('a'.repeat(40))
+    t.equal(line.first, 'b'.repeat(40))
+    t.end()
+  })
   t.test('one that fails is given up when another was done', (t) => {
     const line = new ItemLine()
     for (const name of ['bad', 'good']) line.add(name)

@@ -210,6 +210,33 @@ t.test('the files of all workers together stay below the limit', async (t) => {
   t.ok(kept.slice(-20).every(Boolean), 'and that is the newest')
 })
 
+t.test('one key cannot push the answers of others out', async (t) => {
+  const maxBytes = 64 * 4096
+  const { store, folder } = setUp(t, { limits: () => ({ ...LIMITS, maxBytes }) })
+  const others = await Promise.all(
+    ['anna', 'ben', 'anyone', '0f'.repeat(16)].map(async (owner) => {
+      const { responseId, items, id } = answer('a'.repeat(3000))
+      await store.save({ owner, responseId, items })
+      return { owner, id }
+    })
+  )
+  for (let count = 0; count < 400; count++) {
+    await store.save({ owner: 'hog', ...answer('z'.repeat(3000)) })
+    if (count % 4 === 0) await store.sweep()
+    t.ok(readdirSync(folder).length * 4096 <= maxBytes)
+  }
+  for (const { owner, id } of others) {
+    t.same(Object.keys(await found(store, owner, [id])), [id], owner)
+  }
+})
+
+t.test('no digit of the hash of an operator’s key is in a name', async (t) => {
+  const { store, folder } = setUp(t)
+  for (const owner of ['anyone', 'ab'.repeat(16), 'cd'.repeat(16)])
+    await store.save({ owner, ...answer() })
+  for (const name of readdirSync(folder)) t.match(name, /^0{8}[0-9a-f]{32}$/)
+})
+
 t.test(
   'an item that is too large is left out, and an answer of nothing else is not kept',
   async (t) => {
@@ -238,6 +265,15 @@ t.test('without a folder that can be written', async (t) => {
     t.equal(warnings.length, 1)
     t.match(warnings[0], { fields: { code: 'ENOTDIR' }, message: /memory of this worker/ })
     t.notMatch(JSON.stringify(warnings), /xxx/)
+  })
+
+  t.test('one key cannot push those of others out', async (t) => {
+    const { store } = setUp(t, { folder: join(blocked, 'responses') })
+    const mine = answer('x'.repeat(500_000))
+    await store.save({ owner: 'anna', ...mine })
+    for (let count = 0; count < 12; count++)
+      await store.save({ owner: 'hog', ...answer('x'.repeat(500_000)) })
+    t.same(Object.keys(await found(store, 'anna', [mine.id])), [mine.id])
   })
 
   t.test('for so long as they would be kept elsewhere', async (t) => {

@@ -20,8 +20,9 @@ function setUp(t: Test) {
   return { put, sweep, left: () => readdirSync(folder).toSorted() }
 }
 
-function nameOf(digit: string): string {
-  return digit.repeat(40)
+/** A name of the owner's, who has a digit, too. */
+function nameOf(digit: string, owner = '0'): string {
+  return owner.repeat(8) + digit.repeat(32)
 }
 
 /** Of a file that is being written. */
@@ -58,6 +59,19 @@ t.test('deletes the oldest of what is too much, counted in blocks of a disk', as
   t.same(left(), [nameOf('c')])
   await sweep(0)
   t.same(left(), [])
+})
+
+t.test('who has the most makes room, and nobody else', async (t) => {
+  const { put, sweep, left } = setUp(t)
+  const old = [put(nameOf('1', 'a'), 90_000), put(nameOf('2', 'b'), 80_000)]
+  const young = Array.from('3456789', (digit, index) => put(nameOf(digit, 'c'), 7_000 - index))
+  await sweep(6 * 4096)
+  t.same(left(), [...old, ...young.slice(-4)], 'an even part would be two, and they leave one each')
+  await sweep(3 * 4096)
+  t.same(left(), [...old, ...young.slice(-1)])
+  put(nameOf('9', 'a'), 1)
+  await sweep(3 * 4096)
+  t.same(left(), [nameOf('9', 'a'), old[1], young.at(-1)], 'of the own the oldest')
 })
 
 t.test(
