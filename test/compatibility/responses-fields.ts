@@ -291,6 +291,8 @@ export const RESPONSES_FIELDS: Probed = {
     ...ignored({
       temperature: 0.5,
       top_p: 0.5,
+      presence_penalty: 0.5,
+      frequency_penalty: 0.5,
       top_logprobs: 3,
       max_tool_calls: 5,
       truncation: 'auto',

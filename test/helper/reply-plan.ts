@@ -92,9 +92,11 @@ function asStream(plan: ReplyPlan, isStream: boolean): ReplyPlan {
   return { ...plan, asked: { ...plan.asked, isStream } }
 }
 
-export const openAiIdentity: AnswerIdentity = { id: 'chatcmpl-1f', created: 1_760_000_000 }
-export const anthropicIdentity: AnswerIdentity = { id: 'msg_1f', created: 1_760_000_000 }
+const now = () => 1_760_000_001
+export const openAiIdentity: AnswerIdentity = { id: 'chatcmpl-1f', created: 1_760_000_000, now }
+export const anthropicIdentity: AnswerIdentity = { id: 'msg_1f', created: 1_760_000_000, now }
 export const responsesIdentity: AnswerIdentity = {
   id: 'resp_0123456789abcdef0123456789abcdef',
-  created: 1_760_000_000
+  created: 1_760_000_000,
+  now
 }

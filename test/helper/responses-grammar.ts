@@ -139,6 +139,9 @@ class ResponsesGrammar {
       item.text += stringOf(json['delta'])
     } else if (type === `${stem}.done`) {
       if (json[member] !== item.text) throw new Error(`${type} differs from its deltas`)
+      const { type: kind, name } = item.added
+      if (kind === 'function_call' && json['name'] !== name)
+        throw new Error(`${type} without the function's name`)
       item.isTextDone = true
     } else if (type === `${part}.done`) {
       this.#expect(item.part, 'open', type, () => (item.part = 'done'))

@@ -24,10 +24,13 @@ const CALL = {
   namespace: string('Where the tool was declared in one.')
 }
 
+const NO_LOGPROBS = { logprobs: { type: 'array', maxItems: 0 } }
+
 const TEXT_PART = record({
   type: fixed('output_text'),
   text: string('What the model says.'),
-  annotations: { type: 'array', maxItems: 0 }
+  annotations: { type: 'array', maxItems: 0 },
+  ...NO_LOGPROBS
 })
 const SUMMARY_PART = record({
   type: fixed('summary_text'),
@@ -114,7 +117,6 @@ const PLACE = {
 }
 const IN_CONTENT = { ...PLACE, content_index: amount('Always 0.') }
 const IN_SUMMARY = { ...PLACE, summary_index: amount('Always 0.') }
-const NO_LOGPROBS = { logprobs: { type: 'array', maxItems: 0 } }
 
 const EVENTS: Readonly<Record<string, Readonly<Record<string, JsonSchema>>>> = {
   'response.created': ofResponse(),
@@ -137,7 +139,11 @@ const EVENTS: Readonly<Record<string, Readonly<Record<string, JsonSchema>>>> = {
   'response.reasoning_summary_text.delta': { ...IN_SUMMARY, delta: string('What comes next.') },
   'response.reasoning_summary_text.done': { ...IN_SUMMARY, text: string('All of it.') },
   'response.function_call_arguments.delta': { ...PLACE, delta: string('What comes next.') },
-  'response.function_call_arguments.done': { ...PLACE, arguments: string('All of them.') },
+  'response.function_call_arguments.done': {
+    ...PLACE,
+    arguments: string('All of them.'),
+    name: CALL.name
+  },
   'response.custom_tool_call_input.delta': { ...PLACE, delta: string('What comes next.') },
   'response.custom_tool_call_input.done': { ...PLACE, input: string('All of it.') },
   'response.web_search_call.in_progress': PLACE,
@@ -158,63 +164,53 @@ function ofItem(): Readonly<Record<string, JsonSchema>> {
 const ECHO = {
   access_programs: { type: 'null' },
   background: boolean('Always false.'),
+  frequency_penalty: { type: 'number', description: 'As sent.' },
   instructions: orNull(string('As sent.')),
   max_output_tokens: orNull(amount('As sent.')),
   max_tool_calls: orNull(amount('As sent.')),
   parallel_tool_calls: boolean('As sent.'),
+  presence_penalty: { type: 'number', description: 'As sent.' },
   previous_response_id: { type: 'null' },
-  reasoning: anyObject('As sent.'),
-  temperature: orNull({ type: 'number' }),
-  text: anyObject('As sent.'),
+  prompt_cache_key: orNull(string('As sent.')),
+  reasoning: anyObject('As sent, always with `effort` and `summary`.'),
+  safety_identifier: orNull(string('As sent.')),
+  service_tier: fixed('default'),
+  temperature: { type: 'number', description: 'As sent.' },
+  text: anyObject('As sent, always with a `format`.'),
   tool_choice: anything('As sent.'),
-  tools: list(anyObject('As sent.')),
-  top_p: orNull({ type: 'number' }),
-  top_logprobs: orNull(amount('As sent.')),
+  tools: list(
+    anyObject('As sent; a function always with its `description`, `parameters` and `strict`.')
+  ),
+  top_logprobs: amount('As sent.'),
+  top_p: { type: 'number', description: 'As sent.' },
   truncation: string('As sent.'),
-  service_tier: string('As sent.'),
-  metadata: anyObject('As sent.'),
-  user: string('As sent.'),
-  safety_identifier: string('As sent.'),
-  prompt_cache_key: string('As sent.')
+  user: orNull(string('As sent.')),
+  metadata: anyObject('As sent.')
 } as const
-
-/** Only there where the request has them. */
-const ECHO_OPTIONAL = [
-  'max_tool_calls',
-  'top_logprobs',
-  'service_tier',
-  'user',
-  'safety_identifier',
-  'prompt_cache_key'
-]
 
 /** Answers of the Responses API, and the events of a stream. */
 export const ResponsesAnswers: Readonly<Record<string, JsonSchema>> = {
-  Response: record(
-    {
-      id: string('Another one for each answer.'),
-      object: fixed('response'),
-      created_at: amount('Seconds since 1970.'),
-      model: string('As the request named it.'),
-      store: boolean('Whether its items are kept, so that an `item_reference` may name them.'),
-      ...ECHO,
-      status: oneOf(['in_progress', 'completed', 'incomplete', 'failed']),
-      output: list(ITEM),
-      error: orNull(
-        record(
-          { code: string('For programs.'), message: string('For people.') },
-          {
-            description: 'Where the status is `failed`.'
-          }
-        )
-      ),
-      incomplete_details: orNull(
-        record({ reason: oneOf(['max_output_tokens', 'content_filter']) })
-      ),
-      usage: orNull(refTo('ResponseUsage'))
-    },
-    { optional: ECHO_OPTIONAL }
-  ),
+  Response: record({
+    id: string('Another one for each answer.'),
+    object: fixed('response'),
+    created_at: amount('Seconds since 1970.'),
+    model: string('As the request named it.'),
+    store: boolean('Whether its items are kept, so that an `item_reference` may name them.'),
+    ...ECHO,
+    status: oneOf(['in_progress', 'completed', 'incomplete', 'failed']),
+    completed_at: orNull(amount('Seconds since 1970, where the status is `completed`.')),
+    output: list(ITEM),
+    error: orNull(
+      record(
+        { code: string('For programs.'), message: string('For people.') },
+        {
+          description: 'Where the status is `failed`.'
+        }
+      )
+    ),
+    incomplete_details: orNull(record({ reason: oneOf(['max_output_tokens', 'content_filter']) })),
+    usage: orNull(refTo('ResponseUsage'))
+  }),
   ...ITEMS,
   InputTokenCount: record({
     object: fixed('response.input_tokens'),

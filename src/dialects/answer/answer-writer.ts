@@ -27,6 +27,8 @@ export interface AnswerIdentity {
   readonly id: string
   /** Unix time in seconds. */
   readonly created: number
+  /** Unix time in seconds, for when it ends. */
+  readonly now: () => number
 }
 
 export interface WriterOptions<Own = unknown> {

@@ -187,7 +187,9 @@ export class ItemEvents implements AnswerBlock {
     const stream = this.#stream
     if (stream === null || (stream.part !== null && !this.#hasPart)) return ''
     const { done, member, extra, part } = stream
-    const ended = this.#events.write(done, glue(`${this.#place},"${member}":`, text, extra))
+    const { kind, calledName } = this.#item
+    const named = kind === 'function_call' ? `,"name":${calledName}` : ''
+    const ended = this.#events.write(done, glue(`${this.#place},"${member}":`, text, extra, named))
     if (part === null) return ended
     const ofPart = glue(`${this.#place},"part":`, part.toJson(text))
     return glue(ended, this.#events.write(part.done, ofPart))

@@ -41,6 +41,8 @@ export interface OutputItem {
   readonly head: string
   /** Members of a call that follow its status, as JSON text; `''` for the others. */
   readonly callMembers: string
+  /** JSON text of the name of what is called; `''` for the others. */
+  readonly calledName: string
   /** Words, summary, arguments or input, so far; plain where the item does not have them as a string. */
   readonly text: OutputText
   /** Reasoning in a form that only the upstream can read. */
@@ -86,13 +88,13 @@ export class ItemMaker {
     this.textKind = wishes.isCompaction ? 'compaction' : 'message'
   }
 
-  make(kind: ItemKind, callMembers = ''): OutputItem {
+  make(kind: ItemKind, callMembers = '', calledName = ''): OutputItem {
     const index = this.#count++
     const id = toItemId(PREFIXES[kind], this.#responseId, index)
     const head = `"id":"${id}","type":"${kind}"`
     this.#room.hold(ITEM_BYTES)
     const text = new OutputText(this.#room, PLAIN_KINDS.has(kind) ? 'plain' : 'json')
-    return { kind, id, index, head, callMembers, text, opaque: null }
+    return { kind, id, index, head, callMembers, calledName, text, opaque: null }
   }
 
   /** A call as its tool was declared (kiro-protocol §11.4); `fullName` is the client's. */
@@ -102,12 +104,13 @@ export class ItemMaker {
     if (kind === 'tool_search_call') {
       return this.make(kind, `"execution":"client","call_id":${JSON.stringify(callId)}`)
     }
+    const name = form?.name ?? fullName
     const members = {
       call_id: callId,
-      name: form?.name ?? fullName,
+      name,
       ...(form?.namespace !== undefined && { namespace: form.namespace })
     }
-    return this.make(kind, JSON.stringify(members).slice(1, -1))
+    return this.make(kind, JSON.stringify(members).slice(1, -1), JSON.stringify(name))
   }
 
   /** A finished web search: `begun` is its JSON text before anything was found. */
@@ -169,7 +172,7 @@ export function toItemJson(item: OutputItem, status: ItemStatus, text: Written):
 }
 
 export function toTextPart(text: Written): Written {
-  return glue('{"type":"output_text","text":', text, ',"annotations":[]}')
+  return glue('{"type":"output_text","text":', text, ',"annotations":[],"logprobs":[]}')
 }
 
 export function toSummaryPart(text: Written): Written {

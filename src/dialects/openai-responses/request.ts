@@ -8,6 +8,7 @@ import { OpenAiErrors } from '../answer/openai-error.ts'
 import { invalidPart } from '../plan/json-body.ts'
 import { checkShape } from '../request/shape.ts'
 import { type ClientRequest, effortWish } from '../request/to-upstream.ts'
+import { echoOf } from './echo.ts'
 import { COMPACTION_TRIGGER, type ResponsesWishes, toResponseId } from './output-items.ts'
 import { DeclaredTools } from './declared-tools.ts'
 import { type InputItem, itemReferencesOf, itemsOf, listItems } from './input.ts'
@@ -166,50 +167,6 @@ function formatOf({ text, response_format: nested }: ResponsesBody) {
 
 function isGiven(value: unknown): boolean {
   return value !== undefined && value !== null && value !== ''
-}
-
-/** Members that a response repeats as they were sent. */
-const ECHOED = [
-  'instructions',
-  'tools',
-  'tool_choice',
-  'parallel_tool_calls',
-  'temperature',
-  'top_p',
-  'top_logprobs',
-  'max_output_tokens',
-  'max_tool_calls',
-  'metadata',
-  'text',
-  'reasoning',
-  'truncation',
-  'store',
-  'user',
-  'safety_identifier',
-  'prompt_cache_key'
-] as const satisfies readonly (keyof ResponsesBody)[]
-
-/**
- * Longest member that is repeated, in characters of JSON. A stream repeats them three times, and agents, which
- * send the largest, never read them.
- */
-const MAX_ECHO_CHARS = 16_384
-
-/**
- * What the answer repeats of its request, as JSON text: members that the client set and that are not too large. There
- * is one way of processing only, so a service tier that was asked for is answered as `default`.
- */
-function echoOf(body: ResponsesBody): string {
-  const echo: string[] = []
-  for (const name of ECHOED) {
-    const value = body[name]
-    if (value === undefined || value === null) continue
-    if (typeof value === 'string' && value.length > MAX_ECHO_CHARS) continue
-    const json = JSON.stringify(value)
-    if (typeof value === 'string' || json.length <= MAX_ECHO_CHARS) echo.push(`"${name}":${json}`)
-  }
-  if (body.service_tier) echo.push('"service_tier":"default"')
-  return `{${echo.join(',')}}`
 }
 
 /** What all requests of a session have in common: the key that clients give for caching, Codex's thread. */

@@ -15,29 +15,42 @@ export type ResponseState =
   | { readonly status: 'incomplete'; readonly usage: Usage; readonly reason: IncompleteReason }
   | { readonly status: 'failed'; readonly error: ReturnType<typeof toResponseError> }
 
-/** Members that a response always has, whether or not its request could set them. */
+/**
+ * Members that a response always has, whether or not its request could set them, with the values of the vendor's own
+ * API. Nothing here samples by temperature, but generated clients refuse `null` for it.
+ */
 const DEFAULTS = {
   access_programs: null,
   background: false,
+  frequency_penalty: 0,
   instructions: null,
   max_output_tokens: null,
+  max_tool_calls: null,
   parallel_tool_calls: true,
+  presence_penalty: 0,
   previous_response_id: null,
+  prompt_cache_key: null,
   reasoning: { effort: null, summary: null },
-  temperature: null,
+  safety_identifier: null,
+  service_tier: 'default',
+  temperature: 1,
   text: { format: { type: 'text' } },
   tool_choice: 'auto',
   tools: [],
-  top_p: null,
+  top_logprobs: 0,
+  top_p: 1,
   truncation: 'disabled',
+  user: null,
   metadata: {}
 } as const
 
 /** Writes the response object of one answer (kiro-protocol §10.3.2), whose fixed members are made once. */
 export class ResponseObject {
   readonly #head: string
+  readonly #now: () => number
 
-  constructor(asked: AskedAnswer<ResponsesWishes>, { id, created }: AnswerIdentity) {
+  constructor(asked: AskedAnswer<ResponsesWishes>, { id, created, now }: AnswerIdentity) {
+    this.#now = now
     const { model, keepsItems, own: wishes } = asked
     const own = { id, object: 'response', created_at: created, model, store: keepsItems }
     const said = { ...own, ...DEFAULTS, ...asJsonObject(JSON.parse(wishes.echo)), ...own }
@@ -49,6 +62,7 @@ export class ResponseObject {
   toJson(state: ResponseState, output: readonly Written[]): Written {
     const tail = {
       status: state.status,
+      completed_at: state.status === 'completed' ? this.#now() : null,
       error: state.status === 'failed' ? state.error : null,
       incomplete_details: state.status === 'incomplete' ? { reason: state.reason } : null,
       usage: 'usage' in state ? toResponseUsage(state.usage) : null

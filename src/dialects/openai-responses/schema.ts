@@ -46,6 +46,8 @@ const Body = Type.Object({
   response_format: optional(Format),
   temperature: optional(Type.Number()),
   top_p: optional(Type.Number()),
+  presence_penalty: optional(Type.Number()),
+  frequency_penalty: optional(Type.Number()),
   top_logprobs: optional(Type.Integer()),
   truncation: optional(Type.String()),
   service_tier: optional(Type.String()),

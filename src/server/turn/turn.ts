@@ -258,8 +258,7 @@ export class Turn implements OpenTurn {
     const { plane, response, keyName: owner } = this.#options
     const { heartbeatMs, clientStallTimeoutMs: stallTimeoutMs } = plane.config().server
     const id = dialectOf(plan).toAnswerId(randomUUID().replaceAll('-', ''))
-    const created = Math.floor(Date.now() / 1000)
-    const made = createWriter(plan, { id, created }, room)
+    const made = createWriter(plan, { id, created: unixTime(), now: unixTime }, room)
     const writer = this.#debug?.content?.watch(made, plan.asked.isStream) ?? made
     // Known only when the answer begins.
     const headers = (): Readonly<Record<string, string>> => ({
@@ -343,4 +342,9 @@ export class Turn implements OpenTurn {
   get #toldPlan(): ReplyPlan | null {
     return this.#plan === null ? null : asCarriedOut(this.#plan, this.#payload)
   }
+}
+
+/** In seconds. */
+function unixTime(): number {
+  return Math.floor(Date.now() / 1000)
 }

@@ -6,7 +6,7 @@ import { collect, readParts, translate } from '../../helper/read-answer.ts'
 import { createCollector, createTranslator } from '../../helper/reply-plan.ts'
 import { closing, text, tool } from '../../helper/upstream-events.ts'
 
-const identity = { id: 'msg_1', created: 1 }
+const identity = { id: 'msg_1', created: 1, now: () => 2 }
 const events = [
   text('Looking.'),
   tool('t1', 'Bash', { input: '{"command":"rm -rf /"}', stop: true }),

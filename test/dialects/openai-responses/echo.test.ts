@@ -5,11 +5,13 @@ t.test('an answer can repeat its request', async (t) => {
   t.test('as it was sent, and nothing else of it', async (t) => {
     const members = {
       instructions: 'I',
-      tools: [{ type: 'web_search' }, { type: 'function', name: 'f', strict: true }],
+      tools: [{ type: 'web_search' }],
       tool_choice: { type: 'function', name: 'f' },
       parallel_tool_calls: false,
       temperature: 0,
       top_p: 0.5,
+      presence_penalty: 0.1,
+      frequency_penalty: -0.1,
       top_logprobs: 0,
       max_output_tokens: 100,
       max_tool_calls: 3,
@@ -34,14 +36,74 @@ t.test('an answer can repeat its request', async (t) => {
     const atLimit = 'x'.repeat(16_384)
     t.strictSame(echoOf({ instructions: atLimit, user: 'u' }), { instructions: atLimit, user: 'u' })
     t.strictSame(echoOf({ instructions: `${atLimit}x`, user: 'u' }), { user: 'u' })
-    const tool = { type: 'function', name: 'f', description: 'x'.repeat(16_000) }
+    const tool = { type: 'custom', name: 'f', description: 'x'.repeat(16_000) }
     t.strictSame(echoOf({ tools: [tool] }), { tools: [tool] })
     t.strictSame(echoOf({ tools: [tool, { ...tool, name: 'g' }] }), {})
   })
 
-  t.test('with the one service tier that there is', async (t) => {
-    t.strictSame(echoOf({ service_tier: 'priority' }), { service_tier: 'default' })
-    t.strictSame(echoOf({ service_tier: null }), {})
+  t.test('functions with all that the vendor says of them, however they were sent', async (t) => {
+    const parameters = { type: 'object', properties: {} }
+    const whole = { type: 'function', name: 'f', description: null, parameters, strict: null }
+    const bare = { ...whole, parameters: null }
+    const all = { ...whole, description: 'F', strict: true, defer_loading: true }
+    for (const [sent, echoed] of [
+      [{ type: 'function', name: 'f' }, bare],
+      [{ name: 'f' }, bare],
+      [{ type: 'function', name: 'f', parameters: null }, bare],
+      [{ type: 'function', name: 'f', parameters }, whole],
+      [{ type: 'function', name: 'f', input_schema: parameters }, whole],
+      [{ type: 'function', function: { name: 'f', parameters } }, whole],
+      [all, all]
+    ]) {
+      t.strictSame(echoOf({ tools: [sent] }), { tools: [echoed] })
+    }
+  })
+
+  t.test('the choice of a tool in the words of this API', async (t) => {
+    const named = { type: 'function', name: 'f' }
+    const tools = [{ ...named, description: null, parameters: null, strict: null }]
+    for (const [sent, echoed] of [
+      ['any', 'required'],
+      [{ type: 'any' }, 'required'],
+      [{ type: 'required' }, 'required'],
+      [{ type: 'none' }, 'none'],
+      [{ type: 'auto' }, 'auto'],
+      [{ type: 'function', function: { name: 'f' } }, named],
+      [named, named],
+      [
+        { type: 'allowed_tools', tools: [named] },
+        { type: 'allowed_tools', mode: 'auto', tools: [named] }
+      ],
+      [
+        { type: 'allowed_tools', mode: 'required', tools: [{ type: 'function', function: named }] },
+        { type: 'allowed_tools', mode: 'required', tools: [named] }
+      ]
+    ]) {
+      t.strictSame(echoOf({ tools, tool_choice: sent }), { tools, tool_choice: echoed })
+    }
+  })
+
+  t.test('formats and reasoning with all of their members', async (t) => {
+    const schema = { type: 'object' }
+    const told = { type: 'json_schema', description: null, strict: false, name: 'n', schema }
+    for (const [sent, echoed] of [
+      [{ text: { verbosity: 'low' } }, { format: { type: 'text' }, verbosity: 'low' }],
+      [{ text: { format: { type: 'json_object' } } }, { format: { type: 'json_object' } }],
+      [{ text: { format: { type: 'json_schema', name: 'n', schema } } }, { format: told }],
+      [
+        { response_format: { type: 'json_schema', json_schema: { name: 'n', schema } } },
+        { format: told }
+      ]
+    ]) {
+      t.strictSame(echoOf(sent as object), { text: echoed })
+    }
+    t.strictSame(echoOf({ reasoning: { effort: 'low' } }), {
+      reasoning: { effort: 'low', summary: null }
+    })
+  })
+
+  t.test('without the service tier: there is one', async (t) => {
+    t.strictSame(echoOf({ service_tier: 'priority' }), {})
   })
 })
 

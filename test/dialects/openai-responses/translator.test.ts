@@ -66,7 +66,7 @@ t.test('A34: a text answer, event by event', async (t) => {
     role: 'assistant',
     content
   })
-  const part = { type: 'output_text', text: 'Hi', annotations: [] }
+  const part = { type: 'output_text', text: 'Hi', annotations: [], logprobs: [] }
   const place = { item_id: `msg_${hex}0000`, output_index: 0, content_index: 0 }
   const response = { id: responsesIdentity.id, object: 'response', created_at: 1_760_000_000 }
   const wanted = [

@@ -1,0 +1,97 @@
+import { isJsonObject, type JsonObject } from '../../shared/json.ts'
+import type { ResponsesBody } from './schema.ts'
+
+/** Members that a response repeats. */
+const ECHOED = [
+  'instructions',
+  'tools',
+  'tool_choice',
+  'parallel_tool_calls',
+  'temperature',
+  'top_p',
+  'presence_penalty',
+  'frequency_penalty',
+  'top_logprobs',
+  'max_output_tokens',
+  'max_tool_calls',
+  'metadata',
+  'text',
+  'reasoning',
+  'truncation',
+  'store',
+  'user',
+  'safety_identifier',
+  'prompt_cache_key'
+] as const satisfies readonly (keyof ResponsesBody)[]
+
+/**
+ * Longest member that is repeated, in characters of JSON. A stream repeats them three times, and agents, which
+ * send the largest, never read them.
+ */
+const MAX_ECHO_CHARS = 16_384
+
+/**
+ * Returns what the answer repeats of its request, as JSON text: members that the client set and that are not too large.
+ * Clients with generated validators refuse an answer whose tools, tool choice or formats lack a member, so these have
+ * all of them, in the form of this API.
+ */
+export function echoOf(body: ResponsesBody): string {
+  const said: Readonly<Record<string, unknown>> = {
+    ...body,
+    tools: body.tools?.map(toTool),
+    tool_choice: toChoice(body.tool_choice),
+    text: toText(body),
+    reasoning: body.reasoning && { effort: null, summary: null, ...body.reasoning }
+  }
+  const echo: string[] = []
+  for (const name of ECHOED) {
+    const value = said[name]
+    if (value === undefined || value === null) continue
+    if (typeof value === 'string' && value.length > MAX_ECHO_CHARS) continue
+    const json = JSON.stringify(value)
+    if (typeof value === 'string' || json.length <= MAX_ECHO_CHARS) echo.push(`"${name}":${json}`)
+  }
+  return `{${echo.join(',')}}`
+}
+
+function toTool(tool: JsonObject): JsonObject {
+  if ((tool['type'] ?? 'function') !== 'function') return tool
+  const { input_schema: schema, ...said } = flatten(tool)
+  return {
+    type: 'function',
+    description: null,
+    parameters: schema ?? null,
+    strict: null,
+    ...said
+  }
+}
+
+/** Chat Completions nests what it says of a function. */
+function flatten(tool: JsonObject): JsonObject {
+  const { function: nested, ...rest } = tool
+  return isJsonObject(nested) ? { ...rest, ...nested } : tool
+}
+
+function toChoice(choice: ResponsesBody['tool_choice']): unknown {
+  if (!isJsonObject(choice)) return choice === 'any' ? 'required' : choice
+  switch (choice.type) {
+    case 'any':
+      return 'required'
+    case 'auto':
+    case 'none':
+    case 'required':
+      return choice.type
+    case 'allowed_tools':
+      return { ...choice, mode: choice.mode ?? 'auto', tools: (choice.tools ?? []).map(flatten) }
+    default:
+      return flatten(choice)
+  }
+}
+
+function toText({ text, response_format: nested }: ResponsesBody): unknown {
+  const format = text?.format ?? nested
+  if (!format) return text && { ...text, format: { type: 'text' } }
+  if (format.type !== 'json_schema') return { ...text, format }
+  const { json_schema: wrapped, ...flat } = format
+  return { ...text, format: { description: null, strict: false, ...flat, ...wrapped } }
+}
