@@ -16,6 +16,10 @@ export interface Frame {
  * largest known, arguments of a call in one piece, stay below 1 MB. The format itself would allow many times that.
  */
 const MAX_FRAME_BYTES = 2 * 1024 * 1024
+/** The limit of Amazon's own decoders (`AWS_EVENT_STREAM_MAX_HEADERS_SIZE`). A header's name or text takes time to read, a payload's bytes none. */
+const MAX_HEADERS_BYTES = 128 * 1024
+/** The upstream sends three or four. A name of two bytes takes a microsecond to read, so 128 KiB of them would take 30 ms. */
+const MAX_HEADERS = 64
 const PRELUDE_BYTES = 12
 const CHECKSUM_BYTES = 4
 const MIN_FRAME_BYTES = PRELUDE_BYTES + CHECKSUM_BYTES
@@ -61,7 +65,8 @@ export class FrameDecoder {
    * before a bad one are returned, however the bytes are cut; ask `throwIfFailed()` once they are read.
    *
    * @throws {GatewayError} GW_FRAME_CORRUPT for a wrong checksum, length or header;
-   *   GW_FRAME_TOO_LARGE as soon as the length of a frame is known; what `onHold` throws. Later calls throw the same.
+   *   GW_FRAME_TOO_LARGE as soon as the length of a frame or of its headers is known, or where they are too many; what
+   *   `onHold` throws. Later calls throw the same.
    */
   feed(chunk: Uint8Array): Frame[] {
     this.throwIfFailed()
@@ -162,8 +167,12 @@ export class FrameDecoder {
     if (frameBytes > MAX_FRAME_BYTES) {
       throw new GatewayError('GW_FRAME_TOO_LARGE', `a frame of ${frameBytes} bytes`)
     }
-    if (frameBytes < MIN_FRAME_BYTES || uint32(bytes, at + 4) > frameBytes - MIN_FRAME_BYTES) {
+    const headersBytes = uint32(bytes, at + 4)
+    if (frameBytes < MIN_FRAME_BYTES || headersBytes > frameBytes - MIN_FRAME_BYTES) {
       throw corrupt('the lengths in a prelude contradict each other')
+    }
+    if (headersBytes > MAX_HEADERS_BYTES) {
+      throw new GatewayError('GW_FRAME_TOO_LARGE', `a frame with ${headersBytes} bytes of headers`)
     }
     return frameBytes
   }
@@ -214,7 +223,7 @@ class HeaderCache {
   /**
    * Headers of the block from `start` to `end` of `bytes`.
    *
-   * @throws {GatewayError} GW_FRAME_CORRUPT as `parseHeaders`.
+   * @throws {GatewayError} as `parseHeaders`.
    */
   get(bytes: Buffer, start: number, end: number): FrameHeaders {
     const length = end - start
@@ -257,12 +266,17 @@ const TEXT_TYPE = 7
  *
  * The record has no prototype: a name such as `constructor` finds nothing that the upstream did not send.
  *
- * @throws {GatewayError} GW_FRAME_CORRUPT when a value leaves the block or has an unknown type.
+ * @throws {GatewayError} GW_FRAME_CORRUPT when a value leaves the block or has an unknown type; GW_FRAME_TOO_LARGE for
+ *   more than MAX_HEADERS.
  */
 export function parseHeaders(block: Buffer): FrameHeaders {
   const headers: Record<string, string | null> = Object.create(null)
   let at = 0
+  let count = 0
   while (at < block.length) {
+    if (++count > MAX_HEADERS) {
+      throw new GatewayError('GW_FRAME_TOO_LARGE', `a frame with more than ${MAX_HEADERS} headers`)
+    }
     const nameEnd = at + 1 + block.readUInt8(at)
     // The type byte follows the name, so the name must end before the block does.
     if (nameEnd >= block.length) throw corrupt('a header name leaves the header block')

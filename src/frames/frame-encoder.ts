@@ -8,8 +8,9 @@ const TEXT_TYPE = 7
 export class FrameEncoder {
   readonly #headers: Buffer
 
-  constructor(headers: Readonly<Record<string, string>>) {
-    this.#headers = encodeHeaders(headers)
+  /** Headers may be encoded already. */
+  constructor(headers: Readonly<Record<string, string>> | Buffer) {
+    this.#headers = Buffer.isBuffer(headers) ? headers : encodeHeaders(headers)
   }
 
   /** One whole frame around `payload`; a string is written as UTF-8. */

@@ -77,7 +77,10 @@ export class AnswerReader {
     for (const frame of this.#decoder.feed(chunk)) {
       if (this.#phase === 'empty') this.#phase = 'opened'
       const isLarge = frame.payload.byteLength > LARGE_FRAME_BYTES
-      if (isLarge) this.#room?.lend(this.#decoder.heldBytes + heapBytesOf(frame))
+      if (isLarge) {
+        turnShare.spend(frame.payload.byteLength) // the last of its chunks is small beside what is read now
+        this.#room?.lend(this.#decoder.heldBytes + heapBytesOf(frame))
+      }
       const event = parseUpstreamEvent(frame)
       if (event.type === 'exception') {
         // Before that the request is what was too long, and it can be asked again.
@@ -191,7 +194,7 @@ class TurnShare {
     return this.#left > 0
   }
 
-  /** So many bytes are being read. */
+  /** So many bytes are being read, or parsed in one piece. */
   spend(bytes: number): void {
     this.#left -= bytes
     if (this.#left > TURN_BYTES / 2 || this.#isRefillDue) return

@@ -6,7 +6,16 @@ const JSON_TYPE = { ':content-type': 'application/json' }
 /** The steps that are bytes. */
 export type FrameStep = Extract<
   Step,
-  { readonly type: 'event' | 'exception' | 'error' | 'corrupt-frame' | 'half-frame' }
+  {
+    readonly type:
+      | 'event'
+      | 'exception'
+      | 'error'
+      | 'corrupt-frame'
+      | 'half-frame'
+      | 'header-names'
+      | 'empty-frames'
+  }
 >
 
 /** Turns steps into the upstream's frames. Headers are encoded once for each event type. */
@@ -30,9 +39,14 @@ export class AnswerEncoder {
       case 'corrupt-frame':
         return this.#corruptFrame()
       case 'half-frame':
+        return this.#textFrame('.'.repeat(step.bytes)).subarray(0, step.bytes)
+      case 'header-names':
+        return namesFrame(step.count)
+      case 'empty-frames':
         break
     }
-    return this.#textFrame('.'.repeat(step.bytes)).subarray(0, step.bytes)
+    const empty = encodeFrame({}, '')
+    return Buffer.alloc(empty.length * step.count, empty)
   }
 
   #corruptFrame(): Buffer {
@@ -62,4 +76,17 @@ export class AnswerEncoder {
 /** The payload inside an object that has the event's name, as some captures show it (§5.2). */
 export function wrapPayload(step: Step): Step {
   return step.type === 'event' ? { ...step, payload: { [step.name]: step.payload } } : step
+}
+
+const NAME_CHARS = 4
+
+/** Each header is its name alone: `true` has no bytes (kiro-protocol §5.1). */
+function namesFrame(count: number): Buffer {
+  const headers = Buffer.alloc(count * (NAME_CHARS + 2))
+  for (let index = 0; index < count; index++) {
+    const at = index * (NAME_CHARS + 2)
+    headers.writeUInt8(NAME_CHARS, at)
+    headers.write(index.toString(36).padStart(NAME_CHARS, '0'), at + 1, 'latin1')
+  }
+  return new FrameEncoder(headers).encode('')
 }

@@ -80,6 +80,8 @@ class Player {
       case 'error':
       case 'corrupt-frame':
       case 'half-frame':
+      case 'header-names':
+      case 'empty-frames':
         break
     }
     return this.#send(this.#stage.encoder.encode(step))

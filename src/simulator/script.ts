@@ -20,6 +20,9 @@ export type Step =
   | { readonly type: 'corrupt-frame' }
   /** The first bytes of a longer frame: this many. */
   | { readonly type: 'half-frame'; readonly bytes: number }
+  /** A frame that is nothing but this many headers. */
+  | { readonly type: 'header-names'; readonly count: number }
+  | { readonly type: 'empty-frames'; readonly count: number }
   | { readonly type: 'pause'; readonly ms: number }
   /** Nothing more, for ever: until the client leaves. */
   | { readonly type: 'stall' }
@@ -100,9 +103,11 @@ function* textSteps(deltas: Iterable<string>, words: FoundWords): Generator<Step
 
 function midFaults({ flags, numbers }: FoundWords): readonly Step[] {
   const named = MID_FAULTS.find(([word]) => flags.has(word))
-  const bytes = numbers['half-frame']
+  const { 'half-frame': bytes, 'header-names': names, 'empty-frames': frames } = numbers
   return [
     ...(named === undefined ? [] : [named[1]]),
+    ...(names === undefined ? [] : [{ type: 'header-names', count: names } as const]),
+    ...(frames === undefined ? [] : [{ type: 'empty-frames', count: frames } as const]),
     ...(bytes === undefined ? [] : [{ type: 'half-frame', bytes } as const, STALL])
   ]
 }

@@ -69,6 +69,10 @@ export const CONTROL_WORDS = {
   'half-frame': number(
     'So many bytes of a longer frame after half of the text, then silence for ever.'
   ),
+  'header-names': number(
+    'A frame with so many headers, all with other names, after half of the text.'
+  ),
+  'empty-frames': number('So many frames without headers and payload after half of the text.'),
   'cut-frame': flag('The body ends regularly, but in the middle of a frame.'),
   'no-end': flag('The body ends after the text, without stop reason, usage and metering.'),
   'capacity-mid': flag('The model loses its capacity after the text, inside the last tool call.'),

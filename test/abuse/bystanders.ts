@@ -30,7 +30,8 @@ export interface ProbeFigures {
 }
 
 /** Of each stream: 200 events in 6 s, so that one that is held up is seen. */
-const StreamPrompt = 'sim:events=200 sim:gap=30'
+const StreamWords = 200
+const StreamPrompt = `sim:events=${StreamWords} sim:gap=30`
 const SmallPrompt = `Say a few words about this. ${'A usual line of text. '.repeat(80)}`
 const HealthGapMs = 25
 const SmallGapMs = 100
@@ -131,13 +132,13 @@ class Bystanders {
     await delay(index * 20)
     while (!this.#over.signal.aborted) {
       const answer = await this.#chat(StreamPrompt)
-      // 200 deltas and some at beginning and end; what is lost in between is seen.
-      const deltas = answer.text.split('"content":"').length - 1
-      if (isWhole(answer) && deltas >= 200) this.#whole += 1
+      // One for each event, except for two without a blank between them. Events that come together are one delta.
+      const words = wordsIn(answer.text)
+      if (isWhole(answer) && words >= StreamWords - 1) this.#whole += 1
       else {
         this.#broken += 1
         const cause = answer.problem ?? answer.text.slice(-200)
-        this.#note(`stream: ${answer.status} with ${deltas} deltas: ${cause}`)
+        this.#note(`stream: ${answer.status} with ${words} words: ${cause}`)
         await delay(50)
       }
     }
@@ -184,6 +185,14 @@ interface BystanderAnswer {
   readonly text: string
   readonly problem?: string
   readonly timing?: string
+}
+
+function wordsIn(answer: string): number {
+  const deltas = answer.matchAll(/"content":"((?:[^"\\]|\\.)*)"/g)
+  return Array.from(deltas, ([, text = '']) => text)
+    .join('')
+    .trim()
+    .split(/\s+/).length
 }
 
 function isWhole({ status, text, problem }: BystanderAnswer): boolean {

@@ -42,7 +42,7 @@ export function askAtOnce(
 }
 
 /** Asks with one tool on offer, `write`, and reads the whole answer. */
-async function ask(
+export async function ask(
   { url, key }: Pick<AbuseStand, 'url' | 'key'>,
   question: LongQuestion
 ): Promise<LongAnswer> {

@@ -197,6 +197,36 @@ t.test('the longest frame', async (t) => {
   })
 })
 
+t.test('the headers of a frame', async (t) => {
+  const mostBytes = 128 * 1024
+  for (const { name, size, code } of [
+    { name: '128 KiB are taken', size: mostBytes, code: undefined },
+    { name: 'one byte more is not', size: mostBytes + 1, code: 'GW_FRAME_TOO_LARGE' }
+  ]) {
+    t.test(`${name}, as soon as their length is known`, async (t) => {
+      for (const bytes of [12, 1]) {
+        const decoder = new FrameDecoder()
+        const start = slices(prelude(1_000_000, size), bytes)
+        t.equal(
+          codeOf(() => start.map((slice) => decoder.feed(slice))),
+          code
+        )
+      }
+    })
+  }
+
+  t.test('are at most 64, however short they are', async (t) => {
+    const [frame] = new FrameDecoder().feed(named(64))
+    t.equal(Object.keys(frame!.headers).length, 64)
+    for (const count of [65, 20_000]) {
+      t.equal(
+        codeOf(() => decode([named(count)])),
+        'GW_FRAME_TOO_LARGE'
+      )
+    }
+  })
+})
+
 t.test('onHold', async (t) => {
   const frame = encodeFrame({ a: 'b' }, Buffer.alloc(300_000, 'payload '))
 
@@ -290,6 +320,14 @@ t.test('agrees with @smithy/eventstream-codec', async (t) => {
 })
 
 /** All frames with their payload as text; ends the stream. */
+/** A frame with so many headers. */
+function named(count: number): Buffer {
+  return encodeFrame(
+    Object.fromEntries(Array.from({ length: count }, (_, i) => [`${i}`, ''])),
+    '{}'
+  )
+}
+
 function decode(chunks: readonly Uint8Array[]) {
   const decoder = new FrameDecoder()
   const frames = chunks.flatMap((chunk) => decoder.feed(chunk).map(readable))

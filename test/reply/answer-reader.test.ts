@@ -1,12 +1,14 @@
 import { equal } from 'node:assert/strict'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
 import { MemoryBudget } from '../../src/admission/memory-budget.ts'
 import { PartReader } from '../../src/dialects/answer/part-reader.ts'
 import type { StreamPart } from '../../src/dialects/answer/stream-part.ts'
 import { AnswerBudget, type AnswerMemory } from '../../src/reply/answer-memory.ts'
-import { AnswerReader } from '../../src/reply/answer-reader.ts'
+import { AnswerReader, turnShare } from '../../src/reply/answer-reader.ts'
+import { encodeFrame } from '../../src/frames/frame-encoder.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
-import { collectGarbage } from '../helper/cost.ts'
+import { collectGarbage, fastestMs } from '../helper/cost.ts'
 import { summarize } from '../helper/read-answer.ts'
 import { replyPlan } from '../helper/reply-plan.ts'
 import { endFrame, eventFrame, exceptionFrame, textFrame } from '../helper/upstream-frames.ts'
@@ -19,6 +21,14 @@ function setUp(stopSequences: readonly string[] = []) {
   const feed = (bytes: Uint8Array) => reader.feed(bytes, (part) => void parts.push(part))
   const end = () => reader.end((part) => void parts.push(part))
   return { reader, parts, feed, end }
+}
+
+/** A call whose arguments come as an object. */
+function toolFrame(input: string): Buffer {
+  return encodeFrame(
+    { ':message-type': 'event', ':event-type': 'toolUseEvent' },
+    `{"toolUseId":"1","name":"f","stop":true,"input":${input}}`
+  )
 }
 
 const answer = Buffer.concat([
@@ -94,6 +104,51 @@ t.test('AnswerReader', (t) => {
       feed(answer.subarray(0, answer.length - cut))
       t.throws(end, { code: 'GW_STREAM_TRUNCATED' })
       t.notOk(parts.some(({ type }) => type === 'end'))
+    }
+  })
+
+  t.test(
+    'spends the turn of the event loop on a large frame, which is read in one go',
+    async (t) => {
+      const frame = textFrame('x'.repeat(400_000))
+      const { feed } = setUp()
+      feed(frame.subarray(0, -1))
+      t.ok(turnShare.hasRoom)
+      feed(frame.subarray(-1))
+      t.notOk(turnShare.hasRoom, 'the next one has to wait')
+      await nextTurn()
+      t.ok(turnShare.hasRoom)
+    }
+  )
+
+  t.test('takes no longer for frames that say nothing than for text', async (t) => {
+    const count = 2000
+    const cost = (frame: Buffer): number => {
+      const bytes = Buffer.concat(Array.from({ length: count }, () => frame))
+      return fastestMs(() => void setUp().feed(bytes))
+    }
+    const text = cost(textFrame('Hi'))
+    for (const [what, frame] of [
+      ['empty', encodeFrame({}, '')],
+      ['no JSON', encodeFrame({ ':event-type': 'x' }, '{')]
+    ] as const) {
+      const ms = cost(frame)
+      t.ok(ms < 2 * text, `${what}: ${ms.toFixed(2)} ms, text: ${text.toFixed(2)} ms`)
+    }
+  })
+
+  t.test('takes arguments that are nested too deeply for broken ones', async (t) => {
+    for (const [levels, reason] of [
+      [1024, 'tool'],
+      [1025, 'length'],
+      [100_000, 'length']
+    ] as const) {
+      const { parts, feed, end } = setUp()
+      const nested = `${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}`
+      feed(toolFrame(`{"a":${nested}}`))
+      feed(endFrame)
+      end()
+      t.equal(summarize(parts).reason, reason, `${levels} levels`)
     }
   })
 

@@ -122,6 +122,20 @@ t.test('faults', async (t) => {
     await reader.cancel()
   })
 
+  t.test('sim:header-names sends a frame that is all headers', async (t) => {
+    await t.rejects(readAnswer(url, 'sim:header-names=65'), { code: 'GW_FRAME_TOO_LARGE' })
+    await readAnswer(url, 'sim:header-names=64')
+  })
+
+  t.test('sim:empty-frames sends frames that say nothing', async (t) => {
+    const response = await generate(url, upstreamRequest('hi sim:events=2 sim:empty-frames=5000'))
+    const decoder = new FrameDecoder()
+    const frames = decoder.feed(await response.bytes())
+    decoder.end()
+    const empty = frames.filter(({ headers }) => Object.keys(headers).length === 0)
+    t.equal(empty.length, 5000)
+  })
+
   for (const word of ['stall', 'stall-first', 'stall-headers']) {
     t.test(`sim:${word} waits until the client leaves`, async (t) => {
       const { url, simulator } = await startSimulator(t)

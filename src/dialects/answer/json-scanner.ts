@@ -1,5 +1,5 @@
-/** Deeper arguments count as broken: no client could send them back. */
-const MAX_DEPTH = 1024
+/** Levels of arguments. Deeper ones count as broken: no client could send them back. */
+export const MAX_DEPTH = 1024
 
 /** What may come next. */
 const Next = {

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { UpstreamEvent } from '../../kiro/wire/event.ts'
-import { JsonScanner } from './json-scanner.ts'
+import { isValueDeeper } from '../plan/json-body.ts'
+import { JsonScanner, MAX_DEPTH } from './json-scanner.ts'
 import {
   type AnswerRoom,
   ENDLESS_ROOM,
@@ -135,6 +136,11 @@ export class ToolCalls {
   /** Arguments that come whole stand for the fragments before them, unless those are out already. */
   #replace(call: OpenCall, input: Readonly<Record<string, unknown>>): void {
     if (Object.keys(input).length === 0) return
+    // Writing them would overflow the stack on Node 24.
+    if (isValueDeeper(input, MAX_DEPTH)) {
+      call.isSpoilt = true
+      return
+    }
     const json = JSON.stringify(input)
     if (!this.#room.say(Buffer.byteLength(json))) return
     if (!call.isBegun) this.#replaceText(call, json)

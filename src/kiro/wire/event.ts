@@ -1,7 +1,7 @@
 import type { Frame } from '../../frames/frame-decoder.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from '../../shared/json.ts'
-import { isCapacityReason } from './fault-table.ts'
+import { isCapacityReason, mentionsCapacity } from './fault-table.ts'
 
 /**
  * One frame of an answer, typed (kiro-protocol §5.3). Events that are not acted on are
@@ -152,10 +152,14 @@ function toMetering(payload: JsonObject, eventType: string): UpstreamEvent {
 
 const MAX_LOSS_BYTES = 4096
 
-/** A model that lost its capacity says so in a frame of which only the reason is known (kiro-protocol §5.11). */
+/**
+ * A model that lost its capacity says so in a frame of which only the reason is known (kiro-protocol §5.11). Text that is no
+ * JSON would cost an exception, and an upstream can send 8000 empty frames in one turn of the event loop.
+ */
 function toLoss(frame: Frame): UpstreamEvent | null {
   if (frame.payload.byteLength > MAX_LOSS_BYTES) return null
-  const payload = parseJsonObject(payloadText(frame))
+  const text = payloadText(frame)
+  const payload = mentionsCapacity(text) ? parseJsonObject(text) : null
   if (payload === null || !isCapacityReason(asText(payload['reason']) ?? '')) return null
   return toException('ServiceUnavailableException', payload)
 }

@@ -106,6 +106,12 @@ export function isCapacityReason(reason: string): boolean {
   return CAPACITY.includes(reason.toUpperCase())
 }
 
+/** Whether a text names one of these reasons. Most texts don't, and finding that out costs less than parsing them. */
+export function mentionsCapacity(text: string): boolean {
+  const upper = text.toUpperCase()
+  return CAPACITY.some((reason) => upper.includes(reason))
+}
+
 const TOKEN_TYPES = ['expiredtoken', 'invalidtoken', 'unauthorized', 'unrecognizedclient']
 
 const hasReason =
