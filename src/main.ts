@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process'
 import cluster from 'node:cluster'
+import { existsSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -292,8 +293,22 @@ async function styled(lines: LineWriter, style = 'json'): Promise<LogStream> {
 
 /** The last lines of a process are worth a short wait. */
 function lastWritten(output: LineWriter): LineWriter {
-  process.on('exit', () => output.flush(LAST_LINES_MS))
+  process.prependListener('exit', () => output.flush(LAST_LINES_MS))
   return output
+}
+
+/**
+ * Ends a process that waits for the system's look-up of a name. That can't be given up, and Node would wait up to 10 s for
+ * it. A program that takes the place of this one does not: it ends at once, with the same exit code.
+ */
+function leaveLookUps(code: number): void {
+  if (!process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap')) return
+  if (!existsSync(process.execPath)) return // an update has removed it, and to fail to start it is a crash
+  try {
+    process.execve?.(process.execPath, [process.execPath, '-e', `process.exitCode = ${code}`], {})
+  } catch {
+    // Not on this system: it takes its time.
+  }
 }
 
 /** Node would write them to a stream that may block. */
@@ -320,6 +335,7 @@ function fail(cause: unknown): never {
   process.exit(isKnown && cause.code === 'GW_CONFIG_INVALID' ? EXIT_CONFIG : EXIT_CRASH)
 }
 
+process.on('exit', leaveLookUps)
 process.on('uncaughtException', fail) // Node itself would write to a stream that may block
 if (cluster.isPrimary) {
   await runPrimary().catch(fail)

@@ -1,4 +1,5 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
+import { once } from 'node:events'
 
 export type RecordType = 'A' | 'AAAA' | 'other'
 
@@ -22,23 +23,25 @@ export class NameServer {
   private constructor(socket: Socket, reply: NameServer['reply']) {
     this.#socket = socket
     this.reply = reply
-    this.address = `127.0.0.1:${socket.address().port}`
+    const { address, port } = socket.address()
+    this.address = `${address}:${port}`
     socket.on('message', (message, peer) => this.#answer(message, peer))
   }
 
   static async start(
     t: { teardown(close: () => unknown): void },
-    reply: NameServer['reply'] = () => 'silent'
+    reply: NameServer['reply'] = () => 'silent',
+    { address, port } = { address: '127.0.0.1', port: 0 }
   ): Promise<NameServer> {
-    const socket = createSocket('udp4')
-    await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
+    const socket = createSocket('udp4').bind(port, address)
+    await once(socket, 'listening')
     t.teardown(() => socket.close())
     return new NameServer(socket, reply)
   }
 
-  /** Resolves when it was asked for this name. */
-  async asked(name: string): Promise<void> {
-    while (!this.questions.some((question) => question.endsWith(` ${name}`))) {
+  /** Resolves when it was asked for this name; counts the questions from `from` on. */
+  async asked(name: string, from = 0): Promise<void> {
+    while (!this.questions.slice(from).some((question) => question.endsWith(` ${name}`))) {
       await new Promise<void>((resolve) => this.#onQuestion.add(resolve))
     }
   }

@@ -1,3 +1,7 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { isComplete, startChat } from '../helper/chat-client.ts'
@@ -12,6 +16,8 @@ t.setTimeout(300_000) // real processes, on a machine that may be busy
 const STOP_MS = 3000
 
 const HOST = 'upstream.silent.example'
+/** Of loopback: the system's own look-up asks port 53 alone. */
+const SYSTEM_SERVER = '127.0.0.78'
 
 /** Stops what `begin` has begun; a busy machine may spoil some tries, but not all. */
 async function stopsInTime(t: Test, begin: () => Promise<GatewayProcess>): Promise<void> {
@@ -94,6 +100,59 @@ t.test('a gateway whose upstream nobody can name', (t) => {
     await gateway.stop()
   })
   t.end()
+})
+
+/** Starts a program with the name servers of `file` as those of its system; `null` where this user may not arrange that. */
+function withSystemNames(file: string): readonly string[] | null {
+  const script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+  const launcher = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script, file]
+  try {
+    execFileSync('unshare', [...launcher.slice(1), 'true'], { stdio: 'ignore' })
+    return launcher
+  } catch {
+    return null
+  }
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'silent-names-'))
+t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+const serversFile = join(folder, 'resolv.conf')
+writeFileSync(serversFile, `nameserver ${SYSTEM_SERVER}\n`)
+const launcher = withSystemNames(serversFile)
+const skip = launcher === null ? 'needs root and unshare(1)' : false
+
+t.test('a gateway whose system can name nobody', { skip }, async (t) => {
+  const address = { address: SYSTEM_SERVER, port: 53 }
+  const names = await NameServer.start(t, () => 'silent', address)
+
+  t.test('stops at once while it looks for its Valkey', async (t) => {
+    const env = {
+      FLEET_URL: 'redis://valkey.silent.example:6379',
+      FLEET_REPLICAS: '2',
+      FLEET_SECRET: '0123456789abcdef0123456789abcdef'
+    }
+    await stopsInTime(t, async () => {
+      const before = names.questions.length
+      const gateway = await startGateway({ launcher: launcher ?? [], env })
+      await names.asked('valkey.silent.example', before)
+      return gateway
+    })
+  })
+
+  t.test('stops at once while a worker looks for the collector of its traces', async (t) => {
+    const env = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector.silent.example:4318',
+      OTEL_EXPORTER_OTLP_TIMEOUT: '500',
+      WORKERS: '1'
+    }
+    await stopsInTime(t, async () => {
+      const before = names.questions.length
+      const gateway = await startGateway({ launcher: launcher ?? [], env })
+      t.ok(isComplete(await startChat(gateway.url, 'hello').answer))
+      await names.asked('collector.silent.example', before)
+      return gateway
+    })
+  })
 })
 
 /** A gateway of one worker that opens a connection for each call, to an upstream that has a name. */

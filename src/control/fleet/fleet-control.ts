@@ -4,7 +4,7 @@ import type { Config } from '../../config/settings.ts'
 import type { CredentialSource } from '../../credentials/stored-credential.ts'
 import { FleetCore } from '../../fleet/fleet-core.ts'
 import type { FleetRefusal } from '../../fleet/fleet-news.ts'
-import type { FleetEngine, FleetQuestion } from '../../fleet/fleet-engine.ts'
+import type { FleetQuestion } from '../../fleet/fleet-engine.ts'
 import { createIncarnation, FleetFolder } from '../../fleet/fleet-folder.ts'
 import { FleetSeal } from '../../fleet/fleet-seal.ts'
 import { checksOf, fleetSecrets } from '../../fleet/fleet-secrets.ts'
@@ -45,8 +45,9 @@ export interface FleetControlOptions {
 
 /** Waiters count for others when they have waited so long: a worker next to them may have something idle. */
 const PATIENCE_MS = 15
-/** How long a goodbye may take. */
+/** Longest time for all that is told at the end; and where there is no connection to the engine, which may come back at once. */
 const GOODBYE_MS = 2_000
+const UNHEARD_GOODBYE_MS = 250
 /** What is left of earlier processes may take so long beyond DRAIN_TIMEOUT. */
 const PREDECESSOR_MS = 10_000
 
@@ -64,7 +65,7 @@ export class FleetControl {
   readonly #ledger: FleetLedger
   readonly #notices: FleetNotices
   readonly #asker: FleetAsker
-  #engine: FleetEngine | null = null
+  #engine: ValkeyEngine | null = null
   #records: WatchedRecords | null = null
   #core: FleetCore | null = null
   #folder: FleetFolder | null = null
@@ -211,10 +212,12 @@ export class FleetControl {
     this.#lookSoon()
     await end()
     const core = this.#core
+    const deadline =
+      performance.now() + (this.#engine?.isUp === true ? GOODBYE_MS : UNHEARD_GOODBYE_MS)
+    const leftMs = (): number => deadline - performance.now()
     if (core !== null) {
       core.giveBack(core.held) // every process that had a socket is gone
-      const deadline = performance.now() + GOODBYE_MS
-      while (!core.hasLeft && core.isMember && performance.now() < deadline) {
+      while (!core.hasLeft && core.isMember && leftMs() > 0) {
         this.#look()
         await sleep(10)
       }
@@ -222,8 +225,8 @@ export class FleetControl {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#core = null
     this.#signIn?.close()
-    await this.#upstream?.close()
-    await this.#shares?.close(GOODBYE_MS)
+    await this.#upstream?.close(leftMs())
+    await this.#shares?.close(leftMs())
     await this.#engine?.close()
     this.#folder?.close()
   }

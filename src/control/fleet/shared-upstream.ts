@@ -34,9 +34,6 @@ export interface SharedUpstreamOptions {
   readonly log: Logger
 }
 
-/** How long what was said last may take to get out. */
-const GOODBYE_MS = 1_000
-
 /** What gateways of a fleet tell each other of the upstream they share: its verdicts, its pace, its ways. */
 export class SharedUpstream {
   readonly #hub: SharedRecords
@@ -66,10 +63,10 @@ export class SharedUpstream {
     this.#pace.onRecorded()
   }
 
-  /** Nothing is asked of the upstream any more. */
-  async close(): Promise<void> {
+  /** Nothing is asked of the upstream any more; what was said last has so long to get out. */
+  async close(patienceMs: number): Promise<void> {
     this.#pace.leave()
-    await this.#hub.settle(GOODBYE_MS)
+    await this.#hub.settle(patienceMs)
     this.#hub.close()
   }
 }
