@@ -52,6 +52,7 @@ const stderr = lastWritten(new LineWriter(cluster.isPrimary ? openOutput(STDERR)
 
 async function runPrimary(): Promise<void> {
   process.on('SIGTERM', leave).on('SIGINT', leave)
+  const hasTerminal = [0, 1, 2].some((fd) => isatty(fd))
   const signals = new DeferredSignals(process, ['SIGHUP', 'SIGUSR2'])
   const { loadProcessConfig, childEnvironment } = await import('./config/load-process.ts')
   const loaded = loadProcessConfig(process.argv.slice(2), '.env')
@@ -66,9 +67,9 @@ async function runPrimary(): Promise<void> {
   const log = createLogger(config.observe.level, { worker: 'primary' }, stdout)
   logWarnings(log)
   for (const warning of warnings) log.warn({ warning }, 'configuration warning')
-  const shutdown = { hasBegun: false }
+  const shutdown: Shutdown = { begunAt: null }
   const onSimulatorGone = (error: GatewayError): void => {
-    if (shutdown.hasBegun) return // a signal to the whole group ends it first
+    if (shutdown.begunAt !== null) return // a signal to the whole group ends it first
     log.error({ err: error }, 'no simulator, no answers: ending')
     fail(error)
   }
@@ -115,7 +116,7 @@ async function runPrimary(): Promise<void> {
           onRefused: fail
         })
   if (fleet !== null) primary.figures.showFleet(fleet.figures)
-  onShutdown({ primary, fleet, shutdown, log })
+  const end = onShutdown({ primary, fleet, shutdown, log })
   let envFile = loaded.file
   // A file that has a mistake, or is gone, changes nothing but the log.
   const reload = (): void => {
@@ -132,8 +133,10 @@ async function runPrimary(): Promise<void> {
   await fleet?.start()
   const port = await primary.start()
   signals.handle((signal) => {
-    if (signal === 'SIGHUP') reload()
-    else void primary.restartWorkers() // never rejects
+    if (signal === 'SIGUSR2')
+      void primary.restartWorkers() // never rejects
+    else if (hasTerminal && ![0, 1, 2].some((fd) => isatty(fd))) end('SIGHUP')
+    else reload()
   })
   logReady(log, config, port)
   if (simulatorUrl !== null && process.stderr.isTTY) stderr.write(firstSteps())
@@ -144,17 +147,17 @@ async function runPrimary(): Promise<void> {
 async function runWorker(): Promise<void> {
   // Node would end the process with the channel, and every stream with it.
   if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
+  // Ctrl-C, and the end of a terminal, reach the whole process group; the primary says what to do.
+  process
+    .on('SIGINT', () => {})
+    .on('SIGHUP', () => {})
+    .on('SIGUSR2', () => {})
   const { GatewayWorker } = await import('./server/worker.ts')
   const style = process.argv.find((word) => word.startsWith(STYLE_OPTION))
   const lines = lastWritten(new LineWriter(WORKER_LOG_FD))
   const worker = new GatewayWorker(process, await styled(lines, style?.slice(STYLE_OPTION.length)))
   process.once('disconnect', () => worker.drain())
   process.on('SIGTERM', () => worker.drain())
-  // Ctrl-C, and the end of a terminal, reach the whole process group; the primary says what to do.
-  process
-    .on('SIGINT', () => {})
-    .on('SIGHUP', () => {})
-    .on('SIGUSR2', () => {})
   await worker.stopped
   process.exit(0)
 }
@@ -244,7 +247,15 @@ function withUpstream(config: Config, url: string | null): Config {
   return { ...config, upstream, proxy: { url: null, httpsUrl: null, exceptions: null } }
 }
 
-/** The first signal lets streams end, the second ends everything at once. */
+interface Shutdown {
+  /** `performance.now()` of the first signal; `null` before. */
+  begunAt: number | null
+}
+
+/** npm passes on the Ctrl-C that a whole terminal gets, and so does whatever signals a group: all of that is one signal. */
+const SAME_SIGNAL_MS = 500
+
+/** The first signal lets streams end, the second ends everything at once. Returns what acts on a signal. */
 function onShutdown({
   primary,
   fleet,
@@ -253,18 +264,21 @@ function onShutdown({
 }: {
   readonly primary: Primary
   readonly fleet: FleetControl | null
-  readonly shutdown: { hasBegun: boolean }
+  readonly shutdown: Shutdown
   readonly log: Logger
-}): void {
+}): (signal: NodeJS.Signals) => void {
   const drain = (): Promise<void> => primary.drain()
   const onSignal = (signal: NodeJS.Signals): void => {
-    if (shutdown.hasBegun) {
+    const { begunAt } = shutdown
+    if (begunAt !== null) {
+      if (signal === 'SIGHUP' || performance.now() - begunAt < SAME_SIGNAL_MS) return
       log.warn({ signal }, 'second signal, ending now')
       primary.destroy()
       process.exit(EXIT_CRASH)
     }
-    shutdown.hasBegun = true
+    shutdown.begunAt = performance.now()
     log.info({ signal }, 'draining')
+    if (process.stderr.isTTY) setTimeout(() => void tellRunning(primary), SAME_SIGNAL_MS).unref()
     const drained = fleet === null ? drain() : fleet.drain(drain)
     drained.then(() => {
       log.info('drained')
@@ -274,6 +288,17 @@ function onShutdown({
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
   // Not earlier: removing the last listener loses a signal that has arrived but was not delivered yet.
   process.off('SIGTERM', leave).off('SIGINT', leave)
+  return onSignal
+}
+
+/** For people at a terminal: why it has not ended yet, and how to end it. Never rejects. */
+async function tellRunning(primary: Primary): Promise<void> {
+  const { requests, longestMs } = await primary.running()
+  if (requests === 0) return
+  const what = requests === 1 ? '1 request is' : `${requests} requests are`
+  stderr.write(
+    `\n  ${what} still running, for up to ${longestMs / 1000} s. Press Ctrl-C again to end now.\n\n`
+  )
 }
 
 type LogStyle = 'json' | 'plain' | 'coloured'

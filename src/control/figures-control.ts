@@ -133,6 +133,12 @@ export class FiguresControl {
     this.#turns.lose(requests)
   }
 
+  /** Requests that are being served now. Never rejects. */
+  async inFlight(): Promise<number> {
+    await this.collect()
+    return new MetricReader(this.#metrics.members.values()).sum('kiro_gateway_requests_in_flight')
+  }
+
   /** Has every worker tell how it stands. Never rejects. */
   collect(): Promise<void> {
     return this.#metrics.collect()

@@ -218,6 +218,12 @@ export class Primary {
     this.figures.close()
   }
 
+  /** Requests that still run, and how long they may after a drain has begun. Never rejects. */
+  async running(): Promise<{ readonly requests: number; readonly longestMs: number }> {
+    const { drainDelayMs, drainTimeoutMs } = this.#config.cluster
+    return { requests: await this.figures.inFlight(), longestMs: drainDelayMs + drainTimeoutMs }
+  }
+
   /** Ends every worker now. */
   destroy(): void {
     this.#supervisor.destroy()

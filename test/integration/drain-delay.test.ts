@@ -30,8 +30,7 @@ t.test('DRAIN_DELAY: says no before it takes nothing any more', async (t) => {
   t.equal(served.status, 200, 'requests are served')
   t.equal(served.headers.get('connection'), 'close', 'each is the last on its connection')
   await served.text()
-  gateway.child.kill('SIGTERM')
-  t.equal(await gateway.exited, 1, 'a second signal ends it at once')
+  t.equal(await gateway.endNow(), 1, 'a second signal ends it at once')
 })
 
 t.test('and drains when the time is over', async (t) => {

@@ -1,94 +1,20 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { stripVTControlCharacters } from 'node:util'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { startChat } from '../helper/chat-client.ts'
+import { inTerminal, ShownGateway } from '../helper/shown-gateway.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
-const ENTRY = fileURLToPath(new URL('../../src/start.js', import.meta.url))
-const GATEWAY = `echo $$ > pid; exec ${process.execPath} ${ENTRY}`
-
-/** A gateway in a terminal of its own, or on a pipe, and what stands there. */
-class ShownGateway {
-  readonly child: ChildProcess
-  readonly folder = mkdtempSync(join(tmpdir(), 'log-format-'))
-  output = ''
-  url = ''
-
-  constructor(place: 'terminal' | 'pipe', env: Readonly<Record<string, string>>) {
-    const [program, ...args] =
-      place === 'terminal' ? ['script', '-qfec', GATEWAY, '/dev/null'] : ['sh', '-c', GATEWAY]
-    this.child = spawn(program, args, {
-      cwd: this.folder,
-      env: {
-        PATH: process.env['PATH'] ?? '',
-        HOME: this.folder,
-        SHELL: '/bin/sh',
-        TERM: 'xterm',
-        SERVER_PORT: '0',
-        STATE_DIR: 'state',
-        ...env
-      },
-      stdio: ['ignore', 'pipe', 'pipe']
-    })
-    for (const stream of [this.child.stdout, this.child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        this.output += text
-      })
-    }
-  }
-
-  static async start(
-    t: Test,
-    place: 'terminal' | 'pipe',
-    env: Readonly<Record<string, string>> = {}
-  ): Promise<ShownGateway> {
-    const gateway = new ShownGateway(place, { WORKERS: '2', ...env })
-    t.teardown(() => gateway.stop())
-    const [url = ''] = await gateway.shows(
-      /http:\/\/127[\d.]+:\d+(?=.*"gateway ready")|(?<=gateway ready .*url=)http:\S+/
-    )
-    gateway.url = url
-    return gateway
-  }
-
-  /** Without its colours. */
-  get text(): string {
-    return stripVTControlCharacters(this.output)
-  }
-
-  async shows(pattern: RegExp): Promise<RegExpExecArray> {
-    for (;;) {
-      const found = pattern.exec(this.text)
-      if (found !== null) return found
-      if (this.child.exitCode !== null) throw new Error(`it has ended: ${this.output}`)
-      await delay(20)
-    }
-  }
-
-  async stop(): Promise<void> {
-    this.child.stdout?.resume()
-    if (this.child.exitCode === null && this.child.signalCode === null) {
-      const exited = once(this.child, 'exit')
-      process.kill(Number(readFileSync(join(this.folder, 'pid'), 'utf8')), 'SIGTERM')
-      await exited
-    }
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 10 })
-  }
-}
-
-const hasTerminals = spawnSync('script', ['--version']).status === 0
-const inTerminal = { skip: hasTerminals ? false : 'there is no script(1)' }
 const COLOUR = '\u001b['
 
 t.test('in a terminal the log is for people', inTerminal, async (t) => {
-  const gateway = await ShownGateway.start(t, 'terminal', { HTTP_POOL_TIMEOUT: '7' })
+  const gateway = await ShownGateway.start(t, {
+    place: 'terminal',
+    env: { HTTP_POOL_TIMEOUT: '7' }
+  })
   t.match(gateway.text, /gateway starting {2}version=\d/)
   t.match(gateway.text, /\n +limits\r?\n +cpus /)
   t.match(gateway.text, /\n +shares\r?\n +memory +\d+ MB/)
@@ -127,11 +53,10 @@ t.test('in a terminal the log is for people', inTerminal, async (t) => {
 
 t.test('NO_COLOR takes the colours away, LOG_FORMAT=json the rest', inTerminal, async (t) => {
   const [plain, json] = await Promise.all([
-    ShownGateway.start(t, 'terminal', { NO_COLOR: '1', WORKERS: '1' }),
-    ShownGateway.start(t, 'terminal', {
-      LOG_FORMAT: 'json',
-      WORKERS: '1',
-      PROXY_API_KEY: 'a-key-of-this-test'
+    ShownGateway.start(t, { place: 'terminal', env: { NO_COLOR: '1', WORKERS: '1' } }),
+    ShownGateway.start(t, {
+      place: 'terminal',
+      env: { LOG_FORMAT: 'json', WORKERS: '1', PROXY_API_KEY: 'a-key-of-this-test' }
     })
   ])
   t.notMatch(plain.output, COLOUR)
@@ -144,14 +69,17 @@ t.test('NO_COLOR takes the colours away, LOG_FORMAT=json the rest', inTerminal, 
 })
 
 t.test('on a pipe it is for people where that is set, without colours', async (t) => {
-  const gateway = await ShownGateway.start(t, 'pipe', { WORKERS: '1', LOG_FORMAT: 'pretty' })
+  const gateway = await ShownGateway.start(t, {
+    place: 'pipe',
+    env: { WORKERS: '1', LOG_FORMAT: 'pretty' }
+  })
   await startChat(gateway.url, 'hi').answer
   await gateway.shows(/POST \/v1\/chat\/completions 200/)
   t.notMatch(gateway.output, COLOUR)
 })
 
 t.test('a format that there is not is said to be none', async (t) => {
-  const gateway = new ShownGateway('pipe', { LOG_FORMAT: 'fancy' })
+  const gateway = new ShownGateway({ place: 'pipe', env: { LOG_FORMAT: 'fancy' } })
   t.teardown(() => gateway.stop())
   const [code] = await once(gateway.child, 'close')
   t.equal(code, 78)

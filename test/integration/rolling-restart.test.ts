@@ -266,10 +266,7 @@ t.test('while workers are replaced', async (t) => {
     await gateway.logged(
       (line) => line['state'] === 'ready' && !pids.includes(Number(line['workerPid']))
     )
-    gateway.child.kill('SIGTERM')
-    await says(gateway, 'draining')
-    gateway.child.kill('SIGTERM')
-    t.equal(await gateway.exited, 1)
+    t.equal(await gateway.endNow(), 1)
     t.equal((await call.answer).isCut, true)
   })
 })

@@ -102,6 +102,7 @@ function settingsFor({ turn, upstreamUrl, isFast }: OwnGatewayOptions, folder: s
     SERVER_HOST: '127.0.0.1',
     SERVER_PORT: '0',
     WORKERS: '1',
+    DRAIN_TIMEOUT: '0', // nothing of what still runs is wanted when it ends
     USAGE_LOG: 'false',
     FETCH_URLS: 'false', // a replay asks nobody
     KIRO_API_KEY: 'ksk_replayed-by-the-gateway-itself',
@@ -140,11 +141,9 @@ async function urlOf(child: ChildProcess, signal: AbortSignal): Promise<string> 
   }
 }
 
-/** The second signal ends it at once: nothing of it is wanted. */
 async function end(child: ChildProcess, folder: string): Promise<void> {
   if (child.exitCode === null && child.signalCode === null && child.pid !== undefined) {
     const closed = once(child, 'close')
-    child.kill('SIGTERM')
     child.kill('SIGTERM')
     await closed
   }
