@@ -133,6 +133,12 @@ export class AllowanceCore {
     return spare * 4 < ahead && told.seen < seq
   }
 
+  /** What this worker has told of what is used and reserved is not so any more. */
+  get isStale(): boolean {
+    const { used, reserved } = this.#told
+    return used !== this.#used || reserved !== this.#reserved
+  }
+
   /** The message that is due. It must be sent. */
   takeReport(): AllowanceReport {
     const seq = this.#told.seq + 1

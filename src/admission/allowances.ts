@@ -7,7 +7,12 @@ import {
 } from '../ipc/allowance.ts'
 import { abortErrorOf, GatewayError } from '../shared/errors.ts'
 import { type AllowanceCommand, AllowanceCore, type AllowanceEntry } from './allowance-core.ts'
-import { type Clock, SYSTEM_CLOCK } from './clock.ts'
+import { type Clock, DeadlineTimer, SYSTEM_CLOCK } from './clock.ts'
+
+/**
+ * The primary's figures of credits are so old at most while there is nothing to ask it for: many requests are one message.
+ */
+const TELL_MS = 200
 
 /**
  * This worker's parts of what named keys may use. A part at hand costs no message to the primary. The decisions are
@@ -24,12 +29,16 @@ export class Allowances {
   readonly #changed = new Set<AllowanceCore>()
   /** Requests were settled, and that is not written down yet. Bounded by the cores. */
   readonly #settled = new Set<AllowanceCore>()
+  /** Credits of which the primary has older figures. Bounded by the cores. */
+  readonly #stale = new Set<AllowanceCore>()
+  readonly #tellTimer: DeadlineTimer
   #isDraining = false
   #nextId = 0
 
   constructor(options: AllowancesOptions) {
     this.#options = options
     this.#clock = options.clock ?? SYSTEM_CLOCK
+    this.#tellTimer = new DeadlineTimer(this.#clock, () => this.tell())
   }
 
   /**
@@ -58,6 +67,15 @@ export class Allowances {
   /** Where everything is, for a primary that wants to know exactly. */
   reports(): readonly AllowanceReport[] {
     return [...this.#cores.values()].map((core) => core.takeReport())
+  }
+
+  /** Tells the primary what of used and reserved credits it does not know yet. Otherwise it hears of it within TELL_MS. */
+  tell(): void {
+    this.#tellTimer.aim(null)
+    if (this.#options.silence().aborted) return // nobody reads it; with the next rows it is told
+    const stale = [...this.#stale].filter(({ isStale }) => isStale)
+    this.#stale.clear()
+    if (stale.length > 0) this.#options.send(stale.map((core) => core.takeReport()))
   }
 
   /** As far as this worker has heard; `null` for what was never asked for here. */
@@ -166,6 +184,10 @@ export class Allowances {
   }
 
   #after(core: AllowanceCore): void {
+    if (isCredits(core) && core.isStale) {
+      this.#stale.add(core)
+      this.#tellTimer.aim(this.#clock.now() + TELL_MS)
+    }
     if (!core.isReportDue) return
     const isFirst = this.#changed.size === 0
     this.#changed.add(core)

@@ -73,6 +73,7 @@ export class KeyControl {
     this.#store = store
     this.allowances = new AllowanceDesk({
       store,
+      log,
       send: sendTerms,
       onLeft: (left) => {
         for (const { id } of left) store.hold(id)

@@ -160,9 +160,9 @@ export class GatewayWorker {
   }
 
   #tellAll({ metrics, plane }: Parts): void {
-    plane.records.flush()
     const reports = plane.allowances.reports()
     if (reports.length > 0) this.#channel.send({ type: 'allowance.reports', reports })
+    plane.records.flush()
     void metrics.push() // cannot reject
   }
 

@@ -55,6 +55,7 @@ async function run(requests: number, { isRecorded, hasLimit }: RecordCostQuestio
     channel,
     journal,
     allowances,
+    tellCredits: () => {},
     isPrimarySilent: () => false,
     isJournalled: () => isRecorded
   })

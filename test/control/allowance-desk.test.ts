@@ -32,6 +32,14 @@ function filesOf(stateDir: string): readonly string[] {
   return readdirSync(join(stateDir, 'credits'))
 }
 
+/** Waits until something holds, and no longer than ten seconds. */
+async function until(holds: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000
+  while (!holds() && performance.now() < deadline) {
+    await new Promise((resume) => setTimeout(resume, 2))
+  }
+}
+
 async function quiet(): Promise<void> {
   for (let i = 0; i < 20; i += 1) await turn()
 }
@@ -212,6 +220,57 @@ t.test('AllowanceDesk', (t) => {
     const last = await Team.start(stateDir, [anna], 1)
     t.match(last.desk.creditsOf('anna'), { used: 8.5 * CREDIT })
     await last.close()
+  })
+
+  t.test('is told what was used without asking for it, and without further requests', async (t) => {
+    const team = await Team.start(t.testdir({}), [anna], 2)
+    const shares = await rush(team.workers, 4)
+    await until(() => team.desk.creditsOf('anna')?.reserved === 4 * CREDIT)
+    const began = performance.now()
+    for (const share of shares) share.settle(CREDIT / 100)
+    await until(() => team.desk.creditsOf('anna')?.used === CREDIT / 25)
+    const afterMs = performance.now() - began
+    t.comment(`known after ${Math.round(afterMs)} ms`)
+    t.match(team.desk.creditsOf('anna'), { used: CREDIT / 25, reserved: 0 })
+    await team.close()
+  })
+
+  t.test('hears of many requests in few messages, and of nothing while none comes', async (t) => {
+    const key = namedKey('anna', { credits: perDay(1_000_000) })
+    const team = await Team.start(t.testdir({}), [key], 1)
+    const [worker] = team.workers as [TeamWorker]
+    const before = worker.sent
+    const began = performance.now()
+    for (let count = 0; count < 2_000; count += 1) {
+      ;(await worker.takeCredit()).settle(CREDIT / 100)
+      if (count % 100 === 0) await turn()
+    }
+    await until(() => team.desk.creditsOf('anna')?.used === 20 * CREDIT)
+    const seconds = (performance.now() - began) / 1_000
+    t.ok(worker.sent - before <= 4 + seconds * 6, `${worker.sent - before} messages`)
+    const told = worker.sent
+    await new Promise((resume) => setTimeout(resume, 500))
+    t.equal(worker.sent, told)
+    worker.silence.abort()
+    ;(await worker.takeCredit()).settle(1)
+    await new Promise((resume) => setTimeout(resume, 500))
+    t.equal(worker.sent, told, 'a primary that hangs is told nothing')
+    await team.close()
+  })
+
+  t.test('looks again after a look that has failed', async (t) => {
+    const stateDir = t.testdir({})
+    const team = await Team.start(stateDir, [anna], 1, { surveyMs: 1 })
+    const survey = team.store.survey.bind(team.store)
+    let looks = 0
+    team.store.survey = () => {
+      looks += 1
+      return looks === 1 ? Promise.reject(new Error('a disk that is gone')) : survey()
+    }
+    await rush(team.workers, 1)
+    await until(() => looks > 2)
+    t.match(team.log.text(), /a disk that is gone/)
+    await team.close()
   })
 
   t.test('counts no journal twice when it dies before it has removed it', async (t) => {

@@ -127,6 +127,7 @@ export class Team {
     this.store = new AllowanceStore({ stateDir, log: this.log.log, staleMs })
     this.desk = new AllowanceDesk({
       store: this.store,
+      log: this.log.log,
       send: (member, terms) => this.#deliver(member, terms),
       onLeft: (left) => this.lost.push(...left.flatMap(({ entries }) => entries)),
       now: () => this.now,

@@ -5,6 +5,7 @@ import { changeKeys, keysPath, makeKey, makeKeyId } from '../../src/keys/key-sto
 import type { NamedKey } from '../../src/keys/key.ts'
 import { namedKey } from '../helper/allowance-team.ts'
 import { type ChatAnswer, isComplete, startChat } from '../helper/chat-client.ts'
+import { DashboardReader } from '../helper/dashboard-reader.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { type GatewayProcess, type LogLine, startGateway } from '../helper/gateway-process.ts'
 import { stateFolder } from '../helper/state-folder.ts'
@@ -81,17 +82,17 @@ interface Rig {
   readonly headers: Record<string, string>
   /** Returns what a client has to send. */
   readonly addKey: (limits: Partial<NamedKey>) => Promise<Record<string, string>>
-  readonly start: (workers: number) => Promise<GatewayProcess>
+  readonly start: (workers: number, env?: Record<string, string>) => Promise<GatewayProcess>
 }
 
 async function setUp(t: Test, limits: Partial<NamedKey>): Promise<Rig> {
   const stateDir = stateFolder(t)
   const upstream = await MeteringUpstream.start(t)
   const headers = await addKey(stateDir, limits)
-  const start = async (workers: number): Promise<GatewayProcess> => {
+  const start: Rig['start'] = async (workers, env = {}) => {
     const gateway = await startGateway({
       upstreamUrl: upstream.counting.url.origin,
-      env: { STATE_DIR: stateDir, WORKERS: String(workers), WORKER_STALL_TIMEOUT: 'none' }
+      env: { STATE_DIR: stateDir, WORKERS: String(workers), WORKER_STALL_TIMEOUT: 'none', ...env }
     })
     t.teardown(() => gateway.destroy())
     return gateway
@@ -328,3 +329,23 @@ t.test('requests of a key are counted by the minute in all workers', async (t) =
     }
   }
 })
+
+t.test(
+  'what a key has used is shown soon, though nobody asks and nothing more comes',
+  async (t) => {
+    const { start, headers, upstream } = await setUp(t, { credits: { limit: 200, period: 'day' } })
+    const gateway = await start(2, { PROXY_API_KEY: 'operator' })
+    const page = new DashboardReader(gateway.url, { authorization: 'Bearer operator' })
+    t.teardown(() => page.close())
+    const credits = () => page.keys?.list.find(({ name }) => name === 'anna')?.credits ?? null
+    await page.until(() => credits() !== null)
+    upstream.isHolding = true
+    const call = startChat(gateway.url, 'hi', { headers })
+    await call.firstBytes
+    await page.until(() => credits()?.reserved === 1)
+    upstream.release()
+    t.ok(isComplete(await call.answer))
+    await page.until(() => credits()?.reserved === 0)
+    t.match(credits(), { limit: 200, used: 1, reserved: 0 })
+  }
+)

@@ -8,6 +8,7 @@ import type {
 } from '../../ipc/allowance.ts'
 import { MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
 import { type Period, periodAt, type PeriodKind } from '../../keys/period.ts'
+import type { Logger } from '../../observe/logger.ts'
 import {
   type AllowanceEvent,
   type AllowanceRemains,
@@ -26,10 +27,14 @@ export interface AllowanceDeskOptions {
   readonly send: (member: string, terms: readonly AllowanceTerms[]) => void
   /** Called with what workers of earlier runs have left, and again until it is gone: what they had reserved counts as used, too. */
   readonly onLeft: (left: readonly LeftJournal[]) => void
+  readonly log: Pick<Logger, 'error'>
   /** Epoch ms. */
   readonly now?: () => number
   readonly surveyMs?: number
 }
+
+const SURVEY_FAILED =
+  'what other processes have used of credits cannot be looked at: the next look is soon'
 
 /** What a key without a limit may use, should a worker still ask. */
 export const UNLIMITED = 1e15
@@ -284,9 +289,14 @@ export class AllowanceDesk {
   async #survey(): Promise<void> {
     if (this.#isSurveying) return // a slow disk
     this.#isSurveying = true
-    const survey = await this.#options.store.survey()
-    this.#isSurveying = false
-    if (!this.#isClosed) this.#heed(survey)
+    try {
+      const survey = await this.#options.store.survey()
+      if (!this.#isClosed) this.#heed(survey)
+    } catch (err) {
+      this.#options.log.error({ err }, SURVEY_FAILED)
+    } finally {
+      this.#isSurveying = false
+    }
   }
 
   /** Has periods end in time: workers hold leases of them. */

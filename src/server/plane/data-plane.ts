@@ -287,6 +287,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
       channel,
       journal: rows,
       allowances: journal,
+      tellCredits: () => allowances.tell(),
       isPrimarySilent: () => pulse.isSilent,
       isJournalled: () => current.config.usage.isKept || current.book.isKeyRequired
     }),

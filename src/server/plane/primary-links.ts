@@ -112,6 +112,8 @@ export interface RequestRecordsOptions {
   readonly journal: Pick<RowJournal, 'note' | 'noteBegun'>
   /** What rows have said of credits stands there before the primary hears of them: then their files may go. */
   readonly allowances: Pick<AllowanceJournal, 'flush'>
+  /** The primary hears of what was used before it hears of rows, by which it looks whether a limit is near. */
+  readonly tellCredits: () => void
   /** Nobody reads what is sent now: the primary hangs. */
   readonly isPrimarySilent: () => boolean
   /** They are kept, or keys have limits: what a killed worker has not told must be found. */
@@ -167,9 +169,10 @@ export class RequestRecords {
 
   /** Sends what there is. */
   flush(): void {
-    const { channel, allowances, isPrimarySilent } = this.#options
+    const { channel, allowances, tellCredits, isPrimarySilent } = this.#options
     if (isPrimarySilent()) return
     allowances.flush()
+    tellCredits()
     const rows = this.#rows
     const first = this.#seq - rows.length
     this.#rows = []

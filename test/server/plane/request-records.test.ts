@@ -7,7 +7,7 @@ import { usageRow } from '../../helper/usage-row.ts'
 
 function rig() {
   /** How many rows at a time, and when what they say of credits was written. */
-  const sent: (number | 'credits')[] = []
+  const sent: (number | 'credits' | 'told')[] = []
   const journaled: WrittenRow[] = []
   const begun: number[] = []
   const state = { isSilent: false, isJournalled: true, isWritable: true }
@@ -25,13 +25,14 @@ function rig() {
       noteBegun: (count) => begun.push(count)
     },
     allowances: { flush: () => sent.push('credits') },
+    tellCredits: () => sent.push('told'),
     isPrimarySilent: () => state.isSilent,
     isJournalled: () => state.isJournalled
   })
   const note = (count: number): void => {
     for (let n = 0; n < count; n++) records.note(usageRow())
   }
-  const rows = (): readonly number[] => sent.filter((one) => one !== 'credits')
+  const rows = (): readonly number[] => sent.filter((one) => typeof one === 'number')
   return { records, sent, rows, state, note, journaled, begun }
 }
 
@@ -60,7 +61,11 @@ t.test('RequestRecords', (t) => {
     note(1)
     t.same(sent, [])
     records.flush()
-    t.same(sent, ['credits', 1])
+    t.same(
+      sent,
+      ['credits', 'told', 1],
+      'and tells of these first: a row may be what crosses a limit'
+    )
   })
 
   t.test(
