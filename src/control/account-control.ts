@@ -186,6 +186,11 @@ export class AccountControl {
     return this.#credentials.endsAt
   }
 
+  /** How to sign in again, as the source of the sign-in wants it; `null` where there is no source. */
+  get loginHint(): string | null {
+    return this.#credentials.loginHint
+  }
+
   /** The operator has read the settings again, and may have mended what the upstream had refused. */
   forgive(): void {
     this.#desk.forgive()

@@ -1,11 +1,12 @@
 import { availableCpus, readContainerLimits } from '../config/container.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
+import { faultOf } from '../dashboard/failures.ts'
 import type { EndedRequest, FleetShown, WorkerFigures } from '../dashboard/feed.ts'
 import { newSessionSecret } from '../dashboard/session.ts'
 import { SignInTries } from '../dashboard/sign-in-tries.ts'
 import type { DashboardWish } from '../ipc/dashboard.ts'
-import type { ClusterStatus } from '../ipc/messages.ts'
+import type { ClusterStatus, CredentialNews } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../keys/key.ts'
 import type { Logger } from '../observe/logger.ts'
@@ -72,6 +73,7 @@ export class DashboardControl {
   readonly #deaths = new Map<number, number>()
   #desk: DashboardDesk | null = null
   #isClosed = false
+  #isSignedIn = true
 
   constructor(options: DashboardControlOptions) {
     this.#options = options
@@ -104,6 +106,12 @@ export class DashboardControl {
     if (this.#desk === null) return
     const { keys } = this.#options.parts()
     this.#desk.onEnded(rows, (row) => toEnded(row, keys.nameOf(row.key)))
+  }
+
+  /** The sign-in has changed. What failed for want of one says nothing of the next request. */
+  onSignIn({ snapshot }: CredentialNews): void {
+    if (snapshot !== null && !this.#isSignedIn) this.#desk?.forgetFailing()
+    this.#isSignedIn = snapshot !== null
   }
 
   onWish(wish: DashboardWish, member: string): void {
@@ -178,9 +186,9 @@ export class DashboardControl {
       account: (quota) => {
         const { account } = parts()
         const { news, standing } = account.forWorker()
-        const { isExpected, signInEndsAt: endsAt } = account
+        const { isExpected, signInEndsAt: endsAt, loginHint } = account
         return toShownAccount(
-          { news, standing, isExpected, endsAt },
+          { news, standing, isExpected, endsAt, loginHint },
           {
             startedAt: this.#desk?.startedAt ?? Date.now(),
             isSimulated,
@@ -268,6 +276,8 @@ function toEnded({ turn, ...row }: UsageRow, key: string): Omit<EndedRequest, 'n
     isStream: turn.isStream,
     status,
     code,
+    fault: code === '' ? null : faultOf(code, row.key === 'kiro' ? 'client' : 'gateway'),
+    failure: turn.failure ?? null,
     worker: turn.worker,
     phasesMs: turn.phaseMs,
     firstMs: row.firstMs,

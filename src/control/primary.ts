@@ -103,7 +103,10 @@ export class Primary {
       call: this.#lane.call,
       log,
       onUnusable: options.onFatal,
-      onSignIn: (news) => this.#alerts.onSignIn(news),
+      onSignIn: (news) => {
+        this.#alerts.onSignIn(news)
+        this.figures.dashboard.onSignIn(news)
+      },
       tell: (message) => this.broadcast(message)
     })
     this.lessons = new LessonsDesk({ log, tell: (learnt) => this.broadcast(learnt) })

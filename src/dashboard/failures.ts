@@ -1,4 +1,6 @@
-import type { ErrorCount } from './feed.ts'
+import { type ErrorKind, ErrorTable } from '../shared/error-table.ts'
+import type { ErrorCode } from '../shared/errors.ts'
+import type { ErrorCount, Fault } from './feed.ts'
 
 const HOUR_MS = 3_600_000
 const STEP_MS = 300_000
@@ -31,7 +33,9 @@ export class Failures {
   toJson(counts: ReadonlyMap<string, number>): readonly ErrorCount[] {
     const before = this.#steps[0]?.counts
     return [...counts]
-      .map(([code, total]) => ({ code, total, lastHour: total - (before?.get(code) ?? 0) }))
+      .map(([code, total]) => {
+        return { code, fault: faultOf(code), total, lastHour: total - (before?.get(code) ?? 0) }
+      })
       .toSorted(
         (one, other) =>
           other.lastHour - one.lastHour ||
@@ -40,4 +44,31 @@ export class Failures {
       )
       .slice(0, MAX_CODES)
   }
+}
+
+/**
+ * The side whose fault an error is. A conversation that is too long is the client's, whoever refuses it, and so is what ails
+ * an account that the client has brought.
+ */
+export function faultOf(code: string, account: 'gateway' | 'client' = 'gateway'): Fault {
+  if (!isErrorCode(code)) return 'gateway'
+  const { kind, source } = ErrorTable[code]
+  if (kind === 'overflow' || (account === 'client' && OF_ACCOUNTS.has(kind))) return 'client'
+  return FAULTS[source]
+}
+
+const FAULTS = { downstream: 'client', upstream: 'upstream', internal: 'gateway' } as const
+
+const OF_ACCOUNTS: ReadonlySet<ErrorKind> = new Set([
+  'account',
+  'forbidden',
+  'barred',
+  'quota',
+  'rate',
+  'restricted'
+])
+
+/** Rows may come from workers of another version. */
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ErrorTable, code)
 }

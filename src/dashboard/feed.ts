@@ -45,9 +45,12 @@ export interface Now {
     readonly streams: number
     /** Since the start, like all that is not named otherwise. */
     readonly total: number
+    /** For the fault of the upstream or the gateway, like all failures that are counted here. */
     readonly failed: number
     readonly perMinute: number
     readonly failedPerMinute: number
+    /** Requests that failed since the last one that was answered; `null` where that was the last. */
+    readonly failing: FailingRequests | null
   }
   readonly tokens: {
     readonly input: number
@@ -113,8 +116,21 @@ export interface Latency {
   readonly totalMs: Quantiles | null
 }
 
+/** Requests that have failed one after the other. */
+export interface FailingRequests {
+  readonly count: number
+  /** The last of them, like the next two. */
+  readonly at: number
+  readonly code: string
+  readonly reason: string
+}
+
+/** The side that has to change something. */
+export type Fault = 'client' | 'upstream' | 'gateway'
+
 export interface ErrorCount {
   readonly code: string
+  readonly fault: Fault
   readonly total: number
   readonly lastHour: number
 }
@@ -155,16 +171,25 @@ export interface ShownAccount {
     readonly renewsItself: boolean
     /** When somebody has to sign in again. */
     readonly endsAt: number | null
+    /** How, as its source wants it; `null` where there is none. */
+    readonly remedy: string | null
     readonly problem: DashboardProblem | null
   }
   /** `null` until it was asked for. */
   readonly quota: Quota | null
-  readonly problems: readonly (DashboardProblem & { readonly until: number | null })[]
+  /** What the upstream has said of the account, and what ails the gateway as a whole. */
+  readonly problems: readonly AccountProblem[]
   readonly settings: {
     readonly usageLog: boolean
     readonly poolTimeoutMs: number | null
     readonly workers: number
   }
+}
+
+export interface AccountProblem extends DashboardProblem {
+  readonly until: number | null
+  /** What of the account is barred, such as `monthly`; `null` where it is not the upstream that said so. */
+  readonly bar: string | null
 }
 
 export interface DashboardProblem {
@@ -266,6 +291,17 @@ export const HISTORY_COLUMNS = [
 
 export type HistoryColumn = (typeof HISTORY_COLUMNS)[number]
 
+/** Why a request failed, in the words of the log. */
+export interface Failure {
+  /** What the client was told. */
+  readonly reason: string
+  /** What it was not; empty where there is nothing more. */
+  readonly detail: string
+  /** HTTP status and request id of the upstream's last answer; `null` where there was none. */
+  readonly upstreamStatus: number | null
+  readonly upstreamId: string | null
+}
+
 /** One request that is over: figures and names, never a word of it. */
 export interface EndedRequest {
   /** A running number: ids are chosen by clients. */
@@ -284,6 +320,9 @@ export interface EndedRequest {
   readonly status: number
   /** Of the error; empty where there was none. */
   readonly code: string
+  /** `null` where there was no error, like the next. */
+  readonly fault: Fault | null
+  readonly failure: Failure | null
   readonly worker: number
   /** By name, those that there were. */
   readonly phasesMs: Readonly<Record<string, number>>

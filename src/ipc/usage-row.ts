@@ -46,6 +46,17 @@ export interface TurnFacts {
   readonly bodyBytes: number
   /** Codes, the first few. */
   readonly repairs: readonly string[]
+  /** Left out where nothing failed. */
+  readonly failure?: FailureFacts
+}
+
+/** Why a request failed, as its log line says; each text is bounded. */
+export interface FailureFacts {
+  readonly reason: string
+  readonly detail: string
+  /** Of the upstream's last answer; `null` where there was none, like the next. */
+  readonly upstreamStatus: number | null
+  readonly upstreamId: string | null
 }
 
 /** Who asked, where it was no named key. */

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Failures } from '../../src/dashboard/failures.ts'
+import { Failures, faultOf } from '../../src/dashboard/failures.ts'
 import { Latencies } from '../../src/dashboard/latencies.ts'
 
 const MINUTE = 60_000
@@ -38,8 +38,8 @@ t.test('failures: by code, of the last hour and in all', async (t) => {
     failures.note(minute * MINUTE, counts)
   }
   t.same(failures.toJson(counts), [
-    { code: 'GW_DRAINING', total: 3, lastHour: 3 },
-    { code: 'GW_POOL_TIMEOUT', total: 60, lastHour: 0 }
+    { code: 'GW_DRAINING', fault: 'gateway', total: 3, lastHour: 3 },
+    { code: 'GW_POOL_TIMEOUT', fault: 'gateway', total: 60, lastHour: 0 }
   ])
 })
 
@@ -47,5 +47,28 @@ t.test('failures: a young gateway counts from its start', async (t) => {
   const failures = new Failures(0)
   const counts = new Map([['GW_INTERNAL', 2]])
   failures.note(1_000, counts)
-  t.same(failures.toJson(counts), [{ code: 'GW_INTERNAL', total: 2, lastHour: 2 }])
+  t.same(failures.toJson(counts), [
+    { code: 'GW_INTERNAL', fault: 'gateway', total: 2, lastHour: 2 }
+  ])
+})
+
+t.test('failures: whose fault it is', async (t) => {
+  for (const [code, fault] of [
+    ['GW_UPSTREAM_CONNECT', 'upstream'],
+    ['GW_POOL_TIMEOUT', 'gateway'],
+    ['GW_BODY_INVALID', 'client'],
+    ['GW_CLIENT_CLOSED', 'client'],
+    ['GW_CONTEXT_OVERFLOW', 'client'],
+    ['GW_OF_ANOTHER_VERSION', 'gateway'],
+    ['constructor', 'gateway']
+  ] as const) {
+    t.equal(faultOf(code), fault, code)
+  }
+  t.equal(faultOf('GW_UPSTREAM_AUTH'), 'upstream')
+  t.equal(
+    faultOf('GW_UPSTREAM_AUTH', 'client'),
+    'client',
+    'of a Kiro key that the client has brought'
+  )
+  t.equal(faultOf('GW_UPSTREAM_RESET', 'client'), 'upstream')
 })

@@ -15,8 +15,12 @@ t.test('figures read as people say them', async (t) => {
     '–'
   ])
   t.same([950, 1234, 1_234_567, null].map(short), ['950', '1.23K', '1.23M', '–'])
-  t.same([0, 5 * 2 ** 20, 512 * 2 ** 20, 2 ** 31, null].map(bytes), [
-    '0 MB',
+  t.same([0, 300, 1024, 20_000, 300_000, 5 * 2 ** 20, 512 * 2 ** 20, 2 ** 31, null].map(bytes), [
+    '0 B',
+    '300 B',
+    '1 KB',
+    '19.5 KB',
+    '0.3 MB',
     '5 MB',
     '512 MB',
     '2 GB',

@@ -5,6 +5,13 @@ import { judge, SteadyVerdict } from '../../src/dashboard/page/verdict.js'
 
 const AT = Date.UTC(2026, 10, 26, 12)
 const DAY_MS = 86_400_000
+const LOGIN_HINT =
+  'Log in again in Kiro IDE, put the new refresh token into REFRESH_TOKEN and restart.'
+/** As the gateway words it, for a sign-in of REFRESH_TOKEN. */
+const DEAD = {
+  code: 'GW_UPSTREAM_AUTH',
+  message: `The Kiro sign-in of this gateway is no longer valid (HTTP 401, invalid_grant). ${LOGIN_HINT}`
+}
 
 const calm: Now = {
   at: AT,
@@ -23,7 +30,15 @@ const calm: Now = {
   waiting: { permits: 0, gated: 0, longestMs: 0, max: 1000, pausedUntil: null },
   fleet: null,
   pace: null,
-  requests: { inFlight: 37, streams: 37, total: 9, failed: 0, perMinute: 60, failedPerMinute: 0 },
+  requests: {
+    inFlight: 37,
+    streams: 37,
+    total: 9,
+    failed: 0,
+    perMinute: 60,
+    failedPerMinute: 0,
+    failing: null
+  },
   tokens: { input: 0, output: 0, perMinute: 0, inputPerMinute: 0, outputPerMinute: 0 },
   credits: { total: 0, perHour: 0 },
   latency: { windowMs: 300_000, samples: 0, firstMs: null, totalMs: null },
@@ -55,6 +70,7 @@ const account: ShownAccount = {
     expiresAt: AT + 3_600_000,
     renewsItself: true,
     endsAt: null,
+    remedy: LOGIN_HINT,
     problem: null
   },
   quota: {
@@ -110,13 +126,13 @@ t.test('each trouble says what it is and what to do', async (t) => {
       'signed-out',
       'bad',
       calm,
-      signedIn({ isUsable: false, state: 'signed-out' }),
-      /kiro-gateway login/
+      signedIn({ isUsable: false, state: 'signed-out', problem: DEAD }),
+      /^The sign-in has ended\..*REFRESH_TOKEN and restart/
     ],
     ['sign-in-failing', 'fair', calm, signedIn({ state: 'failing' }), /still serves/],
     ['sign-in-failing', 'bad', calm, signedIn({ isUsable: false, state: 'failing' }), /doctor/],
     ['sign-in-waiting', 'fair', calm, signedIn({ isUsable: false, state: 'waiting' }), /passes/],
-    ['sign-in-ends', 'fair', calm, signedIn({ endsAt: AT + DAY_MS }), /login/],
+    ['sign-in-ends', 'fair', calm, signedIn({ endsAt: AT + DAY_MS }), /REFRESH_TOKEN/],
     ['quota-out', 'bad', calm, withQuota(0), /All 1000 credits/],
     ['quota-low', 'fair', calm, withQuota(50), /5 % of the plan/],
     [
@@ -154,7 +170,13 @@ t.test('each trouble says what it is and what to do', async (t) => {
       account,
       /300 of 300.*HTTP_MAX_CONNECTIONS/
     ],
-    ['waiting', 'bad', { ...calm, waiting: { ...waiting, longestMs: 11_000 } }, account, /11 s/],
+    [
+      'waiting',
+      'bad',
+      { ...calm, waiting: { ...waiting, longestMs: 11_000 } },
+      account,
+      /11 s.*HTTP_MAX_CONNECTIONS is not the reason/
+    ],
     [
       'pace',
       'fair',
@@ -175,10 +197,13 @@ t.test('each trouble says what it is and what to do', async (t) => {
       {
         ...calm,
         requests: { ...calm.requests, failedPerMinute: 40 },
-        errors: [{ code: 'GW_UPSTREAM_RESET', total: 40, lastHour: 40 }]
+        errors: [
+          { code: 'GW_CLIENT_CLOSED', fault: 'client', total: 90, lastHour: 90 },
+          { code: 'GW_UPSTREAM_RESET', fault: 'upstream', total: 40, lastHour: 40 }
+        ]
       },
       account,
-      /40 of 60.*GW_UPSTREAM_RESET/s
+      /40 of 60.*Most are GW_UPSTREAM_RESET/s
     ],
     [
       'memory',
@@ -220,15 +245,19 @@ t.test(
   'what the gateway itself says of the account comes first, and the worst leads',
   async (t) => {
     const barred = {
-      code: 'GW_UPSTREAM_QUOTA',
-      message: 'The quota is used up.',
-      until: AT + 60_000
+      code: 'GW_UPSTREAM_RESTRICTED',
+      message: 'The account is limited.',
+      until: AT + 60_000,
+      bar: 'suspicion'
     }
     const { code, sentence, level } = judge(
       { ...calm, cpu: { cores: 2, limit: 2 } },
       { ...account, problems: [barred] }
     )
-    t.same([code, sentence, level], ['GW_UPSTREAM_QUOTA cpu', 'The quota is used up.', 'bad'])
+    t.same(
+      [code, sentence, level],
+      ['GW_UPSTREAM_RESTRICTED cpu', 'The account is limited.', 'bad']
+    )
   }
 )
 
@@ -237,26 +266,106 @@ t.test('a death is told for a minute', async (t) => {
   t.equal(judge({ ...calm, workers }, account).level, 'good')
 })
 
-t.test('a wait of a moment, and failures of a few, are no trouble', async (t) => {
+t.test('a wait of a moment, and a few failures among many answers, are no trouble', async (t) => {
   const waiting = { permits: 3, gated: 0, longestMs: 200, max: 1000, pausedUntil: null }
   const requests = { ...calm.requests, failedPerMinute: 2 }
   t.equal(judge({ ...calm, waiting, requests }, account).level, 'good')
 })
 
-t.test('trouble is shown at once and stays in sight for a while', async (t) => {
-  const steady = new SteadyVerdict()
-  const good = judge(calm, account)
-  const bad = judge(calm, withQuota(0))
-  t.equal(steady.next(good, 0), good)
-  t.equal(steady.next(bad, 100), bad)
-  t.equal(steady.next(good, 3_000), bad)
-  t.equal(steady.next(bad, 4_000), bad)
-  t.equal(steady.next(good, 8_900), bad)
-  t.equal(steady.next(good, 9_100), good)
-  steady.next(bad, 9_200)
-  steady.forget()
-  t.equal(steady.next(good, 9_300), good)
+const failing = (count: number, code = 'GW_UPSTREAM_CONNECT'): Now => {
+  const reason = 'The upstream refused the connection (ECONNREFUSED, while connecting).'
+  const last = { count, at: AT - 2_000, code, reason }
+  return { ...calm, requests: { ...calm.requests, perMinute: 2, failing: last } }
+}
+
+t.test('two requests of one person that failed are not well, and three are bad', async (t) => {
+  const seen = [1, 2, 3, 1200].map((count) => {
+    const { level, code, sentence } = judge(failing(count), account)
+    return [level, code, sentence]
+  })
+  t.same(seen, [
+    ['fair', 'failures', 'The last request failed.'],
+    ['fair', 'failures', 'The last 2 requests failed.'],
+    ['bad', 'failures', 'The last 3 requests failed.'],
+    ['bad', 'failures', 'The last 1200 requests failed.']
+  ])
+  const [problem] = judge(failing(1), account).problems
+  t.match(problem?.remedy, /ECONNREFUSED.*GW_UPSTREAM_CONNECT, at/, 'the reason is there')
 })
+
+t.test('a dead sign-in is told once, with the one remedy that fits its source', async (t) => {
+  const dead = signedIn({ isUsable: false, state: 'signed-out', problem: DEAD })
+  const { problems, ...verdict } = judge(failing(5, DEAD.code), dead)
+  t.same([verdict.level, verdict.sentence], ['bad', 'The sign-in has ended.'])
+  t.equal(problems.length, 1)
+  const text = problems.map(({ what, remedy }) => `${what} ${remedy}`).join(' ')
+  t.equal(text.split('REFRESH_TOKEN').length, 2, 'once')
+  t.notMatch(text, /kiro-gateway login/, 'which is of no use while REFRESH_TOKEN is set')
+  const pending = { code: 'GW_LOGIN_PENDING', message: 'The log shows a link and a code.' }
+  const never = judge(calm, signedIn({ isUsable: false, state: 'signed-out', problem: pending }))
+  t.same(
+    never.problems.map(({ what, remedy }) => [what, remedy]),
+    [['There is no usable sign-in.', pending.message]]
+  )
+})
+
+const barred = (bar: string, until: number) =>
+  judge(failing(5, 'GW_UPSTREAM_QUOTA'), {
+    ...withQuota(0),
+    problems: [{ code: 'GW_UPSTREAM_QUOTA', message: 'You have reached the limit.', until, bar }]
+  }).problems
+
+t.test('a quota that is used up says of which time, and on which day it resets', async (t) => {
+  const resetsAt = account.quota?.resetsAt ?? 0
+  const [monthly, ...more] = barred('monthly', resetsAt)
+  t.same(more, [], 'once')
+  t.equal(monthly?.what, "The Kiro account's monthly quota is used up.")
+  t.match(monthly?.remedy, /^It resets on .*2026.* \(in 5 days\)\. Kiro says: You have/)
+  const [unnamed] = barred('unnamed', AT + 3_600_000)
+  t.equal(unnamed?.what, "The Kiro account's quota is used up.")
+  t.match(unnamed?.remedy, /^Kiro is asked again (at|on) .* \(in 1 h\)\./)
+})
+
+t.test('a pause that the upstream asked for is not a lack of connections', async (t) => {
+  const waiting = { permits: 8, gated: 8, longestMs: 2_000, max: 1000, pausedUntil: AT + 1_000 }
+  const { problems } = judge({ ...calm, waiting }, account)
+  t.same(
+    problems.map(({ code }) => code),
+    ['paused']
+  )
+  const ending = judge({ ...calm, waiting: { ...waiting, pausedUntil: AT - 1 } }, account)
+  t.match(ending.sentence, /one after the other after a pause/, 'nor a pace, where there is none')
+  const both = judge({ ...calm, waiting: { ...waiting, permits: 10 } }, account)
+  t.match(both.problems[1]?.what, /^2 requests wait for a connection/)
+})
+
+t.test(
+  'trouble that has passed is told as that for a while, beside the figures of now',
+  async (t) => {
+    const steady = new SteadyVerdict()
+    const good = judge(calm, account)
+    const bad = judge(calm, withQuota(0))
+    t.equal(steady.next(good, 0), good)
+    t.equal(steady.next(bad, 100), bad)
+    const now = judge({ ...calm, requests: { ...calm.requests, streams: 8 } }, account)
+    const passed = steady.next(now, 3_000)
+    t.match(passed, {
+      level: 'bad',
+      code: 'quota-out',
+      sentence: 'A moment ago: All 1000 credits of the plan are used.',
+      facts: /8 streams/
+    })
+    t.equal(steady.next(bad, 4_000), bad)
+    t.equal(steady.next(good, 8_900).level, 'bad')
+    t.equal(steady.next(good, 9_100), good)
+    const less = judge(failing(1), account)
+    t.equal(steady.next(judge(failing(3), account), 9_200).level, 'bad')
+    t.equal(steady.next(less, 9_300), less, 'the same trouble is told as it is now')
+    steady.next(bad, 9_400)
+    steady.forget()
+    t.equal(steady.next(good, 9_500), good)
+  }
+)
 
 t.test('a fleet that is whole is no news, and one that is not says who is missing', async (t) => {
   const fleet = madeUpFleet()

@@ -131,7 +131,8 @@ export function madeUpNow(at: number): Now {
       total: 31_207,
       failed: 148,
       perMinute: of('requestsPerMinute'),
-      failedPerMinute: of('failedPerMinute')
+      failedPerMinute: of('failedPerMinute'),
+      failing: null
     },
     tokens: {
       input: 104_300_412,
@@ -148,9 +149,9 @@ export function madeUpNow(at: number): Now {
       totalMs: { p50: of('totalP50Ms'), p95: of('totalP95Ms') }
     },
     errors: [
-      { code: 'GW_CLIENT_CLOSED', total: 96, lastHour: 11 },
-      { code: 'GW_UPSTREAM_RATE_LIMITED', total: 31, lastHour: 4 },
-      { code: 'GW_UPSTREAM_IDLE_TIMEOUT', total: 9, lastHour: 1 }
+      { code: 'GW_CLIENT_CLOSED', fault: 'client', total: 96, lastHour: 11 },
+      { code: 'GW_UPSTREAM_RATE_LIMITED', fault: 'upstream', total: 31, lastHour: 4 },
+      { code: 'GW_UPSTREAM_IDLE_TIMEOUT', fault: 'upstream', total: 9, lastHour: 1 }
     ],
     memory: { limitBytes: 512 * MEBIBYTE, usedBytes: of('memoryBytes'), of: 'container' },
     cpu: { cores: of('cpuCores'), limit: 2 },
@@ -182,6 +183,7 @@ export function madeUpAccount(at: number): ShownAccount {
       expiresAt: at + 0.7 * HOUR_MS,
       renewsItself: true,
       endsAt: null,
+      remedy: 'Run "kiro-gateway login" again; the gateway notices by itself.',
       problem: null
     },
     quota: {
@@ -231,9 +233,16 @@ const CALLERS = [
 
 /** What becomes of a request now and then. */
 const FATES = [
-  [0.03, 499, 'GW_CLIENT_CLOSED'],
-  [0.05, 429, 'GW_UPSTREAM_RATE_LIMITED'],
-  [0.06, 504, 'GW_UPSTREAM_IDLE_TIMEOUT']
+  [0.03, 499, 'GW_CLIENT_CLOSED', 'client', 'The client closed the connection.', null],
+  [0.05, 429, 'GW_UPSTREAM_RATE_LIMITED', 'upstream', 'Too many requests.', 429],
+  [
+    0.06,
+    504,
+    'GW_UPSTREAM_IDLE_TIMEOUT',
+    'upstream',
+    'The upstream fell silent in the middle of its answer (while reading the answer). Raise STREAMING_READ_TIMEOUT if such pauses are normal.',
+    200
+  ]
 ] as const
 
 export function madeUpRequest(n: number, at: number): EndedRequest {
@@ -265,6 +274,11 @@ export function madeUpRequest(n: number, at: number): EndedRequest {
     isStream: true,
     status: fate?.[1] ?? 200,
     code: fate?.[2] ?? '',
+    fault: fate?.[3] ?? null,
+    failure:
+      fate === undefined
+        ? null
+        : { reason: fate[4], detail: '', upstreamStatus: fate[5], upstreamId: 'a1b2c3' },
     worker: 1 + (n % 2),
     phasesMs,
     firstMs: fate === undefined ? totalMs - phasesMs.stream : null,

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { type ChatCall, startChat } from '../helper/chat-client.ts'
+import { judge } from '../../src/dashboard/page/verdict.js'
 import { DashboardReader } from '../helper/dashboard-reader.ts'
+import { FakeAuthServer } from '../helper/fake-auth-server.ts'
 import {
   type GatewayOptions,
   type GatewayProcess,
@@ -114,7 +116,7 @@ t.test('what happens is shown within two seconds, to the digit', async (t) => {
   const sum = await metricsOf(gateway)
   const { now } = await page.until(({ events }) => events.at(-1) === 'tick')
   t.equal(now?.requests.total, sum('kiro_gateway_requests_total'))
-  t.equal(now?.requests.failed, 1)
+  t.equal(now?.requests.failed, 0, 'a client that left is no failure of the gateway')
   t.equal(now?.requests.perMinute, 6, 'all of them within the minute')
   t.equal(now?.tokens.input, sum('kiro_gateway_tokens_total', 'type="input"'))
   t.equal(now?.tokens.output, sum('kiro_gateway_tokens_total', 'type="output"'))
@@ -171,18 +173,76 @@ t.test(
     const lost = sum('kiro_gateway_requests_lost_total')
     t.equal(last.now?.requests.total, 100 - lost)
     t.equal(last.now?.requests.total, sum('kiro_gateway_requests_total'))
-    t.equal(last.now?.requests.failed, 20 - lost)
-    t.equal(
-      (last.now?.requests.total ?? 0) - (last.now?.requests.failed ?? 0),
-      whole,
-      'what clients have got'
-    )
+    const left = last.now?.errors.find(({ code }) => code === 'GW_CLIENT_CLOSED')?.total ?? 0
+    t.equal((last.now?.requests.failed ?? 0) + left, 20 - lost)
+    const without = (last.now?.requests.total ?? 0) - (last.now?.requests.failed ?? 0) - left
+    t.equal(without, whole, 'what clients have got')
     t.equal(last.now?.tokens.output, sum('kiro_gateway_tokens_total', 'type="output"'))
     t.equal(last.now?.tokens.input, sum('kiro_gateway_tokens_total', 'type="input"'))
     t.equal(last.now?.credits.total, Number(sum('kiro_gateway_credits_total').toFixed(6)))
     t.equal(last.requests.length, 100 - lost)
   }
 )
+
+/** The sentence that leads the page, with what it knows. */
+function verdictOf({ now, account }: DashboardReader) {
+  if (now === null || account === null) throw new Error('nothing was told')
+  return judge(now, account)
+}
+
+t.test('requests that fail are not well, and say why', async (t) => {
+  const gateway = await setUp(t, { env: { UPSTREAM_MAX_ATTEMPTS: '1' } })
+  const page = await watchOn(t, gateway)
+  await page.until(allReady)
+  const failed = (count: number) => page.until(({ now }) => now?.requests.failing?.count === count)
+  t.equal((await chat(gateway, 'sim:html').answer).status, 502)
+  await failed(1)
+  t.match(verdictOf(page), { level: 'fair', sentence: 'The last request failed.' })
+  await page.until(({ requests }) => requests.length === 1)
+  t.match(page.requests, [
+    {
+      code: 'GW_UPSTREAM_STATUS',
+      fault: 'upstream',
+      failure: {
+        reason: /HTTP 403 with a web page/,
+        detail: /upstream status 403/,
+        upstreamStatus: 403,
+        upstreamId: /./
+      }
+    }
+  ])
+  const invalid = await fetch(`${gateway.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { ...withKey, 'content-type': 'application/json' },
+    body: '{"model": 1}'
+  })
+  t.equal(invalid.status, 400)
+  await page.until(({ requests }) => requests.some(({ fault }) => fault === 'client'))
+  for (let count = 0; count < 2; count++) await chat(gateway, 'sim:overloaded').answer
+  await failed(3)
+  t.match(verdictOf(page), { level: 'bad', sentence: 'The last 3 requests failed.' })
+  t.equal((await chat(gateway, 'hi').answer).status, 200)
+  await page.until(({ now }) => now?.requests.failing === null)
+  t.equal(page.now?.requests.failed, 3, 'the mistake of a client is not among them')
+})
+
+t.test('a dead sign-in is told once, and not as what comes of it', async (t) => {
+  const services = await new FakeAuthServer('another').listen()
+  t.teardown(() => services.close())
+  const env = { REFRESH_TOKEN: 'a-refresh-token-0123456789', KIRO_AUTH_URL: services.url }
+  const gateway = await setUp(t, { env })
+  const page = await watchOn(t, gateway)
+  await page.until(({ account }) => account?.signIn.state === 'signed-out')
+  const refused = await chat(gateway, 'hi').answer
+  t.equal(refused.status, 401)
+  await page.until(({ now }) => now?.requests.failing?.count === 1)
+  const { problems, level } = verdictOf(page)
+  t.equal(level, 'bad')
+  t.match(
+    problems.map(({ what, remedy }) => `${what} ${remedy}`),
+    [/^The sign-in has ended\. .*put the new refresh token into REFRESH_TOKEN and restart\.$/]
+  )
+})
 
 t.test('without the record of usage the page is told all the same', async (t) => {
   const gateway = await setUp(t, { env: { USAGE_LOG: 'false', PROXY_API_KEY: '' } })

@@ -105,6 +105,10 @@ t.test('a day of an operator', { skip: executable === null ? NO_CHROMIUM : false
     t.equal(failed.status, 400)
     const row = page.locator(`tr[data-request-id="${String(failed.headers['x-request-id'])}"]`)
     t.match(await row.getAttribute('data-code'), /^GW_/)
+    await row.click()
+    const details = await page.locator('#request-details').innerText()
+    t.match(details, /Reason\s+[^]*Improperly formed[^]*Upstream\s+answered HTTP 400/)
+    await row.click()
   })
 
   await t.test('100 streams, 5 reloads, a kill: page, metrics and clients agree', async (t) => {

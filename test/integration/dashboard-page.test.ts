@@ -209,6 +209,72 @@ check('a request opens by click, Enter and Space, and the list waits', async (t,
   t.ok(await row.isVisible())
 })
 
+check('a failed request says why when it is opened, to be copied', async (t, stand, page) => {
+  await opened(stand, page)
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
+  const failed = stand.snapshot.requests.findLast(({ fault }) => fault === 'upstream')
+  const { failure } = failed ?? {}
+  if (failed === undefined || failure === undefined || failure === null) throw new Error('none')
+  stand.tell('requests', [{ ...failed, n: 5_001, bodyBytes: 300 }])
+  await page.locator('tr[data-n="5001"]').click()
+  const details = page.locator('#request-details')
+  const detail = (name: string) => details.locator(`[data-detail="${name}"]`).innerText()
+  t.equal(await detail('reason'), failure.reason)
+  t.equal(await detail('upstream'), `answered HTTP ${failure.upstreamStatus}`)
+  t.equal(await detail('upstream-id'), failure.upstreamId)
+  t.equal(await detail('body'), '300 B')
+  await details.getByRole('button', { name: 'Copy these details' }).click()
+  await details.getByRole('button', { name: 'Copied' }).waitFor()
+  const copied = await page.evaluate<string>('navigator.clipboard.readText()')
+  t.match(copied, `Reason: ${failure.reason}\n`)
+  t.match(copied, `Request id: ${failed.id}\n`)
+  t.same(await findBarriers(page), [])
+})
+
+check('sentence, tiles and charts are of one moment', async (t, stand, page) => {
+  await opened(stand, page)
+  const { now } = stand.snapshot
+  const told = (waiting: number, streams: number, failedPerMinute: number) =>
+    stand.tell('tick', {
+      ...now,
+      waiting: { ...now.waiting, permits: waiting, longestMs: waiting * 1_000 },
+      requests: { ...now.requests, streams, perMinute: 30, failedPerMinute }
+    })
+  const legend = (chart: string) => page.locator(`[data-chart="${chart}"] .chart-keys`).innerText()
+  told(4, 12, 12)
+  await metricIs(page, 'permits-waiting', 4)
+  t.match(await page.locator('#verdict').innerText(), /4 requests wait[^]*12 of 30 requests failed/)
+  t.match(await legend('connections'), /waiting\s+4/)
+  t.match(await legend('requests'), /all\s+30\s+failed\s+12/)
+  told(0, 10, 16)
+  await metricIs(page, 'permits-waiting', 0)
+  const sentence = await page.locator('#verdict').innerText()
+  t.match(sentence, /16 of 30 requests failed/)
+  t.match(sentence, /A moment ago: 4 requests wait/)
+  t.match(sentence, /10 streams, nobody waits/)
+  t.match(await legend('connections'), /waiting\s+0/)
+  t.match(await legend('requests'), /failed\s+16/)
+})
+
+check('a sign-in that has ended is told in one place', async (t, stand, page) => {
+  const message = 'The Kiro sign-in is no longer valid. Put the new token into REFRESH_TOKEN.'
+  const problem = { code: 'GW_UPSTREAM_AUTH', message }
+  const { account } = stand.snapshot
+  const { signIn, quota } = account
+  stand.snapshot = {
+    ...stand.snapshot,
+    account: {
+      ...account,
+      signIn: { ...signIn, isUsable: false, state: 'signed-out', problem },
+      quota: quota && { ...quota, remaining: null, limit: null, used: null, problem }
+    }
+  }
+  await opened(stand, page)
+  const told = await page.locator('#board').innerText()
+  t.equal(told.split('REFRESH_TOKEN').length, 2, 'once')
+  t.notMatch(told, /kiro-gateway login/)
+})
+
 check('what clients choose is text, never markup', async (t, stand, page) => {
   const markup = '<img src=x onerror="window.broken=1"><script>window.broken=1</script>'
   const names = { id: markup, key: markup, client: markup, model: markup, route: markup }

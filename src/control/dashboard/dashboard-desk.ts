@@ -1,6 +1,7 @@
 import { Failures } from '../../dashboard/failures.ts'
 import type {
   EndedRequest,
+  FailingRequests,
   KeyStandings,
   Now,
   Quota,
@@ -59,6 +60,7 @@ export class DashboardDesk {
   /** How many of them the pages have not been told of. */
   #untold = 0
   #nextNumber = 1
+  #failing: FailingRequests | null = null
   readonly #points: NodeJS.Timeout
   #ticks: NodeJS.Timeout | null = null
   #requestTimer: NodeJS.Timeout | null = null
@@ -91,8 +93,9 @@ export class DashboardDesk {
     const ended = rows.slice(-MAX_REQUESTS).flatMap((row) => convert(row) ?? [])
     if (ended.length === 0) return
     const now = performance.now()
-    for (const { firstMs, totalMs } of ended) {
-      if (firstMs !== null) this.#latencies.add(now, firstMs, totalMs)
+    for (const one of ended) {
+      if (one.firstMs !== null) this.#latencies.add(now, one.firstMs, one.totalMs)
+      this.#failing = failingAfter(this.#failing, one)
     }
     const numbered = ended.map((one) => ({ n: this.#nextNumber++, ...one }))
     this.#requests.push(...numbered)
@@ -100,6 +103,11 @@ export class DashboardDesk {
     if (this.#pages.size === 0) return
     this.#untold = Math.min(this.#untold + numbered.length, MAX_REQUESTS)
     this.#requestTimer ??= setTimeout(() => this.#tellRequests(), REQUESTS_MS).unref()
+  }
+
+  /** The next request may fare better than those before it. */
+  forgetFailing(): void {
+    this.#failing = null
   }
 
   /** So many pages of a worker want to be told. `isThere` is false when the worker is gone. Never rejects. */
@@ -179,6 +187,7 @@ export class DashboardDesk {
       rates: this.#history.rates(at, totals),
       latency: this.#latencies.at(at),
       errors: this.#failures.toJson(failures),
+      failing: this.#failing,
       dashboards: this.#size
     })
     this.#last = { at, readings, totals, now }
@@ -251,6 +260,16 @@ interface Look {
   readonly now: Now
 }
 
+/** What clients did wrong themselves says nothing of the gateway. */
+function failingAfter(
+  before: FailingRequests | null,
+  { at, code, fault, failure }: Ended
+): FailingRequests | null {
+  if (code === '') return null
+  if (fault === 'client') return before
+  return { count: (before?.count ?? 0) + 1, at, code, reason: failure?.reason ?? '' }
+}
+
 function eventOf(name: string, data: object | null): string {
   return `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`
 }
@@ -262,7 +281,7 @@ function levelsOf(now: Now): Parameters<DashboardHistory['add']>[2] {
     inUse: connections.inUse,
     idle: connections.idle,
     budget: connections.budget,
-    waiting: waiting.permits + waiting.gated,
+    waiting: waiting.permits,
     longestWaitMs: waiting.longestMs,
     streams: requests.streams,
     firstP50Ms: latency.firstMs?.p50 ?? null,

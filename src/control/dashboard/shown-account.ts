@@ -11,6 +11,8 @@ export interface AccountView {
   /** There is a sign-in, or will be; else clients bring keys of their own. */
   readonly isExpected: boolean
   readonly endsAt: number | null
+  /** How to sign in again; `null` where there is no source. */
+  readonly loginHint: string | null
 }
 
 export interface AboutGateway {
@@ -45,7 +47,7 @@ export function toShownAccount(view: AccountView, about: AboutGateway): ShownAcc
 type SignInFigures = ShownAccount['signIn']
 
 function toSignIn(view: AccountView, isSimulated: boolean): SignInFigures {
-  const { news, endsAt } = view
+  const { news, endsAt, loginHint } = view
   const { snapshot } = news
   const state = stateOf(view, isSimulated)
   return {
@@ -56,6 +58,7 @@ function toSignIn(view: AccountView, isSimulated: boolean): SignInFigures {
     expiresAt: snapshot?.expiresAt ?? null,
     renewsItself: snapshot !== null && snapshot.authType !== 'api-key',
     endsAt,
+    remedy: loginHint,
     problem: state === 'client-keys' ? null : toProblem(news)
   }
 }
@@ -72,16 +75,13 @@ function toProblem({ problem }: CredentialNews): DashboardProblem | null {
   return problem === null ? null : { code: problem.code, message: problem.message }
 }
 
+/** The sign-in's own problem is told with the sign-in. */
 function problemsOf(
-  { news, standing, isExpected }: AccountView,
+  { standing }: AccountView,
   { isCrashLooping, now }: AboutGateway
 ): ShownAccount['problems'] {
-  const signIn = isExpected ? toProblem(news) : null
   return [
-    ...(signIn === null ? [] : [{ ...signIn, until: null }]),
-    ...standing.bars
-      .filter(({ until }) => until > now)
-      .map(({ code, message, until }) => ({ code, message, until })),
+    ...standing.bars.filter(({ until }) => until > now),
     ...(isCrashLooping ? [CRASH_LOOPING] : [])
   ]
 }
@@ -89,7 +89,8 @@ function problemsOf(
 const CRASH_LOOPING = {
   code: 'GW_INTERNAL',
   message: 'A worker keeps dying before it serves: the log says why.',
-  until: null
+  until: null,
+  bar: null
 } as const
 
 /** `at` is when the upstream told it. */

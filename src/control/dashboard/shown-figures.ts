@@ -1,6 +1,8 @@
+import { faultOf } from '../../dashboard/failures.ts'
 import type {
   Connections,
   ErrorCount,
+  FailingRequests,
   FleetShown,
   Latency,
   Now,
@@ -10,6 +12,7 @@ import type {
 } from '../../dashboard/feed.ts'
 import type { Rates, Totals } from '../../dashboard/history.ts'
 import type { BudgetState } from '../budget/budget.ts'
+import { type JsonObject, textMember } from '../../shared/json.ts'
 import { type MetricReader, withLabel } from './metric-reader.ts'
 
 /** What the processes have told of themselves, and when the dashboard looks. */
@@ -33,7 +36,7 @@ export interface ProcessReadings {
 export function totalsOf(all: MetricReader): Totals {
   return {
     requests: all.sum(REQUESTS),
-    failed: all.sum(REQUESTS, ({ code }) => code !== 'none'),
+    failed: all.sum(REQUESTS, isFailure),
     inputTokens: all.sum('kiro_gateway_tokens_total', withLabel('type', 'input')),
     outputTokens: all.sum('kiro_gateway_tokens_total', withLabel('type', 'output')),
     credits: toSixDecimals(all.sum('kiro_gateway_credits_total'))
@@ -42,10 +45,17 @@ export function totalsOf(all: MetricReader): Totals {
 
 const REQUESTS = 'kiro_gateway_requests_total'
 
+function isFailure(labels: JsonObject): boolean {
+  const code = textMember(labels, 'code') ?? NO_ERROR
+  return code !== NO_ERROR && faultOf(code) !== 'client'
+}
+
+const NO_ERROR = 'none'
+
 /** How often requests have failed, by code. */
 export function failuresOf(all: MetricReader): ReadonlyMap<string, number> {
   const counts = new Map(all.by(REQUESTS, 'code'))
-  counts.delete('none')
+  counts.delete(NO_ERROR)
   return counts
 }
 
@@ -57,6 +67,7 @@ export interface Moment {
   readonly rates: Rates
   readonly latency: Latency
   readonly errors: readonly ErrorCount[]
+  readonly failing: FailingRequests | null
   readonly memory: Now['memory']
   readonly cpuLimit: number
   readonly pool: { readonly maxKeepalive: number | null; readonly maxWaiting: number }
@@ -93,7 +104,8 @@ export function toNow(readings: ProcessReadings, moment: Moment): Now {
       total: totals.requests,
       failed: totals.failed,
       perMinute: toThousandths(rates.requestsPerMinute),
-      failedPerMinute: toThousandths(rates.failedPerMinute)
+      failedPerMinute: toThousandths(rates.failedPerMinute),
+      failing: moment.failing
     },
     tokens: {
       input: totals.inputTokens,

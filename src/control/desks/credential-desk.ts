@@ -34,6 +34,7 @@ const START_PATIENCE_MS = 1000
 
 /** Turns what the refresher knows of the credential into news for the workers. */
 export class CredentialDesk {
+  readonly #source: CredentialSource | null
   readonly #refresher: CredentialRefresher | null
   readonly #profiles: ProfileFinder
   readonly #onNews: CredentialDeskOptions['onNews']
@@ -45,6 +46,7 @@ export class CredentialDesk {
 
   constructor({ config, source, call, log, onNews, onUnusable }: CredentialDeskOptions) {
     const { credentials: settings, upstream } = config
+    this.#source = source
     this.#onNews = onNews
     this.#onUnusable = onUnusable
     const isLogin = settings.isLoginWanted && source?.isOwn === true
@@ -86,6 +88,11 @@ export class CredentialDesk {
   /** Epoch ms after which the sign-in cannot be renewed; `null` where no such end is known. */
   get endsAt(): number | null {
     return this.#refresher?.registrationEndsAt ?? null
+  }
+
+  /** How to sign in again, as the source wants it; `null` where there is no source. */
+  get loginHint(): string | null {
+    return this.#source?.loginHint ?? null
   }
 
   news(): CredentialNews {

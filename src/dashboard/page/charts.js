@@ -1,9 +1,11 @@
 /* The last hour, drawn by uPlot; a figure each, with a legend of our own that tells the figures under the pointer. */
 import { make, setAttribute, setText } from './dom.js'
+import { worstDelayMs } from './figures.js'
 import { amount, bytes, duration, minuteOfDay, short, timeOfDay } from './format.js'
 
 /** @typedef {import('./history.js').History} History */
 /** @typedef {import('uplot').Series} Series */
+/** @typedef {import('../feed.ts').Now} Now */
 /** @typedef {{ column: string, label: string, colour: string, isLimit?: boolean }} Line */
 /** @typedef {{ name: string, title: string, lines: Line[], tell: (value: number | null) => string, least: number, steps?: number[] }} Plan */
 
@@ -100,6 +102,27 @@ const PLANS = [
   }
 ]
 
+/**
+ * Figures of this moment, so that a legend says what the tiles say; points are up to five seconds old.
+ * @type {Readonly<Record<string, (now: Now) => number | null>>}
+ */
+const LATEST = {
+  requestsPerMinute: ({ requests }) => requests.perMinute,
+  failedPerMinute: ({ requests }) => requests.failedPerMinute,
+  inputTokensPerMinute: ({ tokens }) => tokens.inputPerMinute,
+  outputTokensPerMinute: ({ tokens }) => tokens.outputPerMinute,
+  firstP50Ms: ({ latency }) => latency.firstMs?.p50 ?? null,
+  firstP95Ms: ({ latency }) => latency.firstMs?.p95 ?? null,
+  totalP50Ms: ({ latency }) => latency.totalMs?.p50 ?? null,
+  totalP95Ms: ({ latency }) => latency.totalMs?.p95 ?? null,
+  inUse: ({ connections }) => connections.inUse,
+  idle: ({ connections }) => connections.idle,
+  waiting: ({ waiting }) => waiting.permits,
+  memoryBytes: ({ memory }) => memory.usedBytes,
+  cpuCores: ({ cpu }) => cpu.cores,
+  loopDelayMs: ({ processes }) => worstDelayMs(processes)
+}
+
 const HEIGHT = 132
 
 /** All charts. They are made when there is room for them, and drawn when a point is added. */
@@ -123,6 +146,11 @@ export class Charts {
     for (const chart of this.#charts) chart.draw(this.#history, limits)
   }
 
+  /** @param {Now} now */
+  show(now) {
+    for (const chart of this.#charts) chart.show(now)
+  }
+
   /** Light is dark now, or the other way round. */
   recolour() {
     for (const chart of this.#charts) chart.recolour()
@@ -138,6 +166,10 @@ class Chart {
   #plot = null
   /** @type {import('uplot').AlignedData} */
   #values = [[]]
+  /** @type {Now | null} */
+  #now = null
+  /** @type {number | null} The point under the pointer. */
+  #pointed = null
 
   /** @param {Plan} plan */
   constructor(plan) {
@@ -173,6 +205,12 @@ class Chart {
     else this.#plot.setData(this.#values)
     this.#tell(null)
     this.#describe(lines)
+  }
+
+  /** @param {Now} now */
+  show(now) {
+    this.#now = now
+    if (this.#pointed === null) this.#tell(null)
   }
 
   recolour() {
@@ -222,13 +260,22 @@ class Chart {
    * @param {number | null} index
    */
   #tell(index) {
+    this.#pointed = index
     const [at = [], ...lines] = this.#values
-    const from = index ?? at.length - 1
     for (const [number, { value }] of this.#keys.entries()) {
-      setText(value, this.#plan.tell(lines[number]?.[from] ?? null))
+      const figure = index === null ? this.#latest(number) : lines[number]?.[index]
+      setText(value, this.#plan.tell(figure ?? null))
     }
     const moment = index === null ? null : (at[index] ?? null)
     setAttribute(this.figure, 'title', moment === null ? null : timeOfDay(moment))
+  }
+
+  /** @param {number} number of the line */
+  #latest(number) {
+    const { column = '' } = this.#plan.lines[number] ?? {}
+    const latest = LATEST[column]
+    if (latest !== undefined && this.#now !== null) return latest(this.#now)
+    return this.#values[number + 1]?.at(-1)
   }
 
   /** @param {(number | null)[][]} lines */
@@ -237,7 +284,7 @@ class Chart {
     const parts = this.#plan.lines.map(({ label, isLimit }, index) => {
       const known = (lines[index] ?? []).filter((value) => value !== null)
       if (known.length === 0) return `${label}: unknown`
-      const last = tell(known.at(-1) ?? null)
+      const last = tell(this.#latest(index) ?? null)
       if (isLimit) return `${label} ${last}`
       const most = known.reduce((one, other) => Math.max(one, other))
       return `${label} ${last} now, at most ${tell(most)}`

@@ -73,8 +73,13 @@ function showMachine({ memory, cpu, processes }) {
   setMetric('memory-limit-bytes', memory.limitBytes, bytes(memory.limitBytes))
   level('memory-bytes', levelOf(memory.usedBytes, memory.limitBytes))
   showCpu(cpu)
+  time('loop-delay-ms', worstDelayMs(processes))
+}
+
+/** @param {Now['processes']} processes */
+export function worstDelayMs(processes) {
   const delays = processes.flatMap(({ loopDelayMs }) => loopDelayMs?.p99 ?? [])
-  time('loop-delay-ms', delays.length === 0 ? null : Math.max(...delays))
+  return delays.length === 0 ? null : Math.max(...delays)
 }
 
 /** @param {Now['cpu']} cpu */
@@ -147,7 +152,7 @@ export function showAccount({ version, node, startedAt, signIn, quota, isSimulat
   const renewed = renewsItself ? ', renewed by itself' : ''
   const expiry = expiresAt === null ? UNKNOWN : `${timeOfDay(expiresAt)}${renewed}`
   setMetric('sign-in-expires', expiresAt, expiry, fullTime(expiresAt))
-  showQuota(quota)
+  showQuota(quota, isUsable)
   setMetric(
     'started-at',
     startedAt,
@@ -157,16 +162,20 @@ export function showAccount({ version, node, startedAt, signIn, quota, isSimulat
   setMetric('node-version', node, node)
 }
 
-/** @param {Account['quota']} quota */
-function showQuota(quota) {
+/**
+ * What ails the sign-in is not told once more as the reason why the quota is not known.
+ * @param {Account['quota']} quota
+ * @param {boolean} isUsable
+ */
+function showQuota(quota, isUsable) {
   const meter = byId('quota-meter', HTMLElement)
   const remaining = quota?.remaining ?? null
   const limit = quota?.limit ?? null
   const used = quota?.used ?? null
   const unit = quota?.unit ?? ''
   const of = limit === null ? '' : ` of ${amount(limit)} ${unit}`
-  const problem = quota?.problem?.message
-  const text = remaining === null ? (problem ?? 'not known yet') : `${amount(remaining)}${of}`
+  const problem = isUsable ? (quota?.problem?.message ?? 'not known yet') : UNKNOWN
+  const text = remaining === null ? problem : `${amount(remaining)}${of}`
   setMetric('quota-remaining', remaining, text)
   setMetric('quota-used', used, amount(used))
   setMetric('plan', quota?.plan ?? null, quota?.plan ?? UNKNOWN)

@@ -38,6 +38,8 @@ export function short(value) {
  */
 export function bytes(value) {
   if (value === null) return UNKNOWN
+  if (value < 1024) return `${whole.format(value)} B`
+  if (value < 1048576 / 10) return `${amount(Number((value / 1024).toFixed(1)))} KB`
   const megabytes = value / 1048576
   if (megabytes >= 1024) return `${hundredths.format(megabytes / 1024)} GB`
   return `${megabytes >= 10 ? whole.format(megabytes) : tenths.format(megabytes)} MB`
@@ -81,6 +83,7 @@ function pair(value, base, large, small) {
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' })
 const minuteClock = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' })
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' })
+const dayAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' })
 
 /** @param {number | null} at epoch ms */
@@ -96,6 +99,17 @@ export function minuteOfDay(at) {
 /** @param {number | null} at epoch ms */
 export function date(at) {
   return at === null ? UNKNOWN : day.format(at)
+}
+
+/**
+ * `at 5:13:20 PM`, `on Dec 1, 2026, 12:00 AM`; with what is left until then.
+ * @param {number} time epoch ms, like the next
+ * @param {number} now
+ */
+export function moment(time, now) {
+  const isToday = new Date(time).toDateString() === new Date(now).toDateString()
+  const when = isToday ? `at ${clock.format(time)}` : `on ${dayAndTime.format(time)}`
+  return time > now ? `${when} (in ${duration(time - now)})` : when
 }
 
 /** @param {number | null} at epoch ms; for titles */

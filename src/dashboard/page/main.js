@@ -90,6 +90,7 @@ function draw() {
   errors.show(now.errors)
   processes.show(now)
   fleet.show(now.fleet)
+  charts.show(now)
   if (due.account) showAccount(account)
   if (due.charts) charts.draw({ memoryLimit: now.memory.limitBytes, cpuLimit: now.cpu.limit })
   due.account = due.charts = false

@@ -1,5 +1,5 @@
 /* All that is known of one request, in a row below it; there is one such row for the whole table. */
-import { make, setAttribute } from './dom.js'
+import { make, setAttribute, setText } from './dom.js'
 import { amount, bytes, duration, fullTime, UNKNOWN } from './format.js'
 
 /** @typedef {import('../feed.ts').EndedRequest} Ended */
@@ -25,10 +25,13 @@ export class RequestDetails {
   /** @type {OpenRow | null} */
   #row = null
   #list = make('dl')
-  #cell = make('td', '', this.#list)
+  #copy = make('button', 'quiet')
+  #cell = make('td', '', this.#list, this.#copy)
   #element = make('tr', 'details', this.#cell)
 
   constructor() {
+    this.#copy.type = 'button'
+    this.#copy.addEventListener('click', () => void this.#copyFacts()) // never rejects
     this.#cell.colSpan = 10
     this.#element.id = 'request-details'
   }
@@ -43,6 +46,7 @@ export class RequestDetails {
     if (row.item === null) return
     this.#row = row
     this.#list.replaceChildren(...factsOf(row.item).map(([name, text]) => pair(name, text)))
+    setText(this.#copy, COPY)
     setAttribute(row.opener, 'aria-expanded', 'true')
     setAttribute(row.opener, 'aria-controls', this.#element.id)
     row.element.dataset['open'] = ''
@@ -58,7 +62,22 @@ export class RequestDetails {
     this.#list.replaceChildren()
     this.#row = null
   }
+
+  /** For a bug report. A page that did not come over TLS or from this machine may not write to the clipboard. */
+  async #copyFacts() {
+    if (this.#row === null || this.#row.item === null) return
+    const lines = factsOf(this.#row.item).map(([name, text]) => `${name}: ${text}`)
+    try {
+      await navigator.clipboard.writeText(`${lines.join('\n')}\n`)
+      setText(this.#copy, 'Copied')
+    } catch {
+      getSelection()?.selectAllChildren(this.#list)
+      setText(this.#copy, 'Selected: copy it with Ctrl+C')
+    }
+  }
 }
+
+const COPY = 'Copy these details'
 
 /**
  * @param {string} name
@@ -67,7 +86,8 @@ export class RequestDetails {
 function pair(name, text) {
   const value = make('dd', '', text)
   value.dataset['detail'] = name.toLowerCase().replaceAll(' ', '-')
-  return make('div', '', make('dt', '', name), value)
+  const className = name === 'Reason' || name === 'Detail' ? 'whole' : ''
+  return make('div', className, make('dt', '', name), value)
 }
 
 /**
@@ -82,6 +102,7 @@ function factsOf(item) {
   const repairs = item.repairs.length === 0 ? 'none' : item.repairs.join(', ')
   const cached = item.cachedTokens === 0 ? '' : `, ${amount(item.cachedTokens)} from the cache`
   return [
+    ...failureOf(item),
     ['Request id', item.id],
     ['Ended', fullTime(item.at)],
     ['Code', item.code === '' ? 'none' : item.code],
@@ -98,5 +119,22 @@ function factsOf(item) {
     ['Credits', amount(item.credits)],
     ['Body', bytes(item.bodyBytes)],
     ['Worker', String(item.worker)]
+  ]
+}
+
+/**
+ * @param {Ended} item
+ * @returns {[string, string][]}
+ */
+function failureOf({ failure, attempts }) {
+  if (failure === null) return []
+  const { reason, detail, upstreamStatus, upstreamId } = failure
+  const silent = attempts === 0 ? 'was not asked' : 'did not answer'
+  const upstream = upstreamStatus === null ? silent : `answered HTTP ${upstreamStatus}`
+  return [
+    ['Reason', reason],
+    ...(detail === '' ? [] : [/** @type {[string, string]} */ (['Detail', detail])]),
+    ['Upstream', upstream],
+    ['Upstream id', upstreamId ?? UNKNOWN]
   ]
 }

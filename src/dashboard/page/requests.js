@@ -224,11 +224,13 @@ function fillRow(row, item) {
   setFigure(row.credits, item.credits, item.credits === 0 ? '0' : amount(item.credits))
 }
 
-/** @param {Ended} item */
-function levelOf({ code, status }) {
-  if (code === '') return 'good'
-  // What clients did themselves: they left, or asked for what is not.
-  return status >= 500 || status === 200 || status === 401 || status === 429 ? 'bad' : 'fair'
+/**
+ * What clients did wrong themselves is no trouble of the gateway.
+ * @param {Ended} item
+ */
+function levelOf({ fault }) {
+  if (fault === null) return 'good'
+  return fault === 'client' ? 'fair' : 'bad'
 }
 
 /**

@@ -2,7 +2,7 @@
  * Is all well? One sentence, and of each thing that is not well what it is, why, and what to change. Pure, so that tests can
  * try each case without a browser.
  */
-import { bytes, date, duration, percent, plural, timeOfDay } from './format.js'
+import { bytes, date, duration, moment, percent, plural, timeOfDay } from './format.js'
 
 /** @typedef {import('../feed.ts').Now} Now */
 /** @typedef {import('../feed.ts').ShownAccount} Account */
@@ -19,12 +19,10 @@ const TOLD_MS = 60_000
 /** Trouble stays in sight for so long when it has passed: the page should not jump, and people have to read it. */
 const LINGER_MS = 5_000
 
-/** Verdicts as they are shown: worse news at once, better ones when they have lasted. */
+/** Adds problems that have passed a moment ago, so that people can read them; everything else is as it is now. */
 export class SteadyVerdict {
-  /** @type {Verdict | null} */
-  #shown = null
-  /** When what is shown was last true. */
-  #trueAt = 0
+  /** @type {Map<string, { problem: Problem, trueAt: number }>} By code. Bounded by the codes that there are. */
+  #seen = new Map()
 
   /**
    * @param {Verdict} verdict
@@ -32,22 +30,22 @@ export class SteadyVerdict {
    * @returns {Verdict} what to show
    */
   next(verdict, at) {
-    const isLess = this.#shown !== null && weight(verdict) < weight(this.#shown)
-    if (this.#shown !== null && isLess && at - this.#trueAt < LINGER_MS) return this.#shown
-    this.#shown = verdict
-    this.#trueAt = at
-    return verdict
+    for (const one of verdict.problems) this.#seen.set(one.code, { problem: one, trueAt: at })
+    for (const [code, { trueAt }] of this.#seen) {
+      if (at - trueAt >= LINGER_MS) this.#seen.delete(code)
+    }
+    const passed = [...this.#seen.values()].flatMap(({ problem: one, trueAt }) =>
+      trueAt === at ? [] : [{ ...one, what: `A moment ago: ${one.what}` }]
+    )
+    return passed.length === 0
+      ? verdict
+      : toVerdict([...verdict.problems, ...passed], verdict.facts)
   }
 
   /** What was shown says nothing of what comes: there was no connection meanwhile. */
   forget() {
-    this.#shown = null
+    this.#seen.clear()
   }
-}
-
-/** @param {Verdict} verdict */
-function weight({ level, problems }) {
-  return { good: 0, fair: 100, bad: 200 }[level] + problems.length
 }
 
 /**
@@ -57,16 +55,26 @@ function weight({ level, problems }) {
  */
 export function judge(now, account) {
   const problems = [
+    ...accountProblems(now, account),
     ...signInProblems(now, account),
-    ...quotaProblems(account),
+    ...quotaProblems(now, account),
     ...workerProblems(now),
     ...fleetProblems(now),
     ...waitProblems(now, account),
-    ...failureProblems(now),
+    ...failureProblems(now, account),
     ...loadProblems(now)
-  ].toSorted((one, other) => rank(other) - rank(one))
+  ]
+  return toVerdict(problems, factsOf(now, account))
+}
+
+/**
+ * @param {Problem[]} found
+ * @param {string} facts
+ * @returns {Verdict}
+ */
+function toVerdict(found, facts) {
+  const problems = found.toSorted((one, other) => rank(other) - rank(one))
   const [worst] = problems
-  const facts = factsOf(now, account)
   if (worst === undefined) {
     return { level: 'good', code: 'well', sentence: 'All is well.', facts, problems }
   }
@@ -100,54 +108,82 @@ function factsOf({ workers, requests, waiting, connections }, { isSimulated }) {
 }
 
 /**
+ * What the upstream has said of the account, and when it is asked again.
  * @param {Now} now
  * @param {Account} account
  * @returns {Problem[]}
  */
-function signInProblems({ at }, { signIn, problems }) {
-  const found = problems.map(({ code, message, until }) => {
-    const remedy = until === null ? '' : `Until ${timeOfDay(until)}, as far as is known.`
-    return problem('bad', code, message, remedy)
+function accountProblems({ at }, { problems, quota }) {
+  return problems.map(({ code, message, until, bar }) => {
+    const again = until === null ? '' : `Kiro is asked again ${moment(until, at)}.`
+    if (code !== QUOTA) return problem('bad', code, message, again)
+    const what = QUOTAS[bar ?? ''] ?? "The Kiro account's quota is used up."
+    const isReset = until !== null && until === quota?.resetsAt
+    const remedy = isReset ? `It resets ${moment(until, at)}.` : again
+    return problem('bad', code, what, `${remedy} Kiro says: ${message}`.trim())
   })
+}
+
+const QUOTA = 'GW_UPSTREAM_QUOTA'
+/** @type {Readonly<Record<string, string>>} */
+const QUOTAS = {
+  monthly: "The Kiro account's monthly quota is used up.",
+  daily: "The Kiro account's daily quota is used up.",
+  hourly: "The Kiro account's hourly quota is used up."
+}
+
+/** A sign-in that has been; others have not been made, or may not be used. */
+const ENDED = ['GW_UPSTREAM_AUTH', 'GW_REGISTRATION_EXPIRED']
+
+/**
+ * The cause names the remedy that fits where the sign-in comes from, so that none is added here.
+ * @param {Now} now
+ * @param {Account} account
+ * @returns {Problem[]}
+ */
+function signInProblems({ at }, { signIn }) {
   const { state, isUsable, endsAt } = signIn
-  const cause = signIn.problem?.message ?? ''
+  const { code = '', message: cause = '' } = signIn.problem ?? {}
   if (state === 'signed-out') {
-    found.push(
-      problem('bad', 'signed-out', `The sign-in has ended. ${cause}`, 'Run: kiro-gateway login')
-    )
-  } else if (state === 'failing') {
+    const what = ENDED.includes(code) ? 'The sign-in has ended.' : 'There is no usable sign-in.'
+    return [problem('bad', 'signed-out', what, cause)]
+  }
+  if (state === 'failing') {
     const what = isUsable
       ? 'The sign-in cannot be renewed for now; its token still serves.'
       : 'The sign-in cannot be renewed, so requests are refused.'
     const remedy =
       `${cause} It is tried again by itself. If it stays so: kiro-gateway doctor`.trim()
-    found.push(problem(isUsable ? 'fair' : 'bad', 'sign-in-failing', what, remedy))
-  } else if (!isUsable && state === 'waiting') {
-    const what = 'The sign-in is being renewed; requests wait for it.'
-    found.push(problem('fair', 'sign-in-waiting', what, 'It passes in a moment.'))
-  } else if (endsAt !== null && endsAt - at < 3 * DAY_MS) {
-    const what = `The sign-in ends ${endsAt <= at ? 'now' : `on ${date(endsAt)}`}.`
-    found.push(problem('fair', 'sign-in-ends', what, 'Run: kiro-gateway login'))
+    return [problem(isUsable ? 'fair' : 'bad', 'sign-in-failing', what, remedy)]
   }
-  return found
+  if (!isUsable && state === 'waiting') {
+    const what = 'The sign-in is being renewed; requests wait for it.'
+    return [problem('fair', 'sign-in-waiting', what, 'It passes in a moment.')]
+  }
+  if (endsAt !== null && endsAt - at < 3 * DAY_MS) {
+    const what = `The sign-in ends ${endsAt <= at ? 'now' : `on ${date(endsAt)}`}.`
+    return [problem('fair', 'sign-in-ends', what, signIn.remedy ?? '')]
+  }
+  return []
 }
 
 /**
+ * @param {Now} now
  * @param {Account} account
  * @returns {Problem[]}
  */
-function quotaProblems({ quota }) {
-  if (quota === null) return []
+function quotaProblems({ at }, { quota, problems }) {
+  if (quota === null || problems.some(({ code }) => code === QUOTA)) return []
   const { remaining, limit, unit, resetsAt, overage } = quota
   if (remaining === null || limit === null || limit <= 0) return []
-  const until = resetsAt === null ? '' : ` It begins anew on ${date(resetsAt)}.`
+  const until = resetsAt === null ? '' : `It resets ${moment(resetsAt, at)}.`
   const share = remaining / limit
   if (remaining <= 0 && overage?.isEnabled !== true) {
-    return [problem('bad', 'quota-out', `All ${limit} ${unit} of the plan are used.`, until.trim())]
+    return [problem('bad', 'quota-out', `All ${limit} ${unit} of the plan are used.`, until)]
   }
   if (share > 0.1 || remaining <= 0) return []
   const what = `${percent(share)} of the plan's ${unit} are left.`
-  return [problem('fair', 'quota-low', what, until.trim())]
+  return [problem('fair', 'quota-low', what, until)]
 }
 
 /**
@@ -226,42 +262,62 @@ function waitProblems({ at, waiting, connections, pace }, { settings }) {
   if (pausedUntil !== null && pausedUntil > at) {
     const what = `The upstream asked for a pause; requests go on at ${timeOfDay(pausedUntil)}.`
     found.push(problem('fair', 'paused', what, 'It passes by itself.'))
+  } else if (gated > 0 && pace === null) {
+    const what = 'Requests go on one after the other after a pause that the upstream asked for.'
+    found.push(problem('fair', 'paused', what, 'It passes by itself.'))
   } else if (gated > 0) {
-    const limit = pace === null ? '' : ` of ${pace.limit} a minute`
-    const what = `${plural(gated, 'request')} ${gated === 1 ? 'waits' : 'wait'} for the pace${limit}.`
+    const what = `${plural(gated, 'request')} ${gated === 1 ? 'waits' : 'wait'} for the pace of ${pace?.limit} a minute.`
     const remedy = 'UPSTREAM_MAX_REQUESTS_PER_MINUTE may be raised if the upstream bears more.'
     found.push(problem('fair', 'pace', what, remedy))
   }
   // Waits of a moment are what a queue is for.
-  if (permits > gated && longestMs >= SHORT_WAIT_MS) {
+  const lacking = permits - gated
+  if (lacking > 0 && longestMs >= SHORT_WAIT_MS) {
     const isLong = longestMs > 10_000 || (max !== null && permits > max / 2)
-    const what = `${plural(permits, 'request')} ${permits === 1 ? 'waits' : 'wait'} for a connection, the longest for ${duration(longestMs)}.`
+    const what = `${plural(lacking, 'request')} ${lacking === 1 ? 'waits' : 'wait'} for a connection, the longest for ${duration(longestMs)}.`
     const isFull = budget !== null && inUse >= budget * 0.9
-    const cause = isFull ? `${inUse} of ${budget} connections are in use. ` : ''
+    const cause = isFull
+      ? `${inUse} of ${budget} connections are in use. Raise HTTP_MAX_CONNECTIONS if the upstream may take more at once.`
+      : 'Connections are free, so that HTTP_MAX_CONNECTIONS is not the reason. If it lasts, the log says more.'
     const bound =
       settings.poolTimeoutMs === null
         ? ''
         : ` After ${duration(settings.poolTimeoutMs)} they are refused (HTTP_POOL_TIMEOUT).`
-    const remedy = `${cause}Raise HTTP_MAX_CONNECTIONS if the upstream may take more at once.${bound}`
+    const remedy = `${cause}${bound}`
     found.push(problem(isLong ? 'bad' : 'fair', 'waiting', what, remedy))
   }
   return found
 }
 
+/** For one person three requests are the service. */
+const MANY_FAILURES = 3
+
 /**
+ * Requests that failed one after the other, or many of a minute. Where the account is the reason, that has been said.
  * @param {Now} now
+ * @param {Account} account
  * @returns {Problem[]}
  */
-function failureProblems({ requests, errors }) {
-  const { perMinute, failedPerMinute } = requests
-  if (failedPerMinute < 3 || failedPerMinute < perMinute * 0.1) return []
-  const [most] = errors
-  const level = failedPerMinute >= perMinute / 2 ? 'bad' : 'fair'
-  const code = most === undefined ? '' : `Most are ${most.code}. `
-  const what = `${Math.round(failedPerMinute)} of ${Math.round(perMinute)} requests failed in the last minute.`
-  return [
-    problem(level, 'failures', what, `${code}A failed request below says why when it is opened.`)
-  ]
+function failureProblems({ at, requests, errors }, { signIn, problems }) {
+  const { perMinute, failedPerMinute, failing } = requests
+  const told = [signIn.problem, ...problems].map((one) => one?.code)
+  const streak = failing === null || told.includes(failing.code) ? 0 : failing.count
+  const last =
+    failing === null ? '' : `${failing.reason} (${failing.code}, ${moment(failing.at, at)})`
+  if (streak >= MANY_FAILURES) {
+    return [problem('bad', 'failures', `The last ${streak} requests failed.`, last)]
+  }
+  if (failedPerMinute >= 3 && failedPerMinute >= perMinute * 0.1) {
+    const level = failedPerMinute >= perMinute / 2 ? 'bad' : 'fair'
+    const what = `${Math.round(failedPerMinute)} of ${Math.round(perMinute)} requests failed in the last minute.`
+    const most = errors.find(({ fault, lastHour }) => fault !== 'client' && lastHour > 0)
+    const code = most === undefined ? '' : `Most are ${most.code}. `
+    const how = 'A failed request below says why when it is opened.'
+    return [problem(level, 'failures', what, `${code}${how}`)]
+  }
+  if (streak === 0) return []
+  const what = streak === 1 ? 'The last request failed.' : `The last ${streak} requests failed.`
+  return [problem('fair', 'failures', what, last)]
 }
 
 /**

@@ -1,8 +1,9 @@
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { outlineMember } from '../../dialects/request/payload-bytes.ts'
 import { priceStepOf } from '../../kiro/models/models.ts'
+import { cut } from '../../kiro/wire/fault.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
-import type { TurnFacts, UsageRow } from '../../ipc/usage-row.ts'
+import type { FailureFacts, TurnFacts, UsageRow } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { Metrics } from '../../observe/metrics.ts'
@@ -143,8 +144,23 @@ export function toUsageRow(
       isDoublePrice: isAbovePriceStep(record),
       worker,
       bodyBytes,
-      repairs: plan?.repairs.slice(0, MAX_REPAIRS_TOLD) ?? []
+      repairs: plan?.repairs.slice(0, MAX_REPAIRS_TOLD) ?? [],
+      ...(error !== null && { failure: toFailure(error, progress) })
     }
+  }
+}
+
+/** The beginnings of texts that may be long; the log has them whole. */
+const MAX_REASON_CHARS = 600
+const MAX_DETAIL_CHARS = 300
+
+function toFailure({ message, detail }: GatewayError, { lastCall }: Progress): FailureFacts {
+  const status = lastCall?.status ?? 0
+  return {
+    reason: cut(message, MAX_REASON_CHARS),
+    detail: cut(detail ?? '', MAX_DETAIL_CHARS),
+    upstreamStatus: status === 0 ? null : status,
+    upstreamId: lastCall?.upstreamId ?? null
   }
 }
 

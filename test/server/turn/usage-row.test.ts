@@ -57,6 +57,18 @@ t.test('toUsageRow()', async (t) => {
     firstMs: null
   })
 
+  t.same(refused.turn?.failure, {
+    reason: new GatewayError('GW_KEY_LIMIT').message,
+    detail: '',
+    upstreamStatus: null,
+    upstreamId: null
+  })
+  const long = new GatewayError('GW_INTERNAL', 'd'.repeat(9_999), { message: 'm'.repeat(9_999) })
+  const { failure } =
+    toUsageRow({ ...record, status: 500, error: long, plan: null, progress: new Progress() }, who)
+      .turn ?? {}
+  t.same([failure?.reason.length, failure?.detail.length], [600, 300], 'texts are bounded')
+
   const progress = new Progress()
   progress.spend({
     inputTokens: 5,
