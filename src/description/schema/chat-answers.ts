@@ -34,6 +34,7 @@ export const ChatAnswers: Readonly<Record<string, JsonSchema>> = {
   ChatCompletion: record({
     ...HEAD,
     object: fixed('chat.completion'),
+    system_fingerprint: { type: 'null' },
     choices: list(
       record({
         index: amount('Always 0: there is one choice.'),
@@ -49,6 +50,7 @@ export const ChatAnswers: Readonly<Record<string, JsonSchema>> = {
       role: fixed('assistant'),
       content: orNull(string('`null` where there are only calls.')),
       refusal: { type: 'null' },
+      annotations: { type: 'array', maxItems: 0 },
       reasoning_content: REASONING,
       tool_calls: list(
         record({

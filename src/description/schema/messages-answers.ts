@@ -28,6 +28,7 @@ const STOP_REASON = oneOf(
 const REASONS = {
   stop_reason: STOP_REASON,
   stop_sequence: orNull(string('Which of `stop_sequences` it was.')),
+  stop_details: { type: 'null' },
   safeguard_results: list(
     record({
       type: string('As it was asked for.'),
@@ -47,6 +48,8 @@ const SEARCH_RESULT = record({
   page_age: orNull(string('When it was published.'))
 })
 
+const CALLER = record({ type: fixed('direct') }, { description: 'Always the model itself.' })
+
 const BLOCKS = {
   TextBlock: record({ type: fixed('text'), text: string('What the model says.') }),
   ThinkingBlock: record({
@@ -61,18 +64,21 @@ const BLOCKS = {
   ToolUseBlock: record({
     type: fixed('tool_use'),
     id: string('To be repeated in `tool_use_id` of the result.'),
+    caller: CALLER,
     name: string('The tool, as the request named it.'),
     input: anyObject('The arguments.')
   }),
   ServerToolUseBlock: record({
     type: fixed('server_tool_use'),
     id: string('Of the search.'),
+    caller: CALLER,
     name: fixed('web_search'),
     input: record({ query: string('What was searched for.') })
   }),
   WebSearchResultBlock: record({
     type: fixed('web_search_tool_result'),
     tool_use_id: string('Of the search.'),
+    caller: CALLER,
     content: anyOf([
       list(SEARCH_RESULT),
       record({
@@ -85,6 +91,9 @@ const BLOCKS = {
 
 const BLOCK = anyOf(Object.keys(BLOCKS).map(refTo))
 
+/** Members that the SDK's types have in every message. */
+const NEVER_HERE = { container: { type: 'null' }, diagnostics: { type: 'null' } }
+
 const START = record({
   type: fixed('message_start'),
   message: record(
@@ -93,9 +102,11 @@ const START = record({
       type: fixed('message'),
       role: fixed('assistant'),
       model: string('As the request named it.'),
+      ...NEVER_HERE,
       content: { type: 'array', maxItems: 0 },
       stop_reason: { type: 'null' },
       stop_sequence: { type: 'null' },
+      stop_details: { type: 'null' },
       usage: refTo('MessageUsage')
     },
     { description: 'The message without its content; of its usage the input is an estimate.' }
@@ -122,11 +133,28 @@ const EVENTS = {
   BlockStopEvent: record({ type: fixed('content_block_stop'), index: INDEX }),
   MessageDeltaEvent: record({
     type: fixed('message_delta'),
-    delta: record(REASONS, { optional: ['safeguard_results'] }),
-    usage: refTo('MessageUsage')
+    delta: record(
+      { ...REASONS, container: NEVER_HERE.container },
+      { optional: ['safeguard_results'] }
+    ),
+    usage: refTo('MessageDeltaUsage')
   }),
   MessageStopEvent: record({ type: fixed('message_stop') }, { description: 'The end.' })
 } as const
+
+const DELTA_USAGE = {
+  input_tokens: amount('Tokens that were read, but for those of the cache.'),
+  output_tokens: amount('Tokens that were written.'),
+  cache_read_input_tokens: amount('Read from the cache.'),
+  cache_creation_input_tokens: amount('Written to the cache.'),
+  output_tokens_details: orNull(record({ thinking_tokens: amount('Of these for thinking.') })),
+  server_tool_use: orNull(
+    record({
+      web_search_requests: amount('Searches that were made.'),
+      web_fetch_requests: amount('Always 0.')
+    })
+  )
+}
 
 /** Answers of the Messages API, and the events of a stream. */
 export const MessagesAnswers: Readonly<Record<string, JsonSchema>> = {
@@ -136,6 +164,7 @@ export const MessagesAnswers: Readonly<Record<string, JsonSchema>> = {
       type: fixed('message'),
       role: fixed('assistant'),
       model: string('As the request named it.'),
+      ...NEVER_HERE,
       content: list(BLOCK),
       ...REASONS,
       usage: refTo('MessageUsage')
@@ -143,18 +172,17 @@ export const MessagesAnswers: Readonly<Record<string, JsonSchema>> = {
     { optional: ['safeguard_results'] }
   ),
   ...BLOCKS,
-  MessageUsage: record(
-    {
-      input_tokens: amount('Tokens that were read, but for those of the cache.'),
-      output_tokens: amount('Tokens that were written.'),
-      cache_read_input_tokens: amount('Read from the cache.'),
-      cache_creation_input_tokens: amount('Written to the cache.'),
-      server_tool_use: record({ web_search_requests: amount('Searches that were made.') })
-    },
-    {
-      optional: ['cache_read_input_tokens', 'cache_creation_input_tokens', 'server_tool_use']
-    }
-  ),
+  MessageUsage: record({
+    ...DELTA_USAGE,
+    cache_creation: record({
+      ephemeral_5m_input_tokens: amount('All that was written to the cache.'),
+      ephemeral_1h_input_tokens: amount('Always 0.')
+    }),
+    inference_geo: { type: 'null' },
+    service_tier: fixed('standard'),
+    speed: { type: 'null' }
+  }),
+  MessageDeltaUsage: record(DELTA_USAGE),
   ...EVENTS,
   MessagesStreamEvent: anyOf(
     [...Object.keys(EVENTS), 'AnthropicStreamError'].map(refTo),

@@ -20,6 +20,18 @@ const MODEL_WORDS = string('For people: windows, efforts, price step.')
 
 const SUPPORTED = record({ supported: boolean('Whether the model can do that.') })
 
+function supports(names: string): Readonly<Record<string, JsonSchema>> {
+  return Object.fromEntries(words(names).map((name) => [name, SUPPORTED]))
+}
+
+/** Support for a whole, and for each of its parts. */
+function supportsParts(names: string): JsonSchema {
+  return record({
+    supported: boolean('Whether the model can do any of these.'),
+    ...supports(names)
+  })
+}
+
 /** Lists of models, in the shapes of both vendors. */
 const MODELS = {
   OpenAiModelList: record({ object: fixed('list'), data: list(refTo('OpenAiModel')) }),
@@ -55,23 +67,34 @@ const MODELS = {
       id: string('To be sent as `model`.'),
       display_name: string('For people.'),
       created_at: moment('The same for all.'),
-      description: MODEL_WORDS,
-      max_input_tokens: amount('Tokens that it reads at most.'),
-      max_tokens: amount('Tokens that it writes at most.'),
-      capabilities: record({
-        image_input: SUPPORTED,
-        effort: {
-          ...record({ supported: boolean('Whether an effort can be chosen.') }),
-          additionalProperties: SUPPORTED,
-          description: 'And each effort by its name.'
-        },
-        thinking: SUPPORTED
-      })
+      lifecycle: oneOf(words('active deprecated retired'), 'As the upstream lists it.'),
+      deprecated_at: orNull(moment('When it was deprecated.')),
+      retires_at: orNull(moment('When its maker retires it.')),
+      line: orNull(string('Such as `opus`.')),
+      max_input_tokens: orNull(amount('Tokens that it reads at most.')),
+      max_tokens: orNull(amount('Tokens that it writes at most.')),
+      capabilities: orNull(refTo('ModelCapabilities')),
+      description: MODEL_WORDS
     },
     {
-      optional: words('description max_input_tokens max_tokens capabilities'),
-      description: 'Figures are missing where nothing is known of the model.'
+      optional: words('description'),
+      description: 'Figures are `null` where nothing is known of the model.'
     }
+  ),
+  ModelCapabilities: record(
+    {
+      ...supports('batch citations code_execution image_input pdf_input structured_outputs'),
+      context_management: supportsParts(
+        'clear_thinking_20251015 clear_tool_uses_20250919 compact_20260112'
+      ),
+      effort: supportsParts('low medium high xhigh max'),
+      server_tools: supportsParts('code_execution web_search'),
+      thinking: record({
+        supported: boolean('Whether the model reasons by itself.'),
+        types: record(supports('adaptive between_tools disabled enabled'))
+      })
+    },
+    { description: 'What the model does here, in the words of the vendor.' }
   )
 } as const satisfies Readonly<Record<string, JsonSchema>>
 

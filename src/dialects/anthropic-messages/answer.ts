@@ -22,6 +22,10 @@ export interface MessagesWishes {
 /** What a block takes beside its texts, at most. */
 const BlockBytes = 1024
 
+/** Calls come from the model itself, never from code that it runs. */
+const DirectCaller = { type: 'direct' } as const
+const Caller = JSON.stringify(DirectCaller)
+
 const Ping = toSseEvent('ping', '{"type":"ping"}')
 const MessageStop = toSseEvent('message_stop', '{"type":"message_stop"}')
 
@@ -65,13 +69,9 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
       content: [],
       stop_reason: null,
       stop_sequence: null,
+      stop_details: null,
       // Clients add the cache counts up, so they are told from the start; so far nothing is known of any.
-      usage: {
-        input_tokens: this.plan.inputTokens,
-        cache_creation_input_tokens: 0,
-        cache_read_input_tokens: 0,
-        output_tokens: 1
-      }
+      usage: toMessageUsage({ inputTokens: this.plan.inputTokens, outputTokens: 1 }, 0)
     }
     const json = JSON.stringify({ type: 'message_start', message })
     return toSseEvent('message_start', json) + Ping
@@ -82,7 +82,7 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
   }
 
   protected override openCall(id: string, name: string): AnswerBlock {
-    const named = `"id":${JSON.stringify(id)},"name":${JSON.stringify(name)},"input":`
+    const named = `"id":${JSON.stringify(id)},"caller":${Caller},"name":${JSON.stringify(name)},"input":`
     return this.#block('call', Blocks.call.head + named)
   }
 
@@ -103,8 +103,9 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
 
   protected override writeEnd(end: EndPart, last: AnswerBlock | null): Written {
     if (!this.plan.asked.isStream) return ''
-    const usage = toAnthropicUsage(end.usage, this.#searches)
-    const message = { type: 'message_delta', delta: this.#reasons(end), usage }
+    const usage = toDeltaUsage(end.usage, this.#searches)
+    const delta = { ...this.#reasons(end), container: null }
+    const message = { type: 'message_delta', delta, usage }
     const told = toSseEvent('message_delta', JSON.stringify(message)) + MessageStop
     return glue(last?.end('whole') ?? '', told)
   }
@@ -114,8 +115,7 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
   }
 
   protected override writeWhole(end: EndPart): Written {
-    const usage = { cacheReadTokens: 0, cacheWriteTokens: 0, ...end.usage }
-    const tail = { ...this.#reasons(end), usage: toAnthropicUsage(usage, this.#searches) }
+    const tail = { ...this.#reasons(end), usage: toMessageUsage(end.usage, this.#searches) }
     return glue(
       `${JSON.stringify(this.#head()).slice(0, -1)},"content":[`,
       glueWith(',', this.#blocks.map(toBlockJson)),
@@ -123,15 +123,18 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
     )
   }
 
+  /** There are no containers and no diagnostics here; the SDK's types have them in every message. */
   #head(): object {
     const { model } = this.plan.asked
-    return { id: this.identity.id, type: 'message', role: 'assistant', model }
+    const { id } = this.identity
+    return { id, type: 'message', role: 'assistant', model, container: null, diagnostics: null }
   }
 
   #reasons({ reason, stopSequence }: EndPart): object {
     return {
       stop_reason: StopReasons[reason],
       stop_sequence: stopSequence ?? null,
+      stop_details: null,
       ...safeguardMembers(this.plan.asked.own)
     }
   }
@@ -195,18 +198,34 @@ const StopReasons = {
   pause: 'pause_turn'
 } as const satisfies Record<EndReason, string>
 
-/** Usage in Anthropic's words; the cache counts appear together or, if unknown, not at all. */
-function toAnthropicUsage(usage: Usage, searches: number): object {
-  const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = usage
-  const isCacheKnown = cacheReadTokens !== undefined || cacheWriteTokens !== undefined
+/** Usage at the end of a stream, in Anthropic's words. */
+function toDeltaUsage(usage: Usage, searches: number) {
+  const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens } = usage
   return {
     input_tokens: inputTokens,
     output_tokens: outputTokens,
-    ...(isCacheKnown && {
-      cache_read_input_tokens: cacheReadTokens ?? 0,
-      cache_creation_input_tokens: cacheWriteTokens ?? 0
-    }),
-    ...(searches > 0 && { server_tool_use: { web_search_requests: searches } })
+    cache_read_input_tokens: cacheReadTokens ?? 0,
+    cache_creation_input_tokens: cacheWriteTokens ?? 0,
+    output_tokens_details:
+      reasoningTokens === undefined ? null : { thinking_tokens: reasoningTokens },
+    server_tool_use:
+      searches === 0 ? null : { web_search_requests: searches, web_fetch_requests: 0 }
+  }
+}
+
+/** Usage of a message: the same, with what the vendor says of billing beside it. */
+function toMessageUsage(usage: Usage, searches: number): object {
+  const told = toDeltaUsage(usage, searches)
+  return {
+    ...told,
+    // The upstream does not say for how long it caches; the vendor's default is five minutes.
+    cache_creation: {
+      ephemeral_5m_input_tokens: told.cache_creation_input_tokens,
+      ephemeral_1h_input_tokens: 0
+    },
+    inference_geo: null,
+    service_tier: 'standard',
+    speed: null
   }
 }
 
@@ -216,14 +235,21 @@ function toAnthropicUsage(usage: Usage, searches: number): object {
  */
 function toSearchBlocks(part: SearchPart): readonly [call: string, found: string] {
   const id = `srvtoolu_${part.id}`
-  const call = { type: 'server_tool_use', id, name: 'web_search', input: { query: part.query } }
+  const caller = DirectCaller
+  const call = {
+    type: 'server_tool_use',
+    id,
+    caller,
+    name: 'web_search',
+    input: { query: part.query }
+  }
   const { problem } = part
   const code = problem !== undefined && ErrorCodes.includes(problem) ? problem : 'unavailable'
   const content =
     problem === undefined
       ? part.results.map(toResult)
       : { type: 'web_search_tool_result_error', error_code: code }
-  const found = { type: 'web_search_tool_result', tool_use_id: id, content }
+  const found = { type: 'web_search_tool_result', tool_use_id: id, caller, content }
   return [JSON.stringify(call), JSON.stringify(found)]
 }
 

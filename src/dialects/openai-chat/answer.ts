@@ -90,8 +90,9 @@ export class ChatWriter extends AnswerWriter<ChatWishes> {
       finish_reason: toFinishReason(reason, this.plan.asked.own),
       logprobs: null
     }
+    // OpenRouter's SDK insists on the fingerprint here, and refuses `null` for that of a chunk.
     return glue(
-      `${this.#open('chat.completion')},"choices":[{"index":0,"message":`,
+      `${this.#open('chat.completion')},"system_fingerprint":null,"choices":[{"index":0,"message":`,
       this.#message(),
       `,${JSON.stringify(finish).slice(1)}],"usage":${JSON.stringify(toOpenAiUsage(usage))}}`
     )
@@ -109,7 +110,7 @@ export class ChatWriter extends AnswerWriter<ChatWishes> {
     return glue(
       '{"role":"assistant","content":',
       words === undefined || words.isEmpty ? wordless : words.written(),
-      ',"refusal":null',
+      ',"refusal":null,"annotations":[]',
       ...(reasoning === undefined || reasoning.isEmpty
         ? []
         : [',"reasoning_content":', reasoning.written()]),

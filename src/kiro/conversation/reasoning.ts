@@ -224,14 +224,16 @@ function alwaysThinks(efforts: readonly Effort[], displays: readonly string[]): 
   return { ...claude(efforts, displays), takesDisabled: false }
 }
 
-/** The efforts that a model takes, least first, and whether it can do without reasoning; for lists of models. */
+/** Returns the efforts that a model takes, least first, whether it reasons and whether always; for lists of models. */
 export function effortsOf(facts: ModelFacts): {
   readonly efforts: readonly Effort[]
+  readonly thinks: boolean
   readonly alwaysThinks: boolean
 } {
   const form = nativeForm({ id: facts.id, facts })
-  if (form.type === 'none') return { efforts: [], alwaysThinks: false }
-  return { efforts: form.efforts, alwaysThinks: form.type === 'claude' && !form.takesDisabled }
+  if (form.type === 'none') return { efforts: [], thinks: false, alwaysThinks: false }
+  const takesNone = form.type === 'claude' ? form.takesDisabled : form.takesNone
+  return { efforts: form.efforts, thinks: true, alwaysThinks: !takesNone }
 }
 
 /** The schema of a member; undefined where it is not declared. */

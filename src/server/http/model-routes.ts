@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import { effortsOf } from '../../kiro/conversation/reasoning.ts'
 import {
   AUTO_MODEL,
   canonicalModelId,
@@ -8,7 +7,6 @@ import {
   type ModelFacts,
   modelUnknown,
   normaliseModelName,
-  priceStepOf,
   resolveModel
 } from '../../kiro/models/models.ts'
 import { isModelAllowed, type NamedKey } from '../../keys/key.ts'
@@ -16,18 +14,15 @@ import type { DataPlane } from '../plane/data-plane.ts'
 import type { KeyPlanes } from '../plane/key-planes.ts'
 import { asToldTo, modelNotAllowed } from '../plane/model-access.ts'
 import { requestOptionsOf } from '../turn/body.ts'
+import {
+  type ListedModel,
+  type ShapeOptions,
+  toAnthropicList,
+  toAnthropicModel,
+  toOpenAiList,
+  toOpenAiModel
+} from './model-shapes.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
-
-/** The API has `created`, which is not known: the day the upstream's API was first seen. */
-const CREATED_AT = new Date('2025-07-14T00:00:00Z')
-
-interface ListedModel {
-  readonly id: string
-  readonly name: string
-  readonly ownedBy: string
-  /** Of the upstream's model; missing for a name of the operator's that leads to none. */
-  readonly facts?: ModelFacts | undefined
-}
 
 /** The models and aliases there are, in the shape of the API that asks: Anthropic's clients say `anthropic-version`. */
 export function modelRoutes(own: DataPlane, keys: KeyPlanes): readonly Route[] {
@@ -37,8 +32,9 @@ export function modelRoutes(own: DataPlane, keys: KeyPlanes): readonly Route[] {
   const serveList: Route['serve'] = async (routed) => {
     const toList = isAnthropic(routed.request) ? toAnthropicList : toOpenAiList
     const { namedKey } = routed
-    const models = listOf(await planeOf(routed))
-    sendJson(routed, 200, toList(models.filter((model) => isAllowed(namedKey, model))))
+    const plane = await planeOf(routed)
+    const models = listOf(plane).filter((model) => isAllowed(namedKey, model))
+    sendJson(routed, 200, toList(models, shapeOptionsOf(plane)))
   }
   const serveModel: Route['serve'] = async (routed) => {
     const { id = '' } = routed.params
@@ -47,7 +43,7 @@ export function modelRoutes(own: DataPlane, keys: KeyPlanes): readonly Route[] {
     const model = findListed(id, listOf(plane)) ?? findSubstitute(id, plane, namedKey)
     if (namedKey !== null && !isAllowed(namedKey, model)) throw modelNotAllowed(namedKey, id, plane)
     const toModel = isAnthropic(routed.request) ? toAnthropicModel : toOpenAiModel
-    sendJson(routed, 200, toModel(model))
+    sendJson(routed, 200, toModel(model, shapeOptionsOf(plane)))
   }
   return ['/v1/models', '/models', '/anthropic/v1/models'].flatMap((path) => [
     { method: 'GET', path, serve: serveList },
@@ -62,6 +58,10 @@ function isAllowed(key: NamedKey | null, { id, facts }: ListedModel): boolean {
 function listOf(plane: DataPlane): readonly ListedModel[] {
   const { aliases, windows } = plane.config().models
   return listModels(plane.catalogue(), aliases, windows)
+}
+
+function shapeOptionsOf(plane: DataPlane): ShapeOptions {
+  return { searches: plane.config().tools.webSearch }
 }
 
 /** `auto` is Cursor's own word, so it is also listed under a name that no client keeps for itself. */
@@ -118,79 +118,4 @@ function ownerOf(id: string): string {
 
 function isAnthropic({ headers }: IncomingMessage): boolean {
   return headers['anthropic-version'] !== undefined
-}
-
-function toOpenAiList(models: readonly ListedModel[]) {
-  return { object: 'list', data: models.map(toOpenAiModel) }
-}
-
-/** OpenAI's own list has no figures; these are the names by which clients of compatible servers look for them. */
-function toOpenAiModel({ id, name, ownedBy, facts }: ListedModel) {
-  const model = { id, object: 'model', created: CREATED_AT.getTime() / 1000, owned_by: ownedBy }
-  if (facts === undefined) return model
-  const { maxInputTokens, maxOutputTokens } = facts
-  const { efforts } = effortsOf(facts)
-  return {
-    ...model,
-    name,
-    description: describe(facts),
-    context_length: maxInputTokens,
-    context_window: maxInputTokens,
-    ...(maxOutputTokens !== undefined && { max_output_tokens: maxOutputTokens }),
-    ...(efforts.length > 0 && { supported_reasoning_efforts: efforts })
-  }
-}
-
-/** For pickers, which show it to people. */
-function describe(facts: ModelFacts): string {
-  const { maxInputTokens, maxOutputTokens, id } = facts
-  const { efforts, alwaysThinks } = effortsOf(facts)
-  const step = priceStepOf(id)
-  const words = [
-    facts.description ?? '',
-    `${inThousands(maxInputTokens)} tokens in${maxOutputTokens === undefined ? '' : `, ${inThousands(maxOutputTokens)} out`}`,
-    efforts.length === 0 ? '' : `effort ${efforts.join(', ')}`,
-    alwaysThinks ? 'always thinks' : '',
-    step === null || step >= maxInputTokens ? '' : `double price above ${inThousands(step)} tokens`
-  ]
-  return words.filter((word) => word !== '').join(' · ')
-}
-
-function inThousands(tokens: number): string {
-  return tokens % 1_000_000 === 0 ? `${tokens / 1_000_000}M` : `${Math.round(tokens / 1000)}k`
-}
-
-function toAnthropicList(models: readonly ListedModel[]) {
-  const data = models.map(toAnthropicModel)
-  return {
-    data,
-    has_more: false,
-    first_id: data[0]?.id ?? null,
-    last_id: data.at(-1)?.id ?? null
-  }
-}
-
-function toAnthropicModel({ id, name, facts }: ListedModel) {
-  const model = { type: 'model', id, display_name: name, created_at: CREATED_AT.toISOString() }
-  if (facts === undefined) return model
-  const { maxInputTokens, maxOutputTokens, takesImages } = facts
-  return {
-    ...model,
-    description: describe(facts),
-    max_input_tokens: maxInputTokens,
-    ...(maxOutputTokens !== undefined && { max_tokens: maxOutputTokens }),
-    capabilities: { image_input: { supported: takesImages }, ...reasoningOf(facts) }
-  }
-}
-
-/** What a model's own list at the vendor says of its reasoning, in the same words. */
-function reasoningOf(facts: ModelFacts) {
-  const { efforts } = effortsOf(facts)
-  const isSupported = efforts.length > 0
-  const effort = { supported: isSupported, ...Object.fromEntries(efforts.map(supports)) }
-  return { effort, thinking: { supported: isSupported } }
-}
-
-function supports(effort: string) {
-  return [effort, { supported: true }] as const
 }

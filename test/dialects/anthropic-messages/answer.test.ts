@@ -16,21 +16,33 @@ function answer(events: readonly UpstreamEvent[], stopSequences: readonly string
   return collect(createCollector(plan, anthropicIdentity), parts)
 }
 
+function usageOf(counts: object) {
+  return {
+    cache_creation_input_tokens: 0,
+    cache_read_input_tokens: 0,
+    cache_creation: { ephemeral_5m_input_tokens: 0, ephemeral_1h_input_tokens: 0 },
+    inference_geo: null,
+    output_tokens_details: null,
+    server_tool_use: null,
+    service_tier: 'standard',
+    speed: null,
+    ...counts
+  }
+}
+
 t.test('a text answer is a message', async (t) => {
   t.same(answer([text('Hel'), text('lo'), ...closing()]), {
     id: 'msg_1f',
     type: 'message',
     role: 'assistant',
     model: 'claude-haiku-4.5',
+    container: null,
+    diagnostics: null,
     content: [{ type: 'text', text: 'Hello' }],
     stop_reason: 'end_turn',
     stop_sequence: null,
-    usage: {
-      input_tokens: 2997,
-      output_tokens: 3,
-      cache_creation_input_tokens: 0,
-      cache_read_input_tokens: 0
-    }
+    stop_details: null,
+    usage: usageOf({ input_tokens: 2997, output_tokens: 3 })
   })
 })
 
@@ -54,7 +66,7 @@ const contents: readonly [name: string, events: readonly UpstreamEvent[], conten
         data: sealReasoning('claude-haiku-4.5', { redactedContent: 'YQ==' })
       },
       { type: 'text', text: 'c' },
-      { type: 'tool_use', id: 't1', name: 'f', input: {} },
+      { type: 'tool_use', id: 't1', caller: { type: 'direct' }, name: 'f', input: {} },
       { type: 'text', text: 'd' }
     ]
   ],
@@ -98,12 +110,10 @@ t.test('the stop sequence is named', async (t) => {
 
 t.test('cache counts are told where the upstream gave them', async (t) => {
   const counts = { uncachedInputTokens: 100, cacheReadInputTokens: 900, outputTokens: 50 }
-  t.same(Object(answer([{ type: 'metadata', tokenUsage: counts }])).usage, {
-    input_tokens: 100,
-    output_tokens: 50,
-    cache_creation_input_tokens: 0,
-    cache_read_input_tokens: 900
-  })
+  t.same(
+    Object(answer([{ type: 'metadata', tokenUsage: counts }])).usage,
+    usageOf({ input_tokens: 100, output_tokens: 50, cache_read_input_tokens: 900 })
+  )
 })
 
 t.test('toJson() before the end is a bug', async (t) => {

@@ -32,6 +32,8 @@ t.test('a safety verdict that a client asks for', async (t) => {
     t.same(readAnthropicStream(stream).delta, {
       stop_reason: 'tool_use',
       stop_sequence: null,
+      stop_details: null,
+      container: null,
       safeguard_results: answered
     })
     t.notMatch(stream, /flagged|evaluated|available"/)

@@ -27,12 +27,14 @@ const blocks = [
   {
     type: 'server_tool_use',
     id: 'srvtoolu_ab',
+    caller: { type: 'direct' },
     name: 'web_search',
     input: { query: 'kiro pricing' }
   },
   {
     type: 'web_search_tool_result',
     tool_use_id: 'srvtoolu_ab',
+    caller: { type: 'direct' },
     content: [
       {
         type: 'web_search_result',
@@ -51,7 +53,7 @@ t.test('a search in a message is its two blocks, and is counted (A36)', async (t
   for (const part of parts) answer.push(part)
   const message = JSON.parse(toText(answer.toJson()))
   t.same(message.content, blocks)
-  t.same(message.usage.server_tool_use, { web_search_requests: 1 })
+  t.same(message.usage.server_tool_use, { web_search_requests: 1, web_fetch_requests: 0 })
 })
 
 t.test('a search in a stream is two blocks that are whole at their start', async (t) => {

@@ -24,12 +24,17 @@ function stream(
 }
 
 const opening = `event: message_start
-data: {"type":"message_start","message":{"id":"msg_1f","type":"message","role":"assistant","model":"claude-haiku-4.5","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":900,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":1}}}
+data: {"type":"message_start","message":{"id":"msg_1f","type":"message","role":"assistant","model":"claude-haiku-4.5","container":null,"diagnostics":null,"content":[],"stop_reason":null,"stop_sequence":null,"stop_details":null,"usage":{"input_tokens":900,"output_tokens":1,"cache_read_input_tokens":0,"cache_creation_input_tokens":0,"output_tokens_details":null,"server_tool_use":null,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0},"inference_geo":null,"service_tier":"standard","speed":null}}}
 
 event: ping
 data: {"type":"ping"}
 
 `
+
+/** The delta of `message_delta`. */
+function deltaOf(reason: string, sequence: string | null = null) {
+  return { stop_reason: reason, stop_sequence: sequence, stop_details: null, container: null }
+}
 
 // With the cache counts in message_start that requirement 15 adds (kiro-protocol §11.8).
 t.test('two parallel calls are exactly the events of A22', async (t) => {
@@ -45,7 +50,7 @@ t.test('two parallel calls are exactly the events of A22', async (t) => {
   t.equal(
     stream(events, plain, { weigh: () => 12 }),
     `${opening}event: content_block_start
-data: {"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t1","name":"a","input":{}}}
+data: {"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t1","caller":{"type":"direct"},"name":"a","input":{}}}
 
 event: content_block_delta
 data: {"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{}"}}
@@ -54,7 +59,7 @@ event: content_block_stop
 data: {"type":"content_block_stop","index":0}
 
 event: content_block_start
-data: {"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t2","name":"b","input":{}}}
+data: {"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t2","caller":{"type":"direct"},"name":"b","input":{}}}
 
 event: content_block_delta
 data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\\"k\\":[1,2]}"}}
@@ -63,7 +68,7 @@ event: content_block_stop
 data: {"type":"content_block_stop","index":1}
 
 event: message_delta
-data: {"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"input_tokens":988,"output_tokens":12}}
+data: {"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null,"stop_details":null,"container":null},"usage":{"input_tokens":988,"output_tokens":12,"cache_read_input_tokens":0,"cache_creation_input_tokens":0,"output_tokens_details":null,"server_tool_use":null}}
 
 event: message_stop
 data: {"type":"message_stop"}
@@ -109,17 +114,17 @@ data: {"type":"content_block_stop","index":1}
 
 `
   )
-  t.same(readAnthropicStream(out).delta, { stop_reason: 'end_turn', stop_sequence: null })
+  t.same(readAnthropicStream(out).delta, deltaOf('end_turn'))
 })
 
 t.test('a stop sequence ends the answer as in A25', async (t) => {
   const plan = replyPlan({ dialect: 'anthropic-messages', stopSequences: ['END'] })
   const stopped = readAnthropicStream(stream([text('abcE'), text('N'), text('Dxyz')], plan))
   t.equal(stopped.blocks[0]?.text, 'abc')
-  t.same(stopped.delta, { stop_reason: 'stop_sequence', stop_sequence: 'END' })
+  t.same(stopped.delta, deltaOf('stop_sequence', 'END'))
   const missed = stream([text('abcE'), text('N'), text('M'), ...closing()], plan)
   t.match(missed, '"text":"ENM"')
-  t.same(readAnthropicStream(missed).delta, { stop_reason: 'end_turn', stop_sequence: null })
+  t.same(readAnthropicStream(missed).delta, deltaOf('end_turn'))
 })
 
 t.test('an exception after output is exactly the event of A28', async (t) => {
@@ -144,7 +149,9 @@ t.test('token counts of the upstream are told as in A38', async (t) => {
     input_tokens: 100,
     output_tokens: 50,
     cache_read_input_tokens: 900,
-    cache_creation_input_tokens: 0
+    cache_creation_input_tokens: 0,
+    output_tokens_details: null,
+    server_tool_use: null
   })
 })
 
@@ -165,7 +172,7 @@ t.test('push()', async (t) => {
   t.test('sends an empty answer without blocks', async (t) => {
     const { blocks, delta, message } = readAnthropicStream(stream([]))
     t.same(blocks, [])
-    t.same(delta, { stop_reason: 'end_turn', stop_sequence: null })
+    t.same(delta, deltaOf('end_turn'))
     t.match(message['usage'], { input_tokens: 900, output_tokens: 1 })
   })
 

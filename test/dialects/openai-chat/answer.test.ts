@@ -17,10 +17,11 @@ t.test('a text answer is a chat completion', async (t) => {
     object: 'chat.completion',
     created: 1_760_000_000,
     model: 'claude-haiku-4.5',
+    system_fingerprint: null,
     choices: [
       {
         index: 0,
-        message: { role: 'assistant', content: 'Hello', refusal: null },
+        message: { role: 'assistant', content: 'Hello', refusal: null, annotations: [] },
         finish_reason: 'stop',
         logprobs: null
       }
@@ -40,12 +41,12 @@ const messages: readonly [name: string, events: readonly UpstreamEvent[], messag
   [
     'a call without text has null content',
     [callEvent],
-    { role: 'assistant', content: null, refusal: null, tool_calls: [call] }
+    { role: 'assistant', content: null, refusal: null, annotations: [], tool_calls: [call] }
   ],
   [
     'text before a call is kept',
     [text('So: '), callEvent],
-    { role: 'assistant', content: 'So: ', refusal: null, tool_calls: [call] }
+    { role: 'assistant', content: 'So: ', refusal: null, annotations: [], tool_calls: [call] }
   ],
   [
     'reasoning is told apart; its signature is nothing here',
@@ -54,9 +55,13 @@ const messages: readonly [name: string, events: readonly UpstreamEvent[], messag
       { type: 'reasoning', text: 'b', signature: 's', redacted: 'YQ==' },
       text('c')
     ],
-    { role: 'assistant', content: 'c', refusal: null, reasoning_content: 'ab' }
+    { role: 'assistant', content: 'c', refusal: null, annotations: [], reasoning_content: 'ab' }
   ],
-  ['an empty answer has empty content', [], { role: 'assistant', content: '', refusal: null }]
+  [
+    'an empty answer has empty content',
+    [],
+    { role: 'assistant', content: '', refusal: null, annotations: [] }
+  ]
 ]
 
 for (const [name, events, message] of messages) {

@@ -1,0 +1,141 @@
+import { effortsOf } from '../../kiro/conversation/reasoning.ts'
+import { type ModelFacts, priceStepOf, versionOf } from '../../kiro/models/models.ts'
+
+/** The API has `created`, which is not known: the day the upstream's API was first seen. */
+const CREATED_AT = new Date('2025-07-14T00:00:00Z')
+
+/** A name that clients may send as `model`. */
+export interface ListedModel {
+  readonly id: string
+  readonly name: string
+  readonly ownedBy: string
+  /** Of the upstream's model; missing for a name of the operator's that leads to none. */
+  readonly facts?: ModelFacts | undefined
+}
+
+/** What does not depend on the model. */
+export interface ShapeOptions {
+  /** The gateway searches the web for models. */
+  readonly searches: boolean
+}
+
+export function toOpenAiList(models: readonly ListedModel[]) {
+  return { object: 'list', data: models.map((model) => toOpenAiModel(model)) }
+}
+
+/** OpenAI's own list has no figures; these are the names by which clients of compatible servers look for them. */
+export function toOpenAiModel({ id, name, ownedBy, facts }: ListedModel) {
+  const model = { id, object: 'model', created: CREATED_AT.getTime() / 1000, owned_by: ownedBy }
+  if (facts === undefined) return model
+  const { maxInputTokens, maxOutputTokens } = facts
+  const { efforts } = effortsOf(facts)
+  return {
+    ...model,
+    name,
+    description: describe(facts),
+    context_length: maxInputTokens,
+    context_window: maxInputTokens,
+    ...(maxOutputTokens !== undefined && { max_output_tokens: maxOutputTokens }),
+    ...(efforts.length > 0 && { supported_reasoning_efforts: efforts })
+  }
+}
+
+/** For pickers, which show it to people. */
+function describe(facts: ModelFacts): string {
+  const { maxInputTokens, maxOutputTokens, id } = facts
+  const { efforts, alwaysThinks } = effortsOf(facts)
+  const step = priceStepOf(id)
+  const words = [
+    facts.description ?? '',
+    `${inThousands(maxInputTokens)} tokens in${maxOutputTokens === undefined ? '' : `, ${inThousands(maxOutputTokens)} out`}`,
+    efforts.length === 0 ? '' : `effort ${efforts.join(', ')}`,
+    alwaysThinks ? 'always thinks' : '',
+    step === null || step >= maxInputTokens ? '' : `double price above ${inThousands(step)} tokens`
+  ]
+  return words.filter((word) => word !== '').join(' · ')
+}
+
+function inThousands(tokens: number): string {
+  return tokens % 1_000_000 === 0 ? `${tokens / 1_000_000}M` : `${Math.round(tokens / 1000)}k`
+}
+
+export function toAnthropicList(models: readonly ListedModel[], options: ShapeOptions) {
+  const data = models.map((model) => toAnthropicModel(model, options))
+  return {
+    data,
+    has_more: false,
+    first_id: data[0]?.id ?? null,
+    last_id: data.at(-1)?.id ?? null
+  }
+}
+
+/** Has every member that the vendor's SDK expects; what is not known is `null`. */
+export function toAnthropicModel({ id, name, facts }: ListedModel, { searches }: ShapeOptions) {
+  return {
+    type: 'model',
+    id,
+    display_name: name,
+    created_at: CREATED_AT.toISOString(),
+    lifecycle: 'active',
+    deprecated_at: null,
+    retires_at: null,
+    line: facts === undefined ? null : lineOf(facts),
+    max_input_tokens: facts?.maxInputTokens ?? null,
+    max_tokens: facts?.maxOutputTokens ?? null,
+    capabilities: facts === undefined ? null : capabilitiesOf(facts, searches),
+    ...(facts !== undefined && { description: describe(facts) })
+  }
+}
+
+/** The vendor's name for the line of a model, such as `opus`. */
+function lineOf({ id }: ModelFacts): string | null {
+  const { family = '' } = versionOf(id) ?? {}
+  return family.startsWith('claude-') ? family.slice('claude-'.length) : null
+}
+
+const NO = { supported: false }
+const YES = { supported: true }
+
+/** What the model does here, in the words of the vendor's own list. */
+function capabilitiesOf(facts: ModelFacts, searches: boolean) {
+  const { efforts, thinks, alwaysThinks } = effortsOf(facts)
+  const takes = (effort: (typeof efforts)[number]) => ({ supported: efforts.includes(effort) })
+  return {
+    batch: NO,
+    citations: NO,
+    code_execution: NO,
+    context_management: {
+      ...NO,
+      clear_thinking_20251015: NO,
+      clear_tool_uses_20250919: NO,
+      compact_20260112: NO
+    },
+    effort: {
+      supported: efforts.length > 0,
+      low: takes('low'),
+      medium: takes('medium'),
+      high: takes('high'),
+      xhigh: takes('xhigh'),
+      max: takes('max')
+    },
+    image_input: { supported: facts.takesImages },
+    // Where the model takes no documents, it is sent their text.
+    pdf_input: YES,
+    server_tools: {
+      supported: searches,
+      code_execution: NO,
+      web_search: { supported: searches }
+    },
+    structured_outputs: YES,
+    thinking: {
+      supported: thinks,
+      types: {
+        adaptive: { supported: thinks },
+        between_tools: NO,
+        disabled: { supported: thinks && !alwaysThinks },
+        // A budget becomes the nearest effort.
+        enabled: { supported: thinks }
+      }
+    }
+  }
+}
