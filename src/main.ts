@@ -73,7 +73,7 @@ async function runPrimary(): Promise<void> {
     log.error({ err: error }, 'no simulator, no answers: ending')
     fail(error)
   }
-  const [{ Primary }, { logReady, logStart }, found, room] = await Promise.all([
+  const [{ Primary }, { logLinks, logReady, logStart }, found, room] = await Promise.all([
     import('./control/primary.ts'),
     import('./control/start-report.ts'),
     findSource(config, log),
@@ -87,6 +87,7 @@ async function runPrimary(): Promise<void> {
   const limits = readContainerLimits()
   const memory = planFor(config, limits, log)
   logStart(log, { config, limits, memory })
+  await logLinks(log, config)
   const primary = new Primary({
     config: withUpstream(config, simulatorUrl),
     source: simulatorUrl === null ? found : await simulatedSource(),

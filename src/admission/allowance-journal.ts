@@ -1,8 +1,8 @@
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
+import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { AllowanceName } from '../ipc/allowance.ts'
 import type { AllowanceEntry } from './allowance-core.ts'
-import { makeFolderNow } from '../shared/private-files.ts'
+import { makeInnerFolderNow } from '../shared/private-files.ts'
 
 /**
  * Of a line, its end included. A name of 72 characters and five numbers of 16 fit, and no line lies in two pages of memory:
@@ -100,8 +100,9 @@ export class AllowanceJournal {
 
   /** Writes down everything that there is. */
   #open(): void {
-    makeFolderNow(dirname(this.#path))
-    const fd = openSync(this.#path, this.#isOurs ? 'r+' : 'wx', 0o600)
+    makeInnerFolderNow(dirname(this.#path))
+    const { O_RDWR, O_NOFOLLOW } = constants
+    const fd = openSync(this.#path, this.#isOurs ? O_RDWR | (O_NOFOLLOW ?? 0) : 'wx', 0o600)
     this.#isOurs = true
     try {
       write(fd, linesOf([...this.#entries.values()]), 0)

@@ -3,6 +3,7 @@ import type { MemoryPlan } from '../config/memory-plan.ts'
 import { listSettings, writeSetting } from '../config/setting-text.ts'
 import type { Config } from '../config/settings.ts'
 import type { Logger } from '../observe/logger.ts'
+import { linksIn } from '../shared/private-files.ts'
 import { version } from '../shared/version.ts'
 
 /** What an object in a log line may have of members. */
@@ -55,6 +56,15 @@ export function differingSettings(config: Config): readonly (readonly [string, s
     if (JSON.stringify(value) === JSON.stringify(setting.default)) return []
     return [[setting.env, setting.isSecret === true ? MASK : writeSetting(setting, value)] as const]
   })
+}
+
+/** Says what in STATE_DIR will not be written, since it is a link. Never rejects. */
+export async function logLinks(
+  log: Pick<Logger, 'warn'>,
+  { credentials: { stateDir } }: Pick<Config, 'credentials'>
+): Promise<void> {
+  const links = (await linksIn(stateDir)).toSorted()
+  if (links.length > 0) log.warn({ folder: stateDir, links }, 'links are not written through')
 }
 
 /** Says where it listens, and what is to be found there. */

@@ -4,7 +4,7 @@ import { type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
 import { asGatewayError, codeOf, type GatewayError } from '../shared/errors.ts'
 import {
   isOwnFile,
-  makePrivateFolder,
+  makeInnerFolder,
   openPrivateFile,
   removeDrafts,
   replaceFile
@@ -214,7 +214,7 @@ export class OverlayStore {
 
   /** Keeps members that we don't know. Rejects with Node's error if the folder cannot be written. */
   async save(successor: Successor): Promise<void> {
-    await makePrivateFolder(this.#dir)
+    await makeInnerFolder(this.#dir)
     const before = (await this.#read()) ?? {}
     const { expiresAt, issuedAt } = successor
     const next = {

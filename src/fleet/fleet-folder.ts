@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { GatewayError } from '../shared/errors.ts'
 import { asJsonObject, parseJsonObject } from '../shared/json.ts'
 import { makePrivateFolder, readPrivateFile, replaceFile } from '../shared/private-files.ts'
 
@@ -9,6 +11,8 @@ import { makePrivateFolder, readPrivateFile, replaceFile } from '../shared/priva
 const MAX_INCS = 16
 const MAX_BYTES = 262_144
 const POLL_MS = 250
+const LOCK = 'fleet.lock'
+const LINKED = { message: 'STATE_DIR: fleet.lock is a link, which is not written through.' }
 
 /** What the processes of this replica have left for the next. */
 export interface FolderMemory {
@@ -40,9 +44,16 @@ export class FleetFolder {
     this.memory = memory
   }
 
-  /** Waits until nobody else has it; `null` if that takes too long. */
+  /**
+   * Waits until nobody else has it; `null` if that takes too long.
+   *
+   * @throws {GatewayError} GW_CONFIG_INVALID where the lock is a link, which SQLite would follow
+   */
   static async take(folder: string, patienceMs: number): Promise<FleetFolder | null> {
     await makePrivateFolder(folder)
+    const facts = await lstat(join(folder, LOCK)).catch(() => undefined)
+    if (facts?.isSymbolicLink() === true)
+      throw new GatewayError('GW_CONFIG_INVALID', undefined, LINKED)
     const deadline = performance.now() + patienceMs
     for (;;) {
       const lock = tryLock(folder)
@@ -79,7 +90,7 @@ export class FleetFolder {
 
 /** For workers: they hold it, too. It ends with the process. */
 export function holdFleetLock(folder: string): DatabaseSync {
-  const lock = new DatabaseSync(join(folder, 'fleet.lock'), { timeout: 5_000 })
+  const lock = new DatabaseSync(join(folder, LOCK), { timeout: 5_000 })
   hold(lock)
   return lock
 }
@@ -95,7 +106,7 @@ function hold(lock: DatabaseSync): void {
 }
 
 function tryLock(folder: string): DatabaseSync | null {
-  const lock = new DatabaseSync(join(folder, 'fleet.lock'), { timeout: 0 })
+  const lock = new DatabaseSync(join(folder, LOCK), { timeout: 0 })
   try {
     lock.exec('BEGIN EXCLUSIVE')
     return lock

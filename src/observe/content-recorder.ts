@@ -1,7 +1,7 @@
 import { lstat, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { makeFolder, makePrivateFolder } from '../shared/private-files.ts'
+import { makeFolder, makeInnerFolder } from '../shared/private-files.ts'
 import { ContentCapture } from './content-capture.ts'
 
 export interface ContentRecorderOptions {
@@ -117,7 +117,7 @@ export class ContentRecorder {
 
   async #make(name: string): Promise<void> {
     await makeFolder(this.#options.folder)
-    await makePrivateFolder(this.#folder)
+    await makeInnerFolder(this.#folder)
     await mkdir(join(this.#folder, name), 0o700)
   }
 

@@ -7,7 +7,7 @@ import { codeOf, GatewayError } from './errors.ts'
 import { parseJsonObject, textMember } from './json.ts'
 import {
   createPrivateFile,
-  makePrivateFolder,
+  makeInnerFolder,
   openPrivateFile,
   replaceFile
 } from './private-files.ts'
@@ -69,7 +69,7 @@ export class FileLock {
     const beside = path === null ? null : await this.#acquireAt(path, signal)
     if (beside !== null) return beside
     try {
-      await makePrivateFolder(dirname(fallbackPath))
+      await makeInnerFolder(dirname(fallbackPath))
     } catch {
       return null // no folder of our own: the vault says so
     }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, type Stats } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, type Stats } from 'node:fs'
 import {
   chmod,
   constants,
@@ -28,9 +28,33 @@ export async function makeFolder(folder: string): Promise<void> {
  * Like `makeFolder()`, for a folder that only this program writes to: one that is there is closed to other users again.
  */
 export async function makePrivateFolder(folder: string): Promise<void> {
-  const { mode } = await made(folder)
+  await close(folder, await made(folder))
+}
+
+/** Like `makePrivateFolder()`, for a folder inside one of ours. Rejects with ELOOP for a link there, whoever made it. */
+export async function makeInnerFolder(folder: string): Promise<void> {
+  const facts = await made(folder)
+  refuseLink(folder, facts)
+  await close(folder, facts)
+}
+
+/** Names of what is a link in a folder of ours, and so is not written through. Never rejects. */
+export async function linksIn(folder: string): Promise<readonly string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => [])
+  return entries.filter((entry) => entry.isSymbolicLink()).map(({ name }) => name)
+}
+
+async function close(folder: string, { mode }: Stats): Promise<void> {
   if ((mode & 0o077) === 0 || process.platform === 'win32') return
   await chmod(folder, 0o700).catch(() => {}) // some file systems know no modes, or no owner
+}
+
+/** @throws ELOOP */
+export function refuseLink(path: string, facts: Pick<Stats, 'isSymbolicLink'> | undefined): void {
+  if (facts?.isSymbolicLink() !== true) return
+  throw Object.assign(new Error(`${path} is a link, which is not written through`), {
+    code: 'ELOOP'
+  })
 }
 
 /**
@@ -155,16 +179,21 @@ async function makeWithParents(folder: string, isAgain = false): Promise<void> {
   }
 }
 
-/** `makeFolder()` for what must be on the disk before anything else happens, in a folder that only we write to. */
-export function makeFolderNow(folder: string, isAgain = false): void {
+/** `makeInnerFolder()` for what must be on the disk before anything else happens. */
+export function makeInnerFolderNow(folder: string): void {
+  makeNow(folder)
+  refuseLink(folder, lstatSync(folder))
+}
+
+function makeNow(folder: string, isAgain = false): void {
   try {
     mkdirSync(folder, 0o700)
   } catch (cause) {
     if (existsSync(folder)) return
     if (codeOf(cause) !== 'ENOENT' || isAgain) throw cause
     const parent = dirname(folder)
-    if (!existsSync(parent)) makeFolderNow(parent)
-    makeFolderNow(folder, true)
+    if (!existsSync(parent)) makeNow(parent)
+    makeNow(folder, true)
   }
 }
 

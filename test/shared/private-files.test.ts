@@ -14,7 +14,9 @@ import t from 'tap'
 import {
   createPrivateFile,
   makeFolder,
-  makeFolderNow,
+  linksIn,
+  makeInnerFolder,
+  makeInnerFolderNow,
   makePrivateFolder,
   openPrivateFile,
   removeDrafts,
@@ -68,9 +70,28 @@ t.test('makeFolder()', async (t) => {
     const skip = process.platform !== 'linux' && 'no such file system'
     await t.test('in a file system that takes none', { skip }, async (t) => {
       await t.rejects(makeFolder('/proc/none/of/them'), { code: 'ENOENT' })
-      t.throws(() => makeFolderNow('/proc/none/of/them'), { code: 'ENOENT' })
+      t.throws(() => makeInnerFolderNow('/proc/none/of/them'), { code: 'ENOENT' })
     })
   })
+})
+
+t.test('makeInnerFolder()', async (t) => {
+  const dir = t.testdir({
+    other: {},
+    link: t.fixture('symlink', 'other'),
+    gone: t.fixture('symlink', 'x')
+  })
+  chmodSync(join(dir, 'other'), 0o755)
+  for (const make of [makeInnerFolder, async (folder: string) => makeInnerFolderNow(folder)]) {
+    await t.rejects(make(join(dir, 'link')), { code: 'ELOOP', message: /link is a link/ })
+    await t.rejects(make(join(dir, 'gone')), 'nor is what is missing made')
+    await make(join(dir, 'new', 'inner'))
+    t.equal(modeOf(join(dir, 'new', 'inner')), 0o700)
+  }
+  t.equal(modeOf(join(dir, 'other')), 0o755, 'what the link leads to is as it was')
+  t.same(readdirSync(dir).toSorted(), ['gone', 'link', 'new', 'other'])
+  t.same((await linksIn(dir)).toSorted(), ['gone', 'link'])
+  t.same(await linksIn(join(dir, 'none')), [])
 })
 
 t.test('createPrivateFile()', async (t) => {

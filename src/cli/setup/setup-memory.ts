@@ -2,7 +2,7 @@ import { unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Check } from 'typebox/schema'
 import { codeOf } from '../../shared/errors.ts'
-import { makePrivateFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
+import { makeInnerFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
 import { type Static, Type } from '../../shared/schema-type.ts'
 import { clientFile, textHash } from './text/text-format.ts'
 
@@ -69,7 +69,7 @@ export class SetupMemory {
   /** Resolves when the disk has it. */
   async remember(file: RememberedFile): Promise<void> {
     try {
-      await makePrivateFolder(this.folder)
+      await makeInnerFolder(this.folder)
       const text = `${JSON.stringify(file, null, 2)}\n`
       await replaceFile(this.#placeOf(file.path), { text, mode: 0o600, isDurable: true })
     } catch (cause) {

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
-import { readdir, rmdir, stat, unlink, utimes } from 'node:fs/promises'
+import { lutimes, readdir, rmdir, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AllowanceEntry } from '../../admission/allowance-core.ts'
 import { parseJournal } from '../../admission/allowance-journal.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { codeOf } from '../../shared/errors.ts'
-import { makePrivateFolder, readPrivateFile, replaceFile } from '../../shared/private-files.ts'
+import { makeInnerFolder, readPrivateFile, replaceFile } from '../../shared/private-files.ts'
 import { fateOf } from '../../shared/process-mark.ts'
 import { numbersOf, readMarks, rowFilesOf } from '../usage/row-files.ts'
 import type { LeftJournal } from '../usage/usage-journals.ts'
@@ -188,7 +188,7 @@ export class AllowanceStore {
       const taken = [...this.#taken]
       const text = formatSaved({ credits: next(), taken: new Set(taken), isOver: this.#isClosed })
       try {
-        await makePrivateFolder(this.#folder)
+        await makeInnerFolder(this.#folder)
         await replaceFile(this.#ownPath, { text, mode: 0o600, isDurable: true })
         this.#hasFile = true
         this.#hasFailed = false
@@ -291,7 +291,7 @@ export class AllowanceStore {
 
   async #touch(): Promise<void> {
     const now = new Date()
-    await utimes(this.#ownPath, now, now).catch(() => {}) // the next save tells why
+    await lutimes(this.#ownPath, now, now).catch(() => {}) // the next save tells why
   }
 
   get #ownPath(): string {

@@ -15,7 +15,7 @@ import {
 } from '../../ipc/fleet-items.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { codeOf } from '../../shared/errors.ts'
-import { makePrivateFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
+import { makeInnerFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
 import { ItemLine } from './item-line.ts'
 
 export interface FleetItemsOptions {
@@ -176,7 +176,7 @@ export class FleetItems {
     const now = this.#now()
     if (now - savedAt > limits().maxAgeMs) return null
     try {
-      await makePrivateFolder(folder)
+      await makeInnerFolder(folder)
       const path = join(folder, name)
       await replaceFile(path, { text: text.slice(end + 1), mode: 0o600, isDurable: false })
       const time = Math.min(savedAt, now) / 1_000 // by which its age is told

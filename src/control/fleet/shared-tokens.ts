@@ -10,7 +10,7 @@ import type { AuthType } from '../../kiro/wire/credential-snapshot.ts'
 import { isProfileArn, isRegion } from '../../kiro/wire/hosts.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from '../../shared/json.ts'
 import {
-  makePrivateFolder,
+  makeInnerFolder,
   readPrivateFile,
   removeDrafts,
   replaceFile
@@ -136,7 +136,7 @@ export class SignInOverlay {
 
   /** Resolves when the disk has it. Rejects with Node's error where the folder cannot be written. */
   async save(kept: KeptSignIn): Promise<void> {
-    await makePrivateFolder(this.#dir)
+    await makeInnerFolder(this.#dir)
     const text = `${JSON.stringify(kept, null, 2)}\n`
     await replaceFile(this.path, { text, mode: 0o600, isDurable: true })
     await removeDrafts(this.path)

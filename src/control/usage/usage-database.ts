@@ -1,10 +1,10 @@
 import type { BigIntStats } from 'node:fs'
-import { type FileHandle, open, stat } from 'node:fs/promises'
+import { type FileHandle, lstat, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
 import { codeOf } from '../../shared/errors.ts'
-import { createPrivateFile, makeFolder } from '../../shared/private-files.ts'
+import { createPrivateFile, makeFolder, refuseLink } from '../../shared/private-files.ts'
 
 /** Of the tables below. */
 export const USAGE_SCHEMA = 1
@@ -113,6 +113,7 @@ export class UsageDatabase {
     await createPrivateFile(path, '').catch((cause: unknown) => {
       if (codeOf(cause) !== 'EEXIST') throw cause
     })
+    refuseLink(path, await lstat(path)) // SQLite would follow it
     const file = await open(path, 'r+')
     let db: DatabaseSync | null = null
     try {

@@ -11,7 +11,7 @@ import {
 import type { KeptItems } from '../../dialects/answer/answer-writer.ts'
 import { responseKeyOf } from '../../dialects/openai-responses/output-items.ts'
 import type { Logger } from '../../observe/logger.ts'
-import { makePrivateFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
+import { makeInnerFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
 import { inBatches, sweepItems } from './item-sweeper.ts'
 import type { ItemsElsewhere } from './items-elsewhere.ts'
 import { codeOf, GatewayError } from '../../shared/errors.ts'
@@ -196,7 +196,7 @@ export class ItemStore {
 
   async #write(name: string, written: Written): Promise<void> {
     const { folder } = this.#options
-    await makePrivateFolder(folder)
+    await makeInnerFolder(folder)
     const text = typeof written === 'string' ? written : toBytes(written)
     await replaceFile(join(folder, name), { text, mode: 0o600, isDurable: false })
   }

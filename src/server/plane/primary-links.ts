@@ -7,7 +7,7 @@ import { type Learnt, TokenCalibration } from '../../kiro/models/tokens.ts'
 import { ROWS_PER_FILE, type UsageRow, type WrittenRow } from '../../ipc/usage-row.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { makeFolderNow } from '../../shared/private-files.ts'
+import { makeInnerFolderNow } from '../../shared/private-files.ts'
 import { markOf, type ProcessMark } from '../../shared/process-mark.ts'
 import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
 import { inContext, QUOTA_EXHAUSTED } from './account-advice.ts'
@@ -262,7 +262,7 @@ export class RowJournal {
     this.#file = { fd: null, number }
     if (existsSync(`${this.#path}-${number - MAX_FILES}`)) return
     try {
-      makeFolderNow(dirname(this.#path))
+      makeInnerFolderNow(dirname(this.#path))
       this.#file = { fd: openSync(`${this.#path}-${number}`, 'wx', 0o600), number }
       this.#processes ??= [markOf(process.pid), markOf(process.ppid)]
       this.#isBegunDue = true
