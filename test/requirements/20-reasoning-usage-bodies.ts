@@ -116,7 +116,8 @@ export async function check(t: Test, stand: Stand): Promise<void> {
     const response = await stand.call(RESPONSES, { body: responses.ask(prompt) })
     t.match(response.json['usage'], { input_tokens: input, output_tokens: output })
     const streamed = await stand.call(MESSAGES, { body: messages.ask(prompt, { stream: true }) })
-    t.match(readAnthropicStream(streamed.text).usage, usage)
+    const { message, usage: end } = readAnthropicStream(streamed.text)
+    t.match({ ...Object(message['usage']), ...end }, usage)
   })
 
   t.test('usage grows with the conversation, also where only a percentage is told', async (t) => {
