@@ -1,11 +1,11 @@
 import type { PartReader } from '../dialects/answer/part-reader.ts'
 import type { StreamPart } from '../dialects/answer/stream-part.ts'
-import { outlineText } from '../dialects/plan/json-body.ts'
 import { type Frame, FrameDecoder } from '../frames/frame-decoder.ts'
 import { isStrange, parseUpstreamEvent, type UpstreamEvent } from '../kiro/wire/event.ts'
 import { faultOfException, type UpstreamFault } from '../kiro/wire/fault.ts'
 import { isCapacityReason } from '../kiro/wire/fault-table.ts'
 import { GatewayError } from '../shared/errors.ts'
+import { outlineText } from '../shared/json-outline.ts'
 
 /** In the name of the exception that ends an answer at the model's limit. */
 const CUT_OFF = 'contentlengthexceeded'

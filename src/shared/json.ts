@@ -1,3 +1,5 @@
+import { ownText } from './own-memory.ts'
+
 /** A JSON object whose members have not been checked yet. */
 export type JsonObject = Readonly<Record<string, unknown>>
 
@@ -19,6 +21,12 @@ export function parseJsonObject(text: string): JsonObject | null {
 export function textMember(object: JsonObject, name: string): string | null {
   const value = Object.hasOwn(object, name) ? object[name] : undefined
   return typeof value === 'string' && value !== '' ? value : null
+}
+
+/** The same, cut to so many characters. */
+export function shortTextMember(object: JsonObject, name: string, maxChars: number): string | null {
+  const text = textMember(object, name)
+  return text === null || text.length <= maxChars ? text : ownText(text.slice(0, maxChars))
 }
 
 /** Whether a value is an object: no list and not null. */

@@ -8,6 +8,8 @@ export interface AbuseRow {
   readonly what: string
   /** Settings of the gateway beside the stand's own. */
   readonly settings?: Readonly<Record<string, string>>
+  /** Starts what the gateway needs beside the simulator, before it starts itself; gives more settings. */
+  prepare?(): Promise<Preparation>
   /** What the gateway calls the upstream's host; by default its address, which is not looked up. */
   readonly upstreamHost?: string
   /** Where more or less is allowed than for other rows. */
@@ -20,6 +22,11 @@ export interface AbuseRow {
    * @throws if an answer is not what it must be
    */
   attack(stand: AbuseStand): Promise<string>
+}
+
+export interface Preparation {
+  readonly settings: Readonly<Record<string, string>>
+  close(): void
 }
 
 export interface AbuseBounds {

@@ -41,6 +41,7 @@ export async function runRow(
   const bystanders = new Service<BystanderQuestion, BystanderFigures>('../abuse/bystanders.ts')
   const reunite = standBack([simulator.pid, bystanders.pid].filter((pid) => pid !== undefined))
   progress(`${row.name}: ${row.what} (${box.name})`)
+  const prepared = await row.prepare?.()
   const gateway = new GatewayProcess({
     upstreamUrl: simulator.url.replace('127.0.0.1', row.upstreamHost ?? '127.0.0.1'),
     launcher: box.launcher,
@@ -48,7 +49,8 @@ export async function runRow(
       MEMORY_LIMIT: '512M',
       WORKERS: '2',
       PROXY_API_KEY: `${AttackerKey},${OtherKey}`,
-      ...row.settings
+      ...row.settings,
+      ...prepared?.settings
     },
     keeps: isTelling
   })
@@ -60,6 +62,7 @@ export async function runRow(
     await bystanders.close()
     await gateway.destroy()
     await simulator.close()
+    prepared?.close()
     await reunite()
     await box.close()
   }

@@ -3,6 +3,7 @@ import { BUILT_IN_MODELS, findModel, versionOf } from '../../kiro/models/models.
 import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import { UsageError } from '../command.ts'
+import { readText } from '../read-text.ts'
 
 /** A model that a client may choose. */
 export interface OfferedModel {
@@ -107,22 +108,11 @@ async function get({ url, key }: Address, path: string, signal: AbortSignal): Pr
       redirect: 'manual',
       signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)])
     })
-    return { status: response.status, body: parseJsonObject(await readText(response)) }
+    return { status: response.status, body: parseJsonObject(await readText(response, MAX_BYTES)) }
   } catch {
     signal.throwIfAborted()
     return { status: null, body: null }
   }
-}
-
-async function readText(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.byteLength
-    if (bytes > MAX_BYTES) return ''
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString()
 }
 
 function toModel(model: JsonObject): OfferedModel | null {

@@ -1,6 +1,7 @@
 import { editDistance } from '../../shared/edit-distance.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { asJsonObject, type JsonObject, textMember } from '../../shared/json.ts'
+import { asJsonObject, type JsonObject, shortTextMember, textMember } from '../../shared/json.ts'
+import { isValueDeeper } from '../../shared/json-outline.ts'
 import type { RuleId } from '../rules/rules.ts'
 
 /** What the gateway knows of one upstream model (kiro-protocol §7). */
@@ -137,19 +138,28 @@ export function parseModelPage(page: JsonObject): ModelPage {
   }
 }
 
+/** The list goes to every process and thread, and its texts to clients: those of known models are a tenth of this. */
+const MAX_ID_CHARS = 200
+const MAX_DESCRIPTION_CHARS = 1000
+const MAX_SCHEMA_CHARS = 16_384
+const MAX_SCHEMA_LEVELS = 32
+
 function parseModel(model: JsonObject): ModelFacts | null {
   const id = textMember(model, 'modelId')
-  if (id === null) return null
+  if (id === null || id.length > MAX_ID_CHARS) return null
   const known = rulesFor(id)
   const limits = asJsonObject(model['tokenLimits']) ?? {}
   const inputTypes = model['supportedInputTypes']
   const maxOutputTokens = countOf(limits['maxOutputTokens']) ?? known?.maxOutputTokens
-  const description = textMember(model, 'description')
-  const requestFieldsSchema = asJsonObject(model['additionalModelRequestFieldsSchema'])
+  const description = shortTextMember(model, 'description', MAX_DESCRIPTION_CHARS)
+  const requestFieldsSchema = readSchema(model['additionalModelRequestFieldsSchema'])
   const rate = model['rateMultiplier']
   return {
     id,
-    name: textMember(model, 'modelName') ?? findModel(BUILT_IN_MODELS, id)?.name ?? id,
+    name:
+      shortTextMember(model, 'modelName', MAX_ID_CHARS) ??
+      findModel(BUILT_IN_MODELS, id)?.name ??
+      id,
     maxInputTokens:
       countOf(limits['maxInputTokens']) ?? known?.maxInputTokens ?? DEFAULT_CONTEXT_WINDOW,
     takesImages: Array.isArray(inputTypes) ? inputTypes.includes('IMAGE') : true,
@@ -158,6 +168,13 @@ function parseModel(model: JsonObject): ModelFacts | null {
     ...(typeof rate === 'number' && rate > 0 && { rate }),
     ...(requestFieldsSchema === null ? {} : { requestFieldsSchema })
   }
+}
+
+/** A schema beyond the bounds counts as none. */
+function readSchema(value: unknown): JsonObject | null {
+  const schema = asJsonObject(value)
+  if (schema === null || isValueDeeper(schema, MAX_SCHEMA_LEVELS)) return null
+  return JSON.stringify(schema).length > MAX_SCHEMA_CHARS ? null : schema
 }
 
 function countOf(value: unknown): number | undefined {

@@ -1,4 +1,10 @@
-import { asJsonObject, isJsonObject, type JsonObject, textMember } from '../../shared/json.ts'
+import {
+  asJsonObject,
+  isJsonObject,
+  type JsonObject,
+  shortTextMember,
+  textMember
+} from '../../shared/json.ts'
 
 /** One allowance of an account. */
 export interface Allowance {
@@ -27,16 +33,20 @@ export interface AccountUsage {
   }
 }
 
+/** More are left out: an account has a few. */
+const MAX_ALLOWANCES = 100
+const MAX_TEXT_CHARS = 200
+
 /** Reads the upstream's answer. Any member may be missing. */
 export function parseAccountUsage(answer: JsonObject): AccountUsage {
   const breakdowns = objectsIn(answer['usageBreakdownList'] ?? answer['usageBreakdown'])
   const sumOf = (read: (breakdown: JsonObject) => number): number =>
     breakdowns.reduce((sum, breakdown) => sum + read(breakdown), 0)
-  const currencies = breakdowns.map((one) => textMember(one, 'currency'))
+  const currencies = breakdowns.map((one) => shortText(one, 'currency'))
   return {
-    plan: textMember(memberOf(answer, 'subscriptionInfo'), 'subscriptionTitle'),
+    plan: shortText(memberOf(answer, 'subscriptionInfo'), 'subscriptionTitle'),
     resetsAt: epochMs(answer['nextDateReset']),
-    allowances: breakdowns.flatMap(allowancesOf),
+    allowances: breakdowns.slice(0, MAX_ALLOWANCES).flatMap(allowancesOf).slice(0, MAX_ALLOWANCES),
     overage: {
       isEnabled:
         textMember(memberOf(answer, 'overageConfiguration'), 'overageStatus') === 'ENABLED',
@@ -48,8 +58,8 @@ export function parseAccountUsage(answer: JsonObject): AccountUsage {
 }
 
 function allowancesOf(breakdown: JsonObject): readonly Allowance[] {
-  const resource = textMember(breakdown, 'resourceType') ?? 'unknown'
-  const unit = (textMember(breakdown, 'unit') ?? resource).toLowerCase()
+  const resource = shortText(breakdown, 'resourceType') ?? 'unknown'
+  const unit = (shortText(breakdown, 'unit') ?? resource).toLowerCase()
   const trial = memberOf(breakdown, 'freeTrialInfo')
   const trials = textMember(trial, 'freeTrialStatus') === 'ACTIVE' ? [trial] : []
   const bonuses = objectsIn(breakdown['bonuses']).filter(
@@ -57,7 +67,7 @@ function allowancesOf(breakdown: JsonObject): readonly Allowance[] {
   )
   const read = (kind: Allowance['kind'], from: JsonObject): Allowance => ({
     kind,
-    name: textMember(from, 'displayName') ?? resource,
+    name: shortText(from, 'displayName') ?? resource,
     unit,
     used: amountOf(from, 'currentUsage'),
     limit: amountOf(from, 'usageLimit')
@@ -67,6 +77,10 @@ function allowancesOf(breakdown: JsonObject): readonly Allowance[] {
     ...trials.map((one) => read('free_trial', one)),
     ...bonuses.map((one) => read('bonus', one))
   ]
+}
+
+function shortText(object: JsonObject, name: string): string | null {
+  return shortTextMember(object, name, MAX_TEXT_CHARS)
 }
 
 /** The exact amount where the upstream tells it beside the rounded one. */

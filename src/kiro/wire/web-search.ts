@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto'
-import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
+import { asJsonObject, type JsonObject, textMember } from '../../shared/json.ts'
+import { parseForeignObject } from '../../shared/json-outline.ts'
 import { cut, redactText, withoutQuotations } from './fault.ts'
 
 /** One page that a search found (kiro-protocol §9.4). */
@@ -55,7 +56,7 @@ export function cutQuery(query: string): string | null {
 
 /** Reads the answer with status 200. Never throws: what cannot be read is a search that failed. */
 export function parseSearchAnswer(text: string): SearchOutcome {
-  const envelope = parseJsonObject(text)
+  const envelope = parseForeignObject(text)
   if (envelope === null) return failed('the answer is no JSON object')
   const error = asJsonObject(envelope['error'])
   if (error !== null) {
@@ -68,7 +69,7 @@ export function parseSearchAnswer(text: string): SearchOutcome {
   const words = first === null ? null : textMember(first, 'text')
   if (words === null) return failed('the answer has no text')
   if (result?.['isError'] === true) return failed(words)
-  return readFinds(parseJsonObject(words))
+  return readFinds(parseForeignObject(words))
 }
 
 function readFinds(finds: JsonObject | null): SearchOutcome {

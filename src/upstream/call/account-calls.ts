@@ -8,7 +8,7 @@ import {
   profileArnFor,
   regionsToAsk
 } from '../../kiro/wire/hosts.ts'
-import { type ModelFacts, parseModelPage } from '../../kiro/models/models.ts'
+import { type ModelFacts, type ModelPage, parseModelPage } from '../../kiro/models/models.ts'
 import { type JsonCall, jsonObjectOf } from './json-exchange.ts'
 
 /** What the calls about an account need. */
@@ -21,6 +21,9 @@ export interface AccountCall {
 
 const CALL_TIMEOUT_MS = 10_000
 const MAX_PAGES = 20
+/** Of all pages of the list of models. The longest that is known, 30 models with their schemas, has 60 KB. */
+const MAX_LIST_BYTES = 1024 * 1024
+const MAX_MODELS = 500
 
 /**
  * What the account has used, or why the upstream does not say. Some accounts are refused for the ARN that others are
@@ -94,25 +97,30 @@ export async function findKeyRegion(asked: AccountCall): Promise<string | null> 
 /**
  * The models of an account.
  *
- * @throws {Error} when they are not told.
+ * @throws {Error} when they are not told, or are more than there can be.
  */
 export async function askModels(asked: AccountCall): Promise<readonly ModelFacts[]> {
-  const models: ModelFacts[] = []
+  const models = new Map<string, ModelFacts>()
   let nextToken: string | null = null
+  let leftBytes = MAX_LIST_BYTES
   for (let page = 0; page < MAX_PAGES; page++) {
-    const answer = await askModelPage(asked, nextToken)
-    models.push(...answer.models)
+    const answer = await askModelPage(asked, nextToken, leftBytes)
+    const known = models.size
+    for (const facts of answer.models) models.set(facts.id, facts)
+    if (models.size > MAX_MODELS) throw new Error(`the list has more than ${MAX_MODELS} models`)
     ;({ nextToken } = answer)
-    if (nextToken === null) break
+    leftBytes -= answer.bytes
+    if (nextToken === null || models.size === known) break // or it turns in a circle
   }
-  if (models.length === 0) throw new Error('the list is empty')
-  return models
+  if (models.size === 0) throw new Error('the list is empty')
+  return [...models.values()]
 }
 
 async function askModelPage(
   { call, upstream, snapshot, signal }: AccountCall,
-  nextToken: string | null
-) {
+  nextToken: string | null,
+  maxBytes: number
+): Promise<ModelPage & { readonly bytes: number }> {
   const profileArn = profileArnFor(snapshot, 'runtime')
   const response = await call(
     {
@@ -128,13 +136,17 @@ async function askModelPage(
         ...(profileArn !== null && { profileArn }),
         ...(nextToken !== null && { nextToken })
       }),
-      timeoutMs: CALL_TIMEOUT_MS
+      timeoutMs: CALL_TIMEOUT_MS,
+      maxBytes
     },
     signal
   )
-  const page = jsonObjectOf(response)
-  if (response.status !== 200 || page === null) {
-    throw new Error(`the model list was answered with status ${response.status}`)
+  const { status, text } = response
+  if (status !== 200) throw new Error(`the model list was answered with status ${status}`)
+  const bytes = Buffer.byteLength(text)
+  const page = bytes > maxBytes ? null : jsonObjectOf(response)
+  if (page === null) {
+    throw new Error(`the model list is no JSON object, or longer than ${MAX_LIST_BYTES} bytes`)
   }
-  return parseModelPage(page)
+  return { ...parseModelPage(page), bytes }
 }

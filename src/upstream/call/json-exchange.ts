@@ -1,5 +1,6 @@
 import { ByteBlocks } from '../../shared/own-memory.ts'
-import { type JsonObject, parseJsonObject } from '../../shared/json.ts'
+import type { JsonObject } from '../../shared/json.ts'
+import { parseForeignObject } from '../../shared/json-outline.ts'
 import { type CallPhase, classifyFailure } from '../classify.ts'
 import type { ConnectionPool } from '../connections/pool.ts'
 import { Exchange, type Releasable, type ResponseHeaders, type ResponseReader } from './exchange.ts'
@@ -17,8 +18,8 @@ export interface JsonExchangeOptions {
   readonly tap?: ((reader: ResponseReader) => ResponseReader) | undefined
 }
 
-/** What is read of an answer. */
-const MAX_BODY_BYTES = 4 * 1024 * 1024
+/** What is read of an answer, unless its request says otherwise. Tokens, usage and profiles have a few KB. */
+const MAX_BODY_BYTES = 256 * 1024
 
 /**
  * One small call on a connection of the pool, whose permit the caller holds. Resolves with any status.
@@ -28,6 +29,7 @@ const MAX_BODY_BYTES = 4 * 1024 * 1024
 export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse> {
   const { pool, request, signal, onSent, permit, tap } = options
   const { promise, resolve, reject } = Promise.withResolvers<JsonResponse>()
+  const { maxBytes = MAX_BODY_BYTES } = request
   const blocks = new ByteBlocks()
   let bytes = 0
   let phase: CallPhase = 'connecting'
@@ -47,7 +49,7 @@ export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse
     },
     onChunk: (chunk) => {
       bytes += chunk.byteLength
-      if (bytes <= MAX_BODY_BYTES) return blocks.append(chunk)
+      if (bytes <= maxBytes) return blocks.append(chunk)
       settle() // an answer that never ends would only cost time
       exchange.abort(new Error('the answer is too long'))
     },
@@ -96,6 +98,8 @@ export interface JsonRequest {
   readonly isOnce?: boolean
   /** For the whole call, connecting included. */
   readonly timeoutMs: number
+  /** What is read of the answer: enough for any that is known, and so little that nothing of an upstream fills a heap. */
+  readonly maxBytes?: number
 }
 
 export interface JsonResponse {
@@ -109,7 +113,7 @@ export interface JsonResponse {
 /** Makes one call, without retries. Resolves with any status; rejects when there is no answer. */
 export type JsonCall = (request: JsonRequest, signal: AbortSignal) => Promise<JsonResponse>
 
-/** The object in an answer; `null` if the answer is something else. */
+/** The object in an answer; `null` if the answer is something else, or too large for what it can be. */
 export function jsonObjectOf(response: JsonResponse): JsonObject | null {
-  return parseJsonObject(response.text)
+  return parseForeignObject(response.text)
 }

@@ -113,6 +113,8 @@ export interface SearchRequestOptions {
 
 /** Longest search, connecting included (kiro-protocol §9.4). */
 const SEARCH_TIMEOUT_MS = 60_000
+/** Twenty pages, each with more text than is taken of one, and quotes escaped twice. */
+const MAX_SEARCH_BYTES = 1024 * 1024
 
 /** One web search. In the path form the headers of a generation call, whose profile has no other place than these. */
 export function searchRequest(options: SearchRequestOptions): JsonRequest {
@@ -131,7 +133,8 @@ export function searchRequest(options: SearchRequestOptions): JsonRequest {
       profileArn
     }),
     body: searchBody(makeSearchId(Date.now()), query, form === 'target' ? profileArn : null),
-    timeoutMs: SEARCH_TIMEOUT_MS
+    timeoutMs: SEARCH_TIMEOUT_MS,
+    maxBytes: MAX_SEARCH_BYTES
   }
 }
 

@@ -55,6 +55,10 @@ function page(ids: readonly string[], nextToken?: string): JsonResponse {
   return { status: 200, headers: {}, text: JSON.stringify({ models, nextToken }) }
 }
 
+function names(count: number): readonly string[] {
+  return Array.from({ length: count }, (_, index) => `model-${index}`)
+}
+
 /** Lets the refresh that has just fallen due run. */
 async function settle(): Promise<void> {
   for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve))
@@ -83,6 +87,31 @@ t.test('ModelCatalogue', (t) => {
         'x-amz-target': 'AmazonCodeWhispererService.ListAvailableModels'
       }
     })
+  })
+
+  t.test('reads so much of a list and no more, however many pages there are', async (t) => {
+    const { catalogue, replies, requests } = setUp(t)
+    for (let at = 0; at < 40; at++) {
+      const models = [{ modelId: `m${at}`, description: 'x'.repeat(300_000) }]
+      replies.push({ ...page([]), text: JSON.stringify({ models, nextToken: `${at}` }) })
+    }
+    await catalogue.start()
+    t.equal(catalogue.current, BUILT_IN_CATALOGUE)
+    t.equal(requests.length, 4)
+    t.same(
+      requests.map(({ maxBytes }) => maxBytes! <= 2 ** 20 && maxBytes! > 0),
+      [true, true, true, true]
+    )
+    t.ok(requests[3]!.maxBytes! < 150_000, 'what is left')
+  })
+
+  t.test('stops at a page without anything new: the upstream turns in a circle', async (t) => {
+    const { catalogue, replies, requests } = setUp(t)
+    replies.push(page(['a'], 'next'), page(['a'], 'next'), page(['a'], 'next'))
+    await catalogue.start()
+    t.match(catalogue.current, { isLive: true, models: [{ id: 'a' }] })
+    t.equal(catalogue.current.models.length, 1)
+    t.equal(requests.length, 2)
   })
 
   t.test('C40. tells once of a list without Claude models', async (t) => {
@@ -116,7 +145,10 @@ t.test('ModelCatalogue', (t) => {
     ['an error', new Error('down')],
     ['another status', { status: 403, headers: {}, text: '{"models":[{"modelId":"x"}]}' }],
     ['no JSON', { status: 200, headers: {}, text: '<html>' }],
-    ['an empty list', page([])]
+    ['an empty list', page([])],
+    ['a list of more models than there can be', page(names(501))],
+    ['a list that is too long', { ...page(['x']), text: `{"models":[${' '.repeat(2 ** 20)}]}` }],
+    ['more brackets than text', { ...page(['x']), text: `{"models":[${'[],'.repeat(30_000)}[]]}` }]
   ] as const) {
     t.test(`keeps what it has after ${what}, and asks again in a minute`, async (t) => {
       const { catalogue, replies, requests, changed, text } = setUp(t)

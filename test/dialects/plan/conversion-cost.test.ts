@@ -1,5 +1,6 @@
 import t from 'tap'
-import { outlineText, parseJsonBody, refuseCostly } from '../../../src/dialects/plan/json-body.ts'
+import { parseJsonBody, refuseCostly } from '../../../src/dialects/plan/json-body.ts'
+import { outlineText } from '../../../src/shared/json-outline.ts'
 
 const text = '{"a":[1,{"b":"{[:,\\"{[:,"}],"c":[]}'
 

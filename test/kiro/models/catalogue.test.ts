@@ -69,6 +69,31 @@ t.test('parseModelPage()', (t) => {
     }
   })
 
+  t.test('takes texts and schemas of a usual length', async (t) => {
+    const long = 'x'.repeat(100_000)
+    const deep = JSON.parse(`${'{"a":'.repeat(40)}1${'}'.repeat(40)}`)
+    const { models } = parseModelPage({
+      models: [
+        { modelId: long },
+        { modelId: 'long', modelName: long, description: long },
+        { modelId: 'large', additionalModelRequestFieldsSchema: { title: long } },
+        { modelId: 'deep', additionalModelRequestFieldsSchema: deep },
+        { modelId: 'usual', additionalModelRequestFieldsSchema: { type: 'object' } }
+      ]
+    })
+    t.same(
+      models.map(({ id, requestFieldsSchema }) => [id, requestFieldsSchema]),
+      [
+        ['long', undefined],
+        ['large', undefined],
+        ['deep', undefined],
+        ['usual', { type: 'object' }]
+      ]
+    )
+    t.equal(models[0]!.name.length, 200)
+    t.equal(models[0]!.description!.length, 1000)
+  })
+
   t.test('sees images among the input types', async (t) => {
     const { models } = parseModelPage({
       models: [{ modelId: 'x', supportedInputTypes: ['TEXT', 'IMAGE'] }]

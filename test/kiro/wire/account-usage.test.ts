@@ -54,6 +54,17 @@ t.test('parseAccountUsage()', (t) => {
       ['plan']
     )
   })
+  t.test('takes so much and no more of a list that would repeat a long name', async (t) => {
+    const bonuses = Array.from({ length: 5000 }, () => ({ status: 'ACTIVE' }))
+    const long = 'x'.repeat(100_000)
+    const one = { resourceType: long, displayName: long, unit: long, currency: long, bonuses }
+    const usage = parseAccountUsage({
+      usageBreakdownList: [one, one],
+      subscriptionInfo: { subscriptionTitle: long }
+    })
+    t.equal(usage.allowances.length, 100)
+    t.ok(JSON.stringify(usage).length < 100_000)
+  })
   for (const answer of [
     {},
     { usageBreakdownList: null, nextDateReset: 'soon', subscriptionInfo: [], userInfo: 7 },

@@ -69,6 +69,8 @@ t.test('parseSearchAnswer()', async (t) => {
     for (const [text, problem] of [
       ['<html>', /no JSON/],
       ['[]', /no JSON/],
+      [`{"a":[${'[],'.repeat(30_000)}1]}`, /no JSON/],
+      [answer({ results: Array.from({ length: 60_000 }, () => 1) }), /no JSON object/],
       ['{"error":{"code":-32603,"message":"down"}}', /^down$/],
       ['{"error":{}}', /without a message/],
       ['{"result":{}}', /no text/],
@@ -78,7 +80,7 @@ t.test('parseSearchAnswer()', async (t) => {
       [answer({ results: [page] }, { isError: true }), /./]
     ] as const) {
       const outcome = parseSearchAnswer(text)
-      t.match(outcome.problem, problem, text)
+      t.match(outcome.problem, problem, text.slice(0, 100))
       t.same(outcome.pages, [])
     }
     const long = parseSearchAnswer(JSON.stringify({ error: { message: 'x'.repeat(999) } }))

@@ -3,6 +3,7 @@ import { createServer } from 'node:net'
 import { codeOf } from '../../../shared/errors.ts'
 import { type JsonObject, parseJsonObject, textMember } from '../../../shared/json.ts'
 import { version } from '../../../shared/version.ts'
+import { readText } from '../../read-text.ts'
 import type { Check } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 
@@ -58,7 +59,7 @@ async function askReady(
       redirect: 'manual',
       signal: AbortSignal.any([signal, AbortSignal.timeout(ASK_TIMEOUT_MS)])
     })
-    const answer = parseJsonObject((await response.text()).slice(0, MAX_ANSWER_CHARS))
+    const answer = parseJsonObject(await readText(response, MAX_ANSWER_BYTES))
     const isOurs = answer !== null && ['ready', 'not ready'].includes(String(answer['status']))
     return isOurs && 'upstream' in answer ? answer : null
   } catch {
@@ -66,7 +67,7 @@ async function askReady(
   }
 }
 
-const MAX_ANSWER_CHARS = 65_536
+const MAX_ANSWER_BYTES = 65_536
 
 function judgeGateway(address: string, ready: JsonObject): readonly DoctorFinding[] {
   const running = textMember(ready, 'version')
