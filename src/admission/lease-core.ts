@@ -68,6 +68,11 @@ export class LeaseCore {
     return this.isPaced && this.#held < this.size ? 'start' : 'permit'
   }
 
+  /** A pause, or the end of one, holds requests back. */
+  get isPaused(): boolean {
+    return this.#pause !== null
+  }
+
   /** Requests that would have a permit, but for the pace or a pause. */
   get gated(): number {
     return this.#queue.size - this.#lacking

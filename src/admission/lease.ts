@@ -27,6 +27,9 @@ export class Lease {
     onRelease: (permit) => this.#release(permit)
   }
   #poolTimeoutMs: number | null
+  /** `null` while no pause is on. */
+  #pausedAt: number | null = null
+  #pausedMs = 0
   #nextId = 0
   bar: GatewayError | null = null // see `setBar()`
 
@@ -81,6 +84,17 @@ export class Lease {
   get longestWaitMs(): number {
     const { oldest } = this.#core
     return oldest === null ? 0 : Math.max(0, this.#clock.now() - oldest.at)
+  }
+
+  /** How long pauses have been on, in all. */
+  get pausedMs(): number {
+    const since = this.#pausedAt
+    return since === null ? this.#pausedMs : this.#pausedMs + this.#clock.now() - since
+  }
+
+  /** A request that waits now has its permit, and waits for a start. */
+  get isPacing(): boolean {
+    return this.#core.isPaced && this.#core.held < this.#core.size
   }
 
   /**
@@ -166,11 +180,18 @@ export class Lease {
   }
 
   #afterChange(): void {
+    this.#notePause()
     const { oldest } = this.#core
     const timeoutMs = this.#poolTimeoutMs
     this.#deadline.aim(oldest === null || timeoutMs === null ? null : oldest.at + timeoutMs)
     this.#wake.aim(this.#core.wakeAt)
     if (this.#core.isReportDue) this.#reportSoon()
+  }
+
+  #notePause(): void {
+    if (this.#core.isPaused === (this.#pausedAt !== null)) return
+    this.#pausedMs = this.pausedMs
+    this.#pausedAt = this.#core.isPaused ? this.#clock.now() : null
   }
 
   /** At the end of this turn of the event loop, once however often it is asked for. */

@@ -202,7 +202,8 @@ export class FiguresControl {
 function toCounted({ turn, ...row }: UsageRow, model: string): CountedTurn | null {
   if (turn === undefined) return null
   const { phaseMs, route, isStream, chunks, isDoublePrice } = turn
-  const { read = 0, transform = 0, queue = 0, connect = 0, ttfb } = phaseMs
+  const { connect = 0, ttfb } = phaseMs
+  const before = BEFORE_ASKING.reduce((sum, phase) => sum + (phaseMs[phase] ?? 0), 0)
   const wasAsked = phaseMs['connect'] !== undefined
   return {
     ...row,
@@ -211,7 +212,10 @@ function toCounted({ turn, ...row }: UsageRow, model: string): CountedTurn | nul
     isStream,
     chunks,
     isDoublePrice,
-    askedMs: wasAsked ? Math.max(0, row.totalMs - read - transform - queue) : null,
+    askedMs: wasAsked ? Math.max(0, row.totalMs - before) : null,
     toFirstChunkMs: ttfb === undefined ? null : connect + ttfb
   }
 }
+
+/** Phases in which the upstream has not been asked. */
+const BEFORE_ASKING: readonly string[] = ['read', 'transform', 'key', 'pause', 'pace', 'queue']

@@ -366,6 +366,21 @@ t.test('pause()', (t) => {
     t.equal((await Promise.all(waiting)).length, 3)
     t.equal(clock.timers, 0)
   })
+  t.test('is counted for as long as it is on', async (t) => {
+    const { lease, clock, tell, ask } = stand()
+    tell({ granted: 1 })
+    t.equal(lease.pausedMs, 0)
+    clock.advance(500)
+    lease.pause(1000)
+    clock.advance(400)
+    t.equal(lease.pausedMs, 400)
+    for (let step = 0; step < 200; step += 1) clock.advance(10)
+    t.ok(lease.pausedMs >= 1000 && lease.pausedMs <= 1260, `${lease.pausedMs} ms`)
+    t.ok(await ask())
+    const before = lease.pausedMs
+    clock.advance(1_000)
+    t.equal(lease.pausedMs, before)
+  })
   t.test('is not shortened by another', async (t) => {
     const { lease, clock, tell, ask } = stand()
     tell({ granted: 1 })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { startChat } from '../helper/chat-client.ts'
-import { GatewayProcess } from '../helper/gateway-process.ts'
+import { GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
@@ -45,6 +45,28 @@ t.test('a running gateway takes keys as they are made and revoked', async (t) =>
   const output = gateway.lines.map((line) => JSON.stringify(line)).join('') + gateway.stderr
   const file = readFileSync(join(gateway.folder, 'state', 'keys.json'), 'utf8')
   for (const secret of [anna.key, next.key]) t.notOk((output + file).includes(secret.slice(8)))
+})
+
+t.test('a wait for a stream of its key is told as that', async (t) => {
+  const gateway = await startGateway({
+    env: { STATE_DIR: 'state', PROXY_API_KEY: 'operators-own-key' }
+  })
+  t.teardown(() => gateway.destroy())
+  const from = gateway.lines.length
+  const options = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
+  const made = await runKiroGateway(['key', 'add', 'ci', '--max-streams', '1', '--json'], options)
+  await gateway.logged((line) => String(line['msg']).startsWith('named keys read'), from)
+  const headers = { authorization: `Bearer ${JSON.parse(made.stdout).key}` }
+  const first = startChat(gateway.url, 'sim:events=10 sim:gap=100', { headers })
+  await first.firstBytes
+  const second = await startChat(gateway.url, 'hi', { headers }).answer
+  const line = await gateway.logged(
+    ({ request_id: id, event }) =>
+      event === 'request.completed' && id === second.headers['x-request-id']
+  )
+  const { key = 0, queue = 0 } = Object(line['phase_ms'])
+  t.ok(key > 100 && queue < 100, JSON.stringify(line['phase_ms']))
+  await first.answer
 })
 
 t.test('a gateway does not start with keys whose limits it cannot know', async (t) => {

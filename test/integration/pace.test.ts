@@ -42,6 +42,12 @@ async function nextWorker(gateway: GatewayProcess, cause: () => unknown): Promis
 /** Long enough for whatever would go too early. */
 const QUIET_MS = 600
 
+/** Milliseconds by phase, as `Server-Timing` has them. */
+function phasesOf(timing: string): Readonly<Record<string, number>> {
+  const parts = timing.matchAll(/(\w+);dur=([\d.]+)/g)
+  return Object.fromEntries(Array.from(parts, ([, name, ms]) => [name, Number(ms)]))
+}
+
 function refuseWith(response: ServerResponse, body: object, retryAfter?: string): true {
   const headers = retryAfter === undefined ? {} : { 'retry-after': retryAfter }
   response.writeHead(429, { 'content-type': 'application/json', ...headers })
@@ -87,6 +93,12 @@ t.test('UPSTREAM_MAX_REQUESTS_PER_MINUTE', async (t) => {
   const answers = await Promise.all(calls.map(({ answer }) => answer))
   const refused = answers.filter((answer) => !isComplete(answer) && !answer.isCut)
   t.same(refused, [], 'whoever has lost no worker was answered')
+  const waits = answers.map(({ headers }) => phasesOf(String(headers['server-timing'])))
+  t.ok(
+    waits.some(({ pace = 0 }) => pace > QUIET_MS),
+    'a wait for the pace is told as that'
+  )
+  t.ok(waits.every(({ queue = 0 }) => queue < QUIET_MS))
   t.equal(await metric(gateway, 'gated_requests'), 0)
 })
 
@@ -106,6 +118,11 @@ t.test('a pause that the upstream asks for holds for all workers', async (t) => 
   for (let i = 0; i < 20; i += 1) calls.push(ask('b'))
   const answers = await Promise.all(calls.map(({ answer }) => answer))
   t.equal(answers.filter(isComplete).length, 21)
+  for (const { headers } of answers.slice(1)) {
+    const spent = phasesOf(String(headers['server-timing']))
+    const { pause = 0, queue = 0 } = spent
+    t.ok(pause > 2_000 && queue < pause / 4, `told as what it was: ${JSON.stringify(spent)}`)
+  }
   const times = arrivals.slice(1).map(({ at }) => at - Number(refusedAt))
   t.equal(times.length, 21)
   const [first, last] = [Math.min(...times), Math.max(...times)]

@@ -16,8 +16,10 @@ export interface Reading {
   readonly keys: ReadonlyMap<string, KeyFigures>
   /** Requests being served, whatever their key. */
   readonly inFlight: number
-  /** Of these, how many wait for a connection. */
+  /** Of these, how many wait: for a connection, the pace or the end of a pause. */
   readonly waiting: number
+  /** Of these, how many wait for the pace or the end of a pause. */
+  readonly gated: number
 }
 
 const NOTHING: KeyFigures = {
@@ -45,11 +47,12 @@ const KEY_LABEL = /(?:^|,)key="((?:[^"\\]|\\.)*)"/
 /** Reads Prometheus' text format. */
 export function readFigures(text: string, at: number): Reading {
   const keys = new Map<string, KeyFigures>()
-  const sums = { inFlight: 0, waiting: 0 }
+  const sums = { inFlight: 0, waiting: 0, gated: 0 }
   for (const line of text.split('\n')) {
     const [, name = '', labels = '', value = ''] = LINE.exec(line) ?? []
     if (name === 'kiro_gateway_requests_in_flight') sums.inFlight += Number(value)
     if (name === 'kiro_gateway_pool_waiters') sums.waiting += Number(value)
+    if (name === 'kiro_gateway_gated_requests') sums.gated += Number(value)
     const figure = METRICS[name]
     const key = KEY_LABEL.exec(labels)?.[1]?.replaceAll(/\\(.)/g, '$1')
     if (figure === undefined || key === undefined) continue

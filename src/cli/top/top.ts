@@ -97,8 +97,9 @@ const HEADINGS = [
 ]
 
 function screenOf(reading: Reading, readings: Readings): readonly string[] {
-  const { inFlight, waiting, keys } = reading
-  const head = `${inFlight} requests under way, ${waiting} wait for a connection`
+  const { inFlight, waiting, gated, keys } = reading
+  const others = gated === 0 ? '' : `, ${gated} for the pace or the end of a pause`
+  const head = `${inFlight} requests under way, ${waiting - gated} wait for a connection${others}`
   if (keys.size === 0) return [head, 'No request came with a named key yet.']
   const rows = sortedKeys(reading).flatMap((name) => {
     const figures = keys.get(name)

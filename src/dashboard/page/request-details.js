@@ -10,6 +10,9 @@ import { amount, bytes, duration, fullTime, UNKNOWN } from './format.js'
 export const PHASES = [
   ['read', 'reading the request'],
   ['transform', 'converting it'],
+  ['key', 'waiting for a stream of its key'],
+  ['pause', 'pause asked for by Kiro'],
+  ['pace', 'waiting for the pace'],
   ['queue', 'waiting for a connection'],
   ['connect', 'connecting'],
   ['ttfb', 'until the first token'],
@@ -108,7 +111,7 @@ function factsOf(item) {
     ['Code', item.code === '' ? 'none' : item.code],
     ['Attempts', amount(item.attempts)],
     ['Repairs', repairs],
-    ['Waits', `${duration(item.phasesMs['queue'] ?? 0)} for a connection`],
+    ['Waits', waitsOf(item)],
     ['First token', item.firstMs === null ? 'none came' : `after ${duration(item.firstMs)}`],
     ['Phases', phases.length === 0 ? UNKNOWN : phases.join(', ')],
     ['Key', item.key],
@@ -137,4 +140,15 @@ function failureOf({ failure, attempts }) {
     ['Upstream', upstream],
     ['Upstream id', upstreamId ?? UNKNOWN]
   ]
+}
+
+const WAITS = ['key', 'pause', 'pace', 'queue']
+
+/** @param {Ended} item */
+function waitsOf({ phasesMs }) {
+  const waits = PHASES.flatMap(([phase, words]) => {
+    const ms = WAITS.includes(phase) ? (phasesMs[phase] ?? 0) : 0
+    return ms > 0 ? [`${words} ${duration(ms)}`] : []
+  })
+  return waits.length === 0 ? 'none' : waits.join(', ')
 }

@@ -43,11 +43,14 @@ export async function acquirePermit(
 ): Promise<Permit> {
   const { problem: known } = plane.account
   if (known !== null) throw known
+  const { lease } = plane
   const startedAt = monotonicNow()
+  const pausedBefore = lease.pausedMs
+  const waitsFor = lease.isPacing ? 'pace' : 'queue'
   progress.beginWait()
   try {
     const arrivedAt = waited.resume(startedAt)
-    const permit = await plane.lease.acquire({ ...waiter, arrivedAt }, signal)
+    const permit = await lease.acquire({ ...waiter, arrivedAt }, signal)
     const { problem } = plane.account // it may have come up meanwhile
     if (problem === null) return stream?.holdFor(permit) ?? permit
     permit.release()
@@ -55,7 +58,7 @@ export async function acquirePermit(
   } finally {
     const now = monotonicNow()
     waited.stop(now)
-    progress.end('queue')
+    progress.endWait(waitsFor, lease.pausedMs - pausedBefore)
     plane.metrics.waitSeconds.observe((now - startedAt) / 1000)
   }
 }

@@ -106,6 +106,9 @@ export class OpenTurns {
 const NAMES = [
   'read',
   'transform',
+  'key',
+  'pause',
+  'pace',
   'queue',
   'connect',
   'ttfb',
@@ -114,8 +117,14 @@ const NAMES = [
   'retry'
 ] as const
 
-/** A stretch of a request's life; each begins where the one before it ended. `retry` is what failed attempts took. */
+/**
+ * A stretch of a request's life; each begins where the one before it ended. Waits have a name by what is waited for: a stream
+ * of the key, the end of a pause that the upstream asked for, the pace, a connection. `retry` is what failed attempts took.
+ */
 export type PhaseName = (typeof NAMES)[number]
+
+/** What a request stands in line for when no pause keeps it back. */
+export type WaitName = Extract<PhaseName, 'key' | 'pace' | 'queue'>
 
 /** What is told of one upstream call that is over. */
 export interface CallFacts extends TracedCall {
@@ -210,7 +219,7 @@ export class Progress {
     this.#account = id
   }
 
-  /** It stands in line; until the phase `queue` ends. */
+  /** It stands in line; until `endWait()`. */
   get isWaiting(): boolean {
     return this.#isWaiting
   }
@@ -225,7 +234,14 @@ export class Progress {
     this.#spentMs[name] = (this.#spentMs[name] ?? 0) + spentMs
     this.#trace?.phase(name, at, spentMs)
     this.#markedAt = at
-    if (name === 'queue') this.#isWaiting = false
+  }
+
+  /** The request goes on. For so long of the time that it stood in line a pause was on. */
+  endWait(name: WaitName, pausedMs = 0): void {
+    const now = performance.now()
+    if (pausedMs > 0) this.end('pause', Math.min(now, this.#markedAt + pausedMs))
+    this.end(name, now)
+    this.#isWaiting = false
   }
 
   /** Milliseconds since the request arrived. */

@@ -216,7 +216,7 @@ export class Turn implements OpenTurn {
       return await limits.stream(wish, unreadBytesOf(this.#options.request))
     } finally {
       waited.stop(monotonicNow())
-      progress.end('queue')
+      progress.endWait('key')
     }
   }
 

@@ -23,6 +23,8 @@ export class Lease implements Public<RealLease> {
   }
 
   readonly bar = null
+  readonly pausedMs = 0
+  readonly isPacing = false
 
   setBar(): void {}
 

@@ -9,14 +9,15 @@ kiro_gateway_key_refusals_total{key="anna",code="GW_KEY_LIMIT"} 3
 kiro_gateway_key_refusals_total{key="anna",code="GW_KEY_RATE"} 4
 kiro_gateway_key_credits_total{key="x\\"y, key=\\"z"} 1.5e+1
 kiro_gateway_requests_in_flight 7
-kiro_gateway_pool_waiters 1
+kiro_gateway_pool_waiters 3
+kiro_gateway_gated_requests 2
 kiro_gateway_tokens_total{type="input"} 9
 nonsense
 `
 
 t.test('readFigures()', async (t) => {
-  const { keys, inFlight, waiting } = readFigures(TEXT, 5)
-  t.match({ inFlight, waiting }, { inFlight: 7, waiting: 1 })
+  const { keys, inFlight, waiting, gated } = readFigures(TEXT, 5)
+  t.match({ inFlight, waiting, gated }, { inFlight: 7, waiting: 3, gated: 2 })
   t.same(keys.get('anna'), {
     streams: 2,
     waiting: 1,
