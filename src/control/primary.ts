@@ -128,7 +128,11 @@ export class Primary {
         this.#links.get(member)?.send({ type: 'allowance.terms', terms }),
       onChange: (book) => this.broadcast({ type: 'keys.changed', book })
     })
-    this.#watch = watchQueue(() => this.budget.state(), log)
+    this.#watch = watchQueue({
+      state: () => this.budget.state(),
+      poolTimeoutMs: () => this.#config.pool.poolTimeoutMs,
+      log
+    })
     this.#stalls = new StallWatch<WorkerLink>({
       timeoutMs: () => this.#config.cluster.stallTimeoutMs,
       log,

@@ -208,14 +208,23 @@ export function noteBudget(
 
 const PERIOD_MS = 10_000
 
-/** Says at a steady low rate how the budget is used, while requests wait for a connection; until it is cleared. */
-export function watchQueue(
-  state: () => BudgetState,
-  log: Pick<Logger, 'warn'>,
-  periodMs = PERIOD_MS
-): NodeJS.Timeout {
+export interface QueueWatchOptions {
+  readonly state: () => BudgetState
+  /** `HTTP_POOL_TIMEOUT`. */
+  readonly poolTimeoutMs: () => number | null
+  readonly log: Pick<Logger, 'warn'>
+  readonly periodMs?: number
+}
+
+/**
+ * Says at a steady low rate how the budget is used, while requests wait without an end in sight; until it is cleared. A wait
+ * that HTTP_POOL_TIMEOUT ends has one line of its own, the one that says how it ended.
+ */
+export function watchQueue(options: QueueWatchOptions): NodeJS.Timeout {
+  const { log, periodMs = PERIOD_MS } = options
   return setInterval(() => {
-    const { waiting, maxConnections, unleased, members, pace } = state()
+    if (options.poolTimeoutMs() !== null) return
+    const { waiting, maxConnections, unleased, members, pace } = options.state()
     if (pace !== null && pace.waiting > 0) log.warn(pace, 'requests wait for their pace')
     if (waiting === 0) return
     log.warn({ waiting, maxConnections, unleased, members }, 'requests wait for a connection')

@@ -18,9 +18,19 @@ t.test('tells of requests that wait, as long as some do', async (t) => {
     lines.push(facts)
     told.resolve(facts)
   }
-  const watch = watchQueue(state, { warn } as never, 5)
+  let poolTimeoutMs: number | null = null
+  const watch = watchQueue({
+    state,
+    poolTimeoutMs: () => poolTimeoutMs,
+    log: { warn } as never,
+    periodMs: 5
+  })
   t.teardown(() => clearInterval(watch))
   t.match(await told.promise, { waiting: 2, maxConnections: 5 })
   t.ok(asked >= 3, 'silent while nobody waited')
   t.equal(lines.length, asked - 2)
+  poolTimeoutMs = 30_000
+  const before = lines.length
+  await new Promise((resume) => setTimeout(resume, 50))
+  t.equal(lines.length, before, 'a wait that PoolTimeout ends has that line alone')
 })
