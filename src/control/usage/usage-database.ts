@@ -5,12 +5,14 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
 import { codeOf } from '../../shared/errors.ts'
 import { createPrivateFile, makeFolder, refuseLink } from '../../shared/private-files.ts'
+import { inCommon, RefusedRows, type SharedRow } from './refused-rows.ts'
 
-/** Of the tables below. */
-export const USAGE_SCHEMA = 1
+/** Of the tables below. In version 1 `requests` had no column `times`. */
+export const USAGE_SCHEMA = 2
 
 /*
- * A row for each request, for as long as USAGE_RETENTION_DAYS says, and sums of each day for ever. `day` counts days since
+ * A row for each request, for as long as USAGE_RETENTION_DAYS says, and sums of each day for ever. Refused requests of a key
+ * beyond the first hundred of a minute have one row together, which counts them as `times`. `day` counts days since
  * the epoch, in UTC. Credits are micro-credits. `journals` has the last row of each journal of a worker that is in `requests`:
  * both change in one transaction, so that no row is there twice.
  */
@@ -18,7 +20,8 @@ const TABLES = `
   CREATE TABLE IF NOT EXISTS requests (
     at INTEGER NOT NULL, key TEXT NOT NULL, client TEXT NOT NULL, dialect TEXT NOT NULL, model TEXT NOT NULL,
     status INTEGER NOT NULL, code TEXT NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL, cached INTEGER NOT NULL,
-    credits INTEGER NOT NULL, total_ms INTEGER NOT NULL, first_ms INTEGER, repairs INTEGER NOT NULL
+    credits INTEGER NOT NULL, total_ms INTEGER NOT NULL, first_ms INTEGER, repairs INTEGER NOT NULL,
+    times INTEGER NOT NULL DEFAULT 1
   );
   CREATE INDEX IF NOT EXISTS requests_at ON requests (at);
   CREATE TABLE IF NOT EXISTS days (
@@ -31,16 +34,26 @@ const TABLES = `
   CREATE TABLE IF NOT EXISTS keys (id TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
   PRAGMA user_version = ${USAGE_SCHEMA};`
 
+const UPGRADE = `
+  ALTER TABLE requests ADD COLUMN times INTEGER NOT NULL DEFAULT 1;
+  PRAGMA user_version = ${USAGE_SCHEMA};`
+
+const COLUMNS =
+  'at, key, client, dialect, model, status, code, input, output, cached, credits, total_ms, first_ms, repairs'
 const VALUES = '(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
 /** So many rows in one statement take a quarter less time than in as many; more gain nothing. */
 const MANY = 8
-const INSERT = `INSERT INTO requests VALUES ${VALUES}`
+const INSERT = `INSERT INTO requests (${COLUMNS}) VALUES ${VALUES}`
 const INSERT_MANY = INSERT + `, ${VALUES}`.repeat(MANY - 1)
+const COUNT_ON = `UPDATE requests SET times = times + ?, client = iif(client = ?, client, 'other'),
+    dialect = iif(dialect = ?, dialect, 'other'), model = iif(model = ?, model, 'other')
+  WHERE rowid = ? AND key = ? AND code = ?`
+/** An upstream that meters what cannot be must not make the sum of a day unreadable: no JavaScript number is larger and exact. */
 const ADD = `INSERT INTO days VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT (day, key, client, model) DO UPDATE SET
     requests = requests + excluded.requests, failed = failed + excluded.failed,
-    input = input + excluded.input, output = output + excluded.output,
-    cached = cached + excluded.cached, credits = credits + excluded.credits`
+    input = ${sumUpTo('input')}, output = ${sumUpTo('output')},
+    cached = ${sumUpTo('cached')}, credits = ${sumUpTo('credits')}`
 const NAME = 'INSERT INTO keys VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name'
 const LAST = 'SELECT seq FROM journals WHERE id = ?'
 const MARK = 'INSERT INTO journals VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq'
@@ -48,9 +61,10 @@ const FORGET = 'DELETE FROM journals WHERE id = ?'
 const PRUNE =
   'DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE at < ? ORDER BY at LIMIT ?)'
 
-const SUMS = `SELECT key, sum(requests) AS requests, sum(failed) AS failed, sum(input) AS input, sum(output) AS output,
-    sum(cached) AS cached, sum(credits) AS credits
-  FROM days WHERE day = ? GROUP BY key`
+/** `total` gives a number of any size, where `sum` would fail; it is exact as long as JavaScript's are. */
+export const SUM_COLUMNS =
+  'total(requests) AS requests, total(failed) AS failed, total(input) AS input, total(output) AS output, total(cached) AS cached, total(credits) AS credits'
+const SUMS = `SELECT key, ${SUM_COLUMNS} FROM days WHERE day = ? GROUP BY key`
 
 export const DAY_MS = 86_400_000
 
@@ -76,6 +90,7 @@ export class UsageDatabase {
   readonly #db: DatabaseSync
   readonly #insert: StatementSync
   readonly #insertMany: StatementSync
+  readonly #countOn: StatementSync
   readonly #add: StatementSync
   readonly #name: StatementSync
   readonly #prune: StatementSync
@@ -83,6 +98,7 @@ export class UsageDatabase {
   readonly #last: StatementSync
   readonly #mark: StatementSync
   readonly #forget: StatementSync
+  readonly #refused = new RefusedRows()
   /** Of the file that is open. */
   readonly #identity: string | null
   #checkpoint: Promise<void> | null = null
@@ -94,6 +110,7 @@ export class UsageDatabase {
     this.#db = db
     this.#insert = db.prepare(INSERT)
     this.#insertMany = db.prepare(INSERT_MANY)
+    this.#countOn = db.prepare(COUNT_ON)
     this.#add = db.prepare(ADD)
     this.#name = db.prepare(NAME)
     this.#prune = db.prepare(PRUNE)
@@ -123,7 +140,8 @@ export class UsageDatabase {
       if (version > USAGE_SCHEMA) throw new Error(`it is of a newer version (${version})`)
       db.exec('PRAGMA journal_mode = WAL')
       db.exec('PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -512')
-      if (version < USAGE_SCHEMA) db.exec(`BEGIN IMMEDIATE; ${TABLES} COMMIT;`)
+      const changes = version === 1 ? UPGRADE : TABLES
+      if (version < USAGE_SCHEMA) db.exec(`BEGIN IMMEDIATE; ${changes} COMMIT;`)
       return new UsageDatabase(path, { db, file, identity })
     } catch (error) {
       db?.close()
@@ -154,17 +172,43 @@ export class UsageDatabase {
         }
         rows.push(row)
       }
-      for (let at = 0; at < rows.length; at += MANY) {
-        const some = rows.slice(at, at + MANY)
-        if (some.length === MANY) this.#insertMany.run(...some.flatMap(valuesOf))
-        else for (const row of some) this.#insert.run(...valuesOf(row))
-      }
+      this.#insertAll(rows)
       for (const [id, seq] of marks) this.#mark.run(id, seq)
       for (const [day, key, client, model, sums] of sumsOfDays(rows)) {
         this.#add.run(day, key, client, model, ...Object.values(sums))
       }
       for (const [id, name] of names) this.#name.run(id, name)
     })
+  }
+
+  #insertAll(all: readonly UsageRow[]): void {
+    const rows: UsageRow[] = []
+    const shared = new Map<SharedRow, [UsageRow, ...UsageRow[]]>()
+    for (const row of all) {
+      const place = this.#refused.sharedRowOf(row)
+      const others = place === null ? null : shared.get(place)
+      if (place === null) rows.push(row)
+      else if (others === undefined) shared.set(place, [row])
+      else others?.push(row)
+    }
+    for (let at = 0; at < rows.length; at += MANY) {
+      const some = rows.slice(at, at + MANY)
+      if (some.length === MANY) this.#insertMany.run(...some.flatMap(valuesOf))
+      else for (const row of some) this.#insert.run(...valuesOf(row))
+    }
+    for (const [place, some] of shared) this.#count(place, some)
+  }
+
+  /** Counts refused requests in the row that they share, which may have to be made. */
+  #count(place: SharedRow, some: readonly [UsageRow, ...UsageRow[]]): void {
+    const row = inCommon(some)
+    const { client, dialect, model, key, code } = row
+    const countOn = (times: number): boolean =>
+      place.rowid !== null &&
+      this.#countOn.run(times, client, dialect, model, place.rowid, key, code).changes > 0
+    if (countOn(some.length)) return
+    place.rowid = this.#insert.run(...valuesOf(row)).lastInsertRowid
+    countOn(some.length - 1)
   }
 
   /** The last row of a journal that is there; -1 where there is none. */
@@ -256,6 +300,10 @@ export function toSums(row: Readonly<Record<string, unknown>>): UsageSums {
     cachedTokens: Number(row['cached']),
     credits: Number(row['credits'])
   }
+}
+
+function sumUpTo(column: string): string {
+  return `min(${column} + excluded.${column}, ${Number.MAX_SAFE_INTEGER})`
 }
 
 function valuesOf(row: UsageRow) {

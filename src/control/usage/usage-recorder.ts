@@ -37,6 +37,8 @@ const BUSY_MS = 10_000
 const BATCH_ROWS = 250
 /** A kilobyte each at most. Of more the newest are lost. */
 const MAX_WAITING_ROWS = 5_000
+/** They are written at once. */
+const MANY_WAITING_ROWS = 1_000
 /** About 2 MB of the database's log. */
 const CHECKPOINT_ROWS = 5_000
 const CHECKPOINT_MS = 60_000
@@ -128,7 +130,8 @@ export class UsageRecorder {
         this.#waiting.push({ ...placed, row: this.#within(placed.row) })
       else this.#lost++
     }
-    this.#wake(this.#options.writeMs ?? WRITE_MS)
+    if (this.#waiting.length >= MANY_WAITING_ROWS && !this.#hasFailed) this.#writeSoon()
+    else this.#wake(this.#options.writeMs ?? WRITE_MS)
   }
 
   /** What is recorded from that day on, by key, as far as it is written. `null` where nothing can be read. Never rejects. */
@@ -168,15 +171,19 @@ export class UsageRecorder {
 
   #wake(delayMs: number): void {
     if (this.#timer !== null || this.#writing !== null || this.#isClosed) return
-    this.#timer = setTimeout(() => {
-      this.#timer = null
-      this.#writing = this.#writeAll().finally(() => {
-        this.#writing = null
-        const { retryMs = RETRY_MS, writeMs = WRITE_MS } = this.#options
-        if (this.#waiting.length > 0) this.#wake(this.#hasFailed ? retryMs : writeMs)
-      })
-    }, delayMs)
+    this.#timer = setTimeout(() => this.#writeSoon(), delayMs)
     this.#timer.unref()
+  }
+
+  #writeSoon(): void {
+    if (this.#writing !== null) return
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+    this.#writing = this.#writeAll().finally(() => {
+      this.#writing = null
+      const { retryMs = RETRY_MS, writeMs = WRITE_MS } = this.#options
+      if (this.#waiting.length > 0) this.#wake(this.#hasFailed ? retryMs : writeMs)
+    })
   }
 
   /** Never rejects. */

@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { isMeant } from '../../keys/key-text.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { UsageSums } from '../../ipc/usage-row.ts'
-import { DAY_MS, toSums, USAGE_SCHEMA } from './usage-database.ts'
+import { DAY_MS, SUM_COLUMNS, toSums, USAGE_SCHEMA } from './usage-database.ts'
 
 /** What the sums are of: each value of it has a line. */
 export type UsageGroup = 'key' | 'model' | 'client' | 'day' | 'hour'
@@ -22,12 +22,14 @@ export interface UsageLine extends UsageSums {
 
 const HOUR_MS = 3_600_000
 
-const SUMS =
-  'sum(requests) AS requests, sum(failed) AS failed, sum(input) AS input, sum(output) AS output, sum(cached) AS cached, sum(credits) AS credits'
-
-/** Rows in the form of sums of days, for what those do not tell: hours, and parts of a day. */
-const ROWS = `SELECT key, client, model, at, 1 AS requests, code <> '' AS failed, input, output, cached, credits
-  FROM requests WHERE at >= :since AND at < :until`
+/**
+ * Rows in the form of sums of days, for what those do not tell: hours, and parts of a day. `times`: how many requests a row
+ * stands for.
+ */
+function rowsSql(times: string): string {
+  return `SELECT key, client, model, at, ${times} AS requests, (code <> '') * ${times} AS failed, input, output, cached, credits
+    FROM requests WHERE at >= :since AND at < :until`
+}
 const DAYS = `SELECT key, client, model, day * ${DAY_MS} AS at, requests, failed, input, output, cached, credits
   FROM days WHERE day >= :until / ${DAY_MS}`
 
@@ -48,14 +50,14 @@ export async function readUsage(
   path: string,
   { by, since, key }: UsageQuestion
 ): Promise<readonly UsageLine[]> {
-  const db = await openRecord(path)
+  const { db, version } = await openRecord(path)
   try {
     const midnight = Math.ceil(since / DAY_MS) * DAY_MS
     const until = by === 'hour' ? Number.MAX_SAFE_INTEGER : midnight
     const isTime = by === 'day' || by === 'hour'
     const rows = db
       .prepare(
-        `SELECT ${GROUPS[by]} AS grp, ${SUMS} FROM (${ROWS} UNION ALL ${DAYS}) LEFT JOIN keys ON keys.id = key
+        `SELECT ${GROUPS[by]} AS grp, ${SUM_COLUMNS} FROM (${rowsSql(version === 1 ? '1' : 'times')} UNION ALL ${DAYS}) LEFT JOIN keys ON keys.id = key
          WHERE :keys IS NULL OR key IN (SELECT value FROM json_each(:keys))
          GROUP BY grp ORDER BY ${isTime ? 'grp' : 'credits DESC, requests DESC, grp'}`
       )
@@ -79,12 +81,18 @@ function idsOf(db: DatabaseSync, text: string): string {
   return JSON.stringify([...ids, text, text.trim().toLowerCase()]) // which may be one of `UnnamedKey`
 }
 
-async function openRecord(path: string): Promise<DatabaseSync> {
+interface OpenRecord {
+  readonly db: DatabaseSync
+  /** Of its tables. */
+  readonly version: number
+}
+
+async function openRecord(path: string): Promise<OpenRecord> {
   const { DatabaseSync } = await import('node:sqlite')
   try {
     const db = new DatabaseSync(path, { readOnly: true, timeout: BUSY_MS })
     const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
-    if (version === USAGE_SCHEMA) return db
+    if (version >= 1 && version <= USAGE_SCHEMA) return { db, version }
     db.close()
     throw new Error(version > USAGE_SCHEMA ? 'it is of a newer version' : 'it holds nothing yet')
   } catch (cause) {

@@ -43,8 +43,10 @@ export class UsageMeter {
     this.#reasoning.add(text)
   }
 
+  /** What is metered again is more, but an answer never costs more than one metering may say. */
   addCredits(credits: number): void {
-    if (credits >= 0 && credits <= MaxCredits) this.#credits = (this.#credits ?? 0) + credits
+    if (!(credits >= 0 && credits <= MaxCredits)) return // false for NaN
+    this.#credits = Math.min(MaxCredits, (this.#credits ?? 0) + credits)
   }
 
   /** What the answer has cost so far; `null` while the upstream has not said. */

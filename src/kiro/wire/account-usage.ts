@@ -51,7 +51,7 @@ export function parseAccountUsage(answer: JsonObject): AccountUsage {
       isEnabled:
         textMember(memberOf(answer, 'overageConfiguration'), 'overageStatus') === 'ENABLED',
       used: sumOf((one) => amountOf(one, 'currentOverages')),
-      charges: sumOf((one) => numberOf(one['overageCharges'])),
+      charges: sumOf((one) => toAmount(one['overageCharges'])),
       currency: currencies.find((currency) => currency !== null) ?? null
     }
   }
@@ -85,7 +85,14 @@ function shortText(object: JsonObject, name: string): string | null {
 
 /** The exact amount where the upstream tells it beside the rounded one. */
 function amountOf(object: JsonObject, name: string): number {
-  return numberOf(object[`${name}WithPrecision`] ?? object[name])
+  return toAmount(object[`${name}WithPrecision`] ?? object[name])
+}
+
+/** More than any account has: figures that cannot be would make sums of them no numbers at all. */
+const MAX_AMOUNT = 1e12
+
+function toAmount(value: unknown): number {
+  return Math.min(MAX_AMOUNT, Math.max(0, numberOf(value)))
 }
 
 function numberOf(value: unknown): number {

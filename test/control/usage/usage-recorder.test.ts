@@ -127,6 +127,89 @@ t.test('UsageRecorder', (t) => {
     }
   })
 
+  t.test('has a bound on rows of refused requests, and counts all of them', async (t) => {
+    const { recorder, path, create } = rig(t)
+    const nothing = { credits: 0, inputTokens: 0, outputTokens: 0, cachedTokens: 0, firstMs: null }
+    const refused = { ...nothing, code: 'GW_KEY_RATE', status: 429, model: '' }
+    const alive = setInterval(() => {}, 1_000) // the recorder's own timers keep no process alive
+    t.teardown(() => clearInterval(alive))
+    const record = async (rows: readonly UsageRow[]): Promise<void> => {
+      for (let at = 0; at < rows.length; at += 1_000) {
+        await recorder.whenRoomFor(1_000)
+        recorder.record(rows.slice(at, at + 1_000))
+      }
+    }
+    await record(many(20_000, () => refused))
+    await record(many(500, (n) => ({ ...refused, at: NOON + 60_000, client: `c${n % 2}` })))
+    await record(many(300, () => ({ ...refused, key: 'k_2' })))
+    await record(many(300, () => ({ ...refused, code: 'GW_MODEL_NOT_ALLOWED' })))
+    await record(many(300))
+    await record(many(300, () => ({ code: 'GW_UPSTREAM_RESET', status: 502 })))
+    await recorder.close()
+    const db = new DatabaseSync(path, { readOnly: true })
+    const rows = db
+      .prepare(
+        `SELECT key, code, at, count(*) AS rows, sum(times) AS times, max(times) AS most, min(client) AS client
+         FROM requests GROUP BY key, code, at`
+      )
+      .all()
+      .map((row) => Object.values(row).join(' '))
+    db.close()
+    t.same(rows, [
+      `k_1  ${NOON} 300 300 1 claude-code`,
+      `k_1 GW_KEY_RATE ${NOON} 101 20000 19900 claude-code`,
+      `k_1 GW_KEY_RATE ${NOON + 60_000} 101 500 400 c0`,
+      `k_1 GW_MODEL_NOT_ALLOWED ${NOON} 101 300 200 claude-code`,
+      `k_1 GW_UPSTREAM_RESET ${NOON} 300 300 1 claude-code`,
+      `k_2 GW_KEY_RATE ${NOON} 101 300 200 claude-code`
+    ])
+    const next = create()
+    t.teardown(() => next.close())
+    t.match((await next.sums(TODAY))?.get('k_1'), { requests: 21_400, failed: 21_100 })
+    for (const since of [TODAY, NOON]) {
+      const lines = await readUsage(path, { by: 'key', since, key: null })
+      t.match(lines, [
+        { requests: 21_400, failed: 21_100 },
+        { requests: 300, failed: 300 }
+      ])
+    }
+    const hours = await readUsage(path, { by: 'hour', since: TODAY, key: null })
+    t.match(hours, [{ requests: 21_700, failed: 21_400 }])
+  })
+
+  t.test('goes on with the record of an earlier version', async (t) => {
+    const { recorder, create, path, written } = rig(t)
+    recorder.record(many(2))
+    await recorder.close()
+    const old = new DatabaseSync(path)
+    old.exec('ALTER TABLE requests DROP COLUMN times; PRAGMA user_version = 1')
+    old.close()
+    const ask = () => readUsage(path, { by: 'hour', since: TODAY, key: null })
+    t.match(await ask(), [{ requests: 2 }], 'it can be read before')
+    const next = create()
+    next.record(many(3))
+    await written(5)
+    await next.close()
+    t.match(await ask(), [{ requests: 5 }])
+  })
+
+  t.test('can be read whatever an upstream has metered', async (t) => {
+    const { recorder, path } = rig(t)
+    const most = Number.MAX_SAFE_INTEGER
+    for (const client of ['a', 'b']) {
+      recorder.record(many(3, () => ({ client, credits: most - 1, inputTokens: 1e8 })))
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const sums = (await recorder.sums(TODAY))?.get('k_1')
+    t.match(sums, { requests: 6, inputTokens: 6e8 })
+    t.ok((sums?.credits ?? 0) >= most)
+    await recorder.close()
+    for (const since of [TODAY, NOON]) {
+      const [line] = await readUsage(path, { by: 'key', since, key: null })
+      t.ok((line?.credits ?? 0) >= most)
+    }
+  })
+
   t.test('goes on after a restart, and after a kill', async (t) => {
     const { recorder, create, written } = rig(t)
     recorder.record(many(2))

@@ -138,6 +138,13 @@ t.test('C30. adds up credits', async (t) => {
   t.equal(usage.total().credits, 0.75)
 })
 
+t.test('has a bound on what many meterings come to', async (t) => {
+  const usage = meter()
+  for (let count = 0; count < 8_000; count++) usage.addCredits(1_000_000)
+  for (const credits of [1e308, Infinity, Number.NaN, -1]) usage.addCredits(credits)
+  t.equal(usage.total().credits, 1_000_000)
+})
+
 t.test('is never negative nor without input, whatever the upstream counts', async () => {
   const count = option(integer({ min: -10, max: 2000 }), { nil: undefined })
   const counts = record({

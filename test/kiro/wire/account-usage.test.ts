@@ -86,5 +86,16 @@ t.test('parseAccountUsage()', (t) => {
       { kind: 'plan', name: 'unknown', unit: 'unknown', used: 0, limit: 0 }
     ])
   })
+  t.test('adds up to a number, whatever the upstream counts', async (t) => {
+    const vast = {
+      currentUsage: 1e308,
+      usageLimit: -5,
+      currentOverages: 1e308,
+      overageCharges: 1e308
+    }
+    const { allowances, overage } = parseAccountUsage({ usageBreakdownList: [vast, vast] })
+    t.match(allowances, [{ used: 1e12, limit: 0 }, {}])
+    t.match(overage, { used: 2e12, charges: 2e12 })
+  })
   t.end()
 })
