@@ -6,8 +6,13 @@ const HEADING = '## Clients that were tried'
 
 /** Puts a table of results into the page of what works with what. */
 export function writeCompatibility(table: string): void {
+  writeSection(`${HEADING}\n\n${EXPLANATION}\n\n${table}`)
+}
+
+/** Puts a section into that page, in the place of the one with its heading. */
+export function writeSection(section: string): void {
   const page = existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : '# Compatibility\n'
-  writeFileSync(PAGE, withSection(page, `${HEADING}\n\n${EXPLANATION}\n\n${table}`))
+  writeFileSync(PAGE, withSection(page, section))
 }
 
 /** `page` with `section` in the place of the one with its heading, or at the end. */

@@ -7,8 +7,11 @@ import type { Client } from './client.ts'
 const INSTALL_TIMEOUT_MS = 300_000
 const FLAGS = ['--ignore-scripts', '--no-audit', '--no-fund', '--no-update-notifier']
 
+/** What of a client is needed to install it. */
+export type Installed = Pick<Client, 'id' | 'name' | 'packages'>
+
 /** Installs a client below `root` unless it is there already; resolves with its folder. */
-export async function installClient(client: Client, root: string): Promise<string> {
+export async function installClient(client: Installed, root: string): Promise<string> {
   const folder = join(root, client.id)
   const marker = join(folder, 'installed.json')
   const wanted = JSON.stringify(client.packages)
@@ -21,7 +24,7 @@ export async function installClient(client: Client, root: string): Promise<strin
   return folder
 }
 
-async function npmInstall({ name, packages }: Client, folder: string): Promise<void> {
+async function npmInstall({ name, packages }: Installed, folder: string): Promise<void> {
   const wanted = Object.entries(packages).map(([name, version]) => `${name}@${version}`)
   const child = spawn('npm', ['install', '--prefix', folder, ...FLAGS, ...wanted], {
     cwd: folder,

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, request } from 'node:http'
 import type { Test } from 'tap'
 import type { UpstreamPayload } from '../../src/kiro/wire/payload.ts'
 import { Simulator } from '../../src/simulator/simulator.ts'
+import { forwardGeneration } from '../helper/altered-generation.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { serverUrl } from '../helper/server-url.ts'
 
@@ -53,7 +54,10 @@ export class Stand {
     const { url } = await simulator.start()
     t.teardown(() => simulator.close())
     const sent: UpstreamPayload[] = []
-    const ear = createServer((incoming, response) => void forward(incoming, response, url, sent))
+    const alter = (payload: UpstreamPayload) => hear(payload, sent)
+    const ear = createServer((incoming, response) => {
+      void forwardGeneration({ incoming, response, upstreamUrl: url, alter })
+    })
     const upstreamUrl = (await serverUrl(ear, 'http')).href
     t.teardown(() => {
       ear.close()
@@ -118,34 +122,9 @@ export class Stand {
   }
 }
 
-async function forward(
-  incoming: IncomingMessage,
-  response: ServerResponse,
-  simulatorUrl: string,
-  sent: UpstreamPayload[]
-): Promise<void> {
-  const chunks: Buffer[] = []
-  for await (const chunk of incoming) chunks.push(chunk as Buffer)
-  const body = Buffer.concat(chunks)
-  if (incoming.url?.startsWith('/generate') === true) {
-    const payload = JSON.parse(body.toString()) as UpstreamPayload
-    sent.push(payload)
-    const { content } = payload.conversationState.currentMessage.userInputMessage
-    if (content.includes(LATE)) await new Promise((resolve) => setTimeout(resolve, LATE_MS))
-  }
-  const { host: _, ...headers } = incoming.headers
-  const outgoing = request(simulatorUrl + (incoming.url ?? ''), {
-    method: incoming.method,
-    headers
-  })
-  outgoing.on('response', (answer) => {
-    response.writeHead(answer.statusCode ?? 500, answer.headers)
-    response.flushHeaders()
-    answer.on('data', (chunk: Buffer) => response.write(chunk))
-    answer.on('end', () => response.end())
-    answer.on('error', () => response.destroy())
-  })
-  outgoing.on('error', () => response.destroy())
-  response.on('close', () => outgoing.destroy())
-  outgoing.end(body)
+async function hear(payload: UpstreamPayload, sent: UpstreamPayload[]): Promise<UpstreamPayload> {
+  sent.push(payload)
+  const { content } = payload.conversationState.currentMessage.userInputMessage
+  if (content.includes(LATE)) await new Promise((resolve) => setTimeout(resolve, LATE_MS))
+  return payload
 }

@@ -25,7 +25,18 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
     'tracing'
   ],
   requests: ['server', 'requirements', 'conformance', 'compatibility'],
-  network: ['upstream', 'simulator', 'chaos', 'soak', 'clients', 'cli', 'docs', 'rooms', '.']
+  network: [
+    'upstream',
+    'simulator',
+    'chaos',
+    'soak',
+    'clients',
+    'suites',
+    'cli',
+    'docs',
+    'rooms',
+    '.'
+  ]
 }
 
 /** Real gateways: each file has its own time, and what goes wrong must not reach the next. */

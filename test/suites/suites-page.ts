@@ -1,0 +1,48 @@
+import type { SuiteResult } from './run-suites.ts'
+
+const HEADING = '## Test suites of others'
+
+const EXPLANATION = `\`npm run suites -- --write\` installs these suites at pinned versions, runs them against a gateway, and writes this section.
+Behind the gateway stands the simulator with a model that does what a prompt asks for. A [workflow](../.github/workflows/suites.yml)
+runs them every night; a test that fails and is not excluded below fails it, as does an exclusion that nothing needs.
+
+The rows about types compare every answer, whole and streamed, with the types that the vendor's SDK declares: nothing that
+they require may be missing. Beyond them the gateway tells a few things on purpose: \`usage.credits_used\`, \`reasoning_content\` in Chat
+Completions, and in lists of models their windows, descriptions and efforts.`
+
+/** The section of the page of compatibility that says how each suite ended. */
+export function suitesSection(results: readonly SuiteResult[]): string {
+  const head = ['suite', 'version', 'passed', 'excluded', 'failed']
+  const rows = [head, head.map(() => '---'), ...results.map(toRow)]
+  const table = rows.map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+  return `${HEADING}\n\n${EXPLANATION}\n\n${table}\n\n${exclusionsOf(results)}\n`
+}
+
+function toRow({ suite, verdict, version }: SuiteResult): readonly string[] {
+  const { source } = suite
+  const commit = source === undefined ? '' : `${source.repository}@${source.commit.slice(0, 7)}`
+  const versions = [commit, version === '' ? '' : `${packageOf(suite)} ${version}`]
+  const named = versions.filter((text) => text !== '').join(', ')
+  if (verdict === null) return [suite.name, named, 'not run here', '–', '–']
+  const excluded = verdict.excluded.reduce((sum, { names }) => sum + names.length, 0)
+  const failed = verdict.failures.length
+  return [suite.name, named, String(verdict.passed), String(excluded), failedCell(failed)]
+}
+
+function packageOf({ packages, pythonPackage }: SuiteResult['suite']): string {
+  return pythonPackage ?? Object.keys(packages)[0] ?? ''
+}
+
+function failedCell(failed: number): string {
+  return failed === 0 ? '0' : `**${failed}**`
+}
+
+function exclusionsOf(results: readonly SuiteResult[]): string {
+  const rows = results.flatMap(({ suite, verdict }) =>
+    (verdict?.excluded ?? []).map(({ reason, names }) => {
+      return `| ${suite.id} | ${names.length} | ${reason} |`
+    })
+  )
+  if (rows.length === 0) return 'Nothing is excluded.'
+  return ['| excluded in | tests | because |', '| --- | --- | --- |', ...rows].join('\n')
+}
