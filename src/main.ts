@@ -30,7 +30,7 @@ import {
   STDOUT,
   WORKER_LOG_FD
 } from './observe/logger.ts'
-import { DeferredSignals } from './shared/deferred-signals.ts'
+import { DeferredSignals, SAME_SIGNAL_MS } from './shared/deferred-signals.ts'
 import { GatewayError } from './shared/errors.ts'
 
 const EXIT_CRASH = 1
@@ -252,9 +252,6 @@ interface Shutdown {
   /** `performance.now()` of the first signal; `null` before. */
   begunAt: number | null
 }
-
-/** npm passes on the Ctrl-C that a whole terminal gets, and so does whatever signals a group: all of that is one signal. */
-const SAME_SIGNAL_MS = 500
 
 /** The first signal lets streams end, the second ends everything at once. Returns what acts on a signal. */
 function onShutdown({

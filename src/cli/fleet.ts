@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { inspectConfig } from '../config/load.ts'
 import { recordNameOf } from '../control/fleet/fleet-sign-in.ts'
 import { createCredentialSource } from '../credentials/sources.ts'
+import { namesOf } from '../fleet/fleet-news.ts'
 import { checksOf } from '../fleet/fleet-secrets.ts'
 import { type FleetState, permitsOf } from '../fleet/fleet-state.ts'
 import { viewOf } from '../fleet/fleet-view.ts'
@@ -164,7 +165,8 @@ async function tell(call: CommandCall, { engine, beatMs, fleetName }: Opened): P
 }
 
 async function change(call: CommandCall, engine: ValkeyEngine, event: FleetEvent): Promise<void> {
-  await stateOf(engine)
+  const state = await stateOf(engine)
+  if (event.type === 'forget') requireKnown(state, event.name)
   const question = 'If that gateway is alive, the upstream will see too many connections. Go on?'
   if (call.values['yes'] !== true && !(await call.terminal.confirm(question))) return
   for (let tries = 0; tries < TRIES; tries += 1) {
@@ -179,4 +181,14 @@ async function change(call: CommandCall, engine: ValkeyEngine, event: FleetEvent
   throw new GatewayError('GW_INTERNAL', undefined, {
     message: 'The fleet changes too fast: try again.'
   })
+}
+
+/** @throws {GatewayError} GW_CONFIG_INVALID where no gateway has that name: it names those there are */
+function requireKnown({ members, awaited }: FleetState, name: string): void {
+  const known = Object.values(namesOf({ members, awaited }))
+  if (known.includes(name)) return
+  const names = [...new Set(known)].toSorted()
+  const hint = names.length === 0 ? 'There are none.' : `There are: ${names.join(', ')}.`
+  const message = `No gateway of the fleet is called ${JSON.stringify(name.slice(0, 64))}. ${hint}`
+  throw new GatewayError('GW_CONFIG_INVALID', undefined, { message })
 }

@@ -1,3 +1,23 @@
+/** npm passes on the Ctrl-C that a whole terminal gets, and so does whatever signals a group: what comes within it is one signal. */
+export const SAME_SIGNAL_MS = 500
+
+/**
+ * Calls `abort` for the first Ctrl-C or SIGTERM. Another one, half a second later or more, ends the process as if nobody
+ * listened. Returns what ends that.
+ */
+export function onInterrupt(source: NodeJS.EventEmitter, abort: () => void): () => void {
+  let isInterrupted = false
+  const stop = (): void => void source.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+  const onSignal = (): void => {
+    if (isInterrupted) return
+    isInterrupted = true
+    setTimeout(stop, SAME_SIGNAL_MS).unref()
+    abort()
+  }
+  source.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+  return stop
+}
+
 /**
  * Signals that are kept until the program can act on them: without a listener, an early one would end the process.
  */

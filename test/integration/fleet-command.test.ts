@@ -80,7 +80,9 @@ t.test('kiro-gateway fleet', { skip: whyNoEngine() }, async (t) => {
   }
   t.match(metrics, /fleet_contact_seconds [0-9.]+\n/)
   t.match(metrics, /fleet_engine_commands_total [1-9][0-9]*\n/)
-  await fleet('forget', 'nobody', '--yes')
+  const unknown = /No gateway of the fleet is called "nobody"\. There are: a\./
+  await t.rejects(fleet('forget', 'nobody', '--yes'), { code: 2, stderr: unknown })
+  await fleet('forget', 'a', '--yes')
   await t.rejects(fleet('forget'), { code: 2 })
   await t.rejects(fleet('close'), { code: 2 })
   await team.engine.stop()

@@ -2,6 +2,7 @@ import { inspect, parseArgs } from 'node:util'
 import { usageText } from '../../config/load.ts'
 import { readEnvironment } from '../../config/load-process.ts'
 import { editDistance } from '../../shared/edit-distance.ts'
+import { onInterrupt } from '../../shared/deferred-signals.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import {
   type Command,
@@ -29,14 +30,12 @@ const COMMON_HELP = `  --json             Prints JSON.
  */
 export async function runCli(argv: readonly string[]): Promise<number> {
   const interruption = new AbortController()
-  const interrupt = (): void => interruption.abort(new Error('interrupted'))
-  // Once: the second Ctrl-C ends a command that does not listen.
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
+  const stop = onInterrupt(process, () => interruption.abort(new Error('interrupted')))
   using terminal = new ProcessTerminal(process, interruption.signal)
   try {
     return await runCommand(argv, terminal, interruption.signal)
   } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
+    stop()
   }
 }
 
