@@ -40,6 +40,35 @@ export function clientOptions(url: string, connectionName: string) {
   }
 }
 
+/** Twice the longest value that a script of ours tells, and far more than any news. */
+const MAX_REPLY_BYTES = 2 * 1024 * 1024
+
+/**
+ * Leaves a connection on which a single reply or message is longer than any of ours: the client itself keeps all of it
+ * until its end has come, three times over.
+ */
+export function boundReplies(client: Redis): void {
+  /** Since the last whole one. */
+  let bytes = 0
+  const onWhole = (): void => {
+    bytes = 0
+  }
+  const send = client.sendCommand.bind(client)
+  client.sendCommand = (command, ...rest) => {
+    const answer = send(command, ...rest)
+    command.promise.then(onWhole, onWhole)
+    return answer
+  }
+  client.on('message', onWhole).on('connect', () => {
+    bytes = 0
+    const { stream } = client
+    stream.prependListener('data', (chunk: Buffer) => {
+      bytes += chunk.byteLength
+      if (bytes > MAX_REPLY_BYTES) stream.destroy(new Error('more has come than a fleet says'))
+    })
+  })
+}
+
 /** Counts what is sent from now on, and what of it fails. */
 export function countCommands(client: Redis, counts: { commands: number; failures: number }): void {
   const send = client.sendCommand.bind(client)

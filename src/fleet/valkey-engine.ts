@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { GatewayError } from '../shared/errors.ts'
 import {
+  boundReplies,
   clientOptions,
   countCommands,
   COMMAND_TIMEOUT_MS,
@@ -58,6 +59,7 @@ export class ValkeyEngine implements FleetEngine {
     this.#keys = [`${prefix}:ledger`, `${prefix}:beats`, `${prefix}:news`]
     this.#commands = new client(clientOptions(options.url, 'kiro-gateway'))
     this.#news = new client(clientOptions(options.url, 'kiro-gateway-news'))
+    for (const one of [this.#commands, this.#news]) boundReplies(one)
     countCommands(this.#commands, this.counts)
     this.records = new ValkeyRecords({
       commands: this.#commands,
