@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { GatewayError } from '../shared/errors.ts'
-import { freeMemory } from '../shared/own-memory.ts'
+import { UnwrittenMemory } from '../shared/own-memory.ts'
 
 /** The texts among a frame's headers; `null` for one of another type, none of which means anything here. */
 export type FrameHeaders = Readonly<Record<string, string | null>>
@@ -43,9 +43,8 @@ const NOTHING = Buffer.alloc(0)
  */
 export class FrameDecoder {
   readonly #onHold: (bytes: number) => void
-  /** An incomplete frame: its first `#partialBytes` bytes are filled. */
-  #partial: Buffer = NOTHING
-  #partialBytes = 0
+  /** The bytes of an incomplete frame. */
+  #partial: UnwrittenMemory | null = null
   /** Of the incomplete frame; `null` before its prelude has come. */
   #frameBytes: number | null = null
   #failure: GatewayError | null = null
@@ -88,7 +87,7 @@ export class FrameDecoder {
 
   /** Of a frame that has come in part, its buffer as a whole. */
   get heldBytes(): number {
-    return this.#partial.length
+    return this.#partial?.size ?? 0
   }
 
   /** Call when the stream has ended. @throws {GatewayError} GW_STREAM_TRUNCATED inside a frame. */
@@ -99,6 +98,10 @@ export class FrameDecoder {
     this.#forgetPartial()
     this.#failure = new GatewayError('GW_STREAM_TRUNCATED', detail)
     throw this.#failure
+  }
+
+  get #partialBytes(): number {
+    return this.#partial?.writtenBytes ?? 0
   }
 
   #cut(chunk: Buffer, frames: Frame[]): void {
@@ -122,39 +125,44 @@ export class FrameDecoder {
       used = this.#keep(chunk, 0, PRELUDE_BYTES - this.#partialBytes)
       if (this.#partialBytes < PRELUDE_BYTES) return used
     }
-    const frameBytes = this.#frameBytes ?? this.#checkPrelude(this.#partial, 0)
+    const frameBytes = this.#frameBytes ?? this.#checkPrelude(this.#heldPart, 0)
     this.#frameBytes = frameBytes
     used += this.#keep(chunk, used, used + frameBytes - this.#partialBytes)
     if (this.#partialBytes < frameBytes) return used
-    frames.push(this.#frameAt(this.#partial, 0, frameBytes))
+    frames.push(this.#frameAt(this.#heldPart, 0, frameBytes))
     this.#forgetPartial() // the frame just made keeps the buffer
     return used
   }
 
-  /** Appends `chunk` from `start` to `end`, or as far as it goes; returns how many bytes that were. */
-  #keep(chunk: Buffer, start: number, end: number): number {
-    const added = Math.min(end, chunk.length) - start
-    const needed = this.#partialBytes + added
-    if (needed > this.#partial.length) this.#grow(needed)
-    chunk.copy(this.#partial, this.#partialBytes, start, start + added)
-    this.#partialBytes = needed
-    return added
+  get #heldPart(): Buffer {
+    return this.#partial?.written() ?? NOTHING
   }
 
-  #grow(needed: number): void {
+  /** Appends `chunk` from `start` to `end`, or as far as it goes; returns how many bytes that were. */
+  #keep(chunk: Buffer, start: number, end: number): number {
+    const stop = Math.min(end, chunk.length)
+    return this.#roomFor(this.#partialBytes + stop - start).append(chunk, start, stop)
+  }
+
+  /** Where the incomplete frame is, with room for this many bytes of it. */
+  #roomFor(needed: number): UnwrittenMemory {
+    const before = this.#partial
+    if (before !== null && needed <= before.size) return before
     const doubled = Math.max(needed, 2 * this.#partialBytes, FIRST_PARTIAL_BYTES)
     const bytes = Math.min(doubled, this.#frameBytes ?? doubled)
     this.#onHold(bytes)
-    const grown = Buffer.allocUnsafe(bytes)
-    this.#partial.copy(grown, 0, 0, this.#partialBytes)
-    freeMemory(this.#partial) // no frame is made of it
+    const grown = new UnwrittenMemory(bytes)
+    if (before !== null) {
+      grown.append(before.written())
+      before.free() // no frame is made of it
+    }
     this.#partial = grown
+    return grown
   }
 
   #forgetPartial(): void {
-    if (this.#partial.length > 0) this.#onHold(0)
-    this.#partial = NOTHING
-    this.#partialBytes = 0
+    if (this.#partial !== null) this.#onHold(0)
+    this.#partial = null
     this.#frameBytes = null
   }
 

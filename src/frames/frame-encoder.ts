@@ -7,6 +7,9 @@ const TEXT_TYPE = 7
 /** Writes frames that share their headers, which are texts and encoded once. See `FrameDecoder` for the format. */
 export class FrameEncoder {
   readonly #headers: Buffer
+  /** Both are written anew for each frame, and copied into it. */
+  readonly #prelude = Buffer.alloc(PRELUDE_BYTES)
+  readonly #checksum = Buffer.alloc(CHECKSUM_BYTES)
 
   /** Headers may be encoded already. */
   constructor(headers: Readonly<Record<string, string>> | Buffer) {
@@ -15,18 +18,14 @@ export class FrameEncoder {
 
   /** One whole frame around `payload`; a string is written as UTF-8. */
   encode(payload: Uint8Array | string): Buffer {
-    const payloadBytes = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length
-    const payloadAt = PRELUDE_BYTES + this.#headers.length
-    const frame = Buffer.allocUnsafe(payloadAt + payloadBytes + CHECKSUM_BYTES)
-    frame.writeUInt32BE(frame.length, 0)
-    frame.writeUInt32BE(this.#headers.length, 4)
-    frame.writeUInt32BE(crc32(frame.subarray(0, 8)), 8)
-    this.#headers.copy(frame, PRELUDE_BYTES)
-    if (typeof payload === 'string') frame.write(payload, payloadAt)
-    else frame.set(payload, payloadAt)
-    const checksumAt = frame.length - CHECKSUM_BYTES
-    frame.writeUInt32BE(crc32(frame.subarray(0, checksumAt)), checksumAt)
-    return frame
+    const body = typeof payload === 'string' ? Buffer.from(payload) : payload
+    const prelude = this.#prelude
+    prelude.writeUInt32BE(PRELUDE_BYTES + this.#headers.length + body.length + CHECKSUM_BYTES, 0)
+    prelude.writeUInt32BE(this.#headers.length, 4)
+    prelude.writeUInt32BE(crc32(prelude.subarray(0, 8)), 8)
+    const withHeaders = crc32(this.#headers, crc32(prelude))
+    this.#checksum.writeUInt32BE(crc32(body, withHeaders))
+    return Buffer.concat([prelude, this.#headers, body, this.#checksum])
   }
 }
 

@@ -27,6 +27,74 @@ export function freeMemory(bytes: Uint8Array): void {
 }
 
 /**
+ * Memory that is filled from its beginning. It is not cleared first, so the bytes that are still unwritten may be another
+ * request's: only bytes that were written are ever returned. The one place that allocates such memory.
+ */
+export class UnwrittenMemory {
+  readonly #memory: Buffer<ArrayBuffer>
+  #written = 0
+
+  constructor(bytes: number) {
+    // Only `written()` and `whole()` return any of it, and both know how much was written.
+    this.#memory = Buffer.allocUnsafeSlow(bytes) // oxlint-disable-line no-restricted-properties
+  }
+
+  /** All bytes, written or not. */
+  get size(): number {
+    return this.#memory.byteLength
+  }
+
+  get writtenBytes(): number {
+    return this.#written
+  }
+
+  /** Copies a part of `chunk` as far as there is room. Returns how many bytes that were. */
+  append(chunk: Uint8Array, start = 0, end = chunk.byteLength): number {
+    const stop = Math.min(end, start + this.size - this.#written)
+    if (stop <= start) return 0
+    const isAll = start === 0 && stop === chunk.byteLength
+    this.#memory.set(isAll ? chunk : chunk.subarray(start, stop), this.#written)
+    this.#written += stop - start
+    return stop - start
+  }
+
+  /** Writes the whole characters of `text` that fit, in UTF-8, or a few less. Returns how many UTF-16 units that were. */
+  appendText(text: string): number {
+    const { read, written } = Utf8.encodeInto(text, this.#memory.subarray(this.#written))
+    this.#written += written
+    return read
+  }
+
+  /** Forgets what was written after this many bytes. */
+  rewindTo(bytes: number): void {
+    this.#written = Math.min(bytes, this.#written)
+  }
+
+  /** Returns a view of the bytes that were written. */
+  written(): Buffer<ArrayBuffer> {
+    return this.#memory.subarray(0, this.#written)
+  }
+
+  /**
+   * Returns all of it.
+   *
+   * @throws {Error} if some of it was not written
+   */
+  whole(): Buffer<ArrayBuffer> {
+    if (this.#written === this.size) return this.#memory
+    throw new Error(`${this.#written} of ${this.size} bytes were written`)
+  }
+
+  /** Frees it now instead of with the next garbage collection. */
+  free(): void {
+    freeMemory(this.#memory)
+    this.#written = 0
+  }
+}
+
+const Utf8 = new TextEncoder()
+
+/**
  * The same text in memory of its own. A piece that was cut out of a long text keeps all of it alive: whatever outlives
  * the text it was cut from goes through here.
  */
@@ -45,10 +113,8 @@ const LARGEST_BYTES = 64 * 1024
  */
 export class ByteBlocks {
   /** All but the last are full. Bounded by what is appended, and a block. */
-  #blocks: Buffer[] = []
+  #blocks: UnwrittenMemory[] = []
   #bytes = 0
-  /** Left in the last one. */
-  #free = 0
 
   get bytes(): number {
     return this.#bytes
@@ -56,38 +122,31 @@ export class ByteBlocks {
 
   /** The chunk is copied, and may be freed. */
   append(chunk: Uint8Array): void {
-    for (let at = 0; at < chunk.byteLength; ) {
-      const block = this.#last()
-      const piece = chunk.subarray(at, at + this.#free)
-      block.set(piece, block.byteLength - this.#free)
-      this.#free -= piece.byteLength
-      at += piece.byteLength
-    }
+    for (let at = 0; at < chunk.byteLength; ) at += this.#last().append(chunk, at)
     this.#bytes += chunk.byteLength
   }
 
   /** All bytes as one; what they were collected in is freed. */
   take(): Buffer {
-    const whole = Buffer.concat(this.#blocks, this.#bytes)
+    const whole = Buffer.concat(this.#blocks.map((block) => block.written()))
     this.clear()
     return whole
   }
 
   clear(): void {
-    for (const block of this.#blocks) freeMemory(block)
+    for (const block of this.#blocks) block.free()
     this.#blocks = []
     this.#bytes = 0
-    this.#free = 0
   }
 
   /** With room for a byte at least. Each is twice as large as the one before it, up to a bound. */
-  #last(): Buffer {
+  #last(): UnwrittenMemory {
     const last = this.#blocks.at(-1)
-    if (last !== undefined && this.#free > 0) return last
-    const next = Math.min(LARGEST_BYTES, 2 * (last?.byteLength ?? SMALLEST_BYTES / 2))
-    const block = Buffer.allocUnsafeSlow(next)
+    if (last !== undefined && last.writtenBytes < last.size) return last
+    const block = new UnwrittenMemory(
+      Math.min(LARGEST_BYTES, 2 * (last?.size ?? SMALLEST_BYTES / 2))
+    )
     this.#blocks.push(block)
-    this.#free = block.byteLength
     return block
   }
 }

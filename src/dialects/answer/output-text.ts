@@ -1,3 +1,5 @@
+import { UnwrittenMemory } from '../../shared/own-memory.ts'
+
 /** What is sent: a text, or its parts in order where some of them are bytes, which may be sent more than once. */
 export type Written = string | readonly (string | Uint8Array)[]
 
@@ -6,8 +8,6 @@ const PIECES_CHARS = 4096
 /** Size of the first block of bytes; each is twice as large as the last, up to the largest. */
 const FIRST_BLOCK_BYTES = 8192
 const MAX_BLOCK_BYTES = 65_536
-
-const Utf8 = new TextEncoder()
 
 /**
  * A text of an answer that is sent, or sent again, once it is complete. It grows by pieces; a long one is kept outside of
@@ -24,9 +24,7 @@ export class OutputText {
   readonly #form: 'json' | 'plain'
   #pieces: string[] = []
   #pieceChars = 0
-  readonly #blocks: Buffer[] = []
-  /** How much of the last block is filled. */
-  #filledBytes = 0
+  readonly #blocks: UnwrittenMemory[] = []
   #isEmpty = true
 
   constructor(room: AnswerRoom, form: 'json' | 'plain' = 'json') {
@@ -60,10 +58,7 @@ export class OutputText {
     const rest = this.#toForm(this.#pieces.join(''))
     const quote = this.#form === 'json' ? '"' : ''
     if (this.#blocks.length === 0) return quote + rest + quote
-    const last = this.#blocks.length - 1
-    const blocks = this.#blocks.map((block, index) =>
-      index === last ? block.subarray(0, this.#filledBytes) : block
-    )
+    const blocks = this.#blocks.map((block) => block.written())
     return [...(quote === '' ? [] : [quote]), ...blocks, rest + quote]
   }
 
@@ -81,33 +76,23 @@ export class OutputText {
   /** Fills the last block before adding another, so that little more is held than the text. */
   #write(text: string): boolean {
     const last = this.#blocks.at(-1)
-    const filledBytes = this.#filledBytes
-    const read = last === undefined ? 0 : this.#fill(last, text)
+    const before = last?.writtenBytes ?? 0
+    const read = last?.appendText(text) ?? 0
     if (read === text.length) return true
-    const rest = text.slice(read)
-    const block = this.#addBlock(Buffer.byteLength(rest))
-    if (block === null) this.#filledBytes = filledBytes
-    else this.#filledBytes = block.write(rest)
+    const rest = Buffer.from(read === 0 ? text : text.slice(read))
+    const block = this.#addBlock(rest.byteLength)
+    if (block === null) last?.rewindTo(before)
+    else block.append(rest)
     return block !== null
   }
 
-  /** Whole characters, about as many as fit: Node 26 may leave room for one more. Gives their UTF-16 units. */
-  #fill(block: Buffer, text: string): number {
-    const { read, written } = Utf8.encodeInto(text, block.subarray(this.#filledBytes))
-    this.#filledBytes += written
-    return read
-  }
-
-  #addBlock(bytes: number): Buffer | null {
+  #addBlock(bytes: number): UnwrittenMemory | null {
     const last = this.#blocks.at(-1)
-    const usual = last === undefined ? FIRST_BLOCK_BYTES : last.byteLength * 2
+    const usual = last === undefined ? FIRST_BLOCK_BYTES : last.size * 2
     const size = Math.max(bytes, Math.min(usual, MAX_BLOCK_BYTES))
     if (!this.#room.hold(size)) return null
-    if (last !== undefined)
-      this.#blocks[this.#blocks.length - 1] = last.subarray(0, this.#filledBytes)
-    const block = Buffer.allocUnsafeSlow(size)
+    const block = new UnwrittenMemory(size)
     this.#blocks.push(block)
-    this.#filledBytes = 0
     return block
   }
 

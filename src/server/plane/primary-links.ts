@@ -214,7 +214,7 @@ export class RowJournal {
   #begun = 0
   #isBegunDue = false
   /** For most lines: one for each would cost a fifth of what it takes to write it. */
-  readonly #line = Buffer.allocUnsafeSlow(LINE_BYTES)
+  readonly #line = Buffer.alloc(LINE_BYTES)
   /** This one and its primary, by which it is told whether they still run. */
   #processes: readonly ProcessMark[] | null = null
 

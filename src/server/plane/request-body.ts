@@ -1,6 +1,6 @@
 import { IncomingMessage } from 'node:http'
 import { abortErrorOf, GatewayError } from '../../shared/errors.ts'
-import { ByteBlocks, freeMemory } from '../../shared/own-memory.ts'
+import { ByteBlocks, freeMemory, UnwrittenMemory } from '../../shared/own-memory.ts'
 
 export interface BodyLimits {
   readonly maxBytes: number
@@ -88,24 +88,13 @@ export async function readBody(
  */
 function takeWhole(request: IncomingMessage, declared: number): Uint8Array | null {
   if (!request.complete || request.readableLength !== declared) return null
-  const own = Buffer.allocUnsafeSlow(declared)
-  let written = 0
-  for (;;) {
-    const chunk: Buffer | null = request.read()
-    if (chunk === null) break
-    written += chunk.copy(own, written)
-  }
-  return checkWritten(own, written)
+  const own = new UnwrittenMemory(declared)
+  for (let chunk = readChunk(request); chunk !== null; chunk = readChunk(request)) own.append(chunk)
+  return own.whole()
 }
 
-/**
- * Returns memory that was allocated unwritten, once all of it has been written: what is left would be bytes of others.
- *
- * @throws {Error} when it has not
- */
-function checkWritten(body: Buffer, written: number): Buffer {
-  if (written === body.byteLength) return body
-  throw new Error(`${written} of ${body.byteLength} bytes of a body were written`)
+function readChunk(request: IncomingMessage): Buffer | null {
+  return request.read()
 }
 
 /** How large a body may be: as the settings say, or less where the memory for bodies is small. */
@@ -149,7 +138,7 @@ interface BodyReaderOptions {
 class BodyReader {
   readonly #options: BodyReaderOptions
   /** With a declared length the body is read into its place at once: no second copy of it ever exists. */
-  readonly #target: Buffer | null
+  readonly #target: UnwrittenMemory | null
   readonly #blocks = new ByteBlocks()
   readonly #done = Promise.withResolvers<Uint8Array>()
   /** Were copied; to be freed once the parser that gave them is through with them. Bounded by a turn of the loop. */
@@ -161,7 +150,7 @@ class BodyReader {
   constructor(options: BodyReaderOptions) {
     const { declared, size } = options
     this.#options = options
-    this.#target = declared === null ? null : Buffer.allocUnsafeSlow(declared)
+    this.#target = declared === null ? null : new UnwrittenMemory(declared)
     this.#reserved = declared ?? size.step(0, null)
   }
 
@@ -205,16 +194,13 @@ class BodyReader {
 
   /** Returns all bytes of a body that has ended. */
   #whole(): Buffer {
-    if (this.#target === null) return this.#blocks.take()
-    return checkWritten(this.#target, this.#bytes)
+    return this.#target?.whole() ?? this.#blocks.take()
   }
 
   #take(chunk: Buffer): void {
-    if (this.#target !== null) {
-      chunk.copy(this.#target, this.#bytes) // Node ends the message at its declared length
-    } else {
-      this.#blocks.append(chunk)
-    }
+    if (this.#target !== null)
+      this.#target.append(chunk) // Node ends the message at its declared length
+    else this.#blocks.append(chunk)
     this.#freeSoon(chunk)
     this.#bytes += chunk.byteLength
     if (this.#bytes > this.#reserved && !this.#isMakingRoom) void this.#makeRoom() // cannot reject

@@ -76,7 +76,7 @@ async function attempt(t: Test, onRequest: RequestListener, changes: Changes = {
   const abort = new AbortController()
   const seen = { firstParts: 0, settlements: 0 }
   const settled = Promise.withResolvers<void>()
-  const body = Buffer.allocUnsafeSlow(100_000).fill('x')
+  const body = Buffer.alloc(100_000).fill('x')
   const progress = new Progress()
   const call = new Attempt({
     pool,

@@ -37,7 +37,7 @@ t.test('the memory of a RequestPayload follows it', async (t) => {
 })
 
 t.test('a kept RequestPayload stays until it is dropped', async (t) => {
-  const bytes = Buffer.allocUnsafeSlow(100)
+  const bytes = Buffer.alloc(100)
   const payload = payloadOf(bytes, true)
   t.equal(payload.onAnswer(bytes), false, 'it is needed for the next round')
   t.equal(payload.onAnswer(Buffer.alloc(1)), true, 'a copy that was sent is not')
@@ -63,7 +63,7 @@ t.test('RequestPayload.onAnswer() leaves memory alone that is still being sent',
 })
 
 t.test('releaseSentBody()', async (t) => {
-  const own = Buffer.allocUnsafeSlow(100_000)
+  const own = Buffer.alloc(100_000)
   releaseSentBody(own)
   t.equal(own.byteLength, 0, 'frees memory that belongs to the body alone')
   releaseSentBody(own)
@@ -138,7 +138,7 @@ function payloadOf(bytes: Uint8Array, isKept = false): RequestPayload {
 }
 
 function makeBody(bytes: number): Buffer {
-  const body = Buffer.allocUnsafeSlow(bytes)
+  const body = Buffer.alloc(bytes)
   for (let i = 0; i < bytes; i++) body[i] = i % 251
   return body
 }
