@@ -50,6 +50,7 @@ const prober = new Service<ProberQuestion, ProberFigures>('box-prober.ts')
 const box = createSmallBox()
 const reunite = standBack([simulator.pid, prober.pid].filter((pid) => pid !== undefined))
 const gateway = new GatewayProcess({
+  isMeasured: true,
   upstreamUrl: simulator.url,
   launcher: box.launcher,
   ...(values.program !== undefined && { program: values.program }),

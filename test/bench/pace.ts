@@ -27,6 +27,7 @@ const closers: (() => unknown)[] = []
 const t = { teardown: (close: () => unknown) => void closers.push(close) }
 const upstream = await ArrivalUpstream.start(t)
 const gateway = await startGateway({
+  isMeasured: true,
   upstreamUrl: upstream.url,
   env: {
     WORKERS: '2',

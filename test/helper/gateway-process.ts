@@ -1,6 +1,16 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync
+} from 'node:fs'
 import { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,10 +18,13 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { NOBODY, ownersIn } from './own-words.ts'
 
 /** Those of `npm start`. */
 const START_FLAGS = ['--max-old-space-size=48', '--max-semi-space-size=2']
 const ENTRY = fileURLToPath(new URL('../../src/start.js', import.meta.url))
+/** Memory that nobody has written is recognised wherever it is handed out. */
+const FILLS_MEMORY = `--import=${new URL('unwritten-memory.ts', import.meta.url).href}`
 
 export type LogLine = Readonly<Record<string, unknown>>
 
@@ -32,6 +45,8 @@ export interface GatewayOptions {
   readonly program?: string
   /** What its output is: a socket, as of a service manager, or a pipe, as in a container. */
   readonly output?: 'socket' | 'pipe'
+  /** For figures: memory is left as it is (`unwritten-memory.ts`). */
+  readonly isMeasured?: boolean
 }
 
 /** The real process tree of a gateway, in a folder of its own, on a free port of loopback. */
@@ -46,6 +61,8 @@ export class GatewayProcess {
   /** Its working folder and its home. */
   readonly folder: string
   readonly #watchers = new Set<() => void>()
+  /** Log lines with words of nobody. */
+  readonly #nobodys: string[] = []
   readonly exited: Promise<number | null>
 
   constructor(options: GatewayOptions) {
@@ -63,7 +80,10 @@ export class GatewayProcess {
         HOME: this.folder,
         SERVER_PORT: '0',
         ...(upstreamUrl === undefined ? {} : this.#upstream(upstreamUrl, tokenLifeMs)),
-        ...env
+        ...env,
+        ...(options.isMeasured !== true && {
+          NODE_OPTIONS: `${env['NODE_OPTIONS'] ?? ''} ${FILLS_MEMORY}`
+        })
       },
       stdio: ['ignore', pipe?.writer ?? 'pipe', 'pipe']
     })
@@ -76,6 +96,7 @@ export class GatewayProcess {
     if (output === null) throw new Error('no stdout')
     this.output = output
     createInterface({ input: output }).on('line', (line) => {
+      if (isNobodys(line)) this.#nobodys.push(line)
       const logged = toLogLine(line)
       if (keeps(logged)) this.lines.push(logged)
       for (const check of this.#watchers) check()
@@ -157,7 +178,10 @@ export class GatewayProcess {
   async #clear(): Promise<void> {
     const deadline = performance.now() + ORPHANS_MS
     while (this.workerPids().some(isRunning) && performance.now() < deadline) await delay(10)
+    const handedOut = [...this.#nobodys, this.stderr, ...filesIn(this.folder)].filter(isNobodys)
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 })
+    if (handedOut.length > 0)
+      throw new Error(`memory was handed out that was not written:\n${handedOut.join('\n')}`)
   }
 
   #writeEnvFile(values: Readonly<Record<string, string>>): void {
@@ -191,6 +215,18 @@ export function startGateway(options: GatewayOptions = {}): Promise<GatewayProce
 const SECOND_SIGNAL_MS = 550
 /** Longer than any worker takes that has lost its primary. */
 const ORPHANS_MS = 10_000
+
+function isNobodys(text: string): boolean {
+  return ownersIn(text).has(NOBODY)
+}
+
+/** What is in the files of a folder, and of those in it; nothing where it is gone. */
+function filesIn(folder: string): readonly string[] {
+  if (!existsSync(folder)) return []
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => readFileSync(join(parentPath, name), 'latin1'))
+}
 
 function isRunning(pid: number): boolean {
   try {

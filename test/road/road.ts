@@ -21,6 +21,7 @@ const folder = mkdtempSync(join(tmpdir(), 'road-'))
 const probe = new URL('coverage-probe.ts', import.meta.url)
 probe.searchParams.set('folder', folder)
 const gateway = await startGateway({
+  isMeasured: true,
   env: { WORKERS: '1', NODE_OPTIONS: `--import=${probe.href}` }
 })
 try {

@@ -49,7 +49,11 @@ async function measure(stand: Stand): Promise<readonly Line[]> {
       HTTP_KEEPALIVE_EXPIRY: ExpiryS,
       HTTP_MIN_IDLE_CONNECTIONS: String(minIdle)
     }
-    const gateway = await startGateway({ upstreamUrl: `https://127.0.0.1:${proxy.port}`, env })
+    const gateway = await startGateway({
+      upstreamUrl: `https://127.0.0.1:${proxy.port}`,
+      env,
+      isMeasured: true
+    })
     for (let i = 0; i < 50; i++) await startChat(gateway.url, 'Hello').answer
     const times = []
     for (let round = 0; round < rounds; round++) {
