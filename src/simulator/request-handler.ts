@@ -33,6 +33,8 @@ export interface SharedParts {
   /** The form of request that is refused, as by a host that does not take it. */
   readonly refusedForm: RequestForm | null
   readonly rate: RequestRate
+  /** Hears the body of each request. */
+  readonly onBody: (text: string) => void
   /** Milliseconds since the epoch. */
   readonly now: () => number
 }
@@ -64,6 +66,7 @@ export class SimulatedUpstream {
     const signal = this.#track(request, response, operation ?? 'unknown')
     const refusal = HAVE_FORMS.has(operation) ? this.#shared.rate.take() : null // counted as it arrives
     const body = await readWholeBody(request)
+    if (body !== null) this.#shared.onBody(body)
     if (body === null) response.destroy()
     else if (operation === undefined) answerJson(response, 404, { message: 'UnknownOperation' })
     else if (refusal !== null) sendRefusal(response, refusal)

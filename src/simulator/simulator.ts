@@ -22,6 +22,8 @@ export interface SimulatorOptions {
   readonly keepAliveTimeoutMs?: number
   /** Seconds after which an access token that it issued is refused. */
   readonly tokenLifetimeS?: number
+  /** Hears the body of each request. */
+  readonly onBody?: (text: string) => void
   /** Milliseconds since the epoch. */
   readonly now?: () => number
 }
@@ -55,6 +57,7 @@ export class Simulator {
       gapMs: options.gapMs ?? DEFAULT_GAP_MS,
       refusedForm: options.refusedForm ?? null,
       rate: this.#rate,
+      onBody: options.onBody ?? (() => {}),
       now
     })
     this.#server = createServer((request: IncomingMessage, response: ServerResponse) => {

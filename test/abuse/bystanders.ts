@@ -2,6 +2,8 @@ import { type ClientRequest, createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { serve } from '../bench/service.ts'
+import { strangersIn } from '../helper/own-words.ts'
+import { bystanderPrompt } from './bystander-prompt.ts'
 
 /** Those who use the gateway while it is abused, in a process of their own: running streams, small requests, health probes. */
 
@@ -19,6 +21,8 @@ export interface BystanderFigures {
   readonly slowest: string
   /** What went wrong, a few of each. */
   readonly problems: readonly string[]
+  /** Answers with words of others. */
+  readonly mixed: readonly string[]
 }
 
 export interface ProbeFigures {
@@ -32,7 +36,6 @@ export interface ProbeFigures {
 /** Of each stream: 200 events in 6 s, so that one that is held up is seen. */
 const StreamWords = 200
 const StreamPrompt = `sim:events=${StreamWords} sim:gap=30`
-const SmallPrompt = `Say a few words about this. ${'A usual line of text. '.repeat(80)}`
 const HealthGapMs = 25
 const SmallGapMs = 100
 /** Nothing of a bystander takes longer; what does has failed. */
@@ -53,7 +56,9 @@ class Bystanders {
   #healthFailed = 0
   #whole = 0
   #broken = 0
+  #asked = 0
   readonly #problems: string[] = []
+  readonly #mixed: string[] = []
 
   constructor(url: string, key: string) {
     this.#url = url
@@ -76,7 +81,8 @@ class Bystanders {
       bare: toFigures(this.#bare, 0),
       streams: { whole: this.#whole, broken: this.#broken },
       slowest: `${this.#slowest.ms.toFixed(0)} ms: ${this.#slowest.timing}`,
-      problems: this.#problems
+      problems: this.#problems,
+      mixed: this.#mixed.slice(0, MaxProblems)
     }
   }
 
@@ -117,7 +123,7 @@ class Bystanders {
 
   async #askOne(): Promise<void> {
     const startedAt = performance.now()
-    const answer = await this.#chat(`${SmallPrompt} sim:events=5 sim:gap=0 sim:first=0`)
+    const answer = await this.#chat('sim:events=5 sim:gap=0 sim:first=0')
     const ms = performance.now() - startedAt
     if (isWhole(answer)) {
       this.#small.push(ms)
@@ -144,12 +150,18 @@ class Bystanders {
     }
   }
 
-  #chat(prompt: string): Promise<BystanderAnswer> {
-    return this.#ask('POST', '/v1/chat/completions', {
+  async #chat(wish: string): Promise<BystanderAnswer> {
+    const owner = `bystander-${++this.#asked}`
+    const answer = await this.#ask('POST', '/v1/chat/completions', {
       model: 'claude-sonnet-4.5',
       stream: true,
-      messages: [{ role: 'user', content: prompt }]
+      messages: [{ role: 'user', content: `${bystanderPrompt(owner)} ${wish}` }]
     })
+    const strangers = strangersIn(answer.text, owner)
+    if (strangers.length === 0) return answer
+    const problem = `words of ${strangers.join(', ')} in an answer to ${owner}`
+    this.#mixed.push(problem)
+    return { ...answer, problem }
   }
 
   /** Over a connection of its own, so that every worker gets some. */

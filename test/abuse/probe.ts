@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { messagesBody } from '../helper/agent-request.ts'
+import { ownersIn } from '../helper/own-words.ts'
 import { OtherKey } from './stand.ts'
 
 /** A request of another key that is too large for the event loop, and has to wait for a thread. */
@@ -55,11 +56,17 @@ export async function post(
       body,
       signal: AbortSignal.timeout(leavesAfterMs)
     })
-    await response.arrayBuffer()
+    const text = Buffer.from(await response.arrayBuffer())
+    if (ownersIn(text).size > 0) throw new OthersWords()
     return response.status
-  } catch {
+  } catch (error) {
+    if (error instanceof OthersWords) throw error
     return 0
   }
+}
+
+class OthersWords extends Error {
+  override readonly message = 'an answer to the attacker has words of others'
 }
 
 /** How many there were of each status. */

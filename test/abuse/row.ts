@@ -57,6 +57,8 @@ export interface AbuseFindings {
   readonly outOfMemoryKills: number
   readonly idle: BystanderFigures
   readonly during: BystanderFigures
+  /** Words of one client in what another sent or was answered. */
+  readonly mixed: readonly string[]
   /** At most, of the container where one could be made, else of the process tree. */
   readonly memoryMb: number
   readonly seconds: number
@@ -80,6 +82,7 @@ export function violationsOf(findings: AbuseFindings): readonly string[] {
   most('health probes failed', during.health.failed, 0)
   if (during.streams.whole === 0) violations.push(`${row.name}: no stream of others was whole`)
   if (during.small.count === 0) violations.push(`${row.name}: no small request was answered`)
+  for (const what of findings.mixed) violations.push(`${row.name}: ${what}`)
   return violations
 }
 

@@ -1,10 +1,8 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { Service } from '../bench/service.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
 import type { BystanderFigures, BystanderQuestion } from './bystanders.ts'
+import type { SimulatorFacts, SimulatorQuestion } from './marked-simulator.ts'
 import type { AbuseFindings, AbuseRow } from './row.ts'
 import { createSmallBox, standBack, type SmallBox } from './small-box.ts'
 
@@ -57,7 +55,7 @@ export async function runRow(
   try {
     await gateway.ready()
     if (gateway.child.pid !== undefined) box.watch(gateway.child.pid)
-    return await attack({ row, gateway, box, bystanders, simulatorUrl: simulator.url, progress })
+    return await attack({ row, gateway, box, bystanders, simulator, progress })
   } finally {
     await bystanders.close()
     await gateway.destroy()
@@ -73,12 +71,13 @@ interface Attack {
   readonly gateway: GatewayProcess
   readonly box: SmallBox
   readonly bystanders: Service<BystanderQuestion, BystanderFigures>
-  readonly simulatorUrl: string
+  readonly simulator: Simulator
   readonly progress: (text: string) => void
 }
 
 async function attack(options: Attack): Promise<AbuseFindings> {
-  const { row, gateway, box, bystanders, simulatorUrl, progress } = options
+  const { row, gateway, box, bystanders, simulator, progress } = options
+  const simulatorUrl = simulator.url
   const { url } = gateway
   const begin = { type: 'begin', url, key: OtherKey, streams: Streams } as const
   await bystanders.ask(begin)
@@ -110,6 +109,7 @@ async function attack(options: Attack): Promise<AbuseFindings> {
     outOfMemoryKills: box.kills(),
     idle,
     during,
+    mixed: [...during.mixed, ...idle.mixed, ...(await simulator.mixed())],
     memoryMb: box.peakMb(),
     seconds
   }
@@ -128,21 +128,18 @@ function isTelling({ msg, level }: Readonly<Record<string, unknown>>): boolean {
 export interface Simulator {
   readonly url: string
   readonly pid: number | undefined
+  /** What it was asked that had words of others than its client. */
+  mixed(): Promise<readonly string[]>
   close(): Promise<void>
 }
 
 export async function startSimulator(): Promise<Simulator> {
-  const file = fileURLToPath(new URL('../../src/simulator/main.ts', import.meta.url))
-  const child: ChildProcess = fork(file, [], { execArgv: [] })
-  const [{ port }] = (await once(child, 'message')) as [{ port: number }]
+  const service = new Service<SimulatorQuestion, SimulatorFacts>('../abuse/marked-simulator.ts')
+  const { url } = await service.ask('start')
   return {
-    url: `http://127.0.0.1:${port}`,
-    pid: child.pid,
-    close: async () => {
-      const exit = once(child, 'exit')
-      child.disconnect()
-      await Promise.race([exit, delay(2000)])
-      if (child.exitCode === null) child.kill('SIGKILL')
-    }
+    url,
+    pid: service.pid,
+    mixed: async () => (await service.ask('mixed')).mixed,
+    close: () => service.close()
   }
 }

@@ -8,6 +8,7 @@ import { loadAt } from './load-curve.ts'
 import { LONG_MARK } from './one-sided.ts'
 import { Random } from './random.ts'
 import { serve } from './subprocess.ts'
+import { wordsOf } from '../helper/own-words.ts'
 
 /** The clients of the chaos test, all in one process of their own: each asks, thinks, asks again, and often leaves early. */
 
@@ -37,7 +38,6 @@ export interface ClientFacts {
 const KILL_BLAME_MS = 5_000
 /** All clients have come by then. */
 const ARRIVAL_MS = 3000
-const FILLER = 'All work and no play makes a good test. '
 
 const [url = '', seed = ''] = process.argv.slice(2)
 let outcomes: Record<string, number> = {}
@@ -126,7 +126,8 @@ function patienceOf(phase: CancelPhase): number {
 }
 
 function bodyOf(wish: { readonly id: string; readonly isStream: boolean; readonly bytes: number }) {
-  const content = `chaos-id:${wish.id} ${FILLER.repeat(wish.bytes / FILLER.length)}`
+  const [owner = ''] = wish.id.split(' ')
+  const content = `chaos-id:${wish.id} ${wordsOf(owner, wish.bytes)}`
   return Buffer.from(
     JSON.stringify({
       model: 'claude-sonnet-4.5',

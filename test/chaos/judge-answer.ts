@@ -1,4 +1,5 @@
 import { wholeText } from './answer-frames.ts'
+import { strangersIn } from '../helper/own-words.ts'
 
 export type Dialect = 'openai' | 'anthropic'
 
@@ -29,7 +30,9 @@ const ALLOWED = [429, 502, 503, 504, 529]
 
 /** Whether an answer is whole, broke off and says so, or lies. */
 export function judgeAnswer(answer: ReceivedAnswer): Judgement {
-  const { status, isCut, isStream } = answer
+  const { status, isCut, isStream, body, id } = answer
+  const [owner = ''] = id.split(' ')
+  if (strangersIn(body, owner).length > 0) return wrong('words of another client', answer)
   if (status === 0) return fine(`no answer: ${answer.errorCode}`)
   if (status !== 200) {
     if (isCut) return fine(`${status} cut`)

@@ -35,6 +35,7 @@ const good: Findings = {
     port: 1,
     requests: 9,
     controlCalls: 1,
+    mixed: [],
     handshakes: 4,
     resumed: 3,
     faults: { status: 1 }

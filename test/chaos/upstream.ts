@@ -13,6 +13,7 @@ import { playScript } from './play-script.ts'
 import { Random } from './random.ts'
 import type { Ceilings } from './socket-census.ts'
 import { serve } from './subprocess.ts'
+import { strangersIn } from '../helper/own-words.ts'
 
 /**
  * The upstream of the chaos test, a process of its own: real HTTP and real frames, every way to fail, and a count of
@@ -36,6 +37,8 @@ export interface UpstreamFacts extends ConnectionFigures {
   /** TLS handshakes, and those of them that resumed a session. */
   readonly handshakes: number
   readonly resumed: number
+  /** Requests with words of others than their client; the first of them. */
+  readonly mixed: readonly string[]
   /** What was done, by name. */
   readonly faults: Readonly<Record<string, number>>
 }
@@ -54,6 +57,8 @@ const [seed, keyFile, certFile] = process.argv.slice(2)
 const random = new Random(Number(seed))
 const watch = new ConnectionWatch()
 const faults: Record<string, number> = {}
+const MAX_MIXED = 20
+const mixed: string[] = []
 const http = createHttpServer(
   { keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 },
   onRequest
@@ -99,7 +104,7 @@ serve(async (question: UpstreamQuestion): Promise<UpstreamFacts> => {
 
 function facts(figures: ConnectionFigures): UpstreamFacts {
   const { port, handshakes, resumed } = listener
-  return { ...figures, port, requests, controlCalls, handshakes, resumed, faults }
+  return { ...figures, port, requests, controlCalls, handshakes, resumed, mixed, faults }
 }
 
 function onRequest(request: IncomingMessage, response: ServerResponse): void {
@@ -125,6 +130,8 @@ function answer(request: IncomingMessage, response: ServerResponse, body: string
     return
   }
   requests += 1
+  const strangers = strangersIn(body, id)
+  if (strangers.length > 0 && mixed.length < MAX_MIXED) mixed.push(`${id}: ${strangers.join(', ')}`)
   const script = scriptFor(body)
   const name = script.name === 'answer' ? `answer ${script.end}` : script.name
   faults[name] = (faults[name] ?? 0) + 1

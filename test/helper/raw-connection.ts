@@ -58,6 +58,11 @@ export class RawConnection {
     return { status, body: Buffer.concat(await this.#chunks()).toString() }
   }
 
+  /** What has come, and was not read as an answer. */
+  get rest(): string {
+    return this.#unread.toString()
+  }
+
   close(): void {
     this.socket.destroy()
   }

@@ -9,6 +9,7 @@ import { ProcessTree } from '../bench/process-tree.ts'
 import { parseMetrics, type Scrape } from '../chaos/metrics-text.ts'
 import { Random } from '../chaos/random.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
+import { ownersIn } from '../helper/own-words.ts'
 import { complaintsOf, type ProcessRecord, type Sample } from './judge.ts'
 import type { ProcessState } from './probe.ts'
 import { Starvation } from './starvation.ts'
@@ -42,6 +43,7 @@ const LEAST_ROUNDS = 8
 const LEAST_SAMPLE_MS = 1000
 const MOST_SAMPLE_MS = 30_000
 const RELOAD_EVERY = 10
+const MOST_MIXED = 20
 const THINK_MS = 400
 /** How long counters may take to come to rest once nothing is asked. */
 const REST_MS = 20_000
@@ -50,7 +52,13 @@ const POST_ROUTES = ['/v1/chat/completions', '/v1/messages', '/v1/responses']
 /** Lets people ask a gateway for a time, looks at its processes meanwhile, and at its counters afterwards. */
 export async function runSoak(options: SoakOptions): Promise<SoakFindings> {
   const folder = mkdtempSync(join(tmpdir(), 'kiro-gateway-soak-'))
-  const simulator = new Simulator()
+  const mixed: string[] = []
+  const simulator = new Simulator({
+    onBody: (text) => {
+      const owners = [...ownersIn(text)]
+      if (owners.length > 1 && mixed.length < MOST_MIXED) mixed.push(owners.join(', '))
+    }
+  })
   const { url } = await simulator.start()
   const gateway = new GatewayProcess({
     upstreamUrl: url,
@@ -68,7 +76,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakFindings> {
   const canary = fork(new URL('canary.ts', import.meta.url), [folder])
   try {
     await Promise.all([gateway.ready(), once(canary, 'message')])
-    return await new Soak(options, { gateway, simulator, folder, canary }).run()
+    return await new Soak(options, { gateway, simulator, folder, canary, mixed }).run()
   } finally {
     if (canary.connected) canary.disconnect()
     await gateway.destroy()
@@ -82,6 +90,8 @@ interface Parts {
   readonly simulator: Simulator
   readonly folder: string
   readonly canary: ChildProcess
+  /** Whose words came to the upstream in one request. */
+  readonly mixed: readonly string[]
 }
 
 class Soak {
@@ -129,6 +139,7 @@ class Soak {
       ...this.#deaths(pids),
       ...processes.flatMap(complaintsOf),
       ...this.#traffic.complaints(),
+      ...this.#parts.mixed.map((owners) => `one request had words of ${owners}`),
       ...(await this.#unbalanced())
     ]
     const { sent, starved } = this.#traffic.counts

@@ -1,6 +1,7 @@
 import { type ClientRequest, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Random } from '../chaos/random.ts'
+import { strangersIn, wordsOf } from '../helper/own-words.ts'
 import type { Starvation } from './starvation.ts'
 
 /** What must come of a request: a whole answer, a refusal, an answer that says it is broken, nothing because nobody waits. */
@@ -12,7 +13,8 @@ interface Kind {
   readonly weight: number
   readonly path: string
   readonly must: Outcome
-  body(random: Random): object
+  /** Full of its owner's words. */
+  body(random: Random, owner: string): object
 }
 
 /** What has been sent, and what has come. */
@@ -44,6 +46,10 @@ const WITHOUT_HEAD = /^refused \(408\) .*headers of the request/
 /** There is a rush for a quarter of the time. */
 const RUSH_EVERY_MS = 4 * 60_000
 const RUSH_PART = 0.25
+/** No owner has a longer name. */
+const MOST_OWNER_CHARS = 40
+/** Of each question, the words that say whose it is. */
+const OWN_CHARS = 300
 const LARGE_TEXT = 'const answer = compute(question) // and so on\n'.repeat(9_000)
 
 const KINDS: readonly Kind[] = [
@@ -140,7 +146,8 @@ export class Traffic {
     const { random, starvation } = this.#options
     const [startedAt, starvedMs] = [performance.now(), starvation.totalMs()]
     this.counts.sent += 1
-    const outcome = await ask(this.#url, kind, kind.body(random), random)
+    const owner = `asker-${this.counts.sent}`
+    const outcome = await ask(this.#url, { kind, owner, random })
     this.counts.ended += 1
     if (WITHOUT_HEAD.test(outcome)) this.counts.withoutHead += 1
     if (outcome.startsWith(kind.must)) return
@@ -163,7 +170,11 @@ export class Traffic {
 }
 
 /** Resolves with the outcome, and what it is known by. */
-function ask(url: string, { path, must }: Kind, body: object, random: Random): Promise<string> {
+function ask(
+  url: string,
+  { kind, owner, random }: { readonly kind: Kind; readonly owner: string; readonly random: Random }
+): Promise<string> {
+  const { path, must } = kind
   return new Promise((resolve) => {
     const call = request(`${url}${path}`, {
       method: 'POST',
@@ -179,6 +190,8 @@ function ask(url: string, { path, must }: Kind, body: object, random: Random): P
     call.on('response', (response) => {
       let tail = ''
       response.setEncoding('utf8').on('data', (piece: string) => {
+        const strangers = strangersIn(tail.slice(-MOST_OWNER_CHARS) + piece, owner)
+        if (strangers.length > 0) leave(call, resolve, `words of ${strangers.join(', ')}`)
         tail = (tail + piece).slice(-4000)
         timer.refresh()
       })
@@ -186,7 +199,7 @@ function ask(url: string, { path, must }: Kind, body: object, random: Random): P
       response.on('close', () => resolve(outcomeOf(response.statusCode ?? 0, tail)))
       if (must === 'left') setTimeout(() => leave(call, resolve, 'left'), random.next() * 1500)
     })
-    call.end(JSON.stringify(body))
+    call.end(JSON.stringify(kind.body(random, owner)))
   })
 }
 
@@ -207,10 +220,10 @@ function outcomeOf(status: number, tail: string): string {
 }
 
 function chat(name: string, weight: number, words: string, fields: object = {}): Kind {
-  const body = (random: Random): object => ({
+  const body = (random: Random, owner: string): object => ({
     model: MODEL,
     stream: true,
-    messages: [{ role: 'user', content: `${Math.floor(random.next() * 1e9)} ${words}` }],
+    messages: [{ role: 'user', content: question(random, owner, words) }],
     ...fields
   })
   return { name, weight, path: CHAT, must: 'whole', body }
@@ -221,12 +234,16 @@ function messages(name: string, weight: number, words: string): Kind {
 }
 
 function responses(name: string, words: string): Kind {
-  const body = (random: Random): object => ({
+  const body = (random: Random, owner: string): object => ({
     model: MODEL,
     stream: true,
-    input: `${Math.floor(random.next() * 1e9)} ${words}`
+    input: question(random, owner, words)
   })
   return { name, weight: 1, path: RESPONSES, must: 'whole', body }
+}
+
+function question(random: Random, owner: string, words: string): string {
+  return `${Math.floor(random.next() * 1e9)} ${wordsOf(owner, OWN_CHARS)}${words}`
 }
 
 function weatherTool(): object {
