@@ -9,12 +9,16 @@ function run(program: string): string {
   return execFileSync(process.execPath, args, { encoding: 'utf8', stdio: 'pipe' })
 }
 
+/** A program that says what is in memory of each kind. */
+function program(beginning: string): string {
+  return `${beginning}
+    for (const bytes of [100, 100_000])
+      for (const of of [Buffer.allocUnsafe(bytes), Buffer.allocUnsafeSlow(bytes)]) say(of.toString())
+  `
+}
+
 t.test('memory that was not written', async (t) => {
   t.test('has the words of nobody, whoever allocates it', async (t) => {
-    const program = (where: string): string => `${where}
-      for (const bytes of [100, 100_000])
-        for (const of of [Buffer.allocUnsafe(bytes), Buffer.allocUnsafeSlow(bytes)]) say(of.toString())
-    `
     const inThread = `
       import { parentPort } from 'node:worker_threads'
       const say = (text) => parentPort.postMessage(text)
