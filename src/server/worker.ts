@@ -215,6 +215,7 @@ export class GatewayWorker {
     connections.destroy()
     metrics.close()
     refusals.close()
+    plane.refusals.close()
     plane.items.close()
     plane.journal.close()
     plane.rows.close()

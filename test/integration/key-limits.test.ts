@@ -69,7 +69,7 @@ async function addKey(
 
 interface Usage {
   readonly reserved: number
-  readonly today: { readonly credits: number }
+  readonly today: { readonly credits: number; readonly failed: number }
 }
 
 async function usageOf(gateway: GatewayProcess, headers: Record<string, string>): Promise<Usage> {
@@ -347,5 +347,36 @@ t.test(
     t.ok(isComplete(await call.answer))
     await page.until(() => credits()?.reserved === 0)
     t.match(credits(), { limit: 200, used: 1, reserved: 0 })
+  }
+)
+
+t.test(
+  'a client that goes on after it was refused fills neither the log nor the record',
+  async (t) => {
+    const { start, headers } = await setUp(t, { models: ['claude-haiku-4.5'] })
+    const gateway = await start(1)
+    const sent = 400
+    for (let count = 0; count < sent; count += 20) {
+      const calls = Array.from(
+        { length: 20 },
+        () => startChat(gateway.url, 'hi', { headers }).answer
+      )
+      for (const { status } of await Promise.all(calls)) t.equal(status, 403)
+    }
+    for (let count = 0; count < sent; count++) {
+      const { status } = await fetch(`${gateway.url}/v1/models/nothing`, { headers })
+      t.equal(status, 404)
+    }
+    while ((await usageOf(gateway, headers)).today.failed < sent) await delay(100)
+    t.equal(await gateway.stop(), 0)
+    const linesOf = (code: string) => gateway.lines.filter((line) => line['code'] === code)
+    const minutes = 2 // the test may run into the next one
+    for (const code of ['GW_MODEL_NOT_ALLOWED', 'GW_MODEL_UNKNOWN']) {
+      const lines = linesOf(code)
+      t.ok(lines.length <= minutes * 101, `${lines.length} lines of ${sent} refusals, ${code}`)
+      const more = lines.reduce((sum, line) => sum + Number(line['more'] ?? 0), 0)
+      const told = lines.filter(({ msg }) => msg === 'request refused').length
+      t.equal(told + more, sent)
+    }
   }
 )

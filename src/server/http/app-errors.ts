@@ -5,25 +5,28 @@ import {
   toErrorReply,
   USUAL_DIALECT
 } from '../../dialects/dialect.ts'
+import type { KeyRefusals } from '../../observe/key-refusals.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
 import { asGatewayError, codeOf, GatewayError } from '../../shared/errors.ts'
 import { answerEarly, KNOWN, STRANGER } from '../turn/answer-early.ts'
 import { dialectOfPath } from './turn-routes.ts'
-import { requestIdOf } from './auth.ts'
+import { keyHashOf } from '../turn/turn-record.ts'
+import { ANYONE, requestIdOf } from './auth.ts'
 import { HEALTH_PATHS } from './read-routes.ts'
 import type { RoutedRequest, Router } from './router.ts'
 
-/** Where refusals are logged; `unknown` for those of clients who have shown no key. */
+/** Where refusals are logged; `unknown` for those of clients who have shown no key, `known` for the others. */
 export interface RefusalLogs {
   readonly log: Logger
   readonly unknown: Pick<RefusalLog, 'note'>
+  readonly known: Pick<KeyRefusals, 'note'>
 }
 
 /** Answers and logs a request that no route serves, in the dialect of its path or of its client. */
 export function refuse(
-  { log, unknown }: RefusalLogs,
-  { request, response, requestId, keyName }: Omit<RoutedRequest, 'params' | 'kiroKey' | 'namedKey'>,
+  { log, unknown, known }: RefusalLogs,
+  { request, response, requestId, keyName, namedKey }: Omit<RoutedRequest, 'params' | 'kiroKey'>,
   cause: unknown
 ): void {
   const error = asGatewayError(cause)
@@ -31,7 +34,11 @@ export function refuse(
   const facts = { request_id: requestId, method: request.method, path, code: error.code }
   if (error.code === 'GW_INTERNAL') log.error({ ...facts, err: cause }, 'request failed')
   else if (keyName === '') unknown.note({ ...facts, status: error.status })
-  else log.info({ ...facts, status: error.status }, 'request refused')
+  else {
+    const keyHash = keyName === ANYONE ? null : keyHashOf(keyName)
+    const isTold = known.note({ code: error.code, key: namedKey?.name ?? null, keyHash })
+    if (isTold) log.info({ ...facts, status: error.status }, 'request refused')
+  }
   if (response.headersSent) return void response.destroy()
   const answer = toErrorReply(dialectOf(request, path), error, requestId)
   answerEarly(request, response, answer, keyName === '' ? STRANGER : KNOWN)

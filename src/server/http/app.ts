@@ -35,7 +35,7 @@ export interface AppOptions extends Sources {
 export function createApp(options: AppOptions): RequestListener {
   const { plane, log, connections, current } = options
   const keys = new KeyPlanes(plane, log)
-  const logs = { log, unknown: options.refusals }
+  const logs = { log, unknown: options.refusals, known: plane.refusals }
   const shown = dashboardRoutes({ ...options.dashboard, connections, current })
   const router = new Router([...routesOf(options, keys), ...shown])
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -62,7 +62,7 @@ export function createApp(options: AppOptions): RequestListener {
       }
       await route.serve({ request, response, requestId, keyName, namedKey, kiroKey, params })
     } catch (cause) {
-      refuse(logs, { request, response, requestId, keyName }, cause)
+      refuse(logs, { request, response, requestId, keyName, namedKey }, cause)
     }
   }
   return (request, response) => void serve(request, response) // cannot reject

@@ -14,6 +14,7 @@ import type { KeyBook } from '../../keys/key.ts'
 import type { Catalogue } from '../../kiro/models/models.ts'
 import { CONTENT_BUFFER_BYTES, DebugCapture } from '../../observe/debug-capture.ts'
 import { RequestForms } from '../../kiro/wire/hosts.ts'
+import { KeyRefusals } from '../../observe/key-refusals.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { Metrics } from '../../observe/metrics.ts'
 import { AnswerBudget } from '../../reply/answer-memory.ts'
@@ -66,6 +67,8 @@ export interface DataPlane {
   readonly strange: Set<string>
   readonly metrics: Metrics
   readonly debug: DebugCapture
+  /** Which refusals of clients that have shown a key have a line of the log. */
+  readonly refusals: KeyRefusals
   /** What was said, for the operator who asks for that; `null` otherwise. */
   recorder: TurnRecorder | null
   readonly items: ItemStore
@@ -275,6 +278,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     closingHosts: new Set(),
     strange: new Set(),
     metrics: counts,
+    refusals: new KeyRefusals(log),
     debug: new DebugCapture({
       folder: config.observe.debugDir,
       maxFiles: DEBUG_FILES_MAX,

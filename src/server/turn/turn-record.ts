@@ -5,6 +5,7 @@ import { cut } from '../../kiro/wire/fault.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
 import type { FailureFacts, TurnFacts, UsageRow } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
+import type { KeyRefusals } from '../../observe/key-refusals.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import type { GatewayError } from '../../shared/errors.ts'
@@ -37,19 +38,41 @@ export interface TurnRecord {
   readonly traceId?: string | undefined
 }
 
-/** One log line and one set of metrics for a request that is over. Never its content. */
-export function recordTurn(
-  { metrics, log }: { readonly metrics: Metrics; readonly log: Logger },
-  record: TurnRecord
-): void {
+export interface TurnRecorders {
+  readonly metrics: Metrics
+  readonly log: Logger
+  readonly refusals: Pick<KeyRefusals, 'note'>
+}
+
+/**
+ * Writes one log line, never with content, and one set of metrics for a request that is over. Requests that were refused
+ * before the upstream was asked, by the hundred, have no line each.
+ */
+export function recordTurn({ metrics, log, refusals }: TurnRecorders, record: TurnRecord): void {
   const { error } = record
   if (record.isLocal === true) countLocal(metrics, record)
   for (const code of record.plan?.repairs ?? []) metrics.repairs.inc({ code })
+  if (error !== null && isCheap(record)) {
+    const { keyName: key, keyHash } = record
+    if (!refusals.note({ key, keyHash, code: error.code })) return
+  }
   const facts = toFacts(record)
   if (error === null) log.info(facts, 'request completed')
   else if (error.source === 'downstream') log.info(facts, 'request refused')
   else if (error.code === 'GW_INTERNAL') log.error(facts, 'request failed')
   else log.warn(facts, error.name === 'PoolTimeout' ? 'PoolTimeout' : 'request failed')
+}
+
+/** Enough of the name of a client's key to tell keys apart in the log. */
+const KEY_HASH_CHARS = 16
+
+export function keyHashOf(keyName: string): string {
+  return keyName.slice(0, KEY_HASH_CHARS)
+}
+
+/** A client may have it happen as often as it likes. */
+function isCheap({ error, progress }: TurnRecord): boolean {
+  return progress.attempts === 0 && error?.code !== 'GW_INTERNAL'
 }
 
 function countLocal(metrics: Metrics, { route, status, error, progress }: TurnRecord): void {

@@ -31,6 +31,7 @@ import { type ClientBody, convertClientBody } from './body.ts'
 import {
   asCarriedOut,
   clientFamilyOf,
+  keyHashOf,
   recordTurn,
   toTracedTurn,
   toUsageRow,
@@ -54,9 +55,6 @@ export interface TurnOptions {
   /** What is answered without the upstream; it needs memory and a thread, but no connection and no credential. */
   readonly answerHere?: LocalAnswer
 }
-
-/** Enough to tell keys apart in the log. */
-const KEY_HASH_CHARS = 16
 
 /** Makes the answer's body of the client's. */
 export type LocalAnswer = (body: ClientBody, signal: AbortSignal) => Promise<object>
@@ -322,14 +320,14 @@ export class Turn implements OpenTurn {
       error,
       plan: this.#toldPlan,
       method: request.method ?? '',
-      keyHash: usageKey === 'anyone' ? null : keyName.slice(0, KEY_HASH_CHARS),
+      keyHash: usageKey === 'anyone' ? null : keyHashOf(keyName),
       bodyBytes: this.#bodyBytes,
       bytesOut: Math.max(0, request.socket.bytesWritten - this.#writtenBefore),
       progress: this.#progress,
       isLocal: answerHere !== undefined,
       traceId: this.#trace?.traceId
     }
-    recordTurn({ metrics: plane.metrics, log }, record)
+    recordTurn({ metrics: plane.metrics, log, refusals: plane.refusals }, record)
     const client = clientFamilyOf(request.headers['user-agent'])
     if (answerHere === undefined) {
       const row = toUsageRow(record, { key: usageKey, client, dialect, worker: plane.slot })

@@ -6,7 +6,11 @@ import { GatewayError } from '../../../src/shared/errors.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
 import { replyPlan } from '../../helper/reply-plan.ts'
 
-function record(t: { teardown(close: () => unknown): void }, changes: Partial<TurnRecord>) {
+function record(
+  t: { teardown(close: () => unknown): void },
+  changes: Partial<TurnRecord>,
+  isTold = true
+) {
   const metrics = new Metrics()
   t.teardown(() => metrics.close())
   const { log, lines } = recordedLog()
@@ -14,7 +18,7 @@ function record(t: { teardown(close: () => unknown): void }, changes: Partial<Tu
   progress.end('queue', progress.startedAt + 3)
   progress.spend({ inputTokens: 5, outputTokens: 7 })
   recordTurn(
-    { metrics, log },
+    { metrics, log, refusals: { note: () => isTold } },
     {
       requestId: 'req_1',
       route: '/v1/messages',
@@ -30,7 +34,7 @@ function record(t: { teardown(close: () => unknown): void }, changes: Partial<Tu
       ...changes
     }
   )
-  return { line: JSON.parse(lines.join('')), lines: lines.length, metrics }
+  return { line: JSON.parse(lines.join('') || '{}'), lines: lines.length, metrics }
 }
 
 interface Countable {
@@ -97,6 +101,28 @@ t.test('recordTurn()', (t) => {
     t.notOk('client_aborted' in line)
     t.notOk('error' in line)
     t.same(await valuesOf(metrics.requests), [], 'the primary counts it')
+  })
+  t.test('has no line for one of many refusals, but counts it', async (t) => {
+    const error = new GatewayError('GW_KEY_RATE')
+    const cheap = { error, status: 429, isLocal: true, progress: new Progress() }
+    const { lines, metrics } = record(t, cheap, false)
+    t.equal(lines, 0)
+    t.match(await valuesOf(metrics.requests), [{ code: 'GW_KEY_RATE', value: 1 }])
+    t.equal(record(t, { ...cheap, error: new GatewayError('GW_INTERNAL') }, false).lines, 1)
+    t.equal(record(t, {}, false).lines, 1, 'nor is what went well left out')
+    const asked = new Progress()
+    asked.noteCall({
+      startedAt: 0,
+      url: new URL('http://127.0.0.1:9'),
+      status: 500,
+      code: null,
+      chunks: 0,
+      phase: 'answering',
+      isMeasured: false,
+      stopReason: null,
+      upstreamId: null
+    })
+    t.equal(record(t, { ...cheap, progress: asked }, false).lines, 1, 'nor what the upstream saw')
   })
   t.test('counts what is answered here', async (t) => {
     const { metrics } = record(t, { isLocal: true })

@@ -1,0 +1,68 @@
+import type { Logger } from './logger.ts'
+
+/** Lines of refusals of one key with one code in each period; the rest of it becomes one line with the count. */
+const LINES = 100
+const WINDOW_MS = 60_000
+/** Keys and codes that are told apart in a period. Those beyond count as one. */
+const MAX_COUNTS = 1_000
+
+/** Whose request was refused, and why. */
+export interface KeyRefusal {
+  readonly code: string
+  /** The name of a named key; else `null`. */
+  readonly key: string | null
+  /** What tells keys apart in the log; `null` where there are none. */
+  readonly keyHash: string | null
+}
+
+interface Count {
+  readonly refusal: KeyRefusal
+  times: number
+}
+
+/**
+ * Keeps a client that goes on after it was refused from filling the log, and from pushing out the lines of others. Of refusals
+ * that cost the upstream nothing a bounded number has a line each.
+ */
+export class KeyRefusals {
+  readonly #log: Pick<Logger, 'info'>
+  /** Of this period. Bounded by MAX_COUNTS. */
+  readonly #counts = new Map<string, Count>()
+  #timer: NodeJS.Timeout | null = null
+
+  constructor(log: Pick<Logger, 'info'>) {
+    this.#log = log
+  }
+
+  /** Counts a refusal. True: it has a line of its own. */
+  note(refusal: KeyRefusal): boolean {
+    this.#timer ??= setTimeout(() => this.#endWindow(), WINDOW_MS).unref()
+    const { code, key, keyHash } = refusal
+    const name = `${code} ${keyHash ?? ''} ${key ?? ''}`
+    const isNew = !this.#counts.has(name)
+    const place = isNew && this.#counts.size >= MAX_COUNTS ? '' : name
+    const count = this.#counts.get(place) ?? { refusal: place === '' ? OTHERS : refusal, times: 0 }
+    this.#counts.set(place, count)
+    count.times += 1
+    return count.times <= LINES
+  }
+
+  /** Says what was not said yet. */
+  close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#endWindow()
+  }
+
+  #endWindow(): void {
+    this.#timer = null
+    for (const { refusal, times } of this.#counts.values()) {
+      const { code, key, keyHash } = refusal
+      if (times <= LINES) continue
+      const who = { key: key ?? undefined, client_key_hash: keyHash ?? undefined }
+      this.#log.info({ ...who, code, more: times - LINES }, 'more requests refused in this minute')
+    }
+    this.#counts.clear()
+  }
+}
+
+const OTHERS: KeyRefusal = { code: 'other', key: null, keyHash: null }
