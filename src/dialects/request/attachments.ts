@@ -199,20 +199,34 @@ const MAX_HEAD_CHARS = 256
 /** The document that a block carries, if its format is one that the upstream knows. */
 function carriedDocumentOf(block: JsonObject): CarriedDocument | null {
   if (!isDocumentBlock(block)) return null
-  const holder =
-    block['type'] === 'document'
-      ? asJsonObject(block['source'])
-      : (asJsonObject(block['file']) ?? block)
-  if (holder === null) return null
   const isSource = block['type'] === 'document'
+  const holder = isSource ? inlineSource(block['source']) : (asJsonObject(block['file']) ?? block)
+  if (holder === null) return null
   if (isSource && holder['type'] !== 'base64') return null
-  const data = isSource ? holder['data'] : holder['file_data']
+  const data = isSource ? holder['data'] : fileDataOf(holder)
   if (typeof data !== 'string') return null
   const named = isSource ? holder['media_type'] : undefined
   const inUrl = DATA_URL_TYPE.exec(data.slice(0, MAX_HEAD_CHARS))?.[1]
   const mediaType = typeof named === 'string' ? named : (inUrl ?? '')
   const format = formatOf(mediaType, titleOf(block))
   return format === null ? null : { kind: 'document', format, base64: bare(data) }
+}
+
+/** The content of a file: LangChain puts data URLs where others put the address of a file. */
+export function fileDataOf({ file_data: data, file_url: url }: JsonObject): unknown {
+  const isInline = typeof url === 'string' && DATA_URL_TYPE.test(url.slice(0, MAX_HEAD_CHARS))
+  return typeof data !== 'string' && isInline ? url : data
+}
+
+/** A source with a data URL in place of a web address, as the base64 text that it is; any other as it came. */
+export function inlineSource(source: unknown): JsonObject | null {
+  if (!isJsonObject(source)) return null
+  const { type, url } = source
+  if (type !== 'url' || typeof url !== 'string') return source
+  const mediaType = DATA_URL_TYPE.exec(url.slice(0, MAX_HEAD_CHARS))?.[1]
+  return mediaType === undefined
+    ? source
+    : { type: 'base64', media_type: mediaType, data: bare(url) }
 }
 
 /** What a block needs; `null` for one that can be read as it is. */
@@ -235,19 +249,18 @@ export function attachmentOf(block: JsonObject): Exclude<Attachment, CarriedDocu
   }
 }
 
-function ofSource(source: unknown): ReturnType<typeof attachmentOf> {
-  if (!isJsonObject(source)) return null
+function ofSource(sent: unknown): ReturnType<typeof attachmentOf> {
+  const source = inlineSource(sent)
+  if (source === null) return null
   if (source['type'] === 'url') return ofUrl(source['url'])
   const { data, media_type: mediaType } = source
   const isPdf = typeof mediaType === 'string' && mediaType.toLowerCase() === 'application/pdf'
   return isPdf && typeof data === 'string' ? { kind: 'pdf', base64: bare(data) } : null
 }
 
-function ofFile({
-  file_url: url,
-  file_data: data,
-  filename
-}: JsonObject): ReturnType<typeof attachmentOf> {
+function ofFile(file: JsonObject): ReturnType<typeof attachmentOf> {
+  const { file_url: url, filename } = file
+  const data = fileDataOf(file)
   const fromUrl = ofUrl(url)
   if (fromUrl !== null || typeof data !== 'string') return fromUrl
   const isNamedPdf =

@@ -2,10 +2,11 @@ import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { ImageFormat, UpstreamImage } from '../../kiro/wire/payload.ts'
 import { asJsonObject, type JsonObject } from '../../shared/json.ts'
 import { invalidPart } from '../plan/json-body.ts'
-import { attachmentOf, misplacedAttachment } from './attachments.ts'
+import { attachmentOf, fileDataOf, inlineSource, misplacedAttachment } from './attachments.ts'
 import { type BlockContext, type ContentValue, MessageDraft } from './draft.ts'
 import { Blocks, checkShape } from './shape.ts'
 
+const IMAGE_DATA_URL = /^data:image\//i
 const TEXT_DATA_URL = /^data:text\/[^;,]+(?:;[^;,]*)*;base64,/i
 
 /**
@@ -22,7 +23,8 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
     addNested(`[Search result: ${heading}]`, content, context)
     return
   }
-  const { title, context: about, source } = checkShape(Blocks.document, block, context.path)
+  const inline = { ...block, source: inlineSource(block['source']) }
+  const { title, context: about, source } = checkShape(Blocks.document, inline, context.path)
   const heading = [title ? `[Document: ${title}]` : '[Document]', about].filter(Boolean).join('\n')
   const mediaType = (source.media_type ?? '').toLowerCase()
   if (source.type === 'text') {
@@ -46,7 +48,7 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
 }
 
 /**
- * OpenAI's `file` and `input_file`: text inline under its name, like a document.
+ * OpenAI's `file` and `input_file`: text inline under its name, like a document, and images as images.
  *
  * @throws {GatewayError} GW_BODY_INVALID for everything else, except in tool results
  */
@@ -54,7 +56,12 @@ export function readFile(block: JsonObject, context: BlockContext): void {
   const { draft, path } = context
   if (attachmentOf(block) !== null) throw misplacedAttachment(path)
   const file = asJsonObject(block['file']) ?? block
-  const { file_data: data, filename } = file
+  const { filename } = file
+  const data = fileDataOf(file)
+  if (typeof data === 'string' && IMAGE_DATA_URL.test(data.slice(0, 256))) {
+    draft.images.push(imageOfUrl(data, context))
+    return
+  }
   const head = typeof data === 'string' ? TEXT_DATA_URL.exec(data.slice(0, 256)) : null
   const title = typeof filename === 'string' ? `[Document: ${filename}]` : '[Document]'
   if (typeof data !== 'string' || head === null) {

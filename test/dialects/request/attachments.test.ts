@@ -79,6 +79,22 @@ const documents: readonly [DialectName, block: unknown][] = [
   ],
   ['openai-responses', { type: 'input_file', filename: 'a.pdf', file_data: pdf }],
   [
+    'openai-responses',
+    { type: 'input_file', filename: 'a.pdf', file_url: `data:application/pdf;base64,${pdf}` }
+  ],
+  [
+    'openai-chat',
+    { type: 'file', file: { filename: 'a.pdf', file_url: `data:application/pdf;base64,${pdf}` } }
+  ],
+  [
+    'anthropic-messages',
+    {
+      type: 'document',
+      title: 'a.pdf',
+      source: { type: 'url', url: `data:application/pdf;base64,${pdf}` }
+    }
+  ],
+  [
     'anthropic-messages',
     {
       type: 'document',
@@ -146,6 +162,28 @@ t.test('text files are read as they are', async (t) => {
   const data = `data:text/markdown;base64,${Buffer.from('# Hi').toString('base64')}`
   const chat = bodyOf('openai-chat', { type: 'file', file: { filename: 'a.md', file_data: data } })
   t.match((await convert('openai-chat', chat)).current, { content: '[Document: a.md]\n# Hi' })
+})
+
+t.test('a file may be a data URL where others have a URL', async (t) => {
+  const text = `data:text/x-log;base64,${Buffer.from('# Hi').toString('base64')}`
+  const picture = `data:image/png;base64,${png}`
+  const file = (file_url: string) =>
+    bodyOf('openai-responses', { type: 'input_file', filename: 'a.md', file_url })
+  t.match((await convert('openai-responses', file(text))).current, {
+    content: '[Document: a.md]\n# Hi'
+  })
+  t.match((await convert('openai-responses', file(picture))).current, {
+    images: [{ format: 'png', source: { bytes: png } }]
+  })
+  const source = { type: 'url', url: text }
+  const document = bodyOf('anthropic-messages', { type: 'document', title: 'a.md', source })
+  t.match((await convert('anthropic-messages', document)).current, {
+    content: '[Document: a.md]\n# Hi'
+  })
+  await t.rejects(convert('openai-responses', file('data:video/mp4;base64,AAAA')), {
+    code: 'GW_BODY_INVALID',
+    message: /only PDFs/
+  })
 })
 
 t.test('uploaded files and other types are refused', async (t) => {

@@ -42,7 +42,12 @@ t.test('A48, C28. a PDF goes up as it is, in every dialect', async (t) => {
     ['anthropic-messages', [pdf(filename), text]],
     ['openai-chat', [{ type: 'file', file: { filename, file_data: fileData } }, text]],
     ['openai-chat', [{ type: 'file', file: { filename, file_data: PDF } }, text]],
-    ['openai-responses', [{ type: 'input_file', filename, file_data: fileData }, text]]
+    ['openai-responses', [{ type: 'input_file', filename, file_data: fileData }, text]],
+    ['openai-responses', [{ type: 'input_file', filename, file_url: fileData }, text]],
+    [
+      'anthropic-messages',
+      [{ type: 'document', title: filename, source: { type: 'url', url: fileData } }, text]
+    ]
   ]
   for (const [dialect, content] of cases) {
     const { current, repairs } = sent(dialect, [user(content)])
