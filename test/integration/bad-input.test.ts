@@ -96,9 +96,9 @@ t.test('a request that is refused', async (t) => {
 
   t.test('names an unknown model', async (t) => {
     for (const dialect of ['openai', 'anthropic'] as const) {
-      const reply = await post(dialect, request({ model: 'gpt-9000-nope' }))
+      const reply = await post(dialect, request({ model: 'glm-9000-nope' }))
       t.equal(reply.status, 404)
-      t.match(reply.body.error?.message, /gpt-9000-nope/)
+      t.match(reply.body.error?.message, /glm-9000-nope/)
     }
   })
 

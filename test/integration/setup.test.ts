@@ -221,7 +221,7 @@ t.test('asks the gateway for its models, and for its key', async (t) => {
   const { run, pathOf } = makeHome(t)
   const call = ['opencode', '--url', `${gateway.url}/v1/`, '--yes']
   t.match(await run([...call, '--key', 'another-key']), { code: 1, stderr: /refuses this key/ })
-  t.match(await run([...call, '--model', 'gpt-1']), { code: 1, stderr: /"gpt-1" does not exist/ })
+  t.match(await run([...call, '--model', 'glm-1']), { code: 1, stderr: /"glm-1" does not exist/ })
   const done = await run([...call, '--key', '-', '--model', 'my-own', '--json'], `${KEY}\n`)
   t.equal(done.code, 0)
   t.match(JSON.parse(done.stdout), {

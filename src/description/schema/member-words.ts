@@ -44,7 +44,7 @@ export const MessagesWords = {
 
 /** The same of a Responses request. */
 export const ResponsesWords = {
-  model: ChatWords.model,
+  model: `${ChatWords.model} Without one, \`auto\`.`,
   input:
     'A text, or the whole conversation as items: messages, calls and their outputs, `reasoning`, `item_reference`, `compaction_trigger`.',
   instructions: 'What the model is told before it.',

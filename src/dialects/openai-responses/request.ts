@@ -1,4 +1,5 @@
 import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
+import { AUTO_MODEL } from '../../kiro/models/models.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import { type Conversation, isBlank } from '../../kiro/wire/message.ts'
 import { GatewayError } from '../../shared/errors.ts'
@@ -62,7 +63,7 @@ function readRequest(
     sessionKey: sessionKeyOf(request),
     user: request.user || undefined,
     answer: {
-      model: request.model,
+      model: request.model ?? AUTO_MODEL,
       isStream: request.stream === true,
       stopSequences: [],
       isSingleToolCall: request.parallel_tool_calls === false,

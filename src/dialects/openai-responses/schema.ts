@@ -24,7 +24,7 @@ const Format = Type.Object({
 
 /** The members of a Responses request that mean something here or in the answer; all others are ignored. */
 const Body = Type.Object({
-  model: Type.String({ minLength: 1 }),
+  model: optional(Type.String({ minLength: 1 })),
   input: Type.Union([Type.String(), Type.Array(Type.Union([Type.String(), OpenObject]))]),
   instructions: optional(Type.String()),
   tools: optional(Type.Array(OpenObject)),

@@ -6,7 +6,7 @@ import { attachmentOf, fileDataOf, inlineSource, misplacedAttachment } from './a
 import { type BlockContext, type ContentValue, MessageDraft } from './draft.ts'
 import { Blocks, checkShape } from './shape.ts'
 
-const IMAGE_DATA_URL = /^data:image\//i
+const IMAGE_DATA_URL = /^data:image\/(?:png|jpe?g|gif|webp)[;,]/i
 const TEXT_DATA_URL = /^data:text\/[^;,]+(?:;[^;,]*)*;base64,/i
 
 /**

@@ -8,7 +8,8 @@ import {
   type ReasoningOptions,
   type ReasoningWish
 } from '../../kiro/conversation/reasoning.ts'
-import { AUTO_MODEL, type ModelFacts, resolveModel } from '../../kiro/models/models.ts'
+import { AUTO_MODEL, type ModelFacts } from '../../kiro/models/models.ts'
+import { resolveModel } from '../../kiro/models/resolve-model.ts'
 import { type Borderline, borderlineSize, type Repairs } from '../../kiro/rules/repairs.ts'
 import type { RequestForm } from '../../kiro/wire/hosts.ts'
 import type { Conversation, Source } from '../../kiro/wire/message.ts'

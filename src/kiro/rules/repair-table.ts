@@ -14,7 +14,7 @@ interface Repair {
 export const RepairTable = {
   'model-substituted': repair(
     'model-known',
-    'The upstream does not list the model; the newest model of the family answers.'
+    'The upstream does not list the model; the newest of its family or tier answers.'
   ),
   'effort-clamped': repair(
     'model-fields',

@@ -4,11 +4,9 @@ import {
   canonicalModelId,
   type Catalogue,
   findModel,
-  type ModelFacts,
-  modelUnknown,
-  normaliseModelName,
-  resolveModel
+  type ModelFacts
 } from '../../kiro/models/models.ts'
+import { modelUnknown, normaliseModelName, resolveModel } from '../../kiro/models/resolve-model.ts'
 import { isModelAllowed, type NamedKey } from '../../keys/key.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { KeyPlanes } from '../plane/key-planes.ts'

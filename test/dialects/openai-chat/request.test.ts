@@ -300,7 +300,7 @@ t.test('who offers functions alone is answered in their words', async (t) => {
 
 t.test('an unknown model is 404 with a live catalogue', async (t) => {
   const options = requestOptions({ isCatalogueLive: true })
-  t.match(refusalOf('openai-chat', { model: 'gpt-4o', messages: [USER] }, options), {
+  t.match(refusalOf('openai-chat', { model: 'glm-9', messages: [USER] }, options), {
     code: 'GW_MODEL_UNKNOWN',
     status: 404,
     param: 'model'
@@ -308,6 +308,10 @@ t.test('an unknown model is 404 with a live catalogue', async (t) => {
   const { plan } = convert('openai-chat', { model: 'claude-opus-5-9', messages: [USER] }, options)
   t.equal(plan.upstreamModel, 'claude-opus-5.5')
   t.same(plan.repairs, ['model-substituted'])
+  const gpt = convert('openai-chat', { model: 'gpt-4o-mini', messages: [USER] }, options).plan
+  t.equal(gpt.upstreamModel, 'gpt-5.6-luna')
+  t.equal(gpt.asked.model, 'gpt-4o-mini', 'the answer has the name that was asked for')
+  t.same(gpt.repairs, ['model-substituted'], 'and the header says so')
 })
 
 t.test('one session has one conversation id', async (t) => {

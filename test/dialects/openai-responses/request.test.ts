@@ -11,7 +11,6 @@ const PNG = 'iVBORw0KGgoAAAANSUhEUg=='
 t.test('a Responses body that is not one is refused with the part at fault', async (t) => {
   const refusals: readonly (readonly [string, unknown, string])[] = [
     ['no JSON', '{', 'The request body is not valid JSON.'],
-    ['no model', { input: 'hi' }, 'model: is required'],
     ['an empty model', { model: '', input: 'hi' }, 'model: must not be empty'],
     ['no input', { model: 'auto' }, 'input: is required'],
     ['an input of nothing', { model: 'auto', input: [] }, 'input: must not be empty'],
@@ -545,9 +544,18 @@ t.test('JSON answers are asked for in words', async (t) => {
   t.equal(current.content, 'hi')
 })
 
+t.test('without a model the upstream chooses', async (t) => {
+  const { model: _model, ...rest } = body('hi')
+  for (const sent of [rest, { ...rest, model: null }]) {
+    const { plan, current } = convert(sent)
+    t.match(flatPlan(plan), { model: 'auto', upstreamModel: 'auto' })
+    t.equal(current.modelId, 'auto')
+  }
+})
+
 t.test('an unknown model is 404 with a live catalogue', async (t) => {
   const options = requestOptions({ isCatalogueLive: true })
-  t.match(refusalOfAny('openai-responses', { model: 'gpt-4o', input: 'hi' }, options), {
+  t.match(refusalOfAny('openai-responses', { model: 'glm-9', input: 'hi' }, options), {
     code: 'GW_MODEL_UNKNOWN',
     param: 'model'
   })

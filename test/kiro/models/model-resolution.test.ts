@@ -1,11 +1,6 @@
 import t from 'tap'
-import {
-  BUILT_IN_MODELS,
-  type ModelFacts,
-  normaliseModelName,
-  resolveModel,
-  rulesFor
-} from '../../../src/kiro/models/models.ts'
+import { BUILT_IN_MODELS, type ModelFacts, rulesFor } from '../../../src/kiro/models/models.ts'
+import { normaliseModelName, resolveModel } from '../../../src/kiro/models/resolve-model.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 
 t.test('normaliseModelName()', async (t) => {
@@ -112,19 +107,48 @@ t.test('resolveModel()', async (t) => {
     t.notOk(resolveModel('claude-opus-4-9', options).isSubstitute)
   })
 
+  t.test('gives an unknown GPT model to the newest of the nearest tier, never a 404', async (t) => {
+    const tiers = ['gpt-5.6-luna', 'gpt-5.6-terra', 'gpt-5.6-sol', 'gpt-5.5-terra', 'gpt-5.10-sol']
+    const options = live(['auto', 'claude-opus-5', ...tiers])
+    const names: readonly (readonly [string, string])[] = [
+      ['gpt-5.5', 'gpt-5.6-terra'],
+      ['gpt-5', 'gpt-5.6-terra'],
+      ['gpt-5-2025-08-07', 'gpt-5.6-terra'],
+      ['gpt-4o', 'gpt-5.6-terra'],
+      ['gpt-4-0613', 'gpt-5.6-terra'],
+      ['gpt-5.3-codex', 'gpt-5.6-terra'],
+      ['gpt-oss-120b', 'gpt-5.6-terra'],
+      ['gpt-4o-mini', 'gpt-5.6-luna'],
+      ['gpt-5-nano', 'gpt-5.6-luna'],
+      ['gpt-6-luna', 'gpt-5.6-luna'],
+      ['gpt-6.1-terra', 'gpt-5.6-terra'],
+      ['gpt-5.4-pro', 'gpt-5.10-sol'],
+      ['GPT-5-6', 'gpt-5.10-sol'],
+      ['gpt-5.6', 'gpt-5.10-sol'],
+      ['gpt-6', 'gpt-5.10-sol'],
+      ['anthropic-gpt-6-sol', 'gpt-5.10-sol']
+    ]
+    for (const [name, id] of names) {
+      t.match(resolveModel(name, options), { id, isSubstitute: true }, name)
+    }
+    t.equal(resolveModel('gpt-5', live(['auto', 'gpt-5.6-sol'])).id, 'gpt-5.6-sol', 'no terra')
+    t.equal(resolveModel('gpt-5', live(['auto', 'claude-opus-5'])).id, 'auto', 'no GPT at all')
+    t.notOk(resolveModel('gpt-5-6-sol', options).isSubstitute)
+  })
+
   t.test('always allows auto', async (t) => {
     t.equal(resolveModel('auto', live(['claude-opus-5'])).id, 'auto')
   })
 
   t.test('refuses any other unknown name and says which are nearest', async (t) => {
-    const options = live(['glm-5', 'gpt-5.6-sol', 'gpt-5.6-luna', 'claude-opus-5'])
+    const options = live(['glm-5', 'glm-4', 'gpt-5.6-luna', 'claude-opus-5'])
     try {
-      resolveModel('gpt-5.6-soll', options)
+      resolveModel('glm-55', options)
       t.fail('must throw')
     } catch (error) {
       t.ok(error instanceof GatewayError)
       t.match(error, { code: 'GW_MODEL_UNKNOWN', param: 'model' })
-      t.match((error as GatewayError).message, /nearest are: gpt-5\.6-sol, gpt-5\.6-luna,/)
+      t.match((error as GatewayError).message, /nearest are: glm-5, glm-4,/)
     }
     t.throws(() => resolveModel('x'.repeat(1_000_000), options), { code: 'GW_MODEL_UNKNOWN' })
   })

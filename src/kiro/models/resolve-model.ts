@@ -1,0 +1,171 @@
+import { editDistance } from '../../shared/edit-distance.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import type { RuleId } from '../rules/rules.ts'
+import {
+  AUTO_MODEL,
+  DEFAULT_CONTEXT_WINDOW,
+  findModel,
+  LONG_CONTEXT_WINDOW,
+  type ModelFacts,
+  rulesFor
+} from './models.ts'
+import { findSubstitute } from './substitutes.ts'
+
+/** What decides which upstream model a client's name means. */
+export interface ModelResolutionOptions {
+  /** Client name → upstream name; values may be aliases again. */
+  readonly aliases: Readonly<Record<string, string>>
+  readonly models: readonly ModelFacts[]
+  /** Whether `models` is the upstream's own list, so that what it lacks does not exist. */
+  readonly isCatalogueLive: boolean
+  /** Input windows in tokens, as digits, that the operator knows better, by the upstream's name. */
+  readonly windows?: Readonly<Record<string, string>>
+}
+
+/** The upstream model for one request. */
+export interface ResolvedModel {
+  readonly id: string
+  /** Missing where the id is passed through unknown. */
+  readonly facts?: ModelFacts
+  /** Tokens. */
+  readonly contextWindow: number
+  readonly asksThinking: boolean
+  /** Whether another model of the same family stands in for an id that the upstream does not list. */
+  readonly isSubstitute: boolean
+}
+
+/** Error messages name this many models at most. */
+const MAX_SUGGESTIONS = 3
+/** Longer names are cut before they are compared or shown. */
+const MAX_COMPARED_CHARS = 64
+
+/**
+ * Finds the upstream model for a client's name: aliases, spelling, catalogue (§7.2, §7.3).
+ *
+ * Without a live catalogue every name is passed on. With one, unknown Claude and GPT ids go to the newest model
+ * of their family, since clients build such ids themselves and give up on a 404.
+ *
+ * @throws {GatewayError} GW_MODEL_UNKNOWN for any other id that a live catalogue does not list.
+ */
+export function resolveModel(name: string, options: ModelResolutionOptions): ResolvedModel {
+  const model = resolveListed(name, options)
+  const own = options.windows?.[model.id]
+  return own === undefined ? model : { ...model, contextWindow: Number(own) }
+}
+
+function resolveListed(name: string, options: ModelResolutionOptions): ResolvedModel {
+  const { models } = options
+  const target = followAliases(name, options)
+  const listed = findModel(models, target)
+  if (listed !== undefined) return resolved(listed, { asksThinking: false, isSubstitute: false })
+  const { id, asksThinking, asksLongContext } = normaliseModelName(target)
+  const wanted = asksLongContext
+    ? (findModel(models, `${id}-1m`) ?? findModel(models, id))
+    : findModel(models, id)
+  if (wanted !== undefined) return resolved(wanted, { asksThinking, isSubstitute: false })
+  if (id.toLowerCase() === AUTO_MODEL || !options.isCatalogueLive || models.length === 0) {
+    const isLong = asksLongContext || id.endsWith('-1m')
+    const contextWindow = isLong
+      ? LONG_CONTEXT_WINDOW
+      : (rulesFor(id)?.maxInputTokens ?? DEFAULT_CONTEXT_WINDOW)
+    return { id, contextWindow, asksThinking, isSubstitute: false }
+  }
+  const substitute = findSubstitute(id, models)
+  if (substitute === undefined) throw modelUnknown(name, models)
+  return resolved(substitute, { asksThinking, isSubstitute: true })
+}
+
+function resolved(
+  facts: ModelFacts,
+  how: Pick<ResolvedModel, 'asksThinking' | 'isSubstitute'>
+): ResolvedModel {
+  return { id: facts.id, facts, contextWindow: facts.maxInputTokens, ...how }
+}
+
+/** A chain that comes back to a name it has seen ends there. */
+function followAliases(name: string, { aliases }: ModelResolutionOptions): string {
+  const seen = new Set<string>()
+  let current = name.trim()
+  while (!seen.has(current)) {
+    seen.add(current)
+    const target = Object.hasOwn(aliases, current) ? aliases[current] : undefined
+    if (target === undefined) break
+    current = target
+  }
+  return current
+}
+
+/** Says which of the models that do exist are nearest to a name. */
+export function modelUnknown(name: string, models: readonly ModelFacts[]): GatewayError {
+  const shown = name.slice(0, MAX_COMPARED_CHARS)
+  const wanted = shown.toLowerCase()
+  const distanceTo = (id: string): number =>
+    editDistance(wanted, id.slice(0, MAX_COMPARED_CHARS).toLowerCase())
+  const byDistance = models
+    .map(({ id }) => ({ id, distance: distanceTo(id) }))
+    .toSorted((a, b) => a.distance - b.distance)
+  const nearest = byDistance.slice(0, MAX_SUGGESTIONS).map(({ id }) => id)
+  return new GatewayError('GW_MODEL_UNKNOWN', `model ${shown}`, {
+    message: `The model "${shown}" does not exist. The nearest are: ${nearest.join(', ')}. GET /v1/models lists all.`,
+    param: 'model',
+    rule: 'model-known' satisfies RuleId
+  })
+}
+
+/** A client's model name after clean-up, and what its decorations asked for. */
+export interface ModelName {
+  /** The spelling that the upstream uses, if it has such a model. */
+  readonly id: string
+  /** `-thinking` at the end: reasoning was asked for by name. */
+  readonly asksThinking: boolean
+  /** `[1m]` at the end: the variant with the long context window was asked for. */
+  readonly asksLongContext: boolean
+}
+
+/** Names longer than any model's are not looked at further: they cannot match. */
+const MAX_NAME_CHARS = 200
+
+const WINDOW_MARKER = /\[(\d+)([mk])\]$/i
+const PROVIDER_PREFIX = /^anthropic[-/](?=.)/i
+const SUFFIX = /-(thinking|agentic)$/i
+
+const FAMILY = '(haiku|sonnet|opus|fable)'
+
+/** Spellings and what the upstream writes for them, in the order of kiro-protocol §7.2; the first that matches decides. */
+const SPELLINGS: readonly (readonly [RegExp, string])[] = [
+  [`${FAMILY}-(\\d+)-(\\d{1,2})(-1m)?(?:-\\d+|-latest)?`, 'claude-$1-$2.$3$4'],
+  [`${FAMILY}-(\\d+)(-1m)?(?:-\\d{8}|-latest)?`, 'claude-$1-$2$3'],
+  [`(\\d+)-(\\d{1,2})-${FAMILY}(?:-\\d{8}|-latest)?`, 'claude-$1.$2-$3'],
+  [`((?:${FAMILY}-\\d+\\.\\d+|\\d+\\.\\d+-${FAMILY})(?:-1m)?)(?:-\\d{8}|-latest)?`, 'claude-$1'],
+  [`(\\d+\\.\\d+)-${FAMILY}-.+`, 'claude-$2-$1']
+].map(([pattern, id = '']) => [new RegExp(`^claude-${pattern}$`), id])
+
+/**
+ * Turns any known spelling of a model's name into the upstream's (§7.2): window markers, `-thinking`
+ * and `-agentic` come off, dates go, dashes in Claude versions become dots. Pure and idempotent; a name
+ * that no rule knows keeps its spelling and its case.
+ */
+export function normaliseModelName(name: string): ModelName {
+  const trimmed = name.trim()
+  if (trimmed.length > MAX_NAME_CHARS) {
+    return { id: trimmed, asksThinking: false, asksLongContext: false }
+  }
+  let rest = trimmed
+  let asksThinking = false
+  let asksLongContext = false
+  for (;;) {
+    const marker = WINDOW_MARKER.exec(rest)
+    const suffix = marker ?? SUFFIX.exec(rest) ?? PROVIDER_PREFIX.exec(rest)
+    if (suffix === null || suffix[0].length === rest.length) break
+    if (marker !== null) asksLongContext ||= marker[2]?.toLowerCase() === 'm'
+    else if (suffix[1]?.toLowerCase() === 'thinking') asksThinking = true
+    rest = suffix.index === 0 ? rest.slice(suffix[0].length) : rest.slice(0, suffix.index)
+  }
+  return { id: toUpstreamSpelling(rest), asksThinking, asksLongContext }
+}
+
+function toUpstreamSpelling(name: string): string {
+  const lower = name.toLowerCase()
+  const known = SPELLINGS.find(([pattern]) => pattern.test(lower))
+  return known === undefined ? name : lower.replace(...known)
+}

@@ -1,0 +1,65 @@
+import { AUTO_MODEL, findModel, type ModelFacts } from './models.ts'
+
+/** Claude's families, in the order in which they stand in for one that the catalogue lacks. */
+const FAMILIES = ['sonnet', 'opus', 'haiku', 'fable'] as const
+
+/** GPT's tiers, in the order in which they stand in for one that the catalogue lacks. */
+const TIERS = ['terra', 'sol', 'luna'] as const
+
+/** The tiers by the words in a name: their own, then what sizes were called before there were tiers. */
+const TIER_WORDS: readonly (readonly [RegExp, (typeof TIERS)[number]])[] = [
+  [/-terra\b/, 'terra'],
+  [/-sol\b/, 'sol'],
+  [/-luna\b/, 'luna'],
+  [/-(?:mini|nano)\b/, 'luna'],
+  [/-pro\b/, 'sol']
+]
+
+/** From this version on a name without a tier is the vendor's alias for its largest model. */
+const FIRST_TIERED = [5, 6] as const
+
+/**
+ * Returns the model that answers in the place of one that the catalogue does not list: of Claude's the newest of the
+ * family, of GPT's the newest of the nearest tier. `undefined` for names of other vendors.
+ */
+export function findSubstitute(id: string, models: readonly ModelFacts[]): ModelFacts | undefined {
+  const lines = linesFor(id.toLowerCase())
+  if (lines.length === 0) return undefined
+  for (const line of lines) {
+    const newest = newestOf(line, models)
+    if (newest !== undefined) return newest
+  }
+  return findModel(models, AUTO_MODEL)
+}
+
+/** Ids of the models that may answer, the nearest line first. */
+function linesFor(name: string): readonly RegExp[] {
+  if (name.startsWith('claude')) {
+    const own = FAMILIES.filter((family) => name.includes(family))
+    return [...own, ...FAMILIES].map(
+      (family) => new RegExp(`^claude-${family}-(\\d+)(?:\\.(\\d+))?$`)
+    )
+  }
+  if (!name.startsWith('gpt-')) return []
+  return [tierOf(name), ...TIERS].map((tier) => new RegExp(`^gpt-(\\d+)(?:\\.(\\d+))?-${tier}$`))
+}
+
+function tierOf(name: string): (typeof TIERS)[number] {
+  const worded = TIER_WORDS.find(([word]) => word.test(name))
+  if (worded !== undefined) return worded[1]
+  const [, major, minor = '0'] = /^gpt-(\d+)(?:[.-](\d{1,2}))?(?![\d])/.exec(name) ?? []
+  const isTiered = rank(Number(major), Number(minor)) >= rank(...FIRST_TIERED)
+  return isTiered ? 'sol' : 'terra'
+}
+
+function newestOf(line: RegExp, models: readonly ModelFacts[]): ModelFacts | undefined {
+  const versions = models.flatMap((facts) => {
+    const match = line.exec(facts.id)
+    return match === null ? [] : { facts, version: rank(Number(match[1]), Number(match[2] ?? 0)) }
+  })
+  return versions.toSorted((a, b) => b.version - a.version)[0]?.facts
+}
+
+function rank(major: number, minor: number): number {
+  return major * 1000 + minor
+}
