@@ -22,7 +22,7 @@ export const whoami: Command = {
   usage: 'kiro-gateway whoami',
   options: {},
   help: `Says which sign-in a gateway uses that is started in this folder: its kind, where it is from, until when its token is
-good, its regions and profile. Asks nobody and changes nothing; "kiro-gateway doctor" asks.
+good, its regions and profile (--json has the profile whole). Asks nobody and changes nothing; "kiro-gateway doctor" asks.
 Exit codes: 0 there is one that can be used, 1 there is none.
 `,
   async run({ env, terminal, isJson, positionals }) {
@@ -116,12 +116,17 @@ function linesOf(found: Found): readonly string[] {
     ['from', source],
     ['token', isKey ? expiry : `${expiry}; ${renewal}`],
     ['region', isKey ? apiRegion : `${apiRegion} (sign-in: ${ssoRegion})`],
-    ['profile', profileArn ?? 'none of its own, or found when the gateway starts'],
+    ['profile', shortened(profileArn) ?? 'none of its own, or found when the gateway starts'],
     ...(found.fleet === undefined
       ? []
       : [['shared with', `the fleet ${found.fleet.name}; ${renewedText(found.fleet.renewedBy)}`]])
   ] as const
   return rows.map(([name = '', value = '']) => `${name.padEnd(16)}${value}`)
+}
+
+/** People paste what they see: the number of the AWS account is in --json alone. */
+function shortened(profileArn: string | null): string | undefined {
+  return profileArn?.replace(/:\d{12}:/, ':…:')
 }
 
 function renewedText(by: string | null): string {

@@ -53,8 +53,8 @@ const UNREACHED: readonly ErrorCode[] = [
 ]
 
 /** The upstream was never reached, so another host may be tried (kiro-protocol §1.2). */
-export function isConnectFailure(error: GatewayError): boolean {
-  return UNREACHED.includes(error.code)
+export function isConnectFailure({ code }: Pick<GatewayError, 'code'>): boolean {
+  return UNREACHED.includes(code)
 }
 
 const LOST: readonly ErrorCode[] = [

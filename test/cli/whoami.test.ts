@@ -69,7 +69,7 @@ t.test('kiro-gateway whoami and logout', async (t) => {
     t.match(stdout, /^from .*"kiro-gateway login" in .*sign-in\.json$/m)
     t.match(stdout, /^token .*good until 2.*Z, \d+ minutes from now; the gateway renews it$/m)
     t.match(stdout, /^region {10}eu-central-1 \(sign-in: eu-west-1\)$/m)
-    t.match(stdout, `profile         ${ARN}\n`)
+    t.match(stdout, 'profile         arn:aws:codewhisperer:eu-central-1:…:profile/MINE\n')
     t.notMatch(stdout, 'secret')
     const json = (await run(['whoami', '--json'])).stdout
     t.match(JSON.parse(json), {

@@ -118,7 +118,14 @@ const broken: readonly BrokenSetUp[] = [
     },
     id: 'credentials-unreadable',
     what: /KIRO_CREDS_FILE.*is not a JSON object/,
-    change: /login/
+    change: /^Correct it, or: Log in again in Kiro IDE/
+  },
+  {
+    name: 'a refresh token that was cut off',
+    breakIt: async () => ({ env: { KIRO_CREDS_FILE: '', REFRESH_TOKEN: 'cut...' } }),
+    id: 'credentials-unreadable',
+    what: /REFRESH_TOKEN is not a whole token/,
+    change: /^Correct the file or the setting, or remove it and run "kiro-gateway login"/
   },
   {
     name: 'a sign-in that has expired and cannot be renewed',
@@ -128,7 +135,7 @@ const broken: readonly BrokenSetUp[] = [
     },
     id: 'credentials-dead',
     what: /has expired.*no refresh token/,
-    change: /[Ll]og in|login/
+    change: /^Log in again in Kiro IDE/
   },
   {
     name: 'a state folder that cannot be made',
@@ -192,7 +199,29 @@ const broken: readonly BrokenSetUp[] = [
     },
     id: 'host-unknown',
     what: /kiro\.test:1 .*not known to the name servers \(ENOTFOUND\)/,
-    change: /KIRO_API_URL/
+    change: /^Check KIRO_API_URL: no such name is known\.$/
+  },
+  {
+    name: 'a machine that is offline, or whose name server knows nothing',
+    async breakIt(t) {
+      const { address } = await NameServer.start(t, () => 'no such name')
+      return { env: { DNS_SERVERS: address, KIRO_API_URL: '', KIRO_AUTH_URL: '' } }
+    },
+    id: 'host-unknown',
+    what: /^The name servers know none of runtime\.us-east-1.*q\.us-east-1.*management\.us-east-1.*\(sign-in\)/,
+    change:
+      /^Is this machine online\? If it is, check its name servers \(\/etc\/resolv\.conf, DNS_SERVERS\)\.$/
+  },
+  {
+    name: 'a region that there is not',
+    async breakIt(t) {
+      const { address } = await NameServer.start(t, () => 'no such name')
+      const own = { KIRO_API_URL: '', KIRO_AUTH_URL: '' }
+      return { env: { ...own, DNS_SERVERS: address, KIRO_API_REGION: 'eu-west-9' } }
+    },
+    id: 'host-unknown',
+    what: /know none of .*\.eu-west-9\./,
+    change: /, and the region \(KIRO_REGION, KIRO_API_REGION\)\.$/
   },
   {
     name: 'a certificate that has expired',

@@ -12,6 +12,7 @@ import {
   jsonObjectOf,
   type JsonResponse
 } from '../../upstream/call/json-exchange.ts'
+import { isConnectFailure } from '../../upstream/classify.ts'
 import type { WallClock } from '../renew.ts'
 
 export interface SignInServiceOptions {
@@ -76,20 +77,33 @@ export async function askService(
     },
     signal
   ).catch((cause: unknown) => {
-    throw withOwnAdvice(cause, question)
+    throw withOwnAdvice(cause, question, upstream)
   })
   const answer = jsonObjectOf(response)
   if (response.status === 200 && answer !== null) return { name: 'given', answer }
   return { name: 'refused', refusal: refusalOf(response, question, options) }
 }
 
-/** What the upstream's settings for long answers would do is of no use here. */
-function withOwnAdvice(cause: unknown, { url, setting }: ServiceQuestion): unknown {
-  const isLate =
-    cause instanceof GatewayError &&
-    ['GW_UPSTREAM_HEADERS_TIMEOUT', 'GW_UPSTREAM_IDLE_TIMEOUT'].includes(cause.code)
+/** Names the host, which is no secret here, and what helps there: settings for long answers are of no use. */
+function withOwnAdvice(
+  cause: unknown,
+  { url, setting }: ServiceQuestion,
+  { oidcUrl, authUrl }: HostOverrides
+): unknown {
+  if (!(cause instanceof GatewayError)) return cause
+  const service = `The sign-in service at ${new URL(url).host}`
+  if (cause.code === 'GW_UPSTREAM_DNS') {
+    const isOwn = (setting === 'KIRO_OIDC_URL' ? oidcUrl : authUrl) !== null
+    const also = isOwn ? ` and ${setting}` : ''
+    const message = `${service} could not be resolved. Is this machine online? If it is, check its name servers (DNS_SERVERS)${also}.`
+    return cause.with({ message })
+  }
+  if (isConnectFailure(cause)) {
+    return cause.with({ message: cause.message.replace(/^The upstream/, service) })
+  }
+  const isLate = ['GW_UPSTREAM_HEADERS_TIMEOUT', 'GW_UPSTREAM_IDLE_TIMEOUT'].includes(cause.code)
   if (!isLate) return cause
-  const message = `The sign-in service at ${new URL(url).host} did not answer in full within ${CALL_TIMEOUT_MS / 1000} seconds. Try again, or check the way there (${setting}, VPN_PROXY_URL).`
+  const message = `${service} did not answer in full within ${CALL_TIMEOUT_MS / 1000} seconds. Try again, or check the way there (${setting}, VPN_PROXY_URL).`
   return cause.with({ message })
 }
 

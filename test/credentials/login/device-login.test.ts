@@ -64,6 +64,35 @@ t.test('loginByDeviceCode()', (t) => {
     }
   })
 
+  t.test(
+    'names a host that cannot be reached, and blames no setting that is not set',
+    async (t) => {
+      const unresolved = new GatewayError('GW_UPSTREAM_DNS', 'dns', {
+        message: 'The upstream could not be resolved (ENOTFOUND). Check KIRO_OIDC_URL.'
+      })
+      const call = () => Promise.reject(unresolved)
+      const none = { apiUrl: null, managementUrl: null, authUrl: null, oidcUrl: null }
+      const usual = await rig(t, { call, upstream: { ...none, userAgent: 'kiro-gateway/test' } })
+      await t.rejects(usual.login(), {
+        code: 'GW_UPSTREAM_DNS',
+        message:
+          'The sign-in service at oidc.us-east-1.amazonaws.com could not be resolved. Is this machine online? If it is, check its name servers (DNS_SERVERS).'
+      })
+      const own = await rig(t, { call })
+      await t.rejects(own.login(), { message: /online\? .*\(DNS_SERVERS\) and KIRO_OIDC_URL\.$/ })
+      const refused = await rig(t, {
+        call: () =>
+          Promise.reject(
+            new GatewayError('GW_UPSTREAM_CONNECT', 'refused', {
+              message: 'The upstream refused the connection (ECONNREFUSED, while connecting). Hint.'
+            })
+          )
+      })
+      await t.rejects(refused.login(), {
+        message: /^The sign-in service at 127\.0\.0\.1:\d+ refused the connection/
+      })
+    }
+  )
   t.test('registers under its own name and signs in with Builder ID', async (t) => {
     const { services, clock, codes, login, after } = await rig(t)
     after(3, () => (services.device = 'confirmed'))

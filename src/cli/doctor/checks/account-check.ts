@@ -6,7 +6,8 @@ import type { AccountUsage } from '../../../kiro/wire/account-usage.ts'
 import type { CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
 import type { UpstreamFault } from '../../../kiro/wire/fault.ts'
 import type { ModelFacts } from '../../../kiro/models/models.ts'
-import type { ErrorCode } from '../../../shared/errors.ts'
+import type { ErrorCode, GatewayError } from '../../../shared/errors.ts'
+import { isConnectFailure } from '../../../upstream/classify.ts'
 import type { Check, Checkup } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 import { listModelsOf } from './known-models.ts'
@@ -18,8 +19,11 @@ export const signInCheck: Check = {
   title: 'sign-in',
   async run(checkup) {
     const known = await checkup.signIn()
-    const { name, stored, error } = known
-    if (error !== null) return [found('credentials-unreadable', error.message)]
+    const { name, loginHint, stored, error } = known
+    if (error !== null) {
+      const change = loginHint === null ? {} : { change: `Correct it, or: ${loginHint}` }
+      return [found('credentials-unreadable', error.message, change)]
+    }
     if (name === null || stored === null) return judgeNone(known, checkup.config)
     return [...judgeSignIn({ ...known, stored }), ...judgePassedOver(known)]
   }
@@ -33,21 +37,19 @@ function judgeSignIn({
 }: KnownSignIn & { readonly stored: StoredCredential }): readonly DoctorFinding[] {
   const { authType, expiresAt, renewalProblem } = stored
   const kind = `${name} holds a sign-in of kind "${authType}"`
-  const change = loginHint ?? undefined
+  const change = loginHint === null ? {} : { change: loginHint }
   const until = expiresAt === null ? '' : ` until ${new Date(expiresAt).toISOString()}`
   const isRenewable = renewalProblem === null && stored.refreshToken !== null
   if (snapshot === null) {
     const since = expiresAt === null ? 'has no valid token' : `has expired (${toTime(expiresAt)})`
     if (isRenewable) return [found('credentials-expired', `${kind}, whose token ${since}.`)]
     const why = renewalProblem ?? 'there is no refresh token'
-    return [
-      found('credentials-dead', `${kind}, which ${since}: ${why}.`, { ...(change && { change }) })
-    ]
+    return [found('credentials-dead', `${kind}, which ${since}: ${why}.`, change)]
   }
   const usable = found('credentials-usable', `${kind}, good${until}.`)
   if (isRenewable || authType === 'api-key') return [usable]
   const why = renewalProblem ?? 'there is no refresh token'
-  return [usable, found('credentials-not-renewable', `It cannot be renewed: ${why}.`)]
+  return [usable, found('credentials-not-renewable', `It cannot be renewed: ${why}.`, change)]
 }
 
 function judgePassedOver({
@@ -111,11 +113,11 @@ async function checkModels(checkup: Checkup, snapshot: CredentialSnapshot): Prom
     case 'listed':
       return judgeModels(known.models)
     case 'refused':
-      return judgeRefusal(known.fault)
+      return judgeRefusal(known.fault, (await checkup.signIn()).loginHint)
     case 'unanswered':
       break
   }
-  return found('models-unavailable', `The list of models cannot be had: ${known.error.message}`)
+  return found('models-unavailable', `The list of models cannot be had: ${reasonOf(known.error)}`)
 }
 
 function judgeModels(models: readonly ModelFacts[]): DoctorFinding {
@@ -127,8 +129,6 @@ function judgeModels(models: readonly ModelFacts[]): DoctorFinding {
 const PASSING: readonly ErrorCode[] = ['GW_UPSTREAM_RATE_LIMITED', 'GW_UPSTREAM_OVERLOADED']
 
 const CHANGES: Readonly<Partial<Record<ErrorCode, string>>> = {
-  GW_UPSTREAM_AUTH:
-    'The token is refused. If a gateway runs, it renews it; else sign in anew: "kiro-gateway login".',
   GW_UPSTREAM_SUSPENDED:
     'Only the support of Kiro can lift this (https://kiro.dev). Do not try on.',
   GW_UPSTREAM_RESTRICTED: 'Let the account rest for some hours: each further call makes it longer.',
@@ -140,13 +140,14 @@ const CHANGES: Readonly<Partial<Record<ErrorCode, string>>> = {
     'Check PROFILE_ARN and KIRO_API_REGION: a profile of another region is refused like this, too.'
 }
 
-function judgeRefusal(fault: UpstreamFault): DoctorFinding {
+function judgeRefusal(fault: UpstreamFault, loginHint: string | null): DoctorFinding {
   const { code, status, message } = fault
   const what = `The list of models was refused with HTTP ${status}: ${message}`
   // The only 403 that is no refusal of the service: a web page.
   if (status === 403 && code === 'GW_UPSTREAM_STATUS') return found('models-blocked', what)
   if (status >= 500 || PASSING.includes(code)) return found('models-unavailable', what)
-  const change = CHANGES[code]
+  const signIn = `If a gateway runs, it renews the token. ${loginHint ?? ''}`.trim()
+  const change = code === 'GW_UPSTREAM_AUTH' ? signIn : CHANGES[code]
   return found('models-refused', what, change === undefined ? {} : { change })
 }
 
@@ -164,7 +165,12 @@ async function checkUsage(checkup: Checkup, snapshot: CredentialSnapshot): Promi
   const desk = new UsageDesk({ call, upstream, credentials, now: () => performance.now() })
   const { usage, problem } = await desk.current()
   if (usage !== null) return judgeUsage(usage)
-  return found('account-unknown', `The account's usage cannot be had: ${problem.message}`)
+  return found('account-unknown', `The account's usage cannot be had: ${reasonOf(problem)}`)
+}
+
+/** A host that cannot be reached is told of with the hosts, and what to change there. */
+function reasonOf(problem: Pick<GatewayError, 'code' | 'message'>): string {
+  return isConnectFailure(problem) ? 'its host cannot be reached.' : problem.message
 }
 
 function judgeUsage({ plan, allowances, overage, resetsAt }: AccountUsage): DoctorFinding {

@@ -211,7 +211,7 @@ export const FindingTable = {
   'host-reached': OK,
   'host-unknown': problem(
     NO_ANSWERS,
-    'Check the region (KIRO_REGION, KIRO_API_REGION) and the setting that names the host; no such name is known.'
+    'Check whether this machine is online, its name servers, and the setting that names the host.'
   ),
   'dns-silent': problem(
     NO_ANSWERS,
@@ -293,7 +293,7 @@ export const FindingTable = {
   'credentials-passed-over': OK,
   'credentials-unreadable': problem(
     'The gateway does not start without a sign-in that it can read.',
-    'Correct the file or the setting, or sign in anew: "kiro-gateway login".'
+    'Correct the file or the setting, or remove it and run "kiro-gateway login".'
   ),
   'credentials-usable': OK,
   'credentials-file-open': warning(
@@ -307,11 +307,11 @@ export const FindingTable = {
   ),
   'credentials-not-renewable': warning(
     'When the token expires, there are no answers.',
-    'Sign in anew before that: "kiro-gateway login".'
+    'Sign in again before that.'
   ),
   'credentials-dead': problem(
-    'There are no answers before somebody signs in anew.',
-    'Sign in: "kiro-gateway login".'
+    'There are no answers before somebody signs in again.',
+    'Sign in again.'
   ),
 
   'models-listed': OK,

@@ -1,7 +1,7 @@
 import { proxyOf } from '../../../upstream/proxy/proxy.ts'
 import type { Check } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
-import { judgeVisit } from './visit.ts'
+import { judgeVisits } from './visit.ts'
 
 /** Name, TLS and an answer of every host that the gateway calls, on the way that it takes. */
 export const hostsCheck: Check = {
@@ -9,7 +9,7 @@ export const hostsCheck: Check = {
   title: 'hosts: names, TLS, answers',
   async run(checkup) {
     const visits = await checkup.visits()
-    return uniqueOf(visits.map(judgeVisit))
+    return uniqueOf(judgeVisits(visits))
   }
 }
 

@@ -121,8 +121,37 @@ function judgeFailure({ host, certificate }: Visit, error: GatewayError): Doctor
   if (kind === null) return found('host-unreachable', `${nameOf(host)}: ${error.message}`)
   const id = idOf(kind)
   const event = EVENTS[id] ?? describeCertificate(id, certificate)
+  const what = `${nameOf(host)} ${event} (${kind.code}).`
+  if (id === 'host-unknown') return found(id, what, { change: adviceForNames([host]) })
   const hint = isOwn(host) ? { change: `Check ${host.setting}. ${found(id, '').change ?? ''}` } : {}
-  return found(id, `${nameOf(host)} ${event} (${kind.code}).`, hint)
+  return found(id, what, hint)
+}
+
+/** Names that exist for certain, so that the region is not the reason why none of them is known. */
+const USUAL_REGION = 'us-east-1'
+
+/** What to look at where the names of hosts are not known. */
+function adviceForNames(hosts: readonly UsedHost[]): string {
+  const [own, others] = [hosts.filter(isOwn), hosts.filter((host) => !isOwn(host))]
+  const isUsual = others.every(({ url }) => url.host.includes(USUAL_REGION))
+  const settings = [
+    ...new Set(own.map(({ setting }) => setting)),
+    ...(isUsual ? [] : ['the region (KIRO_REGION, KIRO_API_REGION)'])
+  ]
+  if (others.length === 0) return `Check ${settings.join(' and ')}: no such name is known.`
+  const also = settings.length === 0 ? '' : `, and ${settings.join(' and ')}`
+  return `Is this machine online? If it is, check its name servers (/etc/resolv.conf, DNS_SERVERS)${also}.`
+}
+
+/** Several hosts whose names are not known are one finding: the machine is offline, or has no name server that answers. */
+export function judgeVisits(visits: readonly Visit[]): readonly DoctorFinding[] {
+  const findings = visits.map(judgeVisit)
+  const unknown = visits.filter((_visit, index) => findings[index]?.id === 'host-unknown')
+  if (unknown.length < 2) return findings
+  const hosts = unknown.map(({ host }) => host)
+  const what = `The name servers know none of ${hosts.map(nameOf).join(', ')} (ENOTFOUND).`
+  const together = found('host-unknown', what, { change: adviceForNames(hosts) })
+  return [together, ...findings.filter(({ id }) => id !== 'host-unknown')]
 }
 
 /** Timeouts mean another thing once the connection is open. */
