@@ -20,7 +20,7 @@ export const SUITES: readonly Suite[] = [
     source: {
       repository: 'openresponses/openresponses',
       commit: '18e565604fdf7a08ad3a06bbc30d1ddaee999ea4',
-      paths: ['bin', 'src/lib', 'src/generated', 'package.json']
+      paths: ['bin', 'src/lib', 'src/generated']
     },
     run: runOpenResponses,
     exclusions: [
