@@ -15,9 +15,7 @@ const MODEL = 'claude-sonnet-5'
 const GATEWAY_ENVIRONMENT = {
   PROXY_API_KEY: KEY,
   WORKERS: '1',
-  UPSTREAM_MAX_ATTEMPTS: '1',
-  /** The model that LangChain's own tests of its OpenAI client ask for. */
-  MODEL_ALIASES: `gpt-3.5-turbo=${MODEL}`
+  UPSTREAM_MAX_ATTEMPTS: '1'
 }
 const PYTHON = process.env['SUITES_PYTHON'] ?? 'python3'
 const MAX_LINE_CHARS = 400
