@@ -4,7 +4,8 @@ const HEADING = '## Test suites of others'
 
 const EXPLANATION = `\`npm run suites -- --write\` installs these suites at pinned versions, runs them against a gateway, and writes this section.
 Behind the gateway stands the simulator with a model that does what a prompt asks for. A [workflow](../.github/workflows/suites.yml)
-runs them every night; a test that fails and is not excluded below fails it, as does an exclusion that nothing needs.
+runs them every night; a test that fails and is not excluded below fails it, as does an exclusion that nothing needs. Suites for
+Python take the package that is installed (\`SUITES_PYTHON\`); "not run" means that the machine which wrote this table had none.
 
 The rows about types compare every answer, whole and streamed, with the types that the vendor's SDK declares: nothing that
 they require may be missing. Beyond them the gateway tells a few things on purpose: \`usage.credits_used\`, \`reasoning_content\` in Chat
@@ -23,7 +24,7 @@ function toRow({ suite, verdict, version }: SuiteResult): readonly string[] {
   const commit = source === undefined ? '' : `${source.repository}@${source.commit.slice(0, 7)}`
   const versions = [commit, version === '' ? '' : `${packageOf(suite)} ${version}`]
   const named = versions.filter((text) => text !== '').join(', ')
-  if (verdict === null) return [suite.name, named, 'not run here', '–', '–']
+  if (verdict === null) return [suite.name, named, 'not run', '–', '–']
   const excluded = verdict.excluded.reduce((sum, { names }) => sum + names.length, 0)
   const failed = verdict.failures.length
   return [suite.name, named, String(verdict.passed), String(excluded), failedCell(failed)]
