@@ -9,11 +9,11 @@ export interface DescriptionFiles {
   readonly pagePolicy: string
 }
 
-/** Makes both from the code. They take about 500 kB, which are there only once somebody has asked. */
-export function makeDescription(): DescriptionFiles {
+/** Makes both from the code, for a gateway that listens on `port`. They take about 500 kB, which are there only once somebody has asked. */
+export function makeDescription(port: number): DescriptionFiles {
   return {
     json: Buffer.from(JSON.stringify(describeApi())),
-    page: Buffer.from(describeOnPage()),
+    page: Buffer.from(describeOnPage(port)),
     pagePolicy: PAGE_POLICY
   }
 }

@@ -63,18 +63,19 @@ t.test('every link of a page leads to a file, and its fragment to a heading', as
   }
 })
 
-t.test('README leads to every page of docs/, directly or by another page', async (t) => {
-  const reached = new Set<string>(['README.md'])
-  for (const path of reached) {
-    if (!path.endsWith('.md') || !existsSync(join(ROOT, path))) continue
-    for (const link of linksOf(path, read(path))) reached.add(link.path)
-  }
+t.test('README leads to every page of docs/', async (t) => {
+  const reached = new Set(linksOf('README.md', read('README.md')).map(({ path }) => path))
   const docs = pages.filter((path) => dirname(path) === 'docs')
   t.ok(docs.length > 5)
   t.same(
     docs.filter((path) => !reached.has(path)),
     []
   )
+})
+
+t.test('pages call the id of a request as the log does', async (t) => {
+  const wrong = pages.filter((path) => path !== 'CHANGELOG.md' && /\breqId\b/.test(read(path)))
+  t.same(wrong, [], 'it is `request_id`')
 })
 
 t.test('README is short enough to be read to the end', async (t) => {

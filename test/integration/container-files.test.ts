@@ -180,6 +180,13 @@ t.test('docs/systemd/kiro-gateway.service', async (t) => {
   t.equal(unit.get('RestartPreventExitStatus'), '78', 'does not repeat what is configured wrongly')
   t.equal(unit.get('MemoryMax'), '512M')
   t.notOk(unit.has('MemoryDenyWriteExecute'), 'V8 writes code while it runs')
+  const steps = read('docs/systemd/kiro-gateway.service')
+    .split('\n')
+    .filter((line) => line.startsWith('#   sudo '))
+  const at = (words: RegExp): number => steps.findIndex((step) => words.test(step))
+  t.ok(at(/install -d .*\/var\/lib\/kiro-gateway$/) < at(/kiro-gateway login$/), 'has a place')
+  t.ok(at(/kiro-gateway login$/) > 0, 'signs in, as production needs it')
+  t.ok(at(/kiro-gateway login$/) < at(/enable --now/), 'before it starts')
 })
 
 t.test('docker/docker-compose.yml', async (t) => {

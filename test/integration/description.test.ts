@@ -276,6 +276,8 @@ t.test('the page', async (t) => {
     (to) => !/^#|^data:,$|^\/openapi\.json$/.test(to ?? '')
   )
   t.same(outside, [], 'it asks nobody for anything')
+  const called = Array.from(page.matchAll(/curl (http:\/\/[^/]+)/g), ([, origin]) => origin)
+  t.same([...new Set(called)], [gateway.url], 'examples call the port that is in use')
   const ids = Array.from(page.matchAll(/\sid="([^"]*)"/g), ([, id]) => id ?? '')
   t.equal(new Set(ids).size, ids.length, 'no id twice')
   for (const [, to] of page.matchAll(/href="#([^"]*)"/g)) t.ok(ids.includes(to ?? ''), `#${to}`)

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { startChat } from '../helper/chat-client.ts'
@@ -67,6 +68,38 @@ t.test('a wait for a stream of its key is told as that', async (t) => {
   const { key = 0, queue = 0 } = Object(line['phase_ms'])
   t.ok(key > 100 && queue < 100, JSON.stringify(line['phase_ms']))
   await first.answer
+})
+
+t.test('the keys of docs/keys.md can do what the page says', async (t) => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/keys.md'), 'utf8')
+  const commands = [...page.matchAll(/^npx kiro-gateway (key add .*)$/gm)].map(([, words = '']) =>
+    words.replaceAll("'", '').split(/\s+/)
+  )
+  t.equal(commands.length, 5)
+  const gateway = await startGateway({
+    env: { STATE_DIR: 'state', PROXY_API_KEY: 'operators-key' }
+  })
+  t.teardown(() => gateway.destroy())
+  const options = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
+  const texts = new Map<string, string>()
+  for (const command of commands) {
+    const { code, stdout, stderr } = await runKiroGateway([...command, '--json'], options)
+    t.equal(code, 0, stderr)
+    texts.set(command[2] ?? '', JSON.parse(stdout).key)
+  }
+  const ask = (name: string, prompt: string) =>
+    startChat(gateway.url, prompt, { headers: { authorization: `Bearer ${texts.get(name)}` } })
+  for (const name of texts.keys()) {
+    while ((await ask(name, 'hi').answer).status === 401) await delay(50) // not read yet
+  }
+  // Two streams, as its --max-streams says, of a key that has been used.
+  const both = [1, 2].map(() => ask('ci', 'sim:events=20 sim:gap=50'))
+  await Promise.all(both.map(({ firstBytes }) => firstBytes))
+  const answers = await Promise.all(both.map(({ answer }) => answer))
+  t.same(
+    answers.map(({ status }) => status),
+    [200, 200]
+  )
 })
 
 t.test('a gateway does not start with keys whose limits it cannot know', async (t) => {

@@ -18,8 +18,11 @@ export const PAGE_POLICY = [
   "frame-ancestors 'none'"
 ].join('; ')
 
-/** The description as one page of HTML, without scripts. */
-export function describeOnPage(): string {
+/** Where the examples call; replaced by the port that is in use. */
+const USUAL_ADDRESS = 'http://127.0.0.1:8000'
+
+/** The description as one page of HTML, without scripts. Its examples call this machine at `port`. */
+export function describeOnPage(port: number): string {
   const api = describeApi()
   const { title, version } = api.info
   return html`<!doctype html>
@@ -46,7 +49,7 @@ ${api.tags.map((tag) => tagView(api, tag))}
 </main>
 </body>
 </html>
-`.html
+`.html.replaceAll(USUAL_ADDRESS, `http://127.0.0.1:${port}`)
 }
 
 function navView(api: Description): Markup {
@@ -110,7 +113,7 @@ function requestView(operation: Operation): Markup {
 /** As typed into a shell; a quote in JSON text is written so that it ends none of the shell's. */
 function toCommand({ path }: Operation, body: object): string {
   const json = JSON.stringify(body, null, 2).replaceAll("'", '\\u0027')
-  return `curl http://127.0.0.1:8000${path} \\
+  return `curl ${USUAL_ADDRESS}${path} \\
   -H "authorization: Bearer $PROXY_API_KEY" \\
   -H 'content-type: application/json' \\
   -d '${json}'`

@@ -11,19 +11,19 @@ const KEPT = { 'cache-control': 'no-cache' } as const
  */
 export function descriptionRoutes(): readonly Route[] {
   let made: Promise<DescriptionFiles> | null = null
-  const files = (): Promise<DescriptionFiles> => {
-    made ??= loadDescription().catch((cause: unknown) => {
+  const files = ({ request }: RoutedRequest): Promise<DescriptionFiles> => {
+    made ??= loadDescription(request.socket.localPort).catch((cause: unknown) => {
       made = null
       throw cause
     })
     return made
   }
   const serveJson = async (routed: RoutedRequest): Promise<void> => {
-    const { json } = await files()
+    const { json } = await files(routed)
     send(routed, json, { 'content-type': 'application/json; charset=utf-8' })
   }
   const servePage = async (routed: RoutedRequest): Promise<void> => {
-    const { page, pagePolicy } = await files()
+    const { page, pagePolicy } = await files(routed)
     send(routed, page, {
       'content-type': 'text/html; charset=utf-8',
       'content-security-policy': pagePolicy,
@@ -37,9 +37,10 @@ export function descriptionRoutes(): readonly Route[] {
   ]
 }
 
-async function loadDescription(): Promise<DescriptionFiles> {
+/** A worker listens on one port, so that the first request tells it. */
+async function loadDescription(port = 8000): Promise<DescriptionFiles> {
   const { makeDescription } = await import('../../description/description.ts')
-  return makeDescription()
+  return makeDescription(port)
 }
 
 function send(
