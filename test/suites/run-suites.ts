@@ -31,6 +31,8 @@ export interface SuiteResult {
   readonly absence?: string
   /** Of its first package. */
   readonly version: string
+  /** Its files were a copy that somebody made, not those of the commit. */
+  readonly isCopy: boolean
   readonly seconds: number
 }
 
@@ -74,13 +76,16 @@ type Outcome = Omit<SuiteResult, 'suite' | 'seconds'>
 
 async function runSuite(suite: Suite, signal: AbortSignal): Promise<Outcome> {
   let [version = ''] = Object.values(suite.packages)
+  let isCopy = false
   let installed: string
   try {
     installed = await installClient(suite, ROOT)
-    if (suite.source !== undefined) await fetchSource(suite.source, join(installed, 'source'))
+    if (suite.source !== undefined) {
+      isCopy = (await fetchSource(suite.source, join(installed, 'source'))) === 'copy'
+    }
     if (suite.pythonPackage !== undefined) version = await versionInPython(suite.pythonPackage)
   } catch (error) {
-    return { verdict: null, version, absence: String(error) }
+    return { verdict: null, version, isCopy, absence: String(error) }
   }
   const upstream = await ActingUpstream.start()
   const gateway = await startGateway({
@@ -99,7 +104,7 @@ async function runSuite(suite: Suite, signal: AbortSignal): Promise<Outcome> {
       isOnline,
       signal
     }
-    return { version, verdict: judge(await suite.run(place), suite.exclusions) }
+    return { version, isCopy, verdict: judge(await suite.run(place), suite.exclusions) }
   } finally {
     await gateway.stop()
     await upstream.close()

@@ -51,7 +51,7 @@ t.test('gets the wanted files of the one commit', async (t) => {
   })
   const folder = join(root, 'source')
   const source = { repository: OWNER, commit, paths: ['wanted.txt', 'tests'] }
-  await fetchSource(source, folder)
+  t.equal(await fetchSource(source, folder), 'git')
   t.equal(readFileSync(join(folder, 'wanted.txt'), 'utf8'), 'first')
   t.equal(readFileSync(join(folder, 'tests/a.txt'), 'utf8'), 'first')
   t.notOk(existsSync(join(folder, 'other.txt')))
@@ -65,6 +65,6 @@ t.test('takes a copy of the repository where there is one', async (t) => {
   process.env['SUITES_SOURCES'] = join(root, 'copies')
   t.teardown(() => delete process.env['SUITES_SOURCES'])
   const folder = join(root, 'source')
-  await fetchSource({ repository: OWNER, commit: 'any', paths: [] }, folder)
+  t.equal(await fetchSource({ repository: OWNER, commit: 'any', paths: [] }, folder), 'copy')
   t.equal(readFileSync(join(folder, 'wanted.txt'), 'utf8'), 'copied')
 })

@@ -6,6 +6,7 @@ const EXPLANATION = `\`npm run suites -- --write\` installs these suites at pinn
 Behind the gateway stands the simulator with a model that does what a prompt asks for. A [workflow](../.github/workflows/suites.yml)
 runs them every night; a test that fails and is not excluded below fails it, as does an exclusion that nothing needs. Suites for
 Python take the package that is installed (\`SUITES_PYTHON\`); "not run" means that the machine which wrote this table had none.
+A copy of a repository's tests may lack comments and have smaller pictures than the original, which the workflow fetches.
 
 The rows about types compare every answer, whole and streamed, with the types that the vendor's SDK declares: nothing that
 they require may be missing. Beyond them the gateway tells a few things on purpose: \`usage.credits_used\`, \`reasoning_content\` in Chat
@@ -19,10 +20,11 @@ export function suitesSection(results: readonly SuiteResult[]): string {
   return `${HEADING}\n\n${EXPLANATION}\n\n${table}\n\n${exclusionsOf(results)}\n`
 }
 
-function toRow({ suite, verdict, version }: SuiteResult): readonly string[] {
+function toRow({ suite, verdict, version, isCopy }: SuiteResult): readonly string[] {
   const { source } = suite
   const commit = source === undefined ? '' : `${source.repository}@${source.commit.slice(0, 7)}`
-  const versions = [commit, version === '' ? '' : `${packageOf(suite)} ${version}`]
+  const origin = isCopy ? `copy of ${commit}` : commit
+  const versions = [origin, version === '' ? '' : `${packageOf(suite)} ${version}`]
   const named = versions.filter((text) => text !== '').join(', ')
   if (verdict === null) return [suite.name, named, 'not run', '–', '–']
   const excluded = verdict.excluded.reduce((sum, { names }) => sum + names.length, 0)

@@ -1,0 +1,37 @@
+import t from 'tap'
+import type { SuiteResult } from './run-suites.ts'
+import type { Suite } from './suite.ts'
+import { suitesSection } from './suites-page.ts'
+
+const suite: Suite = {
+  id: 'judge',
+  name: 'The judge',
+  packages: { judge: '1.2.3' },
+  source: { repository: 'owner/judge', commit: '0123456789'.repeat(4), paths: [] },
+  run: () => Promise.resolve([]),
+  exclusions: []
+}
+const result: SuiteResult = {
+  suite,
+  version: '1.2.3',
+  isCopy: false,
+  seconds: 1,
+  verdict: {
+    passed: 7,
+    excluded: [{ reason: 'Kiro has no audio.', names: ['hears', 'speaks'] }],
+    failures: []
+  }
+}
+
+t.test('has a row for each suite, and one for each reason', async (t) => {
+  const section = suitesSection([result])
+  t.match(section, '| The judge | owner/judge@0123456, judge 1.2.3 | 7 | 2 | 0 |')
+  t.match(section, '| judge | 2 | Kiro has no audio. |')
+})
+
+t.test('says what failed, what did not run, and what was a copy', async (t) => {
+  const failed = { passed: 1, excluded: [], failures: ['one: broken'] }
+  t.match(suitesSection([{ ...result, verdict: failed }]), '| 1 | 0 | **1** |')
+  t.match(suitesSection([{ ...result, verdict: null }]), '| not run | – | – |')
+  t.match(suitesSection([{ ...result, isCopy: true }]), '| copy of owner/judge@0123456, judge')
+})
